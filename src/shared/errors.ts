@@ -1,0 +1,95 @@
+/** The part of the program that an error is about. */
+export type ErrorArea =
+  | 'recipe' | 'base' | 'adapter' | 'dataset' | 'tokenizer' | 'runtime' | 'engine' | 'run' | 'disk' | 'memory' | 'usage' | 'cancelled';
+
+/** Where in a file something is wrong. Lines and columns count from 1. */
+export interface Place {
+  readonly file: string;
+  readonly line?: number;
+  readonly column?: number;
+  readonly tensor?: string;
+  readonly key?: string;
+}
+
+/** One fault: a full sentence for the user and where it is. */
+export interface Problem {
+  readonly message: string;
+  readonly place?: Place;
+  readonly severity: 'error' | 'warning';
+}
+
+interface LoraErrorOptions {
+  readonly place?: Place;
+  /** What the user can do about it: an imperative sentence. */
+  readonly fix?: string;
+  /** All faults, when there are several (a dataset's rows, a recipe's keys). */
+  readonly problems?: readonly Problem[];
+  /** The developer's cause. */
+  readonly cause?: unknown;
+}
+
+/** An error as plain data, to cross a pipe or a thread. */
+export interface SerializedError {
+  readonly area: ErrorArea;
+  readonly message: string;
+  readonly place?: Place;
+  readonly fix?: string;
+  readonly problems?: readonly Problem[];
+  readonly detail?: string;
+}
+
+/** An error that is meant to be read by the user: what is wrong, where, and what to do. */
+export class LoraError extends Error {
+  override readonly name = 'LoraError';
+  readonly place: Place | undefined;
+  readonly fix: string | undefined;
+  readonly problems: readonly Problem[];
+
+  constructor(readonly area: ErrorArea, message: string, options: LoraErrorOptions = {}) {
+    super(message, { cause: options.cause });
+    this.place = options.place;
+    this.fix = options.fix;
+    this.problems = options.problems ?? [];
+  }
+
+  /** The whole text for a terminal or a notification: place, message, every problem, fix. */
+  describe(): string {
+    const head = this.place ? `${formatPlace(this.place)}: ${this.message}` : this.message;
+    const lines = this.problems.map((p) => `  ${p.place ? `${formatPlace(p.place)}: ` : ''}${p.message}`);
+    return [head, ...lines, ...(this.fix ? [this.fix] : [])].join('\n');
+  }
+
+  serialize(): SerializedError {
+    return {
+      area: this.area,
+      message: this.message,
+      ...(this.place && { place: this.place }),
+      ...(this.fix && { fix: this.fix }),
+      ...(this.problems.length > 0 && { problems: this.problems }),
+      ...(this.cause !== undefined && { detail: this.cause instanceof Error ? (this.cause.stack ?? this.cause.message) : JSON.stringify(this.cause) }),
+    };
+  }
+
+  static deserialize(data: SerializedError): LoraError {
+    return new LoraError(data.area, data.message, {
+      ...(data.place && { place: data.place }),
+      ...(data.fix && { fix: data.fix }),
+      ...(data.problems && { problems: data.problems }),
+      ...(data.detail && { cause: new Error(data.detail) }),
+    });
+  }
+
+  /** Wraps anything thrown; a LoraError passes unchanged. */
+  static from(error: unknown, area: ErrorArea): LoraError {
+    if (error instanceof LoraError) return error;
+    const message = error instanceof Error ? error.message : String(error);
+    return new LoraError(area, message, { cause: error });
+  }
+}
+
+/** `file:line:column`, or `file, tensor X`, or `file, key X`. */
+export function formatPlace(place: Place): string {
+  const at = place.line === undefined ? '' : `:${place.line}${place.column === undefined ? '' : `:${place.column}`}`;
+  const inside = [place.tensor && `tensor ${place.tensor}`, place.key && `key ${place.key}`].filter(Boolean).join(', ');
+  return `${place.file}${at}${inside ? `, ${inside}` : ''}`;
+}

@@ -1,0 +1,66 @@
+import * as v from 'valibot';
+
+const described = <S extends v.GenericSchema>(schema: S, description: string) => v.pipe(schema, v.description(description));
+const whole = (min: number) => v.pipe(v.number(), v.integer(`must be a whole number`), v.minValue(min, `must be at least ${min}`));
+const share = () => v.pipe(v.number(), v.minValue(0, 'must be at least 0'), v.maxValue(1, 'must be at most 1'));
+const positive = () => v.pipe(v.number(), v.gtValue(0, 'must be above 0'));
+const nonNegative = () => v.pipe(v.number(), v.minValue(0, 'must be at least 0'));
+const path = () => v.pipe(v.string(), v.minLength(1, 'must not be empty'));
+
+export const SCHEDULERS = ['cosine', 'linear', 'constant', 'constant_with_warmup'] as const;
+export const LABEL_CHOICES = ['assistant', 'all'] as const;
+
+const LoraSchema = v.strictObject({
+  r: v.optional(described(whole(1), 'Rank r of the update BA: each adapted layer trains r·(in + out) numbers instead of in·out. 1 to 16 is usually enough.'), 8),
+  lora_alpha: v.optional(described(positive(), 'The update is scaled by s = lora_alpha / r (by lora_alpha / √r with use_rslora).'), 16),
+  lora_dropout: v.optional(described(v.pipe(v.number(), v.minValue(0, 'must be at least 0'), v.ltValue(1, 'must be below 1')), 'Share of the inputs of A that is dropped at random in training.'), 0),
+  target_modules: v.optional(described(
+    v.union([v.pipe(v.string(), v.minLength(1)), v.pipe(v.array(v.pipe(v.string(), v.minLength(1))), v.minLength(1, 'must name at least one module'))], 'must be "all-linear", a regular expression or a list of module names'),
+    'Which layers are adapted: "all-linear", a list of module names or suffixes such as ["q_proj", "v_proj"], or a regular expression for the whole module path.'), 'all-linear'),
+  use_rslora: v.optional(described(v.boolean(), 'Rank-stabilised LoRA: scale by lora_alpha / √r, which keeps high ranks learning.'), false),
+  init_adapter: v.optional(described(v.nullable(path()), 'Go on from this adapter folder (PEFT files) instead of starting anew; its r and targets are used.'), null),
+});
+
+const TrainingSchema = v.strictObject({
+  learning_rate: v.optional(described(positive(), 'Peak learning rate of AdamW. LoRA takes about ten times the rate of full tuning.'), 2e-4),
+  num_train_epochs: v.optional(described(positive(), 'How often the whole dataset is seen; max_steps, if set, decides instead.'), 3),
+  max_steps: v.optional(described(v.nullable(whole(1)), 'Number of optimizer steps; null: as num_train_epochs says.'), null),
+  per_device_train_batch_size: v.optional(described(whole(1), 'Examples in a batch.'), 4),
+  gradient_accumulation_steps: v.optional(described(whole(1), 'Batches a step: the loss is the mean over all their labelled tokens.'), 1),
+  lr_scheduler_type: v.optional(described(v.picklist(SCHEDULERS), 'How the learning rate goes on after the warm-up.'), 'cosine'),
+  warmup_steps: v.optional(described(whole(0), 'Steps in which the learning rate rises from 0; above 0 it overrides warmup_ratio.'), 0),
+  warmup_ratio: v.optional(described(share(), 'Share of all steps in which the learning rate rises from 0.'), 0.03),
+  weight_decay: v.optional(described(nonNegative(), 'Decoupled weight decay of AdamW, on all adapter tensors.'), 0.01),
+  max_grad_norm: v.optional(described(nonNegative(), 'Gradients are scaled down to this total L2 norm; 0 switches clipping off.'), 1),
+  max_length: v.optional(described(whole(2), 'Longer examples are cut to this many tokens.'), 512),
+  shuffle: v.optional(described(v.boolean(), 'Draw the examples in a new order each epoch.'), true),
+  seed: v.optional(described(whole(0), 'Seed of everything random: the same recipe and seed give the same adapter on the same machine.'), 42),
+  eval_steps: v.optional(described(whole(1), 'Steps between two evaluations on the validation set.'), 50),
+  save_steps: v.optional(described(whole(1), 'Steps between two checkpoints.'), 100),
+  save_total_limit: v.optional(described(whole(1), 'How many checkpoints are kept.'), 2),
+});
+
+const SamplesSchema = v.strictObject({
+  prompts: v.optional(described(v.array(v.string()), 'Questions that are put to the model while it trains; empty: the first two prompts of the validation set.'), []),
+  sample_steps: v.optional(described(whole(0), 'Steps between two rounds of samples; 0 switches them off.'), 50),
+  max_new_tokens: v.optional(described(whole(1), 'Longest sample answer, in tokens.'), 48),
+});
+
+export const RecipeSchema = v.strictObject({
+  $schema: v.optional(v.string()),
+  base: described(path(), 'The frozen base model: a Hugging Face model folder or a .gguf file. Relative paths start at this file\'s folder.'),
+  dataset: described(path(), 'Training examples: a .jsonl file of messages, prompt and completion, text, Alpaca, ShareGPT or tokenized rows.'),
+  validation: v.optional(described(v.nullable(path()), 'Examples that are only evaluated; null: split off the dataset as validation_split says.'), null),
+  validation_split: v.optional(described(v.pipe(v.number(), v.minValue(0, 'must be at least 0'), v.ltValue(1, 'must be below 1')), 'Share of the dataset, drawn by the seed, that is held out when validation is null; 0: none.'), 0.1),
+  labels: v.optional(described(v.picklist(LABEL_CHOICES), 'Which tokens are learnt: the assistant\'s answers only, or all.'), 'assistant'),
+  lora: v.optional(described(LoraSchema, 'The adapter.'), {}),
+  training: v.optional(described(TrainingSchema, 'The training run.'), {}),
+  samples: v.optional(described(SamplesSchema, 'Sample completions at chosen steps.'), {}),
+});
+
+/** A recipe with every default filled in. */
+export type Recipe = v.InferOutput<typeof RecipeSchema>;
+/** A recipe as a person writes it. */
+export type RecipeInput = v.InferInput<typeof RecipeSchema>;
+export type LoraSettings = Recipe['lora'];
+export type TrainingSettings = Recipe['training'];
