@@ -1,0 +1,58 @@
+import { resolve } from 'node:path';
+import { describe, expect, it } from 'vitest';
+import { LoraError, type Problem } from '../../../src/shared/errors';
+import { checkRecipe, parseRecipe } from '../../../src/shared/recipeFile';
+
+const file = resolve('folder/lora.json');
+const problemsOf = (text: string): readonly Problem[] => checkRecipe(text, file).problems;
+
+describe('a recipe', () => {
+  it('fills in every default and resolves paths against its own folder', () => {
+    const recipe = parseRecipe('{ "base": "models/tiny", // the model\n "dataset": "data/train.jsonl", }', file);
+    expect(recipe.base).toBe(resolve('folder/models/tiny'));
+    expect(recipe.dataset).toBe(resolve('folder/data/train.jsonl'));
+    expect(recipe.validation).toBeNull();
+    expect(recipe.lora).toEqual({ r: 8, lora_alpha: 16, lora_dropout: 0, target_modules: 'all-linear', use_rslora: false, init_adapter: null });
+    expect(recipe.training.learning_rate).toBe(2e-4);
+    expect(recipe.training.lr_scheduler_type).toBe('cosine');
+  });
+
+  it('names the nearest known key for each unknown one, at its line and column', () => {
+    const problems = problemsOf('{\n  "base": "m",\n  "dataset": "d",\n  "lora": { "rank": 4, "lora_aplha": 8 },\n  "traning": {}\n}');
+    expect(problems.map((p) => p.message)).toEqual([
+      'Unknown key "rank". Known here: r, lora_alpha, lora_dropout, target_modules, use_rslora, init_adapter.',
+      'Unknown key "lora_aplha". Did you mean "lora_alpha"?',
+      'Unknown key "traning". Did you mean "training"?',
+    ]);
+    expect(problems[1]?.place).toEqual({ file, line: 4, column: 24, key: 'lora.lora_aplha' });
+  });
+
+  it('reports every fault at once', () => {
+    const problems = problemsOf('{ "dataset": 3, "lora": { "r": 2.7, "lora_alpha": 0 }, "training": { "lr_scheduler_type": "cosin", "max_steps": 0 } }');
+    const text = problems.map((p) => p.message).join('\n');
+    expect(text).toContain('"base" is missing');
+    expect(text).toMatch(/"dataset" must be .*string, not 3/);
+    expect(text).toContain('"lora.r" must be a whole number, not 2.7');
+    expect(text).toContain('"lora.lora_alpha" must be above 0, not 0');
+    expect(text).toContain('"cosin"');
+    expect(text).toContain('"training.max_steps" must be at least 1, not 0');
+  });
+
+  it.each([0, -5, 2.7, '"four"', 'null'])('refuses r %s', (r) => {
+    expect(problemsOf(`{ "base": "m", "dataset": "d", "lora": { "r": ${r} } }`)).toHaveLength(1);
+  });
+
+  it('says where JSON breaks off', () => {
+    const [problem] = problemsOf('{\n  "base": "m",\n  "dataset" "d"\n}');
+    expect(problem?.message).toContain('Not valid JSON');
+    expect(problem?.place?.line).toBe(3);
+  });
+
+  it('refuses a key that stands twice', () => {
+    expect(problemsOf('{ "base": "m", "dataset": "d", "base": "n" }').map((p) => p.message)).toEqual(['"base" stands here twice.']);
+  });
+
+  it.each(['', '[]', '3', 'null'])('refuses %j as a whole', (text) => {
+    expect(() => parseRecipe(text, file)).toThrow(LoraError);
+  });
+});
