@@ -1,0 +1,1 @@
+export function smollm2Path(log?: (line: string) => void): Promise<string>;
