@@ -14,6 +14,8 @@ export interface EngineRequests {
   readonly checkpoint: { params: undefined; result: { readonly path: string } };
   /** Answers a prompt with the adapter as it is now, between two steps. */
   readonly generate: { params: GenerateParams; result: { readonly text: string } };
+  /** What follows when the last client has gone: seconds null (the default): go on; else stop, once nobody has been connected for so long. */
+  readonly stop_when_alone: { params: { readonly seconds: number | null }; result: EngineStatus };
 }
 
 export interface EngineNotifications {
