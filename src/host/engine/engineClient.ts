@@ -1,0 +1,88 @@
+import { readFile, stat } from 'node:fs/promises';
+import { connect, type Socket } from 'node:net';
+import path from 'node:path';
+import { createMessageConnection, SocketMessageReader, SocketMessageWriter, type MessageConnection } from 'vscode-jsonrpc/node';
+import { LoraError } from '../../shared/errors';
+import type { EngineNotificationName, EngineNotifications, EngineRequestName, EngineRequests } from '../../shared/protocol';
+import { RUN_FILES, type EngineRecord } from '../../shared/run';
+
+export interface Disposable { dispose(): void }
+
+/** A connection to the engine that owns a run. It ends when either side closes it; nothing reconnects by itself. */
+export interface EngineClient extends Disposable {
+  request<N extends EngineRequestName>(name: N, params: EngineRequests[N]['params']): Promise<EngineRequests[N]['result']>;
+  on<N extends EngineNotificationName>(name: N, listener: (params: EngineNotifications[N]) => void): Disposable;
+  onClose(listener: () => void): Disposable;
+}
+
+/** engine.json of a run, or null when no engine ever owned it or the file is not one. */
+export async function readEngineRecord(runDir: string): Promise<EngineRecord | null> {
+  try {
+    const value = JSON.parse(await readFile(path.join(runDir, RUN_FILES.engine), 'utf8')) as Partial<EngineRecord> | null;
+    const whole = typeof value?.pid === 'number' && typeof value.pipe === 'string' && typeof value.heartbeat === 'string' && typeof value.started === 'string';
+    return whole ? (value as EngineRecord) : null;
+  } catch {
+    return null;
+  }
+}
+
+/** Connects to the engine of a run folder. Errors: LoraError('engine') when there is none or it does not answer. */
+export async function connectEngine(runDir: string): Promise<EngineClient> {
+  const record = await readEngineRecord(runDir);
+  if (!record) throw new LoraError('engine', 'No engine owns this run now.', { place: { file: runDir } });
+  await refuseForeignPipe(record.pipe);
+  const socket = await openSocket(record.pipe);
+  return clientOver(socket);
+}
+
+/** A run folder may come from anywhere; its engine.json must not make us talk to somebody else's socket. */
+async function refuseForeignPipe(pipe: string): Promise<void> {
+  if (process.platform === 'win32') {
+    if (!pipe.startsWith('\\\\.\\pipe\\')) throw new LoraError('engine', `${pipe} is not a named pipe.`);
+    return;
+  }
+  const info = await stat(pipe).catch(() => null);
+  if (!info?.isSocket()) throw new LoraError('engine', 'The engine of this run is gone: its pipe no longer exists.', { place: { file: pipe } });
+  if (info.uid !== process.getuid?.()) throw new LoraError('engine', 'The pipe belongs to another user.', { place: { file: pipe } });
+}
+
+function openSocket(pipe: string): Promise<Socket> {
+  return new Promise((resolve, reject) => {
+    const socket = connect(pipe);
+    const failed = (cause: Error) => reject(new LoraError('engine', `The engine does not answer: ${cause.message}.`, { place: { file: pipe }, cause }));
+    socket.once('error', failed);
+    socket.once('connect', () => {
+      socket.off('error', failed);
+      resolve(socket);
+    });
+  });
+}
+
+function clientOver(socket: Socket): EngineClient {
+  const connection: MessageConnection = createMessageConnection(new SocketMessageReader(socket), new SocketMessageWriter(socket));
+  const closed = new Set<() => void>();
+  let open = true;
+  const close = () => {
+    if (!open) return;
+    open = false;
+    connection.dispose();
+    socket.destroy();
+    for (const listener of closed) listener();
+  };
+  socket.on('error', close);
+  socket.on('close', close);
+  connection.onError(close);
+  connection.listen();
+  return {
+    request: (name, params) => open
+      ? (params === undefined ? connection.sendRequest(name) : connection.sendRequest(name, params))
+      : Promise.reject(new LoraError('engine', 'The engine of this run is gone.')),
+    on: (name, listener) => connection.onNotification(name, listener),
+    onClose: (listener) => {
+      if (!open) listener();
+      else closed.add(listener);
+      return { dispose: () => closed.delete(listener) };
+    },
+    dispose: close,
+  };
+}
