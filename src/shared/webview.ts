@@ -1,0 +1,109 @@
+import type { Place } from './errors';
+import type { EvalLine, CheckpointLine, MetricLine, ResumeLine, SampleLine, StepLine } from './metrics';
+import type { EngineProgress, EngineStatus } from './protocol';
+import type { RunRecord } from './run';
+
+/** The messages between the extension host and the dashboard of one run. The host owns the data; the page only shows it. */
+export type HostMessage = SnapshotMessage | AppendMessage | StatusMessage | ProgressMessage | RunMessage | LogMessage | AnsweredMessage;
+
+/** Everything there is now: the answer to `ready`, and again when what was sent no longer holds. */
+export interface SnapshotMessage {
+  readonly kind: 'snapshot';
+  /** null until the engine has written run.json. */
+  readonly run: RunRecord | null;
+  readonly status: EngineStatus;
+  readonly progress: EngineProgress | null;
+  readonly link: RunLink;
+  readonly steps: StepColumns;
+  /** All lines but the steps, in the order in which they were written. */
+  readonly lines: readonly OtherLine[];
+}
+
+/** Lines written since, in order; a resume line undoes the later steps before it. */
+export interface AppendMessage {
+  readonly kind: 'append';
+  readonly lines: readonly MetricLine[];
+}
+
+export interface StatusMessage {
+  readonly kind: 'status';
+  readonly status: EngineStatus;
+  readonly link: RunLink;
+}
+
+export interface ProgressMessage {
+  readonly kind: 'progress';
+  readonly progress: EngineProgress | null;
+}
+
+export interface RunMessage {
+  readonly kind: 'run';
+  readonly run: RunRecord;
+}
+
+export interface LogMessage {
+  readonly kind: 'log';
+  readonly level: 'warn' | 'error';
+  readonly message: string;
+  /** ISO 8601. */
+  readonly time: string;
+}
+
+/** The request was answered, well or not; a failure was told to the user by the host. */
+export interface AnsweredMessage {
+  readonly kind: 'answered';
+  readonly request: RunRequest;
+}
+
+/** How the host follows the run: over the engine's pipe, by reading the run's folder, or not at all since it has ended. */
+export type RunLink = 'engine' | 'folder' | 'ended';
+
+export type RunRequest = 'pause' | 'resume' | 'stop';
+
+export type OtherLine = EvalLine | SampleLine | CheckpointLine | ResumeLine;
+
+export const STEP_FIELDS = [
+  'step', 'epoch', 'loss', 'grad_norm', 'learning_rate', 'tokens', 'labelled_tokens', 'tokens_per_second', 'memory', 'elapsed',
+] as const satisfies readonly Exclude<keyof StepLine, 'kind'>[];
+
+export type StepField = (typeof STEP_FIELDS)[number];
+
+/** The step lines as columns of one length, steps rising; NaN where a line held no number. */
+export type StepColumns = Readonly<Record<StepField, Float64Array>>;
+
+export type PageMessage =
+  | { readonly kind: 'ready' }
+  | { readonly kind: 'request'; readonly request: RunRequest }
+  /** Train on from the last checkpoint of a run that has ended. */
+  | { readonly kind: 'continue' }
+  | { readonly kind: 'open'; readonly what: OpenTarget }
+  /** A place that the run's error names. */
+  | { readonly kind: 'openPlace'; readonly place: Place }
+  | { readonly kind: 'copyError' }
+  /** All metrics as a CSV file. */
+  | { readonly kind: 'export' }
+  /** Something went wrong in the page: for the log. */
+  | { readonly kind: 'trouble'; readonly message: string };
+
+export type OpenTarget = 'recipe' | 'adapter' | 'log';
+
+export const CHART_IDS = ['loss', 'learning_rate', 'grad_norm', 'tokens_per_second', 'memory'] as const;
+
+export type ChartId = (typeof CHART_IDS)[number];
+
+export const TAB_IDS = ['samples', 'events', 'recipe'] as const;
+
+export type TabId = (typeof TAB_IDS)[number];
+
+/** What the page keeps through a reload of the window: which run, and the user's choices. */
+export interface PageState {
+  readonly runDir: string;
+  /** Steps shown; null: all. */
+  readonly zoom: { readonly from: number; readonly to: number } | null;
+  readonly scroll: number;
+  /** Weight of the past in the smoothed loss, 0 to 0.99. */
+  readonly smoothing: number;
+  /** Charts shown as tables. */
+  readonly tables: readonly ChartId[];
+  readonly tab: TabId;
+}
