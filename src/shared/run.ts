@@ -84,3 +84,9 @@ export const RUN_FILES = {
   adapter: 'adapter',
   checkpoints: 'checkpoints',
 } as const;
+
+/** A run's folder name: UTC time, so that names sort by age, and a random end, so that two starts in one second differ: 20260131-142501-7f3a. */
+export function newRunId(now: Date = new Date(), random: () => number = Math.random): string {
+  const time = now.toISOString().slice(0, 19).replace(/[-:]/g, '').replace('T', '-');
+  return `${time}-${Math.floor(random() * 0x10000).toString(16).padStart(4, '0')}`;
+}
