@@ -1,0 +1,34 @@
+/** Every id that package.json contributes, once. A unit test holds the two together. */
+export const COMMANDS = {
+  trainAdapter: 'lora.trainAdapter',
+  runRecipe: 'lora.runRecipe',
+  openDashboard: 'lora.openDashboard',
+  pauseRun: 'lora.pauseRun',
+  resumeRun: 'lora.resumeRun',
+  stopRun: 'lora.stopRun',
+  revealAdapter: 'lora.revealAdapter',
+  revealAdapterInOS: 'lora.revealAdapterInOS',
+  copyAdapterPath: 'lora.copyAdapterPath',
+  openAdapter: 'lora.openAdapter',
+  openRecipe: 'lora.openRecipe',
+  openRunLog: 'lora.openRunLog',
+  deleteRun: 'lora.deleteRun',
+  refreshRuns: 'lora.refreshRuns',
+  showRuntime: 'lora.showRuntime',
+  installRuntime: 'lora.installRuntime',
+  showLog: 'lora.showLog',
+} as const;
+
+export type CommandId = (typeof COMMANDS)[keyof typeof COMMANDS];
+
+export const VIEWS = { container: 'lora', runs: 'lora.runs' } as const;
+
+export const SETTINGS = {
+  runtimePath: 'lora.runtime.path',
+  modelFolders: 'lora.models.folders',
+  onWindowClose: 'lora.engine.onWindowClose',
+} as const;
+
+export const CONTEXT_KEYS = { hasRuns: 'lora.hasRuns' } as const;
+
+export const WALKTHROUGH = 'lora.start';

@@ -1,0 +1,110 @@
+import { existsSync } from 'node:fs';
+import { open, readFile, stat } from 'node:fs/promises';
+import path from 'node:path';
+import * as v from 'valibot';
+import { parseMetrics, type StepLine } from '../../shared/metrics';
+import { ENDED_STATES, HEARTBEAT_MS, RUN_FILES, type EngineRecord, type RunRecord, type RunState } from '../../shared/run';
+import { readEngineRecord } from '../engine/engineClient';
+import { t } from '../l10n';
+
+/** A run as its folder tells it now. `problem`: why run.json cannot be read; the folder is still a row to see and delete. */
+export type RunSnapshot =
+  | { readonly kind: 'run'; readonly dir: string; readonly record: RunRecord; readonly state: RunState; readonly lastStep: StepLine | null }
+  | { readonly kind: 'starting'; readonly dir: string; readonly created: number }
+  | { readonly kind: 'broken'; readonly dir: string; readonly created: number; readonly problem: string };
+
+const STATES = ['preparing', 'running', 'paused', 'stopped', 'completed', 'failed', 'interrupted'] as const satisfies readonly RunState[];
+const nullableNumber = v.nullable(v.number());
+
+/** The parts of run.json that the host shows; the engine writes the rest, and it stays as it is. */
+const RecordSchema = v.looseObject({
+  version: v.literal(1),
+  name: v.string(),
+  state: v.picklist(STATES),
+  created: v.pipe(v.string(), v.check((text) => !Number.isNaN(Date.parse(text)), 'is not a time')),
+  recipe: v.looseObject({ base: v.string(), dataset: v.string(), lora: v.looseObject({ r: v.number() }) }),
+  recipe_path: v.nullable(v.string()),
+  total_steps: nullableNumber,
+  result: v.looseObject({ steps: v.number(), last_loss: nullableNumber, adapter: v.nullable(v.string()) }),
+  error: v.nullable(v.looseObject({ area: v.string(), message: v.string() })),
+});
+
+/** An engine writes run.json and engine.json within this time of its start. */
+const START_GRACE_MS = 15_000;
+
+/** Reads a run folder. Never throws: what is wrong becomes the row's problem. */
+export async function readRun(dir: string, now: number): Promise<RunSnapshot> {
+  const file = path.join(dir, RUN_FILES.record);
+  const engine = await readEngineRecord(dir);
+  let text: string;
+  try {
+    text = await readFile(file, 'utf8');
+  } catch {
+    return withoutRecord(dir, engine, now);
+  }
+  try {
+    const record = v.parse(RecordSchema, JSON.parse(text)) as unknown as RunRecord;
+    const state = effectiveState(record, engine, now);
+    return { kind: 'run', dir, record, state, lastStep: ENDED_STATES.has(state) ? null : await readLastStep(dir) };
+  } catch (error) {
+    return { kind: 'broken', dir, created: await createdAt(dir, now), problem: t('run.json cannot be read: {0}', faultOf(error)) };
+  }
+}
+
+async function withoutRecord(dir: string, engine: EngineRecord | null, now: number): Promise<RunSnapshot> {
+  const created = await createdAt(dir, now);
+  if (isEngineAlive(engine, now) || (!engine && now - created < START_GRACE_MS)) return { kind: 'starting', dir, created };
+  return { kind: 'broken', dir, created, problem: t('run.json is missing: the run never started.') };
+}
+
+function faultOf(error: unknown): string {
+  if (v.isValiError(error)) {
+    const [issue] = error.issues;
+    return `${v.getDotPath(issue) ?? 'run.json'}: ${issue.message}`;
+  }
+  return error instanceof Error ? error.message : String(error);
+}
+
+/** The state to show: a run whose engine is gone without a word was interrupted. */
+export function effectiveState(record: Pick<RunRecord, 'state' | 'created'>, engine: EngineRecord | null, now: number): RunState {
+  if (ENDED_STATES.has(record.state)) return record.state;
+  const starting = !engine && now - Date.parse(record.created) < START_GRACE_MS;
+  return starting || isEngineAlive(engine, now) ? record.state : 'interrupted';
+}
+
+/** The heartbeat decides, since the engine may run on another machine or in another container that shares the folder.
+ *  Where its pipe is on this machine, a process that is gone tells sooner. */
+export function isEngineAlive(engine: EngineRecord | null, now: number): boolean {
+  if (!engine || now - Date.parse(engine.heartbeat) >= 5 * HEARTBEAT_MS) return false;
+  return isProcessAlive(engine.pid) || !existsSync(engine.pipe);
+}
+
+function isProcessAlive(pid: number): boolean {
+  try {
+    return process.kill(pid, 0);
+  } catch (error) {
+    return (error as NodeJS.ErrnoException).code === 'EPERM';
+  }
+}
+
+const TAIL_BYTES = 65_536;
+
+/** The newest step in metrics.jsonl, from the file's end. */
+export async function readLastStep(dir: string): Promise<StepLine | null> {
+  const handle = await open(path.join(dir, RUN_FILES.metrics)).catch(() => null);
+  if (!handle) return null;
+  try {
+    const { size } = await handle.stat();
+    const start = Math.max(0, size - TAIL_BYTES);
+    const { buffer, bytesRead } = await handle.read(Buffer.alloc(size - start), 0, size - start, start);
+    const lines = parseMetrics(buffer.toString('utf8', 0, bytesRead));
+    return lines.findLast((line) => line.kind === 'step') ?? null;
+  } finally {
+    await handle.close();
+  }
+}
+
+async function createdAt(dir: string, now: number): Promise<number> {
+  const info = await stat(dir).catch(() => null);
+  return info ? info.birthtimeMs || info.ctimeMs : now;
+}

@@ -1,0 +1,89 @@
+import path from 'node:path';
+import type { StepLine } from '../../shared/metrics';
+import type { EngineProgress, EngineStatus } from '../../shared/protocol';
+import type { RunRecord, RunState } from '../../shared/run';
+import type { RunSnapshot } from './readRun';
+
+/** What the engine says over its pipe, newer than the run's folder. */
+export interface LiveRun {
+  readonly status: EngineStatus | null;
+  readonly progress: EngineProgress | null;
+  readonly step: StepLine | null;
+}
+
+/** A run as the host shows it everywhere: tree, status bar, pickers. */
+export interface Run {
+  readonly dir: string;
+  readonly id: string;
+  readonly name: string;
+  readonly state: RunState | 'broken';
+  readonly created: number;
+  readonly r: number | null;
+  readonly step: number;
+  readonly totalSteps: number | null;
+  readonly lastLoss: number | null;
+  readonly validationLoss: number | null;
+  readonly secondsLeft: number | null;
+  readonly phase: EngineProgress['phase'] | null;
+  /** Absolute; null until there is one. */
+  readonly adapter: string | null;
+  readonly recipePath: string | null;
+  readonly base: string | null;
+  readonly dataset: string | null;
+  /** Why it failed, or why its folder cannot be read. */
+  readonly problem: string | null;
+}
+
+/** Puts together what the folder and the engine say. */
+export function collectRun(snapshot: RunSnapshot, live: LiveRun | null): Run {
+  const id = path.basename(snapshot.dir);
+  if (snapshot.kind === 'run') return fromRecord(snapshot.dir, id, snapshot.record, snapshot.state, withLive(snapshot.lastStep, live));
+  return {
+    ...EMPTY, dir: snapshot.dir, id, name: id, created: snapshot.created, state: snapshot.kind === 'broken' ? 'broken' : 'preparing',
+    problem: snapshot.kind === 'broken' ? snapshot.problem : null, phase: live?.progress?.phase ?? null,
+  };
+}
+
+const EMPTY = {
+  r: null, step: 0, totalSteps: null, lastLoss: null, validationLoss: null, secondsLeft: null, phase: null, adapter: null, recipePath: null, base: null, dataset: null,
+} as const;
+
+const withLive = (lastStep: StepLine | null, live: LiveRun | null): LiveRun => ({
+  status: live?.status ?? null,
+  progress: live?.progress ?? null,
+  step: live?.step ?? lastStep,
+});
+
+function fromRecord(dir: string, id: string, record: RunRecord, state: RunState, live: LiveRun): Run {
+  const { recipe, result } = record;
+  return {
+    dir, id, name: record.name || id, created: Date.parse(record.created),
+    ...progressOf(record, state, live),
+    r: recipe.lora.r,
+    validationLoss: result.best_validation_loss ?? null,
+    adapter: result.adapter === null ? null : path.join(dir, result.adapter),
+    recipePath: record.recipe_path,
+    base: recipe.base,
+    dataset: recipe.dataset,
+    problem: record.error?.message ?? null,
+  };
+}
+
+function progressOf(record: RunRecord, state: RunState, { status, progress, step }: LiveRun) {
+  return {
+    state: status?.state ?? state,
+    step: status?.step ?? step?.step ?? record.result.steps,
+    totalSteps: status?.total_steps ?? record.total_steps,
+    lastLoss: step?.loss ?? record.result.last_loss,
+    secondsLeft: status?.seconds_left ?? null,
+    phase: progress?.phase ?? null,
+  };
+}
+
+/** Newest first. */
+export const byAge = (a: Run, b: Run): number => b.created - a.created || (a.id < b.id ? 1 : -1);
+
+export const isActive = (run: Run): boolean => run.state === 'preparing' || run.state === 'running' || run.state === 'paused';
+
+/** Whether Resume Run has anything to do: a paused engine goes on, an ended run starts again from its last checkpoint. */
+export const canResume = (run: Run): boolean => run.state === 'paused' || run.state === 'stopped' || run.state === 'interrupted' || run.state === 'failed';

@@ -1,0 +1,91 @@
+import { formatAge, formatDuration, formatLoss } from '../format';
+import { formatNumber, t } from '../l10n';
+import { canResume, isActive, type Run } from './run';
+
+/** A row of the Runs view, without the editor's classes. */
+export interface RunRow {
+  readonly label: string;
+  readonly description: string;
+  readonly icon: string;
+  readonly color: string | null;
+  /** Words that when-clauses look for: run, the state, adapter, recipe, active, resumable. */
+  readonly context: string;
+  readonly details: readonly (readonly [label: string, value: string])[];
+  readonly spoken: string;
+}
+
+const ICONS: Readonly<Record<Run['state'], readonly [icon: string, color: string | null]>> = {
+  preparing: ['loading~spin', null],
+  running: ['loading~spin', 'charts.blue'],
+  paused: ['debug-pause', 'charts.yellow'],
+  stopped: ['debug-stop', null],
+  completed: ['pass', 'testing.iconPassed'],
+  failed: ['error', 'testing.iconFailed'],
+  interrupted: ['debug-disconnect', 'list.warningForeground'],
+  broken: ['warning', 'list.warningForeground'],
+};
+
+export function stateName(state: Run['state']): string {
+  switch (state) {
+    case 'preparing': return t('Preparing');
+    case 'running': return t('Running');
+    case 'paused': return t('Paused');
+    case 'stopped': return t('Stopped');
+    case 'completed': return t('Completed');
+    case 'failed': return t('Failed');
+    case 'interrupted': return t('Interrupted');
+    case 'broken': return t('Unreadable');
+  }
+}
+
+export function rowOf(run: Run, now: number): RunRow {
+  const [icon, color] = ICONS[run.state];
+  const description = describe(run, now);
+  return {
+    label: run.name, description, icon, color,
+    context: contextOf(run),
+    details: detailsOf(run, now),
+    spoken: `${run.name}, ${stateName(run.state)}, ${description}`,
+  };
+}
+
+function describe(run: Run, now: number): string {
+  const age = formatAge(now - run.created);
+  if (run.state === 'broken') return [run.problem ?? '', age].join(' · ');
+  return [run.r !== null && `r ${run.r}`, isActive(run) && stepText(run), lossText(run), age].filter(Boolean).join(' · ');
+}
+
+const lossText = (run: Run) => run.lastLoss !== null && t('loss {0}', formatLoss(run.lastLoss));
+
+/** 12/300, or what the engine does before the first step. */
+export function stepText(run: Run): string {
+  if (run.step > 0) return run.totalSteps === null ? formatNumber(run.step) : `${formatNumber(run.step)}/${formatNumber(run.totalSteps)}`;
+  switch (run.phase) {
+    case 'reading data': return t('reading data');
+    case 'loading model': return t('loading the model');
+    case 'evaluating': return t('evaluating');
+    case 'sampling': return t('sampling');
+    default: return stateName(run.state).toLowerCase();
+  }
+}
+
+function contextOf(run: Run): string {
+  return ['run', run.state, isActive(run) && 'active', canResume(run) && 'resumable', run.adapter && 'adapter', run.recipePath && 'recipe'].filter(Boolean).join(' ');
+}
+
+function detailsOf(run: Run, now: number): [string, string][] {
+  const rows: [string, string | null][] = [
+    [t('State'), stateName(run.state)],
+    [t('Problem'), run.problem],
+    [t('Steps'), run.state === 'broken' ? null : stepText(run)],
+    [t('Time left'), isActive(run) && run.secondsLeft !== null ? formatDuration(run.secondsLeft) : null],
+    [t('Loss'), run.lastLoss === null ? null : formatLoss(run.lastLoss)],
+    [t('Best validation loss'), run.validationLoss === null ? null : formatLoss(run.validationLoss)],
+    [t('Rank r'), run.r === null ? null : formatNumber(run.r)],
+    [t('Base model'), run.base],
+    [t('Dataset'), run.dataset],
+    [t('Started'), formatAge(now - run.created)],
+    [t('Folder'), run.dir],
+  ];
+  return rows.filter((row): row is [string, string] => row[1] !== null);
+}
