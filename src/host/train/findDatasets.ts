@@ -1,0 +1,75 @@
+import { open, stat } from 'node:fs/promises';
+import path from 'node:path';
+import { walk } from './walk';
+
+/** A .jsonl file, with what its first row looks like. */
+export interface DatasetCandidate {
+  readonly path: string;
+  /** Relative to its workspace folder. */
+  readonly name: string;
+  readonly bytes: number;
+  /** Keys of the first row; empty when that is no JSON object. */
+  readonly keys: readonly string[];
+  /** null for a file too large to count at once. */
+  readonly rows: number | null;
+  /** A file beside it that by its name is there to measure. */
+  readonly validation: string | null;
+}
+
+const VALIDATION_NAMES = ['validation', 'valid', 'val', 'dev', 'eval'];
+const HELD_OUT = new RegExp(`^(${VALIDATION_NAMES.join('|')}|test)\\.jsonl$`, 'i');
+
+/** All .jsonl files of the workspace; those that by their name are not to learn from come last. */
+export async function findDatasets(workspaceFolders: readonly string[]): Promise<DatasetCandidate[]> {
+  const found: DatasetCandidate[] = [];
+  for (const root of workspaceFolders) {
+    for await (const { dir, entries } of walk(root)) {
+      const names = entries.filter((e) => !e.isDirectory() && e.name.toLowerCase().endsWith('.jsonl')).map((e) => e.name);
+      for (const name of names) found.push(await datasetAt(path.join(dir, name), names, root));
+    }
+  }
+  return found.sort((a, b) => Number(isHeldOut(a.path)) - Number(isHeldOut(b.path)));
+}
+
+const isHeldOut = (file: string) => HELD_OUT.test(path.basename(file));
+
+export async function datasetAt(file: string, siblings: readonly string[], root = path.dirname(file)): Promise<DatasetCandidate> {
+  const bytes = await stat(file).then((info) => info.size, () => 0);
+  const sibling = isHeldOut(file) ? undefined : validationAmong(siblings);
+  return {
+    path: file, name: path.relative(root, file), bytes, ...(await readRows(file, bytes)),
+    validation: sibling === undefined ? null : path.join(path.dirname(file), sibling),
+  };
+}
+
+/** The most telling name wins: validation.jsonl before dev.jsonl. */
+function validationAmong(names: readonly string[]): string | undefined {
+  for (const stem of VALIDATION_NAMES) {
+    const name = names.find((n) => n.toLowerCase() === `${stem}.jsonl`);
+    if (name !== undefined) return name;
+  }
+  return undefined;
+}
+
+const COUNTED_BYTES = 4 * 2 ** 20;
+
+async function readRows(file: string, bytes: number): Promise<Pick<DatasetCandidate, 'keys' | 'rows'>> {
+  const handle = await open(file).catch(() => null);
+  if (!handle) return { keys: [], rows: null };
+  try {
+    const { buffer, bytesRead } = await handle.read(Buffer.alloc(Math.min(bytes, COUNTED_BYTES)), 0, Math.min(bytes, COUNTED_BYTES), 0);
+    const lines = buffer.toString('utf8', 0, bytesRead).split('\n').filter((line) => line.trim());
+    return { keys: keysOf(lines[0]), rows: bytes > COUNTED_BYTES ? null : lines.length };
+  } finally {
+    await handle.close();
+  }
+}
+
+function keysOf(line: string | undefined): string[] {
+  try {
+    const row: unknown = JSON.parse(line ?? '');
+    return typeof row === 'object' && row !== null && !Array.isArray(row) ? Object.keys(row) : [];
+  } catch {
+    return [];
+  }
+}
