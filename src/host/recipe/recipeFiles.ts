@@ -1,0 +1,35 @@
+import { stat } from 'node:fs/promises';
+import { dirname, isAbsolute, resolve } from 'node:path';
+import { findNodeAtLocation, parseTree, type JSONPath } from 'jsonc-parser';
+import type { Place, Problem } from '../../shared/errors';
+import { t } from '../l10n';
+
+/** Keys whose values name something on disk. */
+const PATH_KEYS: readonly { readonly path: JSONPath; readonly missing: (value: string) => string }[] = [
+  { path: ['base'], missing: (value) => t('There is no base model at {0}.', value) },
+  { path: ['dataset'], missing: (value) => t('There is no dataset at {0}.', value) },
+  { path: ['validation'], missing: (value) => t('There is no validation dataset at {0}.', value) },
+  { path: ['lora', 'init_adapter'], missing: (value) => t('There is no adapter at {0}.', value) },
+];
+
+/** What a recipe names that is not on disk: one problem each, at its place in the text. */
+export async function missingFiles(text: string, file: string): Promise<Problem[]> {
+  const root = parseTree(text, [], { allowTrailingComma: true });
+  if (!root) return [];
+  const checks = PATH_KEYS.map(async ({ path, missing }): Promise<Problem | null> => {
+    const node = findNodeAtLocation(root, path);
+    if (typeof node?.value !== 'string' || node.value === '') return null;
+    const target = isAbsolute(node.value) ? node.value : resolve(dirname(file), node.value);
+    if (await stat(target).catch(() => null)) return null;
+    return { severity: 'error', message: missing(target), place: { ...placeAt(text, file, node.offset), key: path.join('.') } };
+  });
+  return (await Promise.all(checks)).filter((problem) => problem !== null);
+}
+
+function placeAt(text: string, file: string, offset: number): Place {
+  const before = text.slice(0, offset).split('\n');
+  return { file, line: before.length, column: before.at(-1)!.length + 1 };
+}
+
+/** lora.json, or any name that ends in .lora.json. */
+export const isRecipeName = (name: string): boolean => /(^|[\\/])([^\\/]+\.)?lora\.json$/.test(name);
