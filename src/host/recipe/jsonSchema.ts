@@ -18,7 +18,8 @@ export function recipeJsonSchema(): JsonSchema {
 /** Unknown keys are left to the extension's own check, which names the nearest known key.
  *  What must be given defaults to empty: completion writes it so, and it stays marked until it is filled in. */
 function withDefaults(schema: JsonSchema): JsonSchema {
-  const { additionalProperties: _, ...rest } = schema;
+  const rest = { ...schema };
+  delete rest.additionalProperties;
   if (!schema.properties) return rest;
   const properties = Object.entries(schema.properties).map(([key, value]) => [key, { ...withDefaults(value), default: value.default ?? emptyOf(value) }]);
   return { ...rest, properties: Object.fromEntries(properties) as Record<string, JsonSchema> };

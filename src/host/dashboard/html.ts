@@ -1,0 +1,38 @@
+import type { DashboardStrings } from '../../shared/dashboardStrings';
+
+export interface PageParts {
+  /** The webview's own origin, for the style sheet and the font. */
+  readonly cspSource: string;
+  readonly nonce: string;
+  readonly script: string;
+  readonly style: string;
+  readonly language: string;
+  readonly strings: DashboardStrings;
+  readonly runDir: string;
+}
+
+/** The page as it is before its first message: it says that it loads, and runs nothing but its own script. */
+export function dashboardHtml({ cspSource, nonce, script, style, language, strings, runDir }: PageParts): string {
+  const policy = `default-src 'none'; script-src 'nonce-${nonce}'; style-src ${cspSource} 'nonce-${nonce}'; font-src ${cspSource}`;
+  return `<!DOCTYPE html>
+<html lang="${escape(language)}">
+<head>
+  <meta charset="utf-8">
+  <meta http-equiv="Content-Security-Policy" content="${policy}">
+  <meta name="viewport" content="width=device-width, initial-scale=1">
+  <meta property="csp-nonce" content="${nonce}">
+  <meta name="strings" content="${escape(JSON.stringify(strings))}">
+  <meta name="run-dir" content="${escape(runDir)}">
+  <link rel="stylesheet" href="${style}" nonce="${nonce}">
+  <title>${escape(strings.loading)}</title>
+</head>
+<body>
+  <main aria-busy="true"><p class="loading">${escape(strings.loading)}</p></main>
+  <script nonce="${nonce}" src="${script}"></script>
+</body>
+</html>`;
+}
+
+function escape(text: string): string {
+  return text.replace(/&/g, '&amp;').replace(/</g, '&lt;').replace(/>/g, '&gt;').replace(/"/g, '&quot;');
+}

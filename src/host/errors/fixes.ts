@@ -1,0 +1,57 @@
+import path from 'node:path';
+import type { LoraError, Place } from '../../shared/errors';
+import { SETTINGS } from '../ids';
+import { t } from '../l10n';
+
+/** What a button of an error message does. */
+export type Fix =
+  | { readonly kind: 'openPlace'; readonly place: Place }
+  | { readonly kind: 'showProblems' }
+  | { readonly kind: 'installRuntime' }
+  | { readonly kind: 'openSetting'; readonly setting: string }
+  | { readonly kind: 'showLog' };
+
+export interface FixButton {
+  readonly title: string;
+  readonly fix: Fix;
+}
+
+/** The buttons that help with an error, most useful first; the log is always the last. */
+export function fixesFor(error: LoraError): FixButton[] {
+  const buttons: FixButton[] = [];
+  const place = firstPlace(error);
+  if (place) buttons.push({ title: t('Open {0}', shortPlace(place)), fix: { kind: 'openPlace', place } });
+  if (error.problems.length > 1) buttons.push({ title: t('Show Problems'), fix: { kind: 'showProblems' } });
+  if (error.area === 'runtime') {
+    buttons.push({ title: t('Install Runtime'), fix: { kind: 'installRuntime' } });
+    buttons.push({ title: t('Change Setting'), fix: { kind: 'openSetting', setting: SETTINGS.runtimePath } });
+  }
+  return [...buttons, { title: t('Show Log'), fix: { kind: 'showLog' } }];
+}
+
+/** A place that an editor can show: a text file, not a tensor in a file of weights. */
+function firstPlace(error: LoraError): Place | undefined {
+  const place = error.place?.line !== undefined ? error.place : (error.problems.find((p) => p.place)?.place ?? error.place);
+  return place && place.tensor === undefined && isText(place.file) ? place : undefined;
+}
+
+const isText = (file: string) => /\.(jsonl?|log|md|txt|jinja)$/i.test(file);
+
+/** train.jsonl:12 */
+export function shortPlace(place: Place): string {
+  const name = path.basename(place.file);
+  return place.line === undefined ? name : `${name}:${place.line}`;
+}
+
+/** The error in one paragraph for a notification; the log has the rest. */
+export function summarize(error: LoraError): string {
+  const [first] = error.problems;
+  const more = error.problems.length - 1;
+  const where = error.place && !error.message.includes(error.place.file) ? `${shortPlace(error.place)}: ` : '';
+  return [
+    `${where}${error.message}`,
+    first && `${first.place ? `${shortPlace(first.place)}: ` : ''}${first.message}`,
+    more > 0 && t('And {0} more.', more),
+    error.fix,
+  ].filter(Boolean).join(' ');
+}

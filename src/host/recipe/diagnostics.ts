@@ -1,0 +1,78 @@
+import * as vscode from 'vscode';
+import type { Problem } from '../../shared/errors';
+import { isRecipeName } from './recipeFiles';
+import { checkForEditor } from './checkForEditor';
+
+const QUIET_MS = 300;
+
+/** Squiggles and Problems entries of recipes. */
+export class RecipeDiagnostics implements vscode.Disposable {
+  private readonly collection = vscode.languages.createDiagnosticCollection('lora');
+  private readonly timers = new Map<string, NodeJS.Timeout>();
+  private readonly disposables: readonly { dispose(): unknown }[];
+
+  constructor() {
+    this.disposables = [
+      this.collection,
+      vscode.workspace.onDidOpenTextDocument((document) => this.checkSoon(document)),
+      vscode.workspace.onDidChangeTextDocument(({ document }) => this.checkSoon(document)),
+      vscode.workspace.onDidSaveTextDocument((document) => this.checkSoon(document)),
+      vscode.workspace.onDidCloseTextDocument((document) => this.forget(document)),
+    ];
+    for (const document of vscode.workspace.textDocuments) this.checkSoon(document);
+  }
+
+  /** Shows what a run found, in whichever files; the next edit of a recipe takes its own faults back. */
+  show(problems: readonly Problem[]): void {
+    const placed = problems.filter((problem) => problem.place);
+    for (const { place } of placed) this.cancel(place!.file);
+    this.collection.set(placed.map((problem) => [vscode.Uri.file(problem.place!.file), [toDiagnostic(problem)]]));
+  }
+
+  clear(file: string): void {
+    this.collection.delete(vscode.Uri.file(file));
+  }
+
+  private checkSoon(document: vscode.TextDocument): void {
+    if (document.uri.scheme !== 'file' || !isRecipeName(document.fileName)) return;
+    this.cancel(document.fileName);
+    this.timers.set(document.fileName, setTimeout(() => void this.check(document), QUIET_MS));
+  }
+
+  private async check(document: vscode.TextDocument): Promise<void> {
+    const { version } = document;
+    const problems = await checkForEditor(document.getText(), document.fileName);
+    if (!document.isClosed && document.version === version) this.collection.set(document.uri, problems.map(toDiagnostic));
+  }
+
+  private forget(document: vscode.TextDocument): void {
+    this.cancel(document.fileName);
+    if (isRecipeName(document.fileName)) this.collection.delete(document.uri);
+  }
+
+  private cancel(file: string): void {
+    clearTimeout(this.timers.get(file));
+    this.timers.delete(file);
+  }
+
+  dispose(): void {
+    for (const timer of this.timers.values()) clearTimeout(timer);
+    for (const disposable of this.disposables) disposable.dispose();
+  }
+}
+
+/** From the place to the end of its line: the editor shortens it to the word. */
+function toDiagnostic({ message, place, severity }: Problem): vscode.Diagnostic {
+  const start = new vscode.Position((place?.line ?? 1) - 1, (place?.column ?? 1) - 1);
+  const level = severity === 'error' ? vscode.DiagnosticSeverity.Error : vscode.DiagnosticSeverity.Warning;
+  const diagnostic = new vscode.Diagnostic(wordFrom(start, place?.file), message, level);
+  diagnostic.source = 'LoRA';
+  return diagnostic;
+}
+
+function wordFrom(start: vscode.Position, file: string | undefined): vscode.Range {
+  const document = vscode.workspace.textDocuments.find((d) => d.fileName === file);
+  const line = document && start.line < document.lineCount ? document.lineAt(start.line).text.slice(start.character) : '';
+  const length = /^("([^"\\]|\\.)*"|[^\s,}\]]+)/.exec(line)?.[0].length ?? 1;
+  return new vscode.Range(start, start.translate(0, length));
+}

@@ -1,0 +1,38 @@
+import * as vscode from 'vscode';
+import { LoraError } from '../../shared/errors';
+import { t } from '../l10n';
+import type { Run } from './run';
+import { rowOf } from './runRow';
+import type { RunStore } from './runStore';
+import { RunNode } from './runsTree';
+
+export interface RunChoice {
+  readonly placeholder: string;
+  /** Which runs the command can do something with. */
+  readonly fits: (run: Run) => boolean;
+  /** Said when none does. */
+  readonly none: string;
+}
+
+/** The run that a command is about: of the row it was called on, else of the folder given, else picked by the user. Undefined: cancelled. */
+export async function chooseRun(store: RunStore, argument: unknown, choice: RunChoice): Promise<Run | undefined> {
+  await store.refresh();
+  const dir = argument instanceof RunNode ? argument.run.dir : argument;
+  if (typeof dir === 'string') {
+    const run = store.find(dir);
+    if (!run) throw new LoraError('run', t('This run is no longer there.'), { place: { file: dir } });
+    if (!choice.fits(run)) throw new LoraError('run', choice.none, { place: { file: dir } });
+    return run;
+  }
+  return pick(store.runs.filter(choice.fits), choice);
+}
+
+async function pick(runs: readonly Run[], choice: RunChoice): Promise<Run | undefined> {
+  if (runs.length === 0) throw new LoraError('run', choice.none);
+  const items = runs.map((run) => {
+    const { label, description, icon } = rowOf(run, Date.now());
+    return { label: `$(${icon}) ${label}`, description, run };
+  });
+  const picked = await vscode.window.showQuickPick(items, { placeHolder: choice.placeholder, matchOnDescription: true });
+  return picked?.run;
+}

@@ -1,0 +1,83 @@
+import path from 'node:path';
+import * as vscode from 'vscode';
+import { LoraError } from '../../shared/errors';
+import type { EngineRequestName } from '../../shared/protocol';
+import { RUN_FILES } from '../../shared/run';
+import type { CommandRegistry } from '../commands';
+import { connectEngine } from '../engine/engineClient';
+import { COMMANDS } from '../ids';
+import { t } from '../l10n';
+import { openPlace } from '../openPlace';
+import { deleteRun } from './deleteRun';
+import { chooseRun, type RunChoice } from './pickRun';
+import { canResume, isActive, type Run } from './run';
+import type { RunStore } from './runStore';
+
+export interface RunActions {
+  readonly store: RunStore;
+  /** Goes on from the last checkpoint, in a new engine. */
+  readonly continueRun: (run: Run) => Promise<void>;
+  readonly openDashboard: (dir: string) => Promise<void>;
+}
+
+export function registerRunCommands(commands: CommandRegistry, { store, continueRun, openDashboard }: RunActions): void {
+  const onRun = (id: Parameters<CommandRegistry['add']>[0], choice: () => RunChoice, act: (run: Run) => Thenable<unknown>) => {
+    commands.add(id, 'run', async (argument) => {
+      const run = await chooseRun(store, argument, choice());
+      if (run) await act(run);
+    });
+  };
+  onRun(COMMANDS.openDashboard, () => any(t('Whose dashboard?')), (run) => openDashboard(run.dir));
+  onRun(COMMANDS.pauseRun, running, (run) => askEngine(store, run, 'pause'));
+  onRun(COMMANDS.stopRun, active, (run) => askEngine(store, run, 'stop'));
+  onRun(COMMANDS.resumeRun, resumable, (run) => (run.state === 'paused' ? askEngine(store, run, 'resume') : continueRun(run)));
+  onRun(COMMANDS.revealAdapter, withAdapter, (run) => revealFolder(run.adapter!));
+  onRun(COMMANDS.revealAdapterInOS, withAdapter, (run) => revealInOS(run.adapter!));
+  onRun(COMMANDS.copyAdapterPath, withAdapter, (run) => copy(run.adapter!));
+  onRun(COMMANDS.openAdapter, withAdapter, (run) => openPlace({ file: path.join(run.adapter!, 'adapter_config.json') }));
+  onRun(COMMANDS.openRecipe, withRecipe, (run) => openRecipe(run));
+  onRun(COMMANDS.openRunLog, () => any(t('Whose log?')), (run) => openPlace({ file: path.join(run.dir, RUN_FILES.log) }));
+  onRun(COMMANDS.deleteRun, () => any(t('Which run to delete?')), (run) => deleteRun(run, store));
+  commands.add(COMMANDS.refreshRuns, 'run', () => store.refresh());
+}
+
+const any = (placeholder: string): RunChoice => ({ placeholder, fits: () => true, none: t('There are no runs yet.') });
+const running = (): RunChoice => ({ placeholder: t('Which run to pause?'), fits: (run) => run.state === 'running', none: t('No run is training now.') });
+const active = (): RunChoice => ({ placeholder: t('Which run to stop? It keeps the adapter so far.'), fits: isActive, none: t('No run is training now.') });
+const resumable = (): RunChoice => ({ placeholder: t('Which run to resume?'), fits: canResume, none: t('No run is paused, stopped or interrupted.') });
+const withAdapter = (): RunChoice => ({ placeholder: t('Whose adapter?'), fits: (run) => run.adapter !== null, none: t('There is no adapter yet: it is written when a run ends or is stopped.') });
+const withRecipe = (): RunChoice => ({ placeholder: t('Whose recipe?'), fits: (run) => run.recipePath !== null, none: t('This run was started without a recipe file.') });
+
+async function askEngine(store: RunStore, run: Run, name: EngineRequestName & ('pause' | 'resume' | 'stop')): Promise<void> {
+  const linked = store.engines.client(run.dir);
+  const client = linked ?? (await connectEngine(run.dir));
+  try {
+    await client.request(name, undefined);
+  } finally {
+    if (!linked) client.dispose();
+  }
+  await store.refresh();
+}
+
+/** In the editor's own explorer where it shows the folder, else in the system's. */
+async function revealFolder(folder: string): Promise<void> {
+  const uri = vscode.Uri.file(folder);
+  await vscode.commands.executeCommand(vscode.workspace.getWorkspaceFolder(uri) ? 'revealInExplorer' : 'revealFileInOS', uri);
+}
+
+const revealInOS = (folder: string) => vscode.commands.executeCommand('revealFileInOS', vscode.Uri.file(folder));
+
+async function copy(text: string): Promise<void> {
+  await vscode.env.clipboard.writeText(text);
+  vscode.window.setStatusBarMessage(t('Adapter path copied'), 3_000);
+}
+
+async function openRecipe(run: Run): Promise<void> {
+  try {
+    await openPlace({ file: run.recipePath! });
+  } catch (cause) {
+    throw new LoraError('recipe', t('The recipe of this run is no longer where it was; run.json holds what it said.'), {
+      place: { file: path.join(run.dir, RUN_FILES.record), line: 1 }, cause,
+    });
+  }
+}

@@ -1,0 +1,51 @@
+import path from 'node:path';
+import * as vscode from 'vscode';
+import { RUN_FILES, RUNS_FOLDER } from '../../shared/run';
+import { Signal } from '../signal';
+
+const REMEMBERED = 'lora.runRoots';
+
+/** The folders that hold runs: `.lora/runs` of each workspace folder, and those beside recipes deeper down. */
+export class RunRoots implements vscode.Disposable {
+  private readonly changed = new Signal();
+  private readonly folders: vscode.Disposable;
+  private searched: readonly string[] | undefined;
+
+  readonly onDidChange = this.changed.event;
+
+  constructor(private readonly memento: vscode.Memento) {
+    this.folders = vscode.workspace.onDidChangeWorkspaceFolders(() => {
+      this.searched = undefined;
+      this.changed.fire();
+    });
+  }
+
+  /** Starts a search of the workspace the first time; what it finds comes with the next call. */
+  list(): readonly string[] {
+    if (!this.searched) {
+      this.searched = [];
+      void this.search();
+    }
+    const top = (vscode.workspace.workspaceFolders ?? []).map((folder) => path.join(folder.uri.fsPath, ...RUNS_FOLDER.split('/')));
+    return [...new Set([...top, ...this.remembered, ...this.searched])];
+  }
+
+  async remember(root: string): Promise<void> {
+    if (!this.remembered.includes(root)) await this.memento.update(REMEMBERED, [...this.remembered, root]);
+  }
+
+  private get remembered(): readonly string[] {
+    return this.memento.get<readonly string[]>(REMEMBERED, []);
+  }
+
+  private async search(): Promise<void> {
+    const records = await vscode.workspace.findFiles(`**/${RUNS_FOLDER}/*/${RUN_FILES.record}`, '**/node_modules/**');
+    this.searched = [...new Set(records.map((record) => path.dirname(path.dirname(record.fsPath))))];
+    if (this.searched.length > 0) this.changed.fire();
+  }
+
+  dispose(): void {
+    this.folders.dispose();
+    this.changed.dispose();
+  }
+}

@@ -1,0 +1,23 @@
+import { formatDuration, formatLoss } from '../format';
+import { t } from '../l10n';
+import { isActive, type Run } from '../runs/run';
+import { stateName, stepText } from '../runs/runRow';
+
+export interface StatusText {
+  readonly text: string;
+  readonly tooltip: string;
+  /** The run that a click opens. */
+  readonly dir: string;
+}
+
+/** What the status bar says while something trains: the newest run, and how many more. Null: nothing to say. */
+export function statusText(runs: readonly Run[]): StatusText | null {
+  const active = runs.filter(isActive);
+  const [run] = active;
+  if (!run) return null;
+  const icon = run.state === 'paused' ? '$(debug-pause)' : '$(loading~spin)';
+  const loss = run.lastLoss === null ? '' : ` · ${formatLoss(run.lastLoss)}`;
+  const more = active.length > 1 ? ` (+${active.length - 1})` : '';
+  const left = run.secondsLeft === null ? '' : `\n${t('{0} left', formatDuration(run.secondsLeft))}`;
+  return { text: `${icon} ${run.name} ${stepText(run)}${loss}${more}`, tooltip: `${run.name}: ${stateName(run.state)}${left}\n${t('Click for the dashboard')}`, dir: run.dir };
+}
