@@ -19,7 +19,7 @@ export interface OptimizerSettings {
   readonly max_grad_norm: number;
 }
 
-/** AdamW's state over one flat vector of all adapter tensors, in the order of `adapterTensors`. */
+/** AdamW's state over one flat vector of all adapter tensors, for each module of the adapter in turn A, then B. */
 export interface OptimizerState {
   readonly step: number;
   readonly exp_avg: Float32Array;
@@ -34,6 +34,12 @@ export interface GenerateOptions {
   readonly stop_ids: readonly number[];
   /** Called with each new token; false ends the generation. */
   readonly onToken?: (id: number) => boolean | undefined;
+}
+
+/** A tensor under its name in a file. */
+export interface NamedTensor {
+  readonly shape: readonly number[];
+  readonly data: Float32Array;
 }
 
 /** A frozen causal language model with an adapter that trains. All methods run where libtensorflow blocks: call them in a worker. */
@@ -53,9 +59,11 @@ export interface CausalLM {
   /** Divides the accumulated gradients by `labelled`, clips, steps AdamW, clears them. grad_norm is before clipping. */
   step(labelled: number, settings: OptimizerSettings): Promise<{ readonly grad_norm: number }>;
   /** Accumulated gradients divided by `labelled`, under the names of the adapter's file. */
-  gradients(labelled: number): Promise<ReadonlyMap<string, { readonly shape: readonly number[]; readonly data: Float32Array }>>;
+  gradients(labelled: number): Promise<ReadonlyMap<string, NamedTensor>>;
   /** The adapter as it is now. */
   adapter(): Promise<Adapter>;
+  /** A weight of the base as it is in memory now, under its name and in its order in the checkpoint: it never changes. */
+  baseTensor(name: string): Promise<Float32Array>;
   optimizerState(): Promise<OptimizerState>;
   restoreOptimizer(state: OptimizerState): void;
   generate(input_ids: readonly number[], options: GenerateOptions): Promise<number[]>;

@@ -1,0 +1,132 @@
+import type { HeadLayout } from './rope';
+import { use, type Ops, type Tensor } from './ops/types';
+
+/** Queries start..end see the keys from..to; the mask [1 or batch, 1, end - start, to - from] is added to the scores. */
+export interface AttentionBlock {
+  readonly start: number;
+  readonly end: number;
+  readonly from: number;
+  readonly to: number;
+  readonly mask: Tensor | null;
+}
+
+export interface AttentionShape extends HeadLayout {
+  readonly batch: number;
+  readonly length: number;
+}
+
+/** q (scaled and rotated) [batch, heads, length, head_dim]; k and v [batch · kv_heads, length, head_dim] */
+export interface Heads {
+  readonly q: Tensor;
+  readonly k: Tensor;
+  readonly v: Tensor;
+}
+
+/** Cuts a fused product [n, (heads + 2 kv_heads) · head_dim] into heads, rotates q and k. */
+export function toHeads(ops: Ops, qkv: Tensor, shape: AttentionShape, table: Tensor): Heads {
+  const { batch, length, num_heads, num_kv_heads, head_dim } = shape;
+  const rotated = ops.rotate(qkv, table);
+  const apart = use(ops, ops.reshape(rotated, [batch, length, num_heads + 2 * num_kv_heads, head_dim]), rotated);
+  const heads = use(ops, ops.transpose(apart, [0, 2, 1, 3]), apart); // [batch, heads + 2 kv_heads, length, head_dim]
+  const [q, k, v] = ops.split(heads, [num_heads, num_kv_heads, num_kv_heads], 1) as [Tensor, Tensor, Tensor];
+  ops.free(heads);
+  const flat = (x: Tensor) => use(ops, ops.reshape(x, [batch * num_kv_heads, length, head_dim]), x);
+  return { q, k: flat(k), v: flat(v) };
+}
+
+/** The way back for gradients: dqkv [n, (heads + 2 kv_heads) · head_dim], with the table of the opposite direction. Frees the heads. */
+export function fromHeads(ops: Ops, { q, k, v }: Heads, shape: AttentionShape, table: Tensor): Tensor {
+  const { batch, length, num_heads, num_kv_heads, head_dim } = shape;
+  const apart = (x: Tensor, heads: number) => use(ops, ops.reshape(x, [batch, heads, length, head_dim]), x);
+  const parts = [apart(q, num_heads), apart(k, num_kv_heads), apart(v, num_kv_heads)];
+  const heads = use(ops, ops.concat(parts, 1), ...parts);
+  const rows = use(ops, ops.transpose(heads, [0, 2, 1, 3]), heads);
+  const flat = use(ops, ops.reshape(rows, [batch * length, (num_heads + 2 * num_kv_heads) * head_dim]), rows);
+  return use(ops, ops.rotate(flat, table), flat);
+}
+
+/** softmax(q kᵀ + mask) v -> [n, heads · head_dim]. Query heads of one kv head are rows of one product. */
+export function attend(ops: Ops, heads: Heads, shape: AttentionShape, blocks: readonly AttentionBlock[]): Tensor {
+  const outputs = blocks.map((block) => {
+    const { q, k, v } = cut(ops, heads, shape, block);
+    const p = use(ops, probabilities(ops, q, k, shape, block), q, k); // [batch · kv, group · rows, keys]
+    const o = use(ops, ops.batchMatMul(p, v), p, v);
+    return use(ops, ops.reshape(o, [shape.batch, shape.num_heads, block.end - block.start, shape.head_dim]), o);
+  });
+  const o = outputs.length === 1 ? outputs[0]! : use(ops, ops.concat(outputs, 2), ...outputs);
+  return use(ops, rowsFromHeads(ops, o, shape), o);
+}
+
+/** Gradients of the heads for d(output) [n, heads · head_dim], with D = sum(do · o) instead of sum(dP · P) (Dao et al. 2022). */
+export function attendBackward(ops: Ops, heads: Heads, o: Tensor, dO: Tensor, shape: AttentionShape, blocks: readonly AttentionBlock[]): Heads {
+  const dHeads = headsFromRows(ops, dO, shape, shape.head_dim);
+  const D = use(ops, ...dotOfRows(ops, o, dO, shape)); // [batch, heads, length, 1]
+  const parts = blocks.map((block) => blockBackward(ops, heads, dHeads, D, shape, block));
+  ops.free(dHeads, D);
+  const q = parts.length === 1 ? parts[0]!.q : use(ops, ops.concat(parts.map((p) => p.q), 2), ...parts.map((p) => p.q));
+  return { q, k: overlay(ops, parts.map((p) => p.k), shape.length, blocks), v: overlay(ops, parts.map((p) => p.v), shape.length, blocks) };
+}
+
+function blockBackward(ops: Ops, heads: Heads, dHeads: Tensor, D: Tensor, shape: AttentionShape, block: AttentionBlock): Heads {
+  const { q, k, v } = cut(ops, heads, shape, block);
+  const dO = queries(ops, dHeads, shape, block, shape.head_dim); // [batch · kv, group · rows, head_dim]
+  const d = queries(ops, D, shape, block, 1);
+  const p = probabilities(ops, q, k, shape, block);
+  const dV = ops.batchMatMul(p, dO, true); // [batch · kv, keys, head_dim]
+  const dP = use(ops, ops.batchMatMul(dO, v, false, true), dO, v);
+  const centred = use(ops, ops.sub(dP, d), dP, d);
+  const dS = use(ops, ops.mul(p, centred), p, centred);
+  const dK = use(ops, ops.batchMatMul(dS, q, true), q);
+  const dQ = use(ops, ops.batchMatMul(dS, k), dS, k);
+  return { q: use(ops, ops.reshape(dQ, [shape.batch, shape.num_heads, block.end - block.start, shape.head_dim]), dQ), k: dK, v: dV };
+}
+
+function probabilities(ops: Ops, q: Tensor, k: Tensor, shape: AttentionShape, { start, end, from, to, mask }: AttentionBlock): Tensor {
+  const scores = ops.batchMatMul(q, k, false, true);
+  if (!mask) return use(ops, ops.softmax(scores), scores);
+  const apart = use(ops, ops.reshape(scores, [shape.batch, shape.num_heads, end - start, to - from]), scores);
+  const masked = use(ops, ops.add(apart, mask), apart);
+  const flat = use(ops, ops.reshape(masked, q.shape.slice(0, 2).concat(to - from)), masked);
+  return use(ops, ops.softmax(flat), flat);
+}
+
+/** The queries and keys of a block, as batches of matrices. */
+function cut(ops: Ops, { q, k, v }: Heads, shape: AttentionShape, block: AttentionBlock): Heads {
+  const keys = (x: Tensor) => ops.slice(x, [0, block.from, 0], [x.shape[0]!, block.to - block.from, shape.head_dim]);
+  return { q: queries(ops, q, shape, block, shape.head_dim), k: keys(k), v: keys(v) };
+}
+
+/** [batch, heads, length, width] -> the block's rows [batch · kv_heads, group · rows, width] */
+function queries(ops: Ops, x: Tensor, shape: AttentionShape, { start, end }: AttentionBlock, width: number): Tensor {
+  const rows = ops.slice(x, [0, 0, start, 0], [shape.batch, shape.num_heads, end - start, width]);
+  const group = shape.num_heads / shape.num_kv_heads;
+  return use(ops, ops.reshape(rows, [shape.batch * shape.num_kv_heads, group * (end - start), width]), rows);
+}
+
+/** Sum of the blocks' key gradients, each at its place. */
+function overlay(ops: Ops, parts: readonly Tensor[], length: number, blocks: readonly AttentionBlock[]): Tensor {
+  const padded = parts.map((x, i) => {
+    const { from, to } = blocks[i]!;
+    return from === 0 && to === length ? x : use(ops, ops.pad(x, 1, from, length - to), x);
+  });
+  return padded.length === 1 ? padded[0]! : use(ops, ops.addN(padded), ...padded);
+}
+
+/** [batch, heads, length, head_dim] -> [n, heads · head_dim] */
+function rowsFromHeads(ops: Ops, x: Tensor, { batch, length, num_heads, head_dim }: AttentionShape): Tensor {
+  const rows = ops.transpose(x, [0, 2, 1, 3]);
+  return use(ops, ops.reshape(rows, [batch * length, num_heads * head_dim]), rows);
+}
+
+/** [n, heads · width] -> [batch, heads, length, width] */
+function headsFromRows(ops: Ops, x: Tensor, { batch, length, num_heads }: AttentionShape, width: number): Tensor {
+  const rows = ops.reshape(x, [batch, length, num_heads, width]);
+  return use(ops, ops.transpose(rows, [0, 2, 1, 3]), rows);
+}
+
+function dotOfRows(ops: Ops, o: Tensor, dO: Tensor, shape: AttentionShape): [Tensor, Tensor] {
+  const product = ops.mul(o, dO);
+  const apart = use(ops, ops.reshape(product, [shape.batch * shape.length, shape.num_heads, shape.head_dim]), product);
+  const dot = use(ops, ops.sum(apart), apart);
+  return [headsFromRows(ops, dot, shape, 1), dot];
+}

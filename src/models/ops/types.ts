@@ -1,0 +1,66 @@
+export type Shape = readonly number[];
+
+/** A tensor that its backing owns; freed explicitly, never by a tape or a scope. */
+export interface Tensor {
+  readonly shape: Shape;
+  /** The backing's own: an id of libtensorflow or a tfjs tensor. */
+  readonly handle: unknown;
+}
+
+/** The few operations that the models are written in. Every result is a new tensor (also a reshape's) that the caller frees.
+ *  Elementwise operations broadcast as numpy does. All floats are f32, all indices i32. */
+export interface Ops {
+  /** What computes: for messages. */
+  readonly name: string;
+  /** Tensors alive now. */
+  live(): number;
+  /** `data` may not be changed afterwards: a backing may keep it. */
+  upload(data: Float32Array | Int32Array, shape: Shape): Tensor;
+  download(x: Tensor): Promise<Float32Array>;
+  free(...dead: readonly Tensor[]): void;
+
+  /** [m, k] x [k, n] -> [m, n], either operand read as its transpose. */
+  matMul(a: Tensor, b: Tensor, transposeA?: boolean, transposeB?: boolean): Tensor;
+  /** The same over a leading batch dimension: [batch, m, k] x [batch, k, n]. */
+  batchMatMul(a: Tensor, b: Tensor, transposeA?: boolean, transposeB?: boolean): Tensor;
+  add(a: Tensor, b: Tensor): Tensor;
+  sub(a: Tensor, b: Tensor): Tensor;
+  mul(a: Tensor, b: Tensor): Tensor;
+  /** Sum of tensors of one shape, in one pass. */
+  addN(parts: readonly Tensor[]): Tensor;
+  sigmoid(x: Tensor): Tensor;
+  /** dy · y · (1 - y) for y = sigmoid(x). */
+  sigmoidGrad(y: Tensor, dy: Tensor): Tensor;
+  /** Over the last axis. */
+  softmax(x: Tensor): Tensor;
+  /** Over the last axis, which stays with length 1. */
+  sum(x: Tensor): Tensor;
+  max(x: Tensor): Tensor;
+  /** 1 / √(mean(x²) + eps) over the last axis, which stays with length 1. */
+  rms(x: Tensor, eps: number): Tensor;
+
+  reshape(x: Tensor, shape: Shape): Tensor;
+  transpose(x: Tensor, perm: readonly number[]): Tensor;
+  concat(parts: readonly Tensor[], axis: number): Tensor;
+  split(x: Tensor, sizes: readonly number[], axis: number): Tensor[];
+  slice(x: Tensor, begin: readonly number[], size: readonly number[]): Tensor;
+  /** Zeros before and after along one axis. */
+  pad(x: Tensor, axis: number, before: number, after: number): Tensor;
+  /** Rows of `x` (along its first axis) at `indices` [n]. */
+  gather(x: Tensor, indices: Tensor): Tensor;
+  /** Elements of x [n, m] at `places` [k, 2] of (row, column) -> [k]. */
+  pick(x: Tensor, places: Tensor): Tensor;
+  /** Neighbouring pairs (a, b) of x as complex numbers a + ib times those of `table`, which holds as many numbers as x has
+   *  after its first axis: RoPE in one pass. */
+  rotate(x: Tensor, table: Tensor): Tensor;
+  /** 0 with probability `rate`, else 1 / (1 - rate); the same for the same seed. */
+  dropoutMask(shape: Shape, rate: number, seed: number): Tensor;
+}
+
+export const sizeOf = (shape: Shape): number => shape.reduce((n, d) => n * d, 1);
+
+/** Frees what a result was made of: `use(ops, ops.add(a, b), a, b)`. */
+export function use(ops: Ops, result: Tensor, ...dead: readonly Tensor[]): Tensor {
+  ops.free(...dead);
+  return result;
+}
