@@ -1,0 +1,70 @@
+// npm run build: bundles the extension, the engine and the pages into dist/, compiles the native binding, installs the runtime.
+// --bundles: only the bundles.
+import { build } from 'esbuild';
+import { copyFileSync, existsSync, mkdirSync, readdirSync } from 'node:fs';
+import path from 'node:path';
+import { pathToFileURL } from 'node:url';
+import { writeSchema } from './schema.mjs';
+
+const root = path.resolve(import.meta.dirname, '..');
+const dist = path.join(root, 'dist');
+const modules = path.join(root, 'node_modules');
+const node = { bundle: true, platform: 'node', target: 'node20', format: 'cjs', minify: true, keepNames: true, absWorkingDir: root, logLevel: 'warning' };
+const page = { ...node, platform: 'browser', target: 'es2022', format: 'iife', keepNames: false, loader: { '.ttf': 'file' }, assetNames: 'webview/[name]' };
+
+/** tfjs-node finds its addon through node-pre-gyp; here the runtime says where it is. util.isNullOrUndefined is gone since Node 23. */
+const tfjsNode = {
+  name: 'tfjs-node',
+  setup({ onResolve, onLoad }) {
+    onResolve({ filter: /^@mapbox\/node-pre-gyp$/ }, () => ({ path: 'binding', namespace: 'lora' }));
+    onResolve({ filter: /^lora:tfjs-node$/ }, () => ({ path: 'tfjs-node', namespace: 'lora' }));
+    onLoad({ filter: /^binding$/, namespace: 'lora' }, () => ({ contents: 'exports.find = () => process.env.LORA_TFJS_BINDING;' }));
+    onLoad({ filter: /^tfjs-node$/, namespace: 'lora' }, () => ({
+      contents: 'const util = require("util"); util.isNullOrUndefined ??= (x) => x === null || x === undefined; util.isArray ??= Array.isArray;\n'
+        + 'module.exports = require("@tensorflow/tfjs-node");',
+      resolveDir: root,
+    }));
+  },
+};
+
+const wasmPackage = path.join(modules, '@tensorflow', 'tfjs-backend-wasm', 'dist');
+const tfjsWasm = 'const tf = require("@tensorflow/tfjs"); const wasm = require("@tensorflow/tfjs-backend-wasm"); module.exports = Object.assign({}, tf, { setWasmPaths: wasm.setWasmPaths });';
+
+async function bundle() {
+  const outdir = 'dist';
+  await Promise.all([
+    build({ ...node, outdir, entryPoints: { extension: 'src/extension.ts' }, external: ['vscode'] }),
+    build({ ...node, outdir, entryPoints: { probe: 'src/runtime/probeMain.ts', ...(existsSync(path.join(root, 'src/engine/worker.ts')) && { cli: 'src/engine/cli.ts', worker: 'src/engine/worker.ts' }) } }),
+    build({ ...node, outdir, entryPoints: { 'tfjs-node': 'lora:tfjs-node' }, plugins: [tfjsNode], logOverride: { 'direct-eval': 'silent' } }),
+    build({ ...node, outfile: 'dist/tfjs-wasm.js', stdin: { contents: tfjsWasm, resolveDir: root } }),
+    build({ ...page, outdir, entryPoints: { 'webview/dashboard': 'webview/dashboard/main.ts' } }),
+    writeSchema(),
+  ]);
+  for (const name of readdirSync(wasmPackage).filter((file) => file.endsWith('.wasm'))) copyFileSync(path.join(wasmPackage, name), path.join(dist, name));
+}
+
+/** Installer and build share their code: it is bundled to be run here. */
+async function nativeParts() {
+  const outfile = path.join(modules, '.cache', 'lora', 'compileBinding.cjs');
+  await build({ ...node, minify: false, entryPoints: ['src/runtime/compileBinding.ts'], outfile });
+  const { default: { buildRuntime, defaultRuntimeHome } } = await import(pathToFileURL(outfile).href);
+  let shown = '';
+  const onProgress = ({ message, fraction }) => {
+    const line = fraction === null ? message : `${message} ${10 * Math.floor(10 * fraction)} %`;
+    if (line !== shown) console.log(`  ${(shown = line)}`);
+  };
+  const controller = new AbortController();
+  process.once('SIGINT', () => controller.abort());
+  const runtime = await buildRuntime({ dist, home: defaultRuntimeHome() }, { binding: path.join(modules, '@tensorflow', 'tfjs-node', 'binding'), nodeApi: path.join(modules, 'node-api-headers', 'include') },
+    { signal: controller.signal, onProgress, log: (line) => line && console.log(`  ${line}`) });
+  console.log(`  runtime: ${runtime.kind === 'tensorflow' ? `libtensorflow ${runtime.tensorflow_version} on ${runtime.device}` : runtime.why}`);
+}
+
+try {
+  mkdirSync(dist, { recursive: true });
+  await bundle();
+  if (!process.argv.includes('--bundles')) await nativeParts();
+} catch (error) {
+  console.error(error.describe?.() ?? error);
+  process.exit(1);
+}

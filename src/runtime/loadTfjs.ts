@@ -1,0 +1,33 @@
+import { createRequire } from 'node:module';
+import path from 'node:path';
+import type * as tfjs from '@tensorflow/tfjs';
+import type * as tfjsNode from '@tensorflow/tfjs-node';
+import { LoraError } from '../shared/errors';
+import type { Runtime } from './types';
+
+export type Tfjs = typeof tfjs;
+export type TfjsNode = typeof tfjsNode;
+
+/** tfjs over libtensorflow. Blocks for about 0.3 s. `dist` holds tfjs-node.js. Errors: whatever the loader says. */
+export function loadTensorflow(binding: string, dist: string): TfjsNode {
+  process.env['LORA_TFJS_BINDING'] = binding;
+  process.env['TF_CPP_MIN_LOG_LEVEL'] ??= '2';
+  return createRequire(path.join(dist, 'index.js'))('./tfjs-node.js') as TfjsNode;
+}
+
+/** tfjs for a runtime: over libtensorflow, or over wasm where there is none. Errors: LoraError('runtime'). */
+export async function loadTfjs(runtime: Runtime, dist: string): Promise<Tfjs> {
+  try {
+    return runtime.kind === 'tensorflow' ? loadTensorflow(runtime.binding, dist) as unknown as Tfjs : await loadWasm(dist);
+  } catch (error) {
+    throw new LoraError('runtime', 'The runtime could not be loaded.', { fix: 'Install it again (LoRA: Install Runtime).', cause: error });
+  }
+}
+
+async function loadWasm(dist: string): Promise<Tfjs> {
+  const tf = createRequire(path.join(dist, 'index.js'))('./tfjs-wasm.js') as Tfjs & { setWasmPaths(folder: string): void };
+  tf.setWasmPaths(dist + path.sep);
+  await tf.setBackend('wasm');
+  await tf.ready();
+  return tf;
+}

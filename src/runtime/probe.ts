@@ -1,0 +1,26 @@
+import path from 'node:path';
+import * as v from 'valibot';
+import { LoraError } from '../shared/errors';
+import { exec, lastLines } from './exec';
+
+const ProbeSchema = v.object({ tensorflow_version: v.string(), device: v.picklist(['cpu', 'gpu']) });
+export type ProbeResult = v.InferOutput<typeof ProbeSchema>;
+
+/** Loads a binding in a process of its own and multiplies two matrices with it. Errors: LoraError('runtime') with the loader's words. */
+export async function probe(binding: string, dist: string, signal?: AbortSignal): Promise<ProbeResult> {
+  const { code, stdout, stderr } = await exec(process.execPath, [path.join(dist, 'probe.js')], {
+    env: { LORA_TFJS_BINDING: binding, ELECTRON_RUN_AS_NODE: '1', TF_CPP_MIN_LOG_LEVEL: '2' },
+    ...(signal && { signal }),
+  });
+  const result = code === 0 ? v.safeParse(ProbeSchema, parseLast(stdout)) : null;
+  if (result?.success) return result.output;
+  throw new LoraError('runtime', `libtensorflow in ${path.dirname(binding)} does not work: ${lastLines(stderr || stdout) || `exit code ${String(code)}`}`);
+}
+
+function parseLast(stdout: string): unknown {
+  try {
+    return JSON.parse(stdout.trim().split('\n').at(-1) ?? '');
+  } catch {
+    return null;
+  }
+}
