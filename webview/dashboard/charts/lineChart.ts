@@ -1,0 +1,111 @@
+import { Chart, LinearScale, LineController, LineElement, PointElement, type ChartConfiguration, type ChartDataset } from 'chart.js';
+import { color as translucent } from 'chart.js/helpers';
+import type { ChartSpec, Lines, SeriesSpec } from '../model/chartSpecs';
+import { decimate, type Point, type Range } from '../model/decimate';
+import type { ChartTheme } from './theme';
+
+Chart.register(LineController, LineElement, PointElement, LinearScale);
+
+/** Width of the value axis: the same in all charts, so that one step stands at the same place in each. */
+const AXIS_WIDTH = 62;
+
+/** Points at the edge are drawn whole. */
+const POINT_ROOM = 8;
+
+interface Labels {
+  value(value: number): string;
+  step(step: number): string;
+}
+
+/** One chart.js chart that is fed with as many points as it has pixels. */
+export class LineChart {
+  private readonly chart: Chart<'line', Point[]>;
+
+  constructor(canvas: HTMLCanvasElement, private readonly spec: ChartSpec, labels: Labels, onResize: () => void) {
+    this.chart = new Chart<'line', Point[]>(canvas, configuration(spec, labels, onResize));
+  }
+
+  /** Where the lines are drawn, in pixels of the canvas. */
+  get area(): { readonly left: number; readonly right: number; readonly top: number; readonly bottom: number } { return this.chart.chartArea; }
+
+  draw(lines: Lines, range: Range): void {
+    const scale = this.chart.options.scales!['x']!;
+    scale.min = range.from;
+    scale.max = range.to;
+    const pixels = Math.max(100, this.chart.width - AXIS_WIDTH);
+    this.spec.series.forEach((series, i) => {
+      const { xs, ys } = lines.of(series.id);
+      const dataset = this.chart.data.datasets[i]!;
+      decimate(xs, ys, range, pixels, dataset.data);
+      dataset.pointRadius = pointRadius(series, dataset.data.length);
+      dataset.clip = dataset.pointRadius > 0 ? POINT_ROOM : 0;
+    });
+    this.spaceTicks();
+    this.chart.update('none');
+  }
+
+  private spaceTicks(): void {
+    const { tickStep } = this.spec;
+    if (!tickStep) return;
+    const max = this.chart.data.datasets.reduce((high, { data }) => data.reduce((h, { y }) => (y > h ? y : h), high), 0);
+    Object.assign(this.chart.options.scales!['y']!.ticks!, { stepSize: tickStep(max) });
+  }
+
+  applyTheme(theme: ChartTheme): void {
+    this.spec.series.forEach((series, i) => {
+      const color = translucent(theme.colors[series.color]).alpha(series.alpha).rgbString();
+      Object.assign(this.chart.data.datasets[i]!, { borderColor: color, pointBackgroundColor: theme.background, pointBorderColor: color });
+    });
+    for (const axis of ['x', 'y']) {
+      const scale = this.chart.options.scales![axis]!;
+      Object.assign(scale.ticks!, { color: theme.text, font: { family: theme.fontFamily, size: theme.fontSize } });
+      Object.assign(scale.grid!, { color: theme.grid });
+      Object.assign(scale.border!, { color: theme.grid });
+    }
+    this.chart.update('none');
+  }
+
+  stepAt(pixel: number): number { return this.chart.scales['x']!.getValueForPixel(pixel) ?? NaN; }
+
+  xOf(step: number): number { return this.chart.scales['x']!.getPixelForValue(step); }
+
+  yOf(value: number): number { return this.chart.scales['y']!.getPixelForValue(value); }
+
+  dispose(): void { this.chart.destroy(); }
+}
+
+/** Alone, a point has no line to show it. */
+function pointRadius(series: SeriesSpec, count: number): number {
+  return count === 1 ? 3 : series.points && count <= 60 ? 3.5 : 0;
+}
+
+/** Later lines lie on earlier ones. */
+function datasetOf(series: SeriesSpec, index: number): ChartDataset<'line', Point[]> {
+  return {
+    data: [], order: -index, borderWidth: series.width, borderDash: [...series.dash], pointStyle: series.points ? 'rectRot' : 'circle', pointBorderWidth: 1.5,
+    pointRadius: 0, pointHitRadius: 0, tension: 0, borderJoinStyle: 'bevel', fill: false, spanGaps: false,
+  };
+}
+
+function configuration(spec: ChartSpec, labels: Labels, onResize: () => void): ChartConfiguration<'line', Point[]> {
+  return {
+    type: 'line',
+    data: { datasets: spec.series.map(datasetOf) },
+    options: {
+      animation: false, responsive: true, maintainAspectRatio: false, parsing: false, normalized: true, events: [],
+      onResize: () => onResize(),
+      layout: { padding: { top: 6, right: 12 } },
+      scales: {
+        x: {
+          type: 'linear', grid: { display: false }, border: { display: true },
+          ticks: { maxRotation: 0, autoSkipPadding: 24, precision: 0, includeBounds: false, callback: (value) => labels.step(Number(value)) },
+        },
+        y: {
+          type: 'linear', beginAtZero: spec.fromZero, grace: '5%', grid: { display: true }, border: { display: false },
+          ticks: { maxTicksLimit: 6, padding: 6, callback: (value) => labels.value(Number(value)) },
+          afterFit: (scale) => { scale.width = AXIS_WIDTH; },
+        },
+      },
+    },
+  };
+}

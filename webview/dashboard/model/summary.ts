@@ -1,0 +1,87 @@
+import type { RunHistory } from '../../../src/shared/history';
+import type { SampleLine } from '../../../src/shared/metrics';
+import type { StepField } from '../../../src/shared/webview';
+
+const RECENT_STEPS = 50;
+
+/** Seconds until the last step at the speed of the last steps; null while that cannot be told. */
+export function secondsLeft(history: RunHistory, total: number | null): number | null {
+  const elapsed = history.column('elapsed');
+  const steps = history.column('step');
+  const last = elapsed.length - 1;
+  const first = Math.max(0, last - RECENT_STEPS);
+  if (total === null || last <= first) return null;
+  const left = (elapsed[last]! - elapsed[first]!) / (steps[last]! - steps[first]!) * (total - steps[last]!);
+  return Number.isFinite(left) && left >= 0 ? left : null;
+}
+
+/** The last value of a column; NaN before the first step. */
+export function lastValue(history: RunHistory, field: StepField): number {
+  return history.column(field).at(-1) ?? NaN;
+}
+
+/** Sum or highest of a column that grows: each new step is looked at once. */
+export class Running {
+  private value: number;
+  private seen = 0;
+  private revision = -1;
+  private history: RunHistory | undefined;
+
+  constructor(private readonly field: StepField, private readonly start: number, private readonly merge: (value: number, next: number) => number) {
+    this.value = start;
+  }
+
+  update(history: RunHistory): number {
+    if (history !== this.history || history.revision !== this.revision) {
+      [this.value, this.seen, this.revision, this.history] = [this.start, 0, history.revision, history];
+    }
+    const column = history.column(this.field);
+    for (; this.seen < column.length; this.seen++) {
+      if (Number.isFinite(column[this.seen]!)) this.value = this.merge(this.value, column[this.seen]!);
+    }
+    return this.value;
+  }
+}
+
+export interface Validation {
+  readonly last: number;
+  readonly best: number;
+  readonly bestStep: number;
+}
+
+/** The last and the lowest validation loss; undefined before the first evaluation. */
+export function validation(history: RunHistory): Validation | undefined {
+  const evals = history.lines.filter((line) => line.kind === 'eval').filter((line) => Number.isFinite(line.loss));
+  const last = evals.at(-1);
+  if (!last) return undefined;
+  const best = evals.reduce((a, b) => (b.loss < a.loss ? b : a));
+  return { last: last.loss, best: best.loss, bestStep: best.step };
+}
+
+/** The step of the last checkpoint; null when there is none. */
+export function lastCheckpoint(history: RunHistory): number | null {
+  return history.lines.filter((line) => line.kind === 'checkpoint').at(-1)?.step ?? null;
+}
+
+/** What the model answered to one prompt, by step. */
+export interface PromptSamples {
+  readonly prompt: string;
+  /** The answer before training. */
+  readonly base: SampleLine | undefined;
+  readonly latest: SampleLine | undefined;
+  /** Between the two, the newest first. */
+  readonly earlier: readonly SampleLine[];
+}
+
+export function samplesByPrompt(history: RunHistory): PromptSamples[] {
+  const byPrompt = new Map<string, Map<number, SampleLine>>();
+  for (const line of history.lines) {
+    if (line.kind !== 'sample') continue;
+    const steps = byPrompt.get(line.prompt) ?? new Map<number, SampleLine>();
+    byPrompt.set(line.prompt, steps.set(line.step, line));
+  }
+  return [...byPrompt].map(([prompt, steps]) => {
+    const trained = [...steps.values()].filter((line) => line.step > 0).sort((a, b) => b.step - a.step);
+    return { prompt, base: steps.get(0), latest: trained[0], earlier: trained.slice(1) };
+  });
+}

@@ -1,0 +1,31 @@
+import { firstAtLeast, type Range } from './decimate';
+
+/** The step of the history nearest to `x`; null while there is none. */
+export function nearestStep(steps: Float64Array, x: number): number | null {
+  if (steps.length === 0 || !Number.isFinite(x)) return null;
+  const next = Math.min(steps.length - 1, firstAtLeast(steps, x));
+  const before = Math.max(0, next - 1);
+  return x - steps[before]! <= steps[next]! - x ? steps[before]! : steps[next]!;
+}
+
+/** The step `count` places after `step` (before, if negative), kept within the history. */
+export function stepAway(steps: Float64Array, step: number, count: number): number | null {
+  if (steps.length === 0) return null;
+  const index = Math.min(steps.length - 1, Math.max(0, firstAtLeast(steps, step) + count));
+  return steps[index]!;
+}
+
+/** A range twice as narrow or as wide around `center`, within `extent`; null when that is all of it. */
+export function zoomed(range: Range, extent: Range, center: number, factor: number): Range | null {
+  const share = (center - range.from) / (range.to - range.from);
+  const width = Math.max(2, (range.to - range.from) * factor);
+  return clipped({ from: center - share * width, to: center + (1 - share) * width }, extent);
+}
+
+/** Whole steps within `extent`, at least two; null when the range holds all of it. */
+export function clipped(range: Range, extent: Range): Range | null {
+  const from = Math.max(extent.from, Math.floor(range.from));
+  const to = Math.min(extent.to, Math.ceil(range.to));
+  if (from <= extent.from && to >= extent.to) return null;
+  return to - from >= 1 ? { from, to } : null;
+}
