@@ -54,7 +54,6 @@ export const DASHBOARD_STRINGS = {
   'tile.tokens_per_second.sub': '{0} tokens so far',
   'tile.memory': 'Memory',
   'tile.memory.sub': 'peak {0}',
-  'tile.waiting': 'after the first step',
   tiles: 'Key numbers',
   none: '–',
 
@@ -94,7 +93,6 @@ export const DASHBOARD_STRINGS = {
   'chart.label': '{0} by step, a line chart. {1}',
   'chart.value': '{0} {1}',
   'chart.range': 'Steps {0} to {1}.',
-  'chart.lowest': 'Lowest {0} {1} at step {2}.',
   'chart.keys': 'Arrow keys move along the steps, plus and minus zoom, Escape shows all.',
   'chart.empty': 'No values yet',
   'chart.asTable': 'Show as table: {0}',

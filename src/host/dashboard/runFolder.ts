@@ -2,7 +2,7 @@ import { readFile, stat } from 'node:fs/promises';
 import path from 'node:path';
 import { LoraError } from '../../shared/errors';
 import type { EngineStatus } from '../../shared/protocol';
-import { ENDED_STATES, HEARTBEAT_MS, RUN_FILES, type EngineRecord, type RunRecord } from '../../shared/run';
+import { ENDED_STATES, HEARTBEAT_MS, RUN_FILES, type EngineRecord, type RunRecord, type RunState } from '../../shared/run';
 import { asRunRecord } from '../../shared/webviewGuards';
 
 /** What a run's folder says of the run now. */
@@ -81,11 +81,14 @@ function isAlive(engine: Partial<EngineRecord> | null, now: number): boolean {
 }
 
 /** The run's status when no engine can be asked. */
-export function statusFromFolder({ run, engine, error }: FolderState, lastStep: number, now: number): EngineStatus {
-  const state = run?.state ?? (error ? 'failed' : 'preparing');
-  const starting = state === 'preparing' && engine === 'none' && (!run || now - Date.parse(run.created) < START_MS);
-  const interrupted = !ENDED_STATES.has(state) && engine !== 'alive' && !starting;
-  return {
-    state: interrupted ? 'interrupted' : state, step: lastStep, total_steps: run?.total_steps ?? null, seconds_left: null, error: error?.serialize() ?? run?.error ?? null,
-  };
+export function statusFromFolder(folder: FolderState, lastStep: number, now: number): EngineStatus {
+  const { run, error } = folder;
+  return { state: stateFromFolder(folder, now), step: lastStep, total_steps: run?.total_steps ?? null, seconds_left: null, error: error?.serialize() ?? run?.error ?? null };
+}
+
+function stateFromFolder({ run, engine, error }: FolderState, now: number): RunState {
+  if (!run) return error ? 'failed' : 'preparing';
+  if (ENDED_STATES.has(run.state) || engine === 'alive') return run.state;
+  const starting = run.state === 'preparing' && engine === 'none' && now - Date.parse(run.created) < START_MS;
+  return starting ? run.state : 'interrupted';
 }

@@ -1,4 +1,5 @@
 import path from 'node:path';
+import { setTimeout as wait } from 'node:timers/promises';
 import { LoraError } from '../../shared/errors';
 import { RunHistory } from '../../shared/history';
 import type { MetricLine } from '../../shared/metrics';
@@ -13,6 +14,8 @@ import { RunFolder, statusFromFolder, type FolderState } from './runFolder';
 const POLL_MS = 1000;
 /** Lines that come faster than this go to the page together. */
 const GATHER_MS = 50;
+/** How long the first picture waits for the engine's word. */
+const FIRST_ANSWER_MS = 300;
 const LOG_KEPT = 200;
 
 /** The data of one run for one panel. It costs nothing until `start` and after `stop`, and keeps what it has read in between. */
@@ -27,11 +30,13 @@ export class RunSource {
   private readonly reader: RunFolder;
   private fresh: MetricLine[] = [];
   private restarted = false;
+  private gathering = false;
+  private connecting = false;
   private told = '';
   /** Counts starts and stops: work that was begun before the last one no longer speaks. */
   private session = 0;
   private timer: NodeJS.Timeout | undefined;
-  private busy: Promise<void> | undefined;
+  private busy = Promise.resolve();
 
   constructor(private readonly runDir: string, private readonly connect: ConnectRun, private readonly emit: (message: HostMessage) => void) {
     this.tail = new LineTail(path.join(runDir, RUN_FILES.metrics));
@@ -49,19 +54,20 @@ export class RunSource {
   /** Sends a snapshot, then everything new. */
   async start(): Promise<void> {
     this.stop();
-    const session = ++this.session;
+    const { session } = this;
     await this.look();
     if (session !== this.session) return;
-    await this.follow(session);
+    await Promise.race([this.follow(session), wait(FIRST_ANSWER_MS)]);
     if (session !== this.session) return;
     this.sendSnapshot();
-    this.schedule(POLL_MS);
+    this.scheduleNext();
   }
 
   stop(): void {
     this.session++;
     clearTimeout(this.timer);
     this.timer = undefined;
+    this.gathering = false;
     this.unfollow();
   }
 
@@ -72,36 +78,44 @@ export class RunSource {
     this.tellStatus();
   }
 
-  private schedule(wait: number): void {
+  private scheduleNext(): void { this.schedule(this.gathering ? GATHER_MS : POLL_MS); }
+
+  private schedule(ms: number): void {
     clearTimeout(this.timer);
     const { session } = this;
-    this.timer = setTimeout(() => { void this.tick(session); }, wait);
+    this.timer = setTimeout(() => { void this.tick(session); }, ms);
   }
 
   private async tick(session: number): Promise<void> {
     const before = this.folder.run;
+    this.timer = undefined;
+    this.gathering = false;
     await this.look();
     if (session !== this.session) return;
-    if (!this.follower) await this.follow(session);
-    if (session !== this.session) return;
+    void this.follow(session);
     this.tellLines();
     if (this.folder.run && this.folder.run !== before) this.emit({ kind: 'run', run: this.folder.run });
     this.tellStatus();
-    this.schedule(POLL_MS);
+    this.scheduleNext();
   }
 
-  /** Reads the folder and the new lines; calls that overlap share one reading. */
+  /** Reads what is new; a reading that a stopped session began ends first, since both read on from the same place. */
   private look(): Promise<void> {
-    this.busy ??= this.readAll().finally(() => { this.busy = undefined; });
+    this.busy = this.busy.then(() => this.readAll());
     return this.busy;
   }
 
   private async readAll(): Promise<void> {
     this.folder = await this.reader.read();
-    await this.tail.read((lines) => this.take(lines), () => {
-      this.history = new RunHistory();
-      this.restarted = true;
-    });
+    try {
+      await this.tail.read((lines) => this.take(lines), () => {
+        this.history = new RunHistory();
+        this.restarted = true;
+      });
+    } catch (cause) {
+      const place = { file: path.join(this.runDir, RUN_FILES.metrics) };
+      this.folder = { ...this.folder, error: new LoraError('run', 'The metrics cannot be read.', { place, cause }) };
+    }
   }
 
   private take(lines: readonly string[]): void {
@@ -113,15 +127,27 @@ export class RunSource {
     }
   }
 
+  /** Connects to the engine when there is one that is not followed yet; tries are not made side by side. */
   private async follow(session: number): Promise<void> {
-    if (this.folder.engine !== 'alive' || ENDED_STATES.has(this.folder.run?.state ?? 'preparing')) return;
+    if (this.follower || this.connecting || this.folder.engine !== 'alive' || ENDED_STATES.has(this.folder.run?.state ?? 'preparing')) return;
+    this.connecting = true;
+    try {
+      await this.connectNow(session);
+    } finally {
+      this.connecting = false;
+    }
+  }
+
+  private async connectNow(session: number): Promise<void> {
     const follower = await this.connect(this.runDir).catch(() => undefined);
     if (!follower) return;
     if (session !== this.session) { follower.dispose(); return; }
     this.follower = follower;
     this.listen(follower);
     const status = await follower.request('status', undefined).catch(() => undefined);
-    if (status && this.follower === follower) this.engineStatus = status;
+    if (!status || this.follower !== follower) return;
+    this.engineStatus = status;
+    if (this.timer !== undefined) this.tellStatus();
   }
 
   private listen(follower: RunFollower): void {
@@ -151,16 +177,11 @@ export class RunSource {
     follower?.dispose();
   }
 
-  private gathering = false;
-
+  /** There is something to read: soon, together with what comes until then. While a reading is under way, right after it. */
   private gather(): void {
-    if (this.gathering || this.timer === undefined) return;
+    if (this.gathering) return;
     this.gathering = true;
-    const { session } = this;
-    setTimeout(() => {
-      this.gathering = false;
-      if (session === this.session) void this.tick(session);
-    }, GATHER_MS);
+    if (this.timer !== undefined) this.schedule(GATHER_MS);
   }
 
   private addLog(level: LogMessage['level'], message: string): void {

@@ -1,0 +1,106 @@
+import { randomBytes } from 'node:crypto';
+import path from 'node:path';
+import * as vscode from 'vscode';
+import { DASHBOARD_STRINGS, type DashboardStrings } from '../../shared/dashboardStrings';
+import { LoraError } from '../../shared/errors';
+import type { HostMessage, OpenTarget, PageMessage, RunRequest } from '../../shared/webview';
+import { asPageMessage } from '../../shared/webviewGuards';
+import { copyError, exportCsv, openLog, openPlace, openRecipe, revealAdapter } from './actions';
+import { metricsCsv } from './csv';
+import type { ConnectRun } from './follower';
+import { dashboardHtml } from './html';
+import { RunSource } from './runSource';
+
+export interface DashboardOptions {
+  readonly extensionUri: vscode.Uri;
+  readonly connect: ConnectRun;
+  /** Trains on from the run's last checkpoint. Errors: LoraError, shown by the dashboard. */
+  readonly resumeRun: (runDir: string) => Promise<void>;
+  /** For the extension's log: what went wrong without harm. */
+  readonly log: (message: string) => void;
+}
+
+/** One webview that shows one run. The page asks with `ready` whenever VS Code has built it anew; while it is hidden nothing is read. */
+export class DashboardPanel implements vscode.Disposable {
+  private readonly source: RunSource;
+  private readonly disposables: vscode.Disposable[] = [];
+
+  constructor(readonly panel: vscode.WebviewPanel, private readonly runDir: string, private readonly options: DashboardOptions) {
+    this.source = new RunSource(runDir, options.connect, (message) => this.send(message));
+    const { webview } = panel;
+    this.disposables.push(
+      webview.onDidReceiveMessage((message: unknown) => { this.receive(message); }),
+      panel.onDidChangeViewState(() => { if (!panel.visible) this.source.stop(); }),
+      panel.onDidDispose(() => this.dispose()),
+    );
+    const folder = pageFolder(options.extensionUri);
+    webview.options = { enableScripts: true, localResourceRoots: [folder] };
+    const address = (file: string) => webview.asWebviewUri(vscode.Uri.joinPath(folder, file)).toString();
+    webview.html = dashboardHtml({
+      cspSource: webview.cspSource, nonce: randomBytes(16).toString('base64url'), script: address('dashboard.js'), style: address('dashboard.css'),
+      language: vscode.env.language, strings: localized(), runDir,
+    });
+  }
+
+  /** Stops reading and listening; the tab stays, for VS Code to bring back after a reload. */
+  dispose(): void {
+    this.source.stop();
+    for (const disposable of this.disposables) disposable.dispose();
+  }
+
+  private send(message: HostMessage): void {
+    if ((message.kind === 'snapshot' || message.kind === 'run') && message.run) this.panel.title = message.run.name;
+    void this.panel.webview.postMessage(message);
+  }
+
+  private receive(value: unknown): void {
+    const checked = asPageMessage(value);
+    if ('fault' in checked) this.options.log(`Dashboard: a message of the page was not understood: ${checked.fault}`);
+    else this.handle(checked.message).catch((error: unknown) => { void showError(LoraError.from(error, 'run')); });
+  }
+
+  private async handle(message: PageMessage): Promise<void> {
+    const { runDir, source } = this;
+    switch (message.kind) {
+      case 'ready': return source.start();
+      case 'request': return this.request(message.request);
+      case 'continue': return this.options.resumeRun(runDir);
+      case 'open': return this.open(message.what);
+      case 'openPlace': return openPlace(message.place, source.status.error);
+      case 'copyError': return copyError(source.status.error);
+      case 'export': return exportCsv(source, runDir, metricsCsv);
+      case 'trouble': this.options.log(`Dashboard: ${message.message}`);
+    }
+  }
+
+  private async request(request: RunRequest): Promise<void> {
+    try {
+      await this.source.request(request);
+    } finally {
+      this.send({ kind: 'answered', request });
+    }
+  }
+
+  private async open(what: OpenTarget): Promise<void> {
+    if (what === 'log') return openLog(this.runDir);
+    const { run } = this.source;
+    if (!run) return;
+    await (what === 'recipe' ? openRecipe(run) : revealAdapter(this.runDir, run));
+  }
+}
+
+export function pageFolder(extensionUri: vscode.Uri): vscode.Uri {
+  return vscode.Uri.joinPath(extensionUri, 'dist', 'webview');
+}
+
+export function titleOf(runDir: string): string {
+  return path.basename(runDir);
+}
+
+function localized(): DashboardStrings {
+  return Object.fromEntries(Object.entries(DASHBOARD_STRINGS).map(([key, text]) => [key, vscode.l10n.t(text)])) as DashboardStrings;
+}
+
+async function showError(error: LoraError): Promise<void> {
+  await vscode.window.showErrorMessage([error.message, error.fix].filter(Boolean).join(' '));
+}

@@ -1,0 +1,36 @@
+import { readdirSync, readFileSync } from 'node:fs';
+import path from 'node:path';
+import { expect, test } from 'vitest';
+import { dashboardHtml } from '../../../src/host/dashboard/html';
+import { DASHBOARD_STRINGS, fill } from '../../../src/shared/dashboardStrings';
+
+const html = dashboardHtml({
+  cspSource: 'https://webview.test', nonce: 'n0nce', script: 'https://webview.test/dashboard.js', style: 'https://webview.test/dashboard.css', language: 'en',
+  strings: DASHBOARD_STRINGS, runDir: '/runs/"<b>&',
+});
+
+test('the page runs its own script only and styles itself from its own folder only', () => {
+  expect(/Content-Security-Policy" content="([^"]*)"/.exec(html)?.[1])
+    .toBe("default-src 'none'; script-src 'nonce-n0nce'; style-src https://webview.test 'nonce-n0nce'; font-src https://webview.test");
+  expect(html).not.toMatch(/unsafe| style="| on\w+="/);
+});
+
+test('texts and paths cannot break out of their attributes', () => {
+  expect(html).toContain('content="/runs/&quot;&lt;b&gt;&amp;"');
+  expect(html).not.toContain('<b>');
+});
+
+test('the page says that it loads before anything has arrived', () => {
+  expect(html).toContain(`<p class="loading">${DASHBOARD_STRINGS.loading}</p>`);
+});
+
+test('values are put where the text wants them', () => {
+  expect(fill('{1} of {0}, {2}', ['b', 3])).toBe('3 of b, {2}');
+});
+
+test('every text is used in the page', () => {
+  const root = path.resolve('webview');
+  const source = readdirSync(root, { recursive: true, encoding: 'utf8' }).filter((name) => name.endsWith('.ts')).map((name) => readFileSync(path.join(root, name), 'utf8')).join('\n');
+  const isUsed = (key: string) => source.includes(`'${key}'`) || source.includes(`strings.${key}`) || source.includes(`\`${key.replace(/\.[^.]+$/, '')}.\${`);
+  expect(Object.keys(DASHBOARD_STRINGS).filter((key) => !isUsed(key))).toEqual([]);
+});
