@@ -18,7 +18,7 @@ export function loadTensorflow(binding: string, dist: string): TfjsNode {
 /** tfjs for a runtime: over libtensorflow, or over wasm where there is none. Errors: LoraError('runtime'). */
 export async function loadTfjs(runtime: Runtime, dist: string): Promise<Tfjs> {
   try {
-    return runtime.kind === 'tensorflow' ? loadTensorflow(runtime.binding, dist) as unknown as Tfjs : await loadWasm(dist);
+    return runtime.kind === 'tensorflow' ? loadTensorflow(runtime.binding, dist) : await loadWasm(dist);
   } catch (error) {
     throw new LoraError('runtime', 'The runtime could not be loaded.', { fix: 'Install it again (LoRA: Install Runtime).', cause: error });
   }

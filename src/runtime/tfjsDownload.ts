@@ -45,7 +45,7 @@ async function download(url: string, file: string, { signal, onProgress }: Insta
         done(null, chunk);
       },
     });
-    await pipeline(Readable.fromWeb(response.body as ReadableStream), count, createWriteStream(file, { flush: true }), { signal });
+    await pipeline(Readable.fromWeb(response.body), count, createWriteStream(file, { flush: true }), { signal });
     if (total !== null && bytes !== total) throw new Error(`the download broke off after ${bytes} of ${total} bytes`);
   } catch (error) {
     if (signal.aborted) throw new LoraError('cancelled', 'The installation was cancelled.');

@@ -1,0 +1,67 @@
+import { LoraError } from '../../shared/errors';
+import type { Metadata } from './metadata';
+
+/** GGUF architectures that are read -> model_type of config.json. */
+const MODEL_TYPES: Readonly<Record<string, string>> = { llama: 'llama', qwen2: 'qwen2' };
+
+interface Shapes {
+  /** Whether the file has an output.weight of its own, biases on q, k, v, and rotary factors. */
+  readonly has: (tensor: string) => boolean;
+  readonly vocab_size: number;
+  readonly rope_factors: Float32Array | null;
+}
+
+/** config.json as the original checkpoint would have it. Errors: LoraError('base'). */
+export function configOf(metadata: Metadata, { has, vocab_size, rope_factors }: Shapes): Record<string, unknown> {
+  const arch = metadata.string('general.architecture');
+  const model_type = MODEL_TYPES[arch];
+  if (model_type === undefined) {
+    throw new LoraError('base', `The architecture "${arch}" is not known. Known in GGUF files are: ${Object.keys(MODEL_TYPES).join(', ')}.`, { place: { file: metadata.file, key: 'general.architecture' } });
+  }
+  const at = (key: string, missing?: number) => metadata.number(`${arch}.${key}`, missing);
+  const hidden_size = at('embedding_length');
+  const num_attention_heads = at('attention.head_count');
+  return {
+    model_type,
+    hidden_size,
+    intermediate_size: at('feed_forward_length'),
+    num_hidden_layers: at('block_count'),
+    num_attention_heads,
+    num_key_value_heads: at('attention.head_count_kv', num_attention_heads),
+    head_dim: at('attention.key_length', at('rope.dimension_count', hidden_size / num_attention_heads)),
+    max_position_embeddings: at('context_length'),
+    rms_norm_eps: shortest(at('attention.layer_norm_rms_epsilon', 1e-6)),
+    rope_parameters: ropeParameters(metadata, arch, rope_factors),
+    hidden_act: 'silu',
+    attention_bias: has('blk.0.attn_q.bias'),
+    mlp_bias: has('blk.0.ffn_gate.bias'),
+    tie_word_embeddings: !has('output.weight'),
+    vocab_size,
+  };
+}
+
+/** GGUF stores 1e-5 as an f32: the decimal that was meant. */
+const shortest = (value: number) => Number(Math.fround(value).toPrecision(7));
+
+function ropeParameters(metadata: Metadata, arch: string, factors: Float32Array | null): Record<string, unknown> {
+  const rope_theta = metadata.number(`${arch}.rope.freq_base`, 10_000);
+  if (factors) return { rope_theta, ...llama3Of(factors, rope_theta, metadata.file) };
+  const kind = metadata.string(`${arch}.rope.scaling.type`, 'none');
+  if (kind === 'none') return { rope_theta, rope_type: 'default' };
+  return { rope_theta, rope_type: kind, factor: metadata.number(`${arch}.rope.scaling.factor`, 1) };
+}
+
+/** What Llama 3.1 and later ship; llama.cpp stores only the factors that follow from it. */
+const LLAMA3 = { low_freq_factor: 1, high_freq_factor: 4, original_max_position_embeddings: 8192 };
+
+function llama3Of(factors: Float32Array, rope_theta: number, file: string): Record<string, unknown> {
+  const factor = Math.max(...factors);
+  const { low_freq_factor: low, high_freq_factor: high, original_max_position_embeddings: length } = LLAMA3;
+  const fits = factors.every((stored, i) => {
+    const turns = (length * Math.pow(rope_theta, -i / factors.length)) / (2 * Math.PI);
+    const smooth = Math.min(1, Math.max(0, (turns - low) / (high - low)));
+    return Math.abs(stored - 1 / ((1 - smooth) / factor + smooth)) <= 1e-4 * stored;
+  });
+  if (fits) return { rope_type: 'llama3', factor, ...LLAMA3 };
+  throw new LoraError('base', 'The file has rotary factors of an unknown kind.', { place: { file, tensor: 'rope_freqs.weight' }, fix: 'Use the model\'s safetensors folder.' });
+}

@@ -1,0 +1,47 @@
+import { LoraError } from '../../shared/errors';
+import type { GgufHeader, GgufValue } from './header';
+
+/** Typed access to a GGUF file's metadata. Errors: LoraError('base') naming the key. */
+export class Metadata {
+  constructor(private readonly values: GgufHeader['metadata'], readonly file: string) {}
+
+  has = (key: string): boolean => this.values.has(key);
+
+  number(key: string, missing?: number): number {
+    const value = this.values.get(key) ?? missing;
+    if (typeof value === 'number' && Number.isFinite(value)) return value;
+    if (typeof value === 'bigint') return Number(value);
+    throw this.bad(key, 'a number', value);
+  }
+
+  string(key: string, missing?: string): string {
+    const value = this.values.get(key) ?? missing;
+    if (typeof value === 'string') return value;
+    throw this.bad(key, 'a text', value);
+  }
+
+  boolean(key: string, missing: boolean): boolean {
+    const value = this.values.get(key) ?? missing;
+    if (typeof value === 'boolean') return value;
+    throw this.bad(key, 'true or false', value);
+  }
+
+  strings(key: string): readonly string[] {
+    return this.list(key, (item): item is string => typeof item === 'string', 'texts');
+  }
+
+  numbers(key: string): readonly number[] {
+    return this.list(key, (item): item is number => typeof item === 'number', 'numbers');
+  }
+
+  private list<T extends GgufValue>(key: string, test: (item: GgufValue) => item is T, what: string): readonly T[] {
+    const value = this.values.get(key);
+    if (Array.isArray(value) && value.every(test)) return value;
+    throw this.bad(key, `a list of ${what}`, value);
+  }
+
+  private bad(key: string, expected: string, value: GgufValue | undefined): LoraError {
+    const found = value === undefined ? 'is missing' : `is not ${expected}`;
+    return new LoraError('base', `The GGUF file's metadata is not usable: ${key} ${found}.`, { place: { file: this.file, key } });
+  }
+}

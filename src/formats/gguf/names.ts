@@ -1,0 +1,30 @@
+/** GGUF's tensor names of the Llama family -> the original checkpoint's. */
+const TOP: Readonly<Record<string, string>> = { 'token_embd.weight': 'model.embed_tokens.weight', 'output_norm.weight': 'model.norm.weight', 'output.weight': 'lm_head.weight' };
+
+const IN_LAYER: Readonly<Record<string, string>> = {
+  attn_norm: 'input_layernorm', ffn_norm: 'post_attention_layernorm',
+  attn_q: 'self_attn.q_proj', attn_k: 'self_attn.k_proj', attn_v: 'self_attn.v_proj', attn_output: 'self_attn.o_proj',
+  ffn_gate: 'mlp.gate_proj', ffn_up: 'mlp.up_proj', ffn_down: 'mlp.down_proj',
+};
+
+/** null: not a weight of the model (rotary frequencies and the like). */
+export function checkpointName(gguf: string): string | null {
+  const top = TOP[gguf];
+  if (top !== undefined) return top;
+  const [, layer, part, kind] = /^blk\.(\d+)\.(\w+)\.(weight|bias)$/.exec(gguf) ?? [];
+  const name = part === undefined ? undefined : IN_LAYER[part];
+  return name === undefined ? null : `model.layers.${layer}.${name}.${kind}`;
+}
+
+/** Puts rotary halves back: llama.cpp stores the rows 2i and 2i + 1 of a head where the checkpoint has i and head_dim / 2 + i. */
+export function undoRotaryOrder(data: Float32Array, rows: number, head_dim: number): Float32Array {
+  const width = data.length / rows;
+  const half = head_dim / 2;
+  const result = new Float32Array(data.length);
+  for (let row = 0; row < rows; row++) {
+    const inHead = row % head_dim;
+    const target = row - inHead + (inHead % 2) * half + (inHead >> 1);
+    result.set(data.subarray(row * width, (row + 1) * width), target * width);
+  }
+  return result;
+}

@@ -1,0 +1,46 @@
+import type { FileHandle } from 'node:fs/promises';
+import { LoraError } from '../../shared/errors';
+import { openFile, readFully } from '../files';
+import { dequantise } from './dequantise';
+import { NeedMore, parseGgufHeader, type GgufHeader, type GgufTensor } from './header';
+
+/** An open GGUF file: header checked, tensors dequantised when asked for. */
+export class GgufFile {
+  private constructor(readonly file: string, private readonly handle: FileHandle, readonly header: GgufHeader) {}
+
+  static async open(file: string): Promise<GgufFile> {
+    const { handle, size } = await openFile(file, 'base');
+    try {
+      return new GgufFile(file, handle, await readHeader(handle, size, file));
+    } catch (error) {
+      await handle.close();
+      throw error;
+    }
+  }
+
+  /** f32 in the file's own order of rows. */
+  async readF32(tensor: GgufTensor): Promise<Float32Array> {
+    const bytes = new Uint8Array(tensor.end - tensor.start);
+    await readFully(this.handle, bytes, tensor.start, this.file, 'base');
+    const values = dequantise(tensor.dtype, bytes, tensor.shape.reduce((a, b) => a * b, 1));
+    if (!values) throw new LoraError('base', `Numbers of type ${tensor.dtype} cannot be weights.`, { place: { file: this.file, tensor: tensor.name } });
+    return values;
+  }
+
+  close(): Promise<void> {
+    return this.handle.close();
+  }
+}
+
+/** The header's length stands nowhere: read more until it is whole. */
+async function readHeader(handle: FileHandle, size: number, file: string): Promise<GgufHeader> {
+  for (let length = Math.min(size, 1 << 20); ; length = Math.min(size, length * 4)) {
+    const bytes = new Uint8Array(length);
+    await readFully(handle, bytes, 0, file, 'base');
+    try {
+      return parseGgufHeader(bytes, size, file);
+    } catch (error) {
+      if (!(error instanceof NeedMore) || length === size) throw error;
+    }
+  }
+}

@@ -1,0 +1,22 @@
+import { readFile } from 'node:fs/promises';
+import { LoraError, type ErrorArea } from '../shared/errors';
+import { reason } from './files';
+
+/** A JSON file that must hold an object. Errors: LoraError naming the file. */
+export async function readJsonObject(file: string, area: ErrorArea): Promise<Record<string, unknown>> {
+  const fail = (what: string, cause?: unknown) => new LoraError(area, `The file ${what}.`, { place: { file }, cause });
+  let text: string;
+  try {
+    text = await readFile(file, 'utf8');
+  } catch (error) {
+    throw fail(`cannot be read: ${reason(error)}`, error);
+  }
+  let value: unknown;
+  try {
+    value = JSON.parse(text);
+  } catch (error) {
+    throw fail(`is not valid JSON: ${error instanceof Error ? error.message : String(error)}`, error);
+  }
+  if (typeof value !== 'object' || value === null || Array.isArray(value)) throw fail('must hold a JSON object');
+  return value as Record<string, unknown>;
+}

@@ -1,0 +1,84 @@
+import * as v from 'valibot';
+import type { AdapterConfig } from '../../lora/types';
+import { LoraError } from '../../shared/errors';
+import { readJsonObject } from '../json';
+
+const rank = v.pipe(v.number('must be a number'), v.integer('must be a whole number'), v.minValue(1, 'must be at least 1'));
+const alpha = v.pipe(v.number('must be a number'), v.gtValue(0, 'must be above 0'));
+const names = v.union([v.string(), v.array(v.string())], 'must be a name, an expression or a list of names');
+
+const ConfigSchema = v.looseObject({
+  r: rank,
+  lora_alpha: alpha,
+  lora_dropout: v.optional(v.pipe(v.number('must be a number'), v.minValue(0), v.maxValue(1)), 0),
+  target_modules: names,
+  use_rslora: v.nullish(v.boolean('must be true or false'), false),
+  base_model_name_or_path: v.nullish(v.string(), null),
+  layers_to_transform: v.nullish(v.union([v.number(), v.array(v.number())], 'must be a layer or a list of layers'), null),
+  layers_pattern: v.nullish(names, null),
+  rank_pattern: v.nullish(v.record(v.string(), rank), {}),
+  alpha_pattern: v.nullish(v.record(v.string(), alpha), {}),
+  exclude_modules: v.nullish(names, null),
+});
+
+/** What plain LoRA does not have: key, what a config without it says, what to call it. */
+const VARIANTS: readonly (readonly [string, (value: unknown) => boolean, string])[] = [
+  ['use_dora', (value) => value !== true, 'DoRA'],
+  ['bias', (value) => value === 'none', 'trained biases'],
+  ['lora_bias', (value) => value !== true, 'LoRA with a bias'],
+  ['modules_to_save', isEmpty, 'modules_to_save'],
+  ['target_parameters', isEmpty, 'target_parameters'],
+  ['trainable_token_indices', isEmpty, 'trainable tokens'],
+  ['layer_replication', isEmpty, 'layer replication'],
+  ['alora_invocation_tokens', isEmpty, 'activated LoRA'],
+  ['use_qalora', (value) => value !== true, 'QA-LoRA'],
+  ['use_bdlora', isEmpty, 'block-diagonal LoRA'],
+  ['fan_in_fan_out', (value) => value !== true, 'fan_in_fan_out'],
+];
+
+function isEmpty(value: unknown): boolean {
+  return value === null || value === false || (Array.isArray(value) && value.length === 0);
+}
+
+/** Reads and checks adapter_config.json. Errors: LoraError('adapter') naming the file and the key. */
+export async function readAdapterConfig(file: string): Promise<AdapterConfig> {
+  const raw = await readJsonObject(file, 'adapter');
+  refuseOtherKinds(raw, file);
+  const parsed = v.safeParse(ConfigSchema, raw);
+  if (parsed.success) {
+    const { r, lora_alpha, lora_dropout, target_modules, use_rslora, base_model_name_or_path, layers_to_transform, layers_pattern, rank_pattern, alpha_pattern, exclude_modules } = parsed.output;
+    return { r, lora_alpha, lora_dropout, target_modules, use_rslora, base_model_name_or_path, layers_to_transform, layers_pattern, rank_pattern, alpha_pattern, exclude_modules, raw };
+  }
+  const [issue] = parsed.issues;
+  const key = (issue.path ?? []).map((item) => String(item.key)).join('.');
+  const what = issue.input === undefined ? 'is missing' : `${issue.message.startsWith('must') ? issue.message : `must be ${issue.expected ?? 'something else'}`}, not ${JSON.stringify(issue.input)}`;
+  throw new LoraError('adapter', `The adapter's config is not usable: "${key}" ${what}.`, { place: { file, key } });
+}
+
+function refuseOtherKinds(raw: Readonly<Record<string, unknown>>, file: string): void {
+  const { peft_type } = raw;
+  if (peft_type !== 'LORA') {
+    const what = peft_type === undefined ? 'does not say what it is: peft_type is missing' : `is of the type ${JSON.stringify(peft_type)}`;
+    throw new LoraError('adapter', `The adapter ${what}. Only LoRA adapters can be used.`, { place: { file, key: 'peft_type' } });
+  }
+  const found = VARIANTS.find(([key, isPlain]) => key in raw && !isPlain(raw[key]));
+  if (found) throw new LoraError('adapter', `The adapter uses ${found[2]}, which is not supported: only plain LoRA and rsLoRA are.`, { place: { file, key: found[0] } });
+}
+
+/** A LoraConfig as PEFT 0.21.2 saves it, before an adapter's own values. */
+const PEFT_DEFAULTS: Readonly<Record<string, unknown>> = {
+  alora_invocation_tokens: null, alpha_pattern: {}, arrow_config: null, auto_mapping: null, base_model_name_or_path: null, bias: 'none', corda_config: null,
+  ensure_weight_tying: false, eva_config: null, exclude_modules: null, fan_in_fan_out: false, inference_mode: true, init_lora_weights: true, kasa_config: null,
+  layer_replication: null, layers_pattern: null, layers_to_transform: null, loftq_config: {}, lora_alpha: 8, lora_bias: false, lora_dropout: 0, lora_ga_config: null,
+  megatron_config: null, megatron_core: 'megatron.core', modules_to_save: null, monteclora_config: null, peft_type: 'LORA', peft_version: '0.21.2',
+  qalora_group_size: 16, r: 8, rank_pattern: {}, revision: null, target_modules: null, target_parameters: null, task_type: null, trainable_token_indices: null,
+  use_bdlora: null, use_dora: false, use_qalora: false, use_rslora: false, velora_config: null,
+};
+
+/** The text of adapter_config.json: PEFT's keys in its order, two spaces, floats with a point. Unknown keys of an adapter that was read are kept. */
+export function adapterConfigText(config: AdapterConfig, task_type: string | null): string {
+  const { raw, ...own } = config;
+  const values: Record<string, unknown> = { ...PEFT_DEFAULTS, ...raw, ...own, task_type: task_type ?? raw['task_type'] ?? null, peft_type: 'LORA', inference_mode: true };
+  const sorted = Object.fromEntries(Object.keys(values).sort().map((key) => [key, values[key]]));
+  return JSON.stringify(sorted, null, 2).replace(/^( {2}"lora_dropout": )(\d+)(,?)$/m, '$1$2.0$3');
+}

@@ -1,0 +1,25 @@
+import type { TargetableModule } from './types';
+
+/** r·(in + out): what LoRA trains in a layer of in·out weights. */
+export const trainableOf = (module: TargetableModule, r: number): number => r * (module.in_features + module.out_features);
+
+export interface Counts {
+  readonly modules: number;
+  /** Σ r·(in + out); 2·d·r for a square layer. */
+  readonly trainable: number;
+  /** Σ in·out of the same layers: what full tuning of them would train. */
+  readonly full: number;
+}
+
+export function countTrainable(modules: readonly TargetableModule[], r: number): Counts {
+  return {
+    modules: modules.length,
+    trainable: modules.reduce((sum, m) => sum + trainableOf(m, r), 0),
+    full: modules.reduce((sum, m) => sum + m.in_features * m.out_features, 0),
+  };
+}
+
+/** Modules whose rank would be as large as the layer: such an update is no longer low. */
+export function tooHighRank(modules: readonly TargetableModule[], r: number): readonly TargetableModule[] {
+  return modules.filter((m) => r > Math.min(m.in_features, m.out_features));
+}

@@ -1,0 +1,24 @@
+"""Random blocks of every quantisation type that is read, with the values that the `gguf` Python package makes of them.
+
+    pip install gguf==0.19.0 && python test/scripts/make_gguf_blocks.py test/fixtures/gguf-blocks
+"""
+import sys
+from pathlib import Path
+
+import numpy as np
+from gguf import GGML_QUANT_SIZES, GGMLQuantizationType as T, quants
+
+BLOCKS = 8
+HALVES = {T.Q4_0: [0], T.Q4_1: [0, 2], T.Q5_0: [0], T.Q5_1: [0, 2], T.Q8_0: [0], T.Q4_K: [0, 2], T.Q5_K: [0, 2], T.Q6_K: [208]}
+
+folder = Path(sys.argv[1])
+rng = np.random.default_rng(7)
+for kind, halves in HALVES.items():
+    elements, size = GGML_QUANT_SIZES[kind]
+    blocks = rng.integers(0, 256, (BLOCKS, size), dtype=np.uint8)
+    for at in halves:  # scales: finite halves of an ordinary size, one of them subnormal
+        scales = (rng.standard_normal(BLOCKS) * 0.05).astype(np.float16)
+        scales[0] = np.float16(3e-7)
+        blocks[:, at : at + 2] = scales.view(np.uint8).reshape(BLOCKS, 2)
+    (folder / f"{kind.name}.blocks").write_bytes(blocks.tobytes())
+    (folder / f"{kind.name}.f32").write_bytes(quants.dequantize(blocks, kind).astype("<f4").tobytes())

@@ -1,0 +1,77 @@
+import { describe, expect, it } from 'vitest';
+import { countTrainable, tooHighRank } from '../../../src/lora/count';
+import { patternValue } from '../../../src/lora/patterns';
+import { scalingOf } from '../../../src/lora/scaling';
+import { matchTargets } from '../../../src/lora/targets';
+import type { TargetableModule } from '../../../src/lora/types';
+
+const linear = (path: string, in_features = 8, out_features = 8): TargetableModule => ({ path, kind: 'linear', in_features, out_features, is_output: path === 'lm_head' });
+const modules: TargetableModule[] = [
+  { path: 'model.embed_tokens', kind: 'embedding', in_features: 100, out_features: 8, is_output: false },
+  ...[0, 1, 10].flatMap((i) => ['self_attn.q_proj', 'self_attn.v_proj', 'mlp.up_proj'].map((part) => linear(`model.layers.${i}.${part}`))),
+  linear('lm_head', 8, 100),
+];
+const paths = (settings: Parameters<typeof matchTargets>[1]) => matchTargets(modules, settings).matched.map((m) => m.path);
+
+describe('target_modules', () => {
+  it('all-linear is every linear layer but the output and the embedding', () => {
+    expect(paths({ target_modules: 'all-linear' })).toHaveLength(9);
+    expect(paths({ target_modules: 'all-linear' })).not.toContain('lm_head');
+  });
+
+  it('a list names whole paths or their ends, never parts of names', () => {
+    expect(paths({ target_modules: ['q_proj'] })).toHaveLength(3);
+    expect(paths({ target_modules: ['proj'] })).toEqual([]);
+    expect(paths({ target_modules: ['1.self_attn.q_proj'] })).toEqual(['model.layers.1.self_attn.q_proj']);
+    expect(paths({ target_modules: ['embed_tokens', 'lm_head'] })).toEqual(['model.embed_tokens', 'lm_head']);
+  });
+
+  it('a text is a regular expression for the whole path', () => {
+    expect(paths({ target_modules: '.*layers\\.[01]\\..*q_proj' })).toEqual(['model.layers.0.self_attn.q_proj', 'model.layers.1.self_attn.q_proj']);
+    expect(paths({ target_modules: 'q_proj' })).toEqual([]);
+  });
+
+  it('an expression that backtracks elsewhere is answered at once', () => {
+    expect(paths({ target_modules: '((a+)+|(.*)*)*!' })).toEqual([]);
+  });
+
+  it('a broken expression is refused with its text', () => {
+    expect(() => paths({ target_modules: '(q_proj' })).toThrow(/\(q_proj/);
+  });
+
+  it('layers_to_transform keeps the layers of those numbers', () => {
+    expect(paths({ target_modules: ['q_proj'], layers_to_transform: [1, 10] })).toEqual(['model.layers.1.self_attn.q_proj', 'model.layers.10.self_attn.q_proj']);
+    expect(paths({ target_modules: ['q_proj'], layers_to_transform: 0, layers_pattern: 'layers' })).toEqual(['model.layers.0.self_attn.q_proj']);
+  });
+
+  it('exclude_modules takes modules out again', () => {
+    expect(paths({ target_modules: ['q_proj', 'v_proj'], exclude_modules: ['v_proj'] })).toHaveLength(3);
+  });
+
+  it('names that fit nothing come with the nearest known one', () => {
+    expect(matchTargets(modules, { target_modules: ['q_prj', 'v_proj'] }).unmatched).toEqual([{ name: 'q_prj', nearest: 'q_proj' }]);
+  });
+});
+
+describe('ranks', () => {
+  it('trains r·(in + out) numbers of a layer instead of in·out', () => {
+    expect(countTrainable([linear('a', 576, 576)], 8)).toEqual({ modules: 1, trainable: 2 * 576 * 8, full: 576 * 576 });
+  });
+
+  it('is told when it is no longer low', () => {
+    expect(tooHighRank([linear('a', 8, 100), linear('b', 4, 100)], 6).map((m) => m.path)).toEqual(['b']);
+  });
+
+  it('scales by alpha / r, by alpha / √r in rsLoRA', () => {
+    expect(scalingOf(8, 16, false)).toBe(2);
+    expect(scalingOf(16, 16, true)).toBe(4);
+  });
+
+  it('takes a module\'s own rank from a pattern that matches the end of its path', () => {
+    const pattern = { 'layers\\.1\\..*q_proj': 2, v_proj: 3 };
+    expect(patternValue(pattern, 'model.layers.1.self_attn.q_proj', 8)).toBe(2);
+    expect(patternValue(pattern, 'model.layers.10.self_attn.q_proj', 8)).toBe(8);
+    expect(patternValue(pattern, 'model.layers.0.self_attn.v_proj', 8)).toBe(3);
+    expect(patternValue({ proj: 3 }, 'model.layers.0.self_attn.v_proj', 8)).toBe(8);
+  });
+});
