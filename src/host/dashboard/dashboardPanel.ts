@@ -5,8 +5,9 @@ import { DASHBOARD_STRINGS, type DashboardStrings } from '../../shared/dashboard
 import { LoraError } from '../../shared/errors';
 import type { HostMessage, OpenTarget, PageMessage, RunRequest } from '../../shared/webview';
 import { asPageMessage } from '../../shared/webviewGuards';
-import { copyError, exportCsv, openLog, openPlace, openRecipe, revealAdapter } from './actions';
+import { COMMANDS, type CommandId } from '../ids';
 import { metricsCsv } from './csv';
+import { copyError, openErrorPlace } from './errorActions';
 import type { ConnectRun } from './follower';
 import { dashboardHtml } from './html';
 import { RunSource } from './runSource';
@@ -14,11 +15,13 @@ import { RunSource } from './runSource';
 export interface DashboardOptions {
   readonly extensionUri: vscode.Uri;
   readonly connect: ConnectRun;
-  /** Trains on from the run's last checkpoint. Errors: LoraError, shown by the dashboard. */
-  readonly resumeRun: (runDir: string) => Promise<void>;
+  /** Tells the user of an error. */
+  readonly report: (error: LoraError) => void;
   /** For the extension's log: what went wrong without harm. */
   readonly log: (message: string) => void;
 }
+
+const OPEN_COMMANDS: Readonly<Record<OpenTarget, CommandId>> = { recipe: COMMANDS.openRecipe, adapter: COMMANDS.revealAdapter, log: COMMANDS.openRunLog };
 
 /** One webview that shows one run. The page asks with `ready` whenever VS Code has built it anew; while it is hidden nothing is read. */
 export class DashboardPanel implements vscode.Disposable {
@@ -56,7 +59,7 @@ export class DashboardPanel implements vscode.Disposable {
   private receive(value: unknown): void {
     const checked = asPageMessage(value);
     if ('fault' in checked) this.options.log(`Dashboard: a message of the page was not understood: ${checked.fault}`);
-    else this.handle(checked.message).catch((error: unknown) => { void showError(LoraError.from(error, 'run')); });
+    else this.handle(checked.message).catch((error: unknown) => this.options.report(LoraError.from(error, 'run')));
   }
 
   private async handle(message: PageMessage): Promise<void> {
@@ -64,11 +67,11 @@ export class DashboardPanel implements vscode.Disposable {
     switch (message.kind) {
       case 'ready': return source.start();
       case 'request': return this.request(message.request);
-      case 'continue': return this.options.resumeRun(runDir);
-      case 'open': return this.open(message.what);
-      case 'openPlace': return openPlace(message.place, source.status.error);
+      case 'continue': return vscode.commands.executeCommand(COMMANDS.resumeRun, runDir);
+      case 'open': return vscode.commands.executeCommand(OPEN_COMMANDS[message.what], runDir);
+      case 'openPlace': return openErrorPlace(message.place, source.status.error);
       case 'copyError': return copyError(source.status.error);
-      case 'export': return exportCsv(source, runDir, metricsCsv);
+      case 'export': return this.exportCsv();
       case 'trouble': this.options.log(`Dashboard: ${message.message}`);
     }
   }
@@ -81,15 +84,14 @@ export class DashboardPanel implements vscode.Disposable {
     }
   }
 
-  private async open(what: OpenTarget): Promise<void> {
-    if (what === 'log') return openLog(this.runDir);
-    const { run } = this.source;
-    if (!run) return;
-    await (what === 'recipe' ? openRecipe(run) : revealAdapter(this.runDir, run));
+  private async exportCsv(): Promise<void> {
+    const name = this.source.run?.name.replace(/[^\p{L}\p{N}._-]+/gu, '-') ?? titleOf(this.runDir);
+    const target = await vscode.window.showSaveDialog({ defaultUri: vscode.Uri.file(path.join(this.runDir, `${name}.csv`)), filters: { CSV: ['csv'] } });
+    if (target) await vscode.workspace.fs.writeFile(target, Buffer.from(metricsCsv(this.source.metrics), 'utf8'));
   }
 }
 
-export function pageFolder(extensionUri: vscode.Uri): vscode.Uri {
+function pageFolder(extensionUri: vscode.Uri): vscode.Uri {
   return vscode.Uri.joinPath(extensionUri, 'dist', 'webview');
 }
 
@@ -99,8 +101,4 @@ export function titleOf(runDir: string): string {
 
 function localized(): DashboardStrings {
   return Object.fromEntries(Object.entries(DASHBOARD_STRINGS).map(([key, text]) => [key, vscode.l10n.t(text)])) as DashboardStrings;
-}
-
-async function showError(error: LoraError): Promise<void> {
-  await vscode.window.showErrorMessage([error.message, error.fix].filter(Boolean).join(' '));
 }

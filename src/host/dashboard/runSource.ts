@@ -7,6 +7,8 @@ import type { EngineProgress, EngineStatus } from '../../shared/protocol';
 import { ENDED_STATES, RUN_FILES, type RunRecord } from '../../shared/run';
 import type { HostMessage, LogMessage, RunLink, RunRequest } from '../../shared/webview';
 import { asMetricLine } from '../../shared/webviewGuards';
+import { t } from '../l10n';
+import { isEngineAlive } from '../runs/readRun';
 import type { ConnectRun, RunFollower } from './follower';
 import { LineTail } from './lineTail';
 import { RunFolder, statusFromFolder, type FolderState } from './runFolder';
@@ -21,7 +23,7 @@ const LOG_KEPT = 200;
 /** The data of one run for one panel. It costs nothing until `start` and after `stop`, and keeps what it has read in between. */
 export class RunSource {
   private history = new RunHistory();
-  private folder: FolderState = { run: null, engine: 'none', error: null };
+  private folder: FolderState = { run: null, engine: null, error: null };
   private engineStatus: EngineStatus | undefined;
   private progress: EngineProgress | null = null;
   private follower: RunFollower | undefined;
@@ -73,7 +75,7 @@ export class RunSource {
 
   /** Errors: LoraError('engine') when no engine can be reached or it refuses. */
   async request(name: RunRequest): Promise<void> {
-    if (!this.follower) throw new LoraError('engine', 'The engine of this run does not answer.', { fix: 'Wait until it does, or look into the log.' });
+    if (!this.follower) throw new LoraError('engine', t('The engine of this run does not answer.'), { fix: t('Wait until it does, or look into the log.') });
     this.engineStatus = await this.follower.request(name, undefined);
     this.tellStatus();
   }
@@ -114,7 +116,7 @@ export class RunSource {
       });
     } catch (cause) {
       const place = { file: path.join(this.runDir, RUN_FILES.metrics) };
-      this.folder = { ...this.folder, error: new LoraError('run', 'The metrics cannot be read.', { place, cause }) };
+      this.folder = { ...this.folder, error: new LoraError('run', t('The metrics cannot be read.'), { place, cause }) };
     }
   }
 
@@ -129,7 +131,7 @@ export class RunSource {
 
   /** Connects to the engine when there is one that is not followed yet; tries are not made side by side. */
   private async follow(session: number): Promise<void> {
-    if (this.follower || this.connecting || this.folder.engine !== 'alive' || ENDED_STATES.has(this.folder.run?.state ?? 'preparing')) return;
+    if (this.follower || this.connecting || !isEngineAlive(this.folder.engine, Date.now())) return;
     this.connecting = true;
     try {
       await this.connectNow(session);

@@ -27,7 +27,7 @@ afterEach(async () => {
 const nobody: ConnectRun = () => Promise.reject(new Error('no engine'));
 const write = (name: string, value: unknown) => writeFile(path.join(runDir, name), JSON.stringify(value));
 const writeRun = (values: Partial<RunRecord> = {}) => write('run.json', runRecord({ created: new Date().toISOString(), ...values }));
-const writeEngine = (pid = process.pid) => write('engine.json', { pid, started: new Date().toISOString(), pipe: '/none', heartbeat: new Date().toISOString() });
+const writeEngine = (pid = process.pid) => write('engine.json', { pid, started: new Date().toISOString(), pipe: runDir, heartbeat: new Date().toISOString() });
 const append = (...lines: readonly MetricLine[]) => appendFile(path.join(runDir, 'metrics.jsonl'), lines.map((line) => `${JSON.stringify(line)}\n`).join(''));
 const of = <K extends HostMessage['kind']>(kind: K) => sent.filter((message): message is Extract<HostMessage, { kind: K }> => message.kind === kind);
 
@@ -197,8 +197,8 @@ test('a run whose engine is gone is interrupted; one that has just been made pre
 
 test('a live process that renews no heartbeat is not the engine', async () => {
   await writeRun({ state: 'running' });
-  await write('engine.json', { pid: process.pid, started: '', pipe: '', heartbeat: new Date(Date.now() - 3_600_000).toISOString() });
-  expect((await new RunFolder(runDir).read()).engine).toBe('gone');
+  await write('engine.json', { pid: process.pid, started: '', pipe: '/none', heartbeat: new Date(Date.now() - 3_600_000).toISOString() });
+  expect(statusFromFolder(await new RunFolder(runDir).read(), 0, Date.now()).state).toBe('interrupted');
 });
 
 test('a record that cannot be read is an error with its file, and a missing one after a while', async () => {

@@ -1,0 +1,15 @@
+import * as vscode from 'vscode';
+import { LoraError, type Place, type SerializedError } from '../../shared/errors';
+import { openPlace } from '../openPlace';
+
+/** Opens a place that the error itself names, and no other file. */
+export async function openErrorPlace(place: Place, error: SerializedError | null): Promise<void> {
+  const named = [error?.place, ...(error?.problems ?? []).map((problem) => problem.place)];
+  if (named.some((other) => other?.file === place.file && other.line === place.line)) await openPlace(place);
+}
+
+export async function copyError(error: SerializedError | null): Promise<void> {
+  if (!error) return;
+  const text = LoraError.deserialize(error).describe();
+  await vscode.env.clipboard.writeText(error.detail ? `${text}\n\n${error.detail}` : text);
+}
