@@ -11,6 +11,7 @@ export const DASHBOARD_STRINGS = {
   'state.interrupted': 'Interrupted',
 
   'phase.starting': 'Starting the engine…',
+  'phase.preparing': 'Getting ready to train…',
   'phase.reading data': 'Reading the data',
   'phase.loading model': 'Loading the model',
   'phase.training': 'Training',
@@ -60,7 +61,7 @@ export const DASHBOARD_STRINGS = {
   'parameters.words': '{0} of {1} parameters train ({2}).',
   'parameters.why': 'A d × d matrix has d² numbers; its adapter of rank r trains 2·d·r. Here r = {0}, and all d² stay frozen.',
 
-  'health.nan': 'The loss is not a number since step {0}. Stop the run and start again with a lower learning rate.',
+  'health.nan': 'The loss is not a number since step {0}: the run has diverged. A lower learning rate usually helps.',
   'health.rising': 'The validation loss rises since step {0}: the adapter learns the examples by heart.',
   'health.worse': 'The validation loss ({0}) is above that of the base model ({1}).',
   'health.noValidation': 'There is no validation set: whether the adapter helps on unseen examples cannot be told.',
@@ -68,6 +69,7 @@ export const DASHBOARD_STRINGS = {
   notes: 'Notes on this run',
 
   'error.title': 'The run failed',
+  'error.trouble': 'Something is wrong with this run',
   'error.more': '{0} more in the log.',
   'error.detail': 'Technical details',
 

@@ -28,6 +28,7 @@ export class LineChart {
   /** Where the lines are drawn, in pixels of the canvas. */
   get area(): { readonly left: number; readonly right: number; readonly top: number; readonly bottom: number } { return this.chart.chartArea; }
 
+  /** Not with update('none'): that leaves the points with the options of the first time. There are no animations anyway. */
   draw(lines: Lines, range: Range): void {
     const scale = this.chart.options.scales!['x']!;
     scale.min = range.from;
@@ -41,7 +42,7 @@ export class LineChart {
       dataset.clip = dataset.pointRadius > 0 ? POINT_ROOM : 0;
     });
     this.spaceTicks();
-    this.chart.update('none');
+    this.chart.update();
   }
 
   private spaceTicks(): void {
@@ -62,7 +63,7 @@ export class LineChart {
       Object.assign(scale.grid!, { color: theme.grid });
       Object.assign(scale.border!, { color: theme.grid });
     }
-    this.chart.update('none');
+    this.chart.update();
   }
 
   stepAt(pixel: number): number { return this.chart.scales['x']!.getValueForPixel(pixel) ?? NaN; }

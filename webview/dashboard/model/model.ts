@@ -32,7 +32,8 @@ export function reduce(model: Model, message: HostMessage): Model {
   switch (message.kind) {
     case 'snapshot': {
       const { run, status, progress, link } = message;
-      return { ...model, loaded: true, run, status, progress, link, history: new RunHistory(message.steps, message.lines) };
+      // The log comes after each snapshot, whole.
+      return { ...model, loaded: true, log: [], run, status, progress, link, history: new RunHistory(message.steps, message.lines) };
     }
     case 'append':
       for (const line of message.lines) model.history.append(line);

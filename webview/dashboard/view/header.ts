@@ -88,7 +88,7 @@ type Words = Pick<Context, 't' | 'format'>;
 function activity(model: Model, { t, format }: Words): string[] {
   const { state } = model.status;
   if (state !== 'preparing' && (state !== 'running' || !model.progress || model.progress.phase === 'training')) return [];
-  if (!model.progress) return [t('phase.starting')];
+  if (!model.progress) return [t(model.link === 'engine' ? 'phase.preparing' : 'phase.starting')];
   const phase = t(`phase.${model.progress.phase}`);
   return [model.progress.fraction === null ? `${phase}…` : t('phase.fraction', phase, format.percent(model.progress.fraction))];
 }

@@ -10,7 +10,7 @@ const PROBLEMS_SHOWN = 50;
 /** What the user should know before the numbers: the error that ended the run, and what is certain about its health. */
 export function notices(context: Context): Section {
   const { t } = context;
-  const error = el('section', { class: 'error', role: 'alert', 'aria-label': t('error.title') });
+  const error = el('section', { class: 'error', role: 'alert' });
   const notes = el('ul', { class: 'notes', 'aria-label': t('notes') });
   const errorChanged = memo();
   const notesChanged = memo();
@@ -19,7 +19,8 @@ export function notices(context: Context): Section {
     update(model) {
       const fault = model.status.error ?? model.run?.error ?? null;
       show(error, fault !== null);
-      errorChanged([JSON.stringify(fault)], () => error.replaceChildren(...(fault ? errorParts(fault, context) : [])));
+      const title = t(model.status.state === 'failed' ? 'error.title' : 'error.trouble');
+      errorChanged([JSON.stringify(fault), title], () => error.replaceChildren(...(fault ? errorParts(fault, title, context) : [])));
       const items = notesOf(model, context);
       show(notes, items.length > 0);
       notesChanged(items.map((item) => item.text), () => notes.replaceChildren(...items.map(({ symbol, text }) => el('li', { class: `note note-${symbol}` }, icon(symbol), el('span', {}, text)))));
@@ -27,12 +28,12 @@ export function notices(context: Context): Section {
   };
 }
 
-function errorParts(error: SerializedError, { t, post }: Context): HTMLElement[] {
+function errorParts(error: SerializedError, title: string, { t, post }: Context): HTMLElement[] {
   const problems = error.problems ?? [];
   const shown = problems.slice(0, PROBLEMS_SHOWN);
   const button = (text: string, click: () => void) => el('vscode-button', { appearance: 'secondary', click }, text);
   return [
-    el('h2', {}, icon('error'), t('error.title')),
+    el('h2', {}, icon('error'), title),
     el('p', { class: 'message' }, error.message, ...placeParts(error.place, post)),
     ...(shown.length > 0 ? [el('ul', { class: 'problems' }, ...shown.map((problem) => problemItem(problem, post)))] : []),
     ...(problems.length > shown.length ? [el('p', {}, t('error.more', problems.length - shown.length))] : []),
