@@ -1,0 +1,161 @@
+// node --test test/workbench/dashboardPage
+import assert from 'node:assert/strict';
+import { readFileSync } from 'node:fs';
+import { createRequire } from 'node:module';
+import { after, before, test } from 'node:test';
+import { startDashboards, THEMES } from './openDashboard.mjs';
+import { sendRun } from './sendRun.mjs';
+
+const axe = readFileSync(createRequire(import.meta.url).resolve('axe-core/axe.min.js'), 'utf8');
+const charts = { loss: 'blue', learning_rate: 'red', grad_norm: 'green', tokens_per_second: 'blue', memory: 'purple' };
+const failure = {
+  area: 'recipe', message: 'The recipe has a fault.', place: { file: 'lora.json' }, fix: 'Mend it.', detail: 'at line 3',
+  problems: [{ severity: 'error', message: '"r" must be at least 1, not 0.', place: { file: 'lora.json', line: 3, column: 5 } }],
+};
+
+let dashboards;
+before(async () => { dashboards = await startDashboards(); });
+after(() => dashboards?.close());
+
+async function open(run, options) {
+  const dashboard = await dashboards.open(options);
+  await dashboard.page.evaluate(sendRun, run);
+  await dashboard.page.locator('h1').waitFor();
+  return dashboard;
+}
+
+/** Charts are drawn at most every 100 ms. */
+const frames = (page) => page.evaluate(() => new Promise((done) => { setTimeout(() => window.requestAnimationFrame(() => window.requestAnimationFrame(done)), 150); }));
+
+/** Whether a chart's canvas shows one of the theme's chart colours. */
+const isDrawnIn = (page, id, colour) => page.evaluate(([chart, name]) => {
+  const wanted = getComputedStyle(document.body).getPropertyValue(`--vscode-charts-${name}`).match(/\w\w/g).map((hex) => parseInt(hex, 16));
+  const canvas = document.querySelector(`.chart-${chart} canvas`);
+  const { data } = canvas.getContext('2d').getImageData(0, 0, canvas.width, canvas.height);
+  for (let i = 0; i < data.length; i += 4) if (data[i + 3] > 200 && wanted.every((value, c) => Math.abs(value - data[i + c]) <= 2)) return true;
+  return false;
+}, [id, colour]);
+
+async function assertQuiet({ page, errors }) {
+  assert.deepEqual(errors, []);
+  assert.deepEqual(await page.evaluate(() => window.policyReports), []);
+  assert.deepEqual(await page.evaluate(() => window.sent.filter((message) => message.kind === 'trouble')), []);
+}
+
+for (const theme of THEMES) {
+  test(`${theme}: every chart is drawn, nothing is reported, and axe has no serious finding in any state`, async () => {
+    for (const [run, act] of [
+      [{ steps: 200 }, async (page) => { for (const [id, colour] of Object.entries(charts)) assert.ok(await isDrawnIn(page, id, colour), `${id} is blank`); }],
+      [{ steps: 12 }, async (page) => {
+        for (const id of Object.keys(charts)) await page.locator(`.chart-${id} header vscode-button`).click();
+        await page.locator('vscode-panel-tab#events').click();
+      }],
+      [{ steps: 200, state: 'completed' }, (page) => page.locator('vscode-panel-tab#recipe').click()],
+      [{ steps: 40, state: 'failed', error: failure }, (page) => page.getByText('"r" must be at least 1').waitFor()],
+      [{ steps: 0, state: 'preparing', evaluations: false, progress: { phase: 'loading model', fraction: 0.4 } }, (page) => page.getByText('Loading the model, 40%').waitFor()],
+    ]) {
+      const dashboard = await open(run, { theme });
+      const { page } = dashboard;
+      await frames(page);
+      await act(page);
+      await frames(page);
+      await assertQuiet(dashboard);
+      await page.evaluate(axe);
+      const { violations } = await page.evaluate(() => window.axe.run(document));
+      const grave = violations.filter(({ impact }) => impact === 'serious' || impact === 'critical');
+      assert.deepEqual(grave.map(({ id, nodes }) => `${id}: ${nodes.map((node) => node.html).join(' ')}`), []);
+      await dashboard.close();
+    }
+  });
+}
+
+test('a change of theme repaints the charts in its colours', async () => {
+  const { page, close } = await open({ steps: 100 }, { theme: 'dark' });
+  await frames(page);
+  await dashboards.setTheme(page, 'high-contrast-light');
+  await frames(page);
+  for (const [id, colour] of Object.entries(charts)) assert.ok(await isDrawnIn(page, id, colour), `${id} has its old colours`);
+  await close();
+});
+
+test('new lines move the numbers, the charts and their tables', async () => {
+  const dashboard = await open({ steps: 50 });
+  const { page } = dashboard;
+  await page.locator('.chart-loss header vscode-button').click();
+  await page.evaluate(() => window.postMessage({ kind: 'append', lines: [{ ...window.stepLine(51), loss: 0.4321 }, { kind: 'eval', step: 51, loss: 0.5678, labelled_tokens: 1, elapsed: 1 }] }, '*'));
+  await page.locator('.tile-loss .value', { hasText: '0.4321' }).waitFor();
+  assert.equal(await page.locator('.tile-validation .sub').innerText(), 'best 0.5678 at step 51');
+  await page.locator('.chart-loss vscode-data-grid-row', { hasText: '0.5678' }).waitFor();
+  assert.match(await page.locator('.facts').innerText(), /Step 51 of 300/);
+  await assertQuiet(dashboard);
+  await dashboard.close();
+});
+
+test('a message that is malformed is told to the host and harms nothing', async () => {
+  const { page, errors, close } = await open({ steps: 10 });
+  for (const message of [null, 'x', { kind: 'append', lines: 3 }, { kind: 'snapshot' }]) await page.evaluate((value) => window.postMessage(value, '*'), message);
+  await page.waitForFunction(() => window.sent.filter((sent) => sent.kind === 'trouble').length === 4);
+  await page.evaluate(() => window.postMessage({ kind: 'append', lines: [{ ...window.stepLine(11), loss: 0.4321 }] }, '*'));
+  await page.locator('.tile-loss .value', { hasText: '0.4321' }).waitFor();
+  assert.deepEqual(errors, []);
+  await close();
+});
+
+test('the buttons ask the host, and wait for its answer', async () => {
+  const { page, close } = await open({ steps: 10 });
+  const pause = page.locator('vscode-button', { hasText: 'Pause' });
+  await pause.click();
+  await page.waitForFunction(() => document.querySelector('vscode-button[title="Pause"]').hasAttribute('disabled'));
+  await page.evaluate(() => window.postMessage({ kind: 'answered', request: 'pause' }, '*'));
+  await page.waitForFunction(() => !document.querySelector('vscode-button[title="Pause"]').hasAttribute('disabled'));
+  await page.locator('vscode-button', { hasText: 'Show Log' }).click();
+  await page.locator('vscode-button', { hasText: 'Export CSV' }).click();
+  assert.deepEqual(await page.evaluate(() => window.sent.slice(1)), [{ kind: 'request', request: 'pause' }, { kind: 'open', what: 'log' }, { kind: 'export' }]);
+  await close();
+});
+
+test('the charts are read and zoomed by keyboard, and what was chosen is kept', async () => {
+  const { page, close } = await open({ steps: 200 });
+  await frames(page);
+  await page.locator('.chart-loss canvas').focus();
+  await page.keyboard.press('Home');
+  await page.keyboard.press('ArrowRight');
+  await page.waitForFunction(() => /^step 2, training \d/.test(document.querySelector('.charts > [aria-live]').textContent));
+  assert.equal(await page.locator('.chart-memory .at').innerText(), 'step 2');
+  await page.keyboard.press('End');
+  await page.keyboard.press('+');
+  await page.locator('.zoom-text', { hasText: 'Steps 100 to 200' }).waitFor();
+  const kept = await page.evaluate(() => window.kept);
+  assert.deepEqual([kept.zoom, kept.runDir], [{ from: 100, to: 200 }, '/runs/tiny']);
+  await close();
+  const again = await open({ steps: 200 }, { state: { ...kept, smoothing: 0.5, tables: ['memory'], tab: 'events', scroll: 150 } });
+  await again.page.locator('.zoom-text', { hasText: 'Steps 100 to 200' }).waitFor();
+  assert.equal(await again.page.locator('#smoothing').inputValue(), '0.5');
+  assert.ok(await again.page.locator('.chart-memory vscode-data-grid').isVisible());
+  assert.ok(await again.page.locator('.events vscode-data-grid').isVisible());
+  assert.equal(await again.page.evaluate(() => window.scrollY), 150);
+  await again.page.locator('.chart-loss canvas').focus();
+  await again.page.keyboard.press('Escape');
+  await again.page.locator('.zoom-text').waitFor({ state: 'hidden' });
+  await again.close();
+});
+
+test('at 400 and 1500 pixels, with 0, 1, 2 and 100,000 steps, nothing sticks out', async () => {
+  for (const width of [400, 1500]) {
+    for (const steps of [0, 1, 2, 100_000]) {
+      const dashboard = await open({ steps }, { width });
+      await frames(dashboard.page);
+      const { scroll, client } = await dashboard.page.evaluate(() => ({ scroll: document.documentElement.scrollWidth, client: document.documentElement.clientWidth }));
+      assert.ok(scroll <= client, `${steps} steps at ${width} pixels: ${scroll} wide`);
+      await assertQuiet(dashboard);
+      await dashboard.close();
+    }
+  }
+});
+
+test('with reduced motion nothing moves', async () => {
+  const { page, close } = await open({ steps: 0, state: 'preparing', evaluations: false });
+  await frames(page);
+  assert.equal(await page.evaluate(() => document.getAnimations().filter((animation) => animation.playState === 'running' && !animation.effect.target.closest('[hidden]')).length), 0);
+  await close();
+});
