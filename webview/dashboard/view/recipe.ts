@@ -6,10 +6,13 @@ import type { Context, Section } from '../section';
 export function recipe(context: Context): Section {
   const { t } = context;
   const root = el('div', { class: 'recipe' });
+  const written = memo();
   const changed = memo();
+  const render = (run: RunRecord | null) => root.replaceChildren(...(run ? parts(run, context) : [el('p', { class: 'empty' }, t('recipe.wait'))]));
   return {
     root,
-    update: ({ run }) => changed([run], () => root.replaceChildren(...(run ? parts(run, context) : [el('p', { class: 'empty' }, t('recipe.wait'))]))),
+    // The record is written anew with each result; what stands here, where the reader may have scrolled or selected, seldom changes.
+    update: ({ run }) => written([run], () => changed([JSON.stringify({ ...run, state: '', ended: '', result: '' })], () => render(run))),
   };
 }
 
