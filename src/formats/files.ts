@@ -1,5 +1,6 @@
 import { open, mkdir, rename, rm, stat, type FileHandle } from 'node:fs/promises';
 import path from 'node:path';
+import { setTimeout } from 'node:timers/promises';
 import { LoraError, type ErrorArea } from '../shared/errors';
 
 /** Largest single read: below Node's limit for one call. */
@@ -33,6 +34,15 @@ export function reason(error: unknown): string {
   return (code !== undefined && REASONS[code]) || (error instanceof Error ? error.message : String(error));
 }
 
+/** Memory for a tensor. Errors: LoraError where there is not enough, or where the runtime has no array of that size. */
+export function allocate(bytes: number, file: string, tensor: string): Uint8Array<ArrayBuffer> {
+  try {
+    return new Uint8Array(bytes);
+  } catch (error) {
+    throw new LoraError('memory', `A tensor of ${bytes} bytes does not fit into memory.`, { place: { file, tensor }, cause: error });
+  }
+}
+
 /** Writes a whole folder beside its final name, then gives it the name; an existing folder stays until the new one is complete. */
 export async function replaceFolder(folder: string, fill: (temp: string) => Promise<void>): Promise<void> {
   const temp = `${folder}.${process.pid}.tmp`;
@@ -41,15 +51,38 @@ export async function replaceFolder(folder: string, fill: (temp: string) => Prom
     await rm(temp, { recursive: true, force: true });
     await mkdir(temp, { recursive: true });
     await fill(temp);
-    if (await stat(folder).catch(() => null)) await rename(folder, old);
-    await rename(temp, folder);
-    await rm(old, { recursive: true, force: true });
+    if (await exists(folder)) await withRetries(() => rename(folder, old));
+    await withRetries(() => rename(temp, folder));
   } catch (error) {
-    await rm(temp, { recursive: true, force: true }).catch(() => undefined);
-    if (!await stat(folder).catch(() => null)) await rename(old, folder).catch(() => undefined);
+    await removed(temp);
+    if (!await exists(folder)) await rename(old, folder).catch(() => undefined);
     if (error instanceof LoraError) throw error;
     throw new LoraError('disk', `The folder could not be written: ${reason(error)}.`, { place: { file: folder }, cause: error });
   }
+  await removed(old);
+}
+
+/** Whether it is a file, also through a link; anything that stands in the way counts as no. */
+export const isFile = (file: string): Promise<boolean> => stat(file).then((found) => found.isFile(), () => false);
+
+const exists = (file: string) => stat(file).then(() => true, () => false);
+const removed = (file: string) => rm(file, { recursive: true, force: true, maxRetries: 3 }).catch(() => undefined);
+
+/** Windows refuses to rename what another process (a virus scanner, an editor) holds open for a moment. */
+const HELD_OPEN = new Set(['EPERM', 'EACCES', 'EBUSY']);
+const PAUSES_MS = [10, 30, 100, 300, 1000];
+
+/** Tries again for about a second and a half while the target is held open; where nothing holds files open that way, the first refusal stands. */
+export async function withRetries<T>(action: () => Promise<T>, platform: NodeJS.Platform = process.platform): Promise<T> {
+  for (const pause of platform === 'win32' ? PAUSES_MS : []) {
+    try {
+      return await action();
+    } catch (error) {
+      if (!HELD_OPEN.has((error as NodeJS.ErrnoException).code ?? '')) throw error;
+      await setTimeout(pause);
+    }
+  }
+  return action();
 }
 
 /** Writes a file under a temporary name, flushes it, gives it its name. */
@@ -63,9 +96,9 @@ export async function replaceFile(file: string, write: (handle: FileHandle) => P
     } finally {
       await handle.close();
     }
-    await rename(temp, file);
+    await withRetries(() => rename(temp, file));
   } catch (error) {
-    await rm(temp, { force: true }).catch(() => undefined);
+    await removed(temp);
     if (error instanceof LoraError) throw error;
     throw new LoraError('disk', `The file could not be written: ${reason(error)}.`, { place: { file }, cause: error });
   }

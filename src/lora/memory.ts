@@ -27,7 +27,7 @@ const F32 = 4;
 /** libtensorflow, Node and the tokenizer before a model is loaded (measured: 330 to 380 MB). */
 const PROCESS = 360e6;
 /** Rows of the output head that are computed at once. */
-export const HEAD_ROWS = 128;
+const HEAD_ROWS = 128;
 
 /** Memory of a step in f32 by the scheme of src/models: weights once; A and B with gradient and AdamW's two moments; for each layer what its backward
  *  needs (h twice, q, k, v, o, x·Aᵀ, gate, up); one layer's working set; one chunk of logits. */

@@ -11,17 +11,30 @@ export interface MatchedTargets {
   readonly unmatched: readonly { readonly name: string; readonly nearest: string | undefined }[];
 }
 
-/** The modules that target_modules means, by PEFT's rules (tuners_utils.check_target_module_exists): a list names whole paths or their ends, a text is
- *  a regular expression for the whole path, "all-linear" is every linear layer but the output. Errors: LoraError('recipe') for a bad expression. */
+/** The modules that target_modules means, by PEFT's rules (check_target_module_exists): a list names whole paths or their ends, a text is a regular
+ *  expression for the whole path, "all-linear" is every linear layer but the output. layers_to_transform counts only for modules named by their
+ *  ends. Errors: LoraError('recipe') for a bad expression. */
 export function matchTargets(modules: readonly TargetableModule[], settings: TargetSettings): MatchedTargets {
-  const { target_modules } = settings;
-  const inLayers = layerTest(settings);
-  const excluded = pathTest(settings.exclude_modules ?? []);
-  const wanted = target_modules === 'all-linear' ? (m: TargetableModule) => m.kind === 'linear' && !m.is_output : (m: TargetableModule) => pathTest(target_modules)(m.path);
-  const matched = modules.filter((m) => !excluded(m.path) && wanted(m) && inLayers(m));
-  const names = typeof target_modules === 'string' ? [] : target_modules;
+  const excluded = pathTest(settings.exclude_modules ?? [], 'exclude_modules');
+  const targeted = targetTest(settings);
+  const names = typeof settings.target_modules === 'string' ? [] : settings.target_modules;
   const unmatched = names.filter((name) => !modules.some((m) => isNamed(m.path, name)));
-  return { matched, unmatched: unmatched.map((name) => ({ name, nearest: nearestName(name, kindsOf(modules)) })) };
+  return {
+    matched: modules.filter((m) => targeted(m) && !excluded(m.path)),
+    unmatched: unmatched.map((name) => ({ name, nearest: nearestName(name, kindsOf(modules)) })),
+  };
+}
+
+function targetTest(settings: TargetSettings): (module: TargetableModule) => boolean {
+  const { target_modules } = settings;
+  if (typeof target_modules === 'string') {
+    if (target_modules.toLowerCase() === 'all-linear') return (m) => m.kind === 'linear' && !m.is_output;
+    const matches = fullMatch(target_modules, 'target_modules');
+    return (m) => matches(m.path);
+  }
+  const whole = new Set(target_modules);
+  const inLayers = layerTest(settings);
+  return ({ path }) => whole.has(path) || (target_modules.some((name) => path.endsWith(`.${name}`)) && inLayers(path));
 }
 
 /** The last parts of all module paths: q_proj, up_proj, … */
@@ -31,29 +44,37 @@ export function kindsOf(modules: readonly TargetableModule[]): string[] {
 
 const isNamed = (path: string, name: string) => path === name || path.endsWith(`.${name}`);
 
-function pathTest(targets: string | readonly string[]): (path: string) => boolean {
+function pathTest(targets: string | readonly string[], key: string): (path: string) => boolean {
   if (typeof targets !== 'string') return (path) => targets.some((name) => isNamed(path, name));
-  return fullMatch(targets, 'target_modules');
+  return targets === '' ? () => false : fullMatch(targets, key);
 }
 
-/** Python's re.fullmatch, in time linear in the path: the expression may come from a stranger's file. */
+/** Python's re.fullmatch, in time linear in the path: the expression may come from a stranger's file. Errors: LoraError. */
 export function fullMatch(expression: string, key: string): (path: string) => boolean {
-  try {
-    const compiled = RE2JS.compile(expression);
-    return (path) => compiled.matches(path);
-  } catch (error) {
-    throw new LoraError('recipe', `"${key}" is not a regular expression that can be used: ${expression} (${error instanceof Error ? error.message : String(error)}).`, { cause: error });
-  }
+  const compiled = compile(expression, key);
+  return (path) => compiled.matches(path);
 }
 
-/** PEFT's layers_to_transform: the number after layers_pattern, or the last number that stands between dots before the end. */
-function layerTest({ layers_to_transform, layers_pattern, target_modules }: TargetSettings): (module: TargetableModule) => boolean {
-  if (layers_to_transform === null || layers_to_transform === undefined || typeof target_modules === 'string') return () => true;
-  const layers = typeof layers_to_transform === 'number' ? [layers_to_transform] : layers_to_transform;
-  const patterns = layers_pattern === null || layers_pattern === undefined ? [] : typeof layers_pattern === 'string' ? [layers_pattern] : layers_pattern;
-  const expressions = patterns.length === 0 ? [/.*\.[^.]*\.(\d+)\./] : patterns.map((p) => new RegExp(`.*\\.${p.replace(/[.*+?^${}()|[\]\\]/g, '\\$&')}\\.(\\d+)\\.`));
-  return ({ path }) => {
-    const layer = expressions.map((e) => e.exec(path)?.[1]).find((found) => found !== undefined);
-    return layer !== undefined && layers.includes(Number(layer));
+/** PEFT's layers_to_transform: the number after layers_pattern (expressions, too), or the first number that stands between dots after a name. */
+function layerTest({ layers_to_transform, layers_pattern }: TargetSettings): (path: string) => boolean {
+  const layers = typeof layers_to_transform === 'number' ? [layers_to_transform] : layers_to_transform ?? [];
+  if (layers.length === 0) return () => true;
+  const patterns = typeof layers_pattern === 'string' ? [layers_pattern] : layers_pattern ?? [];
+  const expressions = patterns.filter(Boolean).length === 0
+    ? [compile('.*?\\.[^.]*\\.(?P<idx>\\d+)\\..*', 'layers_pattern')]
+    : patterns.map((pattern) => compile(`(?:.*?\\.)?${pattern}\\.(?P<idx>\\d+)\\..*`, 'layers_pattern'));
+  return (path) => {
+    const matcher = expressions.map((e) => e.matcher(path)).find((m) => m.matches());
+    return matcher !== undefined && layers.includes(Number(matcher.group('idx')));
   };
+}
+
+function compile(expression: string, key: string): RE2JS {
+  try {
+    return RE2JS.compile(expression);
+  } catch (error) {
+    throw new LoraError('recipe', `"${key}" is not a regular expression that can be used: ${expression} (${error instanceof Error ? error.message : String(error)}).`, {
+      fix: 'Look-around and back-references are not supported, as they can take time without end: list names, or use exclude_modules.', cause: error,
+    });
+  }
 }

@@ -1,5 +1,7 @@
 import path from 'node:path';
 import { LoraError } from '../../shared/errors';
+import { checkTensors, decoderShape } from '../decoder';
+import { countParameters } from '../parameters';
 import type { BaseModel, TensorInfo, WeightSource } from '../types';
 import { configOf } from './config';
 import type { GgufTensor } from './header';
@@ -12,18 +14,14 @@ import { tokenizerOf } from './tokenizer';
 export async function openGgufBase(file: string): Promise<BaseModel> {
   const source = await GgufFile.open(file);
   try {
-    const { tensors } = source.header;
     const metadata = new Metadata(source.header.metadata, file);
-    const factors = tensors.get('rope_freqs.weight');
-    const config = configOf(metadata, {
-      has: (name) => tensors.has(name),
-      vocab_size: tensors.get('token_embd.weight')?.shape[0] ?? 0,
-      rope_factors: factors ? await source.readF32(factors) : null,
-    });
+    refuseParts(metadata);
+    const config = await readConfig(source, metadata);
     const weights = weightsOf(source, config);
+    checkTensors(weights.tensors, decoderShape(config, file), file);
     return {
       path: file, name: metadata.string('general.name', path.basename(file, '.gguf')), format: 'gguf', config, weights, weight_files: [file],
-      parameters: [...weights.tensors.values()].reduce((sum, { shape }) => sum + shape.reduce((a, b) => a * b, 1), 0),
+      parameters: countParameters(weights.tensors),
       readTokenizer: () => Promise.resolve().then(() => tokenizerOf(metadata)),
       close: () => source.close(),
     };
@@ -33,12 +31,27 @@ export async function openGgufBase(file: string): Promise<BaseModel> {
   }
 }
 
-function weightsOf(source: GgufFile, config: Readonly<Record<string, unknown>>): WeightSource {
-  const stored = new Map<string, GgufTensor>();
-  for (const tensor of source.header.tensors.values()) {
-    const name = checkpointName(tensor.name);
-    if (name !== null) stored.set(name, tensor);
+function refuseParts(metadata: Metadata): void {
+  const parts = metadata.number('split.count', 1);
+  if (parts > 1) {
+    throw new LoraError('base', `The file is one of ${parts} parts of a model.`, {
+      place: { file: metadata.file, key: 'split.count' }, fix: 'Join them with llama.cpp\'s llama-gguf-split --merge, and name the whole file.',
+    });
   }
+}
+
+async function readConfig(source: GgufFile, metadata: Metadata): Promise<Record<string, unknown>> {
+  const { tensors } = source.header;
+  const factors = tensors.get('rope_freqs.weight');
+  return configOf(metadata, {
+    has: (name) => tensors.has(name),
+    vocab_size: tensors.get('token_embd.weight')?.shape[0] ?? 0,
+    rope_factors: factors ? await source.readF32(factors) : null,
+  });
+}
+
+function weightsOf(source: GgufFile, config: Readonly<Record<string, unknown>>): WeightSource {
+  const stored = storedUnder(source);
   const isPermuted = (name: string) => config['model_type'] === 'llama' && /self_attn\.[qk]_proj\./.test(name);
   return {
     tensors: new Map([...stored].map(([name, { dtype, shape }]): [string, TensorInfo] => [name, { name, dtype, shape }])),
@@ -50,4 +63,17 @@ function weightsOf(source: GgufFile, config: Readonly<Record<string, unknown>>):
     },
     close: () => source.close(),
   };
+}
+
+/** The checkpoint's names. A tensor that the architecture does not have would change the model's output: refused, not passed over. */
+function storedUnder({ file, header }: GgufFile): Map<string, GgufTensor> {
+  const stored = new Map<string, GgufTensor>();
+  for (const tensor of header.tensors.values()) {
+    const name = checkpointName(tensor.name);
+    if (name === undefined) {
+      throw new LoraError('base', 'The model has a tensor that models of its architecture do not have.', { place: { file, tensor: tensor.name }, fix: 'Use a model of a supported architecture.' });
+    }
+    if (name !== null) stored.set(name, tensor);
+  }
+  return stored;
 }

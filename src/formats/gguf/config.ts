@@ -19,8 +19,13 @@ export function configOf(metadata: Metadata, { has, vocab_size, rope_factors }: 
     throw new LoraError('base', `The architecture "${arch}" is not known. Known in GGUF files are: ${Object.keys(MODEL_TYPES).join(', ')}.`, { place: { file: metadata.file, key: 'general.architecture' } });
   }
   const at = (key: string, missing?: number) => metadata.number(`${arch}.${key}`, missing);
+  const refuse = (what: string, key: string) => new LoraError('base', `The model ${what}, which is not supported.`, { place: { file: metadata.file, key } });
+  if (at('expert_count', 0) > 0) throw refuse('is a mixture of experts', `${arch}.expert_count`);
   const hidden_size = at('embedding_length');
   const num_attention_heads = at('attention.head_count');
+  const rotary = at('rope.dimension_count', hidden_size / num_attention_heads);
+  const head_dim = at('attention.key_length', rotary);
+  if (rotary !== head_dim) throw refuse(`turns only ${rotary} of ${head_dim} dimensions of a head by position`, `${arch}.rope.dimension_count`);
   return {
     model_type,
     hidden_size,
@@ -28,10 +33,10 @@ export function configOf(metadata: Metadata, { has, vocab_size, rope_factors }: 
     num_hidden_layers: at('block_count'),
     num_attention_heads,
     num_key_value_heads: at('attention.head_count_kv', num_attention_heads),
-    head_dim: at('attention.key_length', at('rope.dimension_count', hidden_size / num_attention_heads)),
+    head_dim,
     max_position_embeddings: at('context_length'),
     rms_norm_eps: shortest(at('attention.layer_norm_rms_epsilon', 1e-6)),
-    rope_parameters: ropeParameters(metadata, arch, rope_factors),
+    rope_parameters: ropeParameters(metadata, arch, head_dim, rope_factors),
     hidden_act: 'silu',
     attention_bias: has('blk.0.attn_q.bias'),
     mlp_bias: has('blk.0.ffn_gate.bias'),
@@ -43,21 +48,22 @@ export function configOf(metadata: Metadata, { has, vocab_size, rope_factors }: 
 /** GGUF stores 1e-5 as an f32: the decimal that was meant. */
 const shortest = (value: number) => Number(Math.fround(value).toPrecision(7));
 
-function ropeParameters(metadata: Metadata, arch: string, factors: Float32Array | null): Record<string, unknown> {
+function ropeParameters(metadata: Metadata, arch: string, head_dim: number, factors: Float32Array | null): Record<string, unknown> {
   const rope_theta = metadata.number(`${arch}.rope.freq_base`, 10_000);
-  if (factors) return { rope_theta, ...llama3Of(factors, rope_theta, metadata.file) };
-  const kind = metadata.string(`${arch}.rope.scaling.type`, 'none');
-  if (kind === 'none') return { rope_theta, rope_type: 'default' };
-  return { rope_theta, rope_type: kind, factor: metadata.number(`${arch}.rope.scaling.factor`, 1) };
+  if (factors) return { rope_theta, ...llama3Of(factors, rope_theta, head_dim, metadata.file) };
+  const older = metadata.number(`${arch}.rope.scale_linear`, 1);
+  const rope_type = metadata.string(`${arch}.rope.scaling.type`, older === 1 ? 'none' : 'linear');
+  if (rope_type === 'none') return { rope_theta, rope_type: 'default' };
+  return { rope_theta, rope_type, factor: metadata.number(`${arch}.rope.scaling.factor`, older) };
 }
 
-/** What Llama 3.1 and later ship; llama.cpp stores only the factors that follow from it. */
+/** What Llama 3.1 and later ship; llama.cpp stores only the divisors of the frequencies that follow from it (convert_hf_to_gguf.py). */
 const LLAMA3 = { low_freq_factor: 1, high_freq_factor: 4, original_max_position_embeddings: 8192 };
 
-function llama3Of(factors: Float32Array, rope_theta: number, file: string): Record<string, unknown> {
-  const factor = Math.max(...factors);
+function llama3Of(factors: Float32Array, rope_theta: number, head_dim: number, file: string): Record<string, unknown> {
   const { low_freq_factor: low, high_freq_factor: high, original_max_position_embeddings: length } = LLAMA3;
-  const fits = factors.every((stored, i) => {
+  const factor = factors.reduce((a, b) => Math.max(a, b), 1);
+  const fits = factors.length === head_dim / 2 && factors.every((stored, i) => {
     const turns = (length * Math.pow(rope_theta, -i / factors.length)) / (2 * Math.PI);
     const smooth = Math.min(1, Math.max(0, (turns - low) / (high - low)));
     return Math.abs(stored - 1 / ((1 - smooth) / factor + smooth)) <= 1e-4 * stored;

@@ -30,9 +30,12 @@ const READ_NAMES = Object.values(TYPES).map(([name]) => name).filter((name) => !
 /** Thrown by the cursor when the bytes at hand end within the header. */
 export class NeedMore extends Error {}
 
-const MAX_STRING = 1 << 27;
-const MAX_COUNT = 1 << 27;
+/** Far above what any model has, low enough that a forged header cannot fill the memory. */
+const MAX_STRING = 1 << 26;
+const MAX_COUNT = 1 << 23;
+const MAX_ENTRIES = 1 << 18;
 const MAX_DEPTH = 3;
+export const MAX_GGUF_HEADER = 1 << 28;
 
 /** Reads header fields one after the other; every length is checked against what is there. */
 class Cursor {
@@ -109,14 +112,19 @@ export function parseGgufHeader(bytes: Uint8Array, fileSize: number, file: strin
   const cursor = new Cursor(bytes, fileSize, file);
   if (fileSize < 24 || cursor.u32() !== 0x46554747) throw new LoraError('base', 'This is not a GGUF file.', { place: { file } });
   const version = cursor.u32();
+  if (version >= 1 << 24) throw new LoraError('base', 'This GGUF file is for big-endian machines.', { place: { file }, fix: 'Use the usual little-endian file.' });
   if (version !== 2 && version !== 3) throw new LoraError('base', `GGUF version ${version} is not supported, only 2 and 3.`, { place: { file } });
-  const tensorCount = cursor.size(1 << 20, 'the number of tensors');
-  const valueCount = cursor.size(1 << 20, 'the number of values');
+  const tensorCount = cursor.size(MAX_ENTRIES, 'the number of tensors');
+  const valueCount = cursor.size(MAX_ENTRIES, 'the number of values');
   const metadata = new Map<string, GgufValue>();
-  for (let i = 0; i < valueCount; i++) metadata.set(cursor.string(), cursor.value(cursor.u32()));
+  for (let i = 0; i < valueCount; i++) {
+    const key = cursor.string();
+    if (metadata.has(key)) throw damaged(file, `the value ${key} is there twice`);
+    metadata.set(key, cursor.value(cursor.u32()));
+  }
   const infos = Array.from({ length: tensorCount }, () => readInfo(cursor, file));
-  const alignment = Number(metadata.get('general.alignment') ?? 32);
-  if (!Number.isSafeInteger(alignment) || alignment < 1 || alignment > 1 << 20) throw damaged(file, `its alignment is ${alignment}`);
+  const alignment = metadata.get('general.alignment') ?? 32;
+  if (typeof alignment !== 'number' || !Number.isSafeInteger(alignment) || alignment < 1 || alignment > 1 << 20) throw damaged(file, `its alignment is ${String(alignment)}`);
   const dataStart = Math.ceil(cursor.position / alignment) * alignment;
   return { metadata, tensors: place(infos, dataStart, fileSize, file) };
 }

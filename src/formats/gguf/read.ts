@@ -1,8 +1,8 @@
 import type { FileHandle } from 'node:fs/promises';
 import { LoraError } from '../../shared/errors';
-import { openFile, readFully } from '../files';
+import { allocate, openFile, readFully } from '../files';
 import { dequantise } from './dequantise';
-import { NeedMore, parseGgufHeader, type GgufHeader, type GgufTensor } from './header';
+import { MAX_GGUF_HEADER, NeedMore, parseGgufHeader, type GgufHeader, type GgufTensor } from './header';
 
 /** An open GGUF file: header checked, tensors dequantised when asked for. */
 export class GgufFile {
@@ -20,7 +20,7 @@ export class GgufFile {
 
   /** f32 in the file's own order of rows. */
   async readF32(tensor: GgufTensor): Promise<Float32Array> {
-    const bytes = new Uint8Array(tensor.end - tensor.start);
+    const bytes = allocate(tensor.end - tensor.start, this.file, tensor.name);
     await readFully(this.handle, bytes, tensor.start, this.file, 'base');
     const values = dequantise(tensor.dtype, bytes, tensor.shape.reduce((a, b) => a * b, 1));
     if (!values) throw new LoraError('base', `Numbers of type ${tensor.dtype} cannot be weights.`, { place: { file: this.file, tensor: tensor.name } });
@@ -34,13 +34,15 @@ export class GgufFile {
 
 /** The header's length stands nowhere: read more until it is whole. */
 async function readHeader(handle: FileHandle, size: number, file: string): Promise<GgufHeader> {
-  for (let length = Math.min(size, 1 << 20); ; length = Math.min(size, length * 4)) {
+  const limit = Math.min(size, MAX_GGUF_HEADER);
+  for (let length = Math.min(limit, 1 << 20); ; length = Math.min(limit, length * 4)) {
     const bytes = new Uint8Array(length);
     await readFully(handle, bytes, 0, file, 'base');
     try {
       return parseGgufHeader(bytes, size, file);
     } catch (error) {
-      if (!(error instanceof NeedMore) || length === size) throw error;
+      if (!(error instanceof NeedMore)) throw error;
+      if (length === limit) throw new LoraError('base', `The GGUF file is damaged: its header is larger than ${limit} bytes.`, { place: { file }, fix: 'Download it again.', cause: error });
     }
   }
 }

@@ -22,7 +22,7 @@ library_name: peft
 pipeline_tag: text-generation
 tags:
 - lora
-- base_model:adapter:${facts.base_model}
+- ${JSON.stringify(`base_model:adapter:${facts.base_model}`)}
 ---
 
 # LoRA adapter for ${facts.base_model}

@@ -1,4 +1,5 @@
 import * as v from 'valibot';
+import { fullMatch } from '../../lora/targets';
 import type { AdapterConfig } from '../../lora/types';
 import { LoraError } from '../../shared/errors';
 import { readJsonObject } from '../json';
@@ -33,8 +34,17 @@ const VARIANTS: readonly (readonly [string, (value: unknown) => boolean, string]
   ['alora_invocation_tokens', isEmpty, 'activated LoRA'],
   ['use_qalora', (value) => value !== true, 'QA-LoRA'],
   ['use_bdlora', isEmpty, 'block-diagonal LoRA'],
+  ['arrow_config', isEmpty, 'arrow routing'],
+  ['kasa_config', isEmpty, 'KaSA'],
+  ['monteclora_config', isEmpty, 'MonteCLoRA'],
   ['fan_in_fan_out', (value) => value !== true, 'fan_in_fan_out'],
+  ['init_lora_weights', leavesBase, 'a start that changes the base model\'s weights (init_lora_weights)'],
 ];
+
+/** PiSSA, CorDA, OLoRA, LoftQ and LoRA-GA subtract their start from the base: without it, A and B mean something else. PEFT can convert such an adapter when it saves. */
+function leavesBase(value: unknown): boolean {
+  return typeof value !== 'string' || !/^(pissa|corda|olora$|loftq$|lora_ga$)/i.test(value);
+}
 
 function isEmpty(value: unknown): boolean {
   return value === null || value === false || (Array.isArray(value) && value.length === 0);
@@ -46,6 +56,7 @@ export async function readAdapterConfig(file: string): Promise<AdapterConfig> {
   refuseOtherKinds(raw, file);
   const parsed = v.safeParse(ConfigSchema, raw);
   if (parsed.success) {
+    checkExpressions(parsed.output, file);
     const { r, lora_alpha, lora_dropout, target_modules, use_rslora, base_model_name_or_path, layers_to_transform, layers_pattern, rank_pattern, alpha_pattern, exclude_modules } = parsed.output;
     return { r, lora_alpha, lora_dropout, target_modules, use_rslora, base_model_name_or_path, layers_to_transform, layers_pattern, rank_pattern, alpha_pattern, exclude_modules, raw };
   }
@@ -53,6 +64,22 @@ export async function readAdapterConfig(file: string): Promise<AdapterConfig> {
   const key = (issue.path ?? []).map((item) => String(item.key)).join('.');
   const what = issue.input === undefined ? 'is missing' : `${issue.message.startsWith('must') ? issue.message : `must be ${issue.expected ?? 'something else'}`}, not ${JSON.stringify(issue.input)}`;
   throw new LoraError('adapter', `The adapter's config is not usable: "${key}" ${what}.`, { place: { file, key } });
+}
+
+/** Errors: LoraError where a regular expression cannot be used. */
+function checkExpressions({ target_modules, exclude_modules, layers_pattern, rank_pattern, alpha_pattern }: v.InferOutput<typeof ConfigSchema>, file: string): void {
+  const texts = Object.entries({
+    target_modules: typeof target_modules === 'string' ? [target_modules] : [], exclude_modules: typeof exclude_modules === 'string' ? [exclude_modules] : [],
+    layers_pattern: layers_pattern ?? [], rank_pattern: Object.keys(rank_pattern), alpha_pattern: Object.keys(alpha_pattern),
+  });
+  for (const [key, expressions] of texts) {
+    try {
+      for (const text of expressions) fullMatch(text, key);
+    } catch (error) {
+      const { message, fix } = LoraError.from(error, 'adapter');
+      throw new LoraError('adapter', message, { place: { file, key }, ...(fix && { fix }), cause: error });
+    }
+  }
 }
 
 function refuseOtherKinds(raw: Readonly<Record<string, unknown>>, file: string): void {
@@ -75,10 +102,11 @@ const PEFT_DEFAULTS: Readonly<Record<string, unknown>> = {
   use_bdlora: null, use_dora: false, use_qalora: false, use_rslora: false, velora_config: null,
 };
 
-/** The text of adapter_config.json: PEFT's keys in its order, two spaces, floats with a point. Unknown keys of an adapter that was read are kept. */
+/** The text of adapter_config.json: PEFT's keys in its order, two spaces, floats with a point, ASCII only. Unknown keys of an adapter that was read are kept. */
 export function adapterConfigText(config: AdapterConfig, task_type: string | null): string {
   const { raw, ...own } = config;
   const values: Record<string, unknown> = { ...PEFT_DEFAULTS, ...raw, ...own, task_type: task_type ?? raw['task_type'] ?? null, peft_type: 'LORA', inference_mode: true };
   const sorted = Object.fromEntries(Object.keys(values).sort().map((key) => [key, values[key]]));
-  return JSON.stringify(sorted, null, 2).replace(/^( {2}"lora_dropout": )(\d+)(,?)$/m, '$1$2.0$3');
+  const text = JSON.stringify(sorted, null, 2).replace(/^( {2}"lora_dropout": )(\d+)(,?)$/m, '$1$2.0$3');
+  return text.replace(/[^\0-\x7f]/g, (char) => `\\u${char.charCodeAt(0).toString(16).padStart(4, '0')}`);
 }

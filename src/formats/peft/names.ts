@@ -1,21 +1,25 @@
 import type { LoraFactors } from '../../lora/types';
 
-/** What a tensor of adapter_model.safetensors is. */
-export type TensorRole =
-  | { readonly role: 'A' | 'B'; readonly kind: LoraFactors['kind']; readonly path: string }
-  /** PEFT saves the frozen weight of an adapted embedding or output layer too. */
-  | { readonly role: 'base' }
-  | { readonly role: 'unknown' };
+export interface FactorRole {
+  readonly role: 'factor';
+  readonly factor: 'A' | 'B';
+  readonly kind: LoraFactors['kind'];
+  readonly path: string;
+}
 
-const LINEAR = /^(.+)\.lora_([AB])(?:\.default)?\.weight$/;
-const EMBEDDING = /^(.+)\.lora_embedding_([AB])(?:\.default)?$/;
+/** What a tensor of adapter_model.safetensors is. base: PEFT saves the frozen weight of an adapted embedding or output layer too. */
+export type TensorRole = FactorRole | { readonly role: 'base' } | { readonly role: 'unknown' };
+
+/** With the adapter's own name, as a model's state has it, or without, as PEFT saves it. */
+const LINEAR = /^(.+)\.lora_([AB])(?:\.[^.]+)?\.weight$/;
+const EMBEDDING = /^(.+)\.lora_embedding_([AB])(?:\.[^.]+)?$/;
 const PREFIX = 'base_model.model.';
 
 export function roleOf(name: string): TensorRole {
-  if (/\.base_layer\.weight$/.test(name)) return { role: 'base' };
+  if (name.endsWith('.base_layer.weight')) return { role: 'base' };
   for (const [kind, expression] of [['linear', LINEAR], ['embedding', EMBEDDING]] as const) {
-    const [, path, role] = expression.exec(name) ?? [];
-    if (path !== undefined) return { role: role as 'A' | 'B', kind, path: path.startsWith(PREFIX) ? path.slice(PREFIX.length) : path };
+    const [, path, factor] = expression.exec(name) ?? [];
+    if (path !== undefined) return { role: 'factor', factor: factor as 'A' | 'B', kind, path: path.startsWith(PREFIX) ? path.slice(PREFIX.length) : path };
   }
   return { role: 'unknown' };
 }

@@ -1,13 +1,15 @@
-import { readdir, stat } from 'node:fs/promises';
+import { readdir } from 'node:fs/promises';
 import path from 'node:path';
 import { patternValue } from '../../lora/patterns';
 import { scalingOf } from '../../lora/scaling';
-import { matchTargets, type MatchedTargets } from '../../lora/targets';
-import type { Adapter, AdapterConfig, LoraFactors, TargetableModule } from '../../lora/types';
+import { matchTargets } from '../../lora/targets';
+import type { Adapter, AdapterConfig, LoraFactors } from '../../lora/types';
 import { LoraError, type Problem } from '../../shared/errors';
+import { isFile } from '../files';
 import { withSafetensors, type SafetensorsFile } from '../safetensors/read';
+import { checkAgainstBase, listed, warning, type AdapterBase, type AdapterFiles } from './againstBase';
 import { readAdapterConfig } from './config';
-import { roleOf } from './names';
+import { roleOf, type FactorRole } from './names';
 
 export const CONFIG_FILE = 'adapter_config.json';
 export const WEIGHTS_FILE = 'adapter_model.safetensors';
@@ -18,60 +20,52 @@ export interface ReadAdapter {
   readonly warnings: readonly Problem[];
 }
 
-/** The base that an adapter is to be held against. */
-export interface AdapterBase {
-  readonly modules: readonly TargetableModule[];
-  /** Names that the base is known by: its own, its path. */
-  readonly names: readonly string[];
-}
-
 /** Reads a PEFT LoRA adapter and checks it as a whole, against its base where one is given. Errors: LoraError('adapter') naming file, tensor or key. */
 export async function readPeftAdapter(folder: string, base?: AdapterBase): Promise<ReadAdapter> {
-  const config = await readAdapterConfig(await configFile(folder));
-  const file = path.join(folder, WEIGHTS_FILE);
-  if (!await isFile(file)) throw await noWeights(folder);
-  return withSafetensors(file, async (source) => {
-    const pairs = pairUp(source);
-    const modules: LoraFactors[] = [];
-    for (const [modulePath, pair] of pairs.modules) modules.push(await factorsOf(modulePath, pair, config, source));
-    if (modules.length === 0) throw new LoraError('adapter', 'The file holds no LoRA tensors.', { place: { file } });
-    const warnings = [...pairs.unknown.map((tensor) => warning(`is no part of a LoRA adapter and is left out`, { file, tensor }))];
-    if (base) warnings.push(...againstBase(modules, config, base, folder));
-    return { adapter: { config, modules }, warnings };
+  const files = { config: path.join(folder, CONFIG_FILE), weights: path.join(folder, WEIGHTS_FILE) };
+  if (!await isFile(files.config)) throw new LoraError('adapter', `The folder is not a PEFT adapter: it has no ${CONFIG_FILE}.`, { place: { file: folder }, fix: 'Name the folder that PEFT saved.' });
+  const config = await readAdapterConfig(files.config);
+  if (!await isFile(files.weights)) throw await noWeights(folder);
+  return withSafetensors(files.weights, async (source) => {
+    const { pairs, unknown } = pairUp(source);
+    const all: LoraFactors[] = [];
+    for (const [modulePath, pair] of pairs) all.push(await factorsOf(modulePath, pair, config, source));
+    const { modules, warnings } = targeted(all, config, files);
+    const odd = unknown.map((tensor) => warning('The tensor is no part of a LoRA adapter and is left out', { file: files.weights, tensor }));
+    return { adapter: { config, modules }, warnings: [...odd, ...warnings, ...(base ? checkAgainstBase(modules, config, base, files) : [])] };
   });
 }
 
-async function configFile(folder: string): Promise<string> {
-  const file = path.join(folder, CONFIG_FILE);
-  if (!await isFile(file)) throw new LoraError('adapter', `The folder is not a PEFT adapter: it has no ${CONFIG_FILE}.`, { place: { file: folder }, fix: 'Name the folder that PEFT saved.' });
-  return file;
-}
-
 async function noWeights(folder: string): Promise<LoraError> {
-  const pickle = (await readdir(folder)).includes('adapter_model.bin');
+  const pickle = (await readdir(folder).catch((): string[] => [])).includes('adapter_model.bin');
   return new LoraError('adapter', pickle
     ? 'The adapter\'s weights are only there as adapter_model.bin, a pickle, which is not read because it can run code.'
     : `The adapter has no ${WEIGHTS_FILE}.`, { place: { file: folder }, fix: pickle ? 'Save the adapter again in safetensors.' : 'Copy or download the folder again.' });
 }
 
+/** Names of the tensors that hold a module's two factors. */
 interface Pair {
   readonly kind: LoraFactors['kind'];
-  A?: string;
-  B?: string;
+  readonly A?: string;
+  readonly B?: string;
 }
 
-function pairUp(source: SafetensorsFile): { readonly modules: ReadonlyMap<string, Pair>; readonly unknown: readonly string[] } {
-  const modules = new Map<string, Pair>();
+function pairUp(source: SafetensorsFile): { readonly pairs: ReadonlyMap<string, Pair>; readonly unknown: readonly string[] } {
+  const pairs = new Map<string, Pair>();
   const unknown: string[] = [];
   for (const name of source.tensors.keys()) {
     const role = roleOf(name);
     if (role.role === 'unknown') unknown.push(name);
-    if (role.role !== 'A' && role.role !== 'B') continue;
-    const pair = modules.get(role.path) ?? { kind: role.kind };
-    pair[role.role] = name;
-    modules.set(role.path, pair);
+    if (role.role === 'factor') pairs.set(role.path, withFactor(pairs.get(role.path), role, name, source.file));
   }
-  return { modules, unknown };
+  return { pairs, unknown };
+}
+
+function withFactor(pair: Pair | undefined, { kind, factor, path: modulePath }: FactorRole, tensor: string, file: string): Pair {
+  if (pair?.[factor] !== undefined || (pair && pair.kind !== kind)) {
+    throw new LoraError('adapter', `The file holds more than one lora_${factor} for ${modulePath}.`, { place: { file, tensor }, fix: 'Save one adapter a folder.' });
+  }
+  return { ...pair, kind, [factor]: tensor };
 }
 
 async function factorsOf(modulePath: string, pair: Pair, config: AdapterConfig, source: SafetensorsFile): Promise<LoraFactors> {
@@ -88,62 +82,32 @@ async function factorsOf(modulePath: string, pair: Pair, config: AdapterConfig, 
   const expected = patternValue(config.rank_pattern, modulePath, config.r);
   if (r !== expected) throw fail(`The tensor has rank ${r}, but ${CONFIG_FILE} says r = ${expected}.`, pair.A);
   const scaling = scalingOf(r, patternValue(config.alpha_pattern, modulePath, config.lora_alpha), config.use_rslora);
-  const [A, B] = [await finite(source, pair.A), await finite(source, pair.B)];
-  return { path: modulePath, kind: pair.kind, r, in_features, out_features, scaling, A, B };
+  return { path: modulePath, kind: pair.kind, r, in_features, out_features, scaling, A: await finite(source, pair.A), B: await finite(source, pair.B) };
 }
 
 async function finite(source: SafetensorsFile, tensor: string): Promise<Float32Array> {
   const values = await source.readF32(tensor);
-  const bad = values.findIndex((value) => !Number.isFinite(value));
-  if (bad < 0) return values;
-  throw new LoraError('adapter', `Element ${bad} is ${values[bad]!}, so the adapter cannot be used.`, { place: { file: source.file, tensor }, fix: 'The training that made it went wrong: use an earlier checkpoint.' });
-}
-
-function againstBase(modules: readonly LoraFactors[], config: AdapterConfig, base: AdapterBase, folder: string): Problem[] {
-  const known = new Map(base.modules.map((m) => [m.path, m]));
-  const weights = path.join(folder, WEIGHTS_FILE);
-  for (const { path: name, in_features, out_features } of modules) {
-    const module = known.get(name);
-    if (!module) throw new LoraError('adapter', `The adapter changes ${name}, which the base does not have.`, { place: { file: weights }, fix: 'Use the base that the adapter was trained on.' });
-    if (module.in_features !== in_features || module.out_features !== out_features) {
-      throw new LoraError('adapter', `The adapter does not fit this base: ${name} is ${out_features} x ${in_features} in the adapter, ${module.out_features} x ${module.in_features} in the base.`, {
-        place: { file: weights }, fix: 'Use the base that the adapter was trained on.',
-      });
+  for (let i = 0; i < values.length; i++) {
+    if (!Number.isFinite(values[i])) {
+      throw new LoraError('adapter', `Element ${i} is ${values[i]!}, so the adapter cannot be used.`, { place: { file: source.file, tensor }, fix: 'The training that made it went wrong: use an earlier checkpoint.' });
     }
   }
-  const configPath = path.join(folder, CONFIG_FILE);
-  const { matched, unmatched } = targetsOf(base, config, configPath);
-  if (matched.length === 0) {
-    throw new LoraError('adapter', `No module of the base fits target_modules${unmatched[0] ? `: there is no ${unmatched.map((u) => u.name).join(', ')}` : ''}.`, { place: { file: configPath, key: 'target_modules' } });
-  }
-  const present = new Set(modules.map((m) => m.path));
-  const absent = matched.filter((m) => !present.has(m.path)).map((m) => m.path);
-  const warnings = absent.length === 0 ? [] : [warning(`${listed(absent)} should be adapted as target_modules says, but the weights file has no tensors for it`, { file: configPath, key: 'target_modules' })];
-  const name = config.base_model_name_or_path;
-  if (name !== null && !base.names.some((own) => sameModel(own, name))) {
-    warnings.push(warning(`The adapter was made for ${name}, this base is ${base.names[0] ?? 'another'}; the shapes fit`, { file: configPath, key: 'base_model_name_or_path' }));
-  }
-  return warnings;
+  return values;
 }
 
-function targetsOf(base: AdapterBase, config: AdapterConfig, file: string): MatchedTargets {
-  try {
-    return matchTargets(base.modules, config);
-  } catch (error) {
-    throw new LoraError('adapter', error instanceof Error ? error.message : String(error), { place: { file, key: 'target_modules' }, cause: error });
-  }
+/** The modules that the config targets; PEFT loads no others. Errors: LoraError where none is left. */
+function targeted(all: readonly LoraFactors[], config: AdapterConfig, files: AdapterFiles): { readonly modules: readonly LoraFactors[]; readonly warnings: readonly Problem[] } {
+  if (all.length === 0) throw new LoraError('adapter', 'The file holds no LoRA tensors.', { place: { file: files.weights } });
+  const place = { file: files.config, key: 'target_modules' };
+  const { matched } = matchTargets(all.map((m) => ({ ...m, is_output: m.path === 'lm_head' })), config);
+  const wanted = new Set(matched.map((m) => m.path));
+  const [modules, others] = [all.filter((m) => wanted.has(m.path)), all.filter((m) => !wanted.has(m.path))];
+  if (modules.length === 0) throw new LoraError('adapter', `target_modules names none of the modules in the weights file (${listed(others.map((m) => m.path))}).`, { place });
+  refuseTying(modules, config, files.config);
+  return { modules, warnings: others.length === 0 ? [] : [warning(`${listed(others.map((m) => m.path))} has tensors in the weights file, but target_modules does not name it: left out, as PEFT does`, place)] };
 }
 
-const listed = (names: readonly string[]) => (names.length > 3 ? `${names.slice(0, 3).join(', ')} and ${names.length - 3} more` : names.join(', '));
-
-/** Compared by the last part of the name: HuggingFaceTB/SmolLM2-135M and SmolLM2-135M.Q4_1.gguf are the same model. */
-function sameModel(a: string, b: string): boolean {
-  const [x, y] = [a, b].map((name) => (name.split(/[\\/]/).filter(Boolean).at(-1) ?? '').toLowerCase().replace(/[^a-z0-9]/g, ''));
-  return Boolean(x && y) && (x!.startsWith(y!) || y!.startsWith(x!));
+function refuseTying(modules: readonly LoraFactors[], { raw }: AdapterConfig, file: string): void {
+  if (raw['ensure_weight_tying'] !== true || !modules.some((m) => m.kind === 'embedding' || m.path === 'lm_head')) return;
+  throw new LoraError('adapter', 'The adapter ties the embedding\'s update to the output layer\'s (ensure_weight_tying), which is not supported.', { place: { file, key: 'ensure_weight_tying' } });
 }
-
-function warning(message: string, place: Problem['place']): Problem {
-  return { severity: 'warning', message: `${message}.`, ...(place && { place }) };
-}
-
-const isFile = (file: string) => stat(file).then((s) => s.isFile(), () => false);

@@ -1,21 +1,23 @@
 import type { FileHandle } from 'node:fs/promises';
-import { LoraError } from '../../shared/errors';
-import { openFile, readFully } from '../files';
+import { LoraError, type ErrorArea } from '../../shared/errors';
+import { allocate, openFile, readFully } from '../files';
 import { fromBF16, fromF16, fromF64 } from '../floats';
-import { headerLength, parseHeader, type SafetensorsHeader, type StoredTensor } from './header';
+import { damaged, headerLength, parseHeader, type HeaderSource, type SafetensorsHeader, type StoredTensor } from './header';
 
 /** An open safetensors file: header checked, tensors read when asked for. */
 export class SafetensorsFile {
-  private constructor(readonly file: string, private readonly handle: FileHandle, readonly header: SafetensorsHeader) {}
+  private constructor(readonly file: string, private readonly handle: FileHandle, readonly header: SafetensorsHeader, private readonly area: ErrorArea) {}
 
-  static async open(file: string): Promise<SafetensorsFile> {
-    const { handle, size } = await openFile(file, 'adapter');
+  /** `area`: what the file belongs to, for messages. */
+  static async open(file: string, area: ErrorArea = 'adapter'): Promise<SafetensorsFile> {
+    const { handle, size } = await openFile(file, area);
+    const source: HeaderSource = { file, size, area };
     try {
       const prefix = new Uint8Array(8);
-      if (size >= 8) await readFully(handle, prefix, 0, file, 'adapter');
-      const text = new Uint8Array(headerLength(prefix, size, file));
-      await readFully(handle, text, 8, file, 'adapter');
-      return new SafetensorsFile(file, handle, parseHeader(decode(text, file), 8 + text.length, size, file));
+      if (size >= 8) await readFully(handle, prefix, 0, file, area);
+      const text = new Uint8Array(headerLength(prefix, source));
+      await readFully(handle, text, 8, file, area);
+      return new SafetensorsFile(file, handle, parseHeader(decode(text, source), 8 + text.length, source), area);
     } catch (error) {
       await handle.close();
       throw error;
@@ -29,24 +31,25 @@ export class SafetensorsFile {
   /** The stored bytes, in a buffer of their own. */
   async readBytes(name: string): Promise<Uint8Array<ArrayBuffer>> {
     const tensor = this.get(name);
-    const bytes = new Uint8Array(tensor.end - tensor.start);
-    await readFully(this.handle, bytes, tensor.start, this.file, 'adapter');
+    const bytes = allocate(tensor.end - tensor.start, this.file, name);
+    await readFully(this.handle, bytes, tensor.start, this.file, this.area);
     return bytes;
   }
 
-  /** Widened to f32. Errors: LoraError for integer tensors. */
+  /** Widened to f32. Errors: LoraError for tensors of other than floating-point numbers. */
   async readF32(name: string): Promise<Float32Array> {
     const { dtype } = this.get(name);
+    if (!FLOATS.has(dtype)) throw this.fail(`Numbers of type ${dtype} cannot be weights`, name);
     const { buffer } = await this.readBytes(name);
     switch (dtype) {
-      case 'F32': return new Float32Array(buffer);
       case 'BF16': return fromBF16(new Uint16Array(buffer));
       case 'F16': return fromF16(new Uint16Array(buffer));
       case 'F64': return fromF64(new Float64Array(buffer));
-      default: throw new LoraError('adapter', `Numbers of type ${dtype} cannot be weights.`, { place: { file: this.file, tensor: name } });
+      default: return new Float32Array(buffer);
     }
   }
 
+  /** Whole numbers, as of token ids. Errors: LoraError for other dtypes. */
   async readInts(name: string): Promise<Int32Array> {
     const { dtype } = this.get(name);
     const { buffer } = await this.readBytes(name);
@@ -56,7 +59,7 @@ export class SafetensorsFile {
       case 'I16': return Int32Array.from(new Int16Array(buffer));
       case 'I8': return Int32Array.from(new Int8Array(buffer));
       case 'U8': case 'BOOL': return Int32Array.from(new Uint8Array(buffer));
-      default: throw new LoraError('adapter', `Numbers of type ${dtype} are not whole.`, { place: { file: this.file, tensor: name } });
+      default: throw this.fail(`Numbers of type ${dtype} are not whole`, name);
     }
   }
 
@@ -66,22 +69,28 @@ export class SafetensorsFile {
 
   private get(name: string): StoredTensor {
     const tensor = this.tensors.get(name);
-    if (!tensor) throw new LoraError('adapter', 'The tensor is not in the file.', { place: { file: this.file, tensor: name } });
+    if (!tensor) throw this.fail('The tensor is not in the file', name);
     return tensor;
+  }
+
+  private fail(what: string, tensor: string): LoraError {
+    return new LoraError(this.area, `${what}.`, { place: { file: this.file, tensor } });
   }
 }
 
-function decode(bytes: Uint8Array, file: string): string {
+const FLOATS: ReadonlySet<string> = new Set(['F32', 'BF16', 'F16', 'F64']);
+
+function decode(bytes: Uint8Array, source: HeaderSource): string {
   try {
-    return new TextDecoder('utf-8', { fatal: true }).decode(bytes);
+    return new TextDecoder('utf-8', { fatal: true, ignoreBOM: true }).decode(bytes);
   } catch (error) {
-    throw new LoraError('adapter', 'The safetensors file is damaged: its header is not UTF-8.', { place: { file }, fix: 'Download or copy the file again.', cause: error });
+    throw damaged(source, 'its header is not UTF-8', error);
   }
 }
 
 /** Opens a file for as long as `use` takes. */
-export async function withSafetensors<T>(file: string, use: (source: SafetensorsFile) => Promise<T>): Promise<T> {
-  const source = await SafetensorsFile.open(file);
+export async function withSafetensors<T>(file: string, use: (source: SafetensorsFile) => Promise<T>, area: ErrorArea = 'adapter'): Promise<T> {
+  const source = await SafetensorsFile.open(file, area);
   try {
     return await use(source);
   } finally {

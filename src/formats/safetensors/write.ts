@@ -1,35 +1,53 @@
+import type { FileHandle } from 'node:fs/promises';
 import { replaceFile } from '../files';
 import type { DType } from '../types';
+import { SAFETENSORS_BYTES } from './header';
 
 export interface TensorToWrite {
   readonly name: string;
   readonly dtype: DType;
   readonly shape: readonly number[];
-  readonly data: ArrayBufferView;
+  /** The numbers, or how to get them when their turn has come: a large file needs only one tensor at a time in memory. */
+  readonly data: ArrayBufferView | (() => Promise<ArrayBufferView>);
 }
 
-/** Writes a file as the safetensors library does: by alignment of the dtype, then by name; the header padded with spaces to 8 bytes. */
+/** Writes a file as the safetensors library does: the widest dtypes first, then by name; the header padded with spaces to 8 bytes.
+ *  Under a temporary name until it is whole. Errors: LoraError('disk'). */
 export async function writeSafetensors(file: string, tensors: readonly TensorToWrite[], metadata: Readonly<Record<string, string>> = { format: 'pt' }): Promise<void> {
-  const sorted = [...tensors].sort((a, b) => ORDER.indexOf(a.dtype) - ORDER.indexOf(b.dtype) || compare(a.name, b.name));
-  const header: Record<string, unknown> = Object.keys(metadata).length > 0 ? { __metadata__: metadata } : {};
-  let offset = 0;
-  for (const { name, dtype, shape, data } of sorted) {
-    header[name] = { dtype, shape, data_offsets: [offset, offset += data.byteLength] };
-  }
-  const text = Buffer.from(JSON.stringify(header));
-  const prefix = Buffer.alloc(8 + Math.ceil(text.length / 8) * 8, ' ');
-  prefix.writeBigUInt64LE(BigInt(prefix.length - 8));
-  text.copy(prefix, 8);
+  const sorted = [...tensors].sort((a, b) => ORDER.indexOf(a.dtype) - ORDER.indexOf(b.dtype) || Buffer.compare(Buffer.from(a.name), Buffer.from(b.name)));
+  const header = headerOf(sorted, metadata);
   await replaceFile(file, async (handle) => {
-    await handle.write(prefix);
-    for (const { data } of sorted) await writeAll((bytes) => handle.write(bytes), new Uint8Array(data.buffer, data.byteOffset, data.byteLength));
+    await writeAll(handle, header);
+    for (const tensor of sorted) {
+      const { buffer, byteOffset, byteLength } = typeof tensor.data === 'function' ? await tensor.data() : tensor.data;
+      if (byteLength !== sizeOf(tensor)) throw new RangeError(`${tensor.name}: ${byteLength} bytes given, ${sizeOf(tensor)} announced`);
+      await writeAll(handle, new Uint8Array(buffer, byteOffset, byteLength));
+    }
   });
 }
 
-async function writeAll(write: (bytes: Uint8Array) => Promise<{ bytesWritten: number }>, bytes: Uint8Array): Promise<void> {
-  for (let done = 0; done < bytes.length;) done += (await write(bytes.subarray(done, done + (1 << 30)))).bytesWritten;
+/** Length, JSON, padding. The text is put together by hand: an object would reorder names that look like numbers. */
+function headerOf(tensors: readonly TensorToWrite[], metadata: Readonly<Record<string, string>>): Buffer {
+  let offset = 0;
+  const entries = tensors.map((tensor) => {
+    const { name, dtype, shape } = tensor;
+    return `${JSON.stringify(name)}:${JSON.stringify({ dtype, shape, data_offsets: [offset, offset += sizeOf(tensor)] })}`;
+  });
+  const own = Object.keys(metadata).length > 0 ? [`"__metadata__":${JSON.stringify(metadata)}`] : [];
+  const text = Buffer.from(`{${[...own, ...entries].join(',')}}`);
+  const header = Buffer.alloc(8 + Math.ceil(text.length / 8) * 8, ' ');
+  header.writeBigUInt64LE(BigInt(header.length - 8));
+  text.copy(header, 8);
+  return header;
 }
 
-/** The library sorts by dtype, widest first. */
-const ORDER: readonly DType[] = ['F64', 'I64', 'F32', 'I32', 'F16', 'BF16', 'I16', 'I8', 'U8', 'BOOL'];
-const compare = (a: string, b: string) => (a < b ? -1 : a > b ? 1 : 0);
+const ORDER = [...SAFETENSORS_BYTES.keys()];
+
+function sizeOf({ dtype, shape }: TensorToWrite): number {
+  return shape.reduce((a, b) => a * b, SAFETENSORS_BYTES.get(dtype) ?? NaN);
+}
+
+/** One call to the system writes 2 GiB at most, and may write less than asked. */
+async function writeAll(handle: FileHandle, bytes: Uint8Array): Promise<void> {
+  for (let done = 0; done < bytes.length;) done += (await handle.write(bytes, done, Math.min(1 << 30, bytes.length - done))).bytesWritten;
+}

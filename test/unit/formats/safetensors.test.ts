@@ -50,8 +50,8 @@ describe('safetensors', () => {
 
   it('believes no length that the file cannot hold', () => {
     const prefix = new Uint8Array(8).fill(255);
-    expect(() => headerLength(prefix, 1000, 'f')).toThrow(/claims/);
-    expect(() => parseHeader('{"a":{"dtype":"F32","shape":[9007199254740991,2],"data_offsets":[0,8]}}', 80, 88, 'f')).toThrow(LoraError);
+    expect(() => headerLength(prefix, { file: 'f', size: 1000, area: 'base' })).toThrow(/claims/);
+    expect(() => parseHeader('{"a":{"dtype":"F32","shape":[9007199254740991,2],"data_offsets":[0,8]}}', 80, { file: 'f', size: 88, area: 'base' })).toThrow(LoraError);
   });
 
   it('leaves no file behind when writing fails', async () => {

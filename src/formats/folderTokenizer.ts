@@ -1,0 +1,48 @@
+import { readFile } from 'node:fs/promises';
+import path from 'node:path';
+import { LoraError } from '../shared/errors';
+import { isFile, reason } from './files';
+import { readJsonObject } from './json';
+import type { TokenizerFiles } from './types';
+
+type Config = Readonly<Record<string, unknown>>;
+
+/** tokenizer.json with its config; the chat template from chat_template.jinja, chat_template.json or the config. Errors: LoraError('tokenizer'). */
+export async function readFolderTokenizer(folder: string): Promise<TokenizerFiles> {
+  const source = path.join(folder, 'tokenizer.json');
+  if (!await isFile(source)) throw await noTokenizer(folder);
+  const tokenizer = await readJsonObject(source, 'tokenizer');
+  const own = await optionalJson(path.join(folder, 'tokenizer_config.json'));
+  const config = { ...await optionalJson(path.join(folder, 'special_tokens_map.json')), ...own };
+  return { tokenizer, config, chat_template: await readTemplate(folder, config), source };
+}
+
+async function noTokenizer(folder: string): Promise<LoraError> {
+  const other = await isFile(path.join(folder, 'tokenizer.model')) ? ', only a tokenizer.model, which is not read' : '';
+  return new LoraError('tokenizer', `The model has no tokenizer.json${other}.`, { place: { file: folder }, fix: 'Put the tokenizer.json of the original model into the folder.' });
+}
+
+const optionalJson = async (file: string): Promise<Config> => (await isFile(file) ? readJsonObject(file, 'tokenizer') : {});
+
+async function readTemplate(folder: string, config: Config): Promise<string | null> {
+  const jinja = path.join(folder, 'chat_template.jinja');
+  if (await isFile(jinja)) return readText(jinja);
+  const beside = await optionalJson(path.join(folder, 'chat_template.json'));
+  const stored = beside['chat_template'] ?? config['chat_template'];
+  if (typeof stored === 'string') return stored;
+  return Array.isArray(stored) ? namedTemplate(stored) : null;
+}
+
+/** Some configs hold several templates by name: the one called default. */
+function namedTemplate(templates: readonly unknown[]): string | null {
+  const found = templates.find((t): t is { name: string; template: unknown } => typeof t === 'object' && t !== null && 'name' in t && t.name === 'default' && 'template' in t);
+  return typeof found?.template === 'string' ? found.template : null;
+}
+
+async function readText(file: string): Promise<string> {
+  try {
+    return await readFile(file, 'utf8');
+  } catch (error) {
+    throw new LoraError('tokenizer', `The file cannot be read: ${reason(error)}.`, { place: { file }, cause: error });
+  }
+}

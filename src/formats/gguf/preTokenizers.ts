@@ -1,0 +1,47 @@
+/** How a byte-level BPE cuts text before the merges. */
+export interface PreTokenizer {
+  /** Regular expressions, one after the other: what they match stands alone, what lies between is cut by the next. */
+  readonly splits: readonly string[];
+  /** A piece that is a token as it stands is taken as such. */
+  readonly ignore_merges: boolean;
+  /** Whether texts begin with bos where the file does not say. */
+  readonly add_bos: boolean;
+  readonly nfc: boolean;
+}
+
+const plain = (...splits: string[]): PreTokenizer => ({ splits, ignore_merges: false, add_bos: false, nfc: false });
+
+const CONTRACTIONS = `(?i:'s|'t|'re|'ve|'m|'ll|'d)`;
+const WORD = `[^\\r\\n\\p{L}\\p{N}]?\\p{L}+`;
+const SIGNS = ` ?[^\\s\\p{L}\\p{N}]+[\\r\\n]*`;
+const SPACE = `\\s*[\\r\\n]+|\\s+(?!\\S)|\\s+`;
+const UPPER = '[\\p{Lu}\\p{Lt}\\p{Lm}\\p{Lo}\\p{M}]';
+const LOWER = '[\\p{Ll}\\p{Lm}\\p{Lo}\\p{M}]';
+const EDGE = '[^\\r\\n\\p{L}\\p{N}]?';
+
+const GPT2_WORDS = `'s|'t|'re|'ve|'m|'ll|'d| ?\\p{L}+| ?\\p{N}+| ?[^\\s\\p{L}\\p{N}]+|\\s+(?!\\S)|\\s+`;
+const GPT2 = plain(GPT2_WORDS);
+const DIGITS_GPT2 = plain('\\p{N}', GPT2_WORDS);
+const LLAMA3_WORDS = plain([CONTRACTIONS, WORD, '\\p{N}{1,3}', SIGNS, SPACE].join('|'));
+const LLAMA3: PreTokenizer = { ...LLAMA3_WORDS, ignore_merges: true, add_bos: true };
+const QWEN2 = plain([CONTRACTIONS, WORD, '\\p{N}', SIGNS, SPACE].join('|'));
+const TEKKEN: PreTokenizer = {
+  ...plain([`${EDGE}${UPPER}*${LOWER}+`, `${EDGE}${UPPER}+${LOWER}*`, '\\p{N}', ' ?[^\\s\\p{L}\\p{N}]+[\\r\\n/]*', SPACE].join('|')), ignore_merges: true, add_bos: true,
+};
+
+/** tokenizer.ggml.pre of the models that are converted as llama or qwen2. Rules: llama.cpp (llama-vocab.cpp), where it differs the
+ *  expression of the original tokenizer.json that it quotes; NFC, which llama.cpp leaves out, as in Qwen2's. */
+export const PRE_TOKENIZERS: ReadonlyMap<string, PreTokenizer> = new Map([
+  ['default', plain('[\\p{P}\\$\\+<=>\\^~\\|]+', GPT2_WORDS, '\\p{N}+', '[0-9][0-9][0-9]')],
+  ...(['gpt-2', 'phi-2', 'a.x-4.0', 'mellum', 'trillion'] as const).map((name) => [name, GPT2] as const),
+  ...(['smollm', 'starcoder', 'refact', 'codeshell', 'minerva-7b', 'mellum2'] as const).map((name) => [name, DIGITS_GPT2] as const),
+  ...(['llama-bpe', 'llama3', 'llama-v3', 'falcon3', 'pixtral', 'midm-2.0'] as const).map((name) => [name, LLAMA3] as const),
+  ['smaug-bpe', LLAMA3_WORDS],
+  ['qwen2', { ...QWEN2, nfc: true }],
+  ...(['deepseek-r1-qwen', 'megrez', 'kormo'] as const).map((name) => [name, QWEN2] as const),
+  ['tekken', TEKKEN],
+  ['seed-coder', plain([CONTRACTIONS, WORD, '\\p{N}', ' ?[^\\s\\p{L}\\p{N}\\r\\n]+', SPACE].join('|'))],
+  ['minicpm5', { ...plain('\\p{N}{1,3}', [CONTRACTIONS, WORD, '\\p{N}+', SIGNS, SPACE].join('|')), ignore_merges: true }],
+  ['deepseek-coder', plain('[\\r\\n]', '\\s?\\p{L}+', '\\s?\\p{P}+', '[一-龥ࠀ-一가-\\uD7FF]+', '\\p{N}')],
+  ['viking', plain(' ?[^(\\s|.,!?…。，、।۔،)]+', '\\p{N}')],
+]);

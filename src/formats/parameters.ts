@@ -1,0 +1,7 @@
+import type { TensorInfo } from './types';
+
+export const elementsOf = (shape: readonly number[]): number => shape.reduce((a, b) => a * b, 1);
+
+export function countParameters(tensors: ReadonlyMap<string, TensorInfo>): number {
+  return [...tensors.values()].reduce((sum, { shape }) => sum + elementsOf(shape), 0);
+}

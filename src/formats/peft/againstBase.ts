@@ -1,0 +1,59 @@
+import { matchTargets } from '../../lora/targets';
+import type { AdapterConfig, LoraFactors, TargetableModule } from '../../lora/types';
+import { LoraError, type Problem } from '../../shared/errors';
+
+/** The base that an adapter is to be held against. */
+export interface AdapterBase {
+  readonly modules: readonly TargetableModule[];
+  /** Names that the base is known by: its own, its path. */
+  readonly names: readonly string[];
+}
+
+/** The files of an adapter, for messages. */
+export interface AdapterFiles {
+  readonly config: string;
+  readonly weights: string;
+}
+
+const FIX = 'Use the base that the adapter was trained on.';
+
+/** Holds an adapter against its base. Errors: LoraError('adapter') where it does not fit. Gives what is odd but usable. */
+export function checkAgainstBase(modules: readonly LoraFactors[], config: AdapterConfig, base: AdapterBase, files: AdapterFiles): Problem[] {
+  const known = new Map(base.modules.map((m) => [m.path, m]));
+  for (const module of modules) checkModule(module, known.get(module.path), files.weights);
+  return [...absentTargets(modules, config, base, files.config), ...otherName(config, base, files.config)];
+}
+
+function checkModule(own: LoraFactors, module: TargetableModule | undefined, file: string): void {
+  if (!module) throw new LoraError('adapter', `The adapter changes ${own.path}, which the base does not have.`, { place: { file }, fix: FIX });
+  if (own.kind !== module.kind) throw new LoraError('adapter', `The adapter takes ${own.path} for a layer of the kind "${own.kind}", in the base it is "${module.kind}".`, { place: { file }, fix: FIX });
+  if (module.in_features !== own.in_features || module.out_features !== own.out_features) {
+    throw new LoraError('adapter', `The adapter does not fit this base: ${own.path} is ${own.out_features} x ${own.in_features} in the adapter, ${module.out_features} x ${module.in_features} in the base.`, {
+      place: { file }, fix: FIX,
+    });
+  }
+}
+
+function absentTargets(modules: readonly LoraFactors[], config: AdapterConfig, base: AdapterBase, file: string): Problem[] {
+  const present = new Set(modules.map((m) => m.path));
+  const absent = matchTargets(base.modules, config).matched.filter((m) => !present.has(m.path)).map((m) => m.path);
+  if (absent.length === 0) return [];
+  return [warning(`${listed(absent)} should be adapted as target_modules says, but the weights file has no tensors for it`, { file, key: 'target_modules' })];
+}
+
+function otherName({ base_model_name_or_path: name }: AdapterConfig, base: AdapterBase, file: string): Problem[] {
+  if (name === null || base.names.some((own) => sameModel(own, name))) return [];
+  return [warning(`The adapter was made for ${name}, this base is ${base.names[0] ?? 'another'}; the shapes fit`, { file, key: 'base_model_name_or_path' })];
+}
+
+export const listed = (names: readonly string[]) => (names.length > 3 ? `${names.slice(0, 3).join(', ')} and ${names.length - 3} more` : names.join(', '));
+
+/** Compared by the last part of the name: HuggingFaceTB/SmolLM2-135M and SmolLM2-135M.Q4_1.gguf are the same model. */
+function sameModel(a: string, b: string): boolean {
+  const [x, y] = [a, b].map((name) => (name.split(/[\\/]/).filter(Boolean).at(-1) ?? '').toLowerCase().replace(/[^a-z0-9]/g, ''));
+  return Boolean(x && y) && (x!.startsWith(y!) || y!.startsWith(x!));
+}
+
+export function warning(message: string, place: Problem['place']): Problem {
+  return { severity: 'warning', message: `${message}.`, ...(place && { place }) };
+}
