@@ -1,0 +1,18 @@
+/** How a step ended. `skip`: it had nothing to ask, so the walk goes on in the direction in which it came. */
+export type Outcome<S> = { readonly kind: 'next'; readonly state: S } | { readonly kind: 'back' } | { readonly kind: 'skip' } | { readonly kind: 'cancel' };
+
+/** `first`: there is no way back from here. */
+export type Step<S> = (state: S, first: boolean) => Promise<Outcome<S>>;
+
+/** Walks through the steps, to and fro as the user likes; what was answered stays when they go back. Undefined: cancelled. */
+export async function runSteps<S>(steps: readonly Step<S>[], initial: S): Promise<S | undefined> {
+  let state = initial;
+  let direction = 1;
+  for (let at = 0; at < steps.length; at += direction) {
+    const outcome = await steps[at]!(state, at === 0);
+    if (outcome.kind === 'cancel' || (outcome.kind === 'back' && at === 0)) return undefined;
+    if (outcome.kind === 'next') state = outcome.state;
+    if (outcome.kind !== 'skip') direction = outcome.kind === 'back' ? -1 : 1;
+  }
+  return state;
+}

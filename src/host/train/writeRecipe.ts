@@ -1,0 +1,64 @@
+import { randomBytes } from 'node:crypto';
+import { open, rename, rm } from 'node:fs/promises';
+import path from 'node:path';
+import { LoraError } from '../../shared/errors';
+import type { RecipeInput } from '../../shared/recipe';
+import { t } from '../l10n';
+import type { TargetModules } from './targets';
+
+export interface TrainAnswers {
+  readonly base: string;
+  readonly dataset: string;
+  readonly validation: string | null;
+  readonly r: number;
+  readonly target_modules: TargetModules;
+}
+
+/** lora.json as a person would start it: the answers, and the settings that are most often changed. */
+export function recipeText(answers: TrainAnswers, folder: string): string {
+  const recipe: RecipeInput = {
+    base: relativeTo(folder, answers.base),
+    dataset: relativeTo(folder, answers.dataset),
+    ...(answers.validation === null ? {} : { validation: relativeTo(folder, answers.validation) }),
+    lora: { r: answers.r, lora_alpha: 2 * answers.r, target_modules: answers.target_modules as string | string[] },
+    training: { learning_rate: 2e-4, num_train_epochs: 3, per_device_train_batch_size: 4, max_length: 512 },
+  };
+  return `${JSON.stringify(recipe, null, 2)}\n`;
+}
+
+/** Relative, with slashes, inside the folder: such a recipe works on every machine that has the folder. */
+function relativeTo(folder: string, file: string): string {
+  const relative = path.relative(folder, file);
+  const inside = relative !== '' && !relative.startsWith('..') && !path.isAbsolute(relative);
+  return inside ? relative.split(path.sep).join('/') : file;
+}
+
+/** Writes the whole file or nothing. Errors: LoraError('disk'). */
+export async function writeRecipe(file: string, text: string): Promise<void> {
+  const temporary = `${file}.${randomBytes(4).toString('hex')}.tmp`;
+  try {
+    const handle = await open(temporary, 'wx');
+    try {
+      await handle.writeFile(text);
+      await handle.sync();
+    } finally {
+      await handle.close();
+    }
+    await rename(temporary, file);
+  } catch (cause) {
+    await rm(temporary, { force: true }).catch(() => undefined);
+    throw new LoraError('disk', t('The recipe cannot be written: {0}', cause instanceof Error ? cause.message : String(cause)), {
+      place: { file }, cause, fix: t('Make the folder writable, or open another one.'),
+    });
+  }
+}
+
+/** The first of lora.json, NAME.lora.json, NAME-2.lora.json, … that is still free. NAME: the dataset's. */
+export function freeRecipeName(taken: ReadonlySet<string>, dataset: string): string {
+  if (!taken.has('lora.json')) return 'lora.json';
+  const stem = path.basename(dataset, path.extname(dataset));
+  for (let n = 1; ; n++) {
+    const name = `${stem}${n === 1 ? '' : `-${n}`}.lora.json`;
+    if (!taken.has(name)) return name;
+  }
+}
