@@ -42,10 +42,12 @@ function refuseParts(metadata: Metadata): void {
 
 async function readConfig(source: GgufFile, metadata: Metadata): Promise<Record<string, unknown>> {
   const { tensors } = source.header;
+  const embedding = tensors.get('token_embd.weight');
+  if (!embedding) throw new LoraError('base', 'The file is not a language model: it has no embedding.', { place: { file: source.file, tensor: 'token_embd.weight' } });
   const factors = tensors.get('rope_freqs.weight');
   return configOf(metadata, {
     has: (name) => tensors.has(name),
-    vocab_size: tensors.get('token_embd.weight')?.shape[0] ?? 0,
+    vocab_size: embedding.shape[0] ?? 0,
     rope_factors: factors ? await source.readF32(factors) : null,
   });
 }

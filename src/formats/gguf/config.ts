@@ -57,17 +57,23 @@ function ropeParameters(metadata: Metadata, arch: string, head_dim: number, fact
   return { rope_theta, rope_type, factor: metadata.number(`${arch}.rope.scaling.factor`, older) };
 }
 
-/** What Llama 3.1 and later ship; llama.cpp stores only the divisors of the frequencies that follow from it (convert_hf_to_gguf.py). */
-const LLAMA3 = { low_freq_factor: 1, high_freq_factor: 4, original_max_position_embeddings: 8192 };
+/** llama3 rope scaling, of which llama.cpp stores only the divisors of the frequencies that follow from it (convert_hf_to_gguf.py). */
+const LLAMA3 = { rope_type: 'llama3', low_freq_factor: 1, high_freq_factor: 4 } as const;
+/** 8192 in Llama 3.1 and later; whichever gives the stored divisors gives the model's frequencies. */
+const ORIGINAL_LENGTHS = [8192, ...Array.from({ length: 16 }, (_, i) => 2 ** (i + 4))];
 
 function llama3Of(factors: Float32Array, rope_theta: number, head_dim: number, file: string): Record<string, unknown> {
-  const { low_freq_factor: low, high_freq_factor: high, original_max_position_embeddings: length } = LLAMA3;
   const factor = factors.reduce((a, b) => Math.max(a, b), 1);
-  const fits = factors.length === head_dim / 2 && factors.every((stored, i) => {
+  const original_max_position_embeddings = factors.length === head_dim / 2 ? ORIGINAL_LENGTHS.find((length) => gives(factors, rope_theta, factor, length)) : undefined;
+  if (original_max_position_embeddings !== undefined) return { ...LLAMA3, factor, original_max_position_embeddings };
+  throw new LoraError('base', 'The file has rotary factors of an unknown kind.', { place: { file, tensor: 'rope_freqs.weight' }, fix: 'Use the model\'s safetensors folder.' });
+}
+
+function gives(factors: Float32Array, rope_theta: number, factor: number, length: number): boolean {
+  const { low_freq_factor: low, high_freq_factor: high } = LLAMA3;
+  return factors.every((stored, i) => {
     const turns = (length * Math.pow(rope_theta, -i / factors.length)) / (2 * Math.PI);
     const smooth = Math.min(1, Math.max(0, (turns - low) / (high - low)));
     return Math.abs(stored - 1 / ((1 - smooth) / factor + smooth)) <= 1e-4 * stored;
   });
-  if (fits) return { rope_type: 'llama3', factor, ...LLAMA3 };
-  throw new LoraError('base', 'The file has rotary factors of an unknown kind.', { place: { file, tensor: 'rope_freqs.weight' }, fix: 'Use the model\'s safetensors folder.' });
 }
