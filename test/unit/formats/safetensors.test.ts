@@ -1,4 +1,5 @@
-import { mkdtempSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { open } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 import fc from 'fast-check';
@@ -57,6 +58,65 @@ describe('safetensors', () => {
   it('leaves no file behind when writing fails', async () => {
     const folder = temp();
     await expect(writeSafetensors(path.join(folder, 'missing', 'x.safetensors'), [])).rejects.toThrow(/could not be written/);
+    const torn = (): Promise<Float32Array> => Promise.reject(new Error('torn'));
+    await expect(writeSafetensors(path.join(folder, 'x.safetensors'), [{ name: 'a', dtype: 'F32', shape: [2], data: torn }])).rejects.toThrow(/torn/);
+    await expect(writeSafetensors(path.join(folder, 'x.safetensors'), [{ name: 'a', dtype: 'F32', shape: [2], data: new Float32Array(3) }])).rejects.toThrow(/12 bytes given, 8 announced/);
     expect(readdirSync(folder)).toEqual([]);
+  });
+
+  it('puts tensors in the library\'s order: the widest dtypes first, then by name, and asks for each when its turn comes', async () => {
+    const file = path.join(temp(), 'x.safetensors');
+    const asked: string[] = [];
+    const dtypes = [['U64', 8], ['I64', 8], ['F64', 8], ['F32', 4], ['U32', 4], ['I32', 4], ['BF16', 2], ['F16', 2], ['U16', 2], ['I16', 2], ['F8_E4M3', 1], ['F8_E5M2', 1], ['I8', 1], ['U8', 1], ['BOOL', 1]] as const;
+    const tensors = dtypes.flatMap(([dtype, bytes]) => ['2', '10', 'a'].map((name): TensorToWrite => ({
+      name: `${name}.${dtype}`, dtype, shape: [3], data: () => { asked.push(`${name}.${dtype}`); return Promise.resolve(new Uint8Array(3 * bytes)); },
+    })));
+    await writeSafetensors(file, tensors.toReversed(), {});
+    const expected = dtypes.flatMap(([dtype]) => ['10', '2', 'a'].map((name) => `${name}.${dtype}`));
+    expect(asked).toEqual(expected);
+    await withSafetensors(file, (source) => {
+      expect([...source.tensors.keys()]).toEqual(expected);
+      return Promise.resolve();
+    });
+    expect(readFileSync(file).readBigUInt64LE(0) % 8n).toBe(0n);
+  });
+
+  it('reads tensors that lie beyond 4 GiB', async () => {
+    const file = path.join(temp(), 'large.safetensors');
+    const zeros = 5 * 2 ** 30;
+    const header = Buffer.from(JSON.stringify({ a: { dtype: 'U8', shape: [zeros], data_offsets: [0, zeros] }, b: { dtype: 'F32', shape: [2], data_offsets: [zeros, zeros + 8] } }));
+    const handle = await open(file, 'w');
+    const length = Buffer.alloc(8);
+    length.writeBigUInt64LE(BigInt(header.length));
+    await handle.write(Buffer.concat([length, header]), 0, header.length + 8, 0);
+    await handle.write(Buffer.from(Float32Array.of(1.5, -2).buffer), 0, 8, 8 + header.length + zeros); // what lies between takes no room on the disk
+    await handle.close();
+    try {
+      expect([...await withSafetensors(file, (source) => source.readF32('b'))]).toEqual([1.5, -2]);
+    } finally {
+      rmSync(file);
+    }
+  });
+
+  it('refuses a name twice, however it is written', () => {
+    const entry = '{"dtype":"U8","shape":[0],"data_offsets":[0,0]}';
+    const parse = (text: string) => parseHeader(text, 8, { file: 'f', size: 8, area: 'base' });
+    expect(parse(`{"a" : ${entry}, "b":${entry}}`).tensors.size).toBe(2);
+    for (const second of ['"a"', '"\\u0061"', `"a"${' '.repeat(40)}`]) expect(() => parse(`{"a":${entry},${second}:${entry}}`)).toThrow(/twice/);
+    expect(() => parse(`{"__proto__":${entry}}`)).toThrow(/__proto__/);
+    expect(() => parse(`{"a":{"dtype":"constructor","shape":[0],"data_offsets":[0,0]}}`)).toThrow(/not known/);
+    expect(() => parse(`{"__metadata__":{"a":1}}`)).toThrow(/map of strings/);
+  });
+
+  it('tells integers from weights', async () => {
+    const file = path.join(temp(), 'x.safetensors');
+    await writeSafetensors(file, [{ name: 'ids', dtype: 'I64', shape: [2], data: BigInt64Array.of(5n, -100n) }, { name: 'w', dtype: 'BF16', shape: [1], data: Uint16Array.of(0x3fc0) }, { name: 'd', dtype: 'F64', shape: [1], data: Float64Array.of(0.5) }]);
+    await withSafetensors(file, async (source) => {
+      expect([...await source.readInts('ids')]).toEqual([5, -100]);
+      expect([...await source.readF32('w'), ...await source.readF32('d')]).toEqual([1.5, 0.5]);
+      await expect(source.readF32('ids')).rejects.toMatchObject({ area: 'base', place: { file, tensor: 'ids' } });
+      await expect(source.readInts('w')).rejects.toThrow(/not whole/);
+      await expect(source.readF32('none')).rejects.toThrow(/not in the file/);
+    }, 'base');
   });
 });
