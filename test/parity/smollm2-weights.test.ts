@@ -1,5 +1,6 @@
 import { readFileSync } from 'node:fs';
 import path from 'node:path';
+import { Tokenizer } from '@huggingface/tokenizers';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { openBase } from '../../src/formats/base';
 import { SafetensorsFile } from '../../src/formats/safetensors/read';
@@ -8,8 +9,10 @@ import { GgufFile } from '../../src/formats/gguf/read';
 import { smollm2Path } from '../support/smollm2';
 
 const folder = path.resolve(import.meta.dirname, '../fixtures/real/smollm2');
-const { dequantised } = JSON.parse(readFileSync(path.join(folder, 'expected.json'), 'utf8')) as {
+const { dequantised, texts, chats } = JSON.parse(readFileSync(path.join(folder, 'expected.json'), 'utf8')) as {
   dequantised: { gguf: string; name: string; shape: number[]; sum: number; sum_of_squares: number }[];
+  texts: { text: string; ids: number[] }[];
+  chats: { text: string; ids: number[] }[];
 };
 
 describe('SmolLM2-135M from GGUF', () => {
@@ -40,6 +43,16 @@ describe('SmolLM2-135M from GGUF', () => {
     const near = (have: number, want: number) => Math.abs(have - want) <= 1e-9 * sum_of_squares; // 28 million f64 additions, in another order than numpy's
     expect(near(inModel.reduce((a, b) => a + b, 0), sum)).toBe(true);
     expect(near(inModel.reduce((a, b) => a + b * b, 0), sum_of_squares)).toBe(true);
+  });
+
+  it('has the original\'s tokenizer: the reference\'s ids of every text and every chat', async () => {
+    const { tokenizer, config, chat_template } = await base.readTokenizer();
+    const encoder = new Tokenizer(tokenizer, config);
+    const all = [...texts, ...chats];
+    expect(all.length).toBeGreaterThan(10);
+    for (const { text, ids } of all) expect(encoder.encode(text).ids).toEqual(ids);
+    expect(config).toMatchObject({ bos_token: '<|im_start|>', eos_token: '<|im_end|>', pad_token: '<|im_end|>', add_bos_token: false });
+    expect(chat_template).toContain('You are a helpful AI assistant named SmolLM');
   });
 
   it('has the original\'s config', () => {

@@ -1,6 +1,7 @@
 import type { FileHandle } from 'node:fs/promises';
 import { LoraError } from '../../shared/errors';
 import { allocate, openFile, readFully } from '../files';
+import { elementsOf } from '../parameters';
 import { dequantise } from './dequantise';
 import { MAX_GGUF_HEADER, NeedMore, parseGgufHeader, type GgufHeader, type GgufTensor } from './header';
 
@@ -22,7 +23,7 @@ export class GgufFile {
   async readF32(tensor: GgufTensor): Promise<Float32Array> {
     const bytes = allocate(tensor.end - tensor.start, this.file, tensor.name);
     await readFully(this.handle, bytes, tensor.start, this.file, 'base');
-    const values = dequantise(tensor.dtype, bytes, tensor.shape.reduce((a, b) => a * b, 1));
+    const values = dequantise(tensor.dtype, bytes, elementsOf(tensor.shape));
     if (!values) throw new LoraError('base', `Numbers of type ${tensor.dtype} cannot be weights.`, { place: { file: this.file, tensor: tensor.name } });
     return values;
   }

@@ -44,6 +44,16 @@ describe('target_modules', () => {
     expect(paths({ target_modules: ['q_proj'], layers_to_transform: 0, layers_pattern: 'layers' })).toEqual(['model.layers.0.self_attn.q_proj']);
   });
 
+  it('layers_to_transform counts the first number of a path, only for names that are ends, and not for an empty list', () => {
+    const experts = [linear('model.layers.1.mlp.experts.0.up_proj'), linear('model.layers.0.mlp.experts.1.up_proj')];
+    expect(matchTargets(experts, { target_modules: ['up_proj'], layers_to_transform: 1 }).matched.map((m) => m.path)).toEqual(['model.layers.1.mlp.experts.0.up_proj']);
+    expect(paths({ target_modules: ['model.layers.0.self_attn.q_proj', 'v_proj'], layers_to_transform: [1] })).toEqual(['model.layers.0.self_attn.q_proj', 'model.layers.1.self_attn.v_proj']);
+    expect(paths({ target_modules: ['q_proj'], layers_to_transform: [] })).toHaveLength(3);
+    expect(paths({ target_modules: ['q_proj', 'lm_head'], layers_to_transform: [0], layers_pattern: ['h', 'lay.*'] })).toEqual(['model.layers.0.self_attn.q_proj', 'lm_head']);
+    expect(paths({ target_modules: ['q_proj'], layers_to_transform: [0], layers_pattern: 'h' })).toEqual([]);
+    expect(paths({ target_modules: 'All-Linear', layers_to_transform: [0] })).toHaveLength(9);
+  });
+
   it('exclude_modules takes modules out again', () => {
     expect(paths({ target_modules: ['q_proj', 'v_proj'], exclude_modules: ['v_proj'] })).toHaveLength(3);
   });

@@ -1,0 +1,74 @@
+import { readFileSync } from 'node:fs';
+import path from 'node:path';
+import { describe, expect, it } from 'vitest';
+import { openBase } from '../../../src/formats/base';
+import { readPeftAdapter } from '../../../src/formats/peft/read';
+import { withSafetensors } from '../../../src/formats/safetensors/read';
+import { addDelta } from '../../../src/lora/delta';
+import { initialFactors } from '../../../src/lora/init';
+import { newAdapter } from '../../../src/lora/newAdapter';
+import type { TargetableModule } from '../../../src/lora/types';
+
+const fixtures = path.resolve(import.meta.dirname, '../../fixtures');
+const linear = (name: string, in_features = 64, out_features = 32): TargetableModule => ({ path: name, kind: 'linear', in_features, out_features, is_output: false });
+
+describe('W + s·BA', () => {
+  it.each(['llama/lora-qv', 'llama/all-linear', 'llama/embed-tied', 'llama3/rslora', 'llama3/embed', 'llama3/lm-head', 'qwen2/rank-alpha-pattern'])('of %s is the weight that PEFT merges', async (name) => {
+    const base = await openBase(path.join(fixtures, name, '../base'));
+    const { adapter } = await readPeftAdapter(path.join(fixtures, name, 'adapter'));
+    const { merged_changed } = JSON.parse(readFileSync(path.join(fixtures, name, 'expected.json'), 'utf8')) as { merged_changed: string[] };
+    let compared = 0;
+    await withSafetensors(path.join(fixtures, name, 'expected.safetensors'), async (expected) => {
+      for (const module of adapter.modules) {
+        const weight = `${module.path}.weight`;
+        if (!expected.tensors.has(`merged.${weight}`)) continue;
+        expect(merged_changed).toContain(weight);
+        const have = await base.weights.readF32(weight);
+        const want = await expected.readF32(`merged.${weight}`);
+        addDelta(have, module);
+        const tolerance = 1e-6 * want.reduce((a, b) => Math.max(a, Math.abs(b)), 1);
+        expect(have.reduce((worst, x, i) => Math.max(worst, Math.abs(x - want[i]!)), 0)).toBeLessThanOrEqual(tolerance);
+        compared++;
+      }
+    });
+    await base.close();
+    expect(compared).toBeGreaterThan(0);
+  });
+});
+
+describe('a new adapter', () => {
+  it('starts where PEFT\'s does: A uniform within ±1/√in, B zero', () => {
+    const { A, B, scaling } = initialFactors(linear('a', 400, 10), 16, 32, false, 1);
+    expect(scaling).toBe(2);
+    expect(B.every((x) => x === 0)).toBe(true);
+    const bound = 1 / Math.sqrt(400);
+    expect(A.every((x) => Math.abs(x) <= bound)).toBe(true);
+    const mean = A.reduce((a, b) => a + b, 0) / A.length;
+    const variance = A.reduce((a, b) => a + b * b, 0) / A.length;
+    expect(Math.abs(mean)).toBeLessThan(4 * bound / Math.sqrt(3 * A.length));
+    expect(Math.abs(variance / (bound * bound / 3) - 1)).toBeLessThan(0.06);
+  });
+
+  it('of an embedding has A zero and B normal', () => {
+    const { A, B } = initialFactors({ path: 'e', kind: 'embedding', in_features: 50, out_features: 1000, is_output: false }, 8, 8, true, 1);
+    expect(A.every((x) => x === 0)).toBe(true);
+    expect(B.every(Number.isFinite)).toBe(true);
+    expect(Math.abs(B.reduce((a, b) => a + b, 0) / B.length)).toBeLessThan(0.05);
+    expect(Math.abs(B.reduce((a, b) => a + b * b, 0) / B.length - 1)).toBeLessThan(0.08);
+    expect(B.some((x) => Math.abs(x) > 2.5)).toBe(true);
+  });
+
+  it('depends on the seed and on each module\'s path, not on which others there are or in what order', () => {
+    const choices = { r: 4, lora_alpha: 8, lora_dropout: 0, target_modules: 'all-linear', use_rslora: false };
+    const of = (names: string[], seed: number) => new Map(newAdapter(names.map((name) => linear(name)), choices, 'base', seed).modules.map((m) => [m.path, m.A]));
+    const [ab, b, other] = [of(['a', 'b'], 1), of(['b'], 1), of(['b'], 2)];
+    expect(b.get('b')).toEqual(ab.get('b'));
+    expect(other.get('b')).not.toEqual(b.get('b'));
+    expect(ab.get('a')).not.toEqual(ab.get('b'));
+  });
+
+  it('on all linear layers is saved with the list of their paths', () => {
+    const { config } = newAdapter([linear('x.a'), linear('x.b')], { r: 4, lora_alpha: 8, lora_dropout: 0.1, target_modules: 'all-linear', use_rslora: true }, 'owner/base', 1);
+    expect(config).toMatchObject({ target_modules: ['x.a', 'x.b'], base_model_name_or_path: 'owner/base', lora_dropout: 0.1, use_rslora: true });
+  });
+});

@@ -1,0 +1,33 @@
+import { describe, expect, it } from 'vitest';
+import { decoderSize, estimateMemory } from '../../../src/lora/memory';
+import { matchTargets } from '../../../src/lora/targets';
+import { decoderModules, decoderShape } from '../../../src/formats/decoder';
+
+const smollm2 = {
+  model_type: 'llama', hidden_size: 576, intermediate_size: 1536, num_hidden_layers: 30, num_attention_heads: 9, num_key_value_heads: 3, vocab_size: 49152, tie_word_embeddings: true,
+};
+const targets = matchTargets(decoderModules(decoderShape(smollm2, 'config.json')), { target_modules: ['q_proj', 'k_proj', 'v_proj', 'o_proj'] }).matched;
+const estimate = (batch: number, length: number, r = 8) => estimateMemory(decoderSize(smollm2, 134_515_008), targets, r, batch, length);
+
+describe('the memory that a training needs', () => {
+  it('is near what was measured: 1.85 GB for SmolLM2-135M, r = 8 on q, k, v, o, batch 4 x 256', () => {
+    const { total } = estimate(4, 256);
+    expect(total).toBeGreaterThan(0.9 * 1.85e9);
+    expect(total).toBeLessThan(1.15 * 1.85e9);
+  });
+
+  it('is the sum of its parts, of which the weights stay and the activations grow with the tokens', () => {
+    const [one, four] = [estimate(1, 256), estimate(4, 256)];
+    for (const { weights, adapter, activations, working, total } of [one, four]) expect(total).toBe(weights + adapter + activations + working);
+    expect(one.weights).toBe(134_515_008 * 4);
+    expect(four.weights).toBe(one.weights);
+    expect(four.activations).toBe(4 * one.activations);
+    expect(estimate(1, 256, 16).adapter).toBe(2 * one.adapter);
+    expect(estimate(1, 1024).working).toBeGreaterThan(four.working);
+  });
+
+  it('counts heads and key heads in either layout of the config', () => {
+    expect(decoderSize(smollm2, 0)).toMatchObject({ q_size: 576, kv_size: 192, num_layers: 30 });
+    expect(decoderSize({ ...smollm2, head_dim: 32, num_key_value_heads: undefined }, 0)).toMatchObject({ q_size: 288, kv_size: 288 });
+  });
+});
