@@ -1,5 +1,4 @@
-import { cpSync, mkdirSync, mkdtempSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs';
-import { tmpdir } from 'node:os';
+import { cpSync, mkdirSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
 import { describe, expect, it, vi } from 'vitest';
 import { openBase, targetableModules } from '../../../src/formats/base';
@@ -9,12 +8,13 @@ import { writeSafetensors, type TensorToWrite } from '../../../src/formats/safet
 import { KNOWN_FAMILIES, readArchitecture } from '../../../src/models/architecture';
 import { targetableModules as modelModules } from '../../../src/models/modules';
 import { LoraError } from '../../../src/shared/errors';
+import { temp } from './temp';
 
 const fixtures = path.resolve(import.meta.dirname, '../../fixtures');
 const read = (file: string) => JSON.parse(readFileSync(file, 'utf8')) as Record<string, unknown>;
 
 function copyOf(family: string): string {
-  const folder = path.join(mkdtempSync(path.join(tmpdir(), 'lora-base-')), 'base');
+  const folder = path.join(temp(), 'base');
   cpSync(path.join(fixtures, family, 'base'), folder, { recursive: true });
   return folder;
 }
@@ -91,7 +91,7 @@ describe('a base model folder', () => {
 
 describe('a base model folder that cannot be used', () => {
   it('is refused with what it is instead', async () => {
-    const folder = mkdtempSync(path.join(tmpdir(), 'lora-base-'));
+    const folder = temp();
     expect((await refusal(path.join(folder, 'none'))).describe()).toMatch(/does not exist[\s\S]*Name a Hugging Face/);
     expect((await refusal(folder)).message).toMatch(/no config.json/);
     writeFileSync(path.join(folder, 'adapter_config.json'), '{}');

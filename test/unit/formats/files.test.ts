@@ -1,10 +1,9 @@
-import { existsSync, mkdtempSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
-import { tmpdir } from 'node:os';
+import { existsSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
 import { describe, expect, it } from 'vitest';
 import { replaceFile, replaceFolder, withRetries } from '../../../src/formats/files';
+import { temp } from './temp';
 
-const temp = () => mkdtempSync(path.join(tmpdir(), 'lora-files-'));
 const failure = (code: string) => Object.assign(new Error(code), { code });
 
 describe('replacing a folder', () => {

@@ -1,8 +1,8 @@
-import { mkdtempSync, writeFileSync } from 'node:fs';
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 import fc from 'fast-check';
-import { beforeAll, describe, expect, it } from 'vitest';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { openBase, targetableModules } from '../../../src/formats/base';
 import { readArchitecture } from '../../../src/models/architecture';
 import { inverseFrequencies } from '../../../src/models/rope';
@@ -11,8 +11,9 @@ import { asGguf, type GgufParts } from './ggufFixture';
 import { ggufBytes, type Value } from './ggufWriter';
 
 const fixtures = path.resolve(import.meta.dirname, '../../fixtures');
-const folder = mkdtempSync(path.join(tmpdir(), 'lora-gguf-'));
+const folder = mkdtempSync(path.join(tmpdir(), 'lora-formats-'));
 const file = path.join(folder, 'model.gguf');
+afterAll(() => { rmSync(folder, { recursive: true }); });
 
 function write(bytes: Buffer): string {
   writeFileSync(file, bytes);

@@ -1,5 +1,4 @@
-import { existsSync, mkdtempSync, readdirSync, readFileSync } from 'node:fs';
-import { tmpdir } from 'node:os';
+import { existsSync, readdirSync, readFileSync } from 'node:fs';
 import path from 'node:path';
 import { describe, expect, it } from 'vitest';
 import { openBase, targetableModules } from '../../../src/formats/base';
@@ -8,9 +7,9 @@ import { writePeftAdapter } from '../../../src/formats/peft/write';
 import { withSafetensors } from '../../../src/formats/safetensors/read';
 import { newAdapter } from '../../../src/lora/newAdapter';
 import { matchTargets } from '../../../src/lora/targets';
+import { temp } from './temp';
 
 const fixtures = path.resolve(import.meta.dirname, '../../fixtures');
-const temp = () => mkdtempSync(path.join(tmpdir(), 'lora-peft-'));
 const facts = { task_type: 'CAUSAL_LM', card: '# card\n' };
 
 /** Every plain LoRA adapter of the fixtures. */

@@ -1,5 +1,4 @@
-import { mkdtempSync, readFileSync, writeFileSync } from 'node:fs';
-import { tmpdir } from 'node:os';
+import { readFileSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
@@ -9,6 +8,7 @@ import { adapterConfigText, readAdapterConfig } from '../../../src/formats/peft/
 import { readPeftAdapter } from '../../../src/formats/peft/read';
 import { writeSafetensors, type TensorToWrite } from '../../../src/formats/safetensors/write';
 import { LoraError } from '../../../src/shared/errors';
+import { temp } from './temp';
 
 const CONFIG = { peft_type: 'LORA', r: 2, lora_alpha: 4, target_modules: ['q_proj'], bias: 'none', base_model_name_or_path: 'base' };
 const PREFIX = 'base_model.model.model.layers';
@@ -18,7 +18,7 @@ const pair = (module: string, dtype?: 'F16') => [matrix(`${module}.lora_A.weight
 const base = (...paths: string[]): AdapterBase => ({ names: ['base'], modules: paths.map((p) => ({ path: p, kind: 'linear', in_features: 3, out_features: 4, is_output: false })) });
 
 async function adapter(changes: object = {}, tensors: TensorToWrite[] = pair(`${PREFIX}.0.self_attn.q_proj`)): Promise<string> {
-  const folder = mkdtempSync(path.join(tmpdir(), 'lora-odd-'));
+  const folder = temp();
   writeFileSync(path.join(folder, 'adapter_config.json'), JSON.stringify({ ...CONFIG, ...changes }));
   await writeSafetensors(path.join(folder, 'adapter_model.safetensors'), tensors);
   return folder;

@@ -1,6 +1,5 @@
-import { mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { open } from 'node:fs/promises';
-import { tmpdir } from 'node:os';
 import path from 'node:path';
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
@@ -8,8 +7,8 @@ import { headerLength, parseHeader } from '../../../src/formats/safetensors/head
 import { SafetensorsFile, withSafetensors } from '../../../src/formats/safetensors/read';
 import { writeSafetensors, type TensorToWrite } from '../../../src/formats/safetensors/write';
 import { LoraError } from '../../../src/shared/errors';
+import { temp } from './temp';
 
-const temp = () => mkdtempSync(path.join(tmpdir(), 'lora-safetensors-'));
 const fixture = path.resolve(import.meta.dirname, '../../fixtures/llama/embed-tied/adapter/adapter_model.safetensors');
 
 describe('safetensors', () => {
