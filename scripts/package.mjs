@@ -1,0 +1,24 @@
+// npm run package: builds, then makes the .vsix of this platform at the root. Its binding is compiled: who installs it needs no compiler.
+import { createVSIX } from '@vscode/vsce';
+import { spawnSync } from 'node:child_process';
+import { existsSync, readFileSync, statSync } from 'node:fs';
+import path from 'node:path';
+
+const LARGEST = 6_000_000;
+const root = path.resolve(import.meta.dirname, '..');
+const { name, version } = JSON.parse(readFileSync(path.join(root, 'package.json'), 'utf8'));
+const target = `${process.platform}-${process.arch}`;
+
+const { status } = spawnSync(process.execPath, [path.join(root, 'scripts', 'build.mjs')], { stdio: 'inherit' });
+if (status !== 0) process.exit(status ?? 1);
+
+if (!existsSync(path.join(root, 'dist', 'binding', target))) console.log(`  no binding for ${target}: this .vsix trains on WebAssembly`);
+const packagePath = path.join(root, `${name}-${target}-${version}.vsix`);
+await createVSIX({ cwd: root, packagePath, target, ignoreOtherTargetFolders: true, dependencies: false, allowMissingRepository: true, rewriteRelativeLinks: false });
+
+const { size } = statSync(packagePath);
+console.log(`${path.basename(packagePath)}: ${(size / 1e6).toFixed(2)} MB`);
+if (size > LARGEST) {
+  console.error(`That is more than ${LARGEST / 1e6} MB: look for what got in (npx vsce ls).`);
+  process.exit(1);
+}
