@@ -1,1 +1,76 @@
-export function activate(): void {}
+import * as vscode from 'vscode';
+import { CommandRegistry } from './host/commands';
+import { DashboardPanels } from './host/dashboard/dashboardPanels';
+import { connectEngine } from './host/engine/engineClient';
+import { Launcher } from './host/engine/launcher';
+import { WindowClose } from './host/engine/windowClose';
+import { ErrorReporter } from './host/errors/reporter';
+import { COMMANDS } from './host/ids';
+import { useTranslations } from './host/l10n';
+import { registerRecipeLens } from './host/recipe/codeLens';
+import { RecipeDiagnostics } from './host/recipe/diagnostics';
+import { checkedRecipe, chooseRecipe } from './host/recipe/runRecipe';
+import { Outcomes } from './host/runs/outcomes';
+import { registerRunCommands } from './host/runs/runCommands';
+import { RunRoots } from './host/runs/runRoots';
+import { RunStore } from './host/runs/runStore';
+import { RunsTree } from './host/runs/runsTree';
+import { RuntimeService } from './host/runtime/runtimeService';
+import { createStatusBar } from './host/status/statusBar';
+
+/** Builds the features and hands them their parts. */
+export function activate(context: vscode.ExtensionContext): void {
+  useTranslations(vscode.l10n.t, vscode.env.language);
+  const log = vscode.window.createOutputChannel('LoRA', { log: true });
+  const errors = new ErrorReporter(log);
+  const commands = new CommandRegistry(errors);
+  const roots = new RunRoots(context.workspaceState);
+  const store = new RunStore({ roots: () => roots.list(), mayConnect: () => vscode.workspace.isTrusted });
+  const windowClose = new WindowClose(store.engines, context.workspaceState);
+  const outcomes = new Outcomes(store, errors);
+  const dashboards = new DashboardPanels({
+    extensionUri: context.extensionUri, connect: connectIfTrusted, report: (error) => errors.report(error, 'run'), log: (message) => log.warn(message),
+  });
+  const runtime = new RuntimeService(context.asAbsolutePath('dist'), vscode.Uri.joinPath(context.globalStorageUri, 'runtime').fsPath, log);
+  const launcher = new Launcher({
+    cli: context.asAbsolutePath('dist/cli.js'), runtime, store, roots, log,
+    onStarted: async (dir) => {
+      outcomes.expect(dir);
+      dashboards.show(dir);
+      await windowClose.remember(dir);
+    },
+  });
+  const diagnostics = new RecipeDiagnostics();
+
+  const runRecipe = async (recipe: vscode.Uri) => {
+    const file = await checkedRecipe(recipe, diagnostics);
+    diagnostics.clear(file);
+    await launcher.startRecipe(file);
+  };
+  registerRunCommands(commands, { store, continueRun: (run) => launcher.resume(run), openDashboard: (dir) => dashboards.show(dir) });
+  commands.add(COMMANDS.runRecipe, 'recipe', async (argument) => {
+    const recipe = await chooseRecipe(argument);
+    if (recipe) await runRecipe(recipe);
+  });
+  commands.add(COMMANDS.trainAdapter, 'recipe', async () => {
+    const { trainAdapter } = await import('./host/train/trainAdapter');
+    const recipe = await trainAdapter(context.globalState, errors);
+    if (recipe !== undefined) await runRecipe(vscode.Uri.file(recipe));
+  });
+  commands.add(COMMANDS.showRuntime, 'runtime', () => runtime.show());
+  commands.add(COMMANDS.installRuntime, 'runtime', async () => {
+    if (await runtime.install()) await runtime.show();
+  });
+  commands.add(COMMANDS.showLog, 'usage', () => log.show());
+
+  context.subscriptions.push(
+    log, commands, roots, store, windowClose, outcomes, dashboards, diagnostics,
+    new RunsTree(store), createStatusBar(store), registerRecipeLens(),
+    roots.onDidChange(() => void store.refresh()),
+    store.engines.onTrouble((message) => log.warn(message)),
+  );
+  store.watch(false);
+}
+
+/** In a workspace that is not trusted a run is followed by its files alone. */
+const connectIfTrusted = (dir: string) => (vscode.workspace.isTrusted ? connectEngine(dir) : Promise.reject(new Error('The workspace is not trusted.')));

@@ -1,7 +1,8 @@
 import * as vscode from 'vscode';
-import type { ErrorArea } from '../shared/errors';
+import { LoraError, type ErrorArea } from '../shared/errors';
 import type { ErrorReporter } from './errors/reporter';
-import type { CommandId } from './ids';
+import { NEEDS_TRUST, type CommandId } from './ids';
+import { t } from './l10n';
 
 type Handler = (argument: unknown) => Promise<void> | void;
 
@@ -14,6 +15,7 @@ export class CommandRegistry implements vscode.Disposable {
   add(id: CommandId, area: ErrorArea, handler: Handler): void {
     this.registered.push(vscode.commands.registerCommand(id, async (argument: unknown) => {
       try {
+        if (NEEDS_TRUST.has(id) && !vscode.workspace.isTrusted) throw notTrusted();
         await handler(argument);
       } catch (error) {
         this.errors.report(error, area);
@@ -25,3 +27,8 @@ export class CommandRegistry implements vscode.Disposable {
     for (const command of this.registered) command.dispose();
   }
 }
+
+/** The buttons of a dashboard reach commands that the palette hides. */
+const notTrusted = () => new LoraError('usage', t('This workspace is not trusted: runs can be viewed, but nothing is started or changed.'), {
+  fix: t('Trust it with Workspaces: Manage Workspace Trust.'),
+});

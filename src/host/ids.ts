@@ -21,7 +21,12 @@ export const COMMANDS = {
 
 export type CommandId = (typeof COMMANDS)[keyof typeof COMMANDS];
 
-export const VIEWS = { container: 'lora', runs: 'lora.runs' } as const;
+/** Commands that start programs or write into the workspace: only where the user trusts it. */
+export const NEEDS_TRUST: ReadonlySet<CommandId> = new Set([
+  COMMANDS.trainAdapter, COMMANDS.runRecipe, COMMANDS.pauseRun, COMMANDS.resumeRun, COMMANDS.stopRun, COMMANDS.deleteRun, COMMANDS.showRuntime, COMMANDS.installRuntime,
+]);
+
+export const VIEWS = { container: 'lora', runs: 'lora.runs', dashboard: 'lora.dashboard' } as const;
 
 export const SETTINGS = {
   runtimePath: 'lora.runtime.path',

@@ -1,9 +1,7 @@
 import path from 'node:path';
 import * as vscode from 'vscode';
+import { VIEWS } from '../ids';
 import { DashboardPanel, titleOf, type DashboardOptions } from './dashboardPanel';
-
-/** Also in package.json: the activation event onWebviewPanel:lora.dashboard brings panels back after a reload. */
-export const DASHBOARD_VIEW_TYPE = 'lora.dashboard';
 
 /** The dashboards of this window, one a run. Made at activation: it tells VS Code how to bring panels back after a reload. */
 export class DashboardPanels implements vscode.Disposable {
@@ -11,7 +9,7 @@ export class DashboardPanels implements vscode.Disposable {
   private readonly serializer: vscode.Disposable;
 
   constructor(private readonly options: DashboardOptions) {
-    this.serializer = vscode.window.registerWebviewPanelSerializer(DASHBOARD_VIEW_TYPE, {
+    this.serializer = vscode.window.registerWebviewPanelSerializer(VIEWS.dashboard, {
       deserializeWebviewPanel: (panel, state) => {
         const runDir = runDirOf(state);
         if (runDir === undefined || this.panels.has(runDir)) panel.dispose();
@@ -30,7 +28,7 @@ export class DashboardPanels implements vscode.Disposable {
       return;
     }
     const place = { viewColumn: vscode.ViewColumn.Active, preserveFocus: options.preserveFocus ?? false };
-    this.adopt(vscode.window.createWebviewPanel(DASHBOARD_VIEW_TYPE, titleOf(folder), place), folder);
+    this.adopt(vscode.window.createWebviewPanel(VIEWS.dashboard, titleOf(folder), place), folder);
   }
 
   dispose(): void {

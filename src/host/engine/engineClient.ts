@@ -1,10 +1,11 @@
 import { readFile, stat } from 'node:fs/promises';
 import { connect, type Socket } from 'node:net';
 import path from 'node:path';
-import { createMessageConnection, SocketMessageReader, SocketMessageWriter, type MessageConnection } from 'vscode-jsonrpc/node';
-import { LoraError } from '../../shared/errors';
+import { createMessageConnection, ResponseError, SocketMessageReader, SocketMessageWriter, type MessageConnection } from 'vscode-jsonrpc/node';
+import { LoraError, type SerializedError } from '../../shared/errors';
 import type { EngineNotificationName, EngineNotifications, EngineRequestName, EngineRequests } from '../../shared/protocol';
 import { RUN_FILES, type EngineRecord } from '../../shared/run';
+import { t } from '../l10n';
 
 export interface Disposable { dispose(): void }
 
@@ -29,7 +30,7 @@ export async function readEngineRecord(runDir: string): Promise<EngineRecord | n
 /** Connects to the engine of a run folder. Errors: LoraError('engine') when there is none or it does not answer. */
 export async function connectEngine(runDir: string): Promise<EngineClient> {
   const record = await readEngineRecord(runDir);
-  if (!record) throw new LoraError('engine', 'No engine owns this run now.', { place: { file: runDir } });
+  if (!record) throw new LoraError('engine', t('No engine owns this run now.'), { place: { file: runDir } });
   await refuseForeignPipe(record.pipe);
   const socket = await openSocket(record.pipe);
   return clientOver(socket);
@@ -38,18 +39,18 @@ export async function connectEngine(runDir: string): Promise<EngineClient> {
 /** A run folder may come from anywhere; its engine.json must not make us talk to somebody else's socket. */
 async function refuseForeignPipe(pipe: string): Promise<void> {
   if (process.platform === 'win32') {
-    if (!pipe.startsWith('\\\\.\\pipe\\')) throw new LoraError('engine', `${pipe} is not a named pipe.`);
+    if (!pipe.startsWith('\\\\.\\pipe\\')) throw new LoraError('engine', t('{0} is not a named pipe.', pipe));
     return;
   }
   const info = await stat(pipe).catch(() => null);
-  if (!info?.isSocket()) throw new LoraError('engine', 'The engine of this run is gone: its pipe no longer exists.', { place: { file: pipe } });
-  if (info.uid !== process.getuid?.()) throw new LoraError('engine', 'The pipe belongs to another user.', { place: { file: pipe } });
+  if (!info?.isSocket()) throw new LoraError('engine', t('The engine of this run is gone: its pipe no longer exists.'), { place: { file: pipe } });
+  if (info.uid !== process.getuid?.()) throw new LoraError('engine', t('The pipe belongs to another user.'), { place: { file: pipe } });
 }
 
 function openSocket(pipe: string): Promise<Socket> {
   return new Promise((resolve, reject) => {
     const socket = connect(pipe);
-    const failed = (cause: Error) => reject(new LoraError('engine', `The engine does not answer: ${cause.message}.`, { place: { file: pipe }, cause }));
+    const failed = (cause: Error) => reject(new LoraError('engine', t('The engine does not answer: {0}', cause.message), { place: { file: pipe }, cause }));
     socket.once('error', failed);
     socket.once('connect', () => {
       socket.off('error', failed);
@@ -74,9 +75,14 @@ function clientOver(socket: Socket): EngineClient {
   connection.onError(close);
   connection.listen();
   return {
-    request: (name, params) => open
-      ? (params === undefined ? connection.sendRequest(name) : connection.sendRequest(name, params))
-      : Promise.reject(new LoraError('engine', 'The engine of this run is gone.')),
+    request: async (name, params) => {
+      if (!open) throw new LoraError('engine', t('The engine of this run is gone.'));
+      try {
+        return await (params === undefined ? connection.sendRequest(name) : connection.sendRequest(name, params));
+      } catch (error) {
+        throw refusalOf(error);
+      }
+    },
     on: (name, listener) => connection.onNotification(name, listener),
     onClose: (listener) => {
       if (!open) listener();
@@ -85,4 +91,11 @@ function clientOver(socket: Socket): EngineClient {
     },
     dispose: close,
   };
+}
+
+/** The engine refuses with a LoraError as data; anything else means that the pipe broke. */
+function refusalOf(error: unknown): LoraError {
+  const data: unknown = error instanceof ResponseError ? error.data : undefined;
+  if (typeof data === 'object' && data !== null && 'area' in data && 'message' in data) return LoraError.deserialize(data as SerializedError);
+  return new LoraError('engine', t('The engine of this run does not answer.'), { cause: error });
 }

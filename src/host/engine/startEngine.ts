@@ -22,14 +22,15 @@ const LOOK_EVERY_MS = 100;
 /** Starts the engine as a process of its own that outlives this one, its output in the run's log, and waits until it can be reached.
  *  Errors: LoraError, as the engine itself told it where it could. */
 export async function startEngine(command: EngineCommand): Promise<void> {
-  const engine = await launch(command);
   const earlier = await readEngineRecord(command.runDir);
+  const before = await writtenSoFar(command.runDir);
+  const engine = await launch(command);
   while (!engine.ended()) {
     const record = await readEngineRecord(command.runDir);
     if (record && record.pid !== earlier?.pid) return;
     await engine.wait(LOOK_EVERY_MS);
   }
-  if (engine.exitCode() !== 0) throw await failureOf(command.runDir, engine.exitCode());
+  if (engine.exitCode() !== 0) throw await failureOf(command.runDir, engine.exitCode(), before);
 }
 
 interface Launched {
@@ -78,20 +79,26 @@ async function openLog(runDir: string): Promise<number> {
   }
 }
 
-/** What the engine wrote before it died: the error in run.json, else the end of its log. */
-async function failureOf(runDir: string, exitCode: number | null): Promise<LoraError> {
-  const told = await recordedError(runDir);
-  if (told) return LoraError.deserialize(told);
-  const log = await readFile(path.join(runDir, RUN_FILES.log), 'utf8').catch(() => '');
-  const end = log.trim().split('\n').slice(-5).join('\n');
-  const message = end || t('The training process ended at once (exit code {0}) and said nothing.', String(exitCode));
-  return new LoraError('engine', message, { place: { file: path.join(runDir, RUN_FILES.log) } });
+interface Written { readonly record: string; readonly log: string }
+
+async function writtenSoFar(runDir: string): Promise<Written> {
+  const [record, log] = await Promise.all([RUN_FILES.record, RUN_FILES.log].map((name) => readFile(path.join(runDir, name), 'utf8').catch(() => '')));
+  return { record: record!, log: log! };
 }
 
-async function recordedError(runDir: string): Promise<SerializedError | null> {
+/** What the engine wrote before it died: a new error in run.json, else the end of its log. */
+async function failureOf(runDir: string, exitCode: number | null, before: Written): Promise<LoraError> {
+  const { record, log } = await writtenSoFar(runDir);
+  const told = record === before.record ? null : recordedError(record);
+  if (told) return LoraError.deserialize(told);
+  const end = log.slice(before.log.length).trim().split('\n').slice(-5).join('\n');
+  return new LoraError('engine', end || t('The training process ended at once (exit code {0}) and said nothing.', String(exitCode)));
+}
+
+function recordedError(text: string): SerializedError | null {
   try {
-    const record = JSON.parse(await readFile(path.join(runDir, RUN_FILES.record), 'utf8')) as { error?: SerializedError | null };
-    return record.error && typeof record.error.message === 'string' && typeof record.error.area === 'string' ? record.error : null;
+    const { error } = JSON.parse(text) as { error?: Partial<SerializedError> | null };
+    return typeof error?.message === 'string' && typeof error.area === 'string' ? (error as SerializedError) : null;
   } catch {
     return null;
   }

@@ -1,14 +1,12 @@
 import path from 'node:path';
 import type { LoraError, Place } from '../../shared/errors';
-import { SETTINGS } from '../ids';
+import { COMMANDS, SETTINGS } from '../ids';
 import { t } from '../l10n';
 
 /** What a button of an error message does. */
 export type Fix =
   | { readonly kind: 'openPlace'; readonly place: Place }
-  | { readonly kind: 'showProblems' }
-  | { readonly kind: 'installRuntime' }
-  | { readonly kind: 'openSetting'; readonly setting: string }
+  | { readonly kind: 'command'; readonly command: string; readonly argument?: string }
   | { readonly kind: 'showLog' };
 
 export interface FixButton {
@@ -16,17 +14,17 @@ export interface FixButton {
   readonly fix: Fix;
 }
 
-/** The buttons that help with an error, most useful first; the log is always the last. */
-export function fixesFor(error: LoraError): FixButton[] {
+/** The buttons that help with an error, most useful first; the log is always the last. `more`: those that only the caller knows. */
+export function fixesFor(error: LoraError, more: readonly FixButton[] = []): FixButton[] {
   const buttons: FixButton[] = [];
   const place = firstPlace(error);
   if (place) buttons.push({ title: t('Open {0}', shortPlace(place)), fix: { kind: 'openPlace', place } });
-  if (error.problems.length > 1) buttons.push({ title: t('Show Problems'), fix: { kind: 'showProblems' } });
+  if (error.problems.length > 1) buttons.push({ title: t('Show Problems'), fix: { kind: 'command', command: 'workbench.actions.view.problems' } });
   if (error.area === 'runtime') {
-    buttons.push({ title: t('Install Runtime'), fix: { kind: 'installRuntime' } });
-    buttons.push({ title: t('Change Setting'), fix: { kind: 'openSetting', setting: SETTINGS.runtimePath } });
+    buttons.push({ title: t('Install Runtime'), fix: { kind: 'command', command: COMMANDS.installRuntime } });
+    buttons.push({ title: t('Change Setting'), fix: { kind: 'command', command: 'workbench.action.openSettings', argument: SETTINGS.runtimePath } });
   }
-  return [...buttons, { title: t('Show Log'), fix: { kind: 'showLog' } }];
+  return [...buttons, ...more, { title: t('Show Log'), fix: { kind: 'showLog' } }];
 }
 
 /** A place that an editor can show: a text file, not a tensor in a file of weights. */

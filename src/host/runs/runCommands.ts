@@ -17,11 +17,11 @@ export interface RunActions {
   readonly store: RunStore;
   /** Goes on from the last checkpoint, in a new engine. */
   readonly continueRun: (run: Run) => Promise<void>;
-  readonly openDashboard: (dir: string) => Promise<void>;
+  readonly openDashboard: (dir: string) => void;
 }
 
 export function registerRunCommands(commands: CommandRegistry, { store, continueRun, openDashboard }: RunActions): void {
-  const onRun = (id: Parameters<CommandRegistry['add']>[0], choice: () => RunChoice, act: (run: Run) => Thenable<unknown>) => {
+  const onRun = (id: Parameters<CommandRegistry['add']>[0], choice: () => RunChoice, act: (run: Run) => unknown) => {
     commands.add(id, 'run', async (argument) => {
       const run = await chooseRun(store, argument, choice());
       if (run) await act(run);

@@ -2,22 +2,22 @@ import * as vscode from 'vscode';
 import { t } from '../l10n';
 
 export interface Choice<T> extends vscode.QuickPickItem {
-  /** Undefined: a separator. */
-  readonly value?: T;
+  /** null: cannot be taken, or a separator. */
+  readonly value: T | null;
 }
 
 export interface PickOptions<T> {
   readonly title: string;
-  readonly step: number;
-  readonly totalSteps: number;
+  readonly step?: readonly [number: number, of: number];
   readonly placeholder: string;
+  /** There is no way back from here. */
   readonly first: boolean;
-  /** Called with `show` until all choices are known; the pick is busy meanwhile. */
-  readonly fill: (show: (choices: readonly Choice<T>[]) => void, typed: () => string) => Promise<void> | void;
-  /** The choice that Enter takes. */
+  /** The choice that Enter takes; where there is none, the first. */
   readonly isDefault: (value: T) => boolean;
-  /** For picks in which something can be typed: called with each change. */
-  readonly onType?: (text: string, show: (choices: readonly Choice<T>[]) => void) => void;
+  /** Shows the choices, again as more are found; the pick is busy until it is done. */
+  readonly fill: (show: (choices: readonly Choice<T>[]) => void) => Promise<void> | void;
+  /** For what can be typed, too: the choices for a text. */
+  readonly typed?: (text: string) => readonly Choice<T>[];
 }
 
 export type Picked<T> = { readonly kind: 'picked'; readonly value: T } | { readonly kind: 'back' } | { readonly kind: 'cancel' };
@@ -31,8 +31,8 @@ export async function pick<T>(options: PickOptions<T>): Promise<Picked<T>> {
       input.onDidTriggerButton(() => resolve({ kind: 'back' }));
       input.onDidHide(() => resolve({ kind: 'cancel' }));
       input.onDidAccept(() => {
-        const [chosen] = input.activeItems;
-        if (chosen?.value !== undefined) resolve({ kind: 'picked', value: chosen.value });
+        const value = input.activeItems[0]?.value ?? null;
+        if (value !== null) resolve({ kind: 'picked', value });
       });
       input.show();
       fill(input, options).catch(reject);
@@ -42,28 +42,33 @@ export async function pick<T>(options: PickOptions<T>): Promise<Picked<T>> {
   }
 }
 
-function prepare<T>(input: vscode.QuickPick<Choice<T>>, { title, step, totalSteps, placeholder, first, onType, isDefault }: PickOptions<T>): void {
-  Object.assign(input, { title, step, totalSteps, placeholder, ignoreFocusOut: true, matchOnDescription: true });
+function prepare<T>(input: vscode.QuickPick<Choice<T>>, { title, step, placeholder, first, typed }: PickOptions<T>): void {
+  Object.assign(input, { title, placeholder, ignoreFocusOut: true, matchOnDescription: true, step: step?.[0], totalSteps: step?.[1] });
   if (!first) input.buttons = [vscode.QuickInputButtons.Back];
-  if (onType) input.onDidChangeValue((text) => onType(text.trim(), (choices) => show(input, choices, isDefault)));
+  if (!typed) return;
+  input.onDidChangeValue((text) => {
+    const choices = typed(text.trim());
+    input.items = choices;
+    if (text.trim() && choices[0]) input.activeItems = [choices[0]];
+  });
 }
 
 async function fill<T>(input: vscode.QuickPick<Choice<T>>, { fill: source, isDefault }: PickOptions<T>): Promise<void> {
   input.busy = true;
-  await source((choices) => show(input, choices, isDefault), () => input.value.trim());
+  await source((choices) => show(input, choices, isDefault));
   input.busy = false;
 }
 
-/** Keeps what the user has moved to while more choices come in. */
+/** Keeps the choice that the user has moved to while more come in. */
 function show<T>(input: vscode.QuickPick<Choice<T>>, choices: readonly Choice<T>[], isDefault: (value: T) => boolean): void {
-  const [before] = input.activeItems;
-  const moved = before?.value !== undefined && !isDefault(before.value) && before !== input.items.find((item) => item.value !== undefined);
+  const before = input.activeItems[0]?.value ?? null;
+  const untouched = before === null || isDefault(before) || before === input.items.find((item) => item.value !== null)?.value;
   input.items = choices;
-  const wanted = choices.find((choice) => choice.value !== undefined && (moved ? choice.value === before.value : isDefault(choice.value)));
+  const wanted = choices.find(({ value }) => value !== null && (untouched ? isDefault(value) : value === before));
   if (wanted && !input.value) input.activeItems = [wanted];
 }
 
-export const separator = (label: string): Choice<never> => ({ label, kind: vscode.QuickPickItemKind.Separator });
+export const separator = (label: string): Choice<never> => ({ label, kind: vscode.QuickPickItemKind.Separator, value: null });
 
 /** Asks for a file or a folder in the system's dialog. */
 export async function browse(what: 'file' | 'folder', title: string, filters?: Record<string, string[]>): Promise<string | undefined> {

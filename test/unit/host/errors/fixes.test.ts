@@ -3,16 +3,16 @@ import { fixesFor, summarize } from '../../../../src/host/errors/fixes';
 import { LoraError, type Problem } from '../../../../src/shared/errors';
 
 const problem = (line: number): Problem => ({ severity: 'error', message: 'This row is no JSON.', place: { file: '/w/train.jsonl', line } });
-const kinds = (error: LoraError) => fixesFor(error).map(({ title, fix }) => [title, fix.kind]);
+const kinds = (error: LoraError) => fixesFor(error).map(({ title, fix }) => [title, fix.kind === 'command' ? fix.command : fix.kind]);
 
 describe('the buttons of an error', () => {
   it('open the first faulty line, and list all', () => {
     const error = new LoraError('dataset', 'The dataset has 2 faults.', { problems: [problem(3), problem(9)] });
-    expect(kinds(error)).toEqual([['Open train.jsonl:3', 'openPlace'], ['Show Problems', 'showProblems'], ['Show Log', 'showLog']]);
+    expect(kinds(error)).toEqual([['Open train.jsonl:3', 'openPlace'], ['Show Problems', 'workbench.actions.view.problems'], ['Show Log', 'showLog']]);
   });
 
   it('install a runtime that is missing', () => {
-    expect(kinds(new LoraError('runtime', 'None.')).map(([, kind]) => kind)).toEqual(['installRuntime', 'openSetting', 'showLog']);
+    expect(kinds(new LoraError('runtime', 'None.')).map(([, kind]) => kind)).toEqual(['lora.installRuntime', 'workbench.action.openSettings', 'showLog']);
   });
 
   it('do not open weights as text', () => {

@@ -1,0 +1,68 @@
+import * as vscode from 'vscode';
+import { readFile } from 'node:fs/promises';
+import path from 'node:path';
+import { LoraError, type SerializedError } from '../../shared/errors';
+import { RUN_FILES, type RunRecord } from '../../shared/run';
+import type { ErrorReporter } from '../errors/reporter';
+import { formatLoss } from '../format';
+import { COMMANDS } from '../ids';
+import { t } from '../l10n';
+import { isActive, type Run } from './run';
+import type { RunStore } from './runStore';
+
+/** Tells how the runs that this window started, or saw training, ended. */
+export class Outcomes implements vscode.Disposable {
+  private readonly expected = new Set<string>();
+  private readonly following: { dispose(): unknown };
+
+  constructor(private readonly store: RunStore, private readonly errors: ErrorReporter) {
+    this.following = store.onDidChange(() => this.look());
+  }
+
+  expect(dir: string): void {
+    this.expected.add(dir);
+  }
+
+  private look(): void {
+    for (const run of this.store.runs.filter(isActive)) this.expected.add(run.dir);
+    for (const dir of this.expected) {
+      const run = this.store.find(dir);
+      if (!run || isActive(run)) continue;
+      this.expected.delete(dir);
+      void this.tell(run);
+    }
+  }
+
+  private async tell(run: Run): Promise<void> {
+    if (run.state === 'failed') this.errors.report(await errorOf(run), 'engine', [openDashboard(run), openRecipe(run)]);
+    if (run.state === 'interrupted') {
+      const error = new LoraError('engine', t('{0}: the training process ended without a word at step {1}.', run.name, run.step), { fix: t('Resume Run goes on from its last checkpoint.') });
+      this.errors.report(error, 'engine', [{ title: t('Resume Run'), fix: { kind: 'command', command: COMMANDS.resumeRun, argument: run.dir } }]);
+    }
+    if (run.state === 'completed') await tellCompleted(run);
+  }
+
+  dispose(): void {
+    this.following.dispose();
+  }
+}
+
+const openDashboard = (run: Run) => ({ title: t('Open Dashboard'), fix: { kind: 'command', command: COMMANDS.openDashboard, argument: run.dir } } as const);
+const openRecipe = (run: Run) => ({ title: t('Open Recipe'), fix: { kind: 'command', command: COMMANDS.openRecipe, argument: run.dir } } as const);
+
+async function errorOf(run: Run): Promise<LoraError> {
+  try {
+    const record = JSON.parse(await readFile(path.join(run.dir, RUN_FILES.record), 'utf8')) as RunRecord;
+    return LoraError.deserialize(record.error as SerializedError);
+  } catch {
+    return new LoraError('engine', run.problem ?? t('{0} failed.', run.name));
+  }
+}
+
+async function tellCompleted(run: Run): Promise<void> {
+  const [dashboard, reveal, copy] = [t('Open Dashboard'), t('Reveal Adapter'), t('Copy Adapter Path')];
+  const loss = run.lastLoss === null ? '' : t(', loss {0}', formatLoss(run.lastLoss));
+  const chosen = await vscode.window.showInformationMessage(t('{0} is trained: {1} steps{2}.', run.name, run.step, loss), dashboard, reveal, copy);
+  const command = chosen === dashboard ? COMMANDS.openDashboard : chosen === reveal ? COMMANDS.revealAdapter : chosen === copy ? COMMANDS.copyAdapterPath : undefined;
+  if (command) await vscode.commands.executeCommand(command, run.dir);
+}

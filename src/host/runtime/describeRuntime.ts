@@ -1,0 +1,15 @@
+import type { Runtime } from '../../runtime/types';
+import { t } from '../l10n';
+
+export interface Processor {
+  readonly model: string;
+  readonly cores: number;
+}
+
+/** Which libtensorflow, on what device, and why: one paragraph. */
+export function describeRuntime(runtime: Runtime | null, cpu: Processor): string {
+  if (!runtime) return t('No runtime is installed: training needs libtensorflow.');
+  if (runtime.kind === 'wasm') return runtime.why;
+  const device = runtime.device === 'gpu' ? t('the GPU') : t('the CPU ({0}, {1} threads)', cpu.model.trim(), cpu.cores);
+  return t('libtensorflow {0} on {1}. {2} Folder: {3}', runtime.tensorflow_version, device, runtime.why, runtime.folder);
+}

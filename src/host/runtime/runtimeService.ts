@@ -1,0 +1,110 @@
+import { cpus, availableParallelism } from 'node:os';
+import * as vscode from 'vscode';
+import { LoraError } from '../../shared/errors';
+import { defaultRuntimeHome, findRuntime } from '../../runtime/findRuntime';
+import { installRuntime } from '../../runtime/installRuntime';
+import { PLATFORM_PINS, platformKey, TENSORFLOW_VERSION } from '../../runtime/pins';
+import type { Runtime } from '../../runtime/types';
+import { formatBytes } from '../format';
+import { COMMANDS, SETTINGS } from '../ids';
+import { t } from '../l10n';
+import { describeRuntime } from './describeRuntime';
+
+/** Variables that tell the engine which runtime to use. */
+export type RuntimeEnv = Readonly<Record<string, string>>;
+
+interface Found { readonly runtime: Runtime; readonly env: RuntimeEnv }
+
+/** Finds the runtime, asks before it installs one, and tells which it is. */
+export class RuntimeService {
+  private asking: Promise<RuntimeEnv | undefined> | undefined;
+
+  /** `dist`: the folder of the bundles. `home`: where this extension installs runtimes. */
+  constructor(private readonly dist: string, private readonly home: string, private readonly log: vscode.LogOutputChannel) {}
+
+  /** What the engine needs to know to start; undefined when the user does not want a runtime installed. Errors: LoraError('runtime'). */
+  async ensure(): Promise<RuntimeEnv | undefined> {
+    const found = await this.find();
+    if (!found) return (this.asking ??= this.ask().finally(() => (this.asking = undefined)));
+    if (found.runtime.kind === 'wasm') void vscode.window.showWarningMessage(found.runtime.why);
+    return found.env;
+  }
+
+  /** Undefined: cancelled. Errors: LoraError('runtime') when every source failed. */
+  async install(): Promise<RuntimeEnv | undefined> {
+    return vscode.window.withProgress({ location: vscode.ProgressLocation.Notification, title: t('Installing libtensorflow'), cancellable: true }, async (progress, token) => {
+      const controller = new AbortController();
+      token.onCancellationRequested(() => controller.abort());
+      let shown = 0;
+      try {
+        const runtime = await installRuntime({ dist: this.dist, home: this.home }, {
+          signal: controller.signal,
+          log: (line) => this.log.info(line),
+          onProgress: ({ message, fraction }) => {
+            const percent = fraction === null ? shown : 100 * fraction;
+            progress.report({ message, increment: Math.max(0, percent - shown) });
+            shown = Math.max(shown, percent);
+          },
+        });
+        this.log.info(describeRuntime(runtime, processor()));
+        return this.envOf(this.home);
+      } catch (error) {
+        if (controller.signal.aborted) return undefined;
+        throw error;
+      }
+    });
+  }
+
+  async show(): Promise<void> {
+    const found = await this.find();
+    const text = describeRuntime(found?.runtime ?? null, processor());
+    this.log.info(text);
+    const [copy, install, setting] = [t('Copy'), found ? t('Install Again') : t('Install Runtime'), t('Change Setting')];
+    const chosen = await vscode.window.showInformationMessage(text, ...(found ? [copy] : []), install, setting);
+    if (chosen === copy) await vscode.env.clipboard.writeText(text);
+    if (chosen === install) await vscode.commands.executeCommand(COMMANDS.installRuntime);
+    if (chosen === setting) await vscode.commands.executeCommand('workbench.action.openSettings', SETTINGS.runtimePath);
+  }
+
+  private async ask(): Promise<RuntimeEnv | undefined> {
+    const size = PLATFORM_PINS[platformKey()]?.wheel_size ?? 0;
+    const install = t('Install');
+    const question = t('Training needs libtensorflow {0}. It is installed once through your own pip: {1} to download. A TensorFlow that a local Python has is used where it is.', TENSORFLOW_VERSION, formatBytes(size));
+    if ((await vscode.window.showInformationMessage(question, install, t('Cancel'))) !== install) return undefined;
+    try {
+      return await this.install();
+    } catch (error) {
+      return this.offerSlowWay(LoraError.from(error, 'runtime'));
+    }
+  }
+
+  /** WebAssembly trains at a fifth of the speed: only when the user says so. */
+  private async offerSlowWay(error: LoraError): Promise<RuntimeEnv | undefined> {
+    this.log.error(error.describe());
+    const [slow, log] = [t('Train Slowly, with WebAssembly'), t('Show Log')];
+    const chosen = await vscode.window.showErrorMessage(error.message, slow, log);
+    if (chosen === log) this.log.show();
+    return chosen === slow ? { LORA_RUNTIME: 'wasm' } : undefined;
+  }
+
+  /** The one of the setting or of this extension, else one that the command line has installed. */
+  private async find(): Promise<Found | null> {
+    for (const home of new Set([this.home, defaultRuntimeHome()])) {
+      const runtime = await findRuntime({ dist: this.dist, home, path: settingPath() });
+      if (runtime) return { runtime, env: this.envOf(home) };
+    }
+    return null;
+  }
+
+  private envOf(home: string): RuntimeEnv {
+    const path = settingPath();
+    return { LORA_RUNTIME_HOME: home, ...(path === null ? {} : { LORA_RUNTIME_PATH: path }) };
+  }
+}
+
+/** An untrusted workspace's own value is held back by the editor (restrictedConfigurations). */
+function settingPath(): string | null {
+  return vscode.workspace.getConfiguration().get<string>(SETTINGS.runtimePath, '').trim() || null;
+}
+
+const processor = () => ({ model: cpus()[0]?.model ?? process.arch, cores: availableParallelism() });

@@ -1,0 +1,76 @@
+import { homedir } from 'node:os';
+import * as vscode from 'vscode';
+import type { ErrorReporter } from '../errors/reporter';
+import { formatBytes } from '../format';
+import { SETTINGS } from '../ids';
+import { t } from '../l10n';
+import type { BaseCandidate, BaseSource } from './baseFolder';
+import { readBaseFacts } from './costs';
+import { findBases } from './findBases';
+import { browse, pick, separator, type Choice } from './picker';
+import type { Outcome } from './steps';
+import { STEPS, type TrainState } from './trainState';
+
+type BaseChoice = { readonly path: string } | { readonly browse: 'file' | 'folder' };
+
+/** Which model stays frozen: found ones, or one browsed to. A model that cannot be trained on is told, and another asked for. */
+export async function askBase(state: TrainState, first: boolean, errors: ErrorReporter, lastUsed: string | undefined): Promise<Outcome<TrainState>> {
+  const preferred = state.base?.path ?? lastUsed;
+  for (;;) {
+    const picked = await pick<BaseChoice>({
+      title: t('Train Adapter: Base Model'), step: [1, STEPS], first,
+      placeholder: t('Which model to build on? Its weights stay as they are.'),
+      isDefault: (choice) => 'path' in choice && choice.path === preferred,
+      fill: showBases,
+    });
+    if (picked.kind !== 'picked') return picked;
+    const path = 'path' in picked.value ? picked.value.path : await browseBase(picked.value.browse);
+    if (path === undefined) continue;
+    try {
+      return { kind: 'next', state: { ...state, base: await readBaseFacts(path) } };
+    } catch (error) {
+      errors.report(error, 'base');
+    }
+  }
+}
+
+async function showBases(show: (choices: readonly Choice<BaseChoice>[]) => void): Promise<void> {
+  const found: { readonly candidate: BaseCandidate; readonly choice: Choice<BaseChoice> }[] = [];
+  const places = {
+    home: homedir(), env: process.env,
+    workspaceFolders: (vscode.workspace.workspaceFolders ?? []).map((folder) => folder.uri.fsPath),
+    modelFolders: vscode.workspace.getConfiguration().get<string[]>(SETTINGS.modelFolders, []),
+  };
+  show(BROWSE());
+  for await (const candidate of findBases(places)) {
+    found.push({ candidate, choice: choiceOf(candidate) });
+    show(grouped(found));
+  }
+}
+
+function choiceOf({ path, name, format, bytes }: BaseCandidate): Choice<BaseChoice> {
+  return { label: name, description: `${format === 'gguf' ? 'GGUF' : 'safetensors'} · ${formatBytes(bytes)}`, value: { path } };
+}
+
+function grouped(found: readonly { readonly candidate: BaseCandidate; readonly choice: Choice<BaseChoice> }[]): Choice<BaseChoice>[] {
+  const sources = [...new Set(found.map(({ candidate }) => candidate.source))];
+  const groups = sources.flatMap((source) => [separator(sourceName(source)), ...found.filter(({ candidate }) => candidate.source === source).map(({ choice }) => choice)]);
+  return [...groups, separator(t('Elsewhere')), ...BROWSE()];
+}
+
+function sourceName(source: BaseSource): string {
+  switch (source) {
+    case 'workspace': return t('In the workspace');
+    case 'folder': return t('In the folders of lora.models.folders');
+    case 'hub': return t('Hugging Face hub cache');
+    case 'ollama': return 'Ollama';
+    case 'lmstudio': return 'LM Studio';
+  }
+}
+
+const BROWSE = (): Choice<BaseChoice>[] => [
+  { label: `$(file) ${t('Browse for a .gguf file…')}`, value: { browse: 'file' }, alwaysShow: true },
+  { label: `$(folder) ${t('Browse for a Hugging Face model folder…')}`, value: { browse: 'folder' }, alwaysShow: true },
+];
+
+const browseBase = (what: 'file' | 'folder') => browse(what, t('Base Model'), what === 'file' ? { GGUF: ['gguf'], [t('All Files')]: ['*'] } : undefined);

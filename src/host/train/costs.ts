@@ -1,0 +1,84 @@
+import { decoderSize, estimateMemory } from '../../lora/memory';
+import { countTrainable, tooHighRank } from '../../lora/count';
+import { matchTargets } from '../../lora/targets';
+import type { TargetableModule } from '../../lora/types';
+import { openBase, targetableModules } from '../../formats/base';
+import { formatBytes, formatCount } from '../format';
+import { formatNumber, t } from '../l10n';
+import type { TargetModules } from './targets';
+
+/** A base model as far as costs go; its file is closed again. */
+export interface BaseFacts {
+  readonly path: string;
+  readonly name: string;
+  readonly parameters: number;
+  readonly config: Readonly<Record<string, unknown>>;
+  readonly modules: readonly TargetableModule[];
+}
+
+/** Reads a base's headers. Errors: LoraError('base') saying why it cannot be trained on. */
+export async function readBaseFacts(file: string): Promise<BaseFacts> {
+  const base = await openBase(file);
+  try {
+    return { path: base.path, name: base.name, parameters: base.parameters, config: base.config, modules: targetableModules(base) };
+  } finally {
+    await base.close();
+  }
+}
+
+/** What a choice of rank and targets costs. */
+export interface Cost {
+  readonly matched: readonly TargetableModule[];
+  /** Names that fit no module. */
+  readonly unmatched: readonly { readonly name: string; readonly nearest: string | undefined }[];
+  readonly trainable: number;
+  /** Bytes at the peak of a step, with the recipe's batch size and length. */
+  readonly memory: number;
+  /** Modules smaller than the rank. */
+  readonly tooHigh: number;
+}
+
+/** The batch that a recipe written by Train Adapter has. */
+export const BATCH = { size: 4, length: 512 } as const;
+
+/** Errors: LoraError('recipe') for a regular expression that is none. */
+export function costOf({ modules, config, parameters }: BaseFacts, r: number, target_modules: TargetModules): Cost {
+  const { matched, unmatched } = matchTargets(modules, { target_modules });
+  return {
+    matched, unmatched,
+    trainable: countTrainable(matched, r).trainable,
+    memory: estimateMemory(decoderSize(config, parameters), matched, r, BATCH.size, BATCH.length).total,
+    tooHigh: tooHighRank(matched, r).length,
+  };
+}
+
+/** "442,368 trainable of 134.5 M (0.33 %) · 2·d·r = 9,216 of d² = 331,776 · memory 2.1 of 15.4 GiB" */
+export function costText(base: BaseFacts, r: number, cost: Cost, there: number): string {
+  const share = formatNumber(cost.trainable / base.parameters, { style: 'percent', maximumSignificantDigits: 2 });
+  return [
+    t('{0} trainable of {1} ({2})', formatNumber(cost.trainable), formatCount(base.parameters), share),
+    layerText(cost.matched, r),
+    memoryText(cost, there),
+  ].filter(Boolean).join(' · ');
+}
+
+/** In a square layer 2·d·r against d²; where there is none, r·(in + out) against in·out. */
+function layerText(matched: readonly TargetableModule[], r: number): string {
+  const layer = matched.find((m) => m.in_features === m.out_features) ?? matched[0];
+  if (!layer) return '';
+  const [update, full] = [r * (layer.in_features + layer.out_features), layer.in_features * layer.out_features].map((n) => formatNumber(n));
+  return layer.in_features === layer.out_features ? t('2·d·r = {0} of d² = {1}', update!, full!) : t('r·(in + out) = {0} of in·out = {1}', update!, full!);
+}
+
+function memoryText({ memory }: Cost, there: number): string {
+  return memory <= there ? t('memory {0} of {1}', formatBytes(memory), formatBytes(there)) : t('memory {0}, more than the {1} there', formatBytes(memory), formatBytes(there));
+}
+
+/** What is wrong with a choice, or null. */
+export function costWarning(cost: Cost, r: number, there: number): string | null {
+  const [wrong] = cost.unmatched;
+  if (wrong) return wrong.nearest === undefined ? t('No module is named {0}.', wrong.name) : t('No module is named {0}. Did you mean {1}?', wrong.name, wrong.nearest);
+  if (cost.matched.length === 0) return t('No module matches.');
+  if (cost.tooHigh > 0) return t('r = {0} is larger than {1} of the layers.', r, cost.tooHigh);
+  return cost.memory > there ? t('This needs more memory than there is.') : null;
+}

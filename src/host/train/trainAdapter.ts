@@ -1,0 +1,42 @@
+import path from 'node:path';
+import * as vscode from 'vscode';
+import { LoraError } from '../../shared/errors';
+import type { ErrorReporter } from '../errors/reporter';
+import { t } from '../l10n';
+import { askBase } from './baseStep';
+import { DEFAULT_RANK } from './choices';
+import { askRank, askTargets } from './costSteps';
+import { askDataset } from './datasetStep';
+import { askFile, recipeFolder } from './fileStep';
+import { runSteps } from './steps';
+import type { TrainState } from './trainState';
+import { recipeText, writeRecipe } from './writeRecipe';
+
+const LAST_BASE = 'lora.lastBase';
+
+/** Asks what to train, writes the recipe and opens it. Undefined: cancelled. Errors: LoraError('disk') where the recipe cannot be written. */
+export async function trainAdapter(memory: vscode.Memento, errors: ErrorReporter): Promise<string | undefined> {
+  if (!vscode.workspace.workspaceFolders?.length) {
+    throw new LoraError('usage', t('No folder is open.'), { fix: t('Open the folder that holds your examples: the recipe and its runs are kept in it.') });
+  }
+  const lastBase = memory.get<string>(LAST_BASE);
+  const answers = await runSteps<TrainState>([
+    (state, first) => askBase(state, first, errors, lastBase),
+    askDataset,
+    askRank,
+    askTargets,
+    askFile,
+  ], { base: null, dataset: null, r: DEFAULT_RANK, target_modules: 'all-linear', file: null });
+  if (!answers) return undefined;
+  await memory.update(LAST_BASE, answers.base!.path);
+  const file = await write(answers);
+  await vscode.window.showTextDocument(vscode.Uri.file(file), { preview: false });
+  return file;
+}
+
+async function write({ base, dataset, r, target_modules, file }: TrainState): Promise<string> {
+  const target = file ?? path.join(recipeFolder(dataset!.path), 'lora.json');
+  const text = recipeText({ base: base!.path, dataset: dataset!.path, validation: dataset!.validation, r, target_modules }, path.dirname(target));
+  await writeRecipe(target, text);
+  return target;
+}
