@@ -1,12 +1,13 @@
 // npm run build: bundles the extension, the engine and the pages into dist/, compiles the native binding, installs the runtime.
 // --bundles: only the bundles.
 import { build } from 'esbuild';
-import { copyFileSync, existsSync, mkdirSync, readdirSync } from 'node:fs';
+import { copyFileSync, existsSync, mkdirSync, readdirSync, readFileSync } from 'node:fs';
 import path from 'node:path';
 import { pathToFileURL } from 'node:url';
 import { writeSchema } from './schema.mjs';
 
 const root = path.resolve(import.meta.dirname, '..');
+const { version } = JSON.parse(readFileSync(path.join(root, 'package.json'), 'utf8'));
 const dist = path.join(root, 'dist');
 const modules = path.join(root, 'node_modules');
 const node = { bundle: true, platform: 'node', target: 'node20', format: 'cjs', minify: true, keepNames: true, absWorkingDir: root, logLevel: 'warning' };
@@ -30,14 +31,17 @@ const tfjsNode = {
 const wasmPackage = path.join(modules, '@tensorflow', 'tfjs-backend-wasm', 'dist');
 const tfjsWasm = 'const tf = require("@tensorflow/tfjs"); const wasm = require("@tensorflow/tfjs-backend-wasm"); module.exports = Object.assign({}, tf, { setWasmPaths: wasm.setWasmPaths });';
 
+/** Only the entries whose source is there. */
+const present = (entryPoints) => Object.fromEntries(Object.entries(entryPoints).filter(([, file]) => existsSync(path.join(root, file))));
+
 async function bundle() {
   const outdir = 'dist';
   await Promise.all([
     build({ ...node, outdir, entryPoints: { extension: 'src/extension.ts' }, external: ['vscode'] }),
-    build({ ...node, outdir, entryPoints: { probe: 'src/runtime/probeMain.ts', ...(existsSync(path.join(root, 'src/engine/worker.ts')) && { cli: 'src/engine/cli.ts', worker: 'src/engine/worker.ts' }) } }),
+    build({ ...node, outdir, entryPoints: present({ cli: 'src/engine/cli.ts', worker: 'src/engine/worker.ts', probe: 'src/runtime/probeMain.ts' }), define: { LORA_VERSION: JSON.stringify(version) } }),
     build({ ...node, outdir, entryPoints: { 'tfjs-node': 'lora:tfjs-node' }, plugins: [tfjsNode], logOverride: { 'direct-eval': 'silent' } }),
     build({ ...node, outfile: 'dist/tfjs-wasm.js', stdin: { contents: tfjsWasm, resolveDir: root } }),
-    build({ ...page, outdir, entryPoints: { 'webview/dashboard': 'webview/dashboard/main.ts' } }),
+    build({ ...page, outdir, entryPoints: present({ 'webview/dashboard': 'webview/dashboard/main.ts', 'webview/compare': 'webview/compare/main.ts' }) }),
     writeSchema(),
   ]);
   for (const name of readdirSync(wasmPackage).filter((file) => file.endsWith('.wasm'))) copyFileSync(path.join(wasmPackage, name), path.join(dist, name));

@@ -1,14 +1,19 @@
 import { createHash } from 'node:crypto';
-import { copyFile, mkdir, mkdtemp, readdir, readFile, rename, rm, stat } from 'node:fs/promises';
+import { mkdir, readdir, readFile, rename, stat } from 'node:fs/promises';
 import path from 'node:path';
 import { LoraError } from '../shared/errors';
 import { exec, lastLines } from './exec';
-import { checkRoom, installRuntime } from './installRuntime';
-import { defaultRuntimeHome, findRuntime, shippedBinding, type RuntimeOptions } from './findRuntime';
-import { PLATFORM_PINS, platformKey, TENSORFLOW_VERSION, type PlatformPin } from './pins';
-import type { InstallOptions, Runtime } from './types';
-import { checkWheel, downloadWheel } from './wheel';
-import { unzip } from './zip';
+import { defaultRuntimeHome, findRuntime } from './findRuntime';
+import { copyWhole, shippedBinding } from './installed';
+import { checkRoom, inTemporaryFolder } from './installFolder';
+import { installRuntime } from './installRuntime';
+import { thisMachine, type Machine } from './machine';
+import type { PlatformPin } from './pins';
+import { unpack } from './sources';
+import type { InstallOptions, Runtime, RuntimeOptions } from './types';
+import { downloadWheel, keptWheel } from './wheel';
+
+export { defaultRuntimeHome };
 
 /** Folders of the binding's C++ source (in tfjs-node's package) and of Node's own headers. */
 export interface BindingSources {
@@ -16,81 +21,67 @@ export interface BindingSources {
   readonly nodeApi: string;
 }
 
-/** For a build from source: compiles the binding against the pinned wheel's headers and installs the runtime, each only if it is not there. */
-export async function buildRuntime(runtime: RuntimeOptions, sources: BindingSources, options: InstallOptions): Promise<Runtime | null> {
-  const pin = PLATFORM_PINS[platformKey()];
-  if (pin) await compileBinding(pin, runtime, sources, options);
-  return await findRuntime({ dist: runtime.dist, home: runtime.home }) ?? await installRuntime(runtime, options);
+/** The headers of the C API and what they include. */
+const HEADERS = /^tensorflow\/include\/(tensorflow\/(c|core\/platform)|tsl\/platform|xla\/tsl)\/.*\.h$/;
+const RPATH = process.platform === 'darwin' ? ['-undefined', 'dynamic_lookup', '-Wl,-rpath,@loader_path'] : ['-Wl,-rpath,$ORIGIN'];
+const FLAGS = ['-O2', '-fPIC', '-shared', '-std=c++17', '-DNAPI_VERSION=8', '-w', ...RPATH];
+
+/** For a build from source: compiles the binding against the pinned wheel and installs the runtime, each only where it is not there yet.
+ *  Errors: LoraError 'runtime' (no compiler, no pip, ...), 'disk', 'cancelled'. */
+export async function buildRuntime(runtime: RuntimeOptions, sources: BindingSources, options: InstallOptions, machine: Machine = thisMachine()): Promise<Runtime> {
+  if (machine.pin) await provideBinding(machine.pin, runtime, sources, options, machine);
+  return await findRuntime(runtime, machine) ?? installRuntime(runtime, options, machine);
 }
 
-async function compileBinding(pin: PlatformPin, { dist, home }: RuntimeOptions, sources: BindingSources, options: InstallOptions): Promise<void> {
+/** Compiled once for all checkouts of the same source: under home, by the hash of what goes in. */
+async function provideBinding(pin: PlatformPin, { dist, home }: RuntimeOptions, sources: BindingSources, options: InstallOptions, machine: Machine): Promise<void> {
   const compiled = path.join(home, 'bindings', `${await hashOf(pin, sources)}.node`);
-  if (!await exists(compiled)) {
-    const folder = await headersAndLibraries(pin, home, options);
-    options.onProgress({ message: 'Compiling the binding', fraction: null });
-    await mkdir(path.dirname(compiled), { recursive: true });
-    await compile(folder, sources, compiled, pin);
-  }
-  const target = shippedBinding(dist);
+  if (!await stat(compiled).catch(() => null)) await compile(compiled, pin, home, sources, options, machine);
+  const target = shippedBinding(dist, machine.platform);
   await mkdir(path.dirname(target), { recursive: true });
-  await copyFile(compiled, `${target}.${process.pid}`);
-  await rename(`${target}.${process.pid}`, target);
+  await copyWhole(compiled, target);
 }
 
-async function compile(folder: string, sources: BindingSources, target: string, pin: PlatformPin): Promise<void> {
-  const compiler = process.env['CXX'] ?? (process.platform === 'darwin' ? 'clang++' : 'g++');
-  const files = (await readdir(sources.binding)).filter((name) => name.endsWith('.cc')).map((name) => path.join(sources.binding, name));
-  const temp = `${target}.${process.pid}.tmp`;
-  const { code, stderr } = await exec(compiler, [
-    '-O2', '-fPIC', '-shared', '-std=c++17', '-DNAPI_VERSION=8', '-w', ...files, `-I${sources.binding}`, `-I${path.join(folder, 'tensorflow', 'include')}`, `-I${sources.nodeApi}`,
-    ...Object.keys(pin.libraries).map((name) => path.join(folder, name)), ...rpath(), '-o', temp,
-  ]);
-  if (code === null) {
-    throw new LoraError('runtime', `The C++ compiler ${compiler} was not found.`, { fix: 'Install one (Debian: apt install g++; macOS: xcode-select --install), or set CXX. Users of the .vsix need none.' });
-  }
-  if (code !== 0) throw new LoraError('runtime', `The binding did not compile:\n${lastLines(stderr, 15)}`);
-  await rename(temp, target);
+async function compile(target: string, pin: PlatformPin, home: string, sources: BindingSources, options: InstallOptions, machine: Machine): Promise<void> {
+  const compiler = machine.env['CXX'] || (process.platform === 'darwin' ? 'clang++' : 'g++');
+  await requireCompiler(compiler, machine);
+  await inTemporaryFolder(home, async (temp) => {
+    const wheel = await keptWheel(home, pin, options) ?? await downloadAndKeep(pin, temp, home, options, machine);
+    options.onProgress({ message: 'Compiling the binding', fraction: null });
+    await unpack(wheel, pin, options.signal, (name) => (name in pin.libraries || HEADERS.test(name) ? path.join(temp, name) : null));
+    const files = (await readdir(sources.binding)).filter((name) => name.endsWith('.cc')).map((name) => path.join(sources.binding, name));
+    const includes = [sources.binding, path.join(temp, 'tensorflow', 'include'), sources.nodeApi].map((folder) => `-I${folder}`);
+    const libraries = Object.keys(pin.libraries).map((name) => path.join(temp, name));
+    const output = path.join(temp, 'binding.node');
+    const { exit, stderr } = await exec(compiler, [...FLAGS, ...includes, ...files, ...libraries, '-o', output], { env: machine.env, signal: options.signal });
+    if (exit !== 0) throw new LoraError('runtime', `The binding did not compile (${compiler} ended with ${exit}):\n${lastLines(stderr, 15)}`);
+    await mkdir(path.dirname(target), { recursive: true });
+    await rename(output, target);
+  });
 }
 
-const rpath = () => (process.platform === 'darwin' ? ['-undefined', 'dynamic_lookup', '-Wl,-rpath,@loader_path'] : ['-Wl,-rpath,$ORIGIN']);
+/** Before anything is downloaded. */
+async function requireCompiler(compiler: string, { env }: Machine): Promise<void> {
+  if ((await exec(compiler, ['--version'], { env })).exit === 0) return;
+  throw new LoraError('runtime', `The C++ compiler ${compiler} was not found.`, {
+    fix: 'Install one (Debian: apt install g++; macOS: xcode-select --install), or set CXX. Only a build from source needs it.',
+  });
+}
 
-/** Unpacks the wheel's C headers and libraries once; keeps the wheel for the installation that follows. */
-async function headersAndLibraries(pin: PlatformPin, home: string, options: InstallOptions): Promise<string> {
-  const folder = path.join(home, 'wheels', `${TENSORFLOW_VERSION}-${platformKey()}`);
-  if (await exists(folder)) return folder;
-  await mkdir(path.dirname(folder), { recursive: true });
+/** The installation that follows unpacks the same wheel. */
+async function downloadAndKeep(pin: PlatformPin, temp: string, home: string, options: InstallOptions, { env }: Machine): Promise<string> {
   await checkRoom(home, pin.wheel_size + 2 * pin.unpacked_size);
-  const temp = await mkdtemp(path.join(home, `.install-${process.pid}-`));
-  try {
-    const wheel = await wheelIn(path.dirname(folder), pin, temp, options);
-    options.onProgress({ message: 'Unpacking the headers', fraction: null });
-    const wanted = (name: string) => name in pin.libraries || /^tensorflow\/include\/(tensorflow\/(c|core\/platform)|tsl\/platform|xla\/tsl)\/.*\.h$/.test(name);
-    const parts = path.join(temp, 'parts');
-    await unzip(wheel, (name) => (wanted(name) ? path.join(parts, name) : null), options.signal);
-    await rename(parts, folder);
-    return folder;
-  } finally {
-    await rm(temp, { recursive: true, force: true });
-  }
-}
-
-async function wheelIn(folder: string, pin: PlatformPin, temp: string, options: InstallOptions): Promise<string> {
-  for (const name of (await readdir(folder)).filter((file) => file.endsWith('.whl'))) {
-    const wheel = path.join(folder, name);
-    if (await checkWheel(wheel, pin, options.signal).then(() => true, () => false)) return wheel;
-  }
-  const wheel = await downloadWheel(pin, temp, options);
-  const kept = path.join(folder, path.basename(wheel));
+  const wheel = await downloadWheel(pin, temp, env, options);
+  const kept = path.join(home, 'wheels', path.basename(wheel));
+  await mkdir(path.dirname(kept), { recursive: true });
   await rename(wheel, kept);
   return kept;
 }
 
-async function hashOf(pin: PlatformPin, { binding }: BindingSources): Promise<string> {
-  const hash = createHash('sha256').update(pin.sha256).update(rpath().join(' '));
-  for (const name of (await readdir(binding)).sort()) hash.update(await readFile(path.join(binding, name)));
+async function hashOf(pin: PlatformPin, { binding, nodeApi }: BindingSources): Promise<string> {
+  const hash = createHash('sha256').update([pin.sha256, ...FLAGS].join(' '));
+  for (const folder of [binding, nodeApi]) {
+    for (const name of (await readdir(folder)).filter((file) => /\.(cc|h)$/.test(file)).sort()) hash.update(await readFile(path.join(folder, name)));
+  }
   return hash.digest('hex').slice(0, 16);
 }
-
-export { defaultRuntimeHome };
-
-const exists = (file: string) => stat(file).then(() => true, () => false);

@@ -1,31 +1,45 @@
 import { spawn } from 'node:child_process';
 import { LoraError } from '../shared/errors';
 
+export type Env = Readonly<Record<string, string | undefined>>;
+
 export interface ExecResult {
-  readonly code: number | null;
+  /** The exit code, the signal that ended it, or 'missing' where there is no such program. */
+  readonly exit: number | NodeJS.Signals | 'missing';
   readonly stdout: string;
   readonly stderr: string;
 }
 
 export interface ExecOptions {
+  /** The whole environment: the program is looked up on its PATH. */
+  readonly env: Env;
+  readonly cwd?: string;
   readonly signal?: AbortSignal;
-  readonly env?: Readonly<Record<string, string | undefined>>;
+  readonly timeout?: number;
   readonly log?: (line: string) => void;
 }
 
-/** Runs a program to its end. A program that is not there gives code null. Errors: LoraError('cancelled') when aborted. */
-export async function exec(command: string, args: readonly string[], options: ExecOptions = {}): Promise<ExecResult> {
+/** Runs a program to its end. Errors: LoraError('cancelled') when aborted. */
+export async function exec(command: string, args: readonly string[], { log, ...options }: ExecOptions): Promise<ExecResult> {
+  throwIfCancelled(options.signal);
   const result = await new Promise<ExecResult>((resolve) => {
-    const child = spawn(command, args, { stdio: ['ignore', 'pipe', 'pipe'], env: { ...process.env, ...options.env }, ...(options.signal && { signal: options.signal }) });
-    let stdout = '';
-    let stderr = '';
-    child.stdout.setEncoding('utf8').on('data', (text: string) => { stdout += text; });
-    child.stderr.setEncoding('utf8').on('data', (text: string) => { stderr += text; options.log?.(text.trimEnd()); });
-    child.on('error', (error) => { stderr += error.message; });
-    child.on('close', (code) => resolve({ code: child.pid === undefined ? null : code, stdout, stderr }));
+    const child = spawn(command, args, { stdio: ['ignore', 'pipe', 'pipe'], killSignal: 'SIGKILL', ...options });
+    const output = { stdout: '', stderr: '' };
+    for (const name of ['stdout', 'stderr'] as const) {
+      child[name].setEncoding('utf8').on('data', (text: string) => {
+        output[name] += text;
+        log?.(text.trimEnd());
+      });
+    }
+    child.on('error', (error) => { output.stderr += error.message; });
+    child.on('close', (code, signal) => resolve({ exit: child.pid === undefined ? 'missing' : code ?? signal ?? 1, ...output }));
   });
-  if (options.signal?.aborted) throw new LoraError('cancelled', 'The installation was cancelled.');
+  throwIfCancelled(options.signal);
   return result;
+}
+
+export function throwIfCancelled(signal: AbortSignal | undefined): void {
+  if (signal?.aborted) throw new LoraError('cancelled', 'The installation was cancelled.');
 }
 
 /** The last lines of a program's output, for an error message. */

@@ -1,74 +1,37 @@
-import { copyFile, readdir, readFile, rename, stat } from 'node:fs/promises';
 import { homedir } from 'node:os';
 import path from 'node:path';
 import { LoraError } from '../shared/errors';
-import { isIntact, readManifest, runtimeOf, type Manifest } from './manifest';
-import { BINDING_FILE, PLATFORM_PINS, platformKey } from './pins';
-import { probe } from './probe';
-import type { Runtime } from './types';
+import { findInstalled, openInstalled } from './installed';
+import { installFrom } from './installRuntime';
+import { thisMachine, type Machine } from './machine';
+import type { PlatformPin } from './pins';
+import { namedFolder } from './sources';
+import type { Runtime, RuntimeOptions } from './types';
+import { noTensorflowFor } from './wasmRuntime';
 
-export interface RuntimeOptions {
-  /** The folder of the bundles: holds tfjs-node.js, probe.js and binding/<platform>-<arch>/. */
-  readonly dist: string;
-  /** Where runtimes are installed. */
-  readonly home: string;
-  /** The setting lora.runtime.path: a folder with libtensorflow. */
-  readonly path?: string | null;
-}
+export { wasmRuntime } from './wasmRuntime';
+export type { RuntimeOptions } from './types';
 
 /** LORA_RUNTIME_HOME, or a cache folder under the user's home. */
-export const defaultRuntimeHome = (): string => process.env['LORA_RUNTIME_HOME'] ?? path.join(homedir(), '.cache', 'lora-workbench', 'runtime');
-
-export const shippedBinding = (dist: string): string => path.join(dist, 'binding', platformKey(), BINDING_FILE);
+export const defaultRuntimeHome = (): string => process.env['LORA_RUNTIME_HOME'] || path.join(homedir(), '.cache', 'lora-workbench', 'runtime');
 
 /** The runtime that a run would use now: the setting's, else the one installed; null when one has to be installed first.
  *  Errors: LoraError('runtime') when the setting names a folder that does not work. */
-export async function findRuntime(options: RuntimeOptions): Promise<Runtime | null> {
-  if (options.path) return fromSetting(options.path, options);
-  if (!PLATFORM_PINS[platformKey()]) return wasmRuntime(`there is no libtensorflow for ${platformKey()}`);
-  return findInstalled(options);
+export async function findRuntime(runtime: RuntimeOptions, machine: Machine = thisMachine()): Promise<Runtime | null> {
+  const { pin, platform } = machine;
+  if (!pin) return noTensorflowFor(platform);
+  return runtime.path ? fromSetting(path.resolve(runtime.path), pin, runtime, machine) : findInstalled(runtime, platform);
 }
 
-/** The slow way that needs no installation: about a fifth of the speed. */
-export const wasmRuntime = (reason: string): Runtime =>
-  ({ kind: 'wasm', source: 'wasm', why: `WebAssembly, which needs no installation but trains at about a fifth of the speed, because ${reason}.` });
-
-async function fromSetting(folder: string, options: RuntimeOptions): Promise<Runtime> {
-  const binding = path.join(folder, BINDING_FILE);
+/** The named folder is only linked to, and proved once: as long as its libraries stay the same. */
+async function fromSetting(named: string, pin: PlatformPin, runtime: RuntimeOptions, machine: Machine): Promise<Runtime | null> {
+  const source = namedFolder(pin, named);
   try {
-    await stat(binding).catch(() => copyFile(shippedBinding(options.dist), binding));
-    const facts = await probe(binding, options.dist);
-    return { kind: 'tensorflow', source: 'setting', folder, binding, ...facts, why: `The setting lora.runtime.path names ${folder}.` };
+    const known = await openInstalled(path.join(runtime.home, `${source.id}-${machine.platform}`), runtime, machine.platform);
+    return known ?? await installFrom(source, pin, runtime, { signal: new AbortController().signal, onProgress: () => undefined, log: () => undefined }, machine);
   } catch (error) {
-    throw new LoraError('runtime', `The folder in the setting lora.runtime.path cannot be used: ${error instanceof Error ? error.message : String(error)}`, {
-      place: { file: folder }, fix: 'Name a folder that holds libtensorflow_cc and libtensorflow_framework, or clear the setting.', cause: error,
+    throw new LoraError('runtime', `The folder in the setting lora.runtime.path cannot be used: ${LoraError.from(error, 'runtime').message}`, {
+      place: { file: named }, fix: 'Name a folder that holds libtensorflow_cc or libtensorflow, and libtensorflow_framework, or clear the setting.', cause: error,
     });
   }
 }
-
-/** The newest intact runtime under home; its binding is brought up to the shipped one. */
-export async function findInstalled(options: RuntimeOptions): Promise<Runtime | null> {
-  const folders = (await readdir(options.home).catch(() => [])).filter((name) => !name.startsWith('.')).sort().reverse();
-  for (const name of folders) {
-    const folder = path.join(options.home, name);
-    const manifest = await readManifest(folder);
-    if (manifest && await isIntact(folder, manifest)) return runtimeOf(folder, await currentBinding(folder, options.dist), manifest);
-  }
-  return null;
-}
-
-/** Puts the shipped binding beside the libraries (its rpath is its own folder) unless it is there already. */
-export async function currentBinding(folder: string, dist: string): Promise<string> {
-  const target = path.join(folder, BINDING_FILE);
-  const shipped = await readFile(shippedBinding(dist)).catch((error: unknown) => {
-    throw new LoraError('runtime', `This build has no binding for ${platformKey()}.`, { fix: 'Run npm run build, or install the .vsix of your platform.', cause: error });
-  });
-  const present = await readFile(target).catch(() => null);
-  if (present && shipped.equals(present)) return target;
-  const temp = `${target}.${process.pid}`;
-  await copyFile(shippedBinding(dist), temp);
-  await rename(temp, target);
-  return target;
-}
-
-export type { Manifest };

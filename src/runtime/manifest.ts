@@ -1,20 +1,24 @@
-import { mkdir, readFile, rename, stat, writeFile } from 'node:fs/promises';
+import { readFile, stat, writeFile } from 'node:fs/promises';
 import path from 'node:path';
 import * as v from 'valibot';
-import type { Runtime } from './types';
+import { sha256Of } from './hash';
 
-/** runtime.json: what an installed runtime consists of. Sizes and times tell cheaply whether it is still what was checked. */
+const FileSchema = v.object({ name: v.string(), size: v.number(), mtime: v.number(), sha256: v.string() });
+
+/** runtime.json: what an installed runtime consists of, and why it is there. */
 const ManifestSchema = v.object({
-  source: v.picklist(['python', 'wheel', 'tfjs-node']),
+  source: v.picklist(['setting', 'python', 'wheel', 'tfjs-node']),
   tensorflow_version: v.string(),
   device: v.picklist(['cpu', 'gpu']),
   why: v.string(),
-  files: v.array(v.object({ name: v.string(), size: v.number(), mtime: v.number() })),
+  files: v.pipe(v.array(FileSchema), v.nonEmpty()),
 });
 
 export type Manifest = v.InferOutput<typeof ManifestSchema>;
-export const MANIFEST_FILE = 'runtime.json';
+type FileFacts = v.InferOutput<typeof FileSchema>;
+const MANIFEST_FILE = 'runtime.json';
 
+/** Null where there is none, or one of another make. */
 export async function readManifest(folder: string): Promise<Manifest | null> {
   try {
     const parsed = v.safeParse(ManifestSchema, JSON.parse(await readFile(path.join(folder, MANIFEST_FILE), 'utf8')));
@@ -24,28 +28,33 @@ export async function readManifest(folder: string): Promise<Manifest | null> {
   }
 }
 
-export async function writeManifest(folder: string, manifest: Manifest): Promise<void> {
-  await mkdir(folder, { recursive: true });
-  const temp = path.join(folder, `.${MANIFEST_FILE}.${process.pid}`);
-  await writeFile(temp, `${JSON.stringify(manifest, null, 2)}\n`, { flush: true });
-  await rename(temp, path.join(folder, MANIFEST_FILE));
+/** Into a folder that has no name yet: it is complete when it gets one. */
+export const writeManifest = (folder: string, manifest: Manifest): Promise<void> =>
+  writeFile(path.join(folder, MANIFEST_FILE), `${JSON.stringify(manifest, null, 2)}\n`, { flush: true });
+
+export async function factsOf(folder: string, name: string, signal: AbortSignal): Promise<FileFacts> {
+  return { name, ...await sizeAndTime(path.join(folder, name)), sha256: await sha256Of(path.join(folder, name), signal) };
 }
 
-export async function fileFacts(folder: string, name: string): Promise<Manifest['files'][number]> {
-  const { size, mtimeMs } = await stat(path.join(folder, name)); // follows a link to a Python's library
-  return { name, size, mtime: Math.floor(mtimeMs) };
-}
-
-/** Whether every library is still the file that was checked when it was installed. */
-export async function isIntact(folder: string, manifest: Manifest): Promise<boolean> {
+/** Whether every library still has the size and time that it had when it was installed: cheap, before every run. */
+export async function looksIntact(folder: string, manifest: Manifest): Promise<boolean> {
   const same = await Promise.all(manifest.files.map(async (file) => {
-    const now = await fileFacts(folder, file.name).catch(() => null);
-    return now !== null && now.size === file.size && now.mtime === file.mtime;
+    const now = await sizeAndTime(path.join(folder, file.name)).catch(() => null);
+    return now?.size === file.size && now.mtime === file.mtime;
   }));
-  return manifest.files.length > 0 && same.every(Boolean);
+  return same.every(Boolean);
 }
 
-export function runtimeOf(folder: string, binding: string, manifest: Manifest): Runtime {
-  const { source, tensorflow_version, device, why } = manifest;
-  return { kind: 'tensorflow', source, folder, binding, tensorflow_version, device, why };
+/** Whether a folder holds these very libraries, byte for byte. */
+export async function holds(folder: string, manifest: Manifest): Promise<boolean> {
+  const there = await readManifest(folder);
+  if (!there || !await looksIntact(folder, there)) return false;
+  const same = await Promise.all(manifest.files.map(async ({ name, sha256 }) =>
+    there.files.some((file) => file.name === name && file.sha256 === sha256) && await sha256Of(path.join(folder, name)).catch(() => null) === sha256));
+  return same.every(Boolean);
+}
+
+async function sizeAndTime(file: string): Promise<{ size: number; mtime: number }> {
+  const { size, mtimeMs } = await stat(file); // of the file that a link leads to
+  return { size, mtime: Math.floor(mtimeMs) };
 }

@@ -5,17 +5,20 @@ import { exec, lastLines } from './exec';
 
 const ProbeSchema = v.object({ tensorflow_version: v.string(), device: v.picklist(['cpu', 'gpu']) });
 export type ProbeResult = v.InferOutput<typeof ProbeSchema>;
+export type Probe = (binding: string, dist: string, signal?: AbortSignal) => Promise<ProbeResult>;
 
 /** Loads a binding in a process of its own and multiplies two matrices with it. Errors: LoraError('runtime') with the loader's words. */
-export async function probe(binding: string, dist: string, signal?: AbortSignal): Promise<ProbeResult> {
-  const { code, stdout, stderr } = await exec(process.execPath, [path.join(dist, 'probe.js')], {
-    env: { LORA_TFJS_BINDING: binding, ELECTRON_RUN_AS_NODE: '1', TF_CPP_MIN_LOG_LEVEL: '2' },
-    ...(signal && { signal }),
+export const probe: Probe = async (binding, dist, signal) => {
+  const { exit, stdout, stderr } = await exec(process.execPath, [path.join(dist, 'probe.js')], {
+    env: { ...process.env, LORA_TFJS_BINDING: binding, ELECTRON_RUN_AS_NODE: '1', TF_CPP_MIN_LOG_LEVEL: '2' }, timeout: 120_000, ...(signal && { signal }),
   });
-  const result = code === 0 ? v.safeParse(ProbeSchema, parseLast(stdout)) : null;
+  const result = exit === 0 ? v.safeParse(ProbeSchema, parseLast(stdout)) : null;
   if (result?.success) return result.output;
-  throw new LoraError('runtime', `libtensorflow in ${path.dirname(binding)} does not work: ${lastLines(stderr || stdout) || `exit code ${String(code)}`}`);
-}
+  throw new LoraError('runtime', `libtensorflow in ${path.dirname(binding)} does not work (its process ended with ${exit}): ${reason(stderr || stdout)}`);
+};
+
+/** The loader's own line out of a stack trace; else the last lines. */
+const reason = (output: string): string => /^(?:\w*Error): (.+)$/m.exec(output)?.[1] ?? lastLines(output);
 
 function parseLast(stdout: string): unknown {
   try {

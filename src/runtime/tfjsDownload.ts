@@ -1,18 +1,20 @@
 import { createWriteStream } from 'node:fs';
-import { copyFile, readdir } from 'node:fs/promises';
+import { readdir, rename } from 'node:fs/promises';
 import path from 'node:path';
 import { Readable, Transform } from 'node:stream';
 import { pipeline } from 'node:stream/promises';
-import type { ReadableStream } from 'node:stream/web';
 import { x as extract } from 'tar';
 import { LoraError } from '../shared/errors';
+import type { Env } from './exec';
 import type { InstallOptions } from './types';
 
-/** tfjs-node's own download, at the address that its installer would use (TFJS_NODE_BASE_URI and TFJS_NODE_CDN_STORAGE move it). */
-export function tfjsDownloadUrl(archive: string, env: Readonly<Record<string, string | undefined>>): string {
-  const storage = env['TFJS_NODE_CDN_STORAGE'] ?? env['CDN_STORAGE'] ?? 'https://storage.googleapis.com/';
-  const prefix = env['TFJS_NODE_BASE_URI'] ?? `${storage}tensorflow/libtensorflow/libtensorflow-`;
-  return prefix + archive.replace(/^libtensorflow-/, '');
+const VERSIONED = 'tensorflow/libtensorflow/libtensorflow-';
+
+/** tfjs-node's own download, at the address that its installer would use: TFJS_NODE_CDN_STORAGE moves the host, TFJS_NODE_BASE_URI its versioned archives. */
+export function tfjsDownloadUrl(archive: string, env: Env): string {
+  const base = env['TFJS_NODE_BASE_URI'];
+  if (base && archive.startsWith(VERSIONED)) return base + archive.slice(VERSIONED.length);
+  return (env['TFJS_NODE_CDN_STORAGE'] || env['CDN_STORAGE'] || 'https://storage.googleapis.com/') + archive;
 }
 
 /** Downloads and unpacks the libraries into `folder` under the names that the binding links to. */
@@ -20,17 +22,21 @@ export async function downloadTfjsLibraries(url: string, libraries: readonly str
   const archive = path.join(folder, 'libtensorflow.tar.gz');
   await download(url, archive, options);
   try {
-    await extract({ file: archive, cwd: folder, strict: true, filter: (name) => /^(\.\/)?lib(\/|$)/.test(name) });
+    // Files only: a link in an archive could point anywhere, and the libraries themselves are files.
+    await extract({ file: archive, cwd: folder, strict: true, filter: (name, entry) => /^(\.\/)?lib\//.test(name) && 'type' in entry && entry.type === 'File' });
   } catch (error) {
-    throw new LoraError('runtime', 'The downloaded libtensorflow is not a whole archive.', { cause: error, fix: 'Nothing was installed. Try again.' });
+    throw new LoraError('runtime', `The libtensorflow downloaded from ${url} is not a whole archive.`, { cause: error, fix: 'Nothing was installed. Try again.' });
   }
-  const found = await readdir(path.join(folder, 'lib')).catch(() => []);
+  const unpacked = await readdir(path.join(folder, 'lib')).catch(() => []);
   for (const name of libraries) {
-    const source = found.filter((file) => file.startsWith(name.includes('framework') ? 'libtensorflow_framework.' : 'libtensorflow.')).sort((a, b) => b.length - a.length)[0];
-    if (!source) throw new LoraError('runtime', `The downloaded archive holds no library for ${name}.`);
-    await copyFile(path.join(folder, 'lib', source), path.join(folder, name));
+    const source = unpacked.find((file) => file.startsWith(plainName(name)));
+    if (source === undefined) throw new LoraError('runtime', `The archive at ${url} does not hold ${plainName(name)}`);
+    await rename(path.join(folder, 'lib', source), path.join(folder, name));
   }
 }
+
+/** A release of libtensorflow for C calls `libtensorflow.` what the wheel calls `libtensorflow_cc.`. */
+export const plainName = (library: string): string => (library.includes('framework') ? 'libtensorflow_framework.' : 'libtensorflow.');
 
 async function download(url: string, file: string, { signal, onProgress }: InstallOptions): Promise<void> {
   try {
@@ -46,9 +52,13 @@ async function download(url: string, file: string, { signal, onProgress }: Insta
       },
     });
     await pipeline(Readable.fromWeb(response.body), count, createWriteStream(file, { flush: true }), { signal });
-    if (total !== null && bytes !== total) throw new Error(`the download broke off after ${bytes} of ${total} bytes`);
   } catch (error) {
-    if (signal.aborted) throw new LoraError('cancelled', 'The installation was cancelled.');
-    throw new LoraError('runtime', `libtensorflow could not be downloaded from ${url}: ${error instanceof Error ? error.message : String(error)}.`, { cause: error });
+    throw new LoraError('runtime', `libtensorflow could not be downloaded from ${url}: ${whole(error)}.`, { cause: error });
   }
+}
+
+/** fetch hides the network's own words in the cause. */
+function whole(error: unknown): string {
+  if (!(error instanceof Error)) return String(error);
+  return error.cause instanceof Error ? `${error.message} (${error.cause.message})` : error.message;
 }

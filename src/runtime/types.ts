@@ -16,6 +16,15 @@ export type Runtime =
     }
   | { readonly kind: 'wasm'; readonly source: 'wasm'; readonly why: string };
 
+export interface RuntimeOptions {
+  /** The folder of the bundles: holds tfjs-node.js, probe.js and binding/<platform>-<arch>/. */
+  readonly dist: string;
+  /** Where runtimes are installed. */
+  readonly home: string;
+  /** The setting lora.runtime.path: a folder with libtensorflow. */
+  readonly path?: string | null;
+}
+
 export interface InstallProgress {
   readonly message: string;
   /** From 0 to 1; null where it cannot be told. */

@@ -6,26 +6,23 @@ import { promisify } from 'node:util';
 import yauzl, { type Entry, type ZipFile } from 'yauzl';
 import { LoraError } from '../shared/errors';
 
-/** Unpacks chosen entries of a zip file: `target` gives each entry's file, or null to leave it. Gives how many were unpacked. */
-export async function unzip(zip: string, target: (name: string) => string | null, signal?: AbortSignal): Promise<number> {
+/** Unpacks chosen entries of a zip file: `target` gives each entry's file, or null to leave it. Gives the names of those that were unpacked. */
+export async function unzip(zip: string, target: (name: string) => string | null, signal?: AbortSignal): Promise<string[]> {
   const archive = await open(zip);
-  let count = 0;
+  const unpacked: string[] = [];
   try {
     for await (const entry of entriesOf(archive)) {
       const file = target(entry.fileName);
       if (file === null || entry.fileName.endsWith('/')) continue;
       await mkdir(path.dirname(file), { recursive: true });
       const stream = await promisify(archive.openReadStream.bind(archive) as (e: Entry, done: (error: Error | null, s: NodeJS.ReadableStream) => void) => void)(entry);
-      await pipeline(stream, createWriteStream(file, { flush: true }), ...(signal ? [{ signal }] : []));
-      count++;
+      await pipeline(stream, createWriteStream(file, { flush: true, highWaterMark: 2 ** 20 }), ...(signal ? [{ signal }] : []));
+      unpacked.push(entry.fileName);
     }
-  } catch (error) {
-    if (signal?.aborted) throw new LoraError('cancelled', 'The installation was cancelled.');
-    throw error;
   } finally {
     archive.close();
   }
-  return count;
+  return unpacked;
 }
 
 const open = (file: string) => new Promise<ZipFile>((resolve, reject) =>
