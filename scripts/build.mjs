@@ -10,7 +10,9 @@ const root = path.resolve(import.meta.dirname, '..');
 const { version } = JSON.parse(readFileSync(path.join(root, 'package.json'), 'utf8'));
 const dist = path.join(root, 'dist');
 const modules = path.join(root, 'node_modules');
-const node = { bundle: true, platform: 'node', target: 'node20', format: 'cjs', minify: true, keepNames: true, absWorkingDir: root, logLevel: 'warning' };
+/** jsonc-parser's main is UMD, whose require calls cannot be bundled. */
+const alias = { 'jsonc-parser': 'jsonc-parser/lib/esm/main.js' };
+const node = { bundle: true, alias, platform: 'node', target: 'node20', format: 'cjs', minify: true, keepNames: true, absWorkingDir: root, logLevel: 'warning' };
 const page = { ...node, platform: 'browser', target: 'es2022', format: 'iife', keepNames: false, loader: { '.ttf': 'file' }, assetNames: 'webview/[name]' };
 
 /** tfjs-node finds its addon through node-pre-gyp; here the runtime says where it is. util.isNullOrUndefined is gone since Node 23. */

@@ -8,7 +8,7 @@ interface Manifest {
   readonly icon: string;
   readonly capabilities: { readonly untrustedWorkspaces: { readonly restrictedConfigurations: readonly string[] } };
   readonly contributes: {
-    readonly commands: readonly Required<Pick<Entry, 'command'>>[] & readonly Entry[];
+    readonly commands: readonly (Entry & { readonly command: string })[];
     readonly menus: Readonly<Record<string, readonly Entry[]>>;
     readonly views: Readonly<Record<string, readonly Entry[]>>;
     readonly viewsWelcome: readonly Entry[];
