@@ -14,11 +14,8 @@ export const probe: Probe = async (binding, dist, signal) => {
   });
   const result = exit === 0 ? v.safeParse(ProbeSchema, parseLast(stdout)) : null;
   if (result?.success) return result.output;
-  throw new LoraError('runtime', `libtensorflow in ${path.dirname(binding)} does not work (its process ended with ${exit}): ${reason(stderr || stdout)}`);
+  throw new LoraError('runtime', `libtensorflow in ${path.dirname(binding)} does not work: ${lastLines(stderr || stdout) || `loading it ended with ${exit}`}`);
 };
-
-/** The loader's own line out of a stack trace; else the last lines. */
-const reason = (output: string): string => /^(?:\w*Error): (.+)$/m.exec(output)?.[1] ?? lastLines(output);
 
 function parseLast(stdout: string): unknown {
   try {
