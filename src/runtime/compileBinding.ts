@@ -2,7 +2,7 @@ import { createHash } from 'node:crypto';
 import { mkdir, readdir, readFile, rename, stat } from 'node:fs/promises';
 import path from 'node:path';
 import { LoraError } from '../shared/errors';
-import { exec, lastLines } from './exec';
+import { exec, lastLines, type Env } from './exec';
 import { defaultRuntimeHome, findRuntime } from './findRuntime';
 import { copyWhole, shippedBinding } from './installed';
 import { checkRoom, inTemporaryFolder } from './installFolder';
@@ -28,32 +28,43 @@ const FLAGS = ['-O2', '-fPIC', '-shared', '-std=c++17', '-DNAPI_VERSION=8', '-w'
 
 /** For a build from source: compiles the binding against the pinned wheel and installs the runtime, each only where it is not there yet.
  *  Errors: LoraError 'runtime' (no compiler, no pip, ...), 'disk', 'cancelled'. */
-export async function buildRuntime(runtime: RuntimeOptions, sources: BindingSources, options: InstallOptions, machine: Machine = thisMachine()): Promise<Runtime> {
-  if (machine.pin) await provideBinding(machine.pin, runtime, sources, options, machine);
+export async function buildRuntime(
+  runtime: RuntimeOptions, sources: BindingSources, options: InstallOptions, machine = thisMachine(),
+): Promise<Runtime> {
+  if (machine.pin) await provideBinding({ runtime, sources, options, machine, pin: machine.pin });
   return await findRuntime(runtime, machine) ?? installRuntime(runtime, options, machine);
 }
 
+interface Build {
+  readonly runtime: RuntimeOptions;
+  readonly sources: BindingSources;
+  readonly options: InstallOptions;
+  readonly machine: Machine;
+  readonly pin: PlatformPin;
+}
+
 /** Compiled once for all checkouts of the same source: under home, by the hash of what goes in. */
-async function provideBinding(pin: PlatformPin, { dist, home }: RuntimeOptions, sources: BindingSources, options: InstallOptions, machine: Machine): Promise<void> {
-  const compiled = path.join(home, 'bindings', `${await hashOf(pin, sources)}.node`);
-  if (!await stat(compiled).catch(() => null)) await compile(compiled, pin, home, sources, options, machine);
-  const target = shippedBinding(dist, machine.platform);
+async function provideBinding(build: Build): Promise<void> {
+  const compiled = path.join(build.runtime.home, 'bindings', `${await hashOf(build)}.node`);
+  if (!await stat(compiled).catch(() => null)) await compile(compiled, build);
+  const target = shippedBinding(build.runtime.dist, build.machine.platform);
   await mkdir(path.dirname(target), { recursive: true });
   await copyWhole(compiled, target);
 }
 
-async function compile(target: string, pin: PlatformPin, home: string, sources: BindingSources, options: InstallOptions, machine: Machine): Promise<void> {
-  const compiler = machine.env['CXX'] || (process.platform === 'darwin' ? 'clang++' : 'g++');
-  await requireCompiler(compiler, machine);
+async function compile(target: string, build: Build): Promise<void> {
+  const { sources, options, pin, runtime: { home }, machine: { env } } = build;
+  const compiler = env['CXX'] || (process.platform === 'darwin' ? 'clang++' : 'g++');
+  await requireCompiler(compiler, env);
   await inTemporaryFolder(home, async (temp) => {
-    const wheel = await keptWheel(home, pin, options) ?? await downloadAndKeep(pin, temp, home, options, machine);
+    const wheel = await keptWheel(home, pin, options) ?? await downloadAndKeep(temp, build);
     options.onProgress({ message: 'Compiling the binding', fraction: null });
     await unpack(wheel, pin, options.signal, (name) => (name in pin.libraries || HEADERS.test(name) ? path.join(temp, name) : null));
     const files = (await readdir(sources.binding)).filter((name) => name.endsWith('.cc')).map((name) => path.join(sources.binding, name));
     const includes = [sources.binding, path.join(temp, 'tensorflow', 'include'), sources.nodeApi].map((folder) => `-I${folder}`);
     const libraries = Object.keys(pin.libraries).map((name) => path.join(temp, name));
     const output = path.join(temp, 'binding.node');
-    const { exit, stderr } = await exec(compiler, [...FLAGS, ...includes, ...files, ...libraries, '-o', output], { env: machine.env, signal: options.signal });
+    const { exit, stderr } = await exec(compiler, [...FLAGS, ...includes, ...files, ...libraries, '-o', output], { env, signal: options.signal });
     if (exit !== 0) throw new LoraError('runtime', `The binding did not compile (${compiler} ended with ${exit}):\n${lastLines(stderr, 15)}`);
     await mkdir(path.dirname(target), { recursive: true });
     await rename(output, target);
@@ -61,7 +72,7 @@ async function compile(target: string, pin: PlatformPin, home: string, sources: 
 }
 
 /** Before anything is downloaded. */
-async function requireCompiler(compiler: string, { env }: Machine): Promise<void> {
+async function requireCompiler(compiler: string, env: Env): Promise<void> {
   if ((await exec(compiler, ['--version'], { env })).exit === 0) return;
   throw new LoraError('runtime', `The C++ compiler ${compiler} was not found.`, {
     fix: 'Install one (Debian: apt install g++; macOS: xcode-select --install), or set CXX. Only a build from source needs it.',
@@ -69,18 +80,18 @@ async function requireCompiler(compiler: string, { env }: Machine): Promise<void
 }
 
 /** The installation that follows unpacks the same wheel. */
-async function downloadAndKeep(pin: PlatformPin, temp: string, home: string, options: InstallOptions, { env }: Machine): Promise<string> {
+async function downloadAndKeep(temp: string, { pin, options, runtime: { home }, machine }: Build): Promise<string> {
   await checkRoom(home, pin.wheel_size + 2 * pin.unpacked_size);
-  const wheel = await downloadWheel(pin, temp, env, options);
+  const wheel = await downloadWheel(pin, temp, machine.env, options);
   const kept = path.join(home, 'wheels', path.basename(wheel));
   await mkdir(path.dirname(kept), { recursive: true });
   await rename(wheel, kept);
   return kept;
 }
 
-async function hashOf(pin: PlatformPin, { binding, nodeApi }: BindingSources): Promise<string> {
+async function hashOf({ pin, sources }: Build): Promise<string> {
   const hash = createHash('sha256').update([pin.sha256, ...FLAGS].join(' '));
-  for (const folder of [binding, nodeApi]) {
+  for (const folder of [sources.binding, sources.nodeApi]) {
     for (const name of (await readdir(folder)).filter((file) => /\.(cc|h)$/.test(file)).sort()) hash.update(await readFile(path.join(folder, name)));
   }
   return hash.digest('hex').slice(0, 16);

@@ -36,7 +36,8 @@ export async function takeName(temp: string, folder: string, manifest: Manifest)
 export async function checkRoom(folder: string, bytes: number): Promise<void> {
   const { bavail, bsize } = await statfs(folder);
   if (bavail * bsize >= bytes) return;
-  throw new LoraError('disk', `The runtime needs ${gigabytes(bytes)} on the disk of ${folder}; ${gigabytes(bavail * bsize)} are free.`, { fix: 'Free some room, then try again.' });
+  const message = `The runtime needs ${gigabytes(bytes)} on the disk of ${folder}; ${gigabytes(bavail * bsize)} are free.`;
+  throw new LoraError('disk', message, { fix: 'Free some room, then try again.' });
 }
 
 const gigabytes = (bytes: number) => `${(bytes / 1e9).toFixed(1)} GB`;
@@ -62,7 +63,8 @@ function diskError(error: unknown, home: string): unknown {
   const { code, path: file } = (error ?? {}) as NodeJS.ErrnoException;
   if (code === 'ENOSPC' || code === 'EDQUOT') return fullDisk(home, error);
   if ((code === 'EACCES' || code === 'EPERM' || code === 'EROFS') && file?.startsWith(home)) {
-    return new LoraError('disk', `The folder ${home} cannot be written: the runtime was not installed.`, { fix: 'Make it writable, then try again.', cause: error });
+    const message = `The folder ${home} cannot be written: the runtime was not installed.`;
+    return new LoraError('disk', message, { fix: 'Make it writable, then try again.', cause: error });
   }
   return error;
 }

@@ -10,10 +10,10 @@ import { sourcesFor, type Source } from './sources';
 import type { InstallOptions, Runtime, RuntimeOptions } from './types';
 import { noTensorflowFor } from './wasmRuntime';
 
-/** Installs a runtime from the first source that works: a local Python's TensorFlow, the pinned wheel, tfjs-node's own download. WebAssembly where the platform
- *  has no libtensorflow; where it has one, falling back to WebAssembly is the caller's choice, never silent.
+/** Installs a runtime from the first source that works: a local Python's TensorFlow, the pinned wheel, tfjs-node's own download.
+ *  WebAssembly where the platform has no libtensorflow; where it has one, falling back to WebAssembly is the caller's choice, never silent.
  *  Errors: LoraError 'runtime' with what each source said, 'disk', 'cancelled'. Nothing half-made is ever found. */
-export async function installRuntime(runtime: RuntimeOptions, options: InstallOptions, machine: Machine = thisMachine()): Promise<Runtime> {
+export async function installRuntime(runtime: RuntimeOptions, options: InstallOptions, machine = thisMachine()): Promise<Runtime> {
   const { pin, platform, env } = machine;
   if (!pin) return noTensorflowFor(platform);
   const failures: LoraError[] = [];
@@ -30,12 +30,14 @@ export async function installRuntime(runtime: RuntimeOptions, options: InstallOp
     }
   }
   throw new LoraError('runtime', ['No runtime could be installed.', ...failures.map(({ message }) => message)].join(' '), {
-    fix: [...new Set(failures.flatMap(({ fix }) => fix ?? [])), 'WebAssembly needs no installation and trains at about a fifth of the speed.'].join(' '),
+    fix: [...failures.flatMap(({ fix }) => fix ?? []), 'WebAssembly needs no installation and trains at about a fifth of the speed.'].join(' '),
   });
 }
 
 /** Fills a temporary folder, proves in a process of its own that it works, then gives it its name. Null: the source is not open here. */
-export async function installFrom(source: Source, pin: PlatformPin, runtime: RuntimeOptions, options: InstallOptions, machine: Machine): Promise<Runtime | null> {
+export async function installFrom(
+  source: Source, pin: PlatformPin, runtime: RuntimeOptions, options: InstallOptions, machine: Machine,
+): Promise<Runtime | null> {
   const { platform, probe } = machine;
   const folder = path.join(runtime.home, `${source.id}-${platform}`);
   const filled = await inTemporaryFolder(runtime.home, async (temp) => {

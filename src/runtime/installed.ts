@@ -11,11 +11,11 @@ const PREFERRED: readonly Manifest['source'][] = ['python', 'wheel', 'tfjs-node'
 /** The best intact runtime under home; null where there is none. */
 export async function findInstalled(runtime: RuntimeOptions, platform: string): Promise<Runtime | null> {
   const names = (await readdir(runtime.home).catch(() => [])).filter((name) => !name.startsWith('.') && name.endsWith(`-${platform}`));
-  const newestFirst = names.sort(new Intl.Collator('en', { numeric: true }).compare).reverse();
-  const manifests = await Promise.all(newestFirst.map(async (name) => ({ name, source: (await readManifest(path.join(runtime.home, name)))?.source })));
+  const newestFirst = names.sort(new Intl.Collator('en', { numeric: true }).compare).reverse().map((name) => path.join(runtime.home, name));
+  const sources = await Promise.all(newestFirst.map(async (folder) => (await readManifest(folder))?.source));
   for (const source of PREFERRED) {
-    for (const { name } of manifests.filter((manifest) => manifest.source === source)) {
-      const found = await openInstalled(path.join(runtime.home, name), runtime, platform);
+    for (const folder of newestFirst.filter((_, i) => sources[i] === source)) {
+      const found = await openInstalled(folder, runtime, platform);
       if (found) return found;
     }
   }
@@ -36,7 +36,9 @@ export const shippedBinding = (dist: string, platform: string): string => path.j
 export async function putBinding(folder: string, dist: string, platform: string): Promise<string> {
   const target = path.join(folder, BINDING_FILE);
   const shipped = await readFile(shippedBinding(dist, platform)).catch((error: unknown) => {
-    throw new LoraError('runtime', `This build has no binding for ${platform}.`, { fix: 'Run npm run build, or install the .vsix of your platform.', cause: error });
+    throw new LoraError('runtime', `This build has no binding for ${platform}.`, {
+      fix: 'Run npm run build, or install the .vsix of your platform.', cause: error,
+    });
   });
   if ((await readFile(target).catch(() => null))?.equals(shipped)) return target;
   await copyWhole(shippedBinding(dist, platform), target);

@@ -8,10 +8,16 @@ import type { Runtime } from './types';
 export type Tfjs = typeof tfjs;
 export type TfjsNode = typeof tfjsNode;
 
+/** Keeps libtensorflow's chatter off standard error. It reads the process's own environment, which a worker thread cannot set: call this in the
+ *  main thread before the worker that loads it starts. */
+export function quietTensorflow(): void {
+  process.env['TF_CPP_MIN_LOG_LEVEL'] ??= '2';
+}
+
 /** tfjs over libtensorflow. Blocks for about 0.3 s. `dist` holds tfjs-node.js. Errors: whatever the loader says. */
 export function loadTensorflow(binding: string, dist: string): TfjsNode {
   process.env['LORA_TFJS_BINDING'] = binding;
-  process.env['TF_CPP_MIN_LOG_LEVEL'] ??= '2';
+  quietTensorflow();
   return createRequire(path.join(dist, 'index.js'))('./tfjs-node.js') as TfjsNode;
 }
 

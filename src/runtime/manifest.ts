@@ -49,8 +49,10 @@ export async function looksIntact(folder: string, manifest: Manifest): Promise<b
 export async function holds(folder: string, manifest: Manifest): Promise<boolean> {
   const there = await readManifest(folder);
   if (!there || !await looksIntact(folder, there)) return false;
-  const same = await Promise.all(manifest.files.map(async ({ name, sha256 }) =>
-    there.files.some((file) => file.name === name && file.sha256 === sha256) && await sha256Of(path.join(folder, name)).catch(() => null) === sha256));
+  const same = await Promise.all(manifest.files.map(async ({ name, sha256 }) => {
+    const recorded = there.files.find((file) => file.name === name)?.sha256;
+    return recorded === sha256 && await sha256Of(path.join(folder, name)).catch(() => null) === sha256;
+  }));
   return same.every(Boolean);
 }
 

@@ -17,22 +17,26 @@ export const TENSORFLOW_VERSION = '2.18.1';
 /** The wheels' libraries are the same for every Python; pip wants to know for which one. */
 export const WHEEL_PYTHON = '311';
 
-const elf = { 'tensorflow/libtensorflow_cc.so.2': 'libtensorflow_cc.so.2', 'tensorflow/libtensorflow_framework.so.2': 'libtensorflow_framework.so.2' };
-const macho = { 'tensorflow/libtensorflow_cc.2.dylib': 'libtensorflow_cc.2.dylib', 'tensorflow/libtensorflow_framework.2.dylib': 'libtensorflow_framework.2.dylib' };
+const inWheel = (...names: readonly string[]) => Object.fromEntries(names.map((name) => [`tensorflow/${name}`, name]));
+const elf = inWheel('libtensorflow_cc.so.2', 'libtensorflow_framework.so.2');
+const macho = inWheel('libtensorflow_cc.2.dylib', 'libtensorflow_framework.2.dylib');
 
 /** By `platformKey()`. */
 export const PLATFORM_PINS: Readonly<Record<string, PlatformPin>> = {
   'linux-x64': {
     package: 'tensorflow-cpu', wheel_platform: 'manylinux2014_x86_64', wheel_size: 230_236_181, unpacked_size: 682_569_648, libraries: elf,
-    sha256: '810c75d7149d2da0cb2092187817b0dcabb80728ca9f9cf3a61f3f42fadd1298', tfjs_archive: 'tensorflow/libtensorflow/libtensorflow-cpu-linux-x86_64-2.9.1.tar.gz',
+    sha256: '810c75d7149d2da0cb2092187817b0dcabb80728ca9f9cf3a61f3f42fadd1298',
+    tfjs_archive: 'tensorflow/libtensorflow/libtensorflow-cpu-linux-x86_64-2.9.1.tar.gz',
   },
   'linux-arm64': {
     package: 'tensorflow', wheel_platform: 'manylinux2014_aarch64', wheel_size: 231_937_898, unpacked_size: 766_226_496, libraries: elf,
-    sha256: '8a6485edd2148f70d011dbd1d8dc2c775e91774a5a159466e83d0d1f21580944', tfjs_archive: 'tf-builds/libtensorflow_r2_7_linux_arm64.tar.gz',
+    sha256: '8a6485edd2148f70d011dbd1d8dc2c775e91774a5a159466e83d0d1f21580944',
+    tfjs_archive: 'tf-builds/libtensorflow_r2_7_linux_arm64.tar.gz',
   },
   'darwin-arm64': {
     package: 'tensorflow', wheel_platform: 'macosx_12_0_arm64', wheel_size: 239_549_037, unpacked_size: 655_268_476, libraries: macho,
-    sha256: '661029cd769b311db910b79a3a6ef50a5a61ecc947172228c777a49989722508', tfjs_archive: 'tf-builds/libtensorflow_r2_7_darwin_arm64_cpu.tar.gz',
+    sha256: '661029cd769b311db910b79a3a6ef50a5a61ecc947172228c777a49989722508',
+    tfjs_archive: 'tf-builds/libtensorflow_r2_7_darwin_arm64_cpu.tar.gz',
   },
 };
 

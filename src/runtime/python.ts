@@ -22,16 +22,21 @@ export async function findPythonTensorflow(libraries: readonly string[], options
   return null;
 }
 
-/** `pip download --no-deps` into the working folder, so that the user's own index, mirror and proxy apply. Errors: LoraError('runtime') with pip's last lines. */
+/** `pip download --no-deps` into the working folder, so that the user's own index, mirror and proxy apply.
+ *  Errors: LoraError 'runtime' with pip's last lines, 'disk', 'cancelled'. */
 export async function pipDownload(requirement: string, flags: readonly string[], options: PythonOptions): Promise<void> {
   const python = await findPip(options);
   // pip's temporary files stay in the folder too: they count as progress and go with it. Nothing is installed, so no virtual environment is required.
   const env = { ...options.env, TMPDIR: options.cwd, PIP_REQUIRE_VIRTUALENV: '0' };
-  const { exit, stderr, stdout } = await exec(python, ['-m', 'pip', 'download', '--no-deps', '--disable-pip-version-check', '--no-input', '--progress-bar', 'off',
-    '--no-cache-dir', ...flags, '--dest', options.cwd, requirement], { ...options, env });
+  const { exit, stderr, stdout } = await exec(python, [
+    '-m', 'pip', 'download', '--no-deps', '--disable-pip-version-check', '--no-input', '--progress-bar', 'off', '--no-cache-dir',
+    ...flags, '--dest', options.cwd, requirement,
+  ], { ...options, env });
   if (exit === 0) return;
   if (stderr.includes('No space left on device')) throw fullDisk(path.dirname(options.cwd), stderr);
-  throw new LoraError('runtime', `pip could not download ${requirement}: ${lastLines(stderr || stdout)}`, { fix: 'Check the network and pip\'s configuration, then try again.' });
+  throw new LoraError('runtime', `pip could not download ${requirement}: ${lastLines(stderr || stdout)}`, {
+    fix: 'Check the network and pip\'s configuration, then try again.',
+  });
 }
 
 async function findPip({ cwd, env, signal }: PythonOptions): Promise<string> {

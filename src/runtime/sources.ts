@@ -22,7 +22,8 @@ export interface Source {
 }
 
 /** What an installation tries, in this order. */
-export const sourcesFor = (pin: PlatformPin, home: string, env: Env): readonly Source[] => [localPython(pin, env), pinnedWheel(pin, home, env), tfjsNodes(pin, env)];
+export const sourcesFor = (pin: PlatformPin, home: string, env: Env): readonly Source[] =>
+  [localPython(pin, env), pinnedWheel(pin, home, env), tfjsNodes(pin, env)];
 
 function localPython(pin: PlatformPin, env: Env): Source {
   return {
@@ -67,7 +68,8 @@ export function namedFolder(pin: PlatformPin, named: string): Source {
     fill: async (folder) => {
       for (const place of [named, path.join(named, 'lib')]) {
         const files = await readdir(place).catch((): string[] => []);
-        const links = Object.values(pin.libraries).map((name) => ({ name, file: files.includes(name) ? name : files.find((file) => file.startsWith(plainName(name))) }));
+        const fileOf = (name: string) => (files.includes(name) ? name : files.find((file) => file.startsWith(plainName(name))));
+        const links = Object.values(pin.libraries).map((name) => ({ name, file: fileOf(name) }));
         if (!links.every(({ file }) => file !== undefined)) continue;
         await Promise.all(links.map(({ name, file }) => symlink(path.join(place, file!), path.join(folder, name))));
         return `The setting lora.runtime.path names ${named}.`;

@@ -10,7 +10,8 @@ import type { InstallOptions } from './types';
 
 const VERSIONED = 'tensorflow/libtensorflow/libtensorflow-';
 
-/** tfjs-node's own download, at the address that its installer would use: TFJS_NODE_CDN_STORAGE moves the host, TFJS_NODE_BASE_URI its versioned archives. */
+/** tfjs-node's own download, at the address that its installer would use: TFJS_NODE_CDN_STORAGE moves the host, TFJS_NODE_BASE_URI
+ *  the versioned archives. */
 export function tfjsDownloadUrl(archive: string, env: Env): string {
   const base = env['TFJS_NODE_BASE_URI'];
   if (base && archive.startsWith(VERSIONED)) return base + archive.slice(VERSIONED.length);
@@ -23,9 +24,12 @@ export async function downloadTfjsLibraries(url: string, libraries: readonly str
   await download(url, archive, options);
   try {
     // Files only: a link in an archive could point anywhere, and the libraries themselves are files.
-    await extract({ file: archive, cwd: folder, strict: true, filter: (name, entry) => /^(\.\/)?lib\//.test(name) && 'type' in entry && entry.type === 'File' });
+    await extract({
+      file: archive, cwd: folder, strict: true,
+      filter: (name, entry) => /^(\.\/)?lib\//.test(name) && 'type' in entry && entry.type === 'File',
+    });
   } catch (error) {
-    throw new LoraError('runtime', `The libtensorflow downloaded from ${url} is not a whole archive.`, { cause: error, fix: 'Nothing was installed. Try again.' });
+    throw new LoraError('runtime', `The libtensorflow downloaded from ${url} is not a whole archive.`, { cause: error });
   }
   const unpacked = await readdir(path.join(folder, 'lib')).catch(() => []);
   for (const name of libraries) {

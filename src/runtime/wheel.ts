@@ -30,7 +30,8 @@ export async function checkWheel(wheel: string, pin: PlatformPin, signal: AbortS
   const sha256 = await sha256Of(wheel, signal);
   if (sha256 === pin.sha256) return;
   const { size } = await stat(wheel);
-  throw new LoraError('runtime', `${path.basename(wheel)} is damaged or another file: ${size} bytes with sha256 ${sha256}, expected ${pin.wheel_size} bytes with ${pin.sha256}.`, {
+  const difference = `${size} bytes with sha256 ${sha256}, expected ${pin.wheel_size} bytes with ${pin.sha256}`;
+  throw new LoraError('runtime', `${path.basename(wheel)} is damaged or another file: ${difference}.`, {
     fix: 'Nothing was installed. Try again; if it stays so, ask whoever runs your package mirror.',
   });
 }

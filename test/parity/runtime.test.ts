@@ -1,10 +1,11 @@
 import { copyFileSync, mkdirSync, mkdtempSync, readdirSync, rmSync, symlinkSync, truncateSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
-import { Worker } from 'node:worker_threads';
 import { describe, expect, it, onTestFinished } from 'vitest';
+import { exec } from '../../src/runtime/exec';
 import { defaultRuntimeHome, findRuntime } from '../../src/runtime/findRuntime';
 import { installFrom, installRuntime } from '../../src/runtime/installRuntime';
+import { quietTensorflow } from '../../src/runtime/loadTfjs';
 import { thisMachine } from '../../src/runtime/machine';
 import { BINDING_FILE, TENSORFLOW_VERSION } from '../../src/runtime/pins';
 import { probe } from '../../src/runtime/probe';
@@ -42,13 +43,14 @@ describe('the runtime', () => {
     expect(tf.getBackend()).toBe('tensorflow');
   });
 
-  it('loads in a worker thread, where the engine uses it', async () => {
-    const folder = await installed();
-    const worker = new Worker(`
-      process.env.LORA_TFJS_BINDING = ${JSON.stringify(path.join(folder, BINDING_FILE))};
+  it('loads in a worker thread, where the engine uses it, and keeps quiet', async () => {
+    const worker = `const { parentPort } = require('node:worker_threads');
       const tf = require(${JSON.stringify(path.join(dist, 'tfjs-node.js'))});
-      require('node:worker_threads').parentPort.postMessage(tf.matMul([[1, 2]], [[3], [4]]).dataSync()[0]);`, { eval: true });
-    expect(await new Promise((resolve, reject) => worker.once('message', resolve).once('error', reject))).toBe(11);
+      parentPort.postMessage(tf.matMul([[1, 2]], [[3], [4]]).dataSync()[0]);`;
+    const main = `new (require('node:worker_threads').Worker)(${JSON.stringify(worker)}, { eval: true }).once('message', console.log);`;
+    quietTensorflow();
+    const env = { ...process.env, LORA_TFJS_BINDING: path.join(await installed(), BINDING_FILE) };
+    expect(await exec(process.execPath, ['-e', main], { env })).toEqual({ exit: 0, stdout: '11\n', stderr: '' });
   });
 
   it('comes from the pinned wheel through pip', async () => {
