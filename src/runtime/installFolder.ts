@@ -22,6 +22,11 @@ export async function inTemporaryFolder<T>(home: string, work: (folder: string) 
   }
 }
 
+export async function keepOnly(names: readonly string[], folder: string): Promise<void> {
+  const others = (await readdir(folder)).filter((name) => !names.includes(name));
+  await Promise.all(others.map((name) => rm(path.join(folder, name), { recursive: true })));
+}
+
 /** Gives a filled folder its name, unless another process has put the very same there; whatever else is there is replaced. */
 export async function takeName(temp: string, folder: string, manifest: Manifest): Promise<void> {
   const replaced = `${temp}-replaced`;

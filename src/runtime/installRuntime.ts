@@ -1,7 +1,7 @@
 import path from 'node:path';
 import { LoraError } from '../shared/errors';
 import { throwIfCancelled } from './exec';
-import { inTemporaryFolder, takeName } from './installFolder';
+import { inTemporaryFolder, keepOnly, takeName } from './installFolder';
 import { openInstalled, putBinding } from './installed';
 import { thisMachine, type Machine } from './machine';
 import { factsOf, writeManifest } from './manifest';
@@ -43,9 +43,11 @@ export async function installFrom(
   const filled = await inTemporaryFolder(runtime.home, async (temp) => {
     const why = await source.fill(temp, options);
     if (why === null) return false;
+    const libraries = Object.values(pin.libraries);
+    await keepOnly(libraries, temp); // not the wheel or archive that they came in
     options.onProgress({ message: 'Checking libtensorflow', fraction: null });
     const facts = await probe(await putBinding(temp, runtime.dist, platform), runtime.dist, options.signal);
-    const files = await Promise.all(Object.values(pin.libraries).map((name) => factsOf(temp, name, options.signal)));
+    const files = await Promise.all(libraries.map((name) => factsOf(temp, name, options.signal)));
     const manifest = { source: source.name, ...facts, why, files };
     await writeManifest(temp, manifest);
     throwIfCancelled(options.signal);

@@ -60,8 +60,10 @@ describe('the runtime', () => {
     const runtime = await installFrom(wheel, pin, { dist, home }, quiet, machine);
     expect(runtime).toMatchObject({ kind: 'tensorflow', source: 'wheel', tensorflow_version: TENSORFLOW_VERSION });
     expect(readdirSync(home)).toEqual([`tensorflow-${TENSORFLOW_VERSION}-${machine.platform}`]);
+    const folder = path.join(home, readdirSync(home)[0]!);
+    expect(readdirSync(folder).sort()).toEqual([...names, BINDING_FILE, 'runtime.json'].sort());
     expect(await findRuntime({ dist, home })).toEqual(runtime);
-    truncateSync(path.join(home, readdirSync(home)[0]!, names[0]!), 1000);
+    truncateSync(path.join(folder, names[0]!), 1000);
     expect(await findRuntime({ dist, home })).toBeNull();
   });
 

@@ -1,4 +1,4 @@
-import { mkdirSync, readFileSync, readlinkSync } from 'node:fs';
+import { mkdirSync, readdirSync, readFileSync, readlinkSync } from 'node:fs';
 import path from 'node:path';
 import { describe, expect, it } from 'vitest';
 import { checkRoom } from '../../../src/runtime/installFolder';
@@ -88,6 +88,7 @@ describe('the pinned wheel', () => {
     const runtime = await install(place);
     if (runtime.kind !== 'tensorflow') throw new Error('no libtensorflow');
     expect(place.inHome()).toEqual(['tensorflow-2.18.1-linux-x64']);
+    expect(readdirSync(runtime.folder).sort()).toEqual([...LIBRARIES, 'runtime.json', 'tfjs_binding.node']);
     const manifest = JSON.parse(readFileSync(path.join(runtime.folder, 'runtime.json'), 'utf8')) as { files: { name: string; size: number; sha256: string }[] };
     expect(manifest.files).toMatchObject([{ name: LIBRARIES[0], size: 36 }, { name: LIBRARIES[1], size: 43 }]);
     expect(manifest.files[0]!.sha256).toMatch(/^[0-9a-f]{64}$/);

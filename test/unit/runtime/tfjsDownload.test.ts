@@ -1,4 +1,4 @@
-import { readFileSync } from 'node:fs';
+import { readdirSync, readFileSync } from 'node:fs';
 import path from 'node:path';
 import { create } from 'tar';
 import { describe, expect, it } from 'vitest';
@@ -31,7 +31,9 @@ describe('tfjs-node\'s own download', () => {
     expect(await install(place)).toMatchObject({ source: 'tfjs-node', tensorflow_version: '2.9.1', why: expect.stringContaining('pip could not bring a newer one') as string });
     expect(asked).toEqual(['/libtensorflow-cpu-linux-x86_64-2.9.1.tar.gz']);
     expect(place.inHome()).toEqual(['tfjs-node-linux-x64']);
-    expect(readFileSync(path.join(place.runtime.home, 'tfjs-node-linux-x64', LIBRARIES[0]), 'utf8')).toBe('library 2.9.1');
+    const folder = path.join(place.runtime.home, 'tfjs-node-linux-x64');
+    expect(readdirSync(folder).sort()).toEqual([...LIBRARIES, 'runtime.json', 'tfjs_binding.node']);
+    expect(readFileSync(path.join(folder, LIBRARIES[0]), 'utf8')).toBe('library 2.9.1');
   });
 
   it('follows the variables that tfjs-node\'s installer knows', () => {
