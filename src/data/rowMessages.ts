@@ -1,0 +1,74 @@
+import { isRecord, kindOf, nearestKey, quote } from './json';
+import type { RowReport } from './rowReport';
+import type { Message } from './types';
+
+const ROLES: Readonly<Record<string, string>> = {
+  system: 'system', user: 'user', assistant: 'assistant', human: 'user', gpt: 'assistant', chatgpt: 'assistant', model: 'assistant', bot: 'assistant',
+};
+const KNOWN_KEYS: ReadonlySet<string> = new Set(['role', 'content', 'from', 'value']);
+
+/** A chat with its roles as system, user and assistant: {role, content} or ShareGPT's {from, value}. Null where it has faults, which are reported. */
+export function readMessages(value: unknown, key: string, report: RowReport): Message[] | null {
+  if (!Array.isArray(value)) return report.error(`"${key}" must be a list of messages, not ${kindOf(value)}.`, key);
+  const messages = value.map((item: unknown, i) => readMessage(item, `${key}[${i}]`, report));
+  return messages.every((message) => message !== null) ? inOrder(messages, key, report) : null;
+}
+
+function readMessage(item: unknown, key: string, report: RowReport): Message | null {
+  if (!isRecord(item)) return report.error(`A message must be an object with "role" and "content", not ${kindOf(item)}.`, key);
+  const [roleKey, contentKey] = 'from' in item || 'value' in item ? ['from', 'value'] as const : ['role', 'content'] as const;
+  for (const name of Object.keys(item)) if (!KNOWN_KEYS.has(name)) report.ignored(`${key.replace(/\[\d+\]$/, '[]')}.${name}`);
+  const role = readRole(item, roleKey, key, report);
+  const content = readContent(item, contentKey, key, report);
+  if (role === null || content === null) return null;
+  if (role === 'assistant' && content.trim() === '') return report.error('The assistant\'s answer is empty.', `${key}.${contentKey}`);
+  return { role, content };
+}
+
+function readRole(item: Readonly<Record<string, unknown>>, name: string, key: string, report: RowReport): string | null {
+  const role = item[name];
+  if (role === undefined) return report.error(`"${name}" is missing${meant(name, item) || '.'}`, key);
+  if (typeof role !== 'string') return report.error(`"${name}" must be text, not ${kindOf(role)}.`, `${key}.${name}`);
+  const known = Object.hasOwn(ROLES, role) ? ROLES[role] : undefined;
+  if (known !== undefined) return known;
+  const nearest = nearestKey(role, Object.keys(ROLES));
+  return report.error(`The role ${quote(role)} is not known${nearest ? `; did you mean "${nearest}"?` : ': it must be system, user or assistant.'}`, `${key}.${name}`);
+}
+
+/** Text, or OpenAI's list of text parts. */
+function readContent(item: Readonly<Record<string, unknown>>, name: string, key: string, report: RowReport): string | null {
+  const content = item[name];
+  if (content === undefined) return report.error(`"${name}" is missing${meant(name, item) || '.'}`, key);
+  if (typeof content === 'string') return content;
+  const parts = Array.isArray(content) ? content.map((part: unknown) => (isRecord(part) && part['type'] === 'text' ? part['text'] : null)) : [null];
+  if (parts.every((part) => typeof part === 'string')) return parts.join('');
+  return report.error(`"${name}" must be text, not ${kindOf(content)}.`, `${key}.${name}`);
+}
+
+function meant(name: string, item: object): string {
+  const nearest = Object.keys(item).find((key) => !KNOWN_KEYS.has(key) && nearestKey(key, [name]) === name);
+  return nearest === undefined ? '' : `; did you mean it by "${nearest}"?`;
+}
+
+/** An optional system message, then user and assistant in turn. A last user message, which teaches nothing, is left out. */
+function inOrder(messages: readonly Message[], key: string, report: RowReport): Message[] | null {
+  const first = messages[0]?.role === 'system' ? 1 : 0;
+  const before = report.errorCount;
+  for (const [i, message] of messages.entries()) {
+    if (i < first) continue;
+    const fault = orderFault(message.role, i === first ? undefined : messages[i - 1]!.role);
+    if (fault) report.error(fault, `${key}[${i}]`);
+  }
+  if (!messages.some((message) => message.role === 'assistant')) report.error('There is no assistant message to learn from.', key);
+  if (report.errorCount > before) return null;
+  if (messages.at(-1)!.role === 'assistant') return [...messages];
+  report.warn('The chat ends with a user message that nobody answers; it is left out.');
+  return messages.slice(0, -1);
+}
+
+function orderFault(role: string, previous: string | undefined): string | null {
+  if (role === 'system') return 'A system message must come first.';
+  if (role === previous) return `Two ${role} messages follow each other: join them into one, or add what is missing between them.`;
+  if (previous === undefined && role === 'assistant') return 'The chat begins with the assistant: no user message stands before its first answer.';
+  return null;
+}

@@ -1,0 +1,124 @@
+import { LoraError, type Problem } from '../shared/errors';
+import { encodeRow, type EncodedRow } from './encodeRow';
+import { quote } from './json';
+import { ProblemCollector } from './problems';
+import type { Example, Row, Tokenizer } from './types';
+
+export interface TokenizeSettings {
+  readonly max_length: number;
+  readonly labels: 'assistant' | 'all';
+  /** Rows of the model's embedding, against which given ids are checked; left out: the tokenizer's vocabulary. */
+  readonly vocab_size?: number;
+}
+
+export interface DataStatistics {
+  readonly examples: number;
+  readonly tokens: number;
+  /** Tokens that carry a label and have one before them to be predicted from. */
+  readonly labelled_tokens: number;
+  /** Tokens of the longest row before it is cut. */
+  readonly longest: number;
+  /** Rows that were cut to max_length. */
+  readonly truncated: number;
+}
+
+export interface TokenizedRows {
+  /** One for each row without faults, in their order. */
+  readonly examples: readonly Example[];
+  /** For each example, the tokens of its whole row. */
+  readonly lengths: readonly number[];
+  readonly problems: readonly Problem[];
+}
+
+/** Turns rows into examples, the beginning kept where they are too long. Faults of a row are among the problems: template, ids, no label left. */
+export function tokenizeRows(
+  file: string, rows: readonly Row[], tokenizer: Tokenizer, settings: TokenizeSettings, onRow: (done: number) => void = () => undefined,
+): TokenizedRows {
+  const problems = new ProblemCollector(file);
+  const findSpecials = specialTokenFinder(tokenizer);
+  const examples: Example[] = [];
+  const lengths: number[] = [];
+  for (const [i, row] of rows.entries()) {
+    warnOfSpecialTokens(row, findSpecials, problems);
+    const encoded = tryEncode(row, tokenizer, problems);
+    const example = encoded && toExample(row, encoded, settings, settings.vocab_size ?? tokenizer.vocab_size, problems);
+    if (example) {
+      examples.push(example);
+      lengths.push(encoded.ids.length);
+    }
+    onRow(i + 1);
+  }
+  return { examples, lengths, problems: problems.problems() };
+}
+
+export function statisticsOf({ examples, lengths }: Pick<TokenizedRows, 'examples' | 'lengths'>): DataStatistics {
+  return {
+    examples: examples.length,
+    tokens: examples.reduce((sum, example) => sum + example.input_ids.length, 0),
+    labelled_tokens: examples.reduce((sum, example) => sum + countLabels(example.labels), 0),
+    longest: lengths.reduce((longest, length) => Math.max(longest, length), 0),
+    truncated: lengths.filter((length, i) => length > examples[i]!.input_ids.length).length,
+  };
+}
+
+/** Labels that the loss counts: the first token has none before it. */
+export function countLabels(labels: Int32Array): number {
+  let count = 0;
+  for (let t = 1; t < labels.length; t++) if (labels[t] !== -100) count++;
+  return count;
+}
+
+function tryEncode(row: Row, tokenizer: Tokenizer, problems: ProblemCollector): EncodedRow | null {
+  if (row.kind === 'messages' && !tokenizer.has_chat_template) {
+    problems.sharedError('The base model has no chat template, so chats cannot be written as text: use an instruct version of it, '
+      + 'or rows of {"prompt", "completion"} or {"text"}.', row.line);
+    return null;
+  }
+  try {
+    return encodeRow(row, tokenizer);
+  } catch (error) {
+    if (!(error instanceof LoraError)) throw error;
+    problems.error(error.fix ? `${error.message} ${error.fix}` : error.message, row.line);
+    return null;
+  }
+}
+
+function toExample(row: Row, { ids, learnt }: EncodedRow, settings: TokenizeSettings, vocab_size: number, problems: ProblemCollector): Example | null {
+  const outside = row.kind === 'tokenized' ? ids.findIndex((id) => id >= vocab_size) : -1;
+  if (outside >= 0) {
+    problems.error(`The token id ${ids[outside]!} is not in the vocabulary of ${vocab_size}.`, row.line, `input_ids[${outside}]`);
+    return null;
+  }
+  const input_ids = Int32Array.from(ids.length > settings.max_length ? ids.slice(0, settings.max_length) : ids);
+  const labels = settings.labels === 'all' ? input_ids.slice() : labelsOf(input_ids, learnt);
+  if (countLabels(labels) > 0) return { line: row.line, input_ids, labels };
+  problems.error(unlabelled(ids.length, learnt[0]?.start, settings.max_length), row.line);
+  return null;
+}
+
+function labelsOf(input_ids: Int32Array, learnt: EncodedRow['learnt']): Int32Array {
+  const labels = new Int32Array(input_ids.length).fill(-100);
+  for (const { start, end } of learnt) labels.set(input_ids.subarray(start, end), Math.min(start, labels.length));
+  return labels;
+}
+
+function unlabelled(length: number, start: number | undefined, max_length: number): string {
+  if (length <= max_length || start === undefined) return `No token is left to learn: the row has ${length} ${length === 1 ? 'token' : 'tokens'}.`;
+  return `No token is left to learn: the answer begins after ${start} of the row's ${length} tokens, but max_length is ${max_length}. `
+    + 'Raise max_length or shorten what stands before the answer.';
+}
+
+/** Gives the special tokens that stand in a text. */
+function specialTokenFinder(tokenizer: Tokenizer): (text: string) => readonly string[] {
+  const tokens = [...tokenizer.special_tokens.keys()].filter((token) => token.trim() !== '');
+  const any = new RegExp(tokens.map((token) => token.replace(/[.*+?^${}()|[\]\\]/g, '\\$&')).join('|') || '(?!)');
+  return (text) => (any.test(text) ? tokens.filter((token) => text.includes(token)) : []);
+}
+
+/** They are recognised in what people write too: a message can so end its own turn, or begin another's. */
+function warnOfSpecialTokens(row: Row, find: (text: string) => readonly string[], problems: ProblemCollector): void {
+  const texts = row.kind === 'messages' ? row.messages.map((message) => message.content) : row.kind === 'completion' ? [row.prompt, row.completion] : [];
+  for (const token of new Set(texts.flatMap(find))) {
+    problems.warn(`A message holds the special token ${quote(token)}: the model reads it as such, not as text.`, row.line);
+  }
+}
