@@ -38,6 +38,8 @@ export interface SerializedError {
   readonly detail?: string;
 }
 
+const PROBLEMS_SHOWN = 20;
+
 /** An error that is meant to be read by the user: what is wrong, where, and what to do. */
 export class LoraError extends Error {
   override readonly name = 'LoraError';
@@ -52,11 +54,12 @@ export class LoraError extends Error {
     this.problems = options.problems ?? [];
   }
 
-  /** The whole text for a terminal or a notification: place, message, every problem, fix. */
+  /** The whole text for a terminal or a notification: place, message, the first problems, fix. */
   describe(): string {
     const head = this.place ? `${formatPlace(this.place)}: ${this.message}` : this.message;
-    const lines = this.problems.map((p) => `  ${p.place ? `${formatPlace(p.place)}: ` : ''}${p.message}`);
-    return [head, ...lines, ...(this.fix ? [this.fix] : [])].join('\n');
+    const lines = this.problems.slice(0, PROBLEMS_SHOWN).map((p) => `  ${p.place ? `${formatPlace(p.place)}: ` : ''}${p.message}`);
+    const more = this.problems.length - lines.length;
+    return [head, ...lines, ...(more > 0 ? [`  … and ${more} more`] : []), ...(this.fix ? [this.fix] : [])].join('\n');
   }
 
   serialize(): SerializedError {
