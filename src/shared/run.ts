@@ -82,6 +82,8 @@ export const RUN_FILES = {
   metrics: 'metrics.jsonl',
   log: 'engine.log',
   adapter: 'adapter',
+  /** The adapter with the lowest validation loss. */
+  best: 'best',
   checkpoints: 'checkpoints',
 } as const;
 

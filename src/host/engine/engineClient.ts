@@ -1,7 +1,6 @@
 import { readFile, stat } from 'node:fs/promises';
 import { connect, type Socket } from 'node:net';
 import path from 'node:path';
-import { createMessageConnection, ResponseError, SocketMessageReader, SocketMessageWriter, type MessageConnection } from 'vscode-jsonrpc/node';
 import { LoraError, type SerializedError } from '../../shared/errors';
 import type { EngineNotificationName, EngineNotifications, EngineRequestName, EngineRequests } from '../../shared/protocol';
 import { RUN_FILES, type EngineRecord } from '../../shared/run';
@@ -59,8 +58,10 @@ function openSocket(pipe: string): Promise<Socket> {
   });
 }
 
-function clientOver(socket: Socket): EngineClient {
-  const connection: MessageConnection = createMessageConnection(new SocketMessageReader(socket), new SocketMessageWriter(socket));
+/** The RPC library is loaded with the first connection: activation does not wait for it. */
+async function clientOver(socket: Socket): Promise<EngineClient> {
+  const { createMessageConnection, SocketMessageReader, SocketMessageWriter } = await import('vscode-jsonrpc/node');
+  const connection = createMessageConnection(new SocketMessageReader(socket), new SocketMessageWriter(socket));
   const closed = new Set<() => void>();
   let open = true;
   const close = () => {
@@ -95,7 +96,7 @@ function clientOver(socket: Socket): EngineClient {
 
 /** The engine refuses with a LoraError as data; anything else means that the pipe broke. */
 function refusalOf(error: unknown): LoraError {
-  const data: unknown = error instanceof ResponseError ? error.data : undefined;
+  const data: unknown = error instanceof Error && 'data' in error ? error.data : undefined;
   if (typeof data === 'object' && data !== null && 'area' in data && 'message' in data) return LoraError.deserialize(data as SerializedError);
   return new LoraError('engine', t('The engine of this run does not answer.'), { cause: error });
 }

@@ -1,7 +1,6 @@
 import * as vscode from 'vscode';
 import type { Problem } from '../../shared/errors';
-import { isRecipeName } from './recipeFiles';
-import { checkForEditor } from './checkForEditor';
+import { isRecipeName } from './recipeName';
 
 const QUIET_MS = 300;
 
@@ -41,6 +40,7 @@ export class RecipeDiagnostics implements vscode.Disposable {
 
   private async check(document: vscode.TextDocument): Promise<void> {
     const { version } = document;
+    const { checkForEditor } = await import('./checkForEditor');
     const problems = await checkForEditor(document.getText(), document.fileName);
     if (!document.isClosed && document.version === version) this.collection.set(document.uri, problems.map(toDiagnostic));
   }

@@ -30,6 +30,3 @@ function placeAt(text: string, file: string, offset: number): Place {
   const before = text.slice(0, offset).split('\n');
   return { file, line: before.length, column: before.at(-1)!.length + 1 };
 }
-
-/** lora.json, or any name that ends in .lora.json. */
-export const isRecipeName = (name: string): boolean => /(^|[\\/])([^\\/]+\.)?lora\.json$/.test(name);

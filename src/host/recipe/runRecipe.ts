@@ -1,9 +1,8 @@
 import * as vscode from 'vscode';
 import { LoraError } from '../../shared/errors';
 import { t } from '../l10n';
-import { checkForRun } from './checkForEditor';
 import type { RecipeDiagnostics } from './diagnostics';
-import { isRecipeName } from './recipeFiles';
+import { isRecipeName } from './recipeName';
 
 /** The recipe that Run Recipe is about: of the explorer's or the editor's entry, else the active editor's, else picked. */
 export async function chooseRecipe(argument: unknown): Promise<vscode.Uri | undefined> {
@@ -21,6 +20,7 @@ export async function chooseRecipe(argument: unknown): Promise<vscode.Uri | unde
 export async function checkedRecipe(uri: vscode.Uri, diagnostics: RecipeDiagnostics): Promise<string> {
   const document = await vscode.workspace.openTextDocument(uri);
   if (document.isDirty && !(await document.save())) throw new LoraError('disk', t('The recipe cannot be saved.'), { place: { file: uri.fsPath } });
+  const { checkForRun } = await import('./checkForEditor');
   const problems = await checkForRun(document.getText(), uri.fsPath);
   if (problems.length === 0) return uri.fsPath;
   diagnostics.show(problems);

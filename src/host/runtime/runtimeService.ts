@@ -1,8 +1,6 @@
 import { cpus, availableParallelism } from 'node:os';
 import * as vscode from 'vscode';
 import { LoraError } from '../../shared/errors';
-import { defaultRuntimeHome, findRuntime } from '../../runtime/findRuntime';
-import { installRuntime } from '../../runtime/installRuntime';
 import { PLATFORM_PINS, platformKey, TENSORFLOW_VERSION } from '../../runtime/pins';
 import type { Runtime } from '../../runtime/types';
 import { formatBytes } from '../format';
@@ -15,7 +13,7 @@ export type RuntimeEnv = Readonly<Record<string, string>>;
 
 interface Found { readonly runtime: Runtime; readonly env: RuntimeEnv }
 
-/** Finds the runtime, asks before it installs one, and tells which it is. */
+/** Finds the runtime, asks before it installs one, and tells which it is. What installs it is loaded when it is needed. */
 export class RuntimeService {
   private asking: Promise<RuntimeEnv | undefined> | undefined;
 
@@ -37,6 +35,7 @@ export class RuntimeService {
       token.onCancellationRequested(() => controller.abort());
       let shown = 0;
       try {
+        const { installRuntime } = await import('../../runtime/installRuntime');
         const runtime = await installRuntime({ dist: this.dist, home: this.home }, {
           signal: controller.signal,
           log: (line) => this.log.info(line),
@@ -89,6 +88,7 @@ export class RuntimeService {
 
   /** The one of the setting or of this extension, else one that the command line has installed. */
   private async find(): Promise<Found | null> {
+    const { defaultRuntimeHome, findRuntime } = await import('../../runtime/findRuntime');
     for (const home of new Set([this.home, defaultRuntimeHome()])) {
       const runtime = await findRuntime({ dist: this.dist, home, path: settingPath() });
       if (runtime) return { runtime, env: this.envOf(home) };

@@ -2,7 +2,7 @@ import { readdir } from 'node:fs/promises';
 import path from 'node:path';
 import * as vscode from 'vscode';
 import { t } from '../l10n';
-import { isRecipeName } from '../recipe/recipeFiles';
+import { isRecipeName } from '../recipe/recipeName';
 import { pick } from './picker';
 import type { Outcome } from './steps';
 import type { TrainState } from './trainState';

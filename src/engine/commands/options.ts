@@ -1,0 +1,32 @@
+import { parseArgs, type ParseArgsConfig } from 'node:util';
+import { LoraError } from '../../shared/errors';
+
+type Options = NonNullable<ParseArgsConfig['options']>;
+
+/** Arguments by their specification. Errors: LoraError('usage'). */
+export function readOptions<O extends Options>(args: readonly string[], options: O, usage: string) {
+  try {
+    return parseArgs({ args: [...args], options, allowPositionals: true, strict: true });
+  } catch (error) {
+    throw usageError(error instanceof Error ? error.message.split('. ')[0]! : String(error), usage);
+  }
+}
+
+export const usageError = (what: string, usage: string): LoraError => new LoraError('usage', `${what}.`, { fix: usage });
+
+export function required(value: string | undefined, name: string, usage: string): string {
+  if (value === undefined || value === '') throw usageError(`--${name} is missing`, usage);
+  return value;
+}
+
+export function wholeNumber(value: string | undefined, name: string, missing: number, usage: string): number {
+  if (value === undefined) return missing;
+  if (/^\d+$/.test(value)) return Number(value);
+  throw usageError(`--${name} must be a whole number, not ${JSON.stringify(value)}`, usage);
+}
+
+export function temperatureOf(value: string | undefined, usage: string): number {
+  const number = Number(value ?? '0');
+  if (Number.isFinite(number) && number >= 0) return number;
+  throw usageError(`--temperature must be 0 or above, not ${JSON.stringify(value)}`, usage);
+}

@@ -1,0 +1,29 @@
+import { findRuntime } from '../../runtime/findRuntime';
+import { installRuntime } from '../../runtime/installRuntime';
+import type { Runtime } from '../../runtime/types';
+import { runtimeOptions, type Context } from './context';
+import { readOptions } from './options';
+
+export const RUNTIME_USAGE = 'lora runtime [--install] [--json]';
+
+/** Tells which libtensorflow is used and why; with --install brings one. */
+export async function runtime(args: readonly string[], context: Context): Promise<number> {
+  const { values } = readOptions(args, { install: { type: 'boolean' } }, RUNTIME_USAGE);
+  const options = runtimeOptions(context.dist);
+  const found = await findRuntime(options) ?? (values.install ? await install(context) : null);
+  context.print(context.json ? JSON.stringify({ kind: 'result', runtime: found }) : found ? inWords(found) : 'No runtime is installed. Install it: lora runtime --install');
+  return found ? 0 : 1;
+}
+
+function install(context: Context): Promise<Runtime> {
+  let shown = '';
+  return installRuntime(runtimeOptions(context.dist), {
+    signal: context.signal, log: context.warn,
+    onProgress: ({ message, fraction }) => {
+      const line = fraction === null ? message : `${message} ${10 * Math.floor(10 * fraction)} %`;
+      if (line !== shown) context.warn((shown = line));
+    },
+  });
+}
+
+const inWords = (runtime: Runtime) => (runtime.kind === 'wasm' ? runtime.why : `libtensorflow ${runtime.tensorflow_version} on ${runtime.device.toUpperCase()}\n${runtime.folder}\n${runtime.why}`);

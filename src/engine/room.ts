@@ -1,0 +1,25 @@
+import { statfs } from 'node:fs/promises';
+import { freemem } from 'node:os';
+import type { MemoryEstimate } from '../lora/memory';
+import { LoraError } from '../shared/errors';
+
+/** Bytes that this process can still have, caches counted as free where the system tells. */
+export const availableMemory = (): number => (typeof process.availableMemory === 'function' ? process.availableMemory() : freemem());
+
+const gigabytes = (bytes: number) => `${(bytes / 1e9).toFixed(1)} GB`;
+
+/** Errors: LoraError('memory') when a step clearly needs more than there is: an estimate off by a tenth does not refuse. */
+export function checkMemory(estimate: MemoryEstimate, available: number = availableMemory()): void {
+  if (estimate.total * 0.9 <= available) return;
+  throw new LoraError('memory', `This training needs about ${gigabytes(estimate.total)} of memory, and ${gigabytes(available)} are free: ${gigabytes(estimate.weights)} for the frozen weights, ${
+    gigabytes(estimate.activations + estimate.working)} for a batch, ${gigabytes(estimate.adapter)} for the adapter.`, {
+    fix: 'Take a smaller per_device_train_batch_size or max_length (gradient_accumulation_steps makes up for it), a smaller base model, or close other programs.',
+  });
+}
+
+/** Errors: LoraError('disk') when the folder's disk has less than `bytes` free. */
+export async function checkDisk(folder: string, bytes: number): Promise<void> {
+  const { bavail, bsize } = await statfs(folder);
+  if (bavail * bsize >= bytes + 10e6) return;
+  throw new LoraError('disk', `The run needs ${gigabytes(bytes + 10e6)} for its checkpoints, and ${gigabytes(bavail * bsize)} are free.`, { place: { file: folder }, fix: 'Free some room or lower save_total_limit.' });
+}

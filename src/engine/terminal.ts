@@ -1,0 +1,127 @@
+import path from 'node:path';
+import type { MetricLine, StepLine } from '../shared/metrics';
+import type { EngineProgress, EngineStatus } from '../shared/protocol';
+import type { RunRecord } from '../shared/run';
+import type { Context } from './commands/context';
+import type { TrainOptions } from './train';
+
+interface View {
+  readonly hooks: Pick<TrainOptions, 'onMetric' | 'onProgress' | 'onStatus' | 'onLog'>;
+  readonly finish: (record: RunRecord) => void;
+}
+
+/** How a training is shown: a bar on a terminal, lines now and then elsewhere, one JSON object a line with --json. */
+export function showTraining(context: Context, runDir: string): View {
+  if (context.json) return jsonView(context, runDir);
+  return process.stdout.isTTY ? barView(context, runDir) : lineView(context, runDir);
+}
+
+const resultOf = (record: RunRecord, runDir: string) => ({ kind: 'result', run_dir: runDir, state: record.state, ...record.result, error: record.error });
+
+function jsonView({ print, warn }: Context, runDir: string): View {
+  return {
+    hooks: {
+      onMetric: (line) => print(JSON.stringify(line)),
+      onLog: (level, message) => level !== 'info' && warn(message),
+    },
+    finish: (record) => print(JSON.stringify(resultOf(record, runDir))),
+  };
+}
+
+const LINE_EVERY_MS = 5_000;
+
+function lineView({ print, warn }: Context, runDir: string): View {
+  let shown = -Infinity;
+  let status: EngineStatus | null = null;
+  let phase: EngineProgress['phase'] | null = null;
+  return {
+    hooks: {
+      onProgress: (progress) => {
+        if (progress.phase !== phase && progress.phase !== 'training') print(`${progress.phase} …`);
+        phase = progress.phase;
+      },
+      onStatus: (now) => { status = now; },
+      onMetric: (line) => {
+        const text = metricText(line, status);
+        const due = line.kind !== 'step' || performance.now() - shown >= LINE_EVERY_MS || line.step === status?.total_steps;
+        if (text === null || !due) return;
+        if (line.kind === 'step') shown = performance.now();
+        print(text);
+      },
+      onLog: (level, message) => (level === 'info' ? print(message) : warn(message)),
+    },
+    finish: (record) => print(endText(record, runDir)),
+  };
+}
+
+function barView({ print, warn }: Context, runDir: string): View {
+  let status: EngineStatus | null = null;
+  let bar = '';
+  const clear = () => process.stdout.write('\r\x1b[K');
+  const draw = () => process.stdout.write(`\r\x1b[K${bar.slice(0, process.stdout.columns - 1)}`);
+  const above = (write: () => void) => {
+    clear();
+    write();
+    draw();
+  };
+  return {
+    hooks: {
+      onProgress: ({ phase, fraction }) => {
+        if (phase !== 'training') bar = `${phase}${fraction === null ? '' : ` ${barOf(fraction)}`}`;
+        draw();
+      },
+      onStatus: (now) => { status = now; },
+      onMetric: (line) => {
+        const text = metricText(line, status);
+        if (text === null) return;
+        if (line.kind !== 'step') { above(() => print(text)); return; }
+        bar = `${barOf(line.step / (status?.total_steps ?? line.step))} ${text}`;
+        draw();
+      },
+      onLog: (_level, message) => above(() => warn(message)),
+    },
+    finish: (record) => {
+      clear();
+      print(endText(record, runDir));
+    },
+  };
+}
+
+function metricText(line: MetricLine, status: EngineStatus | null): string | null {
+  switch (line.kind) {
+    case 'step': return stepText(line, status);
+    case 'eval': return `step ${line.step}  validation loss ${line.loss.toFixed(4)}`;
+    case 'sample': return `step ${line.step}  ${JSON.stringify(line.prompt)} -> ${JSON.stringify(line.completion)}`;
+    case 'checkpoint': return `step ${line.step}  checkpoint ${line.path}`;
+    case 'resume': return `going on from step ${line.step}`;
+  }
+}
+
+function stepText(line: StepLine, status: EngineStatus | null): string {
+  const total = status?.total_steps ?? null;
+  const of = total === null ? '' : ` of ${total}`;
+  const seconds = status?.seconds_left ?? null;
+  const left = seconds === null ? '' : `  ${duration(seconds)} left`;
+  return `step ${line.step}${of}  loss ${line.loss.toFixed(4)}  ${Math.round(line.tokens_per_second)} tokens/s  ${(line.memory / 1e9).toFixed(2)} GB${left}`;
+}
+
+function endText(record: RunRecord, runDir: string): string {
+  const { result, state } = record;
+  if (state === 'failed') return `The run failed: ${runDir}`;
+  const adapter = path.join(runDir, result.adapter ?? 'adapter');
+  const resume = state === 'stopped' ? `\nGo on with: lora train --resume ${runDir}` : '';
+  return `${state} after ${result.steps} steps, loss ${result.last_loss?.toFixed(4) ?? '–'}${result.last_validation_loss === null ? '' : `, validation loss ${result.last_validation_loss.toFixed(4)}`}\nadapter: ${adapter}${resume}`;
+}
+
+const BAR_WIDTH = 24;
+export function barOf(fraction: number): string {
+  const done = Math.round(BAR_WIDTH * Math.min(1, Math.max(0, fraction)));
+  return `[${'█'.repeat(done)}${'░'.repeat(BAR_WIDTH - done)}] ${Math.floor(100 * fraction)} %`;
+}
+
+/** 75 -> 1:15; 3675 -> 1:01:15 */
+export function duration(seconds: number): string {
+  const whole = Math.round(seconds);
+  const [h, m, s] = [Math.floor(whole / 3600), Math.floor(whole / 60) % 60, whole % 60];
+  return h > 0 ? `${h}:${String(m).padStart(2, '0')}:${String(s).padStart(2, '0')}` : `${m}:${String(s).padStart(2, '0')}`;
+}

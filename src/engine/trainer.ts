@@ -1,0 +1,219 @@
+import path from 'node:path';
+import { batchesOf, collate } from '../data/batches';
+import type { Example } from '../data/types';
+import { modelCard } from '../formats/peft/card';
+import { writePeftAdapter, type AdapterFacts } from '../formats/peft/write';
+import { breathe } from '../models/breathe';
+import type { CausalLM } from '../models/types';
+import { LoraError } from '../shared/errors';
+import { createRandom } from '../shared/random';
+import type { Recipe } from '../shared/recipe';
+import { RUN_FILES } from '../shared/run';
+import { answer } from './answer';
+import { pruneCheckpoints, writeCheckpoint, type TrainingState } from './checkpoint';
+import type { Control } from './control';
+import type { WorkerEvent } from './messages';
+import { isDue, planTraining, positionOf, type TrainingPlan } from './plan';
+import { baseName, type Prepared } from './prepareTraining';
+import { learningRate } from './schedule';
+
+export interface TrainerParts extends Prepared {
+  readonly model: CausalLM;
+  readonly recipe: Recipe;
+  readonly run_dir: string;
+  readonly control: Control;
+  readonly emit: (event: WorkerEvent) => void;
+}
+
+const EVAL_BATCH = 4;
+
+/** The loop: batches -> gradients -> step -> metric, with evaluations, samples and checkpoints at their steps. */
+export class Trainer {
+  readonly plan: TrainingPlan;
+  private step = 0;
+  private elapsed = 0;
+  private best: TrainingState['best'] = null;
+  private lastLoss: number | null = null;
+  private lastEval: { readonly step: number; readonly loss: number } | null = null;
+  private savedAt: number | null = null;
+  private readonly pad_id: number;
+
+  constructor(private readonly parts: TrainerParts) {
+    this.plan = planTraining(parts.data.train.length, parts.recipe.training);
+    this.pad_id = parts.tokenizer.pad_token_id ?? parts.tokenizer.eos_token_id ?? 0;
+  }
+
+  /** Goes on from a checkpoint; the model has its adapter and optimizer already. */
+  restore({ step, elapsed, best }: TrainingState): void {
+    this.step = step;
+    this.elapsed = elapsed;
+    this.best = best;
+    this.savedAt = step;
+    this.parts.emit({ kind: 'metric', line: { kind: 'resume', step } });
+  }
+
+  /** To the last step, or to a stop: both leave a checkpoint and the adapter. */
+  async run(): Promise<'completed' | 'stopped'> {
+    const { control, recipe } = this.parts;
+    const total = this.plan.total_steps;
+    if (this.step === 0) {
+      await this.evaluate();
+      await this.sample();
+    }
+    this.progress('training', this.step / total);
+    while (this.step < total && !control.stopped) {
+      await this.takeStep();
+      const atEnd = this.step === total;
+      if (atEnd || isDue(this.step, recipe.training.eval_steps)) await this.evaluate();
+      if (atEnd || isDue(this.step, recipe.samples.sample_steps)) await this.sample();
+      if (atEnd || isDue(this.step, recipe.training.save_steps)) await this.save();
+      this.progress('training', this.step / total);
+      await this.betweenSteps();
+    }
+    if (this.savedAt !== this.step) await this.save();
+    await this.writeAdapter(RUN_FILES.adapter);
+    return this.step >= total ? 'completed' : 'stopped';
+  }
+
+  /** Writes a checkpoint now, unless this step has one. Gives its path within the run's folder. */
+  async save(): Promise<string> {
+    const { model, run_dir, emit, recipe } = this.parts;
+    this.progress('saving', null);
+    const state: TrainingState = { version: 1, step: this.step, elapsed: this.elapsed, best: this.best };
+    const relative = await writeCheckpoint(run_dir, { state, adapter: await model.adapter(), optimizer: await model.optimizerState() }, this.facts());
+    await pruneCheckpoints(run_dir, recipe.training.save_total_limit);
+    this.savedAt = this.step;
+    emit({ kind: 'metric', line: { kind: 'checkpoint', step: this.step, path: relative } });
+    return relative;
+  }
+
+  private async takeStep(): Promise<void> {
+    const { model, recipe } = this.parts;
+    const { training } = recipe;
+    const next = this.step + 1;
+    const { epoch, batches } = positionOf(next, this.plan, training.gradient_accumulation_steps);
+    const inEpoch = this.batchesOf(epoch);
+    const started = performance.now();
+    let [loss_sum, labelled, tokens] = [0, 0, 0];
+    for (const index of batches) {
+      const examples = inEpoch[index]!;
+      const part = await model.accumulate(collate(examples, this.pad_id), this.dropoutSeed(epoch, index));
+      if (!Number.isFinite(part.loss_sum)) throw diverged(next, examples, recipe.dataset, part.loss_sum);
+      loss_sum += part.loss_sum;
+      labelled += part.labelled;
+      tokens += examples.reduce((sum, e) => sum + e.input_ids.length, 0);
+      await breathe();
+    }
+    const learning_rate = learningRate(training, next, this.plan.total_steps);
+    const { grad_norm } = await model.step(labelled, { learning_rate, weight_decay: training.weight_decay, max_grad_norm: training.max_grad_norm });
+    if (!Number.isFinite(grad_norm)) throw diverged(next, batches.flatMap((i) => inEpoch[i]!), recipe.dataset, grad_norm);
+    const seconds = (performance.now() - started) / 1000;
+    this.step = next;
+    this.elapsed += seconds;
+    this.lastLoss = loss_sum / labelled;
+    this.parts.emit({
+      kind: 'metric',
+      line: {
+        kind: 'step', step: next, epoch: next / this.plan.steps_per_epoch, loss: this.lastLoss, grad_norm, learning_rate, tokens, labelled_tokens: labelled,
+        tokens_per_second: tokens / seconds, memory: process.memoryUsage.rss(), elapsed: this.elapsed,
+      },
+    });
+  }
+
+  private async evaluate(): Promise<void> {
+    const { data, emit } = this.parts;
+    if (data.validation.length === 0 || this.lastEval?.step === this.step) return;
+    this.progress('evaluating', 0);
+    const { loss, labelled } = await evaluateLoss(this.parts.model, data.validation, this.pad_id, (fraction) => this.progress('evaluating', fraction));
+    this.lastEval = { step: this.step, loss };
+    emit({ kind: 'metric', line: { kind: 'eval', step: this.step, loss, labelled_tokens: labelled, elapsed: this.elapsed } });
+    if (this.step === 0 || !Number.isFinite(loss) || (this.best && loss >= this.best.loss)) return;
+    this.best = { step: this.step, loss };
+    await this.writeAdapter(RUN_FILES.best);
+    emit({ kind: 'best', step: this.step, loss });
+  }
+
+  private async sample(): Promise<void> {
+    const { recipe, data, model, tokenizer, emit } = this.parts;
+    const { sample_steps, max_new_tokens } = recipe.samples;
+    if (sample_steps === 0) return;
+    const prompts = recipe.samples.prompts.length > 0 ? recipe.samples.prompts : data.prompts;
+    for (const [i, prompt] of prompts.entries()) {
+      this.progress('sampling', i / prompts.length);
+      const completion = await answer(model, tokenizer, prompt, { chat: tokenizer.has_chat_template, max_new_tokens, temperature: 0, seed: recipe.training.seed });
+      emit({ kind: 'metric', line: { kind: 'sample', step: this.step, prompt, completion } });
+    }
+  }
+
+  /** What was asked for meanwhile: a pause is waited out, requests are answered. */
+  private async betweenSteps(): Promise<void> {
+    const { control, emit } = this.parts;
+    await breathe();
+    await control.serve();
+    if (!control.paused || control.stopped) return;
+    emit({ kind: 'state', state: 'paused' });
+    await control.whilePaused();
+    if (this.isGoingOn()) emit({ kind: 'state', state: 'running' });
+  }
+
+  /** Read anew: a stop may come while a pause is waited out. */
+  private isGoingOn(): boolean {
+    return !this.parts.control.stopped;
+  }
+
+  private async writeAdapter(name: string): Promise<void> {
+    await writePeftAdapter(path.join(this.parts.run_dir, name), await this.parts.model.adapter(), this.facts());
+  }
+
+  private facts(): AdapterFacts {
+    const { base, model, recipe, data } = this.parts;
+    const { lora, training } = recipe;
+    return {
+      task_type: 'CAUSAL_LM',
+      card: modelCard({
+        base_model: baseName(base), r: lora.r, lora_alpha: lora.lora_alpha, target_modules: typeof lora.target_modules === 'string' ? lora.target_modules : lora.target_modules.join(', '),
+        trainable_parameters: model.trainable_parameters, parameters: base.parameters, examples: data.train.length, steps: this.step,
+        learning_rate: training.learning_rate, last_loss: this.lastLoss, validation_loss: this.lastEval?.loss ?? null,
+      }),
+    };
+  }
+
+  private cachedEpoch: { readonly epoch: number; readonly batches: Example[][] } | null = null;
+
+  private batchesOf(epoch: number): Example[][] {
+    if (this.cachedEpoch?.epoch !== epoch) {
+      const { per_device_train_batch_size: batch_size, shuffle, seed } = this.parts.recipe.training;
+      this.cachedEpoch = { epoch, batches: batchesOf(this.parts.data.train, { batch_size, shuffle, seed, epoch }) };
+    }
+    return this.cachedEpoch.batches;
+  }
+
+  private dropoutSeed(epoch: number, batch: number): number {
+    return Math.floor(createRandom(this.parts.recipe.training.seed, 'dropout', epoch, batch)() * 2 ** 31);
+  }
+
+  private progress(phase: 'training' | 'evaluating' | 'sampling' | 'saving', fraction: number | null): void {
+    this.parts.emit({ kind: 'progress', progress: { phase, fraction } });
+  }
+}
+
+/** Mean cross-entropy over all labels of the examples; those of like length share a batch. */
+export async function evaluateLoss(model: CausalLM, examples: readonly Example[], pad_id: number, onProgress: (fraction: number) => void = () => undefined) {
+  const sorted = [...examples].sort((a, b) => a.input_ids.length - b.input_ids.length);
+  let [loss_sum, labelled] = [0, 0];
+  for (let i = 0; i < sorted.length; i += EVAL_BATCH) {
+    const part = await model.evaluate(collate(sorted.slice(i, i + EVAL_BATCH), pad_id));
+    loss_sum += part.loss_sum;
+    labelled += part.labelled;
+    onProgress(Math.min(1, (i + EVAL_BATCH) / sorted.length));
+    await breathe();
+  }
+  return { loss: loss_sum / labelled, labelled };
+}
+
+function diverged(step: number, examples: readonly Example[], file: string, value: number): LoraError {
+  const lines = examples.map((e) => e.line).join(', ');
+  return new LoraError('run', `The loss or its gradient became ${value} at step ${step}, in the rows at lines ${lines}: the training went astray.`, {
+    place: { file }, fix: 'Take a lower learning_rate or a smaller max_grad_norm, and look at these rows. The last checkpoint is kept.',
+  });
+}

@@ -1,0 +1,60 @@
+/** The thread that holds libtensorflow, the model and the optimizer: their calls block, the main thread's do not. */
+import { parentPort, workerData } from 'node:worker_threads';
+import { LoraError } from '../shared/errors';
+import { answer } from './answer';
+import { lastCheckpoint, readCheckpoint, type Checkpoint } from './checkpoint';
+import { Control } from './control';
+import type { TrainJob, WorkerEvent } from './messages';
+import { loadModel, opsFor } from './model';
+import { prepareTraining, type Prepared } from './prepareTraining';
+import { Trainer } from './trainer';
+
+const port = parentPort;
+if (!port) throw new Error('This file is the engine\'s worker thread; cli.js starts it.');
+const emit = (event: WorkerEvent) => port.postMessage(event);
+const warn = (message: string) => emit({ kind: 'log', level: 'warn', message });
+
+async function train(job: TrainJob): Promise<void> {
+  const { recipe, run_dir, dist } = job;
+  const control = new Control(port!);
+  const progress = (phase: 'reading data' | 'loading model') => (fraction: number) => emit({ kind: 'progress', progress: { phase, fraction } });
+  progress('reading data')(0);
+  const prepared = await prepareTraining(recipe, run_dir, new Date(job.created), { warn, onData: progress('reading data') });
+  try {
+    const checkpoint = job.resume_from === null ? null : await checkpointOf(job);
+    const ops = await opsFor(job.runtime, dist);
+    const model = await loadModel(prepared.base, checkpoint?.adapter ?? prepared.adapter, ops, progress('loading model'), recipe.lora.lora_dropout);
+    if (checkpoint) model.restoreOptimizer(checkpoint.optimizer);
+    const trainer = new Trainer({ ...prepared, model, recipe, run_dir, control, emit });
+    emit({ kind: 'facts', facts: factsOf(prepared, model.architecture, model.trainable_parameters, trainer.plan.total_steps, ops.name) });
+    control.onRequest((request) => request.kind === 'checkpoint'
+      ? trainer.save().then((path) => ({ path }))
+      : answer(model, prepared.tokenizer, request.params.prompt, { ...request.params, seed: recipe.training.seed }).then((text) => ({ text })));
+    if (checkpoint) trainer.restore(checkpoint.state);
+    emit({ kind: 'state', state: 'running' });
+    const state = await trainer.run();
+    await control.serve();
+    model.dispose();
+    emit({ kind: 'done', state });
+  } finally {
+    await prepared.base.close();
+  }
+}
+
+async function checkpointOf({ run_dir, resume_from }: TrainJob): Promise<Checkpoint> {
+  const whole = await lastCheckpoint(run_dir, (step, error) => warn(`checkpoints/step-${step} is not whole and is left out: ${LoraError.from(error, 'run').message}`));
+  if (whole?.state.step === resume_from) return whole;
+  return readCheckpoint(run_dir, resume_from!);
+}
+
+function factsOf({ base, data }: Prepared, architecture: string, trainable_parameters: number, total_steps: number, device: string) {
+  const { train: t, validation: v } = data.statistics;
+  return {
+    base: { name: base.name, architecture, parameters: base.parameters },
+    weight_files: base.weight_files,
+    data: { examples: t.examples, validation_examples: v.examples, tokens: t.tokens, labelled_tokens: t.labelled_tokens, fingerprint: data.fingerprint },
+    trainable_parameters, total_steps, device,
+  };
+}
+
+train(workerData as TrainJob).catch((error: unknown) => emit({ kind: 'failed', error: LoraError.from(error, 'run').serialize() })).finally(() => port.close());

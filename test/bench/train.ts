@@ -1,0 +1,89 @@
+import { readFileSync } from 'node:fs';
+import { createRequire } from 'node:module';
+import { parseArgs } from 'node:util';
+import type { BaseModel, TensorInfo } from '../../src/formats/types';
+import type { Adapter, LoraFactors } from '../../src/lora/types';
+import { readArchitecture } from '../../src/models/architecture';
+import { loadCausalLM } from '../../src/models/causalLM';
+import { targetableModules } from '../../src/models/modules';
+import { RawOps, type TfBinding } from '../../src/models/ops/raw';
+
+const { values: args } = parseArgs({
+  options: {
+    tfjs: { type: 'string' }, steps: { type: 'string', default: '5' }, warmup: { type: 'string', default: '2' }, batch: { type: 'string', default: '4' },
+    seq: { type: 'string', default: '256' }, rank: { type: 'string', default: '8' }, supervised: { type: 'string', default: '1' }, targets: { type: 'string', default: 'q_proj,k_proj,v_proj,o_proj' },
+  },
+});
+const [steps, warmup, batch, length, r, supervised] = [args.steps, args.warmup, args.batch, args.seq, args.rank, args.supervised].map(Number) as [number, number, number, number, number, number];
+
+const CONFIG = {
+  model_type: 'llama', vocab_size: 49152, hidden_size: 576, intermediate_size: 1536, num_hidden_layers: 30, num_attention_heads: 9,
+  num_key_value_heads: 3, tie_word_embeddings: true, rms_norm_eps: 1e-5, rope_theta: 100000,
+};
+
+/** One pool of numbers, from which each weight takes its own copy: making 135 million would take longer than loading them. */
+const pool = Float32Array.from({ length: 1 << 20 }, () => (Math.random() + Math.random() + Math.random() - 1.5) * 0.04);
+function randomWeights(size: number): Float32Array {
+  const data = new Float32Array(size);
+  for (let at = 0; at < size; at += pool.length) data.set(pool.subarray(0, Math.min(pool.length, size - at)), at);
+  return data;
+}
+
+function geometry(): BaseModel {
+  const arch = readArchitecture(CONFIG, 'geometry');
+  const shapes = targetableModules(arch).filter((m) => !m.is_output)
+    .map((m): [string, number[]] => [`${m.path}.weight`, m.kind === 'embedding' ? [m.in_features, m.out_features] : [m.out_features, m.in_features]]);
+  const norms = Array.from({ length: arch.num_layers }, (_, i) => [`model.layers.${i}.input_layernorm.weight`, `model.layers.${i}.post_attention_layernorm.weight`]).flat();
+  const all = [...shapes, ...[...norms, 'model.norm.weight'].map((name): [string, number[]] => [name, [arch.hidden_size]])];
+  const tensors = new Map(all.map(([name, shape]): [string, TensorInfo] => [name, { name, shape, dtype: 'F32' }]));
+  const readF32 = (name: string) => {
+    const { shape } = tensors.get(name)!;
+    return Promise.resolve(shape.length === 1 ? new Float32Array(shape[0]!).fill(1) : randomWeights(shape[0]! * shape[1]!));
+  };
+  return {
+    path: 'geometry', name: 'smollm2-135m', format: 'safetensors', config: CONFIG, weights: { tensors, readF32, close: () => Promise.resolve() },
+    weight_files: [], parameters: 0, readTokenizer: () => Promise.reject(new Error('The geometry has no tokenizer.')), close: () => Promise.resolve(),
+  };
+}
+
+function adapter(): Adapter {
+  const names = args.targets.split(',');
+  const modules = targetableModules(readArchitecture(CONFIG, 'geometry')).filter((m) => names.includes(m.path.split('.').at(-1)!))
+    .map((m): LoraFactors => ({ path: m.path, kind: m.kind, r, in_features: m.in_features, out_features: m.out_features, scaling: 16 / r,
+      A: randomWeights(r * m.in_features), B: new Float32Array(r * m.out_features) }));
+  return {
+    modules,
+    config: { r, lora_alpha: 16, lora_dropout: 0, target_modules: names, use_rslora: false, base_model_name_or_path: null, layers_to_transform: null,
+      layers_pattern: null, rank_pattern: {}, alpha_pattern: {}, exclude_modules: null, raw: {} },
+  };
+}
+
+const memoryMb = (key: string) => Number(new RegExp(`${key}:\\s+(\\d+) kB`).exec(readFileSync('/proc/self/status', 'utf8'))?.[1]) / 1024;
+const median = (xs: number[]) => [...xs].sort((a, b) => a - b)[xs.length >> 1]!;
+
+async function main(): Promise<void> {
+  const tf = createRequire(__filename)(args.tfjs!) as { backend(): { binding: TfBinding } };
+  const model = await loadCausalLM(geometry(), adapter(), { ops: new RawOps(tf.backend().binding) });
+  const input_ids = Int32Array.from({ length: batch * length }, () => Math.floor(Math.random() * CONFIG.vocab_size));
+  const labels = input_ids.map((id, i) => (i % length < Math.round(length * (1 - supervised)) ? -100 : id));
+  const input = { batch, length, input_ids, labels, attention_mask: new Int32Array(batch * length).fill(1) };
+  const rss_model_mb = memoryMb('VmRSS');
+  const start_s = performance.now() / 1e3;
+  const times: number[] = [];
+  let first_step_s = 0;
+  let loss = 0;
+  for (let i = 0; i < warmup + steps; i++) {
+    const t0 = performance.now();
+    const { loss_sum, labelled } = await model.accumulate(input, i);
+    await model.step(labelled, { learning_rate: 1e-4, weight_decay: 0.01, max_grad_norm: 1 });
+    if (i === 0) first_step_s = performance.now() / 1e3;
+    if (i >= warmup) times.push((performance.now() - t0) / 1e3);
+    loss = loss_sum / labelled;
+  }
+  const tokens = batch * length;
+  const result = { trainable: model.trainable_parameters, step_s: median(times), step_s_min: Math.min(...times), tokens_per_s: tokens / median(times),
+    tokens_per_s_best: tokens / Math.min(...times), start_to_training_s: start_s, first_step_done_s: first_step_s, rss_model_mb, peak_rss_mb: memoryMb('VmHWM'), loss, live: model.liveTensors() };
+  console.log(JSON.stringify(result));
+}
+
+void main();
