@@ -1,3 +1,4 @@
+import { factorShape, tensorName } from '../formats/peft/names';
 import type { Adapter, LoraFactors } from '../lora/types';
 import type { Ops, Tensor } from './ops/types';
 import type { NamedTensor } from './types';
@@ -120,9 +121,9 @@ export class AdapterState {
   /** The accumulated gradients divided by `labelled`, under the names of PEFT's files. */
   namedGradients(labelled: number): Map<string, NamedTensor> {
     const scale = (g: Float32Array) => g.map((value) => value / labelled);
-    return new Map(this.adapter.modules.flatMap(({ path, kind, r, in_features, out_features }, i): [string, NamedTensor][] => [
-      [tensorName(path, kind, 'A'), { shape: [r, in_features], data: scale(this.gradientA(i)) }],
-      [tensorName(path, kind, 'B'), { shape: [out_features, r], data: scale(this.gradientB(i)) }],
+    return new Map(this.adapter.modules.flatMap((module, i): [string, NamedTensor][] => [
+      [tensorName(module, 'A'), { shape: factorShape(module, 'A'), data: scale(this.gradientA(i)) }],
+      [tensorName(module, 'B'), { shape: factorShape(module, 'B'), data: scale(this.gradientB(i)) }],
     ]));
   }
 
@@ -153,11 +154,6 @@ export class AdapterState {
     }
     return { A: this.ops.upload(A, [r, in_features]), B: this.ops.upload(B, [out_features, r]) };
   }
-}
-
-/** The name of a factor in adapter_model.safetensors. */
-function tensorName(path: string, kind: 'linear' | 'embedding', factor: 'A' | 'B'): string {
-  return `base_model.model.${path}.lora_${kind === 'embedding' ? `embedding_${factor}` : `${factor}.weight`}`;
 }
 
 const part = (data: Float32Array, start: number, length: number) => data.subarray(start, start + length);

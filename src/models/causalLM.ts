@@ -1,3 +1,4 @@
+import { decoderModules } from '../formats/decoder';
 import type { BaseModel } from '../formats/types';
 import type { Adapter, TargetableModule } from '../lora/types';
 import { LoraError, type Problem } from '../shared/errors';
@@ -7,7 +8,6 @@ import { readArchitecture } from './architecture';
 import { Decoder, type LossSum } from './decoder';
 import { Embedding } from './embedding';
 import { generate } from './generate';
-import { targetableModules } from './modules';
 import type { Ops } from './ops/types';
 import type { CausalLM, GenerateOptions, LabelledInput, ModelInput, NamedTensor, OptimizerSettings, OptimizerState } from './types';
 import { WeightLoader } from './weights';
@@ -27,7 +27,7 @@ export interface LoadOptions {
 export async function loadCausalLM(base: BaseModel, start: Adapter, options: LoadOptions): Promise<CausalLM> {
   const { ops, lora_dropout = 0 } = options;
   const arch = readArchitecture(base.config, base.path);
-  const modules = targetableModules(arch);
+  const modules = decoderModules(arch);
   checkAdapter(start, modules, base.name);
   const state = new AdapterState(ops, start);
   const loader = new WeightLoader(ops, base, arch, state);

@@ -1,11 +1,11 @@
+import { checkTensors } from '../formats/decoder';
 import type { BaseModel } from '../formats/types';
-import { LoraError, type Problem } from '../shared/errors';
+import { LoraError } from '../shared/errors';
 import type { AdapterState, Slot } from './adapterState';
 import type { Architecture } from './architecture';
 import { breathe } from './breathe';
 import type { LayerWeights } from './layer';
 import type { Linear } from './linear';
-import { targetableModules } from './modules';
 import type { Norm } from './norm';
 import type { Ops, Tensor } from './ops/types';
 import { interleavedRows } from './rope';
@@ -31,7 +31,7 @@ interface Piece {
   readonly order: Int32Array | null;
 }
 
-/** Reads a checkpoint into the backing's tensors, each weight once, and knows where each lies. */
+/** Reads a checkpoint into the backing's tensors, each weight once, and knows where each lies. Errors: LoraError('base') where one is missing or damaged. */
 export class WeightLoader {
   private readonly placements = new Map<string, Placement>();
   private readonly owned: Tensor[] = [];
@@ -39,8 +39,8 @@ export class WeightLoader {
   constructor(private readonly ops: Ops, private readonly base: BaseModel, private readonly arch: Architecture, private readonly state: AdapterState) {}
 
   async load(onProgress: (fraction: number) => void): Promise<DecoderWeights> {
-    this.check();
     const { arch } = this;
+    checkTensors(this.base.weights.tensors, arch, this.base.path);
     const embedding = await this.matrix([piece('model.embed_tokens.weight')], arch.hidden_size);
     const layers: LayerWeights[] = [];
     for (let i = 0; i < arch.num_layers; i++) {
@@ -110,22 +110,6 @@ export class WeightLoader {
     return { weight, bias, lora: this.state.block(slots, width, out) };
   }
 
-  /** All tensors that this architecture needs, before any is read. Errors: LoraError with every one that is missing or has another shape. */
-  private check(): void {
-    const problems = expectedTensors(this.arch).flatMap(({ name, shape }): Problem[] => {
-      const info = this.base.weights.tensors.get(name);
-      const place = { file: this.base.path, tensor: name };
-      if (!info) return [{ severity: 'error', message: 'is missing', place }];
-      if (info.shape.join() === shape.join()) return [];
-      return [{ severity: 'error', message: `has shape [${info.shape.join(', ')}], the config asks for [${shape.join(', ')}]`, place }];
-    });
-    if (problems.length === 0) return;
-    throw new LoraError('base', `The checkpoint does not fit its config: ${problems.length} of its tensors are missing or have another shape.`, {
-      place: { file: this.base.path }, problems: problems.slice(0, MAX_PROBLEMS),
-      fix: 'Download the model again, all of its files, and check that config.json belongs to it.',
-    });
-  }
-
   /** One tensor of several checkpoint tensors, one below the other; width null: vectors. */
   private async matrix(pieces: readonly Piece[], width: number | null): Promise<Tensor> {
     const columns = width ?? 1;
@@ -147,8 +131,6 @@ export class WeightLoader {
   }
 }
 
-const MAX_PROBLEMS = 20;
-
 const piece = (name: string): Piece => ({ name, order: null });
 
 function join(parts: readonly Float32Array[], total: number): Float32Array {
@@ -169,17 +151,4 @@ function reorder(data: Float32Array, width: number, order: Int32Array, way: 'the
     result.set(data.subarray(from * width, (from + 1) * width), to * width);
   });
   return result;
-}
-
-/** Names and shapes as in the checkpoint. */
-function expectedTensors(arch: Architecture): { readonly name: string; readonly shape: readonly number[] }[] {
-  const biased = (path: string) => (/mlp/.test(path) ? arch.mlp_bias : /o_proj/.test(path) ? arch.o_bias : arch.qkv_bias);
-  const matrices = targetableModules(arch).filter((m) => m.path !== 'lm_head' || !arch.tied);
-  const d = arch.hidden_size;
-  const norms = Array.from({ length: arch.num_layers }, (_, i) => [`model.layers.${i}.input_layernorm.weight`, `model.layers.${i}.post_attention_layernorm.weight`]);
-  return [
-    ...matrices.map((m) => ({ name: `${m.path}.weight`, shape: m.kind === 'embedding' ? [m.in_features, m.out_features] : [m.out_features, m.in_features] })),
-    ...matrices.filter((m) => m.kind === 'linear' && !m.is_output && biased(m.path)).map((m) => ({ name: `${m.path}.bias`, shape: [m.out_features] })),
-    ...[...norms.flat(), 'model.norm.weight'].map((name) => ({ name, shape: [d] })),
-  ];
 }

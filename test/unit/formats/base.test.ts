@@ -6,7 +6,6 @@ import { SUPPORTED_MODEL_TYPES } from '../../../src/formats/decoder';
 import { SafetensorsFile, withSafetensors } from '../../../src/formats/safetensors/read';
 import { writeSafetensors, type TensorToWrite } from '../../../src/formats/safetensors/write';
 import { KNOWN_FAMILIES, readArchitecture } from '../../../src/models/architecture';
-import { targetableModules as modelModules } from '../../../src/models/modules';
 import { LoraError } from '../../../src/shared/errors';
 import { temp } from './temp';
 
@@ -46,7 +45,7 @@ async function rewrite(folder: string, change: (tensors: TensorToWrite[]) => Ten
 describe('a base model folder', () => {
   it.each(['llama', 'llama3', 'llama-sharded', 'mistral', 'qwen2'])('of the fixture %s is opened, in both layouts of its config', async (family) => {
     const base = await openBase(path.join(fixtures, family, 'base'));
-    expect(targetableModules(base)).toEqual(modelModules(readArchitecture(base.config, 'config.json')));
+    expect(readArchitecture(base.config, 'config.json').windows).toHaveLength(Number(base.config['num_hidden_layers']));
     await base.close();
     const folder = copyOf(family);
     put(folder, 'config.json', readFileSync(path.join(fixtures, family, 'base/config.legacy.json'), 'utf8'));
