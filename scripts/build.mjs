@@ -30,6 +30,13 @@ const tfjsNode = {
   },
 };
 
+/** Libraries that the extension needs only later lie in files of their own: to read and compile them would double its start. */
+const later = { 're2js': 're2js', 'tar': 'tar', 'yauzl': 'yauzl', 'vscode-jsonrpc/node': 'jsonrpc' };
+const loadLater = {
+  name: 'load-later',
+  setup: ({ onResolve }) => onResolve({ filter: new RegExp(`^(${Object.keys(later).join('|')})$`) }, ({ path: name }) => ({ path: `./lib/${later[name]}.js`, external: true })),
+};
+
 const wasmPackage = path.join(modules, '@tensorflow', 'tfjs-backend-wasm', 'dist');
 const tfjsWasm = 'const tf = require("@tensorflow/tfjs"); const wasm = require("@tensorflow/tfjs-backend-wasm"); module.exports = Object.assign({}, tf, { setWasmPaths: wasm.setWasmPaths });';
 
@@ -39,7 +46,8 @@ const present = (entryPoints) => Object.fromEntries(Object.entries(entryPoints).
 async function bundle() {
   const outdir = 'dist';
   await Promise.all([
-    build({ ...node, outdir, entryPoints: { extension: 'src/extension.ts' }, external: ['vscode'] }),
+    build({ ...node, outdir, entryPoints: { extension: 'src/extension.ts' }, external: ['vscode'], plugins: [loadLater], supported: { 'dynamic-import': false } }),
+    build({ ...node, outdir: `${outdir}/lib`, entryPoints: Object.fromEntries(Object.entries(later).map(([name, file]) => [file, name])) }),
     build({ ...node, outdir, entryPoints: present({ cli: 'src/engine/cli.ts', worker: 'src/engine/worker.ts', probe: 'src/runtime/probeMain.ts' }), define: { LORA_VERSION: JSON.stringify(version) } }),
     build({ ...node, outdir, entryPoints: { 'tfjs-node': 'lora:tfjs-node' }, plugins: [tfjsNode], logOverride: { 'direct-eval': 'silent' } }),
     build({ ...node, outfile: 'dist/tfjs-wasm.js', stdin: { contents: tfjsWasm, resolveDir: root } }),
