@@ -27,7 +27,8 @@ export function activate(context: vscode.ExtensionContext): void {
   const roots = new RunRoots(context.workspaceState);
   const store = new RunStore({ roots: () => roots.list(), mayConnect: () => vscode.workspace.isTrusted });
   const windowClose = new WindowClose(store.engines, context.workspaceState);
-  const outcomes = new Outcomes(store, errors);
+  const diagnostics = new RecipeDiagnostics();
+  const outcomes = new Outcomes(store, errors, (problems) => diagnostics.show(problems));
   const dashboards = new DashboardPanels({
     extensionUri: context.extensionUri, connect: connectIfTrusted, report: (error) => errors.report(error, 'run'), log: (message) => log.warn(message),
   });
@@ -40,11 +41,10 @@ export function activate(context: vscode.ExtensionContext): void {
       await windowClose.remember(dir);
     },
   });
-  const diagnostics = new RecipeDiagnostics();
 
   const runRecipe = async (recipe: vscode.Uri) => {
     const file = await checkedRecipe(recipe, diagnostics);
-    diagnostics.clear(file);
+    diagnostics.clear();
     await launcher.startRecipe(file);
   };
   registerRunCommands(commands, { store, continueRun: (run) => launcher.resume(run), openDashboard: (dir) => dashboards.show(dir) });

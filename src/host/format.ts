@@ -5,7 +5,8 @@ const BINARY_UNITS = ['B', 'KiB', 'MiB', 'GiB', 'TiB'];
 /** 1536 -> 1.5 KiB */
 export function formatBytes(bytes: number): string {
   const power = bytes < 1 ? 0 : Math.min(Math.floor(Math.log2(bytes) / 10), BINARY_UNITS.length - 1);
-  return `${formatNumber(bytes / 1024 ** power, { maximumFractionDigits: power < 2 ? 0 : 1 })} ${BINARY_UNITS[power]}`;
+  const value = bytes / 1024 ** power;
+  return `${formatNumber(value, { maximumFractionDigits: power < 2 || value >= 100 ? 0 : 1 })} ${BINARY_UNITS[power]}`;
 }
 
 /** 134515008 -> 134.5 M */

@@ -2,7 +2,7 @@ import { spawn } from 'node:child_process';
 import { closeSync, openSync } from 'node:fs';
 import { mkdir, readFile } from 'node:fs/promises';
 import path from 'node:path';
-import { LoraError, type SerializedError } from '../../shared/errors';
+import { LoraError } from '../../shared/errors';
 import { RUN_FILES } from '../../shared/run';
 import { t } from '../l10n';
 import { readEngineRecord } from './engineClient';
@@ -19,8 +19,8 @@ export interface EngineCommand {
 
 const LOOK_EVERY_MS = 100;
 
-/** Starts the engine as a process of its own that outlives this one, its output in the run's log, and waits until it can be reached.
- *  Errors: LoraError, as the engine itself told it where it could. */
+/** Starts the engine as a process of its own that outlives this one, its output in the run's log, and waits until it can be reached or has ended.
+ *  A failure that it recorded in run.json is the run's own, to be read there. Errors: LoraError when it ended without a record. */
 export async function startEngine(command: EngineCommand): Promise<void> {
   const earlier = await readEngineRecord(command.runDir);
   const before = await writtenSoFar(command.runDir);
@@ -30,7 +30,8 @@ export async function startEngine(command: EngineCommand): Promise<void> {
     if (record && record.pid !== earlier?.pid) return;
     await engine.wait(LOOK_EVERY_MS);
   }
-  if (engine.exitCode() !== 0) throw await failureOf(command.runDir, engine.exitCode(), before);
+  const failure = engine.exitCode() === 0 ? null : await failureOf(command.runDir, engine.exitCode(), before);
+  if (failure) throw failure;
 }
 
 interface Launched {
@@ -86,20 +87,19 @@ async function writtenSoFar(runDir: string): Promise<Written> {
   return { record: record!, log: log! };
 }
 
-/** What the engine wrote before it died: a new error in run.json, else the end of its log. */
-async function failureOf(runDir: string, exitCode: number | null, before: Written): Promise<LoraError> {
+/** What the engine said before it died; null when it is recorded in run.json. */
+async function failureOf(runDir: string, exitCode: number | null, before: Written): Promise<LoraError | null> {
   const { record, log } = await writtenSoFar(runDir);
-  const told = record === before.record ? null : recordedError(record);
-  if (told) return LoraError.deserialize(told);
+  if (record !== before.record && holdsError(record)) return null;
   const end = log.slice(before.log.length).trim().split('\n').slice(-5).join('\n');
   return new LoraError('engine', end || t('The training process ended at once (exit code {0}) and said nothing.', String(exitCode)));
 }
 
-function recordedError(text: string): SerializedError | null {
+function holdsError(text: string): boolean {
   try {
-    const { error } = JSON.parse(text) as { error?: Partial<SerializedError> | null };
-    return typeof error?.message === 'string' && typeof error.area === 'string' ? (error as SerializedError) : null;
+    const { error } = JSON.parse(text) as { error?: unknown };
+    return error !== null && error !== undefined;
   } catch {
-    return null;
+    return false;
   }
 }

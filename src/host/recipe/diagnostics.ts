@@ -8,6 +8,7 @@ const QUIET_MS = 300;
 export class RecipeDiagnostics implements vscode.Disposable {
   private readonly collection = vscode.languages.createDiagnosticCollection('lora');
   private readonly timers = new Map<string, NodeJS.Timeout>();
+  private shown: readonly string[] = [];
   private readonly disposables: readonly { dispose(): unknown }[];
 
   constructor() {
@@ -21,15 +22,18 @@ export class RecipeDiagnostics implements vscode.Disposable {
     for (const document of vscode.workspace.textDocuments) this.checkSoon(document);
   }
 
-  /** Shows what a run found, in whichever files; the next edit of a recipe takes its own faults back. */
+  /** Shows what a run found, in whichever files, instead of what the last one found; an edit of a recipe takes its own faults back. */
   show(problems: readonly Problem[]): void {
-    const placed = problems.filter((problem) => problem.place);
+    this.clear();
+    const placed = problems.filter((problem) => problem.place?.line !== undefined);
+    this.shown = placed.map((problem) => problem.place!.file);
     for (const { place } of placed) this.cancel(place!.file);
     this.collection.set(placed.map((problem) => [vscode.Uri.file(problem.place!.file), [toDiagnostic(problem)]]));
   }
 
-  clear(file: string): void {
-    this.collection.delete(vscode.Uri.file(file));
+  clear(): void {
+    for (const file of this.shown) this.collection.delete(vscode.Uri.file(file));
+    this.shown = [];
   }
 
   private checkSoon(document: vscode.TextDocument): void {

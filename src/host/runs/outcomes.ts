@@ -1,7 +1,7 @@
 import * as vscode from 'vscode';
 import { readFile } from 'node:fs/promises';
 import path from 'node:path';
-import { LoraError, type SerializedError } from '../../shared/errors';
+import { LoraError, type Problem, type SerializedError } from '../../shared/errors';
 import { RUN_FILES, type RunRecord } from '../../shared/run';
 import type { ErrorReporter } from '../errors/reporter';
 import { formatLoss } from '../format';
@@ -15,7 +15,8 @@ export class Outcomes implements vscode.Disposable {
   private readonly expected = new Set<string>();
   private readonly following: { dispose(): unknown };
 
-  constructor(private readonly store: RunStore, private readonly errors: ErrorReporter) {
+  /** `mark` shows faults at their places in files. */
+  constructor(private readonly store: RunStore, private readonly errors: ErrorReporter, private readonly mark: (problems: readonly Problem[]) => void) {
     this.following = store.onDidChange(() => this.look());
   }
 
@@ -34,7 +35,11 @@ export class Outcomes implements vscode.Disposable {
   }
 
   private async tell(run: Run): Promise<void> {
-    if (run.state === 'failed') this.errors.report(await errorOf(run), 'engine', [openDashboard(run), openRecipe(run)]);
+    if (run.state === 'failed') {
+      const error = await errorOf(run);
+      this.mark(error.problems);
+      this.errors.report(error, 'engine', [openDashboard(run), openRecipe(run)]);
+    }
     if (run.state === 'interrupted') {
       const error = new LoraError('engine', t('{0}: the training process ended without a word at step {1}.', run.name, run.step), { fix: t('Resume Run goes on from its last checkpoint.') });
       this.errors.report(error, 'engine', [{ title: t('Resume Run'), fix: { kind: 'command', command: COMMANDS.resumeRun, argument: run.dir } }]);

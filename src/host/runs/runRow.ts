@@ -52,7 +52,8 @@ export function rowOf(run: Run, now: number): RunRow {
 function describe(run: Run, now: number): string {
   const age = formatAge(now - run.created);
   if (run.state === 'broken') return [run.problem ?? '', age].join(' · ');
-  return [run.r !== null && `r ${run.r}`, isActive(run) && stepText(run), lossText(run), age].filter(Boolean).join(' · ');
+  const ended = run.state === 'completed' || isActive(run) ? null : stateName(run.state).toLowerCase();
+  return [ended, run.r !== null && `r ${run.r}`, isActive(run) && stepText(run), lossText(run), age].filter(Boolean).join(' · ');
 }
 
 const lossText = (run: Run) => run.lastLoss !== null && t('loss {0}', formatLoss(run.lastLoss));

@@ -1,6 +1,6 @@
 import { LoraError } from '../../shared/errors';
 import { t } from '../l10n';
-import { costOf, costText, costWarning, type BaseFacts } from './costs';
+import { costOf, costText, costWarning, layerText, type BaseFacts } from './costs';
 import { parseTargets, targetChoices, targetsText, type TargetModules } from './targets';
 
 /** A choice with its price: for a list in a quick input. */
@@ -27,13 +27,13 @@ export function rankChoices(base: BaseFacts, target: TargetModules, there: numbe
 }
 
 function rankChoice(base: BaseFacts, target: TargetModules, there: number, r: number): PricedChoice<number> {
-  return { label: `r = ${r}`, value: r, ...price(base, r, target, there), description: r === DEFAULT_RANK ? t('usual') : '' };
+  return { label: `r = ${r}`, value: r, ...price(base, r, target, there, r === DEFAULT_RANK ? t('usual') : '') };
 }
 
 /** The usual targets; those that are typed come first. */
 export function targetPrices(base: BaseFacts, r: number, there: number, typed: string): PricedChoice<TargetModules>[] {
   const choices = targetChoices(base.modules).map(({ label, target_modules }) => ({
-    label, description: targetsText(target_modules), value: target_modules, ...price(base, r, target_modules, there),
+    label, value: target_modules, ...price(base, r, target_modules, there, targetsText(target_modules)),
   }));
   const own = parseTargets(typed);
   return own === undefined ? choices : [ownTargets(base, r, there, own), ...choices];
@@ -44,14 +44,17 @@ function ownTargets(base: BaseFacts, r: number, there: number, own: TargetModule
   try {
     const { matched, unmatched } = costOf(base, r, own);
     const value = matched.length > 0 && unmatched.length === 0 ? own : null;
-    return { label, description: matched.length === 1 ? t('1 module') : t('{0} modules', matched.length), ...price(base, r, own, there), value };
+    return { label, value, ...price(base, r, own, there, matched.length === 1 ? t('1 module') : t('{0} modules', matched.length)) };
   } catch (error) {
     return { label, description: '', detail: LoraError.from(error, 'recipe').message, value: null };
   }
 }
 
-function price(base: BaseFacts, r: number, target: TargetModules, there: number): { readonly detail: string } {
+function price(base: BaseFacts, r: number, target: TargetModules, there: number, note: string): { readonly description: string; readonly detail: string } {
   const cost = costOf(base, r, target);
   const warning = costWarning(cost, r, there);
-  return { detail: `${warning === null ? '' : `$(warning) ${warning} `}${cost.matched.length === 0 ? '' : costText(base, r, cost, there)}`.trim() };
+  return {
+    description: [note, layerText(cost.matched, r)].filter(Boolean).join(' · '),
+    detail: [warning === null ? '' : `$(warning) ${warning}`, cost.matched.length === 0 ? '' : costText(base, cost, there)].filter(Boolean).join(' '),
+  };
 }

@@ -52,26 +52,21 @@ export function costOf({ modules, config, parameters }: BaseFacts, r: number, ta
   };
 }
 
-/** "442,368 trainable of 134.5 M (0.33 %) · 2·d·r = 9,216 of d² = 331,776 · memory 2.1 of 15.4 GiB" */
-export function costText(base: BaseFacts, r: number, cost: Cost, there: number): string {
+/** "442,368 trainable of 134.5 M (0.33 %) · memory 2.1 GiB of 15.4 GiB" */
+export function costText(base: BaseFacts, cost: Cost, there: number): string {
   const share = formatNumber(cost.trainable / base.parameters, { style: 'percent', maximumSignificantDigits: 2 });
   return [
     t('{0} trainable of {1} ({2})', formatNumber(cost.trainable), formatCount(base.parameters), share),
-    layerText(cost.matched, r),
-    memoryText(cost, there),
-  ].filter(Boolean).join(' · ');
+    t('memory {0} of {1}', formatBytes(cost.memory), formatBytes(there)),
+  ].join(' · ');
 }
 
-/** In a square layer 2·d·r against d²; where there is none, r·(in + out) against in·out. */
-function layerText(matched: readonly TargetableModule[], r: number): string {
+/** What the update of one layer has to train: in a square layer 2·d·r against d², where there is none, r·(in + out) against in·out. */
+export function layerText(matched: readonly TargetableModule[], r: number): string {
   const layer = matched.find((m) => m.in_features === m.out_features) ?? matched[0];
   if (!layer) return '';
   const [update, full] = [r * (layer.in_features + layer.out_features), layer.in_features * layer.out_features].map((n) => formatNumber(n));
   return layer.in_features === layer.out_features ? t('2·d·r = {0} of d² = {1}', update!, full!) : t('r·(in + out) = {0} of in·out = {1}', update!, full!);
-}
-
-function memoryText({ memory }: Cost, there: number): string {
-  return memory <= there ? t('memory {0} of {1}', formatBytes(memory), formatBytes(there)) : t('memory {0}, more than the {1} there', formatBytes(memory), formatBytes(there));
 }
 
 /** What is wrong with a choice, or null. */

@@ -24,7 +24,7 @@ describe('the choices of rank', () => {
     const d = base.config['hidden_size'] as number;
     const [, , four] = rankChoices(base, 'all-linear', PLENTY, '');
     expect(four).toMatchObject({ label: 'r = 4', value: 4 });
-    expect(four!.detail).toContain(`2·d·r = ${2 * d * 4} of d² = ${(d * d).toLocaleString('en')}`);
+    expect(four!.description).toContain(`2·d·r = ${2 * d * 4} of d² = ${(d * d).toLocaleString('en')}`);
     expect(four!.detail).toMatch(/memory [\d.]+ [KMG]iB of 64 GiB$/);
   });
 
@@ -36,7 +36,7 @@ describe('the choices of rank', () => {
 
   it('warn of a rank larger than a layer and of too little memory', () => {
     expect(rankChoices(base, 'all-linear', PLENTY, '4096')[0]!.detail).toMatch(/^\$\(warning\) r = 4096 is larger than \d+ of the layers/);
-    expect(rankChoices(base, 'all-linear', 2 ** 20, '')[0]!.detail).toMatch(/^\$\(warning\) This needs more memory than there is.*more than the 1 MiB there$/);
+    expect(rankChoices(base, 'all-linear', 2 ** 20, '')[0]!.detail).toMatch(/^\$\(warning\) This needs more memory than there is\. .* of 1 MiB$/);
   });
 });
 
@@ -47,7 +47,7 @@ describe('the choices of target modules', () => {
 
   it('take typed names and expressions that match', () => {
     expect(targetPrices(base, 8, PLENTY, 'up_proj down_proj')[0]).toMatchObject({ label: 'up_proj, down_proj', value: ['up_proj', 'down_proj'] });
-    expect(targetPrices(base, 8, PLENTY, '.*layers\\.0\\..*q_proj')[0]).toMatchObject({ description: '1 module', value: '.*layers\\.0\\..*q_proj' });
+    expect(targetPrices(base, 8, PLENTY, '.*layers\\.0\\..*q_proj')[0]).toMatchObject({ description: expect.stringMatching(/^1 module · /) as string, value: '.*layers\\.0\\..*q_proj' });
   });
 
   it('refuse names that no module has, with the nearest, and expressions that are none', () => {
