@@ -1,5 +1,5 @@
 import type { HeadLayout } from './rope';
-import { use, type Ops, type Tensor } from './ops/types';
+import { join, use, type Ops, type Tensor } from './ops/types';
 
 /** Queries start..end see the keys from..to; the mask [1 or batch, 1, end - start, to - from] is added to the scores. */
 export interface AttentionBlock {
@@ -53,7 +53,7 @@ export function attend(ops: Ops, heads: Heads, shape: AttentionShape, blocks: re
     const o = use(ops, ops.batchMatMul(p, v), p, v);
     return use(ops, ops.reshape(o, [shape.batch, shape.num_heads, block.end - block.start, shape.head_dim]), o);
   });
-  const o = outputs.length === 1 ? outputs[0]! : use(ops, ops.concat(outputs, 2), ...outputs);
+  const o = join(ops, outputs, 2);
   return use(ops, rowsFromHeads(ops, o, shape), o);
 }
 
@@ -63,7 +63,7 @@ export function attendBackward(ops: Ops, heads: Heads, o: Tensor, dO: Tensor, sh
   const D = use(ops, ...dotOfRows(ops, o, dO, shape)); // [batch, heads, length, 1]
   const parts = blocks.map((block) => blockBackward(ops, heads, dHeads, D, shape, block));
   ops.free(dHeads, D);
-  const q = parts.length === 1 ? parts[0]!.q : use(ops, ops.concat(parts.map((p) => p.q), 2), ...parts.map((p) => p.q));
+  const q = join(ops, parts.map((p) => p.q), 2);
   return { q, k: overlay(ops, parts.map((p) => p.k), shape.length, blocks), v: overlay(ops, parts.map((p) => p.v), shape.length, blocks) };
 }
 

@@ -3,7 +3,7 @@ import { breathe } from './breathe';
 import type { Dropout } from './dropout';
 import { linearBackward, linearForward, sumAndFree, type Linear } from './linear';
 import { normBackward, normForward, type Norm } from './norm';
-import { use, type Ops, type Tensor } from './ops/types';
+import { join, use, type Ops, type Tensor } from './ops/types';
 
 export interface Head {
   readonly norm: Norm;
@@ -66,8 +66,7 @@ export async function headLoss(
 }
 
 function headBackward(ops: Ops, head: Head, x: Tensor, r: Tensor, dhs: readonly Tensor[]): Tensor {
-  const dh = dhs.length === 1 ? dhs[0]! : use(ops, ops.concat(dhs, 0), ...dhs);
-  return normBackward(ops, head.norm, x, r, dh, null);
+  return normBackward(ops, head.norm, x, r, join(ops, dhs, 0), null);
 }
 
 async function chunkLoss(

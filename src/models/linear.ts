@@ -1,6 +1,6 @@
 import type { AdapterState, LoraBlock } from './adapterState';
 import { dropoutSeed, type Dropout } from './dropout';
-import { use, type Ops, type Tensor } from './ops/types';
+import { join, use, type Ops, type Tensor } from './ops/types';
 
 /** y = x Wᵀ + b, frozen, with the LoRA modules on it. */
 export interface Linear {
@@ -55,7 +55,7 @@ function loraDown(ops: Ops, lora: LoraBlock, x: Tensor, dropout: Dropout | null)
     const dropped = use(ops, ops.mul(x, mask), mask);
     return use(ops, ops.matMul(dropped, A, false, true), dropped, A);
   });
-  return use(ops, ops.concat(parts, 1), ...parts);
+  return join(ops, parts, 1);
 }
 
 function loraDownBackward(ops: Ops, lora: LoraBlock, x: Tensor, dxa: Tensor, dropout: Dropout | null, wanted: boolean): { dA: Tensor; dx: Tensor[] } {
@@ -74,8 +74,8 @@ function loraDownBackward(ops: Ops, lora: LoraBlock, x: Tensor, dxa: Tensor, dro
     }
     ops.free(mask, dropped);
   });
-  const dA = use(ops, ops.concat(dAs, 0), ...dAs, ...columns);
-  return { dA, dx };
+  ops.free(...columns);
+  return { dA: join(ops, dAs, 0), dx };
 }
 
 /** The sum of `terms`, which are freed, and of `kept`, which is not. */

@@ -7,18 +7,32 @@ import type { BaseModel } from '../../src/formats/types';
 import type { Adapter, LoraFactors } from '../../src/lora/types';
 import { loadCausalLM } from '../../src/models/causalLM';
 import { RawOps, type TfBinding } from '../../src/models/ops/raw';
+import { tfjsOps } from '../../src/models/ops/tfjs';
 import type { Ops } from '../../src/models/ops/types';
 import type { CausalLM, LabelledInput } from '../../src/models/types';
+import type { Tfjs } from '../../src/runtime/loadTfjs';
 import { testTfjs } from './tfjs';
 
 export const fixtures = path.resolve(import.meta.dirname, '../fixtures');
 
+// eslint-disable-next-line @typescript-eslint/no-unnecessary-type-parameters -- the caller knows what the fixture holds
 export const readJson = <T>(...at: string[]): T => JSON.parse(readFileSync(path.join(fixtures, ...at), 'utf8')) as T;
 
 /** The table of ops that the product trains on. */
 export async function rawOps(): Promise<RawOps> {
+  return new RawOps(await tfBinding());
+}
+
+export async function tfBinding(): Promise<TfBinding & { getNumOfTensors(): number }> {
   const tf = await testTfjs();
-  return new RawOps((tf.backend() as unknown as { binding: TfBinding }).binding);
+  return (tf.findBackend('tensorflow') as unknown as { binding: TfBinding & { getNumOfTensors(): number } }).binding;
+}
+
+/** The table of ops on tfjs' own cpu backend, within the tfjs that libtensorflow's backend is part of. */
+export async function cpuOps(): Promise<{ readonly ops: Ops; readonly alive: () => number }> {
+  const tf = await testTfjs() as unknown as Tfjs;
+  await tf.setBackend('cpu');
+  return { ops: tfjsOps(tf), alive: () => tf.memory().numTensors };
 }
 
 export type Floats = ReadonlyMap<string, Float32Array>;

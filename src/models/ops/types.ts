@@ -64,3 +64,8 @@ export function use(ops: Ops, result: Tensor, ...dead: readonly Tensor[]): Tenso
   ops.free(...dead);
   return result;
 }
+
+/** The parts one after the other along an axis; takes them over. */
+export function join(ops: Ops, parts: readonly Tensor[], axis: number): Tensor {
+  return parts.length === 1 ? parts[0]! : use(ops, ops.concat(parts, axis), ...parts);
+}

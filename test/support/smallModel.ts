@@ -1,0 +1,58 @@
+import type { BaseModel, TensorInfo } from '../../src/formats/types';
+import { decoderModules, decoderTensors } from '../../src/formats/decoder';
+import type { Adapter, LoraFactors } from '../../src/lora/types';
+import { readArchitecture } from '../../src/models/architecture';
+import type { LabelledInput } from '../../src/models/types';
+import { createRandom } from '../../src/shared/random';
+import { NO_ADAPTER } from './models';
+
+type Config = Readonly<Record<string, unknown>>;
+
+/** Everything at once: grouped queries, biases, windows on one layer of two, an output layer of its own. */
+export const SMALL_CONFIG: Config = {
+  model_type: 'qwen2', vocab_size: 40, hidden_size: 24, intermediate_size: 32, num_hidden_layers: 2, num_attention_heads: 4, num_key_value_heads: 2,
+  rms_norm_eps: 1e-6, rope_theta: 1000, tie_word_embeddings: false, layer_types: ['full_attention', 'sliding_attention'], sliding_window: 6,
+};
+
+const numbers = (size: number, spread: number, ...name: string[]): Float32Array => {
+  const random = createRandom(7, ...name);
+  return Float32Array.from({ length: size }, () => (random() + random() + random() - 1.5) * spread);
+};
+const sizeOf = (shape: readonly number[]) => shape.reduce((n, d) => n * d, 1);
+
+/** A base with random weights that exists in memory only. */
+export function smallBase(config: Config = SMALL_CONFIG): BaseModel {
+  const wanted = decoderTensors(readArchitecture(config, 'small'));
+  const tensors = new Map(wanted.map(({ name, shape }): [string, TensorInfo] => [name, { name, shape, dtype: 'F32' }]));
+  const readF32 = (name: string) => Promise.resolve(numbers(sizeOf(tensors.get(name)!.shape), name.includes('norm') ? 2 : 0.5, name));
+  return {
+    path: 'small', name: 'small', format: 'safetensors', config, weights: { tensors, readF32, close: () => Promise.resolve() }, weight_files: [], parameters: 0,
+    readTokenizer: () => Promise.reject(new Error('The small base has no tokenizer.')), close: () => Promise.resolve(),
+  };
+}
+
+/** An adapter with nothing at zero on the modules that `wanted` picks. */
+export function smallAdapter(wanted: (path: string) => boolean, config: Config = SMALL_CONFIG): Adapter {
+  const modules = decoderModules(readArchitecture(config, 'small')).filter((m) => wanted(m.path));
+  return {
+    config: NO_ADAPTER.config,
+    modules: modules.map(({ path, kind, in_features, out_features }, i): LoraFactors => {
+      const r = 2 + (i % 3);
+      return { path, kind, r, in_features, out_features, scaling: 1.5, A: numbers(r * in_features, 0.4, path, 'A'), B: numbers(r * out_features, 0.4, path, 'B') };
+    }),
+  };
+}
+
+/** Rows of other lengths, padded on one side; about a third of the tokens are labelled. */
+export function smallInput(padding: 'left' | 'right' | 'none', batch = 3, length = 11, vocab = 40): LabelledInput {
+  const random = createRandom(3, padding);
+  const ids = Int32Array.from({ length: batch * length }, () => Math.floor(random() * vocab));
+  const mask = new Int32Array(ids.length).fill(1);
+  for (let row = 0; row < batch; row++) {
+    const pads = padding === 'none' ? 0 : row * 3;
+    const start = row * length + (padding === 'left' ? 0 : length - pads);
+    mask.fill(0, start, start + pads);
+  }
+  const labels = ids.map((id, i) => (mask[i] === 1 && random() < 0.4 ? id : -100));
+  return { batch, length, input_ids: ids, attention_mask: mask, labels };
+}
