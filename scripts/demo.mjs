@@ -84,7 +84,7 @@ console.log(`  ${base}`);
 const recipe = makeWorkspace(base);
 
 step('Ask the base model the held-out questions');
-const heldOut = ['--dataset', path.join(workspace, 'validation.jsonl'), '--exact'];
+const heldOut = ['--dataset', path.join(workspace, 'validation.jsonl'), '--exact', '--max-new-tokens', '24'];
 const before = await lora(['evaluate', '--base', base, ...heldOut]);
 console.log(`  exact answers: ${percent(before.exact, before.examples)}`);
 

@@ -5,7 +5,7 @@ import type { BaseModel, TensorInfo } from '../../src/formats/types';
 import type { Adapter, LoraFactors } from '../../src/lora/types';
 import { readArchitecture } from '../../src/models/architecture';
 import { loadCausalLM } from '../../src/models/causalLM';
-import { targetableModules } from '../../src/models/modules';
+import { decoderModules as targetableModules } from '../../src/formats/decoder';
 import { RawOps, type TfBinding } from '../../src/models/ops/raw';
 
 const { values: args } = parseArgs({
@@ -59,6 +59,7 @@ function adapter(): Adapter {
 }
 
 const memoryMb = (key: string) => Number(new RegExp(`${key}:\\s+(\\d+) kB`).exec(readFileSync('/proc/self/status', 'utf8'))?.[1]) / 1024;
+const faults = () => Number(readFileSync('/proc/self/stat', 'utf8').split(' ')[9]);
 const median = (xs: number[]) => [...xs].sort((a, b) => a - b)[xs.length >> 1]!;
 
 async function main(): Promise<void> {
@@ -74,11 +75,13 @@ async function main(): Promise<void> {
   let loss = 0;
   for (let i = 0; i < warmup + steps; i++) {
     const t0 = performance.now();
+    const c0 = process.cpuUsage(), f0 = faults();
     const { loss_sum, labelled } = await model.accumulate(input, i);
     await model.step(labelled, { learning_rate: 1e-4, weight_decay: 0.01, max_grad_norm: 1 });
     if (i === 0) first_step_s = performance.now() / 1e3;
     if (i >= warmup) times.push((performance.now() - t0) / 1e3);
     loss = loss_sum / labelled;
+    if (process.env['VERBOSE']) { const c = process.cpuUsage(c0); console.error(((performance.now() - t0) / 1e3).toFixed(3), 'user', c.user / 1e6, 'sys', c.system / 1e6, 'minflt', faults() - f0); }
   }
   const tokens = batch * length;
   const result = { trainable: model.trainable_parameters, step_s: median(times), step_s_min: Math.min(...times), tokens_per_s: tokens / median(times),
