@@ -6,7 +6,7 @@ const nodeGlobals = { process: 'readonly', console: 'readonly', Buffer: 'readonl
   document: 'readonly', window: 'readonly', getComputedStyle: 'readonly' };
 
 export default tseslint.config(
-  { ignores: ['dist/', 'out/', 'node_modules/', 'test/fixtures/', '.lora/', '**/*.cjs'] },
+  { ignores: ['dist/', 'out/', 'node_modules/', 'test/fixtures/', '.lora/', '**/*.cjs', '**/*.d.mts'] },
   js.configs.recommended,
   {
     files: ['**/*.ts'],
