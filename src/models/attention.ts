@@ -45,43 +45,53 @@ export function fromHeads(ops: Ops, { q, k, v }: Heads, shape: AttentionShape, t
   return use(ops, ops.rotate(flat, table), flat);
 }
 
-/** softmax(q kᵀ + mask) v -> [n, heads · head_dim]. Query heads of one kv head are rows of one product. */
-export function attend(ops: Ops, heads: Heads, shape: AttentionShape, blocks: readonly AttentionBlock[]): Tensor {
+/** What attention gives: o [n, heads · head_dim], and for each block its probabilities [batch · kv_heads, group · rows, keys] where they are kept. */
+export interface Attended {
+  readonly o: Tensor;
+  readonly probabilities: readonly Tensor[] | null;
+}
+
+/** softmax(q kᵀ + mask) v. Query heads of one kv head are rows of one product. */
+export function attend(ops: Ops, heads: Heads, shape: AttentionShape, blocks: readonly AttentionBlock[], keep: boolean): Attended {
+  const kept: Tensor[] = [];
   const outputs = blocks.map((block) => {
     const { q, k, v } = cut(ops, heads, shape, block);
-    const p = use(ops, probabilities(ops, q, k, shape, block), q, k); // [batch · kv, group · rows, keys]
-    const o = use(ops, ops.batchMatMul(p, v), p, v);
+    const p = use(ops, probabilitiesOf(ops, q, k, shape, block), q, k);
+    const o = use(ops, ops.batchMatMul(p, v), v);
+    if (keep) kept.push(p);
+    else ops.free(p);
     return use(ops, ops.reshape(o, [shape.batch, shape.num_heads, block.end - block.start, shape.head_dim]), o);
   });
   const o = join(ops, outputs, 2);
-  return use(ops, rowsFromHeads(ops, o, shape), o);
+  return { o: use(ops, rowsFromHeads(ops, o, shape), o), probabilities: keep ? kept : null };
 }
 
 /** Gradients of the heads for d(output) [n, heads · head_dim], with D = sum(do · o) instead of sum(dP · P) (Dao et al. 2022). */
-export function attendBackward(ops: Ops, heads: Heads, o: Tensor, dO: Tensor, shape: AttentionShape, blocks: readonly AttentionBlock[]): Heads {
+export function attendBackward(ops: Ops, heads: Heads, { o, probabilities }: Attended, dO: Tensor, shape: AttentionShape, blocks: readonly AttentionBlock[]): Heads {
   const dHeads = headsFromRows(ops, dO, shape, shape.head_dim);
   const D = use(ops, ...dotOfRows(ops, o, dO, shape)); // [batch, heads, length, 1]
-  const parts = blocks.map((block) => blockBackward(ops, heads, dHeads, D, shape, block));
+  const parts = blocks.map((block, i) => blockBackward(ops, heads, dHeads, D, shape, block, probabilities?.[i] ?? null));
   ops.free(dHeads, D);
   const q = join(ops, parts.map((p) => p.q), 2);
   return { q, k: overlay(ops, parts.map((p) => p.k), shape.length, blocks), v: overlay(ops, parts.map((p) => p.v), shape.length, blocks) };
 }
 
-function blockBackward(ops: Ops, heads: Heads, dHeads: Tensor, D: Tensor, shape: AttentionShape, block: AttentionBlock): Heads {
+function blockBackward(ops: Ops, heads: Heads, dHeads: Tensor, D: Tensor, shape: AttentionShape, block: AttentionBlock, kept: Tensor | null): Heads {
   const { q, k, v } = cut(ops, heads, shape, block);
   const dO = queries(ops, dHeads, shape, block, shape.head_dim); // [batch · kv, group · rows, head_dim]
   const d = queries(ops, D, shape, block, 1);
-  const p = probabilities(ops, q, k, shape, block);
+  const p = kept ?? probabilitiesOf(ops, q, k, shape, block);
   const dV = ops.batchMatMul(p, dO, true); // [batch · kv, keys, head_dim]
   const dP = use(ops, ops.batchMatMul(dO, v, false, true), dO, v);
   const centred = use(ops, ops.sub(dP, d), dP, d);
-  const dS = use(ops, ops.mul(p, centred), p, centred);
+  const dS = use(ops, ops.mul(p, centred), centred);
+  if (!kept) ops.free(p);
   const dK = use(ops, ops.batchMatMul(dS, q, true), q);
   const dQ = use(ops, ops.batchMatMul(dS, k), dS, k);
   return { q: use(ops, ops.reshape(dQ, [shape.batch, shape.num_heads, block.end - block.start, shape.head_dim]), dQ), k: dK, v: dV };
 }
 
-function probabilities(ops: Ops, q: Tensor, k: Tensor, shape: AttentionShape, { start, end, from, to, mask }: AttentionBlock): Tensor {
+function probabilitiesOf(ops: Ops, q: Tensor, k: Tensor, shape: AttentionShape, { start, end, from, to, mask }: AttentionBlock): Tensor {
   const scores = ops.batchMatMul(q, k, false, true);
   if (!mask) return use(ops, ops.softmax(scores), scores);
   const apart = use(ops, ops.reshape(scores, [shape.batch, shape.num_heads, end - start, to - from]), scores);

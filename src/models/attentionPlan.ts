@@ -3,7 +3,7 @@ import type { Ops } from './ops/types';
 import type { ModelInput } from './types';
 
 /** Rows of queries that are worked on together: the keys after the last of them are never touched. */
-const BLOCK_ROWS = 64;
+const BLOCK_ROWS = 128;
 
 /** Added where a query may not look: it swallows every score, and a row with nothing to see becomes uniform instead of NaN. */
 const HIDDEN = -1e30;

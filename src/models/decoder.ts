@@ -1,6 +1,6 @@
 import type { AdapterState } from './adapterState';
 import type { Architecture } from './architecture';
-import type { AttentionShape } from './attention';
+import type { AttentionBlock, AttentionShape } from './attention';
 import { planAttention } from './attentionPlan';
 import { breathe } from './breathe';
 import type { Dropout } from './dropout';
@@ -90,13 +90,21 @@ export class Decoder {
   openPass(input: ModelInput, dropout: Dropout | null): Pass {
     const { ops, arch } = this;
     const windows = [...new Set(arch.windows)];
+    const blocks = new Map(windows.map((window) => [window, planAttention(ops, input, window)]));
     return {
       shape: this.shapeOf(input.batch, input.length),
       table: this.table(0, input.length, 1),
       inverseTable: this.table(0, input.length, -1),
-      blocks: new Map(windows.map((window) => [window, planAttention(ops, input, window)])),
+      blocks,
       dropout,
+      keepProbabilities: [...blocks.values()].every((plan) => this.isSmall(plan, input)),
     };
+  }
+
+  /** Probabilities are kept as long as they take no more memory than the MLP's inner activations, which are kept anyway. */
+  private isSmall(plan: readonly AttentionBlock[], { length }: ModelInput): boolean {
+    const probabilities = plan.reduce((sum, { start, end, from, to }) => sum + (end - start) * (to - from), 0) * this.arch.num_heads;
+    return probabilities <= 2 * length * this.arch.intermediate_size;
   }
 
   closePass(pass: Pass): void {

@@ -24,6 +24,8 @@ export interface Pass {
   readonly inverseTable: Tensor;
   readonly blocks: ReadonlyMap<number | null, readonly AttentionBlock[]>;
   readonly dropout: Dropout | null;
+  /** Keep attention's probabilities for the backward pass instead of computing them again. */
+  readonly keepProbabilities: boolean;
 }
 
 /** The rows that go on after the last layer's attention. */
@@ -39,6 +41,7 @@ export interface LayerSaved {
   readonly r: Tensor; // [n, 1]
   readonly heads: Heads;
   readonly o: Tensor; // [n, heads · head_dim]
+  readonly probabilities: readonly Tensor[] | null;
   readonly x1: Tensor; // [m, d]
   readonly r1: Tensor; // [m, 1]
   readonly gate: Tensor; // [m, intermediate]
@@ -50,13 +53,13 @@ export interface LayerSaved {
 /** x [n, d] -> y [m, d]; takes x over: it is kept in `saved`, or freed where nothing is to be kept. */
 export function layerForward(ops: Ops, w: LayerWeights, x: Tensor, pass: Pass, rows: Rows | null, keep: boolean): { y: Tensor; saved: LayerSaved | null } {
   const { heads, r, xa } = headsOf(ops, w, x, pass.shape, pass.table, pass.dropout);
-  const o = attend(ops, heads, pass.shape, pass.blocks.get(w.window)!);
+  const { o, probabilities } = attend(ops, heads, pass.shape, pass.blocks.get(w.window)!, keep && pass.keepProbabilities);
   const oRows = rows ? ops.gather(o, rows.indices) : o;
   const xRows = rows ? ops.gather(x, rows.indices) : x;
   const rest = afterAttention(ops, w, oRows, xRows, pass.dropout);
   if (rows) ops.free(oRows, xRows);
   const { y, x1, r1, gate, up } = rest;
-  const saved = { x, r, heads, o, x1, r1, gate, up, rows, xa: { ...rest.xa, qkv: xa } };
+  const saved = { x, r, heads, o, probabilities, x1, r1, gate, up, rows, xa: { ...rest.xa, qkv: xa } };
   if (keep) return { y, saved };
   freeSaved(ops, saved);
   return { y, saved: null };
@@ -83,7 +86,7 @@ export function layerStep(ops: Ops, w: LayerWeights, x: Tensor, cache: LayerCach
   const v = use(ops, ops.concat([cache.v, heads.v], 1), cache.v, heads.v);
   const to = k.shape[1]!;
   const from = w.window === null ? 0 : Math.max(0, to - w.window);
-  const o = attend(ops, { q: heads.q, k, v }, shape, [{ start: 0, end: 1, from, to, mask: null }]);
+  const { o } = attend(ops, { q: heads.q, k, v }, shape, [{ start: 0, end: 1, from, to, mask: null }], false);
   const { y, x1, r1, gate, up, xa: others } = afterAttention(ops, w, o, x, null);
   ops.free(x, r, heads.q, o, x1, r1, gate, up, ...present([xa, ...Object.values(others)]));
   return { y, cache: { k, v } };
@@ -109,8 +112,8 @@ function afterAttention(ops: Ops, w: LayerWeights, o: Tensor, x: Tensor, dropout
   return { y: down.y, x1, r1, gate: gate.y, up: up.y, xa: { o: oXa, gate: gate.xa, up: up.xa, down: down.xa } };
 }
 
-export function freeSaved(ops: Ops, { x, r, heads, o, x1, r1, gate, up, xa }: LayerSaved, keysToo = true): void {
-  ops.free(x, r, heads.q, o, x1, r1, gate, up, ...(keysToo ? [heads.k, heads.v] : []), ...present(Object.values(xa)));
+export function freeSaved(ops: Ops, { x, r, heads, o, probabilities, x1, r1, gate, up, xa }: LayerSaved, keysToo = true): void {
+  ops.free(x, r, heads.q, o, ...(probabilities ?? []), x1, r1, gate, up, ...(keysToo ? [heads.k, heads.v] : []), ...present(Object.values(xa)));
 }
 
 const present = (tensors: readonly (Tensor | null)[]): Tensor[] => tensors.filter((t) => t !== null);
@@ -172,7 +175,7 @@ async function attentionBackward(
     return null;
   }
   const dO = spread(ops, sumAndFree(ops, terms), rows);
-  const dHeads = attendBackward(ops, heads, o, dO, pass.shape, pass.blocks.get(w.window)!);
+  const dHeads = attendBackward(ops, heads, saved, dO, pass.shape, pass.blocks.get(w.window)!);
   const dQkv = use(ops, fromHeads(ops, dHeads, pass.shape, pass.inverseTable), dO);
   const h = w.qkv.lora ? normAgain(ops, w.input_norm, x, r) : null;
   const dh = await linearBackward(ops, w.qkv, state, dQkv, h, xa.qkv, pass.dropout, wanted);

@@ -54,17 +54,4 @@ describe('the tokenizer of SmolLM2\'s GGUF file', () => {
       }
     }
   });
-
-  it('tokenizes more than a thousand rows a second', () => {
-    const words = expected.texts.flatMap(({ text }) => text.split(' '));
-    const rows = Array.from({ length: 1000 }, (_, i) => ({
-      kind: 'messages' as const, line: i + 1,
-      messages: [{ role: 'user', content: words.slice(i % 20, (i % 20) + 20).join(' ') }, { role: 'assistant', content: `${words.slice(i % 30, (i % 30) + 30).join(' ')} ${i}` }],
-    }));
-    tokenizeRows('warm up', rows.slice(0, 100), tokenizer, { max_length: 512, labels: 'assistant' });
-    const start = performance.now();
-    const { examples } = tokenizeRows('examples', rows, tokenizer, { max_length: 512, labels: 'assistant' });
-    expect(examples).toHaveLength(1000);
-    expect(performance.now() - start).toBeLessThan(1000);
-  });
 });
