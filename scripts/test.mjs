@@ -41,12 +41,21 @@ const nodeTests = (...files) => () => {
   return { passed: count('pass'), failed: failed + Number(!ok && failed === 0) };
 };
 
+/** A script whose last line is `N passed, N failed`. */
+const script = (file) => () => {
+  const { stdout } = run(process.execPath, [file], true);
+  process.stdout.write(stdout);
+  const [, passed, failed] = /(\d+) passed, (\d+) failed\s*$/.exec(stdout) ?? ['', '0', '1'];
+  return { passed: Number(passed), failed: Number(failed) };
+};
+
 const STAGES = {
-  types: check([bin('tsc'), '--noEmit'], [bin('tsc'), '--noEmit', '-p', 'webview']),
+  types: check([bin('tsc'), '--noEmit'], [bin('tsc'), '--noEmit', '-p', 'webview'], [bin('tsc'), '--noEmit', '-p', 'test/integration']),
   lint: check([bin('eslint'), '.'], [bin('depcruise'), 'src', 'webview', '--no-progress']),
   unit: vitest('unit'),
   parity: vitest('parity'),
   dashboard: nodeTests('test/workbench/dashboardPage'),
+  integration: script('test/integration/run.mjs'),
 };
 
 function isInstalled() {

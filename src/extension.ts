@@ -17,6 +17,7 @@ import { RunStore } from './host/runs/runStore';
 import { RunsTree } from './host/runs/runsTree';
 import { RuntimeService } from './host/runtime/runtimeService';
 import { createStatusBar } from './host/status/statusBar';
+import { LoraError } from './shared/errors';
 
 /** Builds the features and hands them their parts. */
 export function activate(context: vscode.ExtensionContext): void {
@@ -45,7 +46,10 @@ export function activate(context: vscode.ExtensionContext): void {
   const runRecipe = async (recipe: vscode.Uri) => {
     const file = await checkedRecipe(recipe, diagnostics);
     diagnostics.clear();
-    await launcher.startRecipe(file);
+    await launcher.startRecipe(file).catch((error: unknown) => {
+      if (error instanceof LoraError) diagnostics.show(error.faults());
+      throw error;
+    });
   };
   registerRunCommands(commands, { store, continueRun: (run) => launcher.resume(run), openDashboard: (dir) => dashboards.show(dir) });
   commands.add(COMMANDS.runRecipe, 'recipe', async (argument) => {

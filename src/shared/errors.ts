@@ -62,6 +62,12 @@ export class LoraError extends Error {
     return [head, ...lines, ...(more > 0 ? [`  … and ${more} more`] : []), ...(this.fix ? [this.fix] : [])].join('\n');
   }
 
+  /** Every fault that has a place in a file: the problems, or the error itself. */
+  faults(): readonly Problem[] {
+    if (this.problems.length > 0 || this.place === undefined) return this.problems;
+    return [{ severity: 'error', message: this.message, place: this.place }];
+  }
+
   serialize(): SerializedError {
     return {
       area: this.area,

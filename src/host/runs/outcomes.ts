@@ -37,7 +37,7 @@ export class Outcomes implements vscode.Disposable {
   private async tell(run: Run): Promise<void> {
     if (run.state === 'failed') {
       const error = await errorOf(run);
-      this.mark(error.problems);
+      this.mark(error.faults());
       this.errors.report(error, 'engine', [openDashboard(run), openRecipe(run)]);
     }
     if (run.state === 'interrupted') {
