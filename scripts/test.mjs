@@ -56,6 +56,7 @@ const STAGES = {
   parity: vitest('parity'),
   dashboard: nodeTests('test/workbench/dashboardPage'),
   integration: script('test/integration/run.mjs'),
+  workbench: nodeTests('test/workbench/train.test.mjs'),
 };
 
 function isInstalled() {
