@@ -1,0 +1,118 @@
+import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import path from 'node:path';
+import { describe, expect, it } from 'vitest';
+import { checkpointSteps, lastCheckpoint, pruneCheckpoints, readCheckpoint, writeCheckpoint, type Checkpoint } from '../../../src/engine/checkpoint';
+import { checkFingerprints, fingerprintOf, gitCommit } from '../../../src/engine/fingerprint';
+import { checkMemory } from '../../../src/engine/room';
+import { makeRunDir, MetricsFile, newRunDir } from '../../../src/engine/runFolder';
+import { barOf, duration } from '../../../src/engine/terminal';
+import { readPeftAdapter } from '../../../src/formats/peft/read';
+import { LoraError } from '../../../src/shared/errors';
+import { parseMetrics } from '../../../src/shared/metrics';
+
+const temp = () => mkdtempSync(path.join(tmpdir(), 'lora-engine-'));
+const facts = { task_type: 'CAUSAL_LM', card: '# card\n' };
+const adapterDir = path.resolve(import.meta.dirname, '../../fixtures/llama/lora-qv/adapter');
+
+async function checkpoint(step: number): Promise<Checkpoint> {
+  const { adapter } = await readPeftAdapter(adapterDir);
+  return { state: { version: 1, step, elapsed: step * 1.5, best: { step: 1, loss: 2 } }, adapter, optimizer: { step, exp_avg: Float32Array.of(1, 2, step), exp_avg_sq: Float32Array.of(3, 4, 5) } };
+}
+
+describe('a run\'s folder', () => {
+  it('lies beside its recipe', () => expect(newRunDir(path.resolve('a/lora.json'))).toContain(path.resolve('a/.lora/runs')));
+
+  it('is not made where a run is already', async () => {
+    const dir = temp();
+    await makeRunDir(dir);
+    writeFileSync(path.join(dir, 'run.json'), '{}');
+    await expect(makeRunDir(dir)).rejects.toThrow(/a run in this folder already/);
+  });
+
+  it('says so where a file is in its way', async () => {
+    const file = path.join(temp(), 'file');
+    writeFileSync(file, '');
+    await expect(makeRunDir(path.join(file, 'run'))).rejects.toThrow(LoraError);
+  });
+
+  it('gets metrics in order, after a torn last line is cut off', async () => {
+    const dir = temp();
+    writeFileSync(path.join(dir, 'metrics.jsonl'), '{"kind":"resume","step":1}\n{"kind":"st');
+    const metrics = await MetricsFile.open(dir);
+    await Promise.all([2, 3, 4].map((step) => metrics.append({ kind: 'checkpoint', step, path: 'x' })));
+    await metrics.close();
+    expect(parseMetrics(readFileSync(path.join(dir, 'metrics.jsonl'), 'utf8')).map((line) => line.step)).toEqual([1, 2, 3, 4]);
+  });
+});
+
+describe('checkpoints', () => {
+  it('come back as they were written', async () => {
+    const dir = temp();
+    const written = await checkpoint(7);
+    expect(await writeCheckpoint(dir, written, facts)).toBe('checkpoints/step-7');
+    const read = await readCheckpoint(dir, 7);
+    expect(read.state).toEqual(written.state);
+    expect(read.optimizer).toEqual(written.optimizer);
+    expect(read.adapter.modules).toEqual(written.adapter.modules);
+  });
+
+  it('that are not whole are passed over by name', async () => {
+    const dir = temp();
+    for (const step of [2, 4, 10]) await writeCheckpoint(dir, await checkpoint(step), facts);
+    rmSync(path.join(dir, 'checkpoints/step-10/optimizer.safetensors'));
+    writeFileSync(path.join(dir, 'checkpoints/step-4/state.json'), '{');
+    mkdirSync(path.join(dir, 'checkpoints/step-99.123.tmp'));
+    const skipped: number[] = [];
+    expect((await lastCheckpoint(dir, (step) => skipped.push(step)))?.state.step).toBe(2);
+    expect(skipped).toEqual([10, 4]);
+  });
+
+  it('are pruned to the newest by number, not by text', async () => {
+    const dir = temp();
+    for (const step of [9, 10, 100]) await writeCheckpoint(dir, await checkpoint(step), facts);
+    await pruneCheckpoints(dir, 2);
+    expect(await checkpointSteps(dir)).toEqual([100, 10]);
+  });
+});
+
+describe('fingerprints', () => {
+  it('tell a changed file and a missing one by name', async () => {
+    const file = path.join(temp(), 'data.jsonl');
+    writeFileSync(file, 'abc');
+    const before = await fingerprintOf(file);
+    expect(before).toEqual({ file, size: 3, sha256: 'ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad' });
+    await checkFingerprints([before]);
+    writeFileSync(file, 'abd');
+    await expect(checkFingerprints([before])).rejects.toThrow(/has changed/);
+    rmSync(file);
+    await expect(checkFingerprints([before])).rejects.toThrow(/is gone/);
+  });
+
+  it('hold the commit of the folder\'s repository, loose or packed', async () => {
+    const dir = temp();
+    const commit = 'a'.repeat(40);
+    mkdirSync(path.join(dir, '.git/refs/heads'), { recursive: true });
+    writeFileSync(path.join(dir, '.git/HEAD'), 'ref: refs/heads/main\n');
+    expect(await gitCommit(dir)).toBeNull();
+    writeFileSync(path.join(dir, '.git/packed-refs'), `# pack-refs\n${commit} refs/heads/main\n`);
+    expect(await gitCommit(path.join(dir))).toBe(commit);
+    writeFileSync(path.join(dir, '.git/refs/heads/main'), `${'b'.repeat(40)}\n`);
+    expect(await gitCommit(dir)).toBe('b'.repeat(40));
+  });
+});
+
+describe('what there is room for', () => {
+  it('refuses a training that clearly needs more memory, with the parts and what to do', () => {
+    const estimate = { weights: 6e9, adapter: 1e8, activations: 3e9, working: 1e9, total: 10.1e9 };
+    checkMemory(estimate, 10e9);
+    expect(() => checkMemory(estimate, 4e9)).toThrow(/needs about 10\.1 GB of memory, and 4\.0 GB are free: 6\.0 GB for the frozen weights/);
+  });
+});
+
+describe('the terminal', () => {
+  it('shows bars and times', () => {
+    expect(barOf(0.5)).toBe(`[${'█'.repeat(12)}${'░'.repeat(12)}] 50 %`);
+    expect([duration(5), duration(75), duration(3675)]).toEqual(['0:05', '1:15', '1:01:15']);
+  });
+});
