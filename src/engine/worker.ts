@@ -1,5 +1,6 @@
 /** The thread that holds libtensorflow, the model and the optimizer: their calls block, the main thread's do not. */
 import { parentPort, workerData } from 'node:worker_threads';
+import type { Adapter } from '../lora/types';
 import { LoraError } from '../shared/errors';
 import { answer } from './answer';
 import { lastCheckpoint, readCheckpoint, type Checkpoint } from './checkpoint';
@@ -23,7 +24,7 @@ async function train(job: TrainJob): Promise<void> {
   try {
     const checkpoint = job.resume_from === null ? null : await checkpointOf(job);
     const ops = await opsFor(job.runtime, dist);
-    const model = await loadModel(prepared.base, checkpoint?.adapter ?? prepared.adapter, ops, progress('loading model'), recipe.lora.lora_dropout);
+    const model = await loadModel(prepared.base, checkpoint ? inOrderOf(prepared.adapter, checkpoint.adapter) : prepared.adapter, ops, progress('loading model'), recipe.lora.lora_dropout);
     if (checkpoint) model.restoreOptimizer(checkpoint.optimizer);
     const trainer = new Trainer({ ...prepared, model, recipe, run_dir, control, emit });
     emit({ kind: 'facts', facts: factsOf(prepared, model.architecture, model.trainable_parameters, trainer.plan.total_steps, ops.name) });
@@ -39,6 +40,19 @@ async function train(job: TrainJob): Promise<void> {
   } finally {
     await prepared.base.close();
   }
+}
+
+/** The modules of a checkpoint in the order in which the run began: the optimizer's state and each module's dropout go by it, a file goes by names. */
+function inOrderOf(start: Adapter, { config, modules }: Adapter): Adapter {
+  const byPath = new Map(modules.map((m) => [m.path, m]));
+  return {
+    config,
+    modules: start.modules.map((m) => {
+      const module = byPath.get(m.path);
+      if (!module) throw new LoraError('run', `The checkpoint lacks the module ${m.path}.`, { fix: 'Start a new run.' });
+      return module;
+    }),
+  };
 }
 
 async function checkpointOf({ run_dir, resume_from }: TrainJob): Promise<Checkpoint> {

@@ -1,0 +1,63 @@
+import { spawn, type ChildProcess } from 'node:child_process';
+import { existsSync, mkdtempSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import path from 'node:path';
+import { parseMetrics, type MetricLine, type StepLine } from '../../src/shared/metrics';
+import type { RunRecord } from '../../src/shared/run';
+import { dist } from '../support/tfjs';
+
+export const fixtures = path.resolve(import.meta.dirname, '../fixtures');
+export const tempFolder = () => mkdtempSync(path.join(tmpdir(), 'lora-cli-'));
+
+export interface CliResult {
+  readonly code: number | null;
+  readonly stdout: string;
+  readonly stderr: string;
+}
+
+export function startCli(args: readonly string[], env: Record<string, string> = {}): { readonly child: ChildProcess; readonly end: Promise<CliResult> } {
+  const child = spawn(process.execPath, [path.join(dist, 'cli.js'), ...args], { stdio: ['ignore', 'pipe', 'pipe'], env: { ...process.env, ...env } });
+  let [stdout, stderr] = ['', ''];
+  child.stdout.setEncoding('utf8').on('data', (text: string) => { stdout += text; });
+  child.stderr.setEncoding('utf8').on('data', (text: string) => { stderr += text; });
+  return { child, end: new Promise((resolve) => child.on('close', (code) => resolve({ code, stdout, stderr }))) };
+}
+
+export const cli = (...args: readonly string[]): Promise<CliResult> => startCli(args).end;
+
+export interface RecipeChange {
+  readonly top?: object;
+  readonly lora?: object;
+  readonly training?: object;
+}
+
+/** A folder with data.jsonl and lora.json for the tiny llama. */
+export function makeRecipe(change: RecipeChange = {}, rows: readonly object[] = chats()): string {
+  const folder = tempFolder();
+  writeFileSync(path.join(folder, 'data.jsonl'), rows.map((row) => `${JSON.stringify(row)}\n`).join(''));
+  const recipe = {
+    base: path.join(fixtures, 'llama/base'), dataset: 'data.jsonl', samples: { sample_steps: 0 }, ...change.top,
+    lora: { r: 2, ...change.lora }, training: { max_steps: 12, per_device_train_batch_size: 2, max_length: 48, save_steps: 4, eval_steps: 5, ...change.training },
+  };
+  const file = path.join(folder, 'lora.json');
+  writeFileSync(file, JSON.stringify(recipe));
+  return file;
+}
+
+export const chats = (): object[] => ['one', 'two', 'three', 'four', 'five', 'six', 'seven', 'eight', 'nine', 'ten'].map((word) => (
+  { messages: [{ role: 'user', content: `say ${word}` }, { role: 'assistant', content: word }] }));
+
+export const weightsOf = (runDir: string): Buffer => readFileSync(path.join(runDir, 'adapter/adapter_model.safetensors'));
+export const recordOf = (runDir: string) => JSON.parse(readFileSync(path.join(runDir, 'run.json'), 'utf8')) as RunRecord;
+export const metricsOf = (runDir: string): MetricLine[] => parseMetrics(readFileSync(path.join(runDir, 'metrics.jsonl'), 'utf8'));
+export const stepsOf = (runDir: string): StepLine[] => metricsOf(runDir).filter((line) => line.kind === 'step');
+
+/** Every file of a folder, to see that nothing half-made is left. */
+export const filesIn = (folder: string): string[] => (existsSync(folder) ? readdirSync(folder, { recursive: true }).map(String).sort() : []);
+
+export async function until(look: () => boolean, what: string): Promise<void> {
+  for (const end = Date.now() + 60_000; !look();) {
+    if (Date.now() > end) throw new Error(`waited for ${what}`);
+    await new Promise((resolve) => setTimeout(resolve, 20));
+  }
+}
