@@ -5,7 +5,7 @@ import { LoraError } from '../shared/errors';
 import type { MetricLine } from '../shared/metrics';
 import type { EngineProgress, EngineStatus, GenerateParams } from '../shared/protocol';
 import { ENDED_STATES, HEARTBEAT_MS, RUN_FILES, type EngineRecord, type RunRecord } from '../shared/run';
-import { quietTensorflow } from '../runtime/loadTfjs';
+import { setTensorflowEnvironment } from '../runtime/loadTfjs';
 import type { Runtime } from '../runtime/types';
 import { writeJson } from './files';
 import { fingerprintOf } from './fingerprint';
@@ -97,7 +97,7 @@ export class Training {
   private work(): Promise<void> {
     const { record, run_dir, runtime, dist, resume_from } = this.options;
     const job: TrainJob = { recipe: record.recipe, run_dir, created: record.created, runtime, dist, resume_from };
-    quietTensorflow();
+    setTensorflowEnvironment();
     const worker = new Worker(path.join(dist, 'worker.js'), { workerData: job });
     this.worker = worker;
     return new Promise((resolve, reject) => {

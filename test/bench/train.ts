@@ -1,3 +1,4 @@
+/** One training run of a geometry with random weights, in a process of its own: prints one line of JSON. `run.mjs` starts it beside PEFT. */
 import { readFileSync } from 'node:fs';
 import { createRequire } from 'node:module';
 import { parseArgs } from 'node:util';
@@ -59,7 +60,6 @@ function adapter(): Adapter {
 }
 
 const memoryMb = (key: string) => Number(new RegExp(`${key}:\\s+(\\d+) kB`).exec(readFileSync('/proc/self/status', 'utf8'))?.[1]) / 1024;
-const faults = () => Number(readFileSync('/proc/self/stat', 'utf8').split(' ')[9]);
 const median = (xs: number[]) => [...xs].sort((a, b) => a - b)[xs.length >> 1]!;
 
 async function main(): Promise<void> {
@@ -71,21 +71,17 @@ async function main(): Promise<void> {
   const rss_model_mb = memoryMb('VmRSS');
   const start_s = performance.now() / 1e3;
   const times: number[] = [];
-  let first_step_s = 0;
   let loss = 0;
   for (let i = 0; i < warmup + steps; i++) {
     const t0 = performance.now();
-    const c0 = process.cpuUsage(), f0 = faults();
     const { loss_sum, labelled } = await model.accumulate(input, i);
     await model.step(labelled, { learning_rate: 1e-4, weight_decay: 0.01, max_grad_norm: 1 });
-    if (i === 0) first_step_s = performance.now() / 1e3;
     if (i >= warmup) times.push((performance.now() - t0) / 1e3);
     loss = loss_sum / labelled;
-    if (process.env['VERBOSE']) { const c = process.cpuUsage(c0); console.error(((performance.now() - t0) / 1e3).toFixed(3), 'user', c.user / 1e6, 'sys', c.system / 1e6, 'minflt', faults() - f0); }
   }
   const tokens = batch * length;
   const result = { trainable: model.trainable_parameters, step_s: median(times), step_s_min: Math.min(...times), tokens_per_s: tokens / median(times),
-    tokens_per_s_best: tokens / Math.min(...times), start_to_training_s: start_s, first_step_done_s: first_step_s, rss_model_mb, peak_rss_mb: memoryMb('VmHWM'), loss, live: model.liveTensors() };
+    tokens_per_s_best: tokens / Math.min(...times), start_s, rss_model_mb, peak_rss_mb: memoryMb('VmHWM'), loss, live: model.liveTensors() };
   console.log(JSON.stringify(result));
 }
 

@@ -5,7 +5,7 @@ import { describe, expect, it, onTestFinished } from 'vitest';
 import { exec } from '../../src/runtime/exec';
 import { defaultRuntimeHome, findRuntime } from '../../src/runtime/findRuntime';
 import { installFrom, installRuntime } from '../../src/runtime/installRuntime';
-import { quietTensorflow } from '../../src/runtime/loadTfjs';
+import { setTensorflowEnvironment } from '../../src/runtime/loadTfjs';
 import { thisMachine } from '../../src/runtime/machine';
 import { BINDING_FILE, TENSORFLOW_VERSION } from '../../src/runtime/pins';
 import { probe } from '../../src/runtime/probe';
@@ -48,7 +48,7 @@ describe('the runtime', () => {
       const tf = require(${JSON.stringify(path.join(dist, 'tfjs-node.js'))});
       parentPort.postMessage(tf.matMul([[1, 2]], [[3], [4]]).dataSync()[0]);`;
     const main = `new (require('node:worker_threads').Worker)(${JSON.stringify(worker)}, { eval: true }).once('message', console.log);`;
-    quietTensorflow();
+    setTensorflowEnvironment();
     const env = { ...process.env, LORA_TFJS_BINDING: path.join(await installed(), BINDING_FILE) };
     expect(await exec(process.execPath, ['-e', main], { env })).toEqual({ exit: 0, stdout: '11\n', stderr: '' });
   });

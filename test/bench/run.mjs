@@ -1,0 +1,58 @@
+// npm run bench: our training beside PyTorch + PEFT's on the same geometry, alternately, medians, as ratios. --rounds N, --steps N, --supervised S.
+import { build } from 'esbuild';
+import { execFileSync, spawnSync } from 'node:child_process';
+import { existsSync } from 'node:fs';
+import { cpus, homedir } from 'node:os';
+import path from 'node:path';
+import { parseArgs } from 'node:util';
+
+const { values: args } = parseArgs({ options: { rounds: { type: 'string', default: '3' }, steps: { type: 'string', default: '3' }, supervised: { type: 'string', default: '1' } } });
+const here = import.meta.dirname;
+const root = path.resolve(here, '../..');
+const cache = path.join(homedir(), '.cache', 'lora-workbench');
+const out = path.join(root, 'out', 'bench');
+
+/** PyTorch + PEFT in an environment of their own, made once. */
+function peftPython() {
+  const venv = path.join(cache, 'peft-venv');
+  const python = path.join(venv, 'bin', 'python');
+  if (!existsSync(python)) {
+    execFileSync('python3', ['-m', 'venv', venv], { stdio: 'inherit' });
+    execFileSync(path.join(venv, 'bin', 'pip'), ['install', '-q', '-r', path.join(here, 'peft', 'requirements.txt')], { stdio: 'inherit' });
+  }
+  return python;
+}
+
+function measure(command, rest, env = {}) {
+  const { status, stdout, stderr } = spawnSync(command, [...rest, '--steps', args.steps, '--supervised', args.supervised], { encoding: 'utf8', env: { ...process.env, ...env } });
+  if (status !== 0) throw new Error(`${command} failed:\n${stderr}`);
+  return JSON.parse(stdout.trim().split('\n').at(-1));
+}
+
+const median = (values) => [...values].sort((a, b) => a - b)[values.length >> 1];
+
+await build({ absWorkingDir: root, entryPoints: ['test/bench/train.ts'], outdir: out, bundle: true, platform: 'node', format: 'cjs', logLevel: 'warning' });
+const home = process.env.LORA_RUNTIME_HOME ?? path.join(cache, 'runtime');
+const { findRuntime } = await bundled('src/runtime/findRuntime.ts');
+const runtime = await findRuntime({ dist: path.join(root, 'dist'), home });
+const python = peftPython();
+const [ours, peft] = [[], []];
+for (let round = 0; round < Number(args.rounds); round++) {
+  ours.push(measure(process.execPath, [path.join(out, 'train.js'), '--tfjs', path.join(root, 'dist', 'tfjs-node.js')], { LORA_TFJS_BINDING: runtime.binding, TF_CPP_MIN_LOG_LEVEL: '2', TF_ENABLE_ONEDNN_OPTS: '1' }));
+  peft.push(measure(python, [path.join(here, 'peft', 'bench.py')]));
+  console.error(`round ${round + 1}: ${ours.at(-1).tokens_per_s.toFixed(0)} and ${peft.at(-1).tokens_per_s.toFixed(0)} tokens/s`);
+}
+
+async function bundled(file) {
+  const outfile = path.join(out, `${path.basename(file, '.ts')}.cjs`);
+  await build({ absWorkingDir: root, entryPoints: [file], outfile, bundle: true, platform: 'node', format: 'cjs', logLevel: 'warning' });
+  return (await import(outfile)).default;
+}
+
+const rows = [['tokens per second', 'tokens_per_s', 0], ['peak memory, MB', 'peak_rss_mb', 0], ['start of the process to the first step, s', 'start_s', 2]];
+console.log(`${cpus()[0].model}, ${cpus().length} cores; f32, batch 4 x 256, r = 8 on q, k, v, o; labelled ${args.supervised}; median of ${args.rounds}\n`);
+console.log('| | LoRA Workbench | PyTorch + PEFT | ratio |\n|---|---|---|---|');
+for (const [name, key, digits] of rows) {
+  const [a, b] = [median(ours.map((r) => r[key])), median(peft.map((r) => r[key]))];
+  console.log(`| ${name} | ${a.toFixed(digits)} | ${b.toFixed(digits)} | ${(a / b).toFixed(2)} |`);
+}
