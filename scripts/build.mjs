@@ -4,7 +4,7 @@ import { build } from 'esbuild';
 import { copyFileSync, existsSync, mkdirSync, readdirSync, readFileSync } from 'node:fs';
 import path from 'node:path';
 import { pathToFileURL } from 'node:url';
-import { writeSchema } from './schema.mjs';
+import { writeRecipeDocs, writeSchema } from './schema.mjs';
 
 const root = path.resolve(import.meta.dirname, '..');
 const { version } = JSON.parse(readFileSync(path.join(root, 'package.json'), 'utf8'));
@@ -40,19 +40,17 @@ const loadLater = {
 const wasmPackage = path.join(modules, '@tensorflow', 'tfjs-backend-wasm', 'dist');
 const tfjsWasm = 'const tf = require("@tensorflow/tfjs"); const wasm = require("@tensorflow/tfjs-backend-wasm"); module.exports = Object.assign({}, tf, { setWasmPaths: wasm.setWasmPaths });';
 
-/** Only the entries whose source is there. */
-const present = (entryPoints) => Object.fromEntries(Object.entries(entryPoints).filter(([, file]) => existsSync(path.join(root, file))));
 
 async function bundle() {
   const outdir = 'dist';
   await Promise.all([
     build({ ...node, outdir, entryPoints: { extension: 'src/extension.ts' }, external: ['vscode'], plugins: [loadLater], supported: { 'dynamic-import': false } }),
     build({ ...node, outdir: `${outdir}/lib`, entryPoints: Object.fromEntries(Object.entries(later).map(([name, file]) => [file, name])) }),
-    build({ ...node, outdir, entryPoints: present({ cli: 'src/engine/cli.ts', worker: 'src/engine/worker.ts', probe: 'src/runtime/probeMain.ts' }), define: { LORA_VERSION: JSON.stringify(version) } }),
+    build({ ...node, outdir, entryPoints: { cli: 'src/engine/cli.ts', worker: 'src/engine/worker.ts', probe: 'src/runtime/probeMain.ts' }, define: { LORA_VERSION: JSON.stringify(version) } }),
     build({ ...node, outdir, entryPoints: { 'tfjs-node': 'lora:tfjs-node' }, plugins: [tfjsNode], logOverride: { 'direct-eval': 'silent' } }),
     build({ ...node, outfile: 'dist/tfjs-wasm.js', stdin: { contents: tfjsWasm, resolveDir: root } }),
     build({ ...page, outdir, entryPoints: { 'webview/dashboard': 'webview/dashboard/main.ts' } }),
-    writeSchema(),
+    writeSchema().then(writeRecipeDocs),
   ]);
   for (const name of readdirSync(wasmPackage).filter((file) => file.endsWith('.wasm'))) copyFileSync(path.join(wasmPackage, name), path.join(dist, name));
 }

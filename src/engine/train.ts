@@ -36,6 +36,7 @@ export class Training {
   private step: number;
   private speed: { readonly step: number; readonly elapsed: number } | null = null;
   private secondsLeft: number | null = null;
+  private progress: EngineProgress | null = null;
   private aloneSeconds: number | null = null;
   private aloneTimer: NodeJS.Timeout | undefined;
   private writing: Promise<void> = Promise.resolve();
@@ -122,6 +123,7 @@ export class Training {
     switch (event.kind) {
       case 'metric': return this.measure(event.line);
       case 'progress':
+        this.progress = event.progress;
         this.options.onProgress?.(event.progress);
         this.pipe.notify('progress', event.progress);
         return;
@@ -230,6 +232,7 @@ export class Training {
 
   private countClients(count: number): void {
     clearTimeout(this.aloneTimer);
+    if (count > 0 && this.progress) this.pipe.notify('progress', this.progress); // for the one who just came
     if (count > 0 || this.aloneSeconds === null) return;
     this.aloneTimer = setTimeout(() => this.command({ kind: 'stop' }), this.aloneSeconds * 1000);
   }
