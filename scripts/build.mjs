@@ -1,7 +1,7 @@
 // npm run build: bundles the extension, the engine and the pages into dist/, compiles the native binding, installs the runtime.
 // --bundles: only the bundles.
 import { build } from 'esbuild';
-import { copyFileSync, existsSync, mkdirSync, readdirSync, readFileSync } from 'node:fs';
+import { copyFileSync, mkdirSync, readdirSync, readFileSync } from 'node:fs';
 import path from 'node:path';
 import { pathToFileURL } from 'node:url';
 import { writeRecipeDocs, writeSchema } from './schema.mjs';
@@ -39,7 +39,6 @@ const loadLater = {
 
 const wasmPackage = path.join(modules, '@tensorflow', 'tfjs-backend-wasm', 'dist');
 const tfjsWasm = 'const tf = require("@tensorflow/tfjs"); const wasm = require("@tensorflow/tfjs-backend-wasm"); module.exports = Object.assign({}, tf, { setWasmPaths: wasm.setWasmPaths });';
-
 
 async function bundle() {
   const outdir = 'dist';
