@@ -34,7 +34,7 @@ const vitest = (project) => () => {
 
 /** Tests of node:test files, by the TAP summary. */
 const nodeTests = (...files) => () => {
-  const { ok, stdout } = run(process.execPath, ['--test', '--test-reporter=tap', ...files], true);
+  const { ok, stdout } = run(process.execPath, ['--test', '--test-concurrency=1', '--test-reporter=tap', ...files], true);
   process.stdout.write(stdout);
   const count = (name) => Number(new RegExp(`^# ${name} (\\d+)$`, 'm').exec(stdout)?.[1] ?? 0);
   const failed = count('fail') + count('cancelled') + count('skipped') + count('todo');
@@ -56,7 +56,7 @@ const STAGES = {
   parity: vitest('parity'),
   dashboard: nodeTests('test/workbench/dashboardPage'),
   integration: script('test/integration/run.mjs'),
-  workbench: nodeTests('test/workbench/train.test.mjs'),
+  workbench: nodeTests('test/workbench/train.test.mjs', 'test/workbench/runtime.test.mjs'),
 };
 
 function isInstalled() {

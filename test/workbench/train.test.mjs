@@ -1,31 +1,14 @@
 // The main job in a real workbench, with the installed .vsix: from the welcome button to an adapter, watched in the dashboard.
 import assert from 'node:assert/strict';
-import { spawnSync } from 'node:child_process';
-import { existsSync, mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { createRequire } from 'node:module';
 import path from 'node:path';
 import { after, before, describe, it } from 'node:test';
 import * as d from './drive.mjs';
+import { packageVsix, until } from './page.mjs';
 import { installWorkbench, makeWorkspace, root, runsOf, runtimeFolder } from './workspace.mjs';
 
 const shots = path.join(root, 'out', 'screenshots');
-
-/** Looks again until there is something to see. */
-async function until(look, what, seconds = 90) {
-  for (const end = Date.now() + seconds * 1000; Date.now() < end;) {
-    const seen = await look();
-    if (seen) return seen;
-    await new Promise((resolve) => setTimeout(resolve, 150));
-  }
-  throw new Error(`waited ${seconds} s for ${what}`);
-}
-
-function packageVsix() {
-  for (const name of readdirSync(root).filter((file) => file.endsWith('.vsix'))) rmSync(path.join(root, name));
-  const { status, stderr } = spawnSync(process.execPath, [path.join(root, 'scripts', 'package.mjs')], { cwd: root, encoding: 'utf8' });
-  assert.equal(status, 0, stderr);
-  return path.join(root, readdirSync(root).find((file) => file.endsWith('.vsix')));
-}
 
 const stateOf = (workspace) => runsOf(workspace).at(-1)?.record?.state;
 const stepsOf = (workspace) => (runsOf(workspace).at(-1)?.metrics ?? []).filter((line) => line.kind === 'step');

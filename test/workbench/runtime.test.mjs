@@ -1,0 +1,54 @@
+// A person without a runtime: asked first, told what is downloaded, and trained at once when it is there.
+import assert from 'node:assert/strict';
+import { mkdirSync, mkdtempSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import path from 'node:path';
+import { after, before, describe, it } from 'node:test';
+import * as d from './drive.mjs';
+import { packageVsix, until } from './page.mjs';
+import { installWorkbench, makeWorkspace, root, runsOf } from './workspace.mjs';
+
+const shots = path.join(root, 'out', 'screenshots');
+
+describe('without a runtime', { timeout: 600_000 }, () => {
+  const workspace = makeWorkspace();
+  let server, browser, page;
+
+  before(async () => {
+    mkdirSync(shots, { recursive: true });
+    writeFileSync(path.join(workspace, 'lora.json'), JSON.stringify({ base: 'models/tiny', dataset: 'data/train.jsonl', lora: { r: 1 }, training: { max_steps: 3 } }, null, 2));
+    server = await d.launchServer({ dir: installWorkbench(), workspace, vsix: [packageVsix()], env: { LORA_RUNTIME_HOME: mkdtempSync(path.join(tmpdir(), 'lora-runtime-')) } });
+    ({ browser, page } = await d.openPage(server));
+    await d.openView(page, 'LoRA');
+    await page.locator('.welcome-view-content .monaco-button', { hasText: 'Train Adapter' }).waitFor();
+  });
+  after(async () => {
+    await browser?.close();
+    await server?.stop();
+  });
+
+  it('asks before it installs one, and does nothing when the answer is no', async () => {
+    await d.runCommand(page, 'LoRA: Run Recipe');
+    const [question] = await d.notifications(page, /libtensorflow/);
+    assert.match(question.text, /230 MB|220 MiB|219\.\d MiB/);
+    assert.deepEqual(question.buttons, ['Install', 'Cancel']);
+    await d.screenshot(page, path.join(shots, 'install-runtime.png'));
+    await page.locator('.notification-list-item').getByRole('button', { name: 'Cancel' }).click();
+    assert.deepEqual(runsOf(workspace), []);
+  });
+
+  it('installs it through pip with progress, then trains', async () => {
+    await d.runCommand(page, 'LoRA: Run Recipe');
+    await d.notifications(page, /libtensorflow/);
+    await page.locator('.notification-list-item').getByRole('button', { name: 'Install' }).click();
+    await d.notifications(page, /Installing libtensorflow/);
+    await until(() => runsOf(workspace).at(-1)?.record?.state === 'completed', 'the end of the run', 400);
+  });
+
+  it('tells afterwards which runtime it is and why', async () => {
+    await d.runCommand(page, 'LoRA: Show Runtime');
+    const shown = await d.notifications(page, /2\.18\.1/);
+    assert.ok(shown.some(({ text }) => /libtensorflow 2\.18\.1 on the [CG]PU.*installed through pip/.test(text)), JSON.stringify(shown));
+    await d.screenshot(page, path.join(shots, 'show-runtime.png'));
+  });
+});
