@@ -1,23 +1,24 @@
 /** Widening to f32: exact for both 16-bit formats. */
 
 /** bf16 is the upper half of an f32. */
-export function fromBF16(source: Uint16Array): Float32Array {
-  const result = new Float32Array(source.length);
-  const bits = new Uint32Array(result.buffer);
+export function fromBF16(source: Uint16Array, result: Float32Array = new Float32Array(source.length)): Float32Array {
+  const bits = bitsOf(result);
   for (let i = 0; i < source.length; i++) bits[i] = source[i]! << 16;
   return result;
 }
 
-export function fromF16(source: Uint16Array): Float32Array {
-  const result = new Float32Array(source.length);
-  const bits = new Uint32Array(result.buffer);
+export function fromF16(source: Uint16Array, result: Float32Array = new Float32Array(source.length)): Float32Array {
+  const bits = bitsOf(result);
   for (let i = 0; i < source.length; i++) bits[i] = HALF[source[i]!]!;
   return result;
 }
 
-export function fromF64(source: Float64Array): Float32Array {
-  return Float32Array.from(source);
+export function fromF64(source: Float64Array, result: Float32Array = new Float32Array(source.length)): Float32Array {
+  result.set(source);
+  return result;
 }
+
+const bitsOf = ({ buffer, byteOffset, length }: Float32Array) => new Uint32Array(buffer, byteOffset, length);
 
 /** Bits of the f32 for each of the 65,536 halves: a table is ten times faster than the arithmetic. */
 const HALF = (() => {

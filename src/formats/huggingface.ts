@@ -112,10 +112,10 @@ function sourceOf(placed: Placed, folder: string): Pick<WeightSource, 'tensors' 
       const { dtype, shape } = file.tensors.get(name)!;
       return [name, { name, dtype, shape }];
     })),
-    readF32: async (name) => {
+    readF32: async (name, target) => {
       const file = placed.get(name);
       if (!file) throw new LoraError('base', 'The model has no such tensor.', { place: { file: folder, tensor: name } });
-      return file.readF32(name);
+      return file.readF32(name, target);
     },
   };
 }

@@ -13,8 +13,8 @@ export interface TensorInfo {
 /** Tensors of a checkpoint under the names and in the row order of the original Hugging Face checkpoint. */
 export interface WeightSource {
   readonly tensors: ReadonlyMap<string, TensorInfo>;
-  /** Widened or dequantised to f32, row-major. Errors: LoraError naming file and tensor. */
-  readF32(name: string): Promise<Float32Array>;
+  /** Widened or dequantised to f32, row-major; into `target`, which has its size, where that is given. Errors: LoraError naming file and tensor. */
+  readF32(name: string, target?: Float32Array): Promise<Float32Array>;
   close(): Promise<void>;
 }
 

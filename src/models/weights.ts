@@ -7,7 +7,7 @@ import { breathe } from './breathe';
 import type { LayerWeights } from './layer';
 import type { Linear } from './linear';
 import type { Norm } from './norm';
-import type { Ops, Tensor } from './ops/types';
+import { sizeOf, type Ops, type Tensor } from './ops/types';
 import { interleavedRows } from './rope';
 
 /** Where a checkpoint's tensor lies in memory: rows of a fused tensor, in another order. */
@@ -113,19 +113,21 @@ export class WeightLoader {
   /** One tensor of several checkpoint tensors, one below the other; width null: vectors. */
   private async matrix(pieces: readonly Piece[], width: number | null): Promise<Tensor> {
     const columns = width ?? 1;
-    const parts: Float32Array[] = [];
-    for (const { name, order } of pieces) {
-      const data = await this.base.weights.readF32(name);
-      parts.push(order ? reorder(data, columns, order, 'there') : data);
+    const sizes = pieces.map(({ name }) => sizeOf(this.base.weights.tensors.get(name)!.shape));
+    const total = sizes.reduce((n, size) => n + size, 0);
+    const data = this.ops.room(total);
+    let end = 0;
+    for (const [i, { name, order }] of pieces.entries()) {
+      const target = data.subarray(end, end += sizes[i]!);
+      if (order) reorder(await this.base.weights.readF32(name), columns, order, 'there', target);
+      else await this.base.weights.readF32(name, target);
     }
-    const total = parts.reduce((n, p) => n + p.length, 0);
-    const data = parts.length === 1 ? parts[0]! : join(parts, total);
     const tensor = this.ops.upload(data, width === null ? [total] : [total / width, width]);
     this.owned.push(tensor);
     let start = 0;
     pieces.forEach(({ name, order }, i) => {
-      this.placements.set(name, { tensor, start, length: parts[i]!.length, width: columns, order });
-      start += parts[i]!.length;
+      this.placements.set(name, { tensor, start, length: sizes[i]!, width: columns, order });
+      start += sizes[i]!;
     });
     return tensor;
   }
@@ -133,19 +135,8 @@ export class WeightLoader {
 
 const piece = (name: string): Piece => ({ name, order: null });
 
-function join(parts: readonly Float32Array[], total: number): Float32Array {
-  const joined = new Float32Array(total);
-  let at = 0;
-  for (const p of parts) {
-    joined.set(p, at);
-    at += p.length;
-  }
-  return joined;
-}
-
 /** Rows of `width` numbers in the order given (there: new row i is old row order[i]), or back again. */
-function reorder(data: Float32Array, width: number, order: Int32Array, way: 'there' | 'back'): Float32Array {
-  const result = new Float32Array(data.length);
+function reorder(data: Float32Array, width: number, order: Int32Array, way: 'there' | 'back', result: Float32Array = new Float32Array(data.length)): Float32Array {
   order.forEach((old, now) => {
     const [from, to] = way === 'there' ? [old, now] : [now, old];
     result.set(data.subarray(from * width, (from + 1) * width), to * width);

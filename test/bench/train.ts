@@ -24,8 +24,7 @@ const CONFIG = {
 
 /** One pool of numbers, from which each weight takes its own copy: making 135 million would take longer than loading them. */
 const pool = Float32Array.from({ length: 1 << 20 }, () => (Math.random() + Math.random() + Math.random() - 1.5) * 0.04);
-function randomWeights(size: number): Float32Array {
-  const data = new Float32Array(size);
+function randomWeights(size: number, data: Float32Array = new Float32Array(size)): Float32Array {
   for (let at = 0; at < size; at += pool.length) data.set(pool.subarray(0, Math.min(pool.length, size - at)), at);
   return data;
 }
@@ -37,9 +36,10 @@ function geometry(): BaseModel {
   const norms = Array.from({ length: arch.num_layers }, (_, i) => [`model.layers.${i}.input_layernorm.weight`, `model.layers.${i}.post_attention_layernorm.weight`]).flat();
   const all = [...shapes, ...[...norms, 'model.norm.weight'].map((name): [string, number[]] => [name, [arch.hidden_size]])];
   const tensors = new Map(all.map(([name, shape]): [string, TensorInfo] => [name, { name, shape, dtype: 'F32' }]));
-  const readF32 = (name: string) => {
+  const readF32 = (name: string, target?: Float32Array) => {
     const { shape } = tensors.get(name)!;
-    return Promise.resolve(shape.length === 1 ? new Float32Array(shape[0]!).fill(1) : randomWeights(shape[0]! * shape[1]!));
+    const data = target ?? new Float32Array(shape.reduce((a, b) => a * b));
+    return Promise.resolve(shape.length === 1 ? data.fill(1) : randomWeights(data.length, data));
   };
   return {
     path: 'geometry', name: 'smollm2-135m', format: 'safetensors', config: CONFIG, weights: { tensors, readF32, close: () => Promise.resolve() },

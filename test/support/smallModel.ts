@@ -24,7 +24,10 @@ const sizeOf = (shape: readonly number[]) => shape.reduce((n, d) => n * d, 1);
 export function smallBase(config: Config = SMALL_CONFIG): BaseModel {
   const wanted = decoderTensors(readArchitecture(config, 'small'));
   const tensors = new Map(wanted.map(({ name, shape }): [string, TensorInfo] => [name, { name, shape, dtype: 'F32' }]));
-  const readF32 = (name: string) => Promise.resolve(numbers(sizeOf(tensors.get(name)!.shape), name.includes('norm') ? 2 : 0.5, name));
+  const readF32 = (name: string, target = new Float32Array(sizeOf(tensors.get(name)!.shape))) => {
+    target.set(numbers(target.length, name.includes('norm') ? 2 : 0.5, name));
+    return Promise.resolve(target);
+  };
   return {
     path: 'small', name: 'small', format: 'safetensors', config, weights: { tensors, readF32, close: () => Promise.resolve() }, weight_files: [], parameters: 0,
     readTokenizer: () => Promise.reject(new Error('The small base has no tokenizer.')), close: () => Promise.resolve(),

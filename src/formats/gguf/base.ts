@@ -57,11 +57,11 @@ function weightsOf(source: GgufFile, config: Readonly<Record<string, unknown>>):
   const isPermuted = (name: string) => config['model_type'] === 'llama' && /self_attn\.[qk]_proj\./.test(name);
   return {
     tensors: new Map([...stored].map(([name, { dtype, shape }]): [string, TensorInfo] => [name, { name, dtype, shape }])),
-    readF32: async (name) => {
+    readF32: async (name, target) => {
       const tensor = stored.get(name);
       if (!tensor) throw new LoraError('base', 'The tensor is not in the file.', { place: { file: source.file, tensor: name } });
-      const data = await source.readF32(tensor);
-      return isPermuted(name) ? undoRotaryOrder(data, tensor.shape[0]!, Number(config['head_dim'])) : data;
+      if (!isPermuted(name)) return source.readF32(tensor, target);
+      return undoRotaryOrder(await source.readF32(tensor), tensor.shape[0]!, Number(config['head_dim']), target);
     },
     close: () => source.close(),
   };

@@ -1,10 +1,8 @@
-import { fromBF16, fromF16, halfToNumber } from '../floats';
+import { fromBF16, fromF16, fromF64, halfToNumber } from '../floats';
 import type { DType } from '../types';
 
 /** Blocks of a quantised tensor -> f32, each operation rounded to f32 in the order of the `gguf` Python package.
  *  Formats: ggml's ggml-common.h (block_q4_0 and so on) and ggml-quants.c. */
-type Dequantiser = (q: Uint8Array, y: Float32Array) => void;
-
 const f32 = Math.fround;
 const half = (q: Uint8Array, at: number) => halfToNumber(q[at]! | (q[at + 1]! << 8));
 const word = (q: Uint8Array, at: number) => q[at]! | (q[at + 1]! << 8) | (q[at + 2]! << 16) | (q[at + 3]! << 24);
@@ -121,21 +119,18 @@ function q6_k(q: Uint8Array, y: Float32Array): void {
   }
 }
 
-const DEQUANTISERS: Partial<Readonly<Record<DType, Dequantiser>>> = { Q4_0: q4_0, Q4_1: q4_1, Q5_0: q5_0, Q5_1: q5_1, Q8_0: q8_0, Q4_K: q4_k, Q5_K: q5_k, Q6_K: q6_k };
+const WIDENERS: Partial<Readonly<Record<DType, (bytes: Uint8Array<ArrayBuffer>, result: Float32Array) => void>>> = {
+  F32: ({ buffer }, result) => result.set(new Float32Array(buffer)),
+  F16: ({ buffer }, result) => fromF16(new Uint16Array(buffer), result),
+  BF16: ({ buffer }, result) => fromBF16(new Uint16Array(buffer), result),
+  F64: ({ buffer }, result) => fromF64(new Float64Array(buffer), result),
+  Q4_0: q4_0, Q4_1: q4_1, Q5_0: q5_0, Q5_1: q5_1, Q8_0: q8_0, Q4_K: q4_k, Q5_K: q5_k, Q6_K: q6_k,
+};
 
-/** A tensor's bytes as f32. `bytes` has a buffer of its own. Integer types give null. */
-export function dequantise(dtype: DType, bytes: Uint8Array<ArrayBuffer>, elements: number): Float32Array | null {
-  switch (dtype) {
-    case 'F32': return new Float32Array(bytes.buffer);
-    case 'F16': return fromF16(new Uint16Array(bytes.buffer));
-    case 'BF16': return fromBF16(new Uint16Array(bytes.buffer));
-    case 'F64': return Float32Array.from(new Float64Array(bytes.buffer));
-    default: {
-      const blocks = DEQUANTISERS[dtype];
-      if (!blocks) return null;
-      const result = new Float32Array(elements);
-      blocks(bytes, result);
-      return result;
-    }
-  }
+/** A tensor's bytes as f32, into `result`. `bytes` has a buffer of its own. False: the type is no weight's. */
+export function dequantise(dtype: DType, bytes: Uint8Array<ArrayBuffer>, result: Float32Array): boolean {
+  const widen = WIDENERS[dtype];
+  if (!widen) return false;
+  widen(bytes, result);
+  return true;
 }

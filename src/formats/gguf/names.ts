@@ -21,10 +21,9 @@ export function checkpointName(gguf: string): string | null | undefined {
 }
 
 /** Puts rotary halves back: llama.cpp stores the rows 2i and 2i + 1 of a head where the checkpoint has i and head_dim / 2 + i. */
-export function undoRotaryOrder(data: Float32Array, rows: number, head_dim: number): Float32Array {
+export function undoRotaryOrder(data: Float32Array, rows: number, head_dim: number, result: Float32Array = new Float32Array(data.length)): Float32Array {
   const width = data.length / rows;
   const half = head_dim / 2;
-  const result = new Float32Array(data.length);
   for (let row = 0; row < rows; row++) {
     const inHead = row % head_dim;
     const target = row - inHead + (inHead % 2) * half + (inHead >> 1);

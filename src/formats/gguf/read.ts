@@ -19,13 +19,12 @@ export class GgufFile {
     }
   }
 
-  /** f32 in the file's own order of rows. */
-  async readF32(tensor: GgufTensor): Promise<Float32Array> {
+  /** f32 in the file's own order of rows, into `target` where that is given. */
+  async readF32(tensor: GgufTensor, target: Float32Array = new Float32Array(elementsOf(tensor.shape))): Promise<Float32Array> {
     const bytes = allocate(tensor.end - tensor.start, this.file, tensor.name);
     await readFully(this.handle, bytes, tensor.start, this.file, 'base');
-    const values = dequantise(tensor.dtype, bytes, elementsOf(tensor.shape));
-    if (!values) throw new LoraError('base', `Numbers of type ${tensor.dtype} cannot be weights.`, { place: { file: this.file, tensor: tensor.name } });
-    return values;
+    if (!dequantise(tensor.dtype, bytes, target)) throw new LoraError('base', `Numbers of type ${tensor.dtype} cannot be weights.`, { place: { file: this.file, tensor: tensor.name } });
+    return target;
   }
 
   close(): Promise<void> {

@@ -30,21 +30,29 @@ export class SafetensorsFile {
 
   /** The stored bytes, in a buffer of their own. */
   async readBytes(name: string): Promise<Uint8Array<ArrayBuffer>> {
+    const { start, end } = this.get(name);
+    return this.fill(allocate(end - start, this.file, name), name);
+  }
+
+  private async fill<T extends Uint8Array>(bytes: T, name: string): Promise<T> {
     const tensor = this.get(name);
-    const bytes = allocate(tensor.end - tensor.start, this.file, name);
     await readFully(this.handle, bytes, tensor.start, this.file, this.area);
     return bytes;
   }
 
-  /** Widened to f32. Errors: LoraError for tensors of other than floating-point numbers. */
-  async readF32(name: string): Promise<Float32Array> {
+  /** Widened to f32, into `target` where that is given. Errors: LoraError for tensors of other than floating-point numbers. */
+  async readF32(name: string, target?: Float32Array): Promise<Float32Array> {
     const { dtype } = this.get(name);
     if (!FLOATS.has(dtype)) throw this.fail(`Numbers of type ${dtype} cannot be weights`, name);
+    if (dtype === 'F32' && target) {
+      await this.fill(new Uint8Array(target.buffer, target.byteOffset, target.byteLength), name);
+      return target;
+    }
     const { buffer } = await this.readBytes(name);
     switch (dtype) {
-      case 'BF16': return fromBF16(new Uint16Array(buffer));
-      case 'F16': return fromF16(new Uint16Array(buffer));
-      case 'F64': return fromF64(new Float64Array(buffer));
+      case 'BF16': return fromBF16(new Uint16Array(buffer), target);
+      case 'F16': return fromF16(new Uint16Array(buffer), target);
+      case 'F64': return fromF64(new Float64Array(buffer), target);
       default: return new Float32Array(buffer);
     }
   }

@@ -1,3 +1,4 @@
+import { Arena } from './arena';
 import { sizeOf, type Ops, type Shape, type Tensor } from './types';
 
 /** What tfjs-node's native addon offers: `tf.backend().binding`. */
@@ -47,6 +48,7 @@ interface RawTensor extends Tensor {
 export class RawOps implements Ops {
   readonly name: string;
   private count = 0;
+  private readonly arena = new Arena();
 
   constructor(private readonly binding: TfBinding) {
     this.name = `libtensorflow on ${binding.isUsingGpuDevice() ? 'GPU' : 'CPU'}`;
@@ -54,6 +56,10 @@ export class RawOps implements Ops {
 
   live(): number {
     return this.count;
+  }
+
+  room(elements: number): Float32Array {
+    return this.arena.take(elements);
   }
 
   upload(data: Float32Array | Int32Array, shape: Shape): Tensor {

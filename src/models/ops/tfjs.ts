@@ -20,6 +20,7 @@ export function tfjsOps(tf: typeof tfjs): Ops {
   return {
     name: `tfjs (${tf.getBackend()})`,
     live: () => live,
+    room: (elements) => new Float32Array(elements),
     upload: (data: Float32Array | Int32Array, shape: Shape) => wrap(tf.tensor(data, [...shape], data instanceof Int32Array ? 'int32' : 'float32')),
     download: async (x) => (await t(x).data()) as Float32Array,
     free(...dead) {

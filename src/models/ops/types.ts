@@ -14,6 +14,8 @@ export interface Ops {
   readonly name: string;
   /** Tensors alive now. */
   live(): number;
+  /** Room for data to upload that the backing can take over without a copy. */
+  room(elements: number): Float32Array;
   /** `data` may not be changed afterwards: a backing may keep it. */
   upload(data: Float32Array | Int32Array, shape: Shape): Tensor;
   download(x: Tensor): Promise<Float32Array>;
