@@ -1,5 +1,6 @@
 import { LoraError, type Problem } from '../shared/errors';
 import type { FileFingerprint } from '../shared/run';
+import { ROW_SETTINGS, type RowSettings } from './chatOrder';
 import { MAX_LINE_BYTES, readLines, type Line } from './lines';
 import { ProblemCollector, throwErrors } from './problems';
 import { RowReport } from './rowReport';
@@ -8,7 +9,7 @@ import type { Row } from './types';
 
 export interface Dataset {
   readonly path: string;
-  /** The rows without faults, in the file's order; formats may be mixed. */
+  /** The rows without faults that the settings do not skip, in the file's order; formats may be mixed. */
   readonly rows: readonly Row[];
   /** Errors in the file's order, then warnings. */
   readonly problems: readonly Problem[];
@@ -17,15 +18,15 @@ export interface Dataset {
 }
 
 /** Reads a .jsonl file. Errors: LoraError('dataset') with every fault of every row. */
-export async function readDataset(path: string): Promise<Dataset> {
-  const dataset = await scanDataset(path);
+export async function readDataset(path: string, settings?: RowSettings): Promise<Dataset> {
+  const dataset = await scanDataset(path, settings);
   throwErrors(dataset.problems);
   return dataset;
 }
 
 /** Like `readDataset`, with the faults in `problems` instead of an error, also those of the file as a whole. */
-export async function scanDataset(path: string): Promise<Dataset> {
-  const scan = new Scan(path);
+export async function scanDataset(path: string, settings: RowSettings = ROW_SETTINGS): Promise<Dataset> {
+  const scan = new Scan(path, settings);
   try {
     const fingerprint = await readLines(path, (line) => scan.line(line));
     return { path, rows: scan.rows, problems: scan.finish(), fingerprint };
@@ -43,7 +44,7 @@ class Scan {
   private seen = 0;
   private notLines = false;
 
-  constructor(path: string) {
+  constructor(path: string, private readonly settings: RowSettings) {
     this.problems = new ProblemCollector(path);
   }
 
@@ -57,12 +58,12 @@ class Scan {
       report.error('The file is one JSON document, not JSON Lines: each row must be a JSON object on a line of its own.');
       return;
     }
-    const row = readRow(text, number, report);
+    const row = readRow(text, number, report, this.settings);
     if (row) this.rows.push(row);
   }
 
   finish(): Problem[] {
-    if (this.seen === 0 && this.problems.errorCount === 0) this.problems.error('The dataset is empty.');
+    if (this.seen === 0 && this.problems.errorCount === 0) this.problems.error('The dataset is empty: it needs at least one row, such as {"prompt": "…", "completion": "…"}.');
     return this.problems.problems();
   }
 

@@ -7,11 +7,11 @@ const ROLES: Readonly<Record<string, string>> = {
 };
 const KNOWN_KEYS: ReadonlySet<string> = new Set(['role', 'content', 'from', 'value']);
 
-/** A chat with its roles as system, user and assistant: {role, content} or ShareGPT's {from, value}. Null where it has faults, which are reported. */
+/** A chat with its roles as system, user and assistant: {role, content} or ShareGPT's {from, value}, in whatever order. Null where it has faults, which are reported. */
 export function readMessages(value: unknown, key: string, report: RowReport): Message[] | null {
   if (!Array.isArray(value)) return report.error(`"${key}" must be a list of messages, not ${kindOf(value)}.`, key);
   const messages = value.map((item: unknown, i) => readMessage(item, `${key}[${i}]`, report));
-  return messages.every((message) => message !== null) ? inOrder(messages, key, report) : null;
+  return messages.every((message) => message !== null) ? messages : null;
 }
 
 function readMessage(item: unknown, key: string, report: RowReport): Message | null {
@@ -48,27 +48,4 @@ function readContent(item: Readonly<Record<string, unknown>>, name: string, key:
 function meant(name: string, item: object): string {
   const nearest = Object.keys(item).find((key) => !KNOWN_KEYS.has(key) && nearestKey(key, [name]) === name);
   return nearest === undefined ? '' : `; did you mean it by "${nearest}"?`;
-}
-
-/** An optional system message, then user and assistant in turn. A last user message, which teaches nothing, is left out. */
-function inOrder(messages: readonly Message[], key: string, report: RowReport): Message[] | null {
-  const first = messages[0]?.role === 'system' ? 1 : 0;
-  const before = report.errorCount;
-  for (const [i, message] of messages.entries()) {
-    if (i < first) continue;
-    const fault = orderFault(message.role, i === first ? undefined : messages[i - 1]!.role);
-    if (fault) report.error(fault, `${key}[${i}]`);
-  }
-  if (!messages.some((message) => message.role === 'assistant')) report.error('There is no assistant message to learn from.', key);
-  if (report.errorCount > before) return null;
-  if (messages.at(-1)!.role === 'assistant') return [...messages];
-  report.warn('The chat ends with a user message that nobody answers; it is left out.');
-  return messages.slice(0, -1);
-}
-
-function orderFault(role: string, previous: string | undefined): string | null {
-  if (role === 'system') return 'A system message must come first.';
-  if (role === previous) return `Two ${role} messages follow each other: join them into one, or add what is missing between them.`;
-  if (previous === undefined && role === 'assistant') return 'The chat begins with the assistant: no user message stands before its first answer.';
-  return null;
 }

@@ -18,6 +18,13 @@ export class RowReport {
     this.collector.warn(message, this.line);
   }
 
+  /** As a setting says: an error with what to do about it, or the row is left out with a word. */
+  refuse(choice: 'error' | 'skip', fault: string, fix: string, key?: string): null {
+    if (choice === 'error') return this.error(`${fault}: ${fix}.`, key);
+    this.warn(`${fault}; the row is left out.`);
+    return null;
+  }
+
   ignored(key: string): void {
     this.warn(`${quote(key)} is not used.`);
   }

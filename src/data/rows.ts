@@ -1,4 +1,5 @@
 import { parseTree, printParseErrorCode, type ParseError } from 'jsonc-parser';
+import { inOrder, type RowSettings } from './chatOrder';
 import { isRecord, kindOf, nearestKey, quote } from './json';
 import { readMessages } from './rowMessages';
 import type { RowReport } from './rowReport';
@@ -11,13 +12,13 @@ interface Format {
   readonly required: readonly string[];
   readonly optional: readonly string[];
   /** The row, or null where it has faults, which are reported. */
-  readonly read: (columns: Columns, line: number, report: RowReport) => Row | null;
+  readonly read: (columns: Columns, line: number, report: RowReport, settings: RowSettings) => Row | null;
 }
 
 /** Where a row has the keys of several formats, the first one counts. */
 const FORMATS: readonly Format[] = [
-  { required: ['messages'], optional: [], read: (columns, line, report) => chat(columns, 'messages', line, report) },
-  { required: ['conversations'], optional: [], read: (columns, line, report) => chat(columns, 'conversations', line, report) },
+  { required: ['messages'], optional: [], read: (columns, line, report, settings) => chat(columns['messages'], 'messages', line, report, settings) },
+  { required: ['conversations'], optional: [], read: (columns, line, report, settings) => chat(columns['conversations'], 'conversations', line, report, settings) },
   { required: ['input_ids'], optional: ['labels', 'attention_mask'], read: readTokenized },
   { required: ['prompt', 'completion'], optional: [], read: readCompletion },
   { required: ['instruction', 'output'], optional: ['input'], read: readAlpaca },
@@ -26,8 +27,8 @@ const FORMATS: readonly Format[] = [
 
 export const KNOWN_FORMATS = 'messages; conversations; prompt and completion; instruction, input and output; text; input_ids and labels';
 
-/** Reads a line of a dataset by the format it has. Null where it has faults, which are reported. */
-export function readRow(text: string, line: number, report: RowReport): Row | null {
+/** Reads a line of a dataset by the format it has. Null where it has faults or is skipped, which is reported. */
+export function readRow(text: string, line: number, report: RowReport, settings: RowSettings): Row | null {
   const columns = parseJson(text, report);
   if (columns === undefined) return null;
   if (!isRecord(columns)) return report.error(`A row must be a JSON object, not ${kindOf(columns)}.`);
@@ -35,7 +36,7 @@ export function readRow(text: string, line: number, report: RowReport): Row | nu
   if (!format) return unknownFormat(columns, report);
   const before = report.errorCount;
   checkKeys(columns, format, report);
-  return report.errorCount > before ? null : format.read(columns, line, report);
+  return report.errorCount > before ? null : format.read(columns, line, report, settings);
 }
 
 function parseJson(text: string, report: RowReport): unknown {
@@ -93,18 +94,16 @@ function checkKeys(columns: Columns, format: Format, report: RowReport): void {
   for (const key of others) report.ignored(key);
 }
 
-function chat(columns: Columns, key: string, line: number, report: RowReport): Row | null {
-  const messages = readMessages(columns[key], key, report);
+function chat(value: unknown, key: string, line: number, report: RowReport, settings: RowSettings): Row | null {
+  const written = readMessages(value, key, report);
+  const messages = written && inOrder(written, key, settings, report);
   return messages && { kind: 'messages', line, messages };
 }
 
 /** Two texts, or two lists of messages (TRL), which make one chat. */
-function readCompletion(columns: Columns, line: number, report: RowReport): Row | null {
+function readCompletion(columns: Columns, line: number, report: RowReport, settings: RowSettings): Row | null {
   const { prompt, completion } = columns;
-  if (Array.isArray(prompt) && Array.isArray(completion)) {
-    const messages = readMessages((prompt as unknown[]).concat(completion), 'prompt+completion', report);
-    return messages && { kind: 'messages', line, messages };
-  }
+  if (Array.isArray(prompt) && Array.isArray(completion)) return chat((prompt as unknown[]).concat(completion), 'prompt+completion', line, report, settings);
   const texts = [text(columns, 'prompt', report), filled(columns, 'completion', report)] as const;
   return texts[0] === null || texts[1] === null ? null : { kind: 'completion', line, prompt: texts[0], completion: texts[1] };
 }

@@ -1,7 +1,10 @@
 import { LoraError, type Problem } from '../shared/errors';
+import { ROW_SETTINGS, type RowSettings } from './chatOrder';
 import { encodeRow, type EncodedRow } from './encodeRow';
 import { quote } from './json';
 import { ProblemCollector } from './problems';
+import { RowReport } from './rowReport';
+import { foldSystem } from './systemMessage';
 import type { Example, Row, Tokenizer } from './types';
 
 export interface TokenizeSettings {
@@ -9,6 +12,8 @@ export interface TokenizeSettings {
   readonly labels: 'assistant' | 'all';
   /** Rows of the model's embedding, against which given ids are checked; left out: the tokenizer's vocabulary. */
   readonly vocab_size?: number;
+  /** Left out: the recipe's defaults. */
+  readonly rows?: RowSettings;
 }
 
 export interface DataStatistics {
@@ -23,12 +28,16 @@ export interface DataStatistics {
 }
 
 export interface TokenizedRows {
-  /** One for each row without faults, in their order. */
+  /** One for each row without faults that the settings do not skip, in their order. */
   readonly examples: readonly Example[];
+  /** The row of each example as the chat template took it. */
+  readonly rows: readonly Row[];
   /** For each example, the tokens of its whole row. */
   readonly lengths: readonly number[];
   readonly problems: readonly Problem[];
 }
+
+const NO_TEMPLATE = 'The base model has no chat template';
 
 /** Turns rows into examples, the beginning kept where they are too long. Faults of a row are among the problems: template, ids, no label left. */
 export function tokenizeRows(
@@ -36,19 +45,19 @@ export function tokenizeRows(
 ): TokenizedRows {
   const problems = new ProblemCollector(file);
   const findSpecials = specialTokenFinder(tokenizer);
-  const examples: Example[] = [];
-  const lengths: number[] = [];
+  const [examples, taken, lengths]: [Example[], Row[], number[]] = [[], [], []];
   for (const [i, row] of rows.entries()) {
     warnOfSpecialTokens(row, findSpecials, problems);
-    const encoded = tryEncode(row, tokenizer, problems);
-    const example = encoded && toExample(row, encoded, settings, settings.vocab_size ?? tokenizer.vocab_size, problems);
+    const encoded = tryEncode(row, tokenizer, settings, problems);
+    const example = encoded && toExample(encoded.row, encoded, settings, settings.vocab_size ?? tokenizer.vocab_size, problems);
     if (example) {
       examples.push(example);
+      taken.push(encoded.row);
       lengths.push(encoded.ids.length);
     }
     onRow(i + 1);
   }
-  return { examples, lengths, problems: problems.problems() };
+  return { examples, rows: taken, lengths, problems: problems.problems() };
 }
 
 export function statisticsOf({ examples, lengths }: Pick<TokenizedRows, 'examples' | 'lengths'>): DataStatistics {
@@ -68,19 +77,39 @@ export function countLabels(labels: Int32Array): number {
   return count;
 }
 
-function tryEncode(row: Row, tokenizer: Tokenizer, problems: ProblemCollector): EncodedRow | null {
+type Encoded = EncodedRow & { readonly row: Row };
+
+function tryEncode(row: Row, tokenizer: Tokenizer, { rows = ROW_SETTINGS }: TokenizeSettings, problems: ProblemCollector): Encoded | null {
   if (row.kind === 'messages' && !tokenizer.has_chat_template) {
-    problems.sharedError('The base model has no chat template, so chats cannot be written as text: use an instruct version of it, '
-      + 'or rows of {"prompt", "completion"} or {"text"}.', row.line);
+    problems.sharedError(`${NO_TEMPLATE}, so chats cannot be written as text: put the chat_template.jinja of its instruct version into its folder, use that version, `
+      + 'or give rows of {"prompt", "completion"} or {"text"}.', row.line);
     return null;
   }
+  if (row.kind === 'completion' && !tokenizer.has_chat_template) problems.warn(`${NO_TEMPLATE}: prompt and completion are put together as they stand.`, row.line);
+  const encoded = attempt(row, tokenizer);
+  if (!(encoded instanceof LoraError)) return encoded;
+  const folded = foldSystem(row);
+  const again = folded && attempt(folded, tokenizer);
+  if (again && !(again instanceof LoraError)) return withoutSystem(again, encoded, rows, new RowReport(problems, row.line));
+  problems.error(encoded.fix ? `${encoded.message} ${encoded.fix}` : encoded.message, row.line);
+  return null;
+}
+
+function attempt(row: Row, tokenizer: Tokenizer): Encoded | LoraError {
   try {
-    return encodeRow(row, tokenizer);
+    return { ...encodeRow(row, tokenizer), row };
   } catch (error) {
-    if (!(error instanceof LoraError)) throw error;
-    problems.error(error.fix ? `${error.message} ${error.fix}` : error.message, row.line);
-    return null;
+    if (error instanceof LoraError) return error;
+    throw error;
   }
+}
+
+/** For a row whose system message is what the template refuses. */
+function withoutSystem(folded: Encoded, refusal: LoraError, { chats }: RowSettings, report: RowReport): Encoded | null {
+  const fault = `The system message is refused. ${refusal.message.replace(/\.$/, '')}`;
+  if (chats.system_refused !== 'fold') return report.refuse(chats.system_refused, fault, 'remove it, or set chats.system_refused to "fold"');
+  report.warn(`${fault}; it is put in front of the first user message (chats.system_refused).`);
+  return folded;
 }
 
 function toExample(row: Row, { ids, learnt }: EncodedRow, settings: TokenizeSettings, vocab_size: number, problems: ProblemCollector): Example | null {
@@ -92,7 +121,9 @@ function toExample(row: Row, { ids, learnt }: EncodedRow, settings: TokenizeSett
   const input_ids = Int32Array.from(ids.length > settings.max_length ? ids.slice(0, settings.max_length) : ids);
   const labels = settings.labels === 'all' ? input_ids.slice() : labelsOf(input_ids, learnt);
   if (countLabels(labels) > 0) return { line: row.line, input_ids, labels };
-  problems.error(unlabelled(ids.length, learnt[0]?.start, settings.max_length), row.line);
+  const { unlabelled_rows } = settings.rows ?? ROW_SETTINGS;
+  if (unlabelled_rows === 'error') problems.error(`${unlabelled(ids.length, learnt[0]?.start, settings.max_length)}, or set unlabelled_rows to "skip".`, row.line);
+  else problems.warn(`No token is left to learn within max_length = ${settings.max_length}; the row is left out.`, row.line);
   return null;
 }
 
@@ -103,9 +134,9 @@ function labelsOf(input_ids: Int32Array, learnt: EncodedRow['learnt']): Int32Arr
 }
 
 function unlabelled(length: number, start: number | undefined, max_length: number): string {
-  if (length <= max_length || start === undefined) return `No token is left to learn: the row has ${length} ${length === 1 ? 'token' : 'tokens'}.`;
+  if (length <= max_length || start === undefined) return `No token is left to learn: the row has ${length} ${length === 1 ? 'token' : 'tokens'}. Give it an answer`;
   return `No token is left to learn: the answer begins after ${start} of the row's ${length} tokens, but max_length is ${max_length}. `
-    + 'Raise max_length or shorten what stands before the answer.';
+    + 'Raise max_length, shorten what stands before the answer';
 }
 
 /** Gives the special tokens that stand in a text. */

@@ -1,5 +1,6 @@
 import type { Message, Tokenizer } from '../data/types';
 import type { CausalLM } from '../models/types';
+import { LoraError } from '../shared/errors';
 
 export interface AnswerOptions {
   readonly max_new_tokens: number;
@@ -26,7 +27,8 @@ export async function answer(model: CausalLM, tokenizer: Tokenizer, prompt: stri
   return tokenizer.decode(ids, true);
 }
 
-function promptIds(tokenizer: Tokenizer, prompt: string | readonly Message[], chat: boolean): number[] {
+/** Errors: LoraError where the chat template refuses the prompt. */
+export function promptIds(tokenizer: Tokenizer, prompt: string | readonly Message[], chat: boolean): number[] {
   if (typeof prompt === 'string' && !chat) return tokenizer.encode(prompt);
   const messages = typeof prompt === 'string' ? [{ role: 'user', content: prompt }] : prompt;
   return tokenizer.encode(tokenizer.applyChatTemplate(messages, true), false);
@@ -35,11 +37,19 @@ function promptIds(tokenizer: Tokenizer, prompt: string | readonly Message[], ch
 /** Where an answer ends: the end-of-sequence token, and what the chat template puts behind an assistant's turn. */
 export function stopIds(tokenizer: Tokenizer): number[] {
   const ends = tokenizer.eos_token_id === null ? [] : [tokenizer.eos_token_id];
-  if (!tokenizer.has_chat_template) return ends;
-  const turn = 'an answer';
-  const text = tokenizer.applyChatTemplate([{ role: 'user', content: 'a question' }, { role: 'assistant', content: turn }], false);
-  const behind = text.slice(text.lastIndexOf(turn) + turn.length);
-  const [first] = tokenizer.encode(behind, false);
+  const [first] = tokenizer.has_chat_template ? tokenizer.encode(behindAnswer(tokenizer), false) : [];
   const isSpecial = first !== undefined && [...tokenizer.special_tokens.values()].includes(first);
   return isSpecial && !ends.includes(first) ? [...ends, first] : ends;
+}
+
+/** Nothing where the template refuses a plain question with its answer. */
+function behindAnswer(tokenizer: Tokenizer): string {
+  const turn = 'an answer';
+  try {
+    const text = tokenizer.applyChatTemplate([{ role: 'user', content: 'a question' }, { role: 'assistant', content: turn }], false);
+    return text.slice(text.lastIndexOf(turn) + turn.length);
+  } catch (error) {
+    if (error instanceof LoraError) return '';
+    throw error;
+  }
 }

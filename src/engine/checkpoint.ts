@@ -46,9 +46,9 @@ export async function writeCheckpoint(runDir: string, { state, adapter, optimize
   return relative;
 }
 
-/** Removes all but the newest `keep` checkpoints. */
-export async function pruneCheckpoints(runDir: string, keep: number): Promise<void> {
-  const steps = await checkpointSteps(runDir);
+/** Removes all but the newest `keep` checkpoints up to this step. Damaged ones of later steps, which a resumed run has passed over, take nobody's place. */
+export async function pruneCheckpoints(runDir: string, keep: number, step: number): Promise<void> {
+  const steps = (await checkpointSteps(runDir)).filter((saved) => saved <= step);
   await Promise.all(steps.slice(keep).map((step) => rm(path.join(runDir, RUN_FILES.checkpoints, nameOf(step)), { recursive: true, force: true })));
 }
 

@@ -13,8 +13,15 @@ export function checkMemory(estimate: MemoryEstimate, available: number = availa
   if (estimate.total * 0.9 <= available) return;
   throw new LoraError('memory', `This training needs about ${gigabytes(estimate.total)} of memory, and ${gigabytes(available)} are free: ${gigabytes(estimate.weights)} for the frozen weights, ${
     gigabytes(estimate.activations + estimate.working)} for a batch, ${gigabytes(estimate.adapter)} for the adapter.`, {
-    fix: 'Take a smaller per_device_train_batch_size or max_length (gradient_accumulation_steps makes up for it), a smaller base model, or close other programs.',
+    fix: `Take ${smaller(estimate)}, or close other programs.`,
   });
+}
+
+/** What the largest part depends on. */
+function smaller({ weights, adapter, activations, working }: MemoryEstimate): string {
+  if (adapter > Math.max(weights, activations + working)) return 'a smaller r or fewer target_modules';
+  if (weights > activations + working) return 'a smaller base model';
+  return 'a smaller per_device_train_batch_size (gradient_accumulation_steps makes up for it) or max_length';
 }
 
 /** Errors: LoraError('disk') when the folder's disk has less than `bytes` free. */

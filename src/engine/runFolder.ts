@@ -1,10 +1,11 @@
 import { open, mkdir, readFile, truncate, type FileHandle } from 'node:fs/promises';
 import path from 'node:path';
+import * as v from 'valibot';
 import { reason } from '../formats/files';
 import { readJsonObject } from '../formats/json';
 import { LoraError } from '../shared/errors';
 import type { MetricLine } from '../shared/metrics';
-import type { Recipe } from '../shared/recipe';
+import { RecipeSchema, type Recipe } from '../shared/recipe';
 import { newRunId, RUN_FILES, RUNS_FOLDER, type RunRecord } from '../shared/run';
 
 /** Where a recipe's runs lie: beside it. */
@@ -42,7 +43,8 @@ function runName({ base, dataset }: Recipe): string {
 /** Reads run.json of a run to go on with. Errors: LoraError('run'). */
 export async function readRecord(dir: string): Promise<RunRecord> {
   const record = await readJsonObject(path.join(dir, RUN_FILES.record), 'run');
-  if (record['version'] === 1 && typeof record['recipe'] === 'object') return record as unknown as RunRecord;
+  const recipe = v.safeParse(RecipeSchema, record['recipe']); // keys that are newer than the run take their defaults
+  if (record['version'] === 1 && recipe.success) return { ...record, recipe: recipe.output } as unknown as RunRecord;
   throw new LoraError('run', 'The run was written by another version.', { place: { file: path.join(dir, RUN_FILES.record) } });
 }
 
@@ -50,18 +52,21 @@ export async function readRecord(dir: string): Promise<RunRecord> {
 export class MetricsFile {
   private pending: Promise<void> = Promise.resolve();
 
-  private constructor(private readonly handle: FileHandle) {}
+  private constructor(private readonly handle: FileHandle, private readonly file: string) {}
 
   static async open(dir: string): Promise<MetricsFile> {
     const file = path.join(dir, RUN_FILES.metrics);
     const text = await readFile(file, 'utf8').catch(() => '');
     if (text !== '' && !text.endsWith('\n')) await truncate(file, Buffer.byteLength(text.slice(0, text.lastIndexOf('\n') + 1)));
-    return new MetricsFile(await open(file, 'a'));
+    return new MetricsFile(await open(file, 'a'), file);
   }
 
-  /** Lines are written in the order in which they came. */
+  /** Lines are written in the order in which they came. Errors: LoraError('disk'), also for every later line. */
   append(line: MetricLine): Promise<void> {
-    this.pending = this.pending.then(() => this.handle.appendFile(`${JSON.stringify(line)}\n`));
+    this.pending = this.pending.then(() => this.handle.appendFile(`${JSON.stringify(line)}\n`)).catch((error: unknown) => {
+      if (error instanceof LoraError) throw error;
+      throw new LoraError('disk', `The metrics could not be written: ${reason(error)}.`, { place: { file: this.file }, fix: 'Free some room, then go on with --resume.', cause: error });
+    });
     return this.pending;
   }
 

@@ -7,7 +7,7 @@ import type { Adapter } from '../lora/types';
 import type { CausalLM } from '../models/types';
 import { useRuntime, type Context } from './commands/context';
 import { loadModel, opsFor } from './model';
-import { described } from './prepareTraining';
+import { described } from './words';
 
 export interface Loaded {
   readonly base: BaseModel;

@@ -114,7 +114,7 @@ export class Training {
         for (const { reject: refuse } of this.pending.values()) refuse(new LoraError('engine', 'The training has ended.'));
         last.then(async () => {
           if (!ENDED_STATES.has(this.record.state)) await this.fail(new LoraError('engine', 'The training ended without a word.'));
-        }).then(resolve, reject);
+        }).catch((error: unknown) => this.fail(LoraError.from(error, 'disk'))).then(resolve, reject);
       });
     });
   }
@@ -175,9 +175,11 @@ export class Training {
     if (this.record.base) await this.update({ base: { ...this.record.base, fingerprint } });
   }
 
-  private async fail(error: LoraError): Promise<void> {
-    this.log('error', error.describe());
+  /** Told once it is written: where it cannot be, the caller hears of that instead. Errors: LoraError('disk'). */
+  private async fail(cause: LoraError): Promise<void> {
+    const error = cause.area === 'disk' ? diskError(cause, this.options.run_dir) : cause;
     await this.update({ state: 'failed', ended: new Date().toISOString(), error: error.serialize() });
+    this.log('error', error.describe());
   }
 
   private log(level: 'info' | 'warn' | 'error', message: string): void {
@@ -218,7 +220,7 @@ export class Training {
   /** Writes run.json and tells every client; one write after the other. */
   private update(change: Partial<RunRecord>): Promise<void> {
     this.record = { ...this.record, ...change };
-    this.writing = this.writing.then(() => writeJson(path.join(this.options.run_dir, RUN_FILES.record), this.record));
+    this.writing = this.writing.catch(() => undefined).then(() => writeJson(path.join(this.options.run_dir, RUN_FILES.record), this.record));
     this.tell();
     return this.writing;
   }
@@ -236,4 +238,11 @@ export class Training {
     if (count > 0 || this.aloneSeconds === null) return;
     this.aloneTimer = setTimeout(() => this.command({ kind: 'stop' }), this.aloneSeconds * 1000);
   }
+}
+
+/** With what to do, and with the place's final name instead of the one under which it was being written. */
+function diskError(error: LoraError, runDir: string): LoraError {
+  const { place, fix = `Free some room, then go on: lora train --resume ${runDir}` } = error;
+  const file = place?.file.replace(/\.\d+\.tmp(?=[\\/]|$)/, '');
+  return new LoraError('disk', error.message, { ...(place && file !== undefined && { place: { ...place, file } }), fix, cause: error.cause });
 }

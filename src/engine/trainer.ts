@@ -14,7 +14,8 @@ import { pruneCheckpoints, writeCheckpoint, type TrainingState } from './checkpo
 import type { Control } from './control';
 import type { WorkerEvent } from './messages';
 import { isDue, planTraining, positionOf, type TrainingPlan } from './plan';
-import { baseName, type Prepared } from './prepareTraining';
+import type { Prepared } from './prepareTraining';
+import { baseName } from './words';
 import { learningRate } from './schedule';
 
 export interface TrainerParts extends Prepared {
@@ -81,7 +82,7 @@ export class Trainer {
     this.progress('saving', null);
     const state: TrainingState = { version: 1, step: this.step, elapsed: this.elapsed, best: this.best };
     const relative = await writeCheckpoint(run_dir, { state, adapter: await model.adapter(), optimizer: await model.optimizerState() }, this.facts());
-    await pruneCheckpoints(run_dir, recipe.training.save_total_limit);
+    await pruneCheckpoints(run_dir, recipe.training.save_total_limit, this.step);
     this.savedAt = this.step;
     emit({ kind: 'metric', line: { kind: 'checkpoint', step: this.step, path: relative } });
     return relative;
@@ -134,10 +135,9 @@ export class Trainer {
   }
 
   private async sample(): Promise<void> {
-    const { recipe, data, model, tokenizer, emit } = this.parts;
+    const { recipe, prompts, model, tokenizer, emit } = this.parts;
     const { sample_steps, max_new_tokens } = recipe.samples;
     if (sample_steps === 0) return;
-    const prompts = recipe.samples.prompts.length > 0 ? recipe.samples.prompts : data.prompts;
     for (const [i, prompt] of prompts.entries()) {
       this.progress('sampling', i / prompts.length);
       const completion = await answer(model, tokenizer, prompt, { chat: tokenizer.has_chat_template, max_new_tokens, temperature: 0, seed: recipe.training.seed });
@@ -166,12 +166,13 @@ export class Trainer {
   }
 
   private facts(): AdapterFacts {
-    const { base, model, recipe, data } = this.parts;
-    const { lora, training } = recipe;
+    const { base, model, recipe, data, adapter: { config } } = this.parts;
+    const { training } = recipe;
+    const target_modules = recipe.lora.init_adapter === null ? recipe.lora.target_modules : config.target_modules;
     return {
       task_type: 'CAUSAL_LM',
       card: modelCard({
-        base_model: baseName(base), r: lora.r, lora_alpha: lora.lora_alpha, target_modules: typeof lora.target_modules === 'string' ? lora.target_modules : lora.target_modules.join(', '),
+        base_model: baseName(base), r: config.r, lora_alpha: config.lora_alpha, target_modules: typeof target_modules === 'string' ? target_modules : target_modules.join(', '),
         trainable_parameters: model.trainable_parameters, parameters: base.parameters, examples: data.train.length, steps: this.step,
         learning_rate: training.learning_rate, last_loss: this.lastLoss, validation_loss: this.lastEval?.loss ?? null,
       }),

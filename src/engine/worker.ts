@@ -3,7 +3,7 @@ import { parentPort, workerData } from 'node:worker_threads';
 import type { Adapter } from '../lora/types';
 import { LoraError } from '../shared/errors';
 import { answer } from './answer';
-import { lastCheckpoint, readCheckpoint, type Checkpoint } from './checkpoint';
+import { readCheckpoint } from './checkpoint';
 import { Control } from './control';
 import type { TrainJob, WorkerEvent } from './messages';
 import { loadModel, opsFor } from './model';
@@ -13,6 +13,7 @@ import { Trainer } from './trainer';
 const port = parentPort;
 if (!port) throw new Error('This file is the engine\'s worker thread; cli.js starts it.');
 const emit = (event: WorkerEvent) => port.postMessage(event);
+const info = (message: string) => emit({ kind: 'log', level: 'info', message });
 const warn = (message: string) => emit({ kind: 'log', level: 'warn', message });
 
 async function train(job: TrainJob): Promise<void> {
@@ -20,9 +21,9 @@ async function train(job: TrainJob): Promise<void> {
   const control = new Control(port!);
   const progress = (phase: 'reading data' | 'loading model') => (fraction: number) => emit({ kind: 'progress', progress: { phase, fraction } });
   progress('reading data')(0);
-  const prepared = await prepareTraining(recipe, run_dir, new Date(job.created), { warn, onData: progress('reading data') });
+  const prepared = await prepareTraining(recipe, run_dir, new Date(job.created), { info, warn, onData: progress('reading data') });
   try {
-    const checkpoint = job.resume_from === null ? null : await checkpointOf(job);
+    const checkpoint = job.resume_from === null ? null : await readCheckpoint(run_dir, job.resume_from);
     const ops = await opsFor(job.runtime, dist);
     const model = await loadModel(prepared.base, checkpoint ? inOrderOf(prepared.adapter, checkpoint.adapter) : prepared.adapter, ops, progress('loading model'), recipe.lora.lora_dropout);
     if (checkpoint) model.restoreOptimizer(checkpoint.optimizer);
@@ -53,12 +54,6 @@ function inOrderOf(start: Adapter, { config, modules }: Adapter): Adapter {
       return module;
     }),
   };
-}
-
-async function checkpointOf({ run_dir, resume_from }: TrainJob): Promise<Checkpoint> {
-  const whole = await lastCheckpoint(run_dir, (step, error) => warn(`checkpoints/step-${step} is not whole and is left out: ${LoraError.from(error, 'run').message}`));
-  if (whole?.state.step === resume_from) return whole;
-  return readCheckpoint(run_dir, resume_from!);
 }
 
 function factsOf({ base, data }: Prepared, architecture: string, trainable_parameters: number, total_steps: number, device: string) {

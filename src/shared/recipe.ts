@@ -10,6 +10,13 @@ const path = () => v.pipe(v.string(), v.minLength(1, 'must not be empty'));
 export const SCHEDULERS = ['cosine', 'linear', 'constant', 'constant_with_warmup'] as const;
 export const LABEL_CHOICES = ['assistant', 'all'] as const;
 
+const ChatsSchema = v.strictObject({
+  same_role: v.optional(described(v.picklist(['merge', 'skip', 'error']), 'Two messages of one role running: merged into one, with an empty line between them; or the row is skipped; or it is an error.'), 'merge'),
+  assistant_first: v.optional(described(v.picklist(['drop', 'skip', 'error']), 'A chat that begins with the assistant: that message is dropped, as no question stands before it; or the row is skipped; or it is an error.'), 'drop'),
+  user_last: v.optional(described(v.picklist(['drop', 'skip', 'error']), 'A chat that ends on a question: that message is dropped, as no answer teaches anything; or the row is skipped; or it is an error.'), 'drop'),
+  system_refused: v.optional(described(v.picklist(['fold', 'skip', 'error']), 'A system message that the base\'s chat template refuses: folded into the first user message; or the row is skipped; or it is an error.'), 'fold'),
+});
+
 const LoraSchema = v.strictObject({
   r: v.optional(described(whole(1), 'Rank r of the update BA: each adapted layer trains r·(in + out) numbers instead of in·out. 1 to 16 is usually enough.'), 8),
   lora_alpha: v.optional(described(positive(), 'The update is scaled by s = lora_alpha / r (by lora_alpha / √r with use_rslora).'), 16),
@@ -53,6 +60,8 @@ export const RecipeSchema = v.strictObject({
   validation: v.optional(described(v.nullable(path()), 'Examples that are only evaluated; null: split off the dataset as validation_split says.'), null),
   validation_split: v.optional(described(v.pipe(v.number(), v.minValue(0, 'must be at least 0'), v.ltValue(1, 'must be below 1')), 'Share of the dataset, drawn by the seed, that is held out when validation is null; 0: none.'), 0.1),
   labels: v.optional(described(v.picklist(LABEL_CHOICES), 'Which tokens are learnt: the assistant\'s answers only, or all.'), 'assistant'),
+  chats: v.optional(described(ChatsSchema, 'What is done with chats that do not alternate between user and assistant. Rows are counted and told before the start.'), {}),
+  unlabelled_rows: v.optional(described(v.picklist(['error', 'skip']), 'Rows in which no token is left to learn, such as those whose answer begins behind max_length: an error, or left out.'), 'error'),
   lora: v.optional(described(LoraSchema, 'The adapter.'), {}),
   training: v.optional(described(TrainingSchema, 'The training run.'), {}),
   samples: v.optional(described(SamplesSchema, 'Sample completions at chosen steps.'), {}),
@@ -62,5 +71,6 @@ export const RecipeSchema = v.strictObject({
 export type Recipe = v.InferOutput<typeof RecipeSchema>;
 /** A recipe as a person writes it. */
 export type RecipeInput = v.InferInput<typeof RecipeSchema>;
+export type ChatSettings = Recipe['chats'];
 export type LoraSettings = Recipe['lora'];
 export type TrainingSettings = Recipe['training'];

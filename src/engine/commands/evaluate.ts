@@ -4,6 +4,7 @@ import { throwErrors } from '../../data/problems';
 import { tokenizeRows } from '../../data/tokenize';
 import type { Message, Row } from '../../data/types';
 import { answer } from '../answer';
+import { described } from '../words';
 import { tokenizerOf, withModel } from '../session';
 import { evaluateLoss } from '../trainer';
 import type { Context } from './context';
@@ -26,11 +27,12 @@ export async function evaluate(args: readonly string[], context: Context): Promi
   const file = required(values.dataset, 'dataset', EVALUATE_USAGE);
   const max_length = wholeNumber(values['max-length'], 'max-length', 2048, EVALUATE_USAGE);
   const max_new_tokens = wholeNumber(values['max-new-tokens'], 'max-new-tokens', 64, EVALUATE_USAGE);
-  const { rows } = await readDataset(file);
+  const dataset = await readDataset(file);
   return withModel(required(values.base, 'base', EVALUATE_USAGE), values.adapter, context, async ({ base, model }) => {
     const tokenizer = await tokenizerOf(base);
-    const { examples, problems } = tokenizeRows(file, rows, tokenizer, { max_length, labels: 'assistant' });
+    const { examples, rows, problems } = tokenizeRows(file, dataset.rows, tokenizer, { max_length, labels: 'assistant' });
     throwErrors(problems);
+    for (const problem of [...dataset.problems, ...problems]) context.warn(described(problem));
     const { loss, labelled } = await evaluateLoss(model, examples, tokenizer.pad_token_id ?? 0);
     const answers: Answer[] = [];
     for (const { messages, expected } of values.exact ? rows.flatMap(question) : []) {

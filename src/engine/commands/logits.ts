@@ -74,6 +74,9 @@ function assemble({ batch, length, data }: Matrix, mask: Matrix | null, labels: 
   for (const [name, other] of [['attention_mask', mask], ['labels', labels]] as const) {
     if (other && other.data.length !== data.length) throw new LoraError('usage', `${name} must have the shape of input_ids.`, { place: { file, key: name } });
   }
+  if (labels && !labels.data.some((label, i) => i % length > 0 && label !== -100)) {
+    throw new LoraError('usage', 'No token is labelled, so there is no loss: every label is -100.', { place: { file, key: 'labels' }, fix: 'Leave the labels out, or label a token other than a row\'s first.' });
+  }
   return {
     batch, length, input_ids: data, attention_mask: mask?.data ?? new Int32Array(data.length).fill(1),
     labels: labels?.data ?? new Int32Array(data.length).fill(-100), has_labels: labels !== null,

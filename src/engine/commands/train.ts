@@ -6,6 +6,7 @@ import { parseRecipe } from '../../shared/recipeFile';
 import { ENDED_STATES, RUN_FILES, type RunRecord } from '../../shared/run';
 import { lastCheckpoint } from '../checkpoint';
 import { checkFingerprints, gitCommit } from '../fingerprint';
+import { clearLeftovers } from '../leftovers';
 import { makeRunDir, newRecord, newRunDir, readRecord } from '../runFolder';
 import { Training, type TrainOptions } from '../train';
 import { isOwned } from '../owner';
@@ -44,6 +45,7 @@ async function resumedRun(run_dir: string, { warn }: Context): Promise<Start> {
   const record = await readRecord(run_dir);
   if (record.state === 'completed') throw new LoraError('run', 'The run is complete: there is nothing left to do.', { place: { file: run_dir }, fix: 'To train further, start a run whose lora.init_adapter is its adapter.' });
   if (await isOwned(run_dir)) throw new LoraError('run', 'The run is still being trained by another process.', { place: { file: run_dir } });
+  await clearLeftovers(run_dir);
   await checkFingerprints([...(record.data?.fingerprint ?? []), ...(record.base?.fingerprint ?? [])]);
   const checkpoint = await lastCheckpoint(run_dir, (step, error) => warn(`${RUN_FILES.checkpoints}/step-${step} is not whole and is left out: ${LoraError.from(error, 'run').message}`));
   return { record: { ...asRunning(record), result: { ...record.result, adapter: null } }, run_dir, resume_from: checkpoint?.state.step ?? null };

@@ -1,9 +1,13 @@
 import { mkdtempSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
+import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
+import { ROW_SETTINGS, type RowSettings } from '../../../src/data/chatOrder';
 import { readDataset, scanDataset } from '../../../src/data/dataset';
+import type { Row } from '../../../src/data/types';
 import { LoraError } from '../../../src/shared/errors';
+import { parseRecipe } from '../../../src/shared/recipeFile';
 
 function fileOf(...lines: readonly (object | string)[]): string {
   const file = path.join(mkdtempSync(path.join(tmpdir(), 'lora-data-')), 'data.jsonl');
@@ -46,11 +50,60 @@ describe('rows', () => {
     const [row] = await kindsOf({ input_ids: [5, 6, 0, 0], labels: [-100, 6, -100, -100], attention_mask: [1, 1, 0, 0] });
     expect(row).toMatchObject({ input_ids: [5, 6], labels: [-100, 6] });
   });
+});
 
-  it('that end on a question lose it, with a word about it', async () => {
-    const { rows, problems } = await readDataset(fileOf(chat(user('a'), assistant('b'), user('c'))));
-    expect(rows[0]).toMatchObject({ messages: [{ role: 'user' }, { role: 'assistant' }] });
-    expect(problems).toMatchObject([{ severity: 'warning' }]);
+describe('chats out of order', () => {
+  const system = (content: unknown) => ({ role: 'system', content });
+  const roles = (row: Row | undefined) => (row?.kind === 'messages' ? row.messages.map((m) => `${m.role}: ${m.content}`) : null);
+  const shareGpt = { conversations: [{ from: 'gpt', value: 'hi' }, { from: 'human', value: 'a' }, { from: 'human', value: 'b' }, { from: 'gpt', value: 'c' }, { from: 'human', value: 'd' }] };
+  type Choice = keyof RowSettings['chats'];
+  const cases: readonly (readonly [Choice, object, readonly string[], string])[] = [
+    ['same_role', chat(user('a'), user('b'), assistant('c'), assistant('d')), ['user: a\n\nb', 'assistant: c\n\nd'], 'messages[1]'],
+    ['assistant_first', chat(system('s'), assistant('b'), user('a'), assistant('c')), ['system: s', 'user: a', 'assistant: c'], 'messages[1]'],
+    ['user_last', chat(user('a'), assistant('b'), user('c')), ['user: a', 'assistant: b'], 'messages[2]'],
+  ];
+  const settings = (change: object): RowSettings => ({ ...ROW_SETTINGS, chats: { ...ROW_SETTINGS.chats, ...change } });
+
+  it.each(cases)('%s: mended, skipped or refused, as is set, with a word about it', async (key, row, mended, place) => {
+    const file = fileOf({ text: 'good' }, row, row);
+    const all = await scanDataset(file);
+    expect(all.rows.slice(1).map(roles)).toEqual([mended, mended]);
+    expect(all.problems).toMatchObject([{ severity: 'warning', place: { file, line: 2 }, message: expect.stringMatching(new RegExp(`chats\\.${key}\\).*\\(2 rows; also line 3\\)`)) as unknown }]);
+    const skipped = await scanDataset(file, settings({ [key]: 'skip' }));
+    expect(skipped.rows).toHaveLength(1);
+    expect(skipped.problems).toMatchObject([{ severity: 'warning', message: expect.stringMatching(/the row is left out.*2 rows/) as unknown }]);
+    const refused = await scanDataset(file, settings({ [key]: 'error' }));
+    expect(refused.rows).toHaveLength(1);
+    expect(refused.problems).toMatchObject([2, 3].map((line) => ({ severity: 'error', place: { line, key: place }, message: expect.stringContaining(`chats.${key}`) as unknown })));
+  });
+
+  it('may have all of that at once, as ShareGPT does', async () => {
+    const { rows, problems } = await scanDataset(fileOf(shareGpt));
+    expect(roles(rows[0])).toEqual(['user: a\n\nb', 'assistant: c']);
+    expect(problems.map((p) => p.severity)).toEqual(['warning', 'warning', 'warning']);
+  });
+
+  it('in which nothing is answered are an error, or left out', async () => {
+    const rows = [chat(user('a')), chat(assistant('b')), chat(assistant('b'), user('a'))];
+    const refused = await scanDataset(fileOf(...rows));
+    expect(refused.problems.filter((p) => p.severity === 'error').map((p) => p.place?.line)).toEqual([1, 2, 3]);
+    const skipped = await scanDataset(fileOf(...rows), { ...ROW_SETTINGS, unlabelled_rows: 'skip' });
+    expect([skipped.rows, skipped.problems.filter((p) => p.severity === 'error')]).toEqual([[], []]);
+  });
+
+  it('become what a chat template takes, whatever they are: a system message at most, then user and assistant in turn to an answer', async () => {
+    const messages = fc.array(fc.constantFrom(user('u'), assistant('a')), { minLength: 1, maxLength: 8 });
+    await fc.assert(fc.asyncProperty(messages, fc.boolean(), async (turns, withSystem) => {
+      const { rows } = await scanDataset(fileOf(chat(...withSystem ? [system('s')] : [], ...turns)));
+      const have = rows.map((row) => (row.kind === 'messages' ? row.messages.map((m) => m.role[0]).join('') : ''));
+      for (const order of have) expect(order).toMatch(withSystem ? /^s(ua)+$/ : /^(ua)+$/);
+      expect(have).toHaveLength(turns.some((m, i) => m.role === 'assistant' && turns.slice(0, i).some((before) => before.role === 'user')) ? 1 : 0);
+    }), { numRuns: 40 });
+  });
+
+  it('are treated as the recipe\'s defaults say', () => {
+    const { chats, unlabelled_rows } = parseRecipe('{"base": "b", "dataset": "d"}', 'lora.json');
+    expect({ chats, unlabelled_rows }).toEqual(ROW_SETTINGS);
   });
 });
 
@@ -63,8 +116,6 @@ describe('faults', () => {
     ['a wrong type', { prompt: 'a', completion: 3 }, /"completion" must be text/],
     ['an empty answer', { prompt: 'a', completion: ' ' }, /empty/],
     ['an empty assistant turn', chat(user('a'), assistant('')), /answer is empty/],
-    ['two users running', chat(user('a'), user('b'), assistant('c')), /messages\[1\]|user/],
-    ['the assistant first', chat(assistant('b'), user('a'), assistant('c')), /first|begin/],
     ['a system message in the middle', chat(user('a'), { role: 'system', content: 's' }, assistant('b')), /system message must come first/],
     ['no assistant turn', chat(user('a')), /no assistant message/],
     ['an unknown role', chat({ role: 'asistant', content: 'a' }), /did you mean "assistant"/],

@@ -1,6 +1,7 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { batchCount, batchesOf, collate, splitExamples } from '../../../src/data/batches';
+import { ROW_SETTINGS } from '../../../src/data/chatOrder';
 import { labelPieces } from '../../../src/data/preview';
 import { tokenizeRows } from '../../../src/data/tokenize';
 import type { Example, Message, Row } from '../../../src/data/types';
@@ -36,13 +37,61 @@ describe('labels', () => {
 
   it('without a chat template are on the completion and the end', () => {
     const plain = smallTokenizer({ chat_template: null });
-    const { examples } = tokenizeRows('f', [{ kind: 'completion', line: 1, prompt: 'a question', completion: ' an answer' }], plain, { max_length: 64, labels: 'assistant' });
+    const { examples, problems } = tokenizeRows('f', [{ kind: 'completion', line: 1, prompt: 'a question', completion: ' an answer' }], plain, { max_length: 64, labels: 'assistant' });
+    expect(problems).toMatchObject([{ severity: 'warning', message: expect.stringContaining('no chat template') as unknown }]);
     expect(labelPieces(examples[0]!, plain).filter((p) => p.labelled).map((p) => p.text).join('')).toBe(' an answer<|eos|>');
   });
 
   it('a chat without a template is a fault that says what to do', () => {
     const { problems } = tokenizeRows('f', [chat(3, 'a', 'b')], smallTokenizer({ chat_template: null }), { max_length: 64, labels: 'assistant' });
-    expect(problems).toMatchObject([{ severity: 'error', place: { file: 'f', line: 3 } }]);
+    expect(problems).toMatchObject([{ severity: 'error', place: { file: 'f', line: 3 }, message: expect.stringContaining('chat_template.jinja') as unknown }]);
+  });
+});
+
+describe('a template that refuses system messages', () => {
+  const GEMMA = '{% if messages[0][\'role\'] == \'system\' %}{{ raise_exception(\'System role not supported\') }}{% endif %}{% for message in messages %}'
+    + '{{ \'<|im_start|>\' + message[\'role\'] + \'\\n\' + message[\'content\'] + \'<|im_end|>\\n\' }}{% endfor %}{% if add_generation_prompt %}{{ \'<|im_start|>assistant\\n\' }}{% endif %}';
+  const gemma = smallTokenizer({ chat_template: GEMMA });
+  const withSystem = (line: number): Row => ({ kind: 'messages', line, messages: [{ role: 'system', content: 'be brief' }, { role: 'user', content: 'hello' }, { role: 'assistant', content: 'hi' }] });
+  const tokenizeWith = (system_refused: 'fold' | 'skip' | 'error', rows = [withSystem(1), chat(2, 'a', 'b'), withSystem(3)]) => (
+    tokenizeRows('f', rows, gemma, { max_length: 512, labels: 'assistant', rows: { ...ROW_SETTINGS, chats: { ...ROW_SETTINGS.chats, system_refused } } }));
+
+  it('gets them in front of the first user message, which is said with the number of rows', () => {
+    const { examples, rows, problems } = tokenizeWith('fold');
+    expect(gemma.decode([...examples[0]!.input_ids])).toBe('<|im_start|>user\nbe brief\n\nhello<|im_end|>\n<|im_start|>assistant\nhi<|im_end|>\n');
+    expect(labelPieces(examples[0]!, gemma).filter((p) => p.labelled).map((p) => p.text)).toEqual(['hi<|im_end|>']);
+    expect(rows[0]).toMatchObject({ messages: [{ role: 'user' }, { role: 'assistant' }] });
+    expect(problems).toMatchObject([{ severity: 'warning', place: { line: 1 }, message: expect.stringMatching(/System role not supported.*\(2 rows; also line 3\)/) as unknown }]);
+  });
+
+  it('does without such rows, or the run is refused, as is set', () => {
+    expect(tokenizeWith('skip').examples.map((e) => e.line)).toEqual([2]);
+    expect(tokenizeWith('skip').problems).toMatchObject([{ severity: 'warning', message: expect.stringMatching(/left out.*2 rows/) as unknown }]);
+    expect(tokenizeWith('error').problems.map((p) => [p.severity, p.place?.line])).toEqual([['error', 1], ['error', 3]]);
+  });
+
+  it('that refuses a row for another reason is an error at its line, whatever is set', () => {
+    const strict = smallTokenizer({ chat_template: '{{ raise_exception(\'never\') }}' });
+    const { problems } = tokenizeRows('f', [withSystem(7)], strict, { max_length: 64, labels: 'assistant' });
+    expect(problems).toMatchObject([{ severity: 'error', place: { line: 7 }, message: expect.stringContaining('never') as unknown }]);
+  });
+});
+
+describe('pad = eos', () => {
+  it('leaves each answer\'s end token learnt, and padding not', () => {
+    const same = smallTokenizer({ config: { eos_token: '<|im_end|>', pad_token: '<|im_end|>' } });
+    expect(same.pad_token_id).toBe(same.eos_token_id);
+    const { examples } = tokenizeRows('f', [chat(1, 'a', 'b'), chat(2, 'a much longer question', 'and its much longer answer')], same, { max_length: 512, labels: 'assistant' });
+    const { length, input_ids, labels, attention_mask } = collate(examples, same.pad_token_id!);
+    for (const [row, { input_ids: ids }] of examples.entries()) {
+      const of = (values: Int32Array) => values.subarray(row * length, (row + 1) * length);
+      const end = ids.lastIndexOf(same.eos_token_id!);
+      expect(of(labels)[end]).toBe(same.eos_token_id);
+      expect([...of(labels).subarray(ids.length)].every((label) => label === -100)).toBe(true);
+      expect([...of(attention_mask)].reduce((a, b) => a + b)).toBe(ids.length);
+      expect([...of(input_ids).subarray(ids.length)].every((id) => id === same.pad_token_id)).toBe(true);
+    }
+    expect(examples[0]!.input_ids.length).toBeLessThan(length);
   });
 });
 
@@ -59,6 +108,16 @@ describe('long rows', () => {
     expect(examples).toHaveLength(1);
     expect(problems.filter((p) => p.severity === 'error').map((p) => p.place?.line)).toEqual([1, 3]);
     expect(problems[0]!.message).toMatch(/64/);
+  });
+
+  it('in which no label is left are left out where that is set, and no example is ever without one', () => {
+    const { examples, problems } = tokenize([chat(1, 'x '.repeat(200), 'y'), chat(2, 'a', 'b'), chat(3, 'z '.repeat(200), 'y')], { max_length: 64, rows: { ...ROW_SETTINGS, unlabelled_rows: 'skip' } });
+    expect(examples.map((e) => e.line)).toEqual([2]);
+    expect(problems).toMatchObject([{ severity: 'warning', place: { line: 1 }, message: expect.stringMatching(/left out.*2 rows; also line 3/) as unknown }]);
+    fc.assert(fc.property(fc.nat(60), fc.nat(60), fc.integer({ min: 2, max: 64 }), (asked, answered, max_length) => {
+      const rows = [chat(1, 'x '.repeat(asked), `y${' y'.repeat(answered)}`)];
+      for (const e of tokenize(rows, { max_length }).examples) expect([...e.labels.subarray(1)].some((label) => label !== -100)).toBe(true);
+    }), { numRuns: 50 });
   });
 
   it('ids beyond the vocabulary are a fault', () => {

@@ -1,15 +1,19 @@
-import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { describe, expect, it } from 'vitest';
 import { checkpointSteps, lastCheckpoint, pruneCheckpoints, readCheckpoint, writeCheckpoint, type Checkpoint } from '../../../src/engine/checkpoint';
 import { checkFingerprints, fingerprintOf, gitCommit } from '../../../src/engine/fingerprint';
-import { checkMemory } from '../../../src/engine/room';
-import { makeRunDir, MetricsFile, newRunDir } from '../../../src/engine/runFolder';
+import { clearLeftovers } from '../../../src/engine/leftovers';
+import { checkDisk, checkMemory } from '../../../src/engine/room';
+import { makeRunDir, MetricsFile, newRecord, newRunDir, readRecord } from '../../../src/engine/runFolder';
 import { barOf, duration } from '../../../src/engine/terminal';
+import { replaceFolder } from '../../../src/formats/files';
 import { readPeftAdapter } from '../../../src/formats/peft/read';
 import { LoraError } from '../../../src/shared/errors';
 import { parseMetrics } from '../../../src/shared/metrics';
+import { parseRecipe } from '../../../src/shared/recipeFile';
 
 const temp = () => mkdtempSync(path.join(tmpdir(), 'lora-engine-'));
 const facts = { task_type: 'CAUSAL_LM', card: '# card\n' };
@@ -44,6 +48,41 @@ describe('a run\'s folder', () => {
     await metrics.close();
     expect(parseMetrics(readFileSync(path.join(dir, 'metrics.jsonl'), 'utf8')).map((line) => line.step)).toEqual([1, 2, 3, 4]);
   });
+
+  it('says which file of it a full disk has no room for', async () => {
+    const dir = temp();
+    const metrics = await MetricsFile.open(dir);
+    await metrics.close(); // a closed file refuses every byte, as a full disk does
+    const refused = await metrics.append({ kind: 'resume', step: 1 }).catch((error: unknown) => error as LoraError) as LoraError;
+    expect(refused).toMatchObject({ area: 'disk', place: { file: path.join(dir, 'metrics.jsonl') } });
+    expect(await metrics.append({ kind: 'resume', step: 2 }).catch((error: unknown) => error)).toBe(refused);
+  });
+
+  it('holds its recipe in full: keys that are younger than the run have their defaults, other recipes are refused', async () => {
+    const dir = temp();
+    const recipe = parseRecipe('{"base": "b", "dataset": "d"}', path.join(dir, 'lora.json'));
+    const record = newRecord(dir, recipe, null, '1.0.0', null);
+    const older = Object.fromEntries(Object.entries(recipe).filter(([key]) => key !== 'chats'));
+    writeFileSync(path.join(dir, 'run.json'), JSON.stringify({ ...record, recipe: older }));
+    expect(await readRecord(dir)).toEqual(record);
+    for (const broken of [{ ...record, version: 2 }, { ...record, recipe: { ...recipe, lora: { r: 0 } } }]) {
+      writeFileSync(path.join(dir, 'run.json'), JSON.stringify(broken));
+      await expect(readRecord(dir)).rejects.toThrow(/another version/);
+    }
+  });
+
+  it('loses what a killed engine left half-written, and gets back what it was replacing', async () => {
+    const dir = temp();
+    for (const name of ['checkpoints/step-3.77.tmp', 'checkpoints/step-2', 'best.77.old', 'best.77.tmp', 'adapter', 'adapter.77.old']) {
+      mkdirSync(path.join(dir, name), { recursive: true });
+      writeFileSync(path.join(dir, name, 'file'), name);
+    }
+    for (const name of ['.run.json.77.tmp', 'run.json', 'notes.tmp']) writeFileSync(path.join(dir, name), name);
+    await clearLeftovers(dir);
+    expect(readdirSync(dir, { recursive: true }).map(String).sort()).toEqual(['adapter', 'adapter/file', 'best', 'best/file', 'checkpoints', 'checkpoints/step-2', 'checkpoints/step-2/file', 'notes.tmp', 'run.json'].map((name) => path.normalize(name)));
+    expect(readFileSync(path.join(dir, 'best/file'), 'utf8')).toBe('best.77.old');
+    expect(readFileSync(path.join(dir, 'adapter/file'), 'utf8')).toBe('adapter');
+  });
 });
 
 describe('checkpoints', () => {
@@ -71,8 +110,29 @@ describe('checkpoints', () => {
   it('are pruned to the newest by number, not by text', async () => {
     const dir = temp();
     for (const step of [9, 10, 100]) await writeCheckpoint(dir, await checkpoint(step), facts);
-    await pruneCheckpoints(dir, 2);
+    await pruneCheckpoints(dir, 2, 100);
     expect(await checkpointSteps(dir)).toEqual([100, 10]);
+  });
+
+  it('that were passed over as damaged do not push out the ones made since', async () => {
+    const dir = temp();
+    for (const step of [4, 6, 8]) await writeCheckpoint(dir, await checkpoint(step), facts);
+    rmSync(path.join(dir, 'checkpoints/step-8/state.json'));
+    await writeCheckpoint(dir, await checkpoint(7), facts);
+    await pruneCheckpoints(dir, 1, 7);
+    expect((await lastCheckpoint(dir, () => undefined))?.state.step).toBe(7);
+    expect(await checkpointSteps(dir)).toEqual([8, 7]);
+  });
+
+  it('that a full disk breaks off leave nothing behind, and the message says so', async () => {
+    const dir = temp();
+    await writeCheckpoint(dir, await checkpoint(2), facts);
+    const toFull = replaceFolder(path.join(dir, 'checkpoints/step-4'), async (folder) => {
+      await writeCheckpoint(folder, await checkpoint(1), facts);
+      await writeFile('/dev/full', 'x'); // what a full disk says, from the system itself
+    });
+    await expect(toFull).rejects.toThrow(existsSync('/dev/full') ? /could not be written: the disk is full/ : /could not be written/);
+    expect(readdirSync(path.join(dir, 'checkpoints'))).toEqual(['step-2']);
   });
 });
 
@@ -107,6 +167,27 @@ describe('what there is room for', () => {
     const estimate = { weights: 6e9, adapter: 1e8, activations: 3e9, working: 1e9, total: 10.1e9 };
     checkMemory(estimate, 10e9);
     expect(() => checkMemory(estimate, 4e9)).toThrow(/needs about 10\.1 GB of memory, and 4\.0 GB are free: 6\.0 GB for the frozen weights/);
+  });
+
+  it('says what to make smaller: whatever takes the most', () => {
+    const fixOf = (change: object): string => {
+      const parts = { weights: 1e9, adapter: 1e9, activations: 1e9, working: 1e9, ...change };
+      try {
+        checkMemory({ ...parts, total: 1e12 }, 1e9);
+      } catch (error) {
+        return LoraError.from(error, 'engine').describe();
+      }
+      return '';
+    };
+    expect(fixOf({ weights: 9e9 })).toMatch(/Take a smaller base model/);
+    expect(fixOf({ adapter: 9e9 })).toMatch(/Take a smaller r or fewer target_modules/);
+    expect(fixOf({ activations: 9e9 })).toMatch(/Take a smaller per_device_train_batch_size .*or max_length/);
+  });
+
+  it('refuses a run whose checkpoints the disk has no room for', async () => {
+    const dir = temp();
+    await checkDisk(dir, 1000);
+    await expect(checkDisk(dir, 1e18)).rejects.toMatchObject({ area: 'disk', place: { file: dir }, fix: expect.stringContaining('save_total_limit') as unknown });
   });
 });
 

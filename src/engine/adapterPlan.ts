@@ -1,0 +1,69 @@
+import { targetableModules } from '../formats/base';
+import { readPeftAdapter } from '../formats/peft/read';
+import type { BaseModel } from '../formats/types';
+import { countTrainable } from '../lora/count';
+import { newAdapter } from '../lora/newAdapter';
+import { kindsOf, matchTargets, type MatchedTargets } from '../lora/targets';
+import type { Adapter, TargetableModule } from '../lora/types';
+import { LoraError } from '../shared/errors';
+import { nearestName } from '../shared/nearest';
+import type { LoraSettings, Recipe } from '../shared/recipe';
+import { baseName, described } from './words';
+
+/** What is going to be adapted; the factors themselves are made once it is known that there is memory for them. */
+export interface AdapterPlan {
+  readonly modules: readonly TargetableModule[];
+  /** The highest rank of a module. */
+  readonly r: number;
+  readonly create: () => Adapter;
+}
+
+interface Hooks {
+  readonly info: (message: string) => void;
+  readonly warn: (message: string) => void;
+}
+
+/** init_adapter as it is, or a new adapter on target_modules. Errors: LoraError where no module matches. */
+export async function planAdapter(recipe: Recipe, base: BaseModel, hooks: Hooks): Promise<AdapterPlan> {
+  const plan = await (recipe.lora.init_adapter === null ? planNew(recipe, base, hooks) : planOn(recipe.lora.init_adapter, base, hooks));
+  const { modules, r } = plan;
+  hooks.info(`LoRA on ${modules.length} layers (${kindsOf(modules).join(', ')}): ${countTrainable(modules, r).trainable.toLocaleString('en-US')} numbers are trained.`);
+  return plan;
+}
+
+async function planOn(folder: string, base: BaseModel, { warn }: Hooks): Promise<AdapterPlan> {
+  const known = targetableModules(base);
+  const { adapter, warnings } = await readPeftAdapter(folder, { modules: known, names: [base.name, base.path] });
+  for (const warning of warnings) warn(described(warning));
+  const ranks = new Map(adapter.modules.map((m) => [m.path, m.r]));
+  const modules = known.filter((m) => ranks.has(m.path));
+  warnOfRank(modules, (m) => ranks.get(m.path)!, warn);
+  return { modules, r: Math.max(...ranks.values()), create: () => adapter };
+}
+
+function planNew({ lora, training }: Recipe, base: BaseModel, { warn }: Hooks): AdapterPlan {
+  const known = targetableModules(base);
+  const { matched, unmatched } = matchTargets(known, lora);
+  if (matched.length === 0) throw noneMatched(known, unmatched, lora, base);
+  if (unmatched.length > 0) warn(`target_modules: ${hintsOf(unmatched).join('. ')}. ${matched.length} of ${known.length} layers are adapted (${kindsOf(matched).join(', ')}).`);
+  warnOfRank(matched, () => lora.r, warn);
+  return { modules: matched, r: lora.r, create: () => newAdapter(matched, lora, baseName(base), training.seed) };
+}
+
+function noneMatched(known: readonly TargetableModule[], unmatched: MatchedTargets['unmatched'], { target_modules }: LoraSettings, base: BaseModel): LoraError {
+  const nearest = typeof target_modules === 'string' ? nearestName(target_modules, ['all-linear', ...kindsOf(known)]) : undefined;
+  const hints = typeof target_modules !== 'string' ? hintsOf(unmatched)
+    : [`"${target_modules}" is an expression for a module's whole path${nearest === undefined ? '' : `; the nearest name is "${nearest}"`}`];
+  return new LoraError('recipe', `No module matches target_modules. ${hints.join('. ')}.`, {
+    place: { file: base.path, key: 'lora.target_modules' }, fix: `Name some of ${known.length} layers here as a list: ${kindsOf(known).map((kind) => `"${kind}"`).join(', ')}; or take "all-linear".`,
+  });
+}
+
+const hintsOf = (unmatched: MatchedTargets['unmatched']) => (
+  unmatched.map(({ name, nearest }) => `"${name}" is no module of this base${nearest === undefined ? '' : `; the nearest is "${nearest}"`}`));
+
+function warnOfRank(modules: readonly TargetableModule[], rankOf: (module: TargetableModule) => number, warn: (message: string) => void): void {
+  const [first, ...others] = modules.filter((m) => rankOf(m) > Math.min(m.in_features, m.out_features));
+  if (!first) return;
+  warn(`r = ${rankOf(first)} is above the smaller side of ${first.path} (${first.out_features} x ${first.in_features})${others.length > 0 ? ` and of ${others.length} more modules` : ''}: such an update is no longer of low rank, and costs more than tuning the layer itself.`);
+}

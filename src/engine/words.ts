@@ -1,0 +1,12 @@
+import path from 'node:path';
+import type { BaseModel } from '../formats/types';
+import type { Problem } from '../shared/errors';
+
+/** What adapter_config.json calls the base: the folder or file as it is on this machine. */
+export const baseName = (base: BaseModel): string => base.path;
+
+export function described(problem: Problem): string {
+  const { place } = problem;
+  if (!place) return problem.message;
+  return `${path.basename(place.file)}${place.line === undefined ? '' : `:${place.line}`}: ${problem.message}`;
+}
