@@ -1,3 +1,4 @@
+import { quote } from '../data/json';
 import { prepareData, type PreparedData } from '../data/prepare';
 import { createTokenizer } from '../data/tokenizer';
 import type { Tokenizer } from '../data/types';
@@ -55,15 +56,23 @@ async function checkResources(recipe: Recipe, base: BaseModel, { modules, r }: A
   await checkDisk(runDir, checkpoint * (save_total_limit + 3));
 }
 
-/** The questions that are put to the model while it trains. What its chat template does not take is left out now, so that no run ends over it. */
-function samplePrompts({ samples }: Recipe, data: PreparedData, tokenizer: Tokenizer, warn: (message: string) => void): string[] {
+/** The questions that are put to the model while it trains. Those that its chat template refuses, and those longer than the memory was reckoned for, are left out now,
+ *  so that no run ends over them. */
+function samplePrompts({ samples, training: { max_length } }: Recipe, data: PreparedData, tokenizer: Tokenizer, warn: (message: string) => void): string[] {
   if (samples.sample_steps === 0) return [];
   return (samples.prompts.length > 0 ? samples.prompts : data.prompts).filter((prompt) => {
-    try {
-      return promptIds(tokenizer, prompt, tokenizer.has_chat_template).length > 0;
-    } catch (error) {
-      warn(`The sample prompt ${JSON.stringify(prompt)} is left out. ${LoraError.from(error, 'tokenizer').message}`);
-      return false;
-    }
+    const fault = promptFault(prompt, tokenizer, max_length);
+    if (fault !== null) warn(`The sample prompt ${quote(prompt)} is left out: ${fault}`);
+    return fault === null;
   });
+}
+
+function promptFault(prompt: string, tokenizer: Tokenizer, max_length: number): string | null {
+  try {
+    const { length } = promptIds(tokenizer, prompt, tokenizer.has_chat_template);
+    if (length === 0) return 'it is empty.';
+    return length > max_length ? `it has ${length} tokens, max_length is ${max_length}.` : null;
+  } catch (error) {
+    return LoraError.from(error, 'tokenizer').message;
+  }
 }

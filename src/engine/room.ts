@@ -6,13 +6,13 @@ import { LoraError } from '../shared/errors';
 /** Bytes that this process can still have, caches counted as free where the system tells. */
 export const availableMemory = (): number => (typeof process.availableMemory === 'function' ? process.availableMemory() : freemem());
 
-const gigabytes = (bytes: number) => `${(bytes / 1e9).toFixed(1)} GB`;
+const sizeOf = (bytes: number) => (bytes < 1e9 ? `${Math.ceil(bytes / 1e6)} MB` : `${(bytes / 1e9).toFixed(1)} GB`);
 
 /** Errors: LoraError('memory') when a step clearly needs more than there is: an estimate off by a tenth does not refuse. */
 export function checkMemory(estimate: MemoryEstimate, available: number = availableMemory()): void {
   if (estimate.total * 0.9 <= available) return;
-  throw new LoraError('memory', `This training needs about ${gigabytes(estimate.total)} of memory, and ${gigabytes(available)} are free: ${gigabytes(estimate.weights)} for the frozen weights, ${
-    gigabytes(estimate.activations + estimate.working)} for a batch, ${gigabytes(estimate.adapter)} for the adapter.`, {
+  throw new LoraError('memory', `This training needs about ${sizeOf(estimate.total)} of memory, and ${sizeOf(available)} are free: ${sizeOf(estimate.weights)} for the frozen weights, ${
+    sizeOf(estimate.activations + estimate.working)} for a batch, ${sizeOf(estimate.adapter)} for the adapter.`, {
     fix: `Take ${smaller(estimate)}, or close other programs.`,
   });
 }
@@ -28,5 +28,5 @@ function smaller({ weights, adapter, activations, working }: MemoryEstimate): st
 export async function checkDisk(folder: string, bytes: number): Promise<void> {
   const { bavail, bsize } = await statfs(folder);
   if (bavail * bsize >= bytes + 10e6) return;
-  throw new LoraError('disk', `The run needs ${gigabytes(bytes + 10e6)} for its checkpoints, and ${gigabytes(bavail * bsize)} are free.`, { place: { file: folder }, fix: 'Free some room or lower save_total_limit.' });
+  throw new LoraError('disk', `The run needs ${sizeOf(bytes + 10e6)} for its checkpoints, and ${sizeOf(bavail * bsize)} are free.`, { place: { file: folder }, fix: 'Free some room or lower save_total_limit.' });
 }

@@ -9,6 +9,7 @@ import { setTensorflowEnvironment } from '../runtime/loadTfjs';
 import type { Runtime } from '../runtime/types';
 import { writeJson } from './files';
 import { fingerprintOf } from './fingerprint';
+import { clearLeftovers } from './leftovers';
 import type { RunFacts, TrainJob, WorkerCommand, WorkerEvent } from './messages';
 import { PipeServer } from './pipe';
 import { MetricsFile } from './runFolder';
@@ -91,6 +92,7 @@ export class Training {
       await this.pipe.close();
       await beating;
       await rm(path.join(this.options.run_dir, RUN_FILES.engine), { force: true });
+      await clearLeftovers(this.options.run_dir); // of a worker that was ended in the middle of a save
     }
   }
 
@@ -175,11 +177,14 @@ export class Training {
     if (this.record.base) await this.update({ base: { ...this.record.base, fingerprint } });
   }
 
-  /** Told once it is written: where it cannot be, the caller hears of that instead. Errors: LoraError('disk'). */
+  /** Told once it is written. Errors: LoraError('disk') where it cannot be. */
   private async fail(cause: LoraError): Promise<void> {
-    const error = cause.area === 'disk' ? diskError(cause, this.options.run_dir) : cause;
-    await this.update({ state: 'failed', ended: new Date().toISOString(), error: error.serialize() });
-    this.log('error', error.describe());
+    const { run_dir } = this.options;
+    const error = cause.area === 'disk' ? diskError(cause, run_dir) : cause;
+    const written = this.update({ state: 'failed', ended: new Date().toISOString(), error: error.serialize() });
+    const unwritten = await written.then(() => null, (refusal: unknown) => diskError(LoraError.from(refusal, 'disk'), run_dir));
+    if (!unwritten || cause.area !== 'disk') this.log('error', error.describe());
+    if (unwritten) throw unwritten;
   }
 
   private log(level: 'info' | 'warn' | 'error', message: string): void {

@@ -3,6 +3,7 @@ import { batchesOf, collate } from '../data/batches';
 import type { Example } from '../data/types';
 import { modelCard } from '../formats/peft/card';
 import { writePeftAdapter, type AdapterFacts } from '../formats/peft/write';
+import type { Adapter } from '../lora/types';
 import { breathe } from '../models/breathe';
 import type { CausalLM } from '../models/types';
 import { LoraError } from '../shared/errors';
@@ -57,7 +58,7 @@ export class Trainer {
   async run(): Promise<'completed' | 'stopped'> {
     const { control, recipe } = this.parts;
     const total = this.plan.total_steps;
-    if (this.step === 0) {
+    if (this.step === 0 && this.savedAt === null) {
       await this.evaluate();
       await this.sample();
     }
@@ -81,7 +82,7 @@ export class Trainer {
     const { model, run_dir, emit, recipe } = this.parts;
     this.progress('saving', null);
     const state: TrainingState = { version: 1, step: this.step, elapsed: this.elapsed, best: this.best };
-    const relative = await writeCheckpoint(run_dir, { state, adapter: await model.adapter(), optimizer: await model.optimizerState() }, this.facts());
+    const relative = await writeCheckpoint(run_dir, { state, adapter: await this.adapter(), optimizer: await model.optimizerState() }, this.facts());
     await pruneCheckpoints(run_dir, recipe.training.save_total_limit, this.step);
     this.savedAt = this.step;
     emit({ kind: 'metric', line: { kind: 'checkpoint', step: this.step, path: relative } });
@@ -126,9 +127,10 @@ export class Trainer {
     if (data.validation.length === 0 || this.lastEval?.step === this.step) return;
     this.progress('evaluating', 0);
     const { loss, labelled } = await evaluateLoss(this.parts.model, data.validation, this.pad_id, (fraction) => this.progress('evaluating', fraction));
+    if (!Number.isFinite(loss)) throw astray(`The validation loss became ${loss} after step ${this.step}`, this.parts.recipe.validation ?? this.parts.recipe.dataset);
     this.lastEval = { step: this.step, loss };
     emit({ kind: 'metric', line: { kind: 'eval', step: this.step, loss, labelled_tokens: labelled, elapsed: this.elapsed } });
-    if (this.step === 0 || !Number.isFinite(loss) || (this.best && loss >= this.best.loss)) return;
+    if (this.step === 0 || (this.best && loss >= this.best.loss)) return;
     this.best = { step: this.step, loss };
     await this.writeAdapter(RUN_FILES.best);
     emit({ kind: 'best', step: this.step, loss });
@@ -162,7 +164,15 @@ export class Trainer {
   }
 
   private async writeAdapter(name: string): Promise<void> {
-    await writePeftAdapter(path.join(this.parts.run_dir, name), await this.parts.model.adapter(), this.facts());
+    await writePeftAdapter(path.join(this.parts.run_dir, name), await this.adapter(), this.facts());
+  }
+
+  /** Errors: LoraError('run') where the last step has made it useless: what is saved can be used. */
+  private async adapter(): Promise<Adapter> {
+    const adapter = await this.parts.model.adapter();
+    const isFinite = (factor: Float32Array) => factor.every(Number.isFinite);
+    if (!adapter.modules.every(({ A, B }) => isFinite(A) && isFinite(B))) throw astray(`The adapter's weights are no longer finite after step ${this.step}`, this.parts.recipe.dataset);
+    return adapter;
   }
 
   private facts(): AdapterFacts {
@@ -213,8 +223,9 @@ export async function evaluateLoss(model: CausalLM, examples: readonly Example[]
 }
 
 function diverged(step: number, examples: readonly Example[], file: string, value: number): LoraError {
-  const lines = examples.map((e) => e.line).join(', ');
-  return new LoraError('run', `The loss or its gradient became ${value} at step ${step}, in the rows at lines ${lines}: the training went astray.`, {
-    place: { file }, fix: 'Take a lower learning_rate or a smaller max_grad_norm, and look at these rows. The last checkpoint is kept.',
-  });
+  return astray(`The loss or its gradient became ${value} at step ${step}, in the rows at lines ${examples.map((e) => e.line).join(', ')}`, file);
+}
+
+function astray(what: string, file: string): LoraError {
+  return new LoraError('run', `${what}: the training went astray.`, { place: { file }, fix: 'Take a lower learning_rate or a smaller max_grad_norm, and look at the rows. The last checkpoint is kept.' });
 }

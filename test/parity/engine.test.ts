@@ -1,20 +1,12 @@
-import { existsSync, mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { existsSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
 import { describe, expect, it } from 'vitest';
 import { connectEngine } from '../../src/host/engine/engineClient';
 import { readPeftAdapter } from '../../src/formats/peft/read';
 import { withSafetensors } from '../../src/formats/safetensors/read';
-import { cli, filesIn, fixtures, makeRecipe, metricsOf, recordOf, startCli, stepsOf, tempFolder, until, weightsOf } from './engineSupport';
+import { baseWith, cli, filesIn, fixtures, makeRecipe, metricsOf, recordOf, startCli, stepsOf, tempFolder, train, until, weightsOf } from './engineSupport';
 
 interface Trajectory { readonly records: readonly { step: number; loss: number; grad_norm: number; lr: number }[]; readonly max_grad_norm: number }
-
-async function train(recipe: string, said: RegExp = /^$/): Promise<string> {
-  const runDir = path.join(tempFolder(), 'run');
-  const { code, stderr } = await cli('train', recipe, '--run-dir', runDir, '--json');
-  expect(stderr).toMatch(said);
-  expect(code).toBe(0);
-  return runDir;
-}
 
 /** Rows of one batch after the other, as they stand in batches.safetensors [steps, batch, length]. */
 const tokenizedRows = (file: string) => withSafetensors(file, async (source) => {
@@ -174,18 +166,11 @@ describe('the other commands', () => {
 
 describe('bad input', () => {
   const missing = path.join(tempFolder(), 'nothing');
-  const copyOf = (change: (folder: string) => void) => {
-    const folder = path.join(tempFolder(), 'base');
-    mkdirSync(folder);
-    for (const name of ['config.json', 'model.safetensors', 'tokenizer.json', 'tokenizer_config.json']) writeFileSync(path.join(folder, name), readFileSync(path.join(fixtures, 'llama/base', name)));
-    change(folder);
-    return folder;
-  };
   const cases: readonly (readonly [string, () => string, RegExp])[] = [
     ['no base', () => makeRecipe({ top: { base: missing } }), /nothing.*There is no base model/],
     ['half a checkpoint', () => makeRecipe({ top: { base: path.join(fixtures, 'malformed/base-shard-missing') } }), /model-00002-of-00002\.safetensors/],
     ['an unknown architecture', () => makeRecipe({ top: { base: path.join(fixtures, 'malformed/base-config-unknown-type') } }), /llama, mistral, qwen2/],
-    ['no tokenizer', () => makeRecipe({ top: { base: copyOf((folder) => rmSync(path.join(folder, 'tokenizer.json'))) } }), /no tokenizer\.json/],
+    ['no tokenizer', () => makeRecipe({ top: { base: baseWith((folder) => rmSync(path.join(folder, 'tokenizer.json'))) } }), /no tokenizer\.json/],
     ['r = 0', () => makeRecipe({ lora: { r: 0 } }), /lora\.json:1:\d+.*"lora\.r" must be at least 1, not 0/],
     ['no module matched', () => makeRecipe({ lora: { target_modules: ['q_prj'] } }), /No module matches.*q_prj.*nearest is "q_proj"/],
     ['an empty dataset', () => makeRecipe({}, []), /data\.jsonl/],

@@ -1,7 +1,9 @@
-import { spawn, type ChildProcess } from 'node:child_process';
-import { existsSync, mkdtempSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { spawn, type ChildProcess, type ChildProcessByStdio } from 'node:child_process';
+import { chmodSync, copyFileSync, existsSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
+import type { Readable } from 'node:stream';
+import { expect } from 'vitest';
 import { parseMetrics, type MetricLine, type StepLine } from '../../src/shared/metrics';
 import type { RunRecord } from '../../src/shared/run';
 import { dist } from '../support/tfjs';
@@ -17,13 +19,48 @@ export interface CliResult {
 
 export function startCli(args: readonly string[], env: Record<string, string> = {}): { readonly child: ChildProcess; readonly end: Promise<CliResult> } {
   const child = spawn(process.execPath, [path.join(dist, 'cli.js'), ...args], { stdio: ['ignore', 'pipe', 'pipe'], env: { ...process.env, ...env } });
+  return { child, end: ended(child) };
+}
+
+function ended(child: ChildProcessByStdio<null, Readable, Readable>): Promise<CliResult> {
   let [stdout, stderr] = ['', ''];
   child.stdout.setEncoding('utf8').on('data', (text: string) => { stdout += text; });
   child.stderr.setEncoding('utf8').on('data', (text: string) => { stderr += text; });
-  return { child, end: new Promise((resolve) => child.on('close', (code) => resolve({ code, stdout, stderr }))) };
+  return new Promise((resolve) => child.on('close', (code) => resolve({ code, stdout, stderr })));
+}
+
+/** The same where no file may grow beyond so many KiB: writes that go on fail, as on a full disk. */
+export function cliWithin(kib: number, ...args: readonly string[]): Promise<CliResult> {
+  return ended(spawn('bash', ['-c', `ulimit -f ${kib}; exec "$0" "$@"`, process.execPath, path.join(dist, 'cli.js'), ...args], { stdio: ['ignore', 'pipe', 'pipe'] }));
 }
 
 export const cli = (...args: readonly string[]): Promise<CliResult> => startCli(args).end;
+
+/** Trains to the end in a new run folder, which it gives. */
+export async function train(recipe: string, said: RegExp = /^$/): Promise<string> {
+  const runDir = path.join(tempFolder(), 'run');
+  const { code, stderr } = await cli('train', recipe, '--run-dir', runDir, '--json');
+  expect(stderr).toMatch(said);
+  expect(code).toBe(0);
+  return runDir;
+}
+
+/** The tiny llama in a folder of its own, changed. */
+export function baseWith(change: (folder: string) => void): string {
+  const folder = path.join(tempFolder(), 'base');
+  mkdirSync(folder);
+  for (const name of ['config.json', 'model.safetensors', 'tokenizer.json', 'tokenizer_config.json']) {
+    copyFileSync(path.join(fixtures, 'llama/base', name), path.join(folder, name));
+    chmodSync(path.join(folder, name), 0o644);
+  }
+  change(folder);
+  return folder;
+}
+
+/** Changes keys of a JSON file; undefined removes one. */
+export function editJson(file: string, change: object): void {
+  writeFileSync(file, JSON.stringify({ ...JSON.parse(readFileSync(file, 'utf8')) as object, ...change }));
+}
 
 export interface RecipeChange {
   readonly top?: object;

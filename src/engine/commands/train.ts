@@ -7,7 +7,7 @@ import { ENDED_STATES, RUN_FILES, type RunRecord } from '../../shared/run';
 import { lastCheckpoint } from '../checkpoint';
 import { checkFingerprints, gitCommit } from '../fingerprint';
 import { clearLeftovers } from '../leftovers';
-import { makeRunDir, newRecord, newRunDir, readRecord } from '../runFolder';
+import { makeRunDir, MetricsFile, newRecord, newRunDir, readRecord } from '../runFolder';
 import { Training, type TrainOptions } from '../train';
 import { isOwned } from '../owner';
 import { showTraining } from '../terminal';
@@ -48,7 +48,15 @@ async function resumedRun(run_dir: string, { warn }: Context): Promise<Start> {
   await clearLeftovers(run_dir);
   await checkFingerprints([...(record.data?.fingerprint ?? []), ...(record.base?.fingerprint ?? [])]);
   const checkpoint = await lastCheckpoint(run_dir, (step, error) => warn(`${RUN_FILES.checkpoints}/step-${step} is not whole and is left out: ${LoraError.from(error, 'run').message}`));
+  if (!checkpoint) await startAnew(run_dir, warn);
   return { record: { ...asRunning(record), result: { ...record.result, adapter: null } }, run_dir, resume_from: checkpoint?.state.step ?? null };
+}
+
+/** The steps of which nothing is left no longer count. */
+async function startAnew(run_dir: string, warn: (text: string) => void): Promise<void> {
+  warn('No checkpoint is whole: the run starts anew.');
+  const metrics = await MetricsFile.open(run_dir);
+  await metrics.append({ kind: 'resume', step: 0 }).finally(() => metrics.close());
 }
 
 const asRunning = (record: RunRecord): RunRecord => ({ ...record, state: ENDED_STATES.has(record.state) ? 'preparing' : record.state, ended: null, error: null });
