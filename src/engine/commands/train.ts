@@ -1,6 +1,7 @@
 import { readFile } from 'node:fs/promises';
 import path from 'node:path';
 import { reason } from '../../formats/files';
+import { isEngineAlive, readEngineRecord } from '../../formats/run/engineRecord';
 import { LoraError } from '../../shared/errors';
 import { parseRecipe } from '../../shared/recipeFile';
 import { ENDED_STATES, RUN_FILES, type RunRecord } from '../../shared/run';
@@ -9,7 +10,6 @@ import { checkFingerprints, gitCommit } from '../fingerprint';
 import { clearLeftovers } from '../leftovers';
 import { makeRunDir, MetricsFile, newRecord, newRunDir, readRecord } from '../runFolder';
 import { Training, type TrainOptions } from '../train';
-import { isOwned } from '../owner';
 import { showTraining } from '../terminal';
 import { useRuntime, type Context } from './context';
 import { readOptions, usageError } from './options';
@@ -44,7 +44,7 @@ async function newRun(recipePath: string, runDir: string | undefined, { version 
 async function resumedRun(run_dir: string, { warn }: Context): Promise<Start> {
   const record = await readRecord(run_dir);
   if (record.state === 'completed') throw new LoraError('run', 'The run is complete: there is nothing left to do.', { place: { file: run_dir }, fix: 'To train further, start a run whose lora.init_adapter is its adapter.' });
-  if (await isOwned(run_dir)) throw new LoraError('run', 'The run is still being trained by another process.', { place: { file: run_dir } });
+  if (isEngineAlive(await readEngineRecord(run_dir), Date.now())) throw new LoraError('run', 'The run is still being trained by another process.', { place: { file: run_dir } });
   await clearLeftovers(run_dir);
   await checkFingerprints([...(record.data?.fingerprint ?? []), ...(record.base?.fingerprint ?? [])]);
   const checkpoint = await lastCheckpoint(run_dir, (step, error) => warn(`${RUN_FILES.checkpoints}/step-${step} is not whole and is left out: ${LoraError.from(error, 'run').message}`));

@@ -4,9 +4,9 @@ import { LoraError } from '../../shared/errors';
 import type { EngineStatus } from '../../shared/protocol';
 import { RUN_FILES, type EngineRecord, type RunRecord } from '../../shared/run';
 import { asRunRecord } from '../../shared/webviewGuards';
-import { readEngineRecord } from '../engine/engineClient';
+import { isEngineAlive, readEngineRecord } from '../../formats/run/engineRecord';
 import { t } from '../l10n';
-import { effectiveState, isEngineAlive } from '../runs/readRun';
+import { effectiveState } from '../runs/readRun';
 
 /** What a run's folder says of the run now. */
 export interface FolderState {

@@ -8,7 +8,7 @@ import { ENDED_STATES, RUN_FILES, type RunRecord } from '../../shared/run';
 import type { HostMessage, LogMessage, RunLink, RunRequest } from '../../shared/webview';
 import { asMetricLine } from '../../shared/webviewGuards';
 import { t } from '../l10n';
-import { isEngineAlive } from '../runs/readRun';
+import { isEngineAlive } from '../../formats/run/engineRecord';
 import type { ConnectRun, RunFollower } from './follower';
 import { LineTail } from './lineTail';
 import { RunFolder, statusFromFolder, type FolderState } from './runFolder';

@@ -1,9 +1,8 @@
-import { readFile, stat } from 'node:fs/promises';
+import { stat } from 'node:fs/promises';
 import { connect, type Socket } from 'node:net';
-import path from 'node:path';
+import { readEngineRecord } from '../../formats/run/engineRecord';
 import { LoraError, type SerializedError } from '../../shared/errors';
 import type { EngineNotificationName, EngineNotifications, EngineRequestName, EngineRequests } from '../../shared/protocol';
-import { RUN_FILES, type EngineRecord } from '../../shared/run';
 import { t } from '../l10n';
 
 export interface Disposable { dispose(): void }
@@ -13,17 +12,6 @@ export interface EngineClient extends Disposable {
   request<N extends EngineRequestName>(name: N, params: EngineRequests[N]['params']): Promise<EngineRequests[N]['result']>;
   on<N extends EngineNotificationName>(name: N, listener: (params: EngineNotifications[N]) => void): Disposable;
   onClose(listener: () => void): Disposable;
-}
-
-/** engine.json of a run, or null when no engine ever owned it or the file is not one. */
-export async function readEngineRecord(runDir: string): Promise<EngineRecord | null> {
-  try {
-    const value = JSON.parse(await readFile(path.join(runDir, RUN_FILES.engine), 'utf8')) as Partial<EngineRecord> | null;
-    const whole = typeof value?.pid === 'number' && typeof value.pipe === 'string' && typeof value.heartbeat === 'string' && typeof value.started === 'string';
-    return whole ? (value as EngineRecord) : null;
-  } catch {
-    return null;
-  }
 }
 
 /** Connects to the engine of a run folder. Errors: LoraError('engine') when there is none or it does not answer. */

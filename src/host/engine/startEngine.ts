@@ -5,7 +5,7 @@ import path from 'node:path';
 import { LoraError } from '../../shared/errors';
 import { RUN_FILES } from '../../shared/run';
 import { t } from '../l10n';
-import { readEngineRecord } from './engineClient';
+import { readEngineRecord } from '../../formats/run/engineRecord';
 
 export interface EngineCommand {
   /** A Node, or the editor's own executable, which ELECTRON_RUN_AS_NODE makes one. */

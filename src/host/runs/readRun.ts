@@ -1,10 +1,9 @@
-import { existsSync } from 'node:fs';
 import { open, readFile, stat } from 'node:fs/promises';
 import path from 'node:path';
 import * as v from 'valibot';
 import { parseMetrics, type StepLine } from '../../shared/metrics';
-import { ENDED_STATES, HEARTBEAT_MS, RUN_FILES, type EngineRecord, type RunRecord, type RunState } from '../../shared/run';
-import { readEngineRecord } from '../engine/engineClient';
+import { ENDED_STATES, RUN_FILES, type EngineRecord, type RunRecord, type RunState } from '../../shared/run';
+import { isEngineAlive, readEngineRecord } from '../../formats/run/engineRecord';
 import { t } from '../l10n';
 
 /** A run as its folder tells it now. `problem`: why run.json cannot be read; the folder is still a row to see and delete. */
@@ -70,21 +69,6 @@ export function effectiveState(record: Pick<RunRecord, 'state' | 'created'>, eng
   if (ENDED_STATES.has(record.state)) return record.state;
   const starting = !engine && now - Date.parse(record.created) < START_GRACE_MS;
   return starting || isEngineAlive(engine, now) ? record.state : 'interrupted';
-}
-
-/** The heartbeat decides, since the engine may run on another machine or in another container that shares the folder.
- *  Where its pipe is on this machine, a process that is gone tells sooner. */
-export function isEngineAlive(engine: EngineRecord | null, now: number): boolean {
-  if (!engine || now - Date.parse(engine.heartbeat) >= 5 * HEARTBEAT_MS) return false;
-  return isProcessAlive(engine.pid) || !existsSync(engine.pipe);
-}
-
-function isProcessAlive(pid: number): boolean {
-  try {
-    return process.kill(pid, 0);
-  } catch (error) {
-    return (error as NodeJS.ErrnoException).code === 'EPERM';
-  }
 }
 
 const TAIL_BYTES = 65_536;
