@@ -43,11 +43,20 @@ async function planOn(folder: string, base: BaseModel, { warn }: Hooks): Promise
 
 function planNew({ lora, training }: Recipe, base: BaseModel, { warn }: Hooks): AdapterPlan {
   const known = targetableModules(base);
-  const { matched, unmatched } = matchTargets(known, lora);
+  const { matched, unmatched } = targetsOf(known, lora, base);
   if (matched.length === 0) throw noneMatched(known, unmatched, lora, base);
   if (unmatched.length > 0) warn(`target_modules: ${hintsOf(unmatched).join('. ')}. ${matched.length} of ${known.length} layers are adapted (${kindsOf(matched).join(', ')}).`);
   warnOfRank(matched, () => lora.r, warn);
   return { modules: matched, r: lora.r, create: () => newAdapter(matched, lora, baseName(base), training.seed) };
+}
+
+/** Errors: LoraError where target_modules is no expression. */
+function targetsOf(known: readonly TargetableModule[], lora: LoraSettings, base: BaseModel): MatchedTargets {
+  try {
+    return matchTargets(known, lora);
+  } catch (error) {
+    throw new LoraError('recipe', LoraError.from(error, 'recipe').message, { place: placeIn(base), fix: 'List names instead: look-around and back-references are not supported.', cause: error });
+  }
 }
 
 function noneMatched(known: readonly TargetableModule[], unmatched: MatchedTargets['unmatched'], { target_modules }: LoraSettings, base: BaseModel): LoraError {
@@ -55,9 +64,12 @@ function noneMatched(known: readonly TargetableModule[], unmatched: MatchedTarge
   const hints = typeof target_modules !== 'string' ? hintsOf(unmatched)
     : [`"${target_modules}" is an expression for a module's whole path${nearest === undefined ? '' : `; the nearest name is "${nearest}"`}`];
   return new LoraError('recipe', `No module matches target_modules. ${hints.join('. ')}.`, {
-    place: { file: base.path, key: 'lora.target_modules' }, fix: `Name some of ${known.length} layers here as a list: ${kindsOf(known).map((kind) => `"${kind}"`).join(', ')}; or take "all-linear".`,
+    place: placeIn(base), fix: `Name some of ${known.length} layers here as a list: ${kindsOf(known).map((kind) => `"${kind}"`).join(', ')}; or take "all-linear".`,
   });
 }
+
+/** The engine's main thread knows where the recipe lies. */
+const placeIn = (base: BaseModel) => ({ file: base.path, key: 'lora.target_modules' });
 
 const hintsOf = (unmatched: MatchedTargets['unmatched']) => (
   unmatched.map(({ name, nearest }) => `"${name}" is no module of this base${nearest === undefined ? '' : `; the nearest is "${nearest}"`}`));

@@ -54,18 +54,22 @@ export class MetricsFile {
 
   private constructor(private readonly handle: FileHandle, private readonly file: string) {}
 
+  /** Errors: LoraError('disk'). */
   static async open(dir: string): Promise<MetricsFile> {
     const file = path.join(dir, RUN_FILES.metrics);
-    const text = await readFile(file, 'utf8').catch(() => '');
-    if (text !== '' && !text.endsWith('\n')) await truncate(file, Buffer.byteLength(text.slice(0, text.lastIndexOf('\n') + 1)));
-    return new MetricsFile(await open(file, 'a'), file);
+    try {
+      const text = await readFile(file, 'utf8').catch(() => '');
+      if (text !== '' && !text.endsWith('\n')) await truncate(file, Buffer.byteLength(text.slice(0, text.lastIndexOf('\n') + 1)));
+      return new MetricsFile(await open(file, 'a'), file);
+    } catch (error) {
+      throw unwritable(file, error);
+    }
   }
 
   /** Lines are written in the order in which they came. Errors: LoraError('disk'), also for every later line. */
   append(line: MetricLine): Promise<void> {
     this.pending = this.pending.then(() => this.handle.appendFile(`${JSON.stringify(line)}\n`)).catch((error: unknown) => {
-      if (error instanceof LoraError) throw error;
-      throw new LoraError('disk', `The metrics could not be written: ${reason(error)}.`, { place: { file: this.file }, fix: 'Free some room, then go on with --resume.', cause: error });
+      throw error instanceof LoraError ? error : unwritable(this.file, error);
     });
     return this.pending;
   }
@@ -75,4 +79,8 @@ export class MetricsFile {
     await this.handle.sync().catch(() => undefined);
     await this.handle.close();
   }
+}
+
+function unwritable(file: string, error: unknown): LoraError {
+  return new LoraError('disk', `The metrics could not be written: ${reason(error)}.`, { place: { file }, fix: 'Free some room or make the folder writable, then go on with --resume.', cause: error });
 }

@@ -12,6 +12,7 @@ import { fingerprintOf } from './fingerprint';
 import { clearLeftovers } from './leftovers';
 import type { RunFacts, TrainJob, WorkerCommand, WorkerEvent } from './messages';
 import { PipeServer } from './pipe';
+import { diskError, placed } from './placed';
 import { MetricsFile } from './runFolder';
 
 export interface TrainOptions {
@@ -179,8 +180,8 @@ export class Training {
 
   /** Told once it is written. Errors: LoraError('disk') where it cannot be. */
   private async fail(cause: LoraError): Promise<void> {
-    const { run_dir } = this.options;
-    const error = cause.area === 'disk' ? diskError(cause, run_dir) : cause;
+    const { run_dir, record: { recipe_path } } = this.options;
+    const error = await placed(cause, run_dir, recipe_path);
     const written = this.update({ state: 'failed', ended: new Date().toISOString(), error: error.serialize() });
     const unwritten = await written.then(() => null, (refusal: unknown) => diskError(LoraError.from(refusal, 'disk'), run_dir));
     if (!unwritten || cause.area !== 'disk') this.log('error', error.describe());
@@ -243,11 +244,4 @@ export class Training {
     if (count > 0 || this.aloneSeconds === null) return;
     this.aloneTimer = setTimeout(() => this.command({ kind: 'stop' }), this.aloneSeconds * 1000);
   }
-}
-
-/** With what to do, and with the place's final name instead of the one under which it was being written. */
-function diskError(error: LoraError, runDir: string): LoraError {
-  const { place, fix = `Free some room, then go on: lora train --resume ${runDir}` } = error;
-  const file = place?.file.replace(/\.\d+\.tmp(?=[\\/]|$)/, '');
-  return new LoraError('disk', error.message, { ...(place && file !== undefined && { place: { ...place, file } }), fix, cause: error.cause });
 }

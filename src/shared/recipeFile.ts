@@ -35,6 +35,12 @@ export function checkRecipe(text: string, file: string): ParsedRecipe {
   return { recipe: null, problems };
 }
 
+/** Where a key such as lora.target_modules stands in a recipe, or what of it is there. */
+export function placeOfKey(text: string, file: string, key: string): Place {
+  const root = parseTree(text, [], { allowTrailingComma: true });
+  return root ? { ...placeOf(file, lineStarts(text), nearestNode(root, key.split('.')).offset), key } : { file, key };
+}
+
 function syntaxProblems(errors: readonly ParseError[], at: (offset: number) => Place): Problem[] {
   if (errors.length === 0) return [{ severity: 'error', message: 'The recipe is empty: it must be a JSON object with at least "base" and "dataset".', place: at(0) }];
   return errors.map((e) => ({ severity: 'error', message: `Not valid JSON: ${spaced(printParseErrorCode(e.error))}.`, place: at(e.offset) }));

@@ -51,9 +51,10 @@ describe('target_modules', () => {
   });
 
   it('that match nothing: the nearest names, as a list or as an expression', async () => {
-    await refuses(makeRecipe({ lora: { target_modules: ['q_prj', 'down'] } }), /No module matches target_modules\. "q_prj" is no module of this base; the nearest is "q_proj"\. "down" is no module/);
+    await refuses(makeRecipe({ lora: { target_modules: ['q_prj', 'down'] } }), /lora\.json:1:\d+, key lora\.target_modules: No module matches target_modules\. "q_prj" is no module of this base; the nearest is "q_proj"\. "down" is no module/);
     const stderr = await refuses(makeRecipe({ lora: { target_modules: 'v_prj' } }), /"v_prj" is an expression for a module's whole path; the nearest name is "v_proj"/);
     expect(stderr).toMatch(/as a list: .*"q_proj".*or take "all-linear"/);
+    await refuses(makeRecipe({ lora: { target_modules: '(q_proj' } }), /lora\.json:1:\d+, key lora\.target_modules: "target_modules" is not a regular expression that can be used: \(q_proj/);
   });
 });
 

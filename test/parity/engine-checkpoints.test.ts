@@ -1,4 +1,4 @@
-import { cpSync, readdirSync, rmSync, truncateSync } from 'node:fs';
+import { cpSync, readdirSync, renameSync, rmSync, truncateSync } from 'node:fs';
 import path from 'node:path';
 import { describe, expect, it } from 'vitest';
 import { cli, cliWithin, editJson, filesIn, makeRecipe, recordOf, startCli, stepsOf, tempFolder, train, until, weightsOf } from './engineSupport';
@@ -50,6 +50,7 @@ describe('a checkpoint', () => {
     editJson(path.join(runDir, 'run.json'), { state: 'stopped' });
     const kept = path.join(tempFolder(), 'run');
     cpSync(runDir, kept, { recursive: true });
+    renameSync(path.join(runDir, 'checkpoints/step-30'), path.join(runDir, 'checkpoints/step-30.99.old')); // as if killed while writing it again
     await goesOn(runDir, /^checkpoints\/step-60 is not whole and is left out: .*\ncheckpoints\/step-50 is not whole.*\ncheckpoints\/step-40 is not whole.*\n$/);
     rmSync(path.join(kept, 'checkpoints/step-30'), { recursive: true });
     await goesOn(kept, /step-40 is not whole[^\n]*\nNo checkpoint is whole: the run starts anew\.\n$/);
@@ -81,7 +82,7 @@ describe('a checkpoint', () => {
     expect(small.stderr).not.toMatch(/^\s+at /m);
     expect(unfinished(runDir)).toEqual([]);
     const long = path.join(tempFolder(), 'run');
-    const { code, stderr } = await cliWithin(4, 'train', recipe(1000), '--run-dir', long);
+    const { code, stderr } = await cliWithin(8, 'train', recipe(1000), '--run-dir', long);
     expect(code).toBe(1);
     expect(stderr).toMatch(/^\S+metrics\.jsonl: The metrics could not be written: .*\nFree some room/);
     expect(recordOf(long)).toMatchObject({ state: 'failed', error: { area: 'disk' } });

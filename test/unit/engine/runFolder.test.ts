@@ -56,6 +56,9 @@ describe('a run\'s folder', () => {
     const refused = await metrics.append({ kind: 'resume', step: 1 }).catch((error: unknown) => error as LoraError) as LoraError;
     expect(refused).toMatchObject({ area: 'disk', place: { file: path.join(dir, 'metrics.jsonl') } });
     expect(await metrics.append({ kind: 'resume', step: 2 }).catch((error: unknown) => error)).toBe(refused);
+    const other = temp();
+    mkdirSync(path.join(other, 'metrics.jsonl'));
+    await expect(MetricsFile.open(other)).rejects.toThrow(/The metrics could not be written: it is a folder/);
   });
 
   it('holds its recipe in full: keys that are younger than the run have their defaults, other recipes are refused', async () => {

@@ -1,7 +1,7 @@
 import { resolve } from 'node:path';
 import { describe, expect, it } from 'vitest';
 import { LoraError, type Problem } from '../../../src/shared/errors';
-import { checkRecipe, parseRecipe } from '../../../src/shared/recipeFile';
+import { checkRecipe, parseRecipe, placeOfKey } from '../../../src/shared/recipeFile';
 
 const file = resolve('folder/lora.json');
 const problemsOf = (text: string): readonly Problem[] => checkRecipe(text, file).problems;
@@ -46,6 +46,13 @@ describe('a recipe', () => {
     const [problem] = problemsOf('{\n  "base": "m",\n  "dataset" "d"\n}');
     expect(problem?.message).toContain('Not valid JSON');
     expect(problem?.place?.line).toBe(3);
+  });
+
+  it('tells where a key stands, or the part of it that is there', () => {
+    const text = '{\n  "base": "m", // x\n  "lora": {\n    "r": 4\n  }\n}';
+    expect(placeOfKey(text, file, 'lora.r')).toEqual({ file, line: 4, column: 10, key: 'lora.r' });
+    expect(placeOfKey(text, file, 'lora.target_modules')).toEqual({ file, line: 3, column: 11, key: 'lora.target_modules' });
+    expect(placeOfKey('', file, 'lora.r')).toEqual({ file, key: 'lora.r' });
   });
 
   it('refuses a key that stands twice', () => {
