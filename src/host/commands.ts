@@ -14,8 +14,11 @@ export class CommandRegistry implements vscode.Disposable {
 
   add(id: CommandId, area: ErrorArea, handler: Handler): void {
     this.registered.push(vscode.commands.registerCommand(id, async (argument: unknown) => {
+      if (NEEDS_TRUST.has(id) && !vscode.workspace.isTrusted) {
+        this.errors.report(notTrusted(), 'usage', [{ title: t('Manage Workspace Trust'), fix: { kind: 'command', command: 'workbench.trust.manage' } }]);
+        return;
+      }
       try {
-        if (NEEDS_TRUST.has(id) && !vscode.workspace.isTrusted) throw notTrusted();
         await handler(argument);
       } catch (error) {
         this.errors.report(error, area);
@@ -29,6 +32,4 @@ export class CommandRegistry implements vscode.Disposable {
 }
 
 /** The buttons of a dashboard reach commands that the palette hides. */
-const notTrusted = () => new LoraError('usage', t('This workspace is not trusted: runs can be viewed, but nothing is started or changed.'), {
-  fix: t('Trust it with Workspaces: Manage Workspace Trust.'),
-});
+const notTrusted = () => new LoraError('usage', t('This workspace is not trusted: runs can be viewed, but nothing is started or changed.'));

@@ -44,7 +44,7 @@ export async function readRun(dir: string, now: number): Promise<RunSnapshot> {
   try {
     const record = v.parse(RecordSchema, JSON.parse(text)) as unknown as RunRecord;
     const state = effectiveState(record, engine, now);
-    return { kind: 'run', dir, record, state, lastStep: ENDED_STATES.has(state) ? null : await readLastStep(dir) };
+    return { kind: 'run', dir, record, state, lastStep: ENDED_STATES.has(record.state) ? null : await readLastStep(dir) };
   } catch (error) {
     return { kind: 'broken', dir, created: await createdAt(dir, now), problem: t('run.json cannot be read: {0}', faultOf(error)) };
   }

@@ -30,8 +30,14 @@ export class RunsTree implements vscode.TreeDataProvider<RunNode>, vscode.Dispos
       this.changed,
       store.onDidChange(() => this.update()),
       this.view.onDidChangeVisibility(({ visible }) => store.watch(visible)),
+      vscode.workspace.onDidGrantWorkspaceTrust(() => this.tellTrust()),
       { dispose: () => clearInterval(ages) },
     ];
+  }
+
+  /** The run whose row was clicked or is marked, while the view is seen. */
+  get selected(): Run | undefined {
+    return this.view.visible ? this.view.selection[0]?.run : undefined;
   }
 
   async getChildren(node?: RunNode): Promise<RunNode[]> {
@@ -53,7 +59,8 @@ export class RunsTree implements vscode.TreeDataProvider<RunNode>, vscode.Dispos
     item.contextValue = row.context;
     item.tooltip = tooltipOf(row.details);
     item.accessibilityInformation = { label: row.spoken };
-    item.command = { command: COMMANDS.openDashboard, title: t('Open Dashboard'), arguments: [run.dir] };
+    // Without arguments: the editor forgets those of a row that has just been drawn anew, and the click would find no command.
+    item.command = { command: COMMANDS.openDashboard, title: t('Open Dashboard') };
     return item;
   }
 
@@ -63,6 +70,7 @@ export class RunsTree implements vscode.TreeDataProvider<RunNode>, vscode.Dispos
     const active = runs.filter(isActive).length;
     this.view.badge = active === 0 ? undefined : { value: active, tooltip: active === 1 ? t('1 run is training') : t('{0} runs are training', active) };
     void vscode.commands.executeCommand('setContext', CONTEXT_KEYS.hasRuns, runs.length > 0);
+    this.tellTrust();
     const known = new Map(this.nodes?.map((node) => [node.run.dir, node]));
     const sameRows = this.nodes?.length === runs.length && this.nodes.every((node, i) => node.run.dir === runs[i]!.dir);
     const changed: RunNode[] = [];
@@ -73,6 +81,12 @@ export class RunsTree implements vscode.TreeDataProvider<RunNode>, vscode.Dispos
       return node;
     });
     this.changed.fire(sameRows ? changed : undefined);
+  }
+
+  /** Without runs the view's welcome says it. */
+  private tellTrust(): void {
+    const told = this.store.runs.length > 0 && !vscode.workspace.isTrusted;
+    this.view.message = told ? t('This workspace is not trusted: runs can be viewed, but nothing is started or changed.') : '';
   }
 
   dispose(): void {

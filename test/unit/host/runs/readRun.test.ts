@@ -20,9 +20,9 @@ describe('readRun', () => {
     expect(await readRun(dir(), now)).toMatchObject({ kind: 'run', state: 'running', lastStep: { step: 2, loss: 1.75 } });
   });
 
-  it('calls a run interrupted when the heartbeat is old', async () => {
-    await putRun(dir(), { 'run.json': recordOf({ state: 'running' }), 'engine.json': engineOf({ heartbeat: new Date(now - 60_000).toISOString() }) });
-    expect(await readRun(dir(), now)).toMatchObject({ state: 'interrupted' });
+  it('calls a run interrupted when the heartbeat is old, at the step that it reached', async () => {
+    await putRun(dir(), { 'run.json': recordOf({ state: 'running' }), 'engine.json': engineOf({ heartbeat: new Date(now - 60_000).toISOString() }), 'metrics.jsonl': `${stepLine(31, 2)}\n` });
+    expect(await readRun(dir(), now)).toMatchObject({ state: 'interrupted', lastStep: { step: 31, loss: 2 } });
   });
 
   it('calls a run interrupted at once when the process is gone and its pipe is still on this machine', async () => {
