@@ -51,7 +51,8 @@ export function activate(context: vscode.ExtensionContext): void {
       throw error;
     });
   };
-  registerRunCommands(commands, { store, continueRun: (run) => launcher.resume(run), openDashboard: (dir) => dashboards.show(dir) });
+  const tree = new RunsTree(store);
+  registerRunCommands(commands, { store, continueRun: (run) => launcher.resume(run), openDashboard: (dir) => dashboards.show(dir), selected: () => tree.selected });
   commands.add(COMMANDS.runRecipe, 'recipe', async (argument) => {
     const recipe = await chooseRecipe(argument);
     if (recipe) await runRecipe(recipe);
@@ -69,7 +70,7 @@ export function activate(context: vscode.ExtensionContext): void {
 
   context.subscriptions.push(
     log, commands, roots, store, windowClose, outcomes, dashboards, diagnostics,
-    new RunsTree(store), createStatusBar(store), registerRecipeLens(),
+    tree, createStatusBar(store), registerRecipeLens(),
     roots.onDidChange(() => void store.refresh()),
     store.engines.onTrouble((message) => log.warn(message)),
   );

@@ -5,7 +5,7 @@ import { createRequire } from 'node:module';
 import path from 'node:path';
 import { after, before, describe, it } from 'node:test';
 import * as d from './drive.mjs';
-import { packageVsix, until } from './page.mjs';
+import { packageVsix, shown, until } from './page.mjs';
 import { installWorkbench, makeWorkspace, root, runsOf, runtimeFolder } from './workspace.mjs';
 
 const shots = path.join(root, 'out', 'screenshots');
@@ -76,7 +76,7 @@ describe('training in the workbench', { timeout: 600_000 }, () => {
     const frame = d.webview(page);
     await frame.locator('canvas').first().waitFor();
     const last = stepsOf(workspace).at(-1);
-    await until(async () => (await frame.locator('body').innerText()).includes(last.loss.toFixed(3)), `the loss ${last.loss.toFixed(3)} on the page`);
+    await until(async () => (await frame.locator('body').innerText()).includes(shown(last.loss)), `the loss ${shown(last.loss)} on the page`);
     const colours = await frame.locator('canvas').first().evaluate((canvas) => {
       const { data } = canvas.getContext('2d').getImageData(0, 0, canvas.width, canvas.height);
       const seen = new Set();

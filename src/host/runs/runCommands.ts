@@ -18,16 +18,21 @@ export interface RunActions {
   /** Goes on from the last checkpoint, in a new engine. */
   readonly continueRun: (run: Run) => Promise<void>;
   readonly openDashboard: (dir: string) => void;
+  /** The run that is marked in the view. */
+  readonly selected: () => Run | undefined;
 }
 
-export function registerRunCommands(commands: CommandRegistry, { store, continueRun, openDashboard }: RunActions): void {
+export function registerRunCommands(commands: CommandRegistry, { store, continueRun, openDashboard, selected }: RunActions): void {
   const onRun = (id: Parameters<CommandRegistry['add']>[0], choice: () => RunChoice, act: (run: Run) => unknown) => {
     commands.add(id, 'run', async (argument) => {
       const run = await chooseRun(store, argument, choice());
       if (run) await act(run);
     });
   };
-  onRun(COMMANDS.openDashboard, () => any(t('Whose dashboard?')), (run) => openDashboard(run.dir));
+  commands.add(COMMANDS.openDashboard, 'run', async (argument) => {
+    const run = await chooseRun(store, argument ?? selected()?.dir, any(t('Whose dashboard?')));
+    if (run) openDashboard(run.dir);
+  });
   onRun(COMMANDS.pauseRun, running, (run) => askEngine(store, run, 'pause'));
   onRun(COMMANDS.stopRun, active, (run) => askEngine(store, run, 'stop'));
   onRun(COMMANDS.resumeRun, resumable, (run) => (run.state === 'paused' ? askEngine(store, run, 'resume') : continueRun(run)));

@@ -70,16 +70,26 @@ function shareDone(model: Model): number | null {
 function factsOf(model: Model, { t, format }: Context): string[] {
   const step = stepNow(model);
   const total = totalSteps(model);
-  const epochs = model.run?.recipe.training.num_train_epochs;
+  const epochs = epochsOf(model);
   const epoch = lastValue(model.history, 'epoch');
   const preparing = model.status.state === 'preparing';
   return [
     ...(preparing ? [] : [total === null ? t('head.stepOpen', format.count(step)) : t('head.step', format.count(step), format.count(total))]),
-    ...(epochs !== undefined && Number.isFinite(epoch) ? [t('head.epoch', format.value(Math.round(epoch * 100) / 100), format.value(epochs))] : []),
+    ...(epochs !== null && Number.isFinite(epoch) ? [t('head.epoch', format.value(hundredths(epoch)), format.value(hundredths(epochs)))] : []),
     ...activity(model, { t, format }),
     ...timeOf(model, { t, format }),
     ...(model.run?.versions.device ? [model.run.versions.device] : []),
   ];
+}
+
+const hundredths = (value: number) => Math.round(value * 100) / 100;
+
+/** As many as the steps make: max_steps, where it is set, decides instead of num_train_epochs. */
+function epochsOf(model: Model): number | null {
+  const { max_steps, num_train_epochs } = model.run?.recipe.training ?? {};
+  if (max_steps === null || max_steps === undefined) return num_train_epochs ?? null;
+  const [step, epoch] = [stepNow(model), lastValue(model.history, 'epoch')];
+  return step > 0 && Number.isFinite(epoch) ? (epoch / step) * max_steps : null;
 }
 
 type Words = Pick<Context, 't' | 'format'>;

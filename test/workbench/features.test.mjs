@@ -1,0 +1,194 @@
+// What a person meets beside the main path, in one window, with mouse and keyboard: trust, the wizard's way back, the recipe's editor, rows, the dashboard's ways.
+import assert from 'node:assert/strict';
+import { spawn } from 'node:child_process';
+import { existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
+import path from 'node:path';
+import { after, afterEach, before, describe, it } from 'node:test';
+import * as d from './drive.mjs';
+import { contentsOf, openFile, packageVsix, palette, shown, until } from './page.mjs';
+import { installWorkbench, makeWorkspace, root, runsOf, runtimeFolder } from './workspace.mjs';
+
+const shots = path.join(root, 'out', 'screenshots');
+const long = { max_steps: 20000, per_device_train_batch_size: 2, eval_steps: 20, save_steps: 20 };
+
+describe('beside the main path', { timeout: 600_000 }, () => {
+  const workspace = makeWorkspace();
+  const inWorkspace = (...parts) => path.join(workspace, ...parts);
+  const firstRun = () => runsOf(workspace)[0];
+  const newestRun = () => runsOf(workspace).at(-1);
+  const steps = (run) => run.metrics.filter((line) => line.kind === 'step');
+  const engineOf = (run) => JSON.parse(readFileSync(path.join(run.dir, 'engine.json'), 'utf8'));
+  const shot = (name) => d.screenshot(page, path.join(shots, `${name}.png`));
+  const writeRecipe = (file, training, rest = {}) => writeFileSync(inWorkspace(file), JSON.stringify({ base: 'models/tiny', dataset: 'data/train.jsonl', lora: { r: 2 }, training, ...rest }, null, 2));
+  const row = (at) => page.locator('.pane', { has: page.locator('.pane-header[aria-label^="Runs"]') }).locator('.monaco-list-row').nth(at);
+  const dashboard = () => d.webview(page);
+  const button = (name) => dashboard().locator('vscode-button:visible', { hasText: name });
+  let server, browser, page;
+
+  /** A run started from a terminal and stopped there, as `npm run lora -- train` does. */
+  const trainInTerminal = async (file) => {
+    const child = spawn(process.execPath, [path.join(root, 'dist', 'cli.js'), 'train', inWorkspace(file)], { stdio: 'ignore' });
+    const exited = new Promise((ok) => child.on('exit', ok));
+    await until(() => firstRun() && steps(firstRun()).length > 25, 'steps of a run in a terminal');
+    child.kill('SIGINT');
+    await exited;
+    assert.equal(firstRun().record.state, 'stopped');
+  };
+
+  before(async () => {
+    mkdirSync(shots, { recursive: true });
+    writeRecipe('first.lora.json', long, { samples: { prompts: ['say one'], sample_steps: 20, max_new_tokens: 4 } });
+    await trainInTerminal('first.lora.json');
+    server = await d.launchServer({
+      dir: installWorkbench(), workspace, vsix: [packageVsix()], trusted: false,
+      settings: { 'lora.runtime.path': runtimeFolder(), 'files.watcherExclude': { '**/.lora/**': true } },
+    });
+    ({ browser, page } = await d.openPage(server));
+    page.setDefaultTimeout(30_000);
+    await page.context().grantPermissions(['clipboard-read', 'clipboard-write']);
+    await d.openView(page, 'LoRA');
+  });
+  after(async () => {
+    await browser?.close();
+    await server?.stop();
+    for (const run of runsOf(workspace)) if (existsSync(path.join(run.dir, 'engine.json'))) process.kill(engineOf(run).pid);
+  });
+
+  afterEach((test) => shot(`at-${test.name.slice(0, 14).replace(/\W+/g, '-')}`)); // what there is to see when a test fails
+
+  it('a workspace that is not trusted: runs can be viewed, the view says why no more, and nothing is started or written', async () => {
+    await row(0).waitFor();
+    const before = contentsOf(workspace);
+    await row(0).click();
+    const { loss } = steps(firstRun()).at(-1);
+    await until(async () => (await dashboard().locator('body').innerText()).includes(shown(loss)), 'the loss in the dashboard');
+    await page.locator('.pane .message', { hasText: 'not trusted' }).waitFor();
+    await shot('untrusted');
+    await button('Resume Run').click();
+    await d.notifications(page, /not trusted/);
+    await shot('untrusted-refusal');
+    await page.keyboard.press('F1');
+    await page.locator('.quick-input-widget input[type=text]').fill('>LoRA: ');
+    await page.locator('.quick-input-list .monaco-list-row', { hasText: 'LoRA: Open Dashboard' }).waitFor();
+    const offered = await d.quickPickItems(page);
+    assert.deepEqual(offered.filter((label) => /Train Adapter|Run Recipe|Resume|Delete|Runtime/.test(label)), []);
+    await page.keyboard.press('Escape');
+    assert.deepEqual(contentsOf(workspace), before);
+  });
+
+  it('trusting the workspace takes the warning away and lets a stopped run go on', async () => {
+    await palette(page, 'Workspaces: Manage Workspace Trust');
+    await page.locator('.workspace-trust-editor').getByRole('button', { name: 'Trust', exact: true }).first().click();
+    const editor = page.locator('.workspace-trust-editor'); // it lies over the others
+    await until(async () => { await page.mouse.click(100, 600); return editor.waitFor({ state: 'hidden', timeout: 1000 }).then(() => true, () => false); }, 'the trust editor to close');
+    await page.locator('.pane .message', { hasText: 'not trusted' }).waitFor({ state: 'hidden' });
+    const before = steps(firstRun()).length;
+    await row(0).hover();
+    await row(0).locator('.action-label[aria-label^="Resume"]').click();
+    await until(() => firstRun().record.state === 'running' && steps(firstRun()).length > before, 'going on');
+  });
+
+  it('the status bar tells of the job and opens its dashboard', async () => {
+    await page.keyboard.press('Control+k');
+    await page.keyboard.press('Control+w'); // all editors closed
+    await page.locator('.tab', { hasText: 'train on tiny' }).waitFor({ state: 'hidden' });
+    await page.locator('.statusbar-item', { hasText: 'train on tiny' }).first().click();
+    await page.locator('.tab', { hasText: 'train on tiny' }).waitFor();
+    await button('Stop').click();
+    await until(() => firstRun().record.state === 'stopped', 'the stop');
+  });
+
+  it('a panel that is closed and opened again shows the same run, its samples and a table beside each chart', async () => {
+    await palette(page, 'View: Close All Editors');
+    await page.locator('.tab').first().waitFor({ state: 'hidden' });
+    await row(0).click();
+    const { loss } = steps(firstRun()).at(-1);
+    await until(async () => (await dashboard().locator('body').innerText()).includes(shown(loss)), 'the same loss').finally(() => shot('reopen'));
+    const sample = firstRun().metrics.findLast((line) => line.kind === 'sample');
+    await dashboard().locator('.sample .prompt', { hasText: sample.prompt }).first().waitFor();
+    assert.ok((await dashboard().locator('.sample').first().innerText()).includes(sample.completion.trim() || 'nothing'), sample.completion);
+    const charts = await dashboard().locator('canvas').count();
+    const tables = dashboard().getByRole('button', { name: /table/i });
+    assert.equal(await tables.count(), charts);
+    await tables.first().click();
+    await until(async () => (await dashboard().locator('vscode-data-grid:visible').first().innerText()).includes(shown(loss)), 'the loss in the table');
+    await shot('table');
+  });
+
+  it('every button of the dashboard is reached by the keyboard, and shows that it is', async () => {
+    await dashboard().locator('body').click({ position: { x: 2, y: 2 } });
+    const reached = new Set();
+    for (let i = 0; i < 25; i++) {
+      await page.keyboard.press('Tab');
+      const at = await dashboard().locator('body').evaluate(() => {
+        const focused = document.activeElement;
+        if (focused === document.body) return { text: '', mark: false };
+        const inner = focused?.shadowRoot?.activeElement ?? focused;
+        const { outlineStyle, boxShadow, borderStyle } = getComputedStyle(inner);
+        return { text: (focused?.innerText || focused?.getAttribute('aria-label') || focused?.title || '').trim(), mark: outlineStyle !== 'none' || boxShadow !== 'none' || borderStyle !== 'none' };
+      });
+      if (at.text) reached.add(at.text.split('\n').at(-1).trim());
+      if (/Resume Run|Open Recipe/.test(at.text)) assert.ok(at.mark, `no focus is seen on ${at.text}`);
+    }
+    for (const name of ['Resume Run', 'Open Recipe', 'Reveal Adapter', 'Show Log', 'Export CSV']) assert.ok([...reached].some((text) => text.includes(name)), `${name} is not reached: ${[...reached].join(', ')}`);
+  });
+
+  it('a row\'s menu copies the adapter\'s path, opens its files and reveals them', async () => {
+    const choose = async (label) => {
+      await row(0).click({ button: 'right' });
+      const item = page.locator('.context-view .action-label', { hasText: label }).first();
+      await until(async () => { await item.click(); return item.waitFor({ state: 'hidden', timeout: 1000 }).then(() => true, () => false); }, `the menu to take ${label}`); // it overlooks a click that comes too soon
+    };
+    await choose('Copy Adapter Path');
+    await until(async () => (await page.evaluate(() => globalThis.navigator.clipboard.readText())) === path.join(firstRun().dir, 'adapter'), 'the path in the clipboard');
+    await choose('Open Adapter');
+    await page.locator('.tab.active', { hasText: /adapter_config\.json|README/ }).waitFor();
+    await choose('Reveal Adapter');
+    await page.locator('.explorer-folders-view .monaco-list-row', { hasText: /^adapter/ }).first().waitFor().finally(() => shot('reveal'));
+    await d.openView(page, 'LoRA');
+  });
+
+  it('the wizard goes there and back by the keyboard alone, and Escape leaves nothing behind', async () => {
+    const before = contentsOf(workspace);
+    const title = (text) => page.locator('.quick-input-title', { hasText: text }).waitFor();
+    const ready = () => page.locator('.quick-input-widget .monaco-progress-container.done').waitFor({ state: 'attached' });
+    await palette(page, 'LoRA: Train Adapter');
+    await title('Base');
+    await page.locator('.quick-input-list .monaco-list-row.focused', { hasText: 'tiny' }).waitFor();
+    await ready();
+    await page.keyboard.press('Enter');
+    await title('Dataset');
+    await page.keyboard.press('Control+Alt+Minus'); // the editor's own key for Back on Linux
+    await title('Base');
+    await page.keyboard.press('Escape');
+    await page.locator('.quick-input-widget').waitFor({ state: 'hidden' });
+    assert.deepEqual(contentsOf(workspace), before);
+  });
+
+  it('a misspelt key in a recipe is marked, explained, and stops the run with a way to the line', async () => {
+    writeFileSync(inWorkspace('wrong.lora.json'), '{\n  "base": "models/tiny",\n  "dataset": "data/train.jsonl",\n  "lora": { "rnak": 4 }\n}\n');
+    await openFile(page, 'wrong.lora.json');
+    await page.locator('.squiggly-error').first().waitFor();
+    await palette(page, 'LoRA: Run Recipe');
+    const shownThere = await d.notifications(page, /rnak/);
+    assert.ok(shownThere.some(({ text }) => /rnak.*(r|rank)/.test(text)), JSON.stringify(shownThere));
+    await shot('misspelt');
+    assert.equal(runsOf(workspace).length, 1);
+  });
+
+  it('an engine that is killed leaves a row that says so and can go on', async () => {
+    writeRecipe('killed.lora.json', long, { samples: { sample_steps: 0 } });
+    await openFile(page, 'killed.lora.json');
+    await palette(page, 'LoRA: Run Recipe');
+    await until(() => runsOf(workspace).length === 2 && steps(newestRun()).length > 25, 'steps');
+    process.kill(engineOf(newestRun()).pid, 'SIGKILL');
+    const interrupted = await until(async () => (await d.treeItems(page, 'Runs')).find(({ description }) => /interrupted/.test(description)), 'the row to say so');
+    assert.ok(interrupted);
+    await shot('interrupted');
+    const before = steps(newestRun()).length;
+    await row(0).hover();
+    await row(0).locator('.action-label[aria-label^="Resume"]').click();
+    await until(() => newestRun().record.state === 'running' && newestRun().metrics.some((line) => line.kind === 'resume'), 'going on');
+    assert.ok(before > 0);
+  });
+});
