@@ -80,9 +80,9 @@ describe('looking closer', { timeout: 600_000 }, () => {
   });
 
   it('starts no run where its folder cannot be made, says why, and leaves nothing', async () => {
-    symlinkSync('/sys', inWorkspace('.lora')); // nobody can make a folder there, root neither
     writeFileSync(inWorkspace('short.lora.json'), JSON.stringify({ base: 'models/tiny', dataset: 'data/train.jsonl', lora: { r: 2 }, training: { max_steps: 6 } }));
     await openFile(page, 'short.lora.json');
+    symlinkSync('/sys', inWorkspace('.lora')); // nobody can make a folder there, root neither
     await palette(page, 'LoRA: Run Recipe');
     const [told] = await d.notifications(page, /cannot be written/);
     assert.match(told.text, /Make the folder writable/);
