@@ -81,6 +81,25 @@ describe('the extension', () => {
     assert.deepEqual(steps.map((line) => line.step), [1, 2, 3, 4, 5, 6]);
   });
 
+  it('copies the path of a run\'s adapter, opens its configuration and the recipe of the run', async () => {
+    const dir = inFolder('.lora', 'runs', (await runDirs())[0]!);
+    await vscode.commands.executeCommand(COMMANDS.copyAdapterPath, dir);
+    assert.equal(await vscode.env.clipboard.readText(), path.join(dir, 'adapter'));
+    await vscode.commands.executeCommand(COMMANDS.openAdapter, dir);
+    assert.equal(vscode.window.activeTextEditor?.document.fileName, path.join(dir, 'adapter', 'adapter_config.json'));
+    await vscode.commands.executeCommand(COMMANDS.openRecipe, dir);
+    assert.equal(vscode.window.activeTextEditor.document.fileName, inFolder('short.lora.json'));
+  });
+
+  it('refuses a recipe with an unknown key: no run folder is made, and the key is marked', async () => {
+    const before = await runDirs();
+    const uri = await write('refused.lora.json', recipe().replace('"max_steps"', '"max_stps"'));
+    await vscode.commands.executeCommand(COMMANDS.runRecipe, uri);
+    const [found] = vscode.languages.getDiagnostics(uri);
+    assert.match(found?.message ?? '', /max_stps.*Did you mean "max_steps"/);
+    assert.deepEqual(await runDirs(), before);
+  });
+
   it('stops a run with its adapter kept, and goes on to the end', async () => {
     const before = await runDirs();
     const uri = await write('long.lora.json', recipe().replace('"max_steps": 6', '"max_steps": 400'));

@@ -4,7 +4,7 @@ import { existsSync, mkdirSync, readFileSync, rmSync, symlinkSync, writeFileSync
 import path from 'node:path';
 import { after, afterEach, before, describe, it } from 'node:test';
 import * as d from './drive.mjs';
-import { contentsOf, openFile, packageVsix, palette, shown, until } from './page.mjs';
+import { openFile, packageVsix, palette, shown, until } from './page.mjs';
 import { installWorkbench, makeWorkspace, root, runsOf, runtimeFolder } from './workspace.mjs';
 
 const shots = path.join(root, 'out', 'screenshots');
@@ -84,8 +84,8 @@ describe('looking closer', { timeout: 600_000 }, () => {
     await openFile(page, 'short.lora.json');
     symlinkSync('/sys', inWorkspace('.lora')); // nobody can make a folder there, root neither
     await palette(page, 'LoRA: Run Recipe');
-    const [told] = await d.notifications(page, /cannot be written/);
-    assert.match(told.text, /Make the folder writable/);
+    const [told] = await d.notifications(page, /No run can be kept/);
+    assert.match(told.text, /\.lora\/runs: .+\. Make the folder writable/);
     await shot('read-only');
     await page.locator('.statusbar-item', { hasText: 'Starting' }).waitFor({ state: 'hidden' });
     assert.equal(await page.locator('.tab', { hasText: 'train on tiny' }).count(), 0);

@@ -5,6 +5,7 @@ import path from 'node:path';
 import { LoraError } from '../../shared/errors';
 import { RUN_FILES } from '../../shared/run';
 import { t } from '../l10n';
+import { reason } from '../../formats/files';
 import { readEngineRecord } from '../../formats/run/engineRecord';
 
 export interface EngineCommand {
@@ -74,8 +75,8 @@ async function openLog(runDir: string): Promise<number> {
     await mkdir(runDir, { recursive: true });
     return openSync(path.join(runDir, RUN_FILES.log), 'a');
   } catch (cause) {
-    throw new LoraError('disk', t('The run cannot be written here: {0}', cause instanceof Error ? cause.message : String(cause)), {
-      place: { file: runDir }, cause, fix: t('Make the folder writable, or move the recipe to a folder that is.'),
+    throw new LoraError('disk', t('No run can be kept in {0}: {1}.', path.dirname(runDir), reason(cause)), {
+      cause, fix: t('Make the folder writable, or move the recipe to a folder that is.'),
     });
   }
 }

@@ -18,7 +18,7 @@ const ICONS: Readonly<Record<Run['state'], readonly [icon: string, color: string
   preparing: ['loading~spin', null],
   running: ['loading~spin', 'charts.blue'],
   paused: ['debug-pause', 'charts.yellow'],
-  stopped: ['debug-stop', null],
+  stopped: ['debug-stop', 'descriptionForeground'], // on its own it is red, as if something were wrong
   completed: ['pass', 'testing.iconPassed'],
   failed: ['error', 'testing.iconFailed'],
   interrupted: ['debug-disconnect', 'list.warningForeground'],

@@ -1,6 +1,7 @@
 import { randomBytes } from 'node:crypto';
 import { open, rename, rm } from 'node:fs/promises';
 import path from 'node:path';
+import { reason } from '../../formats/files';
 import { LoraError } from '../../shared/errors';
 import type { RecipeInput } from '../../shared/recipe';
 import { t } from '../l10n';
@@ -47,7 +48,7 @@ export async function writeRecipe(file: string, text: string): Promise<void> {
     await rename(temporary, file);
   } catch (cause) {
     await rm(temporary, { force: true }).catch(() => undefined);
-    throw new LoraError('disk', t('The recipe cannot be written: {0}', cause instanceof Error ? cause.message : String(cause)), {
+    throw new LoraError('disk', t('The recipe cannot be written: {0}.', reason(cause)), {
       place: { file }, cause, fix: t('Make the folder writable, or open another one.'),
     });
   }
