@@ -55,8 +55,9 @@ export interface AnsweredMessage {
   readonly request: RunRequest;
 }
 
-/** How the host follows the run: over the engine's pipe, by reading the run's folder, or not at all since it has ended. */
-export type RunLink = 'engine' | 'folder' | 'ended';
+/** How the host follows the run: over the engine's pipe, by reading the run's folder (since the engine does not answer, or must not be asked
+ *  in a workspace that is not trusted), or not at all since it has ended. */
+export type RunLink = 'engine' | 'folder' | 'untrusted' | 'ended';
 
 export type RunRequest = 'pause' | 'resume' | 'stop';
 

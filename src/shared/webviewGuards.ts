@@ -80,7 +80,7 @@ const columnsSchema = v.custom<StepColumns>((value) => {
   return STEP_FIELDS.every((field) => value[field] instanceof Float64Array && value[field].length === length);
 });
 
-const LinkSchema = v.picklist(['engine', 'folder', 'ended']);
+const LinkSchema = v.picklist(['engine', 'folder', 'untrusted', 'ended']);
 const RequestSchema = v.picklist(['pause', 'resume', 'stop']);
 
 const HostMessageSchema = v.variant('kind', [

@@ -29,7 +29,7 @@ export class DashboardPanel implements vscode.Disposable {
   private readonly disposables: vscode.Disposable[] = [];
 
   constructor(readonly panel: vscode.WebviewPanel, private readonly runDir: string, private readonly options: DashboardOptions) {
-    this.source = new RunSource(runDir, options.connect, (message) => this.send(message));
+    this.source = new RunSource(runDir, options.connect, (message) => this.send(message), () => vscode.workspace.isTrusted);
     const { webview } = panel;
     this.disposables.push(
       webview.onDidReceiveMessage((message: unknown) => { this.receive(message); }),

@@ -40,7 +40,8 @@ export class RunSource {
   private timer: NodeJS.Timeout | undefined;
   private busy = Promise.resolve();
 
-  constructor(private readonly runDir: string, private readonly connect: ConnectRun, private readonly emit: (message: HostMessage) => void) {
+  constructor(private readonly runDir: string, private readonly connect: ConnectRun, private readonly emit: (message: HostMessage) => void,
+    private readonly isTrusted: () => boolean = () => true) {
     this.tail = new LineTail(path.join(runDir, RUN_FILES.metrics));
     this.reader = new RunFolder(runDir);
   }
@@ -210,7 +211,9 @@ export class RunSource {
   }
 
   private link(): RunLink {
-    return this.follower ? 'engine' : ENDED_STATES.has(this.status.state) ? 'ended' : 'folder';
+    if (this.follower) return 'engine';
+    if (ENDED_STATES.has(this.status.state)) return 'ended';
+    return this.isTrusted() ? 'folder' : 'untrusted';
   }
 
   private sendSnapshot(): void {

@@ -89,6 +89,17 @@ test('without an engine to talk to, new lines come from the folder within second
   await vi.waitFor(() => expect(of('append').flatMap((m) => m.lines.map((line) => line.step))).toEqual([2, 3, 4]), 4000);
 });
 
+test('in a workspace that is not trusted it says so until it is, instead of that the engine does not answer', async () => {
+  await writeRun({ state: 'running' });
+  await writeEngine();
+  let trusted = false;
+  source = new RunSource(runDir, nobody, (message) => sent.push(message), () => trusted);
+  await source.start();
+  expect(of('snapshot')[0]!.link).toBe('untrusted');
+  trusted = true;
+  await vi.waitFor(() => expect(of('status').at(-1)?.link).toBe('folder'), 3000);
+});
+
 test('a change of the record is told', async () => {
   await writeRun();
   await writeEngine();

@@ -58,11 +58,17 @@ interface NoteItem { readonly symbol: 'error' | 'warning' | 'info'; readonly tex
 function notesOf(model: Model, context: Context): NoteItem[] {
   return [
     ...interruption(model, context),
-    ...(model.loaded && model.link === 'folder' && model.status.state !== 'preparing' ? [{ symbol: 'info', text: context.t('link.folder') } as const] : []),
+    ...linkNote(model, context),
     ...healthNotes(model.history, model.run).map((note): NoteItem => ({
       symbol: isGrave(note) ? 'error' : isWarning(note) ? 'warning' : 'info', text: healthText(note, context),
     })),
   ];
+}
+
+/** Why the run is followed by its folder alone; while it prepares the engine may not be there yet. */
+function linkNote({ loaded, link, status }: Model, { t }: Context): NoteItem[] {
+  if (loaded && link === 'untrusted') return [{ symbol: 'info', text: t('link.untrusted') }];
+  return loaded && link === 'folder' && status.state !== 'preparing' ? [{ symbol: 'info', text: t('link.folder') }] : [];
 }
 
 function interruption(model: Model, { t, format }: Context): NoteItem[] {
