@@ -1,21 +1,22 @@
 import { targetableModules } from '../formats/base';
+import { adapterBaseOf } from '../formats/peft/againstBase';
 import { readPeftAdapter } from '../formats/peft/read';
 import type { BaseModel } from '../formats/types';
 import { countTrainable } from '../lora/count';
-import { newAdapter } from '../lora/newAdapter';
+import { patternValue } from '../lora/patterns';
 import { kindsOf, matchTargets, type MatchedTargets } from '../lora/targets';
-import type { Adapter, TargetableModule } from '../lora/types';
+import type { TargetableModule } from '../lora/types';
 import { LoraError } from '../shared/errors';
 import { nearestName } from '../shared/nearest';
 import type { LoraSettings, Recipe } from '../shared/recipe';
+import { startAdapter, type Start } from './startAdapter';
 import { baseName, described } from './words';
 
 /** What is going to be adapted; the factors themselves are made once it is known that there is memory for them. */
 export interface AdapterPlan {
   readonly modules: readonly TargetableModule[];
-  /** The highest rank of a module. */
-  readonly r: number;
-  readonly create: () => Adapter;
+  readonly rankOf: (module: TargetableModule) => number;
+  readonly create: () => Promise<Start>;
 }
 
 interface Hooks {
@@ -26,19 +27,20 @@ interface Hooks {
 /** init_adapter as it is, or a new adapter on target_modules. Errors: LoraError where no module matches. */
 export async function planAdapter(recipe: Recipe, base: BaseModel, hooks: Hooks): Promise<AdapterPlan> {
   const plan = await (recipe.lora.init_adapter === null ? planNew(recipe, base, hooks) : planOn(recipe.lora.init_adapter, base, hooks));
-  const { modules, r } = plan;
-  hooks.info(`LoRA on ${modules.length} layers (${kindsOf(modules).join(', ')}): ${countTrainable(modules, r).trainable.toLocaleString('en-US')} numbers are trained.`);
+  const { modules, rankOf } = plan;
+  hooks.info(`LoRA on ${modules.length} layers (${kindsOf(modules).join(', ')}): ${countTrainable(modules, rankOf).trainable.toLocaleString('en-US')} numbers are trained.`);
   return plan;
 }
 
 async function planOn(folder: string, base: BaseModel, { warn }: Hooks): Promise<AdapterPlan> {
   const known = targetableModules(base);
-  const { adapter, warnings } = await readPeftAdapter(folder, { modules: known, names: [base.name, base.path] });
+  const { adapter, warnings } = await readPeftAdapter(folder, adapterBaseOf(base));
   for (const warning of warnings) warn(described(warning));
   const ranks = new Map(adapter.modules.map((m) => [m.path, m.r]));
   const modules = known.filter((m) => ranks.has(m.path));
-  warnOfRank(modules, (m) => ranks.get(m.path)!, warn);
-  return { modules, r: Math.max(...ranks.values()), create: () => adapter };
+  const rankOf = (m: TargetableModule) => ranks.get(m.path)!;
+  warnOfRank(modules, rankOf, warn);
+  return { modules, rankOf, create: () => Promise.resolve({ adapter, below: null }) };
 }
 
 function planNew({ lora, training }: Recipe, base: BaseModel, { warn }: Hooks): AdapterPlan {
@@ -46,8 +48,9 @@ function planNew({ lora, training }: Recipe, base: BaseModel, { warn }: Hooks): 
   const { matched, unmatched } = targetsOf(known, lora, base);
   if (matched.length === 0) throw noneMatched(known, unmatched, lora, base);
   if (unmatched.length > 0) warn(`target_modules: ${hintsOf(unmatched).join('. ')}. ${matched.length} of ${known.length} layers are adapted (${kindsOf(matched).join(', ')}).`);
-  warnOfRank(matched, () => lora.r, warn);
-  return { modules: matched, r: lora.r, create: () => newAdapter(matched, lora, baseName(base), training.seed) };
+  const rankOf = ({ path }: TargetableModule) => patternValue(lora.rank_pattern, path, lora.r);
+  warnOfRank(matched, rankOf, warn);
+  return { modules: matched, rankOf, create: () => startAdapter(base, matched, lora, baseName(base), training.seed) };
 }
 
 /** Errors: LoraError where target_modules is no expression. */

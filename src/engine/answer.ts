@@ -1,5 +1,5 @@
 import type { Message, Tokenizer } from '../data/types';
-import type { CausalLM } from '../models/types';
+import type { Model } from '../models/types';
 import { LoraError } from '../shared/errors';
 
 export interface AnswerOptions {
@@ -12,7 +12,7 @@ export interface AnswerOptions {
 }
 
 /** The model's answer to a prompt, or to a conversation through its chat template. */
-export async function answer(model: CausalLM, tokenizer: Tokenizer, prompt: string | readonly Message[], options: AnswerOptions): Promise<string> {
+export async function answer(model: Model, tokenizer: Tokenizer, prompt: string | readonly Message[], options: AnswerOptions): Promise<string> {
   const input_ids = promptIds(tokenizer, prompt, options.chat);
   const ids: number[] = [];
   const stops = stopIds(tokenizer);

@@ -2,25 +2,24 @@ import { quote } from '../data/json';
 import { prepareData, type PreparedData } from '../data/prepare';
 import { createTokenizer } from '../data/tokenizer';
 import type { Tokenizer } from '../data/types';
+import { modelSize } from '../formats/architecture/size';
 import { openBase } from '../formats/base';
 import type { BaseModel } from '../formats/types';
 import { countTrainable } from '../lora/count';
-import { decoderSize, estimateMemory } from '../lora/memory';
-import type { Adapter } from '../lora/types';
-import { readArchitecture } from '../models/architecture';
+import { estimateMemory } from '../lora/memory';
 import { LoraError } from '../shared/errors';
 import type { Recipe } from '../shared/recipe';
 import { planAdapter, type AdapterPlan } from './adapterPlan';
 import { promptIds } from './answer';
 import { checkDisk, checkMemory } from './room';
+import type { Start } from './startAdapter';
 import { described } from './words';
 
 /** Everything that a training needs before the weights are read. */
-export interface Prepared {
+export interface Prepared extends Start {
   readonly base: BaseModel;
   readonly tokenizer: Tokenizer;
   readonly data: PreparedData;
-  readonly adapter: Adapter;
   readonly prompts: readonly string[];
 }
 
@@ -32,27 +31,27 @@ export interface PrepareHooks {
 
 /** Opens and checks base, dataset and adapter, and whether memory and disk suffice. Errors: LoraError. */
 export async function prepareTraining(recipe: Recipe, runDir: string, now: Date, hooks: PrepareHooks): Promise<Prepared> {
-  const base = await openBase(recipe.base);
+  const base = await openBase(recipe.base, { task: 'causal_lm' });
   try {
-    const { vocab_size } = readArchitecture(base.config, base.path);
+    const { vocab_size } = base.spec;
     const tokenizer = createTokenizer(await base.readTokenizer(), { now });
     const plan = await planAdapter(recipe, base, hooks);
     const data = await prepareData(recipe, tokenizer, { vocab_size, onProgress: hooks.onData });
     for (const problem of data.warnings) hooks.warn(described(problem));
     await checkResources(recipe, base, plan, data, runDir);
-    return { base, tokenizer, data, adapter: plan.create(), prompts: samplePrompts(recipe, data, tokenizer, hooks.warn) };
+    return { base, tokenizer, data, ...(await plan.create()), prompts: samplePrompts(recipe, data, tokenizer, hooks.warn) };
   } catch (error) {
     await base.close();
     throw error;
   }
 }
 
-async function checkResources(recipe: Recipe, base: BaseModel, { modules, r }: AdapterPlan, data: PreparedData, runDir: string): Promise<void> {
+async function checkResources(recipe: Recipe, base: BaseModel, { modules, rankOf }: AdapterPlan, data: PreparedData, runDir: string): Promise<void> {
   const { max_length, per_device_train_batch_size, save_total_limit } = recipe.training;
   const length = Math.min(max_length, Math.max(data.statistics.train.longest, data.statistics.validation.longest));
   const batch = Math.min(per_device_train_batch_size, data.train.length);
-  checkMemory(estimateMemory(decoderSize(base.config, base.parameters), modules, r, batch, length));
-  const checkpoint = 3 * Float32Array.BYTES_PER_ELEMENT * countTrainable(modules, r).trainable; // the adapter and both moments
+  checkMemory(estimateMemory(modelSize(base), modules, rankOf, batch, length));
+  const checkpoint = 3 * Float32Array.BYTES_PER_ELEMENT * countTrainable(modules, rankOf).trainable; // the adapter and both moments
   await checkDisk(runDir, checkpoint * (save_total_limit + 3));
 }
 

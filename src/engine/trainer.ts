@@ -3,9 +3,10 @@ import { batchesOf, collate } from '../data/batches';
 import type { Example } from '../data/types';
 import { modelCard } from '../formats/peft/card';
 import { writePeftAdapter, type AdapterFacts } from '../formats/peft/write';
+import { convertToPlain } from '../lora/startFromWeight';
 import type { Adapter } from '../lora/types';
 import { breathe } from '../models/breathe';
-import type { CausalLM } from '../models/types';
+import type { Model } from '../models/types';
 import { LoraError } from '../shared/errors';
 import { createRandom } from '../shared/random';
 import type { Recipe } from '../shared/recipe';
@@ -20,7 +21,7 @@ import { baseName } from './words';
 import { learningRate } from './schedule';
 
 export interface TrainerParts extends Prepared {
-  readonly model: CausalLM;
+  readonly model: Model;
   readonly recipe: Recipe;
   readonly run_dir: string;
   readonly control: Control;
@@ -107,7 +108,7 @@ export class Trainer {
       await breathe();
     }
     const learning_rate = learningRate(training, next, this.plan.total_steps);
-    const { grad_norm } = await model.step(labelled, { learning_rate, weight_decay: training.weight_decay, max_grad_norm: training.max_grad_norm });
+    const { grad_norm } = await model.step(labelled, { learning_rate, weight_decay: training.weight_decay, max_grad_norm: training.max_grad_norm, loraplus_lr_ratio: training.loraplus_lr_ratio });
     if (!Number.isFinite(grad_norm)) throw diverged(next, batches.flatMap((i) => inEpoch[i]!), recipe.dataset, grad_norm);
     const seconds = (performance.now() - started) / 1000;
     this.step = next;
@@ -164,14 +165,17 @@ export class Trainer {
   }
 
   private async writeAdapter(name: string): Promise<void> {
-    await writePeftAdapter(path.join(this.parts.run_dir, name), await this.adapter(), this.facts());
+    const { below, run_dir, base } = this.parts;
+    const adapter = await this.adapter();
+    const facts = { ...this.facts(), baseTensor: (tensor: string) => base.weights.readF32(tensor) };
+    await writePeftAdapter(path.join(run_dir, name), below ? convertToPlain(adapter, below) : adapter, facts);
   }
 
   /** Errors: LoraError('run') where the last step has made it useless: what is saved can be used. */
   private async adapter(): Promise<Adapter> {
     const adapter = await this.parts.model.adapter();
     const isFinite = (factor: Float32Array) => factor.every(Number.isFinite);
-    if (!adapter.modules.every(({ A, B }) => isFinite(A) && isFinite(B))) throw astray(`The adapter's weights are no longer finite after step ${this.step}`, this.parts.recipe.dataset);
+    if (!adapter.modules.every(({ A, B, magnitude }) => isFinite(A) && isFinite(B) && (!magnitude || isFinite(magnitude))) || !adapter.trained.every(({ data }) => isFinite(data))) throw astray(`The adapter's weights are no longer finite after step ${this.step}`, this.parts.recipe.dataset);
     return adapter;
   }
 
@@ -209,7 +213,7 @@ export class Trainer {
 }
 
 /** Mean cross-entropy over all labels of the examples; those of like length share a batch. */
-export async function evaluateLoss(model: CausalLM, examples: readonly Example[], pad_id: number, onProgress: (fraction: number) => void = () => undefined) {
+export async function evaluateLoss(model: Model, examples: readonly Example[], pad_id: number, onProgress: (fraction: number) => void = () => undefined) {
   const sorted = [...examples].sort((a, b) => a.input_ids.length - b.input_ids.length);
   let [loss_sum, labelled] = [0, 0];
   for (let i = 0; i < sorted.length; i += EVAL_BATCH) {

@@ -1,12 +1,13 @@
 /** The thread that holds libtensorflow, the model and the optimizer: their calls block, the main thread's do not. */
 import { parentPort, workerData } from 'node:worker_threads';
 import type { Adapter } from '../lora/types';
+import { loadModel } from '../models/model';
 import { LoraError } from '../shared/errors';
 import { answer } from './answer';
 import { readCheckpoint } from './checkpoint';
 import { Control } from './control';
 import type { TrainJob, WorkerEvent } from './messages';
-import { loadModel, opsFor } from './model';
+import { opsFor } from './model';
 import { prepareTraining, type Prepared } from './prepareTraining';
 import { Trainer } from './trainer';
 
@@ -25,7 +26,9 @@ async function train(job: TrainJob): Promise<void> {
   try {
     const checkpoint = job.resume_from === null ? null : await readCheckpoint(run_dir, job.resume_from);
     const ops = await opsFor(job.runtime, dist);
-    const model = await loadModel(prepared.base, checkpoint ? inOrderOf(prepared.adapter, checkpoint.adapter) : prepared.adapter, ops, progress('loading model'), recipe.lora.lora_dropout);
+    const model = await loadModel(prepared.base, checkpoint ? inOrderOf(prepared.adapter, checkpoint.adapter) : prepared.adapter, {
+      ops, lora_dropout: recipe.lora.lora_dropout, below: prepared.below ? [prepared.below] : [], onProgress: progress('loading model'),
+    });
     if (checkpoint) model.restoreOptimizer(checkpoint.optimizer);
     const trainer = new Trainer({ ...prepared, model, recipe, run_dir, control, emit });
     emit({ kind: 'facts', facts: factsOf(prepared, model.architecture, model.trainable_parameters, trainer.plan.total_steps, ops.name) });
@@ -44,10 +47,12 @@ async function train(job: TrainJob): Promise<void> {
 }
 
 /** The modules of a checkpoint in the order in which the run began: the optimizer's state and each module's dropout go by it, a file goes by names. */
-function inOrderOf(start: Adapter, { config, modules }: Adapter): Adapter {
+function inOrderOf(start: Adapter, { config, modules, trained }: Adapter): Adapter {
   const byPath = new Map(modules.map((m) => [m.path, m]));
+  const byName = new Map(trained.map((t) => [t.name, t]));
   return {
     config,
+    trained: start.trained.map((t) => byName.get(t.name) ?? t),
     modules: start.modules.map((m) => {
       const module = byPath.get(m.path);
       if (!module) throw new LoraError('run', `The checkpoint lacks the module ${m.path}.`, { fix: 'Start a new run.' });

@@ -2,7 +2,8 @@ import { stat } from 'node:fs/promises';
 import path from 'node:path';
 import type { TargetableModule } from '../lora/types';
 import { LoraError } from '../shared/errors';
-import { decoderModules, decoderShape } from './decoder';
+import { modulesOf } from './architecture/modules';
+import type { ReadSpecOptions } from './architecture/readSpec';
 import { reason } from './files';
 import { openGgufBase } from './gguf/base';
 import { openFolderBase } from './huggingface';
@@ -11,16 +12,16 @@ import type { BaseModel } from './types';
 const FIX = 'Name a Hugging Face model folder or a .gguf file.';
 
 /** Opens a base model: a Hugging Face folder or a .gguf file. Reads headers only, and holds them against the config. Errors: LoraError('base') saying what is wrong and where. */
-export async function openBase(file: string): Promise<BaseModel> {
+export async function openBase(file: string, options: ReadSpecOptions = {}): Promise<BaseModel> {
   const found = await stat(file).catch((error: unknown) => {
     throw new LoraError('base', `There is no base model: ${reason(error)}.`, { place: { file }, fix: FIX, cause: error });
   });
-  if (found.isDirectory()) return openFolderBase(file);
+  if (found.isDirectory()) return openFolderBase(file, options);
   if (file.endsWith('.safetensors')) throw new LoraError('base', 'A .safetensors file alone is not a base model.', { place: { file }, fix: `Name its folder, ${path.dirname(file)}.` });
-  return openGgufBase(file);
+  return openGgufBase(file, options);
 }
 
 /** The layers that LoRA can adapt, under PEFT's names, in the model's order. */
-export function targetableModules(base: BaseModel): TargetableModule[] {
-  return decoderModules(decoderShape(base.config, base.path));
+export function targetableModules(base: Pick<BaseModel, 'spec'>): TargetableModule[] {
+  return modulesOf(base.spec);
 }

@@ -1,7 +1,9 @@
 import { readdir } from 'node:fs/promises';
 import path from 'node:path';
 import { LoraError } from '../shared/errors';
-import { checkTensors, decoderShape } from './decoder';
+import { checkTensors } from './architecture/modules';
+import { canonicalNames } from './architecture/names';
+import { readSpec, type ReadSpecOptions } from './architecture/readSpec';
 import { isFile } from './files';
 import { readFolderTokenizer } from './folderTokenizer';
 import { readJsonObject } from './json';
@@ -15,21 +17,36 @@ const INDEX = 'model.safetensors.index.json';
 const AGAIN = 'Download the model again, all of its files.';
 
 /** Opens a Hugging Face model folder: config.json and model.safetensors, whole or in shards. Errors: LoraError('base'). */
-export async function openFolderBase(folder: string): Promise<BaseModel> {
+export async function openFolderBase(folder: string, options: ReadSpecOptions = {}): Promise<BaseModel> {
   const configFile = path.join(folder, CONFIG);
   if (!await isFile(configFile)) throw await noConfig(folder);
   const config = await readJsonObject(configFile, 'base');
-  const shape = decoderShape(config, configFile);
-  const weights = await openWeights(folder);
+  const spec = readSpec(config, configFile, options);
+  const stored = await openWeights(folder);
+  const weights = { ...underNames(stored, canonicalNames(stored.tensors.keys(), spec)), files: stored.files };
+  const missing = await checked(() => checkTensors(weights.tensors, spec, folder), weights);
+  return {
+    spec, missing,
+    path: folder, name: nameOf(folder, config), format: 'safetensors', config, weights, weight_files: weights.files, parameters: countParameters(weights.tensors),
+    readTokenizer: () => readFolderTokenizer(folder), close: () => weights.close(),
+  };
+}
+
+async function checked<T>(check: () => T, weights: WeightSource): Promise<T> {
   try {
-    checkTensors(weights.tensors, shape, folder);
+    return check();
   } catch (error) {
     await weights.close();
     throw error;
   }
+}
+
+/** The same tensors under other names. */
+function underNames(source: WeightSource, names: ReadonlyMap<string, string>): WeightSource {
   return {
-    path: folder, name: nameOf(folder, config), format: 'safetensors', config, weights, weight_files: weights.files, parameters: countParameters(weights.tensors),
-    readTokenizer: () => readFolderTokenizer(folder), close: () => weights.close(),
+    tensors: new Map([...names].map(([name, stored]): [string, TensorInfo] => [name, { ...source.tensors.get(stored)!, name }])),
+    readF32: (name, target) => source.readF32(names.get(name) ?? name, target),
+    close: () => source.close(),
   };
 }
 

@@ -1,3 +1,5 @@
+import type { Spec } from './architecture/spec';
+
 /** Element types of safetensors and of GGUF, by their files' names. */
 export type DType =
   | 'F64' | 'F32' | 'F16' | 'BF16' | 'F8_E4M3' | 'F8_E5M2' | 'I64' | 'I32' | 'I16' | 'I8' | 'U64' | 'U32' | 'U16' | 'U8' | 'BOOL'
@@ -36,7 +38,12 @@ export interface BaseModel {
   readonly format: 'safetensors' | 'gguf';
   /** config.json, either layout; made from the metadata where the base is a GGUF file. */
   readonly config: Readonly<Record<string, unknown>>;
+  /** What the model is. */
+  readonly spec: Spec;
+  /** Tensors under current transformers' names, whatever the file calls them. */
   readonly weights: WeightSource;
+  /** Names of the head's tensors that the checkpoint lacks: a new head. */
+  readonly missing: readonly string[];
   /** Absolute paths of the weight files, for the fingerprint. */
   readonly weight_files: readonly string[];
   readonly parameters: number;

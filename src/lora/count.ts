@@ -3,6 +3,11 @@ import type { TargetableModule } from './types';
 /** r·(in + out): what LoRA trains in a layer of in·out weights. */
 export const trainableOf = (module: TargetableModule, r: number): number => r * (module.in_features + module.out_features);
 
+/** One rank for all modules, or each its own. */
+export type Ranks = number | ((module: TargetableModule) => number);
+
+export const rankIn = (ranks: Ranks, module: TargetableModule): number => (typeof ranks === 'number' ? ranks : ranks(module));
+
 export interface Counts {
   readonly modules: number;
   /** Σ r·(in + out); 2·d·r for a square layer. */
@@ -11,10 +16,10 @@ export interface Counts {
   readonly full: number;
 }
 
-export function countTrainable(modules: readonly TargetableModule[], r: number): Counts {
+export function countTrainable(modules: readonly TargetableModule[], ranks: Ranks): Counts {
   return {
     modules: modules.length,
-    trainable: modules.reduce((sum, m) => sum + trainableOf(m, r), 0),
+    trainable: modules.reduce((sum, m) => sum + trainableOf(m, rankIn(ranks, m)), 0),
     full: modules.reduce((sum, m) => sum + m.in_features * m.out_features, 0),
   };
 }

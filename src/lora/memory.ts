@@ -1,17 +1,20 @@
 import type { TargetableModule } from './types';
-import { countTrainable } from './count';
+import { countTrainable, rankIn, type Ranks } from './count';
 
-/** What the estimate needs to know of a decoder; all from config.json and the tensors' shapes. */
-export interface DecoderSize {
+/** What the estimate needs to know of a model. */
+export interface ModelSize {
   readonly parameters: number;
   readonly hidden_size: number;
-  readonly intermediate_size: number;
+  /** Inner size of the MLP, and whether it has a gate. */
+  readonly inner_size: number;
+  readonly gated: boolean;
   readonly num_layers: number;
   /** Query heads and key/value heads times head_dim. */
   readonly q_size: number;
   readonly kv_size: number;
   readonly num_heads: number;
-  readonly vocab_size: number;
+  /** What the head gives for a position: the vocabulary, or the labels. */
+  readonly outputs: number;
 }
 
 /** Bytes of each part at the peak of a training step. */
@@ -31,27 +34,17 @@ const HEAD_ROWS = 128;
 
 /** Memory of a step in f32 by the scheme of src/models: weights once; A and B with gradient and AdamW's two moments; for each layer what its backward
  *  needs (h twice, q, k, v, o, x·Aᵀ, gate, up); one layer's working set; one chunk of logits. */
-export function estimateMemory(size: DecoderSize, targets: readonly TargetableModule[], r: number, batch: number, length: number): MemoryEstimate {
+export function estimateMemory(size: ModelSize, targets: readonly TargetableModule[], ranks: Ranks, batch: number, length: number): MemoryEstimate {
   const tokens = batch * length;
-  const { trainable } = countTrainable(targets, r);
-  const kept = 2 * size.hidden_size + 2 * size.q_size + 2 * size.kv_size + 2 * size.intermediate_size + 4 * r;
+  const { trainable } = countTrainable(targets, ranks);
+  const r = Math.max(0, ...targets.map((m) => rankIn(ranks, m)));
+  const inner = (size.gated ? 2 : 1) * size.inner_size;
+  const kept = 2 * size.hidden_size + 2 * size.q_size + 2 * size.kv_size + inner + 4 * r;
   const scores = 3 * batch * size.num_heads * length * length;
-  const inLayer = tokens * (4 * size.hidden_size + 4 * size.intermediate_size + 3 * size.q_size);
+  const inLayer = tokens * (4 * size.hidden_size + 2 * inner + 3 * size.q_size);
   const weights = size.parameters * F32;
   const adapter = trainable * F32 * 5;
   const activations = size.num_layers * tokens * kept * F32;
-  const working = (scores + inLayer + 2 * Math.min(HEAD_ROWS, tokens) * size.vocab_size) * F32 + PROCESS;
+  const working = (scores + inLayer + 2 * Math.min(HEAD_ROWS, tokens) * size.outputs) * F32 + PROCESS;
   return { weights, adapter, activations, working, total: weights + adapter + activations + working };
-}
-
-/** The sizes that config.json gives, in either layout. */
-export function decoderSize(config: Readonly<Record<string, unknown>>, parameters: number): DecoderSize {
-  const at = (key: string, missing: number) => (typeof config[key] === 'number' ? config[key] : missing);
-  const hidden_size = at('hidden_size', 0);
-  const num_heads = at('num_attention_heads', 1);
-  const head_dim = at('head_dim', hidden_size / num_heads);
-  return {
-    parameters, hidden_size, intermediate_size: at('intermediate_size', 4 * hidden_size), num_layers: at('num_hidden_layers', 0), num_heads,
-    q_size: num_heads * head_dim, kv_size: at('num_key_value_heads', num_heads) * head_dim, vocab_size: at('vocab_size', 0),
-  };
 }

@@ -2,20 +2,29 @@
 export interface TargetableModule {
   /** Module path as PEFT names it, without `base_model.model.`: model.layers.0.self_attn.q_proj */
   readonly path: string;
-  readonly kind: 'linear' | 'embedding';
+  readonly kind: ModuleKind;
+  /** conv2d: channels · height · width of the kernel. */
   readonly in_features: number;
   readonly out_features: number;
   /** The output layer: all-linear leaves it out, as PEFT does. */
   readonly is_output: boolean;
+  /** conv2d only: height and width. */
+  readonly kernel?: readonly [number, number];
 }
 
-/** adapter_config.json as far as plain LoRA and rsLoRA go; other keys are kept in `raw`. */
+export type ModuleKind = 'linear' | 'embedding' | 'conv2d';
+
+/** adapter_config.json as far as it is understood; other keys are kept in `raw`. */
 export interface AdapterConfig {
   readonly r: number;
   readonly lora_alpha: number;
   readonly lora_dropout: number;
   readonly target_modules: string | readonly string[];
   readonly use_rslora: boolean;
+  readonly use_dora: boolean;
+  readonly bias: 'none' | 'all' | 'lora_only';
+  readonly modules_to_save: readonly string[] | null;
+  readonly fan_in_fan_out: boolean;
   readonly base_model_name_or_path: string | null;
   readonly layers_to_transform: number | readonly number[] | null;
   readonly layers_pattern: string | readonly string[] | null;
@@ -25,20 +34,33 @@ export interface AdapterConfig {
   readonly raw: Readonly<Record<string, unknown>>;
 }
 
-/** The factors of one adapted module: dW = scaling · B A. Linear: A [r, in], B [out, r].
- *  Embedding, as PEFT stores it: A (lora_embedding_A) [r, vocab], B (lora_embedding_B) [dim, r]. All row-major f32. */
+/** The factors of one adapted module: dW = scaling · B A. Linear: A [r, in], B [out, r]. Conv2d, as PEFT stores it: A [r, channels, height, width],
+ *  B [out, r, 1, 1], the same numbers. Embedding: A (lora_embedding_A) [r, vocab], B (lora_embedding_B) [dim, r]. All row-major f32. */
 export interface LoraFactors {
   readonly path: string;
-  readonly kind: 'linear' | 'embedding';
+  readonly kind: ModuleKind;
   readonly r: number;
   readonly in_features: number;
   readonly out_features: number;
   readonly scaling: number;
   readonly A: Float32Array;
   readonly B: Float32Array;
+  /** DoRA (Liu et al. 2024): length of each row of W + dW. [out] */
+  readonly magnitude: Float32Array | null;
+  readonly kernel?: readonly [number, number];
+}
+
+/** A tensor of the base that is trained beside LoRA and saved whole with it: a bias, or one of a module in modules_to_save. */
+export interface TrainedTensor {
+  /** Its name in the model: classifier.weight, model.layers.0.self_attn.q_proj.bias. */
+  readonly name: string;
+  /** In the file's orientation. */
+  readonly shape: readonly number[];
+  readonly data: Float32Array;
 }
 
 export interface Adapter {
   readonly config: AdapterConfig;
   readonly modules: readonly LoraFactors[];
+  readonly trained: readonly TrainedTensor[];
 }

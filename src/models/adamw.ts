@@ -1,3 +1,4 @@
+import type { Parameters } from './parameters';
 import type { OptimizerSettings, OptimizerState } from './types';
 
 const BETA1 = 0.9;
@@ -16,14 +17,21 @@ export class AdamW {
     this.exp_avg_sq = new Float32Array(size);
   }
 
-  /** Changes `theta` in place. */
-  step(theta: Float32Array, gradients: Float32Array, { learning_rate, weight_decay }: OptimizerSettings): void {
+  /** Changes the parameters in place. */
+  step({ theta, gradients, all }: Pick<Parameters, 'theta' | 'gradients' | 'all'>, settings: OptimizerSettings): void {
     this.step_count++;
+    for (const { offset, size, role } of all) {
+      const ratio = role === 'B' ? settings.loraplus_lr_ratio ?? 1 : 1;
+      this.stepRange(theta, gradients, offset, offset + size, settings.learning_rate * ratio, settings.weight_decay);
+    }
+  }
+
+  private stepRange(theta: Float32Array, gradients: Float32Array, start: number, end: number, learning_rate: number, weight_decay: number): void {
     const { exp_avg: m, exp_avg_sq: v } = this;
     const decay = 1 - learning_rate * weight_decay;
     const size = learning_rate / (1 - BETA1 ** this.step_count);
     const root = Math.sqrt(1 - BETA2 ** this.step_count);
-    for (let i = 0; i < theta.length; i++) {
+    for (let i = start; i < end; i++) {
       const g = gradients[i]!;
       const mean = m[i]! + (1 - BETA1) * (g - m[i]!);
       const square = BETA2 * v[i]! + (1 - BETA2) * g * g;

@@ -1,3 +1,4 @@
+import { activate, activateWithSlope } from './activation';
 import type { HeadLayout } from './rope';
 import { join, use, type Ops, type Tensor } from './ops/types';
 
@@ -22,10 +23,15 @@ export interface Heads {
   readonly v: Tensor;
 }
 
+/** What happens to q and k before their product: the rotation, attention's scale included, or the scale alone. */
+export type Turn =
+  | { readonly kind: 'rotate'; readonly forward: Tensor; readonly backward: Tensor }
+  | { readonly kind: 'scale'; readonly row: Tensor };
+
 /** Cuts a fused product [n, (heads + 2 kv_heads) · head_dim] into heads, rotates q and k. */
-export function toHeads(ops: Ops, qkv: Tensor, shape: AttentionShape, table: Tensor): Heads {
+export function toHeads(ops: Ops, qkv: Tensor, shape: AttentionShape, turn: Turn): Heads {
   const { batch, length, num_heads, num_kv_heads, head_dim } = shape;
-  const rotated = ops.rotate(qkv, table);
+  const rotated = turned(ops, qkv, turn, 'forward');
   const apart = use(ops, ops.reshape(rotated, [batch, length, num_heads + 2 * num_kv_heads, head_dim]), rotated);
   const heads = use(ops, ops.transpose(apart, [0, 2, 1, 3]), apart); // [batch, heads + 2 kv_heads, length, head_dim]
   const [q, k, v] = ops.split(heads, [num_heads, num_kv_heads, num_kv_heads], 1) as [Tensor, Tensor, Tensor];
@@ -34,15 +40,19 @@ export function toHeads(ops: Ops, qkv: Tensor, shape: AttentionShape, table: Ten
   return { q, k: flat(k), v: flat(v) };
 }
 
-/** The way back for gradients: dqkv [n, (heads + 2 kv_heads) · head_dim], with the table of the opposite direction. Frees the heads. */
-export function fromHeads(ops: Ops, { q, k, v }: Heads, shape: AttentionShape, table: Tensor): Tensor {
+/** The way back for gradients: dqkv [n, (heads + 2 kv_heads) · head_dim]. Frees the heads. */
+export function fromHeads(ops: Ops, { q, k, v }: Heads, shape: AttentionShape, turn: Turn): Tensor {
   const { batch, length, num_heads, num_kv_heads, head_dim } = shape;
   const apart = (x: Tensor, heads: number) => use(ops, ops.reshape(x, [batch, heads, length, head_dim]), x);
   const parts = [apart(q, num_heads), apart(k, num_kv_heads), apart(v, num_kv_heads)];
   const heads = use(ops, ops.concat(parts, 1), ...parts);
   const rows = use(ops, ops.transpose(heads, [0, 2, 1, 3]), heads);
   const flat = use(ops, ops.reshape(rows, [batch * length, (num_heads + 2 * num_kv_heads) * head_dim]), rows);
-  return use(ops, ops.rotate(flat, table), flat);
+  return use(ops, turned(ops, flat, turn, 'backward'), flat);
+}
+
+function turned(ops: Ops, x: Tensor, turn: Turn, way: 'forward' | 'backward'): Tensor {
+  return turn.kind === 'rotate' ? ops.rotate(x, turn[way]) : ops.mul(x, turn.row);
 }
 
 /** What attention gives: o [n, heads · head_dim], and for each block its probabilities [batch · kv_heads, group · rows, keys] where they are kept. */
@@ -52,11 +62,11 @@ export interface Attended {
 }
 
 /** softmax(q kᵀ + mask) v. Query heads of one kv head are rows of one product. */
-export function attend(ops: Ops, heads: Heads, shape: AttentionShape, blocks: readonly AttentionBlock[], keep: boolean): Attended {
+export function attend(ops: Ops, heads: Heads, shape: AttentionShape, blocks: readonly AttentionBlock[], keep: boolean, softcap: number | null): Attended {
   const kept: Tensor[] = [];
   const outputs = blocks.map((block) => {
     const { q, k, v } = cut(ops, heads, shape, block);
-    const p = use(ops, probabilitiesOf(ops, q, k, shape, block), q, k);
+    const p = use(ops, probabilitiesOf(ops, q, k, shape, block, softcap).p, q, k);
     const o = use(ops, ops.batchMatMul(p, v), v);
     if (keep) kept.push(p);
     else ops.free(p);
@@ -67,32 +77,46 @@ export function attend(ops: Ops, heads: Heads, shape: AttentionShape, blocks: re
 }
 
 /** Gradients of the heads for d(output) [n, heads · head_dim], with D = sum(do · o) instead of sum(dP · P) (Dao et al. 2022). */
-export function attendBackward(ops: Ops, heads: Heads, { o, probabilities }: Attended, dO: Tensor, shape: AttentionShape, blocks: readonly AttentionBlock[]): Heads {
+export function attendBackward(ops: Ops, heads: Heads, { o, probabilities }: Attended, dO: Tensor, shape: AttentionShape, blocks: readonly AttentionBlock[], softcap: number | null): Heads {
   const dHeads = headsFromRows(ops, dO, shape, shape.head_dim);
   const D = use(ops, ...dotOfRows(ops, o, dO, shape)); // [batch, heads, length, 1]
-  const parts = blocks.map((block, i) => blockBackward(ops, heads, dHeads, D, shape, block, probabilities?.[i] ?? null));
+  const parts = blocks.map((block, i) => blockBackward(ops, heads, dHeads, D, shape, block, softcap, probabilities?.[i] ?? null));
   ops.free(dHeads, D);
   const q = join(ops, parts.map((p) => p.q), 2);
   return { q, k: overlay(ops, parts.map((p) => p.k), shape.length, blocks), v: overlay(ops, parts.map((p) => p.v), shape.length, blocks) };
 }
 
-function blockBackward(ops: Ops, heads: Heads, dHeads: Tensor, D: Tensor, shape: AttentionShape, block: AttentionBlock, kept: Tensor | null): Heads {
+function blockBackward(ops: Ops, heads: Heads, dHeads: Tensor, D: Tensor, shape: AttentionShape, block: AttentionBlock, softcap: number | null, kept: Tensor | null): Heads {
   const { q, k, v } = cut(ops, heads, shape, block);
   const dO = queries(ops, dHeads, shape, block, shape.head_dim); // [batch · kv, group · rows, head_dim]
   const d = queries(ops, D, shape, block, 1);
-  const p = kept ?? probabilitiesOf(ops, q, k, shape, block);
+  const again = kept && softcap === null ? { p: kept, bend: null } : probabilitiesOf(ops, q, k, shape, block, softcap, true);
+  const { p } = again;
   const dV = ops.batchMatMul(p, dO, true); // [batch · kv, keys, head_dim]
   const dP = use(ops, ops.batchMatMul(dO, v, false, true), dO, v);
   const centred = use(ops, ops.sub(dP, d), dP, d);
-  const dS = use(ops, ops.mul(p, centred), centred);
-  if (!kept) ops.free(p);
+  const direct = use(ops, ops.mul(p, centred), centred);
+  const dS = again.bend ? use(ops, ops.mul(direct, again.bend), direct, again.bend) : direct;
+  if (p !== kept) ops.free(p);
   const dK = use(ops, ops.batchMatMul(dS, q, true), q);
   const dQ = use(ops, ops.batchMatMul(dS, k), dS, k);
   return { q: use(ops, ops.reshape(dQ, [shape.batch, shape.num_heads, block.end - block.start, shape.head_dim]), dQ), k: dK, v: dV };
 }
 
-function probabilitiesOf(ops: Ops, q: Tensor, k: Tensor, shape: AttentionShape, { start, end, from, to, mask }: AttentionBlock): Tensor {
-  const scores = ops.batchMatMul(q, k, false, true);
+/** softmax over the keys; `bend`: the slope of the softcap at each score, where it is wanted. */
+function probabilitiesOf(
+  ops: Ops, q: Tensor, k: Tensor, shape: AttentionShape, block: AttentionBlock, softcap: number | null, wantBend = false,
+): { readonly p: Tensor; readonly bend: Tensor | null } {
+  const raw = ops.batchMatMul(q, k, false, true);
+  if (softcap === null) return { p: softmaxOf(ops, raw, q, shape, block), bend: null };
+  const small = use(ops, ops.scale(raw, 1 / softcap), raw);
+  const { y, slope: bend } = wantBend ? activateWithSlope(ops, 'tanh', small) : { y: activate(ops, 'tanh', small), slope: null };
+  const scores = use(ops, ops.scale(y, softcap), y, small);
+  return { p: softmaxOf(ops, scores, q, shape, block), bend };
+}
+
+/** Takes the scores over. */
+function softmaxOf(ops: Ops, scores: Tensor, q: Tensor, shape: AttentionShape, { start, end, from, to, mask }: AttentionBlock): Tensor {
   if (!mask) return use(ops, ops.softmax(scores), scores);
   const apart = use(ops, ops.reshape(scores, [shape.batch, shape.num_heads, end - start, to - from]), scores);
   const masked = use(ops, ops.add(apart, mask), apart);

@@ -1,14 +1,17 @@
 import { createRandom } from '../shared/random';
+import type { AttentionCache, Rows } from './attentionBranch';
 import { breathe } from './breathe';
-import type { Decoder } from './decoder';
-import { headLogits } from './head';
-import { layerPrefill, layerStep, type LayerCache, type Rows } from './layer';
+import { layerPrefill, layerStep } from './layer';
+import { lmLogits, type LmHead } from './lmHead';
+import { normForward, statsTensors } from './norm';
 import type { Tensor } from './ops/types';
+import type { Transformer } from './transformer';
 import type { GenerateOptions } from './types';
+import { turnKey } from './weights';
 
 /** New token ids after `input_ids`, the stop id excluded: the prompt in one pass, then token by token over cached keys and values. */
-export async function generate(decoder: Decoder, input_ids: readonly number[], options: GenerateOptions): Promise<number[]> {
-  const session = new Session(decoder);
+export async function generate(body: Transformer, head: LmHead, input_ids: readonly number[], options: GenerateOptions): Promise<number[]> {
+  const session = new Session(body, head);
   const made: number[] = [];
   try {
     let logits = await session.prefill(Int32Array.from(input_ids));
@@ -27,52 +30,60 @@ export async function generate(decoder: Decoder, input_ids: readonly number[], o
 
 /** One sequence and its cache. */
 class Session {
-  private caches: LayerCache[] = [];
+  private caches: AttentionCache[] = [];
   private length = 0;
 
-  constructor(private readonly decoder: Decoder) {}
+  constructor(private readonly transformer: Transformer, private readonly head: LmHead) {}
 
   /** Logits after the last token of the prompt [vocab]. */
   async prefill(ids: Int32Array): Promise<Float32Array> {
-    const { decoder } = this;
-    const { ops, weights: { layers } } = decoder;
-    const pass = decoder.openPass({ batch: 1, length: ids.length, input_ids: ids, attention_mask: new Int32Array(ids.length).fill(1) }, null);
-    const last: Rows = { indices: ops.upload(Int32Array.of(ids.length - 1), [1]), inverse: pass.table };
-    let x = decoder.embedding.forward(ids);
+    const { ops, body: { embedding, layers } } = this.transformer;
+    const input = { batch: 1, length: ids.length, input_ids: ids, attention_mask: new Int32Array(ids.length).fill(1) };
+    const pass = this.transformer.openPass(input, null);
+    const indices = ops.upload(Int32Array.of(ids.length - 1), [1]);
+    const last: Rows = { indices, inverse: indices };
+    let { x } = embedding.forward(input, false);
     for (const [i, layer] of layers.entries()) {
       const { y, cache } = layerPrefill(ops, layer, x, pass, i === layers.length - 1 ? last : null);
       this.caches.push(cache);
       x = y;
       await breathe();
     }
-    ops.free(last.indices);
-    decoder.closePass(pass);
+    ops.free(indices);
+    this.transformer.closePass(pass);
     this.length = ids.length;
     return this.logits(x);
   }
 
   async next(id: number): Promise<Float32Array> {
-    const { ops, weights, embedding } = this.decoder;
-    const table = this.decoder.table(this.length, 1, 1);
-    let x = embedding.forward(Int32Array.of(id));
-    weights.layers.forEach((layer, i) => {
-      const { y, cache } = layerStep(ops, layer, x, this.caches[i]!, this.decoder.shapeOf(1, 1), table);
+    const { transformer } = this;
+    const { ops, spec, body: { embedding, layers } } = transformer;
+    const input = { batch: 1, length: 1, input_ids: Int32Array.of(id), attention_mask: Int32Array.of(1), position_ids: Int32Array.of(this.length) };
+    const turns = new Map(spec.layers.map(({ attention }) => [turnKey(attention), attention]));
+    const made = new Map([...turns].map(([key, attention]) => [key, transformer.turnOf(attention, input)]));
+    let { x } = embedding.forward(input, false);
+    layers.forEach((layer, i) => {
+      const { y, cache } = layerStep(ops, layer, x, this.caches[i]!, transformer.shapeOf(1, 1), made.get(layer.attention.turn)!, spec.layers[i]!.attention.window);
       this.caches[i] = cache;
       x = y;
     });
-    ops.free(table);
+    for (const turn of made.values()) transformer.freeTurn(turn);
     this.length++;
     return this.logits(x);
   }
 
   dispose(): void {
-    for (const { k, v } of this.caches) this.decoder.ops.free(k, v);
+    for (const { k, v } of this.caches) this.transformer.ops.free(k, v);
     this.caches = [];
   }
 
-  private logits(x: Tensor): Promise<Float32Array> {
-    const { ops, weights, arch } = this.decoder;
-    return headLogits(ops, { norm: weights.norm, output: weights.output }, x, arch.vocab_size);
+  /** Takes x over. */
+  private async logits(x: Tensor): Promise<Float32Array> {
+    const { ops, body: { norm } } = this.transformer;
+    if (!norm) return lmLogits(ops, this.head, x).finally(() => ops.free(x));
+    const { h, stats } = normForward(ops, norm, x);
+    ops.free(x, ...statsTensors(stats));
+    return lmLogits(ops, this.head, h).finally(() => ops.free(h));
   }
 }
 

@@ -1,57 +1,93 @@
-import type { AdapterState, LoraBlock } from './adapterState';
 import { dropoutSeed, type Dropout } from './dropout';
-import { join, use, type Ops, type Tensor } from './ops/types';
+import type { LoraBlock } from './loraBlock';
+import { columnSums, join, use, type Ops, type Tensor } from './ops/types';
+import type { Held } from './trainedRows';
 
-/** y = x Wᵀ + b, frozen, with the LoRA modules on it. */
+/** y = x Wᵀ + b with the LoRA modules on it. */
 export interface Linear {
-  /** [out, in], as checkpoints store it */
-  readonly weight: Tensor;
+  /** [out, in] */
+  readonly weight: Held;
   /** [out] */
-  readonly bias: Tensor | null;
+  readonly bias: Held | null;
   readonly lora: LoraBlock | null;
+}
+
+/** What the backward pass needs besides x. */
+export interface LinearSaved {
+  /** x Aᵀ [n, r] */
+  readonly xa: Tensor | null;
+  /** DoRA: the product before its factor and the bias. [n, out] */
+  readonly z: Tensor | null;
 }
 
 export interface LinearOutput {
   readonly y: Tensor; // [n, out]
-  /** x Aᵀ, where there is LoRA: the only thing that the backward pass needs besides x. */
-  readonly xa: Tensor | null; // [n, r]
+  readonly saved: LinearSaved;
 }
 
-/** y = x Wᵀ + b + x Aᵀ (sB)ᵀ + residual. */
+/** Whether anything in it trains. */
+export const isTrained = ({ weight, bias, lora }: Linear): boolean => Boolean(weight.trained ?? bias?.trained) || (lora?.trains ?? false);
+/** Whether its gradients need its input. */
+export const needsInput = ({ weight, lora }: Linear): boolean => weight.trained !== null || lora !== null;
+
+export const savedTensors = ({ xa, z }: LinearSaved): Tensor[] => [xa, z].filter((t) => t !== null);
+
+/** y = c ⊙ (x Wᵀ + x Aᵀ (sB)ᵀ) + b + residual, with DoRA's factor c or 1. */
 export function linearForward(ops: Ops, layer: Linear, x: Tensor, dropout: Dropout | null, residual?: Tensor): LinearOutput {
-  const terms = [ops.matMul(x, layer.weight, false, true)]; // [n, out]
+  const terms = [ops.matMul(x, layer.weight.tensor, false, true)]; // [n, out]
   const xa = layer.lora && loraDown(ops, layer.lora, x, dropout);
   if (layer.lora && xa) terms.push(ops.matMul(xa, layer.lora.B, false, true));
-  const sum = sumAndFree(ops, terms, residual);
-  return { y: layer.bias ? use(ops, ops.add(sum, layer.bias), sum) : sum, xa };
+  const factor = layer.lora?.factor;
+  if (!factor) return { y: withBias(ops, layer, sumAndFree(ops, terms, residual)), saved: { xa, z: null } };
+  const z = sumAndFree(ops, terms);
+  const y = ops.mul(z, factor);
+  return { y: withBias(ops, layer, residual ? use(ops, ops.add(y, residual), y) : y), saved: { xa, z } };
+}
+
+function withBias(ops: Ops, { bias }: Linear, y: Tensor): Tensor {
+  return bias ? use(ops, ops.add(y, bias.tensor), y) : y;
 }
 
 /**
- * Gradients of A and B go to `state`; returns the terms whose sum is dx (none unless `wanted`).
- * dB = dyᵀ (x Aᵀ), dA = (dy B)ᵀ x, dx = dy W + (dy B) A.
+ * Gradients of what trains; returns the terms whose sum is dx (none unless `wanted`).
+ * dB = dyᵀ (x Aᵀ), dA = (dy B)ᵀ x, dW = dyᵀ x, dx = dy W + (dy B) A, each with c ⊙ dy for dy where there is DoRA.
  */
 export async function linearBackward(
-  ops: Ops, layer: Linear, state: AdapterState, dy: Tensor, x: Tensor | null, xa: Tensor | null, dropout: Dropout | null, wanted: boolean,
+  ops: Ops, layer: Linear, dy: Tensor, x: Tensor | null, saved: LinearSaved, dropout: Dropout | null, wanted: boolean,
 ): Promise<Tensor[]> {
-  const terms = wanted ? [ops.matMul(dy, layer.weight)] : []; // [n, in]
-  const { lora } = layer;
-  if (lora && x && xa) {
-    const dxa = ops.matMul(dy, lora.B); // [n, r]
-    const dB = ops.matMul(dy, xa, true); // [out, r]
-    const { dA, dx } = loraDownBackward(ops, lora, x, dxa, dropout, wanted);
-    state.accumulate(lora, await ops.download(dA), await ops.download(dB));
-    ops.free(dxa, dB, dA);
-    terms.push(...dx);
-  }
+  const { lora, weight, bias } = layer;
+  if (bias?.trained) bias.trained.accumulate(await taken(ops, columnSums(ops, dy)));
+  if (lora?.factor && saved.z) await lora.accumulateMagnitudes(dy, saved.z);
+  const dz = lora?.factor ? ops.mul(dy, lora.factor) : dy;
+  const terms = wanted ? [ops.matMul(dz, weight.tensor)] : []; // [n, in]
+  if (weight.trained && x) weight.trained.accumulate(await taken(ops, ops.matMul(dz, x, true)));
+  if (lora && x && saved.xa) terms.push(...(await loraBackward(ops, lora, dz, x, saved.xa, dropout, wanted)));
+  if (dz !== dy) ops.free(dz);
   return terms;
+}
+
+async function loraBackward(ops: Ops, lora: LoraBlock, dz: Tensor, x: Tensor, xa: Tensor, dropout: Dropout | null, wanted: boolean): Promise<Tensor[]> {
+  const dxa = ops.matMul(dz, lora.B); // [n, r]
+  const dB = lora.trains ? ops.matMul(dz, xa, true) : null; // [out, r]
+  const { dA, dx } = loraDownBackward(ops, lora, x, dxa, dropout, wanted);
+  if (dB) lora.accumulate(await ops.download(dA), await taken(ops, dB));
+  ops.free(dxa, dA);
+  return dx;
+}
+
+async function taken(ops: Ops, x: Tensor): Promise<Float32Array> {
+  const data = await ops.download(x);
+  ops.free(x);
+  return data;
 }
 
 /** x Aᵀ; with dropout each module drops its own share of x. */
 function loraDown(ops: Ops, lora: LoraBlock, x: Tensor, dropout: Dropout | null): Tensor {
   if (!dropout) return ops.matMul(x, lora.A, false, true);
-  const parts = lora.parts.map((part) => {
-    const mask = ops.dropoutMask(x.shape, dropout.rate, dropoutSeed(dropout, part.module));
-    const A = ops.slice(lora.A, [part.rank, 0], [part.factors.r, lora.in_features]);
+  const parts = lora.parts.map(({ module, rank }) => {
+    const A = ops.slice(lora.A, [rank, 0], [module.r, lora.in_features]);
+    if (module.number === null) return use(ops, ops.matMul(x, A, false, true), A);
+    const mask = ops.dropoutMask(x.shape, dropout.rate, dropoutSeed(dropout, module.number));
     const dropped = use(ops, ops.mul(x, mask), mask);
     return use(ops, ops.matMul(dropped, A, false, true), dropped, A);
   });
@@ -60,19 +96,20 @@ function loraDown(ops: Ops, lora: LoraBlock, x: Tensor, dropout: Dropout | null)
 
 function loraDownBackward(ops: Ops, lora: LoraBlock, x: Tensor, dxa: Tensor, dropout: Dropout | null, wanted: boolean): { dA: Tensor; dx: Tensor[] } {
   if (!dropout) return { dA: ops.matMul(dxa, x, true), dx: wanted ? [ops.matMul(dxa, lora.A)] : [] };
-  const columns = ops.split(dxa, lora.parts.map((p) => p.factors.r), 1);
+  const columns = ops.split(dxa, lora.parts.map((p) => p.module.r), 1);
   const dAs: Tensor[] = [];
   const dx: Tensor[] = [];
-  lora.parts.forEach((part, i) => {
-    const mask = ops.dropoutMask(x.shape, dropout.rate, dropoutSeed(dropout, part.module));
-    const dropped = ops.mul(x, mask);
+  lora.parts.forEach(({ module, rank }, i) => {
+    const mask = module.number === null ? null : ops.dropoutMask(x.shape, dropout.rate, dropoutSeed(dropout, module.number));
+    const dropped = mask ? ops.mul(x, mask) : x;
     dAs.push(ops.matMul(columns[i]!, dropped, true));
+    if (mask) ops.free(dropped);
     if (wanted) {
-      const A = ops.slice(lora.A, [part.rank, 0], [part.factors.r, lora.in_features]);
-      const through = ops.matMul(columns[i]!, A);
-      dx.push(use(ops, ops.mul(through, mask), through, A));
+      const A = ops.slice(lora.A, [rank, 0], [module.r, lora.in_features]);
+      const through = use(ops, ops.matMul(columns[i]!, A), A);
+      dx.push(mask ? use(ops, ops.mul(through, mask), through) : through);
     }
-    ops.free(mask, dropped);
+    if (mask) ops.free(mask);
   });
   ops.free(...columns);
   return { dA: join(ops, dAs, 0), dx };

@@ -1,25 +1,41 @@
 import type { Adapter, TargetableModule } from '../lora/types';
 
-/** Sequences [batch, length], row-major, right- or left-padded; labels -100 where nothing is learnt. */
+/** Sequences [batch, length], row-major, right- or left-padded. */
 export interface ModelInput {
   readonly batch: number;
   readonly length: number;
+  /** Empty for images. */
   readonly input_ids: Int32Array;
   readonly attention_mask: Int32Array;
+  /** Of sentence pairs; 0 where it is left out. */
+  readonly token_type_ids?: Int32Array;
+  /** Counted from 0 over each row where they are left out. */
+  readonly position_ids?: Int32Array;
+  /** Packed rows: a token sees only those of its own segment. */
+  readonly segment_ids?: Int32Array;
+  /** Images [batch, channels, height, width]; length is the number of patches and one. */
+  readonly pixel_values?: Float32Array;
 }
 
+/** Labels: a token's [batch, length] or a row's class [batch], -100 where nothing is learnt; or real numbers [batch, num_labels]. Pairs need none: row i and row i + batch / 2 belong together. */
 export interface LabelledInput extends ModelInput {
-  readonly labels: Int32Array;
+  readonly labels: Int32Array | Float32Array;
 }
+
+/** What the loss compares: next_token and token: cross-entropy of labelled tokens; single_label: of each row; multi_label: binary cross-entropy;
+ *  regression: squared error; pairs: cross-entropy of the rows' cosines (in-batch negatives). */
+export type Problem = 'next_token' | 'token' | 'single_label' | 'multi_label' | 'regression' | 'pairs';
 
 export interface OptimizerSettings {
   readonly learning_rate: number;
   readonly weight_decay: number;
   /** 0: no clipping. */
   readonly max_grad_norm: number;
+  /** LoRA+ (Hayou et al. 2024): B's learning rate as a multiple of A's. */
+  readonly loraplus_lr_ratio?: number | null;
 }
 
-/** AdamW's state over one flat vector of all adapter tensors, for each module of the adapter in turn A, then B. */
+/** AdamW's state over one flat vector of all trained tensors, for each module of the adapter in turn A, B and the magnitude, then the others. */
 export interface OptimizerState {
   readonly step: number;
   readonly exp_avg: Float32Array;
@@ -42,20 +58,27 @@ export interface NamedTensor {
   readonly data: Float32Array;
 }
 
-/** A frozen causal language model with an adapter that trains. All methods run where libtensorflow blocks: call them in a worker. */
-export interface CausalLM {
+export interface LossSum {
+  readonly loss_sum: number;
+  /** What the sum counts: labelled tokens, rows, or rows times labels. */
+  readonly labelled: number;
+}
+
+/** A frozen model with an adapter that trains. All methods run where libtensorflow blocks: call them in a worker. */
+export interface Model {
+  /** model_type */
   readonly architecture: string;
   readonly modules: readonly TargetableModule[];
   readonly trainable_parameters: number;
   /** Tensors and raw handles alive now; the same before and after each call below. */
   readonly liveTensors: () => number;
-  /** logits [batch, length, vocab], f32 row-major. */
+  /** What the head gives, f32 row-major: [batch, length, vocab or labels], [batch, labels], or vectors [batch, d]. */
   logits(input: ModelInput): Promise<Float32Array>;
-  /** Sum of the cross-entropies over the labels and their number; adds the gradient of the SUM to the accumulated gradients.
+  /** Sum of the losses and their number; adds the gradient of the SUM to the accumulated gradients.
    *  `dropout_seed` must differ for each batch of a run. A batch without labels gives 0, 0 and adds nothing. */
-  accumulate(input: LabelledInput, dropout_seed: number): Promise<{ readonly loss_sum: number; readonly labelled: number }>;
+  accumulate(input: LabelledInput, dropout_seed: number): Promise<LossSum>;
   /** The same without gradients and dropout. */
-  evaluate(input: LabelledInput): Promise<{ readonly loss_sum: number; readonly labelled: number }>;
+  evaluate(input: LabelledInput): Promise<LossSum>;
   /** Divides the accumulated gradients by `labelled`, clips, steps AdamW, clears them. grad_norm is before clipping. */
   step(labelled: number, settings: OptimizerSettings): Promise<{ readonly grad_norm: number }>;
   /** Accumulated gradients divided by `labelled`, under the names of the adapter's file. */
@@ -66,6 +89,7 @@ export interface CausalLM {
   baseTensor(name: string): Promise<Float32Array>;
   optimizerState(): Promise<OptimizerState>;
   restoreOptimizer(state: OptimizerState): void;
+  /** Causal language models only. Errors: LoraError for others. */
   generate(input_ids: readonly number[], options: GenerateOptions): Promise<number[]>;
   dispose(): void;
 }

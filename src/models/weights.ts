@@ -1,145 +1,198 @@
-import { checkTensors } from '../formats/decoder';
+import type { AttentionSpec, LayerSpec, LinearSpec, MlpSpec, NormSpec, TableSpec } from '../formats/architecture/spec';
 import type { BaseModel } from '../formats/types';
 import { LoraError } from '../shared/errors';
-import type { AdapterState, Slot } from './adapterState';
-import type { Architecture } from './architecture';
-import { breathe } from './breathe';
+import type { Adapters } from './adapters';
 import type { LayerWeights } from './layer';
 import type { Linear } from './linear';
+import { LoraBlock, type Slot } from './loraBlock';
 import type { Norm } from './norm';
 import { sizeOf, type Ops, type Tensor } from './ops/types';
+import { Placements } from './placements';
+import type { QkNorm } from './qkNorm';
 import { interleavedRows } from './rope';
+import { Held, TrainedRows } from './trainedRows';
 
-/** Where a checkpoint's tensor lies in memory: rows of a fused tensor, in another order. */
-interface Placement {
-  readonly tensor: Tensor;
-  readonly start: number;
-  readonly length: number;
-  readonly width: number;
+/** A linear layer, or some of its rows in another order, within a product. */
+export interface Piece {
+  readonly spec: LinearSpec;
   readonly order: Int32Array | null;
 }
 
-export interface DecoderWeights {
-  readonly embedding: Tensor; // [vocab, d]
-  readonly layers: readonly LayerWeights[];
-  readonly norm: Norm;
-  readonly output: Linear;
-}
-
-interface Piece {
-  readonly name: string;
-  readonly order: Int32Array | null;
-}
-
-/** Reads a checkpoint into the backing's tensors, each weight once, and knows where each lies. Errors: LoraError('base') where one is missing or damaged. */
+/** Reads a checkpoint into the backing's tensors, each weight once, and knows where each lies. Errors: LoraError('base') where one is damaged. */
 export class WeightLoader {
-  private readonly placements = new Map<string, Placement>();
-  private readonly owned: Tensor[] = [];
+  private readonly placements: Placements;
+  private readonly owned: { dispose(): void }[] = [];
 
-  constructor(private readonly ops: Ops, private readonly base: BaseModel, private readonly arch: Architecture, private readonly state: AdapterState) {}
-
-  async load(onProgress: (fraction: number) => void): Promise<DecoderWeights> {
-    const { arch } = this;
-    checkTensors(this.base.weights.tensors, arch, this.base.path);
-    const embedding = await this.matrix([piece('model.embed_tokens.weight')], arch.hidden_size);
-    const layers: LayerWeights[] = [];
-    for (let i = 0; i < arch.num_layers; i++) {
-      layers.push(await this.layer(i));
-      onProgress((i + 1) / (arch.num_layers + 1));
-      await breathe();
-    }
-    const norm = await this.norm('model.norm.weight');
-    const weight = arch.tied ? embedding : await this.matrix([piece('lm_head.weight')], arch.hidden_size);
-    const lora = this.state.block([{ path: 'lm_head', row: 0, order: null }], arch.hidden_size, arch.vocab_size);
-    onProgress(1);
-    return { embedding, layers, norm, output: { weight, bias: null, lora } };
+  constructor(private readonly ops: Ops, private readonly base: BaseModel, private readonly adapters: Adapters) {
+    this.placements = new Placements(ops, base, (name) => adapters.trained(name)?.size ?? null);
   }
 
   /** A weight as it is in memory now, under its name and in its order in the checkpoint. */
-  async read(name: string): Promise<Float32Array> {
-    const at = this.placements.get(name);
-    if (!at) throw new LoraError('base', `The model has no tensor ${name}.`, { place: { file: this.base.path, tensor: name } });
-    const all = await this.ops.download(at.tensor);
-    const own = all.subarray(at.start, at.start + at.length);
-    return at.order ? reorder(own, at.width, at.order, 'back') : own.slice();
+  read(name: string): Promise<Float32Array> {
+    return this.placements.read(name);
   }
 
   dispose(): void {
-    this.ops.free(...this.owned);
+    for (const held of this.owned.reverse()) held.dispose();
     this.owned.length = 0;
   }
 
-  private async layer(i: number): Promise<LayerWeights> {
-    const { arch } = this;
-    const at = `model.layers.${i}`;
-    const q = arch.num_heads * arch.head_dim;
-    const kv = arch.num_kv_heads * arch.head_dim;
-    const qkv = [
-      { part: 'self_attn.q_proj', rows: q, order: interleavedRows(q, arch.head_dim) },
-      { part: 'self_attn.k_proj', rows: kv, order: interleavedRows(kv, arch.head_dim) },
-      { part: 'self_attn.v_proj', rows: kv, order: null },
-    ];
-    const one = (part: string, rows: number) => [{ part, rows, order: null }];
+  async layer(spec: LayerSpec): Promise<LayerWeights> {
+    const { attention: a, mlp, norms } = spec;
     return {
-      input_norm: await this.norm(`${at}.input_layernorm.weight`),
-      qkv: await this.linear(at, qkv, arch.hidden_size, arch.qkv_bias),
-      o: await this.linear(at, one('self_attn.o_proj', arch.hidden_size), q, arch.o_bias),
-      post_norm: await this.norm(`${at}.post_attention_layernorm.weight`),
-      gate: await this.linear(at, one('mlp.gate_proj', arch.intermediate_size), arch.hidden_size, arch.mlp_bias),
-      up: await this.linear(at, one('mlp.up_proj', arch.intermediate_size), arch.hidden_size, arch.mlp_bias),
-      down: await this.linear(at, one('mlp.down_proj', arch.hidden_size), arch.intermediate_size, arch.mlp_bias),
-      window: arch.windows[i]!,
+      attention: {
+        norm_in: await this.normOrNull(norms.attention_in), norm_out: await this.normOrNull(norms.attention_out),
+        qkv: await this.linear(queryPieces(a)), qk_norm: await this.qkNorm(a), o: await this.linear([whole(a.o)]),
+        softcap: a.softcap, reach: reachKey(a), turn: turnKey(a),
+      },
+      mlp: { norm_in: await this.normOrNull(norms.mlp_in), norm_out: await this.normOrNull(norms.mlp_out), ...(await this.mlp(mlp)) },
+      after_attention: await this.normOrNull(norms.after_attention), after_mlp: await this.normOrNull(norms.after_mlp), residual: spec.residual,
     };
   }
 
-  private async norm(name: string): Promise<Norm> {
-    const weight = await this.matrix([piece(name)], null);
-    return { weight, eps: this.arch.norm_eps };
+  private async mlp(spec: MlpSpec) {
+    const { activation, down } = spec;
+    if (spec.kind === 'plain') return { activation, gate: null, up: await this.linear([whole(spec.up)]), down: await this.linear([whole(down)]) };
+    if (spec.kind === 'gated') return { activation, gate: await this.linear([whole(spec.gate)]), up: await this.linear([whole(spec.up)]), down: await this.linear([whole(down)]) };
+    const half = spec.gate_up.out_features / 2;
+    const rows = (start: number) => this.linear([{ spec: spec.gate_up, order: Int32Array.from({ length: half }, (_, i) => start + i) }]);
+    return { activation, gate: await rows(0), up: await rows(half), down: await this.linear([whole(down)]) };
   }
 
-  private async linear(at: string, parts: readonly { part: string; rows: number; order: Int32Array | null }[], width: number, biased: boolean): Promise<Linear> {
-    const pieces = (kind: string) => parts.map(({ part, order }) => ({ name: `${at}.${part}.${kind}`, order }));
-    const weight = await this.matrix(pieces('weight'), width);
-    const bias = biased ? await this.matrix(pieces('bias'), null) : null;
-    let out = 0;
-    const slots = parts.map(({ part, rows, order }): Slot => {
-      const row = out;
-      out += rows;
-      return { path: `${at}.${part}`, row, order };
-    });
-    return { weight, bias, lora: this.state.block(slots, width, out) };
+  normOrNull(spec: NormSpec | null): Promise<Norm | null> {
+    return spec ? this.norm(spec) : Promise.resolve(null);
   }
 
-  /** One tensor of several checkpoint tensors, one below the other; width null: vectors. */
-  private async matrix(pieces: readonly Piece[], width: number | null): Promise<Tensor> {
-    const columns = width ?? 1;
-    const sizes = pieces.map(({ name }) => sizeOf(this.base.weights.tensors.get(name)!.shape));
-    const total = sizes.reduce((n, size) => n + size, 0);
-    const data = this.ops.room(total);
-    let end = 0;
-    for (const [i, { name, order }] of pieces.entries()) {
-      const target = data.subarray(end, end += sizes[i]!);
-      if (order) reorder(await this.base.weights.readF32(name), columns, order, 'there', target);
-      else await this.base.weights.readF32(name, target);
+  async norm(spec: NormSpec): Promise<Norm> {
+    const { path, kind, size, eps, unit_offset } = spec;
+    const vector = (name: 'weight' | 'bias') => this.vector(path, name, size);
+    const weight = await vector('weight');
+    const bias = kind === 'layer' ? await vector('bias') : null;
+    return { kind, weight, bias, eps, scale: unit_offset ? this.shifted(weight) : () => weight.tensor };
+  }
+
+  /** weight + 1, made anew where the weight trains. */
+  private shifted(weight: Held): () => Tensor {
+    const { ops } = this;
+    const make = () => {
+      const one = ops.upload(Float32Array.of(1), [1]);
+      const sum = ops.add(weight.tensor, one);
+      ops.free(one);
+      return sum;
+    };
+    let tensor = make();
+    if (weight.trained) {
+      this.adapters.onChange(() => {
+        ops.free(tensor);
+        tensor = make();
+        return Promise.resolve();
+      });
     }
-    const tensor = this.ops.upload(data, width === null ? [total] : [total / width, width]);
-    this.owned.push(tensor);
-    let start = 0;
-    pieces.forEach(({ name, order }, i) => {
-      this.placements.set(name, { tensor, start, length: sizes[i]!, width: columns, order });
-      start += sizes[i]!;
+    this.owned.push({ dispose: () => ops.free(tensor) });
+    return () => tensor;
+  }
+
+  private async vector(path: string, kind: 'weight' | 'bias', size: number): Promise<Held> {
+    const name = `${path}.${kind}`;
+    const data = await this.placements.vector([{ name, order: null }]);
+    const slot: Slot = { path, row: 0, rows: size, order: null };
+    return this.hold([name], data, [size], TrainedRows.of(this.adapters, [slot], kind, 1));
+  }
+
+  private async qkNorm({ qk_norm, num_heads, num_kv_heads, head_dim, rope }: AttentionSpec): Promise<QkNorm | null> {
+    if (!qk_norm) return null;
+    const { over, q, k } = qk_norm;
+    const part = async ({ path, unit_offset }: NormSpec, heads: number) => {
+      const own = await this.placements.loose(`${path}.weight`);
+      const rows = heads * head_dim;
+      const spread = over === 'head' ? Float32Array.from({ length: rows }, (_, i) => own[i % head_dim]!) : own;
+      const order = interleavedRows(rows, head_dim, rope?.rotary_dim ?? 0);
+      return Float32Array.from(order, (row) => spread[row]! + (unit_offset ? 1 : 0));
+    };
+    const row = [...(await part(q, num_heads)), ...(await part(k, num_kv_heads))];
+    const weight = this.ops.upload(Float32Array.from(row), [row.length]);
+    this.owned.push({ dispose: () => this.ops.free(weight) });
+    return { over, weight, eps: q.eps };
+  }
+
+  /** A table whose rows are looked up. */
+  async table({ path, rows }: TableSpec, width: number): Promise<Held> {
+    const name = `${path}.weight`;
+    const data = await this.placements.matrix([{ name, order: null, transposed: false }], width);
+    const slot: Slot = { path, row: 0, rows, order: null };
+    return this.hold([name], data, [rows, width], TrainedRows.of(this.adapters, [slot], 'weight', width));
+  }
+
+  /** Disposes of it together with the model. */
+  keep<T extends { dispose(): void }>(part: T): T {
+    this.owned.push(part);
+    return part;
+  }
+
+  /** A parameter that belongs to no layer. */
+  async parameter(name: string): Promise<Float32Array> {
+    return this.placements.loose(name);
+  }
+
+  /** The output layer, whose weight is the embedding's where they are tied; where one of both trains, each has its own. */
+  async lmOutput(output: LinearSpec, tied: boolean, tokens: Held, path: string): Promise<Linear> {
+    if (!tied || this.adapters.trained(`${output.path}.weight`)) return this.linear([whole(output)], tied ? { name: `${path}.weight` } : undefined);
+    return this.linear([whole(output)], tokens.trained ? { name: `${path}.weight` } : { held: tokens });
+  }
+
+  /** One product of several layers, one below the other. `own`: another weight instead of theirs. */
+  async linear(pieces: readonly Piece[], own?: { readonly held: Held } | { readonly name: string }): Promise<Linear> {
+    const { in_features, bias: biased, transposed } = pieces[0]!.spec;
+    let out = 0;
+    const slots = pieces.map(({ spec, order }): Slot => {
+      const row = out;
+      out += order?.length ?? spec.out_features;
+      return { path: spec.path, row, rows: out - row, order };
     });
-    return tensor;
+    const weight = own && 'held' in own ? own.held : await this.product(pieces, slots, in_features, out, transposed, own?.name);
+    const bias = biased ? await this.bias(pieces, slots, out) : null;
+    const lora = await LoraBlock.of(this.ops, this.adapters, slots, in_features, out, () => weight.tensor);
+    if (lora) this.owned.push(lora);
+    return { weight, bias, lora };
+  }
+
+  private async product(pieces: readonly Piece[], slots: readonly Slot[], width: number, rows: number, transposed: boolean, name?: string): Promise<Held> {
+    const parts = pieces.map(({ spec, order }) => ({ name: name ?? `${spec.path}.weight`, order, transposed: spec.transposed, frozen: name !== undefined }));
+    const data = await this.placements.matrix(parts, width);
+    return this.hold(parts.map((p) => p.name), data, [rows, width], TrainedRows.of(this.adapters, slots, 'weight', width, transposed));
+  }
+
+  private async bias(pieces: readonly Piece[], slots: readonly Slot[], rows: number): Promise<Held> {
+    const parts = pieces.map(({ spec, order }) => ({ name: `${spec.path}.bias`, order }));
+    const data = await this.placements.vector(parts);
+    return this.hold(parts.map((p) => p.name), data, [rows], TrainedRows.of(this.adapters, slots, 'bias', 1));
+  }
+
+  private hold(names: readonly string[], data: Float32Array, shape: readonly number[], trained: TrainedRows | null): Held {
+    if (data.length !== sizeOf(shape)) {
+      throw new LoraError('base', `The tensor has ${data.length} numbers, ${sizeOf(shape)} are needed.`, { place: { file: this.base.path, tensor: names[0]! } });
+    }
+    const held = new Held(this.ops, data, shape, trained, this.adapters);
+    if (!trained) this.placements.placed(names, held.tensor);
+    this.owned.push(held);
+    return held;
   }
 }
 
-const piece = (name: string): Piece => ({ name, order: null });
+const whole = (spec: LinearSpec): Piece => ({ spec, order: null });
 
-/** Rows of `width` numbers in the order given (there: new row i is old row order[i]), or back again. */
-function reorder(data: Float32Array, width: number, order: Int32Array, way: 'there' | 'back', result: Float32Array = new Float32Array(data.length)): Float32Array {
-  order.forEach((old, now) => {
-    const [from, to] = way === 'there' ? [old, now] : [now, old];
-    result.set(data.subarray(from * width, (from + 1) * width), to * width);
-  });
-  return result;
+/** q, k and v as one product [q rows, k rows, v rows], rotary pairs side by side. */
+function queryPieces({ qkv, layout, num_heads, num_kv_heads, head_dim, rope }: AttentionSpec): Piece[] {
+  const [q, kv] = [num_heads * head_dim, num_kv_heads * head_dim];
+  const paired = (rows: number) => interleavedRows(rows, head_dim, rope?.rotary_dim ?? 0);
+  const plain = Int32Array.from({ length: kv }, (_, i) => i);
+  const parts = [paired(q), paired(kv), plain];
+  if (layout === 'separate') return qkv.map((spec, i) => ({ spec, order: i < 2 && rope ? parts[i]! : null }));
+  const at = layout === 'stacked'
+    ? (part: number, row: number) => [0, q, q + kv][part]! + row
+    : (part: number, row: number) => (Math.floor(row / head_dim) * 3 + part) * head_dim + (row % head_dim);
+  return [{ spec: qkv[0]!, order: Int32Array.from(parts.flatMap((rows, part) => Array.from(rows, (row) => at(part, row)))) }];
 }
+
+export const reachKey = ({ window }: AttentionSpec): string => String(window);
+export const turnKey = ({ rope, scale }: AttentionSpec): string => JSON.stringify([rope, scale]);

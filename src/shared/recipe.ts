@@ -8,6 +8,7 @@ const nonNegative = () => v.pipe(v.number(), v.minValue(0, 'must be at least 0')
 const path = () => v.pipe(v.string(), v.minLength(1, 'must not be empty'));
 
 export const SCHEDULERS = ['cosine', 'linear', 'constant', 'constant_with_warmup'] as const;
+export const INITS = ['default', 'gaussian', 'orthogonal', 'olora', 'pissa'] as const;
 export const LABEL_CHOICES = ['assistant', 'all'] as const;
 
 const ChatsSchema = v.strictObject({
@@ -25,6 +26,15 @@ const LoraSchema = v.strictObject({
     v.union([v.pipe(v.string(), v.minLength(1)), v.pipe(v.array(v.pipe(v.string(), v.minLength(1))), v.minLength(1, 'must name at least one module'))], 'must be "all-linear", a regular expression or a list of module names'),
     'Which layers are adapted: "all-linear", a list of module names or suffixes such as ["q_proj", "v_proj"], or a regular expression for the whole module path.'), 'all-linear'),
   use_rslora: v.optional(described(v.boolean(), 'Rank-stabilised LoRA: scale by lora_alpha / √r, which keeps high ranks learning.'), false),
+  use_dora: v.optional(described(v.boolean(), 'DoRA: the length of each row of W + dW is trained apart from its direction; slower, often better at low ranks.'), false),
+  init_lora_weights: v.optional(described(v.picklist(INITS), 'How A and B begin. default: A random, B zero; gaussian: A normal; orthogonal: A and B both from one orthogonal matrix, with BA zero; olora, pissa: with parts of W, which the base goes without in training (the adapter is saved converted, for the whole base).'), 'default'),
+  rank_pattern: v.optional(described(v.record(v.string(), whole(1)), 'Other ranks for some layers: an expression for the end of the module path, and its rank.'), {}),
+  alpha_pattern: v.optional(described(v.record(v.string(), positive()), 'Other lora_alpha for some layers, as rank_pattern.'), {}),
+  layers_to_transform: v.optional(described(v.nullable(v.union([whole(0), v.array(whole(0))], 'must be a layer\'s number or a list of them')), 'Only these layers are adapted, counted from 0; null: all.'), null),
+  layers_pattern: v.optional(described(v.nullable(v.union([v.string(), v.array(v.string())], 'must be a name or a list of names')), 'Name of the list of layers in module paths, for layers_to_transform; null: found.'), null),
+  exclude_modules: v.optional(described(v.nullable(v.union([v.string(), v.array(v.string())], 'must be a regular expression or a list of module names')), 'Layers that are not adapted although target_modules names them.'), null),
+  modules_to_save: v.optional(described(v.nullable(v.array(v.pipe(v.string(), v.minLength(1)))), 'Modules that are trained whole, beside LoRA, and saved with it, such as ["lm_head"]; a new head for labels is always among them.'), null),
+  bias: v.optional(described(v.picklist(['none', 'all', 'lora_only']), 'Biases that are trained too: none, all, or those of the adapted layers.'), 'none'),
   init_adapter: v.optional(described(v.nullable(path()), 'Go on from this adapter folder (PEFT files) instead of starting anew; its r and targets are used.'), null),
 });
 
@@ -40,6 +50,7 @@ const TrainingSchema = v.strictObject({
   weight_decay: v.optional(described(nonNegative(), 'Decoupled weight decay of AdamW, on all adapter tensors.'), 0.01),
   max_grad_norm: v.optional(described(nonNegative(), 'Gradients are scaled down to this total L2 norm; 0 switches clipping off.'), 1),
   max_length: v.optional(described(whole(2), 'Longer examples are cut to this many tokens.'), 512),
+  loraplus_lr_ratio: v.optional(described(v.nullable(v.pipe(v.number(), v.minValue(1, 'must be at least 1'))), 'LoRA+: the learning rate of B as a multiple of that of A, such as 16; null: the same.'), null),
   shuffle: v.optional(described(v.boolean(), 'Draw the examples in a new order each epoch.'), true),
   seed: v.optional(described(whole(0), 'Seed of everything random: the same recipe and seed give the same adapter on the same machine.'), 42),
   eval_steps: v.optional(described(whole(1), 'Steps between two evaluations on the validation set.'), 50),

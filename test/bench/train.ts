@@ -4,9 +4,10 @@ import { createRequire } from 'node:module';
 import { parseArgs } from 'node:util';
 import type { BaseModel, TensorInfo } from '../../src/formats/types';
 import type { Adapter, LoraFactors } from '../../src/lora/types';
-import { readArchitecture } from '../../src/models/architecture';
-import { loadCausalLM } from '../../src/models/causalLM';
-import { decoderModules as targetableModules } from '../../src/formats/decoder';
+import { loadModel } from '../../src/models/model';
+import { EMPTY_ADAPTER } from '../../src/engine/model';
+import { modulesOf, tensorsOf } from '../../src/formats/architecture/modules';
+import { readSpec } from '../../src/formats/architecture/readSpec';
 import { RawOps, type TfBinding } from '../../src/models/ops/raw';
 
 const { values: args } = parseArgs({
@@ -30,33 +31,25 @@ function randomWeights(size: number, data: Float32Array = new Float32Array(size)
 }
 
 function geometry(): BaseModel {
-  const arch = readArchitecture(CONFIG, 'geometry');
-  const shapes = targetableModules(arch).filter((m) => !m.is_output)
-    .map((m): [string, number[]] => [`${m.path}.weight`, m.kind === 'embedding' ? [m.in_features, m.out_features] : [m.out_features, m.in_features]]);
-  const norms = Array.from({ length: arch.num_layers }, (_, i) => [`model.layers.${i}.input_layernorm.weight`, `model.layers.${i}.post_attention_layernorm.weight`]).flat();
-  const all = [...shapes, ...[...norms, 'model.norm.weight'].map((name): [string, number[]] => [name, [arch.hidden_size]])];
-  const tensors = new Map(all.map(([name, shape]): [string, TensorInfo] => [name, { name, shape, dtype: 'F32' }]));
+  const spec = readSpec(CONFIG, 'geometry');
+  const tensors = new Map(tensorsOf(spec).body.map(({ name, shape }): [string, TensorInfo] => [name, { name, shape, dtype: 'F32' }]));
   const readF32 = (name: string, target?: Float32Array) => {
     const { shape } = tensors.get(name)!;
     const data = target ?? new Float32Array(shape.reduce((a, b) => a * b));
     return Promise.resolve(shape.length === 1 ? data.fill(1) : randomWeights(data.length, data));
   };
   return {
-    path: 'geometry', name: 'smollm2-135m', format: 'safetensors', config: CONFIG, weights: { tensors, readF32, close: () => Promise.resolve() },
+    path: 'geometry', name: 'smollm2-135m', format: 'safetensors', config: CONFIG, spec, missing: [], weights: { tensors, readF32, close: () => Promise.resolve() },
     weight_files: [], parameters: 0, readTokenizer: () => Promise.reject(new Error('The geometry has no tokenizer.')), close: () => Promise.resolve(),
   };
 }
 
 function adapter(): Adapter {
   const names = args.targets.split(',');
-  const modules = targetableModules(readArchitecture(CONFIG, 'geometry')).filter((m) => names.includes(m.path.split('.').at(-1)!))
-    .map((m): LoraFactors => ({ path: m.path, kind: m.kind, r, in_features: m.in_features, out_features: m.out_features, scaling: 16 / r,
+  const modules = modulesOf(readSpec(CONFIG, 'geometry')).filter((m) => names.includes(m.path.split('.').at(-1)!))
+    .map((m): LoraFactors => ({ path: m.path, kind: m.kind, r, in_features: m.in_features, out_features: m.out_features, scaling: 16 / r, magnitude: null,
       A: randomWeights(r * m.in_features), B: new Float32Array(r * m.out_features) }));
-  return {
-    modules,
-    config: { r, lora_alpha: 16, lora_dropout: 0, target_modules: names, use_rslora: false, base_model_name_or_path: null, layers_to_transform: null,
-      layers_pattern: null, rank_pattern: {}, alpha_pattern: {}, exclude_modules: null, raw: {} },
-  };
+  return { modules, trained: [], config: EMPTY_ADAPTER.config };
 }
 
 const memoryMb = (key: string) => Number(new RegExp(`${key}:\\s+(\\d+) kB`).exec(readFileSync('/proc/self/status', 'utf8'))?.[1]) / 1024;
@@ -64,7 +57,7 @@ const median = (xs: number[]) => [...xs].sort((a, b) => a - b)[xs.length >> 1]!;
 
 async function main(): Promise<void> {
   const tf = createRequire(__filename)(args.tfjs!) as { backend(): { binding: TfBinding } };
-  const model = await loadCausalLM(geometry(), adapter(), { ops: new RawOps(tf.backend().binding) });
+  const model = await loadModel(geometry(), adapter(), { ops: new RawOps(tf.backend().binding) });
   const input_ids = Int32Array.from({ length: batch * length }, () => Math.floor(Math.random() * CONFIG.vocab_size));
   const labels = input_ids.map((id, i) => (i % length < Math.round(length * (1 - supervised)) ? -100 : id));
   const input = { batch, length, input_ids, labels, attention_mask: new Int32Array(batch * length).fill(1) };

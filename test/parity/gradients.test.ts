@@ -1,7 +1,7 @@
 import { beforeAll, describe, expect, it } from 'vitest';
-import { loadCausalLM } from '../../src/models/causalLM';
+import { loadModel } from '../../src/models/model';
 import type { Ops } from '../../src/models/ops/types';
-import type { CausalLM, LabelledInput, NamedTensor } from '../../src/models/types';
+import type { Model, LabelledInput, NamedTensor } from '../../src/models/types';
 import type { Adapter } from '../../src/lora/types';
 import { cpuOps, gap, largest, rawOps } from '../support/models';
 import { smallAdapter, smallBase, smallInput } from '../support/smallModel';
@@ -24,7 +24,7 @@ const TARGETS: readonly (readonly [string, (path: string) => boolean])[] = [
 ];
 
 async function gradientsOn(ops: Ops, adapter: Adapter, input: LabelledInput): Promise<{ loss: number; gradients: ReadonlyMap<string, NamedTensor> }> {
-  const model = await loadCausalLM(smallBase(), adapter, { ops });
+  const model = await loadModel(smallBase(), adapter, { ops });
   const { loss_sum, labelled } = await model.accumulate(input, 0);
   const gradients = await model.gradients(labelled);
   model.dispose();
@@ -39,7 +39,7 @@ describe('libtensorflow and tfjs on the cpu', () => {
   });
 
   it('agree on logits and on generated tokens', async () => {
-    const models = await Promise.all([raw, cpu].map((ops) => loadCausalLM(smallBase(), smallAdapter(() => true), { ops })));
+    const models = await Promise.all([raw, cpu].map((ops) => loadModel(smallBase(), smallAdapter(() => true), { ops })));
     const [a, b] = await Promise.all(models.map((m) => m.logits(smallInput('none')))) as [Float32Array, Float32Array];
     expect(gap(a, b)).toBeLessThanOrEqual(5e-5 * largest(a));
     const [x, y] = await Promise.all(models.map((m) => m.generate([3, 9, 27], { max_new_tokens: 12, temperature: 0.8, seed: 5, stop_ids: [] })));
@@ -76,7 +76,7 @@ describe('the gradient', () => {
     const adapter = smallAdapter(wanted);
     const input = smallInput('right');
     const run = async (moved: Adapter) => {
-      const model: CausalLM = await loadCausalLM(smallBase(), moved, { ops: raw, lora_dropout: 0.3 });
+      const model: Model = await loadModel(smallBase(), moved, { ops: raw, lora_dropout: 0.3 });
       const { loss_sum, labelled } = await model.accumulate(input, 11);
       const gradients = await model.gradients(labelled);
       model.dispose();

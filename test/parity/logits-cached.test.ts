@@ -1,7 +1,7 @@
 import { beforeAll, describe, expect, it } from 'vitest';
-import { loadCausalLM } from '../../src/models/causalLM';
+import { loadModel } from '../../src/models/model';
 import type { RawOps } from '../../src/models/ops/raw';
-import type { CausalLM } from '../../src/models/types';
+import type { Model } from '../../src/models/types';
 import { loadFixture, rawOps } from '../support/models';
 import { smallAdapter, smallBase } from '../support/smallModel';
 
@@ -13,14 +13,14 @@ beforeAll(async () => {
 const plain = { temperature: 0, seed: 0, stop_ids: [] };
 
 /** The token after `ids` by a whole forward pass, and its lead over the second. */
-async function next(model: CausalLM, ids: readonly number[]): Promise<{ id: number; lead: number }> {
+async function next(model: Model, ids: readonly number[]): Promise<{ id: number; lead: number }> {
   const logits = await model.logits({ batch: 1, length: ids.length, input_ids: Int32Array.from(ids), attention_mask: new Int32Array(ids.length).fill(1) });
   const last = Array.from(logits.subarray(logits.length - logits.length / ids.length));
   const [first, second] = last.map((z, id) => ({ z, id })).sort((a, b) => b.z - a.z);
   return { id: first!.id, lead: first!.z - second!.z };
 }
 
-async function expectSameAsWhole(model: CausalLM, prompt: readonly number[], count: number): Promise<void> {
+async function expectSameAsWhole(model: Model, prompt: readonly number[], count: number): Promise<void> {
   const ids = await model.generate(prompt, { ...plain, max_new_tokens: count });
   expect(ids).toHaveLength(count);
   for (let i = 0; i < count; i++) {
@@ -37,7 +37,7 @@ describe('generation over cached keys and values', () => {
   });
 
   it('does so with an adapter on every module and a prompt of several blocks', async () => {
-    const model = await loadCausalLM(smallBase(), smallAdapter(() => true), { ops });
+    const model = await loadModel(smallBase(), smallAdapter(() => true), { ops });
     await expectSameAsWhole(model, Array.from({ length: 140 }, (_, i) => (i * 17 + 3) % 40), 10);
     model.dispose();
   });

@@ -3,9 +3,9 @@ import { beforeAll, describe, expect, it } from 'vitest';
 import { readPeftAdapter } from '../../src/formats/peft/read';
 import { withSafetensors } from '../../src/formats/safetensors/read';
 import type { Adapter } from '../../src/lora/types';
-import { loadCausalLM } from '../../src/models/causalLM';
+import { loadModel } from '../../src/models/model';
 import type { RawOps } from '../../src/models/ops/raw';
-import type { CausalLM } from '../../src/models/types';
+import type { Model } from '../../src/models/types';
 import { adapterGap, fixtures, gap, inputOf, NO_ADAPTER, rawOps, readFloats, readJson, withBase, type Floats } from '../support/models';
 import { smollm2Path } from '../support/smollm2';
 
@@ -42,8 +42,8 @@ beforeAll(async () => {
   want = await readFloats('real/smollm2/expected.safetensors');
 });
 
-async function load(adapter: Adapter): Promise<CausalLM> {
-  return withBase(await smollm2Path(), (base) => loadCausalLM(base, adapter, { ops }));
+async function load(adapter: Adapter): Promise<Model> {
+  return withBase(await smollm2Path(), (base) => loadModel(base, adapter, { ops }));
 }
 
 const rowsOf = (x: Float32Array | Int32Array, width: number, row: number) => Array.from(x.subarray(row * width, (row + 1) * width));
@@ -54,7 +54,7 @@ function certain(ids: readonly number[], logits: readonly number[]): number {
   return tie < 0 ? ids.length - 1 : tie - 1;
 }
 
-async function expectPrompt(model: CausalLM, kind: 'base' | 'adapter', i: number): Promise<void> {
+async function expectPrompt(model: Model, kind: 'base' | 'adapter', i: number): Promise<void> {
   const { ids } = expected.prompts[i]!;
   const logits = await model.logits(inputOf({ input_ids: [ids], labels: [ids] }));
   const vocab = logits.length / ids.length;
@@ -74,7 +74,7 @@ async function expectPrompt(model: CausalLM, kind: 'base' | 'adapter', i: number
 }
 
 describe.each([['base', NO_ADAPTER], ['adapter', null]] as const)('SmolLM2-135M-Instruct, %s', (kind, none) => {
-  let model: CausalLM;
+  let model: Model;
   beforeAll(async () => {
     model = await load(none ?? await adapterAt('adapter'));
     return () => model.dispose();

@@ -1,8 +1,8 @@
 import { beforeAll, describe, expect, it } from 'vitest';
-import { loadCausalLM } from '../../src/models/causalLM';
+import { loadModel } from '../../src/models/model';
 import type { RawOps } from '../../src/models/ops/raw';
 import type { Ops } from '../../src/models/ops/types';
-import type { CausalLM } from '../../src/models/types';
+import type { Model } from '../../src/models/types';
 import { cpuOps, rawOps, tfBinding } from '../support/models';
 import { smallAdapter, smallBase, smallInput, SMALL_CONFIG } from '../support/smallModel';
 
@@ -15,9 +15,9 @@ beforeAll(async () => {
   raw = await rawOps();
 });
 
-const load = (ops: Ops, lora_dropout = 0) => loadCausalLM(smallBase(), smallAdapter(() => true), { ops, lora_dropout });
+const load = (ops: Ops, lora_dropout = 0) => loadModel(smallBase(), smallAdapter(() => true), { ops, lora_dropout });
 
-async function train(model: CausalLM, steps: number): Promise<void> {
+async function train(model: Model, steps: number): Promise<void> {
   for (let i = 0; i < steps; i++) {
     const first = await model.accumulate(smallInput('left'), 2 * i);
     const second = await model.accumulate(LONG, 2 * i + 1);
@@ -85,7 +85,7 @@ describe('training', () => {
     await train(whole, 2);
     const half = { adapter: await whole.adapter(), optimizer: await whole.optimizerState() };
     await train(whole, 2);
-    const resumed = await loadCausalLM(smallBase(), half.adapter, { ops: raw });
+    const resumed = await loadModel(smallBase(), half.adapter, { ops: raw });
     resumed.restoreOptimizer(half.optimizer);
     await train(resumed, 2);
     expect(await resumed.adapter()).toEqual(await whole.adapter());
@@ -136,7 +136,7 @@ describe('training', () => {
 it('refuses an adapter that does not fit, and leaves nothing behind', async () => {
   const before = raw.live();
   const wider = smallAdapter((path) => path.endsWith('q_proj'), { ...SMALL_CONFIG, hidden_size: 32 });
-  await expect(loadCausalLM(smallBase(), wider, { ops: raw })).rejects.toMatchObject({ area: 'adapter', problems: [{}, {}] });
+  await expect(loadModel(smallBase(), wider, { ops: raw })).rejects.toMatchObject({ area: 'adapter', problems: [{}, {}] });
   expect(raw.live()).toBe(before);
 });
 
@@ -144,6 +144,6 @@ it('frees what it has read when a weight turns out to be damaged', async () => {
   const before = raw.live();
   const base = smallBase();
   const readF32 = (name: string) => (name === 'model.norm.weight' ? Promise.reject(new Error('torn')) : base.weights.readF32(name));
-  await expect(loadCausalLM({ ...base, weights: { ...base.weights, readF32 } }, smallAdapter(() => true), { ops: raw })).rejects.toThrow('torn');
+  await expect(loadModel({ ...base, weights: { ...base.weights, readF32 } }, smallAdapter(() => true), { ops: raw })).rejects.toThrow('torn');
   expect(raw.live()).toBe(before);
 });

@@ -3,7 +3,7 @@ import { expect, it } from 'vitest';
 import { readPeftAdapter } from '../../src/formats/peft/read';
 import { withSafetensors } from '../../src/formats/safetensors/read';
 import type { LabelledInput } from '../../src/models/types';
-import { adapterGap, fixtures, loadFixture, rawOps, readJson } from '../support/models';
+import { adapterGap, fixtures, inputOf, loadFixture, rawOps, readJson } from '../support/models';
 
 interface Trajectory {
   readonly optimizer: { readonly weight_decay: number };
@@ -11,20 +11,27 @@ interface Trajectory {
   readonly records: readonly { readonly loss: number; readonly grad_norm: number; readonly lr: number }[];
 }
 
-/** The batches of a trajectory: every tensor is [steps, batch, length]. */
+/** The batches of a trajectory: every tensor is [steps, batch, …]. */
 function readBatches(file: string): Promise<LabelledInput[]> {
   return withSafetensors(file, async (source) => {
-    const [steps, batch, length] = source.tensors.get('input_ids')!.shape as [number, number, number];
-    const [input_ids, attention_mask, labels] = await Promise.all(['input_ids', 'attention_mask', 'labels'].map((name) => source.readInts(name)));
-    const at = (x: Int32Array | undefined, i: number) => x!.subarray(i * batch * length, (i + 1) * batch * length);
-    return Array.from({ length: steps }, (_, i) => ({ batch, length, input_ids: at(input_ids, i), attention_mask: at(attention_mask, i), labels: at(labels, i) }));
+    const [steps, batch] = source.tensors.get('labels')!.shape as [number, number];
+    const part = <T extends Int32Array | Float32Array>(all: T, i: number) => all.subarray(i * (all.length / steps), (i + 1) * (all.length / steps)) as T;
+    const labels = await source.readInts('labels');
+    if (source.tensors.has('pixel_values')) {
+      const pixels = await source.readF32('pixel_values');
+      return Array.from({ length: steps }, (_, i) => ({ ...inputOf({ labels: [...part(labels, i)] }), pixel_values: part(pixels, i) }));
+    }
+    const [, , length] = source.tensors.get('input_ids')!.shape as [number, number, number];
+    const [input_ids, attention_mask] = [await source.readInts('input_ids'), await source.readInts('attention_mask')];
+    return Array.from({ length: steps }, (_, i) => ({ batch, length, input_ids: part(input_ids, i), attention_mask: part(attention_mask, i), labels: part(labels, i) }));
   });
 }
 
-it('trains as torch.optim.AdamW does over 20 steps, and ends with the same adapter', async () => {
-  const trajectory = readJson<Trajectory>('llama/train/trajectory.json');
-  const batches = await readBatches(path.join(fixtures, 'llama/train/batches.safetensors'));
-  const model = await loadFixture(await rawOps(), 'llama/base', 'llama/train/start');
+it.each(['llama', 'gpt2', 'vit'])('%s trains as torch.optim.AdamW does over 20 steps, and ends with the same adapter', async (family) => {
+  const folder = path.join(fixtures, family, 'train');
+  const trajectory = readJson<Trajectory>(family, 'train/trajectory.json');
+  const batches = await readBatches(path.join(folder, 'batches.safetensors'));
+  const model = await loadFixture(await rawOps(), `${family}/base`, `${family}/train/start`);
   expect(batches).toHaveLength(20);
   for (const [i, { loss, grad_norm, lr }] of trajectory.records.entries()) {
     const { loss_sum, labelled } = await model.accumulate(batches[i]!, i);
@@ -32,7 +39,7 @@ it('trains as torch.optim.AdamW does over 20 steps, and ends with the same adapt
     expect(Math.abs(loss_sum / labelled - loss), `loss of step ${i + 1}`).toBeLessThanOrEqual(1e-4);
     expect(Math.abs(step.grad_norm - grad_norm), `grad_norm of step ${i + 1}`).toBeLessThanOrEqual(1e-3 * grad_norm);
   }
-  const { adapter } = await readPeftAdapter(path.join(fixtures, 'llama/train/final'));
+  const { adapter } = await readPeftAdapter(path.join(folder, 'final'));
   expect(adapterGap(await model.adapter(), adapter)).toBeLessThanOrEqual(1e-4);
   model.dispose();
 });

@@ -1,15 +1,17 @@
 import { readFileSync } from 'node:fs';
 import path from 'node:path';
 import { openBase } from '../../src/formats/base';
+import { adapterBaseOf } from '../../src/formats/peft/againstBase';
 import { readPeftAdapter } from '../../src/formats/peft/read';
 import { withSafetensors } from '../../src/formats/safetensors/read';
 import type { BaseModel } from '../../src/formats/types';
 import type { Adapter, LoraFactors } from '../../src/lora/types';
-import { loadCausalLM } from '../../src/models/causalLM';
+import { EMPTY_ADAPTER } from '../../src/engine/model';
+import { loadModel } from '../../src/models/model';
 import { RawOps, type TfBinding } from '../../src/models/ops/raw';
 import { tfjsOps } from '../../src/models/ops/tfjs';
 import type { Ops } from '../../src/models/ops/types';
-import type { CausalLM, LabelledInput } from '../../src/models/types';
+import type { Model, LabelledInput } from '../../src/models/types';
 import type { Tfjs } from '../../src/runtime/loadTfjs';
 import { testTfjs } from './tfjs';
 
@@ -53,31 +55,33 @@ export interface SingleCase {
 }
 
 export interface BatchRows {
-  readonly input_ids: readonly (readonly number[])[];
+  /** Without them: images. */
+  readonly input_ids?: readonly (readonly number[])[];
   readonly attention_mask?: readonly (readonly number[])[];
-  readonly labels: readonly (readonly number[])[];
+  readonly token_type_ids?: readonly (readonly number[])[];
+  readonly labels: readonly (readonly number[] | number)[];
 }
 
-export function inputOf({ input_ids, attention_mask, labels }: BatchRows): LabelledInput {
-  const flat = (rows: readonly (readonly number[])[]) => Int32Array.from(rows.flat());
-  const ids = flat(input_ids);
+/** Of the tiny ViT: 16 patches and the learned token in front. */
+const IMAGE_LENGTH = 17;
+
+export function inputOf({ input_ids, attention_mask, token_type_ids, labels }: BatchRows, pixel_values?: Float32Array): LabelledInput {
+  const flat = (rows: readonly (readonly number[] | number)[]) => Int32Array.from(rows.flat());
+  const batch = labels.length;
+  const length = input_ids?.[0]?.length ?? IMAGE_LENGTH;
   return {
-    batch: input_ids.length, length: input_ids[0]!.length, input_ids: ids, labels: flat(labels),
-    attention_mask: attention_mask ? flat(attention_mask) : new Int32Array(ids.length).fill(1),
+    batch, length, input_ids: flat(input_ids ?? []), labels: flat(labels), attention_mask: attention_mask ? flat(attention_mask) : new Int32Array(batch * length).fill(1),
+    ...(token_type_ids && { token_type_ids: flat(token_type_ids) }), ...(pixel_values && { pixel_values }),
   };
 }
 
-export const NO_ADAPTER: Adapter = {
-  config: {
-    r: 1, lora_alpha: 1, lora_dropout: 0, target_modules: [], use_rslora: false, base_model_name_or_path: null, layers_to_transform: null, layers_pattern: null,
-    rank_pattern: {}, alpha_pattern: {}, exclude_modules: null, raw: {},
-  },
-  modules: [],
-};
+export { EMPTY_ADAPTER as NO_ADAPTER } from '../../src/engine/model';
 
-export async function loadFixture(ops: Ops, base: string, adapter: string | null, options: { readonly lora_dropout?: number } = {}): Promise<CausalLM> {
-  const start = adapter === null ? NO_ADAPTER : (await readPeftAdapter(path.join(fixtures, adapter))).adapter;
-  return withBase(path.join(fixtures, base), (opened) => loadCausalLM(opened, start, { ops, ...options }));
+export async function loadFixture(ops: Ops, base: string, adapter: string | null, options: { readonly lora_dropout?: number } = {}): Promise<Model> {
+  return withBase(path.join(fixtures, base), async (opened) => {
+    const start = adapter === null ? EMPTY_ADAPTER : (await readPeftAdapter(path.join(fixtures, adapter), adapterBaseOf(opened))).adapter;
+    return loadModel(opened, start, { ops, ...options });
+  });
 }
 
 export async function withBase<T>(file: string, use: (base: BaseModel) => Promise<T>): Promise<T> {
@@ -104,6 +108,8 @@ export function adapterGap(have: Adapter, want: Adapter): number {
     const other: LoraFactors = byPath.get(m.path)!;
     return Math.max(gap(m.A, other.A), gap(m.B, other.B));
   });
-  if (gaps.length !== want.modules.length) throw new Error('The adapters have other modules.');
+  const byName = new Map(want.trained.map((t) => [t.name, t.data]));
+  gaps.push(...have.trained.map((t) => gap(t.data, byName.get(t.name)!)));
+  if (gaps.length !== want.modules.length + want.trained.length) throw new Error('The adapters have other modules.');
   return Math.max(...gaps);
 }

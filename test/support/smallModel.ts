@@ -1,7 +1,7 @@
 import type { BaseModel, TensorInfo } from '../../src/formats/types';
-import { decoderModules, decoderTensors } from '../../src/formats/decoder';
+import { modulesOf, tensorsOf } from '../../src/formats/architecture/modules';
+import { readSpec } from '../../src/formats/architecture/readSpec';
 import type { Adapter, LoraFactors } from '../../src/lora/types';
-import { readArchitecture } from '../../src/models/architecture';
 import type { LabelledInput } from '../../src/models/types';
 import { createRandom } from '../../src/shared/random';
 import { NO_ADAPTER } from './models';
@@ -22,26 +22,29 @@ const sizeOf = (shape: readonly number[]) => shape.reduce((n, d) => n * d, 1);
 
 /** A base with random weights that exists in memory only. */
 export function smallBase(config: Config = SMALL_CONFIG): BaseModel {
-  const wanted = decoderTensors(readArchitecture(config, 'small'));
+  const spec = readSpec(config, 'small');
+  const { body, head } = tensorsOf(spec);
+  const wanted = [...body, ...head];
   const tensors = new Map(wanted.map(({ name, shape }): [string, TensorInfo] => [name, { name, shape, dtype: 'F32' }]));
   const readF32 = (name: string, target = new Float32Array(sizeOf(tensors.get(name)!.shape))) => {
     target.set(numbers(target.length, name.includes('norm') ? 2 : 0.5, name));
     return Promise.resolve(target);
   };
   return {
-    path: 'small', name: 'small', format: 'safetensors', config, weights: { tensors, readF32, close: () => Promise.resolve() }, weight_files: [], parameters: 0,
+    path: 'small', name: 'small', format: 'safetensors', config, spec, missing: [], weights: { tensors, readF32, close: () => Promise.resolve() }, weight_files: [], parameters: 0,
     readTokenizer: () => Promise.reject(new Error('The small base has no tokenizer.')), close: () => Promise.resolve(),
   };
 }
 
 /** An adapter with nothing at zero on the modules that `wanted` picks. */
 export function smallAdapter(wanted: (path: string) => boolean, config: Config = SMALL_CONFIG): Adapter {
-  const modules = decoderModules(readArchitecture(config, 'small')).filter((m) => wanted(m.path));
+  const modules = modulesOf(readSpec(config, 'small')).filter((m) => wanted(m.path));
   return {
     config: NO_ADAPTER.config,
+    trained: [],
     modules: modules.map(({ path, kind, in_features, out_features }, i): LoraFactors => {
       const r = 2 + (i % 3);
-      return { path, kind, r, in_features, out_features, scaling: 1.5, A: numbers(r * in_features, 0.4, path, 'A'), B: numbers(r * out_features, 0.4, path, 'B') };
+      return { path, kind, r, in_features, out_features, scaling: 1.5, magnitude: null, A: numbers(r * in_features, 0.4, path, 'A'), B: numbers(r * out_features, 0.4, path, 'B') };
     }),
   };
 }

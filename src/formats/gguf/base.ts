@@ -1,6 +1,7 @@
 import path from 'node:path';
 import { LoraError } from '../../shared/errors';
-import { checkTensors, decoderShape } from '../decoder';
+import { checkTensors } from '../architecture/modules';
+import { readSpec, type ReadSpecOptions } from '../architecture/readSpec';
 import { countParameters } from '../parameters';
 import type { BaseModel, TensorInfo, WeightSource } from '../types';
 import { configOf } from './config';
@@ -11,15 +12,17 @@ import { GgufFile } from './read';
 import { tokenizerOf } from './tokenizer';
 
 /** Opens a .gguf file as the checkpoint that it was made of. Errors: LoraError. */
-export async function openGgufBase(file: string): Promise<BaseModel> {
+export async function openGgufBase(file: string, options: ReadSpecOptions = {}): Promise<BaseModel> {
   const source = await GgufFile.open(file);
   try {
     const metadata = new Metadata(source.header.metadata, file);
     refuseParts(metadata);
     const config = await readConfig(source, metadata);
     const weights = weightsOf(source, config);
-    checkTensors(weights.tensors, decoderShape(config, file), file);
+    const spec = readSpec(config, file, options);
+    const missing = checkTensors(weights.tensors, spec, file);
     return {
+      spec, missing,
       path: file, name: metadata.string('general.name', path.basename(file, '.gguf')), format: 'gguf', config, weights, weight_files: [file],
       parameters: countParameters(weights.tensors),
       readTokenizer: () => Promise.resolve().then(() => tokenizerOf(metadata)),

@@ -1,12 +1,30 @@
 import { matchTargets } from '../../lora/targets';
-import type { AdapterConfig, LoraFactors, TargetableModule } from '../../lora/types';
+import type { Adapter, AdapterConfig, LoraFactors, TargetableModule, TrainedTensor } from '../../lora/types';
 import { LoraError, type Problem } from '../../shared/errors';
+import { modulesOf, tensorsOf } from '../architecture/modules';
+import { canonicalPath } from '../architecture/names';
+import type { BaseModel } from '../types';
 
 /** The base that an adapter is to be held against. */
 export interface AdapterBase {
   readonly modules: readonly TargetableModule[];
   /** Names that the base is known by: its own, its path. */
   readonly names: readonly string[];
+  /** A module's path in the base for one that an older adapter has. */
+  readonly rename?: (path: string) => string;
+  /** Modules of the task's head, which PEFT saves without being asked. */
+  readonly heads?: readonly string[];
+  /** Shapes of the base's tensors. */
+  readonly shapes?: ReadonlyMap<string, readonly number[]>;
+}
+
+/** What an adapter is to be held against in a base. */
+export function adapterBaseOf({ spec, name, path }: Pick<BaseModel, 'spec' | 'name' | 'path'>): AdapterBase {
+  const { body, head } = tensorsOf(spec);
+  return {
+    modules: modulesOf(spec), names: [name, path], rename: (own) => canonicalPath(own, spec), shapes: new Map([...body, ...head].map((t) => [t.name, t.shape])),
+    heads: [...new Set(head.map((t) => t.name.replace(/\..*$/, '')))].filter((own) => ['classifier', 'score'].includes(own)),
+  };
 }
 
 /** The files of an adapter, for messages. */
@@ -18,9 +36,10 @@ export interface AdapterFiles {
 const FIX = 'Use the base that the adapter was trained on.';
 
 /** Holds an adapter against its base. Errors: LoraError('adapter') where it does not fit. Gives what is odd but usable. */
-export function checkAgainstBase(modules: readonly LoraFactors[], config: AdapterConfig, base: AdapterBase, files: AdapterFiles): Problem[] {
+export function checkAgainstBase({ modules, config, trained }: Adapter, base: AdapterBase, files: AdapterFiles): Problem[] {
   const known = new Map(base.modules.map((m) => [m.path, m]));
   for (const module of modules) checkModule(module, known.get(module.path), files.weights);
+  for (const tensor of trained) checkTrained(tensor, base, files.weights);
   return [...absentTargets(modules, config, base, files.config), ...otherName(config, base, files.config)];
 }
 
@@ -32,6 +51,13 @@ function checkModule(own: LoraFactors, module: TargetableModule | undefined, fil
       place: { file }, fix: FIX,
     });
   }
+}
+
+function checkTrained({ name, shape }: TrainedTensor, { shapes }: AdapterBase, file: string): void {
+  const own = shapes?.get(name);
+  if (!shapes || own?.join() === shape.join()) return;
+  const message = own ? `The adapter's ${name} has the shape [${shape.join(', ')}], the base's [${own.join(', ')}].` : `The adapter replaces ${name}, which the base does not have.`;
+  throw new LoraError('adapter', message, { place: { file, tensor: name }, fix: FIX });
 }
 
 function absentTargets(modules: readonly LoraFactors[], config: AdapterConfig, base: AdapterBase, file: string): Problem[] {

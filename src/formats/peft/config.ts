@@ -14,6 +14,10 @@ const ConfigSchema = v.looseObject({
   lora_dropout: v.optional(v.pipe(v.number('must be a number'), v.minValue(0), v.maxValue(1)), 0),
   target_modules: names,
   use_rslora: v.nullish(v.boolean('must be true or false'), false),
+  use_dora: v.nullish(v.boolean('must be true or false'), false),
+  bias: v.nullish(v.picklist(['none', 'all', 'lora_only'], 'must be "none", "all" or "lora_only"'), 'none'),
+  modules_to_save: v.nullish(v.array(v.string(), 'must be a list of names'), null),
+  fan_in_fan_out: v.nullish(v.boolean('must be true or false'), false),
   base_model_name_or_path: v.nullish(v.string(), null),
   layers_to_transform: v.nullish(v.union([v.number(), v.array(v.number())], 'must be a layer or a list of layers'), null),
   layers_pattern: v.nullish(names, null),
@@ -22,12 +26,9 @@ const ConfigSchema = v.looseObject({
   exclude_modules: v.nullish(names, null),
 });
 
-/** What plain LoRA does not have: key, what a config without it says, what to call it. */
+/** What is not supported: key, what a config without it says, what to call it. */
 const VARIANTS: readonly (readonly [string, (value: unknown) => boolean, string])[] = [
-  ['use_dora', (value) => value !== true, 'DoRA'],
-  ['bias', (value) => value === 'none', 'trained biases'],
   ['lora_bias', (value) => value !== true, 'LoRA with a bias'],
-  ['modules_to_save', isEmpty, 'modules_to_save'],
   ['target_parameters', isEmpty, 'target_parameters'],
   ['trainable_token_indices', isEmpty, 'trainable tokens'],
   ['layer_replication', isEmpty, 'layer replication'],
@@ -37,7 +38,6 @@ const VARIANTS: readonly (readonly [string, (value: unknown) => boolean, string]
   ['arrow_config', isEmpty, 'arrow routing'],
   ['kasa_config', isEmpty, 'KaSA'],
   ['monteclora_config', isEmpty, 'MonteCLoRA'],
-  ['fan_in_fan_out', (value) => value !== true, 'fan_in_fan_out'],
   ['init_lora_weights', leavesBase, 'a start that changes the base model\'s weights (init_lora_weights)'],
 ];
 
@@ -57,8 +57,8 @@ export async function readAdapterConfig(file: string): Promise<AdapterConfig> {
   const parsed = v.safeParse(ConfigSchema, raw);
   if (parsed.success) {
     checkExpressions(parsed.output, file);
-    const { r, lora_alpha, lora_dropout, target_modules, use_rslora, base_model_name_or_path, layers_to_transform, layers_pattern, rank_pattern, alpha_pattern, exclude_modules } = parsed.output;
-    return { r, lora_alpha, lora_dropout, target_modules, use_rslora, base_model_name_or_path, layers_to_transform, layers_pattern, rank_pattern, alpha_pattern, exclude_modules, raw };
+    const known = Object.fromEntries(Object.keys(ConfigSchema.entries).map((key) => [key, parsed.output[key]])) as v.InferOutput<v.ObjectSchema<typeof ConfigSchema.entries, undefined>>;
+    return { ...known, raw };
   }
   const [issue] = parsed.issues;
   const key = (issue.path ?? []).map((item) => String(item.key)).join('.');
@@ -86,10 +86,14 @@ function refuseOtherKinds(raw: Readonly<Record<string, unknown>>, file: string):
   const { peft_type } = raw;
   if (peft_type !== 'LORA') {
     const what = peft_type === undefined ? 'does not say what it is: peft_type is missing' : `is of the type ${JSON.stringify(peft_type)}`;
-    throw new LoraError('adapter', `The adapter ${what}. Only LoRA adapters can be used.`, { place: { file, key: 'peft_type' } });
+    throw new LoraError('adapter', `The adapter ${what}. Only LoRA adapters can be used.`, {
+      place: { file, key: 'peft_type' }, fix: 'Merge such an adapter into its base with the tool that made it, or train a LoRA adapter instead.',
+    });
   }
   const found = VARIANTS.find(([key, isPlain]) => key in raw && !isPlain(raw[key]));
-  if (found) throw new LoraError('adapter', `The adapter uses ${found[2]}, which is not supported: only plain LoRA and rsLoRA are.`, { place: { file, key: found[0] } });
+  if (found) throw new LoraError('adapter', `The adapter uses ${found[2]}, which is not supported.`, {
+    place: { file, key: found[0] }, fix: 'Merge it into its base with PEFT, or train a LoRA, rsLoRA or DoRA adapter instead.',
+  });
 }
 
 /** A LoraConfig as PEFT 0.21.2 saves it, before an adapter's own values. */

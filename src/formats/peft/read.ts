@@ -3,7 +3,7 @@ import path from 'node:path';
 import { patternValue } from '../../lora/patterns';
 import { scalingOf } from '../../lora/scaling';
 import { matchTargets } from '../../lora/targets';
-import type { Adapter, AdapterConfig, LoraFactors } from '../../lora/types';
+import type { Adapter, AdapterConfig, LoraFactors, TrainedTensor } from '../../lora/types';
 import { LoraError, type Problem } from '../../shared/errors';
 import { isFile } from '../files';
 import { withSafetensors, type SafetensorsFile } from '../safetensors/read';
@@ -27,12 +27,16 @@ export async function readPeftAdapter(folder: string, base?: AdapterBase): Promi
   const config = await readAdapterConfig(files.config);
   if (!await isFile(files.weights)) throw await noWeights(folder);
   return withSafetensors(files.weights, async (source) => {
-    const { pairs, unknown } = pairUp(source);
+    const rename = base?.rename ?? ((own: string) => own);
+    const { found, trained, unknown } = sortTensors(source, rename, config, base);
     const all: LoraFactors[] = [];
-    for (const [modulePath, pair] of pairs) all.push(await factorsOf(modulePath, pair, config, source));
-    const { modules, warnings } = targeted(all, config, files);
+    for (const [modulePath, names] of found) all.push(await factorsOf(modulePath, names, config, source));
+    const stored = new Map([...found].map(([own, names]) => [own, names.stored]));
+    const { modules, warnings } = targeted(all, stored, config, files);
     const odd = unknown.map((tensor) => warning('The tensor is no part of a LoRA adapter and is left out', { file: files.weights, tensor }));
-    return { adapter: { config, modules }, warnings: [...odd, ...warnings, ...(base ? checkAgainstBase(modules, config, base, files) : [])] };
+    const isRenamed = modules.some((m) => stored.get(m.path) !== m.path);
+    const adapter: Adapter = { config: isRenamed ? { ...config, target_modules: modules.map((m) => m.path) } : config, modules, trained: await readTrained(trained, source) };
+    return { adapter, warnings: [...odd, ...warnings, ...(base ? checkAgainstBase(adapter, base, files) : [])] };
   });
 }
 
@@ -43,46 +47,93 @@ async function noWeights(folder: string): Promise<LoraError> {
     : `The adapter has no ${WEIGHTS_FILE}.`, { place: { file: folder }, fix: pickle ? 'Save the adapter again in safetensors.' : 'Copy or download the folder again.' });
 }
 
-/** Names of the tensors that hold a module's two factors. */
-interface Pair {
-  readonly kind: LoraFactors['kind'];
+/** Names of the tensors of a module. */
+interface Names {
+  /** The module's path in the file, where that is older than the base's. */
+  readonly stored: string;
+  readonly embedding: boolean | null;
   readonly A?: string;
   readonly B?: string;
+  readonly magnitude?: string;
 }
 
-function pairUp(source: SafetensorsFile): { readonly pairs: ReadonlyMap<string, Pair>; readonly unknown: readonly string[] } {
-  const pairs = new Map<string, Pair>();
+interface Sorted {
+  readonly found: ReadonlyMap<string, Names>;
+  /** Tensors of the model itself: their names in it, and in the file. */
+  readonly trained: ReadonlyMap<string, string>;
+  readonly unknown: readonly string[];
+}
+
+function sortTensors(source: SafetensorsFile, rename: (path: string) => string, config: AdapterConfig, base: AdapterBase | undefined): Sorted {
+  const found = new Map<string, Names>();
+  const trained = new Map<string, string>();
   const unknown: string[] = [];
   for (const name of source.tensors.keys()) {
     const role = roleOf(name);
-    if (role.role === 'unknown') unknown.push(name);
-    if (role.role === 'factor') pairs.set(role.path, withFactor(pairs.get(role.path), role, name, source.file));
+    if (role.role === 'factor') {
+      const path = rename(role.path);
+      found.set(path, withFactor(found.get(path), role, name, source.file));
+    } else if (role.role === 'trained' && isTrained(rename(role.path), role.tensor, config, base)) trained.set(`${rename(role.path)}.${role.tensor}`, name);
+    else if (role.role !== 'base') unknown.push(name);
   }
-  return { pairs, unknown };
+  return { found, trained, unknown };
 }
 
-function withFactor(pair: Pair | undefined, { kind, factor, path: modulePath }: FactorRole, tensor: string, file: string): Pair {
-  if (pair?.[factor] !== undefined || (pair && pair.kind !== kind)) {
+/** Whether the config has such a tensor trained: as a bias, or as part of a module in modules_to_save. */
+function isTrained(modulePath: string, tensor: 'weight' | 'bias', { bias, modules_to_save }: AdapterConfig, base: AdapterBase | undefined): boolean {
+  if (tensor === 'bias' && bias !== 'none') return true;
+  if ((modules_to_save ?? []).some((name) => modulePath === name || modulePath.endsWith(`.${name}`) || modulePath.includes(`${name}.`))) return true;
+  return base?.heads?.some((head) => modulePath === head || modulePath.startsWith(`${head}.`)) ?? false;
+}
+
+async function readTrained(trained: ReadonlyMap<string, string>, source: SafetensorsFile): Promise<TrainedTensor[]> {
+  const tensors: TrainedTensor[] = [];
+  for (const [name, stored] of trained) tensors.push({ name, shape: source.tensors.get(stored)!.shape, data: await finite(source, stored) });
+  return tensors;
+}
+
+function withFactor(names: Names | undefined, { embedding, factor, path: modulePath }: FactorRole, tensor: string, file: string): Names {
+  const mixed = names && embedding !== null && names.embedding !== null && names.embedding !== embedding;
+  if (names?.[factor] !== undefined || mixed) {
     throw new LoraError('adapter', `The file holds more than one lora_${factor} for ${modulePath}.`, { place: { file, tensor }, fix: 'Save one adapter a folder.' });
   }
-  return { ...pair, kind, [factor]: tensor };
+  return { ...names, stored: modulePath, embedding: embedding ?? names?.embedding ?? null, [factor]: tensor };
 }
 
-async function factorsOf(modulePath: string, pair: Pair, config: AdapterConfig, source: SafetensorsFile): Promise<LoraFactors> {
-  const { file } = source;
-  const fail = (message: string, tensor: string) => new LoraError('adapter', message, { place: { file, tensor } });
-  if (pair.A === undefined || pair.B === undefined) {
-    throw fail(`Its partner is missing: ${modulePath} needs both lora_A and lora_B.`, pair.A ?? pair.B ?? modulePath);
+async function factorsOf(modulePath: string, names: Names, config: AdapterConfig, source: SafetensorsFile): Promise<LoraFactors> {
+  const fail = (message: string, tensor: string) => new LoraError('adapter', message, { place: { file: source.file, tensor } });
+  if (names.A === undefined || names.B === undefined) {
+    throw fail(`Its partner is missing: ${modulePath} needs both lora_A and lora_B.`, names.A ?? names.B ?? names.magnitude ?? modulePath);
   }
-  const [a, b] = [source.tensors.get(pair.A)!, source.tensors.get(pair.B)!];
-  for (const { name, shape } of [a, b]) if (shape.length !== 2) throw fail(`A factor must be a matrix, but its shape is [${shape.join(', ')}].`, name);
-  const [r, in_features] = a.shape as [number, number];
+  const [a, b] = [source.tensors.get(names.A)!, source.tensors.get(names.B)!];
+  const isConv = a.shape.length === 4 && b.shape.length === 4 && names.embedding === false;
+  if (!isConv) for (const { name, shape } of [a, b]) if (shape.length !== 2) throw fail(`A factor must be a matrix, but its shape is [${shape.join(', ')}].`, name);
+  if (isConv && (b.shape[2] !== 1 || b.shape[3] !== 1)) throw fail(`lora_B of a convolution must have a kernel of 1 x 1, but its shape is [${b.shape.join(', ')}].`, names.B);
+  const [r, ...inner] = a.shape as [number, ...number[]];
   const [out_features, rB] = b.shape as [number, number];
-  if (r !== rB) throw fail(`The ranks of A and B differ: A has ${r} rows, B of ${modulePath} has ${rB} columns.`, pair.A);
+  if (r !== rB) throw fail(`The ranks of A and B differ: A has ${r} rows, B of ${modulePath} has ${rB} columns.`, names.A);
   const expected = patternValue(config.rank_pattern, modulePath, config.r);
-  if (r !== expected) throw fail(`The tensor has rank ${r}, but ${CONFIG_FILE} says r = ${expected}.`, pair.A);
-  const scaling = scalingOf(r, patternValue(config.alpha_pattern, modulePath, config.lora_alpha), config.use_rslora);
-  return { path: modulePath, kind: pair.kind, r, in_features, out_features, scaling, A: await finite(source, pair.A), B: await finite(source, pair.B) };
+  if (r !== expected) throw fail(`The tensor has rank ${r}, but ${CONFIG_FILE} says r = ${expected}.`, names.A);
+  return {
+    path: modulePath, kind: isConv ? 'conv2d' : names.embedding ? 'embedding' : 'linear', r, in_features: inner.reduce((n, d) => n * d, 1), out_features,
+    scaling: scalingOf(r, patternValue(config.alpha_pattern, modulePath, config.lora_alpha), config.use_rslora),
+    A: await finite(source, names.A), B: await finite(source, names.B), magnitude: await magnitudeOf(modulePath, names, out_features, config, source),
+    ...(isConv && { kernel: [inner[1]!, inner[2]!] as const }),
+  };
+}
+
+/** DoRA's lengths of the rows; null without DoRA. */
+async function magnitudeOf(modulePath: string, { magnitude, A }: Names, out_features: number, { use_dora }: AdapterConfig, source: SafetensorsFile): Promise<Float32Array | null> {
+  const fail = (message: string, tensor: string) => new LoraError('adapter', message, { place: { file: source.file, tensor } });
+  if (magnitude === undefined) {
+    if (use_dora) throw fail(`${CONFIG_FILE} says use_dora, but ${modulePath} has no lora_magnitude_vector.`, A ?? modulePath);
+    return null;
+  }
+  if (!use_dora) throw fail(`${modulePath} has a lora_magnitude_vector, but ${CONFIG_FILE} does not say use_dora.`, magnitude);
+  const values = await finite(source, magnitude);
+  const { shape } = source.tensors.get(magnitude)!;
+  if (values.length !== out_features) throw fail(`${out_features} lengths are needed, the shape is [${shape.join(', ')}].`, magnitude);
+  return values;
 }
 
 async function finite(source: SafetensorsFile, tensor: string): Promise<Float32Array> {
@@ -96,12 +147,13 @@ async function finite(source: SafetensorsFile, tensor: string): Promise<Float32A
 }
 
 /** The modules that the config targets; PEFT loads no others. Errors: LoraError where none is left. */
-function targeted(all: readonly LoraFactors[], config: AdapterConfig, files: AdapterFiles): { readonly modules: readonly LoraFactors[]; readonly warnings: readonly Problem[] } {
+function targeted(all: readonly LoraFactors[], stored: ReadonlyMap<string, string>, config: AdapterConfig, files: AdapterFiles): { readonly modules: readonly LoraFactors[]; readonly warnings: readonly Problem[] } {
   if (all.length === 0) throw new LoraError('adapter', 'The file holds no LoRA tensors.', { place: { file: files.weights } });
   const place = { file: files.config, key: 'target_modules' };
-  const { matched } = matchTargets(all.map((m) => ({ ...m, is_output: m.path === 'lm_head' })), config);
+  const { matched } = matchTargets(all.map((m) => ({ ...m, path: stored.get(m.path) ?? m.path, is_output: m.path === 'lm_head' })), config);
   const wanted = new Set(matched.map((m) => m.path));
-  const [modules, others] = [all.filter((m) => wanted.has(m.path)), all.filter((m) => !wanted.has(m.path))];
+  const isWanted = (m: LoraFactors) => wanted.has(stored.get(m.path) ?? m.path);
+  const [modules, others] = [all.filter(isWanted), all.filter((m) => !isWanted(m))];
   if (modules.length === 0) throw new LoraError('adapter', `target_modules names none of the modules in the weights file (${listed(others.map((m) => m.path))}).`, { place });
   refuseTying(modules, config, files.config);
   return { modules, warnings: others.length === 0 ? [] : [warning(`${listed(others.map((m) => m.path))} has tensors in the weights file, but target_modules does not name it: left out, as PEFT does`, place)] };

@@ -1,10 +1,10 @@
 import { writeFile } from 'node:fs/promises';
 import path from 'node:path';
-import type { Adapter } from '../../lora/types';
+import type { Adapter, AdapterConfig } from '../../lora/types';
 import { replaceFolder } from '../files';
 import { writeSafetensors, type TensorToWrite } from '../safetensors/write';
 import { adapterConfigText } from './config';
-import { factorShape, tensorName } from './names';
+import { baseLayerName, type Factor, tensorName, tensorShape, trainedName } from './names';
 import { CONFIG_FILE, WEIGHTS_FILE } from './read';
 
 export interface AdapterFacts {
@@ -12,6 +12,8 @@ export interface AdapterFacts {
   readonly task_type: string;
   /** Text of README.md, the model card. */
   readonly card: string;
+  /** Reads a weight of the base; without it an adapted embedding's is not saved beside its factors, as in checkpoints. */
+  readonly baseTensor?: (name: string) => Promise<Float32Array>;
 }
 
 /** Writes an adapter folder as PEFT does, whole or not at all; an existing one stays until the new one is complete. Errors: LoraError('disk'). */
@@ -20,14 +22,28 @@ export async function writePeftAdapter(folder: string, adapter: Adapter, facts: 
 }
 
 /** The files of an adapter, into a folder that exists. */
-export async function fillAdapterFolder(folder: string, adapter: Adapter, { task_type, card }: AdapterFacts): Promise<void> {
-  await writeSafetensors(path.join(folder, WEIGHTS_FILE), adapterTensors(adapter));
+export async function fillAdapterFolder(folder: string, adapter: Adapter, { task_type, card, baseTensor }: AdapterFacts): Promise<void> {
+  await writeSafetensors(path.join(folder, WEIGHTS_FILE), await adapterTensors(adapter, baseTensor));
   await writeFile(path.join(folder, CONFIG_FILE), adapterConfigText(adapter.config, task_type), { flush: true });
   await writeFile(path.join(folder, 'README.md'), card, { flush: true });
 }
 
-function adapterTensors({ modules }: Adapter): TensorToWrite[] {
-  return modules.flatMap((module) => (['A', 'B'] as const).map((factor) => ({
-    name: tensorName(module, factor), dtype: 'F32' as const, shape: factorShape(module, factor), data: module[factor],
-  })));
+async function adapterTensors({ config, modules, trained }: Adapter, baseTensor: AdapterFacts['baseTensor']): Promise<TensorToWrite[]> {
+  const factors = modules.flatMap((module) => {
+    const tensor = (factor: Factor, data: Float32Array): TensorToWrite => ({ name: tensorName(module, factor), dtype: 'F32', shape: tensorShape(module, factor), data });
+    return [tensor('A', module.A), tensor('B', module.B), ...(module.magnitude ? [tensor('magnitude', module.magnitude)] : [])];
+  });
+  const own = trained.map((tensor): TensorToWrite => ({ name: trainedName(tensor, { modules }), dtype: 'F32', shape: tensor.shape, data: tensor.data }));
+  const frozen: TensorToWrite[] = [];
+  for (const { path: at, in_features, out_features, kind } of baseTensor ? modules.filter((m) => savesBase(m.path, config)) : []) {
+    const shape = kind === 'embedding' ? [in_features, out_features] : [out_features, in_features];
+    frozen.push({ name: baseLayerName(at), dtype: 'F32', shape, data: await baseTensor!(`${at}.weight`) });
+  }
+  return [...factors, ...own, ...frozen];
+}
+
+/** PEFT saves an adapted embedding or output layer whole where target_modules names it so. */
+function savesBase(modulePath: string, { target_modules }: AdapterConfig): boolean {
+  const name = modulePath.slice(modulePath.lastIndexOf('.') + 1);
+  return ['embed_tokens', 'lm_head'].includes(name) && target_modules.includes(name);
 }

@@ -1,4 +1,5 @@
-import { decoderSize, estimateMemory } from '../../lora/memory';
+import { modelSize } from '../../formats/architecture/size';
+import { estimateMemory, type ModelSize } from '../../lora/memory';
 import { countTrainable, tooHighRank } from '../../lora/count';
 import { matchTargets } from '../../lora/targets';
 import type { TargetableModule } from '../../lora/types';
@@ -12,7 +13,7 @@ export interface BaseFacts {
   readonly path: string;
   readonly name: string;
   readonly parameters: number;
-  readonly config: Readonly<Record<string, unknown>>;
+  readonly size: ModelSize;
   readonly modules: readonly TargetableModule[];
 }
 
@@ -20,7 +21,7 @@ export interface BaseFacts {
 export async function readBaseFacts(file: string): Promise<BaseFacts> {
   const base = await openBase(file);
   try {
-    return { path: base.path, name: base.name, parameters: base.parameters, config: base.config, modules: targetableModules(base) };
+    return { path: base.path, name: base.name, parameters: base.parameters, size: modelSize(base), modules: targetableModules(base) };
   } finally {
     await base.close();
   }
@@ -42,12 +43,12 @@ export interface Cost {
 export const BATCH = { size: 4, length: 512 } as const;
 
 /** Errors: LoraError('recipe') for a regular expression that is none. */
-export function costOf({ modules, config, parameters }: BaseFacts, r: number, target_modules: TargetModules): Cost {
+export function costOf({ modules, size }: BaseFacts, r: number, target_modules: TargetModules): Cost {
   const { matched, unmatched } = matchTargets(modules, { target_modules });
   return {
     matched, unmatched,
     trainable: countTrainable(matched, r).trainable,
-    memory: estimateMemory(decoderSize(config, parameters), matched, r, BATCH.size, BATCH.length).total,
+    memory: estimateMemory(size, matched, r, BATCH.size, BATCH.length).total,
     tooHigh: tooHighRank(matched, r).length,
   };
 }

@@ -38,6 +38,7 @@ const GATHER = [type('Tparams', FLOAT), type('Tindices', INT32), type('Taxis', I
 const GATHER_ND = [type('Tparams', FLOAT), type('Tindices', INT32)];
 const TO_COMPLEX = [T, type('type', COMPLEX64)];
 const TO_FLOAT = [type('T', COMPLEX64), type('type', FLOAT)];
+const BOOL_TO_FLOAT = [type('SrcT', BOOL), type('DstT', FLOAT)];
 const UNIFORM = [type('dtype', FLOAT), type('T', INT32), type('Tseed', INT32)];
 
 interface RawTensor extends Tensor {
@@ -99,6 +100,31 @@ export class RawOps implements Ops {
 
   addN(parts: readonly Tensor[]): Tensor {
     return this.run('AddN', [T, int('N', parts.length)], ...parts);
+  }
+
+  scale(x: Tensor, factor: number): Tensor {
+    return this.with(Float32Array.of(factor), [], (f) => this.mul(x, f));
+  }
+
+  tanh(x: Tensor): Tensor {
+    return this.run('Tanh', ELEMENTWISE, x);
+  }
+
+  erf(x: Tensor): Tensor {
+    return this.run('Erf', ELEMENTWISE, x);
+  }
+
+  exp(x: Tensor): Tensor {
+    return this.run('Exp', ELEMENTWISE, x);
+  }
+
+  relu(x: Tensor): Tensor {
+    return this.run('Relu', ELEMENTWISE, x);
+  }
+
+  positive(x: Tensor): Tensor {
+    const above = this.with(Float32Array.of(0), [], (zero) => this.run('Greater', ELEMENTWISE, x, zero));
+    return this.replace(above, this.run('Cast', BOOL_TO_FLOAT, above));
   }
 
   sigmoid(x: Tensor): Tensor {
@@ -178,7 +204,7 @@ export class RawOps implements Ops {
   dropoutMask(shape: Shape, rate: number, seed: number): Tensor {
     const uniform = this.withInts([seed, 0], (key) => this.withInts(shape, (size) => this.run('StatelessRandomUniform', UNIFORM, size, key)));
     const kept = this.replace(uniform, this.with(Float32Array.of(rate), [], (t) => this.run('GreaterEqual', ELEMENTWISE, uniform, t)));
-    const ones = this.replace(kept, this.run('Cast', [type('SrcT', BOOL), type('DstT', FLOAT)], kept));
+    const ones = this.replace(kept, this.run('Cast', BOOL_TO_FLOAT, kept));
     return this.replace(ones, this.with(Float32Array.of(1 / (1 - rate)), [], (factor) => this.mul(ones, factor)));
   }
 

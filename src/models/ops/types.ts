@@ -30,6 +30,15 @@ export interface Ops {
   mul(a: Tensor, b: Tensor): Tensor;
   /** Sum of tensors of one shape, in one pass. */
   addN(parts: readonly Tensor[]): Tensor;
+  /** x times a number. */
+  scale(x: Tensor, factor: number): Tensor;
+  tanh(x: Tensor): Tensor;
+  /** Error function. */
+  erf(x: Tensor): Tensor;
+  exp(x: Tensor): Tensor;
+  relu(x: Tensor): Tensor;
+  /** 1 where x > 0, else 0. */
+  positive(x: Tensor): Tensor;
   sigmoid(x: Tensor): Tensor;
   /** dy · y · (1 - y) for y = sigmoid(x). */
   sigmoidGrad(y: Tensor, dy: Tensor): Tensor;
@@ -60,6 +69,12 @@ export interface Ops {
 }
 
 export const sizeOf = (shape: Shape): number => shape.reduce((n, d) => n * d, 1);
+
+/** Sums of the columns of x [n, m] -> [1, m]. */
+export function columnSums(ops: Ops, x: Tensor): Tensor {
+  const ones = ops.upload(new Float32Array(x.shape[0]!).fill(1), [1, x.shape[0]!]);
+  return use(ops, ops.matMul(ones, x), ones);
+}
 
 /** Frees what a result was made of: `use(ops, ops.add(a, b), a, b)`. */
 export function use(ops: Ops, result: Tensor, ...dead: readonly Tensor[]): Tensor {

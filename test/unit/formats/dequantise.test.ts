@@ -16,7 +16,7 @@ describe('dequantising', () => {
     const expected = new Uint32Array(bytes(`${kind}.f32`).buffer);
     const values = new Float32Array(expected.length);
     expect(dequantise(kind as DType, bytes(`${kind}.blocks`), values)).toBe(true);
-    expect([...new Uint32Array(values!.buffer)]).toEqual([...expected]);
+    expect([...new Uint32Array(values.buffer)]).toEqual([...expected]);
   });
 
   it('widens halves exactly, subnormal and infinite ones too', () => {

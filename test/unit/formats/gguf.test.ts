@@ -4,7 +4,8 @@ import path from 'node:path';
 import fc from 'fast-check';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { openBase, targetableModules } from '../../../src/formats/base';
-import { readArchitecture } from '../../../src/models/architecture';
+import { readSpec } from '../../../src/formats/architecture/readSpec';
+import type { Spec } from '../../../src/formats/architecture/spec';
 import { inverseFrequencies } from '../../../src/models/rope';
 import { LoraError } from '../../../src/shared/errors';
 import { asGguf, type GgufParts } from './ggufFixture';
@@ -31,10 +32,12 @@ describe('a GGUF base', () => {
   it.each([['llama', 'llama'], ['llama3', 'llama'], ['qwen2', 'qwen2']])('of the fixture %s is the same model as the Hugging Face folder', async (family, arch) => {
     const { metadata, tensors } = await asGguf(family, arch);
     const [gguf, original] = [await openBase(write(ggufBytes(metadata, tensors))), await openBase(path.join(fixtures, family, 'base'))];
-    const [ours, theirs] = [readArchitecture(gguf.config, 'a'), readArchitecture(original.config, 'b')];
-    expect({ ...ours, rope: null }).toEqual({ ...theirs, rope: null });
-    const frequencies = inverseFrequencies(ours.rope, ours.head_dim);
-    inverseFrequencies(theirs.rope, theirs.head_dim).forEach((want, i) => expect(Math.abs(frequencies[i]! - want)).toBeLessThanOrEqual(1e-6 * want));
+    const [ours, theirs] = [readSpec(gguf.config, 'a'), readSpec(original.config, 'b')];
+    const still = (spec: Spec) => ({ ...spec, layers: spec.layers.map((layer) => ({ ...layer, attention: { ...layer.attention, rope: null } })) });
+    expect(still(ours)).toEqual(still(theirs));
+    const frequenciesOf = (spec: Spec) => inverseFrequencies(spec.layers[0]!.attention.rope!, 1);
+    const frequencies = frequenciesOf(ours);
+    frequenciesOf(theirs).forEach((want, i) => expect(Math.abs(frequencies[i]! - want)).toBeLessThanOrEqual(1e-6 * want));
     expect(targetableModules(gguf)).toEqual(targetableModules(original));
     expect(gguf.parameters).toBe(original.parameters);
     expect([...gguf.weights.tensors.keys()].sort()).toEqual([...original.weights.tensors.keys()].sort());

@@ -1,6 +1,6 @@
 import path from 'node:path';
 import { openBase } from '../../../src/formats/base';
-import { inverseFrequencies, readRope } from '../../../src/models/rope';
+import { inverseFrequencies } from '../../../src/models/rope';
 import type { TensorSpec, Value } from './ggufWriter';
 
 const fixtures = path.resolve(import.meta.dirname, '../../fixtures');
@@ -26,10 +26,10 @@ export async function asGguf(family: string, arch: string): Promise<GgufParts> {
   }
   await base.close();
   const head_dim = config['head_dim'] ?? config['hidden_size']! / config['num_attention_heads']!;
-  const rope = readRope(config, 'config.json');
-  if (rope.kind === 'llama3') {
-    const plain = inverseFrequencies({ kind: 'default', theta: rope.theta }, head_dim);
-    const scaled = inverseFrequencies(rope, head_dim);
+  const rope = base.spec.layers[0]!.attention.rope!;
+  if (rope.scaling.kind === 'llama3') {
+    const plain = inverseFrequencies({ ...rope, scaling: { kind: 'default' } }, 1);
+    const scaled = inverseFrequencies(rope, 1);
     tensors.push({ name: 'rope_freqs.weight', shape: [head_dim / 2], data: plain.map((frequency, i) => frequency / scaled[i]!) });
   }
   const own: [string, Value][] = [

@@ -4,7 +4,7 @@ import { describe, expect, it } from 'vitest';
 import { openBase, targetableModules } from '../../../src/formats/base';
 import { readPeftAdapter } from '../../../src/formats/peft/read';
 import { matchTargets } from '../../../src/lora/targets';
-import { readArchitecture } from '../../../src/models/architecture';
+import { readSpec } from '../../../src/formats/architecture/readSpec';
 import { LoraError } from '../../../src/shared/errors';
 
 interface Case {
@@ -23,7 +23,7 @@ async function use({ folder, kind, base }: Case) {
   const own = path.join(root, folder);
   const opened = await openBase(kind === 'base' ? own : path.resolve(root, base ?? 'good-base'));
   try {
-    readArchitecture(opened.config, path.join(opened.path, 'config.json'));
+    readSpec(opened.config, path.join(opened.path, 'config.json'));
     if (kind === 'base') return [];
     const { adapter, warnings } = await readPeftAdapter(own, { modules: targetableModules(opened), names: ['fixtures/llama-tiny'] });
     matchTargets(targetableModules(opened), adapter.config);

@@ -5,7 +5,7 @@ import { openBase, targetableModules } from '../../../src/formats/base';
 import { readPeftAdapter } from '../../../src/formats/peft/read';
 import { writePeftAdapter } from '../../../src/formats/peft/write';
 import { withSafetensors } from '../../../src/formats/safetensors/read';
-import { newAdapter } from '../../../src/lora/newAdapter';
+import { newAdapter, PLAIN as PLAIN_LORA } from '../../../src/lora/newAdapter';
 import { matchTargets } from '../../../src/lora/targets';
 import { temp } from './temp';
 
@@ -52,7 +52,7 @@ describe('PEFT adapters', () => {
     const base = await openBase(path.join(fixtures, 'llama/base'));
     const modules = matchTargets(targetableModules(base), { target_modules: 'all-linear' }).matched;
     await base.close();
-    const adapter = newAdapter(modules, { r: 8, lora_alpha: 16, lora_dropout: 0, target_modules: 'all-linear', use_rslora: false }, 'fixtures/llama-tiny', 7);
+    const adapter = newAdapter(modules, PLAIN_LORA, 'fixtures/llama-tiny', 7);
     expect(adapter.modules.every((m) => m.B.every((x) => x === 0) && m.A.some((x) => x !== 0))).toBe(true);
     const folder = path.join(temp(), 'adapter');
     await writePeftAdapter(folder, adapter, facts);

@@ -26,8 +26,8 @@ async function adapter(changes: object = {}, tensors: TensorToWrite[] = pair(`${
 
 describe('an adapter that is more than plain LoRA', () => {
   it.each([
-    ['use_dora', true], ['bias', 'lora_only'], ['bias', 'all'], ['modules_to_save', ['lm_head']], ['target_parameters', ['experts']], ['trainable_token_indices', [1]], ['trainable_token_indices', { embed: [1] }],
-    ['layer_replication', [[0, 1]]], ['alora_invocation_tokens', [5]], ['use_qalora', true], ['use_bdlora', { nblocks: 2 }], ['lora_bias', true], ['fan_in_fan_out', true], ['kasa_config', {}], ['arrow_config', {}],
+    ['bias', 'some'], ['target_parameters', ['experts']], ['trainable_token_indices', [1]], ['trainable_token_indices', { embed: [1] }],
+    ['layer_replication', [[0, 1]]], ['alora_invocation_tokens', [5]], ['use_qalora', true], ['use_bdlora', { nblocks: 2 }], ['lora_bias', true], ['kasa_config', {}], ['arrow_config', {}],
     ['monteclora_config', {}], ['init_lora_weights', 'pissa'], ['init_lora_weights', 'pissa_niter_4'], ['init_lora_weights', 'olora'], ['init_lora_weights', 'loftq'], ['init_lora_weights', 'lora_ga'],
   ])('is refused by the key %s = %j', async (key, value) => {
     await expect(readPeftAdapter(await adapter({ [key]: value }))).rejects.toMatchObject({ area: 'adapter', place: { key, file: expect.stringContaining('adapter_config.json') as string } });

@@ -6,7 +6,7 @@ import { readPeftAdapter } from '../../../src/formats/peft/read';
 import { withSafetensors } from '../../../src/formats/safetensors/read';
 import { addDelta } from '../../../src/lora/delta';
 import { initialFactors } from '../../../src/lora/init';
-import { newAdapter } from '../../../src/lora/newAdapter';
+import { newAdapter, PLAIN } from '../../../src/lora/newAdapter';
 import type { TargetableModule } from '../../../src/lora/types';
 
 const fixtures = path.resolve(import.meta.dirname, '../../fixtures');
@@ -38,7 +38,7 @@ describe('W + s·BA', () => {
 
 describe('a new adapter', () => {
   it('starts where PEFT\'s does: A uniform within ±1/√in, B zero', () => {
-    const { A, B, scaling } = initialFactors(linear('a', 400, 10), 16, 32, false, 1);
+    const { A, B, scaling } = initialFactors(linear('a', 400, 10), { ...PLAIN, r: 16, lora_alpha: 32 }, 'default', 1);
     expect(scaling).toBe(2);
     expect(B.every((x) => x === 0)).toBe(true);
     const bound = 1 / Math.sqrt(400);
@@ -50,7 +50,7 @@ describe('a new adapter', () => {
   });
 
   it('of an embedding has A zero and B normal', () => {
-    const { A, B } = initialFactors({ path: 'e', kind: 'embedding', in_features: 50, out_features: 1000, is_output: false }, 8, 8, true, 1);
+    const { A, B } = initialFactors({ path: 'e', kind: 'embedding', in_features: 50, out_features: 1000, is_output: false }, { ...PLAIN, lora_alpha: 8, use_rslora: true }, 'default', 1);
     expect(A.every((x) => x === 0)).toBe(true);
     expect(B.every(Number.isFinite)).toBe(true);
     expect(Math.abs(B.reduce((a, b) => a + b, 0) / B.length)).toBeLessThan(0.05);
@@ -59,7 +59,7 @@ describe('a new adapter', () => {
   });
 
   it('depends on the seed and on each module\'s path, not on which others there are or in what order', () => {
-    const choices = { r: 4, lora_alpha: 8, lora_dropout: 0, target_modules: 'all-linear', use_rslora: false };
+    const choices = { ...PLAIN, r: 4, lora_alpha: 8 };
     const of = (names: string[], seed: number) => new Map(newAdapter(names.map((name) => linear(name)), choices, 'base', seed).modules.map((m) => [m.path, m.A]));
     const [ab, b, other] = [of(['a', 'b'], 1), of(['b'], 1), of(['b'], 2)];
     expect(b.get('b')).toEqual(ab.get('b'));
@@ -68,7 +68,7 @@ describe('a new adapter', () => {
   });
 
   it('on all linear layers is saved with the list of their paths', () => {
-    const { config } = newAdapter([linear('x.a'), linear('x.b')], { r: 4, lora_alpha: 8, lora_dropout: 0.1, target_modules: 'all-linear', use_rslora: true }, 'owner/base', 1);
+    const { config } = newAdapter([linear('x.a'), linear('x.b')], { ...PLAIN, r: 4, lora_alpha: 8, lora_dropout: 0.1, use_rslora: true }, 'owner/base', 1);
     expect(config).toMatchObject({ target_modules: ['x.a', 'x.b'], base_model_name_or_path: 'owner/base', lora_dropout: 0.1, use_rslora: true });
   });
 });

@@ -1,13 +1,15 @@
 import { describe, expect, it } from 'vitest';
-import { decoderSize, estimateMemory } from '../../../src/lora/memory';
+import { estimateMemory } from '../../../src/lora/memory';
+import { modulesOf } from '../../../src/formats/architecture/modules';
+import { readSpec } from '../../../src/formats/architecture/readSpec';
+import { modelSize } from '../../../src/formats/architecture/size';
 import { matchTargets } from '../../../src/lora/targets';
-import { decoderModules, decoderShape } from '../../../src/formats/decoder';
 
 const smollm2 = {
   model_type: 'llama', hidden_size: 576, intermediate_size: 1536, num_hidden_layers: 30, num_attention_heads: 9, num_key_value_heads: 3, vocab_size: 49152, tie_word_embeddings: true,
 };
-const targets = matchTargets(decoderModules(decoderShape(smollm2, 'config.json')), { target_modules: ['q_proj', 'k_proj', 'v_proj', 'o_proj'] }).matched;
-const estimate = (batch: number, length: number, r = 8) => estimateMemory(decoderSize(smollm2, 134_515_008), targets, r, batch, length);
+const targets = matchTargets(modulesOf(readSpec(smollm2, 'config.json')), { target_modules: ['q_proj', 'k_proj', 'v_proj', 'o_proj'] }).matched;
+const estimate = (batch: number, length: number, r = 8) => estimateMemory(modelSize({ spec: readSpec(smollm2, 'config.json'), parameters: 134_515_008 }), targets, r, batch, length);
 
 describe('the memory that a training needs', () => {
   it('is near what was measured: 1.85 GB for SmolLM2-135M, r = 8 on q, k, v, o, batch 4 x 256', () => {
@@ -27,7 +29,8 @@ describe('the memory that a training needs', () => {
   });
 
   it('counts heads and key heads in either layout of the config', () => {
-    expect(decoderSize(smollm2, 0)).toMatchObject({ q_size: 576, kv_size: 192, num_layers: 30 });
-    expect(decoderSize({ ...smollm2, head_dim: 32, num_key_value_heads: undefined }, 0)).toMatchObject({ q_size: 288, kv_size: 288 });
+    const sizeOf = (config: Record<string, unknown>) => modelSize({ spec: readSpec(config, 'config.json'), parameters: 0 });
+    expect(sizeOf(smollm2)).toMatchObject({ q_size: 576, kv_size: 192, num_layers: 30 });
+    expect(sizeOf({ ...smollm2, head_dim: 32, num_key_value_heads: undefined })).toMatchObject({ q_size: 288, kv_size: 288 });
   });
 });

@@ -1,7 +1,7 @@
 import { describe, expect, it } from 'vitest';
 import { rankChoices, targetPrices } from '../../../../src/host/train/choices';
 import { costOf, readBaseFacts } from '../../../../src/host/train/costs';
-import { estimateMemory, decoderSize } from '../../../../src/lora/memory';
+import { estimateMemory } from '../../../../src/lora/memory';
 
 const base = await readBaseFacts('test/fixtures/llama/base');
 const PLENTY = 64 * 2 ** 30;
@@ -11,7 +11,7 @@ describe('what a choice costs', () => {
     const cost = costOf(base, 4, ['q_proj', 'v_proj']);
     const expected = base.modules.filter((m) => /[qv]_proj$/.test(m.path)).reduce((sum, m) => sum + 4 * (m.in_features + m.out_features), 0);
     expect(cost).toMatchObject({ trainable: expected, unmatched: [], tooHigh: 0 });
-    expect(cost.memory).toBe(estimateMemory(decoderSize(base.config, base.parameters), cost.matched, 4, 4, 512).total);
+    expect(cost.memory).toBe(estimateMemory(base.size, cost.matched, 4, 4, 512).total);
   });
 
   it('refuses a base that cannot be trained on, saying why', async () => {
@@ -21,7 +21,7 @@ describe('what a choice costs', () => {
 
 describe('the choices of rank', () => {
   it('show 2·d·r against d² and memory needed against memory there', () => {
-    const d = base.config['hidden_size'] as number;
+    const d = base.size.hidden_size;
     const [, , four] = rankChoices(base, 'all-linear', PLENTY, '');
     expect(four).toMatchObject({ label: 'r = 4', value: 4 });
     expect(four!.description).toContain(`2·d·r = ${2 * d * 4} of d² = ${(d * d).toLocaleString('en')}`);

@@ -1,0 +1,84 @@
+import { tensorsOf } from '../formats/architecture/modules';
+import type { BaseModel } from '../formats/types';
+import { initialMagnitude } from '../lora/dora';
+import { newAdapter } from '../lora/newAdapter';
+import { startFromWeight } from '../lora/startFromWeight';
+import type { Adapter, AdapterConfig, LoraFactors, TargetableModule, TrainedTensor } from '../lora/types';
+import { createRandom } from '../shared/random';
+import type { LoraSettings } from '../shared/recipe';
+
+/** What a training begins with. */
+export interface Start {
+  readonly adapter: Adapter;
+  /** What the base goes without while it trains (PiSSA, OLoRA), as a frozen adapter below the other. */
+  readonly below: Adapter | null;
+}
+
+/** A new adapter on the modules, with all that its variant takes from the base's weights. */
+export async function startAdapter(base: BaseModel, modules: readonly TargetableModule[], lora: LoraSettings, base_name: string, seed: number): Promise<Start> {
+  const { init_lora_weights: init } = lora;
+  const plain = newAdapter(modules, choicesOf(base, lora), base_name, seed, init === 'olora' || init === 'pissa' ? 'default' : init);
+  const started: LoraFactors[] = [];
+  for (const m of plain.modules) started.push(await withWeight(base, m, lora));
+  const adapter: Adapter = { ...plain, modules: started, trained: await trainedTensors(base, plain, seed) };
+  return { adapter, below: init === 'olora' || init === 'pissa' ? { ...adapter, trained: [], modules: started.map((m) => ({ ...m, B: m.B.map((b) => -b), magnitude: null })) } : null };
+}
+
+function choicesOf(base: BaseModel, lora: LoraSettings): Omit<AdapterConfig, 'base_model_name_or_path' | 'raw'> {
+  const { r, lora_alpha, lora_dropout, target_modules, use_rslora, use_dora, bias, rank_pattern, alpha_pattern, layers_to_transform, layers_pattern, exclude_modules } = lora;
+  const heads = headModules(base);
+  const modules_to_save = heads.length === 0 ? lora.modules_to_save : [...new Set([...(lora.modules_to_save ?? []), ...heads])];
+  return {
+    r, lora_alpha, lora_dropout, target_modules, use_rslora, use_dora, bias, modules_to_save, fan_in_fan_out: base.spec.layers.some((layer) => layer.attention.o.transposed),
+    layers_to_transform, layers_pattern, rank_pattern, alpha_pattern, exclude_modules,
+  };
+}
+
+/** The task's head, which is new or to be learnt anew. PEFT saves modules by these names without being asked. */
+function headModules({ spec }: BaseModel): string[] {
+  return [...new Set(tensorsOf(spec).head.map(({ name }) => name.slice(0, name.indexOf('.'))))].filter((name) => ['classifier', 'score', 'pre_classifier'].includes(name));
+}
+
+async function withWeight(base: BaseModel, m: LoraFactors, { use_dora, init_lora_weights: init }: LoraSettings): Promise<LoraFactors> {
+  const starts = (init === 'olora' || init === 'pissa') && m.kind === 'linear';
+  if (!use_dora && !starts) return m;
+  const weight = await orientedWeight(base, m);
+  const begun = starts ? { ...m, ...startFromWeight(init, weight, m) } : m;
+  return use_dora ? { ...begun, magnitude: initialMagnitude(weight, m) } : begun;
+}
+
+/** W as [out, in] (an embedding's as [vocab, dim]), however the file stores it. */
+async function orientedWeight(base: BaseModel, { path, in_features, out_features }: LoraFactors): Promise<Float32Array> {
+  const name = `${path}.weight`;
+  const tied = base.spec.head.kind === 'lm' && base.spec.head.tied && path === base.spec.head.output.path && base.spec.embedding.kind === 'tokens';
+  const stored = await base.weights.readF32(tied ? `${(base.spec.embedding as { tokens: { path: string } }).tokens.path}.weight` : name);
+  const [rows] = base.weights.tensors.get(name)?.shape ?? [out_features];
+  const transposed = isTransposed(base, path) && rows === in_features;
+  return transposed ? Float32Array.from({ length: stored.length }, (_, i) => stored[(i % in_features) * out_features + Math.floor(i / in_features)]!) : stored;
+}
+
+const isTransposed = ({ spec }: BaseModel, path: string): boolean => spec.layers.some(({ attention, mlp }) => [...attention.qkv, attention.o, ...('up' in mlp ? [mlp.up] : []), mlp.down].some((l) => l.path === path && l.transposed));
+
+/** Biases and whole modules that train, as they are in the base; a head that the checkpoint lacks is drawn as transformers does. */
+async function trainedTensors(base: BaseModel, { config, modules }: Adapter, seed: number): Promise<TrainedTensor[]> {
+  const { body, head } = tensorsOf(base.spec);
+  const adapted = new Set(modules.map((m) => m.path));
+  const saves = (path: string) => (config.modules_to_save ?? []).some((name) => path === name || path.endsWith(`.${name}`) || path.startsWith(`${name}.`) || path.includes(`.${name}.`));
+  const wanted = [...body, ...head].filter(({ name }) => {
+    const path = name.slice(0, name.lastIndexOf('.'));
+    const biased = name.endsWith('.bias') && (config.bias === 'all' || (config.bias === 'lora_only' && adapted.has(path)));
+    return biased || saves(path);
+  });
+  const tensors: TrainedTensor[] = [];
+  for (const { name, shape } of wanted) {
+    tensors.push({ name, shape, data: base.missing.includes(name) ? fresh(name, shape.reduce((n, d) => n * d, 1), seed) : await base.weights.readF32(name) });
+  }
+  return tensors;
+}
+
+/** transformers' initializer_range for weights, zero for biases. */
+function fresh(name: string, size: number, seed: number): Float32Array {
+  if (name.endsWith('.bias')) return new Float32Array(size);
+  const random = createRandom(seed, 'head', name);
+  return Float32Array.from({ length: size }, () => 0.02 * Math.sqrt(-2 * Math.log(1 - random())) * Math.cos(2 * Math.PI * random()));
+}

@@ -1,0 +1,63 @@
+import { LoraError } from '../../shared/errors';
+
+export type Config = Readonly<Record<string, unknown>>;
+
+const MAX_COUNT = 2 ** 31;
+
+/** config.json, every number checked before it is used: it may come from a stranger. Errors: LoraError('base') naming file and key. */
+export class ConfigReader {
+  constructor(readonly config: Config, readonly file: string) {}
+
+  bad(key: string, what: string): LoraError {
+    return new LoraError('base', `The model's config is not usable: "${key}" ${what}.`, { place: { file: this.file, key } });
+  }
+
+  /** The first of several names that is there: newer configs call some settings otherwise. */
+  raw(...keys: readonly string[]): unknown {
+    return keys.map((key) => this.config[key]).find((value) => value !== undefined && value !== null);
+  }
+
+  /** A whole number from 1. */
+  count(keys: string | readonly string[], missing?: number, limit = MAX_COUNT): number {
+    const names = typeof keys === 'string' ? [keys] : keys;
+    const value = this.raw(...names) ?? missing;
+    if (typeof value === 'number' && Number.isSafeInteger(value) && value > 0 && value <= limit) return value;
+    throw this.bad(names[0]!, value === undefined ? 'is missing' : `must be a whole number from 1 to ${limit}, not ${JSON.stringify(value)}`);
+  }
+
+  /** A number above 0. */
+  positive(keys: string | readonly string[], missing?: number): number {
+    const names = typeof keys === 'string' ? [keys] : keys;
+    return positiveOf(this.raw(...names) ?? missing, (what) => this.bad(names[0]!, what));
+  }
+
+  positiveOrNull(key: string): number | null {
+    return this.raw(key) === undefined ? null : this.positive(key);
+  }
+
+  flag(key: string, missing = false): boolean {
+    const value = this.config[key];
+    return typeof value === 'boolean' ? value : missing;
+  }
+
+  /** One of the names, as what it stands for. */
+  choice<T>(keys: string | readonly string[], choices: Readonly<Record<string, T>>, missing: string): T {
+    const names = typeof keys === 'string' ? [keys] : keys;
+    const value = this.raw(...names) ?? missing;
+    if (typeof value === 'string' && Object.hasOwn(choices, value)) return choices[value]!;
+    throw this.bad(names[0]!, `must be ${Object.keys(choices).map((c) => `"${c}"`).join(' or ')}, not ${JSON.stringify(value)}`);
+  }
+
+  /** An entry for each layer; null where the config has no such list. */
+  list(key: string, length: number): readonly unknown[] | null {
+    const value = this.config[key];
+    if (value === undefined || value === null) return null;
+    if (Array.isArray(value) && value.length >= length) return value as readonly unknown[];
+    throw this.bad(key, `must list ${length} layers`);
+  }
+}
+
+export function positiveOf(value: unknown, bad: (what: string) => LoraError): number {
+  if (typeof value === 'number' && Number.isFinite(value) && value > 0) return value;
+  throw bad(value === undefined ? 'is missing' : `must be above 0, not ${JSON.stringify(value)}`);
+}

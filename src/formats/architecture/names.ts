@@ -1,0 +1,45 @@
+import { FAMILIES } from './families';
+import type { Rename } from './family';
+import { tensorsOf } from './modules';
+import type { Spec } from './spec';
+
+/** Of models for text and images: the language model's own. */
+const WRAPPERS: readonly Rename[] = [[/^(?:model\.language_model\.|language_model\.model\.)/, 'model.'], [/^language_model\./, ''], [/\.rotary_emb\.inv_freq$/, null]];
+
+/** A name in current transformers; null: no weight. */
+function renamed(name: string, family: string): string | null {
+  let now = name;
+  for (const [from, to] of [...WRAPPERS, ...FAMILIES[family]!.renames]) {
+    if (!from.test(now)) continue;
+    if (to === null) return null;
+    now = now.replace(from, to);
+  }
+  return now;
+}
+
+/** The names of a checkpoint by the names that the spec has for them: older spellings, with the body's prefix or without. */
+export function canonicalNames(names: Iterable<string>, spec: Spec): ReadonlyMap<string, string> {
+  const { body, head } = tensorsOf(spec);
+  const wanted = new Set([...body, ...head].map((tensor) => tensor.name));
+  const found = new Map<string, string>();
+  for (const stored of names) {
+    const now = renamed(stored, spec.family);
+    if (now === null) continue;
+    const own = prefixed(now, wanted);
+    if (!found.has(own)) found.set(own, stored);
+  }
+  return found;
+}
+
+/** With the prefix that the wanted names have, or without the one that they have not: a model alone and one with a head differ in it. */
+function prefixed(name: string, wanted: ReadonlySet<string>): string {
+  if (wanted.has(name)) return name;
+  const cut = name.slice(name.indexOf('.') + 1);
+  if (wanted.has(cut)) return cut;
+  const [first] = wanted;
+  const prefix = first?.slice(0, first.indexOf('.') + 1) ?? '';
+  return wanted.has(prefix + name) ? prefix + name : name;
+}
+
+/** A module's path in current transformers for one that an older adapter has. */
+export const canonicalPath = (path: string, spec: Spec): string => renamed(`${path}.weight`, spec.family)?.replace(/\.weight$/, '') ?? path;

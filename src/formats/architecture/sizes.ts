@@ -1,0 +1,45 @@
+import type { ConfigReader } from './config';
+import type { Activation, LinearSpec, NormSpec } from './spec';
+
+/** So that a forged config cannot ask for names without end. */
+const MAX_LAYERS = 4096;
+
+export interface Sizes {
+  readonly hidden_size: number;
+  readonly intermediate_size: number;
+  readonly vocab_size: number;
+  readonly num_layers: number;
+  readonly num_heads: number;
+  readonly num_kv_heads: number;
+  readonly head_dim: number;
+}
+
+/** The sizes that all configs have, under any of their names. Errors: LoraError('base'). */
+export function readSizes(reader: ConfigReader, reads: 'tokens' | 'images' = 'tokens'): Sizes {
+  const hidden_size = reader.count(['hidden_size', 'n_embd', 'dim']);
+  const num_heads = reader.count(['num_attention_heads', 'n_head', 'n_heads']);
+  const num_kv_heads = reader.count('num_key_value_heads', num_heads);
+  if (reader.raw('head_dim') === undefined && hidden_size % num_heads !== 0) {
+    throw reader.bad('num_attention_heads', `${num_heads} does not divide hidden_size = ${hidden_size}, and there is no head_dim`);
+  }
+  if (num_heads % num_kv_heads !== 0) throw reader.bad('num_key_value_heads', `${num_kv_heads} does not divide num_attention_heads = ${num_heads}`);
+  return {
+    hidden_size, num_heads, num_kv_heads, head_dim: reader.count('head_dim', hidden_size / num_heads),
+    intermediate_size: reader.count(['intermediate_size', 'n_inner', 'hidden_dim'], 4 * hidden_size),
+    vocab_size: reads === 'tokens' ? reader.count('vocab_size') : 0, num_layers: reader.count(['num_hidden_layers', 'n_layer', 'n_layers'], undefined, MAX_LAYERS),
+  };
+}
+
+const ACTIVATIONS: Readonly<Record<string, Activation>> = {
+  silu: 'silu', swish: 'silu', gelu: 'gelu', gelu_python: 'gelu', gelu_new: 'gelu_tanh', gelu_fast: 'gelu_tanh', gelu_pytorch_tanh: 'gelu_tanh', relu: 'relu', tanh: 'tanh',
+};
+
+export const readActivation = (reader: ConfigReader, missing: string): Activation => reader.choice(['hidden_act', 'hidden_activation', 'activation_function', 'activation'], ACTIVATIONS, missing);
+
+export const linear = (path: string, in_features: number, out_features: number, bias = false): LinearSpec => ({ path, in_features, out_features, bias, transposed: false });
+
+export const rmsNorm = (path: string, size: number, eps: number, unit_offset = false): NormSpec => ({ path, kind: 'rms', size, eps, unit_offset });
+export const layerNorm = (path: string, size: number, eps: number): NormSpec => ({ path, kind: 'layer', size, eps, unit_offset: false });
+
+/** Nothing on top of the Llama family's two norms. */
+export const NO_NORMS = { attention_in: null, mlp_in: null, attention_out: null, mlp_out: null, after_attention: null, after_mlp: null } as const;

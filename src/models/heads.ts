@@ -1,0 +1,138 @@
+import type { Dropout } from './dropout';
+import { freeLabels, labelBackward, labelForward, type LabelHead } from './labelHead';
+import { lmLogits, lmLoss, type LmHead } from './lmHead';
+import { lossOf, normalised } from './loss';
+import { use, type Tensor } from './ops/types';
+import type { Transformer } from './transformer';
+import type { LabelledInput, LossSum, ModelInput, Problem } from './types';
+
+/** What stands on a transformer: makes outputs of its vectors, and losses of them. */
+export interface Head {
+  logits(input: ModelInput): Promise<Float32Array>;
+  /** With `train` also the gradients of the loss's sum. */
+  loss(input: LabelledInput, train: boolean, dropout: Dropout | null): Promise<LossSum>;
+}
+
+const NO_LABEL = -100;
+const NOTHING: LossSum = { loss_sum: 0, labelled: 0 };
+
+/** Logits of the next token. Rows without a label never reach the output layer. */
+export class NextTokenHead implements Head {
+  constructor(private readonly body: Transformer, readonly head: LmHead) {}
+
+  async logits(input: ModelInput): Promise<Float32Array> {
+    const run = await this.body.forward(input, null, false, null);
+    const logits = await lmLogits(this.body.ops, this.head, run.h);
+    this.body.end(run);
+    return logits;
+  }
+
+  async loss(input: LabelledInput, train: boolean, dropout: Dropout | null): Promise<LossSum> {
+    const { body, head } = this;
+    const { rows, labels } = labelledRows(input);
+    if (labels.length === 0) return NOTHING;
+    const run = await body.forward(input, rows, train, dropout);
+    const wanted = !train ? 'loss' : body.trains ? 'all' : 'head';
+    const { loss_sum, dh } = await lmLoss(body.ops, head, run.h, labels, dropout, wanted);
+    if (dh && wanted === 'all') await body.backward(run, dh);
+    else {
+      if (dh) body.ops.free(dh);
+      body.end(run);
+    }
+    return { loss_sum, labelled: labels.length };
+  }
+}
+
+/** Positions whose next token has a label, and those labels. A packed example's last token has no next one. */
+function labelledRows({ batch, length, labels, segment_ids }: LabelledInput): { rows: Int32Array; labels: Int32Array } {
+  const rows: number[] = [];
+  for (let b = 0; b < batch; b++) {
+    for (let i = b * length; i + 1 < (b + 1) * length; i++) {
+      if (labels[i + 1] !== NO_LABEL && (!segment_ids || segment_ids[i] === segment_ids[i + 1])) rows.push(i);
+    }
+  }
+  return { rows: Int32Array.from(rows), labels: Int32Array.from(rows, (row) => labels[row + 1]!) };
+}
+
+/** Labels of rows or of tokens. Only the vectors that are read leave the last layer. */
+export class LabelsHead implements Head {
+  constructor(
+    private readonly body: Transformer, private readonly head: LabelHead, private readonly pool: 'none' | 'first' | 'last', private readonly problem: Exclude<Problem, 'next_token'>,
+  ) {}
+
+  async logits(input: ModelInput): Promise<Float32Array> {
+    const { body } = this;
+    const run = await body.forward(input, this.chosen(input), false, null);
+    const { y, saved } = labelForward(body.ops, this.head, run.h, null);
+    freeLabels(body.ops, saved);
+    const logits = await body.ops.download(y);
+    body.ops.free(y);
+    body.end(run);
+    return logits;
+  }
+
+  async loss(input: LabelledInput, train: boolean, dropout: Dropout | null): Promise<LossSum> {
+    const { body, head } = this;
+    const { ops } = body;
+    const run = await body.forward(input, this.chosen(input), train, dropout);
+    const { y, saved } = labelForward(ops, head, run.h, dropout);
+    const { loss_sum, labelled, gradient } = lossOf(this.problem, await ops.download(y), y.shape[1]!, input.labels);
+    const dy = train && labelled > 0 ? ops.upload(gradient, y.shape) : null;
+    ops.free(y);
+    const dh = dy ? await labelBackward(ops, head, run.h, dy, saved, dropout, body.trains) : null;
+    if (!dy) freeLabels(ops, saved);
+    if (dh) await body.backward(run, dh);
+    else body.end(run);
+    return { loss_sum, labelled };
+  }
+
+  /** Rows that the head reads: each row's first token, its last real one, or (null) all. */
+  private chosen({ batch, length, attention_mask }: ModelInput): Int32Array | null {
+    if (this.pool === 'none') return null;
+    const last = (row: number) => Math.max(0, attention_mask.subarray(row * length, (row + 1) * length).lastIndexOf(1));
+    return Int32Array.from({ length: batch }, (_, row) => row * length + (this.pool === 'first' ? 0 : last(row)));
+  }
+}
+
+/** The mean of each row's real tokens. */
+export class PooledHead implements Head {
+  constructor(private readonly body: Transformer, private readonly normalise: boolean) {}
+
+  async logits(input: ModelInput): Promise<Float32Array> {
+    const { body } = this;
+    const run = await body.forward(input, null, false, null);
+    const { y, weights } = this.pooled(run.h, input);
+    const vectors = await body.ops.download(y);
+    body.ops.free(y, weights);
+    body.end(run);
+    return this.normalise ? normalised(vectors, vectors.length / input.batch) : vectors;
+  }
+
+  async loss(input: LabelledInput, train: boolean, dropout: Dropout | null): Promise<LossSum> {
+    const { body } = this;
+    const { ops } = body;
+    const run = await body.forward(input, null, train, dropout);
+    const { y, weights } = this.pooled(run.h, input);
+    const { loss_sum, labelled, gradient } = lossOf('pairs', await ops.download(y), y.shape[1]!, input.labels);
+    if (train && body.trains) {
+      const dy = ops.upload(gradient, y.shape);
+      await body.backward(run, use(ops, ops.matMul(weights, dy, true), dy));
+    } else body.end(run);
+    ops.free(y, weights);
+    return { loss_sum, labelled };
+  }
+
+  /** [batch, n] times [n, d] */
+  private pooled(h: Tensor, { batch, length, attention_mask }: ModelInput): { readonly y: Tensor; readonly weights: Tensor } {
+    const { ops } = this.body;
+    const data = new Float32Array(batch * batch * length);
+    for (let row = 0; row < batch; row++) {
+      const mask = attention_mask.subarray(row * length, (row + 1) * length);
+      const count = mask.reduce((sum, m) => sum + m, 0);
+      mask.forEach((m, i) => (data[row * batch * length + row * length + i] = count === 0 ? 0 : m / count));
+    }
+    const weights = ops.upload(data, [batch, batch * length]);
+    return { y: ops.matMul(weights, h), weights };
+  }
+}
+

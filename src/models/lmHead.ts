@@ -1,0 +1,124 @@
+import { activate, activateWithSlope } from './activation';
+import { breathe } from './breathe';
+import type { Dropout } from './dropout';
+import { isTrained, linearBackward, linearForward, savedTensors, sumAndFree, type Linear, type LinearSaved } from './linear';
+import { join, use, type Ops, type Tensor } from './ops/types';
+
+export interface LmHead {
+  /** The output layer, tied to the embedding or not. */
+  readonly output: Linear;
+  readonly softcap: number | null;
+}
+
+/** Rows of logits that exist at the same time: 64 x 49,152 numbers stay within a third-level cache, and larger products run slower. */
+const CHUNK_ROWS = 64;
+
+/** Logits of all rows of h [n, d] -> [n, vocab]. */
+export async function lmLogits(ops: Ops, head: LmHead, h: Tensor): Promise<Float32Array> {
+  const n = h.shape[0]!;
+  const vocab = head.output.weight.tensor.shape[0]!;
+  const all = new Float32Array(n * vocab);
+  for (let start = 0; start < n; start += CHUNK_ROWS) {
+    const rows = rowsOf(ops, h, start);
+    const { y, saved } = linearForward(ops, head.output, rows, null);
+    const z = capped(ops, y, head.softcap);
+    all.set(await ops.download(z), start * vocab);
+    ops.free(rows, z, ...savedTensors(saved));
+    await breathe();
+  }
+  return all;
+}
+
+/** The loss alone, with the gradients of the output layer's own adapter, or with those of everything below it too. */
+export type Wanted = 'loss' | 'head' | 'all';
+
+/**
+ * Sum of the cross-entropies of h [m, d] against `labels` [m], and its gradient dh [m, d] where all is wanted: d(logits) = softmax(logits) - onehot(label),
+ * so dh = softmax(logits) E - E[label]. Never more than CHUNK_ROWS rows of logits at once.
+ */
+export async function lmLoss(
+  ops: Ops, head: LmHead, h: Tensor, labels: Int32Array, dropout: Dropout | null, wanted: Wanted,
+): Promise<{ readonly loss_sum: number; readonly dh: Tensor | null }> {
+  const dhs: Tensor[] = [];
+  let loss_sum = 0;
+  for (let start = 0; start < labels.length; start += CHUNK_ROWS) {
+    const rows = rowsOf(ops, h, start);
+    const own = labels.subarray(start, start + CHUNK_ROWS);
+    const chunk = await chunkLoss(ops, head, rows, own, dropout && { ...dropout, seed: dropout.seed + start }, wanted);
+    loss_sum += chunk.loss_sum;
+    if (chunk.dh) dhs.push(chunk.dh);
+    ops.free(rows);
+    await breathe();
+  }
+  return { loss_sum, dh: dhs.length > 0 ? join(ops, dhs, 0) : null };
+}
+
+async function chunkLoss(
+  ops: Ops, { output, softcap }: LmHead, rows: Tensor, labels: Int32Array, dropout: Dropout | null, wanted: Wanted,
+): Promise<{ loss_sum: number; dh: Tensor | null }> {
+  const { y, saved } = linearForward(ops, output, rows, dropout); // [c, vocab]
+  const { z, slope } = cappedWithSlope(ops, y, softcap);
+  const p = ops.softmax(z);
+  const loss_sum = await crossEntropy(ops, z, p, labels);
+  ops.free(z);
+  const isPlain = !isTrained(output) && !output.lora && !slope;
+  const terms = wanted === 'loss' ? [] : isPlain
+    ? throughWeight(ops, output, p, labels)
+    : await throughLogits(ops, output, rows, p, slope, saved, labels, dropout, wanted);
+  ops.free(p, ...(slope ? [slope] : []), ...savedTensors(saved));
+  return { loss_sum, dh: terms.length > 0 ? sumAndFree(ops, terms) : null };
+}
+
+/** Sum of log(sum(exp z)) - z[label], with log(sum(exp z)) = max z - log(max p): exact also where p[label] underflows. */
+async function crossEntropy(ops: Ops, z: Tensor, p: Tensor, labels: Int32Array): Promise<number> {
+  const places = ops.upload(Int32Array.from({ length: labels.length * 2 }, (_, i) => (i % 2 ? labels[i >> 1]! : i >> 1)), [labels.length, 2]);
+  const parts = [ops.max(z), ops.max(p), ops.pick(z, places)];
+  const [top, topP, own] = (await Promise.all(parts.map((t) => ops.download(t)))) as [Float32Array, Float32Array, Float32Array];
+  ops.free(places, ...parts);
+  return labels.reduce((sum, _, i) => sum + top[i]! - Math.log(topP[i]!) - own[i]!, 0);
+}
+
+/** dh = p E - E[label] */
+function throughWeight(ops: Ops, output: Linear, p: Tensor, labels: Int32Array): Tensor[] {
+  const indices = ops.upload(labels.slice(), [labels.length]);
+  const weight = output.weight.tensor;
+  const own = use(ops, ops.gather(weight, indices), indices); // [c, d]
+  const mean = ops.matMul(p, weight); // [c, d]
+  return [use(ops, ops.sub(mean, own), mean, own)];
+}
+
+/** p - onehot is formed where something of the output layer trains, or where its logits are bent. */
+async function throughLogits(
+  ops: Ops, output: Linear, rows: Tensor, p: Tensor, slope: Tensor | null, saved: LinearSaved, labels: Int32Array, dropout: Dropout | null, wanted: Wanted,
+): Promise<Tensor[]> {
+  const vocab = p.shape[1]!;
+  const minusOneHot = new Float32Array(labels.length * vocab);
+  labels.forEach((label, i) => (minusOneHot[i * vocab + label] = -1));
+  const onehot = ops.upload(minusOneHot, p.shape);
+  const dz = use(ops, ops.add(p, onehot), onehot);
+  const dy = slope ? use(ops, ops.mul(dz, slope), dz) : dz;
+  const terms = await linearBackward(ops, output, dy, rows, saved, dropout, wanted === 'all');
+  ops.free(dy);
+  return terms;
+}
+
+/** softcap · tanh(y / softcap); takes y over. */
+function capped(ops: Ops, y: Tensor, softcap: number | null): Tensor {
+  if (softcap === null) return y;
+  const small = use(ops, ops.scale(y, 1 / softcap), y);
+  const bent = use(ops, activate(ops, 'tanh', small), small);
+  return use(ops, ops.scale(bent, softcap), bent);
+}
+
+function cappedWithSlope(ops: Ops, y: Tensor, softcap: number | null): { readonly z: Tensor; readonly slope: Tensor | null } {
+  if (softcap === null) return { z: y, slope: null };
+  const small = use(ops, ops.scale(y, 1 / softcap), y);
+  const bent = activateWithSlope(ops, 'tanh', small);
+  ops.free(small);
+  return { z: use(ops, ops.scale(bent.y, softcap), bent.y), slope: bent.slope };
+}
+
+function rowsOf(ops: Ops, h: Tensor, start: number): Tensor {
+  const [n, d] = h.shape as [number, number];
+  return ops.slice(h, [start, 0], [Math.min(CHUNK_ROWS, n - start), d]);
+}

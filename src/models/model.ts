@@ -1,0 +1,182 @@
+import { modulesOf } from '../formats/architecture/modules';
+import type { HeadSpec, Spec } from '../formats/architecture/spec';
+import type { BaseModel } from '../formats/types';
+import type { Adapter, TargetableModule } from '../lora/types';
+import { LoraError, type Problem as Fault } from '../shared/errors';
+import { Adapters } from './adapters';
+import { AdamW, normalizeGradients } from './adamw';
+import { breathe } from './breathe';
+import type { EmbeddingLayer } from './embedding';
+import { generate } from './generate';
+import { LabelsHead, NextTokenHead, PooledHead, type Head } from './heads';
+import type { Ops } from './ops/types';
+import { PatchEmbedding } from './patchEmbedding';
+import { TokenEmbedding } from './tokenEmbedding';
+import { Transformer, type Body } from './transformer';
+import type { GenerateOptions, LabelledInput, LossSum, Model, ModelInput, NamedTensor, OptimizerSettings, OptimizerState, Problem } from './types';
+import { WeightLoader } from './weights';
+
+export interface LoadOptions {
+  readonly ops: Ops;
+  /** Share of the inputs of A that `accumulate` drops; 0 without. */
+  readonly lora_dropout?: number;
+  /** Frozen adapters below the one that trains. */
+  readonly below?: readonly Adapter[];
+  /** What the loss compares, where the head leaves a choice; single_label without. */
+  readonly problem?: Exclude<Problem, 'next_token' | 'token' | 'pairs'>;
+  /** From 0 to 1. */
+  readonly onProgress?: (fraction: number) => void;
+}
+
+/**
+ * Reads a base into memory, frozen, and puts the adapter on it (one without modules: the base alone).
+ * Errors: LoraError('base') for a missing tensor or a wrong shape; LoraError('adapter') where an adapter does not fit the base.
+ */
+export async function loadModel(base: BaseModel, start: Adapter, options: LoadOptions): Promise<Model> {
+  const { ops, lora_dropout = 0, below = [] } = options;
+  const modules = modulesOf(base.spec);
+  for (const adapter of [...below, start]) checkAdapter(adapter, modules, base.name);
+  const adapters = new Adapters(start, below);
+  const loader = new WeightLoader(ops, base, adapters);
+  try {
+    const parts = await loadParts(loader, base.spec, ops, adapters, options);
+    return new AdaptedModel(parts, adapters, loader, modules, lora_dropout);
+  } catch (error) {
+    loader.dispose();
+    throw error;
+  }
+}
+
+interface Parts {
+  readonly transformer: Transformer;
+  readonly head: Head;
+}
+
+async function loadParts(loader: WeightLoader, spec: Spec, ops: Ops, adapters: Adapters, options: LoadOptions): Promise<Parts> {
+  const onProgress = options.onProgress ?? (() => undefined);
+  const { embedding, tokens } = await loadEmbedding(loader, spec, ops, adapters);
+  const layers: Body['layers'][number][] = [];
+  for (const [i, layer] of spec.layers.entries()) {
+    layers.push(await loader.layer(layer));
+    onProgress((i + 1) / (spec.num_layers + 1));
+    await breathe();
+  }
+  const norm = await loader.normOrNull(spec.final_norm);
+  const transformer = new Transformer(ops, spec, { embedding, layers, norm });
+  const head = await loadHead(loader, spec, spec.head, transformer, tokens, options);
+  onProgress(1);
+  return { transformer, head };
+}
+
+async function loadEmbedding(loader: WeightLoader, spec: Spec, ops: Ops, adapters: Adapters) {
+  const { embedding: own, hidden_size: d } = spec;
+  if (own.kind === 'patches') {
+    const projection = await loader.linear([{ order: null, spec: { path: own.path, in_features: own.channels * own.patch_size[0] * own.patch_size[1], out_features: d, bias: own.bias, transposed: false } }]);
+    const positions = await loader.parameter(own.positions);
+    const placed = ops.upload(positions, [1, positions.length / d, d]);
+    return { embedding: loader.keep(new PatchEmbedding(ops, own, projection, await loader.parameter(own.cls_token), placed)) as EmbeddingLayer<unknown>, tokens: null };
+  }
+  const tokens = await loader.table(own.tokens, d);
+  const tables = {
+    tokens, positions: own.positions && (await loader.table(own.positions, d)), types: own.types && (await loader.table(own.types, d)), norm: await loader.normOrNull(own.norm),
+  };
+  return { embedding: loader.keep(await TokenEmbedding.of(ops, own, tables, adapters)) as EmbeddingLayer<unknown>, tokens };
+}
+
+async function loadHead(loader: WeightLoader, spec: Spec, head: HeadSpec, body: Transformer, tokens: Awaited<ReturnType<WeightLoader['table']>> | null, { problem = 'single_label' }: LoadOptions): Promise<Head> {
+  switch (head.kind) {
+    case 'lm': {
+      if (!tokens || spec.embedding.kind !== 'tokens') throw new LoraError('base', 'A language model needs tokens.');
+      return new NextTokenHead(body, { output: await loader.lmOutput(head.output, head.tied, tokens, spec.embedding.tokens.path), softcap: head.softcap });
+    }
+    case 'labels': {
+      const dense = head.dense && { linear: await loader.linear([{ spec: head.dense.linear, order: null }]), activation: head.dense.activation };
+      const output = await loader.linear([{ spec: head.output, order: null }]);
+      return new LabelsHead(body, { dense, output }, head.pool, head.pool === 'none' ? 'token' : problem);
+    }
+    case 'pooled': return new PooledHead(body, head.normalise);
+  }
+}
+
+class AdaptedModel implements Model {
+  readonly architecture: string;
+  readonly trainable_parameters: number;
+  private readonly optimizer: AdamW;
+
+  constructor(
+    private readonly parts: Parts, private readonly adapters: Adapters, private readonly loader: WeightLoader,
+    readonly modules: readonly TargetableModule[], private readonly lora_dropout: number,
+  ) {
+    this.architecture = parts.transformer.spec.family;
+    this.trainable_parameters = adapters.parameters.theta.length;
+    this.optimizer = new AdamW(this.trainable_parameters);
+  }
+
+  readonly liveTensors = (): number => this.parts.transformer.ops.live();
+
+  logits(input: ModelInput): Promise<Float32Array> {
+    return this.parts.head.logits(input);
+  }
+
+  accumulate(input: LabelledInput, dropout_seed: number): Promise<LossSum> {
+    return this.parts.head.loss(input, true, this.lora_dropout > 0 ? { rate: this.lora_dropout, seed: dropout_seed } : null);
+  }
+
+  evaluate(input: LabelledInput): Promise<LossSum> {
+    return this.parts.head.loss(input, false, null);
+  }
+
+  async step(labelled: number, settings: OptimizerSettings): Promise<{ readonly grad_norm: number }> {
+    const { parameters } = this.adapters;
+    const grad_norm = normalizeGradients(parameters.gradients, labelled, settings.max_grad_norm);
+    this.optimizer.step(parameters, settings);
+    parameters.gradients.fill(0);
+    await this.adapters.changed();
+    return { grad_norm };
+  }
+
+  gradients(labelled: number): Promise<ReadonlyMap<string, NamedTensor>> {
+    return Promise.resolve(this.adapters.parameters.named(labelled));
+  }
+
+  adapter(): Promise<Adapter> {
+    return Promise.resolve(this.adapters.current());
+  }
+
+  baseTensor(name: string): Promise<Float32Array> {
+    return this.loader.read(name);
+  }
+
+  optimizerState(): Promise<OptimizerState> {
+    return Promise.resolve(this.optimizer.state());
+  }
+
+  restoreOptimizer(state: OptimizerState): void {
+    this.optimizer.restore(state);
+  }
+
+  generate(input_ids: readonly number[], options: GenerateOptions): Promise<number[]> {
+    const { transformer, head } = this.parts;
+    if (head instanceof NextTokenHead) return generate(transformer, head.head, input_ids, options);
+    return Promise.reject(new LoraError('base', `A model for the task ${transformer.spec.task} writes no text.`));
+  }
+
+  dispose(): void {
+    this.loader.dispose();
+  }
+}
+
+/** Every module of the adapter must be one of the base's, of the same shape. */
+function checkAdapter({ modules: adapted }: Adapter, modules: readonly TargetableModule[], base: string): void {
+  const known = new Map(modules.map((m) => [m.path, m]));
+  const problems = adapted.flatMap((m): Fault[] => {
+    const target = known.get(m.path);
+    if (target?.kind !== m.kind) return [{ severity: 'error', message: `${m.path}: the base has no such ${m.kind} layer` }];
+    const fits = target.in_features === m.in_features && target.out_features === m.out_features && m.A.length === m.r * m.in_features && m.B.length === m.r * m.out_features;
+    if (fits) return [];
+    return [{ severity: 'error', message: `${m.path}: the adapter is for ${m.in_features} -> ${m.out_features}, the base has ${target.in_features} -> ${target.out_features}` }];
+  });
+  if (problems.length > 0) {
+    throw new LoraError('adapter', `The adapter does not fit the base ${base}.`, { problems, fix: 'Choose the base that the adapter was trained on.' });
+  }
+}

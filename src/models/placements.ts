@@ -1,0 +1,115 @@
+import type { BaseModel } from '../formats/types';
+import { LoraError } from '../shared/errors';
+import { sizeOf, type Ops, type Tensor } from './ops/types';
+
+interface Part {
+  readonly name: string;
+  /** Row of the checkpoint's matrix for each row here; null: all, in their order. */
+  readonly order: Int32Array | null;
+}
+
+interface MatrixPart extends Part {
+  /** The file holds columns as rows. */
+  readonly transposed: boolean;
+  /** As the base has it, although a tensor of this name trains: what a tied output layer keeps. */
+  readonly frozen?: boolean;
+}
+
+/** Where rows of a checkpoint's tensor lie in memory. */
+interface Placement extends MatrixPart {
+  readonly tensor: Tensor;
+  readonly start: number;
+  readonly rows: number;
+  readonly width: number;
+}
+
+/** Reads the checkpoint's tensors into the arrays that products are made of, and finds each one again. */
+export class Placements {
+  private readonly found = new Map<string, Placement[]>();
+  private readonly loose_ = new Map<string, Float32Array>();
+  private pending: Omit<Placement, 'tensor'>[] = [];
+
+  /** `trained`: numbers of a tensor that trains, which is not read from the base; null for the others. */
+  constructor(private readonly ops: Ops, private readonly base: BaseModel, private readonly trained: (name: string) => number | null) {}
+
+  /** Matrices one below the other. [rows, width] */
+  async matrix(parts: readonly MatrixPart[], width: number): Promise<Float32Array> {
+    const rows = parts.map(({ name, order }) => order?.length ?? this.sizeOf(name) / width);
+    const data = this.ops.room(rows.reduce((a, b) => a + b, 0) * width);
+    let at = 0;
+    for (const [i, part] of parts.entries()) {
+      const target = data.subarray(at * width, (at + rows[i]!) * width);
+      await this.fill(target, part, rows[i]!, width);
+      this.pending.push({ ...part, start: at * width, rows: rows[i]!, width });
+      at += rows[i]!;
+    }
+    return data;
+  }
+
+  /** Vectors one after the other. */
+  vector(parts: readonly Part[]): Promise<Float32Array> {
+    return this.matrix(parts.map((part) => ({ ...part, transposed: false })), 1);
+  }
+
+  /** A tensor that is used in another form only. */
+  async loose(name: string): Promise<Float32Array> {
+    const data = this.loose_.get(name) ?? (await this.base.weights.readF32(name));
+    this.loose_.set(name, data);
+    return data;
+  }
+
+  /** The arrays read last are this tensor now. */
+  placed(names: readonly string[], tensor: Tensor): void {
+    for (const placement of this.pending) {
+      if (names.includes(placement.name)) this.found.set(placement.name, [...(this.found.get(placement.name) ?? []), { ...placement, tensor }]);
+    }
+    this.pending = [];
+  }
+
+  /** A tensor as it is in memory now, in the checkpoint's own order. Errors: LoraError('base') for one that is not there. */
+  async read(name: string): Promise<Float32Array> {
+    const places = this.found.get(name);
+    const loose = this.loose_.get(name);
+    if (loose) return loose.slice();
+    if (!places) throw new LoraError('base', `The model has no tensor ${name}.`, { place: { file: this.base.path, tensor: name } });
+    const own = new Float32Array(this.sizeOf(name));
+    for (const { tensor, start, rows, width, order, transposed } of places) {
+      const all = await this.ops.download(tensor);
+      move(all.subarray(start, start + rows * width), own, rows, width, order, transposed, 'back');
+    }
+    return own;
+  }
+
+  private async fill(target: Float32Array, { name, order, transposed, frozen = false }: MatrixPart, rows: number, width: number): Promise<void> {
+    if (!frozen && this.trained(name) !== null) return;
+    if (!order && !transposed) await this.base.weights.readF32(name, target);
+    else move(await this.base.weights.readF32(name), target, rows, width, order, transposed, 'there');
+  }
+
+  private sizeOf(name: string): number {
+    const own = this.trained(name);
+    if (own !== null) return own;
+    const tensor = this.base.weights.tensors.get(name);
+    if (!tensor) throw new LoraError('base', 'The model lacks a tensor.', { place: { file: this.base.path, tensor: name } });
+    return sizeOf(tensor.shape);
+  }
+}
+
+/** there: row i of `to` is row order[i] of `from`, or column order[i] where it is transposed. back: the other way. */
+function move(from: Float32Array, to: Float32Array, rows: number, width: number, order: Int32Array | null, transposed: boolean, way: 'there' | 'back'): void {
+  const stored = way === 'there' ? from : to;
+  const columns = transposed ? stored.length / width : 0;
+  for (let i = 0; i < rows; i++) {
+    const own = order ? order[i]! : i;
+    if (!transposed) {
+      const [a, b] = way === 'there' ? [own, i] : [i, own];
+      to.set(from.subarray(a * width, (a + 1) * width), b * width);
+      continue;
+    }
+    for (let j = 0; j < width; j++) {
+      const [a, b] = [j * columns + own, i * width + j];
+      if (way === 'there') to[b] = from[a]!;
+      else to[a] = from[b]!;
+    }
+  }
+}

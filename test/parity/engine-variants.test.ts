@@ -1,0 +1,86 @@
+import { cpSync, rmSync } from 'node:fs';
+import path from 'node:path';
+import { describe, expect, it } from 'vitest';
+import { openBase } from '../../src/formats/base';
+import { adapterBaseOf } from '../../src/formats/peft/againstBase';
+import { readPeftAdapter } from '../../src/formats/peft/read';
+import { cli, editJson, fixtures, makeRecipe, recordOf, stepsOf, tempFolder, train, weightsOf, type RecipeChange } from './engineSupport';
+
+interface Variant extends RecipeChange {
+  readonly base: string;
+}
+
+const training = { max_steps: 12, learning_rate: 5e-3, loraplus_lr_ratio: null };
+
+/** Every way to train that a recipe can ask for, on a family each. */
+const VARIANTS: Readonly<Record<string, Variant>> = {
+  'DoRA on qwen3': { base: 'qwen3', lora: { use_dora: true } },
+  'DoRA on Conv1D and an embedding of gpt2': { base: 'gpt2', lora: { use_dora: true, target_modules: ['c_attn', 'c_proj', 'wte'] } },
+  'rank and alpha patterns on gemma': { base: 'gemma', lora: { r: 4, rank_pattern: { q_proj: 2, 'layers.1.mlp.up_proj': 6 }, alpha_pattern: { q_proj: 5 }, exclude_modules: ['o_proj'] } },
+  'one layer of phi3': { base: 'phi3', lora: { target_modules: ['qkv_proj', 'gate_up_proj'], layers_to_transform: [1] } },
+  'all biases of gpt_neox': { base: 'gpt_neox', lora: { bias: 'all' } },
+  'the adapted layers\' biases of qwen2': { base: 'qwen2', lora: { bias: 'lora_only', target_modules: ['q_proj', 'v_proj'] } },
+  'the output layer whole, beside mistral\'s LoRA': { base: 'mistral', lora: { modules_to_save: ['lm_head'], target_modules: ['q_proj', 'v_proj'] } },
+  'a tied embedding whole': { base: 'llama', lora: { modules_to_save: ['embed_tokens'], target_modules: ['q_proj'] } },
+  'an adapted embedding and output layer': { base: 'llama3', lora: { target_modules: ['embed_tokens', 'lm_head', 'q_proj'] } },
+  'LoRA+': { base: 'llama', lora: {}, training: { loraplus_lr_ratio: 8 } },
+  'a gaussian start': { base: 'llama', lora: { init_lora_weights: 'gaussian' } },
+  'an orthogonal start': { base: 'llama', lora: { r: 4, init_lora_weights: 'orthogonal' } },
+  'PiSSA': { base: 'llama', lora: { init_lora_weights: 'pissa' } },
+  'PiSSA with rsLoRA and patterns': { base: 'llama', lora: { init_lora_weights: 'pissa', use_rslora: true, rank_pattern: { q_proj: 4 }, alpha_pattern: { v_proj: 5 } } },
+  'OLoRA': { base: 'llama', lora: { init_lora_weights: 'olora' } },
+};
+
+const recipeOf = ({ base, lora, training: own }: Variant) => makeRecipe({ top: { base: path.join(fixtures, base, 'base') }, lora: { ...lora }, training: { ...training, ...own } });
+
+describe.each(Object.entries(VARIANTS))('%s', (_, variant) => {
+  it('learns, is saved so that it does the same on the unchanged base, and goes on to the same bytes', async () => {
+    const runDir = await train(recipeOf(variant));
+    const steps = stepsOf(runDir);
+    expect(steps.at(-1)!.loss).toBeLessThan(steps[0]!.loss);
+    expect(steps.every((s) => s.grad_norm > 0)).toBe(true);
+    const base = path.join(fixtures, variant.base, 'base');
+    const { dataset } = recordOf(runDir).recipe;
+    const measured = await cli('evaluate', '--base', base, '--adapter', path.join(runDir, 'adapter'), '--dataset', dataset, '--json');
+    const trained = await cli('evaluate', '--base', base, '--adapter', path.join(runDir, 'checkpoints/step-12'), '--dataset', dataset, '--json');
+    expect(measured.code).toBe(0);
+    const lossOf = (text: string) => (JSON.parse(text) as { loss: number }).loss;
+    const before = lossOf((await cli('evaluate', '--base', base, '--dataset', dataset, '--json')).stdout);
+    expect(lossOf(measured.stdout)).toBeLessThan(before);
+    const startsWithBase = /pissa|olora/.test(String((variant.lora as { init_lora_weights?: string }).init_lora_weights));
+    if (!startsWithBase) expect(lossOf(measured.stdout)).toBe(lossOf(trained.stdout));
+    const resumed = path.join(tempFolder(), 'run');
+    cpSync(runDir, resumed, { recursive: true });
+    for (const name of ['checkpoints/step-12', 'adapter']) rmSync(path.join(resumed, name), { recursive: true });
+    editJson(path.join(resumed, 'run.json'), { state: 'stopped' });
+    expect((await cli('train', '--resume', resumed)).code).toBe(0);
+    expect(weightsOf(resumed).equals(weightsOf(runDir))).toBe(true);
+  });
+});
+
+it('PiSSA starts from the base\'s own loss, and is saved with twice the rank', async () => {
+  const variant = { base: 'llama', lora: { r: 3, init_lora_weights: 'pissa' } };
+  const runDir = await train(recipeOf({ ...variant, training: { max_steps: 1, warmup_ratio: 0 } }));
+  const plain = await train(recipeOf({ base: 'llama', lora: { r: 3 }, training: { max_steps: 1, warmup_ratio: 0 } }));
+  expect(stepsOf(runDir)[0]!.loss).toBeCloseTo(stepsOf(plain)[0]!.loss, 4);
+  const base = await openBase(path.join(fixtures, 'llama/base'));
+  const { adapter, warnings } = await readPeftAdapter(path.join(runDir, 'adapter'), adapterBaseOf(base));
+  await base.close();
+  expect(warnings).toEqual([]);
+  expect([adapter.config.r, adapter.config.lora_alpha, adapter.config.raw['init_lora_weights']]).toEqual([6, 32, true]);
+});
+
+describe('the logits of other models', () => {
+  it.each(['bert/seq-cls', 'qwen3/dora', 'gpt2/fan-in-fan-out', 'gpt_neox/bias-lora-only', 'mistral/modules-to-save-lm-head'])('%s by the command line', async (name) => {
+    const output = path.join(tempFolder(), 'out.safetensors');
+    const at = (...parts: string[]) => path.join(fixtures, name, ...parts);
+    const { code, stderr } = await cli('logits', '--base', at('../base'), '--adapter', at('adapter'), '--input', at('expected.json'), '--output', output, '--grads');
+    expect([code, stderr.includes('Error')]).toEqual([0, false]);
+  });
+
+  it('a model that writes no text is not trained as one', async () => {
+    const { code, stderr } = await cli('train', makeRecipe({ top: { base: path.join(fixtures, 'bert/base') } }));
+    expect(code).toBe(1);
+    expect(stderr).toMatch(/A bert model is not for the task "causal_lm"/);
+  });
+});
