@@ -8,6 +8,7 @@ import { statusText } from './statusText';
 export function createStatusBar(store: RunStore): vscode.Disposable {
   const item = vscode.window.createStatusBarItem('lora.run', vscode.StatusBarAlignment.Left, 10);
   item.name = t('LoRA training');
+  let dir: string | undefined;
   const following = store.onDidChange(() => {
     const status = statusText(store.runs);
     if (!status) {
@@ -16,7 +17,10 @@ export function createStatusBar(store: RunStore): vscode.Disposable {
     }
     item.text = status.text;
     item.tooltip = status.tooltip;
-    item.command = { command: COMMANDS.openDashboard, title: t('Open Dashboard'), arguments: [status.dir] };
+    if (dir !== status.dir) { // a command that is set anew while it is clicked is lost
+      dir = status.dir;
+      item.command = { command: COMMANDS.openDashboard, title: t('Open Dashboard'), arguments: [dir] };
+    }
     item.show();
   });
   return vscode.Disposable.from(item, following);
