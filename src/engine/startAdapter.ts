@@ -2,6 +2,7 @@ import { tensorsOf } from '../formats/architecture/modules';
 import type { BaseModel } from '../formats/types';
 import { initialMagnitude } from '../lora/dora';
 import { newAdapter } from '../lora/newAdapter';
+import { isSaved } from '../lora/saved';
 import { startFromWeight } from '../lora/startFromWeight';
 import type { Adapter, AdapterConfig, LoraFactors, TargetableModule, TrainedTensor } from '../lora/types';
 import { createRandom } from '../shared/random';
@@ -63,11 +64,10 @@ const isTransposed = ({ spec }: BaseModel, path: string): boolean => spec.layers
 async function trainedTensors(base: BaseModel, { config, modules }: Adapter, seed: number): Promise<TrainedTensor[]> {
   const { body, head } = tensorsOf(base.spec);
   const adapted = new Set(modules.map((m) => m.path));
-  const saves = (path: string) => (config.modules_to_save ?? []).some((name) => path === name || path.endsWith(`.${name}`) || path.startsWith(`${name}.`) || path.includes(`.${name}.`));
   const wanted = [...body, ...head].filter(({ name }) => {
     const path = name.slice(0, name.lastIndexOf('.'));
     const biased = name.endsWith('.bias') && (config.bias === 'all' || (config.bias === 'lora_only' && adapted.has(path)));
-    return biased || saves(path);
+    return biased || isSaved(path, config.modules_to_save);
   });
   const tensors: TrainedTensor[] = [];
   for (const { name, shape } of wanted) {

@@ -1,6 +1,7 @@
 import { readdir } from 'node:fs/promises';
 import path from 'node:path';
 import { patternValue } from '../../lora/patterns';
+import { isSaved } from '../../lora/saved';
 import { scalingOf } from '../../lora/scaling';
 import { matchTargets } from '../../lora/targets';
 import type { Adapter, AdapterConfig, LoraFactors, TrainedTensor } from '../../lora/types';
@@ -82,7 +83,7 @@ function sortTensors(source: SafetensorsFile, rename: (path: string) => string, 
 /** Whether the config has such a tensor trained: as a bias, or as part of a module in modules_to_save. */
 function isTrained(modulePath: string, tensor: 'weight' | 'bias', { bias, modules_to_save }: AdapterConfig, base: AdapterBase | undefined): boolean {
   if (tensor === 'bias' && bias !== 'none') return true;
-  if ((modules_to_save ?? []).some((name) => modulePath === name || modulePath.endsWith(`.${name}`) || modulePath.includes(`${name}.`))) return true;
+  if (isSaved(modulePath, modules_to_save)) return true;
   return base?.heads?.some((head) => modulePath === head || modulePath.startsWith(`${head}.`)) ?? false;
 }
 

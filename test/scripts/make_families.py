@@ -1,0 +1,98 @@
+"""Tiny random models of families and rotary scalings that have no other fixture, a LoRA adapter on each, and what transformers and PEFT compute with them.
+
+    python make_families.py FOLDER        (torch, transformers, peft, safetensors)
+
+Writes FOLDER/<name>/base and FOLDER/<name>/lora in the layout of the other fixtures.
+"""
+import json
+import sys
+from pathlib import Path
+
+import torch
+import transformers as tf
+from peft import LoraConfig, get_peft_model
+from safetensors.torch import save_file
+
+OUT = Path(sys.argv[1])
+VOCAB = 64
+COMMON = dict(vocab_size=VOCAB, hidden_size=32, intermediate_size=48, num_hidden_layers=2, num_attention_heads=4, max_position_embeddings=64, pad_token_id=0, bos_token_id=1, eos_token_id=2)
+DECODER = dict(COMMON, num_key_value_heads=2, attn_implementation="eager")
+LINEAR = ["q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj"]
+
+
+def rope(**settings):
+    return dict(rope_parameters=dict(rope_theta=10000.0, **settings))
+
+
+# name: (model class, config, target modules, length of a row)
+FAMILIES = {
+    "gemma2": (tf.Gemma2ForCausalLM, tf.Gemma2Config(**dict(DECODER, num_hidden_layers=3), head_dim=12, query_pre_attn_scalar=20, sliding_window=4,
+                                                     attn_logit_softcapping=2.0, final_logit_softcapping=1.5), LINEAR, 11),
+    "gemma3_text": (tf.Gemma3ForCausalLM, tf.Gemma3TextConfig(**dict(DECODER, num_hidden_layers=3), head_dim=12, query_pre_attn_scalar=20, sliding_window=4,
+                                                              layer_types=["sliding_attention", "full_attention", "sliding_attention"]), LINEAR, 11),
+    "olmo2": (tf.Olmo2ForCausalLM, tf.Olmo2Config(**DECODER), LINEAR, 9),
+    "smollm3": (tf.SmolLM3ForCausalLM, tf.SmolLM3Config(**DECODER, no_rope_layers=[1, 0]), LINEAR, 9),
+    "roberta": (tf.RobertaForSequenceClassification, tf.RobertaConfig(**dict(COMMON, pad_token_id=1, bos_token_id=0), type_vocab_size=1, num_labels=3, hidden_dropout_prob=0.0,
+                                                                     attention_probs_dropout_prob=0.0), ["query", "value"], 10),
+    "distilbert": (tf.DistilBertForSequenceClassification, tf.DistilBertConfig(vocab_size=VOCAB, dim=32, hidden_dim=48, n_layers=2, n_heads=4, max_position_embeddings=32, num_labels=3,
+                                                                              dropout=0.0, attention_dropout=0.0, seq_classif_dropout=0.0, pad_token_id=0), ["q_lin", "v_lin"], 10),
+    "rope-linear": (tf.LlamaForCausalLM, tf.LlamaConfig(**DECODER, **rope(rope_type="linear", factor=3.0)), ["q_proj", "v_proj"], 14),
+    "rope-dynamic": (tf.LlamaForCausalLM, tf.LlamaConfig(**dict(DECODER, max_position_embeddings=8), **rope(rope_type="dynamic", factor=3.0)), ["q_proj", "v_proj"], 14),
+    "rope-yarn": (tf.LlamaForCausalLM, tf.LlamaConfig(**DECODER, **rope(rope_type="yarn", factor=4.0, original_max_position_embeddings=16)), ["q_proj", "v_proj"], 14),
+}
+
+
+def randomise(model, generator):
+    with torch.no_grad():
+        for name, p in model.named_parameters():
+            scale = 0.5 if p.dim() == 1 else 0.25
+            offset = 1.0 if "norm" in name.lower() and name.endswith("weight") else 0.0
+            p.copy_(torch.randn(p.shape, generator=generator) * scale + offset)
+
+
+def inputs(length, classes, generator, pad):
+    ids = torch.randint(3, VOCAB, (2, length), generator=generator)
+    mask = torch.ones_like(ids)
+    mask[1, length - 3:] = 0
+    ids[1, length - 3:] = pad
+    if classes:
+        return dict(input_ids=ids, attention_mask=mask, labels=torch.tensor([1, 2]))
+    labels = ids.clone()
+    labels[mask == 0] = -100
+    labels[:, :2] = -100
+    return dict(input_ids=ids, attention_mask=mask, labels=labels)
+
+
+def make(name, cls, config, targets, length):
+    generator = torch.Generator().manual_seed(sum(map(ord, name)))
+    model = cls(config).eval()
+    randomise(model, generator)
+    folder = OUT / name
+    model.save_pretrained(folder / "base")
+    (folder / "base" / "generation_config.json").unlink(missing_ok=True)
+    batch = inputs(length, getattr(model, "num_labels", 0) if "Classification" in cls.__name__ else 0, generator, config.pad_token_id)
+    with torch.no_grad():
+        base = model(**batch)
+    task = "SEQ_CLS" if "Classification" in cls.__name__ else "CAUSAL_LM"
+    peft = get_peft_model(model, LoraConfig(r=3, lora_alpha=6, target_modules=targets, task_type=task)).eval()
+    with torch.no_grad():
+        for key, p in peft.named_parameters():
+            if "lora_" in key:
+                p.copy_(torch.randn(p.shape, generator=generator) * 0.2)
+    peft.save_pretrained(folder / "lora" / "adapter")
+    (folder / "lora" / "adapter" / "README.md").unlink()
+    out = peft(**batch)
+    out.loss.backward()
+    saved = {"base.logits": base.logits, "adapter.logits": out.logits.detach()}
+    for key, p in peft.named_parameters():
+        if p.grad is not None:
+            stored = key.replace(".default", "").replace(".modules_to_save", "")
+            saved[f"grad.{stored}"] = p.grad
+    save_file({k: v.contiguous() for k, v in saved.items()}, folder / "lora" / "expected.safetensors")
+    expected = dict(base_loss=base.loss.item(), adapter_loss=out.loss.item(), inputs={k: v.tolist() for k, v in batch.items()})
+    (folder / "lora" / "expected.json").write_text(json.dumps(expected) + "\n")
+    print(name, expected["base_loss"], expected["adapter_loss"])
+
+
+for name, (cls, config, targets, length) in FAMILIES.items():
+    make(name, cls, config, targets, length)
