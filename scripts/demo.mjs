@@ -78,7 +78,7 @@ step('Build; compile the binding; install libtensorflow (230 MB, once)');
 run(process.execPath, [path.join(root, 'scripts', 'build.mjs')]);
 
 step('Fetch SmolLM2-135M-Instruct (93 MB, once)');
-const { smollm2Path } = await import('./smollm2.mjs');
+const { smollm2Path } = await import('./models.mjs');
 const base = await smollm2Path((line) => console.log(`  ${line}`));
 console.log(`  ${base}`);
 const recipe = makeWorkspace(base);

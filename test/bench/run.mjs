@@ -5,7 +5,7 @@ import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'no
 import { cpus, homedir, tmpdir } from 'node:os';
 import path from 'node:path';
 import { parseArgs } from 'node:util';
-import { smollm2Path } from '../../scripts/smollm2.mjs';
+import { smollm2Path } from '../../scripts/models.mjs';
 
 const { values: args } = parseArgs({ options: { rounds: { type: 'string', default: '3' }, steps: { type: 'string', default: '3' }, supervised: { type: 'string', default: '1' } } });
 const here = import.meta.dirname;

@@ -7,7 +7,7 @@ import { loadModel } from '../../src/models/model';
 import type { RawOps } from '../../src/models/ops/raw';
 import type { Model } from '../../src/models/types';
 import { adapterGap, fixtures, gap, inputOf, NO_ADAPTER, rawOps, readFloats, readJson, withBase, type Floats } from '../support/models';
-import { smollm2Path } from '../support/smollm2';
+import { smollm2Path } from '../support/realModels';
 
 interface Greedy {
   readonly ids: readonly number[];

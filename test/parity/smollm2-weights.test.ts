@@ -6,7 +6,7 @@ import { openBase } from '../../src/formats/base';
 import { SafetensorsFile } from '../../src/formats/safetensors/read';
 import type { BaseModel } from '../../src/formats/types';
 import { GgufFile } from '../../src/formats/gguf/read';
-import { smollm2Path } from '../support/smollm2';
+import { smollm2Path } from '../support/realModels';
 
 const folder = path.resolve(import.meta.dirname, '../fixtures/real/smollm2');
 const { dequantised, texts, chats } = JSON.parse(readFileSync(path.join(folder, 'expected.json'), 'utf8')) as {

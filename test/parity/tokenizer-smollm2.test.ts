@@ -4,7 +4,7 @@ import { createTokenizer } from '../../src/data/tokenizer';
 import { tokenizeRows } from '../../src/data/tokenize';
 import type { Message, Tokenizer } from '../../src/data/types';
 import { openBase } from '../../src/formats/base';
-import { smollm2Path } from '../support/smollm2';
+import { smollm2Path } from '../support/realModels';
 import { readJson } from '../unit/data/support';
 
 interface Expected {

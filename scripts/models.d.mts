@@ -1,0 +1,2 @@
+export declare function smollm2Path(log?: (line: string) => void): Promise<string>;
+export declare function minilmPath(log?: (line: string) => void): Promise<string>;

@@ -1,1 +1,0 @@
-export function smollm2Path(log?: (line: string) => void): Promise<string>;

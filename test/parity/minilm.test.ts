@@ -1,0 +1,52 @@
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import path from 'node:path';
+import { createTokenizer } from '../../src/data/tokenizer';
+import { EMPTY_ADAPTER } from '../../src/engine/model';
+import { openBase } from '../../src/formats/base';
+import { adapterBaseOf } from '../../src/formats/peft/againstBase';
+import { readPeftAdapter } from '../../src/formats/peft/read';
+import type { BaseModel } from '../../src/formats/types';
+import { loadModel } from '../../src/models/model';
+import type { ModelInput } from '../../src/models/types';
+import { fixtures, gap, rawOps, readFloats, readJson, type Floats } from '../support/models';
+import { minilmPath } from '../support/realModels';
+
+interface Expected {
+  readonly texts: readonly { readonly text: string; readonly ids: readonly number[] }[];
+}
+
+const { texts } = readJson<Expected>('real/minilm/expected.json');
+
+/** All texts as one batch, padded on the right. */
+function batchOf(rows: readonly (readonly number[])[]): ModelInput {
+  const length = Math.max(...rows.map((row) => row.length));
+  const filled = (row: readonly number[], value: (id: number) => number) => Array.from({ length }, (_, i) => (i < row.length ? value(row[i]!) : 0));
+  return {
+    batch: rows.length, length, input_ids: Int32Array.from(rows.flatMap((row) => filled(row, (id) => id))), attention_mask: Int32Array.from(rows.flatMap((row) => filled(row, () => 1))),
+  };
+}
+
+describe('all-MiniLM-L6-v2', () => {
+  let base: BaseModel;
+  let want: Floats;
+  beforeAll(async () => {
+    base = await openBase(await minilmPath());
+    want = await readFloats('real/minilm/expected.safetensors');
+  }, 300_000);
+  afterAll(() => base.close());
+
+  it('gives the reference ids, whatever its tokenizer.json says of padding and cutting', async () => {
+    const tokenizer = createTokenizer(await base.readTokenizer());
+    for (const { text, ids } of texts) expect(tokenizer.encode(text)).toEqual(ids);
+  });
+
+  it.each([['base', null], ['adapter', 'real/minilm/adapter']] as const)('gives the embeddings of transformers and PEFT: %s', async (name, folder) => {
+    const adapter = folder === null ? EMPTY_ADAPTER : (await readPeftAdapter(path.join(fixtures, folder), adapterBaseOf(base))).adapter;
+    const model = await loadModel(base, adapter, { ops: await rawOps() });
+    const together = await model.logits(batchOf(texts.map((t) => t.ids)));
+    expect(gap(together, want.get(`${name}.embeddings`)!)).toBeLessThanOrEqual(1e-5);
+    const alone = await model.logits(batchOf([texts[1]!.ids]));
+    expect(gap(alone, want.get(`${name}.embeddings`)!.subarray(384, 768))).toBeLessThanOrEqual(1e-5);
+    model.dispose();
+  });
+});
