@@ -4,7 +4,7 @@ import { build } from 'esbuild';
 import { copyFileSync, mkdirSync, readdirSync, readFileSync } from 'node:fs';
 import path from 'node:path';
 import { pathToFileURL } from 'node:url';
-import { writeRecipeDocs, writeSchema } from './schema.mjs';
+import { writeModelDocs, writeRecipeDocs, writeSchema } from './schema.mjs';
 
 const root = path.resolve(import.meta.dirname, '..');
 const { version } = JSON.parse(readFileSync(path.join(root, 'package.json'), 'utf8'));
@@ -49,7 +49,7 @@ async function bundle() {
     build({ ...node, outdir, entryPoints: { 'tfjs-node': 'lora:tfjs-node' }, plugins: [tfjsNode], logOverride: { 'direct-eval': 'silent' } }),
     build({ ...node, outfile: 'dist/tfjs-wasm.js', stdin: { contents: tfjsWasm, resolveDir: root } }),
     build({ ...page, outdir, entryPoints: { 'webview/dashboard': 'webview/dashboard/main.ts' } }),
-    writeSchema().then(writeRecipeDocs),
+    writeSchema().then(writeRecipeDocs), writeModelDocs(),
   ]);
   for (const name of readdirSync(wasmPackage).filter((file) => file.endsWith('.wasm'))) copyFileSync(path.join(wasmPackage, name), path.join(dist, name));
 }

@@ -1,18 +1,56 @@
-// Writes media/lora.schema.json from the recipe's schema in src/shared/recipe.ts.
+// Writes media/lora.schema.json, docs/recipe.md and docs/models.md from what the code says.
 import { build } from 'esbuild';
-import { readFileSync, writeFileSync } from 'node:fs';
+import { existsSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { createRequire } from 'node:module';
 import path from 'node:path';
 
 const root = path.resolve(import.meta.dirname, '..');
 
-export async function writeSchema() {
-  const { outputFiles } = await build({
-    absWorkingDir: root, entryPoints: ['src/host/recipe/jsonSchema.ts'], bundle: true, platform: 'node', format: 'cjs', write: false, logLevel: 'warning',
-  });
+/** A module of src as it is now. */
+async function load(entry) {
+  const { outputFiles } = await build({ absWorkingDir: root, entryPoints: [entry], bundle: true, platform: 'node', format: 'cjs', write: false, logLevel: 'warning' });
   const module = { exports: {} };
   new Function('module', 'exports', 'require', outputFiles[0].text)(module, module.exports, createRequire(import.meta.url));
-  writeFileSync(path.join(root, 'media', 'lora.schema.json'), `${JSON.stringify(module.exports.recipeJsonSchema(), null, 2)}\n`);
+  return module.exports;
+}
+
+export async function writeSchema() {
+  const { recipeJsonSchema } = await load('src/host/recipe/jsonSchema.ts');
+  writeFileSync(path.join(root, 'media', 'lora.schema.json'), `${JSON.stringify(recipeJsonSchema(), null, 2)}\n`);
+}
+
+const TASKS = {
+  causal_lm: 'language model', seq_cls: 'sequence classification', token_cls: 'token classification', image_cls: 'image classification', embedding: 'sentence embedding',
+};
+
+/** Writes docs/models.md: the architecture table, and the fixtures that hold each family against PEFT. */
+export async function writeModelDocs() {
+  const { FAMILIES } = await load('src/formats/architecture/families/index.ts');
+  const fixtures = path.join(root, 'test', 'fixtures');
+  const checked = new Map();
+  for (const name of readdirSync(fixtures).sort()) {
+    const config = path.join(fixtures, name, 'base', 'config.json');
+    if (!existsSync(config)) continue;
+    const { model_type } = JSON.parse(readFileSync(config, 'utf8'));
+    checked.set(model_type, [...(checked.get(model_type) ?? []), name]);
+  }
+  const rows = Object.entries(FAMILIES).map(([name, { tasks }]) => `| \`${name}\` | ${tasks.map((task) => TASKS[task]).join(', ')} | ${(checked.get(name) ?? []).join(', ')} |`);
+  writeFileSync(path.join(root, 'docs', 'models.md'), `# Models
+
+What \`model_type\` in a base's config.json may say, the heads that are known for it, and the fixtures under \`test/fixtures\` in which its logits, losses and gradients
+are held against transformers and PEFT (\`test/parity/cases.test.ts\`). Besides, SmolLM2-135M-Instruct and all-MiniLM-L6-v2 are checked with their real weights.
+This table is made from the architecture table by \`npm run build\`.
+
+\`lora train\` trains language models; the other heads run through \`lora logits\` and the library so far. GGUF files are read of llama, mistral and qwen2.
+
+| model_type | heads | checked by |
+|---|---|---|
+${rows.join('\n')}
+
+Adapters: LoRA, rsLoRA, DoRA, rank_pattern, alpha_pattern, layers_to_transform, exclude_modules, modules_to_save, biases, embeddings and output layers, Conv1D, patch convolutions,
+fused projections; starts by default, gaussian, orthogonal, OLoRA, PiSSA. Refused by name: other kinds of adapters (IA3, LoHa, prompt tuning …), mixtures of experts, encoder-decoders,
+recurrent models, and weights that are quantised in safetensors files.
+`);
 }
 
 /** Writes docs/recipe.md: every key with its default and what it means. */

@@ -19,7 +19,7 @@ export interface BaseFacts {
 
 /** Reads a base's headers. Errors: LoraError('base') saying why it cannot be trained on. */
 export async function readBaseFacts(file: string): Promise<BaseFacts> {
-  const base = await openBase(file);
+  const base = await openBase(file, { task: 'causal_lm' });
   try {
     return { path: base.path, name: base.name, parameters: base.parameters, size: modelSize(base), modules: targetableModules(base) };
   } finally {

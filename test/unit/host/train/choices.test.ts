@@ -16,6 +16,7 @@ describe('what a choice costs', () => {
 
   it('refuses a base that cannot be trained on, saying why', async () => {
     await expect(readBaseFacts('test/fixtures')).rejects.toMatchObject({ area: 'base' });
+    await expect(readBaseFacts('test/fixtures/bert/base')).rejects.toThrow(/A bert model is not for the task "causal_lm"/);
   });
 });
 
