@@ -115,22 +115,33 @@ describe('beside the main path', { timeout: 600_000 }, () => {
     await shot('table');
   });
 
-  it('every button of the dashboard is reached by the keyboard, and shows that it is', async () => {
+  it('every control of the dashboard is reached by the keyboard, shows that it is, and acts on Enter', async () => {
     await dashboard().locator('body').click({ position: { x: 2, y: 2 } });
-    const reached = new Set();
-    for (let i = 0; i < 25; i++) {
+    const focused = () => dashboard().locator('body').evaluate(() => {
+      const host = document.activeElement;
+      if (!host || host === document.body) return null;
+      const outlines = [host, ...(host.shadowRoot?.querySelectorAll('*') ?? [])].map((element) => getComputedStyle(element));
+      return { text: (host.innerText || host.getAttribute('aria-label') || host.id).trim(), marked: outlines.some(({ outlineStyle, outlineWidth }) => outlineStyle !== 'none' && outlineWidth !== '0px') };
+    });
+    const reached = [];
+    for (let i = 0; i < 40 && !/Samples/.test(reached.at(-1)); i++) {
       await page.keyboard.press('Tab');
-      const at = await dashboard().locator('body').evaluate(() => {
-        const focused = document.activeElement;
-        if (focused === document.body) return { text: '', mark: false };
-        const inner = focused?.shadowRoot?.activeElement ?? focused;
-        const { outlineStyle, boxShadow, borderStyle } = getComputedStyle(inner);
-        return { text: (focused?.innerText || focused?.getAttribute('aria-label') || focused?.title || '').trim(), mark: outlineStyle !== 'none' || boxShadow !== 'none' || borderStyle !== 'none' };
-      });
-      if (at.text) reached.add(at.text.split('\n').at(-1).trim());
-      if (/Resume Run|Open Recipe/.test(at.text)) assert.ok(at.mark, `no focus is seen on ${at.text}`);
+      const at = await focused();
+      if (!at) continue;
+      assert.ok(at.marked, `no focus is seen on ${at.text}`);
+      reached.push(at.text);
+      if (/Reveal Adapter/.test(at.text)) await shot('focus-button');
     }
-    for (const name of ['Resume Run', 'Open Recipe', 'Reveal Adapter', 'Show Log', 'Export CSV']) assert.ok([...reached].some((text) => text.includes(name)), `${name} is not reached: ${[...reached].join(', ')}`);
+    for (const name of ['Resume Run', 'Open Recipe', 'Reveal Adapter', 'Show Log', 'smoothing', 'Export CSV', 'Loss', 'Memory', 'Samples']) {
+      assert.ok(reached.some((text) => text.includes(name)), `${name} is not reached: ${reached.join(', ')}`);
+    }
+    await shot('focus');
+    await until(async () => {
+      await page.keyboard.press('Shift+Tab');
+      return (await focused())?.text.includes('Open Recipe');
+    }, 'the way back to Open Recipe');
+    await page.keyboard.press('Enter');
+    await page.locator('.tab.active', { hasText: 'first.lora.json' }).waitFor();
   });
 
   it('a row\'s menu copies the adapter\'s path, opens its files and reveals them', async () => {
@@ -183,12 +194,15 @@ describe('beside the main path', { timeout: 600_000 }, () => {
     await until(() => runsOf(workspace).length === 2 && steps(newestRun()).length > 25, 'steps');
     process.kill(engineOf(newestRun()).pid, 'SIGKILL');
     const interrupted = await until(async () => (await d.treeItems(page, 'Runs')).find(({ description }) => /interrupted/.test(description)), 'the row to say so');
-    assert.ok(interrupted);
+    assert.match(interrupted.description, /interrupted · r 2 · loss \d/);
+    const last = steps(newestRun()).at(-1).step;
+    const [told] = await d.notifications(page, /without a word/);
+    assert.match(told.text, new RegExp(`at step ${last}\\.`));
+    assert.deepEqual(told.buttons, ['Resume Run', 'Show Log']);
+    await button('Resume Run').waitFor();
     await shot('interrupted');
-    const before = steps(newestRun()).length;
     await row(0).hover();
     await row(0).locator('.action-label[aria-label^="Resume"]').click();
     await until(() => newestRun().record.state === 'running' && newestRun().metrics.some((line) => line.kind === 'resume'), 'going on');
-    assert.ok(before > 0);
   });
 });

@@ -6,7 +6,7 @@ import path from 'node:path';
 import { root } from './workspace.mjs';
 
 /** Looks again until there is something to see. */
-export async function until(look, what, seconds = Number(process.env.UNTIL ?? 90)) {
+export async function until(look, what, seconds = 90) {
   for (const end = Date.now() + seconds * 1000; Date.now() < end;) {
     const seen = await look();
     if (seen) return seen;
@@ -51,4 +51,3 @@ export function contentsOf(folder) {
     return `${name} ${size} ${mtimeMs}`;
   });
 }
-
