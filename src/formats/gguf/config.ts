@@ -2,7 +2,7 @@ import { LoraError } from '../../shared/errors';
 import type { Metadata } from './metadata';
 
 /** GGUF architectures that are read -> model_type of config.json. */
-const MODEL_TYPES: Readonly<Record<string, string>> = { llama: 'llama', qwen2: 'qwen2' };
+const MODEL_TYPES: Readonly<Record<string, string>> = { llama: 'llama', qwen2: 'qwen2', qwen3: 'qwen3', gemma: 'gemma' };
 
 interface Shapes {
   /** Whether the file has an output.weight of its own, biases on q, k, v, and rotary factors. */
@@ -37,7 +37,7 @@ export function configOf(metadata: Metadata, { has, vocab_size, rope_factors }: 
     max_position_embeddings: at('context_length'),
     rms_norm_eps: shortest(at('attention.layer_norm_rms_epsilon', 1e-6)),
     rope_parameters: ropeParameters(metadata, arch, head_dim, rope_factors),
-    hidden_act: 'silu',
+    hidden_act: model_type === 'gemma' ? 'gelu_pytorch_tanh' : 'silu',
     attention_bias: has('blk.0.attn_q.bias'),
     mlp_bias: has('blk.0.ffn_gate.bias'),
     tie_word_embeddings: !has('output.weight'),

@@ -1,9 +1,10 @@
-/** GGUF's tensor names of the Llama family -> the original checkpoint's. */
+/** GGUF's tensor names of the Llama family and its relatives -> the original checkpoint's. */
 const TOP: ReadonlyMap<string, string> = new Map([['token_embd.weight', 'model.embed_tokens.weight'], ['output_norm.weight', 'model.norm.weight'], ['output.weight', 'lm_head.weight']]);
 
 const IN_LAYER: ReadonlyMap<string, string> = new Map([
   ['attn_norm', 'input_layernorm'], ['ffn_norm', 'post_attention_layernorm'],
   ['attn_q', 'self_attn.q_proj'], ['attn_k', 'self_attn.k_proj'], ['attn_v', 'self_attn.v_proj'], ['attn_output', 'self_attn.o_proj'],
+  ['attn_q_norm', 'self_attn.q_norm'], ['attn_k_norm', 'self_attn.k_norm'],
   ['ffn_gate', 'mlp.gate_proj'], ['ffn_up', 'mlp.up_proj'], ['ffn_down', 'mlp.down_proj'],
 ]);
 

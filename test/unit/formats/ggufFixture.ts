@@ -6,7 +6,7 @@ import type { TensorSpec, Value } from './ggufWriter';
 const fixtures = path.resolve(import.meta.dirname, '../../fixtures');
 const PARTS: Readonly<Record<string, string>> = {
   input_layernorm: 'attn_norm', post_attention_layernorm: 'ffn_norm', 'self_attn.q_proj': 'attn_q', 'self_attn.k_proj': 'attn_k', 'self_attn.v_proj': 'attn_v',
-  'self_attn.o_proj': 'attn_output', 'mlp.gate_proj': 'ffn_gate', 'mlp.up_proj': 'ffn_up', 'mlp.down_proj': 'ffn_down',
+  'self_attn.o_proj': 'attn_output', 'self_attn.q_norm': 'attn_q_norm', 'self_attn.k_norm': 'attn_k_norm', 'mlp.gate_proj': 'ffn_gate', 'mlp.up_proj': 'ffn_up', 'mlp.down_proj': 'ffn_down',
 };
 
 export interface GgufParts {
@@ -14,7 +14,7 @@ export interface GgufParts {
   readonly tensors: TensorSpec[];
 }
 
-/** A fixture's base as llama.cpp's converter writes it: its names, its metadata, q and k of the llama architecture with their rotary halves interleaved. */
+/** A fixture's base as llama.cpp's converter writes it: its names, its metadata, q and k of the llama architecture with their rotary halves interleaved, Gemma's norms with their 1. */
 export async function asGguf(family: string, arch: string): Promise<GgufParts> {
   const base = await openBase(path.join(fixtures, family, 'base'));
   const config = base.config as Record<string, number>;
@@ -22,7 +22,8 @@ export async function asGguf(family: string, arch: string): Promise<GgufParts> {
   for (const { name, shape } of base.weights.tensors.values()) {
     const data = await base.weights.readF32(name);
     const heads = /self_attn\.q_proj/.test(name) ? config['num_attention_heads']! : /self_attn\.k_proj/.test(name) ? config['num_key_value_heads']! : 0;
-    tensors.push({ name: ggufName(name), shape, data: arch === 'llama' && heads > 0 ? interleave(data, heads, shape[0]!) : data });
+    const shifted = arch === 'gemma' && name.endsWith('norm.weight') ? data.map((w) => w + 1) : data;
+    tensors.push({ name: ggufName(name), shape, data: arch === 'llama' && heads > 0 ? interleave(data, heads, shape[0]!) : shifted });
   }
   await base.close();
   const head_dim = config['head_dim'] ?? config['hidden_size']! / config['num_attention_heads']!;
