@@ -3,7 +3,7 @@ import type { Spec } from './architecture/spec';
 /** Element types of safetensors and of GGUF, by their files' names. */
 export type DType =
   | 'F64' | 'F32' | 'F16' | 'BF16' | 'F8_E4M3' | 'F8_E5M2' | 'I64' | 'I32' | 'I16' | 'I8' | 'U64' | 'U32' | 'U16' | 'U8' | 'BOOL'
-  | 'Q4_0' | 'Q4_1' | 'Q5_0' | 'Q5_1' | 'Q8_0' | 'Q4_K' | 'Q5_K' | 'Q6_K';
+  | 'Q4_0' | 'Q4_1' | 'Q5_0' | 'Q5_1' | 'Q8_0' | 'Q4_K' | 'Q5_K' | 'Q6_K' | 'Q2_K' | 'Q3_K' | 'IQ4_NL' | 'IQ4_XS';
 
 export interface TensorInfo {
   readonly name: string;

@@ -1,5 +1,6 @@
 import { fromBF16, fromF16, fromF64, halfToNumber } from '../floats';
 import type { DType } from '../types';
+import { iq4_nl, iq4_xs, q2_k, q3_k } from './dequantiseLow';
 
 /** Blocks of a quantised tensor -> f32, each operation rounded to f32 in the order of the `gguf` Python package.
  *  Formats: ggml's ggml-common.h (block_q4_0 and so on) and ggml-quants.c. */
@@ -125,6 +126,7 @@ const WIDENERS: Partial<Readonly<Record<DType, (bytes: Uint8Array<ArrayBuffer>, 
   BF16: ({ buffer }, result) => fromBF16(new Uint16Array(buffer), result),
   F64: ({ buffer }, result) => fromF64(new Float64Array(buffer), result),
   Q4_0: q4_0, Q4_1: q4_1, Q5_0: q5_0, Q5_1: q5_1, Q8_0: q8_0, Q4_K: q4_k, Q5_K: q5_k, Q6_K: q6_k,
+  Q2_K: q2_k, Q3_K: q3_k, IQ4_NL: iq4_nl, IQ4_XS: iq4_xs,
 };
 
 /** A tensor's bytes as f32, into `result`. `bytes` has a buffer of its own. False: the type is no weight's. */

@@ -17,12 +17,12 @@ export interface GgufHeader {
 /** ggml_type -> name, elements a block, bytes a block. */
 const TYPES: Readonly<Record<number, readonly [DType, number, number]>> = {
   0: ['F32', 1, 4], 1: ['F16', 1, 2], 2: ['Q4_0', 32, 18], 3: ['Q4_1', 32, 20], 6: ['Q5_0', 32, 22], 7: ['Q5_1', 32, 24], 8: ['Q8_0', 32, 34],
+  10: ['Q2_K', 256, 84], 11: ['Q3_K', 256, 110], 20: ['IQ4_NL', 32, 18], 23: ['IQ4_XS', 256, 136],
   12: ['Q4_K', 256, 144], 13: ['Q5_K', 256, 176], 14: ['Q6_K', 256, 210], 24: ['I8', 1, 1], 25: ['I16', 1, 2], 26: ['I32', 1, 4], 27: ['I64', 1, 8], 28: ['F64', 1, 8], 30: ['BF16', 1, 2],
 };
 
 /** Names of types that are known but not read, for the message. */
-const UNREAD: Readonly<Record<number, string>> = {
-  10: 'Q2_K', 11: 'Q3_K', 15: 'Q8_K', 16: 'IQ2_XXS', 17: 'IQ2_XS', 18: 'IQ3_XXS', 19: 'IQ1_S', 20: 'IQ4_NL', 21: 'IQ3_S', 22: 'IQ2_S', 23: 'IQ4_XS', 29: 'IQ1_M', 34: 'TQ1_0', 35: 'TQ2_0', 39: 'MXFP4',
+const UNREAD: Readonly<Record<number, string>> = { 15: 'Q8_K', 16: 'IQ2_XXS', 17: 'IQ2_XS', 18: 'IQ3_XXS', 19: 'IQ1_S', 21: 'IQ3_S', 22: 'IQ2_S', 29: 'IQ1_M', 34: 'TQ1_0', 35: 'TQ2_0', 39: 'MXFP4',
 };
 
 const READ_NAMES = Object.values(TYPES).map(([name]) => name).filter((name) => !name.startsWith('I')).join(', ');

@@ -10,7 +10,7 @@ const kinds = readdirSync(folder).filter((name) => name.endsWith('.blocks')).map
 const bytes = (name: string) => new Uint8Array(readFileSync(path.join(folder, name)));
 
 describe('dequantising', () => {
-  it('has blocks of every type', () => expect(kinds.sort()).toEqual(['Q4_0', 'Q4_1', 'Q4_K', 'Q5_0', 'Q5_1', 'Q5_K', 'Q6_K', 'Q8_0']));
+  it('has blocks of every type', () => expect(kinds.sort()).toEqual(['IQ4_NL', 'IQ4_XS', 'Q2_K', 'Q3_K', 'Q4_0', 'Q4_1', 'Q4_K', 'Q5_0', 'Q5_1', 'Q5_K', 'Q6_K', 'Q8_0']));
 
   it.each(kinds)('%s blocks give the gguf package\'s values bit for bit', (kind) => {
     const expected = new Uint32Array(bytes(`${kind}.f32`).buffer);
