@@ -22,10 +22,11 @@ const TYPES: Readonly<Record<number, readonly [DType, number, number]>> = {
 };
 
 /** Names of types that are known but not read, for the message. */
-const UNREAD: Readonly<Record<number, string>> = { 15: 'Q8_K', 16: 'IQ2_XXS', 17: 'IQ2_XS', 18: 'IQ3_XXS', 19: 'IQ1_S', 21: 'IQ3_S', 22: 'IQ2_S', 29: 'IQ1_M', 34: 'TQ1_0', 35: 'TQ2_0', 39: 'MXFP4',
+const UNREAD: Readonly<Record<number, string>> = {
+  15: 'Q8_K', 16: 'IQ2_XXS', 17: 'IQ2_XS', 18: 'IQ3_XXS', 19: 'IQ1_S', 21: 'IQ3_S', 22: 'IQ2_S', 29: 'IQ1_M', 34: 'TQ1_0', 35: 'TQ2_0', 39: 'MXFP4',
 };
 
-const READ_NAMES = Object.values(TYPES).map(([name]) => name).filter((name) => !name.startsWith('I')).join(', ');
+const READ_NAMES = Object.values(TYPES).map(([name]) => name).filter((name) => !/^I\d/.test(name)).join(', ');
 
 /** Thrown by the cursor when the bytes at hand end within the header. */
 export class NeedMore extends Error {}
