@@ -36,11 +36,6 @@ export function batchesOf(examples: readonly Example[], settings: BatchSettings)
   });
 }
 
-/** How many batches `batchesOf` gives. */
-export function batchCount(examples: number, batch_size: number): number {
-  return Math.ceil(examples / batch_size);
-}
-
 /** Pads on the right to the longest: id `pad_id`, label -100, mask 0. */
 export function collate(examples: readonly Example[], pad_id: number): TokenBatch {
   const batch = examples.length;

@@ -82,6 +82,5 @@ export const RecipeSchema = v.strictObject({
 export type Recipe = v.InferOutput<typeof RecipeSchema>;
 /** A recipe as a person writes it. */
 export type RecipeInput = v.InferInput<typeof RecipeSchema>;
-export type ChatSettings = Recipe['chats'];
 export type LoraSettings = Recipe['lora'];
 export type TrainingSettings = Recipe['training'];

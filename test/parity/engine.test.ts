@@ -161,6 +161,9 @@ describe('the other commands', () => {
       JSON.parse((await cli('inspect', target, '--json')).stdout) as { type: string }).type));
     expect(kinds).toEqual(['base', 'adapter', 'run', 'dataset']);
     expect((await cli('inspect', base)).stdout).toContain('q_proj');
+    const { stdout } = await cli('inspect', makeRecipe());
+    expect(stdout).toMatch(/9 examples to learn from, 1 held out; \d+ of \d+ tokens are learnt/);
+    expect(stdout).toMatch(/line 1: [^«]*say one[^«]*«one[^»]*»/);
   });
 });
 

@@ -9,16 +9,13 @@ import { LoraError } from '../../shared/errors';
 import { RUN_FILES } from '../../shared/run';
 import { readRecord } from '../runFolder';
 import type { Context } from './context';
+import { inspectRecipe } from './inspectRecipe';
 import { readOptions, usageError } from './options';
+import type { Report } from './report';
 
 export const INSPECT_USAGE = 'lora inspect PATH [--json]';
 
-interface Report {
-  readonly facts: Readonly<Record<string, unknown>>;
-  readonly words: string;
-}
-
-/** Says what a path holds: a base, an adapter, a run or a dataset. */
+/** Says what a path holds: a base, an adapter, a run, a dataset or a recipe. */
 export async function inspect(args: readonly string[], context: Context): Promise<number> {
   const { positionals } = readOptions(args, {}, INSPECT_USAGE);
   const [target] = positionals;
@@ -32,6 +29,7 @@ export async function inspect(args: readonly string[], context: Context): Promis
 async function kindOf(file: string): Promise<(file: string) => Promise<Report>> {
   const found = await stat(file).catch(() => null);
   if (!found) throw new LoraError('usage', 'There is no such file or folder.', { place: { file } });
+  if (/(?:^|[\\/.])lora\.json$/.test(file)) return inspectRecipe;
   if (!found.isDirectory()) return /\.jsonl?$/.test(file) ? inspectDataset : inspectBase;
   const has = (name: string) => stat(path.join(file, name)).then(() => true, () => false);
   if (await has(RUN_FILES.record)) return inspectRun;
