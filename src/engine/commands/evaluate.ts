@@ -4,6 +4,7 @@ import { throwErrors } from '../../data/problems';
 import { tokenizeRows } from '../../data/tokenize';
 import type { Message, Row } from '../../data/types';
 import { answer } from '../answer';
+import { canBecome } from '../exact';
 import { described } from '../words';
 import { tokenizerOf, withModel } from '../session';
 import { evaluateLoss } from '../trainer';
@@ -19,7 +20,7 @@ interface Answer {
   readonly right: boolean;
 }
 
-/** Mean loss on a dataset; with --exact also how many answers are right to the letter. */
+/** Mean loss on a dataset; with --exact also how many answers are right to the letter. An answer is broken off where it can no longer be right. */
 export async function evaluate(args: readonly string[], context: Context): Promise<number> {
   const { values } = readOptions(args, {
     base: { type: 'string' }, adapter: { type: 'string' }, dataset: { type: 'string' }, exact: { type: 'boolean' }, 'max-length': { type: 'string' }, 'max-new-tokens': { type: 'string' },
@@ -37,7 +38,8 @@ export async function evaluate(args: readonly string[], context: Context): Promi
     const answers: Answer[] = [];
     for (const { messages, expected } of values.exact ? rows.flatMap(question) : []) {
       context.signal.throwIfAborted();
-      const completion = (await answer(model, tokenizer, messages, { chat: true, max_new_tokens, temperature: 0, seed: 0 })).trim();
+      const onText = (text: string) => canBecome(text, expected);
+      const completion = (await answer(model, tokenizer, messages, { chat: true, max_new_tokens, temperature: 0, seed: 0, onText })).trim();
       answers.push({ prompt: messages.at(-1)!.content, expected, completion, right: completion === expected.trim() });
     }
     const exact = answers.filter((a) => a.right).length;
