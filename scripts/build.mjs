@@ -15,13 +15,20 @@ const alias = { 'jsonc-parser': 'jsonc-parser/lib/esm/main.js' };
 const node = { bundle: true, alias, platform: 'node', target: 'node20', format: 'cjs', minify: true, keepNames: true, absWorkingDir: root, logLevel: 'warning' };
 const page = { ...node, platform: 'browser', target: 'es2022', format: 'iife', keepNames: false, loader: { '.ttf': 'file' }, assetNames: 'webview/[name]' };
 
-/** tfjs-node finds its addon through node-pre-gyp; here the runtime says where it is. util.isNullOrUndefined is gone since Node 23. */
+/** tfjs-node finds its addon through node-pre-gyp; here the runtime says where it is. Of the tfjs that it stands on, ops and the cpu backend are enough: to compile
+ *  Keras-like layers, converters and WebGL would take a tenth of a second at each start. util.isNullOrUndefined is gone since Node 23. */
 const tfjsNode = {
   name: 'tfjs-node',
   setup({ onResolve, onLoad }) {
     onResolve({ filter: /^@mapbox\/node-pre-gyp$/ }, () => ({ path: 'binding', namespace: 'lora' }));
     onResolve({ filter: /^lora:tfjs-node$/ }, () => ({ path: 'tfjs-node', namespace: 'lora' }));
+    onResolve({ filter: /^@tensorflow\/tfjs$/ }, () => ({ path: 'tfjs', namespace: 'lora' }));
     onLoad({ filter: /^binding$/, namespace: 'lora' }, () => ({ contents: 'exports.find = () => process.env.LORA_TFJS_BINDING;' }));
+    onLoad({ filter: /^tfjs$/, namespace: 'lora' }, () => ({
+      contents: 'const core = require("@tensorflow/tfjs-core"); require("@tensorflow/tfjs-backend-cpu");\n'
+        + 'module.exports = { ...core, version: { "tfjs-core": core.version_core }, CustomCallback: class {}, registerCallbackConstructor() {} };',
+      resolveDir: root,
+    }));
     onLoad({ filter: /^tfjs-node$/, namespace: 'lora' }, () => ({
       contents: 'const util = require("util"); util.isNullOrUndefined ??= (x) => x === null || x === undefined; util.isArray ??= Array.isArray;\n'
         + 'module.exports = require("@tensorflow/tfjs-node");',

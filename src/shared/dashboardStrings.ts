@@ -23,7 +23,7 @@ export const DASHBOARD_STRINGS = {
   'link.folder': 'The engine does not answer; following the run’s folder.',
   'link.untrusted': 'This workspace is not trusted: the run is shown from its files, and cannot be paused or stopped here.',
   'interrupted.words': 'The engine ended without a word at step {0}. Resume Run goes on from the last checkpoint, at step {1}.',
-  'interrupted.none': 'The engine ended without a word at step {0}, before the first checkpoint.',
+  'interrupted.none': 'The engine ended without a word at step {0}, before the first checkpoint. Resume Run begins anew.',
 
   pause: 'Pause',
   resume: 'Resume',

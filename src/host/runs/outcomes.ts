@@ -41,7 +41,7 @@ export class Outcomes implements vscode.Disposable {
       this.errors.report(error, 'engine', [openDashboard(run), openRecipe(run)]);
     }
     if (run.state === 'interrupted') {
-      const error = new LoraError('engine', t('{0}: the training process ended without a word at step {1}.', run.name, run.step), { fix: t('Resume Run goes on from its last checkpoint.') });
+      const error = new LoraError('engine', t('{0}: the training process ended without a word at step {1}.', run.name, run.step), { fix: t('Resume Run goes on from its last checkpoint, or begins anew where there is none.') });
       this.errors.report(error, 'engine', [{ title: t('Resume Run'), fix: { kind: 'command', command: COMMANDS.resumeRun, argument: run.dir } }]);
     }
     if (run.state === 'completed') await tellCompleted(run);

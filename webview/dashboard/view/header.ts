@@ -130,7 +130,7 @@ function actions({ t, post }: Context): Section {
       show(pause, state === 'running');
       show(resume, state === 'paused');
       show(stop, model.loaded && !hasEnded(model));
-      show(goOn, (state === 'stopped' || state === 'failed' || state === 'interrupted') && lastCheckpoint(model.history) !== null);
+      show(goOn, state === 'interrupted' || ((state === 'stopped' || state === 'failed') && lastCheckpoint(model.history) !== null));
       show(recipe, model.run !== null);
       show(adapter, hasEnded(model) && typeof model.run?.result.adapter === 'string');
       const idle = model.link !== 'engine' || model.pending !== null;
