@@ -1,6 +1,6 @@
 """Tiny random models of families and rotary scalings that have no other fixture, a LoRA adapter on each, and what transformers and PEFT compute with them.
 
-    python make_families.py FOLDER        (torch, transformers, peft, safetensors)
+    python make_families.py FOLDER [NAME]        (torch, transformers, peft, safetensors)
 
 Writes FOLDER/<name>/base and FOLDER/<name>/lora in the layout of the other fixtures.
 """
@@ -39,7 +39,10 @@ FAMILIES = {
     "rope-linear": (tf.LlamaForCausalLM, tf.LlamaConfig(**DECODER, **rope(rope_type="linear", factor=3.0)), ["q_proj", "v_proj"], 14),
     "rope-dynamic": (tf.LlamaForCausalLM, tf.LlamaConfig(**dict(DECODER, max_position_embeddings=8), **rope(rope_type="dynamic", factor=3.0)), ["q_proj", "v_proj"], 14),
     "rope-yarn": (tf.LlamaForCausalLM, tf.LlamaConfig(**DECODER, **rope(rope_type="yarn", factor=4.0, original_max_position_embeddings=16)), ["q_proj", "v_proj"], 14),
+    "dora-gpt2": (tf.GPT2LMHeadModel, tf.GPT2Config(vocab_size=VOCAB, n_embd=32, n_inner=48, n_layer=2, n_head=4, n_positions=32, resid_pdrop=0.0, embd_pdrop=0.0, attn_pdrop=0.0,
+                                                    pad_token_id=0, bos_token_id=1, eos_token_id=2, attn_implementation="eager"), ["c_attn", "c_proj", "wte"], 9),
 }
+DORA = {"dora-gpt2": dict(use_dora=True, fan_in_fan_out=True)}
 
 
 def randomise(model, generator):
@@ -74,7 +77,7 @@ def make(name, cls, config, targets, length):
     with torch.no_grad():
         base = model(**batch)
     task = "SEQ_CLS" if "Classification" in cls.__name__ else "CAUSAL_LM"
-    peft = get_peft_model(model, LoraConfig(r=3, lora_alpha=6, target_modules=targets, task_type=task)).eval()
+    peft = get_peft_model(model, LoraConfig(r=3, lora_alpha=6, target_modules=targets, task_type=task, **DORA.get(name, {}))).eval()
     with torch.no_grad():
         for key, p in peft.named_parameters():
             if "lora_" in key:
@@ -86,7 +89,7 @@ def make(name, cls, config, targets, length):
     saved = {"base.logits": base.logits, "adapter.logits": out.logits.detach()}
     for key, p in peft.named_parameters():
         if p.grad is not None:
-            stored = key.replace(".default", "").replace(".modules_to_save", "")
+            stored = key.replace(".default", "").replace(".modules_to_save", "").replace("magnitude_vector.weight", "magnitude_vector")  # as in the file
             saved[f"grad.{stored}"] = p.grad
     save_file({k: v.contiguous() for k, v in saved.items()}, folder / "lora" / "expected.safetensors")
     expected = dict(base_loss=base.loss.item(), adapter_loss=out.loss.item(), inputs={k: v.tolist() for k, v in batch.items()})
@@ -94,5 +97,7 @@ def make(name, cls, config, targets, length):
     print(name, expected["base_loss"], expected["adapter_loss"])
 
 
-for name, (cls, config, targets, length) in FAMILIES.items():
+for name, (cls, config, targets, length) in FAMILIES.items():  # one name more: that one only
+    if len(sys.argv) > 2 and name != sys.argv[2]:
+        continue
     make(name, cls, config, targets, length)
