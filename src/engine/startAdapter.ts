@@ -1,10 +1,13 @@
-import { tensorsOf } from '../formats/architecture/modules';
+import { linearsOf, namedTensors, tensorsOf } from '../formats/architecture/modules';
+import { readWeight } from '../formats/base';
 import type { BaseModel } from '../formats/types';
 import { initialMagnitude } from '../lora/dora';
 import { newAdapter } from '../lora/newAdapter';
 import { isSaved } from '../lora/saved';
 import { startFromWeight } from '../lora/startFromWeight';
 import type { Adapter, AdapterConfig, LoraFactors, TargetableModule, TrainedTensor } from '../lora/types';
+import { LoraError } from '../shared/errors';
+import { nearestName } from '../shared/nearest';
 import { createRandom } from '../shared/random';
 import type { LoraSettings } from '../shared/recipe';
 
@@ -50,30 +53,39 @@ async function withWeight(base: BaseModel, m: LoraFactors, { use_dora, init_lora
 
 /** W as [out, in] (an embedding's as [vocab, dim]), however the file stores it. */
 async function orientedWeight(base: BaseModel, { path, in_features, out_features }: LoraFactors): Promise<Float32Array> {
-  const name = `${path}.weight`;
-  const tied = base.spec.head.kind === 'lm' && base.spec.head.tied && path === base.spec.head.output.path && base.spec.embedding.kind === 'tokens';
-  const stored = await base.weights.readF32(tied ? `${(base.spec.embedding as { tokens: { path: string } }).tokens.path}.weight` : name);
-  const [rows] = base.weights.tensors.get(name)?.shape ?? [out_features];
-  const transposed = isTransposed(base, path) && rows === in_features;
+  const stored = await readWeight(base, `${path}.weight`);
+  const { transposed = false } = base.spec.layers.flatMap(linearsOf).find((linear) => linear.path === path) ?? {};
   return transposed ? Float32Array.from({ length: stored.length }, (_, i) => stored[(i % in_features) * out_features + Math.floor(i / in_features)]!) : stored;
 }
 
-const isTransposed = ({ spec }: BaseModel, path: string): boolean => spec.layers.some(({ attention, mlp }) => [...attention.qkv, attention.o, ...('up' in mlp ? [mlp.up] : []), mlp.down].some((l) => l.path === path && l.transposed));
-
 /** Biases and whole modules that train, as they are in the base; a head that the checkpoint lacks is drawn as transformers does. */
 async function trainedTensors(base: BaseModel, { config, modules }: Adapter, seed: number): Promise<TrainedTensor[]> {
-  const { body, head } = tensorsOf(base.spec);
+  const all = namedTensors(base.spec);
   const adapted = new Set(modules.map((m) => m.path));
-  const wanted = [...body, ...head].filter(({ name }) => {
-    const path = name.slice(0, name.lastIndexOf('.'));
+  checkSaved(base, config.modules_to_save, all.map(({ name }) => pathOf(name)));
+  const wanted = all.filter(({ name }) => {
+    const path = pathOf(name);
     const biased = name.endsWith('.bias') && (config.bias === 'all' || (config.bias === 'lora_only' && adapted.has(path)));
     return biased || isSaved(path, config.modules_to_save);
   });
   const tensors: TrainedTensor[] = [];
   for (const { name, shape } of wanted) {
-    tensors.push({ name, shape, data: base.missing.includes(name) ? fresh(name, shape.reduce((n, d) => n * d, 1), seed) : await base.weights.readF32(name) });
+    tensors.push({ name, shape, data: base.missing.includes(name) ? fresh(name, shape.reduce((n, d) => n * d, 1), seed) : await readWeight(base, name) });
   }
   return tensors;
+}
+
+const pathOf = (tensor: string) => tensor.slice(0, tensor.lastIndexOf('.'));
+
+/** Errors: LoraError('recipe') for a name that means no module. */
+function checkSaved(base: BaseModel, names: readonly string[] | null, paths: readonly string[]): void {
+  const unknown = (names ?? []).find((name) => !paths.some((own) => isSaved(own, [name])));
+  if (unknown === undefined) return;
+  const kinds = [...new Set(paths.map((own) => own.slice(own.lastIndexOf('.') + 1)))];
+  const nearest = nearestName(unknown, kinds);
+  throw new LoraError('recipe', `"${unknown}" in modules_to_save is no module of this base${nearest === undefined ? '' : `; the nearest is "${nearest}"`}.`, {
+    place: { file: base.path, key: 'lora.modules_to_save' }, fix: `Modules here: ${kinds.join(', ')}.`,
+  });
 }
 
 /** transformers' initializer_range for weights, zero for biases. */

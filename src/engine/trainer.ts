@@ -1,6 +1,7 @@
 import path from 'node:path';
 import { batchesOf, collate } from '../data/batches';
 import type { Example } from '../data/types';
+import { readWeight } from '../formats/base';
 import { modelCard } from '../formats/peft/card';
 import { writePeftAdapter, type AdapterFacts } from '../formats/peft/write';
 import { convertToPlain } from '../lora/startFromWeight';
@@ -167,7 +168,7 @@ export class Trainer {
   private async writeAdapter(name: string): Promise<void> {
     const { below, run_dir, base } = this.parts;
     const adapter = await this.adapter();
-    const facts = { ...this.facts(), baseTensor: (tensor: string) => base.weights.readF32(tensor) };
+    const facts = { ...this.facts(), baseTensor: (tensor: string) => readWeight(base, tensor) };
     await writePeftAdapter(path.join(run_dir, name), below ? convertToPlain(adapter, below) : adapter, facts);
   }
 

@@ -2,7 +2,7 @@ import { stat } from 'node:fs/promises';
 import path from 'node:path';
 import type { TargetableModule } from '../lora/types';
 import { LoraError } from '../shared/errors';
-import { modulesOf } from './architecture/modules';
+import { modulesOf, tiedWeight } from './architecture/modules';
 import type { ReadSpecOptions } from './architecture/readSpec';
 import { reason } from './files';
 import { openGgufBase } from './gguf/base';
@@ -19,6 +19,12 @@ export async function openBase(file: string, options: ReadSpecOptions = {}): Pro
   if (found.isDirectory()) return openFolderBase(file, options);
   if (file.endsWith('.safetensors')) throw new LoraError('base', 'A .safetensors file alone is not a base model.', { place: { file }, fix: `Name its folder, ${path.dirname(file)}.` });
   return openGgufBase(file, options);
+}
+
+/** A weight under its module's name; a tied output layer's is the embedding's. Errors: LoraError naming file and tensor. */
+export function readWeight({ spec, weights }: Pick<BaseModel, 'spec' | 'weights'>, name: string): Promise<Float32Array> {
+  const tied = tiedWeight(spec);
+  return weights.readF32(tied?.name === name ? tied.storedAs : name);
 }
 
 /** The layers that LoRA can adapt, under PEFT's names, in the model's order. */

@@ -26,7 +26,7 @@ interface Placement extends MatrixPart {
 /** Reads the checkpoint's tensors into the arrays that products are made of, and finds each one again. */
 export class Placements {
   private readonly found = new Map<string, Placement[]>();
-  private readonly loose_ = new Map<string, Float32Array>();
+  private readonly unplaced = new Map<string, Float32Array>();
   private pending: Omit<Placement, 'tensor'>[] = [];
 
   /** `trained`: numbers of a tensor that trains, which is not read from the base; null for the others. */
@@ -53,8 +53,8 @@ export class Placements {
 
   /** A tensor that is used in another form only. */
   async loose(name: string): Promise<Float32Array> {
-    const data = this.loose_.get(name) ?? (await this.base.weights.readF32(name));
-    this.loose_.set(name, data);
+    const data = this.unplaced.get(name) ?? (await this.base.weights.readF32(name));
+    this.unplaced.set(name, data);
     return data;
   }
 
@@ -69,7 +69,7 @@ export class Placements {
   /** A tensor as it is in memory now, in the checkpoint's own order. Errors: LoraError('base') for one that is not there. */
   async read(name: string): Promise<Float32Array> {
     const places = this.found.get(name);
-    const loose = this.loose_.get(name);
+    const loose = this.unplaced.get(name);
     if (loose) return loose.slice();
     if (!places) throw new LoraError('base', `The model has no tensor ${name}.`, { place: { file: this.base.path, tensor: name } });
     const own = new Float32Array(this.sizeOf(name));

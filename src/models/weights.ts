@@ -101,6 +101,8 @@ export class WeightLoader {
 
   private async qkNorm({ qk_norm, num_heads, num_kv_heads, head_dim, rope }: AttentionSpec): Promise<QkNorm | null> {
     if (!qk_norm) return null;
+    const trained = [qk_norm.q, qk_norm.k].find(({ path }) => this.adapters.trained(`${path}.weight`));
+    if (trained) throw new LoraError('adapter', `${trained.path} cannot be trained: norms of queries and keys stay as they are.`, { fix: 'Name other modules in modules_to_save.' });
     const { over, q, k } = qk_norm;
     const part = async ({ path, unit_offset }: NormSpec, heads: number) => {
       const own = await this.placements.loose(`${path}.weight`);

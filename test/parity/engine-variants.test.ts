@@ -21,6 +21,8 @@ const VARIANTS: Readonly<Record<string, Variant>> = {
   'all biases of gpt_neox': { base: 'gpt_neox', lora: { bias: 'all' } },
   'the adapted layers\' biases of qwen2': { base: 'qwen2', lora: { bias: 'lora_only', target_modules: ['q_proj', 'v_proj'] } },
   'the output layer whole, beside mistral\'s LoRA': { base: 'mistral', lora: { modules_to_save: ['lm_head'], target_modules: ['q_proj', 'v_proj'] } },
+  'a tied output layer whole': { base: 'llama', lora: { modules_to_save: ['lm_head'], target_modules: ['q_proj'] } },
+  'LoRA and DoRA on a tied output layer': { base: 'llama', lora: { use_dora: true, target_modules: ['lm_head', 'q_proj'] } },
   'a tied embedding whole': { base: 'llama', lora: { modules_to_save: ['embed_tokens'], target_modules: ['q_proj'] } },
   'an adapted embedding and output layer': { base: 'llama3', lora: { target_modules: ['embed_tokens', 'lm_head', 'q_proj'] } },
   'LoRA+': { base: 'llama', lora: {}, training: { loraplus_lr_ratio: 8 } },
@@ -58,6 +60,16 @@ describe.each(Object.entries(VARIANTS))('%s', (_, variant) => {
   });
 });
 
+it('an output layer that is tied trains whole, apart from the embedding, and is saved', async () => {
+  const runDir = await train(recipeOf({ base: 'llama', lora: { modules_to_save: ['lm_head'], target_modules: ['q_proj'] } }));
+  const base = await openBase(path.join(fixtures, 'llama/base'));
+  const { adapter } = await readPeftAdapter(path.join(runDir, 'adapter'), adapterBaseOf(base));
+  const start = await base.weights.readF32('model.embed_tokens.weight');
+  await base.close();
+  expect(adapter.trained.map((t) => t.name)).toEqual(['lm_head.weight']);
+  expect(adapter.trained[0]!.data).not.toEqual(start);
+});
+
 it('PiSSA starts from the base\'s own loss, and is saved with twice the rank', async () => {
   const variant = { base: 'llama', lora: { r: 3, init_lora_weights: 'pissa' } };
   const runDir = await train(recipeOf({ ...variant, training: { max_steps: 1, warmup_ratio: 0 } }));
@@ -68,6 +80,15 @@ it('PiSSA starts from the base\'s own loss, and is saved with twice the rank', a
   await base.close();
   expect(warnings).toEqual([]);
   expect([adapter.config.r, adapter.config.lora_alpha, adapter.config.raw['init_lora_weights']]).toEqual([6, 32, true]);
+});
+
+it.each([
+  ['llama', { modules_to_save: ['lm_haed'] }, /"lm_haed" in modules_to_save is no module of this base; the nearest is "lm_head"/],
+  ['qwen3', { modules_to_save: ['norm'] }, /q_norm cannot be trained/],
+])('on %s, %j is refused', async (family, lora, message) => {
+  const { code, stderr } = await cli('train', makeRecipe({ top: { base: path.join(fixtures, family, 'base') }, lora }));
+  expect(code).toBe(1);
+  expect(stderr).toMatch(message);
 });
 
 describe('the logits of other models', () => {

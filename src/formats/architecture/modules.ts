@@ -46,6 +46,18 @@ export function tensorsOf(spec: Spec): { readonly body: Wanted[]; readonly head:
   };
 }
 
+/** Where a tied output layer's weight stands: under the embedding's name. */
+export function tiedWeight({ head, embedding }: Spec): { readonly name: string; readonly storedAs: string } | null {
+  if (head.kind !== 'lm' || !head.tied || embedding.kind !== 'tokens') return null;
+  return { name: `${head.output.path}.weight`, storedAs: `${embedding.tokens.path}.weight` };
+}
+
+/** Every tensor of the model under its module's name, a tied output layer's too: what biases and modules_to_save can mean. */
+export function namedTensors(spec: Spec): Wanted[] {
+  const { body, head } = tensorsOf(spec);
+  return [...body, ...head, ...(spec.head.kind === 'lm' && spec.head.tied ? linearTensors(spec.head.output) : [])];
+}
+
 function linearTensors({ path, in_features, out_features, bias, transposed }: LinearSpec): Wanted[] {
   const weight = { name: `${path}.weight`, shape: transposed ? [in_features, out_features] : [out_features, in_features] };
   return bias ? [weight, { name: `${path}.bias`, shape: [out_features] }] : [weight];

@@ -1,7 +1,7 @@
 import { matchTargets } from '../../lora/targets';
 import type { Adapter, AdapterConfig, LoraFactors, TargetableModule, TrainedTensor } from '../../lora/types';
 import { LoraError, type Problem } from '../../shared/errors';
-import { modulesOf, tensorsOf } from '../architecture/modules';
+import { modulesOf, namedTensors, tensorsOf } from '../architecture/modules';
 import { canonicalPath } from '../architecture/names';
 import type { BaseModel } from '../types';
 
@@ -20,9 +20,9 @@ export interface AdapterBase {
 
 /** What an adapter is to be held against in a base. */
 export function adapterBaseOf({ spec, name, path }: Pick<BaseModel, 'spec' | 'name' | 'path'>): AdapterBase {
-  const { body, head } = tensorsOf(spec);
+  const { head } = tensorsOf(spec);
   return {
-    modules: modulesOf(spec), names: [name, path], rename: (own) => canonicalPath(own, spec), shapes: new Map([...body, ...head].map((t) => [t.name, t.shape])),
+    modules: modulesOf(spec), names: [name, path], rename: (own) => canonicalPath(own, spec), shapes: new Map(namedTensors(spec).map((t) => [t.name, t.shape])),
     heads: [...new Set(head.map((t) => t.name.replace(/\..*$/, '')))].filter((own) => ['classifier', 'score'].includes(own)),
   };
 }
