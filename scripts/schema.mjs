@@ -41,7 +41,7 @@ What \`model_type\` in a base's config.json may say, the heads that are known fo
 are held against transformers and PEFT (\`test/parity/cases.test.ts\`). Besides, SmolLM2-135M-Instruct and all-MiniLM-L6-v2 are checked with their real weights.
 This table is made from the architecture table by \`npm run build\`.
 
-\`lora train\` trains language models; the other heads run through \`lora logits\` and the library so far. GGUF files are read of llama, mistral, qwen2, qwen3 and gemma, in F32, F16, BF16, Q2_K to Q8_0, IQ4_NL and IQ4_XS.
+\`lora train\` trains each head: the recipe's \`task\` says which (\`causal_lm\`, \`seq_cls\`, \`token_cls\`, \`image_cls\`, \`embedding\`). GGUF files are read of llama, mistral, qwen2, qwen3 and gemma, in F32, F16, BF16, Q2_K to Q8_0, IQ4_NL and IQ4_XS.
 
 | model_type | heads | checked by |
 |---|---|---|

@@ -1,5 +1,6 @@
 import { createRandom, shuffle } from '../shared/random';
-import type { Example, TokenBatch } from './types';
+import { lengthOf } from './examples';
+import type { Example } from './types';
 
 export interface BatchSettings {
   readonly batch_size: number;
@@ -25,30 +26,15 @@ export function splitExamples<T>(examples: readonly T[], share: number, seed: nu
  * a run goes on from a count of batches. Not shuffled: the examples' own order. Shuffled: a random order, of which each window of
  * 8 batches is sorted by length and its whole batches are put in a random order again.
  */
-export function batchesOf(examples: readonly Example[], settings: BatchSettings): Example[][] {
+export function batchesOf<E extends Example>(examples: readonly E[], settings: BatchSettings): E[][] {
   const { batch_size } = settings;
   if (!settings.shuffle) return chunks(examples, batch_size);
   const random = createRandom(settings.seed, 'order', settings.epoch);
   return chunks(shuffle(examples, random), batch_size * BATCHES_IN_WINDOW).flatMap((window) => {
     const partial = window.length % batch_size;
-    const whole = [...window.slice(0, window.length - partial)].sort((a, b) => a.input_ids.length - b.input_ids.length);
+    const whole = [...window.slice(0, window.length - partial)].sort((a, b) => lengthOf(a) - lengthOf(b));
     return [...shuffle(chunks(whole, batch_size), random), ...chunks(window.slice(window.length - partial), batch_size)];
   });
-}
-
-/** Pads on the right to the longest: id `pad_id`, label -100, mask 0. */
-export function collate(examples: readonly Example[], pad_id: number): TokenBatch {
-  const batch = examples.length;
-  const length = examples.reduce((longest, example) => Math.max(longest, example.input_ids.length), 0);
-  const input_ids = new Int32Array(batch * length).fill(pad_id);
-  const labels = new Int32Array(batch * length).fill(-100);
-  const attention_mask = new Int32Array(batch * length);
-  for (const [row, example] of examples.entries()) {
-    input_ids.set(example.input_ids, row * length);
-    labels.set(example.labels, row * length);
-    attention_mask.fill(1, row * length, row * length + example.input_ids.length);
-  }
-  return { batch, length, input_ids, labels, attention_mask };
 }
 
 function chunks<T>(items: readonly T[], size: number): T[][] {

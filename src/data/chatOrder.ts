@@ -2,12 +2,12 @@ import type { Recipe } from '../shared/recipe';
 import type { RowReport } from './rowReport';
 import type { Message } from './types';
 
-/** What is done with rows that cannot be learnt from as they are. */
-export type RowSettings = Pick<Recipe, 'chats' | 'unlabelled_rows'>;
+/** What rows are of, and what is done with those that cannot be learnt from as they are. */
+export type RowSettings = Pick<Recipe, 'task' | 'chats' | 'unlabelled_rows'>;
 
 /** The recipe's defaults. */
 export const ROW_SETTINGS: RowSettings = {
-  chats: { same_role: 'merge', assistant_first: 'drop', user_last: 'drop', system_refused: 'fold' }, unlabelled_rows: 'error',
+  task: 'causal_lm', chats: { same_role: 'merge', assistant_first: 'drop', user_last: 'drop', system_refused: 'fold' }, unlabelled_rows: 'error',
 };
 
 const NO_ANSWER = 'add one, or set unlabelled_rows to "skip"';

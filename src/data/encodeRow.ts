@@ -1,5 +1,5 @@
 import { markAnswers } from './answerSpans';
-import type { Message, Row, Span, Tokenizer } from './types';
+import type { Message, Span, TextRow, Tokenizer } from './types';
 
 export interface EncodedRow {
   readonly ids: readonly number[];
@@ -12,7 +12,7 @@ export interface EncodedRow {
  * without a template, the completion and the end-of-sequence token after it. Of a text all is learnt, with such a token at its end.
  * Errors: LoraError where the template cannot render the row.
  */
-export function encodeRow(row: Row, tokenizer: Tokenizer): EncodedRow {
+export function encodeRow(row: TextRow, tokenizer: Tokenizer): EncodedRow {
   switch (row.kind) {
     case 'messages': return encodeChat(row.messages, tokenizer);
     case 'completion': return tokenizer.has_chat_template ? encodeChat(asChat(row), tokenizer) : encodeCompletion(row.prompt, row.completion, tokenizer);
@@ -22,7 +22,7 @@ export function encodeRow(row: Row, tokenizer: Tokenizer): EncodedRow {
 }
 
 /** The prompt as the user's message, the completion as the assistant's. */
-export function asChat(row: Extract<Row, { kind: 'completion' }>): Message[] {
+export function asChat(row: Extract<TextRow, { kind: 'completion' }>): Message[] {
   return [{ role: 'user', content: row.prompt }, { role: 'assistant', content: row.completion }];
 }
 

@@ -2,53 +2,112 @@ import { LoraError, type Problem } from '../shared/errors';
 import type { Recipe } from '../shared/recipe';
 import type { FileFingerprint } from '../shared/run';
 import { splitExamples } from './batches';
+import type { RowSettings } from './chatOrder';
+import { collate, collateImages } from './collate';
 import { scanDataset, type Dataset } from './dataset';
-import { throwErrors } from './problems';
+import { readImageFolder } from './images/folder';
+import type { ImageReader } from './images/reader';
+import { labelSetOf, type LabelSet } from './labels';
+import { pack } from './pack';
+import { ProblemCollector, throwErrors } from './problems';
+import { shownRows, type ShownRow } from './shownRows';
 import { statisticsOf, tokenizeRows, type DataStatistics, type TokenizedRows } from './tokenize';
-import type { Example, Row, Tokenizer } from './types';
+import { tokenizeTaskRows } from './tokenizeTask';
+import type { Batch, Example, ImageExample, TextRow, TokensExample, Tokenizer } from './types';
 
-export type DataRecipe = Pick<Recipe, 'dataset' | 'validation' | 'validation_split' | 'labels' | 'chats' | 'unlabelled_rows'> & {
-  readonly training: Pick<Recipe['training'], 'max_length' | 'seed'>;
+export type DataRecipe = Pick<Recipe, 'task' | 'problem_type' | 'dataset' | 'validation' | 'validation_split' | 'labels' | 'chats' | 'unlabelled_rows'> & {
+  readonly training: Pick<Recipe['training'], 'max_length' | 'seed' | 'packing'>;
 };
+
+/** The rows of a recipe's datasets, checked as far as that goes without the base. */
+export interface ReadData {
+  /** The training set, and the validation set where the recipe names one. */
+  readonly datasets: readonly Dataset[];
+  /** What a head for labels must tell apart; null for other heads, and where rows have faults. */
+  readonly labels: LabelSet | null;
+}
 
 export interface PreparedData {
   readonly train: readonly Example[];
   readonly validation: readonly Example[];
   readonly statistics: { readonly train: DataStatistics; readonly validation: DataStatistics };
-  /** The first prompts of the validation set, or of the training set where there is none: at most two. */
-  readonly prompts: readonly string[];
+  readonly labels: LabelSet | null;
+  /** The first rows of the validation set, or of the training set where there is none: at most two. */
+  readonly shown: readonly ShownRow[];
   readonly warnings: readonly Problem[];
   readonly fingerprint: readonly FileFingerprint[];
+  /** What the model reads. Errors: LoraError('dataset') for an image that cannot be read. */
+  readonly collate: (examples: readonly Example[]) => Promise<Batch>;
+  /** Tokens of an image. */
+  readonly image_length: number;
 }
 
-export interface PrepareOptions {
+/** How rows become what the base reads. */
+export interface DataTools {
+  readonly tokenizer: Tokenizer | null;
+  readonly images: ImageReader | null;
   /** Rows of the model's embedding; left out: the tokenizer's vocabulary. */
   readonly vocab_size?: number;
+  /** Whether the model tells the second of two texts by its type. */
+  readonly has_types: boolean;
+  /** The most tokens that the model has positions for. */
+  readonly positions: number;
   /** From 0 to 1. */
   readonly onProgress?: (fraction: number) => void;
 }
 
-const PROMPTS = 2;
 const ROWS_BETWEEN_REPORTS = 256;
 
-/**
- * Reads and tokenizes a recipe's datasets (absolute paths) and splits off the validation set.
- * Errors: LoraError('dataset') with every fault of every row of both files.
- */
-export async function prepareData(recipe: DataRecipe, tokenizer: Tokenizer, options: PrepareOptions = {}): Promise<PreparedData> {
-  const datasets = [await scanDataset(recipe.dataset, recipe), ...(recipe.validation === null ? [] : [await scanDataset(recipe.validation, recipe)])];
-  const tokenized = tokenizeAll(datasets, recipe, tokenizer, options);
+/** Reads a dataset's rows; a folder of images for image_cls. Errors: LoraError('dataset') where that folder cannot be read; other faults stay with the rows. */
+export async function readRows(file: string, recipe: RowSettings): Promise<Dataset> {
+  return recipe.task === 'image_cls' ? { path: file, ...(await readImageFolder(file)) } : scanDataset(file, recipe);
+}
+
+/** Reads a recipe's datasets (absolute paths). `known`: the labels that the base has already. */
+export async function readData(recipe: DataRecipe, known: readonly string[] | null): Promise<ReadData> {
+  const { task, problem_type, dataset, validation } = recipe;
+  const files = validation === null ? [dataset] : [dataset, validation];
+  const datasets = await Promise.all(files.map((file) => readRows(file, recipe)));
+  const hasFaults = datasets.some(({ problems }) => problems.some((p) => p.severity === 'error'));
+  if (task === 'causal_lm' || task === 'embedding' || hasFaults) return { datasets, labels: null };
+  const problems = new ProblemCollector(dataset);
+  const labels = labelSetOf(datasets.flatMap(({ rows }) => rows), task, problem_type, known, problems);
+  return { labels, datasets: datasets.map((own, i) => (i === 0 ? { ...own, problems: [...own.problems, ...problems.problems()] } : own)) };
+}
+
+/** Tokenizes what was read and splits off the validation set. Errors: LoraError('dataset') with every fault of every row of both files. */
+export function prepareData({ datasets, labels }: ReadData, recipe: DataRecipe, tools: DataTools): PreparedData {
+  const problemsBefore = datasets.flatMap(({ problems }) => problems);
+  const needsLabels = recipe.task !== 'causal_lm' && recipe.task !== 'embedding';
+  if (needsLabels && !labels) throwErrors(problemsBefore);
+  const tokenized = tokenizeAll(datasets, labels, recipe, tools);
   const problems = datasets.flatMap((dataset, i) => [...dataset.problems, ...tokenized[i]!.problems]);
   throwErrors(problems);
   for (const [i, { path }] of datasets.entries()) if (tokenized[i]!.examples.length === 0) throw noneLeft(path, problems);
   const [train, validation] = recipe.validation === null ? split(tokenized[0]!, recipe) : [tokenized[0]!, tokenized[1]!];
+  const image_length = tools.images?.length ?? 1;
   return {
-    train: train.examples,
+    train: recipe.training.packing ? packed(train.examples, recipe) : train.examples,
     validation: validation.examples,
-    statistics: { train: statisticsOf(train), validation: statisticsOf(validation) },
-    prompts: firstPrompts(validation.rows.length > 0 ? validation.rows : train.rows),
+    statistics: { train: statisticsOf(train, image_length), validation: statisticsOf(validation, image_length) },
+    labels, shown: shownRows(validation.rows.length > 0 ? validation : train),
     warnings: problems,
     fingerprint: datasets.flatMap((dataset) => dataset.fingerprint ?? []),
+    collate: collator(tools), image_length,
+  };
+}
+
+function packed(examples: readonly Example[], { task, dataset, training }: DataRecipe): Example[] {
+  if (task !== 'causal_lm') throw new LoraError('recipe', `training.packing puts the examples of a causal_lm together; the task is ${task}.`, { place: { file: dataset, key: 'training.packing' }, fix: 'Set it to false.' });
+  return pack(examples as readonly TokensExample[], training.max_length);
+}
+
+function collator({ tokenizer, images }: DataTools): PreparedData['collate'] {
+  const pad_id = tokenizer?.pad_token_id ?? tokenizer?.eos_token_id ?? 0;
+  if (!images) return (examples) => Promise.resolve(collate(examples as readonly Exclude<Example, ImageExample>[], pad_id));
+  return async (examples) => {
+    const own = examples as readonly ImageExample[];
+    return collateImages(own, await Promise.all(own.map(({ file }) => images.read(file))), images.length);
   };
 }
 
@@ -61,14 +120,17 @@ function noneLeft(file: string, problems: readonly Problem[]): LoraError {
 
 type Part = Pick<TokenizedRows, 'examples' | 'rows' | 'lengths'>;
 
-function tokenizeAll(datasets: readonly Dataset[], recipe: DataRecipe, tokenizer: Tokenizer, { vocab_size, onProgress }: PrepareOptions): TokenizedRows[] {
-  const settings = { max_length: recipe.training.max_length, labels: recipe.labels, rows: recipe, ...(vocab_size !== undefined && { vocab_size }) };
+function tokenizeAll(datasets: readonly Dataset[], labels: LabelSet | null, recipe: DataRecipe, { tokenizer, images, vocab_size, has_types, positions, onProgress }: DataTools): TokenizedRows[] {
+  const max_length = Math.min(recipe.training.max_length, positions);
   const total = datasets.reduce((sum, dataset) => sum + dataset.rows.length, 0);
   let before = 0;
   return datasets.map(({ path, rows }) => {
-    const tokenized = tokenizeRows(path, rows, tokenizer, settings, (done) => {
+    const onRow = (done: number) => {
       if (done % ROWS_BETWEEN_REPORTS === 0) onProgress?.((before + done) / total);
-    });
+    };
+    const tokenized = recipe.task === 'causal_lm'
+      ? tokenizeRows(path, rows as readonly TextRow[], tokenizer!, { max_length, labels: recipe.labels, rows: recipe, ...(vocab_size !== undefined && { vocab_size }) }, onRow)
+      : tokenizeTaskRows(path, rows, tokenizer, { max_length, labels, has_types, image_length: images?.length ?? 1 }, onRow);
     before += rows.length;
     if (total > 0) onProgress?.(before / total);
     return tokenized;
@@ -79,19 +141,4 @@ function split({ examples, rows, lengths }: Part, { validation_split, training }
   const { train, validation } = splitExamples([...examples.keys()], validation_split, training.seed);
   const part = (drawn: readonly number[]) => ({ examples: drawn.map((i) => examples[i]!), rows: drawn.map((i) => rows[i]!), lengths: drawn.map((i) => lengths[i]!) });
   return [part(train), part(validation)];
-}
-
-function firstPrompts(rows: readonly Row[]): string[] {
-  const prompts: string[] = [];
-  for (const row of rows) {
-    if (prompts.length === PROMPTS) break;
-    const prompt = promptOf(row);
-    if (prompt) prompts.push(prompt);
-  }
-  return prompts;
-}
-
-function promptOf(row: Row): string | undefined {
-  if (row.kind === 'completion') return row.prompt;
-  return row.kind === 'messages' ? row.messages.find((message) => message.role === 'user')?.content : undefined;
 }

@@ -1,4 +1,4 @@
-import type { Example, Tokenizer } from './types';
+import type { Tokenizer, TokensExample } from './types';
 
 /** Tokens in a row that all carry a label, or none of which does. */
 export interface LabelPiece {
@@ -8,7 +8,7 @@ export interface LabelPiece {
 }
 
 /** An example as text, in pieces that are learnt or not; the pieces together are the whole text, special tokens included. */
-export function labelPieces(example: Example, tokenizer: Tokenizer): LabelPiece[] {
+export function labelPieces(example: TokensExample, tokenizer: Tokenizer): LabelPiece[] {
   const { input_ids, labels } = example;
   const pieces: LabelPiece[] = [];
   for (let start = 0, end = 1; start < input_ids.length; end++) {

@@ -4,9 +4,10 @@ import { isRecord, kindOf, nearestKey, quote } from './json';
 import { readMessages } from './rowMessages';
 import type { RowReport } from './rowReport';
 import { readTokenized } from './rowTokenized';
+import { readLabelled, readPair, readTagged } from './taskRows';
+import { filled, text, type Columns } from './columns';
 import type { Row } from './types';
-
-type Columns = Readonly<Record<string, unknown>>;
+import type { Task } from '../shared/task';
 
 interface Format {
   readonly required: readonly string[];
@@ -16,24 +17,51 @@ interface Format {
 }
 
 /** Where a row has the keys of several formats, the first one counts. */
-const FORMATS: readonly Format[] = [
-  { required: ['messages'], optional: [], read: (columns, line, report, settings) => chat(columns['messages'], 'messages', line, report, settings) },
-  { required: ['conversations'], optional: [], read: (columns, line, report, settings) => chat(columns['conversations'], 'conversations', line, report, settings) },
-  { required: ['input_ids'], optional: ['labels', 'attention_mask'], read: readTokenized },
-  { required: ['prompt', 'completion'], optional: [], read: readCompletion },
-  { required: ['instruction', 'output'], optional: ['input'], read: readAlpaca },
-  { required: ['text'], optional: [], read: readText },
-];
+const FORMATS: Readonly<Record<Exclude<Task, 'image_cls'>, readonly Format[]>> = {
+  causal_lm: [
+    { required: ['messages'], optional: [], read: (columns, line, report, settings) => chat(columns['messages'], 'messages', line, report, settings) },
+    { required: ['conversations'], optional: [], read: (columns, line, report, settings) => chat(columns['conversations'], 'conversations', line, report, settings) },
+    { required: ['input_ids'], optional: ['labels', 'attention_mask'], read: readTokenized },
+    { required: ['prompt', 'completion'], optional: [], read: readCompletion },
+    { required: ['instruction', 'output'], optional: ['input'], read: readAlpaca },
+    { required: ['text'], optional: [], read: readText },
+  ],
+  seq_cls: [
+    { required: ['text', 'label'], optional: ['text_pair'], read: readLabelled('text', 'text_pair', 'label') },
+    { required: ['text', 'labels'], optional: ['text_pair'], read: readLabelled('text', 'text_pair', 'labels') },
+    { required: ['sentence1', 'sentence2', 'label'], optional: [], read: readLabelled('sentence1', 'sentence2', 'label') },
+    { required: ['sentence', 'label'], optional: [], read: readLabelled('sentence', 'sentence2', 'label') },
+  ],
+  token_cls: [
+    { required: ['tokens', 'tags'], optional: [], read: readTagged('tags') },
+    { required: ['tokens', 'ner_tags'], optional: [], read: readTagged('ner_tags') },
+    { required: ['tokens', 'labels'], optional: [], read: readTagged('labels') },
+  ],
+  embedding: [
+    { required: ['anchor', 'positive'], optional: [], read: readPair('anchor', 'positive') },
+    { required: ['query', 'positive'], optional: [], read: readPair('query', 'positive') },
+    { required: ['sentence1', 'sentence2'], optional: [], read: readPair('sentence1', 'sentence2') },
+  ],
+};
 
-export const KNOWN_FORMATS = 'messages; conversations; prompt and completion; instruction, input and output; text; input_ids and labels';
+/** For messages: what rows of a task have. */
+export const KNOWN_FORMATS: Readonly<Record<Task, string>> = {
+  causal_lm: 'messages; conversations; prompt and completion; instruction, input and output; text; input_ids and labels',
+  seq_cls: 'text and label (or labels), with text_pair where two texts belong together',
+  token_cls: 'tokens and tags, one for each word',
+  image_cls: 'a folder for each class, with images in it',
+  embedding: 'anchor and positive',
+};
 
 /** Reads a line of a dataset by the format it has. Null where it has faults or is skipped, which is reported. */
 export function readRow(text: string, line: number, report: RowReport, settings: RowSettings): Row | null {
   const columns = parseJson(text, report);
   if (columns === undefined) return null;
   if (!isRecord(columns)) return report.error(`A row must be a JSON object, not ${kindOf(columns)}.`);
-  const format = formatOf(columns);
-  if (!format) return unknownFormat(columns, report);
+  const { task } = settings;
+  const formats = task === 'image_cls' ? [] : FORMATS[task];
+  const format = formatOf(columns, formats);
+  if (!format) return unknownFormat(columns, formats, KNOWN_FORMATS[task], report);
   const before = report.errorCount;
   checkKeys(columns, format, report);
   return report.errorCount > before ? null : format.read(columns, line, report, settings);
@@ -64,18 +92,18 @@ function syntaxFault(text: string): { readonly reason: string; readonly column: 
 }
 
 /** The first format whose required keys are all there, else the one that lacks fewest. */
-function formatOf(columns: Columns): Format | undefined {
+function formatOf(columns: Columns, formats: readonly Format[]): Format | undefined {
   const present = (format: Format) => format.required.filter((key) => key in columns).length;
-  return FORMATS.find((format) => present(format) === format.required.length) ?? FORMATS.find((format) => present(format) > 0);
+  return formats.find((format) => present(format) === format.required.length) ?? formats.find((format) => present(format) > 0);
 }
 
-function unknownFormat(columns: Columns, report: RowReport): null {
+function unknownFormat(columns: Columns, formats: readonly Format[], wanted: string, report: RowReport): null {
   const keys = Object.keys(columns);
-  const known = FORMATS.flatMap((format) => format.required);
+  const known = formats.flatMap((format) => format.required);
   const near = keys.map((key) => [key, nearestKey(key, known)] as const).find(([, name]) => name !== undefined);
   if (near) return report.error(`"${near[0]}" is not a known key; did you mean "${near[1]!}"?`, near[0]);
   const found = keys.length === 0 ? 'The row is empty' : `The row has ${keys.slice(0, 8).map(quote).join(', ')}`;
-  return report.error(`${found}; known rows have: ${KNOWN_FORMATS}.`);
+  return report.error(`${found}; known rows have: ${wanted}.`);
 }
 
 /** Missing keys, with the unknown key that may be meant; other keys are not used, which is said once for the file. */
@@ -121,14 +149,4 @@ function readAlpaca(columns: Columns, line: number, report: RowReport): Row | nu
 function readText(columns: Columns, line: number, report: RowReport): Row | null {
   const value = filled(columns, 'text', report);
   return value === null ? null : { kind: 'text', line, text: value };
-}
-
-function text(columns: Columns, key: string, report: RowReport): string | null {
-  const value = columns[key];
-  return typeof value === 'string' ? value : report.error(`"${key}" must be text, not ${kindOf(value)}.`, key);
-}
-
-function filled(columns: Columns, key: string, report: RowReport): string | null {
-  const value = text(columns, key, report);
-  return value?.trim() === '' ? report.error(`"${key}" is empty.`, key) : value;
 }

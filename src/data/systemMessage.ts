@@ -1,7 +1,7 @@
-import type { Row } from './types';
+import type { TextRow } from './types';
 
 /** A chat whose system message stands in front of its first user message instead; null where the row has none, or nowhere to put it. */
-export function foldSystem(row: Row): Row | null {
+export function foldSystem(row: TextRow): TextRow | null {
   if (row.kind !== 'messages') return null;
   const [system, user, ...rest] = row.messages;
   if (system?.role !== 'system' || user?.role !== 'user') return null;

@@ -5,7 +5,8 @@ import { quote } from './json';
 import { ProblemCollector } from './problems';
 import { RowReport } from './rowReport';
 import { foldSystem } from './systemMessage';
-import type { Example, Row, Tokenizer } from './types';
+import { lengthOf, tokensOf } from './examples';
+import type { Example, Row, TextRow, TokensExample, Tokenizer } from './types';
 
 export interface TokenizeSettings {
   readonly max_length: number;
@@ -19,7 +20,7 @@ export interface TokenizeSettings {
 export interface DataStatistics {
   readonly examples: number;
   readonly tokens: number;
-  /** Tokens that carry a label and have one before them to be predicted from. */
+  /** Tokens that carry a label and have one before them to be predicted from; of other tasks than a language model's, labelled rows or words. */
   readonly labelled_tokens: number;
   /** Tokens of the longest row before it is cut. */
   readonly longest: number;
@@ -30,22 +31,27 @@ export interface DataStatistics {
 export interface TokenizedRows {
   /** One for each row without faults that the settings do not skip, in their order. */
   readonly examples: readonly Example[];
-  /** The row of each example as the chat template took it. */
+  /** The row of each example as it was taken: a chat as its template took it. */
   readonly rows: readonly Row[];
   /** For each example, the tokens of its whole row. */
   readonly lengths: readonly number[];
   readonly problems: readonly Problem[];
 }
 
+export interface TokenizedTexts extends TokenizedRows {
+  readonly examples: readonly TokensExample[];
+  readonly rows: readonly TextRow[];
+}
+
 const NO_TEMPLATE = 'The base model has no chat template';
 
 /** Turns rows into examples, the beginning kept where they are too long. Faults of a row are among the problems: template, ids, no label left. */
 export function tokenizeRows(
-  file: string, rows: readonly Row[], tokenizer: Tokenizer, settings: TokenizeSettings, onRow: (done: number) => void = () => undefined,
-): TokenizedRows {
+  file: string, rows: readonly TextRow[], tokenizer: Tokenizer, settings: TokenizeSettings, onRow: (done: number) => void = () => undefined,
+): TokenizedTexts {
   const problems = new ProblemCollector(file);
   const findSpecials = specialTokenFinder(tokenizer);
-  const [examples, taken, lengths]: [Example[], Row[], number[]] = [[], [], []];
+  const [examples, taken, lengths]: [TokensExample[], TextRow[], number[]] = [[], [], []];
   for (const [i, row] of rows.entries()) {
     warnOfSpecialTokens(row, findSpecials, problems);
     const encoded = tryEncode(row, tokenizer, settings, problems);
@@ -60,14 +66,19 @@ export function tokenizeRows(
   return { examples, rows: taken, lengths, problems: problems.problems() };
 }
 
-export function statisticsOf({ examples, lengths }: Pick<TokenizedRows, 'examples' | 'lengths'>): DataStatistics {
+/** `image_length`: tokens of an image. */
+export function statisticsOf({ examples, lengths }: Pick<TokenizedRows, 'examples' | 'lengths'>, image_length = 1): DataStatistics {
   return {
     examples: examples.length,
-    tokens: examples.reduce((sum, example) => sum + example.input_ids.length, 0),
-    labelled_tokens: examples.reduce((sum, example) => sum + countLabels(example.labels), 0),
+    tokens: examples.reduce((sum, example) => sum + tokensOf(example, image_length), 0),
+    labelled_tokens: examples.reduce((sum, example) => sum + labelsIn(example), 0),
     longest: lengths.reduce((longest, length) => Math.max(longest, length), 0),
-    truncated: lengths.filter((length, i) => length > examples[i]!.input_ids.length).length,
+    truncated: lengths.filter((length, i) => examples[i]!.kind !== 'image' && length > lengthOf(examples[i]!)).length,
   };
+}
+
+function labelsIn(example: Example): number {
+  return example.kind === 'tokens' ? countLabels(example.labels) : 1;
 }
 
 /** Labels that the loss counts: the first token has none before it. */
@@ -77,9 +88,9 @@ export function countLabels(labels: Int32Array): number {
   return count;
 }
 
-type Encoded = EncodedRow & { readonly row: Row };
+type Encoded = EncodedRow & { readonly row: TextRow };
 
-function tryEncode(row: Row, tokenizer: Tokenizer, { rows = ROW_SETTINGS }: TokenizeSettings, problems: ProblemCollector): Encoded | null {
+function tryEncode(row: TextRow, tokenizer: Tokenizer, { rows = ROW_SETTINGS }: TokenizeSettings, problems: ProblemCollector): Encoded | null {
   if (row.kind === 'messages' && !tokenizer.has_chat_template) {
     problems.sharedError(`${NO_TEMPLATE}, so chats cannot be written as text: put the chat_template.jinja of its instruct version into its folder, use that version, `
       + 'or give rows of {"prompt", "completion"} or {"text"}.', row.line);
@@ -95,7 +106,7 @@ function tryEncode(row: Row, tokenizer: Tokenizer, { rows = ROW_SETTINGS }: Toke
   return null;
 }
 
-function attempt(row: Row, tokenizer: Tokenizer): Encoded | LoraError {
+function attempt(row: TextRow, tokenizer: Tokenizer): Encoded | LoraError {
   try {
     return { ...encodeRow(row, tokenizer), row };
   } catch (error) {
@@ -112,7 +123,7 @@ function withoutSystem(folded: Encoded, refusal: LoraError, { chats }: RowSettin
   return folded;
 }
 
-function toExample(row: Row, { ids, learnt }: EncodedRow, settings: TokenizeSettings, vocab_size: number, problems: ProblemCollector): Example | null {
+function toExample(row: TextRow, { ids, learnt }: EncodedRow, settings: TokenizeSettings, vocab_size: number, problems: ProblemCollector): TokensExample | null {
   const outside = row.kind === 'tokenized' ? ids.findIndex((id) => id >= vocab_size) : -1;
   if (outside >= 0) {
     problems.error(`The token id ${ids[outside]!} is not in the vocabulary of ${vocab_size}.`, row.line, `input_ids[${outside}]`);
@@ -120,7 +131,7 @@ function toExample(row: Row, { ids, learnt }: EncodedRow, settings: TokenizeSett
   }
   const input_ids = Int32Array.from(ids.length > settings.max_length ? ids.slice(0, settings.max_length) : ids);
   const labels = settings.labels === 'all' ? input_ids.slice() : labelsOf(input_ids, learnt);
-  if (countLabels(labels) > 0) return { line: row.line, input_ids, labels };
+  if (countLabels(labels) > 0) return { kind: 'tokens', line: row.line, input_ids, labels };
   const { unlabelled_rows } = settings.rows ?? ROW_SETTINGS;
   if (unlabelled_rows === 'error') problems.error(`${unlabelled(ids.length, learnt[0]?.start, settings.max_length)}, or set unlabelled_rows to "skip".`, row.line);
   else problems.warn(`No token is left to learn within max_length = ${settings.max_length}; the row is left out.`, row.line);
@@ -147,7 +158,7 @@ function specialTokenFinder(tokenizer: Tokenizer): (text: string) => readonly st
 }
 
 /** They are recognised in what people write too: a message can so end its own turn, or begin another's. */
-function warnOfSpecialTokens(row: Row, find: (text: string) => readonly string[], problems: ProblemCollector): void {
+function warnOfSpecialTokens(row: TextRow, find: (text: string) => readonly string[], problems: ProblemCollector): void {
   const texts = row.kind === 'messages' ? row.messages.map((message) => message.content) : row.kind === 'completion' ? [row.prompt, row.completion] : [];
   for (const token of new Set(texts.flatMap(find))) {
     problems.warn(`A message holds the special token ${quote(token)}: the model reads it as such, not as text.`, row.line);

@@ -3,7 +3,7 @@ import type { TokenizerFiles } from '../formats/types';
 import { LoraError } from '../shared/errors';
 import { compileChatTemplate, type ChatTemplate } from './chatTemplate';
 import { completeTokenizerJson, namedTokens, toAddedToken, type AddedToken } from './tokenizerJson';
-import type { TokenPlace, Tokenizer } from './types';
+import type { Frame, TokenPlace, Tokenizer } from './types';
 
 export interface TokenizerOptions {
   /** What strftime_now means in the chat template; give the start of the run, so that a resumed run renders the same text. */
@@ -29,6 +29,7 @@ export function createTokenizer(files: TokenizerFiles, options: TokenizerOptions
     has_chat_template: files.chat_template !== null,
     special_tokens: new Map(added.filter((token) => token.special).map((token) => [token.content, token.id])),
     encode,
+    get frame() { return frameOf(inner); },
     encodeAt: (text, offsets) => encodeAt(cutBefore(text), offsets, (piece) => encode(piece, false)),
     decode: (ids, skip_special_tokens = false) => (
       ids.length === 0 ? '' : inner.decode([...ids], { skip_special_tokens, clean_up_tokenization_spaces: cleanUp })
@@ -36,6 +37,18 @@ export function createTokenizer(files: TokenizerFiles, options: TokenizerOptions
     applyChatTemplate: (messages, add_generation_prompt) => template().render(messages, add_generation_prompt).text,
     renderChat: (messages, add_generation_prompt) => template().render(messages, add_generation_prompt),
   };
+}
+
+/** Seen from what stands around two short texts. A tokenizer that adds nothing gives the first alone. */
+function frameOf(tokenizer: HuggingFaceTokenizer): Frame {
+  const [a, b] = ['a', 'b'].map((text) => tokenizer.encode(text, { add_special_tokens: false }).ids) as [number[], number[]];
+  const { ids } = tokenizer.encode('a', { text_pair: 'b' });
+  const placeOf = (own: readonly number[], from: number) => ids.findIndex((_, i) => i >= from && own.every((id, j) => ids[i + j] === id));
+  const first = Math.max(0, placeOf(a, 0));
+  const end = first + a.length;
+  const second = placeOf(b, end);
+  if (second < 0) return { before: ids.slice(0, first), between: [], after: ids.slice(end) };
+  return { before: ids.slice(0, first), between: ids.slice(end, second), after: ids.slice(second + b.length) };
 }
 
 function load(json: object, files: TokenizerFiles): HuggingFaceTokenizer {

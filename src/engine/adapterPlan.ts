@@ -4,18 +4,21 @@ import { readPeftAdapter } from '../formats/peft/read';
 import type { BaseModel } from '../formats/types';
 import { countTrainable } from '../lora/count';
 import { patternValue } from '../lora/patterns';
+import { isSaved } from '../lora/saved';
 import { kindsOf, matchTargets, type MatchedTargets } from '../lora/targets';
-import type { TargetableModule } from '../lora/types';
+import type { Adapter, TargetableModule } from '../lora/types';
 import { LoraError } from '../shared/errors';
 import { nearestName } from '../shared/nearest';
 import type { LoraSettings, Recipe } from '../shared/recipe';
-import { startAdapter, type Start } from './startAdapter';
+import { savedModules, startAdapter, type Start } from './startAdapter';
 import { baseName, described } from './words';
 
 /** What is going to be adapted; the factors themselves are made once it is known that there is memory for them. */
 export interface AdapterPlan {
   readonly modules: readonly TargetableModule[];
   readonly rankOf: (module: TargetableModule) => number;
+  /** Adapters that stay as they are under it. */
+  readonly frozen: readonly Adapter[];
   readonly create: () => Promise<Start>;
 }
 
@@ -26,16 +29,26 @@ interface Hooks {
 
 /** init_adapter as it is, or a new adapter on target_modules. Errors: LoraError where no module matches. */
 export async function planAdapter(recipe: Recipe, base: BaseModel, hooks: Hooks): Promise<AdapterPlan> {
-  const plan = await (recipe.lora.init_adapter === null ? planNew(recipe, base, hooks) : planOn(recipe.lora.init_adapter, base, hooks));
+  const { init_adapter, frozen_adapters, use_dora } = recipe.lora;
+  if (use_dora && frozen_adapters.length > 0) throw new LoraError('recipe', 'DoRA cannot be trained on top of frozen_adapters: its magnitudes are those of the base\'s weights.', { place: placeIn(base, 'lora.use_dora'), fix: 'Set use_dora to false, or merge the adapters into the base first.' });
+  const frozen: Adapter[] = [];
+  for (const folder of frozen_adapters) frozen.push(await readOn(folder, base, hooks));
+  const plan = { frozen, ...(init_adapter === null ? planNew(recipe, base, hooks) : planOn(await readOn(init_adapter, base, hooks), base, hooks)) };
   const { modules, rankOf } = plan;
   hooks.info(`LoRA on ${modules.length} layers (${kindsOf(modules).join(', ')}): ${countTrainable(modules, rankOf).trainable.toLocaleString('en-US')} numbers are trained.`);
   return plan;
 }
 
-async function planOn(folder: string, base: BaseModel, { warn }: Hooks): Promise<AdapterPlan> {
-  const known = targetableModules(base);
+async function readOn(folder: string, base: BaseModel, { warn }: Hooks): Promise<Adapter> {
   const { adapter, warnings } = await readPeftAdapter(folder, adapterBaseOf(base));
   for (const warning of warnings) warn(described(warning));
+  return adapter;
+}
+
+type Planned = Omit<AdapterPlan, 'frozen'>;
+
+function planOn(adapter: Adapter, base: BaseModel, { warn }: Hooks): Planned {
+  const known = targetableModules(base);
   const ranks = new Map(adapter.modules.map((m) => [m.path, m.r]));
   const modules = known.filter((m) => ranks.has(m.path));
   const rankOf = (m: TargetableModule) => ranks.get(m.path)!;
@@ -43,8 +56,9 @@ async function planOn(folder: string, base: BaseModel, { warn }: Hooks): Promise
   return { modules, rankOf, create: () => Promise.resolve({ adapter, below: null }) };
 }
 
-function planNew({ lora, training }: Recipe, base: BaseModel, { warn }: Hooks): AdapterPlan {
-  const known = targetableModules(base);
+function planNew({ lora, training }: Recipe, base: BaseModel, { warn }: Hooks): Planned {
+  const saved = savedModules(base, lora.modules_to_save);
+  const known = targetableModules(base).filter((m) => !isSaved(m.path, saved)); // what trains whole needs no update beside it
   const { matched, unmatched } = targetsOf(known, lora, base);
   if (matched.length === 0) throw noneMatched(known, unmatched, lora, base);
   if (unmatched.length > 0) warn(`target_modules: ${hintsOf(unmatched).join('. ')}. ${matched.length} of ${known.length} layers are adapted (${kindsOf(matched).join(', ')}).`);
@@ -72,7 +86,7 @@ function noneMatched(known: readonly TargetableModule[], unmatched: MatchedTarge
 }
 
 /** The engine's main thread knows where the recipe lies. */
-const placeIn = (base: BaseModel) => ({ file: base.path, key: 'lora.target_modules' });
+const placeIn = (base: BaseModel, key = 'lora.target_modules') => ({ file: base.path, key });
 
 const hintsOf = (unmatched: MatchedTargets['unmatched']) => (
   unmatched.map(({ name, nearest }) => `"${name}" is no module of this base${nearest === undefined ? '' : `; the nearest is "${nearest}"`}`));

@@ -1,12 +1,15 @@
 import { createHash } from 'node:crypto';
 import { createReadStream } from 'node:fs';
-import { readFile } from 'node:fs/promises';
+import { readFile, stat } from 'node:fs/promises';
 import path from 'node:path';
 import { pipeline } from 'node:stream/promises';
+import { readImageFolder } from '../data/images/folder';
 import { LoraError } from '../shared/errors';
 import type { FileFingerprint } from '../shared/run';
 
+/** Of a folder of images: its files' names and sizes. */
 export async function fingerprintOf(file: string): Promise<FileFingerprint> {
+  if ((await stat(file)).isDirectory()) return (await readImageFolder(file)).fingerprint;
   const hash = createHash('sha256');
   let size = 0;
   await pipeline(createReadStream(file, { highWaterMark: 1 << 20 }), async function* (chunks: AsyncIterable<Buffer>) {

@@ -3,6 +3,8 @@ import type { Adapter } from '../lora/types';
 import { RawOps, type TfBinding } from '../models/ops/raw';
 import { tfjsOps } from '../models/ops/tfjs';
 import type { Ops } from '../models/ops/types';
+import type { LoadOptions } from '../models/model';
+import type { LabelSet } from '../data/labels';
 import { loadTfjs, type Tfjs } from '../runtime/loadTfjs';
 import type { Runtime } from '../runtime/types';
 
@@ -11,6 +13,11 @@ export async function opsFor(runtime: Runtime, dist: string): Promise<Ops> {
   const tf: Tfjs = await loadTfjs(runtime, dist);
   return runtime.kind === 'tensorflow' ? new RawOps((tf.backend() as unknown as { binding: TfBinding }).binding) : tfjsOps(tf);
 }
+
+const PROBLEMS = { single_label_classification: 'single_label', multi_label_classification: 'multi_label', regression: 'regression' } as const;
+
+/** What the loss of a head for labels compares. */
+export const problemOf = (labels: LabelSet | null): Pick<LoadOptions, 'problem'> => (labels ? { problem: PROBLEMS[labels.problem_type] } : {});
 
 /** No adapter: the base alone. */
 export const EMPTY_ADAPTER: Adapter = { config: { ...PLAIN, target_modules: [], base_model_name_or_path: null, raw: {} }, modules: [], trained: [] };

@@ -1,16 +1,17 @@
 import { quote } from '../data/json';
 import { prepareData, type PreparedData } from '../data/prepare';
-import { createTokenizer } from '../data/tokenizer';
 import type { Tokenizer } from '../data/types';
 import { modelSize } from '../formats/architecture/size';
-import { openBase } from '../formats/base';
 import type { BaseModel } from '../formats/types';
+import type { Adapter } from '../lora/types';
 import { countTrainable } from '../lora/count';
 import { estimateMemory } from '../lora/memory';
 import { LoraError } from '../shared/errors';
 import type { Recipe } from '../shared/recipe';
 import { planAdapter, type AdapterPlan } from './adapterPlan';
 import { promptIds } from './answer';
+import { dataToolsOf } from './dataTools';
+import { openForTraining } from './openForTraining';
 import { checkDisk, checkMemory } from './room';
 import type { Start } from './startAdapter';
 import { described } from './words';
@@ -18,8 +19,12 @@ import { described } from './words';
 /** Everything that a training needs before the weights are read. */
 export interface Prepared extends Start {
   readonly base: BaseModel;
-  readonly tokenizer: Tokenizer;
+  /** Null for images. */
+  readonly tokenizer: Tokenizer | null;
   readonly data: PreparedData;
+  /** Adapters that stay as they are under the one that trains. */
+  readonly frozen: readonly Adapter[];
+  /** What a language model is asked while it trains. */
   readonly prompts: readonly string[];
 }
 
@@ -31,15 +36,17 @@ export interface PrepareHooks {
 
 /** Opens and checks base, dataset and adapter, and whether memory and disk suffice. Errors: LoraError. */
 export async function prepareTraining(recipe: Recipe, runDir: string, now: Date, hooks: PrepareHooks): Promise<Prepared> {
-  const base = await openBase(recipe.base, { task: 'causal_lm' });
+  const { base, read } = await openForTraining(recipe);
   try {
-    const { vocab_size } = base.spec;
-    const tokenizer = createTokenizer(await base.readTokenizer(), { now });
+    const tools = await dataToolsOf(base, now);
+    const { tokenizer, positions } = tools;
     const plan = await planAdapter(recipe, base, hooks);
-    const data = await prepareData(recipe, tokenizer, { vocab_size, onProgress: hooks.onData });
+    if (recipe.training.max_length > positions) hooks.warn(`max_length is ${recipe.training.max_length}, but the model has positions for ${positions} tokens: longer rows are cut to that.`);
+    const data = prepareData(read, recipe, { ...tools, onProgress: hooks.onData });
     for (const problem of data.warnings) hooks.warn(described(problem));
+    if (data.labels) hooks.info(`${data.labels.problem_type === 'regression' ? 'Numbers' : 'Labels'} to learn: ${data.labels.names.slice(0, 20).join(', ')}${data.labels.names.length > 20 ? `, and ${data.labels.names.length - 20} more` : ''}.`);
     await checkResources(recipe, base, plan, data, runDir);
-    return { base, tokenizer, data, ...(await plan.create()), prompts: samplePrompts(recipe, data, tokenizer, hooks.warn) };
+    return { base, tokenizer, data, frozen: plan.frozen, ...(await plan.create()), prompts: tokenizer && recipe.task === 'causal_lm' ? samplePrompts(recipe, data, tokenizer, hooks.warn) : [] };
   } catch (error) {
     await base.close();
     throw error;
@@ -47,9 +54,11 @@ export async function prepareTraining(recipe: Recipe, runDir: string, now: Date,
 }
 
 async function checkResources(recipe: Recipe, base: BaseModel, { modules, rankOf }: AdapterPlan, data: PreparedData, runDir: string): Promise<void> {
-  const { max_length, per_device_train_batch_size, save_total_limit } = recipe.training;
-  const length = Math.min(max_length, Math.max(data.statistics.train.longest, data.statistics.validation.longest));
-  const batch = Math.min(per_device_train_batch_size, data.train.length);
+  const { max_length, per_device_train_batch_size, save_total_limit, packing } = recipe.training;
+  const { train, validation } = data.statistics;
+  const longest = Math.max(train.longest, validation.longest);
+  const length = recipe.task === 'image_cls' ? longest : packing ? max_length : Math.min(max_length, longest);
+  const batch = Math.min(per_device_train_batch_size, data.train.length) * (recipe.task === 'embedding' ? 2 : 1);
   checkMemory(estimateMemory(modelSize(base), modules, rankOf, batch, length));
   const checkpoint = 3 * Float32Array.BYTES_PER_ELEMENT * countTrainable(modules, rankOf).trainable; // the adapter and both moments
   await checkDisk(runDir, checkpoint * (save_total_limit + 3));
@@ -59,7 +68,7 @@ async function checkResources(recipe: Recipe, base: BaseModel, { modules, rankOf
  *  so that no run ends over them. */
 function samplePrompts({ samples, training: { max_length } }: Recipe, data: PreparedData, tokenizer: Tokenizer, warn: (message: string) => void): string[] {
   if (samples.sample_steps === 0) return [];
-  return (samples.prompts.length > 0 ? samples.prompts : data.prompts).filter((prompt) => {
+  return (samples.prompts.length > 0 ? samples.prompts : data.shown.map((row) => row.text)).filter((prompt) => {
     const fault = promptFault(prompt, tokenizer, max_length);
     if (fault !== null) warn(`The sample prompt ${quote(prompt)} is left out: ${fault}`);
     return fault === null;

@@ -1,38 +1,75 @@
 import { createTokenizer } from '../data/tokenizer';
+import type { LabelSet } from '../data/labels';
 import type { Tokenizer } from '../data/types';
 import { openBase } from '../formats/base';
 import { adapterBaseOf } from '../formats/peft/againstBase';
 import { readPeftAdapter } from '../formats/peft/read';
+import { readAdapterTask, type AdapterTask } from '../formats/peft/task';
+import type { ReadSpecOptions } from '../formats/architecture/readSpec';
 import type { BaseModel } from '../formats/types';
 import type { Adapter } from '../lora/types';
+import { LoraError } from '../shared/errors';
 import { loadModel } from '../models/model';
 import type { Model } from '../models/types';
 import { useRuntime, type Context } from './commands/context';
-import { EMPTY_ADAPTER, opsFor } from './model';
+import { EMPTY_ADAPTER, opsFor, problemOf } from './model';
+import { labelsOf } from './openForTraining';
 import { described } from './words';
 
 export interface Loaded {
   readonly base: BaseModel;
-  readonly adapter: Adapter | null;
+  /** What its head tells apart; null for other heads. */
+  readonly labels: LabelSet | null;
   readonly model: Model;
 }
 
-/** A base with an adapter, if one is named, in memory for as long as `use` takes. Errors: LoraError. */
-export async function withModel<T>(basePath: string, adapterPath: string | undefined, context: Context, use: (loaded: Loaded) => Promise<T>): Promise<T> {
-  const base = await openBase(basePath);
+/** A base with the adapters that are named, each on top of those before it, in memory for as long as `use` takes. The last one may have a head. Errors: LoraError. */
+export async function withModel<T>(basePath: string, adapterPaths: readonly string[], context: Context, use: (loaded: Loaded) => Promise<T>): Promise<T> {
+  const top = adapterPaths.at(-1);
+  const trained = top === undefined ? null : await readAdapterTask(top);
+  const base = await openBase(basePath, optionsOf(trained));
   try {
-    const read = adapterPath === undefined ? null : await readPeftAdapter(adapterPath, adapterBaseOf(base));
-    for (const warning of read?.warnings ?? []) context.warn(described(warning));
+    const adapters: Adapter[] = [];
+    for (const folder of adapterPaths) {
+      const { adapter, warnings } = await readPeftAdapter(folder, adapterBaseOf(base));
+      for (const warning of warnings) context.warn(described(warning));
+      adapters.push(adapter);
+    }
+    const adapter = adapters.pop() ?? null;
     const ops = await opsFor(await useRuntime(context), context.dist);
-    const model = await loadModel(base, read?.adapter ?? EMPTY_ADAPTER, { ops });
+    refuseMissingHead(base, adapter);
+    const labels = labelSetOf(base, trained);
+    const model = await loadModel(base, adapter ?? EMPTY_ADAPTER, { ops, below: adapters, ...problemOf(labels) });
     try {
-      return await use({ base, adapter: read?.adapter ?? null, model });
+      return await use({ base, labels, model });
     } finally {
       model.dispose();
     }
   } finally {
     await base.close();
   }
+}
+
+/** A head with random numbers would answer at random. */
+function refuseMissingHead(base: BaseModel, adapter: Adapter | null): void {
+  const lacking = base.missing.find((name) => !adapter?.trained.some((tensor) => tensor.name === name));
+  if (lacking === undefined) return;
+  throw new LoraError('base', `The base has no trained head for ${base.spec.task}.`, {
+    place: { file: base.path, tensor: lacking }, fix: adapter ? 'Use an adapter that was saved with its head (modules_to_save).' : 'Name an adapter that was trained for it: --adapter DIR.',
+  });
+}
+
+/** The head that an adapter was trained with, else what the base was made for. */
+function optionsOf(trained: AdapterTask | null): ReadSpecOptions {
+  if (!trained) return {};
+  return { ...(trained.task && { task: trained.task }), ...(trained.num_labels !== null && { num_labels: trained.num_labels }) };
+}
+
+function labelSetOf(base: BaseModel, trained: AdapterTask | null): LabelSet | null {
+  const { head } = base.spec;
+  if (head.kind !== 'labels') return null;
+  const names = labelsOf(base) ?? Array.from({ length: head.output.out_features }, (_, i) => String(i));
+  return trained?.labels ?? { problem_type: 'single_label_classification', names };
 }
 
 /** Errors: LoraError('tokenizer') where the base has none. */

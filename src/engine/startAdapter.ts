@@ -1,4 +1,4 @@
-import { linearsOf, namedTensors, tensorsOf } from '../formats/architecture/modules';
+import { linearsOf, namedTensors } from '../formats/architecture/modules';
 import { readWeight } from '../formats/base';
 import type { BaseModel } from '../formats/types';
 import { initialMagnitude } from '../lora/dora';
@@ -20,6 +20,7 @@ export interface Start {
 
 /** A new adapter on the modules, with all that its variant takes from the base's weights. */
 export async function startAdapter(base: BaseModel, modules: readonly TargetableModule[], lora: LoraSettings, base_name: string, seed: number): Promise<Start> {
+  checkSaved(base, lora.modules_to_save);
   const { init_lora_weights: init } = lora;
   const plain = newAdapter(modules, choicesOf(base, lora), base_name, seed, init === 'olora' || init === 'pissa' ? 'default' : init);
   const started: LoraFactors[] = [];
@@ -30,17 +31,18 @@ export async function startAdapter(base: BaseModel, modules: readonly Targetable
 
 function choicesOf(base: BaseModel, lora: LoraSettings): Omit<AdapterConfig, 'base_model_name_or_path' | 'raw'> {
   const { r, lora_alpha, lora_dropout, target_modules, use_rslora, use_dora, bias, rank_pattern, alpha_pattern, layers_to_transform, layers_pattern, exclude_modules } = lora;
-  const heads = headModules(base);
-  const modules_to_save = heads.length === 0 ? lora.modules_to_save : [...new Set([...(lora.modules_to_save ?? []), ...heads])];
   return {
-    r, lora_alpha, lora_dropout, target_modules, use_rslora, use_dora, bias, modules_to_save, fan_in_fan_out: base.spec.layers.some((layer) => layer.attention.o.transposed),
+    r, lora_alpha, lora_dropout, target_modules, use_rslora, use_dora, bias, modules_to_save: savedModules(base, lora.modules_to_save), fan_in_fan_out: base.spec.layers.some((layer) => layer.attention.o.transposed),
     layers_to_transform, layers_pattern, rank_pattern, alpha_pattern, exclude_modules,
   };
 }
 
-/** The task's head, which is new or to be learnt anew. PEFT saves modules by these names without being asked. */
-function headModules({ spec }: BaseModel): string[] {
-  return [...new Set(tensorsOf(spec).head.map(({ name }) => name.slice(0, name.indexOf('.'))))].filter((name) => ['classifier', 'score', 'pre_classifier'].includes(name));
+/** What trains whole: what the recipe names, and the task's head, which is new. PEFT names both of these in an adapter for texts; other layers of the head that the base lacks are named here. */
+export function savedModules({ spec, missing }: Pick<BaseModel, 'spec' | 'missing'>, named: readonly string[] | null): readonly string[] | null {
+  if (spec.head.kind !== 'labels') return named;
+  const heads = spec.task === 'image_cls' ? ['classifier'] : ['classifier', 'score'];
+  const known = [...new Set([...(named ?? []), ...heads])];
+  return [...known, ...new Set(missing.map(pathOf).filter((own) => !isSaved(own, known)))];
 }
 
 async function withWeight(base: BaseModel, m: LoraFactors, { use_dora, init_lora_weights: init }: LoraSettings): Promise<LoraFactors> {
@@ -62,7 +64,6 @@ async function orientedWeight(base: BaseModel, { path, in_features, out_features
 async function trainedTensors(base: BaseModel, { config, modules }: Adapter, seed: number): Promise<TrainedTensor[]> {
   const all = namedTensors(base.spec);
   const adapted = new Set(modules.map((m) => m.path));
-  checkSaved(base, config.modules_to_save, all.map(({ name }) => pathOf(name)));
   const wanted = all.filter(({ name }) => {
     const path = pathOf(name);
     const biased = name.endsWith('.bias') && (config.bias === 'all' || (config.bias === 'lora_only' && adapted.has(path)));
@@ -78,7 +79,8 @@ async function trainedTensors(base: BaseModel, { config, modules }: Adapter, see
 const pathOf = (tensor: string) => tensor.slice(0, tensor.lastIndexOf('.'));
 
 /** Errors: LoraError('recipe') for a name that means no module. */
-function checkSaved(base: BaseModel, names: readonly string[] | null, paths: readonly string[]): void {
+function checkSaved(base: BaseModel, names: readonly string[] | null): void {
+  const paths = namedTensors(base.spec).map(({ name }) => pathOf(name));
   const unknown = (names ?? []).find((name) => !paths.some((own) => isSaved(own, [name])));
   if (unknown === undefined) return;
   const kinds = [...new Set(paths.map((own) => own.slice(own.lastIndexOf('.') + 1)))];

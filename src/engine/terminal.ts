@@ -90,7 +90,7 @@ function barView({ print, warn }: Context, runDir: string): View {
 function metricText(line: MetricLine, status: EngineStatus | null): string | null {
   switch (line.kind) {
     case 'step': return stepText(line, status);
-    case 'eval': return `step ${line.step}  validation loss ${line.loss.toFixed(4)}`;
+    case 'eval': return [`step ${line.step}  validation loss ${line.loss.toFixed(4)}`, ...Object.entries(line.scores ?? {}).map(([name, value]) => `${name} ${value.toFixed(4)}`)].join(', ');
     case 'sample': return `step ${line.step}  ${JSON.stringify(line.prompt)} -> ${JSON.stringify(line.completion)}`;
     case 'checkpoint': return `step ${line.step}  checkpoint ${line.path}`;
     case 'resume': return `going on from step ${line.step}`;

@@ -1,5 +1,6 @@
 import path from 'node:path';
-import { batchesOf, collate } from '../data/batches';
+import { batchesOf } from '../data/batches';
+import { linesOf, tokensOf } from '../data/examples';
 import type { Example } from '../data/types';
 import { readWeight } from '../formats/base';
 import { modelCard } from '../formats/peft/card';
@@ -20,6 +21,8 @@ import { isDue, planTraining, positionOf, type TrainingPlan } from './plan';
 import type { Prepared } from './prepareTraining';
 import { baseName } from './words';
 import { learningRate } from './schedule';
+import { evaluateExamples } from './tasks/evaluate';
+import { predict } from './tasks/predict';
 
 export interface TrainerParts extends Prepared {
   readonly model: Model;
@@ -28,8 +31,6 @@ export interface TrainerParts extends Prepared {
   readonly control: Control;
   readonly emit: (event: WorkerEvent) => void;
 }
-
-const EVAL_BATCH = 4;
 
 /** The loop: batches -> gradients -> step -> metric, with evaluations, samples and checkpoints at their steps. */
 export class Trainer {
@@ -40,11 +41,9 @@ export class Trainer {
   private lastLoss: number | null = null;
   private lastEval: { readonly step: number; readonly loss: number } | null = null;
   private savedAt: number | null = null;
-  private readonly pad_id: number;
 
   constructor(private readonly parts: TrainerParts) {
     this.plan = planTraining(parts.data.train.length, parts.recipe.training);
-    this.pad_id = parts.tokenizer.pad_token_id ?? parts.tokenizer.eos_token_id ?? 0;
   }
 
   /** Goes on from a checkpoint; the model has its adapter and optimizer already. */
@@ -92,7 +91,7 @@ export class Trainer {
   }
 
   private async takeStep(): Promise<void> {
-    const { model, recipe } = this.parts;
+    const { model, recipe, data } = this.parts;
     const { training } = recipe;
     const next = this.step + 1;
     const { epoch, batches } = positionOf(next, this.plan, training.gradient_accumulation_steps);
@@ -101,11 +100,11 @@ export class Trainer {
     let [loss_sum, labelled, tokens] = [0, 0, 0];
     for (const index of batches) {
       const examples = inEpoch[index]!;
-      const part = await model.accumulate(collate(examples, this.pad_id), this.dropoutSeed(epoch, index));
+      const part = await model.accumulate(await data.collate(examples), this.dropoutSeed(epoch, index));
       if (!Number.isFinite(part.loss_sum)) throw diverged(next, examples, recipe.dataset, part.loss_sum);
       loss_sum += part.loss_sum;
       labelled += part.labelled;
-      tokens += examples.reduce((sum, e) => sum + e.input_ids.length, 0);
+      tokens += examples.reduce((sum, e) => sum + tokensOf(e, data.image_length), 0);
       await breathe();
     }
     const learning_rate = learningRate(training, next, this.plan.total_steps);
@@ -125,13 +124,15 @@ export class Trainer {
   }
 
   private async evaluate(): Promise<void> {
-    const { data, emit } = this.parts;
+    const { data, emit, recipe, model } = this.parts;
     if (data.validation.length === 0 || this.lastEval?.step === this.step) return;
     this.progress('evaluating', 0);
-    const { loss, labelled } = await evaluateLoss(this.parts.model, data.validation, this.pad_id, (fraction) => this.progress('evaluating', fraction));
-    if (!Number.isFinite(loss)) throw astray(`The validation loss became ${loss} after step ${this.step}`, this.parts.recipe.validation ?? this.parts.recipe.dataset);
+    const { loss, labelled, scores } = await evaluateExamples(model, data.validation, {
+      task: recipe.task, labels: data.labels, collate: data.collate, pairs_per_batch: recipe.training.per_device_train_batch_size, onProgress: (fraction) => this.progress('evaluating', fraction),
+    });
+    if (!Number.isFinite(loss)) throw astray(`The validation loss became ${loss} after step ${this.step}`, recipe.validation ?? recipe.dataset);
     this.lastEval = { step: this.step, loss };
-    emit({ kind: 'metric', line: { kind: 'eval', step: this.step, loss, labelled_tokens: labelled, elapsed: this.elapsed } });
+    emit({ kind: 'metric', line: { kind: 'eval', step: this.step, loss, labelled_tokens: labelled, scores, elapsed: this.elapsed } });
     if (this.step === 0 || (this.best && loss >= this.best.loss)) return;
     this.best = { step: this.step, loss };
     await this.writeAdapter(RUN_FILES.best);
@@ -139,14 +140,20 @@ export class Trainer {
   }
 
   private async sample(): Promise<void> {
-    const { recipe, prompts, model, tokenizer, emit } = this.parts;
-    const { sample_steps, max_new_tokens } = recipe.samples;
-    if (sample_steps === 0) return;
-    for (const [i, prompt] of prompts.entries()) {
-      this.progress('sampling', i / prompts.length);
-      const completion = await answer(model, tokenizer, prompt, { chat: tokenizer.has_chat_template, max_new_tokens, temperature: 0, seed: recipe.training.seed });
-      emit({ kind: 'metric', line: { kind: 'sample', step: this.step, prompt, completion } });
+    const { recipe, prompts, data, emit } = this.parts;
+    if (recipe.samples.sample_steps === 0) return;
+    const asked = recipe.task === 'causal_lm' ? prompts.map((prompt) => ({ prompt, say: () => this.completion(prompt) }))
+      : data.shown.map((row) => ({ prompt: row.text, say: () => predict(this.parts.model, row, data.labels, data.collate) }));
+    for (const [i, { prompt, say }] of asked.entries()) {
+      this.progress('sampling', i / asked.length);
+      emit({ kind: 'metric', line: { kind: 'sample', step: this.step, prompt, completion: await say() } });
     }
+  }
+
+  private completion(prompt: string): Promise<string> {
+    const { recipe, model } = this.parts;
+    const tokenizer = this.parts.tokenizer!;
+    return answer(model, tokenizer, prompt, { chat: tokenizer.has_chat_template, max_new_tokens: recipe.samples.max_new_tokens, temperature: 0, seed: recipe.training.seed });
   }
 
   /** What was asked for meanwhile: a pause is waited out, requests are answered. */
@@ -185,8 +192,9 @@ export class Trainer {
     const { training } = recipe;
     const target_modules = recipe.lora.init_adapter === null ? recipe.lora.target_modules : config.target_modules;
     return {
-      task_type: 'CAUSAL_LM',
+      task: recipe.task, labels: data.labels,
       card: modelCard({
+        task: recipe.task, labels: data.labels?.names ?? [],
         base_model: baseName(base), r: config.r, lora_alpha: config.lora_alpha, target_modules: typeof target_modules === 'string' ? target_modules : target_modules.join(', '),
         trainable_parameters: model.trainable_parameters, parameters: base.parameters, examples: data.train.length, steps: this.step,
         learning_rate: training.learning_rate, last_loss: this.lastLoss, validation_loss: this.lastEval?.loss ?? null,
@@ -213,22 +221,8 @@ export class Trainer {
   }
 }
 
-/** Mean cross-entropy over all labels of the examples; those of like length share a batch. */
-export async function evaluateLoss(model: Model, examples: readonly Example[], pad_id: number, onProgress: (fraction: number) => void = () => undefined) {
-  const sorted = [...examples].sort((a, b) => a.input_ids.length - b.input_ids.length);
-  let [loss_sum, labelled] = [0, 0];
-  for (let i = 0; i < sorted.length; i += EVAL_BATCH) {
-    const part = await model.evaluate(collate(sorted.slice(i, i + EVAL_BATCH), pad_id));
-    loss_sum += part.loss_sum;
-    labelled += part.labelled;
-    onProgress(Math.min(1, (i + EVAL_BATCH) / sorted.length));
-    await breathe();
-  }
-  return { loss: loss_sum / labelled, labelled };
-}
-
 function diverged(step: number, examples: readonly Example[], file: string, value: number): LoraError {
-  return astray(`The loss or its gradient became ${value} at step ${step}, in the rows at lines ${examples.map((e) => e.line).join(', ')}`, file);
+  return astray(`The loss or its gradient became ${value} at step ${step}, in the rows at lines ${examples.flatMap(linesOf).join(', ')}`, file);
 }
 
 function astray(what: string, file: string): LoraError {

@@ -2,12 +2,13 @@
 import { parentPort, workerData } from 'node:worker_threads';
 import type { Adapter } from '../lora/types';
 import { loadModel } from '../models/model';
+import type { Model } from '../models/types';
 import { LoraError } from '../shared/errors';
-import { answer } from './answer';
+import { answer, type AnswerOptions } from './answer';
 import { readCheckpoint } from './checkpoint';
 import { Control } from './control';
 import type { TrainJob, WorkerEvent } from './messages';
-import { opsFor } from './model';
+import { opsFor, problemOf } from './model';
 import { prepareTraining, type Prepared } from './prepareTraining';
 import { Trainer } from './trainer';
 
@@ -27,14 +28,14 @@ async function train(job: TrainJob): Promise<void> {
     const checkpoint = job.resume_from === null ? null : await readCheckpoint(run_dir, job.resume_from);
     const ops = await opsFor(job.runtime, dist);
     const model = await loadModel(prepared.base, checkpoint ? inOrderOf(prepared.adapter, checkpoint.adapter) : prepared.adapter, {
-      ops, lora_dropout: recipe.lora.lora_dropout, below: prepared.below ? [prepared.below] : [], onProgress: progress('loading model'),
+      ops, lora_dropout: recipe.lora.lora_dropout, below: [...prepared.frozen, ...(prepared.below ? [prepared.below] : [])], ...problemOf(prepared.data.labels), onProgress: progress('loading model'),
     });
     if (checkpoint) model.restoreOptimizer(checkpoint.optimizer);
     const trainer = new Trainer({ ...prepared, model, recipe, run_dir, control, emit });
     emit({ kind: 'facts', facts: factsOf(prepared, model.architecture, model.trainable_parameters, trainer.plan.total_steps, ops.name) });
     control.onRequest((request) => request.kind === 'checkpoint'
       ? trainer.save().then((path) => ({ path }))
-      : answer(model, prepared.tokenizer, request.params.prompt, { ...request.params, seed: recipe.training.seed }).then((text) => ({ text })));
+      : generated(model, prepared, request.params.prompt, { ...request.params, seed: recipe.training.seed }));
     if (checkpoint) trainer.restore(checkpoint.state);
     emit({ kind: 'state', state: 'running' });
     const state = await trainer.run();
@@ -44,6 +45,11 @@ async function train(job: TrainJob): Promise<void> {
   } finally {
     await prepared.base.close();
   }
+}
+
+async function generated(model: Model, { tokenizer, base }: Prepared, prompt: string, options: AnswerOptions): Promise<{ readonly text: string }> {
+  if (!tokenizer || base.spec.head.kind !== 'lm') throw new LoraError('usage', `A model for the task ${base.spec.task} writes no text.`);
+  return { text: await answer(model, tokenizer, prompt, options) };
 }
 
 /** The modules of a checkpoint in the order in which the run began: the optimizer's state and each module's dropout go by it, a file goes by names. */

@@ -24,7 +24,7 @@ export async function openFolderBase(folder: string, options: ReadSpecOptions = 
   const spec = readSpec(config, configFile, options);
   const stored = await openWeights(folder);
   const weights = { ...underNames(stored, canonicalNames(stored.tensors.keys(), spec)), files: stored.files };
-  const missing = await checked(() => checkTensors(weights.tensors, spec, folder), weights);
+  const missing = await checked(() => checkTensors(weights.tensors, spec, folder, options.new_head), weights);
   return {
     spec, missing,
     path: folder, name: nameOf(folder, config), format: 'safetensors', config, weights, weight_files: weights.files, parameters: countParameters(weights.tensors),

@@ -1,3 +1,5 @@
+import { positionsOf } from '../formats/architecture/positions';
+import { LoraError } from '../shared/errors';
 import { createRandom } from '../shared/random';
 import type { AttentionCache, Rows } from './attentionBranch';
 import { breathe } from './breathe';
@@ -14,18 +16,26 @@ export async function generate(body: Transformer, head: LmHead, input_ids: reado
   const session = new Session(body, head);
   const made: number[] = [];
   try {
+    const most = Math.min(options.max_new_tokens, roomFor(body, input_ids.length));
     let logits = await session.prefill(Int32Array.from(input_ids));
-    while (made.length < options.max_new_tokens) {
+    while (made.length < most) {
       const id = choose(logits, options, made.length);
       if (options.stop_ids.includes(id)) break;
       made.push(id);
-      if (options.onToken?.(id) === false || made.length === options.max_new_tokens) break;
+      if (options.onToken?.(id) === false || made.length === most) break;
       logits = await session.next(id);
     }
     return made;
   } finally {
     session.dispose();
   }
+}
+
+/** Tokens that can still follow. Errors: LoraError('usage') where the prompt alone has more tokens than the model has positions. */
+function roomFor({ spec }: Transformer, length: number): number {
+  const positions = positionsOf(spec);
+  if (length <= positions) return positions - length + 1;
+  throw new LoraError('usage', `The prompt has ${length} tokens, the model has positions for ${positions}.`, { fix: 'Shorten it.' });
 }
 
 /** One sequence and its cache. */

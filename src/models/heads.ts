@@ -4,17 +4,17 @@ import { lmLogits, lmLoss, type LmHead } from './lmHead';
 import { lossOf, normalised } from './loss';
 import { use, type Tensor } from './ops/types';
 import type { Transformer } from './transformer';
-import type { LabelledInput, LossSum, ModelInput, Problem } from './types';
+import type { Evaluation, LabelledInput, ModelInput, Problem } from './types';
 
 /** What stands on a transformer: makes outputs of its vectors, and losses of them. */
 export interface Head {
   logits(input: ModelInput): Promise<Float32Array>;
   /** With `train` also the gradients of the loss's sum. */
-  loss(input: LabelledInput, train: boolean, dropout: Dropout | null): Promise<LossSum>;
+  loss(input: LabelledInput, train: boolean, dropout: Dropout | null): Promise<Evaluation>;
 }
 
 const NO_LABEL = -100;
-const NOTHING: LossSum = { loss_sum: 0, labelled: 0 };
+const NOTHING: Evaluation = { loss_sum: 0, labelled: 0, outputs: null };
 
 /** Logits of the next token. Rows without a label never reach the output layer. */
 export class NextTokenHead implements Head {
@@ -27,7 +27,7 @@ export class NextTokenHead implements Head {
     return logits;
   }
 
-  async loss(input: LabelledInput, train: boolean, dropout: Dropout | null): Promise<LossSum> {
+  async loss(input: LabelledInput, train: boolean, dropout: Dropout | null): Promise<Evaluation> {
     const { body, head } = this;
     const { rows, labels } = labelledRows(input);
     if (labels.length === 0) return NOTHING;
@@ -39,7 +39,7 @@ export class NextTokenHead implements Head {
       if (dh) body.ops.free(dh);
       body.end(run);
     }
-    return { loss_sum, labelled: labels.length };
+    return { loss_sum, labelled: labels.length, outputs: null };
   }
 }
 
@@ -71,19 +71,20 @@ export class LabelsHead implements Head {
     return logits;
   }
 
-  async loss(input: LabelledInput, train: boolean, dropout: Dropout | null): Promise<LossSum> {
+  async loss(input: LabelledInput, train: boolean, dropout: Dropout | null): Promise<Evaluation> {
     const { body, head } = this;
     const { ops } = body;
     const run = await body.forward(input, this.chosen(input), train, dropout);
     const { y, saved } = labelForward(ops, head, run.h, dropout);
-    const { loss_sum, labelled, gradient } = lossOf(this.problem, await ops.download(y), y.shape[1]!, input.labels);
+    const outputs = await ops.download(y);
+    const { loss_sum, labelled, gradient } = lossOf(this.problem, outputs, y.shape[1]!, input.labels);
     const dy = train && labelled > 0 ? ops.upload(gradient, y.shape) : null;
     ops.free(y);
     const dh = dy ? await labelBackward(ops, head, run.h, dy, saved, dropout, body.trains) : null;
     if (!dy) freeLabels(ops, saved);
     if (dh) await body.backward(run, dh);
     else body.end(run);
-    return { loss_sum, labelled };
+    return { loss_sum, labelled, outputs };
   }
 
   /** Rows that the head reads: each row's first token, its last real one, or (null) all. */
@@ -108,18 +109,19 @@ export class PooledHead implements Head {
     return this.normalise ? normalised(vectors, vectors.length / input.batch) : vectors;
   }
 
-  async loss(input: LabelledInput, train: boolean, dropout: Dropout | null): Promise<LossSum> {
+  async loss(input: LabelledInput, train: boolean, dropout: Dropout | null): Promise<Evaluation> {
     const { body } = this;
     const { ops } = body;
     const run = await body.forward(input, null, train, dropout);
     const { y, weights } = this.pooled(run.h, input);
-    const { loss_sum, labelled, gradient } = lossOf('pairs', await ops.download(y), y.shape[1]!, input.labels);
+    const outputs = await ops.download(y);
+    const { loss_sum, labelled, gradient } = lossOf('pairs', outputs, y.shape[1]!, input.labels);
     if (train && body.trains) {
       const dy = ops.upload(gradient, y.shape);
       await body.backward(run, use(ops, ops.matMul(weights, dy, true), dy));
     } else body.end(run);
     ops.free(y, weights);
-    return { loss_sum, labelled };
+    return { loss_sum, labelled, outputs };
   }
 
   /** [batch, n] times [n, d] */

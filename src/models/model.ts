@@ -13,7 +13,7 @@ import type { Ops } from './ops/types';
 import { PatchEmbedding } from './patchEmbedding';
 import { TokenEmbedding } from './tokenEmbedding';
 import { Transformer, type Body } from './transformer';
-import type { GenerateOptions, LabelledInput, LossSum, Model, ModelInput, NamedTensor, OptimizerSettings, OptimizerState, Problem } from './types';
+import type { GenerateOptions, Evaluation, LabelledInput, LossSum, Model, ModelInput, NamedTensor, OptimizerSettings, OptimizerState, Problem } from './types';
 import { WeightLoader } from './weights';
 
 export interface LoadOptions {
@@ -122,7 +122,7 @@ class AdaptedModel implements Model {
     return this.parts.head.loss(input, true, this.lora_dropout > 0 ? { rate: this.lora_dropout, seed: dropout_seed } : null);
   }
 
-  evaluate(input: LabelledInput): Promise<LossSum> {
+  evaluate(input: LabelledInput): Promise<Evaluation> {
     return this.parts.head.loss(input, false, null);
   }
 

@@ -64,6 +64,11 @@ export interface LossSum {
   readonly labelled: number;
 }
 
+export interface Evaluation extends LossSum {
+  /** What the head gave, as `logits` gives it, but vectors of texts in their own length; null of a language model. */
+  readonly outputs: Float32Array | null;
+}
+
 /** A frozen model with an adapter that trains. All methods run where libtensorflow blocks: call them in a worker. */
 export interface Model {
   /** model_type */
@@ -78,7 +83,7 @@ export interface Model {
    *  `dropout_seed` must differ for each batch of a run. A batch without labels gives 0, 0 and adds nothing. */
   accumulate(input: LabelledInput, dropout_seed: number): Promise<LossSum>;
   /** The same without gradients and dropout. */
-  evaluate(input: LabelledInput): Promise<LossSum>;
+  evaluate(input: LabelledInput): Promise<Evaluation>;
   /** Divides the accumulated gradients by `labelled`, clips, steps AdamW, clears them. grad_norm is before clipping. */
   step(labelled: number, settings: OptimizerSettings): Promise<{ readonly grad_norm: number }>;
   /** Accumulated gradients divided by `labelled`, under the names of the adapter's file. */

@@ -7,7 +7,7 @@ export interface StepLine {
   readonly step: number;
   /** Fraction of epochs done. */
   readonly epoch: number;
-  /** Mean cross-entropy over the labelled tokens of this step. */
+  /** Mean over the labels of this step. */
   readonly loss: number;
   /** Total L2 norm of the gradients, before clipping. */
   readonly grad_norm: number;
@@ -23,16 +23,24 @@ export interface StepLine {
   readonly elapsed: number;
 }
 
+/** How good a model is at its task: shares from 0 to 1, but perplexity = exp(loss), rmse in the labels' unit, pearson and cosine from -1 to 1.
+ *  retrieval: how often a text's own partner is the nearest. */
+export const SCORE_NAMES = ['perplexity', 'accuracy', 'f1', 'rmse', 'pearson', 'cosine', 'retrieval'] as const;
+export type ScoreName = (typeof SCORE_NAMES)[number];
+export type Scores = Readonly<Partial<Record<ScoreName, number>>>;
+
 /** Loss on the validation set; step 0 is before training. */
 export interface EvalLine {
   readonly kind: 'eval';
   readonly step: number;
   readonly loss: number;
   readonly labelled_tokens: number;
+  /** Runs of older versions have none. */
+  readonly scores?: Scores;
   readonly elapsed: number;
 }
 
-/** What the model answers at this step (greedy); step 0 is the base model. */
+/** What the model answers at this step (greedy), or says of a row; step 0 is before training. */
 export interface SampleLine {
   readonly kind: 'sample';
   readonly step: number;

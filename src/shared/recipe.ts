@@ -1,4 +1,5 @@
 import * as v from 'valibot';
+import { PROBLEM_TYPES, TASKS } from './task';
 
 const described = <S extends v.GenericSchema>(schema: S, description: string) => v.pipe(schema, v.description(description));
 const whole = (min: number) => v.pipe(v.number(), v.integer(`must be a whole number`), v.minValue(min, `must be at least ${min}`));
@@ -35,6 +36,7 @@ const LoraSchema = v.strictObject({
   exclude_modules: v.optional(described(v.nullable(v.union([v.string(), v.array(v.string())], 'must be a regular expression or a list of module names')), 'Layers that are not adapted although target_modules names them.'), null),
   modules_to_save: v.optional(described(v.nullable(v.array(v.pipe(v.string(), v.minLength(1)))), 'Modules that are trained whole, beside LoRA, and saved with it, such as ["lm_head"]; a new head for labels is always among them.'), null),
   bias: v.optional(described(v.picklist(['none', 'all', 'lora_only']), 'Biases that are trained too: none, all, or those of the adapted layers.'), 'none'),
+  frozen_adapters: v.optional(described(v.array(path()), 'Adapter folders (PEFT files) that stay as they are under the new one, which learns on top of them; it is used with them.'), []),
   init_adapter: v.optional(described(v.nullable(path()), 'Go on from this adapter folder (PEFT files) instead of starting anew; its r and targets are used.'), null),
 });
 
@@ -50,6 +52,7 @@ const TrainingSchema = v.strictObject({
   weight_decay: v.optional(described(nonNegative(), 'Decoupled weight decay of AdamW, on all adapter tensors.'), 0.01),
   max_grad_norm: v.optional(described(nonNegative(), 'Gradients are scaled down to this total L2 norm; 0 switches clipping off.'), 1),
   max_length: v.optional(described(whole(2), 'Longer examples are cut to this many tokens.'), 512),
+  packing: v.optional(described(v.boolean(), 'Put several short examples into one row of max_length tokens, none of which sees another: no padding is computed. For causal_lm.'), false),
   loraplus_lr_ratio: v.optional(described(v.nullable(v.pipe(v.number(), v.minValue(1, 'must be at least 1'))), 'LoRA+: the learning rate of B as a multiple of that of A, such as 16; null: the same.'), null),
   shuffle: v.optional(described(v.boolean(), 'Draw the examples in a new order each epoch.'), true),
   seed: v.optional(described(whole(0), 'Seed of everything random: the same recipe and seed give the same adapter on the same machine.'), 42),
@@ -67,7 +70,9 @@ const SamplesSchema = v.strictObject({
 export const RecipeSchema = v.strictObject({
   $schema: v.optional(v.string()),
   base: described(path(), 'The frozen base model: a Hugging Face model folder or a .gguf file. Relative paths start at this file\'s folder.'),
-  dataset: described(path(), 'Training examples: a .jsonl file of messages, prompt and completion, text, Alpaca, ShareGPT or tokenized rows.'),
+  dataset: described(path(), 'Training examples: a .jsonl file of messages, prompt and completion, text, Alpaca, ShareGPT or tokenized rows; of text and label (seq_cls), tokens and tags (token_cls), anchor and positive (embedding); or a folder with a folder of images for each class (image_cls).'),
+  task: v.optional(described(v.picklist(TASKS), 'What is learnt. causal_lm: to write text; seq_cls: labels of texts; token_cls: labels of words; image_cls: labels of images; embedding: which texts belong together.'), 'causal_lm'),
+  problem_type: v.optional(described(v.nullable(v.picklist(PROBLEM_TYPES)), 'What the labels of seq_cls are: one class a row, several, or real numbers; null: as the rows show (text or whole numbers, lists, numbers with a fraction).'), null),
   validation: v.optional(described(v.nullable(path()), 'Examples that are only evaluated; null: split off the dataset as validation_split says.'), null),
   validation_split: v.optional(described(v.pipe(v.number(), v.minValue(0, 'must be at least 0'), v.ltValue(1, 'must be below 1')), 'Share of the dataset, drawn by the seed, that is held out when validation is null; 0: none.'), 0.1),
   labels: v.optional(described(v.picklist(LABEL_CHOICES), 'Which tokens are learnt: the assistant\'s answers only, or all.'), 'assistant'),

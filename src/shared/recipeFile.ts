@@ -115,7 +115,7 @@ function withAbsolutePaths(recipe: Recipe, folder: string): Recipe {
     base: absolute(recipe.base),
     dataset: absolute(recipe.dataset),
     validation: orNull(recipe.validation),
-    lora: { ...recipe.lora, init_adapter: orNull(recipe.lora.init_adapter) },
+    lora: { ...recipe.lora, frozen_adapters: recipe.lora.frozen_adapters.map(absolute), init_adapter: orNull(recipe.lora.init_adapter) },
   };
 }
 

@@ -88,7 +88,7 @@ export type PageMessage =
 
 export type OpenTarget = 'recipe' | 'adapter' | 'log';
 
-export const CHART_IDS = ['loss', 'learning_rate', 'grad_norm', 'tokens_per_second', 'memory'] as const;
+export const CHART_IDS = ['loss', 'score', 'learning_rate', 'grad_norm', 'tokens_per_second', 'memory'] as const;
 
 export type ChartId = (typeof CHART_IDS)[number];
 

@@ -1,5 +1,5 @@
 import * as v from 'valibot';
-import type { MetricLine, StepLine } from './metrics';
+import { SCORE_NAMES, type MetricLine, type Scores, type StepLine } from './metrics';
 import type { RunRecord } from './run';
 import { STEP_FIELDS, type HostMessage, type PageMessage, type StepColumns } from './webview';
 
@@ -58,7 +58,7 @@ export function asMetricLine(value: unknown): MetricLine | undefined {
   const { kind, step } = value;
   switch (kind) {
     case 'step': return { kind, ...Object.fromEntries(STEP_FIELDS.map((field) => [field, orNaN(value[field])])) } as unknown as StepLine;
-    case 'eval': return { kind, step, loss: orNaN(value['loss']), labelled_tokens: orNaN(value['labelled_tokens']), elapsed: orNaN(value['elapsed']) };
+    case 'eval': return { kind, step, loss: orNaN(value['loss']), labelled_tokens: orNaN(value['labelled_tokens']), ...(isObject(value['scores']) && { scores: asScores(value['scores']) }), elapsed: orNaN(value['elapsed']) };
     case 'sample': {
       const { prompt, completion } = value;
       return typeof prompt === 'string' && typeof completion === 'string' ? { kind, step, prompt, completion } : undefined;
@@ -117,6 +117,10 @@ function checked<T>(schema: v.GenericSchema, value: unknown): Checked<T> {
   if (result.success) return { message: result.output as T };
   const issue = result.issues[0];
   return { fault: `${v.getDotPath(issue) ?? 'message'}: ${issue.message}` };
+}
+
+function asScores(value: Record<string, unknown>): Scores {
+  return Object.fromEntries(SCORE_NAMES.filter((name) => typeof value[name] === 'number').map((name) => [name, value[name]]));
 }
 
 function isObject(value: unknown): value is Record<string, unknown> {

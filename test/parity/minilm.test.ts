@@ -1,4 +1,5 @@
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { copyFileSync } from 'node:fs';
 import path from 'node:path';
 import { createTokenizer } from '../../src/data/tokenizer';
 import { EMPTY_ADAPTER } from '../../src/engine/model';
@@ -10,6 +11,7 @@ import { loadModel } from '../../src/models/model';
 import type { ModelInput } from '../../src/models/types';
 import { fixtures, gap, rawOps, readFloats, readJson, type Floats } from '../support/models';
 import { minilmPath } from '../support/realModels';
+import { cli, editJson, metricsOf, tempFolder, train } from './engineSupport';
 
 interface Expected {
   readonly texts: readonly { readonly text: string; readonly ids: readonly number[] }[];
@@ -49,4 +51,18 @@ describe('all-MiniLM-L6-v2', () => {
     expect(gap(alone, want.get(`${name}.embeddings`)!.subarray(384, 768))).toBeLessThanOrEqual(1e-5);
     model.dispose();
   });
+});
+
+it('learns to tell whom a message is for, from 200 texts, and PEFT\'s files hold what it learnt', async () => {
+  const example = path.resolve(import.meta.dirname, '../../examples/text-classification');
+  const folder = tempFolder();
+  for (const file of ['train.jsonl', 'validation.jsonl', 'lora.json']) copyFileSync(path.join(example, file), path.join(folder, file));
+  editJson(path.join(folder, 'lora.json'), { base: await minilmPath() });
+  const runDir = await train(path.join(folder, 'lora.json'));
+  const evals = metricsOf(runDir).filter((line) => line.kind === 'eval');
+  expect(evals[0]!.scores!.accuracy).toBeLessThan(0.5);
+  expect(evals.at(-1)!.scores!.accuracy).toBeGreaterThanOrEqual(0.9);
+  const heldOut = path.join(folder, 'validation.jsonl');
+  const { stdout } = await cli('evaluate', '--base', await minilmPath(), '--adapter', path.join(runDir, 'adapter'), '--dataset', heldOut, '--json');
+  expect(JSON.parse(stdout)).toMatchObject({ accuracy: evals.at(-1)!.scores!.accuracy, labels: ['account', 'billing', 'delivery', 'technical'] });
 });

@@ -1,5 +1,5 @@
 import { beforeAll, describe, expect, it } from 'vitest';
-import { collate } from '../../src/data/batches';
+import { collate } from '../../src/data/collate';
 import { createTokenizer } from '../../src/data/tokenizer';
 import { tokenizeRows } from '../../src/data/tokenize';
 import type { Message, Tokenizer } from '../../src/data/types';

@@ -3,11 +3,11 @@ import { tokenizerOf, withModel } from '../session';
 import type { Context } from './context';
 import { readOptions, required, temperatureOf, usageError, wholeNumber } from './options';
 
-export const GENERATE_USAGE = 'lora generate --base PATH [--adapter DIR] --prompt TEXT [--chat] [--max-new-tokens N] [--temperature T] [--seed N] [--json]';
+export const GENERATE_USAGE = 'lora generate --base PATH [--adapter DIR…] --prompt TEXT [--chat] [--max-new-tokens N] [--temperature T] [--seed N] [--json]';
 
 export async function generate(args: readonly string[], context: Context): Promise<number> {
   const { values, positionals } = readOptions(args, {
-    base: { type: 'string' }, adapter: { type: 'string' }, prompt: { type: 'string' }, chat: { type: 'boolean' },
+    base: { type: 'string' }, adapter: { type: 'string', multiple: true }, prompt: { type: 'string' }, chat: { type: 'boolean' },
     'max-new-tokens': { type: 'string' }, temperature: { type: 'string' }, seed: { type: 'string' },
   }, GENERATE_USAGE);
   if (positionals.length > 0) throw usageError(`${JSON.stringify(positionals[0])} is not an option`, GENERATE_USAGE);
@@ -16,7 +16,7 @@ export async function generate(args: readonly string[], context: Context): Promi
     chat: values.chat ?? false, temperature: temperatureOf(values.temperature, GENERATE_USAGE), seed: wholeNumber(values.seed, 'seed', 0, GENERATE_USAGE),
     max_new_tokens: wholeNumber(values['max-new-tokens'], 'max-new-tokens', 256, GENERATE_USAGE),
   };
-  return withModel(required(values.base, 'base', GENERATE_USAGE), values.adapter, context, async ({ base, model }) => {
+  return withModel(required(values.base, 'base', GENERATE_USAGE), values.adapter ?? [], context, async ({ base, model }) => {
     const tokenizer = await tokenizerOf(base);
     let shown = '';
     const onText = (text: string) => {

@@ -2,6 +2,7 @@ import path from 'node:path';
 import { readJsonObject } from '../../formats/json';
 import { withSafetensors } from '../../formats/safetensors/read';
 import { writeSafetensors, type TensorToWrite } from '../../formats/safetensors/write';
+import { positionsOf } from '../../formats/architecture/positions';
 import type { PatchEmbeddingSpec, Spec } from '../../formats/architecture/spec';
 import type { Model, ModelInput } from '../../models/types';
 import { LoraError } from '../../shared/errors';
@@ -9,7 +10,7 @@ import { withModel } from '../session';
 import type { Context } from './context';
 import { readOptions, required } from './options';
 
-export const LOGITS_USAGE = 'lora logits --base PATH [--adapter DIR] --input FILE --output FILE.safetensors [--grads]';
+export const LOGITS_USAGE = 'lora logits --base PATH [--adapter DIR…] --input FILE --output FILE.safetensors [--grads]';
 
 /** What the file holds. */
 interface Source {
@@ -26,12 +27,12 @@ interface Matrix { readonly batch: number; readonly length: number; readonly dat
 
 /** Logits of given ids or images; with labels the loss, with --grads also its gradient for each tensor of the adapter. */
 export async function logits(args: readonly string[], context: Context): Promise<number> {
-  const { values } = readOptions(args, { base: { type: 'string' }, adapter: { type: 'string' }, input: { type: 'string' }, output: { type: 'string' }, grads: { type: 'boolean' } }, LOGITS_USAGE);
+  const { values } = readOptions(args, { base: { type: 'string' }, adapter: { type: 'string', multiple: true }, input: { type: 'string' }, output: { type: 'string' }, grads: { type: 'boolean' } }, LOGITS_USAGE);
   const file = path.resolve(required(values.input, 'input', LOGITS_USAGE));
   const output = path.resolve(required(values.output, 'output', LOGITS_USAGE));
   const source = await (file.endsWith('.safetensors') ? fromSafetensors(file) : fromJson(file));
   if (values.grads && !source.labels) throw new LoraError('usage', 'Gradients need labels.', { place: { file } });
-  return withModel(required(values.base, 'base', LOGITS_USAGE), values.adapter, context, async ({ base, model }) => {
+  return withModel(required(values.base, 'base', LOGITS_USAGE), values.adapter ?? [], context, async ({ base, model }) => {
     await writeSafetensors(output, await compute(model, base.spec, inputsOf(source, base.spec), values.grads ?? false));
     context.print(context.json ? JSON.stringify({ kind: 'result', output }) : output);
     return 0;
@@ -87,7 +88,7 @@ async function fromSafetensors(file: string): Promise<Source> {
 /** What the model takes. Errors: LoraError('usage') where something is missing or of another shape. */
 function inputsOf(source: Source, spec: Spec): ModelInput & { readonly labels: Int32Array | null } {
   const { file, attention_mask, token_type_ids, labels } = source;
-  const { batch, length, input_ids, pixel_values } = spec.embedding.kind === 'patches' ? images(source, spec.embedding) : tokens(source, spec.vocab_size);
+  const { batch, length, input_ids, pixel_values } = spec.embedding.kind === 'patches' ? images(source, spec.embedding) : tokens(source, spec.vocab_size, positionsOf(spec));
   for (const [name, other] of [['attention_mask', attention_mask], ['token_type_ids', token_type_ids]] as const) {
     if (other && other.data.length !== batch * length) throw new LoraError('usage', `${name} must have the shape of input_ids.`, { place: { file, key: name } });
   }
@@ -98,10 +99,11 @@ function inputsOf(source: Source, spec: Spec): ModelInput & { readonly labels: I
   };
 }
 
-function tokens({ input_ids, file }: Source, vocab_size: number) {
+function tokens({ input_ids, file }: Source, vocab_size: number, positions: number) {
   if (!input_ids) throw new LoraError('usage', 'input_ids is missing.', { place: { file, key: 'input_ids' } });
   const odd = input_ids.data.find((id) => id < 0 || id >= vocab_size);
   if (odd !== undefined) throw new LoraError('usage', `input_ids holds ${odd}, the model's vocabulary ends at ${vocab_size - 1}.`, { place: { file, key: 'input_ids' } });
+  if (input_ids.length > positions) throw new LoraError('usage', `A row has ${input_ids.length} tokens, the model has positions for ${positions}.`, { place: { file, key: 'input_ids' } });
   return { batch: input_ids.batch, length: input_ids.length, input_ids: input_ids.data, pixel_values: null };
 }
 

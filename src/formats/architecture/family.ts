@@ -1,5 +1,6 @@
 import type { ConfigReader } from './config';
-import type { Spec, Task } from './spec';
+import type { Task } from '../../shared/task';
+import type { Spec } from './spec';
 
 /** What is to be done with a model, where that is not plain from its config. */
 export interface SpecOptions {

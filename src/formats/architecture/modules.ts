@@ -91,8 +91,8 @@ function embeddingTensors(embedding: EmbeddingSpec, d: number): Wanted[] {
 const MAX_PROBLEMS = 20;
 
 /** Holds a checkpoint's tensors against its spec. Errors: LoraError('base') with each tensor that is missing or has another shape (the first 20).
- *  Gives the head's tensors that the checkpoint lacks, or has for another number of labels: they are new. */
-export function checkTensors(tensors: ReadonlyMap<string, TensorInfo>, spec: Spec, file: string): readonly string[] {
+ *  Gives the head's tensors that the checkpoint lacks, or has for other labels (`new_head`, another number): they are new. */
+export function checkTensors(tensors: ReadonlyMap<string, TensorInfo>, spec: Spec, file: string, new_head = false): readonly string[] {
   const { body, head } = tensorsOf(spec);
   const fits = ({ name, shape }: Wanted) => tensors.get(name)?.shape.join() === shape.join();
   const problems = body.filter((wanted) => !fits(wanted)).map(({ name, shape }): Problem => {
@@ -105,5 +105,6 @@ export function checkTensors(tensors: ReadonlyMap<string, TensorInfo>, spec: Spe
       place: { file }, problems: problems.slice(0, MAX_PROBLEMS), fix: 'Download the model again, all of its files, and check that they belong together.',
     });
   }
-  return head.filter((wanted) => !fits(wanted)).map(({ name }) => name);
+  const isNew = ({ name }: Wanted) => new_head && spec.head.kind === 'labels' && name.startsWith(`${spec.head.output.path}.`);
+  return head.filter((wanted) => isNew(wanted) || !fits(wanted)).map(({ name }) => name);
 }

@@ -1,14 +1,17 @@
 import { LoraError } from '../../shared/errors';
+import { TASKS, type Task } from '../../shared/task';
 import { ConfigReader, type Config } from './config';
 import { FAMILIES, KNOWN_FAMILIES } from './families';
 import type { Family } from './family';
-import { TASKS, type Spec, type Task } from './spec';
+import type { Spec } from './spec';
 
 export interface ReadSpecOptions {
   /** Without it: what the checkpoint was made for. */
   readonly task?: Task;
   /** Labels of a new head; without it the config's. */
   readonly num_labels?: number;
+  /** The head's last layer is made anew, whatever the checkpoint has. */
+  readonly new_head?: boolean;
 }
 
 /** Reads what a model is from its config.json, in either layout. Errors: LoraError('base') naming the key, or the architectures that are known. */
@@ -19,6 +22,9 @@ export function readSpec(config: Config, file: string, options: ReadSpecOptions 
   const reader = new ConfigReader(inner, file);
   return family.spec(reader, { task: taskOf(inner, family, file, options.task), num_labels: options.num_labels ?? labelsOf(reader) });
 }
+
+/** What models of a family can be trained to do. */
+export const tasksOf = (family: string): readonly Task[] => FAMILIES[family]?.tasks ?? [];
 
 /** The language model's part of a model for text and images. */
 export function textConfig(config: Config): Config {

@@ -1,3 +1,5 @@
+import type { Task } from '../../shared/task';
+
 /** A transformer as its config.json describes it: data only. Every path is that of the module in current transformers, which PEFT uses too;
  *  a checkpoint under older names is renamed at reading. */
 export interface Spec {
@@ -14,9 +16,6 @@ export interface Spec {
   /** Each position sees only those before it. */
   readonly causal: boolean;
 }
-
-export const TASKS = ['causal_lm', 'seq_cls', 'token_cls', 'image_cls', 'embedding'] as const;
-export type Task = (typeof TASKS)[number];
 
 /** y = W x + b with W [out, in]. */
 export interface LinearSpec {

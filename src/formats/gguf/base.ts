@@ -21,7 +21,7 @@ export async function openGgufBase(file: string, options: ReadSpecOptions = {}):
     const config = await readConfig(source, metadata);
     const weights = weightsOf(source, config);
     const spec = readSpec(config, file, options);
-    const missing = checkTensors(weights.tensors, spec, file);
+    const missing = checkTensors(weights.tensors, spec, file, options.new_head);
     refuseOthers(source, spec);
     return {
       spec, missing,

@@ -1,5 +1,10 @@
+import type { Task } from '../../shared/task';
+
 /** What a model card tells of a training. */
 export interface CardFacts {
+  readonly task: Task;
+  /** Names of a head's labels; none of other heads. */
+  readonly labels: readonly string[];
   readonly base_model: string;
   readonly r: number;
   readonly lora_alpha: number;
@@ -13,13 +18,29 @@ export interface CardFacts {
   readonly validation_loss: number | null;
 }
 
+/** The hub's name of what such a model is for, and how PEFT loads it: on a base that is loaded with it, or on one that is loaded before. */
+const KINDS: Readonly<Record<Task, { readonly pipeline: string; readonly model: string; readonly auto: boolean }>> = {
+  causal_lm: { pipeline: 'text-generation', model: 'CausalLM', auto: true },
+  seq_cls: { pipeline: 'text-classification', model: 'SequenceClassification', auto: true },
+  token_cls: { pipeline: 'token-classification', model: 'TokenClassification', auto: true },
+  image_cls: { pipeline: 'image-classification', model: 'ImageClassification', auto: false },
+  embedding: { pipeline: 'sentence-similarity', model: 'FeatureExtraction', auto: true },
+};
+
+function howToLoad({ task, labels, base_model }: CardFacts): string {
+  const { model, auto } = KINDS[task];
+  const heads = labels.length > 0 ? `, num_labels=${labels.length}` : '';
+  if (auto) return `from peft import AutoPeftModelFor${model}\nmodel = AutoPeftModelFor${model}.from_pretrained("path/to/this/folder"${heads})`;
+  return `from peft import PeftModel\nfrom transformers import AutoModelFor${model}\nbase = AutoModelFor${model}.from_pretrained(${JSON.stringify(base_model)}${heads}, ignore_mismatched_sizes=True)\nmodel = PeftModel.from_pretrained(base, "path/to/this/folder")`;
+}
+
 /** README.md of an adapter: front matter that the hub reads, then the facts. */
 export function modelCard(facts: CardFacts): string {
   const loss = (value: number | null) => (value === null ? '–' : value.toFixed(4));
   return `---
 base_model: ${JSON.stringify(facts.base_model)}
 library_name: peft
-pipeline_tag: text-generation
+pipeline_tag: ${KINDS[facts.task].pipeline}
 tags:
 - lora
 - ${JSON.stringify(`base_model:adapter:${facts.base_model}`)}
@@ -31,15 +52,14 @@ W' = W + s·BA with rank r = ${facts.r} and s from lora_alpha = ${facts.lora_alp
 
 | | |
 |---|---|
-| Examples | ${facts.examples} |
+${facts.labels.length === 0 ? '' : `| Labels | ${facts.labels.map((name) => name.replaceAll('|', '\\|')).join(', ')} |\n`}| Examples | ${facts.examples} |
 | Steps | ${facts.steps} |
 | Learning rate | ${facts.learning_rate} |
 | Last training loss | ${loss(facts.last_loss)} |
 | Validation loss | ${loss(facts.validation_loss)} |
 
 \`\`\`python
-from peft import AutoPeftModelForCausalLM
-model = AutoPeftModelForCausalLM.from_pretrained("path/to/this/folder")
+${howToLoad(facts)}
 \`\`\`
 `;
 }

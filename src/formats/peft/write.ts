@@ -1,15 +1,18 @@
 import { writeFile } from 'node:fs/promises';
 import path from 'node:path';
 import type { Adapter, AdapterConfig } from '../../lora/types';
+import type { Task } from '../../shared/task';
 import { replaceFolder } from '../files';
 import { writeSafetensors, type TensorToWrite } from '../safetensors/write';
 import { adapterConfigText } from './config';
 import { baseLayerName, type Factor, tensorName, tensorShape, trainedName } from './names';
 import { CONFIG_FILE, WEIGHTS_FILE } from './read';
+import { TASK_TYPES, writeLabels, type HeadLabels } from './task';
 
 export interface AdapterFacts {
-  /** PEFT's TaskType: CAUSAL_LM, … */
-  readonly task_type: string;
+  readonly task: Task;
+  /** What a head for labels tells apart. */
+  readonly labels: HeadLabels | null;
   /** Text of README.md, the model card. */
   readonly card: string;
   /** Reads a weight of the base; without it an adapted embedding's is not saved beside its factors, as in checkpoints. */
@@ -22,9 +25,10 @@ export async function writePeftAdapter(folder: string, adapter: Adapter, facts: 
 }
 
 /** The files of an adapter, into a folder that exists. */
-export async function fillAdapterFolder(folder: string, adapter: Adapter, { task_type, card, baseTensor }: AdapterFacts): Promise<void> {
+export async function fillAdapterFolder(folder: string, adapter: Adapter, { task, labels, card, baseTensor }: AdapterFacts): Promise<void> {
   await writeSafetensors(path.join(folder, WEIGHTS_FILE), await adapterTensors(adapter, baseTensor));
-  await writeFile(path.join(folder, CONFIG_FILE), adapterConfigText(adapter.config, task_type), { flush: true });
+  await writeFile(path.join(folder, CONFIG_FILE), adapterConfigText(adapter.config, TASK_TYPES[task]), { flush: true });
+  if (labels) await writeLabels(folder, labels);
   await writeFile(path.join(folder, 'README.md'), card, { flush: true });
 }
 

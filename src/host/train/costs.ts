@@ -3,6 +3,8 @@ import { estimateMemory, type ModelSize } from '../../lora/memory';
 import { countTrainable, tooHighRank } from '../../lora/count';
 import { matchTargets } from '../../lora/targets';
 import type { TargetableModule } from '../../lora/types';
+import type { Task } from '../../shared/task';
+import { tasksOf } from '../../formats/architecture/readSpec';
 import { openBase, targetableModules } from '../../formats/base';
 import { formatBytes, formatCount } from '../format';
 import { formatNumber, t } from '../l10n';
@@ -15,13 +17,16 @@ export interface BaseFacts {
   readonly parameters: number;
   readonly size: ModelSize;
   readonly modules: readonly TargetableModule[];
+  /** What it can be trained to do. */
+  readonly tasks: readonly Task[];
+  readonly batch: Batch;
 }
 
 /** Reads a base's headers. Errors: LoraError('base') saying why it cannot be trained on. */
 export async function readBaseFacts(file: string): Promise<BaseFacts> {
-  const base = await openBase(file, { task: 'causal_lm' });
+  const base = await openBase(file);
   try {
-    return { path: base.path, name: base.name, parameters: base.parameters, size: modelSize(base), modules: targetableModules(base) };
+    return { path: base.path, name: base.name, parameters: base.parameters, size: modelSize(base), modules: targetableModules(base), tasks: tasksOf(base.spec.family), batch: BATCHES[base.spec.task] };
   } finally {
     await base.close();
   }
@@ -39,16 +44,27 @@ export interface Cost {
   readonly tooHigh: number;
 }
 
+interface Batch {
+  readonly size: number;
+  /** Sequences that it makes: a pair is two. */
+  readonly rows: number;
+  readonly length: number;
+}
+
+const batch = (size: number, length: number): Batch => ({ size, rows: size, length });
+
 /** The batch that a recipe written by Train Adapter has. */
-export const BATCH = { size: 4, length: 512 } as const;
+export const BATCHES: Readonly<Record<Task, Batch>> = {
+  causal_lm: batch(4, 512), seq_cls: batch(16, 128), token_cls: batch(16, 128), image_cls: batch(8, 197), embedding: { size: 32, rows: 64, length: 128 },
+};
 
 /** Errors: LoraError('recipe') for a regular expression that is none. */
-export function costOf({ modules, size }: BaseFacts, r: number, target_modules: TargetModules): Cost {
+export function costOf({ modules, size, batch }: BaseFacts, r: number, target_modules: TargetModules): Cost {
   const { matched, unmatched } = matchTargets(modules, { target_modules });
   return {
     matched, unmatched,
     trainable: countTrainable(matched, r).trainable,
-    memory: estimateMemory(size, matched, r, BATCH.size, BATCH.length).total,
+    memory: estimateMemory(size, matched, r, batch.rows, batch.length).total,
     tooHigh: tooHighRank(matched, r).length,
   };
 }

@@ -4,6 +4,8 @@ import * as vscode from 'vscode';
 import { formatBytes } from '../format';
 import { formatNumber, t } from '../l10n';
 import { datasetAt, findDatasets, type DatasetCandidate } from './findDatasets';
+import type { Task } from '../../shared/task';
+import { BATCHES, type BaseFacts } from './costs';
 import { browse, pick, type Choice } from './picker';
 import type { Outcome } from './steps';
 import { STEPS, type TrainState } from './trainState';
@@ -24,13 +26,28 @@ export async function askDataset(state: TrainState, first: boolean): Promise<Out
     });
     if (picked.kind !== 'picked') return picked;
     const dataset = picked.value === 'browse' ? await browseDataset() : picked.value;
-    if (dataset) return { kind: 'next', state: { ...state, dataset } };
+    if (!dataset) continue;
+    const fault = misfit(dataset, state.base!);
+    if (fault === null) return { kind: 'next', state: { ...state, dataset, base: { ...state.base!, batch: BATCHES[dataset.task] } } };
+    void vscode.window.showErrorMessage(fault);
   }
+}
+
+const TASK_WORDS = (): Readonly<Record<Task, string>> => ({
+  causal_lm: t('text to write'), seq_cls: t('labels of texts'), token_cls: t('labels of words'), image_cls: t('labels of images'), embedding: t('texts that belong together'),
+});
+
+/** Why a dataset cannot be learnt by a base; null where it can. */
+function misfit({ task, name }: DatasetCandidate, base: BaseFacts): string | null {
+  if (base.tasks.includes(task)) return null;
+  const words = TASK_WORDS();
+  return t('{0} holds {1}; {2} can learn {3}.', name, words[task], base.name, base.tasks.map((own) => words[own]).join(', '));
 }
 
 function choiceOf(dataset: DatasetCandidate): Choice<DatasetChoice> {
   const { name, rows, bytes, keys, validation } = dataset;
-  const facts = [rows === null ? '' : t('{0} rows', formatNumber(rows)), formatBytes(bytes), keys.slice(0, 4).join(', ')];
+  const count = rows === null ? '' : dataset.task === 'image_cls' ? t('{0} images', formatNumber(rows)) : t('{0} rows', formatNumber(rows));
+  const facts = [TASK_WORDS()[dataset.task], count, bytes > 0 ? formatBytes(bytes) : '', keys.slice(0, 4).join(', ')];
   const held = validation === null ? t('A tenth of it is held out for validation.') : t('Validated on {0}.', path.basename(validation));
   return { label: name, description: facts.filter(Boolean).join(' · '), detail: held, value: dataset };
 }

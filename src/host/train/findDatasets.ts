@@ -1,16 +1,19 @@
 import { open, stat } from 'node:fs/promises';
 import path from 'node:path';
+import { taskOfKeys, type Task } from '../../shared/task';
 import { walk } from './walk';
 
-/** A .jsonl file, with what its first row looks like. */
+/** A .jsonl file with what its first row looks like, or a folder of images. */
 export interface DatasetCandidate {
   readonly path: string;
   /** Relative to its workspace folder. */
   readonly name: string;
   readonly bytes: number;
-  /** Keys of the first row; empty when that is no JSON object. */
+  /** What it teaches, by its looks. */
+  readonly task: Task;
+  /** Keys of the first row; empty when that is no JSON object. Of a folder of images the classes. */
   readonly keys: readonly string[];
-  /** null for a file too large to count at once. */
+  /** Rows or images; null for a file too large to count at once. */
   readonly rows: number | null;
   /** A file beside it that by its name is there to measure. */
   readonly validation: string | null;
@@ -19,25 +22,50 @@ export interface DatasetCandidate {
 const VALIDATION_NAMES = ['validation', 'valid', 'val', 'dev', 'eval'];
 const HELD_OUT = new RegExp(`^(${VALIDATION_NAMES.join('|')}|test)\\.jsonl$`, 'i');
 
-/** All .jsonl files of the workspace; those that by their name are not to learn from come last. */
+/** All .jsonl files and folders of images of the workspace; those that by their name are not to learn from come last. */
 export async function findDatasets(workspaceFolders: readonly string[]): Promise<DatasetCandidate[]> {
   const found: DatasetCandidate[] = [];
   for (const root of workspaceFolders) {
+    const images = new ImageFolders();
     for await (const { dir, entries } of walk(root)) {
       const names = entries.filter((e) => !e.isDirectory() && e.name.toLowerCase().endsWith('.jsonl')).map((e) => e.name);
       for (const name of names) found.push(await datasetAt(path.join(dir, name), names, root));
+      images.add(dir, entries.filter((e) => !e.isDirectory() && IMAGE.test(e.name)).length);
     }
+    found.push(...images.found(root));
   }
   return found.sort((a, b) => Number(isHeldOut(a.path)) - Number(isHeldOut(b.path)));
+}
+
+const IMAGE = /\.(?:png|jpe?g)$/i;
+
+/** Folders of which several hold images and lie in one folder: a class each. */
+class ImageFolders {
+  private readonly byParent = new Map<string, { readonly name: string; readonly images: number }[]>();
+
+  add(dir: string, images: number): void {
+    if (images === 0) return;
+    const parent = path.dirname(dir);
+    this.byParent.set(parent, [...(this.byParent.get(parent) ?? []), { name: path.basename(dir), images }]);
+  }
+
+  found(root: string): DatasetCandidate[] {
+    const isInside = (dir: string) => !path.relative(root, dir).startsWith('..');
+    return [...this.byParent].filter(([dir, classes]) => classes.length > 1 && isInside(dir)).map(([dir, classes]) => ({
+      path: dir, name: path.relative(root, dir) || path.basename(dir), bytes: 0, task: 'image_cls', validation: null,
+      keys: classes.map(({ name }) => name), rows: classes.reduce((sum, { images }) => sum + images, 0),
+    }));
+  }
 }
 
 const isHeldOut = (file: string) => HELD_OUT.test(path.basename(file));
 
 export async function datasetAt(file: string, siblings: readonly string[], root = path.dirname(file)): Promise<DatasetCandidate> {
   const bytes = await stat(file).then((info) => info.size, () => 0);
+  const row = await readRows(file, bytes);
   const sibling = isHeldOut(file) ? undefined : validationAmong(siblings);
   return {
-    path: file, name: path.relative(root, file), bytes, ...(await readRows(file, bytes)),
+    path: file, name: path.relative(root, file), bytes, ...row, task: taskOfKeys(row.keys),
     validation: sibling === undefined ? null : path.join(path.dirname(file), sibling),
   };
 }

@@ -36,7 +36,7 @@ export async function trainAdapter(memory: vscode.Memento, errors: ErrorReporter
 
 async function write({ base, dataset, r, target_modules, file }: TrainState): Promise<string> {
   const target = file ?? path.join(recipeFolder(dataset!.path), 'lora.json');
-  const text = recipeText({ base: base!.path, dataset: dataset!.path, validation: dataset!.validation, r, target_modules }, path.dirname(target));
+  const text = recipeText({ task: dataset!.task, base: base!.path, dataset: dataset!.path, validation: dataset!.validation, r, target_modules }, path.dirname(target));
   await writeRecipe(target, text);
   return target;
 }

@@ -5,9 +5,12 @@ import { reason } from '../../formats/files';
 import { LoraError } from '../../shared/errors';
 import type { RecipeInput } from '../../shared/recipe';
 import { t } from '../l10n';
+import type { Task } from '../../shared/task';
+import { BATCHES } from './costs';
 import type { TargetModules } from './targets';
 
 export interface TrainAnswers {
+  readonly task: Task;
   readonly base: string;
   readonly dataset: string;
   readonly validation: string | null;
@@ -15,14 +18,24 @@ export interface TrainAnswers {
   readonly target_modules: TargetModules;
 }
 
+/** Where people begin. A new head for labels takes a higher rate and more rounds; pairs are told apart within a batch, which is why it is large. */
+const TRAINING: Readonly<Record<Task, RecipeInput['training']>> = {
+  causal_lm: { learning_rate: 2e-4, num_train_epochs: 3, per_device_train_batch_size: BATCHES.causal_lm.size, max_length: BATCHES.causal_lm.length },
+  seq_cls: { learning_rate: 5e-4, num_train_epochs: 5, per_device_train_batch_size: BATCHES.seq_cls.size, max_length: BATCHES.seq_cls.length },
+  token_cls: { learning_rate: 5e-4, num_train_epochs: 5, per_device_train_batch_size: BATCHES.token_cls.size, max_length: BATCHES.token_cls.length },
+  image_cls: { learning_rate: 5e-4, num_train_epochs: 5, per_device_train_batch_size: BATCHES.image_cls.size },
+  embedding: { learning_rate: 2e-4, num_train_epochs: 3, per_device_train_batch_size: BATCHES.embedding.size, max_length: BATCHES.embedding.length },
+};
+
 /** lora.json as a person would start it: the answers, and the settings that are most often changed. */
 export function recipeText(answers: TrainAnswers, folder: string): string {
   const recipe: RecipeInput = {
+    ...(answers.task === 'causal_lm' ? {} : { task: answers.task }),
     base: relativeTo(folder, answers.base),
     dataset: relativeTo(folder, answers.dataset),
     ...(answers.validation === null ? {} : { validation: relativeTo(folder, answers.validation) }),
     lora: { r: answers.r, lora_alpha: 2 * answers.r, target_modules: answers.target_modules as string | string[] },
-    training: { learning_rate: 2e-4, num_train_epochs: 3, per_device_train_batch_size: 4, max_length: 512 },
+    training: TRAINING[answers.task],
   };
   return `${JSON.stringify(recipe, null, 2)}\n`;
 }

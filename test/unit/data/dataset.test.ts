@@ -102,8 +102,8 @@ describe('chats out of order', () => {
   });
 
   it('are treated as the recipe\'s defaults say', () => {
-    const { chats, unlabelled_rows } = parseRecipe('{"base": "b", "dataset": "d"}', 'lora.json');
-    expect({ chats, unlabelled_rows }).toEqual(ROW_SETTINGS);
+    const { task, chats, unlabelled_rows } = parseRecipe('{"base": "b", "dataset": "d"}', 'lora.json');
+    expect({ task, chats, unlabelled_rows }).toEqual(ROW_SETTINGS);
   });
 });
 

@@ -1,18 +1,19 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
-import { batchesOf, collate, splitExamples } from '../../../src/data/batches';
+import { batchesOf, splitExamples } from '../../../src/data/batches';
+import { collate } from '../../../src/data/collate';
 import { ROW_SETTINGS } from '../../../src/data/chatOrder';
 import { labelPieces } from '../../../src/data/preview';
 import { tokenizeRows } from '../../../src/data/tokenize';
-import type { Example, Message, Row } from '../../../src/data/types';
+import type { TokensExample, Message, TextRow } from '../../../src/data/types';
 import { smallTokenizer } from './support';
 
 const tokenizer = smallTokenizer();
-const chat = (line: number, ...turns: string[]): Row => ({
+const chat = (line: number, ...turns: string[]): TextRow => ({
   kind: 'messages', line, messages: turns.map((content, i): Message => ({ role: i % 2 === 0 ? 'user' : 'assistant', content })),
 });
-const tokenize = (rows: readonly Row[], change: object = {}) => tokenizeRows('data.jsonl', rows, tokenizer, { max_length: 512, labels: 'assistant', ...change });
-const learnt = (example: Example) => labelPieces(example, tokenizer).filter((piece) => piece.labelled).map((piece) => piece.text);
+const tokenize = (rows: readonly TextRow[], change: object = {}) => tokenizeRows('data.jsonl', rows, tokenizer, { max_length: 512, labels: 'assistant', ...change });
+const learnt = (example: TokensExample) => labelPieces(example, tokenizer).filter((piece) => piece.labelled).map((piece) => piece.text);
 
 describe('labels', () => {
   it('are on the assistant\'s words and the end of its turn, in every turn', () => {
@@ -52,7 +53,7 @@ describe('a template that refuses system messages', () => {
   const GEMMA = '{% if messages[0][\'role\'] == \'system\' %}{{ raise_exception(\'System role not supported\') }}{% endif %}{% for message in messages %}'
     + '{{ \'<|im_start|>\' + message[\'role\'] + \'\\n\' + message[\'content\'] + \'<|im_end|>\\n\' }}{% endfor %}{% if add_generation_prompt %}{{ \'<|im_start|>assistant\\n\' }}{% endif %}';
   const gemma = smallTokenizer({ chat_template: GEMMA });
-  const withSystem = (line: number): Row => ({ kind: 'messages', line, messages: [{ role: 'system', content: 'be brief' }, { role: 'user', content: 'hello' }, { role: 'assistant', content: 'hi' }] });
+  const withSystem = (line: number): TextRow => ({ kind: 'messages', line, messages: [{ role: 'system', content: 'be brief' }, { role: 'user', content: 'hello' }, { role: 'assistant', content: 'hi' }] });
   const tokenizeWith = (system_refused: 'fold' | 'skip' | 'error', rows = [withSystem(1), chat(2, 'a', 'b'), withSystem(3)]) => (
     tokenizeRows('f', rows, gemma, { max_length: 512, labels: 'assistant', rows: { ...ROW_SETTINGS, chats: { ...ROW_SETTINGS.chats, system_refused } } }));
 
@@ -84,7 +85,7 @@ describe('pad = eos', () => {
     const { examples } = tokenizeRows('f', [chat(1, 'a', 'b'), chat(2, 'a much longer question', 'and its much longer answer')], same, { max_length: 512, labels: 'assistant' });
     const { length, input_ids, labels, attention_mask } = collate(examples, same.pad_token_id!);
     for (const [row, { input_ids: ids }] of examples.entries()) {
-      const of = (values: Int32Array) => values.subarray(row * length, (row + 1) * length);
+      const of = (values: Int32Array | Float32Array) => Int32Array.from(values).subarray(row * length, (row + 1) * length);
       const end = ids.lastIndexOf(same.eos_token_id!);
       expect(of(labels)[end]).toBe(same.eos_token_id);
       expect([...of(labels).subarray(ids.length)].every((label) => label === -100)).toBe(true);
@@ -126,7 +127,7 @@ describe('long rows', () => {
   });
 });
 
-const example = (line: number, length: number): Example => ({ line, input_ids: new Int32Array(length).fill(line), labels: new Int32Array(length).fill(line) });
+const example = (line: number, length: number): TokensExample => ({ kind: 'tokens', line, input_ids: new Int32Array(length).fill(line), labels: new Int32Array(length).fill(line) });
 const sizesOf = fc.array(fc.integer({ min: 1, max: 30 }), { minLength: 1, maxLength: 60 });
 
 describe('batches', () => {
@@ -147,7 +148,7 @@ describe('batches', () => {
   it('are padded on the right, and a pad that is the end token hides no real one', () => {
     const eos = 2;
     const { batch, length, input_ids, labels, attention_mask } = collate([
-      { line: 1, input_ids: Int32Array.of(5, 6, eos), labels: Int32Array.of(-100, 6, eos) }, { line: 2, input_ids: Int32Array.of(7, eos), labels: Int32Array.of(7, eos) },
+      { kind: 'tokens', line: 1, input_ids: Int32Array.of(5, 6, eos), labels: Int32Array.of(-100, 6, eos) }, { kind: 'tokens', line: 2, input_ids: Int32Array.of(7, eos), labels: Int32Array.of(7, eos) },
     ], eos);
     expect([batch, length]).toEqual([2, 3]);
     expect([...input_ids]).toEqual([5, 6, 2, 7, 2, 2]);

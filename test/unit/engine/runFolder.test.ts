@@ -16,7 +16,7 @@ import { parseMetrics } from '../../../src/shared/metrics';
 import { parseRecipe } from '../../../src/shared/recipeFile';
 
 const temp = () => mkdtempSync(path.join(tmpdir(), 'lora-engine-'));
-const facts = { task_type: 'CAUSAL_LM', card: '# card\n' };
+const facts = { task: 'causal_lm' as const, labels: null, card: '# card\n' };
 const adapterDir = path.resolve(import.meta.dirname, '../../fixtures/llama/lora-qv/adapter');
 
 async function checkpoint(step: number): Promise<Checkpoint> {

@@ -6,8 +6,8 @@ import { KNOWN_FAMILIES } from '../../../src/formats/architecture/families';
 import { modulesOf, tensorsOf } from '../../../src/formats/architecture/modules';
 import { canonicalNames, canonicalPath } from '../../../src/formats/architecture/names';
 import { readSpec } from '../../../src/formats/architecture/readSpec';
-import { TASKS } from '../../../src/formats/architecture/spec';
 import { LoraError } from '../../../src/shared/errors';
+import { TASKS } from '../../../src/shared/task';
 
 const fixtures = path.resolve(import.meta.dirname, '../../fixtures');
 const configs = readdirSync(fixtures).flatMap((name) => {

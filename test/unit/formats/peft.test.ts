@@ -10,7 +10,7 @@ import { matchTargets } from '../../../src/lora/targets';
 import { temp } from './temp';
 
 const fixtures = path.resolve(import.meta.dirname, '../../fixtures');
-const facts = { task_type: 'CAUSAL_LM', card: '# card\n' };
+const facts = { task: 'causal_lm' as const, labels: null, card: '# card\n' };
 
 /** Every plain LoRA adapter of the fixtures. */
 const PLAIN = [

@@ -14,7 +14,7 @@ describe('a recipe', () => {
     expect(recipe.validation).toBeNull();
     expect(recipe.lora).toEqual({
       r: 8, lora_alpha: 16, lora_dropout: 0, target_modules: 'all-linear', use_rslora: false, use_dora: false, init_lora_weights: 'default', rank_pattern: {}, alpha_pattern: {},
-      layers_to_transform: null, layers_pattern: null, exclude_modules: null, modules_to_save: null, bias: 'none', init_adapter: null,
+      layers_to_transform: null, layers_pattern: null, exclude_modules: null, modules_to_save: null, bias: 'none', frozen_adapters: [], init_adapter: null,
     });
     expect(recipe.training.learning_rate).toBe(2e-4);
     expect(recipe.training.lr_scheduler_type).toBe('cosine');
@@ -23,7 +23,7 @@ describe('a recipe', () => {
   it('names the nearest known key for each unknown one, at its line and column', () => {
     const problems = problemsOf('{\n  "base": "m",\n  "dataset": "d",\n  "lora": { "rank": 4, "lora_aplha": 8 },\n  "traning": {}\n}');
     expect(problems.map((p) => p.message)).toEqual([
-      'Unknown key "rank". Known here: r, lora_alpha, lora_dropout, target_modules, use_rslora, use_dora, init_lora_weights, rank_pattern, alpha_pattern, layers_to_transform, layers_pattern, exclude_modules, modules_to_save, bias, init_adapter.',
+      'Unknown key "rank". Known here: r, lora_alpha, lora_dropout, target_modules, use_rslora, use_dora, init_lora_weights, rank_pattern, alpha_pattern, layers_to_transform, layers_pattern, exclude_modules, modules_to_save, bias, frozen_adapters, init_adapter.',
       'Unknown key "lora_aplha". Did you mean "lora_alpha"?',
       'Unknown key "traning". Did you mean "training"?',
     ]);

@@ -38,7 +38,7 @@ test('the time left is what the last steps took', () => {
 });
 
 test('the best validation loss has its step', () => {
-  expect(validation(historyOf(evalLine(0, 3), evalLine(5, 1), evalLine(10, 2)))).toEqual({ last: 2, best: 1, bestStep: 5 });
+  expect(validation(historyOf(evalLine(0, 3), evalLine(5, 1), evalLine(10, 2)))).toEqual({ last: 2, best: 1, bestStep: 5, score: null });
   expect(validation(historyOf(stepLine(1)))).toBeUndefined();
 });
 

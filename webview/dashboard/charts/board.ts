@@ -1,6 +1,6 @@
 import { el, setText, show } from '../dom';
 import { MAX_SMOOTHING } from '../model/choices';
-import { CHARTS, Lines } from '../model/chartSpecs';
+import { CHARTS, Lines, scoreChart, type ChartSpec } from '../model/chartSpecs';
 import type { Range } from '../model/decimate';
 import type { Model } from '../model/model';
 import { clipped, nearestStep, stepAway, zoomed } from '../model/zoom';
@@ -19,7 +19,8 @@ const TABLE_INTERVAL_MS = 1000;
 export class ChartBoard implements Section {
   readonly root: HTMLElement;
   private readonly lines = new Lines();
-  private readonly cards: readonly ChartCard[];
+  private cards: readonly ChartCard[];
+  private readonly grid: HTMLElement;
   private readonly spoken = el('p', { class: 'sr-only', 'aria-live': 'polite' });
   private readonly slider: HTMLInputElement;
   private readonly sliderValue = el('output', { for: 'smoothing' });
@@ -32,24 +33,40 @@ export class ChartBoard implements Section {
 
   constructor(private readonly context: Context) {
     const { t } = context;
-    this.cards = CHARTS.map((spec) => new ChartCard(spec, context, {
-      hover: (step) => this.moveCursor(step === null ? null : nearestStep(this.steps(), step)),
-      zoom: (range) => context.choose({ zoom: clipped(range, this.lines.extent()) ?? this.model?.choices.zoom ?? null }),
-      key: (action, card) => this.onKey(action, card),
-      toggleTable: () => this.toggleTable(spec.id),
-      resized: () => this.draw.within(0),
-    }));
+    this.cards = CHARTS.map((spec) => this.cardOf(spec));
+    this.grid = el('div', { class: 'grid' }, ...this.cards.map((card) => card.root));
     this.slider = el('input', { id: 'smoothing', type: 'range', min: 0, max: MAX_SMOOTHING, step: 0.01, input: () => context.choose({ smoothing: Number(this.slider.value) }) });
     this.zoomReset = el('vscode-button', { appearance: 'secondary', click: () => context.choose({ zoom: null }) }, t('zoom.reset'));
     const toolbar = el('div', { class: 'toolbar' }, el('h2', {}, t('charts')),
       el('label', { class: 'smoothing' }, t('smoothing'), this.slider, this.sliderValue), this.zoomText, this.zoomReset,
       el('vscode-button', { class: 'push', appearance: 'secondary', click: () => context.post({ kind: 'export' }) }, t('exportCsv')));
-    this.root = el('section', { class: 'charts', 'aria-label': t('charts') }, toolbar, el('div', { class: 'grid' }, ...this.cards.map((card) => card.root)), this.spoken);
+    this.root = el('section', { class: 'charts', 'aria-label': t('charts') }, toolbar, this.grid, this.spoken);
     this.applyTheme();
     onThemeChange(() => this.applyTheme());
   }
 
+  private cardOf(spec: ChartSpec): ChartCard {
+    return new ChartCard(spec, this.context, {
+      hover: (step) => this.moveCursor(step === null ? null : nearestStep(this.steps(), step)),
+      zoom: (range) => this.context.choose({ zoom: clipped(range, this.lines.extent()) ?? this.model?.choices.zoom ?? null }),
+      key: (action, card) => this.onKey(action, card),
+      toggleTable: () => this.toggleTable(spec.id),
+      resized: () => this.draw.within(0),
+    });
+  }
+
+  /** Which scores a run has is known from its first evaluation. */
+  private addScores(model: Model): void {
+    const spec = this.cards.some((card) => card.spec.id === 'score') ? null : scoreChart(model.history);
+    if (!spec) return;
+    const card = this.cardOf(spec);
+    card.applyTheme(readTheme());
+    this.cards[0]!.root.after(card.root);
+    this.cards = [this.cards[0]!, card, ...this.cards.slice(1)];
+  }
+
   update(model: Model): void {
+    this.addScores(model);
     const chosen = model.choices !== this.model?.choices || model.history !== this.model.history;
     this.model = model;
     const { zoom, smoothing } = model.choices;

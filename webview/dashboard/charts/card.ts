@@ -37,7 +37,7 @@ export class ChartCard {
     this.toggle = el('vscode-button', { appearance: 'icon', click: () => events.toggleTable() }, icon('table'));
     const heading = `chart-${spec.id}`;
     const key = el('div', { class: 'key' }, ...spec.series.map((series, i) => el('span', { class: 'key-entry' },
-      el('span', { class: `swatch swatch-${series.id} line-${series.color}`, 'aria-hidden': 'true' }), `${t(`series.${series.id}`)} `, this.values[i]!)), this.at);
+      el('span', { class: `swatch swatch-${series.id} line-${series.color}${series.dash.length > 0 ? ' swatch-dashed' : ''}`, 'aria-hidden': 'true' }), `${t(`series.${series.id}`)} `, this.values[i]!)), this.at);
     this.overlay = new CursorOverlay(spec);
     this.empty = el('p', { class: 'chart-empty' }, t('chart.empty'));
     this.plot.append(this.canvas, this.overlay.root, this.empty);

@@ -1,5 +1,6 @@
 import { RunHistory } from '../../../src/shared/history';
-import { CHART_IDS, type ChartId, type StepField } from '../../../src/shared/webview';
+import { SCORE_NAMES, type ScoreName } from '../../../src/shared/metrics';
+import type { ChartId, StepField } from '../../../src/shared/webview';
 import { firstAtLeast, type Range } from './decimate';
 import type { Formatter } from './format';
 import { SmoothedLoss } from './smooth';
@@ -9,7 +10,9 @@ export const CHART_COLORS = ['blue', 'green', 'purple', 'red'] as const;
 
 export type ChartColor = (typeof CHART_COLORS)[number];
 
-export type SeriesId = 'loss' | 'smoothed' | 'validation' | 'learning_rate' | 'grad_norm' | 'tokens_per_second' | 'memory';
+type StepSeries = 'loss' | 'learning_rate' | 'grad_norm' | 'tokens_per_second' | 'memory';
+
+export type SeriesId = StepSeries | 'smoothed' | 'validation' | ScoreName;
 
 /** How a line looks. Lines of one chart differ in width, dashes or points, not in colour alone. */
 export interface SeriesSpec {
@@ -41,25 +44,36 @@ export function byteTickStep(max: number): number {
   return round * unit;
 }
 
-const single = (id: Exclude<ChartId, 'loss'>, color: ChartColor, format: ChartSpec['format']): ChartSpec =>
+const single = (id: Exclude<ChartId, 'loss' | 'score'>, color: ChartColor, format: ChartSpec['format']): ChartSpec =>
   ({ id, fromZero: true, format, series: [{ id, color, width: 1.5, dash: [], points: false, alpha: 1 }] });
 
-const SPECS: Readonly<Record<ChartId, ChartSpec>> = {
-  loss: {
-    id: 'loss', fromZero: false, format: (f, value) => f.value(value),
-    series: [
-      { id: 'loss', color: 'blue', width: 1, dash: [], points: false, alpha: 0.6 },
-      { id: 'smoothed', color: 'blue', width: 2.5, dash: [], points: false, alpha: 1 },
-      { id: 'validation', color: 'red', width: 2, dash: [6, 4], points: true, alpha: 1 },
-    ],
-  },
-  learning_rate: single('learning_rate', 'red', (f, value) => f.rate(value)),
-  grad_norm: single('grad_norm', 'green', (f, value) => f.value(value)),
-  tokens_per_second: single('tokens_per_second', 'blue', (f, value) => f.speed(value)),
-  memory: { ...single('memory', 'purple', (f, value) => f.bytes(value)), tickStep: byteTickStep },
+const LOSS: ChartSpec = {
+  id: 'loss', fromZero: false, format: (f, value) => f.value(value),
+  series: [
+    { id: 'loss', color: 'blue', width: 1, dash: [], points: false, alpha: 0.6 },
+    { id: 'smoothed', color: 'blue', width: 2.5, dash: [], points: false, alpha: 1 },
+    { id: 'validation', color: 'red', width: 2, dash: [6, 4], points: true, alpha: 1 },
+  ],
 };
 
-export const CHARTS: readonly ChartSpec[] = CHART_IDS.map((id) => SPECS[id]);
+/** Charts that every run has. */
+export const CHARTS: readonly ChartSpec[] = [
+  LOSS,
+  single('learning_rate', 'red', (f, value) => f.rate(value)),
+  single('grad_norm', 'green', (f, value) => f.value(value)),
+  single('tokens_per_second', 'blue', (f, value) => f.speed(value)),
+  { ...single('memory', 'purple', (f, value) => f.bytes(value)), tickStep: byteTickStep },
+];
+
+/** How good the model is at its task, by the names that its evaluations have; null before the first. */
+export function scoreChart(history: RunHistory): ChartSpec | null {
+  const names = SCORE_NAMES.filter((name) => history.lines.some((line) => line.kind === 'eval' && line.scores?.[name] !== undefined));
+  if (names.length === 0) return null;
+  return {
+    id: 'score', fromZero: false, format: (f, value) => f.value(value),
+    series: names.map((id, i) => ({ id, color: i === 0 ? 'green' : 'purple', width: 2, dash: i === 0 ? [] : [6, 4], points: true, alpha: 1 })),
+  };
+}
 
 /** x rising and y of one line, of the same length. */
 export interface Line { readonly xs: Float64Array; readonly ys: Float64Array }
@@ -80,7 +94,7 @@ export class Lines {
 
   /** From the first to the last step of any line; 0 to 1 while there is none. */
   extent(): Range {
-    const { xs } = this.validation();
+    const { xs } = this.measured('validation');
     const steps = this.history.column('step');
     const from = Math.min(xs[0] ?? Infinity, steps[0] ?? Infinity);
     const to = Math.max(xs.at(-1) ?? 0, steps.at(-1) ?? 0);
@@ -88,21 +102,23 @@ export class Lines {
   }
 
   of(id: SeriesId): Line {
-    if (id === 'validation') return this.validation();
+    if (isMeasured(id)) return this.measured(id);
     const xs = this.history.column('step');
     return { xs, ys: id === 'smoothed' ? this.smoothed.update(this.history, this.smoothing) : this.history.column(id satisfies StepField) };
   }
 
-  /** The value at `step`; of the validation loss the last one until then. NaN where there is none. */
+  /** The value at `step`; of what evaluations measure the last one until then. NaN where there is none. */
   at(id: SeriesId, step: number): number {
     const { xs, ys } = this.of(id);
     const next = firstAtLeast(xs, step);
     if (xs[next] === step) return ys[next]!;
-    return id === 'validation' && next > 0 ? ys[next - 1]! : NaN;
+    return isMeasured(id) && next > 0 ? ys[next - 1]! : NaN;
   }
 
-  private validation(): Line {
+  private measured(id: 'validation' | ScoreName): Line {
     const evals = this.history.lines.filter((line) => line.kind === 'eval');
-    return { xs: Float64Array.from(evals, (line) => line.step), ys: Float64Array.from(evals, (line) => line.loss) };
+    return { xs: Float64Array.from(evals, (line) => line.step), ys: Float64Array.from(evals, (line) => (id === 'validation' ? line.loss : line.scores?.[id] ?? NaN)) };
   }
 }
+
+const isMeasured = (id: SeriesId): id is 'validation' | ScoreName => id === 'validation' || (SCORE_NAMES as readonly string[]).includes(id);

@@ -1,5 +1,5 @@
 import type { RunHistory } from '../../../src/shared/history';
-import type { SampleLine } from '../../../src/shared/metrics';
+import { SCORE_NAMES, type SampleLine, type ScoreName } from '../../../src/shared/metrics';
 import type { StepField } from '../../../src/shared/webview';
 
 const RECENT_STEPS = 50;
@@ -47,6 +47,8 @@ export interface Validation {
   readonly last: number;
   readonly best: number;
   readonly bestStep: number;
+  /** The first of the last evaluation's scores. */
+  readonly score: { readonly name: ScoreName; readonly value: number } | null;
 }
 
 /** The last and the lowest validation loss; undefined before the first evaluation. */
@@ -55,7 +57,8 @@ export function validation(history: RunHistory): Validation | undefined {
   const last = evals.at(-1);
   if (!last) return undefined;
   const best = evals.reduce((a, b) => (b.loss < a.loss ? b : a));
-  return { last: last.loss, best: best.loss, bestStep: best.step };
+  const name = SCORE_NAMES.find((own) => last.scores?.[own] !== undefined);
+  return { last: last.loss, best: best.loss, bestStep: best.step, score: name ? { name, value: last.scores![name]! } : null };
 }
 
 /** The step of the last checkpoint; null when there is none. */

@@ -43,7 +43,10 @@ function keyNumbers({ t, format }: Context): Record<TileId, (model: Model) => Ti
     }),
     validation: (model) => {
       const known = validation(model.history);
-      if (known) return { value: format.value(known.last), sub: t('tile.validation.sub', format.value(known.best), format.count(known.bestStep)) };
+      if (known) {
+        const best = t('tile.validation.sub', format.value(known.best), format.count(known.bestStep));
+        return { value: format.value(known.last), sub: known.score ? t('tile.validation.score', t(`series.${known.score.name}`), format.value(known.score.value), best) : best };
+      }
       return { value: t('none'), sub: model.run?.data?.validation_examples === 0 ? t('tile.validation.none') : '' };
     },
     learning_rate: (model) => ({ value: format.rate(lastValue(model.history, 'learning_rate')), sub: model.run?.recipe.training.lr_scheduler_type ?? '' }),

@@ -16,7 +16,14 @@ describe('what a choice costs', () => {
 
   it('refuses a base that cannot be trained on, saying why', async () => {
     await expect(readBaseFacts('test/fixtures')).rejects.toMatchObject({ area: 'base' });
-    await expect(readBaseFacts('test/fixtures/bert/base')).rejects.toThrow(/A bert model is not for the task "causal_lm"/);
+  });
+
+  it('goes by what the base can be trained to do', async () => {
+    expect((await readBaseFacts('test/fixtures/bert/base')).tasks).toEqual(['seq_cls', 'token_cls', 'embedding']);
+    const vit = await readBaseFacts('test/fixtures/vit/base');
+    expect(vit.tasks).toEqual(['image_cls']);
+    expect(costOf(vit, 4, ['query']).memory).toBe(estimateMemory(vit.size, costOf(vit, 4, ['query']).matched, 4, 8, 197).total);
+    expect(base.tasks).toContain('causal_lm');
   });
 });
 

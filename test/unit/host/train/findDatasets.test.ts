@@ -26,3 +26,19 @@ it('tells neither rows nor keys of what it cannot read quickly', async () => {
   await writeFile(path.join(root, 'big.jsonl'), `[1]\n${'x'.repeat(5 * 2 ** 20)}`);
   expect(await findDatasets([root])).toMatchObject([{ rows: null, keys: [], validation: null }]);
 });
+
+it('tells by the first row what a file teaches, and knows folders of images by their classes', async () => {
+  const rows = { chat: { messages: [] }, labels: { text: 'a', label: 'x' }, many: { text: 'a', labels: ['x'] }, tags: { tokens: ['a'], ner_tags: [0] }, pairs: { anchor: 'a', positive: 'b' }, sts: { sentence1: 'a', sentence2: 'b', label: 0.5 } };
+  for (const [name, row] of Object.entries(rows)) await writeFile(path.join(root, `${name}.jsonl`), JSON.stringify(row));
+  for (const name of ['cat', 'dog']) {
+    await mkdir(path.join(root, 'pets', name), { recursive: true });
+    await writeFile(path.join(root, 'pets', name, `1.${name === 'cat' ? 'png' : 'JPG'}`), '');
+  }
+  await mkdir(path.join(root, 'docs/media'), { recursive: true });
+  await writeFile(path.join(root, 'docs/media/logo.png'), '');
+  const found = await findDatasets([root]);
+  expect(Object.fromEntries(found.map((d) => [path.parse(d.name).name, d.task]))).toEqual({
+    chat: 'causal_lm', labels: 'seq_cls', many: 'seq_cls', tags: 'token_cls', pairs: 'embedding', sts: 'seq_cls', pets: 'image_cls',
+  });
+  expect(found.find((d) => d.task === 'image_cls')).toMatchObject({ path: path.join(root, 'pets'), keys: ['cat', 'dog'], rows: 2 });
+});

@@ -4,6 +4,7 @@ import path from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { freeRecipeName, recipeText, writeRecipe } from '../../../../src/host/train/writeRecipe';
 import { parseRecipe } from '../../../../src/shared/recipeFile';
+import { TASKS, type Task } from '../../../../src/shared/task';
 
 let folder: string;
 beforeEach(async () => void (folder = await mkdtemp(path.join(tmpdir(), 'write-'))));
@@ -11,10 +12,17 @@ afterEach(() => rm(folder, { recursive: true }));
 
 describe('recipeText', () => {
   it('names files inside the folder relatively, others in full, and reads back as a recipe', () => {
-    const answers = { base: '/models/tiny', dataset: path.join(folder, 'data', 'train.jsonl'), validation: null, r: 4, target_modules: ['q_proj'] };
+    const answers = { task: 'causal_lm' as const, base: '/models/tiny', dataset: path.join(folder, 'data', 'train.jsonl'), validation: null, r: 4, target_modules: ['q_proj'] };
     const text = recipeText(answers, folder);
     expect(JSON.parse(text)).toMatchObject({ base: '/models/tiny', dataset: 'data/train.jsonl', lora: { r: 4, lora_alpha: 8, target_modules: ['q_proj'] } });
     expect(parseRecipe(text, path.join(folder, 'lora.json'))).toMatchObject({ dataset: answers.dataset, validation: null, lora: { r: 4 } });
+  });
+
+  it('of another task says which, and begins with settings for it', () => {
+    const answers = { base: '/models/tiny', dataset: path.join(folder, 'pairs.jsonl'), validation: null, r: 4, target_modules: 'all-linear' as const };
+    const of = (task: Task) => parseRecipe(recipeText({ ...answers, task }, folder), path.join(folder, 'lora.json'));
+    for (const task of TASKS) expect(of(task).task).toBe(task);
+    expect(of('embedding').training.per_device_train_batch_size).toBeGreaterThan(of('causal_lm').training.per_device_train_batch_size);
   });
 });
 
