@@ -1,11 +1,11 @@
 // The main job in a real workbench, with the installed .vsix: from the welcome button to an adapter, watched in the dashboard.
 import assert from 'node:assert/strict';
-import { existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { cpSync, existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { createRequire } from 'node:module';
 import path from 'node:path';
 import { after, before, describe, it } from 'node:test';
 import * as d from './drive.mjs';
-import { packageVsix, shown, until } from './page.mjs';
+import { packageVsix, palette, shown, until } from './page.mjs';
 import { installWorkbench, makeWorkspace, root, runsOf, runtimeFolder } from './workspace.mjs';
 
 const shots = path.join(root, 'out', 'screenshots');
@@ -139,6 +139,37 @@ describe('training in the workbench', { timeout: 600_000 }, () => {
     await until(() => stateOf(workspace) === 'stopped', 'the stop');
     assert.ok(existsSync(path.join(runsOf(workspace)[1].dir, 'adapter', 'adapter_model.safetensors')));
     await d.screenshot(page, path.join(shots, 'stopped.png'));
+  });
+
+  it('sees by the rows that labels are learnt, and shows how many are right', async () => {
+    cpSync(path.join(root, 'test', 'fixtures', 'bert', 'base'), path.join(workspace, 'models', 'encoder'), { recursive: true });
+    const colours = ['red', 'green', 'blue'];
+    const rows = Array.from({ length: 30 }, (_, i) => JSON.stringify({ text: `the ${colours[i % 3]} car ${i}`, label: colours[i % 3] }));
+    writeFileSync(path.join(workspace, 'data', 'labels.jsonl'), `${rows.join('\n')}\n`);
+    const choose = async (step, label) => {
+      await page.locator('.quick-input-title', { hasText: step }).waitFor();
+      await page.locator('.quick-input-widget .monaco-progress-container.done').waitFor({ state: 'attached' });
+      await page.locator('.quick-input-list .monaco-list-row', { hasText: label }).first().click();
+    };
+    const before = runsOf(workspace).length;
+    await palette(page, 'LoRA: Train Adapter');
+    await choose('Base', 'encoder');
+    await page.locator('.quick-input-list .monaco-list-row', { hasText: 'labels of texts' }).waitFor();
+    await d.screenshot(page, path.join(shots, 'datasets.png'));
+    await choose('Dataset', 'train.jsonl');
+    const [refusal] = await d.notifications(page, /encoder can learn labels of texts/);
+    assert.match(refusal.text, /train\.jsonl holds text to write/);
+    await choose('Dataset', 'labels.jsonl');
+    await choose('Rank', 'r = 4');
+    await choose('Target', 'All linear layers');
+    await choose('Recipe', 'Write labels.lora.json');
+    await until(() => runsOf(workspace).length > before && runsOf(workspace).at(-1).record?.state === 'completed', 'the end of the run');
+    const run = runsOf(workspace).at(-1);
+    assert.equal(run.record.recipe.task, 'seq_cls');
+    const { scores } = run.metrics.findLast((line) => line.kind === 'eval');
+    const frame = d.webview(page);
+    await until(async () => (await frame.locator('.chart-score').innerText()).includes(shown(scores.accuracy)), `the accuracy ${scores.accuracy} on the page`);
+    await d.screenshot(page, path.join(shots, 'labels.png'));
   });
 
   it('left no error in the console and no report of the content security policy', () => {

@@ -35,3 +35,9 @@ test('the CSV has a row for each step, the evaluation before training, and nothi
     '',
   ]);
 });
+
+test('the CSV has a column for each score that evaluations have', () => {
+  const csv = metricsCsv(historyOf({ ...evalLine(0, 3), scores: { accuracy: 0.25 } }, stepLine(1), stepLine(2), { ...evalLine(2, 1.5), scores: { accuracy: 0.5, f1: 0.4 } }));
+  const cells = csv.trim().split('\n').map((line) => line.split(',').slice(-3).join());
+  expect(cells).toEqual(['validation_loss,accuracy,f1', '3,0.25,', ',,', '1.5,0.5,0.4']);
+});

@@ -1,6 +1,6 @@
 import { expect, test } from 'vitest';
 import type { MetricLine } from '../../../src/shared/metrics';
-import { byteTickStep, CHARTS, Lines } from '../../../webview/dashboard/model/chartSpecs';
+import { byteTickStep, CHARTS, Lines, scoreChart } from '../../../webview/dashboard/model/chartSpecs';
 import { tableRows } from '../../../webview/dashboard/model/tableRows';
 import { evalLine, historyOf, stepLine } from './lines';
 
@@ -44,4 +44,16 @@ test('a table holds the range that is shown', () => {
 
 test('the ticks of a memory axis are round in its units', () => {
   expect([1.2 * 2 ** 30, 3 * 2 ** 20, 900, 40 * 2 ** 30].map((max) => byteTickStep(max))).toEqual([256 * 2 ** 20, 2 ** 20, 200, 10 * 2 ** 30]);
+});
+
+test('the scores of a run\'s task are one more chart, from its first evaluation', () => {
+  expect(scoreChart(historyOf(stepLine(1)))).toBeNull();
+  const history = historyOf({ ...evalLine(0, 3), scores: { accuracy: 0.25, f1: 0.2 } }, stepLine(1), { ...evalLine(1, 2), scores: { accuracy: 0.5, f1: 0.4 } });
+  const spec = scoreChart(history)!;
+  expect(spec.series.map(({ id }) => id)).toEqual(['accuracy', 'f1']);
+  expect(new Set(spec.series.map(({ width, dash, points }) => JSON.stringify([width, dash, points]))).size).toBe(2);
+  const lines = new Lines();
+  lines.update(history, 0);
+  expect([...lines.of('accuracy').ys, lines.at('f1', 1)]).toEqual([0.25, 0.5, 0.4]);
+  expect(scoreChart(historyOf({ ...evalLine(0, 3), scores: { perplexity: 20 } }))!.most).toBeUndefined();
 });

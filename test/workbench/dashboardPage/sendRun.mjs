@@ -9,7 +9,7 @@ export function sendRun({ steps, state = 'running', evaluations = true, error = 
   const columns = ['step', 'epoch', 'loss', 'grad_norm', 'learning_rate', 'tokens', 'labelled_tokens', 'tokens_per_second', 'memory', 'elapsed'];
   const marks = [];
   for (let step = 0; evaluations && step <= steps; step += Math.max(10, Math.floor(steps / 12))) {
-    marks.push({ kind: 'eval', step, loss: 1.2 + 2 * Math.exp(-6 * step / total), labelled_tokens: 900, elapsed: 2 * step });
+    marks.push({ kind: 'eval', step, loss: 1.2 + 2 * Math.exp(-6 * step / total), labelled_tokens: 900, scores: { perplexity: Math.exp(1.2 + 2 * Math.exp(-6 * step / total)) }, elapsed: 2 * step });
     marks.push({ kind: 'sample', step, prompt: 'Undo the last commit but keep its changes staged', completion: step ? 'git reset --soft HEAD~1' : 'You can\n\nundo it.' });
     if (step) marks.push({ kind: 'checkpoint', step, path: `checkpoints/step-${step}` });
   }

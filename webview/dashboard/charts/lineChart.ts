@@ -102,7 +102,7 @@ function configuration(spec: ChartSpec, labels: Labels, onResize: () => void): C
           ticks: { maxRotation: 0, autoSkipPadding: 24, precision: 0, includeBounds: false, callback: (value) => labels.step(Number(value)) },
         },
         y: {
-          type: 'linear', beginAtZero: spec.fromZero, grace: '5%', grid: { display: true }, border: { display: false },
+          type: 'linear', beginAtZero: spec.fromZero, grace: '5%', ...(spec.most !== undefined && { max: spec.most }), grid: { display: true }, border: { display: false },
           ticks: { maxTicksLimit: 6, padding: 6, callback: (value) => labels.value(Number(value)) },
           afterFit: (scale) => { scale.width = AXIS_WIDTH; },
         },

@@ -30,6 +30,8 @@ export interface ChartSpec {
   readonly fromZero: boolean;
   readonly series: readonly SeriesSpec[];
   readonly format: (formatter: Formatter, value: number) => string;
+  /** No value is above it. */
+  readonly most?: number;
   /** Distance of the value axis' ticks for a highest value, where round decimal numbers are not round as they are shown. */
   readonly tickStep?: (max: number) => number;
 }
@@ -65,12 +67,14 @@ export const CHARTS: readonly ChartSpec[] = [
   { ...single('memory', 'purple', (f, value) => f.bytes(value)), tickStep: byteTickStep },
 ];
 
+const UNBOUNDED: ReadonlySet<ScoreName> = new Set(['perplexity', 'rmse']);
+
 /** How good the model is at its task, by the names that its evaluations have; null before the first. */
 export function scoreChart(history: RunHistory): ChartSpec | null {
   const names = SCORE_NAMES.filter((name) => history.lines.some((line) => line.kind === 'eval' && line.scores?.[name] !== undefined));
   if (names.length === 0) return null;
   return {
-    id: 'score', fromZero: false, format: (f, value) => f.value(value),
+    id: 'score', fromZero: false, format: (f, value) => f.value(value), ...(names.every((name) => !UNBOUNDED.has(name)) && { most: 1 }),
     series: names.map((id, i) => ({ id, color: i === 0 ? 'green' : 'purple', width: 2, dash: i === 0 ? [] : [6, 4], points: true, alpha: 1 })),
   };
 }
