@@ -26,6 +26,7 @@ const TASKS = {
 /** Writes docs/models.md: the architecture table, and the fixtures that hold each family against PEFT. */
 export async function writeModelDocs() {
   const { FAMILIES } = await load('src/formats/architecture/families/index.ts');
+  const { GGUF_FAMILIES } = await load('src/formats/gguf/families.ts');
   const fixtures = path.join(root, 'test', 'fixtures');
   const checked = new Map();
   for (const name of readdirSync(fixtures).sort()) {
@@ -41,7 +42,8 @@ What \`model_type\` in a base's config.json may say, the heads that are known fo
 are held against transformers and PEFT (\`test/parity/cases.test.ts\`). Besides, SmolLM2-135M-Instruct and all-MiniLM-L6-v2 are checked with their real weights.
 This table is made from the architecture table by \`npm run build\`.
 
-\`lora train\` trains each head: the recipe's \`task\` says which (\`causal_lm\`, \`seq_cls\`, \`token_cls\`, \`image_cls\`, \`embedding\`). GGUF files are read of llama, mistral, qwen2, qwen3 and gemma, in F32, F16, BF16, Q2_K to Q8_0, IQ4_NL and IQ4_XS.
+\`lora train\` trains each head: the recipe's \`task\` says which (\`causal_lm\`, \`seq_cls\`, \`token_cls\`, \`image_cls\`, \`embedding\`). GGUF files are read of the
+architectures ${Object.keys(GGUF_FAMILIES).join(', ')} (Mistral is a llama there), in F32, F16, BF16, Q2_K to Q8_0, IQ4_NL and IQ4_XS.
 
 | model_type | heads | checked by |
 |---|---|---|

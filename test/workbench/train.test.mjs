@@ -5,7 +5,7 @@ import { createRequire } from 'node:module';
 import path from 'node:path';
 import { after, before, describe, it } from 'node:test';
 import * as d from './drive.mjs';
-import { packageVsix, palette, shown, until } from './page.mjs';
+import { packageVsix, shown, until } from './page.mjs';
 import { installWorkbench, makeWorkspace, root, runsOf, runtimeFolder } from './workspace.mjs';
 
 const shots = path.join(root, 'out', 'screenshots');
@@ -152,7 +152,7 @@ describe('training in the workbench', { timeout: 600_000 }, () => {
       await page.locator('.quick-input-list .monaco-list-row', { hasText: label }).first().click();
     };
     const before = runsOf(workspace).length;
-    await palette(page, 'LoRA: Train Adapter');
+    await d.runCommand(page, 'LoRA: Train Adapter');
     await choose('Base', 'encoder');
     await page.locator('.quick-input-list .monaco-list-row', { hasText: 'labels of texts' }).waitFor();
     await d.screenshot(page, path.join(shots, 'datasets.png'));

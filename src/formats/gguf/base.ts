@@ -6,9 +6,11 @@ import { countParameters } from '../parameters';
 import type { Spec } from '../architecture/spec';
 import type { BaseModel, TensorInfo, WeightSource } from '../types';
 import { configOf } from './config';
+import { GGUF_FAMILIES, type GgufFamily } from './families';
 import type { GgufTensor } from './header';
 import { Metadata } from './metadata';
-import { checkpointName, undoRotaryOrder } from './names';
+import { checkpointName } from './names';
+import { restored } from './order';
 import { GgufFile } from './read';
 import { tokenizerOf } from './tokenizer';
 
@@ -18,11 +20,12 @@ export async function openGgufBase(file: string, options: ReadSpecOptions = {}):
   try {
     const metadata = new Metadata(source.header.metadata, file);
     refuseParts(metadata);
-    const config = await readConfig(source, metadata);
-    const weights = weightsOf(source, config);
+    const family = familyOf(metadata);
+    const config = await readConfig(source, metadata, family);
+    const weights = weightsOf(source, config, family);
     const spec = readSpec(config, file, options);
     const missing = checkTensors(weights.tensors, spec, file, options.new_head);
-    refuseOthers(source, spec);
+    refuseOthers(source, spec, family);
     return {
       spec, missing,
       path: file, name: metadata.string('general.name', path.basename(file, '.gguf')), format: 'gguf', config, weights, weight_files: [file],
@@ -45,46 +48,48 @@ function refuseParts(metadata: Metadata): void {
   }
 }
 
-async function readConfig(source: GgufFile, metadata: Metadata): Promise<Record<string, unknown>> {
+function familyOf(metadata: Metadata): GgufFamily {
+  const arch = metadata.string('general.architecture');
+  const family = Object.hasOwn(GGUF_FAMILIES, arch) ? GGUF_FAMILIES[arch] : undefined;
+  if (family) return family;
+  throw new LoraError('base', `The architecture "${arch}" is not known. Known in GGUF files are: ${Object.keys(GGUF_FAMILIES).join(', ')}.`, { place: { file: metadata.file, key: 'general.architecture' } });
+}
+
+async function readConfig(source: GgufFile, metadata: Metadata, family: GgufFamily): Promise<Record<string, unknown>> {
   const { tensors } = source.header;
   const embedding = tensors.get('token_embd.weight');
   if (!embedding) throw new LoraError('base', 'The file is not a language model: it has no embedding.', { place: { file: source.file, tensor: 'token_embd.weight' } });
-  const factors = tensors.get('rope_freqs.weight');
-  return configOf(metadata, {
-    has: (name) => tensors.has(name),
-    vocab_size: embedding.shape[0] ?? 0,
-    rope_factors: factors ? await source.readF32(factors) : null,
+  const factors = async (name: string) => {
+    const tensor = tensors.get(`${name}.weight`);
+    return tensor ? source.readF32(tensor) : null;
+  };
+  return configOf(metadata, family, {
+    has: (name) => tensors.has(name), vocab_size: embedding.shape[0] ?? 0,
+    rope_factors: { freqs: await factors('rope_freqs'), long: await factors('rope_factors_long'), short: await factors('rope_factors_short') },
   });
 }
 
-function weightsOf(source: GgufFile, config: Readonly<Record<string, unknown>>): WeightSource {
-  const stored = storedUnder(source);
-  const isPermuted = (name: string) => config['model_type'] === 'llama' && /self_attn\.[qk]_proj\./.test(name);
-  /** llama.cpp adds the 1 that Gemma's norms count from. */
-  const isShifted = (name: string) => config['model_type'] === 'gemma' && name.endsWith('norm.weight');
+function weightsOf(source: GgufFile, config: Readonly<Record<string, unknown>>, family: GgufFamily): WeightSource {
+  const stored = storedUnder(source, family);
+  const shapeOf = (name: string, shape: readonly number[]) => (family.storage(name) === 'transposed' ? shape.toReversed() : shape);
   return {
-    tensors: new Map([...stored].map(([name, { dtype, shape }]): [string, TensorInfo] => [name, { name, dtype, shape }])),
+    tensors: new Map([...stored].map(([name, { dtype, shape }]): [string, TensorInfo] => [name, { name, dtype, shape: shapeOf(name, shape) }])),
     readF32: async (name, target) => {
       const tensor = stored.get(name);
       if (!tensor) throw new LoraError('base', 'The tensor is not in the file.', { place: { file: source.file, tensor: name } });
-      if (isShifted(name)) return minusOne(await source.readF32(tensor, target));
-      if (!isPermuted(name)) return source.readF32(tensor, target);
-      return undoRotaryOrder(await source.readF32(tensor), tensor.shape[0]!, Number(config['head_dim']), target);
+      const storage = family.storage(name);
+      if (storage === 'plain') return source.readF32(tensor, target);
+      return restored(await source.readF32(tensor), storage, { shape: shapeOf(name, tensor.shape), head_dim: Number(config['head_dim']) }, target);
     },
     close: () => source.close(),
   };
 }
 
-function minusOne(data: Float32Array): Float32Array {
-  for (let i = 0; i < data.length; i++) data[i]! -= 1;
-  return data;
-}
-
 /** The checkpoint's names. A tensor that the architecture does not have would change the model's output: refused, not passed over. */
-function storedUnder({ file, header }: GgufFile): Map<string, GgufTensor> {
+function storedUnder({ file, header }: GgufFile, family: GgufFamily): Map<string, GgufTensor> {
   const stored = new Map<string, GgufTensor>();
   for (const tensor of header.tensors.values()) {
-    const name = checkpointName(tensor.name);
+    const name = checkpointName(tensor.name, family);
     if (name === undefined) throw oddTensor(file, tensor.name);
     if (name !== null) stored.set(name, tensor);
   }
@@ -95,11 +100,11 @@ const oddTensor = (file: string, tensor: string) => (
   new LoraError('base', 'The model has a tensor that models of its architecture do not have.', { place: { file, tensor }, fix: 'Use a model of a supported architecture.' }));
 
 /** Names that are known, but not in this architecture: a norm of queries in a Llama. A stored output layer counts where the head is another, too. */
-function refuseOthers({ file, header }: GgufFile, spec: Spec): void {
+function refuseOthers({ file, header }: GgufFile, spec: Spec, family: GgufFamily): void {
   const { body, head } = tensorsOf(spec);
   const wanted = new Set([...body, ...head].map((tensor) => tensor.name));
   for (const { name } of header.tensors.values()) {
-    const own = checkpointName(name);
-    if (own !== null && own !== undefined && own !== 'lm_head.weight' && !wanted.has(own)) throw oddTensor(file, name);
+    const own = checkpointName(name, family);
+    if (own !== null && own !== undefined && name !== 'output.weight' && !wanted.has(own)) throw oddTensor(file, name);
   }
 }

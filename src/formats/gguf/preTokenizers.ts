@@ -29,14 +29,19 @@ const TEKKEN: PreTokenizer = {
   ...plain([`${EDGE}${UPPER}*${LOWER}+`, `${EDGE}${UPPER}+${LOWER}*`, '\\p{N}', ' ?[^\\s\\p{L}\\p{N}]+[\\r\\n/]*', SPACE].join('|')), ignore_merges: true, add_bos: true,
 };
 
-/** tokenizer.ggml.pre of the models that are converted as llama or qwen2. Rules: llama.cpp (llama-vocab.cpp), where it differs the
+/** o200k's: as Tekken's, with contractions at the end of a word, and three digits at once. */
+const GPT4O = plain([`${EDGE}${UPPER}*${LOWER}+${CONTRACTIONS}?`, `${EDGE}${UPPER}+${LOWER}*${CONTRACTIONS}?`, '\\p{N}{1,3}', ' ?[^\\s\\p{L}\\p{N}]+[\\r\\n/]*', SPACE].join('|'));
+
+/** tokenizer.ggml.pre of the models that are converted as architectures that are read. Rules: llama.cpp (llama-vocab.cpp), where it differs the
  *  expression of the original tokenizer.json that it quotes; NFC, which llama.cpp leaves out, as in Qwen2's. */
 export const PRE_TOKENIZERS: ReadonlyMap<string, PreTokenizer> = new Map([
   ['default', plain('[\\p{P}\\$\\+<=>\\^~\\|]+', GPT2_WORDS, '\\p{N}+', '[0-9][0-9][0-9]')],
   ...(['gpt-2', 'phi-2', 'a.x-4.0', 'mellum', 'trillion'] as const).map((name) => [name, GPT2] as const),
   ...(['smollm', 'starcoder', 'refact', 'codeshell', 'minerva-7b', 'mellum2'] as const).map((name) => [name, DIGITS_GPT2] as const),
   ...(['llama-bpe', 'llama3', 'llama-v3', 'falcon3', 'pixtral', 'midm-2.0'] as const).map((name) => [name, LLAMA3] as const),
-  ['smaug-bpe', LLAMA3_WORDS],
+  ...(['smaug-bpe', 'dbrx'] as const).map((name) => [name, LLAMA3_WORDS] as const),
+  ['olmo', { ...GPT2, nfc: true }],
+  ['gpt-4o', GPT4O],
   ['qwen2', { ...QWEN2, nfc: true }],
   ...(['deepseek-r1-qwen', 'megrez', 'kormo'] as const).map((name) => [name, QWEN2] as const),
   ['tekken', TEKKEN],

@@ -29,7 +29,7 @@ export async function askDataset(state: TrainState, first: boolean): Promise<Out
     if (!dataset) continue;
     const fault = misfit(dataset, state.base!);
     if (fault === null) return { kind: 'next', state: { ...state, dataset, base: { ...state.base!, batch: BATCHES[dataset.task] } } };
-    void vscode.window.showErrorMessage(fault);
+    void vscode.window.showWarningMessage(fault);
   }
 }
 

@@ -1,5 +1,5 @@
 import { RunHistory } from '../../../src/shared/history';
-import type { MetricLine, StepLine } from '../../../src/shared/metrics';
+import type { EvalLine, MetricLine, StepLine } from '../../../src/shared/metrics';
 
 /** A step with plain values; tests name those that matter. */
 export function stepLine(step: number, values: Partial<Omit<StepLine, 'kind' | 'step'>> = {}): StepLine {
@@ -9,7 +9,7 @@ export function stepLine(step: number, values: Partial<Omit<StepLine, 'kind' | '
   };
 }
 
-export function evalLine(step: number, loss: number): MetricLine {
+export function evalLine(step: number, loss: number): EvalLine {
   return { kind: 'eval', step, loss, labelled_tokens: 10, elapsed: step };
 }
 

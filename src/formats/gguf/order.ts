@@ -1,0 +1,42 @@
+import type { Storage } from './families';
+
+export interface Shape {
+  /** Of the tensor in the checkpoint. */
+  readonly shape: readonly number[];
+  readonly head_dim: number;
+}
+
+/** Numbers of a GGUF tensor as the checkpoint has them. */
+export function restored(data: Float32Array, storage: Storage, { shape, head_dim }: Shape, target: Float32Array = new Float32Array(data.length)): Float32Array {
+  switch (storage) {
+    case 'plain': target.set(data); break;
+    case 'plus_one': data.forEach((x, i) => (target[i] = x - 1)); break;
+    case 'rotary': moveRows(data, target, shape[0]!, (row) => rotaryRow(row, head_dim)); break;
+    case 'by_part': moveRows(data, target, shape[0]!, (row) => headRow(row, shape[0]! / 3, head_dim)); break;
+    case 'transposed': transpose(data, target, shape[0]!); break;
+  }
+  return target;
+}
+
+function moveRows(data: Float32Array, target: Float32Array, rows: number, placeOf: (row: number) => number): void {
+  const width = data.length / rows;
+  for (let row = 0; row < rows; row++) target.set(data.subarray(row * width, (row + 1) * width), placeOf(row) * width);
+}
+
+/** llama.cpp stores the rows 2i and 2i + 1 of a head where the checkpoint has i and head_dim / 2 + i. */
+function rotaryRow(row: number, head_dim: number): number {
+  const inHead = row % head_dim;
+  return row - inHead + (inHead % 2) * (head_dim / 2) + (inHead >> 1);
+}
+
+/** [3, heads, head_dim] -> [heads, 3, head_dim] */
+function headRow(row: number, part: number, head_dim: number): number {
+  const inPart = row % part;
+  return (Math.floor(inPart / head_dim) * 3 + Math.floor(row / part)) * head_dim + (inPart % head_dim);
+}
+
+/** [out, in] -> [in, out] */
+function transpose(data: Float32Array, target: Float32Array, ins: number): void {
+  const outs = data.length / ins;
+  for (let out = 0; out < outs; out++) for (let i = 0; i < ins; i++) target[i * outs + out] = data[out * ins + i]!;
+}
