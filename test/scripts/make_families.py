@@ -39,10 +39,16 @@ FAMILIES = {
     "rope-linear": (tf.LlamaForCausalLM, tf.LlamaConfig(**DECODER, **rope(rope_type="linear", factor=3.0)), ["q_proj", "v_proj"], 14),
     "rope-dynamic": (tf.LlamaForCausalLM, tf.LlamaConfig(**dict(DECODER, max_position_embeddings=8), **rope(rope_type="dynamic", factor=3.0)), ["q_proj", "v_proj"], 14),
     "rope-yarn": (tf.LlamaForCausalLM, tf.LlamaConfig(**DECODER, **rope(rope_type="yarn", factor=4.0, original_max_position_embeddings=16)), ["q_proj", "v_proj"], 14),
+    # Once shorter and once longer than original_max_position_embeddings: other factors.
+    **{f"rope-longrope-{name}": (tf.Phi3ForCausalLM, tf.Phi3Config(**dict(DECODER, max_position_embeddings=48), original_max_position_embeddings=12, **rope(
+        rope_type="longrope", short_factor=[1.0, 1.1, 1.3, 1.6], long_factor=[1.0, 2.0, 4.0, 7.0], original_max_position_embeddings=12)), ["qkv_proj", "down_proj"], length)
+       for name, length in dict(short=10, long=15).items()},
+    "dora-vit": (tf.ViTForImageClassification, tf.ViTConfig(image_size=16, patch_size=4, hidden_size=32, intermediate_size=48, num_hidden_layers=2, num_attention_heads=4, num_labels=4,
+                                                            hidden_dropout_prob=0.0, attention_probs_dropout_prob=0.0), ["projection", "query"], 0),
     "dora-gpt2": (tf.GPT2LMHeadModel, tf.GPT2Config(vocab_size=VOCAB, n_embd=32, n_inner=48, n_layer=2, n_head=4, n_positions=32, resid_pdrop=0.0, embd_pdrop=0.0, attn_pdrop=0.0,
                                                     pad_token_id=0, bos_token_id=1, eos_token_id=2, attn_implementation="eager"), ["c_attn", "c_proj", "wte"], 9),
 }
-DORA = {"dora-gpt2": dict(use_dora=True, fan_in_fan_out=True)}
+DORA = {"dora-gpt2": dict(use_dora=True, fan_in_fan_out=True), "dora-vit": dict(use_dora=True, modules_to_save=["classifier"])}
 
 
 def randomise(model, generator):
@@ -73,10 +79,14 @@ def make(name, cls, config, targets, length):
     folder = OUT / name
     model.save_pretrained(folder / "base")
     (folder / "base" / "generation_config.json").unlink(missing_ok=True)
-    batch = inputs(length, getattr(model, "num_labels", 0) if "Classification" in cls.__name__ else 0, generator, config.pad_token_id)
+    reads_images = "Image" in cls.__name__
+    if reads_images:
+        batch = dict(pixel_values=torch.randn((2, 3, 16, 16), generator=generator), labels=torch.tensor([1, 2]))
+    else:
+        batch = inputs(length, getattr(model, "num_labels", 0) if "Classification" in cls.__name__ else 0, generator, config.pad_token_id)
     with torch.no_grad():
         base = model(**batch)
-    task = "SEQ_CLS" if "Classification" in cls.__name__ else "CAUSAL_LM"
+    task = None if reads_images else "SEQ_CLS" if "Classification" in cls.__name__ else "CAUSAL_LM"
     peft = get_peft_model(model, LoraConfig(r=3, lora_alpha=6, target_modules=targets, task_type=task, **DORA.get(name, {}))).eval()
     with torch.no_grad():
         for key, p in peft.named_parameters():
@@ -86,13 +96,13 @@ def make(name, cls, config, targets, length):
     (folder / "lora" / "adapter" / "README.md").unlink()
     out = peft(**batch)
     out.loss.backward()
-    saved = {"base.logits": base.logits, "adapter.logits": out.logits.detach()}
+    saved = {"base.logits": base.logits, "adapter.logits": out.logits.detach(), **({"inputs.pixel_values": batch["pixel_values"]} if reads_images else {})}
     for key, p in peft.named_parameters():
         if p.grad is not None:
             stored = key.replace(".default", "").replace(".modules_to_save", "").replace("magnitude_vector.weight", "magnitude_vector")  # as in the file
             saved[f"grad.{stored}"] = p.grad
     save_file({k: v.contiguous() for k, v in saved.items()}, folder / "lora" / "expected.safetensors")
-    expected = dict(base_loss=base.loss.item(), adapter_loss=out.loss.item(), inputs={k: v.tolist() for k, v in batch.items()})
+    expected = dict(base_loss=base.loss.item(), adapter_loss=out.loss.item(), inputs={k: v.tolist() for k, v in batch.items() if k != "pixel_values"})
     (folder / "lora" / "expected.json").write_text(json.dumps(expected) + "\n")
     print(name, expected["base_loss"], expected["adapter_loss"])
 

@@ -1,5 +1,6 @@
 import { readFileSync } from 'node:fs';
 import path from 'node:path';
+import type { ReadSpecOptions } from '../../src/formats/architecture/readSpec';
 import { openBase } from '../../src/formats/base';
 import { adapterBaseOf } from '../../src/formats/peft/againstBase';
 import { readPeftAdapter } from '../../src/formats/peft/read';
@@ -77,15 +78,15 @@ export function inputOf({ input_ids, attention_mask, token_type_ids, labels }: B
 
 export { EMPTY_ADAPTER as NO_ADAPTER } from '../../src/engine/model';
 
-export async function loadFixture(ops: Ops, base: string, adapter: string | null, options: { readonly lora_dropout?: number } = {}): Promise<Model> {
+export async function loadFixture(ops: Ops, base: string, adapter: string | null, { task, num_labels, ...options }: { readonly lora_dropout?: number } & ReadSpecOptions = {}): Promise<Model> {
   return withBase(path.join(fixtures, base), async (opened) => {
     const start = adapter === null ? EMPTY_ADAPTER : (await readPeftAdapter(path.join(fixtures, adapter), adapterBaseOf(opened))).adapter;
     return loadModel(opened, start, { ops, ...options });
-  });
+  }, { ...(task && { task }), ...(num_labels !== undefined && { num_labels }) });
 }
 
-export async function withBase<T>(file: string, use: (base: BaseModel) => Promise<T>): Promise<T> {
-  const base = await openBase(file);
+export async function withBase<T>(file: string, use: (base: BaseModel) => Promise<T>, options: ReadSpecOptions = {}): Promise<T> {
+  const base = await openBase(file, options);
   try {
     return await use(base);
   } finally {
@@ -106,7 +107,7 @@ export function adapterGap(have: Adapter, want: Adapter): number {
   const byPath = new Map(want.modules.map((m) => [m.path, m]));
   const gaps = have.modules.map((m) => {
     const other: LoraFactors = byPath.get(m.path)!;
-    return Math.max(gap(m.A, other.A), gap(m.B, other.B));
+    return Math.max(gap(m.A, other.A), gap(m.B, other.B), m.magnitude ? gap(m.magnitude, other.magnitude!) : 0);
   });
   const byName = new Map(want.trained.map((t) => [t.name, t.data]));
   gaps.push(...have.trained.map((t) => gap(t.data, byName.get(t.name)!)));
