@@ -1,7 +1,8 @@
 import { readData, type DataRecipe, type ReadData } from '../data/prepare';
-import { openBase } from '../formats/base';
-import { readAdapterTask } from '../formats/peft/task';
+import { openBaseUnder } from '../formats/peft/vocabulary';
+import { readAdapterTask, type AdapterTask } from '../formats/peft/task';
 import type { BaseModel } from '../formats/types';
+import { isSaved } from '../lora/saved';
 import { LoraError } from '../shared/errors';
 import type { Recipe } from '../shared/recipe';
 
@@ -13,20 +14,30 @@ export interface OpenedForTraining {
 /** Opens a recipe's base with the head that its rows ask for, and reads the rows. The caller closes the base. Errors: LoraError. */
 export async function openForTraining(recipe: DataRecipe & Pick<Recipe, 'base' | 'lora'>): Promise<OpenedForTraining> {
   const { task, base: file, lora } = recipe;
-  const base = await openBase(file, { task });
+  const base = await openBaseUnder(file, lora.init_adapter, { task });
   try {
     const started = lora.init_adapter === null ? null : await readAdapterTask(lora.init_adapter);
+    if (started) refuseFrozenVocabulary(base, started, lora.init_adapter!);
     const read = await readData(recipe, started?.labels?.names ?? labelsOf(base));
     const names = read.labels?.names;
     if (!names) return { base, read };
     if (started) checkContinued(started.num_labels, names.length, lora.init_adapter!);
     else if (names === labelsOf(base) || same(names, labelsOf(base))) return { base, read };
     await base.close();
-    return { base: await openBase(file, { task, num_labels: names.length, new_head: true }), read };
+    return { base: await openBaseUnder(file, lora.init_adapter, { task, num_labels: names.length, new_head: true }), read };
   } catch (error) {
     await base.close();
     throw error;
   }
+}
+
+/** An adapter holds its own vocabulary only where that trains with it. */
+function refuseFrozenVocabulary({ replaced }: BaseModel, { modules_to_save }: AdapterTask, file: string): void {
+  const frozen = [...replaced].filter((name) => !isSaved(name.slice(0, name.lastIndexOf('.')), modules_to_save));
+  if (frozen.length === 0) return;
+  throw new LoraError('adapter', `The adapter brings ${frozen.join(' and ')} of its own, which do not train with it (tokens were added before): it cannot be trained further.`, {
+    place: { file, key: 'lora.init_adapter' }, fix: 'Merge it into its base first, and train on the merged model.',
+  });
 }
 
 const same = (a: readonly string[], b: readonly string[] | null) => a.join('\0') === b?.join('\0');

@@ -1,10 +1,10 @@
 import { createTokenizer } from '../data/tokenizer';
 import type { LabelSet } from '../data/labels';
 import type { Tokenizer } from '../data/types';
-import { openBase } from '../formats/base';
 import { adapterBaseOf } from '../formats/peft/againstBase';
 import { readPeftAdapter } from '../formats/peft/read';
 import { readAdapterTask, type AdapterTask } from '../formats/peft/task';
+import { openBaseUnder } from '../formats/peft/vocabulary';
 import type { ReadSpecOptions } from '../formats/architecture/readSpec';
 import type { BaseModel } from '../formats/types';
 import type { Adapter } from '../lora/types';
@@ -27,7 +27,7 @@ export interface Loaded {
 export async function withModel<T>(basePath: string, adapterPaths: readonly string[], context: Context, use: (loaded: Loaded) => Promise<T>): Promise<T> {
   const top = adapterPaths.at(-1);
   const trained = top === undefined ? null : await readAdapterTask(top);
-  const base = await openBase(basePath, optionsOf(trained));
+  const base = await openBaseUnder(basePath, top ?? null, optionsOf(trained));
   try {
     const adapters: Adapter[] = [];
     for (const folder of adapterPaths) {

@@ -8,6 +8,7 @@ import { isFile } from './files';
 import { readFolderTokenizer } from './folderTokenizer';
 import { readJsonObject } from './json';
 import { countParameters } from './parameters';
+import { withReplaced } from './replaced';
 import { SafetensorsFile } from './safetensors/read';
 import type { BaseModel, TensorInfo, WeightSource } from './types';
 
@@ -23,10 +24,10 @@ export async function openFolderBase(folder: string, options: ReadSpecOptions = 
   const config = await readJsonObject(configFile, 'base');
   const spec = readSpec(config, configFile, options);
   const stored = await openWeights(folder);
-  const weights = { ...underNames(stored, canonicalNames(stored.tensors.keys(), spec)), files: stored.files };
+  const weights = withReplaced({ ...underNames(stored, canonicalNames(stored.tensors.keys(), spec)), files: stored.files }, options.replaced);
   const missing = await checked(() => checkTensors(weights.tensors, spec, folder, options.new_head), weights);
   return {
-    spec, missing,
+    spec, missing, replaced: new Set(options.replaced?.keys()),
     path: folder, name: nameOf(folder, config), format: 'safetensors', config, weights, weight_files: weights.files, parameters: countParameters(weights.tensors),
     readTokenizer: () => readFolderTokenizer(folder), close: () => weights.close(),
   };

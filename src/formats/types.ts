@@ -20,6 +20,12 @@ export interface WeightSource {
   close(): Promise<void>;
 }
 
+/** A tensor that stands in for one of the base's. */
+export interface ReplacedTensor {
+  readonly shape: readonly number[];
+  readonly read: () => Promise<Float32Array>;
+}
+
 /** tokenizer.json and tokenizer_config.json as objects (made from the metadata where the base is a GGUF file). */
 export interface TokenizerFiles {
   readonly tokenizer: Readonly<Record<string, unknown>>;
@@ -42,6 +48,8 @@ export interface BaseModel {
   readonly spec: Spec;
   /** Tensors under current transformers' names, whatever the file calls them. */
   readonly weights: WeightSource;
+  /** Names of tensors that an adapter has brought. */
+  readonly replaced: ReadonlySet<string>;
   /** Names of the head's tensors that the checkpoint lacks: a new head. */
   readonly missing: readonly string[];
   /** Absolute paths of the weight files, for the fingerprint. */

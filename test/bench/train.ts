@@ -39,7 +39,7 @@ function geometry(): BaseModel {
     return Promise.resolve(shape.length === 1 ? data.fill(1) : randomWeights(data.length, data));
   };
   return {
-    path: 'geometry', name: 'smollm2-135m', format: 'safetensors', config: CONFIG, spec, missing: [], weights: { tensors, readF32, close: () => Promise.resolve() },
+    path: 'geometry', name: 'smollm2-135m', format: 'safetensors', config: CONFIG, spec, missing: [], replaced: new Set(), weights: { tensors, readF32, close: () => Promise.resolve() },
     weight_files: [], parameters: 0, readTokenizer: () => Promise.reject(new Error('The geometry has no tokenizer.')), close: () => Promise.resolve(),
   };
 }

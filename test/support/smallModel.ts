@@ -31,7 +31,7 @@ export function smallBase(config: Config = SMALL_CONFIG): BaseModel {
     return Promise.resolve(target);
   };
   return {
-    path: 'small', name: 'small', format: 'safetensors', config, spec, missing: [], weights: { tensors, readF32, close: () => Promise.resolve() }, weight_files: [], parameters: 0,
+    path: 'small', name: 'small', format: 'safetensors', config, spec, missing: [], replaced: new Set(), weights: { tensors, readF32, close: () => Promise.resolve() }, weight_files: [], parameters: 0,
     readTokenizer: () => Promise.reject(new Error('The small base has no tokenizer.')), close: () => Promise.resolve(),
   };
 }

@@ -3,7 +3,7 @@ import assert from 'node:assert/strict';
 import { cpSync, existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { createRequire } from 'node:module';
 import path from 'node:path';
-import { after, before, describe, it } from 'node:test';
+import { after, afterEach, before, describe, it } from 'node:test';
 import * as d from './drive.mjs';
 import { packageVsix, shown, until } from './page.mjs';
 import { installWorkbench, makeWorkspace, root, runsOf, runtimeFolder } from './workspace.mjs';
@@ -33,6 +33,8 @@ describe('training in the workbench', { timeout: 600_000 }, () => {
       if (existsSync(engine)) process.kill(JSON.parse(readFileSync(engine, 'utf8')).pid);
     }
   });
+
+  afterEach((test) => d.screenshot(page, path.join(shots, `at-${test.name.slice(0, 14).replace(/\W+/g, '-')}.png`))); // what there is to see when a test fails
 
   it('the LoRA view welcomes with one button', async () => {
     await d.openView(page, 'LoRA');

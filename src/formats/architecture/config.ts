@@ -18,11 +18,16 @@ export class ConfigReader {
   }
 
   /** A whole number from 1. */
-  count(keys: string | readonly string[], missing?: number, limit = MAX_COUNT): number {
+  count(keys: string | readonly string[], missing?: number, limit = MAX_COUNT, least = 1): number {
     const names = typeof keys === 'string' ? [keys] : keys;
     const value = this.raw(...names) ?? missing;
-    if (typeof value === 'number' && Number.isSafeInteger(value) && value > 0 && value <= limit) return value;
-    throw this.bad(names[0]!, value === undefined ? 'is missing' : `must be a whole number from 1 to ${limit}, not ${JSON.stringify(value)}`);
+    if (typeof value === 'number' && Number.isSafeInteger(value) && value >= least && value <= limit) return value;
+    throw this.bad(names[0]!, value === undefined ? 'is missing' : `must be a whole number from ${least} to ${limit}, not ${JSON.stringify(value)}`);
+  }
+
+  /** A whole number from 0. */
+  whole(key: string, missing: number): number {
+    return this.count(key, missing, MAX_COUNT, 0);
   }
 
   /** A number above 0. */

@@ -1,5 +1,6 @@
 import { LoraError } from '../../shared/errors';
 import { TASKS, type Task } from '../../shared/task';
+import type { ReplacedTensor } from '../types';
 import { ConfigReader, type Config } from './config';
 import { FAMILIES, KNOWN_FAMILIES } from './families';
 import type { Family } from './family';
@@ -12,11 +13,16 @@ export interface ReadSpecOptions {
   readonly num_labels?: number;
   /** The head's last layer is made anew, whatever the checkpoint has. */
   readonly new_head?: boolean;
+  /** Rows of the embedding where an adapter has brought others. */
+  readonly vocab_size?: number;
+  /** What it has brought. */
+  readonly replaced?: ReadonlyMap<string, ReplacedTensor>;
 }
 
 /** Reads what a model is from its config.json, in either layout. Errors: LoraError('base') naming the key, or the architectures that are known. */
 export function readSpec(config: Config, file: string, options: ReadSpecOptions = {}): Spec {
-  const inner = textConfig(config);
+  const given = textConfig(config);
+  const inner = options.vocab_size === undefined ? given : { ...given, vocab_size: options.vocab_size };
   refuseOthers(config, inner, file);
   const family = FAMILIES[typeOf(inner)]!;
   const reader = new ConfigReader(inner, file);

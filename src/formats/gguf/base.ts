@@ -3,6 +3,7 @@ import { LoraError } from '../../shared/errors';
 import { checkTensors, tensorsOf } from '../architecture/modules';
 import { readSpec, type ReadSpecOptions } from '../architecture/readSpec';
 import { countParameters } from '../parameters';
+import { withReplaced } from '../replaced';
 import type { Spec } from '../architecture/spec';
 import type { BaseModel, TensorInfo, WeightSource } from '../types';
 import { configOf } from './config';
@@ -22,12 +23,12 @@ export async function openGgufBase(file: string, options: ReadSpecOptions = {}):
     refuseParts(metadata);
     const family = familyOf(metadata);
     const config = await readConfig(source, metadata, family);
-    const weights = weightsOf(source, config, family);
+    const weights = withReplaced(weightsOf(source, config, family), options.replaced);
     const spec = readSpec(config, file, options);
     const missing = checkTensors(weights.tensors, spec, file, options.new_head);
     refuseOthers(source, spec, family);
     return {
-      spec, missing,
+      spec, missing, replaced: new Set(options.replaced?.keys()),
       path: file, name: metadata.string('general.name', path.basename(file, '.gguf')), format: 'gguf', config, weights, weight_files: [file],
       parameters: countParameters(weights.tensors),
       readTokenizer: () => Promise.resolve().then(() => tokenizerOf(metadata)),

@@ -1,7 +1,7 @@
 import { matchTargets } from '../../lora/targets';
 import type { Adapter, AdapterConfig, LoraFactors, TargetableModule, TrainedTensor } from '../../lora/types';
 import { LoraError, type Problem } from '../../shared/errors';
-import { modulesOf, namedTensors, tensorsOf } from '../architecture/modules';
+import { modulesOf, namedTensors, tensorsOf, tiedWeight } from '../architecture/modules';
 import { canonicalPath } from '../architecture/names';
 import type { BaseModel } from '../types';
 
@@ -14,15 +14,18 @@ export interface AdapterBase {
   readonly rename?: (path: string) => string;
   /** Modules of the task's head, which PEFT saves without being asked. */
   readonly heads?: readonly string[];
+  /** Tensors of the base that the adapter has brought itself. */
+  readonly replaced?: ReadonlySet<string>;
   /** Shapes of the base's tensors. */
   readonly shapes?: ReadonlyMap<string, readonly number[]>;
 }
 
 /** What an adapter is to be held against in a base. */
-export function adapterBaseOf({ spec, name, path }: Pick<BaseModel, 'spec' | 'name' | 'path'>): AdapterBase {
+export function adapterBaseOf({ spec, name, path, replaced }: Pick<BaseModel, 'spec' | 'name' | 'path' | 'replaced'>): AdapterBase {
   const { head } = tensorsOf(spec);
+  const tied = tiedWeight(spec);
   return {
-    modules: modulesOf(spec), names: [name, path], rename: (own) => canonicalPath(own, spec), shapes: new Map(namedTensors(spec).map((t) => [t.name, t.shape])),
+    modules: modulesOf(spec), names: [name, path], replaced: tied && replaced.has(tied.storedAs) ? new Set([...replaced, tied.name]) : replaced, rename: (own) => canonicalPath(own, spec), shapes: new Map(namedTensors(spec).map((t) => [t.name, t.shape])),
     heads: [...new Set(head.map((t) => t.name.replace(/\..*$/, '')))].filter((own) => ['classifier', 'score'].includes(own)),
   };
 }

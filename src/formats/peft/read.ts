@@ -74,7 +74,8 @@ function sortTensors(source: SafetensorsFile, rename: (path: string) => string, 
     if (role.role === 'factor') {
       const path = rename(role.path);
       found.set(path, withFactor(found.get(path), role, name, source.file));
-    } else if (role.role === 'trained' && isTrained(rename(role.path), role.tensor, config, base)) trained.set(`${rename(role.path)}.${role.tensor}`, name);
+    } else if (role.role === 'trained' && !isSaved(rename(role.path), config.modules_to_save) && base?.replaced?.has(`${rename(role.path)}.${role.tensor}`)) continue;
+    else if (role.role === 'trained' && isTrained(rename(role.path), role.tensor, config, base)) trained.set(`${rename(role.path)}.${role.tensor}`, name);
     else if (role.role !== 'base') unknown.push(name);
   }
   return { found, trained, unknown };

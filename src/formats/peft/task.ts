@@ -28,6 +28,7 @@ export interface AdapterTask {
   readonly num_labels: number | null;
   /** Null where nothing says what they are called. */
   readonly labels: HeadLabels | null;
+  readonly modules_to_save: readonly string[];
 }
 
 /** PEFT keeps no names of labels with an adapter: they stand in a file of their own, as transformers writes them into a model's config. */
@@ -41,11 +42,11 @@ export async function writeLabels(folder: string, { problem_type, names }: HeadL
 
 /** Reads what an adapter is for, before its base is opened. Errors: LoraError('adapter') naming the file. */
 export async function readAdapterTask(folder: string): Promise<AdapterTask> {
-  const { task_type } = await readJsonObject(path.join(folder, CONFIG_FILE), 'adapter');
+  const { task_type, modules_to_save } = await readJsonObject(path.join(folder, CONFIG_FILE), 'adapter');
   const [task] = Object.entries(TASK_TYPES).find(([, type]) => type !== null && type === task_type) ?? [null];
   const labels = await readLabels(path.join(folder, LABELS_FILE));
   const num_labels = await headRows(path.join(folder, WEIGHTS_FILE));
-  return { task: task as Task | null, num_labels, labels: labels?.names.length === num_labels ? labels : null };
+  return { task: task as Task | null, num_labels, labels: labels?.names.length === num_labels ? labels : null, modules_to_save: Array.isArray(modules_to_save) ? modules_to_save.map(String) : [] };
 }
 
 async function readLabels(file: string): Promise<HeadLabels | null> {

@@ -27,7 +27,7 @@ const slides = (reader: ConfigReader, layer: number, layers: number) => reader.l
 
 /** transformers' Qwen configs: layer_types decides; older files have use_sliding_window and max_window_layers. */
 function qwenWindow(reader: ConfigReader, layer: number, layers: number): number | null {
-  const sliding = reader.list('layer_types', layers) ? slides(reader, layer, layers) : reader.flag('use_sliding_window') && layer >= reader.count('max_window_layers', 28);
+  const sliding = reader.list('layer_types', layers) ? slides(reader, layer, layers) : reader.flag('use_sliding_window') && layer >= reader.whole('max_window_layers', 28);
   return sliding ? windowSize(reader) : null;
 }
 
