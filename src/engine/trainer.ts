@@ -194,7 +194,7 @@ export class Trainer {
     return {
       task: recipe.task, labels: data.labels,
       card: modelCard({
-        task: recipe.task, labels: data.labels?.names ?? [],
+        task: recipe.task, labels: data.labels?.names ?? [], frozen_adapters: recipe.lora.frozen_adapters,
         base_model: baseName(base), r: config.r, lora_alpha: config.lora_alpha, target_modules: typeof target_modules === 'string' ? target_modules : target_modules.join(', '),
         trainable_parameters: model.trainable_parameters, parameters: base.parameters, examples: data.train.length, steps: this.step,
         learning_rate: training.learning_rate, last_loss: this.lastLoss, validation_loss: this.lastEval?.loss ?? null,

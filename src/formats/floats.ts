@@ -1,4 +1,4 @@
-/** Widening to f32: exact for both 16-bit formats. */
+/** f32 and the 16-bit formats: widening is exact, narrowing rounds to the nearest, a tie to the even. */
 
 /** bf16 is the upper half of an f32. */
 export function fromBF16(source: Uint16Array, result: Float32Array = new Float32Array(source.length)): Float32Array {
@@ -10,6 +10,18 @@ export function fromBF16(source: Uint16Array, result: Float32Array = new Float32
 export function fromF16(source: Uint16Array, result: Float32Array = new Float32Array(source.length)): Float32Array {
   const bits = bitsOf(result);
   for (let i = 0; i < source.length; i++) bits[i] = HALF[source[i]!]!;
+  return result;
+}
+
+export function toBF16(source: Float32Array, result: Uint16Array = new Uint16Array(source.length)): Uint16Array {
+  const bits = bitsOf(source);
+  for (let i = 0; i < bits.length; i++) result[i] = Number.isNaN(source[i]) ? (bits[i]! >>> 16) | 0x40 : (bits[i]! + 0x7fff + ((bits[i]! >>> 16) & 1)) >>> 16;
+  return result;
+}
+
+export function toF16(source: Float32Array, result: Uint16Array = new Uint16Array(source.length)): Uint16Array {
+  const bits = bitsOf(source);
+  for (let i = 0; i < bits.length; i++) result[i] = halfOf(bits[i]!);
   return result;
 }
 
@@ -41,6 +53,21 @@ function halfBits(h: number): number {
     shift--;
   }
   return sign | (shift << 23) | ((mantissa & 0x3ff) << 13);
+}
+
+/** Bits of binary32 -> IEEE 754 binary16; what is too large becomes infinite. */
+function halfOf(bits: number): number {
+  const sign = (bits >>> 16) & 0x8000;
+  const exponent = (bits >>> 23) & 0xff;
+  const mantissa = bits & 0x7fffff;
+  if (exponent === 255) return sign | 0x7c00 | (mantissa ? 0x200 | (mantissa >> 13) : 0);
+  if (exponent < 102) return sign;
+  const [value, shift] = exponent < 113 ? [mantissa | 0x800000, 126 - exponent] : [((exponent - 112) << 23) | mantissa, 13];
+  const rest = value & ((1 << shift) - 1);
+  const half = 1 << (shift - 1);
+  const down = value >>> shift;
+  const rounded = rest > half || (rest === half && (down & 1) === 1) ? down + 1 : down;
+  return sign | Math.min(rounded, 0x7c00);
 }
 
 /** f32 value of a half given by its bits. */

@@ -157,3 +157,11 @@ describe('what does not go together is one clear message', () => {
     expect(noHead.code).toBe(1);
   });
 });
+
+it('inspect lists the layers of any base with their shapes and what r costs', async () => {
+  const of = async (name: string) => (await cli('inspect', path.join(fixtures, name, 'base'))).stdout;
+  expect(await of('bert')).toMatch(/ query +\d+ x 48 x 48 +96·r instead of 2,304/);
+  expect(await of('vit')).toMatch(/ projection +1 x 48 x 48 /);
+  expect(await of('gpt2')).toMatch(/ c_attn +\d+ x \d+ x \d+ +\d+·r instead of/);
+  expect(await of('gpt2')).toMatch(/ wte /);
+});

@@ -1,10 +1,10 @@
-import { cpSync, rmSync } from 'node:fs';
+import { cpSync, readFileSync, rmSync } from 'node:fs';
 import path from 'node:path';
 import { describe, expect, it } from 'vitest';
 import { openBase } from '../../src/formats/base';
 import { adapterBaseOf } from '../../src/formats/peft/againstBase';
 import { readPeftAdapter } from '../../src/formats/peft/read';
-import { cli, editJson, fixtures, makeRecipe, recordOf, stepsOf, tempFolder, train, weightsOf, type RecipeChange } from './engineSupport';
+import { cli, editJson, fixtures, makeRecipe, metricsOf, recordOf, stepsOf, tempFolder, train, weightsOf, type RecipeChange } from './engineSupport';
 
 interface Variant extends RecipeChange {
   readonly base: string;
@@ -104,4 +104,50 @@ describe('the logits of other models', () => {
     expect(code).toBe(1);
     expect(stderr).toMatch(/A bert model is not for the task "causal_lm"/);
   });
+});
+
+describe('adapters on top of each other', () => {
+  const base = path.join(fixtures, 'llama/base');
+  const lossOf = async (dataset: string, ...adapters: readonly string[]) => {
+    const { stdout, code } = await cli('evaluate', '--base', base, ...adapters.flatMap((own) => ['--adapter', own]), '--dataset', dataset, '--json');
+    expect(code).toBe(0);
+    return (JSON.parse(stdout) as { loss: number }).loss;
+  };
+
+  it('two that stay as they are under a new one: it begins where they are, learns on, and each can be left out', async () => {
+    const [first, second] = [path.join(fixtures, 'llama/pair/adapter_a'), path.join(fixtures, 'llama/pair/adapter_b')];
+    const runDir = await train(makeRecipe({ lora: { frozen_adapters: [first, second], target_modules: ['q_proj', 'up_proj'] }, training: { ...training, max_steps: 12 } }), /made for fixtures\/llama-tiny/);
+    const { dataset } = recordOf(runDir).recipe;
+    const steps = stepsOf(runDir);
+    expect(steps.at(-1)!.loss).toBeLessThan(steps[0]!.loss);
+    const [below, all, alone, none] = [await lossOf(dataset, first, second), await lossOf(dataset, first, second, path.join(runDir, 'adapter')), await lossOf(dataset, path.join(runDir, 'adapter')), await lossOf(dataset)];
+    expect(all).toBeLessThan(below);
+    expect(new Set([below, all, alone, none]).size).toBe(4);
+    const evals = metricsOf(runDir).filter((line) => line.kind === 'eval');
+    expect(Number.isFinite(evals[0]!.loss)).toBe(true);
+    expect(readFileSync(path.join(runDir, 'adapter/README.md'), 'utf8')).toContain(`On top of | ${first}, ${second} |`);
+  });
+
+  it('what cannot lie under another one, or over it, is refused by name', async () => {
+    const refusal = async (lora: object) => (await cli('train', makeRecipe({ top: { base: path.join(fixtures, 'qwen3/base') }, lora }), '--run-dir', path.join(tempFolder(), 'run'))).stderr;
+    const dora = path.join(fixtures, 'qwen3/dora/adapter');
+    expect(await refusal({ frozen_adapters: [dora] })).toMatch(/DoRA adapter \(.*\) cannot lie under another one/);
+    expect(await refusal({ frozen_adapters: [path.join(fixtures, 'qwen3/regex/adapter')], use_dora: true })).toMatch(/lora\.json:\d+.*DoRA cannot be trained on top/s);
+  });
+});
+
+it('packed rows take fewer steps, each of more examples, and resume to the same bytes', async () => {
+  const rows = Array.from({ length: 24 }, (_, i) => ({ messages: [{ role: 'user', content: `say ${i}` }, { role: 'assistant', content: `it is ${i}` }] }));
+  const recipe = (packing: boolean) => makeRecipe({ top: { validation_split: 0 }, training: { packing, max_steps: null, num_train_epochs: 2, per_device_train_batch_size: 1, max_length: 96, save_steps: 2 } }, rows);
+  const [packed, single] = [await train(recipe(true)), await train(recipe(false))];
+  const tokens = (runDir: string) => stepsOf(runDir).reduce((sum, step) => sum + step.tokens, 0);
+  expect(tokens(packed)).toBe(tokens(single));
+  expect(stepsOf(packed).length).toBeLessThan(stepsOf(single).length / 2);
+  const last = stepsOf(packed).at(-1)!.step;
+  const resumed = path.join(tempFolder(), 'run');
+  cpSync(packed, resumed, { recursive: true });
+  for (const name of [`checkpoints/step-${last}`, 'adapter']) rmSync(path.join(resumed, name), { recursive: true });
+  editJson(path.join(resumed, 'run.json'), { state: 'stopped' });
+  expect((await cli('train', '--resume', resumed)).code).toBe(0);
+  expect(weightsOf(resumed).equals(weightsOf(packed))).toBe(true);
 });

@@ -47,7 +47,8 @@ async function inspectBase(file: string): Promise<Report> {
     const { trainable, full } = countTrainable(linear, 8);
     const kinds = groupByKind(modules);
     const facts = { type: 'base', name: base.name, format: base.format, architecture: base.config['model_type'], parameters: base.parameters, modules, trainable_at_r8: trainable, full_at_r8: full };
-    const rows = kinds.map(({ kind, shape, number, cost }) => `  ${kind.padEnd(14)} ${String(number).padStart(4)} x ${shape.padEnd(14)} ${cost}`);
+    const width = Math.max(...kinds.map(({ kind }) => kind.length));
+    const rows = kinds.map(({ kind, shape, number, cost }) => `  ${kind.padEnd(width)} ${String(number).padStart(4)} x ${shape.padEnd(14)} ${cost}`);
     const words = [
       `${base.name}: ${String(base.config['model_type'])}, ${count(base.parameters)} parameters, ${base.format}`,
       'Modules that can be targeted (out x in), and what rank r costs in each, r·(in + out) instead of in·out:', ...rows,

@@ -5,6 +5,8 @@ export interface CardFacts {
   readonly task: Task;
   /** Names of a head's labels; none of other heads. */
   readonly labels: readonly string[];
+  /** Adapters that it needs under it. */
+  readonly frozen_adapters: readonly string[];
   readonly base_model: string;
   readonly r: number;
   readonly lora_alpha: number;
@@ -52,7 +54,7 @@ W' = W + s·BA with rank r = ${facts.r} and s from lora_alpha = ${facts.lora_alp
 
 | | |
 |---|---|
-${facts.labels.length === 0 ? '' : `| Labels | ${facts.labels.map((name) => name.replaceAll('|', '\\|')).join(', ')} |\n`}| Examples | ${facts.examples} |
+${facts.labels.length === 0 ? '' : `| Labels | ${facts.labels.map((name) => name.replaceAll('|', '\\|')).join(', ')} |\n`}${facts.frozen_adapters.length === 0 ? '' : `| On top of | ${facts.frozen_adapters.join(', ')} |\n`}| Examples | ${facts.examples} |
 | Steps | ${facts.steps} |
 | Learning rate | ${facts.learning_rate} |
 | Last training loss | ${loss(facts.last_loss)} |

@@ -2,7 +2,7 @@ import { readdirSync, readFileSync } from 'node:fs';
 import path from 'node:path';
 import { describe, expect, it } from 'vitest';
 import { dequantise } from '../../../src/formats/gguf/dequantise';
-import { fromBF16, fromF16 } from '../../../src/formats/floats';
+import { fromBF16, fromF16, toBF16, toF16 } from '../../../src/formats/floats';
 import type { DType } from '../../../src/formats/types';
 
 const folder = path.resolve(import.meta.dirname, '../../fixtures/gguf-blocks');
@@ -27,5 +27,23 @@ describe('dequantising', () => {
 
   it('widens bf16 by its upper half', () => {
     expect([...fromBF16(Uint16Array.of(0x3f80, 0xc0a0, 0x0001))]).toEqual([1, -5, 2 ** -133]);
+  });
+});
+
+describe('narrowing to 16 bits', () => {
+  it('gives every half and every bf16 back', () => {
+    const all = Uint16Array.from({ length: 1 << 16 }, (_, i) => i);
+    const isNumber = (bits: number, mantissa: number, exponent: number) => (bits & exponent) !== exponent || (bits & mantissa) === 0;
+    const [halves, bfloats] = [all.filter((h) => isNumber(h, 0x3ff, 0x7c00)), all.filter((h) => isNumber(h, 0x7f, 0x7f80))];
+    expect(toF16(fromF16(halves))).toEqual(halves);
+    expect(toBF16(fromBF16(bfloats))).toEqual(bfloats);
+  });
+
+  it('rounds to the nearest, a tie to the even, beyond the largest half to infinity, and keeps what is no number', () => {
+    // 1 + 2^-11 lies between 1 and 1 + 2^-10; 1 + 3·2^-11 between that and 1 + 2^-9.
+    expect([...fromF16(toF16(Float32Array.of(1 + 2 ** -11, 1 + 3 * 2 ** -11, 1 + 2 ** -11 + 2 ** -20, 65_519, 65_520, 2 ** -25, 2 ** -25 + 2 ** -40, -(2 ** -26))))]).toEqual([1, 1 + 2 ** -9, 1 + 2 ** -10, 65_504, Infinity, 0, 2 ** -24, -0]);
+    expect([...fromBF16(toBF16(Float32Array.of(1 + 2 ** -8, 1 + 3 * 2 ** -8, 3.4e38, -Infinity)))]).toEqual([1, 1 + 2 ** -6, Infinity, -Infinity]);
+    expect(fromF16(toF16(Float32Array.of(NaN)))[0]).toBeNaN();
+    expect(fromBF16(toBF16(Float32Array.of(NaN)))[0]).toBeNaN();
   });
 });

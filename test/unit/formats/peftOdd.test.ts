@@ -125,7 +125,7 @@ describe('an adapter\'s tensors', () => {
 describe('a model card', () => {
   it('has the front matter that the hub reads, whatever the base is called', () => {
     const card = modelCard({
-      task: 'causal_lm', labels: [], base_model: 'C:\\models\\a: "b"', r: 8, lora_alpha: 16, target_modules: 'q_proj', trainable_parameters: 1000, parameters: 2_000_000, examples: 3, steps: 4, learning_rate: 1e-4, last_loss: 0.5, validation_loss: null,
+      task: 'causal_lm', labels: [], frozen_adapters: [], base_model: 'C:\\models\\a: "b"', r: 8, lora_alpha: 16, target_modules: 'q_proj', trainable_parameters: 1000, parameters: 2_000_000, examples: 3, steps: 4, learning_rate: 1e-4, last_loss: 0.5, validation_loss: null,
     });
     const [, front] = /^---\n([\s\S]*?)\n---\n/.exec(card)!;
     const yaml = front!.split('\n');
