@@ -6,6 +6,7 @@ import type { Context } from './commands/context';
 import { generate, GENERATE_USAGE } from './commands/generate';
 import { inspect, INSPECT_USAGE } from './commands/inspect';
 import { logits, LOGITS_USAGE } from './commands/logits';
+import { merge, MERGE_USAGE } from './commands/merge';
 import { runtime, RUNTIME_USAGE } from './commands/runtime';
 import { train, TRAIN_USAGE } from './commands/train';
 
@@ -19,6 +20,7 @@ const COMMANDS: Readonly<Record<string, Command>> = {
   generate: { run: generate, usage: GENERATE_USAGE },
   evaluate: { run: evaluate, usage: EVALUATE_USAGE },
   logits: { run: logits, usage: LOGITS_USAGE },
+  merge: { run: merge, usage: MERGE_USAGE },
   inspect: { run: inspect, usage: INSPECT_USAGE },
   runtime: { run: runtime, usage: RUNTIME_USAGE },
 };

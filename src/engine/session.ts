@@ -60,7 +60,7 @@ function refuseMissingHead(base: BaseModel, adapter: Adapter | null): void {
 }
 
 /** The head that an adapter was trained with, else what the base was made for. */
-function optionsOf(trained: AdapterTask | null): ReadSpecOptions {
+export function optionsOf(trained: AdapterTask | null): ReadSpecOptions {
   if (!trained) return {};
   return { ...(trained.task && { task: trained.task }), ...(trained.num_labels !== null && { num_labels: trained.num_labels }) };
 }

@@ -125,3 +125,25 @@ export function duration(seconds: number): string {
   const [h, m, s] = [Math.floor(whole / 3600), Math.floor(whole / 60) % 60, whole % 60];
   return h > 0 ? `${h}:${String(m).padStart(2, '0')}:${String(s).padStart(2, '0')}` : `${m}:${String(s).padStart(2, '0')}`;
 }
+
+/** A job's progress: a bar on a terminal, a JSON object a line for programs, nothing elsewhere. */
+export function jobProgress({ json, print, warn }: Pick<Context, 'json' | 'print' | 'warn'>): { readonly show: (phase: string, fraction: number) => void; readonly warn: (message: string) => void; readonly end: () => void } {
+  let last = -1;
+  const isNew = (phase: string, fraction: number) => {
+    const now = Math.floor(100 * fraction) + phase.length * 1000;
+    if (now === last) return false;
+    last = now;
+    return true;
+  };
+  if (json) return { show: (phase, fraction) => { if (isNew(phase, fraction)) print(JSON.stringify({ kind: 'progress', phase, fraction })); }, warn: (message) => print(JSON.stringify({ kind: 'warning', message })), end: () => undefined };
+  if (!process.stdout.isTTY) return { show: () => undefined, warn, end: () => undefined };
+  const clear = () => process.stdout.write('\r\x1b[K');
+  return {
+    show: (phase, fraction) => { if (isNew(phase, fraction)) process.stdout.write(`\r\x1b[K${barOf(fraction)} ${phase}`); },
+    warn: (message) => {
+      clear();
+      warn(message);
+    },
+    end: clear,
+  };
+}

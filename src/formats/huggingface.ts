@@ -12,9 +12,9 @@ import { withReplaced } from './replaced';
 import { SafetensorsFile } from './safetensors/read';
 import type { BaseModel, TensorInfo, WeightSource } from './types';
 
-const CONFIG = 'config.json';
-const SINGLE = 'model.safetensors';
-const INDEX = 'model.safetensors.index.json';
+export const CONFIG = 'config.json';
+export const SINGLE = 'model.safetensors';
+export const INDEX = 'model.safetensors.index.json';
 const AGAIN = 'Download the model again, all of its files.';
 
 /** Opens a Hugging Face model folder: config.json and model.safetensors, whole or in shards. Errors: LoraError('base'). */
@@ -71,7 +71,17 @@ async function noConfig(folder: string): Promise<LoraError> {
 /** Where each tensor lies. */
 type Placed = ReadonlyMap<string, SafetensorsFile>;
 
-async function openWeights(folder: string): Promise<WeightSource & { readonly files: readonly string[] }> {
+/** The weight files of a folder, open: where each tensor lies, under the names that they are stored by. */
+export interface Shards {
+  readonly placed: Placed;
+  /** In the order of their names. */
+  readonly files: readonly SafetensorsFile[];
+  readonly isIndexed: boolean;
+  close(): Promise<void>;
+}
+
+/** Opens model.safetensors, or all that the index names. Errors: LoraError('base'). */
+export async function openShards(folder: string): Promise<Shards> {
   const index = path.join(folder, INDEX);
   const listed = await isFile(index) ? await readIndex(index) : null;
   if (!listed && !await isFile(path.join(folder, SINGLE))) throw await noWeights(folder);
@@ -79,12 +89,16 @@ async function openWeights(folder: string): Promise<WeightSource & { readonly fi
   const close = async () => { await Promise.all([...shards.values()].map((shard) => shard.close())); };
   try {
     for (const name of listed ? [...new Set(listed.values())].sort() : [SINGLE]) shards.set(name, await openShard(folder, name));
-    const placed = listed ? placeByIndex(listed, shards, index) : placeAll(shards.get(SINGLE)!);
-    return { ...sourceOf(placed, folder), files: [...shards.values()].map(({ file }) => file), close };
+    return { placed: listed ? placeByIndex(listed, shards, index) : placeAll(shards.get(SINGLE)!), files: [...shards.values()], isIndexed: listed !== null, close };
   } catch (error) {
     await close();
     throw error;
   }
+}
+
+async function openWeights(folder: string): Promise<WeightSource & { readonly files: readonly string[] }> {
+  const { placed, files, close } = await openShards(folder);
+  return { ...sourceOf(placed, folder), files: files.map(({ file }) => file), close };
 }
 
 /** weight_map of the index. A file name outside the folder is refused: a downloaded index must not read other files. */

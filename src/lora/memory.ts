@@ -32,6 +32,9 @@ const PROCESS = 360e6;
 /** Rows of the output head that are computed at once. */
 const HEAD_ROWS = 128;
 
+/** Bytes of a model that only answers. */
+export const estimateLoaded = ({ parameters }: Pick<ModelSize, 'parameters'>): number => 1.2 * parameters * F32 + PROCESS;
+
 /** Memory of a step in f32 by the scheme of src/models: weights once; A and B with gradient and AdamW's two moments; for each layer what its backward
  *  needs (h twice, q, k, v, o, x·Aᵀ, gate, up); one layer's working set; one chunk of logits. */
 export function estimateMemory(size: ModelSize, targets: readonly TargetableModule[], ranks: Ranks, batch: number, length: number): MemoryEstimate {

@@ -22,7 +22,7 @@ async function mergedOf(base: BaseModel, adapter: Adapter, stored: string): Prom
   const weight = (await base.weights.readF32(name!)).slice();
   const module = adapter.modules.find((m) => `${m.path}.weight` === name)!;
   const { transposed = false } = base.spec.layers.flatMap(linearsOf).find((linear) => linear.path === module.path) ?? {};
-  mergeInto(weight, module, { transposed });
+  mergeInto(weight, module, transposed);
   return weight;
 }
 

@@ -62,7 +62,7 @@ function merged(base: BaseModel, adapter: Adapter): BaseModel {
     const own = byName.get(name);
     const [rows] = base.weights.tensors.get(name)!.shape;
     const transposed = own?.kind === 'linear' && rows === own.in_features && base.spec.family === 'gpt2';
-    if (own) mergeInto(weight, own, { transposed });
+    if (own) mergeInto(weight, own, transposed);
     target?.set(weight);
     return target ?? weight;
   };

@@ -34,6 +34,15 @@ export class SafetensorsFile {
     return this.fill(allocate(end - start, this.file, name), name);
   }
 
+  /** Part of the stored bytes, `from` counted from the tensor's first. Errors: RangeError beyond its end. */
+  async readSlice(name: string, from: number, length: number): Promise<Uint8Array<ArrayBuffer>> {
+    const { start, end } = this.get(name);
+    if (from < 0 || start + from + length > end) throw new RangeError(`${name} has no bytes ${from} to ${from + length}.`);
+    const bytes = allocate(length, this.file, name);
+    await readFully(this.handle, bytes, start + from, this.file, this.area);
+    return bytes;
+  }
+
   private async fill<T extends Uint8Array>(bytes: T, name: string): Promise<T> {
     const tensor = this.get(name);
     await readFully(this.handle, bytes, tensor.start, this.file, this.area);

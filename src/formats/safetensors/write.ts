@@ -1,3 +1,4 @@
+import { createHash } from 'node:crypto';
 import type { FileHandle } from 'node:fs/promises';
 import { replaceFile } from '../files';
 import type { DType } from '../types';
@@ -7,23 +8,33 @@ export interface TensorToWrite {
   readonly name: string;
   readonly dtype: DType;
   readonly shape: readonly number[];
-  /** The numbers, or how to get them when their turn has come: a large file needs only one tensor at a time in memory. */
-  readonly data: ArrayBufferView | (() => Promise<ArrayBufferView>);
+  /** The numbers, or where their parts come from when their turn has come: a large file need not be in memory. */
+  readonly data: ArrayBufferView | (() => AsyncIterable<ArrayBufferView>);
 }
 
 /** Writes a file as the safetensors library does: the widest dtypes first, then by name; the header padded with spaces to 8 bytes.
- *  Under a temporary name until it is whole. Errors: LoraError('disk'). */
-export async function writeSafetensors(file: string, tensors: readonly TensorToWrite[], metadata: Readonly<Record<string, string>> = { format: 'pt' }): Promise<void> {
+ *  Under a temporary name until it is whole. Gives the file's sha256. Errors: LoraError('disk'). */
+export async function writeSafetensors(file: string, tensors: readonly TensorToWrite[], metadata: Readonly<Record<string, string>> = { format: 'pt' }): Promise<string> {
   const sorted = [...tensors].sort((a, b) => ORDER.indexOf(a.dtype) - ORDER.indexOf(b.dtype) || Buffer.compare(Buffer.from(a.name), Buffer.from(b.name)));
   const header = headerOf(sorted, metadata);
+  const hash = createHash('sha256');
   await replaceFile(file, async (handle) => {
-    await writeAll(handle, header);
+    const write = async ({ buffer, byteOffset, byteLength }: ArrayBufferView) => {
+      const bytes = new Uint8Array(buffer, byteOffset, byteLength);
+      hash.update(bytes);
+      await writeAll(handle, bytes);
+    };
+    await write(header);
     for (const tensor of sorted) {
-      const { buffer, byteOffset, byteLength } = typeof tensor.data === 'function' ? await tensor.data() : tensor.data;
-      if (byteLength !== sizeOf(tensor)) throw new RangeError(`${tensor.name}: ${byteLength} bytes given, ${sizeOf(tensor)} announced`);
-      await writeAll(handle, new Uint8Array(buffer, byteOffset, byteLength));
+      let given = 0;
+      for await (const part of typeof tensor.data === 'function' ? tensor.data() : [tensor.data]) {
+        given += part.byteLength;
+        await write(part);
+      }
+      if (given !== sizeOf(tensor)) throw new RangeError(`${tensor.name}: ${given} bytes given, ${sizeOf(tensor)} announced`);
     }
   });
+  return hash.digest('hex');
 }
 
 /** Length, JSON, padding. The text is put together by hand: an object would reorder names that look like numbers. */

@@ -1,0 +1,184 @@
+import { createHash } from 'node:crypto';
+import { createReadStream } from 'node:fs';
+import { copyFile, readdir, stat, writeFile } from 'node:fs/promises';
+import path from 'node:path';
+import { pipeline } from 'node:stream/promises';
+import { adapterBaseOf } from '../../formats/peft/againstBase';
+import { readPeftAdapter } from '../../formats/peft/read';
+import { readAdapterTask, type AdapterTask } from '../../formats/peft/task';
+import { openBaseUnder } from '../../formats/peft/vocabulary';
+import { replaceFolder } from '../../formats/files';
+import { CONFIG } from '../../formats/huggingface';
+import { writeSafetensors } from '../../formats/safetensors/write';
+import type { BaseModel } from '../../formats/types';
+import type { Adapter } from '../../lora/types';
+import { LoraError } from '../../shared/errors';
+import { estimateLoaded } from '../../lora/memory';
+import { modelSize } from '../../formats/architecture/size';
+import type { Ops } from '../../models/ops/types';
+import { throwIfCancelled } from '../cancelled';
+import { availableMemory } from '../room';
+import { optionsOf } from '../session';
+import { described } from '../words';
+import { CERTIFICATE, warningsOf, type Certificate, type HashedFile, type Parity } from './certificate';
+import { mergedConfig } from './config';
+import { parityOf } from './parity';
+import { checkOutput, checkRoom, clearUnfinished } from './place';
+import { planMerge, type MergeDtype, type MergePlan } from './plan';
+import { bytesOf, filesOf, indexOf } from './shards';
+import { openMergeSource } from './source';
+import { streamed, type TensorFacts } from './stream';
+
+export interface MergeOptions {
+  readonly base: string;
+  readonly adapters: readonly string[];
+  readonly output: string;
+  readonly scale: number;
+  readonly dtype: MergeDtype;
+  /** Of a weight file, in bytes; null: as the base's files are. */
+  readonly max_shard_size: number | null;
+  /** Null: parity is not measured. */
+  readonly ops: (() => Promise<Ops>) | null;
+  readonly signal: AbortSignal;
+  readonly warn: (message: string) => void;
+  readonly onProgress: (phase: 'merging' | 'checking inputs' | 'comparing', fraction: number) => void;
+}
+
+/** Writes W + s·BA as a model folder of its own, whole or not at all, with its certificate. Errors: LoraError. */
+export async function mergeModel(options: MergeOptions): Promise<Certificate> {
+  const { adapters: folders, output, base: basePath } = options;
+  const top = folders.at(-1)!;
+  const task = await readAdapterTask(top);
+  await checkOutput(output, [basePath, ...folders]);
+  await clearUnfinished(output);
+  const base = await openBaseUnder(basePath, top, optionsOf(task));
+  try {
+    const adapters = await readAdapters(folders, base, options);
+    return await write(base, adapters, task, options);
+  } finally {
+    await base.close();
+  }
+}
+
+async function readAdapters(folders: readonly string[], base: BaseModel, { warn }: MergeOptions): Promise<Adapter[]> {
+  const adapters: Adapter[] = [];
+  for (const folder of folders) {
+    const { adapter, warnings } = await readPeftAdapter(folder, adapterBaseOf(base));
+    for (const warning of warnings) warn(described(warning));
+    adapters.push(adapter);
+  }
+  const dora = adapters.length > 1 ? adapters.findIndex((adapter) => adapter.modules.some((m) => m.magnitude)) : -1;
+  if (dora >= 0) throw new LoraError('adapter', 'A DoRA adapter scales what lies below it, so that it can only be merged alone.', { place: { file: folders[dora]! }, fix: 'Merge the others first, then this one into the result if it was trained on it.' });
+  return adapters;
+}
+
+async function write(base: BaseModel, adapters: readonly Adapter[], { labels }: AdapterTask, options: MergeOptions): Promise<Certificate> {
+  const { output, scale, dtype, max_shard_size, adapters: folders, signal, onProgress } = options;
+  if (scale !== 1 && adapters.some(({ modules, trained }) => trained.length > 0 || modules.some((m) => m.magnitude))) {
+    throw new LoraError('usage', 'Only LoRA updates can be scaled, not DoRA\'s lengths or tensors that were trained whole.', { place: { file: folders.at(-1)! }, fix: 'Leave --scale out.' });
+  }
+  const scaled = adapters.map((adapter) => ({ ...adapter, modules: adapter.modules.map((m) => ({ ...m, scaling: m.scaling * scale })) }));
+  const source = await openMergeSource(base);
+  let certificate: Certificate | undefined;
+  try {
+    const plan = planMerge(base, source, scaled, dtype);
+    const files = filesOf(plan.tensors, max_shard_size);
+    const total = plan.tensors.reduce((sum, tensor) => sum + bytesOf(tensor), 0);
+    await checkRoom(output, total + ROOM_FOR_SMALL_FILES);
+    await replaceFolder(output, async (temp) => {
+      const tensors: TensorFacts[] = [];
+      let written = 0;
+      const hooks = { signal, onTensor: (facts: TensorFacts) => tensors.push(facts), onBytes: (bytes: number) => onProgress('merging', (written += bytes) / total) };
+      const outputs: HashedFile[] = [];
+      for (const file of files) {
+        const sha256 = await writeSafetensors(path.join(temp, file.name), file.tensors.map((tensor) => streamed(tensor, hooks)));
+        outputs.push({ file: file.name, sha256 });
+      }
+      await writeSideFiles(temp, base, plan, options, files, labels);
+      const inputs = await hashInputs(base, folders, (fraction) => onProgress('checking inputs', fraction), signal);
+      const parity = await measureParity(base, adapters, temp, options);
+      const warnings = warningsOf(tensors);
+      certificate = {
+        version: 1, created: new Date().toISOString(), formula: formulaOf(adapters), scale, dtype, base: base.path, adapters: folders.map((folder) => path.resolve(folder)), inputs, outputs, untied: plan.untied,
+        tensors: tensors.sort((a, b) => (a.name < b.name ? -1 : 1)), parity, warnings,
+      };
+      await writeFile(path.join(temp, CERTIFICATE), `${JSON.stringify(certificate, null, 2)}\n`, { flush: true });
+    });
+    for (const warning of certificate!.warnings) options.warn(warning);
+    return certificate!;
+  } finally {
+    await source.close();
+  }
+}
+
+const ROOM_FOR_SMALL_FILES = 64e6;
+
+const formulaOf = (adapters: readonly Adapter[]) => (adapters.some(({ modules }) => modules.some((m) => m.magnitude)) ? 'W\' = m / ‖W + s·BA‖ · (W + s·BA)' : adapters.length > 1 ? 'W\' = W + Σ s·BA' : 'W\' = W + s·BA');
+
+/** Files of a model folder that are no weights: the tokenizer, templates, settings. */
+const WEIGHTS = /\.(?:safetensors|bin|pt|pth|ckpt|gguf|h5|msgpack|onnx)$|\.index\.json$/i;
+const LARGEST_SIDE_FILE = 64e6;
+
+async function writeSideFiles(temp: string, base: BaseModel, plan: MergePlan, { dtype, adapters }: MergeOptions, files: ReturnType<typeof filesOf>, labels: AdapterTask['labels']): Promise<void> {
+  const index = indexOf(files);
+  if (index) await writeFile(path.join(temp, index.name), index.text);
+  if (base.format === 'gguf') await writeTokenizer(temp, base);
+  else await copySideFiles(base.path, temp);
+  if (base.replaced.size > 0) await copySideFiles(adapters.at(-1)!, temp, /^(?:tokenizer|special_tokens_map|added_tokens|chat_template|vocab|merges)/);
+  await writeFile(path.join(temp, CONFIG), `${JSON.stringify(mergedConfig(base, plan, dtype, labels), null, 2)}\n`);
+}
+
+async function copySideFiles(from: string, to: string, only = /^(?!README)/): Promise<void> {
+  for (const entry of await readdir(from, { withFileTypes: true })) {
+    const file = path.join(from, entry.name);
+    const info = await stat(file).catch(() => null);
+    if (!info?.isFile() || WEIGHTS.test(entry.name) || entry.name.startsWith('.') || entry.name === CERTIFICATE || info.size > LARGEST_SIDE_FILE || !only.test(entry.name)) continue;
+    await copyFile(file, path.join(to, entry.name));
+  }
+}
+
+async function writeTokenizer(temp: string, base: BaseModel): Promise<void> {
+  const files = await base.readTokenizer().catch(() => null);
+  if (!files) return;
+  await writeFile(path.join(temp, 'tokenizer.json'), JSON.stringify(files.tokenizer));
+  await writeFile(path.join(temp, 'tokenizer_config.json'), `${JSON.stringify({ tokenizer_class: 'PreTrainedTokenizerFast', ...files.config }, null, 2)}\n`);
+  if (files.chat_template !== null) await writeFile(path.join(temp, 'chat_template.jinja'), files.chat_template);
+}
+
+async function hashInputs(base: BaseModel, folders: readonly string[], onProgress: (fraction: number) => void, signal: AbortSignal): Promise<HashedFile[]> {
+  const files = [...base.weight_files, ...folders.flatMap((folder) => ['adapter_config.json', 'adapter_model.safetensors'].map((name) => path.join(path.resolve(folder), name)))];
+  const sizes = await Promise.all(files.map(async (file) => (await stat(file)).size));
+  const total = sizes.reduce((a, b) => a + b, 0);
+  let done = 0;
+  const hashed: HashedFile[] = [];
+  for (const file of files) {
+    hashed.push({ file, sha256: await sha256Of(file, signal, (bytes) => onProgress((done += bytes) / total)) });
+  }
+  return hashed;
+}
+
+export async function sha256Of(file: string, signal: AbortSignal, onBytes: (bytes: number) => void = () => undefined): Promise<string> {
+  const hash = createHash('sha256');
+  await pipeline(createReadStream(file, { highWaterMark: 1 << 20 }), async function* (chunks: AsyncIterable<Buffer>) {
+    for await (const chunk of chunks) {
+      throwIfCancelled(signal);
+      onBytes(chunk.length);
+      yield chunk;
+    }
+  }, hash);
+  return hash.digest('hex');
+}
+
+/** Null where it was not asked for, or where the models do not fit into memory, which is told. */
+async function measureParity(base: BaseModel, adapters: readonly Adapter[], merged: string, { ops, scale, warn, onProgress }: MergeOptions): Promise<Parity | null> {
+  if (!ops) return null;
+  const needed = estimateLoaded(modelSize(base));
+  if (needed > availableMemory()) {
+    warn(`Parity was not measured: the model needs ${(needed / 1e9).toFixed(1)} GB of memory in f32.`);
+    return null;
+  }
+  onProgress('comparing', 0);
+  const parity = await parityOf(base, adapters, scale, merged, await ops());
+  onProgress('comparing', 1);
+  return parity;
+}

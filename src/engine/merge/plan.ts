@@ -1,0 +1,115 @@
+import { linearsOf, tiedWeight } from '../../formats/architecture/modules';
+import type { BaseModel, DType } from '../../formats/types';
+import { layoutOf, type Layout } from '../../lora/merge';
+import type { Adapter, LoraFactors } from '../../lora/types';
+import { LoraError } from '../../shared/errors';
+import { FLOATS, type MergeSource, type SourceTensor } from './source';
+
+export const MERGE_DTYPES = { float32: 'F32', bfloat16: 'BF16', float16: 'F16' } as const satisfies Readonly<Record<string, DType>>;
+export type MergeDtype = 'keep' | keyof typeof MERGE_DTYPES;
+
+/** A tensor of the merged model. */
+export interface OutputTensor {
+  readonly name: string;
+  readonly dtype: DType;
+  readonly shape: readonly number[];
+  /** The base's file that it comes from. */
+  readonly file: string | null;
+  readonly change: Change;
+}
+
+export type Change =
+  /** Byte for byte. */
+  | { readonly kind: 'copied'; readonly bytes: () => AsyncIterable<Uint8Array> }
+  /** The same numbers in another dtype. */
+  | { readonly kind: 'converted'; readonly source: SourceTensor }
+  | { readonly kind: 'merged'; readonly source: SourceTensor; readonly factors: readonly LoraFactors[]; readonly layout: Layout }
+  /** What the adapter trained whole. */
+  | { readonly kind: 'replaced'; readonly data: Float32Array };
+
+export interface MergePlan {
+  readonly tensors: readonly OutputTensor[];
+  /** The output layer was the embedding, and is a tensor of its own now: both would change otherwise. */
+  readonly untied: boolean;
+  /** Names in current transformers, since a new head stands beside the body. */
+  readonly renamed: boolean;
+}
+
+/** What becomes of each tensor. Errors: LoraError where an adapter changes what cannot be changed. */
+export function planMerge(base: BaseModel, source: MergeSource, adapters: readonly Adapter[], dtype: MergeDtype): MergePlan {
+  const changes = new Changes(base, adapters, dtype);
+  const untied = changes.untied(source);
+  const added = changes.added(source);
+  const renamed = added.length > 0 && base.format !== 'gguf';
+  const own = source.tensors.map((tensor) => changes.of(tensor, renamed ? tensor.name : tensor.stored));
+  changes.checkAllUsed();
+  return { tensors: [...own, ...untied, ...added], untied: untied.length > 0, renamed };
+}
+
+class Changes {
+  private readonly factors = new Map<string, LoraFactors[]>();
+  private readonly trained = new Map<string, { readonly shape: readonly number[]; readonly data: Float32Array }>();
+  private readonly used = new Set<string>();
+
+  constructor(private readonly base: BaseModel, adapters: readonly Adapter[], private readonly dtype: MergeDtype) {
+    for (const { modules, trained } of adapters) {
+      for (const m of modules) this.factors.set(`${m.path}.weight`, [...(this.factors.get(`${m.path}.weight`) ?? []), m]);
+      for (const { name, shape, data } of trained) this.trained.set(name, { shape, data });
+    }
+  }
+
+  of(source: SourceTensor, name: string): OutputTensor {
+    const { file, shape } = source;
+    const out = (change: Change) => ({ name, file, shape, dtype: this.dtypeOf(source, change.kind !== 'copied' && change.kind !== 'converted'), change });
+    const trained = this.trained.get(source.name);
+    const factors = this.factors.get(source.name);
+    this.used.add(source.name);
+    if (trained && factors) throw new LoraError('adapter', `${source.name} is trained whole by one adapter and adapted by another: they cannot be merged together.`, { fix: 'Merge one after the other.' });
+    if (trained) return out({ kind: 'replaced', data: trained.data });
+    if (factors) return out({ kind: 'merged', source, factors, layout: this.layoutOf(factors[0]!) });
+    const isSame = source.bytes !== null && this.dtypeOf(source, false) === source.dtype;
+    return out(isSame ? { kind: 'copied', bytes: source.bytes! } : { kind: 'converted', source });
+  }
+
+  /** A tied output layer that must not change with the embedding, or not the embedding with it. */
+  untied(source: MergeSource): OutputTensor[] {
+    const tied = tiedWeight(this.base.spec);
+    if (!tied) return [];
+    const touched = [tied.name, tied.storedAs].some((name) => this.factors.has(name) || this.trained.has(name));
+    const embedding = source.tensors.find(({ name }) => name === tied.storedAs);
+    if (!touched || !embedding || source.tensors.some(({ name }) => name === tied.name)) return [];
+    this.used.add(tied.name);
+    const change = this.of({ ...embedding, name: tied.name }, tied.name);
+    return [change];
+  }
+
+  /** A head that the base lacks. */
+  added(source: MergeSource): OutputTensor[] {
+    const known = new Set(source.tensors.map(({ name }) => name));
+    const tied = tiedWeight(this.base.spec)?.name;
+    const file = source.files.at(-1) ?? null;
+    return [...this.trained].filter(([name]) => !known.has(name) && name !== tied).map(([name, { shape, data }]) => {
+      this.used.add(name);
+      return { name, shape, file, dtype: this.dtype === 'keep' ? 'F32' : MERGE_DTYPES[this.dtype], change: { kind: 'replaced', data } };
+    });
+  }
+
+  checkAllUsed(): void {
+    const lost = [...this.factors.keys(), ...this.trained.keys()].find((name) => !this.used.has(name));
+    if (lost !== undefined) throw new LoraError('adapter', `The adapter changes ${lost}, which the base's files do not hold.`, { place: { file: this.base.path }, fix: 'Use the base that the adapter was trained on.' });
+  }
+
+  private layoutOf(m: LoraFactors): Layout {
+    const { transposed = false } = this.base.spec.layers.flatMap(linearsOf).find(({ path }) => path === m.path) ?? {};
+    return layoutOf(m, transposed);
+  }
+
+  /** Quantised weights of a GGUF base become float16 unless another type is asked for. Whole numbers stay. */
+  private dtypeOf({ dtype, name }: SourceTensor, changes: boolean): DType {
+    const isQuantised = this.base.format === 'gguf' && !FLOATS.has(dtype);
+    if (isQuantised) return this.dtype === 'keep' ? 'F16' : MERGE_DTYPES[this.dtype];
+    if (FLOATS.has(dtype)) return this.dtype === 'keep' ? dtype : MERGE_DTYPES[this.dtype];
+    if (changes) throw new LoraError('base', `The tensor holds numbers of type ${dtype}, into which nothing can be merged.`, { place: { file: this.base.path, tensor: name }, fix: 'Use the model in bf16, f16 or f32.' });
+    return dtype;
+  }
+}
