@@ -41,9 +41,10 @@ export async function prepareTraining(recipe: Recipe, runDir: string, now: Date,
     const tools = await dataToolsOf(base, now);
     const { tokenizer, positions } = tools;
     const plan = await planAdapter(recipe, base, hooks);
-    if (recipe.training.max_length > positions) hooks.warn(`max_length is ${recipe.training.max_length}, but the model has positions for ${positions} tokens: longer rows are cut to that.`);
     const data = prepareData(read, recipe, { ...tools, onProgress: hooks.onData });
     for (const problem of data.warnings) hooks.warn(described(problem));
+    const longest = Math.max(data.statistics.train.longest, data.statistics.validation.longest);
+    if (longest > positions && recipe.training.max_length > positions) hooks.warn(`max_length is ${recipe.training.max_length}, but the model has positions for ${positions} tokens: longer rows are cut to that.`);
     if (data.labels) hooks.info(`${data.labels.problem_type === 'regression' ? 'Numbers' : 'Labels'} to learn: ${data.labels.names.slice(0, 20).join(', ')}${data.labels.names.length > 20 ? `, and ${data.labels.names.length - 20} more` : ''}.`);
     await checkResources(recipe, base, plan, data, runDir);
     return { base, tokenizer, data, frozen: plan.frozen, ...(await plan.create()), prompts: tokenizer && recipe.task === 'causal_lm' ? samplePrompts(recipe, data, tokenizer, hooks.warn) : [] };

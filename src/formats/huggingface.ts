@@ -76,8 +76,7 @@ export interface Shards {
   readonly placed: Placed;
   /** In the order of their names. */
   readonly files: readonly SafetensorsFile[];
-  readonly isIndexed: boolean;
-  close(): Promise<void>;
+  readonly close: () => Promise<void>;
 }
 
 /** Opens model.safetensors, or all that the index names. Errors: LoraError('base'). */
@@ -89,7 +88,7 @@ export async function openShards(folder: string): Promise<Shards> {
   const close = async () => { await Promise.all([...shards.values()].map((shard) => shard.close())); };
   try {
     for (const name of listed ? [...new Set(listed.values())].sort() : [SINGLE]) shards.set(name, await openShard(folder, name));
-    return { placed: listed ? placeByIndex(listed, shards, index) : placeAll(shards.get(SINGLE)!), files: [...shards.values()], isIndexed: listed !== null, close };
+    return { placed: listed ? placeByIndex(listed, shards, index) : placeAll(shards.get(SINGLE)!), files: [...shards.values()], close };
   } catch (error) {
     await close();
     throw error;

@@ -55,13 +55,13 @@ function combine({ U, S, V }: SmallSvd, left: readonly Float64Array[], right: re
   return { U: mix(left, U), S: S.slice(0, r), V: mix(right, V) };
 }
 
-interface SmallSvd {
+export interface SmallSvd {
   readonly U: readonly Float64Array[];
   readonly S: Float64Array;
   readonly V: readonly Float64Array[];
 }
 
-/** SVD of the upper bidiagonal matrix by one-sided Jacobi (Hestenes 1958): rotations make the columns orthogonal; their lengths are the singular values. */
+/** SVD of the upper bidiagonal matrix. */
 function smallSvd(alpha: readonly number[], beta: readonly number[]): SmallSvd {
   const k = alpha.length;
   const columns = alpha.map((a, j) => {
@@ -70,7 +70,14 @@ function smallSvd(alpha: readonly number[], beta: readonly number[]): SmallSvd {
     if (j > 0) column[j - 1] = beta[j - 1]!;
     return column;
   });
-  const V = alpha.map((_, j) => {
+  return jacobiSvd(columns);
+}
+
+/** SVD of a small matrix given by its columns, which are used up, by one-sided Jacobi (Hestenes 1958): rotations make them orthogonal; their lengths are the singular values, descending.
+ *  U and V hold a vector each; where a singular value is 0, U's is 0 too. */
+export function jacobiSvd(columns: readonly Float64Array[]): SmallSvd {
+  const k = columns.length;
+  const V = columns.map((_, j) => {
     const row = new Float64Array(k);
     row[j] = 1;
     return row;

@@ -72,7 +72,7 @@ function recipeOf({ task, base, rows, lora, training }: Case): string {
 
 describe.each(Object.entries(CASES))('%s', (_, own) => {
   it('are learnt, measured, saved with their head, found again, and go on to the same bytes', async () => {
-    const runDir = await train(recipeOf(own), /^(?:max_length is 48, but the model has positions for 32 tokens: longer rows are cut to that\.\n)?$/);
+    const runDir = await train(recipeOf(own));
     const evals = metricsOf(runDir).filter((line): line is EvalLine => line.kind === 'eval');
     expect(evals.map((line) => line.step)).toEqual([0, 10, 20]);
     expect(Math.min(evals[1]!.loss, evals[2]!.loss)).toBeLessThan(evals[0]!.loss);
@@ -111,9 +111,9 @@ const rowsFile = (...rows: object[]) => {
 };
 
 it('a head goes on from an adapter that has it, by its own names', async () => {
-  const first = await train(recipeOf(CASES['classes of texts by bert']!), /positions for 32/);
+  const first = await train(recipeOf(CASES['classes of texts by bert']!));
   const again = recipeOf({ ...CASES['classes of texts by bert']!, lora: { init_adapter: path.join(first, 'adapter') } });
-  const second = await train(again, /positions for 32/);
+  const second = await train(again);
   expect(stepsOf(second)[0]!.loss).toBeLessThan(0.7 * stepsOf(first)[0]!.loss);
   const other = recipeOf({ ...CASES['classes of texts by bert']!, rows: words(24, (c, i) => ({ text: text(c, i), label: i % 4 })), lora: { init_adapter: path.join(first, 'adapter') } });
   const { code, stderr } = await cli('train', other, '--run-dir', path.join(tempFolder(), 'run'));
@@ -124,7 +124,7 @@ it('a head goes on from an adapter that has it, by its own names', async () => {
 it('the labels that a base has already stay where the rows have no others, with its head', async () => {
   const rows = words(12, (c, i) => ({ text: text(c, i), label: `LABEL_${COLOURS.indexOf(c)}` }));
   const evaluated = await cli('evaluate', '--base', bert, '--dataset', rowsFile(...rows), '--json');
-  const runDir = await train(recipeOf({ ...CASES['classes of texts by bert']!, rows, training: { learning_rate: 1e-9, max_steps: 1 } }), /positions for 32/);
+  const runDir = await train(recipeOf({ ...CASES['classes of texts by bert']!, rows, training: { learning_rate: 1e-9, max_steps: 1 } }));
   expect(JSON.parse(readFileSync(path.join(runDir, 'adapter/labels.json'), 'utf8'))).toMatchObject({ id2label: { 0: 'LABEL_0', 1: 'LABEL_1', 2: 'LABEL_2' } });
   const after = await cli('evaluate', '--base', bert, '--adapter', path.join(runDir, 'adapter'), '--dataset', rowsFile(...rows), '--json');
   const lossOf = (line: string) => (JSON.parse(line) as { loss: number }).loss;
@@ -164,4 +164,9 @@ it('inspect lists the layers of any base with their shapes and what r costs', as
   expect(await of('vit')).toMatch(/ projection +1 x 48 x 48 /);
   expect(await of('gpt2')).toMatch(/ c_attn +\d+ x \d+ x \d+ +\d+·r instead of/);
   expect(await of('gpt2')).toMatch(/ wte /);
+});
+
+it('rows that are longer than the model has positions for are cut to that, and it is said', async () => {
+  const rows = words(12, (c, i) => ({ text: `${text(c, i)} ${'and so on '.repeat(8)}`, label: c }));
+  await train(recipeOf({ ...CASES['classes of texts by bert']!, rows, training: { max_steps: 2, max_length: 48 } }), /max_length is 48, but the model has positions for 32 tokens: longer rows are cut to that\./);
 });

@@ -68,7 +68,7 @@ class Changes {
     if (trained) return out({ kind: 'replaced', data: trained.data });
     if (factors) return out({ kind: 'merged', source, factors, layout: this.layoutOf(factors[0]!) });
     const isSame = source.bytes !== null && this.dtypeOf(source, false) === source.dtype;
-    return out(isSame ? { kind: 'copied', bytes: source.bytes! } : { kind: 'converted', source });
+    return out(isSame ? { kind: 'copied', bytes: source.bytes } : { kind: 'converted', source });
   }
 
   /** A tied output layer that must not change with the embedding, or not the embedding with it. */
