@@ -1,5 +1,5 @@
 import { spawn, type ChildProcess, type ChildProcessByStdio } from 'node:child_process';
-import { chmodSync, copyFileSync, existsSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { chmodSync, copyFileSync, cpSync, existsSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 import type { Readable } from 'node:stream';
@@ -97,4 +97,14 @@ export async function until(look: () => boolean, what: string): Promise<void> {
     if (Date.now() > end) throw new Error(`waited for ${what}`);
     await new Promise((resolve) => setTimeout(resolve, 20));
   }
+}
+
+/** A run as it was before its last step was saved, gone on with to the end. Gives its folder. */
+export async function resumedBefore(runDir: string, step: number): Promise<string> {
+  const resumed = path.join(tempFolder(), 'run');
+  cpSync(runDir, resumed, { recursive: true });
+  for (const name of [`checkpoints/step-${step}`, 'adapter']) rmSync(path.join(resumed, name), { recursive: true });
+  editJson(path.join(resumed, 'run.json'), { state: 'stopped' });
+  expect((await cli('train', '--resume', resumed)).code).toBe(0);
+  return resumed;
 }
