@@ -7,6 +7,8 @@ import { WindowClose } from './host/engine/windowClose';
 import { ErrorReporter } from './host/errors/reporter';
 import { COMMANDS } from './host/ids';
 import { useTranslations } from './host/l10n';
+import { AdapterDiffs } from './host/jobs/compareAdapters';
+import { Jobs } from './host/jobs/jobs';
 import { registerRecipeLens } from './host/recipe/codeLens';
 import { RecipeDiagnostics } from './host/recipe/diagnostics';
 import { checkedRecipe, chooseRecipe } from './host/recipe/runRecipe';
@@ -62,6 +64,13 @@ export function activate(context: vscode.ExtensionContext): void {
     const recipe = await trainAdapter(context.globalState, errors);
     if (recipe !== undefined) await runRecipe(vscode.Uri.file(recipe));
   });
+  const jobs = new Jobs({ cli: context.asAbsolutePath('dist/cli.js'), runtime, log });
+  const diffs = new AdapterDiffs(jobs, store);
+  commands.add(COMMANDS.mergeAdapter, 'adapter', async (argument) => {
+    const { mergeAdapter } = await import('./host/jobs/mergeAdapter');
+    await mergeAdapter(jobs, store, argument);
+  });
+  commands.add(COMMANDS.compareAdapters, 'adapter', (argument) => diffs.compare(argument));
   commands.add(COMMANDS.showRuntime, 'runtime', () => runtime.show());
   commands.add(COMMANDS.installRuntime, 'runtime', async () => {
     if (await runtime.install()) await runtime.show();
@@ -70,7 +79,7 @@ export function activate(context: vscode.ExtensionContext): void {
 
   context.subscriptions.push(
     log, commands, roots, store, windowClose, outcomes, dashboards, diagnostics,
-    tree, createStatusBar(store), registerRecipeLens(),
+    tree, createStatusBar(store), registerRecipeLens(), diffs,
     roots.onDidChange(() => void store.refresh()),
     store.engines.onTrouble((message) => log.warn(message)),
   );

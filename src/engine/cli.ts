@@ -2,6 +2,7 @@
 /** The command line, which is also how VS Code starts the engine. */
 import { LoraError } from '../shared/errors';
 import { evaluate, EVALUATE_USAGE } from './commands/evaluate';
+import { compare, COMPARE_USAGE } from './commands/compare';
 import type { Context } from './commands/context';
 import { generate, GENERATE_USAGE } from './commands/generate';
 import { inspect, INSPECT_USAGE } from './commands/inspect';
@@ -21,6 +22,7 @@ const COMMANDS: Readonly<Record<string, Command>> = {
   evaluate: { run: evaluate, usage: EVALUATE_USAGE },
   logits: { run: logits, usage: LOGITS_USAGE },
   merge: { run: merge, usage: MERGE_USAGE },
+  compare: { run: compare, usage: COMPARE_USAGE },
   inspect: { run: inspect, usage: INSPECT_USAGE },
   runtime: { run: runtime, usage: RUNTIME_USAGE },
 };
@@ -54,6 +56,7 @@ function stopSignal(): AbortSignal {
 
 main(process.argv.slice(2)).then((code) => { process.exitCode = code; }, (error: unknown) => {
   const lora = LoraError.from(error, 'engine');
+  if (process.argv.includes('--json') && error instanceof LoraError) print(JSON.stringify({ kind: 'error', error: lora.serialize() }));
   warn(error instanceof LoraError ? lora.describe() : (lora.cause instanceof Error ? lora.cause.stack ?? lora.message : lora.message));
   process.exitCode = lora.area === 'usage' ? 2 : 1;
 }).finally(() => {

@@ -10,6 +10,8 @@ export const COMMANDS = {
   revealAdapterInOS: 'lora.revealAdapterInOS',
   copyAdapterPath: 'lora.copyAdapterPath',
   openAdapter: 'lora.openAdapter',
+  mergeAdapter: 'lora.mergeAdapter',
+  compareAdapters: 'lora.compareAdapters',
   openRecipe: 'lora.openRecipe',
   openRunLog: 'lora.openRunLog',
   deleteRun: 'lora.deleteRun',
@@ -23,7 +25,7 @@ export type CommandId = (typeof COMMANDS)[keyof typeof COMMANDS];
 
 /** Commands that start programs or write into the workspace: only where the user trusts it. */
 export const NEEDS_TRUST: ReadonlySet<CommandId> = new Set([
-  COMMANDS.trainAdapter, COMMANDS.runRecipe, COMMANDS.pauseRun, COMMANDS.resumeRun, COMMANDS.stopRun, COMMANDS.deleteRun, COMMANDS.showRuntime, COMMANDS.installRuntime,
+  COMMANDS.trainAdapter, COMMANDS.runRecipe, COMMANDS.pauseRun, COMMANDS.resumeRun, COMMANDS.stopRun, COMMANDS.deleteRun, COMMANDS.mergeAdapter, COMMANDS.compareAdapters, COMMANDS.showRuntime, COMMANDS.installRuntime,
 ]);
 
 export const VIEWS = { container: 'lora', runs: 'lora.runs', dashboard: 'lora.dashboard' } as const;

@@ -1,4 +1,4 @@
-import { factored, innerProduct, summed, updateNorm, type FactoredUpdate } from './factored';
+import { dot, factored, summed, updateNorm, type FactoredUpdate } from './factored';
 import type { Adapter, AdapterConfig, LoraFactors } from './types';
 
 /** What one adapter does to a layer. */
@@ -60,15 +60,18 @@ export interface Comparison {
 /** Differences below this share of the larger norm are f32's rounding. */
 const NOISE = 1e-6;
 
+/** Layer 2 before layer 10. */
+export const byNumber = new Intl.Collator('en', { numeric: true });
+
 /** Compares what two adapters do, layer by layer, from their factors alone. */
 export function compareAdapters(a: Adapter, b: Adapter): Comparison {
   const byPath = new Map(b.modules.map((m) => [m.path, m]));
-  const shared = a.modules.filter((m) => isSameLayer(m, byPath.get(m.path)));
+  const shared = a.modules.filter((m) => isSameLayer(m, byPath.get(m.path))).sort((x, y) => byNumber.compare(x.path, y.path));
   const sharedPaths = new Set(shared.map((m) => m.path));
   const modules = shared.map((m) => compareModule(m, byPath.get(m.path)!));
-  const alone = (own: Adapter) => own.modules.filter((m) => !sharedPaths.has(m.path)).map((m) => ({ path: m.path, facts: factsOf(m, factored(m)) }));
+  const alone = (own: Adapter) => own.modules.filter((m) => !sharedPaths.has(m.path)).sort((x, y) => byNumber.compare(x.path, y.path)).map((m) => ({ path: m.path, facts: factsOf(m, factored(m)) }));
   const [only_a, only_b, trained] = [alone(a), alone(b), compareTrained(a, b)];
-  const total = totalOf(modules, only_a.map((m) => m.facts.norm), only_b.map((m) => m.facts.norm), shared.map((m) => innerProduct(m, byPath.get(m.path)!)));
+  const total = totalOf(modules, only_a.map((m) => m.facts.norm), only_b.map((m) => m.facts.norm));
   const equal = total.norm_of_difference <= NOISE * Math.max(total.norm_a, total.norm_b) && sameMagnitudes(shared, byPath)
     && only_a.every(({ facts }) => facts.norm === 0) && only_b.every(({ facts }) => facts.norm === 0) && trained.every((t) => t.norm_of_difference === 0);
   return { modules, only_a, only_b, trained, config: configDifferences(a.config, b.config), total, equal };
@@ -89,11 +92,19 @@ function sameMagnitudes(shared: readonly LoraFactors[], byPath: ReadonlyMap<stri
 function compareModule(a: LoraFactors, b: LoraFactors): ModuleComparison {
   const [x, y] = [factored(a), factored(b)];
   const [fa, fb] = [factsOf(a, x), factsOf(b, y)];
+  const [left, right] = [products(x.left, y.left), products(x.right, y.right)];
+  let inner = 0; // ⟨dW_a, dW_b⟩ by the singular vectors
+  for (const [i, s] of x.S.entries()) for (const [j, t] of y.S.entries()) inner += s * t * left[i]![j]! * right[i]![j]!;
   return {
-    path: a.path, a: fa, b: fb, cosine: cosineOf(innerProduct(a, b), fa.norm, fb.norm),
-    norm_of_difference: updateNorm(summed([{ factors: a, weight: 1 }, { factors: b, weight: -1 }])),
-    left: overlap(x.left, y.left, a.out_features), right: overlap(x.right, y.right, a.in_features),
+    path: a.path, a: fa, b: fb, cosine: cosineOf(inner, fa.norm, fb.norm), norm_of_difference: differenceNorm(a, b, fa.norm, fb.norm, inner),
+    left: overlap(left, a.out_features), right: overlap(right, a.in_features),
   };
+}
+
+/** By the cosine rule where that leaves enough digits, from the factors of the difference where the two are nearly the same. */
+function differenceNorm(a: LoraFactors, b: LoraFactors, norm_a: number, norm_b: number, inner: number): number {
+  const square = norm_a ** 2 + norm_b ** 2 - 2 * inner;
+  return square > 1e-6 * (norm_a ** 2 + norm_b ** 2) ? Math.sqrt(square) : updateNorm(summed([{ factors: a, weight: 1 }, { factors: b, weight: -1 }]));
 }
 
 const cosineOf = (dot: number, a: number, b: number) => (a > 0 && b > 0 ? Math.min(1, Math.max(-1, dot / (a * b))) : null);
@@ -109,17 +120,20 @@ export function factsOf({ r, scaling }: Pick<LoraFactors, 'r' | 'scaling'>, { S 
   return { r, scaling, norm: Math.sqrt(square), singular_values: [...S], effective_rank: sum === 0 ? 0 : Math.exp(entropy), rank_90: holding(0.9), rank_99: holding(0.99) };
 }
 
-function overlap(a: readonly Float64Array[], b: readonly Float64Array[], d: number): SubspaceOverlap {
-  const squares = a.map((u) => b.map((v) => u.reduce((sum, x, i) => sum + x * v[i]!, 0) ** 2));
+const products = (a: readonly Float64Array[], b: readonly Float64Array[]): number[][] => a.map((u) => b.map((v) => dot(u, v)));
+
+/** From the products of all singular vectors of the one with all of the other. */
+function overlap(cosines: readonly (readonly number[])[], d: number): SubspaceOverlap {
+  const squares = cosines.map((row) => row.map((cosine) => cosine ** 2));
   const phi: number[][] = [];
-  for (let i = 0; i < a.length; i++) {
+  for (let i = 0; i < squares.length; i++) {
     let row = 0;
     phi.push(squares[i]!.map((square, j) => {
       row += square;
       return row + (i > 0 ? phi[i - 1]![j]! * Math.min(i, j + 1) : 0); // a sum still
     }).map((sum, j) => sum / Math.min(i + 1, j + 1)));
   }
-  return { phi, whole: phi.at(-1)?.at(-1) ?? 0, random: Math.min(1, Math.max(a.length, b.length) / d) };
+  return { phi, whole: phi.at(-1)?.at(-1) ?? 0, random: Math.min(1, Math.max(squares.length, squares[0]?.length ?? 0) / d) };
 }
 
 function compareTrained(a: Adapter, b: Adapter): Comparison['trained'] {
@@ -132,11 +146,12 @@ function compareTrained(a: Adapter, b: Adapter): Comparison['trained'] {
   });
 }
 
-function totalOf(modules: readonly ModuleComparison[], only_a: readonly number[], only_b: readonly number[], dots: readonly number[]): Comparison['total'] {
+function totalOf(modules: readonly ModuleComparison[], only_a: readonly number[], only_b: readonly number[]): Comparison['total'] {
+  const dot = modules.reduce((sum, m) => sum + (m.cosine ?? 0) * m.a.norm * m.b.norm, 0);
   const root = (values: readonly number[]) => Math.sqrt(values.reduce((sum, x) => sum + x * x, 0));
   const [norm_a, norm_b] = [root([...modules.map((m) => m.a.norm), ...only_a]), root([...modules.map((m) => m.b.norm), ...only_b])];
   const norm_of_difference = root([...modules.map((m) => m.norm_of_difference), ...only_a, ...only_b]);
-  return { norm_a, norm_b, norm_of_difference, cosine: cosineOf(dots.reduce((sum, x) => sum + x, 0), norm_a, norm_b) };
+  return { norm_a, norm_b, norm_of_difference, cosine: cosineOf(dot, norm_a, norm_b) };
 }
 
 /** Keys that say nothing of what an adapter does. */

@@ -1,4 +1,4 @@
-import { jacobiSvd, thinQr } from './linalg';
+import { jacobiSvd } from './linalg';
 import type { LoraFactors } from './types';
 
 type Factors = Pick<LoraFactors, 'A' | 'B' | 'r' | 'in_features' | 'out_features' | 'scaling'>;
@@ -13,47 +13,75 @@ export interface FactoredUpdate {
 }
 
 export function factored(m: Factors): FactoredUpdate {
-  const { out_features, in_features } = m;
-  const { qB, qA, core, p, q } = reduced(m);
+  const { left, right, core } = reduced(m);
   const { U, S, V } = jacobiSvd(core);
-  const k = Math.min(p, q);
-  return {
-    S: S.slice(0, k),
-    left: Array.from({ length: k }, (_, i) => combined(qB, out_features, p, U[i]!)),
-    right: Array.from({ length: k }, (_, i) => combined(qA, in_features, q, V[i]!)),
-  };
+  const k = Math.min(m.r, m.out_features, m.in_features);
+  return { S: S.slice(0, k), left: combined(left, U, k), right: combined(right, V, k) };
 }
 
-/** Columns of s·R_B·R_Aᵀ [p, q], where B = Q_B R_B and Aᵀ = Q_A R_A. */
+/** Orthonormal Q_B and Q_A, and the columns of s·R_B·R_Aᵀ, where B = Q_B R_B and Aᵀ = Q_A R_A. */
 function reduced({ A, B, r, in_features, out_features, scaling }: Factors) {
-  const [p, q] = [Math.min(r, out_features), Math.min(r, in_features)];
-  const b = thinQr(B, out_features, r, p);
-  const a = thinQr(transposed(A, r, in_features), in_features, r, q);
-  const core = Array.from({ length: q }, (_, j) => Float64Array.from({ length: p }, (__, i) => {
-    let sum = 0;
-    for (let k = 0; k < r; k++) sum += b.R[i * r + k]! * a.R[j * r + k]!;
-    return scaling * sum;
-  }));
-  return { qB: b.Q, qA: a.Q, core, p, q };
+  const b = orthonormal(columnsOf(B, out_features, r));
+  const a = orthonormal(Array.from({ length: r }, (_, k) => new Float64Array(A.subarray(k * in_features, (k + 1) * in_features))));
+  const core = a.R.map((own) => Float64Array.from(b.R, (other) => scaling * other.reduce((sum, x, k) => sum + x * own[k]!, 0)));
+  return { left: b.Q, right: a.Q, core };
 }
 
-function combined(Q: Float64Array, rows: number, width: number, weights: Float64Array): Float64Array {
-  return Float64Array.from({ length: rows }, (_, i) => {
-    let sum = 0;
-    for (let k = 0; k < width; k++) sum += Q[i * width + k]! * weights[k]!;
+function columnsOf(matrix: Float32Array, rows: number, columns: number): Float64Array[] {
+  return Array.from({ length: columns }, (_, k) => {
+    const column = new Float64Array(rows);
+    for (let i = 0; i < rows; i++) column[i] = matrix[i * columns + k]!;
+    return column;
+  });
+}
+
+/** QR by modified Gram-Schmidt, twice over where much of a column was taken out (Björck 1994), in place of the columns: Q a column each, R a row each. A column that depends on those before it has a zero one in Q. */
+function orthonormal(columns: readonly Float64Array[]): { readonly Q: readonly Float64Array[]; readonly R: readonly Float64Array[] } {
+  const R = columns.map(() => new Float64Array(columns.length));
+  const Q: Float64Array[] = [];
+  for (const [k, column] of columns.entries()) {
+    const before = Math.sqrt(dot(column, column));
+    const without = () => {
+      for (let i = 0; i < k; i++) R[i]![k]! += takeOut(Q[i]!, column);
+      return Math.sqrt(dot(column, column));
+    };
+    let length = without();
+    if (length < 0.7 * before) length = without();
+    const isNew = length > 1e-13 * before;
+    R[k]![k] = isNew ? length : 0;
+    for (let n = 0; n < column.length; n++) column[n] = isNew ? column[n]! / length : 0;
+    Q.push(column);
+  }
+  return { Q, R };
+}
+
+/** Takes out of x what lies along q; gives how much. */
+function takeOut(q: Float64Array, x: Float64Array): number {
+  const along = dot(q, x);
+  for (let n = 0; n < x.length; n++) x[n]! -= along * q[n]!;
+  return along;
+}
+
+function combined(Q: readonly Float64Array[], weights: readonly Float64Array[], count: number): Float64Array[] {
+  return Array.from({ length: count }, (_, i) => {
+    const sum = new Float64Array(Q[0]!.length);
+    for (const [k, q] of Q.entries()) {
+      const w = weights[i]![k]!;
+      if (w !== 0) for (let n = 0; n < sum.length; n++) sum[n]! += w * q[n]!;
+    }
     return sum;
   });
 }
 
-function transposed(matrix: Float32Array, rows: number, columns: number): Float32Array {
-  const result = new Float32Array(matrix.length);
-  for (let i = 0; i < rows; i++) for (let j = 0; j < columns; j++) result[j * rows + i] = matrix[i * columns + j]!;
-  return result;
+export function dot(x: Float64Array, y: Float64Array): number {
+  let sum = 0;
+  for (let i = 0; i < x.length; i++) sum += x[i]! * y[i]!;
+  return sum;
 }
 
 /** ‖s·BA‖F without forming it. */
 export function updateNorm(m: Factors): number {
-  return Math.sqrt(reduced(m).core.reduce((sum, column) => sum + column.reduce((s, x) => s + x * x, 0), 0));
+  return Math.sqrt(reduced(m).core.reduce((sum, column) => sum + dot(column, column), 0));
 }
 
 /** Two updates of one layer as one: w_a·dW_a + w_b·dW_b, with the ranks added up. */
@@ -68,18 +96,4 @@ export function summed(parts: readonly { readonly factors: Factors; readonly wei
     at += factors.r;
   }
   return { A, B, r, in_features, out_features, scaling: 1 };
-}
-
-/** ⟨dW_a, dW_b⟩ = s_a·s_b·Σ (B_aᵀB_b) ∘ (A_a A_bᵀ). */
-export function innerProduct(a: Factors, b: Factors): number {
-  let sum = 0;
-  for (let i = 0; i < a.r; i++) {
-    for (let j = 0; j < b.r; j++) {
-      let [left, right] = [0, 0];
-      for (let o = 0; o < a.out_features; o++) left += a.B[o * a.r + i]! * b.B[o * b.r + j]!;
-      for (let k = 0; k < a.in_features; k++) right += a.A[i * a.in_features + k]! * b.A[j * b.in_features + k]!;
-      sum += left * right;
-    }
-  }
-  return a.scaling * b.scaling * sum;
 }

@@ -1,28 +1,18 @@
 // npm run bench: our training beside PyTorch + PEFT's on the same geometry, alternately, medians, as ratios. --rounds N, --steps N, --supervised S.
 import { build } from 'esbuild';
 import { execFileSync, spawnSync } from 'node:child_process';
-import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { cpus, homedir, tmpdir } from 'node:os';
 import path from 'node:path';
 import { parseArgs } from 'node:util';
 import { smollm2Path } from '../../scripts/models.mjs';
+import { peftPython } from './peft/python.mjs';
 
 const { values: args } = parseArgs({ options: { rounds: { type: 'string', default: '3' }, steps: { type: 'string', default: '3' }, supervised: { type: 'string', default: '1' } } });
 const here = import.meta.dirname;
 const root = path.resolve(here, '../..');
 const cache = path.join(homedir(), '.cache', 'lora-workbench');
 const out = path.join(root, 'out', 'bench');
-
-/** PyTorch + PEFT in an environment of their own, made once. */
-function peftPython() {
-  const venv = path.join(cache, 'peft-venv');
-  const python = path.join(venv, 'bin', 'python');
-  if (!existsSync(python)) {
-    execFileSync('python3', ['-m', 'venv', venv], { stdio: 'inherit' });
-    execFileSync(path.join(venv, 'bin', 'pip'), ['install', '-q', '-r', path.join(here, 'peft', 'requirements.txt')], { stdio: 'inherit' });
-  }
-  return python;
-}
 
 function measure(command, rest, env = {}) {
   const { status, stdout, stderr } = spawnSync(command, [...rest, '--steps', args.steps, '--supervised', args.supervised], { encoding: 'utf8', env: { ...process.env, ...env } });

@@ -1,5 +1,6 @@
 // The main job in a real workbench, with the installed .vsix: from the welcome button to an adapter, watched in the dashboard.
 import assert from 'node:assert/strict';
+import { spawnSync } from 'node:child_process';
 import { cpSync, existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { createRequire } from 'node:module';
 import path from 'node:path';
@@ -172,6 +173,29 @@ describe('training in the workbench', { timeout: 600_000 }, () => {
     const frame = d.webview(page);
     await until(async () => (await frame.locator('.chart-score').innerText()).includes(shown(scores.accuracy)), `the accuracy ${scores.accuracy} on the page`);
     await d.screenshot(page, path.join(shots, 'labels.png'));
+  });
+
+  it('compares two adapters in the editor\'s own diff, and merges one into a model that is verified', async () => {
+    const picks = page.locator('.quick-input-list .monaco-list-row');
+    await d.runCommand(page, 'LoRA: Compare Adapters');
+    await page.locator('.quick-input-widget input[type=text]').fill('train on tiny');
+    await picks.filter({ hasText: 'train on tiny' }).first().click();
+    await page.locator('.quick-input-widget input[placeholder*="with which other"]').waitFor();
+    await picks.filter({ hasText: 'train on tiny' }).first().click();
+    await page.locator('.tab.active', { hasText: /cosine/ }).waitFor();
+    await page.locator('.monaco-diff-editor .view-line', { hasText: '‖dW‖' }).first().waitFor();
+    await d.screenshot(page, path.join(shots, 'compare.png'));
+    await d.runCommand(page, 'LoRA: Merge Adapter into Model');
+    await page.locator('.quick-input-widget input[placeholder*="merge into its base"]').waitFor();
+    await picks.filter({ hasText: 'train on tiny' }).first().click();
+    await page.locator('.quick-input-title', { hasText: 'Output' }).waitFor();
+    await page.keyboard.press('Enter');
+    await page.locator('.tab.active', { hasText: 'merge.json' }).waitFor();
+    const [told] = await d.notifications(page, /The merged model is in/);
+    assert.match(told.text, /same word first .* at 100\s?%/);
+    await d.screenshot(page, path.join(shots, 'merged.png'));
+    const { status, stdout } = spawnSync(process.execPath, [path.join(root, 'dist', 'cli.js'), 'merge', '--verify', path.join(workspace, 'merged')], { encoding: 'utf8' });
+    assert.equal(status, 0, stdout);
   });
 
   it('left no error in the console and no report of the content security policy', () => {

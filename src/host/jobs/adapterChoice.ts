@@ -1,0 +1,58 @@
+import { stat } from 'node:fs/promises';
+import path from 'node:path';
+import * as vscode from 'vscode';
+import { LoraError } from '../../shared/errors';
+import { t } from '../l10n';
+import type { RunStore } from '../runs/runStore';
+import { RunNode } from '../runs/runsTree';
+import { browse } from '../train/picker';
+import { walk } from '../train/walk';
+
+const CONFIG = 'adapter_config.json';
+
+/** An adapter's folder: of the row or file that a command was called on, else picked among those of the runs and the workspace. Undefined: cancelled. Errors: LoraError where it is none. */
+export async function chooseAdapter(store: RunStore, argument: unknown, placeholder: string, without: readonly string[] = []): Promise<string | undefined> {
+  const given = folderOf(argument);
+  if (given !== undefined) {
+    if (await isAdapter(given)) return given;
+    throw new LoraError('adapter', t('There is no adapter here yet: it is written when a run ends or is stopped.'), { place: { file: given } });
+  }
+  await store.refresh();
+  return pick(store, placeholder, without);
+}
+
+function folderOf(argument: unknown): string | undefined {
+  if (argument instanceof RunNode) return argument.run.adapter ?? path.join(argument.run.dir, 'adapter');
+  if (argument instanceof vscode.Uri) return path.basename(argument.fsPath) === CONFIG ? path.dirname(argument.fsPath) : argument.fsPath;
+  return typeof argument === 'string' ? argument : undefined;
+}
+
+const isAdapter = (folder: string) => stat(path.join(folder, CONFIG)).then(() => true, () => false);
+
+interface Item extends vscode.QuickPickItem {
+  readonly folder: string | null;
+}
+
+async function pick(store: RunStore, placeholder: string, without: readonly string[]): Promise<string | undefined> {
+  const ofRuns = store.runs.filter((run) => run.adapter !== null).map((run): Item => ({ label: run.name, description: path.basename(run.dir), folder: run.adapter }));
+  const known = new Set(ofRuns.map((item) => item.folder));
+  const others = (await adaptersInWorkspace()).filter(({ folder }) => !known.has(folder));
+  const items = [...ofRuns, ...others].filter(({ folder }) => !without.includes(folder!));
+  const chosen = await vscode.window.showQuickPick<Item>([...items, { label: t('Browse for an adapter folder…'), folder: null, alwaysShow: true }], { placeHolder: placeholder, matchOnDescription: true });
+  if (!chosen) return undefined;
+  if (chosen.folder !== null) return chosen.folder;
+  const folder = await browse('folder', t('Adapter'));
+  if (folder === undefined || await isAdapter(folder)) return folder;
+  throw new LoraError('adapter', t('The folder is not a PEFT adapter: it has no {0}.', CONFIG), { place: { file: folder } });
+}
+
+/** Folders with an adapter_config.json, those within .lora left out: runs have theirs. */
+async function adaptersInWorkspace(): Promise<Item[]> {
+  const found: Item[] = [];
+  for (const { uri } of vscode.workspace.workspaceFolders ?? []) {
+    for await (const { dir, entries } of walk(uri.fsPath)) {
+      if (entries.some((entry) => entry.name === CONFIG)) found.push({ label: path.basename(dir), description: path.relative(uri.fsPath, dir), folder: dir });
+    }
+  }
+  return found;
+}

@@ -1,0 +1,50 @@
+import * as vscode from 'vscode';
+import { t } from '../l10n';
+import type { RuntimeService } from '../runtime/runtimeService';
+import { runJob } from './runJob';
+
+export interface JobParts {
+  /** dist/cli.js */
+  readonly cli: string;
+  readonly runtime: RuntimeService;
+  readonly log: vscode.LogOutputChannel;
+}
+
+/** Runs jobs of the engine under a notification with progress and a way to cancel. */
+export class Jobs {
+  constructor(private readonly parts: JobParts) {}
+
+  /** Undefined: the user did not want the runtime that it needs. Errors: LoraError; 'cancelled' is none to be told. */
+  async run<R>(title: string, args: readonly string[], needsRuntime: boolean): Promise<R | undefined> {
+    const { cli, runtime, log } = this.parts;
+    const env = needsRuntime ? await runtime.ensure() : {};
+    if (!env) return undefined;
+    log.info(`${cli} ${args.join(' ')}`);
+    return vscode.window.withProgress({ location: vscode.ProgressLocation.Notification, title, cancellable: true }, async (progress, token) => {
+      const controller = new AbortController();
+      const watch = token.onCancellationRequested(() => controller.abort());
+      let [phase, done] = ['', 0];
+      try {
+        return await runJob<R>({
+          node: process.execPath, cli, args, env, signal: controller.signal, onWarning: (message) => log.warn(message),
+          onProgress: (now, fraction) => {
+            if (now !== phase) [phase, done] = [now, fraction < 1 ? 0 : done];
+            progress.report({ message: `${phaseName(now)} ${Math.floor(100 * fraction)} %`, increment: Math.max(0, 100 * (fraction - done)) });
+            done = Math.max(done, fraction);
+          },
+        });
+      } finally {
+        watch.dispose();
+      }
+    });
+  }
+}
+
+function phaseName(phase: string): string {
+  switch (phase) {
+    case 'merging': return t('Merging');
+    case 'checking inputs': return t('Taking fingerprints');
+    case 'comparing': return t('Comparing answers');
+    default: return phase;
+  }
+}
