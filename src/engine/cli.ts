@@ -2,12 +2,14 @@
 /** The command line, which is also how VS Code starts the engine. */
 import { LoraError } from '../shared/errors';
 import { evaluate, EVALUATE_USAGE } from './commands/evaluate';
+import { combine, COMBINE_USAGE } from './commands/combine';
 import { compare, COMPARE_USAGE } from './commands/compare';
 import type { Context } from './commands/context';
 import { generate, GENERATE_USAGE } from './commands/generate';
 import { inspect, INSPECT_USAGE } from './commands/inspect';
 import { logits, LOGITS_USAGE } from './commands/logits';
 import { merge, MERGE_USAGE } from './commands/merge';
+import { resize, RESIZE_USAGE } from './commands/resize';
 import { runtime, RUNTIME_USAGE } from './commands/runtime';
 import { train, TRAIN_USAGE } from './commands/train';
 
@@ -23,6 +25,8 @@ const COMMANDS: Readonly<Record<string, Command>> = {
   logits: { run: logits, usage: LOGITS_USAGE },
   merge: { run: merge, usage: MERGE_USAGE },
   compare: { run: compare, usage: COMPARE_USAGE },
+  combine: { run: combine, usage: COMBINE_USAGE },
+  resize: { run: resize, usage: RESIZE_USAGE },
   inspect: { run: inspect, usage: INSPECT_USAGE },
   runtime: { run: runtime, usage: RUNTIME_USAGE },
 };

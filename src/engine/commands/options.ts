@@ -30,3 +30,10 @@ export function temperatureOf(value: string | undefined, usage: string): number 
   if (Number.isFinite(number) && number >= 0) return number;
   throw usageError(`--temperature must be 0 or above, not ${JSON.stringify(value)}`, usage);
 }
+
+/** A number from 0 to 1. */
+export function shareOf(value: string | undefined, name: string, missing: number, usage: string): number {
+  const share = Number(value ?? missing);
+  if (Number.isFinite(share) && share >= 0 && share <= 1) return share;
+  throw usageError(`--${name} must be a number from 0 to 1, not ${JSON.stringify(value)}`, usage);
+}
