@@ -5,6 +5,7 @@ import { evaluate, EVALUATE_USAGE } from './commands/evaluate';
 import { combine, COMBINE_USAGE } from './commands/combine';
 import { compare, COMPARE_USAGE } from './commands/compare';
 import type { Context } from './commands/context';
+import { convert, CONVERT_USAGE } from './commands/convert';
 import { generate, GENERATE_USAGE } from './commands/generate';
 import { inspect, INSPECT_USAGE } from './commands/inspect';
 import { logits, LOGITS_USAGE } from './commands/logits';
@@ -27,6 +28,7 @@ const COMMANDS: Readonly<Record<string, Command>> = {
   compare: { run: compare, usage: COMPARE_USAGE },
   combine: { run: combine, usage: COMBINE_USAGE },
   resize: { run: resize, usage: RESIZE_USAGE },
+  convert: { run: convert, usage: CONVERT_USAGE },
   inspect: { run: inspect, usage: INSPECT_USAGE },
   runtime: { run: runtime, usage: RUNTIME_USAGE },
 };

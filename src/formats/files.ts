@@ -3,7 +3,7 @@ import path from 'node:path';
 import { setTimeout } from 'node:timers/promises';
 import { LoraError, type ErrorArea } from '../shared/errors';
 
-/** Largest single read: below Node's limit for one call. */
+/** Largest single read or write: below Node's limit for one call. */
 const CHUNK = 1 << 30;
 
 /** Fills `target` from `position`. Errors: LoraError when the file ends before. */
@@ -83,6 +83,11 @@ export async function withRetries<T>(action: () => Promise<T>, platform: NodeJS.
     }
   }
   return action();
+}
+
+/** One call to the system writes 2 GiB at most, and may write less than asked. */
+export async function writeAll(handle: FileHandle, bytes: Uint8Array): Promise<void> {
+  for (let done = 0; done < bytes.length;) done += (await handle.write(bytes, done, Math.min(CHUNK, bytes.length - done))).bytesWritten;
 }
 
 /** Writes a file under a temporary name, flushes it, gives it its name. */

@@ -111,14 +111,28 @@ function ties(tensors: readonly Float32Array[], weights: readonly number[], meth
   });
 }
 
-/** A config in which each layer's scale is 1 at its rank. */
+/** A config that gives each layer the rank and the scale that it has. */
 export function withRanks(adapter: Adapter, modules: readonly LoraFactors[]): Adapter {
-  const count = new Map<number, number>();
-  for (const { r } of modules) count.set(r, (count.get(r) ?? 0) + 1);
-  const [r] = [...count].sort((a, b) => b[1] - a[1])[0]!;
-  const others = Object.fromEntries(modules.filter((m) => m.r !== r).map((m) => [m.path.replaceAll('.', '\\.'), m.r]));
+  const r = mostFrequent(modules.map((m) => m.r));
+  const lora_alpha = mostFrequent(modules.map(alphaOf));
+  const others = (value: (m: LoraFactors) => number, usual: number) => Object.fromEntries(modules.filter((m) => value(m) !== usual).map((m) => [m.path.replaceAll('.', '\\.'), value(m)]));
   const config: AdapterConfig = {
-    ...adapter.config, r, lora_alpha: r, use_rslora: false, rank_pattern: others, alpha_pattern: others, target_modules: modules.map((m) => m.path), layers_to_transform: null, layers_pattern: null, exclude_modules: null,
+    ...adapter.config, r, lora_alpha, use_rslora: false, rank_pattern: others((m) => m.r, r), alpha_pattern: others(alphaOf, lora_alpha), target_modules: modules.map((m) => m.path),
+    layers_to_transform: null, layers_pattern: null, exclude_modules: null,
   };
   return { ...adapter, config, modules };
+}
+
+/** lora_alpha of a scale, without the noise of its division by the rank. */
+function alphaOf({ scaling, r }: LoraFactors): number {
+  const alpha = scaling * r;
+  const whole = Math.round(alpha);
+  return Math.abs(alpha - whole) <= 1e-12 * Math.abs(alpha) ? whole : alpha;
+}
+
+/** The value that most have; the first of those where several are as frequent. */
+export function mostFrequent(values: readonly number[]): number {
+  const count = new Map<number, number>();
+  for (const value of values) count.set(value, (count.get(value) ?? 0) + 1);
+  return [...count].reduce((most, own) => (own[1] > most[1] ? own : most))[0];
 }

@@ -1,7 +1,7 @@
 import path from 'node:path';
 import { readPeftAdapter } from '../../formats/peft/read';
 import { readAdapterTask } from '../../formats/peft/task';
-import { writePeftAdapter } from '../../formats/peft/write';
+import { writePeftAdapter, type AdapterFacts } from '../../formats/peft/write';
 import type { Adapter } from '../../lora/types';
 import { LoraError } from '../../shared/errors';
 import { checkOutput } from '../merge/place';
@@ -19,9 +19,9 @@ export async function readAdapters(folders: readonly string[], warn: (message: s
 }
 
 /** Writes an adapter that was made of others, for the same task. Errors: LoraError where the output lies in one of them, or is there already. */
-export async function writeMadeAdapter(output: string, adapter: Adapter, sources: readonly string[], how: string): Promise<void> {
+export async function writeMadeAdapter(output: string, adapter: Adapter, sources: readonly string[], how: string, facts?: Pick<AdapterFacts, 'task' | 'labels'>): Promise<void> {
   await checkOutput(output, sources);
-  const { task, labels } = await readAdapterTask(sources[0]!);
+  const { task, labels } = facts ?? await readAdapterTask(sources[0]!);
   const base = adapter.config.base_model_name_or_path;
   const card = [
     '---', ...(base === null ? [] : [`base_model: ${JSON.stringify(base)}`]), 'library_name: peft', 'tags:', '- lora', '---', '', `# LoRA adapter: ${how}`, '', 'Made of:', '', ...sources.map((source) => `- ${path.resolve(source)}`), '',

@@ -7,7 +7,7 @@ import { withReplaced } from '../replaced';
 import type { Spec } from '../architecture/spec';
 import type { BaseModel, TensorInfo, WeightSource } from '../types';
 import { configOf } from './config';
-import { GGUF_FAMILIES, type GgufFamily } from './families';
+import { ggufFamilyOf, type GgufFamily } from './families';
 import type { GgufTensor } from './header';
 import { Metadata } from './metadata';
 import { checkpointName } from './names';
@@ -21,7 +21,8 @@ export async function openGgufBase(file: string, options: ReadSpecOptions = {}):
   try {
     const metadata = new Metadata(source.header.metadata, file);
     refuseParts(metadata);
-    const family = familyOf(metadata);
+    if (metadata.string('general.type', 'model') !== 'model') throw new LoraError('base', 'The file is no base model but an adapter.', { place: { file, key: 'general.type' }, fix: 'Name the model that it was made for.' });
+    const family = ggufFamilyOf(metadata.string('general.architecture'), file);
     const config = await readConfig(source, metadata, family);
     const weights = withReplaced(weightsOf(source, config, family), options.replaced);
     const spec = readSpec(config, file, options);
@@ -47,13 +48,6 @@ function refuseParts(metadata: Metadata): void {
       place: { file: metadata.file, key: 'split.count' }, fix: 'Join them with llama.cpp\'s llama-gguf-split --merge, and name the whole file.',
     });
   }
-}
-
-function familyOf(metadata: Metadata): GgufFamily {
-  const arch = metadata.string('general.architecture');
-  const family = Object.hasOwn(GGUF_FAMILIES, arch) ? GGUF_FAMILIES[arch] : undefined;
-  if (family) return family;
-  throw new LoraError('base', `The architecture "${arch}" is not known. Known in GGUF files are: ${Object.keys(GGUF_FAMILIES).join(', ')}.`, { place: { file: metadata.file, key: 'general.architecture' } });
 }
 
 async function readConfig(source: GgufFile, metadata: Metadata, family: GgufFamily): Promise<Record<string, unknown>> {

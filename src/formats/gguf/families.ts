@@ -1,3 +1,4 @@
+import { LoraError } from '../../shared/errors';
 import type { Metadata } from './metadata';
 
 /** How a checkpoint's tensor lies in a GGUF file. rotary: rows 2i and 2i + 1 of a head are i and head_dim / 2 + i of the checkpoint. by_part: all heads' queries, then keys, then values,
@@ -107,3 +108,16 @@ export const GGUF_FAMILIES: Readonly<Record<string, GgufFamily>> = {
   gpt2,
   gptneox: gptNeox,
 };
+
+/** Errors: LoraError for an architecture that is not known. */
+export function ggufFamilyOf(arch: string, file: string): GgufFamily {
+  const family = Object.hasOwn(GGUF_FAMILIES, arch) ? GGUF_FAMILIES[arch] : undefined;
+  if (family) return family;
+  throw new LoraError('base', `The architecture "${arch}" is not known. Known in GGUF files are: ${Object.keys(GGUF_FAMILIES).join(', ')}.`, { place: { file, key: 'general.architecture' } });
+}
+
+/** general.architecture of a family; a Mistral is a Llama there. Undefined where it has none. */
+export function ggufArchOf(family: string): string | undefined {
+  const model_type = family === 'mistral' ? 'llama' : family;
+  return Object.keys(GGUF_FAMILIES).find((arch) => GGUF_FAMILIES[arch]!.model_type === model_type);
+}

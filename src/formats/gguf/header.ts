@@ -21,6 +21,9 @@ const TYPES: Readonly<Record<number, readonly [DType, number, number]>> = {
   12: ['Q4_K', 256, 144], 13: ['Q5_K', 256, 176], 14: ['Q6_K', 256, 210], 24: ['I8', 1, 1], 25: ['I16', 1, 2], 26: ['I32', 1, 4], 27: ['I64', 1, 8], 28: ['F64', 1, 8], 30: ['BF16', 1, 2],
 };
 
+/** For writers: a type's number, elements a block, bytes a block. */
+export const GGUF_TYPES: ReadonlyMap<string, { readonly type: number; readonly block: number; readonly bytes: number }> = new Map(Object.entries(TYPES).map(([type, [name, block, bytes]]) => [name, { type: Number(type), block, bytes }]));
+
 /** Names of types that are known but not read, for the message. */
 const UNREAD: Readonly<Record<number, string>> = {
   15: 'Q8_K', 16: 'IQ2_XXS', 17: 'IQ2_XS', 18: 'IQ3_XXS', 19: 'IQ1_S', 21: 'IQ3_S', 22: 'IQ2_S', 29: 'IQ1_M', 34: 'TQ1_0', 35: 'TQ2_0', 39: 'MXFP4',

@@ -12,3 +12,13 @@ export function checkpointName(gguf: string, { top, layers, parts }: GgufFamily)
   const name = parts.get(part);
   return name === undefined ? undefined : `${layers}.${layer}.${name}.${kind}`;
 }
+
+/** The name in a GGUF file of a checkpoint's tensor; undefined for one that the family does not have. */
+export function ggufName(name: string, { top, layers, parts }: GgufFamily): string | undefined {
+  const own = [...top].find(([, checkpoint]) => checkpoint === name)?.[0];
+  if (own !== undefined) return own;
+  if (!name.startsWith(`${layers}.`)) return undefined;
+  const [, layer, path, kind] = /^(\d+)\.(.+)\.(weight|bias)$/.exec(name.slice(layers.length + 1)) ?? [];
+  const part = [...parts].find(([, checkpoint]) => checkpoint === path)?.[0];
+  return part === undefined ? undefined : `blk.${layer}.${part}.${kind}`;
+}

@@ -18,6 +18,19 @@ export function restored(data: Float32Array, storage: Storage, { shape, head_dim
   return target;
 }
 
+/** Numbers of the checkpoint as a GGUF file of another order of rows has them. */
+export function stored(data: Float32Array, storage: 'rotary' | 'by_part', { shape, head_dim }: Shape): Float32Array {
+  const rows = shape[0]!;
+  const width = data.length / rows;
+  const placeOf = storage === 'rotary' ? (row: number) => rotaryRow(row, head_dim) : (row: number) => headRow(row, rows / 3, head_dim);
+  const target = new Float32Array(data.length);
+  for (let row = 0; row < rows; row++) {
+    const at = placeOf(row) * width;
+    target.set(data.subarray(at, at + width), row * width);
+  }
+  return target;
+}
+
 function moveRows(data: Float32Array, target: Float32Array, rows: number, placeOf: (row: number) => number): void {
   const width = data.length / rows;
   for (let row = 0; row < rows; row++) target.set(data.subarray(row * width, (row + 1) * width), placeOf(row) * width);

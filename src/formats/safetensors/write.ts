@@ -1,6 +1,5 @@
 import { createHash } from 'node:crypto';
-import type { FileHandle } from 'node:fs/promises';
-import { replaceFile } from '../files';
+import { replaceFile, writeAll } from '../files';
 import type { DType } from '../types';
 import { SAFETENSORS_BYTES } from './header';
 
@@ -56,9 +55,4 @@ const ORDER = [...SAFETENSORS_BYTES.keys()];
 
 function sizeOf({ dtype, shape }: TensorToWrite): number {
   return shape.reduce((a, b) => a * b, SAFETENSORS_BYTES.get(dtype) ?? NaN);
-}
-
-/** One call to the system writes 2 GiB at most, and may write less than asked. */
-async function writeAll(handle: FileHandle, bytes: Uint8Array): Promise<void> {
-  for (let done = 0; done < bytes.length;) done += (await handle.write(bytes, done, Math.min(1 << 30, bytes.length - done))).bytesWritten;
 }

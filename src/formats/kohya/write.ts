@@ -1,0 +1,21 @@
+import type { Adapter, LoraFactors } from '../../lora/types';
+import { tensorShape } from '../peft/names';
+import { mostFrequent } from '../../lora/combine';
+import { writeSafetensors, type TensorToWrite } from '../safetensors/write';
+import { kohyaName } from './names';
+
+/** Writes the file that kohya's scripts and what reads theirs load: each module with its own alpha. Errors: LoraError('disk'). */
+export async function writeKohyaAdapter(file: string, { modules }: Adapter): Promise<void> {
+  await writeSafetensors(file, modules.flatMap(tensorsOf), {
+    ss_network_alpha: String(mostFrequent(modules.map((m) => m.scaling * m.r))), ss_network_dim: String(mostFrequent(modules.map((m) => m.r))), ss_network_module: 'networks.lora',
+  });
+}
+
+function tensorsOf(m: LoraFactors): TensorToWrite[] {
+  const name = kohyaName(m.path);
+  return [
+    { name: `${name}.alpha`, dtype: 'F32', shape: [], data: Float32Array.of(m.scaling * m.r) },
+    { name: `${name}.lora_down.weight`, dtype: 'F32', shape: tensorShape(m, 'A'), data: m.A },
+    { name: `${name}.lora_up.weight`, dtype: 'F32', shape: tensorShape(m, 'B'), data: m.B },
+  ];
+}
