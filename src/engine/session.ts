@@ -1,8 +1,7 @@
 import { createTokenizer } from '../data/tokenizer';
 import type { LabelSet } from '../data/labels';
 import type { Tokenizer } from '../data/types';
-import { adapterBaseOf } from '../formats/peft/againstBase';
-import { readPeftAdapter } from '../formats/peft/read';
+import { readAnyAdapter } from '../formats/adapterFormat';
 import { readAdapterTask, type AdapterTask } from '../formats/peft/task';
 import { openBaseUnder } from '../formats/peft/vocabulary';
 import type { ReadSpecOptions } from '../formats/architecture/readSpec';
@@ -31,7 +30,7 @@ export async function withModel<T>(basePath: string, adapterPaths: readonly stri
   try {
     const adapters: Adapter[] = [];
     for (const folder of adapterPaths) {
-      const { adapter, warnings } = await readPeftAdapter(folder, adapterBaseOf(base));
+      const { adapter, warnings } = await readAnyAdapter(folder, base);
       for (const warning of warnings) context.warn(described(warning));
       adapters.push(adapter);
     }

@@ -9,9 +9,9 @@ import { modulesOf } from './architecture/modules';
 import { reason } from './files';
 import type { ForeignAdapter } from './foreign';
 import { readKohyaAdapter } from './kohya/read';
-import { MLX_WEIGHTS, readMlxAdapter } from './mlx/read';
+import { MLX_CONFIG, MLX_WEIGHTS, readMlxAdapter } from './mlx/read';
 import { adapterBaseOf, checkAgainstBase } from './peft/againstBase';
-import { readPeftAdapter, WEIGHTS_FILE } from './peft/read';
+import { CONFIG_FILE, readPeftAdapter, WEIGHTS_FILE } from './peft/read';
 import { withSafetensors } from './safetensors/read';
 import type { BaseModel } from './types';
 
@@ -37,7 +37,7 @@ export async function detectAdapter(given: string): Promise<FoundAdapter> {
 async function inFolder(folder: string): Promise<FoundAdapter> {
   const names = await readdir(folder);
   if (names.includes(MLX_WEIGHTS)) return { format: 'mlx', path: folder };
-  if (names.includes('adapter_config.json') || names.includes(WEIGHTS_FILE)) return { format: 'peft', path: folder };
+  if (names.includes(CONFIG_FILE) || names.includes(WEIGHTS_FILE)) return { format: 'peft', path: folder };
   if (names.includes('adapters.npz')) throw new LoraError('adapter', 'The adapter is in NumPy\'s format of mlx-lm before 2024, which is not read.', { place: { file: path.join(folder, 'adapters.npz') }, fix: 'Save it again with a newer mlx-lm.' });
   const files = names.filter((name) => /\.(?:gguf|safetensors)$/.test(name));
   if (files.length === 1) return ofFile(path.join(folder, files[0]!));
@@ -46,17 +46,21 @@ async function inFolder(folder: string): Promise<FoundAdapter> {
 
 async function ofFile(file: string): Promise<FoundAdapter> {
   const name = path.basename(file);
-  if (name === WEIGHTS_FILE || name === 'adapter_config.json' || name === MLX_WEIGHTS) return inFolder(path.dirname(file));
+  if (name === WEIGHTS_FILE || name === CONFIG_FILE || name === MLX_WEIGHTS) return inFolder(path.dirname(file));
   if (name.endsWith('.gguf')) return { format: 'gguf', path: await checkedGguf(file) };
   if (name.endsWith('.safetensors')) return { format: 'kohya', path: await checkedKohya(file) };
   throw new LoraError('adapter', 'The file is no adapter.', { place: { file }, fix: FIX });
 }
 
 async function checkedGguf(file: string): Promise<string> {
+  if (await isGgufAdapter(file)) return file;
+  throw new LoraError('adapter', 'The file is no LoRA adapter.', { place: { file, key: 'general.type' }, fix: 'Name the .gguf file of an adapter, not of a model.' });
+}
+
+export async function isGgufAdapter(file: string): Promise<boolean> {
   const source = await GgufFile.open(file);
   try {
-    if (isLora(new Metadata(source.header.metadata, file))) return file;
-    throw new LoraError('adapter', 'The file is no LoRA adapter.', { place: { file, key: 'general.type' }, fix: 'Name the .gguf file of an adapter, not of a model.' });
+    return isLora(new Metadata(source.header.metadata, file));
   } finally {
     await source.close();
   }
@@ -69,6 +73,18 @@ function checkedKohya(file: string): Promise<string> {
   });
 }
 
+/** The files that an adapter is made of. */
+export function filesOf({ format, path: own }: FoundAdapter): readonly string[] {
+  switch (format) {
+    case 'peft': return [path.join(own, CONFIG_FILE), path.join(own, WEIGHTS_FILE)];
+    case 'mlx': return [path.join(own, MLX_CONFIG), path.join(own, MLX_WEIGHTS)];
+    default: return [own];
+  }
+}
+
+/** Finds out what a folder or file holds, and reads it. Errors: LoraError. */
+export const readAnyAdapter = async (given: string, base: BaseModel | null): Promise<ForeignAdapter> => readAdapter(await detectAdapter(given), base);
+
 /** Reads an adapter of any format, held against its base where that is given. Errors: LoraError. */
 export async function readAdapter({ format, path: own }: FoundAdapter, base: BaseModel | null): Promise<ForeignAdapter> {
   const against = base ? adapterBaseOf(base) : undefined;
@@ -80,7 +96,7 @@ export async function readAdapter({ format, path: own }: FoundAdapter, base: Bas
 function readForeign(format: Exclude<AdapterFormat, 'peft'>, own: string, base: BaseModel | null): Promise<ForeignAdapter> {
   switch (format) {
     case 'mlx': return readMlxAdapter(own);
-    case 'gguf': return readGgufAdapter(own, base?.spec.layers[0]?.attention.head_dim ?? null);
+    case 'gguf': return readGgufAdapter(own, base ? { head_dim: base.spec.layers[0]!.attention.head_dim } : 'unknown');
     case 'kohya': return readKohyaAdapter(own, base && { modules: modulesOf(base.spec), rename: (old) => canonicalPath(old, base.spec) });
   }
 }

@@ -1,4 +1,4 @@
-import { open, mkdir, rename, rm, stat, type FileHandle } from 'node:fs/promises';
+import { open, mkdir, readdir, rename, rm, stat, type FileHandle } from 'node:fs/promises';
 import path from 'node:path';
 import { setTimeout } from 'node:timers/promises';
 import { LoraError, type ErrorArea } from '../shared/errors';
@@ -60,6 +60,29 @@ export async function replaceFolder(folder: string, fill: (temp: string) => Prom
     throw new LoraError('disk', `The folder could not be written: ${reason(error)}.`, { place: { file: folder }, cause: error });
   }
   await removed(old);
+}
+
+/** Fills a folder beside `file`, then gives what is in it its place beside, `file` itself last. */
+export async function placeFiles(file: string, fill: (temp: string) => Promise<void>): Promise<void> {
+  const temp = `${file}.${process.pid}.tmp`;
+  const placed: string[] = [];
+  try {
+    await rm(temp, { recursive: true, force: true });
+    await mkdir(temp, { recursive: true });
+    await fill(temp);
+    const last = path.basename(file);
+    for (const name of [...(await readdir(temp)).filter((own) => own !== last), last]) {
+      const place = path.join(path.dirname(file), name);
+      await withRetries(() => rename(path.join(temp, name), place));
+      placed.push(place);
+    }
+  } catch (error) {
+    for (const place of placed) await removed(place);
+    if (error instanceof LoraError) throw error;
+    throw new LoraError('disk', `The file could not be written: ${reason(error)}.`, { place: { file }, cause: error });
+  } finally {
+    await removed(temp);
+  }
 }
 
 /** Whether it is a file, also through a link; anything that stands in the way counts as no. */

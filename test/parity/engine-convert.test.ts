@@ -5,14 +5,10 @@ import { detectAdapter, readAdapter } from '../../src/formats/adapterFormat';
 import { openBase } from '../../src/formats/base';
 import { GgufFile } from '../../src/formats/gguf/read';
 import { readPeftAdapter } from '../../src/formats/peft/read';
-import { writePeftAdapter } from '../../src/formats/peft/write';
 import { withSafetensors } from '../../src/formats/safetensors/read';
 import { writeSafetensors } from '../../src/formats/safetensors/write';
-import { adapterBaseOf } from '../../src/formats/peft/againstBase';
-import { mergeInto } from '../../src/lora/merge';
-import { newAdapter, PLAIN } from '../../src/lora/newAdapter';
-import type { Adapter, AdapterConfig, LoraFactors } from '../../src/lora/types';
-import { createRandom } from '../../src/shared/random';
+import type { Adapter, LoraFactors } from '../../src/lora/types';
+import { mergedBase, scaledAdapter } from '../support/adapters';
 import { gap, largest, readFloats, readJson, type SingleCase } from '../support/models';
 import { asGguf } from '../unit/formats/ggufFixture';
 import { ggufBytes } from '../unit/formats/ggufWriter';
@@ -137,21 +133,29 @@ describe('PEFT\'s adapter and its copies in other formats', () => {
   });
 });
 
-/** Every variant of scale at once, on each layer of a base. */
-async function scaledAdapter(base: string, change: Partial<AdapterConfig> = {}, wanted: (path: string) => boolean = () => true): Promise<{ readonly folder: string; readonly adapter: Adapter }> {
-  const opened = await openBase(base);
-  const { modules } = adapterBaseOf(opened);
-  await opened.close();
-  const own = modules.filter((m) => m.kind === 'linear' && !m.is_output && wanted(m.path));
-  const last = (i: number) => own.at(i)!.path.split('.').at(-1)!;
-  const choices = { ...PLAIN, r: 8, lora_alpha: 16, use_rslora: true, rank_pattern: { [last(0)]: 3 }, alpha_pattern: { [last(-1)]: 5, [last(0)]: 7 }, ...change };
-  const random = createRandom(7, 'convert');
-  const fresh = newAdapter(own, choices, base, 1);
-  const adapter = { ...fresh, modules: fresh.modules.map((m) => ({ ...m, B: m.B.map(() => random() - 0.5) })) };
-  const folder = path.join(tempFolder(), 'adapter');
-  await writePeftAdapter(folder, adapter, { task: 'causal_lm', labels: null, card: '' });
-  return { folder, adapter };
-}
+describe.each(['mlx', 'gguf/adapter.gguf', 'kohya/adapter.safetensors'])('a copy in %s is used as it is', (copy) => {
+  const [base, own] = [at('llama/base'), at('llama/formats', copy)];
+
+  it('by logits and merge, as PEFT\'s', async () => {
+    const { inputs } = readJson<SingleCase>('llama', 'formats', 'expected.json');
+    const [input, logits, merged] = [path.join(tempFolder(), 'in.json'), path.join(tempFolder(), 'out.safetensors'), path.join(tempFolder(), 'merged')];
+    writeFileSync(input, JSON.stringify(inputs));
+    expect((await cli('logits', '--base', base, '--adapter', own, '--input', input, '--output', logits)).code).toBe(0);
+    const want = await readFloats('llama', 'formats', 'expected.safetensors');
+    const adapted = want.get('adapter.logits')!;
+    await withSafetensors(logits, async (source) => expect(gap(await source.readF32('logits'), adapted)).toBeLessThanOrEqual(5e-5 * Math.max(1, largest(adapted))));
+    expect((await cli('merge', '--base', base, '--adapter', own, '--output', merged, '--no-parity')).code).toBe(0);
+    await withSafetensors(path.join(merged, 'model.safetensors'), async (source) => {
+      for (const [name, data] of want) if (name.startsWith('merged.') && name !== 'merged.logits') expect(gap(await source.readF32(name.slice(7)), data)).toBeLessThanOrEqual(1e-6 * Math.max(1, largest(data)));
+    });
+    expect((await cli('merge', '--verify', merged)).code).toBe(0);
+  });
+
+  it('by inspect, without its base', async () => {
+    const { stdout } = await cli('inspect', own);
+    expect(stdout).toMatch(new RegExp(`LoRA adapter \\(${copy.split('/')[0]!}\\): r = 4, lora_alpha = 8, 14 modules`));
+  });
+});
 
 const DECODERS = ['llama', 'llama3', 'mistral', 'qwen2', 'qwen3', 'gemma', 'gemma2', 'gemma3_text', 'phi3', 'olmo2', 'smollm3', 'gpt2', 'gpt_neox'];
 
@@ -175,7 +179,7 @@ const ARCHES: Readonly<Record<string, string>> = { llama: 'llama', qwen2: 'qwen2
 it.each(Object.entries(ARCHES))('llama.cpp adds to the tensors of %s what merging adds to the checkpoint\'s', async (family, arch) => {
   const { folder, adapter } = await scaledAdapter(at(family, 'base'));
   const { output } = await convert(folder, 'gguf', at(family, 'base'));
-  const [plain, merged] = [await asGguf(at(family, 'base'), arch), await asGguf(await mergedBase(family, adapter), arch)];
+  const [plain, merged] = [await asGguf(at(family, 'base'), arch), await asGguf(await mergedBase(at(family, 'base'), adapter), arch)];
   const lora = await tensorsOf(output);
   const source = await GgufFile.open(output);
   const alpha = source.header.metadata.get('adapter.lora.alpha') as number;
@@ -197,23 +201,6 @@ it.each(Object.entries(ARCHES))('llama.cpp adds to the tensors of %s what mergin
   }
   expect(changed).toBe(adapter.modules.length);
 });
-
-async function mergedBase(family: string, { modules }: Adapter): Promise<string> {
-  const base = await openBase(at(family, 'base'));
-  const folder = tempFolder();
-  const byName = new Map(modules.map((m) => [`${m.path}.weight`, m]));
-  const tensors: { name: string; dtype: 'F32'; shape: readonly number[]; data: Float32Array }[] = [];
-  for (const { name, shape } of base.weights.tensors.values()) {
-    const data = await base.weights.readF32(name);
-    const m = byName.get(name);
-    if (m) mergeInto(data, m, family === 'gpt2');
-    tensors.push({ name, dtype: 'F32', shape, data });
-  }
-  await writeSafetensors(path.join(folder, 'model.safetensors'), tensors);
-  writeFileSync(path.join(folder, 'config.json'), JSON.stringify(base.config));
-  await base.close();
-  return folder;
-}
 
 describe('what a format cannot carry', () => {
   const to = (format: Format) => ['--to', format, '--output', path.join(tempFolder(), FORMATS[format])];

@@ -6,6 +6,10 @@ import { openBase } from '../../src/formats/base';
 import { openShards } from '../../src/formats/huggingface';
 import { withSafetensors } from '../../src/formats/safetensors/read';
 import { checkRoom } from '../../src/engine/merge/place';
+import { GgufFile } from '../../src/formats/gguf/read';
+import { mergedBase, scaledAdapter } from '../support/adapters';
+import { asGguf } from '../unit/formats/ggufFixture';
+import { ggufBytes } from '../unit/formats/ggufWriter';
 import { gap, largest, readFloats, readJson, type SingleCase } from '../support/models';
 import { smollm2Path } from '../support/realModels';
 import { makeLargeBase } from '../support/largeBase';
@@ -62,10 +66,12 @@ describe.each(CASES)('the merged model of %s', (name) => {
     writeFileSync(input, JSON.stringify(inputs));
     expect((await cli('logits', '--base', output, '--input', input, '--output', logits)).stderr).toBe('');
     const adapted = want.get('adapter.logits')!;
-    const visible = (values: Float32Array) => values.filter((_, i) => inputs.attention_mask?.flat()[Math.floor(i / (values.length / inputs.input_ids!.flat().length))] !== 0);
-    await withSafetensors(logits, async (source) => expect(gap(visible(await source.readF32('logits')), visible(adapted))).toBeLessThanOrEqual(1e-4 * Math.max(1, largest(adapted))));
+    await withSafetensors(logits, async (source) => expect(gap(visible(await source.readF32('logits'), inputs), visible(adapted, inputs))).toBeLessThanOrEqual(1e-4 * Math.max(1, largest(adapted))));
   });
 });
+
+/** Where the mask is 1. */
+const visible = (values: Float32Array, { input_ids, attention_mask }: SingleCase['inputs']) => values.filter((_, i) => attention_mask?.flat()[Math.floor(i / (values.length / input_ids!.flat().length))] !== 0);
 
 /** Whether the case says that a merge changes a tensor. */
 async function changedBy(name: string, stored: string): Promise<boolean> {
@@ -197,7 +203,91 @@ describe('the output', () => {
     const { output, tensors } = await merged(await smollm2Path(), [path.join(fixtures, 'real/smollm2/adapter')], '--no-parity');
     expect(tensors).toHaveLength(120);
     const { stdout } = await cli('generate', '--base', output, '--chat', '--prompt', 'What is 2 + 2?', '--max-new-tokens', '8', '--json');
+    expect(JSON.parse(readFileSync(path.join(output, 'generation_config.json'), 'utf8'))).toEqual({ bos_token_id: 1, eos_token_id: 2, pad_token_id: 2 });
     const { stdout: adapted } = await cli('generate', '--base', await smollm2Path(), '--adapter', path.join(fixtures, 'real/smollm2/adapter'), '--chat', '--prompt', 'What is 2 + 2?', '--max-new-tokens', '8', '--json');
     expect(JSON.parse(stdout)).toEqual(JSON.parse(adapted));
+  });
+});
+
+const ARCHES: Readonly<Record<string, string>> = { llama: 'llama', qwen2: 'qwen2', qwen3: 'qwen3', gemma: 'gemma', gemma2: 'gemma2', gemma3_text: 'gemma3', phi3: 'phi3', olmo2: 'olmo2', smollm3: 'smollm3', gpt2: 'gpt2', gpt_neox: 'gptneox' };
+
+describe('a .gguf file', () => {
+  const newFile = () => path.join(tempFolder(), 'merged.gguf');
+  const mergedFile = async (base: string, adapter: string, ...options: readonly string[]) => {
+    const output = newFile();
+    const { code, stdout, stderr } = await cli('merge', '--base', base, '--adapter', adapter, '--output', output, '--json', ...options);
+    expect([code, stderr]).toEqual([0, '']);
+    return { ...JSON.parse(stdout.trim().split('\n').at(-1)!) as Result, output };
+  };
+  const plain = async (family: string) => {
+    const file = path.join(tempFolder(), 'base.gguf');
+    const { metadata, tensors } = await asGguf(path.join(fixtures, family, 'base'), ARCHES[family]!);
+    writeFileSync(file, ggufBytes(metadata, tensors));
+    return file;
+  };
+
+  it.each(Object.entries(ARCHES))('of %s holds what llama.cpp\'s converter makes of the merged checkpoint, and the base\'s metadata', async (family, arch) => {
+    const base = await plain(family);
+    const { folder, adapter } = await scaledAdapter(path.join(fixtures, family, 'base'));
+    const { output, parity } = await mergedFile(base, folder);
+    expect(parity!.top1_agreement).toBe(1);
+    expect(parity!.largest_gap).toBeLessThanOrEqual(5e-5 * Math.max(1, parity!.largest_logit));
+    const want = await asGguf(await mergedBase(path.join(fixtures, family, 'base'), adapter), arch);
+    const [before, after] = [await GgufFile.open(base), await GgufFile.open(output)];
+    expect(after.header.metadata).toEqual(before.header.metadata);
+    expect([...after.header.tensors.keys()]).toEqual([...before.header.tensors.keys()]);
+    for (const { name, data } of want.tensors) expect(gap(await after.readF32(after.header.tensors.get(name)!), data), name).toBeLessThanOrEqual(1e-6 * Math.max(1, largest(data)));
+    await Promise.all([before.close(), after.close()]);
+    expect((await cli('merge', '--verify', output)).code).toBe(0);
+    expect(readdirSync(path.dirname(output)).sort()).toEqual(['merged.gguf', 'merged.gguf.merge.json']);
+  });
+
+  it.each([['llama/embed-tied', 'llama'], ['qwen3/dora', 'qwen3'], ['gpt_neox/bias-lora-only', 'gpt_neox']])('of %s holds an output layer of its own, DoRA, biases', async (name, family) => {
+    const { output, untied, parity } = await mergedFile(await plain(family), path.join(fixtures, name, 'adapter'));
+    expect(untied).toBe(name === 'llama/embed-tied');
+    expect(parity!.largest_gap).toBeLessThanOrEqual(5e-5 * Math.max(1, parity!.largest_logit));
+    const { inputs } = readJson<SingleCase>(name, 'expected.json');
+    const [input, logits] = [path.join(tempFolder(), 'in.json'), path.join(tempFolder(), 'out.safetensors')];
+    writeFileSync(input, JSON.stringify(inputs));
+    expect((await cli('logits', '--base', output, '--input', input, '--output', logits)).stderr).toBe('');
+    const adapted = (await readFloats(name, 'expected.safetensors')).get('adapter.logits')!;
+    await withSafetensors(logits, async (source) => expect(gap(visible(await source.readF32('logits'), inputs), visible(adapted, inputs))).toBeLessThanOrEqual(1e-4 * Math.max(1, largest(adapted))));
+  });
+
+  it('of a quantised base keeps the bytes of what does not change; the type is chosen', async () => {
+    const [base, adapter] = [await smollm2Path(), path.join(fixtures, 'real/smollm2/adapter')];
+    const before = await GgufFile.open(base);
+    const fine = await mergedFile(base, adapter);
+    const after = await GgufFile.open(fine.output);
+    const bytes = (file: GgufFile, name: string) => {
+      const { start, end } = file.header.tensors.get(name)!;
+      return file.readBytes(start, end - start, name);
+    };
+    for (const name of ['token_embd.weight', 'blk.0.ffn_up.weight', 'blk.7.attn_norm.weight']) expect(Buffer.compare(await bytes(after, name), await bytes(before, name)), name).toBe(0);
+    expect(after.header.tensors.get('blk.0.attn_q.weight')!.dtype).toBe('F16');
+    expect(after.header.metadata.get('general.file_type')).toBe(1);
+    expect(fine.parity!.top1_agreement).toBeGreaterThan(0.98);
+    const small = await mergedFile(base, adapter, '--dtype', 'q8_0', '--no-parity');
+    const quantised = await GgufFile.open(small.output);
+    expect(Buffer.compare(await bytes(quantised, 'token_embd.weight'), await bytes(before, 'token_embd.weight'))).toBe(0); // is q8_0 already
+    for (const name of ['blk.0.attn_q.weight', 'blk.3.ffn_down.weight']) {
+      const [tensor, close] = [quantised.header.tensors.get(name)!, after.header.tensors.get(name)!];
+      expect(tensor.dtype).toBe('Q8_0');
+      const want = await after.readF32(close);
+      expect(gap(await quantised.readF32(tensor), want)).toBeLessThanOrEqual(1.01 * largest(want) / 254);
+    }
+    await Promise.all([before.close(), after.close(), quantised.close()]);
+    expect((await cli('merge', '--verify', small.output)).code).toBe(0);
+    const { stdout } = await cli('generate', '--base', small.output, '--chat', '--prompt', 'What is 2 + 2?', '--max-new-tokens', '8', '--json');
+    const { stdout: adapted } = await cli('generate', '--base', base, '--adapter', adapter, '--chat', '--prompt', 'What is 2 + 2?', '--max-new-tokens', '8', '--json');
+    expect(JSON.parse(stdout)).toEqual(JSON.parse(adapted));
+  }, 120_000);
+
+  it.each<[string, readonly string[], RegExp]>([
+    ['of a folder', ['--base', path.join(fixtures, 'llama/base'), '--adapter', path.join(fixtures, 'llama/lora-qv/adapter'), '--output', newFile()], /only made of a \.gguf base.*convert_hf_to_gguf/s],
+    ['q8_0 in a folder', ['--base', path.join(fixtures, 'llama/base'), '--adapter', path.join(fixtures, 'llama/lora-qv/adapter'), '--output', newFolder(), '--dtype', 'q8_0'], /holds no q8_0 weights/],
+  ])('%s is refused', async (_, args, reason) => {
+    expect(await refusal(...args)).toMatch(reason);
+    expect(existsSync(args[5]!)).toBe(false);
   });
 });

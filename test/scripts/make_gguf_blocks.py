@@ -1,4 +1,4 @@
-"""Random blocks of every quantisation type that is read, with the values that the `gguf` Python package makes of them.
+"""Random blocks of every quantisation type that is read, with the values that the `gguf` Python package makes of them; random numbers with the q8_0 blocks that it makes of those.
 
     pip install gguf==0.19.0 && python test/scripts/make_gguf_blocks.py test/fixtures/gguf-blocks
 """
@@ -23,3 +23,10 @@ for kind, halves in HALVES.items():
         blocks[:, at : at + 2] = scales.view(np.uint8).reshape(BLOCKS, 2)
     (folder / f"{kind.name}.blocks").write_bytes(blocks.tobytes())
     (folder / f"{kind.name}.f32").write_bytes(quants.dequantize(blocks, kind).astype("<f4").tobytes())
+
+numbers = (rng.standard_normal((64, 32)) * np.logspace(-9, 4, 64)[:, None]).astype("<f4")
+numbers[0] = 0
+numbers[1, :4] = [127, 0.5, -0.5, 1.5]  # halves are rounded away from zero
+numbers[1, 4:] = 2.5
+(folder / "to_q8_0.f32").write_bytes(numbers.tobytes())
+(folder / "to_q8_0.bytes").write_bytes(quants.quantize(numbers, T.Q8_0).tobytes())

@@ -1,5 +1,5 @@
 import path from 'node:path';
-import { readPeftAdapter } from '../../formats/peft/read';
+import { readAnyAdapter } from '../../formats/adapterFormat';
 import { readAdapterTask } from '../../formats/peft/task';
 import { writePeftAdapter, type AdapterFacts } from '../../formats/peft/write';
 import type { Adapter } from '../../lora/types';
@@ -11,7 +11,7 @@ import { described } from '../words';
 export async function readAdapters(folders: readonly string[], warn: (message: string) => void): Promise<Adapter[]> {
   const adapters: Adapter[] = [];
   for (const folder of folders) {
-    const { adapter, warnings } = await readPeftAdapter(folder);
+    const { adapter, warnings } = await readAnyAdapter(folder, null);
     for (const warning of warnings) warn(described(warning));
     adapters.push(adapter);
   }

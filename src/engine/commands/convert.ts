@@ -54,7 +54,7 @@ async function merged({ base, lost }: Extract<Converted, { kind: 'not carried' }
   const what = `The format cannot carry all of the adapter: ${lost.join('; ')}.`;
   if (!merge) throw new LoraError('adapter', what, { place: { file: adapter }, fix: 'Merge it into its base: with --merge, and --base where the adapter does not say where that is.' });
   if (base === null) throw new LoraError('usage', what, { place: { file: adapter }, fix: 'Name the base to merge it into with --base.' });
-  const folder = base.endsWith('.gguf') || !output.endsWith('.gguf') ? output.replace(/\.safetensors$/, '') : output.replace(/\.gguf$/, '');
+  const folder = base.endsWith('.gguf') && output.endsWith('.gguf') ? output : output.replace(/\.(?:safetensors|gguf)$/, '');
   context.warn(`${what} It is merged into its base.`);
   const progress = jobProgress(context);
   const certificate = await mergeModel({

@@ -2,7 +2,10 @@ import { stat } from 'node:fs/promises';
 import path from 'node:path';
 import { readDataset } from '../../data/dataset';
 import { openBase, targetableModules } from '../../formats/base';
-import { CONFIG_FILE, readPeftAdapter } from '../../formats/peft/read';
+import { detectAdapter, isGgufAdapter, readAdapter } from '../../formats/adapterFormat';
+import { readGgufAdapter } from '../../formats/gguf/adapter';
+import { MLX_WEIGHTS } from '../../formats/mlx/read';
+import { CONFIG_FILE } from '../../formats/peft/read';
 import { countTrainable } from '../../lora/count';
 import { matchTargets } from '../../lora/targets';
 import { LoraError } from '../../shared/errors';
@@ -30,11 +33,16 @@ async function kindOf(file: string): Promise<(file: string) => Promise<Report>> 
   const found = await stat(file).catch(() => null);
   if (!found) throw new LoraError('usage', 'There is no such file or folder.', { place: { file } });
   if (/(?:^|[\\/.])lora\.json$/.test(file)) return inspectRecipe;
-  if (!found.isDirectory()) return /\.jsonl?$/.test(file) ? inspectDataset : inspectBase;
+  if (!found.isDirectory()) return ofFile(file);
   const has = (name: string) => stat(path.join(file, name)).then(() => true, () => false);
   if (await has(RUN_FILES.record)) return inspectRun;
-  if (await has(CONFIG_FILE)) return inspectAdapter;
+  if (await has(CONFIG_FILE) || await has(MLX_WEIGHTS)) return inspectAdapter;
   return inspectBase;
+}
+
+async function ofFile(file: string): Promise<(file: string) => Promise<Report>> {
+  if (/\.jsonl?$/.test(file)) return inspectDataset;
+  return file.endsWith('.safetensors') || (file.endsWith('.gguf') && await isGgufAdapter(file)) ? inspectAdapter : inspectBase;
 }
 
 const count = (n: number) => n.toLocaleString('en-US');
@@ -71,14 +79,15 @@ function groupByKind(modules: ReturnType<typeof targetableModules>) {
   return [...groups.values()];
 }
 
-async function inspectAdapter(folder: string): Promise<Report> {
-  const { adapter, warnings } = await readPeftAdapter(folder);
+async function inspectAdapter(place: string): Promise<Report> {
+  const found = await detectAdapter(place);
+  const { adapter, warnings } = found.format === 'gguf' ? await readGgufAdapter(found.path, 'as stored') : await readAdapter(found, null);
   const { config, modules } = adapter;
   const parameters = modules.reduce((sum, m) => sum + m.A.length + m.B.length, 0);
-  const facts = { type: 'adapter', r: config.r, lora_alpha: config.lora_alpha, use_rslora: config.use_rslora, base: config.base_model_name_or_path, parameters, modules: modules.map((m) => ({ path: m.path, r: m.r, scaling: m.scaling })), warnings };
+  const facts = { type: 'adapter', format: found.format, r: config.r, lora_alpha: config.lora_alpha, use_rslora: config.use_rslora, base: config.base_model_name_or_path, parameters, modules: modules.map((m) => ({ path: m.path, r: m.r, scaling: m.scaling })), warnings };
   const kinds = [...new Set(modules.map((m) => m.path.split('.').at(-1)))].join(', ');
   const words = [
-    `LoRA adapter: r = ${config.r}, lora_alpha = ${config.lora_alpha}${config.use_rslora ? ', rsLoRA' : ''}, ${modules.length} modules (${kinds}), ${count(parameters)} parameters`,
+    `LoRA adapter (${found.format}): r = ${config.r}, lora_alpha = ${config.lora_alpha}${config.use_rslora ? ', rsLoRA' : ''}, ${modules.length} modules (${kinds}), ${count(parameters)} parameters`,
     `for ${config.base_model_name_or_path ?? 'a base that it does not name'}`, ...warnings.map((w) => w.message),
   ].join('\n');
   return { facts, words };

@@ -1,16 +1,17 @@
 import path from 'node:path';
 import { LoraError } from '../../shared/errors';
 import { mergeModel } from '../merge/mergeModel';
-import { MERGE_DTYPES, type MergeDtype } from '../merge/plan';
+import { MERGE_DTYPES, type MergeDtype } from '../merge/form';
 import { verifyMerge, type Verified } from '../merge/verify';
-import type { Certificate } from '../merge/certificate';
+import { CERTIFICATE, type Certificate } from '../merge/certificate';
+import { certificateName } from '../merge/ggufTarget';
 import { opsFor } from '../model';
 import { jobProgress } from '../terminal';
 import { useRuntime, type Context } from './context';
 import { readOptions, required, usageError } from './options';
 
-export const MERGE_USAGE = `lora merge --base PATH --adapter DIR… --output DIR [--scale S] [--dtype keep|float32|bfloat16|float16] [--max-shard-size 5GB] [--no-parity] [--json]
-lora merge --verify DIR [--json]`;
+export const MERGE_USAGE = `lora merge --base PATH --adapter DIR… --output DIR|FILE.gguf [--scale S] [--dtype keep|float32|bfloat16|float16|q8_0] [--max-shard-size 5GB] [--no-parity] [--json]
+lora merge --verify DIR|FILE.gguf [--json]`;
 
 export async function merge(args: readonly string[], context: Context): Promise<number> {
   const { values, positionals } = readOptions(args, {
@@ -48,7 +49,7 @@ function inWords(output: string, { tensors, parity, untied }: Certificate): stri
     ...(untied ? ['The output layer, which was the embedding, has a tensor of its own now: merged into both, the adapter would act twice.'] : []),
     parity === null ? 'Parity was not measured.'
       : `Base + adapter and merged model on ${parity.prompts} prompts: logits differ by at most ${parity.largest_gap.toExponential(1)} (of ${parity.largest_logit.toFixed(1)}), the same first choice at ${(100 * parity.top1_agreement).toFixed(1)} % of the positions`,
-    'merge.json says how it was made; lora merge --verify checks it.',
+    `${output.endsWith('.gguf') ? certificateName(path.basename(output)) : CERTIFICATE} says how it was made; lora merge --verify checks it.`,
   ].join('\n');
 }
 

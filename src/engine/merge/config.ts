@@ -2,7 +2,8 @@ import { textConfig } from '../../formats/architecture/readSpec';
 import type { HeadLabels } from '../../formats/peft/task';
 import type { BaseModel } from '../../formats/types';
 import type { Task } from '../../shared/task';
-import type { MergeDtype, MergePlan } from './plan';
+import type { MergeDtype } from './form';
+import type { MergePlan } from './plan';
 
 type Config = Readonly<Record<string, unknown>>;
 

@@ -1,15 +1,11 @@
 import { createHash } from 'node:crypto';
 import { createReadStream } from 'node:fs';
-import { copyFile, readdir, stat, writeFile } from 'node:fs/promises';
+import { stat, writeFile } from 'node:fs/promises';
 import path from 'node:path';
 import { pipeline } from 'node:stream/promises';
-import { adapterBaseOf } from '../../formats/peft/againstBase';
-import { readPeftAdapter } from '../../formats/peft/read';
+import { detectAdapter, filesOf, readAnyAdapter } from '../../formats/adapterFormat';
 import { readAdapterTask, type AdapterTask } from '../../formats/peft/task';
 import { openBaseUnder } from '../../formats/peft/vocabulary';
-import { replaceFolder } from '../../formats/files';
-import { CONFIG } from '../../formats/huggingface';
-import { writeSafetensors } from '../../formats/safetensors/write';
 import type { BaseModel } from '../../formats/types';
 import type { Adapter } from '../../lora/types';
 import { LoraError } from '../../shared/errors';
@@ -20,14 +16,13 @@ import { throwIfCancelled } from '../cancelled';
 import { availableMemory } from '../room';
 import { optionsOf } from '../session';
 import { described } from '../words';
-import { CERTIFICATE, warningsOf, type Certificate, type HashedFile, type Parity } from './certificate';
-import { mergedConfig } from './config';
+import { warningsOf, type Certificate, type HashedFile, type Parity } from './certificate';
+import { openFolderTarget } from './folderTarget';
+import type { MergeDtype } from './form';
+import { openGgufTarget } from './ggufTarget';
 import { parityOf } from './parity';
 import { checkOutput, checkRoom, clearUnfinished } from './place';
-import { planMerge, type MergeDtype, type MergePlan } from './plan';
-import { bytesOf, filesOf, indexOf } from './shards';
-import { openMergeSource } from './source';
-import { streamed, type TensorFacts } from './stream';
+import type { TensorFacts } from './stream';
 
 export interface MergeOptions {
   readonly base: string;
@@ -44,7 +39,7 @@ export interface MergeOptions {
   readonly onProgress: (phase: 'merging' | 'checking inputs' | 'comparing', fraction: number) => void;
 }
 
-/** Writes W + s·BA as a model folder of its own, whole or not at all, with its certificate. Errors: LoraError. */
+/** Writes W + s·BA as a model of its own, a folder or a .gguf file, whole or not at all, with its certificate. Errors: LoraError. */
 export async function mergeModel(options: MergeOptions): Promise<Certificate> {
   const { adapters: folders, output, base: basePath } = options;
   const top = folders.at(-1)!;
@@ -63,7 +58,7 @@ export async function mergeModel(options: MergeOptions): Promise<Certificate> {
 async function readAdapters(folders: readonly string[], base: BaseModel, { warn }: MergeOptions): Promise<Adapter[]> {
   const adapters: Adapter[] = [];
   for (const folder of folders) {
-    const { adapter, warnings } = await readPeftAdapter(folder, adapterBaseOf(base));
+    const { adapter, warnings } = await readAnyAdapter(folder, base);
     for (const warning of warnings) warn(described(warning));
     adapters.push(adapter);
   }
@@ -78,36 +73,26 @@ async function write(base: BaseModel, adapters: readonly Adapter[], { labels }: 
     throw new LoraError('usage', 'Only LoRA updates can be scaled, not DoRA\'s lengths or tensors that were trained whole.', { place: { file: folders.at(-1)! }, fix: 'Leave --scale out.' });
   }
   const scaled = adapters.map((adapter) => ({ ...adapter, modules: adapter.modules.map((m) => ({ ...m, scaling: m.scaling * scale })) }));
-  const source = await openMergeSource(base);
+  const target = output.endsWith('.gguf') ? await openGgufTarget(base, scaled, output, dtype) : await openFolderTarget(base, scaled, { output, dtype, max_shard_size, labels, top: folders.at(-1)! });
   let certificate: Certificate | undefined;
   try {
-    const plan = planMerge(base, source, scaled, dtype);
-    const files = filesOf(plan.tensors, max_shard_size);
-    const total = plan.tensors.reduce((sum, tensor) => sum + bytesOf(tensor), 0);
-    await checkRoom(output, total + ROOM_FOR_SMALL_FILES);
-    await replaceFolder(output, async (temp) => {
+    await checkRoom(output, target.bytes + ROOM_FOR_SMALL_FILES);
+    await target.place(async (temp) => {
       const tensors: TensorFacts[] = [];
       let written = 0;
-      const hooks = { signal, onTensor: (facts: TensorFacts) => tensors.push(facts), onBytes: (bytes: number) => onProgress('merging', (written += bytes) / total) };
-      const outputs: HashedFile[] = [];
-      for (const file of files) {
-        const sha256 = await writeSafetensors(path.join(temp, file.name), file.tensors.map((tensor) => streamed(tensor, hooks)));
-        outputs.push({ file: file.name, sha256 });
-      }
-      await writeSideFiles(temp, base, plan, options, files, labels);
+      const outputs = await target.write(temp, { signal, onTensor: (facts) => tensors.push(facts), onBytes: (bytes) => onProgress('merging', (written += bytes) / target.bytes) });
       const inputs = await hashInputs(base, folders, (fraction) => onProgress('checking inputs', fraction), signal);
-      const parity = await measureParity(base, adapters, temp, options);
-      const warnings = warningsOf(tensors);
+      const parity = await measureParity(base, adapters, target.modelIn(temp), options);
       certificate = {
-        version: 1, created: new Date().toISOString(), formula: formulaOf(adapters), scale, dtype, base: base.path, adapters: folders.map((folder) => path.resolve(folder)), inputs, outputs, untied: plan.untied,
-        tensors: tensors.sort((a, b) => (a.name < b.name ? -1 : 1)), parity, warnings,
+        version: 1, created: new Date().toISOString(), formula: formulaOf(adapters), scale, dtype, base: base.path, adapters: folders.map((folder) => path.resolve(folder)), inputs, outputs, untied: target.plan.untied,
+        tensors: tensors.sort((a, b) => (a.name < b.name ? -1 : 1)), parity, warnings: warningsOf(tensors),
       };
-      await writeFile(path.join(temp, CERTIFICATE), `${JSON.stringify(certificate, null, 2)}\n`, { flush: true });
+      await writeFile(target.certificateIn(temp), `${JSON.stringify(certificate, null, 2)}\n`, { flush: true });
     });
     for (const warning of certificate!.warnings) options.warn(warning);
     return certificate!;
   } finally {
-    await source.close();
+    await target.close();
   }
 }
 
@@ -115,38 +100,9 @@ const ROOM_FOR_SMALL_FILES = 64e6;
 
 const formulaOf = (adapters: readonly Adapter[]) => (adapters.some(({ modules }) => modules.some((m) => m.magnitude)) ? 'W\' = m / ‖W + s·BA‖ · (W + s·BA)' : adapters.length > 1 ? 'W\' = W + Σ s·BA' : 'W\' = W + s·BA');
 
-/** Files of a model folder that are no weights: the tokenizer, templates, settings. */
-const WEIGHTS = /\.(?:safetensors|bin|pt|pth|ckpt|gguf|h5|msgpack|onnx)$|\.index\.json$/i;
-const LARGEST_SIDE_FILE = 64e6;
-
-async function writeSideFiles(temp: string, base: BaseModel, plan: MergePlan, { dtype, adapters }: MergeOptions, files: ReturnType<typeof filesOf>, labels: AdapterTask['labels']): Promise<void> {
-  const index = indexOf(files);
-  if (index) await writeFile(path.join(temp, index.name), index.text);
-  if (base.format === 'gguf') await writeTokenizer(temp, base);
-  else await copySideFiles(base.path, temp);
-  if (base.replaced.size > 0) await copySideFiles(adapters.at(-1)!, temp, /^(?:tokenizer|special_tokens_map|added_tokens|chat_template|vocab|merges)/);
-  await writeFile(path.join(temp, CONFIG), `${JSON.stringify(mergedConfig(base, plan, dtype, labels), null, 2)}\n`);
-}
-
-async function copySideFiles(from: string, to: string, only = /^(?!README)/): Promise<void> {
-  for (const entry of await readdir(from, { withFileTypes: true })) {
-    const file = path.join(from, entry.name);
-    const info = await stat(file).catch(() => null);
-    if (!info?.isFile() || WEIGHTS.test(entry.name) || entry.name.startsWith('.') || entry.name === CERTIFICATE || info.size > LARGEST_SIDE_FILE || !only.test(entry.name)) continue;
-    await copyFile(file, path.join(to, entry.name));
-  }
-}
-
-async function writeTokenizer(temp: string, base: BaseModel): Promise<void> {
-  const files = await base.readTokenizer().catch(() => null);
-  if (!files) return;
-  await writeFile(path.join(temp, 'tokenizer.json'), JSON.stringify(files.tokenizer));
-  await writeFile(path.join(temp, 'tokenizer_config.json'), `${JSON.stringify({ tokenizer_class: 'PreTrainedTokenizerFast', ...files.config }, null, 2)}\n`);
-  if (files.chat_template !== null) await writeFile(path.join(temp, 'chat_template.jinja'), files.chat_template);
-}
-
 async function hashInputs(base: BaseModel, folders: readonly string[], onProgress: (fraction: number) => void, signal: AbortSignal): Promise<HashedFile[]> {
-  const files = [...base.weight_files, ...folders.flatMap((folder) => ['adapter_config.json', 'adapter_model.safetensors'].map((name) => path.join(path.resolve(folder), name)))];
+  const adapters = await Promise.all(folders.map((folder) => detectAdapter(path.resolve(folder))));
+  const files = [...base.weight_files, ...adapters.flatMap(filesOf)];
   const sizes = await Promise.all(files.map(async (file) => (await stat(file)).size));
   const total = sizes.reduce((a, b) => a + b, 0);
   let done = 0;

@@ -1,12 +1,10 @@
-import { linearsOf, tiedWeight } from '../../formats/architecture/modules';
+import { tiedWeight } from '../../formats/architecture/modules';
 import type { BaseModel, DType } from '../../formats/types';
-import { layoutOf, type Layout } from '../../lora/merge';
+import type { Layout } from '../../lora/merge';
 import type { Adapter, LoraFactors } from '../../lora/types';
 import { LoraError } from '../../shared/errors';
-import { FLOATS, type MergeSource, type SourceTensor } from './source';
-
-export const MERGE_DTYPES = { float32: 'F32', bfloat16: 'BF16', float16: 'F16' } as const satisfies Readonly<Record<string, DType>>;
-export type MergeDtype = 'keep' | keyof typeof MERGE_DTYPES;
+import type { OutputForm } from './form';
+import type { MergeSource, SourceTensor } from './source';
 
 /** A tensor of the merged model. */
 export interface OutputTensor {
@@ -36,8 +34,8 @@ export interface MergePlan {
 }
 
 /** What becomes of each tensor. Errors: LoraError where an adapter changes what cannot be changed. */
-export function planMerge(base: BaseModel, source: MergeSource, adapters: readonly Adapter[], dtype: MergeDtype): MergePlan {
-  const changes = new Changes(base, adapters, dtype);
+export function planMerge(base: BaseModel, source: MergeSource, adapters: readonly Adapter[], form: OutputForm): MergePlan {
+  const changes = new Changes(base, adapters, form);
   const untied = changes.untied(source);
   const added = changes.added(source);
   const renamed = added.length > 0 && base.format !== 'gguf';
@@ -51,7 +49,7 @@ class Changes {
   private readonly trained = new Map<string, { readonly shape: readonly number[]; readonly data: Float32Array }>();
   private readonly used = new Set<string>();
 
-  constructor(private readonly base: BaseModel, adapters: readonly Adapter[], private readonly dtype: MergeDtype) {
+  constructor(private readonly base: BaseModel, adapters: readonly Adapter[], private readonly form: OutputForm) {
     for (const { modules, trained } of adapters) {
       for (const m of modules) this.factors.set(`${m.path}.weight`, [...(this.factors.get(`${m.path}.weight`) ?? []), m]);
       for (const { name, shape, data } of trained) this.trained.set(name, { shape, data });
@@ -60,14 +58,14 @@ class Changes {
 
   of(source: SourceTensor, name: string): OutputTensor {
     const { file, shape } = source;
-    const out = (change: Change) => ({ name, file, shape, dtype: this.dtypeOf(source, change.kind !== 'copied' && change.kind !== 'converted'), change });
+    const out = (change: Change) => ({ name, file, shape, dtype: this.form.dtypeOf(source, change.kind !== 'copied' && change.kind !== 'converted'), change });
     const trained = this.trained.get(source.name);
     const factors = this.factors.get(source.name);
     this.used.add(source.name);
     if (trained && factors) throw new LoraError('adapter', `${source.name} is trained whole by one adapter and adapted by another: they cannot be merged together.`, { fix: 'Merge one after the other.' });
     if (trained) return out({ kind: 'replaced', data: trained.data });
-    if (factors) return out({ kind: 'merged', source, factors, layout: this.layoutOf(factors[0]!) });
-    const isSame = source.bytes !== null && this.dtypeOf(source, false) === source.dtype;
+    if (factors) return out({ kind: 'merged', source, factors, layout: this.form.layoutOf(factors[0]!) });
+    const isSame = source.bytes !== null && this.form.dtypeOf(source, false) === source.dtype;
     return out(isSame ? { kind: 'copied', bytes: source.bytes } : { kind: 'converted', source });
   }
 
@@ -79,7 +77,7 @@ class Changes {
     const embedding = source.tensors.find(({ name }) => name === tied.storedAs);
     if (!touched || !embedding || source.tensors.some(({ name }) => name === tied.name)) return [];
     this.used.add(tied.name);
-    const change = this.of({ ...embedding, name: tied.name }, tied.name);
+    const change = this.of({ ...embedding, name: tied.name }, this.form.nameOf(tied.name));
     return [change];
   }
 
@@ -90,26 +88,12 @@ class Changes {
     const file = source.files.at(-1) ?? null;
     return [...this.trained].filter(([name]) => !known.has(name) && name !== tied).map(([name, { shape, data }]) => {
       this.used.add(name);
-      return { name, shape, file, dtype: this.dtype === 'keep' ? 'F32' : MERGE_DTYPES[this.dtype], change: { kind: 'replaced', data } };
+      return { name: this.form.nameOf(name), shape, file, dtype: this.form.added, change: { kind: 'replaced', data } };
     });
   }
 
   checkAllUsed(): void {
     const lost = [...this.factors.keys(), ...this.trained.keys()].find((name) => !this.used.has(name));
     if (lost !== undefined) throw new LoraError('adapter', `The adapter changes ${lost}, which the base's files do not hold.`, { place: { file: this.base.path }, fix: 'Use the base that the adapter was trained on.' });
-  }
-
-  private layoutOf(m: LoraFactors): Layout {
-    const { transposed = false } = this.base.spec.layers.flatMap(linearsOf).find(({ path }) => path === m.path) ?? {};
-    return layoutOf(m, transposed);
-  }
-
-  /** Quantised weights of a GGUF base become float16 unless another type is asked for. Whole numbers stay. */
-  private dtypeOf({ dtype, name }: SourceTensor, changes: boolean): DType {
-    const isQuantised = this.base.format === 'gguf' && !FLOATS.has(dtype);
-    if (isQuantised) return this.dtype === 'keep' ? 'F16' : MERGE_DTYPES[this.dtype];
-    if (FLOATS.has(dtype)) return this.dtype === 'keep' ? dtype : MERGE_DTYPES[this.dtype];
-    if (changes) throw new LoraError('base', `The tensor holds numbers of type ${dtype}, into which nothing can be merged.`, { place: { file: this.base.path, tensor: name }, fix: 'Use the model in bf16, f16 or f32.' });
-    return dtype;
   }
 }

@@ -1,4 +1,6 @@
 import { fromBF16, fromF16, toBF16, toF16 } from '../../formats/floats';
+import { dequantise } from '../../formats/gguf/dequantise';
+import { toQ8_0 } from '../../formats/gguf/quantise';
 import type { TensorToWrite } from '../../formats/safetensors/write';
 import type { DType } from '../../formats/types';
 import { Merger } from '../../lora/merge';
@@ -32,7 +34,7 @@ export function streamed({ name, dtype, shape, change }: OutputTensor, hooks: St
     switch (change.kind) {
       case 'copied': return change.bytes();
       case 'replaced': return convertedParts(inMemory(change.data), dtype);
-      case 'converted': return convertedParts(rowsOf(change.source, 1), dtype);
+      case 'converted': return convertedParts(rowsOf(change.source, change.source.shape.at(-1) ?? 1), dtype);
       case 'merged': return mergedParts(name, change.source, new Merger(change.factors, change.layout), dtype, hooks.onTensor);
     }
   };
@@ -96,12 +98,21 @@ function narrowed(values: Float32Array, dtype: DType): ArrayBufferView {
   switch (dtype) {
     case 'BF16': return toBF16(values);
     case 'F16': return toF16(values);
+    case 'Q8_0': return toQ8_0(values);
     case 'F64': return Float64Array.from(values);
     default: return values;
   }
 }
 
 function widened(stored: ArrayBufferView, dtype: DType): ArrayLike<number> {
-  if (dtype === 'BF16') return fromBF16(stored as Uint16Array);
-  return dtype === 'F16' ? fromF16(stored as Uint16Array) : stored as Float32Array;
+  switch (dtype) {
+    case 'BF16': return fromBF16(stored as Uint16Array);
+    case 'F16': return fromF16(stored as Uint16Array);
+    case 'Q8_0': {
+      const values = new Float32Array(stored.byteLength / 34 * 32);
+      dequantise(dtype, stored as Uint8Array<ArrayBuffer>, values);
+      return values;
+    }
+    default: return stored as Float32Array;
+  }
 }

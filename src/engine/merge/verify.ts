@@ -4,6 +4,7 @@ import * as v from 'valibot';
 import { readJsonObject } from '../../formats/json';
 import { LoraError } from '../../shared/errors';
 import { CERTIFICATE, CertificateSchema } from './certificate';
+import { certificateName } from './ggufTarget';
 import { sha256Of } from './mergeModel';
 
 export interface Verified {
@@ -11,10 +12,12 @@ export interface Verified {
   readonly state: 'same' | 'changed' | 'gone';
 }
 
-/** Holds a merged model, and what it was made of, against its certificate. Errors: LoraError where there is none. */
-export async function verifyMerge(folder: string, signal: AbortSignal): Promise<{ readonly outputs: readonly Verified[]; readonly inputs: readonly Verified[] }> {
-  const file = path.join(folder, CERTIFICATE);
-  if (!await stat(file).then(() => true, () => false)) throw new LoraError('usage', `The folder is no merged model: it has no ${CERTIFICATE}.`, { place: { file: folder }, fix: 'Name the folder that lora merge wrote.' });
+/** Holds a merged model (a folder or a .gguf file), and what it was made of, against its certificate. Errors: LoraError where there is none. */
+export async function verifyMerge(model: string, signal: AbortSignal): Promise<{ readonly outputs: readonly Verified[]; readonly inputs: readonly Verified[] }> {
+  const isFile = model.endsWith('.gguf');
+  const folder = isFile ? path.dirname(model) : model;
+  const file = path.join(folder, isFile ? certificateName(path.basename(model)) : CERTIFICATE);
+  if (!await stat(file).then(() => true, () => false)) throw new LoraError('usage', `This is no merged model: it has no ${path.basename(file)}.`, { place: { file: model }, fix: 'Name the folder or .gguf file that lora merge wrote.' });
   const parsed = v.safeParse(CertificateSchema, await readJsonObject(file, 'usage'));
   if (!parsed.success) throw new LoraError('usage', 'The certificate cannot be read.', { place: { file }, fix: 'Merge again.' });
   const { outputs, inputs } = parsed.output;

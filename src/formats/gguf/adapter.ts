@@ -14,8 +14,11 @@ import { writeGguf } from './write';
 const LEAF = /^(.+\.weight)\.lora_([ab])$/;
 const EMBEDDING = 'token_embd.weight';
 
-/** An adapter for llama.cpp. `head_dim`: of the base's heads, on which the order of the rows of q and k depends; null where the base is not at hand. Errors: LoraError('adapter') naming file, tensor or key. */
-export async function readGgufAdapter(file: string, head_dim: number | null): Promise<ForeignAdapter> {
+/** What to make of rows that the file has in another order than the checkpoint, which depends on the size of the base's heads: put them back, leave them, or refuse them, as the base is not at hand. */
+export type RowOrder = { readonly head_dim: number } | 'as stored' | 'unknown';
+
+/** An adapter for llama.cpp. Errors: LoraError('adapter') naming file, tensor or key. */
+export async function readGgufAdapter(file: string, order: RowOrder): Promise<ForeignAdapter> {
   const source = await GgufFile.open(file);
   try {
     const metadata = new Metadata(source.header.metadata, file);
@@ -24,7 +27,7 @@ export async function readGgufAdapter(file: string, head_dim: number | null): Pr
     const alpha = metadata.number('adapter.lora.alpha', 0);
     const { pairs, warnings } = pairsIn(source);
     const modules: LoraFactors[] = [];
-    for (const [name, pair] of pairs) modules.push(await readModule(source, name, pair, { family, alpha, head_dim }));
+    for (const [name, pair] of pairs) modules.push(await readModule(source, name, pair, { family, alpha, order }));
     if (modules.length === 0) throw new LoraError('adapter', 'The file holds no LoRA tensors.', { place: { file } });
     const base = metadata.string('general.base_model.0.name', '');
     return { adapter: peftAdapter(modules, base === '' ? null : base), warnings };
@@ -51,7 +54,7 @@ function pairsIn({ file, header }: GgufFile): { readonly pairs: ReadonlyMap<stri
   return { pairs, warnings };
 }
 
-async function readModule(source: GgufFile, name: string, { a, b }: Pair, { family, alpha, head_dim }: { readonly family: GgufFamily; readonly alpha: number; readonly head_dim: number | null }): Promise<LoraFactors> {
+async function readModule(source: GgufFile, name: string, { a, b }: Pair, { family, alpha, order }: { readonly family: GgufFamily; readonly alpha: number; readonly order: RowOrder }): Promise<LoraFactors> {
   const { file } = source;
   const own = checkpointName(name, family);
   if (own === null || own === undefined) throw new LoraError('adapter', 'The adapter changes a tensor that models of its architecture do not have.', { place: { file, tensor: name } });
@@ -59,16 +62,16 @@ async function readModule(source: GgufFile, name: string, { a, b }: Pair, { fami
   const isEmbedding = name === EMBEDDING;
   const [first, second] = [matrixOf(await source.readF32(a), a.shape, { file, tensor: a.name }), matrixOf(await source.readF32(b), b.shape, { file, tensor: b.name })];
   const storage = rowsOf(own, family);
-  if (storage !== 'plain' && head_dim === null) {
+  if (storage !== 'plain' && order === 'unknown') {
     throw new LoraError('adapter', 'The rows of this tensor are in an order that depends on the heads of the base.', { place: { file, tensor: b.name }, fix: 'Name the base with --base.' });
   }
-  const B = storage === 'plain' ? second : { ...second, data: restored(second.data, storage, { shape: b.shape, head_dim: head_dim! }) };
+  const B = typeof order === 'string' ? second : { ...second, data: restored(second.data, storage, { shape: b.shape, ...order }) };
   const A = isEmbedding ? transposed(first) : first;
   return factorsOf({ path: own.replace(/\.weight$/, ''), kind: isEmbedding ? 'embedding' : 'linear', A, B, scaling: alpha === 0 ? 1 : alpha / A.rows }); // as llama.cpp takes 0
 }
 
 /** The order of the rows of a weight, which are B's. Whether the weight lies transposed does not matter to A and B. */
-function rowsOf(name: string, family: GgufFamily): 'plain' | 'rotary' | 'by_part' {
+export function rowsOf(name: string, family: GgufFamily): 'plain' | 'rotary' | 'by_part' {
   const storage = family.storage(name);
   return storage === 'rotary' || storage === 'by_part' ? storage : 'plain';
 }
@@ -103,6 +106,6 @@ function tensorsOf(m: LoraFactors, alpha: number, { family, head_dim, arch }: Gg
   const A = m.kind === 'embedding' ? transposed({ rows: m.r, columns: m.in_features, data: m.A, place: { file } }) : { rows: m.r, columns: m.in_features, data: m.A };
   return [
     { name: `${name}.lora_a`, dtype: 'F32', shape: [A.rows, A.columns], data: A.data },
-    { name: `${name}.lora_b`, dtype: 'F32', shape: [m.out_features, m.r], data: storage === 'plain' ? B : stored(B, storage, { shape: [m.out_features, m.r], head_dim }) },
+    { name: `${name}.lora_b`, dtype: 'F32', shape: [m.out_features, m.r], data: stored(B, storage, { shape: [m.out_features, m.r], head_dim }) },
   ];
 }

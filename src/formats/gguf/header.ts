@@ -11,6 +11,10 @@ export type GgufValue = number | bigint | boolean | string | readonly GgufValue[
 
 export interface GgufHeader {
   readonly metadata: ReadonlyMap<string, GgufValue>;
+  /** Where each value lies in the file, its type's number included. */
+  readonly entries: ReadonlyMap<string, { readonly start: number; readonly end: number }>;
+  /** Tensors begin at its multiples. */
+  readonly alignment: number;
   readonly tensors: ReadonlyMap<string, GgufTensor>;
 }
 
@@ -121,16 +125,19 @@ export function parseGgufHeader(bytes: Uint8Array, fileSize: number, file: strin
   const tensorCount = cursor.size(MAX_ENTRIES, 'the number of tensors');
   const valueCount = cursor.size(MAX_ENTRIES, 'the number of values');
   const metadata = new Map<string, GgufValue>();
+  const entries = new Map<string, { start: number; end: number }>();
   for (let i = 0; i < valueCount; i++) {
     const key = cursor.string();
     if (metadata.has(key)) throw damaged(file, `the value ${key} is there twice`);
+    const start = cursor.position;
     metadata.set(key, cursor.value(cursor.u32()));
+    entries.set(key, { start, end: cursor.position });
   }
   const infos = Array.from({ length: tensorCount }, () => readInfo(cursor, file));
   const alignment = metadata.get('general.alignment') ?? 32;
   if (typeof alignment !== 'number' || !Number.isSafeInteger(alignment) || alignment < 1 || alignment > 1 << 20) throw damaged(file, `its alignment is ${String(alignment)}`);
   const dataStart = Math.ceil(cursor.position / alignment) * alignment;
-  return { metadata, tensors: place(infos, dataStart, fileSize, file) };
+  return { metadata, entries, alignment, tensors: place(infos, dataStart, fileSize, file) };
 }
 
 type Info = TensorInfo & { readonly offset: number; readonly bytes: number };

@@ -18,11 +18,23 @@ export function restored(data: Float32Array, storage: Storage, { shape, head_dim
   return target;
 }
 
-/** Numbers of the checkpoint as a GGUF file of another order of rows has them. */
-export function stored(data: Float32Array, storage: 'rotary' | 'by_part', { shape, head_dim }: Shape): Float32Array {
-  const rows = shape[0]!;
+/** Numbers of the checkpoint as a GGUF file has them; `shape`: the checkpoint's. */
+export function stored(data: Float32Array, storage: Storage, { shape, head_dim }: Shape): Float32Array {
+  switch (storage) {
+    case 'plain': return data;
+    case 'plus_one': return data.map((x) => x + 1);
+    case 'rotary': return takeRows(data, shape[0]!, (row) => rotaryRow(row, head_dim));
+    case 'by_part': return takeRows(data, shape[0]!, (row) => headRow(row, shape[0]! / 3, head_dim));
+    case 'transposed': {
+      const target = new Float32Array(data.length);
+      transpose(data, target, shape[1]!);
+      return target;
+    }
+  }
+}
+
+function takeRows(data: Float32Array, rows: number, placeOf: (row: number) => number): Float32Array {
   const width = data.length / rows;
-  const placeOf = storage === 'rotary' ? (row: number) => rotaryRow(row, head_dim) : (row: number) => headRow(row, rows / 3, head_dim);
   const target = new Float32Array(data.length);
   for (let row = 0; row < rows; row++) {
     const at = placeOf(row) * width;

@@ -3,7 +3,7 @@ import { LoraError } from '../../shared/errors';
 import { allocate, openFile, readFully } from '../files';
 import { elementsOf } from '../parameters';
 import { dequantise } from './dequantise';
-import { MAX_GGUF_HEADER, NeedMore, parseGgufHeader, type GgufHeader, type GgufTensor } from './header';
+import { GGUF_TYPES, MAX_GGUF_HEADER, NeedMore, parseGgufHeader, type GgufHeader, type GgufTensor } from './header';
 
 /** An open GGUF file: header checked, tensors dequantised when asked for. */
 export class GgufFile {
@@ -21,10 +21,25 @@ export class GgufFile {
 
   /** f32 in the file's own order of rows, into `target` where that is given. */
   async readF32(tensor: GgufTensor, target: Float32Array = new Float32Array(elementsOf(tensor.shape))): Promise<Float32Array> {
-    const bytes = allocate(tensor.end - tensor.start, this.file, tensor.name);
-    await readFully(this.handle, bytes, tensor.start, this.file, 'base');
+    const bytes = await this.readBytes(tensor.start, tensor.end - tensor.start, tensor.name);
     if (!dequantise(tensor.dtype, bytes, target)) throw new LoraError('base', `Numbers of type ${tensor.dtype} cannot be weights.`, { place: { file: this.file, tensor: tensor.name } });
     return target;
+  }
+
+  /** Some elements in f32: whole blocks of the tensor's type. */
+  async readRange(tensor: GgufTensor, from: number, count: number): Promise<Float32Array> {
+    const { block, bytes } = GGUF_TYPES.get(tensor.dtype)!;
+    const values = new Float32Array(count);
+    const stored = await this.readBytes(tensor.start + from / block * bytes, count / block * bytes, tensor.name);
+    if (!dequantise(tensor.dtype, stored, values)) throw new LoraError('base', `Numbers of type ${tensor.dtype} cannot be weights.`, { place: { file: this.file, tensor: tensor.name } });
+    return values;
+  }
+
+  /** Bytes of the file as they are. */
+  async readBytes(start: number, length: number, what: string): Promise<Uint8Array<ArrayBuffer>> {
+    const bytes = allocate(length, this.file, what);
+    await readFully(this.handle, bytes, start, this.file, 'base');
+    return bytes;
   }
 
   close(): Promise<void> {

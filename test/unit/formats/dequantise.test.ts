@@ -3,6 +3,7 @@ import path from 'node:path';
 import { describe, expect, it } from 'vitest';
 import { dequantise } from '../../../src/formats/gguf/dequantise';
 import { fromBF16, fromF16, toBF16, toF16 } from '../../../src/formats/floats';
+import { toQ8_0 } from '../../../src/formats/gguf/quantise';
 import type { DType } from '../../../src/formats/types';
 
 const folder = path.resolve(import.meta.dirname, '../../fixtures/gguf-blocks');
@@ -28,6 +29,11 @@ describe('dequantising', () => {
   it('widens bf16 by its upper half', () => {
     expect([...fromBF16(Uint16Array.of(0x3f80, 0xc0a0, 0x0001))]).toEqual([1, -5, 2 ** -133]);
   });
+});
+
+it('numbers become the q8_0 blocks that the gguf package makes of them, bit for bit', () => {
+  expect(toQ8_0(new Float32Array(bytes('to_q8_0.f32').buffer))).toEqual(bytes('to_q8_0.bytes'));
+  expect(() => toQ8_0(new Float32Array(31))).toThrow(RangeError);
 });
 
 describe('narrowing to 16 bits', () => {
