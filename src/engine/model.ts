@@ -11,7 +11,14 @@ import type { Runtime } from '../runtime/types';
 /** The table of ops on a runtime. Loads libtensorflow into this thread (0.3 s). */
 export async function opsFor(runtime: Runtime, dist: string): Promise<Ops> {
   const tf: Tfjs = await loadTfjs(runtime, dist);
-  return runtime.kind === 'tensorflow' ? new RawOps((tf.backend() as unknown as { binding: TfBinding }).binding) : tfjsOps(tf);
+  return runtime.kind === 'tensorflow' ? new RawOps(bindingOf(tf)) : tfjsOps(tf);
+}
+
+const bindingOf = (tf: Tfjs) => (tf.backend() as unknown as { binding: TfBinding }).binding;
+
+/** libtensorflow itself; null on other runtimes. */
+export async function bindingFor(runtime: Runtime, dist: string): Promise<TfBinding | null> {
+  return runtime.kind === 'tensorflow' ? bindingOf(await loadTfjs(runtime, dist)) : null;
 }
 
 const PROBLEMS = { single_label_classification: 'single_label', multi_label_classification: 'multi_label', regression: 'regression' } as const;
