@@ -6,6 +6,7 @@ import { combine, COMBINE_USAGE } from './commands/combine';
 import { compare, COMPARE_USAGE } from './commands/compare';
 import type { Context } from './commands/context';
 import { convert, CONVERT_USAGE } from './commands/convert';
+import { extract, EXTRACT_USAGE } from './commands/extract';
 import { generate, GENERATE_USAGE } from './commands/generate';
 import { inspect, INSPECT_USAGE } from './commands/inspect';
 import { logits, LOGITS_USAGE } from './commands/logits';
@@ -13,6 +14,7 @@ import { merge, MERGE_USAGE } from './commands/merge';
 import { resize, RESIZE_USAGE } from './commands/resize';
 import { runtime, RUNTIME_USAGE } from './commands/runtime';
 import { train, TRAIN_USAGE } from './commands/train';
+import { unmerge, UNMERGE_USAGE } from './commands/unmerge';
 
 interface Command {
   readonly run: (args: readonly string[], context: Context) => Promise<number>;
@@ -25,9 +27,11 @@ const COMMANDS: Readonly<Record<string, Command>> = {
   evaluate: { run: evaluate, usage: EVALUATE_USAGE },
   logits: { run: logits, usage: LOGITS_USAGE },
   merge: { run: merge, usage: MERGE_USAGE },
+  unmerge: { run: unmerge, usage: UNMERGE_USAGE },
   compare: { run: compare, usage: COMPARE_USAGE },
   combine: { run: combine, usage: COMBINE_USAGE },
   resize: { run: resize, usage: RESIZE_USAGE },
+  extract: { run: extract, usage: EXTRACT_USAGE },
   convert: { run: convert, usage: CONVERT_USAGE },
   inspect: { run: inspect, usage: INSPECT_USAGE },
   runtime: { run: runtime, usage: RUNTIME_USAGE },

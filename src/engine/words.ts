@@ -10,3 +10,9 @@ export function described(problem: Problem): string {
   if (!place) return problem.message;
   return `${path.basename(place.file)}${place.line === undefined ? '' : `:${place.line}`}: ${problem.message}`;
 }
+
+/** 4, or 2 to 8. */
+export function rangeOf(values: readonly number[]): string {
+  const [least, most] = [Math.min(...values), Math.max(...values)];
+  return least === most ? String(least) : `${least} to ${most}`;
+}

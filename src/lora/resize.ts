@@ -29,7 +29,8 @@ export function resizeAdapter(adapter: Adapter, target: ResizeTarget): Resized {
   return { adapter: withRanks(adapter, modules), error: whole > 0 ? Math.sqrt(lost / whole) : 0, modules: facts };
 }
 
-function rankFor(squares: Float64Array, total: number, target: ResizeTarget): number {
+/** How many of the squared singular values it takes. */
+export function rankFor(squares: Float64Array, total: number, target: ResizeTarget): number {
   if (target.kind === 'rank') return target.rank;
   const share = target.kind === 'energy' ? target.energy : 1 - target.error ** 2;
   let held = 0;

@@ -1,4 +1,5 @@
 import { parseArgs, type ParseArgsConfig } from 'node:util';
+import type { ResizeTarget } from '../../lora/resize';
 import { LoraError } from '../../shared/errors';
 
 type Options = NonNullable<ParseArgsConfig['options']>;
@@ -36,4 +37,15 @@ export function shareOf(value: string | undefined, name: string, missing: number
   const share = Number(value ?? missing);
   if (Number.isFinite(share) && share >= 0 && share <= 1) return share;
   throw usageError(`--${name} must be a number from 0 to 1, not ${JSON.stringify(value)}`, usage);
+}
+
+/** How small a rank may be, by one of three options. */
+export function resizeTarget({ rank, energy, error }: { readonly rank?: string | undefined; readonly energy?: string | undefined; readonly error?: string | undefined }, usage: string): ResizeTarget {
+  if ([rank, energy, error].filter((value) => value !== undefined).length !== 1) throw usageError('Name one of --rank, --energy and --error', usage);
+  if (rank !== undefined) {
+    const own = wholeNumber(rank, 'rank', 1, usage);
+    if (own < 1) throw usageError('--rank must be at least 1', usage);
+    return { kind: 'rank', rank: own };
+  }
+  return energy !== undefined ? { kind: 'energy', energy: shareOf(energy, 'energy', 1, usage) } : { kind: 'error', error: shareOf(error, 'error', 0, usage) };
 }

@@ -41,7 +41,8 @@ const hashed = v.object({ file: v.string(), sha256: v.string() });
 
 /** As far as a later check needs it. */
 export const CertificateSchema = v.looseObject({
-  version: v.literal(1), base: v.string(), adapters: v.array(v.string()), scale: v.number(), inputs: v.array(hashed), outputs: v.array(hashed), untied: v.boolean(),
+  version: v.literal(1), base: v.string(), adapters: v.array(v.string()), scale: v.number(), inputs: v.array(hashed), outputs: v.array(hashed), untied: v.boolean(), formula: v.string(),
+  tensors: v.array(v.looseObject({ name: v.string(), rounding_error: v.number() })),
 });
 
 const SWALLOWED = 0.01;

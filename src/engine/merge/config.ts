@@ -18,7 +18,7 @@ const HEADS: Readonly<Partial<Record<Task, string>>> = { seq_cls: 'ForSequenceCl
 export function mergedConfig(base: BaseModel, plan: MergePlan, dtype: MergeDtype, labels: HeadLabels | null): Config {
   const { config, spec } = base;
   const change: Record<string, unknown> = {
-    ...(plan.untied && { tie_word_embeddings: false }), ...(base.replaced.size > 0 && { vocab_size: spec.vocab_size }),
+    ...(plan.tie !== null && { tie_word_embeddings: plan.tie }), ...(base.replaced.size > 0 && { vocab_size: spec.vocab_size }),
     ...(plan.renamed && headOf(base, labels)), ...dtypeOf(config, base, dtype),
   };
   const inner = textConfig(config);

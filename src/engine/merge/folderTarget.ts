@@ -2,35 +2,24 @@ import { copyFile, readdir, stat, writeFile } from 'node:fs/promises';
 import path from 'node:path';
 import { replaceFolder } from '../../formats/files';
 import { CONFIG } from '../../formats/huggingface';
-import type { AdapterTask } from '../../formats/peft/task';
 import { writeSafetensors } from '../../formats/safetensors/write';
 import type { BaseModel, TokenizerFiles } from '../../formats/types';
 import type { Adapter } from '../../lora/types';
 import { CERTIFICATE, type HashedFile } from './certificate';
 import { mergedConfig } from './config';
-import { folderForm, type MergeDtype } from './form';
+import { folderForm } from './form';
 import { planMerge, type MergePlan } from './plan';
 import { bytesOf, filesOf, indexOf, type OutputFile } from './shards';
 import { openMergeSource } from './source';
 import { streamed } from './stream';
-import type { MergeTarget } from './target';
-
-export interface FolderOptions {
-  readonly output: string;
-  readonly dtype: MergeDtype;
-  /** Of a weight file, in bytes; null: as the base's files are. */
-  readonly max_shard_size: number | null;
-  readonly labels: AdapterTask['labels'];
-  /** The last adapter's folder, which may bring a tokenizer. */
-  readonly top: string;
-}
+import { retied, type MergeTarget, type TargetOptions } from './target';
 
 /** A model folder as the base's, or as a GGUF base would be one. */
-export async function openFolderTarget(base: BaseModel, adapters: readonly Adapter[], options: FolderOptions): Promise<MergeTarget> {
+export async function openFolderTarget(base: BaseModel, adapters: readonly Adapter[], options: TargetOptions): Promise<MergeTarget> {
   const form = folderForm(base, options.dtype);
   const source = await openMergeSource(base);
   try {
-    const plan = planMerge(base, source, adapters, form);
+    const plan = retied(planMerge(base, source, adapters, form), options.retie);
     const files = filesOf(plan.tensors, options.max_shard_size);
     return {
       plan, bytes: plan.tensors.reduce((sum, tensor) => sum + bytesOf(tensor), 0), close: () => source.close(),
@@ -55,7 +44,7 @@ export async function openFolderTarget(base: BaseModel, adapters: readonly Adapt
 const WEIGHTS = /\.(?:safetensors|bin|pt|pth|ckpt|gguf|h5|msgpack|onnx)$|\.index\.json$/i;
 const LARGEST_SIDE_FILE = 64e6;
 
-async function writeSideFiles(temp: string, base: BaseModel, plan: MergePlan, files: readonly OutputFile[], { dtype, labels, top }: FolderOptions): Promise<void> {
+async function writeSideFiles(temp: string, base: BaseModel, plan: MergePlan, files: readonly OutputFile[], { dtype, labels, top }: TargetOptions): Promise<void> {
   const index = indexOf(files);
   if (index) await writeFile(path.join(temp, index.name), index.text);
   if (base.format === 'gguf') await writeTokenizer(temp, base);

@@ -13,10 +13,10 @@ import { ggufForm, inGgufOrder, MERGE_DTYPES, type MergeDtype } from './form';
 import { planMerge, type MergePlan } from './plan';
 import { PART, type SourceTensor } from './source';
 import { streamed } from './stream';
-import type { MergeTarget } from './target';
+import { retied, type MergeTarget, type TargetOptions } from './target';
 
 /** A .gguf file as the base's: its metadata, its names, its order of rows. Errors: LoraError where the base is none. */
-export async function openGgufTarget(base: BaseModel, adapters: readonly Adapter[], output: string, dtype: MergeDtype): Promise<MergeTarget> {
+export async function openGgufTarget(base: BaseModel, adapters: readonly Adapter[], { output, dtype, retie }: TargetOptions): Promise<MergeTarget> {
   if (base.format !== 'gguf') throw new LoraError('usage', 'A .gguf file is only made of a .gguf base.', { place: { file: output }, fix: 'Name a folder as the output; llama.cpp\'s convert_hf_to_gguf.py makes a .gguf file of that.' });
   if (base.replaced.size > 0) throw new LoraError('adapter', 'The adapter brings added tokens, which a .gguf base\'s tokenizer does not have.', { place: { file: output }, fix: 'Name a folder as the output.' });
   const source = await GgufFile.open(base.path);
@@ -25,7 +25,8 @@ export async function openGgufTarget(base: BaseModel, adapters: readonly Adapter
     const family = ggufFamilyOf(arch, base.path);
     const head_dim = base.spec.layers[0]!.attention.head_dim;
     const own = adapters.map((adapter) => inGgufOrder(adapter, family, head_dim));
-    const plan = planMerge(base, { tensors: tensorsOf(source, family), files: [], close: () => source.close() }, own, ggufForm(family, dtype));
+    const form = ggufForm(family, dtype);
+    const plan = retied(planMerge(base, { tensors: tensorsOf(source, family), files: [], close: () => source.close() }, own, form), retie && form.nameOf(retie));
     const name = path.basename(output);
     return {
       plan, bytes: plan.tensors.reduce((sum, tensor) => sum + ggufBytesOf(tensor), 0), close: () => source.close(),

@@ -17,12 +17,11 @@ import { availableMemory } from '../room';
 import { optionsOf } from '../session';
 import { described } from '../words';
 import { warningsOf, type Certificate, type HashedFile, type Parity } from './certificate';
-import { openFolderTarget } from './folderTarget';
 import type { MergeDtype } from './form';
-import { openGgufTarget } from './ggufTarget';
 import { parityOf } from './parity';
 import { checkOutput, checkRoom, clearUnfinished } from './place';
 import type { TensorFacts } from './stream';
+import { openTarget } from './openTarget';
 
 export interface MergeOptions {
   readonly base: string;
@@ -73,7 +72,7 @@ async function write(base: BaseModel, adapters: readonly Adapter[], { labels }: 
     throw new LoraError('usage', 'Only LoRA updates can be scaled, not DoRA\'s lengths or tensors that were trained whole.', { place: { file: folders.at(-1)! }, fix: 'Leave --scale out.' });
   }
   const scaled = adapters.map((adapter) => ({ ...adapter, modules: adapter.modules.map((m) => ({ ...m, scaling: m.scaling * scale })) }));
-  const target = output.endsWith('.gguf') ? await openGgufTarget(base, scaled, output, dtype) : await openFolderTarget(base, scaled, { output, dtype, max_shard_size, labels, top: folders.at(-1)! });
+  const target = await openTarget(base, scaled, { output, dtype, max_shard_size, labels, top: folders.at(-1)!, retie: null });
   let certificate: Certificate | undefined;
   try {
     await checkRoom(output, target.bytes + ROOM_FOR_SMALL_FILES);
@@ -84,7 +83,7 @@ async function write(base: BaseModel, adapters: readonly Adapter[], { labels }: 
       const inputs = await hashInputs(base, folders, (fraction) => onProgress('checking inputs', fraction), signal);
       const parity = await measureParity(base, adapters, target.modelIn(temp), options);
       certificate = {
-        version: 1, created: new Date().toISOString(), formula: formulaOf(adapters), scale, dtype, base: base.path, adapters: folders.map((folder) => path.resolve(folder)), inputs, outputs, untied: target.plan.untied,
+        version: 1, created: new Date().toISOString(), formula: formulaOf(adapters), scale, dtype, base: base.path, adapters: folders.map((folder) => path.resolve(folder)), inputs, outputs, untied: target.plan.tie === false,
         tensors: tensors.sort((a, b) => (a.name < b.name ? -1 : 1)), parity, warnings: warningsOf(tensors),
       };
       await writeFile(target.certificateIn(temp), `${JSON.stringify(certificate, null, 2)}\n`, { flush: true });

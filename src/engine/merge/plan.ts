@@ -27,8 +27,8 @@ export type Change =
 
 export interface MergePlan {
   readonly tensors: readonly OutputTensor[];
-  /** The output layer was the embedding, and is a tensor of its own now: both would change otherwise. */
-  readonly untied: boolean;
+  /** What becomes of the tie of output layer and embedding: false where the output layer is a tensor of its own now, as both would change otherwise; true where it is the embedding again; null where nothing changes. */
+  readonly tie: boolean | null;
   /** Names in current transformers, since a new head stands beside the body. */
   readonly renamed: boolean;
 }
@@ -41,7 +41,7 @@ export function planMerge(base: BaseModel, source: MergeSource, adapters: readon
   const renamed = added.length > 0 && base.format !== 'gguf';
   const own = source.tensors.map((tensor) => changes.of(tensor, renamed ? tensor.name : tensor.stored));
   changes.checkAllUsed();
-  return { tensors: [...own, ...untied, ...added], untied: untied.length > 0, renamed };
+  return { tensors: [...own, ...untied, ...added], tie: untied.length > 0 ? false : null, renamed };
 }
 
 class Changes {
