@@ -106,7 +106,7 @@ async function readIndex(index: string): Promise<Map<string, string>> {
   if (typeof weight_map !== 'object' || weight_map === null) throw new LoraError('base', 'The index has no weight_map.', { place: { file: index }, fix: AGAIN });
   return new Map(Object.entries(weight_map).map(([tensor, file]) => {
     if (typeof file !== 'string' || path.basename(file) !== file || file.includes('\\') || !/^[^.].*\.safetensors$/.test(file)) {
-      throw new LoraError('base', `The index names the file ${JSON.stringify(file)}, which is no safetensors file in the model's folder.`, { place: { file: index, tensor } });
+      throw new LoraError('base', `The index names the file ${JSON.stringify(file)}, which is no safetensors file in the model's folder.`, { place: { file: index, tensor }, fix: 'Download the model again, all of its files.' });
     }
     return [tensor, file];
   }));

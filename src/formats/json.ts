@@ -4,7 +4,7 @@ import { reason } from './files';
 
 /** A JSON file that must hold an object. Errors: LoraError naming the file. */
 export async function readJsonObject(file: string, area: ErrorArea): Promise<Record<string, unknown>> {
-  const fail = (what: string, cause?: unknown) => new LoraError(area, `The file ${what}.`, { place: { file }, cause });
+  const fail = (what: string, cause?: unknown) => new LoraError(area, `The file ${what}.`, { place: { file }, fix: 'Correct it, or copy or download it again.', cause });
   let text: string;
   try {
     text = await readFile(file, 'utf8');

@@ -63,7 +63,7 @@ async function extract(base: BaseModel, tuned: BaseModel, { output, target, targ
     throw new LoraError('base', left_out.length === 0 ? 'The two models are the same: there is nothing to extract.' : `None of the layers that an adapter could change differs; what differs is ${listed(left_out)}.`, { place: { file: tuned.path }, fix: 'Name the model as it was before tuning with --base, and after it with --tuned.' });
   }
   await writeMadeAdapter(output, peftAdapter(layers.map((layer) => layer.factors), base.path), [base.path, tuned.path], `extracted from ${path.basename(tuned.path)}`, { task: base.spec.task, labels: null });
-  const [lost, whole] = layers.reduce(([l, w], layer) => [l + layer.lost ** 2, w + layer.norm ** 2] as const, [0, 0] as readonly [number, number]);
+  const [lost, whole] = layers.reduce<readonly [number, number]>(([l, w], layer) => [l + layer.lost ** 2, w + layer.norm ** 2] as const, [0, 0]);
   return { modules: layers.map(({ factors, lost: own, norm }) => ({ path: factors.path, r: factors.r, error: own / norm })), error: Math.sqrt(lost / whole), left_out };
 }
 

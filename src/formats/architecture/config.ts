@@ -9,7 +9,7 @@ export class ConfigReader {
   constructor(readonly config: Config, readonly file: string) {}
 
   bad(key: string, what: string): LoraError {
-    return new LoraError('base', `The model's config is not usable: "${key}" ${what}.`, { place: { file: this.file, key } });
+    return new LoraError('base', `The model's config is not usable: "${key}" ${what}.`, { place: { file: this.file, key }, fix: 'Download the model again.' });
   }
 
   /** The first of several names that is there: newer configs call some settings otherwise. */

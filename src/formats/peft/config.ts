@@ -63,7 +63,7 @@ export async function readAdapterConfig(file: string): Promise<AdapterConfig> {
   const [issue] = parsed.issues;
   const key = (issue.path ?? []).map((item) => String(item.key)).join('.');
   const what = issue.input === undefined ? 'is missing' : `${issue.message.startsWith('must') ? issue.message : `must be ${issue.expected ?? 'something else'}`}, not ${JSON.stringify(issue.input)}`;
-  throw new LoraError('adapter', `The adapter's config is not usable: "${key}" ${what}.`, { place: { file, key } });
+  throw new LoraError('adapter', `The adapter's config is not usable: "${key}" ${what}.`, { place: { file, key }, fix: 'Correct the file, or copy or download the adapter again.' });
 }
 
 /** Errors: LoraError where a regular expression cannot be used. */

@@ -7,6 +7,7 @@ import { matchTargets } from '../../lora/targets';
 import type { Adapter, AdapterConfig, LoraFactors, TrainedTensor } from '../../lora/types';
 import { LoraError, type Problem } from '../../shared/errors';
 import { isFile } from '../files';
+import { allFinite } from '../finite';
 import { withSafetensors, type SafetensorsFile } from '../safetensors/read';
 import { checkAgainstBase, listed, warning, type AdapterBase, type AdapterFiles } from './againstBase';
 import { readAdapterConfig } from './config';
@@ -102,8 +103,10 @@ function withFactor(names: Names | undefined, { embedding, factor, path: moduleP
   return { ...names, stored: modulePath, embedding: embedding ?? names?.embedding ?? null, [factor]: tensor };
 }
 
+const TOGETHER = 'Copy or download both files of the adapter again: as they are, they do not belong together.';
+
 async function factorsOf(modulePath: string, names: Names, config: AdapterConfig, source: SafetensorsFile): Promise<LoraFactors> {
-  const fail = (message: string, tensor: string) => new LoraError('adapter', message, { place: { file: source.file, tensor } });
+  const fail = (message: string, tensor: string) => new LoraError('adapter', message, { place: { file: source.file, tensor }, fix: TOGETHER });
   if (names.A === undefined || names.B === undefined) {
     throw fail(`Its partner is missing: ${modulePath} needs both lora_A and lora_B.`, names.A ?? names.B ?? names.magnitude ?? modulePath);
   }
@@ -126,7 +129,7 @@ async function factorsOf(modulePath: string, names: Names, config: AdapterConfig
 
 /** DoRA's lengths of the rows; null without DoRA. */
 async function magnitudeOf(modulePath: string, { magnitude, A }: Names, out_features: number, { use_dora }: AdapterConfig, source: SafetensorsFile): Promise<Float32Array | null> {
-  const fail = (message: string, tensor: string) => new LoraError('adapter', message, { place: { file: source.file, tensor } });
+  const fail = (message: string, tensor: string) => new LoraError('adapter', message, { place: { file: source.file, tensor }, fix: TOGETHER });
   if (magnitude === undefined) {
     if (use_dora) throw fail(`${CONFIG_FILE} says use_dora, but ${modulePath} has no lora_magnitude_vector.`, A ?? modulePath);
     return null;
@@ -139,13 +142,7 @@ async function magnitudeOf(modulePath: string, { magnitude, A }: Names, out_feat
 }
 
 async function finite(source: SafetensorsFile, tensor: string): Promise<Float32Array> {
-  const values = await source.readF32(tensor);
-  for (let i = 0; i < values.length; i++) {
-    if (!Number.isFinite(values[i])) {
-      throw new LoraError('adapter', `Element ${i} is ${values[i]!}, so the adapter cannot be used.`, { place: { file: source.file, tensor }, fix: 'The training that made it went wrong: use an earlier checkpoint.' });
-    }
-  }
-  return values;
+  return allFinite(await source.readF32(tensor), { file: source.file, tensor });
 }
 
 /** The modules that the config targets; PEFT loads no others. Errors: LoraError where none is left. */
@@ -156,7 +153,7 @@ function targeted(all: readonly LoraFactors[], stored: ReadonlyMap<string, strin
   const wanted = new Set(matched.map((m) => m.path));
   const isWanted = (m: LoraFactors) => wanted.has(stored.get(m.path) ?? m.path);
   const [modules, others] = [all.filter(isWanted), all.filter((m) => !isWanted(m))];
-  if (modules.length === 0) throw new LoraError('adapter', `target_modules names none of the modules in the weights file (${listed(others.map((m) => m.path))}).`, { place });
+  if (modules.length === 0) throw new LoraError('adapter', `target_modules names none of the modules in the weights file (${listed(others.map((m) => m.path))}).`, { place, fix: TOGETHER });
   refuseTying(modules, config, files.config);
   return { modules, warnings: others.length === 0 ? [] : [warning(`${listed(others.map((m) => m.path))} has tensors in the weights file, but target_modules does not name it: left out, as PEFT does`, place)] };
 }

@@ -52,7 +52,7 @@ export class SafetensorsFile {
   /** Widened to f32, into `target` where that is given. Errors: LoraError for tensors of other than floating-point numbers. */
   async readF32(name: string, target?: Float32Array): Promise<Float32Array> {
     const { dtype } = this.get(name);
-    if (!FLOATS.has(dtype)) throw this.fail(`Numbers of type ${dtype} cannot be weights`, name);
+    if (!FLOATS.has(dtype)) throw this.fail(`Numbers of type ${dtype} cannot be weights`, name, `Save it again with one of: ${[...FLOATS].join(', ')}.`);
     if (dtype === 'F32' && target) {
       await this.fill(new Uint8Array(target.buffer, target.byteOffset, target.byteLength), name);
       return target;
@@ -90,8 +90,8 @@ export class SafetensorsFile {
     return tensor;
   }
 
-  private fail(what: string, tensor: string): LoraError {
-    return new LoraError(this.area, `${what}.`, { place: { file: this.file, tensor } });
+  private fail(what: string, tensor: string, fix?: string): LoraError {
+    return new LoraError(this.area, `${what}.`, { place: { file: this.file, tensor }, ...(fix !== undefined && { fix }) });
   }
 }
 
