@@ -7,6 +7,7 @@ import { WindowClose } from './host/engine/windowClose';
 import { ErrorReporter } from './host/errors/reporter';
 import { COMMANDS } from './host/ids';
 import { useTranslations } from './host/l10n';
+import { registerAdapterCommands } from './host/jobs/adapterCommands';
 import { AdapterDiffs } from './host/jobs/compareAdapters';
 import { Jobs } from './host/jobs/jobs';
 import { registerRecipeLens } from './host/recipe/codeLens';
@@ -66,11 +67,7 @@ export function activate(context: vscode.ExtensionContext): void {
   });
   const jobs = new Jobs({ cli: context.asAbsolutePath('dist/cli.js'), runtime, log });
   const diffs = new AdapterDiffs(jobs, store);
-  commands.add(COMMANDS.mergeAdapter, 'adapter', async (argument) => {
-    const { mergeAdapter } = await import('./host/jobs/mergeAdapter');
-    await mergeAdapter(jobs, store, argument);
-  });
-  commands.add(COMMANDS.compareAdapters, 'adapter', (argument) => diffs.compare(argument));
+  registerAdapterCommands(commands, { jobs, store, diffs });
   commands.add(COMMANDS.showRuntime, 'runtime', () => runtime.show());
   commands.add(COMMANDS.installRuntime, 'runtime', async () => {
     if (await runtime.install()) await runtime.show();

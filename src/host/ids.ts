@@ -12,6 +12,11 @@ export const COMMANDS = {
   openAdapter: 'lora.openAdapter',
   mergeAdapter: 'lora.mergeAdapter',
   compareAdapters: 'lora.compareAdapters',
+  combineAdapters: 'lora.combineAdapters',
+  resizeAdapter: 'lora.resizeAdapter',
+  convertAdapter: 'lora.convertAdapter',
+  extractAdapter: 'lora.extractAdapter',
+  unmergeModel: 'lora.unmergeModel',
   openRecipe: 'lora.openRecipe',
   openRunLog: 'lora.openRunLog',
   deleteRun: 'lora.deleteRun',
@@ -25,7 +30,8 @@ export type CommandId = (typeof COMMANDS)[keyof typeof COMMANDS];
 
 /** Commands that start programs or write into the workspace: only where the user trusts it. */
 export const NEEDS_TRUST: ReadonlySet<CommandId> = new Set([
-  COMMANDS.trainAdapter, COMMANDS.runRecipe, COMMANDS.pauseRun, COMMANDS.resumeRun, COMMANDS.stopRun, COMMANDS.deleteRun, COMMANDS.mergeAdapter, COMMANDS.compareAdapters, COMMANDS.showRuntime, COMMANDS.installRuntime,
+  COMMANDS.trainAdapter, COMMANDS.runRecipe, COMMANDS.pauseRun, COMMANDS.resumeRun, COMMANDS.stopRun, COMMANDS.deleteRun, COMMANDS.mergeAdapter, COMMANDS.compareAdapters, COMMANDS.combineAdapters, COMMANDS.resizeAdapter,
+  COMMANDS.convertAdapter, COMMANDS.extractAdapter, COMMANDS.unmergeModel, COMMANDS.showRuntime, COMMANDS.installRuntime,
 ]);
 
 export const VIEWS = { container: 'lora', runs: 'lora.runs', dashboard: 'lora.dashboard' } as const;

@@ -1,9 +1,10 @@
 import { isAbsolute, resolve, dirname } from 'node:path';
-import { findNodeAtLocation, parseTree, printParseErrorCode, type Node, type ParseError } from 'jsonc-parser';
+import { findNodeAtLocation, printParseErrorCode, type Node, type ParseError } from 'jsonc-parser';
 import * as v from 'valibot';
 import { LoraError, type Place, type Problem } from './errors';
 import { nearestName } from './nearest';
 import { RecipeSchema, type Recipe } from './recipe';
+import { recipeRoot, recipeTree } from './recipeTree';
 
 /** A recipe as text: every default filled in and paths made absolute, or all of its faults at their lines. */
 export type ParsedRecipe = { readonly recipe: Recipe; readonly problems: readonly [] } | { readonly recipe: null; readonly problems: readonly Problem[] };
@@ -19,10 +20,11 @@ export function parseRecipe(text: string, file: string): Recipe {
 
 /** Like `parseRecipe`, without throwing. */
 export function checkRecipe(text: string, file: string): ParsedRecipe {
-  const errors: ParseError[] = [];
-  const root = parseTree(text, errors, { allowTrailingComma: true });
   const lines = lineStarts(text);
   const at = (offset: number): Place => placeOf(file, lines, offset);
+  const tree = recipeTree(text);
+  if (tree.kind === 'too deep') return { recipe: null, problems: [{ severity: 'error', message: 'Nested deeper than any recipe is.', place: at(tree.offset) }] };
+  const { root, errors } = tree;
   if (errors.length > 0 || !root) {
     return { recipe: null, problems: syntaxProblems(errors, at) };
   }
@@ -37,7 +39,7 @@ export function checkRecipe(text: string, file: string): ParsedRecipe {
 
 /** Where a key such as lora.target_modules stands in a recipe, or what of it is there. */
 export function placeOfKey(text: string, file: string, key: string): Place {
-  const root = parseTree(text, [], { allowTrailingComma: true });
+  const root = recipeRoot(text);
   return root ? { ...placeOf(file, lineStarts(text), nearestNode(root, key.split('.')).offset), key } : { file, key };
 }
 

@@ -40,9 +40,9 @@ export async function writeLabels(folder: string, { problem_type, names }: HeadL
   await writeFile(path.join(folder, LABELS_FILE), `${text}\n`, { flush: true });
 }
 
-/** Reads what an adapter is for, before its base is opened; formats of single files do not say it. Errors: LoraError('adapter') naming the file. */
+/** Reads what an adapter is for, before its base is opened; only PEFT's and mlx-lm's folders say it. Errors: LoraError('adapter') naming the file. */
 export async function readAdapterTask(folder: string): Promise<AdapterTask> {
-  if (await isFile(folder)) return { task: null, num_labels: null, labels: null, modules_to_save: [] };
+  if (!await isFile(path.join(folder, CONFIG_FILE))) return { task: null, num_labels: null, labels: null, modules_to_save: [] };
   const { task_type, modules_to_save } = await readJsonObject(path.join(folder, CONFIG_FILE), 'adapter');
   const [task] = Object.entries(TASK_TYPES).find(([, type]) => type !== null && type === task_type) ?? [null];
   const labels = await readLabels(path.join(folder, LABELS_FILE));

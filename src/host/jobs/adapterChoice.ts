@@ -9,8 +9,9 @@ import { browse } from '../train/picker';
 import { walk } from '../train/walk';
 
 const CONFIG = 'adapter_config.json';
+const ADAPTER_FILE = /\.(?:gguf|safetensors)$/;
 
-/** An adapter's folder: of the row or file that a command was called on, else picked among those of the runs and the workspace. Undefined: cancelled. Errors: LoraError where it is none. */
+/** An adapter's folder, or its file in a format that is one: of the row or file that a command was called on, else picked among those of the runs and the workspace. Undefined: cancelled. Errors: LoraError where it is none. */
 export async function chooseAdapter(store: RunStore, argument: unknown, placeholder: string, without: readonly string[] = []): Promise<string | undefined> {
   const given = folderOf(argument);
   if (given !== undefined) {
@@ -27,21 +28,29 @@ function folderOf(argument: unknown): string | undefined {
   return typeof argument === 'string' ? argument : undefined;
 }
 
-const isAdapter = (folder: string) => stat(path.join(folder, CONFIG)).then(() => true, () => false);
+/** What a file holds is found out by who reads it. */
+const isAdapter = (place: string) => (ADAPTER_FILE.test(place) ? Promise.resolve(true) : stat(path.join(place, CONFIG)).then(() => true, () => false));
 
 interface Item extends vscode.QuickPickItem {
+  /** Null: to be browsed to. */
   readonly folder: string | null;
+  readonly browse?: 'folder' | 'file';
 }
+
+const BROWSE = (): Item[] => [
+  { label: `$(folder) ${t('Browse for an adapter folder…')}`, folder: null, browse: 'folder', alwaysShow: true },
+  { label: `$(file) ${t('Browse for an adapter file of llama.cpp or kohya…')}`, folder: null, browse: 'file', alwaysShow: true },
+];
 
 async function pick(store: RunStore, placeholder: string, without: readonly string[]): Promise<string | undefined> {
   const ofRuns = store.runs.filter((run) => run.adapter !== null).map((run): Item => ({ label: run.name, description: path.basename(run.dir), folder: run.adapter }));
   const known = new Set(ofRuns.map((item) => item.folder));
   const others = (await adaptersInWorkspace()).filter(({ folder }) => !known.has(folder));
   const items = [...ofRuns, ...others].filter(({ folder }) => !without.includes(folder!));
-  const chosen = await vscode.window.showQuickPick<Item>([...items, { label: t('Browse for an adapter folder…'), folder: null, alwaysShow: true }], { placeHolder: placeholder, matchOnDescription: true });
+  const chosen = await vscode.window.showQuickPick<Item>([...items, ...BROWSE()], { placeHolder: placeholder, matchOnDescription: true });
   if (!chosen) return undefined;
   if (chosen.folder !== null) return chosen.folder;
-  const folder = await browse('folder', t('Adapter'));
+  const folder = await browse(chosen.browse ?? 'folder', t('Adapter'), chosen.browse === 'file' ? { [t('Adapters')]: ['gguf', 'safetensors'] } : undefined);
   if (folder === undefined || await isAdapter(folder)) return folder;
   throw new LoraError('adapter', t('The folder is not a PEFT adapter: it has no {0}.', CONFIG), { place: { file: folder } });
 }

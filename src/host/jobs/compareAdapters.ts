@@ -4,6 +4,7 @@ import { t } from '../l10n';
 import type { RunStore } from '../runs/runStore';
 import { chooseAdapter } from './adapterChoice';
 import type { Jobs } from './jobs';
+import { nameOf } from './tellAdapter';
 
 interface Compared {
   readonly a: string;
@@ -27,13 +28,19 @@ export class AdapterDiffs implements vscode.TextDocumentContentProvider, vscode.
 
   /** Asks which two, and shows where they differ. Errors: LoraError. */
   async compare(argument: unknown): Promise<void> {
-    const a = await chooseAdapter(this.store, argument, t('Which adapter to compare?'));
-    const b = a === undefined ? undefined : await chooseAdapter(this.store, undefined, t('Compare {0} with which other?', nameOf(a)), [a]);
-    if (a === undefined || b === undefined) return;
-    const compared = await this.jobs.run<Compared>(t('Comparing {0} and {1}', nameOf(a), nameOf(b)), ['compare', a, b], false);
+    const pair = isPair(argument) ? argument : await this.choose(argument);
+    if (!pair) return;
+    const names = namesOf(this.store, pair);
+    const compared = await this.jobs.run<Compared>(t('Comparing {0} and {1}', ...names), ['compare', ...pair], false);
     if (!compared) return;
-    const [left, right] = [this.document(a, compared.texts.a), this.document(b, compared.texts.b)];
-    await vscode.commands.executeCommand('vscode.diff', left, right, titleOf(compared), { preview: false });
+    const [left, right] = [this.document(pair[0], compared.texts.a), this.document(pair[1], compared.texts.b)];
+    await vscode.commands.executeCommand('vscode.diff', left, right, titleOf(compared, names), { preview: false });
+  }
+
+  private async choose(argument: unknown): Promise<readonly [string, string] | undefined> {
+    const a = await chooseAdapter(this.store, argument, t('Which adapter to compare?'));
+    const b = a === undefined ? undefined : await chooseAdapter(this.store, undefined, t('Compare {0} with which other?', labelOf(this.store, a)), [a]);
+    return a === undefined || b === undefined ? undefined : [a, b];
   }
 
   provideTextDocumentContent(uri: vscode.Uri): string {
@@ -51,14 +58,19 @@ export class AdapterDiffs implements vscode.TextDocumentContentProvider, vscode.
   }
 }
 
-/** A run's adapter is called by its run. */
-function nameOf(folder: string): string {
-  const name = path.basename(folder);
-  return name === 'adapter' ? path.basename(path.dirname(folder)) : name;
+const isPair = (argument: unknown): argument is readonly [string, string] => Array.isArray(argument) && argument.length === 2 && argument.every((own) => typeof own === 'string');
+
+/** What the two are called; where both runs have one name, their folders tell them apart. */
+function namesOf(store: RunStore, pair: readonly [string, string]): readonly [string, string] {
+  const [a, b] = [labelOf(store, pair[0]), labelOf(store, pair[1])];
+  return a === b ? [nameOf(pair[0]), nameOf(pair[1])] : [a, b];
 }
 
-function titleOf({ a, b, equal, total }: Compared): string {
-  if (equal) return t('{0} and {1} do the same', nameOf(a), nameOf(b));
+/** A run's adapter is called by its run. */
+const labelOf = (store: RunStore, place: string) => store.runs.find((run) => run.adapter === place)?.name ?? nameOf(place);
+
+function titleOf({ equal, total }: Compared, names: readonly [string, string]): string {
+  if (equal) return t('{0} and {1} do the same', ...names);
   const cosine = total.cosine === null ? '–' : total.cosine.toFixed(3);
-  return t('{0} ↔ {1} (cosine {2})', nameOf(a), nameOf(b), cosine);
+  return t('{0} ↔ {1} (cosine {2})', ...names, cosine);
 }

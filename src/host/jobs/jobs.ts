@@ -43,6 +43,8 @@ export class Jobs {
 function phaseName(phase: string): string {
   switch (phase) {
     case 'merging': return t('Merging');
+    case 'unmerging': return t('Taking the updates out');
+    case 'extracting': return t('Extracting');
     case 'checking inputs': return t('Taking fingerprints');
     case 'comparing': return t('Comparing answers');
     default: return phase;

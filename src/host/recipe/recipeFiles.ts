@@ -1,7 +1,8 @@
 import { stat } from 'node:fs/promises';
 import { dirname, isAbsolute, resolve } from 'node:path';
-import { findNodeAtLocation, parseTree, type JSONPath } from 'jsonc-parser';
+import { findNodeAtLocation, type JSONPath } from 'jsonc-parser';
 import type { Place, Problem } from '../../shared/errors';
+import { recipeRoot } from '../../shared/recipeTree';
 import { t } from '../l10n';
 
 /** Keys whose values name something on disk. */
@@ -14,7 +15,7 @@ const PATH_KEYS: readonly { readonly path: JSONPath; readonly missing: (value: s
 
 /** What a recipe names that is not on disk: one problem each, at its place in the text. */
 export async function missingFiles(text: string, file: string): Promise<Problem[]> {
-  const root = parseTree(text, [], { allowTrailingComma: true });
+  const root = recipeRoot(text);
   if (!root) return [];
   const checks = PATH_KEYS.map(async ({ path, missing }): Promise<Problem | null> => {
     const node = findNodeAtLocation(root, path);

@@ -51,7 +51,7 @@ const SAID: Readonly<Record<string, RegExp>> = {
   'target-not-in-file': /self_attn\.k_proj.* should be adapted as target_modules says, but the weights file has no tensors for it/,
   'config-not-json': said('adapter_config\\.json', 'is not valid JSON: .*position 29', 'Correct it'),
   'config-not-object': said('adapter_config\\.json', 'must hold a JSON object', 'Correct it'),
-  'config-missing': said('config-missing(?:/adapter_config\\.json)?', 'adapter_config\\.json|does not exist', ''),
+  'config-missing': said('config-missing', 'has no adapter_config\\.json', 'the folder that PEFT saved'),
   'weights-missing': said('weights-missing', 'has no adapter_model\\.safetensors', 'again'),
   'weights-pickle': said('weights-pickle', 'adapter_model\\.bin, a pickle, which is not read because it can run code', 'in safetensors'),
   'peft-type-ia3': said(`${CONFIG}peft_type`, 'is of the type "IA3"', 'train a LoRA adapter instead'),

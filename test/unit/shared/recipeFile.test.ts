@@ -20,6 +20,14 @@ describe('a recipe', () => {
     expect(recipe.training.lr_scheduler_type).toBe('cosine');
   });
 
+  it('that is nested without end is refused at the place where that begins', () => {
+    for (const [open, at] of [['[', 65], ['{"lora":', 64 * 8 + 1]] as const) {
+      const [problem] = problemsOf(`${open.repeat(20_000)}1`);
+      expect(problem).toMatchObject({ message: expect.stringMatching(/^Nested deeper/) as string, place: { line: 1, column: at } });
+    }
+    expect(placeOfKey('['.repeat(20_000), file, 'lora.r')).toEqual({ file, key: 'lora.r' });
+  });
+
   it('names the nearest known key for each unknown one, at its line and column', () => {
     const problems = problemsOf('{\n  "base": "m",\n  "dataset": "d",\n  "lora": { "rank": 4, "lora_aplha": 8 },\n  "traning": {}\n}');
     expect(problems.map((p) => p.message)).toEqual([

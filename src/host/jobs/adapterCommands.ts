@@ -1,0 +1,22 @@
+import type { CommandRegistry } from '../commands';
+import { COMMANDS } from '../ids';
+import type { RunStore } from '../runs/runStore';
+import type { AdapterDiffs } from './compareAdapters';
+import type { Jobs } from './jobs';
+
+export interface AdapterCommandParts {
+  readonly jobs: Jobs;
+  readonly store: RunStore;
+  readonly diffs: AdapterDiffs;
+}
+
+/** What can be done with adapters after training. Each is loaded when it is first called. */
+export function registerAdapterCommands(commands: CommandRegistry, { jobs, store, diffs }: AdapterCommandParts): void {
+  commands.add(COMMANDS.mergeAdapter, 'adapter', async (argument) => (await import('./mergeAdapter')).mergeAdapter(jobs, store, argument));
+  commands.add(COMMANDS.compareAdapters, 'adapter', (argument) => diffs.compare(argument));
+  commands.add(COMMANDS.combineAdapters, 'adapter', async (argument) => (await import('./combineAdapters')).combineAdapters(jobs, store, argument));
+  commands.add(COMMANDS.resizeAdapter, 'adapter', async (argument) => (await import('./resizeAdapter')).resizeAdapter(jobs, store, argument));
+  commands.add(COMMANDS.convertAdapter, 'adapter', async (argument) => (await import('./convertAdapter')).convertAdapter(jobs, store, argument));
+  commands.add(COMMANDS.extractAdapter, 'adapter', async () => (await import('./extractAdapter')).extractAdapter(jobs));
+  commands.add(COMMANDS.unmergeModel, 'base', async (argument) => (await import('./unmergeModel')).unmergeModel(jobs, argument));
+}

@@ -1,0 +1,26 @@
+import path from 'node:path';
+import * as vscode from 'vscode';
+import { COMMANDS } from '../ids';
+import { t } from '../l10n';
+
+/** Says what became of an adapter, with a way to see it, and to compare it with the one that it was made of. */
+export async function tellAdapter(words: string, output: string, original: string | null): Promise<void> {
+  const [compare, show] = [t('Compare'), t('Reveal in Explorer')];
+  const chosen = await vscode.window.showInformationMessage(words, ...(original === null ? [] : [compare]), show);
+  if (chosen === compare) await vscode.commands.executeCommand(COMMANDS.compareAdapters, [original, output]);
+  if (chosen === show) await reveal(output);
+}
+
+export async function reveal(place: string): Promise<void> {
+  const uri = vscode.Uri.file(place);
+  await vscode.commands.executeCommand(vscode.workspace.getWorkspaceFolder(uri) ? 'revealInExplorer' : 'revealFileInOS', uri);
+}
+
+/** 3,4 % in the editor's language. */
+export const percent = (share: number): string => new Intl.NumberFormat(vscode.env.language, { style: 'percent', maximumFractionDigits: 2 }).format(share);
+
+/** A run's adapter is called by its run's folder. */
+export function nameOf(place: string): string {
+  const name = path.basename(place);
+  return name === 'adapter' ? path.basename(path.dirname(place)) : name;
+}
