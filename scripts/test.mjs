@@ -54,7 +54,7 @@ const STAGES = {
   lint: check([bin('eslint'), '.'], [bin('depcruise'), 'src', 'webview', '--no-progress']),
   unit: vitest('unit'),
   parity: vitest('parity'),
-  dashboard: nodeTests('test/workbench/dashboardPage'),
+  dashboard: nodeTests('test/workbench/pages'),
   integration: script('test/integration/run.mjs'),
   workbench: nodeTests(...['train', 'features', 'details', 'runtime'].map((name) => `test/workbench/${name}.test.mjs`)),
 };

@@ -1,5 +1,6 @@
 import * as vscode from 'vscode';
 import { CommandRegistry } from './host/commands';
+import { AdapterComparison } from './host/compare/compareAdapters';
 import { DashboardPanels } from './host/dashboard/dashboardPanels';
 import { connectEngine } from './host/engine/engineClient';
 import { Launcher } from './host/engine/launcher';
@@ -8,7 +9,6 @@ import { ErrorReporter } from './host/errors/reporter';
 import { COMMANDS } from './host/ids';
 import { useTranslations } from './host/l10n';
 import { registerAdapterCommands } from './host/jobs/adapterCommands';
-import { AdapterDiffs } from './host/jobs/compareAdapters';
 import { Jobs } from './host/jobs/jobs';
 import { registerRecipeLens } from './host/recipe/codeLens';
 import { RecipeDiagnostics } from './host/recipe/diagnostics';
@@ -66,8 +66,8 @@ export function activate(context: vscode.ExtensionContext): void {
     if (recipe !== undefined) await runRecipe(vscode.Uri.file(recipe));
   });
   const jobs = new Jobs({ cli: context.asAbsolutePath('dist/cli.js'), runtime, log });
-  const diffs = new AdapterDiffs(jobs, store);
-  registerAdapterCommands(commands, { jobs, store, diffs });
+  const comparison = new AdapterComparison(jobs, store, { extensionUri: context.extensionUri, report: (error) => errors.report(error, 'adapter'), log: (message) => log.warn(message) });
+  registerAdapterCommands(commands, { jobs, store, comparison });
   commands.add(COMMANDS.showRuntime, 'runtime', () => runtime.show());
   commands.add(COMMANDS.installRuntime, 'runtime', async () => {
     if (await runtime.install()) await runtime.show();
@@ -76,7 +76,7 @@ export function activate(context: vscode.ExtensionContext): void {
 
   context.subscriptions.push(
     log, commands, roots, store, windowClose, outcomes, dashboards, diagnostics,
-    tree, createStatusBar(store), registerRecipeLens(), diffs,
+    tree, createStatusBar(store), registerRecipeLens(), comparison,
     roots.onDidChange(() => void store.refresh()),
     store.engines.onTrouble((message) => log.warn(message)),
   );

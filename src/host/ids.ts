@@ -34,7 +34,7 @@ export const NEEDS_TRUST: ReadonlySet<CommandId> = new Set([
   COMMANDS.convertAdapter, COMMANDS.extractAdapter, COMMANDS.unmergeModel, COMMANDS.showRuntime, COMMANDS.installRuntime,
 ]);
 
-export const VIEWS = { container: 'lora', runs: 'lora.runs', dashboard: 'lora.dashboard' } as const;
+export const VIEWS = { container: 'lora', runs: 'lora.runs', dashboard: 'lora.dashboard', compare: 'lora.compare' } as const;
 
 export const SETTINGS = {
   runtimePath: 'lora.runtime.path',

@@ -160,8 +160,3 @@ export const DASHBOARD_STRINGS = {
 export type StringKey = keyof typeof DASHBOARD_STRINGS;
 
 export type DashboardStrings = Readonly<Record<StringKey, string>>;
-
-/** Puts values for {0}, {1}… */
-export function fill(text: string, values: readonly (string | number)[]): string {
-  return text.replace(/\{(\d+)\}/g, (whole, index: string) => String(values[Number(index)] ?? whole));
-}

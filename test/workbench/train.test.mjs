@@ -1,7 +1,7 @@
 // The main job in a real workbench, with the installed .vsix: from the welcome button to an adapter, watched in the dashboard.
 import assert from 'node:assert/strict';
 import { spawnSync } from 'node:child_process';
-import { cpSync, existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { cpSync, existsSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { createRequire } from 'node:module';
 import path from 'node:path';
 import { after, afterEach, before, describe, it } from 'node:test';
@@ -175,7 +175,7 @@ describe('training in the workbench', { timeout: 600_000 }, () => {
     await d.screenshot(page, path.join(shots, 'labels.png'));
   });
 
-  it('compares two adapters in the editor\'s own diff, and merges one into a model that is verified', async () => {
+  it('compares two adapters in the editor\'s own diff and on a page beside it, resizes, converts and merges one into a model that is verified', async () => {
     const picks = page.locator('.quick-input-list .monaco-list-row');
     await d.runCommand(page, 'LoRA: Compare Adapters');
     await page.locator('.quick-input-widget input[type=text]').fill('train on tiny');
@@ -184,7 +184,35 @@ describe('training in the workbench', { timeout: 600_000 }, () => {
     await picks.filter({ hasText: 'train on tiny' }).first().click();
     await page.locator('.tab.active', { hasText: /cosine/ }).waitFor();
     await page.locator('.monaco-diff-editor .view-line', { hasText: '‖dW‖' }).first().waitFor();
-    await d.screenshot(page, path.join(shots, 'compare.png'));
+    const beside = d.webview(page);
+    await beside.locator('.map td[data-level]').first().waitFor();
+    const modules = await beside.locator('.map td[data-level]').count();
+    assert.ok(modules > 2, `${modules} modules`);
+    await beside.locator('.modules .sort', { hasText: '‖dW‖ A' }).click();
+    await beside.locator('.modules th[aria-sort="descending"]').waitFor();
+    for (const theme of ['dark', 'light', 'high-contrast', 'high-contrast-light']) {
+      await d.setTheme(server, page, theme);
+      await d.screenshot(page, path.join(shots, `compare-${theme}.png`));
+    }
+    await d.setTheme(server, page, 'dark');
+    await d.runCommand(page, 'LoRA: Resize Adapter');
+    await page.locator('.quick-input-widget input[placeholder*="smaller rank"]').waitFor();
+    await picks.filter({ hasText: 'train on tiny' }).first().click();
+    await picks.filter({ hasText: 'By the error' }).first().click();
+    await page.keyboard.press('Enter');
+    await page.locator('.quick-input-title', { hasText: 'Output' }).waitFor();
+    await page.keyboard.press('Enter');
+    const [resized] = await d.notifications(page, /Rank .* became/);
+    assert.match(resized.text, /with an error of [\d.]+\s?%: \d+ KiB instead of \d+ KiB/);
+    await d.runCommand(page, 'LoRA: Convert Adapter');
+    await page.locator('.quick-input-widget input[placeholder*="to convert"]').waitFor();
+    await picks.filter({ hasText: 'train on tiny' }).first().click();
+    await picks.filter({ hasText: 'llama.cpp' }).first().click();
+    await page.locator('.quick-input-title', { hasText: 'Output' }).waitFor();
+    await page.keyboard.press('Enter');
+    await d.notifications(page, /The adapter is there for llama\.cpp/);
+    const converted = readdirSync(workspace).find((name) => name.endsWith('.gguf'));
+    assert.match(spawnSync(process.execPath, [path.join(root, 'dist', 'cli.js'), 'inspect', path.join(workspace, converted)], { encoding: 'utf8' }).stdout, /LoRA adapter \(gguf\)/);
     await d.runCommand(page, 'LoRA: Merge Adapter into Model');
     await page.locator('.quick-input-widget input[placeholder*="merge into its base"]').waitFor();
     await picks.filter({ hasText: 'train on tiny' }).first().click();

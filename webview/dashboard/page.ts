@@ -1,7 +1,8 @@
-import { fill, type DashboardStrings } from '../../src/shared/dashboardStrings';
+import type { DashboardStrings } from '../../src/shared/dashboardStrings';
+import { fill } from '../../src/shared/fill';
 import { ChartBoard } from './charts/board';
 import { asChoices } from './model/choices';
-import { Formatter } from './model/format';
+import { Formatter } from '../shared/format';
 import { initialModel, reduce, type Model } from './model/model';
 import { asHostMessage } from '../../src/shared/webviewGuards';
 import type { Context, Section } from './section';

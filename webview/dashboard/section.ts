@@ -1,6 +1,6 @@
 import type { StringKey } from '../../src/shared/dashboardStrings';
 import type { PageMessage, PageState } from '../../src/shared/webview';
-import type { Formatter } from './model/format';
+import type { Formatter } from '../shared/format';
 import type { Model } from './model/model';
 
 /** A part of the page. `update` is called once a frame when something came in, and changes only what differs. */

@@ -1,7 +1,6 @@
-import { randomBytes } from 'node:crypto';
 import path from 'node:path';
 import * as vscode from 'vscode';
-import { DASHBOARD_STRINGS, type DashboardStrings } from '../../shared/dashboardStrings';
+import { DASHBOARD_STRINGS } from '../../shared/dashboardStrings';
 import { LoraError } from '../../shared/errors';
 import type { HostMessage, OpenTarget, PageMessage, RunRequest } from '../../shared/webview';
 import { asPageMessage } from '../../shared/webviewGuards';
@@ -9,8 +8,8 @@ import { COMMANDS, type CommandId } from '../ids';
 import { metricsCsv } from './csv';
 import { copyError, openErrorPlace } from './errorActions';
 import type { ConnectRun } from './follower';
-import { dashboardHtml } from './html';
 import { RunSource } from './runSource';
+import { localized, openPage } from '../webview/page';
 
 export interface DashboardOptions {
   readonly extensionUri: vscode.Uri;
@@ -36,13 +35,7 @@ export class DashboardPanel implements vscode.Disposable {
       panel.onDidChangeViewState(() => { if (!panel.visible) this.source.stop(); }),
       panel.onDidDispose(() => this.dispose()),
     );
-    const folder = pageFolder(options.extensionUri);
-    webview.options = { enableScripts: true, localResourceRoots: [folder] };
-    const address = (file: string) => webview.asWebviewUri(vscode.Uri.joinPath(folder, file)).toString();
-    webview.html = dashboardHtml({
-      cspSource: webview.cspSource, nonce: randomBytes(16).toString('base64url'), script: address('dashboard.js'), style: address('dashboard.css'),
-      language: vscode.env.language, strings: localized(), runDir,
-    });
+    openPage(webview, { extensionUri: options.extensionUri, name: 'dashboard', strings: localized(DASHBOARD_STRINGS), facts: { 'run-dir': runDir } });
   }
 
   /** Stops reading and listening; the tab stays, for VS Code to bring back after a reload. */
@@ -91,14 +84,6 @@ export class DashboardPanel implements vscode.Disposable {
   }
 }
 
-function pageFolder(extensionUri: vscode.Uri): vscode.Uri {
-  return vscode.Uri.joinPath(extensionUri, 'dist', 'webview');
-}
-
 export function titleOf(runDir: string): string {
   return path.basename(runDir);
-}
-
-function localized(): DashboardStrings {
-  return Object.fromEntries(Object.entries(DASHBOARD_STRINGS).map(([key, text]) => [key, vscode.l10n.t(text)])) as DashboardStrings;
 }

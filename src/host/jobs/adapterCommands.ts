@@ -1,19 +1,19 @@
 import type { CommandRegistry } from '../commands';
+import type { AdapterComparison } from '../compare/compareAdapters';
 import { COMMANDS } from '../ids';
 import type { RunStore } from '../runs/runStore';
-import type { AdapterDiffs } from './compareAdapters';
 import type { Jobs } from './jobs';
 
 export interface AdapterCommandParts {
   readonly jobs: Jobs;
   readonly store: RunStore;
-  readonly diffs: AdapterDiffs;
+  readonly comparison: AdapterComparison;
 }
 
 /** What can be done with adapters after training. Each is loaded when it is first called. */
-export function registerAdapterCommands(commands: CommandRegistry, { jobs, store, diffs }: AdapterCommandParts): void {
+export function registerAdapterCommands(commands: CommandRegistry, { jobs, store, comparison }: AdapterCommandParts): void {
   commands.add(COMMANDS.mergeAdapter, 'adapter', async (argument) => (await import('./mergeAdapter')).mergeAdapter(jobs, store, argument));
-  commands.add(COMMANDS.compareAdapters, 'adapter', (argument) => diffs.compare(argument));
+  commands.add(COMMANDS.compareAdapters, 'adapter', (argument) => comparison.compare(argument));
   commands.add(COMMANDS.combineAdapters, 'adapter', async (argument) => (await import('./combineAdapters')).combineAdapters(jobs, store, argument));
   commands.add(COMMANDS.resizeAdapter, 'adapter', async (argument) => (await import('./resizeAdapter')).resizeAdapter(jobs, store, argument));
   commands.add(COMMANDS.convertAdapter, 'adapter', async (argument) => (await import('./convertAdapter')).convertAdapter(jobs, store, argument));

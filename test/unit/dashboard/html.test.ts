@@ -1,12 +1,14 @@
 import { readdirSync, readFileSync } from 'node:fs';
 import path from 'node:path';
 import { expect, test } from 'vitest';
-import { dashboardHtml } from '../../../src/host/dashboard/html';
-import { DASHBOARD_STRINGS, fill } from '../../../src/shared/dashboardStrings';
+import { pageHtml } from '../../../src/host/webview/pageHtml';
+import { COMPARE_STRINGS } from '../../../src/shared/compareStrings';
+import { DASHBOARD_STRINGS } from '../../../src/shared/dashboardStrings';
+import { fill } from '../../../src/shared/fill';
 
-const html = dashboardHtml({
+const html = pageHtml({
   cspSource: 'https://webview.test', nonce: 'n0nce', script: 'https://webview.test/dashboard.js', style: 'https://webview.test/dashboard.css', language: 'en',
-  strings: DASHBOARD_STRINGS, runDir: '/runs/"<b>&',
+  strings: DASHBOARD_STRINGS, facts: { 'run-dir': '/runs/"<b>&' },
 });
 
 test('the page runs its own script only and styles itself from its own folder only', () => {
@@ -28,9 +30,9 @@ test('values are put where the text wants them', () => {
   expect(fill('{1} of {0}, {2}', ['b', 3])).toBe('3 of b, {2}');
 });
 
-test('every text is used in the page', () => {
-  const root = path.resolve('webview');
+test.each([['dashboard', DASHBOARD_STRINGS], ['compare', COMPARE_STRINGS]])('every text of the %s page is used in it', (page, strings) => {
+  const root = path.resolve('webview', page);
   const source = readdirSync(root, { recursive: true, encoding: 'utf8' }).filter((name) => name.endsWith('.ts')).map((name) => readFileSync(path.join(root, name), 'utf8')).join('\n');
   const isUsed = (key: string) => source.includes(`'${key}'`) || source.includes(`strings.${key}`) || source.includes(`\`${key.replace(/\.[^.]+$/, '')}.\${`);
-  expect(Object.keys(DASHBOARD_STRINGS).filter((key) => !isUsed(key))).toEqual([]);
+  expect(Object.keys(strings).filter((key) => key !== 'loading' && !isUsed(key))).toEqual([]);
 });

@@ -9,7 +9,7 @@ import { readGgufAdapter } from '../../../src/formats/gguf/adapter';
 import { readAdapterTask } from '../../../src/formats/peft/task';
 import type { BaseModel } from '../../../src/formats/types';
 import type { Adapter } from '../../../src/lora/types';
-import { checkRecipe } from '../../../src/shared/recipeFile';
+import { parseRecipe } from '../../../src/shared/recipeFile';
 import type { Random } from '../../../src/shared/random';
 import { asGguf } from '../formats/ggufFixture';
 import { ggufBytes } from '../formats/ggufWriter';
@@ -48,7 +48,7 @@ export async function readers(root: string): Promise<Reader[]> {
     header(root, 'base weights', base, 'model.safetensors', (folder) => () => baseAt(folder)),
     json(root, 'tokenizer.json', base, 'tokenizer.json', (folder) => () => baseAt(folder)),
     json(root, 'tokenizer_config.json', base, 'tokenizer_config.json', (folder) => () => baseAt(folder)),
-    json(root, 'recipe', { 'lora.json': Buffer.from(JSON.stringify(RECIPE)) }, 'lora.json', (folder) => () => Promise.resolve(checkRecipe(readFileSync(path.join(folder, 'lora.json'), 'utf8'), 'lora.json')).then(() => undefined)),
+    json(root, 'recipe', { 'lora.json': Buffer.from(JSON.stringify(RECIPE)) }, 'lora.json', (folder) => () => Promise.resolve().then(() => void parseRecipe(readFileSync(path.join(folder, 'lora.json'), 'utf8'), 'lora.json'))),
     json(root, 'dataset', { 'data.json': Buffer.from(JSON.stringify(ROWS)) }, 'data.json', (folder) => () => readDataset(asLines(path.join(folder, 'data.json'))).then(() => undefined)),
     ...['png', 'jpg'].map((kind) => {
       const file = imageOf(kind);

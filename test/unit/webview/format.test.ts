@@ -1,5 +1,5 @@
 import { expect, test } from 'vitest';
-import { Formatter } from '../../../webview/dashboard/model/format';
+import { Formatter } from '../../../webview/shared/format';
 
 const format = new Formatter('en');
 

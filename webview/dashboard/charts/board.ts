@@ -1,4 +1,4 @@
-import { el, setText, show } from '../dom';
+import { el, setText, show } from '../../shared/dom';
 import { MAX_SMOOTHING } from '../model/choices';
 import { CHARTS, Lines, scoreChart, type ChartSpec } from '../model/chartSpecs';
 import type { Range } from '../model/decimate';
@@ -8,7 +8,7 @@ import type { Context, Section } from '../section';
 import { ChartCard } from './card';
 import type { KeyAction } from './gestures';
 import { Paced } from './paced';
-import { onThemeChange, readTheme } from './theme';
+import { onThemeChange, readTheme } from '../../shared/theme';
 
 /** New values are drawn this often at most, so that the page stays smooth however fast they come. */
 const DRAW_INTERVAL_MS = 100;

@@ -1,4 +1,4 @@
-import { el, icon, setAttribute, setText, show } from '../dom';
+import { el, icon, setAttribute, setText, show } from '../../shared/dom';
 import type { ChartSpec, Lines } from '../model/chartSpecs';
 import type { Range } from '../model/decimate';
 import type { Context } from '../section';
@@ -6,7 +6,7 @@ import { CursorOverlay } from './cursor';
 import { listen, type KeyAction } from './gestures';
 import { LineChart } from './lineChart';
 import { ChartTable } from './table';
-import type { ChartTheme } from './theme';
+import type { ChartTheme } from '../../shared/theme';
 
 export interface CardEvents {
   hover(step: number | null): void;

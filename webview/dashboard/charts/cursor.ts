@@ -1,4 +1,4 @@
-import { el, show } from '../dom';
+import { el, show } from '../../shared/dom';
 import type { ChartSpec, Lines } from '../model/chartSpecs';
 import type { LineChart } from './lineChart';
 

@@ -2,7 +2,7 @@ import { Chart, LinearScale, LineController, LineElement, PointElement, type Cha
 import { color as translucent } from 'chart.js/helpers';
 import type { ChartSpec, Lines, SeriesSpec } from '../model/chartSpecs';
 import { decimate, type Point, type Range } from '../model/decimate';
-import type { ChartTheme } from './theme';
+import type { ChartTheme } from '../../shared/theme';
 
 Chart.register(LineController, LineElement, PointElement, LinearScale);
 

@@ -1,4 +1,4 @@
-import { dataGrid, el, memo, type GridElement,  setText } from '../dom';
+import { dataGrid, el, memo, type GridElement,  setText } from '../../shared/dom';
 import type { ChartSpec, Lines } from '../model/chartSpecs';
 import type { Range } from '../model/decimate';
 import { tableRows } from '../model/tableRows';

@@ -1,14 +1,10 @@
+import type { ChartColor } from '../../shared/colors';
 import { RunHistory } from '../../../src/shared/history';
 import { SCORE_NAMES, type ScoreName } from '../../../src/shared/metrics';
 import type { ChartId, StepField } from '../../../src/shared/webview';
 import { firstAtLeast, type Range } from './decimate';
-import type { Formatter } from './format';
+import type { Formatter } from '../../shared/format';
 import { SmoothedLoss } from './smooth';
-
-/** Those of VS Code's chart colours that stand out from the background in every built-in theme; orange and yellow do not. */
-export const CHART_COLORS = ['blue', 'green', 'purple', 'red'] as const;
-
-export type ChartColor = (typeof CHART_COLORS)[number];
 
 type StepSeries = 'loss' | 'learning_rate' | 'grad_norm' | 'tokens_per_second' | 'memory';
 

@@ -1,4 +1,4 @@
-import { dataGrid, el, memo, show } from '../dom';
+import { dataGrid, el, memo, show } from '../../shared/dom';
 import { eventsOf, type RunEvent } from '../model/events';
 import type { Context, Section } from '../section';
 

@@ -1,6 +1,6 @@
 import type { RunState } from '../../../src/shared/run';
 import type { RunRequest } from '../../../src/shared/webview';
-import { el, icon, memo, setAttribute, setText, show } from '../dom';
+import { el, icon, memo, setAttribute, setText, show } from '../../shared/dom';
 import { hasEnded, stepNow, totalSteps, type Model } from '../model/model';
 import { lastCheckpoint, lastValue, secondsLeft } from '../model/summary';
 import type { Context, Section } from '../section';

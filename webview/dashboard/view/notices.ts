@@ -1,5 +1,5 @@
 import { formatPlace, type Place, type Problem, type SerializedError } from '../../../src/shared/errors';
-import { el, icon, memo, show } from '../dom';
+import { el, icon, memo, show } from '../../shared/dom';
 import { healthNotes, isGrave, isWarning, type HealthNote } from '../model/health';
 import { stepNow, type Model } from '../model/model';
 import { lastCheckpoint } from '../model/summary';

@@ -1,5 +1,5 @@
 import type { RunRecord } from '../../../src/shared/run';
-import { el, memo } from '../dom';
+import { el, memo } from '../../shared/dom';
 import type { Context, Section } from '../section';
 
 /** The recipe as the engine read it, and what it stood for: base, data, runtime. */

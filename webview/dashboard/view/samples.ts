@@ -1,5 +1,5 @@
 import type { SampleLine } from '../../../src/shared/metrics';
-import { el, memo } from '../dom';
+import { el, memo } from '../../shared/dom';
 import { hasEnded, type Model } from '../model/model';
 import { samplesByPrompt, type PromptSamples } from '../model/summary';
 import type { Context, Section } from '../section';

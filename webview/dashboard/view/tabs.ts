@@ -1,5 +1,5 @@
 import { TAB_IDS, type TabId } from '../../../src/shared/webview';
-import { el, memo, setText, show } from '../dom';
+import { el, memo, setText, show } from '../../shared/dom';
 import { eventsOf } from '../model/events';
 import { samplesByPrompt } from '../model/summary';
 import type { Context, Section } from '../section';

@@ -1,4 +1,4 @@
-import { el, memo, setText } from '../dom';
+import { el, memo, setText } from '../../shared/dom';
 import { SmoothedLoss } from '../model/smooth';
 import type { Model } from '../model/model';
 import { lastValue, Running, validation } from '../model/summary';

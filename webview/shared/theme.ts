@@ -1,4 +1,4 @@
-import { CHART_COLORS, type ChartColor } from '../model/chartSpecs';
+import { CHART_COLORS, type ChartColor } from './colors';
 
 /** The colours and font of VS Code's theme, as the canvas needs them. */
 export interface ChartTheme {

@@ -1,4 +1,4 @@
-// The dashboard's page in a browser, as VS Code would show it: the host's own html with its policy, VS Code's theme, and a stand-in for its messages.
+// A page of the extension in a browser, as VS Code would show it: the host's own html with its policy, VS Code's theme, and a stand-in for its messages.
 import { build } from 'esbuild';
 import { existsSync, readFileSync } from 'node:fs';
 import { createServer } from 'node:http';
@@ -25,8 +25,8 @@ function bridge({ variables, bodyClass, state }) {
 }
 
 async function bundle() {
-  const page = { entryPoints: { dashboard: 'webview/dashboard/main.ts' }, platform: 'browser', format: 'iife', target: 'es2022', loader: { '.ttf': 'file' }, assetNames: '[name]', minify: true };
-  const host = { stdin: { contents: 'export { dashboardHtml } from "./src/host/dashboard/html"; export { DASHBOARD_STRINGS } from "./src/shared/dashboardStrings";', resolveDir: root }, platform: 'node', format: 'cjs' };
+  const page = { entryPoints: { dashboard: 'webview/dashboard/main.ts', compare: 'webview/compare/main.ts' }, platform: 'browser', format: 'iife', target: 'es2022', loader: { '.ttf': 'file' }, assetNames: '[name]', minify: true };
+  const host = { stdin: { contents: 'export { pageHtml } from "./src/host/webview/pageHtml"; export { DASHBOARD_STRINGS as dashboard } from "./src/shared/dashboardStrings"; export { COMPARE_STRINGS as compare } from "./src/shared/compareStrings";', resolveDir: root }, platform: 'node', format: 'cjs' };
   const options = { bundle: true, write: false, absWorkingDir: root, outdir: 'out', logLevel: 'warning' };
   const [built, html] = await Promise.all([build({ ...options, ...page }), build({ ...options, ...host })]);
   const module = { exports: {} };
@@ -41,9 +41,9 @@ function findBrowser() {
   return found;
 }
 
-/** Bundles the page and starts a browser. `open` shows the page in a theme; `close` ends both. */
-export async function startDashboards() {
-  const { files, dashboardHtml, DASHBOARD_STRINGS } = await bundle();
+/** Bundles a page and starts a browser. `open` shows the page in a theme; `close` ends both. `facts`: what the host puts into the page. */
+export async function startPages(name, facts) {
+  const { files, pageHtml, [name]: strings } = await bundle();
   const server = createServer((request, response) => {
     const url = new URL(request.url, `http://${request.headers.host}`);
     const file = files.get(url.pathname);
@@ -55,7 +55,7 @@ export async function startDashboards() {
     const { theme, motion, state } = JSON.parse(url.searchParams.get('options'));
     const { variables, bodyClass } = themes[theme];
     const setup = JSON.stringify({ variables, bodyClass: motion ? bodyClass : `${bodyClass} vscode-reduce-motion`, state });
-    const html = dashboardHtml({ cspSource: url.origin, nonce: 'test', script: '/dashboard.js', style: '/dashboard.css', language: 'en', strings: DASHBOARD_STRINGS, runDir: '/runs/tiny' });
+    const html = pageHtml({ cspSource: url.origin, nonce: 'test', script: `/${name}.js`, style: `/${name}.css`, language: 'en', strings, facts });
     return html.replace('<script', `<script nonce="test">(${bridge})(${setup})</script>\n  <script`);
   };
   await new Promise((done) => { server.listen(0, '127.0.0.1', done); });

@@ -1,9 +1,9 @@
-// node --test test/workbench/dashboardPage
+// node --test test/workbench/pages
 import assert from 'node:assert/strict';
 import { readFileSync } from 'node:fs';
 import { createRequire } from 'node:module';
 import { after, before, test } from 'node:test';
-import { startDashboards, THEMES } from './openDashboard.mjs';
+import { startPages, THEMES } from './openPage.mjs';
 import { sendRun } from './sendRun.mjs';
 
 const axe = readFileSync(createRequire(import.meta.url).resolve('axe-core/axe.min.js'), 'utf8');
@@ -14,7 +14,7 @@ const failure = {
 };
 
 let dashboards;
-before(async () => { dashboards = await startDashboards(); });
+before(async () => { dashboards = await startPages('dashboard', { 'run-dir': '/runs/tiny' }); });
 after(() => dashboards?.close());
 
 async function open(run, options) {
@@ -27,14 +27,15 @@ async function open(run, options) {
 /** Charts are drawn at most every 100 ms. */
 const frames = (page) => page.evaluate(() => new Promise((done) => { setTimeout(() => window.requestAnimationFrame(() => window.requestAnimationFrame(done)), 150); }));
 
-/** Whether a chart's canvas shows one of the theme's chart colours. */
-const isDrawnIn = (page, id, colour) => page.evaluate(([chart, name]) => {
+/** Waits until a chart's canvas shows one of the theme's chart colours; a loaded machine may take its time. */
+const drawnIn = (page, id, colour) => page.waitForFunction(([chart, name]) => {
   const wanted = getComputedStyle(document.body).getPropertyValue(`--vscode-charts-${name}`).match(/\w\w/g).map((hex) => parseInt(hex, 16));
   const canvas = document.querySelector(`.chart-${chart} canvas`);
+  if (canvas.width * canvas.height === 0) return false;
   const { data } = canvas.getContext('2d').getImageData(0, 0, canvas.width, canvas.height);
   for (let i = 0; i < data.length; i += 4) if (data[i + 3] > 200 && wanted.every((value, c) => Math.abs(value - data[i + c]) <= 2)) return true;
   return false;
-}, [id, colour]);
+}, [id, colour], { polling: 100 }).catch(() => assert.fail(`${id} is not drawn in ${colour}`));
 
 async function assertQuiet({ page, errors }) {
   assert.deepEqual(errors, []);
@@ -45,7 +46,7 @@ async function assertQuiet({ page, errors }) {
 for (const theme of THEMES) {
   test(`${theme}: every chart is drawn, nothing is reported, and axe has no serious finding in any state`, async () => {
     for (const [run, act] of [
-      [{ steps: 200 }, async (page) => { for (const [id, colour] of Object.entries(charts)) assert.ok(await isDrawnIn(page, id, colour), `${id} is blank`); }],
+      [{ steps: 200 }, async (page) => { for (const [id, colour] of Object.entries(charts)) await drawnIn(page, id, colour); }],
       [{ steps: 12 }, async (page) => {
         for (const id of Object.keys(charts)) await page.locator(`.chart-${id} header vscode-button`).click();
         await page.locator('vscode-panel-tab#events').click();
@@ -74,7 +75,7 @@ test('a change of theme repaints the charts in its colours', async () => {
   await frames(page);
   await dashboards.setTheme(page, 'high-contrast-light');
   await frames(page);
-  for (const [id, colour] of Object.entries(charts)) assert.ok(await isDrawnIn(page, id, colour), `${id} has its old colours`);
+  for (const [id, colour] of Object.entries(charts)) await drawnIn(page, id, colour);
   await close();
 });
 

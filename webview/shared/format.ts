@@ -17,6 +17,9 @@ export class Formatter {
     return this.number(value, size < 1 ? { maximumSignificantDigits: 4 } : { maximumFractionDigits: size < 10 ? 4 : size < 100 ? 3 : 1 });
   }
 
+  /** So many digits that tell something. */
+  digits(value: number, digits: number): string { return this.number(value, { maximumSignificantDigits: digits }); }
+
   /** 0.00019 as 1.9e-4. */
   exponent(value: number): string {
     if (!Number.isFinite(value)) return this.none;

@@ -1,5 +1,3 @@
-import type { DashboardStrings } from '../../shared/dashboardStrings';
-
 export interface PageParts {
   /** The webview's own origin, for the style sheet and the font. */
   readonly cspSource: string;
@@ -7,12 +5,14 @@ export interface PageParts {
   readonly script: string;
   readonly style: string;
   readonly language: string;
-  readonly strings: DashboardStrings;
-  readonly runDir: string;
+  /** The page's texts; `loading` is shown before anything has arrived. */
+  readonly strings: Readonly<Record<string, string>> & { readonly loading: string };
+  /** What else the page must know before its first message, each in a meta element of that name. */
+  readonly facts: Readonly<Record<string, string>>;
 }
 
 /** The page as it is before its first message: it says that it loads, and runs nothing but its own script. */
-export function dashboardHtml({ cspSource, nonce, script, style, language, strings, runDir }: PageParts): string {
+export function pageHtml({ cspSource, nonce, script, style, language, strings, facts }: PageParts): string {
   const policy = `default-src 'none'; script-src 'nonce-${nonce}'; style-src ${cspSource} 'nonce-${nonce}'; font-src ${cspSource}`;
   return `<!DOCTYPE html>
 <html lang="${escape(language)}">
@@ -22,8 +22,7 @@ export function dashboardHtml({ cspSource, nonce, script, style, language, strin
   <meta name="viewport" content="width=device-width, initial-scale=1">
   <meta property="csp-nonce" content="${nonce}">
   <meta name="strings" content="${escape(JSON.stringify(strings))}">
-  <meta name="run-dir" content="${escape(runDir)}">
-  <link rel="stylesheet" href="${style}" nonce="${nonce}">
+${Object.entries(facts).map(([name, content]) => `  <meta name="${escape(name)}" content="${escape(content)}">\n`).join('')}  <link rel="stylesheet" href="${style}" nonce="${nonce}">
   <title>${escape(strings.loading)}</title>
 </head>
 <body>

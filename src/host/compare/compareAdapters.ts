@@ -1,0 +1,96 @@
+import path from 'node:path';
+import * as vscode from 'vscode';
+import { asComparison, type ComparisonData } from '../../shared/comparison';
+import { LoraError } from '../../shared/errors';
+import { chooseAdapter } from '../jobs/adapterChoice';
+import type { Jobs } from '../jobs/jobs';
+import { nameOf } from '../jobs/tellAdapter';
+import { t } from '../l10n';
+import type { RunStore } from '../runs/runStore';
+import { ComparePanels, type ComparePanelOptions, type Pair } from './comparePanels';
+
+interface Compared {
+  readonly data: ComparisonData;
+  readonly texts: { readonly a: string; readonly b: string };
+}
+
+const SCHEME = 'lora-adapter';
+
+/** Two adapters in the editor's own diff (their settings, then a line a layer), and beside it a page with maps, spectra and numbers. */
+export class AdapterComparison implements vscode.TextDocumentContentProvider, vscode.Disposable {
+  private readonly texts = new Map<string, string>();
+  private readonly panels: ComparePanels;
+  private readonly registered = vscode.Disposable.from(
+    vscode.workspace.registerTextDocumentContentProvider(SCHEME, this),
+    vscode.workspace.onDidCloseTextDocument((document) => { if (document.uri.scheme === SCHEME) this.texts.delete(document.uri.toString()); }),
+  );
+
+  constructor(private readonly jobs: Jobs, private readonly store: RunStore, options: Pick<ComparePanelOptions, 'extensionUri' | 'report' | 'log'>) {
+    this.panels = new ComparePanels({
+      ...options, namesOf: (pair) => namesOf(store, pair), compare: async (pair) => (await this.run(pair))?.data,
+      openDiff: async (pair) => {
+        const compared = await this.run(pair);
+        if (compared) await this.diff(pair, compared);
+      },
+    });
+  }
+
+  /** Asks which two where that is not said, and shows where they differ. Errors: LoraError. */
+  async compare(argument: unknown): Promise<void> {
+    const pair = isPair(argument) ? argument : await this.choose(argument);
+    const compared = pair && await this.run(pair);
+    if (!compared) return;
+    await this.diff(pair, compared);
+    this.panels.show(pair, compared.data);
+  }
+
+  provideTextDocumentContent(uri: vscode.Uri): string {
+    return this.texts.get(uri.toString()) ?? t('The adapters must be compared again.');
+  }
+
+  dispose(): void {
+    this.registered.dispose();
+    this.panels.dispose();
+  }
+
+  private async choose(argument: unknown): Promise<Pair | undefined> {
+    const a = await chooseAdapter(this.store, argument, t('Which adapter to compare?'));
+    const b = a === undefined ? undefined : await chooseAdapter(this.store, undefined, t('Compare {0} with which other?', labelOf(this.store, a)), [a]);
+    return a === undefined || b === undefined ? undefined : [a, b];
+  }
+
+  private async run(pair: Pair): Promise<Compared | undefined> {
+    const result = await this.jobs.run<{ readonly texts: Compared['texts'] }>(t('Comparing {0} and {1}', ...namesOf(this.store, pair)), ['compare', ...pair], false);
+    if (!result) return undefined;
+    const data = asComparison(result);
+    if (!data) throw new LoraError('engine', t('The engine\'s answer was not understood.'));
+    return { data, texts: result.texts };
+  }
+
+  private async diff(pair: Pair, { data, texts }: Compared): Promise<void> {
+    const [left, right] = [this.document(pair[0], texts.a), this.document(pair[1], texts.b)];
+    await vscode.commands.executeCommand('vscode.diff', left, right, titleOf(data, namesOf(this.store, pair)), { preview: false, viewColumn: vscode.ViewColumn.One });
+  }
+
+  private document(place: string, text: string): vscode.Uri {
+    const uri = vscode.Uri.from({ scheme: SCHEME, path: `${place.split(path.sep).join('/')}.txt` });
+    this.texts.set(uri.toString(), text);
+    return uri;
+  }
+}
+
+const isPair = (argument: unknown): argument is Pair => Array.isArray(argument) && argument.length === 2 && argument.every((own) => typeof own === 'string');
+
+/** What the two are called; where both runs have one name, their folders tell them apart. */
+function namesOf(store: RunStore, pair: Pair): readonly [string, string] {
+  const [a, b] = [labelOf(store, pair[0]), labelOf(store, pair[1])];
+  return a === b ? [nameOf(pair[0]), nameOf(pair[1])] : [a, b];
+}
+
+/** A run's adapter is called by its run. */
+const labelOf = (store: RunStore, place: string) => store.runs.find((run) => run.adapter === place)?.name ?? nameOf(place);
+
+function titleOf({ equal, total }: ComparisonData, names: readonly [string, string]): string {
+  if (equal) return t('{0} and {1} do the same', ...names);
+  return t('{0} ↔ {1} (cosine {2})', ...names, total.cosine === null ? '–' : total.cosine.toFixed(3));
+}

@@ -1,0 +1,102 @@
+import * as vscode from 'vscode';
+import { COMPARE_STRINGS } from '../../shared/compareStrings';
+import { asComparePageMessage, asComparePageState, type CompareHostMessage, type ComparisonData } from '../../shared/comparison';
+import { LoraError } from '../../shared/errors';
+import { VIEWS } from '../ids';
+import { t } from '../l10n';
+import { localized, openPage } from '../webview/page';
+
+export type Pair = readonly [string, string];
+
+export interface ComparePanelOptions {
+  readonly extensionUri: vscode.Uri;
+  readonly namesOf: (pair: Pair) => readonly [string, string];
+  /** Compares anew, for a page that VS Code brings back. Undefined: cancelled. */
+  readonly compare: (pair: Pair) => Promise<ComparisonData | undefined>;
+  readonly openDiff: (pair: Pair) => Promise<void>;
+  readonly report: (error: unknown) => void;
+  readonly log: (message: string) => void;
+}
+
+/** The pages that compare two adapters, one a pair. */
+export class ComparePanels implements vscode.Disposable {
+  private readonly panels = new Map<string, ComparePanel>();
+  private readonly serializer: vscode.Disposable;
+
+  constructor(private readonly options: ComparePanelOptions) {
+    this.serializer = vscode.window.registerWebviewPanelSerializer(VIEWS.compare, {
+      deserializeWebviewPanel: (panel, value) => {
+        const state = asComparePageState(value);
+        if (!state || this.panels.has(keyOf([state.a, state.b]))) panel.dispose();
+        else this.adopt(panel, [state.a, state.b], null);
+        return Promise.resolve();
+      },
+    });
+  }
+
+  /** Shows a comparison beside what is open, where the cursor stays. */
+  show(pair: Pair, data: ComparisonData): void {
+    const open = this.panels.get(keyOf(pair));
+    if (open) open.show(data);
+    else this.adopt(vscode.window.createWebviewPanel(VIEWS.compare, '', { viewColumn: vscode.ViewColumn.Beside, preserveFocus: true }), pair, data);
+  }
+
+  dispose(): void {
+    this.serializer.dispose();
+    for (const panel of this.panels.values()) panel.dispose();
+  }
+
+  private adopt(panel: vscode.WebviewPanel, pair: Pair, data: ComparisonData | null): void {
+    this.panels.set(keyOf(pair), new ComparePanel(panel, pair, data, this.options));
+    panel.onDidDispose(() => this.panels.delete(keyOf(pair)));
+  }
+}
+
+const keyOf = (pair: Pair) => JSON.stringify(pair);
+
+/** The page asks with `ready` whenever VS Code has built it anew. */
+class ComparePanel implements vscode.Disposable {
+  private readonly disposables: vscode.Disposable[];
+
+  constructor(private readonly panel: vscode.WebviewPanel, private readonly pair: Pair, private data: ComparisonData | null, private readonly options: ComparePanelOptions) {
+    const { webview } = panel;
+    this.disposables = [webview.onDidReceiveMessage((message: unknown) => { this.receive(message); }), panel.onDidDispose(() => this.dispose())];
+    panel.title = t('{0} ↔ {1}', ...options.namesOf(pair));
+    openPage(webview, { extensionUri: options.extensionUri, name: 'compare', strings: localized(COMPARE_STRINGS), facts: { a: pair[0], b: pair[1] } });
+  }
+
+  show(data: ComparisonData): void {
+    this.data = data;
+    this.panel.reveal(undefined, true);
+    this.sendComparison(data);
+  }
+
+  dispose(): void {
+    for (const disposable of this.disposables) disposable.dispose();
+  }
+
+  private receive(value: unknown): void {
+    const message = asComparePageMessage(value);
+    if (message?.kind === 'ready') void this.start();
+    else if (message?.kind === 'openDiff') this.options.openDiff(this.pair).catch((error: unknown) => this.options.report(error));
+    else this.options.log(`Comparison: ${message ? message.message : 'a message of the page was not understood'}`);
+  }
+
+  private async start(): Promise<void> {
+    try {
+      this.data ??= await this.options.compare(this.pair) ?? null;
+      if (this.data) this.sendComparison(this.data);
+      else this.send({ kind: 'failed', message: t('The job was cancelled.') });
+    } catch (error) {
+      this.send({ kind: 'failed', message: LoraError.from(error, 'adapter').describe() });
+    }
+  }
+
+  private sendComparison(comparison: ComparisonData): void {
+    this.send({ kind: 'comparison', names: [...this.options.namesOf(this.pair)], comparison });
+  }
+
+  private send(message: CompareHostMessage): void {
+    void this.panel.webview.postMessage(message);
+  }
+}
