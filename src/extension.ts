@@ -1,6 +1,7 @@
 import * as vscode from 'vscode';
 import { CommandRegistry } from './host/commands';
 import { AdapterComparison } from './host/compare/compareAdapters';
+import { registerConfigureRank } from './host/configure/configureRank';
 import { DashboardPanels } from './host/dashboard/dashboardPanels';
 import { connectEngine } from './host/engine/engineClient';
 import { Launcher } from './host/engine/launcher';
@@ -66,7 +67,8 @@ export function activate(context: vscode.ExtensionContext): void {
     if (recipe !== undefined) await runRecipe(vscode.Uri.file(recipe));
   });
   const jobs = new Jobs({ cli: context.asAbsolutePath('dist/cli.js'), runtime, log });
-  const comparison = new AdapterComparison(jobs, store, { extensionUri: context.extensionUri, report: (error) => errors.report(error, 'adapter'), log: (message) => log.warn(message) });
+  const pages = { extensionUri: context.extensionUri, report: (error: unknown) => errors.report(error, 'adapter'), log: (message: string) => log.warn(message) };
+  const comparison = new AdapterComparison(jobs, store, pages);
   registerAdapterCommands(commands, { jobs, store, comparison });
   commands.add(COMMANDS.showRuntime, 'runtime', () => runtime.show());
   commands.add(COMMANDS.installRuntime, 'runtime', async () => {
@@ -76,7 +78,7 @@ export function activate(context: vscode.ExtensionContext): void {
 
   context.subscriptions.push(
     log, commands, roots, store, windowClose, outcomes, dashboards, diagnostics,
-    tree, createStatusBar(store), registerRecipeLens(), comparison,
+    tree, createStatusBar(store), registerRecipeLens(), comparison, registerConfigureRank(commands, { jobs, store, ...pages }),
     roots.onDidChange(() => void store.refresh()),
     store.engines.onTrouble((message) => log.warn(message)),
   );

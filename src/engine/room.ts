@@ -12,14 +12,17 @@ const sizeOf = (bytes: number) => (bytes < 1e9 ? `${Math.ceil(bytes / 1e6)} MB` 
 export function checkMemory(estimate: MemoryEstimate, available: number = availableMemory()): void {
   if (estimate.total * 0.9 <= available) return;
   throw new LoraError('memory', `This training needs about ${sizeOf(estimate.total)} of memory, and ${sizeOf(available)} are free: ${sizeOf(estimate.weights)} for the frozen weights, ${
-    sizeOf(estimate.activations + estimate.working)} for a batch, ${sizeOf(estimate.adapter)} for the adapter.`, {
+    sizeOf(estimate.activations + estimate.working)} for a batch, ${sizeOf(updateOf(estimate))} for the adapter.`, {
     fix: `Take ${smaller(estimate)}, or close other programs.`,
   });
 }
 
+/** The adapter with all that its training needs. */
+const updateOf = ({ adapter, gradients, optimizer }: Pick<MemoryEstimate, 'adapter' | 'gradients' | 'optimizer'>) => adapter + gradients + optimizer;
+
 /** What the largest part depends on. */
-function smaller({ weights, adapter, activations, working }: MemoryEstimate): string {
-  if (adapter > Math.max(weights, activations + working)) return 'a smaller r or fewer target_modules';
+function smaller({ weights, activations, working, ...parts }: MemoryEstimate): string {
+  if (updateOf(parts) > Math.max(weights, activations + working)) return 'a smaller r or fewer target_modules';
   if (weights > activations + working) return 'a smaller base model';
   return 'a smaller per_device_train_batch_size (gradient_accumulation_steps makes up for it) or max_length';
 }

@@ -2,6 +2,8 @@
 export const COMMANDS = {
   trainAdapter: 'lora.trainAdapter',
   runRecipe: 'lora.runRecipe',
+  configureRank: 'lora.configureRank',
+  pickRank: 'lora.pickRank',
   openDashboard: 'lora.openDashboard',
   pauseRun: 'lora.pauseRun',
   resumeRun: 'lora.resumeRun',
@@ -30,11 +32,11 @@ export type CommandId = (typeof COMMANDS)[keyof typeof COMMANDS];
 
 /** Commands that start programs or write into the workspace: only where the user trusts it. */
 export const NEEDS_TRUST: ReadonlySet<CommandId> = new Set([
-  COMMANDS.trainAdapter, COMMANDS.runRecipe, COMMANDS.pauseRun, COMMANDS.resumeRun, COMMANDS.stopRun, COMMANDS.deleteRun, COMMANDS.mergeAdapter, COMMANDS.compareAdapters, COMMANDS.combineAdapters, COMMANDS.resizeAdapter,
+  COMMANDS.trainAdapter, COMMANDS.runRecipe, COMMANDS.configureRank, COMMANDS.pickRank, COMMANDS.pauseRun, COMMANDS.resumeRun, COMMANDS.stopRun, COMMANDS.deleteRun, COMMANDS.mergeAdapter, COMMANDS.compareAdapters, COMMANDS.combineAdapters, COMMANDS.resizeAdapter,
   COMMANDS.convertAdapter, COMMANDS.extractAdapter, COMMANDS.unmergeModel, COMMANDS.showRuntime, COMMANDS.installRuntime,
 ]);
 
-export const VIEWS = { container: 'lora', runs: 'lora.runs', dashboard: 'lora.dashboard', compare: 'lora.compare' } as const;
+export const VIEWS = { container: 'lora', runs: 'lora.runs', dashboard: 'lora.dashboard', compare: 'lora.compare', configure: 'lora.configure' } as const;
 
 export const SETTINGS = {
   runtimePath: 'lora.runtime.path',

@@ -20,7 +20,11 @@ export interface ModelSize {
 /** Bytes of each part at the peak of a training step. */
 export interface MemoryEstimate {
   readonly weights: number;
+  /** A and B, and the copy that their products use. */
   readonly adapter: number;
+  readonly gradients: number;
+  /** AdamW's two moments. */
+  readonly optimizer: number;
   readonly activations: number;
   readonly working: number;
   readonly total: number;
@@ -38,16 +42,25 @@ export const estimateLoaded = ({ parameters }: Pick<ModelSize, 'parameters'>): n
 /** Memory of a step in f32 by the scheme of src/models: weights once; A and B with gradient and AdamW's two moments; for each layer what its backward
  *  needs (h twice, q, k, v, o, x·Aᵀ, gate, up); one layer's working set; one chunk of logits. */
 export function estimateMemory(size: ModelSize, targets: readonly TargetableModule[], ranks: Ranks, batch: number, length: number): MemoryEstimate {
-  const tokens = batch * length;
   const { trainable } = countTrainable(targets, ranks);
   const r = Math.max(0, ...targets.map((m) => rankIn(ranks, m)));
+  return summed({ weights: size.parameters * F32, ...trained(trainable, 2), ...passing(size, r, batch, length) });
+}
+
+/** The same step where every weight trains: gradients and moments as large as the model. */
+export function estimateFull(size: ModelSize, batch: number, length: number): MemoryEstimate {
+  return summed({ weights: size.parameters * F32, ...trained(size.parameters, 0), ...passing(size, 0, batch, length) });
+}
+
+const trained = (numbers: number, copies: number) => ({ adapter: numbers * F32 * copies, gradients: numbers * F32, optimizer: 2 * numbers * F32 });
+
+function passing(size: ModelSize, r: number, batch: number, length: number): Pick<MemoryEstimate, 'activations' | 'working'> {
+  const tokens = batch * length;
   const inner = (size.gated ? 2 : 1) * size.inner_size;
   const kept = 2 * size.hidden_size + 2 * size.q_size + 2 * size.kv_size + inner + 4 * r;
   const scores = 3 * batch * size.num_heads * length * length;
   const inLayer = tokens * (4 * size.hidden_size + 2 * inner + 3 * size.q_size);
-  const weights = size.parameters * F32;
-  const adapter = trainable * F32 * 5;
-  const activations = size.num_layers * tokens * kept * F32;
-  const working = (scores + inLayer + 2 * Math.min(HEAD_ROWS, tokens) * size.outputs) * F32 + PROCESS;
-  return { weights, adapter, activations, working, total: weights + adapter + activations + working };
+  return { activations: size.num_layers * tokens * kept * F32, working: (scores + inLayer + 2 * Math.min(HEAD_ROWS, tokens) * size.outputs) * F32 + PROCESS };
 }
+
+const summed = (parts: Omit<MemoryEstimate, 'total'>): MemoryEstimate => ({ ...parts, total: Object.values(parts).reduce((sum, bytes) => sum + bytes, 0) });

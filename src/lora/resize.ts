@@ -29,6 +29,14 @@ export function resizeAdapter(adapter: Adapter, target: ResizeTarget): Resized {
   return { adapter: withRanks(adapter, modules), error: whole > 0 ? Math.sqrt(lost / whole) : 0, modules: facts };
 }
 
+/** The smallest rank that, given to all modules, keeps that share of Σ‖dW‖². */
+export function rankKeeping(adapter: Pick<Adapter, 'modules'>, energy: number): number {
+  const sums: number[] = [];
+  for (const m of adapter.modules) factored(m).S.forEach((s, i) => { sums[i] = (sums[i] ?? 0) + s * s; });
+  const squares = Float64Array.from(sums);
+  return Math.max(1, rankFor(squares, squares.reduce((a, b) => a + b, 0), { kind: 'energy', energy }));
+}
+
 /** How many of the squared singular values it takes. */
 export function rankFor(squares: Float64Array, total: number, target: ResizeTarget): number {
   if (target.kind === 'rank') return target.rank;

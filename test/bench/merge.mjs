@@ -1,6 +1,5 @@
 // npm run bench:merge: merging an adapter into a made-up Llama of 8 GB in shards: peak memory and time, beside a plain copy of the files. --layers N (0.4 GB each), --rounds N.
 import { execFileSync, spawn } from 'node:child_process';
-import { randomBytes } from 'node:crypto';
 import { closeSync, cpSync, mkdtempSync, mkdirSync, openSync, readFileSync, rmSync, writeFileSync, writeSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import path from 'node:path';

@@ -35,10 +35,10 @@ export class Formatter {
   /** Tokens per second. */
   speed(value: number): string { return this.number(value, { maximumFractionDigits: Math.abs(value) < 100 ? 1 : 0 }); }
 
-  /** 1610612736 as 1.5 GB: powers of 1024, as system monitors have it. */
+  /** 1610612736 as 1.5 GiB. */
   bytes(value: number): string {
     if (!Number.isFinite(value)) return this.none;
-    const units = ['B', 'KB', 'MB', 'GB', 'TB'];
+    const units = ['B', 'KiB', 'MiB', 'GiB', 'TiB'];
     const power = value < 1 ? 0 : Math.min(units.length - 1, Math.floor(Math.log2(value) / 10));
     const amount = value / 1024 ** power;
     return `${this.number(amount, { maximumFractionDigits: power === 0 || amount >= 100 ? 0 : amount >= 10 ? 1 : 2 })} ${units[power]!}`;

@@ -7,6 +7,7 @@ import { readGgufAdapter } from '../../formats/gguf/adapter';
 import { MLX_WEIGHTS } from '../../formats/mlx/read';
 import { CONFIG_FILE } from '../../formats/peft/read';
 import { countTrainable } from '../../lora/count';
+import { rankKeeping } from '../../lora/resize';
 import { matchTargets } from '../../lora/targets';
 import { LoraError } from '../../shared/errors';
 import { RUN_FILES } from '../../shared/run';
@@ -84,11 +85,12 @@ async function inspectAdapter(place: string): Promise<Report> {
   const { adapter, warnings } = found.format === 'gguf' ? await readGgufAdapter(found.path, 'as stored') : await readAdapter(found, null);
   const { config, modules } = adapter;
   const parameters = modules.reduce((sum, m) => sum + m.A.length + m.B.length, 0);
-  const facts = { type: 'adapter', format: found.format, r: config.r, lora_alpha: config.lora_alpha, use_rslora: config.use_rslora, base: config.base_model_name_or_path, parameters, modules: modules.map((m) => ({ path: m.path, r: m.r, scaling: m.scaling })), warnings };
+  const [rank_90, rank_99] = [rankKeeping(adapter, 0.9), rankKeeping(adapter, 0.99)];
+  const facts = { type: 'adapter', format: found.format, r: config.r, rank_90, rank_99, lora_alpha: config.lora_alpha, use_rslora: config.use_rslora, base: config.base_model_name_or_path, parameters, modules: modules.map((m) => ({ path: m.path, r: m.r, scaling: m.scaling })), warnings };
   const kinds = [...new Set(modules.map((m) => m.path.split('.').at(-1)))].join(', ');
   const words = [
     `LoRA adapter (${found.format}): r = ${config.r}, lora_alpha = ${config.lora_alpha}${config.use_rslora ? ', rsLoRA' : ''}, ${modules.length} modules (${kinds}), ${count(parameters)} parameters`,
-    `for ${config.base_model_name_or_path ?? 'a base that it does not name'}`, ...warnings.map((w) => w.message),
+    `for ${config.base_model_name_or_path ?? 'a base that it does not name'}`, `rank ${rank_90} in every module would keep 90 % of the update, ${rank_99} would keep 99 %`, ...warnings.map((w) => w.message),
   ].join('\n');
   return { facts, words };
 }

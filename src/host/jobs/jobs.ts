@@ -14,6 +14,12 @@ export interface JobParts {
 export class Jobs {
   constructor(private readonly parts: JobParts) {}
 
+  /** A question that is answered at once and needs no runtime. Errors: LoraError. */
+  ask<R>(args: readonly string[]): Promise<R> {
+    const { cli, log } = this.parts;
+    return runJob<R>({ node: process.execPath, cli, args, env: {}, signal: AbortSignal.timeout(60_000), onProgress: () => undefined, onWarning: (message) => log.warn(message) });
+  }
+
   /** Undefined: the user did not want the runtime that it needs. Errors: LoraError; 'cancelled' is none to be told. */
   async run<R>(title: string, args: readonly string[], needsRuntime: boolean): Promise<R | undefined> {
     const { cli, runtime, log } = this.parts;

@@ -13,11 +13,11 @@ interface Resized {
   readonly modules: readonly { readonly before: number; readonly after: number }[];
 }
 
-/** The rank that was needed: asks how it is chosen, and tells what was lost. Errors: LoraError. */
-export async function resizeAdapter(jobs: Jobs, store: RunStore, argument: unknown): Promise<void> {
+/** The rank that was needed: asks how it is chosen (options of the command, where that is known), and tells what was lost. Errors: LoraError. */
+export async function resizeAdapter(jobs: Jobs, store: RunStore, argument: unknown, chosen?: readonly string[]): Promise<void> {
   const adapter = await chooseAdapter(store, argument, t('Which adapter to bring to a smaller rank?'));
   const title = t('Resize Adapter');
-  const size = adapter === undefined ? undefined : await chooseSize(title);
+  const size = adapter === undefined ? undefined : chosen ?? await chooseSize(title);
   if (adapter === undefined || !size) return;
   const output = await askOutput({ title: t('Resize Adapter: Output'), stem: `${nameOf(adapter)}-resized`, ending: '', beside: adapter });
   if (output === undefined) return;

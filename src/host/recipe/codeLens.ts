@@ -1,14 +1,17 @@
 import * as vscode from 'vscode';
-import { COMMANDS } from '../ids';
+import { COMMANDS, type CommandId } from '../ids';
 import { t } from '../l10n';
 
 const RECIPES: vscode.DocumentSelector = [{ scheme: 'file', pattern: '**/lora.json' }, { scheme: 'file', pattern: '**/*.lora.json' }];
 
-/** Run Recipe above the first line of a recipe. */
+/** Run Recipe and Configure Rank above the first line of a recipe. */
 export function registerRecipeLens(): vscode.Disposable {
   return vscode.languages.registerCodeLensProvider(RECIPES, {
-    provideCodeLenses: (document) => (vscode.workspace.isTrusted ? [new vscode.CodeLens(new vscode.Range(0, 0, 0, 0), {
-      title: `$(play) ${t('Run Recipe')}`, command: COMMANDS.runRecipe, arguments: [document.uri],
-    })] : []),
+    provideCodeLenses: (document) => (vscode.workspace.isTrusted ? [
+      lens(`$(play) ${t('Run Recipe')}`, COMMANDS.runRecipe, document),
+      lens(`$(settings) ${t('Configure Rank and Targets')}`, COMMANDS.configureRank, document),
+    ] : []),
   });
 }
+
+const lens = (title: string, command: CommandId, { uri }: vscode.TextDocument) => new vscode.CodeLens(new vscode.Range(0, 0, 0, 0), { title, command, arguments: [uri] });

@@ -6,13 +6,19 @@ import type { Outcome } from './steps';
 import { targetsText, type TargetModules } from './targets';
 import { STEPS, type TrainState } from './trainState';
 
+/** Which of how many questions it is, and under which title. */
+export interface Frame {
+  readonly title: string;
+  readonly step: readonly [number: number, of: number];
+}
+
 /** How much room the update has. */
-export async function askRank(state: TrainState, first: boolean): Promise<Outcome<TrainState>> {
+export async function askRank(state: TrainState, first: boolean, frame: Frame = { title: t('Train Adapter: Rank'), step: [3, STEPS] }): Promise<Outcome<TrainState>> {
   const there = memoryThere();
   const choices = (typed: string) => rankChoices(state.base!, state.target_modules, there, typed).map(toChoice(typed));
   const usual = RANKS.some((r) => r === state.r);
   const picked = await pick<number>({
-    title: t('Train Adapter: Rank'), step: [3, STEPS], first,
+    ...frame, first,
     placeholder: t('How large may the update BA be? Choose r, or type a number.'),
     isDefault: (r) => r === state.r,
     fill: (show) => show(choices(usual ? '' : String(state.r))),
@@ -22,12 +28,12 @@ export async function askRank(state: TrainState, first: boolean): Promise<Outcom
 }
 
 /** Which layers get an update. */
-export async function askTargets(state: TrainState, first: boolean): Promise<Outcome<TrainState>> {
+export async function askTargets(state: TrainState, first: boolean, frame: Frame = { title: t('Train Adapter: Target Modules'), step: [4, STEPS] }): Promise<Outcome<TrainState>> {
   const there = memoryThere();
   const choices = (typed: string) => targetPrices(state.base!, state.r, there, typed).map(toChoice(typed));
   const before = targetsText(state.target_modules);
   const picked = await pick<TargetModules>({
-    title: t('Train Adapter: Target Modules'), step: [4, STEPS], first,
+    ...frame, first,
     placeholder: t('Which layers to adapt? Choose, or type names or a regular expression.'),
     isDefault: (target) => targetsText(target) === before,
     fill: (show) => show(choices('')),

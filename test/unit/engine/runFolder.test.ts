@@ -167,14 +167,14 @@ describe('fingerprints', () => {
 
 describe('what there is room for', () => {
   it('refuses a training that clearly needs more memory, with the parts and what to do', () => {
-    const estimate = { weights: 6e9, adapter: 1e8, activations: 3e9, working: 1e9, total: 10.1e9 };
+    const estimate = { weights: 6e9, adapter: 5e7, gradients: 2e7, optimizer: 3e7, activations: 3e9, working: 1e9, total: 10.1e9 };
     checkMemory(estimate, 10e9);
     expect(() => checkMemory(estimate, 4e9)).toThrow(/needs about 10\.1 GB of memory, and 4\.0 GB are free: 6\.0 GB for the frozen weights/);
   });
 
   it('says what to make smaller: whatever takes the most', () => {
     const fixOf = (change: object): string => {
-      const parts = { weights: 1e9, adapter: 1e9, activations: 1e9, working: 1e9, ...change };
+      const parts = { weights: 1e9, adapter: 1e9, gradients: 0, optimizer: 0, activations: 1e9, working: 1e9, ...change };
       try {
         checkMemory({ ...parts, total: 1e12 }, 1e9);
       } catch (error) {

@@ -21,7 +21,7 @@ test('a number that is none is a dash', () => {
 
 test('bytes have the unit that fits', () => {
   expect([0, 500, 1024, 1.5 * 2 ** 30, 12.34 * 2 ** 20, 250 * 2 ** 20, 2 ** 60].map((v) => format.bytes(v)))
-    .toEqual(['0 B', '500 B', '1 KB', '1.5 GB', '12.3 MB', '250 MB', '1,048,576 TB']);
+    .toEqual(['0 B', '500 B', '1 KiB', '1.5 GiB', '12.3 MiB', '250 MiB', '1,048,576 TiB']);
 });
 
 test('durations have their two largest units', () => {

@@ -1,0 +1,145 @@
+import path from 'node:path';
+import * as vscode from 'vscode';
+import { kindNames, layerOf, targetsFor } from '../../lora/selection';
+import { matchTargets } from '../../lora/targets';
+import type { TargetableModule } from '../../lora/types';
+import type { ConfigureHostMessage, RankSettings } from '../../shared/configure';
+import { LoraError } from '../../shared/errors';
+import type { Recipe } from '../../shared/recipe';
+import { parseRecipe } from '../../shared/recipeFile';
+import { datasetAt } from '../train/findDatasets';
+import { readBaseFacts, type BaseFacts } from '../train/costs';
+import { t } from '../l10n';
+import { adviceFor, type Advice, type AdviceAct, type UsedRank } from './advice';
+import { settingsOf, withRank } from './choices';
+import { editRecipe } from './editRecipe';
+import { figuresOf } from './figures';
+import { withChoice } from './recipeEdits';
+
+export interface ConfigureParts {
+  /** What the last run of the recipe used of its rank. */
+  readonly usedRank: (recipe: string) => Promise<UsedRank | null>;
+  readonly resize: (adapter: string, rank: number) => Promise<void>;
+}
+
+interface Read {
+  readonly recipe: Recipe;
+  readonly base: BaseFacts;
+  readonly chosen: readonly TargetableModule[];
+}
+
+/** The rank and targets of one recipe: reads them as the recipe changes, tells their cost, writes choices back. */
+export class ConfigureSession implements vscode.Disposable {
+  private base: BaseFacts | undefined;
+  private rows: { readonly dataset: string; readonly rows: number | null } | undefined;
+  private used: UsedRank | null = null;
+  private read: Read | undefined;
+  private advice: readonly Advice[] = [];
+  private timer: NodeJS.Timeout | undefined;
+  private writing: Promise<void> = Promise.resolve();
+  private applied = 0;
+  private readonly listeners: vscode.Disposable;
+
+  constructor(private readonly recipe: vscode.Uri, private readonly parts: ConfigureParts, private readonly send: (message: ConfigureHostMessage) => void) {
+    this.listeners = vscode.workspace.onDidChangeTextDocument(({ document }) => {
+      if (document.uri.toString() === recipe.toString()) this.showSoon();
+    });
+  }
+
+  /** Sends everything: for a page that has just been built. */
+  async start(): Promise<void> {
+    this.applied = 0;
+    await this.show();
+    this.used = await this.parts.usedRank(this.recipe.fsPath).catch(() => null);
+    if (this.read && this.used) this.sendAdvice(this.read);
+  }
+
+  preview(settings: RankSettings, chosen: readonly number[]): void {
+    if (!this.read) return;
+    const { base, recipe } = this.read;
+    this.send({ kind: 'figures', figures: figuresOf(base, recipe, settings, at(base.modules, chosen)) });
+  }
+
+  /** Writes a choice into the recipe, one after the other; the page is told by the change of the text. */
+  apply(id: number, settings: RankSettings, chosen: readonly number[]): Promise<void> {
+    return this.writing = this.writing.catch(() => undefined).then(async () => {
+      try {
+        if (this.read) await this.write(settings, at(this.read.base.modules, chosen));
+      } finally {
+        this.applied = id;
+        this.showSoon();
+      }
+    });
+  }
+
+  /** Errors: LoraError. */
+  async act(index: number): Promise<void> {
+    const act: AdviceAct | undefined = this.advice[index]?.button?.act;
+    if (!act || !this.read) return;
+    const { recipe, base, chosen } = this.read;
+    switch (act.kind) {
+      case 'resize': return this.parts.resize(act.adapter, act.rank);
+      case 'change': return this.write({ ...withRank(recipe.lora, act.change.r ?? recipe.lora.r), ...act.change }, chosen);
+      case 'allLinear': return this.write(settingsOf(recipe), base.modules.filter((m) => m.kind === 'linear' && !m.is_output));
+    }
+  }
+
+  dispose(): void {
+    clearTimeout(this.timer);
+    this.listeners.dispose();
+  }
+
+  private async write(settings: RankSettings, chosen: readonly TargetableModule[]): Promise<void> {
+    const { modules } = this.read!.base;
+    await editRecipe(this.recipe, (text) => {
+      const { lora } = parseRecipe(text, this.recipe.fsPath);
+      const before = matchTargets(modules, lora).matched;
+      const same = chosen.length === 0 || (chosen.length === before.length && chosen.every((m, i) => m === before[i]));
+      return withChoice(text, lora, { settings, targets: same ? null : targetsFor(modules, new Set(chosen.map((m) => m.path))) });
+    });
+  }
+
+  private showSoon(): void {
+    clearTimeout(this.timer);
+    this.timer = setTimeout(() => void this.show(), 100);
+  }
+
+  private async show(): Promise<void> {
+    try {
+      const { recipe, base, chosen } = await this.readRecipe();
+      const settings = settingsOf(recipe);
+      const figures = figuresOf(base, recipe, settings, chosen);
+      this.advice = adviceFor({ base, settings, chosen, figures, rows: this.rows?.rows ?? null, used: this.used });
+      const kind = kindNames(base.modules);
+      const modules = base.modules.map((m) => ({ path: m.path, kind: kind(m), layer: layerOf(m.path), in_features: m.in_features, out_features: m.out_features }));
+      const own = new Set(chosen);
+      this.send({ kind: 'recipe', file: path.basename(this.recipe.fsPath), base: base.name, modules, settings, applied: this.applied, chosen: base.modules.flatMap((m, i) => (own.has(m) ? [i] : [])), figures, advice: this.advice.map(lineOf) });
+    } catch (error) {
+      this.read = undefined;
+      this.send({ kind: 'fault', message: LoraError.from(error, 'recipe').describe() });
+    }
+  }
+
+  private sendAdvice({ recipe, base, chosen }: Read): void {
+    const settings = settingsOf(recipe);
+    this.advice = adviceFor({ base, settings, chosen, figures: figuresOf(base, recipe, settings, chosen), rows: this.rows?.rows ?? null, used: this.used });
+    this.send({ kind: 'advice', advice: this.advice.map(lineOf) });
+  }
+
+  private async readRecipe(): Promise<Read> {
+    const document = await vscode.workspace.openTextDocument(this.recipe);
+    const recipe = parseRecipe(document.getText(), this.recipe.fsPath);
+    if (this.base?.path !== recipe.base) this.base = await readBaseFacts(recipe.base);
+    if (this.rows?.dataset !== recipe.dataset) this.rows = { dataset: recipe.dataset, rows: (await datasetAt(recipe.dataset, [])).rows };
+    const { matched, unmatched } = matchTargets(this.base.modules, recipe.lora);
+    const [wrong] = unmatched;
+    if (wrong) {
+      throw new LoraError('recipe', wrong.nearest === undefined ? t('No module is named {0}.', wrong.name) : t('No module is named {0}. Did you mean {1}?', wrong.name, wrong.nearest), { place: { file: this.recipe.fsPath, key: 'lora.target_modules' } });
+    }
+    return this.read = { recipe, base: this.base, chosen: matched };
+  }
+}
+
+const at = (modules: readonly TargetableModule[], indices: readonly number[]) => modules.filter((_, i) => indices.includes(i));
+
+const lineOf = ({ text, button }: Advice, act: number) => ({ text, button: button && { label: button.label, act } });

@@ -1,0 +1,94 @@
+// Configure Rank in a real workbench: the page writes lora.json and follows it, the list says the same, advice comes from the run before.
+import assert from 'node:assert/strict';
+import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
+import path from 'node:path';
+import { spawnSync } from 'node:child_process';
+import { after, afterEach, before, describe, it } from 'node:test';
+import * as d from './drive.mjs';
+import { openFile, packageVsix, until } from './page.mjs';
+import { installWorkbench, makeWorkspace, root, runtimeFolder } from './workspace.mjs';
+
+const shots = path.join(root, 'out', 'screenshots');
+const RECIPE = `{
+  // the tiny model
+  "base": "models/tiny",
+  "dataset": "data/train.jsonl",
+  "lora": { "r": 8, "lora_alpha": 16, "target_modules": ["q_proj", "v_proj"] },
+  "training": { "max_steps": 3 } // enough
+}
+`;
+
+describe('configuring the rank', { timeout: 300_000 }, () => {
+  const workspace = makeWorkspace();
+  const recipe = path.join(workspace, 'lora.json');
+  const text = () => readFileSync(recipe, 'utf8');
+  let server, browser, page;
+  const frame = () => d.webview(page);
+
+  before(async () => {
+    mkdirSync(shots, { recursive: true });
+    writeFileSync(recipe, RECIPE);
+    const { status, stderr } = spawnSync(process.execPath, [path.join(root, 'dist', 'cli.js'), 'train', recipe], { encoding: 'utf8' });
+    assert.equal(status, 0, stderr);
+    server = await d.launchServer({ dir: installWorkbench(), workspace, vsix: [packageVsix()], settings: { 'lora.runtime.path': runtimeFolder() } });
+    ({ browser, page } = await d.openPage(server));
+    page.setDefaultTimeout(30_000);
+  });
+  after(async () => {
+    await browser?.close();
+    await server?.stop();
+  });
+  afterEach((test) => d.screenshot(page, path.join(shots, `at-${test.name.slice(0, 14).replace(/\W+/g, '-')}.png`)));
+
+  it('opens above the recipe, and writes a rank by keyboard: the scale stays, comments too', async () => {
+    await openFile(page, 'lora.json');
+    await page.locator('.codelens-decoration a', { hasText: 'Configure Rank and Targets' }).click();
+    await frame().locator('#r').waitFor();
+    await frame().locator('#r-slider').focus();
+    for (let i = 0; i < 4; i++) await page.keyboard.press('ArrowLeft');
+    await until(() => text().includes('"r": 4'), 'the rank in the file');
+    await until(() => text().includes('"lora_alpha": 8'), 'its alpha');
+    assert.equal(text(), RECIPE.replace('"r": 8', '"r": 4').replace('"lora_alpha": 16', '"lora_alpha": 8'));
+  });
+
+  it('writes targets as short as they can be said', async () => {
+    for (const kind of ['k_proj', 'o_proj', 'gate_proj', 'up_proj', 'down_proj']) await frame().locator('.tree .group label', { hasText: kind }).locator('input').check();
+    await until(() => text().includes('"target_modules": "all-linear"'), 'all linear layers');
+    await frame().locator('#by').selectOption('layer');
+    await frame().locator('.tree .group label', { hasText: 'Layer 0' }).locator('input').uncheck();
+    await until(() => /"layers_to_transform": \[\s*1\s*\]/.test(text()), 'layer 1 alone');
+    assert.match(text(), /\/\/ the tiny model[^]*\/\/ enough/);
+    for (const theme of ['light', 'high-contrast', 'high-contrast-light', 'dark']) {
+      await d.setTheme(server, page, theme);
+      await d.screenshot(page, path.join(shots, `configure-${theme}.png`));
+    }
+  });
+
+  it('follows the file, and says what is wrong in it', async () => {
+    writeFileSync(recipe, RECIPE.replace('"r": 8', '"r": 0'));
+    await frame().getByText('"lora.r" must be at least 1').waitFor();
+    writeFileSync(recipe, RECIPE.replace('"r": 8', '"r": 2'));
+    await until(async () => await frame().locator('#r').inputValue().catch(() => '') === '2', 'the rank of the file');
+  });
+
+  it('advises what the last run has shown, and resizes its adapter', async () => {
+    const line = frame().locator('.advice li', { hasText: 'would keep 99 %' });
+    await line.waitFor();
+    await line.locator('vscode-button').click();
+    await page.locator('.quick-input-title', { hasText: 'Output' }).waitFor();
+    await page.keyboard.press('Enter');
+    const [told] = await d.notifications(page, /Rank 8 became \d/);
+    assert.match(told.text, /KiB instead of/);
+  });
+
+  it('offers the same choices as a list', async () => {
+    await openFile(page, 'lora.json');
+    await d.runCommand(page, 'LoRA: Choose Rank and Targets by List');
+    await page.locator('.quick-input-title', { hasText: 'Rank' }).waitFor();
+    await page.locator('.quick-input-list .monaco-list-row', { hasText: 'r = 16' }).first().click();
+    await page.locator('.quick-input-title', { hasText: 'Target' }).waitFor();
+    await page.locator('.quick-input-list .monaco-list-row', { hasText: 'All linear' }).first().click();
+    await until(() => text().includes('"r": 16') && text().includes('"all-linear"'), 'the choice in the file');
+    assert.match(text(), /\/\/ the tiny model/);
+  });
+});

@@ -1,0 +1,170 @@
+// node --test test/workbench/pages
+import assert from 'node:assert/strict';
+import { build } from 'esbuild';
+import { mkdirSync, readFileSync } from 'node:fs';
+import { createRequire } from 'node:module';
+import path from 'node:path';
+import { after, before, test } from 'node:test';
+import { startPages, THEMES } from './openPage.mjs';
+
+const require = createRequire(import.meta.url);
+const axe = readFileSync(require.resolve('axe-core/axe.min.js'), 'utf8');
+const root = path.resolve(import.meta.dirname, '../../..');
+const shots = process.env.LORA_SCREENSHOTS ?? null;
+
+/** The host's own numbers for the tiny base of the fixtures. */
+async function hostMessages() {
+  const contents = `
+    import { adviceFor } from './src/host/configure/advice';
+    import { figuresOf } from './src/host/configure/figures';
+    import { readBaseFacts } from './src/host/train/costs';
+    import { kindNames, layerOf } from './src/lora/selection';
+    import { parseRecipe } from './src/shared/recipeFile';
+    export async function recipeMessage(file, settings, choose, there) {
+      const base = await readBaseFacts(file);
+      const recipe = parseRecipe(JSON.stringify({ base: file, dataset: 'x.jsonl' }), 'lora.json');
+      const chosen = base.modules.filter((m) => choose(m.path));
+      const figures = figuresOf(base, recipe, settings, chosen, there);
+      const kind = kindNames(base.modules);
+      const advice = adviceFor({ base, settings, chosen, figures, rows: 120, used: { run: 'train on tiny', adapter: '/a', paid: 8, kept: 3 } });
+      return { kind: 'recipe', file: 'lora.json', applied: 0, base: base.name, settings, figures, chosen: base.modules.flatMap((m, i) => (choose(m.path) ? [i] : [])),
+        modules: base.modules.map((m) => ({ path: m.path, kind: kind(m), layer: layerOf(m.path), in_features: m.in_features, out_features: m.out_features })),
+        advice: advice.map(({ text, button }, act) => ({ text, button: button && { label: button.label, act } })) };
+    }`;
+  const { outputFiles } = await build({ stdin: { contents, resolveDir: root, loader: 'ts' }, bundle: true, write: false, platform: 'node', format: 'cjs', absWorkingDir: root, alias: { 'jsonc-parser': 'jsonc-parser/lib/esm/main.js' }, logLevel: 'warning' });
+  const module = { exports: {} };
+  new Function('module', 'exports', 'require', outputFiles[0].text)(module, module.exports, require);
+  return module.exports;
+}
+
+const settings = { r: 8, lora_alpha: 16, use_rslora: false, use_dora: false };
+let pages, message;
+before(async () => {
+  const { recipeMessage } = await hostMessages();
+  message = (changes = {}, choose = (name) => /[qv]_proj/.test(name), there = 8e9) => recipeMessage(path.join(root, 'test/fixtures/llama/base'), { ...settings, ...changes }, choose, there);
+  pages = await startPages('configure', { recipe: '/work/lora.json' });
+});
+after(() => pages?.close());
+
+const post = (page, data) => page.evaluate((value) => window.postMessage(value, '*'), data);
+const sent = (page, kind) => page.evaluate((name) => window.sent.filter((own) => own.kind === name), kind);
+
+async function open(data, options) {
+  const shown = await pages.open(options);
+  await post(shown.page, data);
+  await shown.page.locator('h1').waitFor();
+  return shown;
+}
+
+async function assertQuiet({ page, errors }) {
+  assert.deepEqual(errors, []);
+  assert.deepEqual(await page.evaluate(() => window.policyReports), []);
+  assert.deepEqual(await sent(page, 'trouble'), []);
+}
+
+for (const theme of THEMES) {
+  test(`${theme}: nothing is reported, and axe has no serious finding`, async () => {
+    for (const [name, data] of [['some', await message()], ['tight', await message({ r: 64, use_dora: true }, () => true, 1e8)], ['fault', { kind: 'fault', message: 'lora.json:3: "r" must be at least 1.' }]]) {
+      const shown = await open(data, { theme });
+      const { page } = shown;
+      if (name === 'some') await page.locator('.fold:not([disabled])').first().click();
+      if (shots) {
+        mkdirSync(shots, { recursive: true });
+        await page.screenshot({ path: path.join(shots, `configure-${name}-${theme}.png`) });
+      }
+      await page.evaluate(axe);
+      const { violations } = await page.evaluate(() => window.axe.run(document));
+      const grave = violations.filter(({ impact }) => impact === 'serious' || impact === 'critical');
+      assert.deepEqual(grave.map(({ id, nodes }) => `${id}: ${nodes.map((node) => node.html).join(' ')}`), []);
+      await assertQuiet(shown);
+      await shown.close();
+    }
+  });
+}
+
+test('the slider shows the cost of each rank and writes the last one; lora_alpha goes with it', async () => {
+  const shown = await open(await message());
+  const { page } = shown;
+  const slider = page.locator('#r-slider');
+  await slider.focus();
+  await page.keyboard.press('ArrowRight');
+  assert.equal(await slider.getAttribute('aria-valuetext'), 'r = 10');
+  assert.equal(await page.locator('#r').inputValue(), '10');
+  const [preview] = await sent(page, 'preview');
+  assert.deepEqual(preview.settings, { ...settings, r: 10, lora_alpha: 20 });
+  const [apply] = await sent(page, 'apply');
+  assert.deepEqual(apply.settings, preview.settings);
+  const { figures } = await message({ r: 10, lora_alpha: 20 });
+  await post(page, { kind: 'figures', figures });
+  await page.locator('.tile .value', { hasText: figures.trainable.toLocaleString('en') }).waitFor();
+  await page.locator('.checks vscode-checkbox').first().click();
+  await page.locator('#r').fill('4');
+  await page.locator('#r').press('Enter');
+  assert.deepEqual((await sent(page, 'apply')).at(-1).settings, { ...settings, r: 4, lora_alpha: 20 });
+  await assertQuiet(shown);
+  await shown.close();
+});
+
+test('a group of modules is on, off or in between; nothing is written without a module', async () => {
+  const data = await message();
+  const shown = await open(data);
+  const { page } = shown;
+  const group = (name) => page.locator('.tree > li', { has: page.locator('.group label', { hasText: new RegExp(`^${name}$`) }) });
+  const box = (name) => group(name).locator('.group input');
+  assert.ok(await box('q_proj').isChecked());
+  assert.ok(!await box('up_proj').isChecked());
+  await group('q_proj').locator('.fold').click();
+  await group('q_proj').locator('.items input').first().click();
+  assert.ok(await box('q_proj').evaluate((own) => own.indeterminate));
+  const indices = (name) => data.modules.flatMap((m, i) => (m.kind === name ? [i] : []));
+  assert.deepEqual((await sent(page, 'apply')).at(-1).chosen.sort((a, b) => a - b), [...indices('q_proj').slice(1), ...indices('v_proj')].sort((a, b) => a - b));
+  await box('up_proj').check();
+  const before = (await sent(page, 'apply')).length;
+  for (const name of ['q_proj', 'v_proj', 'up_proj']) {
+    await box(name).check();
+    await box(name).uncheck();
+  }
+  await page.getByText('Choose at least one module').waitFor();
+  assert.deepEqual((await sent(page, 'preview')).at(-1).chosen, []);
+  assert.ok((await sent(page, 'apply')).length > before);
+  assert.ok((await sent(page, 'apply')).every((own) => own.chosen.length > 0));
+  await page.locator('#by').selectOption('layer');
+  await group('Layer 0').locator('.fold').click();
+  await group('Layer 0').getByText('k_proj').click();
+  assert.deepEqual((await sent(page, 'apply')).at(-1).chosen, [indices('k_proj')[0]]);
+  assert.deepEqual(await page.evaluate(() => window.kept), { recipe: '/work/lora.json', by: 'layer', open: ['kind q_proj', 'layer 0'] });
+  await assertQuiet(shown);
+  await shown.close();
+});
+
+test('advice has a button, and a recipe that changes elsewhere moves the page', async () => {
+  const shown = await open(await message());
+  const { page } = shown;
+  await page.locator('.advice li', { hasText: 'r = 3 would keep 99 %' }).locator('vscode-button').click();
+  assert.deepEqual((await sent(page, 'act')).at(-1), { kind: 'act', act: 0 });
+  await post(page, await message({ r: 2, lora_alpha: 4, use_dora: true }, (name) => name.endsWith('o_proj')));
+  await page.waitForFunction(() => document.querySelector('#r').value === '2');
+  assert.ok(await page.locator('vscode-checkbox', { hasText: 'DoRA' }).evaluate((box) => box.checked));
+  await post(page, { kind: 'fault', message: 'lora.json:3: no number' });
+  await page.getByText('lora.json:3: no number').waitFor();
+  await post(page, await message());
+  await page.locator('#r').waitFor();
+  assert.equal(await page.locator('#r').inputValue(), '8');
+  await assertQuiet(shown);
+  await shown.close();
+});
+
+test('a recipe that is older than the newest choice does not take it back', async () => {
+  const shown = await open(await message());
+  const { page } = shown;
+  const box = (name) => page.locator('.tree .group label', { hasText: new RegExp(`^${name}$`) }).locator('input');
+  await box('k_proj').check();
+  await box('o_proj').check();
+  await post(page, { ...await message({}, (name) => /[qvk]_proj/.test(name)), applied: 1 });
+  await page.locator('#r-slider').focus();
+  assert.ok(await box('o_proj').isChecked());
+  await post(page, { ...await message({}, (name) => /[qvko]_proj/.test(name)), applied: 2 });
+  await page.locator('.tile .sub', { hasText: '8 modules' }).waitFor();
+  assert.ok(await box('o_proj').isChecked());
+  await shown.close();
+});
