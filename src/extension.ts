@@ -14,7 +14,9 @@ import { Jobs } from './host/jobs/jobs';
 import { registerRecipeLens } from './host/recipe/codeLens';
 import { RecipeDiagnostics } from './host/recipe/diagnostics';
 import { checkedRecipe, chooseRecipe } from './host/recipe/runRecipe';
+import { registerHistoryCommands } from './host/runs/historyCommands';
 import { Outcomes } from './host/runs/outcomes';
+import { RecipesAsTheyWere } from './host/runs/recipeAsItWas';
 import { registerRunCommands } from './host/runs/runCommands';
 import { RunRoots } from './host/runs/runRoots';
 import { RunStore } from './host/runs/runStore';
@@ -55,8 +57,10 @@ export function activate(context: vscode.ExtensionContext): void {
       throw error;
     });
   };
-  const tree = new RunsTree(store);
+  const tree = new RunsTree(store, context.workspaceState);
+  const recipes = new RecipesAsTheyWere(store);
   registerRunCommands(commands, { store, continueRun: (run) => launcher.resume(run), openDashboard: (dir) => dashboards.show(dir), selected: () => tree.selected });
+  registerHistoryCommands(commands, { store, tree, recipes, runRecipe, openDashboard: (dir) => dashboards.show(dir) });
   commands.add(COMMANDS.runRecipe, 'recipe', async (argument) => {
     const recipe = await chooseRecipe(argument);
     if (recipe) await runRecipe(recipe);
@@ -78,7 +82,7 @@ export function activate(context: vscode.ExtensionContext): void {
 
   context.subscriptions.push(
     log, commands, roots, store, windowClose, outcomes, dashboards, diagnostics,
-    tree, createStatusBar(store), registerRecipeLens(), comparison, registerConfigureRank(commands, { jobs, store, ...pages }),
+    tree, recipes, createStatusBar(store), registerRecipeLens(), comparison, registerConfigureRank(commands, { jobs, store, ...pages }),
     roots.onDidChange(() => void store.refresh()),
     store.engines.onTrouble((message) => log.warn(message)),
   );

@@ -4,7 +4,8 @@ import type { ErrorReporter } from './errors/reporter';
 import { NEEDS_TRUST, type CommandId } from './ids';
 import { t } from './l10n';
 
-type Handler = (argument: unknown) => Promise<void> | void;
+/** `argument`: what the command was called on; `selection`: all rows of a view that were marked then. */
+type Handler = (argument: unknown, selection: readonly unknown[]) => Promise<void> | void;
 
 /** Registers commands whose errors are told to the user. */
 export class CommandRegistry implements vscode.Disposable {
@@ -13,13 +14,13 @@ export class CommandRegistry implements vscode.Disposable {
   constructor(private readonly errors: ErrorReporter) {}
 
   add(id: CommandId, area: ErrorArea, handler: Handler): void {
-    this.registered.push(vscode.commands.registerCommand(id, async (argument: unknown) => {
+    this.registered.push(vscode.commands.registerCommand(id, async (argument: unknown, selection: unknown) => {
       if (NEEDS_TRUST.has(id) && !vscode.workspace.isTrusted) {
         this.errors.report(notTrusted(), 'usage', [{ title: t('Manage Workspace Trust'), fix: { kind: 'command', command: 'workbench.trust.manage' } }]);
         return;
       }
       try {
-        await handler(argument);
+        await handler(argument, Array.isArray(selection) ? selection : []);
       } catch (error) {
         this.errors.report(error, area);
       }

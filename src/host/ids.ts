@@ -23,6 +23,17 @@ export const COMMANDS = {
   openRunLog: 'lora.openRunLog',
   deleteRun: 'lora.deleteRun',
   refreshRuns: 'lora.refreshRuns',
+  runAgain: 'lora.runAgain',
+  openRecipeAsItWas: 'lora.openRecipeAsItWas',
+  renameRun: 'lora.renameRun',
+  tagRun: 'lora.tagRun',
+  noteRun: 'lora.noteRun',
+  revealRun: 'lora.revealRun',
+  copyRunPath: 'lora.copyRunPath',
+  openRunPart: 'lora.openRunPart',
+  groupRuns: 'lora.groupRuns',
+  filterRuns: 'lora.filterRuns',
+  clearRunsFilter: 'lora.clearRunsFilter',
   showRuntime: 'lora.showRuntime',
   installRuntime: 'lora.installRuntime',
   showLog: 'lora.showLog',
@@ -32,7 +43,7 @@ export type CommandId = (typeof COMMANDS)[keyof typeof COMMANDS];
 
 /** Commands that start programs or write into the workspace: only where the user trusts it. */
 export const NEEDS_TRUST: ReadonlySet<CommandId> = new Set([
-  COMMANDS.trainAdapter, COMMANDS.runRecipe, COMMANDS.configureRank, COMMANDS.pickRank, COMMANDS.pauseRun, COMMANDS.resumeRun, COMMANDS.stopRun, COMMANDS.deleteRun, COMMANDS.mergeAdapter, COMMANDS.compareAdapters, COMMANDS.combineAdapters, COMMANDS.resizeAdapter,
+  COMMANDS.trainAdapter, COMMANDS.runRecipe, COMMANDS.configureRank, COMMANDS.pickRank, COMMANDS.pauseRun, COMMANDS.resumeRun, COMMANDS.stopRun, COMMANDS.deleteRun, COMMANDS.runAgain, COMMANDS.renameRun, COMMANDS.tagRun, COMMANDS.noteRun, COMMANDS.mergeAdapter, COMMANDS.compareAdapters, COMMANDS.combineAdapters, COMMANDS.resizeAdapter,
   COMMANDS.convertAdapter, COMMANDS.extractAdapter, COMMANDS.unmergeModel, COMMANDS.showRuntime, COMMANDS.installRuntime,
 ]);
 
@@ -44,6 +55,6 @@ export const SETTINGS = {
   onWindowClose: 'lora.engine.onWindowClose',
 } as const;
 
-export const CONTEXT_KEYS = { hasRuns: 'lora.hasRuns' } as const;
+export const CONTEXT_KEYS = { hasRuns: 'lora.hasRuns', runsFiltered: 'lora.runsFiltered' } as const;
 
 export const WALKTHROUGH = 'lora.start';

@@ -5,7 +5,7 @@ import { existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
 import { after, afterEach, before, describe, it } from 'node:test';
 import * as d from './drive.mjs';
-import { contentsOf, openFile, packageVsix, palette, shown, until } from './page.mjs';
+import { chooseInMenu, contentsOf, openFile, packageVsix, palette, shown, until } from './page.mjs';
 import { installWorkbench, makeWorkspace, root, runsOf, runtimeFolder } from './workspace.mjs';
 
 const shots = path.join(root, 'out', 'screenshots');
@@ -145,11 +145,7 @@ describe('beside the main path', { timeout: 600_000 }, () => {
   });
 
   it('a row\'s menu copies the adapter\'s path, opens its files and reveals them', async () => {
-    const choose = async (label) => {
-      await row(0).click({ button: 'right' });
-      const item = page.locator('.context-view .action-label', { hasText: label }).first();
-      await until(async () => { await item.click(); return item.waitFor({ state: 'hidden', timeout: 1000 }).then(() => true, () => false); }, `the menu to take ${label}`); // it overlooks a click that comes too soon
-    };
+    const choose = (label) => chooseInMenu(page, row(0), label);
     await choose('Copy Adapter Path');
     await until(async () => (await page.evaluate(() => globalThis.navigator.clipboard.readText())) === path.join(firstRun().dir, 'adapter'), 'the path in the clipboard');
     await choose('Open Adapter');
@@ -194,7 +190,7 @@ describe('beside the main path', { timeout: 600_000 }, () => {
     await until(() => runsOf(workspace).length === 2 && steps(newestRun()).length > 25, 'steps');
     process.kill(engineOf(newestRun()).pid, 'SIGKILL');
     const interrupted = await until(async () => (await d.treeItems(page, 'Runs')).find(({ description }) => /interrupted/.test(description)), 'the row to say so');
-    assert.match(interrupted.description, /interrupted · r 2 · loss \d/);
+    assert.match(interrupted.description, /interrupted · r 2 · (validation|loss) \d/);
     const last = steps(newestRun()).at(-1).step;
     const [told] = await d.notifications(page, /without a word/);
     assert.match(told.text, new RegExp(`at step ${last}\\.`));

@@ -44,6 +44,13 @@ export async function openFile(page, name) {
   await page.locator('.tab.active', { hasText: path.basename(name) }).waitFor();
 }
 
+/** Takes an entry of a row's menu, which overlooks a click that comes too soon. */
+export async function chooseInMenu(page, row, label) {
+  await row.click({ button: 'right' });
+  const item = page.locator('.context-view .action-label', { hasText: label }).first();
+  await until(async () => { await item.click(); return item.waitFor({ state: 'hidden', timeout: 1000 }).then(() => true, () => false); }, `the menu to take ${label}`);
+}
+
 /** Every file and folder below: name, size, time of the last change. */
 export function contentsOf(folder) {
   return readdirSync(folder, { recursive: true }).sort().map((name) => {

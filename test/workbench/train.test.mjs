@@ -91,7 +91,7 @@ describe('training in the workbench', { timeout: 600_000 }, () => {
 
   it('shows the run in the Runs view with its rank and loss', async () => {
     const rows = await until(async () => { const all = await d.treeItems(page, 'Runs'); return all.length > 0 && all; }, 'a run');
-    assert.match(rows[0].description, /r 8 · loss \d/);
+    assert.match(rows[0].description, /r 8 · validation \d/);
     assert.equal(rows[0].icon, 'codicon-pass');
   });
 

@@ -2,7 +2,7 @@ import path from 'node:path';
 import * as vscode from 'vscode';
 import { asComparison, type ComparisonData } from '../../shared/comparison';
 import { LoraError } from '../../shared/errors';
-import { chooseAdapter } from '../jobs/adapterChoice';
+import { chooseAdapter, markedAdapters } from '../jobs/adapterChoice';
 import type { Jobs } from '../jobs/jobs';
 import { nameOf } from '../jobs/tellAdapter';
 import { t } from '../l10n';
@@ -35,10 +35,15 @@ export class AdapterComparison implements vscode.TextDocumentContentProvider, vs
     });
   }
 
-  /** Asks which two where that is not said, and shows where they differ. Errors: LoraError. */
-  async compare(argument: unknown): Promise<void> {
-    const pair = isPair(argument) ? argument : await this.choose(argument);
-    const compared = pair && await this.run(pair);
+  /** Asks which two where that is not said, and shows where they differ; of more that are marked, the first and each of the others. Errors: LoraError. */
+  async compare(argument: unknown, selection: readonly unknown[]): Promise<void> {
+    const [first, ...others] = markedAdapters(selection);
+    const chosen = first !== undefined && others.length > 0 ? others.map((other): Pair => [first, other]) : [isPair(argument) ? argument : await this.choose(argument)];
+    for (const pair of chosen) if (pair) await this.show(pair);
+  }
+
+  private async show(pair: Pair): Promise<void> {
+    const compared = await this.run(pair);
     if (!compared) return;
     await this.diff(pair, compared);
     this.panels.show(pair, compared.data);

@@ -4,7 +4,7 @@ import * as vscode from 'vscode';
 import { LoraError } from '../../shared/errors';
 import { t } from '../l10n';
 import type { RunStore } from '../runs/runStore';
-import { RunNode } from '../runs/runsTree';
+import { PartNode, RunNode } from '../runs/runNodes';
 import { browse } from '../train/picker';
 import { walk } from '../train/walk';
 
@@ -22,7 +22,11 @@ export async function chooseAdapter(store: RunStore, argument: unknown, placehol
   return pick(store, placeholder, without);
 }
 
+/** The adapters of all rows of the Runs view that are marked. */
+export const markedAdapters = (selection: readonly unknown[]): string[] => selection.map(folderOf).filter((folder) => folder !== undefined);
+
 function folderOf(argument: unknown): string | undefined {
+  if (argument instanceof PartNode) return argument.part.adapter ?? undefined;
   if (argument instanceof RunNode) return argument.run.adapter ?? path.join(argument.run.dir, 'adapter');
   if (argument instanceof vscode.Uri) return path.basename(argument.fsPath) === CONFIG ? path.dirname(argument.fsPath) : argument.fsPath;
   return typeof argument === 'string' ? argument : undefined;

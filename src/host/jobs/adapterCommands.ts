@@ -13,7 +13,7 @@ export interface AdapterCommandParts {
 /** What can be done with adapters after training. Each is loaded when it is first called. */
 export function registerAdapterCommands(commands: CommandRegistry, { jobs, store, comparison }: AdapterCommandParts): void {
   commands.add(COMMANDS.mergeAdapter, 'adapter', async (argument) => (await import('./mergeAdapter')).mergeAdapter(jobs, store, argument));
-  commands.add(COMMANDS.compareAdapters, 'adapter', (argument) => comparison.compare(argument));
+  commands.add(COMMANDS.compareAdapters, 'adapter', (argument, selection) => comparison.compare(argument, selection));
   commands.add(COMMANDS.combineAdapters, 'adapter', async (argument) => (await import('./combineAdapters')).combineAdapters(jobs, store, argument));
   commands.add(COMMANDS.resizeAdapter, 'adapter', async (argument) => (await import('./resizeAdapter')).resizeAdapter(jobs, store, argument));
   commands.add(COMMANDS.convertAdapter, 'adapter', async (argument) => (await import('./convertAdapter')).convertAdapter(jobs, store, argument));

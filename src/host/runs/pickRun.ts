@@ -4,7 +4,7 @@ import { t } from '../l10n';
 import type { Run } from './run';
 import { rowOf } from './runRow';
 import type { RunStore } from './runStore';
-import { RunNode } from './runsTree';
+import { PartNode, RunNode } from './runNodes';
 
 export interface RunChoice {
   readonly placeholder: string;
@@ -17,7 +17,7 @@ export interface RunChoice {
 /** The run that a command is about: of the row it was called on, else of the folder given, else picked by the user. Undefined: cancelled. */
 export async function chooseRun(store: RunStore, argument: unknown, choice: RunChoice): Promise<Run | undefined> {
   await store.refresh();
-  const dir = argument instanceof RunNode ? argument.run.dir : argument;
+  const dir = dirOf(argument);
   if (typeof dir === 'string') {
     const run = store.find(dir);
     if (!run) throw new LoraError('run', t('This run is no longer there.'), { place: { file: dir } });
@@ -25,6 +25,19 @@ export async function chooseRun(store: RunStore, argument: unknown, choice: RunC
     return run;
   }
   return pick(store.runs.filter(choice.fits), choice);
+}
+
+function dirOf(argument: unknown): unknown {
+  if (argument instanceof PartNode) return argument.parent.run.dir;
+  return argument instanceof RunNode ? argument.run.dir : argument;
+}
+
+/** The runs of all rows that are marked, if the command was called on one of them; else the one. */
+export async function chooseRuns(store: RunStore, argument: unknown, selection: readonly unknown[], choice: RunChoice): Promise<Run[]> {
+  const marked = selection.filter((node) => node instanceof RunNode).map(({ run }) => run).filter(choice.fits);
+  if (marked.length > 1) return marked;
+  const run = await chooseRun(store, argument, choice);
+  return run ? [run] : [];
 }
 
 async function pick(runs: readonly Run[], choice: RunChoice): Promise<Run | undefined> {

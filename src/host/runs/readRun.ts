@@ -5,10 +5,11 @@ import { parseMetrics, type StepLine } from '../../shared/metrics';
 import { ENDED_STATES, RUN_FILES, type EngineRecord, type RunRecord, type RunState } from '../../shared/run';
 import { isEngineAlive, readEngineRecord } from '../../formats/run/engineRecord';
 import { t } from '../l10n';
+import { readNotes, type RunNotes } from './runNotes';
 
 /** A run as its folder tells it now. `problem`: why run.json cannot be read; the folder is still a row to see and delete. */
 export type RunSnapshot =
-  | { readonly kind: 'run'; readonly dir: string; readonly record: RunRecord; readonly state: RunState; readonly lastStep: StepLine | null }
+  | { readonly kind: 'run'; readonly dir: string; readonly record: RunRecord; readonly state: RunState; readonly lastStep: StepLine | null; readonly notes: RunNotes }
   | { readonly kind: 'starting'; readonly dir: string; readonly created: number }
   | { readonly kind: 'broken'; readonly dir: string; readonly created: number; readonly problem: string };
 
@@ -34,7 +35,7 @@ const START_GRACE_MS = 15_000;
 /** Reads a run folder. Never throws: what is wrong becomes the row's problem. */
 export async function readRun(dir: string, now: number): Promise<RunSnapshot> {
   const file = path.join(dir, RUN_FILES.record);
-  const engine = await readEngineRecord(dir);
+  const [engine, notes] = await Promise.all([readEngineRecord(dir), readNotes(dir)]);
   let text: string;
   try {
     text = await readFile(file, 'utf8');
@@ -44,7 +45,7 @@ export async function readRun(dir: string, now: number): Promise<RunSnapshot> {
   try {
     const record = v.parse(RecordSchema, JSON.parse(text)) as unknown as RunRecord;
     const state = effectiveState(record, engine, now);
-    return { kind: 'run', dir, record, state, lastStep: ENDED_STATES.has(record.state) ? null : await readLastStep(dir) };
+    return { kind: 'run', dir, record, state, lastStep: ENDED_STATES.has(record.state) ? null : await readLastStep(dir), notes };
   } catch (error) {
     return { kind: 'broken', dir, created: await createdAt(dir, now), problem: t('run.json cannot be read: {0}', faultOf(error)) };
   }

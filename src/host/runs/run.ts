@@ -3,6 +3,7 @@ import type { StepLine } from '../../shared/metrics';
 import type { EngineProgress, EngineStatus } from '../../shared/protocol';
 import type { RunRecord, RunState } from '../../shared/run';
 import type { RunSnapshot } from './readRun';
+import { NO_NOTES, type RunNotes } from './runNotes';
 
 /** What the engine says over its pipe, newer than the run's folder. */
 export interface LiveRun {
@@ -30,6 +31,7 @@ export interface Run {
   readonly recipePath: string | null;
   readonly base: string | null;
   readonly dataset: string | null;
+  readonly notes: RunNotes;
   /** Why it failed, or why its folder cannot be read. */
   readonly problem: string | null;
 }
@@ -37,7 +39,7 @@ export interface Run {
 /** Puts together what the folder and the engine say. */
 export function collectRun(snapshot: RunSnapshot, live: LiveRun | null): Run {
   const id = path.basename(snapshot.dir);
-  if (snapshot.kind === 'run') return fromRecord(snapshot.dir, id, snapshot.record, snapshot.state, withLive(snapshot.lastStep, live));
+  if (snapshot.kind === 'run') return fromRecord(snapshot, id, withLive(snapshot.lastStep, live));
   return {
     ...EMPTY, dir: snapshot.dir, id, name: id, created: snapshot.created, state: snapshot.kind === 'broken' ? 'broken' : 'preparing',
     problem: snapshot.kind === 'broken' ? snapshot.problem : null, phase: live?.progress?.phase ?? null,
@@ -45,7 +47,7 @@ export function collectRun(snapshot: RunSnapshot, live: LiveRun | null): Run {
 }
 
 const EMPTY = {
-  r: null, step: 0, totalSteps: null, lastLoss: null, validationLoss: null, secondsLeft: null, phase: null, adapter: null, recipePath: null, base: null, dataset: null,
+  r: null, step: 0, totalSteps: null, lastLoss: null, validationLoss: null, secondsLeft: null, phase: null, adapter: null, recipePath: null, base: null, dataset: null, notes: NO_NOTES,
 } as const;
 
 const withLive = (lastStep: StepLine | null, live: LiveRun | null): LiveRun => ({
@@ -54,10 +56,10 @@ const withLive = (lastStep: StepLine | null, live: LiveRun | null): LiveRun => (
   step: live?.step ?? lastStep,
 });
 
-function fromRecord(dir: string, id: string, record: RunRecord, state: RunState, live: LiveRun): Run {
+function fromRecord({ dir, record, state, notes }: Extract<RunSnapshot, { kind: 'run' }>, id: string, live: LiveRun): Run {
   const { recipe, result } = record;
   return {
-    dir, id, name: record.name || id, created: Date.parse(record.created),
+    dir, id, name: notes.name || record.name || id, created: Date.parse(record.created),
     ...progressOf(record, state, live),
     r: recipe.lora.r,
     validationLoss: result.best_validation_loss ?? null,
@@ -66,6 +68,7 @@ function fromRecord(dir: string, id: string, record: RunRecord, state: RunState,
     base: recipe.base,
     dataset: recipe.dataset,
     problem: record.error?.message ?? null,
+    notes,
   };
 }
 

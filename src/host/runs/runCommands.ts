@@ -8,8 +8,8 @@ import { connectEngine } from '../engine/engineClient';
 import { COMMANDS } from '../ids';
 import { t } from '../l10n';
 import { openPlace } from '../openPlace';
-import { deleteRun } from './deleteRun';
-import { chooseRun, type RunChoice } from './pickRun';
+import { deleteRuns } from './deleteRun';
+import { chooseRun, chooseRuns, type RunChoice } from './pickRun';
 import { canResume, isActive, type Run } from './run';
 import type { RunStore } from './runStore';
 
@@ -42,7 +42,10 @@ export function registerRunCommands(commands: CommandRegistry, { store, continue
   onRun(COMMANDS.openAdapter, withAdapter, (run) => openPlace({ file: path.join(run.adapter!, 'adapter_config.json') }));
   onRun(COMMANDS.openRecipe, withRecipe, (run) => openRecipe(run));
   onRun(COMMANDS.openRunLog, () => any(t('Whose log?')), (run) => openPlace({ file: path.join(run.dir, RUN_FILES.log) }));
-  onRun(COMMANDS.deleteRun, () => any(t('Which run to delete?')), (run) => deleteRun(run, store));
+  commands.add(COMMANDS.deleteRun, 'run', async (argument, selection) => {
+    const runs = await chooseRuns(store, argument, selection, any(t('Which run to delete?')));
+    if (runs.length > 0) await deleteRuns(runs, store);
+  });
   commands.add(COMMANDS.refreshRuns, 'run', () => store.refresh());
 }
 

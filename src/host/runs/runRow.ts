@@ -53,10 +53,14 @@ function describe(run: Run, now: number): string {
   const age = formatAge(now - run.created);
   if (run.state === 'broken') return [run.problem ?? '', age].join(' · ');
   const ended = run.state === 'completed' || isActive(run) ? null : stateName(run.state).toLowerCase();
-  return [ended, run.r !== null && `r ${run.r}`, isActive(run) && stepText(run), lossText(run), age].filter(Boolean).join(' · ');
+  return [ended, run.r !== null && `r ${run.r}`, isActive(run) && stepText(run), lossText(run), ...run.notes.tags.map((tag) => `#${tag}`), age].filter(Boolean).join(' · ');
 }
 
-const lossText = (run: Run) => run.lastLoss !== null && t('loss {0}', formatLoss(run.lastLoss));
+/** Of a run that has ended the best on rows that it has not learnt, where there is one: what counts. */
+function lossText(run: Run): string | false {
+  if (!isActive(run) && run.validationLoss !== null) return t('validation {0}', formatLoss(run.validationLoss));
+  return run.lastLoss !== null && t('loss {0}', formatLoss(run.lastLoss));
+}
 
 /** 12/300, or what the engine does before the first step. */
 export function stepText(run: Run): string {

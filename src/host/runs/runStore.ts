@@ -1,11 +1,12 @@
 import { readdir, stat } from 'node:fs/promises';
 import path from 'node:path';
-import { RUN_FILES } from '../../shared/run';
+import { RUN_FILES, type RunRecord } from '../../shared/run';
 import type { Disposable } from '../engine/engineClient';
 import { EngineLinks } from '../engine/engineLinks';
 import { Signal } from '../signal';
 import { readRun, type RunSnapshot } from './readRun';
 import { byAge, collectRun, isActive, type Run } from './run';
+import { NOTES_FILE } from './runNotes';
 
 export interface RunStoreOptions {
   /** The `.lora/runs` folders to look into; those that do not exist are passed over. */
@@ -41,6 +42,12 @@ export class RunStore implements Disposable {
     return this.current;
   }
 
+  /** What run.json says. Undefined: it cannot be read. */
+  record(dir: string): RunRecord | undefined {
+    const known = this.snapshots.get(dir)?.snapshot;
+    return known?.kind === 'run' ? known.record : undefined;
+  }
+
   find(dir: string): Run | undefined {
     return this.current.find((run) => run.dir === dir);
   }
@@ -62,7 +69,7 @@ export class RunStore implements Disposable {
   private async look(): Promise<void> {
     const dirs = await this.runDirs();
     for (const dir of this.snapshots.keys()) if (!dirs.has(dir)) this.snapshots.delete(dir);
-    for (const dir of dirs) await this.readIfChanged(dir);
+    await inParallel([...dirs], (dir) => this.readIfChanged(dir));
     this.publish();
     if (this.options.mayConnect()) await Promise.all(this.current.filter(isActive).map((run) => this.engines.connect(run.dir)));
   }
@@ -122,8 +129,18 @@ export class RunStore implements Disposable {
   }
 }
 
-/** Changes when a run's record or its engine does; empty while there is no record. */
+/** Reading a thousand folders one after the other would take seconds where files are far away. */
+const AT_ONCE = 32;
+
+async function inParallel<T>(items: readonly T[], act: (item: T) => Promise<void>): Promise<void> {
+  const rest = items.values();
+  await Promise.all(Array.from({ length: Math.min(AT_ONCE, items.length) }, async () => {
+    for (const item of rest) await act(item);
+  }));
+}
+
+/** Changes when a run's record, its notes or its engine do; empty while there is no record. */
 async function stampOf(dir: string): Promise<string> {
-  const [record, engine] = await Promise.all([RUN_FILES.record, RUN_FILES.engine].map((name) => stat(path.join(dir, name)).catch(() => null)));
-  return record ? `${record.mtimeMs} ${record.size} ${record.ino} ${engine?.mtimeMs ?? ''}` : '';
+  const [record, engine, notes] = await Promise.all([RUN_FILES.record, RUN_FILES.engine, NOTES_FILE].map((name) => stat(path.join(dir, name)).catch(() => null)));
+  return record ? `${record.mtimeMs} ${record.size} ${record.ino} ${engine?.mtimeMs ?? ''} ${notes?.mtimeMs ?? ''}` : '';
 }

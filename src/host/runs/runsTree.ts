@@ -1,28 +1,30 @@
 import * as vscode from 'vscode';
-import { COMMANDS, CONTEXT_KEYS, VIEWS } from '../ids';
+import { CONTEXT_KEYS, VIEWS } from '../ids';
 import { t } from '../l10n';
+import { fits, GROUPINGS, groupRuns, type Grouping } from './arrangeRuns';
 import { isActive, type Run } from './run';
+import { cardOf, type RunCard } from './runCard';
+import { GroupNode, itemOf, PartNode, RunNode, type Node } from './runNodes';
+import { partsOf } from './runParts';
 import { rowOf } from './runRow';
 import type { RunStore } from './runStore';
 
-/** A row's identity for the editor: it stays while the run changes. */
-export class RunNode {
-  constructor(public run: Run) {}
-}
-
 const AGES_EVERY_MS = 60_000;
+const GROUPING = 'lora.runsGrouping';
 
 /** The Runs view. */
-export class RunsTree implements vscode.TreeDataProvider<RunNode>, vscode.Disposable {
-  private readonly changed = new vscode.EventEmitter<RunNode[] | undefined>();
-  private readonly view: vscode.TreeView<RunNode>;
+export class RunsTree implements vscode.TreeDataProvider<Node>, vscode.Disposable {
+  private readonly changed = new vscode.EventEmitter<Node[] | undefined>();
+  private readonly view: vscode.TreeView<Node>;
   private readonly disposables: readonly { dispose(): unknown }[];
   private nodes: readonly RunNode[] | undefined;
+  private groups: readonly GroupNode[] = [];
+  private filter = '';
 
   readonly onDidChangeTreeData = this.changed.event;
 
-  constructor(private readonly store: RunStore) {
-    this.view = vscode.window.createTreeView(VIEWS.runs, { treeDataProvider: this });
+  constructor(private readonly store: RunStore, private readonly memory: vscode.Memento) {
+    this.view = vscode.window.createTreeView(VIEWS.runs, { treeDataProvider: this, canSelectMany: true, showCollapseAll: true });
     const ages = setInterval(() => this.view.visible && this.changed.fire(undefined), AGES_EVERY_MS);
     ages.unref();
     this.disposables = [
@@ -37,31 +39,68 @@ export class RunsTree implements vscode.TreeDataProvider<RunNode>, vscode.Dispos
 
   /** The run whose row was clicked or is marked, while the view is seen. */
   get selected(): Run | undefined {
-    return this.view.visible ? this.view.selection[0]?.run : undefined;
+    return this.view.visible ? this.view.selection.find((node) => node instanceof RunNode)?.run : undefined;
   }
 
-  async getChildren(node?: RunNode): Promise<RunNode[]> {
+  get selectedPart(): PartNode | undefined {
+    const [node] = this.view.selection;
+    return node instanceof PartNode ? node : undefined;
+  }
+
+  get grouping(): Grouping {
+    return GROUPINGS.find((own) => own === this.memory.get(GROUPING)) ?? 'none';
+  }
+
+  get filterText(): string {
+    return this.filter;
+  }
+
+  async group(by: Grouping): Promise<void> {
+    await this.memory.update(GROUPING, by);
+    this.arrange();
+  }
+
+  /** Shows only the runs that fit; empty: all. */
+  show(filter: string): void {
+    this.filter = filter.trim();
+    void vscode.commands.executeCommand('setContext', CONTEXT_KEYS.runsFiltered, this.filter !== '');
+    this.arrange();
+  }
+
+  async getChildren(node?: Node): Promise<Node[]> {
+    if (node instanceof GroupNode) return [...node.nodes];
+    if (node instanceof RunNode) return (await partsOf(node.run)).map((part) => new PartNode(node, part));
     if (node) return [];
     if (!this.nodes) {
       await this.store.refresh();
       this.store.watch(this.view.visible);
-      this.nodes = this.store.runs.map((run) => new RunNode(run));
+      this.nodes = this.store.runs.filter((run) => fits(run, this.filter)).map((run) => new RunNode(run));
+      this.regroup();
     }
-    return [...this.nodes];
+    return this.grouping === 'none' ? [...this.nodes] : [...this.groups];
   }
 
-  getTreeItem({ run }: RunNode): vscode.TreeItem {
-    const row = rowOf(run, Date.now());
-    const item = new vscode.TreeItem(row.label);
-    item.id = run.dir;
-    item.description = row.description;
-    item.iconPath = new vscode.ThemeIcon(row.icon, row.color === null ? undefined : new vscode.ThemeColor(row.color));
-    item.contextValue = row.context;
-    item.tooltip = tooltipOf(row.details);
-    item.accessibilityInformation = { label: row.spoken };
-    // Without arguments: the editor forgets those of a row that has just been drawn anew, and the click would find no command.
-    item.command = { command: COMMANDS.openDashboard, title: t('Open Dashboard') };
+  getParent(node: Node): Node | undefined {
+    if (node instanceof PartNode) return node.parent;
+    return node instanceof RunNode ? this.groups.find((group) => group.nodes.includes(node)) : undefined;
+  }
+
+  getTreeItem(node: Node): vscode.TreeItem {
+    return itemOf(node);
+  }
+
+  /** The card is put together when the mouse rests on a row. */
+  async resolveTreeItem(item: vscode.TreeItem, node: Node): Promise<vscode.TreeItem> {
+    if (node instanceof RunNode) item.tooltip = tooltipOf(node.run, await cardOf(node.run, this.store.record(node.run.dir), this.runBefore(node.run)));
     return item;
+  }
+
+  /** The last run before this one that learnt on the same base or by the same recipe. */
+  private runBefore(run: Run) {
+    const alike = (other: Run) => (other.recipePath !== null && other.recipePath === run.recipePath) || (other.base !== null && other.base === run.base);
+    const before = this.store.runs.find((other) => other.created < run.created && alike(other));
+    const record = before && this.store.record(before.dir);
+    return record ? { name: before.name, record } : null;
   }
 
   /** Redraws the rows that changed, or all when runs came, went or changed places. */
@@ -71,16 +110,36 @@ export class RunsTree implements vscode.TreeDataProvider<RunNode>, vscode.Dispos
     this.view.badge = active === 0 ? undefined : { value: active, tooltip: active === 1 ? t('1 run is training') : t('{0} runs are training', active) };
     void vscode.commands.executeCommand('setContext', CONTEXT_KEYS.hasRuns, runs.length > 0);
     this.tellTrust();
-    const known = new Map(this.nodes?.map((node) => [node.run.dir, node]));
-    const sameRows = this.nodes?.length === runs.length && this.nodes.every((node, i) => node.run.dir === runs[i]!.dir);
+    this.arrange();
+  }
+
+  private arrange(): void {
+    this.view.description = this.filter === '' ? '' : t('“{0}”', this.filter);
+    if (!this.nodes) return;
+    const shown = this.store.runs.filter((run) => fits(run, this.filter));
+    const known = new Map(this.nodes.map((node) => [node.run.dir, node]));
+    const before = this.shape();
     const changed: RunNode[] = [];
-    this.nodes = runs.map((run) => {
+    this.nodes = shown.map((run) => {
       const node = known.get(run.dir) ?? new RunNode(run);
       if (JSON.stringify(node.run) !== JSON.stringify(run)) changed.push(node);
       node.run = run;
       return node;
     });
-    this.changed.fire(sameRows ? changed : undefined);
+    this.regroup();
+    this.changed.fire(this.shape() === before ? changed : undefined);
+  }
+
+  private regroup(): void {
+    const { grouping, nodes } = this;
+    const of = new Map(nodes!.map((node) => [node.run, node]));
+    this.groups = grouping === 'none' ? [] : groupRuns(nodes!.map((node) => node.run), grouping).map((group) => new GroupNode(group, group.runs.map((run) => of.get(run)!)));
+  }
+
+  /** Which rows there are and where. */
+  private shape(): string {
+    const dirs = (nodes: readonly RunNode[]) => nodes.map((node) => node.run.dir);
+    return JSON.stringify([this.grouping, this.groups.map(({ group, nodes }) => [group.key, dirs(nodes)]), dirs(this.nodes ?? [])]);
   }
 
   /** Without runs the view's welcome says it. */
@@ -94,8 +153,15 @@ export class RunsTree implements vscode.TreeDataProvider<RunNode>, vscode.Dispos
   }
 }
 
-function tooltipOf(details: readonly (readonly [string, string])[]): vscode.MarkdownString {
+function tooltipOf(run: Run, { curve, facts, changes, note }: RunCard): vscode.MarkdownString {
   const tooltip = new vscode.MarkdownString();
-  for (const [label, value] of details) tooltip.appendMarkdown(`**${label}**: `).appendText(value).appendMarkdown('  \n');
+  const line = (label: string, value: string) => tooltip.appendMarkdown(`**${label}**: `).appendText(value).appendMarkdown('  \n');
+  if (note !== '') tooltip.appendText(note).appendMarkdown('\n\n');
+  if (curve !== null) tooltip.appendMarkdown(`\`${curve}\` ${t('loss')}\n\n`);
+  for (const [label, value] of [...rowOf(run, Date.now()).details, ...facts]) line(label, value);
+  if (changes) {
+    tooltip.appendMarkdown('\n\n---\n\n').appendText(changes.lines.length === 0 ? t('The recipe is that of {0}.', changes.since) : t('Changed since {0}:', changes.since)).appendMarkdown('\n\n');
+    for (const change of changes.lines) tooltip.appendMarkdown('- ').appendText(change).appendMarkdown('\n');
+  }
   return tooltip;
 }

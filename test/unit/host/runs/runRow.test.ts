@@ -1,5 +1,6 @@
 import { describe, expect, it } from 'vitest';
 import { byAge, canResume, collectRun, isActive, type LiveRun, type Run } from '../../../../src/host/runs/run';
+import { NO_NOTES } from '../../../../src/host/runs/runNotes';
 import { rowOf } from '../../../../src/host/runs/runRow';
 import { statusText } from '../../../../src/host/status/statusText';
 import type { RunState } from '../../../../src/shared/run';
@@ -7,7 +8,7 @@ import { recordOf } from './fixtures';
 
 const created = Date.parse(recordOf().created);
 const run = (state: RunState, live: LiveRun | null = null, changes = {}): Run =>
-  collectRun({ kind: 'run', dir: '/w/.lora/runs/r1', record: recordOf({ state, ...changes }), state, lastStep: null }, live);
+  collectRun({ kind: 'run', dir: '/w/.lora/runs/r1', record: recordOf({ state, ...changes }), state, lastStep: null, notes: NO_NOTES }, live);
 const live = (step: number): LiveRun => ({
   status: { state: 'running', step, total_steps: 300, seconds_left: 90, error: null }, progress: null,
   step: { kind: 'step', step, epoch: 0, loss: 2.5, grad_norm: 1, learning_rate: 1, tokens: 1, labelled_tokens: 1, tokens_per_second: 1, memory: 1, elapsed: 1 },
@@ -16,7 +17,7 @@ const live = (step: number): LiveRun => ({
 describe('a row of the Runs view', () => {
   it('shows rank, loss and age of a run that has ended', () => {
     const row = rowOf(run('completed'), created + 2 * 3_600_000);
-    expect(row).toMatchObject({ label: 'git', description: 'r 4 · loss 1.500 · 2 h ago', icon: 'pass', context: 'run completed adapter recipe', spoken: 'git, Completed, r 4 · loss 1.500 · 2 h ago' });
+    expect(row).toMatchObject({ label: 'git', description: 'r 4 · validation 1.250 · 2 h ago', icon: 'pass', context: 'run completed adapter recipe', spoken: 'git, Completed, r 4 · validation 1.250 · 2 h ago' });
   });
 
   it('shows steps and the engine\'s newest loss while it trains', () => {

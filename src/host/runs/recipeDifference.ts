@@ -1,0 +1,22 @@
+import type { Recipe } from '../../shared/recipe';
+
+export interface Difference {
+  /** As in the recipe: lora.r. */
+  readonly key: string;
+  readonly before: unknown;
+  readonly after: unknown;
+}
+
+/** Where two recipes say different things, key by key. */
+export function recipeDifference(before: Recipe, after: Recipe): Difference[] {
+  return differences(before, after, '');
+}
+
+function differences(before: unknown, after: unknown, path: string): Difference[] {
+  if (isObject(before) && isObject(after)) {
+    return [...new Set([...Object.keys(before), ...Object.keys(after)])].flatMap((key) => differences(before[key], after[key], path === '' ? key : `${path}.${key}`));
+  }
+  return JSON.stringify(before) === JSON.stringify(after) ? [] : [{ key: path, before, after }];
+}
+
+const isObject = (value: unknown): value is Record<string, unknown> => typeof value === 'object' && value !== null && !Array.isArray(value);

@@ -1,0 +1,50 @@
+import path from 'node:path';
+import { open } from 'node:fs/promises';
+import { parseMetrics } from '../../shared/metrics';
+import { RUN_FILES, type RunRecord } from '../../shared/run';
+import { t } from '../l10n';
+import { recipeDifference } from './recipeDifference';
+import type { Run } from './run';
+import { sparkline } from './sparkline';
+
+/** What a card adds to the facts of a row. */
+export interface RunCard {
+  /** The training loss from the first step to the last, as a line of bars; null: no step yet. */
+  readonly curve: string | null;
+  readonly facts: readonly (readonly [label: string, value: string])[];
+  /** The run that it is held against, and where their recipes differ. */
+  readonly changes: { readonly since: string; readonly lines: readonly string[] } | null;
+  readonly note: string;
+}
+
+/** A curve is drawn from this much of metrics.jsonl: its last part. */
+const CURVE_BYTES = 2 ** 21;
+const MOST_CHANGES = 8;
+
+/** `before`: the run of the same base or recipe that was started before it. */
+export async function cardOf(run: Run, record: RunRecord | undefined, before: { readonly name: string; readonly record: RunRecord } | null): Promise<RunCard> {
+  const losses = await readLosses(run.dir);
+  const changes = record && before ? recipeDifference(before.record.recipe, record.recipe).map(({ key, before: was, after }) => `${key}: ${textOf(was)} → ${textOf(after)}`) : [];
+  const facts: [string, string | null | undefined][] = [[t('Git commit'), record?.git_commit?.slice(0, 10)], [t('Device'), record?.versions.device], [t('Runtime'), record?.versions.runtime]];
+  return {
+    curve: losses.length > 1 ? sparkline(losses) : null,
+    facts: facts.filter((fact): fact is [string, string] => typeof fact[1] === 'string'),
+    changes: before && record ? { since: before.name, lines: changes.length > MOST_CHANGES ? [...changes.slice(0, MOST_CHANGES), '…'] : changes } : null,
+    note: run.notes.note,
+  };
+}
+
+const textOf = (value: unknown) => (typeof value === 'string' ? value : value === undefined ? '–' : JSON.stringify(value));
+
+async function readLosses(dir: string): Promise<number[]> {
+  const handle = await open(path.join(dir, RUN_FILES.metrics)).catch(() => null);
+  if (!handle) return [];
+  try {
+    const { size } = await handle.stat();
+    const start = Math.max(0, size - CURVE_BYTES);
+    const { buffer, bytesRead } = await handle.read(Buffer.alloc(size - start), 0, size - start, start);
+    return parseMetrics(buffer.toString('utf8', 0, bytesRead)).flatMap((line) => (line.kind === 'step' ? [line.loss] : []));
+  } finally {
+    await handle.close();
+  }
+}

@@ -1,0 +1,61 @@
+import * as vscode from 'vscode';
+import type { RunGroup } from './arrangeRuns';
+import type { Run } from './run';
+import type { RunPart } from './runParts';
+import { rowOf } from './runRow';
+import { COMMANDS } from '../ids';
+import { t } from '../l10n';
+
+/** A row's identity for the editor: it stays while the run changes. */
+export class RunNode {
+  constructor(public run: Run) {}
+}
+
+export class GroupNode {
+  constructor(public group: RunGroup, public nodes: readonly RunNode[]) {}
+}
+
+/** Something of a run: a checkpoint, its adapter, its log. */
+export class PartNode {
+  constructor(readonly parent: RunNode, readonly part: RunPart) {}
+}
+
+export type Node = RunNode | GroupNode | PartNode;
+
+export function itemOf(node: Node): vscode.TreeItem {
+  if (node instanceof GroupNode) return groupItem(node);
+  return node instanceof PartNode ? partItem(node) : runItem(node);
+}
+
+function runItem({ run }: RunNode): vscode.TreeItem {
+  const row = rowOf(run, Date.now());
+  const item = new vscode.TreeItem(row.label, run.state === 'broken' ? vscode.TreeItemCollapsibleState.None : vscode.TreeItemCollapsibleState.Collapsed);
+  item.id = run.dir;
+  item.description = row.description;
+  item.iconPath = new vscode.ThemeIcon(row.icon, row.color === null ? undefined : new vscode.ThemeColor(row.color));
+  item.contextValue = row.context;
+  item.accessibilityInformation = { label: row.spoken };
+  // Without arguments: the editor forgets those of a row that has just been drawn anew, and the click would find no command.
+  item.command = { command: COMMANDS.openDashboard, title: t('Open Dashboard') };
+  return item;
+}
+
+function groupItem({ group }: GroupNode): vscode.TreeItem {
+  const item = new vscode.TreeItem(group.label, vscode.TreeItemCollapsibleState.Expanded);
+  item.id = `group ${group.key}`;
+  item.description = String(group.runs.length);
+  item.contextValue = 'group';
+  item.accessibilityInformation = { label: group.runs.length === 1 ? t('{0}, 1 run', group.label) : t('{0}, {1} runs', group.label, group.runs.length) };
+  return item;
+}
+
+function partItem({ part }: PartNode): vscode.TreeItem {
+  const item = new vscode.TreeItem(part.label);
+  item.id = `${part.kind} ${part.path}`;
+  item.description = part.description;
+  item.iconPath = new vscode.ThemeIcon(part.icon);
+  item.contextValue = ['part', part.kind, part.adapter && 'adapter'].filter(Boolean).join(' ');
+  item.tooltip = part.path;
+  item.command = { command: COMMANDS.openRunPart, title: t('Open') };
+  return item;
+}

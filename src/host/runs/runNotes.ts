@@ -1,0 +1,59 @@
+import { randomBytes } from 'node:crypto';
+import { open, rename, rm } from 'node:fs/promises';
+import path from 'node:path';
+import * as v from 'valibot';
+import { reason } from '../../formats/files';
+import { LoraError } from '../../shared/errors';
+import { t } from '../l10n';
+
+/** In the run's folder, beside what the engine writes there. */
+export const NOTES_FILE = 'notes.json';
+
+/** What a person says of a run: run.json is the engine's alone. */
+export interface RunNotes {
+  /** Instead of the name that the run began with; empty: that name. */
+  readonly name: string;
+  readonly tags: readonly string[];
+  readonly note: string;
+}
+
+export const NO_NOTES: RunNotes = { name: '', tags: [], note: '' };
+const MAX_BYTES = 65_536;
+
+const NotesSchema = v.object({ name: v.optional(v.string(), ''), tags: v.optional(v.array(v.string()), []), note: v.optional(v.string(), '') });
+
+/** None where there are none, or where they can't be read: a run is shown all the same. */
+export async function readNotes(dir: string): Promise<RunNotes> {
+  const handle = await open(path.join(dir, NOTES_FILE)).catch(() => null);
+  if (!handle) return NO_NOTES;
+  try {
+    const { buffer, bytesRead } = await handle.read(Buffer.alloc(MAX_BYTES), 0, MAX_BYTES, 0);
+    return v.parse(NotesSchema, JSON.parse(buffer.toString('utf8', 0, bytesRead)));
+  } catch {
+    return NO_NOTES;
+  } finally {
+    await handle.close();
+  }
+}
+
+/** Writes all or nothing. Errors: LoraError('disk'). */
+export async function writeNotes(dir: string, notes: RunNotes): Promise<void> {
+  const file = path.join(dir, NOTES_FILE);
+  const temporary = `${file}.${randomBytes(4).toString('hex')}.tmp`;
+  try {
+    const handle = await open(temporary, 'wx');
+    try {
+      await handle.writeFile(`${JSON.stringify(notes, null, 2)}\n`);
+      await handle.sync();
+    } finally {
+      await handle.close();
+    }
+    await rename(temporary, file);
+  } catch (cause) {
+    await rm(temporary, { force: true }).catch(() => undefined);
+    throw new LoraError('disk', t('The notes cannot be written: {0}.', reason(cause)), { place: { file }, cause });
+  }
+}
+
+/** "small, git" -> small and git, each once. */
+export const tagsOf = (text: string): string[] => [...new Set(text.split(/[\s,]+/).filter(Boolean))];
