@@ -6,3 +6,16 @@ export function allFinite(values: Float32Array, place: Place): Float32Array {
   if (at < 0) return values;
   throw new LoraError('adapter', `Element ${at} is ${values[at]!}, so the adapter cannot be used.`, { place, fix: 'The training that made it went wrong: use an earlier checkpoint.' });
 }
+
+/** A scale that float32 can hold. Errors: LoraError('adapter') for another. */
+export function finiteScale(scaling: number, path: string, place: Place): number {
+  if (Number.isFinite(Math.fround(scaling))) return scaling;
+  throw new LoraError('adapter', `The scale of ${path} is ${scaling}, which float32 cannot hold.`, { place, fix: 'Look at lora_alpha (of mlx-lm: scale) in the adapter\'s settings.' });
+}
+
+/** Numbers times a factor. Errors: LoraError('adapter') where float32 cannot hold the products. */
+export function multiplied(values: Float32Array, factor: number, path: string, place?: Place): Float32Array {
+  const products = values.map((value) => value * factor);
+  if (products.every(Number.isFinite)) return products;
+  throw new LoraError('adapter', `B of ${path} cannot take in the scale ${factor}: float32 cannot hold the products.`, place && { place });
+}

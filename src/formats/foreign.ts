@@ -2,7 +2,7 @@ import { withRanks } from '../lora/combine';
 import { PLAIN } from '../lora/newAdapter';
 import type { Adapter, LoraFactors } from '../lora/types';
 import { LoraError, type Place, type Problem } from '../shared/errors';
-import { allFinite } from './finite';
+import { allFinite, finiteScale, multiplied } from './finite';
 
 /** An adapter that was read from another format than PEFT's. */
 export interface ForeignAdapter {
@@ -46,8 +46,8 @@ export function transposed({ rows, columns, data, place }: Matrix): Matrix {
 export function factorsOf({ path, kind, scaling, A, B, magnitude = null, kernel }: ForeignFactors): LoraFactors {
   if (A.rows !== B.columns) throw new LoraError('adapter', `The ranks of A and B differ: A of ${path} has ${A.rows}, B has ${B.columns}.`, { place: A.place });
   if (A.rows === 0 || A.columns === 0 || B.rows === 0) throw new LoraError('adapter', `The factors of ${path} are empty.`, { place: A.place });
-  if (!Number.isFinite(scaling)) throw new LoraError('adapter', `The scale of ${path} is ${scaling}.`, { place: A.place });
-  const own = scaling > 0 ? { scaling, B: B.data } : { scaling: 1, B: B.data.map((x) => x * scaling) }; // PEFT knows no other scales
+  finiteScale(scaling, path, A.place);
+  const own = scaling > 0 ? { scaling, B: B.data } : { scaling: 1, B: multiplied(B.data, scaling, path, B.place) }; // PEFT knows no other scales
   return { path, kind, r: A.rows, in_features: A.columns, out_features: B.rows, ...own, A: A.data, magnitude, ...(kernel && { kernel }) };
 }
 
@@ -57,9 +57,7 @@ export function peftAdapter(modules: readonly LoraFactors[], base_model_name_or_
   return withRanks({ config: { ...PLAIN, use_dora, lora_dropout, base_model_name_or_path, raw: {} }, modules, trained: [] }, modules);
 }
 
-/** Factors whose scale is `scaling`: what it lacks goes into B. */
+/** Factors whose scale is `scaling`: what it lacks goes into B. Errors: LoraError where B cannot take it. */
 export function rescaled(m: LoraFactors, scaling: number): Float32Array {
-  if (m.scaling === scaling) return m.B;
-  const factor = m.scaling / scaling;
-  return m.B.map((x) => x * factor);
+  return m.scaling === scaling ? m.B : multiplied(m.B, m.scaling / scaling, m.path);
 }

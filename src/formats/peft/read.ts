@@ -7,7 +7,7 @@ import { matchTargets } from '../../lora/targets';
 import type { Adapter, AdapterConfig, LoraFactors, TrainedTensor } from '../../lora/types';
 import { LoraError, type Problem } from '../../shared/errors';
 import { isFile } from '../files';
-import { allFinite } from '../finite';
+import { allFinite, finiteScale } from '../finite';
 import { withSafetensors, type SafetensorsFile } from '../safetensors/read';
 import { checkAgainstBase, listed, warning, type AdapterBase, type AdapterFiles } from './againstBase';
 import { readAdapterConfig } from './config';
@@ -121,7 +121,7 @@ async function factorsOf(modulePath: string, names: Names, config: AdapterConfig
   if (r !== expected) throw fail(`The tensor has rank ${r}, but ${CONFIG_FILE} says r = ${expected}.`, names.A);
   return {
     path: modulePath, kind: isConv ? 'conv2d' : names.embedding ? 'embedding' : 'linear', r, in_features: inner.reduce((n, d) => n * d, 1), out_features,
-    scaling: scalingOf(r, patternValue(config.alpha_pattern, modulePath, config.lora_alpha), config.use_rslora),
+    scaling: finiteScale(scalingOf(r, patternValue(config.alpha_pattern, modulePath, config.lora_alpha), config.use_rslora), modulePath, { file: source.file, tensor: names.A }),
     A: await finite(source, names.A), B: await finite(source, names.B), magnitude: await magnitudeOf(modulePath, names, out_features, config, source),
     ...(isConv && { kernel: [inner[1]!, inner[2]!] as const }),
   };

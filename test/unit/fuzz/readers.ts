@@ -100,7 +100,7 @@ async function anyAdapter(folder: string): Promise<Adapter> {
 
 function checkAdapter({ modules }: Adapter): void {
   for (const m of modules) {
-    if (m.A.length !== m.r * m.in_features || m.B.length !== m.r * m.out_features || !Number.isFinite(m.scaling)) throw new RangeError(`${m.path} is no update`);
+    if (m.A.length !== m.r * m.in_features || m.B.length !== m.r * m.out_features || !Number.isFinite(Math.fround(m.scaling))) throw new RangeError(`${m.path} is no update`);
     if (![...m.A, ...m.B, ...(m.magnitude ?? [])].every(Number.isFinite)) throw new RangeError(`${m.path} holds numbers that are none`);
   }
 }
