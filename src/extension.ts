@@ -9,6 +9,7 @@ import { WindowClose } from './host/engine/windowClose';
 import { ErrorReporter } from './host/errors/reporter';
 import { COMMANDS } from './host/ids';
 import { useTranslations } from './host/l10n';
+import { registerInspector } from './host/inspector/inspectorEditor';
 import { registerAdapterCommands } from './host/jobs/adapterCommands';
 import { Jobs } from './host/jobs/jobs';
 import { registerRecipeLens } from './host/recipe/codeLens';
@@ -82,7 +83,7 @@ export function activate(context: vscode.ExtensionContext): void {
 
   context.subscriptions.push(
     log, commands, roots, store, windowClose, outcomes, dashboards, diagnostics,
-    tree, recipes, createStatusBar(store), registerRecipeLens(), comparison, registerConfigureRank(commands, { jobs, store, ...pages }),
+    tree, recipes, createStatusBar(store), registerRecipeLens(), comparison, registerConfigureRank(commands, { jobs, store, ...pages }), registerInspector(pages),
     roots.onDidChange(() => void store.refresh()),
     store.engines.onTrouble((message) => log.warn(message)),
   );

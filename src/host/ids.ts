@@ -47,7 +47,7 @@ export const NEEDS_TRUST: ReadonlySet<CommandId> = new Set([
   COMMANDS.convertAdapter, COMMANDS.extractAdapter, COMMANDS.unmergeModel, COMMANDS.showRuntime, COMMANDS.installRuntime,
 ]);
 
-export const VIEWS = { container: 'lora', runs: 'lora.runs', dashboard: 'lora.dashboard', compare: 'lora.compare', configure: 'lora.configure' } as const;
+export const VIEWS = { container: 'lora', runs: 'lora.runs', dashboard: 'lora.dashboard', compare: 'lora.compare', configure: 'lora.configure', inspector: 'lora.inspector' } as const;
 
 export const SETTINGS = {
   runtimePath: 'lora.runtime.path',

@@ -5,7 +5,7 @@ import { RUN_FILES, type RunRecord } from '../../shared/run';
 import { t } from '../l10n';
 import { recipeDifference } from './recipeDifference';
 import type { Run } from './run';
-import { sparkline } from './sparkline';
+import { sparkline } from '../../shared/sparkline';
 
 /** What a card adds to the facts of a row. */
 export interface RunCard {

@@ -10,7 +10,7 @@ import { cardOf } from '../../../../src/host/runs/runCard';
 import { NO_NOTES, readNotes, tagsOf, writeNotes } from '../../../../src/host/runs/runNotes';
 import { partsOf } from '../../../../src/host/runs/runParts';
 import { RunStore } from '../../../../src/host/runs/runStore';
-import { sparkline } from '../../../../src/host/runs/sparkline';
+import { sparkline } from '../../../../src/shared/sparkline';
 import type { RunRecord } from '../../../../src/shared/run';
 import { putRun, recordOf } from './fixtures';
 

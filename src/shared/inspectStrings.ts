@@ -1,0 +1,34 @@
+/** Every text of the page that shows a file of tensors, in English; the host sends them in the user's language. {0}, {1} stand for values. */
+export const INSPECT_STRINGS = {
+  loading: 'Reading the file’s header…',
+  none: '–',
+  fault: 'The file cannot be read',
+  summary: '{0}: {1} tensors, {2} numbers, {3}',
+  metadata: 'Metadata ({0})',
+  key: 'Key',
+  value: 'Value',
+  tensors: 'Tensors',
+  filter: 'Filter tensors by name',
+  count: '{0} of {1} tensors',
+  more: 'Only the first {0} are shown: filter for the others.',
+  'column.name': 'Name',
+  'column.dtype': 'Type',
+  'column.shape': 'Shape',
+  'column.numbers': 'Numbers',
+  'column.bytes': 'Size',
+  values: 'Values of {0}',
+  choose: 'Choose a tensor to see its values.',
+  measuring: 'Reading the values…',
+  min: 'Smallest',
+  max: 'Largest',
+  mean: 'Mean',
+  deviation: 'Standard deviation',
+  norm: 'Norm (Frobenius)',
+  zeros: 'Zeros',
+  notNumbers: 'NaN or infinite',
+  histogram: 'Histogram',
+  'histogram.alt': 'How the values lie between {0} and {1}; most of them around {2}',
+} as const;
+
+export type InspectStrings = Readonly<Record<keyof typeof INSPECT_STRINGS, string>>;
+export type InspectStringKey = keyof InspectStrings;

@@ -1,0 +1,48 @@
+// Files of tensors in a real workbench: they open as what they hold, in a workspace that is not trusted too.
+import assert from 'node:assert/strict';
+import { cpSync, mkdirSync, truncateSync } from 'node:fs';
+import path from 'node:path';
+import { after, before, describe, it } from 'node:test';
+import * as d from './drive.mjs';
+import { openFile, packageVsix } from './page.mjs';
+import { installWorkbench, makeWorkspace, root } from './workspace.mjs';
+
+const shots = path.join(root, 'out', 'screenshots');
+
+describe('the tensor inspector', { timeout: 200_000 }, () => {
+  const workspace = makeWorkspace();
+  let server, browser, page;
+
+  before(async () => {
+    mkdirSync(shots, { recursive: true });
+    cpSync(path.join(root, 'test/fixtures/llama/formats/gguf/adapter.gguf'), path.join(workspace, 'adapter.gguf'));
+    cpSync(path.join(workspace, 'models/tiny/model.safetensors'), path.join(workspace, 'cut.safetensors'));
+    truncateSync(path.join(workspace, 'cut.safetensors'), 5_000);
+    server = await d.launchServer({ dir: installWorkbench(), workspace, vsix: [packageVsix()], trusted: false });
+    ({ browser, page } = await d.openPage(server));
+    page.setDefaultTimeout(30_000);
+  });
+  after(async () => {
+    await browser?.close();
+    await server?.stop();
+  });
+
+  it('opens safetensors and gguf files, and reads values when they are asked for', async () => {
+    for (const [file, tensor] of [['model.safetensors', 'model.norm.weight'], ['adapter.gguf', 'blk.1.attn_q.weight.lora_a']]) {
+      await openFile(page, file);
+      const frame = d.webview(page);
+      await frame.locator('h1', { hasText: file }).waitFor();
+      await frame.locator('input[type=search]').fill(tensor);
+      await frame.locator('button.link', { hasText: tensor }).click();
+      await frame.locator('.histogram').waitFor();
+      assert.match(await frame.locator('.values').innerText(), /Norm \(Frobenius\)\s+[\d.]+/);
+      await d.screenshot(page, path.join(shots, `inspector-${path.extname(file).slice(1)}.png`));
+    }
+  });
+
+  it('says what is wrong with a file that was cut off', async () => {
+    await openFile(page, 'cut.safetensors');
+    await d.webview(page).getByText(/cut\.safetensors/).first().waitFor();
+    assert.match(await d.webview(page).locator('.failed').innerText(), /The file cannot be read[^]*damaged/);
+  });
+});

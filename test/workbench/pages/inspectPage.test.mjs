@@ -1,0 +1,86 @@
+// node --test test/workbench/pages
+import assert from 'node:assert/strict';
+import { build } from 'esbuild';
+import { mkdirSync, readFileSync } from 'node:fs';
+import { createRequire } from 'node:module';
+import path from 'node:path';
+import { after, before, test } from 'node:test';
+import { startPages, THEMES } from './openPage.mjs';
+
+const require = createRequire(import.meta.url);
+const axe = readFileSync(require.resolve('axe-core/axe.min.js'), 'utf8');
+const root = path.resolve(import.meta.dirname, '../../..');
+const shots = process.env.LORA_SCREENSHOTS ?? null;
+
+let pages, host;
+before(async () => {
+  const contents = 'export { openTensorFile } from "./src/host/inspector/tensorFile"; export { valuesOf } from "./src/host/inspector/statistics";';
+  const { outputFiles } = await build({ stdin: { contents, resolveDir: root, loader: 'ts' }, bundle: true, write: false, platform: 'node', format: 'cjs', absWorkingDir: root, logLevel: 'warning' });
+  host = { exports: {} };
+  new Function('module', 'exports', 'require', outputFiles[0].text)(host, host.exports, require);
+  pages = await startPages('inspect', {});
+});
+after(() => pages?.close());
+
+const post = (page, data) => page.evaluate((value) => window.postMessage(value, '*'), data);
+const sent = (page, kind) => page.evaluate((name) => window.sent.filter((own) => own.kind === name), kind);
+
+/** The page with what the host reads of a file, and the host's answer to what it asks. */
+async function open(name, options) {
+  const file = await host.exports.openTensorFile(path.join(root, 'test/fixtures', name));
+  const shown = await pages.open(options);
+  const { page } = shown;
+  await post(page, { kind: 'file', name: path.basename(name), ...file.facts });
+  await page.locator('h1').waitFor();
+  const measure = async (tensor) => {
+    await page.locator('button.link', { hasText: tensor }).first().click();
+    assert.equal((await sent(page, 'measure')).at(-1).tensor, tensor);
+    await post(page, { kind: 'values', tensor, values: host.exports.valuesOf(await file.readF32(tensor)) });
+    await page.locator('.histogram').waitFor();
+  };
+  return { ...shown, file, measure, close: async () => { await shown.close(); await file.close(); } };
+}
+
+async function assertQuiet({ page, errors }) {
+  assert.deepEqual(errors, []);
+  assert.deepEqual(await page.evaluate(() => window.policyReports), []);
+  assert.deepEqual(await sent(page, 'trouble'), []);
+}
+
+for (const theme of THEMES) {
+  test(`${theme}: nothing is reported, and axe has no serious finding`, async () => {
+    for (const name of ['real/smollm2/train/final/adapter_model.safetensors', 'llama/formats/gguf/adapter.gguf']) {
+      const shown = await open(name, { theme });
+      const { page, file } = shown;
+      await shown.measure(file.facts.tensors.find(({ shape }) => shape.length === 2).name);
+      if (shots) {
+        mkdirSync(shots, { recursive: true });
+        await page.screenshot({ path: path.join(shots, `inspect-${path.extname(name).slice(1)}-${theme}.png`) });
+      }
+      await page.evaluate(axe);
+      const { violations } = await page.evaluate(() => window.axe.run(document));
+      const grave = violations.filter(({ impact }) => impact === 'serious' || impact === 'critical');
+      assert.deepEqual(grave.map(({ id, nodes }) => `${id}: ${nodes.map((node) => node.html).join(' ')}`), []);
+      await assertQuiet(shown);
+      await shown.close();
+    }
+  });
+}
+
+test('filters and sorts, and says why values cannot be shown', async () => {
+  const shown = await open('llama/lora-qv/adapter/adapter_model.safetensors');
+  const { page } = shown;
+  await page.locator('input[type=search]').fill('lora_A q_proj');
+  const rows = page.locator('.tensors tbody tr');
+  const names = await rows.evaluateAll((own) => own.map((row) => row.dataset.name));
+  assert.ok(names.length > 0 && names.every((name) => name.includes('lora_A') && name.includes('q_proj')), names.join());
+  await page.locator('button.sort', { hasText: 'Size' }).click();
+  assert.equal(await page.locator('th[aria-sort="descending"]').innerText(), 'Size');
+  await rows.first().locator('button').click();
+  await post(page, { kind: 'noValues', tensor: names[0], why: 'too large' });
+  await page.locator('.values', { hasText: 'too large' }).waitFor();
+  await post(page, { kind: 'fault', message: 'x.safetensors: damaged' });
+  await page.getByText('x.safetensors: damaged').waitFor();
+  await assertQuiet(shown);
+  await shown.close();
+});
