@@ -1,4 +1,6 @@
 import * as vscode from 'vscode';
+import { createApi, type LoraApi } from './host/api';
+import { registerChatTools } from './host/chat/tools';
 import { CommandRegistry } from './host/commands';
 import { AdapterComparison } from './host/compare/compareAdapters';
 import { registerConfigureRank } from './host/configure/configureRank';
@@ -24,10 +26,11 @@ import { RunStore } from './host/runs/runStore';
 import { RunsTree } from './host/runs/runsTree';
 import { RuntimeService } from './host/runtime/runtimeService';
 import { createStatusBar } from './host/status/statusBar';
+import { registerRecipeTasks } from './host/tasks/recipeTasks';
 import { LoraError } from './shared/errors';
 
 /** Builds the features and hands them their parts. */
-export function activate(context: vscode.ExtensionContext): void {
+export function activate(context: vscode.ExtensionContext): LoraApi {
   useTranslations(vscode.l10n.t, vscode.env.language);
   const log = vscode.window.createOutputChannel('LoRA', { log: true });
   const errors = new ErrorReporter(log);
@@ -75,6 +78,7 @@ export function activate(context: vscode.ExtensionContext): void {
   const pages = { extensionUri: context.extensionUri, report: (error: unknown) => errors.report(error, 'adapter'), log: (message: string) => log.warn(message) };
   const comparison = new AdapterComparison(jobs, store, pages);
   registerAdapterCommands(commands, { jobs, store, comparison });
+  const exported = createApi(store, runRecipe);
   commands.add(COMMANDS.showRuntime, 'runtime', () => runtime.show());
   commands.add(COMMANDS.installRuntime, 'runtime', async () => {
     if (await runtime.install()) await runtime.show();
@@ -84,10 +88,12 @@ export function activate(context: vscode.ExtensionContext): void {
   context.subscriptions.push(
     log, commands, roots, store, windowClose, outcomes, dashboards, diagnostics,
     tree, recipes, createStatusBar(store), registerRecipeLens(), comparison, registerConfigureRank(commands, { jobs, store, ...pages }), registerInspector(pages),
+    registerRecipeTasks({ cli: context.asAbsolutePath('dist/cli.js'), runtime }), registerChatTools({ store, jobs, startRecipe: runRecipe }), exported,
     roots.onDidChange(() => void store.refresh()),
     store.engines.onTrouble((message) => log.warn(message)),
   );
   store.watch(false);
+  return exported.api;
 }
 
 /** In a workspace that is not trusted a run is followed by its files alone. */

@@ -49,6 +49,11 @@ export const NEEDS_TRUST: ReadonlySet<CommandId> = new Set([
 
 export const VIEWS = { container: 'lora', runs: 'lora.runs', dashboard: 'lora.dashboard', compare: 'lora.compare', configure: 'lora.configure', inspector: 'lora.inspector' } as const;
 
+/** Tools that chat agents may use. */
+export const TOOLS = { listRuns: 'lora_list_runs', explainRun: 'lora_explain_run', compareAdapters: 'lora_compare_adapters', startRecipe: 'lora_start_recipe' } as const;
+
+export const TASKS = { recipe: 'lora', problemMatcher: 'lora' } as const;
+
 export const SETTINGS = {
   runtimePath: 'lora.runtime.path',
   modelFolders: 'lora.models.folders',

@@ -42,6 +42,9 @@ async function finished(dir: string): Promise<RunRecord> {
 const runDirs = async () => (await vscode.workspace.fs.readDirectory(vscode.Uri.file(inFolder('.lora', 'runs'))).then((all) => all, () => [])).map(([name]) => name).sort();
 
 describe('the extension', () => {
+  /** The folder of the first run here. */
+  let short: string;
+
   it('is active and has registered every command that package.json names', async () => {
     const extension = vscode.extensions.getExtension('lora-workbench.lora-workbench')!;
     await extension.activate();
@@ -69,10 +72,10 @@ describe('the extension', () => {
   });
 
   it('trains a recipe to its end and leaves an adapter in PEFT\'s files', async () => {
+    const before = await runDirs();
     const uri = await write('short.lora.json', recipe());
     await vscode.commands.executeCommand(COMMANDS.runRecipe, uri);
-    const [name] = await runDirs();
-    const dir = inFolder('.lora', 'runs', name!);
+    const dir = short = inFolder('.lora', 'runs', (await runDirs()).find((name) => !before.includes(name))!);
     const record = await finished(dir);
     assert.equal(record.error, null);
     assert.equal(record.state, 'completed');
@@ -82,7 +85,7 @@ describe('the extension', () => {
   });
 
   it('copies the path of a run\'s adapter, opens its configuration and the recipe of the run', async () => {
-    const dir = inFolder('.lora', 'runs', (await runDirs())[0]!);
+    const dir = short;
     await vscode.commands.executeCommand(COMMANDS.copyAdapterPath, dir);
     assert.equal(await vscode.env.clipboard.readText(), path.join(dir, 'adapter'));
     await vscode.commands.executeCommand(COMMANDS.openAdapter, dir);

@@ -4,12 +4,15 @@ import { t } from '../l10n';
 import type { RecipeDiagnostics } from './diagnostics';
 import { isRecipeName } from './recipeName';
 
+/** All recipes of the workspace. */
+export const findRecipes = () => vscode.workspace.findFiles('**/{lora.json,*.lora.json}', '**/{node_modules,.lora}/**');
+
 /** The recipe that Run Recipe is about: of the explorer's or the editor's entry, else the active editor's, else picked. */
 export async function chooseRecipe(argument: unknown): Promise<vscode.Uri | undefined> {
   if (argument instanceof vscode.Uri) return argument;
   const active = vscode.window.activeTextEditor?.document;
   if (active && isRecipeName(active.fileName)) return active.uri;
-  const recipes = await vscode.workspace.findFiles('**/{lora.json,*.lora.json}', '**/{node_modules,.lora}/**');
+  const recipes = await findRecipes();
   if (recipes.length === 0) throw new LoraError('recipe', t('There is no lora.json in this workspace.'), { fix: t('Train Adapter writes one.') });
   if (recipes.length === 1) return recipes[0];
   const items = recipes.map((uri) => ({ label: vscode.workspace.asRelativePath(uri), uri })).sort((a, b) => a.label.localeCompare(b.label));

@@ -1,6 +1,6 @@
 import { existsSync, readFileSync } from 'node:fs';
 import { describe, expect, it } from 'vitest';
-import { COMMANDS, CONTEXT_KEYS, NEEDS_TRUST, SETTINGS, VIEWS, WALKTHROUGH } from '../../../src/host/ids';
+import { COMMANDS, CONTEXT_KEYS, NEEDS_TRUST, SETTINGS, TASKS, TOOLS, VIEWS, WALKTHROUGH } from '../../../src/host/ids';
 
 interface Entry { readonly command?: string; readonly id?: string; readonly when?: string; readonly enablement?: string; readonly view?: string }
 interface Manifest {
@@ -13,6 +13,10 @@ interface Manifest {
     readonly views: Readonly<Record<string, readonly Entry[]>>;
     readonly viewsWelcome: readonly Entry[];
     readonly configuration: { readonly properties: Readonly<Record<string, unknown>> };
+    readonly customEditors: readonly { readonly viewType: string }[];
+    readonly languageModelTools: readonly { readonly name: string }[];
+    readonly taskDefinitions: readonly { readonly type: string }[];
+    readonly problemMatchers: readonly { readonly name: string; readonly pattern: { readonly regexp: string } }[];
     readonly walkthroughs: readonly { readonly id: string; readonly steps: readonly { readonly media: { readonly markdown: string } }[] }[];
   };
 }
@@ -27,11 +31,14 @@ describe('package.json and the ids in the code', () => {
     expect(sorted(contributes.commands.map((c) => c.command))).toEqual(sorted(Object.values(COMMANDS)));
   });
 
-  it('name the same settings, views, walkthrough and panel', () => {
+  it('name the same settings, views, editors, tasks, tools, walkthrough and panels', () => {
     expect(sorted(Object.keys(contributes.configuration.properties))).toEqual(sorted(Object.values(SETTINGS)));
     expect(Object.entries(contributes.views).map(([container, views]) => [container, views.map((v) => v.id)])).toEqual([[VIEWS.container, [VIEWS.runs]]]);
     expect(contributes.walkthroughs.map((w) => w.id)).toEqual([WALKTHROUGH]);
-    expect(manifest.activationEvents).toContain(`onWebviewPanel:${VIEWS.dashboard}`);
+    for (const view of [VIEWS.dashboard, VIEWS.compare, VIEWS.configure]) expect(manifest.activationEvents).toContain(`onWebviewPanel:${view}`);
+    expect(contributes.customEditors.map((e) => e.viewType)).toEqual([VIEWS.inspector]);
+    expect(contributes.languageModelTools.map((own) => own.name).sort()).toEqual(sorted(Object.values(TOOLS)));
+    expect([contributes.taskDefinitions.map((own) => own.type), contributes.problemMatchers.map((own) => own.name)]).toEqual([[TASKS.recipe], [TASKS.problemMatcher]]);
   });
 
   it('put only known commands in menus, under context keys that are set', () => {
@@ -57,5 +64,18 @@ describe('package.json and the ids in the code', () => {
     for (const key of ['welcome.train', 'welcome.noFolder', 'welcome.untrusted']) {
       expect(nls[key]!.split('\n').filter((line) => /^\[[^\]]+\]\(command:[^)]+\)$/.test(line))).toHaveLength(1);
     }
+  });
+});
+
+describe('the problem matcher', () => {
+  it.each([
+    ['/w/lora.json:3:5, key lora.r: "lora.r" must be at least 1, not 0.', ['/w/lora.json', '3', '5', '"lora.r" must be at least 1, not 0.']],
+    ['  /w/data/train.jsonl:12: The row is empty.', ['/w/data/train.jsonl', '12', undefined, 'The row is empty.']],
+  ])('finds file, line and fault in %s', (line, parts) => {
+    expect([...new RegExp(contributes.problemMatchers[0]!.pattern.regexp).exec(line)!].slice(1)).toEqual(parts);
+  });
+
+  it('overlooks what the terminal tells of a run', () => {
+    expect(new RegExp(contributes.problemMatchers[0]!.pattern.regexp).exec('step 40  loss 0.146  164 tokens/s  1.40 GiB')).toBeNull();
   });
 });

@@ -1,0 +1,59 @@
+import * as vscode from 'vscode';
+import type { Run } from './runs/run';
+import type { RunStore } from './runs/runStore';
+
+/** A run as other extensions see it. */
+export interface ApiRun {
+  /** The name of its folder. */
+  readonly id: string;
+  readonly name: string;
+  readonly folder: vscode.Uri;
+  readonly state: Run['state'];
+  /** Rank, losses: null until they are known. */
+  readonly r: number | null;
+  readonly step: number;
+  readonly totalSteps: number | null;
+  readonly loss: number | null;
+  readonly validationLoss: number | null;
+  /** PEFT's files; null until there are some. */
+  readonly adapter: vscode.Uri | null;
+  readonly recipe: vscode.Uri | null;
+  readonly tags: readonly string[];
+}
+
+/** What `vscode.extensions.getExtension('lora-workbench.lora-workbench').activate()` gives. */
+export interface LoraApi {
+  /** Raised where something is taken away. */
+  readonly version: 1;
+  /** Newest first, of all folders. */
+  runs(): Promise<readonly ApiRun[]>;
+  readonly onDidChangeRuns: vscode.Event<void>;
+  /** Checks a recipe and starts it, as Run Recipe does. Errors: Error with a message for the user. */
+  startRecipe(recipe: vscode.Uri): Promise<void>;
+}
+
+export function createApi(store: RunStore, startRecipe: (recipe: vscode.Uri) => Promise<void>): { readonly api: LoraApi; dispose(): void } {
+  const changed = new vscode.EventEmitter<void>();
+  const listener = store.onDidChange(() => changed.fire());
+  const api: LoraApi = {
+    version: 1,
+    runs: async () => {
+      await store.refresh();
+      return store.runs.map(apiRun);
+    },
+    onDidChangeRuns: changed.event,
+    startRecipe: (recipe) => (vscode.workspace.isTrusted ? startRecipe(recipe) : Promise.reject(new Error('The workspace is not trusted.'))),
+  };
+  return {
+    api,
+    dispose: () => {
+      listener.dispose();
+      changed.dispose();
+    },
+  };
+}
+
+function apiRun({ id, name, dir, state, r, step, totalSteps, lastLoss, validationLoss, adapter, recipePath, notes }: Run): ApiRun {
+  const uri = (place: string | null) => (place === null ? null : vscode.Uri.file(place));
+  return { id, name, folder: vscode.Uri.file(dir), state, r, step, totalSteps, loss: lastLoss, validationLoss, adapter: uri(adapter), recipe: uri(recipePath), tags: notes.tags };
+}

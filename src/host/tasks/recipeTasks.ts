@@ -1,0 +1,31 @@
+import path from 'node:path';
+import * as vscode from 'vscode';
+import { TASKS } from '../ids';
+import { t } from '../l10n';
+import { findRecipes } from '../recipe/runRecipe';
+import { RecipeTerminal, type RecipeTerminalParts } from './recipeTerminal';
+
+interface RecipeTask extends vscode.TaskDefinition {
+  /** Path of a recipe, relative to its workspace folder. */
+  readonly recipe?: unknown;
+}
+
+/** Recipes as tasks: `"type": "lora", "recipe": "lora.json"` in tasks.json. Their faults are marked by the problem matcher $lora. */
+export function registerRecipeTasks(parts: Omit<RecipeTerminalParts, 'recipe'>): vscode.Disposable {
+  const taskOf = (definition: RecipeTask, folder: vscode.WorkspaceFolder): vscode.Task => {
+    const recipe = path.resolve(folder.uri.fsPath, String(definition.recipe));
+    const task = new vscode.Task(definition, folder, t('train {0}', String(definition.recipe)), 'lora', new vscode.CustomExecution(() => Promise.resolve(new RecipeTerminal({ ...parts, recipe }))), '$lora');
+    task.detail = t('Trains the recipe in a terminal');
+    return task;
+  };
+  return vscode.tasks.registerTaskProvider(TASKS.recipe, {
+    provideTasks: async () => (await findRecipes()).flatMap((uri) => {
+      const folder = vscode.workspace.getWorkspaceFolder(uri);
+      return folder ? [taskOf({ type: TASKS.recipe, recipe: path.relative(folder.uri.fsPath, uri.fsPath).split(path.sep).join('/') }, folder)] : [];
+    }),
+    resolveTask: ({ definition, scope }) => {
+      const folder = typeof scope === 'object' ? scope : vscode.workspace.workspaceFolders?.[0];
+      return folder && typeof definition['recipe'] === 'string' ? taskOf(definition, folder) : undefined;
+    },
+  });
+}
