@@ -14,6 +14,8 @@ export const COMMANDS = {
   openAdapter: 'lora.openAdapter',
   mergeAdapter: 'lora.mergeAdapter',
   compareAdapters: 'lora.compareAdapters',
+  selectForCompare: 'lora.selectForCompare',
+  compareWithSelected: 'lora.compareWithSelected',
   combineAdapters: 'lora.combineAdapters',
   resizeAdapter: 'lora.resizeAdapter',
   convertAdapter: 'lora.convertAdapter',
@@ -43,7 +45,7 @@ export type CommandId = (typeof COMMANDS)[keyof typeof COMMANDS];
 
 /** Commands that start programs or write into the workspace: only where the user trusts it. */
 export const NEEDS_TRUST: ReadonlySet<CommandId> = new Set([
-  COMMANDS.trainAdapter, COMMANDS.runRecipe, COMMANDS.configureRank, COMMANDS.pickRank, COMMANDS.pauseRun, COMMANDS.resumeRun, COMMANDS.stopRun, COMMANDS.deleteRun, COMMANDS.runAgain, COMMANDS.renameRun, COMMANDS.tagRun, COMMANDS.noteRun, COMMANDS.mergeAdapter, COMMANDS.compareAdapters, COMMANDS.combineAdapters, COMMANDS.resizeAdapter,
+  COMMANDS.trainAdapter, COMMANDS.runRecipe, COMMANDS.configureRank, COMMANDS.pickRank, COMMANDS.pauseRun, COMMANDS.resumeRun, COMMANDS.stopRun, COMMANDS.deleteRun, COMMANDS.runAgain, COMMANDS.renameRun, COMMANDS.tagRun, COMMANDS.noteRun, COMMANDS.mergeAdapter, COMMANDS.compareAdapters, COMMANDS.compareWithSelected, COMMANDS.combineAdapters, COMMANDS.resizeAdapter,
   COMMANDS.convertAdapter, COMMANDS.extractAdapter, COMMANDS.unmergeModel, COMMANDS.showRuntime, COMMANDS.installRuntime,
 ]);
 
@@ -60,6 +62,6 @@ export const SETTINGS = {
   onWindowClose: 'lora.engine.onWindowClose',
 } as const;
 
-export const CONTEXT_KEYS = { hasRuns: 'lora.hasRuns', runsFiltered: 'lora.runsFiltered' } as const;
+export const CONTEXT_KEYS = { hasRuns: 'lora.hasRuns', runsFiltered: 'lora.runsFiltered', hasSelectedAdapter: 'lora.hasSelectedAdapter' } as const;
 
 export const WALKTHROUGH = 'lora.start';

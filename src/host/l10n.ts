@@ -14,7 +14,7 @@ export function useTranslations(translator: Translate, locale: string): void {
   language = locale;
 }
 
-/** A text for the user in their language. The message must be a literal: a test looks each one up in l10n/. */
+/** A text for the user in their language. The message must be a literal: a test looks each one up in l10n/bundle.l10n.de.json. */
 export const t: Translate = (message, ...args) => translate(message, ...args);
 
 export const formatNumber = (value: number, options: Intl.NumberFormatOptions = {}): string => new Intl.NumberFormat(language, options).format(value);

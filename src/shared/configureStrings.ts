@@ -23,7 +23,6 @@ export const CONFIGURE_STRINGS = {
   'targets.layer': 'Layer',
   'targets.other': 'Outside of the layers',
   'targets.count': '{0} of {1} modules',
-  'targets.group': '{0}, {1} of {2} modules',
   'targets.layerName': 'Layer {0}',
   'targets.none': 'Choose at least one module: nothing is written until then.',
   'targets.unfold': 'Show the modules of {0}',

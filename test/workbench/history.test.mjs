@@ -93,6 +93,15 @@ describe('the run history', { timeout: 300_000 }, () => {
     await page.locator('.tab', { hasText: /cosine/ }).first().waitFor();
   });
 
+  it('compares a checkpoint with the adapter that was selected', async () => {
+    await menu('older', 'Select Adapter for Compare');
+    await row('newer').locator('.monaco-tl-twistie').click();
+    await row('Checkpoint of step 4').waitFor();
+    await menu('Checkpoint of step 4', 'Compare with Selected Adapter');
+    await page.locator('.tab.active', { hasText: /older ↔ .*cosine/ }).first().waitFor();
+    await row('newer').locator('.monaco-tl-twistie').click();
+  });
+
   it('runs again what has not changed, and what has as it was', async () => {
     await menu('older', 'Run Again');
     await until(() => runsOf(workspace).length === 3 && runsOf(workspace)[2].record?.state === 'completed', 'the end of the third run');

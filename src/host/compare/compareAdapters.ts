@@ -2,6 +2,7 @@ import path from 'node:path';
 import * as vscode from 'vscode';
 import { asComparison, type ComparisonData } from '../../shared/comparison';
 import { LoraError } from '../../shared/errors';
+import { CONTEXT_KEYS } from '../ids';
 import { chooseAdapter, markedAdapters } from '../jobs/adapterChoice';
 import type { Jobs } from '../jobs/jobs';
 import { nameOf } from '../jobs/tellAdapter';
@@ -19,6 +20,7 @@ const SCHEME = 'lora-adapter';
 /** Two adapters in the editor's own diff (their settings, then a line a layer), and beside it a page with maps, spectra and numbers. */
 export class AdapterComparison implements vscode.TextDocumentContentProvider, vscode.Disposable {
   private readonly texts = new Map<string, string>();
+  private selected: string | undefined;
   private readonly panels: ComparePanels;
   private readonly registered = vscode.Disposable.from(
     vscode.workspace.registerTextDocumentContentProvider(SCHEME, this),
@@ -40,6 +42,19 @@ export class AdapterComparison implements vscode.TextDocumentContentProvider, vs
     const [first, ...others] = markedAdapters(selection);
     const chosen = first !== undefined && others.length > 0 ? others.map((other): Pair => [first, other]) : [isPair(argument) ? argument : await this.choose(argument)];
     for (const pair of chosen) if (pair) await this.show(pair);
+  }
+
+  /** Remembers the left side, as the explorer does for files. */
+  async select(argument: unknown): Promise<void> {
+    this.selected = await chooseAdapter(this.store, argument, t('Which adapter to compare?'));
+    await vscode.commands.executeCommand('setContext', CONTEXT_KEYS.hasSelectedAdapter, this.selected !== undefined);
+  }
+
+  /** Compares with the one that was selected; where none was, it is asked for. Errors: LoraError. */
+  async compareWithSelected(argument: unknown): Promise<void> {
+    const a = this.selected ?? await chooseAdapter(this.store, undefined, t('Which adapter to compare?'));
+    const b = a === undefined ? undefined : await chooseAdapter(this.store, argument, t('Compare {0} with which other?', labelOf(this.store, a)), [a]);
+    if (a !== undefined && b !== undefined) await this.show([a, b]);
   }
 
   private async show(pair: Pair): Promise<void> {

@@ -9,6 +9,8 @@ import { browse } from '../train/picker';
 import { walk } from '../train/walk';
 
 const CONFIG = 'adapter_config.json';
+/** Whose folder is the adapter. */
+const PEFT_FILES: ReadonlySet<string> = new Set([CONFIG, 'adapter_model.safetensors']);
 const ADAPTER_FILE = /\.(?:gguf|safetensors)$/;
 
 /** An adapter's folder, or its file in a format that is one: of the row or file that a command was called on, else picked among those of the runs and the workspace. Undefined: cancelled. Errors: LoraError where it is none. */
@@ -28,7 +30,7 @@ export const markedAdapters = (selection: readonly unknown[]): string[] => selec
 function folderOf(argument: unknown): string | undefined {
   if (argument instanceof PartNode) return argument.part.adapter ?? undefined;
   if (argument instanceof RunNode) return argument.run.adapter ?? path.join(argument.run.dir, 'adapter');
-  if (argument instanceof vscode.Uri) return path.basename(argument.fsPath) === CONFIG ? path.dirname(argument.fsPath) : argument.fsPath;
+  if (argument instanceof vscode.Uri) return PEFT_FILES.has(path.basename(argument.fsPath)) ? path.dirname(argument.fsPath) : argument.fsPath;
   return typeof argument === 'string' ? argument : undefined;
 }
 

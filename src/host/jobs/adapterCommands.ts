@@ -14,6 +14,8 @@ export interface AdapterCommandParts {
 export function registerAdapterCommands(commands: CommandRegistry, { jobs, store, comparison }: AdapterCommandParts): void {
   commands.add(COMMANDS.mergeAdapter, 'adapter', async (argument) => (await import('./mergeAdapter')).mergeAdapter(jobs, store, argument));
   commands.add(COMMANDS.compareAdapters, 'adapter', (argument, selection) => comparison.compare(argument, selection));
+  commands.add(COMMANDS.selectForCompare, 'adapter', (argument) => comparison.select(argument));
+  commands.add(COMMANDS.compareWithSelected, 'adapter', (argument) => comparison.compareWithSelected(argument));
   commands.add(COMMANDS.combineAdapters, 'adapter', async (argument) => (await import('./combineAdapters')).combineAdapters(jobs, store, argument));
   commands.add(COMMANDS.resizeAdapter, 'adapter', async (argument) => (await import('./resizeAdapter')).resizeAdapter(jobs, store, argument));
   commands.add(COMMANDS.convertAdapter, 'adapter', async (argument) => (await import('./convertAdapter')).convertAdapter(jobs, store, argument));
