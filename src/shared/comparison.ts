@@ -1,4 +1,5 @@
 import * as v from 'valibot';
+import { parsed } from './parsed';
 
 // What `lora compare --json` says, as far as the page that shows it needs it. Both ends are held to it.
 
@@ -41,11 +42,6 @@ export type ComparePageMessage = v.InferOutput<typeof PageMessageSchema>;
 /** What a page keeps through reloads. */
 const PageStateSchema = v.object({ a: text, b: text, quantity: v.optional(text), selected: v.optional(v.nullable(text)), sort: v.optional(text), descending: v.optional(v.boolean()), filter: v.optional(text) });
 export type ComparePageState = v.InferOutput<typeof PageStateSchema>;
-
-const parsed = <S extends v.GenericSchema>(schema: S) => (value: unknown): v.InferOutput<S> | undefined => {
-  const result = v.safeParse(schema, value);
-  return result.success ? result.output : undefined;
-};
 
 /** Undefined for what is none. */
 export const asComparison = parsed(ComparisonSchema);

@@ -1,4 +1,5 @@
 import * as v from 'valibot';
+import { parsed } from './parsed';
 
 // What the page that configures rank and targets and its host say to each other. Both ends are held to it.
 
@@ -52,11 +53,6 @@ export type ConfigurePageMessage = v.InferOutput<typeof PageMessageSchema>;
 const PageStateSchema = v.object({ recipe: text, open: v.optional(v.array(text)), by: v.optional(v.picklist(['kind', 'layer'])) });
 /** What a page keeps through reloads: its recipe, and which groups are unfolded. */
 export type ConfigurePageState = v.InferOutput<typeof PageStateSchema>;
-
-const parsed = <S extends v.GenericSchema>(schema: S) => (value: unknown): v.InferOutput<S> | undefined => {
-  const result = v.safeParse(schema, value);
-  return result.success ? result.output : undefined;
-};
 
 /** Undefined for what is none. */
 export const asConfigureHostMessage = parsed(HostMessageSchema);

@@ -1,4 +1,5 @@
 import * as v from 'valibot';
+import { parsed } from './parsed';
 
 // What the page that shows a file of tensors and its host say to each other. Both ends are held to it.
 
@@ -25,11 +26,6 @@ export type InspectHostMessage = v.InferOutput<typeof HostMessageSchema>;
 /** From the page. */
 const PageMessageSchema = v.variant('kind', [v.object({ kind: v.literal('ready') }), v.object({ kind: v.literal('measure'), tensor: text }), v.object({ kind: v.literal('trouble'), message: text })]);
 export type InspectPageMessage = v.InferOutput<typeof PageMessageSchema>;
-
-const parsed = <S extends v.GenericSchema>(schema: S) => (value: unknown): v.InferOutput<S> | undefined => {
-  const result = v.safeParse(schema, value);
-  return result.success ? result.output : undefined;
-};
 
 /** Undefined for what is none. */
 export const asInspectHostMessage = parsed(HostMessageSchema);

@@ -9,7 +9,7 @@ export const root = path.resolve(import.meta.dirname, '../..');
 /** Installs the workbench unless it is there; gives its folder. */
 export function installWorkbench() {
   const dir = process.env.LORA_WORKBENCH_HOME ?? path.join(homedir(), '.cache', 'lora-workbench', 'workbench');
-  const { status } = spawnSync('bash', [path.join(import.meta.dirname, 'setup.sh'), dir], { stdio: ['ignore', 'ignore', 'inherit'] });
+  const { status } = spawnSync('bash', [path.join(import.meta.dirname, 'setup.sh'), dir], { stdio: ['ignore', process.stderr, 'inherit'] });
   if (status !== 0) throw new Error('The workbench could not be installed: see the lines above.');
   return dir;
 }

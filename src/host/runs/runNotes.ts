@@ -1,10 +1,8 @@
-import { randomBytes } from 'node:crypto';
-import { open, rename, rm } from 'node:fs/promises';
+import { open } from 'node:fs/promises';
 import path from 'node:path';
 import * as v from 'valibot';
-import { reason } from '../../formats/files';
-import { LoraError } from '../../shared/errors';
 import { t } from '../l10n';
+import { writeWhole } from '../writeWhole';
 
 /** In the run's folder, beside what the engine writes there. */
 export const NOTES_FILE = 'notes.json';
@@ -36,24 +34,8 @@ export async function readNotes(dir: string): Promise<RunNotes> {
   }
 }
 
-/** Writes all or nothing. Errors: LoraError('disk'). */
-export async function writeNotes(dir: string, notes: RunNotes): Promise<void> {
-  const file = path.join(dir, NOTES_FILE);
-  const temporary = `${file}.${randomBytes(4).toString('hex')}.tmp`;
-  try {
-    const handle = await open(temporary, 'wx');
-    try {
-      await handle.writeFile(`${JSON.stringify(notes, null, 2)}\n`);
-      await handle.sync();
-    } finally {
-      await handle.close();
-    }
-    await rename(temporary, file);
-  } catch (cause) {
-    await rm(temporary, { force: true }).catch(() => undefined);
-    throw new LoraError('disk', t('The notes cannot be written: {0}.', reason(cause)), { place: { file }, cause });
-  }
-}
+/** Errors: LoraError('disk'). */
+export const writeNotes = (dir: string, notes: RunNotes): Promise<void> => writeWhole(path.join(dir, NOTES_FILE), `${JSON.stringify(notes, null, 2)}\n`, (reason) => ({ message: t('The notes cannot be written: {0}.', reason) }));
 
 /** "small, git" -> small and git, each once. */
 export const tagsOf = (text: string): string[] => [...new Set(text.split(/[\s,]+/).filter(Boolean))];

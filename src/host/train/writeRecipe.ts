@@ -1,11 +1,8 @@
-import { randomBytes } from 'node:crypto';
-import { open, rename, rm } from 'node:fs/promises';
 import path from 'node:path';
-import { reason } from '../../formats/files';
-import { LoraError } from '../../shared/errors';
 import type { RecipeInput } from '../../shared/recipe';
 import { t } from '../l10n';
 import type { Task } from '../../shared/task';
+import { writeWhole } from '../writeWhole';
 import { BATCHES } from './costs';
 import type { TargetModules } from './targets';
 
@@ -47,25 +44,8 @@ function relativeTo(folder: string, file: string): string {
   return inside ? relative.split(path.sep).join('/') : file;
 }
 
-/** Writes the whole file or nothing. Errors: LoraError('disk'). */
-export async function writeRecipe(file: string, text: string): Promise<void> {
-  const temporary = `${file}.${randomBytes(4).toString('hex')}.tmp`;
-  try {
-    const handle = await open(temporary, 'wx');
-    try {
-      await handle.writeFile(text);
-      await handle.sync();
-    } finally {
-      await handle.close();
-    }
-    await rename(temporary, file);
-  } catch (cause) {
-    await rm(temporary, { force: true }).catch(() => undefined);
-    throw new LoraError('disk', t('The recipe cannot be written: {0}.', reason(cause)), {
-      place: { file }, cause, fix: t('Make the folder writable, or open another one.'),
-    });
-  }
-}
+/** Errors: LoraError('disk'). */
+export const writeRecipe = (file: string, text: string): Promise<void> => writeWhole(file, text, (reason) => ({ message: t('The recipe cannot be written: {0}.', reason), fix: t('Make the folder writable, or open another one.') }));
 
 /** The first of lora.json, NAME.lora.json, NAME-2.lora.json, … that is still free. NAME: the dataset's. */
 export function freeRecipeName(taken: ReadonlySet<string>, dataset: string): string {

@@ -1,16 +1,12 @@
 // node --test test/workbench/pages
 import assert from 'node:assert/strict';
 import { spawnSync } from 'node:child_process';
-import { mkdirSync, readFileSync } from 'node:fs';
-import { createRequire } from 'node:module';
 import path from 'node:path';
 import { after, before, test } from 'node:test';
-import { startPages, THEMES } from './openPage.mjs';
+import { assertAccessible, assertQuiet, screenshot, startPages, THEMES } from './openPage.mjs';
 
-const axe = readFileSync(createRequire(import.meta.url).resolve('axe-core/axe.min.js'), 'utf8');
 const root = path.resolve(import.meta.dirname, '../../..');
 const fixtures = path.join(root, 'test/fixtures');
-const shots = process.env.LORA_SCREENSHOTS ?? null;
 
 /** What the engine itself says. */
 function compared(...args) {
@@ -37,12 +33,6 @@ async function open(comparison, options) {
   return shown;
 }
 
-async function assertQuiet({ page, errors }) {
-  assert.deepEqual(errors, []);
-  assert.deepEqual(await page.evaluate(() => window.policyReports), []);
-  assert.deepEqual(await page.evaluate(() => window.sent.filter((message) => message.kind === 'trouble')), []);
-}
-
 const frames = (page) => page.evaluate(() => new Promise((done) => { window.requestAnimationFrame(() => window.requestAnimationFrame(done)); }));
 const cells = (page) => page.locator('.map td[data-level]');
 
@@ -53,14 +43,8 @@ for (const theme of THEMES) {
       const { page } = shown;
       await frames(page);
       assert.ok(await page.locator('.spectrum canvas').evaluate((canvas) => canvas.getContext('2d').getImageData(0, 0, canvas.width, canvas.height).data.some((value) => value > 0)), 'the spectrum is blank');
-      if (shots) {
-        mkdirSync(shots, { recursive: true });
-        await page.screenshot({ path: path.join(shots, `compare-${name}-${theme}.png`) });
-      }
-      await page.evaluate(axe);
-      const { violations } = await page.evaluate(() => window.axe.run(document));
-      const grave = violations.filter(({ impact }) => impact === 'serious' || impact === 'critical');
-      assert.deepEqual(grave.map(({ id, nodes }) => `${id}: ${nodes.map((node) => node.html).join(' ')}`), []);
+      await screenshot(page, `compare-${name}-${theme}.png`);
+      await assertAccessible(page);
       await assertQuiet(shown);
       await shown.close();
     }

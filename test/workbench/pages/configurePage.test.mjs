@@ -1,16 +1,13 @@
 // node --test test/workbench/pages
 import assert from 'node:assert/strict';
 import { build } from 'esbuild';
-import { mkdirSync, readFileSync } from 'node:fs';
 import { createRequire } from 'node:module';
 import path from 'node:path';
 import { after, before, test } from 'node:test';
-import { startPages, THEMES } from './openPage.mjs';
+import { assertAccessible, assertQuiet, screenshot, startPages, THEMES } from './openPage.mjs';
 
 const require = createRequire(import.meta.url);
-const axe = readFileSync(require.resolve('axe-core/axe.min.js'), 'utf8');
 const root = path.resolve(import.meta.dirname, '../../..');
-const shots = process.env.LORA_SCREENSHOTS ?? null;
 
 /** The host's own numbers for the tiny base of the fixtures. */
 async function hostMessages() {
@@ -56,26 +53,14 @@ async function open(data, options) {
   return shown;
 }
 
-async function assertQuiet({ page, errors }) {
-  assert.deepEqual(errors, []);
-  assert.deepEqual(await page.evaluate(() => window.policyReports), []);
-  assert.deepEqual(await sent(page, 'trouble'), []);
-}
-
 for (const theme of THEMES) {
   test(`${theme}: nothing is reported, and axe has no serious finding`, async () => {
     for (const [name, data] of [['some', await message()], ['tight', await message({ r: 64, use_dora: true }, () => true, 1e8)], ['fault', { kind: 'fault', message: 'lora.json:3: "r" must be at least 1.' }]]) {
       const shown = await open(data, { theme });
       const { page } = shown;
       if (name === 'some') await page.locator('.fold:not([disabled])').first().click();
-      if (shots) {
-        mkdirSync(shots, { recursive: true });
-        await page.screenshot({ path: path.join(shots, `configure-${name}-${theme}.png`) });
-      }
-      await page.evaluate(axe);
-      const { violations } = await page.evaluate(() => window.axe.run(document));
-      const grave = violations.filter(({ impact }) => impact === 'serious' || impact === 'critical');
-      assert.deepEqual(grave.map(({ id, nodes }) => `${id}: ${nodes.map((node) => node.html).join(' ')}`), []);
+      await screenshot(page, `configure-${name}-${theme}.png`);
+      await assertAccessible(page);
       await assertQuiet(shown);
       await shown.close();
     }

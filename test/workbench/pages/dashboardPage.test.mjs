@@ -1,12 +1,9 @@
 // node --test test/workbench/pages
 import assert from 'node:assert/strict';
-import { readFileSync } from 'node:fs';
-import { createRequire } from 'node:module';
 import { after, before, test } from 'node:test';
-import { startPages, THEMES } from './openPage.mjs';
+import { assertAccessible, assertQuiet, startPages, THEMES } from './openPage.mjs';
 import { sendRun } from './sendRun.mjs';
 
-const axe = readFileSync(createRequire(import.meta.url).resolve('axe-core/axe.min.js'), 'utf8');
 const charts = { loss: 'blue', learning_rate: 'red', grad_norm: 'green', tokens_per_second: 'blue', memory: 'purple' };
 const failure = {
   area: 'recipe', message: 'The recipe has a fault.', place: { file: 'lora.json' }, fix: 'Mend it.', detail: 'at line 3',
@@ -37,12 +34,6 @@ const drawnIn = (page, id, colour) => page.waitForFunction(([chart, name]) => {
   return false;
 }, [id, colour], { polling: 100 }).catch(() => assert.fail(`${id} is not drawn in ${colour}`));
 
-async function assertQuiet({ page, errors }) {
-  assert.deepEqual(errors, []);
-  assert.deepEqual(await page.evaluate(() => window.policyReports), []);
-  assert.deepEqual(await page.evaluate(() => window.sent.filter((message) => message.kind === 'trouble')), []);
-}
-
 for (const theme of THEMES) {
   test(`${theme}: every chart is drawn, nothing is reported, and axe has no serious finding in any state`, async () => {
     for (const [run, act] of [
@@ -61,10 +52,7 @@ for (const theme of THEMES) {
       await act(page);
       await frames(page);
       await assertQuiet(dashboard);
-      await page.evaluate(axe);
-      const { violations } = await page.evaluate(() => window.axe.run(document));
-      const grave = violations.filter(({ impact }) => impact === 'serious' || impact === 'critical');
-      assert.deepEqual(grave.map(({ id, nodes }) => `${id}: ${nodes.map((node) => node.html).join(' ')}`), []);
+      await assertAccessible(page);
       await dashboard.close();
     }
   });

@@ -1,16 +1,13 @@
 // node --test test/workbench/pages
 import assert from 'node:assert/strict';
 import { build } from 'esbuild';
-import { mkdirSync, readFileSync } from 'node:fs';
 import { createRequire } from 'node:module';
 import path from 'node:path';
 import { after, before, test } from 'node:test';
-import { startPages, THEMES } from './openPage.mjs';
+import { assertAccessible, assertQuiet, screenshot, startPages, THEMES } from './openPage.mjs';
 
 const require = createRequire(import.meta.url);
-const axe = readFileSync(require.resolve('axe-core/axe.min.js'), 'utf8');
 const root = path.resolve(import.meta.dirname, '../../..');
-const shots = process.env.LORA_SCREENSHOTS ?? null;
 
 let pages, host;
 before(async () => {
@@ -41,26 +38,14 @@ async function open(name, options) {
   return { ...shown, file, measure, close: async () => { await shown.close(); await file.close(); } };
 }
 
-async function assertQuiet({ page, errors }) {
-  assert.deepEqual(errors, []);
-  assert.deepEqual(await page.evaluate(() => window.policyReports), []);
-  assert.deepEqual(await sent(page, 'trouble'), []);
-}
-
 for (const theme of THEMES) {
   test(`${theme}: nothing is reported, and axe has no serious finding`, async () => {
     for (const name of ['real/smollm2/train/final/adapter_model.safetensors', 'llama/formats/gguf/adapter.gguf']) {
       const shown = await open(name, { theme });
       const { page, file } = shown;
       await shown.measure(file.facts.tensors.find(({ shape }) => shape.length === 2).name);
-      if (shots) {
-        mkdirSync(shots, { recursive: true });
-        await page.screenshot({ path: path.join(shots, `inspect-${path.extname(name).slice(1)}-${theme}.png`) });
-      }
-      await page.evaluate(axe);
-      const { violations } = await page.evaluate(() => window.axe.run(document));
-      const grave = violations.filter(({ impact }) => impact === 'serious' || impact === 'critical');
-      assert.deepEqual(grave.map(({ id, nodes }) => `${id}: ${nodes.map((node) => node.html).join(' ')}`), []);
+      await screenshot(page, `inspect-${path.extname(name).slice(1)}-${theme}.png`);
+      await assertAccessible(page);
       await assertQuiet(shown);
       await shown.close();
     }

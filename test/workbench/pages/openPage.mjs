@@ -1,4 +1,5 @@
 // A page of the extension in a browser, as VS Code would show it: the host's own html with its policy, VS Code's theme, and a stand-in for its messages.
+import assert from 'node:assert/strict';
 import { build } from 'esbuild';
 import { existsSync, readFileSync } from 'node:fs';
 import { createServer } from 'node:http';
@@ -9,6 +10,7 @@ import { chromium } from 'playwright-core';
 const here = import.meta.dirname;
 const root = path.resolve(here, '../../..');
 const themes = JSON.parse(readFileSync(path.join(here, 'themes.json'), 'utf8'));
+const axe = readFileSync(createRequire(import.meta.url).resolve('axe-core/axe.min.js'), 'utf8');
 const types = { '.js': 'text/javascript', '.css': 'text/css', '.ttf': 'font/ttf' };
 
 /** Runs in the page before its own script: VS Code's side of the bridge. */
@@ -84,3 +86,23 @@ export async function startPages(name, facts) {
 }
 
 export const THEMES = Object.keys(themes);
+
+/** Nothing in the console, no report of the content policy, nothing that the page tells its host of. */
+export async function assertQuiet({ page, errors }) {
+  assert.deepEqual(errors, []);
+  assert.deepEqual(await page.evaluate(() => window.policyReports), []);
+  assert.deepEqual(await page.evaluate(() => window.sent.filter((message) => message.kind === 'trouble')), []);
+}
+
+/** axe has no serious finding in the page as it is. */
+export async function assertAccessible(page) {
+  await page.evaluate(axe);
+  const { violations } = await page.evaluate(() => window.axe.run(document));
+  const grave = violations.filter(({ impact }) => impact === 'serious' || impact === 'critical');
+  assert.deepEqual(grave.map(({ id, nodes }) => `${id}: ${nodes.map((node) => node.html).join(' ')}`), []);
+}
+
+/** Kept to be looked at, where LORA_SCREENSHOTS names a folder. */
+export async function screenshot(page, name) {
+  if (process.env.LORA_SCREENSHOTS) await page.screenshot({ path: path.join(process.env.LORA_SCREENSHOTS, name) });
+}
