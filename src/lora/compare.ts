@@ -1,4 +1,4 @@
-import { dot, factored, summed, updateNorm, type FactoredUpdate } from './factored';
+import { decomposed, products, summed, updateNorm, type FactoredUpdate } from './factored';
 import type { Adapter, AdapterConfig, LoraFactors } from './types';
 
 /** What one adapter does to a layer. */
@@ -69,7 +69,7 @@ export function compareAdapters(a: Adapter, b: Adapter): Comparison {
   const shared = a.modules.filter((m) => isSameLayer(m, byPath.get(m.path))).sort((x, y) => byNumber.compare(x.path, y.path));
   const sharedPaths = new Set(shared.map((m) => m.path));
   const modules = shared.map((m) => compareModule(m, byPath.get(m.path)!));
-  const alone = (own: Adapter) => own.modules.filter((m) => !sharedPaths.has(m.path)).sort((x, y) => byNumber.compare(x.path, y.path)).map((m) => ({ path: m.path, facts: factsOf(m, factored(m)) }));
+  const alone = (own: Adapter) => own.modules.filter((m) => !sharedPaths.has(m.path)).sort((x, y) => byNumber.compare(x.path, y.path)).map((m) => ({ path: m.path, facts: factsOf(m, decomposed(m)) }));
   const [only_a, only_b, trained] = [alone(a), alone(b), compareTrained(a, b)];
   const total = totalOf(modules, only_a.map((m) => m.facts.norm), only_b.map((m) => m.facts.norm));
   const equal = total.norm_of_difference <= NOISE * Math.max(total.norm_a, total.norm_b) && sameMagnitudes(shared, byPath)
@@ -90,7 +90,7 @@ function sameMagnitudes(shared: readonly LoraFactors[], byPath: ReadonlyMap<stri
 }
 
 function compareModule(a: LoraFactors, b: LoraFactors): ModuleComparison {
-  const [x, y] = [factored(a), factored(b)];
+  const [x, y] = [decomposed(a), decomposed(b)];
   const [fa, fb] = [factsOf(a, x), factsOf(b, y)];
   const [left, right] = [products(x.left, y.left), products(x.right, y.right)];
   let inner = 0; // ⟨dW_a, dW_b⟩ by the singular vectors
@@ -109,7 +109,7 @@ function differenceNorm(a: LoraFactors, b: LoraFactors, norm_a: number, norm_b: 
 
 const cosineOf = (dot: number, a: number, b: number) => (a > 0 && b > 0 ? Math.min(1, Math.max(-1, dot / (a * b))) : null);
 
-export function factsOf({ r, scaling }: Pick<LoraFactors, 'r' | 'scaling'>, { S }: FactoredUpdate): UpdateFacts {
+export function factsOf({ r, scaling }: Pick<LoraFactors, 'r' | 'scaling'>, { S }: Pick<FactoredUpdate, 'S'>): UpdateFacts {
   const square = S.reduce((sum, s) => sum + s * s, 0);
   const sum = S.reduce((a, b) => a + b, 0);
   const entropy = sum === 0 ? 0 : S.reduce((h, s) => (s > 0 ? h - (s / sum) * Math.log(s / sum) : h), 0);
@@ -119,8 +119,6 @@ export function factsOf({ r, scaling }: Pick<LoraFactors, 'r' | 'scaling'>, { S 
   };
   return { r, scaling, norm: Math.sqrt(square), singular_values: [...S], effective_rank: sum === 0 ? 0 : Math.exp(entropy), rank_90: holding(0.9), rank_99: holding(0.99) };
 }
-
-const products = (a: readonly Float64Array[], b: readonly Float64Array[]): number[][] => a.map((u) => b.map((v) => dot(u, v)));
 
 /** From the products of all singular vectors of the one with all of the other. */
 function overlap(cosines: readonly (readonly number[])[], d: number): SubspaceOverlap {

@@ -13,10 +13,31 @@ export interface FactoredUpdate {
 }
 
 export function factored(m: Factors): FactoredUpdate {
+  const { S, left, right } = decomposed(m);
+  return { S, left: left.weights.map((own) => combined(left.Q, own)), right: right.weights.map((own) => combined(right.Q, own)) };
+}
+
+/** Vectors as weights of orthonormal columns: the k-th is Σ weights[k][i]·Q[i]. */
+export interface Basis {
+  readonly Q: readonly Float64Array[];
+  readonly weights: readonly Float64Array[];
+}
+
+/** As `factored`, without writing the singular vectors out. */
+export function decomposed(m: Factors): { readonly S: Float64Array; readonly left: Basis; readonly right: Basis } {
   const { left, right, core } = reduced(m);
   const { U, S, V } = jacobiSvd(core);
   const k = Math.min(m.r, m.out_features, m.in_features);
-  return { S: S.slice(0, k), left: combined(left, U, k), right: combined(right, V, k) };
+  return { S: S.slice(0, k), left: { Q: left, weights: U.slice(0, k) }, right: { Q: right, weights: V.slice(0, k) } };
+}
+
+/** Products of all vectors of the one with all of the other, from those of their columns. */
+export function products(a: Basis, b: Basis): number[][] {
+  const crossed = a.Q.map((p) => Float64Array.from(b.Q, (q) => dot(p, q))); // [r_a, r_b]
+  return a.weights.map((u) => {
+    const row = combined(crossed, u);
+    return b.weights.map((v) => dot(row, v));
+  });
 }
 
 /** Orthonormal Q_B and Q_A, and the columns of s·R_B·R_Aᵀ, where B = Q_B R_B and Aᵀ = Q_A R_A. */
@@ -62,21 +83,27 @@ function takeOut(q: Float64Array, x: Float64Array): number {
   return along;
 }
 
-function combined(Q: readonly Float64Array[], weights: readonly Float64Array[], count: number): Float64Array[] {
-  return Array.from({ length: count }, (_, i) => {
-    const sum = new Float64Array(Q[0]!.length);
-    for (const [k, q] of Q.entries()) {
-      const w = weights[i]![k]!;
-      if (w !== 0) for (let n = 0; n < sum.length; n++) sum[n]! += w * q[n]!;
-    }
-    return sum;
-  });
+function combined(Q: readonly Float64Array[], weights: Float64Array): Float64Array {
+  const sum = new Float64Array(Q[0]!.length);
+  for (const [k, q] of Q.entries()) {
+    const w = weights[k]!;
+    if (w !== 0) for (let n = 0; n < sum.length; n++) sum[n]! += w * q[n]!;
+  }
+  return sum;
 }
 
+/** In four sums, which the processor adds side by side. */
 export function dot(x: Float64Array, y: Float64Array): number {
-  let sum = 0;
-  for (let i = 0; i < x.length; i++) sum += x[i]! * y[i]!;
-  return sum;
+  const whole = x.length - (x.length % 4);
+  let [a, b, c, d] = [0, 0, 0, 0];
+  for (let i = 0; i < whole; i += 4) {
+    a += x[i]! * y[i]!;
+    b += x[i + 1]! * y[i + 1]!;
+    c += x[i + 2]! * y[i + 2]!;
+    d += x[i + 3]! * y[i + 3]!;
+  }
+  for (let i = whole; i < x.length; i++) a += x[i]! * y[i]!;
+  return a + b + (c + d);
 }
 
 /** ‖s·BA‖F without forming it. */
