@@ -136,7 +136,7 @@ describe('looking closer', { timeout: 600_000 }, () => {
     await page.mouse.up();
     const range = await dashboard().locator('.zoom-text:visible').innerText();
     assert.match(range, /^Steps [\d,]+ to [\d,]+$/);
-    await page.waitForTimeout(3000); // VS Code writes the panels' state to disk in the background
+    await page.waitForTimeout(8000); // VS Code writes the panels' state to disk every five seconds, when it is idle
     await page.reload();
     await page.waitForSelector('.monaco-workbench .statusbar-item', { timeout: 60_000 });
     await dashboard().locator('.zoom-text:visible').waitFor({ timeout: 60_000 });

@@ -129,7 +129,7 @@ describe('training in the workbench', { timeout: 600_000 }, () => {
     const paused = stepsOf(workspace).length;
     await button('Resume').click();
     await until(() => stateOf(workspace) === 'running' && stepsOf(workspace).length > paused, 'going on');
-    await page.waitForTimeout(3000); // VS Code writes the panels' state to disk in the background
+    await page.waitForTimeout(8000); // VS Code writes the panels' state to disk every five seconds, when it is idle
     assert.deepEqual(ownErrors(), []);
     await page.reload();
     await page.waitForSelector('.monaco-workbench .statusbar-item', { timeout: 60_000 });
@@ -207,6 +207,7 @@ describe('training in the workbench', { timeout: 600_000 }, () => {
     await d.runCommand(page, 'LoRA: Convert Adapter');
     await page.locator('.quick-input-widget input[placeholder*="to convert"]').waitFor();
     await picks.filter({ hasText: 'train on tiny' }).first().click();
+    await page.locator('.quick-input-widget input[placeholder*="Which format"]').waitFor();
     await picks.filter({ hasText: 'llama.cpp' }).first().click();
     await page.locator('.quick-input-title', { hasText: 'Output' }).waitFor();
     await page.keyboard.press('Enter');

@@ -39,7 +39,7 @@ let pages, message;
 before(async () => {
   const { recipeMessage } = await hostMessages();
   message = (changes = {}, choose = (name) => /[qv]_proj/.test(name), there = 8e9) => recipeMessage(path.join(root, 'test/fixtures/llama/base'), { ...settings, ...changes }, choose, there);
-  pages = await startPages('configure', { recipe: '/work/lora.json' });
+  pages = await startPages('configure', { recipe: '/w/lora.json' });
 });
 after(() => pages?.close());
 
@@ -117,7 +117,7 @@ test('a group of modules is on, off or in between; nothing is written without a 
   await group('Layer 0').locator('.fold').click();
   await group('Layer 0').getByText('k_proj').click();
   assert.deepEqual((await sent(page, 'apply')).at(-1).chosen, [indices('k_proj')[0]]);
-  assert.deepEqual(await page.evaluate(() => window.kept), { recipe: '/work/lora.json', by: 'layer', open: ['kind q_proj', 'layer 0'] });
+  assert.deepEqual(await page.evaluate(() => window.kept), { recipe: '/w/lora.json', by: 'layer', open: ['kind q_proj', 'layer 0'] });
   await assertQuiet(shown);
   await shown.close();
 });
