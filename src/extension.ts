@@ -12,6 +12,7 @@ import { ErrorReporter } from './host/errors/reporter';
 import { COMMANDS } from './host/ids';
 import { useTranslations } from './host/l10n';
 import { registerInspector } from './host/inspector/inspectorEditor';
+import { AdapterFolders } from './host/jobs/adapterFolders';
 import { registerAdapterCommands } from './host/jobs/adapterCommands';
 import { Jobs } from './host/jobs/jobs';
 import { registerRecipeLens } from './host/recipe/codeLens';
@@ -87,7 +88,7 @@ export function activate(context: vscode.ExtensionContext): LoraApi {
 
   context.subscriptions.push(
     log, commands, roots, store, windowClose, outcomes, dashboards, diagnostics,
-    tree, recipes, createStatusBar(store), registerRecipeLens(), comparison, registerConfigureRank(commands, { jobs, store, ...pages }), registerInspector(pages),
+    tree, recipes, createStatusBar(store), registerRecipeLens(), comparison, registerConfigureRank(commands, { jobs, store, ...pages }), registerInspector(pages), new AdapterFolders(),
     registerRecipeTasks({ cli: context.asAbsolutePath('dist/cli.js'), runtime }), registerChatTools({ store, jobs, startRecipe: runRecipe }), exported,
     roots.onDidChange(() => void store.refresh()),
     store.engines.onTrouble((message) => log.warn(message)),

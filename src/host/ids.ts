@@ -62,6 +62,6 @@ export const SETTINGS = {
   onWindowClose: 'lora.engine.onWindowClose',
 } as const;
 
-export const CONTEXT_KEYS = { hasRuns: 'lora.hasRuns', runsFiltered: 'lora.runsFiltered', hasSelectedAdapter: 'lora.hasSelectedAdapter' } as const;
+export const CONTEXT_KEYS = { hasRuns: 'lora.hasRuns', runsFiltered: 'lora.runsFiltered', hasSelectedAdapter: 'lora.hasSelectedAdapter', adapterFolders: 'lora.adapterFolders' } as const;
 
 export const WALKTHROUGH = 'lora.start';

@@ -1,11 +1,11 @@
 // The run history in a real workbench: names, tags, filter, groups, what is in a run, the card, repeating, comparing and deleting several.
 import assert from 'node:assert/strict';
 import { spawnSync } from 'node:child_process';
-import { existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { cpSync, existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
 import { after, afterEach, before, describe, it } from 'node:test';
 import * as d from './drive.mjs';
-import { chooseInMenu, packageVsix, until } from './page.mjs';
+import { chooseInMenu, packageVsix, palette, until } from './page.mjs';
 import { installWorkbench, makeWorkspace, root, runsOf, runtimeFolder } from './workspace.mjs';
 
 const shots = path.join(root, 'out', 'screenshots');
@@ -100,6 +100,28 @@ describe('the run history', { timeout: 300_000 }, () => {
     await menu('Checkpoint of step 4', 'Compare with Selected Adapter');
     await page.locator('.tab.active', { hasText: /older ↔ .*cosine/ }).first().waitFor();
     await row('newer').locator('.monaco-tl-twistie').click();
+  });
+
+  it('offers what can be done with an adapter on its folder in the explorer', async () => {
+    cpSync(path.join(root, 'test/fixtures/llama/lora-qv/adapter'), path.join(workspace, 'mine'), { recursive: true });
+    await palette(page, 'File: Focus on Files Explorer');
+    const folder = page.locator('.explorer-folders-view .monaco-list-row', { hasText: /^mine$/ });
+    await folder.waitFor();
+    await until(async () => {
+      await folder.click({ button: 'right' });
+      const found = await page.locator('.context-view .action-label', { hasText: 'Resize Adapter' }).first().waitFor({ timeout: 2_000 }).then(() => true, () => false);
+      if (!found) await page.keyboard.press('Escape');
+      return found;
+    }, 'the entry in the menu');
+    await page.keyboard.press('Escape');
+    await chooseInMenu(page, folder, 'Resize Adapter');
+    await page.locator('.quick-input-list .monaco-list-row', { hasText: 'By the energy' }).first().click();
+    await page.keyboard.press('Enter');
+    await page.locator('.quick-input-title', { hasText: 'Output' }).waitFor();
+    await page.keyboard.press('Enter');
+    await page.locator('.tab.active', { hasText: 'README.md' }).waitFor();
+    assert.ok(existsSync(path.join(workspace, 'mine-resized', 'adapter_model.safetensors')));
+    await d.openView(page, 'LoRA');
   });
 
   it('runs again what has not changed, and what has as it was', async () => {

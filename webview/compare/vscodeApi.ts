@@ -1,12 +1,4 @@
 import type { ComparePageMessage, ComparePageState } from '../../src/shared/comparison';
+import { vscodeApi } from '../shared/vscodeApi';
 
-interface VsCodeApi {
-  postMessage(message: ComparePageMessage): void;
-  getState(): unknown;
-  setState(state: ComparePageState): void;
-}
-
-declare function acquireVsCodeApi(): VsCodeApi;
-
-/** May be asked for once a page. */
-export const vscode = acquireVsCodeApi();
+export const vscode = vscodeApi<ComparePageMessage, ComparePageState>();

@@ -1,12 +1,4 @@
 import type { ConfigurePageMessage, ConfigurePageState } from '../../src/shared/configure';
+import { vscodeApi } from '../shared/vscodeApi';
 
-interface VsCodeApi {
-  postMessage(message: ConfigurePageMessage): void;
-  getState(): unknown;
-  setState(state: ConfigurePageState): void;
-}
-
-declare function acquireVsCodeApi(): VsCodeApi;
-
-/** May be asked for once a page. */
-export const vscode = acquireVsCodeApi();
+export const vscode = vscodeApi<ConfigurePageMessage, ConfigurePageState>();

@@ -1,12 +1,4 @@
 import type { PageMessage, PageState } from '../../src/shared/webview';
+import { vscodeApi } from '../shared/vscodeApi';
 
-interface VsCodeApi {
-  postMessage(message: PageMessage): void;
-  getState(): unknown;
-  setState(state: PageState): void;
-}
-
-declare function acquireVsCodeApi(): VsCodeApi;
-
-/** May be asked for once a page. */
-export const vscode = acquireVsCodeApi();
+export const vscode = vscodeApi<PageMessage, PageState>();

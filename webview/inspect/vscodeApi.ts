@@ -1,10 +1,4 @@
 import type { InspectPageMessage } from '../../src/shared/inspection';
+import { vscodeApi } from '../shared/vscodeApi';
 
-interface VsCodeApi {
-  postMessage(message: InspectPageMessage): void;
-}
-
-declare function acquireVsCodeApi(): VsCodeApi;
-
-/** May be asked for once a page. */
-export const vscode = acquireVsCodeApi();
+export const vscode = vscodeApi<InspectPageMessage>();

@@ -4,7 +4,7 @@ import { asComparePageMessage, asComparePageState, type CompareHostMessage, type
 import { LoraError } from '../../shared/errors';
 import { VIEWS } from '../ids';
 import { t } from '../l10n';
-import { localized, openPage } from '../webview/page';
+import { localized, openPage, sender } from '../webview/page';
 
 export type Pair = readonly [string, string];
 
@@ -57,9 +57,11 @@ const keyOf = (pair: Pair) => JSON.stringify(pair);
 /** The page asks with `ready` whenever VS Code has built it anew. */
 class ComparePanel implements vscode.Disposable {
   private readonly disposables: vscode.Disposable[];
+  private readonly send: (message: CompareHostMessage) => void;
 
   constructor(private readonly panel: vscode.WebviewPanel, private readonly pair: Pair, private data: ComparisonData | null, private readonly options: ComparePanelOptions) {
     const { webview } = panel;
+    this.send = sender(panel);
     this.disposables = [webview.onDidReceiveMessage((message: unknown) => { this.receive(message); }), panel.onDidDispose(() => this.dispose())];
     panel.title = t('{0} ↔ {1}', ...options.namesOf(pair));
     openPage(webview, { extensionUri: options.extensionUri, name: 'compare', strings: localized(COMPARE_STRINGS), facts: { a: pair[0], b: pair[1] } });
@@ -94,9 +96,5 @@ class ComparePanel implements vscode.Disposable {
 
   private sendComparison(comparison: ComparisonData): void {
     this.send({ kind: 'comparison', names: [...this.options.namesOf(this.pair)], comparison });
-  }
-
-  private send(message: CompareHostMessage): void {
-    void this.panel.webview.postMessage(message);
   }
 }

@@ -5,7 +5,7 @@ import { CONFIGURE_STRINGS } from '../../shared/configureStrings';
 import { VIEWS } from '../ids';
 import { t } from '../l10n';
 import { openPlace } from '../openPlace';
-import { localized, openPage } from '../webview/page';
+import { localized, openPage, sender } from '../webview/page';
 import { ConfigureSession, type ConfigureParts } from './configureSession';
 
 export interface ConfigurePanelOptions extends ConfigureParts {
@@ -44,7 +44,7 @@ export class ConfigurePanels implements vscode.Disposable {
   private adopt(panel: vscode.WebviewPanel, recipe: string): void {
     this.panels.set(recipe, panel);
     const { webview } = panel;
-    const session = new ConfigureSession(vscode.Uri.file(recipe), this.options, (message) => void webview.postMessage(message));
+    const session = new ConfigureSession(vscode.Uri.file(recipe), this.options, sender(panel));
     const told = (done: Promise<void>) => done.catch((error: unknown) => this.options.report(error));
     const listener = webview.onDidReceiveMessage((value: unknown): unknown => {
       const message = asConfigurePageMessage(value);

@@ -3,15 +3,15 @@ import * as vscode from 'vscode';
 import { kindNames, layerOf, targetsFor } from '../../lora/selection';
 import { matchTargets } from '../../lora/targets';
 import type { TargetableModule } from '../../lora/types';
-import type { ConfigureHostMessage, RankSettings } from '../../shared/configure';
+import type { AdviceLine, ConfigureHostMessage, Figures, RankSettings } from '../../shared/configure';
 import { LoraError } from '../../shared/errors';
 import type { Recipe } from '../../shared/recipe';
 import { parseRecipe } from '../../shared/recipeFile';
+import { withRank } from '../../shared/withRank';
 import { datasetAt } from '../train/findDatasets';
 import { readBaseFacts, type BaseFacts } from '../train/costs';
 import { t } from '../l10n';
 import { adviceFor, type Advice, type AdviceAct, type UsedRank } from './advice';
-import { settingsOf, withRank } from './choices';
 import { editRecipe } from './editRecipe';
 import { figuresOf } from './figures';
 import { withChoice } from './recipeEdits';
@@ -51,7 +51,9 @@ export class ConfigureSession implements vscode.Disposable {
     this.applied = 0;
     await this.show();
     this.used = await this.parts.usedRank(this.recipe.fsPath).catch(() => null);
-    if (this.read && this.used) this.sendAdvice(this.read);
+    if (!this.read || !this.used) return;
+    const { recipe, base, chosen } = this.read;
+    this.send({ kind: 'advice', advice: this.advise(this.read, figuresOf(base, recipe, settingsOf(recipe), chosen)) });
   }
 
   preview(settings: RankSettings, chosen: readonly number[]): void {
@@ -62,7 +64,7 @@ export class ConfigureSession implements vscode.Disposable {
 
   /** Writes a choice into the recipe, one after the other; the page is told by the change of the text. */
   apply(id: number, settings: RankSettings, chosen: readonly number[]): Promise<void> {
-    return this.writing = this.writing.catch(() => undefined).then(async () => {
+    return this.inTurn(async () => {
       try {
         if (this.read) await this.write(settings, at(this.read.base.modules, chosen));
       } finally {
@@ -73,15 +75,20 @@ export class ConfigureSession implements vscode.Disposable {
   }
 
   /** Errors: LoraError. */
-  async act(index: number): Promise<void> {
+  act(index: number): Promise<void> {
     const act: AdviceAct | undefined = this.advice[index]?.button?.act;
-    if (!act || !this.read) return;
-    const { recipe, base, chosen } = this.read;
-    switch (act.kind) {
-      case 'resize': return this.parts.resize(act.adapter, act.rank);
-      case 'change': return this.write({ ...withRank(recipe.lora, act.change.r ?? recipe.lora.r), ...act.change }, chosen);
-      case 'allLinear': return this.write(settingsOf(recipe), base.modules.filter((m) => m.kind === 'linear' && !m.is_output));
-    }
+    if (!act) return Promise.resolve();
+    if (act.kind === 'resize') return this.parts.resize(act.adapter, act.rank);
+    return this.inTurn(async () => {
+      if (!this.read) return;
+      const { recipe, base, chosen } = this.read;
+      if (act.kind === 'change') await this.write({ ...withRank(settingsOf(recipe), act.change.r ?? recipe.lora.r), ...act.change }, chosen);
+      else await this.write(settingsOf(recipe), base.modules.filter((m) => m.kind === 'linear' && !m.is_output));
+    });
+  }
+
+  private inTurn(write: () => Promise<void>): Promise<void> {
+    return this.writing = this.writing.catch(() => undefined).then(write);
   }
 
   dispose(): void {
@@ -109,21 +116,19 @@ export class ConfigureSession implements vscode.Disposable {
       const { recipe, base, chosen } = await this.readRecipe();
       const settings = settingsOf(recipe);
       const figures = figuresOf(base, recipe, settings, chosen);
-      this.advice = adviceFor({ base, settings, chosen, figures, rows: this.rows?.rows ?? null, used: this.used });
       const kind = kindNames(base.modules);
       const modules = base.modules.map((m) => ({ path: m.path, kind: kind(m), layer: layerOf(m.path), in_features: m.in_features, out_features: m.out_features }));
       const own = new Set(chosen);
-      this.send({ kind: 'recipe', file: path.basename(this.recipe.fsPath), base: base.name, modules, settings, applied: this.applied, chosen: base.modules.flatMap((m, i) => (own.has(m) ? [i] : [])), figures, advice: this.advice.map(lineOf) });
+      this.send({ kind: 'recipe', file: path.basename(this.recipe.fsPath), base: base.name, modules, settings, applied: this.applied, chosen: base.modules.flatMap((m, i) => (own.has(m) ? [i] : [])), figures, advice: this.advise({ recipe, base, chosen }, figures) });
     } catch (error) {
       this.read = undefined;
       this.send({ kind: 'fault', message: LoraError.from(error, 'recipe').describe() });
     }
   }
 
-  private sendAdvice({ recipe, base, chosen }: Read): void {
-    const settings = settingsOf(recipe);
-    this.advice = adviceFor({ base, settings, chosen, figures: figuresOf(base, recipe, settings, chosen), rows: this.rows?.rows ?? null, used: this.used });
-    this.send({ kind: 'advice', advice: this.advice.map(lineOf) });
+  private advise({ recipe, base, chosen }: Read, figures: Figures): AdviceLine[] {
+    this.advice = adviceFor({ base, settings: settingsOf(recipe), chosen, figures, rows: this.rows?.rows ?? null, used: this.used });
+    return this.advice.map(({ text, button }, act) => ({ text, button: button && { label: button.label, act } }));
   }
 
   private async readRecipe(): Promise<Read> {
@@ -140,6 +145,6 @@ export class ConfigureSession implements vscode.Disposable {
   }
 }
 
-const at = (modules: readonly TargetableModule[], indices: readonly number[]) => modules.filter((_, i) => indices.includes(i));
+const settingsOf = ({ lora: { r, lora_alpha, use_rslora, use_dora } }: Recipe): RankSettings => ({ r, lora_alpha, use_rslora, use_dora });
 
-const lineOf = ({ text, button }: Advice, act: number) => ({ text, button: button && { label: button.label, act } });
+const at = (modules: readonly TargetableModule[], indices: readonly number[]) => modules.filter((_, i) => indices.includes(i));

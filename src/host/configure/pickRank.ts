@@ -2,12 +2,12 @@ import * as vscode from 'vscode';
 import { targetsFor } from '../../lora/selection';
 import { matchTargets } from '../../lora/targets';
 import { parseRecipe } from '../../shared/recipeFile';
+import { withRank } from '../../shared/withRank';
 import { t } from '../l10n';
 import { askRank, askTargets } from '../train/costSteps';
 import { readBaseFacts } from '../train/costs';
 import { runSteps } from '../train/steps';
 import type { TrainState } from '../train/trainState';
-import { withRank } from './choices';
 import { editRecipe } from './editRecipe';
 import { withChoice } from './recipeEdits';
 

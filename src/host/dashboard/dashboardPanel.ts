@@ -9,7 +9,7 @@ import { metricsCsv } from './csv';
 import { copyError, openErrorPlace } from './errorActions';
 import type { ConnectRun } from './follower';
 import { RunSource } from './runSource';
-import { localized, openPage } from '../webview/page';
+import { localized, openPage, sender } from '../webview/page';
 
 export interface DashboardOptions {
   readonly extensionUri: vscode.Uri;
@@ -26,8 +26,10 @@ const OPEN_COMMANDS: Readonly<Record<OpenTarget, CommandId>> = { recipe: COMMAND
 export class DashboardPanel implements vscode.Disposable {
   private readonly source: RunSource;
   private readonly disposables: vscode.Disposable[] = [];
+  private readonly post: (message: HostMessage) => void;
 
   constructor(readonly panel: vscode.WebviewPanel, private readonly runDir: string, private readonly options: DashboardOptions) {
+    this.post = sender(panel);
     this.source = new RunSource(runDir, options.connect, (message) => this.send(message), () => vscode.workspace.isTrusted);
     const { webview } = panel;
     this.disposables.push(
@@ -46,7 +48,7 @@ export class DashboardPanel implements vscode.Disposable {
 
   private send(message: HostMessage): void {
     if ((message.kind === 'snapshot' || message.kind === 'run') && message.run) this.panel.title = message.run.name;
-    void this.panel.webview.postMessage(message);
+    this.post(message);
   }
 
   private receive(value: unknown): void {

@@ -4,7 +4,7 @@ import { LoraError } from '../../shared/errors';
 import { asInspectPageMessage, type InspectHostMessage } from '../../shared/inspection';
 import { INSPECT_STRINGS } from '../../shared/inspectStrings';
 import { VIEWS } from '../ids';
-import { localized, openPage } from '../webview/page';
+import { localized, openPage, sender } from '../webview/page';
 import type { TensorFile } from './tensorFile';
 
 export interface InspectorOptions {
@@ -23,8 +23,11 @@ export function registerInspector(options: InspectorOptions): vscode.Disposable 
 /** One tab. The file stays open while the tab does, so that values are there when they are asked for. */
 class Inspector {
   private opened: Promise<TensorFile> | undefined;
+  private readonly send: (message: InspectHostMessage) => void;
 
-  constructor(private readonly file: string, private readonly panel: vscode.WebviewPanel, private readonly options: InspectorOptions) {}
+  constructor(private readonly file: string, private readonly panel: vscode.WebviewPanel, private readonly options: InspectorOptions) {
+    this.send = sender(panel);
+  }
 
   show(): void {
     const { webview } = this.panel;
@@ -66,9 +69,5 @@ class Inspector {
   private close(): void {
     void this.opened?.then((file) => file.close(), () => undefined);
     this.opened = undefined;
-  }
-
-  private send(message: InspectHostMessage): void {
-    void this.panel.webview.postMessage(message);
   }
 }

@@ -1,12 +1,13 @@
 import path from 'node:path';
 import * as vscode from 'vscode';
 import { t } from '../l10n';
+import { revealPlace } from '../openPlace';
 import type { RunStore } from '../runs/runStore';
 import { chooseAdapter } from './adapterChoice';
 import type { Jobs } from './jobs';
 import { baseOf } from './modelChoice';
 import { askOutput } from './output';
-import { nameOf, reveal } from './tellAdapter';
+import { nameOf } from './tellAdapter';
 
 interface Target extends vscode.QuickPickItem {
   readonly to: 'peft' | 'mlx' | 'gguf' | 'kohya';
@@ -38,6 +39,6 @@ export async function convertAdapter(jobs: Jobs, store: RunStore, argument: unkn
 async function tell({ notes, base }: Converted, output: string, { to, label }: Target): Promise<void> {
   const [show, modelfile] = [t('Reveal in Explorer'), t('Open a Modelfile')];
   const chosen = await vscode.window.showInformationMessage([t('The adapter is there for {0}: {1}.', label, output), ...notes].join(' '), show, ...(to === 'gguf' ? [modelfile] : []));
-  if (chosen === show) await reveal(output);
+  if (chosen === show) await revealPlace(output);
   if (chosen === modelfile) await vscode.window.showTextDocument(await vscode.workspace.openTextDocument({ language: 'dockerfile', content: `FROM ${base ?? ''}\nADAPTER ${output}\n` }));
 }

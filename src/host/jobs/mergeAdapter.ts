@@ -1,13 +1,13 @@
 import path from 'node:path';
 import * as vscode from 'vscode';
 import { t } from '../l10n';
-import { openPlace } from '../openPlace';
+import { openPlace, revealPlace } from '../openPlace';
 import type { RunStore } from '../runs/runStore';
 import { chooseAdapter } from './adapterChoice';
 import type { Jobs } from './jobs';
 import { baseOf } from './modelChoice';
 import { askOutput } from './output';
-import { percent, reveal } from './tellAdapter';
+import { percent } from './tellAdapter';
 
 interface Merged {
   readonly output: string;
@@ -42,5 +42,5 @@ async function tell({ output, parity, warnings }: Merged): Promise<void> {
   const show = t('Reveal in Explorer');
   const say = warnings.length > 0 ? vscode.window.showWarningMessage : vscode.window.showInformationMessage;
   const chosen = await say([words, ...warnings].join(' '), show);
-  if (chosen === show) await reveal(output);
+  if (chosen === show) await revealPlace(output);
 }

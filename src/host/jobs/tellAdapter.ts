@@ -2,18 +2,15 @@ import path from 'node:path';
 import * as vscode from 'vscode';
 import { COMMANDS } from '../ids';
 import { t } from '../l10n';
+import { openResult, revealPlace } from '../openPlace';
 
-/** Says what became of an adapter, with a way to see it, and to compare it with the one that it was made of. */
+/** Opens what became of an adapter and says it, with a way to find it, and to compare it with the one that it was made of. */
 export async function tellAdapter(words: string, output: string, original: string | null): Promise<void> {
+  await openResult(output);
   const [compare, show] = [t('Compare'), t('Reveal in Explorer')];
   const chosen = await vscode.window.showInformationMessage(words, ...(original === null ? [] : [compare]), show);
   if (chosen === compare) await vscode.commands.executeCommand(COMMANDS.compareAdapters, [original, output]);
-  if (chosen === show) await reveal(output);
-}
-
-export async function reveal(place: string): Promise<void> {
-  const uri = vscode.Uri.file(place);
-  await vscode.commands.executeCommand(vscode.workspace.getWorkspaceFolder(uri) ? 'revealInExplorer' : 'revealFileInOS', uri);
+  if (chosen === show) await revealPlace(output);
 }
 
 /** 3,4 % in the editor's language. */

@@ -1,10 +1,10 @@
 import path from 'node:path';
 import * as vscode from 'vscode';
 import { t } from '../l10n';
+import { revealPlace } from '../openPlace';
 import type { Jobs } from './jobs';
 import { browseModel } from './modelChoice';
 import { askOutput } from './output';
-import { reveal } from './tellAdapter';
 
 interface Unmerged {
   readonly largest_difference: number | null;
@@ -24,7 +24,7 @@ export async function unmergeModel(jobs: Jobs, argument: unknown): Promise<void>
   const show = t('Reveal in Explorer');
   const bound = Math.max(0, ...tensors.map((tensor) => tensor.bound)).toExponential(1);
   const words = largest_difference === null ? t('The base is there again: rounding can have taken up to {0} from a number.', bound) : t('The base is there again: its numbers differ from the original\'s by at most {0}.', largest_difference.toExponential(1));
-  if (await vscode.window.showInformationMessage(words, show) === show) await reveal(output);
+  if (await vscode.window.showInformationMessage(words, show) === show) await revealPlace(output);
 }
 
 /** The certificate of a folder lies in it, that of a file beside it. */

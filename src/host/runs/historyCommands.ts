@@ -7,7 +7,7 @@ import type { RunRecord } from '../../shared/run';
 import type { CommandRegistry } from '../commands';
 import { COMMANDS } from '../ids';
 import { t } from '../l10n';
-import { openPlace } from '../openPlace';
+import { openPlace, revealPlace } from '../openPlace';
 import { writeRecipe } from '../train/writeRecipe';
 import { GROUPINGS, type Grouping } from './arrangeRuns';
 import { chooseRun } from './pickRun';
@@ -41,7 +41,7 @@ export function registerHistoryCommands(commands: CommandRegistry, parts: Histor
   onRun(COMMANDS.noteRun, () => t('Which run to note something of?'), (run) => askNotes(store, run, { title: t('Note'), value: run.notes.note, prompt: t('Shown when the mouse rests on the run.') }, (note) => ({ note: note.trim() })));
   onRun(COMMANDS.openRecipeAsItWas, () => t('Whose recipe?'), (run) => recipes.open(run));
   onRun(COMMANDS.runAgain, () => t('Which run to repeat?'), (run) => runAgain(run, parts));
-  onRun(COMMANDS.revealRun, () => t('Whose folder?'), (run) => reveal(run.dir));
+  onRun(COMMANDS.revealRun, () => t('Whose folder?'), (run) => revealPlace(run.dir));
   onRun(COMMANDS.copyRunPath, () => t('Whose folder?'), (run) => vscode.env.clipboard.writeText(run.dir));
   commands.add(COMMANDS.groupRuns, 'run', () => askGrouping(tree));
   commands.add(COMMANDS.filterRuns, 'run', () => askFilter(tree));
@@ -97,12 +97,6 @@ async function openPart({ part, parent }: PartNode, { recipes, openDashboard }: 
     case 'log': return openPlace({ file: part.path });
     case 'adapter': case 'checkpoint': return openPlace({ file: path.join(part.adapter!, 'adapter_config.json') });
   }
-}
-
-/** In the editor's own explorer where it shows the folder, else in the system's. */
-async function reveal(folder: string): Promise<void> {
-  const uri = vscode.Uri.file(folder);
-  await vscode.commands.executeCommand(vscode.workspace.getWorkspaceFolder(uri) ? 'revealInExplorer' : 'revealFileInOS', uri);
 }
 
 /** The recipe's file if it still says what it said then; else what it said goes into a new file, which is run. */

@@ -7,7 +7,7 @@ import type { CommandRegistry } from '../commands';
 import { connectEngine } from '../engine/engineClient';
 import { COMMANDS } from '../ids';
 import { t } from '../l10n';
-import { openPlace } from '../openPlace';
+import { openPlace, revealPlace } from '../openPlace';
 import { deleteRuns } from './deleteRun';
 import { chooseRun, chooseRuns, type RunChoice } from './pickRun';
 import { canResume, isActive, type Run } from './run';
@@ -36,7 +36,7 @@ export function registerRunCommands(commands: CommandRegistry, { store, continue
   onRun(COMMANDS.pauseRun, running, (run) => askEngine(store, run, 'pause'));
   onRun(COMMANDS.stopRun, active, (run) => askEngine(store, run, 'stop'));
   onRun(COMMANDS.resumeRun, resumable, (run) => (run.state === 'paused' ? askEngine(store, run, 'resume') : continueRun(run)));
-  onRun(COMMANDS.revealAdapter, withAdapter, (run) => revealFolder(run.adapter!));
+  onRun(COMMANDS.revealAdapter, withAdapter, (run) => revealPlace(run.adapter!));
   onRun(COMMANDS.revealAdapterInOS, withAdapter, (run) => revealInOS(run.adapter!));
   onRun(COMMANDS.copyAdapterPath, withAdapter, (run) => copy(run.adapter!));
   onRun(COMMANDS.openAdapter, withAdapter, (run) => openPlace({ file: path.join(run.adapter!, 'adapter_config.json') }));
@@ -65,12 +65,6 @@ async function askEngine(store: RunStore, run: Run, name: EngineRequestName & ('
     if (!linked) client.dispose();
   }
   await store.refresh();
-}
-
-/** In the editor's own explorer where it shows the folder, else in the system's. */
-async function revealFolder(folder: string): Promise<void> {
-  const uri = vscode.Uri.file(folder);
-  await vscode.commands.executeCommand(vscode.workspace.getWorkspaceFolder(uri) ? 'revealInExplorer' : 'revealFileInOS', uri);
 }
 
 const revealInOS = (folder: string) => vscode.commands.executeCommand('revealFileInOS', vscode.Uri.file(folder));

@@ -14,7 +14,7 @@ interface RecipeTask extends vscode.TaskDefinition {
 export function registerRecipeTasks(parts: Omit<RecipeTerminalParts, 'recipe'>): vscode.Disposable {
   const taskOf = (definition: RecipeTask, folder: vscode.WorkspaceFolder): vscode.Task => {
     const recipe = path.resolve(folder.uri.fsPath, String(definition.recipe));
-    const task = new vscode.Task(definition, folder, t('train {0}', String(definition.recipe)), 'lora', new vscode.CustomExecution(() => Promise.resolve(new RecipeTerminal({ ...parts, recipe }))), '$lora');
+    const task = new vscode.Task(definition, folder, t('train {0}', String(definition.recipe)), 'lora', new vscode.CustomExecution(() => Promise.resolve(new RecipeTerminal({ ...parts, recipe }))), `$${TASKS.problemMatcher}`);
     task.detail = t('Trains the recipe in a terminal');
     return task;
   };

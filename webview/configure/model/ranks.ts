@@ -1,5 +1,3 @@
-import type { RankSettings } from '../../../src/shared/configure';
-
 export const MAX_RANK = 256;
 
 /** Where the slider stops: every rank where one more is much, fewer where it is little. */
@@ -7,9 +5,3 @@ export const STOPS: readonly number[] = [1, 2, 3, 4, 5, 6, 7, 8, 10, 12, 14, 16,
 
 /** The stop that is nearest to a rank. */
 export const stopOf = (r: number): number => STOPS.reduce((best, stop, i) => (Math.abs(stop - r) < Math.abs(STOPS[best]! - r) ? i : best), 0);
-
-/** Another rank; lora_alpha goes with it where s shall stay. */
-export function withRank(settings: RankSettings, r: number, follow: boolean): RankSettings {
-  const factor = settings.use_rslora ? Math.sqrt(r / settings.r) : r / settings.r;
-  return { ...settings, r, lora_alpha: follow ? Number((settings.lora_alpha * factor).toPrecision(6)) : settings.lora_alpha };
-}

@@ -23,7 +23,7 @@ export function costsPart(context: Context): Part {
     root,
     update({ figures }) {
       const { trainable, parameters, modules, fileBytes, memory, full, there } = figures;
-      tiles.trainable.set(format.count(trainable), t('costs.share', percent(context, trainable / parameters), format.compact(parameters)));
+      tiles.trainable.set(format.count(trainable), t('costs.share', format.percent(trainable / parameters), format.compact(parameters)));
       tiles.file.set(format.bytes(fileBytes), t('costs.fileSub', format.count(modules)));
       tiles.memory.set(format.bytes(memory.total), t('costs.memorySub', format.bytes(there)));
       tiles.full.set(format.bytes(full.total), t('costs.fullSub', format.digits(full.total / memory.total, 2), trainable === 0 ? t('none') : format.digits(parameters / trainable, 3)));
@@ -54,10 +54,7 @@ function tile(label: string) {
   };
 }
 
-function rowOf(context: Context, { name, modules, out_features, in_features, update, whole }: View['figures']['kinds'][number]): HTMLElement {
-  const { format } = context;
-  const cells = [format.count(modules), `${format.count(out_features)} × ${format.count(in_features)}`, format.count(update), format.count(whole), percent(context, update / whole)];
+function rowOf({ format }: Context, { name, modules, out_features, in_features, update, whole }: View['figures']['kinds'][number]): HTMLElement {
+  const cells = [format.count(modules), `${format.count(out_features)} × ${format.count(in_features)}`, format.count(update), format.count(whole), format.percent(update / whole)];
   return el('tr', {}, el('th', { scope: 'row' }, name), ...cells.map((cell) => el('td', {}, cell)));
 }
-
-const percent = ({ format }: Context, share: number) => format.percent(share);

@@ -1,6 +1,7 @@
 import type { RankSettings } from '../../../src/shared/configure';
+import { withRank } from '../../../src/shared/withRank';
 import { el, setAttribute, setText } from '../../shared/dom';
-import { MAX_RANK, STOPS, stopOf, withRank } from '../model/ranks';
+import { MAX_RANK, STOPS, stopOf } from '../model/ranks';
 import type { Context, Part, View } from '../view';
 
 type CheckboxElement = HTMLElement & { checked: boolean };
@@ -9,7 +10,7 @@ type CheckboxElement = HTMLElement & { checked: boolean };
 export function rankPart({ t, format, choose, arrange }: Context): Part {
   let now: View | undefined;
   const set = (change: Partial<RankSettings>, done = true) => { if (now) choose({ settings: { ...now.settings, ...change } }, done); };
-  const setRank = (r: number, done: boolean) => { if (now && Number.isInteger(r) && r >= 1 && r <= MAX_RANK) choose({ settings: withRank(now.settings, r, now.follow) }, done); };
+  const setRank = (r: number, done: boolean) => { if (now && Number.isInteger(r) && r >= 1 && r <= MAX_RANK) choose({ settings: now.follow ? withRank(now.settings, r) : { ...now.settings, r } }, done); };
   const sliderRank = () => STOPS[Number(slider.value)]!;
   const slider = el('input', { id: 'r-slider', type: 'range', min: 0, max: STOPS.length - 1, step: 1, 'aria-labelledby': 'r-label', input: () => setRank(sliderRank(), false), change: () => setRank(sliderRank(), true) });
   const number = el('input', { id: 'r', type: 'number', min: 1, max: MAX_RANK, step: 1, 'aria-labelledby': 'r-label', 'aria-describedby': 'r-hint', change: () => setRank(Number(number.value), true) });
