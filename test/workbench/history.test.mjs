@@ -98,7 +98,7 @@ describe('the run history', { timeout: 300_000 }, () => {
     await row('newer').locator('.monaco-tl-twistie').click();
     await row('Checkpoint of step 4').waitFor();
     await menu('Checkpoint of step 4', 'Compare with Selected Adapter');
-    await page.locator('.tab.active', { hasText: /older ↔ .*cosine/ }).first().waitFor();
+    await page.locator('.tab.active', { hasText: /older ↔ newer, step-4 .*cosine/ }).first().waitFor();
     await row('newer').locator('.monaco-tl-twistie').click();
   });
 
@@ -107,15 +107,9 @@ describe('the run history', { timeout: 300_000 }, () => {
     await palette(page, 'File: Focus on Files Explorer');
     const folder = page.locator('.explorer-folders-view .monaco-list-row', { hasText: /^mine$/ });
     await folder.waitFor();
-    await until(async () => {
-      await folder.click({ button: 'right' });
-      const found = await page.locator('.context-view .action-label', { hasText: 'Resize Adapter' }).first().waitFor({ timeout: 2_000 }).then(() => true, () => false);
-      if (!found) await page.keyboard.press('Escape');
-      return found;
-    }, 'the entry in the menu');
-    await page.keyboard.press('Escape');
     await chooseInMenu(page, folder, 'Resize Adapter');
     await page.locator('.quick-input-list .monaco-list-row', { hasText: 'By the energy' }).first().click();
+    await page.locator('.quick-input-message', { hasText: 'The share that is kept' }).waitFor();
     await page.keyboard.press('Enter');
     await page.locator('.quick-input-title', { hasText: 'Output' }).waitFor();
     await page.keyboard.press('Enter');

@@ -25,30 +25,41 @@ export function packageVsix() {
 /** A loss as the dashboard writes it. */
 export const shown = (loss) => new Intl.NumberFormat('en', Math.abs(loss) < 1 ? { maximumSignificantDigits: 4 } : { maximumFractionDigits: Math.abs(loss) < 10 ? 4 : 3 }).format(loss);
 
-/** Runs a command by the palette, with the keyboard alone. */
-export async function palette(page, title) {
-  await page.keyboard.press('F1');
-  await page.locator('.quick-input-widget input[type=text]').waitFor();
-  await page.keyboard.type(title);
-  await page.locator('.quick-input-list .monaco-list-row.focused', { hasText: title }).waitFor();
+const within = (done) => done.then(() => true, () => false);
+
+/** Types into the list that a key opens, and takes what is found. A list that was opened too soon to know of it is opened again. */
+async function take(page, key, text) {
+  await until(async () => {
+    await page.keyboard.press(key);
+    await page.locator('.quick-input-widget input[type=text]').waitFor();
+    await page.keyboard.type(text);
+    if (await within(page.locator('.quick-input-list .monaco-list-row.focused', { hasText: text }).waitFor({ timeout: 8_000 }))) return true;
+    await page.keyboard.press('Escape');
+    return false;
+  }, `${text} in the list`);
   await page.keyboard.press('Enter');
 }
+
+/** Runs a command by the palette, with the keyboard alone. */
+export const palette = (page, title) => take(page, 'F1', title);
 
 /** Opens a file of the workspace by its name, with the keyboard alone. */
 export async function openFile(page, name) {
-  await page.keyboard.press('Control+p');
-  await page.locator('.quick-input-widget input[type=text]').waitFor();
-  await page.keyboard.type(name);
-  await page.locator('.quick-input-list .monaco-list-row.focused', { hasText: name }).waitFor();
-  await page.keyboard.press('Enter');
+  await take(page, 'Control+p', name);
   await page.locator('.tab.active', { hasText: path.basename(name) }).waitFor();
 }
 
-/** Takes an entry of a row's menu, which overlooks a click that comes too soon. */
+/** Takes an entry of a row's menu. The menu overlooks clicks for 100 ms after it opened; opened too soon after the start, it lacks the entry or may not run it: then it is opened again. */
 export async function chooseInMenu(page, row, label) {
-  await row.click({ button: 'right' });
-  const item = page.locator('.context-view .action-label', { hasText: label }).first();
-  await until(async () => { await item.click(); return item.waitFor({ state: 'hidden', timeout: 1000 }).then(() => true, () => false); }, `the menu to take ${label}`);
+  const entry = page.locator('.context-view .action-item:not(.disabled) .action-label', { hasText: label }).first();
+  await until(async () => {
+    await row.click({ button: 'right' });
+    const open = await within(entry.hover({ timeout: 2_000 }));
+    await page.waitForTimeout(200);
+    if (open && await within(entry.click({ timeout: 2_000 })) && await within(entry.waitFor({ state: 'hidden', timeout: 3_000 }))) return true;
+    await page.keyboard.press('Escape');
+    return false;
+  }, `the menu to take ${label}`);
 }
 
 /** Every file and folder below: name, size, time of the last change. */

@@ -107,8 +107,12 @@ function namesOf(store: RunStore, pair: Pair): readonly [string, string] {
   return a === b ? [nameOf(pair[0]), nameOf(pair[1])] : [a, b];
 }
 
-/** A run's adapter is called by its run. */
-const labelOf = (store: RunStore, place: string) => store.runs.find((run) => run.adapter === place)?.name ?? nameOf(place);
+/** The run's name, with the checkpoint's where it is not the adapter that the run ended with. */
+function labelOf(store: RunStore, place: string): string {
+  const run = store.runs.find(({ dir }) => place.startsWith(dir + path.sep));
+  if (!run) return nameOf(place);
+  return place === run.adapter ? run.name : `${run.name}, ${path.basename(place)}`;
+}
 
 function titleOf({ equal, total }: ComparisonData, names: readonly [string, string]): string {
   if (equal) return t('{0} and {1} do the same', ...names);

@@ -37,6 +37,6 @@ async function checkpointsOf(folder: string): Promise<RunPart[]> {
   const steps = names.map((name) => Number(/^step-(\d+)$/.exec(name)?.[1] ?? NaN)).filter(Number.isFinite).sort((a, b) => b - a);
   return steps.map((step) => {
     const place = path.join(folder, `step-${step}`);
-    return { kind: 'checkpoint', label: t('Checkpoint of step {0}', step), description: '', icon: 'history', path: place, adapter: path.join(place, RUN_FILES.adapter) };
+    return { kind: 'checkpoint', label: t('Checkpoint of step {0}', step), description: '', icon: 'history', path: place, adapter: place };
   });
 }

@@ -73,7 +73,7 @@ test('the slider shows the cost of each rank and writes the last one; lora_alpha
   const slider = page.locator('#r-slider');
   await slider.focus();
   await page.keyboard.press('ArrowRight');
-  assert.equal(await slider.getAttribute('aria-valuetext'), 'r = 10');
+  await page.locator('#r-slider[aria-valuetext="r = 10"]').waitFor();
   assert.equal(await page.locator('#r').inputValue(), '10');
   const [preview] = await sent(page, 'preview');
   assert.deepEqual(preview.settings, { ...settings, r: 10, lora_alpha: 20 });

@@ -24,15 +24,18 @@ async function open(run, options) {
 /** Charts are drawn at most every 100 ms. */
 const frames = (page) => page.evaluate(() => new Promise((done) => { setTimeout(() => window.requestAnimationFrame(() => window.requestAnimationFrame(done)), 150); }));
 
-/** Waits until a chart's canvas shows one of the theme's chart colours; a loaded machine may take its time. */
-const drawnIn = (page, id, colour) => page.waitForFunction(([chart, name]) => {
-  const wanted = getComputedStyle(document.body).getPropertyValue(`--vscode-charts-${name}`).match(/\w\w/g).map((hex) => parseInt(hex, 16));
-  const canvas = document.querySelector(`.chart-${chart} canvas`);
-  if (canvas.width * canvas.height === 0) return false;
-  const { data } = canvas.getContext('2d').getImageData(0, 0, canvas.width, canvas.height);
-  for (let i = 0; i < data.length; i += 4) if (data[i + 3] > 200 && wanted.every((value, c) => Math.abs(value - data[i + c]) <= 2)) return true;
-  return false;
-}, [id, colour], { polling: 100 }).catch(() => assert.fail(`${id} is not drawn in ${colour}`));
+/** Goes to a chart, as one that is far off the screen is drawn when it comes near, and waits until its canvas shows one of the theme's chart colours. */
+async function drawnIn(page, id, colour) {
+  await page.locator(`.chart-${id}`).scrollIntoViewIfNeeded();
+  await page.waitForFunction(([chart, name]) => {
+    const wanted = getComputedStyle(document.body).getPropertyValue(`--vscode-charts-${name}`).match(/\w\w/g).map((hex) => parseInt(hex, 16));
+    const canvas = document.querySelector(`.chart-${chart} canvas`);
+    if (canvas.width * canvas.height === 0) return false;
+    const { data } = canvas.getContext('2d').getImageData(0, 0, canvas.width, canvas.height);
+    for (let i = 0; i < data.length; i += 4) if (data[i + 3] > 200 && wanted.every((value, c) => Math.abs(value - data[i + c]) <= 2)) return true;
+    return false;
+  }, [id, colour], { polling: 100 }).catch(() => assert.fail(`${id} is not drawn in ${colour}`));
+}
 
 for (const theme of THEMES) {
   test(`${theme}: every chart is drawn, nothing is reported, and axe has no serious finding in any state`, async () => {

@@ -45,6 +45,7 @@ function findBrowser() {
 
 /** Bundles a page and starts a browser. `open` shows the page in a theme; `close` ends both. `facts`: what the host puts into the page. */
 export async function startPages(name, facts) {
+  const browser = await chromium.launch({ executablePath: findBrowser(), args: ['--no-sandbox', '--disable-gpu'] });
   const { files, pageHtml, [name]: strings } = await bundle();
   const server = createServer((request, response) => {
     const url = new URL(request.url, `http://${request.headers.host}`);
@@ -61,7 +62,6 @@ export async function startPages(name, facts) {
     return html.replace('<script', `<script nonce="test">(${bridge})(${setup})</script>\n  <script`);
   };
   await new Promise((done) => { server.listen(0, '127.0.0.1', done); });
-  const browser = await chromium.launch({ executablePath: findBrowser(), args: ['--no-sandbox', '--disable-gpu'] });
   return {
     async open({ theme = 'dark', width = 1300, height = 1000, motion = false, state } = {}) {
       const context = await browser.newContext({ viewport: { width, height } });

@@ -76,7 +76,7 @@ describe('what is in a run', () => {
     for (const name of ['adapter', 'best', 'checkpoints/step-9', 'checkpoints/step-100', 'checkpoints/.tmp']) await mkdir(path.join(dir, name), { recursive: true });
     const parts = await partsOf(runOf({}, NO_NOTES, dir));
     expect(parts.map(({ label }) => label)).toEqual(['Adapter', 'Best adapter', 'Checkpoint of step 100', 'Checkpoint of step 9', 'Samples', 'Recipe as it was', 'Log']);
-    expect(parts[2]?.adapter).toBe(path.join(dir, 'checkpoints/step-100/adapter'));
+    expect(parts[2]?.adapter).toBe(path.join(dir, 'checkpoints/step-100'));
     expect(await partsOf(runOf({}, NO_NOTES, path.join(root, 'empty')))).toEqual([]);
   });
 });
