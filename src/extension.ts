@@ -15,12 +15,16 @@ import { registerInspector } from './host/inspector/inspectorEditor';
 import { AdapterFolders } from './host/jobs/adapterFolders';
 import { registerAdapterCommands } from './host/jobs/adapterCommands';
 import { Jobs } from './host/jobs/jobs';
+import { OverlayPanels } from './host/overlay/overlayPanels';
+import { registerQueueCommands } from './host/queue/queueCommands';
+import { RunQueue } from './host/queue/runQueue';
 import { registerRecipeLens } from './host/recipe/codeLens';
 import { RecipeDiagnostics } from './host/recipe/diagnostics';
 import { checkedRecipe, chooseRecipe } from './host/recipe/runRecipe';
 import { registerHistoryCommands } from './host/runs/historyCommands';
 import { Outcomes } from './host/runs/outcomes';
 import { RecipesAsTheyWere } from './host/runs/recipeAsItWas';
+import { NO_NOTES, writeNotes } from './host/runs/runNotes';
 import { registerRunCommands } from './host/runs/runCommands';
 import { RunRoots } from './host/runs/runRoots';
 import { RunStore } from './host/runs/runStore';
@@ -47,13 +51,24 @@ export function activate(context: vscode.ExtensionContext): LoraApi {
   const runtime = new RuntimeService(context.asAbsolutePath('dist'), vscode.Uri.joinPath(context.globalStorageUri, 'runtime').fsPath, log);
   const launcher = new Launcher({
     cli: context.asAbsolutePath('dist/cli.js'), runtime, store, roots, log,
-    onStarted: async (dir) => {
-      outcomes.expect(dir);
-      dashboards.show(dir);
+    onStarted: async (dir, show) => {
+      outcomes.expect(dir, !show);
+      if (show) dashboards.show(dir);
       await windowClose.remember(dir);
     },
   });
 
+  const queue = new RunQueue({
+    memory: context.workspaceState, store, mayStart: () => vscode.workspace.isTrusted, report: (error) => errors.report(error, 'run'),
+    start: async ({ recipe, root, name }) => {
+      const dir = await launcher.startRecipe(await checkedRecipe(vscode.Uri.file(recipe), diagnostics), { root, show: false });
+      if (dir !== undefined && name !== undefined) await writeNotes(dir, { ...NO_NOTES, name });
+      return dir !== undefined;
+    },
+  });
+  const overlays = new OverlayPanels({
+    extensionUri: context.extensionUri, connect: connectIfTrusted, store, queue, openDashboard: (dir) => dashboards.show(dir), report: (error) => errors.report(error, 'run'), log: (message) => log.warn(message),
+  });
   const runRecipe = async (recipe: vscode.Uri) => {
     const file = await checkedRecipe(recipe, diagnostics);
     diagnostics.clear();
@@ -62,9 +77,10 @@ export function activate(context: vscode.ExtensionContext): LoraApi {
       throw error;
     });
   };
-  const tree = new RunsTree(store, context.workspaceState);
+  const tree = new RunsTree(store, queue, context.workspaceState);
   const recipes = new RecipesAsTheyWere(store);
-  registerRunCommands(commands, { store, continueRun: (run) => launcher.resume(run), openDashboard: (dir) => dashboards.show(dir), selected: () => tree.selected });
+  registerRunCommands(commands, { store, continueRun: (run) => launcher.resume(run), openDashboard: (dir) => dashboards.show(dir), showOverlay: (dirs) => overlays.show({ kind: 'runs', dirs: [...dirs] }), selected: () => tree.selected });
+  registerQueueCommands(commands, { queue, checked: (recipe) => checkedRecipe(recipe, diagnostics), showOverlay: (subject) => overlays.show(subject) });
   registerHistoryCommands(commands, { store, tree, recipes, runRecipe, openDashboard: (dir) => dashboards.show(dir) });
   commands.add(COMMANDS.runRecipe, 'recipe', async (argument) => {
     const recipe = await chooseRecipe(argument);
@@ -87,13 +103,14 @@ export function activate(context: vscode.ExtensionContext): LoraApi {
   commands.add(COMMANDS.showLog, 'usage', () => log.show());
 
   context.subscriptions.push(
-    log, commands, roots, store, windowClose, outcomes, dashboards, diagnostics,
+    log, commands, roots, store, windowClose, outcomes, dashboards, overlays, queue, diagnostics,
     tree, recipes, createStatusBar(store), registerRecipeLens(), comparison, registerConfigureRank(commands, { jobs, store, ...pages }), registerInspector(pages), new AdapterFolders(),
     registerRecipeTasks({ cli: context.asAbsolutePath('dist/cli.js'), runtime }), registerChatTools({ store, jobs, startRecipe: runRecipe }), exported,
     roots.onDidChange(() => void store.refresh()),
     store.engines.onTrouble((message) => log.warn(message)),
   );
   store.watch(false);
+  void queue.goOn();
   return exported.api;
 }
 

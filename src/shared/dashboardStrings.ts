@@ -1,5 +1,9 @@
+import { CHART_STRINGS } from './chartStrings';
+
 /** Every text of the dashboard, in English; the host sends them in the user's language. {0}, {1} stand for values. */
 export const DASHBOARD_STRINGS = {
+  ...CHART_STRINGS,
+
   loading: 'Loading the run…',
 
   'state.preparing': 'Preparing',
@@ -76,11 +80,10 @@ export const DASHBOARD_STRINGS = {
   'error.detail': 'Technical details',
 
   charts: 'Charts',
-  smoothing: 'Smoothing',
-  'smoothing.off': 'off',
-  'zoom.reset': 'Show All Steps',
-  'zoom.range': 'Steps {0} to {1}',
   exportCsv: 'Export CSV',
+  'markdown.what': 'What',
+  'markdown.value': 'Value',
+  'markdown.state': 'State',
   'chart.loss': 'Loss',
   'chart.score': 'On the validation set',
   'chart.learning_rate': 'Learning rate',
@@ -101,15 +104,9 @@ export const DASHBOARD_STRINGS = {
   'series.grad_norm': 'norm',
   'series.tokens_per_second': 'tokens/s',
   'series.memory': 'resident',
-  'chart.at': 'step {0}',
-  'chart.label': '{0} by step, a line chart. {1}',
-  'chart.value': '{0} {1}',
-  'chart.range': 'Steps {0} to {1}.',
-  'chart.keys': 'Arrow keys move along the steps, plus and minus zoom, Escape shows all.',
-  'chart.empty': 'No values yet',
+  'chart.label': '{0}, a line chart. {1}',
   'chart.asTable': 'Show as table: {0}',
   'chart.asChart': 'Show as chart: {0}',
-  'table.step': 'Step',
   'table.last': 'The last {0} of {1} rows; Export CSV has all.',
   'table.all': '{0} rows, the newest first.',
 

@@ -83,14 +83,35 @@ export type PageMessage =
   | { readonly kind: 'copyError' }
   /** All metrics as a CSV file. */
   | { readonly kind: 'export' }
+  | SavePicture
+  | CopyText
   /** Something went wrong in the page: for the log. */
   | { readonly kind: 'trouble'; readonly message: string };
+
+/** A chart as it is drawn, to be saved where the user says. */
+export interface SavePicture {
+  readonly kind: 'savePicture';
+  /** Of the file, without its ending. */
+  readonly name: string;
+  /** data:image/png;base64,… */
+  readonly url: string;
+}
+
+export interface CopyText {
+  readonly kind: 'copyText';
+  readonly text: string;
+}
 
 export type OpenTarget = 'recipe' | 'adapter' | 'log';
 
 export const CHART_IDS = ['loss', 'score', 'learning_rate', 'grad_norm', 'tokens_per_second', 'memory'] as const;
 
 export type ChartId = (typeof CHART_IDS)[number];
+
+/** What charts run along: optimizer steps, tokens seen, seconds of training. */
+export const AXES = ['step', 'tokens', 'time'] as const;
+
+export type Axis = (typeof AXES)[number];
 
 export const TAB_IDS = ['samples', 'events', 'recipe'] as const;
 
@@ -99,11 +120,14 @@ export type TabId = (typeof TAB_IDS)[number];
 /** What the page keeps through a reload of the window: which run, and the user's choices. */
 export interface PageState {
   readonly runDir: string;
-  /** Steps shown; null: all. */
+  /** What is shown of the x axis; null: all. */
   readonly zoom: { readonly from: number; readonly to: number } | null;
   readonly scroll: number;
   /** Weight of the past in the smoothed loss, 0 to 0.99. */
   readonly smoothing: number;
+  readonly axis: Axis;
+  /** Whether the loss is drawn on a logarithmic axis. */
+  readonly logarithmic: boolean;
   /** Charts shown as tables. */
   readonly tables: readonly ChartId[];
   readonly tab: TabId;

@@ -96,11 +96,17 @@ const HostMessageSchema = v.variant('kind', [
   v.object({ kind: v.literal('answered'), request: RequestSchema }),
 ]);
 
+/** What pages ask to be saved or copied. */
+export const PICTURE_SCHEMA = v.object({ kind: v.literal('savePicture'), name: text, url: v.pipe(text, v.regex(/^data:image\/png;base64,[A-Za-z0-9+/]+=*$/)) });
+export const TEXT_SCHEMA = v.object({ kind: v.literal('copyText'), text });
+
 const PageMessageSchema = v.variant('kind', [
   v.object({ kind: v.picklist(['ready', 'continue', 'copyError', 'export']) }),
   v.object({ kind: v.literal('request'), request: RequestSchema }),
   v.object({ kind: v.literal('open'), what: v.picklist(['recipe', 'adapter', 'log']) }),
   v.object({ kind: v.literal('openPlace'), place: PlaceSchema }),
+  PICTURE_SCHEMA,
+  TEXT_SCHEMA,
   v.object({ kind: v.literal('trouble'), message: text }),
 ]);
 

@@ -10,6 +10,7 @@ import { copyError, openErrorPlace } from './errorActions';
 import type { ConnectRun } from './follower';
 import { RunSource } from './runSource';
 import { localized, openPage, sender } from '../webview/page';
+import { copyText, fileName, savePicture } from '../webview/takeAway';
 
 export interface DashboardOptions {
   readonly extensionUri: vscode.Uri;
@@ -67,6 +68,8 @@ export class DashboardPanel implements vscode.Disposable {
       case 'openPlace': return openErrorPlace(message.place, source.status.error);
       case 'copyError': return copyError(source.status.error);
       case 'export': return this.exportCsv();
+      case 'savePicture': return savePicture({ ...message, name: `${this.name}-${message.name}` }, runDir);
+      case 'copyText': return copyText(message.text);
       case 'trouble': this.options.log(`Dashboard: ${message.message}`);
     }
   }
@@ -79,9 +82,10 @@ export class DashboardPanel implements vscode.Disposable {
     }
   }
 
+  private get name(): string { return this.source.run?.name ?? titleOf(this.runDir); }
+
   private async exportCsv(): Promise<void> {
-    const name = this.source.run?.name.replace(/[^\p{L}\p{N}._-]+/gu, '-') ?? titleOf(this.runDir);
-    const target = await vscode.window.showSaveDialog({ defaultUri: vscode.Uri.file(path.join(this.runDir, `${name}.csv`)), filters: { CSV: ['csv'] } });
+    const target = await vscode.window.showSaveDialog({ defaultUri: vscode.Uri.file(path.join(this.runDir, `${fileName(this.name)}.csv`)), filters: { CSV: ['csv'] } });
     if (target) await vscode.workspace.fs.writeFile(target, Buffer.from(metricsCsv(this.source.metrics), 'utf8'));
   }
 }

@@ -13,6 +13,7 @@ import type { RunStore } from './runStore';
 /** Tells how the runs that this window started, or saw training, ended. */
 export class Outcomes implements vscode.Disposable {
   private readonly expected = new Set<string>();
+  private readonly quiet = new Set<string>();
   private readonly following: { dispose(): unknown };
 
   /** `mark` shows faults at their places in files. */
@@ -20,8 +21,10 @@ export class Outcomes implements vscode.Disposable {
     this.following = store.onDidChange(() => this.look());
   }
 
-  expect(dir: string): void {
+  /** `quietly`: only trouble is told, as of runs that end one after another while nobody waits for each. */
+  expect(dir: string, quietly = false): void {
     this.expected.add(dir);
+    if (quietly) this.quiet.add(dir);
   }
 
   private look(): void {
@@ -44,7 +47,7 @@ export class Outcomes implements vscode.Disposable {
       const error = new LoraError('engine', t('{0}: the training process ended without a word at step {1}.', run.name, run.step), { fix: t('Resume Run goes on from its last checkpoint, or begins anew where there is none.') });
       this.errors.report(error, 'engine', [{ title: t('Resume Run'), fix: { kind: 'command', command: COMMANDS.resumeRun, argument: run.dir } }]);
     }
-    if (run.state === 'completed') await tellCompleted(run);
+    if (run.state === 'completed' && !this.quiet.has(run.dir)) await tellCompleted(run);
   }
 
   dispose(): void {

@@ -40,12 +40,22 @@ export async function chooseRuns(store: RunStore, argument: unknown, selection: 
   return run ? [run] : [];
 }
 
+/** Several runs, picked; the one that the command was called on is picked already. Empty: cancelled. */
+export async function pickRuns(store: RunStore, argument: unknown, placeholder: string): Promise<readonly Run[]> {
+  await store.refresh();
+  const dir = dirOf(argument);
+  const items = itemsOf(store.runs).map((item) => ({ ...item, picked: item.run.dir === dir }));
+  const picked = await vscode.window.showQuickPick(items, { placeHolder: placeholder, matchOnDescription: true, canPickMany: true });
+  return (picked ?? []).map(({ run }) => run);
+}
+
+const itemsOf = (runs: readonly Run[]) => runs.map((run) => {
+  const { label, description, icon } = rowOf(run, Date.now());
+  return { label: `$(${icon}) ${label}`, description, run };
+});
+
 async function pick(runs: readonly Run[], choice: RunChoice): Promise<Run | undefined> {
   if (runs.length === 0) throw new LoraError('run', choice.none);
-  const items = runs.map((run) => {
-    const { label, description, icon } = rowOf(run, Date.now());
-    return { label: `$(${icon}) ${label}`, description, run };
-  });
-  const picked = await vscode.window.showQuickPick(items, { placeHolder: choice.placeholder, matchOnDescription: true });
+  const picked = await vscode.window.showQuickPick(itemsOf(runs), { placeHolder: choice.placeholder, matchOnDescription: true });
   return picked?.run;
 }

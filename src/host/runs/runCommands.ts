@@ -9,7 +9,7 @@ import { COMMANDS } from '../ids';
 import { t } from '../l10n';
 import { openPlace, revealPlace } from '../openPlace';
 import { deleteRuns } from './deleteRun';
-import { chooseRun, chooseRuns, type RunChoice } from './pickRun';
+import { chooseRun, chooseRuns, pickRuns, type RunChoice } from './pickRun';
 import { canResume, isActive, type Run } from './run';
 import type { RunStore } from './runStore';
 
@@ -18,11 +18,12 @@ export interface RunActions {
   /** Goes on from the last checkpoint, in a new engine. */
   readonly continueRun: (run: Run) => Promise<void>;
   readonly openDashboard: (dir: string) => void;
+  readonly showOverlay: (dirs: readonly string[]) => void;
   /** The run that is marked in the view. */
   readonly selected: () => Run | undefined;
 }
 
-export function registerRunCommands(commands: CommandRegistry, { store, continueRun, openDashboard, selected }: RunActions): void {
+export function registerRunCommands(commands: CommandRegistry, { store, continueRun, openDashboard, showOverlay, selected }: RunActions): void {
   const onRun = (id: Parameters<CommandRegistry['add']>[0], choice: () => RunChoice, act: (run: Run) => unknown) => {
     commands.add(id, 'run', async (argument) => {
       const run = await chooseRun(store, argument, choice());
@@ -32,6 +33,10 @@ export function registerRunCommands(commands: CommandRegistry, { store, continue
   commands.add(COMMANDS.openDashboard, 'run', async (argument) => {
     const run = await chooseRun(store, argument ?? selected()?.dir, any(t('Whose dashboard?')));
     if (run) openDashboard(run.dir);
+  });
+  commands.add(COMMANDS.overlayRuns, 'run', async (argument, selection) => {
+    const marked = await markedRuns(store, argument, selection);
+    if (marked.length > 0) showOverlay(marked.map(({ dir }) => dir));
   });
   onRun(COMMANDS.pauseRun, running, (run) => askEngine(store, run, 'pause'));
   onRun(COMMANDS.stopRun, active, (run) => askEngine(store, run, 'stop'));
@@ -47,6 +52,12 @@ export function registerRunCommands(commands: CommandRegistry, { store, continue
     if (runs.length > 0) await deleteRuns(runs, store);
   });
   commands.add(COMMANDS.refreshRuns, 'run', () => store.refresh());
+}
+
+/** Those that are marked; fewer than two are picked, the one marked first. */
+async function markedRuns(store: RunStore, argument: unknown, selection: readonly unknown[]): Promise<readonly Run[]> {
+  const marked = selection.length > 1 ? await chooseRuns(store, argument, selection, any('')) : [];
+  return marked.length > 1 ? marked : pickRuns(store, argument, t('Which runs to lay over one another?'));
 }
 
 const any = (placeholder: string): RunChoice => ({ placeholder, fits: () => true, none: t('There are no runs yet.') });

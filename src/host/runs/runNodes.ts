@@ -1,6 +1,8 @@
+import path from 'node:path';
 import * as vscode from 'vscode';
 import type { RunGroup } from './arrangeRuns';
 import type { Run } from './run';
+import type { QueuedRun } from '../queue/runQueue';
 import type { RunPart } from './runParts';
 import { rowOf } from './runRow';
 import { COMMANDS } from '../ids';
@@ -20,10 +22,16 @@ export class PartNode {
   constructor(readonly parent: RunNode, readonly part: RunPart) {}
 }
 
-export type Node = RunNode | GroupNode | PartNode;
+/** A run that waits for its turn. */
+export class QueuedNode {
+  constructor(readonly item: QueuedRun, readonly place: number) {}
+}
+
+export type Node = RunNode | GroupNode | PartNode | QueuedNode;
 
 export function itemOf(node: Node): vscode.TreeItem {
   if (node instanceof GroupNode) return groupItem(node);
+  if (node instanceof QueuedNode) return queuedItem(node);
   return node instanceof PartNode ? partItem(node) : runItem(node);
 }
 
@@ -46,6 +54,16 @@ function groupItem({ group }: GroupNode): vscode.TreeItem {
   item.description = String(group.runs.length);
   item.contextValue = 'group';
   item.accessibilityInformation = { label: group.runs.length === 1 ? t('{0}, 1 run', group.label) : t('{0}, {1} runs', group.label, group.runs.length) };
+  return item;
+}
+
+function queuedItem({ item: { id, name, recipe }, place }: QueuedNode): vscode.TreeItem {
+  const item = new vscode.TreeItem(name ?? path.basename(recipe));
+  item.id = `queued ${id}`;
+  item.description = place === 1 ? t('next') : t('waiting, place {0}', place);
+  item.iconPath = new vscode.ThemeIcon('clock');
+  item.contextValue = 'queued';
+  item.tooltip = recipe;
   return item;
 }
 

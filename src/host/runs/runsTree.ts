@@ -4,7 +4,8 @@ import { t } from '../l10n';
 import { fits, GROUPINGS, groupRuns, type Grouping } from './arrangeRuns';
 import { isActive, type Run } from './run';
 import { cardOf, type RunCard } from './runCard';
-import { GroupNode, itemOf, PartNode, RunNode, type Node } from './runNodes';
+import type { RunQueue } from '../queue/runQueue';
+import { GroupNode, itemOf, PartNode, QueuedNode, RunNode, type Node } from './runNodes';
 import { partsOf } from './runParts';
 import { rowOf } from './runRow';
 import type { RunStore } from './runStore';
@@ -23,7 +24,7 @@ export class RunsTree implements vscode.TreeDataProvider<Node>, vscode.Disposabl
 
   readonly onDidChangeTreeData = this.changed.event;
 
-  constructor(private readonly store: RunStore, private readonly memory: vscode.Memento) {
+  constructor(private readonly store: RunStore, private readonly queue: RunQueue, private readonly memory: vscode.Memento) {
     this.view = vscode.window.createTreeView(VIEWS.runs, { treeDataProvider: this, canSelectMany: true, showCollapseAll: true });
     const ages = setInterval(() => this.view.visible && this.changed.fire(undefined), AGES_EVERY_MS);
     ages.unref();
@@ -31,6 +32,7 @@ export class RunsTree implements vscode.TreeDataProvider<Node>, vscode.Disposabl
       this.view,
       this.changed,
       store.onDidChange(() => this.update()),
+      queue.onDidChange(() => this.changed.fire(undefined)),
       this.view.onDidChangeVisibility(({ visible }) => store.watch(visible)),
       vscode.workspace.onDidGrantWorkspaceTrust(() => this.tellTrust()),
       { dispose: () => clearInterval(ages) },
@@ -77,7 +79,8 @@ export class RunsTree implements vscode.TreeDataProvider<Node>, vscode.Disposabl
       this.nodes = this.store.runs.filter((run) => fits(run, this.filter)).map((run) => new RunNode(run));
       this.regroup();
     }
-    return this.grouping === 'none' ? [...this.nodes] : [...this.groups];
+    const waiting = this.queue.items.map((item, i) => new QueuedNode(item, i + 1));
+    return [...waiting, ...(this.grouping === 'none' ? this.nodes : this.groups)];
   }
 
   getParent(node: Node): Node | undefined {

@@ -1,14 +1,17 @@
 import { expect, test } from 'vitest';
 import type { MetricLine } from '../../../src/shared/metrics';
-import { byteTickStep, CHARTS, Lines, scoreChart } from '../../../webview/dashboard/model/chartSpecs';
+import { CHARTS, scoreChart } from '../../../webview/dashboard/model/chartSpecs';
 import { tableRows } from '../../../webview/dashboard/model/tableRows';
+import { RunLines } from '../../../webview/shared/charts/runLines';
+import { byteTickStep } from '../../../webview/shared/charts/spec';
+import type { Axis } from '../../../src/shared/webview';
 import { evalLine, historyOf, stepLine } from './lines';
 
 const loss = CHARTS.find((spec) => spec.id === 'loss')!;
 
-function linesOf(...metrics: readonly MetricLine[]): Lines {
-  const lines = new Lines();
-  lines.update(historyOf(...metrics), 0);
+function linesOf(...metrics: readonly MetricLine[]): RunLines {
+  const lines = new RunLines(historyOf());
+  lines.update(historyOf(...metrics), 0, 'step');
   return lines;
 }
 
@@ -34,12 +37,12 @@ test('a table has the newest steps first, with evaluations in their own rows and
   const lines = linesOf(evalLine(0, 3), stepLine(1, { loss: 2.5 }), stepLine(2, { loss: 2.25 }), evalLine(2, 1.5));
   const { rows, total } = tableRows(lines, loss, lines.extent(), 2);
   expect(total).toBe(3);
-  expect(rows).toEqual([{ step: 2, values: [2.25, 2.25, 1.5] }, { step: 1, values: [2.5, 2.5, NaN] }]);
+  expect(rows).toEqual([{ x: 2, values: [2.25, 2.25, 1.5] }, { x: 1, values: [2.5, 2.5, NaN] }]);
 });
 
 test('a table holds the range that is shown', () => {
   const lines = linesOf(...Array.from({ length: 10 }, (_, i) => stepLine(i + 1)));
-  expect(tableRows(lines, loss, { from: 3, to: 5 }, 200).rows.map((row) => row.step)).toEqual([5, 4, 3]);
+  expect(tableRows(lines, loss, { from: 3, to: 5 }, 200).rows.map((row) => row.x)).toEqual([5, 4, 3]);
 });
 
 test('the ticks of a memory axis are round in its units', () => {
@@ -52,8 +55,33 @@ test('the scores of a run\'s task are one more chart, from its first evaluation'
   const spec = scoreChart(history)!;
   expect(spec.series.map(({ id }) => id)).toEqual(['accuracy', 'f1']);
   expect(new Set(spec.series.map(({ width, dash, points }) => JSON.stringify([width, dash, points]))).size).toBe(2);
-  const lines = new Lines();
-  lines.update(history, 0);
+  const lines = new RunLines(history);
   expect([...lines.of('accuracy').ys, lines.at('f1', 1)]).toEqual([0.25, 0.5, 0.4]);
   expect(scoreChart(historyOf({ ...evalLine(0, 3), scores: { perplexity: 20 } }))!.most).toBeUndefined();
+});
+
+test('along tokens and time a step stands where it ended, and an evaluation where its step does', () => {
+  const history = historyOf(evalLine(0, 3), stepLine(1, { tokens: 100, elapsed: 2 }), stepLine(2, { tokens: 50, elapsed: 5 }), evalLine(2, 1.5));
+  const lines = new RunLines(history);
+  const along = (axis: Axis) => {
+    lines.update(history, 0, axis);
+    return [[...lines.of('loss').xs], [...lines.of('validation').xs], lines.extent()];
+  };
+  expect(along('tokens')).toEqual([[100, 150], [0, 150], { from: 0, to: 150 }]);
+  expect(along('time')).toEqual([[2, 5], [0, 5], { from: 0, to: 5 }]);
+  history.append(stepLine(3, { tokens: 25, elapsed: 6 }));
+  expect(along('tokens')[0]).toEqual([100, 150, 175]);
+  history.append({ kind: 'resume', step: 1 });
+  history.append(stepLine(2, { tokens: 7, elapsed: 4 }));
+  expect(along('tokens')[0]).toEqual([100, 107]);
+  expect(lines.at('loss', 107)).toBe(2);
+});
+
+test('a line without its tokens or time does not break the axis', () => {
+  const history = historyOf(stepLine(1, { tokens: 100, elapsed: 2 }), stepLine(2, { tokens: NaN, elapsed: NaN }), stepLine(3, { tokens: 50, elapsed: 5 }));
+  const lines = new RunLines(history);
+  lines.update(history, 0, 'tokens');
+  expect([...lines.of('loss').xs]).toEqual([100, 100, 150]);
+  lines.update(history, 0, 'time');
+  expect([...lines.of('loss').xs]).toEqual([2, 2, 5]);
 });

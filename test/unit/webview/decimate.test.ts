@@ -1,6 +1,6 @@
 import fc from 'fast-check';
 import { expect, test } from 'vitest';
-import { decimate, firstAtLeast } from '../../../webview/dashboard/model/decimate';
+import { decimate, firstAtLeast } from '../../../webview/shared/charts/decimate';
 
 const column = (values: readonly number[]) => Float64Array.from(values);
 const steps = (count: number) => Float64Array.from({ length: count }, (_, i) => i + 1);

@@ -3,7 +3,7 @@ import { asChoices } from '../../../webview/dashboard/model/choices';
 import { eventsOf } from '../../../webview/dashboard/model/events';
 import { initialModel, reduce, stepNow, totalSteps } from '../../../webview/dashboard/model/model';
 import { lastCheckpoint, Running, samplesByPrompt, secondsLeft, validation } from '../../../webview/dashboard/model/summary';
-import { clipped, nearestStep, stepAway, zoomed } from '../../../webview/dashboard/model/zoom';
+import { clipped, nearest, stepAway, zoomed } from '../../../webview/shared/charts/zoom';
 import { runRecord } from '../dashboard/runs';
 import { evalLine, historyOf, stepLine } from './lines';
 
@@ -68,8 +68,8 @@ test('events stand the newest first, the best evaluation among them', () => {
 
 test('the nearest step is found between steps and beyond the ends', () => {
   const steps = Float64Array.from([1, 5, 9]);
-  expect([-3, 2, 4, 7.5, 99].map((x) => nearestStep(steps, x))).toEqual([1, 1, 5, 9, 9]);
-  expect(nearestStep(new Float64Array(0), 3)).toBeNull();
+  expect([-3, 2, 4, 7.5, 99].map((x) => nearest(steps, x))).toEqual([1, 1, 5, 9, 9]);
+  expect(nearest(new Float64Array(0), 3)).toBeNull();
   expect([stepAway(steps, 5, 1), stepAway(steps, 9, 1), stepAway(steps, 1, -1)]).toEqual([9, 9, 1]);
 });
 
@@ -82,7 +82,7 @@ test('zooming keeps the centre, stays within the run and ends at all of it', () 
 });
 
 test('choices that VS Code kept are taken, faulty ones are not', () => {
-  const kept = { runDir: '/other', zoom: { from: 1, to: 9 }, scroll: 120, smoothing: 0.5, tables: ['memory', 'nonsense'], tab: 'recipe' };
-  expect(asChoices(kept, '/runs/a')).toEqual({ runDir: '/runs/a', zoom: { from: 1, to: 9 }, scroll: 120, smoothing: 0.5, tables: ['memory'], tab: 'recipe' });
-  expect(asChoices({ zoom: { from: 9, to: 1 }, scroll: 'x', smoothing: 7, tables: 3, tab: 'none' }, '/runs/a')).toEqual(asChoices(null, '/runs/a'));
+  const kept = { runDir: '/other', zoom: { from: 1, to: 9 }, scroll: 120, smoothing: 0.5, axis: 'time', logarithmic: true, tables: ['memory', 'nonsense'], tab: 'recipe' };
+  expect(asChoices(kept, '/runs/a')).toEqual({ runDir: '/runs/a', zoom: { from: 1, to: 9 }, scroll: 120, smoothing: 0.5, axis: 'time', logarithmic: true, tables: ['memory'], tab: 'recipe' });
+  expect(asChoices({ zoom: { from: 9, to: 1 }, scroll: 'x', smoothing: 7, axis: 'miles', logarithmic: 1, tables: 3, tab: 'none' }, '/runs/a')).toEqual(asChoices(null, '/runs/a'));
 });

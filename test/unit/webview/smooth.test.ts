@@ -1,6 +1,6 @@
 import { expect, test } from 'vitest';
 import { RunHistory } from '../../../src/shared/history';
-import { DebiasedMean, SmoothedLoss } from '../../../webview/dashboard/model/smooth';
+import { DebiasedMean, SmoothedLoss } from '../../../webview/shared/charts/smooth';
 import { stepLine } from './lines';
 
 test('the mean is not drawn to zero at the start', () => {

@@ -42,7 +42,7 @@ for (const theme of THEMES) {
     for (const [run, act] of [
       [{ steps: 200 }, async (page) => { for (const [id, colour] of Object.entries(charts)) await drawnIn(page, id, colour); }],
       [{ steps: 12 }, async (page) => {
-        for (const id of Object.keys(charts)) await page.locator(`.chart-${id} header vscode-button`).click();
+        for (const id of Object.keys(charts)) await page.locator(`.chart-${id} header .as-table`).click();
         await page.locator('vscode-panel-tab#events').click();
       }],
       [{ steps: 200, state: 'completed' }, (page) => page.locator('vscode-panel-tab#recipe').click()],
@@ -73,7 +73,7 @@ test('a change of theme repaints the charts in its colours', async () => {
 test('new lines move the numbers, the charts and their tables', async () => {
   const dashboard = await open({ steps: 50 });
   const { page } = dashboard;
-  await page.locator('.chart-loss header vscode-button').click();
+  await page.locator('.chart-loss header .as-table').click();
   await page.evaluate(() => window.postMessage({ kind: 'append', lines: [{ ...window.stepLine(51), loss: 0.4321 }, { kind: 'eval', step: 51, loss: 0.5678, labelled_tokens: 1, elapsed: 1 }] }, '*'));
   await page.locator('.tile-loss .value', { hasText: '0.4321' }).waitFor();
   assert.equal(await page.locator('.tile-validation .sub').innerText(), 'best 0.5678 at step 51');
@@ -150,4 +150,45 @@ test('with reduced motion nothing moves', async () => {
   await frames(page);
   assert.equal(await page.evaluate(() => document.getAnimations().filter((animation) => animation.playState === 'running' && !animation.effect.target.closest('[hidden]')).length), 0);
   await close();
+});
+
+test('the charts run along tokens or time, the loss on a logarithmic axis, and all of it is kept', async () => {
+  const dashboard = await open({ steps: 200 });
+  const { page } = dashboard;
+  await frames(page);
+  const picture = () => page.locator('.chart-loss canvas').evaluate((canvas) => canvas.toDataURL());
+  const before = await picture();
+  await page.locator('#logarithmic').check();
+  await page.waitForFunction((old) => document.querySelector('.chart-loss canvas').toDataURL() !== old, before);
+  await page.locator('#axis').selectOption('tokens');
+  await frames(page);
+  await page.locator('.chart-loss canvas').focus();
+  await page.keyboard.press('Home');
+  await page.locator('.chart-memory .at', { hasText: '800 tokens' }).waitFor();
+  await page.locator('#axis').selectOption('time');
+  await frames(page);
+  await page.locator('.chart-loss canvas').focus();
+  await page.keyboard.press('End');
+  await page.locator('.chart-memory .at', { hasText: 'after 6 min, 40 sec' }).or(page.locator('.chart-memory .at', { hasText: 'after 6 min 40 sec' })).waitFor();
+  await page.locator('.chart-loss .as-table').click();
+  await page.locator('.chart-loss vscode-data-grid', { hasText: 'Time' }).waitFor();
+  assert.deepEqual(await page.evaluate(() => [window.kept.axis, window.kept.logarithmic]), ['time', true]);
+  await assertQuiet(dashboard);
+  await dashboard.close();
+});
+
+test('a chart is saved as a picture, and the numbers are copied as Markdown', async () => {
+  const dashboard = await open({ steps: 50 });
+  const { page } = dashboard;
+  await frames(page);
+  await page.locator('.chart-loss header vscode-button[aria-label="Save as picture: Loss"]').click();
+  await page.locator('vscode-button', { hasText: 'Copy as Markdown' }).click();
+  const [picture, copied] = await page.evaluate(() => window.sent.filter(({ kind }) => kind === 'savePicture' || kind === 'copyText'));
+  assert.equal(picture.name, 'loss');
+  const png = Buffer.from(picture.url.slice('data:image/png;base64,'.length), 'base64');
+  assert.equal(png.subarray(1, 4).toString(), 'PNG');
+  assert.ok(png.length > 2_000, 'the picture is blank');
+  assert.match(copied.text, /^## Plain words to git\n\n\| What \| Value \|\n\| --- \| --- \|\n\| State \| Running \|\n\| Loss \| [\d.]+ \(smoothed [\d.]+\) \|/);
+  await assertQuiet(dashboard);
+  await dashboard.close();
 });

@@ -27,8 +27,8 @@ function bridge({ variables, bodyClass, state }) {
 }
 
 async function bundle() {
-  const page = { entryPoints: { dashboard: 'webview/dashboard/main.ts', compare: 'webview/compare/main.ts', configure: 'webview/configure/main.ts', inspect: 'webview/inspect/main.ts' }, platform: 'browser', format: 'iife', target: 'es2022', loader: { '.ttf': 'file' }, assetNames: '[name]', minify: true };
-  const host = { stdin: { contents: 'export { pageHtml } from "./src/host/webview/pageHtml"; export { DASHBOARD_STRINGS as dashboard } from "./src/shared/dashboardStrings"; export { COMPARE_STRINGS as compare } from "./src/shared/compareStrings"; export { CONFIGURE_STRINGS as configure } from "./src/shared/configureStrings"; export { INSPECT_STRINGS as inspect } from "./src/shared/inspectStrings";', resolveDir: root }, platform: 'node', format: 'cjs' };
+  const page = { entryPoints: { dashboard: 'webview/dashboard/main.ts', overlay: 'webview/overlay/main.ts', compare: 'webview/compare/main.ts', configure: 'webview/configure/main.ts', inspect: 'webview/inspect/main.ts' }, platform: 'browser', format: 'iife', target: 'es2022', loader: { '.ttf': 'file' }, assetNames: '[name]', minify: true };
+  const host = { stdin: { contents: 'export { pageHtml } from "./src/host/webview/pageHtml"; export { DASHBOARD_STRINGS as dashboard } from "./src/shared/dashboardStrings"; export { OVERLAY_STRINGS as overlay } from "./src/shared/overlayStrings"; export { COMPARE_STRINGS as compare } from "./src/shared/compareStrings"; export { CONFIGURE_STRINGS as configure } from "./src/shared/configureStrings"; export { INSPECT_STRINGS as inspect } from "./src/shared/inspectStrings";', resolveDir: root }, platform: 'node', format: 'cjs' };
   const options = { bundle: true, write: false, absWorkingDir: root, outdir: 'out', logLevel: 'warning' };
   const [built, html] = await Promise.all([build({ ...options, ...page }), build({ ...options, ...host })]);
   const module = { exports: {} };

@@ -1,13 +1,17 @@
-import { el, setText, show } from '../../shared/dom';
-import { MAX_SMOOTHING } from '../model/choices';
-import { CHARTS, Lines, scoreChart, type ChartSpec } from '../model/chartSpecs';
-import type { Range } from '../model/decimate';
+import { RunHistory } from '../../../src/shared/history';
+import { el, setText } from '../../shared/dom';
+import { CHARTS, scoreChart, type ChartSpec } from '../model/chartSpecs';
+import type { Range } from '../../shared/charts/decimate';
 import type { Model } from '../model/model';
-import { clipped, nearestStep, stepAway, zoomed } from '../model/zoom';
+import { axisBar, type AxisBar } from '../../shared/charts/axisBar';
+import type { KeyAction } from '../../shared/charts/gestures';
+import { Paced } from '../../shared/charts/paced';
+import { RunLines } from '../../shared/charts/runLines';
+import { walk } from '../../shared/charts/walk';
+import { clipped, nearest } from '../../shared/charts/zoom';
 import type { Context, Section } from '../section';
-import { ChartCard } from './card';
-import type { KeyAction } from './gestures';
-import { Paced } from './paced';
+import { summaryMarkdown } from '../view/summaryMarkdown';
+import { ChartCard, type Drawing } from './card';
 import { onThemeChange, readTheme } from '../../shared/theme';
 
 /** New values are drawn this often at most, so that the page stays smooth however fast they come. */
@@ -15,17 +19,14 @@ const DRAW_INTERVAL_MS = 100;
 /** Tables are read, not watched. */
 const TABLE_INTERVAL_MS = 1000;
 
-/** All charts: one range of steps, one cursor, one smoothing. */
+/** All charts: one x axis with its range, one cursor, one smoothing. */
 export class ChartBoard implements Section {
   readonly root: HTMLElement;
-  private readonly lines = new Lines();
+  private readonly lines = new RunLines(new RunHistory());
   private cards: readonly ChartCard[];
   private readonly grid: HTMLElement;
   private readonly spoken = el('p', { class: 'sr-only', 'aria-live': 'polite' });
-  private readonly slider: HTMLInputElement;
-  private readonly sliderValue = el('output', { for: 'smoothing' });
-  private readonly zoomText = el('span', { class: 'zoom-text' });
-  private readonly zoomReset: HTMLElement;
+  private readonly bar: AxisBar;
   private model: Model | undefined;
   private cursor: number | null = null;
   private readonly draw = new Paced(() => this.drawNow());
@@ -35,11 +36,12 @@ export class ChartBoard implements Section {
     const { t } = context;
     this.cards = CHARTS.map((spec) => this.cardOf(spec));
     this.grid = el('div', { class: 'grid' }, ...this.cards.map((card) => card.root));
-    this.slider = el('input', { id: 'smoothing', type: 'range', min: 0, max: MAX_SMOOTHING, step: 0.01, input: () => context.choose({ smoothing: Number(this.slider.value) }) });
-    this.zoomReset = el('vscode-button', { appearance: 'secondary', click: () => context.choose({ zoom: null }) }, t('zoom.reset'));
+    this.bar = axisBar(context);
     const toolbar = el('div', { class: 'toolbar' }, el('h2', {}, t('charts')),
-      el('label', { class: 'smoothing' }, t('smoothing'), this.slider, this.sliderValue), this.zoomText, this.zoomReset,
-      el('vscode-button', { class: 'push', appearance: 'secondary', click: () => context.post({ kind: 'export' }) }, t('exportCsv')));
+      ...this.bar.parts,
+      el('span', { class: 'push actions' },
+        el('vscode-button', { appearance: 'secondary', click: () => { if (this.model) context.post({ kind: 'copyText', text: summaryMarkdown(this.model, context) }); } }, t('copyMarkdown')),
+        el('vscode-button', { appearance: 'secondary', click: () => context.post({ kind: 'export' }) }, t('exportCsv'))));
     this.root = el('section', { class: 'charts', 'aria-label': t('charts') }, toolbar, this.grid, this.spoken);
     this.applyTheme();
     onThemeChange(() => this.applyTheme());
@@ -47,7 +49,7 @@ export class ChartBoard implements Section {
 
   private cardOf(spec: ChartSpec): ChartCard {
     return new ChartCard(spec, this.context, {
-      hover: (step) => this.moveCursor(step === null ? null : nearestStep(this.steps(), step)),
+      hover: (step) => this.moveCursor(step === null ? null : nearest(this.places(), step)),
       zoom: (range) => this.context.choose({ zoom: clipped(range, this.lines.extent()) ?? this.model?.choices.zoom ?? null }),
       key: (action, card) => this.onKey(action, card),
       toggleTable: () => this.toggleTable(spec.id),
@@ -67,14 +69,10 @@ export class ChartBoard implements Section {
 
   update(model: Model): void {
     this.addScores(model);
+    if (model.choices.axis !== this.model?.choices.axis) this.cursor = null;
     const chosen = model.choices !== this.model?.choices || model.history !== this.model.history;
     this.model = model;
-    const { zoom, smoothing } = model.choices;
-    if (Number(this.slider.value) !== smoothing) this.slider.value = String(smoothing);
-    setText(this.sliderValue, smoothing === 0 ? this.context.t('smoothing.off') : smoothing.toFixed(2));
-    show(this.zoomReset, zoom !== null);
-    show(this.zoomText, zoom !== null);
-    if (zoom) setText(this.zoomText, this.context.t('zoom.range', this.context.format.count(zoom.from), this.context.format.count(zoom.to)));
+    this.bar.update(model.choices);
     this.draw.within(chosen ? 0 : DRAW_INTERVAL_MS);
     if (model.choices.tables.length > 0) this.drawTables.within(chosen ? 0 : TABLE_INTERVAL_MS);
   }
@@ -82,18 +80,21 @@ export class ChartBoard implements Section {
   private drawNow(): void {
     if (!this.model) return;
     const { history, choices } = this.model;
-    this.lines.update(history, choices.smoothing);
-    for (const card of this.cards) card.draw(this.lines, this.range(), this.cursor, choices.tables.includes(card.spec.id));
+    this.lines.update(history, choices.smoothing, choices.axis);
+    if (this.cursor !== null) this.cursor = nearest(this.places(), this.cursor);
+    for (const card of this.cards) card.draw(this.lines, this.drawing(choices), this.cursor, choices.tables.includes(card.spec.id));
   }
 
   private drawTablesNow(): void {
     const shown = this.model?.choices.tables ?? [];
-    for (const card of this.cards) if (shown.includes(card.spec.id)) card.drawTable(this.lines, this.range());
+    for (const card of this.cards) if (shown.includes(card.spec.id)) card.drawTable(this.lines, this.drawing(this.model!.choices));
   }
 
   private range(): Range { return this.model?.choices.zoom ?? this.lines.extent(); }
 
-  private steps(): Float64Array { return this.lines.of('loss').xs; }
+  private drawing({ axis, logarithmic }: Model['choices']): Drawing { return { range: this.range(), axis, logarithmic }; }
+
+  private places(): Float64Array { return this.lines.of('loss').xs; }
 
   private moveCursor(step: number | null): void {
     if (step === this.cursor) return;
@@ -107,22 +108,13 @@ export class ChartBoard implements Section {
   }
 
   private onKey(action: KeyAction, card: ChartCard): void {
-    const range = this.range();
-    const steps = this.steps();
-    const at = this.cursor ?? range.to;
-    const away = (count: number) => (this.cursor === null ? nearestStep(steps, at) : stepAway(steps, at, count));
-    const far = Math.max(1, Math.round((range.to - range.from) / 20));
-    const moves: Partial<Record<KeyAction, () => number | null>> = {
-      left: () => away(-1), right: () => away(1), farLeft: () => nearestStep(steps, at - far), farRight: () => nearestStep(steps, at + far),
-      first: () => nearestStep(steps, range.from), last: () => nearestStep(steps, range.to),
-    };
-    const move = moves[action];
-    if (move) {
-      this.moveCursor(move());
-      setText(this.spoken, card.words(this.lines, this.cursor));
+    const walked = walk(action, { places: this.places(), cursor: this.cursor, range: this.range(), extent: this.lines.extent() });
+    if ('zoom' in walked) {
+      this.context.choose(walked);
       return;
     }
-    this.context.choose({ zoom: action === 'all' ? null : zoomed(range, this.lines.extent(), at, action === 'zoomIn' ? 0.5 : 2) });
+    this.moveCursor(walked.cursor);
+    setText(this.spoken, card.words(this.lines, this.cursor));
   }
 
   private applyTheme(): void {

@@ -1,6 +1,5 @@
-import { CHART_IDS, TAB_IDS, type PageState } from '../../../src/shared/webview';
-
-export const MAX_SMOOTHING = 0.99;
+import { MAX_SMOOTHING } from '../../shared/charts/choices';
+import { AXES, CHART_IDS, TAB_IDS, type PageState } from '../../../src/shared/webview';
 
 /** What VS Code kept of the page, or the defaults for what is missing or of another version. */
 export function asChoices(value: unknown, runDir: string): PageState {
@@ -10,6 +9,8 @@ export function asChoices(value: unknown, runDir: string): PageState {
     zoom: asRange(kept.zoom),
     scroll: asNumber(kept.scroll, 0, Number.MAX_SAFE_INTEGER, 0),
     smoothing: asNumber(kept.smoothing, 0, MAX_SMOOTHING, 0.9),
+    axis: AXES.find((axis) => axis === kept.axis) ?? 'step',
+    logarithmic: kept.logarithmic === true,
     tables: Array.isArray(kept.tables) ? CHART_IDS.filter((id) => (kept.tables as unknown[]).includes(id)) : [],
     tab: TAB_IDS.find((id) => id === kept.tab) ?? 'samples',
   };

@@ -25,7 +25,8 @@ function parts(run: RunRecord, context: Context): HTMLElement[] {
   ];
 }
 
-function factsOf({ base, data, recipe: { lora }, versions, recipe_path, git_commit }: RunRecord, { t, format }: Context): [string, string][] {
+/** What was trained, on what, with what. */
+export function factsOf({ base, data, recipe: { lora }, versions, recipe_path, git_commit }: RunRecord, { t, format }: Context): [string, string][] {
   const targets = typeof lora.target_modules === 'string' ? lora.target_modules : lora.target_modules.join(', ');
   return [
     ...(base ? [

@@ -1,10 +1,12 @@
 import { el, memo, setText } from '../../shared/dom';
-import { SmoothedLoss } from '../model/smooth';
+import { SmoothedLoss } from '../../shared/charts/smooth';
 import type { Model } from '../model/model';
 import { lastValue, Running, validation } from '../model/summary';
 import type { Context, Section } from '../section';
 
-type TileId = 'loss' | 'validation' | 'learning_rate' | 'grad_norm' | 'tokens_per_second' | 'memory';
+export const TILE_IDS = ['loss', 'validation', 'learning_rate', 'grad_norm', 'tokens_per_second', 'memory'] as const;
+
+type TileId = (typeof TILE_IDS)[number];
 
 interface TileText { readonly value: string; readonly sub: string }
 
@@ -12,7 +14,7 @@ interface TileText { readonly value: string; readonly sub: string }
 export function tiles(context: Context): Section {
   const { t } = context;
   const numbers = keyNumbers(context);
-  const parts = (Object.keys(numbers) as TileId[]).map((id) => {
+  const parts = TILE_IDS.map((id) => {
     const value = el('dd', { class: 'value' });
     const sub = el('dd', { class: 'sub' });
     return { id, value, sub, root: el('div', { class: `tile tile-${id}` }, el('dt', {}, t(`tile.${id}`)), value, sub) };
@@ -31,7 +33,8 @@ export function tiles(context: Context): Section {
   };
 }
 
-function keyNumbers({ t, format }: Context): Record<TileId, (model: Model) => TileText> {
+/** What each tile says of a run. */
+export function keyNumbers({ t, format }: Context): Record<TileId, (model: Model) => TileText> {
   const smoothed = new SmoothedLoss();
   const tokens = new Running('tokens', 0, (sum, next) => sum + next);
   const peak = new Running('memory', 0, Math.max);

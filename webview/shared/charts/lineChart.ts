@@ -1,12 +1,13 @@
-import { Chart, LinearScale, LineController, LineElement, PointElement, type ChartConfiguration, type ChartDataset } from 'chart.js';
+import { Chart, LinearScale, LineController, LineElement, LogarithmicScale, PointElement, type ChartConfiguration, type ChartDataset } from 'chart.js';
 import { color as translucent } from 'chart.js/helpers';
-import type { ChartSpec, Lines, SeriesSpec } from '../model/chartSpecs';
-import { decimate, type Point, type Range } from '../model/decimate';
-import type { ChartTheme } from '../../shared/theme';
+import type { ChartTheme } from '../theme';
+import { decimate, type Point, type Range } from './decimate';
+import type { LineSource } from './runLines';
+import type { Curves, SeriesSpec } from './spec';
 
-Chart.register(LineController, LineElement, PointElement, LinearScale);
+Chart.register(LineController, LineElement, PointElement, LinearScale, LogarithmicScale);
 
-/** Width of the value axis: the same in all charts, so that one step stands at the same place in each. */
+/** Width of the value axis: the same in all charts, so that one x stands at the same place in each. */
 const AXIS_WIDTH = 62;
 
 /** Points at the edge are drawn whole. */
@@ -14,14 +15,14 @@ const POINT_ROOM = 8;
 
 interface Labels {
   value(value: number): string;
-  step(step: number): string;
+  x(x: number): string;
 }
 
 /** One chart.js chart that is fed with as many points as it has pixels. */
-export class LineChart {
+export class LineChart<Id extends string> {
   private readonly chart: Chart<'line', Point[]>;
 
-  constructor(canvas: HTMLCanvasElement, private readonly spec: ChartSpec, labels: Labels, onResize: () => void) {
+  constructor(canvas: HTMLCanvasElement, private readonly spec: Curves<Id>, labels: Labels, onResize: () => void) {
     this.chart = new Chart<'line', Point[]>(canvas, configuration(spec, labels, onResize));
   }
 
@@ -29,7 +30,8 @@ export class LineChart {
   get area(): { readonly left: number; readonly right: number; readonly top: number; readonly bottom: number } { return this.chart.chartArea; }
 
   /** Not with update('none'): that leaves the points with the options of the first time. There are no animations anyway. */
-  draw(lines: Lines, range: Range): void {
+  draw(lines: LineSource<Id>, range: Range, logarithmic: boolean): void {
+    this.scaleValues(logarithmic);
     const scale = this.chart.options.scales!['x']!;
     scale.min = range.from;
     scale.max = range.to;
@@ -43,6 +45,13 @@ export class LineChart {
     });
     this.spaceTicks();
     this.chart.update();
+  }
+
+  /** chart.js makes a scale anew when its type changes. */
+  private scaleValues(logarithmic: boolean): void {
+    const type = logarithmic ? 'logarithmic' : 'linear';
+    const scale = this.chart.options.scales!['y']!;
+    if (scale.type !== type) Object.assign(scale, { type });
   }
 
   private spaceTicks(): void {
@@ -66,9 +75,9 @@ export class LineChart {
     this.chart.update();
   }
 
-  stepAt(pixel: number): number { return this.chart.scales['x']!.getValueForPixel(pixel) ?? NaN; }
+  xAt(pixel: number): number { return this.chart.scales['x']!.getValueForPixel(pixel) ?? NaN; }
 
-  xOf(step: number): number { return this.chart.scales['x']!.getPixelForValue(step); }
+  xOf(x: number): number { return this.chart.scales['x']!.getPixelForValue(x); }
 
   yOf(value: number): number { return this.chart.scales['y']!.getPixelForValue(value); }
 
@@ -76,19 +85,19 @@ export class LineChart {
 }
 
 /** Alone, a point has no line to show it. */
-function pointRadius(series: SeriesSpec, count: number): number {
+function pointRadius(series: SeriesSpec<string>, count: number): number {
   return count === 1 ? 3 : series.points && count <= 60 ? 3.5 : 0;
 }
 
 /** Later lines lie on earlier ones. */
-function datasetOf(series: SeriesSpec, index: number): ChartDataset<'line', Point[]> {
+function datasetOf(series: SeriesSpec<string>, index: number): ChartDataset<'line', Point[]> {
   return {
     data: [], order: -index, borderWidth: series.width, borderDash: [...series.dash], pointStyle: series.points ? 'rectRot' : 'circle', pointBorderWidth: 1.5,
     pointRadius: 0, pointHitRadius: 0, tension: 0, borderJoinStyle: 'bevel', fill: false, spanGaps: false,
   };
 }
 
-function configuration(spec: ChartSpec, labels: Labels, onResize: () => void): ChartConfiguration<'line', Point[]> {
+function configuration(spec: Curves<string>, labels: Labels, onResize: () => void): ChartConfiguration<'line', Point[]> {
   return {
     type: 'line',
     data: { datasets: spec.series.map(datasetOf) },
@@ -99,7 +108,7 @@ function configuration(spec: ChartSpec, labels: Labels, onResize: () => void): C
       scales: {
         x: {
           type: 'linear', grid: { display: false }, border: { display: true },
-          ticks: { maxRotation: 0, autoSkipPadding: 24, precision: 0, includeBounds: false, callback: (value) => labels.step(Number(value)) },
+          ticks: { maxRotation: 0, autoSkipPadding: 24, precision: 0, includeBounds: false, callback: (value) => labels.x(Number(value)) },
         },
         y: {
           type: 'linear', beginAtZero: spec.fromZero, grace: '5%', ...(spec.most !== undefined && { max: spec.most }), grid: { display: true }, border: { display: false },

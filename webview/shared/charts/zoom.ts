@@ -1,18 +1,18 @@
 import { firstAtLeast, type Range } from './decimate';
 
-/** The step of the history nearest to `x`; null while there is none. */
-export function nearestStep(steps: Float64Array, x: number): number | null {
-  if (steps.length === 0 || !Number.isFinite(x)) return null;
-  const next = Math.min(steps.length - 1, firstAtLeast(steps, x));
+/** The one of `places`, which rise, that is nearest to `x`; null while there is none. */
+export function nearest(places: Float64Array, x: number): number | null {
+  if (places.length === 0 || !Number.isFinite(x)) return null;
+  const next = Math.min(places.length - 1, firstAtLeast(places, x));
   const before = Math.max(0, next - 1);
-  return x - steps[before]! <= steps[next]! - x ? steps[before]! : steps[next]!;
+  return x - places[before]! <= places[next]! - x ? places[before]! : places[next]!;
 }
 
-/** The step `count` places after `step` (before, if negative), kept within the history. */
-export function stepAway(steps: Float64Array, step: number, count: number): number | null {
-  if (steps.length === 0) return null;
-  const index = Math.min(steps.length - 1, Math.max(0, firstAtLeast(steps, step) + count));
-  return steps[index]!;
+/** The place that stands `count` after `at` (before, if negative), kept within all. */
+export function stepAway(places: Float64Array, at: number, count: number): number | null {
+  if (places.length === 0) return null;
+  const index = Math.min(places.length - 1, Math.max(0, firstAtLeast(places, at) + count));
+  return places[index]!;
 }
 
 /** A range twice as narrow or as wide around `center`, within `extent`; null when that is all of it. */
@@ -22,7 +22,7 @@ export function zoomed(range: Range, extent: Range, center: number, factor: numb
   return clipped({ from: center - share * width, to: center + (1 - share) * width }, extent);
 }
 
-/** Whole steps within `extent`, at least two; null when the range holds all of it. */
+/** Whole numbers within `extent`, at least two; null when the range holds all of it. */
 export function clipped(range: Range, extent: Range): Range | null {
   const from = Math.max(extent.from, Math.floor(range.from));
   const to = Math.min(extent.to, Math.ceil(range.to));

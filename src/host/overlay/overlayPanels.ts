@@ -1,0 +1,157 @@
+import path from 'node:path';
+import * as vscode from 'vscode';
+import type { LoraError } from '../../shared/errors';
+import { asOverlayPageMessage, asOverlayPageState, type OverlayHostMessage, type OverlaySubject } from '../../shared/overlay';
+import { OVERLAY_STRINGS } from '../../shared/overlayStrings';
+import type { ConnectRun } from '../dashboard/follower';
+import { RunSource } from '../dashboard/runSource';
+import { VIEWS } from '../ids';
+import { t } from '../l10n';
+import type { RunQueue } from '../queue/runQueue';
+import { sweepName } from '../queue/sweepFiles';
+import type { RunStore } from '../runs/runStore';
+import { localized, openPage, sender } from '../webview/page';
+import { copyText, savePicture } from '../webview/takeAway';
+
+export interface OverlayOptions {
+  readonly extensionUri: vscode.Uri;
+  readonly connect: ConnectRun;
+  readonly store: RunStore;
+  readonly queue: RunQueue;
+  readonly openDashboard: (dir: string) => void;
+  readonly report: (error: unknown) => void;
+  readonly log: (message: string) => void;
+}
+
+/** The pages that lay runs over one another, one for each choice of runs. */
+export class OverlayPanels implements vscode.Disposable {
+  private readonly panels = new Map<string, OverlayPanel>();
+  private readonly serializer: vscode.Disposable;
+
+  constructor(private readonly options: OverlayOptions) {
+    this.serializer = vscode.window.registerWebviewPanelSerializer(VIEWS.overlay, {
+      deserializeWebviewPanel: (panel, value) => {
+        const subject = asOverlayPageState(value)?.subject;
+        if (!subject || this.panels.has(keyOf(subject))) panel.dispose();
+        else this.adopt(panel, subject);
+        return Promise.resolve();
+      },
+    });
+  }
+
+  show(subject: OverlaySubject): void {
+    const open = this.panels.get(keyOf(subject));
+    if (open) open.panel.reveal();
+    else this.adopt(vscode.window.createWebviewPanel(VIEWS.overlay, '', vscode.ViewColumn.Active), subject);
+  }
+
+  dispose(): void {
+    this.serializer.dispose();
+    for (const panel of this.panels.values()) panel.dispose();
+  }
+
+  private adopt(panel: vscode.WebviewPanel, subject: OverlaySubject): void {
+    this.panels.set(keyOf(subject), new OverlayPanel(panel, subject, this.options));
+    panel.onDidDispose(() => this.panels.delete(keyOf(subject)));
+  }
+}
+
+const keyOf = (subject: OverlaySubject) => JSON.stringify(subject);
+
+/** The page asks with `ready` whenever VS Code has built it anew; while it is hidden nothing is read. */
+class OverlayPanel implements vscode.Disposable {
+  private readonly sources = new Map<string, RunSource>();
+  private readonly disposables: readonly { dispose(): unknown }[];
+  private readonly send: (message: OverlayHostMessage) => void;
+  private live = false;
+  private told = '';
+
+  constructor(readonly panel: vscode.WebviewPanel, private readonly subject: OverlaySubject, private readonly options: OverlayOptions) {
+    const { webview } = panel;
+    const { store, queue, extensionUri } = options;
+    this.send = sender(panel);
+    panel.title = this.title();
+    this.disposables = [
+      webview.onDidReceiveMessage((message: unknown) => { this.receive(message); }),
+      panel.onDidChangeViewState(() => { if (!panel.visible) this.rest(); }),
+      panel.onDidDispose(() => this.dispose()),
+      store.onDidChange(() => this.follow()),
+      queue.onDidChange(() => this.follow()),
+    ];
+    openPage(webview, { extensionUri, name: 'overlay', strings: localized(OVERLAY_STRINGS), facts: { subject: JSON.stringify(subject) } });
+  }
+
+  dispose(): void {
+    this.rest();
+    for (const disposable of this.disposables) disposable.dispose();
+  }
+
+  private rest(): void {
+    this.live = false;
+    for (const source of this.sources.values()) source.stop();
+    this.sources.clear();
+  }
+
+  private receive(value: unknown): void {
+    const message = asOverlayPageMessage(value);
+    if (message) this.handle(message).catch((error: unknown) => this.options.report(error));
+    else this.options.log('Overlay: a message of the page was not understood');
+  }
+
+  private async handle(message: NonNullable<ReturnType<typeof asOverlayPageMessage>>): Promise<void> {
+    switch (message.kind) {
+      case 'ready': return this.start();
+      case 'open':
+        this.options.openDashboard(message.dir);
+        return;
+      case 'savePicture': return savePicture(message, vscode.workspace.workspaceFolders?.[0]?.uri.fsPath ?? '');
+      case 'copyText': return copyText(message.text);
+      case 'trouble': this.options.log(`Overlay: ${message.message}`);
+    }
+  }
+
+  private async start(): Promise<void> {
+    this.rest();
+    await this.options.store.refresh();
+    this.live = true;
+    this.told = '';
+    this.follow();
+  }
+
+  /** Tells which runs there are, and begins to follow new ones. */
+  private follow(): void {
+    if (!this.live) return;
+    const runs = this.runs();
+    const dirs = runs.map(({ dir }) => dir);
+    const message = { kind: 'runs', title: this.title(), sweep: this.subject.kind === 'sweep', waiting: this.waiting(), runs } as const;
+    if (JSON.stringify(message) !== this.told) this.send(message);
+    this.told = JSON.stringify(message);
+    for (const [dir, source] of this.sources) {
+      if (dirs.includes(dir)) continue;
+      source.stop();
+      this.sources.delete(dir);
+    }
+    for (const dir of dirs) {
+      if (this.sources.has(dir)) continue;
+      const source = new RunSource(dir, this.options.connect, (own) => this.send({ kind: 'of', dir, message: own }), () => vscode.workspace.isTrusted);
+      this.sources.set(dir, source);
+      source.start().catch((error: unknown) => this.options.report(error as LoraError));
+    }
+  }
+
+  /** In the order in which they began. */
+  private runs(): { dir: string; name: string }[] {
+    const { subject } = this;
+    const fits = (dir: string, recipe: string | null) => (subject.kind === 'runs' ? subject.dirs.includes(dir) : recipe !== null && path.dirname(recipe) === subject.folder);
+    return this.options.store.runs.filter((run) => fits(run.dir, run.recipePath)).map(({ dir, name }) => ({ dir, name })).reverse();
+  }
+
+  private waiting(): number {
+    const { subject } = this;
+    return subject.kind === 'sweep' ? this.options.queue.items.filter(({ recipe }) => path.dirname(recipe) === subject.folder).length : 0;
+  }
+
+  private title(): string {
+    return this.subject.kind === 'sweep' ? t('Ranks of {0}', sweepName(this.subject.folder)) : t('{0} runs', this.subject.dirs.length);
+  }
+}

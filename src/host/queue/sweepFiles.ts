@@ -1,0 +1,43 @@
+import { mkdir } from 'node:fs/promises';
+import path from 'node:path';
+import type { Recipe } from '../../shared/recipe';
+import { newRunId, RUNS_FOLDER } from '../../shared/run';
+import { withRank } from '../../shared/withRank';
+import { writeRecipe } from '../train/writeRecipe';
+import type { QueuedRun } from './runQueue';
+
+const SWEEPS_FOLDER = '.lora/sweeps';
+const MOST_RANKS = 16;
+const HIGHEST_RANK = 1024;
+
+/** "1, 2, 4" as [1, 2, 4], rising and each once; undefined where it is no list of ranks. */
+export function ranksOf(text: string): readonly number[] | undefined {
+  const words = text.split(/[\s,;]+/).filter(Boolean);
+  const ranks = [...new Set(words.map(Number))].sort((a, b) => a - b);
+  return ranks.length > 0 && ranks.length <= MOST_RANKS && ranks.every((r) => Number.isInteger(r) && r >= 1 && r <= HIGHEST_RANK) ? ranks : undefined;
+}
+
+export interface Sweep {
+  readonly folder: string;
+  readonly runs: readonly Omit<QueuedRun, 'id'>[];
+}
+
+/** Writes a recipe for each rank, the scale s as it was, into a folder of its own; their runs will lie beside those of the recipe they come from. Errors: LoraError('disk'). */
+export async function writeSweep(file: string, recipe: Recipe, ranks: readonly number[]): Promise<Sweep> {
+  const beside = path.dirname(file);
+  const stem = stemOf(file);
+  const folder = path.join(beside, ...SWEEPS_FOLDER.split('/'), `${newRunId()}-${stem}`);
+  await mkdir(folder, { recursive: true });
+  const runs = ranks.map((r) => ({ recipe: path.join(folder, `r${r}.lora.json`), root: path.join(beside, ...RUNS_FOLDER.split('/')), name: `${stem} r ${r}` }));
+  for (const [i, r] of ranks.entries()) {
+    const lora = { ...recipe.lora, ...withRank(recipe.lora, r) };
+    await writeRecipe(runs[i]!.recipe, `${JSON.stringify({ ...recipe, lora }, null, 2)}\n`);
+  }
+  return { folder, runs };
+}
+
+/** What a sweep is called, of its folder. */
+export const sweepName = (folder: string): string => path.basename(folder).replace(/^\d{8}-\d{6}-[0-9a-f]{4}-/, '');
+
+/** git.lora.json as git; lora.json as lora. */
+const stemOf = (file: string): string => path.basename(file).replace(/(?:\.lora)?\.json$/, '');

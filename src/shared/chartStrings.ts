@@ -1,0 +1,22 @@
+/** The texts of every page with charts, in English. {0}, {1} stand for values. */
+export const CHART_STRINGS = {
+  smoothing: 'Smoothing',
+  'smoothing.off': 'off',
+  logarithmic: 'Logarithmic loss',
+  axis: 'Along',
+  'axis.step': 'Step',
+  'axis.tokens': 'Tokens',
+  'axis.time': 'Time',
+  'at.step': 'step {0}',
+  'at.tokens': '{0} tokens',
+  'at.time': 'after {0}',
+  'range.step': 'Steps {0} to {1}',
+  'range.tokens': '{0} to {1} tokens',
+  'range.time': '{0} to {1}',
+  'zoom.reset': 'Show All',
+  'chart.save': 'Save as picture: {0}',
+  'chart.value': '{0} {1}',
+  'chart.empty': 'No values yet',
+  'chart.keys': 'Arrow keys move along the values, plus and minus zoom, Escape shows all.',
+  copyMarkdown: 'Copy as Markdown',
+} as const;

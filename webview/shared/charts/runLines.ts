@@ -1,0 +1,90 @@
+import type { RunHistory } from '../../../src/shared/history';
+import { SCORE_NAMES, type ScoreName } from '../../../src/shared/metrics';
+import { AXES, type Axis, type StepField } from '../../../src/shared/webview';
+import { firstAtLeast, type Range } from './decimate';
+import { GrowingColumn } from './growing';
+import { SmoothedLoss } from './smooth';
+
+export type StepSeries = 'loss' | 'learning_rate' | 'grad_norm' | 'tokens_per_second' | 'memory';
+
+export type SeriesId = StepSeries | 'smoothed' | 'validation' | ScoreName;
+
+/** x rising and y of one line, of the same length. */
+export interface Line { readonly xs: Float64Array; readonly ys: Float64Array }
+
+/** What a chart draws: its lines by their names. */
+export interface LineSource<Id extends string> {
+  of(id: Id): Line;
+  /** The value at x; NaN where there is none. */
+  at(id: Id, x: number): number;
+}
+
+/** The lines of one run, from its history as it is, over its steps, its tokens or its seconds. */
+export class RunLines implements LineSource<SeriesId> {
+  private readonly smoothed = new SmoothedLoss();
+  private readonly places = new GrowingColumn();
+  private smoothing = 0;
+  private axis: Axis = AXES[0];
+
+  constructor(private history: RunHistory) {}
+
+  /** Differs when a value may differ. */
+  get version(): string { return [this.history.length, this.history.revision, this.history.lines.length, this.smoothing, this.axis].join(); }
+
+  update(history: RunHistory, smoothing: number, axis: Axis): void {
+    this.history = history;
+    this.smoothing = smoothing;
+    this.axis = axis;
+  }
+
+  /** From the first to the last place of any line; 0 to 1 while there is none. */
+  extent(): Range {
+    const { xs } = this.measured('validation');
+    const steps = this.stepPlaces();
+    const from = Math.min(xs[0] ?? Infinity, steps[0] ?? Infinity);
+    const to = Math.max(xs.at(-1) ?? 0, steps.at(-1) ?? 0);
+    return Number.isFinite(from) ? { from, to: Math.max(to, from + 1) } : { from: 0, to: 1 };
+  }
+
+  of(id: SeriesId): Line {
+    if (isMeasured(id)) return this.measured(id);
+    return { xs: this.stepPlaces(), ys: id === 'smoothed' ? this.smoothed.update(this.history, this.smoothing) : this.history.column(id satisfies StepField) };
+  }
+
+  /** Of what evaluations measure the last value until then. */
+  at(id: SeriesId, x: number): number {
+    const { xs, ys } = this.of(id);
+    const next = firstAtLeast(xs, x);
+    if (xs[next] === x) return ys[next]!;
+    return isMeasured(id) && next > 0 ? ys[next - 1]! : NaN;
+  }
+
+  /** Where each step stands: its number, the tokens until then, the seconds until then. */
+  private stepPlaces(): Float64Array {
+    if (this.axis === 'step') return this.history.column('step');
+    const field = this.axis === 'tokens' ? 'tokens' : 'elapsed';
+    return this.places.update(this.history, this.axis, () => {
+      let last = 0;
+      return (i) => {
+        const value = this.history.column(field)[i]!;
+        if (field === 'tokens') last += Number.isFinite(value) ? value : 0;
+        else last = value > last ? value : last; // a line that holds no time stands where the one before does
+        return last;
+      };
+    });
+  }
+
+  /** An evaluation stands where its step does. */
+  private placeOf(step: number): number {
+    if (this.axis === 'step') return step;
+    const index = firstAtLeast(this.history.column('step'), step + 1) - 1;
+    return index < 0 ? 0 : this.stepPlaces()[index]!;
+  }
+
+  private measured(id: 'validation' | ScoreName): Line {
+    const evals = this.history.lines.filter((line) => line.kind === 'eval');
+    return { xs: Float64Array.from(evals, (line) => this.placeOf(line.step)), ys: Float64Array.from(evals, (line) => (id === 'validation' ? line.loss : line.scores?.[id] ?? NaN)) };
+  }
+}
+
+const isMeasured = (id: SeriesId): id is 'validation' | ScoreName => id === 'validation' || (SCORE_NAMES as readonly string[]).includes(id);
