@@ -13,6 +13,7 @@ import { logits, LOGITS_USAGE } from './commands/logits';
 import { merge, MERGE_USAGE } from './commands/merge';
 import { resize, RESIZE_USAGE } from './commands/resize';
 import { runtime, RUNTIME_USAGE } from './commands/runtime';
+import { serve, SERVE_USAGE } from './commands/serve';
 import { train, TRAIN_USAGE } from './commands/train';
 import { unmerge, UNMERGE_USAGE } from './commands/unmerge';
 
@@ -24,6 +25,7 @@ interface Command {
 const COMMANDS: Readonly<Record<string, Command>> = {
   train: { run: train, usage: TRAIN_USAGE },
   generate: { run: generate, usage: GENERATE_USAGE },
+  serve: { run: serve, usage: SERVE_USAGE },
   evaluate: { run: evaluate, usage: EVALUATE_USAGE },
   logits: { run: logits, usage: LOGITS_USAGE },
   merge: { run: merge, usage: MERGE_USAGE },

@@ -24,6 +24,16 @@ export interface Loaded {
 
 /** A base with the adapters that are named, each on top of those before it, in memory for as long as `use` takes. The last one may have a head. Errors: LoraError. */
 export async function withModel<T>(basePath: string, adapterPaths: readonly string[], context: Context, use: (loaded: Loaded) => Promise<T>): Promise<T> {
+  const { close, base, labels, model } = await openModel(basePath, adapterPaths, context);
+  try {
+    return await use({ base, labels, model });
+  } finally {
+    await close();
+  }
+}
+
+/** The same, until `close`. */
+export async function openModel(basePath: string, adapterPaths: readonly string[], context: Context, onProgress?: (fraction: number) => void): Promise<Loaded & { readonly device: string; readonly close: () => Promise<void> }> {
   const top = adapterPaths.at(-1);
   const trained = top === undefined ? null : await readAdapterTask(top);
   const base = await openBaseUnder(basePath, top ?? null, optionsOf(trained));
@@ -38,14 +48,11 @@ export async function withModel<T>(basePath: string, adapterPaths: readonly stri
     const ops = await opsFor(await useRuntime(context), context.dist);
     refuseMissingHead(base, adapter);
     const labels = labelSetOf(base, trained);
-    const model = await loadModel(base, adapter ?? EMPTY_ADAPTER, { ops, below: adapters, ...problemOf(labels) });
-    try {
-      return await use({ base, labels, model });
-    } finally {
-      model.dispose();
-    }
-  } finally {
+    const model = await loadModel(base, adapter ?? EMPTY_ADAPTER, { ops, below: adapters, ...problemOf(labels), ...(onProgress && { onProgress }) });
+    return { base, labels, model, device: ops.name, close: () => { model.dispose(); return base.close(); } };
+  } catch (error) {
     await base.close();
+    throw error;
   }
 }
 

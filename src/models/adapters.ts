@@ -10,6 +10,8 @@ export interface LoraModule {
   readonly in_features: number;
   readonly out_features: number;
   readonly scaling: number;
+  /** Which adapter it is of: the frozen ones from below, then the one that trains. */
+  readonly adapter: number;
   /** Names its dropout; null: a frozen one, which has none. */
   readonly number: number | null;
   readonly A: Source; // [r, in]
@@ -22,19 +24,23 @@ export type Source = { readonly kind: 'trained'; readonly parameter: Parameter }
 
 const ROLES = { A: 'A', B: 'B', magnitude: 'magnitude' } as const;
 
+/** Takes new numbers; `rescaled`: those of frozen adapters too. */
+export type Refresh = (rescaled: boolean) => Promise<void>;
+
 /** The adapter that trains, the frozen ones below it, and all that they adapt, by module path and tensor name. */
 export class Adapters {
   readonly parameters: Parameters;
   private readonly byPath = new Map<string, LoraModule[]>();
   private readonly trainedByName: ReadonlyMap<string, Parameter>;
-  private readonly refreshers: (() => Promise<void>)[] = [];
+  private readonly refreshers: Refresh[] = [];
+  private scales: readonly number[] = [];
 
   constructor(private readonly active: Adapter, frozen: readonly Adapter[] = []) {
     this.parameters = new Parameters([...active.modules.flatMap(startsOf), ...active.trained.map((t) => startOf(t, active))]);
     this.trainedByName = new Map(active.trained.map((t) => [t.name, this.parameters.get(trainedName(t, active))]));
     for (const adapter of frozen) refuseInStack(adapter);
-    for (const { modules } of frozen) for (const m of modules) this.add(frozenModule(m));
-    active.modules.forEach((m, i) => this.add(this.trainedModule(m, i)));
+    frozen.forEach(({ modules }, adapter) => modules.forEach((m) => this.add(frozenModule(m, adapter))));
+    active.modules.forEach((m, i) => this.add(this.trainedModule(m, i, frozen.length)));
   }
 
   modulesAt(path: string): readonly LoraModule[] {
@@ -63,21 +69,32 @@ export class Adapters {
   }
 
   /** `refresh` is called whenever the numbers have changed. */
-  onChange(refresh: () => Promise<void>): void {
+  onChange(refresh: Refresh): void {
     this.refreshers.push(refresh);
   }
 
   async changed(): Promise<void> {
-    for (const refresh of this.refreshers) await refresh();
+    for (const refresh of this.refreshers) await refresh(false);
+  }
+
+  /** s, as many times as its adapter is taken. */
+  scalingOf({ scaling, adapter }: LoraModule): number {
+    return scaling * (this.scales[adapter] ?? 1);
+  }
+
+  /** Takes each adapter so many times: the frozen ones from below, then the one that trains. 1: as it is; 0: not at all. */
+  async rescale(scales: readonly number[]): Promise<void> {
+    this.scales = scales;
+    for (const refresh of this.refreshers) await refresh(true);
   }
 
   private add(module: LoraModule): void {
     this.byPath.set(module.path, [...(this.byPath.get(module.path) ?? []), module]);
   }
 
-  private trainedModule(m: LoraFactors, number: number): LoraModule {
+  private trainedModule(m: LoraFactors, number: number, adapter: number): LoraModule {
     const source = (factor: 'A' | 'B' | 'magnitude'): Source => ({ kind: 'trained', parameter: this.parameters.get(tensorName(m, factor)) });
-    return { ...shapeOf(m), number, A: source('A'), B: source('B'), magnitude: m.magnitude && source('magnitude') };
+    return { ...shapeOf(m), adapter, number, A: source('A'), B: source('B'), magnitude: m.magnitude && source('magnitude') };
   }
 }
 
@@ -91,8 +108,8 @@ function startsOf(m: LoraFactors): ParameterStart[] {
 
 const startOf = (tensor: TrainedTensor, adapter: Adapter): ParameterStart => ({ name: trainedName(tensor, adapter), shape: tensor.shape, role: 'trained', data: tensor.data });
 
-function frozenModule(m: LoraFactors): LoraModule {
-  return { ...shapeOf(m), number: null, A: { kind: 'frozen', data: m.A }, B: { kind: 'frozen', data: m.B }, magnitude: null };
+function frozenModule(m: LoraFactors, adapter: number): LoraModule {
+  return { ...shapeOf(m), adapter, number: null, A: { kind: 'frozen', data: m.A }, B: { kind: 'frozen', data: m.B }, magnitude: null };
 }
 
 const shapeOf = ({ path, r, in_features, out_features, scaling }: LoraFactors) => ({ path, r, in_features, out_features, scaling });

@@ -23,6 +23,7 @@ export async function generate(body: Transformer, head: LmHead, input_ids: reado
       if (options.stop_ids.includes(id)) break;
       made.push(id);
       if (options.onToken?.(id) === false || made.length === most) break;
+      await breathe();
       logits = await session.next(id);
     }
     return made;

@@ -49,7 +49,7 @@ export class LoraBlock {
     if (parts.length === 0) return null;
     const block = new LoraBlock(ops, adapters, parts, r, in_features, out_features, weight);
     await block.upload();
-    adapters.onChange(() => block.refresh());
+    adapters.onChange((rescaled) => block.refresh(rescaled));
     return block;
   }
 
@@ -57,10 +57,11 @@ export class LoraBlock {
   accumulate(dA: Float32Array, dB: Float32Array): void {
     const { parameters } = this.adapters;
     for (const { module, row, rows, rank, order } of this.parts) {
-      const { A, B, r, in_features, scaling } = module;
+      const { A, B, r, in_features } = module;
       if (A.kind === 'frozen' || B.kind === 'frozen') continue;
       addInto(parameters.gradient(A.parameter), dA.subarray(rank * in_features, (rank + r) * in_features));
       const into = parameters.gradient(B.parameter);
+      const scaling = this.adapters.scalingOf(module);
       for (let i = 0; i < rows; i++) {
         const to = (order ? order[i]! : i) * r;
         const from = (row + i) * this.r + rank;
@@ -87,8 +88,8 @@ export class LoraBlock {
     this.ops.free(this.A, this.B, ...(this.factor ? [this.factor] : []));
   }
 
-  private async refresh(): Promise<void> {
-    if (!this.trains) return;
+  private async refresh(rescaled: boolean): Promise<void> {
+    if (!this.trains && !rescaled) return;
     this.dispose();
     await this.upload();
   }
@@ -100,10 +101,11 @@ export class LoraBlock {
     for (const { module, row, rows, rank, order } of this.parts) {
       A.set(adapters.read(module.A), rank * in_features);
       const own = adapters.read(module.B);
+      const scaling = adapters.scalingOf(module);
       for (let i = 0; i < rows; i++) {
         const from = (order ? order[i]! : i) * module.r;
         const to = (row + i) * r + rank;
-        for (let j = 0; j < module.r; j++) B[to + j] = module.scaling * own[from + j]!;
+        for (let j = 0; j < module.r; j++) B[to + j] = scaling * own[from + j]!;
       }
     }
     this.A = this.ops.upload(A, [r, in_features]);

@@ -155,6 +155,10 @@ class AdaptedModel implements Model {
     this.optimizer.restore(state);
   }
 
+  rescale(scales: readonly number[]): Promise<void> {
+    return this.adapters.rescale(scales);
+  }
+
   generate(input_ids: readonly number[], options: GenerateOptions): Promise<number[]> {
     const { transformer, head } = this.parts;
     if (head instanceof NextTokenHead) return generate(transformer, head.head, input_ids, options);

@@ -43,7 +43,7 @@ export class TokenEmbedding implements EmbeddingLayer<Saved> {
     const adapted: Adapted[] = [];
     for (const module of adapters.modulesAt(path)) adapted.push({ module, ...(await uploadFactors(ops, adapters, module, tables.tokens.tensor)) });
     const embedding = new TokenEmbedding(ops, spec, tables, adapters, adapted);
-    if (adapted.length > 0) adapters.onChange(() => embedding.refresh());
+    if (adapted.length > 0) adapters.onChange((rescaled) => embedding.refresh(rescaled));
     return embedding;
   }
 
@@ -94,9 +94,9 @@ export class TokenEmbedding implements EmbeddingLayer<Saved> {
     for (const { A, B, factor } of this.adapted) this.ops.free(A, B, ...(factor ? [factor] : []));
   }
 
-  private async refresh(): Promise<void> {
+  private async refresh(rescaled: boolean): Promise<void> {
     for (const adapted of this.adapted) {
-      if (adapted.module.number === null) continue;
+      if (adapted.module.number === null && !rescaled) continue;
       this.ops.free(adapted.A, adapted.B, ...(adapted.factor ? [adapted.factor] : []));
       Object.assign(adapted, await uploadFactors(this.ops, this.adapters, adapted.module, this.tables.tokens.tensor));
     }
@@ -133,7 +133,7 @@ export class TokenEmbedding implements EmbeddingLayer<Saved> {
 
   private async adaptedBackward({ module, A, B, factor, inverseNorms }: Adapted, { ids, z }: Saved, dy: Tensor): Promise<void> {
     const { ops, adapters: { parameters } } = this;
-    const { r, in_features: vocab, scaling } = module;
+    const { r, in_features: vocab } = module;
     if (module.A.kind === 'frozen' || module.B.kind === 'frozen') return;
     if (module.magnitude?.kind === 'trained' && z && inverseNorms) {
       const product = ops.mul(dy, z);
@@ -148,7 +148,7 @@ export class TokenEmbedding implements EmbeddingLayer<Saved> {
     const down = use(ops, ops.gather(A, indices), indices);
     const dB = use(ops, ops.matMul(dz, down, true), down); // [d, r]
     const dDown = ops.matMul(dz, B); // [n, r]
-    addInto(parameters.gradient(module.B.parameter), await ops.download(dB), scaling);
+    addInto(parameters.gradient(module.B.parameter), await ops.download(dB), this.adapters.scalingOf(module));
     const byToken = await ops.download(dDown);
     ops.free(dB, dDown, ...(dz === dy ? [] : [dz]));
     const into = parameters.gradient(module.A.parameter);
@@ -165,7 +165,8 @@ function positionsOf({ batch, length, position_ids }: ModelInput, offset: number
 
 /** A by token, B scaled; DoRA as PEFT computes it for embeddings: a magnitude for each column of E + dW. */
 async function uploadFactors(ops: Ops, adapters: Adapters, module: LoraModule, weight: Tensor): Promise<Omit<Adapted, 'module'>> {
-  const { r, in_features: vocab, out_features, scaling } = module;
+  const { r, in_features: vocab, out_features } = module;
+  const scaling = adapters.scalingOf(module);
   const a = adapters.read(module.A);
   const A = ops.upload(Float32Array.from({ length: vocab * r }, (_, i) => a[(i % r) * vocab + Math.floor(i / r)]!), [vocab, r]);
   const B = ops.upload(adapters.read(module.B).map((b) => scaling * b), [out_features, r]);

@@ -94,6 +94,8 @@ export interface Model {
   baseTensor(name: string): Promise<Float32Array>;
   optimizerState(): Promise<OptimizerState>;
   restoreOptimizer(state: OptimizerState): void;
+  /** Takes each adapter so many times: those below from the lowest on, then the one that trains. 1: as it is; 0: not at all. */
+  rescale(scales: readonly number[]): Promise<void>;
   /** Causal language models only. Errors: LoraError for others. */
   generate(input_ids: readonly number[], options: GenerateOptions): Promise<number[]>;
   dispose(): void;
