@@ -55,7 +55,7 @@ async function bundle() {
     build({ ...node, outdir, entryPoints: { cli: 'src/engine/cli.ts', worker: 'src/engine/worker.ts', probe: 'src/runtime/probeMain.ts' }, define: { LORA_VERSION: JSON.stringify(version) } }),
     build({ ...node, outdir, entryPoints: { 'tfjs-node': 'lora:tfjs-node' }, plugins: [tfjsNode], logOverride: { 'direct-eval': 'silent' } }),
     build({ ...node, outfile: 'dist/tfjs-wasm.js', stdin: { contents: tfjsWasm, resolveDir: root } }),
-    build({ ...page, outdir, entryPoints: { 'webview/dashboard': 'webview/dashboard/main.ts', 'webview/overlay': 'webview/overlay/main.ts', 'webview/compare': 'webview/compare/main.ts', 'webview/configure': 'webview/configure/main.ts', 'webview/inspect': 'webview/inspect/main.ts' } }),
+    build({ ...page, outdir, entryPoints: { 'webview/dashboard': 'webview/dashboard/main.ts', 'webview/overlay': 'webview/overlay/main.ts', 'webview/playground': 'webview/playground/main.ts', 'webview/compare': 'webview/compare/main.ts', 'webview/configure': 'webview/configure/main.ts', 'webview/inspect': 'webview/inspect/main.ts' } }),
     writeSchema().then(writeRecipeDocs), writeModelDocs(),
   ]);
   for (const name of readdirSync(wasmPackage).filter((file) => file.endsWith('.wasm'))) copyFileSync(path.join(wasmPackage, name), path.join(dist, name));

@@ -2,7 +2,7 @@ import * as vscode from 'vscode';
 import { createApi, type LoraApi } from './host/api';
 import { registerChatTools } from './host/chat/tools';
 import { CommandRegistry } from './host/commands';
-import { AdapterComparison } from './host/compare/compareAdapters';
+import { AdapterComparison, labelOf } from './host/compare/compareAdapters';
 import { registerConfigureRank } from './host/configure/configureRank';
 import { DashboardPanels } from './host/dashboard/dashboardPanels';
 import { connectEngine } from './host/engine/engineClient';
@@ -10,12 +10,14 @@ import { Launcher } from './host/engine/launcher';
 import { WindowClose } from './host/engine/windowClose';
 import { ErrorReporter } from './host/errors/reporter';
 import { COMMANDS } from './host/ids';
-import { useTranslations } from './host/l10n';
+import { t, useTranslations } from './host/l10n';
 import { registerInspector } from './host/inspector/inspectorEditor';
 import { AdapterFolders } from './host/jobs/adapterFolders';
 import { registerAdapterCommands } from './host/jobs/adapterCommands';
 import { Jobs } from './host/jobs/jobs';
 import { OverlayPanels } from './host/overlay/overlayPanels';
+import { chooseAdapter } from './host/jobs/adapterChoice';
+import { PlaygroundPanels } from './host/playground/playgroundPanels';
 import { registerQueueCommands } from './host/queue/queueCommands';
 import { RunQueue } from './host/queue/runQueue';
 import { registerRecipeLens } from './host/recipe/codeLens';
@@ -94,7 +96,10 @@ export function activate(context: vscode.ExtensionContext): LoraApi {
   const jobs = new Jobs({ cli: context.asAbsolutePath('dist/cli.js'), runtime, log });
   const pages = { extensionUri: context.extensionUri, report: (error: unknown) => errors.report(error, 'adapter'), log: (message: string) => log.warn(message) };
   const comparison = new AdapterComparison(jobs, store, pages);
-  registerAdapterCommands(commands, { jobs, store, comparison });
+  const playgrounds = new PlaygroundPanels({
+    ...pages, cli: context.asAbsolutePath('dist/cli.js'), runtime, nameOf: (adapter) => labelOf(store, adapter), chooseAdapter: (without) => chooseAdapter(store, undefined, t('Which adapter to try?'), without),
+  });
+  registerAdapterCommands(commands, { jobs, store, comparison, playgrounds });
   const exported = createApi(store, runRecipe);
   commands.add(COMMANDS.showRuntime, 'runtime', () => runtime.show());
   commands.add(COMMANDS.installRuntime, 'runtime', async () => {
@@ -104,7 +109,7 @@ export function activate(context: vscode.ExtensionContext): LoraApi {
 
   context.subscriptions.push(
     log, commands, roots, store, windowClose, outcomes, dashboards, overlays, queue, diagnostics,
-    tree, recipes, createStatusBar(store), registerRecipeLens(), comparison, registerConfigureRank(commands, { jobs, store, ...pages }), registerInspector(pages), new AdapterFolders(),
+    tree, recipes, createStatusBar(store), registerRecipeLens(), comparison, playgrounds, registerConfigureRank(commands, { jobs, store, ...pages }), registerInspector(pages), new AdapterFolders(),
     registerRecipeTasks({ cli: context.asAbsolutePath('dist/cli.js'), runtime }), registerChatTools({ store, jobs, startRecipe: runRecipe }), exported,
     roots.onDidChange(() => void store.refresh()),
     store.engines.onTrouble((message) => log.warn(message)),

@@ -10,6 +10,7 @@ export const COMMANDS = {
   moveQueuedDown: 'lora.moveQueuedDown',
   removeQueued: 'lora.removeQueued',
   overlayRuns: 'lora.overlayRuns',
+  tryAdapter: 'lora.tryAdapter',
   openDashboard: 'lora.openDashboard',
   pauseRun: 'lora.pauseRun',
   resumeRun: 'lora.resumeRun',
@@ -51,11 +52,11 @@ export type CommandId = (typeof COMMANDS)[keyof typeof COMMANDS];
 
 /** Commands that start programs or write into the workspace: only where the user trusts it. */
 export const NEEDS_TRUST: ReadonlySet<CommandId> = new Set([
-  COMMANDS.trainAdapter, COMMANDS.runRecipe, COMMANDS.configureRank, COMMANDS.pickRank, COMMANDS.queueRecipe, COMMANDS.sweepRanks, COMMANDS.pauseRun, COMMANDS.resumeRun, COMMANDS.stopRun, COMMANDS.deleteRun, COMMANDS.runAgain, COMMANDS.renameRun, COMMANDS.tagRun, COMMANDS.noteRun, COMMANDS.mergeAdapter, COMMANDS.compareAdapters, COMMANDS.compareWithSelected, COMMANDS.combineAdapters, COMMANDS.resizeAdapter,
+  COMMANDS.trainAdapter, COMMANDS.runRecipe, COMMANDS.configureRank, COMMANDS.pickRank, COMMANDS.queueRecipe, COMMANDS.sweepRanks, COMMANDS.pauseRun, COMMANDS.resumeRun, COMMANDS.stopRun, COMMANDS.deleteRun, COMMANDS.runAgain, COMMANDS.renameRun, COMMANDS.tagRun, COMMANDS.noteRun, COMMANDS.mergeAdapter, COMMANDS.compareAdapters, COMMANDS.compareWithSelected, COMMANDS.tryAdapter, COMMANDS.combineAdapters, COMMANDS.resizeAdapter,
   COMMANDS.convertAdapter, COMMANDS.extractAdapter, COMMANDS.unmergeModel, COMMANDS.showRuntime, COMMANDS.installRuntime,
 ]);
 
-export const VIEWS = { container: 'lora', runs: 'lora.runs', dashboard: 'lora.dashboard', overlay: 'lora.overlay', compare: 'lora.compare', configure: 'lora.configure', inspector: 'lora.inspector' } as const;
+export const VIEWS = { container: 'lora', runs: 'lora.runs', dashboard: 'lora.dashboard', overlay: 'lora.overlay', compare: 'lora.compare', playground: 'lora.playground', configure: 'lora.configure', inspector: 'lora.inspector' } as const;
 
 /** Tools that chat agents may use. */
 export const TOOLS = { listRuns: 'lora_list_runs', explainRun: 'lora_explain_run', compareAdapters: 'lora_compare_adapters', startRecipe: 'lora_start_recipe' } as const;

@@ -3,6 +3,7 @@ export const COMPARE_STRINGS = {
   loading: 'Comparing the adapters…',
   title: '{0} and {1}',
   none: '–',
+  try: 'Try Both',
   openDiff: 'Open as Text Diff',
 
   'words.equal': 'Both do the same: every update is equal within the rounding of f32.',

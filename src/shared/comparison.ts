@@ -36,7 +36,7 @@ const HostMessageSchema = v.variant('kind', [
 export type CompareHostMessage = v.InferOutput<typeof HostMessageSchema>;
 
 /** From the page. */
-const PageMessageSchema = v.variant('kind', [v.object({ kind: v.literal('ready') }), v.object({ kind: v.literal('openDiff') }), v.object({ kind: v.literal('trouble'), message: text })]);
+const PageMessageSchema = v.variant('kind', [v.object({ kind: v.literal('ready') }), v.object({ kind: v.picklist(['openDiff', 'try']) }), v.object({ kind: v.literal('trouble'), message: text })]);
 export type ComparePageMessage = v.InferOutput<typeof PageMessageSchema>;
 
 /** What a page keeps through reloads. */

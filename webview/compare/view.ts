@@ -31,6 +31,8 @@ export interface Context {
   readonly t: (key: CompareStringKey, ...values: readonly (string | number)[]) => string;
   readonly choose: (choice: Choice) => void;
   readonly openDiff: () => void;
+  /** Both in the playground. */
+  readonly tryBoth: () => void;
 }
 
 /** Three digits, and a dash for what is none. */

@@ -108,7 +108,7 @@ function namesOf(store: RunStore, pair: Pair): readonly [string, string] {
 }
 
 /** The run's name, with the checkpoint's where it is not the adapter that the run ended with. */
-function labelOf(store: RunStore, place: string): string {
+export function labelOf(store: RunStore, place: string): string {
   const run = store.runs.find(({ dir }) => place.startsWith(dir + path.sep));
   if (!run) return nameOf(place);
   return place === run.adapter ? run.name : `${run.name}, ${path.basename(place)}`;

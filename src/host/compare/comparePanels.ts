@@ -2,7 +2,7 @@ import * as vscode from 'vscode';
 import { COMPARE_STRINGS } from '../../shared/compareStrings';
 import { asComparePageMessage, asComparePageState, type CompareHostMessage, type ComparisonData } from '../../shared/comparison';
 import { LoraError } from '../../shared/errors';
-import { VIEWS } from '../ids';
+import { COMMANDS, VIEWS } from '../ids';
 import { t } from '../l10n';
 import { localized, openPage, sender } from '../webview/page';
 
@@ -79,9 +79,18 @@ class ComparePanel implements vscode.Disposable {
 
   private receive(value: unknown): void {
     const message = asComparePageMessage(value);
-    if (message?.kind === 'ready') void this.start();
-    else if (message?.kind === 'openDiff') this.options.openDiff(this.pair).catch((error: unknown) => this.options.report(error));
-    else this.options.log(`Comparison: ${message ? message.message : 'a message of the page was not understood'}`);
+    switch (message?.kind) {
+      case 'ready':
+        void this.start();
+        break;
+      case 'try':
+        void vscode.commands.executeCommand(COMMANDS.tryAdapter, this.pair);
+        break;
+      case 'openDiff':
+        this.options.openDiff(this.pair).catch((error: unknown) => this.options.report(error));
+        break;
+      default: this.options.log(`Comparison: ${message ? message.message : 'a message of the page was not understood'}`);
+    }
   }
 
   private async start(): Promise<void> {

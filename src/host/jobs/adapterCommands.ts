@@ -1,6 +1,7 @@
 import type { CommandRegistry } from '../commands';
 import type { AdapterComparison } from '../compare/compareAdapters';
 import { COMMANDS } from '../ids';
+import type { PlaygroundPanels } from '../playground/playgroundPanels';
 import type { RunStore } from '../runs/runStore';
 import type { Jobs } from './jobs';
 
@@ -8,10 +9,12 @@ export interface AdapterCommandParts {
   readonly jobs: Jobs;
   readonly store: RunStore;
   readonly comparison: AdapterComparison;
+  readonly playgrounds: PlaygroundPanels;
 }
 
 /** What can be done with adapters after training. Each is loaded when it is first called. */
-export function registerAdapterCommands(commands: CommandRegistry, { jobs, store, comparison }: AdapterCommandParts): void {
+export function registerAdapterCommands(commands: CommandRegistry, { jobs, store, comparison, playgrounds }: AdapterCommandParts): void {
+  commands.add(COMMANDS.tryAdapter, 'adapter', async (argument, selection) => (await import('../playground/tryAdapter')).tryAdapter(playgrounds, store, argument, selection));
   commands.add(COMMANDS.mergeAdapter, 'adapter', async (argument) => (await import('./mergeAdapter')).mergeAdapter(jobs, store, argument));
   commands.add(COMMANDS.compareAdapters, 'adapter', (argument, selection) => comparison.compare(argument, selection));
   commands.add(COMMANDS.selectForCompare, 'adapter', (argument) => comparison.select(argument));

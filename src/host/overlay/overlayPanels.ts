@@ -9,6 +9,7 @@ import { VIEWS } from '../ids';
 import { t } from '../l10n';
 import type { RunQueue } from '../queue/runQueue';
 import { sweepName } from '../queue/sweepFiles';
+import { distinctNames } from '../runs/distinctNames';
 import type { RunStore } from '../runs/runStore';
 import { localized, openPage, sender } from '../webview/page';
 import { copyText, savePicture } from '../webview/takeAway';
@@ -143,7 +144,9 @@ class OverlayPanel implements vscode.Disposable {
   private runs(): { dir: string; name: string }[] {
     const { subject } = this;
     const fits = (dir: string, recipe: string | null) => (subject.kind === 'runs' ? subject.dirs.includes(dir) : recipe !== null && path.dirname(recipe) === subject.folder);
-    return this.options.store.runs.filter((run) => fits(run.dir, run.recipePath)).map(({ dir, name }) => ({ dir, name })).reverse();
+    const runs = this.options.store.runs.filter((run) => fits(run.dir, run.recipePath)).reverse();
+    const names = distinctNames(runs);
+    return runs.map(({ dir }, i) => ({ dir, name: names[i]! }));
   }
 
   private waiting(): number {

@@ -6,9 +6,10 @@ import { COMPARE_STRINGS } from '../../../src/shared/compareStrings';
 import { CONFIGURE_STRINGS } from '../../../src/shared/configureStrings';
 import { DASHBOARD_STRINGS } from '../../../src/shared/dashboardStrings';
 import { INSPECT_STRINGS } from '../../../src/shared/inspectStrings';
+import { PLAYGROUND_STRINGS } from '../../../src/shared/playgroundStrings';
 import { OVERLAY_STRINGS } from '../../../src/shared/overlayStrings';
 
-const PAGES = [DASHBOARD_STRINGS, OVERLAY_STRINGS, COMPARE_STRINGS, CONFIGURE_STRINGS, INSPECT_STRINGS];
+const PAGES = [DASHBOARD_STRINGS, OVERLAY_STRINGS, PLAYGROUND_STRINGS, COMPARE_STRINGS, CONFIGURE_STRINGS, INSPECT_STRINGS];
 const read = (file: string) => JSON.parse(readFileSync(file, 'utf8')) as Record<string, string>;
 const german = read('l10n/bundle.l10n.de.json');
 const placeholders = (text: string) => [...text.matchAll(/\{\d+\}/g)].map(([own]) => own).sort();

@@ -4,6 +4,7 @@ import path from 'node:path';
 import { describe, expect, it } from 'vitest';
 import { moved, RunQueue, type QueuedRun } from '../../../../src/host/queue/runQueue';
 import { ranksOf, sweepName, writeSweep } from '../../../../src/host/queue/sweepFiles';
+import { distinctNames } from '../../../../src/host/runs/distinctNames';
 import type { Run } from '../../../../src/host/runs/run';
 import { parseRecipe } from '../../../../src/shared/recipeFile';
 
@@ -101,4 +102,8 @@ describe('a sweep of ranks', () => {
       expect(written.base).toBe(path.join(folder, 'models/tiny'));
     }
   });
+});
+
+it('names that stand twice are told apart', () => {
+  expect(distinctNames([{ name: 'a', id: '1' }, { name: 'b', id: '2' }, { name: 'a', id: '3' }])).toEqual(['a (1)', 'b', 'a (3)']);
 });

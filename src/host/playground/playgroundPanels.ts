@@ -1,0 +1,181 @@
+import path from 'node:path';
+import * as vscode from 'vscode';
+import { LoraError } from '../../shared/errors';
+import { asPlaygroundPageMessage, asPlaygroundPageState, type PlaygroundHostMessage, type PlaygroundPageMessage, type PlaygroundState } from '../../shared/playground';
+import { PLAYGROUND_STRINGS } from '../../shared/playgroundStrings';
+import type { ServeEvent } from '../../shared/serve';
+import { VIEWS } from '../ids';
+import { t } from '../l10n';
+import { distinctNames } from '../runs/distinctNames';
+import type { RuntimeService } from '../runtime/runtimeService';
+import { localized, openPage, sender } from '../webview/page';
+import { copyText } from '../webview/takeAway';
+import { keepPrompt, readPrompts } from './prompts';
+import { Server } from './server';
+
+export interface PlaygroundOptions {
+  readonly extensionUri: vscode.Uri;
+  /** dist/cli.js */
+  readonly cli: string;
+  readonly runtime: RuntimeService;
+  readonly nameOf: (adapter: string) => string;
+  /** Asks for one more adapter. Undefined: cancelled. */
+  readonly chooseAdapter: (without: readonly string[]) => Promise<string | undefined>;
+  readonly report: (error: unknown) => void;
+  readonly log: (message: string) => void;
+}
+
+/** The pages on which a base and its adapters answer side by side, one a base. */
+export class PlaygroundPanels implements vscode.Disposable {
+  private readonly panels = new Map<string, PlaygroundPanel>();
+  private readonly serializer: vscode.Disposable;
+
+  constructor(private readonly options: PlaygroundOptions) {
+    this.serializer = vscode.window.registerWebviewPanelSerializer(VIEWS.playground, {
+      deserializeWebviewPanel: (panel, value) => {
+        const state = asPlaygroundPageState(value);
+        if (!state || this.panels.has(state.base)) panel.dispose();
+        else this.adopt(panel, state.base, state.adapters);
+        return Promise.resolve();
+      },
+    });
+  }
+
+  /** Opens the page of a base, or brings it to the front, with these adapters among its own. */
+  show(base: string, adapters: readonly string[]): void {
+    const open = this.panels.get(base);
+    if (open) open.add(adapters);
+    else this.adopt(vscode.window.createWebviewPanel(VIEWS.playground, '', vscode.ViewColumn.Active), base, adapters);
+  }
+
+  dispose(): void {
+    this.serializer.dispose();
+    for (const panel of this.panels.values()) panel.dispose();
+  }
+
+  private adopt(panel: vscode.WebviewPanel, base: string, adapters: readonly string[]): void {
+    this.panels.set(base, new PlaygroundPanel(panel, base, adapters, this.options));
+    panel.onDidDispose(() => this.panels.delete(base));
+  }
+}
+
+/** The page asks with `ready` whenever VS Code has built it anew. The model is loaded then, and kept until the page is closed. */
+class PlaygroundPanel implements vscode.Disposable {
+  private readonly disposables: readonly vscode.Disposable[];
+  private readonly send: (message: PlaygroundHostMessage) => void;
+  private server: Server | undefined;
+  private phase: PlaygroundState['phase'] = { kind: 'loading', fraction: 0 };
+  private prompts: readonly string[] = [];
+  private starts = 0;
+
+  constructor(private readonly panel: vscode.WebviewPanel, private readonly base: string, private adapters: readonly string[], private readonly options: PlaygroundOptions) {
+    const { webview } = panel;
+    this.send = sender(panel);
+    panel.title = t('Try on {0}', path.basename(base));
+    this.disposables = [webview.onDidReceiveMessage((message: unknown) => { this.receive(message); }), panel.onDidDispose(() => this.dispose())];
+    openPage(webview, { extensionUri: options.extensionUri, name: 'playground', strings: localized(PLAYGROUND_STRINGS), facts: { base } });
+  }
+
+  add(adapters: readonly string[]): void {
+    this.panel.reveal();
+    const all = [...new Set([...this.adapters, ...adapters])];
+    if (all.length > this.adapters.length) this.restart(all).catch(this.options.report);
+  }
+
+  dispose(): void {
+    this.starts++;
+    this.server?.dispose();
+    this.server = undefined;
+    for (const disposable of this.disposables) disposable.dispose();
+  }
+
+  private receive(value: unknown): void {
+    const message = asPlaygroundPageMessage(value);
+    if (message) this.handle(message).catch(this.options.report);
+    else this.options.log('Playground: a message of the page was not understood');
+  }
+
+  private async handle(message: PlaygroundPageMessage): Promise<void> {
+    switch (message.kind) {
+      case 'ready': return this.open();
+      case 'reload': return this.restart(this.adapters);
+      case 'addAdapter': {
+        const adapter = await this.options.chooseAdapter(this.adapters);
+        if (adapter !== undefined) this.add([adapter]);
+        return;
+      }
+      case 'removeAdapter': return this.restart(this.adapters.filter((_, i) => i !== message.adapter));
+      case 'ask': return this.ask(message);
+      case 'stop':
+        for (const id of message.ids) this.server?.send({ kind: 'stop', id });
+        return;
+      case 'copyText': return copyText(message.text);
+      case 'trouble': this.options.log(`Playground: ${message.message}`);
+    }
+  }
+
+  private async open(): Promise<void> {
+    this.prompts = await readPrompts(this.folder);
+    if (this.server) this.tell();
+    else await this.restart(this.adapters);
+  }
+
+  private async ask({ settings, columns }: Extract<PlaygroundPageMessage, { kind: 'ask' }>): Promise<void> {
+    for (const { id, adapter, scale } of columns) this.server?.send({ kind: 'answer', id, settings, adapter, scale });
+    this.prompts = await keepPrompt(this.folder, settings.prompt);
+  }
+
+  private async restart(adapters: readonly string[]): Promise<void> {
+    const start = ++this.starts;
+    this.server?.dispose();
+    this.server = undefined;
+    this.adapters = adapters;
+    this.toPhase({ kind: 'loading', fraction: 0 });
+    const env = await this.options.runtime.ensure();
+    if (!env) {
+      this.toPhase({ kind: 'failed', message: t('A runtime must be installed first.') });
+      return;
+    }
+    if (start !== this.starts) return; // another one has begun meanwhile
+    const server = new Server({ node: process.execPath, cli: this.options.cli, base: this.base, adapters, env, onEvent: (event) => { if (this.server === server) this.hear(event); } });
+    this.server = server;
+  }
+
+  private hear(event: ServeEvent): void {
+    switch (event.kind) {
+      case 'progress':
+        this.toPhase({ kind: 'loading', fraction: event.fraction });
+        break;
+      case 'ready':
+        this.toPhase({ kind: 'ready', has_chat_template: event.has_chat_template, device: event.device });
+        break;
+      case 'warning':
+        this.options.log(`Playground: ${event.message}`);
+        break;
+      case 'text': case 'done':
+        this.send(event);
+        break;
+      case 'error': {
+        const message = LoraError.deserialize(event.error).describe();
+        if (event.id === null) this.toPhase({ kind: 'failed', message });
+        else this.send({ kind: 'failed', id: event.id, message });
+      }
+    }
+  }
+
+  private toPhase(phase: PlaygroundState['phase']): void {
+    this.phase = phase;
+    this.tell();
+  }
+
+  private tell(): void {
+    const names = distinctNames(this.adapters.map((adapter) => ({ name: this.options.nameOf(adapter), id: path.basename(path.dirname(adapter)) })));
+    const adapters = this.adapters.map((adapter, i) => ({ path: adapter, name: names[i]! }));
+    this.send({ kind: 'state', base: path.basename(this.base), adapters, prompts: [...this.prompts], phase: this.phase });
+  }
+
+  /** Which keeps the prompts: that of the base, else the first of the workspace. */
+  private get folder(): string {
+    return (vscode.workspace.getWorkspaceFolder(vscode.Uri.file(this.base)) ?? vscode.workspace.workspaceFolders?.[0])?.uri.fsPath ?? path.dirname(this.base);
+  }
+}

@@ -1,0 +1,100 @@
+// node --test test/workbench/pages
+import assert from 'node:assert/strict';
+import { after, before, test } from 'node:test';
+import { assertAccessible, assertQuiet, screenshot, startPages, THEMES } from './openPage.mjs';
+
+let pages;
+before(async () => { pages = await startPages('playground', { base: '/models/tiny' }); });
+after(() => pages?.close());
+
+const ADAPTERS = [{ path: '/runs/a/adapter', name: 'Plain words to git' }, { path: '/runs/b/adapter', name: 'Answers with rhymes' }];
+const tell = (page, message) => page.evaluate((value) => window.postMessage(value, '*'), message);
+const state = (phase, adapters = ADAPTERS, prompts = ['Undo the last commit but keep its changes staged']) => ({ kind: 'state', base: 'tiny', adapters, prompts, phase });
+const READY = { kind: 'ready', has_chat_template: true, device: 'libtensorflow on CPU' };
+const sent = (page, kind) => page.evaluate((wanted) => window.sent.filter((message) => message.kind === wanted), kind);
+
+async function open(options) {
+  const shown = await pages.open(options);
+  await tell(shown.page, state(READY));
+  await shown.page.getByText('Ready, on libtensorflow on CPU').waitFor();
+  return shown;
+}
+
+async function answer(page, texts) {
+  await page.locator('#prompt').fill('Undo the last commit');
+  await page.locator('#prompt').press('Control+Enter');
+  await page.waitForFunction(() => window.sent.some(({ kind }) => kind === 'ask'));
+  const [{ columns }] = (await sent(page, 'ask')).slice(-1);
+  for (const [i, { id }] of columns.entries()) {
+    for (const text of texts[i].match(/\S+\s*/g)) await tell(page, { kind: 'text', id, text });
+    await tell(page, { kind: 'done', id, tokens: 8, seconds: 2, stopped: false });
+  }
+  return columns;
+}
+
+const TEXTS = ['You can undo the last commit with git reset.', 'git reset --soft HEAD~1', 'You can undo the last commit with git reset.'];
+
+for (const theme of THEMES) {
+  test(`${theme}: answers stand side by side, nothing is reported, and axe has no serious finding`, async () => {
+    const shown = await pages.open({ theme });
+    const { page } = shown;
+    await tell(page, state({ kind: 'loading', fraction: 0.4 }));
+    await page.getByText('Loading the model, 40%').waitFor();
+    await assertAccessible(page);
+    await tell(page, state(READY));
+    await answer(page, TEXTS);
+    await page.getByText('8 tokens, 4 tokens/s · the same as the base').waitFor();
+    assert.match((await page.locator('mark').allInnerTexts()).join(' '), /--soft HEAD~1/);
+    await screenshot(page, `playground-${theme}.png`);
+    await assertAccessible(page);
+    await assertQuiet(shown);
+    await shown.close();
+  });
+}
+
+test('asks the base and each adapter at its scale, and an adapter anew when its scale is let go', async () => {
+  const shown = await open();
+  const { page } = shown;
+  await page.locator('#scale-1').fill('0.5');
+  const columns = await answer(page, TEXTS);
+  assert.deepEqual(columns.map(({ adapter, scale }) => [adapter, scale]), [[null, 1], [0, 1], [1, 0.5]]);
+  await page.locator('#scale-0').fill('2');
+  await page.waitForFunction(() => window.sent.filter(({ kind }) => kind === 'ask').length === 2);
+  const [, again] = await sent(page, 'ask');
+  assert.deepEqual(again.columns.map(({ adapter, scale }) => [adapter, scale]), [[0, 2]]);
+  assert.deepEqual(again.settings, { prompt: 'Undo the last commit', chat: true, temperature: 0, seed: 0, max_new_tokens: 128 });
+  await page.locator('#temperature').fill('0.8');
+  await page.locator('#temperature').press('Tab');
+  await page.waitForFunction(() => window.kept.settings.temperature === 0.8);
+  assert.deepEqual(await page.evaluate(() => window.kept.scales), [2, 0.5]);
+  await assertQuiet(shown);
+  await shown.close();
+});
+
+test('stops, tells of an answer that failed, takes an adapter out, copies, and brings a prompt back', async () => {
+  const shown = await open();
+  const { page } = shown;
+  await page.locator('select').selectOption('0');
+  await page.waitForFunction(() => document.querySelector('#prompt').value === 'Undo the last commit but keep its changes staged');
+  await page.locator('vscode-button#ask:not([disabled])').click();
+  await page.waitForFunction(() => window.sent.some(({ kind }) => kind === 'ask'));
+  const [{ columns }] = await sent(page, 'ask');
+  await page.locator('vscode-button#stop:not([disabled])').click();
+  assert.deepEqual((await sent(page, 'stop'))[0].ids, columns.map(({ id }) => id));
+  await tell(page, { kind: 'done', id: columns[0].id, tokens: 3, seconds: 1, stopped: true });
+  await tell(page, { kind: 'failed', id: columns[1].id, message: 'The prompt has 900 tokens.' });
+  await page.getByText('stopped after 3 tokens').waitFor();
+  await page.getByText('The prompt has 900 tokens.').waitFor();
+  await page.getByRole('button', { name: 'Take Plain words to git out' }).click();
+  assert.deepEqual(await sent(page, 'removeAdapter'), [{ kind: 'removeAdapter', adapter: 0 }]);
+  await page.locator('vscode-button', { hasText: 'Add Adapter' }).click();
+  await page.locator('vscode-button', { hasText: 'Copy as Markdown' }).click();
+  assert.equal((await sent(page, 'addAdapter')).length, 1);
+  assert.match((await sent(page, 'copyText'))[0].text, /^\| Prompt \| Undo the last commit but keep/);
+  await tell(page, state({ kind: 'failed', message: 'The base cannot be read.' }));
+  await page.getByText('The base cannot be read.').waitFor();
+  await page.locator('vscode-button', { hasText: 'Try Again' }).click();
+  assert.equal((await sent(page, 'reload')).length, 1);
+  await assertQuiet(shown);
+  await shown.close();
+});

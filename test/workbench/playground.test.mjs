@@ -1,0 +1,89 @@
+// Adapters that answer beside their base, in a real workbench.
+import assert from 'node:assert/strict';
+import { spawnSync } from 'node:child_process';
+import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
+import path from 'node:path';
+import { after, afterEach, before, describe, it } from 'node:test';
+import * as d from './drive.mjs';
+import { chooseInMenu, packageVsix, until } from './page.mjs';
+import { installWorkbench, makeWorkspace, root, runsOf, runtimeFolder } from './workspace.mjs';
+
+const shots = path.join(root, 'out', 'screenshots');
+const cli = (...args) => spawnSync(process.execPath, [path.join(root, 'dist', 'cli.js'), ...args], { encoding: 'utf8' });
+
+describe('the playground', { timeout: 300_000 }, () => {
+  const workspace = makeWorkspace();
+  let server, browser, page;
+  const runs = () => page.locator('.pane', { has: page.locator('.pane-header[aria-label^="Runs"]') }).locator('.monaco-list-row');
+  const body = () => d.webview(page);
+  /** The answers once all are there. */
+  const answers = (count) => until(async () => {
+    const facts = await body().locator('article .caption').allInnerTexts();
+    return facts.length === count && facts.every((text) => /tokens/.test(text)) ? body().locator('article .text').allInnerTexts() : undefined;
+  }, `${count} answers`);
+  const alone = (...adapters) => {
+    const { stdout } = cli('generate', '--base', path.join(workspace, 'models/tiny'), ...adapters.flatMap((adapter) => ['--adapter', adapter]), '--prompt', 'name a color', '--chat', '--max-new-tokens', '12', '--json');
+    return JSON.parse(stdout).text.trim();
+  };
+
+  before(async () => {
+    mkdirSync(shots, { recursive: true });
+    for (const [name, r] of [['first.lora.json', 4], ['second.lora.json', 8]]) {
+      writeFileSync(path.join(workspace, name), JSON.stringify({ base: 'models/tiny', dataset: 'data/train.jsonl', lora: { r, lora_alpha: 4 * r }, training: { max_steps: 60, learning_rate: 0.02 }, samples: { sample_steps: 0 } }));
+      const { status, stderr } = cli('train', path.join(workspace, name));
+      assert.equal(status, 0, stderr);
+    }
+    server = await d.launchServer({ dir: installWorkbench(), workspace, vsix: [packageVsix()], settings: { 'lora.runtime.path': runtimeFolder() } });
+    ({ browser, page } = await d.openPage(server));
+    page.setDefaultTimeout(30_000);
+    await d.openView(page, 'LoRA');
+    await until(async () => await runs().count() === 2, 'two runs');
+  });
+  after(async () => {
+    await browser?.close();
+    await server?.stop();
+  });
+  afterEach((test) => d.screenshot(page, path.join(shots, `at-playground-${test.name.slice(0, 14).replace(/\W+/g, '-')}.png`)));
+
+  it('answers with base and adapter side by side, as the command line does, and keeps the prompt', async () => {
+    await chooseInMenu(page, runs().nth(1), 'Try Adapter');
+    await page.locator('.tab.active', { hasText: 'Try on tiny' }).waitFor();
+    await body().getByText('Ready, on').waitFor();
+    await body().locator('#max_new_tokens').fill('12');
+    await body().locator('#prompt').fill('name a color');
+    await body().locator('#prompt').press('Control+Enter');
+    const [base, adapted] = await answers(2);
+    const [{ dir: first }] = runsOf(workspace);
+    assert.deepEqual([base.trim(), adapted.trim()].map((text) => text.replace(/^\(nothing\)$/, '')), [alone(), alone(path.join(first, 'adapter'))]);
+    assert.deepEqual(JSON.parse(readFileSync(path.join(workspace, '.lora/prompts.json'), 'utf8')), ['name a color']);
+  });
+
+  it('takes one more adapter in, and answers anew at another scale', async () => {
+    await chooseInMenu(page, runs().nth(0), 'Try Adapter');
+    await until(async () => await body().locator('article').count() === 3, 'three columns');
+    await body().getByText('Ready, on').waitFor();
+    await body().locator('#prompt').press('Control+Enter');
+    const [base, , second] = await answers(3);
+    await body().locator('#scale-1').fill('0');
+    await until(async () => await body().locator('article').nth(2).locator('.text').innerText() === base, 'the base’s answer at scale 0');
+    assert.notEqual(second, base);
+    await d.screenshot(page, path.join(shots, 'playground.png'));
+  });
+
+  it('comes back with the window, prompt and scales as they were', async () => {
+    await page.waitForTimeout(8_000); // VS Code keeps panels' state every 5 s
+    await page.reload();
+    await body().getByText('Ready, on').waitFor();
+    assert.equal(await body().locator('#prompt').inputValue(), 'name a color');
+    assert.equal(await body().locator('#scale-1').inputValue(), '0');
+    await page.keyboard.press('F1');
+    await page.keyboard.press('Escape');
+  });
+
+  it('leaves no process behind when it is closed', async () => {
+    const serving = () => spawnSync('pgrep', ['-f', `serve --base ${path.join(workspace, 'models/tiny')}`], { encoding: 'utf8' }).stdout.trim();
+    assert.notEqual(serving(), '');
+    await d.runCommand(page, 'View: Close All Editors');
+    await until(() => serving() === '', 'the process to end', 20);
+  });
+});
