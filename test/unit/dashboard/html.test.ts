@@ -3,8 +3,12 @@ import path from 'node:path';
 import { expect, test } from 'vitest';
 import { pageHtml } from '../../../src/host/webview/pageHtml';
 import { COMPARE_STRINGS } from '../../../src/shared/compareStrings';
+import { CONFIGURE_STRINGS } from '../../../src/shared/configureStrings';
 import { DASHBOARD_STRINGS } from '../../../src/shared/dashboardStrings';
 import { fill } from '../../../src/shared/fill';
+import { INSPECT_STRINGS } from '../../../src/shared/inspectStrings';
+import { OVERLAY_STRINGS } from '../../../src/shared/overlayStrings';
+import { PLAYGROUND_STRINGS } from '../../../src/shared/playgroundStrings';
 
 const html = pageHtml({
   cspSource: 'https://webview.test', nonce: 'n0nce', script: 'https://webview.test/dashboard.js', style: 'https://webview.test/dashboard.css', language: 'en',
@@ -30,9 +34,11 @@ test('values are put where the text wants them', () => {
   expect(fill('{1} of {0}, {2}', ['b', 3])).toBe('3 of b, {2}');
 });
 
-test.each([['dashboard', DASHBOARD_STRINGS], ['compare', COMPARE_STRINGS]])('every text of the %s page is used in it', (page, strings) => {
-  const root = path.resolve('webview', page);
-  const source = readdirSync(root, { recursive: true, encoding: 'utf8' }).filter((name) => name.endsWith('.ts')).map((name) => readFileSync(path.join(root, name), 'utf8')).join('\n');
+const sourceOf = (folder: string) => readdirSync(folder, { recursive: true, encoding: 'utf8' }).filter((name) => name.endsWith('.ts')).map((name) => readFileSync(path.join(folder, name), 'utf8')).join('\n');
+const pages = { dashboard: DASHBOARD_STRINGS, overlay: OVERLAY_STRINGS, compare: COMPARE_STRINGS, configure: CONFIGURE_STRINGS, inspect: INSPECT_STRINGS, playground: PLAYGROUND_STRINGS };
+
+test.each(Object.entries(pages))('every text of the %s page is used in it', (page, strings) => {
+  const source = sourceOf(path.resolve('webview', page)) + sourceOf(path.resolve('webview', 'shared'));
   const isUsed = (key: string) => source.includes(`'${key}'`) || source.includes(`strings.${key}`) || source.includes(`\`${key.replace(/\.[^.]+$/, '')}.\${`);
   expect(Object.keys(strings).filter((key) => key !== 'loading' && !isUsed(key))).toEqual([]);
 });
