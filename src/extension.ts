@@ -4,6 +4,8 @@ import { registerChatTools } from './host/chat/tools';
 import { CommandRegistry } from './host/commands';
 import { AdapterComparison, labelOf } from './host/compare/compareAdapters';
 import { registerConfigureRank } from './host/configure/configureRank';
+import { DataChecks } from './host/data/dataChecks';
+import { registerDataFixes } from './host/data/dataFixes';
 import { DashboardPanels } from './host/dashboard/dashboardPanels';
 import { connectEngine } from './host/engine/engineClient';
 import { Launcher } from './host/engine/launcher';
@@ -100,6 +102,7 @@ export function activate(context: vscode.ExtensionContext): LoraApi {
     ...pages, cli: context.asAbsolutePath('dist/cli.js'), runtime, nameOf: (adapter) => labelOf(store, adapter), chooseAdapter: (without) => chooseAdapter(store, undefined, t('Which adapter to try?'), without),
   });
   registerAdapterCommands(commands, { jobs, store, comparison, playgrounds });
+  const dataChecks = new DataChecks(jobs, (message) => log.info(message));
   const exported = createApi(store, runRecipe);
   commands.add(COMMANDS.showRuntime, 'runtime', () => runtime.show());
   commands.add(COMMANDS.installRuntime, 'runtime', async () => {
@@ -109,7 +112,7 @@ export function activate(context: vscode.ExtensionContext): LoraApi {
 
   context.subscriptions.push(
     log, commands, roots, store, windowClose, outcomes, dashboards, overlays, queue, diagnostics,
-    tree, recipes, createStatusBar(store), registerRecipeLens(), comparison, playgrounds, registerConfigureRank(commands, { jobs, store, ...pages }), registerInspector(pages), new AdapterFolders(),
+    tree, recipes, createStatusBar(store), registerRecipeLens(), comparison, playgrounds, registerConfigureRank(commands, { jobs, store, ...pages }), registerInspector(pages), new AdapterFolders(), dataChecks, registerDataFixes(dataChecks),
     registerRecipeTasks({ cli: context.asAbsolutePath('dist/cli.js'), runtime }), registerChatTools({ store, jobs, startRecipe: runRecipe }), exported,
     roots.onDidChange(() => void store.refresh()),
     store.engines.onTrouble((message) => log.warn(message)),

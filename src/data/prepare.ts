@@ -120,7 +120,8 @@ function noneLeft(file: string, problems: readonly Problem[]): LoraError {
 
 type Part = Pick<TokenizedRows, 'examples' | 'rows' | 'lengths'>;
 
-function tokenizeAll(datasets: readonly Dataset[], labels: LabelSet | null, recipe: DataRecipe, { tokenizer, images, vocab_size, has_types, positions, onProgress }: DataTools): TokenizedRows[] {
+/** The rows of each dataset as examples; faults stay with them. */
+export function tokenizeAll(datasets: readonly Dataset[], labels: LabelSet | null, recipe: DataRecipe, { tokenizer, images, vocab_size, has_types, positions, onProgress }: DataTools): TokenizedRows[] {
   const max_length = Math.min(recipe.training.max_length, positions);
   const total = datasets.reduce((sum, dataset) => sum + dataset.rows.length, 0);
   let before = 0;

@@ -2,6 +2,7 @@
 /** The command line, which is also how VS Code starts the engine. */
 import { LoraError } from '../shared/errors';
 import { evaluate, EVALUATE_USAGE } from './commands/evaluate';
+import { check, CHECK_USAGE } from './commands/check';
 import { combine, COMBINE_USAGE } from './commands/combine';
 import { compare, COMPARE_USAGE } from './commands/compare';
 import type { Context } from './commands/context';
@@ -27,6 +28,7 @@ const COMMANDS: Readonly<Record<string, Command>> = {
   generate: { run: generate, usage: GENERATE_USAGE },
   serve: { run: serve, usage: SERVE_USAGE },
   evaluate: { run: evaluate, usage: EVALUATE_USAGE },
+  check: { run: check, usage: CHECK_USAGE },
   logits: { run: logits, usage: LOGITS_USAGE },
   merge: { run: merge, usage: MERGE_USAGE },
   unmerge: { run: unmerge, usage: UNMERGE_USAGE },

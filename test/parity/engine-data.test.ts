@@ -1,6 +1,7 @@
 import { readFileSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
 import { describe, expect, it } from 'vitest';
+import type { CheckedRecipe } from '../../src/shared/checked';
 import { baseWith, chats, cli, editJson, fixtures, makeRecipe, metricsOf, recordOf, stepsOf, tempFolder, train, weightsOf } from './engineSupport';
 
 const config = (folder: string) => path.join(folder, 'tokenizer_config.json');
@@ -94,5 +95,41 @@ describe('a chat template', () => {
     expect(asked.code).toBe(1);
     expect(asked.stderr).toContain('The base model has no chat template');
     await train(recipe(base, [{ prompt: 'a', completion: ' b' }, { prompt: 'c', completion: ' d' }]), /no chat template: prompt and completion are put together as they stand\. \(2 rows/);
+  });
+});
+
+describe('check', () => {
+  const folder = tempFolder();
+  const recipe = path.join(folder, 'lora.json');
+  const rows = [
+    { prompt: 'one', completion: 'two' }, { prompt: 'a long question '.repeat(10), completion: 'and an answer' }, { prompt: 'one', completion: 'two' }, { prompt: 'x', completion: '' },
+  ];
+  writeFileSync(path.join(folder, 'data.jsonl'), `${rows.map((row) => JSON.stringify(row)).join('\n')}\n{"prompt": "torn\n`);
+  writeFileSync(recipe, JSON.stringify({ base: path.join(fixtures, 'llama/base'), dataset: 'data.jsonl', training: { max_length: 40 }, labels: 'all', validation_split: 0 }));
+  const said = async (...args: readonly string[]) => JSON.parse((await cli('check', ...args, '--json')).stdout) as CheckedRecipe;
+
+  it('says which rows have faults, are cut, or stand twice, and how long they are', async () => {
+    const [data] = (await said(recipe)).datasets;
+    expect(data!.problems.filter(({ severity }) => severity === 'error').map(({ place }) => place?.line)).toContain(5);
+    expect(data!.duplicates).toEqual([{ line: 3, first: 1 }]);
+    const [cut] = data!.cut;
+    expect([data!.cut.length, cut!.line, cut!.length - cut!.lost]).toEqual([1, 2, 40]);
+    expect(data!.lengths.reduce((sum, bin) => sum + bin.rows, 0)).toBe(data!.statistics!.examples);
+    expect((await cli('check', recipe)).code).toBe(1);
+  });
+
+  it('reads text that is not saved yet, and calls it by the file that it will be', async () => {
+    const copy = path.join(folder, 'copy');
+    writeFileSync(copy, '{"prompt": "a", "completion": "b"}\n{"prompt": 3}\n');
+    const [data] = (await said(recipe, '--instead', `${path.join(folder, 'data.jsonl')}=${copy}`)).datasets;
+    expect(data!.path).toBe(path.join(folder, 'data.jsonl'));
+    expect(data!.problems.map(({ place }) => [place?.file, place?.line])).toContainEqual([path.join(folder, 'data.jsonl'), 2]);
+  });
+
+  it('checks the rows without a base that can be read', async () => {
+    const other = path.join(folder, 'other.lora.json');
+    writeFileSync(other, JSON.stringify({ base: 'nowhere', dataset: 'data.jsonl' }));
+    const checked = await said(other);
+    expect([checked.base, checked.datasets[0]!.statistics, checked.datasets[0]!.duplicates.length]).toEqual([null, null, 1]);
   });
 });

@@ -15,9 +15,9 @@ export class Jobs {
   constructor(private readonly parts: JobParts) {}
 
   /** A question that is answered at once and needs no runtime. Errors: LoraError. */
-  ask<R>(args: readonly string[]): Promise<R> {
+  ask<R>(args: readonly string[], signal = AbortSignal.timeout(60_000)): Promise<R> {
     const { cli, log } = this.parts;
-    return runJob<R>({ node: process.execPath, cli, args, env: {}, signal: AbortSignal.timeout(60_000), onProgress: () => undefined, onWarning: (message) => log.warn(message) });
+    return runJob<R>({ node: process.execPath, cli, args, env: {}, signal, onProgress: () => undefined, onWarning: (message) => log.warn(message) });
   }
 
   /** Undefined: the user did not want the runtime that it needs. Errors: LoraError; 'cancelled' is none to be told. */

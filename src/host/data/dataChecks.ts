@@ -1,0 +1,155 @@
+import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import path from 'node:path';
+import * as vscode from 'vscode';
+import type { CheckedRecipe } from '../../shared/checked';
+import { LoraError } from '../../shared/errors';
+import { isRecipeName } from '../recipe/recipeName';
+import { findRecipes } from '../recipe/runRecipe';
+import type { Jobs } from '../jobs/jobs';
+import { t } from '../l10n';
+import { cardOf, marksOf, statusOf } from './dataWords';
+
+const QUIET_MS = 700;
+/** Rows by the hundred thousand take a while. */
+const LONGEST_MS = 300_000;
+const SOURCE = 'LoRA';
+
+/** What was found in the rows of a recipe. */
+export interface FoundInRecipe {
+  readonly recipe: string;
+  readonly checked: CheckedRecipe;
+}
+
+/** Marks faults of datasets while they are edited, and tells in the status bar what there is to learn. The rows are read by a process of its own: typing never waits. */
+export class DataChecks implements vscode.Disposable {
+  private readonly marks = vscode.languages.createDiagnosticCollection('lora-data');
+  private readonly status = vscode.window.createStatusBarItem('lora.data', vscode.StatusBarAlignment.Right, 90);
+  private readonly found = new Map<string, FoundInRecipe>();
+  private readonly timers = new Map<string, NodeJS.Timeout>();
+  private readonly running = new Map<string, AbortController>();
+  private readonly disposables: readonly { dispose(): unknown }[];
+
+  constructor(private readonly jobs: Pick<Jobs, 'ask'>, private readonly log: (message: string) => void) {
+    this.status.name = t('LoRA: Data');
+    this.disposables = [
+      this.marks, this.status,
+      vscode.window.onDidChangeActiveTextEditor((editor) => {
+        if (editor) this.checkSoon(editor.document);
+        this.showStatus();
+      }),
+      vscode.workspace.onDidChangeTextDocument(({ document }) => this.checkSoon(document)),
+      vscode.workspace.onDidSaveTextDocument((document) => this.checkSoon(document)),
+    ];
+    const { activeTextEditor } = vscode.window;
+    if (activeTextEditor) this.checkSoon(activeTextEditor.document);
+  }
+
+  /** What was found last for the recipe that names this file, or is it. */
+  of(file: string): FoundInRecipe | undefined {
+    return [...this.found.values()].find(({ recipe, checked }) => recipe === file || checked.datasets.some((dataset) => dataset.path === file));
+  }
+
+  dispose(): void {
+    for (const timer of this.timers.values()) clearTimeout(timer);
+    for (const controller of this.running.values()) controller.abort();
+    for (const disposable of this.disposables) disposable.dispose();
+  }
+
+  private checkSoon({ uri, fileName }: vscode.TextDocument): void {
+    if (uri.scheme !== 'file' || !(isRecipeName(fileName) || fileName.endsWith('.jsonl'))) return;
+    clearTimeout(this.timers.get(fileName));
+    this.timers.set(fileName, setTimeout(() => {
+      this.check(fileName).catch((error: unknown) => this.log(`Data of ${fileName}: ${LoraError.from(error, 'dataset').describe()}`));
+    }, QUIET_MS));
+  }
+
+  private async check(file: string): Promise<void> {
+    this.timers.delete(file);
+    const recipes = isRecipeName(file) ? [file] : await recipesNaming(file);
+    const [recipe] = recipes;
+    if (recipe === undefined || vscode.workspace.textDocuments.some((document) => document.fileName === recipe && document.isDirty)) return;
+    this.running.get(recipe)?.abort();
+    const controller = new AbortController();
+    this.running.set(recipe, controller);
+    try {
+      this.take(recipe, await this.ask(recipe, controller.signal));
+    } catch (error) {
+      if (controller.signal.aborted) return;
+      this.forget(recipe);
+      throw error;
+    } finally {
+      if (this.running.get(recipe) === controller) this.running.delete(recipe);
+    }
+  }
+
+  /** Datasets with changes that are not saved are read from a copy. */
+  private async ask(recipe: string, signal: AbortSignal): Promise<CheckedRecipe> {
+    const named = await datasetsOf(recipe);
+    const dirty = vscode.workspace.textDocuments.filter((document) => document.isDirty && named.includes(document.fileName));
+    const folder = dirty.length > 0 ? await mkdtemp(path.join(tmpdir(), 'lora-data-')) : null;
+    try {
+      const instead: string[] = [];
+      for (const [i, document] of dirty.entries()) {
+        const copy = path.join(folder!, `${i}.jsonl`);
+        await writeFile(copy, document.getText());
+        instead.push('--instead', `${document.fileName}=${copy}`);
+      }
+      return await this.jobs.ask<CheckedRecipe>(['check', recipe, ...instead], AbortSignal.any([signal, AbortSignal.timeout(LONGEST_MS)]));
+    } finally {
+      if (folder !== null) await rm(folder, { recursive: true, force: true });
+    }
+  }
+
+  private take(recipe: string, checked: CheckedRecipe): void {
+    const before = this.found.get(recipe);
+    this.found.set(recipe, { recipe, checked });
+    for (const { path: file } of before?.checked.datasets ?? []) this.marks.delete(vscode.Uri.file(file));
+    for (const dataset of checked.datasets) this.marks.set(vscode.Uri.file(dataset.path), marksOf(dataset, checked.max_length).map(toDiagnostic(dataset.path)));
+    this.showStatus();
+  }
+
+  private forget(recipe: string): void {
+    for (const { path: file } of this.found.get(recipe)?.checked.datasets ?? []) this.marks.delete(vscode.Uri.file(file));
+    this.found.delete(recipe);
+    this.showStatus();
+  }
+
+  private showStatus(): void {
+    const file = vscode.window.activeTextEditor?.document.fileName;
+    const found = file === undefined ? undefined : this.of(file);
+    const text = found ? statusOf(found.checked.datasets, found.checked.task) : '';
+    if (!found || text === '') {
+      this.status.hide();
+      return;
+    }
+    this.status.text = `$(database) ${text}`;
+    this.status.tooltip = new vscode.MarkdownString(cardOf(found.checked));
+    this.status.show();
+  }
+}
+
+/** The files that a recipe names as its data; none where it cannot be read. */
+async function datasetsOf(recipe: string): Promise<readonly string[]> {
+  const { checkRecipe } = await import('../../shared/recipeFile');
+  const text = await readFile(recipe, 'utf8').catch(() => '');
+  const { recipe: read } = checkRecipe(text, recipe);
+  return read ? [read.dataset, ...(read.validation === null ? [] : [read.validation])] : [];
+}
+
+async function recipesNaming(file: string): Promise<readonly string[]> {
+  const recipes = (await findRecipes()).map((uri) => uri.fsPath).sort();
+  const named = await Promise.all(recipes.map((recipe) => datasetsOf(recipe)));
+  return recipes.filter((_, i) => named[i]!.includes(file));
+}
+
+const toDiagnostic = (file: string) => ({ line, severity, code, message }: ReturnType<typeof marksOf>[number]): vscode.Diagnostic => {
+  const document = vscode.workspace.textDocuments.find((own) => own.fileName === file);
+  const length = document && line <= document.lineCount ? document.lineAt(line - 1).text.length : 1;
+  const diagnostic = new vscode.Diagnostic(new vscode.Range(line - 1, 0, line - 1, length), message, severity === 'error' ? vscode.DiagnosticSeverity.Error : vscode.DiagnosticSeverity.Warning);
+  diagnostic.source = SOURCE;
+  diagnostic.code = code;
+  return diagnostic;
+};
+
+export const isMark = ({ source, code }: vscode.Diagnostic): boolean => source === SOURCE && (code === 'row' || code === 'cut' || code === 'duplicate');
