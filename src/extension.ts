@@ -13,6 +13,8 @@ import { WindowClose } from './host/engine/windowClose';
 import { ErrorReporter } from './host/errors/reporter';
 import { COMMANDS } from './host/ids';
 import { t, useTranslations } from './host/l10n';
+import { registerHubCommands } from './host/hub/hubCommands';
+import { registerSample } from './host/sample/openSample';
 import { registerInspector } from './host/inspector/inspectorEditor';
 import { AdapterFolders } from './host/jobs/adapterFolders';
 import { registerAdapterCommands } from './host/jobs/adapterCommands';
@@ -21,7 +23,7 @@ import { OverlayPanels } from './host/overlay/overlayPanels';
 import { chooseAdapter } from './host/jobs/adapterChoice';
 import { PlaygroundPanels } from './host/playground/playgroundPanels';
 import { registerQueueCommands } from './host/queue/queueCommands';
-import { RunQueue } from './host/queue/runQueue';
+import { RunQueue, type QueuedRun } from './host/queue/runQueue';
 import { registerRecipeLens } from './host/recipe/codeLens';
 import { RecipeDiagnostics } from './host/recipe/diagnostics';
 import { checkedRecipe, chooseRecipe } from './host/recipe/runRecipe';
@@ -33,6 +35,7 @@ import { registerRunCommands } from './host/runs/runCommands';
 import { RunRoots } from './host/runs/runRoots';
 import { RunStore } from './host/runs/runStore';
 import { RunsTree } from './host/runs/runsTree';
+import { registerRuntimeCommands } from './host/runtime/runtimeCommands';
 import { RuntimeService } from './host/runtime/runtimeService';
 import { createStatusBar } from './host/status/statusBar';
 import { registerRecipeTasks } from './host/tasks/recipeTasks';
@@ -63,12 +66,7 @@ export function activate(context: vscode.ExtensionContext): LoraApi {
   });
 
   const queue = new RunQueue({
-    memory: context.workspaceState, store, mayStart: () => vscode.workspace.isTrusted, report: (error) => errors.report(error, 'run'),
-    start: async ({ recipe, root, name }) => {
-      const dir = await launcher.startRecipe(await checkedRecipe(vscode.Uri.file(recipe), diagnostics), { root, show: false });
-      if (dir !== undefined && name !== undefined) await writeNotes(dir, { ...NO_NOTES, name });
-      return dir !== undefined;
-    },
+    memory: context.workspaceState, store, mayStart: () => vscode.workspace.isTrusted, report: (error) => errors.report(error, 'run'), start: (item) => startQueued(item, launcher, diagnostics),
   });
   const overlays = new OverlayPanels({
     extensionUri: context.extensionUri, connect: connectIfTrusted, store, queue, openDashboard: (dir) => dashboards.show(dir), report: (error) => errors.report(error, 'run'), log: (message) => log.warn(message),
@@ -90,12 +88,14 @@ export function activate(context: vscode.ExtensionContext): LoraApi {
     const recipe = await chooseRecipe(argument);
     if (recipe) await runRecipe(recipe);
   });
+  const jobs = new Jobs({ cli: context.asAbsolutePath('dist/cli.js'), runtime, log });
+  const fromHub = registerHubCommands(commands, jobs, context.secrets);
+  registerSample(commands, { rows: context.asAbsolutePath('examples/git-commands'), words: context.asAbsolutePath('media/sample.md') });
   commands.add(COMMANDS.trainAdapter, 'recipe', async () => {
     const { trainAdapter } = await import('./host/train/trainAdapter');
-    const recipe = await trainAdapter(context.globalState, errors);
+    const recipe = await trainAdapter(context.globalState, errors, fromHub);
     if (recipe !== undefined) await runRecipe(vscode.Uri.file(recipe));
   });
-  const jobs = new Jobs({ cli: context.asAbsolutePath('dist/cli.js'), runtime, log });
   const pages = { extensionUri: context.extensionUri, report: (error: unknown) => errors.report(error, 'adapter'), log: (message: string) => log.warn(message) };
   const comparison = new AdapterComparison(jobs, store, pages);
   const playgrounds = new PlaygroundPanels({
@@ -104,10 +104,7 @@ export function activate(context: vscode.ExtensionContext): LoraApi {
   registerAdapterCommands(commands, { jobs, store, comparison, playgrounds });
   const dataChecks = new DataChecks(jobs, (message) => log.info(message));
   const exported = createApi(store, runRecipe);
-  commands.add(COMMANDS.showRuntime, 'runtime', () => runtime.show());
-  commands.add(COMMANDS.installRuntime, 'runtime', async () => {
-    if (await runtime.install()) await runtime.show();
-  });
+  registerRuntimeCommands(commands, runtime);
   commands.add(COMMANDS.showLog, 'usage', () => log.show());
 
   context.subscriptions.push(
@@ -124,3 +121,9 @@ export function activate(context: vscode.ExtensionContext): LoraApi {
 
 /** In a workspace that is not trusted a run is followed by its files alone. */
 const connectIfTrusted = (dir: string) => (vscode.workspace.isTrusted ? connectEngine(dir) : Promise.reject(new Error('The workspace is not trusted.')));
+
+async function startQueued({ recipe, root, name }: QueuedRun, launcher: Launcher, diagnostics: RecipeDiagnostics): Promise<boolean> {
+  const dir = await launcher.startRecipe(await checkedRecipe(vscode.Uri.file(recipe), diagnostics), { root, show: false });
+  if (dir !== undefined && name !== undefined) await writeNotes(dir, { ...NO_NOTES, name });
+  return dir !== undefined;
+}

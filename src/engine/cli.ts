@@ -7,6 +7,7 @@ import { combine, COMBINE_USAGE } from './commands/combine';
 import { compare, COMPARE_USAGE } from './commands/compare';
 import type { Context } from './commands/context';
 import { convert, CONVERT_USAGE } from './commands/convert';
+import { download, DOWNLOAD_USAGE } from './commands/download';
 import { extract, EXTRACT_USAGE } from './commands/extract';
 import { generate, GENERATE_USAGE } from './commands/generate';
 import { inspect, INSPECT_USAGE } from './commands/inspect';
@@ -36,6 +37,7 @@ const COMMANDS: Readonly<Record<string, Command>> = {
   combine: { run: combine, usage: COMBINE_USAGE },
   resize: { run: resize, usage: RESIZE_USAGE },
   extract: { run: extract, usage: EXTRACT_USAGE },
+  download: { run: download, usage: DOWNLOAD_USAGE },
   convert: { run: convert, usage: CONVERT_USAGE },
   inspect: { run: inspect, usage: INSPECT_USAGE },
   runtime: { run: runtime, usage: RUNTIME_USAGE },

@@ -43,6 +43,9 @@ export const COMMANDS = {
   groupRuns: 'lora.groupRuns',
   filterRuns: 'lora.filterRuns',
   clearRunsFilter: 'lora.clearRunsFilter',
+  downloadBase: 'lora.downloadBase',
+  setHubToken: 'lora.setHubToken',
+  openSample: 'lora.openSample',
   showRuntime: 'lora.showRuntime',
   installRuntime: 'lora.installRuntime',
   showLog: 'lora.showLog',
@@ -53,7 +56,7 @@ export type CommandId = (typeof COMMANDS)[keyof typeof COMMANDS];
 /** Commands that start programs or write into the workspace: only where the user trusts it. */
 export const NEEDS_TRUST: ReadonlySet<CommandId> = new Set([
   COMMANDS.trainAdapter, COMMANDS.runRecipe, COMMANDS.configureRank, COMMANDS.pickRank, COMMANDS.queueRecipe, COMMANDS.sweepRanks, COMMANDS.pauseRun, COMMANDS.resumeRun, COMMANDS.stopRun, COMMANDS.deleteRun, COMMANDS.runAgain, COMMANDS.renameRun, COMMANDS.tagRun, COMMANDS.noteRun, COMMANDS.mergeAdapter, COMMANDS.compareAdapters, COMMANDS.compareWithSelected, COMMANDS.tryAdapter, COMMANDS.combineAdapters, COMMANDS.resizeAdapter,
-  COMMANDS.convertAdapter, COMMANDS.extractAdapter, COMMANDS.unmergeModel, COMMANDS.showRuntime, COMMANDS.installRuntime,
+  COMMANDS.convertAdapter, COMMANDS.extractAdapter, COMMANDS.unmergeModel, COMMANDS.downloadBase, COMMANDS.showRuntime, COMMANDS.installRuntime,
 ]);
 
 export const VIEWS = { container: 'lora', runs: 'lora.runs', dashboard: 'lora.dashboard', overlay: 'lora.overlay', compare: 'lora.compare', playground: 'lora.playground', configure: 'lora.configure', inspector: 'lora.inspector' } as const;

@@ -21,7 +21,7 @@ export class Jobs {
   }
 
   /** Undefined: the user did not want the runtime that it needs. Errors: LoraError; 'cancelled' is none to be told. */
-  async run<R>(title: string, args: readonly string[], needsRuntime: boolean): Promise<R | undefined> {
+  async run<R>(title: string, args: readonly string[], needsRuntime: boolean, more: Readonly<Record<string, string>> = {}): Promise<R | undefined> {
     const { cli, runtime, log } = this.parts;
     const env = needsRuntime ? await runtime.ensure() : {};
     if (!env) return undefined;
@@ -32,7 +32,7 @@ export class Jobs {
       let [phase, done] = ['', 0];
       try {
         return await runJob<R>({
-          node: process.execPath, cli, args, env, signal: controller.signal, onWarning: (message) => log.warn(message),
+          node: process.execPath, cli, args, env: { ...env, ...more }, signal: controller.signal, onWarning: (message) => log.warn(message),
           onProgress: (now, fraction) => {
             if (now !== phase) [phase, done] = [now, fraction < 1 ? 0 : done];
             progress.report({ message: `${phaseName(now)} ${Math.floor(100 * fraction)} %`, increment: Math.max(0, 100 * (fraction - done)) });
@@ -52,6 +52,7 @@ function phaseName(phase: string): string {
     case 'unmerging': return t('Taking the updates out');
     case 'extracting': return t('Extracting');
     case 'checking inputs': return t('Taking fingerprints');
+    case 'downloading': return t('Downloading');
     case 'comparing': return t('Comparing answers');
     default: return phase;
   }

@@ -11,10 +11,10 @@ import { browse, pick, separator, type Choice } from './picker';
 import type { Outcome } from './steps';
 import { STEPS, type TrainState } from './trainState';
 
-type BaseChoice = { readonly path: string } | { readonly browse: 'file' | 'folder' };
+type BaseChoice = { readonly path: string } | { readonly browse: 'file' | 'folder' | 'hub' };
 
 /** Which model stays frozen: found ones, or one browsed to. A model that cannot be trained on is told, and another asked for. */
-export async function askBase(state: TrainState, first: boolean, errors: ErrorReporter, lastUsed: string | undefined): Promise<Outcome<TrainState>> {
+export async function askBase(state: TrainState, first: boolean, errors: ErrorReporter, lastUsed: string | undefined, download: () => Promise<string | undefined>): Promise<Outcome<TrainState>> {
   const preferred = state.base?.path ?? lastUsed;
   for (;;) {
     const picked = await pick<BaseChoice>({
@@ -24,9 +24,9 @@ export async function askBase(state: TrainState, first: boolean, errors: ErrorRe
       fill: showBases,
     });
     if (picked.kind !== 'picked') return picked;
-    const path = 'path' in picked.value ? picked.value.path : await browseBase(picked.value.browse);
-    if (path === undefined) continue;
     try {
+      const path = 'path' in picked.value ? picked.value.path : picked.value.browse === 'hub' ? await download() : await browseBase(picked.value.browse);
+      if (path === undefined) continue;
       return { kind: 'next', state: { ...state, base: await readBaseFacts(path) } };
     } catch (error) {
       errors.report(error, 'base');
@@ -71,6 +71,7 @@ function sourceName(source: BaseSource): string {
 const BROWSE = (): Choice<BaseChoice>[] => [
   { label: `$(file) ${t('Browse for a .gguf file…')}`, value: { browse: 'file' }, alwaysShow: true },
   { label: `$(folder) ${t('Browse for a Hugging Face model folder…')}`, value: { browse: 'folder' }, alwaysShow: true },
+  { label: `$(cloud-download) ${t('Download one from the Hugging Face hub…')}`, value: { browse: 'hub' }, alwaysShow: true },
 ];
 
 const browseBase = (what: 'file' | 'folder') => browse(what, t('Base Model'), what === 'file' ? { GGUF: ['gguf'], [t('All Files')]: ['*'] } : undefined);

@@ -15,13 +15,13 @@ import { recipeText, writeRecipe } from './writeRecipe';
 const LAST_BASE = 'lora.lastBase';
 
 /** Asks what to train, writes the recipe and opens it. Undefined: cancelled. Errors: LoraError('disk') where the recipe cannot be written. */
-export async function trainAdapter(memory: vscode.Memento, errors: ErrorReporter): Promise<string | undefined> {
+export async function trainAdapter(memory: vscode.Memento, errors: ErrorReporter, download: () => Promise<string | undefined>): Promise<string | undefined> {
   if (!vscode.workspace.workspaceFolders?.length) {
     throw new LoraError('usage', t('No folder is open.'), { fix: t('Open the folder that holds your examples: the recipe and its runs are kept in it.') });
   }
   const lastBase = memory.get<string>(LAST_BASE);
   const answers = await runSteps<TrainState>([
-    (state, first) => askBase(state, first, errors, lastBase),
+    (state, first) => askBase(state, first, errors, lastBase, download),
     askDataset,
     askRank,
     askTargets,

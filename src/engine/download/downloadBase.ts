@@ -1,0 +1,61 @@
+import { listFiles } from '@huggingface/hub';
+import { mkdir, stat, statfs } from 'node:fs/promises';
+import path from 'node:path';
+import { LoraError } from '../../shared/errors';
+import { fetchFile, refusal, type Hub } from './fetchFile';
+import { filesToTake, sizeOf, type HubFile } from './plan';
+
+export interface Download {
+  readonly hub: Hub;
+  /** One .gguf file; null: the whole model as safetensors. */
+  readonly file: string | null;
+  readonly output: string;
+  readonly onProgress: (fraction: number) => void;
+}
+
+/** Room that stays free. */
+const SPARE_BYTES = 100e6;
+
+/** A model of the hub in a folder, each file proven by its checksum; one that was interrupted goes on. Gives what is a base: the folder, or the .gguf file. Errors: LoraError. */
+export async function downloadBase({ hub, file, output, onProgress }: Download): Promise<{ readonly base: string; readonly bytes: number }> {
+  const files = filesToTake(await list(hub), hub.repository, file);
+  const total = files.reduce((sum, own) => sum + sizeOf(own), 0);
+  await mkdir(output, { recursive: true });
+  await checkRoom(files, output);
+  let done = 0;
+  for (const own of files) {
+    await fetchFile(hub, own, output, (count) => {
+      done += count;
+      onProgress(total === 0 ? 1 : done / total);
+    });
+  }
+  return { base: file === null ? output : path.join(output, file), bytes: total };
+}
+
+async function list({ endpoint, repository, revision, token, signal }: Hub): Promise<HubFile[]> {
+  const files: HubFile[] = [];
+  try {
+    const own = (url: Parameters<typeof fetch>[0], init?: RequestInit) => fetch(url, { ...init, signal });
+    for await (const entry of listFiles({ repo: repository, revision, hubUrl: endpoint, fetch: own, ...(token !== null && { accessToken: token }) })) {
+      if (entry.type === 'file') files.push({ path: entry.path, size: entry.size, oid: entry.oid, lfs: entry.lfs });
+    }
+  } catch (cause) {
+    const status = (cause as { readonly statusCode?: unknown }).statusCode;
+    if (typeof status === 'number') throw refusal(status, repository, token !== null);
+    if (signal.aborted) throw new LoraError('cancelled', 'The download was cancelled.');
+    throw new LoraError('base', `The hub cannot be reached at ${endpoint}.`, { fix: 'Check the connection; HF_ENDPOINT names another hub.', cause });
+  }
+  return files;
+}
+
+async function checkRoom(files: readonly HubFile[], folder: string): Promise<void> {
+  let wanted = 0;
+  for (const own of files) {
+    const there = await Promise.all([own.path, `.${own.path}.part`].map((name) => stat(path.join(folder, name)).then((found) => found.size, () => 0)));
+    wanted += Math.max(0, sizeOf(own) - Math.max(...there));
+  }
+  const { bavail, bsize } = await statfs(folder);
+  if (wanted === 0 || wanted + SPARE_BYTES <= bavail * bsize) return;
+  const gib = (bytes: number) => `${(bytes / 2 ** 30).toFixed(1)} GiB`;
+  throw new LoraError('disk', `The model needs ${gib(wanted)}, and ${gib(bavail * bsize)} are free.`, { place: { file: folder }, fix: 'Free some room, or choose another folder.' });
+}

@@ -1,0 +1,73 @@
+import path from 'node:path';
+import * as vscode from 'vscode';
+import { LoraError } from '../../shared/errors';
+import { formatBytes } from '../format';
+import type { Jobs } from '../jobs/jobs';
+import { t } from '../l10n';
+import { SUGGESTIONS } from './suggestions';
+
+const TOKEN = 'lora.hubToken';
+const DOWNLOADS = 'models';
+
+export interface HubParts {
+  readonly jobs: Jobs;
+  /** The token lies in the system's own store, never in a file. */
+  readonly secrets: vscode.SecretStorage;
+}
+
+/** A base of the hub, into a folder of the workspace: asks which and where to. Gives what is the base; undefined: cancelled. Errors: LoraError. */
+export async function downloadBase(parts: HubParts): Promise<string | undefined> {
+  const name = await askName();
+  const output = name === undefined ? undefined : await askFolder(name);
+  if (name === undefined || output === undefined) return undefined;
+  try {
+    return await run(parts, name, output);
+  } catch (error) {
+    if (!(error instanceof LoraError) || error.place?.key !== 'HF_TOKEN' || !await askToken(parts.secrets, error.message)) throw error;
+    return run(parts, name, output);
+  }
+}
+
+async function run({ jobs, secrets }: HubParts, name: string, output: string): Promise<string | undefined> {
+  const token = await secrets.get(TOKEN);
+  const done = await jobs.run<{ readonly base: string }>(t('Downloading {0}', name), ['download', name, '--output', output], false, token === undefined ? {} : { HF_TOKEN: token });
+  return done?.base;
+}
+
+/** Asks for a token and keeps it; an empty one forgets what was kept. False: cancelled, or none. */
+export async function askToken(secrets: vscode.SecretStorage, prompt: string): Promise<boolean> {
+  const token = await vscode.window.showInputBox({
+    title: t('Token of the Hub'), prompt, placeHolder: 'hf_…', password: true, ignoreFocusOut: true,
+    validateInput: (text) => (text === '' || text.startsWith('hf_') ? undefined : t('Tokens begin with hf_.')),
+  });
+  if (token === undefined) return false;
+  if (token === '') await secrets.delete(TOKEN);
+  else await secrets.store(TOKEN, token);
+  return token !== '';
+}
+
+async function askName(): Promise<string | undefined> {
+  const input = vscode.window.createQuickPick();
+  const suggested = SUGGESTIONS.map(({ name, megabytes }) => ({ label: name, description: t('about {0}', formatBytes(megabytes * 1e6)) }));
+  Object.assign(input, { title: t('Download Base Model'), placeholder: t('owner/model, as on its page'), items: suggested, ignoreFocusOut: true });
+  try {
+    return await new Promise<string | undefined>((resolve) => {
+      input.onDidChangeValue((text) => { input.items = text.includes('/') && !suggested.some(({ label }) => label === text) ? [{ label: text.trim(), description: t('by this name') }, ...suggested] : suggested; });
+      input.onDidAccept(() => { if (input.activeItems[0]) resolve(input.activeItems[0].label); });
+      input.onDidHide(() => resolve(undefined));
+      input.show();
+    });
+  } finally {
+    input.dispose();
+  }
+}
+
+/** One that is there already may hold what an earlier download left: it goes on. */
+async function askFolder(name: string): Promise<string | undefined> {
+  const [root] = vscode.workspace.workspaceFolders ?? [];
+  const value = path.join(root?.uri.fsPath ?? '', DOWNLOADS, name.split('/').at(-1)!);
+  return vscode.window.showInputBox({
+    title: t('Download Base Model: Folder'), value, ignoreFocusOut: true, prompt: t('What an earlier download left there goes on.'),
+    validateInput: (typed) => (path.isAbsolute(typed) ? undefined : t('Give the whole path.')),
+  });
+}

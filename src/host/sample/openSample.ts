@@ -1,0 +1,20 @@
+import path from 'node:path';
+import * as vscode from 'vscode';
+import type { CommandRegistry } from '../commands';
+import { COMMANDS } from '../ids';
+import { t } from '../l10n';
+import { browse } from '../train/picker';
+import { writeSample, type SampleParts } from './writeSample';
+
+const NAME = 'lora-sample';
+
+/** Puts the sample into a folder that the user names, and opens it. */
+export function registerSample(commands: CommandRegistry, parts: SampleParts): void {
+  commands.add(COMMANDS.openSample, 'disk', async () => {
+    const parent = await browse('folder', t('Where to put the sample?'));
+    if (parent === undefined) return;
+    const folder = path.join(parent, NAME);
+    await writeSample(folder, parts);
+    await vscode.commands.executeCommand('vscode.openFolder', vscode.Uri.file(folder));
+  });
+}

@@ -1,0 +1,19 @@
+import { mkdtemp, readdir, readFile, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import path from 'node:path';
+import { expect, it } from 'vitest';
+import { writeSample } from '../../../../src/host/sample/writeSample';
+import { checkRecipe } from '../../../../src/shared/recipeFile';
+
+it('the sample is rows, a recipe for a base that can be downloaded, and what to do; what is there already stays', async () => {
+  const folder = path.join(await mkdtemp(path.join(tmpdir(), 'sample-')), 'lora-sample');
+  const parts = { rows: path.resolve('examples/git-commands'), words: path.resolve('media/sample.md') };
+  await writeSample(folder, parts);
+  expect((await readdir(folder)).sort()).toEqual(['README.md', 'lora.json', 'train.jsonl', 'validation.jsonl']);
+  const { recipe, problems } = checkRecipe(await readFile(path.join(folder, 'lora.json'), 'utf8'), path.join(folder, 'lora.json'));
+  expect([problems, recipe?.base]).toEqual([[], path.join(folder, 'models/SmolLM2-135M-Instruct')]);
+  expect(await readFile(path.join(folder, 'README.md'), 'utf8')).toContain('LoRA: Sweep Ranks');
+  await writeFile(path.join(folder, 'lora.json'), 'mine');
+  await writeSample(folder, parts);
+  expect(await readFile(path.join(folder, 'lora.json'), 'utf8')).toBe('mine');
+});
