@@ -94,6 +94,7 @@ function metricText(line: MetricLine, status: EngineStatus | null): string | nul
     case 'sample': return `step ${line.step}  ${JSON.stringify(line.prompt)} -> ${JSON.stringify(line.completion)}`;
     case 'checkpoint': return `step ${line.step}  checkpoint ${line.path}`;
     case 'resume': return `going on from step ${line.step}`;
+    case 'batch': return null;
   }
 }
 

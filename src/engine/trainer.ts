@@ -12,6 +12,7 @@ import type { Model } from '../models/types';
 import { LoraError } from '../shared/errors';
 import { createRandom } from '../shared/random';
 import type { Recipe } from '../shared/recipe';
+import type { BatchPiece } from '../shared/metrics';
 import { RUN_FILES } from '../shared/run';
 import { answer } from './answer';
 import { pruneCheckpoints, writeCheckpoint, type TrainingState } from './checkpoint';
@@ -22,6 +23,7 @@ import type { Prepared } from './prepareTraining';
 import { baseName } from './words';
 import { learningRate } from './schedule';
 import { evaluateExamples } from './tasks/evaluate';
+import { piecesOf } from './tasks/pieces';
 import { predict } from './tasks/predict';
 
 export interface TrainerParts extends Prepared {
@@ -31,6 +33,9 @@ export interface TrainerParts extends Prepared {
   readonly control: Control;
   readonly emit: (event: WorkerEvent) => void;
 }
+
+/** A batch is shown, not archived. */
+const [ROWS_SHOWN, PIECES_SHOWN, PIECE_SHOWN] = [8, 400, 2_000];
 
 /** The loop: batches -> gradients -> step -> metric, with evaluations, samples and checkpoints at their steps. */
 export class Trainer {
@@ -60,6 +65,7 @@ export class Trainer {
     const { control, recipe } = this.parts;
     const total = this.plan.total_steps;
     if (this.step === 0 && this.savedAt === null) {
+      this.showBatch();
       await this.evaluate();
       await this.sample();
     }
@@ -200,6 +206,14 @@ export class Trainer {
         learning_rate: training.learning_rate, last_loss: this.lastLoss, validation_loss: this.lastEval?.loss ?? null,
       }),
     };
+  }
+
+  /** What is learnt of the first rows, for people to see. */
+  private showBatch(): void {
+    const { tokenizer, data: { labels }, recipe, emit } = this.parts;
+    const shorten = (piece: BatchPiece) => (piece.text.length > PIECE_SHOWN ? { ...piece, text: `${piece.text.slice(0, PIECE_SHOWN)}…` } : piece);
+    const rows = this.batchesOf(0)[0]!.slice(0, ROWS_SHOWN).map((example) => ({ line: linesOf(example)[0]!, pieces: piecesOf(example, recipe.task, tokenizer, labels).slice(0, PIECES_SHOWN).map(shorten) }));
+    emit({ kind: 'metric', line: { kind: 'batch', step: 0, rows } });
   }
 
   private cachedEpoch: { readonly epoch: number; readonly batches: Example[][] } | null = null;

@@ -68,10 +68,14 @@ export const DASHBOARD_STRINGS = {
   'parameters.why': 'A d × d matrix has d² numbers; its adapter of rank r trains 2·d·r. Here r = {0}, and all d² stay frozen.',
 
   'health.nan': 'The loss is not a number since step {0}: the run has diverged. A lower learning rate usually helps.',
-  'health.rising': 'The validation loss rises since step {0}: the adapter learns the examples by heart.',
-  'health.worse': 'The validation loss ({0}) is above that of the base model ({1}).',
-  'health.noValidation': 'There is no validation set: whether the adapter helps on unseen examples cannot be told.',
-  'health.clipped': 'The gradients of each of the last {0} steps were clipped: the norm is above max_grad_norm, {1}.',
+  'health.exploding': 'The gradient norm jumped to {1} at step {0}, where {2} was usual: a lower learning rate or max_grad_norm, or a look at the rows of that step, usually helps.',
+  'health.climbing': 'The training loss rises: from {1} about step {0} to {2} now. A lower learning rate usually helps.',
+  'health.zeroRate': 'The learning rate is 0 since step {0}: nothing is learnt any more. Look at lr_scheduler_type, num_train_epochs and max_steps.',
+  'health.unlabelled': '{0} steps had no token to learn, the first at step {1}: look at “labels” in the recipe, and whether answers are cut away by max_length.',
+  'health.rising': 'The validation loss rises since step {0}: the adapter learns the examples by heart. The best one is kept as Best adapter; stop here, or take fewer epochs or more examples.',
+  'health.worse': 'The validation loss ({0}) is above that of the base model ({1}): a lower learning rate, or rows more like those held out, usually helps.',
+  'health.noValidation': 'There is no validation set: whether the adapter helps on unseen examples cannot be told. validation_split holds some rows out.',
+  'health.clipped': 'The gradients of each of the last {0} steps were clipped: the norm is above max_grad_norm, {1}. A lower learning rate does the same more evenly.',
   notes: 'Notes on this run',
 
   'error.title': 'The run failed',
@@ -111,6 +115,7 @@ export const DASHBOARD_STRINGS = {
   'table.all': '{0} rows, the newest first.',
 
   'tab.samples': 'Samples',
+  'tab.batch': 'First Batch',
   'tab.events': 'Events',
   'tab.recipe': 'Recipe',
   details: 'Details of the run',
@@ -124,6 +129,10 @@ export const DASHBOARD_STRINGS = {
   'samples.wait': 'Sample completions appear here: first the base model’s, then every {0} steps.',
   'samples.off': 'Samples are switched off in the recipe (sample_steps is 0).',
   'samples.none': 'This run wrote no sample completions.',
+
+  'batch.words': 'The first rows as the model reads them. Marked: what is learnt. The rest is only given.',
+  'batch.line': 'Line {0}',
+  'batch.none': 'No row has been read yet.',
 
   'event.step': 'Step',
   'event.what': 'Event',

@@ -1,5 +1,5 @@
 /** One line of a run's metrics.jsonl. Losses are in nats per labelled token; memory in bytes; times in seconds of training. */
-export type MetricLine = StepLine | EvalLine | SampleLine | CheckpointLine | ResumeLine;
+export type MetricLine = StepLine | EvalLine | SampleLine | CheckpointLine | ResumeLine | BatchLine;
 
 /** After each optimizer step. */
 export interface StepLine {
@@ -61,6 +61,21 @@ export interface ResumeLine {
   readonly step: number;
 }
 
+/** A part of an example that is learnt, or only given. */
+export interface BatchPiece {
+  readonly text: string;
+  readonly labelled: boolean;
+}
+
+/** The first batch as the model reads it, written before training. */
+export interface BatchLine {
+  readonly kind: 'batch';
+  /** 0 */
+  readonly step: number;
+  /** By their line in the dataset. */
+  readonly rows: readonly { readonly line: number; readonly pieces: readonly BatchPiece[] }[];
+}
+
 /** Reads metrics.jsonl: a torn last line is dropped, lines undone by a resume are left out. */
 export function parseMetrics(text: string): MetricLine[] {
   const complete = text.split('\n').slice(0, -1);
@@ -76,7 +91,7 @@ function parseLine(text: string): MetricLine[] {
   }
 }
 
-const KINDS: ReadonlySet<string> = new Set<MetricLine['kind']>(['step', 'eval', 'sample', 'checkpoint', 'resume']);
+const KINDS: ReadonlySet<string> = new Set<MetricLine['kind']>(['step', 'eval', 'sample', 'checkpoint', 'resume', 'batch']);
 
 export function isMetricLine(value: unknown): value is MetricLine {
   return typeof value === 'object' && value !== null && 'kind' in value && typeof value.kind === 'string' && KINDS.has(value.kind)

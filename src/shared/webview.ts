@@ -1,5 +1,5 @@
 import type { Place } from './errors';
-import type { EvalLine, CheckpointLine, MetricLine, ResumeLine, SampleLine, StepLine } from './metrics';
+import type { BatchLine, EvalLine, CheckpointLine, MetricLine, ResumeLine, SampleLine, StepLine } from './metrics';
 import type { EngineProgress, EngineStatus } from './protocol';
 import type { RunRecord } from './run';
 
@@ -61,7 +61,7 @@ export type RunLink = 'engine' | 'folder' | 'untrusted' | 'ended';
 
 export type RunRequest = 'pause' | 'resume' | 'stop';
 
-export type OtherLine = EvalLine | SampleLine | CheckpointLine | ResumeLine;
+export type OtherLine = EvalLine | SampleLine | CheckpointLine | ResumeLine | BatchLine;
 
 export const STEP_FIELDS = [
   'step', 'epoch', 'loss', 'grad_norm', 'learning_rate', 'tokens', 'labelled_tokens', 'tokens_per_second', 'memory', 'elapsed',
@@ -113,7 +113,7 @@ export const AXES = ['step', 'tokens', 'time'] as const;
 
 export type Axis = (typeof AXES)[number];
 
-export const TAB_IDS = ['samples', 'events', 'recipe'] as const;
+export const TAB_IDS = ['samples', 'batch', 'events', 'recipe'] as const;
 
 export type TabId = (typeof TAB_IDS)[number];
 

@@ -52,6 +52,8 @@ export function asRunRecord(value: unknown): RunRecord | undefined {
   return v.is(RunSchema, value) ? (value as unknown as RunRecord) : undefined;
 }
 
+const BatchRowSchema = v.object({ line: number, pieces: v.array(v.object({ text, labelled: v.boolean() })) });
+
 /** A line of metrics.jsonl; a number that is missing (JSON knows no NaN) becomes NaN. Undefined when it is none. */
 export function asMetricLine(value: unknown): MetricLine | undefined {
   if (!isObject(value) || typeof value['step'] !== 'number' || !Number.isFinite(value['step'])) return undefined;
@@ -65,6 +67,7 @@ export function asMetricLine(value: unknown): MetricLine | undefined {
     }
     case 'checkpoint': return typeof value['path'] === 'string' ? { kind, step, path: value['path'] } : undefined;
     case 'resume': return { kind, step };
+    case 'batch': return v.is(v.array(BatchRowSchema), value['rows']) ? { kind, step, rows: value['rows'] } : undefined;
     default: return undefined;
   }
 }

@@ -41,3 +41,22 @@ test('a run without a validation set says so, the grave things first', () => {
   const data = { examples: 10, validation_examples: 0, tokens: 1, labelled_tokens: 1, fingerprint: [] };
   expect(kinds(historyOf(stepLine(1, { loss: NaN })), runRecord({ data }))).toEqual(['nan', 'noValidation']);
 });
+
+test('a gradient many times as long as usual is told with its step', () => {
+  const steps = Array.from({ length: 60 }, (_, i) => stepLine(i + 1, { grad_norm: i === 55 ? 9 : 0.5, loss: 2 }));
+  expect(healthNotes(historyOf(...steps), null)).toEqual([{ kind: 'exploding', step: 56, norm: 9, usual: 0.5 }]);
+  expect(kinds(historyOf(...steps.map((line) => ({ ...line, grad_norm: Math.min(line.grad_norm, 4) }))), null)).toEqual([]);
+});
+
+test('a training loss that climbs is told with its lowest', () => {
+  const steps = (losses: readonly number[]) => losses.flatMap((loss, n) => Array.from({ length: 25 }, (_, i) => stepLine(25 * n + i + 1, { loss })));
+  expect(healthNotes(historyOf(...steps([3, 2, 2.5])), null)).toEqual([{ kind: 'climbing', step: 50, loss: 2.5, lowest: 2 }]);
+  expect(kinds(historyOf(...steps([3, 2, 2.1])), null)).toEqual([]);
+  expect(kinds(historyOf(...steps([2, 3])), null)).toEqual([]);
+});
+
+test('a learning rate of 0 and steps without labels are told', () => {
+  const steps = Array.from({ length: 9 }, (_, i) => stepLine(i + 1, { learning_rate: i >= 4 ? 0 : 1e-4, labelled_tokens: i === 2 || i === 6 ? 0 : 4 }));
+  expect(healthNotes(historyOf(...steps), null)).toEqual([{ kind: 'zeroRate', step: 5 }, { kind: 'unlabelled', step: 3, steps: 2 }]);
+  expect(kinds(historyOf(...steps.slice(0, 8).map((line) => ({ ...line, labelled_tokens: 1 }))), null)).toEqual([]);
+});

@@ -192,3 +192,15 @@ test('a chart is saved as a picture, and the numbers are copied as Markdown', as
   await assertQuiet(dashboard);
   await dashboard.close();
 });
+
+test('the first batch stands in a tab, what is learnt marked', async () => {
+  const dashboard = await open({ steps: 20 });
+  const { page } = dashboard;
+  await page.locator('vscode-panel-tab#batch').click();
+  await page.locator('.batch mark', { hasText: 'git reset --soft HEAD~1' }).waitFor();
+  assert.equal(await page.locator('.batch mark').count(), 1);
+  assert.match(await page.locator('.batch .row').innerText(), /^Line 7\s+user: Undo the last commit\s+assistant: git reset/);
+  await assertAccessible(page);
+  await assertQuiet(dashboard);
+  await dashboard.close();
+});

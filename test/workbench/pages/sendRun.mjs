@@ -13,6 +13,7 @@ export function sendRun({ steps, state = 'running', evaluations = true, error = 
     marks.push({ kind: 'sample', step, prompt: 'Undo the last commit but keep its changes staged', completion: step ? 'git reset --soft HEAD~1' : 'You can\n\nundo it.' });
     if (step) marks.push({ kind: 'checkpoint', step, path: `checkpoints/step-${step}` });
   }
+  marks.push({ kind: 'batch', step: 0, rows: [{ line: 7, pieces: [{ text: 'user: Undo the last commit\nassistant: ', labelled: false }, { text: 'git reset --soft HEAD~1', labelled: true }] }] });
   const ended = ['stopped', 'completed', 'failed', 'interrupted'].includes(state);
   const run = {
     version: 1, id: '20260131-142501-7f3a', name: 'Plain words to git', state, created: '2026-01-31T14:25:01Z', started: '2026-01-31T14:25:04Z', ended: ended ? '2026-01-31T14:40:00Z' : null,

@@ -5,6 +5,10 @@ import type { RunRecord } from '../../../src/shared/run';
 /** Something certain to say about how the run goes. */
 export type HealthNote =
   | { readonly kind: 'nan'; readonly step: number }
+  | { readonly kind: 'exploding'; readonly step: number; readonly norm: number; readonly usual: number }
+  | { readonly kind: 'climbing'; readonly step: number; readonly loss: number; readonly lowest: number }
+  | { readonly kind: 'zeroRate'; readonly step: number }
+  | { readonly kind: 'unlabelled'; readonly step: number; readonly steps: number }
   | { readonly kind: 'rising'; readonly step: number }
   | { readonly kind: 'worse'; readonly loss: number; readonly base: number }
   | { readonly kind: 'clipped'; readonly steps: number; readonly limit: number }
@@ -16,17 +20,63 @@ const RISES = 3;
 /** The notes that the numbers allow, the gravest first. */
 export function healthNotes(history: RunHistory, run: RunRecord | null): HealthNote[] {
   const evals = history.lines.filter((line) => line.kind === 'eval');
-  return [...lossNotANumber(history), ...risingValidation(evals), ...worseThanBase(evals), ...alwaysClipped(history, run), ...noValidation(run)];
+  return [...lossNotANumber(history), ...explodingGradient(history), ...climbingLoss(history), ...zeroRate(history), ...unlabelled(history), ...risingValidation(evals), ...worseThanBase(evals), ...alwaysClipped(history, run), ...noValidation(run)];
 }
 
 export const isGrave = (note: HealthNote): boolean => note.kind === 'nan';
-export const isWarning = (note: HealthNote): boolean => note.kind === 'rising' || note.kind === 'worse';
+export const isWarning = (note: HealthNote): boolean => note.kind !== 'nan' && note.kind !== 'clipped' && note.kind !== 'noValidation';
 
 function lossNotANumber(history: RunHistory): HealthNote[] {
   const loss = history.column('loss');
   let first = loss.length;
   while (first > 0 && !Number.isFinite(loss[first - 1]!)) first--;
   return first < loss.length ? [{ kind: 'nan', step: history.column('step')[first]! }] : [];
+}
+
+const [USUAL_STEPS, RECENT_STEPS, TIMES_USUAL] = [30, 10, 10];
+
+/** A norm of the last steps is many times what was usual before them. */
+function explodingGradient(history: RunHistory): HealthNote[] {
+  const norms = history.column('grad_norm');
+  const recent = Math.max(0, norms.length - RECENT_STEPS);
+  if (recent < USUAL_STEPS) return [];
+  const usual = medianOf(norms.subarray(0, recent).slice(-200));
+  const worst = norms.subarray(recent).reduce((at, norm, i, all) => (norm > all[at]! ? i : at), 0);
+  const norm = norms[recent + worst]!;
+  return usual > 0 && norm > TIMES_USUAL * usual ? [{ kind: 'exploding', step: history.column('step')[recent + worst]!, norm, usual }] : [];
+}
+
+const [WINDOW, RISE] = [25, 1.15];
+
+/** The mean loss of the last steps is well above the lowest that as many steps had. */
+function climbingLoss(history: RunHistory): HealthNote[] {
+  const loss = history.column('loss');
+  const means: number[] = [];
+  for (let end = loss.length; end >= WINDOW; end -= WINDOW) means.push(loss.subarray(end - WINDOW, end).reduce((a, b) => a + b, 0) / WINDOW);
+  const lowest = means.reduce((at, mean, i) => (mean < means[at]! ? i : at), 0);
+  if (means.length < 3 || !(means[0]! > RISE * means[lowest]!)) return [];
+  return [{ kind: 'climbing', step: history.column('step')[loss.length - 1 - lowest * WINDOW]!, loss: means[0]!, lowest: means[lowest]! }];
+}
+
+const ZERO_STEPS = 5;
+
+function zeroRate(history: RunHistory): HealthNote[] {
+  const rates = history.column('learning_rate');
+  let first = rates.length;
+  while (first > 0 && rates[first - 1] === 0) first--;
+  return rates.length - first >= ZERO_STEPS ? [{ kind: 'zeroRate', step: history.column('step')[first]! }] : [];
+}
+
+/** Steps of which nothing could be learnt. */
+function unlabelled(history: RunHistory): HealthNote[] {
+  const labels = history.column('labelled_tokens');
+  const first = labels.indexOf(0);
+  return first < 0 ? [] : [{ kind: 'unlabelled', step: history.column('step')[first]!, steps: labels.reduce((count, n) => count + Number(n === 0), 0) }];
+}
+
+function medianOf(values: Float64Array): number {
+  const sorted = values.filter(Number.isFinite).sort();
+  return sorted[sorted.length >> 1] ?? NaN;
 }
 
 /** Each of the last evaluations was above the one before. */

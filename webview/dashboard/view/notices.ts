@@ -81,6 +81,10 @@ function interruption(model: Model, { t, format }: Context): NoteItem[] {
 function healthText(note: HealthNote, { t, format }: Context): string {
   switch (note.kind) {
     case 'nan': return t('health.nan', format.count(note.step));
+    case 'exploding': return t('health.exploding', format.count(note.step), format.value(note.norm), format.value(note.usual));
+    case 'climbing': return t('health.climbing', format.count(note.step), format.value(note.lowest), format.value(note.loss));
+    case 'zeroRate': return t('health.zeroRate', format.count(note.step));
+    case 'unlabelled': return t('health.unlabelled', format.count(note.steps), format.count(note.step));
     case 'rising': return t('health.rising', format.count(note.step));
     case 'worse': return t('health.worse', format.value(note.loss), format.value(note.base));
     case 'clipped': return t('health.clipped', note.steps, format.value(note.limit));

@@ -3,6 +3,7 @@ import { el, memo, setText, show } from '../../shared/dom';
 import { eventsOf } from '../model/events';
 import { samplesByPrompt } from '../model/summary';
 import type { Context, Section } from '../section';
+import { batch } from './batch';
 import { events } from './events';
 import { recipe } from './recipe';
 import { samples } from './samples';
@@ -10,9 +11,9 @@ import { samples } from './samples';
 /** The details under the charts, one at a time. */
 export function tabs(context: Context): Section {
   const { t, format } = context;
-  const sections: Readonly<Record<TabId, Section>> = { samples: samples(context), events: events(context), recipe: recipe(context) };
+  const sections: Readonly<Record<TabId, Section>> = { samples: samples(context), batch: batch(context), events: events(context), recipe: recipe(context) };
   const badges = { samples: el('span', { class: 'badge' }), events: el('span', { class: 'badge' }) };
-  const tabsById = new Map(TAB_IDS.map((id) => [id, el('vscode-panel-tab', { id }, t(`tab.${id}`), ...(id === 'recipe' ? [] : [' ', badges[id]]))]));
+  const tabsById = new Map(TAB_IDS.map((id) => [id, el('vscode-panel-tab', { id }, t(`tab.${id}`), ...(id === 'samples' || id === 'events' ? [' ', badges[id]] : []))]));
   const count = (id: 'samples' | 'events', value: number) => {
     setText(badges[id], format.count(value));
     show(badges[id], value > 0);
