@@ -4,6 +4,7 @@ export const COMPARE_STRINGS = {
   title: '{0} and {1}',
   none: '–',
   try: 'Try Both',
+  curves: 'Overlay Curves',
   openDiff: 'Open as Text Diff',
 
   'words.equal': 'Both do the same: every update is equal within the rounding of f32.',

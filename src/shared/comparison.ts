@@ -28,15 +28,15 @@ const ComparisonSchema = v.object({
 export type ComparisonData = v.InferOutput<typeof ComparisonSchema>;
 export type FactsData = v.InferOutput<typeof FactsSchema>;
 
-/** From the host: the comparison, or why there is none. */
+/** From the host: the comparison (`curves`: both are of runs, whose curves can be laid over one another), or why there is none. */
 const HostMessageSchema = v.variant('kind', [
-  v.object({ kind: v.literal('comparison'), names: v.tuple([text, text]), comparison: ComparisonSchema }),
+  v.object({ kind: v.literal('comparison'), names: v.tuple([text, text]), curves: v.boolean(), comparison: ComparisonSchema }),
   v.object({ kind: v.literal('failed'), message: text }),
 ]);
 export type CompareHostMessage = v.InferOutput<typeof HostMessageSchema>;
 
 /** From the page. */
-const PageMessageSchema = v.variant('kind', [v.object({ kind: v.literal('ready') }), v.object({ kind: v.picklist(['openDiff', 'try']) }), v.object({ kind: v.literal('trouble'), message: text })]);
+const PageMessageSchema = v.variant('kind', [v.object({ kind: v.literal('ready') }), v.object({ kind: v.picklist(['openDiff', 'try', 'curves']) }), v.object({ kind: v.literal('trouble'), message: text })]);
 export type ComparePageMessage = v.InferOutput<typeof PageMessageSchema>;
 
 /** What a page keeps through reloads. */

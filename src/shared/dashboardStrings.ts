@@ -109,6 +109,8 @@ export const DASHBOARD_STRINGS = {
   'series.tokens_per_second': 'tokens/s',
   'series.memory': 'resident',
   'chart.label': '{0}, a line chart. {1}',
+  'mark.best': 'best',
+  'mark.checkpoint': 'checkpoint',
   'chart.asTable': 'Show as table: {0}',
   'chart.asChart': 'Show as chart: {0}',
   'table.last': 'The last {0} of {1} rows; Export CSV has all.',

@@ -59,6 +59,9 @@ describe('beside the main path', { timeout: 600_000 }, () => {
   it('a workspace that is not trusted: runs can be viewed, the view says why no more, and nothing is started or written', async () => {
     await row(0).waitFor();
     const before = contentsOf(workspace);
+    await openFile(page, 'train.jsonl');
+    await page.waitForTimeout(2_000); // where it is trusted, its rows are being read by now
+    assert.equal(await page.locator('.statusbar-item', { hasText: /examples/ }).count(), 0);
     await row(0).click();
     const { loss } = steps(firstRun()).at(-1);
     await until(async () => (await dashboard().locator('body').innerText()).includes(shown(loss)), 'the loss in the dashboard');

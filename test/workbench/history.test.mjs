@@ -91,6 +91,8 @@ describe('the run history', { timeout: 300_000 }, () => {
     await row('newer').click({ modifiers: ['ControlOrMeta'] });
     await menu('newer', 'Compare Adapters');
     await page.locator('.tab', { hasText: /cosine/ }).first().waitFor();
+    await d.webview(page).locator('vscode-button', { hasText: 'Overlay Curves' }).click();
+    await page.locator('.tab.active', { hasText: '2 runs' }).waitFor();
   });
 
   it('compares a checkpoint with the adapter that was selected', async () => {

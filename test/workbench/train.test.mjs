@@ -199,6 +199,7 @@ describe('training in the workbench', { timeout: 600_000 }, () => {
     await page.locator('.quick-input-widget input[placeholder*="smaller rank"]').waitFor();
     await picks.filter({ hasText: 'train on tiny' }).first().click();
     await picks.filter({ hasText: 'By the error' }).first().click();
+    await page.locator('.quick-input-message', { hasText: 'relative to its norm' }).or(page.locator('.quick-input-message', { hasText: '0 to 1' })).first().waitFor();
     await page.keyboard.press('Enter');
     await page.locator('.quick-input-title', { hasText: 'Output' }).waitFor();
     await page.keyboard.press('Enter');

@@ -34,6 +34,9 @@ export function makeWorkspace() {
   return folder;
 }
 
+/** A run without a record is only beginning. */
+const createdAt = ({ record }) => (record ? Date.parse(record.created) : Number.MAX_SAFE_INTEGER);
+
 /** The runs of a workspace, oldest first: folder, run.json, lines of metrics.jsonl. */
 export function runsOf(workspace) {
   const folder = path.join(workspace, '.lora', 'runs');
@@ -44,5 +47,5 @@ export function runsOf(workspace) {
     const record = read('run.json');
     const metrics = (read('metrics.jsonl') ?? '').split('\n').slice(0, -1).map((line) => JSON.parse(line));
     return { dir, record: record === null ? null : JSON.parse(record), metrics };
-  });
+  }).sort((a, b) => createdAt(a) - createdAt(b)); // two that began within one second have names in any order
 }

@@ -22,7 +22,7 @@ export class Page {
 
   constructor(private readonly root: HTMLElement, private readonly strings: CompareStrings, private readonly pair: readonly [string, string]) {
     this.context = {
-      format: new Formatter(document.documentElement.lang, strings.none), t: (key, ...values) => fill(strings[key], values), choose: (choice) => this.choose(choice), openDiff: () => vscode.postMessage({ kind: 'openDiff' }), tryBoth: () => vscode.postMessage({ kind: 'try' }),
+      format: new Formatter(document.documentElement.lang, strings.none), t: (key, ...values) => fill(strings[key], values), choose: (choice) => this.choose(choice), openDiff: () => vscode.postMessage({ kind: 'openDiff' }), tryBoth: () => vscode.postMessage({ kind: 'try' }), overlayCurves: () => vscode.postMessage({ kind: 'curves' }),
     };
     this.keep({});
   }
@@ -40,14 +40,14 @@ export class Page {
     this.root.removeAttribute('aria-busy');
   }
 
-  private show({ names, comparison }: Extract<CompareHostMessage, { kind: 'comparison' }>): void {
+  private show({ names, curves, comparison }: Extract<CompareHostMessage, { kind: 'comparison' }>): void {
     const rows = moduleRows(comparison);
     const kept = this.kept();
     const shown = shownQuantities(rows).map(({ id }) => id);
     const wanted = QUANTITY_IDS.find((id) => id === kept?.quantity);
     const column = COLUMNS.find((own) => own === kept?.sort) ?? 'path';
     this.view = {
-      names, data: comparison, rows, quantity: wanted && shown.includes(wanted) ? wanted : firstOf(shown), selected: rows.find(({ path }) => path === kept?.selected)?.path ?? rows[0]?.path ?? '',
+      names, curves, data: comparison, rows, quantity: wanted && shown.includes(wanted) ? wanted : firstOf(shown), selected: rows.find(({ path }) => path === kept?.selected)?.path ?? rows[0]?.path ?? '',
       sorting: { column: column satisfies Column, descending: kept?.descending ?? false }, filter: kept?.filter ?? '',
     };
     this.draw();

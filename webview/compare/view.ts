@@ -8,6 +8,8 @@ import type { Sorting } from './model/table';
 /** What is shown, and what of it the user has chosen. */
 export interface View {
   readonly names: readonly [string, string];
+  /** Both are of runs. */
+  readonly curves: boolean;
   readonly data: ComparisonData;
   readonly rows: readonly ModuleRow[];
   readonly quantity: QuantityId;
@@ -33,6 +35,7 @@ export interface Context {
   readonly openDiff: () => void;
   /** Both in the playground. */
   readonly tryBoth: () => void;
+  readonly overlayCurves: () => void;
 }
 
 /** Three digits, and a dash for what is none. */

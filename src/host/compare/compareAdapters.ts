@@ -29,7 +29,7 @@ export class AdapterComparison implements vscode.TextDocumentContentProvider, vs
 
   constructor(private readonly jobs: Jobs, private readonly store: RunStore, options: Pick<ComparePanelOptions, 'extensionUri' | 'report' | 'log'>) {
     this.panels = new ComparePanels({
-      ...options, namesOf: (pair) => namesOf(store, pair), compare: async (pair) => (await this.run(pair))?.data,
+      ...options, namesOf: (pair) => namesOf(store, pair), runsOf: (pair) => [...new Set(pair.flatMap((place) => runOf(store, place)?.dir ?? []))], compare: async (pair) => (await this.run(pair))?.data,
       openDiff: async (pair) => {
         const compared = await this.run(pair);
         if (compared) await this.diff(pair, compared);
@@ -107,9 +107,11 @@ function namesOf(store: RunStore, pair: Pair): readonly [string, string] {
   return a === b ? [nameOf(pair[0]), nameOf(pair[1])] : [a, b];
 }
 
+const runOf = (store: RunStore, place: string) => store.runs.find(({ dir }) => place.startsWith(dir + path.sep));
+
 /** The run's name, with the checkpoint's where it is not the adapter that the run ended with. */
 export function labelOf(store: RunStore, place: string): string {
-  const run = store.runs.find(({ dir }) => place.startsWith(dir + path.sep));
+  const run = runOf(store, place);
   if (!run) return nameOf(place);
   return place === run.adapter ? run.name : `${run.name}, ${path.basename(place)}`;
 }

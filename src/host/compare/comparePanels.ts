@@ -11,6 +11,8 @@ export type Pair = readonly [string, string];
 export interface ComparePanelOptions {
   readonly extensionUri: vscode.Uri;
   readonly namesOf: (pair: Pair) => readonly [string, string];
+  /** The runs that the two came from; of others nothing. */
+  readonly runsOf: (pair: Pair) => readonly string[];
   /** Compares anew, for a page that VS Code brings back. Undefined: cancelled. */
   readonly compare: (pair: Pair) => Promise<ComparisonData | undefined>;
   readonly openDiff: (pair: Pair) => Promise<void>;
@@ -86,6 +88,9 @@ class ComparePanel implements vscode.Disposable {
       case 'try':
         void vscode.commands.executeCommand(COMMANDS.tryAdapter, this.pair);
         break;
+      case 'curves':
+        void vscode.commands.executeCommand(COMMANDS.overlayRuns, this.options.runsOf(this.pair));
+        break;
       case 'openDiff':
         this.options.openDiff(this.pair).catch((error: unknown) => this.options.report(error));
         break;
@@ -104,6 +109,6 @@ class ComparePanel implements vscode.Disposable {
   }
 
   private sendComparison(comparison: ComparisonData): void {
-    this.send({ kind: 'comparison', names: [...this.options.namesOf(this.pair)], comparison });
+    this.send({ kind: 'comparison', names: [...this.options.namesOf(this.pair)], curves: this.options.runsOf(this.pair).length > 1, comparison });
   }
 }

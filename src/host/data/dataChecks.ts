@@ -40,9 +40,9 @@ export class DataChecks implements vscode.Disposable {
       }),
       vscode.workspace.onDidChangeTextDocument(({ document }) => this.checkSoon(document)),
       vscode.workspace.onDidSaveTextDocument((document) => this.checkSoon(document)),
+      vscode.workspace.onDidGrantWorkspaceTrust(() => this.checkActive()),
     ];
-    const { activeTextEditor } = vscode.window;
-    if (activeTextEditor) this.checkSoon(activeTextEditor.document);
+    this.checkActive();
   }
 
   /** What was found last for the recipe that names this file, or is it. */
@@ -56,8 +56,13 @@ export class DataChecks implements vscode.Disposable {
     for (const disposable of this.disposables) disposable.dispose();
   }
 
+  private checkActive(): void {
+    const { activeTextEditor } = vscode.window;
+    if (activeTextEditor) this.checkSoon(activeTextEditor.document);
+  }
+
   private checkSoon({ uri, fileName }: vscode.TextDocument): void {
-    if (uri.scheme !== 'file' || !(isRecipeName(fileName) || fileName.endsWith('.jsonl'))) return;
+    if (!vscode.workspace.isTrusted || uri.scheme !== 'file' || !(isRecipeName(fileName) || fileName.endsWith('.jsonl'))) return;
     clearTimeout(this.timers.get(fileName));
     this.timers.set(fileName, setTimeout(() => {
       this.check(fileName).catch((error: unknown) => this.log(`Data of ${fileName}: ${LoraError.from(error, 'dataset').describe()}`));

@@ -1,4 +1,5 @@
 import * as vscode from 'vscode';
+import { LoraError } from '../../shared/errors';
 import { t } from '../l10n';
 import type { RuntimeService } from '../runtime/runtimeService';
 import { runJob } from './runJob';
@@ -10,18 +11,25 @@ export interface JobParts {
   readonly log: vscode.LogOutputChannel;
 }
 
+/** In a workspace that is not trusted no program is started, also not for a page that VS Code brings back. Errors: LoraError('usage'). */
+export function refuseUntrusted(): void {
+  if (!vscode.workspace.isTrusted) throw new LoraError('usage', t('This workspace is not trusted: no program is started in it.'), { fix: t('Trust it, if you know who made it.') });
+}
+
 /** Runs jobs of the engine under a notification with progress and a way to cancel. */
 export class Jobs {
   constructor(private readonly parts: JobParts) {}
 
   /** A question that is answered at once and needs no runtime. Errors: LoraError. */
-  ask<R>(args: readonly string[], signal = AbortSignal.timeout(60_000)): Promise<R> {
+  async ask<R>(args: readonly string[], signal = AbortSignal.timeout(60_000)): Promise<R> {
+    refuseUntrusted();
     const { cli, log } = this.parts;
     return runJob<R>({ node: process.execPath, cli, args, env: {}, signal, onProgress: () => undefined, onWarning: (message) => log.warn(message) });
   }
 
   /** Undefined: the user did not want the runtime that it needs. Errors: LoraError; 'cancelled' is none to be told. */
   async run<R>(title: string, args: readonly string[], needsRuntime: boolean, more: Readonly<Record<string, string>> = {}): Promise<R | undefined> {
+    refuseUntrusted();
     const { cli, runtime, log } = this.parts;
     const env = needsRuntime ? await runtime.ensure() : {};
     if (!env) return undefined;

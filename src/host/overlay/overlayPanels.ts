@@ -1,6 +1,5 @@
 import path from 'node:path';
 import * as vscode from 'vscode';
-import type { LoraError } from '../../shared/errors';
 import { asOverlayPageMessage, asOverlayPageState, type OverlayHostMessage, type OverlaySubject } from '../../shared/overlay';
 import { OVERLAY_STRINGS } from '../../shared/overlayStrings';
 import type { ConnectRun } from '../dashboard/follower';
@@ -136,7 +135,7 @@ class OverlayPanel implements vscode.Disposable {
       if (this.sources.has(dir)) continue;
       const source = new RunSource(dir, this.options.connect, (own) => this.send({ kind: 'of', dir, message: own }), () => vscode.workspace.isTrusted);
       this.sources.set(dir, source);
-      source.start().catch((error: unknown) => this.options.report(error as LoraError));
+      source.start().catch((error: unknown) => this.options.report(error));
     }
   }
 

@@ -5,6 +5,7 @@ import { asPlaygroundPageMessage, asPlaygroundPageState, type PlaygroundHostMess
 import { PLAYGROUND_STRINGS } from '../../shared/playgroundStrings';
 import type { ServeEvent } from '../../shared/serve';
 import { VIEWS } from '../ids';
+import { refuseUntrusted } from '../jobs/jobs';
 import { t } from '../l10n';
 import { distinctNames } from '../runs/distinctNames';
 import type { RuntimeService } from '../runtime/runtimeService';
@@ -117,7 +118,7 @@ class PlaygroundPanel implements vscode.Disposable {
   private async open(): Promise<void> {
     this.prompts = await readPrompts(this.folder);
     if (this.server) this.tell();
-    else await this.restart(this.adapters);
+    else await this.restart(this.adapters).catch((error: unknown) => this.toPhase({ kind: 'failed', message: LoraError.from(error, 'engine').describe() }));
   }
 
   private async ask({ settings, columns }: Extract<PlaygroundPageMessage, { kind: 'ask' }>): Promise<void> {
@@ -126,6 +127,7 @@ class PlaygroundPanel implements vscode.Disposable {
   }
 
   private async restart(adapters: readonly string[]): Promise<void> {
+    refuseUntrusted();
     const start = ++this.starts;
     this.server?.dispose();
     this.server = undefined;

@@ -5,7 +5,7 @@ import { parseMetrics, type StepLine } from '../../shared/metrics';
 import { ENDED_STATES, RUN_FILES, type EngineRecord, type RunRecord, type RunState } from '../../shared/run';
 import { isEngineAlive, readEngineRecord } from '../../formats/run/engineRecord';
 import { t } from '../l10n';
-import { readNotes, type RunNotes } from './runNotes';
+import { NO_NOTES, readNotes, type RunNotes } from './runNotes';
 
 /** A run as its folder tells it now. `problem`: why run.json cannot be read; the folder is still a row to see and delete. */
 export type RunSnapshot =
@@ -32,10 +32,13 @@ const RecordSchema = v.looseObject({
 /** An engine writes run.json and engine.json within this time of its start. */
 const START_GRACE_MS = 15_000;
 
+/** Which files of a run are there, as far as that is known: those that are not need no look. */
+export interface RunFilesThere { readonly engine: boolean; readonly notes: boolean }
+
 /** Reads a run folder. Never throws: what is wrong becomes the row's problem. */
-export async function readRun(dir: string, now: number): Promise<RunSnapshot> {
+export async function readRun(dir: string, now: number, there: RunFilesThere = { engine: true, notes: true }): Promise<RunSnapshot> {
   const file = path.join(dir, RUN_FILES.record);
-  const [engine, notes] = await Promise.all([readEngineRecord(dir), readNotes(dir)]);
+  const [engine, notes] = await Promise.all([there.engine ? readEngineRecord(dir) : null, there.notes ? readNotes(dir) : NO_NOTES]);
   let text: string;
   try {
     text = await readFile(file, 'utf8');

@@ -35,6 +35,10 @@ export function registerRunCommands(commands: CommandRegistry, { store, continue
     if (run) openDashboard(run.dir);
   });
   commands.add(COMMANDS.overlayRuns, 'run', async (argument, selection) => {
+    if (Array.isArray(argument) && argument.every((dir) => typeof dir === 'string')) {
+      showOverlay(argument);
+      return;
+    }
     const marked = await markedRuns(store, argument, selection);
     if (marked.length > 0) showOverlay(marked.map(({ dir }) => dir));
   });

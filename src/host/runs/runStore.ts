@@ -4,7 +4,7 @@ import { RUN_FILES, type RunRecord } from '../../shared/run';
 import type { Disposable } from '../engine/engineClient';
 import { EngineLinks } from '../engine/engineLinks';
 import { Signal } from '../signal';
-import { readRun, type RunSnapshot } from './readRun';
+import { readRun, type RunFilesThere, type RunSnapshot } from './readRun';
 import { byAge, collectRun, isActive, type Run } from './run';
 import { NOTES_FILE } from './runNotes';
 
@@ -85,10 +85,10 @@ export class RunStore implements Disposable {
 
   /** A run that has ended changes only with its run.json, or when an engine takes it up again. */
   private async readIfChanged(dir: string): Promise<void> {
-    const stamp = await stampOf(dir);
+    const { stamp, there } = await stampOf(dir);
     const known = this.snapshots.get(dir);
     if (known && stamp && known.stamp === stamp && !isActive(collectRun(known.snapshot, null))) return;
-    this.snapshots.set(dir, { stamp, snapshot: await readRun(dir, Date.now()) });
+    this.snapshots.set(dir, { stamp, snapshot: await readRun(dir, Date.now(), there) });
   }
 
   private publishSoon(): void {
@@ -140,7 +140,8 @@ async function inParallel<T>(items: readonly T[], act: (item: T) => Promise<void
 }
 
 /** Changes when a run's record, its notes or its engine do; empty while there is no record. */
-async function stampOf(dir: string): Promise<string> {
+async function stampOf(dir: string): Promise<{ readonly stamp: string; readonly there: RunFilesThere }> {
   const [record, engine, notes] = await Promise.all([RUN_FILES.record, RUN_FILES.engine, NOTES_FILE].map((name) => stat(path.join(dir, name)).catch(() => null)));
-  return record ? `${record.mtimeMs} ${record.size} ${record.ino} ${engine?.mtimeMs ?? ''} ${notes?.mtimeMs ?? ''}` : '';
+  const stamp = record ? `${record.mtimeMs} ${record.size} ${record.ino} ${engine?.mtimeMs ?? ''} ${notes?.mtimeMs ?? ''}` : '';
+  return { stamp, there: { engine: engine !== null, notes: notes !== null } };
 }

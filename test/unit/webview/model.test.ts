@@ -3,7 +3,7 @@ import { asChoices } from '../../../webview/dashboard/model/choices';
 import { eventsOf } from '../../../webview/dashboard/model/events';
 import { initialModel, reduce, stepNow, totalSteps } from '../../../webview/dashboard/model/model';
 import { lastCheckpoint, Running, samplesByPrompt, secondsLeft, validation } from '../../../webview/dashboard/model/summary';
-import { clipped, nearest, stepAway, zoomed } from '../../../webview/shared/charts/zoom';
+import { clipped, nearest, panned, stepAway, zoomed } from '../../../webview/shared/charts/zoom';
 import { runRecord } from '../dashboard/runs';
 import { evalLine, historyOf, stepLine } from './lines';
 
@@ -85,4 +85,11 @@ test('choices that VS Code kept are taken, faulty ones are not', () => {
   const kept = { runDir: '/other', zoom: { from: 1, to: 9 }, scroll: 120, smoothing: 0.5, axis: 'time', logarithmic: true, tables: ['memory', 'nonsense'], tab: 'recipe' };
   expect(asChoices(kept, '/runs/a')).toEqual({ runDir: '/runs/a', zoom: { from: 1, to: 9 }, scroll: 120, smoothing: 0.5, axis: 'time', logarithmic: true, tables: ['memory'], tab: 'recipe' });
   expect(asChoices({ zoom: { from: 9, to: 1 }, scroll: 'x', smoothing: 7, axis: 'miles', logarithmic: 1, tables: 3, tab: 'none' }, '/runs/a')).toEqual(asChoices(null, '/runs/a'));
+});
+
+test('what is shown moves by a share of itself, and stops at the ends', () => {
+  const extent = { from: 0, to: 100 };
+  expect(panned({ from: 20, to: 40 }, extent, 0.5)).toEqual({ from: 30, to: 50 });
+  expect(panned({ from: 20, to: 40 }, extent, -9)).toEqual({ from: 0, to: 20 });
+  expect(panned({ from: 20, to: 40 }, extent, 9)).toEqual({ from: 80, to: 100 });
 });

@@ -4,7 +4,7 @@ import { build } from 'esbuild';
 import { createRequire } from 'node:module';
 import path from 'node:path';
 import { after, before, test } from 'node:test';
-import { assertAccessible, assertQuiet, screenshot, startPages, THEMES } from './openPage.mjs';
+import { assertAccessible, assertQuiet, eventually, screenshot, sent, startPages, THEMES } from './openPage.mjs';
 
 const require = createRequire(import.meta.url);
 const root = path.resolve(import.meta.dirname, '../../..');
@@ -44,7 +44,6 @@ before(async () => {
 after(() => pages?.close());
 
 const post = (page, data) => page.evaluate((value) => window.postMessage(value, '*'), data);
-const sent = (page, kind) => page.evaluate((name) => window.sent.filter((own) => own.kind === name), kind);
 
 async function open(data, options) {
   const shown = await pages.open(options);
@@ -74,7 +73,7 @@ test('the slider shows the cost of each rank and writes the last one; lora_alpha
   await slider.focus();
   await page.keyboard.press('ArrowRight');
   await page.locator('#r-slider[aria-valuetext="r = 10"]').waitFor();
-  assert.equal(await page.locator('#r').inputValue(), '10');
+  await eventually(async () => assert.equal(await page.locator('#r').inputValue(), '10'));
   const [preview] = await sent(page, 'preview');
   assert.deepEqual(preview.settings, { ...settings, r: 10, lora_alpha: 20 });
   const [apply] = await sent(page, 'apply');
@@ -85,7 +84,7 @@ test('the slider shows the cost of each rank and writes the last one; lora_alpha
   await page.locator('.checks vscode-checkbox').first().click();
   await page.locator('#r').fill('4');
   await page.locator('#r').press('Enter');
-  assert.deepEqual((await sent(page, 'apply')).at(-1).settings, { ...settings, r: 4, lora_alpha: 20 });
+  await eventually(async () => assert.deepEqual((await sent(page, 'apply')).at(-1).settings, { ...settings, r: 4, lora_alpha: 20 }));
   await assertQuiet(shown);
   await shown.close();
 });
@@ -96,13 +95,13 @@ test('a group of modules is on, off or in between; nothing is written without a 
   const { page } = shown;
   const group = (name) => page.locator('.tree > li', { has: page.locator('.group label', { hasText: new RegExp(`^${name}$`) }) });
   const box = (name) => group(name).locator('.group input');
-  assert.ok(await box('q_proj').isChecked());
-  assert.ok(!await box('up_proj').isChecked());
+  await eventually(async () => assert.ok(await box('q_proj').isChecked()));
+  await eventually(async () => assert.ok(!await box('up_proj').isChecked()));
   await group('q_proj').locator('.fold').click();
   await group('q_proj').locator('.items input').first().click();
-  assert.ok(await box('q_proj').evaluate((own) => own.indeterminate));
+  await eventually(async () => assert.ok(await box('q_proj').evaluate((own) => own.indeterminate)));
   const indices = (name) => data.modules.flatMap((m, i) => (m.kind === name ? [i] : []));
-  assert.deepEqual((await sent(page, 'apply')).at(-1).chosen.sort((a, b) => a - b), [...indices('q_proj').slice(1), ...indices('v_proj')].sort((a, b) => a - b));
+  await eventually(async () => assert.deepEqual((await sent(page, 'apply')).at(-1).chosen.sort((a, b) => a - b), [...indices('q_proj').slice(1), ...indices('v_proj')].sort((a, b) => a - b)));
   await box('up_proj').check();
   const before = (await sent(page, 'apply')).length;
   for (const name of ['q_proj', 'v_proj', 'up_proj']) {
@@ -110,14 +109,14 @@ test('a group of modules is on, off or in between; nothing is written without a 
     await box(name).uncheck();
   }
   await page.getByText('Choose at least one module').waitFor();
-  assert.deepEqual((await sent(page, 'preview')).at(-1).chosen, []);
-  assert.ok((await sent(page, 'apply')).length > before);
-  assert.ok((await sent(page, 'apply')).every((own) => own.chosen.length > 0));
+  await eventually(async () => assert.deepEqual((await sent(page, 'preview')).at(-1).chosen, []));
+  await eventually(async () => assert.ok((await sent(page, 'apply')).length > before));
+  await eventually(async () => assert.ok((await sent(page, 'apply')).every((own) => own.chosen.length > 0)));
   await page.locator('#by').selectOption('layer');
   await group('Layer 0').locator('.fold').click();
   await group('Layer 0').getByText('k_proj').click();
-  assert.deepEqual((await sent(page, 'apply')).at(-1).chosen, [indices('k_proj')[0]]);
-  assert.deepEqual(await page.evaluate(() => window.kept), { recipe: '/w/lora.json', by: 'layer', open: ['kind q_proj', 'layer 0'] });
+  await eventually(async () => assert.deepEqual((await sent(page, 'apply')).at(-1).chosen, [indices('k_proj')[0]]));
+  await eventually(async () => assert.deepEqual(await page.evaluate(() => window.kept), { recipe: '/w/lora.json', by: 'layer', open: ['kind q_proj', 'layer 0'] }));
   await assertQuiet(shown);
   await shown.close();
 });
@@ -126,15 +125,15 @@ test('advice has a button, and a recipe that changes elsewhere moves the page', 
   const shown = await open(await message());
   const { page } = shown;
   await page.locator('.advice li', { hasText: 'r = 3 would keep 99 %' }).locator('vscode-button').click();
-  assert.deepEqual((await sent(page, 'act')).at(-1), { kind: 'act', act: 0 });
+  await eventually(async () => assert.deepEqual((await sent(page, 'act')).at(-1), { kind: 'act', act: 0 }));
   await post(page, await message({ r: 2, lora_alpha: 4, use_dora: true }, (name) => name.endsWith('o_proj')));
   await page.waitForFunction(() => document.querySelector('#r').value === '2');
-  assert.ok(await page.locator('vscode-checkbox', { hasText: 'DoRA' }).evaluate((box) => box.checked));
+  await eventually(async () => assert.ok(await page.locator('vscode-checkbox', { hasText: 'DoRA' }).evaluate((box) => box.checked)));
   await post(page, { kind: 'fault', message: 'lora.json:3: no number' });
   await page.getByText('lora.json:3: no number').waitFor();
   await post(page, await message());
   await page.locator('#r').waitFor();
-  assert.equal(await page.locator('#r').inputValue(), '8');
+  await eventually(async () => assert.equal(await page.locator('#r').inputValue(), '8'));
   await assertQuiet(shown);
   await shown.close();
 });
@@ -147,9 +146,9 @@ test('a recipe that is older than the newest choice does not take it back', asyn
   await box('o_proj').check();
   await post(page, { ...await message({}, (name) => /[qvk]_proj/.test(name)), applied: 1 });
   await page.locator('#r-slider').focus();
-  assert.ok(await box('o_proj').isChecked());
+  await eventually(async () => assert.ok(await box('o_proj').isChecked()));
   await post(page, { ...await message({}, (name) => /[qvko]_proj/.test(name)), applied: 2 });
   await page.locator('.tile .sub', { hasText: '8 modules' }).waitFor();
-  assert.ok(await box('o_proj').isChecked());
+  await eventually(async () => assert.ok(await box('o_proj').isChecked()));
   await shown.close();
 });

@@ -1,7 +1,7 @@
 // node --test test/workbench/pages
 import assert from 'node:assert/strict';
 import { after, before, test } from 'node:test';
-import { assertAccessible, assertQuiet, startPages, THEMES } from './openPage.mjs';
+import { assertAccessible, assertQuiet, eventually, sent, startPages, THEMES } from './openPage.mjs';
 import { sendRun } from './sendRun.mjs';
 
 const charts = { loss: 'blue', learning_rate: 'red', grad_norm: 'green', tokens_per_second: 'blue', memory: 'purple' };
@@ -76,9 +76,9 @@ test('new lines move the numbers, the charts and their tables', async () => {
   await page.locator('.chart-loss header .as-table').click();
   await page.evaluate(() => window.postMessage({ kind: 'append', lines: [{ ...window.stepLine(51), loss: 0.4321 }, { kind: 'eval', step: 51, loss: 0.5678, labelled_tokens: 1, elapsed: 1 }] }, '*'));
   await page.locator('.tile-loss .value', { hasText: '0.4321' }).waitFor();
-  assert.equal(await page.locator('.tile-validation .sub').innerText(), 'best 0.5678 at step 51');
+  await eventually(async () => assert.equal(await page.locator('.tile-validation .sub').innerText(), 'best 0.5678 at step 51'));
   await page.locator('.chart-loss vscode-data-grid-row', { hasText: '0.5678' }).waitFor();
-  assert.match(await page.locator('.facts').innerText(), /Step 51 of 300/);
+  await eventually(async () => assert.match(await page.locator('.facts').innerText(), /Step 51 of 300/));
   await assertQuiet(dashboard);
   await dashboard.close();
 });
@@ -102,7 +102,7 @@ test('the buttons ask the host, and wait for its answer', async () => {
   await page.waitForFunction(() => !document.querySelector('vscode-button[title="Pause"]').hasAttribute('disabled'));
   await page.locator('vscode-button', { hasText: 'Show Log' }).click();
   await page.locator('vscode-button', { hasText: 'Export CSV' }).click();
-  assert.deepEqual(await page.evaluate(() => window.sent.slice(1)), [{ kind: 'request', request: 'pause' }, { kind: 'open', what: 'log' }, { kind: 'export' }]);
+  await eventually(async () => assert.deepEqual(await page.evaluate(() => window.sent.slice(1)), [{ kind: 'request', request: 'pause' }, { kind: 'open', what: 'log' }, { kind: 'export' }]));
   await close();
 });
 
@@ -113,7 +113,7 @@ test('the charts are read and zoomed by keyboard, and what was chosen is kept', 
   await page.keyboard.press('Home');
   await page.keyboard.press('ArrowRight');
   await page.waitForFunction(() => /^step 2, training \d/.test(document.querySelector('.charts > [aria-live]').textContent));
-  assert.equal(await page.locator('.chart-memory .at').innerText(), 'step 2');
+  await eventually(async () => assert.equal(await page.locator('.chart-memory .at').innerText(), 'step 2'));
   await page.keyboard.press('End');
   await page.keyboard.press('+');
   await page.locator('.zoom-text', { hasText: 'Steps 100 to 200' }).waitFor();
@@ -122,10 +122,10 @@ test('the charts are read and zoomed by keyboard, and what was chosen is kept', 
   await close();
   const again = await open({ steps: 200 }, { state: { ...kept, smoothing: 0.5, tables: ['memory'], tab: 'events', scroll: 150 } });
   await again.page.locator('.zoom-text', { hasText: 'Steps 100 to 200' }).waitFor();
-  assert.equal(await again.page.locator('#smoothing').inputValue(), '0.5');
-  assert.ok(await again.page.locator('.chart-memory vscode-data-grid').isVisible());
-  assert.ok(await again.page.locator('.events vscode-data-grid').isVisible());
-  assert.equal(await again.page.evaluate(() => window.scrollY), 150);
+  await eventually(async () => assert.equal(await again.page.locator('#smoothing').inputValue(), '0.5'));
+  await eventually(async () => assert.ok(await again.page.locator('.chart-memory vscode-data-grid').isVisible()));
+  await eventually(async () => assert.ok(await again.page.locator('.events vscode-data-grid').isVisible()));
+  await eventually(async () => assert.equal(await again.page.evaluate(() => window.scrollY), 150));
   await again.page.locator('.chart-loss canvas').focus();
   await again.page.keyboard.press('Escape');
   await again.page.locator('.zoom-text').waitFor({ state: 'hidden' });
@@ -148,7 +148,7 @@ test('at 400 and 1500 pixels, with 0, 1, 2 and 100,000 steps, nothing sticks out
 test('with reduced motion nothing moves', async () => {
   const { page, close } = await open({ steps: 0, state: 'preparing', evaluations: false });
   await frames(page);
-  assert.equal(await page.evaluate(() => document.getAnimations().filter((animation) => animation.playState === 'running' && !animation.effect.target.closest('[hidden]')).length), 0);
+  await eventually(async () => assert.equal(await page.evaluate(() => document.getAnimations().filter((animation) => animation.playState === 'running' && !animation.effect.target.closest('[hidden]')).length), 0));
   await close();
 });
 
@@ -172,7 +172,7 @@ test('the charts run along tokens or time, the loss on a logarithmic axis, and a
   await page.locator('.chart-memory .at', { hasText: 'after 6 min, 40 sec' }).or(page.locator('.chart-memory .at', { hasText: 'after 6 min 40 sec' })).waitFor();
   await page.locator('.chart-loss .as-table').click();
   await page.locator('.chart-loss vscode-data-grid', { hasText: 'Time' }).waitFor();
-  assert.deepEqual(await page.evaluate(() => [window.kept.axis, window.kept.logarithmic]), ['time', true]);
+  await eventually(async () => assert.deepEqual(await page.evaluate(() => [window.kept.axis, window.kept.logarithmic]), ['time', true]));
   await assertQuiet(dashboard);
   await dashboard.close();
 });
@@ -183,7 +183,7 @@ test('a chart is saved as a picture, and the numbers are copied as Markdown', as
   await frames(page);
   await page.locator('.chart-loss header vscode-button[aria-label="Save as picture: Loss"]').click();
   await page.locator('vscode-button', { hasText: 'Copy as Markdown' }).click();
-  const [picture, copied] = await page.evaluate(() => window.sent.filter(({ kind }) => kind === 'savePicture' || kind === 'copyText'));
+  const [[picture], [copied]] = [await sent(page, 'savePicture'), await sent(page, 'copyText')];
   assert.equal(picture.name, 'loss');
   const png = Buffer.from(picture.url.slice('data:image/png;base64,'.length), 'base64');
   assert.equal(png.subarray(1, 4).toString(), 'PNG');
@@ -198,9 +198,31 @@ test('the first batch stands in a tab, what is learnt marked', async () => {
   const { page } = dashboard;
   await page.locator('vscode-panel-tab#batch').click();
   await page.locator('.batch mark', { hasText: 'git reset --soft HEAD~1' }).waitFor();
-  assert.equal(await page.locator('.batch mark').count(), 1);
-  assert.match(await page.locator('.batch .row').innerText(), /^Line 7\s+user: Undo the last commit\s+assistant: git reset/);
+  await eventually(async () => assert.equal(await page.locator('.batch mark').count(), 1));
+  await eventually(async () => assert.match(await page.locator('.batch .row').innerText(), /^Line 7\s+user: Undo the last commit\s+assistant: git reset/));
   await assertAccessible(page);
+  await assertQuiet(dashboard);
+  await dashboard.close();
+});
+
+test('checkpoints and the best step are marked at the foot of the losses; the wheel zooms and moves along', async () => {
+  const dashboard = await open({ steps: 200 });
+  const { page } = dashboard;
+  await frames(page);
+  await eventually(async () => assert.equal(await page.locator('.chart-loss .marks .mark-best').count(), 1));
+  await eventually(async () => assert.equal(await page.locator('.chart-loss .marks .mark-checkpoint').count(), 12));
+  await eventually(async () => assert.equal(await page.locator('.chart-memory .marks > *').count(), 0));
+  const box = await page.locator('.chart-loss canvas').boundingBox();
+  await page.mouse.move(box.x + box.width / 2, box.y + box.height / 2);
+  await page.keyboard.down('Control');
+  await page.mouse.wheel(0, -100);
+  await page.mouse.wheel(0, -100);
+  await page.keyboard.up('Control');
+  await page.waitForFunction(() => window.kept.zoom !== null && window.kept.zoom.to - window.kept.zoom.from < 140);
+  const before = await page.evaluate(() => window.kept.zoom);
+  await page.mouse.wheel(200, 0);
+  await page.waitForFunction((from) => window.kept.zoom.from > from, before.from);
+  await eventually(async () => assert.ok(Math.abs(await page.evaluate(() => window.kept.zoom.to - window.kept.zoom.from) - (before.to - before.from)) < 1e-9));
   await assertQuiet(dashboard);
   await dashboard.close();
 });

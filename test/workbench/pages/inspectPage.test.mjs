@@ -4,7 +4,7 @@ import { build } from 'esbuild';
 import { createRequire } from 'node:module';
 import path from 'node:path';
 import { after, before, test } from 'node:test';
-import { assertAccessible, assertQuiet, screenshot, startPages, THEMES } from './openPage.mjs';
+import { assertAccessible, assertQuiet, eventually, screenshot, sent, startPages, THEMES } from './openPage.mjs';
 
 const require = createRequire(import.meta.url);
 const root = path.resolve(import.meta.dirname, '../../..');
@@ -20,7 +20,6 @@ before(async () => {
 after(() => pages?.close());
 
 const post = (page, data) => page.evaluate((value) => window.postMessage(value, '*'), data);
-const sent = (page, kind) => page.evaluate((name) => window.sent.filter((own) => own.kind === name), kind);
 
 /** The page with what the host reads of a file, and the host's answer to what it asks. */
 async function open(name, options) {
@@ -31,7 +30,7 @@ async function open(name, options) {
   await page.locator('h1').waitFor();
   const measure = async (tensor) => {
     await page.locator('button.link', { hasText: tensor }).first().click();
-    assert.equal((await sent(page, 'measure')).at(-1).tensor, tensor);
+    await eventually(async () => assert.equal((await sent(page, 'measure')).at(-1).tensor, tensor));
     await post(page, { kind: 'values', tensor, values: host.exports.valuesOf(await file.readF32(tensor)) });
     await page.locator('.histogram').waitFor();
   };
@@ -60,7 +59,7 @@ test('filters and sorts, and says why values cannot be shown', async () => {
   const names = await rows.evaluateAll((own) => own.map((row) => row.dataset.name));
   assert.ok(names.length > 0 && names.every((name) => name.includes('lora_A') && name.includes('q_proj')), names.join());
   await page.locator('button.sort', { hasText: 'Size' }).click();
-  assert.equal(await page.locator('th[aria-sort="descending"]').innerText(), 'Size');
+  await eventually(async () => assert.equal(await page.locator('th[aria-sort="descending"]').innerText(), 'Size'));
   await rows.first().locator('button').click();
   await post(page, { kind: 'noValues', tensor: names[0], why: 'too large' });
   await page.locator('.values', { hasText: 'too large' }).waitFor();

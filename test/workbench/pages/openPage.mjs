@@ -106,3 +106,22 @@ export async function assertAccessible(page) {
 export async function screenshot(page, name) {
   if (process.env.LORA_SCREENSHOTS) await page.screenshot({ path: path.join(process.env.LORA_SCREENSHOTS, name) });
 }
+
+/** Looks again until a check holds: a page answers a click a moment later. */
+export async function eventually(check, seconds = 5) {
+  for (const end = Date.now() + seconds * 1000; ;) {
+    try {
+      return await check();
+    } catch (error) {
+      if (Date.now() > end) throw error;
+      await new Promise((resolve) => setTimeout(resolve, 50));
+    }
+  }
+}
+
+/** What the page has told its host of one kind, once it has told anything. */
+export const sent = (page, kind) => eventually(async () => {
+  const messages = await page.evaluate((name) => window.sent.filter((own) => own.kind === name), kind);
+  assert.ok(messages.length > 0, `nothing of ${kind} was sent`);
+  return messages;
+});

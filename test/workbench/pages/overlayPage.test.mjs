@@ -1,7 +1,7 @@
 // node --test test/workbench/pages
 import assert from 'node:assert/strict';
 import { after, before, test } from 'node:test';
-import { assertAccessible, assertQuiet, screenshot, startPages, THEMES } from './openPage.mjs';
+import { assertAccessible, assertQuiet, eventually, screenshot, sent, startPages, THEMES } from './openPage.mjs';
 import { sendRun } from './sendRun.mjs';
 
 const RANKS = [1, 2, 4, 8, 16];
@@ -42,10 +42,10 @@ const colours = (page) => page.evaluate(() => {
 for (const theme of THEMES) {
   test(`${theme}: all runs are drawn, nothing is reported, and axe has no serious finding`, async () => {
     const shown = await open({ theme }, APART);
-    assert.match(await shown.page.locator('.words').innerText(), /^Higher ranks still help: r = 16 /);
+    await eventually(async () => assert.match(await shown.page.locator('.words').innerText(), /^Higher ranks still help: r = 16 /));
     const { page } = shown;
     await frames(page);
-    assert.equal(await colours(page), 'blue,green,purple,red');
+    await eventually(async () => assert.equal(await colours(page), 'blue,green,purple,red'));
     await screenshot(page, `overlay-${theme}.png`);
     await assertAccessible(page);
     await assertQuiet(shown);
@@ -58,11 +58,11 @@ test('the table has a row for each rank, lowest first, and the words say which i
   const { page } = shown;
   const ranks = await page.locator('.runs tbody tr td:nth-child(2)').allInnerTexts();
   assert.deepEqual(ranks, ['1', '2', '4', '8', '16']);
-  assert.match(await page.locator('.words').innerText(), /^r = 4 is enough: its best validation loss, [\d.]+, is within 1\s?% of the lowest, [\d.]+ at r = 16\.$/);
+  await eventually(async () => assert.match(await page.locator('.words').innerText(), /^r = 4 is enough: its best validation loss, [\d.]+, is within 1\s?% of the lowest, [\d.]+ at r = 16\.$/));
   await page.locator('.runs').getByRole('button', { name: 'git r 2' }).click();
-  assert.deepEqual((await page.evaluate(() => window.sent)).at(-1), { kind: 'open', dir: '/runs/r2' });
+  await eventually(async () => assert.deepEqual((await page.evaluate(() => window.sent)).at(-1), { kind: 'open', dir: '/runs/r2' }));
   await page.locator('vscode-button', { hasText: 'Copy as Markdown' }).click();
-  const { text } = (await page.evaluate(() => window.sent)).at(-1);
+  const [{ text }] = await sent(page, 'copyText');
   assert.match(text, /^## Ranks of git\n\n\| Run \| r \|/);
   assert.equal(text.split('\n').filter((line) => line.startsWith('| git r')).length, 5);
   await assertQuiet(shown);
@@ -77,10 +77,10 @@ test('a key hides its run and brings it back, which is kept; the cursor tells ea
   await page.locator('.key .key-entry[aria-pressed="false"]', { hasText: 'git r 1' }).waitFor();
   await page.waitForFunction(() => window.kept.hidden.length === 1);
   await frames(page);
-  assert.equal(await colours(page), 'blue,green,purple,red', 'r = 16 is blue too');
+  await eventually(async () => assert.equal(await colours(page), 'blue,green,purple,red', 'r = 16 is blue too'));
   await page.locator('.key .key-entry').last().click();
   await frames(page);
-  assert.equal(await colours(page), 'green,purple,red');
+  await eventually(async () => assert.equal(await colours(page), 'green,purple,red'));
   await page.locator('.key .key-entry').first().click();
   await page.locator('.key .key-entry').last().click();
   await frames(page);
@@ -92,7 +92,7 @@ test('a key hides its run and brings it back, which is kept; the cursor tells ea
   await page.locator('.zoom-text', { hasText: 'Steps' }).waitFor();
   await page.locator('#quantity').selectOption('memory');
   await frames(page);
-  assert.match(await page.locator('.key .key-entry').first().innerText(), /GiB/);
+  await eventually(async () => assert.match(await page.locator('.key .key-entry').first().innerText(), /GiB/));
   await assertQuiet(shown);
   await shown.close();
 });
@@ -108,7 +108,7 @@ test('runs that begin later are added, and those that wait are told', async () =
   await page.locator('.runs tbody tr', { hasText: 'Running' }).waitFor();
   await page.evaluate(() => window.postMessage({ kind: 'of', dir: '/runs/r1', message: { kind: 'append', lines: [{ ...window.stepLine(21), loss: 0.4321 }] } }, '*'));
   await page.locator('.runs tbody tr', { hasText: '0.4321' }).waitFor();
-  assert.match(await page.locator('.words').innerText(), /How low can the rank go\?/);
+  await eventually(async () => assert.match(await page.locator('.words').innerText(), /How low can the rank go\?/));
   await page.evaluate(() => window.postMessage({ kind: 'of', dir: '/runs/r1', message: { kind: 'append', lines: 3 } }, '*'));
   await page.waitForFunction(() => window.sent.some(({ kind }) => kind === 'trouble'));
   await shown.close();

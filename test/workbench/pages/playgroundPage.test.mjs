@@ -1,7 +1,7 @@
 // node --test test/workbench/pages
 import assert from 'node:assert/strict';
 import { after, before, test } from 'node:test';
-import { assertAccessible, assertQuiet, screenshot, startPages, THEMES } from './openPage.mjs';
+import { assertAccessible, assertQuiet, eventually, screenshot, sent, startPages, THEMES } from './openPage.mjs';
 
 let pages;
 before(async () => { pages = await startPages('playground', { base: '/models/tiny' }); });
@@ -11,7 +11,6 @@ const ADAPTERS = [{ path: '/runs/a/adapter', name: 'Plain words to git' }, { pat
 const tell = (page, message) => page.evaluate((value) => window.postMessage(value, '*'), message);
 const state = (phase, adapters = ADAPTERS, prompts = ['Undo the last commit but keep its changes staged']) => ({ kind: 'state', base: 'tiny', adapters, prompts, phase });
 const READY = { kind: 'ready', has_chat_template: true, device: 'libtensorflow on CPU' };
-const sent = (page, kind) => page.evaluate((wanted) => window.sent.filter((message) => message.kind === wanted), kind);
 
 async function open(options) {
   const shown = await pages.open(options);
@@ -44,7 +43,7 @@ for (const theme of THEMES) {
     await tell(page, state(READY));
     await answer(page, TEXTS);
     await page.getByText('8 tokens, 4 tokens/s · the same as the base').waitFor();
-    assert.match((await page.locator('mark').allInnerTexts()).join(' '), /--soft HEAD~1/);
+    await eventually(async () => assert.match((await page.locator('mark').allInnerTexts()).join(' '), /--soft HEAD~1/));
     await screenshot(page, `playground-${theme}.png`);
     await assertAccessible(page);
     await assertQuiet(shown);
@@ -66,7 +65,7 @@ test('asks the base and each adapter at its scale, and an adapter anew when its 
   await page.locator('#temperature').fill('0.8');
   await page.locator('#temperature').press('Tab');
   await page.waitForFunction(() => window.kept.settings.temperature === 0.8);
-  assert.deepEqual(await page.evaluate(() => window.kept.scales), [2, 0.5]);
+  await eventually(async () => assert.deepEqual(await page.evaluate(() => window.kept.scales), [2, 0.5]));
   await assertQuiet(shown);
   await shown.close();
 });
@@ -80,21 +79,21 @@ test('stops, tells of an answer that failed, takes an adapter out, copies, and b
   await page.waitForFunction(() => window.sent.some(({ kind }) => kind === 'ask'));
   const [{ columns }] = await sent(page, 'ask');
   await page.locator('vscode-button#stop:not([disabled])').click();
-  assert.deepEqual((await sent(page, 'stop'))[0].ids, columns.map(({ id }) => id));
+  await eventually(async () => assert.deepEqual((await sent(page, 'stop'))[0].ids, columns.map(({ id }) => id)));
   await tell(page, { kind: 'done', id: columns[0].id, tokens: 3, seconds: 1, stopped: true });
   await tell(page, { kind: 'failed', id: columns[1].id, message: 'The prompt has 900 tokens.' });
   await page.getByText('stopped after 3 tokens').waitFor();
   await page.getByText('The prompt has 900 tokens.').waitFor();
   await page.getByRole('button', { name: 'Take Plain words to git out' }).click();
-  assert.deepEqual(await sent(page, 'removeAdapter'), [{ kind: 'removeAdapter', adapter: 0 }]);
+  await eventually(async () => assert.deepEqual(await sent(page, 'removeAdapter'), [{ kind: 'removeAdapter', adapter: 0 }]));
   await page.locator('vscode-button', { hasText: 'Add Adapter' }).click();
   await page.locator('vscode-button', { hasText: 'Copy as Markdown' }).click();
-  assert.equal((await sent(page, 'addAdapter')).length, 1);
-  assert.match((await sent(page, 'copyText'))[0].text, /^\| Prompt \| Undo the last commit but keep/);
+  await eventually(async () => assert.equal((await sent(page, 'addAdapter')).length, 1));
+  await eventually(async () => assert.match((await sent(page, 'copyText'))[0].text, /^\| Prompt \| Undo the last commit but keep/));
   await tell(page, state({ kind: 'failed', message: 'The base cannot be read.' }));
   await page.getByText('The base cannot be read.').waitFor();
   await page.locator('vscode-button', { hasText: 'Try Again' }).click();
-  assert.equal((await sent(page, 'reload')).length, 1);
+  await eventually(async () => assert.equal((await sent(page, 'reload')).length, 1));
   await assertQuiet(shown);
   await shown.close();
 });

@@ -16,8 +16,8 @@ export function summary(context: Context): Part {
   };
 }
 
-function head({ t, openDiff, tryBoth }: Context, { names }: View): HTMLElement[] {
-  return [el('div', { class: 'title' }, el('h1', {}, t('title', ...names)), el('span', { class: 'actions' }, el('vscode-button', { appearance: 'secondary', click: tryBoth }, t('try')), ' ', el('vscode-button', { appearance: 'secondary', click: openDiff }, t('openDiff'))))];
+function head({ t, openDiff, tryBoth, overlayCurves }: Context, { names, curves }: View): HTMLElement[] {
+  return [el('div', { class: 'title' }, el('h1', {}, t('title', ...names)), el('span', { class: 'actions' }, el('vscode-button', { appearance: 'secondary', click: tryBoth }, t('try')), ' ', ...(curves ? [el('vscode-button', { appearance: 'secondary', click: overlayCurves }, t('curves')), ' '] : []), el('vscode-button', { appearance: 'secondary', click: openDiff }, t('openDiff'))))];
 }
 
 function words(context: Context, { names, data, rows }: View): HTMLElement {

@@ -3,12 +3,13 @@ import { el, setText } from '../../shared/dom';
 import { CHARTS, scoreChart, type ChartSpec } from '../model/chartSpecs';
 import type { Range } from '../../shared/charts/decimate';
 import type { Model } from '../model/model';
+import { marksOf } from '../model/summary';
 import { axisBar, type AxisBar } from '../../shared/charts/axisBar';
 import type { KeyAction } from '../../shared/charts/gestures';
 import { Paced } from '../../shared/charts/paced';
 import { RunLines } from '../../shared/charts/runLines';
 import { walk } from '../../shared/charts/walk';
-import { clipped, nearest } from '../../shared/charts/zoom';
+import { clipped, nearest, panned, zoomed } from '../../shared/charts/zoom';
 import type { Context, Section } from '../section';
 import { summaryMarkdown } from '../view/summaryMarkdown';
 import { ChartCard, type Drawing } from './card';
@@ -51,6 +52,8 @@ export class ChartBoard implements Section {
     return new ChartCard(spec, this.context, {
       hover: (step) => this.moveCursor(step === null ? null : nearest(this.places(), step)),
       zoom: (range) => this.context.choose({ zoom: clipped(range, this.lines.extent()) ?? this.model?.choices.zoom ?? null }),
+      zoomAt: (x, factor) => this.context.choose({ zoom: zoomed(this.range(), this.lines.extent(), x, factor) }),
+      pan: (share) => this.pan(share),
       key: (action, card) => this.onKey(action, card),
       toggleTable: () => this.toggleTable(spec.id),
       resized: () => this.draw.within(0),
@@ -92,7 +95,14 @@ export class ChartBoard implements Section {
 
   private range(): Range { return this.model?.choices.zoom ?? this.lines.extent(); }
 
-  private drawing({ axis, logarithmic }: Model['choices']): Drawing { return { range: this.range(), axis, logarithmic }; }
+  private drawing({ axis, logarithmic }: Model['choices']): Drawing { return { range: this.range(), axis, logarithmic, marks: marksOf(this.model!.history).map(({ step, kind }) => ({ kind, x: this.lines.placeOf(step) })) }; }
+
+  private pan(share: number): boolean {
+    const zoom = this.model?.choices.zoom;
+    if (!zoom) return false;
+    this.context.choose({ zoom: panned(zoom, this.lines.extent(), share) });
+    return true;
+  }
 
   private places(): Float64Array { return this.lines.of('loss').xs; }
 

@@ -5,6 +5,7 @@ import { CursorOverlay } from '../../shared/charts/cursor';
 import type { Range } from '../../shared/charts/decimate';
 import { listen, type KeyAction } from '../../shared/charts/gestures';
 import { LineChart } from '../../shared/charts/lineChart';
+import { MarkRow, type Mark } from '../../shared/charts/marks';
 import { pictureOf } from '../../shared/charts/picture';
 import type { RunLines, SeriesId } from '../../shared/charts/runLines';
 import { readTheme, type ChartTheme } from '../../shared/theme';
@@ -18,11 +19,15 @@ export interface Drawing {
   readonly axis: Axis;
   /** Of the losses' chart. */
   readonly logarithmic: boolean;
+  /** Of the losses' chart. */
+  readonly marks: readonly Mark[];
 }
 
 export interface CardEvents {
   hover(x: number | null): void;
   zoom(range: Range): void;
+  zoomAt(x: number, factor: number): void;
+  pan(share: number): boolean;
   key(action: KeyAction, card: ChartCard): void;
   toggleTable(): void;
   resized(): void;
@@ -42,6 +47,7 @@ export class ChartCard {
   private readonly overlay: CursorOverlay<SeriesId>;
   private axis: Axis = 'step';
   private readonly table: ChartTable;
+  private readonly marks = new MarkRow();
   private onScreen = true;
   private stale = true;
 
@@ -53,10 +59,10 @@ export class ChartCard {
     this.save = el('vscode-button', { appearance: 'icon', title: picture, 'aria-label': picture, click: () => this.savePicture() }, icon('device-camera'));
     const heading = `chart-${spec.id}`;
     const key = el('div', { class: 'key' }, ...spec.series.map((series, i) => el('span', { class: 'key-entry' },
-      el('span', { class: `swatch swatch-${series.id} line-${series.color}${series.dash.length > 0 ? ' swatch-dashed' : ''}`, 'aria-hidden': 'true' }), `${t(`series.${series.id}`)} `, this.values[i]!)), this.at);
+      el('span', { class: `swatch swatch-${series.id} line-${series.color}${series.dash.length > 0 ? ' swatch-dashed' : ''}`, 'aria-hidden': 'true' }), `${t(`series.${series.id}`)} `, this.values[i]!)), ...(spec.id === 'loss' ? markKeys(context) : []), this.at);
     this.overlay = new CursorOverlay(spec);
     this.empty = el('p', { class: 'chart-empty' }, t('chart.empty'));
-    this.plot.append(this.canvas, this.overlay.root, this.empty);
+    this.plot.append(this.canvas, this.overlay.root, this.marks.root, this.empty);
     this.table = new ChartTable(spec, context);
     this.root = el('section', { class: `card chart chart-${spec.id}`, 'aria-labelledby': heading },
       el('header', {}, el('h3', { id: heading }, t(`chart.${spec.id}`)), el('span', { class: 'chart-actions' }, this.save, this.toggle)), key, this.plot, this.table.root);
@@ -68,7 +74,7 @@ export class ChartCard {
     this.watchScreen(events);
   }
 
-  draw(lines: RunLines, { range, axis, logarithmic }: Drawing, cursor: number | null, asTable: boolean): void {
+  draw(lines: RunLines, { range, axis, logarithmic, marks }: Drawing, cursor: number | null, asTable: boolean): void {
     this.stale = true;
     this.axis = axis;
     show(this.save, !asTable);
@@ -78,6 +84,7 @@ export class ChartCard {
     if (!asTable && this.onScreen) {
       this.stale = false;
       this.chart.draw(lines, range, logarithmic && this.spec.id === 'loss');
+      if (this.spec.id === 'loss') this.marks.place(this.chart, marks);
       this.plot.classList.toggle('no-values', this.spec.series.every((series) => lines.of(series.id).xs.length === 0));
     }
     this.moveCursor(lines, range, cursor);
@@ -129,6 +136,8 @@ export class ChartCard {
         if (pixels) events.zoom({ from: this.chart.xAt(this.inside(pixels[0])), to: this.chart.xAt(this.inside(pixels[1])) });
       },
       key: (action) => events.key(action, this),
+      zoom: (pixel, factor) => events.zoomAt(this.chart.xAt(pixel), factor),
+      pan: (share) => events.pan(share),
     });
   }
 
@@ -145,6 +154,8 @@ export class ChartCard {
     }, { rootMargin: '200px' }).observe(this.plot);
   }
 }
+
+const markKeys = ({ t }: Context): HTMLElement[] => (['best', 'checkpoint'] as const).map((kind) => el('span', { class: 'key-entry' }, el('span', { class: `mark mark-${kind}`, 'aria-hidden': 'true' }), t(`mark.${kind}`)));
 
 function valueAt(lines: RunLines, id: ChartSpec['series'][number]['id'], cursor: number | null): number {
   return cursor === null ? lines.of(id).ys.at(-1) ?? NaN : lines.at(id, cursor);

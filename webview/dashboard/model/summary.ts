@@ -61,6 +61,13 @@ export function validation(history: RunHistory): Validation | undefined {
   return { last: last.loss, best: best.loss, bestStep: best.step, score: name ? { name, value: last.scores![name]! } : null };
 }
 
+/** Where checkpoints were written, and where the validation loss was lowest. */
+export function marksOf(history: RunHistory): readonly { readonly step: number; readonly kind: 'best' | 'checkpoint' }[] {
+  const checkpoints = history.lines.filter((line) => line.kind === 'checkpoint').map(({ step }) => ({ step, kind: 'checkpoint' as const }));
+  const best = validation(history);
+  return best && best.bestStep > 0 ? [...checkpoints, { step: best.bestStep, kind: 'best' }] : checkpoints;
+}
+
 /** The step of the last checkpoint; null when there is none. */
 export function lastCheckpoint(history: RunHistory): number | null {
   return history.lines.filter((line) => line.kind === 'checkpoint').at(-1)?.step ?? null;

@@ -8,7 +8,7 @@ import { LineChart } from '../../shared/charts/lineChart';
 import { Paced } from '../../shared/charts/paced';
 import { pictureOf } from '../../shared/charts/picture';
 import { walk } from '../../shared/charts/walk';
-import { clipped, nearest } from '../../shared/charts/zoom';
+import { clipped, nearest, panned, zoomed } from '../../shared/charts/zoom';
 import { el, icon, setAttribute, setText } from '../../shared/dom';
 import { onThemeChange, readTheme } from '../../shared/theme';
 import { OverlayLines } from '../model/lines';
@@ -109,6 +109,12 @@ export class OverlayChart implements Part {
         if (pixels) this.context.choose({ zoom: clipped({ from: chart.xAt(inside(pixels[0])), to: chart.xAt(inside(pixels[1])) }, this.lines.extent()) });
       },
       key: (action) => this.onKey(action),
+      zoom: (pixel, factor) => this.context.choose({ zoom: zoomed(this.range(), this.lines.extent(), chart.xAt(pixel), factor) }),
+      pan: (share) => {
+        const zoom = this.view?.choices.zoom;
+        if (zoom) this.context.choose({ zoom: panned(zoom, this.lines.extent(), share) });
+        return Boolean(zoom);
+      },
     });
   }
 

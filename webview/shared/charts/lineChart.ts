@@ -114,6 +114,7 @@ function configuration(spec: Curves<string>, labels: Labels, onResize: () => voi
           type: 'linear', beginAtZero: spec.fromZero, grace: '5%', ...(spec.most !== undefined && { max: spec.most }), grid: { display: true }, border: { display: false },
           ticks: { maxTicksLimit: 6, padding: 6, callback: (value) => labels.value(Number(value)) },
           afterFit: (scale) => { scale.width = AXIS_WIDTH; },
+          afterDataLimits: (scale) => { if (scale.getMinMax(false).min >= 0) scale.min = Math.max(0, scale.min); }, // room below 0 for what is never below it puzzles
         },
       },
     },

@@ -74,8 +74,8 @@ export class RunLines implements LineSource<SeriesId> {
     });
   }
 
-  /** An evaluation stands where its step does. */
-  private placeOf(step: number): number {
+  /** Where a step stands; what belongs to it, such as its evaluation, stands there too. */
+  placeOf(step: number): number {
     if (this.axis === 'step') return step;
     const index = firstAtLeast(this.history.column('step'), step + 1) - 1;
     return index < 0 ? 0 : this.stepPlaces()[index]!;

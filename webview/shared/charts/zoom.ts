@@ -22,6 +22,13 @@ export function zoomed(range: Range, extent: Range, center: number, factor: numb
   return clipped({ from: center - share * width, to: center + (1 - share) * width }, extent);
 }
 
+/** The range moved by a share of its width, within `extent`; as it was where that is all of it. */
+export function panned(range: Range, extent: Range, share: number): Range {
+  const width = range.to - range.from;
+  const from = Math.round(Math.min(extent.to - width, Math.max(extent.from, range.from + share * width)));
+  return { from, to: from + width };
+}
+
 /** Whole numbers within `extent`, at least two; null when the range holds all of it. */
 export function clipped(range: Range, extent: Range): Range | null {
   const from = Math.max(extent.from, Math.floor(range.from));
