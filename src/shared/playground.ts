@@ -42,7 +42,7 @@ export const MAX_SCALE = 2;
 
 /** What the page keeps through reloads. */
 const PageStateSchema = v.object({
-  base: text, adapters: v.array(text), settings: v.optional(AnswerSettingsSchema, { prompt: '', chat: true, temperature: 0, seed: 0, max_new_tokens: 128 }),
+  base: text, adapters: v.array(text), settings: v.optional(AnswerSettingsSchema, { prompt: '', system: '', chat: true, temperature: 0, seed: 0, max_new_tokens: 128 }),
   /** Of each adapter. */
   scales: v.optional(v.array(v.pipe(number, v.minValue(0), v.maxValue(MAX_SCALE))), []),
 });

@@ -12,6 +12,8 @@ export const PLAYGROUND_STRINGS = {
   'prompt.hint': 'Ctrl+Enter or Cmd+Enter asks.',
   recent: 'Prompts asked before',
   'recent.choose': 'Prompts asked before…',
+  system: 'System message',
+  'system.hint': 'As in the rows it was trained on; empty: none',
   chat: 'As a chat message',
   'chat.hint': 'Through the chat template of the base',
   temperature: 'Temperature',

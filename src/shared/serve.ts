@@ -9,6 +9,8 @@ const number = v.pipe(v.number(), v.finite());
 /** The settings of an answer. */
 export const AnswerSettingsSchema = v.object({
   prompt: v.string(),
+  /** What stands before the prompt in a chat; empty: nothing. */
+  system: v.optional(v.string(), ''),
   /** Through the base's chat template. */
   chat: v.boolean(),
   /** 0: the likeliest token always. */

@@ -8,7 +8,7 @@ import { dist } from '../support/tfjs';
 import { cli, fixtures } from './engineSupport';
 
 const inFixtures = (name: string) => path.join(fixtures, name);
-const settings: AnswerSettings = { prompt: 'the old mill', chat: false, temperature: 0, seed: 0, max_new_tokens: 8 };
+const settings: AnswerSettings = { prompt: 'the old mill', system: '', chat: false, temperature: 0, seed: 0, max_new_tokens: 8 };
 
 /** A running `lora serve`, and what it has said. */
 class Served {
@@ -78,6 +78,13 @@ describe('a base with adapters in memory', () => {
     expect(await served.ask(0, 2)).toBe(twice);
     const [drawn, again, other] = [await served.ask(0, 1, { temperature: 1.5, seed: 1 }), await served.ask(0, 1, { temperature: 1.5, seed: 1 }), await served.ask(0, 1, { temperature: 1.5, seed: 2 })];
     expect([again === drawn, other === drawn]).toEqual([true, false]);
+  });
+
+  it('puts a system message before the prompt of a chat', async () => {
+    served = new Served('--base', base);
+    const [plain, spoken] = [await served.ask(null, 1, { chat: true }), await served.ask(null, 1, { chat: true, system: 'be short' })];
+    expect(spoken).not.toBe(plain);
+    expect(await served.ask(null, 1, { system: 'be short' })).toBe(await alone(base));
   });
 
   it('keeps a copy of the base for an adapter that changes whole weights, beside those that share one', async () => {

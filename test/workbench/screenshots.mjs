@@ -1,6 +1,6 @@
 // npm run screenshots: trains the real model at three ranks and takes the README's pictures of what a person sees then. Takes minutes.
 import { spawnSync } from 'node:child_process';
-import { cpSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { cpSync, mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { smollm2Path } from '../../scripts/models.mjs';
@@ -9,12 +9,13 @@ import { chooseInMenu, openFile, packageVsix, until } from './page.mjs';
 import { installWorkbench, root, runsOf, runtimeFolder } from './workspace.mjs';
 
 const images = path.join(root, 'media', 'images');
-const parent = mkdtempSync(path.join(tmpdir(), 'lora-pictures-'));
-const workspace = path.join(parent, 'git-commands');
+const workspace = path.join(tmpdir(), 'git-commands');
+rmSync(workspace, { recursive: true, force: true });
 mkdirSync(images, { recursive: true });
 cpSync(path.join(root, 'examples/git-commands'), workspace, { recursive: true });
 const recipe = JSON.parse(readFileSync(path.join(workspace, 'lora.json'), 'utf8'));
-const base = await smollm2Path(console.log);
+const base = path.join(workspace, 'SmolLM2-135M-Instruct.gguf');
+cpSync(await smollm2Path(console.log), base);
 for (const r of [1, 4, 8]) {
   const file = path.join(workspace, `git-r${r}.lora.json`);
   writeFileSync(file, `${JSON.stringify({ ...recipe, base, lora: { ...recipe.lora, r, lora_alpha: 2 * r }, training: { ...recipe.training, eval_steps: 19 } }, null, 2)}\n`);
@@ -68,11 +69,11 @@ await row(8).click({ modifiers: ['ControlOrMeta'] });
 await chooseInMenu(page, row(8), 'Try Adapter');
 await page1().getByText('Ready, on').waitFor();
 await page1().locator('#max_new_tokens').fill('48');
-await page1().locator('#prompt').fill('Undo the last commit but keep its changes staged');
+await page1().locator('#prompt').fill('show which files are changed');
 await page1().locator('#prompt').press('Control+Enter');
 await until(async () => (await page1().locator('article .caption').allInnerTexts()).filter((text) => /tokens/.test(text)).length === 3, 'three answers');
 await shot('playground');
 
 await browser.close();
 await server.stop();
-rmSync(parent, { recursive: true });
+rmSync(workspace, { recursive: true });

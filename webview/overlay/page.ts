@@ -1,6 +1,7 @@
 import { fill } from '../../src/shared/fill';
 import { asOverlayHostMessage, asOverlayPageState, type OverlayHostMessage, type OverlayPageState, type OverlaySubject } from '../../src/shared/overlay';
 import type { OverlayStrings } from '../../src/shared/overlayStrings';
+import { Paced } from '../shared/charts/paced';
 import { el } from '../shared/dom';
 import { Formatter } from '../shared/format';
 import { newRun, told } from './model/runs';
@@ -10,11 +11,15 @@ import { table } from './parts/table';
 import type { Context, Part, View } from './view';
 import { vscode } from './vscodeApi';
 
+const WORDS_INTERVAL_MS = 1000;
+
 /** Takes the host's messages in, keeps the user's choices, draws at most once a frame. */
 export class Page {
   private view: View;
   private parts: readonly Part[] = [];
   private frame: number | undefined;
+  /** Words and table: they are read, not watched. */
+  private readonly words = new Paced(() => { for (const part of this.parts) if (!(part instanceof OverlayChart)) part.update(this.view); });
   private readonly context: Context;
 
   constructor(private readonly root: HTMLElement, private readonly strings: OverlayStrings, subject: OverlaySubject) {
@@ -33,7 +38,7 @@ export class Page {
   receive(data: unknown): void {
     const message = asOverlayHostMessage(data);
     if (!message) vscode.postMessage({ kind: 'trouble', message: 'A message of the host was not understood.' });
-    else this.show(this.after(message));
+    else this.show(this.after(message), message.kind === 'of' && message.message.kind === 'append' ? WORDS_INTERVAL_MS : 0);
   }
 
   private after(message: OverlayHostMessage): View {
@@ -43,12 +48,13 @@ export class Page {
     return { ...view, title: message.title, sweep: message.sweep, waiting: message.waiting, runs: message.runs.map(({ dir, name }) => ({ ...known.get(dir) ?? newRun(dir, name), name })) };
   }
 
-  private show(view: View): void {
+  private show(view: View, wait = 0): void {
     this.view = view;
     this.frame ??= requestAnimationFrame(() => {
       this.frame = undefined;
       this.draw();
     });
+    this.words.within(wait); // after the frame that builds the page
   }
 
   private draw(): void {
@@ -58,7 +64,7 @@ export class Page {
       this.root.removeAttribute('aria-busy');
     }
     this.root.classList.toggle('no-runs', this.view.runs.length === 0);
-    for (const part of this.parts) part.update(this.view);
+    for (const part of this.parts) if (part instanceof OverlayChart) part.update(this.view);
   }
 }
 

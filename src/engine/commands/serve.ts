@@ -1,6 +1,7 @@
 import { createInterface } from 'node:readline';
+import type { Message } from '../../data/types';
 import { LoraError } from '../../shared/errors';
-import { asServeRequest, type AnswerRequest, type ServeEvent } from '../../shared/serve';
+import { asServeRequest, type AnswerRequest, type AnswerSettings, type ServeEvent } from '../../shared/serve';
 import { answer } from '../answer';
 import { Answerers } from '../serve/answerers';
 import type { Context } from './context';
@@ -71,7 +72,7 @@ class Desk {
           send(text, false);
           return !isStopped();
         };
-        send(await answer(model, tokenizer, settings.prompt, { ...settings, onText }), true);
+        send(await answer(model, tokenizer, messagesOf(settings), { ...settings, onText }), true);
       }
       this.emit({ kind: 'done', id, tokens, seconds: (performance.now() - started) / 1000, stopped: isStopped() });
     } catch (error) {
@@ -80,6 +81,10 @@ class Desk {
       this.stopped.delete(id);
     }
   }
+}
+
+function messagesOf({ prompt, system, chat }: AnswerSettings): string | readonly Message[] {
+  return chat && system.trim() !== '' ? [{ role: 'system', content: system }, { role: 'user', content: prompt }] : prompt;
 }
 
 function jsonOf(line: string): unknown {

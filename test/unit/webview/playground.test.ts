@@ -22,7 +22,7 @@ test('words that the base does not say are marked, and the pieces are the answer
 });
 
 test('what the page sends and keeps is checked', () => {
-  const settings = { prompt: 'x', chat: true, temperature: 0, seed: 0, max_new_tokens: 8 };
+  const settings = { prompt: 'x', system: '', chat: true, temperature: 0, seed: 0, max_new_tokens: 8 };
   expect(asPlaygroundPageMessage({ kind: 'ask', settings, columns: [{ id: 'a', adapter: null, scale: 1 }] })).toBeDefined();
   expect(asPlaygroundPageMessage({ kind: 'ask', settings: { ...settings, temperature: -1 }, columns: [] })).toBeUndefined();
   expect(asPlaygroundPageState({ base: '/b', adapters: [] })).toMatchObject({ scales: [], settings: { temperature: 0 } });

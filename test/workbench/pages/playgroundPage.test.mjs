@@ -55,13 +55,14 @@ test('asks the base and each adapter at its scale, and an adapter anew when its 
   const shown = await open();
   const { page } = shown;
   await page.locator('#scale-1').fill('0.5');
+  await page.locator('#system').fill('Answer with one command.');
   const columns = await answer(page, TEXTS);
   assert.deepEqual(columns.map(({ adapter, scale }) => [adapter, scale]), [[null, 1], [0, 1], [1, 0.5]]);
   await page.locator('#scale-0').fill('2');
   await page.waitForFunction(() => window.sent.filter(({ kind }) => kind === 'ask').length === 2);
   const [, again] = await sent(page, 'ask');
   assert.deepEqual(again.columns.map(({ adapter, scale }) => [adapter, scale]), [[0, 2]]);
-  assert.deepEqual(again.settings, { prompt: 'Undo the last commit', chat: true, temperature: 0, seed: 0, max_new_tokens: 128 });
+  assert.deepEqual(again.settings, { prompt: 'Undo the last commit', system: 'Answer with one command.', chat: true, temperature: 0, seed: 0, max_new_tokens: 128 });
   await page.locator('#temperature').fill('0.8');
   await page.locator('#temperature').press('Tab');
   await page.waitForFunction(() => window.kept.settings.temperature === 0.8);

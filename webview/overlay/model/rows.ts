@@ -15,7 +15,7 @@ export interface RunRow {
   readonly loss: number;
   /** Seconds of training. */
   readonly time: number;
-  /** Median of the steps' tokens per second. */
+  /** Tokens per second over all steps. */
   readonly speed: number;
   /** Bytes. */
   readonly memory: number;
@@ -27,14 +27,11 @@ export function rowOf({ dir, name, state, record, history }: ShownRun): RunRow {
   return {
     dir, name, state, r: record?.recipe.lora.r ?? NaN, parameters: record?.trainable_parameters ?? NaN,
     validation: best?.loss ?? NaN, at: best?.step ?? NaN, loss: history.column('loss').at(-1) ?? NaN,
-    time: history.column('elapsed').at(-1) ?? NaN, speed: medianOf(history.column('tokens_per_second')), memory: highestOf(history.column('memory')),
+    time: history.column('elapsed').at(-1) ?? NaN, speed: sumOf(history.column('tokens')) / (history.column('elapsed').at(-1) ?? NaN), memory: highestOf(history.column('memory')),
   };
 }
 
-function medianOf(column: Float64Array): number {
-  const sorted = column.filter(Number.isFinite).sort();
-  return sorted[sorted.length >> 1] ?? NaN;
-}
+const sumOf = (column: Float64Array): number => column.reduce((sum, value) => (Number.isFinite(value) ? sum + value : sum), 0);
 
 function highestOf(column: Float64Array): number {
   const highest = column.reduce((high, value) => (value > high ? value : high), -Infinity);

@@ -22,6 +22,7 @@ export function question(context: Context): Part {
     recent.value = '';
   } });
   const chat = el('input', { type: 'checkbox', id: 'chat', change: () => settings({ chat: chat.checked }) });
+  const system = el('input', { type: 'text', id: 'system', placeholder: t('system.hint'), input: () => settings({ system: system.value }) });
   const number = (key: 'temperature' | 'seed' | 'max_new_tokens', attributes: Record<string, number>) => {
     const input = el('input', { type: 'number', id: key, ...attributes, ...(key === 'temperature' && { title: t('temperature.hint') }), change: () => { if (input.validity.valid && input.value !== '') settings({ [key]: Number(input.value) }); } });
     return { key, input, root: el('label', {}, `${t(key)} `, input) };
@@ -34,6 +35,7 @@ export function question(context: Context): Part {
   return {
     root: el('section', { class: 'question' }, el('div', { class: 'title' }, title, phase, reload), failure,
       el('div', { class: 'bar' }, el('label', { for: 'prompt' }, t('prompt')), el('span', { class: 'hint' }, t('prompt.hint')), recent), prompt,
+      el('label', { class: 'system' }, t('system'), system),
       el('div', { class: 'bar' }, el('label', { title: t('chat.hint') }, chat, ` ${t('chat')}`), ...numbers.map(({ root }) => root), el('span', { class: 'push actions' }, go, halt, add, copy))),
     update(now) {
       view = now;
@@ -45,6 +47,8 @@ export function question(context: Context): Part {
       show(failure, state.phase.kind === 'failed');
       setText(failure, state.phase.kind === 'failed' ? state.phase.message : '');
       if (prompt.value !== kept.settings.prompt) prompt.value = kept.settings.prompt;
+      if (system.value !== kept.settings.system) system.value = kept.settings.system;
+      system.disabled = !kept.settings.chat;
       chat.disabled = state.phase.kind === 'ready' && !state.phase.has_chat_template;
       chat.checked = kept.settings.chat && !chat.disabled;
       for (const { key, input } of numbers) if (document.activeElement !== input && input.value !== String(kept.settings[key])) input.value = String(kept.settings[key]);

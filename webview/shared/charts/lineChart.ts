@@ -10,6 +10,9 @@ Chart.register(LineController, LineElement, PointElement, LinearScale, Logarithm
 /** Width of the value axis: the same in all charts, so that one x stands at the same place in each. */
 const AXIS_WIDTH = 62;
 
+/** Room above and below the lines, as a share of their height. */
+const GRACE = 0.05;
+
 /** Points at the edge are drawn whole. */
 const POINT_ROOM = 8;
 
@@ -43,8 +46,28 @@ export class LineChart<Id extends string> {
       dataset.pointRadius = pointRadius(series, dataset.data.length);
       dataset.clip = dataset.pointRadius > 0 ? POINT_ROOM : 0;
     });
+    this.keepAboveZero(logarithmic);
     this.spaceTicks();
     this.chart.update();
+  }
+
+  /** Room below 0 for what is never below it puzzles. */
+  private keepAboveZero(logarithmic: boolean): void {
+    const { low, high } = this.values();
+    const scale = this.chart.options.scales!['y']!;
+    if (!logarithmic && low >= 0 && low < GRACE * (high - low)) scale.min = 0;
+    else delete scale.min;
+  }
+
+  private values(): { readonly low: number; readonly high: number } {
+    let [low, high] = [Infinity, -Infinity];
+    for (const { data } of this.chart.data.datasets) {
+      for (const { y } of data) {
+        if (y < low) low = y;
+        if (y > high) high = y;
+      }
+    }
+    return { low, high };
   }
 
   /** chart.js makes a scale anew when its type changes. */
@@ -57,8 +80,7 @@ export class LineChart<Id extends string> {
   private spaceTicks(): void {
     const { tickStep } = this.spec;
     if (!tickStep) return;
-    const max = this.chart.data.datasets.reduce((high, { data }) => data.reduce((h, { y }) => (y > h ? y : h), high), 0);
-    Object.assign(this.chart.options.scales!['y']!.ticks!, { stepSize: tickStep(max) });
+    Object.assign(this.chart.options.scales!['y']!.ticks!, { stepSize: tickStep(Math.max(0, this.values().high)) });
   }
 
   applyTheme(theme: ChartTheme): void {
@@ -111,10 +133,9 @@ function configuration(spec: Curves<string>, labels: Labels, onResize: () => voi
           ticks: { maxRotation: 0, autoSkipPadding: 24, precision: 0, includeBounds: false, callback: (value) => labels.x(Number(value)) },
         },
         y: {
-          type: 'linear', beginAtZero: spec.fromZero, grace: '5%', ...(spec.most !== undefined && { max: spec.most }), grid: { display: true }, border: { display: false },
+          type: 'linear', beginAtZero: spec.fromZero, grace: `${100 * GRACE}%`, ...(spec.most !== undefined && { max: spec.most }), grid: { display: true }, border: { display: false },
           ticks: { maxTicksLimit: 6, padding: 6, callback: (value) => labels.value(Number(value)) },
           afterFit: (scale) => { scale.width = AXIS_WIDTH; },
-          afterDataLimits: (scale) => { if (scale.getMinMax(false).min >= 0) scale.min = Math.max(0, scale.min); }, // room below 0 for what is never below it puzzles
         },
       },
     },
