@@ -20,3 +20,14 @@ export const CHART_STRINGS = {
   'chart.keys': 'Arrow keys move along the values, plus and minus zoom, Escape shows all.',
   copyMarkdown: 'Copy as Markdown',
 } as const;
+
+/** What a run's state is called. */
+export const STATE_STRINGS = {
+  'state.preparing': 'Preparing',
+  'state.running': 'Running',
+  'state.paused': 'Paused',
+  'state.stopped': 'Stopped',
+  'state.completed': 'Completed',
+  'state.failed': 'Failed',
+  'state.interrupted': 'Interrupted',
+} as const;

@@ -1,18 +1,11 @@
-import { CHART_STRINGS } from './chartStrings';
+import { CHART_STRINGS, STATE_STRINGS } from './chartStrings';
 
 /** Every text of the dashboard, in English; the host sends them in the user's language. {0}, {1} stand for values. */
 export const DASHBOARD_STRINGS = {
   ...CHART_STRINGS,
+  ...STATE_STRINGS,
 
   loading: 'Loading the run…',
-
-  'state.preparing': 'Preparing',
-  'state.running': 'Running',
-  'state.paused': 'Paused',
-  'state.stopped': 'Stopped',
-  'state.completed': 'Completed',
-  'state.failed': 'Failed',
-  'state.interrupted': 'Interrupted',
 
   'phase.starting': 'Starting the engine…',
   'phase.preparing': 'Getting ready to train…',

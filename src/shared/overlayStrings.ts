@@ -1,8 +1,9 @@
-import { CHART_STRINGS } from './chartStrings';
+import { CHART_STRINGS, STATE_STRINGS } from './chartStrings';
 
 /** Every text of the page that lays runs over one another, in English; the host sends them in the user's language. {0}, {1} stand for values. */
 export const OVERLAY_STRINGS = {
   ...CHART_STRINGS,
+  ...STATE_STRINGS,
 
   loading: 'Loading the runs…',
   none: '–',
@@ -36,13 +37,6 @@ export const OVERLAY_STRINGS = {
   'column.speed': 'Tokens/s',
   'column.memory': 'Peak memory',
   'column.state': 'State',
-  'state.preparing': 'Preparing',
-  'state.running': 'Running',
-  'state.paused': 'Paused',
-  'state.stopped': 'Stopped',
-  'state.completed': 'Completed',
-  'state.failed': 'Failed',
-  'state.interrupted': 'Interrupted',
 } as const;
 
 export type OverlayStringKey = keyof typeof OVERLAY_STRINGS;
