@@ -1,4 +1,4 @@
-import { existsSync, readdirSync, readFileSync, statSync } from 'node:fs';
+import { existsSync, readdirSync, readFileSync, statSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
 import { afterEach, describe, expect, it } from 'vitest';
 import { startHub, type FakeHub, type HubOptions } from '../support/hub.mjs';
@@ -64,13 +64,22 @@ describe('a base from the hub', () => {
     expect(readdirSync(folder).filter((name) => !name.endsWith('.part'))).toEqual([]);
   });
 
+  it('changes no file that is there already and is another', async () => {
+    const folder = tempFolder();
+    writeFileSync(path.join(folder, 'README.md'), 'mine');
+    const { code, stderr } = await download({}, folder);
+    expect([code, stderr]).toEqual([1, expect.stringContaining('is there already, and is not what the hub has')]);
+    expect(readdirSync(folder)).toEqual(['README.md']);
+    expect(readFileSync(path.join(folder, 'README.md'), 'utf8')).toBe('mine');
+  });
+
   it('of a .gguf file is that file, and without weights says which there are', async () => {
     const folder = path.join(tempFolder(), 'tiny');
-    expect((await download({}, folder, ['--file', 'tiny-f16.gguf'])).code).toBe(0);
+    expect((await download({}, folder, [], {}, 'owner/tiny/tiny-f16.gguf')).code).toBe(0);
     expect(readdirSync(folder)).toEqual(['tiny-f16.gguf']);
     const others = Object.fromEntries(Object.entries(MODEL).filter(([name]) => name !== 'model.safetensors'));
-    expect((await download({ files: others }, folder)).stderr).toContain('--file tiny-f16.gguf');
-    expect((await download({ files: others }, folder, ['--file', '../evil.json'])).stderr).toContain('has no file ../evil.json');
+    expect((await download({ files: others }, folder)).stderr).toContain('owner/tiny/tiny-f16.gguf');
+    expect((await download({ files: others }, folder, [], {}, 'owner/tiny/blob/main/none.gguf')).stderr).toContain('has no file none.gguf');
   });
 
   it('needs a token where it is not for everybody, and tells a wrong name and a missing hub apart', async () => {

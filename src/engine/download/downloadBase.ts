@@ -1,8 +1,9 @@
 import { listFiles } from '@huggingface/hub';
-import { mkdir, stat, statfs } from 'node:fs/promises';
+import { mkdir, stat } from 'node:fs/promises';
 import path from 'node:path';
 import { LoraError } from '../../shared/errors';
-import { fetchFile, refusal, type Hub } from './fetchFile';
+import { checkRoom } from '../merge/place';
+import { fetchFile, isThere, partOf, refusal, type Hub } from './fetchFile';
 import { filesToTake, sizeOf, type HubFile } from './plan';
 
 export interface Download {
@@ -18,12 +19,16 @@ const SPARE_BYTES = 100e6;
 
 /** A model of the hub in a folder, each file proven by its checksum; one that was interrupted goes on. Gives what is a base: the folder, or the .gguf file. Errors: LoraError. */
 export async function downloadBase({ hub, file, output, onProgress }: Download): Promise<{ readonly base: string; readonly bytes: number }> {
-  const files = filesToTake(await list(hub), hub.repository, file);
+  const files = filesToTake(await list(hub), { repository: hub.repository, file });
   const total = files.reduce((sum, own) => sum + sizeOf(own), 0);
   await mkdir(output, { recursive: true });
-  await checkRoom(files, output);
-  let done = 0;
-  for (const own of files) {
+  const missing: HubFile[] = [];
+  for (const own of files) if (!await isThere(own, output)) missing.push(own);
+  const bytes = await bytesToCome(missing, output);
+  if (bytes > 0) await checkRoom(output, bytes + SPARE_BYTES);
+  let done = total - missing.reduce((sum, own) => sum + sizeOf(own), 0);
+  onProgress(total === 0 ? 1 : done / total);
+  for (const own of missing) {
     await fetchFile(hub, own, output, (count) => {
       done += count;
       onProgress(total === 0 ? 1 : done / total);
@@ -48,14 +53,8 @@ async function list({ endpoint, repository, revision, token, signal }: Hub): Pro
   return files;
 }
 
-async function checkRoom(files: readonly HubFile[], folder: string): Promise<void> {
-  let wanted = 0;
-  for (const own of files) {
-    const there = await Promise.all([own.path, `.${own.path}.part`].map((name) => stat(path.join(folder, name)).then((found) => found.size, () => 0)));
-    wanted += Math.max(0, sizeOf(own) - Math.max(...there));
-  }
-  const { bavail, bsize } = await statfs(folder);
-  if (wanted === 0 || wanted + SPARE_BYTES <= bavail * bsize) return;
-  const gib = (bytes: number) => `${(bytes / 2 ** 30).toFixed(1)} GiB`;
-  throw new LoraError('disk', `The model needs ${gib(wanted)}, and ${gib(bavail * bsize)} are free.`, { place: { file: folder }, fix: 'Free some room, or choose another folder.' });
+/** What an earlier download left of them left out. */
+async function bytesToCome(files: readonly HubFile[], folder: string): Promise<number> {
+  const parts = await Promise.all(files.map((own) => stat(partOf(own, folder)).then(({ size }) => size, () => 0)));
+  return files.reduce((sum, own, i) => sum + Math.max(0, sizeOf(own) - parts[i]!), 0);
 }

@@ -14,14 +14,21 @@ export interface Hub {
   readonly signal: AbortSignal;
 }
 
+/** Where a file lies until it is whole. */
+export const partOf = (file: HubFile, folder: string): string => path.join(folder, `.${file.path}.part`);
+
+/** Whether the file is there, proven. Errors: LoraError('base') where another one has its name: it stays. */
+export async function isThere(file: HubFile, folder: string): Promise<boolean> {
+  const target = path.join(folder, file.path);
+  if (await isWhole(target, file)) return true;
+  if (await stat(target).catch(() => null) === null) return false;
+  throw new LoraError('base', 'The file is there already, and is not what the hub has.', { place: { file: target }, fix: 'Choose another folder, or move the file away.' });
+}
+
 /** The file whole and proven, or nothing new: what was fetched before goes on where it ended. `onBytes` is told how many came. Errors: LoraError. */
 export async function fetchFile(hub: Hub, file: HubFile, folder: string, onBytes: (count: number) => void): Promise<void> {
   const target = path.join(folder, file.path);
-  if (await isWhole(target, file)) {
-    onBytes(sizeOf(file));
-    return;
-  }
-  const part = path.join(folder, `.${file.path}.part`);
+  const part = partOf(file, folder);
   await append(hub, file, part, onBytes);
   if (!await isWhole(part, file)) {
     await rm(part, { force: true });

@@ -49,7 +49,7 @@ export async function askToken(secrets: vscode.SecretStorage, prompt: string): P
 async function askName(): Promise<string | undefined> {
   const input = vscode.window.createQuickPick();
   const suggested = SUGGESTIONS.map(({ name, megabytes }) => ({ label: name, description: t('about {0}', formatBytes(megabytes * 1e6)) }));
-  Object.assign(input, { title: t('Download Base Model'), placeholder: t('owner/model, as on its page'), items: suggested, ignoreFocusOut: true });
+  Object.assign(input, { title: t('Download Base Model'), placeholder: t('owner/model, or owner/model/NAME.gguf, as on its page'), items: suggested, ignoreFocusOut: true });
   try {
     return await new Promise<string | undefined>((resolve) => {
       input.onDidChangeValue((text) => { input.items = text.includes('/') && !suggested.some(({ label }) => label === text) ? [{ label: text.trim(), description: t('by this name') }, ...suggested] : suggested; });
@@ -62,10 +62,13 @@ async function askName(): Promise<string | undefined> {
   }
 }
 
+/** The model's own name. */
+const modelOf = (name: string) => /^(?:https?:\/\/[^/]+\/)?[^/]+\/([^/]+)/.exec(name)?.[1] ?? name;
+
 /** One that is there already may hold what an earlier download left: it goes on. */
 async function askFolder(name: string): Promise<string | undefined> {
   const [root] = vscode.workspace.workspaceFolders ?? [];
-  const value = path.join(root?.uri.fsPath ?? '', DOWNLOADS, name.split('/').at(-1)!);
+  const value = path.join(root?.uri.fsPath ?? '', DOWNLOADS, modelOf(name));
   return vscode.window.showInputBox({
     title: t('Download Base Model: Folder'), value, ignoreFocusOut: true, prompt: t('What an earlier download left there goes on.'),
     validateInput: (typed) => (path.isAbsolute(typed) ? undefined : t('Give the whole path.')),

@@ -1,27 +1,25 @@
-import { mkdir, readFile } from 'node:fs/promises';
+import { mkdir } from 'node:fs/promises';
 import path from 'node:path';
 import * as v from 'valibot';
 import { t } from '../l10n';
+import { readJson } from '../readJson';
 import { writeWhole } from '../writeWhole';
 
 const PROMPTS_FILE = '.lora/prompts.json';
 const KEPT = 50;
 
 const PromptsSchema = v.array(v.string());
+const fileIn = (folder: string) => path.join(folder, PROMPTS_FILE);
 
-/** The prompts that were asked before, the newest first: a file of the workspace, so that it can be edited and shared. Empty where there is none or it is damaged. */
+/** The prompts that were asked before, the newest first: a file of the workspace, so that it can be edited and shared. Empty where there is none or it cannot be read. */
 export async function readPrompts(folder: string): Promise<readonly string[]> {
-  try {
-    return v.parse(PromptsSchema, JSON.parse(await readFile(path.join(folder, PROMPTS_FILE), 'utf8')));
-  } catch {
-    return [];
-  }
+  return readJson(fileIn(folder), PromptsSchema, []).catch(() => []);
 }
 
-/** Puts a prompt first. Errors: LoraError('disk'). */
+/** Puts a prompt first. Errors: LoraError('disk'), also where what is there cannot be read: it stays. */
 export async function keepPrompt(folder: string, prompt: string): Promise<readonly string[]> {
-  const prompts = [prompt, ...(await readPrompts(folder)).filter((other) => other !== prompt)].slice(0, KEPT);
-  const file = path.join(folder, PROMPTS_FILE);
+  const file = fileIn(folder);
+  const prompts = [prompt, ...(await readJson(file, PromptsSchema, [])).filter((other) => other !== prompt)].slice(0, KEPT);
   await mkdir(path.dirname(file), { recursive: true });
   await writeWhole(file, `${JSON.stringify(prompts, null, 2)}\n`, (reason) => ({ message: t('The prompts cannot be written: {0}.', reason) }));
   return prompts;

@@ -2,6 +2,7 @@ import { open } from 'node:fs/promises';
 import path from 'node:path';
 import * as v from 'valibot';
 import { t } from '../l10n';
+import { readJson } from '../readJson';
 import { writeWhole } from '../writeWhole';
 
 /** In the run's folder, beside what the engine writes there. */
@@ -34,8 +35,12 @@ export async function readNotes(dir: string): Promise<RunNotes> {
   }
 }
 
-/** Errors: LoraError('disk'). */
-export const writeNotes = (dir: string, notes: RunNotes): Promise<void> => writeWhole(path.join(dir, NOTES_FILE), `${JSON.stringify(notes, null, 2)}\n`, (reason) => ({ message: t('The notes cannot be written: {0}.', reason) }));
+/** Errors: LoraError('disk'), also where what is there cannot be read: it stays. */
+export async function writeNotes(dir: string, notes: RunNotes): Promise<void> {
+  const file = path.join(dir, NOTES_FILE);
+  await readJson(file, NotesSchema, NO_NOTES);
+  await writeWhole(file, `${JSON.stringify(notes, null, 2)}\n`, (reason) => ({ message: t('The notes cannot be written: {0}.', reason) }));
+}
 
 /** "small, git" -> small and git, each once. */
 export const tagsOf = (text: string): string[] => [...new Set(text.split(/[\s,]+/).filter(Boolean))];
