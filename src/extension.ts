@@ -6,7 +6,7 @@ import { AdapterComparison, labelOf } from './host/compare/compareAdapters';
 import { registerConfigureRank } from './host/configure/configureRank';
 import { DataChecks } from './host/data/dataChecks';
 import { registerDataFixes } from './host/data/dataFixes';
-import { DashboardPanels } from './host/dashboard/dashboardPanels';
+import { dashboardPanels } from './host/dashboard/dashboardPanels';
 import { connectEngine } from './host/engine/engineClient';
 import { Launcher } from './host/engine/launcher';
 import { WindowClose } from './host/engine/windowClose';
@@ -19,7 +19,7 @@ import { registerInspector } from './host/inspector/inspectorEditor';
 import { AdapterFolders } from './host/jobs/adapterFolders';
 import { registerAdapterCommands } from './host/jobs/adapterCommands';
 import { Jobs } from './host/jobs/jobs';
-import { OverlayPanels } from './host/overlay/overlayPanels';
+import { overlayPanels } from './host/overlay/overlayPanels';
 import { chooseAdapter } from './host/jobs/adapterChoice';
 import { PlaygroundPanels } from './host/playground/playgroundPanels';
 import { registerQueueCommands } from './host/queue/queueCommands';
@@ -52,7 +52,7 @@ export function activate(context: vscode.ExtensionContext): LoraApi {
   const windowClose = new WindowClose(store.engines, context.workspaceState);
   const diagnostics = new RecipeDiagnostics();
   const outcomes = new Outcomes(store, errors, (problems) => diagnostics.show(problems));
-  const dashboards = new DashboardPanels({
+  const dashboards = dashboardPanels({
     extensionUri: context.extensionUri, connect: connectIfTrusted, report: (error) => errors.report(error, 'run'), log: (message) => log.warn(message),
   });
   const runtime = new RuntimeService(context.asAbsolutePath('dist'), vscode.Uri.joinPath(context.globalStorageUri, 'runtime').fsPath, log);
@@ -68,7 +68,7 @@ export function activate(context: vscode.ExtensionContext): LoraApi {
   const queue = new RunQueue({
     memory: context.workspaceState, store, mayStart: () => vscode.workspace.isTrusted, report: (error) => errors.report(error, 'run'), start: (item) => startQueued(item, launcher, diagnostics),
   });
-  const overlays = new OverlayPanels({
+  const overlays = overlayPanels({
     extensionUri: context.extensionUri, connect: connectIfTrusted, store, queue, openDashboard: (dir) => dashboards.show(dir), report: (error) => errors.report(error, 'run'), log: (message) => log.warn(message),
   });
   const runRecipe = async (recipe: vscode.Uri) => {

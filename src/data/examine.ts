@@ -1,30 +1,13 @@
-import type { Problem } from '../shared/errors';
+import type { CheckedDataset, CutRow, DuplicateRow, LengthBin } from '../shared/checked';
+import { needsLabels } from '../shared/task';
 import { lengthOf } from './examples';
 import { tokenizeAll, type DataRecipe, type DataTools, type ReadData } from './prepare';
-import { statisticsOf, type DataStatistics, type TokenizedRows } from './tokenize';
+import { statisticsOf, type TokenizedRows } from './tokenize';
 import type { Row } from './types';
 
-/** A row that is longer than max_length. Tokens. */
-export interface CutRow { readonly line: number; readonly length: number; readonly lost: number }
-
-/** A row that says what an earlier one says. */
-export interface DuplicateRow { readonly line: number; readonly first: number }
-
-/** What there is to say of one dataset while it is being written. */
-export interface ExaminedDataset {
-  readonly path: string;
-  readonly problems: readonly Problem[];
-  readonly cut: readonly CutRow[];
-  readonly duplicates: readonly DuplicateRow[];
-  /** Null where labels have faults, so that rows cannot be read as the task wants them. */
-  readonly statistics: DataStatistics | null;
-  readonly lengths: readonly LengthBin[];
-}
-
 /** Looks at rows that may still have faults. `tools` null: without tokens. */
-export function examineData(read: ReadData, recipe: DataRecipe, tools: DataTools | null): readonly ExaminedDataset[] {
-  const needsLabels = recipe.task !== 'causal_lm' && recipe.task !== 'embedding';
-  const tokenized = !tools || (needsLabels && !read.labels) ? null : tokenizeAll(read.datasets, read.labels, recipe, tools);
+export function examineData(read: ReadData, recipe: DataRecipe, tools: DataTools | null): readonly CheckedDataset[] {
+  const tokenized = !tools || (needsLabels(recipe.task) && !read.labels) ? null : tokenizeAll(read.datasets, read.labels, recipe, tools);
   return read.datasets.map(({ path, rows, problems }, i) => {
     const own = tokenized?.[i] ?? null;
     return {
@@ -53,9 +36,6 @@ export function duplicatesOf(rows: readonly Row[]): DuplicateRow[] {
     return first === undefined ? [] : [{ line, first }];
   });
 }
-
-/** How many rows have from `from` to `to` tokens. */
-export interface LengthBin { readonly from: number; readonly to: number; readonly rows: number }
 
 const BINS = 8;
 

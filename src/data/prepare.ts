@@ -1,6 +1,7 @@
 import { LoraError, type Problem } from '../shared/errors';
 import type { Recipe } from '../shared/recipe';
 import type { FileFingerprint } from '../shared/run';
+import { needsLabels } from '../shared/task';
 import { splitExamples } from './batches';
 import type { RowSettings } from './chatOrder';
 import { collate, collateImages } from './collate';
@@ -69,7 +70,7 @@ export async function readData(recipe: DataRecipe, known: readonly string[] | nu
   const files = validation === null ? [dataset] : [dataset, validation];
   const datasets = await Promise.all(files.map((file) => readRows(file, recipe)));
   const hasFaults = datasets.some(({ problems }) => problems.some((p) => p.severity === 'error'));
-  if (task === 'causal_lm' || task === 'embedding' || hasFaults) return { datasets, labels: null };
+  if (!needsLabels(task) || hasFaults) return { datasets, labels: null };
   const problems = new ProblemCollector(dataset);
   const labels = labelSetOf(datasets.flatMap(({ rows }) => rows), task, problem_type, known, problems);
   return { labels, datasets: datasets.map((own, i) => (i === 0 ? { ...own, problems: [...own.problems, ...problems.problems()] } : own)) };
@@ -78,8 +79,7 @@ export async function readData(recipe: DataRecipe, known: readonly string[] | nu
 /** Tokenizes what was read and splits off the validation set. Errors: LoraError('dataset') with every fault of every row of both files. */
 export function prepareData({ datasets, labels }: ReadData, recipe: DataRecipe, tools: DataTools): PreparedData {
   const problemsBefore = datasets.flatMap(({ problems }) => problems);
-  const needsLabels = recipe.task !== 'causal_lm' && recipe.task !== 'embedding';
-  if (needsLabels && !labels) throwErrors(problemsBefore);
+  if (needsLabels(recipe.task) && !labels) throwErrors(problemsBefore);
   const tokenized = tokenizeAll(datasets, labels, recipe, tools);
   const problems = datasets.flatMap((dataset, i) => [...dataset.problems, ...tokenized[i]!.problems]);
   throwErrors(problems);

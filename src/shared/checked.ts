@@ -14,10 +14,19 @@ export interface CheckedDataset {
   readonly path: string;
   readonly problems: readonly Problem[];
   /** Rows that are longer than max_length. */
-  readonly cut: readonly { readonly line: number; readonly length: number; readonly lost: number }[];
+  readonly cut: readonly CutRow[];
   /** Rows that say what an earlier one says. */
-  readonly duplicates: readonly { readonly line: number; readonly first: number }[];
+  readonly duplicates: readonly DuplicateRow[];
   /** Null where rows cannot be read as the task wants them. */
   readonly statistics: { readonly examples: number; readonly tokens: number; readonly labelled_tokens: number; readonly longest: number; readonly truncated: number } | null;
-  readonly lengths: readonly { readonly from: number; readonly to: number; readonly rows: number }[];
+  readonly lengths: readonly LengthBin[];
 }
+
+/** A row that is longer than max_length. */
+export interface CutRow { readonly line: number; readonly length: number; readonly lost: number }
+
+/** A row that says what an earlier one says. */
+export interface DuplicateRow { readonly line: number; readonly first: number }
+
+/** How many rows have from `from` to `to` tokens. */
+export interface LengthBin { readonly from: number; readonly to: number; readonly rows: number }

@@ -13,3 +13,6 @@ export function taskOfKeys(keys: readonly string[]): Task {
 /** What a head for labels learns, by transformers' names. */
 export const PROBLEM_TYPES = ['single_label_classification', 'multi_label_classification', 'regression'] as const;
 export type ProblemType = (typeof PROBLEM_TYPES)[number];
+
+/** Whether the rows say labels that a head tells apart. */
+export const needsLabels = (task: Task): boolean => task !== 'causal_lm' && task !== 'embedding';

@@ -14,8 +14,12 @@ describe('by the keyboard alone', { timeout: 300_000 }, () => {
   let server, browser, page;
   const press = async (...keys) => { for (const key of keys) await page.keyboard.press(key); };
   const title = (text) => page.locator('.quick-input-title', { hasText: text }).waitFor();
-  const list = (text) => page.locator('.quick-input-list .monaco-list-row.focused', { hasText: text }).waitFor();
-  const placeholder = (text) => page.locator(`.quick-input-widget input[placeholder*="${text}"]`).waitFor();
+  /** The first run's adapter in the list that asks this. */
+  const takeFirst = async (question) => {
+    await page.locator(`.quick-input-widget input[placeholder*="${question}"]`).waitFor();
+    await page.locator('.quick-input-list .monaco-list-row.focused', { hasText: 'train on tiny' }).waitFor();
+    await press('Enter');
+  };
 
   before(async () => {
     mkdirSync(shots, { recursive: true });
@@ -44,12 +48,8 @@ describe('by the keyboard alone', { timeout: 300_000 }, () => {
 
   it('compares the two, and walks over the map of layers', async () => {
     await palette(page, 'LoRA: Compare Adapters');
-    await placeholder('Which adapter to compare?');
-    await list('train on tiny');
-    await press('Enter');
-    await placeholder('with which other?');
-    await list('train on tiny');
-    await press('Enter');
+    await takeFirst('Which adapter to compare?');
+    await takeFirst('with which other?');
     await page.locator('.tab.active', { hasText: /cosine/ }).waitFor();
     const map = page.locator('iframe.webview.ready:visible').last().contentFrame().frameLocator('#active-frame');
     await map.locator('.map td').first().waitFor();
@@ -63,9 +63,7 @@ describe('by the keyboard alone', { timeout: 300_000 }, () => {
 
   it('merges one into a model', async () => {
     await palette(page, 'LoRA: Merge Adapter into Model');
-    await placeholder('Which adapter to merge');
-    await list('train on tiny');
-    await press('Enter');
+    await takeFirst('Which adapter to merge');
     await title('Output');
     await press('Enter');
     await until(() => existsSync(path.join(workspace, 'merged', 'merge.json')), 'the merged model');
@@ -75,9 +73,7 @@ describe('by the keyboard alone', { timeout: 300_000 }, () => {
 
   it('tries one beside its base', async () => {
     await palette(page, 'LoRA: Try Adapter');
-    await placeholder('Which adapter to try?');
-    await list('train on tiny');
-    await press('Enter');
+    await takeFirst('Which adapter to try?');
     await page.locator('.tab.active', { hasText: 'Try on tiny' }).waitFor();
     const body = d.webview(page);
     await body.getByText('Ready, on').waitFor();

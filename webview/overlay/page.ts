@@ -4,7 +4,7 @@ import type { OverlayStrings } from '../../src/shared/overlayStrings';
 import { Paced } from '../shared/charts/paced';
 import { el } from '../shared/dom';
 import { Formatter } from '../shared/format';
-import { newRun, told } from './model/runs';
+import { afterMessage, newRun } from './model/runs';
 import { OverlayChart } from './parts/chart';
 import { head } from './parts/head';
 import { table } from './parts/table';
@@ -43,7 +43,7 @@ export class Page {
 
   private after(message: OverlayHostMessage): View {
     const { view } = this;
-    if (message.kind === 'of') return { ...view, runs: view.runs.map((run) => (run.dir === message.dir ? told(run, message.message) : run)) };
+    if (message.kind === 'of') return { ...view, runs: view.runs.map((run) => (run.dir === message.dir ? afterMessage(run, message.message) : run)) };
     const known = new Map(view.runs.map((run) => [run.dir, run]));
     return { ...view, title: message.title, sweep: message.sweep, waiting: message.waiting, runs: message.runs.map(({ dir, name }) => ({ ...known.get(dir) ?? newRun(dir, name), name })) };
   }

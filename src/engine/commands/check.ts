@@ -1,8 +1,8 @@
 import { readFile } from 'node:fs/promises';
 import path from 'node:path';
-import { examineData, type ExaminedDataset } from '../../data/examine';
+import { examineData } from '../../data/examine';
 import { readData } from '../../data/prepare';
-import type { CheckedRecipe } from '../../shared/checked';
+import type { CheckedDataset, CheckedRecipe } from '../../shared/checked';
 import { formatPlace, LoraError } from '../../shared/errors';
 import type { Recipe } from '../../shared/recipe';
 import { parseRecipe } from '../../shared/recipeFile';
@@ -21,6 +21,7 @@ export async function check(args: readonly string[], context: Context): Promise<
   const checked = await checkRecipe(path.resolve(recipe), insteadOf(values.instead ?? []));
   if (context.json) context.print(JSON.stringify({ kind: 'result', ...checked }));
   else context.print(wordsOf(checked));
+  // With --json the answer is what was asked for, whatever it says.
   return !context.json && checked.datasets.some(({ problems }) => problems.some(({ severity }) => severity === 'error')) ? 1 : 0;
 }
 
@@ -45,7 +46,7 @@ async function checkRecipe(file: string, instead: ReadonlyMap<string, string>): 
 }
 
 /** Without a base that can be read, as far as that goes: rows, no tokens. */
-async function examined(recipe: Recipe): Promise<{ readonly base: string | null; readonly datasets: readonly ExaminedDataset[] }> {
+async function examined(recipe: Recipe): Promise<{ readonly base: string | null; readonly datasets: readonly CheckedDataset[] }> {
   try {
     const { base, read } = await openForTraining(recipe);
     try {

@@ -29,6 +29,7 @@ export async function serve(args: readonly string[], context: Context): Promise<
 class Desk {
   private readonly waiting: AnswerRequest[] = [];
   private readonly stopped = new Set<string>();
+  private writing: string | null = null;
   private closed = false;
   private wake: () => void = () => undefined;
 
@@ -50,19 +51,26 @@ class Desk {
   private take(line: string): void {
     const request = asServeRequest(jsonOf(line));
     if (!request) this.emit({ kind: 'error', id: null, error: new LoraError('usage', 'A request was not understood.', { fix: SERVE_USAGE }).serialize() });
-    else if (request.kind === 'stop') this.stopped.add(request.id);
+    else if (request.kind === 'stop') this.stop(request.id);
     else this.waiting.push(request);
     this.wake();
   }
 
+  /** Of an answer that is there already nothing is left to stop. */
+  private stop(id: string): void {
+    if (id === this.writing || this.waiting.some((request) => request.id === id)) this.stopped.add(id);
+  }
+
   private async answer({ id, adapter, scale, settings }: AnswerRequest): Promise<void> {
     const isStopped = () => this.closed || this.stopped.has(id);
+    this.writing = id;
     const started = performance.now();
     let [sent, tokens] = ['', 0];
     const send = (text: string, whole: boolean) => {
       const ready = whole ? text : text.replace(/\ufffd+$/, ''); // half a character is held back
-      if (ready.length > sent.length) this.emit({ kind: 'text', id, text: ready.slice(sent.length) });
-      if (ready.length > sent.length) sent = ready;
+      if (ready.length <= sent.length) return;
+      this.emit({ kind: 'text', id, text: ready.slice(sent.length) });
+      sent = ready;
     };
     try {
       if (!isStopped()) {
@@ -79,6 +87,7 @@ class Desk {
       this.emit({ kind: 'error', id, error: LoraError.from(error, 'engine').serialize() });
     } finally {
       this.stopped.delete(id);
+      this.writing = null;
     }
   }
 }

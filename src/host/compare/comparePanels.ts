@@ -5,6 +5,7 @@ import { LoraError } from '../../shared/errors';
 import { COMMANDS, VIEWS } from '../ids';
 import { t } from '../l10n';
 import { localized, openPage, sender } from '../webview/page';
+import { PanelSet, type PanelPage } from '../webview/panelSet';
 
 export type Pair = readonly [string, string];
 
@@ -20,51 +21,45 @@ export interface ComparePanelOptions {
   readonly log: (message: string) => void;
 }
 
+interface Subject {
+  readonly pair: Pair;
+  /** Null: to be compared anew. */
+  readonly data: ComparisonData | null;
+}
+
 /** The pages that compare two adapters, one a pair. */
 export class ComparePanels implements vscode.Disposable {
-  private readonly panels = new Map<string, ComparePanel>();
-  private readonly serializer: vscode.Disposable;
+  private readonly panels: PanelSet<Subject, ComparePanel>;
 
-  constructor(private readonly options: ComparePanelOptions) {
-    this.serializer = vscode.window.registerWebviewPanelSerializer(VIEWS.compare, {
-      deserializeWebviewPanel: (panel, value) => {
+  constructor(options: ComparePanelOptions) {
+    this.panels = new PanelSet<Subject, ComparePanel>({
+      view: VIEWS.compare, keyOf: ({ pair }) => JSON.stringify(pair), make: (panel, { pair, data }) => new ComparePanel(panel, pair, data, options),
+      subjectOf: (value) => {
         const state = asComparePageState(value);
-        if (!state || this.panels.has(keyOf([state.a, state.b]))) panel.dispose();
-        else this.adopt(panel, [state.a, state.b], null);
-        return Promise.resolve();
+        return state && { pair: [state.a, state.b], data: null };
       },
     });
   }
 
   /** Shows a comparison beside what is open, where the cursor stays. */
   show(pair: Pair, data: ComparisonData): void {
-    const open = this.panels.get(keyOf(pair));
-    if (open) open.show(data);
-    else this.adopt(vscode.window.createWebviewPanel(VIEWS.compare, '', { viewColumn: vscode.ViewColumn.Beside, preserveFocus: true }), pair, data);
+    this.panels.show({ pair, data }, { viewColumn: vscode.ViewColumn.Beside, preserveFocus: true }, (page) => page.show(data));
   }
 
   dispose(): void {
-    this.serializer.dispose();
-    for (const panel of this.panels.values()) panel.dispose();
-  }
-
-  private adopt(panel: vscode.WebviewPanel, pair: Pair, data: ComparisonData | null): void {
-    this.panels.set(keyOf(pair), new ComparePanel(panel, pair, data, this.options));
-    panel.onDidDispose(() => this.panels.delete(keyOf(pair)));
+    this.panels.dispose();
   }
 }
 
-const keyOf = (pair: Pair) => JSON.stringify(pair);
-
 /** The page asks with `ready` whenever VS Code has built it anew. */
-class ComparePanel implements vscode.Disposable {
+class ComparePanel implements PanelPage {
   private readonly disposables: vscode.Disposable[];
   private readonly send: (message: CompareHostMessage) => void;
 
-  constructor(private readonly panel: vscode.WebviewPanel, private readonly pair: Pair, private data: ComparisonData | null, private readonly options: ComparePanelOptions) {
+  constructor(readonly panel: vscode.WebviewPanel, private readonly pair: Pair, private data: ComparisonData | null, private readonly options: ComparePanelOptions) {
     const { webview } = panel;
     this.send = sender(panel);
-    this.disposables = [webview.onDidReceiveMessage((message: unknown) => { this.receive(message); }), panel.onDidDispose(() => this.dispose())];
+    this.disposables = [webview.onDidReceiveMessage((message: unknown) => { this.receive(message); })];
     panel.title = t('{0} ↔ {1}', ...options.namesOf(pair));
     openPage(webview, { extensionUri: options.extensionUri, name: 'compare', strings: localized(COMPARE_STRINGS), facts: { a: pair[0], b: pair[1] } });
   }

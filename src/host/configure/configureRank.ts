@@ -5,7 +5,7 @@ import type { Jobs } from '../jobs/jobs';
 import { chooseRecipe } from '../recipe/runRecipe';
 import type { RunStore } from '../runs/runStore';
 import type { UsedRank } from './advice';
-import { ConfigurePanels, type ConfigurePanelOptions } from './configurePanels';
+import { configurePanels, type ConfigurePanels, type ConfigurePanelOptions } from './configurePanels';
 
 export interface ConfigureRankParts extends Pick<ConfigurePanelOptions, 'extensionUri' | 'report' | 'log'> {
   readonly jobs: Jobs;
@@ -14,13 +14,13 @@ export interface ConfigureRankParts extends Pick<ConfigurePanelOptions, 'extensi
 
 /** Configure Rank and Targets: the page, and the same choices as a quick pick. The pages are the caller's to dispose. */
 export function registerConfigureRank(commands: CommandRegistry, { jobs, store, ...options }: ConfigureRankParts): ConfigurePanels {
-  const panels = new ConfigurePanels({
+  const panels = configurePanels({
     ...options, usedRank: (recipe) => usedRank(jobs, store, recipe),
     resize: async (adapter, rank) => (await import('../jobs/resizeAdapter')).resizeAdapter(jobs, store, adapter, ['--rank', String(rank)]),
   });
   commands.add(COMMANDS.configureRank, 'recipe', async (argument) => {
     const recipe = await chooseRecipe(argument);
-    if (recipe) panels.show(recipe);
+    if (recipe) panels.show(recipe.fsPath);
   });
   commands.add(COMMANDS.pickRank, 'recipe', async (argument) => {
     const recipe = await chooseRecipe(argument);

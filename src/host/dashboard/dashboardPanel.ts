@@ -10,6 +10,7 @@ import { copyError, openErrorPlace } from './errorActions';
 import type { ConnectRun } from './follower';
 import { RunSource } from './runSource';
 import { localized, openPage, sender } from '../webview/page';
+import type { PanelPage } from '../webview/panelSet';
 import { copyText, fileName, savePicture } from '../webview/takeAway';
 
 export interface DashboardOptions {
@@ -24,7 +25,7 @@ export interface DashboardOptions {
 const OPEN_COMMANDS: Readonly<Record<OpenTarget, CommandId>> = { recipe: COMMANDS.openRecipe, adapter: COMMANDS.revealAdapter, log: COMMANDS.openRunLog };
 
 /** One webview that shows one run. The page asks with `ready` whenever VS Code has built it anew; while it is hidden nothing is read. */
-export class DashboardPanel implements vscode.Disposable {
+export class DashboardPanel implements PanelPage {
   private readonly source: RunSource;
   private readonly disposables: vscode.Disposable[] = [];
   private readonly post: (message: HostMessage) => void;
@@ -33,15 +34,14 @@ export class DashboardPanel implements vscode.Disposable {
     this.post = sender(panel);
     this.source = new RunSource(runDir, options.connect, (message) => this.send(message), () => vscode.workspace.isTrusted);
     const { webview } = panel;
+    panel.title ||= titleOf(runDir);
     this.disposables.push(
       webview.onDidReceiveMessage((message: unknown) => { this.receive(message); }),
       panel.onDidChangeViewState(() => { if (!panel.visible) this.source.stop(); }),
-      panel.onDidDispose(() => this.dispose()),
     );
     openPage(webview, { extensionUri: options.extensionUri, name: 'dashboard', strings: localized(DASHBOARD_STRINGS), facts: { 'run-dir': runDir } });
   }
 
-  /** Stops reading and listening; the tab stays, for VS Code to bring back after a reload. */
   dispose(): void {
     this.source.stop();
     for (const disposable of this.disposables) disposable.dispose();
@@ -90,6 +90,6 @@ export class DashboardPanel implements vscode.Disposable {
   }
 }
 
-export function titleOf(runDir: string): string {
+function titleOf(runDir: string): string {
   return path.basename(runDir);
 }

@@ -11,6 +11,7 @@ import { sweepName } from '../queue/sweepFiles';
 import { distinctNames } from '../runs/distinctNames';
 import type { RunStore } from '../runs/runStore';
 import { localized, openPage, sender } from '../webview/page';
+import { PanelSet, type PanelPage } from '../webview/panelSet';
 import { copyText, savePicture } from '../webview/takeAway';
 
 export interface OverlayOptions {
@@ -23,43 +24,16 @@ export interface OverlayOptions {
   readonly log: (message: string) => void;
 }
 
+export type OverlayPanels = PanelSet<OverlaySubject, OverlayPanel>;
+
 /** The pages that lay runs over one another, one for each choice of runs. */
-export class OverlayPanels implements vscode.Disposable {
-  private readonly panels = new Map<string, OverlayPanel>();
-  private readonly serializer: vscode.Disposable;
-
-  constructor(private readonly options: OverlayOptions) {
-    this.serializer = vscode.window.registerWebviewPanelSerializer(VIEWS.overlay, {
-      deserializeWebviewPanel: (panel, value) => {
-        const subject = asOverlayPageState(value)?.subject;
-        if (!subject || this.panels.has(keyOf(subject))) panel.dispose();
-        else this.adopt(panel, subject);
-        return Promise.resolve();
-      },
-    });
-  }
-
-  show(subject: OverlaySubject): void {
-    const open = this.panels.get(keyOf(subject));
-    if (open) open.panel.reveal();
-    else this.adopt(vscode.window.createWebviewPanel(VIEWS.overlay, '', vscode.ViewColumn.Active), subject);
-  }
-
-  dispose(): void {
-    this.serializer.dispose();
-    for (const panel of this.panels.values()) panel.dispose();
-  }
-
-  private adopt(panel: vscode.WebviewPanel, subject: OverlaySubject): void {
-    this.panels.set(keyOf(subject), new OverlayPanel(panel, subject, this.options));
-    panel.onDidDispose(() => this.panels.delete(keyOf(subject)));
-  }
-}
-
-const keyOf = (subject: OverlaySubject) => JSON.stringify(subject);
+export const overlayPanels = (options: OverlayOptions): OverlayPanels => new PanelSet({
+  view: VIEWS.overlay, subjectOf: (state) => asOverlayPageState(state)?.subject, keyOf: (subject) => JSON.stringify(subject),
+  make: (panel: vscode.WebviewPanel, subject: OverlaySubject) => new OverlayPanel(panel, subject, options),
+});
 
 /** The page asks with `ready` whenever VS Code has built it anew; while it is hidden nothing is read. */
-class OverlayPanel implements vscode.Disposable {
+class OverlayPanel implements PanelPage {
   private readonly sources = new Map<string, RunSource>();
   private readonly disposables: readonly { dispose(): unknown }[];
   private readonly send: (message: OverlayHostMessage) => void;
@@ -74,7 +48,6 @@ class OverlayPanel implements vscode.Disposable {
     this.disposables = [
       webview.onDidReceiveMessage((message: unknown) => { this.receive(message); }),
       panel.onDidChangeViewState(() => { if (!panel.visible) this.rest(); }),
-      panel.onDidDispose(() => this.dispose()),
       store.onDidChange(() => this.follow()),
       queue.onDidChange(() => this.follow()),
     ];

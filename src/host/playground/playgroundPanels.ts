@@ -10,6 +10,7 @@ import { t } from '../l10n';
 import { distinctNames } from '../runs/distinctNames';
 import type { RuntimeService } from '../runtime/runtimeService';
 import { localized, openPage, sender } from '../webview/page';
+import { PanelSet, type PanelPage } from '../webview/panelSet';
 import { copyText } from '../webview/takeAway';
 import { keepPrompt, readPrompts } from './prompts';
 import { Server } from './server';
@@ -26,42 +27,33 @@ export interface PlaygroundOptions {
   readonly log: (message: string) => void;
 }
 
+interface Subject {
+  readonly base: string;
+  readonly adapters: readonly string[];
+}
+
 /** The pages on which a base and its adapters answer side by side, one a base. */
 export class PlaygroundPanels implements vscode.Disposable {
-  private readonly panels = new Map<string, PlaygroundPanel>();
-  private readonly serializer: vscode.Disposable;
+  private readonly panels: PanelSet<Subject, PlaygroundPanel>;
 
-  constructor(private readonly options: PlaygroundOptions) {
-    this.serializer = vscode.window.registerWebviewPanelSerializer(VIEWS.playground, {
-      deserializeWebviewPanel: (panel, value) => {
-        const state = asPlaygroundPageState(value);
-        if (!state || this.panels.has(state.base)) panel.dispose();
-        else this.adopt(panel, state.base, state.adapters);
-        return Promise.resolve();
-      },
+  constructor(options: PlaygroundOptions) {
+    this.panels = new PanelSet<Subject, PlaygroundPanel>({
+      view: VIEWS.playground, subjectOf: asPlaygroundPageState, keyOf: ({ base }) => base, make: (panel, { base, adapters }) => new PlaygroundPanel(panel, base, adapters, options),
     });
   }
 
   /** Opens the page of a base, or brings it to the front, with these adapters among its own. */
   show(base: string, adapters: readonly string[]): void {
-    const open = this.panels.get(base);
-    if (open) open.add(adapters);
-    else this.adopt(vscode.window.createWebviewPanel(VIEWS.playground, '', vscode.ViewColumn.Active), base, adapters);
+    this.panels.show({ base, adapters }, undefined, (page) => page.add(adapters));
   }
 
   dispose(): void {
-    this.serializer.dispose();
-    for (const panel of this.panels.values()) panel.dispose();
-  }
-
-  private adopt(panel: vscode.WebviewPanel, base: string, adapters: readonly string[]): void {
-    this.panels.set(base, new PlaygroundPanel(panel, base, adapters, this.options));
-    panel.onDidDispose(() => this.panels.delete(base));
+    this.panels.dispose();
   }
 }
 
 /** The page asks with `ready` whenever VS Code has built it anew. The model is loaded then, and kept until the page is closed. */
-class PlaygroundPanel implements vscode.Disposable {
+class PlaygroundPanel implements PanelPage {
   private readonly disposables: readonly vscode.Disposable[];
   private readonly send: (message: PlaygroundHostMessage) => void;
   private server: Server | undefined;
@@ -69,11 +61,11 @@ class PlaygroundPanel implements vscode.Disposable {
   private prompts: readonly string[] = [];
   private starts = 0;
 
-  constructor(private readonly panel: vscode.WebviewPanel, private readonly base: string, private adapters: readonly string[], private readonly options: PlaygroundOptions) {
+  constructor(readonly panel: vscode.WebviewPanel, private readonly base: string, private adapters: readonly string[], private readonly options: PlaygroundOptions) {
     const { webview } = panel;
     this.send = sender(panel);
     panel.title = t('Try on {0}', path.basename(base));
-    this.disposables = [webview.onDidReceiveMessage((message: unknown) => { this.receive(message); }), panel.onDidDispose(() => this.dispose())];
+    this.disposables = [webview.onDidReceiveMessage((message: unknown) => { this.receive(message); })];
     openPage(webview, { extensionUri: options.extensionUri, name: 'playground', strings: localized(PLAYGROUND_STRINGS), facts: { base } });
   }
 

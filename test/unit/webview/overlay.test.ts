@@ -5,7 +5,7 @@ import { asOverlayHostMessage, asOverlayPageState } from '../../../src/shared/ov
 import { lookOf } from '../../../webview/overlay/model/look';
 import { OverlayLines } from '../../../webview/overlay/model/lines';
 import { lowestRank, rowOf } from '../../../webview/overlay/model/rows';
-import { newRun, told, type ShownRun } from '../../../webview/overlay/model/runs';
+import { afterMessage, newRun, type ShownRun } from '../../../webview/overlay/model/runs';
 import { evalLine, historyOf, stepLine } from './lines';
 
 const recordOf = (r: number) => ({ recipe: { lora: { r } }, trainable_parameters: 100 * r }) as unknown as RunRecord;
@@ -43,8 +43,8 @@ test('at a place a run has its last value until then, none outside its line', ()
 test('a run follows what its host says', () => {
   const steps = historyOf(stepLine(1)).snapshot();
   const status = { state: 'running', step: 1, total_steps: 4, seconds_left: null, error: null } as const;
-  const begun = told(newRun('/a', 'a'), { kind: 'snapshot', run: recordOf(2), status, progress: null, link: 'folder', steps, lines: [] });
-  const after = told(told(begun, { kind: 'append', lines: [stepLine(2, { loss: 1 })] }), { kind: 'status', status: { ...status, state: 'completed' }, link: 'ended' });
+  const begun = afterMessage(newRun('/a', 'a'), { kind: 'snapshot', run: recordOf(2), status, progress: null, link: 'folder', steps, lines: [] });
+  const after = afterMessage(afterMessage(begun, { kind: 'append', lines: [stepLine(2, { loss: 1 })] }), { kind: 'status', status: { ...status, state: 'completed' }, link: 'ended' });
   expect([after.state, after.history.length, rowOf(after).loss]).toEqual(['completed', 2, 1]);
 });
 

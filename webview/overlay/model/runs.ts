@@ -19,7 +19,7 @@ export function newRun(dir: string, name: string): ShownRun {
 }
 
 /** The run after what its host said of it. */
-export function told(run: ShownRun, message: HostMessage): ShownRun {
+export function afterMessage(run: ShownRun, message: HostMessage): ShownRun {
   switch (message.kind) {
     case 'snapshot': return { ...run, record: message.run, state: message.status.state, history: new RunHistory(message.steps, message.lines) };
     case 'append':
