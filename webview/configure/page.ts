@@ -22,7 +22,7 @@ export class Page {
   constructor(private readonly root: HTMLElement, private readonly strings: ConfigureStrings, private readonly recipe: string) {
     this.context = {
       format: new Formatter(document.documentElement.lang, strings.none), t: (key, ...values) => fill(strings[key], values),
-      choose: this.choose, arrange: (change) => this.arrange(change), post: (message) => vscode.postMessage(message),
+      now: () => this.view!, choose: this.choose, arrange: (change) => this.arrange(change), post: (message) => vscode.postMessage(message),
     };
     this.keep();
   }

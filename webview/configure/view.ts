@@ -33,6 +33,8 @@ export interface Part {
 export interface Context {
   readonly format: Formatter;
   readonly t: (key: ConfigureStringKey, ...values: readonly (string | number)[]) => string;
+  /** The choices as they are now: what is drawn may be a frame behind. */
+  readonly now: () => View;
   readonly choose: Choose;
   readonly arrange: (change: Partial<Pick<View, 'by' | 'open' | 'follow'>>) => void;
   readonly post: (message: ConfigurePageMessage) => void;

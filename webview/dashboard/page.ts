@@ -29,6 +29,7 @@ export class Page {
         if (message.kind === 'request') this.change({ ...this.model, pending: message.request });
         vscode.postMessage(message);
       },
+      chosen: () => this.model.choices,
       choose: (change) => {
         this.change({ ...this.model, choices: { ...this.model.choices, ...change } });
         vscode.setState(this.model.choices);

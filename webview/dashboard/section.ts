@@ -15,6 +15,8 @@ export interface Context {
   /** A text of the page in the user's language. */
   readonly t: (key: StringKey, ...values: readonly (string | number)[]) => string;
   readonly post: (message: PageMessage) => void;
+  /** The choices as they are now: what is drawn may be a frame behind. */
+  readonly chosen: () => PageState;
   /** Keeps a choice of the user through reloads and shows it. */
   readonly choose: (change: Partial<Omit<PageState, 'runDir'>>) => void;
 }

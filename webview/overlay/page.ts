@@ -27,6 +27,7 @@ export class Page {
     vscode.setState(this.view.choices);
     this.context = {
       format: new Formatter(document.documentElement.lang, strings.none), t: (key, ...values) => fill(strings[key], values), post: (message) => vscode.postMessage(message),
+      chosen: () => this.view.choices,
       choose: (change) => {
         const choices = { ...this.view.choices, ...change };
         vscode.setState(choices);

@@ -24,6 +24,8 @@ export interface Context {
   readonly format: Formatter;
   readonly t: (key: OverlayStringKey, ...values: readonly (string | number)[]) => string;
   readonly post: (message: OverlayPageMessage) => void;
+  /** The choices as they are now: what is drawn may be a frame behind. */
+  readonly chosen: () => OverlayPageState;
   readonly choose: (change: Partial<Omit<OverlayPageState, 'subject'>>) => void;
 }
 

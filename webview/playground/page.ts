@@ -19,7 +19,7 @@ export class Page {
   constructor(private readonly root: HTMLElement, private readonly strings: PlaygroundStrings, private readonly base: string) {
     this.context = {
       format: new Formatter(document.documentElement.lang, strings.none), t: (key, ...values) => fill(strings[key], values), post: (message) => vscode.postMessage(message),
-      keep: (change) => this.keep(change), ask: (only) => this.ask(only), stop: () => this.stop(),
+      kept: () => this.view!.kept, keep: (change) => this.keep(change), ask: (only) => this.ask(only), stop: () => this.stop(),
     };
   }
 

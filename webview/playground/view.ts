@@ -20,6 +20,8 @@ export interface Context {
   readonly format: Formatter;
   readonly t: (key: PlaygroundStringKey, ...values: readonly (string | number)[]) => string;
   readonly post: (message: PlaygroundPageMessage) => void;
+  /** The choices as they are now: what is drawn may be a frame behind. */
+  readonly kept: () => PlaygroundPageState;
   readonly keep: (change: Partial<PlaygroundPageState>) => void;
   /** Puts the prompt to all columns, or to one. */
   readonly ask: (only?: number | null) => void;

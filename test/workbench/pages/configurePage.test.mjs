@@ -152,3 +152,20 @@ test('a recipe that is older than the newest choice does not take it back', asyn
   await eventually(async () => assert.ok(await box('o_proj').isChecked()));
   await shown.close();
 });
+
+test('two choices before the next frame are both written', async () => {
+  const shown = await open(await message());
+  const { page } = shown;
+  await page.evaluate(() => {
+    const set = (id, value) => {
+      const field = document.querySelector(id);
+      field.value = value;
+      field.dispatchEvent(new window.Event('change'));
+    };
+    set('#alpha', '24');
+    set('#r', '16');
+  });
+  await eventually(async () => assert.deepEqual((await sent(page, 'apply')).at(-1).settings, { ...settings, r: 16, lora_alpha: 24 * 16 / settings.r }));
+  await assertQuiet(shown);
+  await shown.close();
+});

@@ -226,3 +226,10 @@ test('checkpoints and the best step are marked at the foot of the losses; the wh
   await assertQuiet(dashboard);
   await dashboard.close();
 });
+
+test('two charts made tables before the next frame are both kept', async () => {
+  const { page, close } = await open({ steps: 20 });
+  await page.evaluate(() => { for (const id of ['loss', 'memory']) document.querySelector(`.chart-${id} .as-table`).click(); });
+  await eventually(async () => assert.deepEqual(await page.evaluate(() => window.kept.tables), ['loss', 'memory']));
+  await close();
+});

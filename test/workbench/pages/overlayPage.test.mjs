@@ -113,3 +113,10 @@ test('runs that begin later are added, and those that wait are told', async () =
   await page.waitForFunction(() => window.sent.some(({ kind }) => kind === 'trouble'));
   await shown.close();
 });
+
+test('two keys pressed before the next frame hide both runs', async () => {
+  const shown = await open({}, APART);
+  await shown.page.evaluate(() => { for (const key of [...document.querySelectorAll('.key-entry')].slice(0, 2)) key.click(); });
+  await eventually(async () => assert.equal(await shown.page.evaluate(() => window.kept.hidden.length), 2));
+  await shown.close();
+});

@@ -98,3 +98,21 @@ test('stops, tells of an answer that failed, takes an adapter out, copies, and b
   await assertQuiet(shown);
   await shown.close();
 });
+
+test('two changes before the next frame are both kept', async () => {
+  const shown = await open();
+  const { page } = shown;
+  await page.evaluate(() => {
+    const set = (id, value, event) => {
+      const field = document.querySelector(id);
+      field.value = value;
+      field.dispatchEvent(new window.Event(event));
+    };
+    set('#seed', '5', 'change');
+    set('#prompt', 'both', 'input');
+    set('#scale-0', '2', 'input');
+    set('#scale-1', '0.5', 'input');
+  });
+  await eventually(async () => assert.deepEqual(await page.evaluate(() => [window.kept.settings.seed, window.kept.settings.prompt, window.kept.scales]), [5, 'both', [2, 0.5]]));
+  await shown.close();
+});

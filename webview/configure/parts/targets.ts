@@ -21,18 +21,16 @@ export function targetsPart(context: Context): Part {
     el('option', { value: 'kind' }, t('targets.kind')), el('option', { value: 'layer' }, t('targets.layer')));
   const root = el('section', { class: 'card targets', 'aria-labelledby': 'targets-title' },
     el('div', { class: 'bar' }, el('h2', { id: 'targets-title' }, t('targets')), count, el('label', { for: 'by' }, t('targets.by')), by), none, tree);
-  let now: View | undefined;
   let rows: readonly Row[] = [];
   let built: readonly unknown[] = [];
   return {
     root,
     update(view) {
-      now = view;
       const shape = [view.modules.map((m) => m.path).join(), view.by];
       if (shape.some((own, i) => own !== built[i])) {
         built = shape;
         by.value = view.by;
-        rows = groupsOf(view.modules, view.by).map((group) => rowOf(context, group, view.by, () => now!));
+        rows = groupsOf(view.modules, view.by).map((group) => rowOf(context, group, view.by));
         tree.replaceChildren(...rows.map(({ box, fold, count: own, list, group }) => el('li', {}, el('div', { class: 'group' }, fold, el('label', {}, box, nameOf(context, group, view.by)), own), list)));
       }
       for (const row of rows) mark(context, row, view);
@@ -44,8 +42,8 @@ export function targetsPart(context: Context): Part {
 
 const nameOf = ({ t }: Context, { name }: Group, by: GroupBy) => (name === '' ? t('targets.other') : by === 'layer' ? t('targets.layerName', name) : name);
 
-function rowOf(context: Context, group: Group, by: GroupBy, now: () => View): Row {
-  const { t, choose, arrange } = context;
+function rowOf(context: Context, group: Group, by: GroupBy): Row {
+  const { t, now, choose, arrange } = context;
   const key = `${by} ${group.name}`;
   const box = el('input', { type: 'checkbox', change: () => choose({ chosen: withGroup(now().chosen, group, box.checked) }, true) });
   const fold = el('button', { type: 'button', class: 'fold', disabled: group.items.length === 1, 'aria-label': t('targets.unfold', nameOf(context, group, by)), click: () => {

@@ -51,7 +51,7 @@ export class ChartBoard implements Section {
   private cardOf(spec: ChartSpec): ChartCard {
     return new ChartCard(spec, this.context, {
       hover: (step) => this.moveCursor(step === null ? null : nearest(this.places(), step)),
-      zoom: (range) => this.context.choose({ zoom: clipped(range, this.lines.extent()) ?? this.model?.choices.zoom ?? null }),
+      zoom: (range) => this.context.choose({ zoom: clipped(range, this.lines.extent()) ?? this.context.chosen().zoom }),
       zoomAt: (x, factor) => this.context.choose({ zoom: zoomed(this.range(), this.lines.extent(), x, factor) }),
       pan: (share) => this.pan(share),
       key: (action, card) => this.onKey(action, card),
@@ -93,12 +93,12 @@ export class ChartBoard implements Section {
     for (const card of this.cards) if (shown.includes(card.spec.id)) card.drawTable(this.lines, this.drawing(this.model!.choices));
   }
 
-  private range(): Range { return this.model?.choices.zoom ?? this.lines.extent(); }
+  private range(): Range { return this.context.chosen().zoom ?? this.lines.extent(); }
 
   private drawing({ axis, logarithmic }: Model['choices']): Drawing { return { range: this.range(), axis, logarithmic, marks: marksOf(this.model!.history).map(({ step, kind }) => ({ kind, x: this.lines.placeOf(step) })) }; }
 
   private pan(share: number): boolean {
-    const zoom = this.model?.choices.zoom;
+    const { zoom } = this.context.chosen();
     if (!zoom) return false;
     this.context.choose({ zoom: panned(zoom, this.lines.extent(), share) });
     return true;
@@ -113,7 +113,7 @@ export class ChartBoard implements Section {
   }
 
   private toggleTable(id: ChartCard['spec']['id']): void {
-    const tables = this.model?.choices.tables ?? [];
+    const { tables } = this.context.chosen();
     this.context.choose({ tables: tables.includes(id) ? tables.filter((other) => other !== id) : [...tables, id] });
   }
 

@@ -111,9 +111,9 @@ export class OverlayChart implements Part {
       key: (action) => this.onKey(action),
       zoom: (pixel, factor) => this.context.choose({ zoom: zoomed(this.range(), this.lines.extent(), chart.xAt(pixel), factor) }),
       pan: (share) => {
-        const zoom = this.view?.choices.zoom;
+        const { zoom } = this.context.chosen();
         if (zoom) this.context.choose({ zoom: panned(zoom, this.lines.extent(), share) });
-        return Boolean(zoom);
+        return zoom !== null;
       },
     });
   }
@@ -128,7 +128,7 @@ export class OverlayChart implements Part {
     setText(this.spoken, this.words());
   }
 
-  private range(): Range { return this.view?.choices.zoom ?? this.lines.extent(); }
+  private range(): Range { return this.context.chosen().zoom ?? this.lines.extent(); }
 
   private moveCursor(at: number | null): void {
     if (at === this.cursor) return;

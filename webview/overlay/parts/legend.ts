@@ -40,9 +40,8 @@ export class Legend {
   }
 
   private toggle(dir: string): void {
-    const pressed = this.entries.get(dir)!.button.getAttribute('aria-pressed') === 'true';
-    const hidden = [...this.entries].filter(([own, { button }]) => (own === dir ? pressed : button.getAttribute('aria-pressed') !== 'true')).map(([own]) => own);
-    this.context.choose({ hidden });
+    const { hidden } = this.context.chosen();
+    this.context.choose({ hidden: hidden.includes(dir) ? hidden.filter((own) => own !== dir) : [...hidden, dir] });
   }
 }
 

@@ -69,15 +69,14 @@ function factsOf({ text, state }: Column, against: string | null, { t, format }:
 }
 
 /** How many times the adapter's update is added; let go, it answers anew. */
-function scaleSlider({ t, keep, ask, format }: Context, adapter: number, name: string): Part {
+function scaleSlider({ t, kept, keep, ask, format }: Context, adapter: number, name: string): Part {
   const value = el('output', { for: `scale-${adapter}` });
   let view: View | undefined;
   const input = el('input', {
     id: `scale-${adapter}`, type: 'range', min: 0, max: MAX_SCALE, step: 0.05, 'aria-label': `${t('scale')}: ${name}`,
     input: () => {
-      if (!view) return;
-      const { scales } = view.kept;
-      keep({ scales: view.state.adapters.map((_, i) => (i === adapter ? Number(input.value) : scales[i] ?? 1)) });
+      const { scales, adapters } = kept();
+      keep({ scales: adapters.map((_, i) => (i === adapter ? Number(input.value) : scales[i] ?? 1)) });
     },
     change: () => { if (view?.columns.some(({ id }) => id !== null)) ask(adapter); },
   });

@@ -5,9 +5,9 @@ import type { Context, Part, View } from '../view';
 
 /** What is asked and how: prompt, template, temperature, seed, length. */
 export function question(context: Context): Part {
-  const { t, keep, ask, stop, post, format } = context;
+  const { t, kept, keep, ask, stop, post, format } = context;
   let view: View | undefined;
-  const settings = (change: Partial<View['kept']['settings']>) => { if (view) keep({ settings: { ...view.kept.settings, ...change } }); };
+  const settings = (change: Partial<View['kept']['settings']>) => keep({ settings: { ...kept().settings, ...change } });
   const [title, phase] = [el('h1'), el('span', { class: 'caption', role: 'status' })];
   const reload = el('vscode-button', { appearance: 'secondary', click: () => post({ kind: 'reload' }) }, t('reload'));
   const failure = el('p', { class: 'failure', role: 'alert' });
@@ -39,21 +39,21 @@ export function question(context: Context): Part {
       el('div', { class: 'bar' }, el('label', { title: t('chat.hint') }, chat, ` ${t('chat')}`), ...numbers.map(({ root }) => root), el('span', { class: 'push actions' }, go, halt, add, copy))),
     update(now) {
       view = now;
-      const { state, kept } = now;
+      const { state, kept: { settings: shown } } = now;
       setText(title, t('title', state.base));
       const ready = state.phase.kind === 'ready';
       setText(phase, state.phase.kind === 'loading' ? t('phase.loading', format.percent(state.phase.fraction)) : state.phase.kind === 'ready' ? t('phase.ready', state.phase.device) : t('phase.failed'));
       show(reload, state.phase.kind === 'failed');
       show(failure, state.phase.kind === 'failed');
       setText(failure, state.phase.kind === 'failed' ? state.phase.message : '');
-      if (prompt.value !== kept.settings.prompt) prompt.value = kept.settings.prompt;
-      if (system.value !== kept.settings.system) system.value = kept.settings.system;
-      system.disabled = !kept.settings.chat;
+      if (prompt.value !== shown.prompt) prompt.value = shown.prompt;
+      if (system.value !== shown.system) system.value = shown.system;
+      system.disabled = !shown.chat;
       chat.disabled = state.phase.kind === 'ready' && !state.phase.has_chat_template;
-      chat.checked = kept.settings.chat && !chat.disabled;
-      for (const { key, input } of numbers) if (document.activeElement !== input && input.value !== String(kept.settings[key])) input.value = String(kept.settings[key]);
+      chat.checked = shown.chat && !chat.disabled;
+      for (const { key, input } of numbers) if (document.activeElement !== input && input.value !== String(shown[key])) input.value = String(shown[key]);
       const busy = now.columns.some(isBusy);
-      setAttribute(go, 'disabled', ready && !busy && kept.settings.prompt.trim() !== '' ? null : '');
+      setAttribute(go, 'disabled', ready && !busy && shown.prompt.trim() !== '' ? null : '');
       setAttribute(halt, 'disabled', busy ? null : '');
       show(recent, state.prompts.length > 0);
       const list = JSON.stringify(state.prompts);
