@@ -22,7 +22,7 @@ export class Page {
 
   constructor(private readonly root: HTMLElement, private readonly strings: CompareStrings, private readonly pair: readonly [string, string]) {
     this.context = {
-      format: new Formatter(document.documentElement.lang, strings.none), t: (key, ...values) => fill(strings[key], values), choose: (choice) => this.choose(choice), openDiff: () => vscode.postMessage({ kind: 'openDiff' }), tryBoth: () => vscode.postMessage({ kind: 'try' }), overlayCurves: () => vscode.postMessage({ kind: 'curves' }),
+      format: new Formatter(document.documentElement.lang, strings.none), t: (key, ...values) => fill(strings[key], values), now: () => this.view!, choose: (choice) => this.choose(choice), openDiff: () => vscode.postMessage({ kind: 'openDiff' }), tryBoth: () => vscode.postMessage({ kind: 'try' }), overlayCurves: () => vscode.postMessage({ kind: 'curves' }),
     };
     this.keep({});
   }

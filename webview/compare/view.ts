@@ -31,6 +31,8 @@ export interface Part {
 export interface Context {
   readonly format: Formatter;
   readonly t: (key: CompareStringKey, ...values: readonly (string | number)[]) => string;
+  /** The choices as they are now: what is drawn may be a frame behind. */
+  readonly now: () => View;
   readonly choose: (choice: Choice) => void;
   readonly openDiff: () => void;
   /** Both in the playground. */

@@ -157,3 +157,11 @@ test('the two are tried, and their runs laid over one another, at a press', asyn
   await assertQuiet(shown);
   await shown.close();
 });
+
+test('a column pressed twice before the next frame is sorted the other way', async () => {
+  const shown = await open(large);
+  const { page } = shown;
+  await page.evaluate(() => { for (let i = 0; i < 2; i++) document.querySelectorAll('.modules .sort')[2].click(); });
+  await page.locator('.modules th[aria-sort="ascending"]', { hasText: '‖dW‖ A' }).waitFor();
+  await shown.close();
+});

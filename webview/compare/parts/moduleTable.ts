@@ -1,16 +1,18 @@
 import { el, setAttribute, setText } from '../../shared/dom';
 import type { ModuleRow } from '../model/modules';
 import { COLUMNS, shownRows, valueOf, type Column } from '../model/table';
-import { orNone, type Context, type Part, type View } from '../view';
+import { orNone, type Context, type Part } from '../view';
 
 /** All modules with their numbers: sorted by any column, filtered by name; a row's button chooses the module. */
 export function moduleTable(context: Context): Part {
-  const { t, format, choose } = context;
+  const { t, format, now, choose } = context;
   const filter = el('input', { type: 'search', placeholder: t('filter'), 'aria-label': t('filter'), input: (event) => choose({ filter: (event.target as HTMLInputElement).value }) });
   const count = el('span', { class: 'caption', role: 'status' });
-  let sorting: View['sorting'] | undefined;
   const headers = COLUMNS.map((column) => {
-    const sort = () => choose({ sorting: { column, descending: sorting?.column === column ? !sorting.descending : column !== 'path' } });
+    const sort = () => {
+      const { sorting } = now();
+      choose({ sorting: { column, descending: sorting.column === column ? !sorting.descending : column !== 'path' } });
+    };
     return { column, root: el('th', { scope: 'col' }, el('button', { type: 'button', class: 'sort', click: sort }, t(`column.${column}`))) };
   });
   const body = el('tbody');
@@ -21,10 +23,9 @@ export function moduleTable(context: Context): Part {
   return {
     root,
     update(view) {
-      ({ sorting } = view);
-      const now = [view.data, view.sorting, view.filter];
-      if (now.some((own, i) => own !== drawn[i])) {
-        drawn = now;
+      const wanted = [view.data, view.sorting, view.filter];
+      if (wanted.some((own, i) => own !== drawn[i])) {
+        drawn = wanted;
         const rows = shownRows(view.rows, view.sorting, view.filter);
         lines = new Map(rows.map((row) => [row.path, lineOf(context, row)]));
         body.replaceChildren(...lines.values());
