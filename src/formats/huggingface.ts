@@ -47,6 +47,7 @@ function underNames(source: WeightSource, names: ReadonlyMap<string, string>): W
   return {
     tensors: new Map([...names].map(([name, stored]): [string, TensorInfo] => [name, { ...source.tensors.get(stored)!, name }])),
     readF32: (name, target) => source.readF32(names.get(name) ?? name, target),
+    readBF16: (name, target) => source.readBF16(names.get(name) ?? name, target),
     close: () => source.close(),
   };
 }
@@ -137,16 +138,18 @@ async function noWeights(folder: string): Promise<LoraError> {
   return new LoraError('base', `The folder is not a whole model: ${why}.`, { place: { file: folder }, fix: pickle ? 'Use a version of the model in safetensors, or convert it.' : AGAIN });
 }
 
-function sourceOf(placed: Placed, folder: string): Pick<WeightSource, 'tensors' | 'readF32'> {
+function sourceOf(placed: Placed, folder: string): Omit<WeightSource, 'close'> {
+  const fileOf = (name: string) => {
+    const file = placed.get(name);
+    if (!file) throw new LoraError('base', 'The model has no such tensor.', { place: { file: folder, tensor: name } });
+    return file;
+  };
   return {
     tensors: new Map([...placed].map(([name, file]): [string, TensorInfo] => {
       const { dtype, shape } = file.tensors.get(name)!;
       return [name, { name, dtype, shape }];
     })),
-    readF32: async (name, target) => {
-      const file = placed.get(name);
-      if (!file) throw new LoraError('base', 'The model has no such tensor.', { place: { file: folder, tensor: name } });
-      return file.readF32(name, target);
-    },
+    readF32: async (name, target) => fileOf(name).readF32(name, target),
+    readBF16: async (name, target) => fileOf(name).readBF16(name, target),
   };
 }

@@ -1,3 +1,4 @@
+import { toBF16 } from './floats';
 import type { ReplacedTensor, TensorInfo, WeightSource } from './types';
 
 /** The weights with some tensors taken from elsewhere. */
@@ -12,6 +13,10 @@ export function withReplaced<S extends WeightSource>(source: S, replaced: Readon
       const data = await own.read();
       target?.set(data);
       return target ?? data;
+    },
+    readBF16: async (name: string, target?: Uint16Array) => {
+      const own = replaced.get(name);
+      return own ? toBF16(await own.read(), target) : source.readBF16(name, target);
     },
   };
 }

@@ -17,6 +17,8 @@ export interface WeightSource {
   readonly tensors: ReadonlyMap<string, TensorInfo>;
   /** Widened or dequantised to f32, row-major; into `target`, which has its size, where that is given. Errors: LoraError naming file and tensor. */
   readF32(name: string, target?: Float32Array): Promise<Float32Array>;
+  /** The bits of bf16: as they are stored, else rounded, a part at a time. */
+  readBF16(name: string, target?: Uint16Array): Promise<Uint16Array>;
   close(): Promise<void>;
 }
 

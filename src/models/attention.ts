@@ -1,6 +1,6 @@
 import { activate, activateWithSlope } from './activation';
 import type { HeadLayout } from './rope';
-import { join, use, type Ops, type Tensor } from './ops/types';
+import { inPrecision, join, use, type Ops, type Precision, type Tensor } from './ops/types';
 
 /** Queries start..end see the keys from..to; the mask [1 or batch, 1, end - start, to - from] is added to the scores. */
 export interface AttentionBlock {
@@ -28,10 +28,10 @@ export type Turn =
   | { readonly kind: 'rotate'; readonly forward: Tensor; readonly backward: Tensor }
   | { readonly kind: 'scale'; readonly row: Tensor };
 
-/** Cuts a fused product [n, (heads + 2 kv_heads) · head_dim] into heads, rotates q and k. */
-export function toHeads(ops: Ops, qkv: Tensor, shape: AttentionShape, turn: Turn): Heads {
+/** Cuts a fused product [n, (heads + 2 kv_heads) · head_dim] into heads of that precision, rotates q and k. */
+export function toHeads(ops: Ops, qkv: Tensor, shape: AttentionShape, turn: Turn, dtype: Precision): Heads {
   const { batch, length, num_heads, num_kv_heads, head_dim } = shape;
-  const rotated = turned(ops, qkv, turn, 'forward');
+  const rotated = inPrecision(ops, turned(ops, qkv, turn, 'forward'), dtype);
   const apart = use(ops, ops.reshape(rotated, [batch, length, num_heads + 2 * num_kv_heads, head_dim]), rotated);
   const heads = use(ops, ops.transpose(apart, [0, 2, 1, 3]), apart); // [batch, heads + 2 kv_heads, length, head_dim]
   const [q, k, v] = ops.split(heads, [num_heads, num_kv_heads, num_kv_heads], 1) as [Tensor, Tensor, Tensor];
@@ -66,7 +66,7 @@ export function attend(ops: Ops, heads: Heads, shape: AttentionShape, blocks: re
   const kept: Tensor[] = [];
   const outputs = blocks.map((block) => {
     const { q, k, v } = cut(ops, heads, shape, block);
-    const p = use(ops, probabilitiesOf(ops, q, k, shape, block, softcap).p, q, k);
+    const p = inPrecision(ops, use(ops, probabilitiesOf(ops, q, k, shape, block, softcap).p, q, k), v.dtype as Precision);
     const o = use(ops, ops.batchMatMul(p, v), v);
     if (keep) kept.push(p);
     else ops.free(p);
@@ -78,7 +78,8 @@ export function attend(ops: Ops, heads: Heads, shape: AttentionShape, blocks: re
 
 /** Gradients of the heads for d(output) [n, heads · head_dim], with D = sum(do · o) instead of sum(dP · P) (Dao et al. 2022). */
 export function attendBackward(ops: Ops, heads: Heads, { o, probabilities }: Attended, dO: Tensor, shape: AttentionShape, blocks: readonly AttentionBlock[], softcap: number | null): Heads {
-  const dHeads = headsFromRows(ops, dO, shape, shape.head_dim);
+  const half = ops.cast(dO, heads.v.dtype as Precision);
+  const dHeads = use(ops, headsFromRows(ops, half, shape, shape.head_dim), half);
   const D = use(ops, ...dotOfRows(ops, o, dO, shape)); // [batch, heads, length, 1]
   const parts = blocks.map((block, i) => blockBackward(ops, heads, dHeads, D, shape, block, softcap, probabilities?.[i] ?? null));
   ops.free(dHeads, D);
@@ -91,12 +92,12 @@ function blockBackward(ops: Ops, heads: Heads, dHeads: Tensor, D: Tensor, shape:
   const dO = queries(ops, dHeads, shape, block, shape.head_dim); // [batch · kv, group · rows, head_dim]
   const d = queries(ops, D, shape, block, 1);
   const again = kept && softcap === null ? { p: kept, bend: null } : probabilitiesOf(ops, q, k, shape, block, softcap, true);
-  const { p } = again;
+  const p = again.p === kept ? kept : inPrecision(ops, again.p, q.dtype as Precision);
   const dV = ops.batchMatMul(p, dO, true); // [batch · kv, keys, head_dim]
   const dP = use(ops, ops.batchMatMul(dO, v, false, true), dO, v);
   const centred = use(ops, ops.sub(dP, d), dP, d);
   const direct = use(ops, ops.mul(p, centred), centred);
-  const dS = again.bend ? use(ops, ops.mul(direct, again.bend), direct, again.bend) : direct;
+  const dS = inPrecision(ops, again.bend ? use(ops, ops.mul(direct, again.bend), direct, again.bend) : direct, q.dtype as Precision);
   if (p !== kept) ops.free(p);
   const dK = use(ops, ops.batchMatMul(dS, q, true), q);
   const dQ = use(ops, ops.batchMatMul(dS, k), dS, k);
@@ -143,7 +144,7 @@ function overlay(ops: Ops, parts: readonly Tensor[], length: number, blocks: rea
     const { from, to } = blocks[i]!;
     return from === 0 && to === length ? x : use(ops, ops.pad(x, 1, from, length - to), x);
   });
-  return padded.length === 1 ? padded[0]! : use(ops, ops.addN(padded), ...padded);
+  return padded.length === 1 ? padded[0]! : inPrecision(ops, use(ops, ops.addN(padded), ...padded), parts[0]!.dtype as Precision);
 }
 
 /** [batch, heads, length, head_dim] -> [n, heads · head_dim] */

@@ -35,12 +35,22 @@ export function isLayerTrained({ attention: a, mlp: m, after_attention, after_ml
     || [a.norm_in, a.norm_out, m.norm_in, m.norm_out, after_attention, after_mlp].some(isNormTrained);
 }
 
-/** x [n, d] -> y [m, d]; takes x over: it is kept in `saved`, or freed where nothing is to be kept. */
-export function layerForward(ops: Ops, w: LayerWeights, x: Tensor, pass: Pass, rows: Rows | null, keep: boolean): { y: Tensor; saved: LayerSaved | null } {
-  const whole = layerWhole(ops, w, x, pass, rows, keep);
-  if (keep) return whole;
-  freeLayer(ops, whole.saved);
-  return { y: whole.y, saved: null };
+/** What a layer's forward pass leaves for the backward pass: nothing, its input alone, from which that computes the rest again, or all. */
+export type Keep = 'nothing' | 'input' | 'all';
+export type LayerKept = { readonly keep: 'nothing' } | { readonly keep: 'input'; readonly x: Tensor } | { readonly keep: 'all'; readonly saved: LayerSaved };
+
+/** x [n, d] -> y [m, d]; takes x over: it is kept, or freed where nothing is to be kept. */
+export function layerForward(ops: Ops, w: LayerWeights, x: Tensor, pass: Pass, rows: Rows | null, keep: Keep): { y: Tensor; kept: LayerKept } {
+  const { y, saved } = layerWhole(ops, w, x, pass, rows, keep === 'all');
+  if (keep === 'all') return { y, kept: { keep, saved } };
+  freeLayer(ops, saved, keep === 'input' ? 'input' : 'nothing');
+  return { y, kept: keep === 'input' ? { keep, x } : { keep } };
+}
+
+/** Frees what a layer left. */
+export function freeKept(ops: Ops, kept: LayerKept): void {
+  if (kept.keep === 'input') ops.free(kept.x);
+  if (kept.keep === 'all') freeLayer(ops, kept.saved);
 }
 
 function layerWhole(ops: Ops, w: LayerWeights, x: Tensor, pass: Pass, rows: Rows | null, keep: boolean): { y: Tensor; saved: LayerSaved } {
@@ -60,18 +70,18 @@ function normed(ops: Ops, norm: Norm | null, x: Tensor): { readonly y: Tensor; r
   return { y: h, sum: { x, stats } };
 }
 
-export function freeLayer(ops: Ops, { x, x1, attention, mlp, sums }: LayerSaved, keysToo = true): void {
-  freeAttention(ops, attention, keysToo);
+function freeLayer(ops: Ops, { x, x1, attention, mlp, sums }: LayerSaved, spare: 'nothing' | 'input' | 'keys' = 'nothing'): void {
+  freeAttention(ops, attention, spare !== 'keys');
   freeMlp(ops, mlp);
   for (const sum of [sums.attention, sums.mlp]) if (sum) ops.free(sum.x, ...statsTensors(sum.stats));
-  ops.free(x, ...(x1 === x ? [] : [x1]));
+  ops.free(...(spare === 'input' ? [] : [x]), ...(x1 === x ? [] : [x1]));
 }
 
 /** Like `layerForward` for a whole prompt, keeping its keys and values. */
 export function layerPrefill(ops: Ops, w: LayerWeights, x: Tensor, pass: Pass, rows: Rows | null): { y: Tensor; cache: AttentionCache } {
   const { y, saved } = layerWhole(ops, w, x, pass, rows, true);
   const { k, v } = saved.attention.heads;
-  freeLayer(ops, saved, false);
+  freeLayer(ops, saved, 'keys');
   return { y, cache: { k, v } };
 }
 
@@ -89,15 +99,23 @@ export function layerStep(
   return { y: second.y, cache: attention.cache };
 }
 
-/** dy [m, d] -> dx [n, d], or null where nothing below needs it. Takes dy and `saved` over. */
-export async function layerBackward(ops: Ops, w: LayerWeights, dy: Tensor, saved: LayerSaved, pass: Pass, wanted: boolean): Promise<Tensor | null> {
-  const { x, x1, rows, sums } = saved;
+/** dy [m, d] -> dx [n, d], or null where nothing below needs it. Takes dy and what was kept over. */
+export async function layerBackward(ops: Ops, w: LayerWeights, dy: Tensor, kept: LayerKept, pass: Pass, rows: Rows | null, wanted: boolean): Promise<Tensor | null> {
+  if (kept.keep === 'nothing') throw new Error('Nothing was kept for the backward pass.');
+  const saved = kept.keep === 'all' ? kept.saved : again(ops, w, kept.x, pass, rows);
+  const { x, x1, sums } = saved;
   const dSum = w.after_mlp && sums.mlp ? use(ops, await normBackward(ops, w.after_mlp, sums.mlp.x, sums.mlp.stats, dy, null), dy) : dy;
   const dx = w.residual === 'sequential'
     ? await sequentialBackward(ops, w, x, x1, dSum, saved, pass, wanted)
     : await parallelBackward(ops, w, x, x1, dSum, saved, pass, wanted, rows);
   freeLayer(ops, saved);
   return dx;
+}
+
+function again(ops: Ops, w: LayerWeights, x: Tensor, pass: Pass, rows: Rows | null): LayerSaved {
+  const { y, saved } = layerWhole(ops, w, x, pass, rows, true);
+  ops.free(y);
+  return saved;
 }
 
 async function sequentialBackward(ops: Ops, w: LayerWeights, x: Tensor, x1: Tensor, dy: Tensor, saved: LayerSaved, pass: Pass, wanted: boolean): Promise<Tensor | null> {

@@ -1,6 +1,6 @@
 import { dropoutSeed, type Dropout } from './dropout';
 import type { LoraBlock } from './loraBlock';
-import { columnSums, join, use, type Ops, type Tensor } from './ops/types';
+import { columnSums, join, use, widened, type Ops, type Precision, type Tensor } from './ops/types';
 import type { Held } from './trainedRows';
 
 /** y = x Wᵀ + b with the LoRA modules on it. */
@@ -32,12 +32,23 @@ export const needsInput = ({ weight, lora }: Linear): boolean => weight.trained 
 
 export const savedTensors = ({ xa, z }: LinearSaved): Tensor[] => [xa, z].filter((t) => t !== null);
 
+/** x Wᵀ, or x W, in W's precision: x is brought to it. */
+export function product(ops: Ops, x: Tensor, weight: Tensor, transposed: boolean): Tensor {
+  if (x.dtype === weight.dtype) return ops.matMul(x, weight, false, transposed);
+  const own = ops.cast(x, weight.dtype as Precision);
+  return use(ops, ops.matMul(own, weight, false, transposed), own);
+}
+
+/** What its products are taken in. */
+export const precisionOf = ({ weight }: Linear): Precision => weight.tensor.dtype as Precision;
+
 /** y = c ⊙ (x Wᵀ + x Aᵀ (sB)ᵀ) + b + residual, with DoRA's factor c or 1. */
 export function linearForward(ops: Ops, layer: Linear, x: Tensor, dropout: Dropout | null, residual?: Tensor): LinearOutput {
-  const terms = [ops.matMul(x, layer.weight.tensor, false, true)]; // [n, out]
-  const xa = layer.lora && loraDown(ops, layer.lora, x, dropout);
-  if (layer.lora && xa) terms.push(ops.matMul(xa, layer.lora.B, false, true));
-  const factor = layer.lora?.factor;
+  const terms = [product(ops, x, layer.weight.tensor, true)]; // [n, out]
+  const { lora } = layer;
+  const xa = lora && widened(ops, x, (wide) => loraDown(ops, lora, wide, dropout));
+  if (lora && xa) terms.push(ops.matMul(xa, lora.B, false, true));
+  const factor = lora?.factor;
   if (!factor) return { y: withBias(ops, layer, sumAndFree(ops, terms, residual)), saved: { xa, z: null } };
   const z = sumAndFree(ops, terms);
   const y = ops.mul(z, factor);
@@ -59,8 +70,8 @@ export async function linearBackward(
   if (bias?.trained) bias.trained.accumulate(await taken(ops, columnSums(ops, dy)));
   if (lora?.factor && saved.z) await lora.accumulateMagnitudes(dy, saved.z);
   const dz = lora?.factor ? ops.mul(dy, lora.factor) : dy;
-  const terms = wanted ? [ops.matMul(dz, weight.tensor)] : []; // [n, in]
-  if (weight.trained && x) weight.trained.accumulate(await taken(ops, ops.matMul(dz, x, true)));
+  const terms = wanted ? [product(ops, dz, weight.tensor, false)] : []; // [n, in]
+  if (weight.trained && x) weight.trained.accumulate(await taken(ops, widened(ops, x, (wide) => ops.matMul(dz, wide, true))));
   if (lora && x && saved.xa) terms.push(...(await loraBackward(ops, lora, dz, x, saved.xa, dropout, wanted)));
   if (dz !== dy) ops.free(dz);
   return terms;
@@ -69,7 +80,7 @@ export async function linearBackward(
 async function loraBackward(ops: Ops, lora: LoraBlock, dz: Tensor, x: Tensor, xa: Tensor, dropout: Dropout | null, wanted: boolean): Promise<Tensor[]> {
   const dxa = ops.matMul(dz, lora.B); // [n, r]
   const dB = lora.trains ? ops.matMul(dz, xa, true) : null; // [out, r]
-  const { dA, dx } = loraDownBackward(ops, lora, x, dxa, dropout, wanted);
+  const { dA, dx } = widened(ops, x, (wide) => loraDownBackward(ops, lora, wide, dxa, dropout, wanted));
   if (dB) lora.accumulate(await ops.download(dA), await taken(ops, dB));
   ops.free(dxa, dA);
   return dx;

@@ -1,8 +1,8 @@
 import { activate, activateWithSlope } from './activation';
 import { breathe } from './breathe';
 import type { Dropout } from './dropout';
-import { isTrained, linearBackward, linearForward, savedTensors, sumAndFree, type Linear, type LinearSaved } from './linear';
-import { join, use, type Ops, type Tensor } from './ops/types';
+import { isTrained, linearBackward, linearForward, product, savedTensors, sumAndFree, type Linear, type LinearSaved } from './linear';
+import { inPrecision, join, use, type Ops, type Tensor } from './ops/types';
 
 export interface LmHead {
   /** The output layer, tied to the embedding or not. */
@@ -83,7 +83,7 @@ function throughWeight(ops: Ops, output: Linear, p: Tensor, labels: Int32Array):
   const indices = ops.upload(labels.slice(), [labels.length]);
   const weight = output.weight.tensor;
   const own = use(ops, ops.gather(weight, indices), indices); // [c, d]
-  const mean = ops.matMul(p, weight); // [c, d]
+  const mean = product(ops, p, weight, false); // [c, d]
   return [use(ops, ops.sub(mean, own), mean, own)];
 }
 
@@ -111,7 +111,7 @@ function capped(ops: Ops, y: Tensor, softcap: number | null): Tensor {
 }
 
 function cappedWithSlope(ops: Ops, y: Tensor, softcap: number | null): { readonly z: Tensor; readonly slope: Tensor | null } {
-  if (softcap === null) return { z: y, slope: null };
+  if (softcap === null) return { z: inPrecision(ops, y, 'f32'), slope: null };
   const small = use(ops, ops.scale(y, 1 / softcap), y);
   const bent = activateWithSlope(ops, 'tanh', small);
   ops.free(small);

@@ -1,5 +1,5 @@
 import type { Adapters, LoraModule } from './adapters';
-import { columnSums, type Ops, type Tensor } from './ops/types';
+import { columnSums, widened, type Ops, type Tensor } from './ops/types';
 import { addInto } from './parameters';
 
 /** The rows of a linear layer's own matrix within a (fused) product. */
@@ -117,7 +117,7 @@ export class LoraBlock {
   private async uploadFactor(A: Float32Array, B: Float32Array): Promise<void> {
     const { ops, r, out_features, in_features } = this;
     this.squares ??= await this.rowSquares();
-    const along = ops.matMul(this.weight(), this.A, false, true); // [out, r]
+    const along = widened(ops, this.weight(), (weight) => ops.matMul(weight, this.A, false, true)); // [out, r]
     const WA = await ops.download(along);
     ops.free(along);
     const factor = new Float32Array(out_features).fill(1);

@@ -1,9 +1,9 @@
 import type { Activation } from '../formats/architecture/spec';
 import { activate, activateWithSlope } from './activation';
 import type { Dropout } from './dropout';
-import { isTrained, linearBackward, linearForward, needsInput, savedTensors, sumAndFree, type Linear, type LinearSaved } from './linear';
+import { isTrained, linearBackward, linearForward, needsInput, precisionOf, savedTensors, sumAndFree, type Linear, type LinearOutput, type LinearSaved } from './linear';
 import { isNormTrained, normAgain, normBackward, normForward, throughNorm, statsTensors, type Norm, type NormStats } from './norm';
-import { use, type Ops, type Tensor } from './ops/types';
+import { inPrecision, use, widened, type Ops, type Tensor } from './ops/types';
 
 export interface MlpWeights {
   readonly norm_in: Norm | null;
@@ -27,10 +27,10 @@ const NOTHING: LinearSaved = { xa: null, z: null };
 
 /** residual + mlp(x), [m, d]; takes neither over. */
 export function mlpForward(ops: Ops, w: MlpWeights, x: Tensor, residual: Tensor, dropout: Dropout | null): { readonly y: Tensor; readonly saved: MlpSaved } {
-  const normed = w.norm_in && normForward(ops, w.norm_in, x);
+  const normed = w.norm_in && normForward(ops, w.norm_in, x, precisionOf(w.up));
   const h = normed?.h ?? x;
-  const gate = w.gate && linearForward(ops, w.gate, h, dropout);
-  const up = linearForward(ops, w.up, h, dropout);
+  const gate = w.gate && rounded(ops, w.gate, linearForward(ops, w.gate, h, dropout));
+  const up = rounded(ops, w.up, linearForward(ops, w.up, h, dropout));
   if (normed) ops.free(normed.h);
   const m = inner(ops, w, gate?.y ?? null, up.y);
   const down = linearForward(ops, w.down, m, dropout, w.norm_out ? undefined : residual);
@@ -41,10 +41,13 @@ export function mlpForward(ops: Ops, w: MlpWeights, x: Tensor, residual: Tensor,
   return { y: use(ops, ops.add(out.h, residual), out.h), saved: { ...saved, branch: { y: down.y, stats: out.stats } } };
 }
 
+/** What is kept for the backward pass has the precision of the products. */
+const rounded = (ops: Ops, layer: Linear, { y, saved }: LinearOutput): LinearOutput => ({ y: inPrecision(ops, y, precisionOf(layer)), saved });
+
 /** act(gate) · up, or act(up) */
 function inner(ops: Ops, w: MlpWeights, gate: Tensor | null, up: Tensor): Tensor {
-  if (!gate) return activate(ops, w.activation, up);
-  const a = activate(ops, w.activation, gate);
+  if (!gate) return widened(ops, up, (x) => activate(ops, w.activation, x));
+  const a = widened(ops, gate, (x) => activate(ops, w.activation, x));
   return use(ops, ops.mul(a, up), a);
 }
 
@@ -66,7 +69,7 @@ export async function mlpBackward(
   if (dBranch !== dy) ops.free(dBranch);
   if (!dInner) return null;
   const readsInput = needsInput(w.up) || (w.gate !== null && needsInput(w.gate));
-  const h = !readsInput ? null : w.norm_in && saved.stats_in ? normAgain(ops, w.norm_in, x, saved.stats_in) : x;
+  const h = !readsInput ? null : w.norm_in && saved.stats_in ? normAgain(ops, w.norm_in, x, saved.stats_in, precisionOf(w.up)) : x;
   const terms = [
     ...(w.gate && dInner.gate ? await linearBackward(ops, w.gate, dInner.gate, h, saved.saved.gate, dropout, wantedInput) : []),
     ...(await linearBackward(ops, w.up, dInner.up, h, saved.saved.up, dropout, wantedInput)),
@@ -84,7 +87,7 @@ export async function mlpBackward(
 async function innerBackward(
   ops: Ops, w: MlpWeights, dy: Tensor, { gate, up, saved }: MlpSaved, dropout: Dropout | null, wanted: boolean,
 ): Promise<{ readonly gate: Tensor | null; readonly up: Tensor } | null> {
-  const { y: a, slope } = activateWithSlope(ops, w.activation, gate ?? up);
+  const { y: a, slope } = widened(ops, gate ?? up, (x) => activateWithSlope(ops, w.activation, x));
   const m = !needsInput(w.down) ? null : gate ? ops.mul(a, up) : a;
   const terms = await linearBackward(ops, w.down, dy, m, saved.down, dropout, wanted);
   if (m && m !== a) ops.free(m);

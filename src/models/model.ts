@@ -20,6 +20,10 @@ export interface LoadOptions {
   readonly ops: Ops;
   /** Share of the inputs of A that `accumulate` drops; 0 without. */
   readonly lora_dropout?: number;
+  /** In what the frozen matrices are held, and products with them are taken; f32 without, and where the backing has no bf16. */
+  readonly base_dtype?: 'float32' | 'bfloat16';
+  /** Layers, from the lowest, whose forward pass is taken again in the backward pass instead of being kept; 0 without. */
+  readonly recomputed_layers?: number;
   /** Frozen adapters below the one that trains. */
   readonly below?: readonly Adapter[];
   /** What the loss compares, where the head leaves a choice; single_label without. */
@@ -37,7 +41,7 @@ export async function loadModel(base: BaseModel, start: Adapter, options: LoadOp
   const modules = modulesOf(base.spec);
   for (const adapter of [...below, start]) checkAdapter(adapter, modules, base.name);
   const adapters = new Adapters(start, below);
-  const loader = new WeightLoader(ops, base, adapters);
+  const loader = new WeightLoader(ops, base, adapters, options.base_dtype === 'bfloat16' && ops.hasHalf);
   try {
     const parts = await loadParts(loader, base.spec, ops, adapters, options);
     return new AdaptedModel(parts, adapters, loader, modules, lora_dropout);
@@ -62,7 +66,7 @@ async function loadParts(loader: WeightLoader, spec: Spec, ops: Ops, adapters: A
     await breathe();
   }
   const norm = await loader.normOrNull(spec.final_norm);
-  const transformer = new Transformer(ops, spec, { embedding, layers, norm });
+  const transformer = new Transformer(ops, spec, { embedding, layers, norm }, options.recomputed_layers);
   const head = await loadHead(loader, spec, spec.head, transformer, tokens, options);
   onProgress(1);
   return { transformer, head };

@@ -1,4 +1,4 @@
-import { columnSums, use, type Ops, type Tensor } from './ops/types';
+import { columnSums, inPrecision, use, type Ops, type Precision, type Tensor } from './ops/types';
 import type { Held } from './trainedRows';
 
 /** rms: h = x · r · w with r = 1 / √(mean(x²) + eps). layer: h = (x - mean) · r · w + b with r = 1 / √(var(x) + eps). */
@@ -20,9 +20,9 @@ export interface NormStats {
 export const statsTensors = ({ r, mean }: NormStats): Tensor[] => (mean ? [r, mean] : [r]);
 export const isNormTrained = (norm: Norm | null): boolean => Boolean(norm?.weight.trained ?? norm?.bias?.trained);
 
-export function normForward(ops: Ops, norm: Norm, x: Tensor): { h: Tensor; stats: NormStats } {
+export function normForward(ops: Ops, norm: Norm, x: Tensor, dtype: Precision = 'f32'): { h: Tensor; stats: NormStats } {
   const stats = statsOf(ops, norm, x);
-  return { h: normAgain(ops, norm, x, stats), stats };
+  return { h: normAgain(ops, norm, x, stats, dtype), stats };
 }
 
 function statsOf(ops: Ops, norm: Norm, x: Tensor): NormStats {
@@ -33,10 +33,10 @@ function statsOf(ops: Ops, norm: Norm, x: Tensor): NormStats {
 }
 
 /** h from x and its statistics. */
-export function normAgain(ops: Ops, norm: Norm, x: Tensor, stats: NormStats): Tensor {
+export function normAgain(ops: Ops, norm: Norm, x: Tensor, stats: NormStats, dtype: Precision = 'f32'): Tensor {
   const unit = unitOf(ops, x, stats);
   const scaled = use(ops, ops.mul(unit, norm.scale()), unit);
-  return norm.bias ? use(ops, ops.add(scaled, norm.bias.tensor), scaled) : scaled;
+  return inPrecision(ops, norm.bias ? use(ops, ops.add(scaled, norm.bias.tensor), scaled) : scaled, dtype);
 }
 
 /** x with mean 0 (layer) and mean square 1. */

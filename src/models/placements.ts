@@ -15,6 +15,10 @@ interface MatrixPart extends Part {
   readonly frozen?: boolean;
 }
 
+/** f32, or bits of bf16. */
+type Numbers = Float32Array | Uint16Array;
+type Read<T extends Numbers> = (name: string, target?: T) => Promise<T>;
+
 /** Where rows of a checkpoint's tensor lie in memory. */
 interface Placement extends MatrixPart {
   readonly tensor: Tensor;
@@ -33,13 +37,24 @@ export class Placements {
   constructor(private readonly ops: Ops, private readonly base: BaseModel, private readonly trained: (name: string) => number | null) {}
 
   /** Matrices one below the other. [rows, width] */
-  async matrix(parts: readonly MatrixPart[], width: number): Promise<Float32Array> {
-    const rows = parts.map(({ name, order }) => order?.length ?? this.sizeOf(name) / width);
-    const data = this.ops.room(rows.reduce((a, b) => a + b, 0) * width);
+  matrix(parts: readonly MatrixPart[], width: number): Promise<Float32Array> {
+    return this.joined(parts, width, this.ops.room(this.rowsOf(parts, width) * width), (name, target) => this.base.weights.readF32(name, target));
+  }
+
+  /** The same as bits of bf16: of what is frozen. */
+  halfMatrix(parts: readonly MatrixPart[], width: number): Promise<Uint16Array> {
+    return this.joined(parts, width, this.ops.roomHalf(this.rowsOf(parts, width) * width), (name, target) => this.base.weights.readBF16(name, target));
+  }
+
+  private rowsOf(parts: readonly MatrixPart[], width: number): number {
+    return parts.reduce((sum, { name, order }) => sum + (order?.length ?? this.sizeOf(name) / width), 0);
+  }
+
+  private async joined<T extends Numbers>(parts: readonly MatrixPart[], width: number, data: T, read: Read<T>): Promise<T> {
+    const rows = parts.map((part) => this.rowsOf([part], width));
     let at = 0;
     for (const [i, part] of parts.entries()) {
-      const target = data.subarray(at * width, (at + rows[i]!) * width);
-      await this.fill(target, part, rows[i]!, width);
+      await this.fill(data.subarray(at * width, (at + rows[i]!) * width) as T, part, rows[i]!, width, read);
       this.pending.push({ ...part, start: at * width, rows: rows[i]!, width });
       at += rows[i]!;
     }
@@ -80,10 +95,10 @@ export class Placements {
     return own;
   }
 
-  private async fill(target: Float32Array, { name, order, transposed, frozen = false }: MatrixPart, rows: number, width: number): Promise<void> {
+  private async fill<T extends Numbers>(target: T, { name, order, transposed, frozen = false }: MatrixPart, rows: number, width: number, read: Read<T>): Promise<void> {
     if (!frozen && this.trained(name) !== null) return;
-    if (!order && !transposed) await this.base.weights.readF32(name, target);
-    else move(await this.base.weights.readF32(name), target, rows, width, order, transposed, 'there');
+    if (!order && !transposed) await read(name, target);
+    else move(await read(name), target, rows, width, order, transposed, 'there');
   }
 
   private sizeOf(name: string): number {
@@ -96,7 +111,7 @@ export class Placements {
 }
 
 /** there: row i of `to` is row order[i] of `from`, or column order[i] where it is transposed. back: the other way. */
-function move(from: Float32Array, to: Float32Array, rows: number, width: number, order: Int32Array | null, transposed: boolean, way: 'there' | 'back'): void {
+function move<T extends Numbers>(from: T, to: T, rows: number, width: number, order: Int32Array | null, transposed: boolean, way: 'there' | 'back'): void {
   const stored = way === 'there' ? from : to;
   const columns = transposed ? stored.length / width : 0;
   for (let i = 0; i < rows; i++) {

@@ -1,4 +1,4 @@
-import { use, type Ops, type Tensor } from './ops/types';
+import { use, widened, type Ops, type Tensor } from './ops/types';
 import type { HeadLayout } from './rope';
 
 /** RMSNorm of queries and keys before they are rotated: over each head's numbers, or over all heads' at once. */
@@ -11,7 +11,7 @@ export interface QkNorm {
 
 /** qkv [n, (heads + 2 kv_heads) · head_dim] with q and k of mean square 1, times the weight. */
 export function qkNormForward(ops: Ops, norm: QkNorm, qkv: Tensor, layout: HeadLayout): Tensor {
-  const [q, k, v] = apart(ops, qkv, layout);
+  const [q, k, v] = widened(ops, qkv, (wide) => apart(ops, wide, layout));
   const units = [unit(ops, q, norm, layout), unit(ops, k, norm, layout)];
   ops.free(q, k);
   const both = use(ops, ops.concat(units, 1), ...units);
@@ -21,7 +21,7 @@ export function qkNormForward(ops: Ops, norm: QkNorm, qkv: Tensor, layout: HeadL
 
 /** Gradient of what came in, for d of what came out, which it frees. */
 export function qkNormBackward(ops: Ops, norm: QkNorm, qkv: Tensor, d: Tensor, layout: HeadLayout): Tensor {
-  const [q, k, v] = apart(ops, qkv, layout);
+  const [q, k, v] = widened(ops, qkv, (wide) => apart(ops, wide, layout));
   ops.free(v);
   const { num_heads, num_kv_heads, head_dim } = layout;
   const [dBoth, dV] = ops.split(d, [(num_heads + num_kv_heads) * head_dim, num_kv_heads * head_dim], 1) as [Tensor, Tensor];

@@ -2,7 +2,7 @@ import type { TokenEmbeddingSpec } from '../formats/architecture/spec';
 import type { Adapters, LoraModule } from './adapters';
 import type { EmbeddingLayer } from './embedding';
 import { normBackward, normForward, statsTensors, type Norm, type NormStats } from './norm';
-import { columnSums, use, type Ops, type Tensor } from './ops/types';
+import { columnSums, inPrecision, use, type Ops, type Tensor } from './ops/types';
 import { addInto } from './parameters';
 import type { Held } from './trainedRows';
 import type { ModelInput } from './types';
@@ -106,7 +106,7 @@ export class TokenEmbedding implements EmbeddingLayer<Saved> {
   private lookUp(ids: Int32Array): { readonly x: Tensor; readonly z: Tensor | null } {
     const { ops } = this;
     const indices = ops.upload(ids, [ids.length]);
-    const terms = [ops.gather(this.tables.tokens.tensor, indices)];
+    const terms = [inPrecision(ops, ops.gather(this.tables.tokens.tensor, indices), 'f32')];
     for (const { A, B } of this.adapted) {
       const down = ops.gather(A, indices); // [n, r]
       terms.push(use(ops, ops.matMul(down, B, false, true), down));
@@ -119,7 +119,7 @@ export class TokenEmbedding implements EmbeddingLayer<Saved> {
 
   private rowsOf(table: Held, rows: Int32Array): Tensor {
     const indices = this.ops.upload(rows, [rows.length]);
-    return use(this.ops, this.ops.gather(table.tensor, indices), indices);
+    return inPrecision(this.ops, use(this.ops, this.ops.gather(table.tensor, indices), indices), 'f32');
   }
 
   /** Adds each row of d [n, width] to the gradient of the table's row. */

@@ -44,20 +44,25 @@ export class TrainedRows {
 
 /** A tensor that is made anew whenever its trained rows change. */
 export class Held {
-  tensor: Tensor;
+  /** Without `trained`: as it is, for good. Bits of bf16 are frozen. */
+  static frozen(ops: Ops, data: Float32Array | Uint16Array, shape: readonly number[]): Held {
+    return new Held(ops, ops.upload(data, shape), null);
+  }
 
-  constructor(private readonly ops: Ops, data: Float32Array, shape: readonly number[], readonly trained: TrainedRows | null, adapters: Adapters) {
-    trained?.write(data);
-    this.tensor = ops.upload(data, shape);
-    if (!trained) return;
+  static of(ops: Ops, data: Float32Array, shape: readonly number[], trained: TrainedRows, adapters: Adapters): Held {
+    trained.write(data);
+    const held = new Held(ops, ops.upload(data, shape), trained);
     adapters.onChange(() => {
-      ops.free(this.tensor);
+      ops.free(held.tensor);
       const next = data.slice();
       trained.write(next);
-      this.tensor = ops.upload(next, shape);
+      held.tensor = ops.upload(next, shape);
       return Promise.resolve();
     });
+    return held;
   }
+
+  private constructor(private readonly ops: Ops, public tensor: Tensor, readonly trained: TrainedRows | null) {}
 
   dispose(): void {
     this.ops.free(this.tensor);

@@ -5,7 +5,7 @@ import { planAttention } from './attentionPlan';
 import { breathe } from './breathe';
 import type { Dropout } from './dropout';
 import type { EmbeddingLayer } from './embedding';
-import { isLayerTrained, layerBackward, layerForward, type LayerSaved, type LayerWeights } from './layer';
+import { freeKept, isLayerTrained, layerBackward, layerForward, type LayerKept, type LayerWeights } from './layer';
 import { isNormTrained, normBackward, normForward, statsTensors, type Norm, type NormStats } from './norm';
 import { use, type Ops, type Tensor } from './ops/types';
 import { rotaryTable } from './rope';
@@ -25,7 +25,7 @@ export interface Run {
   readonly rows: Rows | null;
   readonly lowest: number;
   readonly embedded: unknown;
-  readonly saved: (LayerSaved | null)[];
+  readonly kept: LayerKept[];
   /** Before the last norm. [m, d] */
   readonly x: Tensor;
   readonly stats: NormStats | null;
@@ -33,9 +33,10 @@ export interface Run {
   readonly h: Tensor;
 }
 
-/** Forward and backward passes of a transformer, layer by layer, each saved tensor freed as soon as its backward pass is done. */
+/** Forward and backward passes of a transformer, layer by layer, each saved tensor freed as soon as its backward pass is done.
+ *  Of the lowest `recomputed` layers only the inputs are saved: when their turn comes, those above have freed theirs. */
 export class Transformer {
-  constructor(readonly ops: Ops, readonly spec: Spec, readonly body: Body) {}
+  constructor(readonly ops: Ops, readonly spec: Spec, readonly body: Body, private readonly recomputed = 0) {}
 
   /** The head's input for the chosen rows (null: all); `train`: with what the backward pass needs. */
   async forward(input: ModelInput, chosen: Int32Array | null, train: boolean, dropout: Dropout | null): Promise<Run> {
@@ -45,16 +46,16 @@ export class Transformer {
     const rows = chosen && uploadRows(ops, chosen, input.batch * input.length);
     const embedded = body.embedding.forward(input, lowest < 0);
     if (lowest >= 0) body.embedding.release(embedded.saved);
-    const saved: (LayerSaved | null)[] = [];
+    const kept: LayerKept[] = [];
     let x = embedded.x;
     for (const [i, layer] of body.layers.entries()) {
-      const step = layerForward(ops, layer, x, pass, i === body.layers.length - 1 ? rows : null, i >= lowest);
+      const step = layerForward(ops, layer, x, pass, this.rowsIn(i, rows), i < lowest ? 'nothing' : i < this.recomputed ? 'input' : 'all');
       x = step.y;
-      saved.push(step.saved);
+      kept.push(step.kept);
       await breathe();
     }
     const normed = body.norm ? normForward(ops, body.norm, x) : { h: x, stats: null };
-    return { input, pass, rows, lowest, embedded: embedded.saved, saved, x, ...normed };
+    return { input, pass, rows, lowest, embedded: embedded.saved, kept, x, ...normed };
   }
 
   /** Whether anything below the head trains. */
@@ -66,9 +67,9 @@ export class Transformer {
   async backward(run: Run, dh: Tensor): Promise<void> {
     const { ops, body } = this;
     let dx: Tensor | null = body.norm && run.stats ? use(ops, await normBackward(ops, body.norm, run.x, run.stats, dh, null), dh) : dh;
-    for (let i = run.saved.length - 1; dx && i >= Math.max(0, run.lowest); i--) {
-      dx = await layerBackward(ops, body.layers[i]!, dx, run.saved[i]!, run.pass, i > run.lowest);
-      run.saved[i] = null;
+    for (let i = run.kept.length - 1; dx && i >= Math.max(0, run.lowest); i--) {
+      dx = await layerBackward(ops, body.layers[i]!, dx, run.kept[i]!, run.pass, this.rowsIn(i, run.rows), i > run.lowest);
+      run.kept[i] = { keep: 'nothing' };
       await breathe();
     }
     if (dx && run.lowest < 0) await body.embedding.backward(run.input, dx, run.embedded);
@@ -76,9 +77,15 @@ export class Transformer {
     this.end(run);
   }
 
+  /** The chosen rows leave the last layer only. */
+  private rowsIn(layer: number, rows: Rows | null): Rows | null {
+    return layer === this.body.layers.length - 1 ? rows : null;
+  }
+
   /** Frees what a run holds, where no backward pass does. */
-  end({ pass, rows, x, stats, h }: Run): void {
+  end({ pass, rows, x, stats, h, kept }: Run): void {
     const { ops } = this;
+    for (const layer of kept) freeKept(ops, layer);
     ops.free(x, ...(h === x ? [] : [h]), ...(stats ? statsTensors(stats) : []), ...(rows ? [rows.indices, rows.inverse] : []));
     this.closePass(pass);
   }

@@ -23,7 +23,8 @@ export class WeightLoader {
   private readonly placements: Placements;
   private readonly owned: { dispose(): void }[] = [];
 
-  constructor(private readonly ops: Ops, private readonly base: BaseModel, private readonly adapters: Adapters) {
+  /** `half`: frozen matrices are held in bf16. */
+  constructor(private readonly ops: Ops, private readonly base: BaseModel, private readonly adapters: Adapters, private readonly half = false) {
     this.placements = new Placements(ops, base, (name) => adapters.trained(name)?.size ?? null);
   }
 
@@ -119,10 +120,8 @@ export class WeightLoader {
 
   /** A table whose rows are looked up. */
   async table({ path, rows }: TableSpec, width: number): Promise<Held> {
-    const name = `${path}.weight`;
-    const data = await this.placements.matrix([{ name, order: null, transposed: false }], width);
     const slot: Slot = { path, row: 0, rows, order: null };
-    return this.hold([name], data, [rows, width], TrainedRows.of(this.adapters, [slot], 'weight', width));
+    return this.matrix([{ name: `${path}.weight`, order: null, transposed: false }], [rows, width], TrainedRows.of(this.adapters, [slot], 'weight', width));
   }
 
   /** Disposes of it together with the model. */
@@ -160,8 +159,14 @@ export class WeightLoader {
 
   private async product(pieces: readonly Piece[], slots: readonly Slot[], width: number, rows: number, transposed: boolean, name?: string): Promise<Held> {
     const parts = pieces.map(({ spec, order }) => ({ name: name ?? `${spec.path}.weight`, order, transposed: spec.transposed, frozen: name !== undefined }));
-    const data = await this.placements.matrix(parts, width);
-    return this.hold(parts.map((p) => p.name), data, [rows, width], TrainedRows.of(this.adapters, slots, 'weight', width, transposed));
+    return this.matrix(parts, [rows, width], TrainedRows.of(this.adapters, slots, 'weight', width, transposed));
+  }
+
+  /** bf16 comes in pairs: a matrix of an odd number stays f32. */
+  private async matrix(parts: Parameters<Placements['matrix']>[0], shape: readonly [number, number], trained: TrainedRows | null): Promise<Held> {
+    const isHalf = this.half && !trained && sizeOf(shape) % 2 === 0;
+    const names = parts.map((p) => p.name);
+    return isHalf ? this.hold(names, await this.placements.halfMatrix(parts, shape[1]), shape, null) : this.hold(names, await this.placements.matrix(parts, shape[1]), shape, trained);
   }
 
   private async bias(pieces: readonly Piece[], slots: readonly Slot[], rows: number): Promise<Held> {
@@ -170,11 +175,13 @@ export class WeightLoader {
     return this.hold(parts.map((p) => p.name), data, [rows], TrainedRows.of(this.adapters, slots, 'bias', 1));
   }
 
-  private hold(names: readonly string[], data: Float32Array, shape: readonly number[], trained: TrainedRows | null): Held {
+  private hold(names: readonly string[], data: Float32Array, shape: readonly number[], trained: TrainedRows | null): Held;
+  private hold(names: readonly string[], data: Float32Array | Uint16Array, shape: readonly number[], trained: null): Held;
+  private hold(names: readonly string[], data: Float32Array | Uint16Array, shape: readonly number[], trained: TrainedRows | null): Held {
     if (data.length !== sizeOf(shape)) {
       throw new LoraError('base', `The tensor has ${data.length} numbers, ${sizeOf(shape)} are needed.`, { place: { file: this.base.path, tensor: names[0]! } });
     }
-    const held = new Held(this.ops, data, shape, trained, this.adapters);
+    const held = trained ? Held.of(this.ops, data as Float32Array, shape, trained, this.adapters) : Held.frozen(this.ops, data, shape);
     if (!trained) this.placements.placed(names, held.tensor);
     this.owned.push(held);
     return held;

@@ -2,6 +2,7 @@
 import { readFileSync } from 'node:fs';
 import { createRequire } from 'node:module';
 import { parseArgs } from 'node:util';
+import { toBF16 } from '../../src/formats/floats';
 import type { BaseModel, TensorInfo } from '../../src/formats/types';
 import type { Adapter, LoraFactors } from '../../src/lora/types';
 import { loadModel } from '../../src/models/model';
@@ -13,7 +14,7 @@ import { RawOps, type TfBinding } from '../../src/models/ops/raw';
 const { values: args } = parseArgs({
   options: {
     tfjs: { type: 'string' }, steps: { type: 'string', default: '5' }, warmup: { type: 'string', default: '2' }, batch: { type: 'string', default: '4' },
-    seq: { type: 'string', default: '256' }, rank: { type: 'string', default: '8' }, supervised: { type: 'string', default: '1' }, targets: { type: 'string', default: 'q_proj,k_proj,v_proj,o_proj' },
+    seq: { type: 'string', default: '256' }, rank: { type: 'string', default: '8' }, supervised: { type: 'string', default: '1' }, targets: { type: 'string', default: 'q_proj,k_proj,v_proj,o_proj' }, dtype: { type: 'string', default: 'float32' },
   },
 });
 const [steps, warmup, batch, length, r, supervised] = [args.steps, args.warmup, args.batch, args.seq, args.rank, args.supervised].map(Number) as [number, number, number, number, number, number];
@@ -39,7 +40,7 @@ function geometry(): BaseModel {
     return Promise.resolve(shape.length === 1 ? data.fill(1) : randomWeights(data.length, data));
   };
   return {
-    path: 'geometry', name: 'smollm2-135m', format: 'safetensors', config: CONFIG, spec, missing: [], replaced: new Set(), weights: { tensors, readF32, close: () => Promise.resolve() },
+    path: 'geometry', name: 'smollm2-135m', format: 'safetensors', config: CONFIG, spec, missing: [], replaced: new Set(), weights: { tensors, readF32, readBF16: async (name, target) => toBF16(await readF32(name), target), close: () => Promise.resolve() },
     weight_files: [], parameters: 0, readTokenizer: () => Promise.reject(new Error('The geometry has no tokenizer.')), close: () => Promise.resolve(),
   };
 }
@@ -57,7 +58,7 @@ const median = (xs: number[]) => [...xs].sort((a, b) => a - b)[xs.length >> 1]!;
 
 async function main(): Promise<void> {
   const tf = createRequire(__filename)(args.tfjs!) as { backend(): { binding: TfBinding } };
-  const model = await loadModel(geometry(), adapter(), { ops: new RawOps(tf.backend().binding) });
+  const model = await loadModel(geometry(), adapter(), { ops: new RawOps(tf.backend().binding), base_dtype: args.dtype === 'bfloat16' ? 'bfloat16' : 'float32' });
   const input_ids = Int32Array.from({ length: batch * length }, () => Math.floor(Math.random() * CONFIG.vocab_size));
   const labels = input_ids.map((id, i) => (i % length < Math.round(length * (1 - supervised)) ? -100 : id));
   const input = { batch, length, input_ids, labels, attention_mask: new Int32Array(batch * length).fill(1) };

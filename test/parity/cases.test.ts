@@ -1,27 +1,15 @@
 import { beforeAll, describe, expect, it } from 'vitest';
 import type { RawOps } from '../../src/models/ops/raw';
 import type { LabelledInput } from '../../src/models/types';
-import { gap, inputOf, largest, loadFixture, rawOps, readFloats, readJson, type Floats, type SingleCase } from '../support/models';
+import { PEFT_CASES } from '../support/peftCases';
+import { gap, inputOf, largest, loadFixture, rawOps, readFloats, readJson, visible, type Floats, type SingleCase } from '../support/models';
 
-/** All cases of PEFT's that hold logits and gradients: name, and folder of the adapter. */
-const CASES: readonly (readonly [string, string])[] = [
-  'llama/lora-qv', 'llama/lora-attn-padded', 'llama/all-linear', 'llama/embed-tied', 'llama/layers-to-transform', 'llama/pissa-converted', 'llama/formats',
-  'llama3/rslora', 'llama3/lm-head', 'llama3/embed', 'llama-sharded/bf16-adapter', 'llama-sharded/bf16-merge', 'mistral/sliding-window', 'mistral/modules-to-save-lm-head',
-  'qwen2/rank-alpha-pattern', 'qwen3/dora', 'qwen3/regex', 'gemma/lora-linear', 'gpt2/fan-in-fan-out', 'gpt_neox/bias-lora-only', 'phi3/fused-linear',
-  'bert/seq-cls', 'vit/conv2d', 'vit/lora-qv',
-  'gemma2/lora', 'gemma3_text/lora', 'olmo2/lora', 'smollm3/lora', 'roberta/lora', 'distilbert/lora', 'rope-linear/lora', 'rope-dynamic/lora', 'rope-yarn/lora', 'rope-longrope-short/lora', 'rope-longrope-long/lora', 'dora-gpt2/lora', 'dora-vit/lora',
-].map((name) => [name, 'adapter'] as const);
+const CASES = PEFT_CASES.map((name) => [name, 'adapter'] as const);
 
 let ops: RawOps;
 beforeAll(async () => {
   ops = await rawOps();
 });
-
-/** Logits where the mask is 1: what stands at padding is undefined. A head for rows has no padding. */
-function visible(logits: Float32Array, { attention_mask, batch, length }: LabelledInput): Float32Array {
-  const width = logits.length / (batch * length);
-  return Number.isInteger(width) && width > 8 ? logits.filter((_, i) => attention_mask[Math.floor(i / width)] === 1) : logits;
-}
 
 function expectLogits(have: Float32Array, want: Float32Array, input: LabelledInput): void {
   const [h, w] = [visible(have, input), visible(want, input)];

@@ -8,7 +8,7 @@ import { withSafetensors } from '../../src/formats/safetensors/read';
 import type { BaseModel } from '../../src/formats/types';
 import type { Adapter, LoraFactors } from '../../src/lora/types';
 import { EMPTY_ADAPTER } from '../../src/engine/model';
-import { loadModel } from '../../src/models/model';
+import { loadModel, type LoadOptions } from '../../src/models/model';
 import { RawOps, type TfBinding } from '../../src/models/ops/raw';
 import { tfjsOps } from '../../src/models/ops/tfjs';
 import type { Ops } from '../../src/models/ops/types';
@@ -78,7 +78,7 @@ export function inputOf({ input_ids, attention_mask, token_type_ids, labels }: B
 
 export { EMPTY_ADAPTER as NO_ADAPTER } from '../../src/engine/model';
 
-export async function loadFixture(ops: Ops, base: string, adapter: string | null, { task, num_labels, ...options }: { readonly lora_dropout?: number } & ReadSpecOptions = {}): Promise<Model> {
+export async function loadFixture(ops: Ops, base: string, adapter: string | null, { task, num_labels, ...options }: Pick<LoadOptions, 'lora_dropout' | 'base_dtype' | 'recomputed_layers'> & ReadSpecOptions = {}): Promise<Model> {
   return withBase(path.join(fixtures, base), async (opened) => {
     const start = adapter === null ? EMPTY_ADAPTER : (await readPeftAdapter(path.join(fixtures, adapter), adapterBaseOf(opened))).adapter;
     return loadModel(opened, start, { ops, ...options });
@@ -95,6 +95,12 @@ export async function withBase<T>(file: string, use: (base: BaseModel) => Promis
 }
 
 export const largest = (x: Float32Array): number => x.reduce((most, v) => Math.max(most, Math.abs(v)), 0);
+
+/** Logits where the mask is 1: what stands at padding is undefined. A head for rows has no padding. */
+export function visible(logits: Float32Array, { attention_mask, batch, length }: LabelledInput): Float32Array {
+  const width = logits.length / (batch * length);
+  return Number.isInteger(width) && width > 8 ? logits.filter((_, i) => attention_mask[Math.floor(i / width)] === 1) : logits;
+}
 
 /** Largest difference; NaN wherever one is NaN. */
 export function gap(have: Float32Array, want: Float32Array): number {

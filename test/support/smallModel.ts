@@ -1,3 +1,4 @@
+import { toBF16 } from '../../src/formats/floats';
 import type { BaseModel, TensorInfo } from '../../src/formats/types';
 import { modulesOf, tensorsOf } from '../../src/formats/architecture/modules';
 import { readSpec } from '../../src/formats/architecture/readSpec';
@@ -31,7 +32,7 @@ export function smallBase(config: Config = SMALL_CONFIG): BaseModel {
     return Promise.resolve(target);
   };
   return {
-    path: 'small', name: 'small', format: 'safetensors', config, spec, missing: [], replaced: new Set(), weights: { tensors, readF32, close: () => Promise.resolve() }, weight_files: [], parameters: 0,
+    path: 'small', name: 'small', format: 'safetensors', config, spec, missing: [], replaced: new Set(), weights: { tensors, readF32, readBF16: async (name, target) => toBF16(await readF32(name), target), close: () => Promise.resolve() }, weight_files: [], parameters: 0,
     readTokenizer: () => Promise.reject(new Error('The small base has no tokenizer.')), close: () => Promise.resolve(),
   };
 }

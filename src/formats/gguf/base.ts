@@ -2,6 +2,7 @@ import path from 'node:path';
 import { LoraError } from '../../shared/errors';
 import { checkTensors, tensorsOf } from '../architecture/modules';
 import { readSpec, type ReadSpecOptions } from '../architecture/readSpec';
+import { toBF16 } from '../floats';
 import { countParameters } from '../parameters';
 import { withReplaced } from '../replaced';
 import type { Spec } from '../architecture/spec';
@@ -65,17 +66,22 @@ async function readConfig(source: GgufFile, metadata: Metadata, family: GgufFami
 }
 
 function weightsOf(source: GgufFile, config: Readonly<Record<string, unknown>>, family: GgufFamily): WeightSource {
-  const stored = storedUnder(source, family);
+  const tensors = storedUnder(source, family);
   const shapeOf = (name: string, shape: readonly number[]) => (family.storage(name) === 'transposed' ? shape.toReversed() : shape);
+  const find = (name: string) => {
+    const tensor = tensors.get(name);
+    if (!tensor) throw new LoraError('base', 'The tensor is not in the file.', { place: { file: source.file, tensor: name } });
+    return tensor;
+  };
+  const readF32 = async (name: string, target?: Float32Array) => {
+    const [tensor, storage] = [find(name), family.storage(name)];
+    if (storage === 'plain') return source.readF32(tensor, target);
+    return restored(await source.readF32(tensor), storage, { shape: shapeOf(name, tensor.shape), head_dim: Number(config['head_dim']) }, target);
+  };
   return {
-    tensors: new Map([...stored].map(([name, { dtype, shape }]): [string, TensorInfo] => [name, { name, dtype, shape: shapeOf(name, shape) }])),
-    readF32: async (name, target) => {
-      const tensor = stored.get(name);
-      if (!tensor) throw new LoraError('base', 'The tensor is not in the file.', { place: { file: source.file, tensor: name } });
-      const storage = family.storage(name);
-      if (storage === 'plain') return source.readF32(tensor, target);
-      return restored(await source.readF32(tensor), storage, { shape: shapeOf(name, tensor.shape), head_dim: Number(config['head_dim']) }, target);
-    },
+    tensors: new Map([...tensors].map(([name, { dtype, shape }]): [string, TensorInfo] => [name, { name, dtype, shape: shapeOf(name, shape) }])),
+    readF32,
+    readBF16: async (name, target) => (family.storage(name) === 'plain' ? source.readBF16(find(name), target) : toBF16(await readF32(name), target)),
     close: () => source.close(),
   };
 }

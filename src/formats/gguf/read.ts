@@ -1,9 +1,13 @@
 import type { FileHandle } from 'node:fs/promises';
 import { LoraError } from '../../shared/errors';
 import { allocate, openFile, readFully } from '../files';
+import { toBF16 } from '../floats';
 import { elementsOf } from '../parameters';
 import { dequantise } from './dequantise';
 import { GGUF_TYPES, MAX_GGUF_HEADER, NeedMore, parseGgufHeader, type GgufHeader, type GgufTensor } from './header';
+
+/** Numbers that are in memory in both forms while they are rounded: whole blocks of every type. */
+const ROUNDED_AT_ONCE = 1 << 20;
 
 /** An open GGUF file: header checked, tensors dequantised when asked for. */
 export class GgufFile {
@@ -33,6 +37,15 @@ export class GgufFile {
     const stored = await this.readBytes(tensor.start + from / block * bytes, count / block * bytes, tensor.name);
     if (!dequantise(tensor.dtype, stored, values)) throw new LoraError('base', `Numbers of type ${tensor.dtype} cannot be weights.`, { place: { file: this.file, tensor: tensor.name } });
     return values;
+  }
+
+  /** The bits of bf16, rounded from what is stored a part at a time. */
+  async readBF16(tensor: GgufTensor, target: Uint16Array = new Uint16Array(elementsOf(tensor.shape))): Promise<Uint16Array> {
+    for (let at = 0; at < target.length; at += ROUNDED_AT_ONCE) {
+      const count = Math.min(ROUNDED_AT_ONCE, target.length - at);
+      toBF16(await this.readRange(tensor, at, count), target.subarray(at, at + count));
+    }
+    return target;
   }
 
   /** Bytes of the file as they are. */

@@ -1,7 +1,7 @@
 import type { FileHandle } from 'node:fs/promises';
 import { LoraError, type ErrorArea } from '../../shared/errors';
 import { allocate, openFile, readFully } from '../files';
-import { fromBF16, fromF16, fromF64 } from '../floats';
+import { fromBF16, fromF16, fromF64, toBF16 } from '../floats';
 import { damaged, headerLength, parseHeader, type HeaderSource, type SafetensorsHeader, type StoredTensor } from './header';
 
 /** An open safetensors file: header checked, tensors read when asked for. */
@@ -51,19 +51,36 @@ export class SafetensorsFile {
 
   /** Widened to f32, into `target` where that is given. Errors: LoraError for tensors of other than floating-point numbers. */
   async readF32(name: string, target?: Float32Array): Promise<Float32Array> {
-    const { dtype } = this.get(name);
-    if (!FLOATS.has(dtype)) throw this.fail(`Numbers of type ${dtype} cannot be weights`, name, `Save it again with one of: ${[...FLOATS].join(', ')}.`);
-    if (dtype === 'F32' && target) {
-      await this.fill(new Uint8Array(target.buffer, target.byteOffset, target.byteLength), name);
-      return target;
-    }
-    const { buffer } = await this.readBytes(name);
+    const dtype = this.floatsOf(name);
+    const values = target ?? new Float32Array(allocate(this.elementsOf(name, dtype) * 4, this.file, name).buffer);
+    const { buffer, byteOffset, byteLength, length } = values;
     switch (dtype) {
-      case 'BF16': return fromBF16(new Uint16Array(buffer), target);
-      case 'F16': return fromF16(new Uint16Array(buffer), target);
-      case 'F64': return fromF64(new Float64Array(buffer), target);
-      default: return new Float32Array(buffer);
+      case 'F32': await this.fill(new Uint8Array(buffer, byteOffset, byteLength), name); return values;
+      case 'F64': return fromF64(new Float64Array((await this.readBytes(name)).buffer), values);
+      case 'BF16': case 'F16': {
+        const stored = new Uint16Array(buffer, byteOffset + 2 * length, length); // the upper half of where they go: widened in place, from the first on
+        await this.fill(new Uint8Array(buffer, byteOffset + 2 * length, 2 * length), name);
+        return dtype === 'BF16' ? fromBF16(stored, values) : fromF16(stored, values);
+      }
     }
+  }
+
+  /** The bits of bf16, rounded where the file has others. Errors: as `readF32`. */
+  async readBF16(name: string, target?: Uint16Array): Promise<Uint16Array> {
+    const dtype = this.floatsOf(name);
+    const bits = target ?? new Uint16Array(allocate(this.elementsOf(name, dtype) * 2, this.file, name).buffer);
+    if (dtype === 'BF16') {
+      await this.fill(new Uint8Array(bits.buffer, bits.byteOffset, bits.byteLength), name);
+      return bits;
+    }
+    const width = WIDTHS[dtype];
+    for (let at = 0; at < bits.length; at += ROUNDED_AT_ONCE) {
+      const count = Math.min(ROUNDED_AT_ONCE, bits.length - at);
+      const { buffer } = await this.readSlice(name, at * width, count * width);
+      const wide = dtype === 'F32' ? new Float32Array(buffer) : dtype === 'F16' ? fromF16(new Uint16Array(buffer)) : fromF64(new Float64Array(buffer));
+      toBF16(wide, bits.subarray(at, at + count));
+    }
+    return bits;
   }
 
   /** Whole numbers, as of token ids. Errors: LoraError for other dtypes. */
@@ -84,6 +101,17 @@ export class SafetensorsFile {
     return this.handle.close();
   }
 
+  private elementsOf(name: string, dtype: Float): number {
+    const { start, end } = this.get(name);
+    return (end - start) / WIDTHS[dtype];
+  }
+
+  private floatsOf(name: string): Float {
+    const { dtype } = this.get(name);
+    if (isFloat(dtype)) return dtype;
+    throw this.fail(`Numbers of type ${dtype} cannot be weights`, name, `Save it again with one of: ${Object.keys(WIDTHS).join(', ')}.`);
+  }
+
   private get(name: string): StoredTensor {
     const tensor = this.tensors.get(name);
     if (!tensor) throw this.fail('The tensor is not in the file', name);
@@ -95,7 +123,13 @@ export class SafetensorsFile {
   }
 }
 
-const FLOATS: ReadonlySet<string> = new Set(['F32', 'BF16', 'F16', 'F64']);
+/** Bytes of a number. */
+const WIDTHS = { F32: 4, BF16: 2, F16: 2, F64: 8 } as const;
+type Float = keyof typeof WIDTHS;
+const isFloat = (dtype: string): dtype is Float => dtype in WIDTHS;
+
+/** Numbers that are in memory in both forms while they are rounded. */
+const ROUNDED_AT_ONCE = 1 << 20;
 
 function decode(bytes: Uint8Array, source: HeaderSource): string {
   try {

@@ -13,15 +13,15 @@ export class Arena {
   private bytes = new ArrayBuffer(0);
   private used = 0;
 
-  take(elements: number): Float32Array {
-    const size = elements * Float32Array.BYTES_PER_ELEMENT;
+  /** A buffer and the place in it at which so many bytes are free. */
+  take(size: number): [ArrayBuffer, number] {
     if (this.used + size > this.bytes.byteLength) {
       const pages = Math.ceil(Math.max(size, CHUNK) / PAGE);
       this.bytes = new WebAssembly.Memory({ initial: pages, maximum: pages }).buffer;
       this.used = 0;
     }
-    const room = new Float32Array(this.bytes, this.used, elements);
+    const at = this.used;
     this.used += Math.ceil(size / ALIGNMENT) * ALIGNMENT;
-    return room;
+    return [this.bytes, at];
   }
 }

@@ -1,5 +1,5 @@
 import { Arena } from './arena';
-import { sizeOf, type Ops, type Shape, type Tensor } from './types';
+import { sizeOf, widened, type DType, type Ops, type Precision, type Shape, type Tensor } from './types';
 
 /** What tfjs-node's native addon offers: `tf.backend().binding`. */
 export interface TfBinding {
@@ -21,6 +21,8 @@ const FLOAT = 1;
 const INT32 = 3;
 const COMPLEX64 = 8;
 const BOOL = 10;
+const BFLOAT16 = 14;
+const CODES: Readonly<Record<DType, number>> = { f32: FLOAT, i32: INT32, bf16: BFLOAT16 };
 const ATTR = { int: 1, float: 2, bool: 3, type: 4 } as const;
 
 const type = (name: string, value: number): Attr => ({ name, type: ATTR.type, value });
@@ -28,17 +30,22 @@ const bool = (name: string, value: boolean): Attr => ({ name, type: ATTR.bool, v
 const int = (name: string, value: number): Attr => ({ name, type: ATTR.int, value });
 
 const T = type('T', FLOAT);
+const T_OF: Readonly<Record<DType, Attr>> = { f32: T, i32: type('T', INT32), bf16: type('T', BFLOAT16) };
 const ELEMENTWISE = [T];
 const REDUCE = [T, type('Tidx', INT32), bool('keep_dims', true)];
-const RESHAPE = [T, type('Tshape', INT32)];
-const TRANSPOSE = [T, type('Tperm', INT32)];
-const SLICE = [T, type('Index', INT32)];
-const PAD = [T, type('Tpaddings', INT32)];
-const GATHER = [type('Tparams', FLOAT), type('Tindices', INT32), type('Taxis', INT32), int('batch_dims', 0)];
+const RESHAPE = type('Tshape', INT32);
+const TRANSPOSE = type('Tperm', INT32);
+const SLICE = type('Index', INT32);
+const PAD = type('Tpaddings', INT32);
+const GATHER = [type('Tindices', INT32), type('Taxis', INT32), int('batch_dims', 0)];
 const GATHER_ND = [type('Tparams', FLOAT), type('Tindices', INT32)];
+const castFrom = (from: number, to: number) => [type('SrcT', from), type('DstT', to), bool('Truncate', false)];
+const WIDEN = castFrom(BFLOAT16, FLOAT);
+const ROUND = castFrom(FLOAT, BFLOAT16);
 const TO_COMPLEX = [T, type('type', COMPLEX64)];
+const TO_HALF = [type('T', INT32), type('type', BFLOAT16)];
 const TO_FLOAT = [type('T', COMPLEX64), type('type', FLOAT)];
-const BOOL_TO_FLOAT = [type('SrcT', BOOL), type('DstT', FLOAT)];
+const BOOL_TO_FLOAT = castFrom(BOOL, FLOAT);
 const UNIFORM = [type('dtype', FLOAT), type('T', INT32), type('Tseed', INT32)];
 
 interface RawTensor extends Tensor {
@@ -48,6 +55,7 @@ interface RawTensor extends Tensor {
 /** The table of operations on raw handles of libtensorflow: no tfjs tensors, no tape, no scopes. */
 export class RawOps implements Ops {
   readonly name: string;
+  readonly hasHalf = true;
   private count = 0;
   private readonly arena = new Arena();
 
@@ -60,17 +68,25 @@ export class RawOps implements Ops {
   }
 
   room(elements: number): Float32Array {
-    return this.arena.take(elements);
+    return new Float32Array(...this.arena.take(elements * Float32Array.BYTES_PER_ELEMENT), elements);
   }
 
-  upload(data: Float32Array | Int32Array, shape: Shape): Tensor {
-    const handle = this.binding.createTensor(shape, data instanceof Int32Array ? INT32 : FLOAT, data);
+  roomHalf(elements: number): Uint16Array {
+    return new Uint16Array(...this.arena.take(elements * Uint16Array.BYTES_PER_ELEMENT), elements);
+  }
+
+  upload(data: Float32Array | Int32Array | Uint16Array, shape: Shape): Tensor {
+    if (data instanceof Uint16Array) return this.uploadHalf(data, shape);
+    const isInt = data instanceof Int32Array;
+    const handle = this.binding.createTensor(shape, isInt ? INT32 : FLOAT, data);
     this.count++;
-    return { handle, shape };
+    return { handle, shape, dtype: isInt ? 'i32' : 'f32' };
   }
 
   download(x: Tensor): Promise<Float32Array> {
-    return Promise.resolve(this.binding.tensorDataSync((x as RawTensor).handle) as Float32Array);
+    if (x.dtype !== 'bf16') return Promise.resolve(this.binding.tensorDataSync((x as RawTensor).handle) as Float32Array);
+    const wide = this.cast(x, 'f32');
+    return this.download(wide).finally(() => this.free(wide));
   }
 
   free(...dead: readonly Tensor[]): void {
@@ -78,28 +94,33 @@ export class RawOps implements Ops {
     this.count -= dead.length;
   }
 
+  cast(x: Tensor, dtype: Precision): Tensor {
+    if (x.dtype === dtype) return this.reshape(x, x.shape);
+    return this.run('Cast', dtype === 'f32' ? WIDEN : ROUND, dtype, x);
+  }
+
   matMul(a: Tensor, b: Tensor, transposeA = false, transposeB = false): Tensor {
-    return this.run('MatMul', [T, bool('transpose_a', transposeA), bool('transpose_b', transposeB)], a, b);
+    return this.run('MatMul', [T_OF[a.dtype], bool('transpose_a', transposeA), bool('transpose_b', transposeB)], a.dtype, a, b);
   }
 
   batchMatMul(a: Tensor, b: Tensor, transposeA = false, transposeB = false): Tensor {
-    return this.run('BatchMatMulV2', [T, bool('adj_x', transposeA), bool('adj_y', transposeB)], a, b);
+    return this.run('BatchMatMulV2', [T_OF[a.dtype], bool('adj_x', transposeA), bool('adj_y', transposeB)], a.dtype, a, b);
   }
 
   add(a: Tensor, b: Tensor): Tensor {
-    return this.run('AddV2', ELEMENTWISE, a, b);
+    return this.elementwise('AddV2', ELEMENTWISE, a, b);
   }
 
   sub(a: Tensor, b: Tensor): Tensor {
-    return this.run('Sub', ELEMENTWISE, a, b);
+    return this.elementwise('Sub', ELEMENTWISE, a, b);
   }
 
   mul(a: Tensor, b: Tensor): Tensor {
-    return this.run('Mul', ELEMENTWISE, a, b);
+    return this.elementwise('Mul', ELEMENTWISE, a, b);
   }
 
   addN(parts: readonly Tensor[]): Tensor {
-    return this.run('AddN', [T, int('N', parts.length)], ...parts);
+    return this.elementwise('AddN', [T, int('N', parts.length)], ...parts);
   }
 
   scale(x: Tensor, factor: number): Tensor {
@@ -107,36 +128,36 @@ export class RawOps implements Ops {
   }
 
   tanh(x: Tensor): Tensor {
-    return this.run('Tanh', ELEMENTWISE, x);
+    return this.elementwise('Tanh', ELEMENTWISE, x);
   }
 
   erf(x: Tensor): Tensor {
-    return this.run('Erf', ELEMENTWISE, x);
+    return this.elementwise('Erf', ELEMENTWISE, x);
   }
 
   exp(x: Tensor): Tensor {
-    return this.run('Exp', ELEMENTWISE, x);
+    return this.elementwise('Exp', ELEMENTWISE, x);
   }
 
   relu(x: Tensor): Tensor {
-    return this.run('Relu', ELEMENTWISE, x);
+    return this.elementwise('Relu', ELEMENTWISE, x);
   }
 
   positive(x: Tensor): Tensor {
-    const above = this.with(Float32Array.of(0), [], (zero) => this.run('Greater', ELEMENTWISE, x, zero));
-    return this.replace(above, this.run('Cast', BOOL_TO_FLOAT, above));
+    const above = this.with(Float32Array.of(0), [], (zero) => this.elementwise('Greater', ELEMENTWISE, x, zero));
+    return this.replace(above, this.run('Cast', BOOL_TO_FLOAT, 'f32', above));
   }
 
   sigmoid(x: Tensor): Tensor {
-    return this.run('Sigmoid', ELEMENTWISE, x);
+    return this.elementwise('Sigmoid', ELEMENTWISE, x);
   }
 
   sigmoidGrad(y: Tensor, dy: Tensor): Tensor {
-    return this.run('SigmoidGrad', ELEMENTWISE, y, dy);
+    return this.elementwise('SigmoidGrad', ELEMENTWISE, y, dy);
   }
 
   softmax(x: Tensor): Tensor {
-    return this.run('Softmax', ELEMENTWISE, x);
+    return this.elementwise('Softmax', ELEMENTWISE, x);
   }
 
   sum(x: Tensor): Tensor {
@@ -148,83 +169,99 @@ export class RawOps implements Ops {
   }
 
   rms(x: Tensor, eps: number): Tensor {
-    const square = this.run('Square', ELEMENTWISE, x);
+    const square = this.elementwise('Square', ELEMENTWISE, x);
     const mean = this.replace(square, this.reduce('Mean', square));
     const shifted = this.replace(mean, this.with(Float32Array.of(eps), [], (e) => this.add(mean, e)));
-    return this.replace(shifted, this.run('Rsqrt', ELEMENTWISE, shifted));
+    return this.replace(shifted, this.elementwise('Rsqrt', ELEMENTWISE, shifted));
   }
 
   reshape(x: Tensor, shape: Shape): Tensor {
-    return this.withInts(shape, (to) => this.run('Reshape', RESHAPE, x, to));
+    return this.withInts(shape, (to) => this.run('Reshape', [T_OF[x.dtype], RESHAPE], x.dtype, x, to));
   }
 
   transpose(x: Tensor, perm: readonly number[]): Tensor {
-    return this.withInts(perm, (by) => this.run('Transpose', TRANSPOSE, x, by));
+    return this.withInts(perm, (by) => this.run('Transpose', [T_OF[x.dtype], TRANSPOSE], x.dtype, x, by));
   }
 
   concat(parts: readonly Tensor[], axis: number): Tensor {
-    return this.with(Int32Array.of(axis), [], (at) => this.run('ConcatV2', [T, int('N', parts.length), type('Tidx', INT32)], ...parts, at));
+    return this.with(Int32Array.of(axis), [], (at) => this.run('ConcatV2', [T_OF[parts[0]!.dtype], int('N', parts.length), type('Tidx', INT32)], parts[0]!.dtype, ...parts, at));
   }
 
   split(x: Tensor, sizes: readonly number[], axis: number): Tensor[] {
-    const attrs = [T, type('Tlen', INT32), int('num_split', sizes.length)];
+    const attrs = [T_OF[x.dtype], type('Tlen', INT32), int('num_split', sizes.length)];
     const [lengths, at] = [this.upload(Int32Array.from(sizes), [sizes.length]), this.upload(Int32Array.of(axis), [])];
-    const parts = this.runMany('SplitV', attrs, [x, lengths, at], sizes.length);
+    const parts = this.runMany('SplitV', attrs, x.dtype, [x, lengths, at], sizes.length);
     this.free(lengths, at);
     return parts;
   }
 
   slice(x: Tensor, begin: readonly number[], size: readonly number[]): Tensor {
-    return this.withInts(begin, (from) => this.withInts(size, (by) => this.run('Slice', SLICE, x, from, by)));
+    return this.withInts(begin, (from) => this.withInts(size, (by) => this.run('Slice', [T_OF[x.dtype], SLICE], x.dtype, x, from, by)));
   }
 
   pad(x: Tensor, axis: number, before: number, after: number): Tensor {
     const paddings = Int32Array.from(x.shape.flatMap((_, i) => (i === axis ? [before, after] : [0, 0])));
-    return this.with(paddings, [x.shape.length, 2], (by) => this.run('Pad', PAD, x, by));
+    return this.with(paddings, [x.shape.length, 2], (by) => this.run('Pad', [T_OF[x.dtype], PAD], x.dtype, x, by));
   }
 
   gather(x: Tensor, indices: Tensor): Tensor {
-    return this.with(Int32Array.of(0), [], (axis) => this.run('GatherV2', GATHER, x, indices, axis));
+    return this.with(Int32Array.of(0), [], (axis) => this.run('GatherV2', [type('Tparams', CODES[x.dtype]), ...GATHER], x.dtype, x, indices, axis));
   }
 
   pick(x: Tensor, places: Tensor): Tensor {
-    return this.run('GatherNd', GATHER_ND, x, places);
+    return this.run('GatherNd', GATHER_ND, 'f32', x, places);
   }
 
   rotate(x: Tensor, table: Tensor): Tensor {
     const half = sizeOf(table.shape) / 2;
-    const a = this.asComplex(x, [sizeOf(x.shape) / (2 * half), half, 2]);
+    const a = widened(this, x, (wide) => this.asComplex(wide, [sizeOf(x.shape) / (2 * half), half, 2]));
     const b = this.asComplex(table, [half, 2]);
-    const product = this.run('Mul', [type('T', COMPLEX64)], a, b);
-    const pairs = this.replace(product, this.run('Bitcast', TO_FLOAT, product));
+    const product = this.run('Mul', [type('T', COMPLEX64)], 'f32', a, b);
+    const pairs = this.replace(product, this.run('Bitcast', TO_FLOAT, 'f32', product));
     this.free(a, b);
     return this.replace(pairs, this.reshape(pairs, x.shape));
   }
 
   dropoutMask(shape: Shape, rate: number, seed: number): Tensor {
-    const uniform = this.withInts([seed, 0], (key) => this.withInts(shape, (size) => this.run('StatelessRandomUniform', UNIFORM, size, key)));
-    const kept = this.replace(uniform, this.with(Float32Array.of(rate), [], (t) => this.run('GreaterEqual', ELEMENTWISE, uniform, t)));
-    const ones = this.replace(kept, this.run('Cast', BOOL_TO_FLOAT, kept));
+    const uniform = this.withInts([seed, 0], (key) => this.withInts(shape, (size) => this.run('StatelessRandomUniform', UNIFORM, 'f32', size, key)));
+    const kept = this.replace(uniform, this.with(Float32Array.of(rate), [], (t) => this.elementwise('GreaterEqual', ELEMENTWISE, uniform, t)));
+    const ones = this.replace(kept, this.run('Cast', BOOL_TO_FLOAT, 'f32', kept));
     return this.replace(ones, this.with(Float32Array.of(1 / (1 - rate)), [], (factor) => this.mul(ones, factor)));
   }
 
-  private run(op: string, attrs: readonly Attr[], ...inputs: readonly Tensor[]): Tensor {
-    return this.runMany(op, attrs, inputs, 1)[0]!;
+  private run(op: string, attrs: readonly Attr[], dtype: DType, ...inputs: readonly Tensor[]): Tensor {
+    return this.runMany(op, attrs, dtype, inputs, 1)[0]!;
   }
 
-  private runMany(op: string, attrs: readonly Attr[], inputs: readonly Tensor[], outputs: number): RawTensor[] {
+  private runMany(op: string, attrs: readonly Attr[], dtype: DType, inputs: readonly Tensor[], outputs: number): RawTensor[] {
     const results = this.binding.executeOp(op, attrs, inputs.map((x) => (x as RawTensor).handle), outputs);
     this.count += results.length;
-    return results.map((r) => ({ handle: r.id, shape: r.shape }));
+    return results.map((r) => ({ handle: r.id, shape: r.shape, dtype }));
+  }
+
+  /** In f32: what is bf16 is widened for as long. */
+  private elementwise(op: string, attrs: readonly Attr[], ...inputs: readonly Tensor[]): Tensor {
+    if (inputs.every((x) => x.dtype !== 'bf16')) return this.run(op, attrs, 'f32', ...inputs);
+    const wide = inputs.map((x) => (x.dtype === 'bf16' ? this.cast(x, 'f32') : x));
+    const result = this.run(op, attrs, 'f32', ...wide);
+    this.free(...wide.filter((x, i) => x !== inputs[i]));
+    return result;
   }
 
   private reduce(op: string, x: Tensor): Tensor {
-    return this.withInts([x.shape.length - 1], (axes) => this.run(op, REDUCE, x, axes));
+    return this.withInts([x.shape.length - 1], (axes) => this.elementwise(op, REDUCE, x, axes));
+  }
+
+  /** The binding creates no tensors of this type: pairs of them come in as whole numbers, which share their memory. */
+  private uploadHalf(bits: Uint16Array, shape: Shape): Tensor {
+    const pairs = this.upload(new Int32Array(bits.buffer, bits.byteOffset, bits.length / 2), [bits.length / 2]);
+    const halves = this.replace(pairs, this.run('Bitcast', TO_HALF, 'bf16', pairs)); // [n / 2, 2]
+    return this.replace(halves, this.reshape(halves, shape));
   }
 
   private asComplex(x: Tensor, shape: Shape): Tensor {
     const pairs = this.reshape(x, shape);
-    return this.replace(pairs, this.run('Bitcast', TO_COMPLEX, pairs));
+    return this.replace(pairs, this.run('Bitcast', TO_COMPLEX, 'f32', pairs));
   }
 
   private withInts(values: readonly number[], compute: (vector: Tensor) => Tensor): Tensor {

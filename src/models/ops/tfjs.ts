@@ -1,6 +1,6 @@
 import type * as tfjs from '@tensorflow/tfjs';
 import { createRandom } from '../../shared/random';
-import { sizeOf, type Ops, type Shape, type Tensor } from './types';
+import { sizeOf, type Ops, type Tensor } from './types';
 
 interface TfjsTensor extends Tensor {
   readonly handle: tfjs.Tensor;
@@ -13,15 +13,21 @@ export function tfjsOps(tf: typeof tfjs): Ops {
 
   function wrap(handle: tfjs.Tensor): Tensor {
     live++;
-    return { handle, shape: handle.shape };
+    return { handle, shape: handle.shape, dtype: handle.dtype === 'int32' ? 'i32' : 'f32' };
   }
   const make = (compute: () => tfjs.Tensor) => wrap(tf.tidy(compute));
 
   return {
     name: `tfjs (${tf.getBackend()})`,
     live: () => live,
+    hasHalf: false,
     room: (elements) => new Float32Array(elements),
-    upload: (data: Float32Array | Int32Array, shape: Shape) => wrap(tf.tensor(data, [...shape], data instanceof Int32Array ? 'int32' : 'float32')),
+    roomHalf: refuseHalf,
+    upload(data, shape) {
+      if (data instanceof Uint16Array) return refuseHalf();
+      return wrap(tf.tensor(data, [...shape], data instanceof Int32Array ? 'int32' : 'float32'));
+    },
+    cast: (x, dtype) => (dtype === 'f32' ? wrap(t(x).clone()) : refuseHalf()),
     download: async (x) => (await t(x).data()) as Float32Array,
     free(...dead) {
       for (const x of dead) {
@@ -64,6 +70,10 @@ export function tfjsOps(tf: typeof tfjs): Ops {
       return wrap(tf.tensor(mask, [...shape]));
     },
   };
+}
+
+function refuseHalf(): never {
+  throw new TypeError('tfjs has no bf16.');
 }
 
 /** (a + ib)(c + is) = (ac - bs) + i(as + bc) on neighbouring pairs. */

@@ -1,27 +1,39 @@
 export type Shape = readonly number[];
 
+/** bf16: the upper half of an f32, for weights and products, where the backing has it. */
+export type Precision = 'f32' | 'bf16';
+export type DType = Precision | 'i32';
+
 /** A tensor that its backing owns; freed explicitly, never by a tape or a scope. */
 export interface Tensor {
   readonly shape: Shape;
+  readonly dtype: DType;
   /** The backing's own: an id of libtensorflow or a tfjs tensor. */
   readonly handle: unknown;
 }
 
 /** The few operations that the models are written in. Every result is a new tensor (also a reshape's) that the caller frees.
- *  Elementwise operations broadcast as numpy does. All floats are f32, all indices i32. */
+ *  Elementwise operations and reductions compute and give f32, whatever they read, and broadcast as numpy does. Products and what only moves numbers keep their
+ *  operands' type. All indices are i32. */
 export interface Ops {
   /** What computes: for messages. */
   readonly name: string;
   /** Tensors alive now. */
   live(): number;
-  /** Room for data to upload that the backing can take over without a copy. */
+  /** Whether there are tensors of bf16. */
+  readonly hasHalf: boolean;
+  /** Room for data to upload that the backing can take over without a copy: f32, or the bits of bf16. */
   room(elements: number): Float32Array;
-  /** `data` may not be changed afterwards: a backing may keep it. */
-  upload(data: Float32Array | Int32Array, shape: Shape): Tensor;
+  roomHalf(elements: number): Uint16Array;
+  /** `data` may not be changed afterwards: a backing may keep it. Uint16Array: bits of bf16. */
+  upload(data: Float32Array | Int32Array | Uint16Array, shape: Shape): Tensor;
+  /** Widened to f32. */
   download(x: Tensor): Promise<Float32Array>;
   free(...dead: readonly Tensor[]): void;
+  /** f32 rounded to bf16, or bf16 widened. */
+  cast(x: Tensor, dtype: Precision): Tensor;
 
-  /** [m, k] x [k, n] -> [m, n], either operand read as its transpose. */
+  /** [m, k] x [k, n] -> [m, n], either operand read as its transpose; both of one type. Sums of bf16 are f32 within. */
   matMul(a: Tensor, b: Tensor, transposeA?: boolean, transposeB?: boolean): Tensor;
   /** The same over a leading batch dimension: [batch, m, k] x [batch, k, n]. */
   batchMatMul(a: Tensor, b: Tensor, transposeA?: boolean, transposeB?: boolean): Tensor;
@@ -70,10 +82,24 @@ export interface Ops {
 
 export const sizeOf = (shape: Shape): number => shape.reduce((n, d) => n * d, 1);
 
+/** x, which is taken over, in that precision. */
+export function inPrecision(ops: Ops, x: Tensor, dtype: Precision): Tensor {
+  return x.dtype === dtype ? x : use(ops, ops.cast(x, dtype), x);
+}
+
+/** x in f32 for as long as `compute` takes. */
+export function widened<T>(ops: Ops, x: Tensor, compute: (wide: Tensor) => T): T {
+  if (x.dtype !== 'bf16') return compute(x);
+  const wide = ops.cast(x, 'f32');
+  const result = compute(wide);
+  ops.free(wide);
+  return result;
+}
+
 /** Sums of the columns of x [n, m] -> [1, m]. */
 export function columnSums(ops: Ops, x: Tensor): Tensor {
   const ones = ops.upload(new Float32Array(x.shape[0]!).fill(1), [1, x.shape[0]!]);
-  return use(ops, ops.matMul(ones, x), ones);
+  return use(ops, widened(ops, x, (wide) => ops.matMul(ones, wide)), ones);
 }
 
 /** Frees what a result was made of: `use(ops, ops.add(a, b), a, b)`. */

@@ -1,0 +1,121 @@
+import { beforeAll, describe, expect, it } from 'vitest';
+import { fromBF16, toBF16 } from '../../src/formats/floats';
+import { loadModel } from '../../src/models/model';
+import type { RawOps } from '../../src/models/ops/raw';
+import type { Model, NamedTensor } from '../../src/models/types';
+import { PEFT_CASES } from '../support/peftCases';
+import { inputOf, loadFixture, rawOps, readFloats, readJson, tfBinding, visible, type SingleCase } from '../support/models';
+import { smallAdapter, smallBase, smallInput } from '../support/smallModel';
+
+const HALF = { base_dtype: 'bfloat16' } as const;
+/** To round these models' weights alone moves logits by up to 0.016 of themselves and gradients by up to 0.09; activations are rounded as often again. */
+const [LOGITS, GRADIENTS] = [0.03, 0.2];
+
+let ops: RawOps;
+beforeAll(async () => {
+  ops = await rawOps();
+});
+
+const norm = (x: Float32Array): number => Math.sqrt(x.reduce((sum, v) => sum + v * v, 0));
+
+/** ‖have - want‖ / ‖want‖ */
+const distance = (have: Float32Array, want: Float32Array): number => norm(have.map((h, i) => h - want[i]!)) / norm(want);
+
+function joined(gradients: ReadonlyMap<string, NamedTensor>): Float32Array {
+  return Float32Array.from([...gradients.keys()].sort().flatMap((name) => [...gradients.get(name)!.data]));
+}
+
+describe.each(PEFT_CASES)('%s in bf16', (name) => {
+  it('gives logits, loss and gradients as near to f32\'s as bf16 can be, and leaves no tensor behind', async () => {
+    const expected = readJson<SingleCase>(name, 'expected.json');
+    const want = await readFloats(name, 'expected.safetensors');
+    const input = inputOf(expected.inputs, want.get('inputs.pixel_values'));
+    const [base, folder] = [`${name.split('/')[0]!}/base`, `${name}/adapter`];
+    const before = ops.live();
+    const model = await loadFixture(ops, base, folder, HALF);
+    const loaded = ops.live();
+    expect(distance(visible(await model.logits(input), input), visible(want.get('adapter.logits')!, input))).toBeLessThan(LOGITS);
+    const { loss_sum, labelled } = await model.accumulate(input, 0);
+    expect(Math.abs(loss_sum / labelled - expected.adapter_loss)).toBeLessThan(0.01 * Math.max(1, expected.adapter_loss));
+    const exact = await loadFixture(ops, base, folder);
+    await exact.accumulate(input, 0);
+    expect(distance(joined(await model.gradients(labelled)), joined(await exact.gradients(labelled)))).toBeLessThan(GRADIENTS);
+    exact.dispose();
+    expect(ops.live()).toBe(loaded);
+    model.dispose();
+    expect(ops.live()).toBe(before);
+  });
+});
+
+describe('a base in bf16', () => {
+  const load = (lora_dropout = 0) => loadModel(smallBase(), smallAdapter(() => true), { ops, lora_dropout, ...HALF });
+
+  it('reads no matrix of a checkpoint as f32', async () => {
+    const base = smallBase();
+    const wide: string[] = [];
+    const readF32 = (tensor: string, target?: Float32Array) => {
+      wide.push(tensor);
+      return base.weights.readF32(tensor, target);
+    };
+    const model = await loadModel({ ...base, weights: { ...base.weights, readF32 } }, smallAdapter(() => true), { ops, ...HALF });
+    expect(wide.filter((tensor) => base.weights.tensors.get(tensor)!.shape.length > 1)).toEqual([]);
+    expect(wide.length).toBeGreaterThan(0);
+    model.dispose();
+  });
+
+  it('holds each weight rounded to the nearest, whatever it trains', async () => {
+    const base = smallBase();
+    const model = await load();
+    await train(model);
+    for (const [tensor, { shape }] of base.weights.tensors) {
+      const own = await base.weights.readF32(tensor);
+      expect(await model.baseTensor(tensor), tensor).toEqual(shape.length > 1 ? fromBF16(toBF16(own)) : own);
+    }
+    model.dispose();
+  });
+
+  it('gives the same bytes each time, with dropout too', async () => {
+    const runs = [];
+    for (let run = 0; run < 3; run++) {
+      const model = await load(0.2);
+      await train(model);
+      runs.push({ adapter: (await model.adapter()).modules, state: await model.optimizerState() });
+      model.dispose();
+    }
+    for (const run of runs.slice(1)) expect(run).toEqual(runs[0]);
+  });
+
+  it('leaves no tensor behind, by libtensorflow\'s own count', async () => {
+    const binding = await tfBinding();
+    const before = binding.getNumOfTensors();
+    const model = await load(0.1);
+    const loaded = binding.getNumOfTensors();
+    const calls = [() => train(model), () => model.logits(smallInput('left')), () => model.evaluate(smallInput('right')), () => model.baseTensor('lm_head.weight'),
+      () => model.generate([1, 2, 3], { max_new_tokens: 5, temperature: 0, seed: 0, stop_ids: [] })];
+    for (const call of calls) {
+      await call();
+      expect(binding.getNumOfTensors()).toBe(loaded);
+    }
+    model.dispose();
+    expect(binding.getNumOfTensors()).toBe(before);
+  });
+
+  it('writes on as it reads: token by token over cached keys as in one pass', async () => {
+    const model = await load();
+    const made = await model.generate([3, 9, 27], { max_new_tokens: 8, temperature: 0, seed: 0, stop_ids: [] });
+    for (const [i, id] of made.entries()) {
+      const ids = [3, 9, 27, ...made.slice(0, i)];
+      const logits = (await model.logits(inputOf({ input_ids: [ids], labels: [ids] }))).slice(-40);
+      const best = Math.max(...logits);
+      expect(best - logits[id]!).toBeLessThan(0.02 * Math.abs(best));
+    }
+    model.dispose();
+  });
+});
+
+async function train(model: Model): Promise<void> {
+  for (let i = 0; i < 3; i++) {
+    const { labelled } = await model.accumulate(smallInput('left', 2, 150), i);
+    await model.step(labelled, { learning_rate: 1e-2, weight_decay: 0.01, max_grad_norm: 1 });
+  }
+}
