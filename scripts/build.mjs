@@ -73,7 +73,7 @@ async function nativeParts() {
   };
   const controller = new AbortController();
   process.once('SIGINT', () => controller.abort());
-  const runtime = await buildRuntime({ dist, home: defaultRuntimeHome() }, { binding: path.join(modules, '@tensorflow', 'tfjs-node', 'binding'), nodeApi: path.join(modules, 'node-api-headers', 'include') },
+  const runtime = await buildRuntime({ dist, home: defaultRuntimeHome() }, { binding: path.join(modules, '@tensorflow', 'tfjs-node', 'binding'), kernels: path.join(root, 'src', 'runtime', 'kernels'), nodeApi: path.join(modules, 'node-api-headers', 'include') },
     { signal: controller.signal, onProgress, log: (line) => line && console.log(`  ${line}`) });
   console.log(`  runtime: ${runtime.kind === 'tensorflow' ? `libtensorflow ${runtime.tensorflow_version} on ${runtime.device}` : runtime.why}`);
 }

@@ -1,4 +1,5 @@
 import { activate, activateWithSlope } from './activation';
+import { sumAndFree } from './linear';
 import type { HeadLayout } from './rope';
 import { inPrecision, join, use, type Ops, type Precision, type Tensor } from './ops/types';
 
@@ -31,6 +32,10 @@ export type Turn =
 /** Cuts a fused product [n, (heads + 2 kv_heads) · head_dim] into heads of that precision, rotates q and k. */
 export function toHeads(ops: Ops, qkv: Tensor, shape: AttentionShape, turn: Turn, dtype: Precision): Heads {
   const { batch, length, num_heads, num_kv_heads, head_dim } = shape;
+  if (ops.fused && turn.kind === 'rotate') {
+    const [q, k, v] = ops.fused.toHeads(qkv, turn.forward, batch, shape, dtype);
+    return { q, k, v };
+  }
   const rotated = inPrecision(ops, turned(ops, qkv, turn, 'forward'), dtype);
   const apart = use(ops, ops.reshape(rotated, [batch, length, num_heads + 2 * num_kv_heads, head_dim]), rotated);
   const heads = use(ops, ops.transpose(apart, [0, 2, 1, 3]), apart); // [batch, heads + 2 kv_heads, length, head_dim]
@@ -40,9 +45,10 @@ export function toHeads(ops: Ops, qkv: Tensor, shape: AttentionShape, turn: Turn
   return { q, k: flat(k), v: flat(v) };
 }
 
-/** The way back for gradients: dqkv [n, (heads + 2 kv_heads) · head_dim]. Frees the heads. */
-export function fromHeads(ops: Ops, { q, k, v }: Heads, shape: AttentionShape, turn: Turn): Tensor {
+/** The way back for gradients: dqkv [n, (heads + 2 kv_heads) · head_dim], in that precision or f32. Frees the heads. */
+export function fromHeads(ops: Ops, { q, k, v }: Heads, shape: AttentionShape, turn: Turn, dtype: Precision): Tensor {
   const { batch, length, num_heads, num_kv_heads, head_dim } = shape;
+  if (ops.fused && turn.kind === 'rotate') return use(ops, ops.fused.fromHeads(q, k, v, turn.backward, batch, shape, dtype), q, k, v);
   const apart = (x: Tensor, heads: number) => use(ops, ops.reshape(x, [batch, heads, length, head_dim]), x);
   const parts = [apart(q, num_heads), apart(k, num_kv_heads), apart(v, num_kv_heads)];
   const heads = use(ops, ops.concat(parts, 1), ...parts);
@@ -95,13 +101,18 @@ function blockBackward(ops: Ops, heads: Heads, dHeads: Tensor, D: Tensor, shape:
   const p = again.p === kept ? kept : inPrecision(ops, again.p, q.dtype as Precision);
   const dV = ops.batchMatMul(p, dO, true); // [batch · kv, keys, head_dim]
   const dP = use(ops, ops.batchMatMul(dO, v, false, true), dO, v);
-  const centred = use(ops, ops.sub(dP, d), dP, d);
-  const direct = use(ops, ops.mul(p, centred), centred);
+  const direct = ops.fused ? use(ops, ops.fused.softmaxGrad(p, dP, d), dP, d) : centredProduct(ops, p, dP, d);
   const dS = inPrecision(ops, again.bend ? use(ops, ops.mul(direct, again.bend), direct, again.bend) : direct, q.dtype as Precision);
   if (p !== kept) ops.free(p);
   const dK = use(ops, ops.batchMatMul(dS, q, true), q);
   const dQ = use(ops, ops.batchMatMul(dS, k), dS, k);
   return { q: use(ops, ops.reshape(dQ, [shape.batch, shape.num_heads, block.end - block.start, shape.head_dim]), dQ), k: dK, v: dV };
+}
+
+/** p · (dP - d); takes both over. */
+function centredProduct(ops: Ops, p: Tensor, dP: Tensor, d: Tensor): Tensor {
+  const centred = use(ops, ops.sub(dP, d), dP, d);
+  return use(ops, ops.mul(p, centred), centred);
 }
 
 /** softmax over the keys; `bend`: the slope of the softcap at each score, where it is wanted. */
@@ -118,6 +129,7 @@ function probabilitiesOf(
 
 /** Takes the scores over. */
 function softmaxOf(ops: Ops, scores: Tensor, q: Tensor, shape: AttentionShape, { start, end, from, to, mask }: AttentionBlock): Tensor {
+  if (ops.fused) return use(ops, ops.fused.softmax(scores, mask), scores);
   if (!mask) return use(ops, ops.softmax(scores), scores);
   const apart = use(ops, ops.reshape(scores, [shape.batch, shape.num_heads, end - start, to - from]), scores);
   const masked = use(ops, ops.add(apart, mask), apart);
@@ -127,15 +139,21 @@ function softmaxOf(ops: Ops, scores: Tensor, q: Tensor, shape: AttentionShape, {
 
 /** The queries and keys of a block, as batches of matrices. */
 function cut(ops: Ops, { q, k, v }: Heads, shape: AttentionShape, block: AttentionBlock): Heads {
-  const keys = (x: Tensor) => ops.slice(x, [0, block.from, 0], [x.shape[0]!, block.to - block.from, shape.head_dim]);
+  const keys = (x: Tensor) => part(ops, x, 1, block.from, block.to);
   return { q: queries(ops, q, shape, block, shape.head_dim), k: keys(k), v: keys(v) };
 }
 
 /** [batch, heads, length, width] -> the block's rows [batch · kv_heads, group · rows, width] */
 function queries(ops: Ops, x: Tensor, shape: AttentionShape, { start, end }: AttentionBlock, width: number): Tensor {
-  const rows = ops.slice(x, [0, 0, start, 0], [shape.batch, shape.num_heads, end - start, width]);
+  const rows = part(ops, x, 2, start, end);
   const group = shape.num_heads / shape.num_kv_heads;
   return use(ops, ops.reshape(rows, [shape.batch * shape.num_kv_heads, group * (end - start), width]), rows);
+}
+
+/** From..to along an axis; without a copy where that is all. */
+function part(ops: Ops, x: Tensor, axis: number, from: number, to: number): Tensor {
+  if (from === 0 && to === x.shape[axis]) return ops.reshape(x, x.shape);
+  return ops.slice(x, x.shape.map((_, i) => (i === axis ? from : 0)), x.shape.map((size, i) => (i === axis ? to - from : size)));
 }
 
 /** Sum of the blocks' key gradients, each at its place. */
@@ -144,7 +162,7 @@ function overlay(ops: Ops, parts: readonly Tensor[], length: number, blocks: rea
     const { from, to } = blocks[i]!;
     return from === 0 && to === length ? x : use(ops, ops.pad(x, 1, from, length - to), x);
   });
-  return padded.length === 1 ? padded[0]! : inPrecision(ops, use(ops, ops.addN(padded), ...padded), parts[0]!.dtype as Precision);
+  return inPrecision(ops, sumAndFree(ops, padded, null, parts[0]!.dtype as Precision), parts[0]!.dtype as Precision);
 }
 
 /** [batch, heads, length, head_dim] -> [n, heads · head_dim] */
@@ -160,6 +178,10 @@ function headsFromRows(ops: Ops, x: Tensor, { batch, length, num_heads }: Attent
 }
 
 function dotOfRows(ops: Ops, o: Tensor, dO: Tensor, shape: AttentionShape): [Tensor, Tensor] {
+  if (ops.fused) {
+    const dots = ops.fused.rowDots(o, dO, shape.num_heads);
+    return [headsFromRows(ops, dots, shape, 1), dots];
+  }
   const product = ops.mul(o, dO);
   const apart = use(ops, ops.reshape(product, [shape.batch * shape.length, shape.num_heads, shape.head_dim]), product);
   const dot = use(ops, ops.sum(apart), apart);

@@ -2,7 +2,7 @@ import { attend, attendBackward, fromHeads, toHeads, type AttentionBlock, type A
 import type { Dropout } from './dropout';
 import { isTrained, linearBackward, linearForward, needsInput, precisionOf, savedTensors, sumAndFree, type Linear, type LinearSaved } from './linear';
 import { isNormTrained, normAgain, normBackward, normForward, throughNorm, statsTensors, type Norm, type NormStats } from './norm';
-import { use, type Ops, type Tensor } from './ops/types';
+import { use, type Ops, type Precision, type Tensor } from './ops/types';
 import { qkNormBackward, qkNormForward, type QkNorm } from './qkNorm';
 
 export interface AttentionWeights {
@@ -124,11 +124,11 @@ export async function attentionBackward(
   if (oRows !== o) ops.free(oRows);
   if (dBranch !== dy) ops.free(dBranch);
   if (!wantedHeads) return null;
-  const dORows = sumAndFree(ops, terms);
+  const dORows = sumAndFree(ops, terms, null, heads.v.dtype as Precision);
   const dO = spread(ops, dORows, rows);
   if (dO !== dORows) ops.free(dORows);
   const dHeads = attendBackward(ops, heads, saved, dO, pass.shape, pass.blocks.get(w.reach)!, w.softcap);
-  const turned = use(ops, fromHeads(ops, dHeads, pass.shape, pass.turns.get(w.turn)!), dO);
+  const turned = use(ops, fromHeads(ops, dHeads, pass.shape, pass.turns.get(w.turn)!, needsInput(w.qkv) || w.qk_norm ? 'f32' : precisionOf(w.qkv)), dO);
   const dQkv = w.qk_norm && raw ? qkNormBackward(ops, w.qk_norm, raw, turned, pass.shape) : turned;
   const h = !needsInput(w.qkv) ? null : w.norm_in && stats_in ? normAgain(ops, w.norm_in, x, stats_in, precisionOf(w.qkv)) : x;
   const wantedInput = wanted || isNormTrained(w.norm_in);

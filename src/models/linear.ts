@@ -42,14 +42,14 @@ export function product(ops: Ops, x: Tensor, weight: Tensor, transposed: boolean
 /** What its products are taken in. */
 export const precisionOf = ({ weight }: Linear): Precision => weight.tensor.dtype as Precision;
 
-/** y = c ⊙ (x Wᵀ + x Aᵀ (sB)ᵀ) + b + residual, with DoRA's factor c or 1. */
-export function linearForward(ops: Ops, layer: Linear, x: Tensor, dropout: Dropout | null, residual?: Tensor): LinearOutput {
+/** y = c ⊙ (x Wᵀ + x Aᵀ (sB)ᵀ) + b + residual, with DoRA's factor c or 1; in f32, in the weight's precision or, where it is summed, in `dtype`. */
+export function linearForward(ops: Ops, layer: Linear, x: Tensor, dropout: Dropout | null, residual: Tensor | null = null, dtype: Precision = 'f32'): LinearOutput {
   const terms = [product(ops, x, layer.weight.tensor, true)]; // [n, out]
   const { lora } = layer;
   const xa = lora && widened(ops, x, (wide) => loraDown(ops, lora, wide, dropout));
   if (lora && xa) terms.push(ops.matMul(xa, lora.B, false, true));
   const factor = lora?.factor;
-  if (!factor) return { y: withBias(ops, layer, sumAndFree(ops, terms, residual)), saved: { xa, z: null } };
+  if (!factor) return { y: withBias(ops, layer, sumAndFree(ops, terms, residual, layer.bias ? 'f32' : dtype)), saved: { xa, z: null } };
   const z = sumAndFree(ops, terms);
   const y = ops.mul(z, factor);
   return { y: withBias(ops, layer, residual ? use(ops, ops.add(y, residual), y) : y), saved: { xa, z } };
@@ -71,8 +71,12 @@ export async function linearBackward(
   if (lora?.factor && saved.z) await lora.accumulateMagnitudes(dy, saved.z);
   const dz = lora?.factor ? ops.mul(dy, lora.factor) : dy;
   const terms = wanted ? [product(ops, dz, weight.tensor, false)] : []; // [n, in]
-  if (weight.trained && x) weight.trained.accumulate(await taken(ops, widened(ops, x, (wide) => ops.matMul(dz, wide, true))));
-  if (lora && x && saved.xa) terms.push(...(await loraBackward(ops, lora, dz, x, saved.xa, dropout, wanted)));
+  if (x && needsInput(layer)) {
+    const wide = dz.dtype === 'f32' ? dz : ops.cast(dz, 'f32');
+    if (weight.trained) weight.trained.accumulate(await taken(ops, widened(ops, x, (own) => ops.matMul(wide, own, true))));
+    if (lora && saved.xa) terms.push(...(await loraBackward(ops, lora, wide, x, saved.xa, dropout, wanted)));
+    if (wide !== dz) ops.free(wide);
+  }
   if (dz !== dy) ops.free(dz);
   return terms;
 }
@@ -126,11 +130,12 @@ function loraDownBackward(ops: Ops, lora: LoraBlock, x: Tensor, dxa: Tensor, dro
   return { dA: join(ops, dAs, 0), dx };
 }
 
-/** The sum of `terms`, which are freed, and of `kept`, which is not. */
-export function sumAndFree(ops: Ops, terms: readonly Tensor[], kept?: Tensor): Tensor {
+/** The sum of `terms`, which are freed, and of `kept`, which is not, in f32 or in `dtype`; one term alone stays as it is. */
+export function sumAndFree(ops: Ops, terms: readonly Tensor[], kept: Tensor | null = null, dtype: Precision = 'f32'): Tensor {
   const all = kept ? [...terms, kept] : terms;
   const [first, second] = all;
   if (first && !second) return first;
+  if (ops.fused && all.length <= 3) return use(ops, ops.fused.sum(all, dtype), ...terms);
   const sum = first && second && all.length === 2 ? ops.add(first, second) : ops.addN(all);
   ops.free(...terms);
   return sum;

@@ -2,6 +2,7 @@ import { activate, activateWithSlope } from './activation';
 import { breathe } from './breathe';
 import type { Dropout } from './dropout';
 import { isTrained, linearBackward, linearForward, product, savedTensors, sumAndFree, type Linear, type LinearSaved } from './linear';
+import type { FusedOps } from './ops/fused';
 import { inPrecision, join, use, type Ops, type Tensor } from './ops/types';
 
 export interface LmHead {
@@ -10,16 +11,24 @@ export interface LmHead {
   readonly softcap: number | null;
 }
 
-/** Rows of logits that exist at the same time: 64 x 49,152 numbers stay within a third-level cache, and larger products run slower. */
-const CHUNK_ROWS = 64;
+/** Bytes of logits that exist at the same time: more rows make larger products, which run faster, up to where their numbers leave the cache. */
+const CHUNK_BYTES = 32 << 20;
+const MOST_ROWS = 256;
+
+/** Rows of the output layer that are computed at once. */
+function chunkRows({ weight: { tensor: { shape, dtype } } }: Linear): number {
+  const rows = CHUNK_BYTES / (shape[0]! * (dtype === 'bf16' ? 2 : 4));
+  return Math.min(MOST_ROWS, Math.max(32, 32 * Math.floor(rows / 32)));
+}
 
 /** Logits of all rows of h [n, d] -> [n, vocab]. */
 export async function lmLogits(ops: Ops, head: LmHead, h: Tensor): Promise<Float32Array> {
   const n = h.shape[0]!;
   const vocab = head.output.weight.tensor.shape[0]!;
   const all = new Float32Array(n * vocab);
-  for (let start = 0; start < n; start += CHUNK_ROWS) {
-    const rows = rowsOf(ops, h, start);
+  const step = chunkRows(head.output);
+  for (let start = 0; start < n; start += step) {
+    const rows = rowsOf(ops, h, start, step);
     const { y, saved } = linearForward(ops, head.output, rows, null);
     const z = capped(ops, y, head.softcap);
     all.set(await ops.download(z), start * vocab);
@@ -34,16 +43,17 @@ export type Wanted = 'loss' | 'head' | 'all';
 
 /**
  * Sum of the cross-entropies of h [m, d] against `labels` [m], and its gradient dh [m, d] where all is wanted: d(logits) = softmax(logits) - onehot(label),
- * so dh = softmax(logits) E - E[label]. Never more than CHUNK_ROWS rows of logits at once.
+ * so dh = softmax(logits) E - E[label]. The logits of some rows at a time.
  */
 export async function lmLoss(
   ops: Ops, head: LmHead, h: Tensor, labels: Int32Array, dropout: Dropout | null, wanted: Wanted,
 ): Promise<{ readonly loss_sum: number; readonly dh: Tensor | null }> {
   const dhs: Tensor[] = [];
   let loss_sum = 0;
-  for (let start = 0; start < labels.length; start += CHUNK_ROWS) {
-    const rows = rowsOf(ops, h, start);
-    const own = labels.subarray(start, start + CHUNK_ROWS);
+  const step = chunkRows(head.output);
+  for (let start = 0; start < labels.length; start += step) {
+    const rows = rowsOf(ops, h, start, step);
+    const own = labels.subarray(start, start + step);
     const chunk = await chunkLoss(ops, head, rows, own, dropout && { ...dropout, seed: dropout.seed + start }, wanted);
     loss_sum += chunk.loss_sum;
     if (chunk.dh) dhs.push(chunk.dh);
@@ -57,16 +67,39 @@ async function chunkLoss(
   ops: Ops, { output, softcap }: LmHead, rows: Tensor, labels: Int32Array, dropout: Dropout | null, wanted: Wanted,
 ): Promise<{ loss_sum: number; dh: Tensor | null }> {
   const { y, saved } = linearForward(ops, output, rows, dropout); // [c, vocab]
+  const { p, slope, loss_sum } = ops.fused && softcap === null ? await fusedCrossEntropy(ops, ops.fused, y, labels, wanted !== 'loss') : await plainCrossEntropy(ops, y, softcap, labels);
+  const isPlain = !isTrained(output) && !output.lora && !slope;
+  const terms = wanted === 'loss' || !p ? [] : isPlain
+    ? throughWeight(ops, output, p, labels)
+    : await throughLogits(ops, output, rows, p, slope, saved, labels, dropout, wanted);
+  ops.free(...(p ? [p] : []), ...(slope ? [slope] : []), ...savedTensors(saved));
+  return { loss_sum, dh: terms.length > 0 ? sumAndFree(ops, terms) : null };
+}
+
+interface Scored {
+  /** softmax(z) [c, vocab] */
+  readonly p: Tensor | null;
+  /** Of the softcap. */
+  readonly slope: Tensor | null;
+  readonly loss_sum: number;
+}
+
+/** Takes y over. */
+async function fusedCrossEntropy(ops: Ops, fused: FusedOps, y: Tensor, labels: Int32Array, wantsP: boolean): Promise<Scored> {
+  const own = ops.upload(labels.slice(), [labels.length]);
+  const { p, loss } = fused.crossEntropy(y, own, wantsP);
+  const losses = await ops.download(loss);
+  ops.free(y, own, loss);
+  return { p, slope: null, loss_sum: losses.reduce((sum, one) => sum + one, 0) };
+}
+
+/** Takes y over. */
+async function plainCrossEntropy(ops: Ops, y: Tensor, softcap: number | null, labels: Int32Array): Promise<Scored> {
   const { z, slope } = cappedWithSlope(ops, y, softcap);
   const p = ops.softmax(z);
   const loss_sum = await crossEntropy(ops, z, p, labels);
   ops.free(z);
-  const isPlain = !isTrained(output) && !output.lora && !slope;
-  const terms = wanted === 'loss' ? [] : isPlain
-    ? throughWeight(ops, output, p, labels)
-    : await throughLogits(ops, output, rows, p, slope, saved, labels, dropout, wanted);
-  ops.free(p, ...(slope ? [slope] : []), ...savedTensors(saved));
-  return { loss_sum, dh: terms.length > 0 ? sumAndFree(ops, terms) : null };
+  return { p, slope, loss_sum };
 }
 
 /** Sum of log(sum(exp z)) - z[label], with log(sum(exp z)) = max z - log(max p): exact also where p[label] underflows. */
@@ -118,7 +151,7 @@ function cappedWithSlope(ops: Ops, y: Tensor, softcap: number | null): { readonl
   return { z: use(ops, ops.scale(bent.y, softcap), bent.y), slope: bent.slope };
 }
 
-function rowsOf(ops: Ops, h: Tensor, start: number): Tensor {
+function rowsOf(ops: Ops, h: Tensor, start: number, step: number): Tensor {
   const [n, d] = h.shape as [number, number];
-  return ops.slice(h, [start, 0], [Math.min(CHUNK_ROWS, n - start), d]);
+  return ops.slice(h, [start, 0], [Math.min(step, n - start), d]);
 }

@@ -3,7 +3,8 @@ import { activate, activateWithSlope } from './activation';
 import type { Dropout } from './dropout';
 import { isTrained, linearBackward, linearForward, needsInput, precisionOf, savedTensors, sumAndFree, type Linear, type LinearOutput, type LinearSaved } from './linear';
 import { isNormTrained, normAgain, normBackward, normForward, throughNorm, statsTensors, type Norm, type NormStats } from './norm';
-import { inPrecision, use, widened, type Ops, type Tensor } from './ops/types';
+import type { FusedOps } from './ops/fused';
+import { inPrecision, use, widened, type Ops, type Precision, type Tensor } from './ops/types';
 
 export interface MlpWeights {
   readonly norm_in: Norm | null;
@@ -29,11 +30,11 @@ const NOTHING: LinearSaved = { xa: null, z: null };
 export function mlpForward(ops: Ops, w: MlpWeights, x: Tensor, residual: Tensor, dropout: Dropout | null): { readonly y: Tensor; readonly saved: MlpSaved } {
   const normed = w.norm_in && normForward(ops, w.norm_in, x, precisionOf(w.up));
   const h = normed?.h ?? x;
-  const gate = w.gate && rounded(ops, w.gate, linearForward(ops, w.gate, h, dropout));
-  const up = rounded(ops, w.up, linearForward(ops, w.up, h, dropout));
+  const gate = w.gate && keepable(ops, w.gate, h, dropout);
+  const up = keepable(ops, w.up, h, dropout);
   if (normed) ops.free(normed.h);
   const m = inner(ops, w, gate?.y ?? null, up.y);
-  const down = linearForward(ops, w.down, m, dropout, w.norm_out ? undefined : residual);
+  const down = linearForward(ops, w.down, m, dropout, w.norm_out ? null : residual);
   ops.free(m);
   const saved = { stats_in: normed?.stats ?? null, gate: gate?.y ?? null, up: up.y, saved: { gate: gate?.saved ?? NOTHING, up: up.saved, down: down.saved } };
   if (!w.norm_out) return { y: down.y, saved: { ...saved, branch: null } };
@@ -42,10 +43,14 @@ export function mlpForward(ops: Ops, w: MlpWeights, x: Tensor, residual: Tensor,
 }
 
 /** What is kept for the backward pass has the precision of the products. */
-const rounded = (ops: Ops, layer: Linear, { y, saved }: LinearOutput): LinearOutput => ({ y: inPrecision(ops, y, precisionOf(layer)), saved });
+function keepable(ops: Ops, layer: Linear, h: Tensor, dropout: Dropout | null): LinearOutput {
+  const { y, saved } = linearForward(ops, layer, h, dropout, null, precisionOf(layer));
+  return { y: inPrecision(ops, y, precisionOf(layer)), saved };
+}
 
 /** act(gate) · up, or act(up) */
 function inner(ops: Ops, w: MlpWeights, gate: Tensor | null, up: Tensor): Tensor {
+  if (ops.fused && gate && w.activation === 'silu') return ops.fused.glu(gate, up);
   if (!gate) return widened(ops, up, (x) => activate(ops, w.activation, x));
   const a = widened(ops, gate, (x) => activate(ops, w.activation, x));
   return use(ops, ops.mul(a, up), a);
@@ -87,6 +92,7 @@ export async function mlpBackward(
 async function innerBackward(
   ops: Ops, w: MlpWeights, dy: Tensor, { gate, up, saved }: MlpSaved, dropout: Dropout | null, wanted: boolean,
 ): Promise<{ readonly gate: Tensor | null; readonly up: Tensor } | null> {
+  if (ops.fused && gate && w.activation === 'silu') return gluBackward(ops, ops.fused, w, dy, { gate, up, saved }, dropout, wanted);
   const { y: a, slope } = widened(ops, gate ?? up, (x) => activateWithSlope(ops, w.activation, x));
   const m = !needsInput(w.down) ? null : gate ? ops.mul(a, up) : a;
   const terms = await linearBackward(ops, w.down, dy, m, saved.down, dropout, wanted);
@@ -100,4 +106,17 @@ async function innerBackward(
   const dUp = use(ops, ops.mul(dm, a), a);
   const dA = use(ops, ops.mul(dm, up), dm);
   return { gate: use(ops, ops.mul(dA, slope), dA, slope), up: dUp };
+}
+
+async function gluBackward(
+  ops: Ops, fused: FusedOps, w: MlpWeights, dy: Tensor, { gate, up, saved }: Pick<MlpSaved, 'up' | 'saved'> & { readonly gate: Tensor }, dropout: Dropout | null, wanted: boolean,
+): Promise<{ readonly gate: Tensor; readonly up: Tensor } | null> {
+  const m = needsInput(w.down) ? fused.glu(gate, up) : null;
+  const terms = await linearBackward(ops, w.down, dy, m, saved.down, dropout, wanted);
+  if (m) ops.free(m);
+  if (!wanted) return null;
+  const dm = inPrecision(ops, sumAndFree(ops, terms, null, gate.dtype as Precision), gate.dtype as Precision);
+  const [dGate, dUp] = fused.gluGrad(gate, up, dm);
+  ops.free(dm);
+  return { gate: dGate, up: dUp };
 }

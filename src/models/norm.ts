@@ -21,9 +21,15 @@ export const statsTensors = ({ r, mean }: NormStats): Tensor[] => (mean ? [r, me
 export const isNormTrained = (norm: Norm | null): boolean => Boolean(norm?.weight.trained ?? norm?.bias?.trained);
 
 export function normForward(ops: Ops, norm: Norm, x: Tensor, dtype: Precision = 'f32'): { h: Tensor; stats: NormStats } {
+  if (ops.fused && isPlainRms(norm, x)) {
+    const { h, r } = ops.fused.rms(x, norm.scale(), norm.eps, dtype);
+    return { h, stats: { r, mean: null } };
+  }
   const stats = statsOf(ops, norm, x);
   return { h: normAgain(ops, norm, x, stats, dtype), stats };
 }
+
+const isPlainRms = (norm: Norm, x: Tensor): boolean => norm.kind === 'rms' && norm.bias === null && x.dtype === 'f32';
 
 function statsOf(ops: Ops, norm: Norm, x: Tensor): NormStats {
   if (norm.kind === 'rms') return { r: ops.rms(x, norm.eps), mean: null };
@@ -34,6 +40,10 @@ function statsOf(ops: Ops, norm: Norm, x: Tensor): NormStats {
 
 /** h from x and its statistics. */
 export function normAgain(ops: Ops, norm: Norm, x: Tensor, stats: NormStats, dtype: Precision = 'f32'): Tensor {
+  if (ops.fused && isPlainRms(norm, x)) {
+    const { h, r } = ops.fused.rms(x, norm.scale(), norm.eps, dtype);
+    return use(ops, h, r);
+  }
   const unit = unitOf(ops, x, stats);
   const scaled = use(ops, ops.mul(unit, norm.scale()), unit);
   return inPrecision(ops, norm.bias ? use(ops, ops.add(scaled, norm.bias.tensor), scaled) : scaled, dtype);
@@ -49,6 +59,7 @@ function unitOf(ops: Ops, x: Tensor, { r, mean }: NormStats): Tensor {
 /** dx + residual. rms, with g = dh · w: dx = r · g - x · r³ · mean(g · x). layer, with u the unit vector: dx = r · (g - mean(g) - u · mean(g · u)). */
 export async function normBackward(ops: Ops, norm: Norm, x: Tensor, stats: NormStats, dh: Tensor, residual: Tensor | null): Promise<Tensor> {
   await trainNorm(ops, norm, x, stats, dh);
+  if (ops.fused && isPlainRms(norm, x)) return ops.fused.rmsGrad(x, stats.r, norm.scale(), dh, residual);
   const g = ops.mul(dh, norm.scale()); // [n, d]
   return norm.kind === 'rms' ? rmsBackward(ops, x, stats.r, g, residual) : layerBackward(ops, x, stats, g, residual);
 }

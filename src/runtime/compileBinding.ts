@@ -15,16 +15,18 @@ import { downloadWheel, keptWheel } from './wheel';
 
 export { defaultRuntimeHome };
 
-/** Folders of the binding's C++ source (in tfjs-node's package) and of Node's own headers. */
+/** Folders of the binding's C++ source (in tfjs-node's package), of our own kernels and of Node's own headers. */
 export interface BindingSources {
   readonly binding: string;
+  readonly kernels: string;
   readonly nodeApi: string;
 }
 
 /** The headers of the C API and what they include. */
-const HEADERS = /^tensorflow\/include\/(tensorflow\/(c|core\/platform)|tsl\/platform|xla\/tsl)\/.*\.h$/;
+const HEADERS = /^tensorflow\/include\/(tensorflow\/(c|core\/platform|core\/common_runtime\/next_pluggable_device\/c)|tsl\/platform|xla\/tsl)\/.*\.h$/;
 const RPATH = process.platform === 'darwin' ? ['-undefined', 'dynamic_lookup', '-Wl,-rpath,@loader_path'] : ['-Wl,-rpath,$ORIGIN'];
-const FLAGS = ['-O2', '-fPIC', '-shared', '-std=c++17', '-DNAPI_VERSION=8', '-w', ...RPATH];
+/** Without the two floating-point switches, loops over square roots and comparisons are not vectorised; no result depends on them. */
+const FLAGS = ['-O3', '-fno-math-errno', '-fno-trapping-math', '-pthread', '-fPIC', '-shared', '-std=c++17', '-DNAPI_VERSION=8', '-w', ...RPATH];
 
 /** For a build from source: compiles the binding against the pinned wheel and installs the runtime, each only where it is not there yet.
  *  Errors: LoraError 'runtime' (no compiler, no pip, ...), 'disk', 'cancelled'. */
@@ -60,7 +62,7 @@ async function compile(target: string, build: Build): Promise<void> {
     const wheel = await keptWheel(home, pin, options) ?? await downloadAndKeep(temp, build);
     options.onProgress({ message: 'Compiling the binding', fraction: null });
     await unpack(wheel, pin, options.signal, (name) => (name in pin.libraries || HEADERS.test(name) ? path.join(temp, name) : null));
-    const files = (await readdir(sources.binding)).filter((name) => name.endsWith('.cc')).map((name) => path.join(sources.binding, name));
+    const files = (await Promise.all([sources.binding, sources.kernels].map(unitsIn))).flat();
     const includes = [sources.binding, path.join(temp, 'tensorflow', 'include'), sources.nodeApi].map((folder) => `-I${folder}`);
     const libraries = Object.keys(pin.libraries).map((name) => path.join(temp, name));
     const output = path.join(temp, 'binding.node');
@@ -70,6 +72,8 @@ async function compile(target: string, build: Build): Promise<void> {
     await rename(output, target);
   });
 }
+
+const unitsIn = async (folder: string) => (await readdir(folder)).filter((name) => name.endsWith('.cc')).map((name) => path.join(folder, name));
 
 /** Before anything is downloaded. */
 async function requireCompiler(compiler: string, env: Env): Promise<void> {
@@ -91,7 +95,7 @@ async function downloadAndKeep(temp: string, { pin, options, runtime: { home }, 
 
 async function hashOf({ pin, sources }: Build): Promise<string> {
   const hash = createHash('sha256').update([pin.sha256, ...FLAGS].join(' '));
-  for (const folder of [sources.binding, sources.nodeApi]) {
+  for (const folder of [sources.binding, sources.kernels, sources.nodeApi]) {
     for (const name of (await readdir(folder)).filter((file) => /\.(cc|h)$/.test(file)).sort()) hash.update(await readFile(path.join(folder, name)));
   }
   return hash.digest('hex').slice(0, 16);

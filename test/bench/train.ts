@@ -14,7 +14,7 @@ import { RawOps, type TfBinding } from '../../src/models/ops/raw';
 const { values: args } = parseArgs({
   options: {
     tfjs: { type: 'string' }, steps: { type: 'string', default: '5' }, warmup: { type: 'string', default: '2' }, batch: { type: 'string', default: '4' },
-    seq: { type: 'string', default: '256' }, rank: { type: 'string', default: '8' }, supervised: { type: 'string', default: '1' }, targets: { type: 'string', default: 'q_proj,k_proj,v_proj,o_proj' }, dtype: { type: 'string', default: 'float32' },
+    seq: { type: 'string', default: '256' }, rank: { type: 'string', default: '8' }, supervised: { type: 'string', default: '1' }, targets: { type: 'string', default: 'q_proj,k_proj,v_proj,o_proj' }, dtype: { type: 'string', default: 'float32' }, recompute: { type: 'string', default: '0' }, profile: { type: 'boolean', default: false },
   },
 });
 const [steps, warmup, batch, length, r, supervised] = [args.steps, args.warmup, args.batch, args.seq, args.rank, args.supervised].map(Number) as [number, number, number, number, number, number];
@@ -56,9 +56,25 @@ function adapter(): Adapter {
 const memoryMb = (key: string) => Number(new RegExp(`${key}:\\s+(\\d+) kB`).exec(readFileSync('/proc/self/status', 'utf8'))?.[1]) / 1024;
 const median = (xs: number[]) => [...xs].sort((a, b) => a - b)[xs.length >> 1]!;
 
+/** Milliseconds and calls of each operation, by its type and its result's size. */
+const spent = new Map<string, { ms: number; calls: number }>();
+function timed(binding: TfBinding): TfBinding {
+  const executeOp: TfBinding['executeOp'] = (op, attrs, inputs, outputs) => {
+    const start = performance.now();
+    const results = binding.executeOp(op, attrs, inputs, outputs);
+    const isHalf = attrs.some(({ name, value }) => name !== 'DstT' && value === 14);
+    const key = `${op}${isHalf ? ' bf16' : ''}`;
+    const own = spent.get(key) ?? { ms: 0, calls: 0 };
+    spent.set(key, { ms: own.ms + performance.now() - start, calls: own.calls + 1 });
+    return results;
+  };
+  const bound = <K extends keyof TfBinding>(key: K) => binding[key].bind(binding) as TfBinding[K];
+  return { executeOp, createTensor: bound('createTensor'), deleteTensor: bound('deleteTensor'), tensorDataSync: bound('tensorDataSync'), isUsingGpuDevice: bound('isUsingGpuDevice') };
+}
+
 async function main(): Promise<void> {
   const tf = createRequire(__filename)(args.tfjs!) as { backend(): { binding: TfBinding } };
-  const model = await loadModel(geometry(), adapter(), { ops: new RawOps(tf.backend().binding), base_dtype: args.dtype === 'bfloat16' ? 'bfloat16' : 'float32' });
+  const model = await loadModel(geometry(), adapter(), { ops: new RawOps(args.profile ? timed(tf.backend().binding) : tf.backend().binding), base_dtype: args.dtype === 'bfloat16' ? 'bfloat16' : 'float32', recomputed_layers: Number(args.recompute) });
   const input_ids = Int32Array.from({ length: batch * length }, () => Math.floor(Math.random() * CONFIG.vocab_size));
   const labels = input_ids.map((id, i) => (i % length < Math.round(length * (1 - supervised)) ? -100 : id));
   const input = { batch, length, input_ids, labels, attention_mask: new Int32Array(batch * length).fill(1) };
@@ -67,6 +83,7 @@ async function main(): Promise<void> {
   const times: number[] = [];
   let loss = 0;
   for (let i = 0; i < warmup + steps; i++) {
+    if (i === warmup) spent.clear();
     const t0 = performance.now();
     const { loss_sum, labelled } = await model.accumulate(input, i);
     await model.step(labelled, { learning_rate: 1e-4, weight_decay: 0.01, max_grad_norm: 1 });
@@ -76,6 +93,7 @@ async function main(): Promise<void> {
   const tokens = batch * length;
   const result = { trainable: model.trainable_parameters, step_s: median(times), step_s_min: Math.min(...times), tokens_per_s: tokens / median(times),
     tokens_per_s_best: tokens / Math.min(...times), start_s, rss_model_mb, peak_rss_mb: memoryMb('VmHWM'), loss, live: model.liveTensors() };
+  for (const [op, { ms, calls }] of [...spent].sort((a, b) => b[1].ms - a[1].ms).slice(0, 30)) console.error(`${op.padEnd(24)}${(ms / steps).toFixed(1).padStart(9)} ms a step in ${(calls / steps).toFixed(0)} calls`);
   console.log(JSON.stringify(result));
 }
 

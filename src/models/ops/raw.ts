@@ -1,4 +1,5 @@
 import { Arena } from './arena';
+import { fusedOps, type FusedAttr, type FusedOps } from './fused';
 import { sizeOf, widened, type DType, type Ops, type Precision, type Shape, type Tensor } from './types';
 
 /** What tfjs-node's native addon offers: `tf.backend().binding`. */
@@ -48,6 +49,11 @@ const TO_FLOAT = [type('T', COMPLEX64), type('type', FLOAT)];
 const BOOL_TO_FLOAT = castFrom(BOOL, FLOAT);
 const UNIFORM = [type('dtype', FLOAT), type('T', INT32), type('Tseed', INT32)];
 
+function attrOf([name, value]: FusedAttr): Attr {
+  if (typeof value === 'string') return type(name, CODES[value]);
+  return 'int' in value ? int(name, value.int) : { name, type: ATTR.float, value: value.float };
+}
+
 interface RawTensor extends Tensor {
   readonly handle: number;
 }
@@ -56,11 +62,27 @@ interface RawTensor extends Tensor {
 export class RawOps implements Ops {
   readonly name: string;
   readonly hasHalf = true;
+  readonly fused: FusedOps | null;
   private count = 0;
   private readonly arena = new Arena();
 
-  constructor(private readonly binding: TfBinding) {
+  /** `fuse`: use the binding's own kernels, which are for the CPU, where it has them. */
+  constructor(private readonly binding: TfBinding, { fuse = true } = {}) {
     this.name = `libtensorflow on ${binding.isUsingGpuDevice() ? 'GPU' : 'CPU'}`;
+    this.fused = fuse && !binding.isUsingGpuDevice() ? this.kernels() : null;
+  }
+
+  /** Null where the binding was compiled without them. */
+  private kernels(): FusedOps | null {
+    const nothing: Tensor = { handle: this.binding.createTensor([0], FLOAT, new Float32Array(0)), shape: [0], dtype: 'f32' };
+    const fused = fusedOps((op, attrs, inputs, outputs) => this.runAll(op, attrs.map(attrOf), inputs, outputs), nothing, (x) => this.free(x));
+    try {
+      this.free(fused.sum([nothing, nothing], 'f32'));
+      return fused;
+    } catch {
+      this.binding.deleteTensor((nothing as RawTensor).handle);
+      return null;
+    }
   }
 
   live(): number {
@@ -96,7 +118,7 @@ export class RawOps implements Ops {
 
   cast(x: Tensor, dtype: Precision): Tensor {
     if (x.dtype === dtype) return this.reshape(x, x.shape);
-    return this.run('Cast', dtype === 'f32' ? WIDEN : ROUND, dtype, x);
+    return this.fused ? this.fused.convert(x, dtype) : this.run('Cast', dtype === 'f32' ? WIDEN : ROUND, dtype, x);
   }
 
   matMul(a: Tensor, b: Tensor, transposeA = false, transposeB = false): Tensor {
@@ -234,9 +256,13 @@ export class RawOps implements Ops {
   }
 
   private runMany(op: string, attrs: readonly Attr[], dtype: DType, inputs: readonly Tensor[], outputs: number): RawTensor[] {
-    const results = this.binding.executeOp(op, attrs, inputs.map((x) => (x as RawTensor).handle), outputs);
+    return this.runAll(op, attrs, inputs, Array<DType>(outputs).fill(dtype));
+  }
+
+  private runAll(op: string, attrs: readonly Attr[], inputs: readonly Tensor[], dtypes: readonly DType[]): RawTensor[] {
+    const results = this.binding.executeOp(op, attrs, inputs.map((x) => (x as RawTensor).handle), dtypes.length);
     this.count += results.length;
-    return results.map((r) => ({ handle: r.id, shape: r.shape, dtype }));
+    return results.map(({ id, shape }, i) => ({ handle: id, shape, dtype: dtypes[i]! }));
   }
 
   /** In f32: what is bf16 is widened for as long. */

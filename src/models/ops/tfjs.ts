@@ -21,6 +21,7 @@ export function tfjsOps(tf: typeof tfjs): Ops {
     name: `tfjs (${tf.getBackend()})`,
     live: () => live,
     hasHalf: false,
+    fused: null,
     room: (elements) => new Float32Array(elements),
     roomHalf: refuseHalf,
     upload(data, shape) {

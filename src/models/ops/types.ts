@@ -1,3 +1,5 @@
+import type { FusedOps } from './fused';
+
 export type Shape = readonly number[];
 
 /** bf16: the upper half of an f32, for weights and products, where the backing has it. */
@@ -22,6 +24,8 @@ export interface Ops {
   live(): number;
   /** Whether there are tensors of bf16. */
   readonly hasHalf: boolean;
+  /** Null where the backing has none. */
+  readonly fused: FusedOps | null;
   /** Room for data to upload that the backing can take over without a copy: f32, or the bits of bf16. */
   room(elements: number): Float32Array;
   roomHalf(elements: number): Uint16Array;

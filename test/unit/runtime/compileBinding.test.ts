@@ -8,8 +8,10 @@ import { makePlace, write, type Place } from './support';
 function makeCheckout(compiler = 'writeFileSync(args.at(-1), args.join("\\n"))') {
   const place = makePlace();
   place.python({ pip: 'wheel' });
-  const sources = { binding: path.join(place.root, 'binding'), nodeApi: path.join(place.root, 'node-api') };
+  const sources = { binding: path.join(place.root, 'binding'), kernels: path.join(place.root, 'kernels'), nodeApi: path.join(place.root, 'node-api') };
   write(path.join(sources.binding, 'a.cc'), 'one');
+  write(path.join(sources.kernels, 'k.cc'), 'one');
+  write(path.join(sources.kernels, 'rows.h'), 'one');
   write(path.join(sources.nodeApi, 'node_api.h'), 'header');
   place.env['CXX'] = path.join(place.root, 'c++');
   const calls = path.join(place.root, 'compiled');
@@ -30,7 +32,7 @@ describe('a build from source', () => {
     const { place, sources } = makeCheckout();
     expect(await build(place, sources)).toMatchObject({ source: 'wheel', tensorflow_version: '2.18.1' });
     const args = shipped(place).split('\n');
-    expect(args).toEqual(expect.arrayContaining(['-shared', '-DNAPI_VERSION=8', path.join(sources.binding, 'a.cc'), `-I${sources.nodeApi}`]));
+    expect(args).toEqual(expect.arrayContaining(['-shared', '-DNAPI_VERSION=8', path.join(sources.binding, 'a.cc'), path.join(sources.kernels, 'k.cc'), `-I${sources.nodeApi}`]));
     expect(args.join(' ')).toMatch(/rpath,(\$ORIGIN|@loader_path)/);
     expect(place.pythonCalls().filter((call) => call.args[2] === 'download')).toHaveLength(1);
     expect(place.inHome()).toEqual(['bindings', 'tensorflow-2.18.1-linux-x64', 'wheels']);
@@ -44,6 +46,9 @@ describe('a build from source', () => {
     write(path.join(sources.binding, 'a.cc'), 'two');
     await build(place, sources);
     expect(compiled()).toBe(2);
+    write(path.join(sources.kernels, 'rows.h'), 'two');
+    await build(place, sources);
+    expect(compiled()).toBe(3);
   });
 
   it('keeps a good binding when the next one does not compile', async () => {

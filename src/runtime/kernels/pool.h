@@ -1,0 +1,88 @@
+// Splits the rows of a kernel over the processor's cores. libtensorflow's own pool cannot be reached through its C API.
+#pragma once
+
+#include <algorithm>
+#include <atomic>
+#include <condition_variable>
+#include <cstdint>
+#include <functional>
+#include <mutex>
+#include <thread>
+#if defined(__linux__)
+#include <sched.h>
+#endif
+
+namespace lora {
+
+inline int cores() {
+#if defined(__linux__)
+  cpu_set_t set;
+  if (sched_getaffinity(0, sizeof(set), &set) == 0) return std::max(1, CPU_COUNT(&set));
+#endif
+  return std::max(1u, std::thread::hardware_concurrency());
+}
+
+class Pool {
+ public:
+  using Body = std::function<void(int64_t from, int64_t to)>;
+
+  // Never destroyed: its threads sleep until the process ends.
+  static Pool& shared() {
+    static Pool* pool = new Pool(std::min(cores(), 32) - 1);
+    return *pool;
+  }
+
+  // body over [0, n): each part is computed by one thread, and no result depends on how many there are.
+  void run(int64_t n, int64_t numbers_per_row, const Body& body) {
+    const int64_t parts = std::min<int64_t>(n, std::min<int64_t>(4 * (helpers_ + 1), n * numbers_per_row / kWorthwhile));
+    std::unique_lock<std::mutex> turn(turn_, std::try_to_lock);
+    if (parts < 2 || helpers_ == 0 || !turn.owns_lock()) return body(0, n);
+    {
+      std::lock_guard<std::mutex> lock(mutex_);
+      body_ = &body;
+      n_ = n;
+      grain_ = (n + parts - 1) / parts;
+      next_ = 0;
+      busy_ = helpers_;
+      generation_++;
+    }
+    wake_.notify_all();
+    work();
+    std::unique_lock<std::mutex> lock(mutex_);
+    done_.wait(lock, [this] { return busy_ == 0; });
+  }
+
+ private:
+  static constexpr int64_t kWorthwhile = 16384;  // below so many numbers a part, waking a thread costs more than it saves
+
+  explicit Pool(int helpers) : helpers_(helpers) {
+    for (int i = 0; i < helpers; i++) std::thread([this] { help(); }).detach();
+  }
+
+  void help() {
+    for (int64_t seen = 0;;) {
+      {
+        std::unique_lock<std::mutex> lock(mutex_);
+        wake_.wait(lock, [&] { return generation_ != seen; });
+        seen = generation_;
+      }
+      work();
+      std::lock_guard<std::mutex> lock(mutex_);
+      if (--busy_ == 0) done_.notify_one();
+    }
+  }
+
+  void work() {
+    for (int64_t from; (from = next_.fetch_add(grain_)) < n_;) (*body_)(from, std::min(n_, from + grain_));
+  }
+
+  const int helpers_;
+  std::mutex turn_, mutex_;
+  std::condition_variable wake_, done_;
+  const Body* body_ = nullptr;
+  int64_t n_ = 0, grain_ = 1, generation_ = 0;
+  int busy_ = 0;
+  std::atomic<int64_t> next_{0};
+};
+
+}  // namespace lora
