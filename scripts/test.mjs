@@ -56,7 +56,7 @@ const STAGES = {
   parity: vitest('parity'),
   dashboard: nodeTests('test/workbench/pages'),
   integration: script('test/integration/run.mjs'),
-  workbench: nodeTests(...['train', 'configure', 'history', 'queue', 'playground', 'data', 'hub', 'inspector', 'features', 'details', 'keyboard', 'windows', 'runtime'].map((name) => `test/workbench/${name}.test.mjs`)),
+  workbench: nodeTests(...['train', 'configure', 'history', 'queue', 'playground', 'data', 'hub', 'inspector', 'features', 'details', 'keyboard', 'windows', 'multiroot', 'runtime'].map((name) => `test/workbench/${name}.test.mjs`)),
 };
 
 function isInstalled() {

@@ -3,6 +3,7 @@ import type { MetricLine } from '../shared/metrics';
 import type { EngineProgress, GenerateParams } from '../shared/protocol';
 import type { Recipe } from '../shared/recipe';
 import type { RunRecord } from '../shared/run';
+import type { StepPlan } from '../shared/stepPlan';
 import type { Runtime } from '../runtime/types';
 
 /** What a worker is started for. */
@@ -15,6 +16,8 @@ export interface TrainJob {
   readonly dist: string;
   /** Go on from this step's checkpoint; null: from the start. */
   readonly resume_from: number | null;
+  /** How the run's steps were taken before; null: to be chosen. */
+  readonly step_plan: StepPlan | null;
 }
 
 /** Main thread to worker. Everything is done between two steps. */
@@ -28,6 +31,7 @@ export type RunFacts = {
   readonly base: Omit<NonNullable<RunRecord['base']>, 'fingerprint'>;
   readonly weight_files: readonly string[];
   readonly data: NonNullable<RunRecord['data']>;
+  readonly step_plan: StepPlan;
   readonly trainable_parameters: number;
   readonly total_steps: number;
   readonly device: string;

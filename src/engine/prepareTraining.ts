@@ -6,13 +6,15 @@ import type { BaseModel } from '../formats/types';
 import type { Adapter } from '../lora/types';
 import { countTrainable } from '../lora/count';
 import { estimateMemory } from '../lora/memory';
+import { planStep, type StepMachine } from '../lora/stepPlan';
 import { LoraError } from '../shared/errors';
 import type { Recipe } from '../shared/recipe';
+import type { StepPlan } from '../shared/stepPlan';
 import { planAdapter, type AdapterPlan } from './adapterPlan';
 import { promptIds } from './answer';
 import { dataToolsOf } from './dataTools';
 import { openForTraining } from './openForTraining';
-import { checkDisk, checkMemory } from './room';
+import { checkDisk, checkMemory, stepWords } from './room';
 import type { Start } from './startAdapter';
 import { described } from './words';
 
@@ -24,6 +26,7 @@ export interface Prepared extends Start {
   readonly data: PreparedData;
   /** Adapters that stay as they are under the one that trains. */
   readonly frozen: readonly Adapter[];
+  readonly step_plan: StepPlan;
   /** What a language model is asked while it trains. */
   readonly prompts: readonly string[];
 }
@@ -32,6 +35,9 @@ export interface PrepareHooks {
   readonly info: (message: string) => void;
   readonly warn: (message: string) => void;
   readonly onData: (fraction: number) => void;
+  /** Of a run that goes on; null: to be chosen for this machine. */
+  readonly planned: StepPlan | null;
+  readonly machine: StepMachine;
 }
 
 /** Opens and checks base, dataset and adapter, and whether memory and disk suffice. Errors: LoraError. */
@@ -46,23 +52,30 @@ export async function prepareTraining(recipe: Recipe, runDir: string, now: Date,
     const longest = Math.max(data.statistics.train.longest, data.statistics.validation.longest);
     if (longest > positions && recipe.training.max_length > positions) hooks.warn(`max_length is ${recipe.training.max_length}, but the model has positions for ${positions} tokens: longer rows are cut to that.`);
     if (data.labels) hooks.info(`${data.labels.problem_type === 'regression' ? 'Numbers' : 'Labels'} to learn: ${data.labels.names.slice(0, 20).join(', ')}${data.labels.names.length > 20 ? `, and ${data.labels.names.length - 20} more` : ''}.`);
-    await checkResources(recipe, base, plan, data, runDir);
-    return { base, tokenizer, data, frozen: plan.frozen, ...(await plan.create()), prompts: tokenizer && recipe.task === 'causal_lm' ? samplePrompts(recipe, data, tokenizer, hooks.warn) : [] };
+    const step_plan = await planResources(recipe, base, plan, data, runDir, hooks);
+    return { base, tokenizer, data, step_plan, frozen: plan.frozen, ...(await plan.create()), prompts: tokenizer && recipe.task === 'causal_lm' ? samplePrompts(recipe, data, tokenizer, hooks.warn) : [] };
   } catch (error) {
     await base.close();
     throw error;
   }
 }
 
-async function checkResources(recipe: Recipe, base: BaseModel, { modules, rankOf }: AdapterPlan, data: PreparedData, runDir: string): Promise<void> {
+/** How steps are taken here. Errors: LoraError where memory or disk do not suffice. */
+async function planResources(recipe: Recipe, base: BaseModel, { modules, rankOf }: AdapterPlan, data: PreparedData, runDir: string, { planned, machine, info, warn }: PrepareHooks): Promise<StepPlan> {
   const { max_length, per_device_train_batch_size, save_total_limit, packing } = recipe.training;
   const { train, validation } = data.statistics;
   const longest = Math.max(train.longest, validation.longest);
   const length = recipe.task === 'image_cls' ? longest : packing ? max_length : Math.min(max_length, longest);
   const batch = Math.min(per_device_train_batch_size, data.train.length) * (recipe.task === 'embedding' ? 2 : 1);
-  checkMemory(estimateMemory(modelSize(base), modules, rankOf, batch, length));
+  const size = modelSize(base);
+  const estimate = (plan: StepPlan) => estimateMemory(size, modules, rankOf, batch, length, plan);
+  const step = planned ? { plan: planned, estimate: estimate(planned), why: 'asked' as const } : planStep(recipe.training, size.num_layers, estimate, machine);
+  checkMemory(step.estimate, machine.available);
+  if (step.why === 'refused') warn('base_dtype is bfloat16, which this runtime does not have: float32 is used.');
+  info(stepWords(step, size.num_layers));
   const checkpoint = 3 * Float32Array.BYTES_PER_ELEMENT * countTrainable(modules, rankOf).trainable; // the adapter and both moments
   await checkDisk(runDir, checkpoint * (save_total_limit + 3));
+  return step.plan;
 }
 
 /** The questions that are put to the model while it trains. Those that its chat template refuses, and those longer than the memory was reckoned for, are left out now,

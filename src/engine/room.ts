@@ -1,6 +1,7 @@
 import { statfs } from 'node:fs/promises';
 import { freemem } from 'node:os';
 import type { MemoryEstimate } from '../lora/memory';
+import type { PlannedStep, StepReason } from '../lora/stepPlan';
 import { LoraError } from '../shared/errors';
 
 /** Bytes that this process can still have, caches counted as free where the system tells. */
@@ -15,6 +16,13 @@ export function checkMemory(estimate: MemoryEstimate, available: number = availa
     sizeOf(estimate.activations + estimate.working)} for a batch, ${sizeOf(updateOf(estimate))} for the adapter.`, {
     fix: `Take ${smaller(estimate)}, or close other programs.`,
   });
+}
+
+/** "The base is held in bfloat16, which this processor multiplies by itself; 12 of 30 layers are computed again in the backward pass. A step needs about 1.2 GB of memory." */
+export function stepWords({ plan, estimate, why }: PlannedStep, num_layers: number): string {
+  const reasons: Readonly<Record<StepReason, string>> = { asked: '', refused: '', plain: '', processor: ', which this processor multiplies by itself', memory: ', as float32 would not fit into memory' };
+  const again = plan.recomputed_layers === 0 ? '' : `; ${plan.recomputed_layers} of ${num_layers} layers are computed again in the backward pass`;
+  return `The base is held in ${plan.base_dtype}${reasons[why]}${again}. A step needs about ${sizeOf(estimate.total)} of memory.`;
 }
 
 /** The adapter with all that its training needs. */

@@ -5,6 +5,7 @@ import { LoraError } from '../shared/errors';
 import type { MetricLine } from '../shared/metrics';
 import type { EngineProgress, EngineStatus, GenerateParams } from '../shared/protocol';
 import { ENDED_STATES, HEARTBEAT_MS, RUN_FILES, type EngineRecord, type RunRecord } from '../shared/run';
+import { PLAIN_STEP } from '../shared/stepPlan';
 import { setTensorflowEnvironment } from '../runtime/loadTfjs';
 import type { Runtime } from '../runtime/types';
 import { writeJson } from './files';
@@ -100,7 +101,7 @@ export class Training {
   /** The worker's life, from its start to its last word. */
   private work(): Promise<void> {
     const { record, run_dir, runtime, dist, resume_from } = this.options;
-    const job: TrainJob = { recipe: record.recipe, run_dir, created: record.created, runtime, dist, resume_from };
+    const job: TrainJob = { recipe: record.recipe, run_dir, created: record.created, runtime, dist, resume_from, step_plan: resume_from === null ? null : record.step_plan ?? PLAIN_STEP };
     setTensorflowEnvironment();
     const worker = new Worker(path.join(dist, 'worker.js'), { workerData: job });
     this.worker = worker;
@@ -163,11 +164,11 @@ export class Training {
     return steps === 0 || total === null ? null : ((elapsed - this.speed.elapsed) / steps) * (total - step);
   }
 
-  private async learn({ base, weight_files, data, trainable_parameters, total_steps, device }: RunFacts): Promise<void> {
+  private async learn({ base, weight_files, data, step_plan, trainable_parameters, total_steps, device }: RunFacts): Promise<void> {
     const { runtime } = this.options;
     const versions = { ...this.record.versions, runtime: runtime.kind === 'tensorflow' ? `libtensorflow ${runtime.tensorflow_version}` : 'tfjs-backend-wasm 4.22.0', device };
     const known = this.record.base?.fingerprint ?? [];
-    await this.update({ base: { ...base, fingerprint: known }, data, trainable_parameters, total_steps, versions });
+    await this.update({ base: { ...base, fingerprint: known }, data, step_plan, trainable_parameters, total_steps, versions });
     if (known.length === 0) this.fingerprinting = this.fingerprint(weight_files).catch((error: unknown) => this.log('warn', `The base's fingerprint could not be taken: ${String(error)}`));
   }
 

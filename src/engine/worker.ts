@@ -8,6 +8,7 @@ import { answer, type AnswerOptions } from './answer';
 import { readCheckpoint } from './checkpoint';
 import { Control } from './control';
 import type { TrainJob, WorkerEvent } from './messages';
+import { machineOf } from './machine';
 import { opsFor, problemOf } from './model';
 import { prepareTraining, type Prepared } from './prepareTraining';
 import { Trainer } from './trainer';
@@ -23,12 +24,12 @@ async function train(job: TrainJob): Promise<void> {
   const control = new Control(port!);
   const progress = (phase: 'reading data' | 'loading model') => (fraction: number) => emit({ kind: 'progress', progress: { phase, fraction } });
   progress('reading data')(0);
-  const prepared = await prepareTraining(recipe, run_dir, new Date(job.created), { info, warn, onData: progress('reading data') });
+  const prepared = await prepareTraining(recipe, run_dir, new Date(job.created), { info, warn, onData: progress('reading data'), planned: job.step_plan, machine: machineOf(job.runtime) });
   try {
     const checkpoint = job.resume_from === null ? null : await readCheckpoint(run_dir, job.resume_from);
     const ops = await opsFor(job.runtime, dist);
     const model = await loadModel(prepared.base, checkpoint ? inOrderOf(prepared.adapter, checkpoint.adapter) : prepared.adapter, {
-      ops, lora_dropout: recipe.lora.lora_dropout, below: [...prepared.frozen, ...(prepared.below ? [prepared.below] : [])], ...problemOf(prepared.data.labels), onProgress: progress('loading model'),
+      ops, ...prepared.step_plan, lora_dropout: recipe.lora.lora_dropout, below: [...prepared.frozen, ...(prepared.below ? [prepared.below] : [])], ...problemOf(prepared.data.labels), onProgress: progress('loading model'),
     });
     if (checkpoint) model.restoreOptimizer(checkpoint.optimizer);
     const trainer = new Trainer({ ...prepared, model, recipe, run_dir, control, emit });
@@ -67,13 +68,13 @@ function inOrderOf(start: Adapter, { config, modules, trained }: Adapter): Adapt
   };
 }
 
-function factsOf({ base, data }: Prepared, architecture: string, trainable_parameters: number, total_steps: number, device: string) {
+function factsOf({ base, data, step_plan }: Prepared, architecture: string, trainable_parameters: number, total_steps: number, device: string) {
   const { train: t, validation: v } = data.statistics;
   return {
     base: { name: base.name, architecture, parameters: base.parameters },
     weight_files: base.weight_files,
     data: { examples: t.examples, validation_examples: v.examples, tokens: t.tokens, labelled_tokens: t.labelled_tokens, fingerprint: data.fingerprint },
-    trainable_parameters, total_steps, device,
+    step_plan, trainable_parameters, total_steps, device,
   };
 }
 

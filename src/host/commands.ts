@@ -11,6 +11,9 @@ type Handler = (argument: unknown, selection: readonly unknown[]) => Promise<voi
 export class CommandRegistry implements vscode.Disposable {
   private readonly registered: vscode.Disposable[] = [];
 
+  /** Rows that are marked in the Runs view: what a key that is pressed in it is about. */
+  marked: () => readonly unknown[] = () => [];
+
   constructor(private readonly errors: ErrorReporter) {}
 
   add(id: CommandId, area: ErrorArea, handler: Handler): void {
@@ -20,7 +23,8 @@ export class CommandRegistry implements vscode.Disposable {
         return;
       }
       try {
-        await handler(argument, Array.isArray(selection) ? selection : []);
+        const rows = isKey(argument) ? this.marked() : Array.isArray(selection) ? selection : [];
+        await handler(isKey(argument) ? rows[0] : argument, rows);
       } catch (error) {
         this.errors.report(error, area);
       }
@@ -31,6 +35,9 @@ export class CommandRegistry implements vscode.Disposable {
     for (const command of this.registered) command.dispose();
   }
 }
+
+/** The argument of the keybindings in package.json. */
+const isKey = (argument: unknown): boolean => typeof argument === 'object' && argument !== null && 'key' in argument && argument.key === true;
 
 /** The buttons of a dashboard reach commands that the palette hides. */
 const notTrusted = () => new LoraError('usage', t('This workspace is not trusted: runs can be viewed, but nothing is started or changed.'));

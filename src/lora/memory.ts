@@ -1,3 +1,4 @@
+import { PLAIN_STEP, type StepPlan } from '../shared/stepPlan';
 import type { TargetableModule } from './types';
 import { countTrainable, rankIn, type Ranks } from './count';
 
@@ -13,6 +14,8 @@ export interface ModelSize {
   readonly q_size: number;
   readonly kv_size: number;
   readonly num_heads: number;
+  /** Whether a token sees only those before it. */
+  readonly causal: boolean;
   /** What the head gives for a position: the vocabulary, or the labels. */
   readonly outputs: number;
 }
@@ -31,36 +34,58 @@ export interface MemoryEstimate {
 }
 
 const F32 = 4;
-/** libtensorflow, Node and the tokenizer before a model is loaded (measured: 330 to 380 MB). */
-const PROCESS = 360e6;
-/** Rows of the output head that are computed at once. */
-const HEAD_ROWS = 128;
+/** libtensorflow, Node and the tokenizer before a model is loaded. */
+export const PROCESS = 360e6;
+/** Queries that attention works on together (src/models/attentionPlan.ts). */
+const BLOCK_ROWS = 128;
+/** Logits that exist at once (src/models/lmHead.ts), and their probabilities. */
+const LOGITS = 2 * (32 << 20);
 
 /** Bytes of a model that only answers. */
 export const estimateLoaded = ({ parameters }: Pick<ModelSize, 'parameters'>): number => 1.2 * parameters * F32 + PROCESS;
 
-/** Memory of a step in f32 by the scheme of src/models: weights once; A and B with gradient and AdamW's two moments; for each layer what its backward
- *  needs (h twice, q, k, v, o, x·Aᵀ, gate, up); one layer's working set; one chunk of logits. */
-export function estimateMemory(size: ModelSize, targets: readonly TargetableModule[], ranks: Ranks, batch: number, length: number): MemoryEstimate {
+/** Memory of a step by the scheme of src/models: weights once; A and B with gradient and AdamW's two moments; for each layer what its backward
+ *  needs, of the recomputed ones their input alone; the largest working set of a layer, and that of the output layer, whose memory is not used again. */
+export function estimateMemory(size: ModelSize, targets: readonly TargetableModule[], ranks: Ranks, batch: number, length: number, plan: StepPlan = PLAIN_STEP): MemoryEstimate {
   const { trainable } = countTrainable(targets, ranks);
-  const r = Math.max(0, ...targets.map((m) => rankIn(ranks, m)));
-  return summed({ weights: size.parameters * F32, ...trained(trainable, 2), ...passing(size, r, batch, length) });
+  const r = targets.reduce((sum, m) => sum + rankIn(ranks, m), 0) / size.num_layers;
+  const wide = targets.some((m) => m.in_features === size.inner_size || m.out_features === size.inner_size);
+  return summed({ weights: size.parameters * bytesOf(plan), ...trained(trainable, 2), ...passing(size, { r, wide }, batch, length, plan) });
 }
 
 /** The same step where every weight trains: gradients and moments as large as the model. */
 export function estimateFull(size: ModelSize, batch: number, length: number): MemoryEstimate {
-  return summed({ weights: size.parameters * F32, ...trained(size.parameters, 0), ...passing(size, 0, batch, length) });
+  return summed({ weights: size.parameters * F32, ...trained(size.parameters, 0), ...passing(size, { r: 0, wide: true }, batch, length, PLAIN_STEP) });
 }
+
+const bytesOf = ({ base_dtype }: StepPlan): number => (base_dtype === 'bfloat16' ? 2 : F32);
 
 const trained = (numbers: number, copies: number) => ({ adapter: numbers * F32 * copies, gradients: numbers * F32, optimizer: 2 * numbers * F32 });
 
-function passing(size: ModelSize, r: number, batch: number, length: number): Pick<MemoryEstimate, 'activations' | 'working'> {
+/** `r`: the mean of a layer's ranks, all its modules together; `wide`: some of them read or write the MLP's inner numbers, in f32. */
+function passing(size: ModelSize, { r, wide }: { readonly r: number; readonly wide: boolean }, batch: number, length: number, plan: StepPlan): Pick<MemoryEstimate, 'activations' | 'working'> {
+  const { hidden_size: d, q_size, kv_size, inner_size, num_layers, num_heads } = size;
   const tokens = batch * length;
-  const inner = (size.gated ? 2 : 1) * size.inner_size;
-  const kept = 2 * size.hidden_size + 2 * size.q_size + 2 * size.kv_size + inner + 4 * r;
-  const scores = 3 * batch * size.num_heads * length * length;
-  const inLayer = tokens * (4 * size.hidden_size + 2 * inner + 3 * size.q_size);
-  return { activations: size.num_layers * tokens * kept * F32, working: (scores + inLayer + 2 * Math.min(HEAD_ROWS, tokens) * size.outputs) * F32 + PROCESS };
+  const own = bytesOf(plan);
+  const inner = (size.gated ? 2 : 1) * inner_size;
+  const scores = batch * scoresOf(size, length);
+  const probabilities = scores <= 2 * tokens * inner_size ? scores : 0; // kept where they are small (src/models/transformer.ts)
+  const layer = tokens * (F32 * (2 * d + 2 + r) + own * (2 * q_size + 2 * kv_size + inner)) + own * probabilities;
+  const recomputed = Math.min(plan.recomputed_layers, num_layers - 1);
+  const inMlp = tokens * (F32 * 6 * d + own * (inner + 2 * inner_size) + (wide ? 2 * F32 * inner_size : 0));
+  const inAttention = tokens * (F32 * 5 * d + own * 3 * (q_size + kv_size)) + 4 * own * batch * num_heads * Math.min(BLOCK_ROWS, length) * length;
+  const head = Math.min(LOGITS, 2 * own * tokens * size.outputs) + own * size.outputs * d + 3 * F32 * tokens * d;
+  return { activations: (num_layers - recomputed) * layer + recomputed * tokens * F32 * d, working: Math.max(inMlp, inAttention) + head + PROCESS };
+}
+
+/** Scores of one row of the batch, over all heads: causal attention leaves out the keys behind each block of queries. */
+function scoresOf({ num_heads, causal }: ModelSize, length: number): number {
+  let scores = 0;
+  for (let start = 0; start < length; start += BLOCK_ROWS) {
+    const end = Math.min(length, start + BLOCK_ROWS);
+    scores += (end - start) * (causal ? end : length);
+  }
+  return num_heads * scores;
 }
 
 const summed = (parts: Omit<MemoryEstimate, 'total'>): MemoryEstimate => ({ ...parts, total: Object.values(parts).reduce((sum, bytes) => sum + bytes, 0) });

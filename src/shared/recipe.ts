@@ -10,6 +10,7 @@ const path = () => v.pipe(v.string(), v.minLength(1, 'must not be empty'));
 
 export const SCHEDULERS = ['cosine', 'linear', 'constant', 'constant_with_warmup'] as const;
 export const INITS = ['default', 'gaussian', 'orthogonal', 'olora', 'pissa'] as const;
+export const BASE_DTYPES = ['auto', 'float32', 'bfloat16'] as const;
 export const LABEL_CHOICES = ['assistant', 'all'] as const;
 
 const ChatsSchema = v.strictObject({
@@ -53,6 +54,8 @@ const TrainingSchema = v.strictObject({
   max_grad_norm: v.optional(described(nonNegative(), 'Gradients are scaled down to this total L2 norm; 0 switches clipping off.'), 1),
   max_length: v.optional(described(whole(2), 'Longer examples are cut to this many tokens.'), 512),
   packing: v.optional(described(v.boolean(), 'Put several short examples into one row of max_length tokens, none of which sees another: no padding is computed. For causal_lm.'), false),
+  base_dtype: v.optional(described(v.picklist(BASE_DTYPES), 'In what the frozen base is held and multiplied; norms, loss, LoRA and optimizer are float32 always. bfloat16 takes half the memory. auto: bfloat16 where the processor multiplies it by itself, or where float32 does not fit into memory.'), 'auto'),
+  gradient_checkpointing: v.optional(described(v.union([v.literal('auto'), v.boolean()], 'must be "auto", true or false'), 'Compute layers again in the backward pass instead of keeping what they computed: about half the memory at three quarters of the speed. auto: as many layers as memory asks for.'), 'auto'),
   loraplus_lr_ratio: v.optional(described(v.nullable(v.pipe(v.number(), v.minValue(1, 'must be at least 1'))), 'LoRA+: the learning rate of B as a multiple of that of A, such as 16; null: the same.'), null),
   shuffle: v.optional(described(v.boolean(), 'Draw the examples in a new order each epoch.'), true),
   seed: v.optional(described(whole(0), 'Seed of everything random: the same recipe and seed give the same adapter on the same machine.'), 42),

@@ -1,5 +1,6 @@
 import type { SerializedError } from './errors';
 import type { Recipe } from './recipe';
+import type { StepPlan } from './stepPlan';
 
 /** What run.json says of the run. `interrupted` is never written: it is what a reader calls a run whose engine is gone. */
 export type RunState = 'preparing' | 'running' | 'paused' | 'stopped' | 'completed' | 'failed' | 'interrupted';
@@ -49,6 +50,8 @@ export interface RunRecord {
     readonly labelled_tokens: number;
     readonly fingerprint: readonly FileFingerprint[];
   } | null;
+  /** Null until it is known; runs of before have none. */
+  readonly step_plan?: StepPlan | null;
   readonly trainable_parameters: number | null;
   readonly total_steps: number | null;
   readonly versions: {

@@ -5,9 +5,12 @@ import { parseArgs } from 'node:util';
 import { toBF16 } from '../../src/formats/floats';
 import type { BaseModel, TensorInfo } from '../../src/formats/types';
 import type { Adapter, LoraFactors } from '../../src/lora/types';
+import { modelSize } from '../../src/formats/architecture/size';
+import { estimateMemory, PROCESS } from '../../src/lora/memory';
 import { loadModel } from '../../src/models/model';
 import { EMPTY_ADAPTER } from '../../src/engine/model';
 import { modulesOf, tensorsOf } from '../../src/formats/architecture/modules';
+import { countParameters } from '../../src/formats/parameters';
 import { readSpec } from '../../src/formats/architecture/readSpec';
 import { RawOps, type TfBinding } from '../../src/models/ops/raw';
 
@@ -41,7 +44,7 @@ function geometry(): BaseModel {
   };
   return {
     path: 'geometry', name: 'smollm2-135m', format: 'safetensors', config: CONFIG, spec, missing: [], replaced: new Set(), weights: { tensors, readF32, readBF16: async (name, target) => toBF16(await readF32(name), target), close: () => Promise.resolve() },
-    weight_files: [], parameters: 0, readTokenizer: () => Promise.reject(new Error('The geometry has no tokenizer.')), close: () => Promise.resolve(),
+    weight_files: [], parameters: countParameters(tensors), readTokenizer: () => Promise.reject(new Error('The geometry has no tokenizer.')), close: () => Promise.resolve(),
   };
 }
 
@@ -74,7 +77,10 @@ function timed(binding: TfBinding): TfBinding {
 
 async function main(): Promise<void> {
   const tf = createRequire(__filename)(args.tfjs!) as { backend(): { binding: TfBinding } };
-  const model = await loadModel(geometry(), adapter(), { ops: new RawOps(args.profile ? timed(tf.backend().binding) : tf.backend().binding), base_dtype: args.dtype === 'bfloat16' ? 'bfloat16' : 'float32', recomputed_layers: Number(args.recompute) });
+  const rss_empty_mb = memoryMb('VmRSS');
+  const start = adapter();
+  const plan = { base_dtype: args.dtype === 'bfloat16' ? 'bfloat16' : 'float32', recomputed_layers: Number(args.recompute) } as const;
+  const model = await loadModel(geometry(), start, { ops: new RawOps(args.profile ? timed(tf.backend().binding) : tf.backend().binding), ...plan });
   const input_ids = Int32Array.from({ length: batch * length }, () => Math.floor(Math.random() * CONFIG.vocab_size));
   const labels = input_ids.map((id, i) => (i % length < Math.round(length * (1 - supervised)) ? -100 : id));
   const input = { batch, length, input_ids, labels, attention_mask: new Int32Array(batch * length).fill(1) };
@@ -92,7 +98,8 @@ async function main(): Promise<void> {
   }
   const tokens = batch * length;
   const result = { trainable: model.trainable_parameters, step_s: median(times), step_s_min: Math.min(...times), tokens_per_s: tokens / median(times),
-    tokens_per_s_best: tokens / Math.min(...times), start_s, rss_model_mb, peak_rss_mb: memoryMb('VmHWM'), loss, live: model.liveTensors() };
+    tokens_per_s_best: tokens / Math.min(...times), start_s, rss_empty_mb, rss_model_mb, peak_rss_mb: memoryMb('VmHWM'), loss, live: model.liveTensors(),
+    estimate_mb: estimateMemory(modelSize(geometry()), modulesOf(geometry().spec).filter((m) => start.modules.some((own) => own.path === m.path)), r, batch, length, plan).total / 2 ** 20 + rss_empty_mb - PROCESS / 2 ** 20 };
   for (const [op, { ms, calls }] of [...spent].sort((a, b) => b[1].ms - a[1].ms).slice(0, 30)) console.error(`${op.padEnd(24)}${(ms / steps).toFixed(1).padStart(9)} ms a step in ${(calls / steps).toFixed(0)} calls`);
   console.log(JSON.stringify(result));
 }

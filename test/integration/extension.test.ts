@@ -45,6 +45,11 @@ describe('the extension', () => {
   /** The folder of the first run here. */
   let short: string;
 
+  it('runs in a remote window, beside its files', () => {
+    assert.ok(vscode.env.remoteName, 'the window is remote');
+    assert.equal(vscode.extensions.getExtension('lora-workbench.lora-workbench')?.extensionKind, vscode.ExtensionKind.Workspace);
+  });
+
   it('is active and has registered every command that package.json names', async () => {
     const extension = vscode.extensions.getExtension('lora-workbench.lora-workbench')!;
     await extension.activate();

@@ -74,7 +74,7 @@ export function makeRecipe(change: RecipeChange = {}, rows: readonly object[] = 
   writeFileSync(path.join(folder, 'data.jsonl'), rows.map((row) => `${JSON.stringify(row)}\n`).join(''));
   const recipe = {
     base: path.join(fixtures, 'llama/base'), dataset: 'data.jsonl', samples: { sample_steps: 0 }, ...change.top,
-    lora: { r: 2, ...change.lora }, training: { max_steps: 12, per_device_train_batch_size: 2, max_length: 48, save_steps: 4, eval_steps: 5, ...change.training },
+    lora: { r: 2, ...change.lora }, training: { base_dtype: 'float32', max_steps: 12, per_device_train_batch_size: 2, max_length: 48, save_steps: 4, eval_steps: 5, ...change.training },
   };
   const file = path.join(folder, 'lora.json');
   writeFileSync(file, JSON.stringify(recipe));

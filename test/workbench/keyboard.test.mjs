@@ -82,4 +82,21 @@ describe('by the keyboard alone', { timeout: 300_000 }, () => {
     await press('Control+Enter');
     await until(async () => (await body.locator('article .caption').allInnerTexts()).filter((text) => /tokens/.test(text)).length === 2, 'two answers');
   });
+
+  it('renames a run by F2 in its view and deletes it by Delete, after asking', async () => {
+    await palette(page, 'View: Show LoRA');
+    await press('Home', 'ArrowDown', 'ArrowUp', 'F2');
+    await title('Rename Run');
+    await press('Control+A');
+    await page.keyboard.type('the better one');
+    await press('Enter');
+    await d.treeRow(page, 'Runs', 'the better one').waitFor();
+    await palette(page, 'View: Show LoRA');
+    await press('Delete');
+    const box = page.locator('.monaco-dialog-box');
+    await box.getByText(/Delete .*the better one/).waitFor();
+    await press('Escape');
+    await box.waitFor({ state: 'detached' });
+    assert.equal(runsOf(workspace).length, 2, 'nothing is deleted unless it is confirmed');
+  });
 });

@@ -1,12 +1,13 @@
 import { countTrainable, tooHighRank, trainableOf } from '../../lora/count';
 import { estimateFull, estimateMemory } from '../../lora/memory';
+import { planStep } from '../../lora/stepPlan';
 import { patternValue } from '../../lora/patterns';
 import { scalingOf } from '../../lora/scaling';
 import { kindNames } from '../../lora/selection';
 import type { TargetableModule } from '../../lora/types';
 import type { Figures, RankSettings } from '../../shared/configure';
 import type { Recipe } from '../../shared/recipe';
-import { memoryThere } from '../train/machineMemory';
+import { machineHere, memoryThere } from '../train/machineMemory';
 import type { BaseFacts } from '../train/costs';
 
 /** A safetensors header takes about this much for each tensor, and A and B are two. */
@@ -23,7 +24,7 @@ export function figuresOf(base: BaseFacts, recipe: Recipe, settings: RankSetting
   return {
     trainable, parameters: base.parameters, modules: chosen.length, tooHigh: tooHighRank(chosen, r).length, scaling: scalingOf(r, lora_alpha, use_rslora),
     otherRanks: chosen.filter((m) => rankOf(m) !== r).length, fileBytes: trainable * F32 + chosen.length * (use_dora ? 3 : 2) * HEADER_BYTES,
-    memory: estimateMemory(base.size, chosen, rankOf, rows, length), full: estimateFull(base.size, rows, length), there, batch: size, length, kinds: kindsOf(base.modules, chosen, rankOf),
+    memory: planStep(recipe.training, base.size.num_layers, (plan) => estimateMemory(base.size, chosen, rankOf, rows, length, plan), machineHere(there)).estimate, full: estimateFull(base.size, rows, length), there, batch: size, length, kinds: kindsOf(base.modules, chosen, rankOf),
   };
 }
 

@@ -30,6 +30,7 @@ export interface HistoryParts {
 /** What keeps the history in order: names, tags, notes, groups, a filter; and what brings an old run back. */
 export function registerHistoryCommands(commands: CommandRegistry, parts: HistoryParts): void {
   const { store, tree, recipes } = parts;
+  commands.marked = () => tree.marked;
   const onRun = (id: Parameters<CommandRegistry['add']>[0], placeholder: () => string, act: (run: Run) => unknown) => {
     commands.add(id, 'run', async (argument) => {
       const run = await chooseRun(store, argument, { placeholder: placeholder(), fits: () => true, none: t('There are no runs yet.') });

@@ -44,6 +44,10 @@ export class RunsTree implements vscode.TreeDataProvider<Node>, vscode.Disposabl
     return this.view.visible ? this.view.selection.find((node) => node instanceof RunNode)?.run : undefined;
   }
 
+  get marked(): readonly unknown[] {
+    return this.view.selection;
+  }
+
   get selectedPart(): PartNode | undefined {
     const [node] = this.view.selection;
     return node instanceof PartNode ? node : undefined;

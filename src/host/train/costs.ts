@@ -1,5 +1,6 @@
 import { modelSize } from '../../formats/architecture/size';
 import { estimateMemory, type ModelSize } from '../../lora/memory';
+import { planStep, type StepSettings } from '../../lora/stepPlan';
 import { countTrainable, tooHighRank } from '../../lora/count';
 import { matchTargets } from '../../lora/targets';
 import type { TargetableModule } from '../../lora/types';
@@ -8,6 +9,7 @@ import { tasksOf } from '../../formats/architecture/readSpec';
 import { openBase, targetableModules } from '../../formats/base';
 import { formatBytes, formatCount } from '../format';
 import { formatNumber, t } from '../l10n';
+import { machineHere } from './machineMemory';
 import type { TargetModules } from './targets';
 
 /** A base model as far as costs go; its file is closed again. */
@@ -58,13 +60,15 @@ export const BATCHES: Readonly<Record<Task, Batch>> = {
   causal_lm: batch(4, 512), seq_cls: batch(16, 128), token_cls: batch(16, 128), image_cls: batch(8, 197), embedding: { size: 32, rows: 64, length: 128 },
 };
 
+const AUTO: StepSettings = { base_dtype: 'auto', gradient_checkpointing: 'auto' };
+
 /** Errors: LoraError('recipe') for a regular expression that is none. */
-export function costOf({ modules, size, batch }: BaseFacts, r: number, target_modules: TargetModules): Cost {
+export function costOf({ modules, size, batch }: BaseFacts, r: number, target_modules: TargetModules, machine = machineHere()): Cost {
   const { matched, unmatched } = matchTargets(modules, { target_modules });
   return {
     matched, unmatched,
     trainable: countTrainable(matched, r).trainable,
-    memory: estimateMemory(size, matched, r, batch.rows, batch.length).total,
+    memory: planStep(AUTO, size.num_layers, (plan) => estimateMemory(size, matched, r, batch.rows, batch.length, plan), machine).estimate.total,
     tooHigh: tooHighRank(matched, r).length,
   };
 }

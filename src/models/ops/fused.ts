@@ -1,5 +1,5 @@
 import type { HeadLayout } from '../rope';
-import type { DType, Precision, Tensor } from './types';
+import type { DType, Precision, Tensor } from './tensor';
 
 /** What a transformer does between its products, each in one pass over memory. Where a backing lacks them, several of its `Ops` do the same. */
 export interface FusedOps {

@@ -1,18 +1,7 @@
 import type { FusedOps } from './fused';
+import type { Precision, Shape, Tensor } from './tensor';
 
-export type Shape = readonly number[];
-
-/** bf16: the upper half of an f32, for weights and products, where the backing has it. */
-export type Precision = 'f32' | 'bf16';
-export type DType = Precision | 'i32';
-
-/** A tensor that its backing owns; freed explicitly, never by a tape or a scope. */
-export interface Tensor {
-  readonly shape: Shape;
-  readonly dtype: DType;
-  /** The backing's own: an id of libtensorflow or a tfjs tensor. */
-  readonly handle: unknown;
-}
+export type { DType, Precision, Shape, Tensor } from './tensor';
 
 /** The few operations that the models are written in. Every result is a new tensor (also a reshape's) that the caller frees.
  *  Elementwise operations and reductions compute and give f32, whatever they read, and broadcast as numpy does. Products and what only moves numbers keep their

@@ -17,6 +17,7 @@ interface Manifest {
     readonly languageModelTools: readonly { readonly name: string }[];
     readonly taskDefinitions: readonly { readonly type: string }[];
     readonly problemMatchers: readonly { readonly name: string; readonly pattern: { readonly regexp: string } }[];
+    readonly keybindings: readonly { readonly command: string; readonly when: string }[];
     readonly walkthroughs: readonly { readonly id: string; readonly steps: readonly { readonly media: { readonly markdown: string } }[] }[];
   };
 }
@@ -47,6 +48,11 @@ describe('package.json and the ids in the code', () => {
     expect(entries.filter((e) => !known.has(e.command!))).toEqual([]);
     const keys = new Set([...text.matchAll(/lora\.(?:has|runs|adapter)[A-Z]\w*/g)].map(([key]) => key));
     expect(sorted(keys)).toEqual(sorted(Object.values(CONTEXT_KEYS)));
+  });
+
+  it('bind keys to known commands, and only within the Runs view', () => {
+    const known: ReadonlySet<string> = new Set(Object.values(COMMANDS));
+    expect(contributes.keybindings.filter((own) => !known.has(own.command) || !own.when.includes(`focusedView == '${VIEWS.runs}'`) || !own.when.includes('!inputFocus'))).toEqual([]);
   });
 
   it('ask for trust in the same commands', () => {

@@ -6,12 +6,16 @@ import { estimateMemory } from '../../../../src/lora/memory';
 const base = await readBaseFacts('test/fixtures/llama/base');
 const PLENTY = 64 * 2 ** 30;
 
+/** A processor that knows f32 only, and memory for all of it. */
+const MACHINE = { hasBf16: true, multipliesBf16: false, available: 2 ** 40 };
+
 describe('what a choice costs', () => {
   it('counts r·(in + out) over all matched layers and takes the memory of a step', () => {
-    const cost = costOf(base, 4, ['q_proj', 'v_proj']);
+    const cost = costOf(base, 4, ['q_proj', 'v_proj'], MACHINE);
     const expected = base.modules.filter((m) => /[qv]_proj$/.test(m.path)).reduce((sum, m) => sum + 4 * (m.in_features + m.out_features), 0);
     expect(cost).toMatchObject({ trainable: expected, unmatched: [], tooHigh: 0 });
     expect(cost.memory).toBe(estimateMemory(base.size, cost.matched, 4, 4, 512).total);
+    expect(costOf(base, 4, ['q_proj', 'v_proj'], { ...MACHINE, multipliesBf16: true }).memory).toBe(estimateMemory(base.size, cost.matched, 4, 4, 512, { base_dtype: 'bfloat16', recomputed_layers: 0 }).total);
   });
 
   it('refuses a base that cannot be trained on, saying why', async () => {
@@ -22,7 +26,7 @@ describe('what a choice costs', () => {
     expect((await readBaseFacts('test/fixtures/bert/base')).tasks).toEqual(['seq_cls', 'token_cls', 'embedding']);
     const vit = await readBaseFacts('test/fixtures/vit/base');
     expect(vit.tasks).toEqual(['image_cls']);
-    expect(costOf(vit, 4, ['query']).memory).toBe(estimateMemory(vit.size, costOf(vit, 4, ['query']).matched, 4, 8, 197).total);
+    expect(costOf(vit, 4, ['query'], MACHINE).memory).toBe(estimateMemory(vit.size, costOf(vit, 4, ['query']).matched, 4, 8, 197).total);
     expect(base.tasks).toContain('causal_lm');
   });
 });

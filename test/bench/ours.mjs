@@ -1,0 +1,34 @@
+// Builds test/bench/train.ts and runs it, each time in a process of its own.
+import { build } from 'esbuild';
+import { spawnSync } from 'node:child_process';
+import { homedir } from 'node:os';
+import path from 'node:path';
+
+export const root = path.resolve(import.meta.dirname, '../..');
+export const cache = path.join(homedir(), '.cache', 'lora-workbench');
+const out = path.join(root, 'out', 'bench');
+
+async function bundled(file) {
+  const outfile = path.join(out, `${path.basename(file, '.ts')}.cjs`);
+  await build({ absWorkingDir: root, entryPoints: [file], outfile, bundle: true, platform: 'node', format: 'cjs', logLevel: 'warning' });
+  return outfile;
+}
+
+/** The last line of a process's output, as JSON; what it says on the way goes to `said`. */
+export function measure(command, args, { env = {}, said } = {}) {
+  const { status, stdout, stderr } = spawnSync(command, args.map(String), { encoding: 'utf8', env: { ...process.env, ...env } });
+  if (status !== 0) throw new Error(`${command} ${args.join(' ')} failed:\n${stderr}`);
+  said?.(stderr);
+  return JSON.parse(stdout.trim().split('\n').at(-1));
+}
+
+/** A function that trains as the arguments say. */
+export async function ourTraining() {
+  const { default: { findRuntime } } = await import(await bundled('src/runtime/findRuntime.ts'));
+  const runtime = await findRuntime({ dist: path.join(root, 'dist'), home: process.env.LORA_RUNTIME_HOME ?? path.join(cache, 'runtime') });
+  const script = await bundled('test/bench/train.ts');
+  const env = { LORA_TFJS_BINDING: runtime.binding, TF_CPP_MIN_LOG_LEVEL: '2', TF_ENABLE_ONEDNN_OPTS: '1' };
+  return (args, said) => measure(process.execPath, [script, '--tfjs', path.join(root, 'dist', 'tfjs-node.js'), ...args], { env, said });
+}
+
+export const median = (values) => [...values].sort((a, b) => a - b)[values.length >> 1];

@@ -1,0 +1,16 @@
+import { describe, expect, it } from 'vitest';
+import { multipliesBf16 } from '../../../src/runtime/processor';
+
+const told = (flags: string) => multipliesBf16(() => `processor\t: 0\nmodel name\t: Some CPU\nflags\t\t: fpu sse2 ${flags} vaes\n`);
+
+describe.skipIf(process.platform !== 'linux')('a processor that multiplies bf16', () => {
+  it('is told by its flags', () => {
+    expect(told('avx512f avx512_bf16')).toBe(true);
+    expect(told('amx_bf16 amx_tile')).toBe(true);
+    expect(told('avx2 avx512f avx512_vnni')).toBe(false);
+  });
+
+  it('is not assumed where nothing is told', () => {
+    expect(multipliesBf16(() => { throw new Error('hidden'); })).toBe(false);
+  });
+});

@@ -1,0 +1,62 @@
+// A workspace of two folders: runs, recipes and models of both, each at its place.
+import { cpSync, mkdtempSync, readFileSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import path from 'node:path';
+import { after, afterEach, before, describe, it } from 'node:test';
+import assert from 'node:assert/strict';
+import * as d from './drive.mjs';
+import { openFile, packageVsix, palette, until } from './page.mjs';
+import { installWorkbench, makeWorkspace, root, runsOf, runtimeFolder } from './workspace.mjs';
+
+const shots = path.join(root, 'out', 'screenshots');
+
+describe('a workspace of two folders', { timeout: 300_000 }, () => {
+  const folders = [makeWorkspace(), makeWorkspace()];
+  let server, browser, page;
+  const rows = async () => (await d.treeItems(page, 'Runs')).map(({ label }) => label);
+
+  before(async () => {
+    for (const [i, folder] of folders.entries()) {
+      writeFileSync(path.join(folder, `recipe-${i + 1}.lora.json`), JSON.stringify({ base: 'models/tiny', dataset: 'data/train.jsonl', lora: { r: 2 + i }, training: { max_steps: 4 }, samples: { sample_steps: 0 } }));
+    }
+    const workspace = path.join(mkdtempSync(path.join(tmpdir(), 'lora-multiroot-')), 'both.code-workspace');
+    writeFileSync(workspace, JSON.stringify({ folders: folders.map((folder) => ({ path: folder })) }));
+    server = await d.launchServer({ dir: installWorkbench(), workspace, vsix: [packageVsix()], settings: { 'lora.runtime.path': runtimeFolder() } });
+    ({ browser, page } = await d.openPage(server));
+    page.setDefaultTimeout(30_000);
+    await d.openView(page, 'LoRA');
+  });
+  after(async () => {
+    await browser?.close();
+    await server?.stop();
+  });
+  afterEach(() => d.screenshot(page, path.join(shots, 'at-multiroot.png')));
+
+  it('trains each folder\'s recipe on its own data, and keeps the run in that folder', async () => {
+    for (const [i, folder] of folders.entries()) {
+      await openFile(page, `recipe-${i + 1}.lora.json`);
+      await palette(page, 'LoRA: Run Recipe');
+      const { record } = await until(() => runsOf(folder).find((run) => run.record?.state === 'completed'), `the end of the run in folder ${i + 1}`);
+      assert.equal(record.recipe.base, path.join(folder, 'models', 'tiny'));
+      assert.equal(record.recipe.lora.r, 2 + i);
+    }
+    assert.deepEqual(folders.map((folder) => runsOf(folder).length), [1, 1]);
+  });
+
+  it('lists the runs of both, newest first', async () => {
+    await until(async () => (await rows()).length === 2, 'two rows');
+    const descriptions = (await d.treeItems(page, 'Runs')).map(({ description }) => description);
+    assert.match(descriptions[0], /r 3\b|r = 3\b/);
+    assert.match(descriptions[1], /r 2\b|r = 2\b/);
+  });
+
+  it('shows a run that another program makes in the second folder', async () => {
+    const [, second] = folders;
+    const [{ dir }] = runsOf(second);
+    const copy = path.join(second, '.lora', 'runs', '20300101-000000-abcd');
+    cpSync(dir, copy, { recursive: true });
+    const record = JSON.parse(readFileSync(path.join(copy, 'run.json'), 'utf8'));
+    writeFileSync(path.join(copy, 'run.json'), JSON.stringify({ ...record, id: '20300101-000000-abcd', name: 'made elsewhere' }));
+    await until(async () => (await rows()).some((label) => label.includes('made elsewhere')), 'the new row');
+  });
+});
