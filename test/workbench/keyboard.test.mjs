@@ -84,14 +84,22 @@ describe('by the keyboard alone', { timeout: 300_000 }, () => {
   });
 
   it('renames a run by F2 in its view and deletes it by Delete, after asking', async () => {
-    await palette(page, 'View: Show LoRA');
-    await press('Home', 'ArrowDown', 'ArrowUp', 'F2');
+    const markFirst = async () => {
+      await until(async () => {
+        await press('Control+0');
+        return page.locator('.monaco-list[aria-label="Runs"]:focus').count();
+      }, 'the side bar to have the focus');
+      await press('Home', 'Control+Shift+Enter');
+      await page.locator('.monaco-list[aria-label="Runs"] .monaco-list-row.selected').waitFor();
+    };
+    await palette(page, 'LoRA: Focus on Runs View');
+    await markFirst();
+    await press('F2');
     await title('Rename Run');
     await press('Control+A');
     await page.keyboard.type('the better one');
     await press('Enter');
     await d.treeRow(page, 'Runs', 'the better one').waitFor();
-    await palette(page, 'View: Show LoRA');
     await press('Delete');
     const box = page.locator('.monaco-dialog-box');
     await box.getByText(/Delete .*the better one/).waitFor();
