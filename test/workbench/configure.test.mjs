@@ -5,7 +5,7 @@ import path from 'node:path';
 import { spawnSync } from 'node:child_process';
 import { after, afterEach, before, describe, it } from 'node:test';
 import * as d from './drive.mjs';
-import { openFile, packageVsix, until } from './page.mjs';
+import { inEveryTheme, openFile, packageVsix, until } from './page.mjs';
 import { installWorkbench, makeWorkspace, root, runtimeFolder } from './workspace.mjs';
 
 const shots = path.join(root, 'out', 'screenshots');
@@ -58,10 +58,7 @@ describe('configuring the rank', { timeout: 300_000 }, () => {
     await frame().locator('.tree .group label', { hasText: 'Layer 0' }).locator('input').uncheck();
     await until(() => /"layers_to_transform": \[\s*1\s*\]/.test(text()), 'layer 1 alone');
     assert.match(text(), /\/\/ the tiny model[^]*\/\/ enough/);
-    for (const theme of ['light', 'high-contrast', 'high-contrast-light', 'dark']) {
-      await d.setTheme(server, page, theme);
-      await d.screenshot(page, path.join(shots, `configure-${theme}.png`));
-    }
+    await inEveryTheme(server, page, 'configure', frame());
   });
 
   it('follows the file, and says what is wrong in it', async () => {

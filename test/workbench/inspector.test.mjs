@@ -4,7 +4,7 @@ import { cpSync, mkdirSync, truncateSync } from 'node:fs';
 import path from 'node:path';
 import { after, before, describe, it } from 'node:test';
 import * as d from './drive.mjs';
-import { openFile, packageVsix } from './page.mjs';
+import { inEveryTheme, openFile, packageVsix } from './page.mjs';
 import { installWorkbench, makeWorkspace, root } from './workspace.mjs';
 
 const shots = path.join(root, 'out', 'screenshots');
@@ -36,7 +36,7 @@ describe('the tensor inspector', { timeout: 200_000 }, () => {
       await frame.locator('button.link', { hasText: tensor }).click();
       await frame.locator('.histogram').waitFor();
       assert.match(await frame.locator('.values').innerText(), /Norm \(Frobenius\)\s+[\d.]+/);
-      await d.screenshot(page, path.join(shots, `inspector-${path.extname(file).slice(1)}.png`));
+      await inEveryTheme(server, page, `inspector-${path.extname(file).slice(1)}`, frame);
     }
   });
 

@@ -1,8 +1,10 @@
 // What the tests of the workbench share: waiting, and the extension as a package.
 import assert from 'node:assert/strict';
 import { spawnSync } from 'node:child_process';
-import { readdirSync, rmSync, statSync } from 'node:fs';
+import { readdirSync, readFileSync, rmSync, statSync } from 'node:fs';
+import { createRequire } from 'node:module';
 import path from 'node:path';
+import * as d from './drive.mjs';
 import { root } from './workspace.mjs';
 
 /** Looks again until there is something to see. */
@@ -68,4 +70,21 @@ export function contentsOf(folder) {
     const { size, mtimeMs } = statSync(path.join(folder, name));
     return `${name} ${size} ${mtimeMs}`;
   });
+}
+
+/** A picture of the window in each theme, under this name, in which axe finds nothing serious on the page `frame`. */
+export async function inEveryTheme(server, page, name, frame = d.webview(page)) {
+  const axe = readFileSync(createRequire(path.join(root, 'package.json')).resolve('axe-core/axe.min.js'), 'utf8');
+  for (const theme of ['light', 'high-contrast', 'high-contrast-light', 'dark']) {
+    await d.setTheme(server, page, theme);
+    await d.screenshot(page, path.join(root, 'out', 'screenshots', `${name}-${theme}.png`));
+    const body = await frame.locator('body').elementHandle();
+    const own = await body.ownerFrame();
+    await own.evaluate(axe); // through the debugger: the page's own policy allows no such script
+    const serious = await own.evaluate(async () => {
+      const { violations } = await globalThis.axe.run(document);
+      return violations.filter(({ impact }) => impact === 'serious' || impact === 'critical').map(({ id, nodes }) => `${id}: ${nodes.map((n) => n.html).join(' ')}`);
+    });
+    assert.deepEqual(serious, [], `${name} in ${theme}`);
+  }
 }

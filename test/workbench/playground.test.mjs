@@ -5,7 +5,7 @@ import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
 import { after, afterEach, before, describe, it } from 'node:test';
 import * as d from './drive.mjs';
-import { chooseInMenu, packageVsix, until } from './page.mjs';
+import { chooseInMenu, inEveryTheme, packageVsix, until } from './page.mjs';
 import { installWorkbench, makeWorkspace, root, runsOf, runtimeFolder } from './workspace.mjs';
 
 const shots = path.join(root, 'out', 'screenshots');
@@ -69,6 +69,8 @@ describe('the playground', { timeout: 300_000 }, () => {
     assert.notEqual(second, base);
     await d.screenshot(page, path.join(shots, 'playground.png'));
   });
+
+  it('is pleasant in four themes', () => inEveryTheme(server, page, 'playground', body()));
 
   it('comes back with the window, prompt and scales as they were', async () => {
     await page.waitForTimeout(8_000); // VS Code keeps panels' state every 5 s

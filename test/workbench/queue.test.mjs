@@ -4,7 +4,7 @@ import { mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
 import { after, afterEach, before, describe, it } from 'node:test';
 import * as d from './drive.mjs';
-import { chooseInMenu, openFile, packageVsix, until } from './page.mjs';
+import { chooseInMenu, inEveryTheme, openFile, packageVsix, until } from './page.mjs';
 import { installWorkbench, makeWorkspace, root, runsOf, runtimeFolder } from './workspace.mjs';
 
 const shots = path.join(root, 'out', 'screenshots');
@@ -74,6 +74,7 @@ describe('runs that wait for their turn', { timeout: 300_000 }, () => {
     await chooseInMenu(page, row('one r 4'), 'Overlay Runs');
     await page.locator('.tab.active', { hasText: '2 runs' }).waitFor();
     await until(async () => /one r 1[^]*one r 4/.test(await words().innerText()), 'both runs');
+    await inEveryTheme(server, page, 'overlay');
     await d.webview(page).locator('.runs button', { hasText: 'one r 4' }).click();
     await page.locator('.tab.active', { hasText: 'train on tiny' }).waitFor();
   });

@@ -2,11 +2,10 @@
 import assert from 'node:assert/strict';
 import { spawnSync } from 'node:child_process';
 import { cpSync, existsSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
-import { createRequire } from 'node:module';
 import path from 'node:path';
 import { after, afterEach, before, describe, it } from 'node:test';
 import * as d from './drive.mjs';
-import { packageVsix, shown, until } from './page.mjs';
+import { inEveryTheme, packageVsix, shown, until } from './page.mjs';
 import { installWorkbench, makeWorkspace, root, runsOf, runtimeFolder } from './workspace.mjs';
 
 const shots = path.join(root, 'out', 'screenshots');
@@ -96,20 +95,7 @@ describe('training in the workbench', { timeout: 600_000 }, () => {
   });
 
   it('is pleasant in four themes, and axe finds nothing serious', async () => {
-    const axe = readFileSync(createRequire(path.join(root, 'package.json')).resolve('axe-core/axe.min.js'), 'utf8');
-    for (const theme of ['dark', 'light', 'high-contrast', 'high-contrast-light']) {
-      await d.setTheme(server, page, theme);
-      await d.screenshot(page, path.join(shots, `dashboard-${theme}.png`));
-      const body = await d.webview(page).locator('body').elementHandle();
-      const frame = await body.ownerFrame();
-      await frame.evaluate(axe); // through the debugger: the page's own policy allows no such script
-      const serious = await frame.evaluate(async () => {
-        const { violations } = await globalThis.axe.run(document);
-        return violations.filter(({ impact }) => impact === 'serious' || impact === 'critical').map(({ id, nodes }) => `${id}: ${nodes.map((n) => n.html).join(' ')}`);
-      });
-      assert.deepEqual(serious, [], theme);
-    }
-    await d.setTheme(server, page, 'dark');
+    await inEveryTheme(server, page, 'dashboard');
   });
 
   it('pauses, goes on, survives a reload of the window, and stops with the adapter kept', async () => {
@@ -190,11 +176,7 @@ describe('training in the workbench', { timeout: 600_000 }, () => {
     assert.ok(modules > 2, `${modules} modules`);
     await beside.locator('.modules .sort', { hasText: '‖dW‖ A' }).click();
     await beside.locator('.modules th[aria-sort="descending"]').waitFor();
-    for (const theme of ['dark', 'light', 'high-contrast', 'high-contrast-light']) {
-      await d.setTheme(server, page, theme);
-      await d.screenshot(page, path.join(shots, `compare-${theme}.png`));
-    }
-    await d.setTheme(server, page, 'dark');
+    await inEveryTheme(server, page, 'compare', beside);
     await d.runCommand(page, 'LoRA: Resize Adapter');
     await page.locator('.quick-input-widget input[placeholder*="smaller rank"]').waitFor();
     await picks.filter({ hasText: 'train on tiny' }).first().click();
