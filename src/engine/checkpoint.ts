@@ -18,6 +18,8 @@ const StateSchema = v.object({
   step: v.pipe(v.number(), v.integer(), v.minValue(0)),
   elapsed: v.number(),
   best: v.nullable(v.object({ step: v.number(), loss: v.number() })),
+  /** What is still due after the step. */
+  pending: v.optional(v.array(v.picklist(['evaluate', 'sample'])), []),
 });
 
 export type TrainingState = v.InferOutput<typeof StateSchema>;

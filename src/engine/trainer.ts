@@ -7,7 +7,6 @@ import { modelCard } from '../formats/peft/card';
 import { writePeftAdapter, type AdapterFacts } from '../formats/peft/write';
 import { convertToPlain } from '../lora/startFromWeight';
 import type { Adapter } from '../lora/types';
-import { breathe } from '../models/breathe';
 import type { Model } from '../models/types';
 import { LoraError } from '../shared/errors';
 import { createRandom } from '../shared/random';
@@ -16,7 +15,7 @@ import type { BatchPiece } from '../shared/metrics';
 import { RUN_FILES } from '../shared/run';
 import { answer } from './answer';
 import { pruneCheckpoints, writeCheckpoint, type TrainingState } from './checkpoint';
-import type { Control } from './control';
+import { Stopped, type Control } from './control';
 import type { WorkerEvent } from './messages';
 import { isDue, planTraining, positionOf, type TrainingPlan } from './plan';
 import type { Prepared } from './prepareTraining';
@@ -46,13 +45,15 @@ export class Trainer {
   private lastLoss: number | null = null;
   private lastEval: { readonly step: number; readonly loss: number } | null = null;
   private savedAt: number | null = null;
+  private pending: TrainingState['pending'] = [];
 
   constructor(private readonly parts: TrainerParts) {
     this.plan = planTraining(parts.data.train.length, parts.recipe.training);
   }
 
   /** Goes on from a checkpoint; the model has its adapter and optimizer already. */
-  restore({ step, elapsed, best }: TrainingState): void {
+  restore({ step, elapsed, best, pending }: TrainingState): void {
+    this.pending = [...pending];
     this.step = step;
     this.elapsed = elapsed;
     this.best = best;
@@ -66,29 +67,51 @@ export class Trainer {
     const total = this.plan.total_steps;
     if (this.step === 0 && this.savedAt === null) {
       this.showBatch();
-      await this.evaluate();
-      await this.sample();
+      this.pending = ['evaluate', 'sample'];
     }
-    this.progress('training', this.step / total);
-    while (this.step < total && !control.stopped) {
-      await this.takeStep();
-      const atEnd = this.step === total;
-      if (atEnd || isDue(this.step, recipe.training.eval_steps)) await this.evaluate();
-      if (atEnd || isDue(this.step, recipe.samples.sample_steps)) await this.sample();
-      if (atEnd || isDue(this.step, recipe.training.save_steps)) await this.save();
+    await this.untilStopped(async () => {
+      await this.lookBack();
       this.progress('training', this.step / total);
-      await this.betweenSteps();
-    }
+      while (this.step < total && !control.stopped) {
+        await this.takeStep();
+        const atEnd = this.step === total;
+        if (atEnd || isDue(this.step, recipe.training.eval_steps)) this.pending.push('evaluate');
+        if (atEnd || isDue(this.step, recipe.samples.sample_steps)) this.pending.push('sample');
+        await this.lookBack();
+        if (atEnd || isDue(this.step, recipe.training.save_steps)) await this.save();
+        this.progress('training', this.step / total);
+        await control.serve();
+        await control.between();
+      }
+    });
     if (this.savedAt !== this.step) await this.save();
     await this.writeAdapter(RUN_FILES.adapter);
     return this.step >= total ? 'completed' : 'stopped';
+  }
+
+  /** A stop in the middle of a step drops the step. */
+  private async untilStopped(work: () => Promise<void>): Promise<void> {
+    try {
+      await work();
+    } catch (error) {
+      if (!(error instanceof Stopped)) throw error;
+    }
+  }
+
+  /** What is due after the last step and has not been done yet: a stop may break it off, and then it is done when the run goes on. */
+  private async lookBack(): Promise<void> {
+    for (let next = this.pending[0]; next !== undefined; next = this.pending[0]) {
+      if (next === 'evaluate') await this.evaluate();
+      else await this.sample();
+      this.pending.shift();
+    }
   }
 
   /** Writes a checkpoint now, unless this step has one. Gives its path within the run's folder. */
   async save(): Promise<string> {
     const { model, run_dir, emit, recipe } = this.parts;
     this.progress('saving', null);
-    const state: TrainingState = { version: 1, step: this.step, elapsed: this.elapsed, best: this.best };
+    const state: TrainingState = { version: 1, step: this.step, elapsed: this.elapsed, best: this.best, pending: [...this.pending] };
     const relative = await writeCheckpoint(run_dir, { state, adapter: await this.adapter(), optimizer: await model.optimizerState() }, this.facts());
     await pruneCheckpoints(run_dir, recipe.training.save_total_limit, this.step);
     this.savedAt = this.step;
@@ -102,7 +125,7 @@ export class Trainer {
     const next = this.step + 1;
     const { epoch, batches } = positionOf(next, this.plan, training.gradient_accumulation_steps);
     const inEpoch = this.batchesOf(epoch);
-    const started = performance.now();
+    const started = this.now();
     let [loss_sum, labelled, tokens] = [0, 0, 0];
     for (const index of batches) {
       const examples = inEpoch[index]!;
@@ -111,12 +134,12 @@ export class Trainer {
       loss_sum += part.loss_sum;
       labelled += part.labelled;
       tokens += examples.reduce((sum, e) => sum + tokensOf(e, data.image_length), 0);
-      await breathe();
+      await this.parts.control.between();
     }
     const learning_rate = learningRate(training, next, this.plan.total_steps);
     const { grad_norm } = await model.step(labelled, { learning_rate, weight_decay: training.weight_decay, max_grad_norm: training.max_grad_norm, loraplus_lr_ratio: training.loraplus_lr_ratio });
     if (!Number.isFinite(grad_norm)) throw diverged(next, batches.flatMap((i) => inEpoch[i]!), recipe.dataset, grad_norm);
-    const seconds = (performance.now() - started) / 1000;
+    const seconds = (this.now() - started) / 1000;
     this.step = next;
     this.elapsed += seconds;
     this.lastLoss = loss_sum / labelled;
@@ -127,6 +150,11 @@ export class Trainer {
         tokens_per_second: tokens / seconds, memory: process.memoryUsage.rss(), elapsed: this.elapsed,
       },
     });
+  }
+
+  /** Milliseconds, without those of pauses. */
+  private now(): number {
+    return performance.now() - this.parts.control.pausedFor;
   }
 
   private async evaluate(): Promise<void> {
@@ -150,32 +178,18 @@ export class Trainer {
     if (recipe.samples.sample_steps === 0) return;
     const asked = recipe.task === 'causal_lm' ? prompts.map((prompt) => ({ prompt, say: () => this.completion(prompt) }))
       : data.shown.map((row) => ({ prompt: row.text, say: () => predict(this.parts.model, row, data.labels, data.collate) }));
+    const said: { prompt: string; completion: string }[] = [];
     for (const [i, { prompt, say }] of asked.entries()) {
       this.progress('sampling', i / asked.length);
-      emit({ kind: 'metric', line: { kind: 'sample', step: this.step, prompt, completion: await say() } });
+      said.push({ prompt, completion: await say() });
     }
+    for (const own of said) emit({ kind: 'metric', line: { kind: 'sample', step: this.step, ...own } });
   }
 
   private completion(prompt: string): Promise<string> {
     const { recipe, model } = this.parts;
     const tokenizer = this.parts.tokenizer!;
     return answer(model, tokenizer, prompt, { chat: tokenizer.has_chat_template, max_new_tokens: recipe.samples.max_new_tokens, temperature: 0, seed: recipe.training.seed });
-  }
-
-  /** What was asked for meanwhile: a pause is waited out, requests are answered. */
-  private async betweenSteps(): Promise<void> {
-    const { control, emit } = this.parts;
-    await breathe();
-    await control.serve();
-    if (!control.paused || control.stopped) return;
-    emit({ kind: 'state', state: 'paused' });
-    await control.whilePaused();
-    if (this.isGoingOn()) emit({ kind: 'state', state: 'running' });
-  }
-
-  /** Read anew: a stop may come while a pause is waited out. */
-  private isGoingOn(): boolean {
-    return !this.parts.control.stopped;
   }
 
   private async writeAdapter(name: string): Promise<void> {

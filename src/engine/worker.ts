@@ -32,6 +32,7 @@ async function train(job: TrainJob): Promise<void> {
       ops, ...prepared.step_plan, lora_dropout: recipe.lora.lora_dropout, below: [...prepared.frozen, ...(prepared.below ? [prepared.below] : [])], ...problemOf(prepared.data.labels), onProgress: progress('loading model'),
     });
     if (checkpoint) model.restoreOptimizer(checkpoint.optimizer);
+    ops.between = () => control.between();
     const trainer = new Trainer({ ...prepared, model, recipe, run_dir, control, emit });
     emit({ kind: 'facts', facts: factsOf(prepared, model.architecture, model.trainable_parameters, trainer.plan.total_steps, ops.name) });
     control.onRequest((request) => request.kind === 'checkpoint'

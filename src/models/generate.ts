@@ -2,7 +2,6 @@ import { positionsOf } from '../formats/architecture/positions';
 import { LoraError } from '../shared/errors';
 import { createRandom } from '../shared/random';
 import type { AttentionCache, Rows } from './attentionBranch';
-import { breathe } from './breathe';
 import { layerPrefill, layerStep } from './layer';
 import { lmLogits, type LmHead } from './lmHead';
 import { normForward, statsTensors } from './norm';
@@ -23,7 +22,7 @@ export async function generate(body: Transformer, head: LmHead, input_ids: reado
       if (options.stop_ids.includes(id)) break;
       made.push(id);
       if (options.onToken?.(id) === false || made.length === most) break;
-      await breathe();
+      await body.ops.between();
       logits = await session.next(id);
     }
     return made;
@@ -58,7 +57,7 @@ class Session {
       const { y, cache } = layerPrefill(ops, layer, x, pass, i === layers.length - 1 ? last : null);
       this.caches.push(cache);
       x = y;
-      await breathe();
+      await ops.between();
     }
     ops.free(indices);
     this.transformer.closePass(pass);

@@ -1,5 +1,4 @@
 import { activate, activateWithSlope } from './activation';
-import { breathe } from './breathe';
 import type { Dropout } from './dropout';
 import { isTrained, linearBackward, linearForward, product, savedTensors, sumAndFree, type Linear, type LinearSaved } from './linear';
 import type { FusedOps } from './ops/fused';
@@ -33,7 +32,7 @@ export async function lmLogits(ops: Ops, head: LmHead, h: Tensor): Promise<Float
     const z = capped(ops, y, head.softcap);
     all.set(await ops.download(z), start * vocab);
     ops.free(rows, z, ...savedTensors(saved));
-    await breathe();
+    await ops.between();
   }
   return all;
 }
@@ -58,7 +57,7 @@ export async function lmLoss(
     loss_sum += chunk.loss_sum;
     if (chunk.dh) dhs.push(chunk.dh);
     ops.free(rows);
-    await breathe();
+    await ops.between();
   }
   return { loss_sum, dh: dhs.length > 0 ? join(ops, dhs, 0) : null };
 }

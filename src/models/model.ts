@@ -5,7 +5,6 @@ import type { Adapter, TargetableModule } from '../lora/types';
 import { LoraError, type Problem as Fault } from '../shared/errors';
 import { Adapters } from './adapters';
 import { AdamW, normalizeGradients } from './adamw';
-import { breathe } from './breathe';
 import type { EmbeddingLayer } from './embedding';
 import { generate } from './generate';
 import { LabelsHead, NextTokenHead, PooledHead, type Head } from './heads';
@@ -63,7 +62,7 @@ async function loadParts(loader: WeightLoader, spec: Spec, ops: Ops, adapters: A
   for (const [i, layer] of spec.layers.entries()) {
     layers.push(await loader.layer(layer));
     onProgress((i + 1) / (spec.num_layers + 1));
-    await breathe();
+    await ops.between();
   }
   const norm = await loader.normOrNull(spec.final_norm);
   const transformer = new Transformer(ops, spec, { embedding, layers, norm }, options.recomputed_layers);
@@ -119,15 +118,15 @@ class AdaptedModel implements Model {
   readonly liveTensors = (): number => this.parts.transformer.ops.live();
 
   logits(input: ModelInput): Promise<Float32Array> {
-    return this.parts.head.logits(input);
+    return this.whole(() => this.parts.head.logits(input));
   }
 
   accumulate(input: LabelledInput, dropout_seed: number): Promise<LossSum> {
-    return this.parts.head.loss(input, true, this.lora_dropout > 0 ? { rate: this.lora_dropout, seed: dropout_seed } : null);
+    return this.whole(() => this.parts.head.loss(input, true, this.lora_dropout > 0 ? { rate: this.lora_dropout, seed: dropout_seed } : null));
   }
 
   evaluate(input: LabelledInput): Promise<Evaluation> {
-    return this.parts.head.loss(input, false, null);
+    return this.whole(() => this.parts.head.loss(input, false, null));
   }
 
   async step(labelled: number, settings: OptimizerSettings): Promise<{ readonly grad_norm: number }> {
@@ -165,8 +164,20 @@ class AdaptedModel implements Model {
 
   generate(input_ids: readonly number[], options: GenerateOptions): Promise<number[]> {
     const { transformer, head } = this.parts;
-    if (head instanceof NextTokenHead) return generate(transformer, head.head, input_ids, options);
+    if (head instanceof NextTokenHead) return this.whole(() => generate(transformer, head.head, input_ids, options));
     return Promise.reject(new LoraError('base', `A model for the task ${transformer.spec.task} writes no text.`));
+  }
+
+  /** Work that is broken off leaves no tensor behind. */
+  private async whole<T>(work: () => Promise<T>): Promise<T> {
+    const { ops } = this.parts.transformer;
+    const mark = ops.mark();
+    try {
+      return await work();
+    } catch (error) {
+      ops.freeSince(mark);
+      throw error;
+    }
   }
 
   dispose(): void {

@@ -2,7 +2,6 @@ import type { AttentionSpec, Spec } from '../formats/architecture/spec';
 import type { AttentionBlock, AttentionShape, Turn } from './attention';
 import type { Pass, Rows } from './attentionBranch';
 import { planAttention } from './attentionPlan';
-import { breathe } from './breathe';
 import type { Dropout } from './dropout';
 import type { EmbeddingLayer } from './embedding';
 import { freeKept, isLayerTrained, layerBackward, layerForward, type LayerKept, type LayerWeights } from './layer';
@@ -52,7 +51,7 @@ export class Transformer {
       const step = layerForward(ops, layer, x, pass, this.rowsIn(i, rows), i < lowest ? 'nothing' : i < this.recomputed ? 'input' : 'all');
       x = step.y;
       kept.push(step.kept);
-      await breathe();
+      await ops.between();
     }
     const normed = body.norm ? normForward(ops, body.norm, x) : { h: x, stats: null };
     return { input, pass, rows, lowest, embedded: embedded.saved, kept, x, ...normed };
@@ -70,7 +69,7 @@ export class Transformer {
     for (let i = run.kept.length - 1; dx && i >= Math.max(0, run.lowest); i--) {
       dx = await layerBackward(ops, body.layers[i]!, dx, run.kept[i]!, run.pass, this.rowsIn(i, run.rows), i > run.lowest);
       run.kept[i] = { keep: 'nothing' };
-      await breathe();
+      await ops.between();
     }
     if (dx && run.lowest < 0) await body.embedding.backward(run.input, dx, run.embedded);
     else if (dx) ops.free(dx);

@@ -80,7 +80,7 @@ export interface Model {
   /** What the head gives, f32 row-major: [batch, length, vocab or labels], [batch, labels], or vectors [batch, d]. */
   logits(input: ModelInput): Promise<Float32Array>;
   /** Sum of the losses and their number; adds the gradient of the SUM to the accumulated gradients.
-   *  `dropout_seed` must differ for each batch of a run. A batch without labels gives 0, 0 and adds nothing. */
+   *  An error leaves a part of that gradient there: the step cannot be taken any more. `dropout_seed` must differ for each batch of a run. A batch without labels gives 0, 0 and adds nothing. */
   accumulate(input: LabelledInput, dropout_seed: number): Promise<LossSum>;
   /** The same without gradients and dropout. */
   evaluate(input: LabelledInput): Promise<Evaluation>;

@@ -111,6 +111,35 @@ describe('a run that is interrupted', () => {
     expect(recordOf(runDir).state).toBe('stopped');
   });
 
+  it('pauses and stops in the middle of a step, however long that is, and ends with the same bytes', async () => {
+    const rows = Array.from({ length: 1500 }, (_, i) => ({ prompt: `say ${i}`, completion: `number ${i} it is` }));
+    const long = () => {
+      const file = makeRecipe({ training: { max_steps: 1, gradient_accumulation_steps: 1000, num_train_epochs: 1 } });
+      writeFileSync(path.join(path.dirname(file), 'data.jsonl'), rows.map((row) => `${JSON.stringify(row)}\n`).join(''));
+      return file;
+    };
+    const whole = await train(long());
+    const runDir = path.join(tempFolder(), 'run');
+    const { end } = startCli(['train', long(), '--run-dir', runDir]);
+    await until(() => existsSync(path.join(runDir, 'run.json')) && recordOf(runDir).state === 'running', 'the first step');
+    const client = await connectEngine(runDir);
+    await client.request('pause', undefined);
+    await until(() => recordOf(runDir).state === 'paused', 'the pause');
+    expect(stepsOf(runDir)).toEqual([]);
+    await client.request('checkpoint', undefined);
+    await client.request('resume', undefined);
+    await until(() => recordOf(runDir).state === 'running', 'going on');
+    await client.request('stop', undefined);
+    expect((await end).code).toBe(0);
+    client.dispose();
+    expect(recordOf(runDir)).toMatchObject({ state: 'stopped', result: { steps: 0 } });
+    expect(stepsOf(runDir)).toEqual([]);
+    expect((await cli('train', '--resume', runDir)).code).toBe(0);
+    expect(stepsOf(runDir)).toHaveLength(1);
+    expect(metricsOf(runDir).filter((line) => line.kind === 'eval').map((line) => line.step)).toEqual(metricsOf(whole).filter((line) => line.kind === 'eval').map((line) => line.step));
+    expect(weightsOf(runDir).equals(weightsOf(whole))).toBe(true);
+  });
+
   it('does not go on when its data has changed', async () => {
     const recipeFile = makeRecipe();
     const runDir = await train(recipeFile);

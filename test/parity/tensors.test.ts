@@ -57,6 +57,35 @@ describe('tensors', () => {
   });
 });
 
+describe('work that is broken off between two operations', () => {
+  class Enough extends Error {}
+
+  it.each(['libtensorflow', 'tfjs'] as const)('leaves no tensor behind, wherever that is, on %s', async (backing) => {
+    const ops = backing === 'tfjs' ? (await cpuOps()).ops : raw;
+    const model = await loadModel(smallBase(), smallAdapter(() => true), { ops, recomputed_layers: 1, lora_dropout: 0.1 });
+    const loaded = ops.live();
+    const { between } = ops;
+    const works: (() => Promise<unknown>)[] = [
+      () => model.accumulate(LONG, 0), () => model.evaluate(LONG), () => model.logits(smallInput('left')), () => model.generate([1, 2, 3], { max_new_tokens: 4, temperature: 0, seed: 0, stop_ids: [] }),
+    ];
+    for (const work of works) {
+      let broken = 0;
+      for (let isWhole = false; !isWhole; broken++) {
+        let left = broken;
+        ops.between = () => (left-- > 0 ? between() : Promise.reject(new Enough()));
+        isWhole = await work().then(() => true, (error: unknown) => {
+          if (!(error instanceof Enough)) throw error;
+          return false;
+        });
+        expect(ops.live(), `after ${broken} operations`).toBe(loaded);
+      }
+      expect(broken).toBeGreaterThan(3);
+    }
+    ops.between = between;
+    model.dispose();
+  });
+});
+
 describe('training', () => {
   it('leaves every weight of the base as it was, bit for bit', async () => {
     const base = smallBase();

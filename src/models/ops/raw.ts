@@ -1,3 +1,4 @@
+import { breathe } from '../breathe';
 import { Arena } from './arena';
 import { fusedOps, type FusedAttr, type FusedOps } from './fused';
 import { sizeOf, widened, type DType, type Ops, type Precision, type Shape, type Tensor } from './types';
@@ -63,7 +64,9 @@ export class RawOps implements Ops {
   readonly name: string;
   readonly hasHalf = true;
   readonly fused: FusedOps | null;
-  private count = 0;
+  between = breathe;
+  private readonly alive = new Set<number>();
+  private last = 0;
   private readonly arena = new Arena();
 
   /** `fuse`: use the binding's own kernels, which are for the CPU, where it has them. */
@@ -86,7 +89,15 @@ export class RawOps implements Ops {
   }
 
   live(): number {
-    return this.count;
+    return this.alive.size;
+  }
+
+  mark(): number {
+    return this.last;
+  }
+
+  freeSince(mark: number): void {
+    for (const id of this.alive) if (id > mark) this.release(id);
   }
 
   room(elements: number): Float32Array {
@@ -100,8 +111,7 @@ export class RawOps implements Ops {
   upload(data: Float32Array | Int32Array | Uint16Array, shape: Shape): Tensor {
     if (data instanceof Uint16Array) return this.uploadHalf(data, shape);
     const isInt = data instanceof Int32Array;
-    const handle = this.binding.createTensor(shape, isInt ? INT32 : FLOAT, data);
-    this.count++;
+    const handle = this.keep(this.binding.createTensor(shape, isInt ? INT32 : FLOAT, data));
     return { handle, shape, dtype: isInt ? 'i32' : 'f32' };
   }
 
@@ -112,8 +122,7 @@ export class RawOps implements Ops {
   }
 
   free(...dead: readonly Tensor[]): void {
-    for (const x of dead) this.binding.deleteTensor((x as RawTensor).handle);
-    this.count -= dead.length;
+    for (const x of dead) this.release((x as RawTensor).handle);
   }
 
   cast(x: Tensor, dtype: Precision): Tensor {
@@ -261,8 +270,19 @@ export class RawOps implements Ops {
 
   private runAll(op: string, attrs: readonly Attr[], inputs: readonly Tensor[], dtypes: readonly DType[]): RawTensor[] {
     const results = this.binding.executeOp(op, attrs, inputs.map((x) => (x as RawTensor).handle), dtypes.length);
-    this.count += results.length;
-    return results.map(({ id, shape }, i) => ({ handle: id, shape, dtype: dtypes[i]! }));
+    return results.map(({ id, shape }, i) => ({ handle: this.keep(id), shape, dtype: dtypes[i]! }));
+  }
+
+  /** The binding counts its tensors up. */
+  private keep(id: number): number {
+    this.alive.add(id);
+    this.last = Math.max(this.last, id);
+    return id;
+  }
+
+  private release(id: number): void {
+    this.binding.deleteTensor(id);
+    this.alive.delete(id);
   }
 
   /** In f32: what is bf16 is widened for as long. */

@@ -1,4 +1,5 @@
 import type * as tfjs from '@tensorflow/tfjs';
+import { breathe } from '../breathe';
 import { createRandom } from '../../shared/random';
 import { sizeOf, type Ops, type Tensor } from './types';
 
@@ -8,18 +9,28 @@ interface TfjsTensor extends Tensor {
 
 /** The table of operations on tfjs tensors, for any backend of tfjs: wasm where there is no libtensorflow, cpu for checks. */
 export function tfjsOps(tf: typeof tfjs): Ops {
-  let live = 0;
+  const alive = new Map<tfjs.Tensor, number>();
+  let last = 0;
   const t = (x: Tensor) => (x as TfjsTensor).handle;
 
   function wrap(handle: tfjs.Tensor): Tensor {
-    live++;
+    alive.set(handle, ++last);
     return { handle, shape: handle.shape, dtype: handle.dtype === 'int32' ? 'i32' : 'f32' };
   }
   const make = (compute: () => tfjs.Tensor) => wrap(tf.tidy(compute));
 
   return {
     name: `tfjs (${tf.getBackend()})`,
-    live: () => live,
+    live: () => alive.size,
+    mark: () => last,
+    freeSince(mark) {
+      for (const [handle, number] of alive) {
+        if (number <= mark) continue;
+        handle.dispose();
+        alive.delete(handle);
+      }
+    },
+    between: breathe,
     hasHalf: false,
     fused: null,
     room: (elements) => new Float32Array(elements),
@@ -34,8 +45,8 @@ export function tfjsOps(tf: typeof tfjs): Ops {
       for (const x of dead) {
         if (t(x).isDisposed) throw new Error('A tensor was freed twice.');
         t(x).dispose();
+        alive.delete(t(x));
       }
-      live -= dead.length;
     },
     matMul: (a, b, ta, tb) => make(() => tf.matMul(t(a), t(b), ta, tb)),
     batchMatMul: (a, b, ta, tb) => make(() => tf.matMul(t(a), t(b), ta, tb)),

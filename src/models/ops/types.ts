@@ -11,6 +11,11 @@ export interface Ops {
   readonly name: string;
   /** Tensors alive now. */
   live(): number;
+  /** Frees all that has been made since `mark` was called: what work that was broken off left. */
+  mark(): number;
+  freeSince(mark: number): void;
+  /** Awaited between two long operations: lets the thread answer messages. Whoever runs the thread may wait here, or break the work off by an error. */
+  between: () => Promise<void>;
   /** Whether there are tensors of bf16. */
   readonly hasHalf: boolean;
   /** Null where the backing has none. */

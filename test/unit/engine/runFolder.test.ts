@@ -21,7 +21,7 @@ const adapterDir = path.resolve(import.meta.dirname, '../../fixtures/llama/lora-
 
 async function checkpoint(step: number): Promise<Checkpoint> {
   const { adapter } = await readPeftAdapter(adapterDir);
-  return { state: { version: 1, step, elapsed: step * 1.5, best: { step: 1, loss: 2 } }, adapter, optimizer: { step, exp_avg: Float32Array.of(1, 2, step), exp_avg_sq: Float32Array.of(3, 4, 5) } };
+  return { state: { version: 1, step, pending: [], elapsed: step * 1.5, best: { step: 1, loss: 2 } }, adapter, optimizer: { step, exp_avg: Float32Array.of(1, 2, step), exp_avg_sq: Float32Array.of(3, 4, 5) } };
 }
 
 describe('a run\'s folder', () => {
