@@ -69,6 +69,11 @@ export interface Attended {
 
 /** softmax(q kᵀ + mask) v. Query heads of one kv head are rows of one product. */
 export function attend(ops: Ops, heads: Heads, shape: AttentionShape, blocks: readonly AttentionBlock[], keep: boolean, softcap: number | null): Attended {
+  const [only] = blocks;
+  if (ops.fused && shape.length === 1 && only && !only.mask && softcap === null && !keep) {
+    const [k, v] = [heads.k, heads.v].map((x) => part(ops, x, 1, only.from, only.to)) as [Tensor, Tensor];
+    return { o: use(ops, ops.fused.attendOne(heads.q, k, v), k, v), probabilities: null };
+  }
   const kept: Tensor[] = [];
   const outputs = blocks.map((block) => {
     const { q, k, v } = cut(ops, heads, shape, block);

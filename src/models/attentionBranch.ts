@@ -1,6 +1,6 @@
 import { attend, attendBackward, fromHeads, toHeads, type AttentionBlock, type AttentionShape, type Heads, type Turn } from './attention';
 import type { Dropout } from './dropout';
-import { isTrained, linearBackward, linearForward, needsInput, precisionOf, savedTensors, sumAndFree, type Linear, type LinearSaved } from './linear';
+import { inputPrecision, isTrained, linearBackward, linearForward, needsInput, precisionOf, savedTensors, sumAndFree, type Linear, type LinearSaved } from './linear';
 import { isNormTrained, normAgain, normBackward, normForward, throughNorm, statsTensors, type Norm, type NormStats } from './norm';
 import { use, type Ops, type Precision, type Tensor } from './ops/types';
 import { qkNormBackward, qkNormForward, type QkNorm } from './qkNorm';
@@ -51,7 +51,7 @@ export interface AttentionSaved {
 
 /** Queries, keys and values of x [n, d]. */
 function headsOf(ops: Ops, w: AttentionWeights, x: Tensor, shape: AttentionShape, turn: Turn, dropout: Dropout | null) {
-  const normed = w.norm_in && normForward(ops, w.norm_in, x, precisionOf(w.qkv));
+  const normed = w.norm_in && normForward(ops, w.norm_in, x, inputPrecision(ops, w.qkv, x));
   const { y, saved: qkv } = linearForward(ops, w.qkv, normed?.h ?? x, dropout);
   const ready = w.qk_norm ? qkNormForward(ops, w.qk_norm, y, shape) : y;
   const heads = toHeads(ops, ready, shape, turn, precisionOf(w.qkv));
@@ -130,7 +130,7 @@ export async function attentionBackward(
   const dHeads = attendBackward(ops, heads, saved, dO, pass.shape, pass.blocks.get(w.reach)!, w.softcap);
   const turned = use(ops, fromHeads(ops, dHeads, pass.shape, pass.turns.get(w.turn)!, needsInput(w.qkv) || w.qk_norm ? 'f32' : precisionOf(w.qkv)), dO);
   const dQkv = w.qk_norm && raw ? qkNormBackward(ops, w.qk_norm, raw, turned, pass.shape) : turned;
-  const h = !needsInput(w.qkv) ? null : w.norm_in && stats_in ? normAgain(ops, w.norm_in, x, stats_in, precisionOf(w.qkv)) : x;
+  const h = !needsInput(w.qkv) ? null : w.norm_in && stats_in ? normAgain(ops, w.norm_in, x, stats_in, inputPrecision(ops, w.qkv, x)) : x;
   const wantedInput = wanted || isNormTrained(w.norm_in);
   const dh = await linearBackward(ops, w.qkv, dQkv, h, saved.qkv, pass.dropout, wantedInput);
   ops.free(dQkv);

@@ -32,8 +32,13 @@ export const needsInput = ({ weight, lora }: Linear): boolean => weight.trained 
 
 export const savedTensors = ({ xa, z }: LinearSaved): Tensor[] => [xa, z].filter((t) => t !== null);
 
-/** x Wᵀ, or x W, in W's precision: x is brought to it. */
+/** Up to so many rows, a product is as fast as its weight comes from memory: what a token at a time needs. */
+const FEW_ROWS = 2;
+
+/** x Wᵀ, or x W, in W's precision, to which x is brought; in f32 where there are few rows. */
 export function product(ops: Ops, x: Tensor, weight: Tensor, transposed: boolean): Tensor {
+  const { fused } = ops;
+  if (fused && transposed && x.shape[0]! <= FEW_ROWS) return widened(ops, x, (wide) => fused.fewRows(wide, weight));
   if (x.dtype === weight.dtype) return ops.matMul(x, weight, false, transposed);
   const own = ops.cast(x, weight.dtype as Precision);
   return use(ops, ops.matMul(own, weight, false, transposed), own);
@@ -41,13 +46,15 @@ export function product(ops: Ops, x: Tensor, weight: Tensor, transposed: boolean
 
 /** What its products are taken in. */
 export const precisionOf = ({ weight }: Linear): Precision => weight.tensor.dtype as Precision;
+/** What it reads best of so many rows. */
+export const inputPrecision = (ops: Ops, layer: Linear, x: Tensor): Precision => (ops.fused && x.shape[0]! <= FEW_ROWS ? 'f32' : precisionOf(layer));
 
 /** y = c ⊙ (x Wᵀ + x Aᵀ (sB)ᵀ) + b + residual, with DoRA's factor c or 1; in f32, in the weight's precision or, where it is summed, in `dtype`. */
 export function linearForward(ops: Ops, layer: Linear, x: Tensor, dropout: Dropout | null, residual: Tensor | null = null, dtype: Precision = 'f32'): LinearOutput {
   const terms = [product(ops, x, layer.weight.tensor, true)]; // [n, out]
   const { lora } = layer;
   const xa = lora && widened(ops, x, (wide) => loraDown(ops, lora, wide, dropout));
-  if (lora && xa) terms.push(ops.matMul(xa, lora.B, false, true));
+  if (lora && xa) terms.push(product(ops, xa, lora.B, true));
   const factor = lora?.factor;
   if (!factor) return { y: withBias(ops, layer, sumAndFree(ops, terms, residual, layer.bias ? 'f32' : dtype)), saved: { xa, z: null } };
   const z = sumAndFree(ops, terms);
@@ -98,7 +105,7 @@ async function taken(ops: Ops, x: Tensor): Promise<Float32Array> {
 
 /** x Aᵀ; with dropout each module drops its own share of x. */
 function loraDown(ops: Ops, lora: LoraBlock, x: Tensor, dropout: Dropout | null): Tensor {
-  if (!dropout) return ops.matMul(x, lora.A, false, true);
+  if (!dropout) return product(ops, x, lora.A, true);
   const parts = lora.parts.map(({ module, rank }) => {
     const A = ops.slice(lora.A, [rank, 0], [module.r, lora.in_features]);
     if (module.number === null) return use(ops, ops.matMul(x, A, false, true), A);

@@ -1,7 +1,7 @@
 import type { Activation } from '../formats/architecture/spec';
 import { activate, activateWithSlope } from './activation';
 import type { Dropout } from './dropout';
-import { isTrained, linearBackward, linearForward, needsInput, precisionOf, savedTensors, sumAndFree, type Linear, type LinearOutput, type LinearSaved } from './linear';
+import { inputPrecision, isTrained, linearBackward, linearForward, needsInput, savedTensors, sumAndFree, type Linear, type LinearOutput, type LinearSaved } from './linear';
 import { isNormTrained, normAgain, normBackward, normForward, throughNorm, statsTensors, type Norm, type NormStats } from './norm';
 import type { FusedOps } from './ops/fused';
 import { inPrecision, use, widened, type Ops, type Precision, type Tensor } from './ops/types';
@@ -28,7 +28,7 @@ const NOTHING: LinearSaved = { xa: null, z: null };
 
 /** residual + mlp(x), [m, d]; takes neither over. */
 export function mlpForward(ops: Ops, w: MlpWeights, x: Tensor, residual: Tensor, dropout: Dropout | null): { readonly y: Tensor; readonly saved: MlpSaved } {
-  const normed = w.norm_in && normForward(ops, w.norm_in, x, precisionOf(w.up));
+  const normed = w.norm_in && normForward(ops, w.norm_in, x, inputPrecision(ops, w.up, x));
   const h = normed?.h ?? x;
   const gate = w.gate && keepable(ops, w.gate, h, dropout);
   const up = keepable(ops, w.up, h, dropout);
@@ -44,8 +44,9 @@ export function mlpForward(ops: Ops, w: MlpWeights, x: Tensor, residual: Tensor,
 
 /** What is kept for the backward pass has the precision of the products. */
 function keepable(ops: Ops, layer: Linear, h: Tensor, dropout: Dropout | null): LinearOutput {
-  const { y, saved } = linearForward(ops, layer, h, dropout, null, precisionOf(layer));
-  return { y: inPrecision(ops, y, precisionOf(layer)), saved };
+  const dtype = inputPrecision(ops, layer, h);
+  const { y, saved } = linearForward(ops, layer, h, dropout, null, dtype);
+  return { y: inPrecision(ops, y, dtype), saved };
 }
 
 /** act(gate) · up, or act(up) */
@@ -74,7 +75,7 @@ export async function mlpBackward(
   if (dBranch !== dy) ops.free(dBranch);
   if (!dInner) return null;
   const readsInput = needsInput(w.up) || (w.gate !== null && needsInput(w.gate));
-  const h = !readsInput ? null : w.norm_in && saved.stats_in ? normAgain(ops, w.norm_in, x, saved.stats_in, precisionOf(w.up)) : x;
+  const h = !readsInput ? null : w.norm_in && saved.stats_in ? normAgain(ops, w.norm_in, x, saved.stats_in, inputPrecision(ops, w.up, x)) : x;
   const terms = [
     ...(w.gate && dInner.gate ? await linearBackward(ops, w.gate, dInner.gate, h, saved.saved.gate, dropout, wantedInput) : []),
     ...(await linearBackward(ops, w.up, dInner.up, h, saved.saved.up, dropout, wantedInput)),

@@ -1,24 +1,33 @@
-// npm run bench: our training beside PyTorch + PEFT's on the same geometry, alternately, medians, as ratios. --rounds N, --steps N, --supervised S.
-import { build } from 'esbuild';
-import { execFileSync, spawnSync } from 'node:child_process';
+// npm run bench: our training and generation beside PyTorch + PEFT's on the same geometry, alternately, medians, as ratios; a profile; larger geometries.
+// --rounds N, --steps N; --only training|start|generation|profile|larger.
+import { execFileSync } from 'node:child_process';
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
-import { cpus, homedir, tmpdir } from 'node:os';
+import { cpus, tmpdir } from 'node:os';
 import path from 'node:path';
 import { parseArgs } from 'node:util';
 import { smollm2Path } from '../../scripts/models.mjs';
+import { measure, median, ourTraining, root } from './ours.mjs';
 import { peftPython } from './peft/python.mjs';
 
-const { values: args } = parseArgs({ options: { rounds: { type: 'string', default: '3' }, steps: { type: 'string', default: '3' }, supervised: { type: 'string', default: '1' } } });
-const here = import.meta.dirname;
-const root = path.resolve(here, '../..');
-const cache = path.join(homedir(), '.cache', 'lora-workbench');
-const out = path.join(root, 'out', 'bench');
+const { values: args } = parseArgs({ options: { rounds: { type: 'string', default: '3' }, steps: { type: 'string', default: '3' }, only: { type: 'string' } } });
+const [rounds, steps] = [Number(args.rounds), ['--steps', args.steps]];
+const python = peftPython();
+const bench = path.join(import.meta.dirname, 'peft', 'bench.py');
+const ours = await ourTraining();
+const theirs = (rest) => measure(python, [bench, ...rest]);
 
-function measure(command, rest, env = {}) {
-  const { status, stdout, stderr } = spawnSync(command, [...rest, '--steps', args.steps, '--supervised', args.supervised], { encoding: 'utf8', env: { ...process.env, ...env } });
-  if (status !== 0) throw new Error(`${command} failed:\n${stderr}`);
-  return JSON.parse(stdout.trim().split('\n').at(-1));
+/** Medians of both, measured in turns. */
+function alternate(our, their, keys) {
+  const [a, b] = [[], []];
+  for (let round = 0; round < rounds; round++) {
+    a.push(our());
+    b.push(their());
+  }
+  return keys.map((key) => [median(a.map((run) => run[key])), median(b.map((run) => run[key]))]);
 }
+
+const table = (...columns) => console.log(`| ${columns.join(' | ')} |\n|${columns.map(() => '---').join('|')}|`);
+const row = (...cells) => console.log(`| ${cells.join(' | ')} |`);
 
 /** A run as a person starts it, on real weights in a quantised file: from the start of the process to the first step. */
 function ourRealStart(base) {
@@ -31,40 +40,61 @@ function ourRealStart(base) {
     const run = path.join(dir, 'run');
     const start = Date.now();
     execFileSync(process.execPath, [path.join(root, 'dist', 'cli.js'), 'train', path.join(dir, 'lora.json'), '--run-dir', run], { stdio: ['ignore', 'ignore', 'inherit'] });
-    return (Date.parse(JSON.parse(readFileSync(path.join(run, 'run.json'), 'utf8')).started) - start) / 1000;
+    return { start_s: (Date.parse(JSON.parse(readFileSync(path.join(run, 'run.json'), 'utf8')).started) - start) / 1000 };
   } finally {
     rmSync(dir, { recursive: true });
   }
 }
 
-const median = (values) => [...values].sort((a, b) => a - b)[values.length >> 1];
+const LINEAR = 'q_proj,k_proj,v_proj,o_proj,gate_proj,up_proj,down_proj';
+const PARTS = {
+  training() {
+    table('training', 'tokens per second', 'PyTorch + PEFT', 'ratio', 'peak memory, MB', 'PyTorch + PEFT', 'ratio');
+    const cases = [['f32', []], ['bf16', []], ['f32, a quarter of the tokens labelled', ['--supervised', 0.25]], ['bf16, a quarter of the tokens labelled', ['--supervised', 0.25]], ['bf16, all linear layers', ['--targets', LINEAR]]];
+    for (const [name, rest] of cases) {
+      const isHalf = name.startsWith('bf16');
+      const [speed, memory] = alternate(
+        () => ours([...steps, '--dtype', isHalf ? 'bfloat16' : 'float32', ...rest]), () => theirs([...steps, '--dtype', isHalf ? 'bf16' : 'f32', ...rest]), ['tokens_per_s', 'peak_rss_mb']);
+      row(name, ...[speed, memory].flatMap(([a, b]) => [a.toFixed(0), b.toFixed(0), (a / b).toFixed(2)]));
+    }
+  },
+  async start() {
+    const gguf = await smollm2Path();
+    table('start of the process to the first step, s', 'LoRA Workbench', 'PyTorch + PEFT', 'ratio');
+    const cases = [
+      ['random weights, f32', () => ours(['--steps', 1, '--warmup', 0]), () => theirs(['--steps', 1, '--warmup', 0])],
+      ['the real .gguf file and a dataset', () => ourRealStart(gguf), () => theirs(['--steps', 1, '--warmup', 0, '--gguf', gguf])],
+    ];
+    for (const [name, our, their] of cases) {
+      const [[a, b]] = alternate(our, their, ['start_s']);
+      row(name, a.toFixed(2), b.toFixed(2), (a / b).toFixed(2));
+    }
+  },
+  generation() {
+    table('generation, one sequence', 'tokens per second', 'transformers', 'ratio');
+    for (const [name, dtype, half] of [['f32', 'float32', 'f32'], ['bf16', 'bfloat16', 'bf16']]) {
+      const [[a, b]] = alternate(() => ours(['--dtype', dtype, '--generate', 64]), () => theirs(['--dtype', half, '--generate', 64]), ['tokens_per_s']);
+      row(name, a.toFixed(1), b.toFixed(1), (a / b).toFixed(2));
+    }
+  },
+  profile() {
+    for (const dtype of ['float32', 'bfloat16']) {
+      console.log(`\nA step in ${dtype}, by operation:\n`);
+      ours([...steps, '--dtype', dtype, '--profile'], (said) => console.log(said.split('\n').filter((line) => /ms a step/.test(line)).slice(0, 16).join('\n')));
+    }
+  },
+  larger() {
+    table('r = 8 on all linear layers, bf16, 4 x 512', 'parameters', 'trained', 'tokens per second', 'peak memory, MB', 'foretold, MB', 'full tuning needs at least, MB');
+    for (const geometry of ['smollm2-135m', 'qwen2.5-0.5b', 'llama-1.5b']) {
+      const run = ours(['--geometry', geometry, '--dtype', 'bfloat16', '--batch', 4, '--seq', 512, '--targets', LINEAR, '--steps', 1, '--warmup', 1]);
+      row(geometry, run.parameters.toLocaleString('en'), run.trainable.toLocaleString('en'), run.tokens_per_s.toFixed(0), run.peak_rss_mb.toFixed(0), run.estimate_mb.toFixed(0), run.full_mb.toFixed(0));
+    }
+  },
+};
 
-await build({ absWorkingDir: root, entryPoints: ['test/bench/train.ts'], outdir: out, bundle: true, platform: 'node', format: 'cjs', logLevel: 'warning' });
-const home = process.env.LORA_RUNTIME_HOME ?? path.join(cache, 'runtime');
-const { findRuntime } = await bundled('src/runtime/findRuntime.ts');
-const runtime = await findRuntime({ dist: path.join(root, 'dist'), home });
-const python = peftPython();
-const gguf = await smollm2Path();
-const [ours, peft] = [[], []];
-for (let round = 0; round < Number(args.rounds); round++) {
-  ours.push(measure(process.execPath, [path.join(out, 'train.js'), '--tfjs', path.join(root, 'dist', 'tfjs-node.js')], { LORA_TFJS_BINDING: runtime.binding, TF_CPP_MIN_LOG_LEVEL: '2', TF_ENABLE_ONEDNN_OPTS: '1' }));
-  ours.at(-1).real_start_s = ourRealStart(gguf);
-  peft.push(measure(python, [path.join(here, 'peft', 'bench.py')]));
-  peft.at(-1).real_start_s = measure(python, [path.join(here, 'peft', 'bench.py'), '--gguf', gguf]).start_s;
-  console.error(`round ${round + 1}: ${ours.at(-1).tokens_per_s.toFixed(0)} and ${peft.at(-1).tokens_per_s.toFixed(0)} tokens/s`);
-}
-
-async function bundled(file) {
-  const outfile = path.join(out, `${path.basename(file, '.ts')}.cjs`);
-  await build({ absWorkingDir: root, entryPoints: [file], outfile, bundle: true, platform: 'node', format: 'cjs', logLevel: 'warning' });
-  return (await import(outfile)).default;
-}
-
-const rows = [['tokens per second', 'tokens_per_s', 0], ['peak memory, MB', 'peak_rss_mb', 0], 
-  ['start of the process to the first step, random weights, s', 'start_s', 2], ['the same from the real .gguf file and a dataset, s', 'real_start_s', 2]];
-console.log(`${cpus()[0].model}, ${cpus().length} cores; f32, batch 4 x 256, r = 8 on q, k, v, o; labelled ${args.supervised}; median of ${args.rounds}\n`);
-console.log('| | LoRA Workbench | PyTorch + PEFT | ratio |\n|---|---|---|---|');
-for (const [name, key, digits] of rows) {
-  const [a, b] = [median(ours.map((r) => r[key])), median(peft.map((r) => r[key]))];
-  console.log(`| ${name} | ${a.toFixed(digits)} | ${b.toFixed(digits)} | ${(a / b).toFixed(2)} |`);
+console.log(`${cpus()[0].model}, ${cpus().length} cores; SmolLM2-135M's geometry, batch 4 x 256, r = 8 on q, k, v, o where nothing else is said; median of ${rounds} rounds`);
+for (const [name, part] of Object.entries(PARTS)) {
+  if (args.only !== undefined && args.only !== name) continue;
+  console.log();
+  await part();
 }

@@ -6,31 +6,50 @@ import { toBF16 } from '../../src/formats/floats';
 import type { BaseModel, TensorInfo } from '../../src/formats/types';
 import type { Adapter, LoraFactors } from '../../src/lora/types';
 import { modelSize } from '../../src/formats/architecture/size';
-import { estimateMemory, PROCESS } from '../../src/lora/memory';
+import { estimateFull, estimateMemory, PROCESS } from '../../src/lora/memory';
 import { loadModel } from '../../src/models/model';
 import { EMPTY_ADAPTER } from '../../src/engine/model';
 import { modulesOf, tensorsOf } from '../../src/formats/architecture/modules';
 import { countParameters } from '../../src/formats/parameters';
 import { readSpec } from '../../src/formats/architecture/readSpec';
 import { RawOps, type TfBinding } from '../../src/models/ops/raw';
+import { sizeOf } from '../../src/models/ops/types';
+import type { Model } from '../../src/models/types';
 
 const { values: args } = parseArgs({
   options: {
     tfjs: { type: 'string' }, steps: { type: 'string', default: '5' }, warmup: { type: 'string', default: '2' }, batch: { type: 'string', default: '4' },
-    seq: { type: 'string', default: '256' }, rank: { type: 'string', default: '8' }, supervised: { type: 'string', default: '1' }, targets: { type: 'string', default: 'q_proj,k_proj,v_proj,o_proj' }, dtype: { type: 'string', default: 'float32' }, recompute: { type: 'string', default: '0' }, profile: { type: 'boolean', default: false },
+    seq: { type: 'string', default: '256' }, rank: { type: 'string', default: '8' }, supervised: { type: 'string', default: '1' }, targets: { type: 'string', default: 'q_proj,k_proj,v_proj,o_proj' }, dtype: { type: 'string', default: 'float32' }, recompute: { type: 'string', default: '0' }, profile: { type: 'boolean', default: false }, geometry: { type: 'string', default: 'smollm2-135m' }, generate: { type: 'string', default: '0' },
   },
 });
 const [steps, warmup, batch, length, r, supervised] = [args.steps, args.warmup, args.batch, args.seq, args.rank, args.supervised].map(Number) as [number, number, number, number, number, number];
 
-const CONFIG = {
-  model_type: 'llama', vocab_size: 49152, hidden_size: 576, intermediate_size: 1536, num_hidden_layers: 30, num_attention_heads: 9,
-  num_key_value_heads: 3, tie_word_embeddings: true, rms_norm_eps: 1e-5, rope_theta: 100000,
+const CONFIGS: Readonly<Record<string, Readonly<Record<string, string | number | boolean>> & { readonly vocab_size: number }>> = {
+  'smollm2-135m': {
+    model_type: 'llama', vocab_size: 49152, hidden_size: 576, intermediate_size: 1536, num_hidden_layers: 30, num_attention_heads: 9,
+    num_key_value_heads: 3, tie_word_embeddings: true, rms_norm_eps: 1e-5, rope_theta: 100000,
+  },
+  'qwen2.5-0.5b': {
+    model_type: 'qwen2', vocab_size: 151936, hidden_size: 896, intermediate_size: 4864, num_hidden_layers: 24, num_attention_heads: 14,
+    num_key_value_heads: 2, tie_word_embeddings: true, rms_norm_eps: 1e-6, rope_theta: 1000000,
+  },
+  'llama-1.5b': {
+    model_type: 'llama', vocab_size: 128256, hidden_size: 2048, intermediate_size: 8192, num_hidden_layers: 20, num_attention_heads: 32,
+    num_key_value_heads: 8, tie_word_embeddings: true, rms_norm_eps: 1e-5, rope_theta: 500000,
+  },
 };
+const CONFIG = CONFIGS[args.geometry]!;
 
 /** One pool of numbers, from which each weight takes its own copy: making 135 million would take longer than loading them. */
 const pool = Float32Array.from({ length: 1 << 20 }, () => (Math.random() + Math.random() + Math.random() - 1.5) * 0.04);
+const halves = toBF16(pool);
 function randomWeights(size: number, data: Float32Array = new Float32Array(size)): Float32Array {
   for (let at = 0; at < size; at += pool.length) data.set(pool.subarray(0, Math.min(pool.length, size - at)), at);
+  return data;
+}
+
+function randomHalves(data: Uint16Array): Uint16Array {
+  for (let at = 0; at < data.length; at += halves.length) data.set(halves.subarray(0, Math.min(halves.length, data.length - at)), at);
   return data;
 }
 
@@ -39,11 +58,11 @@ function geometry(): BaseModel {
   const tensors = new Map(tensorsOf(spec).body.map(({ name, shape }): [string, TensorInfo] => [name, { name, shape, dtype: 'F32' }]));
   const readF32 = (name: string, target?: Float32Array) => {
     const { shape } = tensors.get(name)!;
-    const data = target ?? new Float32Array(shape.reduce((a, b) => a * b));
+    const data = target ?? new Float32Array(sizeOf(shape));
     return Promise.resolve(shape.length === 1 ? data.fill(1) : randomWeights(data.length, data));
   };
   return {
-    path: 'geometry', name: 'smollm2-135m', format: 'safetensors', config: CONFIG, spec, missing: [], replaced: new Set(), weights: { tensors, readF32, readBF16: async (name, target) => toBF16(await readF32(name), target), close: () => Promise.resolve() },
+    path: 'geometry', name: args.geometry, format: 'safetensors', config: CONFIG, spec, missing: [], replaced: new Set(), weights: { tensors, readF32, readBF16: (name, target) => Promise.resolve(randomHalves(target ?? new Uint16Array(sizeOf(tensors.get(name)!.shape)))), close: () => Promise.resolve() },
     weight_files: [], parameters: countParameters(tensors), readTokenizer: () => Promise.reject(new Error('The geometry has no tokenizer.')), close: () => Promise.resolve(),
   };
 }
@@ -75,6 +94,22 @@ function timed(binding: TfBinding): TfBinding {
   return { executeOp, createTensor: bound('createTensor'), deleteTensor: bound('deleteTensor'), tensorDataSync: bound('tensorDataSync'), isUsingGpuDevice: bound('isUsingGpuDevice') };
 }
 
+/** Tokens per second after a prompt of 32, greedy; the first, which takes the prompt in, does not count. */
+async function generated(model: Model, max_new_tokens: number) {
+  const prompt = Array.from({ length: 32 }, (_, i) => (i * 37) % CONFIG.vocab_size);
+  const runs: number[] = [];
+  for (let run = 0; run < 3; run++) {
+    let first = 0;
+    await model.generate(prompt, { max_new_tokens, temperature: 0, seed: 0, stop_ids: [], onToken: () => { first ||= performance.now(); return true; } });
+    runs.push((max_new_tokens - 1) / ((performance.now() - first) / 1e3));
+  }
+  return { tokens_per_s: median(runs), peak_rss_mb: memoryMb('VmHWM') };
+}
+
+function profileOf(count: number): void {
+  for (const [op, { ms, calls }] of [...spent].sort((a, b) => b[1].ms - a[1].ms).slice(0, 30)) console.error(`${op.padEnd(24)}${(ms / count).toFixed(1).padStart(9)} ms a step in ${(calls / count).toFixed(0)} calls`);
+}
+
 async function main(): Promise<void> {
   const tf = createRequire(__filename)(args.tfjs!) as { backend(): { binding: TfBinding } };
   const rss_empty_mb = memoryMb('VmRSS');
@@ -84,6 +119,11 @@ async function main(): Promise<void> {
   const input_ids = Int32Array.from({ length: batch * length }, () => Math.floor(Math.random() * CONFIG.vocab_size));
   const labels = input_ids.map((id, i) => (i % length < Math.round(length * (1 - supervised)) ? -100 : id));
   const input = { batch, length, input_ids, labels, attention_mask: new Int32Array(batch * length).fill(1) };
+  if (Number(args.generate) > 0) {
+    console.log(JSON.stringify(await generated(model, Number(args.generate))));
+    profileOf(3 * Number(args.generate));
+    return;
+  }
   const rss_model_mb = memoryMb('VmRSS');
   const start_s = performance.now() / 1e3;
   const times: number[] = [];
@@ -97,10 +137,11 @@ async function main(): Promise<void> {
     loss = loss_sum / labelled;
   }
   const tokens = batch * length;
-  const result = { trainable: model.trainable_parameters, step_s: median(times), step_s_min: Math.min(...times), tokens_per_s: tokens / median(times),
+  const result = { parameters: geometry().parameters, trainable: model.trainable_parameters, step_s: median(times), step_s_min: Math.min(...times), tokens_per_s: tokens / median(times),
     tokens_per_s_best: tokens / Math.min(...times), start_s, rss_empty_mb, rss_model_mb, peak_rss_mb: memoryMb('VmHWM'), loss, live: model.liveTensors(),
+    full_mb: estimateFull(modelSize(geometry()), batch, length).total / 2 ** 20,
     estimate_mb: estimateMemory(modelSize(geometry()), modulesOf(geometry().spec).filter((m) => start.modules.some((own) => own.path === m.path)), r, batch, length, plan).total / 2 ** 20 + rss_empty_mb - PROCESS / 2 ** 20 };
-  for (const [op, { ms, calls }] of [...spent].sort((a, b) => b[1].ms - a[1].ms).slice(0, 30)) console.error(`${op.padEnd(24)}${(ms / steps).toFixed(1).padStart(9)} ms a step in ${(calls / steps).toFixed(0)} calls`);
+  profileOf(steps);
   console.log(JSON.stringify(result));
 }
 

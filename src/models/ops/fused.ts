@@ -25,6 +25,10 @@ export interface FusedOps {
   softmaxGrad(p: Tensor, dp: Tensor, d: Tensor): Tensor;
   /** Products of the rows of each head: [n, heads · d] twice -> [n, heads] */
   rowDots(a: Tensor, b: Tensor, heads: number): Tensor;
+  /** x Wᵀ in f32 for few rows: x [m, in] in f32, weight [out, in] of either type. */
+  fewRows(x: Tensor, weight: Tensor): Tensor;
+  /** softmax(q kᵀ) v of one query a head: q [batch, heads, 1, d], k and v [batch · kv_heads, keys, d] -> [batch, heads · d] */
+  attendOne(q: Tensor, k: Tensor, v: Tensor): Tensor;
   /** loss = log(sum(exp z)) - z[label] of each row of z [n, vocab]; with `wantsP` also p = softmax(z). */
   crossEntropy(z: Tensor, labels: Tensor, wantsP: boolean): { readonly p: Tensor | null; readonly loss: Tensor };
 }
@@ -58,6 +62,8 @@ export function fusedOps(run: RunFused, nothing: Tensor, release: (x: Tensor) =>
     softmax: (scores, mask) => one('LoraSoftmax', [['T', precisionOf(scores)]], [scores, mask ?? nothing], precisionOf(scores)),
     softmaxGrad: (p, dp, d) => one('LoraSoftmaxGrad', [['T', precisionOf(p)]], [p, dp, d], precisionOf(p)),
     rowDots: (a, b, count) => one('LoraRowDots', [['T', precisionOf(a)], ['U', precisionOf(b)], ['heads', { int: count }]], [a, b], 'f32'),
+    fewRows: (x, weight) => one('LoraFewRows', [['T', precisionOf(weight)]], [x, weight], 'f32'),
+    attendOne: (q, k, v) => one('LoraAttendOne', [['T', precisionOf(q)]], [q, k, v], precisionOf(q)),
     crossEntropy(z, labels, wantsP) {
       const [p, loss] = run('LoraCrossEntropy', [['T', precisionOf(z)], ['wants', { int: wantsP ? 1 : 0 }]], [z, labels], [z.dtype, 'f32']) as [Tensor, Tensor];
       if (wantsP) return { p, loss };

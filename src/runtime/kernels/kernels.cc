@@ -318,6 +318,39 @@ void cross_entropy(void* own, TF_OpKernelContext* context) {
   });
 }
 
+// x [m, in], w [out, in] -> [m, out]
+void few_rows(void*, TF_OpKernelContext* context) {
+  Call call(context);
+  TF_Tensor *x = call.in(0), *w = call.in(1);
+  if (!call.ok()) return;
+  const int64_t width = last_of(x), m = width > 0 ? size_of(x) / width : 0, out = width > 0 ? size_of(w) / width : 0;
+  if (!call.expect(width > 0 && last_of(w) == width, "LoraFewRows: shapes do not fit.")) return;
+  TF_Tensor* y = call.out(0, {m, out});
+  if (!call.ok()) return;
+  typed(w, [&](auto t) {
+    using T = of<decltype(t)>;
+    rows(out, m * width, [&](int64_t from, int64_t to) { LORA_BEST(few_rows(from, to, m, width, out, data<const float>(x), data<const T>(w), data<float>(y))); });
+  });
+}
+
+// q [batch, heads, 1, d], k and v [batch · kv_heads, keys, d] -> [batch, heads · d]
+void attend_one(void*, TF_OpKernelContext* context) {
+  Call call(context);
+  TF_Tensor *q = call.in(0), *k = call.in(1), *v = call.in(2);
+  if (!call.ok()) return;
+  const int64_t d = last_of(q), heads = d > 0 ? size_of(q) / d : 0, kv = TF_NumDims(k) == 3 ? TF_Dim(k, 0) : 0, keys = TF_NumDims(k) == 3 ? TF_Dim(k, 1) : 0;
+  if (!call.expect(TF_NumDims(q) == 4 && kv > 0 && keys > 0 && heads % kv == 0 && size_of(k) == kv * keys * d && size_of(v) == size_of(k), "LoraAttendOne: shapes do not fit.")) return;
+  TF_Tensor* o = call.out(0, {TF_Dim(q, 0), TF_Dim(q, 1) * d});
+  if (!call.ok()) return;
+  typed(q, [&](auto t) {
+    using T = of<decltype(t)>;
+    rows(heads, 4 * keys * d, [&](int64_t from, int64_t to) {
+      std::unique_ptr<float[]> room(new float[keys + d]);
+      LORA_BEST(attend_one(from, to, heads / kv, keys, d, data<const T>(q), data<const T>(k), data<const T>(v), data<T>(o), room.get(), room.get() + keys));
+    });
+  });
+}
+
 void* settings(TF_OpKernelConstruction* construction) {
   auto* own = new Settings;
   TF_Status* status = TF_NewStatus();
@@ -373,6 +406,8 @@ const bool all_registered = [] {
          {"LoraSoftmax", softmax, {"T" FLOATS}, {"scores: T", "mask: float"}, {"p: T"}},
          {"LoraSoftmaxGrad", softmax_grad, {"T" FLOATS}, {"p: T", "dp: T", "d: float"}, {"ds: T"}},
          {"LoraRowDots", row_dots, {"T" FLOATS, "U" FLOATS, "heads: int"}, {"a: T", "b: U"}, {"dots: float"}},
+         {"LoraFewRows", few_rows, {"T" FLOATS}, {"x: float", "w: T"}, {"y: float"}},
+         {"LoraAttendOne", attend_one, {"T" FLOATS}, {"q: T", "k: T", "v: T"}, {"o: T"}},
          {"LoraCrossEntropy", cross_entropy, {"T" FLOATS, "wants: int"}, {"z: T", "labels: int32"}, {"p: T", "loss: float"}},
        }) good = registered(op) && good;
   return good;

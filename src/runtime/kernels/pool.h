@@ -48,6 +48,7 @@ class Pool {
     }
     wake_.notify_all();
     work();
+    if (spin([this] { return busy_ == 0; })) return;
     std::unique_lock<std::mutex> lock(mutex_);
     done_.wait(lock, [this] { return busy_ == 0; });
   }
@@ -55,21 +56,40 @@ class Pool {
  private:
   static constexpr int64_t kWorthwhile = 16384;  // below so many numbers a part, waking a thread costs more than it saves
 
+  static constexpr int kSpins = 1000;
+
   explicit Pool(int helpers) : helpers_(helpers) {
     for (int i = 0; i < helpers; i++) std::thread([this] { help(); }).detach();
   }
 
   void help() {
     for (int64_t seen = 0;;) {
-      {
+      if (!spin([&] { return generation_ != seen; })) {
         std::unique_lock<std::mutex> lock(mutex_);
         wake_.wait(lock, [&] { return generation_ != seen; });
-        seen = generation_;
       }
+      seen = generation_;
       work();
       std::lock_guard<std::mutex> lock(mutex_);
       if (--busy_ == 0) done_.notify_one();
     }
+  }
+
+  // One kernel follows another within microseconds, which is less than a sleeping thread takes to wake.
+  template <class F> static bool spin(F ready) {
+    for (int i = 0; i < kSpins; i++) {
+      if (ready()) return true;
+      relax();
+    }
+    return false;
+  }
+
+  static void relax() {
+#if defined(__x86_64__)
+    __builtin_ia32_pause();
+#elif defined(__aarch64__)
+    asm volatile("yield");
+#endif
   }
 
   void work() {
@@ -80,9 +100,9 @@ class Pool {
   std::mutex turn_, mutex_;
   std::condition_variable wake_, done_;
   const Body* body_ = nullptr;
-  int64_t n_ = 0, grain_ = 1, generation_ = 0;
-  int busy_ = 0;
-  std::atomic<int64_t> next_{0};
+  int64_t n_ = 0, grain_ = 1;
+  std::atomic<int64_t> generation_{0}, next_{0};
+  std::atomic<int> busy_{0};
 };
 
 }  // namespace lora

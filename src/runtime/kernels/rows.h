@@ -178,6 +178,51 @@ template <class T> void cross_entropy(int64_t from, int64_t to, int64_t vocab, c
   }
 }
 
+// y = x Wᵀ for few rows x: as fast as W comes from memory. Four rows of W at a time.
+template <class T> void few_rows(int64_t from, int64_t to, int64_t m, int64_t width, int64_t out, const float* x, const T* w, float* y) {
+  for (int64_t row = 0; row < m; row++) {
+    const float* own = x + row * width;
+    int64_t o = from;
+    for (; o + 4 <= to; o += 4) {
+      const T *a = w + o * width, *b = a + width, *c = b + width, *d = c + width;
+      float lanes[4][LANES] = {};
+      int64_t i = 0;
+      for (; i + LANES <= width; i += LANES)
+        for (int l = 0; l < LANES; l++) {
+          const float v = own[i + l];
+          lanes[0][l] += wide(a[i + l]) * v;
+          lanes[1][l] += wide(b[i + l]) * v;
+          lanes[2][l] += wide(c[i + l]) * v;
+          lanes[3][l] += wide(d[i + l]) * v;
+        }
+      for (int k = 0; k < 4; k++) {
+        const T* rest = w + (o + k) * width;
+        float sum = 0;
+        for (int64_t j = i; j < width; j++) sum += wide(rest[j]) * own[j];
+        for (int half = LANES / 2; half > 0; half /= 2)
+          for (int l = 0; l < half; l++) lanes[k][l] += lanes[k][l + half];
+        y[row * out + o + k] = lanes[k][0] + sum;
+      }
+    }
+    for (; o < to; o++) y[row * out + o] = sum(width, [&](int64_t i) LORA_LAMBDA { return wide(w[o * width + i]) * own[i]; });
+  }
+}
+
+// One query of each head over the keys so far: softmax(q kᵀ) v. `scores` holds one row meanwhile.
+template <class T> void attend_one(int64_t from, int64_t to, int64_t group, int64_t keys, int64_t d, const T* q, const T* k, const T* v, T* o, float* scores, float* sums) {
+  for (int64_t head = from; head < to; head++) {
+    const T *own = q + head * d, *key = k + head / group * keys * d, *value = v + head / group * keys * d;
+    for (int64_t j = 0; j < keys; j++) scores[j] = sum(d, [&](int64_t i) LORA_LAMBDA { return wide(own[i]) * wide(key[j * d + i]); });
+    const float top = largest(keys, scores);
+    for (int64_t j = 0; j < keys; j++) scores[j] = exponential(scores[j] - top);
+    const float factor = 1.0f / sum(keys, [&](int64_t j) LORA_LAMBDA { return scores[j]; });
+    for (int64_t i = 0; i < d; i++) sums[i] = 0;
+    for (int64_t j = 0; j < keys; j++)
+      for (int64_t i = 0; i < d; i++) sums[i] += scores[j] * wide(value[j * d + i]);
+    for (int64_t i = 0; i < d; i++) o[head * d + i] = narrow<T>(sums[i] * factor);
+  }
+}
+
 template <class T, class U> void convert(int64_t from, int64_t to, const T* x, U* y) {
   for (int64_t i = from; i < to; i++) y[i] = narrow<U>(wide(x[i]));
 }
