@@ -2,6 +2,7 @@ import { closeSync, ftruncateSync, mkdirSync, openSync, writeFileSync, writeSync
 import path from 'node:path';
 import { tensorsOf } from '../../src/formats/architecture/modules';
 import { readSpec } from '../../src/formats/architecture/readSpec';
+import { toBF16 } from '../../src/formats/floats';
 import { newAdapter, PLAIN } from '../../src/lora/newAdapter';
 import { modulesOf } from '../../src/formats/architecture/modules';
 import { writePeftAdapter } from '../../src/formats/peft/write';
@@ -9,8 +10,8 @@ import { writePeftAdapter } from '../../src/formats/peft/write';
 const WIDTH = 2048;
 const SHARD = 1e9;
 
-/** A sharded bf16 llama of zeros, whose files are holes, with an adapter on all of its layers' queries: as large as is asked for, without the room. */
-export async function makeLargeBase(folder: string, bytes: number): Promise<{ readonly base: string; readonly adapter: string }> {
+/** A sharded bf16 llama of zeros, whose files are holes but for the last number of each tensor (1, 2, 3, …, 200 and anew), with an adapter on all of its layers' queries: as large as is asked for, without the room. */
+export async function makeLargeBase(folder: string, bytes: number, shard = SHARD): Promise<{ readonly base: string; readonly adapter: string }> {
   const perLayer = 2 * (4 * WIDTH * WIDTH + 3 * WIDTH * 4 * WIDTH);
   const config = {
     model_type: 'llama', architectures: ['LlamaForCausalLM'], vocab_size: 1024, hidden_size: WIDTH, intermediate_size: 4 * WIDTH, num_hidden_layers: Math.max(1, Math.round(bytes / perLayer)),
@@ -20,19 +21,22 @@ export async function makeLargeBase(folder: string, bytes: number): Promise<{ re
   const [base, adapter] = [path.join(folder, 'base'), path.join(folder, 'adapter')];
   mkdirSync(base, { recursive: true });
   writeFileSync(path.join(base, 'config.json'), JSON.stringify(config));
-  writeShards(base, tensorsOf(spec).body);
+  writeShards(base, tensorsOf(spec).body, shard);
   const modules = modulesOf(spec).filter((m) => /\.q_proj$/.test(m.path));
   const plain = newAdapter(modules, { ...PLAIN, r: 4, lora_alpha: 8, target_modules: ['q_proj'] }, base, 1, 'default');
   await writePeftAdapter(adapter, { ...plain, modules: plain.modules.map((m) => ({ ...m, B: m.B.map((_, i) => Math.sin(i) / 10) })) }, { task: 'causal_lm', labels: null, card: '' });
   return { base, adapter };
 }
 
-function writeShards(folder: string, tensors: readonly { readonly name: string; readonly shape: readonly number[] }[]): void {
+/** What stands at the end of the tensor of that number. */
+export const plantedIn = (number: number): number => 1 + (number % 200);
+
+function writeShards(folder: string, tensors: readonly { readonly name: string; readonly shape: readonly number[] }[], shard: number): void {
   const sizeOf = (shape: readonly number[]) => 2 * shape.reduce((a, b) => a * b, 1);
   const shards: (typeof tensors[number])[][] = [[]];
   let bytes = 0;
   for (const tensor of tensors) {
-    if (bytes + sizeOf(tensor.shape) > SHARD) {
+    if (bytes + sizeOf(tensor.shape) > shard) {
       shards.push([]);
       bytes = 0;
     }
@@ -52,6 +56,11 @@ function writeShards(folder: string, tensors: readonly { readonly name: string; 
     length.writeBigUInt64LE(BigInt(header.length));
     writeSync(file, Buffer.concat([length, header]));
     ftruncateSync(file, 8 + header.length + offset);
+    let end = 8 + header.length;
+    for (const { name, shape } of own) {
+      end += sizeOf(shape);
+      writeSync(file, Buffer.from(toBF16(Float32Array.of(plantedIn(tensors.findIndex((tensor) => tensor.name === name)))).buffer), 0, 2, end - 2);
+    }
     closeSync(file);
   }
   writeFileSync(path.join(folder, 'model.safetensors.index.json'), JSON.stringify({ metadata: { total_size: 0 }, weight_map }));

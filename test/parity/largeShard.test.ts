@@ -1,0 +1,28 @@
+import { mkdtempSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import path from 'node:path';
+import { expect, it } from 'vitest';
+import { NO_ADAPTER, rawOps, withBase } from '../support/models';
+import { makeLargeBase, plantedIn } from '../support/largeBase';
+import { loadModel } from '../../src/models/model';
+
+/** Beyond what one buffer of Node's holds, and what 32 bits count. */
+const SIX_GB = 6e9;
+
+it('a shard of 6 GB is read into bf16 tensors, each from its place', async () => {
+  const folder = mkdtempSync(path.join(tmpdir(), 'lora-large-'));
+  try {
+    const { base } = await makeLargeBase(folder, SIX_GB, Infinity);
+    await withBase(base, async (opened) => {
+      expect(opened.weight_files).toHaveLength(1);
+      const ops = await rawOps();
+      const model = await loadModel(opened, NO_ADAPTER, { ops, base_dtype: 'bfloat16' });
+      const names = [...opened.weights.tensors.keys()];
+      const seen = [...names.slice(0, 3), ...names.slice(-9)];
+      for (const name of seen) expect((await model.baseTensor(name)).at(-1), name).toBe(plantedIn(names.indexOf(name)));
+      model.dispose();
+    });
+  } finally {
+    rmSync(folder, { recursive: true });
+  }
+}, 120_000);
