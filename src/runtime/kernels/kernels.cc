@@ -5,7 +5,6 @@
 #include <cstdint>
 #include <cstdlib>
 #include <cstring>
-#include <memory>
 #include <vector>
 
 #include "pool.h"
@@ -266,8 +265,8 @@ void softmax(void* own, TF_OpKernelContext* context) {
   typed(scores, [&](auto t) {
     using T = of<decltype(t)>;
     rows(n, 4 * keys, [&](int64_t from, int64_t to) {
-      std::unique_ptr<float[]> masked(new float[keys]);
-      LORA_BEST(softmax(from, to, keys, data<const T>(scores), m, data<T>(p), masked.get()));
+      std::vector<float> masked(keys);
+      LORA_BEST(softmax(from, to, keys, data<const T>(scores), m, data<T>(p), masked.data()));
     });
   });
 }
@@ -345,8 +344,8 @@ void attend_one(void*, TF_OpKernelContext* context) {
   typed(q, [&](auto t) {
     using T = of<decltype(t)>;
     rows(heads, 4 * keys * d, [&](int64_t from, int64_t to) {
-      std::unique_ptr<float[]> room(new float[keys + d]);
-      LORA_BEST(attend_one(from, to, heads / kv, keys, d, data<const T>(q), data<const T>(k), data<const T>(v), data<T>(o), room.get(), room.get() + keys));
+      std::vector<float> room(keys + d);
+      LORA_BEST(attend_one(from, to, heads / kv, keys, d, data<const T>(q), data<const T>(k), data<const T>(v), data<T>(o), room.data(), room.data() + keys));
     });
   });
 }

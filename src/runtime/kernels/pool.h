@@ -1,12 +1,13 @@
 // Splits the rows of a kernel over the processor's cores. libtensorflow's own pool cannot be reached through its C API.
+// Conditions are pthread's: those of libstdc++ would bind what is built here to a libstdc++ as new as the compiler's.
 #pragma once
+
+#include <pthread.h>
 
 #include <algorithm>
 #include <atomic>
-#include <condition_variable>
 #include <cstdint>
 #include <functional>
-#include <mutex>
 #include <thread>
 #if defined(__linux__)
 #include <sched.h>
@@ -35,10 +36,9 @@ class Pool {
   // body over [0, n): each part is computed by one thread, and no result depends on how many there are.
   void run(int64_t n, int64_t numbers_per_row, const Body& body) {
     const int64_t parts = std::min<int64_t>(n, std::min<int64_t>(4 * (helpers_ + 1), n * numbers_per_row / kWorthwhile));
-    std::unique_lock<std::mutex> turn(turn_, std::try_to_lock);
-    if (parts < 2 || helpers_ == 0 || !turn.owns_lock()) return body(0, n);
+    if (parts < 2 || helpers_ == 0 || taken_.test_and_set(std::memory_order_acquire)) return body(0, n);
     {
-      std::lock_guard<std::mutex> lock(mutex_);
+      Lock lock(mutex_);
       body_ = &body;
       n_ = n;
       grain_ = (n + parts - 1) / parts;
@@ -46,11 +46,13 @@ class Pool {
       busy_ = helpers_;
       generation_++;
     }
-    wake_.notify_all();
+    pthread_cond_broadcast(&wake_);
     work();
-    if (spin([this] { return busy_ == 0; })) return;
-    std::unique_lock<std::mutex> lock(mutex_);
-    done_.wait(lock, [this] { return busy_ == 0; });
+    if (!spin([this] { return busy_ == 0; })) {
+      Lock lock(mutex_);
+      while (busy_ != 0) pthread_cond_wait(&done_, &mutex_);
+    }
+    taken_.clear(std::memory_order_release);
   }
 
  private:
@@ -65,13 +67,13 @@ class Pool {
   void help() {
     for (int64_t seen = 0;;) {
       if (!spin([&] { return generation_ != seen; })) {
-        std::unique_lock<std::mutex> lock(mutex_);
-        wake_.wait(lock, [&] { return generation_ != seen; });
+        Lock lock(mutex_);
+        while (generation_ == seen) pthread_cond_wait(&wake_, &mutex_);
       }
       seen = generation_;
       work();
-      std::lock_guard<std::mutex> lock(mutex_);
-      if (--busy_ == 0) done_.notify_one();
+      Lock lock(mutex_);
+      if (--busy_ == 0) pthread_cond_signal(&done_);
     }
   }
 
@@ -96,9 +98,19 @@ class Pool {
     for (int64_t from; (from = next_.fetch_add(grain_)) < n_;) (*body_)(from, std::min(n_, from + grain_));
   }
 
+  class Lock {
+   public:
+    explicit Lock(pthread_mutex_t& mutex) : mutex_(mutex) { pthread_mutex_lock(&mutex_); }
+    ~Lock() { pthread_mutex_unlock(&mutex_); }
+
+   private:
+    pthread_mutex_t& mutex_;
+  };
+
   const int helpers_;
-  std::mutex turn_, mutex_;
-  std::condition_variable wake_, done_;
+  std::atomic_flag taken_ = ATOMIC_FLAG_INIT;  // another thread computes: this one does alone
+  pthread_mutex_t mutex_ = PTHREAD_MUTEX_INITIALIZER;
+  pthread_cond_t wake_ = PTHREAD_COND_INITIALIZER, done_ = PTHREAD_COND_INITIALIZER;
   const Body* body_ = nullptr;
   int64_t n_ = 0, grain_ = 1;
   std::atomic<int64_t> generation_{0}, next_{0};
