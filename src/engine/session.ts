@@ -8,9 +8,11 @@ import type { ReadSpecOptions } from '../formats/architecture/readSpec';
 import type { BaseModel } from '../formats/types';
 import type { Adapter } from '../lora/types';
 import { LoraError } from '../shared/errors';
+import type { StepSettings } from '../lora/stepPlan';
 import { loadModel } from '../models/model';
 import type { Model } from '../models/types';
 import { useRuntime, type Context } from './commands/context';
+import { dtypeOn } from './machine';
 import { EMPTY_ADAPTER, opsFor, problemOf } from './model';
 import { labelsOf } from './openForTraining';
 import { described } from './words';
@@ -22,9 +24,15 @@ export interface Loaded {
   readonly model: Model;
 }
 
+export interface OpenOptions {
+  readonly onProgress?: (fraction: number) => void;
+  /** float32 without. */
+  readonly base_dtype?: StepSettings['base_dtype'];
+}
+
 /** A base with the adapters that are named, each on top of those before it, in memory for as long as `use` takes. The last one may have a head. Errors: LoraError. */
-export async function withModel<T>(basePath: string, adapterPaths: readonly string[], context: Context, use: (loaded: Loaded) => Promise<T>): Promise<T> {
-  const { close, base, labels, model } = await openModel(basePath, adapterPaths, context);
+export async function withModel<T>(basePath: string, adapterPaths: readonly string[], context: Context, use: (loaded: Loaded) => Promise<T>, options: OpenOptions = {}): Promise<T> {
+  const { close, base, labels, model } = await openModel(basePath, adapterPaths, context, options);
   try {
     return await use({ base, labels, model });
   } finally {
@@ -33,7 +41,7 @@ export async function withModel<T>(basePath: string, adapterPaths: readonly stri
 }
 
 /** The same, until `close`. */
-export async function openModel(basePath: string, adapterPaths: readonly string[], context: Context, onProgress?: (fraction: number) => void): Promise<Loaded & { readonly device: string; readonly close: () => Promise<void> }> {
+export async function openModel(basePath: string, adapterPaths: readonly string[], context: Context, { onProgress, base_dtype = 'float32' }: OpenOptions = {}): Promise<Loaded & { readonly device: string; readonly close: () => Promise<void> }> {
   const top = adapterPaths.at(-1);
   const trained = top === undefined ? null : await readAdapterTask(top);
   const base = await openBaseUnder(basePath, top ?? null, optionsOf(trained));
@@ -45,11 +53,12 @@ export async function openModel(basePath: string, adapterPaths: readonly string[
       adapters.push(adapter);
     }
     const adapter = adapters.pop() ?? null;
-    const ops = await opsFor(await useRuntime(context), context.dist);
+    const runtime = await useRuntime(context);
+    const ops = await opsFor(runtime, context.dist);
     refuseMissingHead(base, adapter);
     const labels = labelSetOf(base, trained);
-    const model = await loadModel(base, adapter ?? EMPTY_ADAPTER, { ops, below: adapters, ...problemOf(labels), ...(onProgress && { onProgress }) });
-    return { base, labels, model, device: ops.name, close: () => { model.dispose(); return base.close(); } };
+    const model = await loadModel(base, adapter ?? EMPTY_ADAPTER, { ops, below: adapters, base_dtype: dtypeOn(runtime, base_dtype), ...problemOf(labels), ...(onProgress && { onProgress }) });
+    return { base, labels, model, device: dtypeOn(runtime, base_dtype) === 'bfloat16' ? `${ops.name}, bf16` : ops.name, close: () => { model.dispose(); return base.close(); } };
   } catch (error) {
     await base.close();
     throw error;

@@ -1,8 +1,9 @@
+import type { BaseDtype } from '../shared/recipe';
 import type { StepPlan } from '../shared/stepPlan';
 import type { MemoryEstimate } from './memory';
 
 export interface StepSettings {
-  readonly base_dtype: 'auto' | StepPlan['base_dtype'];
+  readonly base_dtype: BaseDtype;
   readonly gradient_checkpointing: 'auto' | boolean;
 }
 

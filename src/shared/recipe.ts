@@ -11,6 +11,7 @@ const path = () => v.pipe(v.string(), v.minLength(1, 'must not be empty'));
 export const SCHEDULERS = ['cosine', 'linear', 'constant', 'constant_with_warmup'] as const;
 export const INITS = ['default', 'gaussian', 'orthogonal', 'olora', 'pissa'] as const;
 export const BASE_DTYPES = ['auto', 'float32', 'bfloat16'] as const;
+export type BaseDtype = (typeof BASE_DTYPES)[number];
 export const LABEL_CHOICES = ['assistant', 'all'] as const;
 
 const ChatsSchema = v.strictObject({

@@ -19,7 +19,7 @@ class Served {
   private ids = 0;
 
   constructor(...args: readonly string[]) {
-    this.child = spawn(process.execPath, [path.join(dist, 'cli.js'), 'serve', ...args, '--json'], { stdio: ['pipe', 'pipe', 'pipe'] });
+    this.child = spawn(process.execPath, [path.join(dist, 'cli.js'), 'serve', '--base-dtype', 'float32', ...args, '--json'], { stdio: ['pipe', 'pipe', 'pipe'] });
     createInterface({ input: this.child.stdout }).on('line', (line) => {
       this.events.push(JSON.parse(line) as ServeEvent);
       this.heard();
@@ -56,6 +56,18 @@ const alone = async (base: string, ...adapters: readonly string[]) => (JSON.pars
 
 let served: Served | undefined;
 afterEach(() => served?.end());
+
+it('holds the base in bf16 where that is asked for, as generate does, and refuses what is no type', async () => {
+  const base = inFixtures('llama/base');
+  served = new Served('--base', base, '--base-dtype', 'bfloat16');
+  const ready = await served.until(() => served!.events.find((event) => event.kind === 'ready'));
+  expect(ready).toMatchObject({ device: expect.stringContaining('bf16') as string });
+  const generated = await cli('generate', '--base', base, '--prompt', settings.prompt, '--max-new-tokens', '8', '--base-dtype', 'bfloat16', '--json');
+  expect(await served.ask(null)).toBe((JSON.parse(generated.stdout) as { text: string }).text);
+  const refused = await cli('generate', '--base', base, '--prompt', 'x', '--base-dtype', 'half');
+  expect([refused.code, refused.stderr]).toEqual([2, expect.stringContaining('--base-dtype must be auto, float32, bfloat16, not "half"') as string]);
+});
+
 
 describe('a base with adapters in memory', () => {
   const base = inFixtures('llama/base');

@@ -22,7 +22,7 @@ describe('the playground', { timeout: 300_000 }, () => {
     return facts.length === count && facts.every((text) => /tokens/.test(text)) ? body().locator('article .text').allInnerTexts() : undefined;
   }, `${count} answers`);
   const alone = (...adapters) => {
-    const { stdout } = cli('generate', '--base', path.join(workspace, 'models/tiny'), ...adapters.flatMap((adapter) => ['--adapter', adapter]), '--prompt', 'name a color', '--chat', '--max-new-tokens', '12', '--json');
+    const { stdout } = cli('generate', '--base', path.join(workspace, 'models/tiny'), ...adapters.flatMap((adapter) => ['--adapter', adapter]), '--prompt', 'name a color', '--chat', '--max-new-tokens', '12', '--base-dtype', 'auto', '--json');
     return JSON.parse(stdout).text.trim();
   };
 

@@ -1,14 +1,14 @@
 import { answer } from '../answer';
 import { tokenizerOf, withModel } from '../session';
 import type { Context } from './context';
-import { readOptions, required, temperatureOf, usageError, wholeNumber } from './options';
+import { dtypeOf, readOptions, required, temperatureOf, usageError, wholeNumber } from './options';
 
-export const GENERATE_USAGE = 'lora generate --base PATH [--adapter DIR…] --prompt TEXT [--chat] [--max-new-tokens N] [--temperature T] [--seed N] [--json]';
+export const GENERATE_USAGE = 'lora generate --base PATH [--adapter DIR…] --prompt TEXT [--chat] [--max-new-tokens N] [--temperature T] [--seed N] [--base-dtype auto|float32|bfloat16] [--json]';
 
 export async function generate(args: readonly string[], context: Context): Promise<number> {
   const { values, positionals } = readOptions(args, {
     base: { type: 'string' }, adapter: { type: 'string', multiple: true }, prompt: { type: 'string' }, chat: { type: 'boolean' },
-    'max-new-tokens': { type: 'string' }, temperature: { type: 'string' }, seed: { type: 'string' },
+    'max-new-tokens': { type: 'string' }, temperature: { type: 'string' }, seed: { type: 'string' }, 'base-dtype': { type: 'string' },
   }, GENERATE_USAGE);
   if (positionals.length > 0) throw usageError(`${JSON.stringify(positionals[0])} is not an option`, GENERATE_USAGE);
   const prompt = required(values.prompt, 'prompt', GENERATE_USAGE);
@@ -27,5 +27,5 @@ export async function generate(args: readonly string[], context: Context): Promi
     const text = await answer(model, tokenizer, prompt, { ...options, onText });
     context.print(context.json ? JSON.stringify({ kind: 'result', prompt, text }) : text.slice(shown.length));
     return 0;
-  });
+  }, { base_dtype: dtypeOf(values['base-dtype'], 'float32', GENERATE_USAGE) });
 }

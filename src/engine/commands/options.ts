@@ -1,6 +1,7 @@
 import { parseArgs, type ParseArgsConfig } from 'node:util';
 import type { ResizeTarget } from '../../lora/resize';
 import { LoraError } from '../../shared/errors';
+import { BASE_DTYPES, type BaseDtype } from '../../shared/recipe';
 
 type Options = NonNullable<ParseArgsConfig['options']>;
 
@@ -30,6 +31,13 @@ export function temperatureOf(value: string | undefined, usage: string): number 
   const number = Number(value ?? '0');
   if (Number.isFinite(number) && number >= 0) return number;
   throw usageError(`--temperature must be 0 or above, not ${JSON.stringify(value)}`, usage);
+}
+
+/** In what the base is held. */
+export function dtypeOf(value: string | undefined, missing: BaseDtype, usage: string): BaseDtype {
+  const known = BASE_DTYPES.find((own) => own === (value ?? missing));
+  if (known) return known;
+  throw usageError(`--base-dtype must be ${BASE_DTYPES.join(', ')}, not ${JSON.stringify(value)}`, usage);
 }
 
 /** A number from 0 to 1. */

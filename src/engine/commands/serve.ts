@@ -5,17 +5,19 @@ import { asServeRequest, type AnswerRequest, type AnswerSettings, type ServeEven
 import { answer } from '../answer';
 import { Answerers } from '../serve/answerers';
 import type { Context } from './context';
-import { readOptions, required, usageError } from './options';
+import { dtypeOf, readOptions, required, usageError } from './options';
 
-export const SERVE_USAGE = 'lora serve --base PATH [--adapter DIR…]  (answers requests on standard input, a JSON object a line)';
+export const SERVE_USAGE = 'lora serve --base PATH [--adapter DIR…] [--base-dtype auto|float32|bfloat16]  (answers requests on standard input, a JSON object a line)';
 
 /** Keeps a base and its adapters in memory and answers what is asked on standard input, one after another, until that ends. */
 export async function serve(args: readonly string[], context: Context): Promise<number> {
-  const { values, positionals } = readOptions(args, { base: { type: 'string' }, adapter: { type: 'string', multiple: true } }, SERVE_USAGE);
+  const { values, positionals } = readOptions(args, { base: { type: 'string' }, adapter: { type: 'string', multiple: true }, 'base-dtype': { type: 'string' } }, SERVE_USAGE);
   if (positionals.length > 0) throw usageError(`${JSON.stringify(positionals[0])} is not an option`, SERVE_USAGE);
   const base = required(values.base, 'base', SERVE_USAGE);
   const emit = (event: ServeEvent) => context.print(JSON.stringify(event));
-  const answerers = await Answerers.open(base, values.adapter ?? [], { ...context, warn: (message) => emit({ kind: 'warning', message }) }, (fraction) => emit({ kind: 'progress', fraction }));
+  const answerers = await Answerers.open(base, values.adapter ?? [], { ...context, warn: (message) => emit({ kind: 'warning', message }) }, {
+    base_dtype: dtypeOf(values['base-dtype'], 'auto', SERVE_USAGE), onProgress: (fraction) => emit({ kind: 'progress', fraction }),
+  });
   try {
     emit({ kind: 'ready', base, has_chat_template: answerers.tokenizer.has_chat_template, device: answerers.device });
     await new Desk(answerers, emit, context.signal).untilClosed();

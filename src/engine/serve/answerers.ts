@@ -5,7 +5,7 @@ import { openBase } from '../../formats/base';
 import type { Model } from '../../models/types';
 import { LoraError } from '../../shared/errors';
 import type { Context } from '../commands/context';
-import { openModel } from '../session';
+import { openModel, type OpenOptions } from '../session';
 
 /** A model that answers as the base with one adapter, so many times, does. */
 export interface Answerer {
@@ -26,15 +26,15 @@ export class Answerers {
   private readonly own = new Map<number, Opened>();
 
   private constructor(
-    private readonly basePath: string, private readonly adapterPaths: readonly string[], private readonly context: Context,
+    private readonly basePath: string, private readonly adapterPaths: readonly string[], private readonly context: Context, private readonly options: OpenOptions,
     private readonly shared: Opened, /** Places of those that share the base, in the order in which they lie on it. */ private readonly sharing: readonly number[],
   ) {}
 
   /** Errors: LoraError, also where the base writes no text. */
-  static async open(basePath: string, adapterPaths: readonly string[], context: Context, onProgress: (fraction: number) => void): Promise<Answerers> {
+  static async open(basePath: string, adapterPaths: readonly string[], context: Context, options: OpenOptions): Promise<Answerers> {
     const sharing = await sharingOf(basePath, adapterPaths);
-    const shared = await openOne(basePath, sharing.map((place) => adapterPaths[place]!), context, onProgress);
-    return new Answerers(basePath, adapterPaths, context, shared, sharing);
+    const shared = await openOne(basePath, sharing.map((place) => adapterPaths[place]!), context, options);
+    return new Answerers(basePath, adapterPaths, context, options, shared, sharing);
   }
 
   get tokenizer(): Tokenizer { return this.shared.tokenizer; }
@@ -48,7 +48,7 @@ export class Answerers {
       await this.shared.model.rescale(this.sharing.map((place) => (place === adapter ? scale : 0)));
       return this.shared;
     }
-    const own = this.own.get(adapter) ?? await openOne(this.basePath, [this.adapterPaths[adapter]!], this.context, () => undefined);
+    const own = this.own.get(adapter) ?? await openOne(this.basePath, [this.adapterPaths[adapter]!], this.context, { ...this.options, onProgress: () => undefined });
     this.own.set(adapter, own);
     await own.model.rescale([scale]);
     return own;
@@ -73,8 +73,8 @@ async function sharingOf(basePath: string, adapterPaths: readonly string[]): Pro
   }
 }
 
-async function openOne(basePath: string, adapterPaths: readonly string[], context: Context, onProgress: (fraction: number) => void): Promise<Opened> {
-  const { base, model, close, device } = await openModel(basePath, adapterPaths, context, onProgress);
+async function openOne(basePath: string, adapterPaths: readonly string[], context: Context, options: OpenOptions): Promise<Opened> {
+  const { base, model, close, device } = await openModel(basePath, adapterPaths, context, options);
   try {
     if (base.spec.head.kind !== 'lm') throw new LoraError('base', `A model for the task ${base.spec.task} writes no text.`, { place: { file: basePath } });
     return { model, tokenizer: createTokenizer(await base.readTokenizer()), device, close };
