@@ -49,6 +49,7 @@ export const palette = (page, title) => take(page, 'F1', title);
 export async function openFile(page, name) {
   await take(page, 'Control+p', name);
   await page.locator('.tab.active', { hasText: path.basename(name) }).waitFor();
+  if (/\.jsonl?$/.test(name)) await page.locator('.editor-instance .monaco-editor.focused').waitFor(); // until then commands may not know it
 }
 
 /** Takes an entry of a row's menu. The menu overlooks clicks for 100 ms after it opened; opened too soon after the start, it lacks the entry or may not run it: then it is opened again. */

@@ -10,13 +10,19 @@ export const findRecipes = () => vscode.workspace.findFiles('**/{lora.json,*.lor
 /** The recipe that Run Recipe is about: of the explorer's or the editor's entry, else the active editor's, else picked. */
 export async function chooseRecipe(argument: unknown): Promise<vscode.Uri | undefined> {
   if (argument instanceof vscode.Uri) return argument;
-  const active = vscode.window.activeTextEditor?.document;
-  if (active && isRecipeName(active.fileName)) return active.uri;
+  const active = vscode.window.activeTextEditor?.document.uri ?? tabFile();
+  if (active && isRecipeName(active.fsPath)) return active;
   const recipes = await findRecipes();
   if (recipes.length === 0) throw new LoraError('recipe', t('There is no lora.json in this workspace.'), { fix: t('Train Adapter writes one.') });
   if (recipes.length === 1) return recipes[0];
   const items = recipes.map((uri) => ({ label: vscode.workspace.asRelativePath(uri), uri })).sort((a, b) => a.label.localeCompare(b.label));
   return (await vscode.window.showQuickPick(items, { placeHolder: t('Which recipe to run?') }))?.uri;
+}
+
+/** The file of the active tab: known before its editor is. */
+function tabFile(): vscode.Uri | undefined {
+  const input = vscode.window.tabGroups.activeTabGroup.activeTab?.input;
+  return input instanceof vscode.TabInputText ? input.uri : undefined;
 }
 
 /** Saves the recipe if it is being edited and checks it. Errors: LoraError('recipe') with every fault, which are marked too. */
