@@ -5,14 +5,14 @@ import path from 'node:path';
 import { after, afterEach, before, describe, it } from 'node:test';
 import assert from 'node:assert/strict';
 import * as d from './drive.mjs';
-import { openFile, packageVsix, palette, until } from './page.mjs';
-import { installWorkbench, makeWorkspace, root, runsOf, runtimeFolder } from './workspace.mjs';
+import { openFile, openWorkbench, palette, until } from './page.mjs';
+import { makeWorkspace, root, runsOf } from './workspace.mjs';
 
 const shots = path.join(root, 'out', 'screenshots');
 
 describe('a workspace of two folders', { timeout: 300_000 }, () => {
   const folders = [makeWorkspace(), makeWorkspace()];
-  let server, browser, page;
+  let bench, page;
   const rows = async () => (await d.treeItems(page, 'Runs')).map(({ label }) => label);
 
   before(async () => {
@@ -21,15 +21,10 @@ describe('a workspace of two folders', { timeout: 300_000 }, () => {
     }
     const workspace = path.join(mkdtempSync(path.join(tmpdir(), 'lora-multiroot-')), 'both.code-workspace');
     writeFileSync(workspace, JSON.stringify({ folders: folders.map((folder) => ({ path: folder })) }));
-    server = await d.launchServer({ dir: installWorkbench(), workspace, vsix: [packageVsix()], settings: { 'lora.runtime.path': runtimeFolder() } });
-    ({ browser, page } = await d.openPage(server));
-    page.setDefaultTimeout(30_000);
-    await d.openView(page, 'LoRA');
+    bench = await openWorkbench(workspace);
+    ({ page } = bench);
   });
-  after(async () => {
-    await browser?.close();
-    await server?.stop();
-  });
+  after(() => bench?.close());
   afterEach(() => d.screenshot(page, path.join(shots, 'at-multiroot.png')));
 
   it('trains each folder\'s recipe on its own data, and keeps the run in that folder', async () => {

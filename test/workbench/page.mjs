@@ -5,7 +5,7 @@ import { readdirSync, readFileSync, rmSync, statSync } from 'node:fs';
 import { createRequire } from 'node:module';
 import path from 'node:path';
 import * as d from './drive.mjs';
-import { root } from './workspace.mjs';
+import { installWorkbench, root, runtimeFolder } from './workspace.mjs';
 
 /** Looks again until there is something to see. */
 export async function until(look, what, seconds = 90) {
@@ -87,5 +87,25 @@ export async function inEveryTheme(server, page, name, frame = d.webview(page)) 
       return violations.filter(({ impact }) => impact === 'serious' || impact === 'critical').map(({ id, nodes }) => `${id}: ${nodes.map((n) => n.html).join(' ')}`);
     });
     assert.deepEqual(serious, [], `${name} in ${theme}`);
+  }
+}
+
+/** A workbench on this workspace, with the extension installed, its runtime set and its view open. `close` ends all of it. */
+export async function openWorkbench(workspace) {
+  const server = await d.launchServer({ dir: installWorkbench(), workspace, vsix: [packageVsix()], settings: { 'lora.runtime.path': runtimeFolder() } });
+  let browser;
+  const close = async () => {
+    await browser?.close();
+    await server.stop();
+  };
+  try {
+    const opened = await d.openPage(server);
+    browser = opened.browser;
+    opened.page.setDefaultTimeout(30_000);
+    await d.openView(opened.page, 'LoRA');
+    return { server, page: opened.page, close };
+  } catch (error) {
+    await close();
+    throw error;
   }
 }

@@ -5,15 +5,15 @@ import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
 import { after, afterEach, before, describe, it } from 'node:test';
 import * as d from './drive.mjs';
-import { chooseInMenu, inEveryTheme, packageVsix, until } from './page.mjs';
-import { installWorkbench, makeWorkspace, root, runsOf, runtimeFolder } from './workspace.mjs';
+import { chooseInMenu, inEveryTheme, openWorkbench, until } from './page.mjs';
+import { makeWorkspace, root, runsOf } from './workspace.mjs';
 
 const shots = path.join(root, 'out', 'screenshots');
 const cli = (...args) => spawnSync(process.execPath, [path.join(root, 'dist', 'cli.js'), ...args], { encoding: 'utf8' });
 
 describe('the playground', { timeout: 300_000 }, () => {
   const workspace = makeWorkspace();
-  let server, browser, page;
+  let bench, page;
   const runs = () => page.locator('.pane', { has: page.locator('.pane-header[aria-label^="Runs"]') }).locator('.monaco-list-row');
   const body = () => d.webview(page);
   /** The answers once all are there. */
@@ -33,16 +33,11 @@ describe('the playground', { timeout: 300_000 }, () => {
       const { status, stderr } = cli('train', path.join(workspace, name));
       assert.equal(status, 0, stderr);
     }
-    server = await d.launchServer({ dir: installWorkbench(), workspace, vsix: [packageVsix()], settings: { 'lora.runtime.path': runtimeFolder() } });
-    ({ browser, page } = await d.openPage(server));
-    page.setDefaultTimeout(30_000);
-    await d.openView(page, 'LoRA');
+    bench = await openWorkbench(workspace);
+    ({ page } = bench);
     await until(async () => await runs().count() === 2, 'two runs');
   });
-  after(async () => {
-    await browser?.close();
-    await server?.stop();
-  });
+  after(() => bench?.close());
   afterEach((test) => d.screenshot(page, path.join(shots, `at-playground-${test.name.slice(0, 14).replace(/\W+/g, '-')}.png`)));
 
   it('answers with base and adapter side by side, as the command line does, and keeps the prompt', async () => {
@@ -70,7 +65,7 @@ describe('the playground', { timeout: 300_000 }, () => {
     await d.screenshot(page, path.join(shots, 'playground.png'));
   });
 
-  it('is pleasant in four themes', () => inEveryTheme(server, page, 'playground', body()));
+  it('is pleasant in four themes', () => inEveryTheme(bench.server, page, 'playground', body()));
 
   it('comes back with the window, prompt and scales as they were', async () => {
     await page.waitForTimeout(8_000); // VS Code keeps panels' state every 5 s

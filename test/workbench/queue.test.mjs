@@ -4,15 +4,15 @@ import { mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
 import { after, afterEach, before, describe, it } from 'node:test';
 import * as d from './drive.mjs';
-import { chooseInMenu, inEveryTheme, openFile, packageVsix, until } from './page.mjs';
-import { installWorkbench, makeWorkspace, root, runsOf, runtimeFolder } from './workspace.mjs';
+import { chooseInMenu, inEveryTheme, openFile, openWorkbench, until } from './page.mjs';
+import { makeWorkspace, root, runsOf } from './workspace.mjs';
 
 const shots = path.join(root, 'out', 'screenshots');
 
 describe('runs that wait for their turn', { timeout: 300_000 }, () => {
   const workspace = makeWorkspace();
   const recipe = (steps) => JSON.stringify({ base: 'models/tiny', dataset: 'data/train.jsonl', lora: { r: 2, lora_alpha: 4 }, training: { max_steps: steps, eval_steps: 4 }, samples: { sample_steps: 0 } }, null, 2);
-  let server, browser, page;
+  let bench, page;
   const row = (label) => d.treeRow(page, 'Runs', label);
   const labels = async () => (await d.treeItems(page, 'Runs')).map((item) => item.label);
   const words = () => d.webview(page).locator('body');
@@ -20,15 +20,10 @@ describe('runs that wait for their turn', { timeout: 300_000 }, () => {
   before(async () => {
     mkdirSync(shots, { recursive: true });
     for (const [name, steps] of [['long.lora.json', 20_000], ['one.lora.json', 4], ['two.lora.json', 4]]) writeFileSync(path.join(workspace, name), recipe(steps));
-    server = await d.launchServer({ dir: installWorkbench(), workspace, vsix: [packageVsix()], settings: { 'lora.runtime.path': runtimeFolder() } });
-    ({ browser, page } = await d.openPage(server));
-    page.setDefaultTimeout(30_000);
-    await d.openView(page, 'LoRA');
+    bench = await openWorkbench(workspace);
+    ({ page } = bench);
   });
-  after(async () => {
-    await browser?.close();
-    await server?.stop();
-  });
+  after(() => bench?.close());
   afterEach((test) => d.screenshot(page, path.join(shots, `at-queue-${test.name.slice(0, 14).replace(/\W+/g, '-')}.png`)));
 
   it('starts the first at once, keeps the others, moves them and takes one out', async () => {
@@ -74,7 +69,7 @@ describe('runs that wait for their turn', { timeout: 300_000 }, () => {
     await chooseInMenu(page, row('one r 4'), 'Overlay Runs');
     await page.locator('.tab.active', { hasText: '2 runs' }).waitFor();
     await until(async () => /one r 1[^]*one r 4/.test(await words().innerText()), 'both runs');
-    await inEveryTheme(server, page, 'overlay');
+    await inEveryTheme(bench.server, page, 'overlay');
     await d.webview(page).locator('.runs button', { hasText: 'one r 4' }).click();
     await page.locator('.tab.active', { hasText: 'train on tiny' }).waitFor();
   });
