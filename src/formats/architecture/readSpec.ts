@@ -56,8 +56,8 @@ function taskOf(config: Config, family: Family, file: string, wanted: Task | und
 }
 
 function madeFor({ architectures }: Config): Task | undefined {
-  const name = Array.isArray(architectures) ? String(architectures[0]) : '';
-  return ARCHITECTURES.find(([pattern]) => pattern.test(name))?.[1];
+  const name: unknown = Array.isArray(architectures) ? architectures[0] : null;
+  return typeof name === 'string' ? ARCHITECTURES.find(([pattern]) => pattern.test(name))?.[1] : undefined;
 }
 
 function labelsOf(reader: ConfigReader): number {

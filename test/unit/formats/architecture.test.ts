@@ -39,6 +39,21 @@ describe('the architecture table', () => {
     }
   });
 
+  it('answers objects without a text of their own, in the place of any value', () => {
+    const textless = { toString: null, valueOf: null };
+    for (const [, config] of configs) {
+      for (const key of [...Object.keys(config), 'rope_scaling', 'layer_types', 'id2label']) {
+        for (const value of [textless, [textless]]) {
+          try {
+            readSpec({ ...config, [key]: value }, 'config.json');
+          } catch (error) {
+            expect(error, key).toBeInstanceOf(LoraError);
+          }
+        }
+      }
+    }
+  });
+
   it('answers any config with a spec or a LoraError, never otherwise, and never with names without end', () => {
     const hostile = fc.record({ at: fc.integer({ min: 0, max: configs.length - 1 }), changes: fc.dictionary(fc.string(), value, { maxKeys: 3 }), pick: fc.array(fc.tuple(fc.nat(), value), { maxLength: 4 }), task: fc.option(fc.constantFrom(...TASKS), { nil: undefined }) });
     fc.assert(fc.property(hostile, ({ at, changes, pick, task }) => {

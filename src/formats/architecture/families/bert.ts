@@ -119,7 +119,7 @@ export const bertFamilies: Readonly<Record<string, Family>> = {
   bert: family({ prefix: 'bert.', head: bertHead, layer: bertLayer, embedding: (reader, at, sizes) => bertEmbedding(reader, at, sizes, 0) }),
   roberta: family({
     prefix: 'roberta.', head: robertaHead, layer: bertLayer,
-    embedding: (reader, at, sizes) => bertEmbedding(reader, at, sizes, Number(reader.raw('pad_token_id') ?? 1) + 1),
+    embedding: (reader, at, sizes) => bertEmbedding(reader, at, sizes, reader.whole('pad_token_id', 1) + 1),
   }),
   distilbert: family({ prefix: 'distilbert.', head: distilHead, layer: distilLayer, embedding: distilEmbedding }),
 };
