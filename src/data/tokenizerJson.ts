@@ -1,3 +1,4 @@
+import { LoraError } from '../shared/errors';
 import { repairPreTokenizer } from './preTokenizer';
 
 type Config = Readonly<Record<string, unknown>>;
@@ -15,7 +16,7 @@ export function completeTokenizerJson(tokenizer: Config, config: Config, source:
   return {
     normalizer: null, post_processor: null, decoder: null, ...tokenizer,
     pre_tokenizer: repairPreTokenizer(tokenizer['pre_tokenizer'], source),
-    added_tokens: allAddedTokens(tokenizer, config),
+    added_tokens: allAddedTokens(tokenizer, config).map((token) => checkedToken(token, source)),
   };
 }
 
@@ -25,6 +26,13 @@ function allAddedTokens(tokenizer: Config, config: Config): Config[] {
   const decoder = isConfig(config['added_tokens_decoder']) ? config['added_tokens_decoder'] : {};
   const more = Object.entries(decoder).flatMap(([id, token]) => (isConfig(token) && !known.has(token['content']) ? [{ ...token, id: Number(id) }] : []));
   return [...own, ...more];
+}
+
+/** Errors: LoraError('tokenizer') for one without a text or an id. */
+function checkedToken(token: Config, source: string): Config {
+  const { id, content } = token;
+  if (typeof content === 'string' && Number.isSafeInteger(id) && (id as number) >= 0) return token;
+  throw new LoraError('tokenizer', 'An added token has no text or no whole number as its id.', { place: { file: source, key: 'added_tokens' }, fix: 'Download the model again.' });
 }
 
 export function toAddedToken(token: Config): AddedToken {
