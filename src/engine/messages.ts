@@ -5,6 +5,7 @@ import type { Recipe } from '../shared/recipe';
 import type { RunRecord } from '../shared/run';
 import type { StepPlan } from '../shared/stepPlan';
 import type { Runtime } from '../runtime/types';
+import type { ProductKind } from './product';
 
 /** What a worker is started for. */
 export interface TrainJob {
@@ -47,5 +48,5 @@ export type WorkerEvent =
   | { readonly kind: 'best'; readonly step: number; readonly loss: number }
   | { readonly kind: 'reply'; readonly id: number; readonly result: unknown }
   | { readonly kind: 'refusal'; readonly id: number; readonly error: SerializedError }
-  | { readonly kind: 'done'; readonly state: 'completed' | 'stopped' }
+  | { readonly kind: 'done'; readonly state: 'completed' | 'stopped'; readonly product: ProductKind }
   | { readonly kind: 'failed'; readonly error: SerializedError };

@@ -5,7 +5,7 @@ import { modelSize } from '../formats/architecture/size';
 import type { BaseModel } from '../formats/types';
 import type { Adapter } from '../lora/types';
 import { countTrainable } from '../lora/count';
-import { estimateMemory } from '../lora/memory';
+import { estimateFull, estimateMemory } from '../lora/memory';
 import { planStep, type StepMachine } from '../lora/stepPlan';
 import { LoraError } from '../shared/errors';
 import type { Recipe } from '../shared/recipe';
@@ -16,6 +16,7 @@ import { dataToolsOf } from './dataTools';
 import { openForTraining } from './openForTraining';
 import { checkDisk, checkMemory, stepWords } from './room';
 import type { Start } from './startAdapter';
+import { planWhole, withFreshHead } from './wholePlan';
 import { described } from './words';
 
 /** Everything that a training needs before the weights are read. */
@@ -42,11 +43,13 @@ export interface PrepareHooks {
 
 /** Opens and checks base, dataset and adapter, and whether memory and disk suffice. Errors: LoraError. */
 export async function prepareTraining(recipe: Recipe, runDir: string, now: Date, hooks: PrepareHooks): Promise<Prepared> {
-  const { base, read } = await openForTraining(recipe);
+  const { base: opened, read } = await openForTraining(recipe);
+  const isFull = recipe.training.method === 'full';
+  const base = isFull ? withFreshHead(opened, recipe.training.seed) : opened;
   try {
     const tools = await dataToolsOf(base, now);
     const { tokenizer, positions } = tools;
-    const plan = await planAdapter(recipe, base, hooks);
+    const plan = isFull ? planWhole(recipe, base, hooks) : await planAdapter(recipe, base, hooks);
     const data = prepareData(read, recipe, { ...tools, onProgress: hooks.onData });
     for (const problem of data.warnings) hooks.warn(described(problem));
     const longest = Math.max(data.statistics.train.longest, data.statistics.validation.longest);
@@ -62,19 +65,22 @@ export async function prepareTraining(recipe: Recipe, runDir: string, now: Date,
 
 /** How steps are taken here. Errors: LoraError where memory or disk do not suffice. */
 async function planResources(recipe: Recipe, base: BaseModel, { modules, rankOf }: AdapterPlan, data: PreparedData, runDir: string, { planned, machine, info, warn }: PrepareHooks): Promise<StepPlan> {
-  const { max_length, per_device_train_batch_size, save_total_limit, packing } = recipe.training;
+  const { max_length, per_device_train_batch_size, save_total_limit, packing, method, base_dtype } = recipe.training;
   const { train, validation } = data.statistics;
   const longest = Math.max(train.longest, validation.longest);
   const length = recipe.task === 'image_cls' ? longest : packing ? max_length : Math.min(max_length, longest);
   const batch = Math.min(per_device_train_batch_size, data.train.length) * (recipe.task === 'embedding' ? 2 : 1);
   const size = modelSize(base);
-  const estimate = (plan: StepPlan) => estimateMemory(size, modules, rankOf, batch, length, plan);
-  const step = planned ? { plan: planned, estimate: estimate(planned), why: 'asked' as const } : planStep(recipe.training, size.num_layers, estimate, machine);
-  checkMemory(step.estimate, machine.available);
+  const isFull = method === 'full';
+  const estimate = (plan: StepPlan) => (isFull ? estimateFull(size, batch, length, plan) : estimateMemory(size, modules, rankOf, batch, length, plan));
+  const asked: Recipe['training'] = isFull ? { ...recipe.training, base_dtype: 'float32' } : recipe.training;
+  const step = planned ? { plan: planned, estimate: estimate(planned), why: 'asked' as const } : planStep(asked, size.num_layers, estimate, machine);
+  checkMemory(step.estimate, machine.available, method);
   if (step.why === 'refused') warn('base_dtype is bfloat16, which this runtime does not have: float32 is used.');
-  info(stepWords(step, size.num_layers));
-  const checkpoint = 3 * Float32Array.BYTES_PER_ELEMENT * countTrainable(modules, rankOf).trainable; // the adapter and both moments
-  await checkDisk(runDir, checkpoint * (save_total_limit + 3));
+  if (isFull && base_dtype === 'bfloat16') warn('base_dtype is bfloat16, which is for frozen weights: those that train are float32.');
+  info(stepWords(step, size.num_layers, method));
+  const checkpoint = 3 * Float32Array.BYTES_PER_ELEMENT * (isFull ? base.parameters : countTrainable(modules, rankOf).trainable); // what is trained and both moments
+  await checkDisk(runDir, checkpoint * (save_total_limit + (isFull ? 2 : 3))); // one more while it is written, then the results
   return step.plan;
 }
 

@@ -3,6 +3,7 @@ import { freemem } from 'node:os';
 import type { MemoryEstimate } from '../lora/memory';
 import type { PlannedStep, StepReason } from '../lora/stepPlan';
 import { LoraError } from '../shared/errors';
+import type { TrainingMethod } from '../shared/recipe';
 
 /** Bytes that this process can still have, caches counted as free where the system tells. */
 export const availableMemory = (): number => (typeof process.availableMemory === 'function' ? process.availableMemory() : freemem());
@@ -10,19 +11,20 @@ export const availableMemory = (): number => (typeof process.availableMemory ===
 const sizeOf = (bytes: number) => (bytes < 1e9 ? `${Math.ceil(bytes / 1e6)} MB` : `${(bytes / 1e9).toFixed(1)} GB`);
 
 /** Errors: LoraError('memory') when a step clearly needs more than there is: an estimate off by a tenth does not refuse. */
-export function checkMemory(estimate: MemoryEstimate, available: number = availableMemory()): void {
+export function checkMemory(estimate: MemoryEstimate, available: number = availableMemory(), method: TrainingMethod = 'lora'): void {
   if (estimate.total * 0.9 <= available) return;
-  throw new LoraError('memory', `This training needs about ${sizeOf(estimate.total)} of memory, and ${sizeOf(available)} are free: ${sizeOf(estimate.weights)} for the frozen weights, ${
-    sizeOf(estimate.activations + estimate.working)} for a batch, ${sizeOf(updateOf(estimate))} for the adapter.`, {
-    fix: `Take ${smaller(estimate)}, or close other programs.`,
+  const [weights, update] = method === 'full' ? ['weights', 'their gradients and AdamW\'s state'] : ['frozen weights', 'the adapter'];
+  throw new LoraError('memory', `This training needs about ${sizeOf(estimate.total)} of memory, and ${sizeOf(available)} are free: ${sizeOf(estimate.weights)} for the ${weights}, ${
+    sizeOf(estimate.activations + estimate.working)} for a batch, ${sizeOf(updateOf(estimate))} for ${update}.`, {
+    fix: `Take ${method === 'full' ? 'training.method lora' : smaller(estimate)}, or close other programs.`,
   });
 }
 
 /** "The base is held in bfloat16, which this processor multiplies by itself; 12 of 30 layers are computed again in the backward pass. A step needs about 1.2 GB of memory." */
-export function stepWords({ plan, estimate, why }: PlannedStep, num_layers: number): string {
+export function stepWords({ plan, estimate, why }: PlannedStep, num_layers: number, method: TrainingMethod = 'lora'): string {
   const reasons: Readonly<Record<StepReason, string>> = { asked: '', refused: '', plain: '', processor: ', which this processor multiplies by itself', memory: ', as float32 would not fit into memory' };
   const again = plan.recomputed_layers === 0 ? '' : `; ${plan.recomputed_layers} of ${num_layers} layers are computed again in the backward pass`;
-  return `The base is held in ${plan.base_dtype}${reasons[why]}${again}. A step needs about ${sizeOf(estimate.total)} of memory.`;
+  return `${method === 'full' ? 'The weights are held' : 'The base is held'} in ${plan.base_dtype}${reasons[why]}${again}. A step needs about ${sizeOf(estimate.total)} of memory.`;
 }
 
 /** The adapter with all that its training needs. */

@@ -90,8 +90,8 @@ function checkSaved(base: BaseModel, names: readonly string[] | null): void {
   });
 }
 
-/** transformers' initializer_range for weights, zero for biases. */
-function fresh(name: string, size: number, seed: number): Float32Array {
+/** A head's tensor that the base lacks: transformers' initializer_range for weights, zero for biases. */
+export function fresh(name: string, size: number, seed: number): Float32Array {
   if (name.endsWith('.bias')) return new Float32Array(size);
   const random = createRandom(seed, 'head', name);
   return Float32Array.from({ length: size }, () => 0.02 * Math.sqrt(-2 * Math.log(1 - random())) * Math.cos(2 * Math.PI * random()));

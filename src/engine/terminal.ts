@@ -1,7 +1,7 @@
 import path from 'node:path';
 import type { MetricLine, StepLine } from '../shared/metrics';
 import type { EngineProgress, EngineStatus } from '../shared/protocol';
-import type { RunRecord } from '../shared/run';
+import { RUN_FILES, type RunRecord } from '../shared/run';
 import type { Context } from './commands/context';
 import type { TrainOptions } from './train';
 
@@ -109,9 +109,9 @@ function stepText(line: StepLine, status: EngineStatus | null): string {
 function endText(record: RunRecord, runDir: string): string {
   const { result, state } = record;
   if (state === 'failed') return `The run failed: ${runDir}`;
-  const adapter = path.join(runDir, result.adapter ?? 'adapter');
+  const product = result.model ? `model: ${path.join(runDir, result.model)}` : `adapter: ${path.join(runDir, result.adapter ?? RUN_FILES.adapter)}`;
   const resume = state === 'stopped' ? `\nGo on with: lora train --resume ${runDir}` : '';
-  return `${state} after ${result.steps} steps, loss ${result.last_loss?.toFixed(4) ?? '–'}${result.last_validation_loss === null ? '' : `, validation loss ${result.last_validation_loss.toFixed(4)}`}\nadapter: ${adapter}${resume}`;
+  return `${state} after ${result.steps} steps, loss ${result.last_loss?.toFixed(4) ?? '–'}${result.last_validation_loss === null ? '' : `, validation loss ${result.last_validation_loss.toFixed(4)}`}\n${product}${resume}`;
 }
 
 const BAR_WIDTH = 24;

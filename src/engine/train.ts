@@ -137,7 +137,7 @@ export class Training {
       case 'best': return this.update({ result: { ...this.record.result, best_step: event.step, best_validation_loss: event.loss } });
       case 'reply': { this.settle(event.id, (p) => p.resolve(event.result)); return; }
       case 'refusal': { this.settle(event.id, (p) => p.reject(LoraError.deserialize(event.error))); return; }
-      case 'done': return this.update({ state: event.state, ended: new Date().toISOString(), result: { ...this.record.result, adapter: RUN_FILES.adapter } });
+      case 'done': return this.update({ state: event.state, ended: new Date().toISOString(), result: { ...this.record.result, [event.product]: RUN_FILES[event.product] } });
       case 'failed': return this.fail(LoraError.deserialize(event.error));
     }
   }

@@ -2,24 +2,20 @@ import path from 'node:path';
 import { batchesOf } from '../data/batches';
 import { linesOf, tokensOf } from '../data/examples';
 import type { Example } from '../data/types';
-import { readWeight } from '../formats/base';
-import { modelCard } from '../formats/peft/card';
-import { writePeftAdapter, type AdapterFacts } from '../formats/peft/write';
-import { convertToPlain } from '../lora/startFromWeight';
-import type { Adapter } from '../lora/types';
 import type { Model } from '../models/types';
-import { LoraError } from '../shared/errors';
+import type { LoraError } from '../shared/errors';
 import { createRandom } from '../shared/random';
 import type { Recipe } from '../shared/recipe';
 import type { BatchPiece } from '../shared/metrics';
 import { RUN_FILES } from '../shared/run';
 import { answer } from './answer';
+import { astray } from './astray';
 import { pruneCheckpoints, writeCheckpoint, type TrainingState } from './checkpoint';
 import { Stopped, type Control } from './control';
 import type { WorkerEvent } from './messages';
 import { isDue, planTraining, positionOf, type TrainingPlan } from './plan';
 import type { Prepared } from './prepareTraining';
-import { baseName } from './words';
+import type { Product, ProductFacts } from './product';
 import { learningRate } from './schedule';
 import { evaluateExamples } from './tasks/evaluate';
 import { piecesOf } from './tasks/pieces';
@@ -27,6 +23,7 @@ import { predict } from './tasks/predict';
 
 export interface TrainerParts extends Prepared {
   readonly model: Model;
+  readonly product: Product;
   readonly recipe: Recipe;
   readonly run_dir: string;
   readonly control: Control;
@@ -61,7 +58,7 @@ export class Trainer {
     this.parts.emit({ kind: 'metric', line: { kind: 'resume', step } });
   }
 
-  /** To the last step, or to a stop: both leave a checkpoint and the adapter. */
+  /** To the last step, or to a stop: both leave a checkpoint and what has been trained. */
   async run(): Promise<'completed' | 'stopped'> {
     const { control, recipe } = this.parts;
     const total = this.plan.total_steps;
@@ -85,7 +82,7 @@ export class Trainer {
       }
     });
     if (this.savedAt !== this.step) await this.save();
-    await this.writeAdapter(RUN_FILES.adapter);
+    await this.write(RUN_FILES[this.parts.product.kind]);
     return this.step >= total ? 'completed' : 'stopped';
   }
 
@@ -109,10 +106,11 @@ export class Trainer {
 
   /** Writes a checkpoint now, unless this step has one. Gives its path within the run's folder. */
   async save(): Promise<string> {
-    const { model, run_dir, emit, recipe } = this.parts;
+    const { model, product, run_dir, emit, recipe } = this.parts;
     this.progress('saving', null);
     const state: TrainingState = { version: 1, step: this.step, elapsed: this.elapsed, best: this.best, pending: [...this.pending] };
-    const relative = await writeCheckpoint(run_dir, { state, adapter: await this.adapter(), optimizer: await model.optimizerState() }, this.facts());
+    await product.check(this.facts());
+    const relative = await writeCheckpoint(run_dir, { state, optimizer: model.optimizerState(), fill: (folder) => product.fillCheckpoint(folder, this.facts()) });
     await pruneCheckpoints(run_dir, recipe.training.save_total_limit, this.step);
     this.savedAt = this.step;
     emit({ kind: 'metric', line: { kind: 'checkpoint', step: this.step, path: relative } });
@@ -169,7 +167,7 @@ export class Trainer {
     emit({ kind: 'metric', line: { kind: 'eval', step: this.step, loss, labelled_tokens: labelled, scores, elapsed: this.elapsed } });
     if (this.step === 0 || (this.best && loss >= this.best.loss)) return;
     this.best = { step: this.step, loss };
-    await this.writeAdapter(RUN_FILES.best);
+    await this.write(RUN_FILES.best);
     emit({ kind: 'best', step: this.step, loss });
   }
 
@@ -192,34 +190,14 @@ export class Trainer {
     return answer(model, tokenizer, prompt, { chat: tokenizer.has_chat_template, max_new_tokens: recipe.samples.max_new_tokens, temperature: 0, seed: recipe.training.seed });
   }
 
-  private async writeAdapter(name: string): Promise<void> {
-    const { below, run_dir, base } = this.parts;
-    const adapter = await this.adapter();
-    const facts = { ...this.facts(), baseTensor: (tensor: string) => readWeight(base, tensor) };
-    await writePeftAdapter(path.join(run_dir, name), below ? convertToPlain(adapter, below) : adapter, facts);
+  private async write(name: string): Promise<void> {
+    const { product, run_dir } = this.parts;
+    await product.check(this.facts());
+    await product.write(path.join(run_dir, name), this.facts());
   }
 
-  /** Errors: LoraError('run') where the last step has made it useless: what is saved can be used. */
-  private async adapter(): Promise<Adapter> {
-    const adapter = await this.parts.model.adapter();
-    const isFinite = (factor: Float32Array) => factor.every(Number.isFinite);
-    if (!adapter.modules.every(({ A, B, magnitude }) => isFinite(A) && isFinite(B) && (!magnitude || isFinite(magnitude))) || !adapter.trained.every(({ data }) => isFinite(data))) throw astray(`The adapter's weights are no longer finite after step ${this.step}`, this.parts.recipe.dataset);
-    return adapter;
-  }
-
-  private facts(): AdapterFacts {
-    const { base, model, recipe, data, adapter: { config } } = this.parts;
-    const { training } = recipe;
-    const target_modules = recipe.lora.init_adapter === null ? recipe.lora.target_modules : config.target_modules;
-    return {
-      task: recipe.task, labels: data.labels,
-      card: modelCard({
-        task: recipe.task, labels: data.labels?.names ?? [], frozen_adapters: recipe.lora.frozen_adapters,
-        base_model: baseName(base), r: config.r, lora_alpha: config.lora_alpha, target_modules: typeof target_modules === 'string' ? target_modules : target_modules.join(', '),
-        trainable_parameters: model.trainable_parameters, parameters: base.parameters, examples: data.train.length, steps: this.step,
-        learning_rate: training.learning_rate, last_loss: this.lastLoss, validation_loss: this.lastEval?.loss ?? null,
-      }),
-    };
+  private facts(): ProductFacts {
+    return { steps: this.step, last_loss: this.lastLoss, validation_loss: this.lastEval?.loss ?? null };
   }
 
   /** What is learnt of the first rows, for people to see. */
@@ -251,8 +229,4 @@ export class Trainer {
 
 function diverged(step: number, examples: readonly Example[], file: string, value: number): LoraError {
   return astray(`The loss or its gradient became ${value} at step ${step}, in the rows at lines ${examples.flatMap(linesOf).join(', ')}`, file);
-}
-
-function astray(what: string, file: string): LoraError {
-  return new LoraError('run', `${what}: the training went astray.`, { place: { file }, fix: 'Take a lower learning_rate or a smaller max_grad_norm, and look at the rows. The last checkpoint is kept.' });
 }

@@ -1,15 +1,16 @@
 /** The thread that holds libtensorflow, the model and the optimizer: their calls block, the main thread's do not. */
 import { parentPort, workerData } from 'node:worker_threads';
-import type { Adapter } from '../lora/types';
-import { loadModel } from '../models/model';
 import type { Model } from '../models/types';
 import { LoraError } from '../shared/errors';
+import { AdapterProduct } from './adapterProduct';
 import { answer, type AnswerOptions } from './answer';
-import { readCheckpoint } from './checkpoint';
+import { checkpointFolder, readState } from './checkpoint';
 import { Control } from './control';
-import type { TrainJob, WorkerEvent } from './messages';
+import { loadForTraining } from './loadForTraining';
 import { machineOf } from './machine';
-import { opsFor, problemOf } from './model';
+import type { TrainJob, WorkerEvent } from './messages';
+import { opsFor } from './model';
+import { ModelProduct } from './modelProduct';
 import { prepareTraining, type Prepared } from './prepareTraining';
 import { Trainer } from './trainer';
 
@@ -26,24 +27,22 @@ async function train(job: TrainJob): Promise<void> {
   progress('reading data')(0);
   const prepared = await prepareTraining(recipe, run_dir, new Date(job.created), { info, warn, onData: progress('reading data'), planned: job.step_plan, machine: machineOf(job.runtime) });
   try {
-    const checkpoint = job.resume_from === null ? null : await readCheckpoint(run_dir, job.resume_from);
+    const checkpoint = job.resume_from === null ? null : checkpointFolder(run_dir, job.resume_from);
     const ops = await opsFor(job.runtime, dist);
-    const model = await loadModel(prepared.base, checkpoint ? inOrderOf(prepared.adapter, checkpoint.adapter) : prepared.adapter, {
-      ops, ...prepared.step_plan, lora_dropout: recipe.lora.lora_dropout, below: [...prepared.frozen, ...(prepared.below ? [prepared.below] : [])], ...problemOf(prepared.data.labels), onProgress: progress('loading model'),
-    });
-    if (checkpoint) model.restoreOptimizer(checkpoint.optimizer);
+    const model = await loadForTraining(prepared, recipe, checkpoint, { ops, onProgress: progress('loading model') });
     ops.between = () => control.between();
-    const trainer = new Trainer({ ...prepared, model, recipe, run_dir, control, emit });
+    const product = recipe.training.method === 'full' ? new ModelProduct(prepared, recipe, model) : new AdapterProduct(prepared, recipe, model);
+    const trainer = new Trainer({ ...prepared, model, product, recipe, run_dir, control, emit });
     emit({ kind: 'facts', facts: factsOf(prepared, model.architecture, model.trainable_parameters, trainer.plan.total_steps, ops.name) });
     control.onRequest((request) => request.kind === 'checkpoint'
       ? trainer.save().then((path) => ({ path }))
       : generated(model, prepared, request.params.prompt, { ...request.params, seed: recipe.training.seed }));
-    if (checkpoint) trainer.restore(checkpoint.state);
+    if (checkpoint !== null) trainer.restore(await readState(checkpoint));
     emit({ kind: 'state', state: 'running' });
     const state = await trainer.run();
     await control.serve();
     model.dispose();
-    emit({ kind: 'done', state });
+    emit({ kind: 'done', state, product: product.kind });
   } finally {
     await prepared.base.close();
   }
@@ -52,21 +51,6 @@ async function train(job: TrainJob): Promise<void> {
 async function generated(model: Model, { tokenizer, base }: Prepared, prompt: string, options: AnswerOptions): Promise<{ readonly text: string }> {
   if (!tokenizer || base.spec.head.kind !== 'lm') throw new LoraError('usage', `A model for the task ${base.spec.task} writes no text.`);
   return { text: await answer(model, tokenizer, prompt, options) };
-}
-
-/** The modules of a checkpoint in the order in which the run began: the optimizer's state and each module's dropout go by it, a file goes by names. */
-function inOrderOf(start: Adapter, { config, modules, trained }: Adapter): Adapter {
-  const byPath = new Map(modules.map((m) => [m.path, m]));
-  const byName = new Map(trained.map((t) => [t.name, t]));
-  return {
-    config,
-    trained: start.trained.map((t) => byName.get(t.name) ?? t),
-    modules: start.modules.map((m) => {
-      const module = byPath.get(m.path);
-      if (!module) throw new LoraError('run', `The checkpoint lacks the module ${m.path}.`, { fix: 'Start a new run.' });
-      return module;
-    }),
-  };
 }
 
 function factsOf({ base, data, step_plan }: Prepared, architecture: string, trainable_parameters: number, total_steps: number, device: string) {

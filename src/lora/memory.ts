@@ -53,9 +53,10 @@ export function estimateMemory(size: ModelSize, targets: readonly TargetableModu
   return summed({ weights: size.parameters * bytesOf(plan), ...trained(trainable, 2), ...passing(size, { r, wide }, batch, length, plan) });
 }
 
-/** The same step where every weight trains: gradients and moments as large as the model. */
-export function estimateFull(size: ModelSize, batch: number, length: number): MemoryEstimate {
-  return summed({ weights: size.parameters * F32, ...trained(size.parameters, 0), ...passing(size, { r: 0, wide: true }, batch, length, PLAIN_STEP) });
+/** The same step where every weight trains: gradients and moments as large as the model, and the output layer's gradient of one part beside that of the parts before. */
+export function estimateFull(size: ModelSize, batch: number, length: number, plan: StepPlan = PLAIN_STEP): MemoryEstimate {
+  const { activations, working } = passing(size, { r: 0, wide: true }, batch, length, { ...plan, base_dtype: 'float32' });
+  return summed({ weights: size.parameters * F32, ...trained(size.parameters, 0), activations, working: working + 2 * F32 * size.outputs * size.hidden_size });
 }
 
 const bytesOf = ({ base_dtype }: StepPlan): number => (base_dtype === 'bfloat16' ? 2 : F32);

@@ -49,6 +49,9 @@ export interface AttentionSaved {
   readonly branch: { readonly y: Tensor; readonly stats: NormStats } | null;
 }
 
+export const isAttentionTrained = ({ qkv, o, norm_in, norm_out, qk_norm }: AttentionWeights): boolean => (
+  isTrained(qkv) || isTrained(o) || isNormTrained(norm_in) || isNormTrained(norm_out) || (qk_norm?.trains ?? false));
+
 /** Queries, keys and values of x [n, d]. */
 function headsOf(ops: Ops, w: AttentionWeights, x: Tensor, shape: AttentionShape, turn: Turn, dropout: Dropout | null) {
   const normed = w.norm_in && normForward(ops, w.norm_in, x, inputPrecision(ops, w.qkv, x));
@@ -117,7 +120,7 @@ export async function attentionBackward(
   ops: Ops, w: AttentionWeights, x: Tensor, dy: Tensor, saved: AttentionSaved, pass: Pass, rows: Rows | null, wanted: boolean, residual: Tensor | null,
 ): Promise<Tensor | null> {
   const { o, heads, branch, stats_in, raw } = saved;
-  const wantedHeads = wanted || isTrained(w.qkv) || isNormTrained(w.norm_in);
+  const wantedHeads = wanted || isTrained(w.qkv) || isNormTrained(w.norm_in) || (w.qk_norm?.trains ?? false);
   const dBranch = w.norm_out && branch ? await normBackward(ops, w.norm_out, branch.y, branch.stats, dy, null) : dy;
   const oRows = rows && needsInput(w.o) ? ops.gather(o, rows.indices) : o;
   const terms = await linearBackward(ops, w.o, dBranch, oRows, saved.out, pass.dropout, wantedHeads);
@@ -129,7 +132,7 @@ export async function attentionBackward(
   if (dO !== dORows) ops.free(dORows);
   const dHeads = attendBackward(ops, heads, saved, dO, pass.shape, pass.blocks.get(w.reach)!, w.softcap);
   const turned = use(ops, fromHeads(ops, dHeads, pass.shape, pass.turns.get(w.turn)!, needsInput(w.qkv) || w.qk_norm ? 'f32' : precisionOf(w.qkv)), dO);
-  const dQkv = w.qk_norm && raw ? qkNormBackward(ops, w.qk_norm, raw, turned, pass.shape) : turned;
+  const dQkv = w.qk_norm && raw ? await qkNormBackward(ops, w.qk_norm, raw, turned, pass.shape) : turned;
   const h = !needsInput(w.qkv) ? null : w.norm_in && stats_in ? normAgain(ops, w.norm_in, x, stats_in, inputPrecision(ops, w.qkv, x)) : x;
   const wantedInput = wanted || isNormTrained(w.norm_in);
   const dh = await linearBackward(ops, w.qkv, dQkv, h, saved.qkv, pass.dropout, wantedInput);

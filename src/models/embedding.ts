@@ -9,5 +9,4 @@ export interface EmbeddingLayer<Saved> {
   /** Adds the gradients for dx [n, d], which it frees with what was saved. */
   backward(input: ModelInput, dx: Tensor, saved: Saved): Promise<void>;
   release(saved: Saved): void;
-  dispose(): void;
 }

@@ -1,4 +1,4 @@
-import { attentionBackward, attentionForward, attentionStep, freeAttention, spread, type AttentionCache, type AttentionSaved, type AttentionWeights, type Pass, type Rows } from './attentionBranch';
+import { attentionBackward, attentionForward, attentionStep, freeAttention, isAttentionTrained, spread, type AttentionCache, type AttentionSaved, type AttentionWeights, type Pass, type Rows } from './attentionBranch';
 import type { AttentionShape, Turn } from './attention';
 import { isTrained } from './linear';
 import { freeMlp, mlpBackward, mlpForward, type MlpSaved, type MlpWeights } from './mlpBranch';
@@ -31,8 +31,7 @@ export interface LayerSaved {
 }
 
 export function isLayerTrained({ attention: a, mlp: m, after_attention, after_mlp }: LayerWeights): boolean {
-  return [a.qkv, a.o, m.up, m.down, ...(m.gate ? [m.gate] : [])].some(isTrained)
-    || [a.norm_in, a.norm_out, m.norm_in, m.norm_out, after_attention, after_mlp].some(isNormTrained);
+  return isAttentionTrained(a) || [m.up, m.down, ...(m.gate ? [m.gate] : [])].some(isTrained) || [m.norm_in, m.norm_out, after_attention, after_mlp].some(isNormTrained);
 }
 
 /** What a layer's forward pass leaves for the backward pass: nothing, its input alone, from which that computes the rest again, or all. */
@@ -120,7 +119,7 @@ function again(ops: Ops, w: LayerWeights, x: Tensor, pass: Pass, rows: Rows | nu
 
 async function sequentialBackward(ops: Ops, w: LayerWeights, x: Tensor, x1: Tensor, dy: Tensor, saved: LayerSaved, pass: Pass, wanted: boolean): Promise<Tensor | null> {
   const { attention: a, after_attention } = w;
-  const wantedBelow = wanted || isTrained(a.qkv) || isTrained(a.o) || [a.norm_in, a.norm_out, after_attention].some(isNormTrained);
+  const wantedBelow = wanted || isAttentionTrained(a) || isNormTrained(after_attention);
   const dx1 = await mlpBackward(ops, w.mlp, x1, dy, saved.mlp, pass.dropout, wantedBelow, dy);
   ops.free(dy);
   if (!dx1) return null;

@@ -1,7 +1,7 @@
 import { dropoutSeed, type Dropout } from './dropout';
+import type { Held } from './held';
 import type { LoraBlock } from './loraBlock';
 import { columnSums, join, use, widened, type Ops, type Precision, type Tensor } from './ops/types';
-import type { Held } from './trainedRows';
 
 /** y = x Wᵀ + b with the LoRA modules on it. */
 export interface Linear {
@@ -74,13 +74,13 @@ export async function linearBackward(
   ops: Ops, layer: Linear, dy: Tensor, x: Tensor | null, saved: LinearSaved, dropout: Dropout | null, wanted: boolean,
 ): Promise<Tensor[]> {
   const { lora, weight, bias } = layer;
-  if (bias?.trained) bias.trained.accumulate(await taken(ops, columnSums(ops, dy)));
+  if (bias?.trained) await bias.trained.accumulate(columnSums(ops, dy));
   if (lora?.factor && saved.z) await lora.accumulateMagnitudes(dy, saved.z);
   const dz = lora?.factor ? ops.mul(dy, lora.factor) : dy;
   const terms = wanted ? [product(ops, dz, weight.tensor, false)] : []; // [n, in]
   if (x && needsInput(layer)) {
     const wide = dz.dtype === 'f32' ? dz : ops.cast(dz, 'f32');
-    if (weight.trained) weight.trained.accumulate(await taken(ops, widened(ops, x, (own) => ops.matMul(wide, own, true))));
+    if (weight.trained) await weight.trained.accumulate(widened(ops, x, (own) => ops.matMul(wide, own, true)));
     if (lora && saved.xa) terms.push(...(await loraBackward(ops, lora, wide, x, saved.xa, dropout, wanted)));
     if (wide !== dz) ops.free(wide);
   }

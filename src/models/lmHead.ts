@@ -66,8 +66,10 @@ async function chunkLoss(
   ops: Ops, { output, softcap }: LmHead, rows: Tensor, labels: Int32Array, dropout: Dropout | null, wanted: Wanted,
 ): Promise<{ loss_sum: number; dh: Tensor | null }> {
   const { y, saved } = linearForward(ops, output, rows, dropout); // [c, vocab]
-  const { p, slope, loss_sum } = ops.fused && softcap === null ? await fusedCrossEntropy(ops, ops.fused, y, labels, wanted !== 'loss') : await plainCrossEntropy(ops, y, softcap, labels);
-  const isPlain = !isTrained(output) && !output.lora && !slope;
+  const isPlain = !isTrained(output) && !output.lora && softcap === null;
+  const { p, slope, loss_sum } = ops.fused && softcap === null
+    ? await fusedCrossEntropy(ops, ops.fused, y, labels, wanted === 'loss' ? 'loss' : isPlain ? 'p' : 'dz')
+    : await plainCrossEntropy(ops, y, softcap, labels);
   const terms = wanted === 'loss' || !p ? [] : isPlain
     ? throughWeight(ops, output, p, labels)
     : await throughLogits(ops, output, rows, p, slope, saved, labels, dropout, wanted);
@@ -76,7 +78,7 @@ async function chunkLoss(
 }
 
 interface Scored {
-  /** softmax(z) [c, vocab] */
+  /** softmax(z) [c, vocab], or what was asked for */
   readonly p: Tensor | null;
   /** Of the softcap. */
   readonly slope: Tensor | null;
@@ -84,9 +86,9 @@ interface Scored {
 }
 
 /** Takes y over. */
-async function fusedCrossEntropy(ops: Ops, fused: FusedOps, y: Tensor, labels: Int32Array, wantsP: boolean): Promise<Scored> {
+async function fusedCrossEntropy(ops: Ops, fused: FusedOps, y: Tensor, labels: Int32Array, wanted: 'loss' | 'p' | 'dz'): Promise<Scored> {
   const own = ops.upload(labels.slice(), [labels.length]);
-  const { p, loss } = fused.crossEntropy(y, own, wantsP);
+  const { p, loss } = fused.crossEntropy(y, own, wanted);
   const losses = await ops.download(loss);
   ops.free(y, own, loss);
   return { p, slope: null, loss_sum: losses.reduce((sum, one) => sum + one, 0) };
@@ -119,19 +121,23 @@ function throughWeight(ops: Ops, output: Linear, p: Tensor, labels: Int32Array):
   return [use(ops, ops.sub(mean, own), mean, own)];
 }
 
-/** p - onehot is formed where something of the output layer trains, or where its logits are bent. */
+/** p - onehot is formed where something of the output layer trains, or where its logits are bent; a backing with kernels of its own has formed it. */
 async function throughLogits(
   ops: Ops, output: Linear, rows: Tensor, p: Tensor, slope: Tensor | null, saved: LinearSaved, labels: Int32Array, dropout: Dropout | null, wanted: Wanted,
 ): Promise<Tensor[]> {
+  const dz = ops.fused && !slope ? p : lessOneHot(ops, p, labels);
+  const dy = slope ? use(ops, ops.mul(dz, slope), dz) : dz;
+  const terms = await linearBackward(ops, output, dy, rows, saved, dropout, wanted === 'all');
+  if (dy !== p) ops.free(dy);
+  return terms;
+}
+
+function lessOneHot(ops: Ops, p: Tensor, labels: Int32Array): Tensor {
   const vocab = p.shape[1]!;
   const minusOneHot = new Float32Array(labels.length * vocab);
   labels.forEach((label, i) => (minusOneHot[i * vocab + label] = -1));
   const onehot = ops.upload(minusOneHot, p.shape);
-  const dz = use(ops, ops.add(p, onehot), onehot);
-  const dy = slope ? use(ops, ops.mul(dz, slope), dz) : dz;
-  const terms = await linearBackward(ops, output, dy, rows, saved, dropout, wanted === 'all');
-  ops.free(dy);
-  return terms;
+  return use(ops, ops.add(p, onehot), onehot);
 }
 
 /** softcap · tanh(y / softcap); takes y over. */

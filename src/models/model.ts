@@ -4,15 +4,16 @@ import type { BaseModel } from '../formats/types';
 import type { Adapter, TargetableModule } from '../lora/types';
 import { LoraError, type Problem as Fault } from '../shared/errors';
 import { Adapters } from './adapters';
-import { AdamW, normalizeGradients } from './adamw';
+import { AdapterTraining } from './adapterTraining';
 import type { EmbeddingLayer } from './embedding';
 import { generate } from './generate';
 import { LabelsHead, NextTokenHead, PooledHead, type Head } from './heads';
 import type { Ops } from './ops/types';
 import { PatchEmbedding } from './patchEmbedding';
 import { TokenEmbedding } from './tokenEmbedding';
+import type { Training } from './training';
 import { Transformer, type Body } from './transformer';
-import type { GenerateOptions, Evaluation, LabelledInput, LossSum, Model, ModelInput, NamedTensor, OptimizerSettings, OptimizerState, Problem } from './types';
+import type { GenerateOptions, Evaluation, LabelledInput, LossSum, Model, ModelInput, NamedTensor, OptimizerSettings, OptimizerState, Problem, ReadTensor } from './types';
 import { WeightLoader } from './weights';
 
 export interface LoadOptions {
@@ -23,6 +24,8 @@ export interface LoadOptions {
   readonly base_dtype?: 'float32' | 'bfloat16';
   /** Layers, from the lowest, whose forward pass is taken again in the backward pass instead of being kept; 0 without. */
   readonly recomputed_layers?: number;
+  /** full: all weights of the base train, in f32, and no adapter; lora without. */
+  readonly method?: 'lora' | 'full';
   /** Frozen adapters below the one that trains. */
   readonly below?: readonly Adapter[];
   /** What the loss compares, where the head leaves a choice; single_label without. */
@@ -32,7 +35,7 @@ export interface LoadOptions {
 }
 
 /**
- * Reads a base into memory, frozen, and puts the adapter on it (one without modules: the base alone).
+ * Reads a base into memory, frozen unless all of it trains, and puts the adapter on it (one without modules: the base alone).
  * Errors: LoraError('base') for a missing tensor or a wrong shape; LoraError('adapter') where an adapter does not fit the base.
  */
 export async function loadModel(base: BaseModel, start: Adapter, options: LoadOptions): Promise<Model> {
@@ -40,7 +43,7 @@ export async function loadModel(base: BaseModel, start: Adapter, options: LoadOp
   const modules = modulesOf(base.spec);
   for (const adapter of [...below, start]) checkAdapter(adapter, modules, base.name);
   const adapters = new Adapters(start, below);
-  const loader = new WeightLoader(ops, base, adapters, options.base_dtype === 'bfloat16' && ops.hasHalf);
+  const loader = new WeightLoader(ops, base, adapters, { half: options.base_dtype === 'bfloat16' && ops.hasHalf, whole: options.method === 'full' });
   try {
     const parts = await loadParts(loader, base.spec, ops, adapters, options);
     return new AdaptedModel(parts, adapters, loader, modules, lora_dropout);
@@ -75,9 +78,8 @@ async function loadEmbedding(loader: WeightLoader, spec: Spec, ops: Ops, adapter
   const { embedding: own, hidden_size: d } = spec;
   if (own.kind === 'patches') {
     const projection = await loader.linear([{ order: null, spec: { path: own.path, in_features: own.channels * own.patch_size[0] * own.patch_size[1], out_features: d, bias: own.bias, transposed: false } }]);
-    const positions = await loader.parameter(own.positions);
-    const placed = ops.upload(positions, [1, positions.length / d, d]);
-    return { embedding: loader.keep(new PatchEmbedding(ops, own, projection, await loader.parameter(own.cls_token), placed)) as EmbeddingLayer<unknown>, tokens: null };
+    const [cls_token, positions] = [await loader.parameter(own.cls_token), await loader.parameter(own.positions)];
+    return { embedding: new PatchEmbedding(ops, own, projection, cls_token, positions) as EmbeddingLayer<unknown>, tokens: null };
   }
   const tokens = await loader.table(own.tokens, d);
   const tables = {
@@ -104,15 +106,15 @@ async function loadHead(loader: WeightLoader, spec: Spec, head: HeadSpec, body: 
 class AdaptedModel implements Model {
   readonly architecture: string;
   readonly trainable_parameters: number;
-  private readonly optimizer: AdamW;
+  private readonly training: Training;
 
   constructor(
     private readonly parts: Parts, private readonly adapters: Adapters, private readonly loader: WeightLoader,
     readonly modules: readonly TargetableModule[], private readonly lora_dropout: number,
   ) {
     this.architecture = parts.transformer.spec.family;
-    this.trainable_parameters = adapters.parameters.theta.length;
-    this.optimizer = new AdamW(this.trainable_parameters);
+    this.training = loader.training ?? new AdapterTraining(adapters);
+    this.trainable_parameters = this.training.size;
   }
 
   readonly liveTensors = (): number => this.parts.transformer.ops.live();
@@ -121,8 +123,8 @@ class AdaptedModel implements Model {
     return this.whole(() => this.parts.head.logits(input));
   }
 
-  accumulate(input: LabelledInput, dropout_seed: number): Promise<LossSum> {
-    return this.whole(() => this.parts.head.loss(input, true, this.lora_dropout > 0 ? { rate: this.lora_dropout, seed: dropout_seed } : null));
+  async accumulate(input: LabelledInput, dropout_seed: number): Promise<LossSum> {
+    return this.whole(() => this.parts.head.loss(input, true, this.lora_dropout > 0 ? { rate: this.lora_dropout, seed: dropout_seed } : null), () => this.training.forget());
   }
 
   evaluate(input: LabelledInput): Promise<Evaluation> {
@@ -130,16 +132,11 @@ class AdaptedModel implements Model {
   }
 
   async step(labelled: number, settings: OptimizerSettings): Promise<{ readonly grad_norm: number }> {
-    const { parameters } = this.adapters;
-    const grad_norm = normalizeGradients(parameters.gradients, labelled, settings.max_grad_norm);
-    this.optimizer.step(parameters, settings);
-    parameters.gradients.fill(0);
-    await this.adapters.changed();
-    return { grad_norm };
+    return { grad_norm: await this.training.step(labelled, settings) };
   }
 
   gradients(labelled: number): Promise<ReadonlyMap<string, NamedTensor>> {
-    return Promise.resolve(this.adapters.parameters.named(labelled));
+    return this.training.gradients(labelled);
   }
 
   adapter(): Promise<Adapter> {
@@ -150,12 +147,12 @@ class AdaptedModel implements Model {
     return this.loader.read(name);
   }
 
-  optimizerState(): Promise<OptimizerState> {
-    return Promise.resolve(this.optimizer.state());
+  optimizerState(): OptimizerState {
+    return this.training.optimizerState();
   }
 
-  restoreOptimizer(state: OptimizerState): void {
-    this.optimizer.restore(state);
+  restoreOptimizer(step: number, read: ReadTensor): Promise<void> {
+    return this.training.restore(step, read);
   }
 
   rescale(scales: readonly number[]): Promise<void> {
@@ -169,12 +166,13 @@ class AdaptedModel implements Model {
   }
 
   /** Work that is broken off leaves no tensor behind. */
-  private async whole<T>(work: () => Promise<T>): Promise<T> {
+  private async whole<T>(work: () => Promise<T>, onError: () => void = () => undefined): Promise<T> {
     const { ops } = this.parts.transformer;
     const mark = ops.mark();
     try {
       return await work();
     } catch (error) {
+      onError();
       ops.freeSince(mark);
       throw error;
     }

@@ -1,5 +1,5 @@
+import type { Held } from './held';
 import { columnSums, inPrecision, use, type Ops, type Precision, type Tensor } from './ops/types';
-import type { Held } from './trainedRows';
 
 /** rms: h = x · r · w with r = 1 / √(mean(x²) + eps). layer: h = (x - mean) · r · w + b with r = 1 / √(var(x) + eps). */
 export interface Norm {
@@ -97,9 +97,7 @@ async function trainNorm(ops: Ops, norm: Norm, x: Tensor, stats: NormStats, dh: 
   const add = async (held: Held | null, make: () => Tensor) => {
     if (!held?.trained) return;
     const product = make();
-    const sums = columnSums(ops, product);
-    held.trained.accumulate(await ops.download(sums));
-    ops.free(sums);
+    await held.trained.accumulate(columnSums(ops, product));
     if (product !== dh) ops.free(product);
   };
   await add(norm.bias, () => dh);

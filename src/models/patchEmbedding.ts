@@ -1,7 +1,8 @@
 import type { PatchEmbeddingSpec } from '../formats/architecture/spec';
 import type { EmbeddingLayer } from './embedding';
+import type { Held } from './held';
 import { isTrained, linearBackward, linearForward, needsInput, savedTensors, type Linear, type LinearSaved } from './linear';
-import { use, type Ops, type Tensor } from './ops/types';
+import { columnSums, use, type Ops, type Tensor } from './ops/types';
 import type { ModelInput } from './types';
 
 interface Saved {
@@ -13,23 +14,24 @@ interface Saved {
 export class PatchEmbedding implements EmbeddingLayer<Saved> {
   constructor(
     private readonly ops: Ops, private readonly spec: PatchEmbeddingSpec, private readonly projection: Linear,
-    private readonly cls: Float32Array, private readonly positions: Tensor, // [1, patches + 1, d]
+    private readonly cls: Held, private readonly positions: Held, // [1, 1, d], [1, patches + 1, d]
   ) {}
 
   get trains(): boolean {
-    return isTrained(this.projection);
+    return isTrained(this.projection) || Boolean(this.cls.trained ?? this.positions.trained);
   }
 
   forward({ batch, length, pixel_values }: ModelInput, keep: boolean): { readonly x: Tensor; readonly saved: Saved } {
     const { ops, projection, cls, positions } = this;
-    const d = cls.length;
+    const d = cls.tensor.shape[2]!;
     const rows = patchesOf(pixel_values!, batch, this.spec);
     const patches = ops.upload(rows, [batch * (length - 1), rows.length / (batch * (length - 1))]);
     const { y, saved: linear } = linearForward(ops, projection, patches, null);
     const apart = use(ops, ops.reshape(y, [batch, length - 1, d]), y);
-    const first = ops.upload(Float32Array.from({ length: batch * d }, (_, i) => cls[i % d]!), [batch, 1, d]);
+    const zeros = ops.upload(new Int32Array(batch), [batch]);
+    const first = use(ops, ops.gather(cls.tensor, zeros), zeros); // [batch, 1, d]
     const all = use(ops, ops.concat([first, apart], 1), first, apart);
-    const placed = use(ops, ops.add(all, positions), all);
+    const placed = use(ops, ops.add(all, positions.tensor), all);
     const x = use(ops, ops.reshape(placed, [batch * length, d]), placed);
     const kept = keep && needsInput(projection);
     if (!kept) ops.free(patches);
@@ -43,6 +45,7 @@ export class PatchEmbedding implements EmbeddingLayer<Saved> {
     const d = dx.shape[1]!;
     if (this.trains) {
       const apart = ops.reshape(dx, [batch, length, d]);
+      await this.learnt(apart);
       const own = use(ops, ops.slice(apart, [0, 1, 0], [batch, length - 1, d]), apart);
       const dy = use(ops, ops.reshape(own, [batch * (length - 1), d]), own);
       await linearBackward(ops, projection, dy, saved.patches, saved.linear, null, false);
@@ -52,12 +55,21 @@ export class PatchEmbedding implements EmbeddingLayer<Saved> {
     this.release(saved);
   }
 
-  release({ patches, linear }: Saved): void {
-    this.ops.free(...(patches ? [patches] : []), ...savedTensors(linear));
+  /** Gradients of the learned vectors for d [batch, length, d], which stays. */
+  private async learnt(d: Tensor): Promise<void> {
+    const { ops, cls, positions } = this;
+    const [batch, length, width] = d.shape as [number, number, number];
+    const summed = async (held: Held, part: Tensor, count: number) => {
+      const rows = use(ops, ops.reshape(part, [batch, count * width]), part);
+      const sums = use(ops, columnSums(ops, rows), rows);
+      await held.trained!.accumulate(use(ops, ops.reshape(sums, held.tensor.shape), sums));
+    };
+    if (cls.trained) await summed(cls, ops.slice(d, [0, 0, 0], [batch, 1, width]), 1);
+    if (positions.trained) await summed(positions, ops.slice(d, [0, 0, 0], [batch, length, width]), length);
   }
 
-  dispose(): void {
-    this.ops.free(this.positions);
+  release({ patches, linear }: Saved): void {
+    this.ops.free(...(patches ? [patches] : []), ...savedTensors(linear));
   }
 }
 

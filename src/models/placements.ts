@@ -1,5 +1,6 @@
 import type { BaseModel } from '../formats/types';
 import { LoraError } from '../shared/errors';
+import type { Held } from './held';
 import { sizeOf, type Ops, type Tensor } from './ops/types';
 
 interface Part {
@@ -21,7 +22,7 @@ type Read<T extends Numbers> = (name: string, target?: T) => Promise<T>;
 
 /** Where rows of a checkpoint's tensor lie in memory. */
 interface Placement extends MatrixPart {
-  readonly tensor: Tensor;
+  readonly held: Held;
   readonly start: number;
   readonly rows: number;
   readonly width: number;
@@ -30,8 +31,7 @@ interface Placement extends MatrixPart {
 /** Reads the checkpoint's tensors into the arrays that products are made of, and finds each one again. */
 export class Placements {
   private readonly found = new Map<string, Placement[]>();
-  private readonly unplaced = new Map<string, Float32Array>();
-  private pending: Omit<Placement, 'tensor'>[] = [];
+  private pending: Omit<Placement, 'held'>[] = [];
 
   /** `trained`: numbers of a tensor that trains, which is not read from the base; null for the others. */
   constructor(private readonly ops: Ops, private readonly base: BaseModel, private readonly trained: (name: string) => number | null) {}
@@ -66,33 +66,44 @@ export class Placements {
     return this.matrix(parts.map((part) => ({ ...part, transposed: false })), 1);
   }
 
-  /** A tensor that is used in another form only. */
-  async loose(name: string): Promise<Float32Array> {
-    const data = this.unplaced.get(name) ?? (await this.base.weights.readF32(name));
-    this.unplaced.set(name, data);
-    return data;
-  }
-
   /** The arrays read last are this tensor now. */
-  placed(names: readonly string[], tensor: Tensor): void {
+  placed(names: readonly string[], held: Held): void {
     for (const placement of this.pending) {
-      if (names.includes(placement.name)) this.found.set(placement.name, [...(this.found.get(placement.name) ?? []), { ...placement, tensor }]);
+      if (names.includes(placement.name)) this.found.set(placement.name, [...(this.found.get(placement.name) ?? []), { ...placement, held }]);
     }
     this.pending = [];
   }
 
-  /** A tensor as it is in memory now, in the checkpoint's own order. Errors: LoraError('base') for one that is not there. */
-  async read(name: string): Promise<Float32Array> {
+  /** A tensor as it is in memory now, in the checkpoint's own order, or what `of` names beside it (null: zeros). Errors: LoraError('base') for one that is not there. */
+  async read(name: string, of: (held: Held) => Tensor | null = (held) => held.tensor): Promise<Float32Array> {
     const places = this.found.get(name);
-    const loose = this.unplaced.get(name);
-    if (loose) return loose.slice();
     if (!places) throw new LoraError('base', `The model has no tensor ${name}.`, { place: { file: this.base.path, tensor: name } });
     const own = new Float32Array(this.sizeOf(name));
-    for (const { tensor, start, rows, width, order, transposed } of places) {
-      const all = await this.ops.download(tensor);
-      move(all.subarray(start, start + rows * width), own, rows, width, order, transposed, 'back');
+    for (const { held, start, rows, width, order, transposed } of places) {
+      const tensor = of(held);
+      if (tensor) move((await this.ops.download(tensor)).subarray(start, start + rows * width), own, rows, width, order, transposed, 'back');
     }
     return own;
+  }
+
+  /** What `read` gives for each tensor in this one, in the order in which it holds them. */
+  async arrange(held: Held, read: (name: string) => Promise<Float32Array>): Promise<Float32Array> {
+    const data = this.ops.room(sizeOf(held.tensor.shape));
+    for (const [name, places] of this.found) {
+      for (const { start, rows, width, order, transposed } of places.filter((place) => place.held === held)) {
+        const own = await read(name);
+        if (own.length !== this.sizeOf(name)) throw new RangeError(`${name} has ${own.length} numbers, ${this.sizeOf(name)} are needed.`);
+        move(own, data.subarray(start, start + rows * width), rows, width, order, transposed, 'there');
+      }
+    }
+    return data;
+  }
+
+  /** In the checkpoint. Errors: LoraError('base') for a tensor that is not there. */
+  shapeOf(name: string): readonly number[] {
+    const tensor = this.base.weights.tensors.get(name);
+    if (!tensor) throw new LoraError('base', 'The model lacks a tensor.', { place: { file: this.base.path, tensor: name } });
+    return tensor.shape;
   }
 
   private async fill<T extends Numbers>(target: T, { name, order, transposed, frozen = false }: MatrixPart, rows: number, width: number, read: Read<T>): Promise<void> {
@@ -102,11 +113,7 @@ export class Placements {
   }
 
   private sizeOf(name: string): number {
-    const own = this.trained(name);
-    if (own !== null) return own;
-    const tensor = this.base.weights.tensors.get(name);
-    if (!tensor) throw new LoraError('base', 'The model lacks a tensor.', { place: { file: this.base.path, tensor: name } });
-    return sizeOf(tensor.shape);
+    return this.trained(name) ?? sizeOf(this.shapeOf(name));
   }
 }
 

@@ -1,10 +1,10 @@
 import type { TokenEmbeddingSpec } from '../formats/architecture/spec';
 import type { Adapters, LoraModule } from './adapters';
 import type { EmbeddingLayer } from './embedding';
+import type { Held } from './held';
 import { normBackward, normForward, statsTensors, type Norm, type NormStats } from './norm';
 import { columnSums, inPrecision, use, type Ops, type Tensor } from './ops/types';
 import { addInto } from './parameters';
-import type { Held } from './trainedRows';
 import type { ModelInput } from './types';
 
 export interface TokenTables {
@@ -75,10 +75,10 @@ export class TokenEmbedding implements EmbeddingLayer<Saved> {
     const { ops, tables, spec } = this;
     const d = tables.norm && saved.sum && saved.stats ? use(ops, await normBackward(ops, tables.norm, saved.sum, saved.stats, dx, null), dx) : dx;
     if (this.trains) {
-      if (tables.positions?.trained && spec.positions) await this.scatter(tables.positions, positionsOf(input, spec.positions.offset), d);
-      if (tables.types?.trained) await this.scatter(tables.types, input.token_type_ids ?? new Int32Array(saved.ids.length), d);
+      if (tables.positions?.trained && spec.positions) await tables.positions.trained.accumulateRows(positionsOf(input, spec.positions.offset), d);
+      if (tables.types?.trained) await tables.types.trained.accumulateRows(input.token_type_ids ?? new Int32Array(saved.ids.length), d);
       const own = spec.scale === 1 ? d : ops.scale(d, spec.scale);
-      if (tables.tokens.trained) await this.scatter(tables.tokens, saved.ids, own);
+      if (tables.tokens.trained) await tables.tokens.trained.accumulateRows(saved.ids, own);
       for (const adapted of this.adapted) if (adapted.module.number !== null) await this.adaptedBackward(adapted, saved, own);
       if (own !== d) ops.free(own);
     }
@@ -120,15 +120,6 @@ export class TokenEmbedding implements EmbeddingLayer<Saved> {
   private rowsOf(table: Held, rows: Int32Array): Tensor {
     const indices = this.ops.upload(rows, [rows.length]);
     return inPrecision(this.ops, use(this.ops, this.ops.gather(table.tensor, indices), indices), 'f32');
-  }
-
-  /** Adds each row of d [n, width] to the gradient of the table's row. */
-  private async scatter(table: Held, rows: Int32Array, d: Tensor): Promise<void> {
-    const data = await this.ops.download(d);
-    const width = d.shape[1]!;
-    const whole = new Float32Array(table.tensor.shape[0]! * width);
-    rows.forEach((row, n) => addInto(whole.subarray(row * width, (row + 1) * width), data.subarray(n * width, (n + 1) * width)));
-    table.trained!.accumulate(whole);
   }
 
   private async adaptedBackward({ module, A, B, factor, inverseNorms }: Adapted, { ids, z }: Saved, dy: Tensor): Promise<void> {

@@ -1,4 +1,5 @@
 import type { Adapters } from './adapters';
+import { Held, type Trained } from './held';
 import type { Slot } from './loraBlock';
 import type { Ops, Tensor } from './ops/types';
 import type { Parameter } from './parameters';
@@ -7,27 +8,50 @@ interface Part extends Slot {
   readonly parameter: Parameter;
 }
 
-/** Tensors of the base that train (biases, modules_to_save) where they lie: rows of a product's weight or bias. */
-export class TrainedRows {
-  private constructor(private readonly adapters: Adapters, private readonly parts: readonly Part[], private readonly width: number, private readonly transposed: boolean) {}
+/** Tensors of the base that train beside LoRA (biases, modules_to_save) where they lie: rows of a product's weight or bias. */
+export class TrainedRows implements Trained {
+  private constructor(
+    private readonly ops: Ops, private readonly adapters: Adapters, private readonly parts: readonly Part[], private readonly width: number, private readonly transposed: boolean,
+  ) {}
 
   /** Null where none trains. `kind`: which tensor of the layers; width: numbers a row; `transposed`: the file has them as columns. */
-  static of(adapters: Adapters, slots: readonly Slot[], kind: 'weight' | 'bias', width: number, transposed = false): TrainedRows | null {
+  static of(ops: Ops, adapters: Adapters, slots: readonly Slot[], kind: 'weight' | 'bias', width: number, transposed = false): TrainedRows | null {
     const parts = slots.flatMap((slot): Part[] => {
       const parameter = adapters.trained(`${slot.path}.${kind}`);
       return parameter ? [{ ...slot, parameter }] : [];
     });
-    return parts.length === 0 ? null : new TrainedRows(adapters, parts, width, transposed);
+    return parts.length === 0 ? null : new TrainedRows(ops, adapters, parts, width, transposed);
   }
 
-  /** Puts the present numbers into `data`, the whole product's. */
-  write(data: Float32Array): void {
+  /** The whole product's tensor with the present numbers in `data`, made anew whenever they change. */
+  hold(data: Float32Array, shape: readonly number[]): Held {
+    const { ops } = this;
+    const upload = (numbers: Float32Array) => {
+      this.write(numbers);
+      return ops.upload(numbers, shape);
+    };
+    const held = new Held(ops, upload(data), this);
+    this.adapters.onChange(() => {
+      ops.free(held.tensor);
+      held.tensor = upload(data.slice());
+      return Promise.resolve();
+    });
+    return held;
+  }
+
+  private write(data: Float32Array): void {
     this.each((parameter, at, own) => (data[at] = this.adapters.parameters.theta[parameter.offset + own]!));
   }
 
-  /** Adds the gradient of the whole product's tensor. */
-  accumulate(gradient: Float32Array): void {
-    this.each((parameter, at, own) => (this.adapters.parameters.gradients[parameter.offset + own]! += gradient[at]!));
+  async accumulate(gradient: Tensor): Promise<void> {
+    const data = await this.ops.download(gradient);
+    this.ops.free(gradient);
+    this.each((parameter, at, own) => (this.adapters.parameters.gradients[parameter.offset + own]! += data[at]!));
+  }
+
+  async accumulateRows(rows: Int32Array, d: Tensor): Promise<void> {
+    const data = await this.ops.download(d);
+    for (const { parameter } of this.parts) addRows(this.adapters.parameters.gradient(parameter), rows, data, this.width); // a table: one part, in its order
   }
 
   private each(visit: (parameter: Parameter, at: number, own: number) => void): void {
@@ -42,29 +66,9 @@ export class TrainedRows {
   }
 }
 
-/** A tensor that is made anew whenever its trained rows change. */
-export class Held {
-  /** Without `trained`: as it is, for good. Bits of bf16 are frozen. */
-  static frozen(ops: Ops, data: Float32Array | Uint16Array, shape: readonly number[]): Held {
-    return new Held(ops, ops.upload(data, shape), null);
-  }
-
-  static of(ops: Ops, data: Float32Array, shape: readonly number[], trained: TrainedRows, adapters: Adapters): Held {
-    trained.write(data);
-    const held = new Held(ops, ops.upload(data, shape), trained);
-    adapters.onChange(() => {
-      ops.free(held.tensor);
-      const next = data.slice();
-      trained.write(next);
-      held.tensor = ops.upload(next, shape);
-      return Promise.resolve();
-    });
-    return held;
-  }
-
-  private constructor(private readonly ops: Ops, public tensor: Tensor, readonly trained: TrainedRows | null) {}
-
-  dispose(): void {
-    this.ops.free(this.tensor);
-  }
+/** Adds row n of `data` to row rows[n] of `table`. */
+export function addRows(table: Float32Array, rows: Int32Array, data: Float32Array, width: number): void {
+  rows.forEach((row, n) => {
+    for (let j = 0; j < width; j++) table[row * width + j]! += data[n * width + j]!;
+  });
 }

@@ -35,11 +35,14 @@ export interface OptimizerSettings {
   readonly loraplus_lr_ratio?: number | null;
 }
 
-/** AdamW's state over one flat vector of all trained tensors, for each module of the adapter in turn A, B and the magnitude, then the others. */
+/** Numbers under a name. */
+export type ReadTensor = (name: string) => Promise<Float32Array>;
+
+/** AdamW's state: `exp_avg` and `exp_avg_sq` over one flat vector of all trained tensors, for each module of the adapter in turn A, B and the magnitude, then the others;
+ *  where every weight trains, one of each for every tensor, such as `exp_avg.model.norm.weight`. What is read is of the moment. */
 export interface OptimizerState {
   readonly step: number;
-  readonly exp_avg: Float32Array;
-  readonly exp_avg_sq: Float32Array;
+  readonly tensors: readonly { readonly name: string; readonly shape: readonly number[]; readonly read: () => Promise<Float32Array> }[];
 }
 
 export interface GenerateOptions {
@@ -69,31 +72,32 @@ export interface Evaluation extends LossSum {
   readonly outputs: Float32Array | null;
 }
 
-/** A frozen model with an adapter that trains. All methods run where libtensorflow blocks: call them in a worker. */
+/** A model whose adapter trains, on frozen weights, or all of whose weights do. All methods run where libtensorflow blocks: call them in a worker. */
 export interface Model {
   /** model_type */
   readonly architecture: string;
   readonly modules: readonly TargetableModule[];
   readonly trainable_parameters: number;
-  /** Tensors and raw handles alive now; the same before and after each call below. */
+  /** Tensors and raw handles alive now; the same before and after each call below. Where every weight trains, gradients are alive from `accumulate` to `step`. */
   readonly liveTensors: () => number;
   /** What the head gives, f32 row-major: [batch, length, vocab or labels], [batch, labels], or vectors [batch, d]. */
   logits(input: ModelInput): Promise<Float32Array>;
   /** Sum of the losses and their number; adds the gradient of the SUM to the accumulated gradients.
-   *  An error leaves a part of that gradient there: the step cannot be taken any more. `dropout_seed` must differ for each batch of a run. A batch without labels gives 0, 0 and adds nothing. */
+   *  An error drops the gradients of the whole step. `dropout_seed` must differ for each batch of a run. A batch without labels gives 0, 0 and adds nothing. */
   accumulate(input: LabelledInput, dropout_seed: number): Promise<LossSum>;
   /** The same without gradients and dropout. */
   evaluate(input: LabelledInput): Promise<Evaluation>;
   /** Divides the accumulated gradients by `labelled`, clips, steps AdamW, clears them. grad_norm is before clipping. */
   step(labelled: number, settings: OptimizerSettings): Promise<{ readonly grad_norm: number }>;
-  /** Accumulated gradients divided by `labelled`, under the names of the adapter's file. */
+  /** Accumulated gradients divided by `labelled`, under the names of the adapter's file, or of the base's. */
   gradients(labelled: number): Promise<ReadonlyMap<string, NamedTensor>>;
   /** The adapter as it is now. */
   adapter(): Promise<Adapter>;
-  /** A weight of the base as it is in memory now, under its name and in its order in the checkpoint: it never changes. */
+  /** A weight of the base as it is in memory now, under its name and in its order in the checkpoint: it never changes, unless every weight trains. */
   baseTensor(name: string): Promise<Float32Array>;
-  optimizerState(): Promise<OptimizerState>;
-  restoreOptimizer(state: OptimizerState): void;
+  optimizerState(): OptimizerState;
+  /** Errors: RangeError where the state is another model's. */
+  restoreOptimizer(step: number, read: ReadTensor): Promise<void>;
   /** Takes each adapter so many times: those below from the lowest on, then the one that trains. 1: as it is; 0: not at all. */
   rescale(scales: readonly number[]): Promise<void>;
   /** Causal language models only. Errors: LoraError for others. */

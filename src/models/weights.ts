@@ -1,16 +1,19 @@
+import { tensorsOf } from '../formats/architecture/modules';
 import type { AttentionSpec, LayerSpec, LinearSpec, MlpSpec, NormSpec, TableSpec } from '../formats/architecture/spec';
 import type { BaseModel } from '../formats/types';
 import { LoraError } from '../shared/errors';
 import type { Adapters } from './adapters';
+import { Held } from './held';
 import type { LayerWeights } from './layer';
 import type { Linear } from './linear';
 import { LoraBlock, type Slot } from './loraBlock';
 import type { Norm } from './norm';
 import { sizeOf, type Ops, type Tensor } from './ops/types';
 import { Placements } from './placements';
-import type { QkNorm } from './qkNorm';
+import { QkNorm } from './qkNorm';
 import { interleavedRows } from './rope';
-import { Held, TrainedRows } from './trainedRows';
+import { TrainedRows } from './trainedRows';
+import { WholeTraining } from './wholeTraining';
 
 /** A linear layer, or some of its rows in another order, within a product. */
 export interface Piece {
@@ -22,10 +25,16 @@ export interface Piece {
 export class WeightLoader {
   private readonly placements: Placements;
   private readonly owned: { dispose(): void }[] = [];
+  private readonly half: boolean;
+  /** Null where the base is frozen. */
+  readonly training: WholeTraining | null;
 
-  /** `half`: frozen matrices are held in bf16. */
-  constructor(private readonly ops: Ops, private readonly base: BaseModel, private readonly adapters: Adapters, private readonly half = false) {
+  /** `half`: frozen matrices are held in bf16; `whole`: none is frozen. */
+  constructor(private readonly ops: Ops, private readonly base: BaseModel, private readonly adapters: Adapters, { half = false, whole = false } = {}) {
     this.placements = new Placements(ops, base, (name) => adapters.trained(name)?.size ?? null);
+    this.half = half && !whole;
+    const { body, head } = tensorsOf(base.spec);
+    this.training = whole ? this.keep(new WholeTraining(ops, adapters, this.placements, [...body, ...head].map(({ name }) => name))) : null;
   }
 
   /** A weight as it is in memory now, under its name and in its order in the checkpoint. */
@@ -97,31 +106,25 @@ export class WeightLoader {
     const name = `${path}.${kind}`;
     const data = await this.placements.vector([{ name, order: null }]);
     const slot: Slot = { path, row: 0, rows: size, order: null };
-    return this.hold([name], data, [size], TrainedRows.of(this.adapters, [slot], kind, 1));
+    return this.hold([name], data, [size], TrainedRows.of(this.ops, this.adapters, [slot], kind, 1));
   }
 
   private async qkNorm({ qk_norm, num_heads, num_kv_heads, head_dim, rope }: AttentionSpec): Promise<QkNorm | null> {
     if (!qk_norm) return null;
-    const trained = [qk_norm.q, qk_norm.k].find(({ path }) => this.adapters.trained(`${path}.weight`));
-    if (trained) throw new LoraError('adapter', `${trained.path} cannot be trained: norms of queries and keys stay as they are.`, { fix: 'Name other modules in modules_to_save.' });
-    const { over, q, k } = qk_norm;
-    const part = async ({ path, unit_offset }: NormSpec, heads: number) => {
-      const own = await this.placements.loose(`${path}.weight`);
-      const rows = heads * head_dim;
-      const spread = over === 'head' ? Float32Array.from({ length: rows }, (_, i) => own[i % head_dim]!) : own;
-      const order = interleavedRows(rows, head_dim, rope?.rotary_dim ?? 0);
-      return Float32Array.from(order, (row) => spread[row]! + (unit_offset ? 1 : 0));
+    const { over } = qk_norm;
+    const part = async ({ path, size, unit_offset }: NormSpec, heads: number) => {
+      const order = interleavedRows(heads * head_dim, head_dim, rope?.rotary_dim ?? 0);
+      return { weight: await this.vector(path, 'weight', size), order: over === 'head' ? order.map((row) => row % head_dim) : order, offset: unit_offset ? 1 : 0 };
     };
-    const row = [...(await part(q, num_heads)), ...(await part(k, num_kv_heads))];
-    const weight = this.ops.upload(Float32Array.from(row), [row.length]);
-    this.owned.push({ dispose: () => this.ops.free(weight) });
-    return { over, weight, eps: q.eps };
+    const norm = await QkNorm.of(this.ops, over, [await part(qk_norm.q, num_heads), await part(qk_norm.k, num_kv_heads)], qk_norm.q.eps);
+    if (norm.trains) this.adapters.onChange(() => norm.refresh());
+    return this.keep(norm);
   }
 
   /** A table whose rows are looked up. */
   async table({ path, rows }: TableSpec, width: number): Promise<Held> {
     const slot: Slot = { path, row: 0, rows, order: null };
-    return this.matrix([{ name: `${path}.weight`, order: null, transposed: false }], [rows, width], TrainedRows.of(this.adapters, [slot], 'weight', width));
+    return this.matrix([{ name: `${path}.weight`, order: null, transposed: false }], [rows, width], TrainedRows.of(this.ops, this.adapters, [slot], 'weight', width));
   }
 
   /** Disposes of it together with the model. */
@@ -131,12 +134,14 @@ export class WeightLoader {
   }
 
   /** A parameter that belongs to no layer. */
-  async parameter(name: string): Promise<Float32Array> {
-    return this.placements.loose(name);
+  async parameter(name: string): Promise<Held> {
+    const shape = this.placements.shapeOf(name);
+    return this.hold([name], await this.placements.vector([{ name, order: null }]), shape, null);
   }
 
-  /** The output layer, whose weight is the embedding's where they are tied; where one of both trains, each has its own. */
+  /** The output layer, whose weight is the embedding's where they are tied; where one of both trains beside an adapter, each has its own. */
   async lmOutput(output: LinearSpec, tied: boolean, tokens: Held, path: string): Promise<Linear> {
+    if (tied && this.training) return this.linear([whole(output)], { held: tokens });
     if (!tied || this.adapters.trained(`${output.path}.weight`)) return this.linear([whole(output)], tied ? { name: `${path}.weight` } : undefined);
     return this.linear([whole(output)], tokens.trained ? { name: `${path}.weight` } : { held: tokens });
   }
@@ -159,7 +164,7 @@ export class WeightLoader {
 
   private async product(pieces: readonly Piece[], slots: readonly Slot[], width: number, rows: number, transposed: boolean, name?: string): Promise<Held> {
     const parts = pieces.map(({ spec, order }) => ({ name: name ?? `${spec.path}.weight`, order, transposed: spec.transposed, frozen: name !== undefined }));
-    return this.matrix(parts, [rows, width], TrainedRows.of(this.adapters, slots, 'weight', width, transposed));
+    return this.matrix(parts, [rows, width], TrainedRows.of(this.ops, this.adapters, slots, 'weight', width, transposed));
   }
 
   /** bf16 comes in pairs: a matrix of an odd number stays f32. */
@@ -172,7 +177,7 @@ export class WeightLoader {
   private async bias(pieces: readonly Piece[], slots: readonly Slot[], rows: number): Promise<Held> {
     const parts = pieces.map(({ spec, order }) => ({ name: `${spec.path}.bias`, order }));
     const data = await this.placements.vector(parts);
-    return this.hold(parts.map((p) => p.name), data, [rows], TrainedRows.of(this.adapters, slots, 'bias', 1));
+    return this.hold(parts.map((p) => p.name), data, [rows], TrainedRows.of(this.ops, this.adapters, slots, 'bias', 1));
   }
 
   private hold(names: readonly string[], data: Float32Array, shape: readonly number[], trained: TrainedRows | null): Held;
@@ -181,9 +186,10 @@ export class WeightLoader {
     if (data.length !== sizeOf(shape)) {
       throw new LoraError('base', `The tensor has ${data.length} numbers, ${sizeOf(shape)} are needed.`, { place: { file: this.base.path, tensor: names[0]! } });
     }
-    const held = trained ? Held.of(this.ops, data as Float32Array, shape, trained, this.adapters) : Held.frozen(this.ops, data, shape);
-    if (!trained) this.placements.placed(names, held.tensor);
-    this.owned.push(held);
+    const { ops, training } = this;
+    if (trained) return this.keep(trained.hold(data as Float32Array, shape));
+    const held = training ? training.hold(data as Float32Array, shape) : this.keep(new Held(ops, ops.upload(data, shape), null));
+    this.placements.placed(names, held);
     return held;
   }
 }

@@ -12,6 +12,8 @@ export const SCHEDULERS = ['cosine', 'linear', 'constant', 'constant_with_warmup
 export const INITS = ['default', 'gaussian', 'orthogonal', 'olora', 'pissa'] as const;
 export const BASE_DTYPES = ['auto', 'float32', 'bfloat16'] as const;
 export type BaseDtype = (typeof BASE_DTYPES)[number];
+export const TRAINING_METHODS = ['lora', 'full'] as const;
+export type TrainingMethod = (typeof TRAINING_METHODS)[number];
 export const LABEL_CHOICES = ['assistant', 'all'] as const;
 
 const ChatsSchema = v.strictObject({
@@ -43,6 +45,7 @@ const LoraSchema = v.strictObject({
 });
 
 const TrainingSchema = v.strictObject({
+  method: v.optional(described(v.picklist(TRAINING_METHODS), 'What trains. lora: an adapter on the frozen base. full: all weights of the base, in float32, which makes a model of its own: two to three times the memory, and files as large as the model; for a small model, or to compare. The settings of lora do not count then, and learning_rate should be about a tenth.'), 'lora'),
   learning_rate: v.optional(described(positive(), 'Peak learning rate of AdamW. LoRA takes about ten times the rate of full tuning.'), 2e-4),
   num_train_epochs: v.optional(described(positive(), 'How often the whole dataset is seen; max_steps, if set, decides instead.'), 3),
   max_steps: v.optional(described(v.nullable(whole(1)), 'Number of optimizer steps; null: as num_train_epochs says.'), null),

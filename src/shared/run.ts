@@ -22,6 +22,8 @@ export interface RunResult {
   readonly best_step: number | null;
   /** Relative to the run's folder: adapter. */
   readonly adapter: string | null;
+  /** model, where every weight was trained; runs of before have none. */
+  readonly model?: string | null;
 }
 
 /** run.json: the truth about a run. Paths in `recipe` are absolute; times are ISO 8601. */
@@ -85,7 +87,9 @@ export const RUN_FILES = {
   metrics: 'metrics.jsonl',
   log: 'engine.log',
   adapter: 'adapter',
-  /** The adapter with the lowest validation loss. */
+  /** Where every weight was trained. */
+  model: 'model',
+  /** The adapter, or the model, with the lowest validation loss. */
   best: 'best',
   checkpoints: 'checkpoints',
 } as const;

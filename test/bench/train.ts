@@ -19,7 +19,7 @@ import type { Model } from '../../src/models/types';
 const { values: args } = parseArgs({
   options: {
     tfjs: { type: 'string' }, steps: { type: 'string', default: '5' }, warmup: { type: 'string', default: '2' }, batch: { type: 'string', default: '4' },
-    seq: { type: 'string', default: '256' }, rank: { type: 'string', default: '8' }, supervised: { type: 'string', default: '1' }, targets: { type: 'string', default: 'q_proj,k_proj,v_proj,o_proj' }, dtype: { type: 'string', default: 'float32' }, recompute: { type: 'string', default: '0' }, profile: { type: 'boolean', default: false }, geometry: { type: 'string', default: 'smollm2-135m' }, generate: { type: 'string', default: '0' },
+    seq: { type: 'string', default: '256' }, rank: { type: 'string', default: '8' }, supervised: { type: 'string', default: '1' }, targets: { type: 'string', default: 'q_proj,k_proj,v_proj,o_proj' }, dtype: { type: 'string', default: 'float32' }, recompute: { type: 'string', default: '0' }, profile: { type: 'boolean', default: false }, geometry: { type: 'string', default: 'smollm2-135m' }, generate: { type: 'string', default: '0' }, method: { type: 'string', default: 'lora' },
   },
 });
 const [steps, warmup, batch, length, r, supervised] = [args.steps, args.warmup, args.batch, args.seq, args.rank, args.supervised].map(Number) as [number, number, number, number, number, number];
@@ -113,9 +113,10 @@ function profileOf(count: number): void {
 async function main(): Promise<void> {
   const tf = createRequire(__filename)(args.tfjs!) as { backend(): { binding: TfBinding } };
   const rss_empty_mb = memoryMb('VmRSS');
-  const start = adapter();
+  const isFull = args.method === 'full';
+  const start = isFull ? EMPTY_ADAPTER : adapter();
   const plan = { base_dtype: args.dtype === 'bfloat16' ? 'bfloat16' : 'float32', recomputed_layers: Number(args.recompute) } as const;
-  const model = await loadModel(geometry(), start, { ops: new RawOps(args.profile ? timed(tf.backend().binding) : tf.backend().binding), ...plan });
+  const model = await loadModel(geometry(), start, { ops: new RawOps(args.profile ? timed(tf.backend().binding) : tf.backend().binding), ...plan, method: isFull ? 'full' : 'lora' });
   const input_ids = Int32Array.from({ length: batch * length }, () => Math.floor(Math.random() * CONFIG.vocab_size));
   const labels = input_ids.map((id, i) => (i % length < Math.round(length * (1 - supervised)) ? -100 : id));
   const input = { batch, length, input_ids, labels, attention_mask: new Int32Array(batch * length).fill(1) };
@@ -137,10 +138,12 @@ async function main(): Promise<void> {
     loss = loss_sum / labelled;
   }
   const tokens = batch * length;
+  const size = modelSize(geometry());
+  const full = estimateFull(size, batch, length, plan).total;
+  const adapted = modulesOf(geometry().spec).filter((m) => start.modules.some((own) => own.path === m.path));
   const result = { parameters: geometry().parameters, trainable: model.trainable_parameters, step_s: median(times), step_s_min: Math.min(...times), tokens_per_s: tokens / median(times),
     tokens_per_s_best: tokens / Math.min(...times), start_s, rss_empty_mb, rss_model_mb, peak_rss_mb: memoryMb('VmHWM'), loss, live: model.liveTensors(),
-    full_mb: estimateFull(modelSize(geometry()), batch, length).total / 2 ** 20,
-    estimate_mb: estimateMemory(modelSize(geometry()), modulesOf(geometry().spec).filter((m) => start.modules.some((own) => own.path === m.path)), r, batch, length, plan).total / 2 ** 20 + rss_empty_mb - PROCESS / 2 ** 20 };
+    full_mb: full / 2 ** 20, estimate_mb: (isFull ? full : estimateMemory(size, adapted, r, batch, length, plan).total) / 2 ** 20 + rss_empty_mb - PROCESS / 2 ** 20 };
   profileOf(steps);
   console.log(JSON.stringify(result));
 }

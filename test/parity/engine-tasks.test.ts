@@ -126,6 +126,13 @@ it('the labels that a base has already stay where the rows have no others, with 
   expect(lossOf(after.stdout)).toBeCloseTo(lossOf(evaluated.stdout), 5);
 });
 
+it('a merge on a base that had other labels tells those of the adapter', async () => {
+  const runDir = await train(recipeOf(CASES['classes of texts by bert']!));
+  const merged = path.join(tempFolder(), 'merged');
+  expect((await cli('merge', '--base', bert, '--adapter', path.join(runDir, 'adapter'), '--output', merged)).code).toBe(0);
+  expect(JSON.parse(readFileSync(path.join(merged, 'config.json'), 'utf8'))).toMatchObject({ id2label: { 0: 'blue', 1: 'green', 2: 'red' }, label2id: { blue: 0, green: 1, red: 2 } });
+});
+
 describe('what does not go together is one clear message', () => {
   const said = async (change: object, ...rows: object[]) => {
     const { code, stderr } = await cli('train', makeRecipe({ top: { base: bert, task: 'seq_cls', ...change } }, rows), '--run-dir', path.join(tempFolder(), 'run'));

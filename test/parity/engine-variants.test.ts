@@ -25,6 +25,7 @@ const VARIANTS: Readonly<Record<string, Variant>> = {
   'LoRA and DoRA on a tied output layer': { base: 'llama', lora: { use_dora: true, target_modules: ['lm_head', 'q_proj'] } },
   'a tied embedding whole': { base: 'llama', lora: { modules_to_save: ['embed_tokens'], target_modules: ['q_proj'] } },
   'an adapted embedding and output layer': { base: 'llama3', lora: { target_modules: ['embed_tokens', 'lm_head', 'q_proj'] } },
+  'every norm of qwen3, also those of queries and keys': { base: 'qwen3', lora: { modules_to_save: ['norm'], target_modules: ['q_proj'] } },
   'LoRA+': { base: 'llama', lora: {}, training: { loraplus_lr_ratio: 8 } },
   'a gaussian start': { base: 'llama', lora: { init_lora_weights: 'gaussian' } },
   'an orthogonal start': { base: 'llama', lora: { r: 4, init_lora_weights: 'orthogonal' } },
@@ -79,7 +80,6 @@ it('PiSSA starts from the base\'s own loss, and is saved with twice the rank', a
 
 it.each([
   ['llama', { modules_to_save: ['lm_haed'] }, /"lm_haed" in modules_to_save is no module of this base; the nearest is "lm_head"/],
-  ['qwen3', { modules_to_save: ['norm'] }, /q_norm cannot be trained/],
 ])('on %s, %j is refused', async (family, lora, message) => {
   const { code, stderr } = await cli('train', makeRecipe({ top: { base: path.join(fixtures, family, 'base') }, lora }));
   expect(code).toBe(1);

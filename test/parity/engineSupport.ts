@@ -100,10 +100,10 @@ export async function until(look: () => boolean, what: string): Promise<void> {
 }
 
 /** A run as it was before its last step was saved, gone on with to the end. Gives its folder. */
-export async function resumedBefore(runDir: string, step: number): Promise<string> {
+export async function resumedBefore(runDir: string, step: number, product: 'adapter' | 'model' = 'adapter'): Promise<string> {
   const resumed = path.join(tempFolder(), 'run');
   cpSync(runDir, resumed, { recursive: true });
-  for (const name of [`checkpoints/step-${step}`, 'adapter']) rmSync(path.join(resumed, name), { recursive: true });
+  for (const name of [`checkpoints/step-${step}`, product]) rmSync(path.join(resumed, name), { recursive: true });
   editJson(path.join(resumed, 'run.json'), { state: 'stopped' });
   expect((await cli('train', '--resume', resumed)).code).toBe(0);
   return resumed;

@@ -1,6 +1,7 @@
 import { spawnSync } from 'node:child_process';
 import path from 'node:path';
 import { beforeAll, describe, expect, it } from 'vitest';
+import { adamWStep, stepRange, stepTensors } from '../../src/models/adamw';
 import type { FusedOps } from '../../src/models/ops/fused';
 import { RawOps } from '../../src/models/ops/raw';
 import type { Precision, Tensor } from '../../src/models/ops/types';
@@ -95,7 +96,7 @@ describe.each(['f32', 'bf16'] as const)('in %s', (dtype) => {
     const logits = upload(z, shape);
     const own = await read(logits);
     const labels = Int32Array.from({ length: n }, (_, i) => (i * 7) % d);
-    const { p, loss } = fused.crossEntropy(logits, fusing.upload(labels, [n]), true);
+    const { p, loss } = fused.crossEntropy(logits, fusing.upload(labels, [n]), 'p');
     const losses = await read(loss);
     const probabilities = await read(p!);
     for (let row = 0; row < n; row++) {
@@ -105,8 +106,10 @@ describe.each(['f32', 'bf16'] as const)('in %s', (dtype) => {
       expect(Math.abs(losses[row]! - (top + Math.log(total) - x[labels[row]!]!))).toBeLessThanOrEqual(2e-5);
       x.forEach((v, i) => { expect(Math.abs(probabilities[row * d + i]! - Math.exp(v - top) / total)).toBeLessThanOrEqual(tolerance); });
     }
-    expect(fused.crossEntropy(logits, fusing.upload(labels, [n]), false).p).toBeNull();
-    expect(() => fused.crossEntropy(logits, fusing.upload(labels.fill(d), [n]), true)).toThrow(/none of the vocabulary/);
+    const gradient = await read(fused.crossEntropy(logits, fusing.upload(labels, [n]), 'dz').p!);
+    gradient.forEach((dz, i) => { expect(Math.abs(dz - probabilities[i]! + (i % d === labels[Math.floor(i / d)] ? 1 : 0))).toBeLessThanOrEqual(2 * tolerance); });
+    expect(fused.crossEntropy(logits, fusing.upload(labels, [n]), 'loss').p).toBeNull();
+    expect(() => fused.crossEntropy(logits, fusing.upload(labels.fill(d), [n]), 'p')).toThrow(/none of the vocabulary/);
   });
 
   it('a sum rounds once', async () => {
@@ -114,6 +117,20 @@ describe.each(['f32', 'bf16'] as const)('in %s', (dtype) => {
     const [x, y, z] = await Promise.all([a, b, c].map(read)) as [Float32Array, Float32Array, Float32Array];
     await close(fused.sum([a, b, c], dtype), (i) => x[i]! + y[i]! + z[i]!);
     await close(fused.sum([a, b], 'f32'), (i) => x[i]! + y[i]!);
+  });
+
+  it.runIf(dtype === 'f32')('a step of AdamW is that of the flat vector, where the tensors are', async () => {
+    const [theta, gradients, exp_avg] = [numbers(shape, 10), numbers(shape, 11), numbers(shape, 12)];
+    const exp_avg_sq = numbers(shape, 13).map(Math.abs);
+    const tensors = [theta, gradients, exp_avg, exp_avg_sq].map((data) => upload(data.slice(), shape)) as [Tensor, Tensor, Tensor, Tensor];
+    const step = adamWStep(3, { learning_rate: 0.02, weight_decay: 0.1 }, 0.37);
+    const after = stepTensors(fusing, { theta: tensors[0], exp_avg: tensors[2], exp_avg_sq: tensors[3] }, tensors[1], step);
+    expect(after.theta).toBe(tensors[0]);
+    stepRange({ theta, gradients, exp_avg, exp_avg_sq }, 0, theta.length, step);
+    await close(after.theta, (i) => theta[i]!);
+    await close(after.exp_avg, (i) => exp_avg[i]!);
+    await close(after.exp_avg_sq, (i) => exp_avg_sq[i]!);
+    expect(() => fused.adamw(tensors[0], fusing.upload(new Float32Array(3), [3]), tensors[2], tensors[3], fusing.upload(new Float32Array(8), [8]))).toThrow(/shapes do not fit/);
   });
 
   it('widened and rounded as libtensorflow does it, NaN and infinity too', async () => {

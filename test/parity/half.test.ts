@@ -4,7 +4,7 @@ import { loadModel } from '../../src/models/model';
 import type { RawOps } from '../../src/models/ops/raw';
 import type { Model, NamedTensor } from '../../src/models/types';
 import { PEFT_CASES } from '../support/peftCases';
-import { inputOf, loadFixture, rawOps, readFloats, readJson, tfBinding, visible, type SingleCase } from '../support/models';
+import { inputOf, loadFixture, rawOps, readFloats, readJson, stateOf, tfBinding, visible, type SingleCase } from '../support/models';
 import { smallAdapter, smallBase, smallInput } from '../support/smallModel';
 
 const HALF = { base_dtype: 'bfloat16' } as const;
@@ -79,7 +79,7 @@ describe('a base in bf16', () => {
     for (let run = 0; run < 3; run++) {
       const model = await load(0.2);
       await train(model);
-      runs.push({ adapter: (await model.adapter()).modules, state: await model.optimizerState() });
+      runs.push({ adapter: (await model.adapter()).modules, state: await stateOf(model) });
       model.dispose();
     }
     for (const run of runs.slice(1)) expect(run).toEqual(runs[0]);

@@ -3,7 +3,7 @@ import { loadModel } from '../../src/models/model';
 import type { RawOps } from '../../src/models/ops/raw';
 import type { Ops } from '../../src/models/ops/types';
 import type { Model } from '../../src/models/types';
-import { cpuOps, rawOps, tfBinding } from '../support/models';
+import { cpuOps, rawOps, restoreState, stateOf, tfBinding } from '../support/models';
 import { smallAdapter, smallBase, smallInput, SMALL_CONFIG } from '../support/smallModel';
 
 const SETTINGS = { learning_rate: 1e-2, weight_decay: 0.01, max_grad_norm: 1 };
@@ -30,7 +30,7 @@ async function expectNoneLeft(ops: Ops, alive: () => number): Promise<void> {
   const model = await load(ops, 0.1);
   const loaded = alive();
   const calls: (() => Promise<unknown>)[] = [
-    () => model.logits(smallInput('left')), () => model.evaluate(LONG), () => train(model, 2), () => model.gradients(1), () => model.adapter(), () => model.optimizerState(),
+    () => model.logits(smallInput('left')), () => model.evaluate(LONG), () => train(model, 2), () => model.gradients(1), () => model.adapter(), () => stateOf(model),
     () => model.generate([1, 2, 3], { max_new_tokens: 9, temperature: 0, seed: 0, stop_ids: [] }),
     () => model.generate([1, 2, 3], { max_new_tokens: 9, temperature: 1, seed: 0, stop_ids: [], onToken: () => false }),
     () => model.accumulate({ ...LONG, labels: new Int32Array(LONG.labels.length).fill(-100) }, 0),
@@ -103,7 +103,7 @@ describe('training', () => {
     for (let run = 0; run < 5; run++) {
       const model = await load(raw, lora_dropout);
       await train(model, 4);
-      runs.push({ adapter: (await model.adapter()).modules, state: await model.optimizerState() });
+      runs.push({ adapter: (await model.adapter()).modules, state: await stateOf(model) });
       model.dispose();
     }
     for (const run of runs.slice(1)) expect(run).toEqual(runs[0]);
@@ -112,13 +112,13 @@ describe('training', () => {
   it('goes on from an adapter and an optimizer\'s state as if never interrupted', async () => {
     const whole = await load(raw);
     await train(whole, 2);
-    const half = { adapter: await whole.adapter(), optimizer: await whole.optimizerState() };
+    const half = { adapter: await whole.adapter(), optimizer: await stateOf(whole) };
     await train(whole, 2);
     const resumed = await loadModel(smallBase(), half.adapter, { ops: raw });
-    resumed.restoreOptimizer(half.optimizer);
+    await restoreState(resumed, half.optimizer);
     await train(resumed, 2);
     expect(await resumed.adapter()).toEqual(await whole.adapter());
-    expect(await resumed.optimizerState()).toEqual(await whole.optimizerState());
+    expect(await stateOf(resumed)).toEqual(await stateOf(whole));
     whole.dispose();
     resumed.dispose();
   });

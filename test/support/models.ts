@@ -94,6 +94,14 @@ export async function withBase<T>(file: string, use: (base: BaseModel) => Promis
   }
 }
 
+/** AdamW's state, read. */
+export async function stateOf(model: Model): Promise<{ readonly step: number; readonly tensors: Floats }> {
+  const { step, tensors } = model.optimizerState();
+  return { step, tensors: new Map(await Promise.all(tensors.map(async ({ name, read }) => [name, await read()] as const))) };
+}
+
+export const restoreState = (model: Model, { step, tensors }: Awaited<ReturnType<typeof stateOf>>): Promise<void> => model.restoreOptimizer(step, (name) => Promise.resolve(tensors.get(name)!));
+
 export const largest = (x: Float32Array): number => x.reduce((most, v) => Math.max(most, Math.abs(v)), 0);
 
 /** Logits where the mask is 1: what stands at padding is undefined. A head for rows has no padding. */

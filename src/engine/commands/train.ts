@@ -8,6 +8,7 @@ import { ENDED_STATES, RUN_FILES, type RunRecord } from '../../shared/run';
 import { lastCheckpoint } from '../checkpoint';
 import { checkFingerprints, gitCommit } from '../fingerprint';
 import { clearLeftovers } from '../leftovers';
+import { productOf } from '../product';
 import { makeRunDir, MetricsFile, newRecord, newRunDir, readRecord } from '../runFolder';
 import { Training, type TrainOptions } from '../train';
 import { showTraining } from '../terminal';
@@ -47,9 +48,9 @@ async function resumedRun(run_dir: string, { warn }: Context): Promise<Start> {
   if (isEngineAlive(await readEngineRecord(run_dir), Date.now())) throw new LoraError('run', 'The run is still being trained by another process.', { place: { file: run_dir } });
   await clearLeftovers(run_dir);
   await checkFingerprints([...(record.data?.fingerprint ?? []), ...(record.base?.fingerprint ?? [])]);
-  const checkpoint = await lastCheckpoint(run_dir, (step, error) => warn(`${RUN_FILES.checkpoints}/step-${step} is not whole and is left out: ${LoraError.from(error, 'run').message}`));
-  if (!checkpoint) await startAnew(run_dir, warn);
-  return { record: { ...asRunning(record), result: { ...record.result, adapter: null } }, run_dir, resume_from: checkpoint?.state.step ?? null };
+  const step = await lastCheckpoint(run_dir, productOf(record.recipe.training.method), (step, error) => warn(`${RUN_FILES.checkpoints}/step-${step} is not whole and is left out: ${LoraError.from(error, 'run').message}`));
+  if (step === null) await startAnew(run_dir, warn);
+  return { record: { ...asRunning(record), result: { ...record.result, adapter: null, model: null } }, run_dir, resume_from: step };
 }
 
 /** The steps of which nothing is left no longer count. */

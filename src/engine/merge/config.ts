@@ -19,7 +19,7 @@ export function mergedConfig(base: BaseModel, plan: MergePlan, dtype: MergeDtype
   const { config, spec } = base;
   const change: Record<string, unknown> = {
     ...(plan.tie !== null && { tie_word_embeddings: plan.tie }), ...(base.replaced.size > 0 && { vocab_size: spec.vocab_size }),
-    ...(plan.renamed && headOf(base, labels)), ...dtypeOf(config, base, dtype),
+    ...((plan.renamed || labels) && headOf(base, labels)), ...dtypeOf(config, base, dtype),
   };
   const inner = textConfig(config);
   if (inner === config || (config['text_config'] ?? null) === null) return { ...(base.format === 'gguf' && { architectures: [`${CLASSES[spec.family]!}ForCausalLM`] }), ...config, ...change };

@@ -49,7 +49,7 @@ async function writeSideFiles(temp: string, base: BaseModel, plan: MergePlan, fi
   if (index) await writeFile(path.join(temp, index.name), index.text);
   if (base.format === 'gguf') await writeTokenizer(temp, base);
   else await copySideFiles(base.path, temp);
-  if (base.replaced.size > 0) await copySideFiles(top, temp, /^(?:tokenizer|special_tokens_map|added_tokens|chat_template|vocab|merges)/);
+  if (top !== null && base.replaced.size > 0) await copySideFiles(top, temp, /^(?:tokenizer|special_tokens_map|added_tokens|chat_template|vocab|merges)/);
   await writeFile(path.join(temp, CONFIG), `${JSON.stringify(mergedConfig(base, plan, dtype, labels), null, 2)}\n`);
 }
 

@@ -25,8 +25,8 @@ export interface TargetOptions {
   /** Of a weight file, in bytes; null: as the base's files are. */
   readonly max_shard_size: number | null;
   readonly labels: AdapterTask['labels'];
-  /** The last adapter, which may bring a tokenizer. */
-  readonly top: string;
+  /** The last adapter, which may bring a tokenizer; null: there is none. */
+  readonly top: string | null;
   /** A tensor that is left out, as it is the embedding's again. */
   readonly retie: string | null;
 }

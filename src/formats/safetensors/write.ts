@@ -11,6 +11,11 @@ export interface TensorToWrite {
   readonly data: ArrayBufferView | (() => AsyncIterable<ArrayBufferView>);
 }
 
+/** A tensor's data that is read when its turn has come. */
+export async function* readLate(read: () => Promise<ArrayBufferView>): AsyncGenerator<ArrayBufferView> {
+  yield await read();
+}
+
 /** Writes a file as the safetensors library does: the widest dtypes first, then by name; the header padded with spaces to 8 bytes.
  *  Under a temporary name until it is whole. Gives the file's sha256. Errors: LoraError('disk'). */
 export async function writeSafetensors(file: string, tensors: readonly TensorToWrite[], metadata: Readonly<Record<string, string>> = { format: 'pt' }): Promise<string> {

@@ -29,8 +29,10 @@ export interface FusedOps {
   fewRows(x: Tensor, weight: Tensor): Tensor;
   /** softmax(q kᵀ) v of one query a head: q [batch, heads, 1, d], k and v [batch · kv_heads, keys, d] -> [batch, heads · d] */
   attendOne(q: Tensor, k: Tensor, v: Tensor): Tensor;
-  /** loss = log(sum(exp z)) - z[label] of each row of z [n, vocab]; with `wantsP` also p = softmax(z). */
-  crossEntropy(z: Tensor, labels: Tensor, wantsP: boolean): { readonly p: Tensor | null; readonly loss: Tensor };
+  /** loss = log(sum(exp z)) - z[label] of each row of z [n, vocab]; on demand also p = softmax(z), or the loss's gradient dz = p - onehot(label). */
+  crossEntropy(z: Tensor, labels: Tensor, wanted: 'loss' | 'p' | 'dz'): { readonly p: Tensor | null; readonly loss: Tensor };
+  /** One step of AdamW, which changes theta, exp_avg and exp_avg_sq where they are: nobody else may read them meanwhile. `step`: its numbers, as adamw.ts puts them. */
+  adamw(theta: Tensor, gradient: Tensor, exp_avg: Tensor, exp_avg_sq: Tensor, step: Tensor): void;
 }
 
 export type FusedAttr = readonly [name: string, value: Precision | { readonly int: number } | { readonly float: number }];
@@ -64,11 +66,12 @@ export function fusedOps(run: RunFused, nothing: Tensor, release: (x: Tensor) =>
     rowDots: (a, b, count) => one('LoraRowDots', [['T', precisionOf(a)], ['U', precisionOf(b)], ['heads', { int: count }]], [a, b], 'f32'),
     fewRows: (x, weight) => one('LoraFewRows', [['T', precisionOf(weight)]], [x, weight], 'f32'),
     attendOne: (q, k, v) => one('LoraAttendOne', [['T', precisionOf(q)]], [q, k, v], precisionOf(q)),
-    crossEntropy(z, labels, wantsP) {
-      const [p, loss] = run('LoraCrossEntropy', [['T', precisionOf(z)], ['wants', { int: wantsP ? 1 : 0 }]], [z, labels], [z.dtype, 'f32']) as [Tensor, Tensor];
-      if (wantsP) return { p, loss };
+    crossEntropy(z, labels, wanted) {
+      const [p, loss] = run('LoraCrossEntropy', [['T', precisionOf(z)], ['wants', { int: ['loss', 'p', 'dz'].indexOf(wanted) }]], [z, labels], [z.dtype, 'f32']) as [Tensor, Tensor];
+      if (wanted !== 'loss') return { p, loss };
       release(p);
       return { p: null, loss };
     },
+    adamw: (theta, gradient, exp_avg, exp_avg_sq, step) => release(one('LoraAdamW', [], [theta, gradient, exp_avg, exp_avg_sq, step], 'f32')),
   };
 }

@@ -150,6 +150,10 @@ export class RawOps implements Ops {
     return this.elementwise('Mul', ELEMENTWISE, a, b);
   }
 
+  div(a: Tensor, b: Tensor): Tensor {
+    return this.elementwise('RealDiv', ELEMENTWISE, a, b);
+  }
+
   addN(parts: readonly Tensor[]): Tensor {
     return this.elementwise('AddN', [T, int('N', parts.length)], ...parts);
   }
@@ -168,6 +172,10 @@ export class RawOps implements Ops {
 
   exp(x: Tensor): Tensor {
     return this.elementwise('Exp', ELEMENTWISE, x);
+  }
+
+  sqrt(x: Tensor): Tensor {
+    return this.elementwise('Sqrt', ELEMENTWISE, x);
   }
 
   relu(x: Tensor): Tensor {

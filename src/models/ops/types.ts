@@ -38,6 +38,7 @@ export interface Ops {
   add(a: Tensor, b: Tensor): Tensor;
   sub(a: Tensor, b: Tensor): Tensor;
   mul(a: Tensor, b: Tensor): Tensor;
+  div(a: Tensor, b: Tensor): Tensor;
   /** Sum of tensors of one shape, in one pass. */
   addN(parts: readonly Tensor[]): Tensor;
   /** x times a number. */
@@ -46,6 +47,7 @@ export interface Ops {
   /** Error function. */
   erf(x: Tensor): Tensor;
   exp(x: Tensor): Tensor;
+  sqrt(x: Tensor): Tensor;
   relu(x: Tensor): Tensor;
   /** 1 where x > 0, else 0. */
   positive(x: Tensor): Tensor;

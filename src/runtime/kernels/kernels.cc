@@ -28,6 +28,9 @@ struct Layout { int64_t batch, length, heads, kv_heads, head_dim, positions; };
 // Added to scores: one mask of `rows` rows for each `rows_per_mask` rows of scores, repeated within them. No numbers: no mask.
 struct Mask { const float* numbers; int64_t rows_per_mask, rows; };
 
+// Numbers of one step of AdamW, in the order in which they come (src/models/adamw.ts).
+struct AdamWStep { float scale, decay, size, root, one_less_beta1, beta2, one_less_beta2, eps; };
+
 namespace plain {
 #include "rows.h"
 }
@@ -308,13 +311,27 @@ void cross_entropy(void* own, TF_OpKernelContext* context) {
   bool known = size_of(labels) == n;
   for (int64_t i = 0; known && i < n; i++) known = data<int32_t>(labels)[i] >= 0 && data<int32_t>(labels)[i] < vocab;
   if (!call.expect(known, "LoraCrossEntropy: a label is none of the vocabulary.")) return;
-  TF_Tensor* p = call.out(0, static_cast<Settings*>(own)->wants ? shape_of(z) : std::vector<int64_t>{0});
+  const int64_t wants = static_cast<Settings*>(own)->wants; // 0: the loss, 1: p too, 2: p less 1 at the label
+  TF_Tensor* p = call.out(0, wants ? shape_of(z) : std::vector<int64_t>{0});
   TF_Tensor* loss = call.out(1, {n});
   if (!call.ok()) return;
   typed(z, [&](auto t) {
     using T = of<decltype(t)>;
-    rows(n, 8 * vocab, [&](int64_t from, int64_t to) { LORA_BEST(cross_entropy(from, to, vocab, data<const T>(z), data<const int32_t>(labels), data_or_null<T>(p), data<float>(loss))); });
+    rows(n, 8 * vocab, [&](int64_t from, int64_t to) { LORA_BEST(cross_entropy(from, to, vocab, data<const T>(z), data<const int32_t>(labels), wants == 2 ? 1.0f : 0.0f, data_or_null<T>(p), data<float>(loss))); });
   });
+}
+
+// Changes theta, m and v where they are: whoever calls owns them alone.
+void adamw(void*, TF_OpKernelContext* context) {
+  Call call(context);
+  TF_Tensor *theta = call.in(0), *gradient = call.in(1), *m = call.in(2), *v = call.in(3), *step = call.in(4);
+  if (!call.ok()) return;
+  const int64_t n = size_of(theta);
+  if (!call.expect(size_of(gradient) == n && size_of(m) == n && size_of(v) == n && size_of(step) * sizeof(float) == sizeof(AdamWStep), "LoraAdamW: shapes do not fit.")) return;
+  call.out(0, {0});
+  if (!call.ok()) return;
+  const AdamWStep settings = *data<const AdamWStep>(step);
+  rows(n, 1, [&](int64_t from, int64_t to) { LORA_BEST(adamw(from, to, settings, data<float>(theta), data<const float>(gradient), data<float>(m), data<float>(v))); });
 }
 
 // x [m, in], w [out, in] -> [m, out]
@@ -407,6 +424,7 @@ const bool all_registered = [] {
          {"LoraRowDots", row_dots, {"T" FLOATS, "U" FLOATS, "heads: int"}, {"a: T", "b: U"}, {"dots: float"}},
          {"LoraFewRows", few_rows, {"T" FLOATS}, {"x: float", "w: T"}, {"y: float"}},
          {"LoraAttendOne", attend_one, {"T" FLOATS}, {"q: T", "k: T", "v: T"}, {"o: T"}},
+         {"LoraAdamW", adamw, {}, {"theta: float", "gradient: float", "m: float", "v: float", "step: float"}, {"nothing: float"}},
          {"LoraCrossEntropy", cross_entropy, {"T" FLOATS, "wants: int"}, {"z: T", "labels: int32"}, {"p: T", "loss: float"}},
        }) good = registered(op) && good;
   return good;

@@ -165,8 +165,8 @@ template <class T, class U> void row_dots(int64_t from, int64_t to, int64_t d, c
   for (int64_t row = from; row < to; row++) dots[row] = sum(d, [&](int64_t i) LORA_LAMBDA { return wide(a[row * d + i]) * wide(b[row * d + i]); });
 }
 
-// loss = log(sum(exp z)) - z[label]; p = softmax(z) where it is wanted
-template <class T> void cross_entropy(int64_t from, int64_t to, int64_t vocab, const T* z, const int32_t* labels, T* p, float* loss) {
+// loss = log(sum(exp z)) - z[label]; p = softmax(z) where it is wanted, less `own` at the label
+template <class T> void cross_entropy(int64_t from, int64_t to, int64_t vocab, const T* z, const int32_t* labels, float own, T* p, float* loss) {
   for (int64_t row = from; row < to; row++) {
     const T* x = z + row * vocab;
     const float top = largest(vocab, x);
@@ -175,6 +175,17 @@ template <class T> void cross_entropy(int64_t from, int64_t to, int64_t vocab, c
     if (!p) continue;
     const float factor = 1.0f / total;
     for (int64_t i = 0; i < vocab; i++) p[row * vocab + i] = narrow<T>(exponential(wide(x[i]) - top) * factor);
+    p[row * vocab + labels[row]] = narrow<T>(exponential(wide(x[labels[row]]) - top) * factor - own);
+  }
+}
+
+// torch.optim.AdamW in its order of roundings; theta, m and v are changed where they are
+inline void adamw(int64_t from, int64_t to, const AdamWStep& s, float* theta, const float* gradient, float* m, float* v) {
+  for (int64_t i = from; i < to; i++) {
+    const float g = gradient[i] * s.scale;
+    m[i] += s.one_less_beta1 * (g - m[i]);
+    v[i] = v[i] * s.beta2 + s.one_less_beta2 * g * g;
+    theta[i] = theta[i] * s.decay - s.size * m[i] / (std::sqrt(v[i]) / s.root + s.eps);
   }
 }
 

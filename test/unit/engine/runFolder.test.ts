@@ -3,7 +3,7 @@ import { writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { describe, expect, it } from 'vitest';
-import { checkpointSteps, lastCheckpoint, pruneCheckpoints, readCheckpoint, writeCheckpoint, type Checkpoint } from '../../../src/engine/checkpoint';
+import { checkpointFolder, checkpointSteps, lastCheckpoint, pruneCheckpoints, readState, restoreOptimizer, writeCheckpoint, type Checkpoint } from '../../../src/engine/checkpoint';
 import { checkFingerprints, fingerprintOf, gitCommit } from '../../../src/engine/fingerprint';
 import { clearLeftovers } from '../../../src/engine/leftovers';
 import { checkDisk, checkMemory } from '../../../src/engine/room';
@@ -11,6 +11,7 @@ import { makeRunDir, MetricsFile, newRecord, newRunDir, readRecord } from '../..
 import { barOf, duration } from '../../../src/engine/terminal';
 import { replaceFolder } from '../../../src/formats/files';
 import { readPeftAdapter } from '../../../src/formats/peft/read';
+import { fillAdapterFolder } from '../../../src/formats/peft/write';
 import { LoraError } from '../../../src/shared/errors';
 import { parseMetrics } from '../../../src/shared/metrics';
 import { parseRecipe } from '../../../src/shared/recipeFile';
@@ -19,9 +20,14 @@ const temp = () => mkdtempSync(path.join(tmpdir(), 'lora-engine-'));
 const facts = { task: 'causal_lm' as const, labels: null, card: '# card\n' };
 const adapterDir = path.resolve(import.meta.dirname, '../../fixtures/llama/lora-qv/adapter');
 
+const moments = (step: number) => new Map([['exp_avg', Float32Array.of(1, 2, step)], ['exp_avg_sq', Float32Array.of(3, 4, 5)]]);
+
 async function checkpoint(step: number): Promise<Checkpoint> {
   const { adapter } = await readPeftAdapter(adapterDir);
-  return { state: { version: 1, step, pending: [], elapsed: step * 1.5, best: { step: 1, loss: 2 } }, adapter, optimizer: { step, exp_avg: Float32Array.of(1, 2, step), exp_avg_sq: Float32Array.of(3, 4, 5) } };
+  return {
+    state: { version: 1, step, pending: [], elapsed: step * 1.5, best: { step: 1, loss: 2 } }, fill: (folder) => fillAdapterFolder(folder, adapter, facts),
+    optimizer: { step, tensors: [...moments(step)].map(([name, data]) => ({ name, shape: [3], read: () => Promise.resolve(data) })) },
+  };
 }
 
 describe('a run\'s folder', () => {
@@ -92,46 +98,52 @@ describe('checkpoints', () => {
   it('come back as they were written', async () => {
     const dir = temp();
     const written = await checkpoint(7);
-    expect(await writeCheckpoint(dir, written, facts)).toBe('checkpoints/step-7');
-    const read = await readCheckpoint(dir, 7);
-    expect(read.state).toEqual(written.state);
-    expect(read.optimizer).toEqual(written.optimizer);
-    expect(read.adapter.modules).toEqual(written.adapter.modules);
+    expect(await writeCheckpoint(dir, written)).toBe('checkpoints/step-7');
+    const folder = checkpointFolder(dir, 7);
+    expect(await readState(folder)).toEqual(written.state);
+    expect((await readPeftAdapter(folder)).adapter.modules).toEqual((await readPeftAdapter(adapterDir)).adapter.modules);
+    const read = new Map<string, Float32Array>();
+    const restoreInto = { restoreOptimizer: async (step: number, of: (name: string) => Promise<Float32Array>) => {
+      expect(step).toBe(7);
+      for (const name of moments(7).keys()) read.set(name, await of(name));
+    } };
+    await restoreOptimizer(folder, restoreInto);
+    expect(read).toEqual(moments(7));
   });
 
   it('that are not whole are passed over by name', async () => {
     const dir = temp();
-    for (const step of [2, 4, 10]) await writeCheckpoint(dir, await checkpoint(step), facts);
+    for (const step of [2, 4, 10]) await writeCheckpoint(dir, await checkpoint(step));
     rmSync(path.join(dir, 'checkpoints/step-10/optimizer.safetensors'));
     writeFileSync(path.join(dir, 'checkpoints/step-4/state.json'), '{');
     mkdirSync(path.join(dir, 'checkpoints/step-99.123.tmp'));
     const skipped: number[] = [];
-    expect((await lastCheckpoint(dir, (step) => skipped.push(step)))?.state.step).toBe(2);
+    expect(await lastCheckpoint(dir, 'adapter', (step) => skipped.push(step))).toBe(2);
     expect(skipped).toEqual([10, 4]);
   });
 
   it('are pruned to the newest by number, not by text', async () => {
     const dir = temp();
-    for (const step of [9, 10, 100]) await writeCheckpoint(dir, await checkpoint(step), facts);
+    for (const step of [9, 10, 100]) await writeCheckpoint(dir, await checkpoint(step));
     await pruneCheckpoints(dir, 2, 100);
     expect(await checkpointSteps(dir)).toEqual([100, 10]);
   });
 
   it('that were passed over as damaged do not push out the ones made since', async () => {
     const dir = temp();
-    for (const step of [4, 6, 8]) await writeCheckpoint(dir, await checkpoint(step), facts);
+    for (const step of [4, 6, 8]) await writeCheckpoint(dir, await checkpoint(step));
     rmSync(path.join(dir, 'checkpoints/step-8/state.json'));
-    await writeCheckpoint(dir, await checkpoint(7), facts);
+    await writeCheckpoint(dir, await checkpoint(7));
     await pruneCheckpoints(dir, 1, 7);
-    expect((await lastCheckpoint(dir, () => undefined))?.state.step).toBe(7);
+    expect(await lastCheckpoint(dir, 'adapter', () => undefined)).toBe(7);
     expect(await checkpointSteps(dir)).toEqual([8, 7]);
   });
 
   it('that a full disk breaks off leave nothing behind, and the message says so', async () => {
     const dir = temp();
-    await writeCheckpoint(dir, await checkpoint(2), facts);
+    await writeCheckpoint(dir, await checkpoint(2));
     const toFull = replaceFolder(path.join(dir, 'checkpoints/step-4'), async (folder) => {
-      await writeCheckpoint(folder, await checkpoint(1), facts);
+      await writeCheckpoint(folder, await checkpoint(1));
       await writeFile('/dev/full', 'x'); // what a full disk says, from the system itself
     });
     await expect(toFull).rejects.toThrow(existsSync('/dev/full') ? /could not be written: the disk is full/ : /could not be written/);

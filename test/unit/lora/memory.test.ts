@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import { estimateMemory, PROCESS } from '../../../src/lora/memory';
+import { estimateFull, estimateMemory, PROCESS } from '../../../src/lora/memory';
 import { modulesOf } from '../../../src/formats/architecture/modules';
 import { readSpec } from '../../../src/formats/architecture/readSpec';
 import { modelSize } from '../../../src/formats/architecture/size';
@@ -22,6 +22,9 @@ const MEASURED: Readonly<Record<StepPlan['base_dtype'], readonly (readonly [numb
 };
 const EMPTY = 271;
 
+/** The same where all weights train: rows of [batch, length, recomputed layers, all]. */
+const MEASURED_FULL = [[4, 256, 0, 3363], [1, 64, 0, 2683], [4, 256, 29, 2899], [4, 512, 15, 3592], [8, 128, 0, 3356]] as const;
+
 describe('the memory that a training needs', () => {
   it.each(Object.entries(MEASURED))('is within a tenth of what was measured for SmolLM2-135M in %s, with and without layers computed again', (base_dtype, rows) => {
     for (const [batch, length, recomputed_layers, attention, linear] of rows) {
@@ -30,6 +33,14 @@ describe('the memory that a training needs', () => {
         const told = (estimate(batch, length, 8, plan, adapted).total - PROCESS) / 2 ** 20 + EMPTY;
         expect(Math.abs(told / (measured + EMPTY) - 1), `${batch} x ${length}, ${adapted.length} modules`).toBeLessThan(0.1);
       }
+    }
+  });
+
+  it('is within a tenth of what was measured where all weights train', () => {
+    const size = modelSize({ spec: readSpec(smollm2, 'config.json'), parameters: 134_515_008 });
+    for (const [batch, length, recomputed_layers, measured] of MEASURED_FULL) {
+      const told = (estimateFull(size, batch, length, { base_dtype: 'float32', recomputed_layers }).total - PROCESS) / 2 ** 20 + EMPTY;
+      expect(Math.abs(told / measured - 1), `${batch} x ${length}`).toBeLessThan(0.1);
     }
   });
 

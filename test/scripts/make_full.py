@@ -1,0 +1,71 @@
+"""Trainings of all weights by PyTorch, on bases that are fixtures already: one batch, its gradients at the start, loss and gradient norm of 5 steps on it.
+
+    python make_full.py FIXTURES [NAME]        (torch, transformers, safetensors)
+
+Writes FIXTURES/full/<base>/.
+"""
+import json
+import sys
+from pathlib import Path
+
+import torch
+import transformers as tf
+from safetensors.torch import save_file
+
+FIXTURES = Path(sys.argv[1])
+STEPS, LR, DECAY, CLIP = 5, 1e-3, 0.01, 1.0
+CLASSES = {"causal_lm": tf.AutoModelForCausalLM, "seq_cls": tf.AutoModelForSequenceClassification, "token_cls": tf.AutoModelForTokenClassification, "image_cls": tf.AutoModelForImageClassification}
+FILE_NAMES = {("gpt_neox", "lm_head.weight"): "embed_out.weight"}  # where the module has another name than the checkpoint's tensor
+BASES = {
+    "llama": "causal_lm", "gpt2": "causal_lm", "olmo2": "causal_lm", "gemma3_text": "causal_lm", "gemma2": "causal_lm", "phi3": "causal_lm", "gpt_neox": "causal_lm",
+    "distilbert": "seq_cls", "roberta": "token_cls", "vit": "image_cls",
+}
+
+
+def batch_of(task, config, generator, length=9, rows=3):
+    if task == "image_cls":
+        return dict(pixel_values=torch.randn(rows, config.num_channels, config.image_size, config.image_size, generator=generator), labels=torch.tensor([0, 2, 1]))
+    ids = torch.randint(5, config.vocab_size, (rows, length), generator=generator)
+    mask = torch.ones_like(ids)
+    for row in range(rows):
+        mask[row, length - row:] = 0
+    ids[mask == 0] = config.pad_token_id or 0
+    if task == "causal_lm":
+        labels = ids.masked_fill(mask == 0, -100)
+    elif task == "token_cls":
+        labels = torch.randint(0, 3, ids.shape, generator=generator).masked_fill(mask == 0, -100)
+    else:
+        labels = torch.tensor([0, 2, 1])
+    return dict(input_ids=ids, attention_mask=mask, labels=labels)
+
+
+def make(base, task):
+    torch.manual_seed(0)
+    kwargs = dict(num_labels=3, ignore_mismatched_sizes=True) if task != "causal_lm" else {}
+    model = CLASSES[task].from_pretrained(FIXTURES / base / "base", attn_implementation="eager", dtype=torch.float32, **kwargs).eval()
+    folder = FIXTURES / "full" / base
+    folder.mkdir(parents=True, exist_ok=True)
+    batch = batch_of(task, model.config, torch.Generator().manual_seed(len(base)))
+    save_file(batch, folder / "batch.safetensors")
+    named = dict(model.named_parameters())
+    new = [name for name in named if name.startswith(("classifier.", "pre_classifier.", "score."))]
+    save_file({name: named[name].detach().clone() for name in new} or {"none": torch.zeros(1)}, folder / "head.safetensors")
+    optimizer = torch.optim.AdamW(model.parameters(), lr=LR, weight_decay=DECAY)
+    records = []
+    for step in range(STEPS):
+        loss = model(**batch).loss
+        loss.backward()
+        if step == 0:
+            save_file({FILE_NAMES.get((base, name), name): p.grad.clone().contiguous() for name, p in named.items() if p.grad is not None}, folder / "gradients.safetensors")
+        norm = torch.nn.utils.clip_grad_norm_(model.parameters(), CLIP)
+        optimizer.step()
+        optimizer.zero_grad()
+        records.append(dict(loss=loss.item(), grad_norm=norm.item()))
+    facts = dict(base=base, task=task, learning_rate=LR, weight_decay=DECAY, max_grad_norm=CLIP, records=records)
+    (folder / "trajectory.json").write_text(json.dumps(facts, indent=1) + "\n")
+    print(base, records[0], records[-1])
+
+
+for name, task in BASES.items():
+    if len(sys.argv) < 3 or name == sys.argv[2]:
+        make(name, task)
