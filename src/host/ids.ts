@@ -11,6 +11,7 @@ export const COMMANDS = {
   removeQueued: 'lora.removeQueued',
   overlayRuns: 'lora.overlayRuns',
   tryAdapter: 'lora.tryAdapter',
+  tryModel: 'lora.tryModel',
   openDashboard: 'lora.openDashboard',
   pauseRun: 'lora.pauseRun',
   resumeRun: 'lora.resumeRun',
@@ -19,6 +20,7 @@ export const COMMANDS = {
   revealAdapterInOS: 'lora.revealAdapterInOS',
   copyAdapterPath: 'lora.copyAdapterPath',
   openAdapter: 'lora.openAdapter',
+  revealModel: 'lora.revealModel',
   mergeAdapter: 'lora.mergeAdapter',
   compareAdapters: 'lora.compareAdapters',
   selectForCompare: 'lora.selectForCompare',
@@ -55,7 +57,7 @@ export type CommandId = (typeof COMMANDS)[keyof typeof COMMANDS];
 
 /** Commands that start programs or write into the workspace: only where the user trusts it. */
 export const NEEDS_TRUST: ReadonlySet<CommandId> = new Set([
-  COMMANDS.trainAdapter, COMMANDS.runRecipe, COMMANDS.configureRank, COMMANDS.pickRank, COMMANDS.queueRecipe, COMMANDS.sweepRanks, COMMANDS.pauseRun, COMMANDS.resumeRun, COMMANDS.stopRun, COMMANDS.deleteRun, COMMANDS.runAgain, COMMANDS.renameRun, COMMANDS.tagRun, COMMANDS.noteRun, COMMANDS.mergeAdapter, COMMANDS.compareAdapters, COMMANDS.compareWithSelected, COMMANDS.tryAdapter, COMMANDS.combineAdapters, COMMANDS.resizeAdapter,
+  COMMANDS.trainAdapter, COMMANDS.runRecipe, COMMANDS.configureRank, COMMANDS.pickRank, COMMANDS.queueRecipe, COMMANDS.sweepRanks, COMMANDS.pauseRun, COMMANDS.resumeRun, COMMANDS.stopRun, COMMANDS.deleteRun, COMMANDS.runAgain, COMMANDS.renameRun, COMMANDS.tagRun, COMMANDS.noteRun, COMMANDS.mergeAdapter, COMMANDS.compareAdapters, COMMANDS.compareWithSelected, COMMANDS.tryAdapter, COMMANDS.tryModel, COMMANDS.combineAdapters, COMMANDS.resizeAdapter,
   COMMANDS.convertAdapter, COMMANDS.extractAdapter, COMMANDS.unmergeModel, COMMANDS.downloadBase, COMMANDS.showRuntime, COMMANDS.installRuntime,
 ]);
 

@@ -28,6 +28,7 @@ export const DASHBOARD_STRINGS = {
   continue: 'Resume Run',
   openRecipe: 'Open Recipe',
   revealAdapter: 'Reveal Adapter',
+  revealModel: 'Reveal Model',
   showLog: 'Show Log',
   copyError: 'Copy Error',
   actions: 'Run actions',
@@ -59,6 +60,7 @@ export const DASHBOARD_STRINGS = {
 
   'parameters.words': '{0} of {1} parameters train ({2}).',
   'parameters.why': 'A d × d matrix has d² numbers; its adapter of rank r trains 2·d·r. Here r = {0}, and all d² stay frozen.',
+  'parameters.full': 'Full tuning: every weight is trained, with its gradient and two moments of AdamW beside it. An adapter of rank r would train 2·d·r numbers of each d × d matrix.',
 
   'health.nan': 'The loss is not a number since step {0}: the run has diverged. A lower learning rate usually helps.',
   'health.exploding': 'The gradient norm jumped to {1} at step {0}, where {2} was usual: a lower learning rate or max_grad_norm, or a look at the rows of that step, usually helps.',
@@ -146,6 +148,8 @@ export const DASHBOARD_STRINGS = {
   'recipe.base.value': '{0} ({1}, {2} parameters)',
   'recipe.adapter': 'Adapter',
   'recipe.adapter.value': 'r {0}, lora_alpha {1}, {2}',
+  'recipe.method': 'Method',
+  'recipe.method.full': 'Full tuning: every weight of the base is trained',
   'recipe.data': 'Examples',
   'recipe.data.value': '{0} for training, {1} for validation',
   'recipe.tokens': 'Tokens',

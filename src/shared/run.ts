@@ -1,5 +1,5 @@
 import type { SerializedError } from './errors';
-import type { Recipe } from './recipe';
+import type { Recipe, TrainingMethod } from './recipe';
 import type { StepPlan } from './stepPlan';
 
 /** What run.json says of the run. `interrupted` is never written: it is what a reader calls a run whose engine is gone. */
@@ -76,6 +76,9 @@ export interface EngineRecord {
   /** ISO 8601, renewed every HEARTBEAT_MS. */
   readonly heartbeat: string;
 }
+
+/** What trained; runs of before do not say, and trained adapters. */
+export const methodOf = ({ training }: { readonly training?: { readonly method?: TrainingMethod } }): TrainingMethod => training?.method ?? 'lora';
 
 export const HEARTBEAT_MS = 2_000;
 

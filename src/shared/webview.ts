@@ -102,7 +102,7 @@ export interface CopyText {
   readonly text: string;
 }
 
-export type OpenTarget = 'recipe' | 'adapter' | 'log';
+export type OpenTarget = 'recipe' | 'adapter' | 'model' | 'log';
 
 export const CHART_IDS = ['loss', 'score', 'learning_rate', 'grad_norm', 'tokens_per_second', 'memory'] as const;
 

@@ -106,7 +106,7 @@ export const TEXT_SCHEMA = v.object({ kind: v.literal('copyText'), text });
 const PageMessageSchema = v.variant('kind', [
   v.object({ kind: v.picklist(['ready', 'continue', 'copyError', 'export']) }),
   v.object({ kind: v.literal('request'), request: RequestSchema }),
-  v.object({ kind: v.literal('open'), what: v.picklist(['recipe', 'adapter', 'log']) }),
+  v.object({ kind: v.literal('open'), what: v.picklist(['recipe', 'adapter', 'model', 'log']) }),
   v.object({ kind: v.literal('openPlace'), place: PlaceSchema }),
   PICTURE_SCHEMA,
   TEXT_SCHEMA,

@@ -83,4 +83,25 @@ describe('the playground', { timeout: 300_000 }, () => {
     await d.runCommand(page, 'View: Close All Editors');
     await until(() => serving() === '', 'the process to end', 20);
   });
+
+  it('has a model that was trained whole answer without an adapter', async () => {
+    writeFileSync(path.join(workspace, 'whole.lora.json'), JSON.stringify({ base: 'models/tiny', dataset: 'data/train.jsonl', training: { method: 'full', max_steps: 40, learning_rate: 0.01 }, samples: { sample_steps: 0 } }));
+    const { status, stderr } = cli('train', path.join(workspace, 'whole.lora.json'));
+    assert.equal(status, 0, stderr);
+    const row = runs().filter({ hasText: 'full tuning' });
+    await row.waitFor();
+    await chooseInMenu(page, row, 'Try Model');
+    await page.locator('.tab.active', { hasText: 'Try on model' }).waitFor();
+    await body().getByText('Ready, on').waitFor();
+    await body().locator('#max_new_tokens').fill('12');
+    await body().locator('#prompt').fill('name a color');
+    await body().locator('#prompt').press('Control+Enter');
+    const [answer] = await answers(1);
+    const model = path.join(runsOf(workspace).find(({ record }) => record.result.model).dir, 'model');
+    const { stdout } = cli('generate', '--base', model, '--prompt', 'name a color', '--chat', '--max-new-tokens', '12', '--base-dtype', 'auto', '--json');
+    assert.equal(answer.trim().replace(/^\(nothing\)$/, ''), JSON.parse(stdout).text.trim());
+    await row.dblclick();
+    await page.locator('.tab.active', { hasText: 'whole' }).waitFor();
+    await body().getByText('Reveal Model').waitFor();
+  });
 });

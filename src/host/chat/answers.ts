@@ -2,7 +2,7 @@ import { readFile } from 'node:fs/promises';
 import path from 'node:path';
 import type { ComparisonData } from '../../shared/comparison';
 import { parseMetrics, type MetricLine } from '../../shared/metrics';
-import { RUN_FILES, type RunRecord } from '../../shared/run';
+import { methodOf, RUN_FILES, type RunRecord } from '../../shared/run';
 import type { Run } from '../runs/run';
 
 // Answers for language models: plain English, a fact a line.
@@ -11,14 +11,14 @@ const number = (value: number | null) => (value === null ? 'unknown' : String(Nu
 
 export function runsText(runs: readonly Run[]): string {
   if (runs.length === 0) return 'There are no runs yet.';
-  return runs.map((run) => `${run.id} "${run.name}": ${run.state}, step ${run.step}${run.totalSteps === null ? '' : ` of ${run.totalSteps}`}, r = ${number(run.r)}, loss ${number(run.lastLoss)}, best validation loss ${number(run.validationLoss)}${run.notes.tags.length > 0 ? `, tags ${run.notes.tags.join(', ')}` : ''}`).join('\n');
+  return runs.map((run) => `${run.id} "${run.name}": ${run.state}, step ${run.step}${run.totalSteps === null ? '' : ` of ${run.totalSteps}`}, ${run.method === 'full' ? 'full tuning' : `r = ${number(run.r)}`}, loss ${number(run.lastLoss)}, best validation loss ${number(run.validationLoss)}${run.notes.tags.length > 0 ? `, tags ${run.notes.tags.join(', ')}` : ''}`).join('\n');
 }
 
 /** What a run was, and how it went. */
 export async function runText(run: Run, record: RunRecord | undefined): Promise<string> {
   const metrics = parseMetrics(await readFile(path.join(run.dir, RUN_FILES.metrics), 'utf8').catch(() => ''));
   return [
-    runsText([run]), `folder ${run.dir}`, run.adapter === null ? 'no adapter yet' : `adapter ${run.adapter}`,
+    runsText([run]), `folder ${run.dir}`, run.model !== null ? `model ${run.model}` : run.adapter === null ? 'no adapter yet' : `adapter ${run.adapter}`,
     ...(run.problem === null ? [] : [`problem: ${run.problem}`]), ...(run.notes.note === '' ? [] : [`note: ${run.notes.note}`]),
     ...(record ? recordLines(record) : []), ...curveLines(metrics),
   ].join('\n');
@@ -28,7 +28,7 @@ function recordLines({ recipe, base, data, trainable_parameters, versions, resul
   const { lora, training } = recipe;
   return [
     `base ${base?.name ?? recipe.base}${base ? ` (${base.architecture}, ${base.parameters} parameters)` : ''}, dataset ${recipe.dataset}${data ? ` (${data.examples} examples, ${data.validation_examples} for validation)` : ''}`,
-    `lora: r ${lora.r}, lora_alpha ${lora.lora_alpha}, target_modules ${JSON.stringify(lora.target_modules)}, trainable parameters ${number(trainable_parameters)}`,
+    `${methodOf(recipe) === 'full' ? 'full tuning' : `lora: r ${lora.r}, lora_alpha ${lora.lora_alpha}, target_modules ${JSON.stringify(lora.target_modules)}`}, trainable parameters ${number(trainable_parameters)}`,
     `training: learning_rate ${training.learning_rate}, ${training.lr_scheduler_type}, batch ${training.per_device_train_batch_size} x ${training.gradient_accumulation_steps}, max_length ${training.max_length}`,
     `best validation loss ${number(result.best_validation_loss)} at step ${number(result.best_step)}, device ${versions.device ?? 'unknown'}`,
   ];

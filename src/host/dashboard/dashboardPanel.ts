@@ -22,7 +22,7 @@ export interface DashboardOptions {
   readonly log: (message: string) => void;
 }
 
-const OPEN_COMMANDS: Readonly<Record<OpenTarget, CommandId>> = { recipe: COMMANDS.openRecipe, adapter: COMMANDS.revealAdapter, log: COMMANDS.openRunLog };
+const OPEN_COMMANDS: Readonly<Record<OpenTarget, CommandId>> = { recipe: COMMANDS.openRecipe, adapter: COMMANDS.revealAdapter, model: COMMANDS.revealModel, log: COMMANDS.openRunLog };
 
 /** One webview that shows one run. The page asks with `ready` whenever VS Code has built it anew; while it is hidden nothing is read. */
 export class DashboardPanel implements PanelPage {

@@ -15,6 +15,7 @@ export interface AdapterCommandParts {
 /** What can be done with adapters after training. Each is loaded when it is first called. */
 export function registerAdapterCommands(commands: CommandRegistry, { jobs, store, comparison, playgrounds }: AdapterCommandParts): void {
   commands.add(COMMANDS.tryAdapter, 'adapter', async (argument, selection) => (await import('../playground/tryAdapter')).tryAdapter(playgrounds, store, argument, selection));
+  commands.add(COMMANDS.tryModel, 'base', async (argument) => (await import('../playground/tryModel')).tryModel(playgrounds, store, argument));
   commands.add(COMMANDS.mergeAdapter, 'adapter', async (argument) => (await import('./mergeAdapter')).mergeAdapter(jobs, store, argument));
   commands.add(COMMANDS.compareAdapters, 'adapter', (argument, selection) => comparison.compare(argument, selection));
   commands.add(COMMANDS.selectForCompare, 'adapter', (argument) => comparison.select(argument));

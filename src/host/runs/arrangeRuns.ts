@@ -43,6 +43,6 @@ export function fits(run: Run, filter: string): boolean {
   const words = filter.toLowerCase().split(/\s+/).filter(Boolean);
   if (words.length === 0) return true;
   const places = [run.base, run.dataset, run.recipePath].map((place) => (place === null ? '' : path.basename(place)));
-  const text = [run.name, run.id, run.state, stateName(run.state), run.r === null ? '' : `r${run.r}`, run.notes.note, ...run.notes.tags.map((tag) => `#${tag}`), ...places].join('\n').toLowerCase();
+  const text = [run.name, run.id, run.state, stateName(run.state), run.method === 'full' ? 'full' : run.r === null ? '' : `r${run.r}`, run.notes.note, ...run.notes.tags.map((tag) => `#${tag}`), ...places].join('\n').toLowerCase();
   return words.every((word) => text.includes(word));
 }

@@ -96,7 +96,8 @@ async function openPart({ part, parent }: PartNode, { recipes, openDashboard }: 
       return;
     case 'recipe': return recipes.open(parent.run);
     case 'log': return openPlace({ file: part.path });
-    case 'adapter': case 'checkpoint': return openPlace({ file: path.join(part.adapter!, 'adapter_config.json') });
+    case 'adapter': case 'checkpoint': return openPlace({ file: path.join(part.path, part.adapter === null ? 'state.json' : 'adapter_config.json') });
+    case 'model': return openPlace({ file: path.join(part.path, 'config.json') });
   }
 }
 

@@ -68,9 +68,11 @@ async function errorOf(run: Run): Promise<LoraError> {
 }
 
 async function tellCompleted(run: Run): Promise<void> {
-  const [dashboard, reveal, copy] = [t('Open Dashboard'), t('Reveal Adapter'), t('Copy Adapter Path')];
+  const dashboard = { title: t('Open Dashboard'), command: COMMANDS.openDashboard };
+  const actions = run.model === null
+    ? [dashboard, { title: t('Reveal Adapter'), command: COMMANDS.revealAdapter }, { title: t('Copy Adapter Path'), command: COMMANDS.copyAdapterPath }]
+    : [dashboard, { title: t('Reveal Model'), command: COMMANDS.revealModel }, { title: t('Try Model'), command: COMMANDS.tryModel }];
   const loss = run.lastLoss === null ? '' : t(', loss {0}', formatLoss(run.lastLoss));
-  const chosen = await vscode.window.showInformationMessage(t('{0} is trained: {1} steps{2}.', run.name, run.step, loss), dashboard, reveal, copy);
-  const command = chosen === dashboard ? COMMANDS.openDashboard : chosen === reveal ? COMMANDS.revealAdapter : chosen === copy ? COMMANDS.copyAdapterPath : undefined;
-  if (command) await vscode.commands.executeCommand(command, run.dir);
+  const chosen = await vscode.window.showInformationMessage(t('{0} is trained: {1} steps{2}.', run.name, run.step, loss), ...actions);
+  if (chosen) await vscode.commands.executeCommand(chosen.command, run.dir);
 }

@@ -2,6 +2,7 @@ import { open, readFile, stat } from 'node:fs/promises';
 import path from 'node:path';
 import * as v from 'valibot';
 import { parseMetrics, type StepLine } from '../../shared/metrics';
+import { TRAINING_METHODS } from '../../shared/recipe';
 import { ENDED_STATES, RUN_FILES, type EngineRecord, type RunRecord, type RunState } from '../../shared/run';
 import { isEngineAlive, readEngineRecord } from '../../formats/run/engineRecord';
 import { t } from '../l10n';
@@ -22,10 +23,10 @@ const RecordSchema = v.looseObject({
   name: v.string(),
   state: v.picklist(STATES),
   created: v.pipe(v.string(), v.check((text) => !Number.isNaN(Date.parse(text)), 'is not a time')),
-  recipe: v.looseObject({ base: v.string(), dataset: v.string(), lora: v.looseObject({ r: v.number() }) }),
+  recipe: v.looseObject({ base: v.string(), dataset: v.string(), lora: v.looseObject({ r: v.number() }), training: v.optional(v.looseObject({ method: v.optional(v.picklist(TRAINING_METHODS)) })) }),
   recipe_path: v.nullable(v.string()),
   total_steps: nullableNumber,
-  result: v.looseObject({ steps: v.number(), last_loss: nullableNumber, adapter: v.nullable(v.string()) }),
+  result: v.looseObject({ steps: v.number(), last_loss: nullableNumber, adapter: v.nullable(v.string()), model: v.optional(v.nullable(v.string())) }),
   error: v.nullable(v.looseObject({ area: v.string(), message: v.string() })),
 });
 

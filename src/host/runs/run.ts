@@ -1,7 +1,8 @@
 import path from 'node:path';
 import type { StepLine } from '../../shared/metrics';
 import type { EngineProgress, EngineStatus } from '../../shared/protocol';
-import type { RunRecord, RunState } from '../../shared/run';
+import type { TrainingMethod } from '../../shared/recipe';
+import { methodOf, type RunRecord, type RunState } from '../../shared/run';
 import type { RunSnapshot } from './readRun';
 import { NO_NOTES, type RunNotes } from './runNotes';
 
@@ -19,6 +20,9 @@ export interface Run {
   readonly name: string;
   readonly state: RunState | 'broken';
   readonly created: number;
+  /** Null while it is not known. */
+  readonly method: TrainingMethod | null;
+  /** Null where no adapter trains. */
   readonly r: number | null;
   readonly step: number;
   readonly totalSteps: number | null;
@@ -28,6 +32,8 @@ export interface Run {
   readonly phase: EngineProgress['phase'] | null;
   /** Absolute; null until there is one. */
   readonly adapter: string | null;
+  /** The same where every weight was trained. */
+  readonly model: string | null;
   readonly recipePath: string | null;
   readonly base: string | null;
   readonly dataset: string | null;
@@ -47,7 +53,7 @@ export function collectRun(snapshot: RunSnapshot, live: LiveRun | null): Run {
 }
 
 const EMPTY = {
-  r: null, step: 0, totalSteps: null, lastLoss: null, validationLoss: null, secondsLeft: null, phase: null, adapter: null, recipePath: null, base: null, dataset: null, notes: NO_NOTES,
+  method: null, r: null, step: 0, totalSteps: null, lastLoss: null, validationLoss: null, secondsLeft: null, phase: null, adapter: null, model: null, recipePath: null, base: null, dataset: null, notes: NO_NOTES,
 } as const;
 
 const withLive = (lastStep: StepLine | null, live: LiveRun | null): LiveRun => ({
@@ -58,12 +64,15 @@ const withLive = (lastStep: StepLine | null, live: LiveRun | null): LiveRun => (
 
 function fromRecord({ dir, record, state, notes }: Extract<RunSnapshot, { kind: 'run' }>, id: string, live: LiveRun): Run {
   const { recipe, result } = record;
+  const method = methodOf(recipe);
   return {
     dir, id, name: notes.name || record.name || id, created: Date.parse(record.created),
     ...progressOf(record, state, live),
-    r: recipe.lora.r,
+    method,
+    r: method === 'lora' ? recipe.lora.r : null,
     validationLoss: result.best_validation_loss ?? null,
     adapter: result.adapter === null ? null : path.join(dir, result.adapter),
+    model: typeof result.model === 'string' ? path.join(dir, result.model) : null,
     recipePath: record.recipe_path,
     base: recipe.base,
     dataset: recipe.dataset,

@@ -49,6 +49,7 @@ export function registerRunCommands(commands: CommandRegistry, { store, continue
   onRun(COMMANDS.revealAdapterInOS, withAdapter, (run) => revealInOS(run.adapter!));
   onRun(COMMANDS.copyAdapterPath, withAdapter, (run) => copy(run.adapter!));
   onRun(COMMANDS.openAdapter, withAdapter, (run) => openPlace({ file: path.join(run.adapter!, 'adapter_config.json') }));
+  onRun(COMMANDS.revealModel, withModel, (run) => revealPlace(run.model!));
   onRun(COMMANDS.openRecipe, withRecipe, (run) => openRecipe(run));
   onRun(COMMANDS.openRunLog, () => any(t('Whose log?')), (run) => openPlace({ file: path.join(run.dir, RUN_FILES.log) }));
   commands.add(COMMANDS.deleteRun, 'run', async (argument, selection) => {
@@ -69,6 +70,7 @@ const running = (): RunChoice => ({ placeholder: t('Which run to pause?'), fits:
 const active = (): RunChoice => ({ placeholder: t('Which run to stop? It keeps the adapter so far.'), fits: isActive, none: t('No run is training now.') });
 const resumable = (): RunChoice => ({ placeholder: t('Which run to resume?'), fits: canResume, none: t('No run is paused, stopped or interrupted.') });
 const withAdapter = (): RunChoice => ({ placeholder: t('Whose adapter?'), fits: (run) => run.adapter !== null, none: t('There is no adapter yet: it is written when a run ends or is stopped.') });
+const withModel = (): RunChoice => ({ placeholder: t('Whose model?'), fits: (run) => run.model !== null, none: t('There is no model here: one is made where training.method is full.') });
 const withRecipe = (): RunChoice => ({ placeholder: t('Whose recipe?'), fits: (run) => run.recipePath !== null, none: t('This run was started without a recipe file.') });
 
 async function askEngine(store: RunStore, run: Run, name: EngineRequestName & ('pause' | 'resume' | 'stop')): Promise<void> {

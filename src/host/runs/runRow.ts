@@ -53,7 +53,7 @@ function describe(run: Run, now: number): string {
   const age = formatAge(now - run.created);
   if (run.state === 'broken') return [run.problem ?? '', age].join(' · ');
   const ended = run.state === 'completed' || isActive(run) ? null : stateName(run.state).toLowerCase();
-  return [ended, run.r !== null && `r ${run.r}`, isActive(run) && stepText(run), lossText(run), ...run.notes.tags.map((tag) => `#${tag}`), age].filter(Boolean).join(' · ');
+  return [ended, run.method === 'full' ? t('full tuning') : run.r !== null && `r ${run.r}`, isActive(run) && stepText(run), lossText(run), ...run.notes.tags.map((tag) => `#${tag}`), age].filter(Boolean).join(' · ');
 }
 
 /** Of a run that has ended the best on rows that it has not learnt, where there is one: what counts. */
@@ -75,7 +75,7 @@ export function stepText(run: Run): string {
 }
 
 function contextOf(run: Run): string {
-  return ['run', run.state, isActive(run) && 'active', canResume(run) && 'resumable', run.adapter && 'adapter', run.recipePath && 'recipe'].filter(Boolean).join(' ');
+  return ['run', run.state, isActive(run) && 'active', canResume(run) && 'resumable', run.adapter && 'adapter', run.model && 'model', run.recipePath && 'recipe'].filter(Boolean).join(' ');
 }
 
 function detailsOf(run: Run, now: number): [string, string][] {
@@ -86,6 +86,7 @@ function detailsOf(run: Run, now: number): [string, string][] {
     [t('Time left'), isActive(run) && run.secondsLeft !== null ? formatDuration(run.secondsLeft) : null],
     [t('Loss'), run.lastLoss === null ? null : formatLoss(run.lastLoss)],
     [t('Best validation loss'), run.validationLoss === null ? null : formatLoss(run.validationLoss)],
+    [t('Method'), run.method === 'full' ? t('full tuning: every weight of the base is trained') : null],
     [t('Rank r'), run.r === null ? null : formatNumber(run.r)],
     [t('Base model'), run.base],
     [t('Dataset'), run.dataset],

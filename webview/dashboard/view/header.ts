@@ -122,9 +122,10 @@ function actions({ t, post }: Context): Section {
   const goOn = button(t('continue'), 'debug-continue', 'primary', () => post({ kind: 'continue' }));
   const recipe = button(t('openRecipe'), 'json', 'secondary', () => post({ kind: 'open', what: 'recipe' }));
   const adapter = button(t('revealAdapter'), 'folder-opened', 'secondary', () => post({ kind: 'open', what: 'adapter' }));
+  const whole = button(t('revealModel'), 'folder-opened', 'secondary', () => post({ kind: 'open', what: 'model' }));
   const log = button(t('showLog'), 'output', 'secondary', () => post({ kind: 'open', what: 'log' }));
   return {
-    root: el('div', { class: 'actions', role: 'group', 'aria-label': t('actions') }, pause, resume, stop, goOn, recipe, adapter, log),
+    root: el('div', { class: 'actions', role: 'group', 'aria-label': t('actions') }, pause, resume, stop, goOn, recipe, adapter, whole, log),
     update(model) {
       const { state } = model.status;
       show(pause, state === 'running');
@@ -133,6 +134,7 @@ function actions({ t, post }: Context): Section {
       show(goOn, state === 'interrupted' || ((state === 'stopped' || state === 'failed') && lastCheckpoint(model.history) !== null));
       show(recipe, model.run !== null);
       show(adapter, hasEnded(model) && typeof model.run?.result.adapter === 'string');
+      show(whole, hasEnded(model) && typeof model.run?.result.model === 'string');
       const idle = model.link !== 'engine' || model.pending !== null;
       for (const control of [pause, resume, stop]) control.toggleAttribute('disabled', idle);
     },

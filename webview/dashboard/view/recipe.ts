@@ -1,4 +1,4 @@
-import type { RunRecord } from '../../../src/shared/run';
+import { methodOf, type RunRecord } from '../../../src/shared/run';
 import { el, memo } from '../../shared/dom';
 import type { Context, Section } from '../section';
 
@@ -26,14 +26,14 @@ function parts(run: RunRecord, context: Context): HTMLElement[] {
 }
 
 /** What was trained, on what, with what. */
-export function factsOf({ base, data, recipe: { lora }, versions, recipe_path, git_commit }: RunRecord, { t, format }: Context): [string, string][] {
+export function factsOf({ base, data, recipe: { lora, training }, versions, recipe_path, git_commit }: RunRecord, { t, format }: Context): [string, string][] {
   const targets = typeof lora.target_modules === 'string' ? lora.target_modules : lora.target_modules.join(', ');
   return [
     ...(base ? [
       [t('recipe.base'), t('recipe.base.value', base.name, base.architecture, format.compact(base.parameters))],
       [t('recipe.fingerprint'), base.fingerprint.map((file) => `${file.file} (${format.bytes(file.size)}, sha256 ${file.sha256.slice(0, 12)}…)`).join('\n')],
     ] satisfies [string, string][] : []),
-    [t('recipe.adapter'), t('recipe.adapter.value', lora.r, lora.lora_alpha, targets)],
+    methodOf({ training }) === 'full' ? [t('recipe.method'), t('recipe.method.full')] : [t('recipe.adapter'), t('recipe.adapter.value', lora.r, lora.lora_alpha, targets)],
     ...(data ? [
       [t('recipe.data'), t('recipe.data.value', format.count(data.examples), format.count(data.validation_examples))],
       [t('recipe.tokens'), t('recipe.tokens.value', format.count(data.tokens), format.count(data.labelled_tokens))],

@@ -1,3 +1,4 @@
+import { methodOf } from '../../../src/shared/run';
 import { el, memo, setText } from '../../shared/dom';
 import { SmoothedLoss } from '../../shared/charts/smooth';
 import type { Model } from '../model/model';
@@ -80,7 +81,7 @@ function parametersLine({ t, format }: Context): Section {
       const trainable = run?.trainable_parameters;
       const all = run?.base?.parameters;
       if (!run || typeof trainable !== 'number' || typeof all !== 'number') { changed([], () => root.replaceChildren()); return; }
-      const words = `${t('parameters.words', format.count(trainable), format.count(all), format.percent(trainable / all))} ${t('parameters.why', run.recipe.lora.r)}`;
+      const words = `${t('parameters.words', format.count(trainable), format.count(all), format.percent(trainable / all))} ${methodOf(run.recipe) === 'full' ? t('parameters.full') : t('parameters.why', run.recipe.lora.r)}`;
       changed([words], () => root.replaceChildren(words));
     },
   };

@@ -1,4 +1,4 @@
-import type { RunState } from '../../../src/shared/run';
+import { methodOf, type RunState } from '../../../src/shared/run';
 import type { ShownRun } from './runs';
 
 /** What the table says of a run; NaN where it is not known. */
@@ -25,7 +25,7 @@ export function rowOf({ dir, name, state, record, history }: ShownRun): RunRow {
   const evals = history.lines.filter((line) => line.kind === 'eval').filter((line) => Number.isFinite(line.loss));
   const best = evals.reduce<typeof evals[number] | null>((a, b) => (a === null || b.loss < a.loss ? b : a), null);
   return {
-    dir, name, state, r: record?.recipe.lora.r ?? NaN, parameters: record?.trainable_parameters ?? NaN,
+    dir, name, state, r: record && methodOf(record.recipe) === 'lora' ? record.recipe.lora.r : NaN, parameters: record?.trainable_parameters ?? NaN,
     validation: best?.loss ?? NaN, at: best?.step ?? NaN, loss: history.column('loss').at(-1) ?? NaN,
     time: history.column('elapsed').at(-1) ?? NaN, speed: sumOf(history.column('tokens')) / (history.column('elapsed').at(-1) ?? NaN), memory: highestOf(history.column('memory')),
   };

@@ -15,6 +15,12 @@ export function recordOf(changes: Partial<RunRecord> = {}): RunRecord {
   };
 }
 
+/** Of a training of all weights. */
+export const fullRecord = (): RunRecord => {
+  const { recipe, result } = recordOf();
+  return recordOf({ recipe: { ...recipe, training: { ...recipe.training, method: 'full' } }, result: { ...result, adapter: null, model: 'model' } });
+};
+
 export const engineOf = (changes: Partial<EngineRecord> = {}): EngineRecord => ({
   pid: process.pid, started: new Date().toISOString(), pipe: '/nowhere', heartbeat: new Date().toISOString(), ...changes,
 });

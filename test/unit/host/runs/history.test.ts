@@ -12,7 +12,7 @@ import { partsOf } from '../../../../src/host/runs/runParts';
 import { RunStore } from '../../../../src/host/runs/runStore';
 import { sparkline } from '../../../../src/shared/sparkline';
 import type { RunRecord } from '../../../../src/shared/run';
-import { putRun, recordOf } from './fixtures';
+import { fullRecord, putRun, recordOf } from './fixtures';
 
 let root: string;
 beforeEach(async () => void (root = await mkdtemp(path.join(tmpdir(), 'runs-'))));
@@ -79,6 +79,16 @@ describe('what is in a run', () => {
     expect(parts[2]?.adapter).toBe(path.join(dir, 'checkpoints/step-100'));
     expect(await partsOf(runOf({}, NO_NOTES, path.join(root, 'empty')))).toEqual([]);
   });
+});
+
+it('of a training of all weights: models, and checkpoints that are no adapters', async () => {
+  const dir = await putRun(path.join(root, 'r2'), { 'run.json': fullRecord() });
+  for (const name of ['model', 'best', 'checkpoints/step-9']) await mkdir(path.join(dir, name), { recursive: true });
+  const run = runOf(fullRecord(), NO_NOTES, dir);
+  expect((await partsOf(run)).map(({ kind, label, adapter }) => [kind, label, adapter])).toEqual([
+    ['model', 'Model', null], ['model', 'Best model', null], ['checkpoint', 'Checkpoint of step 9', null], ['recipe', 'Recipe as it was', null],
+  ]);
+  expect(fits(run, 'full')).toBe(true);
 });
 
 describe('the card of a run', () => {

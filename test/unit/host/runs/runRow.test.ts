@@ -4,7 +4,7 @@ import { NO_NOTES } from '../../../../src/host/runs/runNotes';
 import { rowOf } from '../../../../src/host/runs/runRow';
 import { statusText } from '../../../../src/host/status/statusText';
 import type { RunState } from '../../../../src/shared/run';
-import { recordOf } from './fixtures';
+import { fullRecord, recordOf } from './fixtures';
 
 const created = Date.parse(recordOf().created);
 const run = (state: RunState, live: LiveRun | null = null, changes = {}): Run =>
@@ -18,6 +18,11 @@ describe('a row of the Runs view', () => {
   it('shows rank, loss and age of a run that has ended', () => {
     const row = rowOf(run('completed'), created + 2 * 3_600_000);
     expect(row).toMatchObject({ label: 'git', description: 'r 4 · validation 1.250 · 2 h ago', icon: 'pass', context: 'run completed adapter recipe', spoken: 'git, Completed, r 4 · validation 1.250 · 2 h ago' });
+  });
+
+  it('says of a training of all weights that it is one, and that there is a model', () => {
+    const row = rowOf(run('completed', null, fullRecord()), created);
+    expect(row).toMatchObject({ description: 'full tuning · validation 1.250 · now', context: 'run completed model recipe' });
   });
 
   it('shows steps and the engine\'s newest loss while it trains', () => {
