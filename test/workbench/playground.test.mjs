@@ -100,8 +100,7 @@ describe('the playground', { timeout: 300_000 }, () => {
     const model = path.join(runsOf(workspace).find(({ record }) => record.result.model).dir, 'model');
     const { stdout } = cli('generate', '--base', model, '--prompt', 'name a color', '--chat', '--max-new-tokens', '12', '--base-dtype', 'auto', '--json');
     assert.equal(answer.trim().replace(/^\(nothing\)$/, ''), JSON.parse(stdout).text.trim());
-    await row.dblclick();
-    await page.locator('.tab.active', { hasText: 'whole' }).waitFor();
+    await chooseInMenu(page, row, 'Open Dashboard');
     await body().getByText('Reveal Model').waitFor();
   });
 });
