@@ -1,5 +1,5 @@
 // npm run bench: our training and generation beside PyTorch + PEFT's on the same geometry, alternately, medians, as ratios; a profile; larger geometries.
-// --rounds N, --steps N; --only training|start|generation|profile|larger.
+// --rounds N, --steps N; --only training|full|start|generation|profile|larger.
 import { execFileSync } from 'node:child_process';
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { cpus, tmpdir } from 'node:os';
@@ -57,6 +57,11 @@ const PARTS = {
         () => ours([...steps, '--dtype', isHalf ? 'bfloat16' : 'float32', ...rest]), () => theirs([...steps, '--dtype', isHalf ? 'bf16' : 'f32', ...rest]), ['tokens_per_s', 'peak_rss_mb']);
       row(name, ...[speed, memory].flatMap(([a, b]) => [a.toFixed(0), b.toFixed(0), (a / b).toFixed(2)]));
     }
+  },
+  full() {
+    table('full tuning', 'tokens per second', 'PyTorch', 'ratio', 'peak memory, MB', 'PyTorch', 'ratio');
+    const [speed, memory] = alternate(() => ours([...steps, '--method', 'full']), () => theirs([...steps, '--mode', 'full']), ['tokens_per_s', 'peak_rss_mb']);
+    row('f32', ...[speed, memory].flatMap(([a, b]) => [a.toFixed(0), b.toFixed(0), (a / b).toFixed(2)]));
   },
   async start() {
     const gguf = await smollm2Path();
