@@ -57,8 +57,9 @@ export async function openModel(basePath: string, adapterPaths: readonly string[
     const ops = await opsFor(runtime, context.dist);
     refuseMissingHead(base, adapter);
     const labels = labelSetOf(base, trained);
-    const model = await loadModel(base, adapter ?? EMPTY_ADAPTER, { ops, below: adapters, base_dtype: dtypeOn(runtime, base_dtype), ...problemOf(labels), ...(onProgress && { onProgress }) });
-    return { base, labels, model, device: dtypeOn(runtime, base_dtype) === 'bfloat16' ? `${ops.name}, bf16` : ops.name, close: () => { model.dispose(); return base.close(); } };
+    const dtype = await dtypeOn(runtime, base_dtype);
+    const model = await loadModel(base, adapter ?? EMPTY_ADAPTER, { ops, below: adapters, base_dtype: dtype, ...problemOf(labels), ...(onProgress && { onProgress }) });
+    return { base, labels, model, device: dtype === 'bfloat16' ? `${ops.name}, bf16` : ops.name, close: () => { model.dispose(); return base.close(); } };
   } catch (error) {
     await base.close();
     throw error;

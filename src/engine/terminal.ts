@@ -102,8 +102,9 @@ function stepText(line: StepLine, status: EngineStatus | null): string {
   const total = status?.total_steps ?? null;
   const of = total === null ? '' : ` of ${total}`;
   const seconds = status?.seconds_left ?? null;
+  const gpu = status?.device_memory ? `, GPU ${(status.device_memory.used / 1e9).toFixed(2)} GB` : '';
   const left = seconds === null ? '' : `  ${duration(seconds)} left`;
-  return `step ${line.step}${of}  loss ${line.loss.toFixed(4)}  ${Math.round(line.tokens_per_second)} tokens/s  ${(line.memory / 1e9).toFixed(2)} GB${left}`;
+  return `step ${line.step}${of}  loss ${line.loss.toFixed(4)}  ${Math.round(line.tokens_per_second)} tokens/s  ${(line.memory / 1e9).toFixed(2)} GB${gpu}${left}`;
 }
 
 function endText(record: RunRecord, runDir: string): string {

@@ -6,6 +6,7 @@ import type { MetricLine } from '../shared/metrics';
 import type { EngineProgress, EngineStatus, GenerateParams } from '../shared/protocol';
 import { ENDED_STATES, HEARTBEAT_MS, RUN_FILES, type EngineRecord, type RunRecord } from '../shared/run';
 import { PLAIN_STEP } from '../shared/stepPlan';
+import { findGpu, type Gpu } from '../runtime/gpu';
 import { setTensorflowEnvironment } from '../runtime/loadTfjs';
 import type { Runtime } from '../runtime/types';
 import { writeJson } from './files';
@@ -40,6 +41,7 @@ export class Training {
   private speed: { readonly step: number; readonly elapsed: number } | null = null;
   private secondsLeft: number | null = null;
   private progress: EngineProgress | null = null;
+  private gpu: Gpu | null = null;
   private aloneSeconds: number | null = null;
   private aloneTimer: NodeJS.Timeout | undefined;
   private writing: Promise<void> = Promise.resolve();
@@ -216,7 +218,7 @@ export class Training {
   }
 
   private status(): EngineStatus {
-    return { state: this.record.state, step: this.step, total_steps: this.record.total_steps, seconds_left: this.secondsLeft, error: this.record.error };
+    return { state: this.record.state, step: this.step, total_steps: this.record.total_steps, seconds_left: this.secondsLeft, error: this.record.error, device_memory: this.gpu && { used: this.gpu.memory_used, total: this.gpu.memory_total } };
   }
 
   private tell(): void {
@@ -235,6 +237,8 @@ export class Training {
   private started = new Date().toISOString();
 
   private async beat(): Promise<void> {
+    const { runtime } = this.options;
+    if (runtime.kind === 'tensorflow' && runtime.device === 'gpu') this.gpu = await findGpu();
     const engine: EngineRecord = { pid: process.pid, started: this.started, pipe: this.pipe.path, heartbeat: new Date().toISOString() };
     await writeJson(path.join(this.options.run_dir, RUN_FILES.engine), engine).catch((error: unknown) => this.log('warn', LoraError.from(error, 'disk').describe()));
   }

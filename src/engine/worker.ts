@@ -25,7 +25,7 @@ async function train(job: TrainJob): Promise<void> {
   const control = new Control(port!);
   const progress = (phase: 'reading data' | 'loading model') => (fraction: number) => emit({ kind: 'progress', progress: { phase, fraction } });
   progress('reading data')(0);
-  const prepared = await prepareTraining(recipe, run_dir, new Date(job.created), { info, warn, onData: progress('reading data'), planned: job.step_plan, machine: machineOf(job.runtime) });
+  const prepared = await prepareTraining(recipe, run_dir, new Date(job.created), { info, warn, onData: progress('reading data'), planned: job.step_plan, machine: await machineOf(job.runtime) });
   try {
     const checkpoint = job.resume_from === null ? null : checkpointFolder(run_dir, job.resume_from);
     const ops = await opsFor(job.runtime, dist);

@@ -4,8 +4,8 @@ import { throwIfCancelled } from './exec';
 import { inTemporaryFolder, keepOnly, takeName } from './installFolder';
 import { openInstalled, putBinding } from './installed';
 import { thisMachine, type Machine } from './machine';
-import { factsOf, writeManifest } from './manifest';
-import type { PlatformPin } from './pins';
+import { factsOf, writeManifest, type Manifest } from './manifest';
+import type { LibrariesPin } from './pins';
 import { sourcesFor, type Source } from './sources';
 import type { InstallOptions, Runtime, RuntimeOptions } from './types';
 import { noTensorflowFor } from './wasmRuntime';
@@ -36,7 +36,7 @@ export async function installRuntime(runtime: RuntimeOptions, options: InstallOp
 
 /** Fills a temporary folder, proves in a process of its own that it works, then gives it its name. Null: the source is not open here. */
 export async function installFrom(
-  source: Source, pin: PlatformPin, runtime: RuntimeOptions, options: InstallOptions, machine: Machine,
+  source: Source, pin: LibrariesPin, runtime: RuntimeOptions, options: InstallOptions, machine: Machine,
 ): Promise<Runtime | null> {
   const { platform, probe } = machine;
   const folder = path.join(runtime.home, `${source.id}-${platform}`);
@@ -47,7 +47,8 @@ export async function installFrom(
     await keepOnly(libraries, temp); // not the wheel or archive that they came in
     options.onProgress({ message: 'Checking libtensorflow', fraction: null });
     const facts = await probe(await putBinding(temp, runtime.dist, platform), runtime.dist, options.signal);
-    const files = await Promise.all(libraries.map((name) => factsOf(temp, name, options.signal)));
+    const files: Manifest['files'] = [];
+    for (const name of libraries) files.push(await factsOf(temp, name, options.signal)); // gigabytes: one after the other
     const manifest = { source: source.name, ...facts, why, files };
     await writeManifest(temp, manifest);
     throwIfCancelled(options.signal);

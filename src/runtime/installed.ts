@@ -5,8 +5,8 @@ import { looksIntact, readManifest, type Manifest } from './manifest';
 import { BINDING_FILE } from './pins';
 import type { Runtime, RuntimeOptions } from './types';
 
-/** The order in which sources are preferred; what the setting named counts only while it names it. */
-const PREFERRED: readonly Manifest['source'][] = ['python', 'wheel', 'tfjs-node'];
+/** The order in which sources are preferred, what was asked for before what came by itself; what the setting named counts only while it names it. */
+const PREFERRED: readonly Manifest['source'][] = ['cuda', 'python', 'wheel', 'tfjs-node'];
 
 /** The best intact runtime under home; null where there is none. */
 export async function findInstalled(runtime: RuntimeOptions, platform: string): Promise<Runtime | null> {

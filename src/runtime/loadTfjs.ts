@@ -9,11 +9,14 @@ export type Tfjs = typeof tfjs;
 export type TfjsNode = typeof tfjsNode;
 
 /** Keeps libtensorflow's chatter off standard error, and takes oneDNN's products on every processor: by itself TensorFlow does so only on those with
- *  AVX-512, but a step is a sixth faster and smaller with them on AVX2 too. libtensorflow reads the process's own environment, which a worker thread
+ *  AVX-512, but a step is a sixth faster and smaller with them on AVX2 too. On a GPU it takes memory as it needs it, and products of f32 are f32, as PyTorch's
+ *  are, not the shorter TF32. libtensorflow reads the process's own environment, which a worker thread
  *  cannot set: call this in the main thread before the worker that loads it starts. */
 export function setTensorflowEnvironment(): void {
   process.env['TF_CPP_MIN_LOG_LEVEL'] ??= '2';
   process.env['TF_ENABLE_ONEDNN_OPTS'] ??= '1';
+  process.env['TF_FORCE_GPU_ALLOW_GROWTH'] ??= 'true';
+  process.env['NVIDIA_TF32_OVERRIDE'] ??= '0';
 }
 
 /** tfjs over libtensorflow. Blocks for about 0.3 s. `dist` holds tfjs-node.js. Errors: whatever the loader says. */

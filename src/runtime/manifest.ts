@@ -7,7 +7,7 @@ const FileSchema = v.object({ name: v.string(), size: v.number(), mtime: v.numbe
 
 /** runtime.json: what an installed runtime consists of, and why it is there. */
 const ManifestSchema = v.object({
-  source: v.picklist(['setting', 'python', 'wheel', 'tfjs-node']),
+  source: v.picklist(['setting', 'cuda', 'python', 'wheel', 'tfjs-node']),
   tensorflow_version: v.string(),
   device: v.picklist(['cpu', 'gpu']),
   why: v.string(),

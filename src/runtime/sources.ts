@@ -1,11 +1,11 @@
 import { createHash } from 'node:crypto';
-import { readdir, symlink } from 'node:fs/promises';
+import { mkdir, readdir, rm, symlink } from 'node:fs/promises';
 import path from 'node:path';
 import { LoraError } from '../shared/errors';
 import type { Env } from './exec';
 import { checkRoom } from './installFolder';
 import type { Manifest } from './manifest';
-import { TENSORFLOW_VERSION, type PlatformPin } from './pins';
+import { TENSORFLOW_VERSION, type GpuPin, type LibrariesPin, type PlatformPin } from './pins';
 import { findPythonTensorflow } from './python';
 import { downloadTfjsLibraries, plainName, tfjsDownloadUrl } from './tfjsDownload';
 import type { InstallOptions } from './types';
@@ -51,6 +51,27 @@ function pinnedWheel(pin: PlatformPin, home: string, env: Env): Source {
   };
 }
 
+/** Gigabytes, and for NVIDIA's GPUs only: nobody gets it unasked. */
+export function cudaWheels(gpu: GpuPin, home: string, env: Env): Source {
+  return {
+    name: 'cuda', id: `tensorflow-${TENSORFLOW_VERSION}-cuda`,
+    fill: async (folder, options) => {
+      await checkRoom(home, gpu.unpacked_size + Math.max(...gpu.wheels.map(({ wheel_size }) => wheel_size)));
+      const unpacked: string[] = [];
+      for (const pin of gpu.wheels) {
+        const place = path.join(folder, 'wheel');
+        await mkdir(place);
+        const wheel = await keptWheel(home, pin, options) ?? await downloadWheel(pin, place, env, options);
+        options.onProgress({ message: `Unpacking ${pin.package}`, fraction: null });
+        unpacked.push(...await unzip(wheel, (name) => (gpu.libraries[name] === undefined ? null : path.join(folder, gpu.libraries[name])), options.signal));
+        await rm(place, { recursive: true });
+      }
+      checkAll(unpacked, gpu, 'The wheels do');
+      return `The pinned TensorFlow ${TENSORFLOW_VERSION} with CUDA, installed through pip.`;
+    },
+  };
+}
+
 function tfjsNodes(pin: PlatformPin, env: Env): Source {
   return {
     name: 'tfjs-node', id: 'tfjs-node',
@@ -80,8 +101,11 @@ export function namedFolder(pin: PlatformPin, named: string): Source {
 }
 
 /** Unpacks the libraries and whatever else of the wheel `target` wants. Errors: LoraError('runtime') when a library is not in it. */
-export async function unpack(wheel: string, pin: PlatformPin, signal: AbortSignal, target: (name: string) => string | null): Promise<void> {
-  const unpacked = await unzip(wheel, target, signal);
-  const missing = Object.keys(pin.libraries).filter((name) => !unpacked.includes(name));
-  if (missing.length > 0) throw new LoraError('runtime', `${path.basename(wheel)} does not hold ${missing.join(' and ')}.`);
+export async function unpack(wheel: string, pin: LibrariesPin, signal: AbortSignal, target: (name: string) => string | null): Promise<void> {
+  checkAll(await unzip(wheel, target, signal), pin, `${path.basename(wheel)} does`);
+}
+
+function checkAll(unpacked: readonly string[], { libraries }: LibrariesPin, what: string): void {
+  const missing = Object.keys(libraries).filter((name) => !unpacked.includes(name));
+  if (missing.length > 0) throw new LoraError('runtime', `${what} not hold ${missing.join(' and ')}.`);
 }

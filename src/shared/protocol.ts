@@ -32,6 +32,8 @@ export interface EngineStatus {
   /** Seconds until the end at the present speed; null while unknown. */
   readonly seconds_left: number | null;
   readonly error: SerializedError | null;
+  /** Bytes of the GPU's memory in use, by whatever program, and in all; none on a CPU. */
+  readonly device_memory?: { readonly used: number; readonly total: number } | null;
 }
 
 /** What the engine does before and beside the steps. */

@@ -22,6 +22,7 @@ const ErrorSchema = v.looseObject({
 
 const StatusSchema = v.looseObject({
   state: v.picklist(RUN_STATES), step: number, total_steps: orNull(number), seconds_left: orNull(number), error: orNull(ErrorSchema),
+  device_memory: v.optional(orNull(v.object({ used: number, total: number }))),
 });
 const ProgressSchema = v.looseObject({ phase: v.picklist(PHASES), fraction: orNull(number) });
 

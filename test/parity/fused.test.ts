@@ -119,7 +119,7 @@ describe.each(['f32', 'bf16'] as const)('in %s', (dtype) => {
     await close(fused.sum([a, b], 'f32'), (i) => x[i]! + y[i]!);
   });
 
-  it.runIf(dtype === 'f32')('a step of AdamW is that of the flat vector, where the tensors are', async () => {
+  if (dtype === 'f32') it('a step of AdamW is that of the flat vector, where the tensors are', async () => {
     const [theta, gradients, exp_avg] = [numbers(shape, 10), numbers(shape, 11), numbers(shape, 12)];
     const exp_avg_sq = numbers(shape, 13).map(Math.abs);
     const tensors = [theta, gradients, exp_avg, exp_avg_sq].map((data) => upload(data.slice(), shape)) as [Tensor, Tensor, Tensor, Tensor];

@@ -1,4 +1,6 @@
+import type { Gpu } from '../../runtime/gpu';
 import type { Runtime } from '../../runtime/types';
+import { formatBytes } from '../format';
 import { t } from '../l10n';
 
 export interface Processor {
@@ -7,9 +9,9 @@ export interface Processor {
 }
 
 /** Which libtensorflow, on what device, and why: one paragraph. */
-export function describeRuntime(runtime: Runtime | null, cpu: Processor): string {
+export function describeRuntime(runtime: Runtime | null, cpu: Processor, gpu: Gpu | null): string {
   if (!runtime) return t('No runtime is installed: training needs libtensorflow.');
   if (runtime.kind === 'wasm') return runtime.why;
-  const device = runtime.device === 'gpu' ? t('the GPU') : t('the CPU ({0}, {1} threads)', cpu.model.trim(), cpu.cores);
+  const device = runtime.device === 'gpu' ? (gpu ? t('the GPU ({0}, {1} of {2} in use)', gpu.name, formatBytes(gpu.memory_used), formatBytes(gpu.memory_total)) : t('the GPU')) : t('the CPU ({0}, {1} threads)', cpu.model.trim(), cpu.cores);
   return t('libtensorflow {0} on {1}. {2} Folder: {3}', runtime.tensorflow_version, device, runtime.why, runtime.folder);
 }

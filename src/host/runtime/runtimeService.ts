@@ -1,6 +1,7 @@
 import { cpus, availableParallelism } from 'node:os';
 import * as vscode from 'vscode';
 import { LoraError } from '../../shared/errors';
+import { findGpu, type Gpu } from '../../runtime/gpu';
 import { PLATFORM_PINS, platformKey, TENSORFLOW_VERSION } from '../../runtime/pins';
 import type { Runtime } from '../../runtime/types';
 import { formatBytes } from '../format';
@@ -28,15 +29,15 @@ export class RuntimeService {
     return found.env;
   }
 
-  /** Undefined: cancelled. Errors: LoraError('runtime') when every source failed. */
-  async install(): Promise<RuntimeEnv | undefined> {
+  /** `device`: gpu for TensorFlow with CUDA. Undefined: cancelled. Errors: LoraError('runtime') when every source failed. */
+  async install(device: 'cpu' | 'gpu' = 'cpu'): Promise<RuntimeEnv | undefined> {
     return vscode.window.withProgress({ location: vscode.ProgressLocation.Notification, title: t('Installing libtensorflow'), cancellable: true }, async (progress, token) => {
       const controller = new AbortController();
       token.onCancellationRequested(() => controller.abort());
       let shown = 0;
       try {
-        const { installRuntime } = await import('../../runtime/installRuntime');
-        const runtime = await installRuntime({ dist: this.dist, home: this.home }, {
+        const install = device === 'gpu' ? (await import('../../runtime/installGpu')).installGpuRuntime : (await import('../../runtime/installRuntime')).installRuntime;
+        const runtime = await install({ dist: this.dist, home: this.home }, {
           signal: controller.signal,
           log: (line) => this.log.info(line),
           onProgress: ({ message, fraction }) => {
@@ -45,7 +46,7 @@ export class RuntimeService {
             shown = Math.max(shown, percent);
           },
         });
-        this.log.info(describeRuntime(runtime, processor()));
+        this.log.info(describeRuntime(runtime, processor(), await findGpu()));
         return this.envOf(this.home);
       } catch (error) {
         if (controller.signal.aborted) return undefined;
@@ -56,22 +57,28 @@ export class RuntimeService {
 
   async show(): Promise<void> {
     const found = await this.find();
-    const text = describeRuntime(found?.runtime ?? null, processor());
+    const gpu = await findGpu();
+    const text = describeRuntime(found?.runtime ?? null, processor(), gpu);
     this.log.info(text);
-    const [copy, install, setting] = [t('Copy'), found ? t('Install Again') : t('Install Runtime'), t('Change Setting')];
-    const chosen = await vscode.window.showInformationMessage(text, ...(found ? [copy] : []), install, setting);
+    const [copy, install, forGpu, setting] = [t('Copy'), found ? t('Install Again') : t('Install Runtime'), t('Install for the GPU'), t('Change Setting')];
+    const isOnGpu = found?.runtime.kind === 'tensorflow' && found.runtime.device === 'gpu';
+    const chosen = await vscode.window.showInformationMessage(text, ...(found ? [copy] : []), install, ...(canUse(gpu) && !isOnGpu ? [forGpu] : []), setting);
     if (chosen === copy) await vscode.env.clipboard.writeText(text);
     if (chosen === install) await vscode.commands.executeCommand(COMMANDS.installRuntime);
+    if (chosen === forGpu && await this.install('gpu')) await this.show();
     if (chosen === setting) await vscode.commands.executeCommand('workbench.action.openSettings', SETTINGS.runtimePath);
   }
 
   private async ask(): Promise<RuntimeEnv | undefined> {
     const size = PLATFORM_PINS[platformKey()]?.wheel_size ?? 0;
-    const install = t('Install');
+    const [install, forGpu] = [t('Install'), t('Install for the GPU')];
+    const gpu = await findGpu();
     const question = t('Training needs libtensorflow {0}. It is installed once through your own pip: {1} to download. A TensorFlow that a local Python has is used where it is.', TENSORFLOW_VERSION, formatBytes(size));
-    if ((await vscode.window.showInformationMessage(question, install, t('Cancel'))) !== install) return undefined;
+    const more = canUse(gpu) ? [forGpu] : [];
+    const chosen = await vscode.window.showInformationMessage(more.length > 0 ? `${question} ${t('For {0} it is TensorFlow with CUDA: {1} to download.', gpu!.name, formatBytes(GPU_BYTES))}` : question, install, ...more, t('Cancel'));
+    if (chosen !== install && chosen !== forGpu) return undefined;
     try {
-      return await this.install();
+      return await this.install(chosen === forGpu ? 'gpu' : 'cpu');
     } catch (error) {
       return this.offerSlowWay(LoraError.from(error, 'runtime'));
     }
@@ -106,5 +113,9 @@ export class RuntimeService {
 function settingPath(): string | null {
   return vscode.workspace.getConfiguration().get<string>(SETTINGS.runtimePath, '').trim() || null;
 }
+
+/** What TensorFlow with CUDA has to download; 0 where there is none. */
+const GPU_BYTES = PLATFORM_PINS[platformKey()]?.gpu?.wheels.reduce((sum, { wheel_size }) => sum + wheel_size, 0) ?? 0;
+const canUse = (gpu: Gpu | null): boolean => gpu !== null && GPU_BYTES > 0;
 
 const processor = () => ({ model: cpus()[0]?.model ?? process.arch, cores: availableParallelism() });

@@ -5,7 +5,7 @@ import type { AddressInfo } from 'node:net';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { onTestFinished } from 'vitest';
-import type { PlatformPin } from '../../../src/runtime/pins';
+import type { PlatformPin, WheelPin } from '../../../src/runtime/pins';
 import type { InstallOptions, RuntimeOptions } from '../../../src/runtime/types';
 import { storedZip } from './zipWriter';
 import { machineOf, PLATFORM, type Machine } from './standInMachine';
@@ -47,7 +47,7 @@ export function makePlace(): Place {
   const wheel = storedZip({ 'tensorflow/__init__.py': 'x', ...Object.fromEntries(LIBRARIES.map((name) => [`tensorflow/${name}`, `library ${name} 2.18.1`])) });
   write(path.join(root, 'pinned.whl'), wheel);
   const pin: PlatformPin = {
-    package: 'tensorflow-cpu', wheel_platform: 'manylinux2014_x86_64', wheel_size: wheel.length, unpacked_size: 100, sha256: createHash('sha256').update(wheel).digest('hex'),
+    package: 'tensorflow-cpu', version: '2.18.1', wheel_platform: 'manylinux2014_x86_64', wheel_size: wheel.length, unpacked_size: 100, sha256: createHash('sha256').update(wheel).digest('hex'),
     libraries: Object.fromEntries(LIBRARIES.map((name) => [`tensorflow/${name}`, name])), tfjs_archive: 'tensorflow/libtensorflow/libtensorflow-cpu-linux-x86_64-2.9.1.tar.gz',
   };
   const env = { PATH: bin, TFJS_NODE_BASE_URI: 'http://127.0.0.1:1/libtensorflow-' };
@@ -64,7 +64,7 @@ export function makePlace(): Place {
 
 function pythonProgram(python: Python, wheel: string, calls: string): string {
   return `#!${process.execPath}
-const { appendFileSync, readFileSync, writeFileSync } = require('node:fs');
+const { appendFileSync, existsSync, readFileSync, writeFileSync } = require('node:fs');
 const path = require('node:path');
 const args = process.argv.slice(2);
 const { tensorflow, pip } = ${JSON.stringify(python)};
@@ -72,7 +72,8 @@ appendFileSync(${JSON.stringify(calls)}, JSON.stringify({ args, cwd: process.cwd
 if (args[0] === '-c') console.log(tensorflow ?? '');
 else if (pip === undefined) { console.error('No module named pip'); process.exit(1); }
 else if (args[2] === 'download') {
-  const whole = readFileSync(${JSON.stringify(wheel)});
+  const own = path.join(${JSON.stringify(path.dirname(wheel))}, args.find((arg) => arg.includes('==')).split('==')[0] + '.whl');
+  const whole = readFileSync(existsSync(own) ? own : ${JSON.stringify(wheel)});
   const half = whole.subarray(0, whole.length / 2);
   const save = (bytes) => writeFileSync(path.join(args[args.indexOf('--dest') + 1], 'tensorflow_cpu-2.18.1-cp311-cp311-manylinux2014_x86_64.whl'), bytes);
   if (pip === 'wheel') save(whole);
@@ -88,6 +89,19 @@ else if (args[2] === 'download') {
   }
 }
 `;
+}
+
+/** Gives the machine a GPU, and a TensorFlow with CUDA of two wheels to bring. */
+export function withGpu(place: Place, device: 'cpu' | 'gpu' = 'gpu'): Machine {
+  const wheels = { tensorflow: { 'tensorflow/libtensorflow_cc.so.2': 'library cc' }, 'nvidia-cublas-cu12': { 'nvidia/cublas/lib/libcublas.so.12': 'library cublas', 'nvidia/cublas/include/cublas.h': 'x' } };
+  const pins = Object.entries(wheels).map(([name, files]): WheelPin => {
+    const wheel = storedZip(files);
+    write(path.join(place.root, `${name}.whl`), wheel);
+    return { package: name, version: '1.0', wheel_platform: 'manylinux2014_x86_64', wheel_size: wheel.length, sha256: createHash('sha256').update(wheel).digest('hex') };
+  });
+  const libraries = { 'tensorflow/libtensorflow_cc.so.2': LIBRARIES[0], 'nvidia/cublas/lib/libcublas.so.12': 'libcublas.so.12' };
+  writeFileSync(path.join(place.env['PATH']!, 'nvidia-smi'), `#!${process.execPath}\nconsole.log('81559, 4, NVIDIA H100 80GB HBM3');\n`, { mode: 0o755 });
+  return { ...place.machine, pin: { ...place.pin, gpu: { wheels: pins, libraries, unpacked_size: 100 } }, probe: () => Promise.resolve({ tensorflow_version: '2.18.1', device }) };
 }
 
 /** A TensorFlow's folder with the two libraries. */

@@ -79,6 +79,7 @@ function factsOf(model: Model, { t, format }: Context): string[] {
     ...activity(model, { t, format }),
     ...timeOf(model, { t, format }),
     ...(model.run?.versions.device ? [model.run.versions.device] : []),
+    ...deviceMemory(model, { t, format }),
   ];
 }
 
@@ -101,6 +102,10 @@ function activity(model: Model, { t, format }: Words): string[] {
   if (!model.progress) return [t(model.link === 'engine' ? 'phase.preparing' : 'phase.starting')];
   const phase = t(`phase.${model.progress.phase}`);
   return [model.progress.fraction === null ? `${phase}…` : t('phase.fraction', phase, format.percent(model.progress.fraction))];
+}
+
+function deviceMemory({ status: { device_memory } }: Model, { t, format }: Words): string[] {
+  return device_memory ? [t('head.deviceMemory', format.bytes(device_memory.used), format.bytes(device_memory.total))] : [];
 }
 
 function timeOf(model: Model, { t, format }: Words): string[] {
