@@ -53,11 +53,13 @@ export class Placements {
   private async joined<T extends Numbers>(parts: readonly MatrixPart[], width: number, data: T, read: Read<T>): Promise<T> {
     const rows = parts.map((part) => this.rowsOf([part], width));
     let at = 0;
-    for (const [i, part] of parts.entries()) {
-      await this.fill(data.subarray(at * width, (at + rows[i]!) * width) as T, part, rows[i]!, width, read);
-      this.pending.push({ ...part, start: at * width, rows: rows[i]!, width });
+    const filling = parts.map((part, i) => {
+      const start = at * width;
       at += rows[i]!;
-    }
+      this.pending.push({ ...part, start, rows: rows[i]!, width });
+      return this.fill(data.subarray(start, at * width) as T, part, rows[i]!, width, read);
+    });
+    await Promise.all(filling);
     return data;
   }
 

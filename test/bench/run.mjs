@@ -1,5 +1,5 @@
 // npm run bench: our training and generation beside PyTorch + PEFT's on the same geometry, alternately, medians, as ratios; a profile; larger geometries.
-// --rounds N, --steps N; --only training|full|start|generation|profile|larger.
+// --rounds N, --steps N; --only training|full|start|metrics|generation|profile|larger.
 import { execFileSync } from 'node:child_process';
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { cpus, tmpdir } from 'node:os';
@@ -73,6 +73,23 @@ const PARTS = {
     for (const [name, our, their] of cases) {
       const [[a, b]] = alternate(our, their, ['start_s']);
       row(name, a.toFixed(2), b.toFixed(2), (a / b).toFixed(2));
+    }
+  },
+  metrics() {
+    const dir = mkdtempSync(path.join(tmpdir(), 'lora-bench-'));
+    try {
+      const rows = Array.from({ length: 40 }, (_, i) => JSON.stringify({ messages: [{ role: 'user', content: `say ${i}` }, { role: 'assistant', content: String(i) }] }));
+      writeFileSync(path.join(dir, 'rows.jsonl'), `${rows.join('\n')}\n`);
+      writeFileSync(path.join(dir, 'lora.json'), JSON.stringify({
+        base: path.join(root, 'test', 'fixtures', 'llama', 'base'), dataset: 'rows.jsonl', validation_split: 0, samples: { sample_steps: 0 }, training: { max_steps: 2000, save_steps: 5000 },
+      }));
+      const run = path.join(dir, 'run');
+      execFileSync(process.execPath, [path.join(root, 'dist', 'cli.js'), 'train', path.join(dir, 'lora.json'), '--run-dir', run], { stdio: ['ignore', 'ignore', 'inherit'] });
+      const { started, ended } = JSON.parse(readFileSync(path.join(run, 'run.json'), 'utf8'));
+      const last = readFileSync(path.join(run, 'metrics.jsonl'), 'utf8').trim().split('\n').map((line) => JSON.parse(line)).findLast((line) => line.kind === 'step');
+      console.log(`Outside of steps, with metrics, status and checkpoints: ${((Date.parse(ended) - Date.parse(started) - 1000 * last.elapsed) / last.step).toFixed(2)} ms a step.`);
+    } finally {
+      rmSync(dir, { recursive: true });
     }
   },
   generation() {
