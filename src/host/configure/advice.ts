@@ -1,5 +1,6 @@
 import type { BaseFacts } from '../train/costs';
 import type { Figures, RankSettings } from '../../shared/configure';
+import type { TrainingMethod } from '../../shared/recipe';
 import { formatBytes } from '../format';
 import { formatNumber, t } from '../l10n';
 
@@ -21,6 +22,7 @@ export interface UsedRank {
 }
 
 export interface AdviceFacts {
+  readonly method: TrainingMethod;
   readonly base: BaseFacts;
   readonly settings: RankSettings;
   readonly chosen: readonly { readonly path: string; readonly in_features: number; readonly out_features: number }[];
@@ -35,6 +37,7 @@ const HIGH_RANK = 32;
 
 /** What to change, and why; the most pressing first. */
 export function adviceFor(facts: AdviceFacts): Advice[] {
+  if (facts.method === 'full') return [say(t('The recipe trains every weight (training.method is full), at the cost that stands under Full fine-tuning: rank and targets count once it is lora.'))];
   if (facts.chosen.length === 0) return [say(t('Nothing is adapted: choose at least one module.'))];
   return [...limits(facts), ...afterRun(facts), ...beforeRun(facts)];
 }

@@ -127,7 +127,7 @@ export class ConfigureSession implements vscode.Disposable {
   }
 
   private advise({ recipe, base, chosen }: Read, figures: Figures): AdviceLine[] {
-    this.advice = adviceFor({ base, settings: settingsOf(recipe), chosen, figures, rows: this.rows?.rows ?? null, used: this.used });
+    this.advice = adviceFor({ method: recipe.training.method, base, settings: settingsOf(recipe), chosen, figures, rows: this.rows?.rows ?? null, used: this.used });
     return this.advice.map(({ text, button }, act) => ({ text, button: button && { label: button.label, act } }));
   }
 

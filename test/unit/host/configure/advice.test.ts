@@ -11,13 +11,17 @@ const recipe = parseRecipe('{ "base": "b", "dataset": "d", "training": { "max_le
 const plain = { r: 8, lora_alpha: 16, use_rslora: false, use_dora: false };
 
 function facts({ settings = plain, chosen = linear, there = 8e9, ...rest }: Partial<AdviceFacts> & { there?: number; chosen?: typeof linear } = {}): AdviceFacts {
-  return { base, settings, chosen, figures: figuresOf(base, recipe, settings, chosen, there), rows: 5_000, used: null, ...rest };
+  return { method: 'lora', base, settings, chosen, figures: figuresOf(base, recipe, settings, chosen, there), rows: 5_000, used: null, ...rest };
 }
 const texts = (own: AdviceFacts) => adviceFor(own).map(({ text }) => text).join('\n');
 
 describe('advice', () => {
   it('is silent where nothing speaks against the choice', () => {
     expect(adviceFor(facts())).toEqual([]);
+  });
+
+  it('says that nothing here counts where every weight trains', () => {
+    expect(texts(facts({ method: 'full', chosen: [] }))).toMatch(/^The recipe trains every weight/);
   });
 
   it('tells what a choice cannot do: no modules, a rank above a layer, more memory than there is', () => {
