@@ -2,25 +2,28 @@ import type { Batch, Example, ImageExample, PackedExample, PairExample, Target, 
 
 const NO_LABEL = -100;
 
-/** Puts examples of one kind into one batch, padded on the right to the longest: id `pad_id`, label -100, mask 0. */
-export function collate(examples: readonly Exclude<Example, ImageExample>[], pad_id: number): Batch {
+/** Lengths are rounded up to a multiple of this: for each shape that its products have, libtensorflow makes code of its own, and keeps it. */
+const STEP = 16;
+
+/** Puts examples of one kind into one batch, padded on the right to the longest, or a little beyond, up to `most` tokens: id `pad_id`, label -100, mask 0. */
+export function collate(examples: readonly Exclude<Example, ImageExample>[], pad_id: number, most = 0): Batch {
   switch (examples[0]!.kind) {
-    case 'tokens': return ofTokens(examples as readonly TokensExample[], pad_id);
-    case 'packed': return ofPacked(examples as readonly PackedExample[], pad_id);
-    case 'text': return ofTexts(examples as readonly TextExample[], pad_id);
-    case 'pair': return ofPairs(examples as readonly PairExample[], pad_id);
+    case 'tokens': return ofTokens(examples as readonly TokensExample[], pad_id, most);
+    case 'packed': return ofPacked(examples as readonly PackedExample[], pad_id, most);
+    case 'text': return ofTexts(examples as readonly TextExample[], pad_id, most);
+    case 'pair': return ofPairs(examples as readonly PairExample[], pad_id, most);
   }
 }
 
-function ofTokens(examples: readonly TokensExample[], pad_id: number): Batch {
-  const rows = padded(examples.map((example) => example.input_ids), pad_id);
+function ofTokens(examples: readonly TokensExample[], pad_id: number, most: number): Batch {
+  const rows = padded(examples.map((example) => example.input_ids), pad_id, most);
   return { ...rows, labels: filled(rows, examples.map((example) => example.labels), NO_LABEL) };
 }
 
 /** Segments count from 1 within a row, positions from 0 within a segment. */
-function ofPacked(examples: readonly PackedExample[], pad_id: number): Batch {
+function ofPacked(examples: readonly PackedExample[], pad_id: number, most: number): Batch {
   const parts = examples.map((example) => example.parts);
-  const rows = padded(parts.map((own) => joined(own.map((part) => part.input_ids))), pad_id);
+  const rows = padded(parts.map((own) => joined(own.map((part) => part.input_ids))), pad_id, most);
   return {
     ...rows,
     labels: filled(rows, parts.map((own) => joined(own.map((part) => part.labels))), NO_LABEL),
@@ -29,14 +32,14 @@ function ofPacked(examples: readonly PackedExample[], pad_id: number): Batch {
   };
 }
 
-function ofTexts(examples: readonly TextExample[], pad_id: number): Batch {
-  const rows = padded(examples.map((example) => example.input_ids), pad_id);
+function ofTexts(examples: readonly TextExample[], pad_id: number, most: number): Batch {
+  const rows = padded(examples.map((example) => example.input_ids), pad_id, most);
   return { ...rows, token_type_ids: filled(rows, examples.map((example) => example.token_type_ids), 0), labels: targets(examples.map((example) => example.target)) };
 }
 
 /** All anchors, then all positives. */
-function ofPairs(examples: readonly PairExample[], pad_id: number): Batch {
-  return { ...padded([...examples.map((example) => example.anchor), ...examples.map((example) => example.positive)], pad_id), labels: new Int32Array(0) };
+function ofPairs(examples: readonly PairExample[], pad_id: number, most: number): Batch {
+  return { ...padded([...examples.map((example) => example.anchor), ...examples.map((example) => example.positive)], pad_id, most), labels: new Int32Array(0) };
 }
 
 /** Images of one size, decoded to [channels, height, width]. */
@@ -51,8 +54,9 @@ export function collateImages(examples: readonly ImageExample[], pixels: readonl
 
 type Rows = Pick<Batch, 'batch' | 'length' | 'input_ids' | 'attention_mask'>;
 
-function padded(sequences: readonly Int32Array[], pad_id: number): Rows {
-  const shape = { batch: sequences.length, length: sequences.reduce((longest, ids) => Math.max(longest, ids.length), 0) };
+function padded(sequences: readonly Int32Array[], pad_id: number, most: number): Rows {
+  const longest = sequences.reduce((length, ids) => Math.max(length, ids.length), 0);
+  const shape = { batch: sequences.length, length: Math.max(longest, Math.min(most, STEP * Math.ceil(longest / STEP))) };
   return { ...shape, input_ids: filled(shape, sequences, pad_id), attention_mask: filled(shape, sequences.map((ids) => new Int32Array(ids.length).fill(1)), 0) };
 }
 

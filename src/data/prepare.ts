@@ -102,9 +102,9 @@ function packed(examples: readonly Example[], { task, dataset, training }: DataR
   return pack(examples as readonly TokensExample[], training.max_length);
 }
 
-function collator({ tokenizer, images }: DataTools): PreparedData['collate'] {
+function collator({ tokenizer, images, positions }: DataTools): PreparedData['collate'] {
   const pad_id = tokenizer?.pad_token_id ?? tokenizer?.eos_token_id ?? 0;
-  if (!images) return (examples) => Promise.resolve(collate(examples as readonly Exclude<Example, ImageExample>[], pad_id));
+  if (!images) return (examples) => Promise.resolve(collate(examples as readonly Exclude<Example, ImageExample>[], pad_id, positions));
   return async (examples) => {
     const own = examples as readonly ImageExample[];
     return collateImages(own, await Promise.all(own.map(({ file }) => images.read(file))), images.length);

@@ -31,16 +31,33 @@ export class NextTokenHead implements Head {
     const { body, head } = this;
     const { rows, labels } = labelledRows(input);
     if (labels.length === 0) return NOTHING;
-    const run = await body.forward(input, rows, train, dropout);
+    const run = await body.forward(input, withOthers(rows, input.batch * input.length), train, dropout);
     const wanted = !train ? 'loss' : body.trains ? 'all' : 'head';
     const { loss_sum, dh } = await lmLoss(body.ops, head, run.h, labels, dropout, wanted);
-    if (dh && wanted === 'all') await body.backward(run, dh);
+    if (dh && wanted === 'all') await body.backward(run, this.padded(dh, run.h.shape[0]!));
     else {
       if (dh) body.ops.free(dh);
       body.end(run);
     }
     return { loss_sum, labelled: labels.length, outputs: null };
   }
+
+  /** dh [labelled, d] with zeros for the other rows; takes it over. */
+  private padded(dh: Tensor, rows: number): Tensor {
+    const { ops } = this.body;
+    const others = rows - dh.shape[0]!;
+    return others === 0 ? dh : use(ops, ops.pad(dh, 0, 0, others), dh);
+  }
+}
+
+/** The last layer's rows are rounded up to a multiple of this by others, without a label: each number of them would have products of its own shape, for which libtensorflow makes and keeps code. */
+const STEP = 16;
+
+function withOthers(rows: Int32Array, n: number): Int32Array {
+  const wanted = Math.min(n, STEP * Math.ceil(rows.length / STEP));
+  const all = new Set(rows);
+  for (let row = 0; all.size < wanted; row++) all.add(row);
+  return Int32Array.from(all);
 }
 
 /** Positions whose next token has a label, and those labels. A packed example's last token has no next one. */

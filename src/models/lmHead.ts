@@ -41,7 +41,7 @@ export async function lmLogits(ops: Ops, head: LmHead, h: Tensor): Promise<Float
 export type Wanted = 'loss' | 'head' | 'all';
 
 /**
- * Sum of the cross-entropies of h [m, d] against `labels` [m], and its gradient dh [m, d] where all is wanted: d(logits) = softmax(logits) - onehot(label),
+ * Sum of the cross-entropies of the first m rows of h against `labels` [m], and its gradient dh [m, d] where all is wanted: d(logits) = softmax(logits) - onehot(label),
  * so dh = softmax(logits) E - E[label]. The logits of some rows at a time.
  */
 export async function lmLoss(
@@ -51,8 +51,8 @@ export async function lmLoss(
   let loss_sum = 0;
   const step = chunkRows(head.output);
   for (let start = 0; start < labels.length; start += step) {
-    const rows = rowsOf(ops, h, start, step);
     const own = labels.subarray(start, start + step);
+    const rows = rowsOf(ops, h, start, own.length);
     const chunk = await chunkLoss(ops, head, rows, own, dropout && { ...dropout, seed: dropout.seed + start }, wanted);
     loss_sum += chunk.loss_sum;
     if (chunk.dh) dhs.push(chunk.dh);

@@ -154,6 +154,13 @@ describe('packing', () => {
     }));
   });
 
+  it('batches are rounded up to lengths that come again, as far as the model has positions', () => {
+    const batchOf = (length: number, most?: number) => collate([{ kind: 'tokens', line: 1, input_ids: new Int32Array(length), labels: new Int32Array(length) }], 0, most);
+    expect([3, 16, 17].map((length) => batchOf(length, 64).length)).toEqual([16, 16, 32]);
+    expect([batchOf(17, 20).length, batchOf(17, 5).length, batchOf(17).length]).toEqual([20, 17, 17]);
+    expect([...batchOf(3, 4).attention_mask]).toEqual([1, 1, 1, 0]);
+  });
+
   it('counts positions and segments within a row', () => {
     const { input_ids, position_ids, segment_ids, attention_mask } = collate([{ kind: 'packed', parts: [tokens(1, 2), tokens(2, 3)] }, { kind: 'packed', parts: [tokens(3, 4)] }], 0);
     expect([...input_ids]).toEqual([1, 1, 2, 2, 2, 3, 3, 3, 3, 0]);
