@@ -21,6 +21,7 @@ describe('a training of all weights', () => {
     const runDir = await train(recipe({ top: { base: path.join(fixtures, family, 'base'), validation }, training }));
     const { result, trainable_parameters, base: trained } = recordOf(runDir);
     expect([result.model, result.adapter, trainable_parameters]).toEqual(['model', null, trained!.parameters]);
+    expect((await cli('inspect', runDir)).stdout).toContain(`model ${path.join(runDir, 'model')}`);
     const steps = stepsOf(runDir);
     expect(steps.at(-1)!.loss).toBeLessThan(0.7 * steps[0]!.loss);
     expect(await evaluated(path.join(runDir, 'model'), validation)).toBeCloseTo(lastEval(runDir).loss, 5);

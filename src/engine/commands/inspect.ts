@@ -10,7 +10,7 @@ import { countTrainable } from '../../lora/count';
 import { rankKeeping } from '../../lora/resize';
 import { matchTargets } from '../../lora/targets';
 import { LoraError } from '../../shared/errors';
-import { RUN_FILES } from '../../shared/run';
+import { methodOf, RUN_FILES } from '../../shared/run';
 import { readRecord } from '../runFolder';
 import type { Context } from './context';
 import { inspectRecipe } from './inspectRecipe';
@@ -100,9 +100,9 @@ async function inspectRun(folder: string): Promise<Report> {
   const { result, recipe } = record;
   const words = [
     `Run ${record.name}: ${record.state}, step ${result.steps}${record.total_steps === null ? '' : ` of ${record.total_steps}`}`,
-    `base ${recipe.base}, dataset ${recipe.dataset}, r = ${recipe.lora.r}`,
+    `base ${recipe.base}, dataset ${recipe.dataset}, ${methodOf(recipe) === 'full' ? 'full tuning' : `r = ${recipe.lora.r}`}`,
     `loss ${result.last_loss?.toFixed(4) ?? '–'}, validation loss ${result.last_validation_loss?.toFixed(4) ?? '–'}${result.best_step === null ? '' : `, best ${result.best_validation_loss?.toFixed(4) ?? '–'} at step ${result.best_step}`}`,
-    ...(result.adapter === null ? [] : [`adapter ${path.join(folder, result.adapter)}`]), ...(record.error ? [LoraError.deserialize(record.error).describe()] : []),
+    ...(result.adapter === null ? [] : [`adapter ${path.join(folder, result.adapter)}`]), ...(result.model ? [`model ${path.join(folder, result.model)}`] : []), ...(record.error ? [LoraError.deserialize(record.error).describe()] : []),
   ].join('\n');
   return { facts: { type: 'run', ...record }, words };
 }
