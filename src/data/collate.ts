@@ -1,9 +1,7 @@
+import { roundedUp } from '../shared/fewShapes';
 import type { Batch, Example, ImageExample, PackedExample, PairExample, Target, TextExample, TokensExample } from './types';
 
 const NO_LABEL = -100;
-
-/** Lengths are rounded up to a multiple of this: for each shape that its products have, libtensorflow makes code of its own, and keeps it. */
-const STEP = 16;
 
 /** Puts examples of one kind into one batch, padded on the right to the longest, or a little beyond, up to `most` tokens: id `pad_id`, label -100, mask 0. */
 export function collate(examples: readonly Exclude<Example, ImageExample>[], pad_id: number, most = 0): Batch {
@@ -56,7 +54,7 @@ type Rows = Pick<Batch, 'batch' | 'length' | 'input_ids' | 'attention_mask'>;
 
 function padded(sequences: readonly Int32Array[], pad_id: number, most: number): Rows {
   const longest = sequences.reduce((length, ids) => Math.max(length, ids.length), 0);
-  const shape = { batch: sequences.length, length: Math.max(longest, Math.min(most, STEP * Math.ceil(longest / STEP))) };
+  const shape = { batch: sequences.length, length: roundedUp(longest, most) };
   return { ...shape, input_ids: filled(shape, sequences, pad_id), attention_mask: filled(shape, sequences.map((ids) => new Int32Array(ids.length).fill(1)), 0) };
 }
 

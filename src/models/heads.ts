@@ -1,3 +1,4 @@
+import { roundedUp } from '../shared/fewShapes';
 import type { Dropout } from './dropout';
 import { freeLabels, labelBackward, labelForward, type LabelHead } from './labelHead';
 import { lmLogits, lmLoss, type LmHead } from './lmHead';
@@ -50,11 +51,9 @@ export class NextTokenHead implements Head {
   }
 }
 
-/** The last layer's rows are rounded up to a multiple of this by others, without a label: each number of them would have products of its own shape, for which libtensorflow makes and keeps code. */
-const STEP = 16;
-
+/** With some rows more, without a label, so that few numbers of rows leave the last layer. */
 function withOthers(rows: Int32Array, n: number): Int32Array {
-  const wanted = Math.min(n, STEP * Math.ceil(rows.length / STEP));
+  const wanted = roundedUp(rows.length, n);
   const all = new Set(rows);
   for (let row = 0; all.size < wanted; row++) all.add(row);
   return Int32Array.from(all);
