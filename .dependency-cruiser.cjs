@@ -1,5 +1,7 @@
 const only = (from, allowed, reason) => ({
-  name: `${from}-imports`, severity: 'error', comment: reason,
+  name: `${from}-imports`,
+  severity: 'error',
+  comment: reason,
   from: { path: `^src/${from}/` },
   to: { path: '^(src|webview)/', pathNot: `^src/(${[from, ...allowed].join('|')})/` },
 });
@@ -13,12 +15,39 @@ module.exports = {
     only('models', ['shared', 'lora', 'formats'], 'Forward passes know nothing of jobs.'),
     only('data', ['shared', 'formats'], 'Datasets and tokenizers know nothing of models.'),
     only('runtime', ['shared'], 'Finding libtensorflow needs no other room.'),
-    only('engine', ['shared', 'lora', 'formats', 'models', 'data', 'runtime'], 'The engine knows nothing of VS Code.'),
-    only('host', ['shared', 'lora', 'formats', 'runtime'], 'The extension host never loads models, the engine or tfjs.'),
-    { name: 'no-tfjs-in-host', severity: 'error', from: { path: '^src/(shared|lora|formats|data|host|extension)' }, to: { path: '@tensorflow' } },
-    { name: 'vscode-only-in-host', severity: 'error', from: { path: '^src/', pathNot: '^src/(host/|extension)' }, to: { path: '^vscode$' } },
-    { name: 'webview-imports-shared-only', severity: 'error', from: { path: '^webview/' }, to: { path: '^src/', pathNot: '^src/shared/' } },
+    only(
+      'engine',
+      ['shared', 'lora', 'formats', 'models', 'data', 'runtime'],
+      'The engine knows nothing of VS Code.',
+    ),
+    only(
+      'host',
+      ['shared', 'lora', 'formats', 'runtime'],
+      'The extension host never loads models, the engine or tfjs.',
+    ),
+    {
+      name: 'no-tfjs-in-host',
+      severity: 'error',
+      from: { path: '^src/(shared|lora|formats|data|host|extension)' },
+      to: { path: '@tensorflow' },
+    },
+    {
+      name: 'vscode-only-in-host',
+      severity: 'error',
+      from: { path: '^src/', pathNot: '^src/(host/|extension)' },
+      to: { path: '^vscode$' },
+    },
+    {
+      name: 'webview-imports-shared-only',
+      severity: 'error',
+      from: { path: '^webview/' },
+      to: { path: '^src/', pathNot: '^src/shared/' },
+    },
     { name: 'no-circular', severity: 'error', from: {}, to: { circular: true } },
   ],
-  options: { doNotFollow: { path: 'node_modules' }, tsPreCompilationDeps: true, tsConfig: { fileName: 'tsconfig.json' } },
+  options: {
+    doNotFollow: { path: 'node_modules' },
+    tsPreCompilationDeps: true,
+    tsConfig: { fileName: 'tsconfig.json' },
+  },
 };

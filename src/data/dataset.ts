@@ -9,7 +9,10 @@ import type { Row } from './types';
 
 export interface Dataset {
   readonly path: string;
-  /** The rows without faults that the settings do not skip, in the file's order; formats may be mixed. */
+  /**
+   * The rows without faults that the settings do not skip, in the file's order; formats may be
+   * mixed.
+   */
   readonly rows: readonly Row[];
   /** Errors in the file's order, then warnings. */
   readonly problems: readonly Problem[];
@@ -24,8 +27,14 @@ export async function readDataset(path: string, settings?: RowSettings): Promise
   return dataset;
 }
 
-/** Like `readDataset`, with the faults in `problems` instead of an error, also those of the file as a whole. */
-export async function scanDataset(path: string, settings: RowSettings = ROW_SETTINGS): Promise<Dataset> {
+/**
+ * Like `readDataset`, with the faults in `problems` instead of an error, also those of the file as
+ * a whole.
+ */
+export async function scanDataset(
+  path: string,
+  settings: RowSettings = ROW_SETTINGS,
+): Promise<Dataset> {
   const scan = new Scan(path, settings);
   try {
     const fingerprint = await readLines(path, (line) => scan.line(line));
@@ -33,7 +42,12 @@ export async function scanDataset(path: string, settings: RowSettings = ROW_SETT
   } catch (error) {
     if (!(error instanceof LoraError)) throw error;
     const message = error.fix ? `${error.message} ${error.fix}` : error.message;
-    return { path, rows: [], problems: [{ severity: 'error', message, place: { file: path } }], fingerprint: null };
+    return {
+      path,
+      rows: [],
+      problems: [{ severity: 'error', message, place: { file: path } }],
+      fingerprint: null,
+    };
   }
 }
 
@@ -44,7 +58,10 @@ class Scan {
   private seen = 0;
   private notLines = false;
 
-  constructor(path: string, private readonly settings: RowSettings) {
+  constructor(
+    path: string,
+    private readonly settings: RowSettings,
+  ) {
     this.problems = new ProblemCollector(path);
   }
 
@@ -55,7 +72,9 @@ class Scan {
     if (text === null || text.trim() === '') return;
     if (this.seen++ === 0 && /^\s*(\[|\{\s*$)/.test(text)) {
       this.notLines = true;
-      report.error('The file is one JSON document, not JSON Lines: each row must be a JSON object on a line of its own.');
+      report.error(
+        'The file is one JSON document, not JSON Lines: each row must be a JSON object on a line of its own.',
+      );
       return;
     }
     const row = readRow(text, number, report, this.settings);
@@ -63,7 +82,10 @@ class Scan {
   }
 
   finish(): Problem[] {
-    if (this.seen === 0 && this.problems.errorCount === 0) this.problems.error('The dataset is empty: it needs at least one row, such as {"prompt": "…", "completion": "…"}.');
+    if (this.seen === 0 && this.problems.errorCount === 0)
+      this.problems.error(
+        'The dataset is empty: it needs at least one row, such as {"prompt": "…", "completion": "…"}.',
+      );
     return this.problems.problems();
   }
 

@@ -8,28 +8,47 @@ export interface EncodedRow {
 }
 
 /**
- * The whole of a row as tokens. Chats, and a prompt with its completion, go through the chat template and only the assistant's turns are learnt;
- * without a template, the completion and the end-of-sequence token after it. Of a text all is learnt, with such a token at its end.
- * Errors: LoraError where the template cannot render the row.
+ * The whole of a row as tokens. Chats, and a prompt with its completion, go through the chat
+ * template and only the assistant's turns are learnt; without a template, the completion and the
+ * end-of-sequence token after it. Of a text all is learnt, with such a token at its end. Errors:
+ * LoraError where the template cannot render the row.
  */
 export function encodeRow(row: TextRow, tokenizer: Tokenizer): EncodedRow {
   switch (row.kind) {
-    case 'messages': return encodeChat(row.messages, tokenizer);
-    case 'completion': return tokenizer.has_chat_template ? encodeChat(asChat(row), tokenizer) : encodeCompletion(row.prompt, row.completion, tokenizer);
-    case 'text': return encodeText(row.text, tokenizer);
-    case 'tokenized': return { ids: row.input_ids, learnt: stretches(row.labels) };
+    case 'messages':
+      return encodeChat(row.messages, tokenizer);
+    case 'completion':
+      return tokenizer.has_chat_template
+        ? encodeChat(asChat(row), tokenizer)
+        : encodeCompletion(row.prompt, row.completion, tokenizer);
+    case 'text':
+      return encodeText(row.text, tokenizer);
+    case 'tokenized':
+      return { ids: row.input_ids, learnt: stretches(row.labels) };
   }
 }
 
 /** The prompt as the user's message, the completion as the assistant's. */
 export function asChat(row: Extract<TextRow, { kind: 'completion' }>): Message[] {
-  return [{ role: 'user', content: row.prompt }, { role: 'assistant', content: row.completion }];
+  return [
+    { role: 'user', content: row.prompt },
+    { role: 'assistant', content: row.completion },
+  ];
 }
 
 function encodeChat(messages: readonly Message[], tokenizer: Tokenizer): EncodedRow {
   const { text, answers } = markAnswers(messages, tokenizer);
-  const { ids, places } = tokenizer.encodeAt(text, answers.flatMap((span) => [span.start, span.end]));
-  return { ids, learnt: answers.map((_, i) => ({ start: places[2 * i]!.before, end: places[2 * i + 1]!.reached })) };
+  const { ids, places } = tokenizer.encodeAt(
+    text,
+    answers.flatMap((span) => [span.start, span.end]),
+  );
+  return {
+    ids,
+    learnt: answers.map((_, i) => ({
+      start: places[2 * i]!.before,
+      end: places[2 * i + 1]!.reached,
+    })),
+  };
 }
 
 /** With the special tokens that the tokenizer itself adds in front. */

@@ -6,13 +6,24 @@ import { statisticsOf, type TokenizedRows } from './tokenize';
 import type { Row } from './types';
 
 /** Looks at rows that may still have faults. `tools` null: without tokens. */
-export function examineData(read: ReadData, recipe: DataRecipe, tools: DataTools | null): readonly CheckedDataset[] {
-  const tokenized = !tools || (needsLabels(recipe.task) && !read.labels) ? null : tokenizeAll(read.datasets, read.labels, recipe, tools);
+export function examineData(
+  read: ReadData,
+  recipe: DataRecipe,
+  tools: DataTools | null,
+): readonly CheckedDataset[] {
+  const tokenized =
+    !tools || (needsLabels(recipe.task) && !read.labels)
+      ? null
+      : tokenizeAll(read.datasets, read.labels, recipe, tools);
   return read.datasets.map(({ path, rows, problems }, i) => {
     const own = tokenized?.[i] ?? null;
     return {
-      path, problems: [...problems, ...(own?.problems ?? [])], cut: own ? cutRows(own) : [], duplicates: duplicatesOf(rows),
-      statistics: own && statisticsOf(own, tools?.images?.length ?? 1), lengths: own ? histogram(own.lengths) : [],
+      path,
+      problems: [...problems, ...(own?.problems ?? [])],
+      cut: own ? cutRows(own) : [],
+      duplicates: duplicatesOf(rows),
+      statistics: own && statisticsOf(own, tools?.images?.length ?? 1),
+      lengths: own ? histogram(own.lengths) : [],
     };
   });
 }
@@ -42,10 +53,17 @@ const BINS = 8;
 /** Lengths in bins of one round width, from the shortest row's to the longest row's. */
 export function histogram(lengths: readonly number[]): LengthBin[] {
   if (lengths.length === 0) return [];
-  const [least, most] = lengths.reduce(([low, high], n) => [Math.min(low, n), Math.max(high, n)], [Infinity, 0]);
+  const [least, most] = lengths.reduce(
+    ([low, high], n) => [Math.min(low, n), Math.max(high, n)],
+    [Infinity, 0],
+  );
   const width = roundUp((most - least + 1) / BINS);
   const start = Math.floor(least / width) * width;
-  const bins = Array.from({ length: Math.floor((most - start) / width) + 1 }, (_, i) => ({ from: start + i * width, to: start + (i + 1) * width - 1, rows: 0 }));
+  const bins = Array.from({ length: Math.floor((most - start) / width) + 1 }, (_, i) => ({
+    from: start + i * width,
+    to: start + (i + 1) * width - 1,
+    rows: 0,
+  }));
   for (const n of lengths) bins[Math.floor((n - start) / width)]!.rows++;
   return bins;
 }

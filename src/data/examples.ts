@@ -4,10 +4,14 @@ import type { Example } from './types';
 export function lengthOf(example: Example): number {
   switch (example.kind) {
     case 'tokens':
-    case 'text': return example.input_ids.length;
-    case 'packed': return example.parts.reduce((sum, part) => sum + part.input_ids.length, 0);
-    case 'pair': return Math.max(example.anchor.length, example.positive.length);
-    case 'image': return 1;
+    case 'text':
+      return example.input_ids.length;
+    case 'packed':
+      return example.parts.reduce((sum, part) => sum + part.input_ids.length, 0);
+    case 'pair':
+      return Math.max(example.anchor.length, example.positive.length);
+    case 'image':
+      return 1;
   }
 }
 
@@ -18,4 +22,5 @@ export function tokensOf(example: Example, image_length: number): number {
 }
 
 /** The lines of a dataset that an example stands on. */
-export const linesOf = (example: Example): number[] => (example.kind === 'packed' ? example.parts.map((part) => part.line) : [example.line]);
+export const linesOf = (example: Example): number[] =>
+  example.kind === 'packed' ? example.parts.map((part) => part.line) : [example.line];

@@ -9,7 +9,11 @@ export function kindOf(value: unknown): string {
   if (value === null) return 'null';
   if (value === undefined) return 'nothing';
   if (Array.isArray(value)) return value.length === 0 ? 'an empty list' : 'a list';
-  return { object: 'an object', string: 'text', number: 'a number', boolean: 'true or false' }[typeof value as string] ?? typeof value;
+  return (
+    { object: 'an object', string: 'text', number: 'a number', boolean: 'true or false' }[
+      typeof value as string
+    ] ?? typeof value
+  );
 }
 
 const LONGEST_SHOWN = 40;

@@ -1,13 +1,21 @@
 import type { PackedExample, TokensExample } from './types';
 
-/** Puts sequences together into rows of at most max_length tokens: the longest first, each into the fullest row that has room (best fit). Rows depend on the examples alone. */
+/**
+ * Puts sequences together into rows of at most max_length tokens: the longest first, each into the
+ * fullest row that has room (best fit). Rows depend on the examples alone.
+ */
 export function pack(examples: readonly TokensExample[], max_length: number): PackedExample[] {
   const rows: TokensExample[][] = [];
   const withRoom = new RoomIndex(max_length);
-  const longestFirst = [...examples.keys()].sort((a, b) => examples[b]!.input_ids.length - examples[a]!.input_ids.length || a - b);
+  const longestFirst = [...examples.keys()].sort(
+    (a, b) => examples[b]!.input_ids.length - examples[a]!.input_ids.length || a - b,
+  );
   for (const i of longestFirst) {
     const example = examples[i]!;
-    const row = withRoom.take(example.input_ids.length) ?? { index: rows.push([]) - 1, room: max_length };
+    const row = withRoom.take(example.input_ids.length) ?? {
+      index: rows.push([]) - 1,
+      room: max_length,
+    };
     rows[row.index]!.push(example);
     withRoom.give({ index: row.index, room: row.room - example.input_ids.length });
   }

@@ -11,7 +11,10 @@ const LINES_SHOWN = 4;
 /** So that rows with ever new unknown keys do not fill the memory. */
 const MOST_KINDS_OF_WARNINGS = 200;
 
-/** Collects what is wrong in one file. Every error stands alone; warnings of the same words become one, with the number of rows. */
+/**
+ * Collects what is wrong in one file. Every error stands alone; warnings of the same words become
+ * one, with the number of rows.
+ */
 export class ProblemCollector {
   private readonly errors: Problem[] = [];
   private readonly groups = new Map<string, Group>();
@@ -27,7 +30,8 @@ export class ProblemCollector {
   }
 
   warn(message: string, line: number): void {
-    if (this.groups.size < MOST_KINDS_OF_WARNINGS || this.groups.has(message)) this.group('warning', message, line);
+    if (this.groups.size < MOST_KINDS_OF_WARNINGS || this.groups.has(message))
+      this.group('warning', message, line);
   }
 
   /** An error that many rows share. */
@@ -42,7 +46,12 @@ export class ProblemCollector {
   private group(severity: Problem['severity'], message: string, line: number): void {
     const known = this.groups.get(message);
     if (!known) {
-      this.groups.set(message, { problem: { severity, message, place: this.place(line) }, firstLines: [line], rows: 1, lastLine: line });
+      this.groups.set(message, {
+        problem: { severity, message, place: this.place(line) },
+        firstLines: [line],
+        rows: 1,
+        lastLine: line,
+      });
     } else if (known.lastLine !== line) {
       known.rows++;
       known.lastLine = line;
@@ -51,7 +60,12 @@ export class ProblemCollector {
   }
 
   private place(line?: number, key?: string, column?: number): Place {
-    return { file: this.file, ...(line !== undefined && { line }), ...(column !== undefined && { column }), ...(key !== undefined && { key }) };
+    return {
+      file: this.file,
+      ...(line !== undefined && { line }),
+      ...(column !== undefined && { column }),
+      ...(key !== undefined && { key }),
+    };
   }
 }
 
@@ -67,9 +81,18 @@ export function throwErrors(problems: readonly Problem[]): void {
   const [first] = errors;
   if (!first) return;
   const file = first.place?.file;
-  if (errors.length === 1) throw new LoraError('dataset', first.message, first.place && { place: first.place });
-  const rows = new Set(errors.map((error) => `${error.place?.file ?? ''}:${error.place?.line ?? 0}`)).size;
-  throw new LoraError('dataset', `The dataset has ${errors.length} faults in ${rows} ${rows === 1 ? 'row' : 'rows'}.`, {
-    ...(file !== undefined && { place: { file } }), problems: errors, fix: 'Correct or remove these rows.',
-  });
+  if (errors.length === 1)
+    throw new LoraError('dataset', first.message, first.place && { place: first.place });
+  const rows = new Set(
+    errors.map((error) => `${error.place?.file ?? ''}:${error.place?.line ?? 0}`),
+  ).size;
+  throw new LoraError(
+    'dataset',
+    `The dataset has ${errors.length} faults in ${rows} ${rows === 1 ? 'row' : 'rows'}.`,
+    {
+      ...(file !== undefined && { place: { file } }),
+      problems: errors,
+      fix: 'Correct or remove these rows.',
+    },
+  );
 }

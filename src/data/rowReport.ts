@@ -1,9 +1,15 @@
 import { quote } from './json';
 import type { ProblemCollector } from './problems';
 
-/** Reports what is wrong in one row. `error` gives null, so that a reader can report and give up in one word. */
+/**
+ * Reports what is wrong in one row. `error` gives null, so that a reader can report and give up in
+ * one word.
+ */
 export class RowReport {
-  constructor(private readonly collector: ProblemCollector, private readonly line: number) {}
+  constructor(
+    private readonly collector: ProblemCollector,
+    private readonly line: number,
+  ) {}
 
   get errorCount(): number {
     return this.collector.errorCount;

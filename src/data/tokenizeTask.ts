@@ -19,8 +19,17 @@ interface Taken {
   readonly length: number;
 }
 
-/** Turns rows of labels, tags, pairs or images into examples, longer texts cut to max_length with their special tokens kept. Faults are among the problems. */
-export function tokenizeTaskRows(file: string, rows: readonly Row[], tokenizer: Tokenizer | null, settings: TaskSettings, onRow: (done: number) => void = () => undefined): TokenizedRows {
+/**
+ * Turns rows of labels, tags, pairs or images into examples, longer texts cut to max_length with
+ * their special tokens kept. Faults are among the problems.
+ */
+export function tokenizeTaskRows(
+  file: string,
+  rows: readonly Row[],
+  tokenizer: Tokenizer | null,
+  settings: TaskSettings,
+  onRow: (done: number) => void = () => undefined,
+): TokenizedRows {
   const problems = new ProblemCollector(file);
   const encoder = tokenizer && new Encoder(tokenizer, settings);
   const taken: (Taken & { readonly row: Row })[] = [];
@@ -33,16 +42,34 @@ export function tokenizeTaskRows(file: string, rows: readonly Row[], tokenizer: 
     }
     onRow(i + 1);
   }
-  return { examples: taken.map((t) => t.example), rows: taken.map((t) => t.row), lengths: taken.map((t) => t.length), problems: problems.problems() };
+  return {
+    examples: taken.map((t) => t.example),
+    rows: taken.map((t) => t.row),
+    lengths: taken.map((t) => t.length),
+    problems: problems.problems(),
+  };
 }
 
 function take(row: Row, encoder: Encoder | null, { labels, image_length }: TaskSettings): Taken {
-  if (row.kind === 'image') return { example: { kind: 'image', line: row.line, file: row.file, target: targetOf(row.label, labels!) as Int32Array }, length: image_length };
+  if (row.kind === 'image')
+    return {
+      example: {
+        kind: 'image',
+        line: row.line,
+        file: row.file,
+        target: targetOf(row.label, labels!) as Int32Array,
+      },
+      length: image_length,
+    };
   switch (row.kind) {
-    case 'labelled': return encoder!.labelled(row, labels!);
-    case 'tagged': return encoder!.tagged(row, labels!);
-    case 'pair': return encoder!.pair(row);
-    default: throw new RangeError(`A row of the kind ${row.kind} has no labels.`);
+    case 'labelled':
+      return encoder!.labelled(row, labels!);
+    case 'tagged':
+      return encoder!.tagged(row, labels!);
+    case 'pair':
+      return encoder!.pair(row);
+    default:
+      throw new RangeError(`A row of the kind ${row.kind} has no labels.`);
   }
 }
 
@@ -51,7 +78,10 @@ class Encoder {
   private readonly frame: Tokenizer['frame'];
   private readonly spaced: boolean;
 
-  constructor(private readonly tokenizer: Tokenizer, private readonly settings: Pick<TaskSettings, 'max_length' | 'has_types'>) {
+  constructor(
+    private readonly tokenizer: Tokenizer,
+    private readonly settings: Pick<TaskSettings, 'max_length' | 'has_types'>,
+  ) {
     this.frame = tokenizer.frame;
     // Byte-level tokenizers know a word by the space before it; others write that space themselves.
     this.spaced = this.ids(' a').length <= this.ids('a').length;
@@ -62,10 +92,22 @@ class Encoder {
     const first = this.ids(text);
     if (text_pair === null) {
       const { ids, length } = this.alone(first);
-      return { example: { kind: 'text', line, input_ids: ids, token_type_ids: new Int32Array(ids.length), target }, length };
+      return {
+        example: {
+          kind: 'text',
+          line,
+          input_ids: ids,
+          token_type_ids: new Int32Array(ids.length),
+          target,
+        },
+        length,
+      };
     }
     const { ids, types, length } = this.together(first, this.ids(text_pair));
-    return { example: { kind: 'text', line, input_ids: ids, token_type_ids: types, target }, length };
+    return {
+      example: { kind: 'text', line, input_ids: ids, token_type_ids: types, target },
+      length,
+    };
   }
 
   tagged({ line, tokens, tags }: TaggedRow, labels: LabelSet): Taken {
@@ -79,12 +121,28 @@ class Encoder {
     }
     const { ids, length } = this.alone(inner);
     const end = ids.length - after.length;
-    return { example: { kind: 'tokens', line, input_ids: ids, labels: tagsOf(tags, starts.map((start) => (start < end ? start : Infinity)), ids.length, labels) }, length };
+    return {
+      example: {
+        kind: 'tokens',
+        line,
+        input_ids: ids,
+        labels: tagsOf(
+          tags,
+          starts.map((start) => (start < end ? start : Infinity)),
+          ids.length,
+          labels,
+        ),
+      },
+      length,
+    };
   }
 
   pair({ line, anchor, positive }: PairRow): Taken {
     const [a, b] = [this.alone(this.ids(anchor)), this.alone(this.ids(positive))];
-    return { example: { kind: 'pair', line, anchor: a.ids, positive: b.ids }, length: Math.max(a.length, b.length) };
+    return {
+      example: { kind: 'pair', line, anchor: a.ids, positive: b.ids },
+      length: Math.max(a.length, b.length),
+    };
   }
 
   private ids(text: string): number[] {
@@ -94,7 +152,10 @@ class Encoder {
   private alone(own: readonly number[]): { readonly ids: Int32Array; readonly length: number } {
     const { before, after } = this.frame;
     const room = this.settings.max_length - before.length - after.length;
-    return { ids: Int32Array.from([...before, ...own.slice(0, Math.max(0, room)), ...after]), length: before.length + own.length + after.length };
+    return {
+      ids: Int32Array.from([...before, ...own.slice(0, Math.max(0, room)), ...after]),
+      length: before.length + own.length + after.length,
+    };
   }
 
   /** The longer text is cut first, as transformers does. */
@@ -105,7 +166,11 @@ class Encoder {
     const [own, other] = cutLonger(a.length, b.length, room);
     const head = [...before, ...a.slice(0, own), ...between];
     const ids = Int32Array.from([...head, ...b.slice(0, other), ...after]);
-    return { ids, types: Int32Array.from(ids, (_, i) => (this.settings.has_types && i >= head.length ? 1 : 0)), length: frame + a.length + b.length };
+    return {
+      ids,
+      types: Int32Array.from(ids, (_, i) => (this.settings.has_types && i >= head.length ? 1 : 0)),
+      length: frame + a.length + b.length,
+    };
   }
 }
 

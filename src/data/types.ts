@@ -6,15 +6,29 @@ export interface Message {
 /** A class by its name or number; of regression a number. */
 export type Label = string | number;
 
-/** A row of a dataset as its format says, with the line it stands on (from 1). Images have no lines: they are counted. */
+/**
+ * A row of a dataset as its format says, with the line it stands on (from 1). Images have no lines:
+ * they are counted.
+ */
 export type Row = TextRow | LabelledRow | TaggedRow | PairRow | ImageRow;
 
 /** What a language model learns from. */
 export type TextRow =
   | { readonly kind: 'messages'; readonly line: number; readonly messages: readonly Message[] }
-  | { readonly kind: 'completion'; readonly line: number; readonly prompt: string; readonly completion: string }
+  | {
+      readonly kind: 'completion';
+      readonly line: number;
+      readonly prompt: string;
+      readonly completion: string;
+    }
   | { readonly kind: 'text'; readonly line: number; readonly text: string }
-  | { readonly kind: 'tokenized'; readonly line: number; readonly input_ids: readonly number[]; readonly labels: readonly number[]; readonly attention_mask: readonly number[] };
+  | {
+      readonly kind: 'tokenized';
+      readonly line: number;
+      readonly input_ids: readonly number[];
+      readonly labels: readonly number[];
+      readonly attention_mask: readonly number[];
+    };
 
 /** A text, or two that belong together, and what it is labelled with: a list where several hold. */
 export interface LabelledRow {
@@ -51,7 +65,10 @@ export interface ImageRow {
 /** What is learnt at once from a row. */
 export type Example = TokensExample | PackedExample | TextExample | PairExample | ImageExample;
 
-/** A sequence with a label for each token, -100 where nothing is learnt. Of a language model labels[t] is input_ids[t]: the loss at t compares the logits at t with labels[t + 1]. */
+/**
+ * A sequence with a label for each token, -100 where nothing is learnt. Of a language model
+ * labels[t] is input_ids[t]: the loss at t compares the logits at t with labels[t + 1].
+ */
 export interface TokensExample {
   readonly kind: 'tokens';
   readonly line: number;
@@ -91,13 +108,19 @@ export interface ImageExample {
   readonly target: Int32Array;
 }
 
-/** Sequences padded on the right to the longest; row-major [batch, length]. Padding has label -100 and mask 0. */
+/**
+ * Sequences padded on the right to the longest; row-major [batch, length]. Padding has label -100
+ * and mask 0.
+ */
 export interface Batch {
   readonly batch: number;
   readonly length: number;
   /** Empty for images. */
   readonly input_ids: Int32Array;
-  /** [batch, length], or [batch] or [batch, num_labels]; empty for pairs, of which all anchors come first. */
+  /**
+   * [batch, length], or [batch] or [batch, num_labels]; empty for pairs, of which all anchors come
+   * first.
+   */
   readonly labels: Int32Array | Float32Array;
   readonly attention_mask: Int32Array;
   readonly token_type_ids?: Int32Array;
@@ -121,7 +144,9 @@ export interface Span {
   readonly end: number;
 }
 
-/** Where an offset of a text lies among its tokens. The two differ where a token reaches over it. */
+/**
+ * Where an offset of a text lies among its tokens. The two differ where a token reaches over it.
+ */
 export interface TokenPlace {
   /** How many tokens the text before the offset gives on its own. */
   readonly before: number;
@@ -131,7 +156,9 @@ export interface TokenPlace {
 
 export interface RenderedChat {
   readonly text: string;
-  /** What a template with {% generation %} blocks says the model itself writes; null: it has none. */
+  /**
+   * What a template with {% generation %} blocks says the model itself writes; null: it has none.
+   */
   readonly generated: readonly Span[] | null;
 }
 
@@ -144,10 +171,19 @@ export interface Tokenizer {
   readonly has_chat_template: boolean;
   /** The special tokens, which are recognised in any text, also in what a user writes. */
   readonly special_tokens: ReadonlyMap<string, number>;
-  /** Token ids, with the special tokens that the tokenizer itself adds unless `add_special_tokens` is false. Rendered chats hold theirs already. */
+  /**
+   * Token ids, with the special tokens that the tokenizer itself adds unless `add_special_tokens`
+   * is false. Rendered chats hold theirs already.
+   */
   encode(text: string, add_special_tokens?: boolean): number[];
-  /** Ids (without added special tokens), and where each offset of the text (ascending, UTF-16) lies among them. */
-  encodeAt(text: string, offsets: readonly number[]): { readonly ids: number[]; readonly places: readonly TokenPlace[] };
+  /**
+   * Ids (without added special tokens), and where each offset of the text (ascending, UTF-16) lies
+   * among them.
+   */
+  encodeAt(
+    text: string,
+    offsets: readonly number[],
+  ): { readonly ids: number[]; readonly places: readonly TokenPlace[] };
   /** What `encode` puts around a text; with `between` for two texts. */
   readonly frame: Frame;
   decode(ids: readonly number[], skip_special_tokens?: boolean): string;

@@ -45,18 +45,34 @@ const COMMANDS: Readonly<Record<string, Command>> = {
 
 declare const LORA_VERSION: string;
 
-const USAGE = ['Usage:', ...Object.values(COMMANDS).flatMap(({ usage }) => usage.split('\n')).map((line) => `  ${line}`)].join('\n');
+const USAGE = [
+  'Usage:',
+  ...Object.values(COMMANDS)
+    .flatMap(({ usage }) => usage.split('\n'))
+    .map((line) => `  ${line}`),
+].join('\n');
 const print = (text: string) => process.stdout.write(`${text}\n`);
 const warn = (text: string) => process.stderr.write(`${text}\n`);
 
 async function main([name, ...rest]: readonly string[]): Promise<number> {
-  if (name === '--version') return print(LORA_VERSION), 0;
-  if (name === undefined || name === '--help' || name === 'help') return print(USAGE), name === undefined ? 2 : 0;
+  if (name === '--version') return (print(LORA_VERSION), 0);
+  if (name === undefined || name === '--help' || name === 'help')
+    return (print(USAGE), name === undefined ? 2 : 0);
   const command = Object.hasOwn(COMMANDS, name) ? COMMANDS[name] : undefined;
   if (!command) throw new LoraError('usage', `There is no command "${name}".`, { fix: USAGE });
-  if (rest.includes('--help')) return print(command.usage), 0;
-  const context: Context = { dist: __dirname, version: LORA_VERSION, json: rest.includes('--json'), signal: stopSignal(), print, warn };
-  return command.run(rest.filter((arg) => arg !== '--json'), context);
+  if (rest.includes('--help')) return (print(command.usage), 0);
+  const context: Context = {
+    dist: __dirname,
+    version: LORA_VERSION,
+    json: rest.includes('--json'),
+    signal: stopSignal(),
+    print,
+    warn,
+  };
+  return command.run(
+    rest.filter((arg) => arg !== '--json'),
+    context,
+  );
 }
 
 /** The first signal asks for an orderly end, the second ends at once. */
@@ -70,11 +86,25 @@ function stopSignal(): AbortSignal {
   return controller.signal;
 }
 
-main(process.argv.slice(2)).then((code) => { process.exitCode = code; }, (error: unknown) => {
-  const lora = LoraError.from(error, 'engine');
-  if (process.argv.includes('--json') && error instanceof LoraError) print(JSON.stringify({ kind: 'error', error: lora.serialize() }));
-  warn(error instanceof LoraError ? lora.describe() : (lora.cause instanceof Error ? lora.cause.stack ?? lora.message : lora.message));
-  process.exitCode = lora.area === 'usage' ? 2 : 1;
-}).finally(() => {
-  process.removeAllListeners('SIGINT').removeAllListeners('SIGTERM');
-});
+main(process.argv.slice(2))
+  .then(
+    (code) => {
+      process.exitCode = code;
+    },
+    (error: unknown) => {
+      const lora = LoraError.from(error, 'engine');
+      if (process.argv.includes('--json') && error instanceof LoraError)
+        print(JSON.stringify({ kind: 'error', error: lora.serialize() }));
+      warn(
+        error instanceof LoraError
+          ? lora.describe()
+          : lora.cause instanceof Error
+            ? (lora.cause.stack ?? lora.message)
+            : lora.message,
+      );
+      process.exitCode = lora.area === 'usage' ? 2 : 1;
+    },
+  )
+  .finally(() => {
+    process.removeAllListeners('SIGINT').removeAllListeners('SIGTERM');
+  });

@@ -8,7 +8,10 @@ type Request = Extract<WorkerCommand, { readonly id: number }>;
 /** The run is stopped in the middle of a step: what the step has done so far is dropped. */
 export class Stopped extends Error {}
 
-/** What the main thread asks of a training. A pause and a stop take effect between two operations, requests are answered between two steps or in a pause. */
+/**
+ * What the main thread asks of a training. A pause and a stop take effect between two operations,
+ * requests are answered between two steps or in a pause.
+ */
 export class Control {
   paused = false;
   stopped = false;
@@ -63,17 +66,27 @@ export class Control {
   private async whilePaused(): Promise<void> {
     while (this.paused && !this.stopped) {
       await this.serve();
-      await new Promise<void>((resolve) => { this.wake = resolve; });
+      await new Promise<void>((resolve) => {
+        this.wake = resolve;
+      });
     }
     await this.serve();
   }
 
   private receive(command: WorkerCommand): void {
     switch (command.kind) {
-      case 'pause': this.paused = true; break;
-      case 'resume': this.paused = false; break;
-      case 'stop': this.stopped = true; break;
-      case 'checkpoint': case 'generate': this.queue.push(command);
+      case 'pause':
+        this.paused = true;
+        break;
+      case 'resume':
+        this.paused = false;
+        break;
+      case 'stop':
+        this.stopped = true;
+        break;
+      case 'checkpoint':
+      case 'generate':
+        this.queue.push(command);
     }
     this.wake();
   }

@@ -12,12 +12,16 @@ export async function fingerprintOf(file: string): Promise<FileFingerprint> {
   if ((await stat(file)).isDirectory()) return (await readImageFolder(file)).fingerprint;
   const hash = createHash('sha256');
   let size = 0;
-  await pipeline(createReadStream(file, { highWaterMark: 1 << 20 }), async function* (chunks: AsyncIterable<Buffer>) {
-    for await (const chunk of chunks) {
-      size += chunk.length;
-      yield chunk;
-    }
-  }, hash);
+  await pipeline(
+    createReadStream(file, { highWaterMark: 1 << 20 }),
+    async function* (chunks: AsyncIterable<Buffer>) {
+      for await (const chunk of chunks) {
+        size += chunk.length;
+        yield chunk;
+      }
+    },
+    hash,
+  );
   return { file, size, sha256: hash.digest('hex') };
 }
 
@@ -25,10 +29,21 @@ export async function fingerprintOf(file: string): Promise<FileFingerprint> {
 export async function checkFingerprints(expected: readonly FileFingerprint[]): Promise<void> {
   for (const before of expected) {
     const now = await fingerprintOf(before.file).catch((error: unknown) => {
-      throw new LoraError('run', 'A file that the run began with is gone.', { place: { file: before.file }, fix: 'Put it back, or start a new run.', cause: error });
+      throw new LoraError('run', 'A file that the run began with is gone.', {
+        place: { file: before.file },
+        fix: 'Put it back, or start a new run.',
+        cause: error,
+      });
     });
     if (now.sha256 !== before.sha256) {
-      throw new LoraError('run', 'The file has changed since the run began, so the run cannot go on as it was.', { place: { file: before.file }, fix: 'Put the old file back, or start a new run with init_adapter.' });
+      throw new LoraError(
+        'run',
+        'The file has changed since the run began, so the run cannot go on as it was.',
+        {
+          place: { file: before.file },
+          fix: 'Put the old file back, or start a new run with init_adapter.',
+        },
+      );
     }
   }
 }
@@ -48,7 +63,12 @@ async function resolveHead(git: string, head: string): Promise<string | null> {
   const loose = (await readFile(path.join(git, ref), 'utf8').catch(() => '')).trim();
   if (isCommit(loose)) return loose;
   const packed = await readFile(path.join(git, 'packed-refs'), 'utf8').catch(() => '');
-  return packed.split('\n').find((line) => line.endsWith(` ${ref}`))?.split(' ')[0] ?? null;
+  return (
+    packed
+      .split('\n')
+      .find((line) => line.endsWith(` ${ref}`))
+      ?.split(' ')[0] ?? null
+  );
 }
 
 const isCommit = (text: string) => /^[0-9a-f]{40,64}$/.test(text);

@@ -9,19 +9,42 @@ import { problemOf } from './model';
 import { withCheckpointWeights } from './modelProduct';
 import type { Prepared } from './prepareTraining';
 
-/** The model as a training begins with it, or goes on with it from a checkpoint's folder. Errors: LoraError. */
-export async function loadForTraining(prepared: Prepared, { lora, training: { method } }: Recipe, checkpoint: string | null, options: Pick<LoadOptions, 'ops' | 'onProgress'>): Promise<Model> {
+/**
+ * The model as a training begins with it, or goes on with it from a checkpoint's folder. Errors:
+ * LoraError.
+ */
+export async function loadForTraining(
+  prepared: Prepared,
+  { lora, training: { method } }: Recipe,
+  checkpoint: string | null,
+  options: Pick<LoadOptions, 'ops' | 'onProgress'>,
+): Promise<Model> {
   const { base, adapter, frozen, below, step_plan, data } = prepared;
-  const loading: LoadOptions = { ...options, ...step_plan, method, lora_dropout: lora.lora_dropout, below: [...frozen, ...(below ? [below] : [])], ...problemOf(data.labels) };
+  const loading: LoadOptions = {
+    ...options,
+    ...step_plan,
+    method,
+    lora_dropout: lora.lora_dropout,
+    below: [...frozen, ...(below ? [below] : [])],
+    ...problemOf(data.labels),
+  };
   if (checkpoint === null) return loadModel(base, adapter, loading);
-  const model = method === 'full'
-    ? await withCheckpointWeights(base, checkpoint, (at) => loadModel(at, adapter, loading))
-    : await loadModel(base, inOrderOf(adapter, (await readPeftAdapter(checkpoint)).adapter), loading);
+  const model =
+    method === 'full'
+      ? await withCheckpointWeights(base, checkpoint, (at) => loadModel(at, adapter, loading))
+      : await loadModel(
+          base,
+          inOrderOf(adapter, (await readPeftAdapter(checkpoint)).adapter),
+          loading,
+        );
   await restoreOptimizer(checkpoint, model);
   return model;
 }
 
-/** The modules of a checkpoint in the order in which the run began: the optimizer's state and each module's dropout go by it, a file goes by names. */
+/**
+ * The modules of a checkpoint in the order in which the run began: the optimizer's state and each
+ * module's dropout go by it, a file goes by names.
+ */
 function inOrderOf(start: Adapter, { config, modules, trained }: Adapter): Adapter {
   const byPath = new Map(modules.map((m) => [m.path, m]));
   const byName = new Map(trained.map((t) => [t.name, t]));
@@ -30,7 +53,10 @@ function inOrderOf(start: Adapter, { config, modules, trained }: Adapter): Adapt
     trained: start.trained.map((t) => byName.get(t.name) ?? t),
     modules: start.modules.map((m) => {
       const module = byPath.get(m.path);
-      if (!module) throw new LoraError('run', `The checkpoint lacks the module ${m.path}.`, { fix: 'Start a new run.' });
+      if (!module)
+        throw new LoraError('run', `The checkpoint lacks the module ${m.path}.`, {
+          fix: 'Start a new run.',
+        });
       return module;
     }),
   };

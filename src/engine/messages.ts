@@ -48,5 +48,9 @@ export type WorkerEvent =
   | { readonly kind: 'best'; readonly step: number; readonly loss: number }
   | { readonly kind: 'reply'; readonly id: number; readonly result: unknown }
   | { readonly kind: 'refusal'; readonly id: number; readonly error: SerializedError }
-  | { readonly kind: 'done'; readonly state: 'completed' | 'stopped'; readonly product: ProductKind }
+  | {
+      readonly kind: 'done';
+      readonly state: 'completed' | 'stopped';
+      readonly product: ProductKind;
+    }
   | { readonly kind: 'failed'; readonly error: SerializedError };

@@ -21,10 +21,19 @@ export async function bindingFor(runtime: Runtime, dist: string): Promise<TfBind
   return runtime.kind === 'tensorflow' ? bindingOf(await loadTfjs(runtime, dist)) : null;
 }
 
-const PROBLEMS = { single_label_classification: 'single_label', multi_label_classification: 'multi_label', regression: 'regression' } as const;
+const PROBLEMS = {
+  single_label_classification: 'single_label',
+  multi_label_classification: 'multi_label',
+  regression: 'regression',
+} as const;
 
 /** What the loss of a head for labels compares. */
-export const problemOf = (labels: LabelSet | null): Pick<LoadOptions, 'problem'> => (labels ? { problem: PROBLEMS[labels.problem_type] } : {});
+export const problemOf = (labels: LabelSet | null): Pick<LoadOptions, 'problem'> =>
+  labels ? { problem: PROBLEMS[labels.problem_type] } : {};
 
 /** No adapter: the base alone. */
-export const EMPTY_ADAPTER: Adapter = { config: { ...PLAIN, target_modules: [], base_model_name_or_path: null, raw: {} }, modules: [], trained: [] };
+export const EMPTY_ADAPTER: Adapter = {
+  config: { ...PLAIN, target_modules: [], base_model_name_or_path: null, raw: {} },
+  modules: [],
+  trained: [],
+};

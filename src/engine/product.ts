@@ -20,4 +20,5 @@ export interface Product {
 
 export type ProductKind = 'adapter' | 'model';
 
-export const productOf = (method: TrainingMethod): ProductKind => (method === 'full' ? 'model' : 'adapter');
+export const productOf = (method: TrainingMethod): ProductKind =>
+  method === 'full' ? 'model' : 'adapter';

@@ -11,18 +11,35 @@ import type { BaseModel } from './types';
 
 const FIX = 'Name a Hugging Face model folder or a .gguf file.';
 
-/** Opens a base model: a Hugging Face folder or a .gguf file. Reads headers only, and holds them against the config. Errors: LoraError('base') saying what is wrong and where. */
+/**
+ * Opens a base model: a Hugging Face folder or a .gguf file. Reads headers only, and holds them
+ * against the config. Errors: LoraError('base') saying what is wrong and where.
+ */
 export async function openBase(file: string, options: ReadSpecOptions = {}): Promise<BaseModel> {
   const found = await stat(file).catch((error: unknown) => {
-    throw new LoraError('base', `There is no base model: ${reason(error)}.`, { place: { file }, fix: FIX, cause: error });
+    throw new LoraError('base', `There is no base model: ${reason(error)}.`, {
+      place: { file },
+      fix: FIX,
+      cause: error,
+    });
   });
   if (found.isDirectory()) return openFolderBase(file, options);
-  if (file.endsWith('.safetensors')) throw new LoraError('base', 'A .safetensors file alone is not a base model.', { place: { file }, fix: `Name its folder, ${path.dirname(file)}.` });
+  if (file.endsWith('.safetensors'))
+    throw new LoraError('base', 'A .safetensors file alone is not a base model.', {
+      place: { file },
+      fix: `Name its folder, ${path.dirname(file)}.`,
+    });
   return openGgufBase(file, options);
 }
 
-/** A weight under its module's name; a tied output layer's is the embedding's. Errors: LoraError naming file and tensor. */
-export function readWeight({ spec, weights }: Pick<BaseModel, 'spec' | 'weights'>, name: string): Promise<Float32Array> {
+/**
+ * A weight under its module's name; a tied output layer's is the embedding's. Errors: LoraError
+ * naming file and tensor.
+ */
+export function readWeight(
+  { spec, weights }: Pick<BaseModel, 'spec' | 'weights'>,
+  name: string,
+): Promise<Float32Array> {
   const tied = tiedWeight(spec);
   return weights.readF32(tied?.name === name ? tied.storedAs : name);
 }

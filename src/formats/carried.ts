@@ -9,16 +9,37 @@ type Base = Pick<BaseModel, 'spec' | 'replaced'> | null;
 /** What is lost, in words. */
 type Rule = (adapter: Adapter, base: Base, format: Other) => string | false | null | undefined;
 
-const NAMES: Readonly<Record<Other, string>> = { mlx: 'mlx-lm', gguf: 'llama.cpp', kohya: 'kohya\'s scripts' };
+const NAMES: Readonly<Record<Other, string>> = {
+  mlx: 'mlx-lm',
+  gguf: 'llama.cpp',
+  kohya: "kohya's scripts",
+};
 /** Families that mlx-lm has. */
-const IN_MLX: ReadonlySet<string> = new Set(['llama', 'mistral', 'qwen2', 'qwen3', 'gemma', 'gemma2', 'gemma3_text', 'phi3', 'olmo2', 'smollm3', 'gpt2', 'gpt_neox']);
+const IN_MLX: ReadonlySet<string> = new Set([
+  'llama',
+  'mistral',
+  'qwen2',
+  'qwen3',
+  'gemma',
+  'gemma2',
+  'gemma3_text',
+  'phi3',
+  'olmo2',
+  'smollm3',
+  'gpt2',
+  'gpt_neox',
+]);
 
-const trained: Rule = ({ trained: [first, ...others] }, _, format) => (
-  first && `${NAMES[format]} knows no tensors that are trained whole (modules_to_save, biases): ${first.name}${others.length > 0 ? ` and ${others.length} more` : ''}`);
+const trained: Rule = ({ trained: [first, ...others] }, _, format) =>
+  first &&
+  `${NAMES[format]} knows no tensors that are trained whole (modules_to_save, biases): ${first.name}${others.length > 0 ? ` and ${others.length} more` : ''}`;
 
-const addedTokens: Rule = (_, base, format) => (base?.replaced.size ?? 0) > 0 && `${NAMES[format]} knows no added tokens, whose embedding the adapter brings`;
+const addedTokens: Rule = (_, base, format) =>
+  (base?.replaced.size ?? 0) > 0 &&
+  `${NAMES[format]} knows no added tokens, whose embedding the adapter brings`;
 
-const dora: Rule = ({ modules }, _, format) => format !== 'mlx' && modules.some((m) => m.magnitude) && `${NAMES[format]} knows no DoRA`;
+const dora: Rule = ({ modules }, _, format) =>
+  format !== 'mlx' && modules.some((m) => m.magnitude) && `${NAMES[format]} knows no DoRA`;
 
 const embeddings: Rule = ({ modules }, _, format) => {
   const own = modules.find((m) => m.kind === 'embedding');
@@ -30,24 +51,41 @@ const convolutions: Rule = ({ modules }, _, format) => {
   return own && format !== 'kohya' && `${NAMES[format]} adapts no convolutions: ${own.path}`;
 };
 
-/** llama.cpp and mlx-lm compute a tied output layer with the embedding's weight, its update included. */
+/**
+ * llama.cpp and mlx-lm compute a tied output layer with the embedding's weight, its update
+ * included.
+ */
 const tied: Rule = ({ modules }, base, format) => {
-  const end = modules.find((m) => m.kind === 'embedding' || m.path === 'lm_head' || m.path === 'embed_out');
-  if (!base && format === 'mlx' && end) return `whether ${NAMES[format]} can adapt ${end.path} depends on its base, which is not named (--base)`;
+  const end = modules.find(
+    (m) => m.kind === 'embedding' || m.path === 'lm_head' || m.path === 'embed_out',
+  );
+  if (!base && format === 'mlx' && end)
+    return `whether ${NAMES[format]} can adapt ${end.path} depends on its base, which is not named (--base)`;
   const pair = base && format !== 'kohya' ? tiedWeight(base.spec) : null;
   const own = pair && modules.find((m) => [pair.name, pair.storedAs].includes(`${m.path}.weight`));
-  return own && `${NAMES[format]} has one weight for this base's embedding and output layer, so that it cannot adapt ${own.path} alone`;
+  return (
+    own &&
+    `${NAMES[format]} has one weight for this base's embedding and output layer, so that it cannot adapt ${own.path} alone`
+  );
 };
 
 const family: Rule = (_, base, format) => {
   if (!base || format === 'kohya') return null;
-  const isKnown = format === 'mlx' ? IN_MLX.has(base.spec.family) : ggufArchOf(base.spec.family) !== undefined;
-  return !isKnown && `${NAMES[format]} has no models of the family "${base.spec.family}" as they are read here`;
+  const isKnown =
+    format === 'mlx' ? IN_MLX.has(base.spec.family) : ggufArchOf(base.spec.family) !== undefined;
+  return (
+    !isKnown &&
+    `${NAMES[format]} has no models of the family "${base.spec.family}" as they are read here`
+  );
 };
 
 const RULES = [trained, addedTokens, dora, embeddings, convolutions, tied, family];
 
 /** What of an adapter a format cannot carry, in words; empty where it carries all. */
 export function notCarried(adapter: Adapter, base: Base, format: AdapterFormat): string[] {
-  return format === 'peft' ? [] : RULES.map((rule) => rule(adapter, base, format)).filter((lost): lost is string => typeof lost === 'string');
+  return format === 'peft'
+    ? []
+    : RULES.map((rule) => rule(adapter, base, format)).filter(
+        (lost): lost is string => typeof lost === 'string',
+      );
 }

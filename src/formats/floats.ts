@@ -1,38 +1,62 @@
-/** f32 and the 16-bit formats: widening is exact, narrowing rounds to the nearest, a tie to the even. */
+/**
+ * f32 and the 16-bit formats: widening is exact, narrowing rounds to the nearest, a tie to the
+ * even.
+ */
 
 /** bf16 is the upper half of an f32. */
-export function fromBF16(source: Uint16Array, result: Float32Array = new Float32Array(source.length)): Float32Array {
+export function fromBF16(
+  source: Uint16Array,
+  result: Float32Array = new Float32Array(source.length),
+): Float32Array {
   const bits = bitsOf(result);
   for (let i = 0; i < source.length; i++) bits[i] = source[i]! << 16;
   return result;
 }
 
-export function fromF16(source: Uint16Array, result: Float32Array = new Float32Array(source.length)): Float32Array {
+export function fromF16(
+  source: Uint16Array,
+  result: Float32Array = new Float32Array(source.length),
+): Float32Array {
   const bits = bitsOf(result);
   for (let i = 0; i < source.length; i++) bits[i] = HALF[source[i]!]!;
   return result;
 }
 
-export function toBF16(source: Float32Array, result: Uint16Array = new Uint16Array(source.length)): Uint16Array {
+export function toBF16(
+  source: Float32Array,
+  result: Uint16Array = new Uint16Array(source.length),
+): Uint16Array {
   const bits = bitsOf(source);
-  for (let i = 0; i < bits.length; i++) result[i] = Number.isNaN(source[i]) ? (bits[i]! >>> 16) | 0x40 : (bits[i]! + 0x7fff + ((bits[i]! >>> 16) & 1)) >>> 16;
+  for (let i = 0; i < bits.length; i++)
+    result[i] = Number.isNaN(source[i])
+      ? (bits[i]! >>> 16) | 0x40
+      : (bits[i]! + 0x7fff + ((bits[i]! >>> 16) & 1)) >>> 16;
   return result;
 }
 
-export function toF16(source: Float32Array, result: Uint16Array = new Uint16Array(source.length)): Uint16Array {
+export function toF16(
+  source: Float32Array,
+  result: Uint16Array = new Uint16Array(source.length),
+): Uint16Array {
   const bits = bitsOf(source);
   for (let i = 0; i < bits.length; i++) result[i] = halfOf(bits[i]!);
   return result;
 }
 
-export function fromF64(source: Float64Array, result: Float32Array = new Float32Array(source.length)): Float32Array {
+export function fromF64(
+  source: Float64Array,
+  result: Float32Array = new Float32Array(source.length),
+): Float32Array {
   result.set(source);
   return result;
 }
 
-const bitsOf = ({ buffer, byteOffset, length }: Float32Array) => new Uint32Array(buffer, byteOffset, length);
+const bitsOf = ({ buffer, byteOffset, length }: Float32Array) =>
+  new Uint32Array(buffer, byteOffset, length);
 
-/** Bits of the f32 for each of the 65,536 halves: a table is ten times faster than the arithmetic. */
+/**
+ * Bits of the f32 for each of the 65,536 halves: a table is ten times faster than the arithmetic.
+ */
 const HALF = (() => {
   const table = new Uint32Array(1 << 16);
   for (let h = 0; h < table.length; h++) table[h] = halfBits(h);
@@ -62,7 +86,10 @@ function halfOf(bits: number): number {
   const mantissa = bits & 0x7fffff;
   if (exponent === 255) return sign | 0x7c00 | (mantissa ? 0x200 | (mantissa >> 13) : 0);
   if (exponent < 102) return sign;
-  const [value, shift] = exponent < 113 ? [mantissa | 0x800000, 126 - exponent] : [((exponent - 112) << 23) | mantissa, 13];
+  const [value, shift] =
+    exponent < 113
+      ? [mantissa | 0x800000, 126 - exponent]
+      : [((exponent - 112) << 23) | mantissa, 13];
   const rest = value & ((1 << shift) - 1);
   const half = 1 << (shift - 1);
   const down = value >>> shift;

@@ -7,22 +7,31 @@ import type { TokenizerFiles } from './types';
 
 type Config = Readonly<Record<string, unknown>>;
 
-/** tokenizer.json with its config; the chat template from chat_template.jinja, chat_template.json or the config. Errors: LoraError('tokenizer'). */
+/**
+ * tokenizer.json with its config; the chat template from chat_template.jinja, chat_template.json or
+ * the config. Errors: LoraError('tokenizer').
+ */
 export async function readFolderTokenizer(folder: string): Promise<TokenizerFiles> {
   const source = path.join(folder, 'tokenizer.json');
-  if (!await isFile(source)) throw await noTokenizer(folder);
+  if (!(await isFile(source))) throw await noTokenizer(folder);
   const tokenizer = await readJsonObject(source, 'tokenizer');
   const own = await optionalJson(path.join(folder, 'tokenizer_config.json'));
-  const config = { ...await optionalJson(path.join(folder, 'special_tokens_map.json')), ...own };
+  const config = { ...(await optionalJson(path.join(folder, 'special_tokens_map.json'))), ...own };
   return { tokenizer, config, chat_template: await readTemplate(folder, config), source };
 }
 
 async function noTokenizer(folder: string): Promise<LoraError> {
-  const other = await isFile(path.join(folder, 'tokenizer.model')) ? ', only a tokenizer.model, which is not read' : '';
-  return new LoraError('tokenizer', `The model has no tokenizer.json${other}.`, { place: { file: folder }, fix: 'Put the tokenizer.json of the original model into the folder.' });
+  const other = (await isFile(path.join(folder, 'tokenizer.model')))
+    ? ', only a tokenizer.model, which is not read'
+    : '';
+  return new LoraError('tokenizer', `The model has no tokenizer.json${other}.`, {
+    place: { file: folder },
+    fix: 'Put the tokenizer.json of the original model into the folder.',
+  });
 }
 
-const optionalJson = async (file: string): Promise<Config> => (await isFile(file) ? readJsonObject(file, 'tokenizer') : {});
+const optionalJson = async (file: string): Promise<Config> =>
+  (await isFile(file)) ? readJsonObject(file, 'tokenizer') : {};
 
 async function readTemplate(folder: string, config: Config): Promise<string | null> {
   const jinja = path.join(folder, 'chat_template.jinja');
@@ -35,7 +44,10 @@ async function readTemplate(folder: string, config: Config): Promise<string | nu
 
 /** Some configs hold several templates by name: the one called default. */
 function namedTemplate(templates: readonly unknown[]): string | null {
-  const found = templates.find((t): t is { name: string; template: unknown } => typeof t === 'object' && t !== null && 'name' in t && t.name === 'default' && 'template' in t);
+  const found = templates.find(
+    (t): t is { name: string; template: unknown } =>
+      typeof t === 'object' && t !== null && 'name' in t && t.name === 'default' && 'template' in t,
+  );
   return typeof found?.template === 'string' ? found.template : null;
 }
 
@@ -43,6 +55,9 @@ async function readText(file: string): Promise<string> {
   try {
     return await readFile(file, 'utf8');
   } catch (error) {
-    throw new LoraError('tokenizer', `The file cannot be read: ${reason(error)}.`, { place: { file }, cause: error });
+    throw new LoraError('tokenizer', `The file cannot be read: ${reason(error)}.`, {
+      place: { file },
+      cause: error,
+    });
   }
 }

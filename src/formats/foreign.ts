@@ -31,33 +31,81 @@ export interface Matrix {
 
 /** Numbers as a matrix. Errors: LoraError for another shape, or numbers that are not finite. */
 export function matrixOf(data: Float32Array, shape: readonly number[], place: Place): Matrix {
-  if (shape.length !== 2) throw new LoraError('adapter', `A factor must be a matrix, but its shape is [${shape.join(', ')}].`, { place });
+  if (shape.length !== 2)
+    throw new LoraError(
+      'adapter',
+      `A factor must be a matrix, but its shape is [${shape.join(', ')}].`,
+      { place },
+    );
   allFinite(data, place);
   return { rows: shape[0]!, columns: shape[1]!, data, place };
 }
 
 export function transposed({ rows, columns, data, place }: Matrix): Matrix {
   const turned = new Float32Array(data.length);
-  for (let row = 0; row < rows; row++) for (let column = 0; column < columns; column++) turned[column * rows + row] = data[row * columns + column]!;
+  for (let row = 0; row < rows; row++)
+    for (let column = 0; column < columns; column++)
+      turned[column * rows + row] = data[row * columns + column]!;
   return { rows: columns, columns: rows, data: turned, place };
 }
 
 /** Errors: LoraError where A and B do not belong together. */
-export function factorsOf({ path, kind, scaling, A, B, magnitude = null, kernel }: ForeignFactors): LoraFactors {
-  if (A.rows !== B.columns) throw new LoraError('adapter', `The ranks of A and B differ: A of ${path} has ${A.rows}, B has ${B.columns}.`, { place: A.place });
-  if (A.rows === 0 || A.columns === 0 || B.rows === 0) throw new LoraError('adapter', `The factors of ${path} are empty.`, { place: A.place });
+export function factorsOf({
+  path,
+  kind,
+  scaling,
+  A,
+  B,
+  magnitude = null,
+  kernel,
+}: ForeignFactors): LoraFactors {
+  if (A.rows !== B.columns)
+    throw new LoraError(
+      'adapter',
+      `The ranks of A and B differ: A of ${path} has ${A.rows}, B has ${B.columns}.`,
+      { place: A.place },
+    );
+  if (A.rows === 0 || A.columns === 0 || B.rows === 0)
+    throw new LoraError('adapter', `The factors of ${path} are empty.`, { place: A.place });
   finiteScale(scaling, path, A.place);
-  const own = scaling > 0 ? { scaling, B: B.data } : { scaling: 1, B: multiplied(B.data, scaling, path, B.place) }; // PEFT knows no other scales
-  return { path, kind, r: A.rows, in_features: A.columns, out_features: B.rows, ...own, A: A.data, magnitude, ...(kernel && { kernel }) };
+  const own =
+    scaling > 0
+      ? { scaling, B: B.data }
+      : { scaling: 1, B: multiplied(B.data, scaling, path, B.place) }; // PEFT knows no other scales
+  return {
+    path,
+    kind,
+    r: A.rows,
+    in_features: A.columns,
+    out_features: B.rows,
+    ...own,
+    A: A.data,
+    magnitude,
+    ...(kernel && { kernel }),
+  };
 }
 
 /** The PEFT adapter that such factors make. */
-export function peftAdapter(modules: readonly LoraFactors[], base_model_name_or_path: string | null, lora_dropout = 0): Adapter {
+export function peftAdapter(
+  modules: readonly LoraFactors[],
+  base_model_name_or_path: string | null,
+  lora_dropout = 0,
+): Adapter {
   const use_dora = modules.some((m) => m.magnitude !== null);
-  return withRanks({ config: { ...PLAIN, use_dora, lora_dropout, base_model_name_or_path, raw: {} }, modules, trained: [] }, modules);
+  return withRanks(
+    {
+      config: { ...PLAIN, use_dora, lora_dropout, base_model_name_or_path, raw: {} },
+      modules,
+      trained: [],
+    },
+    modules,
+  );
 }
 
-/** Factors whose scale is `scaling`: what it lacks goes into B. Errors: LoraError where B cannot take it. */
+/**
+ * Factors whose scale is `scaling`: what it lacks goes into B. Errors: LoraError where B cannot
+ * take it.
+ */
 export function rescaled(m: LoraFactors, scaling: number): Float32Array {
   return m.scaling === scaling ? m.B : multiplied(m.B, m.scaling / scaling, m.path);
 }

@@ -17,19 +17,40 @@ export const SINGLE = 'model.safetensors';
 export const INDEX = 'model.safetensors.index.json';
 const AGAIN = 'Download the model again, all of its files.';
 
-/** Opens a Hugging Face model folder: config.json and model.safetensors, whole or in shards. Errors: LoraError('base'). */
-export async function openFolderBase(folder: string, options: ReadSpecOptions = {}): Promise<BaseModel> {
+/**
+ * Opens a Hugging Face model folder: config.json and model.safetensors, whole or in shards. Errors:
+ * LoraError('base').
+ */
+export async function openFolderBase(
+  folder: string,
+  options: ReadSpecOptions = {},
+): Promise<BaseModel> {
   const configFile = path.join(folder, CONFIG);
-  if (!await isFile(configFile)) throw await noConfig(folder);
+  if (!(await isFile(configFile))) throw await noConfig(folder);
   const config = await readJsonObject(configFile, 'base');
   const spec = readSpec(config, configFile, options);
   const stored = await openWeights(folder);
-  const weights = withReplaced({ ...underNames(stored, canonicalNames(stored.tensors.keys(), spec)), files: stored.files }, options.replaced);
-  const missing = await checked(() => checkTensors(weights.tensors, spec, folder, options.new_head), weights);
+  const weights = withReplaced(
+    { ...underNames(stored, canonicalNames(stored.tensors.keys(), spec)), files: stored.files },
+    options.replaced,
+  );
+  const missing = await checked(
+    () => checkTensors(weights.tensors, spec, folder, options.new_head),
+    weights,
+  );
   return {
-    spec, missing, replaced: new Set(options.replaced?.keys()),
-    path: folder, name: nameOf(folder, config), format: 'safetensors', config, weights, weight_files: weights.files, parameters: countParameters(weights.tensors),
-    readTokenizer: () => readFolderTokenizer(folder), close: () => weights.close(),
+    spec,
+    missing,
+    replaced: new Set(options.replaced?.keys()),
+    path: folder,
+    name: nameOf(folder, config),
+    format: 'safetensors',
+    config,
+    weights,
+    weight_files: weights.files,
+    parameters: countParameters(weights.tensors),
+    readTokenizer: () => readFolderTokenizer(folder),
+    close: () => weights.close(),
   };
 }
 
@@ -45,17 +66,26 @@ async function checked<T>(check: () => T, weights: WeightSource): Promise<T> {
 /** The same tensors under other names. */
 function underNames(source: WeightSource, names: ReadonlyMap<string, string>): WeightSource {
   return {
-    tensors: new Map([...names].map(([name, stored]): [string, TensorInfo] => [name, { ...source.tensors.get(stored)!, name }])),
+    tensors: new Map(
+      [...names].map(([name, stored]): [string, TensorInfo] => [
+        name,
+        { ...source.tensors.get(stored)!, name },
+      ]),
+    ),
     readF32: (name, target) => source.readF32(names.get(name) ?? name, target),
     readBF16: (name, target) => source.readBF16(names.get(name) ?? name, target),
     close: () => source.close(),
   };
 }
 
-/** What the model calls itself, else its name in the hub's cache (models--owner--name/snapshots/revision), else its folder's. */
+/**
+ * What the model calls itself, else its name in the hub's cache
+ * (models--owner--name/snapshots/revision), else its folder's.
+ */
 function nameOf(folder: string, { _name_or_path: own }: Readonly<Record<string, unknown>>): string {
   if (typeof own === 'string' && own) return own;
-  const [, cached] = /(?:^|[\\/])models--([^\\/]+)[\\/]snapshots[\\/][^\\/]+[\\/]?$/.exec(folder) ?? [];
+  const [, cached] =
+    /(?:^|[\\/])models--([^\\/]+)[\\/]snapshots[\\/][^\\/]+[\\/]?$/.exec(folder) ?? [];
   return cached?.replace('--', '/') ?? path.basename(folder);
 }
 
@@ -63,16 +93,34 @@ async function noConfig(folder: string): Promise<LoraError> {
   const names = await readdir(folder).catch((): string[] => []);
   const gguf = names.filter((name) => name.endsWith('.gguf')).sort();
   const place = { file: folder };
-  if (gguf[0] !== undefined) return new LoraError('base', `The folder is not a model, but it holds ${gguf.join(', ')}.`, { place, fix: `Name the file, such as ${path.join(folder, gguf[0])}.` });
-  if (names.includes('adapter_config.json')) return new LoraError('base', 'The folder holds an adapter, not a base model.', { place, fix: 'Name the base model that the adapter belongs to.' });
-  if (names.includes('snapshots')) return new LoraError('base', 'The folder is an entry of the hub\'s cache, not a model.', { place, fix: 'Name a folder below its snapshots folder.' });
-  return new LoraError('base', `The folder is not a model: it has no ${CONFIG}.`, { place, fix: 'Name a Hugging Face model folder or a .gguf file.' });
+  if (gguf[0] !== undefined)
+    return new LoraError('base', `The folder is not a model, but it holds ${gguf.join(', ')}.`, {
+      place,
+      fix: `Name the file, such as ${path.join(folder, gguf[0])}.`,
+    });
+  if (names.includes('adapter_config.json'))
+    return new LoraError('base', 'The folder holds an adapter, not a base model.', {
+      place,
+      fix: 'Name the base model that the adapter belongs to.',
+    });
+  if (names.includes('snapshots'))
+    return new LoraError('base', "The folder is an entry of the hub's cache, not a model.", {
+      place,
+      fix: 'Name a folder below its snapshots folder.',
+    });
+  return new LoraError('base', `The folder is not a model: it has no ${CONFIG}.`, {
+    place,
+    fix: 'Name a Hugging Face model folder or a .gguf file.',
+  });
 }
 
 /** Where each tensor lies. */
 type Placed = ReadonlyMap<string, SafetensorsFile>;
 
-/** The weight files of a folder, open: where each tensor lies, under the names that they are stored by. */
+/**
+ * The weight files of a folder, open: where each tensor lies, under the names that they are stored
+ * by.
+ */
 export interface Shards {
   readonly placed: Placed;
   /** In the order of their names. */
@@ -83,72 +131,123 @@ export interface Shards {
 /** Opens model.safetensors, or all that the index names. Errors: LoraError('base'). */
 export async function openShards(folder: string): Promise<Shards> {
   const index = path.join(folder, INDEX);
-  const listed = await isFile(index) ? await readIndex(index) : null;
-  if (!listed && !await isFile(path.join(folder, SINGLE))) throw await noWeights(folder);
+  const listed = (await isFile(index)) ? await readIndex(index) : null;
+  if (!listed && !(await isFile(path.join(folder, SINGLE)))) throw await noWeights(folder);
   const shards = new Map<string, SafetensorsFile>();
-  const close = async () => { await Promise.all([...shards.values()].map((shard) => shard.close())); };
+  const close = async () => {
+    await Promise.all([...shards.values()].map((shard) => shard.close()));
+  };
   try {
-    for (const name of listed ? [...new Set(listed.values())].sort() : [SINGLE]) shards.set(name, await openShard(folder, name));
-    return { placed: listed ? placeByIndex(listed, shards, index) : placeAll(shards.get(SINGLE)!), files: [...shards.values()], close };
+    for (const name of listed ? [...new Set(listed.values())].sort() : [SINGLE])
+      shards.set(name, await openShard(folder, name));
+    return {
+      placed: listed ? placeByIndex(listed, shards, index) : placeAll(shards.get(SINGLE)!),
+      files: [...shards.values()],
+      close,
+    };
   } catch (error) {
     await close();
     throw error;
   }
 }
 
-async function openWeights(folder: string): Promise<WeightSource & { readonly files: readonly string[] }> {
+async function openWeights(
+  folder: string,
+): Promise<WeightSource & { readonly files: readonly string[] }> {
   const { placed, files, close } = await openShards(folder);
   return { ...sourceOf(placed, folder), files: files.map(({ file }) => file), close };
 }
 
-/** weight_map of the index. A file name outside the folder is refused: a downloaded index must not read other files. */
+/**
+ * weight_map of the index. A file name outside the folder is refused: a downloaded index must not
+ * read other files.
+ */
 async function readIndex(index: string): Promise<Map<string, string>> {
   const { weight_map } = await readJsonObject(index, 'base');
-  if (typeof weight_map !== 'object' || weight_map === null) throw new LoraError('base', 'The index has no weight_map.', { place: { file: index }, fix: AGAIN });
-  return new Map(Object.entries(weight_map).map(([tensor, file]) => {
-    if (typeof file !== 'string' || path.basename(file) !== file || file.includes('\\') || !/^[^.].*\.safetensors$/.test(file)) {
-      throw new LoraError('base', `The index names the file ${JSON.stringify(file)}, which is no safetensors file in the model's folder.`, { place: { file: index, tensor }, fix: 'Download the model again, all of its files.' });
-    }
-    return [tensor, file];
-  }));
+  if (typeof weight_map !== 'object' || weight_map === null)
+    throw new LoraError('base', 'The index has no weight_map.', {
+      place: { file: index },
+      fix: AGAIN,
+    });
+  return new Map(
+    Object.entries(weight_map).map(([tensor, file]) => {
+      if (
+        typeof file !== 'string' ||
+        path.basename(file) !== file ||
+        file.includes('\\') ||
+        !/^[^.].*\.safetensors$/.test(file)
+      ) {
+        throw new LoraError(
+          'base',
+          `The index names the file ${JSON.stringify(file)}, which is no safetensors file in the model's folder.`,
+          { place: { file: index, tensor }, fix: 'Download the model again, all of its files.' },
+        );
+      }
+      return [tensor, file];
+    }),
+  );
 }
 
 async function openShard(folder: string, name: string): Promise<SafetensorsFile> {
   const file = path.join(folder, name);
-  if (!await isFile(file)) throw new LoraError('base', 'A part of the model is missing.', { place: { file }, fix: AGAIN });
+  if (!(await isFile(file)))
+    throw new LoraError('base', 'A part of the model is missing.', { place: { file }, fix: AGAIN });
   return SafetensorsFile.open(file, 'base');
 }
 
-function placeByIndex(listed: ReadonlyMap<string, string>, shards: ReadonlyMap<string, SafetensorsFile>, index: string): Placed {
-  return new Map([...listed].map(([tensor, name]) => {
-    const shard = shards.get(name);
-    if (!shard?.tensors.has(tensor)) throw new LoraError('base', `The index says that the tensor is in ${name}, but it is not there.`, { place: { file: index, tensor }, fix: AGAIN });
-    return [tensor, shard];
-  }));
+function placeByIndex(
+  listed: ReadonlyMap<string, string>,
+  shards: ReadonlyMap<string, SafetensorsFile>,
+  index: string,
+): Placed {
+  return new Map(
+    [...listed].map(([tensor, name]) => {
+      const shard = shards.get(name);
+      if (!shard?.tensors.has(tensor))
+        throw new LoraError(
+          'base',
+          `The index says that the tensor is in ${name}, but it is not there.`,
+          { place: { file: index, tensor }, fix: AGAIN },
+        );
+      return [tensor, shard];
+    }),
+  );
 }
 
-const placeAll = (file: SafetensorsFile): Placed => new Map([...file.tensors.keys()].map((name) => [name, file]));
+const placeAll = (file: SafetensorsFile): Placed =>
+  new Map([...file.tensors.keys()].map((name) => [name, file]));
 
 async function noWeights(folder: string): Promise<LoraError> {
   const names = await readdir(folder).catch((): string[] => []);
   const pickle = names.find((name) => /\.(bin|pt|pth|ckpt)$/.test(name));
   const sharded = names.find((name) => name.endsWith('.safetensors'));
-  const why = pickle ? `its weights are only there as ${pickle}, a pickle, which is not read because it can run code`
-    : sharded ? `it holds ${sharded}, but neither ${SINGLE} nor ${INDEX}` : `it has neither ${SINGLE} nor ${INDEX}`;
-  return new LoraError('base', `The folder is not a whole model: ${why}.`, { place: { file: folder }, fix: pickle ? 'Use a version of the model in safetensors, or convert it.' : AGAIN });
+  const why = pickle
+    ? `its weights are only there as ${pickle}, a pickle, which is not read because it can run code`
+    : sharded
+      ? `it holds ${sharded}, but neither ${SINGLE} nor ${INDEX}`
+      : `it has neither ${SINGLE} nor ${INDEX}`;
+  return new LoraError('base', `The folder is not a whole model: ${why}.`, {
+    place: { file: folder },
+    fix: pickle ? 'Use a version of the model in safetensors, or convert it.' : AGAIN,
+  });
 }
 
 function sourceOf(placed: Placed, folder: string): Omit<WeightSource, 'close'> {
   const fileOf = (name: string) => {
     const file = placed.get(name);
-    if (!file) throw new LoraError('base', 'The model has no such tensor.', { place: { file: folder, tensor: name } });
+    if (!file)
+      throw new LoraError('base', 'The model has no such tensor.', {
+        place: { file: folder, tensor: name },
+      });
     return file;
   };
   return {
-    tensors: new Map([...placed].map(([name, file]): [string, TensorInfo] => {
-      const { dtype, shape } = file.tensors.get(name)!;
-      return [name, { name, dtype, shape }];
-    })),
+    tensors: new Map(
+      [...placed].map(([name, file]): [string, TensorInfo] => {
+        const { dtype, shape } = file.tensors.get(name)!;
+        return [name, { name, dtype, shape }];
+      }),
+    ),
     readF32: async (name, target) => fileOf(name).readF32(name, target),
     readBF16: async (name, target) => fileOf(name).readBF16(name, target),
   };

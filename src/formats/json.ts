@@ -3,8 +3,16 @@ import { LoraError, type ErrorArea } from '../shared/errors';
 import { reason } from './files';
 
 /** A JSON file that must hold an object. Errors: LoraError naming the file. */
-export async function readJsonObject(file: string, area: ErrorArea): Promise<Record<string, unknown>> {
-  const fail = (what: string, cause?: unknown) => new LoraError(area, `The file ${what}.`, { place: { file }, fix: 'Correct it, or copy or download it again.', cause });
+export async function readJsonObject(
+  file: string,
+  area: ErrorArea,
+): Promise<Record<string, unknown>> {
+  const fail = (what: string, cause?: unknown) =>
+    new LoraError(area, `The file ${what}.`, {
+      place: { file },
+      fix: 'Correct it, or copy or download it again.',
+      cause,
+    });
   let text: string;
   try {
     text = await readFile(file, 'utf8');
@@ -15,8 +23,12 @@ export async function readJsonObject(file: string, area: ErrorArea): Promise<Rec
   try {
     value = JSON.parse(text);
   } catch (error) {
-    throw fail(`is not valid JSON: ${error instanceof Error ? error.message : String(error)}`, error);
+    throw fail(
+      `is not valid JSON: ${error instanceof Error ? error.message : String(error)}`,
+      error,
+    );
   }
-  if (typeof value !== 'object' || value === null || Array.isArray(value)) throw fail('must hold a JSON object');
+  if (typeof value !== 'object' || value === null || Array.isArray(value))
+    throw fail('must hold a JSON object');
   return value as Record<string, unknown>;
 }

@@ -2,11 +2,18 @@ import { toBF16 } from './floats';
 import type { ReplacedTensor, TensorInfo, WeightSource } from './types';
 
 /** The weights with some tensors taken from elsewhere. */
-export function withReplaced<S extends WeightSource>(source: S, replaced: ReadonlyMap<string, ReplacedTensor> = new Map()): S {
+export function withReplaced<S extends WeightSource>(
+  source: S,
+  replaced: ReadonlyMap<string, ReplacedTensor> = new Map(),
+): S {
   if (replaced.size === 0) return source;
-  const infos = [...replaced].map(([name, { shape }]): [string, TensorInfo] => [name, { name, shape, dtype: 'F32' }]);
+  const infos = [...replaced].map(([name, { shape }]): [string, TensorInfo] => [
+    name,
+    { name, shape, dtype: 'F32' },
+  ]);
   return {
-    ...source, tensors: new Map([...source.tensors, ...infos]),
+    ...source,
+    tensors: new Map([...source.tensors, ...infos]),
     readF32: async (name: string, target?: Float32Array) => {
       const own = replaced.get(name);
       if (!own) return source.readF32(name, target);

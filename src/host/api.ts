@@ -28,11 +28,16 @@ export interface LoraApi {
   /** Newest first, of all folders. */
   runs(): Promise<readonly ApiRun[]>;
   readonly onDidChangeRuns: vscode.Event<void>;
-  /** Checks a recipe and starts it, as Run Recipe does. Errors: Error with a message for the user. */
+  /**
+   * Checks a recipe and starts it, as Run Recipe does. Errors: Error with a message for the user.
+   */
   startRecipe(recipe: vscode.Uri): Promise<void>;
 }
 
-export function createApi(store: RunStore, startRecipe: (recipe: vscode.Uri) => Promise<void>): { readonly api: LoraApi; dispose(): void } {
+export function createApi(
+  store: RunStore,
+  startRecipe: (recipe: vscode.Uri) => Promise<void>,
+): { readonly api: LoraApi; dispose(): void } {
   const changed = new vscode.EventEmitter<void>();
   const listener = store.onDidChange(() => changed.fire());
   const api: LoraApi = {
@@ -42,7 +47,10 @@ export function createApi(store: RunStore, startRecipe: (recipe: vscode.Uri) => 
       return store.runs.map(apiRun);
     },
     onDidChangeRuns: changed.event,
-    startRecipe: (recipe) => (vscode.workspace.isTrusted ? startRecipe(recipe) : Promise.reject(new Error('The workspace is not trusted.'))),
+    startRecipe: (recipe) =>
+      vscode.workspace.isTrusted
+        ? startRecipe(recipe)
+        : Promise.reject(new Error('The workspace is not trusted.')),
   };
   return {
     api,
@@ -53,7 +61,33 @@ export function createApi(store: RunStore, startRecipe: (recipe: vscode.Uri) => 
   };
 }
 
-function apiRun({ id, name, dir, state, r, step, totalSteps, lastLoss, validationLoss, adapter, recipePath, notes }: Run): ApiRun {
+function apiRun({
+  id,
+  name,
+  dir,
+  state,
+  r,
+  step,
+  totalSteps,
+  lastLoss,
+  validationLoss,
+  adapter,
+  recipePath,
+  notes,
+}: Run): ApiRun {
   const uri = (place: string | null) => (place === null ? null : vscode.Uri.file(place));
-  return { id, name, folder: vscode.Uri.file(dir), state, r, step, totalSteps, loss: lastLoss, validationLoss, adapter: uri(adapter), recipe: uri(recipePath), tags: notes.tags };
+  return {
+    id,
+    name,
+    folder: vscode.Uri.file(dir),
+    state,
+    r,
+    step,
+    totalSteps,
+    loss: lastLoss,
+    validationLoss,
+    adapter: uri(adapter),
+    recipe: uri(recipePath),
+    tags: notes.tags,
+  };
 }

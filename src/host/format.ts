@@ -4,7 +4,8 @@ const BINARY_UNITS = ['B', 'KiB', 'MiB', 'GiB', 'TiB'];
 
 /** 1536 -> 1.5 KiB */
 export function formatBytes(bytes: number): string {
-  const power = bytes < 1 ? 0 : Math.min(Math.floor(Math.log2(bytes) / 10), BINARY_UNITS.length - 1);
+  const power =
+    bytes < 1 ? 0 : Math.min(Math.floor(Math.log2(bytes) / 10), BINARY_UNITS.length - 1);
   const value = bytes / 1024 ** power;
   return `${formatNumber(value, { maximumFractionDigits: power < 2 || value >= 100 ? 0 : 1 })} ${BINARY_UNITS[power]}`;
 }
@@ -16,7 +17,8 @@ export function formatCount(count: number): string {
   return `${formatNumber(count / divisor, { maximumFractionDigits: count / divisor < 100 ? 1 : 0 })} ${unit}`;
 }
 
-export const formatLoss = (loss: number): string => formatNumber(loss, { minimumFractionDigits: 3, maximumFractionDigits: 3 });
+export const formatLoss = (loss: number): string =>
+  formatNumber(loss, { minimumFractionDigits: 3, maximumFractionDigits: 3 });
 
 const AGES: readonly (readonly [limit: number, unit: number, text: (n: number) => string])[] = [
   [60, 1, () => t('now')],
@@ -36,5 +38,7 @@ export function formatAge(milliseconds: number): string {
 export function formatDuration(seconds: number): string {
   if (seconds < 60) return t('{0} s', Math.ceil(seconds));
   const minutes = Math.round(seconds / 60);
-  return minutes < 60 ? t('{0} min', minutes) : t('{0} h {1} min', Math.floor(minutes / 60), minutes % 60);
+  return minutes < 60
+    ? t('{0} min', minutes)
+    : t('{0} h {1} min', Math.floor(minutes / 60), minutes % 60);
 }

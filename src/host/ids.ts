@@ -57,14 +57,53 @@ export type CommandId = (typeof COMMANDS)[keyof typeof COMMANDS];
 
 /** Commands that start programs or write into the workspace: only where the user trusts it. */
 export const NEEDS_TRUST: ReadonlySet<CommandId> = new Set([
-  COMMANDS.trainAdapter, COMMANDS.runRecipe, COMMANDS.configureRank, COMMANDS.pickRank, COMMANDS.queueRecipe, COMMANDS.sweepRanks, COMMANDS.pauseRun, COMMANDS.resumeRun, COMMANDS.stopRun, COMMANDS.deleteRun, COMMANDS.runAgain, COMMANDS.renameRun, COMMANDS.tagRun, COMMANDS.noteRun, COMMANDS.mergeAdapter, COMMANDS.compareAdapters, COMMANDS.compareWithSelected, COMMANDS.tryAdapter, COMMANDS.tryModel, COMMANDS.combineAdapters, COMMANDS.resizeAdapter,
-  COMMANDS.convertAdapter, COMMANDS.extractAdapter, COMMANDS.unmergeModel, COMMANDS.downloadBase, COMMANDS.showRuntime, COMMANDS.installRuntime,
+  COMMANDS.trainAdapter,
+  COMMANDS.runRecipe,
+  COMMANDS.configureRank,
+  COMMANDS.pickRank,
+  COMMANDS.queueRecipe,
+  COMMANDS.sweepRanks,
+  COMMANDS.pauseRun,
+  COMMANDS.resumeRun,
+  COMMANDS.stopRun,
+  COMMANDS.deleteRun,
+  COMMANDS.runAgain,
+  COMMANDS.renameRun,
+  COMMANDS.tagRun,
+  COMMANDS.noteRun,
+  COMMANDS.mergeAdapter,
+  COMMANDS.compareAdapters,
+  COMMANDS.compareWithSelected,
+  COMMANDS.tryAdapter,
+  COMMANDS.tryModel,
+  COMMANDS.combineAdapters,
+  COMMANDS.resizeAdapter,
+  COMMANDS.convertAdapter,
+  COMMANDS.extractAdapter,
+  COMMANDS.unmergeModel,
+  COMMANDS.downloadBase,
+  COMMANDS.showRuntime,
+  COMMANDS.installRuntime,
 ]);
 
-export const VIEWS = { container: 'lora', runs: 'lora.runs', dashboard: 'lora.dashboard', overlay: 'lora.overlay', compare: 'lora.compare', playground: 'lora.playground', configure: 'lora.configure', inspector: 'lora.inspector' } as const;
+export const VIEWS = {
+  container: 'lora',
+  runs: 'lora.runs',
+  dashboard: 'lora.dashboard',
+  overlay: 'lora.overlay',
+  compare: 'lora.compare',
+  playground: 'lora.playground',
+  configure: 'lora.configure',
+  inspector: 'lora.inspector',
+} as const;
 
 /** Tools that chat agents may use. */
-export const TOOLS = { listRuns: 'lora_list_runs', explainRun: 'lora_explain_run', compareAdapters: 'lora_compare_adapters', startRecipe: 'lora_start_recipe' } as const;
+export const TOOLS = {
+  listRuns: 'lora_list_runs',
+  explainRun: 'lora_explain_run',
+  compareAdapters: 'lora_compare_adapters',
+  startRecipe: 'lora_start_recipe',
+} as const;
 
 export const TASKS = { recipe: 'lora', problemMatcher: 'lora' } as const;
 
@@ -74,6 +113,11 @@ export const SETTINGS = {
   onWindowClose: 'lora.engine.onWindowClose',
 } as const;
 
-export const CONTEXT_KEYS = { hasRuns: 'lora.hasRuns', runsFiltered: 'lora.runsFiltered', hasSelectedAdapter: 'lora.hasSelectedAdapter', adapterFolders: 'lora.adapterFolders' } as const;
+export const CONTEXT_KEYS = {
+  hasRuns: 'lora.hasRuns',
+  runsFiltered: 'lora.runsFiltered',
+  hasSelectedAdapter: 'lora.hasSelectedAdapter',
+  adapterFolders: 'lora.adapterFolders',
+} as const;
 
 export const WALKTHROUGH = 'lora.start';

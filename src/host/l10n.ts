@@ -3,7 +3,9 @@ type Translate = (message: string, ...args: Argument[]) => string;
 
 /** The message in English, {0}, {1}, … replaced. */
 export const inEnglish: Translate = (message, ...args) =>
-  message.replace(/\{(\d+)\}/g, (placeholder, index) => (Number(index) < args.length ? String(args[Number(index)]) : placeholder));
+  message.replace(/\{(\d+)\}/g, (placeholder, index) =>
+    Number(index) < args.length ? String(args[Number(index)]) : placeholder,
+  );
 
 let translate = inEnglish;
 let language = 'en';
@@ -14,7 +16,11 @@ export function useTranslations(translator: Translate, locale: string): void {
   language = locale;
 }
 
-/** A text for the user in their language. The message must be a literal: a test looks each one up in l10n/bundle.l10n.de.json. */
+/**
+ * A text for the user in their language. The message must be a literal: a test looks each one up in
+ * l10n/bundle.l10n.de.json.
+ */
 export const t: Translate = (message, ...args) => translate(message, ...args);
 
-export const formatNumber = (value: number, options: Intl.NumberFormatOptions = {}): string => new Intl.NumberFormat(language, options).format(value);
+export const formatNumber = (value: number, options: Intl.NumberFormatOptions = {}): string =>
+  new Intl.NumberFormat(language, options).format(value);

@@ -4,12 +4,26 @@ import { reason } from '../formats/files';
 import { LoraError } from '../shared/errors';
 import { t } from './l10n';
 
-/** A file that people may edit, or what stands for it where there is none. Errors: LoraError('disk') where it cannot be read as that: it must not be overwritten. */
-export async function readJson<S extends v.GenericSchema, O>(file: string, schema: S, otherwise: O): Promise<v.InferOutput<S> | O> {
+/**
+ * A file that people may edit, or what stands for it where there is none. Errors: LoraError('disk')
+ * where it cannot be read as that: it must not be overwritten.
+ */
+export async function readJson<S extends v.GenericSchema, O>(
+  file: string,
+  schema: S,
+  otherwise: O,
+): Promise<v.InferOutput<S> | O> {
   try {
     return v.parse(schema, JSON.parse(await readFile(file, 'utf8')));
   } catch (cause) {
     if ((cause as NodeJS.ErrnoException).code === 'ENOENT') return otherwise;
-    throw new LoraError('disk', t('The file cannot be read: {0}.', cause instanceof SyntaxError ? cause.message : reason(cause)), { place: { file }, cause, fix: t('Mend it, or delete it.') });
+    throw new LoraError(
+      'disk',
+      t(
+        'The file cannot be read: {0}.',
+        cause instanceof SyntaxError ? cause.message : reason(cause),
+      ),
+      { place: { file }, cause, fix: t('Mend it, or delete it.') },
+    );
   }
 }

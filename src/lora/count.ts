@@ -1,12 +1,14 @@
 import type { TargetableModule } from './types';
 
 /** r·(in + out): what LoRA trains in a layer of in·out weights. */
-export const trainableOf = (module: TargetableModule, r: number): number => r * (module.in_features + module.out_features);
+export const trainableOf = (module: TargetableModule, r: number): number =>
+  r * (module.in_features + module.out_features);
 
 /** One rank for all modules, or each its own. */
 export type Ranks = number | ((module: TargetableModule) => number);
 
-export const rankIn = (ranks: Ranks, module: TargetableModule): number => (typeof ranks === 'number' ? ranks : ranks(module));
+export const rankIn = (ranks: Ranks, module: TargetableModule): number =>
+  typeof ranks === 'number' ? ranks : ranks(module);
 
 export interface Counts {
   readonly modules: number;
@@ -25,6 +27,9 @@ export function countTrainable(modules: readonly TargetableModule[], ranks: Rank
 }
 
 /** Modules whose rank would be as large as the layer: such an update is no longer low. */
-export function tooHighRank(modules: readonly TargetableModule[], r: number): readonly TargetableModule[] {
+export function tooHighRank(
+  modules: readonly TargetableModule[],
+  r: number,
+): readonly TargetableModule[] {
   return modules.filter((m) => r > Math.min(m.in_features, m.out_features));
 }

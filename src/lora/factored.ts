@@ -3,7 +3,10 @@ import type { LoraFactors } from './types';
 
 type Factors = Pick<LoraFactors, 'A' | 'B' | 'r' | 'in_features' | 'out_features' | 'scaling'>;
 
-/** dW = s·BA by its singular values, from the factors alone: QR of B and Aᵀ, then the SVD of an r x r matrix. No array is larger than a factor. */
+/**
+ * dW = s·BA by its singular values, from the factors alone: QR of B and Aᵀ, then the SVD of an r x
+ * r matrix. No array is larger than a factor.
+ */
 export interface FactoredUpdate {
   /** Descending; as many as the smaller of r and the layer's sides. */
   readonly S: Float64Array;
@@ -14,7 +17,11 @@ export interface FactoredUpdate {
 
 export function factored(m: Factors): FactoredUpdate {
   const { S, left, right } = decomposed(m);
-  return { S, left: left.weights.map((own) => combined(left.Q, own)), right: right.weights.map((own) => combined(right.Q, own)) };
+  return {
+    S,
+    left: left.weights.map((own) => combined(left.Q, own)),
+    right: right.weights.map((own) => combined(right.Q, own)),
+  };
 }
 
 /** Vectors as weights of orthonormal columns: the k-th is Σ weights[k][i]·Q[i]. */
@@ -24,11 +31,19 @@ export interface Basis {
 }
 
 /** As `factored`, without writing the singular vectors out. */
-export function decomposed(m: Factors): { readonly S: Float64Array; readonly left: Basis; readonly right: Basis } {
+export function decomposed(m: Factors): {
+  readonly S: Float64Array;
+  readonly left: Basis;
+  readonly right: Basis;
+} {
   const { left, right, core } = reduced(m);
   const { U, S, V } = jacobiSvd(core);
   const k = Math.min(m.r, m.out_features, m.in_features);
-  return { S: S.slice(0, k), left: { Q: left, weights: U.slice(0, k) }, right: { Q: right, weights: V.slice(0, k) } };
+  return {
+    S: S.slice(0, k),
+    left: { Q: left, weights: U.slice(0, k) },
+    right: { Q: right, weights: V.slice(0, k) },
+  };
 }
 
 /** Products of all vectors of the one with all of the other, from those of their columns. */
@@ -43,8 +58,15 @@ export function products(a: Basis, b: Basis): number[][] {
 /** Orthonormal Q_B and Q_A, and the columns of s·R_B·R_Aᵀ, where B = Q_B R_B and Aᵀ = Q_A R_A. */
 function reduced({ A, B, r, in_features, out_features, scaling }: Factors) {
   const b = orthonormal(columnsOf(B, out_features, r));
-  const a = orthonormal(Array.from({ length: r }, (_, k) => new Float64Array(A.subarray(k * in_features, (k + 1) * in_features))));
-  const core = a.R.map((own) => Float64Array.from(b.R, (other) => scaling * other.reduce((sum, x, k) => sum + x * own[k]!, 0)));
+  const a = orthonormal(
+    Array.from(
+      { length: r },
+      (_, k) => new Float64Array(A.subarray(k * in_features, (k + 1) * in_features)),
+    ),
+  );
+  const core = a.R.map((own) =>
+    Float64Array.from(b.R, (other) => scaling * other.reduce((sum, x, k) => sum + x * own[k]!, 0)),
+  );
   return { left: b.Q, right: a.Q, core };
 }
 
@@ -56,8 +78,15 @@ function columnsOf(matrix: Float32Array, rows: number, columns: number): Float64
   });
 }
 
-/** QR by modified Gram-Schmidt, twice over where much of a column was taken out (Björck 1994), in place of the columns: Q a column each, R a row each. A column that depends on those before it has a zero one in Q. */
-function orthonormal(columns: readonly Float64Array[]): { readonly Q: readonly Float64Array[]; readonly R: readonly Float64Array[] } {
+/**
+ * QR by modified Gram-Schmidt, twice over where much of a column was taken out (Björck 1994), in
+ * place of the columns: Q a column each, R a row each. A column that depends on those before it has
+ * a zero one in Q.
+ */
+function orthonormal(columns: readonly Float64Array[]): {
+  readonly Q: readonly Float64Array[];
+  readonly R: readonly Float64Array[];
+} {
   const R = columns.map(() => new Float64Array(columns.length));
   const Q: Float64Array[] = [];
   for (const [k, column] of columns.entries()) {
@@ -112,14 +141,18 @@ export function updateNorm(m: Factors): number {
 }
 
 /** Two updates of one layer as one: w_a·dW_a + w_b·dW_b, with the ranks added up. */
-export function summed(parts: readonly { readonly factors: Factors; readonly weight: number }[]): Factors {
+export function summed(
+  parts: readonly { readonly factors: Factors; readonly weight: number }[],
+): Factors {
   const { in_features, out_features } = parts[0]!.factors;
   const r = parts.reduce((sum, { factors }) => sum + factors.r, 0);
   const [A, B] = [new Float32Array(r * in_features), new Float32Array(out_features * r)];
   let at = 0;
   for (const { factors, weight } of parts) {
     A.set(factors.A, at * in_features);
-    for (let o = 0; o < out_features; o++) for (let k = 0; k < factors.r; k++) B[o * r + at + k] = weight * factors.scaling * factors.B[o * factors.r + k]!;
+    for (let o = 0; o < out_features; o++)
+      for (let k = 0; k < factors.r; k++)
+        B[o * r + at + k] = weight * factors.scaling * factors.B[o * factors.r + k]!;
     at += factors.r;
   }
   return { A, B, r, in_features, out_features, scaling: 1 };

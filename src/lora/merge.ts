@@ -1,24 +1,36 @@
 import type { LoraFactors } from './types';
 
-/** How a weight lies in its file: by output as [out, in] or a convolution's [out, in, height, width]; by input as GPT-2's [in, out] or an embedding's [vocab, dim]. */
+/**
+ * How a weight lies in its file: by output as [out, in] or a convolution's [out, in, height,
+ * width]; by input as GPT-2's [in, out] or an embedding's [vocab, dim].
+ */
 export type Layout = 'by_output' | 'by_input';
 
-export const layoutOf = ({ kind }: Pick<LoraFactors, 'kind'>, transposed: boolean): Layout => (transposed || kind === 'embedding' ? 'by_input' : 'by_output');
+export const layoutOf = ({ kind }: Pick<LoraFactors, 'kind'>, transposed: boolean): Layout =>
+  transposed || kind === 'embedding' ? 'by_input' : 'by_output';
 
-/** Adds s·BA to a weight, a block of rows after the other, so that no more of it need be in memory: each sum once in f32; of DoRA the rows of [out, in] are brought to the trained
- *  lengths (Liu et al. 2024, eq. 5). Several adapters are added up before. */
+/**
+ * Adds s·BA to a weight, a block of rows after the other, so that no more of it need be in memory:
+ * each sum once in f32; of DoRA the rows of [out, in] are brought to the trained lengths (Liu et
+ * al. 2024, eq. 5). Several adapters are added up before.
+ */
 export class Merger {
   private readonly delta: Float32Array;
   private readonly sum: Float64Array;
   /** ‖W + s·BA‖² of each output, gathered over all rows where they lie across them. */
   private readonly squares: Float64Array | null;
 
-  constructor(private readonly factors: readonly LoraFactors[], private readonly layout: Layout) {
+  constructor(
+    private readonly factors: readonly LoraFactors[],
+    private readonly layout: Layout,
+  ) {
     const [first] = factors;
-    if (!first || (factors.length > 1 && factors.some((m) => m.magnitude))) throw new RangeError('DoRA is merged alone.');
+    if (!first || (factors.length > 1 && factors.some((m) => m.magnitude)))
+      throw new RangeError('DoRA is merged alone.');
     this.delta = new Float32Array(layout === 'by_output' ? first.in_features : first.out_features);
     this.sum = new Float64Array(this.delta.length);
-    this.squares = first.magnitude && layout === 'by_input' ? new Float64Array(first.out_features) : null;
+    this.squares =
+      first.magnitude && layout === 'by_input' ? new Float64Array(first.out_features) : null;
   }
 
   /** Whether all rows must be shown to `measure` before they are merged. */
@@ -35,11 +47,15 @@ export class Merger {
     const { columns, squares } = this;
     for (let row = 0; row * columns < block.length; row++) {
       this.deltaRow(start + row);
-      for (let i = 0; i < columns; i++) squares![i]! += Math.fround(block[row * columns + i]! + this.delta[i]!) ** 2;
+      for (let i = 0; i < columns; i++)
+        squares![i]! += Math.fround(block[row * columns + i]! + this.delta[i]!) ** 2;
     }
   }
 
-  /** Rows from `start` on, in place. Gives how much was added before the rows were brought to a length: the sum of its squares, and to how many elements nothing at all. */
+  /**
+   * Rows from `start` on, in place. Gives how much was added before the rows were brought to a
+   * length: the sum of its squares, and to how many elements nothing at all.
+   */
   merge(block: Float32Array, start: number): { readonly square: number; readonly still: number } {
     const { columns, delta } = this;
     const magnitude = this.factors[0]!.magnitude;
@@ -64,7 +80,8 @@ export class Merger {
       sum.fill(0);
       if (this.layout === 'by_output') byOutput(m, row, sum);
       else byInput(m, row, sum);
-      if (factors.length > 1) for (let i = 0; i < delta.length; i++) delta[i]! += sum[i]! * m.scaling;
+      if (factors.length > 1)
+        for (let i = 0; i < delta.length; i++) delta[i]! += sum[i]! * m.scaling;
       else for (let i = 0; i < delta.length; i++) delta[i] = Math.fround(sum[i]!) * m.scaling;
     }
   }
@@ -91,7 +108,11 @@ function byOutput({ r, in_features, A, B }: LoraFactors, o: number, sum: Float64
 }
 
 /** Column i of BA. */
-function byInput({ r, in_features, out_features, A, B }: LoraFactors, i: number, sum: Float64Array): void {
+function byInput(
+  { r, in_features, out_features, A, B }: LoraFactors,
+  i: number,
+  sum: Float64Array,
+): void {
   for (let k = 0; k < r; k++) {
     const a = A[k * in_features + i]!;
     for (let o = 0; o < out_features; o++) sum[o]! += a * B[o * r + k]!;

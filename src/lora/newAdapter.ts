@@ -5,14 +5,45 @@ export type LoraChoices = Omit<AdapterConfig, 'base_model_name_or_path' | 'raw'>
 
 /** LoRA as it is without any variant. */
 export const PLAIN: LoraChoices = {
-  r: 8, lora_alpha: 16, lora_dropout: 0, target_modules: 'all-linear', use_rslora: false, use_dora: false, bias: 'none', modules_to_save: null, fan_in_fan_out: false,
-  layers_to_transform: null, layers_pattern: null, rank_pattern: {}, alpha_pattern: {}, exclude_modules: null,
+  r: 8,
+  lora_alpha: 16,
+  lora_dropout: 0,
+  target_modules: 'all-linear',
+  use_rslora: false,
+  use_dora: false,
+  bias: 'none',
+  modules_to_save: null,
+  fan_in_fan_out: false,
+  layers_to_transform: null,
+  layers_pattern: null,
+  rank_pattern: {},
+  alpha_pattern: {},
+  exclude_modules: null,
 };
 
-/** An adapter that does not change its base yet (BA = 0). As PEFT, "all-linear" is kept as the list of the modules' paths.
- *  DoRA's magnitudes and what else begins with the base's weights is added by who has these. */
-export function newAdapter(modules: readonly TargetableModule[], choices: LoraChoices, base_name: string, seed: number, init: PlainInit = 'default'): Adapter {
-  const target_modules = choices.target_modules === 'all-linear' ? modules.map((m) => m.path) : choices.target_modules;
-  const config: AdapterConfig = { ...choices, target_modules, base_model_name_or_path: base_name, raw: {} };
-  return { config, modules: modules.map((m) => initialFactors(m, config, init, seed)), trained: [] };
+/**
+ * An adapter that does not change its base yet (BA = 0). As PEFT, "all-linear" is kept as the list
+ * of the modules' paths. DoRA's magnitudes and what else begins with the base's weights is added by
+ * who has these.
+ */
+export function newAdapter(
+  modules: readonly TargetableModule[],
+  choices: LoraChoices,
+  base_name: string,
+  seed: number,
+  init: PlainInit = 'default',
+): Adapter {
+  const target_modules =
+    choices.target_modules === 'all-linear' ? modules.map((m) => m.path) : choices.target_modules;
+  const config: AdapterConfig = {
+    ...choices,
+    target_modules,
+    base_model_name_or_path: base_name,
+    raw: {},
+  };
+  return {
+    config,
+    modules: modules.map((m) => initialFactors(m, config, init, seed)),
+    trained: [],
+  };
 }

@@ -1,7 +1,14 @@
 import { fullMatch } from './targets';
 
-/** A module's value in rank_pattern or alpha_pattern: keys are expressions that must match the end of its path, `(.*\.)?(key)$` (PEFT's get_pattern_key). */
-export function patternValue(pattern: Readonly<Record<string, number>>, path: string, missing: number): number {
+/**
+ * A module's value in rank_pattern or alpha_pattern: keys are expressions that must match the end
+ * of its path, `(.*\.)?(key)$` (PEFT's get_pattern_key).
+ */
+export function patternValue(
+  pattern: Readonly<Record<string, number>>,
+  path: string,
+  missing: number,
+): number {
   for (const [key, value] of Object.entries(pattern)) {
     if (fullMatch(`(?s)(.*\\.)?(${key})`, 'rank_pattern')(path)) return value;
   }

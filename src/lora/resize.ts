@@ -2,14 +2,25 @@ import { truncated, withRanks } from './combine';
 import { factored } from './factored';
 import type { Adapter, LoraFactors } from './types';
 
-/** How small the rank may become: so many, or as few as keep that share of ‖dW‖², or as leave an error below that share of ‖dW‖. */
-export type ResizeTarget = { readonly kind: 'rank'; readonly rank: number } | { readonly kind: 'energy'; readonly energy: number } | { readonly kind: 'error'; readonly error: number };
+/**
+ * How small the rank may become: so many, or as few as keep that share of ‖dW‖², or as leave an
+ * error below that share of ‖dW‖.
+ */
+export type ResizeTarget =
+  | { readonly kind: 'rank'; readonly rank: number }
+  | { readonly kind: 'energy'; readonly energy: number }
+  | { readonly kind: 'error'; readonly error: number };
 
 export interface Resized {
   readonly adapter: Adapter;
   /** ‖dW - dW'‖ / ‖dW‖ over all layers. */
   readonly error: number;
-  readonly modules: readonly { readonly path: string; readonly before: number; readonly after: number; readonly error: number }[];
+  readonly modules: readonly {
+    readonly path: string;
+    readonly before: number;
+    readonly after: number;
+    readonly error: number;
+  }[];
 }
 
 /** The best adapter of smaller ranks (truncated SVD of each update). */
@@ -23,18 +34,37 @@ export function resizeAdapter(adapter: Adapter, target: ResizeTarget): Resized {
     const rest = squares.slice(r).reduce((a, b) => a + b, 0);
     lost += rest;
     whole += total;
-    facts.push({ path: m.path, before: m.r, after: r, error: total > 0 ? Math.sqrt(rest / total) : 0 });
+    facts.push({
+      path: m.path,
+      before: m.r,
+      after: r,
+      error: total > 0 ? Math.sqrt(rest / total) : 0,
+    });
     return truncated(m, r);
   });
-  return { adapter: withRanks(adapter, modules), error: whole > 0 ? Math.sqrt(lost / whole) : 0, modules: facts };
+  return {
+    adapter: withRanks(adapter, modules),
+    error: whole > 0 ? Math.sqrt(lost / whole) : 0,
+    modules: facts,
+  };
 }
 
 /** The smallest rank that, given to all modules, keeps that share of Σ‖dW‖². */
 export function rankKeeping(adapter: Pick<Adapter, 'modules'>, energy: number): number {
   const sums: number[] = [];
-  for (const m of adapter.modules) factored(m).S.forEach((s, i) => { sums[i] = (sums[i] ?? 0) + s * s; });
+  for (const m of adapter.modules)
+    factored(m).S.forEach((s, i) => {
+      sums[i] = (sums[i] ?? 0) + s * s;
+    });
   const squares = Float64Array.from(sums);
-  return Math.max(1, rankFor(squares, squares.reduce((a, b) => a + b, 0), { kind: 'energy', energy }));
+  return Math.max(
+    1,
+    rankFor(
+      squares,
+      squares.reduce((a, b) => a + b, 0),
+      { kind: 'energy', energy },
+    ),
+  );
 }
 
 /** How many of the squared singular values it takes. */

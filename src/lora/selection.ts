@@ -1,10 +1,18 @@
 import { matchTargets, type TargetSettings } from './targets';
 import type { TargetableModule } from './types';
 
-export type ChosenTargets = Required<Pick<TargetSettings, 'target_modules' | 'layers_to_transform'>>;
+export type ChosenTargets = Required<
+  Pick<TargetSettings, 'target_modules' | 'layers_to_transform'>
+>;
 
-/** The shortest settings that mean exactly these modules: "all-linear", names, names in some layers, or the list of paths. */
-export function targetsFor(modules: readonly TargetableModule[], chosen: ReadonlySet<string>): ChosenTargets {
+/**
+ * The shortest settings that mean exactly these modules: "all-linear", names, names in some layers,
+ * or the list of paths.
+ */
+export function targetsFor(
+  modules: readonly TargetableModule[],
+  chosen: ReadonlySet<string>,
+): ChosenTargets {
   const own = modules.filter((m) => chosen.has(m.path));
   const kind = kindNames(modules);
   const names = [...new Set(own.map(kind))];
@@ -18,14 +26,23 @@ export function targetsFor(modules: readonly TargetableModule[], chosen: Readonl
     const { matched } = matchTargets(modules, settings);
     return matched.length === own.length && matched.every((m) => chosen.has(m.path));
   };
-  return shorter.find(means) ?? { target_modules: own.map((m) => m.path), layers_to_transform: null };
+  return (
+    shorter.find(means) ?? { target_modules: own.map((m) => m.path), layers_to_transform: null }
+  );
 }
 
-/** What a kind of modules is called: q_proj; attn.c_proj where the last part alone would also name others. */
-export function kindNames(modules: readonly TargetableModule[]): (module: TargetableModule) => string {
+/**
+ * What a kind of modules is called: q_proj; attn.c_proj where the last part alone would also name
+ * others.
+ */
+export function kindNames(
+  modules: readonly TargetableModule[],
+): (module: TargetableModule) => string {
   const parents = new Map<string, Set<string>>();
-  for (const { path } of modules) parents.set(end(path, 1), (parents.get(end(path, 1)) ?? new Set()).add(end(path, 2)));
-  return ({ path }) => (parents.get(end(path, 1))!.size > 1 && layerOf(path) !== null ? end(path, 2) : end(path, 1));
+  for (const { path } of modules)
+    parents.set(end(path, 1), (parents.get(end(path, 1)) ?? new Set()).add(end(path, 2)));
+  return ({ path }) =>
+    parents.get(end(path, 1))!.size > 1 && layerOf(path) !== null ? end(path, 2) : end(path, 1);
 }
 
 /** The number of the layer, as PEFT's layers_to_transform finds it; null outside of the layers. */

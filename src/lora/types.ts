@@ -1,4 +1,7 @@
-/** A layer that LoRA can adapt. Shapes are those of the maths: y = W x with W [out, in], however the file stores it. */
+/**
+ * A layer that LoRA can adapt. Shapes are those of the maths: y = W x with W [out, in], however the
+ * file stores it.
+ */
 export interface TargetableModule {
   /** Module path as PEFT names it, without `base_model.model.`: model.layers.0.self_attn.q_proj */
   readonly path: string;
@@ -34,8 +37,11 @@ export interface AdapterConfig {
   readonly raw: Readonly<Record<string, unknown>>;
 }
 
-/** The factors of one adapted module: dW = scaling · B A. Linear: A [r, in], B [out, r]. Conv2d, as PEFT stores it: A [r, channels, height, width],
- *  B [out, r, 1, 1], the same numbers. Embedding: A (lora_embedding_A) [r, vocab], B (lora_embedding_B) [dim, r]. All row-major f32. */
+/**
+ * The factors of one adapted module: dW = scaling · B A. Linear: A [r, in], B [out, r]. Conv2d, as
+ * PEFT stores it: A [r, channels, height, width], B [out, r, 1, 1], the same numbers. Embedding: A
+ * (lora_embedding_A) [r, vocab], B (lora_embedding_B) [dim, r]. All row-major f32.
+ */
 export interface LoraFactors {
   readonly path: string;
   readonly kind: ModuleKind;
@@ -50,7 +56,10 @@ export interface LoraFactors {
   readonly kernel?: readonly [number, number];
 }
 
-/** A tensor of the base that is trained beside LoRA and saved whole with it: a bias, or one of a module in modules_to_save. */
+/**
+ * A tensor of the base that is trained beside LoRA and saved whole with it: a bias, or one of a
+ * module in modules_to_save.
+ */
 export interface TrainedTensor {
   /** Its name in the model: classifier.weight, model.layers.0.self_attn.q_proj.bias. */
   readonly name: string;

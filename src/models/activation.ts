@@ -76,8 +76,10 @@ const CURVES: Readonly<Record<Activation, Curve>> = {
   },
 };
 
-export const activate = (ops: Ops, kind: Activation, x: Tensor): Tensor => CURVES[kind].value(ops, x);
-export const activateWithSlope = (ops: Ops, kind: Activation, x: Tensor): Activated => CURVES[kind].both(ops, x);
+export const activate = (ops: Ops, kind: Activation, x: Tensor): Tensor =>
+  CURVES[kind].value(ops, x);
+export const activateWithSlope = (ops: Ops, kind: Activation, x: Tensor): Activated =>
+  CURVES[kind].both(ops, x);
 
 /** factor · x + shift */
 function affine(ops: Ops, x: Tensor, factor: number, shift: number): Tensor {
@@ -94,7 +96,11 @@ function distribution(ops: Ops, x: Tensor): Tensor {
 }
 
 /** (1 + tanh u) / 2, and x² where it is wanted. */
-function halfOnePlusTanh(ops: Ops, x: Tensor, withSquare = false): { half: Tensor; square: Tensor | null } {
+function halfOnePlusTanh(
+  ops: Ops,
+  x: Tensor,
+  withSquare = false,
+): { half: Tensor; square: Tensor | null } {
   const square = ops.mul(x, x);
   const factor = affine(ops, square, CUBE * SQRT_2_OVER_PI, SQRT_2_OVER_PI);
   const u = use(ops, ops.mul(factor, x), factor);

@@ -2,8 +2,8 @@ import { use, type Ops, type Tensor } from './ops/types';
 import type { Parameters } from './parameters';
 import type { OptimizerSettings } from './types';
 
-// AdamW (Loshchilov and Hutter 2019, algorithm 2) in the form of torch.optim.AdamW: decay first, then
-// theta -= lr / (1 - β1^t) · m / (√v / √(1 - β2^t) + ε).
+// AdamW (Loshchilov and Hutter 2019, algorithm 2) in the form of torch.optim.AdamW: decay first,
+// then theta -= lr / (1 - β1^t) · m / (√v / √(1 - β2^t) + ε).
 
 const BETA1 = 0.9;
 const BETA2 = 0.999;
@@ -18,12 +18,25 @@ export interface AdamWStep {
   readonly root: number;
 }
 
-export function adamWStep(t: number, { learning_rate, weight_decay }: Pick<OptimizerSettings, 'learning_rate' | 'weight_decay'>, scale = 1): AdamWStep {
-  return { scale, decay: 1 - learning_rate * weight_decay, size: learning_rate / (1 - BETA1 ** t), root: Math.sqrt(1 - BETA2 ** t) };
+export function adamWStep(
+  t: number,
+  { learning_rate, weight_decay }: Pick<OptimizerSettings, 'learning_rate' | 'weight_decay'>,
+  scale = 1,
+): AdamWStep {
+  return {
+    scale,
+    decay: 1 - learning_rate * weight_decay,
+    size: learning_rate / (1 - BETA1 ** t),
+    root: Math.sqrt(1 - BETA2 ** t),
+  };
 }
 
-/** What clipping to `max_grad_norm` (0: never) multiplies gradients of this L2 norm with, as torch.nn.utils.clip_grad_norm_ does. */
-export const clipFactor = (norm: number, max_grad_norm: number): number => (max_grad_norm > 0 ? Math.min(1, max_grad_norm / (norm + 1e-6)) : 1);
+/**
+ * What clipping to `max_grad_norm` (0: never) multiplies gradients of this L2 norm with, as
+ * torch.nn.utils.clip_grad_norm_ does.
+ */
+export const clipFactor = (norm: number, max_grad_norm: number): number =>
+  max_grad_norm > 0 ? Math.min(1, max_grad_norm / (norm + 1e-6)) : 1;
 
 /** Numbers, their gradients and AdamW's two moments, of one length. */
 export interface FlatMoments extends Pick<Parameters, 'theta' | 'gradients'> {
@@ -32,7 +45,12 @@ export interface FlatMoments extends Pick<Parameters, 'theta' | 'gradients'> {
 }
 
 /** A step of the numbers from `start` to `end`, in place. */
-export function stepRange({ theta, gradients, exp_avg: m, exp_avg_sq: v }: FlatMoments, start: number, end: number, { scale, decay, size, root }: AdamWStep): void {
+export function stepRange(
+  { theta, gradients, exp_avg: m, exp_avg_sq: v }: FlatMoments,
+  start: number,
+  end: number,
+  { scale, decay, size, root }: AdamWStep,
+): void {
   for (let i = start; i < end; i++) {
     const g = gradients[i]! * scale;
     const mean = m[i]! + (1 - BETA1) * (g - m[i]!);
@@ -50,12 +68,23 @@ export interface TensorMoments {
   readonly exp_avg_sq: Tensor;
 }
 
-/** The same on tensors, which it takes over, but for the gradient; the new ones may be the same, changed. */
-export function stepTensors(ops: Ops, moments: TensorMoments, gradient: Tensor, step: AdamWStep): TensorMoments {
+/**
+ * The same on tensors, which it takes over, but for the gradient; the new ones may be the same,
+ * changed.
+ */
+export function stepTensors(
+  ops: Ops,
+  moments: TensorMoments,
+  gradient: Tensor,
+  step: AdamWStep,
+): TensorMoments {
   const { theta, exp_avg, exp_avg_sq } = moments;
   const { scale, decay, size, root } = step;
   if (ops.fused) {
-    const numbers = ops.upload(Float32Array.of(scale, decay, size, root, 1 - BETA1, BETA2, 1 - BETA2, EPS), [8]);
+    const numbers = ops.upload(
+      Float32Array.of(scale, decay, size, root, 1 - BETA1, BETA2, 1 - BETA2, EPS),
+      [8],
+    );
     ops.fused.adamw(theta, gradient, exp_avg, exp_avg_sq, numbers);
     ops.free(numbers);
     return moments;
@@ -72,7 +101,11 @@ export function stepTensors(ops: Ops, moments: TensorMoments, gradient: Tensor, 
   const below = sum(ops, scaled, eps);
   const ratio = use(ops, ops.div(m, below), below);
   const decayed = use(ops, ops.scale(theta, decay), theta);
-  return { exp_avg: m, exp_avg_sq: v, theta: sum(ops, decayed, use(ops, ops.scale(ratio, -size), ratio)) };
+  return {
+    exp_avg: m,
+    exp_avg_sq: v,
+    theta: sum(ops, decayed, use(ops, ops.scale(ratio, -size), ratio)),
+  };
 }
 
 const sum = (ops: Ops, a: Tensor, b: Tensor): Tensor => use(ops, ops.add(a, b), a, b);

@@ -25,8 +25,13 @@ export class AdapterTraining implements Training {
     const norm = normalizeGradients(gradients, labelled, settings.max_grad_norm);
     this.steps++;
     for (const { offset, size, role } of all) {
-      const ratio = role === 'B' ? settings.loraplus_lr_ratio ?? 1 : 1;
-      stepRange({ theta, gradients, exp_avg: this.exp_avg, exp_avg_sq: this.exp_avg_sq }, offset, offset + size, adamWStep(this.steps, { ...settings, learning_rate: settings.learning_rate * ratio }));
+      const ratio = role === 'B' ? (settings.loraplus_lr_ratio ?? 1) : 1;
+      stepRange(
+        { theta, gradients, exp_avg: this.exp_avg, exp_avg_sq: this.exp_avg_sq },
+        offset,
+        offset + size,
+        adamWStep(this.steps, { ...settings, learning_rate: settings.learning_rate * ratio }),
+      );
     }
     gradients.fill(0);
     await this.adapters.changed();
@@ -38,14 +43,24 @@ export class AdapterTraining implements Training {
   }
 
   optimizerState(): OptimizerState {
-    return { step: this.steps, tensors: MOMENTS.map((name) => ({ name, shape: [this.size], read: () => Promise.resolve(this[name].slice()) })) };
+    return {
+      step: this.steps,
+      tensors: MOMENTS.map((name) => ({
+        name,
+        shape: [this.size],
+        read: () => Promise.resolve(this[name].slice()),
+      })),
+    };
   }
 
   /** Errors: RangeError for the state of another adapter. */
   async restore(step: number, read: ReadTensor): Promise<void> {
     for (const name of MOMENTS) {
       const data = await read(name);
-      if (data.length !== this.size) throw new RangeError(`The optimizer's state is for ${data.length} numbers, the adapter has ${this.size}.`);
+      if (data.length !== this.size)
+        throw new RangeError(
+          `The optimizer's state is for ${data.length} numbers, the adapter has ${this.size}.`,
+        );
       this[name].set(data);
     }
     this.steps = step;
@@ -56,8 +71,15 @@ export class AdapterTraining implements Training {
   }
 }
 
-/** Divides the gradients by `labelled` and clips them, in place. Returns the L2 norm before clipping. */
-export function normalizeGradients(gradients: Float32Array, labelled: number, max_grad_norm: number): number {
+/**
+ * Divides the gradients by `labelled` and clips them, in place. Returns the L2 norm before
+ * clipping.
+ */
+export function normalizeGradients(
+  gradients: Float32Array,
+  labelled: number,
+  max_grad_norm: number,
+): number {
   let squares = 0;
   for (let i = 0; i < gradients.length; i++) {
     const g = gradients[i]! / labelled;

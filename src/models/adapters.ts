@@ -20,14 +20,19 @@ export interface LoraModule {
 }
 
 /** Where numbers come from: the flat vector of what trains, or a frozen array. */
-export type Source = { readonly kind: 'trained'; readonly parameter: Parameter } | { readonly kind: 'frozen'; readonly data: Float32Array };
+export type Source =
+  | { readonly kind: 'trained'; readonly parameter: Parameter }
+  | { readonly kind: 'frozen'; readonly data: Float32Array };
 
 const ROLES = { A: 'A', B: 'B', magnitude: 'magnitude' } as const;
 
 /** Takes new numbers; `rescaled`: those of frozen adapters too. */
 export type Refresh = (rescaled: boolean) => Promise<void>;
 
-/** The adapter that trains, the frozen ones below it, and all that they adapt, by module path and tensor name. */
+/**
+ * The adapter that trains, the frozen ones below it, and all that they adapt, by module path and
+ * tensor name.
+ */
 export class Adapters {
   readonly parameters: Parameters;
   private readonly byPath = new Map<string, LoraModule[]>();
@@ -35,11 +40,21 @@ export class Adapters {
   private readonly refreshers: Refresh[] = [];
   private scales: readonly number[] = [];
 
-  constructor(private readonly active: Adapter, frozen: readonly Adapter[] = []) {
-    this.parameters = new Parameters([...active.modules.flatMap(startsOf), ...active.trained.map((t) => startOf(t, active))]);
-    this.trainedByName = new Map(active.trained.map((t) => [t.name, this.parameters.get(trainedName(t, active))]));
+  constructor(
+    private readonly active: Adapter,
+    frozen: readonly Adapter[] = [],
+  ) {
+    this.parameters = new Parameters([
+      ...active.modules.flatMap(startsOf),
+      ...active.trained.map((t) => startOf(t, active)),
+    ]);
+    this.trainedByName = new Map(
+      active.trained.map((t) => [t.name, this.parameters.get(trainedName(t, active))]),
+    );
     for (const adapter of frozen) refuseInStack(adapter);
-    frozen.forEach(({ modules }, adapter) => modules.forEach((m) => this.add(frozenModule(m, adapter))));
+    frozen.forEach(({ modules }, adapter) =>
+      modules.forEach((m) => this.add(frozenModule(m, adapter))),
+    );
     active.modules.forEach((m, i) => this.add(this.trainedModule(m, i, frozen.length)));
   }
 
@@ -62,7 +77,10 @@ export class Adapters {
     return {
       config: this.active.config,
       modules: this.active.modules.map((m) => ({
-        ...m, A: value(tensorName(m, 'A')), B: value(tensorName(m, 'B')), magnitude: m.magnitude && value(tensorName(m, 'magnitude')),
+        ...m,
+        A: value(tensorName(m, 'A')),
+        B: value(tensorName(m, 'B')),
+        magnitude: m.magnitude && value(tensorName(m, 'magnitude')),
       })),
       trained: this.active.trained.map((t) => ({ ...t, data: value(trainedName(t, this.active)) })),
     };
@@ -82,7 +100,10 @@ export class Adapters {
     return scaling * (this.scales[adapter] ?? 1);
   }
 
-  /** Takes each adapter so many times: the frozen ones from below, then the one that trains. 1: as it is; 0: not at all. */
+  /**
+   * Takes each adapter so many times: the frozen ones from below, then the one that trains. 1: as
+   * it is; 0: not at all.
+   */
   async rescale(scales: readonly number[]): Promise<void> {
     this.scales = scales;
     for (const refresh of this.refreshers) await refresh(true);
@@ -93,8 +114,18 @@ export class Adapters {
   }
 
   private trainedModule(m: LoraFactors, number: number, adapter: number): LoraModule {
-    const source = (factor: 'A' | 'B' | 'magnitude'): Source => ({ kind: 'trained', parameter: this.parameters.get(tensorName(m, factor)) });
-    return { ...shapeOf(m), adapter, number, A: source('A'), B: source('B'), magnitude: m.magnitude && source('magnitude') };
+    const source = (factor: 'A' | 'B' | 'magnitude'): Source => ({
+      kind: 'trained',
+      parameter: this.parameters.get(tensorName(m, factor)),
+    });
+    return {
+      ...shapeOf(m),
+      adapter,
+      number,
+      A: source('A'),
+      B: source('B'),
+      magnitude: m.magnitude && source('magnitude'),
+    };
   }
 }
 
@@ -106,18 +137,41 @@ function startsOf(m: LoraFactors): ParameterStart[] {
   });
 }
 
-const startOf = (tensor: TrainedTensor, adapter: Adapter): ParameterStart => ({ name: trainedName(tensor, adapter), shape: tensor.shape, role: 'trained', data: tensor.data });
+const startOf = (tensor: TrainedTensor, adapter: Adapter): ParameterStart => ({
+  name: trainedName(tensor, adapter),
+  shape: tensor.shape,
+  role: 'trained',
+  data: tensor.data,
+});
 
 function frozenModule(m: LoraFactors, adapter: number): LoraModule {
-  return { ...shapeOf(m), adapter, number: null, A: { kind: 'frozen', data: m.A }, B: { kind: 'frozen', data: m.B }, magnitude: null };
+  return {
+    ...shapeOf(m),
+    adapter,
+    number: null,
+    A: { kind: 'frozen', data: m.A },
+    B: { kind: 'frozen', data: m.B },
+    magnitude: null,
+  };
 }
 
-const shapeOf = ({ path, r, in_features, out_features, scaling }: LoraFactors) => ({ path, r, in_features, out_features, scaling });
+const shapeOf = ({ path, r, in_features, out_features, scaling }: LoraFactors) => ({
+  path,
+  r,
+  in_features,
+  out_features,
+  scaling,
+});
 
-/** What DoRA scales is the sum below it, and a trained tensor replaces the base's: neither can lie under another adapter. */
+/**
+ * What DoRA scales is the sum below it, and a trained tensor replaces the base's: neither can lie
+ * under another adapter.
+ */
 function refuseInStack({ modules, trained }: Adapter): void {
   const dora = modules.find((m) => m.magnitude);
   if (!dora && trained.length === 0) return;
   const what = dora ? `is a DoRA adapter (${dora.path})` : `replaces ${trained[0]!.name}`;
-  throw new LoraError('adapter', `An adapter that ${what} cannot lie under another one.`, { fix: 'Merge it into the base first, and train on the merged model.' });
+  throw new LoraError('adapter', `An adapter that ${what} cannot lie under another one.`, {
+    fix: 'Merge it into the base first, and train on the merged model.',
+  });
 }

@@ -10,8 +10,16 @@ import type { Transformer } from './transformer';
 import type { GenerateOptions } from './types';
 import { turnKey } from './weights';
 
-/** New token ids after `input_ids`, the stop id excluded: the prompt in one pass, then token by token over cached keys and values. */
-export async function generate(body: Transformer, head: LmHead, input_ids: readonly number[], options: GenerateOptions): Promise<number[]> {
+/**
+ * New token ids after `input_ids`, the stop id excluded: the prompt in one pass, then token by
+ * token over cached keys and values.
+ */
+export async function generate(
+  body: Transformer,
+  head: LmHead,
+  input_ids: readonly number[],
+  options: GenerateOptions,
+): Promise<number[]> {
   const session = new Session(body, head);
   const made: number[] = [];
   try {
@@ -31,11 +39,18 @@ export async function generate(body: Transformer, head: LmHead, input_ids: reado
   }
 }
 
-/** Tokens that can still follow. Errors: LoraError('usage') where the prompt alone has more tokens than the model has positions. */
+/**
+ * Tokens that can still follow. Errors: LoraError('usage') where the prompt alone has more tokens
+ * than the model has positions.
+ */
 function roomFor({ spec }: Transformer, length: number): number {
   const positions = positionsOf(spec);
   if (length <= positions) return positions - length + 1;
-  throw new LoraError('usage', `The prompt has ${length} tokens, the model has positions for ${positions}.`, { fix: 'Shorten it.' });
+  throw new LoraError(
+    'usage',
+    `The prompt has ${length} tokens, the model has positions for ${positions}.`,
+    { fix: 'Shorten it.' },
+  );
 }
 
 /** One sequence and its cache. */
@@ -43,12 +58,23 @@ class Session {
   private caches: AttentionCache[] = [];
   private length = 0;
 
-  constructor(private readonly transformer: Transformer, private readonly head: LmHead) {}
+  constructor(
+    private readonly transformer: Transformer,
+    private readonly head: LmHead,
+  ) {}
 
   /** Logits after the last token of the prompt [vocab]. */
   async prefill(ids: Int32Array): Promise<Float32Array> {
-    const { ops, body: { embedding, layers } } = this.transformer;
-    const input = { batch: 1, length: ids.length, input_ids: ids, attention_mask: new Int32Array(ids.length).fill(1) };
+    const {
+      ops,
+      body: { embedding, layers },
+    } = this.transformer;
+    const input = {
+      batch: 1,
+      length: ids.length,
+      input_ids: ids,
+      attention_mask: new Int32Array(ids.length).fill(1),
+    };
     const pass = this.transformer.openPass(input, null);
     const indices = ops.upload(Int32Array.of(ids.length - 1), [1]);
     const last: Rows = { indices, inverse: indices };
@@ -67,13 +93,33 @@ class Session {
 
   async next(id: number): Promise<Float32Array> {
     const { transformer } = this;
-    const { ops, spec, body: { embedding, layers } } = transformer;
-    const input = { batch: 1, length: 1, input_ids: Int32Array.of(id), attention_mask: Int32Array.of(1), position_ids: Int32Array.of(this.length) };
+    const {
+      ops,
+      spec,
+      body: { embedding, layers },
+    } = transformer;
+    const input = {
+      batch: 1,
+      length: 1,
+      input_ids: Int32Array.of(id),
+      attention_mask: Int32Array.of(1),
+      position_ids: Int32Array.of(this.length),
+    };
     const turns = new Map(spec.layers.map(({ attention }) => [turnKey(attention), attention]));
-    const made = new Map([...turns].map(([key, attention]) => [key, transformer.turnOf(attention, input)]));
+    const made = new Map(
+      [...turns].map(([key, attention]) => [key, transformer.turnOf(attention, input)]),
+    );
     let { x } = embedding.forward(input, false);
     layers.forEach((layer, i) => {
-      const { y, cache } = layerStep(ops, layer, x, this.caches[i]!, transformer.shapeOf(1, 1), made.get(layer.attention.turn)!, spec.layers[i]!.attention.window);
+      const { y, cache } = layerStep(
+        ops,
+        layer,
+        x,
+        this.caches[i]!,
+        transformer.shapeOf(1, 1),
+        made.get(layer.attention.turn)!,
+        spec.layers[i]!.attention.window,
+      );
       this.caches[i] = cache;
       x = y;
     });
@@ -89,7 +135,10 @@ class Session {
 
   /** Takes x over. */
   private async logits(x: Tensor): Promise<Float32Array> {
-    const { ops, body: { norm } } = this.transformer;
+    const {
+      ops,
+      body: { norm },
+    } = this.transformer;
     if (!norm) return lmLogits(ops, this.head, x).finally(() => ops.free(x));
     const { h, stats } = normForward(ops, norm, x);
     ops.free(x, ...statsTensors(stats));
@@ -97,8 +146,15 @@ class Session {
   }
 }
 
-/** The largest logit, or a draw from softmax(logits / temperature) that depends on the seed and on the token's number alone. */
-function choose(logits: Float32Array, { temperature, seed }: GenerateOptions, number: number): number {
+/**
+ * The largest logit, or a draw from softmax(logits / temperature) that depends on the seed and on
+ * the token's number alone.
+ */
+function choose(
+  logits: Float32Array,
+  { temperature, seed }: GenerateOptions,
+  number: number,
+): number {
   const best = logits.reduce((at, z, i) => (z > logits[at]! ? i : at), 0);
   if (temperature === 0) return best;
   const weights = Float64Array.from(logits, (z) => Math.exp((z - logits[best]!) / temperature));

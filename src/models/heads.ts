@@ -19,7 +19,10 @@ const NOTHING: Evaluation = { loss_sum: 0, labelled: 0, outputs: null };
 
 /** Logits of the next token. Rows without a label never reach the output layer. */
 export class NextTokenHead implements Head {
-  constructor(private readonly body: Transformer, readonly head: LmHead) {}
+  constructor(
+    private readonly body: Transformer,
+    readonly head: LmHead,
+  ) {}
 
   async logits(input: ModelInput): Promise<Float32Array> {
     const run = await this.body.forward(input, null, false, null);
@@ -32,7 +35,12 @@ export class NextTokenHead implements Head {
     const { body, head } = this;
     const { rows, labels } = labelledRows(input);
     if (labels.length === 0) return NOTHING;
-    const run = await body.forward(input, withOthers(rows, input.batch * input.length), train, dropout);
+    const run = await body.forward(
+      input,
+      withOthers(rows, input.batch * input.length),
+      train,
+      dropout,
+    );
     const wanted = !train ? 'loss' : body.trains ? 'all' : 'head';
     const { loss_sum, dh } = await lmLoss(body.ops, head, run.h, labels, dropout, wanted);
     if (dh && wanted === 'all') await body.backward(run, this.padded(dh, run.h.shape[0]!));
@@ -59,12 +67,19 @@ function withOthers(rows: Int32Array, n: number): Int32Array {
   return Int32Array.from(all);
 }
 
-/** Positions whose next token has a label, and those labels. A packed example's last token has no next one. */
-function labelledRows({ batch, length, labels, segment_ids }: LabelledInput): { rows: Int32Array; labels: Int32Array } {
+/**
+ * Positions whose next token has a label, and those labels. A packed example's last token has no
+ * next one.
+ */
+function labelledRows({ batch, length, labels, segment_ids }: LabelledInput): {
+  rows: Int32Array;
+  labels: Int32Array;
+} {
   const rows: number[] = [];
   for (let b = 0; b < batch; b++) {
     for (let i = b * length; i + 1 < (b + 1) * length; i++) {
-      if (labels[i + 1] !== NO_LABEL && (!segment_ids || segment_ids[i] === segment_ids[i + 1])) rows.push(i);
+      if (labels[i + 1] !== NO_LABEL && (!segment_ids || segment_ids[i] === segment_ids[i + 1]))
+        rows.push(i);
     }
   }
   return { rows: Int32Array.from(rows), labels: Int32Array.from(rows, (row) => labels[row + 1]!) };
@@ -73,7 +88,10 @@ function labelledRows({ batch, length, labels, segment_ids }: LabelledInput): { 
 /** Labels of rows or of tokens. Only the vectors that are read leave the last layer. */
 export class LabelsHead implements Head {
   constructor(
-    private readonly body: Transformer, private readonly head: LabelHead, private readonly pool: 'none' | 'first' | 'last', private readonly problem: Exclude<Problem, 'next_token'>,
+    private readonly body: Transformer,
+    private readonly head: LabelHead,
+    private readonly pool: 'none' | 'first' | 'last',
+    private readonly problem: Exclude<Problem, 'next_token'>,
   ) {}
 
   async logits(input: ModelInput): Promise<Float32Array> {
@@ -93,7 +111,12 @@ export class LabelsHead implements Head {
     const run = await body.forward(input, this.chosen(input), train, dropout);
     const { y, saved } = labelForward(ops, head, run.h, dropout);
     const outputs = await ops.download(y);
-    const { loss_sum, labelled, gradient } = lossOf(this.problem, outputs, y.shape[1]!, input.labels);
+    const { loss_sum, labelled, gradient } = lossOf(
+      this.problem,
+      outputs,
+      y.shape[1]!,
+      input.labels,
+    );
     const dy = train && labelled > 0 ? ops.upload(gradient, y.shape) : null;
     ops.free(y);
     const dh = dy ? await labelBackward(ops, head, run.h, dy, saved, dropout, body.trains) : null;
@@ -106,14 +129,21 @@ export class LabelsHead implements Head {
   /** Rows that the head reads: each row's first token, its last real one, or (null) all. */
   private chosen({ batch, length, attention_mask }: ModelInput): Int32Array | null {
     if (this.pool === 'none') return null;
-    const last = (row: number) => Math.max(0, attention_mask.subarray(row * length, (row + 1) * length).lastIndexOf(1));
-    return Int32Array.from({ length: batch }, (_, row) => row * length + (this.pool === 'first' ? 0 : last(row)));
+    const last = (row: number) =>
+      Math.max(0, attention_mask.subarray(row * length, (row + 1) * length).lastIndexOf(1));
+    return Int32Array.from(
+      { length: batch },
+      (_, row) => row * length + (this.pool === 'first' ? 0 : last(row)),
+    );
   }
 }
 
 /** The mean of each row's real tokens. */
 export class PooledHead implements Head {
-  constructor(private readonly body: Transformer, private readonly normalise: boolean) {}
+  constructor(
+    private readonly body: Transformer,
+    private readonly normalise: boolean,
+  ) {}
 
   async logits(input: ModelInput): Promise<Float32Array> {
     const { body } = this;
@@ -141,16 +171,20 @@ export class PooledHead implements Head {
   }
 
   /** [batch, n] times [n, d] */
-  private pooled(h: Tensor, { batch, length, attention_mask }: ModelInput): { readonly y: Tensor; readonly weights: Tensor } {
+  private pooled(
+    h: Tensor,
+    { batch, length, attention_mask }: ModelInput,
+  ): { readonly y: Tensor; readonly weights: Tensor } {
     const { ops } = this.body;
     const data = new Float32Array(batch * batch * length);
     for (let row = 0; row < batch; row++) {
       const mask = attention_mask.subarray(row * length, (row + 1) * length);
       const count = mask.reduce((sum, m) => sum + m, 0);
-      mask.forEach((m, i) => (data[row * batch * length + row * length + i] = count === 0 ? 0 : m / count));
+      mask.forEach(
+        (m, i) => (data[row * batch * length + row * length + i] = count === 0 ? 0 : m / count),
+      );
     }
     const weights = ops.upload(data, [batch, batch * length]);
     return { y: ops.matMul(weights, h), weights };
   }
 }
-

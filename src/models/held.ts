@@ -8,9 +8,15 @@ export interface Trained {
   accumulateRows(rows: Int32Array, d: Tensor): Promise<void>;
 }
 
-/** A tensor of the base as the model computes with it: made anew whenever what trains in it changes. */
+/**
+ * A tensor of the base as the model computes with it: made anew whenever what trains in it changes.
+ */
 export class Held {
-  constructor(private readonly ops: Ops, public tensor: Tensor, readonly trained: Trained | null) {}
+  constructor(
+    private readonly ops: Ops,
+    public tensor: Tensor,
+    readonly trained: Trained | null,
+  ) {}
 
   dispose(): void {
     this.ops.free(this.tensor);

@@ -1,6 +1,15 @@
 import { activate, activateWithSlope } from './activation';
 import type { Dropout } from './dropout';
-import { isTrained, linearBackward, linearForward, product, savedTensors, sumAndFree, type Linear, type LinearSaved } from './linear';
+import {
+  isTrained,
+  linearBackward,
+  linearForward,
+  product,
+  savedTensors,
+  sumAndFree,
+  type Linear,
+  type LinearSaved,
+} from './linear';
 import type { FusedOps } from './ops/fused';
 import { inPrecision, join, use, type Ops, type Tensor } from './ops/types';
 
@@ -10,12 +19,19 @@ export interface LmHead {
   readonly softcap: number | null;
 }
 
-/** Bytes of logits that exist at the same time: more rows make larger products, which run faster, up to where their numbers leave the cache. */
+/**
+ * Bytes of logits that exist at the same time: more rows make larger products, which run faster, up
+ * to where their numbers leave the cache.
+ */
 const CHUNK_BYTES = 32 << 20;
 const MOST_ROWS = 256;
 
 /** Rows of the output layer that are computed at once. */
-function chunkRows({ weight: { tensor: { shape, dtype } } }: Linear): number {
+function chunkRows({
+  weight: {
+    tensor: { shape, dtype },
+  },
+}: Linear): number {
   const rows = CHUNK_BYTES / (shape[0]! * (dtype === 'bf16' ? 2 : 4));
   return Math.min(MOST_ROWS, Math.max(32, 32 * Math.floor(rows / 32)));
 }
@@ -37,15 +53,24 @@ export async function lmLogits(ops: Ops, head: LmHead, h: Tensor): Promise<Float
   return all;
 }
 
-/** The loss alone, with the gradients of the output layer's own adapter, or with those of everything below it too. */
+/**
+ * The loss alone, with the gradients of the output layer's own adapter, or with those of everything
+ * below it too.
+ */
 export type Wanted = 'loss' | 'head' | 'all';
 
 /**
- * Sum of the cross-entropies of the first m rows of h against `labels` [m], and its gradient dh [m, d] where all is wanted: d(logits) = softmax(logits) - onehot(label),
- * so dh = softmax(logits) E - E[label]. The logits of some rows at a time.
+ * Sum of the cross-entropies of the first m rows of h against `labels` [m], and its gradient dh [m,
+ * d] where all is wanted: d(logits) = softmax(logits) - onehot(label), so dh = softmax(logits) E -
+ * E[label]. The logits of some rows at a time.
  */
 export async function lmLoss(
-  ops: Ops, head: LmHead, h: Tensor, labels: Int32Array, dropout: Dropout | null, wanted: Wanted,
+  ops: Ops,
+  head: LmHead,
+  h: Tensor,
+  labels: Int32Array,
+  dropout: Dropout | null,
+  wanted: Wanted,
 ): Promise<{ readonly loss_sum: number; readonly dh: Tensor | null }> {
   const dhs: Tensor[] = [];
   let loss_sum = 0;
@@ -53,7 +78,14 @@ export async function lmLoss(
   for (let start = 0; start < labels.length; start += step) {
     const own = labels.subarray(start, start + step);
     const rows = rowsOf(ops, h, start, own.length);
-    const chunk = await chunkLoss(ops, head, rows, own, dropout && { ...dropout, seed: dropout.seed + start }, wanted);
+    const chunk = await chunkLoss(
+      ops,
+      head,
+      rows,
+      own,
+      dropout && { ...dropout, seed: dropout.seed + start },
+      wanted,
+    );
     loss_sum += chunk.loss_sum;
     if (chunk.dh) dhs.push(chunk.dh);
     ops.free(rows);
@@ -63,16 +95,31 @@ export async function lmLoss(
 }
 
 async function chunkLoss(
-  ops: Ops, { output, softcap }: LmHead, rows: Tensor, labels: Int32Array, dropout: Dropout | null, wanted: Wanted,
+  ops: Ops,
+  { output, softcap }: LmHead,
+  rows: Tensor,
+  labels: Int32Array,
+  dropout: Dropout | null,
+  wanted: Wanted,
 ): Promise<{ loss_sum: number; dh: Tensor | null }> {
   const { y, saved } = linearForward(ops, output, rows, dropout); // [c, vocab]
   const isPlain = !isTrained(output) && !output.lora && softcap === null;
-  const { p, slope, loss_sum } = ops.fused && softcap === null
-    ? await fusedCrossEntropy(ops, ops.fused, y, labels, wanted === 'loss' ? 'loss' : isPlain ? 'p' : 'dz')
-    : await plainCrossEntropy(ops, y, softcap, labels);
-  const terms = wanted === 'loss' || !p ? [] : isPlain
-    ? throughWeight(ops, output, p, labels)
-    : await throughLogits(ops, output, rows, p, slope, saved, labels, dropout, wanted);
+  const { p, slope, loss_sum } =
+    ops.fused && softcap === null
+      ? await fusedCrossEntropy(
+          ops,
+          ops.fused,
+          y,
+          labels,
+          wanted === 'loss' ? 'loss' : isPlain ? 'p' : 'dz',
+        )
+      : await plainCrossEntropy(ops, y, softcap, labels);
+  const terms =
+    wanted === 'loss' || !p
+      ? []
+      : isPlain
+        ? throughWeight(ops, output, p, labels)
+        : await throughLogits(ops, output, rows, p, slope, saved, labels, dropout, wanted);
   ops.free(...(p ? [p] : []), ...(slope ? [slope] : []), ...savedTensors(saved));
   return { loss_sum, dh: terms.length > 0 ? sumAndFree(ops, terms) : null };
 }
@@ -86,7 +133,13 @@ interface Scored {
 }
 
 /** Takes y over. */
-async function fusedCrossEntropy(ops: Ops, fused: FusedOps, y: Tensor, labels: Int32Array, wanted: 'loss' | 'p' | 'dz'): Promise<Scored> {
+async function fusedCrossEntropy(
+  ops: Ops,
+  fused: FusedOps,
+  y: Tensor,
+  labels: Int32Array,
+  wanted: 'loss' | 'p' | 'dz',
+): Promise<Scored> {
   const own = ops.upload(labels.slice(), [labels.length]);
   const { p, loss } = fused.crossEntropy(y, own, wanted);
   const losses = await ops.download(loss);
@@ -95,7 +148,12 @@ async function fusedCrossEntropy(ops: Ops, fused: FusedOps, y: Tensor, labels: I
 }
 
 /** Takes y over. */
-async function plainCrossEntropy(ops: Ops, y: Tensor, softcap: number | null, labels: Int32Array): Promise<Scored> {
+async function plainCrossEntropy(
+  ops: Ops,
+  y: Tensor,
+  softcap: number | null,
+  labels: Int32Array,
+): Promise<Scored> {
   const { z, slope } = cappedWithSlope(ops, y, softcap);
   const p = ops.softmax(z);
   const loss_sum = await crossEntropy(ops, z, p, labels);
@@ -103,11 +161,21 @@ async function plainCrossEntropy(ops: Ops, y: Tensor, softcap: number | null, la
   return { p, slope, loss_sum };
 }
 
-/** Sum of log(sum(exp z)) - z[label], with log(sum(exp z)) = max z - log(max p): exact also where p[label] underflows. */
+/**
+ * Sum of log(sum(exp z)) - z[label], with log(sum(exp z)) = max z - log(max p): exact also where
+ * p[label] underflows.
+ */
 async function crossEntropy(ops: Ops, z: Tensor, p: Tensor, labels: Int32Array): Promise<number> {
-  const places = ops.upload(Int32Array.from({ length: labels.length * 2 }, (_, i) => (i % 2 ? labels[i >> 1]! : i >> 1)), [labels.length, 2]);
+  const places = ops.upload(
+    Int32Array.from({ length: labels.length * 2 }, (_, i) => (i % 2 ? labels[i >> 1]! : i >> 1)),
+    [labels.length, 2],
+  );
   const parts = [ops.max(z), ops.max(p), ops.pick(z, places)];
-  const [top, topP, own] = (await Promise.all(parts.map((t) => ops.download(t)))) as [Float32Array, Float32Array, Float32Array];
+  const [top, topP, own] = (await Promise.all(parts.map((t) => ops.download(t)))) as [
+    Float32Array,
+    Float32Array,
+    Float32Array,
+  ];
   ops.free(places, ...parts);
   return labels.reduce((sum, _, i) => sum + top[i]! - Math.log(topP[i]!) - own[i]!, 0);
 }
@@ -121,9 +189,20 @@ function throughWeight(ops: Ops, output: Linear, p: Tensor, labels: Int32Array):
   return [use(ops, ops.sub(mean, own), mean, own)];
 }
 
-/** p - onehot is formed where something of the output layer trains, or where its logits are bent; a backing with kernels of its own has formed it. */
+/**
+ * p - onehot is formed where something of the output layer trains, or where its logits are bent; a
+ * backing with kernels of its own has formed it.
+ */
 async function throughLogits(
-  ops: Ops, output: Linear, rows: Tensor, p: Tensor, slope: Tensor | null, saved: LinearSaved, labels: Int32Array, dropout: Dropout | null, wanted: Wanted,
+  ops: Ops,
+  output: Linear,
+  rows: Tensor,
+  p: Tensor,
+  slope: Tensor | null,
+  saved: LinearSaved,
+  labels: Int32Array,
+  dropout: Dropout | null,
+  wanted: Wanted,
 ): Promise<Tensor[]> {
   const dz = ops.fused && !slope ? p : lessOneHot(ops, p, labels);
   const dy = slope ? use(ops, ops.mul(dz, slope), dz) : dz;
@@ -148,7 +227,11 @@ function capped(ops: Ops, y: Tensor, softcap: number | null): Tensor {
   return use(ops, ops.scale(bent, softcap), bent);
 }
 
-function cappedWithSlope(ops: Ops, y: Tensor, softcap: number | null): { readonly z: Tensor; readonly slope: Tensor | null } {
+function cappedWithSlope(
+  ops: Ops,
+  y: Tensor,
+  softcap: number | null,
+): { readonly z: Tensor; readonly slope: Tensor | null } {
   if (softcap === null) return { z: inPrecision(ops, y, 'f32'), slope: null };
   const small = use(ops, ops.scale(y, 1 / softcap), y);
   const bent = activateWithSlope(ops, 'tanh', small);

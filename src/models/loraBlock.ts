@@ -18,11 +18,16 @@ interface Part extends Slot {
   readonly rank: number;
 }
 
-/** The LoRA modules of one (fused) product as two matrices: x Aᵀ Bᵀ is their whole contribution, scaling included. */
+/**
+ * The LoRA modules of one (fused) product as two matrices: x Aᵀ Bᵀ is their whole contribution,
+ * scaling included.
+ */
 export class LoraBlock {
   A!: Tensor; // [r, in]
   B!: Tensor; // [out, r], scaled
-  /** DoRA: what each output is multiplied with, magnitude / ‖W + dW‖, 1 where there is none. [out] */
+  /**
+   * DoRA: what each output is multiplied with, magnitude / ‖W + dW‖, 1 where there is none. [out]
+   */
   factor: Tensor | null = null;
   /** 1 / ‖W + dW‖ of each row; 0 where there is no DoRA. */
   private inverseNorms: Float32Array | null = null;
@@ -31,21 +36,35 @@ export class LoraBlock {
   readonly hasDora: boolean;
 
   private constructor(
-    private readonly ops: Ops, private readonly adapters: Adapters, readonly parts: readonly Part[], readonly r: number,
-    readonly in_features: number, readonly out_features: number, private readonly weight: () => Tensor,
+    private readonly ops: Ops,
+    private readonly adapters: Adapters,
+    readonly parts: readonly Part[],
+    readonly r: number,
+    readonly in_features: number,
+    readonly out_features: number,
+    private readonly weight: () => Tensor,
   ) {
     this.trains = parts.some((p) => p.module.number !== null);
     this.hasDora = parts.some((p) => p.module.magnitude);
   }
 
   /** Null where none of the layers is adapted. `weight` [out, in] is the product's own. */
-  static async of(ops: Ops, adapters: Adapters, slots: readonly Slot[], in_features: number, out_features: number, weight: () => Tensor): Promise<LoraBlock | null> {
+  static async of(
+    ops: Ops,
+    adapters: Adapters,
+    slots: readonly Slot[],
+    in_features: number,
+    out_features: number,
+    weight: () => Tensor,
+  ): Promise<LoraBlock | null> {
     let r = 0;
-    const parts = slots.flatMap((slot) => adapters.modulesAt(slot.path).map((module): Part => {
-      const rank = r;
-      r += module.r;
-      return { ...slot, module, rank };
-    }));
+    const parts = slots.flatMap((slot) =>
+      adapters.modulesAt(slot.path).map((module): Part => {
+        const rank = r;
+        r += module.r;
+        return { ...slot, module, rank };
+      }),
+    );
     if (parts.length === 0) return null;
     const block = new LoraBlock(ops, adapters, parts, r, in_features, out_features, weight);
     await block.upload();
@@ -59,7 +78,10 @@ export class LoraBlock {
     for (const { module, row, rows, rank, order } of this.parts) {
       const { A, B, r, in_features } = module;
       if (A.kind === 'frozen' || B.kind === 'frozen') continue;
-      addInto(parameters.gradient(A.parameter), dA.subarray(rank * in_features, (rank + r) * in_features));
+      addInto(
+        parameters.gradient(A.parameter),
+        dA.subarray(rank * in_features, (rank + r) * in_features),
+      );
       const into = parameters.gradient(B.parameter);
       const scaling = this.adapters.scalingOf(module);
       for (let i = 0; i < rows; i++) {
@@ -70,7 +92,10 @@ export class LoraBlock {
     }
   }
 
-  /** Adds the gradient of the magnitudes: dy · z / ‖W + dW‖ with z [n, out] the product before the factor. */
+  /**
+   * Adds the gradient of the magnitudes: dy · z / ‖W + dW‖ with z [n, out] the product before the
+   * factor.
+   */
   async accumulateMagnitudes(dy: Tensor, z: Tensor): Promise<void> {
     const { ops } = this;
     const product = ops.mul(dy, z);
@@ -80,7 +105,8 @@ export class LoraBlock {
     for (const { module, row, rows, order } of this.parts) {
       if (module.magnitude?.kind !== 'trained') continue;
       const into = this.adapters.parameters.gradient(module.magnitude.parameter);
-      for (let i = 0; i < rows; i++) into[order ? order[i]! : i]! += d[row + i]! * this.inverseNorms![row + i]!;
+      for (let i = 0; i < rows; i++)
+        into[order ? order[i]! : i]! += d[row + i]! * this.inverseNorms![row + i]!;
     }
   }
 
@@ -113,25 +139,33 @@ export class LoraBlock {
     if (this.hasDora) await this.uploadFactor(A, B);
   }
 
-  /** ‖w + b A‖² = ‖w‖² + 2 b · (A w) + b (A Aᵀ) bᵀ for each row w of W and b of the scaled B: dW is never formed. */
+  /**
+   * ‖w + b A‖² = ‖w‖² + 2 b · (A w) + b (A Aᵀ) bᵀ for each row w of W and b of the scaled B: dW is
+   * never formed.
+   */
   private async uploadFactor(A: Float32Array, B: Float32Array): Promise<void> {
     const { ops, r, out_features, in_features } = this;
     this.squares ??= await this.rowSquares();
-    const along = widened(ops, this.weight(), (weight) => ops.matMul(weight, this.A, false, true)); // [out, r]
+    // [out, r]
+    const along = widened(ops, this.weight(), (weight) => ops.matMul(weight, this.A, false, true));
     const WA = await ops.download(along);
     ops.free(along);
     const factor = new Float32Array(out_features).fill(1);
     this.inverseNorms = new Float32Array(out_features);
     for (const { module, row, rows, rank, order } of this.parts) {
       if (!module.magnitude) continue;
-      const gram = gramOf(A.subarray(rank * in_features, (rank + module.r) * in_features), module.r);
+      const gram = gramOf(
+        A.subarray(rank * in_features, (rank + module.r) * in_features),
+        module.r,
+      );
       const magnitude = this.adapters.read(module.magnitude);
       for (let i = row; i < row + rows; i++) {
         let square = this.squares[i]!;
         for (let j = 0; j < module.r; j++) {
           const b = B[i * r + rank + j]!;
           let through = 2 * WA[i * r + rank + j]!;
-          for (let k = 0; k < module.r; k++) through += B[i * r + rank + k]! * gram[j * module.r + k]!;
+          for (let k = 0; k < module.r; k++)
+            through += B[i * r + rank + k]! * gram[j * module.r + k]!;
           square += b * through;
         }
         this.inverseNorms[i] = 1 / Math.sqrt(square);

@@ -9,18 +9,44 @@ const NO_LABEL = -100;
 /** Of in-batch negatives: the factor of the cosines (as sentence-transformers'). */
 const PAIR_SCALE = 20;
 
-/** The loss of a head's outputs [rows, width], and its gradient. Cross-entropies are summed in f64. */
-export function lossOf(problem: Exclude<Problem, 'next_token'>, outputs: Float32Array, width: number, labels: Int32Array | Float32Array): Loss {
+/**
+ * The loss of a head's outputs [rows, width], and its gradient. Cross-entropies are summed in f64.
+ */
+export function lossOf(
+  problem: Exclude<Problem, 'next_token'>,
+  outputs: Float32Array,
+  width: number,
+  labels: Int32Array | Float32Array,
+): Loss {
   switch (problem) {
     case 'token':
-    case 'single_label': return crossEntropy(outputs, width, labels);
-    case 'multi_label': return elementwise(outputs, labels, (z, y) => Math.max(z, 0) - z * y + Math.log1p(Math.exp(-Math.abs(z))), (z, y) => 1 / (1 + Math.exp(-z)) - y);
-    case 'regression': return elementwise(outputs, labels, (z, y) => (z - y) ** 2, (z, y) => 2 * (z - y));
-    case 'pairs': return pairLoss(outputs, width);
+    case 'single_label':
+      return crossEntropy(outputs, width, labels);
+    case 'multi_label':
+      return elementwise(
+        outputs,
+        labels,
+        (z, y) => Math.max(z, 0) - z * y + Math.log1p(Math.exp(-Math.abs(z))),
+        (z, y) => 1 / (1 + Math.exp(-z)) - y,
+      );
+    case 'regression':
+      return elementwise(
+        outputs,
+        labels,
+        (z, y) => (z - y) ** 2,
+        (z, y) => 2 * (z - y),
+      );
+    case 'pairs':
+      return pairLoss(outputs, width);
   }
 }
 
-function elementwise(outputs: Float32Array, labels: ArrayLike<number>, loss: (z: number, y: number) => number, slope: (z: number, y: number) => number): Loss {
+function elementwise(
+  outputs: Float32Array,
+  labels: ArrayLike<number>,
+  loss: (z: number, y: number) => number,
+  slope: (z: number, y: number) => number,
+): Loss {
   let loss_sum = 0;
   const gradient = outputs.map((z, i) => {
     loss_sum += loss(z, labels[i]!);
@@ -51,13 +77,26 @@ function softmax(z: Float32Array): Float64Array {
   return e.map((value) => value / sum);
 }
 
-/** Multiple negatives ranking (Henderson et al. 2017): of all second halves, a row's own must be the nearest. Vectors [2 pairs, width] of any length. */
+/**
+ * Multiple negatives ranking (Henderson et al. 2017): of all second halves, a row's own must be the
+ * nearest. Vectors [2 pairs, width] of any length.
+ */
 function pairLoss(vectors: Float32Array, width: number): Loss {
   const pairs = vectors.length / width / 2;
   const units = unitRows(vectors, width);
   const scores = new Float32Array(pairs * pairs);
-  for (let i = 0; i < pairs; i++) for (let j = 0; j < pairs; j++) scores[i * pairs + j] = PAIR_SCALE * dot(units.rows, i, pairs + j, width);
-  const { loss_sum, labelled, gradient: dScores } = crossEntropy(scores, pairs, Int32Array.from({ length: pairs }, (_, i) => i));
+  for (let i = 0; i < pairs; i++)
+    for (let j = 0; j < pairs; j++)
+      scores[i * pairs + j] = PAIR_SCALE * dot(units.rows, i, pairs + j, width);
+  const {
+    loss_sum,
+    labelled,
+    gradient: dScores,
+  } = crossEntropy(
+    scores,
+    pairs,
+    Int32Array.from({ length: pairs }, (_, i) => i),
+  );
   const dUnits = new Float64Array(vectors.length);
   for (let i = 0; i < pairs; i++) {
     for (let j = 0; j < pairs; j++) {
@@ -93,7 +132,8 @@ function throughUnits({ rows, lengths }: Units, dUnits: Float64Array, width: num
   lengths.forEach((length, row) => {
     let along = 0;
     for (let k = row * width; k < (row + 1) * width; k++) along += rows[k]! * dUnits[k]!;
-    for (let k = row * width; k < (row + 1) * width; k++) gradient[k] = (dUnits[k]! - rows[k]! * along) / length;
+    for (let k = row * width; k < (row + 1) * width; k++)
+      gradient[k] = (dUnits[k]! - rows[k]! * along) / length;
   });
   return gradient;
 }

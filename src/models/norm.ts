@@ -1,7 +1,10 @@
 import type { Held } from './held';
 import { columnSums, inPrecision, use, type Ops, type Precision, type Tensor } from './ops/types';
 
-/** rms: h = x · r · w with r = 1 / √(mean(x²) + eps). layer: h = (x - mean) · r · w + b with r = 1 / √(var(x) + eps). */
+/**
+ * rms: h = x · r · w with r = 1 / √(mean(x²) + eps). layer: h = (x - mean) · r · w + b with r = 1 /
+ * √(var(x) + eps).
+ */
 export interface Norm {
   readonly kind: 'rms' | 'layer';
   /** [d] */
@@ -18,9 +21,15 @@ export interface NormStats {
 }
 
 export const statsTensors = ({ r, mean }: NormStats): Tensor[] => (mean ? [r, mean] : [r]);
-export const isNormTrained = (norm: Norm | null): boolean => Boolean(norm?.weight.trained ?? norm?.bias?.trained);
+export const isNormTrained = (norm: Norm | null): boolean =>
+  Boolean(norm?.weight.trained ?? norm?.bias?.trained);
 
-export function normForward(ops: Ops, norm: Norm, x: Tensor, dtype: Precision = 'f32'): { h: Tensor; stats: NormStats } {
+export function normForward(
+  ops: Ops,
+  norm: Norm,
+  x: Tensor,
+  dtype: Precision = 'f32',
+): { h: Tensor; stats: NormStats } {
   if (ops.fused && isPlainRms(norm, x)) {
     const { h, r } = ops.fused.rms(x, norm.scale(), norm.eps, dtype);
     return { h, stats: { r, mean: null } };
@@ -29,7 +38,8 @@ export function normForward(ops: Ops, norm: Norm, x: Tensor, dtype: Precision = 
   return { h: normAgain(ops, norm, x, stats, dtype), stats };
 }
 
-const isPlainRms = (norm: Norm, x: Tensor): boolean => norm.kind === 'rms' && norm.bias === null && x.dtype === 'f32';
+const isPlainRms = (norm: Norm, x: Tensor): boolean =>
+  norm.kind === 'rms' && norm.bias === null && x.dtype === 'f32';
 
 function statsOf(ops: Ops, norm: Norm, x: Tensor): NormStats {
   if (norm.kind === 'rms') return { r: ops.rms(x, norm.eps), mean: null };
@@ -39,14 +49,24 @@ function statsOf(ops: Ops, norm: Norm, x: Tensor): NormStats {
 }
 
 /** h from x and its statistics. */
-export function normAgain(ops: Ops, norm: Norm, x: Tensor, stats: NormStats, dtype: Precision = 'f32'): Tensor {
+export function normAgain(
+  ops: Ops,
+  norm: Norm,
+  x: Tensor,
+  stats: NormStats,
+  dtype: Precision = 'f32',
+): Tensor {
   if (ops.fused && isPlainRms(norm, x)) {
     const { h, r } = ops.fused.rms(x, norm.scale(), norm.eps, dtype);
     return use(ops, h, r);
   }
   const unit = unitOf(ops, x, stats);
   const scaled = use(ops, ops.mul(unit, norm.scale()), unit);
-  return inPrecision(ops, norm.bias ? use(ops, ops.add(scaled, norm.bias.tensor), scaled) : scaled, dtype);
+  return inPrecision(
+    ops,
+    norm.bias ? use(ops, ops.add(scaled, norm.bias.tensor), scaled) : scaled,
+    dtype,
+  );
 }
 
 /** x with mean 0 (layer) and mean square 1. */
@@ -56,16 +76,39 @@ function unitOf(ops: Ops, x: Tensor, { r, mean }: NormStats): Tensor {
   return use(ops, ops.mul(centred, r), centred);
 }
 
-/** dx + residual. rms, with g = dh · w: dx = r · g - x · r³ · mean(g · x). layer, with u the unit vector: dx = r · (g - mean(g) - u · mean(g · u)). */
-export async function normBackward(ops: Ops, norm: Norm, x: Tensor, stats: NormStats, dh: Tensor, residual: Tensor | null): Promise<Tensor> {
+/**
+ * dx + residual. rms, with g = dh · w: dx = r · g - x · r³ · mean(g · x). layer, with u the unit
+ * vector: dx = r · (g - mean(g) - u · mean(g · u)).
+ */
+export async function normBackward(
+  ops: Ops,
+  norm: Norm,
+  x: Tensor,
+  stats: NormStats,
+  dh: Tensor,
+  residual: Tensor | null,
+): Promise<Tensor> {
   await trainNorm(ops, norm, x, stats, dh);
-  if (ops.fused && isPlainRms(norm, x)) return ops.fused.rmsGrad(x, stats.r, norm.scale(), dh, residual);
+  if (ops.fused && isPlainRms(norm, x))
+    return ops.fused.rmsGrad(x, stats.r, norm.scale(), dh, residual);
   const g = ops.mul(dh, norm.scale()); // [n, d]
-  return norm.kind === 'rms' ? rmsBackward(ops, x, stats.r, g, residual) : layerBackward(ops, x, stats, g, residual);
+  return norm.kind === 'rms'
+    ? rmsBackward(ops, x, stats.r, g, residual)
+    : layerBackward(ops, x, stats, g, residual);
 }
 
-/** The way back from a branch's first layer to its input x: dh, which is freed, through the norm if there is one, plus the residual. */
-export async function throughNorm(ops: Ops, norm: Norm | null, x: Tensor, stats: NormStats | null, dh: Tensor, residual: Tensor | null): Promise<Tensor> {
+/**
+ * The way back from a branch's first layer to its input x: dh, which is freed, through the norm if
+ * there is one, plus the residual.
+ */
+export async function throughNorm(
+  ops: Ops,
+  norm: Norm | null,
+  x: Tensor,
+  stats: NormStats | null,
+  dh: Tensor,
+  residual: Tensor | null,
+): Promise<Tensor> {
   if (norm && stats) return use(ops, await normBackward(ops, norm, x, stats, dh, residual), dh);
   return residual ? use(ops, ops.add(dh, residual), dh) : dh;
 }
@@ -82,7 +125,13 @@ function rmsBackward(ops: Ops, x: Tensor, r: Tensor, g: Tensor, residual: Tensor
   return addAll(ops, [direct, through], residual);
 }
 
-function layerBackward(ops: Ops, x: Tensor, stats: NormStats, g: Tensor, residual: Tensor | null): Tensor {
+function layerBackward(
+  ops: Ops,
+  x: Tensor,
+  stats: NormStats,
+  g: Tensor,
+  residual: Tensor | null,
+): Tensor {
   const unit = unitOf(ops, x, stats);
   const gu = ops.mul(g, unit);
   const along = use(ops, meanOf(ops, gu), gu); // [n, 1]
@@ -93,7 +142,13 @@ function layerBackward(ops: Ops, x: Tensor, stats: NormStats, g: Tensor, residua
   return addAll(ops, [use(ops, ops.mul(rest, stats.r), rest)], residual);
 }
 
-async function trainNorm(ops: Ops, norm: Norm, x: Tensor, stats: NormStats, dh: Tensor): Promise<void> {
+async function trainNorm(
+  ops: Ops,
+  norm: Norm,
+  x: Tensor,
+  stats: NormStats,
+  dh: Tensor,
+): Promise<void> {
   const add = async (held: Held | null, make: () => Tensor) => {
     if (!held?.trained) return;
     const product = make();

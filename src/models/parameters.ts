@@ -54,7 +54,12 @@ export class Parameters {
 
   /** The accumulated gradients divided by `count`, by name. */
   named(count: number): Map<string, NamedTensor> {
-    return new Map(this.all.map((p) => [p.name, { shape: p.shape, data: this.gradient(p).map((g) => g / count) }]));
+    return new Map(
+      this.all.map((p) => [
+        p.name,
+        { shape: p.shape, data: this.gradient(p).map((g) => g / count) },
+      ]),
+    );
   }
 }
 

@@ -1,7 +1,15 @@
 import type { PatchEmbeddingSpec } from '../formats/architecture/spec';
 import type { EmbeddingLayer } from './embedding';
 import type { Held } from './held';
-import { isTrained, linearBackward, linearForward, needsInput, savedTensors, type Linear, type LinearSaved } from './linear';
+import {
+  isTrained,
+  linearBackward,
+  linearForward,
+  needsInput,
+  savedTensors,
+  type Linear,
+  type LinearSaved,
+} from './linear';
 import { columnSums, use, type Ops, type Tensor } from './ops/types';
 import type { ModelInput } from './types';
 
@@ -10,18 +18,27 @@ interface Saved {
   readonly linear: LinearSaved;
 }
 
-/** Images to vectors: each patch through one linear map, a learned vector in front, learned positions on all. */
+/**
+ * Images to vectors: each patch through one linear map, a learned vector in front, learned
+ * positions on all.
+ */
 export class PatchEmbedding implements EmbeddingLayer<Saved> {
   constructor(
-    private readonly ops: Ops, private readonly spec: PatchEmbeddingSpec, private readonly projection: Linear,
-    private readonly cls: Held, private readonly positions: Held, // [1, 1, d], [1, patches + 1, d]
+    private readonly ops: Ops,
+    private readonly spec: PatchEmbeddingSpec,
+    private readonly projection: Linear,
+    private readonly cls: Held,
+    private readonly positions: Held, // [1, 1, d], [1, patches + 1, d]
   ) {}
 
   get trains(): boolean {
     return isTrained(this.projection) || Boolean(this.cls.trained ?? this.positions.trained);
   }
 
-  forward({ batch, length, pixel_values }: ModelInput, keep: boolean): { readonly x: Tensor; readonly saved: Saved } {
+  forward(
+    { batch, length, pixel_values }: ModelInput,
+    keep: boolean,
+  ): { readonly x: Tensor; readonly saved: Saved } {
     const { ops, projection, cls, positions } = this;
     const d = cls.tensor.shape[2]!;
     const rows = patchesOf(pixel_values!, batch, this.spec);
@@ -65,7 +82,8 @@ export class PatchEmbedding implements EmbeddingLayer<Saved> {
       await held.trained!.accumulate(use(ops, ops.reshape(sums, held.tensor.shape), sums));
     };
     if (cls.trained) await summed(cls, ops.slice(d, [0, 0, 0], [batch, 1, width]), 1);
-    if (positions.trained) await summed(positions, ops.slice(d, [0, 0, 0], [batch, length, width]), length);
+    if (positions.trained)
+      await summed(positions, ops.slice(d, [0, 0, 0], [batch, length, width]), length);
   }
 
   release({ patches, linear }: Saved): void {
@@ -73,8 +91,15 @@ export class PatchEmbedding implements EmbeddingLayer<Saved> {
   }
 }
 
-/** [batch, channels, height, width] -> a row a patch, its numbers in the order of the convolution's kernel [channels, height, width]. */
-export function patchesOf(pixels: Float32Array, batch: number, { channels, image_size: [height, width], patch_size: [ph, pw] }: PatchEmbeddingSpec): Float32Array {
+/**
+ * [batch, channels, height, width] -> a row a patch, its numbers in the order of the convolution's
+ * kernel [channels, height, width].
+ */
+export function patchesOf(
+  pixels: Float32Array,
+  batch: number,
+  { channels, image_size: [height, width], patch_size: [ph, pw] }: PatchEmbeddingSpec,
+): Float32Array {
   const rows = new Float32Array(pixels.length);
   let at = 0;
   for (let b = 0; b < batch; b++) {

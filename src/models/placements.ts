@@ -28,29 +28,57 @@ interface Placement extends MatrixPart {
   readonly width: number;
 }
 
-/** Reads the checkpoint's tensors into the arrays that products are made of, and finds each one again. */
+/**
+ * Reads the checkpoint's tensors into the arrays that products are made of, and finds each one
+ * again.
+ */
 export class Placements {
   private readonly found = new Map<string, Placement[]>();
   private pending: Omit<Placement, 'held'>[] = [];
 
-  /** `trained`: numbers of a tensor that trains, which is not read from the base; null for the others. */
-  constructor(private readonly ops: Ops, private readonly base: BaseModel, private readonly trained: (name: string) => number | null) {}
+  /**
+   * `trained`: numbers of a tensor that trains, which is not read from the base; null for the
+   * others.
+   */
+  constructor(
+    private readonly ops: Ops,
+    private readonly base: BaseModel,
+    private readonly trained: (name: string) => number | null,
+  ) {}
 
   /** Matrices one below the other. [rows, width] */
   matrix(parts: readonly MatrixPart[], width: number): Promise<Float32Array> {
-    return this.joined(parts, width, this.ops.room(this.rowsOf(parts, width) * width), (name, target) => this.base.weights.readF32(name, target));
+    return this.joined(
+      parts,
+      width,
+      this.ops.room(this.rowsOf(parts, width) * width),
+      (name, target) => this.base.weights.readF32(name, target),
+    );
   }
 
   /** The same as bits of bf16: of what is frozen. */
   halfMatrix(parts: readonly MatrixPart[], width: number): Promise<Uint16Array> {
-    return this.joined(parts, width, this.ops.roomHalf(this.rowsOf(parts, width) * width), (name, target) => this.base.weights.readBF16(name, target));
+    return this.joined(
+      parts,
+      width,
+      this.ops.roomHalf(this.rowsOf(parts, width) * width),
+      (name, target) => this.base.weights.readBF16(name, target),
+    );
   }
 
   private rowsOf(parts: readonly MatrixPart[], width: number): number {
-    return parts.reduce((sum, { name, order }) => sum + (order?.length ?? this.sizeOf(name) / width), 0);
+    return parts.reduce(
+      (sum, { name, order }) => sum + (order?.length ?? this.sizeOf(name) / width),
+      0,
+    );
   }
 
-  private async joined<T extends Numbers>(parts: readonly MatrixPart[], width: number, data: T, read: Read<T>): Promise<T> {
+  private async joined<T extends Numbers>(
+    parts: readonly MatrixPart[],
+    width: number,
+    data: T,
+    read: Read<T>,
+  ): Promise<T> {
     const rows = parts.map((part) => this.rowsOf([part], width));
     let at = 0;
     const filling = parts.map((part, i) => {
@@ -65,25 +93,50 @@ export class Placements {
 
   /** Vectors one after the other. */
   vector(parts: readonly Part[]): Promise<Float32Array> {
-    return this.matrix(parts.map((part) => ({ ...part, transposed: false })), 1);
+    return this.matrix(
+      parts.map((part) => ({ ...part, transposed: false })),
+      1,
+    );
   }
 
   /** The arrays read last are this tensor now. */
   placed(names: readonly string[], held: Held): void {
     for (const placement of this.pending) {
-      if (names.includes(placement.name)) this.found.set(placement.name, [...(this.found.get(placement.name) ?? []), { ...placement, held }]);
+      if (names.includes(placement.name))
+        this.found.set(placement.name, [
+          ...(this.found.get(placement.name) ?? []),
+          { ...placement, held },
+        ]);
     }
     this.pending = [];
   }
 
-  /** A tensor as it is in memory now, in the checkpoint's own order, or what `of` names beside it (null: zeros). Errors: LoraError('base') for one that is not there. */
-  async read(name: string, of: (held: Held) => Tensor | null = (held) => held.tensor): Promise<Float32Array> {
+  /**
+   * A tensor as it is in memory now, in the checkpoint's own order, or what `of` names beside it
+   * (null: zeros). Errors: LoraError('base') for one that is not there.
+   */
+  async read(
+    name: string,
+    of: (held: Held) => Tensor | null = (held) => held.tensor,
+  ): Promise<Float32Array> {
     const places = this.found.get(name);
-    if (!places) throw new LoraError('base', `The model has no tensor ${name}.`, { place: { file: this.base.path, tensor: name } });
+    if (!places)
+      throw new LoraError('base', `The model has no tensor ${name}.`, {
+        place: { file: this.base.path, tensor: name },
+      });
     const own = new Float32Array(this.sizeOf(name));
     for (const { held, start, rows, width, order, transposed } of places) {
       const tensor = of(held);
-      if (tensor) move((await this.ops.download(tensor)).subarray(start, start + rows * width), own, rows, width, order, transposed, 'back');
+      if (tensor)
+        move(
+          (await this.ops.download(tensor)).subarray(start, start + rows * width),
+          own,
+          rows,
+          width,
+          order,
+          transposed,
+          'back',
+        );
     }
     return own;
   }
@@ -92,10 +145,23 @@ export class Placements {
   async arrange(held: Held, read: (name: string) => Promise<Float32Array>): Promise<Float32Array> {
     const data = this.ops.room(sizeOf(held.tensor.shape));
     for (const [name, places] of this.found) {
-      for (const { start, rows, width, order, transposed } of places.filter((place) => place.held === held)) {
+      for (const { start, rows, width, order, transposed } of places.filter(
+        (place) => place.held === held,
+      )) {
         const own = await read(name);
-        if (own.length !== this.sizeOf(name)) throw new RangeError(`${name} has ${own.length} numbers, ${this.sizeOf(name)} are needed.`);
-        move(own, data.subarray(start, start + rows * width), rows, width, order, transposed, 'there');
+        if (own.length !== this.sizeOf(name))
+          throw new RangeError(
+            `${name} has ${own.length} numbers, ${this.sizeOf(name)} are needed.`,
+          );
+        move(
+          own,
+          data.subarray(start, start + rows * width),
+          rows,
+          width,
+          order,
+          transposed,
+          'there',
+        );
       }
     }
     return data;
@@ -104,11 +170,20 @@ export class Placements {
   /** In the checkpoint. Errors: LoraError('base') for a tensor that is not there. */
   shapeOf(name: string): readonly number[] {
     const tensor = this.base.weights.tensors.get(name);
-    if (!tensor) throw new LoraError('base', 'The model lacks a tensor.', { place: { file: this.base.path, tensor: name } });
+    if (!tensor)
+      throw new LoraError('base', 'The model lacks a tensor.', {
+        place: { file: this.base.path, tensor: name },
+      });
     return tensor.shape;
   }
 
-  private async fill<T extends Numbers>(target: T, { name, order, transposed, frozen = false }: MatrixPart, rows: number, width: number, read: Read<T>): Promise<void> {
+  private async fill<T extends Numbers>(
+    target: T,
+    { name, order, transposed, frozen = false }: MatrixPart,
+    rows: number,
+    width: number,
+    read: Read<T>,
+  ): Promise<void> {
     if (!frozen && this.trained(name) !== null) return;
     if (!order && !transposed) await read(name, target);
     else move(await read(name), target, rows, width, order, transposed, 'there');
@@ -119,8 +194,19 @@ export class Placements {
   }
 }
 
-/** there: row i of `to` is row order[i] of `from`, or column order[i] where it is transposed. back: the other way. */
-function move<T extends Numbers>(from: T, to: T, rows: number, width: number, order: Int32Array | null, transposed: boolean, way: 'there' | 'back'): void {
+/**
+ * there: row i of `to` is row order[i] of `from`, or column order[i] where it is transposed. back:
+ * the other way.
+ */
+function move<T extends Numbers>(
+  from: T,
+  to: T,
+  rows: number,
+  width: number,
+  order: Int32Array | null,
+  transposed: boolean,
+  way: 'there' | 'back',
+): void {
   const stored = way === 'there' ? from : to;
   const columns = transposed ? stored.length / width : 0;
   for (let i = 0; i < rows; i++) {

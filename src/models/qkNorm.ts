@@ -10,14 +10,27 @@ interface Part {
   readonly offset: number;
 }
 
-/** RMSNorm of queries and keys before they are rotated: over each head's numbers, or over all heads' at once. */
+/**
+ * RMSNorm of queries and keys before they are rotated: over each head's numbers, or over all heads'
+ * at once.
+ */
 export class QkNorm {
   /** One row over q's and k's numbers, in the product's order. [(heads + kv_heads) · head_dim] */
   scale!: Tensor;
 
-  private constructor(private readonly ops: Ops, readonly over: 'head' | 'all', private readonly parts: readonly Part[], readonly eps: number) {}
+  private constructor(
+    private readonly ops: Ops,
+    readonly over: 'head' | 'all',
+    private readonly parts: readonly Part[],
+    readonly eps: number,
+  ) {}
 
-  static async of(ops: Ops, over: 'head' | 'all', parts: readonly Part[], eps: number): Promise<QkNorm> {
+  static async of(
+    ops: Ops,
+    over: 'head' | 'all',
+    parts: readonly Part[],
+    eps: number,
+  ): Promise<QkNorm> {
     const norm = new QkNorm(ops, over, parts, eps);
     norm.scale = await norm.spread();
     return norm;
@@ -67,20 +80,43 @@ export function qkNormForward(ops: Ops, norm: QkNorm, qkv: Tensor, layout: HeadL
 }
 
 /** Gradient of what came in, for d of what came out, which it frees. */
-export async function qkNormBackward(ops: Ops, norm: QkNorm, qkv: Tensor, d: Tensor, layout: HeadLayout): Promise<Tensor> {
+export async function qkNormBackward(
+  ops: Ops,
+  norm: QkNorm,
+  qkv: Tensor,
+  d: Tensor,
+  layout: HeadLayout,
+): Promise<Tensor> {
   const [q, k, v] = widened(ops, qkv, (wide) => apart(ops, wide, layout));
   ops.free(v);
   const { num_heads, num_kv_heads, head_dim } = layout;
-  const [dBoth, dV] = ops.split(d, [(num_heads + num_kv_heads) * head_dim, num_kv_heads * head_dim], 1) as [Tensor, Tensor];
+  const [dBoth, dV] = ops.split(
+    d,
+    [(num_heads + num_kv_heads) * head_dim, num_kv_heads * head_dim],
+    1,
+  ) as [Tensor, Tensor];
   if (norm.trains) await scaleBackward(ops, norm, [q, k], dBoth, layout);
   const g = use(ops, ops.mul(dBoth, norm.scale), dBoth);
-  const [gq, gk] = ops.split(g, [num_heads * head_dim, num_kv_heads * head_dim], 1) as [Tensor, Tensor];
-  const parts = [unitBackward(ops, q, gq, norm, layout), unitBackward(ops, k, gk, norm, layout), dV];
+  const [gq, gk] = ops.split(g, [num_heads * head_dim, num_kv_heads * head_dim], 1) as [
+    Tensor,
+    Tensor,
+  ];
+  const parts = [
+    unitBackward(ops, q, gq, norm, layout),
+    unitBackward(ops, k, gk, norm, layout),
+    dV,
+  ];
   ops.free(d, g, q, k, gq, gk);
   return use(ops, ops.concat(parts, 1), ...parts);
 }
 
-async function scaleBackward(ops: Ops, norm: QkNorm, parts: readonly Tensor[], d: Tensor, layout: HeadLayout): Promise<void> {
+async function scaleBackward(
+  ops: Ops,
+  norm: QkNorm,
+  parts: readonly Tensor[],
+  d: Tensor,
+  layout: HeadLayout,
+): Promise<void> {
   const units = parts.map((x) => unit(ops, x, norm, layout));
   const both = use(ops, ops.concat(units, 1), ...units);
   const products = use(ops, ops.mul(d, both), both);
@@ -89,8 +125,16 @@ async function scaleBackward(ops: Ops, norm: QkNorm, parts: readonly Tensor[], d
   ops.free(sums);
 }
 
-function apart(ops: Ops, qkv: Tensor, { num_heads, num_kv_heads, head_dim }: HeadLayout): [Tensor, Tensor, Tensor] {
-  return ops.split(qkv, [num_heads * head_dim, num_kv_heads * head_dim, num_kv_heads * head_dim], 1) as [Tensor, Tensor, Tensor];
+function apart(
+  ops: Ops,
+  qkv: Tensor,
+  { num_heads, num_kv_heads, head_dim }: HeadLayout,
+): [Tensor, Tensor, Tensor] {
+  return ops.split(
+    qkv,
+    [num_heads * head_dim, num_kv_heads * head_dim, num_kv_heads * head_dim],
+    1,
+  ) as [Tensor, Tensor, Tensor];
 }
 
 function grouped(ops: Ops, x: Tensor, { over }: QkNorm, { head_dim }: HeadLayout): Tensor {
@@ -106,7 +150,13 @@ function unit(ops: Ops, x: Tensor, norm: QkNorm, layout: HeadLayout): Tensor {
 }
 
 /** r · (g - u · mean(g · u)) with u = r · x */
-function unitBackward(ops: Ops, x: Tensor, gradient: Tensor, norm: QkNorm, layout: HeadLayout): Tensor {
+function unitBackward(
+  ops: Ops,
+  x: Tensor,
+  gradient: Tensor,
+  norm: QkNorm,
+  layout: HeadLayout,
+): Tensor {
   const rows = grouped(ops, x, norm, layout);
   const g = grouped(ops, gradient, norm, layout);
   const r = ops.rms(rows, norm.eps);

@@ -34,14 +34,26 @@ interface Saved {
 /** Token ids to vectors, with LoRA as PEFT adapts an embedding. A tied head stays as it is. */
 export class TokenEmbedding implements EmbeddingLayer<Saved> {
   private constructor(
-    private readonly ops: Ops, private readonly spec: TokenEmbeddingSpec, private readonly tables: TokenTables, private readonly adapters: Adapters,
+    private readonly ops: Ops,
+    private readonly spec: TokenEmbeddingSpec,
+    private readonly tables: TokenTables,
+    private readonly adapters: Adapters,
     private readonly adapted: readonly Adapted[],
   ) {}
 
-  static async of(ops: Ops, spec: TokenEmbeddingSpec, tables: TokenTables, adapters: Adapters): Promise<TokenEmbedding> {
+  static async of(
+    ops: Ops,
+    spec: TokenEmbeddingSpec,
+    tables: TokenTables,
+    adapters: Adapters,
+  ): Promise<TokenEmbedding> {
     const { path } = spec.tokens;
     const adapted: Adapted[] = [];
-    for (const module of adapters.modulesAt(path)) adapted.push({ module, ...(await uploadFactors(ops, adapters, module, tables.tokens.tensor)) });
+    for (const module of adapters.modulesAt(path))
+      adapted.push({
+        module,
+        ...(await uploadFactors(ops, adapters, module, tables.tokens.tensor)),
+      });
     const embedding = new TokenEmbedding(ops, spec, tables, adapters, adapted);
     if (adapted.length > 0) adapters.onChange((rescaled) => embedding.refresh(rescaled));
     return embedding;
@@ -49,17 +61,23 @@ export class TokenEmbedding implements EmbeddingLayer<Saved> {
 
   get trains(): boolean {
     const { tokens, positions, types, norm } = this.tables;
-    return this.adapted.some((a) => a.module.number !== null) || [tokens, positions, types, norm?.weight, norm?.bias].some((held) => held?.trained);
+    return (
+      this.adapted.some((a) => a.module.number !== null) ||
+      [tokens, positions, types, norm?.weight, norm?.bias].some((held) => held?.trained)
+    );
   }
 
   forward(input: ModelInput, keep: boolean): { readonly x: Tensor; readonly saved: Saved } {
     const { ops, spec, tables } = this;
     const ids = input.input_ids;
     const looked = this.lookUp(ids);
-    const scaled = spec.scale === 1 ? looked.x : use(ops, ops.scale(looked.x, spec.scale), looked.x);
+    const scaled =
+      spec.scale === 1 ? looked.x : use(ops, ops.scale(looked.x, spec.scale), looked.x);
     const terms = [scaled];
-    if (tables.positions && spec.positions) terms.push(this.rowsOf(tables.positions, positionsOf(input, spec.positions.offset)));
-    if (tables.types) terms.push(this.rowsOf(tables.types, input.token_type_ids ?? new Int32Array(ids.length)));
+    if (tables.positions && spec.positions)
+      terms.push(this.rowsOf(tables.positions, positionsOf(input, spec.positions.offset)));
+    if (tables.types)
+      terms.push(this.rowsOf(tables.types, input.token_type_ids ?? new Int32Array(ids.length)));
     const sum = terms.length === 1 ? terms[0]! : use(ops, ops.addN(terms), ...terms);
     if (!keep && looked.z) ops.free(looked.z);
     const z = keep ? looked.z : null;
@@ -73,13 +91,22 @@ export class TokenEmbedding implements EmbeddingLayer<Saved> {
   /** Adds the gradients for dx [n, d], which it frees with what was saved. */
   async backward(input: ModelInput, dx: Tensor, saved: Saved): Promise<void> {
     const { ops, tables, spec } = this;
-    const d = tables.norm && saved.sum && saved.stats ? use(ops, await normBackward(ops, tables.norm, saved.sum, saved.stats, dx, null), dx) : dx;
+    const d =
+      tables.norm && saved.sum && saved.stats
+        ? use(ops, await normBackward(ops, tables.norm, saved.sum, saved.stats, dx, null), dx)
+        : dx;
     if (this.trains) {
-      if (tables.positions?.trained && spec.positions) await tables.positions.trained.accumulateRows(positionsOf(input, spec.positions.offset), d);
-      if (tables.types?.trained) await tables.types.trained.accumulateRows(input.token_type_ids ?? new Int32Array(saved.ids.length), d);
+      if (tables.positions?.trained && spec.positions)
+        await tables.positions.trained.accumulateRows(positionsOf(input, spec.positions.offset), d);
+      if (tables.types?.trained)
+        await tables.types.trained.accumulateRows(
+          input.token_type_ids ?? new Int32Array(saved.ids.length),
+          d,
+        );
       const own = spec.scale === 1 ? d : ops.scale(d, spec.scale);
       if (tables.tokens.trained) await tables.tokens.trained.accumulateRows(saved.ids, own);
-      for (const adapted of this.adapted) if (adapted.module.number !== null) await this.adaptedBackward(adapted, saved, own);
+      for (const adapted of this.adapted)
+        if (adapted.module.number !== null) await this.adaptedBackward(adapted, saved, own);
       if (own !== d) ops.free(own);
     }
     ops.free(d);
@@ -98,7 +125,10 @@ export class TokenEmbedding implements EmbeddingLayer<Saved> {
     for (const adapted of this.adapted) {
       if (adapted.module.number === null && !rescaled) continue;
       this.ops.free(adapted.A, adapted.B, ...(adapted.factor ? [adapted.factor] : []));
-      Object.assign(adapted, await uploadFactors(this.ops, this.adapters, adapted.module, this.tables.tokens.tensor));
+      Object.assign(
+        adapted,
+        await uploadFactors(this.ops, this.adapters, adapted.module, this.tables.tokens.tensor),
+      );
     }
   }
 
@@ -119,11 +149,22 @@ export class TokenEmbedding implements EmbeddingLayer<Saved> {
 
   private rowsOf(table: Held, rows: Int32Array): Tensor {
     const indices = this.ops.upload(rows, [rows.length]);
-    return inPrecision(this.ops, use(this.ops, this.ops.gather(table.tensor, indices), indices), 'f32');
+    return inPrecision(
+      this.ops,
+      use(this.ops, this.ops.gather(table.tensor, indices), indices),
+      'f32',
+    );
   }
 
-  private async adaptedBackward({ module, A, B, factor, inverseNorms }: Adapted, { ids, z }: Saved, dy: Tensor): Promise<void> {
-    const { ops, adapters: { parameters } } = this;
+  private async adaptedBackward(
+    { module, A, B, factor, inverseNorms }: Adapted,
+    { ids, z }: Saved,
+    dy: Tensor,
+  ): Promise<void> {
+    const {
+      ops,
+      adapters: { parameters },
+    } = this;
     const { r, in_features: vocab } = module;
     if (module.A.kind === 'frozen' || module.B.kind === 'frozen') return;
     if (module.magnitude?.kind === 'trained' && z && inverseNorms) {
@@ -139,7 +180,11 @@ export class TokenEmbedding implements EmbeddingLayer<Saved> {
     const down = use(ops, ops.gather(A, indices), indices);
     const dB = use(ops, ops.matMul(dz, down, true), down); // [d, r]
     const dDown = ops.matMul(dz, B); // [n, r]
-    addInto(parameters.gradient(module.B.parameter), await ops.download(dB), this.adapters.scalingOf(module));
+    addInto(
+      parameters.gradient(module.B.parameter),
+      await ops.download(dB),
+      this.adapters.scalingOf(module),
+    );
     const byToken = await ops.download(dDown);
     ops.free(dB, dDown, ...(dz === dy ? [] : [dz]));
     const into = parameters.gradient(module.A.parameter);
@@ -151,16 +196,33 @@ export class TokenEmbedding implements EmbeddingLayer<Saved> {
 
 /** Positions count from 0 over the whole row, or as the input says; RoBERTa's begin later. */
 function positionsOf({ batch, length, position_ids }: ModelInput, offset: number): Int32Array {
-  return Int32Array.from({ length: batch * length }, (_, i) => offset + (position_ids ? position_ids[i]! : i % length));
+  return Int32Array.from(
+    { length: batch * length },
+    (_, i) => offset + (position_ids ? position_ids[i]! : i % length),
+  );
 }
 
-/** A by token, B scaled; DoRA as PEFT computes it for embeddings: a magnitude for each column of E + dW. */
-async function uploadFactors(ops: Ops, adapters: Adapters, module: LoraModule, weight: Tensor): Promise<Omit<Adapted, 'module'>> {
+/**
+ * A by token, B scaled; DoRA as PEFT computes it for embeddings: a magnitude for each column of E +
+ * dW.
+ */
+async function uploadFactors(
+  ops: Ops,
+  adapters: Adapters,
+  module: LoraModule,
+  weight: Tensor,
+): Promise<Omit<Adapted, 'module'>> {
   const { r, in_features: vocab, out_features } = module;
   const scaling = adapters.scalingOf(module);
   const a = adapters.read(module.A);
-  const A = ops.upload(Float32Array.from({ length: vocab * r }, (_, i) => a[(i % r) * vocab + Math.floor(i / r)]!), [vocab, r]);
-  const B = ops.upload(adapters.read(module.B).map((b) => scaling * b), [out_features, r]);
+  const A = ops.upload(
+    Float32Array.from({ length: vocab * r }, (_, i) => a[(i % r) * vocab + Math.floor(i / r)]!),
+    [vocab, r],
+  );
+  const B = ops.upload(
+    adapters.read(module.B).map((b) => scaling * b),
+    [out_features, r],
+  );
   if (!module.magnitude) return { A, B, factor: null, inverseNorms: null };
   const delta = ops.matMul(A, B, false, true); // [vocab, d]
   const whole = use(ops, ops.add(weight, delta), delta);
@@ -169,5 +231,13 @@ async function uploadFactors(ops: Ops, adapters: Adapters, module: LoraModule, w
   const inverseNorms = (await ops.download(sums)).map((s) => 1 / Math.sqrt(s));
   ops.free(sums);
   const magnitude = adapters.read(module.magnitude);
-  return { A, B, inverseNorms, factor: ops.upload(magnitude.map((m, i) => m * inverseNorms[i]!), [out_features]) };
+  return {
+    A,
+    B,
+    inverseNorms,
+    factor: ops.upload(
+      magnitude.map((m, i) => m * inverseNorms[i]!),
+      [out_features],
+    ),
+  };
 }

@@ -8,14 +8,31 @@ interface Part extends Slot {
   readonly parameter: Parameter;
 }
 
-/** Tensors of the base that train beside LoRA (biases, modules_to_save) where they lie: rows of a product's weight or bias. */
+/**
+ * Tensors of the base that train beside LoRA (biases, modules_to_save) where they lie: rows of a
+ * product's weight or bias.
+ */
 export class TrainedRows implements Trained {
   private constructor(
-    private readonly ops: Ops, private readonly adapters: Adapters, private readonly parts: readonly Part[], private readonly width: number, private readonly transposed: boolean,
+    private readonly ops: Ops,
+    private readonly adapters: Adapters,
+    private readonly parts: readonly Part[],
+    private readonly width: number,
+    private readonly transposed: boolean,
   ) {}
 
-  /** Null where none trains. `kind`: which tensor of the layers; width: numbers a row; `transposed`: the file has them as columns. */
-  static of(ops: Ops, adapters: Adapters, slots: readonly Slot[], kind: 'weight' | 'bias', width: number, transposed = false): TrainedRows | null {
+  /**
+   * Null where none trains. `kind`: which tensor of the layers; width: numbers a row; `transposed`:
+   * the file has them as columns.
+   */
+  static of(
+    ops: Ops,
+    adapters: Adapters,
+    slots: readonly Slot[],
+    kind: 'weight' | 'bias',
+    width: number,
+    transposed = false,
+  ): TrainedRows | null {
     const parts = slots.flatMap((slot): Part[] => {
       const parameter = adapters.trained(`${slot.path}.${kind}`);
       return parameter ? [{ ...slot, parameter }] : [];
@@ -23,7 +40,9 @@ export class TrainedRows implements Trained {
     return parts.length === 0 ? null : new TrainedRows(ops, adapters, parts, width, transposed);
   }
 
-  /** The whole product's tensor with the present numbers in `data`, made anew whenever they change. */
+  /**
+   * The whole product's tensor with the present numbers in `data`, made anew whenever they change.
+   */
   hold(data: Float32Array, shape: readonly number[]): Held {
     const { ops } = this;
     const upload = (numbers: Float32Array) => {
@@ -40,18 +59,25 @@ export class TrainedRows implements Trained {
   }
 
   private write(data: Float32Array): void {
-    this.each((parameter, at, own) => (data[at] = this.adapters.parameters.theta[parameter.offset + own]!));
+    this.each(
+      (parameter, at, own) => (data[at] = this.adapters.parameters.theta[parameter.offset + own]!),
+    );
   }
 
   async accumulate(gradient: Tensor): Promise<void> {
     const data = await this.ops.download(gradient);
     this.ops.free(gradient);
-    this.each((parameter, at, own) => (this.adapters.parameters.gradients[parameter.offset + own]! += data[at]!));
+    this.each(
+      (parameter, at, own) =>
+        (this.adapters.parameters.gradients[parameter.offset + own]! += data[at]!),
+    );
   }
 
   async accumulateRows(rows: Int32Array, d: Tensor): Promise<void> {
     const data = await this.ops.download(d);
-    for (const { parameter } of this.parts) addRows(this.adapters.parameters.gradient(parameter), rows, data, this.width); // a table: one part, in its order
+    for (const { parameter } of this.parts)
+      // a table: one part, in its order
+      addRows(this.adapters.parameters.gradient(parameter), rows, data, this.width);
   }
 
   private each(visit: (parameter: Parameter, at: number, own: number) => void): void {
@@ -60,14 +86,24 @@ export class TrainedRows implements Trained {
       const own_rows = parameter.size / width;
       for (let i = 0; i < rows; i++) {
         const own = order ? order[i]! : i;
-        for (let j = 0; j < width; j++) visit(parameter, (row + i) * width + j, this.transposed ? j * own_rows + own : own * width + j);
+        for (let j = 0; j < width; j++)
+          visit(
+            parameter,
+            (row + i) * width + j,
+            this.transposed ? j * own_rows + own : own * width + j,
+          );
       }
     }
   }
 }
 
 /** Adds row n of `data` to row rows[n] of `table`. */
-export function addRows(table: Float32Array, rows: Int32Array, data: Float32Array, width: number): void {
+export function addRows(
+  table: Float32Array,
+  rows: Int32Array,
+  data: Float32Array,
+  width: number,
+): void {
   rows.forEach((row, n) => {
     for (let j = 0; j < width; j++) table[row * width + j]! += data[n * width + j]!;
   });

@@ -1,10 +1,16 @@
 import type { NamedTensor, OptimizerSettings, OptimizerState, ReadTensor } from './types';
 
-/** What takes a model's gradients and steps: the adapter's numbers in one flat vector, or every weight where it lies. */
+/**
+ * What takes a model's gradients and steps: the adapter's numbers in one flat vector, or every
+ * weight where it lies.
+ */
 export interface Training {
   /** Numbers that train. */
   readonly size: number;
-  /** Divides the accumulated gradients by `labelled`, clips, steps AdamW, clears them. Gives the gradient's L2 norm before clipping. */
+  /**
+   * Divides the accumulated gradients by `labelled`, clips, steps AdamW, clears them. Gives the
+   * gradient's L2 norm before clipping.
+   */
   step(labelled: number, settings: OptimizerSettings): Promise<number>;
   gradients(labelled: number): Promise<ReadonlyMap<string, NamedTensor>>;
   optimizerState(): OptimizerState;

@@ -17,14 +17,21 @@ export interface ModelInput {
   readonly pixel_values?: Float32Array;
 }
 
-/** Labels: a token's [batch, length] or a row's class [batch], -100 where nothing is learnt; or real numbers [batch, num_labels]. Pairs need none: row i and row i + batch / 2 belong together. */
+/**
+ * Labels: a token's [batch, length] or a row's class [batch], -100 where nothing is learnt; or real
+ * numbers [batch, num_labels]. Pairs need none: row i and row i + batch / 2 belong together.
+ */
 export interface LabelledInput extends ModelInput {
   readonly labels: Int32Array | Float32Array;
 }
 
-/** What the loss compares: next_token and token: cross-entropy of labelled tokens; single_label: of each row; multi_label: binary cross-entropy;
- *  regression: squared error; pairs: cross-entropy of the rows' cosines (in-batch negatives). */
-export type Problem = 'next_token' | 'token' | 'single_label' | 'multi_label' | 'regression' | 'pairs';
+/**
+ * What the loss compares: next_token and token: cross-entropy of labelled tokens; single_label: of
+ * each row; multi_label: binary cross-entropy; regression: squared error; pairs: cross-entropy of
+ * the rows' cosines (in-batch negatives).
+ */
+export type Problem =
+  'next_token' | 'token' | 'single_label' | 'multi_label' | 'regression' | 'pairs';
 
 export interface OptimizerSettings {
   readonly learning_rate: number;
@@ -38,11 +45,18 @@ export interface OptimizerSettings {
 /** Numbers under a name. */
 export type ReadTensor = (name: string) => Promise<Float32Array>;
 
-/** AdamW's state: `exp_avg` and `exp_avg_sq` over one flat vector of all trained tensors, for each module of the adapter in turn A, B and the magnitude, then the others;
- *  where every weight trains, one of each for every tensor, such as `exp_avg.model.norm.weight`. What is read is of the moment. */
+/**
+ * AdamW's state: `exp_avg` and `exp_avg_sq` over one flat vector of all trained tensors, for each
+ * module of the adapter in turn A, B and the magnitude, then the others; where every weight trains,
+ * one of each for every tensor, such as `exp_avg.model.norm.weight`. What is read is of the moment.
+ */
 export interface OptimizerState {
   readonly step: number;
-  readonly tensors: readonly { readonly name: string; readonly shape: readonly number[]; readonly read: () => Promise<Float32Array> }[];
+  readonly tensors: readonly {
+    readonly name: string;
+    readonly shape: readonly number[];
+    readonly read: () => Promise<Float32Array>;
+  }[];
 }
 
 export interface GenerateOptions {
@@ -68,37 +82,64 @@ export interface LossSum {
 }
 
 export interface Evaluation extends LossSum {
-  /** What the head gave, as `logits` gives it, but vectors of texts in their own length; null of a language model. */
+  /**
+   * What the head gave, as `logits` gives it, but vectors of texts in their own length; null of a
+   * language model.
+   */
   readonly outputs: Float32Array | null;
 }
 
-/** A model whose adapter trains, on frozen weights, or all of whose weights do. All methods run where libtensorflow blocks: call them in a worker. */
+/**
+ * A model whose adapter trains, on frozen weights, or all of whose weights do. All methods run
+ * where libtensorflow blocks: call them in a worker.
+ */
 export interface Model {
   /** model_type */
   readonly architecture: string;
   readonly modules: readonly TargetableModule[];
   readonly trainable_parameters: number;
-  /** Tensors and raw handles alive now; the same before and after each call below. Where every weight trains, gradients are alive from `accumulate` to `step`. */
+  /**
+   * Tensors and raw handles alive now; the same before and after each call below. Where every
+   * weight trains, gradients are alive from `accumulate` to `step`.
+   */
   readonly liveTensors: () => number;
-  /** What the head gives, f32 row-major: [batch, length, vocab or labels], [batch, labels], or vectors [batch, d]. */
+  /**
+   * What the head gives, f32 row-major: [batch, length, vocab or labels], [batch, labels], or
+   * vectors [batch, d].
+   */
   logits(input: ModelInput): Promise<Float32Array>;
-  /** Sum of the losses and their number; adds the gradient of the SUM to the accumulated gradients.
-   *  An error drops the gradients of the whole step. `dropout_seed` must differ for each batch of a run. A batch without labels gives 0, 0 and adds nothing. */
+  /**
+   * Sum of the losses and their number; adds the gradient of the SUM to the accumulated gradients.
+   * An error drops the gradients of the whole step. `dropout_seed` must differ for each batch of a
+   * run. A batch without labels gives 0, 0 and adds nothing.
+   */
   accumulate(input: LabelledInput, dropout_seed: number): Promise<LossSum>;
   /** The same without gradients and dropout. */
   evaluate(input: LabelledInput): Promise<Evaluation>;
-  /** Divides the accumulated gradients by `labelled`, clips, steps AdamW, clears them. grad_norm is before clipping. */
+  /**
+   * Divides the accumulated gradients by `labelled`, clips, steps AdamW, clears them. grad_norm is
+   * before clipping.
+   */
   step(labelled: number, settings: OptimizerSettings): Promise<{ readonly grad_norm: number }>;
-  /** Accumulated gradients divided by `labelled`, under the names of the adapter's file, or of the base's. */
+  /**
+   * Accumulated gradients divided by `labelled`, under the names of the adapter's file, or of the
+   * base's.
+   */
   gradients(labelled: number): Promise<ReadonlyMap<string, NamedTensor>>;
   /** The adapter as it is now. */
   adapter(): Promise<Adapter>;
-  /** A weight of the base as it is in memory now, under its name and in its order in the checkpoint: it never changes, unless every weight trains. */
+  /**
+   * A weight of the base as it is in memory now, under its name and in its order in the checkpoint:
+   * it never changes, unless every weight trains.
+   */
   baseTensor(name: string): Promise<Float32Array>;
   optimizerState(): OptimizerState;
   /** Errors: RangeError where the state is another model's. */
   restoreOptimizer(step: number, read: ReadTensor): Promise<void>;
-  /** Takes each adapter so many times: those below from the lowest on, then the one that trains. 1: as it is; 0: not at all. */
+  /**
+   * Takes each adapter so many times: those below from the lowest on, then the one that trains. 1:
+   * as it is; 0: not at all.
+   */
   rescale(scales: readonly number[]): Promise<void>;
   /** Causal language models only. Errors: LoraError for others. */
   generate(input_ids: readonly number[], options: GenerateOptions): Promise<number[]>;

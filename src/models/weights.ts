@@ -1,5 +1,12 @@
 import { tensorsOf } from '../formats/architecture/modules';
-import type { AttentionSpec, LayerSpec, LinearSpec, MlpSpec, NormSpec, TableSpec } from '../formats/architecture/spec';
+import type {
+  AttentionSpec,
+  LayerSpec,
+  LinearSpec,
+  MlpSpec,
+  NormSpec,
+  TableSpec,
+} from '../formats/architecture/spec';
 import type { BaseModel } from '../formats/types';
 import { LoraError } from '../shared/errors';
 import type { Adapters } from './adapters';
@@ -21,7 +28,10 @@ export interface Piece {
   readonly order: Int32Array | null;
 }
 
-/** Reads a checkpoint into the backing's tensors, each weight once, and knows where each lies. Errors: LoraError('base') where one is damaged. */
+/**
+ * Reads a checkpoint into the backing's tensors, each weight once, and knows where each lies.
+ * Errors: LoraError('base') where one is damaged.
+ */
 export class WeightLoader {
   private readonly placements: Placements;
   private readonly owned: { dispose(): void }[] = [];
@@ -30,11 +40,25 @@ export class WeightLoader {
   readonly training: WholeTraining | null;
 
   /** `half`: frozen matrices are held in bf16; `whole`: none is frozen. */
-  constructor(private readonly ops: Ops, private readonly base: BaseModel, private readonly adapters: Adapters, { half = false, whole = false } = {}) {
+  constructor(
+    private readonly ops: Ops,
+    private readonly base: BaseModel,
+    private readonly adapters: Adapters,
+    { half = false, whole = false } = {},
+  ) {
     this.placements = new Placements(ops, base, (name) => adapters.trained(name)?.size ?? null);
     this.half = half && !whole;
     const { body, head } = tensorsOf(base.spec);
-    this.training = whole ? this.keep(new WholeTraining(ops, adapters, this.placements, [...body, ...head].map(({ name }) => name))) : null;
+    this.training = whole
+      ? this.keep(
+          new WholeTraining(
+            ops,
+            adapters,
+            this.placements,
+            [...body, ...head].map(({ name }) => name),
+          ),
+        )
+      : null;
   }
 
   /** A weight as it is in memory now, under its name and in its order in the checkpoint. */
@@ -51,22 +75,53 @@ export class WeightLoader {
     const { attention: a, mlp, norms } = spec;
     return {
       attention: {
-        norm_in: await this.normOrNull(norms.attention_in), norm_out: await this.normOrNull(norms.attention_out),
-        qkv: await this.linear(queryPieces(a)), qk_norm: await this.qkNorm(a), o: await this.linear([whole(a.o)]),
-        softcap: a.softcap, reach: reachKey(a), turn: turnKey(a),
+        norm_in: await this.normOrNull(norms.attention_in),
+        norm_out: await this.normOrNull(norms.attention_out),
+        qkv: await this.linear(queryPieces(a)),
+        qk_norm: await this.qkNorm(a),
+        o: await this.linear([whole(a.o)]),
+        softcap: a.softcap,
+        reach: reachKey(a),
+        turn: turnKey(a),
       },
-      mlp: { norm_in: await this.normOrNull(norms.mlp_in), norm_out: await this.normOrNull(norms.mlp_out), ...(await this.mlp(mlp)) },
-      after_attention: await this.normOrNull(norms.after_attention), after_mlp: await this.normOrNull(norms.after_mlp), residual: spec.residual,
+      mlp: {
+        norm_in: await this.normOrNull(norms.mlp_in),
+        norm_out: await this.normOrNull(norms.mlp_out),
+        ...(await this.mlp(mlp)),
+      },
+      after_attention: await this.normOrNull(norms.after_attention),
+      after_mlp: await this.normOrNull(norms.after_mlp),
+      residual: spec.residual,
     };
   }
 
   private async mlp(spec: MlpSpec) {
     const { activation, down } = spec;
-    if (spec.kind === 'plain') return { activation, gate: null, up: await this.linear([whole(spec.up)]), down: await this.linear([whole(down)]) };
-    if (spec.kind === 'gated') return { activation, gate: await this.linear([whole(spec.gate)]), up: await this.linear([whole(spec.up)]), down: await this.linear([whole(down)]) };
+    if (spec.kind === 'plain')
+      return {
+        activation,
+        gate: null,
+        up: await this.linear([whole(spec.up)]),
+        down: await this.linear([whole(down)]),
+      };
+    if (spec.kind === 'gated')
+      return {
+        activation,
+        gate: await this.linear([whole(spec.gate)]),
+        up: await this.linear([whole(spec.up)]),
+        down: await this.linear([whole(down)]),
+      };
     const half = spec.gate_up.out_features / 2;
-    const rows = (start: number) => this.linear([{ spec: spec.gate_up, order: Int32Array.from({ length: half }, (_, i) => start + i) }]);
-    return { activation, gate: await rows(0), up: await rows(half), down: await this.linear([whole(down)]) };
+    const rows = (start: number) =>
+      this.linear([
+        { spec: spec.gate_up, order: Int32Array.from({ length: half }, (_, i) => start + i) },
+      ]);
+    return {
+      activation,
+      gate: await rows(0),
+      up: await rows(half),
+      down: await this.linear([whole(down)]),
+    };
   }
 
   normOrNull(spec: NormSpec | null): Promise<Norm | null> {
@@ -78,7 +133,13 @@ export class WeightLoader {
     const vector = (name: 'weight' | 'bias') => this.vector(path, name, size);
     const weight = await vector('weight');
     const bias = kind === 'layer' ? await vector('bias') : null;
-    return { kind, weight, bias, eps, scale: unit_offset ? this.shifted(weight) : () => weight.tensor };
+    return {
+      kind,
+      weight,
+      bias,
+      eps,
+      scale: unit_offset ? this.shifted(weight) : () => weight.tensor,
+    };
   }
 
   /** weight + 1, made anew where the weight trains. */
@@ -106,17 +167,37 @@ export class WeightLoader {
     const name = `${path}.${kind}`;
     const data = await this.placements.vector([{ name, order: null }]);
     const slot: Slot = { path, row: 0, rows: size, order: null };
-    return this.hold([name], data, [size], TrainedRows.of(this.ops, this.adapters, [slot], kind, 1));
+    return this.hold(
+      [name],
+      data,
+      [size],
+      TrainedRows.of(this.ops, this.adapters, [slot], kind, 1),
+    );
   }
 
-  private async qkNorm({ qk_norm, num_heads, num_kv_heads, head_dim, rope }: AttentionSpec): Promise<QkNorm | null> {
+  private async qkNorm({
+    qk_norm,
+    num_heads,
+    num_kv_heads,
+    head_dim,
+    rope,
+  }: AttentionSpec): Promise<QkNorm | null> {
     if (!qk_norm) return null;
     const { over } = qk_norm;
     const part = async ({ path, size, unit_offset }: NormSpec, heads: number) => {
       const order = interleavedRows(heads * head_dim, head_dim, rope?.rotary_dim ?? 0);
-      return { weight: await this.vector(path, 'weight', size), order: over === 'head' ? order.map((row) => row % head_dim) : order, offset: unit_offset ? 1 : 0 };
+      return {
+        weight: await this.vector(path, 'weight', size),
+        order: over === 'head' ? order.map((row) => row % head_dim) : order,
+        offset: unit_offset ? 1 : 0,
+      };
     };
-    const norm = await QkNorm.of(this.ops, over, [await part(qk_norm.q, num_heads), await part(qk_norm.k, num_kv_heads)], qk_norm.q.eps);
+    const norm = await QkNorm.of(
+      this.ops,
+      over,
+      [await part(qk_norm.q, num_heads), await part(qk_norm.k, num_kv_heads)],
+      qk_norm.q.eps,
+    );
     if (norm.trains) this.adapters.onChange(() => norm.refresh());
     return this.keep(norm);
   }
@@ -124,7 +205,11 @@ export class WeightLoader {
   /** A table whose rows are looked up. */
   async table({ path, rows }: TableSpec, width: number): Promise<Held> {
     const slot: Slot = { path, row: 0, rows, order: null };
-    return this.matrix([{ name: `${path}.weight`, order: null, transposed: false }], [rows, width], TrainedRows.of(this.ops, this.adapters, [slot], 'weight', width));
+    return this.matrix(
+      [{ name: `${path}.weight`, order: null, transposed: false }],
+      [rows, width],
+      TrainedRows.of(this.ops, this.adapters, [slot], 'weight', width),
+    );
   }
 
   /** Disposes of it together with the model. */
@@ -139,15 +224,27 @@ export class WeightLoader {
     return this.hold([name], await this.placements.vector([{ name, order: null }]), shape, null);
   }
 
-  /** The output layer, whose weight is the embedding's where they are tied; where one of both trains beside an adapter, each has its own. */
+  /**
+   * The output layer, whose weight is the embedding's where they are tied; where one of both trains
+   * beside an adapter, each has its own.
+   */
   async lmOutput(output: LinearSpec, tied: boolean, tokens: Held, path: string): Promise<Linear> {
     if (tied && this.training) return this.linear([whole(output)], { held: tokens });
-    if (!tied || this.adapters.trained(`${output.path}.weight`)) return this.linear([whole(output)], tied ? { name: `${path}.weight` } : undefined);
-    return this.linear([whole(output)], tokens.trained ? { name: `${path}.weight` } : { held: tokens });
+    if (!tied || this.adapters.trained(`${output.path}.weight`))
+      return this.linear([whole(output)], tied ? { name: `${path}.weight` } : undefined);
+    return this.linear(
+      [whole(output)],
+      tokens.trained ? { name: `${path}.weight` } : { held: tokens },
+    );
   }
 
-  /** One product of several layers, one below the other. `own`: another weight instead of theirs. */
-  async linear(pieces: readonly Piece[], own?: { readonly held: Held } | { readonly name: string }): Promise<Linear> {
+  /**
+   * One product of several layers, one below the other. `own`: another weight instead of theirs.
+   */
+  async linear(
+    pieces: readonly Piece[],
+    own?: { readonly held: Held } | { readonly name: string },
+  ): Promise<Linear> {
     const { in_features, bias: biased, transposed } = pieces[0]!.spec;
     let out = 0;
     const slots = pieces.map(({ spec, order }): Slot => {
@@ -155,40 +252,102 @@ export class WeightLoader {
       out += order?.length ?? spec.out_features;
       return { path: spec.path, row, rows: out - row, order };
     });
-    const weight = own && 'held' in own ? own.held : await this.product(pieces, slots, in_features, out, transposed, own?.name);
+    const weight =
+      own && 'held' in own
+        ? own.held
+        : await this.product(pieces, slots, in_features, out, transposed, own?.name);
     const bias = biased ? await this.bias(pieces, slots, out) : null;
-    const lora = await LoraBlock.of(this.ops, this.adapters, slots, in_features, out, () => weight.tensor);
+    const lora = await LoraBlock.of(
+      this.ops,
+      this.adapters,
+      slots,
+      in_features,
+      out,
+      () => weight.tensor,
+    );
     if (lora) this.owned.push(lora);
     return { weight, bias, lora };
   }
 
-  private async product(pieces: readonly Piece[], slots: readonly Slot[], width: number, rows: number, transposed: boolean, name?: string): Promise<Held> {
-    const parts = pieces.map(({ spec, order }) => ({ name: name ?? `${spec.path}.weight`, order, transposed: spec.transposed, frozen: name !== undefined }));
-    return this.matrix(parts, [rows, width], TrainedRows.of(this.ops, this.adapters, slots, 'weight', width, transposed));
+  private async product(
+    pieces: readonly Piece[],
+    slots: readonly Slot[],
+    width: number,
+    rows: number,
+    transposed: boolean,
+    name?: string,
+  ): Promise<Held> {
+    const parts = pieces.map(({ spec, order }) => ({
+      name: name ?? `${spec.path}.weight`,
+      order,
+      transposed: spec.transposed,
+      frozen: name !== undefined,
+    }));
+    return this.matrix(
+      parts,
+      [rows, width],
+      TrainedRows.of(this.ops, this.adapters, slots, 'weight', width, transposed),
+    );
   }
 
   /** bf16 comes in pairs: a matrix of an odd number stays f32. */
-  private async matrix(parts: Parameters<Placements['matrix']>[0], shape: readonly [number, number], trained: TrainedRows | null): Promise<Held> {
+  private async matrix(
+    parts: Parameters<Placements['matrix']>[0],
+    shape: readonly [number, number],
+    trained: TrainedRows | null,
+  ): Promise<Held> {
     const isHalf = this.half && !trained && sizeOf(shape) % 2 === 0;
     const names = parts.map((p) => p.name);
-    return isHalf ? this.hold(names, await this.placements.halfMatrix(parts, shape[1]), shape, null) : this.hold(names, await this.placements.matrix(parts, shape[1]), shape, trained);
+    return isHalf
+      ? this.hold(names, await this.placements.halfMatrix(parts, shape[1]), shape, null)
+      : this.hold(names, await this.placements.matrix(parts, shape[1]), shape, trained);
   }
 
-  private async bias(pieces: readonly Piece[], slots: readonly Slot[], rows: number): Promise<Held> {
+  private async bias(
+    pieces: readonly Piece[],
+    slots: readonly Slot[],
+    rows: number,
+  ): Promise<Held> {
     const parts = pieces.map(({ spec, order }) => ({ name: `${spec.path}.bias`, order }));
     const data = await this.placements.vector(parts);
-    return this.hold(parts.map((p) => p.name), data, [rows], TrainedRows.of(this.ops, this.adapters, slots, 'bias', 1));
+    return this.hold(
+      parts.map((p) => p.name),
+      data,
+      [rows],
+      TrainedRows.of(this.ops, this.adapters, slots, 'bias', 1),
+    );
   }
 
-  private hold(names: readonly string[], data: Float32Array, shape: readonly number[], trained: TrainedRows | null): Held;
-  private hold(names: readonly string[], data: Float32Array | Uint16Array, shape: readonly number[], trained: null): Held;
-  private hold(names: readonly string[], data: Float32Array | Uint16Array, shape: readonly number[], trained: TrainedRows | null): Held {
+  private hold(
+    names: readonly string[],
+    data: Float32Array,
+    shape: readonly number[],
+    trained: TrainedRows | null,
+  ): Held;
+  private hold(
+    names: readonly string[],
+    data: Float32Array | Uint16Array,
+    shape: readonly number[],
+    trained: null,
+  ): Held;
+  private hold(
+    names: readonly string[],
+    data: Float32Array | Uint16Array,
+    shape: readonly number[],
+    trained: TrainedRows | null,
+  ): Held {
     if (data.length !== sizeOf(shape)) {
-      throw new LoraError('base', `The tensor has ${data.length} numbers, ${sizeOf(shape)} are needed.`, { place: { file: this.base.path, tensor: names[0]! } });
+      throw new LoraError(
+        'base',
+        `The tensor has ${data.length} numbers, ${sizeOf(shape)} are needed.`,
+        { place: { file: this.base.path, tensor: names[0]! } },
+      );
     }
     const { ops, training } = this;
     if (trained) return this.keep(trained.hold(data as Float32Array, shape));
-    const held = training ? training.hold(data as Float32Array, shape) : this.keep(new Held(ops, ops.upload(data, shape), null));
+    const held = training
+      ? training.hold(data as Float32Array, shape)
+      : this.keep(new Held(ops, ops.upload(data, shape), null));
     this.placements.placed(names, held);
     return held;
   }
@@ -197,16 +356,33 @@ export class WeightLoader {
 const whole = (spec: LinearSpec): Piece => ({ spec, order: null });
 
 /** q, k and v as one product [q rows, k rows, v rows], rotary pairs side by side. */
-function queryPieces({ qkv, layout, num_heads, num_kv_heads, head_dim, rope }: AttentionSpec): Piece[] {
+function queryPieces({
+  qkv,
+  layout,
+  num_heads,
+  num_kv_heads,
+  head_dim,
+  rope,
+}: AttentionSpec): Piece[] {
   const [q, kv] = [num_heads * head_dim, num_kv_heads * head_dim];
   const paired = (rows: number) => interleavedRows(rows, head_dim, rope?.rotary_dim ?? 0);
   const plain = Int32Array.from({ length: kv }, (_, i) => i);
   const parts = [paired(q), paired(kv), plain];
-  if (layout === 'separate') return qkv.map((spec, i) => ({ spec, order: i < 2 && rope ? parts[i]! : null }));
-  const at = layout === 'stacked'
-    ? (part: number, row: number) => [0, q, q + kv][part]! + row
-    : (part: number, row: number) => (Math.floor(row / head_dim) * 3 + part) * head_dim + (row % head_dim);
-  return [{ spec: qkv[0]!, order: Int32Array.from(parts.flatMap((rows, part) => Array.from(rows, (row) => at(part, row)))) }];
+  if (layout === 'separate')
+    return qkv.map((spec, i) => ({ spec, order: i < 2 && rope ? parts[i]! : null }));
+  const at =
+    layout === 'stacked'
+      ? (part: number, row: number) => [0, q, q + kv][part]! + row
+      : (part: number, row: number) =>
+          (Math.floor(row / head_dim) * 3 + part) * head_dim + (row % head_dim);
+  return [
+    {
+      spec: qkv[0]!,
+      order: Int32Array.from(
+        parts.flatMap((rows, part) => Array.from(rows, (row) => at(part, row))),
+      ),
+    },
+  ];
 }
 
 export const reachKey = ({ window }: AttentionSpec): string => String(window);

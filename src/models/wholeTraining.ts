@@ -10,14 +10,20 @@ import type { NamedTensor, OptimizerSettings, OptimizerState, ReadTensor } from 
 const MOMENTS = ['exp_avg', 'exp_avg_sq'] as const;
 type Moment = (typeof MOMENTS)[number];
 
-/** A weight that trains where it lies, with its gradient since the last step and AdamW's moments. */
+/**
+ * A weight that trains where it lies, with its gradient since the last step and AdamW's moments.
+ */
 class WholeTensor implements Trained {
   readonly held: Held;
   gradient: Tensor | null = null;
   exp_avg: Tensor;
   exp_avg_sq: Tensor;
 
-  constructor(private readonly ops: Ops, data: Float32Array, private readonly shape: readonly number[]) {
+  constructor(
+    private readonly ops: Ops,
+    data: Float32Array,
+    private readonly shape: readonly number[],
+  ) {
     const zeros = () => ops.upload(new Float32Array(data.length), shape);
     this.held = new Held(ops, ops.upload(data, shape), this);
     this.exp_avg = zeros();
@@ -26,7 +32,10 @@ class WholeTensor implements Trained {
 
   accumulate(gradient: Tensor): Promise<void> {
     const { ops, shape } = this;
-    const own = gradient.shape.length === shape.length ? gradient : use(ops, ops.reshape(gradient, shape), gradient);
+    const own =
+      gradient.shape.length === shape.length
+        ? gradient
+        : use(ops, ops.reshape(gradient, shape), gradient);
     this.gradient = this.gradient ? use(ops, ops.add(this.gradient, own), this.gradient, own) : own;
     return Promise.resolve();
   }
@@ -42,7 +51,9 @@ class WholeTensor implements Trained {
     const { ops, gradient } = this;
     if (!gradient) return 0;
     const product = ops.fused ? null : ops.mul(gradient, gradient);
-    const rows = ops.fused ? ops.fused.rowDots(gradient, gradient, 1) : use(ops, ops.sum(product!), product!);
+    const rows = ops.fused
+      ? ops.fused.rowDots(gradient, gradient, 1)
+      : use(ops, ops.sum(product!), product!);
     const sums = await ops.download(rows);
     ops.free(rows);
     return sums.reduce((sum, one) => sum + one, 0);
@@ -52,7 +63,12 @@ class WholeTensor implements Trained {
   step(step: AdamWStep): void {
     const { ops, held, gradient } = this;
     if (!gradient) return;
-    const { theta, exp_avg, exp_avg_sq } = stepTensors(ops, { theta: held.tensor, exp_avg: this.exp_avg, exp_avg_sq: this.exp_avg_sq }, gradient, step);
+    const { theta, exp_avg, exp_avg_sq } = stepTensors(
+      ops,
+      { theta: held.tensor, exp_avg: this.exp_avg, exp_avg_sq: this.exp_avg_sq },
+      gradient,
+      step,
+    );
     held.tensor = theta;
     this.exp_avg = exp_avg;
     this.exp_avg_sq = exp_avg_sq;
@@ -83,7 +99,12 @@ export class WholeTraining implements Training {
   size = 0;
 
   /** `names`: of the base's tensors. */
-  constructor(private readonly ops: Ops, private readonly adapters: Adapters, private readonly placements: Placements, private readonly names: readonly string[]) {}
+  constructor(
+    private readonly ops: Ops,
+    private readonly adapters: Adapters,
+    private readonly placements: Placements,
+    private readonly names: readonly string[],
+  ) {}
 
   hold(data: Float32Array, shape: readonly number[]): Held {
     const tensor = new WholeTensor(this.ops, data, shape);
@@ -97,8 +118,13 @@ export class WholeTraining implements Training {
     let squares = 0;
     for (const tensor of tensors.values()) squares += await tensor.squares();
     const norm = Math.sqrt(squares) / labelled;
-    const step = adamWStep(++this.steps, settings, clipFactor(norm, settings.max_grad_norm) / labelled);
-    for (const tensor of tensors.values()) tensor.step(step); // all at once: a step that is broken off would leave the model between two
+    const step = adamWStep(
+      ++this.steps,
+      settings,
+      clipFactor(norm, settings.max_grad_norm) / labelled,
+    );
+    // all at once: a step that is broken off would leave the model between two
+    for (const tensor of tensors.values()) tensor.step(step);
     await this.adapters.changed();
     return norm;
   }
@@ -107,21 +133,32 @@ export class WholeTraining implements Training {
     const named = new Map<string, NamedTensor>();
     for (const name of this.names) {
       const data = await this.placements.read(name, (held) => this.tensors.get(held)!.gradient);
-      named.set(name, { shape: this.placements.shapeOf(name), data: data.map((g) => g / labelled) });
+      named.set(name, {
+        shape: this.placements.shapeOf(name),
+        data: data.map((g) => g / labelled),
+      });
     }
     return named;
   }
 
   optimizerState(): OptimizerState {
-    const tensors = MOMENTS.flatMap((moment) => this.names.map((name) => ({
-      name: `${moment}.${name}`, shape: this.placements.shapeOf(name), read: () => this.placements.read(name, (held) => this.tensors.get(held)![moment]),
-    })));
+    const tensors = MOMENTS.flatMap((moment) =>
+      this.names.map((name) => ({
+        name: `${moment}.${name}`,
+        shape: this.placements.shapeOf(name),
+        read: () => this.placements.read(name, (held) => this.tensors.get(held)![moment]),
+      })),
+    );
     return { step: this.steps, tensors };
   }
 
   async restore(step: number, read: ReadTensor): Promise<void> {
     for (const moment of MOMENTS) {
-      for (const [held, tensor] of this.tensors) tensor.replace(moment, await this.placements.arrange(held, (name) => read(`${moment}.${name}`)));
+      for (const [held, tensor] of this.tensors)
+        tensor.replace(
+          moment,
+          await this.placements.arrange(held, (name) => read(`${moment}.${name}`)),
+        );
     }
     this.steps = step;
   }

@@ -20,10 +20,18 @@ export interface ExecOptions {
 }
 
 /** Runs a program to its end. Errors: LoraError('cancelled') when aborted. */
-export async function exec(command: string, args: readonly string[], { log, ...options }: ExecOptions): Promise<ExecResult> {
+export async function exec(
+  command: string,
+  args: readonly string[],
+  { log, ...options }: ExecOptions,
+): Promise<ExecResult> {
   throwIfCancelled(options.signal);
   const result = await new Promise<ExecResult>((resolve) => {
-    const child = spawn(command, args, { stdio: ['ignore', 'pipe', 'pipe'], killSignal: 'SIGKILL', ...options });
+    const child = spawn(command, args, {
+      stdio: ['ignore', 'pipe', 'pipe'],
+      killSignal: 'SIGKILL',
+      ...options,
+    });
     const output = { stdout: '', stderr: '' };
     for (const name of ['stdout', 'stderr'] as const) {
       child[name].setEncoding('utf8').on('data', (text: string) => {
@@ -31,8 +39,12 @@ export async function exec(command: string, args: readonly string[], { log, ...o
         log?.(text.trimEnd());
       });
     }
-    child.on('error', (error) => { output.stderr += error.message; });
-    child.on('close', (code, signal) => resolve({ exit: child.pid === undefined ? 'missing' : code ?? signal ?? 1, ...output }));
+    child.on('error', (error) => {
+      output.stderr += error.message;
+    });
+    child.on('close', (code, signal) =>
+      resolve({ exit: child.pid === undefined ? 'missing' : (code ?? signal ?? 1), ...output }),
+    );
   });
   throwIfCancelled(options.signal);
   return result;
@@ -43,4 +55,5 @@ export function throwIfCancelled(signal: AbortSignal | undefined): void {
 }
 
 /** The last lines of a program's output, for an error message. */
-export const lastLines = (text: string, count = 5): string => text.trim().split('\n').slice(-count).join('\n');
+export const lastLines = (text: string, count = 5): string =>
+  text.trim().split('\n').slice(-count).join('\n');

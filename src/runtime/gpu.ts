@@ -9,12 +9,22 @@ export interface Gpu {
 
 /** Null where there is none, or no driver. */
 export async function findGpu(env: Env = process.env): Promise<Gpu | null> {
-  const { exit, stdout } = await exec('nvidia-smi', ['--query-gpu=memory.total,memory.used,name', '--format=csv,noheader,nounits'], { env, timeout: 10_000 });
+  const { exit, stdout } = await exec(
+    'nvidia-smi',
+    ['--query-gpu=memory.total,memory.used,name', '--format=csv,noheader,nounits'],
+    { env, timeout: 10_000 },
+  );
   return exit === 0 ? gpuIn(stdout) : null;
 }
 
 /** `81559, 4, NVIDIA H100 80GB HBM3`, in MiB. */
 export function gpuIn(line: string): Gpu | null {
   const [, total, used, name] = /^\s*(\d+), (\d+), (.+)$/m.exec(line) ?? [];
-  return name === undefined ? null : { name: name.trim(), memory_total: Number(total) * 2 ** 20, memory_used: Number(used) * 2 ** 20 };
+  return name === undefined
+    ? null
+    : {
+        name: name.trim(),
+        memory_total: Number(total) * 2 ** 20,
+        memory_used: Number(used) * 2 ** 20,
+      };
 }

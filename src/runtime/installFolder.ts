@@ -6,9 +6,15 @@ import { holds, type Manifest } from './manifest';
 
 const HOST = hostname().replace(/\W/g, '_');
 
-/** Runs `work` in a folder under home that no search looks into; it is gone afterwards unless `work` gave it a name.
- *  Errors: LoraError('disk') when the disk is full or home cannot be written; the work's own. */
-export async function inTemporaryFolder<T>(home: string, work: (folder: string) => Promise<T>): Promise<T> {
+/**
+ * Runs `work` in a folder under home that no search looks into; it is gone afterwards unless `work`
+ * gave it a name. Errors: LoraError('disk') when the disk is full or home cannot be written; the
+ * work's own.
+ */
+export async function inTemporaryFolder<T>(
+  home: string,
+  work: (folder: string) => Promise<T>,
+): Promise<T> {
   let folder: string | undefined;
   try {
     await mkdir(home, { recursive: true });
@@ -27,10 +33,13 @@ export async function keepOnly(names: readonly string[], folder: string): Promis
   await Promise.all(others.map((name) => rm(path.join(folder, name), { recursive: true })));
 }
 
-/** Gives a filled folder its name, unless another process has put the very same there; whatever else is there is replaced. */
+/**
+ * Gives a filled folder its name, unless another process has put the very same there; whatever else
+ * is there is replaced.
+ */
 export async function takeName(temp: string, folder: string, manifest: Manifest): Promise<void> {
   const replaced = `${temp}-replaced`;
-  while (!await holds(folder, manifest)) {
+  while (!(await holds(folder, manifest))) {
     await rename(folder, replaced).catch(ignoring('ENOENT'));
     await rm(replaced, { recursive: true, force: true });
     if (await rename(temp, folder).then(() => true, ignoring('ENOTEMPTY', 'EEXIST'))) return;
@@ -51,7 +60,8 @@ const gigabytes = (bytes: number) => `${(bytes / 1e9).toFixed(1)} GB`;
 async function removeAbandoned(home: string): Promise<void> {
   for (const name of await readdir(home)) {
     const [, pid, host] = /^\.install-(\d+)-(\w+)-/.exec(name) ?? [];
-    if (host === HOST && !isAlive(Number(pid))) await rm(path.join(home, name), { recursive: true, force: true });
+    if (host === HOST && !isAlive(Number(pid)))
+      await rm(path.join(home, name), { recursive: true, force: true });
   }
 }
 
@@ -69,17 +79,26 @@ function diskError(error: unknown, home: string): unknown {
   if (code === 'ENOSPC' || code === 'EDQUOT') return fullDisk(home, error);
   if ((code === 'EACCES' || code === 'EPERM' || code === 'EROFS') && file?.startsWith(home)) {
     const message = `The folder ${home} cannot be written: the runtime was not installed.`;
-    return new LoraError('disk', message, { fix: 'Make it writable, then try again.', cause: error });
+    return new LoraError('disk', message, {
+      fix: 'Make it writable, then try again.',
+      cause: error,
+    });
   }
   return error;
 }
 
 export const fullDisk = (home: string, cause: unknown): LoraError =>
-  new LoraError('disk', `The disk of ${home} is full: the runtime was not installed.`, { fix: 'Free some room, then try again.', cause });
+  new LoraError('disk', `The disk of ${home} is full: the runtime was not installed.`, {
+    fix: 'Free some room, then try again.',
+    cause,
+  });
 
-const ignoring = (...codes: readonly string[]) => (error: unknown): false => {
-  if (codes.includes(codeOf(error) ?? '')) return false;
-  throw error;
-};
+const ignoring =
+  (...codes: readonly string[]) =>
+  (error: unknown): false => {
+    if (codes.includes(codeOf(error) ?? '')) return false;
+    throw error;
+  };
 
-const codeOf = (error: unknown): string | undefined => (error as NodeJS.ErrnoException | undefined)?.code;
+const codeOf = (error: unknown): string | undefined =>
+  (error as NodeJS.ErrnoException | undefined)?.code;

@@ -8,10 +8,13 @@ import type { Runtime } from './types';
 export type Tfjs = typeof tfjs;
 export type TfjsNode = typeof tfjsNode;
 
-/** Keeps libtensorflow's chatter off standard error, and takes oneDNN's products on every processor: by itself TensorFlow does so only on those with
- *  AVX-512, but a step is a sixth faster and smaller with them on AVX2 too. On a GPU it takes memory as it needs it, and products of f32 are f32, as PyTorch's
- *  are, not the shorter TF32. libtensorflow reads the process's own environment, which a worker thread
- *  cannot set: call this in the main thread before the worker that loads it starts. */
+/**
+ * Keeps libtensorflow's chatter off standard error, and takes oneDNN's products on every processor:
+ * by itself TensorFlow does so only on those with AVX-512, but a step is a sixth faster and smaller
+ * with them on AVX2 too. On a GPU it takes memory as it needs it, and products of f32 are f32, as
+ * PyTorch's are, not the shorter TF32. libtensorflow reads the process's own environment, which a
+ * worker thread cannot set: call this in the main thread before the worker that loads it starts.
+ */
 export function setTensorflowEnvironment(): void {
   process.env['TF_CPP_MIN_LOG_LEVEL'] ??= '2';
   process.env['TF_ENABLE_ONEDNN_OPTS'] ??= '1';
@@ -19,24 +22,37 @@ export function setTensorflowEnvironment(): void {
   process.env['NVIDIA_TF32_OVERRIDE'] ??= '0';
 }
 
-/** tfjs over libtensorflow. Blocks for about 0.3 s. `dist` holds tfjs-node.js. Errors: whatever the loader says. */
+/**
+ * tfjs over libtensorflow. Blocks for about 0.3 s. `dist` holds tfjs-node.js. Errors: whatever the
+ * loader says.
+ */
 export function loadTensorflow(binding: string, dist: string): TfjsNode {
   process.env['LORA_TFJS_BINDING'] = binding;
   setTensorflowEnvironment();
   return createRequire(path.join(dist, 'index.js'))('./tfjs-node.js') as TfjsNode;
 }
 
-/** tfjs for a runtime: over libtensorflow, or over wasm where there is none. Errors: LoraError('runtime'). */
+/**
+ * tfjs for a runtime: over libtensorflow, or over wasm where there is none. Errors:
+ * LoraError('runtime').
+ */
 export async function loadTfjs(runtime: Runtime, dist: string): Promise<Tfjs> {
   try {
-    return runtime.kind === 'tensorflow' ? loadTensorflow(runtime.binding, dist) : await loadWasm(dist);
+    return runtime.kind === 'tensorflow'
+      ? loadTensorflow(runtime.binding, dist)
+      : await loadWasm(dist);
   } catch (error) {
-    throw new LoraError('runtime', 'The runtime could not be loaded.', { fix: 'Install it again (LoRA: Install Runtime).', cause: error });
+    throw new LoraError('runtime', 'The runtime could not be loaded.', {
+      fix: 'Install it again (LoRA: Install Runtime).',
+      cause: error,
+    });
   }
 }
 
 async function loadWasm(dist: string): Promise<Tfjs> {
-  const tf = createRequire(path.join(dist, 'index.js'))('./tfjs-wasm.js') as Tfjs & { setWasmPaths(folder: string): void };
+  const tf = createRequire(path.join(dist, 'index.js'))('./tfjs-wasm.js') as Tfjs & {
+    setWasmPaths(folder: string): void;
+  };
   tf.setWasmPaths(dist + path.sep);
   await tf.setBackend('wasm');
   await tf.ready();

@@ -11,4 +11,9 @@ export interface Machine {
   readonly probe: Probe;
 }
 
-export const thisMachine = (): Machine => ({ platform: platformKey(), pin: PLATFORM_PINS[platformKey()], env: process.env, probe });
+export const thisMachine = (): Machine => ({
+  platform: platformKey(),
+  pin: PLATFORM_PINS[platformKey()],
+  env: process.env,
+  probe,
+});

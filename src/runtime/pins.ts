@@ -23,7 +23,10 @@ export interface PlatformPin extends WheelPin, LibrariesPin {
   readonly gpu?: GpuPin;
 }
 
-/** TensorFlow with CUDA and those of NVIDIA's libraries that it opens: all of them look for one another in their own folder. */
+/**
+ * TensorFlow with CUDA and those of NVIDIA's libraries that it opens: all of them look for one
+ * another in their own folder.
+ */
 export interface GpuPin extends LibrariesPin {
   readonly wheels: readonly WheelPin[];
 }
@@ -32,32 +35,95 @@ export const TENSORFLOW_VERSION = '2.18.1';
 /** The wheels' libraries are the same for every Python; pip wants to know for which one. */
 export const WHEEL_PYTHON = '311';
 
-const inWheel = (...names: readonly string[]) => Object.fromEntries(names.map((name) => [`tensorflow/${name}`, name]));
+const inWheel = (...names: readonly string[]) =>
+  Object.fromEntries(names.map((name) => [`tensorflow/${name}`, name]));
 const elf = inWheel('libtensorflow_cc.so.2', 'libtensorflow_framework.so.2');
 const macho = inWheel('libtensorflow_cc.2.dylib', 'libtensorflow_framework.2.dylib');
 
-const cuda = (name: string, version: string, wheel_size: number, sha256: string): WheelPin => ({ package: `nvidia-${name}-cu12`, version, wheel_platform: 'manylinux2014_x86_64', wheel_size, sha256 });
-const cudaLibraries = (folder: string, ...names: readonly string[]) => Object.fromEntries(names.map((name) => [`nvidia/${folder}/lib/${name}`, name]));
+const cuda = (name: string, version: string, wheel_size: number, sha256: string): WheelPin => ({
+  package: `nvidia-${name}-cu12`,
+  version,
+  wheel_platform: 'manylinux2014_x86_64',
+  wheel_size,
+  sha256,
+});
+const cudaLibraries = (folder: string, ...names: readonly string[]) =>
+  Object.fromEntries(names.map((name) => [`nvidia/${folder}/lib/${name}`, name]));
 
 /** The versions that TensorFlow 2.18.1 names in its extra `and-cuda`. */
 const GPU: GpuPin = {
   wheels: [
     {
-      package: 'tensorflow', version: TENSORFLOW_VERSION, wheel_platform: 'manylinux2014_x86_64', wheel_size: 615_510_377,
+      package: 'tensorflow',
+      version: TENSORFLOW_VERSION,
+      wheel_platform: 'manylinux2014_x86_64',
+      wheel_size: 615_510_377,
       sha256: 'c9f87e5d2a680a4595f5dc30daf6bbaec9d4129b46d7ef1b2af63c46ac7d2828',
     },
-    cuda('cuda-runtime', '12.5.82', 895_707, '3e79a060e126df40fd3a068f3f787eb000fa51b251ec6cd97d09579632687115'),
-    cuda('cublas', '12.5.3.2', 363_313_169, 'ca070ad70e9fa6654084575d01bd001f30cc4665e33d4bb9fc8e0f321caa034b'),
-    cuda('cudnn', '9.3.0.75', 577_163_502, '9ad9c6929ebb5295eb4a1728024666d1c88283373e265a0c5c883e6f9d5cd76d'),
-    cuda('cufft', '11.2.3.61', 192_524_114, '9a6e8df162585750f61983a638104a48c756aa13f9f48e19ab079b38e3c828b8'),
-    cuda('cusolver', '11.6.3.83', 130_341_232, '93cfafacde4428b71778eeb092ec615a02a3d05404da1bcf91c53e3fa1bce42b'),
-    cuda('cusparse', '12.5.1.3', 217_558_979, '016df8e993c437e8301e62739f01775cba988fd5253cd4c64173f8e8d2f8e752'),
-    cuda('nvjitlink', '12.5.82', 21_298_879, 'f9b37bc5c8cf7509665cb6ada5aaa0ce65618f2332b7d3e78e9790511f111212'),
+    cuda(
+      'cuda-runtime',
+      '12.5.82',
+      895_707,
+      '3e79a060e126df40fd3a068f3f787eb000fa51b251ec6cd97d09579632687115',
+    ),
+    cuda(
+      'cublas',
+      '12.5.3.2',
+      363_313_169,
+      'ca070ad70e9fa6654084575d01bd001f30cc4665e33d4bb9fc8e0f321caa034b',
+    ),
+    cuda(
+      'cudnn',
+      '9.3.0.75',
+      577_163_502,
+      '9ad9c6929ebb5295eb4a1728024666d1c88283373e265a0c5c883e6f9d5cd76d',
+    ),
+    cuda(
+      'cufft',
+      '11.2.3.61',
+      192_524_114,
+      '9a6e8df162585750f61983a638104a48c756aa13f9f48e19ab079b38e3c828b8',
+    ),
+    cuda(
+      'cusolver',
+      '11.6.3.83',
+      130_341_232,
+      '93cfafacde4428b71778eeb092ec615a02a3d05404da1bcf91c53e3fa1bce42b',
+    ),
+    cuda(
+      'cusparse',
+      '12.5.1.3',
+      217_558_979,
+      '016df8e993c437e8301e62739f01775cba988fd5253cd4c64173f8e8d2f8e752',
+    ),
+    cuda(
+      'nvjitlink',
+      '12.5.82',
+      21_298_879,
+      'f9b37bc5c8cf7509665cb6ada5aaa0ce65618f2332b7d3e78e9790511f111212',
+    ),
   ],
   libraries: {
-    ...elf, ...cudaLibraries('cuda_runtime', 'libcudart.so.12'), ...cudaLibraries('cublas', 'libcublas.so.12', 'libcublasLt.so.12'),
-    ...cudaLibraries('cudnn', ...['', '_adv', '_cnn', '_engines_precompiled', '_engines_runtime_compiled', '_graph', '_heuristic', '_ops'].map((part) => `libcudnn${part}.so.9`)),
-    ...cudaLibraries('cufft', 'libcufft.so.11'), ...cudaLibraries('cusolver', 'libcusolver.so.11'), ...cudaLibraries('cusparse', 'libcusparse.so.12'), ...cudaLibraries('nvjitlink', 'libnvJitLink.so.12'),
+    ...elf,
+    ...cudaLibraries('cuda_runtime', 'libcudart.so.12'),
+    ...cudaLibraries('cublas', 'libcublas.so.12', 'libcublasLt.so.12'),
+    ...cudaLibraries(
+      'cudnn',
+      ...[
+        '',
+        '_adv',
+        '_cnn',
+        '_engines_precompiled',
+        '_engines_runtime_compiled',
+        '_graph',
+        '_heuristic',
+        '_ops',
+      ].map((part) => `libcudnn${part}.so.9`),
+    ),
+    ...cudaLibraries('cufft', 'libcufft.so.11'),
+    ...cudaLibraries('cusolver', 'libcusolver.so.11'),
+    ...cudaLibraries('cusparse', 'libcusparse.so.12'),
+    ...cudaLibraries('nvjitlink', 'libnvJitLink.so.12'),
   },
   unpacked_size: 3_450_000_000,
 };
@@ -65,18 +131,33 @@ const GPU: GpuPin = {
 /** By `platformKey()`. */
 export const PLATFORM_PINS: Readonly<Record<string, PlatformPin>> = {
   'linux-x64': {
-    package: 'tensorflow-cpu', version: TENSORFLOW_VERSION, wheel_platform: 'manylinux2014_x86_64', wheel_size: 230_236_181, unpacked_size: 682_569_648, libraries: elf,
+    package: 'tensorflow-cpu',
+    version: TENSORFLOW_VERSION,
+    wheel_platform: 'manylinux2014_x86_64',
+    wheel_size: 230_236_181,
+    unpacked_size: 682_569_648,
+    libraries: elf,
     sha256: '810c75d7149d2da0cb2092187817b0dcabb80728ca9f9cf3a61f3f42fadd1298',
     tfjs_archive: 'tensorflow/libtensorflow/libtensorflow-cpu-linux-x86_64-2.9.1.tar.gz',
     gpu: GPU,
   },
   'linux-arm64': {
-    package: 'tensorflow', version: TENSORFLOW_VERSION, wheel_platform: 'manylinux2014_aarch64', wheel_size: 231_937_898, unpacked_size: 766_226_496, libraries: elf,
+    package: 'tensorflow',
+    version: TENSORFLOW_VERSION,
+    wheel_platform: 'manylinux2014_aarch64',
+    wheel_size: 231_937_898,
+    unpacked_size: 766_226_496,
+    libraries: elf,
     sha256: '8a6485edd2148f70d011dbd1d8dc2c775e91774a5a159466e83d0d1f21580944',
     tfjs_archive: 'tf-builds/libtensorflow_r2_7_linux_arm64.tar.gz',
   },
   'darwin-arm64': {
-    package: 'tensorflow', version: TENSORFLOW_VERSION, wheel_platform: 'macosx_12_0_arm64', wheel_size: 239_549_037, unpacked_size: 655_268_476, libraries: macho,
+    package: 'tensorflow',
+    version: TENSORFLOW_VERSION,
+    wheel_platform: 'macosx_12_0_arm64',
+    wheel_size: 239_549_037,
+    unpacked_size: 655_268_476,
+    libraries: macho,
     sha256: '661029cd769b311db910b79a3a6ef50a5a61ecc947172228c777a49989722508',
     tfjs_archive: 'tf-builds/libtensorflow_r2_7_darwin_arm64_cpu.tar.gz',
   },
@@ -84,8 +165,12 @@ export const PLATFORM_PINS: Readonly<Record<string, PlatformPin>> = {
 
 export const BINDING_FILE = 'tfjs_binding.node';
 
-/** `<platform>-<arch>` as VS Code names them: `linux-x64`, `darwin-arm64`, and `alpine-x64` where the C library is musl, for which no wheel is. */
+/**
+ * `<platform>-<arch>` as VS Code names them: `linux-x64`, `darwin-arm64`, and `alpine-x64` where
+ * the C library is musl, for which no wheel is.
+ */
 export function platformKey(): string {
-  const platform = process.platform === 'linux' && existsSync('/etc/alpine-release') ? 'alpine' : process.platform;
+  const platform =
+    process.platform === 'linux' && existsSync('/etc/alpine-release') ? 'alpine' : process.platform;
   return `${platform}-${process.arch}`;
 }

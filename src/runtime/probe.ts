@@ -3,20 +3,35 @@ import * as v from 'valibot';
 import { LoraError } from '../shared/errors';
 import { exec, lastLines } from './exec';
 
-const ProbeSchema = v.object({ tensorflow_version: v.string(), device: v.picklist(['cpu', 'gpu']) });
+const ProbeSchema = v.object({
+  tensorflow_version: v.string(),
+  device: v.picklist(['cpu', 'gpu']),
+});
 export type ProbeResult = v.InferOutput<typeof ProbeSchema>;
 export type Probe = (binding: string, dist: string, signal?: AbortSignal) => Promise<ProbeResult>;
 
-/** Loads a binding in a process of its own and multiplies two matrices with it. Errors: LoraError('runtime') with the loader's words. */
+/**
+ * Loads a binding in a process of its own and multiplies two matrices with it. Errors:
+ * LoraError('runtime') with the loader's words.
+ */
 export const probe: Probe = async (binding, dist, signal) => {
   const { exit, stdout, stderr } = await exec(process.execPath, [path.join(dist, 'probe.js')], {
-    env: { ...process.env, LORA_TFJS_BINDING: binding, ELECTRON_RUN_AS_NODE: '1', TF_CPP_MIN_LOG_LEVEL: '2' },
-    timeout: 120_000, ...(signal && { signal }),
+    env: {
+      ...process.env,
+      LORA_TFJS_BINDING: binding,
+      ELECTRON_RUN_AS_NODE: '1',
+      TF_CPP_MIN_LOG_LEVEL: '2',
+    },
+    timeout: 120_000,
+    ...(signal && { signal }),
   });
   const result = exit === 0 ? v.safeParse(ProbeSchema, parseLast(stdout)) : null;
   if (result?.success) return result.output;
   const reason = lastLines(stderr || stdout) || `loading it ended with ${exit}.`;
-  throw new LoraError('runtime', `libtensorflow in ${path.dirname(binding)} does not work: ${reason}`);
+  throw new LoraError(
+    'runtime',
+    `libtensorflow in ${path.dirname(binding)} does not work: ${reason}`,
+  );
 };
 
 function parseLast(stdout: string): unknown {

@@ -7,41 +7,83 @@ import { exec, lastLines, type ExecOptions } from './exec';
 /** As a virtual environment, pyenv, conda or the system put them on the path. */
 const PYTHONS = ['python3', 'python'];
 
-/** A Python puts its working folder first on its module path: run it only from a folder of ours, never from a workspace. */
+/**
+ * A Python puts its working folder first on its module path: run it only from a folder of ours,
+ * never from a workspace.
+ */
 export type PythonOptions = ExecOptions & { readonly cwd: string; readonly signal: AbortSignal };
 
-const FIND_TENSORFLOW = 'import importlib.util as u, os; s = u.find_spec("tensorflow"); print(os.path.dirname(s.origin) if s and s.origin else "")';
+const FIND_TENSORFLOW =
+  'import importlib.util as u, os; s = u.find_spec("tensorflow"); print(os.path.dirname(s.origin) if s and s.origin else "")';
 
-/** The TensorFlow that a local Python has, if its libraries are the kind that the binding links to. TensorFlow itself is not imported. */
-export async function findPythonTensorflow(libraries: readonly string[], options: PythonOptions): Promise<{ python: string; folder: string } | null> {
+/**
+ * The TensorFlow that a local Python has, if its libraries are the kind that the binding links to.
+ * TensorFlow itself is not imported.
+ */
+export async function findPythonTensorflow(
+  libraries: readonly string[],
+  options: PythonOptions,
+): Promise<{ python: string; folder: string } | null> {
   for (const python of PYTHONS) {
     const { exit, stdout } = await exec(python, ['-c', FIND_TENSORFLOW], options);
     const folder = stdout.trim();
-    if (exit === 0 && path.isAbsolute(folder) && libraries.every((name) => existsSync(path.join(folder, name)))) return { python, folder };
+    if (
+      exit === 0 &&
+      path.isAbsolute(folder) &&
+      libraries.every((name) => existsSync(path.join(folder, name)))
+    )
+      return { python, folder };
   }
   return null;
 }
 
-/** `pip download --no-deps` into the working folder, so that the user's own index, mirror and proxy apply.
- *  Errors: LoraError 'runtime' with pip's last lines, 'disk', 'cancelled'. */
-export async function pipDownload(requirement: string, flags: readonly string[], options: PythonOptions): Promise<void> {
+/**
+ * `pip download --no-deps` into the working folder, so that the user's own index, mirror and proxy
+ * apply. Errors: LoraError 'runtime' with pip's last lines, 'disk', 'cancelled'.
+ */
+export async function pipDownload(
+  requirement: string,
+  flags: readonly string[],
+  options: PythonOptions,
+): Promise<void> {
   const python = await findPip(options);
-  // pip's temporary files stay in the folder too: they count as progress and go with it. Nothing is installed, so no virtual environment is required.
+  // pip's temporary files stay in the folder too: they count as progress and go with it. Nothing is
+  // installed, so no virtual environment is required.
   const env = { ...options.env, TMPDIR: options.cwd, PIP_REQUIRE_VIRTUALENV: '0' };
-  const { exit, stderr, stdout } = await exec(python, [
-    '-m', 'pip', 'download', '--no-deps', '--disable-pip-version-check', '--no-input', '--progress-bar', 'off', '--no-cache-dir',
-    ...flags, '--dest', options.cwd, requirement,
-  ], { ...options, env });
+  const { exit, stderr, stdout } = await exec(
+    python,
+    [
+      '-m',
+      'pip',
+      'download',
+      '--no-deps',
+      '--disable-pip-version-check',
+      '--no-input',
+      '--progress-bar',
+      'off',
+      '--no-cache-dir',
+      ...flags,
+      '--dest',
+      options.cwd,
+      requirement,
+    ],
+    { ...options, env },
+  );
   if (exit === 0) return;
   if (stderr.includes('No space left on device')) throw fullDisk(path.dirname(options.cwd), stderr);
-  throw new LoraError('runtime', `pip could not download ${requirement}: ${lastLines(stderr || stdout)}`, {
-    fix: 'Check the network and pip\'s configuration, then try again.',
-  });
+  throw new LoraError(
+    'runtime',
+    `pip could not download ${requirement}: ${lastLines(stderr || stdout)}`,
+    {
+      fix: "Check the network and pip's configuration, then try again.",
+    },
+  );
 }
 
 async function findPip({ cwd, env, signal }: PythonOptions): Promise<string> {
   for (const python of PYTHONS) {
-    if ((await exec(python, ['-m', 'pip', '--version'], { cwd, env, signal })).exit === 0) return python;
+    if ((await exec(python, ['-m', 'pip', '--version'], { cwd, env, signal })).exit === 0)
+      return python;
   }
   throw new LoraError('runtime', 'No Python with pip was found, which fetches libtensorflow.', {
     fix: 'Install Python 3 with pip, or set lora.runtime.path to a folder with libtensorflow. Python is needed for this download only.',

@@ -10,39 +10,65 @@ import type { InstallOptions } from './types';
 
 const VERSIONED = 'tensorflow/libtensorflow/libtensorflow-';
 
-/** tfjs-node's own download, at the address that its installer would use: TFJS_NODE_CDN_STORAGE moves the host, TFJS_NODE_BASE_URI
- *  the versioned archives. */
+/**
+ * tfjs-node's own download, at the address that its installer would use: TFJS_NODE_CDN_STORAGE
+ * moves the host, TFJS_NODE_BASE_URI the versioned archives.
+ */
 export function tfjsDownloadUrl(archive: string, env: Env): string {
   const base = env['TFJS_NODE_BASE_URI'];
   if (base && archive.startsWith(VERSIONED)) return base + archive.slice(VERSIONED.length);
-  return (env['TFJS_NODE_CDN_STORAGE'] || env['CDN_STORAGE'] || 'https://storage.googleapis.com/') + archive;
+  return (
+    (env['TFJS_NODE_CDN_STORAGE'] || env['CDN_STORAGE'] || 'https://storage.googleapis.com/') +
+    archive
+  );
 }
 
 /** Downloads and unpacks the libraries into `folder` under the names that the binding links to. */
-export async function downloadTfjsLibraries(url: string, libraries: readonly string[], folder: string, options: InstallOptions): Promise<void> {
+export async function downloadTfjsLibraries(
+  url: string,
+  libraries: readonly string[],
+  folder: string,
+  options: InstallOptions,
+): Promise<void> {
   const archive = path.join(folder, 'libtensorflow.tar.gz');
   await download(url, archive, options);
   try {
-    // Files only: a link in an archive could point anywhere, and the libraries themselves are files.
+    // Files only: a link in an archive could point anywhere, and the libraries themselves are
+    // files.
     await extract({
-      file: archive, cwd: folder, strict: true,
-      filter: (name, entry) => /^(\.\/)?lib\//.test(name) && 'type' in entry && entry.type === 'File',
+      file: archive,
+      cwd: folder,
+      strict: true,
+      filter: (name, entry) =>
+        /^(\.\/)?lib\//.test(name) && 'type' in entry && entry.type === 'File',
     });
   } catch (error) {
-    throw new LoraError('runtime', `The libtensorflow downloaded from ${url} is not a whole archive.`, { cause: error });
+    throw new LoraError(
+      'runtime',
+      `The libtensorflow downloaded from ${url} is not a whole archive.`,
+      { cause: error },
+    );
   }
   const unpacked = await readdir(path.join(folder, 'lib')).catch(() => []);
   for (const name of libraries) {
     const source = unpacked.find((file) => file.startsWith(plainName(name)));
-    if (source === undefined) throw new LoraError('runtime', `The archive at ${url} does not hold ${plainName(name)}`);
+    if (source === undefined)
+      throw new LoraError('runtime', `The archive at ${url} does not hold ${plainName(name)}`);
     await rename(path.join(folder, 'lib', source), path.join(folder, name));
   }
 }
 
-/** A release of libtensorflow for C calls `libtensorflow.` what the wheel calls `libtensorflow_cc.`. */
-export const plainName = (library: string): string => (library.includes('framework') ? 'libtensorflow_framework.' : 'libtensorflow.');
+/**
+ * A release of libtensorflow for C calls `libtensorflow.` what the wheel calls `libtensorflow_cc.`.
+ */
+export const plainName = (library: string): string =>
+  library.includes('framework') ? 'libtensorflow_framework.' : 'libtensorflow.';
 
-async function download(url: string, file: string, { signal, onProgress }: InstallOptions): Promise<void> {
+async function download(
+  url: string,
+  file: string,
+  { signal, onProgress }: InstallOptions,
+): Promise<void> {
   try {
     const response = await fetch(url, { signal });
     if (!response.ok || !response.body) throw new Error(`the server answered ${response.status}`);
@@ -51,13 +77,25 @@ async function download(url: string, file: string, { signal, onProgress }: Insta
     const count = new Transform({
       transform(chunk: Buffer, _encoding, done) {
         bytes += chunk.length;
-        onProgress({ message: 'Downloading libtensorflow', fraction: total === null ? null : bytes / total });
+        onProgress({
+          message: 'Downloading libtensorflow',
+          fraction: total === null ? null : bytes / total,
+        });
         done(null, chunk);
       },
     });
-    await pipeline(Readable.fromWeb(response.body), count, createWriteStream(file, { flush: true }), { signal });
+    await pipeline(
+      Readable.fromWeb(response.body),
+      count,
+      createWriteStream(file, { flush: true }),
+      { signal },
+    );
   } catch (error) {
-    throw new LoraError('runtime', `libtensorflow could not be downloaded from ${url}: ${whole(error)}.`, { cause: error });
+    throw new LoraError(
+      'runtime',
+      `libtensorflow could not be downloaded from ${url}: ${whole(error)}.`,
+      { cause: error },
+    );
   }
 }
 

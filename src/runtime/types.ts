@@ -1,7 +1,10 @@
 /** Where a runtime came from, in the order in which they are tried. */
-export type RuntimeSource = 'setting' | 'installed' | 'cuda' | 'python' | 'wheel' | 'tfjs-node' | 'wasm';
+export type RuntimeSource =
+  'setting' | 'installed' | 'cuda' | 'python' | 'wheel' | 'tfjs-node' | 'wasm';
 
-/** A libtensorflow that is there and was checked, with the binding beside it; or the slow fallback. */
+/**
+ * A libtensorflow that is there and was checked, with the binding beside it; or the slow fallback.
+ */
 export type Runtime =
   | {
       readonly kind: 'tensorflow';

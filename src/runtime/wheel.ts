@@ -7,19 +7,38 @@ import { WHEEL_PYTHON, type WheelPin } from './pins';
 import { pipDownload } from './python';
 import type { InstallOptions } from './types';
 
-/** Downloads the pinned wheel into `folder`, where nothing else is, and checks it. Gives its path. */
-export async function downloadWheel(pin: WheelPin, folder: string, env: Env, { onProgress, signal, log }: InstallOptions): Promise<string> {
+/**
+ * Downloads the pinned wheel into `folder`, where nothing else is, and checks it. Gives its path.
+ */
+export async function downloadWheel(
+  pin: WheelPin,
+  folder: string,
+  env: Env,
+  { onProgress, signal, log }: InstallOptions,
+): Promise<string> {
   const message = `Downloading ${pin.package} ${pin.version} (${Math.round(pin.wheel_size / 1e6)} MB)`;
-  const report = async () => onProgress({ message, fraction: Math.min(1, await sizeOf(folder) / pin.wheel_size) });
-  const watch = setInterval(() => { void report(); }, 500);
+  const report = async () =>
+    onProgress({ message, fraction: Math.min(1, (await sizeOf(folder)) / pin.wheel_size) });
+  const watch = setInterval(() => {
+    void report();
+  }, 500);
   try {
-    const flags = ['--only-binary=:all:', '--platform', pin.wheel_platform, '--python-version', WHEEL_PYTHON, '--implementation', 'cp'];
+    const flags = [
+      '--only-binary=:all:',
+      '--platform',
+      pin.wheel_platform,
+      '--python-version',
+      WHEEL_PYTHON,
+      '--implementation',
+      'cp',
+    ];
     await pipDownload(`${pin.package}==${pin.version}`, flags, { cwd: folder, env, signal, log });
   } finally {
     clearInterval(watch);
   }
   const name = (await readdir(folder)).find((file) => file.endsWith('.whl'));
-  if (name === undefined) throw new LoraError('runtime', `pip brought no wheel of ${pin.package} ${pin.version}.`);
+  if (name === undefined)
+    throw new LoraError('runtime', `pip brought no wheel of ${pin.package} ${pin.version}.`);
   const wheel = path.join(folder, name);
   await checkWheel(wheel, pin, signal);
   return wheel;
@@ -31,17 +50,31 @@ export async function checkWheel(wheel: string, pin: WheelPin, signal: AbortSign
   if (sha256 === pin.sha256) return;
   const { size } = await stat(wheel);
   const difference = `${size} bytes with sha256 ${sha256}, expected ${pin.wheel_size} bytes with ${pin.sha256}`;
-  throw new LoraError('runtime', `${path.basename(wheel)} is damaged or another file: ${difference}.`, {
-    fix: 'Nothing was installed. Try again; if it stays so, ask whoever runs your package mirror.',
-  });
+  throw new LoraError(
+    'runtime',
+    `${path.basename(wheel)} is damaged or another file: ${difference}.`,
+    {
+      fix: 'Nothing was installed. Try again; if it stays so, ask whoever runs your package mirror.',
+    },
+  );
 }
 
 /** A whole wheel that an earlier build kept in `home`/wheels; null where there is none. */
-export async function keptWheel(home: string, pin: WheelPin, { signal, log }: InstallOptions): Promise<string | null> {
+export async function keptWheel(
+  home: string,
+  pin: WheelPin,
+  { signal, log }: InstallOptions,
+): Promise<string | null> {
   const folder = path.join(home, 'wheels');
-  for (const name of (await readdir(folder).catch(() => [])).filter((file) => file.endsWith('.whl'))) {
+  for (const name of (await readdir(folder).catch(() => [])).filter((file) =>
+    file.endsWith('.whl'),
+  )) {
     const wheel = path.join(folder, name);
-    if ((await stat(wheel)).size === pin.wheel_size && await sha256Of(wheel, signal) === pin.sha256) return wheel;
+    if (
+      (await stat(wheel)).size === pin.wheel_size &&
+      (await sha256Of(wheel, signal)) === pin.sha256
+    )
+      return wheel;
     log(`${wheel} is not the pinned wheel and is left alone.`);
   }
   return null;
@@ -49,6 +82,13 @@ export async function keptWheel(home: string, pin: WheelPin, { signal, log }: In
 
 async function sizeOf(folder: string): Promise<number> {
   const files = await readdir(folder, { recursive: true }).catch(() => []);
-  const sizes = await Promise.all(files.map((file) => stat(path.join(folder, file)).then((s) => (s.isFile() ? s.size : 0), () => 0)));
+  const sizes = await Promise.all(
+    files.map((file) =>
+      stat(path.join(folder, file)).then(
+        (s) => (s.isFile() ? s.size : 0),
+        () => 0,
+      ),
+    ),
+  );
   return sizes.reduce((a, b) => a + b, 0);
 }

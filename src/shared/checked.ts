@@ -18,15 +18,32 @@ export interface CheckedDataset {
   /** Rows that say what an earlier one says. */
   readonly duplicates: readonly DuplicateRow[];
   /** Null where rows cannot be read as the task wants them. */
-  readonly statistics: { readonly examples: number; readonly tokens: number; readonly labelled_tokens: number; readonly longest: number; readonly truncated: number } | null;
+  readonly statistics: {
+    readonly examples: number;
+    readonly tokens: number;
+    readonly labelled_tokens: number;
+    readonly longest: number;
+    readonly truncated: number;
+  } | null;
   readonly lengths: readonly LengthBin[];
 }
 
 /** A row that is longer than max_length. */
-export interface CutRow { readonly line: number; readonly length: number; readonly lost: number }
+export interface CutRow {
+  readonly line: number;
+  readonly length: number;
+  readonly lost: number;
+}
 
 /** A row that says what an earlier one says. */
-export interface DuplicateRow { readonly line: number; readonly first: number }
+export interface DuplicateRow {
+  readonly line: number;
+  readonly first: number;
+}
 
 /** How many rows have from `from` to `to` tokens. */
-export interface LengthBin { readonly from: number; readonly to: number; readonly rows: number }
+export interface LengthBin {
+  readonly from: number;
+  readonly to: number;
+  readonly rows: number;
+}

@@ -1,4 +1,7 @@
-/** Every text of the page that compares two adapters, in English; the host sends them in the user's language. {0}, {1} stand for values. */
+/**
+ * Every text of the page that compares two adapters, in English; the host sends them in the user's
+ * language. {0}, {1} stand for values.
+ */
 export const COMPARE_STRINGS = {
   loading: 'Comparing the adapters…',
   title: '{0} and {1}',
@@ -8,13 +11,15 @@ export const COMPARE_STRINGS = {
   openDiff: 'Open as Text Diff',
 
   'words.equal': 'Both do the same: every update is equal within the rounding of f32.',
-  'words.different': '{0} changes the model by ‖dW‖ = {1}, {2} by {3}. The difference of the two has the norm {4}, {5} of the larger one.',
+  'words.different':
+    '{0} changes the model by ‖dW‖ = {1}, {2} by {3}. The difference of the two has the norm {4}, {5} of the larger one.',
   'words.same': 'They point the same way (cosine {0}).',
   'words.apart': 'They have little to do with each other (cosine {0}).',
   'words.partly': 'They agree in part (cosine {0}).',
   'words.against': 'They work against each other (cosine {0}).',
   'words.only': 'Only in {0}: {1} modules.',
-  'words.intruders': 'New strong directions (intruder dimensions) in the base’s weights: {0} by {1}, {2} by {3}.',
+  'words.intruders':
+    'New strong directions (intruder dimensions) in the base’s weights: {0} by {1}, {2} by {3}.',
 
   'tile.a': 'A: {0}',
   'tile.b': 'B: {0}',
@@ -52,8 +57,10 @@ export const COMPARE_STRINGS = {
   'about.relative': 'How strongly, beside the weight that it changes.',
   'about.cosine': '1: the same direction, 0: nothing in common, −1: the opposite.',
   'about.difference': '‖dW(A) − dW(B)‖ beside the larger of the two norms.',
-  'about.overlap': 'Share of the smaller subspace of singular vectors that lies in the larger one; random subspaces of this size share {0} on average.',
-  'about.used': 'Effective rank: how many directions carry the update, of those that were paid for.',
+  'about.overlap':
+    'Share of the smaller subspace of singular vectors that lies in the larger one; random subspaces of this size share {0} on average.',
+  'about.used':
+    'Effective rank: how many directions carry the update, of those that were paid for.',
 
   'spectrum.of': 'Singular values of {0}',
   'spectrum.axis': 'Direction',

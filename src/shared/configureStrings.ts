@@ -1,4 +1,7 @@
-/** Every text of the page that configures rank and targets, in English; the host sends them in the user's language. {0}, {1} stand for values. */
+/**
+ * Every text of the page that configures rank and targets, in English; the host sends them in the
+ * user's language. {0}, {1} stand for values.
+ */
 export const CONFIGURE_STRINGS = {
   loading: 'Reading the recipe and its base…',
   none: '–',

@@ -1,6 +1,9 @@
 import { CHART_STRINGS, STATE_STRINGS } from './chartStrings';
 
-/** Every text of the dashboard, in English; the host sends them in the user's language. {0}, {1} stand for values. */
+/**
+ * Every text of the dashboard, in English; the host sends them in the user's language. {0}, {1}
+ * stand for values.
+ */
 export const DASHBOARD_STRINGS = {
   ...CHART_STRINGS,
   ...STATE_STRINGS,
@@ -18,9 +21,12 @@ export const DASHBOARD_STRINGS = {
   'phase.fraction': '{0}, {1}',
 
   'link.folder': 'The engine does not answer; following the run’s folder.',
-  'link.untrusted': 'This workspace is not trusted: the run is shown from its files, and cannot be paused or stopped here.',
-  'interrupted.words': 'The engine ended without a word at step {0}. Resume Run goes on from the last checkpoint, at step {1}.',
-  'interrupted.none': 'The engine ended without a word at step {0}, before the first checkpoint. Resume Run begins anew.',
+  'link.untrusted':
+    'This workspace is not trusted: the run is shown from its files, and cannot be paused or stopped here.',
+  'interrupted.words':
+    'The engine ended without a word at step {0}. Resume Run goes on from the last checkpoint, at step {1}.',
+  'interrupted.none':
+    'The engine ended without a word at step {0}, before the first checkpoint. Resume Run begins anew.',
 
   pause: 'Pause',
   resume: 'Resume',
@@ -60,18 +66,29 @@ export const DASHBOARD_STRINGS = {
   none: '–',
 
   'parameters.words': '{0} of {1} parameters train ({2}).',
-  'parameters.why': 'A d × d matrix has d² numbers; its adapter of rank r trains 2·d·r. Here r = {0}, and all d² stay frozen.',
-  'parameters.full': 'Full tuning: every weight is trained, with its gradient and two moments of AdamW beside it. An adapter of rank r would train 2·d·r numbers of each d × d matrix.',
+  'parameters.why':
+    'A d × d matrix has d² numbers; its adapter of rank r trains 2·d·r. Here r = {0}, and all d² stay frozen.',
+  'parameters.full':
+    'Full tuning: every weight is trained, with its gradient and two moments of AdamW beside it. An adapter of rank r would train 2·d·r numbers of each d × d matrix.',
 
-  'health.nan': 'The loss is not a number since step {0}: the run has diverged. A lower learning rate usually helps.',
-  'health.exploding': 'The gradient norm jumped to {1} at step {0}, where {2} was usual: a lower learning rate or max_grad_norm, or a look at the rows of that step, usually helps.',
-  'health.climbing': 'The training loss rises: from {1} about step {0} to {2} now. A lower learning rate usually helps.',
-  'health.zeroRate': 'The learning rate is 0 since step {0}: nothing is learnt any more. Look at lr_scheduler_type, num_train_epochs and max_steps.',
-  'health.unlabelled': '{0} steps had no token to learn, the first at step {1}: look at “labels” in the recipe, and whether answers are cut away by max_length.',
-  'health.rising': 'The validation loss rises since step {0}: the adapter learns the examples by heart. The best one is kept as Best adapter; stop here, or take fewer epochs or more examples.',
-  'health.worse': 'The validation loss ({0}) is above that of the base model ({1}): a lower learning rate, or rows more like those held out, usually helps.',
-  'health.noValidation': 'There is no validation set: whether the adapter helps on unseen examples cannot be told. validation_split holds some rows out.',
-  'health.clipped': 'The gradients of each of the last {0} steps were clipped: the norm is above max_grad_norm, {1}. A lower learning rate does the same more evenly.',
+  'health.nan':
+    'The loss is not a number since step {0}: the run has diverged. A lower learning rate usually helps.',
+  'health.exploding':
+    'The gradient norm jumped to {1} at step {0}, where {2} was usual: a lower learning rate or max_grad_norm, or a look at the rows of that step, usually helps.',
+  'health.climbing':
+    'The training loss rises: from {1} about step {0} to {2} now. A lower learning rate usually helps.',
+  'health.zeroRate':
+    'The learning rate is 0 since step {0}: nothing is learnt any more. Look at lr_scheduler_type, num_train_epochs and max_steps.',
+  'health.unlabelled':
+    '{0} steps had no token to learn, the first at step {1}: look at “labels” in the recipe, and whether answers are cut away by max_length.',
+  'health.rising':
+    'The validation loss rises since step {0}: the adapter learns the examples by heart. The best one is kept as Best adapter; stop here, or take fewer epochs or more examples.',
+  'health.worse':
+    'The validation loss ({0}) is above that of the base model ({1}): a lower learning rate, or rows more like those held out, usually helps.',
+  'health.noValidation':
+    'There is no validation set: whether the adapter helps on unseen examples cannot be told. validation_split holds some rows out.',
+  'health.clipped':
+    'The gradients of each of the last {0} steps were clipped: the norm is above max_grad_norm, {1}. A lower learning rate does the same more evenly.',
   notes: 'Notes on this run',
 
   'error.title': 'The run failed',
@@ -128,7 +145,8 @@ export const DASHBOARD_STRINGS = {
   'samples.off': 'Samples are switched off in the recipe (sample_steps is 0).',
   'samples.none': 'This run wrote no sample completions.',
 
-  'batch.words': 'The first rows as the model reads them. Marked: what is learnt. The rest is only given.',
+  'batch.words':
+    'The first rows as the model reads them. Marked: what is learnt. The rest is only given.',
   'batch.line': 'Line {0}',
   'batch.none': 'No row has been read yet.',
 

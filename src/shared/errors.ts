@@ -1,6 +1,17 @@
 /** The part of the program that an error is about. */
 export type ErrorArea =
-  | 'recipe' | 'base' | 'adapter' | 'dataset' | 'tokenizer' | 'runtime' | 'engine' | 'run' | 'disk' | 'memory' | 'usage' | 'cancelled';
+  | 'recipe'
+  | 'base'
+  | 'adapter'
+  | 'dataset'
+  | 'tokenizer'
+  | 'runtime'
+  | 'engine'
+  | 'run'
+  | 'disk'
+  | 'memory'
+  | 'usage'
+  | 'cancelled';
 
 /** Where in a file something is wrong. Lines and columns count from 1. */
 export interface Place {
@@ -47,7 +58,11 @@ export class LoraError extends Error {
   readonly fix: string | undefined;
   readonly problems: readonly Problem[];
 
-  constructor(readonly area: ErrorArea, message: string, options: LoraErrorOptions = {}) {
+  constructor(
+    readonly area: ErrorArea,
+    message: string,
+    options: LoraErrorOptions = {},
+  ) {
     super(message, { cause: options.cause });
     this.place = options.place;
     this.fix = options.fix;
@@ -57,9 +72,16 @@ export class LoraError extends Error {
   /** The whole text for a terminal or a notification: place, message, the first problems, fix. */
   describe(): string {
     const head = this.place ? `${formatPlace(this.place)}: ${this.message}` : this.message;
-    const lines = this.problems.slice(0, PROBLEMS_SHOWN).map((p) => `  ${p.place ? `${formatPlace(p.place)}: ` : ''}${p.message}`);
+    const lines = this.problems
+      .slice(0, PROBLEMS_SHOWN)
+      .map((p) => `  ${p.place ? `${formatPlace(p.place)}: ` : ''}${p.message}`);
     const more = this.problems.length - lines.length;
-    return [head, ...lines, ...(more > 0 ? [`  … and ${more} more`] : []), ...(this.fix ? [this.fix] : [])].join('\n');
+    return [
+      head,
+      ...lines,
+      ...(more > 0 ? [`  … and ${more} more`] : []),
+      ...(this.fix ? [this.fix] : []),
+    ].join('\n');
   }
 
   /** Every fault that has a place in a file: the problems, or the error itself. */
@@ -75,7 +97,12 @@ export class LoraError extends Error {
       ...(this.place && { place: this.place }),
       ...(this.fix && { fix: this.fix }),
       ...(this.problems.length > 0 && { problems: this.problems }),
-      ...(this.cause !== undefined && { detail: this.cause instanceof Error ? (this.cause.stack ?? this.cause.message) : JSON.stringify(this.cause) }),
+      ...(this.cause !== undefined && {
+        detail:
+          this.cause instanceof Error
+            ? (this.cause.stack ?? this.cause.message)
+            : JSON.stringify(this.cause),
+      }),
     };
   }
 
@@ -98,7 +125,12 @@ export class LoraError extends Error {
 
 /** `file:line:column`, or `file, tensor X`, or `file, key X`. */
 export function formatPlace(place: Place): string {
-  const at = place.line === undefined ? '' : `:${place.line}${place.column === undefined ? '' : `:${place.column}`}`;
-  const inside = [place.tensor && `tensor ${place.tensor}`, place.key && `key ${place.key}`].filter(Boolean).join(', ');
+  const at =
+    place.line === undefined
+      ? ''
+      : `:${place.line}${place.column === undefined ? '' : `:${place.column}`}`;
+  const inside = [place.tensor && `tensor ${place.tensor}`, place.key && `key ${place.key}`]
+    .filter(Boolean)
+    .join(', ');
   return `${place.file}${at}${inside ? `, ${inside}` : ''}`;
 }

@@ -1,7 +1,10 @@
 import type { MetricLine, StepLine } from './metrics';
 import { STEP_FIELDS, type OtherLine, type StepColumns, type StepField } from './webview';
 
-/** A run's metrics in memory: the steps as growing columns, everything else as lines. Steps rise strictly. */
+/**
+ * A run's metrics in memory: the steps as growing columns, everything else as lines. Steps rise
+ * strictly.
+ */
 export class RunHistory {
   private capacity: number;
   private columns: Record<StepField, Float64Array>;
@@ -12,27 +15,44 @@ export class RunHistory {
   constructor(steps?: StepColumns, lines: readonly OtherLine[] = []) {
     this.count = steps?.step.length ?? 0;
     this.capacity = Math.max(1024, this.count);
-    this.columns = mapColumns((field) => grown(steps?.[field] ?? new Float64Array(0), this.capacity));
+    this.columns = mapColumns((field) =>
+      grown(steps?.[field] ?? new Float64Array(0), this.capacity),
+    );
     this.others = [...lines];
   }
 
   /** Number of steps. */
-  get length(): number { return this.count; }
+  get length(): number {
+    return this.count;
+  }
 
   /** Everything but steps, in the order in which it was written. */
-  get lines(): readonly OtherLine[] { return this.others; }
+  get lines(): readonly OtherLine[] {
+    return this.others;
+  }
 
-  /** Counts how often lines were taken back: what was derived from the history before is void when it changes. */
-  get revision(): number { return this.undone; }
+  /**
+   * Counts how often lines were taken back: what was derived from the history before is void when
+   * it changes.
+   */
+  get revision(): number {
+    return this.undone;
+  }
 
   /** The last step; 0 before the first. */
-  get lastStep(): number { return this.count === 0 ? 0 : this.columns.step[this.count - 1]!; }
+  get lastStep(): number {
+    return this.count === 0 ? 0 : this.columns.step[this.count - 1]!;
+  }
 
   /** A view, valid until the next append. */
-  column(field: StepField): Float64Array { return this.columns[field].subarray(0, this.count); }
+  column(field: StepField): Float64Array {
+    return this.columns[field].subarray(0, this.count);
+  }
 
   /** Copies of all columns. */
-  snapshot(): StepColumns { return mapColumns((field) => this.columns[field].slice(0, this.count)); }
+  snapshot(): StepColumns {
+    return mapColumns((field) => this.columns[field].slice(0, this.count));
+  }
 
   append(line: MetricLine): void {
     if (line.kind === 'step') {
@@ -66,7 +86,10 @@ export class RunHistory {
 }
 
 function mapColumns(make: (field: StepField) => Float64Array): Record<StepField, Float64Array> {
-  return Object.fromEntries(STEP_FIELDS.map((field) => [field, make(field)])) as Record<StepField, Float64Array>;
+  return Object.fromEntries(STEP_FIELDS.map((field) => [field, make(field)])) as Record<
+    StepField,
+    Float64Array
+  >;
 }
 
 function grown(column: Float64Array, capacity: number): Float64Array {

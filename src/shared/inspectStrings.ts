@@ -1,4 +1,7 @@
-/** Every text of the page that shows a file of tensors, in English; the host sends them in the user's language. {0}, {1} stand for values. */
+/**
+ * Every text of the page that shows a file of tensors, in English; the host sends them in the
+ * user's language. {0}, {1} stand for values.
+ */
 export const INSPECT_STRINGS = {
   loading: 'Reading the file’s header…',
   none: '–',

@@ -1,4 +1,7 @@
-/** One line of a run's metrics.jsonl. Losses are in nats per labelled token; memory in bytes; times in seconds of training. */
+/**
+ * One line of a run's metrics.jsonl. Losses are in nats per labelled token; memory in bytes; times
+ * in seconds of training.
+ */
 export type MetricLine = StepLine | EvalLine | SampleLine | CheckpointLine | ResumeLine | BatchLine;
 
 /** After each optimizer step. */
@@ -23,9 +26,20 @@ export interface StepLine {
   readonly elapsed: number;
 }
 
-/** How good a model is at its task: shares from 0 to 1, but perplexity = exp(loss), rmse in the labels' unit, pearson and cosine from -1 to 1.
- *  retrieval: how often a text's own partner is the nearest. */
-export const SCORE_NAMES = ['perplexity', 'accuracy', 'f1', 'rmse', 'pearson', 'cosine', 'retrieval'] as const;
+/**
+ * How good a model is at its task: shares from 0 to 1, but perplexity = exp(loss), rmse in the
+ * labels' unit, pearson and cosine from -1 to 1. retrieval: how often a text's own partner is the
+ * nearest.
+ */
+export const SCORE_NAMES = [
+  'perplexity',
+  'accuracy',
+  'f1',
+  'rmse',
+  'pearson',
+  'cosine',
+  'retrieval',
+] as const;
 export type ScoreName = (typeof SCORE_NAMES)[number];
 export type Scores = Readonly<Partial<Record<ScoreName, number>>>;
 
@@ -55,7 +69,9 @@ export interface CheckpointLine {
   readonly path: string;
 }
 
-/** Training went on from the checkpoint of this step: earlier lines of later steps no longer count. */
+/**
+ * Training went on from the checkpoint of this step: earlier lines of later steps no longer count.
+ */
 export interface ResumeLine {
   readonly kind: 'resume';
   readonly step: number;
@@ -91,17 +107,32 @@ function parseLine(text: string): MetricLine[] {
   }
 }
 
-const KINDS: ReadonlySet<string> = new Set<MetricLine['kind']>(['step', 'eval', 'sample', 'checkpoint', 'resume', 'batch']);
+const KINDS: ReadonlySet<string> = new Set<MetricLine['kind']>([
+  'step',
+  'eval',
+  'sample',
+  'checkpoint',
+  'resume',
+  'batch',
+]);
 
 export function isMetricLine(value: unknown): value is MetricLine {
-  return typeof value === 'object' && value !== null && 'kind' in value && typeof value.kind === 'string' && KINDS.has(value.kind)
-    && 'step' in value && typeof value.step === 'number';
+  return (
+    typeof value === 'object' &&
+    value !== null &&
+    'kind' in value &&
+    typeof value.kind === 'string' &&
+    KINDS.has(value.kind) &&
+    'step' in value &&
+    typeof value.step === 'number'
+  );
 }
 
 /** Adds a line to a history in step order; a resume line removes what it undoes. */
 export function appendMetric(history: MetricLine[], line: MetricLine): void {
   if (line.kind === 'resume') {
-    for (let i = history.length - 1; i >= 0; i--) if (history[i]!.step > line.step) history.splice(i, 1);
+    for (let i = history.length - 1; i >= 0; i--)
+      if (history[i]!.step > line.step) history.splice(i, 1);
   }
   history.push(line);
 }

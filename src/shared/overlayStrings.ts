@@ -1,6 +1,9 @@
 import { CHART_STRINGS, STATE_STRINGS } from './chartStrings';
 
-/** Every text of the page that lays runs over one another, in English; the host sends them in the user's language. {0}, {1} stand for values. */
+/**
+ * Every text of the page that lays runs over one another, in English; the host sends them in the
+ * user's language. {0}, {1} stand for values.
+ */
 export const OVERLAY_STRINGS = {
   ...CHART_STRINGS,
   ...STATE_STRINGS,
@@ -22,8 +25,10 @@ export const OVERLAY_STRINGS = {
   waiting: '{0} more wait for their turn.',
 
   'sweep.words': 'How low can the rank go?',
-  'sweep.enough': 'r = {0} is enough: its best validation loss, {1}, is within {2} of the lowest, {3} at r = {4}.',
-  'sweep.more': 'Higher ranks still help: r = {0} has the lowest validation loss, {1}, and no lower rank comes within {2} of it.',
+  'sweep.enough':
+    'r = {0} is enough: its best validation loss, {1}, is within {2} of the lowest, {3} at r = {4}.',
+  'sweep.more':
+    'Higher ranks still help: r = {0} has the lowest validation loss, {1}, and no lower rank comes within {2} of it.',
   'sweep.early': 'Once two runs have validation losses, what rank is enough stands here.',
 
   table: 'Table',

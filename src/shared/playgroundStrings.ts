@@ -1,4 +1,7 @@
-/** Every text of the page on which adapters are tried, in English; the host sends them in the user's language. {0}, {1} stand for values. */
+/**
+ * Every text of the page on which adapters are tried, in English; the host sends them in the user's
+ * language. {0}, {1} stand for values.
+ */
 export const PLAYGROUND_STRINGS = {
   loading: 'Opening the playground…',
   none: '–',

@@ -2,7 +2,10 @@ import type { SerializedError } from './errors';
 import type { MetricLine } from './metrics';
 import type { RunState } from './run';
 
-/** JSON-RPC 2.0 over a run's named pipe. The engine serves; any number of clients may follow one run. */
+/**
+ * JSON-RPC 2.0 over a run's named pipe. The engine serves; any number of clients may follow one
+ * run.
+ */
 export interface EngineRequests {
   /** What a client needs that comes late; the history is in metrics.jsonl. */
   readonly status: { params: undefined; result: EngineStatus };
@@ -14,7 +17,10 @@ export interface EngineRequests {
   readonly checkpoint: { params: undefined; result: { readonly path: string } };
   /** Answers a prompt with the adapter as it is now, between two steps. */
   readonly generate: { params: GenerateParams; result: { readonly text: string } };
-  /** What follows when the last client has gone: seconds null (the default): go on; else stop, once nobody has been connected for so long. */
+  /**
+   * What follows when the last client has gone: seconds null (the default): go on; else stop, once
+   * nobody has been connected for so long.
+   */
   readonly stop_when_alone: { params: { readonly seconds: number | null }; result: EngineStatus };
 }
 
@@ -38,7 +44,8 @@ export interface EngineStatus {
 
 /** What the engine does before and beside the steps. */
 export interface EngineProgress {
-  readonly phase: 'reading data' | 'loading model' | 'training' | 'evaluating' | 'sampling' | 'saving';
+  readonly phase:
+    'reading data' | 'loading model' | 'training' | 'evaluating' | 'sampling' | 'saving';
   /** From 0 to 1; null where it cannot be told. */
   readonly fraction: number | null;
 }

@@ -2,9 +2,10 @@
 export type Random = () => number;
 
 /**
- * A stream of random numbers that depends on nothing but its name: the same seed and stream give the same numbers on every machine,
- * so that resuming needs counters only, e.g. createRandom(seed, 'shuffle', epoch).
- * The generator is sfc32 (Chris Doty-Humphrey, PractRand), 128 bits of state, seeded by hashing the name.
+ * A stream of random numbers that depends on nothing but its name: the same seed and stream give
+ * the same numbers on every machine, so that resuming needs counters only, e.g. createRandom(seed,
+ * 'shuffle', epoch). The generator is sfc32 (Chris Doty-Humphrey, PractRand), 128 bits of state,
+ * seeded by hashing the name.
  */
 export function createRandom(seed: number, ...stream: readonly (string | number)[]): Random {
   const name = JSON.stringify([seed, ...stream]);

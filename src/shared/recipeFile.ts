@@ -6,16 +6,25 @@ import { nearestName } from './nearest';
 import { RecipeSchema, type Recipe } from './recipe';
 import { recipeRoot, recipeTree } from './recipeTree';
 
-/** A recipe as text: every default filled in and paths made absolute, or all of its faults at their lines. */
-export type ParsedRecipe = { readonly recipe: Recipe; readonly problems: readonly [] } | { readonly recipe: null; readonly problems: readonly Problem[] };
+/**
+ * A recipe as text: every default filled in and paths made absolute, or all of its faults at their
+ * lines.
+ */
+export type ParsedRecipe =
+  | { readonly recipe: Recipe; readonly problems: readonly [] }
+  | { readonly recipe: null; readonly problems: readonly Problem[] };
 
 /** Reads a recipe (JSON with comments). Errors: LoraError('recipe') with every fault. */
 export function parseRecipe(text: string, file: string): Recipe {
   const { recipe, problems } = checkRecipe(text, file);
   if (recipe) return recipe;
   const [only] = problems;
-  if (problems.length === 1 && only) throw new LoraError('recipe', only.message, only.place && { place: only.place });
-  throw new LoraError('recipe', `The recipe has ${problems.length} faults.`, { place: { file }, problems });
+  if (problems.length === 1 && only)
+    throw new LoraError('recipe', only.message, only.place && { place: only.place });
+  throw new LoraError('recipe', `The recipe has ${problems.length} faults.`, {
+    place: { file },
+    problems,
+  });
 }
 
 /** Like `parseRecipe`, without throwing. */
@@ -23,7 +32,13 @@ export function checkRecipe(text: string, file: string): ParsedRecipe {
   const lines = lineStarts(text);
   const at = (offset: number): Place => placeOf(file, lines, offset);
   const tree = recipeTree(text);
-  if (tree.kind === 'too deep') return { recipe: null, problems: [{ severity: 'error', message: 'Nested deeper than any recipe is.', place: at(tree.offset) }] };
+  if (tree.kind === 'too deep')
+    return {
+      recipe: null,
+      problems: [
+        { severity: 'error', message: 'Nested deeper than any recipe is.', place: at(tree.offset) },
+      ],
+    };
   const { root, errors } = tree;
   if (errors.length > 0 || !root) {
     return { recipe: null, problems: syntaxProblems(errors, at) };
@@ -31,31 +46,57 @@ export function checkRecipe(text: string, file: string): ParsedRecipe {
   const result = v.safeParse(RecipeSchema, toValue(root));
   const problems = [
     ...keyProblems(root, RecipeSchema, at),
-    ...(result.issues ?? []).filter((issue) => !isUnknownKey(issue)).map((issue) => valueProblem(issue, root, at)),
+    ...(result.issues ?? [])
+      .filter((issue) => !isUnknownKey(issue))
+      .map((issue) => valueProblem(issue, root, at)),
   ];
-  if (result.success && problems.length === 0) return { recipe: withAbsolutePaths(result.output, dirname(file)), problems: [] };
+  if (result.success && problems.length === 0)
+    return { recipe: withAbsolutePaths(result.output, dirname(file)), problems: [] };
   return { recipe: null, problems };
 }
 
 /** Where a key such as lora.target_modules stands in a recipe, or what of it is there. */
 export function placeOfKey(text: string, file: string, key: string): Place {
   const root = recipeRoot(text);
-  return root ? { ...placeOf(file, lineStarts(text), nearestNode(root, key.split('.')).offset), key } : { file, key };
+  return root
+    ? { ...placeOf(file, lineStarts(text), nearestNode(root, key.split('.')).offset), key }
+    : { file, key };
 }
 
 function syntaxProblems(errors: readonly ParseError[], at: (offset: number) => Place): Problem[] {
-  if (errors.length === 0) return [{ severity: 'error', message: 'The recipe is empty: it must be a JSON object with at least "base" and "dataset".', place: at(0) }];
-  return errors.map((e) => ({ severity: 'error', message: `Not valid JSON: ${spaced(printParseErrorCode(e.error))}.`, place: at(e.offset) }));
+  if (errors.length === 0)
+    return [
+      {
+        severity: 'error',
+        message:
+          'The recipe is empty: it must be a JSON object with at least "base" and "dataset".',
+        place: at(0),
+      },
+    ];
+  return errors.map((e) => ({
+    severity: 'error',
+    message: `Not valid JSON: ${spaced(printParseErrorCode(e.error))}.`,
+    place: at(e.offset),
+  }));
 }
 
 /** InvalidSymbol -> invalid symbol */
 const spaced = (code: string) => code.replace(/([a-z])([A-Z])/g, '$1 $2').toLowerCase();
 
 /** valibot stops at the first unknown key of an object; `keyProblems` finds them all. */
-const isUnknownKey = (issue: v.BaseIssue<unknown>) => issue.type === 'strict_object' && issue.expected === 'never';
+const isUnknownKey = (issue: v.BaseIssue<unknown>) =>
+  issue.type === 'strict_object' && issue.expected === 'never';
 
-/** Keys that the schema does not know, and keys that stand twice (of which JSON would keep the last in silence). */
-function keyProblems(node: Node, schema: unknown, at: (offset: number) => Place, path = ''): Problem[] {
+/**
+ * Keys that the schema does not know, and keys that stand twice (of which JSON would keep the last
+ * in silence).
+ */
+function keyProblems(
+  node: Node,
+  schema: unknown,
+  at: (offset: number) => Place,
+  path = '',
+): Problem[] {
   const entries = entriesOf(schema);
   if (node.type !== 'object' || !entries) return [];
   const seen = new Set<string>();
@@ -63,7 +104,11 @@ function keyProblems(node: Node, schema: unknown, at: (offset: number) => Place,
     if (!key) return [];
     const name = String(key.value);
     const place = { ...at(key.offset), key: path + name };
-    const fault = !Object.hasOwn(entries, name) ? unknownKey(name, entries) : seen.has(name) ? `"${name}" stands here twice.` : undefined;
+    const fault = !Object.hasOwn(entries, name)
+      ? unknownKey(name, entries)
+      : seen.has(name)
+        ? `"${name}" stands here twice.`
+        : undefined;
     seen.add(name);
     if (fault !== undefined) return [{ severity: 'error' as const, message: fault, place }];
     return value ? keyProblems(value, entries[name], at, `${path}${name}.`) : [];
@@ -76,23 +121,41 @@ function unknownKey(name: string, entries: Record<string, unknown>): string {
   return `Unknown key "${name}". ${nearest ? `Did you mean "${nearest}"?` : `Known here: ${known.join(', ')}.`}`;
 }
 
-function valueProblem(issue: v.BaseIssue<unknown>, root: Node, at: (offset: number) => Place): Problem {
+function valueProblem(
+  issue: v.BaseIssue<unknown>,
+  root: Node,
+  at: (offset: number) => Place,
+): Problem {
   const path = (issue.path ?? []).map((item) => item.key as string | number);
   const key = path.join('.');
-  return { severity: 'error', message: valueFault(issue, key), place: { ...at(nearestNode(root, path).offset), ...(key && { key }) } };
+  return {
+    severity: 'error',
+    message: valueFault(issue, key),
+    place: { ...at(nearestNode(root, path).offset), ...(key && { key }) },
+  };
 }
 
 function valueFault(issue: v.BaseIssue<unknown>, key: string): string {
   if (!key) return `The recipe must be a JSON object, not ${issue.received}.`;
-  if (issue.received === 'undefined' || (issue.type === 'strict_object' && issue.input === undefined)) return `"${key}" is missing.`;
-  const own = issue.message.startsWith('must') ? issue.message : `must be ${issue.expected ?? 'something else'}`;
+  if (
+    issue.received === 'undefined' ||
+    (issue.type === 'strict_object' && issue.input === undefined)
+  )
+    return `"${key}" is missing.`;
+  const own = issue.message.startsWith('must')
+    ? issue.message
+    : `must be ${issue.expected ?? 'something else'}`;
   return `"${key}" ${own}, not ${JSON.stringify(issue.input)}.`;
 }
 
 function entriesOf(schema: unknown): Record<string, unknown> | undefined {
   if (typeof schema !== 'object' || schema === null) return undefined;
   if ('entries' in schema) return schema.entries as Record<string, unknown>;
-  return 'wrapped' in schema ? entriesOf(schema.wrapped) : 'pipe' in schema ? entriesOf((schema.pipe as unknown[])[0]) : undefined;
+  return 'wrapped' in schema
+    ? entriesOf(schema.wrapped)
+    : 'pipe' in schema
+      ? entriesOf((schema.pipe as unknown[])[0])
+      : undefined;
 }
 
 function nearestNode(root: Node, path: readonly (string | number)[]): Node {
@@ -106,7 +169,12 @@ function nearestNode(root: Node, path: readonly (string | number)[]): Node {
 function toValue(node: Node): unknown {
   if (node.type === 'array') return (node.children ?? []).map(toValue);
   if (node.type !== 'object') return node.value as unknown;
-  return Object.fromEntries((node.children ?? []).map((p) => [String(p.children?.[0]?.value), p.children?.[1] ? toValue(p.children[1]) : undefined]));
+  return Object.fromEntries(
+    (node.children ?? []).map((p) => [
+      String(p.children?.[0]?.value),
+      p.children?.[1] ? toValue(p.children[1]) : undefined,
+    ]),
+  );
 }
 
 function withAbsolutePaths(recipe: Recipe, folder: string): Recipe {
@@ -117,7 +185,11 @@ function withAbsolutePaths(recipe: Recipe, folder: string): Recipe {
     base: absolute(recipe.base),
     dataset: absolute(recipe.dataset),
     validation: orNull(recipe.validation),
-    lora: { ...recipe.lora, frozen_adapters: recipe.lora.frozen_adapters.map(absolute), init_adapter: orNull(recipe.lora.init_adapter) },
+    lora: {
+      ...recipe.lora,
+      frozen_adapters: recipe.lora.frozen_adapters.map(absolute),
+      init_adapter: orNull(recipe.lora.init_adapter),
+    },
   };
 }
 

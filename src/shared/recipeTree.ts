@@ -5,7 +5,11 @@ const MAX_DEPTH = 64;
 
 export type RecipeTree =
   /** root: undefined of an empty text. */
-  | { readonly kind: 'parsed'; readonly root: Node | undefined; readonly errors: readonly ParseError[] }
+  | {
+      readonly kind: 'parsed';
+      readonly root: Node | undefined;
+      readonly errors: readonly ParseError[];
+    }
   | { readonly kind: 'too deep'; readonly offset: number };
 
 /** A recipe's text (JSON with comments and trailing commas) as a tree. */

@@ -2,10 +2,19 @@ import type { SerializedError } from './errors';
 import type { Recipe, TrainingMethod } from './recipe';
 import type { StepPlan } from './stepPlan';
 
-/** What run.json says of the run. `interrupted` is never written: it is what a reader calls a run whose engine is gone. */
-export type RunState = 'preparing' | 'running' | 'paused' | 'stopped' | 'completed' | 'failed' | 'interrupted';
+/**
+ * What run.json says of the run. `interrupted` is never written: it is what a reader calls a run
+ * whose engine is gone.
+ */
+export type RunState =
+  'preparing' | 'running' | 'paused' | 'stopped' | 'completed' | 'failed' | 'interrupted';
 
-export const ENDED_STATES: ReadonlySet<RunState> = new Set<RunState>(['stopped', 'completed', 'failed', 'interrupted']);
+export const ENDED_STATES: ReadonlySet<RunState> = new Set<RunState>([
+  'stopped',
+  'completed',
+  'failed',
+  'interrupted',
+]);
 
 export interface FileFingerprint {
   /** File name within the base, or the dataset's path. */
@@ -78,7 +87,11 @@ export interface EngineRecord {
 }
 
 /** What trained; runs of before do not say, and trained adapters. */
-export const methodOf = ({ training }: { readonly training?: { readonly method?: TrainingMethod } }): TrainingMethod => training?.method ?? 'lora';
+export const methodOf = ({
+  training,
+}: {
+  readonly training?: { readonly method?: TrainingMethod };
+}): TrainingMethod => training?.method ?? 'lora';
 
 export const HEARTBEAT_MS = 2_000;
 
@@ -97,8 +110,13 @@ export const RUN_FILES = {
   checkpoints: 'checkpoints',
 } as const;
 
-/** A run's folder name: UTC time, so that names sort by age, and a random end, so that two starts in one second differ: 20260131-142501-7f3a. */
+/**
+ * A run's folder name: UTC time, so that names sort by age, and a random end, so that two starts in
+ * one second differ: 20260131-142501-7f3a.
+ */
 export function newRunId(now: Date = new Date(), random: () => number = Math.random): string {
   const time = now.toISOString().slice(0, 19).replace(/[-:]/g, '').replace('T', '-');
-  return `${time}-${Math.floor(random() * 0x10000).toString(16).padStart(4, '0')}`;
+  return `${time}-${Math.floor(random() * 0x10000)
+    .toString(16)
+    .padStart(4, '0')}`;
 }

@@ -1,13 +1,28 @@
 const BARS = '▁▂▃▄▅▆▇█';
 
-/** A curve in a line of text: the mean of each part, lowest to highest; what is no number is a gap. */
+/**
+ * A curve in a line of text: the mean of each part, lowest to highest; what is no number is a gap.
+ */
 export function sparkline(values: readonly number[], width = 32): string {
   const length = Math.min(width, values.length);
   const parts = Array.from({ length }, (_, i) => {
-    const own = values.slice(Math.floor((i * values.length) / length), Math.floor(((i + 1) * values.length) / length)).filter(Number.isFinite);
+    const own = values
+      .slice(
+        Math.floor((i * values.length) / length),
+        Math.floor(((i + 1) * values.length) / length),
+      )
+      .filter(Number.isFinite);
     return own.reduce((sum, value) => sum + value, 0) / own.length;
   });
   const known = parts.filter(Number.isFinite);
   const [least, most] = [Math.min(...known), Math.max(...known)];
-  return parts.map((value) => (Number.isFinite(value) ? BARS[most === least ? 0 : Math.round(((value - least) / (most - least)) * (BARS.length - 1))] : ' ')).join('');
+  return parts
+    .map((value) =>
+      Number.isFinite(value)
+        ? BARS[
+            most === least ? 0 : Math.round(((value - least) / (most - least)) * (BARS.length - 1))
+          ]
+        : ' ',
+    )
+    .join('');
 }

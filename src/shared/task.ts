@@ -6,12 +6,22 @@ export type Task = (typeof TASKS)[number];
 export function taskOfKeys(keys: readonly string[]): Task {
   const has = (...names: string[]) => names.every((name) => keys.includes(name));
   if (has('tokens') && ['tags', 'ner_tags', 'labels'].some((name) => has(name))) return 'token_cls';
-  if (['label', 'labels'].some((name) => has(name)) && ['text', 'sentence', 'sentence1'].some((name) => has(name))) return 'seq_cls';
-  return has('anchor', 'positive') || has('query', 'positive') || has('sentence1', 'sentence2') ? 'embedding' : 'causal_lm';
+  if (
+    ['label', 'labels'].some((name) => has(name)) &&
+    ['text', 'sentence', 'sentence1'].some((name) => has(name))
+  )
+    return 'seq_cls';
+  return has('anchor', 'positive') || has('query', 'positive') || has('sentence1', 'sentence2')
+    ? 'embedding'
+    : 'causal_lm';
 }
 
 /** What a head for labels learns, by transformers' names. */
-export const PROBLEM_TYPES = ['single_label_classification', 'multi_label_classification', 'regression'] as const;
+export const PROBLEM_TYPES = [
+  'single_label_classification',
+  'multi_label_classification',
+  'regression',
+] as const;
 export type ProblemType = (typeof PROBLEM_TYPES)[number];
 
 /** Whether the rows say labels that a head tells apart. */

@@ -1,10 +1,28 @@
 import type { Place } from './errors';
-import type { BatchLine, EvalLine, CheckpointLine, MetricLine, ResumeLine, SampleLine, StepLine } from './metrics';
+import type {
+  BatchLine,
+  EvalLine,
+  CheckpointLine,
+  MetricLine,
+  ResumeLine,
+  SampleLine,
+  StepLine,
+} from './metrics';
 import type { EngineProgress, EngineStatus } from './protocol';
 import type { RunRecord } from './run';
 
-/** The messages between the extension host and the dashboard of one run. The host owns the data; the page only shows it. */
-export type HostMessage = SnapshotMessage | AppendMessage | StatusMessage | ProgressMessage | RunMessage | LogMessage | AnsweredMessage;
+/**
+ * The messages between the extension host and the dashboard of one run. The host owns the data; the
+ * page only shows it.
+ */
+export type HostMessage =
+  | SnapshotMessage
+  | AppendMessage
+  | StatusMessage
+  | ProgressMessage
+  | RunMessage
+  | LogMessage
+  | AnsweredMessage;
 
 /** Everything there is now: the answer to `ready`, and again when what was sent no longer holds. */
 export interface SnapshotMessage {
@@ -55,8 +73,11 @@ export interface AnsweredMessage {
   readonly request: RunRequest;
 }
 
-/** How the host follows the run: over the engine's pipe, by reading the run's folder (since the engine does not answer, or must not be asked
- *  in a workspace that is not trusted), or not at all since it has ended. */
+/**
+ * How the host follows the run: over the engine's pipe, by reading the run's folder (since the
+ * engine does not answer, or must not be asked in a workspace that is not trusted), or not at all
+ * since it has ended.
+ */
 export type RunLink = 'engine' | 'folder' | 'untrusted' | 'ended';
 
 export type RunRequest = 'pause' | 'resume' | 'stop';
@@ -64,7 +85,16 @@ export type RunRequest = 'pause' | 'resume' | 'stop';
 export type OtherLine = EvalLine | SampleLine | CheckpointLine | ResumeLine | BatchLine;
 
 export const STEP_FIELDS = [
-  'step', 'epoch', 'loss', 'grad_norm', 'learning_rate', 'tokens', 'labelled_tokens', 'tokens_per_second', 'memory', 'elapsed',
+  'step',
+  'epoch',
+  'loss',
+  'grad_norm',
+  'learning_rate',
+  'tokens',
+  'labelled_tokens',
+  'tokens_per_second',
+  'memory',
+  'elapsed',
 ] as const satisfies readonly Exclude<keyof StepLine, 'kind'>[];
 
 export type StepField = (typeof STEP_FIELDS)[number];
@@ -104,7 +134,14 @@ export interface CopyText {
 
 export type OpenTarget = 'recipe' | 'adapter' | 'model' | 'log';
 
-export const CHART_IDS = ['loss', 'score', 'learning_rate', 'grad_norm', 'tokens_per_second', 'memory'] as const;
+export const CHART_IDS = [
+  'loss',
+  'score',
+  'learning_rate',
+  'grad_norm',
+  'tokens_per_second',
+  'memory',
+] as const;
 
 export type ChartId = (typeof CHART_IDS)[number];
 

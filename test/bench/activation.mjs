@@ -1,6 +1,15 @@
-// npm run bench:activation: how long the extension's own code takes to start in a real extension host, once the window has come to rest: to load its file,
-// to run activate(), and the whole until the editor says that it is active. --rounds N.
-import { cpSync, existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+// npm run bench:activation: how long the extension's own code takes to start in a real extension
+// host, once the window has come to rest: to load its file, to run activate(), and the whole until
+// the editor says that it is active. --rounds N.
+import {
+  cpSync,
+  existsSync,
+  mkdirSync,
+  mkdtempSync,
+  readFileSync,
+  rmSync,
+  writeFileSync,
+} from 'node:fs';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { parseArgs } from 'node:util';
@@ -13,32 +22,63 @@ const REST_MS = 8000;
 /** The extension as it is, with a clock around its file and its activate(). */
 const folder = mkdtempSync(path.join(tmpdir(), 'lora-bench-'));
 const times = path.join(folder, 'times.jsonl');
-for (const name of ['package.json', 'package.nls.json', 'media', 'dist/lib', 'dist/webview'].filter((name) => existsSync(path.join(root, name)))) cpSync(path.join(root, name), path.join(folder, name), { recursive: true });
+for (const name of ['package.json', 'package.nls.json', 'media', 'dist/lib', 'dist/webview'].filter(
+  (name) => existsSync(path.join(root, name)),
+))
+  cpSync(path.join(root, name), path.join(folder, name), { recursive: true });
 mkdirSync(path.join(folder, 'dist'), { recursive: true });
-const note = (what) => `require('node:fs').appendFileSync(${JSON.stringify(times)}, JSON.stringify(${what}) + '\\n')`;
-writeFileSync(path.join(folder, 'dist', 'extension.js'), `const loading = performance.now();
+const note = (what) =>
+  `require('node:fs').appendFileSync(${JSON.stringify(times)}, JSON.stringify(${what}) + '\\n')`;
+writeFileSync(
+  path.join(folder, 'dist', 'extension.js'),
+  `const loading = performance.now();
 ${readFileSync(path.join(root, 'dist', 'extension.js'), 'utf8')}
 ;const load = performance.now() - loading, own = module.exports;
-module.exports = { ...own, activate(context) { const started = performance.now(); own.activate(context); ${note('{ load, activate: performance.now() - started }')}; } };`);
+module.exports = { ...own, activate(context) { const started = performance.now(); own.activate(context); ${note('{ load, activate: performance.now() - started }')}; } };`,
+);
 const test = path.join(folder, 'activation.cjs');
-writeFileSync(test, `const { extensions } = require('vscode');
+writeFileSync(
+  test,
+  `const { extensions } = require('vscode');
 it('activates', async () => {
-  await new Promise((resolve) => setTimeout(resolve, ${REST_MS})); // the window's own start takes all cores
+  // the window's own start takes all cores
+  await new Promise((resolve) => setTimeout(resolve, ${REST_MS}));
   const extension = extensions.all.find(({ extensionPath }) => extensionPath === ${JSON.stringify(folder)});
   const started = performance.now();
   await extension.activate();
   ${note('{ whole: performance.now() - started }')};
-});`);
+});`,
+);
 
 const dir = installWorkbench();
 for (let round = 0; round < Number(args.rounds); round++) {
   const workspace = mkdtempSync(path.join(tmpdir(), 'lora-bench-'));
-  const { failed, output } = await runExtensionTests({ dir, extensionDir: folder, workspace, files: [test], ui: 'bdd', testTimeout: 60_000, timeout: 120_000 });
+  const { failed, output } = await runExtensionTests({
+    dir,
+    extensionDir: folder,
+    workspace,
+    files: [test],
+    ui: 'bdd',
+    testTimeout: 60_000,
+    timeout: 120_000,
+  });
   if (failed > 0) throw new Error(output);
 }
-const lines = readFileSync(times, 'utf8').trim().split('\n').map((line) => JSON.parse(line));
-const own = lines.filter((line) => 'load' in line).map(({ load, activate }) => load + activate).sort((a, b) => a - b);
-const whole = lines.filter((line) => 'whole' in line).map((line) => line.whole).sort((a, b) => a - b);
-const told = (values) => `median ${values[values.length >> 1].toFixed(1)} ms, from ${values[0].toFixed(1)} to ${values.at(-1).toFixed(1)}`;
-console.log(`the extension's file and activate(): ${told(own)}\nuntil the editor says that it is active: ${told(whole)}  (${own.length} windows)`);
+const lines = readFileSync(times, 'utf8')
+  .trim()
+  .split('\n')
+  .map((line) => JSON.parse(line));
+const own = lines
+  .filter((line) => 'load' in line)
+  .map(({ load, activate }) => load + activate)
+  .sort((a, b) => a - b);
+const whole = lines
+  .filter((line) => 'whole' in line)
+  .map((line) => line.whole)
+  .sort((a, b) => a - b);
+const told = (values) =>
+  `median ${values[values.length >> 1].toFixed(1)} ms, from ${values[0].toFixed(1)} to ${values.at(-1).toFixed(1)}`;
+console.log(
+  `the extension's file and activate(): ${told(own)}\nuntil the editor says that it is active: ${told(whole)}  (${own.length} windows)`,
+);
 rmSync(folder, { recursive: true, force: true });

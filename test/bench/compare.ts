@@ -1,4 +1,7 @@
-/** Compares two adapters on all linear layers of SmolLM2-135M: milliseconds of each round, as JSON. Arguments: path of the model, rounds. */
+/**
+ * Compares two adapters on all linear layers of SmolLM2-135M: milliseconds of each round, as JSON.
+ * Arguments: path of the model, rounds.
+ */
 import { openBase, targetableModules } from '../../src/formats/base';
 import { compareAdapters } from '../../src/lora/compare';
 import { newAdapter, PLAIN } from '../../src/lora/newAdapter';
@@ -10,8 +13,20 @@ async function main([file, rounds]: readonly string[]): Promise<void> {
   const modules = matchTargets(targetableModules(base), { target_modules: 'all-linear' }).matched;
   await base.close();
   const make = (seed: number): Adapter => {
-    const plain = newAdapter(modules, { ...PLAIN, r: 8, lora_alpha: 16, target_modules: 'all-linear' }, 'base', seed, 'default');
-    return { ...plain, modules: plain.modules.map((m, i) => ({ ...m, B: m.B.map((_, j) => Math.sin(seed * j + i)) })) };
+    const plain = newAdapter(
+      modules,
+      { ...PLAIN, r: 8, lora_alpha: 16, target_modules: 'all-linear' },
+      'base',
+      seed,
+      'default',
+    );
+    return {
+      ...plain,
+      modules: plain.modules.map((m, i) => ({
+        ...m,
+        B: m.B.map((_, j) => Math.sin(seed * j + i)),
+      })),
+    };
   };
   const [a, b] = [make(1), make(2)];
   const times = Array.from({ length: Number(rounds) }, () => {

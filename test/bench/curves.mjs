@@ -1,4 +1,5 @@
-// npm run bench:curves: 200 steps of the real SmolLM2-135M on text (the READMEs of this repository's dependencies), with the base in f32 and in bf16: how far the losses lie apart.
+// npm run bench:curves: 200 steps of the real SmolLM2-135M on text (the READMEs of this
+// repository's dependencies), with the base in f32 and in bf16: how far the losses lie apart.
 import { execFileSync } from 'node:child_process';
 import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
@@ -13,7 +14,8 @@ function* pieces() {
   for (const name of readdirSync(modules).sort()) {
     const file = path.join(modules, name, 'README.md');
     const text = existsSync(file) ? readFileSync(file, 'utf8').replaceAll('\r', '') : '';
-    for (let at = FIRST; at + PIECE < text.length && at < MOST; at += PIECE) yield JSON.stringify({ text: text.slice(at, at + PIECE) });
+    for (let at = FIRST; at + PIECE < text.length && at < MOST; at += PIECE)
+      yield JSON.stringify({ text: text.slice(at, at + PIECE) });
   }
 }
 
@@ -23,19 +25,44 @@ try {
   const base = await smollm2Path();
   const [wide, half] = ['float32', 'bfloat16'].map((base_dtype) => {
     const recipe = path.join(dir, `${base_dtype}.lora.json`);
-    writeFileSync(recipe, JSON.stringify({
-      base, dataset: 'text.jsonl', labels: 'all', validation_split: 0.02, training: { max_steps: 200, base_dtype, max_length: 128, eval_steps: 50, save_steps: 1000 }, samples: { sample_steps: 0 },
-    }));
+    writeFileSync(
+      recipe,
+      JSON.stringify({
+        base,
+        dataset: 'text.jsonl',
+        labels: 'all',
+        validation_split: 0.02,
+        training: { max_steps: 200, base_dtype, max_length: 128, eval_steps: 50, save_steps: 1000 },
+        samples: { sample_steps: 0 },
+      }),
+    );
     const run = path.join(dir, base_dtype);
-    execFileSync(process.execPath, [path.join(root, 'dist', 'cli.js'), 'train', recipe, '--run-dir', run], { stdio: ['ignore', 'ignore', 'inherit'] });
-    return readFileSync(path.join(run, 'metrics.jsonl'), 'utf8').trim().split('\n').map((line) => JSON.parse(line));
+    execFileSync(
+      process.execPath,
+      [path.join(root, 'dist', 'cli.js'), 'train', recipe, '--run-dir', run],
+      { stdio: ['ignore', 'ignore', 'inherit'] },
+    );
+    return readFileSync(path.join(run, 'metrics.jsonl'), 'utf8')
+      .trim()
+      .split('\n')
+      .map((line) => JSON.parse(line));
   });
   console.log('| | loss in f32 | in bf16 | apart |\n|---|---|---|---|');
-  const row = (name, a, b) => console.log(`| ${name} | ${a.toFixed(4)} | ${b.toFixed(4)} | ${(100 * Math.abs(b / a - 1)).toFixed(2)} % |`);
-  const losses = (lines, kind) => lines.filter((line) => line.kind === kind).map((line) => line.loss);
+  const row = (name, a, b) =>
+    console.log(
+      `| ${name} | ${a.toFixed(4)} | ${b.toFixed(4)} | ${(100 * Math.abs(b / a - 1)).toFixed(2)} % |`,
+    );
+  const losses = (lines, kind) =>
+    lines.filter((line) => line.kind === kind).map((line) => line.loss);
   const mean = (values) => values.reduce((sum, one) => sum + one, 0) / values.length;
-  for (let at = 0; at < 200; at += 20) row(`steps ${at + 1} to ${at + 20}`, ...[wide, half].map((lines) => mean(losses(lines, 'step').slice(at, at + 20))));
-  losses(wide, 'eval').forEach((loss, i) => row(`validation, step ${50 * i}`, loss, losses(half, 'eval')[i]));
+  for (let at = 0; at < 200; at += 20)
+    row(
+      `steps ${at + 1} to ${at + 20}`,
+      ...[wide, half].map((lines) => mean(losses(lines, 'step').slice(at, at + 20))),
+    );
+  losses(wide, 'eval').forEach((loss, i) =>
+    row(`validation, step ${50 * i}`, loss, losses(half, 'eval')[i]),
+  );
 } finally {
   rmSync(dir, { recursive: true });
 }

@@ -10,13 +10,24 @@ const out = path.join(root, 'out', 'bench');
 
 async function bundled(file) {
   const outfile = path.join(out, `${path.basename(file, '.ts')}.cjs`);
-  await build({ absWorkingDir: root, entryPoints: [file], outfile, bundle: true, platform: 'node', format: 'cjs', logLevel: 'warning' });
+  await build({
+    absWorkingDir: root,
+    entryPoints: [file],
+    outfile,
+    bundle: true,
+    platform: 'node',
+    format: 'cjs',
+    logLevel: 'warning',
+  });
   return outfile;
 }
 
 /** The last line of a process's output, as JSON; what it says on the way goes to `said`. */
 export function measure(command, args, { env = {}, said } = {}) {
-  const { status, stdout, stderr } = spawnSync(command, args.map(String), { encoding: 'utf8', env: { ...process.env, ...env } });
+  const { status, stdout, stderr } = spawnSync(command, args.map(String), {
+    encoding: 'utf8',
+    env: { ...process.env, ...env },
+  });
   if (status !== 0) throw new Error(`${command} ${args.join(' ')} failed:\n${stderr}`);
   said?.(stderr);
   return JSON.parse(stdout.trim().split('\n').at(-1));
@@ -24,11 +35,25 @@ export function measure(command, args, { env = {}, said } = {}) {
 
 /** A function that trains as the arguments say. */
 export async function ourTraining() {
-  const { default: { findRuntime } } = await import(await bundled('src/runtime/findRuntime.ts'));
-  const runtime = await findRuntime({ dist: path.join(root, 'dist'), home: process.env.LORA_RUNTIME_HOME ?? path.join(cache, 'runtime') });
+  const {
+    default: { findRuntime },
+  } = await import(await bundled('src/runtime/findRuntime.ts'));
+  const runtime = await findRuntime({
+    dist: path.join(root, 'dist'),
+    home: process.env.LORA_RUNTIME_HOME ?? path.join(cache, 'runtime'),
+  });
   const script = await bundled('test/bench/train.ts');
-  const env = { LORA_TFJS_BINDING: runtime.binding, TF_CPP_MIN_LOG_LEVEL: '2', TF_ENABLE_ONEDNN_OPTS: '1' };
-  return (args, said) => measure(process.execPath, [script, '--tfjs', path.join(root, 'dist', 'tfjs-node.js'), ...args], { env, said });
+  const env = {
+    LORA_TFJS_BINDING: runtime.binding,
+    TF_CPP_MIN_LOG_LEVEL: '2',
+    TF_ENABLE_ONEDNN_OPTS: '1',
+  };
+  return (args, said) =>
+    measure(
+      process.execPath,
+      [script, '--tfjs', path.join(root, 'dist', 'tfjs-node.js'), ...args],
+      { env, said },
+    );
 }
 
 export const median = (values) => [...values].sort((a, b) => a - b)[values.length >> 1];

@@ -1,4 +1,5 @@
-// npm run bench: our training and generation beside PyTorch + PEFT's on the same geometry, alternately, medians, as ratios; a profile; larger geometries.
+// npm run bench: our training and generation beside PyTorch + PEFT's on the same geometry,
+// alternately, medians, as ratios; a profile; larger geometries.
 // --rounds N, --steps N; --only training|full|start|metrics|generation|profile|larger.
 import { execFileSync } from 'node:child_process';
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
@@ -9,7 +10,13 @@ import { smollm2Path } from '../../scripts/models.mjs';
 import { measure, median, ourTraining, root } from './ours.mjs';
 import { peftPython } from './peft/python.mjs';
 
-const { values: args } = parseArgs({ options: { rounds: { type: 'string', default: '3' }, steps: { type: 'string', default: '3' }, only: { type: 'string' } } });
+const { values: args } = parseArgs({
+  options: {
+    rounds: { type: 'string', default: '3' },
+    steps: { type: 'string', default: '3' },
+    only: { type: 'string' },
+  },
+});
 const [rounds, steps] = [Number(args.rounds), ['--steps', args.steps]];
 const python = peftPython();
 const bench = path.join(import.meta.dirname, 'peft', 'bench.py');
@@ -26,21 +33,40 @@ function alternate(our, their, keys) {
   return keys.map((key) => [median(a.map((run) => run[key])), median(b.map((run) => run[key]))]);
 }
 
-const table = (...columns) => console.log(`| ${columns.join(' | ')} |\n|${columns.map(() => '---').join('|')}|`);
+const table = (...columns) =>
+  console.log(`| ${columns.join(' | ')} |\n|${columns.map(() => '---').join('|')}|`);
 const row = (...cells) => console.log(`| ${cells.join(' | ')} |`);
 
-/** A run as a person starts it, on real weights in a quantised file: from the start of the process to the first step. */
+/**
+ * A run as a person starts it, on real weights in a quantised file: from the start of the process
+ * to the first step.
+ */
 function ourRealStart(base) {
   const dir = mkdtempSync(path.join(tmpdir(), 'lora-bench-'));
   try {
-    writeFileSync(path.join(dir, 'lora.json'), JSON.stringify({
-      base, dataset: path.join(root, 'examples', 'git-commands', 'train.jsonl'), validation_split: 0, lora: { r: 8, target_modules: ['q_proj', 'k_proj', 'v_proj', 'o_proj'] },
-      training: { max_steps: 1 }, samples: { sample_steps: 0 },
-    }));
+    writeFileSync(
+      path.join(dir, 'lora.json'),
+      JSON.stringify({
+        base,
+        dataset: path.join(root, 'examples', 'git-commands', 'train.jsonl'),
+        validation_split: 0,
+        lora: { r: 8, target_modules: ['q_proj', 'k_proj', 'v_proj', 'o_proj'] },
+        training: { max_steps: 1 },
+        samples: { sample_steps: 0 },
+      }),
+    );
     const run = path.join(dir, 'run');
     const start = Date.now();
-    execFileSync(process.execPath, [path.join(root, 'dist', 'cli.js'), 'train', path.join(dir, 'lora.json'), '--run-dir', run], { stdio: ['ignore', 'ignore', 'inherit'] });
-    return { start_s: (Date.parse(JSON.parse(readFileSync(path.join(run, 'run.json'), 'utf8')).started) - start) / 1000 };
+    execFileSync(
+      process.execPath,
+      [path.join(root, 'dist', 'cli.js'), 'train', path.join(dir, 'lora.json'), '--run-dir', run],
+      { stdio: ['ignore', 'ignore', 'inherit'] },
+    );
+    return {
+      start_s:
+        (Date.parse(JSON.parse(readFileSync(path.join(run, 'run.json'), 'utf8')).started) - start) /
+        1000,
+    };
   } finally {
     rmSync(dir, { recursive: true });
   }
@@ -49,26 +75,69 @@ function ourRealStart(base) {
 const LINEAR = 'q_proj,k_proj,v_proj,o_proj,gate_proj,up_proj,down_proj';
 const PARTS = {
   training() {
-    table('training', 'tokens per second', 'PyTorch + PEFT', 'ratio', 'peak memory, MB', 'PyTorch + PEFT', 'ratio');
-    const cases = [['f32', []], ['bf16', []], ['f32, a quarter of the tokens labelled', ['--supervised', 0.25]], ['bf16, a quarter of the tokens labelled', ['--supervised', 0.25]], ['bf16, all linear layers', ['--targets', LINEAR]]];
+    table(
+      'training',
+      'tokens per second',
+      'PyTorch + PEFT',
+      'ratio',
+      'peak memory, MB',
+      'PyTorch + PEFT',
+      'ratio',
+    );
+    const cases = [
+      ['f32', []],
+      ['bf16', []],
+      ['f32, a quarter of the tokens labelled', ['--supervised', 0.25]],
+      ['bf16, a quarter of the tokens labelled', ['--supervised', 0.25]],
+      ['bf16, all linear layers', ['--targets', LINEAR]],
+    ];
     for (const [name, rest] of cases) {
       const isHalf = name.startsWith('bf16');
       const [speed, memory] = alternate(
-        () => ours([...steps, '--dtype', isHalf ? 'bfloat16' : 'float32', ...rest]), () => theirs([...steps, '--dtype', isHalf ? 'bf16' : 'f32', ...rest]), ['tokens_per_s', 'peak_rss_mb']);
-      row(name, ...[speed, memory].flatMap(([a, b]) => [a.toFixed(0), b.toFixed(0), (a / b).toFixed(2)]));
+        () => ours([...steps, '--dtype', isHalf ? 'bfloat16' : 'float32', ...rest]),
+        () => theirs([...steps, '--dtype', isHalf ? 'bf16' : 'f32', ...rest]),
+        ['tokens_per_s', 'peak_rss_mb'],
+      );
+      row(
+        name,
+        ...[speed, memory].flatMap(([a, b]) => [a.toFixed(0), b.toFixed(0), (a / b).toFixed(2)]),
+      );
     }
   },
   full() {
-    table('full tuning', 'tokens per second', 'PyTorch', 'ratio', 'peak memory, MB', 'PyTorch', 'ratio');
-    const [speed, memory] = alternate(() => ours([...steps, '--method', 'full']), () => theirs([...steps, '--mode', 'full']), ['tokens_per_s', 'peak_rss_mb']);
-    row('f32', ...[speed, memory].flatMap(([a, b]) => [a.toFixed(0), b.toFixed(0), (a / b).toFixed(2)]));
+    table(
+      'full tuning',
+      'tokens per second',
+      'PyTorch',
+      'ratio',
+      'peak memory, MB',
+      'PyTorch',
+      'ratio',
+    );
+    const [speed, memory] = alternate(
+      () => ours([...steps, '--method', 'full']),
+      () => theirs([...steps, '--mode', 'full']),
+      ['tokens_per_s', 'peak_rss_mb'],
+    );
+    row(
+      'f32',
+      ...[speed, memory].flatMap(([a, b]) => [a.toFixed(0), b.toFixed(0), (a / b).toFixed(2)]),
+    );
   },
   async start() {
     const gguf = await smollm2Path();
     table('start of the process to the first step, s', 'LoRA Workbench', 'PyTorch + PEFT', 'ratio');
     const cases = [
-      ['random weights, f32', () => ours(['--steps', 1, '--warmup', 0]), () => theirs(['--steps', 1, '--warmup', 0])],
-      ['the real .gguf file and a dataset', () => ourRealStart(gguf), () => theirs(['--steps', 1, '--warmup', 0, '--gguf', gguf])],
+      [
+        'random weights, f32',
+        () => ours(['--steps', 1, '--warmup', 0]),
+        () => theirs(['--steps', 1, '--warmup', 0]),
+      ],
+      [
+        'the real .gguf file and a dataset',
+        () => ourRealStart(gguf),
+        () => theirs(['--steps', 1, '--warmup', 0, '--gguf', gguf]),
+      ],
     ];
     for (const [name, our, their] of cases) {
       const [[a, b]] = alternate(our, their, ['start_s']);
@@ -78,43 +147,115 @@ const PARTS = {
   metrics() {
     const dir = mkdtempSync(path.join(tmpdir(), 'lora-bench-'));
     try {
-      const rows = Array.from({ length: 40 }, (_, i) => JSON.stringify({ messages: [{ role: 'user', content: `say ${i}` }, { role: 'assistant', content: String(i) }] }));
+      const rows = Array.from({ length: 40 }, (_, i) =>
+        JSON.stringify({
+          messages: [
+            { role: 'user', content: `say ${i}` },
+            { role: 'assistant', content: String(i) },
+          ],
+        }),
+      );
       writeFileSync(path.join(dir, 'rows.jsonl'), `${rows.join('\n')}\n`);
-      writeFileSync(path.join(dir, 'lora.json'), JSON.stringify({
-        base: path.join(root, 'test', 'fixtures', 'llama', 'base'), dataset: 'rows.jsonl', validation_split: 0, samples: { sample_steps: 0 }, training: { max_steps: 2000, save_steps: 5000 },
-      }));
+      writeFileSync(
+        path.join(dir, 'lora.json'),
+        JSON.stringify({
+          base: path.join(root, 'test', 'fixtures', 'llama', 'base'),
+          dataset: 'rows.jsonl',
+          validation_split: 0,
+          samples: { sample_steps: 0 },
+          training: { max_steps: 2000, save_steps: 5000 },
+        }),
+      );
       const run = path.join(dir, 'run');
-      execFileSync(process.execPath, [path.join(root, 'dist', 'cli.js'), 'train', path.join(dir, 'lora.json'), '--run-dir', run], { stdio: ['ignore', 'ignore', 'inherit'] });
+      execFileSync(
+        process.execPath,
+        [path.join(root, 'dist', 'cli.js'), 'train', path.join(dir, 'lora.json'), '--run-dir', run],
+        { stdio: ['ignore', 'ignore', 'inherit'] },
+      );
       const { started, ended } = JSON.parse(readFileSync(path.join(run, 'run.json'), 'utf8'));
-      const last = readFileSync(path.join(run, 'metrics.jsonl'), 'utf8').trim().split('\n').map((line) => JSON.parse(line)).findLast((line) => line.kind === 'step');
-      console.log(`Outside of steps, with metrics, status and checkpoints: ${((Date.parse(ended) - Date.parse(started) - 1000 * last.elapsed) / last.step).toFixed(2)} ms a step.`);
+      const last = readFileSync(path.join(run, 'metrics.jsonl'), 'utf8')
+        .trim()
+        .split('\n')
+        .map((line) => JSON.parse(line))
+        .findLast((line) => line.kind === 'step');
+      console.log(
+        `Outside of steps, with metrics, status and checkpoints: ${((Date.parse(ended) - Date.parse(started) - 1000 * last.elapsed) / last.step).toFixed(2)} ms a step.`,
+      );
     } finally {
       rmSync(dir, { recursive: true });
     }
   },
   generation() {
     table('generation, one sequence', 'tokens per second', 'transformers', 'ratio');
-    for (const [name, dtype, half] of [['f32', 'float32', 'f32'], ['bf16', 'bfloat16', 'bf16']]) {
-      const [[a, b]] = alternate(() => ours(['--dtype', dtype, '--generate', 64]), () => theirs(['--dtype', half, '--generate', 64]), ['tokens_per_s']);
+    for (const [name, dtype, half] of [
+      ['f32', 'float32', 'f32'],
+      ['bf16', 'bfloat16', 'bf16'],
+    ]) {
+      const [[a, b]] = alternate(
+        () => ours(['--dtype', dtype, '--generate', 64]),
+        () => theirs(['--dtype', half, '--generate', 64]),
+        ['tokens_per_s'],
+      );
       row(name, a.toFixed(1), b.toFixed(1), (a / b).toFixed(2));
     }
   },
   profile() {
     for (const dtype of ['float32', 'bfloat16']) {
       console.log(`\nA step in ${dtype}, by operation:\n`);
-      ours([...steps, '--dtype', dtype, '--profile'], (said) => console.log(said.split('\n').filter((line) => /ms a step/.test(line)).slice(0, 16).join('\n')));
+      ours([...steps, '--dtype', dtype, '--profile'], (said) =>
+        console.log(
+          said
+            .split('\n')
+            .filter((line) => /ms a step/.test(line))
+            .slice(0, 16)
+            .join('\n'),
+        ),
+      );
     }
   },
   larger() {
-    table('r = 8 on all linear layers, bf16, 4 x 512', 'parameters', 'trained', 'tokens per second', 'peak memory, MB', 'foretold, MB', 'full tuning needs at least, MB');
+    table(
+      'r = 8 on all linear layers, bf16, 4 x 512',
+      'parameters',
+      'trained',
+      'tokens per second',
+      'peak memory, MB',
+      'foretold, MB',
+      'full tuning needs at least, MB',
+    );
     for (const geometry of ['smollm2-135m', 'qwen2.5-0.5b', 'llama-1.5b']) {
-      const run = ours(['--geometry', geometry, '--dtype', 'bfloat16', '--batch', 4, '--seq', 512, '--targets', LINEAR, '--steps', 1, '--warmup', 1]);
-      row(geometry, run.parameters.toLocaleString('en'), run.trainable.toLocaleString('en'), run.tokens_per_s.toFixed(0), run.peak_rss_mb.toFixed(0), run.estimate_mb.toFixed(0), run.full_mb.toFixed(0));
+      const run = ours([
+        '--geometry',
+        geometry,
+        '--dtype',
+        'bfloat16',
+        '--batch',
+        4,
+        '--seq',
+        512,
+        '--targets',
+        LINEAR,
+        '--steps',
+        1,
+        '--warmup',
+        1,
+      ]);
+      row(
+        geometry,
+        run.parameters.toLocaleString('en'),
+        run.trainable.toLocaleString('en'),
+        run.tokens_per_s.toFixed(0),
+        run.peak_rss_mb.toFixed(0),
+        run.estimate_mb.toFixed(0),
+        run.full_mb.toFixed(0),
+      );
     }
   },
 };
 
-console.log(`${cpus()[0].model}, ${cpus().length} cores; SmolLM2-135M's geometry, batch 4 x 256, r = 8 on q, k, v, o where nothing else is said; median of ${rounds} rounds`);
+console.log(
+  `${cpus()[0].model}, ${cpus().length} cores; SmolLM2-135M's geometry, batch 4 x 256, r = 8 on q, k, v, o where nothing else is said; median of ${rounds} rounds`,
+);
 for (const [name, part] of Object.entries(PARTS)) {
   if (args.only !== undefined && args.only !== name) continue;
   console.log();

@@ -1,4 +1,7 @@
-/** One training run of a geometry with random weights, in a process of its own: prints one line of JSON. `run.mjs` starts it beside PEFT. */
+/**
+ * One training run of a geometry with random weights, in a process of its own: prints one line of
+ * JSON. `run.mjs` starts it beside PEFT.
+ */
 import { readFileSync } from 'node:fs';
 import { createRequire } from 'node:module';
 import { parseArgs } from 'node:util';
@@ -18,64 +21,153 @@ import type { Model } from '../../src/models/types';
 
 const { values: args } = parseArgs({
   options: {
-    tfjs: { type: 'string' }, steps: { type: 'string', default: '5' }, warmup: { type: 'string', default: '2' }, batch: { type: 'string', default: '4' },
-    seq: { type: 'string', default: '256' }, rank: { type: 'string', default: '8' }, supervised: { type: 'string', default: '1' }, targets: { type: 'string', default: 'q_proj,k_proj,v_proj,o_proj' }, dtype: { type: 'string', default: 'float32' }, recompute: { type: 'string', default: '0' }, profile: { type: 'boolean', default: false }, geometry: { type: 'string', default: 'smollm2-135m' }, generate: { type: 'string', default: '0' }, method: { type: 'string', default: 'lora' },
+    tfjs: { type: 'string' },
+    steps: { type: 'string', default: '5' },
+    warmup: { type: 'string', default: '2' },
+    batch: { type: 'string', default: '4' },
+    seq: { type: 'string', default: '256' },
+    rank: { type: 'string', default: '8' },
+    supervised: { type: 'string', default: '1' },
+    targets: { type: 'string', default: 'q_proj,k_proj,v_proj,o_proj' },
+    dtype: { type: 'string', default: 'float32' },
+    recompute: { type: 'string', default: '0' },
+    profile: { type: 'boolean', default: false },
+    geometry: { type: 'string', default: 'smollm2-135m' },
+    generate: { type: 'string', default: '0' },
+    method: { type: 'string', default: 'lora' },
   },
 });
-const [steps, warmup, batch, length, r, supervised] = [args.steps, args.warmup, args.batch, args.seq, args.rank, args.supervised].map(Number) as [number, number, number, number, number, number];
+const [steps, warmup, batch, length, r, supervised] = [
+  args.steps,
+  args.warmup,
+  args.batch,
+  args.seq,
+  args.rank,
+  args.supervised,
+].map(Number) as [number, number, number, number, number, number];
 
-const CONFIGS: Readonly<Record<string, Readonly<Record<string, string | number | boolean>> & { readonly vocab_size: number }>> = {
+const CONFIGS: Readonly<
+  Record<
+    string,
+    Readonly<Record<string, string | number | boolean>> & { readonly vocab_size: number }
+  >
+> = {
   'smollm2-135m': {
-    model_type: 'llama', vocab_size: 49152, hidden_size: 576, intermediate_size: 1536, num_hidden_layers: 30, num_attention_heads: 9,
-    num_key_value_heads: 3, tie_word_embeddings: true, rms_norm_eps: 1e-5, rope_theta: 100000,
+    model_type: 'llama',
+    vocab_size: 49152,
+    hidden_size: 576,
+    intermediate_size: 1536,
+    num_hidden_layers: 30,
+    num_attention_heads: 9,
+    num_key_value_heads: 3,
+    tie_word_embeddings: true,
+    rms_norm_eps: 1e-5,
+    rope_theta: 100000,
   },
   'qwen2.5-0.5b': {
-    model_type: 'qwen2', vocab_size: 151936, hidden_size: 896, intermediate_size: 4864, num_hidden_layers: 24, num_attention_heads: 14,
-    num_key_value_heads: 2, tie_word_embeddings: true, rms_norm_eps: 1e-6, rope_theta: 1000000,
+    model_type: 'qwen2',
+    vocab_size: 151936,
+    hidden_size: 896,
+    intermediate_size: 4864,
+    num_hidden_layers: 24,
+    num_attention_heads: 14,
+    num_key_value_heads: 2,
+    tie_word_embeddings: true,
+    rms_norm_eps: 1e-6,
+    rope_theta: 1000000,
   },
   'llama-1.5b': {
-    model_type: 'llama', vocab_size: 128256, hidden_size: 2048, intermediate_size: 8192, num_hidden_layers: 20, num_attention_heads: 32,
-    num_key_value_heads: 8, tie_word_embeddings: true, rms_norm_eps: 1e-5, rope_theta: 500000,
+    model_type: 'llama',
+    vocab_size: 128256,
+    hidden_size: 2048,
+    intermediate_size: 8192,
+    num_hidden_layers: 20,
+    num_attention_heads: 32,
+    num_key_value_heads: 8,
+    tie_word_embeddings: true,
+    rms_norm_eps: 1e-5,
+    rope_theta: 500000,
   },
 };
 const CONFIG = CONFIGS[args.geometry]!;
 
-/** One pool of numbers, from which each weight takes its own copy: making 135 million would take longer than loading them. */
-const pool = Float32Array.from({ length: 1 << 20 }, () => (Math.random() + Math.random() + Math.random() - 1.5) * 0.04);
+/**
+ * One pool of numbers, from which each weight takes its own copy: making 135 million would take
+ * longer than loading them.
+ */
+const pool = Float32Array.from(
+  { length: 1 << 20 },
+  () => (Math.random() + Math.random() + Math.random() - 1.5) * 0.04,
+);
 const halves = toBF16(pool);
 function randomWeights(size: number, data: Float32Array = new Float32Array(size)): Float32Array {
-  for (let at = 0; at < size; at += pool.length) data.set(pool.subarray(0, Math.min(pool.length, size - at)), at);
+  for (let at = 0; at < size; at += pool.length)
+    data.set(pool.subarray(0, Math.min(pool.length, size - at)), at);
   return data;
 }
 
 function randomHalves(data: Uint16Array): Uint16Array {
-  for (let at = 0; at < data.length; at += halves.length) data.set(halves.subarray(0, Math.min(halves.length, data.length - at)), at);
+  for (let at = 0; at < data.length; at += halves.length)
+    data.set(halves.subarray(0, Math.min(halves.length, data.length - at)), at);
   return data;
 }
 
 function geometry(): BaseModel {
   const spec = readSpec(CONFIG, 'geometry');
-  const tensors = new Map(tensorsOf(spec).body.map(({ name, shape }): [string, TensorInfo] => [name, { name, shape, dtype: 'F32' }]));
+  const tensors = new Map(
+    tensorsOf(spec).body.map(({ name, shape }): [string, TensorInfo] => [
+      name,
+      { name, shape, dtype: 'F32' },
+    ]),
+  );
   const readF32 = (name: string, target?: Float32Array) => {
     const { shape } = tensors.get(name)!;
     const data = target ?? new Float32Array(sizeOf(shape));
     return Promise.resolve(shape.length === 1 ? data.fill(1) : randomWeights(data.length, data));
   };
   return {
-    path: 'geometry', name: args.geometry, format: 'safetensors', config: CONFIG, spec, missing: [], replaced: new Set(), weights: { tensors, readF32, readBF16: (name, target) => Promise.resolve(randomHalves(target ?? new Uint16Array(sizeOf(tensors.get(name)!.shape)))), close: () => Promise.resolve() },
-    weight_files: [], parameters: countParameters(tensors), readTokenizer: () => Promise.reject(new Error('The geometry has no tokenizer.')), close: () => Promise.resolve(),
+    path: 'geometry',
+    name: args.geometry,
+    format: 'safetensors',
+    config: CONFIG,
+    spec,
+    missing: [],
+    replaced: new Set(),
+    weights: {
+      tensors,
+      readF32,
+      readBF16: (name, target) =>
+        Promise.resolve(randomHalves(target ?? new Uint16Array(sizeOf(tensors.get(name)!.shape)))),
+      close: () => Promise.resolve(),
+    },
+    weight_files: [],
+    parameters: countParameters(tensors),
+    readTokenizer: () => Promise.reject(new Error('The geometry has no tokenizer.')),
+    close: () => Promise.resolve(),
   };
 }
 
 function adapter(): Adapter {
   const names = args.targets.split(',');
-  const modules = modulesOf(readSpec(CONFIG, 'geometry')).filter((m) => names.includes(m.path.split('.').at(-1)!))
-    .map((m): LoraFactors => ({ path: m.path, kind: m.kind, r, in_features: m.in_features, out_features: m.out_features, scaling: 16 / r, magnitude: null,
-      A: randomWeights(r * m.in_features), B: new Float32Array(r * m.out_features) }));
+  const modules = modulesOf(readSpec(CONFIG, 'geometry'))
+    .filter((m) => names.includes(m.path.split('.').at(-1)!))
+    .map((m): LoraFactors => ({
+      path: m.path,
+      kind: m.kind,
+      r,
+      in_features: m.in_features,
+      out_features: m.out_features,
+      scaling: 16 / r,
+      magnitude: null,
+      A: randomWeights(r * m.in_features),
+      B: new Float32Array(r * m.out_features),
+    }));
   return { modules, trained: [], config: EMPTY_ADAPTER.config };
 }
 
-const memoryMb = (key: string) => Number(new RegExp(`${key}:\\s+(\\d+) kB`).exec(readFileSync('/proc/self/status', 'utf8'))?.[1]) / 1024;
+const memoryMb = (key: string) =>
+  Number(new RegExp(`${key}:\\s+(\\d+) kB`).exec(readFileSync('/proc/self/status', 'utf8'))?.[1]) /
+  1024;
 const median = (xs: number[]) => [...xs].sort((a, b) => a - b)[xs.length >> 1]!;
 
 /** Milliseconds and calls of each operation, by its type and its result's size. */
@@ -91,23 +183,44 @@ function timed(binding: TfBinding): TfBinding {
     return results;
   };
   const bound = <K extends keyof TfBinding>(key: K) => binding[key].bind(binding) as TfBinding[K];
-  return { executeOp, createTensor: bound('createTensor'), deleteTensor: bound('deleteTensor'), tensorDataSync: bound('tensorDataSync'), isUsingGpuDevice: bound('isUsingGpuDevice') };
+  return {
+    executeOp,
+    createTensor: bound('createTensor'),
+    deleteTensor: bound('deleteTensor'),
+    tensorDataSync: bound('tensorDataSync'),
+    isUsingGpuDevice: bound('isUsingGpuDevice'),
+  };
 }
 
-/** Tokens per second after a prompt of 32, greedy; the first, which takes the prompt in, does not count. */
+/**
+ * Tokens per second after a prompt of 32, greedy; the first, which takes the prompt in, does not
+ * count.
+ */
 async function generated(model: Model, max_new_tokens: number) {
   const prompt = Array.from({ length: 32 }, (_, i) => (i * 37) % CONFIG.vocab_size);
   const runs: number[] = [];
   for (let run = 0; run < 3; run++) {
     let first = 0;
-    await model.generate(prompt, { max_new_tokens, temperature: 0, seed: 0, stop_ids: [], onToken: () => { first ||= performance.now(); return true; } });
+    await model.generate(prompt, {
+      max_new_tokens,
+      temperature: 0,
+      seed: 0,
+      stop_ids: [],
+      onToken: () => {
+        first ||= performance.now();
+        return true;
+      },
+    });
     runs.push((max_new_tokens - 1) / ((performance.now() - first) / 1e3));
   }
   return { tokens_per_s: median(runs), peak_rss_mb: memoryMb('VmHWM') };
 }
 
 function profileOf(count: number): void {
-  for (const [op, { ms, calls }] of [...spent].sort((a, b) => b[1].ms - a[1].ms).slice(0, 30)) console.error(`${op.padEnd(24)}${(ms / count).toFixed(1).padStart(9)} ms a step in ${(calls / count).toFixed(0)} calls`);
+  for (const [op, { ms, calls }] of [...spent].sort((a, b) => b[1].ms - a[1].ms).slice(0, 30))
+    console.error(
+      `${op.padEnd(24)}${(ms / count).toFixed(1).padStart(9)} ms a step in ${(calls / count).toFixed(0)} calls`,
+    );
 }
 
 async function main(): Promise<void> {
@@ -115,11 +228,28 @@ async function main(): Promise<void> {
   const rss_empty_mb = memoryMb('VmRSS');
   const isFull = args.method === 'full';
   const start = isFull ? EMPTY_ADAPTER : adapter();
-  const plan = { base_dtype: args.dtype === 'bfloat16' ? 'bfloat16' : 'float32', recomputed_layers: Number(args.recompute) } as const;
-  const model = await loadModel(geometry(), start, { ops: new RawOps(args.profile ? timed(tf.backend().binding) : tf.backend().binding), ...plan, method: isFull ? 'full' : 'lora' });
-  const input_ids = Int32Array.from({ length: batch * length }, () => Math.floor(Math.random() * CONFIG.vocab_size));
-  const labels = input_ids.map((id, i) => (i % length < Math.round(length * (1 - supervised)) ? -100 : id));
-  const input = { batch, length, input_ids, labels, attention_mask: new Int32Array(batch * length).fill(1) };
+  const plan = {
+    base_dtype: args.dtype === 'bfloat16' ? 'bfloat16' : 'float32',
+    recomputed_layers: Number(args.recompute),
+  } as const;
+  const model = await loadModel(geometry(), start, {
+    ops: new RawOps(args.profile ? timed(tf.backend().binding) : tf.backend().binding),
+    ...plan,
+    method: isFull ? 'full' : 'lora',
+  });
+  const input_ids = Int32Array.from({ length: batch * length }, () =>
+    Math.floor(Math.random() * CONFIG.vocab_size),
+  );
+  const labels = input_ids.map((id, i) =>
+    i % length < Math.round(length * (1 - supervised)) ? -100 : id,
+  );
+  const input = {
+    batch,
+    length,
+    input_ids,
+    labels,
+    attention_mask: new Int32Array(batch * length).fill(1),
+  };
   if (Number(args.generate) > 0) {
     console.log(JSON.stringify(await generated(model, Number(args.generate))));
     profileOf(3 * Number(args.generate));
@@ -140,10 +270,28 @@ async function main(): Promise<void> {
   const tokens = batch * length;
   const size = modelSize(geometry());
   const full = estimateFull(size, batch, length, plan).total;
-  const adapted = modulesOf(geometry().spec).filter((m) => start.modules.some((own) => own.path === m.path));
-  const result = { parameters: geometry().parameters, trainable: model.trainable_parameters, step_s: median(times), step_s_min: Math.min(...times), tokens_per_s: tokens / median(times),
-    tokens_per_s_best: tokens / Math.min(...times), start_s, rss_empty_mb, rss_model_mb, peak_rss_mb: memoryMb('VmHWM'), loss, live: model.liveTensors(),
-    full_mb: full / 2 ** 20, estimate_mb: (isFull ? full : estimateMemory(size, adapted, r, batch, length, plan).total) / 2 ** 20 + rss_empty_mb - PROCESS / 2 ** 20 };
+  const adapted = modulesOf(geometry().spec).filter((m) =>
+    start.modules.some((own) => own.path === m.path),
+  );
+  const result = {
+    parameters: geometry().parameters,
+    trainable: model.trainable_parameters,
+    step_s: median(times),
+    step_s_min: Math.min(...times),
+    tokens_per_s: tokens / median(times),
+    tokens_per_s_best: tokens / Math.min(...times),
+    start_s,
+    rss_empty_mb,
+    rss_model_mb,
+    peak_rss_mb: memoryMb('VmHWM'),
+    loss,
+    live: model.liveTensors(),
+    full_mb: full / 2 ** 20,
+    estimate_mb:
+      (isFull ? full : estimateMemory(size, adapted, r, batch, length, plan).total) / 2 ** 20 +
+      rss_empty_mb -
+      PROCESS / 2 ** 20,
+  };
   profileOf(steps);
   console.log(JSON.stringify(result));
 }

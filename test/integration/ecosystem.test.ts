@@ -6,12 +6,15 @@ import type { LoraApi } from '../../src/host/api';
 import { TASKS, TOOLS } from '../../src/host/ids';
 
 const folder = () => vscode.workspace.workspaceFolders![0]!.uri.fsPath;
-const recipe = (r: number, rest = '') => `{ "base": "models/tiny", "dataset": "data/train.jsonl", "lora": { "r": ${r} }, "training": { "max_steps": 4${rest} }, "samples": { "sample_steps": 0 } }\n`;
+const recipe = (r: number, rest = '') =>
+  `{ "base": "models/tiny", "dataset": "data/train.jsonl", "lora": { "r": ${r} }, "training": { "max_steps": 4${rest} }, "samples": { "sample_steps": 0 } }\n`;
 const extension = () => vscode.extensions.getExtension<LoraApi>('lora-workbench.lora-workbench')!;
 
 async function tool(name: string, input: object): Promise<string> {
   const result = await vscode.lm.invokeTool(name, { input, toolInvocationToken: undefined });
-  return result.content.map((part) => (part instanceof vscode.LanguageModelTextPart ? part.value : '')).join('');
+  return result.content
+    .map((part) => (part instanceof vscode.LanguageModelTextPart ? part.value : ''))
+    .join('');
 }
 
 /** Runs a task to its end; gives its exit code. */
@@ -27,7 +30,10 @@ async function runTask(task: vscode.Task): Promise<number | undefined> {
   return ended;
 }
 
-const taskOf = async (name: string) => (await vscode.tasks.fetchTasks({ type: TASKS.recipe })).find((task) => task.definition['recipe'] === name)!;
+const taskOf = async (name: string) =>
+  (await vscode.tasks.fetchTasks({ type: TASKS.recipe })).find(
+    (task) => task.definition['recipe'] === name,
+  )!;
 
 describe('the extension among others', () => {
   it('offers each recipe as a task, which trains it', async () => {
@@ -36,17 +42,31 @@ describe('the extension among others', () => {
     assert.equal(await runTask(await taskOf('task.lora.json')), 0);
     const runs = await (await extension().activate()).runs();
     assert.equal(runs.length, before + 1);
-    assert.deepEqual([runs[0]!.state, runs[0]!.r, runs[0]!.step, runs[0]!.totalSteps], ['completed', 2, 4, 4]);
+    assert.deepEqual(
+      [runs[0]!.state, runs[0]!.r, runs[0]!.step, runs[0]!.totalSteps],
+      ['completed', 2, 4, 4],
+    );
     assert.ok(runs[0]!.adapter);
   });
 
   it('ends a task with an error, and marks the fault in the recipe', async () => {
     mkdirSync(path.join(folder(), 'faulty'), { recursive: true });
     const file = path.join(folder(), 'faulty', 'bad.lora.json');
-    writeFileSync(file, '{\n  "base": "../models/tiny",\n  "dataset": "../data/train.jsonl",\n  "lora": { "r": 0 }\n}\n');
+    writeFileSync(
+      file,
+      '{\n  "base": "../models/tiny",\n  "dataset": "../data/train.jsonl",\n  "lora": { "r": 0 }\n}\n',
+    );
     assert.notEqual(await runTask(await taskOf('faulty/bad.lora.json')), 0);
     const uri = vscode.Uri.file(file);
-    for (let tries = 0; tries < 100 && !vscode.languages.getDiagnostics(uri).some((d) => d.source === 'LoRA' && d.message.includes('lora.r')); tries++) await new Promise((resolve) => setTimeout(resolve, 100));
+    for (
+      let tries = 0;
+      tries < 100 &&
+      !vscode.languages
+        .getDiagnostics(uri)
+        .some((d) => d.source === 'LoRA' && d.message.includes('lora.r'));
+      tries++
+    )
+      await new Promise((resolve) => setTimeout(resolve, 100));
     const found = vscode.languages.getDiagnostics(uri).find((d) => d.message.includes('lora.r'));
     assert.match(found?.message ?? '', /"lora\.r" must be at least 1/);
     assert.equal(found!.range.start.line, 3);
@@ -60,7 +80,8 @@ describe('the extension among others', () => {
     let changes = 0;
     const listener = api.onDidChangeRuns(() => changes++);
     await api.startRecipe(vscode.Uri.file(file));
-    for (let tries = 0; tries < 300 && (await api.runs())[0]!.state !== 'completed'; tries++) await new Promise((resolve) => setTimeout(resolve, 100));
+    for (let tries = 0; tries < 300 && (await api.runs())[0]!.state !== 'completed'; tries++)
+      await new Promise((resolve) => setTimeout(resolve, 100));
     listener.dispose();
     const [run] = await api.runs();
     assert.deepEqual([run!.state, run!.r, run!.recipe?.fsPath], ['completed', 4, file]);
@@ -72,9 +93,19 @@ describe('the extension among others', () => {
     const list = await tool(TOOLS.listRuns, {});
     for (const run of [newer!, older!]) assert.ok(list.includes(run.id), list);
     const explained = await tool(TOOLS.explainRun, { run: newer!.id });
-    for (const fact of [/completed, step 4 of 4, r = 4/, /learning_rate/, /training loss by step: 1: [\d.]+/]) assert.match(explained, fact);
+    for (const fact of [
+      /completed, step 4 of 4, r = 4/,
+      /learning_rate/,
+      /training loss by step: 1: [\d.]+/,
+    ])
+      assert.match(explained, fact);
     const compared = await tool(TOOLS.compareAdapters, { a: newer!.id, b: older!.id });
-    for (const fact of [/norm of dW: a [\d.e-]+, b [\d.e-]+/, /r: a 4, b 2/, /modules that differ most/]) assert.match(compared, fact);
+    for (const fact of [
+      /norm of dW: a [\d.e-]+, b [\d.e-]+/,
+      /r: a 4, b 2/,
+      /modules that differ most/,
+    ])
+      assert.match(compared, fact);
     await assert.rejects(tool(TOOLS.explainRun, { run: 'nothing' }), /There is no run nothing/);
     await assert.rejects(tool(TOOLS.startRecipe, { recipe: '/etc/passwd' }), /There is no recipe/);
   });

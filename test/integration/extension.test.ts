@@ -34,12 +34,22 @@ async function write(name: string, text: string): Promise<vscode.Uri> {
 async function finished(dir: string): Promise<RunRecord> {
   return until(() => {
     const file = path.join(dir, 'run.json');
-    const record = existsSync(file) ? JSON.parse(readFileSync(file, 'utf8')) as RunRecord : undefined;
+    const record = existsSync(file)
+      ? (JSON.parse(readFileSync(file, 'utf8')) as RunRecord)
+      : undefined;
     return record && ['completed', 'failed', 'stopped'].includes(record.state) ? record : undefined;
   }, `the end of ${dir}`);
 }
 
-const runDirs = async () => (await vscode.workspace.fs.readDirectory(vscode.Uri.file(inFolder('.lora', 'runs'))).then((all) => all, () => [])).map(([name]) => name).sort();
+const runDirs = async () =>
+  (
+    await vscode.workspace.fs.readDirectory(vscode.Uri.file(inFolder('.lora', 'runs'))).then(
+      (all) => all,
+      () => [],
+    )
+  )
+    .map(([name]) => name)
+    .sort();
 
 describe('the extension', () => {
   /** The folder of the first run here. */
@@ -47,20 +57,29 @@ describe('the extension', () => {
 
   it('runs in a remote window, beside its files', () => {
     assert.ok(vscode.env.remoteName, 'the window is remote');
-    assert.equal(vscode.extensions.getExtension('lora-workbench.lora-workbench')?.extensionKind, vscode.ExtensionKind.Workspace);
+    assert.equal(
+      vscode.extensions.getExtension('lora-workbench.lora-workbench')?.extensionKind,
+      vscode.ExtensionKind.Workspace,
+    );
   });
 
   it('is active and has registered every command that package.json names', async () => {
     const extension = vscode.extensions.getExtension('lora-workbench.lora-workbench')!;
     await extension.activate();
     const known = new Set(await vscode.commands.getCommands(true));
-    assert.deepEqual(Object.values(COMMANDS).filter((id) => !known.has(id)), []);
+    assert.deepEqual(
+      Object.values(COMMANDS).filter((id) => !known.has(id)),
+      [],
+    );
   });
 
   it('marks a misspelt key of lora.json at its line, with the nearest name', async () => {
     const uri = await write('lora.json', recipe().replace('"lora"', '"loar"'));
     await vscode.window.showTextDocument(uri);
-    const found = await until(() => vscode.languages.getDiagnostics(uri).find((d) => d.message.includes('loar')), 'a diagnostic');
+    const found = await until(
+      () => vscode.languages.getDiagnostics(uri).find((d) => d.message.includes('loar')),
+      'a diagnostic',
+    );
     assert.match(found.message, /Did you mean "lora"/);
     assert.equal(found.range.start.line, 3);
   });
@@ -69,32 +88,60 @@ describe('the extension', () => {
     const uri = await write('complete.lora.json', '{\n  "base": "models/tiny",\n  \n}\n');
     await vscode.window.showTextDocument(uri);
     let labels: string[] = [];
-    for (let tries = 0; tries < 100 && !labels.some((label) => label.includes('dataset')); tries++) { // the JSON language starts with the first question
-      const list = await vscode.commands.executeCommand<vscode.CompletionList>('vscode.executeCompletionItemProvider', uri, new vscode.Position(2, 2));
-      labels = list.items.map((item) => (typeof item.label === 'string' ? item.label : item.label.label));
+    for (
+      let tries = 0;
+      tries < 100 && !labels.some((label) => label.includes('dataset'));
+      tries++
+    ) {
+      // the JSON language starts with the first question
+      const list = await vscode.commands.executeCommand<vscode.CompletionList>(
+        'vscode.executeCompletionItemProvider',
+        uri,
+        new vscode.Position(2, 2),
+      );
+      labels = list.items.map((item) =>
+        typeof item.label === 'string' ? item.label : item.label.label,
+      );
     }
-    for (const key of ['dataset', 'training']) assert.ok(labels.some((label) => label.includes(key)), `${key} is not among ${labels.join(', ')}`);
+    for (const key of ['dataset', 'training'])
+      assert.ok(
+        labels.some((label) => label.includes(key)),
+        `${key} is not among ${labels.join(', ')}`,
+      );
   });
 
-  it('trains a recipe to its end and leaves an adapter in PEFT\'s files', async () => {
+  it("trains a recipe to its end and leaves an adapter in PEFT's files", async () => {
     const before = await runDirs();
     const uri = await write('short.lora.json', recipe());
     await vscode.commands.executeCommand(COMMANDS.runRecipe, uri);
-    const dir = short = inFolder('.lora', 'runs', (await runDirs()).find((name) => !before.includes(name))!);
+    const dir = (short = inFolder(
+      '.lora',
+      'runs',
+      (await runDirs()).find((name) => !before.includes(name))!,
+    ));
     const record = await finished(dir);
     assert.equal(record.error, null);
     assert.equal(record.state, 'completed');
-    for (const file of ['adapter_config.json', 'adapter_model.safetensors', 'README.md']) assert.ok(existsSync(path.join(dir, 'adapter', file)), file);
-    const steps = parseMetrics(readFileSync(path.join(dir, 'metrics.jsonl'), 'utf8')).filter((line) => line.kind === 'step');
-    assert.deepEqual(steps.map((line) => line.step), [1, 2, 3, 4, 5, 6]);
+    for (const file of ['adapter_config.json', 'adapter_model.safetensors', 'README.md'])
+      assert.ok(existsSync(path.join(dir, 'adapter', file)), file);
+    const steps = parseMetrics(readFileSync(path.join(dir, 'metrics.jsonl'), 'utf8')).filter(
+      (line) => line.kind === 'step',
+    );
+    assert.deepEqual(
+      steps.map((line) => line.step),
+      [1, 2, 3, 4, 5, 6],
+    );
   });
 
-  it('copies the path of a run\'s adapter, opens its configuration and the recipe of the run', async () => {
+  it("copies the path of a run's adapter, opens its configuration and the recipe of the run", async () => {
     const dir = short;
     await vscode.commands.executeCommand(COMMANDS.copyAdapterPath, dir);
     assert.equal(await vscode.env.clipboard.readText(), path.join(dir, 'adapter'));
     await vscode.commands.executeCommand(COMMANDS.openAdapter, dir);
-    assert.equal(vscode.window.activeTextEditor?.document.fileName, path.join(dir, 'adapter', 'adapter_config.json'));
+    assert.equal(
+      vscode.window.activeTextEditor?.document.fileName,
+      path.join(dir, 'adapter', 'adapter_config.json'),
+    );
     await vscode.commands.executeCommand(COMMANDS.openRecipe, dir);
     assert.equal(vscode.window.activeTextEditor.document.fileName, inFolder('short.lora.json'));
   });
@@ -110,20 +157,30 @@ describe('the extension', () => {
 
   it('stops a run with its adapter kept, and goes on to the end', async () => {
     const before = await runDirs();
-    const uri = await write('long.lora.json', recipe().replace('"max_steps": 6', '"max_steps": 400'));
+    const uri = await write(
+      'long.lora.json',
+      recipe().replace('"max_steps": 6', '"max_steps": 400'),
+    );
     await vscode.commands.executeCommand(COMMANDS.runRecipe, uri);
     const name = (await runDirs()).find((dir) => !before.includes(dir))!;
     const dir = inFolder('.lora', 'runs', name);
     const metrics = path.join(dir, 'metrics.jsonl');
-    await until(() => existsSync(metrics) && readFileSync(metrics, 'utf8').includes('"step":3'), 'three steps');
+    await until(
+      () => existsSync(metrics) && readFileSync(metrics, 'utf8').includes('"step":3'),
+      'three steps',
+    );
     await vscode.commands.executeCommand(COMMANDS.stopRun, dir);
     assert.equal((await finished(dir)).state, 'stopped');
     assert.ok(existsSync(path.join(dir, 'adapter', 'adapter_model.safetensors')));
     await vscode.commands.executeCommand(COMMANDS.resumeRun, dir);
-    const record = await until(() => {
-      const now = JSON.parse(readFileSync(path.join(dir, 'run.json'), 'utf8')) as RunRecord;
-      return now.state === 'completed' ? now : undefined;
-    }, 'the resumed run\'s end', 100);
+    const record = await until(
+      () => {
+        const now = JSON.parse(readFileSync(path.join(dir, 'run.json'), 'utf8')) as RunRecord;
+        return now.state === 'completed' ? now : undefined;
+      },
+      "the resumed run's end",
+      100,
+    );
     assert.equal(record.result.steps, 400);
   });
 
@@ -135,11 +192,19 @@ describe('the extension', () => {
   });
 
   it('shows where training fails: a fault of the dataset at its line', async () => {
-    writeFileSync(inFolder('data', 'broken.jsonl'), '{"messages":[{"role":"user","content":"a"},{"role":"assistant","content":"b"}]}\n{"mesages":[]}\n');
+    writeFileSync(
+      inFolder('data', 'broken.jsonl'),
+      '{"messages":[{"role":"user","content":"a"},{"role":"assistant","content":"b"}]}\n{"mesages":[]}\n',
+    );
     const uri = await write('broken.lora.json', recipe().replace('train.jsonl', 'broken.jsonl'));
     const data = vscode.Uri.file(inFolder('data', 'broken.jsonl'));
-    const asked = vscode.commands.executeCommand(COMMANDS.runRecipe, uri).then(undefined, () => undefined);
-    const found = await until(() => vscode.languages.getDiagnostics(data)[0], 'a fault in the dataset');
+    const asked = vscode.commands
+      .executeCommand(COMMANDS.runRecipe, uri)
+      .then(undefined, () => undefined);
+    const found = await until(
+      () => vscode.languages.getDiagnostics(data)[0],
+      'a fault in the dataset',
+    );
     assert.equal(found.range.start.line, 1);
     assert.match(found.message, /messages/);
     void asked;

@@ -1,4 +1,5 @@
-// Mocha inside a real extension host, the extension loaded from this folder. Last line: N passed, N failed.
+// Mocha inside a real extension host, the extension loaded from this folder. Last line: N passed, N
+// failed.
 import { build } from 'esbuild';
 import { readdirSync } from 'node:fs';
 import path from 'node:path';
@@ -8,14 +9,30 @@ import { installWorkbench, makeWorkspace, root, runtimeFolder } from '../workben
 const here = import.meta.dirname;
 const names = readdirSync(here).filter((name) => name.endsWith('.test.ts'));
 const outdir = path.join(root, 'out', 'integration');
-await build({ absWorkingDir: root, entryPoints: names.map((name) => path.join(here, name)), outdir, bundle: true, platform: 'node', format: 'cjs', external: ['vscode'], logLevel: 'warning' });
+await build({
+  absWorkingDir: root,
+  entryPoints: names.map((name) => path.join(here, name)),
+  outdir,
+  bundle: true,
+  platform: 'node',
+  format: 'cjs',
+  external: ['vscode'],
+  logLevel: 'warning',
+});
 
 const result = await runExtensionTests({
-  dir: installWorkbench(), extensionDir: root, workspace: makeWorkspace(), files: names.map((name) => path.join(outdir, name.replace(/\.ts$/, '.js'))),
-  settings: { 'lora.runtime.path': runtimeFolder() }, ui: 'bdd', testTimeout: 120_000, timeout: 300_000,
+  dir: installWorkbench(),
+  extensionDir: root,
+  workspace: makeWorkspace(),
+  files: names.map((name) => path.join(outdir, name.replace(/\.ts$/, '.js'))),
+  settings: { 'lora.runtime.path': runtimeFolder() },
+  ui: 'bdd',
+  testTimeout: 120_000,
+  timeout: 300_000,
 });
 console.log(result.output);
-if (result.failed > 0 || result.passed === 0) console.log(result.workbench.join('\n'), result.hostLog);
+if (result.failed > 0 || result.passed === 0)
+  console.log(result.workbench.join('\n'), result.hostLog);
 const failed = result.failed + result.pending + Number(result.passed === 0);
 console.log(`${result.passed} passed, ${failed} failed`);
 process.exitCode = failed === 0 ? 0 : 1;

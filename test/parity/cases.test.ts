@@ -2,7 +2,18 @@ import { beforeAll, describe, expect, it } from 'vitest';
 import type { RawOps } from '../../src/models/ops/raw';
 import type { LabelledInput } from '../../src/models/types';
 import { PEFT_CASES } from '../support/peftCases';
-import { gap, inputOf, largest, loadFixture, rawOps, readFloats, readJson, visible, type Floats, type SingleCase } from '../support/models';
+import {
+  gap,
+  inputOf,
+  largest,
+  loadFixture,
+  rawOps,
+  readFloats,
+  readJson,
+  visible,
+  type Floats,
+  type SingleCase,
+} from '../support/models';
 
 const CASES = PEFT_CASES.map((name) => [name, 'adapter'] as const);
 
@@ -16,56 +27,76 @@ function expectLogits(have: Float32Array, want: Float32Array, input: LabelledInp
   expect(gap(h, w)).toBeLessThanOrEqual(5e-5 * Math.max(1, largest(w)));
 }
 
-const expectLoss = (have: { loss_sum: number; labelled: number }, want: number) => expect(Math.abs(have.loss_sum / have.labelled - want)).toBeLessThanOrEqual(1e-5 * Math.max(1, want));
+const expectLoss = (have: { loss_sum: number; labelled: number }, want: number) =>
+  expect(Math.abs(have.loss_sum / have.labelled - want)).toBeLessThanOrEqual(
+    1e-5 * Math.max(1, want),
+  );
 
-describe.each([...CASES, ['vit/lora-qv', 'adapter_old_names'] as const])('%s, %s', (name, folder) => {
-  const expected = readJson<SingleCase>(name, 'expected.json');
-  const base = `${name.split('/')[0]!}/base`;
-  let want: Floats;
-  let input: LabelledInput;
-  beforeAll(async () => {
-    want = await readFloats(name, 'expected.safetensors');
-    input = inputOf(expected.inputs, want.get('inputs.pixel_values'));
-  });
+describe.each([...CASES, ['vit/lora-qv', 'adapter_old_names'] as const])(
+  '%s, %s',
+  (name, folder) => {
+    const expected = readJson<SingleCase>(name, 'expected.json');
+    const base = `${name.split('/')[0]!}/base`;
+    let want: Floats;
+    let input: LabelledInput;
+    beforeAll(async () => {
+      want = await readFloats(name, 'expected.safetensors');
+      input = inputOf(expected.inputs, want.get('inputs.pixel_values'));
+    });
 
-  it('gives the base\'s logits and loss', async () => {
-    const model = await loadFixture(ops, base, null);
-    expectLogits(await model.logits(input), want.get('base.logits')!, input);
-    expectLoss(await model.evaluate(input), expected.base_loss);
-    expectLoss(await model.accumulate(input, 0), expected.base_loss);
-    model.dispose();
-  });
+    it("gives the base's logits and loss", async () => {
+      const model = await loadFixture(ops, base, null);
+      expectLogits(await model.logits(input), want.get('base.logits')!, input);
+      expectLoss(await model.evaluate(input), expected.base_loss);
+      expectLoss(await model.accumulate(input, 0), expected.base_loss);
+      model.dispose();
+    });
 
-  it('gives the adapter\'s logits and loss', async () => {
-    const model = await loadFixture(ops, base, `${name}/${folder}`);
-    expectLogits(await model.logits(input), want.get('adapter.logits')!, input);
-    expectLoss(await model.evaluate(input), expected.adapter_loss);
-    model.dispose();
-  });
+    it("gives the adapter's logits and loss", async () => {
+      const model = await loadFixture(ops, base, `${name}/${folder}`);
+      expectLogits(await model.logits(input), want.get('adapter.logits')!, input);
+      expectLoss(await model.evaluate(input), expected.adapter_loss);
+      model.dispose();
+    });
 
-  it('gives the gradients, and leaves no tensor behind', async () => {
-    const before = ops.live();
-    const model = await loadFixture(ops, base, `${name}/${folder}`);
-    const loaded = ops.live();
-    const loss = await model.accumulate(input, 0);
-    expectLoss(loss, expected.adapter_loss);
-    const gradients = await model.gradients(loss.labelled);
-    const named = [...want].filter(([key]) => key.startsWith('grad.'));
-    expect([...gradients.keys()].sort()).toEqual(named.map(([key]) => key.slice('grad.'.length)).sort());
-    for (const [key, data] of named) {
-      expect(gap(gradients.get(key.slice('grad.'.length))!.data, data), key).toBeLessThanOrEqual(1e-4 * Math.max(1e-2, largest(data)));
-    }
-    await model.step(loss.labelled, { learning_rate: 1e-3, weight_decay: 0.01, max_grad_norm: 1 });
-    expect(ops.live()).toBe(loaded);
-    model.dispose();
-    expect(ops.live()).toBe(before);
-  });
-});
+    it('gives the gradients, and leaves no tensor behind', async () => {
+      const before = ops.live();
+      const model = await loadFixture(ops, base, `${name}/${folder}`);
+      const loaded = ops.live();
+      const loss = await model.accumulate(input, 0);
+      expectLoss(loss, expected.adapter_loss);
+      const gradients = await model.gradients(loss.labelled);
+      const named = [...want].filter(([key]) => key.startsWith('grad.'));
+      expect([...gradients.keys()].sort()).toEqual(
+        named.map(([key]) => key.slice('grad.'.length)).sort(),
+      );
+      for (const [key, data] of named) {
+        expect(gap(gradients.get(key.slice('grad.'.length))!.data, data), key).toBeLessThanOrEqual(
+          1e-4 * Math.max(1e-2, largest(data)),
+        );
+      }
+      await model.step(loss.labelled, {
+        learning_rate: 1e-3,
+        weight_decay: 0.01,
+        max_grad_norm: 1,
+      });
+      expect(ops.live()).toBe(loaded);
+      model.dispose();
+      expect(ops.live()).toBe(before);
+    });
+  },
+);
 
 describe('GPT-2 under its first names', () => {
   it('is the same model', async () => {
-    const input = inputOf({ input_ids: [[5, 17, 200, 3, 90, 41, 7, 300]], labels: [[5, 17, 200, 3, 90, 41, 7, 300]] });
-    const [now, first] = [await loadFixture(ops, 'gpt2/base', 'gpt2/fan-in-fan-out/adapter'), await loadFixture(ops, 'gpt2/base-legacy', 'gpt2/fan-in-fan-out/adapter')];
+    const input = inputOf({
+      input_ids: [[5, 17, 200, 3, 90, 41, 7, 300]],
+      labels: [[5, 17, 200, 3, 90, 41, 7, 300]],
+    });
+    const [now, first] = [
+      await loadFixture(ops, 'gpt2/base', 'gpt2/fan-in-fan-out/adapter'),
+      await loadFixture(ops, 'gpt2/base-legacy', 'gpt2/fan-in-fan-out/adapter'),
+    ];
     expect(await first.logits(input)).toEqual(await now.logits(input));
     now.dispose();
     first.dispose();

@@ -3,7 +3,14 @@ import { loadModel } from '../../src/models/model';
 import type { RawOps } from '../../src/models/ops/raw';
 import type { Ops } from '../../src/models/ops/types';
 import { PEFT_CASES } from '../support/peftCases';
-import { inputOf, loadFixture, rawOps, readFloats, readJson, type SingleCase } from '../support/models';
+import {
+  inputOf,
+  loadFixture,
+  rawOps,
+  readFloats,
+  readJson,
+  type SingleCase,
+} from '../support/models';
 import { smallAdapter, smallBase, smallInput, SMALL_CONFIG } from '../support/smallModel';
 
 let ops: RawOps;
@@ -31,11 +38,17 @@ function counted(inner: RawOps): { readonly ops: Ops; readonly most: () => numbe
 describe.each(PEFT_CASES)('%s', (name) => {
   it('has the same gradients, bit for bit, when layers are computed again, and leaves no tensor behind', async () => {
     const { inputs } = readJson<SingleCase>(name, 'expected.json');
-    const input = inputOf(inputs, (await readFloats(name, 'expected.safetensors')).get('inputs.pixel_values'));
+    const input = inputOf(
+      inputs,
+      (await readFloats(name, 'expected.safetensors')).get('inputs.pixel_values'),
+    );
     const before = ops.live();
     const all = [];
     for (const recomputed_layers of [0, 1, 99]) {
-      const model = await loadFixture(ops, `${name.split('/')[0]!}/base`, `${name}/adapter`, { recomputed_layers, lora_dropout: 0.1 });
+      const model = await loadFixture(ops, `${name.split('/')[0]!}/base`, `${name}/adapter`, {
+        recomputed_layers,
+        lora_dropout: 0.1,
+      });
       const loaded = ops.live();
       const { loss_sum, labelled } = await model.accumulate(input, 3);
       expect(ops.live()).toBe(loaded);
@@ -48,16 +61,27 @@ describe.each(PEFT_CASES)('%s', (name) => {
   });
 });
 
-it.each(['float32', 'bfloat16'] as const)('keeps fewer tensors alive, in %s', async (base_dtype) => {
-  const config = { ...SMALL_CONFIG, num_hidden_layers: 5, layer_types: Array<string>(5).fill('full_attention') };
-  const most = [];
-  for (const recomputed_layers of [0, 2, 4]) {
-    const counting = counted(ops);
-    const model = await loadModel(smallBase(config), smallAdapter(() => true, config), { ops: counting.ops, recomputed_layers, base_dtype });
-    await model.accumulate(smallInput('none', 2, 150), 0);
-    most.push(counting.most());
-    model.dispose();
-  }
-  expect(most[1]).toBeLessThan(most[0]!);
-  expect(most[2]).toBeLessThan(most[1]!);
-});
+it.each(['float32', 'bfloat16'] as const)(
+  'keeps fewer tensors alive, in %s',
+  async (base_dtype) => {
+    const config = {
+      ...SMALL_CONFIG,
+      num_hidden_layers: 5,
+      layer_types: Array<string>(5).fill('full_attention'),
+    };
+    const most = [];
+    for (const recomputed_layers of [0, 2, 4]) {
+      const counting = counted(ops);
+      const model = await loadModel(
+        smallBase(config),
+        smallAdapter(() => true, config),
+        { ops: counting.ops, recomputed_layers, base_dtype },
+      );
+      await model.accumulate(smallInput('none', 2, 150), 0);
+      most.push(counting.most());
+      model.dispose();
+    }
+    expect(most[1]).toBeLessThan(most[0]!);
+    expect(most[2]).toBeLessThan(most[1]!);
+  },
+);

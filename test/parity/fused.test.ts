@@ -8,7 +8,16 @@ import type { Precision, Tensor } from '../../src/models/ops/types';
 import type { NamedTensor } from '../../src/models/types';
 import { createRandom } from '../../src/shared/random';
 import { PEFT_CASES } from '../support/peftCases';
-import { gap, inputOf, largest, loadFixture, readFloats, readJson, tfBinding, type SingleCase } from '../support/models';
+import {
+  gap,
+  inputOf,
+  largest,
+  loadFixture,
+  readFloats,
+  readJson,
+  tfBinding,
+  type SingleCase,
+} from '../support/models';
 
 let fusing: RawOps;
 let plain: RawOps;
@@ -28,7 +37,10 @@ it('are there where the binding was compiled by this build', () => {
 describe.each(PEFT_CASES)('%s', (name) => {
   it('has the same loss and gradients by the kernels as by separate operations', async () => {
     const { inputs } = readJson<SingleCase>(name, 'expected.json');
-    const input = inputOf(inputs, (await readFloats(name, 'expected.safetensors')).get('inputs.pixel_values'));
+    const input = inputOf(
+      inputs,
+      (await readFloats(name, 'expected.safetensors')).get('inputs.pixel_values'),
+    );
     const results: { loss: number; gradients: ReadonlyMap<string, NamedTensor> }[] = [];
     for (const ops of [fusing, plain]) {
       const before = ops.live();
@@ -38,16 +50,22 @@ describe.each(PEFT_CASES)('%s', (name) => {
       model.dispose();
       expect(ops.live()).toBe(before);
     }
-    const [have, want] = results as [typeof results[0], typeof results[0]];
+    const [have, want] = results as [(typeof results)[0], (typeof results)[0]];
     expect(Math.abs(have.loss - want.loss)).toBeLessThanOrEqual(2e-6 * Math.max(1, want.loss));
-    for (const [key, { data }] of want.gradients) expect(gap(have.gradients.get(key)!.data, data), key).toBeLessThanOrEqual(1e-4 * Math.max(1e-2, largest(data)));
+    for (const [key, { data }] of want.gradients)
+      expect(gap(have.gradients.get(key)!.data, data), key).toBeLessThanOrEqual(
+        1e-4 * Math.max(1e-2, largest(data)),
+      );
   });
 });
 
 /** Numbers that no vector register divides evenly, some far out. */
 function numbers(shape: readonly number[], seed: number, spread = 3): Float32Array {
   const random = createRandom(seed, 'fused');
-  return Float32Array.from({ length: shape.reduce((n, d) => n * d, 1) }, () => (random() * 2 - 1) * spread);
+  return Float32Array.from(
+    { length: shape.reduce((n, d) => n * d, 1) },
+    () => (random() * 2 - 1) * spread,
+  );
 }
 
 describe.each(['f32', 'bf16'] as const)('in %s', (dtype) => {
@@ -60,34 +78,61 @@ describe.each(['f32', 'bf16'] as const)('in %s', (dtype) => {
   const read = (x: Tensor) => fusing.download(x);
   const close = async (have: Tensor, want: (i: number) => number, scale = 1) => {
     const data = await read(have);
-    data.forEach((h, i) => { expect(Math.abs(h - want(i)), `number ${i}`).toBeLessThanOrEqual(tolerance * Math.max(scale, Math.abs(want(i)))); });
+    data.forEach((h, i) => {
+      expect(Math.abs(h - want(i)), `number ${i}`).toBeLessThanOrEqual(
+        tolerance * Math.max(scale, Math.abs(want(i))),
+      );
+    });
   };
   const shape = [37, 83];
   const [n, d] = shape as [number, number];
 
-  it('silu(gate) · up and its gradients are the formula\'s, far out too', async () => {
-    const own = [numbers(shape, 1, 30), numbers(shape, 2), numbers(shape, 3)].map((data) => upload(data, shape)) as [Tensor, Tensor, Tensor];
-    const [g, u, dm] = await Promise.all(own.map(read)) as [Float32Array, Float32Array, Float32Array];
+  it("silu(gate) · up and its gradients are the formula's, far out too", async () => {
+    const own = [numbers(shape, 1, 30), numbers(shape, 2), numbers(shape, 3)].map((data) =>
+      upload(data, shape),
+    ) as [Tensor, Tensor, Tensor];
+    const [g, u, dm] = (await Promise.all(own.map(read))) as [
+      Float32Array,
+      Float32Array,
+      Float32Array,
+    ];
     const sigmoid = (x: number) => 1 / (1 + Math.exp(-x));
     await close(fused.glu(own[0], own[1]), (i) => g[i]! * sigmoid(g[i]!) * u[i]!);
     const [dGate, dUp] = fused.gluGrad(...own);
     await close(dUp, (i) => dm[i]! * g[i]! * sigmoid(g[i]!));
-    await close(dGate, (i) => dm[i]! * u[i]! * sigmoid(g[i]!) * (1 + g[i]! * (1 - sigmoid(g[i]!))), 30);
+    await close(
+      dGate,
+      (i) => dm[i]! * u[i]! * sigmoid(g[i]!) * (1 + g[i]! * (1 - sigmoid(g[i]!))),
+      30,
+    );
   });
 
-  it('softmax adds the mask of each row\'s place, and hides all that it hides', async () => {
+  it("softmax adds the mask of each row's place, and hides all that it hides", async () => {
     const [batch, kv, group, rows, keys] = [2, 3, 2, 5, 19];
-    const scores = upload(numbers([batch * kv, group * rows, keys], 4, 8), [batch * kv, group * rows, keys]);
-    const maskData = Float32Array.from({ length: batch * rows * keys }, (_, i) => (i % 7 === 0 || Math.floor(i / keys) === 3 ? -1e30 : 0));
+    const scores = upload(numbers([batch * kv, group * rows, keys], 4, 8), [
+      batch * kv,
+      group * rows,
+      keys,
+    ]);
+    const maskData = Float32Array.from({ length: batch * rows * keys }, (_, i) =>
+      i % 7 === 0 || Math.floor(i / keys) === 3 ? -1e30 : 0,
+    );
     const mask = upload(maskData, [batch, 1, rows, keys], 'f32');
     const s = await read(scores);
     const p = await read(fused.softmax(scores, mask));
     for (let row = 0; row < batch * kv * group * rows; row++) {
-      const own = Array.from({ length: keys }, (_, i) => s[row * keys + i]! + maskData[(Math.floor(row / (kv * group * rows)) * rows + row % rows) * keys + i]!);
+      const own = Array.from(
+        { length: keys },
+        (_, i) =>
+          s[row * keys + i]! +
+          maskData[(Math.floor(row / (kv * group * rows)) * rows + (row % rows)) * keys + i]!,
+      );
       const top = Math.max(...own);
       const e = own.map((x) => Math.exp(x - top));
       const total = e.reduce((a, b) => a + b);
-      e.forEach((x, i) => { expect(Math.abs(p[row * keys + i]! - x / total)).toBeLessThanOrEqual(tolerance); });
+      e.forEach((x, i) => {
+        expect(Math.abs(p[row * keys + i]! - x / total)).toBeLessThanOrEqual(tolerance);
+      });
     }
   });
 
@@ -103,49 +148,102 @@ describe.each(['f32', 'bf16'] as const)('in %s', (dtype) => {
       const x = own.subarray(row * d, (row + 1) * d);
       const top = x.reduce((a, b) => Math.max(a, b));
       const total = x.reduce((sum, v) => sum + Math.exp(v - top), 0);
-      expect(Math.abs(losses[row]! - (top + Math.log(total) - x[labels[row]!]!))).toBeLessThanOrEqual(2e-5);
-      x.forEach((v, i) => { expect(Math.abs(probabilities[row * d + i]! - Math.exp(v - top) / total)).toBeLessThanOrEqual(tolerance); });
+      expect(
+        Math.abs(losses[row]! - (top + Math.log(total) - x[labels[row]!]!)),
+      ).toBeLessThanOrEqual(2e-5);
+      x.forEach((v, i) => {
+        expect(
+          Math.abs(probabilities[row * d + i]! - Math.exp(v - top) / total),
+        ).toBeLessThanOrEqual(tolerance);
+      });
     }
     const gradient = await read(fused.crossEntropy(logits, fusing.upload(labels, [n]), 'dz').p!);
-    gradient.forEach((dz, i) => { expect(Math.abs(dz - probabilities[i]! + (i % d === labels[Math.floor(i / d)] ? 1 : 0))).toBeLessThanOrEqual(2 * tolerance); });
+    gradient.forEach((dz, i) => {
+      expect(
+        Math.abs(dz - probabilities[i]! + (i % d === labels[Math.floor(i / d)] ? 1 : 0)),
+      ).toBeLessThanOrEqual(2 * tolerance);
+    });
     expect(fused.crossEntropy(logits, fusing.upload(labels, [n]), 'loss').p).toBeNull();
-    expect(() => fused.crossEntropy(logits, fusing.upload(labels.fill(d), [n]), 'p')).toThrow(/none of the vocabulary/);
+    expect(() => fused.crossEntropy(logits, fusing.upload(labels.fill(d), [n]), 'p')).toThrow(
+      /none of the vocabulary/,
+    );
   });
 
   it('a sum rounds once', async () => {
-    const [a, b, c] = [upload(numbers(shape, 6), shape), upload(numbers(shape, 7), shape, 'f32'), upload(numbers(shape, 8), shape)];
-    const [x, y, z] = await Promise.all([a, b, c].map(read)) as [Float32Array, Float32Array, Float32Array];
+    const [a, b, c] = [
+      upload(numbers(shape, 6), shape),
+      upload(numbers(shape, 7), shape, 'f32'),
+      upload(numbers(shape, 8), shape),
+    ];
+    const [x, y, z] = (await Promise.all([a, b, c].map(read))) as [
+      Float32Array,
+      Float32Array,
+      Float32Array,
+    ];
     await close(fused.sum([a, b, c], dtype), (i) => x[i]! + y[i]! + z[i]!);
     await close(fused.sum([a, b], 'f32'), (i) => x[i]! + y[i]!);
   });
 
-  if (dtype === 'f32') it('a step of AdamW is that of the flat vector, where the tensors are', async () => {
-    const [theta, gradients, exp_avg] = [numbers(shape, 10), numbers(shape, 11), numbers(shape, 12)];
-    const exp_avg_sq = numbers(shape, 13).map(Math.abs);
-    const tensors = [theta, gradients, exp_avg, exp_avg_sq].map((data) => upload(data.slice(), shape)) as [Tensor, Tensor, Tensor, Tensor];
-    const step = adamWStep(3, { learning_rate: 0.02, weight_decay: 0.1 }, 0.37);
-    const after = stepTensors(fusing, { theta: tensors[0], exp_avg: tensors[2], exp_avg_sq: tensors[3] }, tensors[1], step);
-    expect(after.theta).toBe(tensors[0]);
-    stepRange({ theta, gradients, exp_avg, exp_avg_sq }, 0, theta.length, step);
-    await close(after.theta, (i) => theta[i]!);
-    await close(after.exp_avg, (i) => exp_avg[i]!);
-    await close(after.exp_avg_sq, (i) => exp_avg_sq[i]!);
-    expect(() => fused.adamw(tensors[0], fusing.upload(new Float32Array(3), [3]), tensors[2], tensors[3], fusing.upload(new Float32Array(8), [8]))).toThrow(/shapes do not fit/);
-  });
+  if (dtype === 'f32')
+    it('a step of AdamW is that of the flat vector, where the tensors are', async () => {
+      const [theta, gradients, exp_avg] = [
+        numbers(shape, 10),
+        numbers(shape, 11),
+        numbers(shape, 12),
+      ];
+      const exp_avg_sq = numbers(shape, 13).map(Math.abs);
+      const tensors = [theta, gradients, exp_avg, exp_avg_sq].map((data) =>
+        upload(data.slice(), shape),
+      ) as [Tensor, Tensor, Tensor, Tensor];
+      const step = adamWStep(3, { learning_rate: 0.02, weight_decay: 0.1 }, 0.37);
+      const after = stepTensors(
+        fusing,
+        { theta: tensors[0], exp_avg: tensors[2], exp_avg_sq: tensors[3] },
+        tensors[1],
+        step,
+      );
+      expect(after.theta).toBe(tensors[0]);
+      stepRange({ theta, gradients, exp_avg, exp_avg_sq }, 0, theta.length, step);
+      await close(after.theta, (i) => theta[i]!);
+      await close(after.exp_avg, (i) => exp_avg[i]!);
+      await close(after.exp_avg_sq, (i) => exp_avg_sq[i]!);
+      expect(() =>
+        fused.adamw(
+          tensors[0],
+          fusing.upload(new Float32Array(3), [3]),
+          tensors[2],
+          tensors[3],
+          fusing.upload(new Float32Array(8), [8]),
+        ),
+      ).toThrow(/shapes do not fit/);
+    });
 
   it('widened and rounded as libtensorflow does it, NaN and infinity too', async () => {
     const data = numbers(shape, 9, 1e30);
     data.set([NaN, Infinity, -Infinity, 0, -0, 3.4e38, 1e-42]);
     const x = plain.upload(data, shape);
-    expect(await plain.download(fusing.cast(x, 'bf16'))).toEqual(await plain.download(plain.cast(x, 'bf16')));
+    expect(await plain.download(fusing.cast(x, 'bf16'))).toEqual(
+      await plain.download(plain.cast(x, 'bf16')),
+    );
   });
 });
 
 const LEVEL = 'LORA_KERNELS_LEVEL';
 describe.skipIf(process.env[LEVEL] !== undefined)('on a processor with', () => {
-  it.each([['AVX2', '1'], ['neither', '0']])('%s, the same holds', (_, level) => {
-    const vitest = path.resolve(import.meta.dirname, '../../node_modules/vitest/vitest.mjs');
-    const { status, stdout, stderr } = spawnSync(process.execPath, [vitest, 'run', '--project', 'parity', 'test/parity/fused.test.ts'], { encoding: 'utf8', env: { ...process.env, [LEVEL]: level } });
-    expect(status, stdout + stderr).toBe(0);
-  }, 120_000);
+  it.each([
+    ['AVX2', '1'],
+    ['neither', '0'],
+  ])(
+    '%s, the same holds',
+    (_, level) => {
+      const vitest = path.resolve(import.meta.dirname, '../../node_modules/vitest/vitest.mjs');
+      const { status, stdout, stderr } = spawnSync(
+        process.execPath,
+        [vitest, 'run', '--project', 'parity', 'test/parity/fused.test.ts'],
+        { encoding: 'utf8', env: { ...process.env, [LEVEL]: level } },
+      );
+      expect(status, stdout + stderr).toBe(0);
+    },
+    120_000,
+  );
 });

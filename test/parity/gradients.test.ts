@@ -23,7 +23,11 @@ const TARGETS: readonly (readonly [string, (path: string) => boolean])[] = [
   ['the output layer alone', (path) => path === 'lm_head'],
 ];
 
-async function gradientsOn(ops: Ops, adapter: Adapter, input: LabelledInput): Promise<{ loss: number; gradients: ReadonlyMap<string, NamedTensor> }> {
+async function gradientsOn(
+  ops: Ops,
+  adapter: Adapter,
+  input: LabelledInput,
+): Promise<{ loss: number; gradients: ReadonlyMap<string, NamedTensor> }> {
   const model = await loadModel(smallBase(), adapter, { ops });
   const { loss_sum, labelled } = await model.accumulate(input, 0);
   const gradients = await model.gradients(labelled);
@@ -32,35 +36,76 @@ async function gradientsOn(ops: Ops, adapter: Adapter, input: LabelledInput): Pr
 }
 
 describe('libtensorflow and tfjs on the cpu', () => {
-  it.each(['none', 'left', 'right'] as const)('agree on loss and gradients with padding: %s', async (padding) => {
-    const [a, b] = [await gradientsOn(raw, smallAdapter(() => true), smallInput(padding)), await gradientsOn(cpu, smallAdapter(() => true), smallInput(padding))];
-    expect(Math.abs(a.loss - b.loss)).toBeLessThan(1e-5);
-    for (const [name, { data }] of a.gradients) expect(gap(data, b.gradients.get(name)!.data), name).toBeLessThanOrEqual(1e-4 * Math.max(1e-2, largest(data)));
-  });
+  it.each(['none', 'left', 'right'] as const)(
+    'agree on loss and gradients with padding: %s',
+    async (padding) => {
+      const [a, b] = [
+        await gradientsOn(
+          raw,
+          smallAdapter(() => true),
+          smallInput(padding),
+        ),
+        await gradientsOn(
+          cpu,
+          smallAdapter(() => true),
+          smallInput(padding),
+        ),
+      ];
+      expect(Math.abs(a.loss - b.loss)).toBeLessThan(1e-5);
+      for (const [name, { data }] of a.gradients)
+        expect(gap(data, b.gradients.get(name)!.data), name).toBeLessThanOrEqual(
+          1e-4 * Math.max(1e-2, largest(data)),
+        );
+    },
+  );
 
   it('agree on logits and on generated tokens', async () => {
-    const models = await Promise.all([raw, cpu].map((ops) => loadModel(smallBase(), smallAdapter(() => true), { ops })));
-    const [a, b] = await Promise.all(models.map((m) => m.logits(smallInput('none')))) as [Float32Array, Float32Array];
+    const models = await Promise.all(
+      [raw, cpu].map((ops) =>
+        loadModel(
+          smallBase(),
+          smallAdapter(() => true),
+          { ops },
+        ),
+      ),
+    );
+    const [a, b] = (await Promise.all(models.map((m) => m.logits(smallInput('none'))))) as [
+      Float32Array,
+      Float32Array,
+    ];
     expect(gap(a, b)).toBeLessThanOrEqual(5e-5 * largest(a));
-    const [x, y] = await Promise.all(models.map((m) => m.generate([3, 9, 27], { max_new_tokens: 12, temperature: 0.8, seed: 5, stop_ids: [] })));
+    const [x, y] = await Promise.all(
+      models.map((m) =>
+        m.generate([3, 9, 27], { max_new_tokens: 12, temperature: 0.8, seed: 5, stop_ids: [] }),
+      ),
+    );
     expect(x).toHaveLength(12);
     expect(x).toEqual(y);
     models.forEach((m) => m.dispose());
   });
 });
 
-/** (loss(theta + e·d) - loss(theta - e·d)) / 2e along the gradient itself, by an input of the loss that the backward pass never sees. */
-async function slope(loss: (adapter: Adapter) => Promise<number>, adapter: Adapter, gradients: ReadonlyMap<string, NamedTensor>, e: number): Promise<{ measured: number; told: number }> {
+/**
+ * (loss(theta + e·d) - loss(theta - e·d)) / 2e along the gradient itself, by an input of the loss
+ * that the backward pass never sees.
+ */
+async function slope(
+  loss: (adapter: Adapter) => Promise<number>,
+  adapter: Adapter,
+  gradients: ReadonlyMap<string, NamedTensor>,
+  e: number,
+): Promise<{ measured: number; told: number }> {
   const all = [...gradients.values()].map((g) => g.data);
   const norm = Math.sqrt(all.reduce((sum, g) => sum + g.reduce((s, v) => s + v * v, 0), 0));
   const moved = (sign: number): Adapter => ({
     ...adapter,
     modules: adapter.modules.map((m, i) => {
-      const shift = (x: Float32Array, g: Float32Array) => x.map((v, j) => v + (sign * e * g[j]!) / norm);
+      const shift = (x: Float32Array, g: Float32Array) =>
+        x.map((v, j) => v + (sign * e * g[j]!) / norm);
       return { ...m, A: shift(m.A, all[2 * i]!), B: shift(m.B, all[2 * i + 1]!) };
     }),
   });
-  return { measured: (await loss(moved(1)) - await loss(moved(-1))) / (2 * e), told: norm };
+  return { measured: ((await loss(moved(1))) - (await loss(moved(-1)))) / (2 * e), told: norm };
 }
 
 describe('the gradient', () => {
@@ -68,7 +113,12 @@ describe('the gradient', () => {
     const adapter = smallAdapter(wanted);
     const input = smallInput('left');
     const { gradients } = await gradientsOn(raw, adapter, input);
-    const { measured, told } = await slope(async (moved) => (await gradientsOn(raw, moved, input)).loss, adapter, gradients, 5e-3);
+    const { measured, told } = await slope(
+      async (moved) => (await gradientsOn(raw, moved, input)).loss,
+      adapter,
+      gradients,
+      5e-3,
+    );
     expect(Math.abs(measured / told - 1)).toBeLessThan(2e-3);
   });
 
@@ -82,7 +132,12 @@ describe('the gradient', () => {
       model.dispose();
       return { loss: loss_sum / labelled, gradients };
     };
-    const { measured, told } = await slope(async (moved) => (await run(moved)).loss, adapter, (await run(adapter)).gradients, 5e-3);
+    const { measured, told } = await slope(
+      async (moved) => (await run(moved)).loss,
+      adapter,
+      (await run(adapter)).gradients,
+      5e-3,
+    );
     expect(Math.abs(measured / told - 1)).toBeLessThan(2e-3);
   });
 });

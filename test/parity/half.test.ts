@@ -4,11 +4,24 @@ import { loadModel } from '../../src/models/model';
 import type { RawOps } from '../../src/models/ops/raw';
 import type { Model, NamedTensor } from '../../src/models/types';
 import { PEFT_CASES } from '../support/peftCases';
-import { inputOf, loadFixture, rawOps, readFloats, readJson, stateOf, tfBinding, visible, type SingleCase } from '../support/models';
+import {
+  inputOf,
+  loadFixture,
+  rawOps,
+  readFloats,
+  readJson,
+  stateOf,
+  tfBinding,
+  visible,
+  type SingleCase,
+} from '../support/models';
 import { smallAdapter, smallBase, smallInput } from '../support/smallModel';
 
 const HALF = { base_dtype: 'bfloat16' } as const;
-/** To round these models' weights alone moves logits by up to 0.016 of themselves and gradients by up to 0.09; activations are rounded as often again. */
+/**
+ * To round these models' weights alone moves logits by up to 0.016 of themselves and gradients by
+ * up to 0.09; activations are rounded as often again.
+ */
 const [LOGITS, GRADIENTS] = [0.03, 0.2];
 
 let ops: RawOps;
@@ -19,14 +32,17 @@ beforeAll(async () => {
 const norm = (x: Float32Array): number => Math.sqrt(x.reduce((sum, v) => sum + v * v, 0));
 
 /** ‖have - want‖ / ‖want‖ */
-const distance = (have: Float32Array, want: Float32Array): number => norm(have.map((h, i) => h - want[i]!)) / norm(want);
+const distance = (have: Float32Array, want: Float32Array): number =>
+  norm(have.map((h, i) => h - want[i]!)) / norm(want);
 
 function joined(gradients: ReadonlyMap<string, NamedTensor>): Float32Array {
-  return Float32Array.from([...gradients.keys()].sort().flatMap((name) => [...gradients.get(name)!.data]));
+  return Float32Array.from(
+    [...gradients.keys()].sort().flatMap((name) => [...gradients.get(name)!.data]),
+  );
 }
 
 describe.each(PEFT_CASES)('%s in bf16', (name) => {
-  it('gives logits, loss and gradients as near to f32\'s as bf16 can be, and leaves no tensor behind', async () => {
+  it("gives logits, loss and gradients as near to f32's as bf16 can be, and leaves no tensor behind", async () => {
     const expected = readJson<SingleCase>(name, 'expected.json');
     const want = await readFloats(name, 'expected.safetensors');
     const input = inputOf(expected.inputs, want.get('inputs.pixel_values'));
@@ -34,12 +50,21 @@ describe.each(PEFT_CASES)('%s in bf16', (name) => {
     const before = ops.live();
     const model = await loadFixture(ops, base, folder, HALF);
     const loaded = ops.live();
-    expect(distance(visible(await model.logits(input), input), visible(want.get('adapter.logits')!, input))).toBeLessThan(LOGITS);
+    expect(
+      distance(
+        visible(await model.logits(input), input),
+        visible(want.get('adapter.logits')!, input),
+      ),
+    ).toBeLessThan(LOGITS);
     const { loss_sum, labelled } = await model.accumulate(input, 0);
-    expect(Math.abs(loss_sum / labelled - expected.adapter_loss)).toBeLessThan(LOGITS * Math.max(1, expected.adapter_loss));
+    expect(Math.abs(loss_sum / labelled - expected.adapter_loss)).toBeLessThan(
+      LOGITS * Math.max(1, expected.adapter_loss),
+    );
     const exact = await loadFixture(ops, base, folder);
     await exact.accumulate(input, 0);
-    expect(distance(joined(await model.gradients(labelled)), joined(await exact.gradients(labelled)))).toBeLessThan(GRADIENTS);
+    expect(
+      distance(joined(await model.gradients(labelled)), joined(await exact.gradients(labelled))),
+    ).toBeLessThan(GRADIENTS);
     exact.dispose();
     expect(ops.live()).toBe(loaded);
     model.dispose();
@@ -48,7 +73,12 @@ describe.each(PEFT_CASES)('%s in bf16', (name) => {
 });
 
 describe('a base in bf16', () => {
-  const load = (lora_dropout = 0) => loadModel(smallBase(), smallAdapter(() => true), { ops, lora_dropout, ...HALF });
+  const load = (lora_dropout = 0) =>
+    loadModel(
+      smallBase(),
+      smallAdapter(() => true),
+      { ops, lora_dropout, ...HALF },
+    );
 
   it('reads no matrix of a checkpoint as f32', async () => {
     const base = smallBase();
@@ -57,7 +87,11 @@ describe('a base in bf16', () => {
       wide.push(tensor);
       return base.weights.readF32(tensor, target);
     };
-    const model = await loadModel({ ...base, weights: { ...base.weights, readF32 } }, smallAdapter(() => true), { ops, ...HALF });
+    const model = await loadModel(
+      { ...base, weights: { ...base.weights, readF32 } },
+      smallAdapter(() => true),
+      { ops, ...HALF },
+    );
     expect(wide.filter((tensor) => base.weights.tensors.get(tensor)!.shape.length > 1)).toEqual([]);
     expect(wide.length).toBeGreaterThan(0);
     model.dispose();
@@ -69,7 +103,9 @@ describe('a base in bf16', () => {
     await train(model);
     for (const [tensor, { shape }] of base.weights.tensors) {
       const own = await base.weights.readF32(tensor);
-      expect(await model.baseTensor(tensor), tensor).toEqual(shape.length > 1 ? fromBF16(toBF16(own)) : own);
+      expect(await model.baseTensor(tensor), tensor).toEqual(
+        shape.length > 1 ? fromBF16(toBF16(own)) : own,
+      );
     }
     model.dispose();
   });
@@ -85,13 +121,18 @@ describe('a base in bf16', () => {
     for (const run of runs.slice(1)) expect(run).toEqual(runs[0]);
   });
 
-  it('leaves no tensor behind, by libtensorflow\'s own count', async () => {
+  it("leaves no tensor behind, by libtensorflow's own count", async () => {
     const binding = await tfBinding();
     const before = binding.getNumOfTensors();
     const model = await load(0.1);
     const loaded = binding.getNumOfTensors();
-    const calls = [() => train(model), () => model.logits(smallInput('left')), () => model.evaluate(smallInput('right')), () => model.baseTensor('lm_head.weight'),
-      () => model.generate([1, 2, 3], { max_new_tokens: 5, temperature: 0, seed: 0, stop_ids: [] })];
+    const calls = [
+      () => train(model),
+      () => model.logits(smallInput('left')),
+      () => model.evaluate(smallInput('right')),
+      () => model.baseTensor('lm_head.weight'),
+      () => model.generate([1, 2, 3], { max_new_tokens: 5, temperature: 0, seed: 0, stop_ids: [] }),
+    ];
     for (const call of calls) {
       await call();
       expect(binding.getNumOfTensors()).toBe(loaded);
@@ -102,7 +143,12 @@ describe('a base in bf16', () => {
 
   it('writes on as it reads: token by token over cached keys as in one pass', async () => {
     const model = await load();
-    const made = await model.generate([3, 9, 27], { max_new_tokens: 8, temperature: 0, seed: 0, stop_ids: [] });
+    const made = await model.generate([3, 9, 27], {
+      max_new_tokens: 8,
+      temperature: 0,
+      seed: 0,
+      stop_ids: [],
+    });
     for (const [i, id] of made.entries()) {
       const ids = [3, 9, 27, ...made.slice(0, i)];
       const logits = (await model.logits(inputOf({ input_ids: [ids], labels: [ids] }))).slice(-40);

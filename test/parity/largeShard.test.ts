@@ -19,7 +19,8 @@ it('a shard of 6 GB is read into bf16 tensors, each from its place', async () =>
       const model = await loadModel(opened, NO_ADAPTER, { ops, base_dtype: 'bfloat16' });
       const names = [...opened.weights.tensors.keys()];
       const seen = [...names.slice(0, 3), ...names.slice(-9)];
-      for (const name of seen) expect((await model.baseTensor(name)).at(-1), name).toBe(plantedIn(names.indexOf(name)));
+      for (const name of seen)
+        expect((await model.baseTensor(name)).at(-1), name).toBe(plantedIn(names.indexOf(name)));
       model.dispose();
     });
   } finally {

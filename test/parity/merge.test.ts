@@ -12,8 +12,11 @@ import type { Adapter } from '../../src/lora/types';
 import { fixtures, gap, largest, readFloats, withBase, type Floats } from '../support/models';
 
 /** Cases with weights that PEFT has merged. */
-const CASES = readdirSync(fixtures, { recursive: true }).map((file) => String(file).replaceAll(path.sep, '/'))
-  .flatMap((file) => /^(?!malformed|real)([^/]+\/[^/]+)\/expected\.safetensors$/.exec(file)?.[1] ?? []);
+const CASES = readdirSync(fixtures, { recursive: true })
+  .map((file) => String(file).replaceAll(path.sep, '/'))
+  .flatMap(
+    (file) => /^(?!malformed|real)([^/]+\/[^/]+)\/expected\.safetensors$/.exec(file)?.[1] ?? [],
+  );
 
 async function mergedOf(base: BaseModel, adapter: Adapter, stored: string): Promise<Float32Array> {
   const [name] = [...canonicalNames([stored], base.spec).keys()];
@@ -21,12 +24,16 @@ async function mergedOf(base: BaseModel, adapter: Adapter, stored: string): Prom
   if (trained) return trained.data;
   const weight = (await base.weights.readF32(name!)).slice();
   const module = adapter.modules.find((m) => `${m.path}.weight` === name)!;
-  const { transposed = false } = base.spec.layers.flatMap(linearsOf).find((linear) => linear.path === module.path) ?? {};
+  const { transposed = false } =
+    base.spec.layers.flatMap(linearsOf).find((linear) => linear.path === module.path) ?? {};
   mergeInto(weight, module, transposed);
   return weight;
 }
 
-const namesOf = (floats: Floats, kind: string) => [...floats.keys()].filter((key) => key.startsWith(`${kind}.`) && key !== 'merged.logits').map((key) => key.slice(kind.length + 1));
+const namesOf = (floats: Floats, kind: string) =>
+  [...floats.keys()]
+    .filter((key) => key.startsWith(`${kind}.`) && key !== 'merged.logits')
+    .map((key) => key.slice(kind.length + 1));
 
 describe('W + s·BA', () => {
   it('is what PEFT merges: linear layers, DoRA, Conv1D, convolutions, embeddings, fused ones, biases and whole modules', async () => {
@@ -36,24 +43,46 @@ describe('W + s·BA', () => {
       const names = namesOf(want, 'merged');
       if (names.length === 0) continue;
       await withBase(path.join(fixtures, name.split('/')[0]!, 'base'), async (base) => {
-        const { adapter } = await readPeftAdapter(path.join(fixtures, name, 'adapter'), adapterBaseOf(base));
+        const { adapter } = await readPeftAdapter(
+          path.join(fixtures, name, 'adapter'),
+          adapterBaseOf(base),
+        );
         for (const stored of names) {
           const expected = want.get(`merged.${stored}`)!;
-          expect(gap(await mergedOf(base, adapter, stored), expected), `${name} ${stored}`).toBeLessThanOrEqual(1e-6 * Math.max(1, largest(expected)));
+          expect(
+            gap(await mergedOf(base, adapter, stored), expected),
+            `${name} ${stored}`,
+          ).toBeLessThanOrEqual(1e-6 * Math.max(1, largest(expected)));
         }
         kinds.add(name);
       });
     }
-    expect([...kinds]).toEqual(expect.arrayContaining(['qwen3/dora', 'gpt2/fan-in-fan-out', 'vit/conv2d', 'llama3/embed', 'phi3/fused-linear', 'gpt_neox/bias-lora-only', 'mistral/modules-to-save-lm-head']));
+    expect([...kinds]).toEqual(
+      expect.arrayContaining([
+        'qwen3/dora',
+        'gpt2/fan-in-fan-out',
+        'vit/conv2d',
+        'llama3/embed',
+        'phi3/fused-linear',
+        'gpt_neox/bias-lora-only',
+        'mistral/modules-to-save-lm-head',
+      ]),
+    );
   });
 
-  it('added in f32 and rounded once gives PEFT\'s bits in bf16', async () => {
+  it("added in f32 and rounded once gives PEFT's bits in bf16", async () => {
     const want = await readFloats('llama-sharded/bf16-merge', 'expected.safetensors');
     const names = namesOf(want, 'merged_bf16');
     expect(names.length).toBeGreaterThan(1);
     await withBase(path.join(fixtures, 'llama-sharded/base'), async (base) => {
-      const { adapter } = await readPeftAdapter(path.join(fixtures, 'llama-sharded/bf16-merge/adapter'), adapterBaseOf(base));
-      for (const stored of names) expect(fromBF16(toBF16(await mergedOf(base, adapter, stored)))).toEqual(want.get(`merged_bf16.${stored}`));
+      const { adapter } = await readPeftAdapter(
+        path.join(fixtures, 'llama-sharded/bf16-merge/adapter'),
+        adapterBaseOf(base),
+      );
+      for (const stored of names)
+        expect(fromBF16(toBF16(await mergedOf(base, adapter, stored)))).toEqual(
+          want.get(`merged_bf16.${stored}`),
+        );
     });
   });
 });

@@ -22,9 +22,13 @@ const { texts } = readJson<Expected>('real/minilm/expected.json');
 /** All texts as one batch, padded on the right. */
 function batchOf(rows: readonly (readonly number[])[]): ModelInput {
   const length = Math.max(...rows.map((row) => row.length));
-  const filled = (row: readonly number[], value: (id: number) => number) => Array.from({ length }, (_, i) => (i < row.length ? value(row[i]!) : 0));
+  const filled = (row: readonly number[], value: (id: number) => number) =>
+    Array.from({ length }, (_, i) => (i < row.length ? value(row[i]!) : 0));
   return {
-    batch: rows.length, length, input_ids: Int32Array.from(rows.flatMap((row) => filled(row, (id) => id))), attention_mask: Int32Array.from(rows.flatMap((row) => filled(row, () => 1))),
+    batch: rows.length,
+    length,
+    input_ids: Int32Array.from(rows.flatMap((row) => filled(row, (id) => id))),
+    attention_mask: Int32Array.from(rows.flatMap((row) => filled(row, () => 1))),
   };
 }
 
@@ -42,27 +46,48 @@ describe('all-MiniLM-L6-v2', () => {
     for (const { text, ids } of texts) expect(tokenizer.encode(text)).toEqual(ids);
   });
 
-  it.each([['base', null], ['adapter', 'real/minilm/adapter']] as const)('gives the embeddings of transformers and PEFT: %s', async (name, folder) => {
-    const adapter = folder === null ? EMPTY_ADAPTER : (await readPeftAdapter(path.join(fixtures, folder), adapterBaseOf(base))).adapter;
+  it.each([
+    ['base', null],
+    ['adapter', 'real/minilm/adapter'],
+  ] as const)('gives the embeddings of transformers and PEFT: %s', async (name, folder) => {
+    const adapter =
+      folder === null
+        ? EMPTY_ADAPTER
+        : (await readPeftAdapter(path.join(fixtures, folder), adapterBaseOf(base))).adapter;
     const model = await loadModel(base, adapter, { ops: await rawOps() });
     const together = await model.logits(batchOf(texts.map((t) => t.ids)));
     expect(gap(together, want.get(`${name}.embeddings`)!)).toBeLessThanOrEqual(1e-5);
     const alone = await model.logits(batchOf([texts[1]!.ids]));
-    expect(gap(alone, want.get(`${name}.embeddings`)!.subarray(384, 768))).toBeLessThanOrEqual(1e-5);
+    expect(gap(alone, want.get(`${name}.embeddings`)!.subarray(384, 768))).toBeLessThanOrEqual(
+      1e-5,
+    );
     model.dispose();
   });
 });
 
-it('learns to tell whom a message is for, from 200 texts, and PEFT\'s files hold what it learnt', async () => {
+it("learns to tell whom a message is for, from 200 texts, and PEFT's files hold what it learnt", async () => {
   const example = path.resolve(import.meta.dirname, '../../examples/text-classification');
   const folder = tempFolder();
-  for (const file of ['train.jsonl', 'validation.jsonl', 'lora.json']) copyFileSync(path.join(example, file), path.join(folder, file));
+  for (const file of ['train.jsonl', 'validation.jsonl', 'lora.json'])
+    copyFileSync(path.join(example, file), path.join(folder, file));
   editJson(path.join(folder, 'lora.json'), { base: await minilmPath() });
   const runDir = await train(path.join(folder, 'lora.json'));
   const evals = metricsOf(runDir).filter((line) => line.kind === 'eval');
   expect(evals[0]!.scores!.accuracy).toBeLessThan(0.5);
   expect(evals.at(-1)!.scores!.accuracy).toBeGreaterThanOrEqual(0.9);
   const heldOut = path.join(folder, 'validation.jsonl');
-  const { stdout } = await cli('evaluate', '--base', await minilmPath(), '--adapter', path.join(runDir, 'adapter'), '--dataset', heldOut, '--json');
-  expect(JSON.parse(stdout)).toMatchObject({ accuracy: evals.at(-1)!.scores!.accuracy, labels: ['account', 'billing', 'delivery', 'technical'] });
+  const { stdout } = await cli(
+    'evaluate',
+    '--base',
+    await minilmPath(),
+    '--adapter',
+    path.join(runDir, 'adapter'),
+    '--dataset',
+    heldOut,
+    '--json',
+  );
+  expect(JSON.parse(stdout)).toMatchObject({
+    accuracy: evals.at(-1)!.scores!.accuracy,
+    labels: ['account', 'billing', 'delivery', 'technical'],
+  });
 });

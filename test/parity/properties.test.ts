@@ -15,30 +15,73 @@ const VOCAB = 40;
 const LENGTH = 9;
 
 /** Decoders of every kind, small and at random. */
-const configs = fc.record({
-  family: fc.constantFrom('llama', 'mistral', 'qwen2', 'qwen3', 'olmo2', 'smollm3', 'gemma', 'gemma2', 'gemma3_text', 'phi3', 'gpt2', 'gpt_neox'),
-  kv: fc.constantFrom(1, 2), group: fc.constantFrom(1, 2, 3), half: fc.integer({ min: 1, max: 4 }), layers: fc.integer({ min: 1, max: 3 }),
-  tied: fc.boolean(), bias: fc.boolean(), window: fc.option(fc.integer({ min: 1, max: 12 }), { nil: null }), seed: fc.integer({ min: 0, max: 1e6 }), parallel: fc.boolean(),
-}).map(({ family, kv, group, half, layers, tied, bias, window, seed, parallel }) => {
-  const heads = kv * group;
-  const head_dim = 2 * half;
-  const own = family === 'gpt2' || family === 'gpt_neox' ? { hidden_size: heads * head_dim, num_key_value_heads: heads } : { hidden_size: 12, num_key_value_heads: kv, head_dim };
-  return {
-    seed,
-    config: {
-      model_type: family, vocab_size: VOCAB, intermediate_size: 10, num_hidden_layers: layers, num_attention_heads: heads, tie_word_embeddings: tied, attention_bias: bias, mlp_bias: bias,
-      sliding_window: window ?? (family.startsWith('gemma') ? 4 : null), rope_theta: 100, max_position_embeddings: 32, use_parallel_residual: parallel, query_pre_attn_scalar: 7, rotary_pct: 1,
-      attn_logit_softcapping: 3, final_logit_softcapping: 2, ...own,
-    },
-  };
-});
+const configs = fc
+  .record({
+    family: fc.constantFrom(
+      'llama',
+      'mistral',
+      'qwen2',
+      'qwen3',
+      'olmo2',
+      'smollm3',
+      'gemma',
+      'gemma2',
+      'gemma3_text',
+      'phi3',
+      'gpt2',
+      'gpt_neox',
+    ),
+    kv: fc.constantFrom(1, 2),
+    group: fc.constantFrom(1, 2, 3),
+    half: fc.integer({ min: 1, max: 4 }),
+    layers: fc.integer({ min: 1, max: 3 }),
+    tied: fc.boolean(),
+    bias: fc.boolean(),
+    window: fc.option(fc.integer({ min: 1, max: 12 }), { nil: null }),
+    seed: fc.integer({ min: 0, max: 1e6 }),
+    parallel: fc.boolean(),
+  })
+  .map(({ family, kv, group, half, layers, tied, bias, window, seed, parallel }) => {
+    const heads = kv * group;
+    const head_dim = 2 * half;
+    const own =
+      family === 'gpt2' || family === 'gpt_neox'
+        ? { hidden_size: heads * head_dim, num_key_value_heads: heads }
+        : { hidden_size: 12, num_key_value_heads: kv, head_dim };
+    return {
+      seed,
+      config: {
+        model_type: family,
+        vocab_size: VOCAB,
+        intermediate_size: 10,
+        num_hidden_layers: layers,
+        num_attention_heads: heads,
+        tie_word_embeddings: tied,
+        attention_bias: bias,
+        mlp_bias: bias,
+        sliding_window: window ?? (family.startsWith('gemma') ? 4 : null),
+        rope_theta: 100,
+        max_position_embeddings: 32,
+        use_parallel_residual: parallel,
+        query_pre_attn_scalar: 7,
+        rotary_pct: 1,
+        attn_logit_softcapping: 3,
+        final_logit_softcapping: 2,
+        ...own,
+      },
+    };
+  });
 
 let ops: RawOps;
 beforeAll(async () => {
   ops = await rawOps();
 });
 
-async function using<T>(base: BaseModel, adapter: Adapter, use: (model: Model) => Promise<T>): Promise<T> {
+async function using<T>(
+  base: BaseModel,
+  adapter: Adapter,
+  use: (model: Model) => Promise<T>,
+): Promise<T> {
   const model = await loadModel(base, adapter, { ops });
   try {
     return await use(model);
@@ -54,14 +97,18 @@ function someAdapter(config: Readonly<Record<string, unknown>>, seed: number): A
   return adapter.modules.length > 0 ? adapter : smallAdapter(() => true, config);
 }
 
-/** The base with W + dW for each W. A tied output layer has a weight of its own then: an adapted embedding does not change it. */
+/**
+ * The base with W + dW for each W. A tied output layer has a weight of its own then: an adapted
+ * embedding does not change it.
+ */
 function merged(base: BaseModel, adapter: Adapter): BaseModel {
   const byName = new Map(adapter.modules.map((m) => [`${m.path}.weight`, m]));
   const readF32 = async (name: string, target?: Float32Array): Promise<Float32Array> => {
     const weight = (await base.weights.readF32(name)).slice();
     const own = byName.get(name);
     const [rows] = base.weights.tensors.get(name)!.shape;
-    const transposed = own?.kind === 'linear' && rows === own.in_features && base.spec.family === 'gpt2';
+    const transposed =
+      own?.kind === 'linear' && rows === own.in_features && base.spec.family === 'gpt2';
     if (own) mergeInto(weight, own, transposed);
     target?.set(weight);
     return target ?? weight;
@@ -76,113 +123,248 @@ const input = (seed: number): LabelledInput => {
 };
 
 describe('any decoder', () => {
-  it('with B = 0 gives the base\'s logits', async () => {
-    await fc.assert(fc.asyncProperty(configs, async ({ config, seed }) => {
-      const base = smallBase(config);
-      const adapter = someAdapter(config, seed);
-      const zero = { ...adapter, modules: adapter.modules.map((m): LoraFactors => ({ ...m, B: new Float32Array(m.B.length) })) };
-      const [a, b] = [await using(base, EMPTY_ADAPTER, (model) => model.logits(input(seed))), await using(base, zero, (model) => model.logits(input(seed)))];
-      expect(gap(a, b)).toBeLessThanOrEqual(1e-6 * Math.max(1, largest(a)));
-    }), { numRuns: 30 });
+  it("with B = 0 gives the base's logits", async () => {
+    await fc.assert(
+      fc.asyncProperty(configs, async ({ config, seed }) => {
+        const base = smallBase(config);
+        const adapter = someAdapter(config, seed);
+        const zero = {
+          ...adapter,
+          modules: adapter.modules.map((m): LoraFactors => ({
+            ...m,
+            B: new Float32Array(m.B.length),
+          })),
+        };
+        const [a, b] = [
+          await using(base, EMPTY_ADAPTER, (model) => model.logits(input(seed))),
+          await using(base, zero, (model) => model.logits(input(seed))),
+        ];
+        expect(gap(a, b)).toBeLessThanOrEqual(1e-6 * Math.max(1, largest(a)));
+      }),
+      { numRuns: 30 },
+    );
   });
 
   it('adapted equals merged', async () => {
-    await fc.assert(fc.asyncProperty(configs, async ({ config, seed }) => {
-      const base = smallBase(config);
-      const adapter = someAdapter(config, seed);
-      const untied = adapter.modules.filter((m) => !(base.spec.head.kind === 'lm' && base.spec.head.tied && (m.kind === 'embedding' || m.path === 'lm_head' || m.path === 'embed_out')));
-      if (untied.length === 0) return;
-      const own = { ...adapter, modules: untied };
-      const [a, b] = [await using(base, own, (model) => model.logits(input(seed))), await using(merged(base, own), EMPTY_ADAPTER, (model) => model.logits(input(seed)))];
-      expect(gap(a, b)).toBeLessThanOrEqual(5e-5 * Math.max(1, largest(a)));
-    }), { numRuns: 30 });
+    await fc.assert(
+      fc.asyncProperty(configs, async ({ config, seed }) => {
+        const base = smallBase(config);
+        const adapter = someAdapter(config, seed);
+        const untied = adapter.modules.filter(
+          (m) =>
+            !(
+              base.spec.head.kind === 'lm' &&
+              base.spec.head.tied &&
+              (m.kind === 'embedding' || m.path === 'lm_head' || m.path === 'embed_out')
+            ),
+        );
+        if (untied.length === 0) return;
+        const own = { ...adapter, modules: untied };
+        const [a, b] = [
+          await using(base, own, (model) => model.logits(input(seed))),
+          await using(merged(base, own), EMPTY_ADAPTER, (model) => model.logits(input(seed))),
+        ];
+        expect(gap(a, b)).toBeLessThanOrEqual(5e-5 * Math.max(1, largest(a)));
+      }),
+      { numRuns: 30 },
+    );
   });
 
   it('has the gradient that central differences show along a random direction', async () => {
-    await fc.assert(fc.asyncProperty(configs, async ({ config, seed }) => {
-      const base = smallBase(config);
-      const adapter = someAdapter(config, seed);
-      const random = createRandom(seed, 'direction');
-      const direction = adapter.modules.map((m) => ({ A: m.A.map(() => random() - 0.5), B: m.B.map(() => random() - 0.5) }));
-      const moved = (h: number): Adapter => ({ ...adapter, modules: adapter.modules.map((m, i) => ({ ...m, A: m.A.map((a, k) => a + h * direction[i]!.A[k]!), B: m.B.map((b, k) => b + h * direction[i]!.B[k]!) })) });
-      const lossAt = async (h: number) => using(base, moved(h), async (model) => (await model.evaluate(input(seed))).loss_sum);
-      const slope = await using(base, adapter, async (model) => {
-        await model.accumulate(input(seed), 0);
-        const gradients = [...(await model.gradients(1)).values()];
-        return gradients.reduce((sum, { data }, i) => sum + data.reduce((s, g, k) => s + g * (i % 2 === 0 ? direction[i >> 1]!.A : direction[i >> 1]!.B)[k]!, 0), 0);
-      });
-      const h = 2e-3;
-      const seen = (8 * (await lossAt(h) - await lossAt(-h)) - (await lossAt(2 * h) - await lossAt(-2 * h))) / (12 * h); // fourth order
-      expect(Math.abs(slope - seen)).toBeLessThanOrEqual(2e-2 * Math.max(1, Math.abs(seen)));
-    }), { numRuns: 40 });
+    await fc.assert(
+      fc.asyncProperty(configs, async ({ config, seed }) => {
+        const base = smallBase(config);
+        const adapter = someAdapter(config, seed);
+        const random = createRandom(seed, 'direction');
+        const direction = adapter.modules.map((m) => ({
+          A: m.A.map(() => random() - 0.5),
+          B: m.B.map(() => random() - 0.5),
+        }));
+        const moved = (h: number): Adapter => ({
+          ...adapter,
+          modules: adapter.modules.map((m, i) => ({
+            ...m,
+            A: m.A.map((a, k) => a + h * direction[i]!.A[k]!),
+            B: m.B.map((b, k) => b + h * direction[i]!.B[k]!),
+          })),
+        });
+        const lossAt = async (h: number) =>
+          using(base, moved(h), async (model) => (await model.evaluate(input(seed))).loss_sum);
+        const slope = await using(base, adapter, async (model) => {
+          await model.accumulate(input(seed), 0);
+          const gradients = [...(await model.gradients(1)).values()];
+          return gradients.reduce(
+            (sum, { data }, i) =>
+              sum +
+              data.reduce(
+                (s, g, k) =>
+                  s + g * (i % 2 === 0 ? direction[i >> 1]!.A : direction[i >> 1]!.B)[k]!,
+                0,
+              ),
+            0,
+          );
+        });
+        const h = 2e-3;
+        const seen =
+          (8 * ((await lossAt(h)) - (await lossAt(-h))) -
+            ((await lossAt(2 * h)) - (await lossAt(-2 * h)))) /
+          (12 * h); // fourth order
+        expect(Math.abs(slope - seen)).toBeLessThanOrEqual(2e-2 * Math.max(1, Math.abs(seen)));
+      }),
+      { numRuns: 40 },
+    );
   });
 });
 
 describe('rows in one batch', () => {
   const lengths = [9, 4, 6];
-  const rowsOf = (seed: number) => lengths.map((length, i) => {
-    const random = createRandom(seed, 'row', i);
-    const ids = Array.from({ length }, () => Math.floor(random() * VOCAB));
-    return { ids, labels: ids.map((id, t) => (t > 0 && random() < 0.6 ? id : -100)) };
-  });
+  const rowsOf = (seed: number) =>
+    lengths.map((length, i) => {
+      const random = createRandom(seed, 'row', i);
+      const ids = Array.from({ length }, () => Math.floor(random() * VOCAB));
+      return { ids, labels: ids.map((id, t) => (t > 0 && random() < 0.6 ? id : -100)) };
+    });
   type Row = ReturnType<typeof rowsOf>[number];
-  const alone = ({ ids, labels }: Row): LabelledInput => ({ batch: 1, length: ids.length, input_ids: Int32Array.from(ids), attention_mask: new Int32Array(ids.length).fill(1), labels: Int32Array.from(labels) });
+  const alone = ({ ids, labels }: Row): LabelledInput => ({
+    batch: 1,
+    length: ids.length,
+    input_ids: Int32Array.from(ids),
+    attention_mask: new Int32Array(ids.length).fill(1),
+    labels: Int32Array.from(labels),
+  });
   const padded = (rows: readonly Row[], side: 'left' | 'right'): LabelledInput => {
     const length = Math.max(...lengths);
-    const fill = (values: readonly number[], by: number) => (side === 'left' ? [...new Array<number>(length - values.length).fill(by), ...values] : [...values, ...new Array<number>(length - values.length).fill(by)]);
-    const flat = (pick: (row: Row) => readonly number[], by: number) => Int32Array.from(rows.flatMap((row) => fill(pick(row), by)));
-    return { batch: rows.length, length, input_ids: flat((r) => r.ids, 0), labels: flat((r) => r.labels, -100), attention_mask: flat((r) => r.ids.map(() => 1), 0) };
+    const fill = (values: readonly number[], by: number) =>
+      side === 'left'
+        ? [...new Array<number>(length - values.length).fill(by), ...values]
+        : [...values, ...new Array<number>(length - values.length).fill(by)];
+    const flat = (pick: (row: Row) => readonly number[], by: number) =>
+      Int32Array.from(rows.flatMap((row) => fill(pick(row), by)));
+    return {
+      batch: rows.length,
+      length,
+      input_ids: flat((r) => r.ids, 0),
+      labels: flat((r) => r.labels, -100),
+      attention_mask: flat((r) => r.ids.map(() => 1), 0),
+    };
   };
   const packed = (rows: readonly Row[]): LabelledInput => ({
-    batch: 1, length: rows.reduce((n, r) => n + r.ids.length, 0), input_ids: Int32Array.from(rows.flatMap((r) => r.ids)), labels: Int32Array.from(rows.flatMap((r) => r.labels)),
+    batch: 1,
+    length: rows.reduce((n, r) => n + r.ids.length, 0),
+    input_ids: Int32Array.from(rows.flatMap((r) => r.ids)),
+    labels: Int32Array.from(rows.flatMap((r) => r.labels)),
     attention_mask: new Int32Array(rows.reduce((n, r) => n + r.ids.length, 0)).fill(1),
-    position_ids: Int32Array.from(rows.flatMap((r) => r.ids.map((_, t) => t))), segment_ids: Int32Array.from(rows.flatMap((r, i) => r.ids.map(() => i))),
+    position_ids: Int32Array.from(rows.flatMap((r) => r.ids.map((_, t) => t))),
+    segment_ids: Int32Array.from(rows.flatMap((r, i) => r.ids.map(() => i))),
   });
-  const learnt = (inputs: readonly LabelledInput[], config: Readonly<Record<string, unknown>>, seed: number) => using(smallBase(config), someAdapter(config, seed), async (model) => {
-    let [loss_sum, labelled] = [0, 0];
-    for (const one of inputs) {
-      const part = await model.accumulate(one, 0);
-      loss_sum += part.loss_sum;
-      labelled += part.labelled;
-    }
-    return { loss_sum, labelled, gradients: Float32Array.from([...(await model.gradients(1)).values()].flatMap(({ data }) => [...data])) };
-  });
+  const learnt = (
+    inputs: readonly LabelledInput[],
+    config: Readonly<Record<string, unknown>>,
+    seed: number,
+  ) =>
+    using(smallBase(config), someAdapter(config, seed), async (model) => {
+      let [loss_sum, labelled] = [0, 0];
+      for (const one of inputs) {
+        const part = await model.accumulate(one, 0);
+        loss_sum += part.loss_sum;
+        labelled += part.labelled;
+      }
+      return {
+        loss_sum,
+        labelled,
+        gradients: Float32Array.from(
+          [...(await model.gradients(1)).values()].flatMap(({ data }) => [...data]),
+        ),
+      };
+    });
 
   it('learn the same padded on the right, padded on the left where positions turn, and packed, as each alone', async () => {
-    await fc.assert(fc.asyncProperty(configs, async ({ config, seed }) => {
-      const rows = rowsOf(seed);
-      const want = await learnt(rows.map(alone), config, seed);
-      const turns = config['model_type'] !== 'gpt2';
-      for (const batch of [padded(rows, 'right'), ...(turns ? [padded(rows, 'left')] : []), packed(rows)]) {
-        const have = await learnt([batch], config, seed);
-        expect(have.labelled).toBe(want.labelled);
-        expect(Math.abs(have.loss_sum - want.loss_sum)).toBeLessThanOrEqual(1e-4 * Math.max(1, want.loss_sum));
-        expect(gap(have.gradients, want.gradients)).toBeLessThanOrEqual(2e-4 * Math.max(1e-2, largest(want.gradients)));
-      }
-    }), { numRuns: 25 });
+    await fc.assert(
+      fc.asyncProperty(configs, async ({ config, seed }) => {
+        const rows = rowsOf(seed);
+        const want = await learnt(rows.map(alone), config, seed);
+        const turns = config['model_type'] !== 'gpt2';
+        for (const batch of [
+          padded(rows, 'right'),
+          ...(turns ? [padded(rows, 'left')] : []),
+          packed(rows),
+        ]) {
+          const have = await learnt([batch], config, seed);
+          expect(have.labelled).toBe(want.labelled);
+          expect(Math.abs(have.loss_sum - want.loss_sum)).toBeLessThanOrEqual(
+            1e-4 * Math.max(1, want.loss_sum),
+          );
+          expect(gap(have.gradients, want.gradients)).toBeLessThanOrEqual(
+            2e-4 * Math.max(1e-2, largest(want.gradients)),
+          );
+        }
+      }),
+      { numRuns: 25 },
+    );
   });
 
   it('of padding alone change nothing and give no NaN', async () => {
-    const config = { model_type: 'llama', vocab_size: VOCAB, hidden_size: 12, intermediate_size: 10, num_hidden_layers: 2, num_attention_heads: 2, rms_norm_eps: 1e-6 };
+    const config = {
+      model_type: 'llama',
+      vocab_size: VOCAB,
+      hidden_size: 12,
+      intermediate_size: 10,
+      num_hidden_layers: 2,
+      num_attention_heads: 2,
+      rms_norm_eps: 1e-6,
+    };
     const row = rowsOf(1)[0]!;
     const want = await learnt([alone(row)], config, 1);
     const { input_ids, labels, attention_mask, length } = alone(row);
-    const more = (own: Int32Array, by: number) => Int32Array.from([...own, ...new Array<number>(length).fill(by)]);
-    const have = await learnt([{ batch: 2, length, input_ids: more(input_ids, 0), labels: more(Int32Array.from(labels), -100), attention_mask: more(attention_mask, 0) }], config, 1);
+    const more = (own: Int32Array, by: number) =>
+      Int32Array.from([...own, ...new Array<number>(length).fill(by)]);
+    const have = await learnt(
+      [
+        {
+          batch: 2,
+          length,
+          input_ids: more(input_ids, 0),
+          labels: more(Int32Array.from(labels), -100),
+          attention_mask: more(attention_mask, 0),
+        },
+      ],
+      config,
+      1,
+    );
     expect(gap(have.gradients, want.gradients)).toBeLessThanOrEqual(1e-5);
     expect(have.gradients.every(Number.isFinite)).toBe(true);
   });
 });
 
 it('a row that is masked wholly gives no NaN, and changes nothing of the others', async () => {
-  await fc.assert(fc.asyncProperty(configs, async ({ config, seed }) => {
-    const own = input(seed);
-    const longer = (values: Int32Array, fill: number) => Int32Array.from([...values, ...new Array<number>(LENGTH).fill(fill)]);
-    const withMasked: LabelledInput = { ...own, batch: 3, input_ids: longer(own.input_ids, 1), attention_mask: longer(own.attention_mask, 0), labels: longer(own.labels as Int32Array, -100) };
-    const learnt = (of: LabelledInput) => using(smallBase(config), someAdapter(config, seed), async (model) => ({ ...(await model.accumulate(of, 0)), gradients: await model.gradients(1), logits: await model.logits(of) }));
-    const [alone, together] = [await learnt(own), await learnt(withMasked)];
-    expect(together.logits.every(Number.isFinite)).toBe(true);
-    expect(Math.abs(together.loss_sum - alone.loss_sum)).toBeLessThanOrEqual(1e-5 * Math.max(1, alone.loss_sum));
-    for (const [name, { data }] of alone.gradients) expect(gap(together.gradients.get(name)!.data, data)).toBeLessThanOrEqual(1e-4 * Math.max(1e-2, largest(data)));
-  }), { numRuns: 20 });
+  await fc.assert(
+    fc.asyncProperty(configs, async ({ config, seed }) => {
+      const own = input(seed);
+      const longer = (values: Int32Array, fill: number) =>
+        Int32Array.from([...values, ...new Array<number>(LENGTH).fill(fill)]);
+      const withMasked: LabelledInput = {
+        ...own,
+        batch: 3,
+        input_ids: longer(own.input_ids, 1),
+        attention_mask: longer(own.attention_mask, 0),
+        labels: longer(own.labels as Int32Array, -100),
+      };
+      const learnt = (of: LabelledInput) =>
+        using(smallBase(config), someAdapter(config, seed), async (model) => ({
+          ...(await model.accumulate(of, 0)),
+          gradients: await model.gradients(1),
+          logits: await model.logits(of),
+        }));
+      const [alone, together] = [await learnt(own), await learnt(withMasked)];
+      expect(together.logits.every(Number.isFinite)).toBe(true);
+      expect(Math.abs(together.loss_sum - alone.loss_sum)).toBeLessThanOrEqual(
+        1e-5 * Math.max(1, alone.loss_sum),
+      );
+      for (const [name, { data }] of alone.gradients)
+        expect(gap(together.gradients.get(name)!.data, data)).toBeLessThanOrEqual(
+          1e-4 * Math.max(1e-2, largest(data)),
+        );
+    }),
+    { numRuns: 20 },
+  );
 });

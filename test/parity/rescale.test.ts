@@ -7,11 +7,21 @@ import { rawOps } from '../support/models';
 import { smallAdapter, smallBase } from '../support/smallModel';
 
 let ops: RawOps;
-beforeAll(async () => { ops = await rawOps(); });
+beforeAll(async () => {
+  ops = await rawOps();
+});
 
-const input = { batch: 1, length: 5, input_ids: Int32Array.of(3, 9, 27, 14, 1), attention_mask: new Int32Array(5).fill(1) };
+const input = {
+  batch: 1,
+  length: 5,
+  input_ids: Int32Array.of(3, 9, 27, 14, 1),
+  attention_mask: new Int32Array(5).fill(1),
+};
 const logitsOf = async (model: Model) => Array.from(await model.logits(input));
-const times = (adapter: Adapter, factor: number): Adapter => ({ ...adapter, modules: adapter.modules.map((m) => ({ ...m, scaling: factor * m.scaling })) });
+const times = (adapter: Adapter, factor: number): Adapter => ({
+  ...adapter,
+  modules: adapter.modules.map((m) => ({ ...m, scaling: factor * m.scaling })),
+});
 
 async function logitsWith(adapter: Adapter, below: readonly Adapter[] = []): Promise<number[]> {
   const model = await loadModel(smallBase(), adapter, { ops, below });
@@ -26,11 +36,18 @@ it('takes the adapter and those below it so many times, at once, and frees what 
   const none = { ...upper, modules: [] };
   const alive = model.liveTensors();
   for (const [scales, expected] of [
-    [[0, 0], await logitsWith(none)], [[0, 1], await logitsWith(upper)], [[1, 0], await logitsWith(lower)], [[0.5, 2], await logitsWith(times(upper, 2), [times(lower, 0.5)])], [[1, 1], await logitsWith(upper, [lower])],
+    [[0, 0], await logitsWith(none)],
+    [[0, 1], await logitsWith(upper)],
+    [[1, 0], await logitsWith(lower)],
+    [[0.5, 2], await logitsWith(times(upper, 2), [times(lower, 0.5)])],
+    [[1, 1], await logitsWith(upper, [lower])],
   ] as const) {
     await model.rescale(scales);
     const logits = await logitsOf(model);
-    expect(Math.max(...logits.map((z, i) => Math.abs(z - expected[i]!))), scales.join()).toBeLessThan(1e-5);
+    expect(
+      Math.max(...logits.map((z, i) => Math.abs(z - expected[i]!))),
+      scales.join(),
+    ).toBeLessThan(1e-5);
     expect(model.liveTensors()).toBe(alive);
   }
   model.dispose();

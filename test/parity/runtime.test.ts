@@ -1,4 +1,13 @@
-import { copyFileSync, mkdirSync, mkdtempSync, readdirSync, rmSync, symlinkSync, truncateSync, writeFileSync } from 'node:fs';
+import {
+  copyFileSync,
+  mkdirSync,
+  mkdtempSync,
+  readdirSync,
+  rmSync,
+  symlinkSync,
+  truncateSync,
+  writeFileSync,
+} from 'node:fs';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { describe, expect, it, onTestFinished } from 'vitest';
@@ -16,7 +25,11 @@ import { dist, testTfjs } from '../support/tfjs';
 const machine = thisMachine();
 const pin = machine.pin!;
 const names = Object.values(pin.libraries);
-const quiet: InstallOptions = { signal: new AbortController().signal, onProgress: () => undefined, log: () => undefined };
+const quiet: InstallOptions = {
+  signal: new AbortController().signal,
+  onProgress: () => undefined,
+  log: () => undefined,
+};
 
 function temporary(): string {
   const folder = mkdtempSync(path.join(tmpdir(), 'lora-runtime-'));
@@ -26,14 +39,17 @@ function temporary(): string {
 
 async function installed(): Promise<string> {
   const runtime = await findRuntime({ dist, home: defaultRuntimeHome() });
-  if (runtime?.kind !== 'tensorflow') throw new Error('No runtime is installed: run npm run build.');
+  if (runtime?.kind !== 'tensorflow')
+    throw new Error('No runtime is installed: run npm run build.');
   return runtime.folder;
 }
 
 /** The wheel that a build has kept, by pip's own means; without one pip asks its index. */
 function pipEnv(): Record<string, string> {
   const wheels = path.join(defaultRuntimeHome(), 'wheels');
-  return readdirSync(path.dirname(wheels)).includes('wheels') ? { PIP_FIND_LINKS: wheels, PIP_NO_INDEX: '1' } : {};
+  return readdirSync(path.dirname(wheels)).includes('wheels')
+    ? { PIP_FIND_LINKS: wheels, PIP_NO_INDEX: '1' }
+    : {};
 }
 
 describe('the runtime', () => {
@@ -50,7 +66,11 @@ describe('the runtime', () => {
     const main = `new (require('node:worker_threads').Worker)(${JSON.stringify(worker)}, { eval: true }).once('message', console.log);`;
     setTensorflowEnvironment();
     const env = { ...process.env, LORA_TFJS_BINDING: path.join(await installed(), BINDING_FILE) };
-    expect(await exec(process.execPath, ['-e', main], { env })).toEqual({ exit: 0, stdout: '11\n', stderr: '' });
+    expect(await exec(process.execPath, ['-e', main], { env })).toEqual({
+      exit: 0,
+      stdout: '11\n',
+      stderr: '',
+    });
   });
 
   it('comes from the pinned wheel through pip', async () => {
@@ -58,7 +78,11 @@ describe('the runtime', () => {
     const env = { ...process.env, ...pipEnv() };
     const wheel = sourcesFor(pin, home, env).find(({ name }) => name === 'wheel')!;
     const runtime = await installFrom(wheel, pin, { dist, home }, quiet, machine);
-    expect(runtime).toMatchObject({ kind: 'tensorflow', source: 'wheel', tensorflow_version: TENSORFLOW_VERSION });
+    expect(runtime).toMatchObject({
+      kind: 'tensorflow',
+      source: 'wheel',
+      tensorflow_version: TENSORFLOW_VERSION,
+    });
     expect(readdirSync(home)).toEqual([`tensorflow-${TENSORFLOW_VERSION}-${machine.platform}`]);
     const folder = path.join(home, readdirSync(home)[0]!);
     expect(readdirSync(folder).sort()).toEqual([...names, BINDING_FILE, 'runtime.json'].sort());
@@ -70,8 +94,15 @@ describe('the runtime', () => {
   it('comes from the TensorFlow that a local Python has', async () => {
     const home = temporary();
     const bin = temporary();
-    writeFileSync(path.join(bin, 'python3'), `#!${process.execPath}\nconsole.log(${JSON.stringify(await installed())});\n`, { mode: 0o755 });
-    const runtime = await installRuntime({ dist, home }, quiet, { ...machine, env: { ...process.env, PATH: bin } });
+    writeFileSync(
+      path.join(bin, 'python3'),
+      `#!${process.execPath}\nconsole.log(${JSON.stringify(await installed())});\n`,
+      { mode: 0o755 },
+    );
+    const runtime = await installRuntime({ dist, home }, quiet, {
+      ...machine,
+      env: { ...process.env, PATH: bin },
+    });
     expect(runtime).toMatchObject({ source: 'python', tensorflow_version: TENSORFLOW_VERSION });
   });
 
@@ -79,18 +110,30 @@ describe('the runtime', () => {
     const folder = await installed();
     const named = temporary();
     mkdirSync(path.join(named, 'lib'));
-    for (const name of names) symlinkSync(path.join(folder, name), path.join(named, 'lib', name.replace('_cc', '')));
-    expect(await findRuntime({ dist, home: temporary(), path: named })).toMatchObject({ source: 'setting', tensorflow_version: TENSORFLOW_VERSION });
+    for (const name of names)
+      symlinkSync(path.join(folder, name), path.join(named, 'lib', name.replace('_cc', '')));
+    expect(await findRuntime({ dist, home: temporary(), path: named })).toMatchObject({
+      source: 'setting',
+      tensorflow_version: TENSORFLOW_VERSION,
+    });
   });
 
   it.each([
     ['cut short', (file: string) => truncateSync(file, 1_000_000), /does not work: \S.{1,200}$/s],
-    ['another file', (file: string) => writeFileSync(file, '<html>'), /does not work: .{1,200}(invalid ELF header|file too short|libtensorflow_framework).{0,200}$/s],
-  ] as const)('is refused, and this process unharmed, when a library is %s', async (_, spoil, message) => {
-    const source = await installed();
-    const folder = temporary();
-    for (const name of [BINDING_FILE, ...names]) copyFileSync(path.join(source, name), path.join(folder, name));
-    spoil(path.join(folder, names[1]!));
-    await expect(probe(path.join(folder, BINDING_FILE), dist)).rejects.toThrow(message);
-  });
+    [
+      'another file',
+      (file: string) => writeFileSync(file, '<html>'),
+      /does not work: .{1,200}(invalid ELF header|file too short|libtensorflow_framework).{0,200}$/s,
+    ],
+  ] as const)(
+    'is refused, and this process unharmed, when a library is %s',
+    async (_, spoil, message) => {
+      const source = await installed();
+      const folder = temporary();
+      for (const name of [BINDING_FILE, ...names])
+        copyFileSync(path.join(source, name), path.join(folder, name));
+      spoil(path.join(folder, names[1]!));
+      await expect(probe(path.join(folder, BINDING_FILE), dist)).rejects.toThrow(message);
+    },
+  );
 });

@@ -6,7 +6,18 @@ import type { Adapter } from '../../src/lora/types';
 import { loadModel } from '../../src/models/model';
 import type { RawOps } from '../../src/models/ops/raw';
 import type { Model } from '../../src/models/types';
-import { adapterGap, fixtures, gap, inputOf, NO_ADAPTER, rawOps, readFloats, readJson, withBase, type Floats } from '../support/models';
+import {
+  adapterGap,
+  fixtures,
+  gap,
+  inputOf,
+  NO_ADAPTER,
+  rawOps,
+  readFloats,
+  readJson,
+  withBase,
+  type Floats,
+} from '../support/models';
 import { smollm2Path } from '../support/realModels';
 
 interface Greedy {
@@ -14,15 +25,29 @@ interface Greedy {
   readonly margin: number;
 }
 interface Expected {
-  readonly prompts: readonly { readonly ids: readonly number[]; readonly base_nll: number; readonly adapter_nll: number }[];
-  readonly chats: readonly { readonly ids: readonly number[]; readonly greedy?: Greedy; readonly greedy_with_adapter?: Greedy }[];
+  readonly prompts: readonly {
+    readonly ids: readonly number[];
+    readonly base_nll: number;
+    readonly adapter_nll: number;
+  }[];
+  readonly chats: readonly {
+    readonly ids: readonly number[];
+    readonly greedy?: Greedy;
+    readonly greedy_with_adapter?: Greedy;
+  }[];
   readonly greedy_max_new_tokens: number;
 }
 interface Trajectory {
   readonly optimizer: { readonly weight_decay: number };
   readonly max_grad_norm: number;
-  readonly records: readonly { readonly loss: number; readonly grad_norm: number; readonly lr: number }[];
-  readonly batches: Readonly<Record<'input_ids' | 'attention_mask' | 'labels', readonly (readonly (readonly number[])[])[]>>;
+  readonly records: readonly {
+    readonly loss: number;
+    readonly grad_norm: number;
+    readonly lr: number;
+  }[];
+  readonly batches: Readonly<
+    Record<'input_ids' | 'attention_mask' | 'labels', readonly (readonly (readonly number[])[])[]>
+  >;
 }
 
 /** |logit - reference|: the reference's own f32 noise is 1.1e-4. */
@@ -32,7 +57,8 @@ const END = 2;
 
 const expected = readJson<Expected>('real/smollm2/expected.json');
 const file = path.join(fixtures, 'real/smollm2/expected.safetensors');
-const adapterAt = async (name: string) => (await readPeftAdapter(path.join(fixtures, 'real/smollm2', name))).adapter;
+const adapterAt = async (name: string) =>
+  (await readPeftAdapter(path.join(fixtures, 'real/smollm2', name))).adapter;
 const readIds = (name: string) => withSafetensors(file, (source) => source.readInts(name));
 
 let ops: RawOps;
@@ -46,9 +72,12 @@ async function load(adapter: Adapter): Promise<Model> {
   return withBase(await smollm2Path(), (base) => loadModel(base, adapter, { ops }));
 }
 
-const rowsOf = (x: Float32Array | Int32Array, width: number, row: number) => Array.from(x.subarray(row * width, (row + 1) * width));
+const rowsOf = (x: Float32Array | Int32Array, width: number, row: number) =>
+  Array.from(x.subarray(row * width, (row + 1) * width));
 
-/** The reference's best ids at a position, as far as the lead of each over the next is beyond doubt. */
+/**
+ * The reference's best ids at a position, as far as the lead of each over the next is beyond doubt.
+ */
 function certain(ids: readonly number[], logits: readonly number[]): number {
   const tie = logits.findIndex((z, i) => i > 0 && logits[i - 1]! - z <= 2 * LOGITS);
   return tie < 0 ? ids.length - 1 : tie - 1;
@@ -58,11 +87,21 @@ async function expectPrompt(model: Model, kind: 'base' | 'adapter', i: number): 
   const { ids } = expected.prompts[i]!;
   const logits = await model.logits(inputOf({ input_ids: [ids], labels: [ids] }));
   const vocab = logits.length / ids.length;
-  const [topIds, top, logsumexp] = [await readIds(`${kind}.${i}.top_ids`), want.get(`${kind}.${i}.top_logits`)!, want.get(`${kind}.${i}.logsumexp`)!];
+  const [topIds, top, logsumexp] = [
+    await readIds(`${kind}.${i}.top_ids`),
+    want.get(`${kind}.${i}.top_logits`)!,
+    want.get(`${kind}.${i}.logsumexp`)!,
+  ];
   for (let t = 0; t < ids.length; t++) {
     const own = logits.subarray(t * vocab, (t + 1) * vocab);
     const [wantIds, wantTop] = [rowsOf(topIds, 8, t), rowsOf(top, 8, t)];
-    expect(gap(Float32Array.from(wantIds, (id) => own[id]!), Float32Array.from(wantTop)), `position ${t}`).toBeLessThanOrEqual(LOGITS);
+    expect(
+      gap(
+        Float32Array.from(wantIds, (id) => own[id]!),
+        Float32Array.from(wantTop),
+      ),
+      `position ${t}`,
+    ).toBeLessThanOrEqual(LOGITS);
     const best = Array.from(own, (_, id) => id).sort((a, b) => own[b]! - own[a]!);
     const sure = certain(wantIds, wantTop);
     expect(best.slice(0, sure)).toEqual(wantIds.slice(0, sure));
@@ -70,24 +109,39 @@ async function expectPrompt(model: Model, kind: 'base' | 'adapter', i: number): 
     const sum = own.reduce((s, z) => s + Math.exp(z - highest), 0);
     expect(Math.abs(highest + Math.log(sum) - logsumexp[t]!)).toBeLessThanOrEqual(LOGITS);
   }
-  if (kind === 'base' && i === 0) expect(gap(logits.subarray((ids.length - 1) * vocab), want.get('base.0.last_logits')!)).toBeLessThanOrEqual(LOGITS);
+  if (kind === 'base' && i === 0)
+    expect(
+      gap(logits.subarray((ids.length - 1) * vocab), want.get('base.0.last_logits')!),
+    ).toBeLessThanOrEqual(LOGITS);
 }
 
-describe.each([['base', NO_ADAPTER], ['adapter', null]] as const)('SmolLM2-135M-Instruct, %s', (kind, none) => {
+describe.each([
+  ['base', NO_ADAPTER],
+  ['adapter', null],
+] as const)('SmolLM2-135M-Instruct, %s', (kind, none) => {
   let model: Model;
   beforeAll(async () => {
-    model = await load(none ?? await adapterAt('adapter'));
+    model = await load(none ?? (await adapterAt('adapter')));
     return () => model.dispose();
   });
 
-  it.each(expected.prompts.map((_, i) => i))('gives the reference logits for prompt %i', (i) => expectPrompt(model, kind, i));
+  it.each(expected.prompts.map((_, i) => i))('gives the reference logits for prompt %i', (i) =>
+    expectPrompt(model, kind, i),
+  );
 
-  it.each(expected.prompts.map((_, i) => i))('gives the reference loss for prompt %i', async (i) => {
-    const { ids, base_nll, adapter_nll } = expected.prompts[i]!;
-    const { loss_sum, labelled } = await model.evaluate(inputOf({ input_ids: [ids], labels: [ids] }));
-    expect(labelled).toBe(ids.length - 1);
-    expect(Math.abs(loss_sum / labelled - (kind === 'base' ? base_nll : adapter_nll))).toBeLessThanOrEqual(LOSS);
-  });
+  it.each(expected.prompts.map((_, i) => i))(
+    'gives the reference loss for prompt %i',
+    async (i) => {
+      const { ids, base_nll, adapter_nll } = expected.prompts[i]!;
+      const { loss_sum, labelled } = await model.evaluate(
+        inputOf({ input_ids: [ids], labels: [ids] }),
+      );
+      expect(labelled).toBe(ids.length - 1);
+      expect(
+        Math.abs(loss_sum / labelled - (kind === 'base' ? base_nll : adapter_nll)),
+      ).toBeLessThanOrEqual(LOSS);
+    },
+  );
 
   const greedy = expected.chats.flatMap((chat, i) => {
     const reference = kind === 'base' ? chat.greedy : chat.greedy_with_adapter;
@@ -95,7 +149,12 @@ describe.each([['base', NO_ADAPTER], ['adapter', null]] as const)('SmolLM2-135M-
   });
   it.each(greedy)('continues chat $i as the reference does', async ({ ids, reference }) => {
     expect(reference.margin).toBeGreaterThan(2 * LOGITS);
-    const made = await model.generate(ids, { max_new_tokens: expected.greedy_max_new_tokens, temperature: 0, seed: 0, stop_ids: [END] });
+    const made = await model.generate(ids, {
+      max_new_tokens: expected.greedy_max_new_tokens,
+      temperature: 0,
+      seed: 0,
+      stop_ids: [END],
+    });
     expect(made).toEqual(reference.ids.filter((id) => id !== END));
   });
 });
@@ -105,11 +164,22 @@ it('trains SmolLM2-135M-Instruct as the reference does over 10 steps', async () 
   const { input_ids, attention_mask, labels } = trajectory.batches;
   const model = await load(await adapterAt('train/start'));
   for (const [i, { loss, grad_norm, lr }] of trajectory.records.entries()) {
-    const { loss_sum, labelled } = await model.accumulate(inputOf({ input_ids: input_ids[i]!, attention_mask: attention_mask[i]!, labels: labels[i]! }), i);
-    const step = await model.step(labelled, { learning_rate: lr, weight_decay: trajectory.optimizer.weight_decay, max_grad_norm: trajectory.max_grad_norm });
+    const { loss_sum, labelled } = await model.accumulate(
+      inputOf({ input_ids: input_ids[i]!, attention_mask: attention_mask[i]!, labels: labels[i]! }),
+      i,
+    );
+    const step = await model.step(labelled, {
+      learning_rate: lr,
+      weight_decay: trajectory.optimizer.weight_decay,
+      max_grad_norm: trajectory.max_grad_norm,
+    });
     expect(Math.abs(loss_sum / labelled - loss), `loss of step ${i + 1}`).toBeLessThanOrEqual(LOSS);
-    expect(Math.abs(step.grad_norm - grad_norm), `grad_norm of step ${i + 1}`).toBeLessThanOrEqual(1e-3 * grad_norm);
+    expect(Math.abs(step.grad_norm - grad_norm), `grad_norm of step ${i + 1}`).toBeLessThanOrEqual(
+      1e-3 * grad_norm,
+    );
   }
-  expect(adapterGap(await model.adapter(), await adapterAt('train/final'))).toBeLessThanOrEqual(1e-4);
+  expect(adapterGap(await model.adapter(), await adapterAt('train/final'))).toBeLessThanOrEqual(
+    1e-4,
+  );
   model.dispose();
 });

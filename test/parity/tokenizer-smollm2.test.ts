@@ -9,19 +9,26 @@ import { readJson } from '../unit/data/support';
 
 interface Expected {
   readonly texts: readonly { readonly text: string; readonly ids: readonly number[] }[];
-  readonly chats: readonly { readonly messages: readonly Message[]; readonly add_generation_prompt: boolean; readonly text: string; readonly ids: readonly number[] }[];
+  readonly chats: readonly {
+    readonly messages: readonly Message[];
+    readonly add_generation_prompt: boolean;
+    readonly text: string;
+    readonly ids: readonly number[];
+  }[];
 }
 
 interface Trajectory {
   readonly order: readonly (readonly number[])[];
   readonly examples: readonly (readonly Message[])[];
-  readonly batches: Readonly<Record<'input_ids' | 'labels' | 'attention_mask', readonly (readonly (readonly number[])[])[]>>;
+  readonly batches: Readonly<
+    Record<'input_ids' | 'labels' | 'attention_mask', readonly (readonly (readonly number[])[])[]>
+  >;
 }
 
 const expected = readJson('test/fixtures/real/smollm2/expected.json') as Expected;
 const trajectory = readJson('test/fixtures/real/smollm2/train/trajectory.json') as Trajectory;
 
-describe('the tokenizer of SmolLM2\'s GGUF file', () => {
+describe("the tokenizer of SmolLM2's GGUF file", () => {
   let tokenizer: Tokenizer;
   beforeAll(async () => {
     const base = await openBase(await smollm2Path());
@@ -29,27 +36,46 @@ describe('the tokenizer of SmolLM2\'s GGUF file', () => {
     await base.close();
   });
 
-  it.each(expected.texts)('gives the reference\'s ids for $text', ({ text, ids }) => {
+  it.each(expected.texts)("gives the reference's ids for $text", ({ text, ids }) => {
     expect(tokenizer.encode(text)).toEqual(ids);
     expect(tokenizer.decode(ids)).toBe(text);
   });
 
-  it.each(expected.chats)('renders chat $# as the reference does, and gives its ids', ({ messages, add_generation_prompt, text, ids }) => {
-    expect(tokenizer.applyChatTemplate(messages, add_generation_prompt)).toBe(text);
-    expect(tokenizer.encode(text, false)).toEqual(ids);
-  });
+  it.each(expected.chats)(
+    'renders chat $# as the reference does, and gives its ids',
+    ({ messages, add_generation_prompt, text, ids }) => {
+      expect(tokenizer.applyChatTemplate(messages, add_generation_prompt)).toBe(text);
+      expect(tokenizer.encode(text, false)).toEqual(ids);
+    },
+  );
 
-  it('makes the batches of the reference\'s training from its messages: labels on answers and their ends, padding that is no label', () => {
-    const rows = trajectory.examples.map((messages, i) => ({ kind: 'messages' as const, line: i + 1, messages }));
-    const { examples, problems } = tokenizeRows('examples', rows, tokenizer, { max_length: 512, labels: 'assistant' });
+  it("makes the batches of the reference's training from its messages: labels on answers and their ends, padding that is no label", () => {
+    const rows = trajectory.examples.map((messages, i) => ({
+      kind: 'messages' as const,
+      line: i + 1,
+      messages,
+    }));
+    const { examples, problems } = tokenizeRows('examples', rows, tokenizer, {
+      max_length: 512,
+      labels: 'assistant',
+    });
     expect(problems).toEqual([]);
     for (const [step, order] of trajectory.order.entries()) {
-      const batch = collate(order.map((i) => examples[i]!), tokenizer.pad_token_id!);
+      const batch = collate(
+        order.map((i) => examples[i]!),
+        tokenizer.pad_token_id!,
+      );
       for (const name of ['input_ids', 'labels', 'attention_mask'] as const) {
-        const padding = { input_ids: tokenizer.pad_token_id, labels: -100, attention_mask: 0 }[name];
+        const padding = { input_ids: tokenizer.pad_token_id, labels: -100, attention_mask: 0 }[
+          name
+        ];
         for (const [row, want] of trajectory.batches[name][step]!.entries()) {
-          expect([...batch[name].subarray(row * batch.length, (row + 1) * batch.length)]).toEqual(want.slice(0, batch.length));
-          expect(new Set(want.slice(batch.length))).toEqual(want.length > batch.length ? new Set([padding]) : new Set());
+          expect([...batch[name].subarray(row * batch.length, (row + 1) * batch.length)]).toEqual(
+            want.slice(0, batch.length),
+          );
+          expect(new Set(want.slice(batch.length))).toEqual(
+            want.length > batch.length ? new Set([padding]) : new Set(),
+          );
         }
       }
     }

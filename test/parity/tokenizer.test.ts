@@ -3,8 +3,17 @@ import type { Message } from '../../src/data/types';
 import { readJson, smallTokenizer } from '../unit/data/support';
 
 interface Expected {
-  readonly samples: readonly { readonly text: string; readonly ids: readonly number[]; readonly decoded: string }[];
-  readonly chats: readonly { readonly messages: readonly Message[]; readonly add_generation_prompt: boolean; readonly text: string; readonly ids: readonly number[] }[];
+  readonly samples: readonly {
+    readonly text: string;
+    readonly ids: readonly number[];
+    readonly decoded: string;
+  }[];
+  readonly chats: readonly {
+    readonly messages: readonly Message[];
+    readonly add_generation_prompt: boolean;
+    readonly text: string;
+    readonly ids: readonly number[];
+  }[];
 }
 
 const expected = readJson('test/fixtures/tokenizer/expected.json') as Expected;
@@ -12,18 +21,36 @@ const expected = readJson('test/fixtures/tokenizer/expected.json') as Expected;
 describe('the tokenizer of the fixtures', () => {
   const tokenizer = smallTokenizer();
 
-  it.each(expected.samples)('gives the reference\'s ids and text for $text', ({ text, ids, decoded }) => {
-    expect(tokenizer.encode(text)).toEqual(ids);
-    expect(tokenizer.decode(ids)).toBe(decoded);
-  });
+  it.each(expected.samples)(
+    "gives the reference's ids and text for $text",
+    ({ text, ids, decoded }) => {
+      expect(tokenizer.encode(text)).toEqual(ids);
+      expect(tokenizer.decode(ids)).toBe(decoded);
+    },
+  );
 
-  it.each(expected.chats)('renders chat $# as the reference does, and gives its ids', ({ messages, add_generation_prompt, text, ids }) => {
-    expect(tokenizer.applyChatTemplate(messages, add_generation_prompt)).toBe(text);
-    expect(tokenizer.encode(text, false)).toEqual(ids);
-  });
+  it.each(expected.chats)(
+    'renders chat $# as the reference does, and gives its ids',
+    ({ messages, add_generation_prompt, text, ids }) => {
+      expect(tokenizer.applyChatTemplate(messages, add_generation_prompt)).toBe(text);
+      expect(tokenizer.encode(text, false)).toEqual(ids);
+    },
+  );
 
   it('knows its vocabulary and named tokens', () => {
-    expect(tokenizer).toMatchObject({ vocab_size: 384, bos_token_id: 1, eos_token_id: 2, pad_token_id: 0, has_chat_template: true });
-    expect(Object.fromEntries(tokenizer.special_tokens)).toEqual({ '<|pad|>': 0, '<|bos|>': 1, '<|eos|>': 2, '<|im_start|>': 3, '<|im_end|>': 4 });
+    expect(tokenizer).toMatchObject({
+      vocab_size: 384,
+      bos_token_id: 1,
+      eos_token_id: 2,
+      pad_token_id: 0,
+      has_chat_template: true,
+    });
+    expect(Object.fromEntries(tokenizer.special_tokens)).toEqual({
+      '<|pad|>': 0,
+      '<|bos|>': 1,
+      '<|eos|>': 2,
+      '<|im_start|>': 3,
+      '<|im_end|>': 4,
+    });
   });
 });

@@ -9,22 +9,39 @@ import { adapterGap, fixtures, inputOf, loadFixture, rawOps, readJson } from '..
 interface Trajectory {
   readonly optimizer: { readonly weight_decay: number };
   readonly max_grad_norm: number;
-  readonly records: readonly { readonly loss: number; readonly grad_norm: number; readonly lr: number }[];
+  readonly records: readonly {
+    readonly loss: number;
+    readonly grad_norm: number;
+    readonly lr: number;
+  }[];
 }
 
 /** The batches of a trajectory: every tensor is [steps, batch, …]. */
 function readBatches(file: string): Promise<LabelledInput[]> {
   return withSafetensors(file, async (source) => {
     const [steps] = source.tensors.get('labels')!.shape as [number];
-    const part = <T extends Int32Array | Float32Array>(all: T, i: number) => all.subarray(i * (all.length / steps), (i + 1) * (all.length / steps)) as T;
+    const part = <T extends Int32Array | Float32Array>(all: T, i: number) =>
+      all.subarray(i * (all.length / steps), (i + 1) * (all.length / steps)) as T;
     const labels = await source.readInts('labels');
     if (source.tensors.has('pixel_values')) {
       const pixels = await source.readF32('pixel_values');
-      return Array.from({ length: steps }, (_, i) => ({ ...inputOf({ labels: [...part(labels, i)] }), pixel_values: part(pixels, i) }));
+      return Array.from({ length: steps }, (_, i) => ({
+        ...inputOf({ labels: [...part(labels, i)] }),
+        pixel_values: part(pixels, i),
+      }));
     }
     const [, rows, length] = source.tensors.get('input_ids')!.shape as [number, number, number];
-    const [input_ids, attention_mask] = [await source.readInts('input_ids'), await source.readInts('attention_mask')];
-    return Array.from({ length: steps }, (_, i) => ({ batch: rows, length, input_ids: part(input_ids, i), attention_mask: part(attention_mask, i), labels: part(labels, i) }));
+    const [input_ids, attention_mask] = [
+      await source.readInts('input_ids'),
+      await source.readInts('attention_mask'),
+    ];
+    return Array.from({ length: steps }, (_, i) => ({
+      batch: rows,
+      length,
+      input_ids: part(input_ids, i),
+      attention_mask: part(attention_mask, i),
+      labels: part(labels, i),
+    }));
   });
 }
 
@@ -35,16 +52,31 @@ async function follow(folder: string, base: string, options: ReadSpecOptions = {
   expect(batches).toHaveLength(20);
   for (const [i, { loss, grad_norm, lr }] of records.entries()) {
     const { loss_sum, labelled } = await model.accumulate(batches[i]!, i);
-    const step = await model.step(labelled, { learning_rate: lr, weight_decay: optimizer.weight_decay, max_grad_norm });
+    const step = await model.step(labelled, {
+      learning_rate: lr,
+      weight_decay: optimizer.weight_decay,
+      max_grad_norm,
+    });
     expect(Math.abs(loss_sum / labelled - loss), `loss of step ${i + 1}`).toBeLessThanOrEqual(1e-4);
-    expect(Math.abs(step.grad_norm - grad_norm), `grad_norm of step ${i + 1}`).toBeLessThanOrEqual(1e-3 * grad_norm);
+    expect(Math.abs(step.grad_norm - grad_norm), `grad_norm of step ${i + 1}`).toBeLessThanOrEqual(
+      1e-3 * grad_norm,
+    );
   }
   const { adapter } = await readPeftAdapter(path.join(fixtures, folder, 'final'));
   expect(adapterGap(await model.adapter(), adapter)).toBeLessThanOrEqual(1e-4);
   model.dispose();
 }
 
-it.each(['llama', 'gpt2', 'vit'])('%s trains as torch.optim.AdamW does over 20 steps, and ends with the same adapter', (family) => follow(`${family}/train`, family));
+it.each(['llama', 'gpt2', 'vit'])(
+  '%s trains as torch.optim.AdamW does over 20 steps, and ends with the same adapter',
+  (family) => follow(`${family}/train`, family),
+);
 
-it.each([['dora', 'llama', 'causal_lm'], ['seq-cls', 'bert', 'seq_cls'], ['token-cls', 'bert', 'token_cls'], ['embedding', 'bert', 'embedding']] as const)(
-  '%s on %s does, too', (name, base, task) => follow(`trajectories/${name}`, base, { task }));
+it.each([
+  ['dora', 'llama', 'causal_lm'],
+  ['seq-cls', 'bert', 'seq_cls'],
+  ['token-cls', 'bert', 'token_cls'],
+  ['embedding', 'bert', 'embedding'],
+] as const)('%s on %s does, too', (name, base, task) =>
+  follow(`trajectories/${name}`, base, { task }),
+);

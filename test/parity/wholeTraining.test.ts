@@ -9,7 +9,19 @@ import { loadModel, type LoadOptions } from '../../src/models/model';
 import { RawOps } from '../../src/models/ops/raw';
 import type { Ops } from '../../src/models/ops/types';
 import type { LabelledInput, Model } from '../../src/models/types';
-import { cpuOps, fixtures, gap, inputOf, largest, rawOps, readJson, restoreState, stateOf, tfBinding, withBase } from '../support/models';
+import {
+  cpuOps,
+  fixtures,
+  gap,
+  inputOf,
+  largest,
+  rawOps,
+  readJson,
+  restoreState,
+  stateOf,
+  tfBinding,
+  withBase,
+} from '../support/models';
 import { smallBase, smallInput, SMALL_CONFIG } from '../support/smallModel';
 
 interface Trajectory {
@@ -20,75 +32,147 @@ interface Trajectory {
   readonly records: readonly { readonly loss: number; readonly grad_norm: number }[];
 }
 
-const FAMILIES = ['llama', 'gpt2', 'olmo2', 'gemma2', 'gemma3_text', 'phi3', 'gpt_neox', 'distilbert', 'roberta', 'vit'];
+const FAMILIES = [
+  'llama',
+  'gpt2',
+  'olmo2',
+  'gemma2',
+  'gemma3_text',
+  'phi3',
+  'gpt_neox',
+  'distilbert',
+  'roberta',
+  'vit',
+];
 const at = (family: string, file: string) => path.join(fixtures, 'full', family, file);
 
-const tensorsIn = (file: string) => withSafetensors(file, async (source) => {
-  const read = await Promise.all([...source.tensors.keys()].map(async (name) => [name, { shape: source.tensors.get(name)!.shape, data: await source.readF32(name) }] as const));
-  return new Map(read);
-});
+const tensorsIn = (file: string) =>
+  withSafetensors(file, async (source) => {
+    const read = await Promise.all(
+      [...source.tensors.keys()].map(
+        async (name) =>
+          [
+            name,
+            { shape: source.tensors.get(name)!.shape, data: await source.readF32(name) },
+          ] as const,
+      ),
+    );
+    return new Map(read);
+  });
 
-const batchOf = (family: string): Promise<LabelledInput> => withSafetensors(at(family, 'batch.safetensors'), async (source) => {
-  const labels = await source.readInts('labels');
-  if (source.tensors.has('pixel_values')) return { ...inputOf({ labels: [...labels] }), pixel_values: await source.readF32('pixel_values') };
-  const [batch, length] = source.tensors.get('input_ids')!.shape as [number, number];
-  return { batch, length, input_ids: await source.readInts('input_ids'), attention_mask: await source.readInts('attention_mask'), labels };
-});
+const batchOf = (family: string): Promise<LabelledInput> =>
+  withSafetensors(at(family, 'batch.safetensors'), async (source) => {
+    const labels = await source.readInts('labels');
+    if (source.tensors.has('pixel_values'))
+      return {
+        ...inputOf({ labels: [...labels] }),
+        pixel_values: await source.readF32('pixel_values'),
+      };
+    const [batch, length] = source.tensors.get('input_ids')!.shape as [number, number];
+    return {
+      batch,
+      length,
+      input_ids: await source.readInts('input_ids'),
+      attention_mask: await source.readInts('attention_mask'),
+      labels,
+    };
+  });
 
 /** The base with the head that torch drew. */
 async function withHead(base: BaseModel, family: string): Promise<BaseModel> {
   const head = await tensorsIn(at(family, 'head.safetensors'));
   head.delete('none');
-  const replaced = new Map([...head].map(([name, { shape, data }]): [string, ReplacedTensor] => [name, { shape, read: () => Promise.resolve(data) }]));
+  const replaced = new Map(
+    [...head].map(([name, { shape, data }]): [string, ReplacedTensor] => [
+      name,
+      { shape, read: () => Promise.resolve(data) },
+    ]),
+  );
   return { ...base, missing: [], weights: withReplaced(base.weights, replaced) };
 }
 
-const openFamily = <T>(family: string, use: (base: BaseModel, facts: Trajectory) => Promise<T>): Promise<T> => {
+const openFamily = <T>(
+  family: string,
+  use: (base: BaseModel, facts: Trajectory) => Promise<T>,
+): Promise<T> => {
   const facts = readJson<Trajectory>(`full/${family}`, 'trajectory.json');
-  const options: ReadSpecOptions = facts.task === 'causal_lm' ? {} : { task: facts.task, num_labels: 3 };
-  return withBase(path.join(fixtures, family, 'base'), async (base) => use(await withHead(base, family), facts), options);
+  const options: ReadSpecOptions =
+    facts.task === 'causal_lm' ? {} : { task: facts.task, num_labels: 3 };
+  return withBase(
+    path.join(fixtures, family, 'base'),
+    async (base) => use(await withHead(base, family), facts),
+    options,
+  );
 };
 
-const loadWhole = (ops: Ops, base: BaseModel, options: Partial<LoadOptions> = {}): Promise<Model> => loadModel(base, EMPTY_ADAPTER, { ops, method: 'full', ...options });
+const loadWhole = (ops: Ops, base: BaseModel, options: Partial<LoadOptions> = {}): Promise<Model> =>
+  loadModel(base, EMPTY_ADAPTER, { ops, method: 'full', ...options });
 
 describe('where every weight trains', () => {
-  it.each(FAMILIES)('%s has torch\'s gradients, and trains as torch.optim.AdamW does', (family) => openFamily(family, async (base, { records, ...settings }) => {
-    const model = await loadWhole(await rawOps(), base);
-    const [batch, wanted] = [await batchOf(family), await tensorsIn(at(family, 'gradients.safetensors'))];
-    for (const [i, { loss, grad_norm }] of records.entries()) {
-      const { loss_sum, labelled } = await model.accumulate(batch, i);
-      if (i === 0) {
-        const gradients = await model.gradients(labelled);
-        expect([...gradients.keys()].filter((name) => !wanted.has(name) && largest(gradients.get(name)!.data) > 0)).toEqual([]);
-        for (const [name, { shape, data }] of wanted) {
-          const own = gradients.get(name);
-          if (!own && largest(data) < 1e-6) continue; // a key's bias turns no softmax
-          expect(own?.shape, name).toEqual(shape);
-          expect(gap(own!.data, data), name).toBeLessThanOrEqual(2e-5 * Math.max(0.1, largest(data)));
+  it.each(FAMILIES)("%s has torch's gradients, and trains as torch.optim.AdamW does", (family) =>
+    openFamily(family, async (base, { records, ...settings }) => {
+      const model = await loadWhole(await rawOps(), base);
+      const [batch, wanted] = [
+        await batchOf(family),
+        await tensorsIn(at(family, 'gradients.safetensors')),
+      ];
+      for (const [i, { loss, grad_norm }] of records.entries()) {
+        const { loss_sum, labelled } = await model.accumulate(batch, i);
+        if (i === 0) {
+          const gradients = await model.gradients(labelled);
+          expect(
+            [...gradients.keys()].filter(
+              (name) => !wanted.has(name) && largest(gradients.get(name)!.data) > 0,
+            ),
+          ).toEqual([]);
+          for (const [name, { shape, data }] of wanted) {
+            const own = gradients.get(name);
+            if (!own && largest(data) < 1e-6) continue; // a key's bias turns no softmax
+            expect(own?.shape, name).toEqual(shape);
+            expect(gap(own!.data, data), name).toBeLessThanOrEqual(
+              2e-5 * Math.max(0.1, largest(data)),
+            );
+          }
         }
+        const step = await model.step(labelled, settings);
+        expect(Math.abs(loss_sum / labelled - loss), `loss of step ${i + 1}`).toBeLessThanOrEqual(
+          1e-4,
+        );
+        expect(
+          Math.abs(step.grad_norm - grad_norm),
+          `grad_norm of step ${i + 1}`,
+        ).toBeLessThanOrEqual(1e-3 * grad_norm);
       }
-      const step = await model.step(labelled, settings);
-      expect(Math.abs(loss_sum / labelled - loss), `loss of step ${i + 1}`).toBeLessThanOrEqual(1e-4);
-      expect(Math.abs(step.grad_norm - grad_norm), `grad_norm of step ${i + 1}`).toBeLessThanOrEqual(1e-3 * grad_norm);
-    }
-    model.dispose();
-  }));
+      model.dispose();
+    }),
+  );
 
-  it('the weights are all that the model has, and each is read back as the file has it', () => openFamily('gpt2', async (base) => {
-    const model = await loadWhole(await rawOps(), base);
-    for (const name of base.weights.tensors.keys()) expect(await model.baseTensor(name), name).toEqual(await base.weights.readF32(name));
-    expect(model.trainable_parameters).toBe(base.parameters);
-    model.dispose();
-  }));
+  it('the weights are all that the model has, and each is read back as the file has it', () =>
+    openFamily('gpt2', async (base) => {
+      const model = await loadWhole(await rawOps(), base);
+      for (const name of base.weights.tensors.keys())
+        expect(await model.baseTensor(name), name).toEqual(await base.weights.readF32(name));
+      expect(model.trainable_parameters).toBe(base.parameters);
+      model.dispose();
+    }));
 });
 
 const TIED = { ...SMALL_CONFIG, tie_word_embeddings: true };
 const SETTINGS = { learning_rate: 0.02, weight_decay: 0.1, max_grad_norm: 0.5 };
 const BACKINGS: readonly (readonly [string, () => Promise<Ops>])[] = [
-  ['libtensorflow', rawOps], ['libtensorflow without kernels of its own', async () => new RawOps(await tfBinding(), { fuse: false })], ['tfjs on the cpu', async () => (await cpuOps()).ops],
+  ['libtensorflow', rawOps],
+  [
+    'libtensorflow without kernels of its own',
+    async () => new RawOps(await tfBinding(), { fuse: false }),
+  ],
+  ['tfjs on the cpu', async () => (await cpuOps()).ops],
 ];
 
-async function trained(ops: Ops, steps: number, options: Partial<LoadOptions> = {}): Promise<{ readonly model: Model; readonly names: readonly string[] }> {
+async function trained(
+  ops: Ops,
+  steps: number,
+  options: Partial<LoadOptions> = {},
+): Promise<{ readonly model: Model; readonly names: readonly string[] }> {
   const base = smallBase(TIED);
   const model = await loadWhole(ops, base, options);
   for (let i = 0; i < steps; i++) await oneStep(model);
@@ -96,11 +180,20 @@ async function trained(ops: Ops, steps: number, options: Partial<LoadOptions> = 
 }
 
 async function oneStep(model: Model): Promise<void> {
-  const counts = [await model.accumulate(smallInput('left'), 0), await model.accumulate(smallInput('right'), 1)];
-  await model.step(counts.reduce((sum, { labelled }) => sum + labelled, 0), SETTINGS);
+  const counts = [
+    await model.accumulate(smallInput('left'), 0),
+    await model.accumulate(smallInput('right'), 1),
+  ];
+  await model.step(
+    counts.reduce((sum, { labelled }) => sum + labelled, 0),
+    SETTINGS,
+  );
 }
 
-const weightsOf = async (model: Model, names: readonly string[]) => Object.fromEntries(await Promise.all(names.map(async (name) => [name, await model.baseTensor(name)] as const)));
+const weightsOf = async (model: Model, names: readonly string[]) =>
+  Object.fromEntries(
+    await Promise.all(names.map(async (name) => [name, await model.baseTensor(name)] as const)),
+  );
 
 describe('a small tied model', () => {
   let reference: Record<string, Float32Array>;
@@ -115,7 +208,8 @@ describe('a small tied model', () => {
     const before = ops.live();
     const { model, names } = await trained(ops, 3);
     const weights = await weightsOf(model, names);
-    for (const name of names) expect(gap(weights[name]!, reference[name]!), name).toBeLessThanOrEqual(2e-5);
+    for (const name of names)
+      expect(gap(weights[name]!, reference[name]!), name).toBeLessThanOrEqual(2e-5);
     const between = model.liveTensors();
     await oneStep(model);
     expect(model.liveTensors()).toBe(between);
@@ -130,14 +224,22 @@ describe('a small tied model', () => {
     model.dispose();
   });
 
-  it('goes on from its weights and AdamW\'s state to the same numbers', async () => {
+  it("goes on from its weights and AdamW's state to the same numbers", async () => {
     const ops = await rawOps();
     const { model, names } = await trained(ops, 2);
     const state = await stateOf(model);
     const weights = await weightsOf(model, names);
     model.dispose();
     const base = smallBase(TIED);
-    const replaced = new Map(names.map((name): [string, ReplacedTensor] => [name, { shape: base.weights.tensors.get(name)!.shape, read: () => Promise.resolve(weights[name]!) }]));
+    const replaced = new Map(
+      names.map((name): [string, ReplacedTensor] => [
+        name,
+        {
+          shape: base.weights.tensors.get(name)!.shape,
+          read: () => Promise.resolve(weights[name]!),
+        },
+      ]),
+    );
     const again = await loadWhole(ops, { ...base, weights: withReplaced(base.weights, replaced) });
     await restoreState(again, state);
     await oneStep(again);

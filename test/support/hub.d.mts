@@ -16,5 +16,8 @@ export interface FakeHub {
   close(): Promise<void>;
 }
 
-/** A hub on this machine that has one model, owner/tiny: its listing with checksums, and its files with ranges. */
+/**
+ * A hub on this machine that has one model, owner/tiny: its listing with checksums, and its files
+ * with ranges.
+ */
 export function startHub(options: HubOptions): Promise<FakeHub>;

@@ -18,8 +18,10 @@ import { testTfjs } from './tfjs';
 
 export const fixtures = path.resolve(import.meta.dirname, '../fixtures');
 
-// eslint-disable-next-line @typescript-eslint/no-unnecessary-type-parameters -- the caller knows what the fixture holds
-export const readJson = <T>(...at: string[]): T => JSON.parse(readFileSync(path.join(fixtures, ...at), 'utf8')) as T;
+// eslint-disable-next-line @typescript-eslint/no-unnecessary-type-parameters -- the caller knows
+// what the fixture holds
+export const readJson = <T>(...at: string[]): T =>
+  JSON.parse(readFileSync(path.join(fixtures, ...at), 'utf8')) as T;
 
 /** The table of ops that the product trains on. */
 export async function rawOps(): Promise<RawOps> {
@@ -28,12 +30,19 @@ export async function rawOps(): Promise<RawOps> {
 
 export async function tfBinding(): Promise<TfBinding & { getNumOfTensors(): number }> {
   const tf = await testTfjs();
-  return (tf.findBackend('tensorflow') as unknown as { binding: TfBinding & { getNumOfTensors(): number } }).binding;
+  return (
+    tf.findBackend('tensorflow') as unknown as {
+      binding: TfBinding & { getNumOfTensors(): number };
+    }
+  ).binding;
 }
 
-/** The table of ops on tfjs' own cpu backend, within the tfjs that libtensorflow's backend is part of. */
+/**
+ * The table of ops on tfjs' own cpu backend, within the tfjs that libtensorflow's backend is part
+ * of.
+ */
 export async function cpuOps(): Promise<{ readonly ops: Ops; readonly alive: () => number }> {
-  const tf = await testTfjs() as unknown as Tfjs;
+  const tf = (await testTfjs()) as unknown as Tfjs;
   await tf.setBackend('cpu');
   return { ops: tfjsOps(tf), alive: () => tf.memory().numTensors };
 }
@@ -43,8 +52,17 @@ export type Floats = ReadonlyMap<string, Float32Array>;
 /** All floating-point tensors of a file of the fixtures. */
 export function readFloats(...at: string[]): Promise<Floats> {
   return withSafetensors(path.join(fixtures, ...at), async (source) => {
-    const names = [...source.tensors.values()].filter((t) => t.dtype.includes('F')).map((t) => t.name);
-    return new Map(await Promise.all(names.map(async (name): Promise<[string, Float32Array]> => [name, await source.readF32(name)])));
+    const names = [...source.tensors.values()]
+      .filter((t) => t.dtype.includes('F'))
+      .map((t) => t.name);
+    return new Map(
+      await Promise.all(
+        names.map(async (name): Promise<[string, Float32Array]> => [
+          name,
+          await source.readF32(name),
+        ]),
+      ),
+    );
   });
 }
 
@@ -66,26 +84,54 @@ export interface BatchRows {
 /** Of the tiny ViT: 16 patches and the learned token in front. */
 const IMAGE_LENGTH = 17;
 
-export function inputOf({ input_ids, attention_mask, token_type_ids, labels }: BatchRows, pixel_values?: Float32Array): LabelledInput {
+export function inputOf(
+  { input_ids, attention_mask, token_type_ids, labels }: BatchRows,
+  pixel_values?: Float32Array,
+): LabelledInput {
   const flat = (rows: readonly (readonly number[] | number)[]) => Int32Array.from(rows.flat());
   const batch = labels.length;
   const length = input_ids?.[0]?.length ?? IMAGE_LENGTH;
   return {
-    batch, length, input_ids: flat(input_ids ?? []), labels: flat(labels), attention_mask: attention_mask ? flat(attention_mask) : new Int32Array(batch * length).fill(1),
-    ...(token_type_ids && { token_type_ids: flat(token_type_ids) }), ...(pixel_values && { pixel_values }),
+    batch,
+    length,
+    input_ids: flat(input_ids ?? []),
+    labels: flat(labels),
+    attention_mask: attention_mask ? flat(attention_mask) : new Int32Array(batch * length).fill(1),
+    ...(token_type_ids && { token_type_ids: flat(token_type_ids) }),
+    ...(pixel_values && { pixel_values }),
   };
 }
 
 export { EMPTY_ADAPTER as NO_ADAPTER } from '../../src/engine/model';
 
-export async function loadFixture(ops: Ops, base: string, adapter: string | null, { task, num_labels, ...options }: Pick<LoadOptions, 'lora_dropout' | 'base_dtype' | 'recomputed_layers'> & ReadSpecOptions = {}): Promise<Model> {
-  return withBase(path.join(fixtures, base), async (opened) => {
-    const start = adapter === null ? EMPTY_ADAPTER : (await readPeftAdapter(path.join(fixtures, adapter), adapterBaseOf(opened))).adapter;
-    return loadModel(opened, start, { ops, ...options });
-  }, { ...(task && { task }), ...(num_labels !== undefined && { num_labels }) });
+export async function loadFixture(
+  ops: Ops,
+  base: string,
+  adapter: string | null,
+  {
+    task,
+    num_labels,
+    ...options
+  }: Pick<LoadOptions, 'lora_dropout' | 'base_dtype' | 'recomputed_layers'> & ReadSpecOptions = {},
+): Promise<Model> {
+  return withBase(
+    path.join(fixtures, base),
+    async (opened) => {
+      const start =
+        adapter === null
+          ? EMPTY_ADAPTER
+          : (await readPeftAdapter(path.join(fixtures, adapter), adapterBaseOf(opened))).adapter;
+      return loadModel(opened, start, { ops, ...options });
+    },
+    { ...(task && { task }), ...(num_labels !== undefined && { num_labels }) },
+  );
 }
 
-export async function withBase<T>(file: string, use: (base: BaseModel) => Promise<T>, options: ReadSpecOptions = {}): Promise<T> {
+export async function withBase<T>(
+  file: string,
+  use: (base: BaseModel) => Promise<T>,
+  options: ReadSpecOptions = {},
+): Promise<T> {
   const base = await openBase(file, options);
   try {
     return await use(base);
@@ -95,24 +141,43 @@ export async function withBase<T>(file: string, use: (base: BaseModel) => Promis
 }
 
 /** AdamW's state, read. */
-export async function stateOf(model: Model): Promise<{ readonly step: number; readonly tensors: Floats }> {
+export async function stateOf(
+  model: Model,
+): Promise<{ readonly step: number; readonly tensors: Floats }> {
   const { step, tensors } = model.optimizerState();
-  return { step, tensors: new Map(await Promise.all(tensors.map(async ({ name, read }) => [name, await read()] as const))) };
+  return {
+    step,
+    tensors: new Map(
+      await Promise.all(tensors.map(async ({ name, read }) => [name, await read()] as const)),
+    ),
+  };
 }
 
-export const restoreState = (model: Model, { step, tensors }: Awaited<ReturnType<typeof stateOf>>): Promise<void> => model.restoreOptimizer(step, (name) => Promise.resolve(tensors.get(name)!));
+export const restoreState = (
+  model: Model,
+  { step, tensors }: Awaited<ReturnType<typeof stateOf>>,
+): Promise<void> => model.restoreOptimizer(step, (name) => Promise.resolve(tensors.get(name)!));
 
-export const largest = (x: Float32Array): number => x.reduce((most, v) => Math.max(most, Math.abs(v)), 0);
+export const largest = (x: Float32Array): number =>
+  x.reduce((most, v) => Math.max(most, Math.abs(v)), 0);
 
-/** Logits where the mask is 1: what stands at padding is undefined. A head for rows has no padding. */
-export function visible(logits: Float32Array, { attention_mask, batch, length }: LabelledInput): Float32Array {
+/**
+ * Logits where the mask is 1: what stands at padding is undefined. A head for rows has no padding.
+ */
+export function visible(
+  logits: Float32Array,
+  { attention_mask, batch, length }: LabelledInput,
+): Float32Array {
   const width = logits.length / (batch * length);
-  return Number.isInteger(width) && width > 8 ? logits.filter((_, i) => attention_mask[Math.floor(i / width)] === 1) : logits;
+  return Number.isInteger(width) && width > 8
+    ? logits.filter((_, i) => attention_mask[Math.floor(i / width)] === 1)
+    : logits;
 }
 
 /** Largest difference; NaN wherever one is NaN. */
 export function gap(have: Float32Array, want: Float32Array): number {
-  if (have.length !== want.length) throw new Error(`${have.length} numbers, expected ${want.length}`);
+  if (have.length !== want.length)
+    throw new Error(`${have.length} numbers, expected ${want.length}`);
   return have.reduce((most, h, i) => Math.max(most, Math.abs(h - want[i]!)), 0);
 }
 
@@ -121,10 +186,15 @@ export function adapterGap(have: Adapter, want: Adapter): number {
   const byPath = new Map(want.modules.map((m) => [m.path, m]));
   const gaps = have.modules.map((m) => {
     const other: LoraFactors = byPath.get(m.path)!;
-    return Math.max(gap(m.A, other.A), gap(m.B, other.B), m.magnitude ? gap(m.magnitude, other.magnitude!) : 0);
+    return Math.max(
+      gap(m.A, other.A),
+      gap(m.B, other.B),
+      m.magnitude ? gap(m.magnitude, other.magnitude!) : 0,
+    );
   });
   const byName = new Map(want.trained.map((t) => [t.name, t.data]));
   gaps.push(...have.trained.map((t) => gap(t.data, byName.get(t.name)!)));
-  if (gaps.length !== want.modules.length + want.trained.length) throw new Error('The adapters have other modules.');
+  if (gaps.length !== want.modules.length + want.trained.length)
+    throw new Error('The adapters have other modules.');
   return Math.max(...gaps);
 }

@@ -9,10 +9,23 @@ import { NO_ADAPTER } from './models';
 
 type Config = Readonly<Record<string, unknown>>;
 
-/** Everything at once: grouped queries, biases, windows on one layer of two, an output layer of its own. */
+/**
+ * Everything at once: grouped queries, biases, windows on one layer of two, an output layer of its
+ * own.
+ */
 export const SMALL_CONFIG: Config = {
-  model_type: 'qwen2', vocab_size: 40, hidden_size: 24, intermediate_size: 32, num_hidden_layers: 2, num_attention_heads: 4, num_key_value_heads: 2,
-  rms_norm_eps: 1e-6, rope_theta: 1000, tie_word_embeddings: false, layer_types: ['full_attention', 'sliding_attention'], sliding_window: 6,
+  model_type: 'qwen2',
+  vocab_size: 40,
+  hidden_size: 24,
+  intermediate_size: 32,
+  num_hidden_layers: 2,
+  num_attention_heads: 4,
+  num_key_value_heads: 2,
+  rms_norm_eps: 1e-6,
+  rope_theta: 1000,
+  tie_word_embeddings: false,
+  layer_types: ['full_attention', 'sliding_attention'],
+  sliding_window: 6,
 };
 
 const numbers = (size: number, spread: number, ...name: string[]): Float32Array => {
@@ -26,32 +39,67 @@ export function smallBase(config: Config = SMALL_CONFIG): BaseModel {
   const spec = readSpec(config, 'small');
   const { body, head } = tensorsOf(spec);
   const wanted = [...body, ...head];
-  const tensors = new Map(wanted.map(({ name, shape }): [string, TensorInfo] => [name, { name, shape, dtype: 'F32' }]));
+  const tensors = new Map(
+    wanted.map(({ name, shape }): [string, TensorInfo] => [name, { name, shape, dtype: 'F32' }]),
+  );
   const readF32 = (name: string, target = new Float32Array(sizeOf(tensors.get(name)!.shape))) => {
     target.set(numbers(target.length, name.includes('norm') ? 2 : 0.5, name));
     return Promise.resolve(target);
   };
   return {
-    path: 'small', name: 'small', format: 'safetensors', config, spec, missing: [], replaced: new Set(), weights: { tensors, readF32, readBF16: async (name, target) => toBF16(await readF32(name), target), close: () => Promise.resolve() }, weight_files: [], parameters: 0,
-    readTokenizer: () => Promise.reject(new Error('The small base has no tokenizer.')), close: () => Promise.resolve(),
+    path: 'small',
+    name: 'small',
+    format: 'safetensors',
+    config,
+    spec,
+    missing: [],
+    replaced: new Set(),
+    weights: {
+      tensors,
+      readF32,
+      readBF16: async (name, target) => toBF16(await readF32(name), target),
+      close: () => Promise.resolve(),
+    },
+    weight_files: [],
+    parameters: 0,
+    readTokenizer: () => Promise.reject(new Error('The small base has no tokenizer.')),
+    close: () => Promise.resolve(),
   };
 }
 
 /** An adapter with nothing at zero on the modules that `wanted` picks. */
-export function smallAdapter(wanted: (path: string) => boolean, config: Config = SMALL_CONFIG): Adapter {
+export function smallAdapter(
+  wanted: (path: string) => boolean,
+  config: Config = SMALL_CONFIG,
+): Adapter {
   const modules = modulesOf(readSpec(config, 'small')).filter((m) => wanted(m.path));
   return {
     config: NO_ADAPTER.config,
     trained: [],
     modules: modules.map(({ path, kind, in_features, out_features }, i): LoraFactors => {
       const r = 2 + (i % 3);
-      return { path, kind, r, in_features, out_features, scaling: 1.5, magnitude: null, A: numbers(r * in_features, 0.4, path, 'A'), B: numbers(r * out_features, 0.4, path, 'B') };
+      return {
+        path,
+        kind,
+        r,
+        in_features,
+        out_features,
+        scaling: 1.5,
+        magnitude: null,
+        A: numbers(r * in_features, 0.4, path, 'A'),
+        B: numbers(r * out_features, 0.4, path, 'B'),
+      };
     }),
   };
 }
 
 /** Rows of other lengths, padded on one side; about a third of the tokens are labelled. */
-export function smallInput(padding: 'left' | 'right' | 'none', batch = 3, length = 11, vocab = 40): LabelledInput {
+export function smallInput(
+  padding: 'left' | 'right' | 'none',
+  batch = 3,
+  length = 11,
+  vocab = 40,
+): LabelledInput {
   const random = createRandom(3, padding);
   const ids = Int32Array.from({ length: batch * length }, () => Math.floor(random() * vocab));
   const mask = new Int32Array(ids.length).fill(1);

@@ -7,6 +7,7 @@ export const dist = path.resolve(import.meta.dirname, '../../dist');
 /** tfjs over the installed libtensorflow, as the engine's worker loads it. */
 export async function testTfjs(): Promise<TfjsNode> {
   const runtime = await findRuntime({ dist, home: defaultRuntimeHome() });
-  if (runtime?.kind !== 'tensorflow') throw new Error('No runtime is installed: run npm run build.');
+  if (runtime?.kind !== 'tensorflow')
+    throw new Error('No runtime is installed: run npm run build.');
   return loadTensorflow(runtime.binding, dist);
 }

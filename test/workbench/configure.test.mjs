@@ -1,4 +1,5 @@
-// Configure Rank in a real workbench: the page writes lora.json and follows it, the list says the same, advice comes from the run before.
+// Configure Rank in a real workbench: the page writes lora.json and follows it, the list says the
+// same, advice comes from the run before.
 import assert from 'node:assert/strict';
 import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
@@ -28,9 +29,18 @@ describe('configuring the rank', { timeout: 300_000 }, () => {
   before(async () => {
     mkdirSync(shots, { recursive: true });
     writeFileSync(recipe, RECIPE);
-    const { status, stderr } = spawnSync(process.execPath, [path.join(root, 'dist', 'cli.js'), 'train', recipe], { encoding: 'utf8' });
+    const { status, stderr } = spawnSync(
+      process.execPath,
+      [path.join(root, 'dist', 'cli.js'), 'train', recipe],
+      { encoding: 'utf8' },
+    );
     assert.equal(status, 0, stderr);
-    server = await d.launchServer({ dir: installWorkbench(), workspace, vsix: [packageVsix()], settings: { 'lora.runtime.path': runtimeFolder() } });
+    server = await d.launchServer({
+      dir: installWorkbench(),
+      workspace,
+      vsix: [packageVsix()],
+      settings: { 'lora.runtime.path': runtimeFolder() },
+    });
     ({ browser, page } = await d.openPage(server));
     page.setDefaultTimeout(30_000);
   });
@@ -38,7 +48,9 @@ describe('configuring the rank', { timeout: 300_000 }, () => {
     await browser?.close();
     await server?.stop();
   });
-  afterEach((test) => d.screenshot(page, path.join(shots, `at-${test.name.slice(0, 14).replace(/\W+/g, '-')}.png`)));
+  afterEach((test) =>
+    d.screenshot(page, path.join(shots, `at-${test.name.slice(0, 14).replace(/\W+/g, '-')}.png`)),
+  );
 
   it('opens above the recipe, and writes a rank by keyboard: the scale stays, comments too', async () => {
     await openFile(page, 'lora.json');
@@ -48,11 +60,15 @@ describe('configuring the rank', { timeout: 300_000 }, () => {
     for (let i = 0; i < 4; i++) await page.keyboard.press('ArrowLeft');
     await until(() => text().includes('"r": 4'), 'the rank in the file');
     await until(() => text().includes('"lora_alpha": 8'), 'its alpha');
-    assert.equal(text(), RECIPE.replace('"r": 8', '"r": 4').replace('"lora_alpha": 16', '"lora_alpha": 8'));
+    assert.equal(
+      text(),
+      RECIPE.replace('"r": 8', '"r": 4').replace('"lora_alpha": 16', '"lora_alpha": 8'),
+    );
   });
 
   it('writes targets as short as they can be said', async () => {
-    for (const kind of ['k_proj', 'o_proj', 'gate_proj', 'up_proj', 'down_proj']) await frame().locator('.tree .group label', { hasText: kind }).locator('input').check();
+    for (const kind of ['k_proj', 'o_proj', 'gate_proj', 'up_proj', 'down_proj'])
+      await frame().locator('.tree .group label', { hasText: kind }).locator('input').check();
     await until(() => text().includes('"target_modules": "all-linear"'), 'all linear layers');
     await frame().locator('#by').selectOption('layer');
     await frame().locator('.tree .group label', { hasText: 'Layer 0' }).locator('input').uncheck();
@@ -65,7 +81,14 @@ describe('configuring the rank', { timeout: 300_000 }, () => {
     writeFileSync(recipe, RECIPE.replace('"r": 8', '"r": 0'));
     await frame().getByText('"lora.r" must be at least 1').waitFor();
     writeFileSync(recipe, RECIPE.replace('"r": 8', '"r": 2'));
-    await until(async () => await frame().locator('#r').inputValue().catch(() => '') === '2', 'the rank of the file');
+    await until(
+      async () =>
+        (await frame()
+          .locator('#r')
+          .inputValue()
+          .catch(() => '')) === '2',
+      'the rank of the file',
+    );
   });
 
   it('advises what the last run has shown, and resizes its adapter', async () => {
@@ -84,8 +107,14 @@ describe('configuring the rank', { timeout: 300_000 }, () => {
     await page.locator('.quick-input-title', { hasText: 'Rank' }).waitFor();
     await page.locator('.quick-input-list .monaco-list-row', { hasText: 'r = 16' }).first().click();
     await page.locator('.quick-input-title', { hasText: 'Target' }).waitFor();
-    await page.locator('.quick-input-list .monaco-list-row', { hasText: 'All linear' }).first().click();
-    await until(() => text().includes('"r": 16') && text().includes('"all-linear"'), 'the choice in the file');
+    await page
+      .locator('.quick-input-list .monaco-list-row', { hasText: 'All linear' })
+      .first()
+      .click();
+    await until(
+      () => text().includes('"r": 16') && text().includes('"all-linear"'),
+      'the choice in the file',
+    );
     assert.match(text(), /\/\/ the tiny model/);
   });
 });

@@ -1,4 +1,5 @@
-// A dataset while it is edited, in a real workbench: marks on its rows, quick fixes, the status bar.
+// A dataset while it is edited, in a real workbench: marks on its rows, quick fixes, the status
+// bar.
 import assert from 'node:assert/strict';
 import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
@@ -19,11 +20,32 @@ describe('a dataset in the editor', { timeout: 300_000 }, () => {
 
   before(async () => {
     mkdirSync(shots, { recursive: true });
-    writeFileSync(path.join(workspace, 'rows.lora.json'), JSON.stringify({ base: 'models/tiny', dataset: 'rows.jsonl', training: { max_length: 24 }, labels: 'all' }, null, 2));
-    writeFileSync(path.join(workspace, 'many.lora.json'), JSON.stringify({ base: 'models/tiny', dataset: 'many.jsonl' }));
-    writeFileSync(data, `${[row(1), row(2), row(1), row(3), row(1), JSON.stringify({ prompt: 'a much longer question '.repeat(8), completion: 'yes' })].join('\n')}\n`);
-    writeFileSync(path.join(workspace, 'many.jsonl'), `${Array.from({ length: ROWS }, (_, i) => row(i)).join('\n')}\n{"prompt": "torn"\n`);
-    server = await d.launchServer({ dir: installWorkbench(), workspace, vsix: [packageVsix()], settings: { 'lora.runtime.path': runtimeFolder(), 'files.autoSave': 'off' } });
+    writeFileSync(
+      path.join(workspace, 'rows.lora.json'),
+      JSON.stringify(
+        { base: 'models/tiny', dataset: 'rows.jsonl', training: { max_length: 24 }, labels: 'all' },
+        null,
+        2,
+      ),
+    );
+    writeFileSync(
+      path.join(workspace, 'many.lora.json'),
+      JSON.stringify({ base: 'models/tiny', dataset: 'many.jsonl' }),
+    );
+    writeFileSync(
+      data,
+      `${[row(1), row(2), row(1), row(3), row(1), JSON.stringify({ prompt: 'a much longer question '.repeat(8), completion: 'yes' })].join('\n')}\n`,
+    );
+    writeFileSync(
+      path.join(workspace, 'many.jsonl'),
+      `${Array.from({ length: ROWS }, (_, i) => row(i)).join('\n')}\n{"prompt": "torn"\n`,
+    );
+    server = await d.launchServer({
+      dir: installWorkbench(),
+      workspace,
+      vsix: [packageVsix()],
+      settings: { 'lora.runtime.path': runtimeFolder(), 'files.autoSave': 'off' },
+    });
     ({ browser, page } = await d.openPage(server));
     page.setDefaultTimeout(30_000);
   });
@@ -31,15 +53,22 @@ describe('a dataset in the editor', { timeout: 300_000 }, () => {
     await browser?.close();
     await server?.stop();
   });
-  afterEach((test) => d.screenshot(page, path.join(shots, `at-data-${test.name.slice(0, 14).replace(/\W+/g, '-')}.png`)));
+  afterEach((test) =>
+    d.screenshot(
+      page,
+      path.join(shots, `at-data-${test.name.slice(0, 14).replace(/\W+/g, '-')}.png`),
+    ),
+  );
 
   it('has its rows marked, and the status bar says what there is to learn', async () => {
     await openFile(page, 'rows.jsonl');
     await status().waitFor();
     assert.match(await status().innerText(), /6 examples · \d+ tokens, \d+%\s?learnt/);
-    await until(async () => await page.locator('.squiggly-warning').count() >= 3, 'the marks');
+    await until(async () => (await page.locator('.squiggly-warning').count()) >= 3, 'the marks');
     await status().hover();
-    await page.locator('.monaco-hover:visible, .workbench-hover:visible', { hasText: 'Lengths in tokens' }).waitFor();
+    await page
+      .locator('.monaco-hover:visible, .workbench-hover:visible', { hasText: 'Lengths in tokens' })
+      .waitFor();
     await d.screenshot(page, path.join(shots, 'data.png'));
     await page.keyboard.press('Escape');
   });
@@ -66,14 +95,32 @@ describe('a dataset in the editor', { timeout: 300_000 }, () => {
     const fix = async (title) => {
       await until(async () => {
         await page.keyboard.press('Control+.');
-        return fixes.filter({ hasText: title }).first().waitFor({ timeout: 3_000 }).then(() => true, () => page.keyboard.press('Escape').then(() => false));
+        return fixes
+          .filter({ hasText: title })
+          .first()
+          .waitFor({ timeout: 3_000 })
+          .then(
+            () => true,
+            () => page.keyboard.press('Escape').then(() => false),
+          );
       }, `the fix ${title}`);
       await fixes.filter({ hasText: title }).first().click();
     };
     await fix('Remove all 2 rows that stand twice');
-    await until(async () => /4 examples/.test(await status().innerText().catch(() => '')), 'four examples');
+    await until(
+      async () =>
+        /4 examples/.test(
+          await status()
+            .innerText()
+            .catch(() => ''),
+        ),
+      'four examples',
+    );
     await page.keyboard.press('Control+s');
-    await until(() => readFileSync(data, 'utf8').trim().split('\n').length === 4, 'four rows on disk');
+    await until(
+      () => readFileSync(data, 'utf8').trim().split('\n').length === 4,
+      'four rows on disk',
+    );
     assert.deepEqual(readFileSync(data, 'utf8').split('\n').slice(0, 3), [row(1), row(2), row(3)]);
     await page.keyboard.press('Control+g');
     await page.locator('.quick-input-widget input[type=text]').waitFor();
@@ -83,22 +130,30 @@ describe('a dataset in the editor', { timeout: 300_000 }, () => {
     await page.locator('.tab', { hasText: 'rows.lora.json' }).click();
     await page.locator('.tab.active', { hasText: 'rows.lora.json' }).waitFor();
     await page.keyboard.press('Control+s');
-    await until(() => JSON.parse(readFileSync(path.join(workspace, 'rows.lora.json'), 'utf8')).training.max_length > 24, 'the recipe');
+    await until(
+      () =>
+        JSON.parse(readFileSync(path.join(workspace, 'rows.lora.json'), 'utf8')).training
+          .max_length > 24,
+      'the recipe',
+    );
     await page.locator('.tab', { hasText: 'rows.jsonl' }).click();
-    await until(async () => await page.locator('.squiggly-warning').count() === 0, 'no mark');
+    await until(async () => (await page.locator('.squiggly-warning').count()) === 0, 'no mark');
   });
 
   it(`has ${ROWS.toLocaleString('en')} rows read while one types`, async () => {
     await openFile(page, 'many.jsonl');
     await page.locator('.view-line').first().click();
     await page.keyboard.press('Control+Home');
-    for (const letter of 'xyz') { // each change asks for the rows to be read again
+    for (const letter of 'xyz') {
+      // each change asks for the rows to be read again
       await page.keyboard.type(letter);
       await page.locator('.view-line', { hasText: letter }).first().waitFor({ timeout: 2_000 });
       await page.waitForTimeout(900);
     }
     for (let i = 0; i < 3; i++) await page.keyboard.press('Backspace');
-    await page.locator('.statusbar-item', { hasText: '1 fault in the data' }).waitFor({ timeout: 120_000 });
+    await page
+      .locator('.statusbar-item', { hasText: '1 fault in the data' })
+      .waitFor({ timeout: 120_000 });
     await page.keyboard.press('Control+End');
     await page.locator('.squiggly-error').first().waitFor();
   });

@@ -1,4 +1,5 @@
-// What a person looks into: the recipe's editor, the dashboard's ways to see the numbers, folders that cannot be written.
+// What a person looks into: the recipe's editor, the dashboard's ways to see the numbers, folders
+// that cannot be written.
 import assert from 'node:assert/strict';
 import { existsSync, mkdirSync, readFileSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
@@ -23,13 +24,20 @@ describe('looking closer', { timeout: 600_000 }, () => {
   before(async () => {
     mkdirSync(shots, { recursive: true });
     server = await d.launchServer({
-      dir: installWorkbench(), workspace, vsix: [packageVsix()],
-      settings: { 'lora.runtime.path': runtimeFolder(), 'files.watcherExclude': { '**/.lora/**': true } }, // the runs' changes are never told by a watcher
+      dir: installWorkbench(),
+      workspace,
+      vsix: [packageVsix()],
+      settings: {
+        'lora.runtime.path': runtimeFolder(),
+        'files.watcherExclude': { '**/.lora/**': true },
+      }, // the runs' changes are never told by a watcher
     });
     ({ browser, page } = await d.openPage(server));
     page.setDefaultTimeout(15_000);
     await d.openView(page, 'LoRA');
-    await page.locator('.welcome-view-content .monaco-button', { hasText: 'Train Adapter' }).waitFor();
+    await page
+      .locator('.welcome-view-content .monaco-button', { hasText: 'Train Adapter' })
+      .waitFor();
   });
   after(async () => {
     await browser?.close();
@@ -37,22 +45,36 @@ describe('looking closer', { timeout: 600_000 }, () => {
     const engine = newestRun() && path.join(newestRun().dir, 'engine.json');
     if (engine && existsSync(engine)) process.kill(JSON.parse(readFileSync(engine, 'utf8')).pid);
   });
-  afterEach((test) => shot(`details-${test.name.slice(0, 20).replace(/\W+/g, '-')}`)); // what there is to see when a test fails
+  // what there is to see when a test fails
+  afterEach((test) => shot(`details-${test.name.slice(0, 20).replace(/\W+/g, '-')}`));
 
   it('completes a key of the recipe, and tells of it where the mouse rests', async () => {
-    writeFileSync(inWorkspace('edit.lora.json'), '{\n  "base": "models/tiny",\n  "dataset": "data/train.jsonl",\n  \n}\n');
+    writeFileSync(
+      inWorkspace('edit.lora.json'),
+      '{\n  "base": "models/tiny",\n  "dataset": "data/train.jsonl",\n  \n}\n',
+    );
     await openFile(page, 'edit.lora.json');
     await page.locator('.view-line', { hasText: 'dataset' }).first().click();
     await page.keyboard.press('ArrowDown');
     await page.keyboard.press('End');
-    const suggestion = page.locator('.suggest-widget.visible .monaco-list-row', { hasText: 'training' });
+    const suggestion = page.locator('.suggest-widget.visible .monaco-list-row', {
+      hasText: 'training',
+    });
     await until(async () => {
       await page.keyboard.press('Control+Space'); // the JSON language is still starting at first
-      return suggestion.first().waitFor({ timeout: 2000 }).then(() => true, () => page.keyboard.press('Escape'));
+      return suggestion
+        .first()
+        .waitFor({ timeout: 2000 })
+        .then(
+          () => true,
+          () => page.keyboard.press('Escape'),
+        );
     }, 'a list with training');
     await shot('completion');
     await page.keyboard.type('traini');
-    await page.locator('.suggest-widget.visible .monaco-list-row.focused', { hasText: 'training' }).waitFor();
+    await page
+      .locator('.suggest-widget.visible .monaco-list-row.focused', { hasText: 'training' })
+      .waitFor();
     await page.keyboard.press('Enter');
     await page.locator('.view-line', { hasText: '"training": {' }).waitFor();
     await page.locator('.view-line span', { hasText: '"training"' }).last().hover();
@@ -64,23 +86,39 @@ describe('looking closer', { timeout: 600_000 }, () => {
   });
 
   it('refuses to run a misspelt recipe, names the nearest key, and opens its line', async () => {
-    writeFileSync(inWorkspace('wrong.lora.json'), '{\n  "base": "models/tiny",\n  "dataset": "data/train.jsonl",\n  "training": {\n    "learing_rate": 0.1\n  }\n}\n');
+    writeFileSync(
+      inWorkspace('wrong.lora.json'),
+      '{\n  "base": "models/tiny",\n  "dataset": "data/train.jsonl",\n  "training": {\n    "learing_rate": 0.1\n  }\n}\n',
+    );
     await openFile(page, 'wrong.lora.json');
     await page.locator('.squiggly-error').first().waitFor();
     await page.locator('.view-line span', { hasText: '"learing_rate"' }).last().hover();
-    await page.locator('.monaco-hover:visible', { hasText: 'Did you mean "learning_rate"' }).waitFor();
+    await page
+      .locator('.monaco-hover:visible', { hasText: 'Did you mean "learning_rate"' })
+      .waitFor();
     await page.locator('.editor-actions .action-label[aria-label^="Run Recipe"]').click();
     const [told] = await d.notifications(page, /learing_rate/);
     assert.match(told.text, /Did you mean "learning_rate"/);
     assert.equal(told.buttons[0], 'Open wrong.lora.json:5');
     await shot('refused');
-    await page.locator('.notification-list-item').getByRole('button', { name: 'Open wrong.lora.json:5' }).click();
+    await page
+      .locator('.notification-list-item')
+      .getByRole('button', { name: 'Open wrong.lora.json:5' })
+      .click();
     await page.locator('.statusbar-item', { hasText: 'Ln 5, Col 5' }).waitFor();
     assert.deepEqual(runsOf(workspace), []);
   });
 
   it('starts no run where its folder cannot be made, says why, and leaves nothing', async () => {
-    writeFileSync(inWorkspace('short.lora.json'), JSON.stringify({ base: 'models/tiny', dataset: 'data/train.jsonl', lora: { r: 2 }, training: { max_steps: 6 } }));
+    writeFileSync(
+      inWorkspace('short.lora.json'),
+      JSON.stringify({
+        base: 'models/tiny',
+        dataset: 'data/train.jsonl',
+        lora: { r: 2 },
+        training: { max_steps: 6 },
+      }),
+    );
     await openFile(page, 'short.lora.json');
     symlinkSync('/sys', inWorkspace('.lora')); // nobody can make a folder there, root neither
     await palette(page, 'LoRA: Run Recipe');
@@ -94,14 +132,26 @@ describe('looking closer', { timeout: 600_000 }, () => {
   });
 
   it('shows a run that moves though no watcher tells of it, and misses nothing while it is hidden', async () => {
-    writeFileSync(inWorkspace('moving.lora.json'), JSON.stringify({
-      base: 'models/tiny', dataset: 'data/train.jsonl', lora: { r: 2 },
-      training: { max_steps: 20000, per_device_train_batch_size: 2, eval_steps: 100, save_steps: 100 }, samples: { sample_steps: 0 },
-    }));
+    writeFileSync(
+      inWorkspace('moving.lora.json'),
+      JSON.stringify({
+        base: 'models/tiny',
+        dataset: 'data/train.jsonl',
+        lora: { r: 2 },
+        training: {
+          max_steps: 20000,
+          per_device_train_batch_size: 2,
+          eval_steps: 100,
+          save_steps: 100,
+        },
+        samples: { sample_steps: 0 },
+      }),
+    );
     await openFile(page, 'moving.lora.json');
     await palette(page, 'LoRA: Run Recipe');
     await until(() => stepsOf(newestRun()).length > 20, 'steps');
-    const shownStep = async () => Number(/Step ([\d,]+) of/.exec(await words())?.[1].replaceAll(',', '') ?? 0);
+    const shownStep = async () =>
+      Number(/Step ([\d,]+) of/.exec(await words())?.[1].replaceAll(',', '') ?? 0);
     const first = await until(shownStep, 'a step on the page');
     await until(async () => (await shownStep()) > first, 'a later step on the page');
     await openFile(page, 'moving.lora.json'); // hides the panel
@@ -112,7 +162,10 @@ describe('looking closer', { timeout: 600_000 }, () => {
     await button('Stop').click();
     await until(() => newestRun().record.state === 'stopped', 'the stop');
     const last = stepsOf(newestRun()).at(-1);
-    await until(async () => (await shownStep()) === last.step && (await words()).includes(shown(last.loss)), 'the last step and its loss');
+    await until(
+      async () => (await shownStep()) === last.step && (await words()).includes(shown(last.loss)),
+      'the last step and its loss',
+    );
   });
 
   it('exports every step as CSV', async () => {
@@ -123,9 +176,19 @@ describe('looking closer', { timeout: 600_000 }, () => {
     await shot('export');
     await input.fill(file);
     await page.locator('.quick-input-widget').getByRole('button', { name: 'OK' }).click();
-    const rows = (await until(() => existsSync(file) && readFileSync(file, 'utf8'), 'the file')).trim().split('\n');
+    const rows = (await until(() => existsSync(file) && readFileSync(file, 'utf8'), 'the file'))
+      .trim()
+      .split('\n');
     const [names, ...values] = rows.map((line) => line.split(','));
-    assert.deepEqual(values.filter((cells) => cells[names.indexOf('loss')]).map((cells) => [Number(cells[names.indexOf('step')]), Number(cells[names.indexOf('loss')])]), stepsOf(newestRun()).map(({ step, loss }) => [step, loss]));
+    assert.deepEqual(
+      values
+        .filter((cells) => cells[names.indexOf('loss')])
+        .map((cells) => [
+          Number(cells[names.indexOf('step')]),
+          Number(cells[names.indexOf('loss')]),
+        ]),
+      stepsOf(newestRun()).map(({ step, loss }) => [step, loss]),
+    );
   });
 
   it('keeps a range that was drawn with the mouse through a reload of the window', async () => {
@@ -136,7 +199,8 @@ describe('looking closer', { timeout: 600_000 }, () => {
     await page.mouse.up();
     const range = await dashboard().locator('.zoom-text:visible').innerText();
     assert.match(range, /^Steps [\d,]+ to [\d,]+$/);
-    await page.waitForTimeout(8000); // VS Code writes the panels' state to disk every five seconds, when it is idle
+    // VS Code writes the panels' state to disk every five seconds, when it is idle
+    await page.waitForTimeout(8000);
     await page.reload();
     await page.waitForSelector('.monaco-workbench .statusbar-item', { timeout: 60_000 });
     await dashboard().locator('.zoom-text:visible').waitFor({ timeout: 60_000 });

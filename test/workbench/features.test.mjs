@@ -1,4 +1,5 @@
-// What a person meets beside the main path, in one window, with mouse and keyboard: trust, the wizard's way back, the recipe's editor, rows, the dashboard's ways.
+// What a person meets beside the main path, in one window, with mouse and keyboard: trust, the
+// wizard's way back, the recipe's editor, rows, the dashboard's ways.
 import assert from 'node:assert/strict';
 import { spawn } from 'node:child_process';
 import { existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
@@ -19,15 +20,31 @@ describe('beside the main path', { timeout: 600_000 }, () => {
   const steps = (run) => run.metrics.filter((line) => line.kind === 'step');
   const engineOf = (run) => JSON.parse(readFileSync(path.join(run.dir, 'engine.json'), 'utf8'));
   const shot = (name) => d.screenshot(page, path.join(shots, `${name}.png`));
-  const writeRecipe = (file, training, rest = {}) => writeFileSync(inWorkspace(file), JSON.stringify({ base: 'models/tiny', dataset: 'data/train.jsonl', lora: { r: 2 }, training, ...rest }, null, 2));
-  const row = (at) => page.locator('.pane', { has: page.locator('.pane-header[aria-label^="Runs"]') }).locator('.monaco-list-row').nth(at);
+  const writeRecipe = (file, training, rest = {}) =>
+    writeFileSync(
+      inWorkspace(file),
+      JSON.stringify(
+        { base: 'models/tiny', dataset: 'data/train.jsonl', lora: { r: 2 }, training, ...rest },
+        null,
+        2,
+      ),
+    );
+  const row = (at) =>
+    page
+      .locator('.pane', { has: page.locator('.pane-header[aria-label^="Runs"]') })
+      .locator('.monaco-list-row')
+      .nth(at);
   const dashboard = () => d.webview(page);
   const button = (name) => dashboard().locator('vscode-button:visible', { hasText: name });
   let server, browser, page;
 
   /** A run started from a terminal and stopped there, as `npm run lora -- train` does. */
   const trainInTerminal = async (file) => {
-    const child = spawn(process.execPath, [path.join(root, 'dist', 'cli.js'), 'train', inWorkspace(file)], { stdio: 'ignore' });
+    const child = spawn(
+      process.execPath,
+      [path.join(root, 'dist', 'cli.js'), 'train', inWorkspace(file)],
+      { stdio: 'ignore' },
+    );
     const exited = new Promise((ok) => child.on('exit', ok));
     await until(() => firstRun() && steps(firstRun()).length > 25, 'steps of a run in a terminal');
     child.kill('SIGINT');
@@ -37,11 +54,19 @@ describe('beside the main path', { timeout: 600_000 }, () => {
 
   before(async () => {
     mkdirSync(shots, { recursive: true });
-    writeRecipe('first.lora.json', long, { samples: { prompts: ['say one'], sample_steps: 20, max_new_tokens: 4 } });
+    writeRecipe('first.lora.json', long, {
+      samples: { prompts: ['say one'], sample_steps: 20, max_new_tokens: 4 },
+    });
     await trainInTerminal('first.lora.json');
     server = await d.launchServer({
-      dir: installWorkbench(), workspace, vsix: [packageVsix()], trusted: false,
-      settings: { 'lora.runtime.path': runtimeFolder(), 'files.watcherExclude': { '**/.lora/**': true } },
+      dir: installWorkbench(),
+      workspace,
+      vsix: [packageVsix()],
+      trusted: false,
+      settings: {
+        'lora.runtime.path': runtimeFolder(),
+        'files.watcherExclude': { '**/.lora/**': true },
+      },
     });
     ({ browser, page } = await d.openPage(server));
     page.setDefaultTimeout(30_000);
@@ -51,10 +76,12 @@ describe('beside the main path', { timeout: 600_000 }, () => {
   after(async () => {
     await browser?.close();
     await server?.stop();
-    for (const run of runsOf(workspace)) if (existsSync(path.join(run.dir, 'engine.json'))) process.kill(engineOf(run).pid);
+    for (const run of runsOf(workspace))
+      if (existsSync(path.join(run.dir, 'engine.json'))) process.kill(engineOf(run).pid);
   });
 
-  afterEach((test) => shot(`at-${test.name.slice(0, 14).replace(/\W+/g, '-')}`)); // what there is to see when a test fails
+  // what there is to see when a test fails
+  afterEach((test) => shot(`at-${test.name.slice(0, 14).replace(/\W+/g, '-')}`));
 
   it('a workspace that is not trusted: runs can be viewed, the view says why no more, and nothing is started or written', async () => {
     await row(0).waitFor();
@@ -64,7 +91,10 @@ describe('beside the main path', { timeout: 600_000 }, () => {
     assert.equal(await page.locator('.statusbar-item', { hasText: /examples/ }).count(), 0);
     await row(0).click();
     const { loss } = steps(firstRun()).at(-1);
-    await until(async () => (await dashboard().locator('body').innerText()).includes(shown(loss)), 'the loss in the dashboard');
+    await until(
+      async () => (await dashboard().locator('body').innerText()).includes(shown(loss)),
+      'the loss in the dashboard',
+    );
     await page.locator('.pane .message', { hasText: 'not trusted' }).waitFor();
     await shot('untrusted');
     await button('Resume Run').click();
@@ -72,23 +102,41 @@ describe('beside the main path', { timeout: 600_000 }, () => {
     await shot('untrusted-refusal');
     await page.keyboard.press('F1');
     await page.locator('.quick-input-widget input[type=text]').fill('>LoRA: ');
-    await page.locator('.quick-input-list .monaco-list-row', { hasText: 'LoRA: Open Dashboard' }).waitFor();
+    await page
+      .locator('.quick-input-list .monaco-list-row', { hasText: 'LoRA: Open Dashboard' })
+      .waitFor();
     const offered = await d.quickPickItems(page);
-    assert.deepEqual(offered.filter((label) => /Train Adapter|Run Recipe|Resume|Delete|Runtime/.test(label)), []);
+    assert.deepEqual(
+      offered.filter((label) => /Train Adapter|Run Recipe|Resume|Delete|Runtime/.test(label)),
+      [],
+    );
     await page.keyboard.press('Escape');
     assert.deepEqual(contentsOf(workspace), before);
   });
 
   it('trusting the workspace takes the warning away and lets a stopped run go on', async () => {
     await palette(page, 'Workspaces: Manage Workspace Trust');
-    await page.locator('.workspace-trust-editor').getByRole('button', { name: 'Trust', exact: true }).first().click();
+    await page
+      .locator('.workspace-trust-editor')
+      .getByRole('button', { name: 'Trust', exact: true })
+      .first()
+      .click();
     const editor = page.locator('.workspace-trust-editor'); // it lies over the others
-    await until(async () => { await page.mouse.click(100, 600); return editor.waitFor({ state: 'hidden', timeout: 1000 }).then(() => true, () => false); }, 'the trust editor to close');
+    await until(async () => {
+      await page.mouse.click(100, 600);
+      return editor.waitFor({ state: 'hidden', timeout: 1000 }).then(
+        () => true,
+        () => false,
+      );
+    }, 'the trust editor to close');
     await page.locator('.pane .message', { hasText: 'not trusted' }).waitFor({ state: 'hidden' });
     const before = steps(firstRun()).length;
     await row(0).hover();
     await row(0).locator('.action-label[aria-label^="Resume"]').click();
-    await until(() => firstRun().record.state === 'running' && steps(firstRun()).length > before, 'going on');
+    await until(
+      () => firstRun().record.state === 'running' && steps(firstRun()).length > before,
+      'going on',
+    );
   });
 
   it('the status bar tells of the job and opens its dashboard', async () => {
@@ -106,26 +154,52 @@ describe('beside the main path', { timeout: 600_000 }, () => {
     await page.locator('.tab').first().waitFor({ state: 'hidden' });
     await row(0).click();
     const { loss } = steps(firstRun()).at(-1);
-    await until(async () => (await dashboard().locator('body').innerText()).includes(shown(loss)), 'the same loss').finally(() => shot('reopen'));
+    await until(
+      async () => (await dashboard().locator('body').innerText()).includes(shown(loss)),
+      'the same loss',
+    ).finally(() => shot('reopen'));
     const sample = firstRun().metrics.findLast((line) => line.kind === 'sample');
     await dashboard().locator('.sample .prompt', { hasText: sample.prompt }).first().waitFor();
-    assert.ok((await dashboard().locator('.sample').first().innerText()).includes(sample.completion.trim() || 'nothing'), sample.completion);
+    assert.ok(
+      (await dashboard().locator('.sample').first().innerText()).includes(
+        sample.completion.trim() || 'nothing',
+      ),
+      sample.completion,
+    );
     const charts = await dashboard().locator('canvas').count();
     const tables = dashboard().getByRole('button', { name: /table/i });
     assert.equal(await tables.count(), charts);
     await tables.first().click();
-    await until(async () => (await dashboard().locator('vscode-data-grid:visible').first().innerText()).includes(shown(loss)), 'the loss in the table');
+    await until(
+      async () =>
+        (await dashboard().locator('vscode-data-grid:visible').first().innerText()).includes(
+          shown(loss),
+        ),
+      'the loss in the table',
+    );
     await shot('table');
   });
 
   it('every control of the dashboard is reached by the keyboard, shows that it is, and acts on Enter', async () => {
-    await dashboard().locator('body').click({ position: { x: 2, y: 2 } });
-    const focused = () => dashboard().locator('body').evaluate(() => {
-      const host = document.activeElement;
-      if (!host || host === document.body) return null;
-      const outlines = [host, ...(host.shadowRoot?.querySelectorAll('*') ?? [])].map((element) => getComputedStyle(element));
-      return { text: (host.innerText || host.getAttribute('aria-label') || host.id).trim(), marked: outlines.some(({ outlineStyle, outlineWidth }) => outlineStyle !== 'none' && outlineWidth !== '0px') };
-    });
+    await dashboard()
+      .locator('body')
+      .click({ position: { x: 2, y: 2 } });
+    const focused = () =>
+      dashboard()
+        .locator('body')
+        .evaluate(() => {
+          const host = document.activeElement;
+          if (!host || host === document.body) return null;
+          const outlines = [host, ...(host.shadowRoot?.querySelectorAll('*') ?? [])].map(
+            (element) => getComputedStyle(element),
+          );
+          return {
+            text: (host.innerText || host.getAttribute('aria-label') || host.id).trim(),
+            marked: outlines.some(
+              ({ outlineStyle, outlineWidth }) => outlineStyle !== 'none' && outlineWidth !== '0px',
+            ),
+          };
+        });
     const reached = [];
     for (let i = 0; i < 40 && !/Samples/.test(reached.at(-1)); i++) {
       await page.keyboard.press('Tab');
@@ -135,8 +209,21 @@ describe('beside the main path', { timeout: 600_000 }, () => {
       reached.push(at.text);
       if (/Reveal Adapter/.test(at.text)) await shot('focus-button');
     }
-    for (const name of ['Resume Run', 'Open Recipe', 'Reveal Adapter', 'Show Log', 'smoothing', 'Export CSV', 'Loss', 'Memory', 'Samples']) {
-      assert.ok(reached.some((text) => text.includes(name)), `${name} is not reached: ${reached.join(', ')}`);
+    for (const name of [
+      'Resume Run',
+      'Open Recipe',
+      'Reveal Adapter',
+      'Show Log',
+      'smoothing',
+      'Export CSV',
+      'Loss',
+      'Memory',
+      'Samples',
+    ]) {
+      assert.ok(
+        reached.some((text) => text.includes(name)),
+        `${name} is not reached: ${reached.join(', ')}`,
+      );
     }
     await shot('focus');
     await until(async () => {
@@ -147,21 +234,33 @@ describe('beside the main path', { timeout: 600_000 }, () => {
     await page.locator('.tab.active', { hasText: 'first.lora.json' }).waitFor();
   });
 
-  it('a row\'s menu copies the adapter\'s path, opens its files and reveals them', async () => {
+  it("a row's menu copies the adapter's path, opens its files and reveals them", async () => {
     const choose = (label) => chooseInMenu(page, row(0), label);
     await choose('Copy Adapter Path');
-    await until(async () => (await page.evaluate(() => globalThis.navigator.clipboard.readText())) === path.join(firstRun().dir, 'adapter'), 'the path in the clipboard');
+    await until(
+      async () =>
+        (await page.evaluate(() => globalThis.navigator.clipboard.readText())) ===
+        path.join(firstRun().dir, 'adapter'),
+      'the path in the clipboard',
+    );
     await choose('Open Adapter');
     await page.locator('.tab.active', { hasText: /adapter_config\.json|README/ }).waitFor();
     await choose('Reveal Adapter');
-    await page.locator('.explorer-folders-view .monaco-list-row', { hasText: /^adapter/ }).first().waitFor().finally(() => shot('reveal'));
+    await page
+      .locator('.explorer-folders-view .monaco-list-row', { hasText: /^adapter/ })
+      .first()
+      .waitFor()
+      .finally(() => shot('reveal'));
     await d.openView(page, 'LoRA');
   });
 
   it('the wizard goes there and back by the keyboard alone, and Escape leaves nothing behind', async () => {
     const before = contentsOf(workspace);
     const title = (text) => page.locator('.quick-input-title', { hasText: text }).waitFor();
-    const ready = () => page.locator('.quick-input-widget .monaco-progress-container.done').waitFor({ state: 'attached' });
+    const ready = () =>
+      page
+        .locator('.quick-input-widget .monaco-progress-container.done')
+        .waitFor({ state: 'attached' });
     await palette(page, 'LoRA: Train Adapter');
     await title('Base');
     await page.locator('.quick-input-list .monaco-list-row.focused', { hasText: 'tiny' }).waitFor();
@@ -176,12 +275,18 @@ describe('beside the main path', { timeout: 600_000 }, () => {
   });
 
   it('a misspelt key in a recipe is marked, explained, and stops the run with a way to the line', async () => {
-    writeFileSync(inWorkspace('wrong.lora.json'), '{\n  "base": "models/tiny",\n  "dataset": "data/train.jsonl",\n  "lora": { "rnak": 4 }\n}\n');
+    writeFileSync(
+      inWorkspace('wrong.lora.json'),
+      '{\n  "base": "models/tiny",\n  "dataset": "data/train.jsonl",\n  "lora": { "rnak": 4 }\n}\n',
+    );
     await openFile(page, 'wrong.lora.json');
     await page.locator('.squiggly-error').first().waitFor();
     await palette(page, 'LoRA: Run Recipe');
     const shownThere = await d.notifications(page, /rnak/);
-    assert.ok(shownThere.some(({ text }) => /rnak.*(r|rank)/.test(text)), JSON.stringify(shownThere));
+    assert.ok(
+      shownThere.some(({ text }) => /rnak.*(r|rank)/.test(text)),
+      JSON.stringify(shownThere),
+    );
     await shot('misspelt');
     assert.equal(runsOf(workspace).length, 1);
   });
@@ -192,7 +297,13 @@ describe('beside the main path', { timeout: 600_000 }, () => {
     await palette(page, 'LoRA: Run Recipe');
     await until(() => runsOf(workspace).length === 2 && steps(newestRun()).length > 25, 'steps');
     process.kill(engineOf(newestRun()).pid, 'SIGKILL');
-    const interrupted = await until(async () => (await d.treeItems(page, 'Runs')).find(({ description }) => /interrupted/.test(description)), 'the row to say so');
+    const interrupted = await until(
+      async () =>
+        (await d.treeItems(page, 'Runs')).find(({ description }) =>
+          /interrupted/.test(description),
+        ),
+      'the row to say so',
+    );
     assert.match(interrupted.description, /interrupted · r 2 · (validation|loss) \d/);
     const last = steps(newestRun()).at(-1).step;
     const [told] = await d.notifications(page, /without a word/);
@@ -202,6 +313,11 @@ describe('beside the main path', { timeout: 600_000 }, () => {
     await shot('interrupted');
     await row(0).hover();
     await row(0).locator('.action-label[aria-label^="Resume"]').click();
-    await until(() => newestRun().record.state === 'running' && newestRun().metrics.some((line) => line.kind === 'resume'), 'going on');
+    await until(
+      () =>
+        newestRun().record.state === 'running' &&
+        newestRun().metrics.some((line) => line.kind === 'resume'),
+      'going on',
+    );
   });
 });

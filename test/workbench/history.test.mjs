@@ -1,4 +1,5 @@
-// The run history in a real workbench: names, tags, filter, groups, what is in a run, the card, repeating, comparing and deleting several.
+// The run history in a real workbench: names, tags, filter, groups, what is in a run, the card,
+// repeating, comparing and deleting several.
 import assert from 'node:assert/strict';
 import { spawnSync } from 'node:child_process';
 import { cpSync, existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
@@ -12,7 +13,18 @@ const shots = path.join(root, 'out', 'screenshots');
 
 describe('the run history', { timeout: 300_000 }, () => {
   const workspace = makeWorkspace();
-  const recipe = (r, steps) => JSON.stringify({ base: 'models/tiny', dataset: 'data/train.jsonl', lora: { r }, training: { max_steps: steps, save_steps: 4 }, samples: { sample_steps: 0 } }, null, 2);
+  const recipe = (r, steps) =>
+    JSON.stringify(
+      {
+        base: 'models/tiny',
+        dataset: 'data/train.jsonl',
+        lora: { r },
+        training: { max_steps: steps, save_steps: 4 },
+        samples: { sample_steps: 0 },
+      },
+      null,
+      2,
+    );
   let server, browser, page;
   const row = (label) => d.treeRow(page, 'Runs', label);
   const labels = async () => (await d.treeItems(page, 'Runs')).map((item) => item.label);
@@ -20,12 +32,24 @@ describe('the run history', { timeout: 300_000 }, () => {
 
   before(async () => {
     mkdirSync(shots, { recursive: true });
-    for (const [name, r] of [['first.lora.json', 2], ['second.lora.json', 4]]) {
+    for (const [name, r] of [
+      ['first.lora.json', 2],
+      ['second.lora.json', 4],
+    ]) {
       writeFileSync(path.join(workspace, name), recipe(r, 8));
-      const { status, stderr } = spawnSync(process.execPath, [path.join(root, 'dist', 'cli.js'), 'train', path.join(workspace, name)], { encoding: 'utf8' });
+      const { status, stderr } = spawnSync(
+        process.execPath,
+        [path.join(root, 'dist', 'cli.js'), 'train', path.join(workspace, name)],
+        { encoding: 'utf8' },
+      );
       assert.equal(status, 0, stderr);
     }
-    server = await d.launchServer({ dir: installWorkbench(), workspace, vsix: [packageVsix()], settings: { 'lora.runtime.path': runtimeFolder() } });
+    server = await d.launchServer({
+      dir: installWorkbench(),
+      workspace,
+      vsix: [packageVsix()],
+      settings: { 'lora.runtime.path': runtimeFolder() },
+    });
     ({ browser, page } = await d.openPage(server));
     page.setDefaultTimeout(30_000);
     await d.openView(page, 'LoRA');
@@ -35,11 +59,21 @@ describe('the run history', { timeout: 300_000 }, () => {
     await browser?.close();
     await server?.stop();
   });
-  afterEach((test) => d.screenshot(page, path.join(shots, `at-history-${test.name.slice(0, 14).replace(/\W+/g, '-')}.png`)));
+  afterEach((test) =>
+    d.screenshot(
+      page,
+      path.join(shots, `at-history-${test.name.slice(0, 14).replace(/\W+/g, '-')}.png`),
+    ),
+  );
 
   it('gives runs names, tags and notes that are kept beside them', async () => {
-    const pane = page.locator('.pane', { has: page.locator('.pane-header[aria-label^="Runs"]') }).locator('.monaco-list-row');
-    for (const [at, name] of [[0, 'newer'], [1, 'older']]) {
+    const pane = page
+      .locator('.pane', { has: page.locator('.pane-header[aria-label^="Runs"]') })
+      .locator('.monaco-list-row');
+    for (const [at, name] of [
+      [0, 'newer'],
+      [1, 'older'],
+    ]) {
       await chooseInMenu(page, pane.nth(at), 'Rename Run');
       await page.locator('.quick-input-title', { hasText: 'Rename Run' }).waitFor();
       await d.typeInput(page, name);
@@ -49,8 +83,15 @@ describe('the run history', { timeout: 300_000 }, () => {
     await page.locator('.quick-input-title', { hasText: 'Tag Run' }).waitFor();
     await d.typeInput(page, 'small, good');
     const notes = path.join(runsOf(workspace)[1].dir, 'notes.json');
-    await until(() => existsSync(notes) && JSON.parse(readFileSync(notes, 'utf8')).tags.length === 2, 'the tags on disk');
-    assert.deepEqual(JSON.parse(readFileSync(notes, 'utf8')), { name: 'newer', tags: ['small', 'good'], note: '' });
+    await until(
+      () => existsSync(notes) && JSON.parse(readFileSync(notes, 'utf8')).tags.length === 2,
+      'the tags on disk',
+    );
+    assert.deepEqual(JSON.parse(readFileSync(notes, 'utf8')), {
+      name: 'newer',
+      tags: ['small', 'good'],
+      note: '',
+    });
     await page.locator('.monaco-list-row', { hasText: '#good' }).waitFor();
   });
 
@@ -64,7 +105,10 @@ describe('the run history', { timeout: 300_000 }, () => {
     await until(async () => (await labels()).length === 2, 'both runs');
     await d.runCommand(page, 'LoRA: Group Runs');
     await d.pickItem(page, 'By recipe');
-    await until(async () => (await labels()).join() === 'second.lora.json,newer,first.lora.json,older', 'the groups');
+    await until(
+      async () => (await labels()).join() === 'second.lora.json,newer,first.lora.json,older',
+      'the groups',
+    );
     await d.screenshot(page, path.join(shots, 'history.png'));
     await d.runCommand(page, 'LoRA: Group Runs');
     await d.pickItem(page, 'Not grouped');
@@ -73,16 +117,31 @@ describe('the run history', { timeout: 300_000 }, () => {
 
   it('shows a card with the curve and what changed, and what is in a run', async () => {
     await row('newer').hover();
-    const card = page.locator('.monaco-hover:visible, .workbench-hover:visible', { hasText: 'lora.r: 2 → 4' });
+    const card = page.locator('.monaco-hover:visible, .workbench-hover:visible', {
+      hasText: 'lora.r: 2 → 4',
+    });
     await card.waitFor();
     assert.match(await card.innerText(), /[▁▂▃▄▅▆▇█]{4,}/);
     await d.screenshot(page, path.join(shots, 'history-card.png'));
     await page.mouse.move(700, 500);
     await row('newer').locator('.monaco-tl-twistie').click();
     await until(async () => (await labels()).includes('Adapter'), 'the parts of the run');
-    assert.deepEqual((await labels()).filter((label) => label !== 'older' && label !== 'newer'), ['Adapter', 'Best adapter', 'Checkpoint of step 8', 'Checkpoint of step 4', 'Samples', 'Recipe as it was']);
+    assert.deepEqual(
+      (await labels()).filter((label) => label !== 'older' && label !== 'newer'),
+      [
+        'Adapter',
+        'Best adapter',
+        'Checkpoint of step 8',
+        'Checkpoint of step 4',
+        'Samples',
+        'Recipe as it was',
+      ],
+    );
     await row('Recipe as it was').click();
-    await page.locator('.view-line', { hasText: '"per_device_train_batch_size"' }).first().waitFor();
+    await page
+      .locator('.view-line', { hasText: '"per_device_train_batch_size"' })
+      .first()
+      .waitFor();
     await row('newer').locator('.monaco-tl-twistie').click();
   });
 
@@ -90,7 +149,10 @@ describe('the run history', { timeout: 300_000 }, () => {
     await row('older').click();
     await row('newer').click({ modifiers: ['ControlOrMeta'] });
     await menu('newer', 'Compare Adapters');
-    await page.locator('.tab', { hasText: /cosine/ }).first().waitFor();
+    await page
+      .locator('.tab', { hasText: /cosine/ })
+      .first()
+      .waitFor();
     await d.webview(page).locator('vscode-button', { hasText: 'Overlay Curves' }).click();
     await page.locator('.tab.active', { hasText: '2 runs' }).waitFor();
   });
@@ -100,17 +162,25 @@ describe('the run history', { timeout: 300_000 }, () => {
     await row('newer').locator('.monaco-tl-twistie').click();
     await row('Checkpoint of step 4').waitFor();
     await menu('Checkpoint of step 4', 'Compare with Selected Adapter');
-    await page.locator('.tab.active', { hasText: /older ↔ newer, step-4 .*cosine/ }).first().waitFor();
+    await page
+      .locator('.tab.active', { hasText: /older ↔ newer, step-4 .*cosine/ })
+      .first()
+      .waitFor();
     await row('newer').locator('.monaco-tl-twistie').click();
   });
 
   it('offers what can be done with an adapter on its folder in the explorer', async () => {
-    cpSync(path.join(root, 'test/fixtures/llama/lora-qv/adapter'), path.join(workspace, 'mine'), { recursive: true });
+    cpSync(path.join(root, 'test/fixtures/llama/lora-qv/adapter'), path.join(workspace, 'mine'), {
+      recursive: true,
+    });
     await palette(page, 'File: Focus on Files Explorer');
     const folder = page.locator('.explorer-folders-view .monaco-list-row', { hasText: /^mine$/ });
     await folder.waitFor();
     await chooseInMenu(page, folder, 'Resize Adapter');
-    await page.locator('.quick-input-list .monaco-list-row', { hasText: 'By the energy' }).first().click();
+    await page
+      .locator('.quick-input-list .monaco-list-row', { hasText: 'By the energy' })
+      .first()
+      .click();
     await page.locator('.quick-input-message', { hasText: 'The share that is kept' }).waitFor();
     await page.keyboard.press('Enter');
     await page.locator('.quick-input-title', { hasText: 'Output' }).waitFor();
@@ -122,14 +192,23 @@ describe('the run history', { timeout: 300_000 }, () => {
 
   it('runs again what has not changed, and what has as it was', async () => {
     await menu('older', 'Run Again');
-    await until(() => runsOf(workspace).length === 3 && runsOf(workspace)[2].record?.state === 'completed', 'the end of the third run');
+    await until(
+      () => runsOf(workspace).length === 3 && runsOf(workspace)[2].record?.state === 'completed',
+      'the end of the third run',
+    );
     assert.equal(runsOf(workspace)[2].record.recipe_path, path.join(workspace, 'first.lora.json'));
     writeFileSync(path.join(workspace, 'second.lora.json'), recipe(1, 5));
     await menu('newer', 'Run Again');
-    await until(() => runsOf(workspace).length === 4 && runsOf(workspace)[3].record?.state === 'completed', 'the end of the fourth run');
+    await until(
+      () => runsOf(workspace).length === 4 && runsOf(workspace)[3].record?.state === 'completed',
+      'the end of the fourth run',
+    );
     const { record } = runsOf(workspace)[3];
     assert.deepEqual(record.recipe, runsOf(workspace)[1].record.recipe);
-    assert.equal(path.basename(record.recipe_path), `${path.basename(runsOf(workspace)[1].dir)}.lora.json`);
+    assert.equal(
+      path.basename(record.recipe_path),
+      `${path.basename(runsOf(workspace)[1].dir)}.lora.json`,
+    );
     assert.equal(readFileSync(path.join(workspace, 'second.lora.json'), 'utf8'), recipe(1, 5));
   });
 
@@ -138,7 +217,14 @@ describe('the run history', { timeout: 300_000 }, () => {
     await row('newer').click({ modifiers: ['ControlOrMeta'] });
     await menu('newer', 'Delete Run');
     assert.match(await d.dialog(page, 'Move to Trash'), /Delete 2 runs\?[^]*[KM]iB/);
-    await page.locator('.monaco-dialog-box').getByText(/permanently/).waitFor({ timeout: 5_000 }).then(() => d.dialog(page, 'Delete Permanently'), () => undefined);
+    await page
+      .locator('.monaco-dialog-box')
+      .getByText(/permanently/)
+      .waitFor({ timeout: 5_000 })
+      .then(
+        () => d.dialog(page, 'Delete Permanently'),
+        () => undefined,
+      );
     await until(() => runsOf(workspace).length === 2, 'two runs left on disk');
     await until(async () => !(await labels()).includes('older'), 'their rows to go');
   });

@@ -1,4 +1,5 @@
-// A base from the hub, in a real workbench: from the palette to the files on disk, with a token where one is needed.
+// A base from the hub, in a real workbench: from the palette to the files on disk, with a token
+// where one is needed.
 import assert from 'node:assert/strict';
 import { mkdirSync, readdirSync, readFileSync, rmSync } from 'node:fs';
 import path from 'node:path';
@@ -13,7 +14,12 @@ const shots = path.join(root, 'out', 'screenshots');
 describe('a base from the hub', { timeout: 300_000 }, () => {
   const workspace = makeWorkspace();
   const tiny = path.join(workspace, 'models/tiny');
-  const files = Object.fromEntries(['config.json', 'model.safetensors', 'tokenizer.json', 'tokenizer_config.json'].map((name) => [name, readFileSync(path.join(tiny, name))]));
+  const files = Object.fromEntries(
+    ['config.json', 'model.safetensors', 'tokenizer.json', 'tokenizer_config.json'].map((name) => [
+      name,
+      readFileSync(path.join(tiny, name)),
+    ]),
+  );
   let hub, server, browser, page;
   const title = (text) => page.locator('.quick-input-title', { hasText: text });
 
@@ -21,7 +27,13 @@ describe('a base from the hub', { timeout: 300_000 }, () => {
     mkdirSync(shots, { recursive: true });
     rmSync(tiny, { recursive: true });
     hub = await startHub({ files, token: 'hf_secret' });
-    server = await d.launchServer({ dir: installWorkbench(), workspace, vsix: [packageVsix()], settings: { 'lora.runtime.path': runtimeFolder() }, env: { HF_ENDPOINT: hub.endpoint, HF_TOKEN: '' } });
+    server = await d.launchServer({
+      dir: installWorkbench(),
+      workspace,
+      vsix: [packageVsix()],
+      settings: { 'lora.runtime.path': runtimeFolder() },
+      env: { HF_ENDPOINT: hub.endpoint, HF_TOKEN: '' },
+    });
     ({ browser, page } = await d.openPage(server));
     page.setDefaultTimeout(30_000);
   });
@@ -30,13 +42,20 @@ describe('a base from the hub', { timeout: 300_000 }, () => {
     await server?.stop();
     await hub?.close();
   });
-  afterEach((test) => d.screenshot(page, path.join(shots, `at-hub-${test.name.slice(0, 14).replace(/\W+/g, '-')}.png`)));
+  afterEach((test) =>
+    d.screenshot(
+      page,
+      path.join(shots, `at-hub-${test.name.slice(0, 14).replace(/\W+/g, '-')}.png`),
+    ),
+  );
 
   it('asks for the name, the folder and the token that it needs, and the model is there', async () => {
     await d.runCommand(page, 'LoRA: Download Base Model');
     await title('Download Base Model').waitFor();
     await page.keyboard.type('owner/tiny');
-    await page.locator('.quick-input-list .monaco-list-row.focused', { hasText: 'owner/tiny' }).waitFor();
+    await page
+      .locator('.quick-input-list .monaco-list-row.focused', { hasText: 'owner/tiny' })
+      .waitFor();
     await d.screenshot(page, path.join(shots, 'hub.png'));
     await page.keyboard.press('Enter');
     await title('Folder').waitFor();
@@ -45,16 +64,25 @@ describe('a base from the hub', { timeout: 300_000 }, () => {
     await page.locator('.quick-input-widget input[type=password]').waitFor();
     await page.keyboard.type('hf_secret');
     await page.keyboard.press('Enter');
-    await until(() => { try { return readdirSync(tiny).includes('config.json'); } catch { return false; } }, 'the model');
+    await until(() => {
+      try {
+        return readdirSync(tiny).includes('config.json');
+      } catch {
+        return false;
+      }
+    }, 'the model');
     assert.deepEqual(readdirSync(tiny).sort(), Object.keys(files).sort());
-    for (const [name, bytes] of Object.entries(files)) assert.ok(readFileSync(path.join(tiny, name)).equals(bytes), name);
+    for (const [name, bytes] of Object.entries(files))
+      assert.ok(readFileSync(path.join(tiny, name)).equals(bytes), name);
   });
 
   it('tells of a model that is not there, and leaves nothing', async () => {
     await d.runCommand(page, 'LoRA: Download Base Model');
     await title('Download Base Model').waitFor();
     await page.keyboard.type('owner/nothing');
-    await page.locator('.quick-input-list .monaco-list-row.focused', { hasText: 'owner/nothing' }).waitFor();
+    await page
+      .locator('.quick-input-list .monaco-list-row.focused', { hasText: 'owner/nothing' })
+      .waitFor();
     await page.keyboard.press('Enter');
     await title('Folder').waitFor();
     await page.keyboard.press('Enter');

@@ -1,4 +1,5 @@
-// Files of tensors in a real workbench: they open as what they hold, in a workspace that is not trusted too.
+// Files of tensors in a real workbench: they open as what they hold, in a workspace that is not
+// trusted too.
 import assert from 'node:assert/strict';
 import { cpSync, mkdirSync, truncateSync } from 'node:fs';
 import path from 'node:path';
@@ -15,10 +16,21 @@ describe('the tensor inspector', { timeout: 200_000 }, () => {
 
   before(async () => {
     mkdirSync(shots, { recursive: true });
-    cpSync(path.join(root, 'test/fixtures/llama/formats/gguf/adapter.gguf'), path.join(workspace, 'adapter.gguf'));
-    cpSync(path.join(workspace, 'models/tiny/model.safetensors'), path.join(workspace, 'cut.safetensors'));
+    cpSync(
+      path.join(root, 'test/fixtures/llama/formats/gguf/adapter.gguf'),
+      path.join(workspace, 'adapter.gguf'),
+    );
+    cpSync(
+      path.join(workspace, 'models/tiny/model.safetensors'),
+      path.join(workspace, 'cut.safetensors'),
+    );
     truncateSync(path.join(workspace, 'cut.safetensors'), 5_000);
-    server = await d.launchServer({ dir: installWorkbench(), workspace, vsix: [packageVsix()], trusted: false });
+    server = await d.launchServer({
+      dir: installWorkbench(),
+      workspace,
+      vsix: [packageVsix()],
+      trusted: false,
+    });
     ({ browser, page } = await d.openPage(server));
     page.setDefaultTimeout(30_000);
   });
@@ -28,7 +40,10 @@ describe('the tensor inspector', { timeout: 200_000 }, () => {
   });
 
   it('opens safetensors and gguf files, and reads values when they are asked for', async () => {
-    for (const [file, tensor] of [['model.safetensors', 'model.norm.weight'], ['adapter.gguf', 'blk.1.attn_q.weight.lora_a']]) {
+    for (const [file, tensor] of [
+      ['model.safetensors', 'model.norm.weight'],
+      ['adapter.gguf', 'blk.1.attn_q.weight.lora_a'],
+    ]) {
       await openFile(page, file);
       const frame = d.webview(page);
       await frame.locator('h1', { hasText: file }).waitFor();
@@ -42,7 +57,14 @@ describe('the tensor inspector', { timeout: 200_000 }, () => {
 
   it('says what is wrong with a file that was cut off', async () => {
     await openFile(page, 'cut.safetensors');
-    await d.webview(page).getByText(/cut\.safetensors/).first().waitFor();
-    assert.match(await d.webview(page).locator('.failed').innerText(), /The file cannot be read[^]*damaged/);
+    await d
+      .webview(page)
+      .getByText(/cut\.safetensors/)
+      .first()
+      .waitFor();
+    assert.match(
+      await d.webview(page).locator('.failed').innerText(),
+      /The file cannot be read[^]*damaged/,
+    );
   });
 });

@@ -12,36 +12,68 @@ const shots = path.join(root, 'out', 'screenshots');
 describe('by the keyboard alone', { timeout: 300_000 }, () => {
   const workspace = makeWorkspace();
   let server, browser, page;
-  const press = async (...keys) => { for (const key of keys) await page.keyboard.press(key); };
+  const press = async (...keys) => {
+    for (const key of keys) await page.keyboard.press(key);
+  };
   const title = (text) => page.locator('.quick-input-title', { hasText: text }).waitFor();
   /** The first run's adapter in the list that asks this. */
   const takeFirst = async (question) => {
     await page.locator(`.quick-input-widget input[placeholder*="${question}"]`).waitFor();
-    await page.locator('.quick-input-list .monaco-list-row.focused', { hasText: 'train on tiny' }).waitFor();
+    await page
+      .locator('.quick-input-list .monaco-list-row.focused', { hasText: 'train on tiny' })
+      .waitFor();
     await press('Enter');
   };
 
   before(async () => {
     mkdirSync(shots, { recursive: true });
-    for (const [name, r] of [['first.lora.json', 2], ['second.lora.json', 4]]) {
-      writeFileSync(path.join(workspace, name), JSON.stringify({ base: 'models/tiny', dataset: 'data/train.jsonl', lora: { r }, training: { max_steps: 8 }, samples: { sample_steps: 0 } }));
+    for (const [name, r] of [
+      ['first.lora.json', 2],
+      ['second.lora.json', 4],
+    ]) {
+      writeFileSync(
+        path.join(workspace, name),
+        JSON.stringify({
+          base: 'models/tiny',
+          dataset: 'data/train.jsonl',
+          lora: { r },
+          training: { max_steps: 8 },
+          samples: { sample_steps: 0 },
+        }),
+      );
     }
-    server = await d.launchServer({ dir: installWorkbench(), workspace, vsix: [packageVsix()], settings: { 'lora.runtime.path': runtimeFolder() } });
+    server = await d.launchServer({
+      dir: installWorkbench(),
+      workspace,
+      vsix: [packageVsix()],
+      settings: { 'lora.runtime.path': runtimeFolder() },
+    });
     ({ browser, page } = await d.openPage(server));
     page.setDefaultTimeout(30_000);
-    page.mouse.click = page.mouse.down = () => { throw new Error('by the keyboard alone'); };
+    page.mouse.click = page.mouse.down = () => {
+      throw new Error('by the keyboard alone');
+    };
   });
   after(async () => {
     await browser?.close();
     await server?.stop();
   });
-  afterEach((test) => d.screenshot(page, path.join(shots, `at-keyboard-${test.name.slice(0, 14).replace(/\W+/g, '-')}.png`)));
+  afterEach((test) =>
+    d.screenshot(
+      page,
+      path.join(shots, `at-keyboard-${test.name.slice(0, 14).replace(/\W+/g, '-')}.png`),
+    ),
+  );
 
   it('trains two recipes', async () => {
     for (const [i, name] of ['first', 'second'].entries()) {
       await openFile(page, `${name}.lora.json`);
       await palette(page, 'LoRA: Run Recipe');
-      await until(() => runsOf(workspace).length === i + 1 && runsOf(workspace)[i].record?.state === 'completed', `the run of ${name}`);
+      await until(
+        () =>
+          runsOf(workspace).length === i + 1 && runsOf(workspace)[i].record?.state === 'completed',
+        `the run of ${name}`,
+      );
     }
     await page.locator('.tab.active', { hasText: 'train on tiny' }).waitFor();
   });
@@ -51,14 +83,19 @@ describe('by the keyboard alone', { timeout: 300_000 }, () => {
     await takeFirst('Which adapter to compare?');
     await takeFirst('with which other?');
     await page.locator('.tab.active', { hasText: /cosine/ }).waitFor();
-    const map = page.locator('iframe.webview.ready:visible').last().contentFrame().frameLocator('#active-frame');
+    const map = page
+      .locator('iframe.webview.ready:visible')
+      .last()
+      .contentFrame()
+      .frameLocator('#active-frame');
     await map.locator('.map td').first().waitFor();
     await press('Control+2'); // the group beside
     const selected = () => map.locator('.map td[aria-selected="true"]').getAttribute('aria-label');
     const first = await selected();
-    for (let i = 0; i < 30 && !(await map.locator('.map td:focus').count()); i++) await press('Tab');
+    for (let i = 0; i < 30 && !(await map.locator('.map td:focus').count()); i++)
+      await press('Tab');
     await press('ArrowRight');
-    await until(async () => await selected() !== first, 'another layer');
+    await until(async () => (await selected()) !== first, 'another layer');
   });
 
   it('merges one into a model', async () => {
@@ -68,7 +105,9 @@ describe('by the keyboard alone', { timeout: 300_000 }, () => {
     await press('Enter');
     await until(() => existsSync(path.join(workspace, 'merged', 'merge.json')), 'the merged model');
     await page.locator('.tab.active', { hasText: 'merge.json' }).waitFor();
-    assert.ok(JSON.parse(readFileSync(path.join(workspace, 'merged', 'merge.json'), 'utf8')).parity);
+    assert.ok(
+      JSON.parse(readFileSync(path.join(workspace, 'merged', 'merge.json'), 'utf8')).parity,
+    );
   });
 
   it('tries one beside its base', async () => {
@@ -77,10 +116,17 @@ describe('by the keyboard alone', { timeout: 300_000 }, () => {
     await page.locator('.tab.active', { hasText: 'Try on tiny' }).waitFor();
     const body = d.webview(page);
     await body.getByText('Ready, on').waitFor();
-    for (let i = 0; i < 20 && !(await body.locator('#prompt:focus').count()); i++) await press('Tab');
+    for (let i = 0; i < 20 && !(await body.locator('#prompt:focus').count()); i++)
+      await press('Tab');
     await page.keyboard.type('name a color');
     await press('Control+Enter');
-    await until(async () => (await body.locator('article .caption').allInnerTexts()).filter((text) => /tokens/.test(text)).length === 2, 'two answers');
+    await until(
+      async () =>
+        (await body.locator('article .caption').allInnerTexts()).filter((text) =>
+          /tokens/.test(text),
+        ).length === 2,
+      'two answers',
+    );
   });
 
   it('renames a run by F2 in its view and deletes it by Delete, after asking', async () => {

@@ -17,25 +17,46 @@ describe('a workspace of two folders', { timeout: 300_000 }, () => {
 
   before(async () => {
     for (const [i, folder] of folders.entries()) {
-      writeFileSync(path.join(folder, `recipe-${i + 1}.lora.json`), JSON.stringify({ base: 'models/tiny', dataset: 'data/train.jsonl', lora: { r: 2 + i }, training: { max_steps: 4 }, samples: { sample_steps: 0 } }));
+      writeFileSync(
+        path.join(folder, `recipe-${i + 1}.lora.json`),
+        JSON.stringify({
+          base: 'models/tiny',
+          dataset: 'data/train.jsonl',
+          lora: { r: 2 + i },
+          training: { max_steps: 4 },
+          samples: { sample_steps: 0 },
+        }),
+      );
     }
-    const workspace = path.join(mkdtempSync(path.join(tmpdir(), 'lora-multiroot-')), 'both.code-workspace');
-    writeFileSync(workspace, JSON.stringify({ folders: folders.map((folder) => ({ path: folder })) }));
+    const workspace = path.join(
+      mkdtempSync(path.join(tmpdir(), 'lora-multiroot-')),
+      'both.code-workspace',
+    );
+    writeFileSync(
+      workspace,
+      JSON.stringify({ folders: folders.map((folder) => ({ path: folder })) }),
+    );
     bench = await openWorkbench(workspace);
     ({ page } = bench);
   });
   after(() => bench?.close());
   afterEach(() => d.screenshot(page, path.join(shots, 'at-multiroot.png')));
 
-  it('trains each folder\'s recipe on its own data, and keeps the run in that folder', async () => {
+  it("trains each folder's recipe on its own data, and keeps the run in that folder", async () => {
     for (const [i, folder] of folders.entries()) {
       await openFile(page, `recipe-${i + 1}.lora.json`);
       await palette(page, 'LoRA: Run Recipe');
-      const { record } = await until(() => runsOf(folder).find((run) => run.record?.state === 'completed'), `the end of the run in folder ${i + 1}`);
+      const { record } = await until(
+        () => runsOf(folder).find((run) => run.record?.state === 'completed'),
+        `the end of the run in folder ${i + 1}`,
+      );
       assert.equal(record.recipe.base, path.join(folder, 'models', 'tiny'));
       assert.equal(record.recipe.lora.r, 2 + i);
     }
-    assert.deepEqual(folders.map((folder) => runsOf(folder).length), [1, 1]);
+    assert.deepEqual(
+      folders.map((folder) => runsOf(folder).length),
+      [1, 1],
+    );
   });
 
   it('lists the runs of both, newest first', async () => {
@@ -51,7 +72,13 @@ describe('a workspace of two folders', { timeout: 300_000 }, () => {
     const copy = path.join(second, '.lora', 'runs', '20300101-000000-abcd');
     cpSync(dir, copy, { recursive: true });
     const record = JSON.parse(readFileSync(path.join(copy, 'run.json'), 'utf8'));
-    writeFileSync(path.join(copy, 'run.json'), JSON.stringify({ ...record, id: '20300101-000000-abcd', name: 'made elsewhere' }));
-    await until(async () => (await rows()).some((label) => label.includes('made elsewhere')), 'the new row');
+    writeFileSync(
+      path.join(copy, 'run.json'),
+      JSON.stringify({ ...record, id: '20300101-000000-abcd', name: 'made elsewhere' }),
+    );
+    await until(
+      async () => (await rows()).some((label) => label.includes('made elsewhere')),
+      'the new row',
+    );
   });
 });

@@ -18,24 +18,52 @@ export async function until(look, what, seconds = 90) {
 }
 
 export function packageVsix() {
-  for (const name of readdirSync(root).filter((file) => file.endsWith('.vsix'))) rmSync(path.join(root, name));
-  const { status, stderr } = spawnSync(process.execPath, [path.join(root, 'scripts', 'package.mjs')], { cwd: root, encoding: 'utf8' });
+  for (const name of readdirSync(root).filter((file) => file.endsWith('.vsix')))
+    rmSync(path.join(root, name));
+  const { status, stderr } = spawnSync(
+    process.execPath,
+    [path.join(root, 'scripts', 'package.mjs')],
+    { cwd: root, encoding: 'utf8' },
+  );
   assert.equal(status, 0, stderr);
-  return path.join(root, readdirSync(root).find((file) => file.endsWith('.vsix')));
+  return path.join(
+    root,
+    readdirSync(root).find((file) => file.endsWith('.vsix')),
+  );
 }
 
 /** A loss as the dashboard writes it. */
-export const shown = (loss) => new Intl.NumberFormat('en', Math.abs(loss) < 1 ? { maximumSignificantDigits: 4 } : { maximumFractionDigits: Math.abs(loss) < 10 ? 4 : 3 }).format(loss);
+export const shown = (loss) =>
+  new Intl.NumberFormat(
+    'en',
+    Math.abs(loss) < 1
+      ? { maximumSignificantDigits: 4 }
+      : { maximumFractionDigits: Math.abs(loss) < 10 ? 4 : 3 },
+  ).format(loss);
 
-const within = (done) => done.then(() => true, () => false);
+const within = (done) =>
+  done.then(
+    () => true,
+    () => false,
+  );
 
-/** Types into the list that a key opens, and takes what is found. A list that was opened too soon to know of it is opened again. */
+/**
+ * Types into the list that a key opens, and takes what is found. A list that was opened too soon to
+ * know of it is opened again.
+ */
 async function take(page, key, text) {
   await until(async () => {
     await page.keyboard.press(key);
     await page.locator('.quick-input-widget input[type=text]').waitFor();
     await page.keyboard.type(text);
-    if (await within(page.locator('.quick-input-list .monaco-list-row.focused', { hasText: text }).waitFor({ timeout: 8_000 }))) return true;
+    if (
+      await within(
+        page
+          .locator('.quick-input-list .monaco-list-row.focused', { hasText: text })
+          .waitFor({ timeout: 8_000 }),
+      )
+    )
+      return true;
     await page.keyboard.press('Escape');
     return false;
   }, `${text} in the list`);
@@ -49,17 +77,29 @@ export const palette = (page, title) => take(page, 'F1', title);
 export async function openFile(page, name) {
   await take(page, 'Control+p', name);
   await page.locator('.tab.active', { hasText: path.basename(name) }).waitFor();
-  if (/\.jsonl?$/.test(name)) await page.locator('.editor-instance .monaco-editor.focused').waitFor(); // until then commands may not know it
+  if (/\.jsonl?$/.test(name))
+    // until then commands may not know it
+    await page.locator('.editor-instance .monaco-editor.focused').waitFor();
 }
 
-/** Takes an entry of a row's menu. The menu overlooks clicks for 100 ms after it opened; opened too soon after the start, it lacks the entry or may not run it: then it is opened again. */
+/**
+ * Takes an entry of a row's menu. The menu overlooks clicks for 100 ms after it opened; opened too
+ * soon after the start, it lacks the entry or may not run it: then it is opened again.
+ */
 export async function chooseInMenu(page, row, label) {
-  const entry = page.locator('.context-view .action-item:not(.disabled) .action-label', { hasText: label }).first();
+  const entry = page
+    .locator('.context-view .action-item:not(.disabled) .action-label', { hasText: label })
+    .first();
   await until(async () => {
     await row.click({ button: 'right' });
     const open = await within(entry.hover({ timeout: 2_000 }));
     await page.waitForTimeout(200);
-    if (open && await within(entry.click({ timeout: 2_000 })) && await within(entry.waitFor({ state: 'hidden', timeout: 3_000 }))) return true;
+    if (
+      open &&
+      (await within(entry.click({ timeout: 2_000 }))) &&
+      (await within(entry.waitFor({ state: 'hidden', timeout: 3_000 })))
+    )
+      return true;
     await page.keyboard.press('Escape');
     return false;
   }, `the menu to take ${label}`);
@@ -67,15 +107,23 @@ export async function chooseInMenu(page, row, label) {
 
 /** Every file and folder below: name, size, time of the last change. */
 export function contentsOf(folder) {
-  return readdirSync(folder, { recursive: true }).sort().map((name) => {
-    const { size, mtimeMs } = statSync(path.join(folder, name));
-    return `${name} ${size} ${mtimeMs}`;
-  });
+  return readdirSync(folder, { recursive: true })
+    .sort()
+    .map((name) => {
+      const { size, mtimeMs } = statSync(path.join(folder, name));
+      return `${name} ${size} ${mtimeMs}`;
+    });
 }
 
-/** A picture of the window in each theme, under this name, in which axe finds nothing serious on the page `frame`. */
+/**
+ * A picture of the window in each theme, under this name, in which axe finds nothing serious on the
+ * page `frame`.
+ */
 export async function inEveryTheme(server, page, name, frame = d.webview(page)) {
-  const axe = readFileSync(createRequire(path.join(root, 'package.json')).resolve('axe-core/axe.min.js'), 'utf8');
+  const axe = readFileSync(
+    createRequire(path.join(root, 'package.json')).resolve('axe-core/axe.min.js'),
+    'utf8',
+  );
   for (const theme of ['light', 'high-contrast', 'high-contrast-light', 'dark']) {
     await d.setTheme(server, page, theme);
     await d.screenshot(page, path.join(root, 'out', 'screenshots', `${name}-${theme}.png`));
@@ -84,15 +132,25 @@ export async function inEveryTheme(server, page, name, frame = d.webview(page)) 
     await own.evaluate(axe); // through the debugger: the page's own policy allows no such script
     const serious = await own.evaluate(async () => {
       const { violations } = await globalThis.axe.run(document);
-      return violations.filter(({ impact }) => impact === 'serious' || impact === 'critical').map(({ id, nodes }) => `${id}: ${nodes.map((n) => n.html).join(' ')}`);
+      return violations
+        .filter(({ impact }) => impact === 'serious' || impact === 'critical')
+        .map(({ id, nodes }) => `${id}: ${nodes.map((n) => n.html).join(' ')}`);
     });
     assert.deepEqual(serious, [], `${name} in ${theme}`);
   }
 }
 
-/** A workbench on this workspace, with the extension installed, its runtime set and its view open. `close` ends all of it. */
+/**
+ * A workbench on this workspace, with the extension installed, its runtime set and its view open.
+ * `close` ends all of it.
+ */
 export async function openWorkbench(workspace) {
-  const server = await d.launchServer({ dir: installWorkbench(), workspace, vsix: [packageVsix()], settings: { 'lora.runtime.path': runtimeFolder() } });
+  const server = await d.launchServer({
+    dir: installWorkbench(),
+    workspace,
+    vsix: [packageVsix()],
+    settings: { 'lora.runtime.path': runtimeFolder() },
+  });
   let browser;
   const close = async () => {
     await browser?.close();

@@ -9,36 +9,73 @@ import { chooseInMenu, inEveryTheme, openWorkbench, until } from './page.mjs';
 import { makeWorkspace, root, runsOf } from './workspace.mjs';
 
 const shots = path.join(root, 'out', 'screenshots');
-const cli = (...args) => spawnSync(process.execPath, [path.join(root, 'dist', 'cli.js'), ...args], { encoding: 'utf8' });
+const cli = (...args) =>
+  spawnSync(process.execPath, [path.join(root, 'dist', 'cli.js'), ...args], { encoding: 'utf8' });
 
 describe('the playground', { timeout: 300_000 }, () => {
   const workspace = makeWorkspace();
   let bench, page;
-  const runs = () => page.locator('.pane', { has: page.locator('.pane-header[aria-label^="Runs"]') }).locator('.monaco-list-row');
+  const runs = () =>
+    page
+      .locator('.pane', { has: page.locator('.pane-header[aria-label^="Runs"]') })
+      .locator('.monaco-list-row');
   const body = () => d.webview(page);
   /** The answers once all are there. */
-  const answers = (count) => until(async () => {
-    const facts = await body().locator('article .caption').allInnerTexts();
-    return facts.length === count && facts.every((text) => /tokens/.test(text)) ? body().locator('article .text').allInnerTexts() : undefined;
-  }, `${count} answers`);
+  const answers = (count) =>
+    until(async () => {
+      const facts = await body().locator('article .caption').allInnerTexts();
+      return facts.length === count && facts.every((text) => /tokens/.test(text))
+        ? body().locator('article .text').allInnerTexts()
+        : undefined;
+    }, `${count} answers`);
   const alone = (...adapters) => {
-    const { stdout } = cli('generate', '--base', path.join(workspace, 'models/tiny'), ...adapters.flatMap((adapter) => ['--adapter', adapter]), '--prompt', 'name a color', '--chat', '--max-new-tokens', '12', '--base-dtype', 'auto', '--json');
+    const { stdout } = cli(
+      'generate',
+      '--base',
+      path.join(workspace, 'models/tiny'),
+      ...adapters.flatMap((adapter) => ['--adapter', adapter]),
+      '--prompt',
+      'name a color',
+      '--chat',
+      '--max-new-tokens',
+      '12',
+      '--base-dtype',
+      'auto',
+      '--json',
+    );
     return JSON.parse(stdout).text.trim();
   };
 
   before(async () => {
     mkdirSync(shots, { recursive: true });
-    for (const [name, r] of [['first.lora.json', 4], ['second.lora.json', 8]]) {
-      writeFileSync(path.join(workspace, name), JSON.stringify({ base: 'models/tiny', dataset: 'data/train.jsonl', lora: { r, lora_alpha: 4 * r }, training: { max_steps: 60, learning_rate: 0.02 }, samples: { sample_steps: 0 } }));
+    for (const [name, r] of [
+      ['first.lora.json', 4],
+      ['second.lora.json', 8],
+    ]) {
+      writeFileSync(
+        path.join(workspace, name),
+        JSON.stringify({
+          base: 'models/tiny',
+          dataset: 'data/train.jsonl',
+          lora: { r, lora_alpha: 4 * r },
+          training: { max_steps: 60, learning_rate: 0.02 },
+          samples: { sample_steps: 0 },
+        }),
+      );
       const { status, stderr } = cli('train', path.join(workspace, name));
       assert.equal(status, 0, stderr);
     }
     bench = await openWorkbench(workspace);
     ({ page } = bench);
-    await until(async () => await runs().count() === 2, 'two runs');
+    await until(async () => (await runs().count()) === 2, 'two runs');
   });
   after(() => bench?.close());
-  afterEach((test) => d.screenshot(page, path.join(shots, `at-playground-${test.name.slice(0, 14).replace(/\W+/g, '-')}.png`)));
+  afterEach((test) =>
+    d.screenshot(
+      page,
+      path.join(shots, `at-playground-${test.name.slice(0, 14).replace(/\W+/g, '-')}.png`),
+    ),
+  );
 
   it('answers with base and adapter side by side, as the command line does, and keeps the prompt', async () => {
     await chooseInMenu(page, runs().nth(1), 'Try Adapter');
@@ -49,18 +86,26 @@ describe('the playground', { timeout: 300_000 }, () => {
     await body().locator('#prompt').press('Control+Enter');
     const [base, adapted] = await answers(2);
     const [{ dir: first }] = runsOf(workspace);
-    assert.deepEqual([base.trim(), adapted.trim()].map((text) => text.replace(/^\(nothing\)$/, '')), [alone(), alone(path.join(first, 'adapter'))]);
-    assert.deepEqual(JSON.parse(readFileSync(path.join(workspace, '.lora/prompts.json'), 'utf8')), ['name a color']);
+    assert.deepEqual(
+      [base.trim(), adapted.trim()].map((text) => text.replace(/^\(nothing\)$/, '')),
+      [alone(), alone(path.join(first, 'adapter'))],
+    );
+    assert.deepEqual(JSON.parse(readFileSync(path.join(workspace, '.lora/prompts.json'), 'utf8')), [
+      'name a color',
+    ]);
   });
 
   it('takes one more adapter in, and answers anew at another scale', async () => {
     await chooseInMenu(page, runs().nth(0), 'Try Adapter');
-    await until(async () => await body().locator('article').count() === 3, 'three columns');
+    await until(async () => (await body().locator('article').count()) === 3, 'three columns');
     await body().getByText('Ready, on').waitFor();
     await body().locator('#prompt').press('Control+Enter');
     const [base, , second] = await answers(3);
     await body().locator('#scale-1').fill('0');
-    await until(async () => await body().locator('article').nth(2).locator('.text').innerText() === base, 'the base’s answer at scale 0');
+    await until(
+      async () => (await body().locator('article').nth(2).locator('.text').innerText()) === base,
+      'the base’s answer at scale 0',
+    );
     assert.notEqual(second, base);
     await d.screenshot(page, path.join(shots, 'playground.png'));
   });
@@ -78,14 +123,25 @@ describe('the playground', { timeout: 300_000 }, () => {
   });
 
   it('leaves no process behind when it is closed', async () => {
-    const serving = () => spawnSync('pgrep', ['-f', `serve --base ${path.join(workspace, 'models/tiny')}`], { encoding: 'utf8' }).stdout.trim();
+    const serving = () =>
+      spawnSync('pgrep', ['-f', `serve --base ${path.join(workspace, 'models/tiny')}`], {
+        encoding: 'utf8',
+      }).stdout.trim();
     assert.notEqual(serving(), '');
     await d.runCommand(page, 'View: Close All Editors');
     await until(() => serving() === '', 'the process to end', 20);
   });
 
   it('has a model that was trained whole answer without an adapter', async () => {
-    writeFileSync(path.join(workspace, 'whole.lora.json'), JSON.stringify({ base: 'models/tiny', dataset: 'data/train.jsonl', training: { method: 'full', max_steps: 40, learning_rate: 0.01 }, samples: { sample_steps: 0 } }));
+    writeFileSync(
+      path.join(workspace, 'whole.lora.json'),
+      JSON.stringify({
+        base: 'models/tiny',
+        dataset: 'data/train.jsonl',
+        training: { method: 'full', max_steps: 40, learning_rate: 0.01 },
+        samples: { sample_steps: 0 },
+      }),
+    );
     const { status, stderr } = cli('train', path.join(workspace, 'whole.lora.json'));
     assert.equal(status, 0, stderr);
     const row = runs().filter({ hasText: 'full tuning' });
@@ -97,8 +153,23 @@ describe('the playground', { timeout: 300_000 }, () => {
     await body().locator('#prompt').fill('name a color');
     await body().locator('#prompt').press('Control+Enter');
     const [answer] = await answers(1);
-    const model = path.join(runsOf(workspace).find(({ record }) => record.result.model).dir, 'model');
-    const { stdout } = cli('generate', '--base', model, '--prompt', 'name a color', '--chat', '--max-new-tokens', '12', '--base-dtype', 'auto', '--json');
+    const model = path.join(
+      runsOf(workspace).find(({ record }) => record.result.model).dir,
+      'model',
+    );
+    const { stdout } = cli(
+      'generate',
+      '--base',
+      model,
+      '--prompt',
+      'name a color',
+      '--chat',
+      '--max-new-tokens',
+      '12',
+      '--base-dtype',
+      'auto',
+      '--json',
+    );
     assert.equal(answer.trim().replace(/^\(nothing\)$/, ''), JSON.parse(stdout).text.trim());
     await chooseInMenu(page, row, 'Open Dashboard');
     await body().getByText('Reveal Model').waitFor();

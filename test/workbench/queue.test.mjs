@@ -1,4 +1,5 @@
-// Runs that wait for their turn, a sweep of ranks, and runs laid over one another, in a real workbench.
+// Runs that wait for their turn, a sweep of ranks, and runs laid over one another, in a real
+// workbench.
 import assert from 'node:assert/strict';
 import { mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
@@ -11,7 +12,18 @@ const shots = path.join(root, 'out', 'screenshots');
 
 describe('runs that wait for their turn', { timeout: 300_000 }, () => {
   const workspace = makeWorkspace();
-  const recipe = (steps) => JSON.stringify({ base: 'models/tiny', dataset: 'data/train.jsonl', lora: { r: 2, lora_alpha: 4 }, training: { max_steps: steps, eval_steps: 4 }, samples: { sample_steps: 0 } }, null, 2);
+  const recipe = (steps) =>
+    JSON.stringify(
+      {
+        base: 'models/tiny',
+        dataset: 'data/train.jsonl',
+        lora: { r: 2, lora_alpha: 4 },
+        training: { max_steps: steps, eval_steps: 4 },
+        samples: { sample_steps: 0 },
+      },
+      null,
+      2,
+    );
   let bench, page;
   const row = (label) => d.treeRow(page, 'Runs', label);
   const labels = async () => (await d.treeItems(page, 'Runs')).map((item) => item.label);
@@ -19,28 +31,45 @@ describe('runs that wait for their turn', { timeout: 300_000 }, () => {
 
   before(async () => {
     mkdirSync(shots, { recursive: true });
-    for (const [name, steps] of [['long.lora.json', 20_000], ['one.lora.json', 4], ['two.lora.json', 4]]) writeFileSync(path.join(workspace, name), recipe(steps));
+    for (const [name, steps] of [
+      ['long.lora.json', 20_000],
+      ['one.lora.json', 4],
+      ['two.lora.json', 4],
+    ])
+      writeFileSync(path.join(workspace, name), recipe(steps));
     bench = await openWorkbench(workspace);
     ({ page } = bench);
   });
   after(() => bench?.close());
-  afterEach((test) => d.screenshot(page, path.join(shots, `at-queue-${test.name.slice(0, 14).replace(/\W+/g, '-')}.png`)));
+  afterEach((test) =>
+    d.screenshot(
+      page,
+      path.join(shots, `at-queue-${test.name.slice(0, 14).replace(/\W+/g, '-')}.png`),
+    ),
+  );
 
   it('starts the first at once, keeps the others, moves them and takes one out', async () => {
     for (const name of ['long', 'one', 'two']) {
       await openFile(page, `${name}.lora.json`);
       await d.runCommand(page, 'LoRA: Queue Recipe');
-      if (name === 'long') await until(() => runsOf(workspace)[0]?.record?.state === 'running', 'the first run');
+      if (name === 'long')
+        await until(() => runsOf(workspace)[0]?.record?.state === 'running', 'the first run');
       else await row(`${name}.lora.json`).waitFor();
     }
     assert.deepEqual((await labels()).slice(0, 2), ['one.lora.json', 'two.lora.json']);
     await d.screenshot(page, path.join(shots, 'queue.png'));
     await chooseInMenu(page, row('two.lora.json'), 'Move Up');
-    await until(async () => (await labels()).slice(0, 2).join() === 'two.lora.json,one.lora.json', 'the new order');
+    await until(
+      async () => (await labels()).slice(0, 2).join() === 'two.lora.json,one.lora.json',
+      'the new order',
+    );
     await chooseInMenu(page, row('one.lora.json'), 'Take out of the Queue');
     await until(async () => !(await labels()).includes('one.lora.json'), 'one less');
     await chooseInMenu(page, row('train on tiny'), 'Stop Run');
-    await until(() => runsOf(workspace).length === 2 && runsOf(workspace)[1].record?.state === 'completed', 'the second run');
+    await until(
+      () => runsOf(workspace).length === 2 && runsOf(workspace)[1].record?.state === 'completed',
+      'the second run',
+    );
     assert.equal(path.basename(runsOf(workspace)[1].record.recipe_path), 'two.lora.json');
   });
 
@@ -50,14 +79,35 @@ describe('runs that wait for their turn', { timeout: 300_000 }, () => {
     await page.locator('.quick-input-title', { hasText: 'Sweep Ranks' }).waitFor();
     await d.typeInput(page, '4, 1');
     await page.locator('.tab.active', { hasText: 'Ranks of one' }).waitFor();
-    await until(() => runsOf(workspace).length === 4 && runsOf(workspace).every(({ record }) => ['completed', 'stopped'].includes(record?.state)), 'both runs of the sweep');
+    await until(
+      () =>
+        runsOf(workspace).length === 4 &&
+        runsOf(workspace).every(({ record }) => ['completed', 'stopped'].includes(record?.state)),
+      'both runs of the sweep',
+    );
     const swept = runsOf(workspace).slice(2);
-    assert.deepEqual(swept.map(({ record }) => [record.recipe.lora.r, record.recipe.lora.lora_alpha]), [[1, 2], [4, 8]]);
-    await until(async () => /r = \d is enough|Higher ranks still help/.test(await words().innerText()), 'the words');
+    assert.deepEqual(
+      swept.map(({ record }) => [record.recipe.lora.r, record.recipe.lora.lora_alpha]),
+      [
+        [1, 2],
+        [4, 8],
+      ],
+    );
+    await until(
+      async () => /r = \d is enough|Higher ranks still help/.test(await words().innerText()),
+      'the words',
+    );
     const text = await words().innerText();
-    for (const { record } of swept) assert.ok(text.includes(record.trainable_parameters.toLocaleString('en')), `${record.trainable_parameters} in\n${text}`);
+    for (const { record } of swept)
+      assert.ok(
+        text.includes(record.trainable_parameters.toLocaleString('en')),
+        `${record.trainable_parameters} in\n${text}`,
+      );
     const [sweep] = readdirSync(path.join(workspace, '.lora/sweeps'));
-    assert.deepEqual(readdirSync(path.join(workspace, '.lora/sweeps', sweep)).sort(), ['r1.lora.json', 'r4.lora.json']);
+    assert.deepEqual(readdirSync(path.join(workspace, '.lora/sweeps', sweep)).sort(), [
+      'r1.lora.json',
+      'r4.lora.json',
+    ]);
     assert.equal(readFileSync(path.join(workspace, 'one.lora.json'), 'utf8'), recipe(4));
     await d.screenshot(page, path.join(shots, 'sweep.png'));
     await row('one r 1').waitFor();

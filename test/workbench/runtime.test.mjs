@@ -1,4 +1,5 @@
-// A person without a runtime: asked first, told what is downloaded, and trained at once when it is there.
+// A person without a runtime: asked first, told what is downloaded, and trained at once when it is
+// there.
 import assert from 'node:assert/strict';
 import { mkdirSync, mkdtempSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
@@ -16,11 +17,30 @@ describe('without a runtime', { timeout: 600_000 }, () => {
 
   before(async () => {
     mkdirSync(shots, { recursive: true });
-    writeFileSync(path.join(workspace, 'lora.json'), JSON.stringify({ base: 'models/tiny', dataset: 'data/train.jsonl', lora: { r: 1 }, training: { max_steps: 3 } }, null, 2));
-    server = await d.launchServer({ dir: installWorkbench(), workspace, vsix: [packageVsix()], env: { LORA_RUNTIME_HOME: mkdtempSync(path.join(tmpdir(), 'lora-runtime-')) } });
+    writeFileSync(
+      path.join(workspace, 'lora.json'),
+      JSON.stringify(
+        {
+          base: 'models/tiny',
+          dataset: 'data/train.jsonl',
+          lora: { r: 1 },
+          training: { max_steps: 3 },
+        },
+        null,
+        2,
+      ),
+    );
+    server = await d.launchServer({
+      dir: installWorkbench(),
+      workspace,
+      vsix: [packageVsix()],
+      env: { LORA_RUNTIME_HOME: mkdtempSync(path.join(tmpdir(), 'lora-runtime-')) },
+    });
     ({ browser, page } = await d.openPage(server));
     await d.openView(page, 'LoRA');
-    await page.locator('.welcome-view-content .monaco-button', { hasText: 'Train Adapter' }).waitFor();
+    await page
+      .locator('.welcome-view-content .monaco-button', { hasText: 'Train Adapter' })
+      .waitFor();
   });
   after(async () => {
     await browser?.close();
@@ -42,13 +62,22 @@ describe('without a runtime', { timeout: 600_000 }, () => {
     await d.notifications(page, /libtensorflow/);
     await page.locator('.notification-list-item').getByRole('button', { name: 'Install' }).click();
     await d.notifications(page, /Installing libtensorflow/);
-    await until(() => runsOf(workspace).at(-1)?.record?.state === 'completed', 'the end of the run', 400);
+    await until(
+      () => runsOf(workspace).at(-1)?.record?.state === 'completed',
+      'the end of the run',
+      400,
+    );
   });
 
   it('tells afterwards which runtime it is and why', async () => {
     await d.runCommand(page, 'LoRA: Show Runtime');
     const shown = await d.notifications(page, /2\.18\.1/);
-    assert.ok(shown.some(({ text }) => /libtensorflow 2\.18\.1 on the [CG]PU.*installed through pip/.test(text)), JSON.stringify(shown));
+    assert.ok(
+      shown.some(({ text }) =>
+        /libtensorflow 2\.18\.1 on the [CG]PU.*installed through pip/.test(text),
+      ),
+      JSON.stringify(shown),
+    );
     await d.screenshot(page, path.join(shots, 'show-runtime.png'));
   });
 });

@@ -1,4 +1,5 @@
-// The main job in a real workbench, with the installed .vsix: from the welcome button to an adapter, watched in the dashboard.
+// The main job in a real workbench, with the installed .vsix: from the welcome button to an
+// adapter, watched in the dashboard.
 import assert from 'node:assert/strict';
 import { spawnSync } from 'node:child_process';
 import { cpSync, existsSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
@@ -11,18 +12,25 @@ import { installWorkbench, makeWorkspace, root, runsOf, runtimeFolder } from './
 const shots = path.join(root, 'out', 'screenshots');
 
 const stateOf = (workspace) => runsOf(workspace).at(-1)?.record?.state;
-const stepsOf = (workspace) => (runsOf(workspace).at(-1)?.metrics ?? []).filter((line) => line.kind === 'step');
+const stepsOf = (workspace) =>
+  (runsOf(workspace).at(-1)?.metrics ?? []).filter((line) => line.kind === 'step');
 
 describe('training in the workbench', { timeout: 600_000 }, () => {
   const workspace = makeWorkspace();
   let server, browser, page, errors, consoleLines;
 
   /** code-server asks for a GitHub login that it has not. */
-  const ownErrors = () => errors.filter((line) => !line.includes("authentication provider 'github'"));
+  const ownErrors = () =>
+    errors.filter((line) => !line.includes("authentication provider 'github'"));
 
   before(async () => {
     mkdirSync(shots, { recursive: true });
-    server = await d.launchServer({ dir: installWorkbench(), workspace, vsix: [packageVsix()], settings: { 'lora.runtime.path': runtimeFolder() } });
+    server = await d.launchServer({
+      dir: installWorkbench(),
+      workspace,
+      vsix: [packageVsix()],
+      settings: { 'lora.runtime.path': runtimeFolder() },
+    });
     ({ browser, page, errors, consoleLines } = await d.openPage(server));
   });
   after(async () => {
@@ -34,12 +42,15 @@ describe('training in the workbench', { timeout: 600_000 }, () => {
     }
   });
 
-  afterEach((test) => d.screenshot(page, path.join(shots, `at-${test.name.slice(0, 14).replace(/\W+/g, '-')}.png`))); // what there is to see when a test fails
+  afterEach((test) =>
+    d.screenshot(page, path.join(shots, `at-${test.name.slice(0, 14).replace(/\W+/g, '-')}.png`)),
+  ); // what there is to see when a test fails
 
   it('the LoRA view welcomes with one button', async () => {
     await d.openView(page, 'LoRA');
     const button = page.locator('.welcome-view-content .monaco-button');
-    await button.filter({ hasText: 'Train Adapter' }).waitFor(); // until the workspace's trust is known, another button is there
+    // until the workspace's trust is known, another button is there
+    await button.filter({ hasText: 'Train Adapter' }).waitFor();
     assert.deepEqual(await button.allTextContents(), ['Train Adapter']);
     await d.screenshot(page, path.join(shots, 'welcome.png'));
     await button.first().click();
@@ -48,8 +59,12 @@ describe('training in the workbench', { timeout: 600_000 }, () => {
   it('asks for base, dataset, rank and targets, with a way back, and writes lora.json', async () => {
     const title = (text) => page.locator('.quick-input-title', { hasText: text }).waitFor();
     const enterOn = async (label) => {
-      await page.locator('.quick-input-list .monaco-list-row.focused', { hasText: label }).waitFor();
-      await page.locator('.quick-input-widget .monaco-progress-container.done').waitFor({ state: 'attached' });
+      await page
+        .locator('.quick-input-list .monaco-list-row.focused', { hasText: label })
+        .waitFor();
+      await page
+        .locator('.quick-input-widget .monaco-progress-container.done')
+        .waitFor({ state: 'attached' });
       await page.keyboard.press('Enter');
     };
     await title('Base');
@@ -66,7 +81,12 @@ describe('training in the workbench', { timeout: 600_000 }, () => {
     await title('Target');
     await d.screenshot(page, path.join(shots, 'targets.png'));
     await enterOn('All linear layers');
-    const recipe = await until(() => existsSync(path.join(workspace, 'lora.json')) && JSON.parse(readFileSync(path.join(workspace, 'lora.json'), 'utf8')), 'lora.json');
+    const recipe = await until(
+      () =>
+        existsSync(path.join(workspace, 'lora.json')) &&
+        JSON.parse(readFileSync(path.join(workspace, 'lora.json'), 'utf8')),
+      'lora.json',
+    );
     assert.equal(path.normalize(recipe.base), path.join('models', 'tiny'));
     assert.equal(recipe.lora.r, 8);
   });
@@ -74,22 +94,32 @@ describe('training in the workbench', { timeout: 600_000 }, () => {
   it('opens the dashboard, trains to the end and shows the numbers of metrics.jsonl', async () => {
     await until(() => stateOf(workspace) === 'completed', 'the end of the run');
     const [run] = runsOf(workspace);
-    for (const file of ['adapter_config.json', 'adapter_model.safetensors', 'README.md']) assert.ok(existsSync(path.join(run.dir, 'adapter', file)), file);
+    for (const file of ['adapter_config.json', 'adapter_model.safetensors', 'README.md'])
+      assert.ok(existsSync(path.join(run.dir, 'adapter', file)), file);
     const frame = d.webview(page);
     await frame.locator('canvas').first().waitFor();
     const last = stepsOf(workspace).at(-1);
-    await until(async () => (await frame.locator('body').innerText()).includes(shown(last.loss)), `the loss ${shown(last.loss)} on the page`);
-    const colours = await frame.locator('canvas').first().evaluate((canvas) => {
-      const { data } = canvas.getContext('2d').getImageData(0, 0, canvas.width, canvas.height);
-      const seen = new Set();
-      for (let i = 0; i < data.length; i += 4) seen.add(data.slice(i, i + 4).join());
-      return seen.size;
-    });
+    await until(
+      async () => (await frame.locator('body').innerText()).includes(shown(last.loss)),
+      `the loss ${shown(last.loss)} on the page`,
+    );
+    const colours = await frame
+      .locator('canvas')
+      .first()
+      .evaluate((canvas) => {
+        const { data } = canvas.getContext('2d').getImageData(0, 0, canvas.width, canvas.height);
+        const seen = new Set();
+        for (let i = 0; i < data.length; i += 4) seen.add(data.slice(i, i + 4).join());
+        return seen.size;
+      });
     assert.ok(colours > 3, `the chart shows ${colours} colours`);
   });
 
   it('shows the run in the Runs view with its rank and loss', async () => {
-    const rows = await until(async () => { const all = await d.treeItems(page, 'Runs'); return all.length > 0 && all; }, 'a run');
+    const rows = await until(async () => {
+      const all = await d.treeItems(page, 'Runs');
+      return all.length > 0 && all;
+    }, 'a run');
     assert.match(rows[0].description, /r 8 · validation \d/);
     assert.equal(rows[0].icon, 'codicon-pass');
   });
@@ -100,50 +130,103 @@ describe('training in the workbench', { timeout: 600_000 }, () => {
 
   it('pauses, goes on, survives a reload of the window, and stops with the adapter kept', async () => {
     const file = path.join(workspace, 'long.lora.json');
-    writeFileSync(file, JSON.stringify({ base: 'models/tiny', dataset: 'data/train.jsonl', lora: { r: 2 }, training: { max_steps: 20000, per_device_train_batch_size: 2, eval_steps: 5000, save_steps: 5000 }, samples: { sample_steps: 0 } }, null, 2));
+    writeFileSync(
+      file,
+      JSON.stringify(
+        {
+          base: 'models/tiny',
+          dataset: 'data/train.jsonl',
+          lora: { r: 2 },
+          training: {
+            max_steps: 20000,
+            per_device_train_batch_size: 2,
+            eval_steps: 5000,
+            save_steps: 5000,
+          },
+          samples: { sample_steps: 0 },
+        },
+        null,
+        2,
+      ),
+    );
     await page.keyboard.press('Control+p');
     await page.locator('.quick-input-widget input[type=text]').fill('long.lora.json');
-    await page.locator('.quick-input-list .monaco-list-row', { hasText: 'long.lora.json' }).first().click();
+    await page
+      .locator('.quick-input-list .monaco-list-row', { hasText: 'long.lora.json' })
+      .first()
+      .click();
     await page.locator('.tab', { hasText: 'long.lora.json' }).waitFor();
     await d.runCommand(page, 'LoRA: Run Recipe');
-    await until(() => runsOf(workspace).length === 2 && stepsOf(workspace).length > 3, 'steps of the second run');
+    await until(
+      () => runsOf(workspace).length === 2 && stepsOf(workspace).length > 3,
+      'steps of the second run',
+    );
     await page.locator('.statusbar-item', { hasText: 'train on tiny' }).first().waitFor();
-    const pid = JSON.parse(readFileSync(path.join(runsOf(workspace)[1].dir, 'engine.json'), 'utf8')).pid;
-    const button = (name) => d.webview(page).getByRole('button', { name }).or(d.webview(page).locator('vscode-button', { hasText: name })).first();
+    const pid = JSON.parse(
+      readFileSync(path.join(runsOf(workspace)[1].dir, 'engine.json'), 'utf8'),
+    ).pid;
+    const button = (name) =>
+      d
+        .webview(page)
+        .getByRole('button', { name })
+        .or(d.webview(page).locator('vscode-button', { hasText: name }))
+        .first();
     await button('Pause').click();
     await until(() => stateOf(workspace) === 'paused', 'the pause');
     const paused = stepsOf(workspace).length;
     await button('Resume').click();
-    await until(() => stateOf(workspace) === 'running' && stepsOf(workspace).length > paused, 'going on');
-    await page.waitForTimeout(8000); // VS Code writes the panels' state to disk every five seconds, when it is idle
+    await until(
+      () => stateOf(workspace) === 'running' && stepsOf(workspace).length > paused,
+      'going on',
+    );
+    // VS Code writes the panels' state to disk every five seconds, when it is idle
+    await page.waitForTimeout(8000);
     assert.deepEqual(ownErrors(), []);
     await page.reload();
     await page.waitForSelector('.monaco-workbench .statusbar-item', { timeout: 60_000 });
     await d.webview(page).locator('canvas').first().waitFor({ timeout: 60_000 });
     errors.length = 0; // what the workbench itself says when a page is left
-    assert.equal(JSON.parse(readFileSync(path.join(runsOf(workspace)[1].dir, 'engine.json'), 'utf8')).pid, pid);
+    assert.equal(
+      JSON.parse(readFileSync(path.join(runsOf(workspace)[1].dir, 'engine.json'), 'utf8')).pid,
+      pid,
+    );
     const steps = stepsOf(workspace).map((line) => line.step);
-    assert.deepEqual(steps, steps.map((_, i) => i + 1));
+    assert.deepEqual(
+      steps,
+      steps.map((_, i) => i + 1),
+    );
     await button('Stop').click();
     await until(() => stateOf(workspace) === 'stopped', 'the stop');
-    assert.ok(existsSync(path.join(runsOf(workspace)[1].dir, 'adapter', 'adapter_model.safetensors')));
+    assert.ok(
+      existsSync(path.join(runsOf(workspace)[1].dir, 'adapter', 'adapter_model.safetensors')),
+    );
     await d.screenshot(page, path.join(shots, 'stopped.png'));
   });
 
   it('sees by the rows that labels are learnt, and shows how many are right', async () => {
-    cpSync(path.join(root, 'test', 'fixtures', 'bert', 'base'), path.join(workspace, 'models', 'encoder'), { recursive: true });
+    cpSync(
+      path.join(root, 'test', 'fixtures', 'bert', 'base'),
+      path.join(workspace, 'models', 'encoder'),
+      { recursive: true },
+    );
     const colours = ['red', 'green', 'blue'];
-    const rows = Array.from({ length: 30 }, (_, i) => JSON.stringify({ text: `the ${colours[i % 3]} car ${i}`, label: colours[i % 3] }));
+    const rows = Array.from({ length: 30 }, (_, i) =>
+      JSON.stringify({ text: `the ${colours[i % 3]} car ${i}`, label: colours[i % 3] }),
+    );
     writeFileSync(path.join(workspace, 'data', 'labels.jsonl'), `${rows.join('\n')}\n`);
     const choose = async (step, label) => {
       await page.locator('.quick-input-title', { hasText: step }).waitFor();
-      await page.locator('.quick-input-widget .monaco-progress-container.done').waitFor({ state: 'attached' });
+      await page
+        .locator('.quick-input-widget .monaco-progress-container.done')
+        .waitFor({ state: 'attached' });
       await page.locator('.quick-input-list .monaco-list-row', { hasText: label }).first().click();
     };
     const before = runsOf(workspace).length;
     await d.runCommand(page, 'LoRA: Train Adapter');
     await choose('Base', 'encoder');
-    await page.locator('.quick-input-list .monaco-list-row', { hasText: 'labels of texts' }).waitFor();
+    await page
+      .locator('.quick-input-list .monaco-list-row', { hasText: 'labels of texts' })
+      .waitFor();
     await d.screenshot(page, path.join(shots, 'datasets.png'));
     await choose('Dataset', 'train.jsonl');
     const [refusal] = await d.notifications(page, /encoder can learn labels of texts/);
@@ -152,16 +235,24 @@ describe('training in the workbench', { timeout: 600_000 }, () => {
     await choose('Rank', 'r = 4');
     await choose('Target', 'All linear layers');
     await choose('Recipe', 'Write labels.lora.json');
-    await until(() => runsOf(workspace).length > before && runsOf(workspace).at(-1).record?.state === 'completed', 'the end of the run');
+    await until(
+      () =>
+        runsOf(workspace).length > before && runsOf(workspace).at(-1).record?.state === 'completed',
+      'the end of the run',
+    );
     const run = runsOf(workspace).at(-1);
     assert.equal(run.record.recipe.task, 'seq_cls');
     const { scores } = run.metrics.findLast((line) => line.kind === 'eval');
     const frame = d.webview(page);
-    await until(async () => (await frame.locator('.chart-score').innerText()).includes(shown(scores.accuracy)), `the accuracy ${scores.accuracy} on the page`);
+    await until(
+      async () =>
+        (await frame.locator('.chart-score').innerText()).includes(shown(scores.accuracy)),
+      `the accuracy ${scores.accuracy} on the page`,
+    );
     await d.screenshot(page, path.join(shots, 'labels.png'));
   });
 
-  it('compares two adapters in the editor\'s own diff and on a page beside it, resizes, converts and merges one into a model that is verified', async () => {
+  it("compares two adapters in the editor's own diff and on a page beside it, resizes, converts and merges one into a model that is verified", async () => {
     const picks = page.locator('.quick-input-list .monaco-list-row');
     await d.runCommand(page, 'LoRA: Compare Adapters');
     await page.locator('.quick-input-widget input[type=text]').fill('train on tiny');
@@ -181,7 +272,11 @@ describe('training in the workbench', { timeout: 600_000 }, () => {
     await page.locator('.quick-input-widget input[placeholder*="smaller rank"]').waitFor();
     await picks.filter({ hasText: 'train on tiny' }).first().click();
     await picks.filter({ hasText: 'By the error' }).first().click();
-    await page.locator('.quick-input-message', { hasText: 'relative to its norm' }).or(page.locator('.quick-input-message', { hasText: '0 to 1' })).first().waitFor();
+    await page
+      .locator('.quick-input-message', { hasText: 'relative to its norm' })
+      .or(page.locator('.quick-input-message', { hasText: '0 to 1' }))
+      .first()
+      .waitFor();
     await page.keyboard.press('Enter');
     await page.locator('.quick-input-title', { hasText: 'Output' }).waitFor();
     await page.keyboard.press('Enter');
@@ -196,7 +291,14 @@ describe('training in the workbench', { timeout: 600_000 }, () => {
     await page.keyboard.press('Enter');
     await d.notifications(page, /The adapter is there for llama\.cpp/);
     const converted = readdirSync(workspace).find((name) => name.endsWith('.gguf'));
-    assert.match(spawnSync(process.execPath, [path.join(root, 'dist', 'cli.js'), 'inspect', path.join(workspace, converted)], { encoding: 'utf8' }).stdout, /LoRA adapter \(gguf\)/);
+    assert.match(
+      spawnSync(
+        process.execPath,
+        [path.join(root, 'dist', 'cli.js'), 'inspect', path.join(workspace, converted)],
+        { encoding: 'utf8' },
+      ).stdout,
+      /LoRA adapter \(gguf\)/,
+    );
     await d.runCommand(page, 'LoRA: Merge Adapter into Model');
     await page.locator('.quick-input-widget input[placeholder*="merge into its base"]').waitFor();
     await picks.filter({ hasText: 'train on tiny' }).first().click();
@@ -206,12 +308,21 @@ describe('training in the workbench', { timeout: 600_000 }, () => {
     const [told] = await d.notifications(page, /The merged model is in/);
     assert.match(told.text, /same word first .* at 100\s?%/);
     await d.screenshot(page, path.join(shots, 'merged.png'));
-    const { status, stdout } = spawnSync(process.execPath, [path.join(root, 'dist', 'cli.js'), 'merge', '--verify', path.join(workspace, 'merged')], { encoding: 'utf8' });
+    const { status, stdout } = spawnSync(
+      process.execPath,
+      [path.join(root, 'dist', 'cli.js'), 'merge', '--verify', path.join(workspace, 'merged')],
+      { encoding: 'utf8' },
+    );
     assert.equal(status, 0, stdout);
   });
 
   it('left no error in the console and no report of the content security policy', () => {
     assert.deepEqual(ownErrors(), []);
-    assert.deepEqual(consoleLines.filter((line) => /Content Security Policy/.test(line) && /lora|dashboard/i.test(line)), []);
+    assert.deepEqual(
+      consoleLines.filter(
+        (line) => /Content Security Policy/.test(line) && /lora|dashboard/i.test(line),
+      ),
+      [],
+    );
   });
 });

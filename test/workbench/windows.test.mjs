@@ -17,8 +17,22 @@ describe('two windows on one run', { timeout: 300_000 }, () => {
 
   before(async () => {
     mkdirSync(shots, { recursive: true });
-    writeFileSync(path.join(workspace, 'long.lora.json'), JSON.stringify({ base: 'models/tiny', dataset: 'data/train.jsonl', lora: { r: 2 }, training: { max_steps: 50_000, save_steps: 1000, eval_steps: 1000 }, samples: { sample_steps: 0 } }));
-    server = await d.launchServer({ dir: installWorkbench(), workspace, vsix: [packageVsix()], settings: { 'lora.runtime.path': runtimeFolder() } });
+    writeFileSync(
+      path.join(workspace, 'long.lora.json'),
+      JSON.stringify({
+        base: 'models/tiny',
+        dataset: 'data/train.jsonl',
+        lora: { r: 2 },
+        training: { max_steps: 50_000, save_steps: 1000, eval_steps: 1000 },
+        samples: { sample_steps: 0 },
+      }),
+    );
+    server = await d.launchServer({
+      dir: installWorkbench(),
+      workspace,
+      vsix: [packageVsix()],
+      settings: { 'lora.runtime.path': runtimeFolder() },
+    });
     for (let i = 0; i < 2; i++) {
       const { browser, page } = await d.openPage(server);
       page.setDefaultTimeout(30_000);
@@ -32,22 +46,57 @@ describe('two windows on one run', { timeout: 300_000 }, () => {
     await server?.stop();
   });
 
-  afterEach(async () => { for (const [i, page] of windows.entries()) await d.screenshot(page, path.join(shots, `at-window-${i + 1}.png`)); });
+  afterEach(async () => {
+    for (const [i, page] of windows.entries())
+      await d.screenshot(page, path.join(shots, `at-window-${i + 1}.png`));
+  });
 
   it('a run that one window starts appears in the other, moves there, and is paused and stopped from there', async () => {
     const [first, second] = windows;
     await openFile(first, 'long.lora.json');
     await palette(first, 'LoRA: Run Recipe');
     await row(second).waitFor();
-    await until(async () => /\d+\/50,000/.test(await description(second)), 'steps in the second window');
+    await until(
+      async () => /\d+\/50,000/.test(await description(second)),
+      'steps in the second window',
+    );
     await row(second).click();
-    const before = await until(async () => Number(/Step ([\d,]+) of/.exec(await d.webview(second).locator('.facts').innerText().catch(() => ''))?.[1].replaceAll(',', '')) || undefined, 'the dashboard of the second window');
-    await until(async () => Number(/Step ([\d,]+) of/.exec(await d.webview(second).locator('.facts').innerText())[1].replaceAll(',', '')) > before, 'later steps there');
+    const before = await until(
+      async () =>
+        Number(
+          /Step ([\d,]+) of/
+            .exec(
+              await d
+                .webview(second)
+                .locator('.facts')
+                .innerText()
+                .catch(() => ''),
+            )?.[1]
+            .replaceAll(',', ''),
+        ) || undefined,
+      'the dashboard of the second window',
+    );
+    await until(
+      async () =>
+        Number(
+          /Step ([\d,]+) of/
+            .exec(await d.webview(second).locator('.facts').innerText())[1]
+            .replaceAll(',', ''),
+        ) > before,
+      'later steps there',
+    );
     await chooseInMenu(second, row(second), 'Pause Run');
-    await until(async () => /pause/.test((await d.treeItems(first, 'Runs'))[0].icon), 'the pause in the first window');
+    await until(
+      async () => /pause/.test((await d.treeItems(first, 'Runs'))[0].icon),
+      'the pause in the first window',
+    );
     await d.screenshot(first, path.join(shots, 'two-windows.png'));
     await chooseInMenu(first, row(first), 'Stop Run');
-    for (const page of windows) await until(async () => /stopped/i.test(await description(page)), 'the end in both windows');
-    await until(() => runsOf(workspace).length === 1 && runsOf(workspace)[0].record.state === 'stopped', 'one run, stopped');
+    for (const page of windows)
+      await until(async () => /stopped/i.test(await description(page)), 'the end in both windows');
+    await until(
+      () => runsOf(workspace).length === 1 && runsOf(workspace)[0].record.state === 'stopped',
+      'one run, stopped',
+    );
   });
 });

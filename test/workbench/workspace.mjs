@@ -1,4 +1,5 @@
-// What both kinds of editor tests need: an installed workbench, a workspace with a tiny model and a dataset, an installed runtime.
+// What both kinds of editor tests need: an installed workbench, a workspace with a tiny model and a
+// dataset, an installed runtime.
 import { spawnSync } from 'node:child_process';
 import { cpSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { homedir, tmpdir } from 'node:os';
@@ -8,28 +9,56 @@ export const root = path.resolve(import.meta.dirname, '../..');
 
 /** Installs the workbench unless it is there; gives its folder. */
 export function installWorkbench() {
-  const dir = process.env.LORA_WORKBENCH_HOME ?? path.join(homedir(), '.cache', 'lora-workbench', 'workbench');
-  const { status } = spawnSync('bash', [path.join(import.meta.dirname, 'setup.sh'), dir], { stdio: ['ignore', process.stderr, 'inherit'] });
+  const dir =
+    process.env.LORA_WORKBENCH_HOME ??
+    path.join(homedir(), '.cache', 'lora-workbench', 'workbench');
+  const { status } = spawnSync('bash', [path.join(import.meta.dirname, 'setup.sh'), dir], {
+    stdio: ['ignore', process.stderr, 'inherit'],
+  });
   if (status !== 0) throw new Error('The workbench could not be installed: see the lines above.');
   return dir;
 }
 
 /** The runtime that the build installed, as the setting lora.runtime.path names it. */
 export function runtimeFolder() {
-  const home = process.env.LORA_RUNTIME_HOME ?? path.join(homedir(), '.cache', 'lora-workbench', 'runtime');
+  const home =
+    process.env.LORA_RUNTIME_HOME ?? path.join(homedir(), '.cache', 'lora-workbench', 'runtime');
   const name = readdirSync(home).find((folder) => folder.startsWith('tensorflow-'));
   if (!name) throw new Error('No runtime is installed: run npm run build.');
   return path.join(home, name);
 }
 
-const WORDS = ['one', 'two', 'three', 'four', 'five', 'six', 'seven', 'eight', 'nine', 'ten', 'eleven', 'twelve'];
+const WORDS = [
+  'one',
+  'two',
+  'three',
+  'four',
+  'five',
+  'six',
+  'seven',
+  'eight',
+  'nine',
+  'ten',
+  'eleven',
+  'twelve',
+];
 
 /** A folder with models/tiny and data/train.jsonl. */
 export function makeWorkspace() {
   const folder = mkdtempSync(path.join(tmpdir(), 'lora-workspace-'));
-  cpSync(path.join(root, 'test', 'fixtures', 'llama', 'base'), path.join(folder, 'models', 'tiny'), { recursive: true });
+  cpSync(
+    path.join(root, 'test', 'fixtures', 'llama', 'base'),
+    path.join(folder, 'models', 'tiny'),
+    { recursive: true },
+  );
   mkdirSync(path.join(folder, 'data'));
-  const row = (word) => JSON.stringify({ messages: [{ role: 'user', content: `say ${word}` }, { role: 'assistant', content: word }] });
+  const row = (word) =>
+    JSON.stringify({
+      messages: [
+        { role: 'user', content: `say ${word}` },
+        { role: 'assistant', content: word },
+      ],
+    });
   writeFileSync(path.join(folder, 'data', 'train.jsonl'), `${WORDS.map(row).join('\n')}\n`);
   return folder;
 }
@@ -40,12 +69,32 @@ const createdAt = ({ record }) => (record ? Date.parse(record.created) : Number.
 /** The runs of a workspace, oldest first: folder, run.json, lines of metrics.jsonl. */
 export function runsOf(workspace) {
   const folder = path.join(workspace, '.lora', 'runs');
-  const names = (() => { try { return readdirSync(folder).sort(); } catch { return []; } })();
-  return names.map((name) => {
-    const dir = path.join(folder, name);
-    const read = (file) => { try { return readFileSync(path.join(dir, file), 'utf8'); } catch { return null; } };
-    const record = read('run.json');
-    const metrics = (read('metrics.jsonl') ?? '').split('\n').slice(0, -1).map((line) => JSON.parse(line));
-    return { dir, record: record === null ? null : JSON.parse(record), metrics };
-  }).sort((a, b) => createdAt(a) - createdAt(b)); // two that began within one second have names in any order
+  const names = (() => {
+    try {
+      return readdirSync(folder).sort();
+    } catch {
+      return [];
+    }
+  })();
+  return (
+    names
+      .map((name) => {
+        const dir = path.join(folder, name);
+        const read = (file) => {
+          try {
+            return readFileSync(path.join(dir, file), 'utf8');
+          } catch {
+            return null;
+          }
+        };
+        const record = read('run.json');
+        const metrics = (read('metrics.jsonl') ?? '')
+          .split('\n')
+          .slice(0, -1)
+          .map((line) => JSON.parse(line));
+        return { dir, record: record === null ? null : JSON.parse(record), metrics };
+      })
+      // two that began within one second have names in any order
+      .sort((a, b) => createdAt(a) - createdAt(b))
+  );
 }

@@ -8,6 +8,10 @@ import { vscode } from './vscodeApi';
 reportTrouble((message) => vscode.postMessage({ kind: 'trouble', message }));
 provideVSCodeDesignSystem().register(vsCodeButton());
 
-const page = new Page(document.querySelector('main')!, JSON.parse(meta('strings')) as CompareStrings, [meta('a'), meta('b')]);
+const page = new Page(
+  document.querySelector('main')!,
+  JSON.parse(meta('strings')) as CompareStrings,
+  [meta('a'), meta('b')],
+);
 window.addEventListener('message', (event) => page.receive(event.data));
 vscode.postMessage({ kind: 'ready' });

@@ -1,4 +1,9 @@
-import { asCompareHostMessage, asComparePageState, type CompareHostMessage, type ComparePageState } from '../../src/shared/comparison';
+import {
+  asCompareHostMessage,
+  asComparePageState,
+  type CompareHostMessage,
+  type ComparePageState,
+} from '../../src/shared/comparison';
 import type { CompareStrings } from '../../src/shared/compareStrings';
 import { fill } from '../../src/shared/fill';
 import { el } from '../shared/dom';
@@ -20,35 +25,58 @@ export class Page {
   private frame: number | undefined;
   private readonly context: Context;
 
-  constructor(private readonly root: HTMLElement, private readonly strings: CompareStrings, private readonly pair: readonly [string, string]) {
+  constructor(
+    private readonly root: HTMLElement,
+    private readonly strings: CompareStrings,
+    private readonly pair: readonly [string, string],
+  ) {
     this.context = {
-      format: new Formatter(document.documentElement.lang, strings.none), t: (key, ...values) => fill(strings[key], values), now: () => this.view!, choose: (choice) => this.choose(choice), openDiff: () => vscode.postMessage({ kind: 'openDiff' }), tryBoth: () => vscode.postMessage({ kind: 'try' }), overlayCurves: () => vscode.postMessage({ kind: 'curves' }),
+      format: new Formatter(document.documentElement.lang, strings.none),
+      t: (key, ...values) => fill(strings[key], values),
+      now: () => this.view!,
+      choose: (choice) => this.choose(choice),
+      openDiff: () => vscode.postMessage({ kind: 'openDiff' }),
+      tryBoth: () => vscode.postMessage({ kind: 'try' }),
+      overlayCurves: () => vscode.postMessage({ kind: 'curves' }),
     };
     this.keep({});
   }
 
   receive(data: unknown): void {
     const message = asCompareHostMessage(data);
-    if (!message) vscode.postMessage({ kind: 'trouble', message: 'A message of the host was not understood.' });
+    if (!message)
+      vscode.postMessage({ kind: 'trouble', message: 'A message of the host was not understood.' });
     else if (message.kind === 'failed') this.fail(message.message);
     else this.show(message);
   }
 
   private fail(message: string): void {
     this.parts = [];
-    this.root.replaceChildren(el('p', { class: 'failed', role: 'alert' }, `${this.strings.failed}: ${message}`));
+    this.root.replaceChildren(
+      el('p', { class: 'failed', role: 'alert' }, `${this.strings.failed}: ${message}`),
+    );
     this.root.removeAttribute('aria-busy');
   }
 
-  private show({ names, curves, comparison }: Extract<CompareHostMessage, { kind: 'comparison' }>): void {
+  private show({
+    names,
+    curves,
+    comparison,
+  }: Extract<CompareHostMessage, { kind: 'comparison' }>): void {
     const rows = moduleRows(comparison);
     const kept = this.kept();
     const shown = shownQuantities(rows).map(({ id }) => id);
     const wanted = QUANTITY_IDS.find((id) => id === kept?.quantity);
     const column = COLUMNS.find((own) => own === kept?.sort) ?? 'path';
     this.view = {
-      names, curves, data: comparison, rows, quantity: wanted && shown.includes(wanted) ? wanted : firstOf(shown), selected: rows.find(({ path }) => path === kept?.selected)?.path ?? rows[0]?.path ?? '',
-      sorting: { column: column satisfies Column, descending: kept?.descending ?? false }, filter: kept?.filter ?? '',
+      names,
+      curves,
+      data: comparison,
+      rows,
+      quantity: wanted && shown.includes(wanted) ? wanted : firstOf(shown),
+      selected: rows.find(({ path }) => path === kept?.selected)?.path ?? rows[0]?.path ?? '',
+      sorting: { column: column satisfies Column, descending: kept?.descending ?? false },
+      filter: kept?.filter ?? '',
     };
     this.draw();
   }
@@ -65,9 +93,18 @@ export class Page {
     this.frame = undefined;
     if (!this.view) return;
     if (this.parts.length === 0) {
-      const [top, map, lines, table] = [summary(this.context), heatMap(this.context), spectrum(this.context), moduleTable(this.context)];
+      const [top, map, lines, table] = [
+        summary(this.context),
+        heatMap(this.context),
+        spectrum(this.context),
+        moduleTable(this.context),
+      ];
       this.parts = [top, map, lines, table];
-      this.root.replaceChildren(top.root, el('div', { class: 'pair' }, map.root, lines.root), table.root);
+      this.root.replaceChildren(
+        top.root,
+        el('div', { class: 'pair' }, map.root, lines.root),
+        table.root,
+      );
       this.root.removeAttribute('aria-busy');
     }
     for (const part of this.parts) part.update(this.view);

@@ -41,10 +41,13 @@ export interface Context {
 }
 
 /** Three digits, and a dash for what is none. */
-export const orNone = ({ format, t }: Context, value: number | null | undefined): string => (value === null || value === undefined ? t('none') : short(format, value));
+export const orNone = ({ format, t }: Context, value: number | null | undefined): string =>
+  value === null || value === undefined ? t('none') : short(format, value);
 
 /** Short enough for a cell. */
 export function short(format: Formatter, value: number): string {
   const size = Math.abs(value);
-  return size !== 0 && (size < 1e-3 || size >= 1e5) ? format.exponent(Number(value.toPrecision(2))) : format.digits(value, 3);
+  return size !== 0 && (size < 1e-3 || size >= 1e5)
+    ? format.exponent(Number(value.toPrecision(2)))
+    : format.digits(value, 3);
 }

@@ -1,4 +1,8 @@
-import { provideVSCodeDesignSystem, vsCodeButton, vsCodeCheckbox } from '@vscode/webview-ui-toolkit';
+import {
+  provideVSCodeDesignSystem,
+  vsCodeButton,
+  vsCodeCheckbox,
+} from '@vscode/webview-ui-toolkit';
 import type { ConfigureStrings } from '../../src/shared/configureStrings';
 import { meta, reportTrouble } from '../shared/start';
 import './configure.css';
@@ -8,6 +12,10 @@ import { vscode } from './vscodeApi';
 reportTrouble((message) => vscode.postMessage({ kind: 'trouble', message }));
 provideVSCodeDesignSystem().register(vsCodeButton(), vsCodeCheckbox());
 
-const page = new Page(document.querySelector('main')!, JSON.parse(meta('strings')) as ConfigureStrings, meta('recipe'));
+const page = new Page(
+  document.querySelector('main')!,
+  JSON.parse(meta('strings')) as ConfigureStrings,
+  meta('recipe'),
+);
 window.addEventListener('message', (event) => page.receive(event.data));
 vscode.postMessage({ kind: 'ready' });

@@ -1,4 +1,10 @@
-import type { AdviceLine, ConfigurePageMessage, Figures, ModuleChoice, RankSettings } from '../../src/shared/configure';
+import type {
+  AdviceLine,
+  ConfigurePageMessage,
+  Figures,
+  ModuleChoice,
+  RankSettings,
+} from '../../src/shared/configure';
 import type { ConfigureStringKey } from '../../src/shared/configureStrings';
 import type { Formatter } from '../shared/format';
 import type { GroupBy } from './model/groups';

@@ -19,7 +19,11 @@ export class Page {
   private frame: number | undefined;
   private readonly context: Context;
 
-  constructor(private readonly root: HTMLElement, strings: DashboardStrings, runDir: string) {
+  constructor(
+    private readonly root: HTMLElement,
+    strings: DashboardStrings,
+    runDir: string,
+  ) {
     this.model = initialModel(asChoices(vscode.getState(), runDir));
     vscode.setState(this.model.choices);
     this.context = {
@@ -39,7 +43,11 @@ export class Page {
 
   receive(data: unknown): void {
     const checked = asHostMessage(data);
-    if ('fault' in checked) vscode.postMessage({ kind: 'trouble', message: `A message of the extension was not understood: ${checked.fault}` });
+    if ('fault' in checked)
+      vscode.postMessage({
+        kind: 'trouble',
+        message: `A message of the extension was not understood: ${checked.fault}`,
+      });
     else this.change(reduce(this.model, checked.message));
   }
 
@@ -66,7 +74,13 @@ export class Page {
   }
 
   private build(): void {
-    this.sections = [header(this.context), notices(this.context), tiles(this.context), new ChartBoard(this.context), tabs(this.context)];
+    this.sections = [
+      header(this.context),
+      notices(this.context),
+      tiles(this.context),
+      new ChartBoard(this.context),
+      tabs(this.context),
+    ];
     this.root.replaceChildren(...this.sections.map((section) => section.root));
     this.root.removeAttribute('aria-busy');
   }

@@ -3,7 +3,10 @@ import type { PageMessage, PageState } from '../../src/shared/webview';
 import type { Formatter } from '../shared/format';
 import type { Model } from './model/model';
 
-/** A part of the page. `update` is called once a frame when something came in, and changes only what differs. */
+/**
+ * A part of the page. `update` is called once a frame when something came in, and changes only what
+ * differs.
+ */
 export interface Section {
   readonly root: HTMLElement;
   update(model: Model): void;

@@ -5,6 +5,9 @@ import { Page } from './page';
 import { vscode } from './vscodeApi';
 
 reportTrouble((message) => vscode.postMessage({ kind: 'trouble', message }));
-const page = new Page(document.querySelector('main')!, JSON.parse(meta('strings')) as InspectStrings);
+const page = new Page(
+  document.querySelector('main')!,
+  JSON.parse(meta('strings')) as InspectStrings,
+);
 window.addEventListener('message', (event) => page.receive(event.data));
 vscode.postMessage({ kind: 'ready' });

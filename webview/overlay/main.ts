@@ -9,6 +9,10 @@ import { vscode } from './vscodeApi';
 reportTrouble((message) => vscode.postMessage({ kind: 'trouble', message }));
 provideVSCodeDesignSystem().register(vsCodeButton());
 
-const page = new Page(document.querySelector('main')!, JSON.parse(meta('strings')) as OverlayStrings, asOverlaySubject(JSON.parse(meta('subject')))!);
+const page = new Page(
+  document.querySelector('main')!,
+  JSON.parse(meta('strings')) as OverlayStrings,
+  asOverlaySubject(JSON.parse(meta('subject')))!,
+);
 window.addEventListener('message', (event) => page.receive(event.data));
 vscode.postMessage({ kind: 'ready' });

@@ -29,4 +29,5 @@ export interface Context {
   readonly choose: (change: Partial<Omit<OverlayPageState, 'subject'>>) => void;
 }
 
-export const shownRuns = ({ runs, choices }: View): readonly ShownRun[] => runs.filter(({ dir }) => !choices.hidden.includes(dir));
+export const shownRuns = ({ runs, choices }: View): readonly ShownRun[] =>
+  runs.filter(({ dir }) => !choices.hidden.includes(dir));

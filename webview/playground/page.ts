@@ -1,5 +1,10 @@
 import { fill } from '../../src/shared/fill';
-import { asPlaygroundHostMessage, asPlaygroundPageState, type PlaygroundPageState, type PlaygroundState } from '../../src/shared/playground';
+import {
+  asPlaygroundHostMessage,
+  asPlaygroundPageState,
+  type PlaygroundPageState,
+  type PlaygroundState,
+} from '../../src/shared/playground';
 import type { PlaygroundStrings } from '../../src/shared/playgroundStrings';
 import { Formatter } from '../shared/format';
 import { emptyColumn, heard, isBusy, type Column } from './model/columns';
@@ -16,41 +21,61 @@ export class Page {
   private asked = 0;
   private readonly context: Context;
 
-  constructor(private readonly root: HTMLElement, private readonly strings: PlaygroundStrings, private readonly base: string) {
+  constructor(
+    private readonly root: HTMLElement,
+    private readonly strings: PlaygroundStrings,
+    private readonly base: string,
+  ) {
     this.context = {
-      format: new Formatter(document.documentElement.lang, strings.none), t: (key, ...values) => fill(strings[key], values), post: (message) => vscode.postMessage(message),
-      kept: () => this.view!.kept, keep: (change) => this.keep(change), ask: (only) => this.ask(only), stop: () => this.stop(),
+      format: new Formatter(document.documentElement.lang, strings.none),
+      t: (key, ...values) => fill(strings[key], values),
+      post: (message) => vscode.postMessage(message),
+      kept: () => this.view!.kept,
+      keep: (change) => this.keep(change),
+      ask: (only) => this.ask(only),
+      stop: () => this.stop(),
     };
   }
 
   receive(data: unknown): void {
     const message = asPlaygroundHostMessage(data);
-    if (!message) vscode.postMessage({ kind: 'trouble', message: 'A message of the host was not understood.' });
+    if (!message)
+      vscode.postMessage({ kind: 'trouble', message: 'A message of the host was not understood.' });
     else if (message.kind === 'state') this.take(message);
     else if (this.view) this.change({ columns: heard(this.view.columns, message) });
   }
 
   /** Answers stay beside the adapters that gave them. */
   private take(state: PlaygroundState): void {
-    const before = new Map((this.view?.columns ?? []).map((column) => [this.pathOf(column), column]));
-    const places: readonly (readonly [string, number | null, string])[] = [['', null, this.strings.base], ...state.adapters.map(({ path, name }, i) => [path, i, name] as const)];
+    const before = new Map(
+      (this.view?.columns ?? []).map((column) => [this.pathOf(column), column]),
+    );
+    const places: readonly (readonly [string, number | null, string])[] = [
+      ['', null, this.strings.base],
+      ...state.adapters.map(({ path, name }, i) => [path, i, name] as const),
+    ];
     const adapters = state.adapters.map(({ path }) => path);
     const kept = this.keptFor(adapters);
     const restarted = state.phase.kind === 'loading' && this.view?.state.phase.kind !== 'loading';
     const columns = places.map(([path, adapter, name]): Column => {
       const known = before.get(path);
-      return known && !(restarted && isBusy(known)) ? { ...known, adapter, name } : emptyColumn(adapter, name);
+      return known && !(restarted && isBusy(known))
+        ? { ...known, adapter, name }
+        : emptyColumn(adapter, name);
     });
     vscode.setState(kept);
     this.change({ state, columns, kept });
   }
 
-  private pathOf({ adapter }: Column): string { return adapter === null ? '' : this.view!.state.adapters[adapter]?.path ?? ''; }
+  private pathOf({ adapter }: Column): string {
+    return adapter === null ? '' : (this.view!.state.adapters[adapter]?.path ?? '');
+  }
 
   /** What VS Code kept of this base's page; scales go with their adapters. */
   private keptFor(adapters: string[]): PlaygroundPageState {
     const stored = this.view?.kept ?? asPlaygroundPageState(vscode.getState());
-    const kept = stored?.base === this.base ? stored : asPlaygroundPageState({ base: this.base, adapters })!;
+    const kept =
+      stored?.base === this.base ? stored : asPlaygroundPageState({ base: this.base, adapters })!;
     const scales = new Map(kept.adapters.map((path, i) => [path, kept.scales[i] ?? 1]));
     return { ...kept, adapters, scales: adapters.map((path) => scales.get(path) ?? 1) };
   }
@@ -67,13 +92,41 @@ export class Page {
     if (view?.state.phase.kind !== 'ready' || view.kept.settings.prompt.trim() === '') return;
     const number = ++this.asked;
     const isMeant = ({ adapter }: Column) => only === undefined || adapter === only;
-    const stopped = view.columns.filter((column) => isMeant(column) && isBusy(column)).map(({ id }) => id!);
+    const stopped = view.columns
+      .filter((column) => isMeant(column) && isBusy(column))
+      .map(({ id }) => id!);
     if (stopped.length > 0) vscode.postMessage({ kind: 'stop', ids: stopped });
-    const columns = view.columns.map((column): Column => (isMeant(column) ? { ...column, id: `${number}-${column.adapter ?? 'base'}`, text: '', state: { kind: 'waiting' } } : column));
-    const settings = { ...view.kept.settings, chat: view.kept.settings.chat && view.state.phase.has_chat_template };
-    vscode.postMessage({ kind: 'ask', settings, columns: columns.filter(isMeant).map(({ id, adapter }) => ({ id: id!, adapter, scale: adapter === null ? 1 : scaleOf(view, adapter) })) });
+    const columns = view.columns.map((column): Column =>
+      isMeant(column)
+        ? {
+            ...column,
+            id: `${number}-${column.adapter ?? 'base'}`,
+            text: '',
+            state: { kind: 'waiting' },
+          }
+        : column,
+    );
+    const settings = {
+      ...view.kept.settings,
+      chat: view.kept.settings.chat && view.state.phase.has_chat_template,
+    };
+    vscode.postMessage({
+      kind: 'ask',
+      settings,
+      columns: columns.filter(isMeant).map(({ id, adapter }) => ({
+        id: id!,
+        adapter,
+        scale: adapter === null ? 1 : scaleOf(view, adapter),
+      })),
+    });
     const { prompts } = view.state;
-    this.change({ columns, state: { ...view.state, prompts: [settings.prompt, ...prompts.filter((own) => own !== settings.prompt)] } });
+    this.change({
+      columns,
+      state: {
+        ...view.state,
+        prompts: [settings.prompt, ...prompts.filter((own) => own !== settings.prompt)],
+      },
+    });
   }
 
   private stop(): void {

@@ -1,4 +1,8 @@
-import type { PlaygroundPageMessage, PlaygroundPageState, PlaygroundState } from '../../src/shared/playground';
+import type {
+  PlaygroundPageMessage,
+  PlaygroundPageState,
+  PlaygroundState,
+} from '../../src/shared/playground';
 import type { PlaygroundStringKey } from '../../src/shared/playgroundStrings';
 import type { Formatter } from '../shared/format';
 import type { Column } from './model/columns';

@@ -1,10 +1,25 @@
 type Attributes = Readonly<Record<string, string | number | boolean | ((event: Event) => void)>>;
 type Child = Node | string;
 
-/** An element with attributes (a function adds a listener; false leaves the attribute out) and children. No attribute sets styles: the page's policy forbids it. */
-export function el<K extends keyof HTMLElementTagNameMap>(tag: K, attributes?: Attributes, ...children: readonly Child[]): HTMLElementTagNameMap[K];
-export function el(tag: string, attributes?: Attributes, ...children: readonly Child[]): HTMLElement;
-export function el(tag: string, attributes: Attributes = {}, ...children: readonly Child[]): HTMLElement {
+/**
+ * An element with attributes (a function adds a listener; false leaves the attribute out) and
+ * children. No attribute sets styles: the page's policy forbids it.
+ */
+export function el<K extends keyof HTMLElementTagNameMap>(
+  tag: K,
+  attributes?: Attributes,
+  ...children: readonly Child[]
+): HTMLElementTagNameMap[K];
+export function el(
+  tag: string,
+  attributes?: Attributes,
+  ...children: readonly Child[]
+): HTMLElement;
+export function el(
+  tag: string,
+  attributes: Attributes = {},
+  ...children: readonly Child[]
+): HTMLElement {
   const element = document.createElement(tag);
   for (const [name, value] of Object.entries(attributes)) {
     if (typeof value === 'function') element.addEventListener(name, value);
@@ -20,7 +35,10 @@ export interface GridElement extends HTMLElement {
   rowsData: readonly object[];
 }
 
-export function dataGrid(attributes: Attributes, columns: readonly (readonly [key: string, title: string])[]): GridElement {
+export function dataGrid(
+  attributes: Attributes,
+  columns: readonly (readonly [key: string, title: string])[],
+): GridElement {
   const grid = el('vscode-data-grid', attributes) as GridElement;
   grid.columnDefinitions = columns.map(([columnDataKey, title]) => ({ columnDataKey, title }));
   return grid;
@@ -38,7 +56,8 @@ export function setText(node: Node, text: string): void {
 
 export function setAttribute(element: Element, name: string, value: string | null): void {
   if (element.getAttribute(name) === value) return;
-  if (value === null) element.removeAttribute(name); else element.setAttribute(name, value);
+  if (value === null) element.removeAttribute(name);
+  else element.setAttribute(name, value);
 }
 
 export function show(element: HTMLElement, shown: boolean): void {

@@ -1,24 +1,41 @@
-/** Numbers in words for people, in the language of `locale`; a number that is none is shown as `none`. */
+/**
+ * Numbers in words for people, in the language of `locale`; a number that is none is shown as
+ * `none`.
+ */
 export class Formatter {
   private readonly cache = new Map<string, Intl.NumberFormat>();
 
-  constructor(private readonly locale: string, private readonly none: string = '–') {}
+  constructor(
+    private readonly locale: string,
+    private readonly none: string = '–',
+  ) {}
 
   /** 123456 as 123,456. */
-  count(value: number): string { return this.number(value, { maximumFractionDigits: 0 }); }
+  count(value: number): string {
+    return this.number(value, { maximumFractionDigits: 0 });
+  }
 
   /** 134515008 as 134.5M. */
-  compact(value: number): string { return this.number(value, { notation: 'compact', maximumFractionDigits: 1 }); }
+  compact(value: number): string {
+    return this.number(value, { notation: 'compact', maximumFractionDigits: 1 });
+  }
 
   /** Four digits that tell something: 1.2346, 0.01235, 12.35, 1.235e-6. */
   value(value: number): string {
     const size = Math.abs(value);
     if (size !== 0 && (size < 1e-3 || size >= 1e6)) return this.exponent(value);
-    return this.number(value, size < 1 ? { maximumSignificantDigits: 4 } : { maximumFractionDigits: size < 10 ? 4 : size < 100 ? 3 : 1 });
+    return this.number(
+      value,
+      size < 1
+        ? { maximumSignificantDigits: 4 }
+        : { maximumFractionDigits: size < 10 ? 4 : size < 100 ? 3 : 1 },
+    );
   }
 
   /** So many digits that tell something. */
-  digits(value: number, digits: number): string { return this.number(value, { maximumSignificantDigits: digits }); }
+  digits(value: number, digits: number): string {
+    return this.number(value, { maximumSignificantDigits: digits });
+  }
 
   /** 0.00019 as 1.9e-4. */
   exponent(value: number): string {
@@ -26,14 +43,20 @@ export class Formatter {
     if (value === 0) return this.count(0);
     const power = Math.floor(Math.log10(Math.abs(value)));
     const mantissa = Number((value / 10 ** power).toPrecision(3));
-    return mantissa >= 10 ? `${this.number(mantissa / 10, { maximumSignificantDigits: 3 })}e${power + 1}` : `${this.number(mantissa, { maximumSignificantDigits: 3 })}e${power}`;
+    return mantissa >= 10
+      ? `${this.number(mantissa / 10, { maximumSignificantDigits: 3 })}e${power + 1}`
+      : `${this.number(mantissa, { maximumSignificantDigits: 3 })}e${power}`;
   }
 
   /** Learning rates: small ones with an exponent, as people write them. */
-  rate(value: number): string { return value !== 0 && Math.abs(value) < 0.01 ? this.exponent(value) : this.value(value); }
+  rate(value: number): string {
+    return value !== 0 && Math.abs(value) < 0.01 ? this.exponent(value) : this.value(value);
+  }
 
   /** Tokens per second. */
-  speed(value: number): string { return this.number(value, { maximumFractionDigits: Math.abs(value) < 100 ? 1 : 0 }); }
+  speed(value: number): string {
+    return this.number(value, { maximumFractionDigits: Math.abs(value) < 100 ? 1 : 0 });
+  }
 
   /** 1610612736 as 1.5 GiB. */
   bytes(value: number): string {
@@ -46,30 +69,45 @@ export class Formatter {
 
   /** 0.0034 as 0.34 %. */
   percent(value: number): string {
-    return this.number(value, { style: 'percent', ...(Math.abs(value) < 0.1 ? { maximumSignificantDigits: 2 } : { maximumFractionDigits: 0 }) });
+    return this.number(value, {
+      style: 'percent',
+      ...(Math.abs(value) < 0.1 ? { maximumSignificantDigits: 2 } : { maximumFractionDigits: 0 }),
+    });
   }
 
   /** 3725 s as 1 h 2 min, 80 s as 1 min 20 s. */
   duration(seconds: number): string {
     if (!Number.isFinite(seconds) || seconds < 0) return this.none;
     const whole = Math.round(seconds);
-    const parts: readonly (readonly [number, string])[] = [[Math.floor(whole / 86_400), 'day'], [Math.floor(whole / 3600) % 24, 'hour'], [Math.floor(whole / 60) % 60, 'minute'], [whole % 60, 'second']];
+    const parts: readonly (readonly [number, string])[] = [
+      [Math.floor(whole / 86_400), 'day'],
+      [Math.floor(whole / 3600) % 24, 'hour'],
+      [Math.floor(whole / 60) % 60, 'minute'],
+      [whole % 60, 'second'],
+    ];
     const first = parts.findIndex(([amount]) => amount > 0);
-    const shown = first < 0 ? parts.slice(3) : parts.slice(first, first + 2).filter(([amount], i) => i === 0 || amount > 0);
-    return shown.map(([amount, unit]) => this.number(amount, { style: 'unit', unit, unitDisplay: 'short' })).join(' ');
+    const shown =
+      first < 0
+        ? parts.slice(3)
+        : parts.slice(first, first + 2).filter(([amount], i) => i === 0 || amount > 0);
+    return shown
+      .map(([amount, unit]) => this.number(amount, { style: 'unit', unit, unitDisplay: 'short' }))
+      .join(' ');
   }
 
   /** An ISO time in the reader's own zone. */
   time(iso: string): string {
     const date = new Date(iso);
-    return Number.isNaN(date.getTime()) ? iso : date.toLocaleString(this.locale, { dateStyle: 'medium', timeStyle: 'medium' });
+    return Number.isNaN(date.getTime())
+      ? iso
+      : date.toLocaleString(this.locale, { dateStyle: 'medium', timeStyle: 'medium' });
   }
 
   private number(value: number, options: Intl.NumberFormatOptions): string {
     if (!Number.isFinite(value)) return this.none;
     const key = JSON.stringify(options);
     let format = this.cache.get(key);
-    if (!format) this.cache.set(key, format = new Intl.NumberFormat(this.locale, options));
+    if (!format) this.cache.set(key, (format = new Intl.NumberFormat(this.locale, options)));
     return format.format(value);
   }
 }

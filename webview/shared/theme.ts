@@ -16,7 +16,9 @@ export function readTheme(): ChartTheme {
   const foreground = variable('foreground') || style.color;
   const highContrast = document.body.classList.contains('vscode-high-contrast');
   return {
-    colors: Object.fromEntries(CHART_COLORS.map((color) => [color, variable(`charts-${color}`) || foreground])) as Record<ChartColor, string>,
+    colors: Object.fromEntries(
+      CHART_COLORS.map((color) => [color, variable(`charts-${color}`) || foreground]),
+    ) as Record<ChartColor, string>,
     background: variable('editor-background') || style.backgroundColor,
     text: (highContrast ? '' : variable('descriptionForeground')) || foreground,
     grid: (highContrast ? '' : variable('panel-border')) || variable('charts-lines') || foreground,
@@ -25,9 +27,15 @@ export function readTheme(): ChartTheme {
   };
 }
 
-/** Calls back when VS Code changes its theme: it then writes new classes on the body and new variables on the root. */
+/**
+ * Calls back when VS Code changes its theme: it then writes new classes on the body and new
+ * variables on the root.
+ */
 export function onThemeChange(callback: () => void): void {
   const observer = new MutationObserver(callback);
-  observer.observe(document.body, { attributes: true, attributeFilter: ['class', 'data-vscode-theme-id'] });
+  observer.observe(document.body, {
+    attributes: true,
+    attributeFilter: ['class', 'data-vscode-theme-id'],
+  });
   observer.observe(document.documentElement, { attributes: true, attributeFilter: ['style'] });
 }

@@ -8,4 +8,5 @@ export interface VsCodeApi<Message, State> {
 declare function acquireVsCodeApi(): VsCodeApi<unknown, unknown>;
 
 /** May be asked for once a page. */
-export const vscodeApi = <Message, State = never>(): VsCodeApi<Message, State> => acquireVsCodeApi();
+export const vscodeApi = <Message, State = never>(): VsCodeApi<Message, State> =>
+  acquireVsCodeApi();

@@ -9,7 +9,10 @@ import { resize, type Picture, type Resample } from './resize';
 export interface Preprocessor {
   readonly width: number;
   readonly height: number;
-  /** The shorter side is brought to this many pixels, then the middle is cut out; null: both sides are resized. */
+  /**
+   * The shorter side is brought to this many pixels, then the middle is cut out; null: both sides
+   * are resized.
+   */
   readonly shortest_edge: number | null;
   readonly resample: Resample;
   /** Null: pixels stay 0 to 255. */
@@ -19,32 +22,83 @@ export interface Preprocessor {
 
 const FILE = 'preprocessor_config.json';
 const side = v.pipe(v.number(), v.integer(), v.minValue(1), v.maxValue(4096));
-const SizeSchema = v.union([side, v.object({ height: side, width: side }), v.object({ shortest_edge: side })], 'must be a number of pixels, or an object with height and width or shortest_edge');
+const SizeSchema = v.union(
+  [side, v.object({ height: side, width: side }), v.object({ shortest_edge: side })],
+  'must be a number of pixels, or an object with height and width or shortest_edge',
+);
 const three = v.pipe(v.array(v.number()), v.minLength(1), v.maxLength(3));
 
 const ConfigSchema = v.object({
-  size: v.nullish(SizeSchema), crop_size: v.nullish(SizeSchema), resample: v.nullish(v.picklist([0, 1, 2, 3, 4, 5], 'must be one of Pillow\'s filters, 0 to 5')),
-  do_resize: v.nullish(v.boolean(), true), do_center_crop: v.nullish(v.boolean(), false), do_rescale: v.nullish(v.boolean(), true), rescale_factor: v.nullish(v.number(), 1 / 255),
-  do_normalize: v.nullish(v.boolean(), true), image_mean: v.nullish(three, [0.5, 0.5, 0.5]), image_std: v.nullish(v.pipe(three, v.check((std) => std.every((s) => s > 0), 'must be above 0')), [0.5, 0.5, 0.5]),
+  size: v.nullish(SizeSchema),
+  crop_size: v.nullish(SizeSchema),
+  resample: v.nullish(v.picklist([0, 1, 2, 3, 4, 5], "must be one of Pillow's filters, 0 to 5")),
+  do_resize: v.nullish(v.boolean(), true),
+  do_center_crop: v.nullish(v.boolean(), false),
+  do_rescale: v.nullish(v.boolean(), true),
+  rescale_factor: v.nullish(v.number(), 1 / 255),
+  do_normalize: v.nullish(v.boolean(), true),
+  image_mean: v.nullish(three, [0.5, 0.5, 0.5]),
+  image_std: v.nullish(
+    v.pipe(
+      three,
+      v.check((std) => std.every((s) => s > 0), 'must be above 0'),
+    ),
+    [0.5, 0.5, 0.5],
+  ),
 });
 
-/** Reads preprocessor_config.json of a base, ViT's own settings where there is none. Errors: LoraError('base') naming the key. */
-export async function readPreprocessor(folder: string, [height, width]: readonly [number, number]): Promise<Preprocessor> {
+/**
+ * Reads preprocessor_config.json of a base, ViT's own settings where there is none. Errors:
+ * LoraError('base') naming the key.
+ */
+export async function readPreprocessor(
+  folder: string,
+  [height, width]: readonly [number, number],
+): Promise<Preprocessor> {
   const file = path.join(folder, FILE);
-  const parsed = v.safeParse(ConfigSchema, await isFile(file) ? await readJsonObject(file, 'base') : {});
+  const parsed = v.safeParse(
+    ConfigSchema,
+    (await isFile(file)) ? await readJsonObject(file, 'base') : {},
+  );
   if (!parsed.success) {
     const [issue] = parsed.issues;
     const key = (issue.path ?? []).map((item) => String(item.key)).join('.');
-    throw new LoraError('base', `The model's image settings cannot be used: "${key}" ${issue.message}.`, { place: { file, key }, fix: 'Correct the file, or download it again.' });
+    throw new LoraError(
+      'base',
+      `The model's image settings cannot be used: "${key}" ${issue.message}.`,
+      { place: { file, key }, fix: 'Correct the file, or download it again.' },
+    );
   }
-  const { size, crop_size, resample, do_center_crop, do_rescale, rescale_factor, do_normalize, image_mean, image_std } = parsed.output;
-  const edge = typeof size === 'object' && size !== null && 'shortest_edge' in size ? size.shortest_edge : null;
-  const given = sidesOf(do_center_crop ? crop_size ?? size : size);
+  const {
+    size,
+    crop_size,
+    resample,
+    do_center_crop,
+    do_rescale,
+    rescale_factor,
+    do_normalize,
+    image_mean,
+    image_std,
+  } = parsed.output;
+  const edge =
+    typeof size === 'object' && size !== null && 'shortest_edge' in size
+      ? size.shortest_edge
+      : null;
+  const given = sidesOf(do_center_crop ? (crop_size ?? size) : size);
   if (given && (given[0] !== height || given[1] !== width)) {
-    throw new LoraError('base', `The model reads images of ${width} x ${height} pixels, its image settings make ${given[1]} x ${given[0]}.`, { place: { file, key: 'size' }, fix: 'Download the model again, all of its files.' });
+    throw new LoraError(
+      'base',
+      `The model reads images of ${width} x ${height} pixels, its image settings make ${given[1]} x ${given[0]}.`,
+      { place: { file, key: 'size' }, fix: 'Download the model again, all of its files.' },
+    );
   }
   return {
-    width, height, shortest_edge: edge, resample: resample ?? 2, rescale_factor: do_rescale ? rescale_factor : null, normalise: do_normalize ? { mean: spread(image_mean), std: spread(image_std) } : null,
+    width,
+    height,
+    shortest_edge: edge,
+    resample: resample ?? 2,
+    rescale_factor: do_rescale ? rescale_factor : null,
+    normalise: do_normalize ? { mean: spread(image_mean), std: spread(image_std) } : null,
   };
 }
 
@@ -55,17 +109,24 @@ function sidesOf(size: Size | null | undefined): readonly [number, number] | nul
   return size && 'height' in size ? [size.height, size.width] : null;
 }
 
-const spread = (values: readonly number[]) => Array.from({ length: 3 }, (_, c) => values[c] ?? values[0]!);
+const spread = (values: readonly number[]) =>
+  Array.from({ length: 3 }, (_, c) => values[c] ?? values[0]!);
 
 /** An image as the model reads it. [3, height, width] */
 export function preprocess(picture: Picture, how: Preprocessor): Float32Array {
   const { width, height, rescale_factor, normalise } = how;
-  const { data } = how.shortest_edge === null ? resize(picture, width, height, how.resample) : cropped(toShortest(picture, how.shortest_edge, how.resample), width, height);
+  const { data } =
+    how.shortest_edge === null
+      ? resize(picture, width, height, how.resample)
+      : cropped(toShortest(picture, how.shortest_edge, how.resample), width, height);
   const pixels = new Float32Array(3 * width * height);
   for (let c = 0; c < 3; c++) {
     for (let i = 0; i < width * height; i++) {
-      const value = rescale_factor === null ? data[i * 3 + c]! : Math.fround(data[i * 3 + c]! * rescale_factor);
-      pixels[c * width * height + i] = normalise ? (value - normalise.mean[c]!) / normalise.std[c]! : value;
+      const value =
+        rescale_factor === null ? data[i * 3 + c]! : Math.fround(data[i * 3 + c]! * rescale_factor);
+      pixels[c * width * height + i] = normalise
+        ? (value - normalise.mean[c]!) / normalise.std[c]!
+        : value;
     }
   }
   return pixels;
@@ -73,7 +134,9 @@ export function preprocess(picture: Picture, how: Preprocessor): Float32Array {
 
 function toShortest(picture: Picture, edge: number, resample: Resample): Picture {
   const { width, height } = picture;
-  return width <= height ? resize(picture, edge, Math.trunc((edge * height) / width), resample) : resize(picture, Math.trunc((edge * width) / height), edge, resample);
+  return width <= height
+    ? resize(picture, edge, Math.trunc((edge * height) / width), resample)
+    : resize(picture, Math.trunc((edge * width) / height), edge, resample);
 }
 
 /** The middle; black around where the image is smaller. */

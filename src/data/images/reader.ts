@@ -13,18 +13,39 @@ export interface ImageReader {
   readonly read: (file: string) => Promise<Float32Array>;
 }
 
-/** Errors: LoraError('base') where the model reads no images of three channels, or its image settings cannot be used. */
-export async function openImages({ spec, path }: Pick<BaseModel, 'spec' | 'path'>): Promise<ImageReader> {
+/**
+ * Errors: LoraError('base') where the model reads no images of three channels, or its image
+ * settings cannot be used.
+ */
+export async function openImages({
+  spec,
+  path,
+}: Pick<BaseModel, 'spec' | 'path'>): Promise<ImageReader> {
   const { embedding } = spec;
-  if (embedding.kind !== 'patches') throw new LoraError('base', `A ${spec.family} model reads no images.`, { place: { file: path }, fix: 'Choose an image model, such as ViT.' });
-  if (embedding.channels !== 3) throw new LoraError('base', `The model reads images of ${embedding.channels} channels; only three can be given.`, { place: { file: path } });
-  const { image_size: [height, width], patch_size: [ph, pw] } = embedding;
+  if (embedding.kind !== 'patches')
+    throw new LoraError('base', `A ${spec.family} model reads no images.`, {
+      place: { file: path },
+      fix: 'Choose an image model, such as ViT.',
+    });
+  if (embedding.channels !== 3)
+    throw new LoraError(
+      'base',
+      `The model reads images of ${embedding.channels} channels; only three can be given.`,
+      { place: { file: path } },
+    );
+  const {
+    image_size: [height, width],
+    patch_size: [ph, pw],
+  } = embedding;
   const how = await readPreprocessor(path, embedding.image_size);
   return {
     length: Math.floor(height / ph) * Math.floor(width / pw) + 1,
     read: async (file) => {
       const bytes = await readFile(file).catch((error: unknown) => {
-        throw new LoraError('dataset', `The image cannot be read: ${reason(error)}.`, { place: { file }, cause: error });
+        throw new LoraError('dataset', `The image cannot be read: ${reason(error)}.`, {
+          place: { file },
+          cause: error,
+        });
       });
       return preprocess(decodeImage(bytes, file), how);
     },

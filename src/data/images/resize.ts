@@ -29,14 +29,29 @@ const FILTERS: Readonly<Record<Exclude<Resample, 0>, Filter>> = {
   2: { support: 1, weight: (x) => Math.max(0, 1 - Math.abs(x)) },
   3: { support: 2, weight: cubic },
   4: { support: 0.5, weight: (x) => (x > -0.5 && x <= 0.5 ? 1 : 0) },
-  5: { support: 1, weight: (x) => (Math.abs(x) >= 1 ? 0 : (x === 0 ? 1 : sinc(x)) * (0.54 + 0.46 * Math.cos(Math.PI * x))) },
+  5: {
+    support: 1,
+    weight: (x) =>
+      Math.abs(x) >= 1 ? 0 : (x === 0 ? 1 : sinc(x)) * (0.54 + 0.46 * Math.cos(Math.PI * x)),
+  },
 };
 
-/** Bits behind the point of Pillow's whole-number weights: 32, less 8 of a pixel, less 2 for what a filter overshoots. */
+/**
+ * Bits behind the point of Pillow's whole-number weights: 32, less 8 of a pixel, less 2 for what a
+ * filter overshoots.
+ */
 const PRECISION = 22;
 
-/** Resizes as Pillow does: two passes, filters stretched where the image shrinks, weights and sums in whole numbers, so that the pixels are the same. */
-export function resize(picture: Picture, width: number, height: number, resample: Resample): Picture {
+/**
+ * Resizes as Pillow does: two passes, filters stretched where the image shrinks, weights and sums
+ * in whole numbers, so that the pixels are the same.
+ */
+export function resize(
+  picture: Picture,
+  width: number,
+  height: number,
+  resample: Resample,
+): Picture {
   if (picture.width === width && picture.height === height) return picture;
   if (resample === 0) return nearest(picture, width, height);
   const filter = FILTERS[resample];
@@ -51,7 +66,8 @@ function pass({ width, height, data }: Picture, to: number, filter: Filter): Pic
     for (let y = 0; y < height; y++) {
       for (let c = 0; c < 3; c++) {
         let sum = 2 ** (PRECISION - 1);
-        for (let k = 0; k < weights.length; k++) sum += data[(y * width + start + k) * 3 + c]! * weights[k]!;
+        for (let k = 0; k < weights.length; k++)
+          sum += data[(y * width + start + k) * 3 + c]! * weights[k]!;
         result[(y * to + x) * 3 + c] = Math.min(255, Math.max(0, Math.floor(sum / 2 ** PRECISION)));
       }
     }
@@ -59,7 +75,11 @@ function pass({ width, height, data }: Picture, to: number, filter: Filter): Pic
   return { width: to, height, data: result };
 }
 
-function windowsOf(from: number, to: number, { support, weight }: Filter): { readonly start: number; readonly weights: readonly number[] }[] {
+function windowsOf(
+  from: number,
+  to: number,
+  { support, weight }: Filter,
+): { readonly start: number; readonly weights: readonly number[] }[] {
   const scale = from / to;
   const stretch = Math.max(1, scale);
   const reach = support * stretch;
@@ -67,9 +87,14 @@ function windowsOf(from: number, to: number, { support, weight }: Filter): { rea
     const center = (x + 0.5) * scale;
     const start = Math.max(0, Math.trunc(center - reach + 0.5));
     const end = Math.min(from, Math.trunc(center + reach + 0.5));
-    const raw = Array.from({ length: end - start }, (_, k) => weight((start + k - center + 0.5) / stretch));
+    const raw = Array.from({ length: end - start }, (_, k) =>
+      weight((start + k - center + 0.5) / stretch),
+    );
     const sum = raw.reduce((a, b) => a + b, 0);
-    return { start, weights: raw.map((w) => Math.trunc((w / sum) * 2 ** PRECISION + (w < 0 ? -0.5 : 0.5))) };
+    return {
+      start,
+      weights: raw.map((w) => Math.trunc((w / sum) * 2 ** PRECISION + (w < 0 ? -0.5 : 0.5))),
+    };
   });
 }
 
@@ -88,7 +113,8 @@ function nearest({ width, height, data }: Picture, toWidth: number, toHeight: nu
   for (let y = 0; y < toHeight; y++) {
     const fromY = Math.min(height - 1, Math.floor(((y + 0.5) * height) / toHeight));
     for (let x = 0; x < toWidth; x++) {
-      const from = (fromY * width + Math.min(width - 1, Math.floor(((x + 0.5) * width) / toWidth))) * 3;
+      const from =
+        (fromY * width + Math.min(width - 1, Math.floor(((x + 0.5) * width) / toWidth))) * 3;
       result.set(data.subarray(from, from + 3), (y * toWidth + x) * 3);
     }
   }

@@ -41,7 +41,14 @@ const hashed = v.object({ file: v.string(), sha256: v.string() });
 
 /** As far as a later check needs it. */
 export const CertificateSchema = v.looseObject({
-  version: v.literal(1), base: v.string(), adapters: v.array(v.string()), scale: v.number(), inputs: v.array(hashed), outputs: v.array(hashed), untied: v.boolean(), formula: v.string(),
+  version: v.literal(1),
+  base: v.string(),
+  adapters: v.array(v.string()),
+  scale: v.number(),
+  inputs: v.array(hashed),
+  outputs: v.array(hashed),
+  untied: v.boolean(),
+  formula: v.string(),
   tensors: v.array(v.looseObject({ name: v.string(), rounding_error: v.number() })),
 });
 
@@ -49,8 +56,13 @@ const SWALLOWED = 0.01;
 
 /** What a person must know of the result. */
 export function warningsOf(tensors: readonly TensorFacts[]): string[] {
-  const [unmoved, elements] = tensors.reduce(([u, e], t) => [u + t.unmoved, e + t.elements], [0, 0]);
+  const [unmoved, elements] = tensors.reduce(
+    ([u, e], t) => [u + t.unmoved, e + t.elements],
+    [0, 0],
+  );
   if (elements === 0 || unmoved / elements <= SWALLOWED) return [];
   const share = ((100 * unmoved) / elements).toFixed(1);
-  return [`${share} % of the numbers that the adapter changes are the same after rounding: their updates are smaller than the dtype can hold. Merge with --dtype float32 to keep them.`];
+  return [
+    `${share} % of the numbers that the adapter changes are the same after rounding: their updates are smaller than the dtype can hold. Merge with --dtype float32 to keep them.`,
+  ];
 }

@@ -9,32 +9,73 @@ type Config = Readonly<Record<string, unknown>>;
 
 /** How transformers' classes of a family begin. */
 const CLASSES: Readonly<Record<string, string>> = {
-  llama: 'Llama', mistral: 'Mistral', qwen2: 'Qwen2', qwen3: 'Qwen3', olmo2: 'Olmo2', smollm3: 'SmolLM3', gemma: 'Gemma', gemma2: 'Gemma2', gemma3_text: 'Gemma3', phi3: 'Phi3', gpt2: 'GPT2', gpt_neox: 'GPTNeoX',
-  bert: 'Bert', roberta: 'Roberta', distilbert: 'DistilBert', vit: 'ViT',
+  llama: 'Llama',
+  mistral: 'Mistral',
+  qwen2: 'Qwen2',
+  qwen3: 'Qwen3',
+  olmo2: 'Olmo2',
+  smollm3: 'SmolLM3',
+  gemma: 'Gemma',
+  gemma2: 'Gemma2',
+  gemma3_text: 'Gemma3',
+  phi3: 'Phi3',
+  gpt2: 'GPT2',
+  gpt_neox: 'GPTNeoX',
+  bert: 'Bert',
+  roberta: 'Roberta',
+  distilbert: 'DistilBert',
+  vit: 'ViT',
 };
-const HEADS: Readonly<Partial<Record<Task, string>>> = { seq_cls: 'ForSequenceClassification', token_cls: 'ForTokenClassification', image_cls: 'ForImageClassification' };
+const HEADS: Readonly<Partial<Record<Task, string>>> = {
+  seq_cls: 'ForSequenceClassification',
+  token_cls: 'ForTokenClassification',
+  image_cls: 'ForImageClassification',
+};
 
 /** config.json of the merged model: the base's, with what the merge has changed. */
-export function mergedConfig(base: BaseModel, plan: MergePlan, dtype: MergeDtype, labels: HeadLabels | null): Config {
+export function mergedConfig(
+  base: BaseModel,
+  plan: MergePlan,
+  dtype: MergeDtype,
+  labels: HeadLabels | null,
+): Config {
   const { config, spec } = base;
   const change: Record<string, unknown> = {
-    ...(plan.tie !== null && { tie_word_embeddings: plan.tie }), ...(base.replaced.size > 0 && { vocab_size: spec.vocab_size }),
-    ...((plan.renamed || labels) && headOf(base, labels)), ...dtypeOf(config, base, dtype),
+    ...(plan.tie !== null && { tie_word_embeddings: plan.tie }),
+    ...(base.replaced.size > 0 && { vocab_size: spec.vocab_size }),
+    ...((plan.renamed || labels) && headOf(base, labels)),
+    ...dtypeOf(config, base, dtype),
   };
   const inner = textConfig(config);
-  if (inner === config || (config['text_config'] ?? null) === null) return { ...(base.format === 'gguf' && { architectures: [`${CLASSES[spec.family]!}ForCausalLM`] }), ...config, ...change };
+  if (inner === config || (config['text_config'] ?? null) === null)
+    return {
+      ...(base.format === 'gguf' && { architectures: [`${CLASSES[spec.family]!}ForCausalLM`] }),
+      ...config,
+      ...change,
+    };
   const { tie_word_embeddings, vocab_size, ...outer } = change;
-  const within = { ...(tie_word_embeddings !== undefined && { tie_word_embeddings }), ...(vocab_size !== undefined && { vocab_size }) };
-  return { ...config, ...within, ...outer, text_config: { ...(config['text_config'] as Config), ...within } };
+  const within = {
+    ...(tie_word_embeddings !== undefined && { tie_word_embeddings }),
+    ...(vocab_size !== undefined && { vocab_size }),
+  };
+  return {
+    ...config,
+    ...within,
+    ...outer,
+    text_config: { ...(config['text_config'] as Config), ...within },
+  };
 }
 
 function headOf({ spec }: BaseModel, labels: HeadLabels | null): Config {
   const { head } = spec;
   const class_name = HEADS[spec.task];
   if (head.kind !== 'labels' || class_name === undefined) return {};
-  const names = labels?.names ?? Array.from({ length: head.output.out_features }, (_, i) => `LABEL_${i}`);
+  const names =
+    labels?.names ?? Array.from({ length: head.output.out_features }, (_, i) => `LABEL_${i}`);
   return {
-    architectures: [`${CLASSES[spec.family]!}${class_name}`], id2label: Object.fromEntries(names.entries()), label2id: Object.fromEntries(names.map((name, i) => [name, i])),
+    architectures: [`${CLASSES[spec.family]!}${class_name}`],
+    id2label: Object.fromEntries(names.entries()),
+    label2id: Object.fromEntries(names.map((name, i) => [name, i])),
     ...(labels && spec.task === 'seq_cls' && { problem_type: labels.problem_type }),
   };
 }

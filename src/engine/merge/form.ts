@@ -11,7 +11,12 @@ import { LoraError } from '../../shared/errors';
 import { FLOATS, type SourceTensor } from './source';
 
 /** q8_0: only in .gguf files. */
-export const MERGE_DTYPES = { float32: 'F32', bfloat16: 'BF16', float16: 'F16', q8_0: 'Q8_0' } as const satisfies Readonly<Record<string, DType>>;
+export const MERGE_DTYPES = {
+  float32: 'F32',
+  bfloat16: 'BF16',
+  float16: 'F16',
+  q8_0: 'Q8_0',
+} as const satisfies Readonly<Record<string, DType>>;
 export type MergeDtype = 'keep' | keyof typeof MERGE_DTYPES;
 
 /** How the output holds its tensors. */
@@ -25,11 +30,19 @@ export interface OutputForm {
   readonly nameOf: (name: string) => string;
 }
 
-/** A model folder: dtypes as the base has them or as asked for; quantised weights of a GGUF base become float16. Whole numbers stay. */
+/**
+ * A model folder: dtypes as the base has them or as asked for; quantised weights of a GGUF base
+ * become float16. Whole numbers stay.
+ */
 export function folderForm(base: BaseModel, dtype: MergeDtype): OutputForm {
   const now = dtype === 'keep' ? null : MERGE_DTYPES[dtype];
-  if (now === 'Q8_0') throw new LoraError('usage', 'A model folder holds no q8_0 weights.', { fix: 'Name an output that ends with .gguf, or another --dtype.' });
-  const linears = new Map(base.spec.layers.flatMap(linearsOf).map((own) => [own.path, own.transposed]));
+  if (now === 'Q8_0')
+    throw new LoraError('usage', 'A model folder holds no q8_0 weights.', {
+      fix: 'Name an output that ends with .gguf, or another --dtype.',
+    });
+  const linears = new Map(
+    base.spec.layers.flatMap(linearsOf).map((own) => [own.path, own.transposed]),
+  );
   return {
     added: now ?? 'F32',
     layoutOf: (m) => layoutOf(m, linears.get(m.path) ?? false),
@@ -37,16 +50,25 @@ export function folderForm(base: BaseModel, dtype: MergeDtype): OutputForm {
     dtypeOf: ({ dtype: own, name }, changes) => {
       if (FLOATS.has(own)) return now ?? own;
       if (base.format === 'gguf') return now ?? 'F16';
-      if (changes) throw new LoraError('base', `The tensor holds numbers of type ${own}, into which nothing can be merged.`, { place: { file: base.path, tensor: name }, fix: 'Use the model in bf16, f16 or f32.' });
+      if (changes)
+        throw new LoraError(
+          'base',
+          `The tensor holds numbers of type ${own}, into which nothing can be merged.`,
+          { place: { file: base.path, tensor: name }, fix: 'Use the model in bf16, f16 or f32.' },
+        );
       return own;
     },
   };
 }
 
-/** A .gguf file: weights as the base has them or as asked for; those that change and are quantised otherwise than q8_0 become float16. Norms, biases and tables of positions stay. */
+/**
+ * A .gguf file: weights as the base has them or as asked for; those that change and are quantised
+ * otherwise than q8_0 become float16. Norms, biases and tables of positions stay.
+ */
 export function ggufForm(family: GgufFamily, dtype: MergeDtype): OutputForm {
   const now = dtype === 'keep' ? null : MERGE_DTYPES[dtype];
-  const fitting = (wanted: DType, { shape }: Pick<SourceTensor, 'shape'>): DType => ((shape.at(-1) ?? 1) % GGUF_TYPES.get(wanted)!.block === 0 ? wanted : 'F16');
+  const fitting = (wanted: DType, { shape }: Pick<SourceTensor, 'shape'>): DType =>
+    (shape.at(-1) ?? 1) % GGUF_TYPES.get(wanted)!.block === 0 ? wanted : 'F16';
   return {
     added: now ?? 'F16',
     layoutOf: (m) => layoutOf(m, false), // llama.cpp has no Conv1D
@@ -58,7 +80,8 @@ export function ggufForm(family: GgufFamily, dtype: MergeDtype): OutputForm {
   };
 }
 
-const isWeight = ({ stored: name, shape }: SourceTensor) => shape.length === 2 && !name.startsWith('position_embd');
+const isWeight = ({ stored: name, shape }: SourceTensor) =>
+  shape.length === 2 && !name.startsWith('position_embd');
 
 /** An adapter in the order of rows in which a .gguf file holds its base. */
 export function inGgufOrder(adapter: Adapter, family: GgufFamily, head_dim: number): Adapter {
@@ -66,12 +89,19 @@ export function inGgufOrder(adapter: Adapter, family: GgufFamily, head_dim: numb
     ...adapter,
     modules: adapter.modules.map((m): LoraFactors => {
       const order = rowsOf(`${m.path}.weight`, family);
-      const rows = (data: Float32Array, width: number) => stored(data, order, { shape: [m.out_features, width], head_dim });
-      return order === 'plain' ? m : { ...m, B: rows(m.B, m.r), magnitude: m.magnitude && rows(m.magnitude, 1) };
+      const rows = (data: Float32Array, width: number) =>
+        stored(data, order, { shape: [m.out_features, width], head_dim });
+      return order === 'plain'
+        ? m
+        : { ...m, B: rows(m.B, m.r), magnitude: m.magnitude && rows(m.magnitude, 1) };
     }),
     trained: adapter.trained.map((tensor): TrainedTensor => {
       const storage = family.storage(tensor.name);
-      return { ...tensor, shape: storage === 'transposed' ? tensor.shape.toReversed() : tensor.shape, data: stored(tensor.data, storage, { shape: tensor.shape, head_dim }) };
+      return {
+        ...tensor,
+        shape: storage === 'transposed' ? tensor.shape.toReversed() : tensor.shape,
+        data: stored(tensor.data, storage, { shape: tensor.shape, head_dim }),
+      };
     }),
   };
 }

@@ -15,10 +15,26 @@ import { PART, type SourceTensor } from './source';
 import { streamed } from './stream';
 import { retied, type MergeTarget, type TargetOptions } from './target';
 
-/** A .gguf file as the base's: its metadata, its names, its order of rows. Errors: LoraError where the base is none. */
-export async function openGgufTarget(base: BaseModel, adapters: readonly Adapter[], { output, dtype, retie }: TargetOptions): Promise<MergeTarget> {
-  if (base.format !== 'gguf') throw new LoraError('usage', 'A .gguf file is only made of a .gguf base.', { place: { file: output }, fix: 'Name a folder as the output; llama.cpp\'s convert_hf_to_gguf.py makes a .gguf file of that.' });
-  if (base.replaced.size > 0) throw new LoraError('adapter', 'The adapter brings added tokens, which a .gguf base\'s tokenizer does not have.', { place: { file: output }, fix: 'Name a folder as the output.' });
+/**
+ * A .gguf file as the base's: its metadata, its names, its order of rows. Errors: LoraError where
+ * the base is none.
+ */
+export async function openGgufTarget(
+  base: BaseModel,
+  adapters: readonly Adapter[],
+  { output, dtype, retie }: TargetOptions,
+): Promise<MergeTarget> {
+  if (base.format !== 'gguf')
+    throw new LoraError('usage', 'A .gguf file is only made of a .gguf base.', {
+      place: { file: output },
+      fix: "Name a folder as the output; llama.cpp's convert_hf_to_gguf.py makes a .gguf file of that.",
+    });
+  if (base.replaced.size > 0)
+    throw new LoraError(
+      'adapter',
+      "The adapter brings added tokens, which a .gguf base's tokenizer does not have.",
+      { place: { file: output }, fix: 'Name a folder as the output.' },
+    );
   const source = await GgufFile.open(base.path);
   try {
     const arch = source.header.metadata.get('general.architecture') as string;
@@ -26,13 +42,30 @@ export async function openGgufTarget(base: BaseModel, adapters: readonly Adapter
     const head_dim = base.spec.layers[0]!.attention.head_dim;
     const own = adapters.map((adapter) => inGgufOrder(adapter, family, head_dim));
     const form = ggufForm(family, dtype);
-    const plan = retied(planMerge(base, { tensors: tensorsOf(source, family), files: [], close: () => source.close() }, own, form), retie && form.nameOf(retie));
+    const plan = retied(
+      planMerge(
+        base,
+        { tensors: tensorsOf(source, family), files: [], close: () => source.close() },
+        own,
+        form,
+      ),
+      retie && form.nameOf(retie),
+    );
     const name = path.basename(output);
     return {
-      plan, bytes: plan.tensors.reduce((sum, tensor) => sum + ggufBytesOf(tensor), 0), close: () => source.close(),
-      modelIn: (temp) => path.join(temp, name), certificateIn: (temp) => path.join(temp, certificateName(name)), place: (fill) => placeFiles(output, fill),
+      plan,
+      bytes: plan.tensors.reduce((sum, tensor) => sum + ggufBytesOf(tensor), 0),
+      close: () => source.close(),
+      modelIn: (temp) => path.join(temp, name),
+      certificateIn: (temp) => path.join(temp, certificateName(name)),
+      place: (fill) => placeFiles(output, fill),
       write: async (temp, hooks) => {
-        const sha256 = await writeGguf(path.join(temp, name), await entriesOf(source, plan, dtype), plan.tensors.map((tensor) => streamed(tensor, hooks)), source.header.alignment);
+        const sha256 = await writeGguf(
+          path.join(temp, name),
+          await entriesOf(source, plan, dtype),
+          plan.tensors.map((tensor) => streamed(tensor, hooks)),
+          source.header.alignment,
+        );
         return [{ file: name, sha256 }];
       },
     };
@@ -47,13 +80,22 @@ export const certificateName = (file: string): string => `${file}.${CERTIFICATE}
 
 function tensorsOf(source: GgufFile, family: GgufFamily): SourceTensor[] {
   return [...source.header.tensors.values()].map((tensor) => ({
-    stored: tensor.name, name: checkpointName(tensor.name, family) ?? tensor.name, dtype: tensor.dtype, shape: tensor.shape, file: null,
-    bytes: () => partsOf(source, tensor), read: (from, count) => source.readRange(tensor, from, count),
+    stored: tensor.name,
+    name: checkpointName(tensor.name, family) ?? tensor.name,
+    dtype: tensor.dtype,
+    shape: tensor.shape,
+    file: null,
+    bytes: () => partsOf(source, tensor),
+    read: (from, count) => source.readRange(tensor, from, count),
   }));
 }
 
-async function* partsOf(source: GgufFile, { name, start, end }: GgufTensor): AsyncGenerator<Uint8Array> {
-  for (let from = start; from < end; from += PART) yield await source.readBytes(from, Math.min(PART, end - from), name);
+async function* partsOf(
+  source: GgufFile,
+  { name, start, end }: GgufTensor,
+): AsyncGenerator<Uint8Array> {
+  for (let from = start; from < end; from += PART)
+    yield await source.readBytes(from, Math.min(PART, end - from), name);
 }
 
 /** llama.cpp's numbers of what a file mostly holds (llama_ftype). */
@@ -61,12 +103,25 @@ const FILE_TYPES: Readonly<Partial<Record<DType, number>>> = { F32: 0, F16: 1, Q
 const FILE_TYPE = 'general.file_type';
 
 /** The base's values, byte for byte; only the type of the weights may be another now. */
-async function entriesOf(source: GgufFile, { tensors }: MergePlan, dtype: MergeDtype): Promise<GgufEntry[]> {
-  const widened = tensors.some((tensor) => tensor.change.kind === 'merged' && tensor.dtype === 'F16' && GGUF_TYPES.get(tensor.change.source.dtype)!.block > 1);
+async function entriesOf(
+  source: GgufFile,
+  { tensors }: MergePlan,
+  dtype: MergeDtype,
+): Promise<GgufEntry[]> {
+  const widened = tensors.some(
+    (tensor) =>
+      tensor.change.kind === 'merged' &&
+      tensor.dtype === 'F16' &&
+      GGUF_TYPES.get(tensor.change.source.dtype)!.block > 1,
+  );
   const now = dtype === 'keep' ? (widened ? 'F16' : null) : MERGE_DTYPES[dtype];
   const entries: GgufEntry[] = [];
   for (const [key, { start, end }] of source.header.entries) {
-    entries.push(key === FILE_TYPE && now ? { key, type: 'u32', value: FILE_TYPES[now]! } : { key, type: 'bytes', value: await source.readBytes(start, end - start, key) });
+    entries.push(
+      key === FILE_TYPE && now
+        ? { key, type: 'u32', value: FILE_TYPES[now]! }
+        : { key, type: 'bytes', value: await source.readBytes(start, end - start, key) },
+    );
   }
   return entries;
 }

@@ -35,10 +35,16 @@ export interface MergeOptions {
   readonly ops: (() => Promise<Ops>) | null;
   readonly signal: AbortSignal;
   readonly warn: (message: string) => void;
-  readonly onProgress: (phase: 'merging' | 'checking inputs' | 'comparing', fraction: number) => void;
+  readonly onProgress: (
+    phase: 'merging' | 'checking inputs' | 'comparing',
+    fraction: number,
+  ) => void;
 }
 
-/** Writes W + s·BA as a model of its own, a folder or a .gguf file, whole or not at all, with its certificate. Errors: LoraError. */
+/**
+ * Writes W + s·BA as a model of its own, a folder or a .gguf file, whole or not at all, with its
+ * certificate. Errors: LoraError.
+ */
 export async function mergeModel(options: MergeOptions): Promise<Certificate> {
   const { adapters: folders, output, base: basePath } = options;
   const top = folders.at(-1)!;
@@ -54,39 +60,98 @@ export async function mergeModel(options: MergeOptions): Promise<Certificate> {
   }
 }
 
-async function readAdapters(folders: readonly string[], base: BaseModel, { warn }: MergeOptions): Promise<Adapter[]> {
+async function readAdapters(
+  folders: readonly string[],
+  base: BaseModel,
+  { warn }: MergeOptions,
+): Promise<Adapter[]> {
   const adapters: Adapter[] = [];
   for (const folder of folders) {
     const { adapter, warnings } = await readAnyAdapter(folder, base);
     for (const warning of warnings) warn(described(warning));
     adapters.push(adapter);
   }
-  const dora = adapters.length > 1 ? adapters.findIndex((adapter) => adapter.modules.some((m) => m.magnitude)) : -1;
-  if (dora >= 0) throw new LoraError('adapter', 'A DoRA adapter scales what lies below it, so that it can only be merged alone.', { place: { file: folders[dora]! }, fix: 'Merge the others first, then this one into the result if it was trained on it.' });
+  const dora =
+    adapters.length > 1
+      ? adapters.findIndex((adapter) => adapter.modules.some((m) => m.magnitude))
+      : -1;
+  if (dora >= 0)
+    throw new LoraError(
+      'adapter',
+      'A DoRA adapter scales what lies below it, so that it can only be merged alone.',
+      {
+        place: { file: folders[dora]! },
+        fix: 'Merge the others first, then this one into the result if it was trained on it.',
+      },
+    );
   return adapters;
 }
 
-async function write(base: BaseModel, adapters: readonly Adapter[], { labels }: AdapterTask, options: MergeOptions): Promise<Certificate> {
+async function write(
+  base: BaseModel,
+  adapters: readonly Adapter[],
+  { labels }: AdapterTask,
+  options: MergeOptions,
+): Promise<Certificate> {
   const { output, scale, dtype, max_shard_size, adapters: folders, signal, onProgress } = options;
-  if (scale !== 1 && adapters.some(({ modules, trained }) => trained.length > 0 || modules.some((m) => m.magnitude))) {
-    throw new LoraError('usage', 'Only LoRA updates can be scaled, not DoRA\'s lengths or tensors that were trained whole.', { place: { file: folders.at(-1)! }, fix: 'Leave --scale out.' });
+  if (
+    scale !== 1 &&
+    adapters.some(({ modules, trained }) => trained.length > 0 || modules.some((m) => m.magnitude))
+  ) {
+    throw new LoraError(
+      'usage',
+      "Only LoRA updates can be scaled, not DoRA's lengths or tensors that were trained whole.",
+      { place: { file: folders.at(-1)! }, fix: 'Leave --scale out.' },
+    );
   }
-  const scaled = adapters.map((adapter) => ({ ...adapter, modules: adapter.modules.map((m) => ({ ...m, scaling: m.scaling * scale })) }));
-  const target = await openTarget(base, scaled, { output, dtype, max_shard_size, labels, top: folders.at(-1)!, retie: null });
+  const scaled = adapters.map((adapter) => ({
+    ...adapter,
+    modules: adapter.modules.map((m) => ({ ...m, scaling: m.scaling * scale })),
+  }));
+  const target = await openTarget(base, scaled, {
+    output,
+    dtype,
+    max_shard_size,
+    labels,
+    top: folders.at(-1)!,
+    retie: null,
+  });
   let certificate: Certificate | undefined;
   try {
     await checkRoom(output, target.bytes + ROOM_FOR_SMALL_FILES);
     await target.place(async (temp) => {
       const tensors: TensorFacts[] = [];
       let written = 0;
-      const outputs = await target.write(temp, { signal, onTensor: (facts) => tensors.push(facts), onBytes: (bytes) => onProgress('merging', (written += bytes) / target.bytes) });
-      const inputs = await hashInputs(base, folders, (fraction) => onProgress('checking inputs', fraction), signal);
+      const outputs = await target.write(temp, {
+        signal,
+        onTensor: (facts) => tensors.push(facts),
+        onBytes: (bytes) => onProgress('merging', (written += bytes) / target.bytes),
+      });
+      const inputs = await hashInputs(
+        base,
+        folders,
+        (fraction) => onProgress('checking inputs', fraction),
+        signal,
+      );
       const parity = await measureParity(base, adapters, target.modelIn(temp), options);
       certificate = {
-        version: 1, created: new Date().toISOString(), formula: formulaOf(adapters), scale, dtype, base: base.path, adapters: folders.map((folder) => path.resolve(folder)), inputs, outputs, untied: target.plan.tie === false,
-        tensors: tensors.sort((a, b) => (a.name < b.name ? -1 : 1)), parity, warnings: warningsOf(tensors),
+        version: 1,
+        created: new Date().toISOString(),
+        formula: formulaOf(adapters),
+        scale,
+        dtype,
+        base: base.path,
+        adapters: folders.map((folder) => path.resolve(folder)),
+        inputs,
+        outputs,
+        untied: target.plan.tie === false,
+        tensors: tensors.sort((a, b) => (a.name < b.name ? -1 : 1)),
+        parity,
+        warnings: warningsOf(tensors),
       };
-      await writeFile(target.certificateIn(temp), `${JSON.stringify(certificate, null, 2)}\n`, { flush: true });
+      await writeFile(target.certificateIn(temp), `${JSON.stringify(certificate, null, 2)}\n`, {
+        flush: true,
+      });
     });
     for (const warning of certificate!.warnings) options.warn(warning);
     return certificate!;
@@ -97,9 +162,19 @@ async function write(base: BaseModel, adapters: readonly Adapter[], { labels }: 
 
 const ROOM_FOR_SMALL_FILES = 64e6;
 
-const formulaOf = (adapters: readonly Adapter[]) => (adapters.some(({ modules }) => modules.some((m) => m.magnitude)) ? 'W\' = m / ‖W + s·BA‖ · (W + s·BA)' : adapters.length > 1 ? 'W\' = W + Σ s·BA' : 'W\' = W + s·BA');
+const formulaOf = (adapters: readonly Adapter[]) =>
+  adapters.some(({ modules }) => modules.some((m) => m.magnitude))
+    ? "W' = m / ‖W + s·BA‖ · (W + s·BA)"
+    : adapters.length > 1
+      ? "W' = W + Σ s·BA"
+      : "W' = W + s·BA";
 
-async function hashInputs(base: BaseModel, folders: readonly string[], onProgress: (fraction: number) => void, signal: AbortSignal): Promise<HashedFile[]> {
+async function hashInputs(
+  base: BaseModel,
+  folders: readonly string[],
+  onProgress: (fraction: number) => void,
+  signal: AbortSignal,
+): Promise<HashedFile[]> {
   const adapters = await Promise.all(folders.map((folder) => detectAdapter(path.resolve(folder))));
   const files = [...base.weight_files, ...adapters.flatMap(filesOf)];
   const sizes = await Promise.all(files.map(async (file) => (await stat(file)).size));
@@ -107,29 +182,47 @@ async function hashInputs(base: BaseModel, folders: readonly string[], onProgres
   let done = 0;
   const hashed: HashedFile[] = [];
   for (const file of files) {
-    hashed.push({ file, sha256: await sha256Of(file, signal, (bytes) => onProgress((done += bytes) / total)) });
+    hashed.push({
+      file,
+      sha256: await sha256Of(file, signal, (bytes) => onProgress((done += bytes) / total)),
+    });
   }
   return hashed;
 }
 
-export async function sha256Of(file: string, signal: AbortSignal, onBytes: (bytes: number) => void = () => undefined): Promise<string> {
+export async function sha256Of(
+  file: string,
+  signal: AbortSignal,
+  onBytes: (bytes: number) => void = () => undefined,
+): Promise<string> {
   const hash = createHash('sha256');
-  await pipeline(createReadStream(file, { highWaterMark: 1 << 20 }), async function* (chunks: AsyncIterable<Buffer>) {
-    for await (const chunk of chunks) {
-      throwIfCancelled(signal);
-      onBytes(chunk.length);
-      yield chunk;
-    }
-  }, hash);
+  await pipeline(
+    createReadStream(file, { highWaterMark: 1 << 20 }),
+    async function* (chunks: AsyncIterable<Buffer>) {
+      for await (const chunk of chunks) {
+        throwIfCancelled(signal);
+        onBytes(chunk.length);
+        yield chunk;
+      }
+    },
+    hash,
+  );
   return hash.digest('hex');
 }
 
 /** Null where it was not asked for, or where the models do not fit into memory, which is told. */
-async function measureParity(base: BaseModel, adapters: readonly Adapter[], merged: string, { ops, scale, warn, onProgress }: MergeOptions): Promise<Parity | null> {
+async function measureParity(
+  base: BaseModel,
+  adapters: readonly Adapter[],
+  merged: string,
+  { ops, scale, warn, onProgress }: MergeOptions,
+): Promise<Parity | null> {
   if (!ops) return null;
   const needed = estimateLoaded(modelSize(base));
   if (needed > availableMemory()) {
-    warn(`Parity was not measured: the model needs ${(needed / 1e9).toFixed(1)} GB of memory in f32.`);
+    warn(
+      `Parity was not measured: the model needs ${(needed / 1e9).toFixed(1)} GB of memory in f32.`,
+    );
     return null;
   }
   onProgress('comparing', 0);

@@ -7,14 +7,25 @@ export interface OutputFile {
   readonly tensors: readonly OutputTensor[];
 }
 
-export const bytesOf = ({ dtype, shape }: Pick<OutputTensor, 'dtype' | 'shape'>): number => shape.reduce((a, b) => a * b, SAFETENSORS_BYTES.get(dtype)!);
+export const bytesOf = ({ dtype, shape }: Pick<OutputTensor, 'dtype' | 'shape'>): number =>
+  shape.reduce((a, b) => a * b, SAFETENSORS_BYTES.get(dtype)!);
 
-/** The files of the merged model: as the base has them, or none larger than asked (but for a tensor that alone is larger). */
+/**
+ * The files of the merged model: as the base has them, or none larger than asked (but for a tensor
+ * that alone is larger).
+ */
 export function filesOf(tensors: readonly OutputTensor[], maxBytes: number | null): OutputFile[] {
   const groups = maxBytes === null ? byFile(tensors) : bySize(tensors, maxBytes);
-  const isWhole = groups.length === 1 && (maxBytes !== null || groups[0]!.name === null || groups[0]!.name === SINGLE);
+  const isWhole =
+    groups.length === 1 &&
+    (maxBytes !== null || groups[0]!.name === null || groups[0]!.name === SINGLE);
   const number = (i: number) => String(i).padStart(5, '0');
-  return groups.map(({ name, tensors: own }, i) => ({ tensors: own, name: isWhole ? SINGLE : name ?? `model-${number(i + 1)}-of-${number(groups.length)}.safetensors` }));
+  return groups.map(({ name, tensors: own }, i) => ({
+    tensors: own,
+    name: isWhole
+      ? SINGLE
+      : (name ?? `model-${number(i + 1)}-of-${number(groups.length)}.safetensors`),
+  }));
 }
 
 interface Group {
@@ -24,7 +35,8 @@ interface Group {
 
 function byFile(tensors: readonly OutputTensor[]): Group[] {
   const groups = new Map<string | null, OutputTensor[]>();
-  for (const tensor of tensors) groups.set(tensor.file, [...(groups.get(tensor.file) ?? []), tensor]);
+  for (const tensor of tensors)
+    groups.set(tensor.file, [...(groups.get(tensor.file) ?? []), tensor]);
   return [...groups].map(([name, own]) => ({ name, tensors: own }));
 }
 
@@ -42,9 +54,20 @@ function bySize(tensors: readonly OutputTensor[], maxBytes: number): Group[] {
 }
 
 /** model.safetensors.index.json; null where one file holds all. */
-export function indexOf(files: readonly OutputFile[]): { readonly name: string; readonly text: string } | null {
+export function indexOf(
+  files: readonly OutputFile[],
+): { readonly name: string; readonly text: string } | null {
   if (files.length === 1 && files[0]!.name === SINGLE) return null;
-  const total_size = files.flatMap((file) => file.tensors).reduce((sum, tensor) => sum + bytesOf(tensor), 0);
-  const weight_map = Object.fromEntries(files.flatMap((file) => file.tensors.map((tensor) => [tensor.name, file.name] as const)).sort(([a], [b]) => (a < b ? -1 : 1)));
-  return { name: INDEX, text: `${JSON.stringify({ metadata: { total_size }, weight_map }, null, 2)}\n` };
+  const total_size = files
+    .flatMap((file) => file.tensors)
+    .reduce((sum, tensor) => sum + bytesOf(tensor), 0);
+  const weight_map = Object.fromEntries(
+    files
+      .flatMap((file) => file.tensors.map((tensor) => [tensor.name, file.name] as const))
+      .sort(([a], [b]) => (a < b ? -1 : 1)),
+  );
+  return {
+    name: INDEX,
+    text: `${JSON.stringify({ metadata: { total_size }, weight_map }, null, 2)}\n`,
+  };
 }

@@ -29,19 +29,35 @@ export interface StreamHooks {
 }
 
 /** A tensor as it is written, part by part. */
-export function streamed({ name, dtype, shape, change }: OutputTensor, hooks: StreamHooks): TensorToWrite {
+export function streamed(
+  { name, dtype, shape, change }: OutputTensor,
+  hooks: StreamHooks,
+): TensorToWrite {
   const parts = () => {
     switch (change.kind) {
-      case 'copied': return change.bytes();
-      case 'replaced': return convertedParts(inMemory(change.data), dtype);
-      case 'converted': return convertedParts(rowsOf(change.source, change.source.shape.at(-1) ?? 1), dtype);
-      case 'merged': return mergedParts(name, change.source, new Merger(change.factors, change.layout), dtype, hooks.onTensor);
+      case 'copied':
+        return change.bytes();
+      case 'replaced':
+        return convertedParts(inMemory(change.data), dtype);
+      case 'converted':
+        return convertedParts(rowsOf(change.source, change.source.shape.at(-1) ?? 1), dtype);
+      case 'merged':
+        return mergedParts(
+          name,
+          change.source,
+          new Merger(change.factors, change.layout),
+          dtype,
+          hooks.onTensor,
+        );
     }
   };
   return { name, dtype, shape, data: () => watched(parts(), hooks) };
 }
 
-async function* watched(parts: AsyncIterable<ArrayBufferView>, { onBytes, signal }: StreamHooks): AsyncGenerator<ArrayBufferView> {
+async function* watched(
+  parts: AsyncIterable<ArrayBufferView>,
+  { onBytes, signal }: StreamHooks,
+): AsyncGenerator<ArrayBufferView> {
   for await (const part of parts) {
     throwIfCancelled(signal);
     yield part;
@@ -50,7 +66,10 @@ async function* watched(parts: AsyncIterable<ArrayBufferView>, { onBytes, signal
 }
 
 /** A tensor in f32, whole rows at a time. */
-async function* rowsOf({ shape, read }: SourceTensor, columns: number): AsyncGenerator<Float32Array> {
+async function* rowsOf(
+  { shape, read }: SourceTensor,
+  columns: number,
+): AsyncGenerator<Float32Array> {
   const size = shape.reduce((a, b) => a * b, 1);
   const step = Math.max(1, Math.floor(PART / 4 / columns)) * columns;
   for (let from = 0; from < size; from += step) yield await read(from, Math.min(step, size - from));
@@ -61,11 +80,20 @@ async function* inMemory(data: Float32Array): AsyncGenerator<Float32Array> {
   yield data;
 }
 
-async function* convertedParts(parts: AsyncIterable<Float32Array>, dtype: DType): AsyncGenerator<ArrayBufferView> {
+async function* convertedParts(
+  parts: AsyncIterable<Float32Array>,
+  dtype: DType,
+): AsyncGenerator<ArrayBufferView> {
   for await (const part of parts) yield narrowed(part, dtype);
 }
 
-async function* mergedParts(name: string, source: SourceTensor, merger: Merger, dtype: DType, onTensor: StreamHooks['onTensor']): AsyncGenerator<ArrayBufferView> {
+async function* mergedParts(
+  name: string,
+  source: SourceTensor,
+  merger: Merger,
+  dtype: DType,
+  onTensor: StreamHooks['onTensor'],
+): AsyncGenerator<ArrayBufferView> {
   const { columns } = merger;
   let start = 0;
   if (merger.needsMeasure) {
@@ -91,28 +119,43 @@ async function* mergedParts(name: string, source: SourceTensor, merger: Merger, 
     start += block.length / columns;
     yield stored;
   }
-  onTensor({ name, dtype, delta_norm: Math.sqrt(square), rounding_error, unmoved: Math.max(0, unmoved), elements });
+  onTensor({
+    name,
+    dtype,
+    delta_norm: Math.sqrt(square),
+    rounding_error,
+    unmoved: Math.max(0, unmoved),
+    elements,
+  });
 }
 
 function narrowed(values: Float32Array, dtype: DType): ArrayBufferView {
   switch (dtype) {
-    case 'BF16': return toBF16(values);
-    case 'F16': return toF16(values);
-    case 'Q8_0': return toQ8_0(values);
-    case 'F64': return Float64Array.from(values);
-    default: return values;
+    case 'BF16':
+      return toBF16(values);
+    case 'F16':
+      return toF16(values);
+    case 'Q8_0':
+      return toQ8_0(values);
+    case 'F64':
+      return Float64Array.from(values);
+    default:
+      return values;
   }
 }
 
 function widened(stored: ArrayBufferView, dtype: DType): ArrayLike<number> {
   switch (dtype) {
-    case 'BF16': return fromBF16(stored as Uint16Array);
-    case 'F16': return fromF16(stored as Uint16Array);
+    case 'BF16':
+      return fromBF16(stored as Uint16Array);
+    case 'F16':
+      return fromF16(stored as Uint16Array);
     case 'Q8_0': {
-      const values = new Float32Array(stored.byteLength / 34 * 32);
+      const values = new Float32Array((stored.byteLength / 34) * 32);
       dequantise(dtype, stored as Uint8Array<ArrayBuffer>, values);
       return values;
     }
-    default: return stored as Float32Array;
+    default:
+      return stored as Float32Array;
   }
 }

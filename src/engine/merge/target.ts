@@ -9,7 +9,10 @@ export interface MergeTarget {
   readonly plan: MergePlan;
   /** Of the weights. */
   readonly bytes: number;
-  /** Writes all of the model but its certificate into a folder that is empty; gives the weight files. */
+  /**
+   * Writes all of the model but its certificate into a folder that is empty; gives the weight
+   * files.
+   */
   readonly write: (temp: string, hooks: StreamHooks) => Promise<HashedFile[]>;
   /** What of that folder is the model, and where the certificate goes. */
   readonly modelIn: (temp: string) => string;
@@ -33,5 +36,7 @@ export interface TargetOptions {
 
 /** Without the output layer's own tensor where that is tied again. */
 export function retied(plan: MergePlan, tensor: string | null): MergePlan {
-  return tensor === null ? plan : { ...plan, tie: true, tensors: plan.tensors.filter(({ name }) => name !== tensor) };
+  return tensor === null
+    ? plan
+    : { ...plan, tie: true, tensors: plan.tensors.filter(({ name }) => name !== tensor) };
 }

@@ -12,32 +12,78 @@ export interface Verified {
   readonly state: 'same' | 'changed' | 'gone';
 }
 
-/** The certificate of a merged model (a folder or a .gguf file). Errors: LoraError where there is none. */
-export async function readCertificate(model: string): Promise<v.InferOutput<typeof CertificateSchema>> {
+/**
+ * The certificate of a merged model (a folder or a .gguf file). Errors: LoraError where there is
+ * none.
+ */
+export async function readCertificate(
+  model: string,
+): Promise<v.InferOutput<typeof CertificateSchema>> {
   const isFile = model.endsWith('.gguf');
-  const file = path.join(folderOf(model), isFile ? certificateName(path.basename(model)) : CERTIFICATE);
-  if (!await stat(file).then(() => true, () => false)) throw new LoraError('usage', `This is no merged model: it has no ${path.basename(file)}.`, { place: { file: model }, fix: 'Name the folder or .gguf file that lora merge wrote.' });
+  const file = path.join(
+    folderOf(model),
+    isFile ? certificateName(path.basename(model)) : CERTIFICATE,
+  );
+  if (
+    !(await stat(file).then(
+      () => true,
+      () => false,
+    ))
+  )
+    throw new LoraError('usage', `This is no merged model: it has no ${path.basename(file)}.`, {
+      place: { file: model },
+      fix: 'Name the folder or .gguf file that lora merge wrote.',
+    });
   const parsed = v.safeParse(CertificateSchema, await readJsonObject(file, 'usage'));
-  if (!parsed.success) throw new LoraError('usage', 'The certificate cannot be read.', { place: { file }, fix: 'Merge again.' });
-  for (const { file: name } of parsed.output.outputs) if (path.basename(name) !== name) throw new LoraError('usage', `The certificate names the file ${JSON.stringify(name)}, which does not lie in its folder.`, { place: { file } });
+  if (!parsed.success)
+    throw new LoraError('usage', 'The certificate cannot be read.', {
+      place: { file },
+      fix: 'Merge again.',
+    });
+  for (const { file: name } of parsed.output.outputs)
+    if (path.basename(name) !== name)
+      throw new LoraError(
+        'usage',
+        `The certificate names the file ${JSON.stringify(name)}, which does not lie in its folder.`,
+        { place: { file } },
+      );
   return parsed.output;
 }
 
 const folderOf = (model: string) => (model.endsWith('.gguf') ? path.dirname(model) : model);
 
-/** Holds a merged model, and what it was made of, against its certificate. Errors: LoraError where there is none. */
-export async function verifyMerge(model: string, signal: AbortSignal): Promise<{ readonly outputs: readonly Verified[]; readonly inputs: readonly Verified[] }> {
+/**
+ * Holds a merged model, and what it was made of, against its certificate. Errors: LoraError where
+ * there is none.
+ */
+export async function verifyMerge(
+  model: string,
+  signal: AbortSignal,
+): Promise<{ readonly outputs: readonly Verified[]; readonly inputs: readonly Verified[] }> {
   const { outputs, inputs } = await readCertificate(model);
-  return { outputs: await verified(outputs, (name) => path.join(folderOf(model), name), signal), inputs: await verified(inputs, (name) => name, signal) };
+  return {
+    outputs: await verified(outputs, (name) => path.join(folderOf(model), name), signal),
+    inputs: await verified(inputs, (name) => name, signal),
+  };
 }
 
 /** Each file's state, one after the other. */
-export async function verified(files: readonly HashedFile[], at: (name: string) => string, signal: AbortSignal): Promise<Verified[]> {
+export async function verified(
+  files: readonly HashedFile[],
+  at: (name: string) => string,
+  signal: AbortSignal,
+): Promise<Verified[]> {
   const done: Verified[] = [];
   for (const { file, sha256 } of files) {
     const place = at(file);
-    const isThere = await stat(place).then((found) => found.isFile(), () => false);
-    done.push({ file: place, state: !isThere ? 'gone' : await sha256Of(place, signal) === sha256 ? 'same' : 'changed' });
+    const isThere = await stat(place).then(
+      (found) => found.isFile(),
+      () => false,
+    );
+    done.push({
+      file: place,
+      state: !isThere ? 'gone' : (await sha256Of(place, signal)) === sha256 ? 'same' : 'changed',
+    });
   }
   return done;
 }

@@ -2,7 +2,10 @@
 const key = (type: string, start: number, end: number) => `${type} ${start} ${end}`;
 
 /** Whether tags are in a scheme such as B-PER, I-PER, O. */
-export const isEntityScheme = (names: readonly string[]): boolean => names.includes('O') && names.every((name) => name === 'O' || /^[BI]-./.test(name)) && names.some((name) => name.startsWith('B-'));
+export const isEntityScheme = (names: readonly string[]): boolean =>
+  names.includes('O') &&
+  names.every((name) => name === 'O' || /^[BI]-./.test(name)) &&
+  names.some((name) => name.startsWith('B-'));
 
 /** The entities of a row of tags, as seqeval reads them: an I- of another type begins one, too. */
 export function entitiesOf(tags: readonly string[]): Set<string> {

@@ -12,7 +12,10 @@ export interface EvaluateOptions {
   readonly task: Task;
   readonly labels: LabelSet | null;
   readonly collate: PreparedData['collate'];
-  /** In-batch negatives are as many as a batch has pairs: as in training. Others take 4 rows at once. */
+  /**
+   * In-batch negatives are as many as a batch has pairs: as in training. Others take 4 rows at
+   * once.
+   */
   readonly pairs_per_batch: number;
   readonly onProgress?: (fraction: number) => void;
 }
@@ -27,11 +30,16 @@ export interface Evaluated {
 const ROWS = 4;
 
 /** Loss and scores of examples; those of like length share a batch. */
-export async function evaluateExamples(model: Model, examples: readonly Example[], options: EvaluateOptions): Promise<Evaluated> {
+export async function evaluateExamples(
+  model: Model,
+  examples: readonly Example[],
+  options: EvaluateOptions,
+): Promise<Evaluated> {
   const { task, labels, collate, pairs_per_batch, onProgress } = options;
   const scorer = scorerOf(task, labels);
   const size = task === 'embedding' ? pairs_per_batch : ROWS;
-  const sorted = task === 'embedding' ? examples : [...examples].sort((a, b) => lengthOf(a) - lengthOf(b));
+  const sorted =
+    task === 'embedding' ? examples : [...examples].sort((a, b) => lengthOf(a) - lengthOf(b));
   let [loss_sum, labelled] = [0, 0];
   for (let i = 0; i < sorted.length; i += size) {
     const batch = await collate(sorted.slice(i, i + size));

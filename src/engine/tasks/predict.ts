@@ -5,13 +5,21 @@ import type { Model } from '../../models/types';
 import { dot, largest } from './scores';
 
 /** What a model with another head than a language model's says of a row, in words. */
-export async function predict(model: Model, { example, words }: ShownRow, labels: LabelSet | null, collate: PreparedData['collate']): Promise<string> {
+export async function predict(
+  model: Model,
+  { example, words }: ShownRow,
+  labels: LabelSet | null,
+  collate: PreparedData['collate'],
+): Promise<string> {
   const batch = await collate([example]);
   const outputs = await model.logits(batch);
-  if (!labels) return `cosine ${dot(outputs.subarray(0, outputs.length / 2), outputs.subarray(outputs.length / 2)).toFixed(3)}`;
+  if (!labels)
+    return `cosine ${dot(outputs.subarray(0, outputs.length / 2), outputs.subarray(outputs.length / 2)).toFixed(3)}`;
   if (example.kind !== 'tokens') return labelWords(outputs, labels);
   const starts = [...example.labels.keys()].filter((i) => example.labels[i] !== -100);
-  return starts.map((at, i) => tagged(words[i]!, labels.names[largest(outputs, at, labels.names.length)]!)).join(' ');
+  return starts
+    .map((at, i) => tagged(words[i]!, labels.names[largest(outputs, at, labels.names.length)]!))
+    .join(' ');
 }
 
 const tagged = (word: string, tag: string) => (tag === 'O' ? word : `${word}[${tag}]`);
@@ -26,9 +34,14 @@ export function labelWords(outputs: Float32Array, { problem_type, names }: Label
       return `${names[best]!} (${percent(p)})`;
     }
     case 'multi_label_classification': {
-      const held = names.flatMap((name, i) => (outputs[i]! > 0 ? [`${name} (${percent(1 / (1 + Math.exp(-outputs[i]!)))})`] : []));
+      const held = names.flatMap((name, i) =>
+        outputs[i]! > 0 ? [`${name} (${percent(1 / (1 + Math.exp(-outputs[i]!)))})`] : [],
+      );
       return held.length === 0 ? '–' : held.join(', ');
     }
-    case 'regression': return names.length === 1 ? outputs[0]!.toPrecision(4) : names.map((name, i) => `${name}: ${outputs[i]!.toPrecision(4)}`).join(', ');
+    case 'regression':
+      return names.length === 1
+        ? outputs[0]!.toPrecision(4)
+        : names.map((name, i) => `${name}: ${outputs[i]!.toPrecision(4)}`).join(', ');
   }
 }

@@ -13,12 +13,18 @@ export interface Scorer {
 }
 
 export function scorerOf(task: Task, labels: LabelSet | null): Scorer {
-  if (task === 'causal_lm' || !labels) return task === 'embedding' ? new PairScorer() : { add: () => undefined, scores: (loss) => ({ perplexity: Math.exp(loss) }) };
+  if (task === 'causal_lm' || !labels)
+    return task === 'embedding'
+      ? new PairScorer()
+      : { add: () => undefined, scores: (loss) => ({ perplexity: Math.exp(loss) }) };
   if (task === 'token_cls') return new TagScorer(labels);
   switch (labels.problem_type) {
-    case 'single_label_classification': return new ClassScorer(labels.names.length);
-    case 'multi_label_classification': return new LabelsScorer(labels.names.length);
-    case 'regression': return new NumberScorer();
+    case 'single_label_classification':
+      return new ClassScorer(labels.names.length);
+    case 'multi_label_classification':
+      return new LabelsScorer(labels.names.length);
+    case 'regression':
+      return new NumberScorer();
   }
 }
 
@@ -27,7 +33,8 @@ const NO_LABEL = -100;
 /** Row-wise place of the largest. */
 export function largest(outputs: Float32Array, row: number, width: number): number {
   let best = 0;
-  for (let i = 1; i < width; i++) if (outputs[row * width + i]! > outputs[row * width + best]!) best = i;
+  for (let i = 1; i < width; i++)
+    if (outputs[row * width + i]! > outputs[row * width + best]!) best = i;
   return best;
 }
 
@@ -53,7 +60,8 @@ class Counts {
   /** Mean of F1 over the classes that occur or are told (scikit-learn's macro average). */
   macroF1(): number {
     const classes = [...new Set([...this.true.keys(), ...this.told.keys()])];
-    const f1 = (own: number) => (2 * (this.right.get(own) ?? 0)) / ((this.true.get(own) ?? 0) + (this.told.get(own) ?? 0));
+    const f1 = (own: number) =>
+      (2 * (this.right.get(own) ?? 0)) / ((this.true.get(own) ?? 0) + (this.told.get(own) ?? 0));
     return classes.reduce((sum, own) => sum + f1(own), 0) / classes.length;
   }
 }
@@ -64,7 +72,8 @@ class ClassScorer implements Scorer {
   constructor(private readonly width: number) {}
 
   add({ labels }: Batch, outputs: Float32Array): void {
-    for (let row = 0; row < labels.length; row++) this.counts.add(labels[row]!, largest(outputs, row, this.width));
+    for (let row = 0; row < labels.length; row++)
+      this.counts.add(labels[row]!, largest(outputs, row, this.width));
   }
 
   scores(): Scores {
@@ -85,10 +94,19 @@ class TagScorer implements Scorer {
   add({ batch, length, labels }: Batch, outputs: Float32Array): void {
     const { names } = this.labels;
     for (let row = 0; row < batch; row++) {
-      const words = Array.from({ length }, (_, i) => row * length + i).filter((i) => labels[i] !== NO_LABEL);
-      const [truth, said] = [words.map((i) => labels[i]!), words.map((i) => largest(outputs, i, names.length))];
+      const words = Array.from({ length }, (_, i) => row * length + i).filter(
+        (i) => labels[i] !== NO_LABEL,
+      );
+      const [truth, said] = [
+        words.map((i) => labels[i]!),
+        words.map((i) => largest(outputs, i, names.length)),
+      ];
       truth.forEach((own, i) => this.counts.add(own, said[i]!));
-      if (this.byEntity) this.addEntities(truth.map((own) => names[own]!), said.map((own) => names[own]!));
+      if (this.byEntity)
+        this.addEntities(
+          truth.map((own) => names[own]!),
+          said.map((own) => names[own]!),
+        );
     }
   }
 
@@ -101,7 +119,10 @@ class TagScorer implements Scorer {
 
   scores(): Scores {
     const { right, told, true: real } = this.entities;
-    return { accuracy: this.counts.accuracy(), f1: this.byEntity ? (2 * right) / Math.max(1, told + real) : this.counts.macroF1() };
+    return {
+      accuracy: this.counts.accuracy(),
+      f1: this.byEntity ? (2 * right) / Math.max(1, told + real) : this.counts.macroF1(),
+    };
   }
 }
 
@@ -131,7 +152,10 @@ class LabelsScorer implements Scorer {
   }
 
   scores(): Scores {
-    return { accuracy: this.wholly / this.rows, f1: (2 * this.right) / Math.max(1, this.told + this.real) };
+    return {
+      accuracy: this.wholly / this.rows,
+      f1: (2 * this.right) / Math.max(1, this.told + this.real),
+    };
   }
 }
 
@@ -174,7 +198,8 @@ class PairScorer implements Scorer {
     const width = outputs.length / batch;
     const units = normalised(outputs, width);
     const row = (i: number) => units.slice(i * width, (i + 1) * width);
-    for (let i = 0; i < batch / 2; i++) this.pairs.push({ anchor: row(i), positive: row(batch / 2 + i) });
+    for (let i = 0; i < batch / 2; i++)
+      this.pairs.push({ anchor: row(i), positive: row(batch / 2 + i) });
   }
 
   scores(): Scores {

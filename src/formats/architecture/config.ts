@@ -4,25 +4,47 @@ export type Config = Readonly<Record<string, unknown>>;
 
 const MAX_COUNT = 2 ** 31;
 
-/** config.json, every number checked before it is used: it may come from a stranger. Errors: LoraError('base') naming file and key. */
+/**
+ * config.json, every number checked before it is used: it may come from a stranger. Errors:
+ * LoraError('base') naming file and key.
+ */
 export class ConfigReader {
-  constructor(readonly config: Config, readonly file: string) {}
+  constructor(
+    readonly config: Config,
+    readonly file: string,
+  ) {}
 
   bad(key: string, what: string): LoraError {
-    return new LoraError('base', `The model's config is not usable: "${key}" ${what}.`, { place: { file: this.file, key }, fix: 'Download the model again.' });
+    return new LoraError('base', `The model's config is not usable: "${key}" ${what}.`, {
+      place: { file: this.file, key },
+      fix: 'Download the model again.',
+    });
   }
 
   /** The first of several names that is there: newer configs call some settings otherwise. */
   raw(...keys: readonly string[]): unknown {
-    return keys.map((key) => this.config[key]).find((value) => value !== undefined && value !== null);
+    return keys
+      .map((key) => this.config[key])
+      .find((value) => value !== undefined && value !== null);
   }
 
   /** A whole number from 1. */
   count(keys: string | readonly string[], missing?: number, limit = MAX_COUNT, least = 1): number {
     const names = typeof keys === 'string' ? [keys] : keys;
     const value = this.raw(...names) ?? missing;
-    if (typeof value === 'number' && Number.isSafeInteger(value) && value >= least && value <= limit) return value;
-    throw this.bad(names[0]!, value === undefined ? 'is missing' : `must be a whole number from ${least} to ${limit}, not ${JSON.stringify(value)}`);
+    if (
+      typeof value === 'number' &&
+      Number.isSafeInteger(value) &&
+      value >= least &&
+      value <= limit
+    )
+      return value;
+    throw this.bad(
+      names[0]!,
+      value === undefined
+        ? 'is missing'
+        : `must be a whole number from ${least} to ${limit}, not ${JSON.stringify(value)}`,
+    );
   }
 
   /** A whole number from 0. */
@@ -46,11 +68,20 @@ export class ConfigReader {
   }
 
   /** One of the names, as what it stands for. */
-  choice<T>(keys: string | readonly string[], choices: Readonly<Record<string, T>>, missing: string): T {
+  choice<T>(
+    keys: string | readonly string[],
+    choices: Readonly<Record<string, T>>,
+    missing: string,
+  ): T {
     const names = typeof keys === 'string' ? [keys] : keys;
     const value = this.raw(...names) ?? missing;
     if (typeof value === 'string' && Object.hasOwn(choices, value)) return choices[value]!;
-    throw this.bad(names[0]!, `must be ${Object.keys(choices).map((c) => `"${c}"`).join(' or ')}, not ${JSON.stringify(value)}`);
+    throw this.bad(
+      names[0]!,
+      `must be ${Object.keys(choices)
+        .map((c) => `"${c}"`)
+        .join(' or ')}, not ${JSON.stringify(value)}`,
+    );
   }
 
   /** An entry for each layer; null where the config has no such list. */

@@ -8,7 +8,9 @@ export interface SpecOptions {
   readonly num_labels: number;
 }
 
-/** A checkpoint's name -> the module's in current transformers; null: a buffer, which is no weight. */
+/**
+ * A checkpoint's name -> the module's in current transformers; null: a buffer, which is no weight.
+ */
 export type Rename = readonly [from: RegExp, to: string | null];
 
 /** One entry of the architecture table. */

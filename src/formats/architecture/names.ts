@@ -4,7 +4,11 @@ import { tensorsOf } from './modules';
 import type { Spec } from './spec';
 
 /** Of models for text and images: the language model's own. */
-const WRAPPERS: readonly Rename[] = [[/^(?:model\.language_model\.|language_model\.model\.)/, 'model.'], [/^language_model\./, ''], [/\.rotary_emb\.inv_freq$/, null]];
+const WRAPPERS: readonly Rename[] = [
+  [/^(?:model\.language_model\.|language_model\.model\.)/, 'model.'],
+  [/^language_model\./, ''],
+  [/\.rotary_emb\.inv_freq$/, null],
+];
 
 /** A name in current transformers; null: no weight. */
 function renamed(name: string, family: string): string | null {
@@ -17,7 +21,10 @@ function renamed(name: string, family: string): string | null {
   return now;
 }
 
-/** The names of a checkpoint by the names that the spec has for them: older spellings, with the body's prefix or without. */
+/**
+ * The names of a checkpoint by the names that the spec has for them: older spellings, with the
+ * body's prefix or without.
+ */
 export function canonicalNames(names: Iterable<string>, spec: Spec): ReadonlyMap<string, string> {
   const { body, head } = tensorsOf(spec);
   const wanted = new Set([...body, ...head].map((tensor) => tensor.name));
@@ -31,7 +38,10 @@ export function canonicalNames(names: Iterable<string>, spec: Spec): ReadonlyMap
   return found;
 }
 
-/** With the prefix that the wanted names have, or without the one that they have not: a model alone and one with a head differ in it. */
+/**
+ * With the prefix that the wanted names have, or without the one that they have not: a model alone
+ * and one with a head differ in it.
+ */
 function prefixed(name: string, wanted: ReadonlySet<string>): string {
   if (wanted.has(name)) return name;
   const cut = name.slice(name.indexOf('.') + 1);
@@ -42,4 +52,5 @@ function prefixed(name: string, wanted: ReadonlySet<string>): string {
 }
 
 /** A module's path in current transformers for one that an older adapter has. */
-export const canonicalPath = (path: string, spec: Spec): string => renamed(`${path}.weight`, spec.family)?.replace(/\.weight$/, '') ?? path;
+export const canonicalPath = (path: string, spec: Spec): string =>
+  renamed(`${path}.weight`, spec.family)?.replace(/\.weight$/, '') ?? path;

@@ -19,14 +19,21 @@ export interface ReadSpecOptions {
   readonly replaced?: ReadonlyMap<string, ReplacedTensor>;
 }
 
-/** Reads what a model is from its config.json, in either layout. Errors: LoraError('base') naming the key, or the architectures that are known. */
+/**
+ * Reads what a model is from its config.json, in either layout. Errors: LoraError('base') naming
+ * the key, or the architectures that are known.
+ */
 export function readSpec(config: Config, file: string, options: ReadSpecOptions = {}): Spec {
   const given = textConfig(config);
-  const inner = options.vocab_size === undefined ? given : { ...given, vocab_size: options.vocab_size };
+  const inner =
+    options.vocab_size === undefined ? given : { ...given, vocab_size: options.vocab_size };
   refuseOthers(config, inner, file);
   const family = FAMILIES[typeOf(inner)]!;
   const reader = new ConfigReader(inner, file);
-  return family.spec(reader, { task: taskOf(inner, family, file, options.task), num_labels: options.num_labels ?? labelsOf(reader) });
+  return family.spec(reader, {
+    task: taskOf(inner, family, file, options.task),
+    num_labels: options.num_labels ?? labelsOf(reader),
+  });
 }
 
 /** What models of a family can be trained to do. */
@@ -40,53 +47,107 @@ export function textConfig(config: Config): Config {
   return Object.hasOwn(FAMILIES, typeOf(own)) ? { ...own, architectures: undefined } : config;
 }
 
-const typeOf = ({ model_type }: Config): string => (typeof model_type === 'string' ? model_type : JSON.stringify(model_type ?? null));
+const typeOf = ({ model_type }: Config): string =>
+  typeof model_type === 'string' ? model_type : JSON.stringify(model_type ?? null);
 
 const ARCHITECTURES: readonly (readonly [RegExp, Task])[] = [
-  [/For(?:CausalLM|ConditionalGeneration)$|LMHeadModel$/, 'causal_lm'], [/ForSequenceClassification$/, 'seq_cls'], [/ForTokenClassification$/, 'token_cls'], [/ForImageClassification$/, 'image_cls'],
+  [/For(?:CausalLM|ConditionalGeneration)$|LMHeadModel$/, 'causal_lm'],
+  [/ForSequenceClassification$/, 'seq_cls'],
+  [/ForTokenClassification$/, 'token_cls'],
+  [/ForImageClassification$/, 'image_cls'],
 ];
 
 function taskOf(config: Config, family: Family, file: string, wanted: Task | undefined): Task {
-  const task = wanted ?? madeFor(config) ?? family.tasks.find((t) => t === 'causal_lm' || t === 'embedding' || t === 'image_cls') ?? family.tasks[0]!;
+  const task =
+    wanted ??
+    madeFor(config) ??
+    family.tasks.find((t) => t === 'causal_lm' || t === 'embedding' || t === 'image_cls') ??
+    family.tasks[0]!;
   if (family.tasks.includes(task)) return task;
   if (wanted === undefined) return family.tasks.at(-1)!;
-  throw new LoraError('base', `A ${typeOf(config)} model is not for the task "${task}". It is for: ${family.tasks.join(', ')}.`, {
-    place: { file, key: 'model_type' }, fix: `Choose another task, or a model for it. Tasks are: ${TASKS.join(', ')}.`,
-  });
+  throw new LoraError(
+    'base',
+    `A ${typeOf(config)} model is not for the task "${task}". It is for: ${family.tasks.join(', ')}.`,
+    {
+      place: { file, key: 'model_type' },
+      fix: `Choose another task, or a model for it. Tasks are: ${TASKS.join(', ')}.`,
+    },
+  );
 }
 
 function madeFor({ architectures }: Config): Task | undefined {
   const name: unknown = Array.isArray(architectures) ? architectures[0] : null;
-  return typeof name === 'string' ? ARCHITECTURES.find(([pattern]) => pattern.test(name))?.[1] : undefined;
+  return typeof name === 'string'
+    ? ARCHITECTURES.find(([pattern]) => pattern.test(name))?.[1]
+    : undefined;
 }
 
 function labelsOf(reader: ConfigReader): number {
   const { id2label, num_labels } = reader.config;
-  if (typeof id2label === 'object' && id2label !== null) return Math.max(1, Object.keys(id2label).length);
+  if (typeof id2label === 'object' && id2label !== null)
+    return Math.max(1, Object.keys(id2label).length);
   return num_labels === undefined ? 2 : reader.count('num_labels', 2, 1_000_000);
 }
 
 /** Kinds of models that people bring and that are not supported, and what to do instead. */
 const OTHERS: readonly (readonly [RegExp, string, string])[] = [
-  [/moe|mixtral|dbrx|^deepseek_v[23]|^jamba|^gpt_oss|^llama4/, 'a mixture of experts', 'Use a dense model of the same series.'],
-  [/^(?:t5|mt5|umt5|bart|mbart|pegasus|marian|m2m_100|whisper|blenderbot|led|encoder-decoder)/, 'an encoder-decoder', 'Use a decoder such as Qwen, Llama or SmolLM2.'],
-  [/mamba|rwkv|^recurrent_gemma|^xlstm/, 'a recurrent model', 'Use a transformer such as Qwen, Llama or SmolLM2.'],
+  [
+    /moe|mixtral|dbrx|^deepseek_v[23]|^jamba|^gpt_oss|^llama4/,
+    'a mixture of experts',
+    'Use a dense model of the same series.',
+  ],
+  [
+    /^(?:t5|mt5|umt5|bart|mbart|pegasus|marian|m2m_100|whisper|blenderbot|led|encoder-decoder)/,
+    'an encoder-decoder',
+    'Use a decoder such as Qwen, Llama or SmolLM2.',
+  ],
+  [
+    /mamba|rwkv|^recurrent_gemma|^xlstm/,
+    'a recurrent model',
+    'Use a transformer such as Qwen, Llama or SmolLM2.',
+  ],
 ];
 
 function refuseOthers(config: Config, inner: Config, file: string): void {
   const model_type = typeOf(inner);
   const place = { file, key: 'model_type' };
   const known = `Known are: ${KNOWN_FAMILIES.join(', ')}.`;
-  if (inner['model_type'] === undefined) throw new LoraError('base', `The config does not say which architecture the model has (model_type). ${known}`, { place });
+  if (inner['model_type'] === undefined)
+    throw new LoraError(
+      'base',
+      `The config does not say which architecture the model has (model_type). ${known}`,
+      { place },
+    );
   const other = OTHERS.find(([pattern]) => pattern.test(model_type));
-  if (other) throw new LoraError('base', `The model is ${other[1]} (${model_type}), which is not supported. ${known}`, { place, fix: other[2] });
-  if (!Object.hasOwn(FAMILIES, model_type)) throw new LoraError('base', `The architecture ${JSON.stringify(model_type)} is not known. ${known}`, { place, fix: 'Use a model of a known architecture.' });
-  const experts = ['num_experts', 'num_local_experts', 'n_routed_experts'].find((key) => typeof inner[key] === 'number' && inner[key] > 1);
-  if (experts) throw new LoraError('base', 'The model is a mixture of experts, which is not supported.', { place: { file, key: experts }, fix: 'Use a dense model of the same series.' });
+  if (other)
+    throw new LoraError(
+      'base',
+      `The model is ${other[1]} (${model_type}), which is not supported. ${known}`,
+      { place, fix: other[2] },
+    );
+  if (!Object.hasOwn(FAMILIES, model_type))
+    throw new LoraError(
+      'base',
+      `The architecture ${JSON.stringify(model_type)} is not known. ${known}`,
+      { place, fix: 'Use a model of a known architecture.' },
+    );
+  const experts = ['num_experts', 'num_local_experts', 'n_routed_experts'].find(
+    (key) => typeof inner[key] === 'number' && inner[key] > 1,
+  );
+  if (experts)
+    throw new LoraError('base', 'The model is a mixture of experts, which is not supported.', {
+      place: { file, key: experts },
+      fix: 'Use a dense model of the same series.',
+    });
   const quantised = config['quantization_config'] ?? inner['quantization_config'];
   if (quantised === undefined || quantised === null) return;
   const method = (quantised as Config)['quant_method'];
-  throw new LoraError('base', `The weights are quantised${typeof method === 'string' ? ` by ${method}` : ''}, which is not supported in safetensors files.`, {
-    place: { file, key: 'quantization_config' }, fix: 'Use the model in bf16, f16 or f32, or a .gguf file of it.',
-  });
+  throw new LoraError(
+    'base',
+    `The weights are quantised${typeof method === 'string' ? ` by ${method}` : ''}, which is not supported in safetensors files.`,
+    {
+      place: { file, key: 'quantization_config' },
+      fix: 'Use the model in bf16, f16 or f32, or a .gguf file of it.',
+    },
+  );
 }

@@ -15,65 +15,149 @@ export interface RopeDefaults {
   readonly kind?: string;
 }
 
-/** rope_parameters (transformers 5), or the older rope_theta, rope_scaling, rotary_pct. Errors: LoraError('base'). */
-export function readRope(reader: ConfigReader, { head_dim, theta = 10_000, partial = 1, kind }: RopeDefaults): RopeSpec {
+/**
+ * rope_parameters (transformers 5), or the older rope_theta, rope_scaling, rotary_pct. Errors:
+ * LoraError('base').
+ */
+export function readRope(
+  reader: ConfigReader,
+  { head_dim, theta = 10_000, partial = 1, kind }: RopeDefaults,
+): RopeSpec {
   const parameters = record(reader.config['rope_parameters']);
   const own = kind === undefined ? parameters : record(parameters[kind] ?? parameters);
   const settings: Settings = { ...record(reader.config['rope_scaling']), ...own };
-  const number = (key: string, value: unknown) => positiveOf(value, (what) => reader.bad(key, what));
-  const share = number('partial_rotary_factor', settings['partial_rotary_factor'] ?? reader.raw('partial_rotary_factor', 'rotary_pct') ?? partial);
+  const number = (key: string, value: unknown) =>
+    positiveOf(value, (what) => reader.bad(key, what));
+  const share = number(
+    'partial_rotary_factor',
+    settings['partial_rotary_factor'] ??
+      reader.raw('partial_rotary_factor', 'rotary_pct') ??
+      partial,
+  );
   if (share > 1) throw reader.bad('partial_rotary_factor', `must be at most 1, not ${share}`);
   const rotary_dim = Math.trunc(head_dim * share);
-  if (rotary_dim % 2 !== 0 || rotary_dim === 0) throw reader.bad('head_dim', `leaves ${rotary_dim} numbers of a head to rotate, but rotary embeddings need an even number`);
+  if (rotary_dim % 2 !== 0 || rotary_dim === 0)
+    throw reader.bad(
+      'head_dim',
+      `leaves ${rotary_dim} numbers of a head to rotate, but rotary embeddings need an even number`,
+    );
   return {
-    theta: number('rope_theta', settings['rope_theta'] ?? reader.raw('rope_theta', 'rotary_emb_base') ?? theta), rotary_dim, scaling: readScaling(reader, settings, rotary_dim),
+    theta: number(
+      'rope_theta',
+      settings['rope_theta'] ?? reader.raw('rope_theta', 'rotary_emb_base') ?? theta,
+    ),
+    rotary_dim,
+    scaling: readScaling(reader, settings, rotary_dim),
   };
 }
 
 function readScaling(reader: ConfigReader, settings: Settings, rotary_dim: number): RopeScaling {
   const kind: unknown = settings['rope_type'] ?? settings['type'] ?? 'default';
-  const at = (key: string, missing?: number) => positiveOf(settings[key] ?? missing, (what) => reader.bad(key, what));
-  const original = () => positiveOf(
-    settings['original_max_position_embeddings'] ?? reader.raw('original_max_position_embeddings', 'max_position_embeddings'), (what) => reader.bad('original_max_position_embeddings', what));
+  const at = (key: string, missing?: number) =>
+    positiveOf(settings[key] ?? missing, (what) => reader.bad(key, what));
+  const original = () =>
+    positiveOf(
+      settings['original_max_position_embeddings'] ??
+        reader.raw('original_max_position_embeddings', 'max_position_embeddings'),
+      (what) => reader.bad('original_max_position_embeddings', what),
+    );
   switch (kind) {
-    case 'default': return { kind };
-    case 'linear': return { kind, factor: at('factor') };
-    case 'dynamic': return { kind, factor: at('factor'), max_position_embeddings: reader.count('max_position_embeddings') };
+    case 'default':
+      return { kind };
+    case 'linear':
+      return { kind, factor: at('factor') };
+    case 'dynamic':
+      return {
+        kind,
+        factor: at('factor'),
+        max_position_embeddings: reader.count('max_position_embeddings'),
+      };
     case 'llama3':
-      return { kind, factor: at('factor'), low_freq_factor: at('low_freq_factor'), high_freq_factor: at('high_freq_factor'), original_max_position_embeddings: original() };
-    case 'yarn': return yarn(settings, original(), at, reader);
+      return {
+        kind,
+        factor: at('factor'),
+        low_freq_factor: at('low_freq_factor'),
+        high_freq_factor: at('high_freq_factor'),
+        original_max_position_embeddings: original(),
+      };
+    case 'yarn':
+      return yarn(settings, original(), at, reader);
     case 'longrope':
-    case 'su': return longrope(settings, original(), reader, rotary_dim);
+    case 'su':
+      return longrope(settings, original(), reader, rotary_dim);
     default:
-      throw new LoraError('base', `The rotary embedding ${JSON.stringify(kind)} is not known. Known are: ${KNOWN.join(', ')}.`, { place: { file: reader.file, key: 'rope_type' } });
+      throw new LoraError(
+        'base',
+        `The rotary embedding ${JSON.stringify(kind)} is not known. Known are: ${KNOWN.join(', ')}.`,
+        { place: { file: reader.file, key: 'rope_type' } },
+      );
   }
 }
 
-function yarn(settings: Settings, original_max_position_embeddings: number, at: (key: string, missing?: number) => number, reader: ConfigReader): RopeScaling {
-  const factor = at('factor', reader.positive('max_position_embeddings', original_max_position_embeddings) / original_max_position_embeddings);
+function yarn(
+  settings: Settings,
+  original_max_position_embeddings: number,
+  at: (key: string, missing?: number) => number,
+  reader: ConfigReader,
+): RopeScaling {
+  const factor = at(
+    'factor',
+    reader.positive('max_position_embeddings', original_max_position_embeddings) /
+      original_max_position_embeddings,
+  );
   const { mscale, mscale_all_dim } = settings;
   const gain = (weight: number) => (factor <= 1 ? 1 : 0.1 * weight * Math.log(factor) + 1);
-  const inferred = typeof mscale === 'number' && typeof mscale_all_dim === 'number' && mscale && mscale_all_dim ? gain(mscale) / gain(mscale_all_dim) : gain(1);
+  const inferred =
+    typeof mscale === 'number' && typeof mscale_all_dim === 'number' && mscale && mscale_all_dim
+      ? gain(mscale) / gain(mscale_all_dim)
+      : gain(1);
   return {
-    kind: 'yarn', factor, original_max_position_embeddings, attention_factor: at('attention_factor', inferred), beta_fast: at('beta_fast', 32), beta_slow: at('beta_slow', 1),
+    kind: 'yarn',
+    factor,
+    original_max_position_embeddings,
+    attention_factor: at('attention_factor', inferred),
+    beta_fast: at('beta_fast', 32),
+    beta_slow: at('beta_slow', 1),
     truncate: settings['truncate'] !== false,
   };
 }
 
-function longrope(settings: Settings, original_max_position_embeddings: number, reader: ConfigReader, rotary_dim: number): RopeScaling {
+function longrope(
+  settings: Settings,
+  original_max_position_embeddings: number,
+  reader: ConfigReader,
+  rotary_dim: number,
+): RopeScaling {
   const factors = (key: string): number[] => {
     const value = settings[key];
-    if (Array.isArray(value) && value.length === rotary_dim / 2 && value.every((f): f is number => typeof f === 'number' && f > 0)) return value;
+    if (
+      Array.isArray(value) &&
+      value.length === rotary_dim / 2 &&
+      value.every((f): f is number => typeof f === 'number' && f > 0)
+    )
+      return value;
     throw reader.bad(key, `must list ${rotary_dim / 2} numbers above 0`);
   };
   const given = settings['factor'];
-  const factor = typeof given === 'number' ? given : reader.positive('max_position_embeddings', original_max_position_embeddings) / original_max_position_embeddings;
-  const inferred = factor <= 1 ? 1 : Math.sqrt(1 + Math.log(factor) / Math.log(original_max_position_embeddings));
+  const factor =
+    typeof given === 'number'
+      ? given
+      : reader.positive('max_position_embeddings', original_max_position_embeddings) /
+        original_max_position_embeddings;
+  const inferred =
+    factor <= 1 ? 1 : Math.sqrt(1 + Math.log(factor) / Math.log(original_max_position_embeddings));
   const { attention_factor = null } = settings;
   return {
-    kind: 'longrope', short_factor: factors('short_factor'), long_factor: factors('long_factor'), original_max_position_embeddings,
-    attention_factor: attention_factor === null ? inferred : positiveOf(attention_factor, (what) => reader.bad('attention_factor', what)),
+    kind: 'longrope',
+    short_factor: factors('short_factor'),
+    long_factor: factors('long_factor'),
+    original_max_position_embeddings,
+    attention_factor:
+      attention_factor === null
+        ? inferred
+        : positiveOf(attention_factor, (what) => reader.bad('attention_factor', what)),
   };
 }
 
-const record = (value: unknown): Settings => (typeof value === 'object' && value !== null && !Array.isArray(value) ? (value as Settings) : {});
+const record = (value: unknown): Settings =>
+  typeof value === 'object' && value !== null && !Array.isArray(value) ? (value as Settings) : {};

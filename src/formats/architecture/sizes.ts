@@ -20,26 +20,76 @@ export function readSizes(reader: ConfigReader, reads: 'tokens' | 'images' = 'to
   const num_heads = reader.count(['num_attention_heads', 'n_head', 'n_heads']);
   const num_kv_heads = reader.count('num_key_value_heads', num_heads);
   if (reader.raw('head_dim') === undefined && hidden_size % num_heads !== 0) {
-    throw reader.bad('num_attention_heads', `${num_heads} does not divide hidden_size = ${hidden_size}, and there is no head_dim`);
+    throw reader.bad(
+      'num_attention_heads',
+      `${num_heads} does not divide hidden_size = ${hidden_size}, and there is no head_dim`,
+    );
   }
-  if (num_heads % num_kv_heads !== 0) throw reader.bad('num_key_value_heads', `${num_kv_heads} does not divide num_attention_heads = ${num_heads}`);
+  if (num_heads % num_kv_heads !== 0)
+    throw reader.bad(
+      'num_key_value_heads',
+      `${num_kv_heads} does not divide num_attention_heads = ${num_heads}`,
+    );
   return {
-    hidden_size, num_heads, num_kv_heads, head_dim: reader.count('head_dim', hidden_size / num_heads),
-    intermediate_size: reader.count(['intermediate_size', 'n_inner', 'hidden_dim'], 4 * hidden_size),
-    vocab_size: reads === 'tokens' ? reader.count('vocab_size') : 0, num_layers: reader.count(['num_hidden_layers', 'n_layer', 'n_layers'], undefined, MAX_LAYERS),
+    hidden_size,
+    num_heads,
+    num_kv_heads,
+    head_dim: reader.count('head_dim', hidden_size / num_heads),
+    intermediate_size: reader.count(
+      ['intermediate_size', 'n_inner', 'hidden_dim'],
+      4 * hidden_size,
+    ),
+    vocab_size: reads === 'tokens' ? reader.count('vocab_size') : 0,
+    num_layers: reader.count(['num_hidden_layers', 'n_layer', 'n_layers'], undefined, MAX_LAYERS),
   };
 }
 
 const ACTIVATIONS: Readonly<Record<string, Activation>> = {
-  silu: 'silu', swish: 'silu', gelu: 'gelu', gelu_python: 'gelu', gelu_new: 'gelu_tanh', gelu_fast: 'gelu_tanh', gelu_pytorch_tanh: 'gelu_tanh', relu: 'relu', tanh: 'tanh',
+  silu: 'silu',
+  swish: 'silu',
+  gelu: 'gelu',
+  gelu_python: 'gelu',
+  gelu_new: 'gelu_tanh',
+  gelu_fast: 'gelu_tanh',
+  gelu_pytorch_tanh: 'gelu_tanh',
+  relu: 'relu',
+  tanh: 'tanh',
 };
 
-export const readActivation = (reader: ConfigReader, missing: string): Activation => reader.choice(['hidden_act', 'hidden_activation', 'activation_function', 'activation'], ACTIVATIONS, missing);
+export const readActivation = (reader: ConfigReader, missing: string): Activation =>
+  reader.choice(
+    ['hidden_act', 'hidden_activation', 'activation_function', 'activation'],
+    ACTIVATIONS,
+    missing,
+  );
 
-export const linear = (path: string, in_features: number, out_features: number, bias = false): LinearSpec => ({ path, in_features, out_features, bias, transposed: false });
+export const linear = (
+  path: string,
+  in_features: number,
+  out_features: number,
+  bias = false,
+): LinearSpec => ({ path, in_features, out_features, bias, transposed: false });
 
-export const rmsNorm = (path: string, size: number, eps: number, unit_offset = false): NormSpec => ({ path, kind: 'rms', size, eps, unit_offset });
-export const layerNorm = (path: string, size: number, eps: number): NormSpec => ({ path, kind: 'layer', size, eps, unit_offset: false });
+export const rmsNorm = (
+  path: string,
+  size: number,
+  eps: number,
+  unit_offset = false,
+): NormSpec => ({ path, kind: 'rms', size, eps, unit_offset });
+export const layerNorm = (path: string, size: number, eps: number): NormSpec => ({
+  path,
+  kind: 'layer',
+  size,
+  eps,
+  unit_offset: false,
+});
 
 /** Nothing on top of the Llama family's two norms. */
-export const NO_NORMS = { attention_in: null, mlp_in: null, attention_out: null, mlp_out: null, after_attention: null, after_mlp: null } as const;
+export const NO_NORMS = {
+  attention_in: null,
+  mlp_in: null,
+  attention_out: null,
+  mlp_out: null,
+  after_attention: null,
+  after_mlp: null,
+} as const;

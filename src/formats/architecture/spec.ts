@@ -1,7 +1,9 @@
 import type { Task } from '../../shared/task';
 
-/** A transformer as its config.json describes it: data only. Every path is that of the module in current transformers, which PEFT uses too;
- *  a checkpoint under older names is renamed at reading. */
+/**
+ * A transformer as its config.json describes it: data only. Every path is that of the module in
+ * current transformers, which PEFT uses too; a checkpoint under older names is renamed at reading.
+ */
 export interface Spec {
   /** model_type */
   readonly family: string;
@@ -27,7 +29,10 @@ export interface LinearSpec {
   readonly transposed: boolean;
 }
 
-/** rms: x / √(mean(x²) + eps) · w (Zhang and Sennrich 2019). layer: (x - mean) / √(var + eps) · w + b (Ba et al. 2016). */
+/**
+ * rms: x / √(mean(x²) + eps) · w (Zhang and Sennrich 2019). layer: (x - mean) / √(var + eps) · w +
+ * b (Ba et al. 2016).
+ */
 export interface NormSpec {
   readonly path: string;
   readonly kind: 'rms' | 'layer';
@@ -56,7 +61,10 @@ export interface TokenEmbeddingSpec {
   readonly norm: NormSpec | null;
 }
 
-/** An image cut into patches, each through one linear map (a convolution whose stride is its size), after a learned token. */
+/**
+ * An image cut into patches, each through one linear map (a convolution whose stride is its size),
+ * after a learned token.
+ */
 export interface PatchEmbeddingSpec {
   readonly kind: 'patches';
   readonly path: string;
@@ -70,7 +78,10 @@ export interface PatchEmbeddingSpec {
 }
 
 export interface LayerSpec {
-  /** sequential: y = x1 + mlp(x1) with x1 = x + attention(x). parallel: y = x + attention(x) + mlp(x). */
+  /**
+   * sequential: y = x1 + mlp(x1) with x1 = x + attention(x). parallel: y = x + attention(x) +
+   * mlp(x).
+   */
   readonly residual: 'sequential' | 'parallel';
   readonly attention: AttentionSpec;
   readonly mlp: MlpSpec;
@@ -94,12 +105,21 @@ export interface AttentionSpec {
   readonly num_heads: number;
   readonly num_kv_heads: number;
   readonly head_dim: number;
-  /** q, k and v; or one matrix with the rows of all: one part after the other (stacked), or head by head (per_head). */
+  /**
+   * q, k and v; or one matrix with the rows of all: one part after the other (stacked), or head by
+   * head (per_head).
+   */
   readonly qkv: readonly LinearSpec[];
   readonly layout: 'separate' | 'stacked' | 'per_head';
   readonly o: LinearSpec;
-  /** Norms of queries and keys before the rotation: over each head's numbers, or over all of them. */
-  readonly qk_norm: { readonly over: 'head' | 'all'; readonly q: NormSpec; readonly k: NormSpec } | null;
+  /**
+   * Norms of queries and keys before the rotation: over each head's numbers, or over all of them.
+   */
+  readonly qk_norm: {
+    readonly over: 'head' | 'all';
+    readonly q: NormSpec;
+    readonly k: NormSpec;
+  } | null;
   readonly rope: RopeSpec | null;
   /** Factor of the scores, 1/√head_dim mostly. */
   readonly scale: number;
@@ -109,7 +129,10 @@ export interface AttentionSpec {
   readonly softcap: number | null;
 }
 
-/** Rotary position embeddings (Su et al. 2021): base frequency and how it is stretched for longer contexts. */
+/**
+ * Rotary position embeddings (Su et al. 2021): base frequency and how it is stretched for longer
+ * contexts.
+ */
 export interface RopeSpec {
   readonly theta: number;
   /** The first numbers of a head are rotated, in two halves; the others stay. */
@@ -121,13 +144,27 @@ export type RopeScaling =
   | { readonly kind: 'default' }
   | { readonly kind: 'linear'; readonly factor: number }
   | { readonly kind: 'dynamic'; readonly factor: number; readonly max_position_embeddings: number }
-  | { readonly kind: 'llama3'; readonly factor: number; readonly low_freq_factor: number; readonly high_freq_factor: number; readonly original_max_position_embeddings: number }
   | {
-      readonly kind: 'yarn'; readonly factor: number; readonly original_max_position_embeddings: number; readonly attention_factor: number;
-      readonly beta_fast: number; readonly beta_slow: number; readonly truncate: boolean;
+      readonly kind: 'llama3';
+      readonly factor: number;
+      readonly low_freq_factor: number;
+      readonly high_freq_factor: number;
+      readonly original_max_position_embeddings: number;
     }
   | {
-      readonly kind: 'longrope'; readonly short_factor: readonly number[]; readonly long_factor: readonly number[]; readonly attention_factor: number;
+      readonly kind: 'yarn';
+      readonly factor: number;
+      readonly original_max_position_embeddings: number;
+      readonly attention_factor: number;
+      readonly beta_fast: number;
+      readonly beta_slow: number;
+      readonly truncate: boolean;
+    }
+  | {
+      readonly kind: 'longrope';
+      readonly short_factor: readonly number[];
+      readonly long_factor: readonly number[];
+      readonly attention_factor: number;
       readonly original_max_position_embeddings: number;
     };
 
@@ -135,15 +172,36 @@ export type Activation = 'silu' | 'gelu' | 'gelu_tanh' | 'relu' | 'tanh';
 
 export type MlpSpec =
   /** down(act(gate x) · up x) */
-  | { readonly kind: 'gated'; readonly activation: Activation; readonly gate: LinearSpec; readonly up: LinearSpec; readonly down: LinearSpec }
+  | {
+      readonly kind: 'gated';
+      readonly activation: Activation;
+      readonly gate: LinearSpec;
+      readonly up: LinearSpec;
+      readonly down: LinearSpec;
+    }
   /** The same with gate's rows before up's in one matrix. */
-  | { readonly kind: 'gated_fused'; readonly activation: Activation; readonly gate_up: LinearSpec; readonly down: LinearSpec }
+  | {
+      readonly kind: 'gated_fused';
+      readonly activation: Activation;
+      readonly gate_up: LinearSpec;
+      readonly down: LinearSpec;
+    }
   /** down(act(up x)) */
-  | { readonly kind: 'plain'; readonly activation: Activation; readonly up: LinearSpec; readonly down: LinearSpec };
+  | {
+      readonly kind: 'plain';
+      readonly activation: Activation;
+      readonly up: LinearSpec;
+      readonly down: LinearSpec;
+    };
 
 export type HeadSpec =
   /** Logits of the next token; tied: with the embedding's weight. */
-  | { readonly kind: 'lm'; readonly output: LinearSpec; readonly tied: boolean; readonly softcap: number | null }
+  | {
+      readonly kind: 'lm';
+      readonly output: LinearSpec;
+      readonly tied: boolean;
+      readonly softcap: number | null;
+    }
   /** Labels for each sequence (pool) or each token (none): output(act(dense x)). */
   | {
       readonly kind: 'labels';

@@ -8,7 +8,10 @@ interface Shapes {
   readonly rope_factors: RopeFactors;
 }
 
-/** Divisors of the rotary frequencies: of llama3's scaling, or of longrope's for long and short texts. */
+/**
+ * Divisors of the rotary frequencies: of llama3's scaling, or of longrope's for long and short
+ * texts.
+ */
 interface RopeFactors {
   readonly freqs: Float32Array | null;
   readonly long: Float32Array | null;
@@ -16,18 +19,32 @@ interface RopeFactors {
 }
 
 /** config.json as the original checkpoint would have it. Errors: LoraError('base'). */
-export function configOf(metadata: Metadata, family: GgufFamily, { has, vocab_size, rope_factors }: Shapes): Record<string, unknown> {
+export function configOf(
+  metadata: Metadata,
+  family: GgufFamily,
+  { has, vocab_size, rope_factors }: Shapes,
+): Record<string, unknown> {
   const arch = metadata.string('general.architecture');
   const at = (key: string, missing?: number) => metadata.number(`${arch}.${key}`, missing);
-  const refuse = (what: string, key: string) => new LoraError('base', `The model ${what}, which is not supported.`, { place: { file: metadata.file, key } });
+  const refuse = (what: string, key: string) =>
+    new LoraError('base', `The model ${what}, which is not supported.`, {
+      place: { file: metadata.file, key },
+    });
   if (at('expert_count', 0) > 0) throw refuse('is a mixture of experts', `${arch}.expert_count`);
   const hidden_size = at('embedding_length');
   const num_attention_heads = at('attention.head_count');
   const canTurnPartly = PARTLY_TURNED.has(family.model_type);
   const perHead = hidden_size / num_attention_heads;
-  const head_dim = at('attention.key_length', canTurnPartly ? perHead : at('rope.dimension_count', perHead));
+  const head_dim = at(
+    'attention.key_length',
+    canTurnPartly ? perHead : at('rope.dimension_count', perHead),
+  );
   const rotary = at('rope.dimension_count', head_dim);
-  if (rotary !== head_dim && !canTurnPartly) throw refuse(`turns only ${rotary} of ${head_dim} dimensions of a head by position`, `${arch}.rope.dimension_count`);
+  if (rotary !== head_dim && !canTurnPartly)
+    throw refuse(
+      `turns only ${rotary} of ${head_dim} dimensions of a head by position`,
+      `${arch}.rope.dimension_count`,
+    );
   return {
     model_type: family.model_type,
     hidden_size,
@@ -38,7 +55,10 @@ export function configOf(metadata: Metadata, family: GgufFamily, { has, vocab_si
     head_dim,
     max_position_embeddings: at('context_length'),
     rms_norm_eps: shortest(at('attention.layer_norm_rms_epsilon', 1e-6)),
-    rope_parameters: { ...ropeParameters(metadata, arch, head_dim, rope_factors), partial_rotary_factor: rotary / head_dim },
+    rope_parameters: {
+      ...ropeParameters(metadata, arch, head_dim, rope_factors),
+      partial_rotary_factor: rotary / head_dim,
+    },
     tie_word_embeddings: !has('output.weight'),
     vocab_size,
     ...family.config(metadata, has),
@@ -48,44 +68,87 @@ export function configOf(metadata: Metadata, family: GgufFamily, { has, vocab_si
 /** Families whose heads may be turned in part. */
 const PARTLY_TURNED: ReadonlySet<string> = new Set(['gpt_neox', 'phi3']);
 
-function ropeParameters(metadata: Metadata, arch: string, head_dim: number, { freqs, long, short }: RopeFactors): Record<string, unknown> {
+function ropeParameters(
+  metadata: Metadata,
+  arch: string,
+  head_dim: number,
+  { freqs, long, short }: RopeFactors,
+): Record<string, unknown> {
   const rope_theta = metadata.number(`${arch}.rope.freq_base`, 10_000);
-  const scaling = (key: string, missing?: number) => metadata.number(`${arch}.rope.scaling.${key}`, missing);
+  const scaling = (key: string, missing?: number) =>
+    metadata.number(`${arch}.rope.scaling.${key}`, missing);
   if (freqs) return { rope_theta, ...llama3Of(freqs, rope_theta, head_dim, metadata.file) };
   if (long && short) {
     const gain = scaling('attn_factor', 0);
     return {
-      rope_theta, rope_type: 'longrope', long_factor: [...long], short_factor: [...short], original_max_position_embeddings: scaling('original_context_length'), ...(gain > 0 && { attention_factor: gain }),
+      rope_theta,
+      rope_type: 'longrope',
+      long_factor: [...long],
+      short_factor: [...short],
+      original_max_position_embeddings: scaling('original_context_length'),
+      ...(gain > 0 && { attention_factor: gain }),
     };
   }
   const older = metadata.number(`${arch}.rope.scale_linear`, 1);
   const rope_type = metadata.string(`${arch}.rope.scaling.type`, older === 1 ? 'none' : 'linear');
   if (rope_type === 'none') return { rope_theta, rope_type: 'default' };
   const factor = scaling('factor', older);
-  return rope_type === 'yarn' ? { rope_theta, rope_type, factor, ...yarnOf(metadata, `${arch}.rope.scaling`) } : { rope_theta, rope_type, factor };
+  return rope_type === 'yarn'
+    ? { rope_theta, rope_type, factor, ...yarnOf(metadata, `${arch}.rope.scaling`) }
+    : { rope_theta, rope_type, factor };
 }
 
 /** What llama.cpp multiplies in addition is not in transformers' yarn. */
 function yarnOf(metadata: Metadata, at: string): Record<string, unknown> {
-  for (const [key, neutral] of [['yarn_ext_factor', 1], ['yarn_attn_factor', 1], ['yarn_log_multiplier', 0]] as const) {
+  for (const [key, neutral] of [
+    ['yarn_ext_factor', 1],
+    ['yarn_attn_factor', 1],
+    ['yarn_log_multiplier', 0],
+  ] as const) {
     if (Math.abs(metadata.number(`${at}.${key}`, neutral) - neutral) < 1e-6) continue;
-    throw new LoraError('base', `The model's rotary scaling has a ${key} of its own, which is not supported.`, { place: { file: metadata.file, key: `${at}.${key}` }, fix: 'Use the model\'s safetensors folder.' });
+    throw new LoraError(
+      'base',
+      `The model's rotary scaling has a ${key} of its own, which is not supported.`,
+      {
+        place: { file: metadata.file, key: `${at}.${key}` },
+        fix: "Use the model's safetensors folder.",
+      },
+    );
   }
   return {
-    original_max_position_embeddings: metadata.number(`${at}.original_context_length`), beta_fast: metadata.number(`${at}.yarn_beta_fast`, 32), beta_slow: metadata.number(`${at}.yarn_beta_slow`, 1),
+    original_max_position_embeddings: metadata.number(`${at}.original_context_length`),
+    beta_fast: metadata.number(`${at}.yarn_beta_fast`, 32),
+    beta_slow: metadata.number(`${at}.yarn_beta_slow`, 1),
   };
 }
 
-/** llama3 rope scaling, of which llama.cpp stores only the divisors of the frequencies that follow from it (convert_hf_to_gguf.py). */
+/**
+ * llama3 rope scaling, of which llama.cpp stores only the divisors of the frequencies that follow
+ * from it (convert_hf_to_gguf.py).
+ */
 const LLAMA3 = { rope_type: 'llama3', low_freq_factor: 1, high_freq_factor: 4 } as const;
-/** 8192 in Llama 3.1 and later; whichever gives the stored divisors gives the model's frequencies. */
+/**
+ * 8192 in Llama 3.1 and later; whichever gives the stored divisors gives the model's frequencies.
+ */
 const ORIGINAL_LENGTHS = [8192, ...Array.from({ length: 16 }, (_, i) => 2 ** (i + 4))];
 
-function llama3Of(factors: Float32Array, rope_theta: number, head_dim: number, file: string): Record<string, unknown> {
+function llama3Of(
+  factors: Float32Array,
+  rope_theta: number,
+  head_dim: number,
+  file: string,
+): Record<string, unknown> {
   const factor = factors.reduce((a, b) => Math.max(a, b), 1);
-  const original_max_position_embeddings = factors.length === head_dim / 2 ? ORIGINAL_LENGTHS.find((length) => gives(factors, rope_theta, factor, length)) : undefined;
-  if (original_max_position_embeddings !== undefined) return { ...LLAMA3, factor, original_max_position_embeddings };
-  throw new LoraError('base', 'The file has rotary factors of an unknown kind.', { place: { file, tensor: 'rope_freqs.weight' }, fix: 'Use the model\'s safetensors folder.' });
+  const original_max_position_embeddings =
+    factors.length === head_dim / 2
+      ? ORIGINAL_LENGTHS.find((length) => gives(factors, rope_theta, factor, length))
+      : undefined;
+  if (original_max_position_embeddings !== undefined)
+    return { ...LLAMA3, factor, original_max_position_embeddings };
+  throw new LoraError('base', 'The file has rotary factors of an unknown kind.', {
+    place: { file, tensor: 'rope_freqs.weight' },
+    fix: "Use the model's safetensors folder.",
+  });
 }
 
 function gives(factors: Float32Array, rope_theta: number, factor: number, length: number): boolean {

@@ -2,11 +2,14 @@ import { fromBF16, fromF16, fromF64, halfToNumber } from '../floats';
 import type { DType } from '../types';
 import { iq4_nl, iq4_xs, q2_k, q3_k } from './dequantiseLow';
 
-/** Blocks of a quantised tensor -> f32, each operation rounded to f32 in the order of the `gguf` Python package.
- *  Formats: ggml's ggml-common.h (block_q4_0 and so on) and ggml-quants.c. */
+/**
+ * Blocks of a quantised tensor -> f32, each operation rounded to f32 in the order of the `gguf`
+ * Python package. Formats: ggml's ggml-common.h (block_q4_0 and so on) and ggml-quants.c.
+ */
 const f32 = Math.fround;
 const half = (q: Uint8Array, at: number) => halfToNumber(q[at]! | (q[at + 1]! << 8));
-const word = (q: Uint8Array, at: number) => q[at]! | (q[at + 1]! << 8) | (q[at + 2]! << 16) | (q[at + 3]! << 24);
+const word = (q: Uint8Array, at: number) =>
+  q[at]! | (q[at + 1]! << 8) | (q[at + 2]! << 16) | (q[at + 3]! << 24);
 
 /** d, 16 bytes of two nibbles: low nibbles first. */
 function q4_0(q: Uint8Array, y: Float32Array): void {
@@ -82,7 +85,8 @@ function q4_k(q: Uint8Array, y: Float32Array): void {
       const mj = f32(dmin * minimum(q, b + 4, j));
       const from = b + 16 + (j >> 1) * 32;
       const shift = (j & 1) * 4;
-      for (let i = 0; i < 32; i++) y[o + j * 32 + i] = f32(dj * ((q[from + i]! >> shift) & 15)) - mj;
+      for (let i = 0; i < 32; i++)
+        y[o + j * 32 + i] = f32(dj * ((q[from + i]! >> shift) & 15)) - mj;
     }
   }
 }
@@ -120,17 +124,36 @@ function q6_k(q: Uint8Array, y: Float32Array): void {
   }
 }
 
-const WIDENERS: Partial<Readonly<Record<DType, (bytes: Uint8Array<ArrayBuffer>, result: Float32Array) => void>>> = {
+const WIDENERS: Partial<
+  Readonly<Record<DType, (bytes: Uint8Array<ArrayBuffer>, result: Float32Array) => void>>
+> = {
   F32: ({ buffer }, result) => result.set(new Float32Array(buffer)),
   F16: ({ buffer }, result) => fromF16(new Uint16Array(buffer), result),
   BF16: ({ buffer }, result) => fromBF16(new Uint16Array(buffer), result),
   F64: ({ buffer }, result) => fromF64(new Float64Array(buffer), result),
-  Q4_0: q4_0, Q4_1: q4_1, Q5_0: q5_0, Q5_1: q5_1, Q8_0: q8_0, Q4_K: q4_k, Q5_K: q5_k, Q6_K: q6_k,
-  Q2_K: q2_k, Q3_K: q3_k, IQ4_NL: iq4_nl, IQ4_XS: iq4_xs,
+  Q4_0: q4_0,
+  Q4_1: q4_1,
+  Q5_0: q5_0,
+  Q5_1: q5_1,
+  Q8_0: q8_0,
+  Q4_K: q4_k,
+  Q5_K: q5_k,
+  Q6_K: q6_k,
+  Q2_K: q2_k,
+  Q3_K: q3_k,
+  IQ4_NL: iq4_nl,
+  IQ4_XS: iq4_xs,
 };
 
-/** A tensor's bytes as f32, into `result`. `bytes` has a buffer of its own. False: the type is no weight's. */
-export function dequantise(dtype: DType, bytes: Uint8Array<ArrayBuffer>, result: Float32Array): boolean {
+/**
+ * A tensor's bytes as f32, into `result`. `bytes` has a buffer of its own. False: the type is no
+ * weight's.
+ */
+export function dequantise(
+  dtype: DType,
+  bytes: Uint8Array<ArrayBuffer>,
+  result: Float32Array,
+): boolean {
   const widen = WIDENERS[dtype];
   if (!widen) return false;
   widen(bytes, result);

@@ -1,6 +1,9 @@
 import { halfToNumber } from '../floats';
 
-/** The types of two, three and four bits with uneven steps; as in dequantise.ts. Formats: ggml's ggml-common.h (block_q2_K, block_q3_K, block_iq4_nl, block_iq4_xs). */
+/**
+ * The types of two, three and four bits with uneven steps; as in dequantise.ts. Formats: ggml's
+ * ggml-common.h (block_q2_K, block_q3_K, block_iq4_nl, block_iq4_xs).
+ */
 
 const f32 = Math.fround;
 const half = (q: Uint8Array, at: number) => halfToNumber(q[at]! | (q[at + 1]! << 8));
@@ -18,7 +21,10 @@ export function q2_k(q: Uint8Array, y: Float32Array): void {
   }
 }
 
-/** 32 bytes of third bits (0 there takes 4 away), 64 of four pairs of bits, sixteen 6-bit scales in 12 bytes, d. */
+/**
+ * 32 bytes of third bits (0 there takes 4 away), 64 of four pairs of bits, sixteen 6-bit scales in
+ * 12 bytes, d.
+ */
 export function q3_k(q: Uint8Array, y: Float32Array): void {
   for (let b = 0, o = 0; o < y.length; b += 110, o += 256) {
     const d = half(q, b + 108);
@@ -38,7 +44,24 @@ function scale3(q: Uint8Array, at: number, k: number): number {
 }
 
 /** The sixteen uneven steps of the IQ4 types. */
-const STEPS = Int8Array.of(-127, -104, -83, -65, -49, -35, -22, -10, 1, 13, 25, 38, 53, 69, 89, 113);
+const STEPS = Int8Array.of(
+  -127,
+  -104,
+  -83,
+  -65,
+  -49,
+  -35,
+  -22,
+  -10,
+  1,
+  13,
+  25,
+  38,
+  53,
+  69,
+  89,
+  113,
+);
 
 /** d, 16 bytes of two nibbles: low nibbles first. */
 export function iq4_nl(q: Uint8Array, y: Float32Array): void {
@@ -52,13 +75,17 @@ export function iq4_nl(q: Uint8Array, y: Float32Array): void {
   }
 }
 
-/** d, the two high bits of eight scales in 16 bits, their low nibbles in 4 bytes, 128 bytes of two nibbles. */
+/**
+ * d, the two high bits of eight scales in 16 bits, their low nibbles in 4 bytes, 128 bytes of two
+ * nibbles.
+ */
 export function iq4_xs(q: Uint8Array, y: Float32Array): void {
   for (let b = 0, o = 0; o < y.length; b += 136, o += 256) {
     const d = half(q, b);
     const high = q[b + 2]! | (q[b + 3]! << 8);
     for (let g = 0; g < 8; g++) {
-      const scale = (((q[b + 4 + (g >> 1)]! >> ((g & 1) * 4)) & 15) | (((high >> (2 * g)) & 3) << 4)) - 32;
+      const scale =
+        (((q[b + 4 + (g >> 1)]! >> ((g & 1) * 4)) & 15) | (((high >> (2 * g)) & 3) << 4)) - 32;
       const dg = f32(d * scale);
       for (let i = 0; i < 16; i++) {
         const pair = q[b + 8 + g * 16 + i]!;

@@ -20,20 +20,58 @@ export interface GgufHeader {
 
 /** ggml_type -> name, elements a block, bytes a block. */
 const TYPES: Readonly<Record<number, readonly [DType, number, number]>> = {
-  0: ['F32', 1, 4], 1: ['F16', 1, 2], 2: ['Q4_0', 32, 18], 3: ['Q4_1', 32, 20], 6: ['Q5_0', 32, 22], 7: ['Q5_1', 32, 24], 8: ['Q8_0', 32, 34],
-  10: ['Q2_K', 256, 84], 11: ['Q3_K', 256, 110], 20: ['IQ4_NL', 32, 18], 23: ['IQ4_XS', 256, 136],
-  12: ['Q4_K', 256, 144], 13: ['Q5_K', 256, 176], 14: ['Q6_K', 256, 210], 24: ['I8', 1, 1], 25: ['I16', 1, 2], 26: ['I32', 1, 4], 27: ['I64', 1, 8], 28: ['F64', 1, 8], 30: ['BF16', 1, 2],
+  0: ['F32', 1, 4],
+  1: ['F16', 1, 2],
+  2: ['Q4_0', 32, 18],
+  3: ['Q4_1', 32, 20],
+  6: ['Q5_0', 32, 22],
+  7: ['Q5_1', 32, 24],
+  8: ['Q8_0', 32, 34],
+  10: ['Q2_K', 256, 84],
+  11: ['Q3_K', 256, 110],
+  20: ['IQ4_NL', 32, 18],
+  23: ['IQ4_XS', 256, 136],
+  12: ['Q4_K', 256, 144],
+  13: ['Q5_K', 256, 176],
+  14: ['Q6_K', 256, 210],
+  24: ['I8', 1, 1],
+  25: ['I16', 1, 2],
+  26: ['I32', 1, 4],
+  27: ['I64', 1, 8],
+  28: ['F64', 1, 8],
+  30: ['BF16', 1, 2],
 };
 
 /** For writers: a type's number, elements a block, bytes a block. */
-export const GGUF_TYPES: ReadonlyMap<string, { readonly type: number; readonly block: number; readonly bytes: number }> = new Map(Object.entries(TYPES).map(([type, [name, block, bytes]]) => [name, { type: Number(type), block, bytes }]));
+export const GGUF_TYPES: ReadonlyMap<
+  string,
+  { readonly type: number; readonly block: number; readonly bytes: number }
+> = new Map(
+  Object.entries(TYPES).map(([type, [name, block, bytes]]) => [
+    name,
+    { type: Number(type), block, bytes },
+  ]),
+);
 
 /** Names of types that are known but not read, for the message. */
 const UNREAD: Readonly<Record<number, string>> = {
-  15: 'Q8_K', 16: 'IQ2_XXS', 17: 'IQ2_XS', 18: 'IQ3_XXS', 19: 'IQ1_S', 21: 'IQ3_S', 22: 'IQ2_S', 29: 'IQ1_M', 34: 'TQ1_0', 35: 'TQ2_0', 39: 'MXFP4',
+  15: 'Q8_K',
+  16: 'IQ2_XXS',
+  17: 'IQ2_XS',
+  18: 'IQ3_XXS',
+  19: 'IQ1_S',
+  21: 'IQ3_S',
+  22: 'IQ2_S',
+  29: 'IQ1_M',
+  34: 'TQ1_0',
+  35: 'TQ2_0',
+  39: 'MXFP4',
 };
 
-const READ_NAMES = Object.values(TYPES).map(([name]) => name).filter((name) => !/^I\d/.test(name)).join(', ');
+const READ_NAMES = Object.values(TYPES)
+  .map(([name]) => name)
+  .filter((name) => !/^I\d/.test(name))
+  .join(', ');
 
 /** Thrown by the cursor when the bytes at hand end within the header. */
 export class NeedMore extends Error {}
@@ -50,7 +88,11 @@ class Cursor {
   private at = 0;
   private readonly view: DataView;
 
-  constructor(private readonly bytes: Uint8Array, private readonly fileSize: number, private readonly file: string) {
+  constructor(
+    private readonly bytes: Uint8Array,
+    private readonly fileSize: number,
+    private readonly file: string,
+  ) {
     this.view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
   }
 
@@ -60,7 +102,8 @@ class Cursor {
 
   private take(count: number): number {
     const start = this.at;
-    if (start + count > this.fileSize) throw damaged(this.file, `its header goes on beyond its end (${this.fileSize} bytes)`);
+    if (start + count > this.fileSize)
+      throw damaged(this.file, `its header goes on beyond its end (${this.fileSize} bytes)`);
     if (start + count > this.bytes.length) throw new NeedMore();
     this.at += count;
     return start;
@@ -85,20 +128,34 @@ class Cursor {
   value(type: number, depth = 0): GgufValue {
     const { view } = this;
     switch (type) {
-      case 0: return view.getUint8(this.take(1));
-      case 1: return view.getInt8(this.take(1));
-      case 2: return view.getUint16(this.take(2), true);
-      case 3: return view.getInt16(this.take(2), true);
-      case 4: return view.getUint32(this.take(4), true);
-      case 5: return view.getInt32(this.take(4), true);
-      case 6: return view.getFloat32(this.take(4), true);
-      case 7: return view.getUint8(this.take(1)) !== 0;
-      case 8: return this.string();
-      case 9: return this.array(depth);
-      case 10: return view.getBigUint64(this.take(8), true);
-      case 11: return view.getBigInt64(this.take(8), true);
-      case 12: return view.getFloat64(this.take(8), true);
-      default: throw damaged(this.file, `a value has the unknown type ${type}`);
+      case 0:
+        return view.getUint8(this.take(1));
+      case 1:
+        return view.getInt8(this.take(1));
+      case 2:
+        return view.getUint16(this.take(2), true);
+      case 3:
+        return view.getInt16(this.take(2), true);
+      case 4:
+        return view.getUint32(this.take(4), true);
+      case 5:
+        return view.getInt32(this.take(4), true);
+      case 6:
+        return view.getFloat32(this.take(4), true);
+      case 7:
+        return view.getUint8(this.take(1)) !== 0;
+      case 8:
+        return this.string();
+      case 9:
+        return this.array(depth);
+      case 10:
+        return view.getBigUint64(this.take(8), true);
+      case 11:
+        return view.getBigInt64(this.take(8), true);
+      case 12:
+        return view.getFloat64(this.take(8), true);
+      default:
+        throw damaged(this.file, `a value has the unknown type ${type}`);
     }
   }
 
@@ -106,7 +163,8 @@ class Cursor {
     if (depth >= MAX_DEPTH) throw damaged(this.file, 'arrays are nested too deep');
     const type = this.u32();
     const count = this.size(MAX_COUNT, 'the length of an array');
-    if (count > this.fileSize - this.at) throw damaged(this.file, `an array claims ${count} elements`);
+    if (count > this.fileSize - this.at)
+      throw damaged(this.file, `an array claims ${count} elements`);
     const result: GgufValue[] = [];
     for (let i = 0; i < count; i++) result.push(this.value(type, depth + 1));
     return result;
@@ -115,13 +173,24 @@ class Cursor {
 
 const UTF8 = new TextDecoder('utf-8');
 
-/** Parses a header from the file's first bytes. Errors: NeedMore when they are too few, LoraError('base') for damage. */
+/**
+ * Parses a header from the file's first bytes. Errors: NeedMore when they are too few,
+ * LoraError('base') for damage.
+ */
 export function parseGgufHeader(bytes: Uint8Array, fileSize: number, file: string): GgufHeader {
   const cursor = new Cursor(bytes, fileSize, file);
-  if (fileSize < 24 || cursor.u32() !== 0x46554747) throw new LoraError('base', 'This is not a GGUF file.', { place: { file } });
+  if (fileSize < 24 || cursor.u32() !== 0x46554747)
+    throw new LoraError('base', 'This is not a GGUF file.', { place: { file } });
   const version = cursor.u32();
-  if (version >= 1 << 24) throw new LoraError('base', 'This GGUF file is for big-endian machines.', { place: { file }, fix: 'Use the usual little-endian file.' });
-  if (version !== 2 && version !== 3) throw new LoraError('base', `GGUF version ${version} is not supported, only 2 and 3.`, { place: { file } });
+  if (version >= 1 << 24)
+    throw new LoraError('base', 'This GGUF file is for big-endian machines.', {
+      place: { file },
+      fix: 'Use the usual little-endian file.',
+    });
+  if (version !== 2 && version !== 3)
+    throw new LoraError('base', `GGUF version ${version} is not supported, only 2 and 3.`, {
+      place: { file },
+    });
   const tensorCount = cursor.size(MAX_ENTRIES, 'the number of tensors');
   const valueCount = cursor.size(MAX_ENTRIES, 'the number of values');
   const metadata = new Map<string, GgufValue>();
@@ -135,7 +204,13 @@ export function parseGgufHeader(bytes: Uint8Array, fileSize: number, file: strin
   }
   const infos = Array.from({ length: tensorCount }, () => readInfo(cursor, file));
   const alignment = metadata.get('general.alignment') ?? 32;
-  if (typeof alignment !== 'number' || !Number.isSafeInteger(alignment) || alignment < 1 || alignment > 1 << 20) throw damaged(file, `its alignment is ${String(alignment)}`);
+  if (
+    typeof alignment !== 'number' ||
+    !Number.isSafeInteger(alignment) ||
+    alignment < 1 ||
+    alignment > 1 << 20
+  )
+    throw damaged(file, `its alignment is ${String(alignment)}`);
   const dataStart = Math.ceil(cursor.position / alignment) * alignment;
   return { metadata, entries, alignment, tensors: place(infos, dataStart, fileSize, file) };
 }
@@ -146,37 +221,59 @@ function readInfo(cursor: Cursor, file: string): Info {
   const name = cursor.string();
   const rank = cursor.u32();
   if (rank > 4) throw damaged(file, `the tensor ${name} has ${rank} dimensions`);
-  const shape = Array.from({ length: rank }, () => cursor.size(2 ** 40, `a dimension of ${name}`)).reverse();
+  const shape = Array.from({ length: rank }, () =>
+    cursor.size(2 ** 40, `a dimension of ${name}`),
+  ).reverse();
   const type = cursor.u32();
   const offset = cursor.size(Number.MAX_SAFE_INTEGER, `the offset of ${name}`);
   const known = TYPES[type];
   if (!known) {
-    throw new LoraError('base', `Weights of type ${UNREAD[type] ?? String(type)} cannot be read.`, { place: { file, tensor: name }, fix: `Use a file with one of: ${READ_NAMES}.` });
+    throw new LoraError('base', `Weights of type ${UNREAD[type] ?? String(type)} cannot be read.`, {
+      place: { file, tensor: name },
+      fix: `Use a file with one of: ${READ_NAMES}.`,
+    });
   }
   const [dtype, block, size] = known;
   const elements = shape.reduce((a, b) => a * b, 1);
-  if (!Number.isSafeInteger(elements) || (shape.at(-1) ?? 1) % block !== 0) throw damaged(file, `the tensor ${name} has shape [${shape.join(', ')}], which ${dtype} cannot hold`);
+  if (!Number.isSafeInteger(elements) || (shape.at(-1) ?? 1) % block !== 0)
+    throw damaged(
+      file,
+      `the tensor ${name} has shape [${shape.join(', ')}], which ${dtype} cannot hold`,
+    );
   return { name, dtype, shape, offset, bytes: (elements / block) * size };
 }
 
-function place(infos: readonly Info[], dataStart: number, fileSize: number, file: string): Map<string, GgufTensor> {
+function place(
+  infos: readonly Info[],
+  dataStart: number,
+  fileSize: number,
+  file: string,
+): Map<string, GgufTensor> {
   const tensors = new Map<string, GgufTensor>();
   for (const { name, dtype, shape, offset, bytes } of infos) {
     const start = dataStart + offset;
     if (start + bytes > fileSize) {
-      throw new LoraError('base', `The GGUF file is cut short: the tensor would end at byte ${start + bytes}, the file has ${fileSize}.`, { place: { file, tensor: name }, fix: 'Download it again.' });
+      throw new LoraError(
+        'base',
+        `The GGUF file is cut short: the tensor would end at byte ${start + bytes}, the file has ${fileSize}.`,
+        { place: { file, tensor: name }, fix: 'Download it again.' },
+      );
     }
     if (tensors.has(name)) throw damaged(file, `the tensor ${name} is there twice`);
     tensors.set(name, { name, dtype, shape, start, end: start + bytes });
   }
   let end = dataStart;
   for (const tensor of [...tensors.values()].sort((a, b) => a.start - b.start)) {
-    if (tensor.start < end) throw damaged(file, `the tensor ${tensor.name} shares bytes with another`);
+    if (tensor.start < end)
+      throw damaged(file, `the tensor ${tensor.name} shares bytes with another`);
     end = tensor.end;
   }
   return tensors;
 }
 
 function damaged(file: string, what: string): LoraError {
-  return new LoraError('base', `The GGUF file is damaged: ${what}.`, { place: { file }, fix: 'Download it again.' });
+  return new LoraError('base', `The GGUF file is damaged: ${what}.`, {
+    place: { file },
+    fix: 'Download it again.',
+  });
 }

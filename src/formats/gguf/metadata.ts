@@ -3,7 +3,10 @@ import type { GgufHeader, GgufValue } from './header';
 
 /** Typed access to a GGUF file's metadata. Errors: LoraError('base') naming the key. */
 export class Metadata {
-  constructor(private readonly values: GgufHeader['metadata'], readonly file: string) {}
+  constructor(
+    private readonly values: GgufHeader['metadata'],
+    readonly file: string,
+  ) {}
 
   has = (key: string): boolean => this.values.has(key);
 
@@ -34,7 +37,11 @@ export class Metadata {
     return this.list(key, (item): item is number => typeof item === 'number', 'numbers');
   }
 
-  private list<T extends GgufValue>(key: string, test: (item: GgufValue) => item is T, what: string): readonly T[] {
+  private list<T extends GgufValue>(
+    key: string,
+    test: (item: GgufValue) => item is T,
+    what: string,
+  ): readonly T[] {
     const value = this.values.get(key);
     if (Array.isArray(value) && value.every(test)) return value;
     throw this.bad(key, `a list of ${what}`, value);
@@ -42,6 +49,8 @@ export class Metadata {
 
   private bad(key: string, expected: string, value: GgufValue | undefined): LoraError {
     const found = value === undefined ? 'is missing' : `is not ${expected}`;
-    return new LoraError('base', `The GGUF file's metadata is not usable: ${key} ${found}.`, { place: { file: this.file, key } });
+    return new LoraError('base', `The GGUF file's metadata is not usable: ${key} ${found}.`, {
+      place: { file: this.file, key },
+    });
   }
 }

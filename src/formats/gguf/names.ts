@@ -3,8 +3,14 @@ import type { GgufFamily } from './families';
 /** Rotary frequencies: they follow from the config, or become part of it. */
 const ROTARY = /^(?:blk\.\d+\.)?(?:rope_freqs|attn_rot_embd|rope_factors_(?:long|short))\.weight$/;
 
-/** The original's name; null for a tensor that is no weight of the original; undefined for one that the family does not have. */
-export function checkpointName(gguf: string, { top, layers, parts }: GgufFamily): string | null | undefined {
+/**
+ * The original's name; null for a tensor that is no weight of the original; undefined for one that
+ * the family does not have.
+ */
+export function checkpointName(
+  gguf: string,
+  { top, layers, parts }: GgufFamily,
+): string | null | undefined {
   const own = top.get(gguf);
   if (own !== undefined) return own;
   if (ROTARY.test(gguf)) return null;
@@ -13,12 +19,16 @@ export function checkpointName(gguf: string, { top, layers, parts }: GgufFamily)
   return name === undefined ? undefined : `${layers}.${layer}.${name}.${kind}`;
 }
 
-/** The name in a GGUF file of a checkpoint's tensor; undefined for one that the family does not have. */
+/**
+ * The name in a GGUF file of a checkpoint's tensor; undefined for one that the family does not
+ * have.
+ */
 export function ggufName(name: string, { top, layers, parts }: GgufFamily): string | undefined {
   const own = [...top].find(([, checkpoint]) => checkpoint === name)?.[0];
   if (own !== undefined) return own;
   if (!name.startsWith(`${layers}.`)) return undefined;
-  const [, layer, path, kind] = /^(\d+)\.(.+)\.(weight|bias)$/.exec(name.slice(layers.length + 1)) ?? [];
+  const [, layer, path, kind] =
+    /^(\d+)\.(.+)\.(weight|bias)$/.exec(name.slice(layers.length + 1)) ?? [];
   const part = [...parts].find(([, checkpoint]) => checkpoint === path)?.[0];
   return part === undefined ? undefined : `blk.${layer}.${part}.${kind}`;
 }

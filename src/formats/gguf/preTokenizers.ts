@@ -1,6 +1,9 @@
 /** How a byte-level BPE cuts text before the merges. */
 export interface PreTokenizer {
-  /** Regular expressions, one after the other: what they match stands alone, what lies between is cut by the next. */
+  /**
+   * Regular expressions, one after the other: what they match stands alone, what lies between is
+   * cut by the next.
+   */
   readonly splits: readonly string[];
   /** A piece that is a token as it stands is taken as such. */
   readonly ignore_merges: boolean;
@@ -9,7 +12,12 @@ export interface PreTokenizer {
   readonly nfc: boolean;
 }
 
-const plain = (...splits: string[]): PreTokenizer => ({ splits, ignore_merges: false, add_bos: false, nfc: false });
+const plain = (...splits: string[]): PreTokenizer => ({
+  splits,
+  ignore_merges: false,
+  add_bos: false,
+  nfc: false,
+});
 
 const CONTRACTIONS = `(?i:'s|'t|'re|'ve|'m|'ll|'d)`;
 const WORD = `[^\\r\\n\\p{L}\\p{N}]?\\p{L}+`;
@@ -26,27 +34,66 @@ const LLAMA3_WORDS = plain([CONTRACTIONS, WORD, '\\p{N}{1,3}', SIGNS, SPACE].joi
 const LLAMA3: PreTokenizer = { ...LLAMA3_WORDS, ignore_merges: true, add_bos: true };
 const QWEN2 = plain([CONTRACTIONS, WORD, '\\p{N}', SIGNS, SPACE].join('|'));
 const TEKKEN: PreTokenizer = {
-  ...plain([`${EDGE}${UPPER}*${LOWER}+`, `${EDGE}${UPPER}+${LOWER}*`, '\\p{N}', ' ?[^\\s\\p{L}\\p{N}]+[\\r\\n/]*', SPACE].join('|')), ignore_merges: true, add_bos: true,
+  ...plain(
+    [
+      `${EDGE}${UPPER}*${LOWER}+`,
+      `${EDGE}${UPPER}+${LOWER}*`,
+      '\\p{N}',
+      ' ?[^\\s\\p{L}\\p{N}]+[\\r\\n/]*',
+      SPACE,
+    ].join('|'),
+  ),
+  ignore_merges: true,
+  add_bos: true,
 };
 
 /** o200k's: as Tekken's, with contractions at the end of a word, and three digits at once. */
-const GPT4O = plain([`${EDGE}${UPPER}*${LOWER}+${CONTRACTIONS}?`, `${EDGE}${UPPER}+${LOWER}*${CONTRACTIONS}?`, '\\p{N}{1,3}', ' ?[^\\s\\p{L}\\p{N}]+[\\r\\n/]*', SPACE].join('|'));
+const GPT4O = plain(
+  [
+    `${EDGE}${UPPER}*${LOWER}+${CONTRACTIONS}?`,
+    `${EDGE}${UPPER}+${LOWER}*${CONTRACTIONS}?`,
+    '\\p{N}{1,3}',
+    ' ?[^\\s\\p{L}\\p{N}]+[\\r\\n/]*',
+    SPACE,
+  ].join('|'),
+);
 
-/** tokenizer.ggml.pre of the models that are converted as architectures that are read. Rules: llama.cpp (llama-vocab.cpp), where it differs the
- *  expression of the original tokenizer.json that it quotes; NFC, which llama.cpp leaves out, as in Qwen2's. */
+/**
+ * tokenizer.ggml.pre of the models that are converted as architectures that are read. Rules:
+ * llama.cpp (llama-vocab.cpp), where it differs the expression of the original tokenizer.json that
+ * it quotes; NFC, which llama.cpp leaves out, as in Qwen2's.
+ */
 export const PRE_TOKENIZERS: ReadonlyMap<string, PreTokenizer> = new Map([
   ['default', plain('[\\p{P}\\$\\+<=>\\^~\\|]+', GPT2_WORDS, '\\p{N}+', '[0-9][0-9][0-9]')],
-  ...(['gpt-2', 'phi-2', 'a.x-4.0', 'mellum', 'trillion'] as const).map((name) => [name, GPT2] as const),
-  ...(['smollm', 'starcoder', 'refact', 'codeshell', 'minerva-7b', 'mellum2'] as const).map((name) => [name, DIGITS_GPT2] as const),
-  ...(['llama-bpe', 'llama3', 'llama-v3', 'falcon3', 'pixtral', 'midm-2.0'] as const).map((name) => [name, LLAMA3] as const),
+  ...(['gpt-2', 'phi-2', 'a.x-4.0', 'mellum', 'trillion'] as const).map(
+    (name) => [name, GPT2] as const,
+  ),
+  ...(['smollm', 'starcoder', 'refact', 'codeshell', 'minerva-7b', 'mellum2'] as const).map(
+    (name) => [name, DIGITS_GPT2] as const,
+  ),
+  ...(['llama-bpe', 'llama3', 'llama-v3', 'falcon3', 'pixtral', 'midm-2.0'] as const).map(
+    (name) => [name, LLAMA3] as const,
+  ),
   ...(['smaug-bpe', 'dbrx'] as const).map((name) => [name, LLAMA3_WORDS] as const),
   ['olmo', { ...GPT2, nfc: true }],
   ['gpt-4o', GPT4O],
   ['qwen2', { ...QWEN2, nfc: true }],
   ...(['deepseek-r1-qwen', 'megrez', 'kormo'] as const).map((name) => [name, QWEN2] as const),
   ['tekken', TEKKEN],
-  ['seed-coder', plain([CONTRACTIONS, WORD, '\\p{N}', ' ?[^\\s\\p{L}\\p{N}\\r\\n]+', SPACE].join('|'))],
-  ['minicpm5', { ...plain('\\p{N}{1,3}', [CONTRACTIONS, WORD, '\\p{N}+', SIGNS, SPACE].join('|')), ignore_merges: true }],
-  ['deepseek-coder', plain('[\\r\\n]', '\\s?\\p{L}+', '\\s?\\p{P}+', '[一-龥ࠀ-一가-\\uD7FF]+', '\\p{N}')],
+  [
+    'seed-coder',
+    plain([CONTRACTIONS, WORD, '\\p{N}', ' ?[^\\s\\p{L}\\p{N}\\r\\n]+', SPACE].join('|')),
+  ],
+  [
+    'minicpm5',
+    {
+      ...plain('\\p{N}{1,3}', [CONTRACTIONS, WORD, '\\p{N}+', SIGNS, SPACE].join('|')),
+      ignore_merges: true,
+    },
+  ],
+  [
+    'deepseek-coder',
+    plain('[\\r\\n]', '\\s?\\p{L}+', '\\s?\\p{P}+', '[一-龥ࠀ-一가-\\uD7FF]+', '\\p{N}'),
+  ],
   ['viking', plain(' ?[^(\\s|.,!?…。，、।۔،)]+', '\\p{N}')],
 ]);

@@ -5,10 +5,14 @@ const BYTES = 34;
 const scale = new Float32Array(1);
 const half = new Uint16Array(1);
 
-/** Q8_0: blocks of 32 numbers as 8-bit ones and an f16 scale, largest / 127; a half is rounded away from zero (ggml's quantize_row_q8_0_ref). Errors: RangeError for other than whole blocks. */
+/**
+ * Q8_0: blocks of 32 numbers as 8-bit ones and an f16 scale, largest / 127; a half is rounded away
+ * from zero (ggml's quantize_row_q8_0_ref). Errors: RangeError for other than whole blocks.
+ */
 export function toQ8_0(values: Float32Array): Uint8Array<ArrayBuffer> {
-  if (values.length % BLOCK !== 0) throw new RangeError(`${values.length} numbers are no whole blocks of ${BLOCK}`);
-  const bytes = new Uint8Array(values.length / BLOCK * BYTES);
+  if (values.length % BLOCK !== 0)
+    throw new RangeError(`${values.length} numbers are no whole blocks of ${BLOCK}`);
+  const bytes = new Uint8Array((values.length / BLOCK) * BYTES);
   const quants = new Int8Array(bytes.buffer);
   for (let block = 0; block * BLOCK < values.length; block++) {
     const from = block * BLOCK;
@@ -19,7 +23,8 @@ export function toQ8_0(values: Float32Array): Uint8Array<ArrayBuffer> {
     toF16(scale, half);
     bytes[block * BYTES] = half[0]! & 0xff;
     bytes[block * BYTES + 1] = half[0]! >> 8;
-    for (let i = 0; i < BLOCK; i++) quants[block * BYTES + 2 + i] = awayFromZero(Math.fround(values[from + i]! * inverse));
+    for (let i = 0; i < BLOCK; i++)
+      quants[block * BYTES + 2 + i] = awayFromZero(Math.fround(values[from + i]! * inverse));
   }
   return bytes;
 }

@@ -4,14 +4,25 @@ import { allocate, openFile, readFully } from '../files';
 import { toBF16 } from '../floats';
 import { elementsOf } from '../parameters';
 import { dequantise } from './dequantise';
-import { GGUF_TYPES, MAX_GGUF_HEADER, NeedMore, parseGgufHeader, type GgufHeader, type GgufTensor } from './header';
+import {
+  GGUF_TYPES,
+  MAX_GGUF_HEADER,
+  NeedMore,
+  parseGgufHeader,
+  type GgufHeader,
+  type GgufTensor,
+} from './header';
 
 /** Numbers that are in memory in both forms while they are rounded: whole blocks of every type. */
 const ROUNDED_AT_ONCE = 1 << 20;
 
 /** An open GGUF file: header checked, tensors dequantised when asked for. */
 export class GgufFile {
-  private constructor(readonly file: string, private readonly handle: FileHandle, readonly header: GgufHeader) {}
+  private constructor(
+    readonly file: string,
+    private readonly handle: FileHandle,
+    readonly header: GgufHeader,
+  ) {}
 
   static async open(file: string): Promise<GgufFile> {
     const { handle, size } = await openFile(file, 'base');
@@ -24,9 +35,15 @@ export class GgufFile {
   }
 
   /** f32 in the file's own order of rows, into `target` where that is given. */
-  async readF32(tensor: GgufTensor, target: Float32Array = new Float32Array(elementsOf(tensor.shape))): Promise<Float32Array> {
+  async readF32(
+    tensor: GgufTensor,
+    target: Float32Array = new Float32Array(elementsOf(tensor.shape)),
+  ): Promise<Float32Array> {
     const bytes = await this.readBytes(tensor.start, tensor.end - tensor.start, tensor.name);
-    if (!dequantise(tensor.dtype, bytes, target)) throw new LoraError('base', `Numbers of type ${tensor.dtype} cannot be weights.`, { place: { file: this.file, tensor: tensor.name } });
+    if (!dequantise(tensor.dtype, bytes, target))
+      throw new LoraError('base', `Numbers of type ${tensor.dtype} cannot be weights.`, {
+        place: { file: this.file, tensor: tensor.name },
+      });
     return target;
   }
 
@@ -34,13 +51,23 @@ export class GgufFile {
   async readRange(tensor: GgufTensor, from: number, count: number): Promise<Float32Array> {
     const { block, bytes } = GGUF_TYPES.get(tensor.dtype)!;
     const values = new Float32Array(count);
-    const stored = await this.readBytes(tensor.start + from / block * bytes, count / block * bytes, tensor.name);
-    if (!dequantise(tensor.dtype, stored, values)) throw new LoraError('base', `Numbers of type ${tensor.dtype} cannot be weights.`, { place: { file: this.file, tensor: tensor.name } });
+    const stored = await this.readBytes(
+      tensor.start + (from / block) * bytes,
+      (count / block) * bytes,
+      tensor.name,
+    );
+    if (!dequantise(tensor.dtype, stored, values))
+      throw new LoraError('base', `Numbers of type ${tensor.dtype} cannot be weights.`, {
+        place: { file: this.file, tensor: tensor.name },
+      });
     return values;
   }
 
   /** The bits of bf16, rounded from what is stored a part at a time. */
-  async readBF16(tensor: GgufTensor, target: Uint16Array = new Uint16Array(elementsOf(tensor.shape))): Promise<Uint16Array> {
+  async readBF16(
+    tensor: GgufTensor,
+    target: Uint16Array = new Uint16Array(elementsOf(tensor.shape)),
+  ): Promise<Uint16Array> {
     for (let at = 0; at < target.length; at += ROUNDED_AT_ONCE) {
       const count = Math.min(ROUNDED_AT_ONCE, target.length - at);
       toBF16(await this.readRange(tensor, at, count), target.subarray(at, at + count));
@@ -70,7 +97,12 @@ async function readHeader(handle: FileHandle, size: number, file: string): Promi
       return parseGgufHeader(bytes, size, file);
     } catch (error) {
       if (!(error instanceof NeedMore)) throw error;
-      if (length === limit) throw new LoraError('base', `The GGUF file is damaged: its header is larger than ${limit} bytes.`, { place: { file }, fix: 'Download it again.', cause: error });
+      if (length === limit)
+        throw new LoraError(
+          'base',
+          `The GGUF file is damaged: its header is larger than ${limit} bytes.`,
+          { place: { file }, fix: 'Download it again.', cause: error },
+        );
     }
   }
 }

@@ -1,16 +1,27 @@
 /** llama.cpp's llama_token_type. */
 export const TOKEN_TYPE = { unknown: 2, control: 3, user_defined: 4, unused: 5, byte: 6 } as const;
 
-/** Parts of tokenizer.json for SentencePiece's BPE, as transformers converts it: spaces are ▁, one is put before a text, unknown characters become bytes. */
+/**
+ * Parts of tokenizer.json for SentencePiece's BPE, as transformers converts it: spaces are ▁, one
+ * is put before a text, unknown characters become bytes.
+ */
 export function sentencePieceParts(add_space_prefix: boolean) {
   const escape = { type: 'Replace', pattern: { String: ' ' }, content: '▁' };
   const unescape = { type: 'Replace', pattern: { String: '▁' }, content: ' ' };
   return {
-    normalizer: { type: 'Sequence', normalizers: [...(add_space_prefix ? [{ type: 'Prepend', prepend: '▁' }] : []), escape] },
+    normalizer: {
+      type: 'Sequence',
+      normalizers: [...(add_space_prefix ? [{ type: 'Prepend', prepend: '▁' }] : []), escape],
+    },
     pre_tokenizer: null,
     decoder: {
       type: 'Sequence',
-      decoders: [unescape, { type: 'ByteFallback' }, { type: 'Fuse' }, ...(add_space_prefix ? [{ type: 'Strip', content: ' ', start: 1, stop: 0 }] : [])],
+      decoders: [
+        unescape,
+        { type: 'ByteFallback' },
+        { type: 'Fuse' },
+        ...(add_space_prefix ? [{ type: 'Strip', content: ' ', start: 1, stop: 0 }] : []),
+      ],
     },
   };
 }
@@ -22,13 +33,28 @@ interface Merge {
   readonly lengths: readonly [number, number];
 }
 
-/** SentencePiece joins the two neighbours whose piece has the best score: as merges, one for each way to make a piece of two others, best score first
- *  (transformers' generate_merges). Control, unknown and byte pieces are never made of others. */
-export function mergesFromScores(tokens: readonly string[], scores: readonly number[], types: readonly number[]): [string, string][] {
-  const made: ReadonlySet<number | undefined> = new Set([TOKEN_TYPE.unknown, TOKEN_TYPE.control, TOKEN_TYPE.byte]);
-  const ids = new Map(tokens.flatMap((token, id) => (made.has(types[id]) ? [] : [[token, id] as const])));
+/**
+ * SentencePiece joins the two neighbours whose piece has the best score: as merges, one for each
+ * way to make a piece of two others, best score first (transformers' generate_merges). Control,
+ * unknown and byte pieces are never made of others.
+ */
+export function mergesFromScores(
+  tokens: readonly string[],
+  scores: readonly number[],
+  types: readonly number[],
+): [string, string][] {
+  const made: ReadonlySet<number | undefined> = new Set([
+    TOKEN_TYPE.unknown,
+    TOKEN_TYPE.control,
+    TOKEN_TYPE.byte,
+  ]);
+  const ids = new Map(
+    tokens.flatMap((token, id) => (made.has(types[id]) ? [] : [[token, id] as const])),
+  );
   const merges = [...ids].flatMap(([token, id]) => waysToMake(token, scores[id] ?? 0, ids));
-  merges.sort((a, b) => b.score - a.score || b.lengths[0] - a.lengths[0] || b.lengths[1] - a.lengths[1]);
+  merges.sort(
+    (a, b) => b.score - a.score || b.lengths[0] - a.lengths[0] || b.lengths[1] - a.lengths[1],
+  );
   return merges.map(({ left, right }) => [left, right]);
 }
 
@@ -38,7 +64,10 @@ function waysToMake(token: string, score: number, ids: ReadonlyMap<string, numbe
   for (let i = 1, at = 0; i < chars.length; i++) {
     at += chars[i - 1]!.length;
     const [left, right] = [token.slice(0, at), token.slice(at)];
-    if (ids.has(left) && ids.has(right)) found.push({ left, right, score, lengths: [i, chars.length - i] });
+    if (ids.has(left) && ids.has(right))
+      found.push({ left, right, score, lengths: [i, chars.length - i] });
   }
-  return found.sort((a, b) => ids.get(a.left)! - ids.get(b.left)! || ids.get(a.right)! - ids.get(b.right)!);
+  return found.sort(
+    (a, b) => ids.get(a.left)! - ids.get(b.left)! || ids.get(a.right)! - ids.get(b.right)!,
+  );
 }

@@ -4,7 +4,7 @@ import type { Metadata } from './metadata';
 import { PRE_TOKENIZERS, type PreTokenizer } from './preTokenizers';
 import { mergesFromScores, sentencePieceParts, TOKEN_TYPE } from './sentencePiece';
 
-const FOLDER = 'Use the model\'s safetensors folder with its tokenizer.json.';
+const FOLDER = "Use the model's safetensors folder with its tokenizer.json.";
 
 /** The parts that the two kinds of tokenizer differ in. */
 interface Kind {
@@ -12,20 +12,47 @@ interface Kind {
   readonly add_bos: boolean;
 }
 
-/** tokenizer.json and tokenizer_config.json as the original checkpoint would have them. Errors: LoraError. */
+/**
+ * tokenizer.json and tokenizer_config.json as the original checkpoint would have them. Errors:
+ * LoraError.
+ */
 export function tokenizerOf(metadata: Metadata): TokenizerFiles {
-  if (!metadata.has('tokenizer.ggml.model')) throw new LoraError('tokenizer', 'The GGUF file has no tokenizer.', { place: { file: metadata.file }, fix: 'Use a file that was converted with its tokenizer.' });
+  if (!metadata.has('tokenizer.ggml.model'))
+    throw new LoraError('tokenizer', 'The GGUF file has no tokenizer.', {
+      place: { file: metadata.file },
+      fix: 'Use a file that was converted with its tokenizer.',
+    });
   const tokens = metadata.strings('tokenizer.ggml.tokens');
-  const types = metadata.has('tokenizer.ggml.token_type') ? metadata.numbers('tokenizer.ggml.token_type') : [];
+  const types = metadata.has('tokenizer.ggml.token_type')
+    ? metadata.numbers('tokenizer.ggml.token_type')
+    : [];
   const { parts, add_bos } = kindOf(metadata, tokens, types);
   const ends = {
-    bos: metadata.boolean('tokenizer.ggml.add_bos_token', add_bos) ? tokenAt(metadata, tokens, 'bos') : null,
-    eos: metadata.boolean('tokenizer.ggml.add_eos_token', false) ? tokenAt(metadata, tokens, 'eos') : null,
+    bos: metadata.boolean('tokenizer.ggml.add_bos_token', add_bos)
+      ? tokenAt(metadata, tokens, 'bos')
+      : null,
+    eos: metadata.boolean('tokenizer.ggml.add_eos_token', false)
+      ? tokenAt(metadata, tokens, 'eos')
+      : null,
   };
   return {
-    tokenizer: { version: '1.0', truncation: null, padding: null, added_tokens: addedTokens(tokens, types), ...parts, post_processor: withEnds(ends.bos, ends.eos) },
-    config: { ...namedTokens(metadata, tokens), add_bos_token: ends.bos !== null, add_eos_token: ends.eos !== null, clean_up_tokenization_spaces: false },
-    chat_template: metadata.has('tokenizer.chat_template') ? metadata.string('tokenizer.chat_template') : null,
+    tokenizer: {
+      version: '1.0',
+      truncation: null,
+      padding: null,
+      added_tokens: addedTokens(tokens, types),
+      ...parts,
+      post_processor: withEnds(ends.bos, ends.eos),
+    },
+    config: {
+      ...namedTokens(metadata, tokens),
+      add_bos_token: ends.bos !== null,
+      add_eos_token: ends.eos !== null,
+      clean_up_tokenization_spaces: false,
+    },
+    chat_template: metadata.has('tokenizer.chat_template')
+      ? metadata.string('tokenizer.chat_template')
+      : null,
     source: metadata.file,
   };
 }
@@ -33,25 +60,51 @@ export function tokenizerOf(metadata: Metadata): TokenizerFiles {
 function kindOf(metadata: Metadata, tokens: readonly string[], types: readonly number[]): Kind {
   const kind = metadata.string('tokenizer.ggml.model');
   switch (kind) {
-    case 'gpt2': return byteLevelBpe(metadata, tokens);
-    case 'llama': return sentencePiece(metadata, tokens, types);
-    default: throw new LoraError('tokenizer', `Tokenizers of the kind "${kind}" are not supported in GGUF files, only gpt2 (BPE) and llama (SentencePiece).`, {
-      place: { file: metadata.file, key: 'tokenizer.ggml.model' }, fix: FOLDER,
-    });
+    case 'gpt2':
+      return byteLevelBpe(metadata, tokens);
+    case 'llama':
+      return sentencePiece(metadata, tokens, types);
+    default:
+      throw new LoraError(
+        'tokenizer',
+        `Tokenizers of the kind "${kind}" are not supported in GGUF files, only gpt2 (BPE) and llama (SentencePiece).`,
+        {
+          place: { file: metadata.file, key: 'tokenizer.ggml.model' },
+          fix: FOLDER,
+        },
+      );
   }
 }
 
 function byteLevelBpe(metadata: Metadata, tokens: readonly string[]): Kind {
   const { splits, ignore_merges, add_bos, nfc } = preTokenizer(metadata);
-  const bytes = { type: 'ByteLevel', add_prefix_space: false, trim_offsets: true, use_regex: false };
-  const isolated = splits.map((Regex) => ({ type: 'Split', pattern: { Regex }, behavior: 'Isolated', invert: false }));
-  const merges = metadata.strings('tokenizer.ggml.merges').map((merge) => cutMerge(merge, metadata));
+  const bytes = {
+    type: 'ByteLevel',
+    add_prefix_space: false,
+    trim_offsets: true,
+    use_regex: false,
+  };
+  const isolated = splits.map((Regex) => ({
+    type: 'Split',
+    pattern: { Regex },
+    behavior: 'Isolated',
+    invert: false,
+  }));
+  const merges = metadata
+    .strings('tokenizer.ggml.merges')
+    .map((merge) => cutMerge(merge, metadata));
   return {
     add_bos,
     parts: {
-      normalizer: nfc ? { type: 'NFC' } : null, pre_tokenizer: { type: 'Sequence', pretokenizers: [...isolated, bytes] },
+      normalizer: nfc ? { type: 'NFC' } : null,
+      pre_tokenizer: { type: 'Sequence', pretokenizers: [...isolated, bytes] },
       decoder: { type: 'ByteLevel', add_prefix_space: true, trim_offsets: true, use_regex: true },
-      model: bpe(tokens, merges, { ignore_merges, byte_fallback: false, fuse_unk: false, unk_token: null }),
+      model: bpe(tokens, merges, {
+        ignore_merges,
+        byte_fallback: false,
+        fuse_unk: false,
+        unk_token: null,
+      }),
     },
   };
 }
@@ -61,39 +114,85 @@ function preTokenizer(metadata: Metadata): PreTokenizer {
   const name = metadata.has(key) ? metadata.string(key) : null;
   const known = PRE_TOKENIZERS.get(name ?? '');
   if (known) return known;
-  const what = name === null ? `${key} is missing, as in files of before May 2024` : `${key} is "${name}"`;
-  throw new LoraError('tokenizer', `How the tokenizer cuts text is not known: ${what}. Known are: ${[...PRE_TOKENIZERS.keys()].join(', ')}.`, { place: { file: metadata.file, key }, fix: FOLDER });
+  const what =
+    name === null ? `${key} is missing, as in files of before May 2024` : `${key} is "${name}"`;
+  throw new LoraError(
+    'tokenizer',
+    `How the tokenizer cuts text is not known: ${what}. Known are: ${[...PRE_TOKENIZERS.keys()].join(', ')}.`,
+    { place: { file: metadata.file, key }, fix: FOLDER },
+  );
 }
 
 /** "a b" -> [a, b]; no part holds a space, which byte-level BPE writes as Ġ. */
 function cutMerge(merge: string, { file }: Metadata): [string, string] {
   const at = merge.indexOf(' ', 1);
-  if (at < 0) throw new LoraError('tokenizer', `The GGUF file's metadata is not usable: ${JSON.stringify(merge)} is no merge of two tokens.`, { place: { file, key: 'tokenizer.ggml.merges' } });
+  if (at < 0)
+    throw new LoraError(
+      'tokenizer',
+      `The GGUF file's metadata is not usable: ${JSON.stringify(merge)} is no merge of two tokens.`,
+      { place: { file, key: 'tokenizer.ggml.merges' } },
+    );
   return [merge.slice(0, at), merge.slice(at + 1)];
 }
 
-function sentencePiece(metadata: Metadata, tokens: readonly string[], types: readonly number[]): Kind {
+function sentencePiece(
+  metadata: Metadata,
+  tokens: readonly string[],
+  types: readonly number[],
+): Kind {
   const merges = mergesFromScores(tokens, metadata.numbers('tokenizer.ggml.scores'), types);
   const unk_token = tokenAt(metadata, tokens, 'unknown')?.content ?? tokens[0] ?? null;
   return {
     add_bos: true,
     parts: {
       ...sentencePieceParts(metadata.boolean('tokenizer.ggml.add_space_prefix', true)),
-      model: bpe(tokens, merges, { ignore_merges: false, byte_fallback: true, fuse_unk: true, unk_token }),
+      model: bpe(tokens, merges, {
+        ignore_merges: false,
+        byte_fallback: true,
+        fuse_unk: true,
+        unk_token,
+      }),
     },
   };
 }
 
-function bpe(tokens: readonly string[], merges: readonly (readonly [string, string])[], flags: Readonly<Record<string, unknown>>) {
+function bpe(
+  tokens: readonly string[],
+  merges: readonly (readonly [string, string])[],
+  flags: Readonly<Record<string, unknown>>,
+) {
   const vocab = Object.fromEntries(tokens.map((token, id) => [token, id]));
-  return { type: 'BPE', dropout: null, continuing_subword_prefix: null, end_of_word_suffix: null, ...flags, vocab, merges };
+  return {
+    type: 'BPE',
+    dropout: null,
+    continuing_subword_prefix: null,
+    end_of_word_suffix: null,
+    ...flags,
+    vocab,
+    merges,
+  };
 }
 
-/** Tokens that are found in a text as they stand: control tokens, the unknown token, and those a user defined. */
+/**
+ * Tokens that are found in a text as they stand: control tokens, the unknown token, and those a
+ * user defined.
+ */
 function addedTokens(tokens: readonly string[], types: readonly number[]) {
   return tokens.flatMap((content, id) => {
     const special = types[id] === TOKEN_TYPE.control || types[id] === TOKEN_TYPE.unknown;
-    return special || types[id] === TOKEN_TYPE.user_defined ? [{ id, content, single_word: false, lstrip: false, rstrip: false, normalized: false, special }] : [];
+    return special || types[id] === TOKEN_TYPE.user_defined
+      ? [
+          {
+            id,
+            content,
+            single_word: false,
+            lstrip: false,
+            rstrip: false,
+            normalized: false,
+            special,
+          },
+        ]
+      : [];
   });
 }
 
@@ -102,34 +201,59 @@ interface NamedToken {
   readonly content: string;
 }
 
-/** The token that a file calls bos, eos and so on; null where it names none. Converters write nonsense for padding and unknown where a model has
- *  none: left out. Errors: LoraError for another number that is no token's. */
-function tokenAt(metadata: Metadata, tokens: readonly string[], name: 'bos' | 'eos' | 'padding' | 'unknown'): NamedToken | null {
+/**
+ * The token that a file calls bos, eos and so on; null where it names none. Converters write
+ * nonsense for padding and unknown where a model has none: left out. Errors: LoraError for another
+ * number that is no token's.
+ */
+function tokenAt(
+  metadata: Metadata,
+  tokens: readonly string[],
+  name: 'bos' | 'eos' | 'padding' | 'unknown',
+): NamedToken | null {
   const key = `tokenizer.ggml.${name}_token_id`;
   if (!metadata.has(key)) return null;
   const id = metadata.number(key);
   const content = tokens[id];
   if (content !== undefined) return { id, content };
   if (name === 'padding' || name === 'unknown') return null;
-  throw new LoraError('tokenizer', `${key} is ${id}, but there are only ${tokens.length} tokens.`, { place: { file: metadata.file, key } });
+  throw new LoraError('tokenizer', `${key} is ${id}, but there are only ${tokens.length} tokens.`, {
+    place: { file: metadata.file, key },
+  });
 }
 
 /** The post-processor that puts bos before and eos after a text. */
 function withEnds(bos: NamedToken | null, eos: NamedToken | null) {
   if (!bos && !eos) return null;
-  const at = (token: NamedToken | null, type_id: number) => (token ? [{ SpecialToken: { id: token.content, type_id } }] : []);
-  const text = (id: string, type_id: number) => [...at(bos, type_id), { Sequence: { id, type_id } }, ...at(eos, type_id)];
+  const at = (token: NamedToken | null, type_id: number) =>
+    token ? [{ SpecialToken: { id: token.content, type_id } }] : [];
+  const text = (id: string, type_id: number) => [
+    ...at(bos, type_id),
+    { Sequence: { id, type_id } },
+    ...at(eos, type_id),
+  ];
   const used = [bos, eos].filter((token) => token !== null);
   return {
-    type: 'TemplateProcessing', single: text('A', 0), pair: [...text('A', 0), ...text('B', 1)],
-    special_tokens: Object.fromEntries(used.map(({ id, content }) => [content, { id: content, ids: [id], tokens: [content] }])),
+    type: 'TemplateProcessing',
+    single: text('A', 0),
+    pair: [...text('A', 0), ...text('B', 1)],
+    special_tokens: Object.fromEntries(
+      used.map(({ id, content }) => [content, { id: content, ids: [id], tokens: [content] }]),
+    ),
   };
 }
 
 function namedTokens(metadata: Metadata, tokens: readonly string[]): Record<string, string> {
-  const names = { bos_token: 'bos', eos_token: 'eos', pad_token: 'padding', unk_token: 'unknown' } as const;
-  return Object.fromEntries(Object.entries(names).flatMap(([name, key]) => {
-    const token = tokenAt(metadata, tokens, key);
-    return token ? [[name, token.content]] : [];
-  }));
+  const names = {
+    bos_token: 'bos',
+    eos_token: 'eos',
+    pad_token: 'padding',
+    unk_token: 'unknown',
+  } as const;
+  return Object.fromEntries(
+    Object.entries(names).flatMap(([name, key]) => {
+      const token = tokenAt(metadata, tokens, key);
+      return token ? [[name, token.content]] : [];
+    }),
+  );
 }

@@ -6,10 +6,38 @@ export const kohyaName = (path: string): string => PREFIX + flat(path);
 export const flat = (path: string): string => path.replaceAll('.', '_');
 export const withoutPrefix = (name: string): string => name.replace(ANY_PREFIX, '');
 
-/** Parts of module paths that hold underscores themselves: of the architectures that are known here, and of CLIP's text encoder. */
+/**
+ * Parts of module paths that hold underscores themselves: of the architectures that are known here,
+ * and of CLIP's text encoder.
+ */
 const PARTS = new Set([
-  'self_attn', 'q_proj', 'k_proj', 'v_proj', 'o_proj', 'out_proj', 'qkv_proj', 'gate_proj', 'up_proj', 'down_proj', 'gate_up_proj', 'c_attn', 'c_proj', 'c_fc', 'gpt_neox', 'query_key_value', 'dense_h_to_4h', 'dense_4h_to_h',
-  'embed_out', 'lm_head', 'q_lin', 'k_lin', 'v_lin', 'out_lin', 'text_model', 'patch_embeddings', 'pre_classifier',
+  'self_attn',
+  'q_proj',
+  'k_proj',
+  'v_proj',
+  'o_proj',
+  'out_proj',
+  'qkv_proj',
+  'gate_proj',
+  'up_proj',
+  'down_proj',
+  'gate_up_proj',
+  'c_attn',
+  'c_proj',
+  'c_fc',
+  'gpt_neox',
+  'query_key_value',
+  'dense_h_to_4h',
+  'dense_4h_to_h',
+  'embed_out',
+  'lm_head',
+  'q_lin',
+  'k_lin',
+  'v_lin',
+  'out_lin',
+  'text_model',
+  'patch_embeddings',
+  'pre_classifier',
 ]);
 const LONGEST = Math.max(...[...PARTS].map((part) => part.split('_').length));
 

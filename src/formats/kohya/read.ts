@@ -7,7 +7,12 @@ import { flat, guessedPath, withoutPrefix } from './names';
 const LEAF = /^(.+)\.(lora_down\.weight|lora_up\.weight|alpha)$/;
 /** What such files hold beside LoRA, which is another formula. */
 const OTHERS: readonly (readonly [RegExp, string])[] = [
-  [/\.dora_scale$/, 'DoRA'], [/\.hada_/, 'LoHa'], [/\.lokr_/, 'LoKr'], [/\.lora_mid\.weight$/, 'a Tucker decomposition'], [/\.oft_/, 'OFT'], [/\.diff(?:_b)?$/, 'whole differences'],
+  [/\.dora_scale$/, 'DoRA'],
+  [/\.hada_/, 'LoHa'],
+  [/\.lokr_/, 'LoKr'],
+  [/\.lora_mid\.weight$/, 'a Tucker decomposition'],
+  [/\.oft_/, 'OFT'],
+  [/\.diff(?:_b)?$/, 'whole differences'],
 ];
 
 /** What is known of the base that the names are of. */
@@ -17,64 +22,127 @@ export interface KohyaBase {
   readonly rename: (path: string) => string;
 }
 
-/** An adapter of kohya's scripts: one file, each module with its alpha. Without a base the paths are guessed, as the names have underscores for points. Errors: LoraError('adapter') naming file and tensor. */
+/**
+ * An adapter of kohya's scripts: one file, each module with its alpha. Without a base the paths are
+ * guessed, as the names have underscores for points. Errors: LoraError('adapter') naming file and
+ * tensor.
+ */
 export function readKohyaAdapter(file: string, base: KohyaBase | null): Promise<ForeignAdapter> {
   return withSafetensors(file, async (source) => {
     const { names, warnings } = namesIn(source);
     const modules: LoraFactors[] = [];
     for (const name of names) modules.push(await readModule(source, name, base));
-    if (modules.length === 0) throw new LoraError('adapter', 'The file holds no LoRA tensors.', { place: { file } });
+    if (modules.length === 0)
+      throw new LoraError('adapter', 'The file holds no LoRA tensors.', { place: { file } });
     const bare = names.filter((name) => !source.tensors.has(`${name}.alpha`)).length;
-    const alphas: Problem[] = bare === 0 ? [] : [{ severity: 'warning', message: `${bare} of ${names.length} modules have no alpha: it is taken to be their rank, so that their scale is 1.`, place: { file } }];
+    const alphas: Problem[] =
+      bare === 0
+        ? []
+        : [
+            {
+              severity: 'warning',
+              message: `${bare} of ${names.length} modules have no alpha: it is taken to be their rank, so that their scale is 1.`,
+              place: { file },
+            },
+          ];
     return { adapter: peftAdapter(modules, null), warnings: [...warnings, ...alphas] };
   });
 }
 
-function namesIn(source: SafetensorsFile): { readonly names: readonly string[]; readonly warnings: readonly Problem[] } {
+function namesIn(source: SafetensorsFile): {
+  readonly names: readonly string[];
+  readonly warnings: readonly Problem[];
+} {
   const names = new Set<string>();
   const warnings: Problem[] = [];
   for (const tensor of source.tensors.keys()) {
     const place = { file: source.file, tensor };
     const other = OTHERS.find(([expression]) => expression.test(tensor));
-    if (other) throw new LoraError('adapter', `The file holds ${other[1]}, which is not supported.`, { place, fix: 'Merge it into its base with the tool that made it.' });
+    if (other)
+      throw new LoraError('adapter', `The file holds ${other[1]}, which is not supported.`, {
+        place,
+        fix: 'Merge it into its base with the tool that made it.',
+      });
     const [, name] = LEAF.exec(tensor) ?? [];
     if (name !== undefined) names.add(name);
-    else warnings.push({ severity: 'warning', message: 'The tensor is no part of a LoRA adapter and is left out.', place });
+    else
+      warnings.push({
+        severity: 'warning',
+        message: 'The tensor is no part of a LoRA adapter and is left out.',
+        place,
+      });
   }
   return { names: [...names], warnings };
 }
 
-async function readModule(source: SafetensorsFile, name: string, base: KohyaBase | null): Promise<LoraFactors> {
+async function readModule(
+  source: SafetensorsFile,
+  name: string,
+  base: KohyaBase | null,
+): Promise<LoraFactors> {
   const read = async (leaf: string) => {
     const tensor = `${name}.${leaf}.weight`;
     const stored = source.tensors.get(tensor);
-    if (!stored) throw new LoraError('adapter', `Its partner is missing: ${name} needs both lora_down and lora_up.`, { place: { file: source.file, tensor } });
-    return { shape: stored.shape, data: await source.readF32(tensor), place: { file: source.file, tensor } };
+    if (!stored)
+      throw new LoraError(
+        'adapter',
+        `Its partner is missing: ${name} needs both lora_down and lora_up.`,
+        { place: { file: source.file, tensor } },
+      );
+    return {
+      shape: stored.shape,
+      data: await source.readF32(tensor),
+      place: { file: source.file, tensor },
+    };
   };
   const [down, up] = [await read('lora_down'), await read('lora_up')];
   const kernel = kernelOf(down.shape, up.shape);
-  const [A, B] = [down, up].map(({ shape, data, place }) => matrixOf(data, kernel ? [shape[0]!, shape.slice(1).reduce((n, d) => n * d, 1)] : shape, place)) as [ReturnType<typeof matrixOf>, ReturnType<typeof matrixOf>];
+  const [A, B] = [down, up].map(({ shape, data, place }) =>
+    matrixOf(data, kernel ? [shape[0]!, shape.slice(1).reduce((n, d) => n * d, 1)] : shape, place),
+  ) as [ReturnType<typeof matrixOf>, ReturnType<typeof matrixOf>];
   const path = pathOf(name, base, source.file);
-  return factorsOf({ path, kind: kernel ? 'conv2d' : 'linear', A, B, scaling: await alphaOf(source, name, A.rows) / A.rows, ...(kernel && { kernel }) });
+  return factorsOf({
+    path,
+    kind: kernel ? 'conv2d' : 'linear',
+    A,
+    B,
+    scaling: (await alphaOf(source, name, A.rows)) / A.rows,
+    ...(kernel && { kernel }),
+  });
 }
 
-function kernelOf(down: readonly number[], up: readonly number[]): readonly [number, number] | undefined {
-  return down.length === 4 && up.length === 4 && up[2] === 1 && up[3] === 1 ? [down[2]!, down[3]!] : undefined;
+function kernelOf(
+  down: readonly number[],
+  up: readonly number[],
+): readonly [number, number] | undefined {
+  return down.length === 4 && up.length === 4 && up[2] === 1 && up[3] === 1
+    ? [down[2]!, down[3]!]
+    : undefined;
 }
 
 async function alphaOf(source: SafetensorsFile, name: string, rank: number): Promise<number> {
   const tensor = `${name}.alpha`;
   if (!source.tensors.has(tensor)) return rank;
   const values = await source.readF32(tensor);
-  if (values.length === 1 && Number.isFinite(values[0])) return values[0] === 0 ? rank : values[0]!; // as kohya's scripts take 0
-  throw new LoraError('adapter', `alpha must be one number, but ${values.length === 1 ? `it is ${values[0]!}` : `there are ${values.length}`}.`, { place: { file: source.file, tensor } });
+  // as kohya's scripts take 0
+  if (values.length === 1 && Number.isFinite(values[0])) return values[0] === 0 ? rank : values[0]!;
+  throw new LoraError(
+    'adapter',
+    `alpha must be one number, but ${values.length === 1 ? `it is ${values[0]!}` : `there are ${values.length}`}.`,
+    { place: { file: source.file, tensor } },
+  );
 }
 
 function pathOf(name: string, base: KohyaBase | null, file: string): string {
   const own = withoutPrefix(name);
   const guess = guessedPath(own);
   if (!base) return guess;
-  const known = base.modules.find(({ path }) => flat(path) === own) ?? base.modules.find(({ path }) => path === base.rename(guess));
+  const known =
+    base.modules.find(({ path }) => flat(path) === own) ??
+    base.modules.find(({ path }) => path === base.rename(guess));
   if (known) return known.path;
-  throw new LoraError('adapter', `The adapter changes ${guess}, which the base does not have.`, { place: { file, tensor: `${name}.lora_down.weight` }, fix: 'Use the base that the adapter was trained on.' });
+  throw new LoraError('adapter', `The adapter changes ${guess}, which the base does not have.`, {
+    place: { file, tensor: `${name}.lora_down.weight` },
+    fix: 'Use the base that the adapter was trained on.',
+  });
 }

@@ -4,10 +4,15 @@ import { mostFrequent } from '../../lora/combine';
 import { writeSafetensors, type TensorToWrite } from '../safetensors/write';
 import { kohyaName } from './names';
 
-/** Writes the file that kohya's scripts and what reads theirs load: each module with its own alpha. Errors: LoraError('disk'). */
+/**
+ * Writes the file that kohya's scripts and what reads theirs load: each module with its own alpha.
+ * Errors: LoraError('disk').
+ */
 export async function writeKohyaAdapter(file: string, { modules }: Adapter): Promise<void> {
   await writeSafetensors(file, modules.flatMap(tensorsOf), {
-    ss_network_alpha: String(mostFrequent(modules.map((m) => m.scaling * m.r))), ss_network_dim: String(mostFrequent(modules.map((m) => m.r))), ss_network_module: 'networks.lora',
+    ss_network_alpha: String(mostFrequent(modules.map((m) => m.scaling * m.r))),
+    ss_network_dim: String(mostFrequent(modules.map((m) => m.r))),
+    ss_network_module: 'networks.lora',
   });
 }
 

@@ -15,22 +15,43 @@ const number = v.pipe(v.number('must be a number'), v.finite('must be finite'));
 const ConfigSchema = v.looseObject({
   fine_tune_type: v.optional(v.string('must be a name'), 'lora'),
   model: v.nullish(v.string('must be a name'), null),
-  lora_parameters: v.looseObject({ rank: v.pipe(v.number('must be a number'), v.integer('must be a whole number'), v.minValue(1, 'must be at least 1')), scale: number, alpha: v.optional(number), dropout: v.optional(number, 0) }, 'is missing'),
+  lora_parameters: v.looseObject(
+    {
+      rank: v.pipe(
+        v.number('must be a number'),
+        v.integer('must be a whole number'),
+        v.minValue(1, 'must be at least 1'),
+      ),
+      scale: number,
+      alpha: v.optional(number),
+      dropout: v.optional(number, 0),
+    },
+    'is missing',
+  ),
 });
 type Config = v.InferOutput<typeof ConfigSchema>;
 
 const EMBEDDING = /(?:^|\.)(?:embed_tokens|wte|embed_in)$/;
 const LEAF = /^(.+)\.(lora_a|lora_b|m)$/;
 
-/** An adapter of mlx-lm: A as [in, r] and B as [r, out], one scale for all. Errors: LoraError('adapter') naming file, tensor or key. */
+/**
+ * An adapter of mlx-lm: A as [in, r] and B as [r, out], one scale for all. Errors:
+ * LoraError('adapter') naming file, tensor or key.
+ */
 export async function readMlxAdapter(folder: string): Promise<ForeignAdapter> {
   const config = await readConfig(path.join(folder, MLX_CONFIG));
   return withSafetensors(path.join(folder, MLX_WEIGHTS), async (source) => {
     const { paths, warnings } = pathsIn(source);
     const modules: LoraFactors[] = [];
     for (const own of paths) modules.push(withoutPadding(await readModule(source, own, config)));
-    if (modules.length === 0) throw new LoraError('adapter', 'The file holds no LoRA tensors.', { place: { file: source.file } });
-    return { adapter: peftAdapter(modules, config.model, config.lora_parameters.dropout), warnings };
+    if (modules.length === 0)
+      throw new LoraError('adapter', 'The file holds no LoRA tensors.', {
+        place: { file: source.file },
+      });
+    return {
+      adapter: peftAdapter(modules, config.model, config.lora_parameters.dropout),
+      warnings,
+    };
   });
 }
 
@@ -39,44 +60,89 @@ async function readConfig(file: string): Promise<Config> {
   if (!parsed.success) {
     const [issue] = parsed.issues;
     const key = v.getDotPath(issue) ?? 'lora_parameters';
-    throw new LoraError('adapter', `The settings of the adapter cannot be used: ${key} ${issue.message}.`, { place: { file, key } });
+    throw new LoraError(
+      'adapter',
+      `The settings of the adapter cannot be used: ${key} ${issue.message}.`,
+      { place: { file, key } },
+    );
   }
   const { fine_tune_type } = parsed.output;
   if (fine_tune_type === 'lora' || fine_tune_type === 'dora') return parsed.output;
-  throw new LoraError('adapter', `The folder holds no adapter but weights that were trained whole (fine_tune_type ${JSON.stringify(fine_tune_type)}).`, { place: { file, key: 'fine_tune_type' }, fix: 'Make a model of it with mlx_lm.fuse, and extract an adapter from that with lora extract.' });
+  throw new LoraError(
+    'adapter',
+    `The folder holds no adapter but weights that were trained whole (fine_tune_type ${JSON.stringify(fine_tune_type)}).`,
+    {
+      place: { file, key: 'fine_tune_type' },
+      fix: 'Make a model of it with mlx_lm.fuse, and extract an adapter from that with lora extract.',
+    },
+  );
 }
 
-function pathsIn(source: SafetensorsFile): { readonly paths: readonly string[]; readonly warnings: readonly Problem[] } {
+function pathsIn(source: SafetensorsFile): {
+  readonly paths: readonly string[];
+  readonly warnings: readonly Problem[];
+} {
   const paths = new Set<string>();
   const warnings: Problem[] = [];
   for (const name of source.tensors.keys()) {
     const [, own] = LEAF.exec(name) ?? [];
     if (own !== undefined) paths.add(own);
-    else warnings.push({ severity: 'warning', message: 'The tensor is no part of a LoRA adapter and is left out.', place: { file: source.file, tensor: name } });
+    else
+      warnings.push({
+        severity: 'warning',
+        message: 'The tensor is no part of a LoRA adapter and is left out.',
+        place: { file: source.file, tensor: name },
+      });
   }
   return { paths: [...paths], warnings };
 }
 
-async function readModule(source: SafetensorsFile, own: string, { fine_tune_type, lora_parameters: { rank, scale, alpha } }: Config): Promise<LoraFactors> {
+async function readModule(
+  source: SafetensorsFile,
+  own: string,
+  { fine_tune_type, lora_parameters: { rank, scale, alpha } }: Config,
+): Promise<LoraFactors> {
   const read = async (leaf: string) => {
     const tensor = `${own}.${leaf}`;
     const stored = source.tensors.get(tensor);
-    if (!stored) throw new LoraError('adapter', `Its partner is missing: ${own} needs ${fine_tune_type === 'dora' ? 'lora_a, lora_b and m' : 'lora_a and lora_b'}.`, { place: { file: source.file, tensor } });
-    return { data: await source.readF32(tensor), shape: stored.shape, place: { file: source.file, tensor } };
+    if (!stored)
+      throw new LoraError(
+        'adapter',
+        `Its partner is missing: ${own} needs ${fine_tune_type === 'dora' ? 'lora_a, lora_b and m' : 'lora_a and lora_b'}.`,
+        { place: { file: source.file, tensor } },
+      );
+    return {
+      data: await source.readF32(tensor),
+      shape: stored.shape,
+      place: { file: source.file, tensor },
+    };
   };
   const [a, b] = [await read('lora_a'), await read('lora_b')];
   const m = fine_tune_type === 'dora' ? await read('m') : null;
-  const [A, B] = [a, b].map(({ data, shape, place }) => transposed(matrixOf(data, shape, place))) as [ReturnType<typeof transposed>, ReturnType<typeof transposed>];
-  if (m && m.data.length !== B.rows) throw new LoraError('adapter', `${B.rows} lengths are needed, the shape is [${m.shape.join(', ')}].`, { place: m.place });
+  const [A, B] = [a, b].map(({ data, shape, place }) =>
+    transposed(matrixOf(data, shape, place)),
+  ) as [ReturnType<typeof transposed>, ReturnType<typeof transposed>];
+  if (m && m.data.length !== B.rows)
+    throw new LoraError(
+      'adapter',
+      `${B.rows} lengths are needed, the shape is [${m.shape.join(', ')}].`,
+      { place: m.place },
+    );
   return factorsOf({
-    path: fromMlxPath(own), kind: EMBEDDING.test(own) ? 'embedding' : 'linear', A, B, magnitude: m && allFinite(m.data, m.place),
+    path: fromMlxPath(own),
+    kind: EMBEDDING.test(own) ? 'embedding' : 'linear',
+    A,
+    B,
+    magnitude: m && allFinite(m.data, m.place),
     scaling: alpha === undefined ? scale : scale * (alpha / rank), // versions of 2024 had both
   });
 }
 
 /** All ranks are one in a file of mlx-lm: those above a module's own are zeros in A and B. */
 function withoutPadding(m: LoraFactors): LoraFactors {
-  const isPadding = (k: number) => m.A.subarray(k * m.in_features, (k + 1) * m.in_features).every((x) => x === 0) && Array.from({ length: m.out_features }, (_, o) => m.B[o * m.r + k]).every((x) => x === 0);
+  const isPadding = (k: number) =>
+    m.A.subarray(k * m.in_features, (k + 1) * m.in_features).every((x) => x === 0) &&
+    Array.from({ length: m.out_features }, (_, o) => m.B[o * m.r + k]).every((x) => x === 0);
   let { r } = m;
   while (r > 1 && isPadding(r - 1)) r--;
   if (r === m.r) return m;

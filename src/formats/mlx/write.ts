@@ -11,16 +11,34 @@ import { MLX_CONFIG, MLX_WEIGHTS } from './read';
 /** All layers: mlx-lm counts them from the last, and takes what is not above 0 for all. */
 const ALL_LAYERS = -1;
 
-/** Writes an adapter folder that mlx-lm loads: one scale and one rank for all modules; other scales go into B, smaller ranks are filled up with zeros. Errors: LoraError('disk'). */
-export async function writeMlxAdapter(folder: string, { config, modules }: Adapter, num_layers: number | null): Promise<void> {
+/**
+ * Writes an adapter folder that mlx-lm loads: one scale and one rank for all modules; other scales
+ * go into B, smaller ranks are filled up with zeros. Errors: LoraError('disk').
+ */
+export async function writeMlxAdapter(
+  folder: string,
+  { config, modules }: Adapter,
+  num_layers: number | null,
+): Promise<void> {
   const scale = mostFrequent(modules.map((m) => m.scaling));
   const rank = Math.max(...modules.map((m) => m.r));
   const keys = [...new Set(modules.map((m) => keyOf(toMlxPath(m.path))))].sort();
-  const text = JSON.stringify({
-    adapter_path: path.basename(folder), fine_tune_type: config.use_dora ? 'dora' : 'lora', lora_parameters: { dropout: config.lora_dropout, keys, rank, scale }, model: config.base_model_name_or_path ?? '', num_layers: num_layers ?? ALL_LAYERS,
-  }, null, 4);
+  const text = JSON.stringify(
+    {
+      adapter_path: path.basename(folder),
+      fine_tune_type: config.use_dora ? 'dora' : 'lora',
+      lora_parameters: { dropout: config.lora_dropout, keys, rank, scale },
+      model: config.base_model_name_or_path ?? '',
+      num_layers: num_layers ?? ALL_LAYERS,
+    },
+    null,
+    4,
+  );
   await replaceFolder(folder, async (temp) => {
-    await writeSafetensors(path.join(temp, MLX_WEIGHTS), modules.flatMap((m) => tensorsOf(m, scale, rank)));
+    await writeSafetensors(
+      path.join(temp, MLX_WEIGHTS),
+      modules.flatMap((m) => tensorsOf(m, scale, rank)),
+    );
     await writeFile(path.join(temp, MLX_CONFIG), `${text}\n`, { flush: true });
   });
 }
@@ -34,7 +52,10 @@ function tensorsOf(m: LoraFactors, scale: number, rank: number): TensorToWrite[]
     for (let o = 0; o < m.out_features; o++) b[k * m.out_features + o] = B[o * m.r + k]!;
   }
   return [
-    { name: `${own}.lora_a`, dtype: 'F32', shape: [m.in_features, rank], data: a }, { name: `${own}.lora_b`, dtype: 'F32', shape: [rank, m.out_features], data: b },
-    ...(m.magnitude ? [{ name: `${own}.m`, dtype: 'F32' as const, shape: [m.out_features], data: m.magnitude }] : []),
+    { name: `${own}.lora_a`, dtype: 'F32', shape: [m.in_features, rank], data: a },
+    { name: `${own}.lora_b`, dtype: 'F32', shape: [rank, m.out_features], data: b },
+    ...(m.magnitude
+      ? [{ name: `${own}.m`, dtype: 'F32' as const, shape: [m.out_features], data: m.magnitude }]
+      : []),
   ];
 }

@@ -1,5 +1,11 @@
 import { matchTargets } from '../../lora/targets';
-import type { Adapter, AdapterConfig, LoraFactors, TargetableModule, TrainedTensor } from '../../lora/types';
+import type {
+  Adapter,
+  AdapterConfig,
+  LoraFactors,
+  TargetableModule,
+  TrainedTensor,
+} from '../../lora/types';
 import { LoraError, type Problem } from '../../shared/errors';
 import { modulesOf, namedTensors, tensorsOf, tiedWeight } from '../architecture/modules';
 import { canonicalPath } from '../architecture/names';
@@ -21,12 +27,23 @@ export interface AdapterBase {
 }
 
 /** What an adapter is to be held against in a base. */
-export function adapterBaseOf({ spec, name, path, replaced }: Pick<BaseModel, 'spec' | 'name' | 'path' | 'replaced'>): AdapterBase {
+export function adapterBaseOf({
+  spec,
+  name,
+  path,
+  replaced,
+}: Pick<BaseModel, 'spec' | 'name' | 'path' | 'replaced'>): AdapterBase {
   const { head } = tensorsOf(spec);
   const tied = tiedWeight(spec);
   return {
-    modules: modulesOf(spec), names: [name, path], replaced: tied && replaced.has(tied.storedAs) ? new Set([...replaced, tied.name]) : replaced, rename: (own) => canonicalPath(own, spec), shapes: new Map(namedTensors(spec).map((t) => [t.name, t.shape])),
-    heads: [...new Set(head.map((t) => t.name.replace(/\..*$/, '')))].filter((own) => ['classifier', 'score'].includes(own)),
+    modules: modulesOf(spec),
+    names: [name, path],
+    replaced: tied && replaced.has(tied.storedAs) ? new Set([...replaced, tied.name]) : replaced,
+    rename: (own) => canonicalPath(own, spec),
+    shapes: new Map(namedTensors(spec).map((t) => [t.name, t.shape])),
+    heads: [...new Set(head.map((t) => t.name.replace(/\..*$/, '')))].filter((own) =>
+      ['classifier', 'score'].includes(own),
+    ),
   };
 }
 
@@ -38,48 +55,104 @@ export interface AdapterFiles {
 
 const FIX = 'Use the base that the adapter was trained on.';
 
-/** Holds an adapter against its base. Errors: LoraError('adapter') where it does not fit. Gives what is odd but usable. */
-export function checkAgainstBase({ modules, config, trained }: Adapter, base: AdapterBase, files: AdapterFiles): Problem[] {
+/**
+ * Holds an adapter against its base. Errors: LoraError('adapter') where it does not fit. Gives what
+ * is odd but usable.
+ */
+export function checkAgainstBase(
+  { modules, config, trained }: Adapter,
+  base: AdapterBase,
+  files: AdapterFiles,
+): Problem[] {
   const known = new Map(base.modules.map((m) => [m.path, m]));
   for (const module of modules) checkModule(module, known.get(module.path), files.weights);
   for (const tensor of trained) checkTrained(tensor, base, files.weights);
-  return [...absentTargets(modules, config, base, files.config), ...otherName(config, base, files.config)];
+  return [
+    ...absentTargets(modules, config, base, files.config),
+    ...otherName(config, base, files.config),
+  ];
 }
 
 function checkModule(own: LoraFactors, module: TargetableModule | undefined, file: string): void {
-  if (!module) throw new LoraError('adapter', `The adapter changes ${own.path}, which the base does not have.`, { place: { file }, fix: FIX });
-  if (own.kind !== module.kind) throw new LoraError('adapter', `The adapter takes ${own.path} for a layer of the kind "${own.kind}", in the base it is "${module.kind}".`, { place: { file }, fix: FIX });
+  if (!module)
+    throw new LoraError(
+      'adapter',
+      `The adapter changes ${own.path}, which the base does not have.`,
+      { place: { file }, fix: FIX },
+    );
+  if (own.kind !== module.kind)
+    throw new LoraError(
+      'adapter',
+      `The adapter takes ${own.path} for a layer of the kind "${own.kind}", in the base it is "${module.kind}".`,
+      { place: { file }, fix: FIX },
+    );
   if (module.in_features !== own.in_features || module.out_features !== own.out_features) {
-    throw new LoraError('adapter', `The adapter does not fit this base: ${own.path} is ${own.out_features} x ${own.in_features} in the adapter, ${module.out_features} x ${module.in_features} in the base.`, {
-      place: { file }, fix: FIX,
-    });
+    throw new LoraError(
+      'adapter',
+      `The adapter does not fit this base: ${own.path} is ${own.out_features} x ${own.in_features} in the adapter, ${module.out_features} x ${module.in_features} in the base.`,
+      {
+        place: { file },
+        fix: FIX,
+      },
+    );
   }
 }
 
 function checkTrained({ name, shape }: TrainedTensor, { shapes }: AdapterBase, file: string): void {
   const own = shapes?.get(name);
   if (!shapes || own?.join() === shape.join()) return;
-  const message = own ? `The adapter's ${name} has the shape [${shape.join(', ')}], the base's [${own.join(', ')}].` : `The adapter replaces ${name}, which the base does not have.`;
+  const message = own
+    ? `The adapter's ${name} has the shape [${shape.join(', ')}], the base's [${own.join(', ')}].`
+    : `The adapter replaces ${name}, which the base does not have.`;
   throw new LoraError('adapter', message, { place: { file, tensor: name }, fix: FIX });
 }
 
-function absentTargets(modules: readonly LoraFactors[], config: AdapterConfig, base: AdapterBase, file: string): Problem[] {
+function absentTargets(
+  modules: readonly LoraFactors[],
+  config: AdapterConfig,
+  base: AdapterBase,
+  file: string,
+): Problem[] {
   const present = new Set(modules.map((m) => m.path));
-  const absent = matchTargets(base.modules, config).matched.filter((m) => !present.has(m.path)).map((m) => m.path);
+  const absent = matchTargets(base.modules, config)
+    .matched.filter((m) => !present.has(m.path))
+    .map((m) => m.path);
   if (absent.length === 0) return [];
-  return [warning(`${listed(absent)} should be adapted as target_modules says, but the weights file has no tensors for it`, { file, key: 'target_modules' })];
+  return [
+    warning(
+      `${listed(absent)} should be adapted as target_modules says, but the weights file has no tensors for it`,
+      { file, key: 'target_modules' },
+    ),
+  ];
 }
 
-function otherName({ base_model_name_or_path: name }: AdapterConfig, base: AdapterBase, file: string): Problem[] {
+function otherName(
+  { base_model_name_or_path: name }: AdapterConfig,
+  base: AdapterBase,
+  file: string,
+): Problem[] {
   if (name === null || base.names.some((own) => sameModel(own, name))) return [];
-  return [warning(`The adapter was made for ${name}, this base is ${base.names[0] ?? 'another'}; the shapes fit`, { file, key: 'base_model_name_or_path' })];
+  return [
+    warning(
+      `The adapter was made for ${name}, this base is ${base.names[0] ?? 'another'}; the shapes fit`,
+      { file, key: 'base_model_name_or_path' },
+    ),
+  ];
 }
 
-export const listed = (names: readonly string[]) => (names.length > 3 ? `${names.slice(0, 3).join(', ')} and ${names.length - 3} more` : names.join(', '));
+export const listed = (names: readonly string[]) =>
+  names.length > 3
+    ? `${names.slice(0, 3).join(', ')} and ${names.length - 3} more`
+    : names.join(', ');
 
-/** Compared by the last part of the name: HuggingFaceTB/SmolLM2-135M and SmolLM2-135M.Q4_1.gguf are the same model. */
+/**
+ * Compared by the last part of the name: HuggingFaceTB/SmolLM2-135M and SmolLM2-135M.Q4_1.gguf are
+ * the same model.
+ */
 function sameModel(a: string, b: string): boolean {
-  const [x, y] = [a, b].map((name) => (name.split(/[\\/]/).filter(Boolean).at(-1) ?? '').toLowerCase().replace(/[^a-z0-9]/g, ''));
+  const [x, y] = [a, b].map((name) =>
+    (name.split(/[\\/]/).filter(Boolean).at(-1) ?? '').toLowerCase().replace(/[^a-z0-9]/g, ''),
+  );
   return Boolean(x && y) && (x!.startsWith(y!) || y!.startsWith(x!));
 }
 

@@ -20,8 +20,13 @@ export interface CardFacts {
   readonly validation_loss: number | null;
 }
 
-/** The hub's name of what such a model is for, and how PEFT loads it: on a base that is loaded with it, or on one that is loaded before. */
-const KINDS: Readonly<Record<Task, { readonly pipeline: string; readonly model: string; readonly auto: boolean }>> = {
+/**
+ * The hub's name of what such a model is for, and how PEFT loads it: on a base that is loaded with
+ * it, or on one that is loaded before.
+ */
+const KINDS: Readonly<
+  Record<Task, { readonly pipeline: string; readonly model: string; readonly auto: boolean }>
+> = {
   causal_lm: { pipeline: 'text-generation', model: 'CausalLM', auto: true },
   seq_cls: { pipeline: 'text-classification', model: 'SequenceClassification', auto: true },
   token_cls: { pipeline: 'token-classification', model: 'TokenClassification', auto: true },
@@ -32,7 +37,8 @@ const KINDS: Readonly<Record<Task, { readonly pipeline: string; readonly model: 
 function howToLoad({ task, labels, base_model }: CardFacts): string {
   const { model, auto } = KINDS[task];
   const heads = labels.length > 0 ? `, num_labels=${labels.length}` : '';
-  if (auto) return `from peft import AutoPeftModelFor${model}\nmodel = AutoPeftModelFor${model}.from_pretrained("path/to/this/folder"${heads})`;
+  if (auto)
+    return `from peft import AutoPeftModelFor${model}\nmodel = AutoPeftModelFor${model}.from_pretrained("path/to/this/folder"${heads})`;
   return `from peft import PeftModel\nfrom transformers import AutoModelFor${model}\nbase = AutoModelFor${model}.from_pretrained(${JSON.stringify(base_model)}${heads}, ignore_mismatched_sizes=True)\nmodel = PeftModel.from_pretrained(base, "path/to/this/folder")`;
 }
 

@@ -4,9 +4,16 @@ import type { AdapterConfig } from '../../lora/types';
 import { LoraError } from '../../shared/errors';
 import { readJsonObject } from '../json';
 
-const rank = v.pipe(v.number('must be a number'), v.integer('must be a whole number'), v.minValue(1, 'must be at least 1'));
+const rank = v.pipe(
+  v.number('must be a number'),
+  v.integer('must be a whole number'),
+  v.minValue(1, 'must be at least 1'),
+);
 const alpha = v.pipe(v.number('must be a number'), v.gtValue(0, 'must be above 0'));
-const names = v.union([v.string(), v.array(v.string())], 'must be a name, an expression or a list of names');
+const names = v.union(
+  [v.string(), v.array(v.string())],
+  'must be a name, an expression or a list of names',
+);
 
 const ConfigSchema = v.looseObject({
   r: rank,
@@ -15,11 +22,17 @@ const ConfigSchema = v.looseObject({
   target_modules: names,
   use_rslora: v.nullish(v.boolean('must be true or false'), false),
   use_dora: v.nullish(v.boolean('must be true or false'), false),
-  bias: v.nullish(v.picklist(['none', 'all', 'lora_only'], 'must be "none", "all" or "lora_only"'), 'none'),
+  bias: v.nullish(
+    v.picklist(['none', 'all', 'lora_only'], 'must be "none", "all" or "lora_only"'),
+    'none',
+  ),
   modules_to_save: v.nullish(v.array(v.string(), 'must be a list of names'), null),
   fan_in_fan_out: v.nullish(v.boolean('must be true or false'), false),
   base_model_name_or_path: v.nullish(v.string(), null),
-  layers_to_transform: v.nullish(v.union([v.number(), v.array(v.number())], 'must be a layer or a list of layers'), null),
+  layers_to_transform: v.nullish(
+    v.union([v.number(), v.array(v.number())], 'must be a layer or a list of layers'),
+    null,
+  ),
   layers_pattern: v.nullish(names, null),
   rank_pattern: v.nullish(v.record(v.string(), rank), {}),
   alpha_pattern: v.nullish(v.record(v.string(), alpha), {}),
@@ -38,10 +51,17 @@ const VARIANTS: readonly (readonly [string, (value: unknown) => boolean, string]
   ['arrow_config', isEmpty, 'arrow routing'],
   ['kasa_config', isEmpty, 'KaSA'],
   ['monteclora_config', isEmpty, 'MonteCLoRA'],
-  ['init_lora_weights', leavesBase, 'a start that changes the base model\'s weights (init_lora_weights)'],
+  [
+    'init_lora_weights',
+    leavesBase,
+    "a start that changes the base model's weights (init_lora_weights)",
+  ],
 ];
 
-/** PiSSA, CorDA, OLoRA, LoftQ and LoRA-GA subtract their start from the base: without it, A and B mean something else. PEFT can convert such an adapter when it saves. */
+/**
+ * PiSSA, CorDA, OLoRA, LoftQ and LoRA-GA subtract their start from the base: without it, A and B
+ * mean something else. PEFT can convert such an adapter when it saves.
+ */
 function leavesBase(value: unknown): boolean {
   return typeof value !== 'string' || !/^(pissa|corda|olora$|loftq$|lora_ga$)/i.test(value);
 }
@@ -50,34 +70,60 @@ function isEmpty(value: unknown): boolean {
   return value === null || value === false || (Array.isArray(value) && value.length === 0);
 }
 
-/** Reads and checks adapter_config.json. Errors: LoraError('adapter') naming the file and the key. */
+/**
+ * Reads and checks adapter_config.json. Errors: LoraError('adapter') naming the file and the key.
+ */
 export async function readAdapterConfig(file: string): Promise<AdapterConfig> {
   const raw = await readJsonObject(file, 'adapter');
   refuseOtherKinds(raw, file);
   const parsed = v.safeParse(ConfigSchema, raw);
   if (parsed.success) {
     checkExpressions(parsed.output, file);
-    const known = Object.fromEntries(Object.keys(ConfigSchema.entries).map((key) => [key, parsed.output[key]])) as v.InferOutput<v.ObjectSchema<typeof ConfigSchema.entries, undefined>>;
+    const known = Object.fromEntries(
+      Object.keys(ConfigSchema.entries).map((key) => [key, parsed.output[key]]),
+    ) as v.InferOutput<v.ObjectSchema<typeof ConfigSchema.entries, undefined>>;
     return { ...known, raw };
   }
   const [issue] = parsed.issues;
   const key = (issue.path ?? []).map((item) => String(item.key)).join('.');
-  const what = issue.input === undefined ? 'is missing' : `${issue.message.startsWith('must') ? issue.message : `must be ${issue.expected ?? 'something else'}`}, not ${JSON.stringify(issue.input)}`;
-  throw new LoraError('adapter', `The adapter's config is not usable: "${key}" ${what}.`, { place: { file, key }, fix: 'Correct the file, or copy or download the adapter again.' });
+  const what =
+    issue.input === undefined
+      ? 'is missing'
+      : `${issue.message.startsWith('must') ? issue.message : `must be ${issue.expected ?? 'something else'}`}, not ${JSON.stringify(issue.input)}`;
+  throw new LoraError('adapter', `The adapter's config is not usable: "${key}" ${what}.`, {
+    place: { file, key },
+    fix: 'Correct the file, or copy or download the adapter again.',
+  });
 }
 
 /** Errors: LoraError where a regular expression cannot be used. */
-function checkExpressions({ target_modules, exclude_modules, layers_pattern, rank_pattern, alpha_pattern }: v.InferOutput<typeof ConfigSchema>, file: string): void {
+function checkExpressions(
+  {
+    target_modules,
+    exclude_modules,
+    layers_pattern,
+    rank_pattern,
+    alpha_pattern,
+  }: v.InferOutput<typeof ConfigSchema>,
+  file: string,
+): void {
   const texts = Object.entries({
-    target_modules: typeof target_modules === 'string' ? [target_modules] : [], exclude_modules: typeof exclude_modules === 'string' ? [exclude_modules] : [],
-    layers_pattern: layers_pattern ?? [], rank_pattern: Object.keys(rank_pattern), alpha_pattern: Object.keys(alpha_pattern),
+    target_modules: typeof target_modules === 'string' ? [target_modules] : [],
+    exclude_modules: typeof exclude_modules === 'string' ? [exclude_modules] : [],
+    layers_pattern: layers_pattern ?? [],
+    rank_pattern: Object.keys(rank_pattern),
+    alpha_pattern: Object.keys(alpha_pattern),
   });
   for (const [key, expressions] of texts) {
     try {
       for (const text of expressions) fullMatch(text, key);
     } catch (error) {
       const { message, fix } = LoraError.from(error, 'adapter');
-      throw new LoraError('adapter', message, { place: { file, key }, ...(fix && { fix }), cause: error });
+      throw new LoraError('adapter', message, {
+        place: { file, key },
+        ...(fix && { fix }),
+        cause: error,
+      });
     }
   }
 }
@@ -85,32 +131,93 @@ function checkExpressions({ target_modules, exclude_modules, layers_pattern, ran
 function refuseOtherKinds(raw: Readonly<Record<string, unknown>>, file: string): void {
   const { peft_type } = raw;
   if (peft_type !== 'LORA') {
-    const what = peft_type === undefined ? 'does not say what it is: peft_type is missing' : `is of the type ${JSON.stringify(peft_type)}`;
+    const what =
+      peft_type === undefined
+        ? 'does not say what it is: peft_type is missing'
+        : `is of the type ${JSON.stringify(peft_type)}`;
     throw new LoraError('adapter', `The adapter ${what}. Only LoRA adapters can be used.`, {
-      place: { file, key: 'peft_type' }, fix: 'Merge such an adapter into its base with the tool that made it, or train a LoRA adapter instead.',
+      place: { file, key: 'peft_type' },
+      fix: 'Merge such an adapter into its base with the tool that made it, or train a LoRA adapter instead.',
     });
   }
   const found = VARIANTS.find(([key, isPlain]) => key in raw && !isPlain(raw[key]));
-  if (found) throw new LoraError('adapter', `The adapter uses ${found[2]}, which is not supported.`, {
-    place: { file, key: found[0] }, fix: 'Merge it into its base with PEFT, or train a LoRA, rsLoRA or DoRA adapter instead.',
-  });
+  if (found)
+    throw new LoraError('adapter', `The adapter uses ${found[2]}, which is not supported.`, {
+      place: { file, key: found[0] },
+      fix: 'Merge it into its base with PEFT, or train a LoRA, rsLoRA or DoRA adapter instead.',
+    });
 }
 
 /** A LoraConfig as PEFT 0.21.2 saves it, before an adapter's own values. */
 const PEFT_DEFAULTS: Readonly<Record<string, unknown>> = {
-  alora_invocation_tokens: null, alpha_pattern: {}, arrow_config: null, auto_mapping: null, base_model_name_or_path: null, bias: 'none', corda_config: null,
-  ensure_weight_tying: false, eva_config: null, exclude_modules: null, fan_in_fan_out: false, inference_mode: true, init_lora_weights: true, kasa_config: null,
-  layer_replication: null, layers_pattern: null, layers_to_transform: null, loftq_config: {}, lora_alpha: 8, lora_bias: false, lora_dropout: 0, lora_ga_config: null,
-  megatron_config: null, megatron_core: 'megatron.core', modules_to_save: null, monteclora_config: null, peft_type: 'LORA', peft_version: '0.21.2',
-  qalora_group_size: 16, r: 8, rank_pattern: {}, revision: null, target_modules: null, target_parameters: null, task_type: null, trainable_token_indices: null,
-  use_bdlora: null, use_dora: false, use_qalora: false, use_rslora: false, velora_config: null,
+  alora_invocation_tokens: null,
+  alpha_pattern: {},
+  arrow_config: null,
+  auto_mapping: null,
+  base_model_name_or_path: null,
+  bias: 'none',
+  corda_config: null,
+  ensure_weight_tying: false,
+  eva_config: null,
+  exclude_modules: null,
+  fan_in_fan_out: false,
+  inference_mode: true,
+  init_lora_weights: true,
+  kasa_config: null,
+  layer_replication: null,
+  layers_pattern: null,
+  layers_to_transform: null,
+  loftq_config: {},
+  lora_alpha: 8,
+  lora_bias: false,
+  lora_dropout: 0,
+  lora_ga_config: null,
+  megatron_config: null,
+  megatron_core: 'megatron.core',
+  modules_to_save: null,
+  monteclora_config: null,
+  peft_type: 'LORA',
+  peft_version: '0.21.2',
+  qalora_group_size: 16,
+  r: 8,
+  rank_pattern: {},
+  revision: null,
+  target_modules: null,
+  target_parameters: null,
+  task_type: null,
+  trainable_token_indices: null,
+  use_bdlora: null,
+  use_dora: false,
+  use_qalora: false,
+  use_rslora: false,
+  velora_config: null,
 };
 
-/** The text of adapter_config.json: PEFT's keys in its order, two spaces, floats with a point, ASCII only. Unknown keys of an adapter that was read are kept. */
+/**
+ * The text of adapter_config.json: PEFT's keys in its order, two spaces, floats with a point, ASCII
+ * only. Unknown keys of an adapter that was read are kept.
+ */
 export function adapterConfigText(config: AdapterConfig, task_type: string | null): string {
   const { raw, ...own } = config;
-  const values: Record<string, unknown> = { ...PEFT_DEFAULTS, ...raw, ...own, task_type: task_type ?? raw['task_type'] ?? null, peft_type: 'LORA', inference_mode: true };
-  const sorted = Object.fromEntries(Object.keys(values).sort().map((key) => [key, values[key]]));
-  const text = JSON.stringify(sorted, null, 2).replace(/^( {2}"lora_dropout": )(\d+)(,?)$/m, '$1$2.0$3');
-  return text.replace(/[^\0-\x7f]/g, (char) => `\\u${char.charCodeAt(0).toString(16).padStart(4, '0')}`);
+  const values: Record<string, unknown> = {
+    ...PEFT_DEFAULTS,
+    ...raw,
+    ...own,
+    task_type: task_type ?? raw['task_type'] ?? null,
+    peft_type: 'LORA',
+    inference_mode: true,
+  };
+  const sorted = Object.fromEntries(
+    Object.keys(values)
+      .sort()
+      .map((key) => [key, values[key]]),
+  );
+  const text = JSON.stringify(sorted, null, 2).replace(
+    /^( {2}"lora_dropout": )(\d+)(,?)$/m,
+    '$1$2.0$3',
+  );
+  return text.replace(
+    /[^\0-\x7f]/g,
+    (char) => `\\u${char.charCodeAt(0).toString(16).padStart(4, '0')}`,
+  );
 }

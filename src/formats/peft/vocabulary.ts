@@ -10,9 +10,16 @@ import type { BaseModel, ReplacedTensor } from '../types';
 import { roleOf } from './names';
 import { WEIGHTS_FILE } from './read';
 
-/** Opens a base with the embedding and the output layer that an adapter brings, where tokens were added before it was trained: as many rows, and its tokenizer if it has one.
- *  PEFT saves them with such an adapter, and loads them into the base. Errors: LoraError. */
-export async function openBaseUnder(file: string, adapter: string | null, options: ReadSpecOptions = {}): Promise<BaseModel> {
+/**
+ * Opens a base with the embedding and the output layer that an adapter brings, where tokens were
+ * added before it was trained: as many rows, and its tokenizer if it has one. PEFT saves them with
+ * such an adapter, and loads them into the base. Errors: LoraError.
+ */
+export async function openBaseUnder(
+  file: string,
+  adapter: string | null,
+  options: ReadSpecOptions = {},
+): Promise<BaseModel> {
   const base = await openBase(file, options);
   if (adapter === null) return base;
   try {
@@ -21,25 +28,54 @@ export async function openBaseUnder(file: string, adapter: string | null, option
     if (rows === undefined) return base;
     await base.close();
     const own = await openBase(file, { ...options, vocab_size: rows, replaced });
-    return await isFile(path.join(adapter, 'tokenizer.json')) ? { ...own, readTokenizer: () => readFolderTokenizer(adapter) } : own;
+    return (await isFile(path.join(adapter, 'tokenizer.json')))
+      ? { ...own, readTokenizer: () => readFolderTokenizer(adapter) }
+      : own;
   } catch (error) {
     await base.close();
     throw error;
   }
 }
 
-/** Tensors of the vocabulary's size that an adapter holds whole. Those of the base's own size count where they do not train. */
-async function vocabularyIn(file: string, spec: Spec): Promise<ReadonlyMap<string, ReplacedTensor>> {
-  const names = spec.embedding.kind === 'tokens' ? [`${spec.embedding.tokens.path}.weight`, ...(spec.head.kind === 'lm' && !spec.head.tied ? [`${spec.head.output.path}.weight`] : [])] : [];
-  if (names.length === 0 || !await isFile(file)) return new Map();
+/**
+ * Tensors of the vocabulary's size that an adapter holds whole. Those of the base's own size count
+ * where they do not train.
+ */
+async function vocabularyIn(
+  file: string,
+  spec: Spec,
+): Promise<ReadonlyMap<string, ReplacedTensor>> {
+  const names =
+    spec.embedding.kind === 'tokens'
+      ? [
+          `${spec.embedding.tokens.path}.weight`,
+          ...(spec.head.kind === 'lm' && !spec.head.tied
+            ? [`${spec.head.output.path}.weight`]
+            : []),
+        ]
+      : [];
+  if (names.length === 0 || !(await isFile(file))) return new Map();
   return withSafetensors(file, (source) => {
     const found = new Map<string, ReplacedTensor>();
     for (const { name, shape } of source.tensors.values()) {
       const role = roleOf(name);
-      const own = role.role === 'trained' || role.role === 'base' ? `${canonicalPath(role.path, spec)}.weight` : null;
-      if (own === null || !names.includes(own) || shape.length !== 2 || (role.role === 'base' && found.has(own))) continue;
+      const own =
+        role.role === 'trained' || role.role === 'base'
+          ? `${canonicalPath(role.path, spec)}.weight`
+          : null;
+      if (
+        own === null ||
+        !names.includes(own) ||
+        shape.length !== 2 ||
+        (role.role === 'base' && found.has(own))
+      )
+        continue;
       found.set(own, { shape, read: () => withSafetensors(file, (again) => again.readF32(name)) });
     }
-    return Promise.resolve([...found.values()].some(({ shape }) => shape[0] !== spec.vocab_size) ? found : new Map<string, ReplacedTensor>());
+    return Promise.resolve(
+      [...found.values()].some(({ shape }) => shape[0] !== spec.vocab_size)
+        ? found
+        : new Map<string, ReplacedTensor>(),
+    );
   });
 }

@@ -24,8 +24,21 @@ export const MAX_HEADER = 100_000_000;
 
 /** Bytes of an element, in the library's order: its writer puts the first ones first. */
 export const SAFETENSORS_BYTES: ReadonlyMap<string, number> = new Map<DType, number>([
-  ['U64', 8], ['I64', 8], ['F64', 8], ['F32', 4], ['U32', 4], ['I32', 4], ['BF16', 2], ['F16', 2], ['U16', 2], ['I16', 2],
-  ['F8_E4M3', 1], ['F8_E5M2', 1], ['I8', 1], ['U8', 1], ['BOOL', 1],
+  ['U64', 8],
+  ['I64', 8],
+  ['F64', 8],
+  ['F32', 4],
+  ['U32', 4],
+  ['I32', 4],
+  ['BF16', 2],
+  ['F16', 2],
+  ['U16', 2],
+  ['I16', 2],
+  ['F8_E4M3', 1],
+  ['F8_E5M2', 1],
+  ['I8', 1],
+  ['U8', 1],
+  ['BOOL', 1],
 ]);
 
 /** Checks the first 8 bytes against the file's size; gives the header's length. */
@@ -33,19 +46,36 @@ export function headerLength(prefix: Uint8Array, source: HeaderSource): number {
   const { size } = source;
   if (size < 8) throw damaged(source, `it has ${size} bytes, fewer than a header`);
   const length = new DataView(prefix.buffer, prefix.byteOffset, 8).getBigUint64(0, true);
-  if (length > BigInt(MAX_HEADER)) throw damaged(source, `its header claims ${length.toString()} bytes`);
-  if (8 + Number(length) > size) throw damaged(source, `its header claims ${length.toString()} bytes, but the file has only ${size}`);
+  if (length > BigInt(MAX_HEADER))
+    throw damaged(source, `its header claims ${length.toString()} bytes`);
+  if (8 + Number(length) > size)
+    throw damaged(
+      source,
+      `its header claims ${length.toString()} bytes, but the file has only ${size}`,
+    );
   return Number(length);
 }
 
-/** Parses and checks a header: dtypes and shapes known and fitting, offsets without hole or overlap from the header's end to the file's. */
-export function parseHeader(text: string, dataStart: number, source: HeaderSource): SafetensorsHeader {
+/**
+ * Parses and checks a header: dtypes and shapes known and fitting, offsets without hole or overlap
+ * from the header's end to the file's.
+ */
+export function parseHeader(
+  text: string,
+  dataStart: number,
+  source: HeaderSource,
+): SafetensorsHeader {
   const header = parseObject(text, source);
   refuseDuplicates(text, source);
   const { __metadata__: metadata = {}, ...entries } = header;
-  const tensors = Object.entries(entries).map(([name, value]) => storedTensor(name, value, dataStart, source));
+  const tensors = Object.entries(entries).map(([name, value]) =>
+    storedTensor(name, value, dataStart, source),
+  );
   checkLayout(tensors, dataStart, source);
-  return { tensors: new Map(tensors.map((t) => [t.name, t])), metadata: stringsOf(metadata, source) };
+  return {
+    tensors: new Map(tensors.map((t) => [t.name, t])),
+    metadata: stringsOf(metadata, source),
+  };
 }
 
 function parseObject(text: string, source: HeaderSource): Record<string, unknown> {
@@ -55,11 +85,14 @@ function parseObject(text: string, source: HeaderSource): Record<string, unknown
   } catch (error) {
     throw damaged(source, 'its header is not JSON', error);
   }
-  if (typeof value !== 'object' || value === null || Array.isArray(value)) throw damaged(source, 'its header is not a JSON object');
+  if (typeof value !== 'object' || value === null || Array.isArray(value))
+    throw damaged(source, 'its header is not a JSON object');
   return value as Record<string, unknown>;
 }
 
-/** JSON.parse keeps the last of two equal names in silence: look at the names at the first level. */
+/**
+ * JSON.parse keeps the last of two equal names in silence: look at the names at the first level.
+ */
 function refuseDuplicates(text: string, source: HeaderSource): void {
   const seen = new Set<string>();
   for (const name of topLevelNames(text)) {
@@ -69,15 +102,26 @@ function refuseDuplicates(text: string, source: HeaderSource): void {
   if (seen.has('__proto__')) throw damaged(source, 'a tensor is called __proto__');
 }
 
-/** The keys of the outermost object of valid JSON: the texts that follow its brace or one of its commas. */
+/**
+ * The keys of the outermost object of valid JSON: the texts that follow its brace or one of its
+ * commas.
+ */
 function* topLevelNames(text: string): Generator<string> {
   let depth = 0;
   let expectsName = false;
   for (let i = 0; i < text.length; i++) {
     switch (text[i]) {
-      case '{': case '[': expectsName = ++depth === 1; break;
-      case '}': case ']': depth--; break;
-      case ',': expectsName = depth === 1; break;
+      case '{':
+      case '[':
+        expectsName = ++depth === 1;
+        break;
+      case '}':
+      case ']':
+        depth--;
+        break;
+      case ',':
+        expectsName = depth === 1;
+        break;
       case '"': {
         const start = i;
         i = endOfText(text, i);
@@ -97,39 +141,70 @@ function endOfText(text: string, i: number): number {
 }
 
 function stringsOf(value: unknown, source: HeaderSource): Record<string, string> {
-  if (typeof value !== 'object' || value === null || Object.values(value).some((v) => typeof v !== 'string')) throw damaged(source, 'its __metadata__ is not a map of strings');
+  if (
+    typeof value !== 'object' ||
+    value === null ||
+    Object.values(value).some((v) => typeof v !== 'string')
+  )
+    throw damaged(source, 'its __metadata__ is not a map of strings');
   return value as Record<string, string>;
 }
 
-function storedTensor(name: string, value: unknown, dataStart: number, source: HeaderSource): StoredTensor {
-  const bad = (what: string) => new LoraError(source.area, `The safetensors file is damaged: ${what}.`, { place: { file: source.file, tensor: name }, fix: FIX });
+function storedTensor(
+  name: string,
+  value: unknown,
+  dataStart: number,
+  source: HeaderSource,
+): StoredTensor {
+  const bad = (what: string) =>
+    new LoraError(source.area, `The safetensors file is damaged: ${what}.`, {
+      place: { file: source.file, tensor: name },
+      fix: FIX,
+    });
   if (typeof value !== 'object' || value === null) throw bad('its entry is not an object');
   const { dtype, shape, data_offsets } = value as Record<string, unknown>;
   const bytes = typeof dtype === 'string' ? SAFETENSORS_BYTES.get(dtype) : undefined;
   if (bytes === undefined) throw bad(`its dtype ${JSON.stringify(dtype)} is not known`);
   if (!Array.isArray(shape) || !shape.every(isSize)) throw bad('its shape is not a list of sizes');
-  if (!Array.isArray(data_offsets) || data_offsets.length !== 2 || !data_offsets.every(isSize)) throw bad('its data_offsets are not two positions');
+  if (!Array.isArray(data_offsets) || data_offsets.length !== 2 || !data_offsets.every(isSize))
+    throw bad('its data_offsets are not two positions');
   const [start, end] = data_offsets.map((offset) => dataStart + offset) as [number, number];
-  if (end < start || end > source.size) throw bad(`its data would lie at bytes ${start} to ${end}, beyond the file's ${source.size}`);
+  if (end < start || end > source.size)
+    throw bad(`its data would lie at bytes ${start} to ${end}, beyond the file's ${source.size}`);
   const size = shape.reduce((a, b) => a * b, bytes);
-  if (size !== end - start) throw bad(`shape [${shape.join(', ')}] of ${String(dtype)} needs ${size} bytes, its data_offsets span ${end - start}`);
+  if (size !== end - start)
+    throw bad(
+      `shape [${shape.join(', ')}] of ${String(dtype)} needs ${size} bytes, its data_offsets span ${end - start}`,
+    );
   return { name, dtype: dtype as DType, shape, start, end };
 }
 
-const isSize = (value: unknown): value is number => typeof value === 'number' && Number.isSafeInteger(value) && value >= 0;
+const isSize = (value: unknown): value is number =>
+  typeof value === 'number' && Number.isSafeInteger(value) && value >= 0;
 
-function checkLayout(tensors: readonly StoredTensor[], dataStart: number, source: HeaderSource): void {
+function checkLayout(
+  tensors: readonly StoredTensor[],
+  dataStart: number,
+  source: HeaderSource,
+): void {
   let at = dataStart;
   for (const tensor of [...tensors].sort((a, b) => a.start - b.start || a.end - b.end)) {
-    if (tensor.start < at) throw damaged(source, `the tensor ${tensor.name} shares bytes with another`);
-    if (tensor.start > at) throw damaged(source, `bytes ${at} to ${tensor.start} belong to no tensor`);
+    if (tensor.start < at)
+      throw damaged(source, `the tensor ${tensor.name} shares bytes with another`);
+    if (tensor.start > at)
+      throw damaged(source, `bytes ${at} to ${tensor.start} belong to no tensor`);
     at = tensor.end;
   }
-  if (at !== source.size) throw damaged(source, `bytes ${at} to ${source.size} belong to no tensor`);
+  if (at !== source.size)
+    throw damaged(source, `bytes ${at} to ${source.size} belong to no tensor`);
 }
 
 const FIX = 'Download or copy the file again.';
 
 export function damaged({ file, area }: HeaderSource, what: string, cause?: unknown): LoraError {
-  return new LoraError(area, `The safetensors file is damaged: ${what}.`, { place: { file }, fix: FIX, cause });
+  return new LoraError(area, `The safetensors file is damaged: ${what}.`, {
+    place: { file },
+    fix: FIX,
+    cause,
+  });
 }

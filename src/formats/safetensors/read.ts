@@ -2,11 +2,23 @@ import type { FileHandle } from 'node:fs/promises';
 import { LoraError, type ErrorArea } from '../../shared/errors';
 import { allocate, openFile, readFully } from '../files';
 import { fromBF16, fromF16, fromF64, toBF16 } from '../floats';
-import { damaged, headerLength, parseHeader, type HeaderSource, type SafetensorsHeader, type StoredTensor } from './header';
+import {
+  damaged,
+  headerLength,
+  parseHeader,
+  type HeaderSource,
+  type SafetensorsHeader,
+  type StoredTensor,
+} from './header';
 
 /** An open safetensors file: header checked, tensors read when asked for. */
 export class SafetensorsFile {
-  private constructor(readonly file: string, private readonly handle: FileHandle, readonly header: SafetensorsHeader, private readonly area: ErrorArea) {}
+  private constructor(
+    readonly file: string,
+    private readonly handle: FileHandle,
+    readonly header: SafetensorsHeader,
+    private readonly area: ErrorArea,
+  ) {}
 
   /** `area`: what the file belongs to, for messages. */
   static async open(file: string, area: ErrorArea = 'adapter'): Promise<SafetensorsFile> {
@@ -17,7 +29,12 @@ export class SafetensorsFile {
       if (size >= 8) await readFully(handle, prefix, 0, file, area);
       const text = new Uint8Array(headerLength(prefix, source));
       await readFully(handle, text, 8, file, area);
-      return new SafetensorsFile(file, handle, parseHeader(decode(text, source), 8 + text.length, source), area);
+      return new SafetensorsFile(
+        file,
+        handle,
+        parseHeader(decode(text, source), 8 + text.length, source),
+        area,
+      );
     } catch (error) {
       await handle.close();
       throw error;
@@ -34,10 +51,14 @@ export class SafetensorsFile {
     return this.fill(allocate(end - start, this.file, name), name);
   }
 
-  /** Part of the stored bytes, `from` counted from the tensor's first. Errors: RangeError beyond its end. */
+  /**
+   * Part of the stored bytes, `from` counted from the tensor's first. Errors: RangeError beyond its
+   * end.
+   */
   async readSlice(name: string, from: number, length: number): Promise<Uint8Array<ArrayBuffer>> {
     const { start, end } = this.get(name);
-    if (from < 0 || start + from + length > end) throw new RangeError(`${name} has no bytes ${from} to ${from + length}.`);
+    if (from < 0 || start + from + length > end)
+      throw new RangeError(`${name} has no bytes ${from} to ${from + length}.`);
     const bytes = allocate(length, this.file, name);
     await readFully(this.handle, bytes, start + from, this.file, this.area);
     return bytes;
@@ -49,16 +70,26 @@ export class SafetensorsFile {
     return bytes;
   }
 
-  /** Widened to f32, into `target` where that is given. Errors: LoraError for tensors of other than floating-point numbers. */
+  /**
+   * Widened to f32, into `target` where that is given. Errors: LoraError for tensors of other than
+   * floating-point numbers.
+   */
   async readF32(name: string, target?: Float32Array): Promise<Float32Array> {
     const dtype = this.floatsOf(name);
-    const values = target ?? new Float32Array(allocate(this.elementsOf(name, dtype) * 4, this.file, name).buffer);
+    const values =
+      target ??
+      new Float32Array(allocate(this.elementsOf(name, dtype) * 4, this.file, name).buffer);
     const { buffer, byteOffset, byteLength, length } = values;
     switch (dtype) {
-      case 'F32': await this.fill(new Uint8Array(buffer, byteOffset, byteLength), name); return values;
-      case 'F64': return fromF64(new Float64Array((await this.readBytes(name)).buffer), values);
-      case 'BF16': case 'F16': {
-        const stored = new Uint16Array(buffer, byteOffset + 2 * length, length); // the upper half of where they go: widened in place, from the first on
+      case 'F32':
+        await this.fill(new Uint8Array(buffer, byteOffset, byteLength), name);
+        return values;
+      case 'F64':
+        return fromF64(new Float64Array((await this.readBytes(name)).buffer), values);
+      case 'BF16':
+      case 'F16': {
+        // the upper half of where they go: widened in place, from the first on
+        const stored = new Uint16Array(buffer, byteOffset + 2 * length, length);
         await this.fill(new Uint8Array(buffer, byteOffset + 2 * length, 2 * length), name);
         return dtype === 'BF16' ? fromBF16(stored, values) : fromF16(stored, values);
       }
@@ -68,7 +99,8 @@ export class SafetensorsFile {
   /** The bits of bf16, rounded where the file has others. Errors: as `readF32`. */
   async readBF16(name: string, target?: Uint16Array): Promise<Uint16Array> {
     const dtype = this.floatsOf(name);
-    const bits = target ?? new Uint16Array(allocate(this.elementsOf(name, dtype) * 2, this.file, name).buffer);
+    const bits =
+      target ?? new Uint16Array(allocate(this.elementsOf(name, dtype) * 2, this.file, name).buffer);
     if (dtype === 'BF16') {
       await this.fill(new Uint8Array(bits.buffer, bits.byteOffset, bits.byteLength), name);
       return bits;
@@ -77,7 +109,12 @@ export class SafetensorsFile {
     for (let at = 0; at < bits.length; at += ROUNDED_AT_ONCE) {
       const count = Math.min(ROUNDED_AT_ONCE, bits.length - at);
       const { buffer } = await this.readSlice(name, at * width, count * width);
-      const wide = dtype === 'F32' ? new Float32Array(buffer) : dtype === 'F16' ? fromF16(new Uint16Array(buffer)) : fromF64(new Float64Array(buffer));
+      const wide =
+        dtype === 'F32'
+          ? new Float32Array(buffer)
+          : dtype === 'F16'
+            ? fromF16(new Uint16Array(buffer))
+            : fromF64(new Float64Array(buffer));
       toBF16(wide, bits.subarray(at, at + count));
     }
     return bits;
@@ -88,12 +125,19 @@ export class SafetensorsFile {
     const { dtype } = this.get(name);
     const { buffer } = await this.readBytes(name);
     switch (dtype) {
-      case 'I64': return Int32Array.from(new BigInt64Array(buffer), Number);
-      case 'I32': return new Int32Array(buffer);
-      case 'I16': return Int32Array.from(new Int16Array(buffer));
-      case 'I8': return Int32Array.from(new Int8Array(buffer));
-      case 'U8': case 'BOOL': return Int32Array.from(new Uint8Array(buffer));
-      default: throw this.fail(`Numbers of type ${dtype} are not whole`, name);
+      case 'I64':
+        return Int32Array.from(new BigInt64Array(buffer), Number);
+      case 'I32':
+        return new Int32Array(buffer);
+      case 'I16':
+        return Int32Array.from(new Int16Array(buffer));
+      case 'I8':
+        return Int32Array.from(new Int8Array(buffer));
+      case 'U8':
+      case 'BOOL':
+        return Int32Array.from(new Uint8Array(buffer));
+      default:
+        throw this.fail(`Numbers of type ${dtype} are not whole`, name);
     }
   }
 
@@ -109,7 +153,11 @@ export class SafetensorsFile {
   private floatsOf(name: string): Float {
     const { dtype } = this.get(name);
     if (isFloat(dtype)) return dtype;
-    throw this.fail(`Numbers of type ${dtype} cannot be weights`, name, `Save it again with one of: ${Object.keys(WIDTHS).join(', ')}.`);
+    throw this.fail(
+      `Numbers of type ${dtype} cannot be weights`,
+      name,
+      `Save it again with one of: ${Object.keys(WIDTHS).join(', ')}.`,
+    );
   }
 
   private get(name: string): StoredTensor {
@@ -119,7 +167,10 @@ export class SafetensorsFile {
   }
 
   private fail(what: string, tensor: string, fix?: string): LoraError {
-    return new LoraError(this.area, `${what}.`, { place: { file: this.file, tensor }, ...(fix !== undefined && { fix }) });
+    return new LoraError(this.area, `${what}.`, {
+      place: { file: this.file, tensor },
+      ...(fix !== undefined && { fix }),
+    });
   }
 }
 
@@ -140,7 +191,11 @@ function decode(bytes: Uint8Array, source: HeaderSource): string {
 }
 
 /** Opens a file for as long as `use` takes. */
-export async function withSafetensors<T>(file: string, use: (source: SafetensorsFile) => Promise<T>, area: ErrorArea = 'adapter'): Promise<T> {
+export async function withSafetensors<T>(
+  file: string,
+  use: (source: SafetensorsFile) => Promise<T>,
+  area: ErrorArea = 'adapter',
+): Promise<T> {
   const source = await SafetensorsFile.open(file, area);
   try {
     return await use(source);

@@ -7,24 +7,47 @@ import type { Run } from '../runs/run';
 
 // Answers for language models: plain English, a fact a line.
 
-const number = (value: number | null) => (value === null ? 'unknown' : String(Number(value.toPrecision(4))));
+const number = (value: number | null) =>
+  value === null ? 'unknown' : String(Number(value.toPrecision(4)));
 
 export function runsText(runs: readonly Run[]): string {
   if (runs.length === 0) return 'There are no runs yet.';
-  return runs.map((run) => `${run.id} "${run.name}": ${run.state}, step ${run.step}${run.totalSteps === null ? '' : ` of ${run.totalSteps}`}, ${run.method === 'full' ? 'full tuning' : `r = ${number(run.r)}`}, loss ${number(run.lastLoss)}, best validation loss ${number(run.validationLoss)}${run.notes.tags.length > 0 ? `, tags ${run.notes.tags.join(', ')}` : ''}`).join('\n');
+  return runs
+    .map(
+      (run) =>
+        `${run.id} "${run.name}": ${run.state}, step ${run.step}${run.totalSteps === null ? '' : ` of ${run.totalSteps}`}, ${run.method === 'full' ? 'full tuning' : `r = ${number(run.r)}`}, loss ${number(run.lastLoss)}, best validation loss ${number(run.validationLoss)}${run.notes.tags.length > 0 ? `, tags ${run.notes.tags.join(', ')}` : ''}`,
+    )
+    .join('\n');
 }
 
 /** What a run was, and how it went. */
 export async function runText(run: Run, record: RunRecord | undefined): Promise<string> {
-  const metrics = parseMetrics(await readFile(path.join(run.dir, RUN_FILES.metrics), 'utf8').catch(() => ''));
+  const metrics = parseMetrics(
+    await readFile(path.join(run.dir, RUN_FILES.metrics), 'utf8').catch(() => ''),
+  );
   return [
-    runsText([run]), `folder ${run.dir}`, run.model !== null ? `model ${run.model}` : run.adapter === null ? 'no adapter yet' : `adapter ${run.adapter}`,
-    ...(run.problem === null ? [] : [`problem: ${run.problem}`]), ...(run.notes.note === '' ? [] : [`note: ${run.notes.note}`]),
-    ...(record ? recordLines(record) : []), ...curveLines(metrics),
+    runsText([run]),
+    `folder ${run.dir}`,
+    run.model !== null
+      ? `model ${run.model}`
+      : run.adapter === null
+        ? 'no adapter yet'
+        : `adapter ${run.adapter}`,
+    ...(run.problem === null ? [] : [`problem: ${run.problem}`]),
+    ...(run.notes.note === '' ? [] : [`note: ${run.notes.note}`]),
+    ...(record ? recordLines(record) : []),
+    ...curveLines(metrics),
   ].join('\n');
 }
 
-function recordLines({ recipe, base, data, trainable_parameters, versions, result }: RunRecord): string[] {
+function recordLines({
+  recipe,
+  base,
+  data,
+  trainable_parameters,
+  versions,
+  result,
+}: RunRecord): string[] {
   const { lora, training } = recipe;
   return [
     `base ${base?.name ?? recipe.base}${base ? ` (${base.architecture}, ${base.parameters} parameters)` : ''}, dataset ${recipe.dataset}${data ? ` (${data.examples} examples, ${data.validation_examples} for validation)` : ''}`,
@@ -38,19 +61,52 @@ const POINTS = 12;
 
 /** Some points of each curve, the last among them. */
 function curveLines(metrics: readonly MetricLine[]): string[] {
-  const thinned = <T>(all: readonly T[]) => all.filter((_, i) => i === all.length - 1 || i % Math.ceil(all.length / POINTS) === 0);
-  const line = (name: string, points: readonly { readonly step: number; readonly loss: number }[]) => (points.length === 0 ? [] : [`${name} by step: ${thinned(points).map(({ step, loss }) => `${step}: ${number(loss)}`).join(', ')}`]);
-  return [...line('training loss', metrics.filter((own) => own.kind === 'step')), ...line('validation loss', metrics.filter((own) => own.kind === 'eval'))];
+  const thinned = <T>(all: readonly T[]) =>
+    all.filter((_, i) => i === all.length - 1 || i % Math.ceil(all.length / POINTS) === 0);
+  const line = (
+    name: string,
+    points: readonly { readonly step: number; readonly loss: number }[],
+  ) =>
+    points.length === 0
+      ? []
+      : [
+          `${name} by step: ${thinned(points)
+            .map(({ step, loss }) => `${step}: ${number(loss)}`)
+            .join(', ')}`,
+        ];
+  return [
+    ...line(
+      'training loss',
+      metrics.filter((own) => own.kind === 'step'),
+    ),
+    ...line(
+      'validation loss',
+      metrics.filter((own) => own.kind === 'eval'),
+    ),
+  ];
 }
 
 /** How two adapters differ, in the whole and where most. */
-export function comparisonText({ equal, total, modules, only_a, only_b, config }: ComparisonData): string {
+export function comparisonText({
+  equal,
+  total,
+  modules,
+  only_a,
+  only_b,
+  config,
+}: ComparisonData): string {
   if (equal) return 'The two adapters do the same, within the rounding of float32.';
   const most = [...modules].sort((x, y) => y.norm_of_difference - x.norm_of_difference).slice(0, 8);
   return [
     `norm of dW: a ${number(total.norm_a)}, b ${number(total.norm_b)}, of their difference ${number(total.norm_of_difference)}; cosine ${number(total.cosine)}`,
     ...config.map(({ key, a, b }) => `${key}: a ${JSON.stringify(a)}, b ${JSON.stringify(b)}`),
-    ...(only_a.length + only_b.length > 0 ? [`modules only in a: ${only_a.length}, only in b: ${only_b.length}`] : []),
-    'modules that differ most:', ...most.map((m) => `${m.path}: norm a ${number(m.a.norm)}, b ${number(m.b.norm)}, cosine ${number(m.cosine)}, effective rank a ${number(m.a.effective_rank)}, b ${number(m.b.effective_rank)}`),
+    ...(only_a.length + only_b.length > 0
+      ? [`modules only in a: ${only_a.length}, only in b: ${only_b.length}`]
+      : []),
+    'modules that differ most:',
+    ...most.map(
+      (m) =>
+        `${m.path}: norm a ${number(m.a.norm)}, b ${number(m.b.norm)}, cosine ${number(m.cosine)}, effective rank a ${number(m.a.effective_rank)}, b ${number(m.b.effective_rank)}`,
+    ),
   ].join('\n');
 }

@@ -15,7 +15,10 @@ export interface ChatToolParts {
   readonly startRecipe: (recipe: vscode.Uri) => Promise<void>;
 }
 
-/** What chat agents can ask: the runs, one of them in detail, how two adapters differ; and to start a recipe, which the user confirms. */
+/**
+ * What chat agents can ask: the runs, one of them in detail, how two adapters differ; and to start
+ * a recipe, which the user confirms.
+ */
 export function registerChatTools({ store, jobs, startRecipe }: ChatToolParts): vscode.Disposable {
   return vscode.Disposable.from(
     vscode.lm.registerTool<object>(TOOLS.listRuns, {
@@ -31,7 +34,9 @@ export function registerChatTools({ store, jobs, startRecipe }: ChatToolParts): 
       },
     }),
     vscode.lm.registerTool<{ readonly a?: unknown; readonly b?: unknown }>(TOOLS.compareAdapters, {
-      prepareInvocation: ({ input }) => ({ invocationMessage: t('Comparing {0} and {1}', String(input.a), String(input.b)) }),
+      prepareInvocation: ({ input }) => ({
+        invocationMessage: t('Comparing {0} and {1}', String(input.a), String(input.b)),
+      }),
       invoke: async ({ input }) => {
         trusted();
         const [a, b] = [await adapterCalled(store, input.a), await adapterCalled(store, input.b)];
@@ -41,7 +46,10 @@ export function registerChatTools({ store, jobs, startRecipe }: ChatToolParts): 
     vscode.lm.registerTool<{ readonly recipe?: unknown }>(TOOLS.startRecipe, {
       prepareInvocation: ({ input }) => ({
         invocationMessage: t('Starting {0}', String(input.recipe)),
-        confirmationMessages: { title: t('Start a training run?'), message: t('{0} will be trained on this machine.', String(input.recipe)) },
+        confirmationMessages: {
+          title: t('Start a training run?'),
+          message: t('{0} will be trained on this machine.', String(input.recipe)),
+        },
       }),
       invoke: async ({ input }) => {
         trusted();
@@ -53,30 +61,59 @@ export function registerChatTools({ store, jobs, startRecipe }: ChatToolParts): 
   );
 }
 
-const answer = (text: string) => new vscode.LanguageModelToolResult([new vscode.LanguageModelTextPart(text)]);
+const answer = (text: string) =>
+  new vscode.LanguageModelToolResult([new vscode.LanguageModelTextPart(text)]);
 
 function trusted(): void {
-  if (!vscode.workspace.isTrusted) throw new LoraError('usage', t('This workspace is not trusted: runs can be viewed, but nothing is started or changed.'));
+  if (!vscode.workspace.isTrusted)
+    throw new LoraError(
+      'usage',
+      t('This workspace is not trusted: runs can be viewed, but nothing is started or changed.'),
+    );
 }
 
 /** By its id, else by its name. Errors: LoraError naming the runs that there are. */
 async function runCalled(store: RunStore, name: unknown): Promise<Run> {
   await store.refresh();
-  const run = store.runs.find((own) => own.id === name) ?? store.runs.find((own) => own.name === name);
+  const run =
+    store.runs.find((own) => own.id === name) ?? store.runs.find((own) => own.name === name);
   if (run) return run;
-  throw new LoraError('run', t('There is no run {0}. There are: {1}.', String(name), store.runs.slice(0, 10).map((own) => own.id).join(', ')));
+  throw new LoraError(
+    'run',
+    t(
+      'There is no run {0}. There are: {1}.',
+      String(name),
+      store.runs
+        .slice(0, 10)
+        .map((own) => own.id)
+        .join(', '),
+    ),
+  );
 }
 
 async function adapterCalled(store: RunStore, name: unknown): Promise<string> {
   const run = await runCalled(store, name);
   if (run.adapter !== null) return run.adapter;
-  throw new LoraError('adapter', t('There is no adapter here yet: it is written when a run ends or is stopped.'), { place: { file: run.dir } });
+  throw new LoraError(
+    'adapter',
+    t('There is no adapter here yet: it is written when a run ends or is stopped.'),
+    { place: { file: run.dir } },
+  );
 }
 
 /** A recipe of the workspace: a chat may start no other. */
 async function recipeCalled(name: unknown): Promise<vscode.Uri> {
   const recipes = await findRecipes();
-  const recipe = recipes.find((uri) => uri.fsPath === name || vscode.workspace.asRelativePath(uri) === name);
+  const recipe = recipes.find(
+    (uri) => uri.fsPath === name || vscode.workspace.asRelativePath(uri) === name,
+  );
   if (recipe) return recipe;
-  throw new LoraError('recipe', t('There is no recipe {0}. There are: {1}.', String(name), recipes.map((uri) => vscode.workspace.asRelativePath(uri)).join(', ')));
+  throw new LoraError(
+    'recipe',
+    t(
+      'There is no recipe {0}. There are: {1}.',
+      String(name),
+      recipes.map((uri) => vscode.workspace.asRelativePath(uri)).join(', '),
+    ),
+  );
 }

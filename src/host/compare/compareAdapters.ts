@@ -17,19 +17,31 @@ interface Compared {
 
 const SCHEME = 'lora-adapter';
 
-/** Two adapters in the editor's own diff (their settings, then a line a layer), and beside it a page with maps, spectra and numbers. */
+/**
+ * Two adapters in the editor's own diff (their settings, then a line a layer), and beside it a page
+ * with maps, spectra and numbers.
+ */
 export class AdapterComparison implements vscode.TextDocumentContentProvider, vscode.Disposable {
   private readonly texts = new Map<string, string>();
   private selected: string | undefined;
   private readonly panels: ComparePanels;
   private readonly registered = vscode.Disposable.from(
     vscode.workspace.registerTextDocumentContentProvider(SCHEME, this),
-    vscode.workspace.onDidCloseTextDocument((document) => { if (document.uri.scheme === SCHEME) this.texts.delete(document.uri.toString()); }),
+    vscode.workspace.onDidCloseTextDocument((document) => {
+      if (document.uri.scheme === SCHEME) this.texts.delete(document.uri.toString());
+    }),
   );
 
-  constructor(private readonly jobs: Jobs, private readonly store: RunStore, options: Pick<ComparePanelOptions, 'extensionUri' | 'report' | 'log'>) {
+  constructor(
+    private readonly jobs: Jobs,
+    private readonly store: RunStore,
+    options: Pick<ComparePanelOptions, 'extensionUri' | 'report' | 'log'>,
+  ) {
     this.panels = new ComparePanels({
-      ...options, namesOf: (pair) => namesOf(store, pair), runsOf: (pair) => [...new Set(pair.flatMap((place) => runOf(store, place)?.dir ?? []))], compare: async (pair) => (await this.run(pair))?.data,
+      ...options,
+      namesOf: (pair) => namesOf(store, pair),
+      runsOf: (pair) => [...new Set(pair.flatMap((place) => runOf(store, place)?.dir ?? []))],
+      compare: async (pair) => (await this.run(pair))?.data,
       openDiff: async (pair) => {
         const compared = await this.run(pair);
         if (compared) await this.diff(pair, compared);
@@ -37,23 +49,44 @@ export class AdapterComparison implements vscode.TextDocumentContentProvider, vs
     });
   }
 
-  /** Asks which two where that is not said, and shows where they differ; of more that are marked, the first and each of the others. Errors: LoraError. */
+  /**
+   * Asks which two where that is not said, and shows where they differ; of more that are marked,
+   * the first and each of the others. Errors: LoraError.
+   */
   async compare(argument: unknown, selection: readonly unknown[]): Promise<void> {
     const [first, ...others] = markedAdapters(selection);
-    const chosen = first !== undefined && others.length > 0 ? others.map((other): Pair => [first, other]) : [isPair(argument) ? argument : await this.choose(argument)];
+    const chosen =
+      first !== undefined && others.length > 0
+        ? others.map((other): Pair => [first, other])
+        : [isPair(argument) ? argument : await this.choose(argument)];
     for (const pair of chosen) if (pair) await this.show(pair);
   }
 
   /** Remembers the left side, as the explorer does for files. */
   async select(argument: unknown): Promise<void> {
     this.selected = await chooseAdapter(this.store, argument, t('Which adapter to compare?'));
-    await vscode.commands.executeCommand('setContext', CONTEXT_KEYS.hasSelectedAdapter, this.selected !== undefined);
+    await vscode.commands.executeCommand(
+      'setContext',
+      CONTEXT_KEYS.hasSelectedAdapter,
+      this.selected !== undefined,
+    );
   }
 
-  /** Compares with the one that was selected; where none was, it is asked for. Errors: LoraError. */
+  /**
+   * Compares with the one that was selected; where none was, it is asked for. Errors: LoraError.
+   */
   async compareWithSelected(argument: unknown): Promise<void> {
-    const a = this.selected ?? await chooseAdapter(this.store, undefined, t('Which adapter to compare?'));
-    const b = a === undefined ? undefined : await chooseAdapter(this.store, argument, t('Compare {0} with which other?', labelOf(this.store, a)), [a]);
+    const a =
+      this.selected ?? (await chooseAdapter(this.store, undefined, t('Which adapter to compare?')));
+    const b =
+      a === undefined
+        ? undefined
+        : await chooseAdapter(
+            this.store,
+            argument,
+            t('Compare {0} with which other?', labelOf(this.store, a)),
+            [a],
+          );
     if (a !== undefined && b !== undefined) await this.show([a, b]);
   }
 
@@ -75,21 +108,39 @@ export class AdapterComparison implements vscode.TextDocumentContentProvider, vs
 
   private async choose(argument: unknown): Promise<Pair | undefined> {
     const a = await chooseAdapter(this.store, argument, t('Which adapter to compare?'));
-    const b = a === undefined ? undefined : await chooseAdapter(this.store, undefined, t('Compare {0} with which other?', labelOf(this.store, a)), [a]);
+    const b =
+      a === undefined
+        ? undefined
+        : await chooseAdapter(
+            this.store,
+            undefined,
+            t('Compare {0} with which other?', labelOf(this.store, a)),
+            [a],
+          );
     return a === undefined || b === undefined ? undefined : [a, b];
   }
 
   private async run(pair: Pair): Promise<Compared | undefined> {
-    const result = await this.jobs.run<{ readonly texts: Compared['texts'] }>(t('Comparing {0} and {1}', ...namesOf(this.store, pair)), ['compare', ...pair], false);
+    const result = await this.jobs.run<{ readonly texts: Compared['texts'] }>(
+      t('Comparing {0} and {1}', ...namesOf(this.store, pair)),
+      ['compare', ...pair],
+      false,
+    );
     if (!result) return undefined;
     const data = asComparison(result);
-    if (!data) throw new LoraError('engine', t('The engine\'s answer was not understood.'));
+    if (!data) throw new LoraError('engine', t("The engine's answer was not understood."));
     return { data, texts: result.texts };
   }
 
   private async diff(pair: Pair, { data, texts }: Compared): Promise<void> {
     const [left, right] = [this.document(pair[0], texts.a), this.document(pair[1], texts.b)];
-    await vscode.commands.executeCommand('vscode.diff', left, right, titleOf(data, namesOf(this.store, pair)), { preview: false, viewColumn: vscode.ViewColumn.One });
+    await vscode.commands.executeCommand(
+      'vscode.diff',
+      left,
+      right,
+      titleOf(data, namesOf(this.store, pair)),
+      { preview: false, viewColumn: vscode.ViewColumn.One },
+    );
   }
 
   private document(place: string, text: string): vscode.Uri {
@@ -99,7 +150,10 @@ export class AdapterComparison implements vscode.TextDocumentContentProvider, vs
   }
 }
 
-const isPair = (argument: unknown): argument is Pair => Array.isArray(argument) && argument.length === 2 && argument.every((own) => typeof own === 'string');
+const isPair = (argument: unknown): argument is Pair =>
+  Array.isArray(argument) &&
+  argument.length === 2 &&
+  argument.every((own) => typeof own === 'string');
 
 /** What the two are called; where both runs have one name, their folders tell them apart. */
 function namesOf(store: RunStore, pair: Pair): readonly [string, string] {
@@ -107,7 +161,8 @@ function namesOf(store: RunStore, pair: Pair): readonly [string, string] {
   return a === b ? [nameOf(pair[0]), nameOf(pair[1])] : [a, b];
 }
 
-const runOf = (store: RunStore, place: string) => store.runs.find(({ dir }) => place.startsWith(dir + path.sep));
+const runOf = (store: RunStore, place: string) =>
+  store.runs.find(({ dir }) => place.startsWith(dir + path.sep));
 
 /** The run's name, with the checkpoint's where it is not the adapter that the run ended with. */
 export function labelOf(store: RunStore, place: string): string {
@@ -118,5 +173,9 @@ export function labelOf(store: RunStore, place: string): string {
 
 function titleOf({ equal, total }: ComparisonData, names: readonly [string, string]): string {
   if (equal) return t('{0} and {1} do the same', ...names);
-  return t('{0} ↔ {1} (cosine {2})', ...names, total.cosine === null ? '–' : total.cosine.toFixed(3));
+  return t(
+    '{0} ↔ {1} (cosine {2})',
+    ...names,
+    total.cosine === null ? '–' : total.cosine.toFixed(3),
+  );
 }

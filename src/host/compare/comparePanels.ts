@@ -1,6 +1,11 @@
 import * as vscode from 'vscode';
 import { COMPARE_STRINGS } from '../../shared/compareStrings';
-import { asComparePageMessage, asComparePageState, type CompareHostMessage, type ComparisonData } from '../../shared/comparison';
+import {
+  asComparePageMessage,
+  asComparePageState,
+  type CompareHostMessage,
+  type ComparisonData,
+} from '../../shared/comparison';
 import { LoraError } from '../../shared/errors';
 import { COMMANDS, VIEWS } from '../ids';
 import { t } from '../l10n';
@@ -33,7 +38,9 @@ export class ComparePanels implements vscode.Disposable {
 
   constructor(options: ComparePanelOptions) {
     this.panels = new PanelSet<Subject, ComparePanel>({
-      view: VIEWS.compare, keyOf: ({ pair }) => JSON.stringify(pair), make: (panel, { pair, data }) => new ComparePanel(panel, pair, data, options),
+      view: VIEWS.compare,
+      keyOf: ({ pair }) => JSON.stringify(pair),
+      make: (panel, { pair, data }) => new ComparePanel(panel, pair, data, options),
       subjectOf: (value) => {
         const state = asComparePageState(value);
         return state && { pair: [state.a, state.b], data: null };
@@ -43,7 +50,11 @@ export class ComparePanels implements vscode.Disposable {
 
   /** Shows a comparison beside what is open, where the cursor stays. */
   show(pair: Pair, data: ComparisonData): void {
-    this.panels.show({ pair, data }, { viewColumn: vscode.ViewColumn.Beside, preserveFocus: true }, (page) => page.show(data));
+    this.panels.show(
+      { pair, data },
+      { viewColumn: vscode.ViewColumn.Beside, preserveFocus: true },
+      (page) => page.show(data),
+    );
   }
 
   dispose(): void {
@@ -56,12 +67,26 @@ class ComparePanel implements PanelPage {
   private readonly disposables: vscode.Disposable[];
   private readonly send: (message: CompareHostMessage) => void;
 
-  constructor(readonly panel: vscode.WebviewPanel, private readonly pair: Pair, private data: ComparisonData | null, private readonly options: ComparePanelOptions) {
+  constructor(
+    readonly panel: vscode.WebviewPanel,
+    private readonly pair: Pair,
+    private data: ComparisonData | null,
+    private readonly options: ComparePanelOptions,
+  ) {
     const { webview } = panel;
     this.send = sender(panel);
-    this.disposables = [webview.onDidReceiveMessage((message: unknown) => { this.receive(message); })];
+    this.disposables = [
+      webview.onDidReceiveMessage((message: unknown) => {
+        this.receive(message);
+      }),
+    ];
     panel.title = t('{0} ↔ {1}', ...options.namesOf(pair));
-    openPage(webview, { extensionUri: options.extensionUri, name: 'compare', strings: localized(COMPARE_STRINGS), facts: { a: pair[0], b: pair[1] } });
+    openPage(webview, {
+      extensionUri: options.extensionUri,
+      name: 'compare',
+      strings: localized(COMPARE_STRINGS),
+      facts: { a: pair[0], b: pair[1] },
+    });
   }
 
   show(data: ComparisonData): void {
@@ -89,13 +114,16 @@ class ComparePanel implements PanelPage {
       case 'openDiff':
         this.options.openDiff(this.pair).catch((error: unknown) => this.options.report(error));
         break;
-      default: this.options.log(`Comparison: ${message ? message.message : 'a message of the page was not understood'}`);
+      default:
+        this.options.log(
+          `Comparison: ${message ? message.message : 'a message of the page was not understood'}`,
+        );
     }
   }
 
   private async start(): Promise<void> {
     try {
-      this.data ??= await this.options.compare(this.pair) ?? null;
+      this.data ??= (await this.options.compare(this.pair)) ?? null;
       if (this.data) this.sendComparison(this.data);
       else this.send({ kind: 'failed', message: t('The job was cancelled.') });
     } catch (error) {
@@ -104,6 +132,11 @@ class ComparePanel implements PanelPage {
   }
 
   private sendComparison(comparison: ComparisonData): void {
-    this.send({ kind: 'comparison', names: [...this.options.namesOf(this.pair)], curves: this.options.runsOf(this.pair).length > 1, comparison });
+    this.send({
+      kind: 'comparison',
+      names: [...this.options.namesOf(this.pair)],
+      curves: this.options.runsOf(this.pair).length > 1,
+      comparison,
+    });
   }
 }

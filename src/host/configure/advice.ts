@@ -5,7 +5,10 @@ import { formatBytes } from '../format';
 import { formatNumber, t } from '../l10n';
 
 /** What a button beside an advice does. */
-export type AdviceAct = { readonly kind: 'change'; readonly change: Partial<RankSettings> } | { readonly kind: 'allLinear' } | { readonly kind: 'resize'; readonly adapter: string; readonly rank: number };
+export type AdviceAct =
+  | { readonly kind: 'change'; readonly change: Partial<RankSettings> }
+  | { readonly kind: 'allLinear' }
+  | { readonly kind: 'resize'; readonly adapter: string; readonly rank: number };
 
 export interface Advice {
   readonly text: string;
@@ -25,7 +28,11 @@ export interface AdviceFacts {
   readonly method: TrainingMethod;
   readonly base: BaseFacts;
   readonly settings: RankSettings;
-  readonly chosen: readonly { readonly path: string; readonly in_features: number; readonly out_features: number }[];
+  readonly chosen: readonly {
+    readonly path: string;
+    readonly in_features: number;
+    readonly out_features: number;
+  }[];
   readonly figures: Figures;
   /** Examples of the dataset; null: not known. */
   readonly rows: number | null;
@@ -37,34 +44,94 @@ const HIGH_RANK = 32;
 
 /** What to change, and why; the most pressing first. */
 export function adviceFor(facts: AdviceFacts): Advice[] {
-  if (facts.method === 'full') return [say(t('The recipe trains every weight (training.method is full), at the cost that stands under Full fine-tuning: rank and targets count once it is lora.'))];
+  if (facts.method === 'full')
+    return [
+      say(
+        t(
+          'The recipe trains every weight (training.method is full), at the cost that stands under Full fine-tuning: rank and targets count once it is lora.',
+        ),
+      ),
+    ];
   if (facts.chosen.length === 0) return [say(t('Nothing is adapted: choose at least one module.'))];
   return [...limits(facts), ...afterRun(facts), ...beforeRun(facts)];
 }
 
 const say = (text: string): Advice => ({ text, button: null });
-const change = (label: string, text: string, settings: Partial<RankSettings>): Advice => ({ text, button: { label, act: { kind: 'change', change: settings } } });
+const change = (label: string, text: string, settings: Partial<RankSettings>): Advice => ({
+  text,
+  button: { label, act: { kind: 'change', change: settings } },
+});
 
 function limits({ figures, settings, chosen }: AdviceFacts): Advice[] {
   const smallest = Math.min(...chosen.map((m) => Math.min(m.in_features, m.out_features)));
   return [
-    ...(figures.memory.total > figures.there ? [say(t('A step needs {0}, and {1} are free. A smaller per_device_train_batch_size or max_length needs less.', formatBytes(figures.memory.total), formatBytes(figures.there)))] : []),
-    ...(figures.tooHigh > 0 ? [change(t('Use r = {0}', smallest), t('{0} of the modules are smaller than r = {1}: an update cannot have more directions than its layer.', figures.tooHigh, settings.r), { r: smallest })] : []),
-    ...(settings.r >= HIGH_RANK && !settings.use_rslora ? [change(t('Use rsLoRA'), t('At r = {0} the scale α / r is small, and more rank learns hardly more. rsLoRA scales by α / √r.', settings.r), { use_rslora: true })] : []),
+    ...(figures.memory.total > figures.there
+      ? [
+          say(
+            t(
+              'A step needs {0}, and {1} are free. A smaller per_device_train_batch_size or max_length needs less.',
+              formatBytes(figures.memory.total),
+              formatBytes(figures.there),
+            ),
+          ),
+        ]
+      : []),
+    ...(figures.tooHigh > 0
+      ? [
+          change(
+            t('Use r = {0}', smallest),
+            t(
+              '{0} of the modules are smaller than r = {1}: an update cannot have more directions than its layer.',
+              figures.tooHigh,
+              settings.r,
+            ),
+            { r: smallest },
+          ),
+        ]
+      : []),
+    ...(settings.r >= HIGH_RANK && !settings.use_rslora
+      ? [
+          change(
+            t('Use rsLoRA'),
+            t(
+              'At r = {0} the scale α / r is small, and more rank learns hardly more. rsLoRA scales by α / √r.',
+              settings.r,
+            ),
+            { use_rslora: true },
+          ),
+        ]
+      : []),
   ];
 }
 
 function afterRun({ used, settings }: AdviceFacts): Advice[] {
   if (!used || used.kept >= used.paid) return [];
   const { run, paid, kept, adapter } = used;
-  const text = t('The adapter of {0} has rank {1}; r = {2} would keep 99 % of its update.', run, paid, kept);
+  const text = t(
+    'The adapter of {0} has rank {1}; r = {2} would keep 99 % of its update.',
+    run,
+    paid,
+    kept,
+  );
   return [
-    { text, button: { label: t('Resize to r = {0}', kept), act: { kind: 'resize', adapter, rank: kept } } },
-    ...(settings.r > kept ? [change(t('Use r = {0}', kept), t('So the next run could do with r = {0}.', kept), { r: kept })] : []),
+    {
+      text,
+      button: { label: t('Resize to r = {0}', kept), act: { kind: 'resize', adapter, rank: kept } },
+    },
+    ...(settings.r > kept
+      ? [
+          change(t('Use r = {0}', kept), t('So the next run could do with r = {0}.', kept), {
+            r: kept,
+          }),
+        ]
+      : []),
   ];
 }
 
-/** Few examples teach few new directions (Hu et al. 2021, section 7.2, find them within ranks of 1 to 8). */
+/**
+ * Few examples teach few new directions (Hu et al. 2021, section 7.2, find them within ranks of 1
+ * to 8).
+ */
 export function usualRank(rows: number): number {
   if (rows < 500) return 4;
   if (rows < 10_000) return 8;
@@ -76,7 +143,29 @@ function beforeRun({ rows, base, settings, chosen, used, figures }: AdviceFacts)
   const missing = linear.filter((m) => !chosen.some((own) => own.path === m.path)).length;
   const usual = rows === null || used ? null : usualRank(rows);
   return [
-    ...(usual !== null && usual !== settings.r && figures.tooHigh === 0 ? [change(t('Use r = {0}', usual), t('{0} examples: r = {1} is a good start. Each rank is one more direction in which a layer can change, and few examples fill few.', formatNumber(rows!), usual), { r: usual })] : []),
-    ...(missing > 0 ? [{ text: t('{0} linear layers are not adapted. A small rank in all of them usually learns better than a large one in some.', formatNumber(missing)), button: { label: t('Adapt all linear layers'), act: { kind: 'allLinear' as const } } }] : []),
+    ...(usual !== null && usual !== settings.r && figures.tooHigh === 0
+      ? [
+          change(
+            t('Use r = {0}', usual),
+            t(
+              '{0} examples: r = {1} is a good start. Each rank is one more direction in which a layer can change, and few examples fill few.',
+              formatNumber(rows!),
+              usual,
+            ),
+            { r: usual },
+          ),
+        ]
+      : []),
+    ...(missing > 0
+      ? [
+          {
+            text: t(
+              '{0} linear layers are not adapted. A small rank in all of them usually learns better than a large one in some.',
+              formatNumber(missing),
+            ),
+            button: { label: t('Adapt all linear layers'), act: { kind: 'allLinear' as const } },
+          },
+        ]
+      : []),
   ];
 }

@@ -18,30 +18,55 @@ export interface ConfigurePanelOptions extends ConfigureParts {
 export type ConfigurePanels = PanelSet<string, PanelPage>;
 
 /** The pages that configure rank and targets, one a recipe's file. */
-export const configurePanels = (options: ConfigurePanelOptions): ConfigurePanels => new PanelSet({
-  view: VIEWS.configure, subjectOf: (state) => asConfigurePageState(state)?.recipe, keyOf: (recipe) => recipe, make: (panel: vscode.WebviewPanel, recipe: string) => openConfigurePage(panel, recipe, options),
-});
+export const configurePanels = (options: ConfigurePanelOptions): ConfigurePanels =>
+  new PanelSet({
+    view: VIEWS.configure,
+    subjectOf: (state) => asConfigurePageState(state)?.recipe,
+    keyOf: (recipe) => recipe,
+    make: (panel: vscode.WebviewPanel, recipe: string) => openConfigurePage(panel, recipe, options),
+  });
 
-function openConfigurePage(panel: vscode.WebviewPanel, recipe: string, options: ConfigurePanelOptions): PanelPage {
+function openConfigurePage(
+  panel: vscode.WebviewPanel,
+  recipe: string,
+  options: ConfigurePanelOptions,
+): PanelPage {
   const { webview } = panel;
   const session = new ConfigureSession(vscode.Uri.file(recipe), options, sender(panel));
   const told = (done: Promise<void>) => done.catch((error: unknown) => options.report(error));
   const listener = webview.onDidReceiveMessage((value: unknown): unknown => {
     const message = asConfigurePageMessage(value);
     switch (message?.kind) {
-      case 'ready': return told(session.start());
-      case 'preview': session.preview(message.settings, message.chosen); return undefined;
-      case 'apply': return told(session.apply(message.id, message.settings, message.chosen));
-      case 'act': return told(session.act(message.act));
-      case 'openRecipe': return told(openPlace({ file: recipe }));
-      case 'openGuide': return vscode.commands.executeCommand('markdown.showPreview', vscode.Uri.joinPath(options.extensionUri, 'media', 'guide', 'rank.md'));
+      case 'ready':
+        return told(session.start());
+      case 'preview':
+        session.preview(message.settings, message.chosen);
+        return undefined;
+      case 'apply':
+        return told(session.apply(message.id, message.settings, message.chosen));
+      case 'act':
+        return told(session.act(message.act));
+      case 'openRecipe':
+        return told(openPlace({ file: recipe }));
+      case 'openGuide':
+        return vscode.commands.executeCommand(
+          'markdown.showPreview',
+          vscode.Uri.joinPath(options.extensionUri, 'media', 'guide', 'rank.md'),
+        );
       default:
-        options.log(`Configure rank: ${message ? message.message : 'a message of the page was not understood'}`);
+        options.log(
+          `Configure rank: ${message ? message.message : 'a message of the page was not understood'}`,
+        );
         return undefined;
     }
   });
   panel.title = t('Rank of {0}', path.basename(recipe));
-  openPage(webview, { extensionUri: options.extensionUri, name: 'configure', strings: localized(CONFIGURE_STRINGS), facts: { recipe } });
+  openPage(webview, {
+    extensionUri: options.extensionUri,
+    name: 'configure',
+    strings: localized(CONFIGURE_STRINGS),
+    facts: { recipe },
+  });
   return {
     panel,
     dispose: () => {

@@ -3,7 +3,12 @@ import * as vscode from 'vscode';
 import { kindNames, layerOf, targetsFor } from '../../lora/selection';
 import { matchTargets } from '../../lora/targets';
 import type { TargetableModule } from '../../lora/types';
-import type { AdviceLine, ConfigureHostMessage, Figures, RankSettings } from '../../shared/configure';
+import type {
+  AdviceLine,
+  ConfigureHostMessage,
+  Figures,
+  RankSettings,
+} from '../../shared/configure';
 import { LoraError } from '../../shared/errors';
 import type { Recipe } from '../../shared/recipe';
 import { parseRecipe } from '../../shared/recipeFile';
@@ -28,7 +33,10 @@ interface Read {
   readonly chosen: readonly TargetableModule[];
 }
 
-/** The rank and targets of one recipe: reads them as the recipe changes, tells their cost, writes choices back. */
+/**
+ * The rank and targets of one recipe: reads them as the recipe changes, tells their cost, writes
+ * choices back.
+ */
 export class ConfigureSession implements vscode.Disposable {
   private base: BaseFacts | undefined;
   private rows: { readonly dataset: string; readonly rows: number | null } | undefined;
@@ -40,7 +48,11 @@ export class ConfigureSession implements vscode.Disposable {
   private applied = 0;
   private readonly listeners: vscode.Disposable;
 
-  constructor(private readonly recipe: vscode.Uri, private readonly parts: ConfigureParts, private readonly send: (message: ConfigureHostMessage) => void) {
+  constructor(
+    private readonly recipe: vscode.Uri,
+    private readonly parts: ConfigureParts,
+    private readonly send: (message: ConfigureHostMessage) => void,
+  ) {
     this.listeners = vscode.workspace.onDidChangeTextDocument(({ document }) => {
       if (document.uri.toString() === recipe.toString()) this.showSoon();
     });
@@ -53,16 +65,25 @@ export class ConfigureSession implements vscode.Disposable {
     this.used = await this.parts.usedRank(this.recipe.fsPath).catch(() => null);
     if (!this.read || !this.used) return;
     const { recipe, base, chosen } = this.read;
-    this.send({ kind: 'advice', advice: this.advise(this.read, figuresOf(base, recipe, settingsOf(recipe), chosen)) });
+    this.send({
+      kind: 'advice',
+      advice: this.advise(this.read, figuresOf(base, recipe, settingsOf(recipe), chosen)),
+    });
   }
 
   preview(settings: RankSettings, chosen: readonly number[]): void {
     if (!this.read) return;
     const { base, recipe } = this.read;
-    this.send({ kind: 'figures', figures: figuresOf(base, recipe, settings, at(base.modules, chosen)) });
+    this.send({
+      kind: 'figures',
+      figures: figuresOf(base, recipe, settings, at(base.modules, chosen)),
+    });
   }
 
-  /** Writes a choice into the recipe, one after the other; the page is told by the change of the text. */
+  /**
+   * Writes a choice into the recipe, one after the other; the page is told by the change of the
+   * text.
+   */
   apply(id: number, settings: RankSettings, chosen: readonly number[]): Promise<void> {
     return this.inTurn(async () => {
       try {
@@ -82,13 +103,21 @@ export class ConfigureSession implements vscode.Disposable {
     return this.inTurn(async () => {
       if (!this.read) return;
       const { recipe, base, chosen } = this.read;
-      if (act.kind === 'change') await this.write({ ...withRank(settingsOf(recipe), act.change.r ?? recipe.lora.r), ...act.change }, chosen);
-      else await this.write(settingsOf(recipe), base.modules.filter((m) => m.kind === 'linear' && !m.is_output));
+      if (act.kind === 'change')
+        await this.write(
+          { ...withRank(settingsOf(recipe), act.change.r ?? recipe.lora.r), ...act.change },
+          chosen,
+        );
+      else
+        await this.write(
+          settingsOf(recipe),
+          base.modules.filter((m) => m.kind === 'linear' && !m.is_output),
+        );
     });
   }
 
   private inTurn(write: () => Promise<void>): Promise<void> {
-    return this.writing = this.writing.catch(() => undefined).then(write);
+    return (this.writing = this.writing.catch(() => undefined).then(write));
   }
 
   dispose(): void {
@@ -101,8 +130,13 @@ export class ConfigureSession implements vscode.Disposable {
     await editRecipe(this.recipe, (text) => {
       const { lora } = parseRecipe(text, this.recipe.fsPath);
       const before = matchTargets(modules, lora).matched;
-      const same = chosen.length === 0 || (chosen.length === before.length && chosen.every((m, i) => m === before[i]));
-      return withChoice(text, lora, { settings, targets: same ? null : targetsFor(modules, new Set(chosen.map((m) => m.path))) });
+      const same =
+        chosen.length === 0 ||
+        (chosen.length === before.length && chosen.every((m, i) => m === before[i]));
+      return withChoice(text, lora, {
+        settings,
+        targets: same ? null : targetsFor(modules, new Set(chosen.map((m) => m.path))),
+      });
     });
   }
 
@@ -117,9 +151,25 @@ export class ConfigureSession implements vscode.Disposable {
       const settings = settingsOf(recipe);
       const figures = figuresOf(base, recipe, settings, chosen);
       const kind = kindNames(base.modules);
-      const modules = base.modules.map((m) => ({ path: m.path, kind: kind(m), layer: layerOf(m.path), in_features: m.in_features, out_features: m.out_features }));
+      const modules = base.modules.map((m) => ({
+        path: m.path,
+        kind: kind(m),
+        layer: layerOf(m.path),
+        in_features: m.in_features,
+        out_features: m.out_features,
+      }));
       const own = new Set(chosen);
-      this.send({ kind: 'recipe', file: path.basename(this.recipe.fsPath), base: base.name, modules, settings, applied: this.applied, chosen: base.modules.flatMap((m, i) => (own.has(m) ? [i] : [])), figures, advice: this.advise({ recipe, base, chosen }, figures) });
+      this.send({
+        kind: 'recipe',
+        file: path.basename(this.recipe.fsPath),
+        base: base.name,
+        modules,
+        settings,
+        applied: this.applied,
+        chosen: base.modules.flatMap((m, i) => (own.has(m) ? [i] : [])),
+        figures,
+        advice: this.advise({ recipe, base, chosen }, figures),
+      });
     } catch (error) {
       this.read = undefined;
       this.send({ kind: 'fault', message: LoraError.from(error, 'recipe').describe() });
@@ -127,24 +177,48 @@ export class ConfigureSession implements vscode.Disposable {
   }
 
   private advise({ recipe, base, chosen }: Read, figures: Figures): AdviceLine[] {
-    this.advice = adviceFor({ method: recipe.training.method, base, settings: settingsOf(recipe), chosen, figures, rows: this.rows?.rows ?? null, used: this.used });
-    return this.advice.map(({ text, button }, act) => ({ text, button: button && { label: button.label, act } }));
+    this.advice = adviceFor({
+      method: recipe.training.method,
+      base,
+      settings: settingsOf(recipe),
+      chosen,
+      figures,
+      rows: this.rows?.rows ?? null,
+      used: this.used,
+    });
+    return this.advice.map(({ text, button }, act) => ({
+      text,
+      button: button && { label: button.label, act },
+    }));
   }
 
   private async readRecipe(): Promise<Read> {
     const document = await vscode.workspace.openTextDocument(this.recipe);
     const recipe = parseRecipe(document.getText(), this.recipe.fsPath);
     if (this.base?.path !== recipe.base) this.base = await readBaseFacts(recipe.base);
-    if (this.rows?.dataset !== recipe.dataset) this.rows = { dataset: recipe.dataset, rows: (await datasetAt(recipe.dataset, [])).rows };
+    if (this.rows?.dataset !== recipe.dataset)
+      this.rows = { dataset: recipe.dataset, rows: (await datasetAt(recipe.dataset, [])).rows };
     const { matched, unmatched } = matchTargets(this.base.modules, recipe.lora);
     const [wrong] = unmatched;
     if (wrong) {
-      throw new LoraError('recipe', wrong.nearest === undefined ? t('No module is named {0}.', wrong.name) : t('No module is named {0}. Did you mean {1}?', wrong.name, wrong.nearest), { place: { file: this.recipe.fsPath, key: 'lora.target_modules' } });
+      throw new LoraError(
+        'recipe',
+        wrong.nearest === undefined
+          ? t('No module is named {0}.', wrong.name)
+          : t('No module is named {0}. Did you mean {1}?', wrong.name, wrong.nearest),
+        { place: { file: this.recipe.fsPath, key: 'lora.target_modules' } },
+      );
     }
-    return this.read = { recipe, base: this.base, chosen: matched };
+    return (this.read = { recipe, base: this.base, chosen: matched });
   }
 }
 
-const settingsOf = ({ lora: { r, lora_alpha, use_rslora, use_dora } }: Recipe): RankSettings => ({ r, lora_alpha, use_rslora, use_dora });
+const settingsOf = ({ lora: { r, lora_alpha, use_rslora, use_dora } }: Recipe): RankSettings => ({
+  r,
+  lora_alpha,
+  use_rslora,
+  use_dora,
+});
 
-const at = (modules: readonly TargetableModule[], indices: readonly number[]) => modules.filter((_, i) => indices.includes(i));
+const at = (modules: readonly TargetableModule[], indices: readonly number[]) =>
+  modules.filter((_, i) => indices.includes(i));

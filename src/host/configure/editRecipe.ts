@@ -3,14 +3,27 @@ import { LoraError } from '../../shared/errors';
 import { t } from '../l10n';
 import { difference } from './recipeEdits';
 
-/** Changes a recipe in its editor, so that it can be undone; saves it unless the user has changes of their own in it. Errors: LoraError('disk'). */
-export async function editRecipe(recipe: vscode.Uri, change: (text: string) => string): Promise<void> {
+/**
+ * Changes a recipe in its editor, so that it can be undone; saves it unless the user has changes of
+ * their own in it. Errors: LoraError('disk').
+ */
+export async function editRecipe(
+  recipe: vscode.Uri,
+  change: (text: string) => string,
+): Promise<void> {
   const document = await vscode.workspace.openTextDocument(recipe);
   const ownChanges = document.isDirty;
   const found = difference(document.getText(), change(document.getText()));
   if (!found) return;
   const edit = new vscode.WorkspaceEdit();
-  edit.replace(recipe, new vscode.Range(document.positionAt(found.start), document.positionAt(found.end)), found.text);
-  const done = await vscode.workspace.applyEdit(edit) && (ownChanges || await document.save());
-  if (!done) throw new LoraError('disk', t('The recipe cannot be saved.'), { place: { file: recipe.fsPath } });
+  edit.replace(
+    recipe,
+    new vscode.Range(document.positionAt(found.start), document.positionAt(found.end)),
+    found.text,
+  );
+  const done = (await vscode.workspace.applyEdit(edit)) && (ownChanges || (await document.save()));
+  if (!done)
+    throw new LoraError('disk', t('The recipe cannot be saved.'), {
+      place: { file: recipe.fsPath },
+    });
 }

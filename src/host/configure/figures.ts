@@ -15,28 +15,64 @@ const HEADER_BYTES = 150;
 const F32 = 4;
 
 /** What a choice costs, as the page shows it. */
-export function figuresOf(base: BaseFacts, recipe: Recipe, settings: RankSettings, chosen: readonly TargetableModule[], there = memoryThere()): Figures {
+export function figuresOf(
+  base: BaseFacts,
+  recipe: Recipe,
+  settings: RankSettings,
+  chosen: readonly TargetableModule[],
+  there = memoryThere(),
+): Figures {
   const { r, lora_alpha, use_rslora, use_dora } = settings;
   const rankOf = (m: TargetableModule) => patternValue(recipe.lora.rank_pattern, m.path, r);
   const magnitudes = use_dora ? chosen.reduce((sum, m) => sum + m.out_features, 0) : 0;
   const trainable = countTrainable(chosen, rankOf).trainable + magnitudes;
   const { size, rows, length } = batchOf(base, recipe);
   return {
-    trainable, parameters: base.parameters, modules: chosen.length, tooHigh: tooHighRank(chosen, r).length, scaling: scalingOf(r, lora_alpha, use_rslora),
-    otherRanks: chosen.filter((m) => rankOf(m) !== r).length, fileBytes: trainable * F32 + chosen.length * (use_dora ? 3 : 2) * HEADER_BYTES,
-    memory: planStep(recipe.training, base.size.num_layers, (plan) => estimateMemory(base.size, chosen, rankOf, rows, length, plan), machineHere(there)).estimate, full: estimateFull(base.size, rows, length), there, batch: size, length, kinds: kindsOf(base.modules, chosen, rankOf),
+    trainable,
+    parameters: base.parameters,
+    modules: chosen.length,
+    tooHigh: tooHighRank(chosen, r).length,
+    scaling: scalingOf(r, lora_alpha, use_rslora),
+    otherRanks: chosen.filter((m) => rankOf(m) !== r).length,
+    fileBytes: trainable * F32 + chosen.length * (use_dora ? 3 : 2) * HEADER_BYTES,
+    memory: planStep(
+      recipe.training,
+      base.size.num_layers,
+      (plan) => estimateMemory(base.size, chosen, rankOf, rows, length, plan),
+      machineHere(there),
+    ).estimate,
+    full: estimateFull(base.size, rows, length),
+    there,
+    batch: size,
+    length,
+    kinds: kindsOf(base.modules, chosen, rankOf),
   };
 }
 
 /** As the recipe's batches are at most; images have a length of their own. */
 function batchOf({ batch }: BaseFacts, { task, training }: Recipe) {
   const size = training.per_device_train_batch_size;
-  return { size, rows: size * (task === 'embedding' ? 2 : 1), length: task === 'image_cls' ? batch.length : training.max_length };
+  return {
+    size,
+    rows: size * (task === 'embedding' ? 2 : 1),
+    length: task === 'image_cls' ? batch.length : training.max_length,
+  };
 }
 
-function kindsOf(modules: readonly TargetableModule[], chosen: readonly TargetableModule[], rankOf: (m: TargetableModule) => number): Figures['kinds'] {
+function kindsOf(
+  modules: readonly TargetableModule[],
+  chosen: readonly TargetableModule[],
+  rankOf: (m: TargetableModule) => number,
+): Figures['kinds'] {
   const kind = kindNames(modules);
   const groups = new Map<string, TargetableModule[]>();
   for (const m of chosen) groups.set(kind(m), [...(groups.get(kind(m)) ?? []), m]);
-  return [...groups].map(([name, own]) => ({ name, modules: own.length, in_features: own[0]!.in_features, out_features: own[0]!.out_features, update: trainableOf(own[0]!, rankOf(own[0]!)), whole: own[0]!.in_features * own[0]!.out_features }));
+  return [...groups].map(([name, own]) => ({
+    name,
+    modules: own.length,
+    in_features: own[0]!.in_features,
+    out_features: own[0]!.out_features,
+    update: trainableOf(own[0]!, rankOf(own[0]!)),
+    whole: own[0]!.in_features * own[0]!.out_features,
+  }));
 }

@@ -16,15 +16,29 @@ export async function pickRank(recipe: vscode.Uri): Promise<void> {
   const document = await vscode.workspace.openTextDocument(recipe);
   const { lora, base: file } = parseRecipe(document.getText(), recipe.fsPath);
   const base = await readBaseFacts(file);
-  const before = { base, dataset: null, r: lora.r, target_modules: lora.target_modules, file: null };
-  const answers = await runSteps<TrainState>([
-    (state, first) => askRank(state, first, { title: t('Rank'), step: [1, 2] }),
-    (state, first) => askTargets(state, first, { title: t('Target Modules'), step: [2, 2] }),
-  ], before);
+  const before = {
+    base,
+    dataset: null,
+    r: lora.r,
+    target_modules: lora.target_modules,
+    file: null,
+  };
+  const answers = await runSteps<TrainState>(
+    [
+      (state, first) => askRank(state, first, { title: t('Rank'), step: [1, 2] }),
+      (state, first) => askTargets(state, first, { title: t('Target Modules'), step: [2, 2] }),
+    ],
+    before,
+  );
   if (!answers) return;
   const settings = withRank(lora, answers.r);
   const same = JSON.stringify(answers.target_modules) === JSON.stringify(lora.target_modules);
   const chosen = matchTargets(base.modules, { target_modules: answers.target_modules }).matched;
-  await editRecipe(recipe, (text) => withChoice(text, parseRecipe(text, recipe.fsPath).lora, { settings, targets: same ? null : targetsFor(base.modules, new Set(chosen.map((m) => m.path))) }));
+  await editRecipe(recipe, (text) =>
+    withChoice(text, parseRecipe(text, recipe.fsPath).lora, {
+      settings,
+      targets: same ? null : targetsFor(base.modules, new Set(chosen.map((m) => m.path))),
+    }),
+  );
   await vscode.window.showTextDocument(document, { preview: false });
 }

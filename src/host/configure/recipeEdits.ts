@@ -9,30 +9,57 @@ export interface RankChoice {
   readonly targets: ChosenTargets | null;
 }
 
-/** A recipe's text with the choice written in. `now`: what the text says. What does not change, comments and layout too, stays as it is. */
-export function withChoice(text: string, now: LoraSettings, { settings, targets }: RankChoice): string {
+/**
+ * A recipe's text with the choice written in. `now`: what the text says. What does not change,
+ * comments and layout too, stays as it is.
+ */
+export function withChoice(
+  text: string,
+  now: LoraSettings,
+  { settings, targets }: RankChoice,
+): string {
   const wanted: Partial<LoraSettings> = {
     ...settings,
-    ...(targets && { target_modules: targets.target_modules as LoraSettings['target_modules'], layers_to_transform: targets.layers_to_transform as LoraSettings['layers_to_transform'], exclude_modules: null, layers_pattern: null }),
+    ...(targets && {
+      target_modules: targets.target_modules as LoraSettings['target_modules'],
+      layers_to_transform: targets.layers_to_transform as LoraSettings['layers_to_transform'],
+      exclude_modules: null,
+      layers_pattern: null,
+    }),
   };
   const formattingOptions = { ...indentOf(text), eol: text.includes('\r\n') ? '\r\n' : '\n' };
   return Object.entries(wanted).reduce((edited, [key, value]) => {
     if (JSON.stringify(now[key as keyof LoraSettings]) === JSON.stringify(value)) return edited;
-    return applyEdits(edited, modify(edited, ['lora', key], value ?? undefined, { formattingOptions }));
+    return applyEdits(
+      edited,
+      modify(edited, ['lora', key], value ?? undefined, { formattingOptions }),
+    );
   }, text);
 }
 
 function indentOf(text: string): { readonly insertSpaces: boolean; readonly tabSize: number } {
   const indent = /^([ \t]+)\S/m.exec(text)?.[1] ?? '  ';
-  return { insertSpaces: !indent.startsWith('\t'), tabSize: indent.startsWith('\t') ? 4 : indent.length };
+  return {
+    insertSpaces: !indent.startsWith('\t'),
+    tabSize: indent.startsWith('\t') ? 4 : indent.length,
+  };
 }
 
-/** Where two texts differ: offsets in the first, and what stands there in the second. Null: nowhere. */
-export function difference(before: string, after: string): { readonly start: number; readonly end: number; readonly text: string } | null {
+/**
+ * Where two texts differ: offsets in the first, and what stands there in the second. Null: nowhere.
+ */
+export function difference(
+  before: string,
+  after: string,
+): { readonly start: number; readonly end: number; readonly text: string } | null {
   if (before === after) return null;
   let start = 0;
   while (start < before.length && before[start] === after[start]) start++;
   let same = 0;
-  while (same < Math.min(before.length, after.length) - start && before.at(-1 - same) === after.at(-1 - same)) same++;
+  while (
+    same < Math.min(before.length, after.length) - start &&
+    before.at(-1 - same) === after.at(-1 - same)
+  )
+    same++;
   return { start, end: before.length - same, text: after.slice(start, after.length - same) };
 }

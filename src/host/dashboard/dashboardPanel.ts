@@ -22,24 +22,50 @@ export interface DashboardOptions {
   readonly log: (message: string) => void;
 }
 
-const OPEN_COMMANDS: Readonly<Record<OpenTarget, CommandId>> = { recipe: COMMANDS.openRecipe, adapter: COMMANDS.revealAdapter, model: COMMANDS.revealModel, log: COMMANDS.openRunLog };
+const OPEN_COMMANDS: Readonly<Record<OpenTarget, CommandId>> = {
+  recipe: COMMANDS.openRecipe,
+  adapter: COMMANDS.revealAdapter,
+  model: COMMANDS.revealModel,
+  log: COMMANDS.openRunLog,
+};
 
-/** One webview that shows one run. The page asks with `ready` whenever VS Code has built it anew; while it is hidden nothing is read. */
+/**
+ * One webview that shows one run. The page asks with `ready` whenever VS Code has built it anew;
+ * while it is hidden nothing is read.
+ */
 export class DashboardPanel implements PanelPage {
   private readonly source: RunSource;
   private readonly disposables: vscode.Disposable[] = [];
   private readonly post: (message: HostMessage) => void;
 
-  constructor(readonly panel: vscode.WebviewPanel, private readonly runDir: string, private readonly options: DashboardOptions) {
+  constructor(
+    readonly panel: vscode.WebviewPanel,
+    private readonly runDir: string,
+    private readonly options: DashboardOptions,
+  ) {
     this.post = sender(panel);
-    this.source = new RunSource(runDir, options.connect, (message) => this.send(message), () => vscode.workspace.isTrusted);
+    this.source = new RunSource(
+      runDir,
+      options.connect,
+      (message) => this.send(message),
+      () => vscode.workspace.isTrusted,
+    );
     const { webview } = panel;
     panel.title ||= titleOf(runDir);
     this.disposables.push(
-      webview.onDidReceiveMessage((message: unknown) => { this.receive(message); }),
-      panel.onDidChangeViewState(() => { if (!panel.visible) this.source.stop(); }),
+      webview.onDidReceiveMessage((message: unknown) => {
+        this.receive(message);
+      }),
+      panel.onDidChangeViewState(() => {
+        if (!panel.visible) this.source.stop();
+      }),
     );
-    openPage(webview, { extensionUri: options.extensionUri, name: 'dashboard', strings: localized(DASHBOARD_STRINGS), facts: { 'run-dir': runDir } });
+    openPage(webview, {
+      extensionUri: options.extensionUri,
+      name: 'dashboard',
+      strings: localized(DASHBOARD_STRINGS),
+      facts: { 'run-dir': runDir },
+    });
   }
 
   dispose(): void {
@@ -48,29 +74,44 @@ export class DashboardPanel implements PanelPage {
   }
 
   private send(message: HostMessage): void {
-    if ((message.kind === 'snapshot' || message.kind === 'run') && message.run) this.panel.title = message.run.name;
+    if ((message.kind === 'snapshot' || message.kind === 'run') && message.run)
+      this.panel.title = message.run.name;
     this.post(message);
   }
 
   private receive(value: unknown): void {
     const checked = asPageMessage(value);
-    if ('fault' in checked) this.options.log(`Dashboard: a message of the page was not understood: ${checked.fault}`);
-    else this.handle(checked.message).catch((error: unknown) => this.options.report(LoraError.from(error, 'run')));
+    if ('fault' in checked)
+      this.options.log(`Dashboard: a message of the page was not understood: ${checked.fault}`);
+    else
+      this.handle(checked.message).catch((error: unknown) =>
+        this.options.report(LoraError.from(error, 'run')),
+      );
   }
 
   private async handle(message: PageMessage): Promise<void> {
     const { runDir, source } = this;
     switch (message.kind) {
-      case 'ready': return source.start();
-      case 'request': return this.request(message.request);
-      case 'continue': return vscode.commands.executeCommand(COMMANDS.resumeRun, runDir);
-      case 'open': return vscode.commands.executeCommand(OPEN_COMMANDS[message.what], runDir);
-      case 'openPlace': return openErrorPlace(message.place, source.status.error);
-      case 'copyError': return copyError(source.status.error);
-      case 'export': return this.exportCsv();
-      case 'savePicture': return savePicture({ ...message, name: `${this.name}-${message.name}` }, runDir);
-      case 'copyText': return copyText(message.text);
-      case 'trouble': this.options.log(`Dashboard: ${message.message}`);
+      case 'ready':
+        return source.start();
+      case 'request':
+        return this.request(message.request);
+      case 'continue':
+        return vscode.commands.executeCommand(COMMANDS.resumeRun, runDir);
+      case 'open':
+        return vscode.commands.executeCommand(OPEN_COMMANDS[message.what], runDir);
+      case 'openPlace':
+        return openErrorPlace(message.place, source.status.error);
+      case 'copyError':
+        return copyError(source.status.error);
+      case 'export':
+        return this.exportCsv();
+      case 'savePicture':
+        return savePicture({ ...message, name: `${this.name}-${message.name}` }, runDir);
+      case 'copyText':
+        return copyText(message.text);
+      case 'trouble':
+        this.options.log(`Dashboard: ${message.message}`);
     }
   }
 
@@ -82,11 +123,20 @@ export class DashboardPanel implements PanelPage {
     }
   }
 
-  private get name(): string { return this.source.run?.name ?? titleOf(this.runDir); }
+  private get name(): string {
+    return this.source.run?.name ?? titleOf(this.runDir);
+  }
 
   private async exportCsv(): Promise<void> {
-    const target = await vscode.window.showSaveDialog({ defaultUri: vscode.Uri.file(path.join(this.runDir, `${fileName(this.name)}.csv`)), filters: { CSV: ['csv'] } });
-    if (target) await vscode.workspace.fs.writeFile(target, Buffer.from(metricsCsv(this.source.metrics), 'utf8'));
+    const target = await vscode.window.showSaveDialog({
+      defaultUri: vscode.Uri.file(path.join(this.runDir, `${fileName(this.name)}.csv`)),
+      filters: { CSV: ['csv'] },
+    });
+    if (target)
+      await vscode.workspace.fs.writeFile(
+        target,
+        Buffer.from(metricsCsv(this.source.metrics), 'utf8'),
+      );
   }
 }
 

@@ -7,12 +7,22 @@ import { DashboardPanel, type DashboardOptions } from './dashboardPanel';
 export type DashboardPanels = PanelSet<string, DashboardPanel>;
 
 /** The dashboards of this window, one a run's folder (absolute), which may still be empty. */
-export const dashboardPanels = (options: DashboardOptions): DashboardPanels => new PanelSet({
-  view: VIEWS.dashboard, subjectOf: runDirOf, keyOf: (runDir) => path.resolve(runDir),
-  make: (panel: vscode.WebviewPanel, runDir: string) => new DashboardPanel(panel, path.resolve(runDir), options),
-});
+export const dashboardPanels = (options: DashboardOptions): DashboardPanels =>
+  new PanelSet({
+    view: VIEWS.dashboard,
+    subjectOf: runDirOf,
+    keyOf: (runDir) => path.resolve(runDir),
+    make: (panel: vscode.WebviewPanel, runDir: string) =>
+      new DashboardPanel(panel, path.resolve(runDir), options),
+  });
 
 function runDirOf(state: unknown): string | undefined {
-  if (typeof state !== 'object' || state === null || !('runDir' in state) || typeof state.runDir !== 'string') return undefined;
+  if (
+    typeof state !== 'object' ||
+    state === null ||
+    !('runDir' in state) ||
+    typeof state.runDir !== 'string'
+  )
+    return undefined;
   return path.isAbsolute(state.runDir) ? path.resolve(state.runDir) : undefined;
 }

@@ -5,7 +5,8 @@ import { openPlace } from '../openPlace';
 /** Opens a place that the error itself names, and no other file. */
 export async function openErrorPlace(place: Place, error: SerializedError | null): Promise<void> {
   const named = [error?.place, ...(error?.problems ?? []).map((problem) => problem.place)];
-  if (named.some((other) => other?.file === place.file && other.line === place.line)) await openPlace(place);
+  if (named.some((other) => other?.file === place.file && other.line === place.line))
+    await openPlace(place);
 }
 
 export async function copyError(error: SerializedError | null): Promise<void> {

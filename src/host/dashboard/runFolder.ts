@@ -19,12 +19,20 @@ export interface FolderState {
 /** How long an engine that was just started may take to write its first file. */
 const START_MS = 30_000;
 
-/** Reads a run's folder. The engine is looked at first: it writes its last word into run.json before it goes. Never throws. */
+/**
+ * Reads a run's folder. The engine is looked at first: it writes its last word into run.json before
+ * it goes. Never throws.
+ */
 export class RunFolder {
-  private seen: { readonly key: string; readonly run: RunRecord | null; readonly error: LoraError | null } | undefined;
+  private seen:
+    | { readonly key: string; readonly run: RunRecord | null; readonly error: LoraError | null }
+    | undefined;
   private readonly firstLook: number;
 
-  constructor(private readonly runDir: string, private readonly now: () => number = Date.now) {
+  constructor(
+    private readonly runDir: string,
+    private readonly now: () => number = Date.now,
+  ) {
     this.firstLook = now();
   }
 
@@ -34,7 +42,7 @@ export class RunFolder {
     const info = await stat(file).catch(() => undefined);
     if (!info) return { run: null, engine, error: this.isLate(engine) ? missing(file) : null };
     const key = `${info.ino}:${info.size}:${info.mtimeMs}`;
-    if (this.seen?.key !== key) this.seen = { key, ...await parseRun(file) };
+    if (this.seen?.key !== key) this.seen = { key, ...(await parseRun(file)) };
     return { run: this.seen.run, engine, error: this.seen.error };
   }
 
@@ -44,22 +52,47 @@ export class RunFolder {
 }
 
 function missing(file: string): LoraError {
-  return new LoraError('run', t('This run has no run.json: its folder was moved or deleted, or its engine never started.'), {
-    place: { file }, fix: t('Open the run from the Runs view, or run the recipe again.'),
-  });
+  return new LoraError(
+    'run',
+    t('This run has no run.json: its folder was moved or deleted, or its engine never started.'),
+    {
+      place: { file },
+      fix: t('Open the run from the Runs view, or run the recipe again.'),
+    },
+  );
 }
 
 async function parseRun(file: string): Promise<{ run: RunRecord | null; error: LoraError | null }> {
   try {
     const run = asRunRecord(JSON.parse(await readFile(file, 'utf8')));
-    return run ? { run, error: null } : { run: null, error: new LoraError('run', t('run.json is not the record of a run.'), { place: { file } }) };
+    return run
+      ? { run, error: null }
+      : {
+          run: null,
+          error: new LoraError('run', t('run.json is not the record of a run.'), {
+            place: { file },
+          }),
+        };
   } catch (cause) {
-    return { run: null, error: new LoraError('run', t('run.json cannot be read.'), { place: { file }, cause }) };
+    return {
+      run: null,
+      error: new LoraError('run', t('run.json cannot be read.'), { place: { file }, cause }),
+    };
   }
 }
 
 /** The run's status when no engine can be asked. */
-export function statusFromFolder({ run, engine, error }: FolderState, lastStep: number, now: number): EngineStatus {
+export function statusFromFolder(
+  { run, engine, error }: FolderState,
+  lastStep: number,
+  now: number,
+): EngineStatus {
   const state = run ? effectiveState(run, engine, now) : error ? 'failed' : 'preparing';
-  return { state, step: lastStep, total_steps: run?.total_steps ?? null, seconds_left: null, error: error?.serialize() ?? run?.error ?? null };
+  return {
+    state,
+    step: lastStep,
+    total_steps: run?.total_steps ?? null,
+    seconds_left: null,
+    error: error?.serialize() ?? run?.error ?? null,
+  };
 }

@@ -20,7 +20,10 @@ const GATHER_MS = 50;
 const FIRST_ANSWER_MS = 300;
 const LOG_KEPT = 200;
 
-/** The data of one run for one panel. It costs nothing until `start` and after `stop`, and keeps what it has read in between. */
+/**
+ * The data of one run for one panel. It costs nothing until `start` and after `stop`, and keeps
+ * what it has read in between.
+ */
 export class RunSource {
   private history = new RunHistory();
   private folder: FolderState = { run: null, engine: null, error: null };
@@ -40,15 +43,23 @@ export class RunSource {
   private timer: NodeJS.Timeout | undefined;
   private busy = Promise.resolve();
 
-  constructor(private readonly runDir: string, private readonly connect: ConnectRun, private readonly emit: (message: HostMessage) => void,
-    private readonly isTrusted: () => boolean = () => true) {
+  constructor(
+    private readonly runDir: string,
+    private readonly connect: ConnectRun,
+    private readonly emit: (message: HostMessage) => void,
+    private readonly isTrusted: () => boolean = () => true,
+  ) {
     this.tail = new LineTail(path.join(runDir, RUN_FILES.metrics));
     this.reader = new RunFolder(runDir);
   }
 
-  get run(): RunRecord | null { return this.folder.run; }
+  get run(): RunRecord | null {
+    return this.folder.run;
+  }
 
-  get metrics(): RunHistory { return this.history; }
+  get metrics(): RunHistory {
+    return this.history;
+  }
 
   get status(): EngineStatus {
     return this.engineStatus ?? statusFromFolder(this.folder, this.history.lastStep, Date.now());
@@ -76,17 +87,24 @@ export class RunSource {
 
   /** Errors: LoraError('engine') when no engine can be reached or it refuses. */
   async request(name: RunRequest): Promise<void> {
-    if (!this.follower) throw new LoraError('engine', t('The engine of this run does not answer.'), { fix: t('Wait until it does, or look into the log.') });
+    if (!this.follower)
+      throw new LoraError('engine', t('The engine of this run does not answer.'), {
+        fix: t('Wait until it does, or look into the log.'),
+      });
     this.engineStatus = await this.follower.request(name, undefined);
     this.tellStatus();
   }
 
-  private scheduleNext(): void { this.schedule(this.gathering ? GATHER_MS : POLL_MS); }
+  private scheduleNext(): void {
+    this.schedule(this.gathering ? GATHER_MS : POLL_MS);
+  }
 
   private schedule(ms: number): void {
     clearTimeout(this.timer);
     const { session } = this;
-    this.timer = setTimeout(() => { void this.tick(session); }, ms);
+    this.timer = setTimeout(() => {
+      void this.tick(session);
+    }, ms);
   }
 
   private async tick(session: number): Promise<void> {
@@ -97,12 +115,16 @@ export class RunSource {
     if (session !== this.session) return;
     void this.follow(session);
     this.tellLines();
-    if (this.folder.run && this.folder.run !== before) this.emit({ kind: 'run', run: this.folder.run });
+    if (this.folder.run && this.folder.run !== before)
+      this.emit({ kind: 'run', run: this.folder.run });
     this.tellStatus();
     this.scheduleNext();
   }
 
-  /** Reads what is new; a reading that a stopped session began ends first, since both read on from the same place. */
+  /**
+   * Reads what is new; a reading that a stopped session began ends first, since both read on from
+   * the same place.
+   */
   private look(): Promise<void> {
     this.busy = this.busy.then(() => this.readAll());
     return this.busy;
@@ -111,13 +133,19 @@ export class RunSource {
   private async readAll(): Promise<void> {
     this.folder = await this.reader.read();
     try {
-      await this.tail.read((lines) => this.take(lines), () => {
-        this.history = new RunHistory();
-        this.restarted = true;
-      });
+      await this.tail.read(
+        (lines) => this.take(lines),
+        () => {
+          this.history = new RunHistory();
+          this.restarted = true;
+        },
+      );
     } catch (cause) {
       const place = { file: path.join(this.runDir, RUN_FILES.metrics) };
-      this.folder = { ...this.folder, error: new LoraError('run', t('The metrics cannot be read.'), { place, cause }) };
+      this.folder = {
+        ...this.folder,
+        error: new LoraError('run', t('The metrics cannot be read.'), { place, cause }),
+      };
     }
   }
 
@@ -130,7 +158,10 @@ export class RunSource {
     }
   }
 
-  /** Connects to the engine when there is one that is not followed yet; tries are not made side by side. */
+  /**
+   * Connects to the engine when there is one that is not followed yet; tries are not made side by
+   * side.
+   */
   private async follow(session: number): Promise<void> {
     if (this.follower || this.connecting || !isEngineAlive(this.folder.engine, Date.now())) return;
     this.connecting = true;
@@ -144,7 +175,10 @@ export class RunSource {
   private async connectNow(session: number): Promise<void> {
     const follower = await this.connect(this.runDir).catch(() => undefined);
     if (!follower) return;
-    if (session !== this.session) { follower.dispose(); return; }
+    if (session !== this.session) {
+      follower.dispose();
+      return;
+    }
     this.follower = follower;
     this.listen(follower);
     const status = await follower.request('status', undefined).catch(() => undefined);
@@ -154,17 +188,35 @@ export class RunSource {
   }
 
   private listen(follower: RunFollower): void {
-    const ifCurrent = <T>(act: (value: T) => void) => (value: T) => { if (this.follower === follower) act(value); };
-    follower.on('metric', ifCurrent(() => this.gather()));
-    follower.on('status', ifCurrent((status) => {
-      this.engineStatus = status;
-      this.tellStatus();
-    }));
-    follower.on('progress', ifCurrent((progress) => {
-      this.progress = progress;
-      this.emit({ kind: 'progress', progress });
-    }));
-    follower.on('log', ifCurrent(({ level, message }) => { if (level !== 'info') this.addLog(level, message); }));
+    const ifCurrent =
+      <T>(act: (value: T) => void) =>
+      (value: T) => {
+        if (this.follower === follower) act(value);
+      };
+    follower.on(
+      'metric',
+      ifCurrent(() => this.gather()),
+    );
+    follower.on(
+      'status',
+      ifCurrent((status) => {
+        this.engineStatus = status;
+        this.tellStatus();
+      }),
+    );
+    follower.on(
+      'progress',
+      ifCurrent((progress) => {
+        this.progress = progress;
+        this.emit({ kind: 'progress', progress });
+      }),
+    );
+    follower.on(
+      'log',
+      ifCurrent(({ level, message }) => {
+        if (level !== 'info') this.addLog(level, message);
+      }),
+    );
     follower.onClose(() => {
       if (this.follower !== follower) return;
       this.unfollow();
@@ -180,7 +232,10 @@ export class RunSource {
     follower?.dispose();
   }
 
-  /** There is something to read: soon, together with what comes until then. While a reading is under way, right after it. */
+  /**
+   * There is something to read: soon, together with what comes until then. While a reading is under
+   * way, right after it.
+   */
   private gather(): void {
     if (this.gathering) return;
     this.gathering = true;
@@ -195,7 +250,10 @@ export class RunSource {
   }
 
   private tellLines(): void {
-    if (this.restarted) { this.sendSnapshot(); return; }
+    if (this.restarted) {
+      this.sendSnapshot();
+      return;
+    }
     if (this.fresh.length === 0) return;
     const lines = this.fresh;
     this.fresh = [];
@@ -221,7 +279,15 @@ export class RunSource {
     this.restarted = false;
     const { status, progress } = this;
     this.told = JSON.stringify({ kind: 'status', status, link: this.link() });
-    this.emit({ kind: 'snapshot', run: this.folder.run, status, progress, link: this.link(), steps: this.history.snapshot(), lines: this.history.lines });
+    this.emit({
+      kind: 'snapshot',
+      run: this.folder.run,
+      status,
+      progress,
+      link: this.link(),
+      steps: this.history.snapshot(),
+      lines: this.history.lines,
+    });
     for (const entry of this.log) this.emit(entry);
   }
 }

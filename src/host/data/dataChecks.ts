@@ -21,19 +21,30 @@ export interface FoundInRecipe {
   readonly checked: CheckedRecipe;
 }
 
-/** Marks faults of datasets while they are edited, and tells in the status bar what there is to learn. The rows are read by a process of its own: typing never waits. */
+/**
+ * Marks faults of datasets while they are edited, and tells in the status bar what there is to
+ * learn. The rows are read by a process of its own: typing never waits.
+ */
 export class DataChecks implements vscode.Disposable {
   private readonly marks = vscode.languages.createDiagnosticCollection('lora-data');
-  private readonly status = vscode.window.createStatusBarItem('lora.data', vscode.StatusBarAlignment.Right, 90);
+  private readonly status = vscode.window.createStatusBarItem(
+    'lora.data',
+    vscode.StatusBarAlignment.Right,
+    90,
+  );
   private readonly found = new Map<string, FoundInRecipe>();
   private readonly timers = new Map<string, NodeJS.Timeout>();
   private readonly running = new Map<string, AbortController>();
   private readonly disposables: readonly { dispose(): unknown }[];
 
-  constructor(private readonly jobs: Pick<Jobs, 'ask'>, private readonly log: (message: string) => void) {
+  constructor(
+    private readonly jobs: Pick<Jobs, 'ask'>,
+    private readonly log: (message: string) => void,
+  ) {
     this.status.name = t('LoRA: Data');
     this.disposables = [
-      this.marks, this.status,
+      this.marks,
+      this.status,
       vscode.window.onDidChangeActiveTextEditor((editor) => {
         if (editor) this.checkSoon(editor.document);
         this.showStatus();
@@ -47,7 +58,10 @@ export class DataChecks implements vscode.Disposable {
 
   /** What was found last for the recipe that names this file, or is it. */
   of(file: string): FoundInRecipe | undefined {
-    return [...this.found.values()].find(({ recipe, checked }) => recipe === file || checked.datasets.some((dataset) => dataset.path === file));
+    return [...this.found.values()].find(
+      ({ recipe, checked }) =>
+        recipe === file || checked.datasets.some((dataset) => dataset.path === file),
+    );
   }
 
   dispose(): void {
@@ -62,18 +76,34 @@ export class DataChecks implements vscode.Disposable {
   }
 
   private checkSoon({ uri, fileName }: vscode.TextDocument): void {
-    if (!vscode.workspace.isTrusted || uri.scheme !== 'file' || !(isRecipeName(fileName) || fileName.endsWith('.jsonl'))) return;
+    if (
+      !vscode.workspace.isTrusted ||
+      uri.scheme !== 'file' ||
+      !(isRecipeName(fileName) || fileName.endsWith('.jsonl'))
+    )
+      return;
     clearTimeout(this.timers.get(fileName));
-    this.timers.set(fileName, setTimeout(() => {
-      this.check(fileName).catch((error: unknown) => this.log(`Data of ${fileName}: ${LoraError.from(error, 'dataset').describe()}`));
-    }, QUIET_MS));
+    this.timers.set(
+      fileName,
+      setTimeout(() => {
+        this.check(fileName).catch((error: unknown) =>
+          this.log(`Data of ${fileName}: ${LoraError.from(error, 'dataset').describe()}`),
+        );
+      }, QUIET_MS),
+    );
   }
 
   private async check(file: string): Promise<void> {
     this.timers.delete(file);
     const recipes = isRecipeName(file) ? [file] : await recipesNaming(file);
     const [recipe] = recipes;
-    if (recipe === undefined || vscode.workspace.textDocuments.some((document) => document.fileName === recipe && document.isDirty)) return;
+    if (
+      recipe === undefined ||
+      vscode.workspace.textDocuments.some(
+        (document) => document.fileName === recipe && document.isDirty,
+      )
+    )
+      return;
     this.running.get(recipe)?.abort();
     const controller = new AbortController();
     this.running.set(recipe, controller);
@@ -91,7 +121,9 @@ export class DataChecks implements vscode.Disposable {
   /** Datasets with changes that are not saved are read from a copy. */
   private async ask(recipe: string, signal: AbortSignal): Promise<CheckedRecipe> {
     const named = await datasetsOf(recipe);
-    const dirty = vscode.workspace.textDocuments.filter((document) => document.isDirty && named.includes(document.fileName));
+    const dirty = vscode.workspace.textDocuments.filter(
+      (document) => document.isDirty && named.includes(document.fileName),
+    );
     const folder = dirty.length > 0 ? await mkdtemp(path.join(tmpdir(), 'lora-data-')) : null;
     try {
       const instead: string[] = [];
@@ -100,7 +132,10 @@ export class DataChecks implements vscode.Disposable {
         await writeFile(copy, document.getText());
         instead.push('--instead', `${document.fileName}=${copy}`);
       }
-      return await this.jobs.ask<CheckedRecipe>(['check', recipe, ...instead], AbortSignal.any([signal, AbortSignal.timeout(LONGEST_MS)]));
+      return await this.jobs.ask<CheckedRecipe>(
+        ['check', recipe, ...instead],
+        AbortSignal.any([signal, AbortSignal.timeout(LONGEST_MS)]),
+      );
     } finally {
       if (folder !== null) await rm(folder, { recursive: true, force: true });
     }
@@ -109,13 +144,19 @@ export class DataChecks implements vscode.Disposable {
   private take(recipe: string, checked: CheckedRecipe): void {
     const before = this.found.get(recipe);
     this.found.set(recipe, { recipe, checked });
-    for (const { path: file } of before?.checked.datasets ?? []) this.marks.delete(vscode.Uri.file(file));
-    for (const dataset of checked.datasets) this.marks.set(vscode.Uri.file(dataset.path), marksOf(dataset, checked.max_length).map(toDiagnostic(dataset.path)));
+    for (const { path: file } of before?.checked.datasets ?? [])
+      this.marks.delete(vscode.Uri.file(file));
+    for (const dataset of checked.datasets)
+      this.marks.set(
+        vscode.Uri.file(dataset.path),
+        marksOf(dataset, checked.max_length).map(toDiagnostic(dataset.path)),
+      );
     this.showStatus();
   }
 
   private forget(recipe: string): void {
-    for (const { path: file } of this.found.get(recipe)?.checked.datasets ?? []) this.marks.delete(vscode.Uri.file(file));
+    for (const { path: file } of this.found.get(recipe)?.checked.datasets ?? [])
+      this.marks.delete(vscode.Uri.file(file));
     this.found.delete(recipe);
     this.showStatus();
   }
@@ -148,13 +189,21 @@ async function recipesNaming(file: string): Promise<readonly string[]> {
   return recipes.filter((_, i) => named[i]!.includes(file));
 }
 
-const toDiagnostic = (file: string) => ({ line, severity, code, message }: ReturnType<typeof marksOf>[number]): vscode.Diagnostic => {
-  const document = vscode.workspace.textDocuments.find((own) => own.fileName === file);
-  const length = document && line <= document.lineCount ? document.lineAt(line - 1).text.length : 1;
-  const diagnostic = new vscode.Diagnostic(new vscode.Range(line - 1, 0, line - 1, length), message, severity === 'error' ? vscode.DiagnosticSeverity.Error : vscode.DiagnosticSeverity.Warning);
-  diagnostic.source = SOURCE;
-  diagnostic.code = code;
-  return diagnostic;
-};
+const toDiagnostic =
+  (file: string) =>
+  ({ line, severity, code, message }: ReturnType<typeof marksOf>[number]): vscode.Diagnostic => {
+    const document = vscode.workspace.textDocuments.find((own) => own.fileName === file);
+    const length =
+      document && line <= document.lineCount ? document.lineAt(line - 1).text.length : 1;
+    const diagnostic = new vscode.Diagnostic(
+      new vscode.Range(line - 1, 0, line - 1, length),
+      message,
+      severity === 'error' ? vscode.DiagnosticSeverity.Error : vscode.DiagnosticSeverity.Warning,
+    );
+    diagnostic.source = SOURCE;
+    diagnostic.code = code;
+    return diagnostic;
+  };
 
-export const isMark = ({ source, code }: vscode.Diagnostic): boolean => source === SOURCE && (code === 'row' || code === 'cut' || code === 'duplicate');
+export const isMark = ({ source, code }: vscode.Diagnostic): boolean =>
+  source === SOURCE && (code === 'row' || code === 'cut' || code === 'duplicate');

@@ -4,42 +4,99 @@ import { difference } from '../configure/recipeEdits';
 import { t } from '../l10n';
 import { isMark, type DataChecks } from './dataChecks';
 
-/** What can be done about a marked row: take it out, take out all that stand twice, or let longer rows in. */
+/**
+ * What can be done about a marked row: take it out, take out all that stand twice, or let longer
+ * rows in.
+ */
 export function registerDataFixes(checks: DataChecks): vscode.Disposable {
-  const provider: vscode.CodeActionProvider = { provideCodeActions: (document, _, { diagnostics }) => actionsFor(document, diagnostics.filter(isMark), checks) };
-  return vscode.languages.registerCodeActionsProvider({ scheme: 'file', pattern: '**/*.jsonl' }, provider, { providedCodeActionKinds: [vscode.CodeActionKind.QuickFix] });
+  const provider: vscode.CodeActionProvider = {
+    provideCodeActions: (document, _, { diagnostics }) =>
+      actionsFor(document, diagnostics.filter(isMark), checks),
+  };
+  return vscode.languages.registerCodeActionsProvider(
+    { scheme: 'file', pattern: '**/*.jsonl' },
+    provider,
+    { providedCodeActionKinds: [vscode.CodeActionKind.QuickFix] },
+  );
 }
 
-async function actionsFor(document: vscode.TextDocument, marks: readonly vscode.Diagnostic[], checks: DataChecks): Promise<vscode.CodeAction[]> {
+async function actionsFor(
+  document: vscode.TextDocument,
+  marks: readonly vscode.Diagnostic[],
+  checks: DataChecks,
+): Promise<vscode.CodeAction[]> {
   const found = checks.of(document.fileName);
   const dataset = found?.checked.datasets.find(({ path }) => path === document.fileName);
   if (!found || !dataset) return [];
-  const actions = marks.filter(({ code }) => code !== 'cut').map((mark) => action(t('Remove this row'), mark, withoutLines(document, [mark.range.start.line])));
+  const actions = marks
+    .filter(({ code }) => code !== 'cut')
+    .map((mark) =>
+      action(t('Remove this row'), mark, withoutLines(document, [mark.range.start.line])),
+    );
   const duplicate = marks.find(({ code }) => code === 'duplicate');
-  if (duplicate && dataset.duplicates.length > 1) actions.push(action(t('Remove all {0} rows that stand twice', dataset.duplicates.length), duplicate, withoutLines(document, dataset.duplicates.map(({ line }) => line - 1))));
+  if (duplicate && dataset.duplicates.length > 1)
+    actions.push(
+      action(
+        t('Remove all {0} rows that stand twice', dataset.duplicates.length),
+        duplicate,
+        withoutLines(
+          document,
+          dataset.duplicates.map(({ line }) => line - 1),
+        ),
+      ),
+    );
   const cut = marks.find(({ code }) => code === 'cut');
-  if (cut && dataset.statistics) actions.push(action(t('Raise max_length to {0} in the recipe', dataset.statistics.longest), cut, await withMaxLength(found.recipe, dataset.statistics.longest)));
+  if (cut && dataset.statistics)
+    actions.push(
+      action(
+        t('Raise max_length to {0} in the recipe', dataset.statistics.longest),
+        cut,
+        await withMaxLength(found.recipe, dataset.statistics.longest),
+      ),
+    );
   return actions;
 }
 
-function action(title: string, mark: vscode.Diagnostic, edit: vscode.WorkspaceEdit): vscode.CodeAction {
+function action(
+  title: string,
+  mark: vscode.Diagnostic,
+  edit: vscode.WorkspaceEdit,
+): vscode.CodeAction {
   const made = new vscode.CodeAction(title, vscode.CodeActionKind.QuickFix);
   made.diagnostics = [mark];
   made.edit = edit;
   return made;
 }
 
-function withoutLines(document: vscode.TextDocument, lines: readonly number[]): vscode.WorkspaceEdit {
+function withoutLines(
+  document: vscode.TextDocument,
+  lines: readonly number[],
+): vscode.WorkspaceEdit {
   const edit = new vscode.WorkspaceEdit();
-  for (const line of lines) if (line < document.lineCount) edit.delete(document.uri, document.lineAt(line).rangeIncludingLineBreak);
+  for (const line of lines)
+    if (line < document.lineCount)
+      edit.delete(document.uri, document.lineAt(line).rangeIncludingLineBreak);
   return edit;
 }
 
 async function withMaxLength(recipe: string, max_length: number): Promise<vscode.WorkspaceEdit> {
   const document = await vscode.workspace.openTextDocument(vscode.Uri.file(recipe));
   const text = document.getText();
-  const change = difference(text, applyEdits(text, modify(text, ['training', 'max_length'], max_length, { formattingOptions: { insertSpaces: true, tabSize: 2 } })));
+  const change = difference(
+    text,
+    applyEdits(
+      text,
+      modify(text, ['training', 'max_length'], max_length, {
+        formattingOptions: { insertSpaces: true, tabSize: 2 },
+      }),
+    ),
+  );
   const edit = new vscode.WorkspaceEdit();
-  if (change) edit.replace(document.uri, new vscode.Range(document.positionAt(change.start), document.positionAt(change.end)), change.text);
+  if (change)
+    edit.replace(
+      document.uri,
+      new vscode.Range(document.positionAt(change.start), document.positionAt(change.end)),
+      change.text,
+    );
   return edit;
 }

@@ -2,42 +2,78 @@ import { stat } from 'node:fs/promises';
 import { connect, type Socket } from 'node:net';
 import { readEngineRecord } from '../../formats/run/engineRecord';
 import { LoraError, type SerializedError } from '../../shared/errors';
-import type { EngineNotificationName, EngineNotifications, EngineRequestName, EngineRequests } from '../../shared/protocol';
+import type {
+  EngineNotificationName,
+  EngineNotifications,
+  EngineRequestName,
+  EngineRequests,
+} from '../../shared/protocol';
 import { t } from '../l10n';
 
-export interface Disposable { dispose(): void }
+export interface Disposable {
+  dispose(): void;
+}
 
-/** A connection to the engine that owns a run. It ends when either side closes it; nothing reconnects by itself. */
+/**
+ * A connection to the engine that owns a run. It ends when either side closes it; nothing
+ * reconnects by itself.
+ */
 export interface EngineClient extends Disposable {
-  request<N extends EngineRequestName>(name: N, params: EngineRequests[N]['params']): Promise<EngineRequests[N]['result']>;
-  on<N extends EngineNotificationName>(name: N, listener: (params: EngineNotifications[N]) => void): Disposable;
+  request<N extends EngineRequestName>(
+    name: N,
+    params: EngineRequests[N]['params'],
+  ): Promise<EngineRequests[N]['result']>;
+  on<N extends EngineNotificationName>(
+    name: N,
+    listener: (params: EngineNotifications[N]) => void,
+  ): Disposable;
   onClose(listener: () => void): Disposable;
 }
 
-/** Connects to the engine of a run folder. Errors: LoraError('engine') when there is none or it does not answer. */
+/**
+ * Connects to the engine of a run folder. Errors: LoraError('engine') when there is none or it does
+ * not answer.
+ */
 export async function connectEngine(runDir: string): Promise<EngineClient> {
   const record = await readEngineRecord(runDir);
-  if (!record) throw new LoraError('engine', t('No engine owns this run now.'), { place: { file: runDir } });
+  if (!record)
+    throw new LoraError('engine', t('No engine owns this run now.'), { place: { file: runDir } });
   await refuseForeignPipe(record.pipe);
   const socket = await openSocket(record.pipe);
   return clientOver(socket);
 }
 
-/** A run folder may come from anywhere; its engine.json must not make us talk to somebody else's socket. */
+/**
+ * A run folder may come from anywhere; its engine.json must not make us talk to somebody else's
+ * socket.
+ */
 async function refuseForeignPipe(pipe: string): Promise<void> {
   if (process.platform === 'win32') {
-    if (!pipe.startsWith('\\\\.\\pipe\\')) throw new LoraError('engine', t('{0} is not a named pipe.', pipe));
+    if (!pipe.startsWith('\\\\.\\pipe\\'))
+      throw new LoraError('engine', t('{0} is not a named pipe.', pipe));
     return;
   }
   const info = await stat(pipe).catch(() => null);
-  if (!info?.isSocket()) throw new LoraError('engine', t('The engine of this run is gone: its pipe no longer exists.'), { place: { file: pipe } });
-  if (info.uid !== process.getuid?.()) throw new LoraError('engine', t('The pipe belongs to another user.'), { place: { file: pipe } });
+  if (!info?.isSocket())
+    throw new LoraError('engine', t('The engine of this run is gone: its pipe no longer exists.'), {
+      place: { file: pipe },
+    });
+  if (info.uid !== process.getuid?.())
+    throw new LoraError('engine', t('The pipe belongs to another user.'), {
+      place: { file: pipe },
+    });
 }
 
 function openSocket(pipe: string): Promise<Socket> {
   return new Promise((resolve, reject) => {
     const socket = connect(pipe);
-    const failed = (cause: Error) => reject(new LoraError('engine', t('The engine does not answer: {0}', cause.message), { place: { file: pipe }, cause }));
+    const failed = (cause: Error) =>
+      reject(
+        new LoraError('engine', t('The engine does not answer: {0}', cause.message), {
+          place: { file: pipe },
+          cause,
+        }),
+      );
     socket.once('error', failed);
     socket.once('connect', () => {
       socket.off('error', failed);
@@ -48,8 +84,12 @@ function openSocket(pipe: string): Promise<Socket> {
 
 /** The RPC library is loaded with the first connection: activation does not wait for it. */
 async function clientOver(socket: Socket): Promise<EngineClient> {
-  const { createMessageConnection, SocketMessageReader, SocketMessageWriter } = await import('vscode-jsonrpc/node');
-  const connection = createMessageConnection(new SocketMessageReader(socket), new SocketMessageWriter(socket));
+  const { createMessageConnection, SocketMessageReader, SocketMessageWriter } =
+    await import('vscode-jsonrpc/node');
+  const connection = createMessageConnection(
+    new SocketMessageReader(socket),
+    new SocketMessageWriter(socket),
+  );
   const closed = new Set<() => void>();
   let open = true;
   const close = () => {
@@ -67,7 +107,9 @@ async function clientOver(socket: Socket): Promise<EngineClient> {
     request: async (name, params) => {
       if (!open) throw new LoraError('engine', t('The engine of this run is gone.'));
       try {
-        return await (params === undefined ? connection.sendRequest(name) : connection.sendRequest(name, params));
+        return await (params === undefined
+          ? connection.sendRequest(name)
+          : connection.sendRequest(name, params));
       } catch (error) {
         throw refusalOf(error);
       }
@@ -85,6 +127,7 @@ async function clientOver(socket: Socket): Promise<EngineClient> {
 /** The engine refuses with a LoraError as data; anything else means that the pipe broke. */
 function refusalOf(error: unknown): LoraError {
   const data: unknown = error instanceof Error && 'data' in error ? error.data : undefined;
-  if (typeof data === 'object' && data !== null && 'area' in data && 'message' in data) return LoraError.deserialize(data as SerializedError);
+  if (typeof data === 'object' && data !== null && 'area' in data && 'message' in data)
+    return LoraError.deserialize(data as SerializedError);
   return new LoraError('engine', t('The engine of this run does not answer.'), { cause: error });
 }

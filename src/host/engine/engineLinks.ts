@@ -3,7 +3,10 @@ import { Signal } from '../signal';
 import type { LiveRun } from '../runs/run';
 import { connectEngine, type Disposable, type EngineClient } from './engineClient';
 
-interface Link { readonly client: EngineClient; live: LiveRun }
+interface Link {
+  readonly client: EngineClient;
+  live: LiveRun;
+}
 
 /** One connection to each engine that lives, and the newest that it said. */
 export class EngineLinks implements Disposable {
@@ -61,12 +64,19 @@ export class EngineLinks implements Disposable {
     client.on('metric', (line) => line.kind === 'step' && update({ step: line }));
     client.on('status', (status) => update({ status }));
     client.on('progress', (progress) => update({ progress }));
-    client.on('log', ({ level, message }) => level !== 'info' && this.trouble.fire(`${path.basename(dir)}: ${message}`));
+    client.on(
+      'log',
+      ({ level, message }) =>
+        level !== 'info' && this.trouble.fire(`${path.basename(dir)}: ${message}`),
+    );
     client.onClose(() => {
       this.links.delete(dir);
       this.closed.fire(dir);
     });
-    client.request('status', undefined).then((status) => update({ status }), () => client.dispose());
+    client.request('status', undefined).then(
+      (status) => update({ status }),
+      () => client.dispose(),
+    );
     this.opened.fire(dir);
   }
 

@@ -30,8 +30,17 @@ export interface StartOptions {
 export class Launcher {
   constructor(private readonly parts: LauncherParts) {}
 
-  /** A new run of a recipe that was checked; gives its folder. Undefined: the user would not install a runtime. Errors: LoraError. */
-  async startRecipe(recipe: string, { root = path.join(path.dirname(recipe), ...RUNS_FOLDER.split('/')), show = true }: StartOptions = {}): Promise<string | undefined> {
+  /**
+   * A new run of a recipe that was checked; gives its folder. Undefined: the user would not install
+   * a runtime. Errors: LoraError.
+   */
+  async startRecipe(
+    recipe: string,
+    {
+      root = path.join(path.dirname(recipe), ...RUNS_FOLDER.split('/')),
+      show = true,
+    }: StartOptions = {},
+  ): Promise<string | undefined> {
     const dir = path.join(root, newRunId());
     let started: boolean;
     try {
@@ -54,15 +63,21 @@ export class Launcher {
     const env = await runtime.ensure();
     if (!env) return false;
     log.info(`${cli} ${args.join(' ')}`);
-    await vscode.window.withProgress({ location: vscode.ProgressLocation.Window, title: t('Starting the training…') }, async () => {
-      await startEngine({ node: process.execPath, cli, args, runDir, env });
-      await onStarted(runDir, show);
-      await store.refresh();
-    });
+    await vscode.window.withProgress(
+      { location: vscode.ProgressLocation.Window, title: t('Starting the training…') },
+      async () => {
+        await startEngine({ node: process.execPath, cli, args, runDir, env });
+        await onStarted(runDir, show);
+        await store.refresh();
+      },
+    );
     return true;
   }
 
-  /** Without run.json the engine never came to life: its log goes to ours, and no empty run stays behind. */
+  /**
+   * Without run.json the engine never came to life: its log goes to ours, and no empty run stays
+   * behind.
+   */
   private async removeUnborn(dir: string): Promise<void> {
     if (await stat(path.join(dir, RUN_FILES.record)).catch(() => null)) return;
     const output = await readFile(path.join(dir, RUN_FILES.log), 'utf8').catch(() => '');

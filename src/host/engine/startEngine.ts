@@ -20,8 +20,11 @@ export interface EngineCommand {
 
 const LOOK_EVERY_MS = 100;
 
-/** Starts the engine as a process of its own that outlives this one, its output in the run's log, and waits until it can be reached or has ended.
- *  A failure that it recorded in run.json is the run's own, to be read there. Errors: LoraError when it ended without a record. */
+/**
+ * Starts the engine as a process of its own that outlives this one, its output in the run's log,
+ * and waits until it can be reached or has ended. A failure that it recorded in run.json is the
+ * run's own, to be read there. Errors: LoraError when it ended without a record.
+ */
 export async function startEngine(command: EngineCommand): Promise<void> {
   const earlier = await readEngineRecord(command.runDir);
   const before = await writtenSoFar(command.runDir);
@@ -31,7 +34,8 @@ export async function startEngine(command: EngineCommand): Promise<void> {
     if (record && record.pid !== earlier?.pid) return;
     await engine.wait(LOOK_EVERY_MS);
   }
-  const failure = engine.exitCode() === 0 ? null : await failureOf(command.runDir, engine.exitCode(), before);
+  const failure =
+    engine.exitCode() === 0 ? null : await failureOf(command.runDir, engine.exitCode(), before);
   if (failure) throw failure;
 }
 
@@ -45,7 +49,11 @@ interface Launched {
 async function launch({ node, cli, args, runDir, env }: EngineCommand): Promise<Launched> {
   const log = await openLog(runDir);
   const child = spawn(node, [cli, ...args], {
-    cwd: runDir, detached: true, windowsHide: true, stdio: ['ignore', log, log], env: { ...process.env, ...env, ELECTRON_RUN_AS_NODE: '1' },
+    cwd: runDir,
+    detached: true,
+    windowsHide: true,
+    stdio: ['ignore', log, log],
+    env: { ...process.env, ...env, ELECTRON_RUN_AS_NODE: '1' },
   });
   closeSync(log);
   child.unref();
@@ -59,13 +67,21 @@ async function launch({ node, cli, args, runDir, env }: EngineCommand): Promise<
   });
   return {
     ended: () => {
-      if (failure) throw new LoraError('engine', t('The training process cannot be started: {0}', failure.message), { place: { file: node }, cause: failure });
+      if (failure)
+        throw new LoraError(
+          'engine',
+          t('The training process cannot be started: {0}', failure.message),
+          { place: { file: node }, cause: failure },
+        );
       return child.exitCode !== null || child.signalCode !== null;
     },
     exitCode: () => child.exitCode,
     wait: (ms) => {
       let timer: NodeJS.Timeout | undefined;
-      return Promise.race([end, new Promise<void>((resolve) => (timer = setTimeout(resolve, ms)))]).finally(() => clearTimeout(timer));
+      return Promise.race([
+        end,
+        new Promise<void>((resolve) => (timer = setTimeout(resolve, ms))),
+      ]).finally(() => clearTimeout(timer));
     },
   };
 }
@@ -75,25 +91,45 @@ async function openLog(runDir: string): Promise<number> {
     await mkdir(runDir, { recursive: true });
     return openSync(path.join(runDir, RUN_FILES.log), 'a');
   } catch (cause) {
-    throw new LoraError('disk', t('No run can be kept in {0}: {1}.', path.dirname(runDir), reason(cause)), {
-      cause, fix: t('Make the folder writable, or move the recipe to a folder that is.'),
-    });
+    throw new LoraError(
+      'disk',
+      t('No run can be kept in {0}: {1}.', path.dirname(runDir), reason(cause)),
+      {
+        cause,
+        fix: t('Make the folder writable, or move the recipe to a folder that is.'),
+      },
+    );
   }
 }
 
-interface Written { readonly record: string; readonly log: string }
+interface Written {
+  readonly record: string;
+  readonly log: string;
+}
 
 async function writtenSoFar(runDir: string): Promise<Written> {
-  const [record, log] = await Promise.all([RUN_FILES.record, RUN_FILES.log].map((name) => readFile(path.join(runDir, name), 'utf8').catch(() => '')));
+  const [record, log] = await Promise.all(
+    [RUN_FILES.record, RUN_FILES.log].map((name) =>
+      readFile(path.join(runDir, name), 'utf8').catch(() => ''),
+    ),
+  );
   return { record: record!, log: log! };
 }
 
 /** What the engine said before it died; null when it is recorded in run.json. */
-async function failureOf(runDir: string, exitCode: number | null, before: Written): Promise<LoraError | null> {
+async function failureOf(
+  runDir: string,
+  exitCode: number | null,
+  before: Written,
+): Promise<LoraError | null> {
   const { record, log } = await writtenSoFar(runDir);
   if (record !== before.record && holdsError(record)) return null;
   const end = log.slice(before.log.length).trim().split('\n').slice(-5).join('\n');
-  return new LoraError('engine', end || t('The training process ended at once (exit code {0}) and said nothing.', String(exitCode)));
+  return new LoraError(
+    'engine',
+    end ||
+      t('The training process ended at once (exit code {0}) and said nothing.', String(exitCode)),
+  );
 }
 
 function holdsError(text: string): boolean {

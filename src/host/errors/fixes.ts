@@ -14,22 +14,43 @@ export interface FixButton {
   readonly fix: Fix;
 }
 
-/** The buttons that help with an error, most useful first; the log is always the last. `more`: those that only the caller knows. */
+/**
+ * The buttons that help with an error, most useful first; the log is always the last. `more`: those
+ * that only the caller knows.
+ */
 export function fixesFor(error: LoraError, more: readonly FixButton[] = []): FixButton[] {
   const buttons: FixButton[] = [];
   const place = firstPlace(error);
-  if (place) buttons.push({ title: t('Open {0}', shortPlace(place)), fix: { kind: 'openPlace', place } });
-  if (error.problems.length > 1) buttons.push({ title: t('Show Problems'), fix: { kind: 'command', command: 'workbench.actions.view.problems' } });
+  if (place)
+    buttons.push({ title: t('Open {0}', shortPlace(place)), fix: { kind: 'openPlace', place } });
+  if (error.problems.length > 1)
+    buttons.push({
+      title: t('Show Problems'),
+      fix: { kind: 'command', command: 'workbench.actions.view.problems' },
+    });
   if (error.area === 'runtime') {
-    buttons.push({ title: t('Install Runtime'), fix: { kind: 'command', command: COMMANDS.installRuntime } });
-    buttons.push({ title: t('Change Setting'), fix: { kind: 'command', command: 'workbench.action.openSettings', argument: SETTINGS.runtimePath } });
+    buttons.push({
+      title: t('Install Runtime'),
+      fix: { kind: 'command', command: COMMANDS.installRuntime },
+    });
+    buttons.push({
+      title: t('Change Setting'),
+      fix: {
+        kind: 'command',
+        command: 'workbench.action.openSettings',
+        argument: SETTINGS.runtimePath,
+      },
+    });
   }
   return [...buttons, ...more, { title: t('Show Log'), fix: { kind: 'showLog' } }];
 }
 
 /** A place that an editor can show: a text file, not a tensor in a file of weights. */
 function firstPlace(error: LoraError): Place | undefined {
-  const place = error.place?.line !== undefined ? error.place : (error.problems.find((p) => p.place)?.place ?? error.place);
+  const place =
+    error.place?.line !== undefined
+      ? error.place
+      : (error.problems.find((p) => p.place)?.place ?? error.place);
   return place && place.tensor === undefined && isText(place.file) ? place : undefined;
 }
 
@@ -45,11 +66,14 @@ export function shortPlace(place: Place): string {
 export function summarize(error: LoraError): string {
   const [first] = error.problems;
   const more = error.problems.length - 1;
-  const where = error.place && !error.message.includes(error.place.file) ? `${shortPlace(error.place)}: ` : '';
+  const where =
+    error.place && !error.message.includes(error.place.file) ? `${shortPlace(error.place)}: ` : '';
   return [
     `${where}${error.message}`,
     first && `${first.place ? `${shortPlace(first.place)}: ` : ''}${first.message}`,
     more > 0 && t('And {0} more.', more),
     error.fix,
-  ].filter(Boolean).join(' ');
+  ]
+    .filter(Boolean)
+    .join(' ');
 }

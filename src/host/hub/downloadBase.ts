@@ -15,7 +15,10 @@ export interface HubParts {
   readonly secrets: vscode.SecretStorage;
 }
 
-/** A base of the hub, into a folder of the workspace: asks which and where to. Gives what is the base; undefined: cancelled. Errors: LoraError. */
+/**
+ * A base of the hub, into a folder of the workspace: asks which and where to. Gives what is the
+ * base; undefined: cancelled. Errors: LoraError.
+ */
 export async function downloadBase(parts: HubParts): Promise<string | undefined> {
   const name = await askName();
   const output = name === undefined ? undefined : await askFolder(name);
@@ -23,22 +26,41 @@ export async function downloadBase(parts: HubParts): Promise<string | undefined>
   try {
     return await run(parts, name, output);
   } catch (error) {
-    if (!(error instanceof LoraError) || error.place?.key !== 'HF_TOKEN' || !await askToken(parts.secrets, error.message)) throw error;
+    if (
+      !(error instanceof LoraError) ||
+      error.place?.key !== 'HF_TOKEN' ||
+      !(await askToken(parts.secrets, error.message))
+    )
+      throw error;
     return run(parts, name, output);
   }
 }
 
-async function run({ jobs, secrets }: HubParts, name: string, output: string): Promise<string | undefined> {
+async function run(
+  { jobs, secrets }: HubParts,
+  name: string,
+  output: string,
+): Promise<string | undefined> {
   const token = await secrets.get(TOKEN);
-  const done = await jobs.run<{ readonly base: string }>(t('Downloading {0}', name), ['download', name, '--output', output], false, token === undefined ? {} : { HF_TOKEN: token });
+  const done = await jobs.run<{ readonly base: string }>(
+    t('Downloading {0}', name),
+    ['download', name, '--output', output],
+    false,
+    token === undefined ? {} : { HF_TOKEN: token },
+  );
   return done?.base;
 }
 
 /** Asks for a token and keeps it; an empty one forgets what was kept. False: cancelled, or none. */
 export async function askToken(secrets: vscode.SecretStorage, prompt: string): Promise<boolean> {
   const token = await vscode.window.showInputBox({
-    title: t('Token of the Hub'), prompt, placeHolder: 'hf_…', password: true, ignoreFocusOut: true,
-    validateInput: (text) => (text === '' || text.startsWith('hf_') ? undefined : t('Tokens begin with hf_.')),
+    title: t('Token of the Hub'),
+    prompt,
+    placeHolder: 'hf_…',
+    password: true,
+    ignoreFocusOut: true,
+    validateInput: (text) =>
+      text === '' || text.startsWith('hf_') ? undefined : t('Tokens begin with hf_.'),
   });
   if (token === undefined) return false;
   if (token === '') await secrets.delete(TOKEN);
@@ -48,12 +70,27 @@ export async function askToken(secrets: vscode.SecretStorage, prompt: string): P
 
 async function askName(): Promise<string | undefined> {
   const input = vscode.window.createQuickPick();
-  const suggested = SUGGESTIONS.map(({ name, megabytes }) => ({ label: name, description: t('about {0}', formatBytes(megabytes * 1e6)) }));
-  Object.assign(input, { title: t('Download Base Model'), placeholder: t('owner/model, or owner/model/NAME.gguf, as on its page'), items: suggested, ignoreFocusOut: true });
+  const suggested = SUGGESTIONS.map(({ name, megabytes }) => ({
+    label: name,
+    description: t('about {0}', formatBytes(megabytes * 1e6)),
+  }));
+  Object.assign(input, {
+    title: t('Download Base Model'),
+    placeholder: t('owner/model, or owner/model/NAME.gguf, as on its page'),
+    items: suggested,
+    ignoreFocusOut: true,
+  });
   try {
     return await new Promise<string | undefined>((resolve) => {
-      input.onDidChangeValue((text) => { input.items = text.includes('/') && !suggested.some(({ label }) => label === text) ? [{ label: text.trim(), description: t('by this name') }, ...suggested] : suggested; });
-      input.onDidAccept(() => { if (input.activeItems[0]) resolve(input.activeItems[0].label); });
+      input.onDidChangeValue((text) => {
+        input.items =
+          text.includes('/') && !suggested.some(({ label }) => label === text)
+            ? [{ label: text.trim(), description: t('by this name') }, ...suggested]
+            : suggested;
+      });
+      input.onDidAccept(() => {
+        if (input.activeItems[0]) resolve(input.activeItems[0].label);
+      });
       input.onDidHide(() => resolve(undefined));
       input.show();
     });
@@ -70,7 +107,10 @@ async function askFolder(name: string): Promise<string | undefined> {
   const [root] = vscode.workspace.workspaceFolders ?? [];
   const value = path.join(root?.uri.fsPath ?? '', DOWNLOADS, modelOf(name));
   return vscode.window.showInputBox({
-    title: t('Download Base Model: Folder'), value, ignoreFocusOut: true, prompt: t('What an earlier download left there goes on.'),
+    title: t('Download Base Model: Folder'),
+    value,
+    ignoreFocusOut: true,
+    prompt: t('What an earlier download left there goes on.'),
     validateInput: (typed) => (path.isAbsolute(typed) ? undefined : t('Give the whole path.')),
   });
 }

@@ -5,15 +5,27 @@ import type { Jobs } from '../jobs/jobs';
 import { t } from '../l10n';
 import { revealPlace } from '../openPlace';
 
-/** What is fetched from the hub, and the token for it. Gives the way to a base, for others that ask for one. */
-export function registerHubCommands(commands: CommandRegistry, jobs: Jobs, secrets: vscode.SecretStorage): () => Promise<string | undefined> {
+/**
+ * What is fetched from the hub, and the token for it. Gives the way to a base, for others that ask
+ * for one.
+ */
+export function registerHubCommands(
+  commands: CommandRegistry,
+  jobs: Jobs,
+  secrets: vscode.SecretStorage,
+): () => Promise<string | undefined> {
   const download = async () => (await import('./downloadBase')).downloadBase({ jobs, secrets });
   commands.add(COMMANDS.downloadBase, 'base', async () => {
     const base = await download();
     if (base !== undefined) await revealPlace(base);
   });
   commands.add(COMMANDS.setHubToken, 'base', async () => {
-    await (await import('./downloadBase')).askToken(secrets, t('For models that are not for everybody. Empty: the token that was kept is forgotten.'));
+    await (
+      await import('./downloadBase')
+    ).askToken(
+      secrets,
+      t('For models that are not for everybody. Empty: the token that was kept is forgotten.'),
+    );
   });
   return download;
 }

@@ -1,4 +1,7 @@
-/** Models to begin with, that a laptop can train: what they are called on the hub, and their size in MB. */
+/**
+ * Models to begin with, that a laptop can train: what they are called on the hub, and their size in
+ * MB.
+ */
 export const SUGGESTIONS = [
   { name: 'HuggingFaceTB/SmolLM2-135M-Instruct', megabytes: 270 },
   { name: 'HuggingFaceTB/SmolLM2-360M-Instruct', megabytes: 725 },

@@ -12,20 +12,33 @@ export interface InspectorOptions {
   readonly log: (message: string) => void;
 }
 
-/** Opens .safetensors and .gguf files as what they hold instead of as bytes. Reads, never writes. */
+/**
+ * Opens .safetensors and .gguf files as what they hold instead of as bytes. Reads, never writes.
+ */
 export function registerInspector(options: InspectorOptions): vscode.Disposable {
-  return vscode.window.registerCustomEditorProvider(VIEWS.inspector, {
-    openCustomDocument: (uri) => ({ uri, dispose: () => undefined }),
-    resolveCustomEditor: ({ uri }, panel) => new Inspector(uri.fsPath, panel, options).show(),
-  }, { supportsMultipleEditorsPerDocument: true, webviewOptions: { enableFindWidget: true } });
+  return vscode.window.registerCustomEditorProvider(
+    VIEWS.inspector,
+    {
+      openCustomDocument: (uri) => ({ uri, dispose: () => undefined }),
+      resolveCustomEditor: ({ uri }, panel) => new Inspector(uri.fsPath, panel, options).show(),
+    },
+    { supportsMultipleEditorsPerDocument: true, webviewOptions: { enableFindWidget: true } },
+  );
 }
 
-/** One tab. The file stays open while the tab does, so that values are there when they are asked for. */
+/**
+ * One tab. The file stays open while the tab does, so that values are there when they are asked
+ * for.
+ */
 class Inspector {
   private opened: Promise<TensorFile> | undefined;
   private readonly send: (message: InspectHostMessage) => void;
 
-  constructor(private readonly file: string, private readonly panel: vscode.WebviewPanel, private readonly options: InspectorOptions) {
+  constructor(
+    private readonly file: string,
+    private readonly panel: vscode.WebviewPanel,
+    private readonly options: InspectorOptions,
+  ) {
     this.send = sender(panel);
   }
 
@@ -36,15 +49,25 @@ class Inspector {
       listener.dispose();
       this.close();
     });
-    openPage(webview, { extensionUri: this.options.extensionUri, name: 'inspect', strings: localized(INSPECT_STRINGS), facts: {} });
+    openPage(webview, {
+      extensionUri: this.options.extensionUri,
+      name: 'inspect',
+      strings: localized(INSPECT_STRINGS),
+      facts: {},
+    });
   }
 
   private async receive(value: unknown): Promise<void> {
     const message = asInspectPageMessage(value);
     switch (message?.kind) {
-      case 'ready': return this.read();
-      case 'measure': return this.measure(message.tensor);
-      default: this.options.log(`Inspector: ${message ? message.message : 'a message of the page was not understood'}`);
+      case 'ready':
+        return this.read();
+      case 'measure':
+        return this.measure(message.tensor);
+      default:
+        this.options.log(
+          `Inspector: ${message ? message.message : 'a message of the page was not understood'}`,
+        );
     }
   }
 
@@ -53,7 +76,11 @@ class Inspector {
     this.close();
     const { openTensorFile } = await import('./tensorFile');
     this.opened = openTensorFile(this.file);
-    await this.opened.then(({ facts }) => this.send({ kind: 'file', name: path.basename(this.file), ...facts }), (error: unknown) => this.send({ kind: 'fault', message: LoraError.from(error, 'base').describe() }));
+    await this.opened.then(
+      ({ facts }) => this.send({ kind: 'file', name: path.basename(this.file), ...facts }),
+      (error: unknown) =>
+        this.send({ kind: 'fault', message: LoraError.from(error, 'base').describe() }),
+    );
   }
 
   private async measure(tensor: string): Promise<void> {
@@ -67,7 +94,10 @@ class Inspector {
   }
 
   private close(): void {
-    void this.opened?.then((file) => file.close(), () => undefined);
+    void this.opened?.then(
+      (file) => file.close(),
+      () => undefined,
+    );
     this.opened = undefined;
   }
 }

@@ -14,15 +14,37 @@ export function valuesOf(numbers: Float32Array): Values {
     squares += value * value;
     count++;
   }
-  if (count === 0) return { min: 0, max: 0, mean: 0, deviation: 0, norm: 0, zeros, notNumbers: numbers.length, count: numbers.length, histogram: [] };
+  if (count === 0)
+    return {
+      min: 0,
+      max: 0,
+      mean: 0,
+      deviation: 0,
+      norm: 0,
+      zeros,
+      notNumbers: numbers.length,
+      count: numbers.length,
+      histogram: [],
+    };
   const mean = sum / count;
-  return { min, max, mean, deviation: Math.sqrt(Math.max(0, squares / count - mean * mean)), norm: Math.sqrt(squares), zeros, notNumbers: numbers.length - count, count: numbers.length, histogram: histogramOf(numbers, min, max) };
+  return {
+    min,
+    max,
+    mean,
+    deviation: Math.sqrt(Math.max(0, squares / count - mean * mean)),
+    norm: Math.sqrt(squares),
+    zeros,
+    notNumbers: numbers.length - count,
+    count: numbers.length,
+    histogram: histogramOf(numbers, min, max),
+  };
 }
 
 function histogramOf(numbers: Float32Array, min: number, max: number): number[] {
   const parts = new Array<number>(PARTS).fill(0);
   if (max === min) return parts.map((_, i) => (i === 0 ? numbers.length : 0));
   const scale = PARTS / (max - min);
-  for (const value of numbers) if (Number.isFinite(value)) parts[Math.min(PARTS - 1, Math.floor((value - min) * scale))]!++;
+  for (const value of numbers)
+    if (Number.isFinite(value)) parts[Math.min(PARTS - 1, Math.floor((value - min) * scale))]!++;
   return parts;
 }

@@ -25,15 +25,24 @@ const SHOWN_LENGTH = 2_000;
 
 /** Errors: LoraError('base' or 'adapter') saying what is wrong with the header. */
 export async function openTensorFile(file: string): Promise<TensorFile> {
-  const { size: bytes } = await stat(file).catch((cause: unknown) => { throw new LoraError('base', t('The file cannot be read.'), { place: { file }, cause }); });
-  return file.toLowerCase().endsWith('.gguf') ? openGguf(file, bytes) : openSafetensors(file, bytes);
+  const { size: bytes } = await stat(file).catch((cause: unknown) => {
+    throw new LoraError('base', t('The file cannot be read.'), { place: { file }, cause });
+  });
+  return file.toLowerCase().endsWith('.gguf')
+    ? openGguf(file, bytes)
+    : openSafetensors(file, bytes);
 }
 
 async function openGguf(file: string, bytes: number): Promise<TensorFile> {
   const gguf = await GgufFile.open(file);
   const { metadata, tensors } = gguf.header;
   return {
-    facts: { format: 'gguf', bytes, metadata: [...metadata].map(([key, value]) => ({ key, value: cut(textOf(value)) })), tensors: [...tensors.values()].map(rowOf) },
+    facts: {
+      format: 'gguf',
+      bytes,
+      metadata: [...metadata].map(([key, value]) => ({ key, value: cut(textOf(value)) })),
+      tensors: [...tensors.values()].map(rowOf),
+    },
     readF32: (name) => gguf.readF32(measurable(tensors.get(name), file, name)),
     close: () => gguf.close(),
   };
@@ -42,21 +51,48 @@ async function openGguf(file: string, bytes: number): Promise<TensorFile> {
 async function openSafetensors(file: string, bytes: number): Promise<TensorFile> {
   const source = await SafetensorsFile.open(file, 'base');
   return {
-    facts: { format: 'safetensors', bytes, metadata: Object.entries(source.header.metadata).map(([key, value]) => ({ key, value: cut(value) })), tensors: [...source.tensors.values()].map(rowOf) },
+    facts: {
+      format: 'safetensors',
+      bytes,
+      metadata: Object.entries(source.header.metadata).map(([key, value]) => ({
+        key,
+        value: cut(value),
+      })),
+      tensors: [...source.tensors.values()].map(rowOf),
+    },
     readF32: (name) => source.readF32(measurable(source.tensors.get(name), file, name).name),
     close: () => source.close(),
   };
 }
 
 function measurable<T extends TensorInfo>(tensor: T | undefined, file: string, name: string): T {
-  if (!tensor) throw new LoraError('base', t('The file has no such tensor.'), { place: { file, tensor: name } });
+  if (!tensor)
+    throw new LoraError('base', t('The file has no such tensor.'), {
+      place: { file, tensor: name },
+    });
   if (elementsOf(tensor.shape) <= MOST_ELEMENTS) return tensor;
-  throw new LoraError('memory', t('{0} is too large to be measured here.', formatBytes(elementsOf(tensor.shape) * 4)), { place: { file, tensor: name } });
+  throw new LoraError(
+    'memory',
+    t('{0} is too large to be measured here.', formatBytes(elementsOf(tensor.shape) * 4)),
+    { place: { file, tensor: name } },
+  );
 }
 
-const rowOf = ({ name, dtype, shape, start, end }: TensorInfo & { readonly start: number; readonly end: number }): TensorRow => ({ name, dtype, shape: [...shape], bytes: end - start });
+const rowOf = ({
+  name,
+  dtype,
+  shape,
+  start,
+  end,
+}: TensorInfo & { readonly start: number; readonly end: number }): TensorRow => ({
+  name,
+  dtype,
+  shape: [...shape],
+  bytes: end - start,
+});
 
-const cut = (text: string) => (text.length > SHOWN_LENGTH ? `${text.slice(0, SHOWN_LENGTH)}…` : text);
+const cut = (text: string) =>
+  text.length > SHOWN_LENGTH ? `${text.slice(0, SHOWN_LENGTH)}…` : text;
 
 function textOf(value: GgufValue): string {
   if (!Array.isArray(value)) return String(value);

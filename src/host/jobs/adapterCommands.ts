@@ -13,16 +13,39 @@ export interface AdapterCommandParts {
 }
 
 /** What can be done with adapters after training. Each is loaded when it is first called. */
-export function registerAdapterCommands(commands: CommandRegistry, { jobs, store, comparison, playgrounds }: AdapterCommandParts): void {
-  commands.add(COMMANDS.tryAdapter, 'adapter', async (argument, selection) => (await import('../playground/tryAdapter')).tryAdapter(playgrounds, store, argument, selection));
-  commands.add(COMMANDS.tryModel, 'base', async (argument) => (await import('../playground/tryModel')).tryModel(playgrounds, store, argument));
-  commands.add(COMMANDS.mergeAdapter, 'adapter', async (argument) => (await import('./mergeAdapter')).mergeAdapter(jobs, store, argument));
-  commands.add(COMMANDS.compareAdapters, 'adapter', (argument, selection) => comparison.compare(argument, selection));
+export function registerAdapterCommands(
+  commands: CommandRegistry,
+  { jobs, store, comparison, playgrounds }: AdapterCommandParts,
+): void {
+  commands.add(COMMANDS.tryAdapter, 'adapter', async (argument, selection) =>
+    (await import('../playground/tryAdapter')).tryAdapter(playgrounds, store, argument, selection),
+  );
+  commands.add(COMMANDS.tryModel, 'base', async (argument) =>
+    (await import('../playground/tryModel')).tryModel(playgrounds, store, argument),
+  );
+  commands.add(COMMANDS.mergeAdapter, 'adapter', async (argument) =>
+    (await import('./mergeAdapter')).mergeAdapter(jobs, store, argument),
+  );
+  commands.add(COMMANDS.compareAdapters, 'adapter', (argument, selection) =>
+    comparison.compare(argument, selection),
+  );
   commands.add(COMMANDS.selectForCompare, 'adapter', (argument) => comparison.select(argument));
-  commands.add(COMMANDS.compareWithSelected, 'adapter', (argument) => comparison.compareWithSelected(argument));
-  commands.add(COMMANDS.combineAdapters, 'adapter', async (argument) => (await import('./combineAdapters')).combineAdapters(jobs, store, argument));
-  commands.add(COMMANDS.resizeAdapter, 'adapter', async (argument) => (await import('./resizeAdapter')).resizeAdapter(jobs, store, argument));
-  commands.add(COMMANDS.convertAdapter, 'adapter', async (argument) => (await import('./convertAdapter')).convertAdapter(jobs, store, argument));
-  commands.add(COMMANDS.extractAdapter, 'adapter', async () => (await import('./extractAdapter')).extractAdapter(jobs));
-  commands.add(COMMANDS.unmergeModel, 'base', async (argument) => (await import('./unmergeModel')).unmergeModel(jobs, argument));
+  commands.add(COMMANDS.compareWithSelected, 'adapter', (argument) =>
+    comparison.compareWithSelected(argument),
+  );
+  commands.add(COMMANDS.combineAdapters, 'adapter', async (argument) =>
+    (await import('./combineAdapters')).combineAdapters(jobs, store, argument),
+  );
+  commands.add(COMMANDS.resizeAdapter, 'adapter', async (argument) =>
+    (await import('./resizeAdapter')).resizeAdapter(jobs, store, argument),
+  );
+  commands.add(COMMANDS.convertAdapter, 'adapter', async (argument) =>
+    (await import('./convertAdapter')).convertAdapter(jobs, store, argument),
+  );
+  commands.add(COMMANDS.extractAdapter, 'adapter', async () =>
+    (await import('./extractAdapter')).extractAdapter(jobs),
+  );
+  commands.add(COMMANDS.unmergeModel, 'base', async (argument) =>
+    (await import('./unmergeModel')).unmergeModel(jobs, argument),
+  );
 }

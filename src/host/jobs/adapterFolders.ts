@@ -16,9 +16,15 @@ export class AdapterFolders implements vscode.Disposable {
     this.listeners = [
       this.watcher,
       this.watcher.onDidCreate((config) => this.change(() => this.folders.add(folderOf(config)))),
-      this.watcher.onDidDelete((config) => this.change(() => this.folders.delete(folderOf(config)))),
+      this.watcher.onDidDelete((config) =>
+        this.change(() => this.folders.delete(folderOf(config))),
+      ),
     ];
-    void vscode.workspace.findFiles(CONFIG, '**/node_modules/**', MOST).then((found) => this.change(() => { for (const config of found) this.folders.add(folderOf(config)); }));
+    void vscode.workspace.findFiles(CONFIG, '**/node_modules/**', MOST).then((found) =>
+      this.change(() => {
+        for (const config of found) this.folders.add(folderOf(config));
+      }),
+    );
   }
 
   dispose(): void {
@@ -27,7 +33,9 @@ export class AdapterFolders implements vscode.Disposable {
 
   private change(make: () => void): void {
     make();
-    void vscode.commands.executeCommand('setContext', CONTEXT_KEYS.adapterFolders, [...this.folders]);
+    void vscode.commands.executeCommand('setContext', CONTEXT_KEYS.adapterFolders, [
+      ...this.folders,
+    ]);
   }
 }
 

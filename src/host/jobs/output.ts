@@ -14,17 +14,28 @@ export interface OutputQuestion {
 }
 
 /** Where to write: a path that is not there yet. Undefined: cancelled. */
-export async function askOutput({ title, stem, ending, beside }: OutputQuestion): Promise<string | undefined> {
+export async function askOutput({
+  title,
+  stem,
+  ending,
+  beside,
+}: OutputQuestion): Promise<string | undefined> {
   const [root] = vscode.workspace.workspaceFolders ?? [];
   const folder = root?.uri.fsPath ?? path.dirname(beside);
   const value = await freeName(folder, stem, ending);
   return vscode.window.showInputBox({
-    title, value, valueSelection: [folder.length + 1, value.length - ending.length], ignoreFocusOut: true,
-    prompt: ending === '' ? t('A folder that is not there yet. Nothing is changed in place.') : t('A file that is not there yet. Nothing is changed in place.'),
+    title,
+    value,
+    valueSelection: [folder.length + 1, value.length - ending.length],
+    ignoreFocusOut: true,
+    prompt:
+      ending === ''
+        ? t('A folder that is not there yet. Nothing is changed in place.')
+        : t('A file that is not there yet. Nothing is changed in place.'),
     validateInput: async (typed) => {
       if (!path.isAbsolute(typed)) return t('Give the whole path.');
       if (!typed.endsWith(ending)) return t('The name must end with {0}.', ending);
-      return await isThere(typed) ? t('{0} is there already.', path.basename(typed)) : undefined;
+      return (await isThere(typed)) ? t('{0} is there already.', path.basename(typed)) : undefined;
     },
   });
 }
@@ -32,8 +43,12 @@ export async function askOutput({ title, stem, ending, beside }: OutputQuestion)
 async function freeName(folder: string, stem: string, ending: string): Promise<string> {
   for (let n = 1; ; n++) {
     const name = path.join(folder, `${n === 1 ? stem : `${stem}-${n}`}${ending}`);
-    if (!await isThere(name)) return name;
+    if (!(await isThere(name))) return name;
   }
 }
 
-const isThere = (file: string) => stat(file).then(() => true, () => false);
+const isThere = (file: string) =>
+  stat(file).then(
+    () => true,
+    () => false,
+  );

@@ -23,12 +23,35 @@ type Line =
 /** How long a job that was asked to end may take before it is ended. */
 const GRACE_MS = 5_000;
 
-/** Runs a command of the engine to its end and gives its result. Errors: LoraError as the engine says it; LoraError('cancelled') where the signal says so. */
-export function runJob<R>({ node, cli, args, env, signal, onProgress, onWarning }: JobCommand): Promise<R> {
+/**
+ * Runs a command of the engine to its end and gives its result. Errors: LoraError as the engine
+ * says it; LoraError('cancelled') where the signal says so.
+ */
+export function runJob<R>({
+  node,
+  cli,
+  args,
+  env,
+  signal,
+  onProgress,
+  onWarning,
+}: JobCommand): Promise<R> {
   return new Promise<R>((resolve, reject) => {
-    if (signal.aborted) { reject(cancelled()); return; }
-    const child = spawn(node, [cli, ...args, '--json'], { windowsHide: true, stdio: ['ignore', 'pipe', 'pipe'], env: { ...process.env, ...env, ELECTRON_RUN_AS_NODE: '1' } });
-    let [rest, said, result, failure]: [string, string, unknown, LoraError | null] = ['', '', undefined, null];
+    if (signal.aborted) {
+      reject(cancelled());
+      return;
+    }
+    const child = spawn(node, [cli, ...args, '--json'], {
+      windowsHide: true,
+      stdio: ['ignore', 'pipe', 'pipe'],
+      env: { ...process.env, ...env, ELECTRON_RUN_AS_NODE: '1' },
+    });
+    let [rest, said, result, failure]: [string, string, unknown, LoraError | null] = [
+      '',
+      '',
+      undefined,
+      null,
+    ];
     let grace: NodeJS.Timeout | undefined;
     const stop = () => {
       child.kill('SIGINT');
@@ -47,14 +70,31 @@ export function runJob<R>({ node, cli, args, env, signal, onProgress, onWarning 
       rest = lines.pop()!;
       lines.forEach(hear);
     });
-    child.stderr.setEncoding('utf8').on('data', (chunk: string) => { said = (said + chunk).slice(-4000); });
-    child.once('error', (cause) => reject(new LoraError('engine', t('The job cannot be started: {0}', cause.message), { place: { file: node }, cause })));
+    child.stderr.setEncoding('utf8').on('data', (chunk: string) => {
+      said = (said + chunk).slice(-4000);
+    });
+    child.once('error', (cause) =>
+      reject(
+        new LoraError('engine', t('The job cannot be started: {0}', cause.message), {
+          place: { file: node },
+          cause,
+        }),
+      ),
+    );
     child.once('close', (code) => {
       clearTimeout(grace);
       signal.removeEventListener('abort', stop);
       if (signal.aborted) reject(cancelled());
       else if (code === 0 && result !== undefined) resolve(result as R);
-      else reject(failure ?? new LoraError('engine', said.trim() || t('The job ended with the exit code {0} and said nothing.', String(code))));
+      else
+        reject(
+          failure ??
+            new LoraError(
+              'engine',
+              said.trim() ||
+                t('The job ended with the exit code {0} and said nothing.', String(code)),
+            ),
+        );
     });
   });
 }
@@ -64,7 +104,9 @@ const cancelled = () => new LoraError('cancelled', t('The job was cancelled.'));
 function lineOf(text: string): Line | null {
   try {
     const value = JSON.parse(text) as { readonly kind?: unknown };
-    return ['progress', 'warning', 'error', 'result'].includes(String(value.kind)) ? value as Line : null;
+    return ['progress', 'warning', 'error', 'result'].includes(String(value.kind))
+      ? (value as Line)
+      : null;
   } catch {
     return null;
   }

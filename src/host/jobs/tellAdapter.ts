@@ -4,17 +4,32 @@ import { COMMANDS } from '../ids';
 import { t } from '../l10n';
 import { openResult, revealPlace } from '../openPlace';
 
-/** Opens what became of an adapter and says it, with a way to find it, and to compare it with the one that it was made of. */
-export async function tellAdapter(words: string, output: string, original: string | null): Promise<void> {
+/**
+ * Opens what became of an adapter and says it, with a way to find it, and to compare it with the
+ * one that it was made of.
+ */
+export async function tellAdapter(
+  words: string,
+  output: string,
+  original: string | null,
+): Promise<void> {
   await openResult(output);
   const [compare, show] = [t('Compare'), t('Reveal in Explorer')];
-  const chosen = await vscode.window.showInformationMessage(words, ...(original === null ? [] : [compare]), show);
-  if (chosen === compare) await vscode.commands.executeCommand(COMMANDS.compareAdapters, [original, output]);
+  const chosen = await vscode.window.showInformationMessage(
+    words,
+    ...(original === null ? [] : [compare]),
+    show,
+  );
+  if (chosen === compare)
+    await vscode.commands.executeCommand(COMMANDS.compareAdapters, [original, output]);
   if (chosen === show) await revealPlace(output);
 }
 
 /** 3,4 % in the editor's language. */
-export const percent = (share: number): string => new Intl.NumberFormat(vscode.env.language, { style: 'percent', maximumFractionDigits: 2 }).format(share);
+export const percent = (share: number): string =>
+  new Intl.NumberFormat(vscode.env.language, { style: 'percent', maximumFractionDigits: 2 }).format(
+    share,
+  );
 
 /** A run's adapter is called by its run's folder. */
 export function nameOf(place: string): string {

@@ -1,6 +1,11 @@
 import path from 'node:path';
 import * as vscode from 'vscode';
-import { asOverlayPageMessage, asOverlayPageState, type OverlayHostMessage, type OverlaySubject } from '../../shared/overlay';
+import {
+  asOverlayPageMessage,
+  asOverlayPageState,
+  type OverlayHostMessage,
+  type OverlaySubject,
+} from '../../shared/overlay';
 import { OVERLAY_STRINGS } from '../../shared/overlayStrings';
 import type { ConnectRun } from '../dashboard/follower';
 import { RunSource } from '../dashboard/runSource';
@@ -27,12 +32,19 @@ export interface OverlayOptions {
 export type OverlayPanels = PanelSet<OverlaySubject, OverlayPanel>;
 
 /** The pages that lay runs over one another, one for each choice of runs. */
-export const overlayPanels = (options: OverlayOptions): OverlayPanels => new PanelSet({
-  view: VIEWS.overlay, subjectOf: (state) => asOverlayPageState(state)?.subject, keyOf: (subject) => JSON.stringify(subject),
-  make: (panel: vscode.WebviewPanel, subject: OverlaySubject) => new OverlayPanel(panel, subject, options),
-});
+export const overlayPanels = (options: OverlayOptions): OverlayPanels =>
+  new PanelSet({
+    view: VIEWS.overlay,
+    subjectOf: (state) => asOverlayPageState(state)?.subject,
+    keyOf: (subject) => JSON.stringify(subject),
+    make: (panel: vscode.WebviewPanel, subject: OverlaySubject) =>
+      new OverlayPanel(panel, subject, options),
+  });
 
-/** The page asks with `ready` whenever VS Code has built it anew; while it is hidden nothing is read. */
+/**
+ * The page asks with `ready` whenever VS Code has built it anew; while it is hidden nothing is
+ * read.
+ */
 class OverlayPanel implements PanelPage {
   private readonly sources = new Map<string, RunSource>();
   private readonly disposables: readonly { dispose(): unknown }[];
@@ -40,18 +52,31 @@ class OverlayPanel implements PanelPage {
   private live = false;
   private told = '';
 
-  constructor(readonly panel: vscode.WebviewPanel, private readonly subject: OverlaySubject, private readonly options: OverlayOptions) {
+  constructor(
+    readonly panel: vscode.WebviewPanel,
+    private readonly subject: OverlaySubject,
+    private readonly options: OverlayOptions,
+  ) {
     const { webview } = panel;
     const { store, queue, extensionUri } = options;
     this.send = sender(panel);
     panel.title = this.title();
     this.disposables = [
-      webview.onDidReceiveMessage((message: unknown) => { this.receive(message); }),
-      panel.onDidChangeViewState(() => { if (!panel.visible) this.rest(); }),
+      webview.onDidReceiveMessage((message: unknown) => {
+        this.receive(message);
+      }),
+      panel.onDidChangeViewState(() => {
+        if (!panel.visible) this.rest();
+      }),
       store.onDidChange(() => this.follow()),
       queue.onDidChange(() => this.follow()),
     ];
-    openPage(webview, { extensionUri, name: 'overlay', strings: localized(OVERLAY_STRINGS), facts: { subject: JSON.stringify(subject) } });
+    openPage(webview, {
+      extensionUri,
+      name: 'overlay',
+      strings: localized(OVERLAY_STRINGS),
+      facts: { subject: JSON.stringify(subject) },
+    });
   }
 
   dispose(): void {
@@ -71,15 +96,21 @@ class OverlayPanel implements PanelPage {
     else this.options.log('Overlay: a message of the page was not understood');
   }
 
-  private async handle(message: NonNullable<ReturnType<typeof asOverlayPageMessage>>): Promise<void> {
+  private async handle(
+    message: NonNullable<ReturnType<typeof asOverlayPageMessage>>,
+  ): Promise<void> {
     switch (message.kind) {
-      case 'ready': return this.start();
+      case 'ready':
+        return this.start();
       case 'open':
         this.options.openDashboard(message.dir);
         return;
-      case 'savePicture': return savePicture(message, vscode.workspace.workspaceFolders?.[0]?.uri.fsPath ?? '');
-      case 'copyText': return copyText(message.text);
-      case 'trouble': this.options.log(`Overlay: ${message.message}`);
+      case 'savePicture':
+        return savePicture(message, vscode.workspace.workspaceFolders?.[0]?.uri.fsPath ?? '');
+      case 'copyText':
+        return copyText(message.text);
+      case 'trouble':
+        this.options.log(`Overlay: ${message.message}`);
     }
   }
 
@@ -96,7 +127,13 @@ class OverlayPanel implements PanelPage {
     if (!this.live) return;
     const runs = this.runs();
     const dirs = runs.map(({ dir }) => dir);
-    const message = { kind: 'runs', title: this.title(), sweep: this.subject.kind === 'sweep', waiting: this.waiting(), runs } as const;
+    const message = {
+      kind: 'runs',
+      title: this.title(),
+      sweep: this.subject.kind === 'sweep',
+      waiting: this.waiting(),
+      runs,
+    } as const;
     if (JSON.stringify(message) !== this.told) this.send(message);
     this.told = JSON.stringify(message);
     for (const [dir, source] of this.sources) {
@@ -106,7 +143,12 @@ class OverlayPanel implements PanelPage {
     }
     for (const dir of dirs) {
       if (this.sources.has(dir)) continue;
-      const source = new RunSource(dir, this.options.connect, (own) => this.send({ kind: 'of', dir, message: own }), () => vscode.workspace.isTrusted);
+      const source = new RunSource(
+        dir,
+        this.options.connect,
+        (own) => this.send({ kind: 'of', dir, message: own }),
+        () => vscode.workspace.isTrusted,
+      );
       this.sources.set(dir, source);
       source.start().catch((error: unknown) => this.options.report(error));
     }
@@ -115,7 +157,10 @@ class OverlayPanel implements PanelPage {
   /** In the order in which they began. */
   private runs(): { dir: string; name: string }[] {
     const { subject } = this;
-    const fits = (dir: string, recipe: string | null) => (subject.kind === 'runs' ? subject.dirs.includes(dir) : recipe !== null && path.dirname(recipe) === subject.folder);
+    const fits = (dir: string, recipe: string | null) =>
+      subject.kind === 'runs'
+        ? subject.dirs.includes(dir)
+        : recipe !== null && path.dirname(recipe) === subject.folder;
     const runs = this.options.store.runs.filter((run) => fits(run.dir, run.recipePath)).reverse();
     const names = distinctNames(runs);
     return runs.map(({ dir }, i) => ({ dir, name: names[i]! }));
@@ -123,10 +168,15 @@ class OverlayPanel implements PanelPage {
 
   private waiting(): number {
     const { subject } = this;
-    return subject.kind === 'sweep' ? this.options.queue.items.filter(({ recipe }) => path.dirname(recipe) === subject.folder).length : 0;
+    return subject.kind === 'sweep'
+      ? this.options.queue.items.filter(({ recipe }) => path.dirname(recipe) === subject.folder)
+          .length
+      : 0;
   }
 
   private title(): string {
-    return this.subject.kind === 'sweep' ? t('Ranks of {0}', sweepName(this.subject.folder)) : t('{0} runs', this.subject.dirs.length);
+    return this.subject.kind === 'sweep'
+      ? t('Ranks of {0}', sweepName(this.subject.folder))
+      : t('{0} runs', this.subject.dirs.length);
   }
 }

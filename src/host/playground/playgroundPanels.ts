@@ -1,7 +1,13 @@
 import path from 'node:path';
 import * as vscode from 'vscode';
 import { LoraError } from '../../shared/errors';
-import { asPlaygroundPageMessage, asPlaygroundPageState, type PlaygroundHostMessage, type PlaygroundPageMessage, type PlaygroundState } from '../../shared/playground';
+import {
+  asPlaygroundPageMessage,
+  asPlaygroundPageState,
+  type PlaygroundHostMessage,
+  type PlaygroundPageMessage,
+  type PlaygroundState,
+} from '../../shared/playground';
 import { PLAYGROUND_STRINGS } from '../../shared/playgroundStrings';
 import type { ServeEvent } from '../../shared/serve';
 import { VIEWS } from '../ids';
@@ -38,7 +44,10 @@ export class PlaygroundPanels implements vscode.Disposable {
 
   constructor(options: PlaygroundOptions) {
     this.panels = new PanelSet<Subject, PlaygroundPanel>({
-      view: VIEWS.playground, subjectOf: asPlaygroundPageState, keyOf: ({ base }) => base, make: (panel, { base, adapters }) => new PlaygroundPanel(panel, base, adapters, options),
+      view: VIEWS.playground,
+      subjectOf: asPlaygroundPageState,
+      keyOf: ({ base }) => base,
+      make: (panel, { base, adapters }) => new PlaygroundPanel(panel, base, adapters, options),
     });
   }
 
@@ -52,7 +61,10 @@ export class PlaygroundPanels implements vscode.Disposable {
   }
 }
 
-/** The page asks with `ready` whenever VS Code has built it anew. The model is loaded then, and kept until the page is closed. */
+/**
+ * The page asks with `ready` whenever VS Code has built it anew. The model is loaded then, and kept
+ * until the page is closed.
+ */
 class PlaygroundPanel implements PanelPage {
   private readonly disposables: readonly vscode.Disposable[];
   private readonly send: (message: PlaygroundHostMessage) => void;
@@ -61,12 +73,26 @@ class PlaygroundPanel implements PanelPage {
   private prompts: readonly string[] = [];
   private starts = 0;
 
-  constructor(readonly panel: vscode.WebviewPanel, private readonly base: string, private adapters: readonly string[], private readonly options: PlaygroundOptions) {
+  constructor(
+    readonly panel: vscode.WebviewPanel,
+    private readonly base: string,
+    private adapters: readonly string[],
+    private readonly options: PlaygroundOptions,
+  ) {
     const { webview } = panel;
     this.send = sender(panel);
     panel.title = t('Try on {0}', path.basename(base));
-    this.disposables = [webview.onDidReceiveMessage((message: unknown) => { this.receive(message); })];
-    openPage(webview, { extensionUri: options.extensionUri, name: 'playground', strings: localized(PLAYGROUND_STRINGS), facts: { base } });
+    this.disposables = [
+      webview.onDidReceiveMessage((message: unknown) => {
+        this.receive(message);
+      }),
+    ];
+    openPage(webview, {
+      extensionUri: options.extensionUri,
+      name: 'playground',
+      strings: localized(PLAYGROUND_STRINGS),
+      facts: { base },
+    });
   }
 
   add(adapters: readonly string[]): void {
@@ -90,31 +116,44 @@ class PlaygroundPanel implements PanelPage {
 
   private async handle(message: PlaygroundPageMessage): Promise<void> {
     switch (message.kind) {
-      case 'ready': return this.open();
-      case 'reload': return this.restart(this.adapters);
+      case 'ready':
+        return this.open();
+      case 'reload':
+        return this.restart(this.adapters);
       case 'addAdapter': {
         const adapter = await this.options.chooseAdapter(this.adapters);
         if (adapter !== undefined) this.add([adapter]);
         return;
       }
-      case 'removeAdapter': return this.restart(this.adapters.filter((_, i) => i !== message.adapter));
-      case 'ask': return this.ask(message);
+      case 'removeAdapter':
+        return this.restart(this.adapters.filter((_, i) => i !== message.adapter));
+      case 'ask':
+        return this.ask(message);
       case 'stop':
         for (const id of message.ids) this.server?.send({ kind: 'stop', id });
         return;
-      case 'copyText': return copyText(message.text);
-      case 'trouble': this.options.log(`Playground: ${message.message}`);
+      case 'copyText':
+        return copyText(message.text);
+      case 'trouble':
+        this.options.log(`Playground: ${message.message}`);
     }
   }
 
   private async open(): Promise<void> {
     this.prompts = await readPrompts(this.folder);
     if (this.server) this.tell();
-    else await this.restart(this.adapters).catch((error: unknown) => this.toPhase({ kind: 'failed', message: LoraError.from(error, 'engine').describe() }));
+    else
+      await this.restart(this.adapters).catch((error: unknown) =>
+        this.toPhase({ kind: 'failed', message: LoraError.from(error, 'engine').describe() }),
+      );
   }
 
-  private async ask({ settings, columns }: Extract<PlaygroundPageMessage, { kind: 'ask' }>): Promise<void> {
-    for (const { id, adapter, scale } of columns) this.server?.send({ kind: 'answer', id, settings, adapter, scale });
+  private async ask({
+    settings,
+    columns,
+  }: Extract<PlaygroundPageMessage, { kind: 'ask' }>): Promise<void> {
+    for (const { id, adapter, scale } of columns)
+      this.server?.send({ kind: 'answer', id, settings, adapter, scale });
     this.prompts = await keepPrompt(this.folder, settings.prompt);
   }
 
@@ -131,7 +170,16 @@ class PlaygroundPanel implements PanelPage {
       return;
     }
     if (start !== this.starts) return; // another one has begun meanwhile
-    const server = new Server({ node: process.execPath, cli: this.options.cli, base: this.base, adapters, env, onEvent: (event) => { if (this.server === server) this.hear(event); } });
+    const server = new Server({
+      node: process.execPath,
+      cli: this.options.cli,
+      base: this.base,
+      adapters,
+      env,
+      onEvent: (event) => {
+        if (this.server === server) this.hear(event);
+      },
+    });
     this.server = server;
   }
 
@@ -141,12 +189,17 @@ class PlaygroundPanel implements PanelPage {
         this.toPhase({ kind: 'loading', fraction: event.fraction });
         break;
       case 'ready':
-        this.toPhase({ kind: 'ready', has_chat_template: event.has_chat_template, device: event.device });
+        this.toPhase({
+          kind: 'ready',
+          has_chat_template: event.has_chat_template,
+          device: event.device,
+        });
         break;
       case 'warning':
         this.options.log(`Playground: ${event.message}`);
         break;
-      case 'text': case 'done':
+      case 'text':
+      case 'done':
         this.send(event);
         break;
       case 'error': {
@@ -163,13 +216,29 @@ class PlaygroundPanel implements PanelPage {
   }
 
   private tell(): void {
-    const names = distinctNames(this.adapters.map((adapter) => ({ name: this.options.nameOf(adapter), id: path.basename(path.dirname(adapter)) })));
+    const names = distinctNames(
+      this.adapters.map((adapter) => ({
+        name: this.options.nameOf(adapter),
+        id: path.basename(path.dirname(adapter)),
+      })),
+    );
     const adapters = this.adapters.map((adapter, i) => ({ path: adapter, name: names[i]! }));
-    this.send({ kind: 'state', base: path.basename(this.base), adapters, prompts: [...this.prompts], phase: this.phase });
+    this.send({
+      kind: 'state',
+      base: path.basename(this.base),
+      adapters,
+      prompts: [...this.prompts],
+      phase: this.phase,
+    });
   }
 
   /** Which keeps the prompts: that of the base, else the first of the workspace. */
   private get folder(): string {
-    return (vscode.workspace.getWorkspaceFolder(vscode.Uri.file(this.base)) ?? vscode.workspace.workspaceFolders?.[0])?.uri.fsPath ?? path.dirname(this.base);
+    return (
+      (
+        vscode.workspace.getWorkspaceFolder(vscode.Uri.file(this.base)) ??
+        vscode.workspace.workspaceFolders?.[0]
+      )?.uri.fsPath ?? path.dirname(this.base)
+    );
   }
 }

@@ -11,16 +11,27 @@ const KEPT = 50;
 const PromptsSchema = v.array(v.string());
 const fileIn = (folder: string) => path.join(folder, PROMPTS_FILE);
 
-/** The prompts that were asked before, the newest first: a file of the workspace, so that it can be edited and shared. Empty where there is none or it cannot be read. */
+/**
+ * The prompts that were asked before, the newest first: a file of the workspace, so that it can be
+ * edited and shared. Empty where there is none or it cannot be read.
+ */
 export async function readPrompts(folder: string): Promise<readonly string[]> {
   return readJson(fileIn(folder), PromptsSchema, []).catch(() => []);
 }
 
-/** Puts a prompt first. Errors: LoraError('disk'), also where what is there cannot be read: it stays. */
+/**
+ * Puts a prompt first. Errors: LoraError('disk'), also where what is there cannot be read: it
+ * stays.
+ */
 export async function keepPrompt(folder: string, prompt: string): Promise<readonly string[]> {
   const file = fileIn(folder);
-  const prompts = [prompt, ...(await readJson(file, PromptsSchema, [])).filter((other) => other !== prompt)].slice(0, KEPT);
+  const prompts = [
+    prompt,
+    ...(await readJson(file, PromptsSchema, [])).filter((other) => other !== prompt),
+  ].slice(0, KEPT);
   await mkdir(path.dirname(file), { recursive: true });
-  await writeWhole(file, `${JSON.stringify(prompts, null, 2)}\n`, (reason) => ({ message: t('The prompts cannot be written: {0}.', reason) }));
+  await writeWhole(file, `${JSON.stringify(prompts, null, 2)}\n`, (reason) => ({
+    message: t('The prompts cannot be written: {0}.', reason),
+  }));
   return prompts;
 }

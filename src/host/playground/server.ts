@@ -19,26 +19,57 @@ export interface ServerCommand {
 /** How long it may take to end in an orderly way. */
 const GRACE_MS = 5_000;
 
-/** The engine's process that holds a base and its adapters in memory. It ends with `dispose`, and with this window. */
+/**
+ * The engine's process that holds a base and its adapters in memory. It ends with `dispose`, and
+ * with this window.
+ */
 export class Server {
   private readonly child: ChildProcessByStdio<Writable, Readable, Readable>;
   private disposed = false;
   private failed = false;
 
   constructor({ node, cli, base, adapters, env, onEvent }: ServerCommand) {
-    const args = ['serve', '--base', base, ...adapters.flatMap((adapter) => ['--adapter', adapter]), '--json'];
-    this.child = spawn(node, [cli, ...args], { windowsHide: true, stdio: ['pipe', 'pipe', 'pipe'], env: { ...process.env, ...env, ELECTRON_RUN_AS_NODE: '1' } });
+    const args = [
+      'serve',
+      '--base',
+      base,
+      ...adapters.flatMap((adapter) => ['--adapter', adapter]),
+      '--json',
+    ];
+    this.child = spawn(node, [cli, ...args], {
+      windowsHide: true,
+      stdio: ['pipe', 'pipe', 'pipe'],
+      env: { ...process.env, ...env, ELECTRON_RUN_AS_NODE: '1' },
+    });
     const tell = (event: ServeEvent) => {
       this.failed ||= event.kind === 'error' && event.id === null;
       if (!this.disposed) onEvent(event);
     };
     let said = '';
-    this.child.stderr.setEncoding('utf8').on('data', (chunk: string) => { said = (said + chunk).slice(-4000); });
-    createInterface({ input: this.child.stdout }).on('line', (line) => { tell(JSON.parse(line) as ServeEvent); });
+    this.child.stderr.setEncoding('utf8').on('data', (chunk: string) => {
+      said = (said + chunk).slice(-4000);
+    });
+    createInterface({ input: this.child.stdout }).on('line', (line) => {
+      tell(JSON.parse(line) as ServeEvent);
+    });
     this.child.stdin.on('error', () => undefined); // the process has ended, which is told below
-    const fail = (message: string, cause?: Error) => { if (!this.failed) tell({ kind: 'error', id: null, error: new LoraError('engine', message, cause && { cause }).serialize() }); };
-    this.child.once('error', (cause) => fail(t('The model cannot be started: {0}', cause.message), cause));
-    this.child.once('close', (code) => fail(said.trim() || t('The model’s process ended with the exit code {0} and said nothing.', String(code))));
+    const fail = (message: string, cause?: Error) => {
+      if (!this.failed)
+        tell({
+          kind: 'error',
+          id: null,
+          error: new LoraError('engine', message, cause && { cause }).serialize(),
+        });
+    };
+    this.child.once('error', (cause) =>
+      fail(t('The model cannot be started: {0}', cause.message), cause),
+    );
+    this.child.once('close', (code) =>
+      fail(
+        said.trim() ||
+          t('The model’s process ended with the exit code {0} and said nothing.', String(code)),
+      ),
+    );
   }
 
   send(request: ServeRequest): void {

@@ -20,7 +20,10 @@ export interface QueueCommandParts {
 }
 
 /** Runs that wait for their turn: put there, moved, taken out; and one recipe at many ranks. */
-export function registerQueueCommands(commands: CommandRegistry, { queue, checked, showOverlay }: QueueCommandParts): void {
+export function registerQueueCommands(
+  commands: CommandRegistry,
+  { queue, checked, showOverlay }: QueueCommandParts,
+): void {
   commands.add(COMMANDS.queueRecipe, 'recipe', async (argument) => {
     const recipe = await chooseRecipe(argument);
     if (recipe) await queue.add([{ recipe: await checked(recipe) }]);
@@ -31,11 +34,18 @@ export function registerQueueCommands(commands: CommandRegistry, { queue, checke
     const file = await checked(uri);
     const ranks = await askRanks();
     if (!ranks) return;
-    const { folder, runs } = await writeSweep(file, parseRecipe(await readFile(file, 'utf8'), file), ranks);
+    const { folder, runs } = await writeSweep(
+      file,
+      parseRecipe(await readFile(file, 'utf8'), file),
+      ranks,
+    );
     showOverlay({ kind: 'sweep', folder });
     await queue.add(runs);
   });
-  const onQueued = (id: Parameters<CommandRegistry['add']>[0], act: (item: string) => Promise<void>) => {
+  const onQueued = (
+    id: Parameters<CommandRegistry['add']>[0],
+    act: (item: string) => Promise<void>,
+  ) => {
     commands.add(id, 'run', async (argument) => {
       const item = argument instanceof QueuedNode ? argument.item.id : await pickQueued(queue);
       if (item !== undefined) await act(item);
@@ -48,13 +58,26 @@ export function registerQueueCommands(commands: CommandRegistry, { queue, checke
 
 async function askRanks(): Promise<readonly number[] | undefined> {
   const text = await vscode.window.showInputBox({
-    title: t('Sweep Ranks'), value: FIRST_RANKS, prompt: t('The ranks to train, one after another.'), ignoreFocusOut: true,
-    validateInput: (value) => (ranksOf(value) ? undefined : t('Write up to 16 whole numbers from 1 to 1024, such as 1, 2, 4.')),
+    title: t('Sweep Ranks'),
+    value: FIRST_RANKS,
+    prompt: t('The ranks to train, one after another.'),
+    ignoreFocusOut: true,
+    validateInput: (value) =>
+      ranksOf(value)
+        ? undefined
+        : t('Write up to 16 whole numbers from 1 to 1024, such as 1, 2, 4.'),
   });
   return text === undefined ? undefined : ranksOf(text);
 }
 
 async function pickQueued(queue: RunQueue): Promise<string | undefined> {
-  const items = queue.items.map(({ id, name, recipe }) => ({ label: name ?? vscode.workspace.asRelativePath(recipe), id }));
-  return (await vscode.window.showQuickPick(items, { placeHolder: items.length === 0 ? t('No run waits for its turn.') : t('Which run?') }))?.id;
+  const items = queue.items.map(({ id, name, recipe }) => ({
+    label: name ?? vscode.workspace.asRelativePath(recipe),
+    id,
+  }));
+  return (
+    await vscode.window.showQuickPick(items, {
+      placeHolder: items.length === 0 ? t('No run waits for its turn.') : t('Which run?'),
+    })
+  )?.id;
 }

@@ -13,9 +13,18 @@ export interface QueuedRun {
 }
 
 export interface QueueParts {
-  readonly memory: { get(key: string): unknown; update(key: string, value: unknown): PromiseLike<void> };
-  readonly store: { readonly runs: readonly Run[]; readonly onDidChange: (listener: () => void) => Disposable; refresh(): Promise<void> };
-  /** Starts a run; false: the user would not have it now. Errors: LoraError where it cannot start. */
+  readonly memory: {
+    get(key: string): unknown;
+    update(key: string, value: unknown): PromiseLike<void>;
+  };
+  readonly store: {
+    readonly runs: readonly Run[];
+    readonly onDidChange: (listener: () => void) => Disposable;
+    refresh(): Promise<void>;
+  };
+  /**
+   * Starts a run; false: the user would not have it now. Errors: LoraError where it cannot start.
+   */
   readonly start: (item: QueuedRun) => Promise<boolean>;
   readonly mayStart: () => boolean;
   readonly report: (error: unknown) => void;
@@ -23,7 +32,10 @@ export interface QueueParts {
 
 const KEPT = 'lora.queue';
 
-/** Runs one after another: the next begins when no run is active. The list outlives reloads of the window. */
+/**
+ * Runs one after another: the next begins when no run is active. The list outlives reloads of the
+ * window.
+ */
 export class RunQueue implements Disposable {
   private readonly changed = new Signal();
   private readonly listener: Disposable;
@@ -47,12 +59,17 @@ export class RunQueue implements Disposable {
     await this.next();
   }
 
-  get items(): readonly QueuedRun[] { return this.waiting; }
+  get items(): readonly QueuedRun[] {
+    return this.waiting;
+  }
 
   async add(items: readonly Omit<QueuedRun, 'id'>[]): Promise<void> {
     this.held = false;
     const last = Math.max(0, ...this.waiting.map(({ id }) => Number(id)));
-    await this.keep([...this.waiting, ...items.map((item, i) => ({ ...item, id: String(last + 1 + i) }))]);
+    await this.keep([
+      ...this.waiting,
+      ...items.map((item, i) => ({ ...item, id: String(last + 1 + i) })),
+    ]);
     await this.parts.store.refresh();
     await this.next();
   }
@@ -63,10 +80,19 @@ export class RunQueue implements Disposable {
 
   /** One place earlier (-1) or later (1). */
   move(id: string, by: -1 | 1): Promise<void> {
-    return this.keep(moved(this.waiting, this.waiting.findIndex((item) => item.id === id), by));
+    return this.keep(
+      moved(
+        this.waiting,
+        this.waiting.findIndex((item) => item.id === id),
+        by,
+      ),
+    );
   }
 
-  /** Starts the next one if nothing trains. One that cannot start is told and left out, so that it does not hold up the others. */
+  /**
+   * Starts the next one if nothing trains. One that cannot start is told and left out, so that it
+   * does not hold up the others.
+   */
   async next(): Promise<void> {
     const { store, start, mayStart, report } = this.parts;
     const [first, ...rest] = this.waiting;
@@ -74,7 +100,7 @@ export class RunQueue implements Disposable {
     this.starting = true;
     try {
       await this.keep(rest);
-      if (!await start(first)) {
+      if (!(await start(first))) {
         this.held = true;
         await this.keep([first, ...this.waiting]);
       }
@@ -111,5 +137,11 @@ export function moved<T>(items: readonly T[], index: number, by: -1 | 1): readon
 function isQueued(value: unknown): value is QueuedRun {
   if (typeof value !== 'object' || value === null) return false;
   const { id, recipe, root, name } = value as Record<string, unknown>;
-  return typeof id === 'string' && Number.isInteger(Number(id)) && typeof recipe === 'string' && (root === undefined || typeof root === 'string') && (name === undefined || typeof name === 'string');
+  return (
+    typeof id === 'string' &&
+    Number.isInteger(Number(id)) &&
+    typeof recipe === 'string' &&
+    (root === undefined || typeof root === 'string') &&
+    (name === undefined || typeof name === 'string')
+  );
 }

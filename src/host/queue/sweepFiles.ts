@@ -14,7 +14,11 @@ const HIGHEST_RANK = 1024;
 export function ranksOf(text: string): readonly number[] | undefined {
   const words = text.split(/[\s,;]+/).filter(Boolean);
   const ranks = [...new Set(words.map(Number))].sort((a, b) => a - b);
-  return ranks.length > 0 && ranks.length <= MOST_RANKS && ranks.every((r) => Number.isInteger(r) && r >= 1 && r <= HIGHEST_RANK) ? ranks : undefined;
+  return ranks.length > 0 &&
+    ranks.length <= MOST_RANKS &&
+    ranks.every((r) => Number.isInteger(r) && r >= 1 && r <= HIGHEST_RANK)
+    ? ranks
+    : undefined;
 }
 
 export interface Sweep {
@@ -22,13 +26,24 @@ export interface Sweep {
   readonly runs: readonly Omit<QueuedRun, 'id'>[];
 }
 
-/** Writes a recipe for each rank, the scale s as it was, into a folder of its own; their runs will lie beside those of the recipe they come from. Errors: LoraError('disk'). */
-export async function writeSweep(file: string, recipe: Recipe, ranks: readonly number[]): Promise<Sweep> {
+/**
+ * Writes a recipe for each rank, the scale s as it was, into a folder of its own; their runs will
+ * lie beside those of the recipe they come from. Errors: LoraError('disk').
+ */
+export async function writeSweep(
+  file: string,
+  recipe: Recipe,
+  ranks: readonly number[],
+): Promise<Sweep> {
   const beside = path.dirname(file);
   const stem = stemOf(file);
   const folder = path.join(beside, ...SWEEPS_FOLDER.split('/'), `${newRunId()}-${stem}`);
   await mkdir(folder, { recursive: true });
-  const runs = ranks.map((r) => ({ recipe: path.join(folder, `r${r}.lora.json`), root: path.join(beside, ...RUNS_FOLDER.split('/')), name: `${stem} r ${r}` }));
+  const runs = ranks.map((r) => ({
+    recipe: path.join(folder, `r${r}.lora.json`),
+    root: path.join(beside, ...RUNS_FOLDER.split('/')),
+    name: `${stem} r ${r}`,
+  }));
   for (const [i, r] of ranks.entries()) {
     const lora = { ...recipe.lora, ...withRank(recipe.lora, r) };
     await writeRecipe(runs[i]!.recipe, `${JSON.stringify({ ...recipe, lora }, null, 2)}\n`);
@@ -37,7 +52,8 @@ export async function writeSweep(file: string, recipe: Recipe, ranks: readonly n
 }
 
 /** What a sweep is called, of its folder. */
-export const sweepName = (folder: string): string => path.basename(folder).replace(/^\d{8}-\d{6}-[0-9a-f]{4}-/, '');
+export const sweepName = (folder: string): string =>
+  path.basename(folder).replace(/^\d{8}-\d{6}-[0-9a-f]{4}-/, '');
 
 /** git.lora.json as git; lora.json as lora. */
 const stemOf = (file: string): string => path.basename(file).replace(/(?:\.lora)?\.json$/, '');

@@ -2,16 +2,27 @@ import * as vscode from 'vscode';
 import { COMMANDS, type CommandId } from '../ids';
 import { t } from '../l10n';
 
-const RECIPES: vscode.DocumentSelector = [{ scheme: 'file', pattern: '**/lora.json' }, { scheme: 'file', pattern: '**/*.lora.json' }];
+const RECIPES: vscode.DocumentSelector = [
+  { scheme: 'file', pattern: '**/lora.json' },
+  { scheme: 'file', pattern: '**/*.lora.json' },
+];
 
 /** Run Recipe and Configure Rank above the first line of a recipe. */
 export function registerRecipeLens(): vscode.Disposable {
   return vscode.languages.registerCodeLensProvider(RECIPES, {
-    provideCodeLenses: (document) => (vscode.workspace.isTrusted ? [
-      lens(`$(play) ${t('Run Recipe')}`, COMMANDS.runRecipe, document),
-      lens(`$(settings) ${t('Configure Rank and Targets')}`, COMMANDS.configureRank, document),
-    ] : []),
+    provideCodeLenses: (document) =>
+      vscode.workspace.isTrusted
+        ? [
+            lens(`$(play) ${t('Run Recipe')}`, COMMANDS.runRecipe, document),
+            lens(
+              `$(settings) ${t('Configure Rank and Targets')}`,
+              COMMANDS.configureRank,
+              document,
+            ),
+          ]
+        : [],
   });
 }
 
-const lens = (title: string, command: CommandId, { uri }: vscode.TextDocument) => new vscode.CodeLens(new vscode.Range(0, 0, 0, 0), { title, command, arguments: [uri] });
+const lens = (title: string, command: CommandId, { uri }: vscode.TextDocument) =>
+  new vscode.CodeLens(new vscode.Range(0, 0, 0, 0), { title, command, arguments: [uri] });

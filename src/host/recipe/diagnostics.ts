@@ -22,13 +22,18 @@ export class RecipeDiagnostics implements vscode.Disposable {
     for (const document of vscode.workspace.textDocuments) this.checkSoon(document);
   }
 
-  /** Shows what a run found, in whichever files, instead of what the last one found; an edit of a recipe takes its own faults back. */
+  /**
+   * Shows what a run found, in whichever files, instead of what the last one found; an edit of a
+   * recipe takes its own faults back.
+   */
   show(problems: readonly Problem[]): void {
     this.clear();
     const placed = problems.filter((problem) => problem.place?.line !== undefined);
     this.shown = placed.map((problem) => problem.place!.file);
     for (const { place } of placed) this.cancel(place!.file);
-    this.collection.set(placed.map((problem) => [vscode.Uri.file(problem.place!.file), [toDiagnostic(problem)]]));
+    this.collection.set(
+      placed.map((problem) => [vscode.Uri.file(problem.place!.file), [toDiagnostic(problem)]]),
+    );
   }
 
   clear(): void {
@@ -39,14 +44,18 @@ export class RecipeDiagnostics implements vscode.Disposable {
   private checkSoon(document: vscode.TextDocument): void {
     if (document.uri.scheme !== 'file' || !isRecipeName(document.fileName)) return;
     this.cancel(document.fileName);
-    this.timers.set(document.fileName, setTimeout(() => void this.check(document), QUIET_MS));
+    this.timers.set(
+      document.fileName,
+      setTimeout(() => void this.check(document), QUIET_MS),
+    );
   }
 
   private async check(document: vscode.TextDocument): Promise<void> {
     const { version } = document;
     const { checkForEditor } = await import('./checkForEditor');
     const problems = await checkForEditor(document.getText(), document.fileName);
-    if (!document.isClosed && document.version === version) this.collection.set(document.uri, problems.map(toDiagnostic));
+    if (!document.isClosed && document.version === version)
+      this.collection.set(document.uri, problems.map(toDiagnostic));
   }
 
   private forget(document: vscode.TextDocument): void {
@@ -68,7 +77,8 @@ export class RecipeDiagnostics implements vscode.Disposable {
 /** From the place to the end of its line: the editor shortens it to the word. */
 function toDiagnostic({ message, place, severity }: Problem): vscode.Diagnostic {
   const start = new vscode.Position((place?.line ?? 1) - 1, (place?.column ?? 1) - 1);
-  const level = severity === 'error' ? vscode.DiagnosticSeverity.Error : vscode.DiagnosticSeverity.Warning;
+  const level =
+    severity === 'error' ? vscode.DiagnosticSeverity.Error : vscode.DiagnosticSeverity.Warning;
   const diagnostic = new vscode.Diagnostic(wordFrom(start, place?.file), message, level);
   diagnostic.source = 'LoRA';
   return diagnostic;
@@ -76,7 +86,10 @@ function toDiagnostic({ message, place, severity }: Problem): vscode.Diagnostic 
 
 function wordFrom(start: vscode.Position, file: string | undefined): vscode.Range {
   const document = vscode.workspace.textDocuments.find((d) => d.fileName === file);
-  const line = document && start.line < document.lineCount ? document.lineAt(start.line).text.slice(start.character) : '';
+  const line =
+    document && start.line < document.lineCount
+      ? document.lineAt(start.line).text.slice(start.character)
+      : '';
   const length = /^("([^"\\]|\\.)*"|[^\s,}\]]+)/.exec(line)?.[0].length ?? 1;
   return new vscode.Range(start, start.translate(0, length));
 }

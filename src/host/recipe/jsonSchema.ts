@@ -10,18 +10,31 @@ interface JsonSchema {
 
 /** The recipe's JSON schema, for completion, hovers and squiggles. */
 export function recipeJsonSchema(): JsonSchema {
-  const schema = toJsonSchema(RecipeSchema, { typeMode: 'input', target: 'draft-07' }) as JsonSchema;
+  const schema = toJsonSchema(RecipeSchema, {
+    typeMode: 'input',
+    target: 'draft-07',
+  }) as JsonSchema;
   delete schema.properties?.['$schema'];
-  return { ...withDefaults(schema), title: 'LoRA Workbench recipe', allowComments: true, allowTrailingCommas: true };
+  return {
+    ...withDefaults(schema),
+    title: 'LoRA Workbench recipe',
+    allowComments: true,
+    allowTrailingCommas: true,
+  };
 }
 
-/** Unknown keys are left to the extension's own check, which names the nearest known key.
- *  What must be given defaults to empty: completion writes it so, and it stays marked until it is filled in. */
+/**
+ * Unknown keys are left to the extension's own check, which names the nearest known key. What must
+ * be given defaults to empty: completion writes it so, and it stays marked until it is filled in.
+ */
 function withDefaults(schema: JsonSchema): JsonSchema {
   const rest = { ...schema };
   delete rest.additionalProperties;
   if (!schema.properties) return rest;
-  const properties = Object.entries(schema.properties).map(([key, value]) => [key, { ...withDefaults(value), default: value.default ?? emptyOf(value) }]);
+  const properties = Object.entries(schema.properties).map(([key, value]) => [
+    key,
+    { ...withDefaults(value), default: value.default ?? emptyOf(value) },
+  ]);
   return { ...rest, properties: Object.fromEntries(properties) as Record<string, JsonSchema> };
 }
 

@@ -6,7 +6,10 @@ import { recipeRoot } from '../../shared/recipeTree';
 import { t } from '../l10n';
 
 /** Keys whose values name something on disk. */
-const PATH_KEYS: readonly { readonly path: JSONPath; readonly missing: (value: string) => string }[] = [
+const PATH_KEYS: readonly {
+  readonly path: JSONPath;
+  readonly missing: (value: string) => string;
+}[] = [
   { path: ['base'], missing: (value) => t('There is no base model at {0}.', value) },
   { path: ['dataset'], missing: (value) => t('There is no dataset at {0}.', value) },
   { path: ['validation'], missing: (value) => t('There is no validation dataset at {0}.', value) },
@@ -22,7 +25,11 @@ export async function missingFiles(text: string, file: string): Promise<Problem[
     if (typeof node?.value !== 'string' || node.value === '') return null;
     const target = isAbsolute(node.value) ? node.value : resolve(dirname(file), node.value);
     if (await stat(target).catch(() => null)) return null;
-    return { severity: 'error', message: missing(target), place: { ...placeAt(text, file, node.offset), key: path.join('.') } };
+    return {
+      severity: 'error',
+      message: missing(target),
+      place: { ...placeAt(text, file, node.offset), key: path.join('.') },
+    };
   });
   return (await Promise.all(checks)).filter((problem) => problem !== null);
 }

@@ -26,10 +26,14 @@ export function groupRuns(runs: readonly Run[], by: Exclude<Grouping, 'none'>): 
 
 function keyOf(run: Run, by: Exclude<Grouping, 'none'>): string | null {
   switch (by) {
-    case 'state': return run.state;
-    case 'base': return run.base;
-    case 'dataset': return run.dataset;
-    case 'recipe': return run.recipePath;
+    case 'state':
+      return run.state;
+    case 'base':
+      return run.base;
+    case 'dataset':
+      return run.dataset;
+    case 'recipe':
+      return run.recipePath;
   }
 }
 
@@ -38,11 +42,27 @@ function labelOf(key: string, by: Exclude<Grouping, 'none'>): string {
   return by === 'state' ? stateName(key as Run['state']) : path.basename(key);
 }
 
-/** Whether every word of a filter stands in the run's name, state, tags, note, base, dataset, recipe or "r8". */
+/**
+ * Whether every word of a filter stands in the run's name, state, tags, note, base, dataset, recipe
+ * or "r8".
+ */
 export function fits(run: Run, filter: string): boolean {
   const words = filter.toLowerCase().split(/\s+/).filter(Boolean);
   if (words.length === 0) return true;
-  const places = [run.base, run.dataset, run.recipePath].map((place) => (place === null ? '' : path.basename(place)));
-  const text = [run.name, run.id, run.state, stateName(run.state), run.method === 'full' ? 'full' : run.r === null ? '' : `r${run.r}`, run.notes.note, ...run.notes.tags.map((tag) => `#${tag}`), ...places].join('\n').toLowerCase();
+  const places = [run.base, run.dataset, run.recipePath].map((place) =>
+    place === null ? '' : path.basename(place),
+  );
+  const text = [
+    run.name,
+    run.id,
+    run.state,
+    stateName(run.state),
+    run.method === 'full' ? 'full' : run.r === null ? '' : `r${run.r}`,
+    run.notes.note,
+    ...run.notes.tags.map((tag) => `#${tag}`),
+    ...places,
+  ]
+    .join('\n')
+    .toLowerCase();
   return words.every((word) => text.includes(word));
 }

@@ -14,13 +14,21 @@ export interface RunChoice {
   readonly none: string;
 }
 
-/** The run that a command is about: of the row it was called on, else of the folder given, else picked by the user. Undefined: cancelled. */
-export async function chooseRun(store: RunStore, argument: unknown, choice: RunChoice): Promise<Run | undefined> {
+/**
+ * The run that a command is about: of the row it was called on, else of the folder given, else
+ * picked by the user. Undefined: cancelled.
+ */
+export async function chooseRun(
+  store: RunStore,
+  argument: unknown,
+  choice: RunChoice,
+): Promise<Run | undefined> {
   await store.refresh();
   const dir = dirOf(argument);
   if (typeof dir === 'string') {
     const run = store.find(dir);
-    if (!run) throw new LoraError('run', t('This run is no longer there.'), { place: { file: dir } });
+    if (!run)
+      throw new LoraError('run', t('This run is no longer there.'), { place: { file: dir } });
     if (!choice.fits(run)) throw new LoraError('run', choice.none, { place: { file: dir } });
     return run;
   }
@@ -33,29 +41,51 @@ function dirOf(argument: unknown): unknown {
 }
 
 /** The runs of all rows that are marked, if the command was called on one of them; else the one. */
-export async function chooseRuns(store: RunStore, argument: unknown, selection: readonly unknown[], choice: RunChoice): Promise<Run[]> {
-  const marked = selection.filter((node) => node instanceof RunNode).map(({ run }) => run).filter(choice.fits);
+export async function chooseRuns(
+  store: RunStore,
+  argument: unknown,
+  selection: readonly unknown[],
+  choice: RunChoice,
+): Promise<Run[]> {
+  const marked = selection
+    .filter((node) => node instanceof RunNode)
+    .map(({ run }) => run)
+    .filter(choice.fits);
   if (marked.length > 1) return marked;
   const run = await chooseRun(store, argument, choice);
   return run ? [run] : [];
 }
 
-/** Several runs, picked; the one that the command was called on is picked already. Empty: cancelled. */
-export async function pickRuns(store: RunStore, argument: unknown, placeholder: string): Promise<readonly Run[]> {
+/**
+ * Several runs, picked; the one that the command was called on is picked already. Empty: cancelled.
+ */
+export async function pickRuns(
+  store: RunStore,
+  argument: unknown,
+  placeholder: string,
+): Promise<readonly Run[]> {
   await store.refresh();
   const dir = dirOf(argument);
   const items = itemsOf(store.runs).map((item) => ({ ...item, picked: item.run.dir === dir }));
-  const picked = await vscode.window.showQuickPick(items, { placeHolder: placeholder, matchOnDescription: true, canPickMany: true });
+  const picked = await vscode.window.showQuickPick(items, {
+    placeHolder: placeholder,
+    matchOnDescription: true,
+    canPickMany: true,
+  });
   return (picked ?? []).map(({ run }) => run);
 }
 
-const itemsOf = (runs: readonly Run[]) => runs.map((run) => {
-  const { label, description, icon } = rowOf(run, Date.now());
-  return { label: `$(${icon}) ${label}`, description, run };
-});
+const itemsOf = (runs: readonly Run[]) =>
+  runs.map((run) => {
+    const { label, description, icon } = rowOf(run, Date.now());
+    return { label: `$(${icon}) ${label}`, description, run };
+  });
 
 async function pick(runs: readonly Run[], choice: RunChoice): Promise<Run | undefined> {
   if (runs.length === 0) throw new LoraError('run', choice.none);
-  const picked = await vscode.window.showQuickPick(itemsOf(runs), { placeHolder: choice.placeholder, matchOnDescription: true });
+  const picked = await vscode.window.showQuickPick(itemsOf(runs), {
+    placeHolder: choice.placeholder,
+    matchOnDescription: true,
+  });
   return picked?.run;
 }

@@ -3,18 +3,47 @@ import path from 'node:path';
 import * as v from 'valibot';
 import { parseMetrics, type StepLine } from '../../shared/metrics';
 import { TRAINING_METHODS } from '../../shared/recipe';
-import { ENDED_STATES, RUN_FILES, type EngineRecord, type RunRecord, type RunState } from '../../shared/run';
+import {
+  ENDED_STATES,
+  RUN_FILES,
+  type EngineRecord,
+  type RunRecord,
+  type RunState,
+} from '../../shared/run';
 import { isEngineAlive, readEngineRecord } from '../../formats/run/engineRecord';
 import { t } from '../l10n';
 import { NO_NOTES, readNotes, type RunNotes } from './runNotes';
 
-/** A run as its folder tells it now. `problem`: why run.json cannot be read; the folder is still a row to see and delete. */
+/**
+ * A run as its folder tells it now. `problem`: why run.json cannot be read; the folder is still a
+ * row to see and delete.
+ */
 export type RunSnapshot =
-  | { readonly kind: 'run'; readonly dir: string; readonly record: RunRecord; readonly state: RunState; readonly lastStep: StepLine | null; readonly notes: RunNotes }
+  | {
+      readonly kind: 'run';
+      readonly dir: string;
+      readonly record: RunRecord;
+      readonly state: RunState;
+      readonly lastStep: StepLine | null;
+      readonly notes: RunNotes;
+    }
   | { readonly kind: 'starting'; readonly dir: string; readonly created: number }
-  | { readonly kind: 'broken'; readonly dir: string; readonly created: number; readonly problem: string };
+  | {
+      readonly kind: 'broken';
+      readonly dir: string;
+      readonly created: number;
+      readonly problem: string;
+    };
 
-const STATES = ['preparing', 'running', 'paused', 'stopped', 'completed', 'failed', 'interrupted'] as const satisfies readonly RunState[];
+const STATES = [
+  'preparing',
+  'running',
+  'paused',
+  'stopped',
+  'completed',
+  'failed',
+  'interrupted',
+] as const satisfies readonly RunState[];
 const nullableNumber = v.nullable(v.number());
 
 /** The parts of run.json that the host shows; the engine writes the rest, and it stays as it is. */
@@ -22,11 +51,24 @@ const RecordSchema = v.looseObject({
   version: v.literal(1),
   name: v.string(),
   state: v.picklist(STATES),
-  created: v.pipe(v.string(), v.check((text) => !Number.isNaN(Date.parse(text)), 'is not a time')),
-  recipe: v.looseObject({ base: v.string(), dataset: v.string(), lora: v.looseObject({ r: v.number() }), training: v.optional(v.looseObject({ method: v.optional(v.picklist(TRAINING_METHODS)) })) }),
+  created: v.pipe(
+    v.string(),
+    v.check((text) => !Number.isNaN(Date.parse(text)), 'is not a time'),
+  ),
+  recipe: v.looseObject({
+    base: v.string(),
+    dataset: v.string(),
+    lora: v.looseObject({ r: v.number() }),
+    training: v.optional(v.looseObject({ method: v.optional(v.picklist(TRAINING_METHODS)) })),
+  }),
   recipe_path: v.nullable(v.string()),
   total_steps: nullableNumber,
-  result: v.looseObject({ steps: v.number(), last_loss: nullableNumber, adapter: v.nullable(v.string()), model: v.optional(v.nullable(v.string())) }),
+  result: v.looseObject({
+    steps: v.number(),
+    last_loss: nullableNumber,
+    adapter: v.nullable(v.string()),
+    model: v.optional(v.nullable(v.string())),
+  }),
   error: v.nullable(v.looseObject({ area: v.string(), message: v.string() })),
 });
 
@@ -34,12 +76,22 @@ const RecordSchema = v.looseObject({
 const START_GRACE_MS = 15_000;
 
 /** Which files of a run are there, as far as that is known: those that are not need no look. */
-export interface RunFilesThere { readonly engine: boolean; readonly notes: boolean }
+export interface RunFilesThere {
+  readonly engine: boolean;
+  readonly notes: boolean;
+}
 
 /** Reads a run folder. Never throws: what is wrong becomes the row's problem. */
-export async function readRun(dir: string, now: number, there: RunFilesThere = { engine: true, notes: true }): Promise<RunSnapshot> {
+export async function readRun(
+  dir: string,
+  now: number,
+  there: RunFilesThere = { engine: true, notes: true },
+): Promise<RunSnapshot> {
   const file = path.join(dir, RUN_FILES.record);
-  const [engine, notes] = await Promise.all([there.engine ? readEngineRecord(dir) : null, there.notes ? readNotes(dir) : NO_NOTES]);
+  const [engine, notes] = await Promise.all([
+    there.engine ? readEngineRecord(dir) : null,
+    there.notes ? readNotes(dir) : NO_NOTES,
+  ]);
   let text: string;
   try {
     text = await readFile(file, 'utf8');
@@ -49,16 +101,38 @@ export async function readRun(dir: string, now: number, there: RunFilesThere = {
   try {
     const record = v.parse(RecordSchema, JSON.parse(text)) as unknown as RunRecord;
     const state = effectiveState(record, engine, now);
-    return { kind: 'run', dir, record, state, lastStep: ENDED_STATES.has(record.state) ? null : await readLastStep(dir), notes };
+    return {
+      kind: 'run',
+      dir,
+      record,
+      state,
+      lastStep: ENDED_STATES.has(record.state) ? null : await readLastStep(dir),
+      notes,
+    };
   } catch (error) {
-    return { kind: 'broken', dir, created: await createdAt(dir, now), problem: t('run.json cannot be read: {0}', faultOf(error)) };
+    return {
+      kind: 'broken',
+      dir,
+      created: await createdAt(dir, now),
+      problem: t('run.json cannot be read: {0}', faultOf(error)),
+    };
   }
 }
 
-async function withoutRecord(dir: string, engine: EngineRecord | null, now: number): Promise<RunSnapshot> {
+async function withoutRecord(
+  dir: string,
+  engine: EngineRecord | null,
+  now: number,
+): Promise<RunSnapshot> {
   const created = await createdAt(dir, now);
-  if (isEngineAlive(engine, now) || (!engine && now - created < START_GRACE_MS)) return { kind: 'starting', dir, created };
-  return { kind: 'broken', dir, created, problem: t('run.json is missing: the run never started.') };
+  if (isEngineAlive(engine, now) || (!engine && now - created < START_GRACE_MS))
+    return { kind: 'starting', dir, created };
+  return {
+    kind: 'broken',
+    dir,
+    created,
+    problem: t('run.json is missing: the run never started.'),
+  };
 }
 
 function faultOf(error: unknown): string {
@@ -70,7 +144,11 @@ function faultOf(error: unknown): string {
 }
 
 /** The state to show: a run whose engine is gone without a word was interrupted. */
-export function effectiveState(record: Pick<RunRecord, 'state' | 'created'>, engine: EngineRecord | null, now: number): RunState {
+export function effectiveState(
+  record: Pick<RunRecord, 'state' | 'created'>,
+  engine: EngineRecord | null,
+  now: number,
+): RunState {
   if (ENDED_STATES.has(record.state)) return record.state;
   const starting = !engine && now - Date.parse(record.created) < START_GRACE_MS;
   return starting || isEngineAlive(engine, now) ? record.state : 'interrupted';
@@ -85,7 +163,12 @@ export async function readLastStep(dir: string): Promise<StepLine | null> {
   try {
     const { size } = await handle.stat();
     const start = Math.max(0, size - TAIL_BYTES);
-    const { buffer, bytesRead } = await handle.read(Buffer.alloc(size - start), 0, size - start, start);
+    const { buffer, bytesRead } = await handle.read(
+      Buffer.alloc(size - start),
+      0,
+      size - start,
+      start,
+    );
     const lines = parseMetrics(buffer.toString('utf8', 0, bytesRead));
     return lines.findLast((line) => line.kind === 'step') ?? null;
   } finally {

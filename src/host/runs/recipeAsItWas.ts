@@ -16,15 +16,22 @@ export class RecipesAsTheyWere implements vscode.TextDocumentContentProvider, vs
 
   /** Errors: LoraError('run') where run.json does not say it. */
   async open(run: Run): Promise<void> {
-    if (!this.store.record(run.dir)) throw new LoraError('run', t('The recipe of {0} is not known.', run.name), { place: { file: run.dir } });
-    const document = await vscode.workspace.openTextDocument(vscode.Uri.from({ scheme: SCHEME, path: `/${run.id}.json`, query: run.dir }));
+    if (!this.store.record(run.dir))
+      throw new LoraError('run', t('The recipe of {0} is not known.', run.name), {
+        place: { file: run.dir },
+      });
+    const document = await vscode.workspace.openTextDocument(
+      vscode.Uri.from({ scheme: SCHEME, path: `/${run.id}.json`, query: run.dir }),
+    );
     await vscode.window.showTextDocument(document, { preview: true });
   }
 
   async provideTextDocumentContent({ query }: vscode.Uri): Promise<string> {
     await this.store.refresh();
     const record = this.store.record(query);
-    return record ? `${JSON.stringify(record.recipe, null, 2)}\n` : t('This run is no longer there.');
+    return record
+      ? `${JSON.stringify(record.recipe, null, 2)}\n`
+      : t('This run is no longer there.');
   }
 
   dispose(): void {

@@ -47,13 +47,32 @@ export function collectRun(snapshot: RunSnapshot, live: LiveRun | null): Run {
   const id = path.basename(snapshot.dir);
   if (snapshot.kind === 'run') return fromRecord(snapshot, id, withLive(snapshot.lastStep, live));
   return {
-    ...EMPTY, dir: snapshot.dir, id, name: id, created: snapshot.created, state: snapshot.kind === 'broken' ? 'broken' : 'preparing',
-    problem: snapshot.kind === 'broken' ? snapshot.problem : null, phase: live?.progress?.phase ?? null,
+    ...EMPTY,
+    dir: snapshot.dir,
+    id,
+    name: id,
+    created: snapshot.created,
+    state: snapshot.kind === 'broken' ? 'broken' : 'preparing',
+    problem: snapshot.kind === 'broken' ? snapshot.problem : null,
+    phase: live?.progress?.phase ?? null,
   };
 }
 
 const EMPTY = {
-  method: null, r: null, step: 0, totalSteps: null, lastLoss: null, validationLoss: null, secondsLeft: null, phase: null, adapter: null, model: null, recipePath: null, base: null, dataset: null, notes: NO_NOTES,
+  method: null,
+  r: null,
+  step: 0,
+  totalSteps: null,
+  lastLoss: null,
+  validationLoss: null,
+  secondsLeft: null,
+  phase: null,
+  adapter: null,
+  model: null,
+  recipePath: null,
+  base: null,
+  dataset: null,
+  notes: NO_NOTES,
 } as const;
 
 const withLive = (lastStep: StepLine | null, live: LiveRun | null): LiveRun => ({
@@ -62,11 +81,18 @@ const withLive = (lastStep: StepLine | null, live: LiveRun | null): LiveRun => (
   step: live?.step ?? lastStep,
 });
 
-function fromRecord({ dir, record, state, notes }: Extract<RunSnapshot, { kind: 'run' }>, id: string, live: LiveRun): Run {
+function fromRecord(
+  { dir, record, state, notes }: Extract<RunSnapshot, { kind: 'run' }>,
+  id: string,
+  live: LiveRun,
+): Run {
   const { recipe, result } = record;
   const method = methodOf(recipe);
   return {
-    dir, id, name: notes.name || record.name || id, created: Date.parse(record.created),
+    dir,
+    id,
+    name: notes.name || record.name || id,
+    created: Date.parse(record.created),
     ...progressOf(record, state, live),
     method,
     r: method === 'lora' ? recipe.lora.r : null,
@@ -95,7 +121,15 @@ function progressOf(record: RunRecord, state: RunState, { status, progress, step
 /** Newest first. */
 export const byAge = (a: Run, b: Run): number => b.created - a.created || (a.id < b.id ? 1 : -1);
 
-export const isActive = (run: Run): boolean => run.state === 'preparing' || run.state === 'running' || run.state === 'paused';
+export const isActive = (run: Run): boolean =>
+  run.state === 'preparing' || run.state === 'running' || run.state === 'paused';
 
-/** Whether Resume Run has anything to do: a paused engine goes on, an ended run starts again from its last checkpoint. */
-export const canResume = (run: Run): boolean => run.state === 'paused' || run.state === 'stopped' || run.state === 'interrupted' || run.state === 'failed';
+/**
+ * Whether Resume Run has anything to do: a paused engine goes on, an ended run starts again from
+ * its last checkpoint.
+ */
+export const canResume = (run: Run): boolean =>
+  run.state === 'paused' ||
+  run.state === 'stopped' ||
+  run.state === 'interrupted' ||
+  run.state === 'failed';

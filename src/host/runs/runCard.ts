@@ -22,19 +22,40 @@ const CURVE_BYTES = 2 ** 21;
 const MOST_CHANGES = 8;
 
 /** `before`: the run of the same base or recipe that was started before it. */
-export async function cardOf(run: Run, record: RunRecord | undefined, before: { readonly name: string; readonly record: RunRecord } | null): Promise<RunCard> {
+export async function cardOf(
+  run: Run,
+  record: RunRecord | undefined,
+  before: { readonly name: string; readonly record: RunRecord } | null,
+): Promise<RunCard> {
   const losses = await readLosses(run.dir);
-  const changes = record && before ? recipeDifference(before.record.recipe, record.recipe).map(({ key, before: was, after }) => `${key}: ${textOf(was)} → ${textOf(after)}`) : [];
-  const facts: [string, string | null | undefined][] = [[t('Git commit'), record?.git_commit?.slice(0, 10)], [t('Device'), record?.versions.device], [t('Runtime'), record?.versions.runtime]];
+  const changes =
+    record && before
+      ? recipeDifference(before.record.recipe, record.recipe).map(
+          ({ key, before: was, after }) => `${key}: ${textOf(was)} → ${textOf(after)}`,
+        )
+      : [];
+  const facts: [string, string | null | undefined][] = [
+    [t('Git commit'), record?.git_commit?.slice(0, 10)],
+    [t('Device'), record?.versions.device],
+    [t('Runtime'), record?.versions.runtime],
+  ];
   return {
     curve: losses.length > 1 ? sparkline(losses) : null,
     facts: facts.filter((fact): fact is [string, string] => typeof fact[1] === 'string'),
-    changes: before && record ? { since: before.name, lines: changes.length > MOST_CHANGES ? [...changes.slice(0, MOST_CHANGES), '…'] : changes } : null,
+    changes:
+      before && record
+        ? {
+            since: before.name,
+            lines:
+              changes.length > MOST_CHANGES ? [...changes.slice(0, MOST_CHANGES), '…'] : changes,
+          }
+        : null,
     note: run.notes.note,
   };
 }
 
-const textOf = (value: unknown) => (typeof value === 'string' ? value : value === undefined ? '–' : JSON.stringify(value));
+const textOf = (value: unknown) =>
+  typeof value === 'string' ? value : value === undefined ? '–' : JSON.stringify(value);
 
 async function readLosses(dir: string): Promise<number[]> {
   const handle = await open(path.join(dir, RUN_FILES.metrics)).catch(() => null);
@@ -42,8 +63,15 @@ async function readLosses(dir: string): Promise<number[]> {
   try {
     const { size } = await handle.stat();
     const start = Math.max(0, size - CURVE_BYTES);
-    const { buffer, bytesRead } = await handle.read(Buffer.alloc(size - start), 0, size - start, start);
-    return parseMetrics(buffer.toString('utf8', 0, bytesRead)).flatMap((line) => (line.kind === 'step' ? [line.loss] : []));
+    const { buffer, bytesRead } = await handle.read(
+      Buffer.alloc(size - start),
+      0,
+      size - start,
+      start,
+    );
+    return parseMetrics(buffer.toString('utf8', 0, bytesRead)).flatMap((line) =>
+      line.kind === 'step' ? [line.loss] : [],
+    );
   } finally {
     await handle.close();
   }

@@ -23,8 +23,15 @@ export interface RunActions {
   readonly selected: () => Run | undefined;
 }
 
-export function registerRunCommands(commands: CommandRegistry, { store, continueRun, openDashboard, showOverlay, selected }: RunActions): void {
-  const onRun = (id: Parameters<CommandRegistry['add']>[0], choice: () => RunChoice, act: (run: Run) => unknown) => {
+export function registerRunCommands(
+  commands: CommandRegistry,
+  { store, continueRun, openDashboard, showOverlay, selected }: RunActions,
+): void {
+  const onRun = (
+    id: Parameters<CommandRegistry['add']>[0],
+    choice: () => RunChoice,
+    act: (run: Run) => unknown,
+  ) => {
     commands.add(id, 'run', async (argument) => {
       const run = await chooseRun(store, argument, choice());
       if (run) await act(run);
@@ -44,14 +51,22 @@ export function registerRunCommands(commands: CommandRegistry, { store, continue
   });
   onRun(COMMANDS.pauseRun, running, (run) => askEngine(store, run, 'pause'));
   onRun(COMMANDS.stopRun, active, (run) => askEngine(store, run, 'stop'));
-  onRun(COMMANDS.resumeRun, resumable, (run) => (run.state === 'paused' ? askEngine(store, run, 'resume') : continueRun(run)));
+  onRun(COMMANDS.resumeRun, resumable, (run) =>
+    run.state === 'paused' ? askEngine(store, run, 'resume') : continueRun(run),
+  );
   onRun(COMMANDS.revealAdapter, withAdapter, (run) => revealPlace(run.adapter!));
   onRun(COMMANDS.revealAdapterInOS, withAdapter, (run) => revealInOS(run.adapter!));
   onRun(COMMANDS.copyAdapterPath, withAdapter, (run) => copy(run.adapter!));
-  onRun(COMMANDS.openAdapter, withAdapter, (run) => openPlace({ file: path.join(run.adapter!, 'adapter_config.json') }));
+  onRun(COMMANDS.openAdapter, withAdapter, (run) =>
+    openPlace({ file: path.join(run.adapter!, 'adapter_config.json') }),
+  );
   onRun(COMMANDS.revealModel, withModel, (run) => revealPlace(run.model!));
   onRun(COMMANDS.openRecipe, withRecipe, (run) => openRecipe(run));
-  onRun(COMMANDS.openRunLog, () => any(t('Whose log?')), (run) => openPlace({ file: path.join(run.dir, RUN_FILES.log) }));
+  onRun(
+    COMMANDS.openRunLog,
+    () => any(t('Whose log?')),
+    (run) => openPlace({ file: path.join(run.dir, RUN_FILES.log) }),
+  );
   commands.add(COMMANDS.deleteRun, 'run', async (argument, selection) => {
     const runs = await chooseRuns(store, argument, selection, any(t('Which run to delete?')));
     if (runs.length > 0) await deleteRuns(runs, store);
@@ -60,20 +75,58 @@ export function registerRunCommands(commands: CommandRegistry, { store, continue
 }
 
 /** Those that are marked; fewer than two are picked, the one marked first. */
-async function markedRuns(store: RunStore, argument: unknown, selection: readonly unknown[]): Promise<readonly Run[]> {
+async function markedRuns(
+  store: RunStore,
+  argument: unknown,
+  selection: readonly unknown[],
+): Promise<readonly Run[]> {
   const marked = selection.length > 1 ? await chooseRuns(store, argument, selection, any('')) : [];
-  return marked.length > 1 ? marked : pickRuns(store, argument, t('Which runs to lay over one another?'));
+  return marked.length > 1
+    ? marked
+    : pickRuns(store, argument, t('Which runs to lay over one another?'));
 }
 
-const any = (placeholder: string): RunChoice => ({ placeholder, fits: () => true, none: t('There are no runs yet.') });
-const running = (): RunChoice => ({ placeholder: t('Which run to pause?'), fits: (run) => run.state === 'running', none: t('No run is training now.') });
-const active = (): RunChoice => ({ placeholder: t('Which run to stop? It keeps the adapter so far.'), fits: isActive, none: t('No run is training now.') });
-const resumable = (): RunChoice => ({ placeholder: t('Which run to resume?'), fits: canResume, none: t('No run is paused, stopped or interrupted.') });
-const withAdapter = (): RunChoice => ({ placeholder: t('Whose adapter?'), fits: (run) => run.adapter !== null, none: t('There is no adapter yet: it is written when a run ends or is stopped.') });
-const withModel = (): RunChoice => ({ placeholder: t('Whose model?'), fits: (run) => run.model !== null, none: t('There is no model here: one is made where training.method is full.') });
-const withRecipe = (): RunChoice => ({ placeholder: t('Whose recipe?'), fits: (run) => run.recipePath !== null, none: t('This run was started without a recipe file.') });
+const any = (placeholder: string): RunChoice => ({
+  placeholder,
+  fits: () => true,
+  none: t('There are no runs yet.'),
+});
+const running = (): RunChoice => ({
+  placeholder: t('Which run to pause?'),
+  fits: (run) => run.state === 'running',
+  none: t('No run is training now.'),
+});
+const active = (): RunChoice => ({
+  placeholder: t('Which run to stop? It keeps the adapter so far.'),
+  fits: isActive,
+  none: t('No run is training now.'),
+});
+const resumable = (): RunChoice => ({
+  placeholder: t('Which run to resume?'),
+  fits: canResume,
+  none: t('No run is paused, stopped or interrupted.'),
+});
+const withAdapter = (): RunChoice => ({
+  placeholder: t('Whose adapter?'),
+  fits: (run) => run.adapter !== null,
+  none: t('There is no adapter yet: it is written when a run ends or is stopped.'),
+});
+const withModel = (): RunChoice => ({
+  placeholder: t('Whose model?'),
+  fits: (run) => run.model !== null,
+  none: t('There is no model here: one is made where training.method is full.'),
+});
+const withRecipe = (): RunChoice => ({
+  placeholder: t('Whose recipe?'),
+  fits: (run) => run.recipePath !== null,
+  none: t('This run was started without a recipe file.'),
+});
 
-async function askEngine(store: RunStore, run: Run, name: EngineRequestName & ('pause' | 'resume' | 'stop')): Promise<void> {
+async function askEngine(
+  store: RunStore,
+  run: Run,
+  name: EngineRequestName & ('pause' | 'resume' | 'stop'),
+): Promise<void> {
   const linked = store.engines.client(run.dir);
   const client = linked ?? (await connectEngine(run.dir));
   try {
@@ -84,7 +137,8 @@ async function askEngine(store: RunStore, run: Run, name: EngineRequestName & ('
   await store.refresh();
 }
 
-const revealInOS = (folder: string) => vscode.commands.executeCommand('revealFileInOS', vscode.Uri.file(folder));
+const revealInOS = (folder: string) =>
+  vscode.commands.executeCommand('revealFileInOS', vscode.Uri.file(folder));
 
 async function copy(text: string): Promise<void> {
   await vscode.env.clipboard.writeText(text);
@@ -95,8 +149,13 @@ async function openRecipe(run: Run): Promise<void> {
   try {
     await openPlace({ file: run.recipePath! });
   } catch (cause) {
-    throw new LoraError('recipe', t('The recipe of this run is no longer where it was; run.json holds what it said.'), {
-      place: { file: path.join(run.dir, RUN_FILES.record), line: 1 }, cause,
-    });
+    throw new LoraError(
+      'recipe',
+      t('The recipe of this run is no longer where it was; run.json holds what it said.'),
+      {
+        place: { file: path.join(run.dir, RUN_FILES.record), line: 1 },
+        cause,
+      },
+    );
   }
 }

@@ -14,17 +14,26 @@ export class RunNode {
 }
 
 export class GroupNode {
-  constructor(public group: RunGroup, public nodes: readonly RunNode[]) {}
+  constructor(
+    public group: RunGroup,
+    public nodes: readonly RunNode[],
+  ) {}
 }
 
 /** Something of a run: a checkpoint, its adapter, its log. */
 export class PartNode {
-  constructor(readonly parent: RunNode, readonly part: RunPart) {}
+  constructor(
+    readonly parent: RunNode,
+    readonly part: RunPart,
+  ) {}
 }
 
 /** A run that waits for its turn. */
 export class QueuedNode {
-  constructor(readonly item: QueuedRun, readonly place: number) {}
+  constructor(
+    readonly item: QueuedRun,
+    readonly place: number,
+  ) {}
 }
 
 export type Node = RunNode | GroupNode | PartNode | QueuedNode;
@@ -37,13 +46,22 @@ export function itemOf(node: Node): vscode.TreeItem {
 
 function runItem({ run }: RunNode): vscode.TreeItem {
   const row = rowOf(run, Date.now());
-  const item = new vscode.TreeItem(row.label, run.state === 'broken' ? vscode.TreeItemCollapsibleState.None : vscode.TreeItemCollapsibleState.Collapsed);
+  const item = new vscode.TreeItem(
+    row.label,
+    run.state === 'broken'
+      ? vscode.TreeItemCollapsibleState.None
+      : vscode.TreeItemCollapsibleState.Collapsed,
+  );
   item.id = run.dir;
   item.description = row.description;
-  item.iconPath = new vscode.ThemeIcon(row.icon, row.color === null ? undefined : new vscode.ThemeColor(row.color));
+  item.iconPath = new vscode.ThemeIcon(
+    row.icon,
+    row.color === null ? undefined : new vscode.ThemeColor(row.color),
+  );
   item.contextValue = row.context;
   item.accessibilityInformation = { label: row.spoken };
-  // Without arguments: the editor forgets those of a row that has just been drawn anew, and the click would find no command.
+  // Without arguments: the editor forgets those of a row that has just been drawn anew, and the
+  // click would find no command.
   item.command = { command: COMMANDS.openDashboard, title: t('Open Dashboard') };
   return item;
 }
@@ -53,7 +71,12 @@ function groupItem({ group }: GroupNode): vscode.TreeItem {
   item.id = `group ${group.key}`;
   item.description = String(group.runs.length);
   item.contextValue = 'group';
-  item.accessibilityInformation = { label: group.runs.length === 1 ? t('{0}, 1 run', group.label) : t('{0}, {1} runs', group.label, group.runs.length) };
+  item.accessibilityInformation = {
+    label:
+      group.runs.length === 1
+        ? t('{0}, 1 run', group.label)
+        : t('{0}, {1} runs', group.label, group.runs.length),
+  };
   return item;
 }
 

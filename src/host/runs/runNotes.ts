@@ -19,7 +19,11 @@ export interface RunNotes {
 export const NO_NOTES: RunNotes = { name: '', tags: [], note: '' };
 const MAX_BYTES = 65_536;
 
-const NotesSchema = v.object({ name: v.optional(v.string(), ''), tags: v.optional(v.array(v.string()), []), note: v.optional(v.string(), '') });
+const NotesSchema = v.object({
+  name: v.optional(v.string(), ''),
+  tags: v.optional(v.array(v.string()), []),
+  note: v.optional(v.string(), ''),
+});
 
 /** None where there are none, or where they can't be read: a run is shown all the same. */
 export async function readNotes(dir: string): Promise<RunNotes> {
@@ -39,8 +43,12 @@ export async function readNotes(dir: string): Promise<RunNotes> {
 export async function writeNotes(dir: string, notes: RunNotes): Promise<void> {
   const file = path.join(dir, NOTES_FILE);
   await readJson(file, NotesSchema, NO_NOTES);
-  await writeWhole(file, `${JSON.stringify(notes, null, 2)}\n`, (reason) => ({ message: t('The notes cannot be written: {0}.', reason) }));
+  await writeWhole(file, `${JSON.stringify(notes, null, 2)}\n`, (reason) => ({
+    message: t('The notes cannot be written: {0}.', reason),
+  }));
 }
 
 /** "small, git" -> small and git, each once. */
-export const tagsOf = (text: string): string[] => [...new Set(text.split(/[\s,]+/).filter(Boolean))];
+export const tagsOf = (text: string): string[] => [
+  ...new Set(text.split(/[\s,]+/).filter(Boolean)),
+];

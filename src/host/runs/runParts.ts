@@ -4,7 +4,10 @@ import { RUN_FILES } from '../../shared/run';
 import { t } from '../l10n';
 import type { Run } from './run';
 
-/** Something of a run that can be opened or used. `adapter`: it can be merged, compared, converted; `model`: it is a base of its own. */
+/**
+ * Something of a run that can be opened or used. `adapter`: it can be merged, compared, converted;
+ * `model`: it is a base of its own.
+ */
 export interface RunPart {
   readonly kind: 'adapter' | 'model' | 'checkpoint' | 'samples' | 'log' | 'recipe';
   readonly label: string;
@@ -15,20 +18,60 @@ export interface RunPart {
   readonly adapter: string | null;
 }
 
-/** What a run's folder holds now: its adapter, the best one, checkpoints from the newest on, samples, recipe and log. */
+/**
+ * What a run's folder holds now: its adapter, the best one, checkpoints from the newest on,
+ * samples, recipe and log.
+ */
 export async function partsOf(run: Run): Promise<RunPart[]> {
   const inRun = (...names: string[]) => path.join(run.dir, ...names);
-  const isThere = (place: string) => stat(place).then(() => true, () => false);
-  const adapter = (place: string, label: string, description = ''): RunPart => ({ kind: 'adapter', label, description, icon: 'package', path: place, adapter: place });
-  const model = (place: string, label: string, description = ''): RunPart => ({ kind: 'model', label, description, icon: 'symbol-misc', path: place, adapter: null });
+  const isThere = (place: string) =>
+    stat(place).then(
+      () => true,
+      () => false,
+    );
+  const adapter = (place: string, label: string, description = ''): RunPart => ({
+    kind: 'adapter',
+    label,
+    description,
+    icon: 'package',
+    path: place,
+    adapter: place,
+  });
+  const model = (place: string, label: string, description = ''): RunPart => ({
+    kind: 'model',
+    label,
+    description,
+    icon: 'symbol-misc',
+    path: place,
+    adapter: null,
+  });
   const product = run.method === 'full' ? model : adapter;
-  const file = (kind: 'samples' | 'log' | 'recipe', label: string, name: string, icon: string): RunPart => ({ kind, label, description: '', icon, path: inRun(name), adapter: null });
-  const [best, metrics, record, log] = await Promise.all([RUN_FILES.best, RUN_FILES.metrics, RUN_FILES.record, RUN_FILES.log].map((name) => isThere(inRun(name))));
+  const file = (
+    kind: 'samples' | 'log' | 'recipe',
+    label: string,
+    name: string,
+    icon: string,
+  ): RunPart => ({ kind, label, description: '', icon, path: inRun(name), adapter: null });
+  const [best, metrics, record, log] = await Promise.all(
+    [RUN_FILES.best, RUN_FILES.metrics, RUN_FILES.record, RUN_FILES.log].map((name) =>
+      isThere(inRun(name)),
+    ),
+  );
   return [
-    ...(run.adapter !== null && await isThere(run.adapter) ? [adapter(run.adapter, t('Adapter'))] : []),
-    ...(run.model !== null && await isThere(run.model) ? [model(run.model, t('Model'))] : []),
-    ...(best ? [product(inRun(RUN_FILES.best), run.method === 'full' ? t('Best model') : t('Best adapter'), t('lowest validation loss'))] : []),
-    ...await checkpointsOf(inRun(RUN_FILES.checkpoints), run.method !== 'full'),
+    ...(run.adapter !== null && (await isThere(run.adapter))
+      ? [adapter(run.adapter, t('Adapter'))]
+      : []),
+    ...(run.model !== null && (await isThere(run.model)) ? [model(run.model, t('Model'))] : []),
+    ...(best
+      ? [
+          product(
+            inRun(RUN_FILES.best),
+            run.method === 'full' ? t('Best model') : t('Best adapter'),
+            t('lowest validation loss'),
+          ),
+        ]
+      : []),
+    ...(await checkpointsOf(inRun(RUN_FILES.checkpoints), run.method !== 'full')),
     ...(metrics ? [file('samples', t('Samples'), RUN_FILES.metrics, 'comment')] : []),
     ...(record ? [file('recipe', t('Recipe as it was'), RUN_FILES.record, 'json')] : []),
     ...(log ? [file('log', t('Log'), RUN_FILES.log, 'output')] : []),
@@ -38,9 +81,19 @@ export async function partsOf(run: Run): Promise<RunPart[]> {
 /** `areAdapters`: each can be used as one. */
 async function checkpointsOf(folder: string, areAdapters: boolean): Promise<RunPart[]> {
   const names = await readdir(folder).catch(() => []);
-  const steps = names.map((name) => Number(/^step-(\d+)$/.exec(name)?.[1] ?? NaN)).filter(Number.isFinite).sort((a, b) => b - a);
+  const steps = names
+    .map((name) => Number(/^step-(\d+)$/.exec(name)?.[1] ?? NaN))
+    .filter(Number.isFinite)
+    .sort((a, b) => b - a);
   return steps.map((step) => {
     const place = path.join(folder, `step-${step}`);
-    return { kind: 'checkpoint', label: t('Checkpoint of step {0}', step), description: '', icon: 'history', path: place, adapter: areAdapters ? place : null };
+    return {
+      kind: 'checkpoint',
+      label: t('Checkpoint of step {0}', step),
+      description: '',
+      icon: 'history',
+      path: place,
+      adapter: areAdapters ? place : null,
+    };
   });
 }

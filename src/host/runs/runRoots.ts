@@ -5,7 +5,10 @@ import { Signal } from '../signal';
 
 const REMEMBERED = 'lora.runRoots';
 
-/** The folders that hold runs: `.lora/runs` of each workspace folder, and those beside recipes deeper down. */
+/**
+ * The folders that hold runs: `.lora/runs` of each workspace folder, and those beside recipes
+ * deeper down.
+ */
 export class RunRoots implements vscode.Disposable {
   private readonly changed = new Signal();
   private readonly folders: vscode.Disposable;
@@ -26,12 +29,15 @@ export class RunRoots implements vscode.Disposable {
       this.searched = [];
       void this.search();
     }
-    const top = (vscode.workspace.workspaceFolders ?? []).map((folder) => path.join(folder.uri.fsPath, ...RUNS_FOLDER.split('/')));
+    const top = (vscode.workspace.workspaceFolders ?? []).map((folder) =>
+      path.join(folder.uri.fsPath, ...RUNS_FOLDER.split('/')),
+    );
     return [...new Set([...top, ...this.remembered, ...this.searched])];
   }
 
   async remember(root: string): Promise<void> {
-    if (!this.remembered.includes(root)) await this.memento.update(REMEMBERED, [...this.remembered, root]);
+    if (!this.remembered.includes(root))
+      await this.memento.update(REMEMBERED, [...this.remembered, root]);
   }
 
   private get remembered(): readonly string[] {
@@ -39,8 +45,13 @@ export class RunRoots implements vscode.Disposable {
   }
 
   private async search(): Promise<void> {
-    const records = await vscode.workspace.findFiles(`**/${RUNS_FOLDER}/*/${RUN_FILES.record}`, '**/node_modules/**');
-    this.searched = [...new Set(records.map((record) => path.dirname(path.dirname(record.fsPath))))];
+    const records = await vscode.workspace.findFiles(
+      `**/${RUNS_FOLDER}/*/${RUN_FILES.record}`,
+      '**/node_modules/**',
+    );
+    this.searched = [
+      ...new Set(records.map((record) => path.dirname(path.dirname(record.fsPath)))),
+    ];
     if (this.searched.length > 0) this.changed.fire();
   }
 

@@ -18,7 +18,8 @@ const ICONS: Readonly<Record<Run['state'], readonly [icon: string, color: string
   preparing: ['loading~spin', null],
   running: ['loading~spin', 'charts.blue'],
   paused: ['debug-pause', 'charts.yellow'],
-  stopped: ['debug-stop', 'descriptionForeground'], // on its own it is red, as if something were wrong
+  // on its own it is red, as if something were wrong
+  stopped: ['debug-stop', 'descriptionForeground'],
   completed: ['pass', 'testing.iconPassed'],
   failed: ['error', 'testing.iconFailed'],
   interrupted: ['debug-disconnect', 'list.warningForeground'],
@@ -27,14 +28,22 @@ const ICONS: Readonly<Record<Run['state'], readonly [icon: string, color: string
 
 export function stateName(state: Run['state']): string {
   switch (state) {
-    case 'preparing': return t('Preparing');
-    case 'running': return t('Running');
-    case 'paused': return t('Paused');
-    case 'stopped': return t('Stopped');
-    case 'completed': return t('Completed');
-    case 'failed': return t('Failed');
-    case 'interrupted': return t('Interrupted');
-    case 'broken': return t('Unreadable');
+    case 'preparing':
+      return t('Preparing');
+    case 'running':
+      return t('Running');
+    case 'paused':
+      return t('Paused');
+    case 'stopped':
+      return t('Stopped');
+    case 'completed':
+      return t('Completed');
+    case 'failed':
+      return t('Failed');
+    case 'interrupted':
+      return t('Interrupted');
+    case 'broken':
+      return t('Unreadable');
   }
 }
 
@@ -42,7 +51,10 @@ export function rowOf(run: Run, now: number): RunRow {
   const [icon, color] = ICONS[run.state];
   const description = describe(run, now);
   return {
-    label: run.name, description, icon, color,
+    label: run.name,
+    description,
+    icon,
+    color,
     context: contextOf(run),
     details: detailsOf(run, now),
     spoken: `${run.name}, ${stateName(run.state)}, ${description}`,
@@ -52,30 +64,61 @@ export function rowOf(run: Run, now: number): RunRow {
 function describe(run: Run, now: number): string {
   const age = formatAge(now - run.created);
   if (run.state === 'broken') return [run.problem ?? '', age].join(' · ');
-  const ended = run.state === 'completed' || isActive(run) ? null : stateName(run.state).toLowerCase();
-  return [ended, run.method === 'full' ? t('full tuning') : run.r !== null && `r ${run.r}`, isActive(run) && stepText(run), lossText(run), ...run.notes.tags.map((tag) => `#${tag}`), age].filter(Boolean).join(' · ');
+  const ended =
+    run.state === 'completed' || isActive(run) ? null : stateName(run.state).toLowerCase();
+  return [
+    ended,
+    run.method === 'full' ? t('full tuning') : run.r !== null && `r ${run.r}`,
+    isActive(run) && stepText(run),
+    lossText(run),
+    ...run.notes.tags.map((tag) => `#${tag}`),
+    age,
+  ]
+    .filter(Boolean)
+    .join(' · ');
 }
 
-/** Of a run that has ended the best on rows that it has not learnt, where there is one: what counts. */
+/**
+ * Of a run that has ended the best on rows that it has not learnt, where there is one: what counts.
+ */
 function lossText(run: Run): string | false {
-  if (!isActive(run) && run.validationLoss !== null) return t('validation {0}', formatLoss(run.validationLoss));
+  if (!isActive(run) && run.validationLoss !== null)
+    return t('validation {0}', formatLoss(run.validationLoss));
   return run.lastLoss !== null && t('loss {0}', formatLoss(run.lastLoss));
 }
 
 /** 12/300, or what the engine does before the first step. */
 export function stepText(run: Run): string {
-  if (run.step > 0) return run.totalSteps === null ? formatNumber(run.step) : `${formatNumber(run.step)}/${formatNumber(run.totalSteps)}`;
+  if (run.step > 0)
+    return run.totalSteps === null
+      ? formatNumber(run.step)
+      : `${formatNumber(run.step)}/${formatNumber(run.totalSteps)}`;
   switch (run.phase) {
-    case 'reading data': return t('reading data');
-    case 'loading model': return t('loading the model');
-    case 'evaluating': return t('evaluating');
-    case 'sampling': return t('sampling');
-    default: return stateName(run.state).toLowerCase();
+    case 'reading data':
+      return t('reading data');
+    case 'loading model':
+      return t('loading the model');
+    case 'evaluating':
+      return t('evaluating');
+    case 'sampling':
+      return t('sampling');
+    default:
+      return stateName(run.state).toLowerCase();
   }
 }
 
 function contextOf(run: Run): string {
-  return ['run', run.state, isActive(run) && 'active', canResume(run) && 'resumable', run.adapter && 'adapter', run.model && 'model', run.recipePath && 'recipe'].filter(Boolean).join(' ');
+  return [
+    'run',
+    run.state,
+    isActive(run) && 'active',
+    canResume(run) && 'resumable',
+    run.adapter && 'adapter',
+    run.model && 'model',
+    run.recipePath && 'recipe',
+  ]
+    .filter(Boolean)
+    .join(' ');
 }
 
 function detailsOf(run: Run, now: number): [string, string][] {
@@ -83,10 +126,19 @@ function detailsOf(run: Run, now: number): [string, string][] {
     [t('State'), stateName(run.state)],
     [t('Problem'), run.problem],
     [t('Steps'), run.state === 'broken' ? null : stepText(run)],
-    [t('Time left'), isActive(run) && run.secondsLeft !== null ? formatDuration(run.secondsLeft) : null],
+    [
+      t('Time left'),
+      isActive(run) && run.secondsLeft !== null ? formatDuration(run.secondsLeft) : null,
+    ],
     [t('Loss'), run.lastLoss === null ? null : formatLoss(run.lastLoss)],
-    [t('Best validation loss'), run.validationLoss === null ? null : formatLoss(run.validationLoss)],
-    [t('Method'), run.method === 'full' ? t('full tuning: every weight of the base is trained') : null],
+    [
+      t('Best validation loss'),
+      run.validationLoss === null ? null : formatLoss(run.validationLoss),
+    ],
+    [
+      t('Method'),
+      run.method === 'full' ? t('full tuning: every weight of the base is trained') : null,
+    ],
     [t('Rank r'), run.r === null ? null : formatNumber(run.r)],
     [t('Base model'), run.base],
     [t('Dataset'), run.dataset],

@@ -18,11 +18,17 @@ export interface RunStoreOptions {
 /** Polling never rests on file watchers, which are dead in some remote folders. Milliseconds. */
 const PACE = { active: 1_000, visible: 2_000, hidden: 5_000, live: 200 } as const;
 
-/** All runs of the workspace, newest first, kept current by the engines' pipes and by looking into the folders. */
+/**
+ * All runs of the workspace, newest first, kept current by the engines' pipes and by looking into
+ * the folders.
+ */
 export class RunStore implements Disposable {
   readonly engines = new EngineLinks();
   private readonly changed = new Signal();
-  private readonly snapshots = new Map<string, { readonly stamp: string; readonly snapshot: RunSnapshot }>();
+  private readonly snapshots = new Map<
+    string,
+    { readonly stamp: string; readonly snapshot: RunSnapshot }
+  >();
   private current: readonly Run[] = [];
   private shown = '[]';
   private visible = false;
@@ -71,14 +77,17 @@ export class RunStore implements Disposable {
     for (const dir of this.snapshots.keys()) if (!dirs.has(dir)) this.snapshots.delete(dir);
     await inParallel([...dirs], (dir) => this.readIfChanged(dir));
     this.publish();
-    if (this.options.mayConnect()) await Promise.all(this.current.filter(isActive).map((run) => this.engines.connect(run.dir)));
+    if (this.options.mayConnect())
+      await Promise.all(this.current.filter(isActive).map((run) => this.engines.connect(run.dir)));
   }
 
   private async runDirs(): Promise<Set<string>> {
     const dirs = new Set<string>();
     for (const root of await this.options.roots()) {
       const entries = await readdir(root, { withFileTypes: true }).catch(() => []);
-      for (const entry of entries) if (entry.isDirectory() && !entry.name.startsWith('.')) dirs.add(path.join(root, entry.name));
+      for (const entry of entries)
+        if (entry.isDirectory() && !entry.name.startsWith('.'))
+          dirs.add(path.join(root, entry.name));
     }
     return dirs;
   }
@@ -87,7 +96,8 @@ export class RunStore implements Disposable {
   private async readIfChanged(dir: string): Promise<void> {
     const { stamp, there } = await stampOf(dir);
     const known = this.snapshots.get(dir);
-    if (known && stamp && known.stamp === stamp && !isActive(collectRun(known.snapshot, null))) return;
+    if (known && stamp && known.stamp === stamp && !isActive(collectRun(known.snapshot, null)))
+      return;
     this.snapshots.set(dir, { stamp, snapshot: await readRun(dir, Date.now(), there) });
   }
 
@@ -99,7 +109,9 @@ export class RunStore implements Disposable {
   }
 
   private publish(): void {
-    const runs = [...this.snapshots.values()].map(({ snapshot }) => collectRun(snapshot, this.engines.live(snapshot.dir))).sort(byAge);
+    const runs = [...this.snapshots.values()]
+      .map(({ snapshot }) => collectRun(snapshot, this.engines.live(snapshot.dir)))
+      .sort(byAge);
     const shown = JSON.stringify(runs);
     if (this.disposed || shown === this.shown) return;
     this.shown = shown;
@@ -134,14 +146,24 @@ const AT_ONCE = 32;
 
 async function inParallel<T>(items: readonly T[], act: (item: T) => Promise<void>): Promise<void> {
   const rest = items.values();
-  await Promise.all(Array.from({ length: Math.min(AT_ONCE, items.length) }, async () => {
-    for (const item of rest) await act(item);
-  }));
+  await Promise.all(
+    Array.from({ length: Math.min(AT_ONCE, items.length) }, async () => {
+      for (const item of rest) await act(item);
+    }),
+  );
 }
 
 /** Changes when a run's record, its notes or its engine do; empty while there is no record. */
-async function stampOf(dir: string): Promise<{ readonly stamp: string; readonly there: RunFilesThere }> {
-  const [record, engine, notes] = await Promise.all([RUN_FILES.record, RUN_FILES.engine, NOTES_FILE].map((name) => stat(path.join(dir, name)).catch(() => null)));
-  const stamp = record ? `${record.mtimeMs} ${record.size} ${record.ino} ${engine?.mtimeMs ?? ''} ${notes?.mtimeMs ?? ''}` : '';
+async function stampOf(
+  dir: string,
+): Promise<{ readonly stamp: string; readonly there: RunFilesThere }> {
+  const [record, engine, notes] = await Promise.all(
+    [RUN_FILES.record, RUN_FILES.engine, NOTES_FILE].map((name) =>
+      stat(path.join(dir, name)).catch(() => null),
+    ),
+  );
+  const stamp = record
+    ? `${record.mtimeMs} ${record.size} ${record.ino} ${engine?.mtimeMs ?? ''} ${notes?.mtimeMs ?? ''}`
+    : '';
   return { stamp, there: { engine: engine !== null, notes: notes !== null } };
 }

@@ -24,9 +24,20 @@ export class RunsTree implements vscode.TreeDataProvider<Node>, vscode.Disposabl
 
   readonly onDidChangeTreeData = this.changed.event;
 
-  constructor(private readonly store: RunStore, private readonly queue: RunQueue, private readonly memory: vscode.Memento) {
-    this.view = vscode.window.createTreeView(VIEWS.runs, { treeDataProvider: this, canSelectMany: true, showCollapseAll: true });
-    const ages = setInterval(() => this.view.visible && this.changed.fire(undefined), AGES_EVERY_MS);
+  constructor(
+    private readonly store: RunStore,
+    private readonly queue: RunQueue,
+    private readonly memory: vscode.Memento,
+  ) {
+    this.view = vscode.window.createTreeView(VIEWS.runs, {
+      treeDataProvider: this,
+      canSelectMany: true,
+      showCollapseAll: true,
+    });
+    const ages = setInterval(
+      () => this.view.visible && this.changed.fire(undefined),
+      AGES_EVERY_MS,
+    );
     ages.unref();
     this.disposables = [
       this.view,
@@ -41,7 +52,9 @@ export class RunsTree implements vscode.TreeDataProvider<Node>, vscode.Disposabl
 
   /** The run whose row was clicked or is marked, while the view is seen. */
   get selected(): Run | undefined {
-    return this.view.visible ? this.view.selection.find((node) => node instanceof RunNode)?.run : undefined;
+    return this.view.visible
+      ? this.view.selection.find((node) => node instanceof RunNode)?.run
+      : undefined;
   }
 
   get marked(): readonly unknown[] {
@@ -69,18 +82,25 @@ export class RunsTree implements vscode.TreeDataProvider<Node>, vscode.Disposabl
   /** Shows only the runs that fit; empty: all. */
   show(filter: string): void {
     this.filter = filter.trim();
-    void vscode.commands.executeCommand('setContext', CONTEXT_KEYS.runsFiltered, this.filter !== '');
+    void vscode.commands.executeCommand(
+      'setContext',
+      CONTEXT_KEYS.runsFiltered,
+      this.filter !== '',
+    );
     this.arrange();
   }
 
   async getChildren(node?: Node): Promise<Node[]> {
     if (node instanceof GroupNode) return [...node.nodes];
-    if (node instanceof RunNode) return (await partsOf(node.run)).map((part) => new PartNode(node, part));
+    if (node instanceof RunNode)
+      return (await partsOf(node.run)).map((part) => new PartNode(node, part));
     if (node) return [];
     if (!this.nodes) {
       await this.store.refresh();
       this.store.watch(this.view.visible);
-      this.nodes = this.store.runs.filter((run) => fits(run, this.filter)).map((run) => new RunNode(run));
+      this.nodes = this.store.runs
+        .filter((run) => fits(run, this.filter))
+        .map((run) => new RunNode(run));
       this.regroup();
     }
     const waiting = this.queue.items.map((item, i) => new QueuedNode(item, i + 1));
@@ -89,7 +109,9 @@ export class RunsTree implements vscode.TreeDataProvider<Node>, vscode.Disposabl
 
   getParent(node: Node): Node | undefined {
     if (node instanceof PartNode) return node.parent;
-    return node instanceof RunNode ? this.groups.find((group) => group.nodes.includes(node)) : undefined;
+    return node instanceof RunNode
+      ? this.groups.find((group) => group.nodes.includes(node))
+      : undefined;
   }
 
   getTreeItem(node: Node): vscode.TreeItem {
@@ -98,13 +120,19 @@ export class RunsTree implements vscode.TreeDataProvider<Node>, vscode.Disposabl
 
   /** The card is put together when the mouse rests on a row. */
   async resolveTreeItem(item: vscode.TreeItem, node: Node): Promise<vscode.TreeItem> {
-    if (node instanceof RunNode) item.tooltip = tooltipOf(node.run, await cardOf(node.run, this.store.record(node.run.dir), this.runBefore(node.run)));
+    if (node instanceof RunNode)
+      item.tooltip = tooltipOf(
+        node.run,
+        await cardOf(node.run, this.store.record(node.run.dir), this.runBefore(node.run)),
+      );
     return item;
   }
 
   /** The last run before this one that learnt on the same base or by the same recipe. */
   private runBefore(run: Run) {
-    const alike = (other: Run) => (other.recipePath !== null && other.recipePath === run.recipePath) || (other.base !== null && other.base === run.base);
+    const alike = (other: Run) =>
+      (other.recipePath !== null && other.recipePath === run.recipePath) ||
+      (other.base !== null && other.base === run.base);
     const before = this.store.runs.find((other) => other.created < run.created && alike(other));
     const record = before && this.store.record(before.dir);
     return record ? { name: before.name, record } : null;
@@ -114,7 +142,13 @@ export class RunsTree implements vscode.TreeDataProvider<Node>, vscode.Disposabl
   private update(): void {
     const { runs } = this.store;
     const active = runs.filter(isActive).length;
-    this.view.badge = active === 0 ? undefined : { value: active, tooltip: active === 1 ? t('1 run is training') : t('{0} runs are training', active) };
+    this.view.badge =
+      active === 0
+        ? undefined
+        : {
+            value: active,
+            tooltip: active === 1 ? t('1 run is training') : t('{0} runs are training', active),
+          };
     void vscode.commands.executeCommand('setContext', CONTEXT_KEYS.hasRuns, runs.length > 0);
     this.tellTrust();
     this.arrange();
@@ -140,19 +174,37 @@ export class RunsTree implements vscode.TreeDataProvider<Node>, vscode.Disposabl
   private regroup(): void {
     const { grouping, nodes } = this;
     const of = new Map(nodes!.map((node) => [node.run, node]));
-    this.groups = grouping === 'none' ? [] : groupRuns(nodes!.map((node) => node.run), grouping).map((group) => new GroupNode(group, group.runs.map((run) => of.get(run)!)));
+    this.groups =
+      grouping === 'none'
+        ? []
+        : groupRuns(
+            nodes!.map((node) => node.run),
+            grouping,
+          ).map(
+            (group) =>
+              new GroupNode(
+                group,
+                group.runs.map((run) => of.get(run)!),
+              ),
+          );
   }
 
   /** Which rows there are and where. */
   private shape(): string {
     const dirs = (nodes: readonly RunNode[]) => nodes.map((node) => node.run.dir);
-    return JSON.stringify([this.grouping, this.groups.map(({ group, nodes }) => [group.key, dirs(nodes)]), dirs(this.nodes ?? [])]);
+    return JSON.stringify([
+      this.grouping,
+      this.groups.map(({ group, nodes }) => [group.key, dirs(nodes)]),
+      dirs(this.nodes ?? []),
+    ]);
   }
 
   /** Without runs the view's welcome says it. */
   private tellTrust(): void {
     const told = this.store.runs.length > 0 && !vscode.workspace.isTrusted;
-    this.view.message = told ? t('This workspace is not trusted: runs can be viewed, but nothing is started or changed.') : '';
+    this.view.message = told
+      ? t('This workspace is not trusted: runs can be viewed, but nothing is started or changed.')
+      : '';
   }
 
   dispose(): void {
@@ -162,13 +214,22 @@ export class RunsTree implements vscode.TreeDataProvider<Node>, vscode.Disposabl
 
 function tooltipOf(run: Run, { curve, facts, changes, note }: RunCard): vscode.MarkdownString {
   const tooltip = new vscode.MarkdownString();
-  const line = (label: string, value: string) => tooltip.appendMarkdown(`**${label}**: `).appendText(value).appendMarkdown('  \n');
+  const line = (label: string, value: string) =>
+    tooltip.appendMarkdown(`**${label}**: `).appendText(value).appendMarkdown('  \n');
   if (note !== '') tooltip.appendText(note).appendMarkdown('\n\n');
   if (curve !== null) tooltip.appendMarkdown(`\`${curve}\` ${t('loss')}\n\n`);
   for (const [label, value] of [...rowOf(run, Date.now()).details, ...facts]) line(label, value);
   if (changes) {
-    tooltip.appendMarkdown('\n\n---\n\n').appendText(changes.lines.length === 0 ? t('The recipe is that of {0}.', changes.since) : t('Changed since {0}:', changes.since)).appendMarkdown('\n\n');
-    for (const change of changes.lines) tooltip.appendMarkdown('- ').appendText(change).appendMarkdown('\n');
+    tooltip
+      .appendMarkdown('\n\n---\n\n')
+      .appendText(
+        changes.lines.length === 0
+          ? t('The recipe is that of {0}.', changes.since)
+          : t('Changed since {0}:', changes.since),
+      )
+      .appendMarkdown('\n\n');
+    for (const change of changes.lines)
+      tooltip.appendMarkdown('- ').appendText(change).appendMarkdown('\n');
   }
   return tooltip;
 }

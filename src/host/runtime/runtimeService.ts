@@ -12,16 +12,29 @@ import { describeRuntime } from './describeRuntime';
 /** Variables that tell the engine which runtime to use. */
 export type RuntimeEnv = Readonly<Record<string, string>>;
 
-interface Found { readonly runtime: Runtime; readonly env: RuntimeEnv }
+interface Found {
+  readonly runtime: Runtime;
+  readonly env: RuntimeEnv;
+}
 
-/** Finds the runtime, asks before it installs one, and tells which it is. What installs it is loaded when it is needed. */
+/**
+ * Finds the runtime, asks before it installs one, and tells which it is. What installs it is loaded
+ * when it is needed.
+ */
 export class RuntimeService {
   private asking: Promise<RuntimeEnv | undefined> | undefined;
 
   /** `dist`: the folder of the bundles. `home`: where this extension installs runtimes. */
-  constructor(private readonly dist: string, private readonly home: string, private readonly log: vscode.LogOutputChannel) {}
+  constructor(
+    private readonly dist: string,
+    private readonly home: string,
+    private readonly log: vscode.LogOutputChannel,
+  ) {}
 
-  /** What the engine needs to know to start; undefined when the user does not want a runtime installed. Errors: LoraError('runtime'). */
+  /**
+   * What the engine needs to know to start; undefined when the user does not want a runtime
+   * installed. Errors: LoraError('runtime').
+   */
   async ensure(): Promise<RuntimeEnv | undefined> {
     const found = await this.find();
     if (!found) return (this.asking ??= this.ask().finally(() => (this.asking = undefined)));
@@ -29,30 +42,46 @@ export class RuntimeService {
     return found.env;
   }
 
-  /** `device`: gpu for TensorFlow with CUDA. Undefined: cancelled. Errors: LoraError('runtime') when every source failed. */
+  /**
+   * `device`: gpu for TensorFlow with CUDA. Undefined: cancelled. Errors: LoraError('runtime') when
+   * every source failed.
+   */
   async install(device: 'cpu' | 'gpu' = 'cpu'): Promise<RuntimeEnv | undefined> {
-    return vscode.window.withProgress({ location: vscode.ProgressLocation.Notification, title: t('Installing libtensorflow'), cancellable: true }, async (progress, token) => {
-      const controller = new AbortController();
-      token.onCancellationRequested(() => controller.abort());
-      let shown = 0;
-      try {
-        const install = device === 'gpu' ? (await import('../../runtime/installGpu')).installGpuRuntime : (await import('../../runtime/installRuntime')).installRuntime;
-        const runtime = await install({ dist: this.dist, home: this.home }, {
-          signal: controller.signal,
-          log: (line) => this.log.info(line),
-          onProgress: ({ message, fraction }) => {
-            const percent = fraction === null ? shown : 100 * fraction;
-            progress.report({ message, increment: Math.max(0, percent - shown) });
-            shown = Math.max(shown, percent);
-          },
-        });
-        this.log.info(describeRuntime(runtime, processor(), await findGpu()));
-        return this.envOf(this.home);
-      } catch (error) {
-        if (controller.signal.aborted) return undefined;
-        throw error;
-      }
-    });
+    return vscode.window.withProgress(
+      {
+        location: vscode.ProgressLocation.Notification,
+        title: t('Installing libtensorflow'),
+        cancellable: true,
+      },
+      async (progress, token) => {
+        const controller = new AbortController();
+        token.onCancellationRequested(() => controller.abort());
+        let shown = 0;
+        try {
+          const install =
+            device === 'gpu'
+              ? (await import('../../runtime/installGpu')).installGpuRuntime
+              : (await import('../../runtime/installRuntime')).installRuntime;
+          const runtime = await install(
+            { dist: this.dist, home: this.home },
+            {
+              signal: controller.signal,
+              log: (line) => this.log.info(line),
+              onProgress: ({ message, fraction }) => {
+                const percent = fraction === null ? shown : 100 * fraction;
+                progress.report({ message, increment: Math.max(0, percent - shown) });
+                shown = Math.max(shown, percent);
+              },
+            },
+          );
+          this.log.info(describeRuntime(runtime, processor(), await findGpu()));
+          return this.envOf(this.home);
+        } catch (error) {
+          if (controller.signal.aborted) return undefined;
+          throw error;
+        }
+      },
+    );
   }
 
   async show(): Promise<void> {
@@ -60,22 +89,45 @@ export class RuntimeService {
     const gpu = await findGpu();
     const text = describeRuntime(found?.runtime ?? null, processor(), gpu);
     this.log.info(text);
-    const [copy, install, forGpu, setting] = [t('Copy'), found ? t('Install Again') : t('Install Runtime'), t('Install for the GPU'), t('Change Setting')];
+    const [copy, install, forGpu, setting] = [
+      t('Copy'),
+      found ? t('Install Again') : t('Install Runtime'),
+      t('Install for the GPU'),
+      t('Change Setting'),
+    ];
     const isOnGpu = found?.runtime.kind === 'tensorflow' && found.runtime.device === 'gpu';
-    const chosen = await vscode.window.showInformationMessage(text, ...(found ? [copy] : []), install, ...(canUse(gpu) && !isOnGpu ? [forGpu] : []), setting);
+    const chosen = await vscode.window.showInformationMessage(
+      text,
+      ...(found ? [copy] : []),
+      install,
+      ...(canUse(gpu) && !isOnGpu ? [forGpu] : []),
+      setting,
+    );
     if (chosen === copy) await vscode.env.clipboard.writeText(text);
     if (chosen === install) await vscode.commands.executeCommand(COMMANDS.installRuntime);
-    if (chosen === forGpu && await this.install('gpu')) await this.show();
-    if (chosen === setting) await vscode.commands.executeCommand('workbench.action.openSettings', SETTINGS.runtimePath);
+    if (chosen === forGpu && (await this.install('gpu'))) await this.show();
+    if (chosen === setting)
+      await vscode.commands.executeCommand('workbench.action.openSettings', SETTINGS.runtimePath);
   }
 
   private async ask(): Promise<RuntimeEnv | undefined> {
     const size = PLATFORM_PINS[platformKey()]?.wheel_size ?? 0;
     const [install, forGpu] = [t('Install'), t('Install for the GPU')];
     const gpu = await findGpu();
-    const question = t('Training needs libtensorflow {0}. It is installed once through your own pip: {1} to download. A TensorFlow that a local Python has is used where it is.', TENSORFLOW_VERSION, formatBytes(size));
+    const question = t(
+      'Training needs libtensorflow {0}. It is installed once through your own pip: {1} to download. A TensorFlow that a local Python has is used where it is.',
+      TENSORFLOW_VERSION,
+      formatBytes(size),
+    );
     const more = canUse(gpu) ? [forGpu] : [];
-    const chosen = await vscode.window.showInformationMessage(more.length > 0 ? `${question} ${t('For {0} it is TensorFlow with CUDA: {1} to download.', gpu!.name, formatBytes(GPU_BYTES))}` : question, install, ...more, t('Cancel'));
+    const chosen = await vscode.window.showInformationMessage(
+      more.length > 0
+        ? `${question} ${t('For {0} it is TensorFlow with CUDA: {1} to download.', gpu!.name, formatBytes(GPU_BYTES))}`
+        : question,
+      install,
+      ...more,
+      t('Cancel'),
+    );
     if (chosen !== install && chosen !== forGpu) return undefined;
     try {
       return await this.install(chosen === forGpu ? 'gpu' : 'cpu');
@@ -115,7 +167,12 @@ function settingPath(): string | null {
 }
 
 /** What TensorFlow with CUDA has to download; 0 where there is none. */
-const GPU_BYTES = PLATFORM_PINS[platformKey()]?.gpu?.wheels.reduce((sum, { wheel_size }) => sum + wheel_size, 0) ?? 0;
+const GPU_BYTES =
+  PLATFORM_PINS[platformKey()]?.gpu?.wheels.reduce((sum, { wheel_size }) => sum + wheel_size, 0) ??
+  0;
 const canUse = (gpu: Gpu | null): boolean => gpu !== null && GPU_BYTES > 0;
 
-const processor = () => ({ model: cpus()[0]?.model ?? process.arch, cores: availableParallelism() });
+const processor = () => ({
+  model: cpus()[0]?.model ?? process.arch,
+  cores: availableParallelism(),
+});

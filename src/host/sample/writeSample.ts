@@ -14,7 +14,9 @@ export interface SampleParts {
   readonly words: string;
 }
 
-/** A folder to begin in; one that holds something already stays as it is. Errors: LoraError('disk'). */
+/**
+ * A folder to begin in; one that holds something already stays as it is. Errors: LoraError('disk').
+ */
 export async function writeSample(folder: string, { rows, words }: SampleParts): Promise<void> {
   const there = await readdir(folder).catch(() => []);
   if (there.length > 0) return;
@@ -23,8 +25,18 @@ export async function writeSample(folder: string, { rows, words }: SampleParts):
     await cp(words, path.join(folder, 'README.md'));
     const recipe = path.join(folder, 'lora.json');
     const text = await readFile(recipe, 'utf8');
-    await writeFile(recipe, applyEdits(text, modify(text, ['base'], BASE, { formattingOptions: { insertSpaces: true, tabSize: 2 } })));
+    await writeFile(
+      recipe,
+      applyEdits(
+        text,
+        modify(text, ['base'], BASE, { formattingOptions: { insertSpaces: true, tabSize: 2 } }),
+      ),
+    );
   } catch (cause) {
-    throw new LoraError('disk', t('The sample cannot be written.'), { place: { file: folder }, cause, fix: t('Choose another folder.') });
+    throw new LoraError('disk', t('The sample cannot be written.'), {
+      place: { file: folder },
+      cause,
+      fix: t('Choose another folder.'),
+    });
   }
 }

@@ -17,9 +17,14 @@ export function createStatusBar(store: RunStore): vscode.Disposable {
     }
     item.text = status.text;
     item.tooltip = status.tooltip;
-    if (dir !== status.dir) { // a command that is set anew while it is clicked is lost
+    if (dir !== status.dir) {
+      // a command that is set anew while it is clicked is lost
       dir = status.dir;
-      item.command = { command: COMMANDS.openDashboard, title: t('Open Dashboard'), arguments: [dir] };
+      item.command = {
+        command: COMMANDS.openDashboard,
+        title: t('Open Dashboard'),
+        arguments: [dir],
+      };
     }
     item.show();
   });

@@ -10,7 +10,10 @@ export interface StatusText {
   readonly dir: string;
 }
 
-/** What the status bar says while something trains: the newest run, and how many more. Null: nothing to say. */
+/**
+ * What the status bar says while something trains: the newest run, and how many more. Null: nothing
+ * to say.
+ */
 export function statusText(runs: readonly Run[]): StatusText | null {
   const active = runs.filter(isActive);
   const [run] = active;
@@ -18,6 +21,11 @@ export function statusText(runs: readonly Run[]): StatusText | null {
   const icon = run.state === 'paused' ? '$(debug-pause)' : '$(loading~spin)';
   const loss = run.lastLoss === null ? '' : ` · ${formatLoss(run.lastLoss)}`;
   const more = active.length > 1 ? ` (+${active.length - 1})` : '';
-  const left = run.secondsLeft === null ? '' : `\n${t('{0} left', formatDuration(run.secondsLeft))}`;
-  return { text: `${icon} ${run.name} ${stepText(run)}${loss}${more}`, tooltip: `${run.name}: ${stateName(run.state)}${left}\n${t('Click for the dashboard')}`, dir: run.dir };
+  const left =
+    run.secondsLeft === null ? '' : `\n${t('{0} left', formatDuration(run.secondsLeft))}`;
+  return {
+    text: `${icon} ${run.name} ${stepText(run)}${loss}${more}`,
+    tooltip: `${run.name}: ${stateName(run.state)}${left}\n${t('Click for the dashboard')}`,
+    dir: run.dir,
+  };
 }

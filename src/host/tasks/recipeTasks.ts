@@ -10,22 +10,45 @@ interface RecipeTask extends vscode.TaskDefinition {
   readonly recipe?: unknown;
 }
 
-/** Recipes as tasks: `"type": "lora", "recipe": "lora.json"` in tasks.json. Their faults are marked by the problem matcher $lora. */
+/**
+ * Recipes as tasks: `"type": "lora", "recipe": "lora.json"` in tasks.json. Their faults are marked
+ * by the problem matcher $lora.
+ */
 export function registerRecipeTasks(parts: Omit<RecipeTerminalParts, 'recipe'>): vscode.Disposable {
   const taskOf = (definition: RecipeTask, folder: vscode.WorkspaceFolder): vscode.Task => {
     const recipe = path.resolve(folder.uri.fsPath, String(definition.recipe));
-    const task = new vscode.Task(definition, folder, t('train {0}', String(definition.recipe)), 'lora', new vscode.CustomExecution(() => Promise.resolve(new RecipeTerminal({ ...parts, recipe }))), `$${TASKS.problemMatcher}`);
+    const task = new vscode.Task(
+      definition,
+      folder,
+      t('train {0}', String(definition.recipe)),
+      'lora',
+      new vscode.CustomExecution(() => Promise.resolve(new RecipeTerminal({ ...parts, recipe }))),
+      `$${TASKS.problemMatcher}`,
+    );
     task.detail = t('Trains the recipe in a terminal');
     return task;
   };
   return vscode.tasks.registerTaskProvider(TASKS.recipe, {
-    provideTasks: async () => (await findRecipes()).flatMap((uri) => {
-      const folder = vscode.workspace.getWorkspaceFolder(uri);
-      return folder ? [taskOf({ type: TASKS.recipe, recipe: path.relative(folder.uri.fsPath, uri.fsPath).split(path.sep).join('/') }, folder)] : [];
-    }),
+    provideTasks: async () =>
+      (await findRecipes()).flatMap((uri) => {
+        const folder = vscode.workspace.getWorkspaceFolder(uri);
+        return folder
+          ? [
+              taskOf(
+                {
+                  type: TASKS.recipe,
+                  recipe: path.relative(folder.uri.fsPath, uri.fsPath).split(path.sep).join('/'),
+                },
+                folder,
+              ),
+            ]
+          : [];
+      }),
     resolveTask: ({ definition, scope }) => {
       const folder = typeof scope === 'object' ? scope : vscode.workspace.workspaceFolders?.[0];
-      return folder && typeof definition['recipe'] === 'string' ? taskOf(definition, folder) : undefined;
+      return folder && typeof definition['recipe'] === 'string'
+        ? taskOf(definition, folder)
+        : undefined;
     },
   });
 }

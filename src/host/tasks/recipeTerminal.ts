@@ -15,7 +15,10 @@ export interface RecipeTerminalParts {
 /** How long a training that was asked to stop may take to write its adapter. */
 const GRACE_MS = 20_000;
 
-/** A terminal that trains a recipe: what the command line prints, and its exit code. Closed, it stops the training, which keeps the adapter so far. */
+/**
+ * A terminal that trains a recipe: what the command line prints, and its exit code. Closed, it
+ * stops the training, which keeps the adapter so far.
+ */
 export class RecipeTerminal implements vscode.Pseudoterminal {
   private readonly written = new vscode.EventEmitter<string>();
   private readonly ended = new vscode.EventEmitter<number>();
@@ -28,10 +31,13 @@ export class RecipeTerminal implements vscode.Pseudoterminal {
   constructor(private readonly parts: RecipeTerminalParts) {}
 
   open(): void {
-    this.run().then((code) => this.end(code), (error: unknown) => {
-      this.write(`${LoraError.from(error, 'engine').describe()}\n`);
-      this.end(1);
-    });
+    this.run().then(
+      (code) => this.end(code),
+      (error: unknown) => {
+        this.write(`${LoraError.from(error, 'engine').describe()}\n`);
+        this.end(1);
+      },
+    );
   }
 
   close(): void {
@@ -52,10 +58,20 @@ export class RecipeTerminal implements vscode.Pseudoterminal {
     const { cli, runtime, recipe } = this.parts;
     const env = await runtime.ensure();
     if (!env || this.closed) return 1;
-    const child = this.child = spawn(process.execPath, [cli, 'train', recipe], { cwd: path.dirname(recipe), windowsHide: true, stdio: ['ignore', 'pipe', 'pipe'], env: { ...process.env, ...env, ELECTRON_RUN_AS_NODE: '1' } });
-    for (const stream of [child.stdout, child.stderr]) stream.setEncoding('utf8').on('data', (text: string) => this.write(text));
+    const child = (this.child = spawn(process.execPath, [cli, 'train', recipe], {
+      cwd: path.dirname(recipe),
+      windowsHide: true,
+      stdio: ['ignore', 'pipe', 'pipe'],
+      env: { ...process.env, ...env, ELECTRON_RUN_AS_NODE: '1' },
+    }));
+    for (const stream of [child.stdout, child.stderr])
+      stream.setEncoding('utf8').on('data', (text: string) => this.write(text));
     return new Promise((resolve, reject) => {
-      child.once('error', (cause) => reject(new LoraError('engine', t('The job cannot be started: {0}', cause.message), { cause })));
+      child.once('error', (cause) =>
+        reject(
+          new LoraError('engine', t('The job cannot be started: {0}', cause.message), { cause }),
+        ),
+      );
       child.once('close', (code) => resolve(code ?? 1));
     });
   }

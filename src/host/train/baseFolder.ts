@@ -20,18 +20,39 @@ export interface BaseCandidate {
 const NO_BASE = /-\d{5}-of-\d{5}\.gguf$|mmproj|ggml-vocab/i;
 
 /** The bases in one folder: itself when it is a Hugging Face checkpoint, else its .gguf files. */
-export async function basesIn(dir: string, names: readonly string[], source: BaseSource, nameOf: (file: string) => string): Promise<BaseCandidate[]> {
-  const weights = names.filter((name) => name.endsWith('.safetensors') && name !== 'adapter_model.safetensors');
+export async function basesIn(
+  dir: string,
+  names: readonly string[],
+  source: BaseSource,
+  nameOf: (file: string) => string,
+): Promise<BaseCandidate[]> {
+  const weights = names.filter(
+    (name) => name.endsWith('.safetensors') && name !== 'adapter_model.safetensors',
+  );
   if (names.includes('config.json') && weights.length > 0) {
-    return [{ path: dir, name: nameOf(dir), source, format: 'safetensors', bytes: await totalSize(dir, weights) }];
+    return [
+      {
+        path: dir,
+        name: nameOf(dir),
+        source,
+        format: 'safetensors',
+        bytes: await totalSize(dir, weights),
+      },
+    ];
   }
-  const files = names.filter((name) => name.toLowerCase().endsWith('.gguf') && !NO_BASE.test(name)).map((name) => path.join(dir, name));
+  const files = names
+    .filter((name) => name.toLowerCase().endsWith('.gguf') && !NO_BASE.test(name))
+    .map((name) => path.join(dir, name));
   const checked = await Promise.all(files.map((file) => ggufCandidate(file, nameOf(file), source)));
   return checked.filter((candidate) => candidate !== null);
 }
 
 /** Null unless the file starts as GGUF files do. */
-export async function ggufCandidate(file: string, name: string, source: BaseSource): Promise<BaseCandidate | null> {
+export async function ggufCandidate(
+  file: string,
+  name: string,
+  source: BaseSource,
+): Promise<BaseCandidate | null> {
   const bytes = await ggufSize(file);
   return bytes === null ? null : { path: file, name, source, format: 'gguf', bytes };
 }
@@ -50,15 +71,28 @@ async function ggufSize(file: string): Promise<number | null> {
 }
 
 async function totalSize(dir: string, names: readonly string[]): Promise<number> {
-  const sizes = await Promise.all(names.map((name) => stat(path.join(dir, name)).then((info) => info.size, () => 0)));
+  const sizes = await Promise.all(
+    names.map((name) =>
+      stat(path.join(dir, name)).then(
+        (info) => info.size,
+        () => 0,
+      ),
+    ),
+  );
   return sizes.reduce((sum, size) => sum + size, 0);
 }
 
-export const fileNames = (entries: readonly Dirent[]): string[] => entries.filter((e) => e.isFile() || e.isSymbolicLink()).map((e) => e.name);
+export const fileNames = (entries: readonly Dirent[]): string[] =>
+  entries.filter((e) => e.isFile() || e.isSymbolicLink()).map((e) => e.name);
 
 /** Every base from a folder down. */
 export async function* basesUnder(root: string, source: BaseSource): AsyncGenerator<BaseCandidate> {
   for await (const { dir, entries } of walk(root)) {
-    yield* await basesIn(dir, fileNames(entries), source, (file) => path.relative(root, file) || path.basename(root));
+    yield* await basesIn(
+      dir,
+      fileNames(entries),
+      source,
+      (file) => path.relative(root, file) || path.basename(root),
+    );
   }
 }

@@ -13,19 +13,35 @@ import { STEPS, type TrainState } from './trainState';
 
 type BaseChoice = { readonly path: string } | { readonly browse: 'file' | 'folder' | 'hub' };
 
-/** Which model stays frozen: found ones, or one browsed to. A model that cannot be trained on is told, and another asked for. */
-export async function askBase(state: TrainState, first: boolean, errors: ErrorReporter, lastUsed: string | undefined, download: () => Promise<string | undefined>): Promise<Outcome<TrainState>> {
+/**
+ * Which model stays frozen: found ones, or one browsed to. A model that cannot be trained on is
+ * told, and another asked for.
+ */
+export async function askBase(
+  state: TrainState,
+  first: boolean,
+  errors: ErrorReporter,
+  lastUsed: string | undefined,
+  download: () => Promise<string | undefined>,
+): Promise<Outcome<TrainState>> {
   const preferred = state.base?.path ?? lastUsed;
   for (;;) {
     const picked = await pick<BaseChoice>({
-      title: t('Train Adapter: Base Model'), step: [1, STEPS], first,
+      title: t('Train Adapter: Base Model'),
+      step: [1, STEPS],
+      first,
       placeholder: t('Which model to build on? Its weights stay as they are.'),
       isDefault: (choice) => 'path' in choice && choice.path === preferred,
       fill: showBases,
     });
     if (picked.kind !== 'picked') return picked;
     try {
-      const path = 'path' in picked.value ? picked.value.path : picked.value.browse === 'hub' ? await download() : await browseBase(picked.value.browse);
+      const path =
+        'path' in picked.value
+          ? picked.value.path
+          : picked.value.browse === 'hub'
+            ? await download()
+            : await browseBase(picked.value.browse);
       if (path === undefined) continue;
       return { kind: 'next', state: { ...state, base: await readBaseFacts(path) } };
     } catch (error) {
@@ -37,7 +53,8 @@ export async function askBase(state: TrainState, first: boolean, errors: ErrorRe
 async function showBases(show: (choices: readonly Choice<BaseChoice>[]) => void): Promise<void> {
   const found: { readonly candidate: BaseCandidate; readonly choice: Choice<BaseChoice> }[] = [];
   const places = {
-    home: homedir(), env: process.env,
+    home: homedir(),
+    env: process.env,
     workspaceFolders: (vscode.workspace.workspaceFolders ?? []).map((folder) => folder.uri.fsPath),
     modelFolders: vscode.workspace.getConfiguration().get<string[]>(SETTINGS.modelFolders, []),
   };
@@ -49,29 +66,60 @@ async function showBases(show: (choices: readonly Choice<BaseChoice>[]) => void)
 }
 
 function choiceOf({ path, name, format, bytes }: BaseCandidate): Choice<BaseChoice> {
-  return { label: name, description: `${format === 'gguf' ? 'GGUF' : 'safetensors'} · ${formatBytes(bytes)}`, value: { path } };
+  return {
+    label: name,
+    description: `${format === 'gguf' ? 'GGUF' : 'safetensors'} · ${formatBytes(bytes)}`,
+    value: { path },
+  };
 }
 
-function grouped(found: readonly { readonly candidate: BaseCandidate; readonly choice: Choice<BaseChoice> }[]): Choice<BaseChoice>[] {
+function grouped(
+  found: readonly { readonly candidate: BaseCandidate; readonly choice: Choice<BaseChoice> }[],
+): Choice<BaseChoice>[] {
   const sources = [...new Set(found.map(({ candidate }) => candidate.source))];
-  const groups = sources.flatMap((source) => [separator(sourceName(source)), ...found.filter(({ candidate }) => candidate.source === source).map(({ choice }) => choice)]);
+  const groups = sources.flatMap((source) => [
+    separator(sourceName(source)),
+    ...found.filter(({ candidate }) => candidate.source === source).map(({ choice }) => choice),
+  ]);
   return [...groups, separator(t('Elsewhere')), ...BROWSE()];
 }
 
 function sourceName(source: BaseSource): string {
   switch (source) {
-    case 'workspace': return t('In the workspace');
-    case 'folder': return t('In the folders of lora.models.folders');
-    case 'hub': return t('Hugging Face hub cache');
-    case 'ollama': return 'Ollama';
-    case 'lmstudio': return 'LM Studio';
+    case 'workspace':
+      return t('In the workspace');
+    case 'folder':
+      return t('In the folders of lora.models.folders');
+    case 'hub':
+      return t('Hugging Face hub cache');
+    case 'ollama':
+      return 'Ollama';
+    case 'lmstudio':
+      return 'LM Studio';
   }
 }
 
 const BROWSE = (): Choice<BaseChoice>[] => [
-  { label: `$(file) ${t('Browse for a .gguf file…')}`, value: { browse: 'file' }, alwaysShow: true },
-  { label: `$(folder) ${t('Browse for a Hugging Face model folder…')}`, value: { browse: 'folder' }, alwaysShow: true },
-  { label: `$(cloud-download) ${t('Download one from the Hugging Face hub…')}`, value: { browse: 'hub' }, alwaysShow: true },
+  {
+    label: `$(file) ${t('Browse for a .gguf file…')}`,
+    value: { browse: 'file' },
+    alwaysShow: true,
+  },
+  {
+    label: `$(folder) ${t('Browse for a Hugging Face model folder…')}`,
+    value: { browse: 'folder' },
+    alwaysShow: true,
+  },
+  {
+    label: `$(cloud-download) ${t('Download one from the Hugging Face hub…')}`,
+    value: { browse: 'hub' },
+    alwaysShow: true,
+  },
 ];
 
-const browseBase = (what: 'file' | 'folder') => browse(what, t('Base Model'), what === 'file' ? { GGUF: ['gguf'], [t('All Files')]: ['*'] } : undefined);
+const browseBase = (what: 'file' | 'folder') =>
+  browse(
+    what,
+    t('Base Model'),
+    what === 'file' ? { GGUF: ['gguf'], [t('All Files')]: ['*'] } : undefined,
+  );

@@ -11,15 +11,26 @@ export interface Machine {
 
 const HUB_FOLDER = /^models--(.+)$/;
 
-/** Models that the Hugging Face hub's client has downloaded: <cache>/models--ORG--NAME/snapshots/COMMIT. */
+/**
+ * Models that the Hugging Face hub's client has downloaded:
+ * <cache>/models--ORG--NAME/snapshots/COMMIT.
+ */
 export async function* hubBases({ home, env }: Machine): AsyncGenerator<BaseCandidate> {
-  const cache = env['HF_HUB_CACHE'] ?? path.join(env['HF_HOME'] ?? path.join(env['XDG_CACHE_HOME'] ?? path.join(home, '.cache'), 'huggingface'), 'hub');
+  const cache =
+    env['HF_HUB_CACHE'] ??
+    path.join(
+      env['HF_HOME'] ??
+        path.join(env['XDG_CACHE_HOME'] ?? path.join(home, '.cache'), 'huggingface'),
+      'hub',
+    );
   for (const folder of await subfolders(cache)) {
     const name = HUB_FOLDER.exec(folder)?.[1]?.replaceAll('--', '/');
     const snapshot = name && (await currentSnapshot(path.join(cache, folder)));
     if (!snapshot) continue;
     const files = await readdir(snapshot).catch(() => []);
-    yield* await basesIn(snapshot, files, 'hub', (file) => (file === snapshot ? name : `${name}/${path.basename(file)}`));
+    yield* await basesIn(snapshot, files, 'hub', (file) =>
+      file === snapshot ? name : `${name}/${path.basename(file)}`,
+    );
   }
 }
 
@@ -31,17 +42,36 @@ async function currentSnapshot(model: string): Promise<string | undefined> {
   return chosen && path.join(model, 'snapshots', chosen);
 }
 
-const ManifestSchema = v.object({ layers: v.array(v.object({ mediaType: v.string(), digest: v.pipe(v.string(), v.regex(/^sha256:[0-9a-f]{64}$/)) })) });
+const ManifestSchema = v.object({
+  layers: v.array(
+    v.object({
+      mediaType: v.string(),
+      digest: v.pipe(v.string(), v.regex(/^sha256:[0-9a-f]{64}$/)),
+    }),
+  ),
+});
 
 /** Ollama's models: manifests/HOST/NAMESPACE/NAME/TAG names the blob that is the GGUF file. */
 export async function* ollamaBases({ home, env }: Machine): AsyncGenerator<BaseCandidate> {
-  const roots = [env['OLLAMA_MODELS'] ?? path.join(home, '.ollama', 'models'), '/usr/share/ollama/.ollama/models'];
+  const roots = [
+    env['OLLAMA_MODELS'] ?? path.join(home, '.ollama', 'models'),
+    '/usr/share/ollama/.ollama/models',
+  ];
   for (const root of roots) {
-    for await (const { dir, entries } of walk(path.join(root, 'manifests'), { depth: 4, folders: 2_000 })) {
+    for await (const { dir, entries } of walk(path.join(root, 'manifests'), {
+      depth: 4,
+      folders: 2_000,
+    })) {
       for (const entry of entries.filter((e) => e.isFile())) {
         const digest = await modelDigest(path.join(dir, entry.name));
         const blob = digest && path.join(root, 'blobs', digest.replace(':', '-'));
-        const candidate = blob ? await ggufCandidate(blob, ollamaName(path.relative(path.join(root, 'manifests'), dir), entry.name), 'ollama') : null;
+        const candidate = blob
+          ? await ggufCandidate(
+              blob,
+              ollamaName(path.relative(path.join(root, 'manifests'), dir), entry.name),
+              'ollama',
+            )
+          : null;
         if (candidate) yield candidate;
       }
     }
@@ -65,10 +95,17 @@ function ollamaName(folder: string, tag: string): string {
 
 /** LM Studio's models: PUBLISHER/REPOSITORY/FILE.gguf. */
 export async function* lmStudioBases({ home }: Machine): AsyncGenerator<BaseCandidate> {
-  for (const root of [path.join(home, '.lmstudio', 'models'), path.join(home, '.cache', 'lm-studio', 'models')]) yield* basesUnder(root, 'lmstudio');
+  for (const root of [
+    path.join(home, '.lmstudio', 'models'),
+    path.join(home, '.cache', 'lm-studio', 'models'),
+  ])
+    yield* basesUnder(root, 'lmstudio');
 }
 
 const subfolders = async (dir: string): Promise<string[]> => {
   const entries = await readdir(dir, { withFileTypes: true }).catch(() => []);
-  return entries.filter((e) => e.isDirectory()).map((e) => e.name).sort();
+  return entries
+    .filter((e) => e.isDirectory())
+    .map((e) => e.name)
+    .sort();
 };

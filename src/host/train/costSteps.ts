@@ -13,12 +13,18 @@ export interface Frame {
 }
 
 /** How much room the update has. */
-export async function askRank(state: TrainState, first: boolean, frame: Frame = { title: t('Train Adapter: Rank'), step: [3, STEPS] }): Promise<Outcome<TrainState>> {
+export async function askRank(
+  state: TrainState,
+  first: boolean,
+  frame: Frame = { title: t('Train Adapter: Rank'), step: [3, STEPS] },
+): Promise<Outcome<TrainState>> {
   const there = memoryThere();
-  const choices = (typed: string) => rankChoices(state.base!, state.target_modules, there, typed).map(toChoice(typed));
+  const choices = (typed: string) =>
+    rankChoices(state.base!, state.target_modules, there, typed).map(toChoice(typed));
   const usual = RANKS.some((r) => r === state.r);
   const picked = await pick<number>({
-    ...frame, first,
+    ...frame,
+    first,
     placeholder: t('How large may the update BA be? Choose r, or type a number.'),
     isDefault: (r) => r === state.r,
     fill: (show) => show(choices(usual ? '' : String(state.r))),
@@ -28,19 +34,32 @@ export async function askRank(state: TrainState, first: boolean, frame: Frame = 
 }
 
 /** Which layers get an update. */
-export async function askTargets(state: TrainState, first: boolean, frame: Frame = { title: t('Train Adapter: Target Modules'), step: [4, STEPS] }): Promise<Outcome<TrainState>> {
+export async function askTargets(
+  state: TrainState,
+  first: boolean,
+  frame: Frame = { title: t('Train Adapter: Target Modules'), step: [4, STEPS] },
+): Promise<Outcome<TrainState>> {
   const there = memoryThere();
-  const choices = (typed: string) => targetPrices(state.base!, state.r, there, typed).map(toChoice(typed));
+  const choices = (typed: string) =>
+    targetPrices(state.base!, state.r, there, typed).map(toChoice(typed));
   const before = targetsText(state.target_modules);
   const picked = await pick<TargetModules>({
-    ...frame, first,
+    ...frame,
+    first,
     placeholder: t('Which layers to adapt? Choose, or type names or a regular expression.'),
     isDefault: (target) => targetsText(target) === before,
     fill: (show) => show(choices('')),
     typed: choices,
   });
-  return picked.kind === 'picked' ? { kind: 'next', state: { ...state, target_modules: picked.value } } : picked;
+  return picked.kind === 'picked'
+    ? { kind: 'next', state: { ...state, target_modules: picked.value } }
+    : picked;
 }
 
 /** The one that was typed stays, whatever the list's own filter thinks of it. */
-const toChoice = (typed: string) => <T>(choice: PricedChoice<T>, index: number): Choice<T> => ({ ...choice, alwaysShow: typed !== '' && index === 0 });
+const toChoice =
+  (typed: string) =>
+  <T>(choice: PricedChoice<T>, index: number): Choice<T> => ({
+    ...choice,
+    alwaysShow: typed !== '' && index === 0,
+  });

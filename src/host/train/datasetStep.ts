@@ -16,11 +16,15 @@ type DatasetChoice = DatasetCandidate | 'browse';
 export async function askDataset(state: TrainState, first: boolean): Promise<Outcome<TrainState>> {
   for (;;) {
     const picked = await pick<DatasetChoice>({
-      title: t('Train Adapter: Dataset'), step: [2, STEPS], first,
+      title: t('Train Adapter: Dataset'),
+      step: [2, STEPS],
+      first,
       placeholder: t('Which examples to learn from?'),
       isDefault: (choice) => choice !== 'browse' && choice.path === state.dataset?.path,
       fill: async (show) => {
-        const found = await findDatasets((vscode.workspace.workspaceFolders ?? []).map((folder) => folder.uri.fsPath));
+        const found = await findDatasets(
+          (vscode.workspace.workspaceFolders ?? []).map((folder) => folder.uri.fsPath),
+        );
         show([...found.map(choiceOf), BROWSE()]);
       },
     });
@@ -28,33 +32,74 @@ export async function askDataset(state: TrainState, first: boolean): Promise<Out
     const dataset = picked.value === 'browse' ? await browseDataset() : picked.value;
     if (!dataset) continue;
     const fault = misfit(dataset, state.base!);
-    if (fault === null) return { kind: 'next', state: { ...state, dataset, base: { ...state.base!, batch: BATCHES[dataset.task] } } };
+    if (fault === null)
+      return {
+        kind: 'next',
+        state: { ...state, dataset, base: { ...state.base!, batch: BATCHES[dataset.task] } },
+      };
     void vscode.window.showWarningMessage(fault);
   }
 }
 
 const TASK_WORDS = (): Readonly<Record<Task, string>> => ({
-  causal_lm: t('text to write'), seq_cls: t('labels of texts'), token_cls: t('labels of words'), image_cls: t('labels of images'), embedding: t('texts that belong together'),
+  causal_lm: t('text to write'),
+  seq_cls: t('labels of texts'),
+  token_cls: t('labels of words'),
+  image_cls: t('labels of images'),
+  embedding: t('texts that belong together'),
 });
 
 /** Why a dataset cannot be learnt by a base; null where it can. */
 function misfit({ task, name }: DatasetCandidate, base: BaseFacts): string | null {
   if (base.tasks.includes(task)) return null;
   const words = TASK_WORDS();
-  return t('{0} holds {1}; {2} can learn {3}.', name, words[task], base.name, base.tasks.map((own) => words[own]).join(', '));
+  return t(
+    '{0} holds {1}; {2} can learn {3}.',
+    name,
+    words[task],
+    base.name,
+    base.tasks.map((own) => words[own]).join(', '),
+  );
 }
 
 function choiceOf(dataset: DatasetCandidate): Choice<DatasetChoice> {
   const { name, rows, bytes, keys, validation } = dataset;
-  const count = rows === null ? '' : dataset.task === 'image_cls' ? t('{0} images', formatNumber(rows)) : t('{0} rows', formatNumber(rows));
-  const facts = [TASK_WORDS()[dataset.task], count, bytes > 0 ? formatBytes(bytes) : '', keys.slice(0, 4).join(', ')];
-  const held = validation === null ? t('A tenth of it is held out for validation.') : t('Validated on {0}.', path.basename(validation));
-  return { label: name, description: facts.filter(Boolean).join(' · '), detail: held, value: dataset };
+  const count =
+    rows === null
+      ? ''
+      : dataset.task === 'image_cls'
+        ? t('{0} images', formatNumber(rows))
+        : t('{0} rows', formatNumber(rows));
+  const facts = [
+    TASK_WORDS()[dataset.task],
+    count,
+    bytes > 0 ? formatBytes(bytes) : '',
+    keys.slice(0, 4).join(', '),
+  ];
+  const held =
+    validation === null
+      ? t('A tenth of it is held out for validation.')
+      : t('Validated on {0}.', path.basename(validation));
+  return {
+    label: name,
+    description: facts.filter(Boolean).join(' · '),
+    detail: held,
+    value: dataset,
+  };
 }
 
-const BROWSE = (): Choice<DatasetChoice> => ({ label: `$(file) ${t('Browse for a .jsonl file…')}`, value: 'browse', alwaysShow: true });
+const BROWSE = (): Choice<DatasetChoice> => ({
+  label: `$(file) ${t('Browse for a .jsonl file…')}`,
+  value: 'browse',
+  alwaysShow: true,
+});
 
 async function browseDataset(): Promise<DatasetCandidate | undefined> {
-  const file = await browse('file', t('Dataset'), { JSONL: ['jsonl', 'json'], [t('All Files')]: ['*'] });
-  return file === undefined ? undefined : datasetAt(file, await readdir(path.dirname(file)).catch(() => []));
+  const file = await browse('file', t('Dataset'), {
+    JSONL: ['jsonl', 'json'],
+    [t('All Files')]: ['*'],
+  });
+  return file === undefined
+    ? undefined
+    : datasetAt(file, await readdir(path.dirname(file)).catch(() => []));
 }

@@ -22,24 +22,38 @@ export async function askFile(state: TrainState, first: boolean): Promise<Outcom
   const free = freeRecipeName(taken, dataset);
   if (free === 'lora.json') return { kind: 'skip' };
   const picked = await pick<'free' | 'overwrite' | 'ask'>({
-    title: t('Train Adapter: Recipe'), first,
+    title: t('Train Adapter: Recipe'),
+    first,
     placeholder: t('lora.json is there already. Where to write the recipe?'),
     isDefault: (choice) => choice === 'free',
-    fill: (show) => show([
-      { label: t('Write {0}', free), description: t('lora.json stays as it is'), value: 'free' },
-      { label: t('Overwrite lora.json'), value: 'overwrite' },
-      { label: t('Another name…'), value: 'ask' },
-    ]),
+    fill: (show) =>
+      show([
+        { label: t('Write {0}', free), description: t('lora.json stays as it is'), value: 'free' },
+        { label: t('Overwrite lora.json'), value: 'overwrite' },
+        { label: t('Another name…'), value: 'ask' },
+      ]),
   });
   if (picked.kind !== 'picked') return picked;
-  const name = picked.value === 'free' ? free : picked.value === 'overwrite' ? 'lora.json' : await askName(free, taken);
-  return name === undefined ? askFile(state, first) : { kind: 'next', state: { ...state, file: path.join(folder, name) } };
+  const name =
+    picked.value === 'free'
+      ? free
+      : picked.value === 'overwrite'
+        ? 'lora.json'
+        : await askName(free, taken);
+  return name === undefined
+    ? askFile(state, first)
+    : { kind: 'next', state: { ...state, file: path.join(folder, name) } };
 }
 
-const askName = (value: string, taken: ReadonlySet<string>) => vscode.window.showInputBox({
-  title: t('Train Adapter: Recipe'), value, ignoreFocusOut: true, prompt: t('A name that ends in .lora.json'),
-  validateInput: (name) => {
-    if (!isRecipeName(name) || path.basename(name) !== name) return t('The name must end in .lora.json.');
-    return taken.has(name) ? t('{0} is there already.', name) : undefined;
-  },
-});
+const askName = (value: string, taken: ReadonlySet<string>) =>
+  vscode.window.showInputBox({
+    title: t('Train Adapter: Recipe'),
+    value,
+    ignoreFocusOut: true,
+    prompt: t('A name that ends in .lora.json'),
+    validateInput: (name) => {
+      if (!isRecipeName(name) || path.basename(name) !== name)
+        return t('The name must end in .lora.json.');
+      return taken.has(name) ? t('{0} is there already.', name) : undefined;
+    },
+  });

@@ -8,7 +8,10 @@ export interface BasePlaces extends Machine {
   readonly modelFolders: readonly string[];
 }
 
-/** Every base model in the workspace, the folders of the setting and the known caches, in this order, each file once. */
+/**
+ * Every base model in the workspace, the folders of the setting and the known caches, in this
+ * order, each file once.
+ */
 export async function* findBases(places: BasePlaces): AsyncGenerator<BaseCandidate> {
   const seen = new Set<string>();
   for await (const candidate of allBases(places)) {

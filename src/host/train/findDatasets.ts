@@ -11,7 +11,9 @@ export interface DatasetCandidate {
   readonly bytes: number;
   /** What it teaches, by its looks. */
   readonly task: Task;
-  /** Keys of the first row; empty when that is no JSON object. Of a folder of images the classes. */
+  /**
+   * Keys of the first row; empty when that is no JSON object. Of a folder of images the classes.
+   */
   readonly keys: readonly string[];
   /** Rows or images; null for a file too large to count at once. */
   readonly rows: number | null;
@@ -22,13 +24,20 @@ export interface DatasetCandidate {
 const VALIDATION_NAMES = ['validation', 'valid', 'val', 'dev', 'eval'];
 const HELD_OUT = new RegExp(`^(${VALIDATION_NAMES.join('|')}|test)\\.jsonl$`, 'i');
 
-/** All .jsonl files and folders of images of the workspace; those that by their name are not to learn from come last. */
-export async function findDatasets(workspaceFolders: readonly string[]): Promise<DatasetCandidate[]> {
+/**
+ * All .jsonl files and folders of images of the workspace; those that by their name are not to
+ * learn from come last.
+ */
+export async function findDatasets(
+  workspaceFolders: readonly string[],
+): Promise<DatasetCandidate[]> {
   const found: DatasetCandidate[] = [];
   for (const root of workspaceFolders) {
     const images = new ImageFolders();
     for await (const { dir, entries } of walk(root)) {
-      const names = entries.filter((e) => !e.isDirectory() && e.name.toLowerCase().endsWith('.jsonl')).map((e) => e.name);
+      const names = entries
+        .filter((e) => !e.isDirectory() && e.name.toLowerCase().endsWith('.jsonl'))
+        .map((e) => e.name);
       for (const name of names) found.push(await datasetAt(path.join(dir, name), names, root));
       images.add(dir, entries.filter((e) => !e.isDirectory() && IMAGE.test(e.name)).length);
     }
@@ -41,31 +50,55 @@ const IMAGE = /\.(?:png|jpe?g)$/i;
 
 /** Folders of which several hold images and lie in one folder: a class each. */
 class ImageFolders {
-  private readonly byParent = new Map<string, { readonly name: string; readonly images: number }[]>();
+  private readonly byParent = new Map<
+    string,
+    { readonly name: string; readonly images: number }[]
+  >();
 
   add(dir: string, images: number): void {
     if (images === 0) return;
     const parent = path.dirname(dir);
-    this.byParent.set(parent, [...(this.byParent.get(parent) ?? []), { name: path.basename(dir), images }]);
+    this.byParent.set(parent, [
+      ...(this.byParent.get(parent) ?? []),
+      { name: path.basename(dir), images },
+    ]);
   }
 
   found(root: string): DatasetCandidate[] {
     const isInside = (dir: string) => !path.relative(root, dir).startsWith('..');
-    return [...this.byParent].filter(([dir, classes]) => classes.length > 1 && isInside(dir)).map(([dir, classes]) => ({
-      path: dir, name: path.relative(root, dir) || path.basename(dir), bytes: 0, task: 'image_cls', validation: null,
-      keys: classes.map(({ name }) => name), rows: classes.reduce((sum, { images }) => sum + images, 0),
-    }));
+    return [...this.byParent]
+      .filter(([dir, classes]) => classes.length > 1 && isInside(dir))
+      .map(([dir, classes]) => ({
+        path: dir,
+        name: path.relative(root, dir) || path.basename(dir),
+        bytes: 0,
+        task: 'image_cls',
+        validation: null,
+        keys: classes.map(({ name }) => name),
+        rows: classes.reduce((sum, { images }) => sum + images, 0),
+      }));
   }
 }
 
 const isHeldOut = (file: string) => HELD_OUT.test(path.basename(file));
 
-export async function datasetAt(file: string, siblings: readonly string[], root = path.dirname(file)): Promise<DatasetCandidate> {
-  const bytes = await stat(file).then((info) => info.size, () => 0);
+export async function datasetAt(
+  file: string,
+  siblings: readonly string[],
+  root = path.dirname(file),
+): Promise<DatasetCandidate> {
+  const bytes = await stat(file).then(
+    (info) => info.size,
+    () => 0,
+  );
   const row = await readRows(file, bytes);
   const sibling = isHeldOut(file) ? undefined : validationAmong(siblings);
   return {
-    path: file, name: path.relative(root, file), bytes, ...row, task: taskOfKeys(row.keys),
+    path: file,
+    name: path.relative(root, file),
+    bytes,
+    ...row,
+    task: taskOfKeys(row.keys),
     validation: sibling === undefined ? null : path.join(path.dirname(file), sibling),
   };
 }
@@ -81,12 +114,23 @@ function validationAmong(names: readonly string[]): string | undefined {
 
 const COUNTED_BYTES = 4 * 2 ** 20;
 
-async function readRows(file: string, bytes: number): Promise<Pick<DatasetCandidate, 'keys' | 'rows'>> {
+async function readRows(
+  file: string,
+  bytes: number,
+): Promise<Pick<DatasetCandidate, 'keys' | 'rows'>> {
   const handle = await open(file).catch(() => null);
   if (!handle) return { keys: [], rows: null };
   try {
-    const { buffer, bytesRead } = await handle.read(Buffer.alloc(Math.min(bytes, COUNTED_BYTES)), 0, Math.min(bytes, COUNTED_BYTES), 0);
-    const lines = buffer.toString('utf8', 0, bytesRead).split('\n').filter((line) => line.trim());
+    const { buffer, bytesRead } = await handle.read(
+      Buffer.alloc(Math.min(bytes, COUNTED_BYTES)),
+      0,
+      Math.min(bytes, COUNTED_BYTES),
+      0,
+    );
+    const lines = buffer
+      .toString('utf8', 0, bytesRead)
+      .split('\n')
+      .filter((line) => line.trim());
     return { keys: keysOf(lines[0]), rows: bytes > COUNTED_BYTES ? null : lines.length };
   } finally {
     await handle.close();

@@ -20,9 +20,15 @@ export interface PickOptions<T> {
   readonly typed?: (text: string) => readonly Choice<T>[];
 }
 
-export type Picked<T> = { readonly kind: 'picked'; readonly value: T } | { readonly kind: 'back' } | { readonly kind: 'cancel' };
+export type Picked<T> =
+  | { readonly kind: 'picked'; readonly value: T }
+  | { readonly kind: 'back' }
+  | { readonly kind: 'cancel' };
 
-/** One step of a quick input: a list with a default, a way back, and room to type where that makes sense. */
+/**
+ * One step of a quick input: a list with a default, a way back, and room to type where that makes
+ * sense.
+ */
 export async function pick<T>(options: PickOptions<T>): Promise<Picked<T>> {
   const input = vscode.window.createQuickPick<Choice<T>>();
   try {
@@ -42,8 +48,18 @@ export async function pick<T>(options: PickOptions<T>): Promise<Picked<T>> {
   }
 }
 
-function prepare<T>(input: vscode.QuickPick<Choice<T>>, { title, step, placeholder, first, typed }: PickOptions<T>): void {
-  Object.assign(input, { title, placeholder, ignoreFocusOut: true, matchOnDescription: true, step: step?.[0], totalSteps: step?.[1] });
+function prepare<T>(
+  input: vscode.QuickPick<Choice<T>>,
+  { title, step, placeholder, first, typed }: PickOptions<T>,
+): void {
+  Object.assign(input, {
+    title,
+    placeholder,
+    ignoreFocusOut: true,
+    matchOnDescription: true,
+    step: step?.[0],
+    totalSteps: step?.[1],
+  });
   if (!first) input.buttons = [vscode.QuickInputButtons.Back];
   if (!typed) return;
   input.onDidChangeValue((text) => {
@@ -53,27 +69,52 @@ function prepare<T>(input: vscode.QuickPick<Choice<T>>, { title, step, placehold
   });
 }
 
-async function fill<T>(input: vscode.QuickPick<Choice<T>>, { fill: source, isDefault }: PickOptions<T>): Promise<void> {
+async function fill<T>(
+  input: vscode.QuickPick<Choice<T>>,
+  { fill: source, isDefault }: PickOptions<T>,
+): Promise<void> {
   input.busy = true;
   await source((choices) => show(input, choices, isDefault));
   input.busy = false;
 }
 
 /** Keeps the choice that the user has moved to while more come in. */
-function show<T>(input: vscode.QuickPick<Choice<T>>, choices: readonly Choice<T>[], isDefault: (value: T) => boolean): void {
+function show<T>(
+  input: vscode.QuickPick<Choice<T>>,
+  choices: readonly Choice<T>[],
+  isDefault: (value: T) => boolean,
+): void {
   const before = input.activeItems[0]?.value ?? null;
-  const untouched = before === null || isDefault(before) || before === input.items.find((item) => item.value !== null)?.value;
+  const untouched =
+    before === null ||
+    isDefault(before) ||
+    before === input.items.find((item) => item.value !== null)?.value;
   input.items = choices;
-  const wanted = choices.find(({ value }) => value !== null && (untouched ? isDefault(value) : value === before));
+  const wanted = choices.find(
+    ({ value }) => value !== null && (untouched ? isDefault(value) : value === before),
+  );
   if (wanted && !input.value) input.activeItems = [wanted];
 }
 
-export const separator = (label: string): Choice<never> => ({ label, kind: vscode.QuickPickItemKind.Separator, value: null });
+export const separator = (label: string): Choice<never> => ({
+  label,
+  kind: vscode.QuickPickItemKind.Separator,
+  value: null,
+});
 
 /** Asks for a file or a folder in the system's dialog. */
-export async function browse(what: 'file' | 'folder', title: string, filters?: Record<string, string[]>): Promise<string | undefined> {
+export async function browse(
+  what: 'file' | 'folder',
+  title: string,
+  filters?: Record<string, string[]>,
+): Promise<string | undefined> {
   const chosen = await vscode.window.showOpenDialog({
-    title, openLabel: t('Choose'), canSelectFiles: what === 'file', canSelectFolders: what === 'folder', canSelectMany: false, ...(filters && { filters }),
+    title,
+    openLabel: t('Choose'),
+    canSelectFiles: what === 'file',
+    canSelectFolders: what === 'folder',
+    canSelectMany: false,
+    ...(filters && { filters }),
   });
   return chosen?.[0]?.fsPath;
 }

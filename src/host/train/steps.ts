@@ -1,10 +1,20 @@
-/** How a step ended. `skip`: it had nothing to ask, so the walk goes on in the direction in which it came. */
-export type Outcome<S> = { readonly kind: 'next'; readonly state: S } | { readonly kind: 'back' } | { readonly kind: 'skip' } | { readonly kind: 'cancel' };
+/**
+ * How a step ended. `skip`: it had nothing to ask, so the walk goes on in the direction in which it
+ * came.
+ */
+export type Outcome<S> =
+  | { readonly kind: 'next'; readonly state: S }
+  | { readonly kind: 'back' }
+  | { readonly kind: 'skip' }
+  | { readonly kind: 'cancel' };
 
 /** `first`: there is no way back from here. */
 export type Step<S> = (state: S, first: boolean) => Promise<Outcome<S>>;
 
-/** Walks through the steps, to and fro as the user likes; what was answered stays when they go back. Undefined: cancelled. */
+/**
+ * Walks through the steps, to and fro as the user likes; what was answered stays when they go back.
+ * Undefined: cancelled.
+ */
 export async function runSteps<S>(steps: readonly Step<S>[], initial: S): Promise<S | undefined> {
   let state = initial;
   let direction = 1;

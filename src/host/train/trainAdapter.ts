@@ -14,19 +14,31 @@ import { recipeText, writeRecipe } from './writeRecipe';
 
 const LAST_BASE = 'lora.lastBase';
 
-/** Asks what to train, writes the recipe and opens it. Undefined: cancelled. Errors: LoraError('disk') where the recipe cannot be written. */
-export async function trainAdapter(memory: vscode.Memento, errors: ErrorReporter, download: () => Promise<string | undefined>): Promise<string | undefined> {
+/**
+ * Asks what to train, writes the recipe and opens it. Undefined: cancelled. Errors:
+ * LoraError('disk') where the recipe cannot be written.
+ */
+export async function trainAdapter(
+  memory: vscode.Memento,
+  errors: ErrorReporter,
+  download: () => Promise<string | undefined>,
+): Promise<string | undefined> {
   if (!vscode.workspace.workspaceFolders?.length) {
-    throw new LoraError('usage', t('No folder is open.'), { fix: t('Open the folder that holds your examples: the recipe and its runs are kept in it.') });
+    throw new LoraError('usage', t('No folder is open.'), {
+      fix: t('Open the folder that holds your examples: the recipe and its runs are kept in it.'),
+    });
   }
   const lastBase = memory.get<string>(LAST_BASE);
-  const answers = await runSteps<TrainState>([
-    (state, first) => askBase(state, first, errors, lastBase, download),
-    askDataset,
-    askRank,
-    askTargets,
-    askFile,
-  ], { base: null, dataset: null, r: DEFAULT_RANK, target_modules: 'all-linear', file: null });
+  const answers = await runSteps<TrainState>(
+    [
+      (state, first) => askBase(state, first, errors, lastBase, download),
+      askDataset,
+      askRank,
+      askTargets,
+      askFile,
+    ],
+    { base: null, dataset: null, r: DEFAULT_RANK, target_modules: 'all-linear', file: null },
+  );
   if (!answers) return undefined;
   await memory.update(LAST_BASE, answers.base!.path);
   const file = await write(answers);
@@ -36,7 +48,17 @@ export async function trainAdapter(memory: vscode.Memento, errors: ErrorReporter
 
 async function write({ base, dataset, r, target_modules, file }: TrainState): Promise<string> {
   const target = file ?? path.join(recipeFolder(dataset!.path), 'lora.json');
-  const text = recipeText({ task: dataset!.task, base: base!.path, dataset: dataset!.path, validation: dataset!.validation, r, target_modules }, path.dirname(target));
+  const text = recipeText(
+    {
+      task: dataset!.task,
+      base: base!.path,
+      dataset: dataset!.path,
+      validation: dataset!.validation,
+      r,
+      target_modules,
+    },
+    path.dirname(target),
+  );
   await writeRecipe(target, text);
   return target;
 }

@@ -2,11 +2,24 @@ import type { Dirent } from 'node:fs';
 import { readdir } from 'node:fs/promises';
 import path from 'node:path';
 
-const SKIPPED = new Set(['node_modules', '.git', '.hg', '.svn', '.lora', '.venv', 'venv', '__pycache__', '.cache']);
+const SKIPPED = new Set([
+  'node_modules',
+  '.git',
+  '.hg',
+  '.svn',
+  '.lora',
+  '.venv',
+  'venv',
+  '__pycache__',
+  '.cache',
+]);
 
 export interface WalkLimits {
   readonly depth: number;
-  /** Folders read before the walk gives up: a home folder opened as a workspace must not keep the user waiting. */
+  /**
+   * Folders read before the walk gives up: a home folder opened as a workspace must not keep the
+   * user waiting.
+   */
   readonly folders: number;
 }
 
@@ -17,7 +30,10 @@ export interface Folder {
   readonly entries: readonly Dirent[];
 }
 
-/** Every folder from `root` down, nearest first. Folders that cannot be read are passed over; links to folders are not followed. */
+/**
+ * Every folder from `root` down, nearest first. Folders that cannot be read are passed over; links
+ * to folders are not followed.
+ */
 export async function* walk(root: string, limits: WalkLimits = LIMITS): AsyncGenerator<Folder> {
   let level = [root];
   let read = 0;
@@ -27,7 +43,11 @@ export async function* walk(root: string, limits: WalkLimits = LIMITS): AsyncGen
       if (++read > limits.folders) return;
       const entries = await readdir(dir, { withFileTypes: true }).catch(() => []);
       yield { dir, entries };
-      next.push(...entries.filter((e) => e.isDirectory() && !SKIPPED.has(e.name)).map((e) => path.join(dir, e.name)));
+      next.push(
+        ...entries
+          .filter((e) => e.isDirectory() && !SKIPPED.has(e.name))
+          .map((e) => path.join(dir, e.name)),
+      );
     }
     level = next;
   }

@@ -15,29 +15,65 @@ export interface TrainAnswers {
   readonly target_modules: TargetModules;
 }
 
-/** Where people begin. A new head for labels takes a higher rate and more rounds; pairs are told apart within a batch, which is why it is large. */
+/**
+ * Where people begin. A new head for labels takes a higher rate and more rounds; pairs are told
+ * apart within a batch, which is why it is large.
+ */
 const TRAINING: Readonly<Record<Task, RecipeInput['training']>> = {
-  causal_lm: { learning_rate: 2e-4, num_train_epochs: 3, per_device_train_batch_size: BATCHES.causal_lm.size, max_length: BATCHES.causal_lm.length },
-  seq_cls: { learning_rate: 5e-4, num_train_epochs: 5, per_device_train_batch_size: BATCHES.seq_cls.size, max_length: BATCHES.seq_cls.length },
-  token_cls: { learning_rate: 5e-4, num_train_epochs: 5, per_device_train_batch_size: BATCHES.token_cls.size, max_length: BATCHES.token_cls.length },
-  image_cls: { learning_rate: 5e-4, num_train_epochs: 5, per_device_train_batch_size: BATCHES.image_cls.size },
-  embedding: { learning_rate: 2e-4, num_train_epochs: 3, per_device_train_batch_size: BATCHES.embedding.size, max_length: BATCHES.embedding.length },
+  causal_lm: {
+    learning_rate: 2e-4,
+    num_train_epochs: 3,
+    per_device_train_batch_size: BATCHES.causal_lm.size,
+    max_length: BATCHES.causal_lm.length,
+  },
+  seq_cls: {
+    learning_rate: 5e-4,
+    num_train_epochs: 5,
+    per_device_train_batch_size: BATCHES.seq_cls.size,
+    max_length: BATCHES.seq_cls.length,
+  },
+  token_cls: {
+    learning_rate: 5e-4,
+    num_train_epochs: 5,
+    per_device_train_batch_size: BATCHES.token_cls.size,
+    max_length: BATCHES.token_cls.length,
+  },
+  image_cls: {
+    learning_rate: 5e-4,
+    num_train_epochs: 5,
+    per_device_train_batch_size: BATCHES.image_cls.size,
+  },
+  embedding: {
+    learning_rate: 2e-4,
+    num_train_epochs: 3,
+    per_device_train_batch_size: BATCHES.embedding.size,
+    max_length: BATCHES.embedding.length,
+  },
 };
 
-/** lora.json as a person would start it: the answers, and the settings that are most often changed. */
+/**
+ * lora.json as a person would start it: the answers, and the settings that are most often changed.
+ */
 export function recipeText(answers: TrainAnswers, folder: string): string {
   const recipe: RecipeInput = {
     ...(answers.task === 'causal_lm' ? {} : { task: answers.task }),
     base: relativeTo(folder, answers.base),
     dataset: relativeTo(folder, answers.dataset),
     ...(answers.validation === null ? {} : { validation: relativeTo(folder, answers.validation) }),
-    lora: { r: answers.r, lora_alpha: 2 * answers.r, target_modules: answers.target_modules as string | string[] },
+    lora: {
+      r: answers.r,
+      lora_alpha: 2 * answers.r,
+      target_modules: answers.target_modules as string | string[],
+    },
     training: TRAINING[answers.task],
   };
   return `${JSON.stringify(recipe, null, 2)}\n`;
 }
 
-/** Relative, with slashes, inside the folder: such a recipe works on every machine that has the folder. */
+/**
+ * Relative, with slashes, inside the folder: such a recipe works on every machine that has the
+ * folder.
+ */
 function relativeTo(folder: string, file: string): string {
   const relative = path.relative(folder, file);
   const inside = relative !== '' && !relative.startsWith('..') && !path.isAbsolute(relative);
@@ -45,9 +81,16 @@ function relativeTo(folder: string, file: string): string {
 }
 
 /** Errors: LoraError('disk'). */
-export const writeRecipe = (file: string, text: string): Promise<void> => writeWhole(file, text, (reason) => ({ message: t('The recipe cannot be written: {0}.', reason), fix: t('Make the folder writable, or open another one.') }));
+export const writeRecipe = (file: string, text: string): Promise<void> =>
+  writeWhole(file, text, (reason) => ({
+    message: t('The recipe cannot be written: {0}.', reason),
+    fix: t('Make the folder writable, or open another one.'),
+  }));
 
-/** The first of lora.json, NAME.lora.json, NAME-2.lora.json, … that is still free. NAME: the dataset's. */
+/**
+ * The first of lora.json, NAME.lora.json, NAME-2.lora.json, … that is still free. NAME: the
+ * dataset's.
+ */
 export function freeRecipeName(taken: ReadonlySet<string>, dataset: string): string {
   if (!taken.has('lora.json')) return 'lora.json';
   const stem = path.basename(dataset, path.extname(dataset));

@@ -11,8 +11,19 @@ export interface PageParts {
   readonly facts: Readonly<Record<string, string>>;
 }
 
-/** The page as it is before its first message: it says that it loads, and runs nothing but its own script. */
-export function pageHtml({ cspSource, nonce, script, style, language, strings, facts }: PageParts): string {
+/**
+ * The page as it is before its first message: it says that it loads, and runs nothing but its own
+ * script.
+ */
+export function pageHtml({
+  cspSource,
+  nonce,
+  script,
+  style,
+  language,
+  strings,
+  facts,
+}: PageParts): string {
   const policy = `default-src 'none'; script-src 'nonce-${nonce}'; style-src ${cspSource} 'nonce-${nonce}'; font-src ${cspSource}`;
   return `<!DOCTYPE html>
 <html lang="${escape(language)}">
@@ -22,7 +33,9 @@ export function pageHtml({ cspSource, nonce, script, style, language, strings, f
   <meta name="viewport" content="width=device-width, initial-scale=1">
   <meta property="csp-nonce" content="${nonce}">
   <meta name="strings" content="${escape(JSON.stringify(strings))}">
-${Object.entries(facts).map(([name, content]) => `  <meta name="${escape(name)}" content="${escape(content)}">\n`).join('')}  <link rel="stylesheet" href="${style}" nonce="${nonce}">
+${Object.entries(facts)
+  .map(([name, content]) => `  <meta name="${escape(name)}" content="${escape(content)}">\n`)
+  .join('')}  <link rel="stylesheet" href="${style}" nonce="${nonce}">
   <title>${escape(strings.loading)}</title>
 </head>
 <body>
@@ -33,5 +46,9 @@ ${Object.entries(facts).map(([name, content]) => `  <meta name="${escape(name)}"
 }
 
 function escape(text: string): string {
-  return text.replace(/&/g, '&amp;').replace(/</g, '&lt;').replace(/>/g, '&gt;').replace(/"/g, '&quot;');
+  return text
+    .replace(/&/g, '&amp;')
+    .replace(/</g, '&lt;')
+    .replace(/>/g, '&gt;')
+    .replace(/"/g, '&quot;');
 }

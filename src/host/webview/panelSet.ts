@@ -17,9 +17,15 @@ export interface PanelSetOptions<S, P extends PanelPage> {
   readonly make: (panel: vscode.WebviewPanel, subject: S) => P;
 }
 
-export interface PanelPlace { readonly viewColumn: vscode.ViewColumn; readonly preserveFocus?: boolean }
+export interface PanelPlace {
+  readonly viewColumn: vscode.ViewColumn;
+  readonly preserveFocus?: boolean;
+}
 
-/** Panels of one kind, one a subject, which outlive reloads of the window. Made at activation: it tells VS Code how to bring them back. */
+/**
+ * Panels of one kind, one a subject, which outlive reloads of the window. Made at activation: it
+ * tells VS Code how to bring them back.
+ */
 export class PanelSet<S, P extends PanelPage> implements vscode.Disposable {
   private readonly pages = new Map<string, P>();
   private readonly serializer: vscode.Disposable;
@@ -35,8 +41,15 @@ export class PanelSet<S, P extends PanelPage> implements vscode.Disposable {
     });
   }
 
-  /** Opens the panel of a subject; the one that is open already is handed to `again`, which brings it to the front. */
-  show(subject: S, place: PanelPlace = { viewColumn: vscode.ViewColumn.Active }, again: (page: P) => void = ({ panel }) => panel.reveal(undefined, place.preserveFocus)): void {
+  /**
+   * Opens the panel of a subject; the one that is open already is handed to `again`, which brings
+   * it to the front.
+   */
+  show(
+    subject: S,
+    place: PanelPlace = { viewColumn: vscode.ViewColumn.Active },
+    again: (page: P) => void = ({ panel }) => panel.reveal(undefined, place.preserveFocus),
+  ): void {
     const open = this.pages.get(this.options.keyOf(subject));
     if (open) again(open);
     else this.adopt(vscode.window.createWebviewPanel(this.options.view, '', place), subject);

@@ -5,8 +5,15 @@ import { t } from '../l10n';
 
 /** Saves a chart where the user says. */
 export async function savePicture({ name, url }: SavePicture, folder: string): Promise<void> {
-  const target = await vscode.window.showSaveDialog({ defaultUri: vscode.Uri.file(path.join(folder, `${fileName(name)}.png`)), filters: { PNG: ['png'] } });
-  if (target) await vscode.workspace.fs.writeFile(target, Buffer.from(url.slice(url.indexOf(',') + 1), 'base64'));
+  const target = await vscode.window.showSaveDialog({
+    defaultUri: vscode.Uri.file(path.join(folder, `${fileName(name)}.png`)),
+    filters: { PNG: ['png'] },
+  });
+  if (target)
+    await vscode.workspace.fs.writeFile(
+      target,
+      Buffer.from(url.slice(url.indexOf(',') + 1), 'base64'),
+    );
 }
 
 export async function copyText(text: string): Promise<void> {

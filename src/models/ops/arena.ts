@@ -1,13 +1,18 @@
 /** Of the types for Node, which know WebAssembly's kinds but not its constructors. */
-declare const WebAssembly: { readonly Memory: new (size: { initial: number; maximum: number }) => { readonly buffer: ArrayBuffer } };
+declare const WebAssembly: {
+  readonly Memory: new (size: { initial: number; maximum: number }) => {
+    readonly buffer: ArrayBuffer;
+  };
+};
 
 const PAGE = 1 << 16;
 const CHUNK = 256 << 20;
 const ALIGNMENT = 64;
 
 /**
- * Room for tensors that libtensorflow takes over as it is, without a copy of its own: it does so where the data begins at a multiple of 64 bytes
- * (EIGEN_MAX_ALIGN_BYTES), as a WebAssembly memory does and an ordinary ArrayBuffer does not. Pages that nothing is written to cost nothing.
+ * Room for tensors that libtensorflow takes over as it is, without a copy of its own: it does so
+ * where the data begins at a multiple of 64 bytes (EIGEN_MAX_ALIGN_BYTES), as a WebAssembly memory
+ * does and an ordinary ArrayBuffer does not. Pages that nothing is written to cost nothing.
  */
 export class Arena {
   private bytes = new ArrayBuffer(0);

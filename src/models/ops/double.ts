@@ -32,7 +32,11 @@ export class Doubles {
   }
 
   matMul(a: number, b: number, transposeA = false, transposeB = false): number {
-    return this.run('MatMul', [T, flag('transpose_a', transposeA), flag('transpose_b', transposeB)], [a, b])[0]!;
+    return this.run(
+      'MatMul',
+      [T, flag('transpose_a', transposeA), flag('transpose_b', transposeB)],
+      [a, b],
+    )[0]!;
   }
 
   add(a: number, b: number): number {
@@ -41,7 +45,12 @@ export class Doubles {
 
   /** x = U S Vᵀ, thin: U [rows, k], V [columns, k]. */
   svd(x: number): { readonly S: number; readonly U: number; readonly V: number } {
-    const [S, U, V] = this.run('Svd', [T, flag('compute_uv', true), flag('full_matrices', false)], [x], 3) as [number, number, number];
+    const [S, U, V] = this.run(
+      'Svd',
+      [T, flag('compute_uv', true), flag('full_matrices', false)],
+      [x],
+      3,
+    ) as [number, number, number];
     return { S, U, V };
   }
 
@@ -50,14 +59,35 @@ export class Doubles {
     const axis = this.binding.createTensor([1], INT32, Int32Array.of(1));
     this.handles.push(axis);
     const [sizes] = this.run('Abs', [T], [x]) as [number];
-    return this.run('Max', [T, { name: 'Tidx', type: ATTR.type, value: INT32 }, flag('keep_dims', false)], [sizes, axis])[0]!;
+    return this.run(
+      'Max',
+      [T, { name: 'Tidx', type: ATTR.type, value: INT32 }, flag('keep_dims', false)],
+      [sizes, axis],
+    )[0]!;
   }
 
   private cast(x: number, from: number, to: number): number {
-    return this.run('Cast', [{ name: 'SrcT', type: ATTR.type, value: from }, { name: 'DstT', type: ATTR.type, value: to }, { name: 'Truncate', type: ATTR.bool, value: false }], [x])[0]!;
+    return this.run(
+      'Cast',
+      [
+        { name: 'SrcT', type: ATTR.type, value: from },
+        { name: 'DstT', type: ATTR.type, value: to },
+        { name: 'Truncate', type: ATTR.bool, value: false },
+      ],
+      [x],
+    )[0]!;
   }
 
-  private run(op: string, attrs: readonly { readonly name: string; readonly type: number; readonly value: number | boolean }[], inputs: readonly number[], outputs = 1): number[] {
+  private run(
+    op: string,
+    attrs: readonly {
+      readonly name: string;
+      readonly type: number;
+      readonly value: number | boolean;
+    }[],
+    inputs: readonly number[],
+    outputs = 1,
+  ): number[] {
     const results = this.binding.executeOp(op, attrs, inputs, outputs).map(({ id }) => id);
     this.handles.push(...results);
     return results;

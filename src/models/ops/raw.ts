@@ -1,14 +1,27 @@
 import { breathe } from '../breathe';
 import { Arena } from './arena';
 import { fusedOps, type FusedAttr, type FusedOps } from './fused';
-import { sizeOf, widened, type DType, type Ops, type Precision, type Shape, type Tensor } from './types';
+import {
+  sizeOf,
+  widened,
+  type DType,
+  type Ops,
+  type Precision,
+  type Shape,
+  type Tensor,
+} from './types';
 
 /** What tfjs-node's native addon offers: `tf.backend().binding`. */
 export interface TfBinding {
   createTensor(shape: readonly number[], dtype: number, data: Float32Array | Int32Array): number;
   deleteTensor(id: number): void;
   tensorDataSync(id: number): Float32Array | Int32Array | Uint8Array;
-  executeOp(op: string, attrs: readonly Attr[], inputs: readonly number[], outputs: number): { readonly id: number; readonly shape: number[] }[];
+  executeOp(
+    op: string,
+    attrs: readonly Attr[],
+    inputs: readonly number[],
+    outputs: number,
+  ): { readonly id: number; readonly shape: number[] }[];
   isUsingGpuDevice(): boolean;
 }
 
@@ -32,7 +45,11 @@ const bool = (name: string, value: boolean): Attr => ({ name, type: ATTR.bool, v
 const int = (name: string, value: number): Attr => ({ name, type: ATTR.int, value });
 
 const T = type('T', FLOAT);
-const T_OF: Readonly<Record<DType, Attr>> = { f32: T, i32: type('T', INT32), bf16: type('T', BFLOAT16) };
+const T_OF: Readonly<Record<DType, Attr>> = {
+  f32: T,
+  i32: type('T', INT32),
+  bf16: type('T', BFLOAT16),
+};
 const ELEMENTWISE = [T];
 const REDUCE = [T, type('Tidx', INT32), bool('keep_dims', true)];
 const RESHAPE = type('Tshape', INT32);
@@ -41,7 +58,11 @@ const SLICE = type('Index', INT32);
 const PAD = type('Tpaddings', INT32);
 const GATHER = [type('Tindices', INT32), type('Taxis', INT32), int('batch_dims', 0)];
 const GATHER_ND = [type('Tparams', FLOAT), type('Tindices', INT32)];
-const castFrom = (from: number, to: number) => [type('SrcT', from), type('DstT', to), bool('Truncate', false)];
+const castFrom = (from: number, to: number) => [
+  type('SrcT', from),
+  type('DstT', to),
+  bool('Truncate', false),
+];
 const WIDEN = castFrom(BFLOAT16, FLOAT);
 const ROUND = castFrom(FLOAT, BFLOAT16);
 const TO_COMPLEX = [T, type('type', COMPLEX64)];
@@ -70,15 +91,26 @@ export class RawOps implements Ops {
   private readonly arena = new Arena();
 
   /** `fuse`: use the binding's own kernels, which are for the CPU, where it has them. */
-  constructor(private readonly binding: TfBinding, { fuse = true } = {}) {
+  constructor(
+    private readonly binding: TfBinding,
+    { fuse = true } = {},
+  ) {
     this.name = `libtensorflow on ${binding.isUsingGpuDevice() ? 'GPU' : 'CPU'}`;
     this.fused = fuse && !binding.isUsingGpuDevice() ? this.kernels() : null;
   }
 
   /** Null where the binding was compiled without them. */
   private kernels(): FusedOps | null {
-    const nothing: Tensor = { handle: this.binding.createTensor([0], FLOAT, new Float32Array(0)), shape: [0], dtype: 'f32' };
-    const fused = fusedOps((op, attrs, inputs, outputs) => this.runAll(op, attrs.map(attrOf), inputs, outputs), nothing, (x) => this.free(x));
+    const nothing: Tensor = {
+      handle: this.binding.createTensor([0], FLOAT, new Float32Array(0)),
+      shape: [0],
+      dtype: 'f32',
+    };
+    const fused = fusedOps(
+      (op, attrs, inputs, outputs) => this.runAll(op, attrs.map(attrOf), inputs, outputs),
+      nothing,
+      (x) => this.free(x),
+    );
     try {
       this.free(fused.sum([nothing, nothing], 'f32'));
       return fused;
@@ -101,7 +133,10 @@ export class RawOps implements Ops {
   }
 
   room(elements: number): Float32Array {
-    return new Float32Array(...this.arena.take(elements * Float32Array.BYTES_PER_ELEMENT), elements);
+    return new Float32Array(
+      ...this.arena.take(elements * Float32Array.BYTES_PER_ELEMENT),
+      elements,
+    );
   }
 
   roomHalf(elements: number): Uint16Array {
@@ -116,7 +151,8 @@ export class RawOps implements Ops {
   }
 
   download(x: Tensor): Promise<Float32Array> {
-    if (x.dtype !== 'bf16') return Promise.resolve(this.binding.tensorDataSync((x as RawTensor).handle) as Float32Array);
+    if (x.dtype !== 'bf16')
+      return Promise.resolve(this.binding.tensorDataSync((x as RawTensor).handle) as Float32Array);
     const wide = this.cast(x, 'f32');
     return this.download(wide).finally(() => this.free(wide));
   }
@@ -127,15 +163,29 @@ export class RawOps implements Ops {
 
   cast(x: Tensor, dtype: Precision): Tensor {
     if (x.dtype === dtype) return this.reshape(x, x.shape);
-    return this.fused ? this.fused.convert(x, dtype) : this.run('Cast', dtype === 'f32' ? WIDEN : ROUND, dtype, x);
+    return this.fused
+      ? this.fused.convert(x, dtype)
+      : this.run('Cast', dtype === 'f32' ? WIDEN : ROUND, dtype, x);
   }
 
   matMul(a: Tensor, b: Tensor, transposeA = false, transposeB = false): Tensor {
-    return this.run('MatMul', [T_OF[a.dtype], bool('transpose_a', transposeA), bool('transpose_b', transposeB)], a.dtype, a, b);
+    return this.run(
+      'MatMul',
+      [T_OF[a.dtype], bool('transpose_a', transposeA), bool('transpose_b', transposeB)],
+      a.dtype,
+      a,
+      b,
+    );
   }
 
   batchMatMul(a: Tensor, b: Tensor, transposeA = false, transposeB = false): Tensor {
-    return this.run('BatchMatMulV2', [T_OF[a.dtype], bool('adj_x', transposeA), bool('adj_y', transposeB)], a.dtype, a, b);
+    return this.run(
+      'BatchMatMulV2',
+      [T_OF[a.dtype], bool('adj_x', transposeA), bool('adj_y', transposeB)],
+      a.dtype,
+      a,
+      b,
+    );
   }
 
   add(a: Tensor, b: Tensor): Tensor {
@@ -183,7 +233,9 @@ export class RawOps implements Ops {
   }
 
   positive(x: Tensor): Tensor {
-    const above = this.with(Float32Array.of(0), [], (zero) => this.elementwise('Greater', ELEMENTWISE, x, zero));
+    const above = this.with(Float32Array.of(0), [], (zero) =>
+      this.elementwise('Greater', ELEMENTWISE, x, zero),
+    );
     return this.replace(above, this.run('Cast', BOOL_TO_FLOAT, 'f32', above));
   }
 
@@ -210,41 +262,67 @@ export class RawOps implements Ops {
   rms(x: Tensor, eps: number): Tensor {
     const square = this.elementwise('Square', ELEMENTWISE, x);
     const mean = this.replace(square, this.reduce('Mean', square));
-    const shifted = this.replace(mean, this.with(Float32Array.of(eps), [], (e) => this.add(mean, e)));
+    const shifted = this.replace(
+      mean,
+      this.with(Float32Array.of(eps), [], (e) => this.add(mean, e)),
+    );
     return this.replace(shifted, this.elementwise('Rsqrt', ELEMENTWISE, shifted));
   }
 
   reshape(x: Tensor, shape: Shape): Tensor {
-    return this.withInts(shape, (to) => this.run('Reshape', [T_OF[x.dtype], RESHAPE], x.dtype, x, to));
+    return this.withInts(shape, (to) =>
+      this.run('Reshape', [T_OF[x.dtype], RESHAPE], x.dtype, x, to),
+    );
   }
 
   transpose(x: Tensor, perm: readonly number[]): Tensor {
-    return this.withInts(perm, (by) => this.run('Transpose', [T_OF[x.dtype], TRANSPOSE], x.dtype, x, by));
+    return this.withInts(perm, (by) =>
+      this.run('Transpose', [T_OF[x.dtype], TRANSPOSE], x.dtype, x, by),
+    );
   }
 
   concat(parts: readonly Tensor[], axis: number): Tensor {
-    return this.with(Int32Array.of(axis), [], (at) => this.run('ConcatV2', [T_OF[parts[0]!.dtype], int('N', parts.length), type('Tidx', INT32)], parts[0]!.dtype, ...parts, at));
+    return this.with(Int32Array.of(axis), [], (at) =>
+      this.run(
+        'ConcatV2',
+        [T_OF[parts[0]!.dtype], int('N', parts.length), type('Tidx', INT32)],
+        parts[0]!.dtype,
+        ...parts,
+        at,
+      ),
+    );
   }
 
   split(x: Tensor, sizes: readonly number[], axis: number): Tensor[] {
     const attrs = [T_OF[x.dtype], type('Tlen', INT32), int('num_split', sizes.length)];
-    const [lengths, at] = [this.upload(Int32Array.from(sizes), [sizes.length]), this.upload(Int32Array.of(axis), [])];
+    const [lengths, at] = [
+      this.upload(Int32Array.from(sizes), [sizes.length]),
+      this.upload(Int32Array.of(axis), []),
+    ];
     const parts = this.runMany('SplitV', attrs, x.dtype, [x, lengths, at], sizes.length);
     this.free(lengths, at);
     return parts;
   }
 
   slice(x: Tensor, begin: readonly number[], size: readonly number[]): Tensor {
-    return this.withInts(begin, (from) => this.withInts(size, (by) => this.run('Slice', [T_OF[x.dtype], SLICE], x.dtype, x, from, by)));
+    return this.withInts(begin, (from) =>
+      this.withInts(size, (by) => this.run('Slice', [T_OF[x.dtype], SLICE], x.dtype, x, from, by)),
+    );
   }
 
   pad(x: Tensor, axis: number, before: number, after: number): Tensor {
-    const paddings = Int32Array.from(x.shape.flatMap((_, i) => (i === axis ? [before, after] : [0, 0])));
-    return this.with(paddings, [x.shape.length, 2], (by) => this.run('Pad', [T_OF[x.dtype], PAD], x.dtype, x, by));
+    const paddings = Int32Array.from(
+      x.shape.flatMap((_, i) => (i === axis ? [before, after] : [0, 0])),
+    );
+    return this.with(paddings, [x.shape.length, 2], (by) =>
+      this.run('Pad', [T_OF[x.dtype], PAD], x.dtype, x, by),
+    );
   }
 
   gather(x: Tensor, indices: Tensor): Tensor {
-    return this.with(Int32Array.of(0), [], (axis) => this.run('GatherV2', [type('Tparams', CODES[x.dtype]), ...GATHER], x.dtype, x, indices, axis));
+    return this.with(Int32Array.of(0), [], (axis) =>
+      this.run('GatherV2', [type('Tparams', CODES[x.dtype]), ...GATHER], x.dtype, x, indices, axis),
+    );
   }
 
   pick(x: Tensor, places: Tensor): Tensor {
@@ -253,7 +331,9 @@ export class RawOps implements Ops {
 
   rotate(x: Tensor, table: Tensor): Tensor {
     const half = sizeOf(table.shape) / 2;
-    const a = widened(this, x, (wide) => this.asComplex(wide, [sizeOf(x.shape) / (2 * half), half, 2]));
+    const a = widened(this, x, (wide) =>
+      this.asComplex(wide, [sizeOf(x.shape) / (2 * half), half, 2]),
+    );
     const b = this.asComplex(table, [half, 2]);
     const product = this.run('Mul', [type('T', COMPLEX64)], 'f32', a, b);
     const pairs = this.replace(product, this.run('Bitcast', TO_FLOAT, 'f32', product));
@@ -262,22 +342,53 @@ export class RawOps implements Ops {
   }
 
   dropoutMask(shape: Shape, rate: number, seed: number): Tensor {
-    const uniform = this.withInts([seed, 0], (key) => this.withInts(shape, (size) => this.run('StatelessRandomUniform', UNIFORM, 'f32', size, key)));
-    const kept = this.replace(uniform, this.with(Float32Array.of(rate), [], (t) => this.elementwise('GreaterEqual', ELEMENTWISE, uniform, t)));
+    const uniform = this.withInts([seed, 0], (key) =>
+      this.withInts(shape, (size) => this.run('StatelessRandomUniform', UNIFORM, 'f32', size, key)),
+    );
+    const kept = this.replace(
+      uniform,
+      this.with(Float32Array.of(rate), [], (t) =>
+        this.elementwise('GreaterEqual', ELEMENTWISE, uniform, t),
+      ),
+    );
     const ones = this.replace(kept, this.run('Cast', BOOL_TO_FLOAT, 'f32', kept));
-    return this.replace(ones, this.with(Float32Array.of(1 / (1 - rate)), [], (factor) => this.mul(ones, factor)));
+    return this.replace(
+      ones,
+      this.with(Float32Array.of(1 / (1 - rate)), [], (factor) => this.mul(ones, factor)),
+    );
   }
 
-  private run(op: string, attrs: readonly Attr[], dtype: DType, ...inputs: readonly Tensor[]): Tensor {
+  private run(
+    op: string,
+    attrs: readonly Attr[],
+    dtype: DType,
+    ...inputs: readonly Tensor[]
+  ): Tensor {
     return this.runMany(op, attrs, dtype, inputs, 1)[0]!;
   }
 
-  private runMany(op: string, attrs: readonly Attr[], dtype: DType, inputs: readonly Tensor[], outputs: number): RawTensor[] {
+  private runMany(
+    op: string,
+    attrs: readonly Attr[],
+    dtype: DType,
+    inputs: readonly Tensor[],
+    outputs: number,
+  ): RawTensor[] {
     return this.runAll(op, attrs, inputs, Array<DType>(outputs).fill(dtype));
   }
 
-  private runAll(op: string, attrs: readonly Attr[], inputs: readonly Tensor[], dtypes: readonly DType[]): RawTensor[] {
-    const results = this.binding.executeOp(op, attrs, inputs.map((x) => (x as RawTensor).handle), dtypes.length);
+  private runAll(
+    op: string,
+    attrs: readonly Attr[],
+    inputs: readonly Tensor[],
+    dtypes: readonly DType[],
+  ): RawTensor[] {
+    const results = this.binding.executeOp(
+      op,
+      attrs,
+      inputs.map((x) => (x as RawTensor).handle),
+      dtypes.length,
+    );
     return results.map(({ id, shape }, i) => ({ handle: this.keep(id), shape, dtype: dtypes[i]! }));
   }
 
@@ -306,9 +417,14 @@ export class RawOps implements Ops {
     return this.withInts([x.shape.length - 1], (axes) => this.elementwise(op, REDUCE, x, axes));
   }
 
-  /** The binding creates no tensors of this type: pairs of them come in as whole numbers, which share their memory. */
+  /**
+   * The binding creates no tensors of this type: pairs of them come in as whole numbers, which
+   * share their memory.
+   */
   private uploadHalf(bits: Uint16Array, shape: Shape): Tensor {
-    const pairs = this.upload(new Int32Array(bits.buffer, bits.byteOffset, bits.length / 2), [bits.length / 2]);
+    const pairs = this.upload(new Int32Array(bits.buffer, bits.byteOffset, bits.length / 2), [
+      bits.length / 2,
+    ]);
     const halves = this.replace(pairs, this.run('Bitcast', TO_HALF, 'bf16', pairs)); // [n / 2, 2]
     return this.replace(halves, this.reshape(halves, shape));
   }
@@ -323,7 +439,11 @@ export class RawOps implements Ops {
   }
 
   /** Computes with a small tensor that lives no longer than that. */
-  private with(values: Int32Array | Float32Array, shape: Shape, compute: (small: Tensor) => Tensor): Tensor {
+  private with(
+    values: Int32Array | Float32Array,
+    shape: Shape,
+    compute: (small: Tensor) => Tensor,
+  ): Tensor {
     const small = this.upload(values, shape);
     return this.replace(small, compute(small));
   }

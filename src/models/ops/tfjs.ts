@@ -7,7 +7,10 @@ interface TfjsTensor extends Tensor {
   readonly handle: tfjs.Tensor;
 }
 
-/** The table of operations on tfjs tensors, for any backend of tfjs: wasm where there is no libtensorflow, cpu for checks. */
+/**
+ * The table of operations on tfjs tensors, for any backend of tfjs: wasm where there is no
+ * libtensorflow, cpu for checks.
+ */
 export function tfjsOps(tf: typeof tfjs): Ops {
   const alive = new Map<tfjs.Tensor, number>();
   let last = 0;
@@ -73,7 +76,13 @@ export function tfjsOps(tf: typeof tfjs): Ops {
     concat: (parts, axis) => make(() => tf.concat(parts.map(t), axis)),
     split: (x, sizes, axis) => tf.split(t(x), [...sizes], axis).map(wrap),
     slice: (x, begin, size) => make(() => tf.slice(t(x), [...begin], [...size])),
-    pad: (x, axis, before, after) => make(() => tf.pad(t(x), x.shape.map((_, i) => (i === axis ? [before, after] : [0, 0])))),
+    pad: (x, axis, before, after) =>
+      make(() =>
+        tf.pad(
+          t(x),
+          x.shape.map((_, i) => (i === axis ? [before, after] : [0, 0])),
+        ),
+      ),
     gather: (x, indices) => make(() => tf.gather(t(x), t(indices))),
     pick: (x, places) => make(() => tf.gatherND(t(x), t(places))),
     rotate: (x, table) => make(() => rotate(tf, t(x), t(table))),

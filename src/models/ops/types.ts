@@ -3,9 +3,12 @@ import type { Precision, Shape, Tensor } from './tensor';
 
 export type { DType, Precision, Shape, Tensor } from './tensor';
 
-/** The few operations that the models are written in. Every result is a new tensor (also a reshape's) that the caller frees.
- *  Elementwise operations and reductions compute and give f32, whatever they read, and broadcast as numpy does. Products and what only moves numbers keep their
- *  operands' type. All indices are i32. */
+/**
+ * The few operations that the models are written in. Every result is a new tensor (also a
+ * reshape's) that the caller frees. Elementwise operations and reductions compute and give f32,
+ * whatever they read, and broadcast as numpy does. Products and what only moves numbers keep their
+ * operands' type. All indices are i32.
+ */
 export interface Ops {
   /** What computes: for messages. */
   readonly name: string;
@@ -14,13 +17,19 @@ export interface Ops {
   /** Frees all that has been made since `mark` was called: what work that was broken off left. */
   mark(): number;
   freeSince(mark: number): void;
-  /** Awaited between two long operations: lets the thread answer messages. Whoever runs the thread may wait here, or break the work off by an error. */
+  /**
+   * Awaited between two long operations: lets the thread answer messages. Whoever runs the thread
+   * may wait here, or break the work off by an error.
+   */
   between: () => Promise<void>;
   /** Whether there are tensors of bf16. */
   readonly hasHalf: boolean;
   /** Null where the backing has none. */
   readonly fused: FusedOps | null;
-  /** Room for data to upload that the backing can take over without a copy: f32, or the bits of bf16. */
+  /**
+   * Room for data to upload that the backing can take over without a copy: f32, or the bits of
+   * bf16.
+   */
   room(elements: number): Float32Array;
   roomHalf(elements: number): Uint16Array;
   /** `data` may not be changed afterwards: a backing may keep it. Uint16Array: bits of bf16. */
@@ -31,7 +40,10 @@ export interface Ops {
   /** f32 rounded to bf16, or bf16 widened. */
   cast(x: Tensor, dtype: Precision): Tensor;
 
-  /** [m, k] x [k, n] -> [m, n], either operand read as its transpose; both of one type. Sums of bf16 are f32 within. */
+  /**
+   * [m, k] x [k, n] -> [m, n], either operand read as its transpose; both of one type. Sums of bf16
+   * are f32 within.
+   */
   matMul(a: Tensor, b: Tensor, transposeA?: boolean, transposeB?: boolean): Tensor;
   /** The same over a leading batch dimension: [batch, m, k] x [batch, k, n]. */
   batchMatMul(a: Tensor, b: Tensor, transposeA?: boolean, transposeB?: boolean): Tensor;
@@ -73,8 +85,10 @@ export interface Ops {
   gather(x: Tensor, indices: Tensor): Tensor;
   /** Elements of x [n, m] at `places` [k, 2] of (row, column) -> [k]. */
   pick(x: Tensor, places: Tensor): Tensor;
-  /** Neighbouring pairs (a, b) of x as complex numbers a + ib times those of `table`, which holds as many numbers as x has
-   *  after its first axis: RoPE in one pass. */
+  /**
+   * Neighbouring pairs (a, b) of x as complex numbers a + ib times those of `table`, which holds as
+   * many numbers as x has after its first axis: RoPE in one pass.
+   */
   rotate(x: Tensor, table: Tensor): Tensor;
   /** 0 with probability `rate`, else 1 / (1 - rate); the same for the same seed. */
   dropoutMask(shape: Shape, rate: number, seed: number): Tensor;
@@ -99,7 +113,11 @@ export function widened<T>(ops: Ops, x: Tensor, compute: (wide: Tensor) => T): T
 /** Sums of the columns of x [n, m] -> [1, m]. */
 export function columnSums(ops: Ops, x: Tensor): Tensor {
   const ones = ops.upload(new Float32Array(x.shape[0]!).fill(1), [1, x.shape[0]!]);
-  return use(ops, widened(ops, x, (wide) => ops.matMul(ones, wide)), ones);
+  return use(
+    ops,
+    widened(ops, x, (wide) => ops.matMul(ones, wide)),
+    ones,
+  );
 }
 
 /** Frees what a result was made of: `use(ops, ops.add(a, b), a, b)`. */

@@ -9,7 +9,11 @@ export function peftPython() {
   const python = path.join(venv, 'bin', 'python');
   if (!existsSync(python)) {
     execFileSync('python3', ['-m', 'venv', venv], { stdio: 'inherit' });
-    execFileSync(path.join(venv, 'bin', 'pip'), ['install', '-q', '-r', path.join(import.meta.dirname, 'requirements.txt')], { stdio: 'inherit' });
+    execFileSync(
+      path.join(venv, 'bin', 'pip'),
+      ['install', '-q', '-r', path.join(import.meta.dirname, 'requirements.txt')],
+      { stdio: 'inherit' },
+    );
   }
   return python;
 }

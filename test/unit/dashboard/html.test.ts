@@ -11,13 +11,19 @@ import { OVERLAY_STRINGS } from '../../../src/shared/overlayStrings';
 import { PLAYGROUND_STRINGS } from '../../../src/shared/playgroundStrings';
 
 const html = pageHtml({
-  cspSource: 'https://webview.test', nonce: 'n0nce', script: 'https://webview.test/dashboard.js', style: 'https://webview.test/dashboard.css', language: 'en',
-  strings: DASHBOARD_STRINGS, facts: { 'run-dir': '/runs/"<b>&' },
+  cspSource: 'https://webview.test',
+  nonce: 'n0nce',
+  script: 'https://webview.test/dashboard.js',
+  style: 'https://webview.test/dashboard.css',
+  language: 'en',
+  strings: DASHBOARD_STRINGS,
+  facts: { 'run-dir': '/runs/"<b>&' },
 });
 
 test('the page runs its own script only and styles itself from its own folder only', () => {
-  expect(/Content-Security-Policy" content="([^"]*)"/.exec(html)?.[1])
-    .toBe("default-src 'none'; script-src 'nonce-n0nce'; style-src https://webview.test 'nonce-n0nce'; font-src https://webview.test");
+  expect(/Content-Security-Policy" content="([^"]*)"/.exec(html)?.[1]).toBe(
+    "default-src 'none'; script-src 'nonce-n0nce'; style-src https://webview.test 'nonce-n0nce'; font-src https://webview.test",
+  );
   expect(html).not.toMatch(/unsafe| style="| on\w+="/);
 });
 
@@ -34,11 +40,26 @@ test('values are put where the text wants them', () => {
   expect(fill('{1} of {0}, {2}', ['b', 3])).toBe('3 of b, {2}');
 });
 
-const sourceOf = (folder: string) => readdirSync(folder, { recursive: true, encoding: 'utf8' }).filter((name) => name.endsWith('.ts')).map((name) => readFileSync(path.join(folder, name), 'utf8')).join('\n');
-const pages = { dashboard: DASHBOARD_STRINGS, overlay: OVERLAY_STRINGS, compare: COMPARE_STRINGS, configure: CONFIGURE_STRINGS, inspect: INSPECT_STRINGS, playground: PLAYGROUND_STRINGS };
+const sourceOf = (folder: string) =>
+  readdirSync(folder, { recursive: true, encoding: 'utf8' })
+    .filter((name) => name.endsWith('.ts'))
+    .map((name) => readFileSync(path.join(folder, name), 'utf8'))
+    .join('\n');
+const pages = {
+  dashboard: DASHBOARD_STRINGS,
+  overlay: OVERLAY_STRINGS,
+  compare: COMPARE_STRINGS,
+  configure: CONFIGURE_STRINGS,
+  inspect: INSPECT_STRINGS,
+  playground: PLAYGROUND_STRINGS,
+};
 
 test.each(Object.entries(pages))('every text of the %s page is used in it', (page, strings) => {
-  const source = sourceOf(path.resolve('webview', page)) + sourceOf(path.resolve('webview', 'shared'));
-  const isUsed = (key: string) => source.includes(`'${key}'`) || source.includes(`strings.${key}`) || source.includes(`\`${key.replace(/\.[^.]+$/, '')}.\${`);
+  const source =
+    sourceOf(path.resolve('webview', page)) + sourceOf(path.resolve('webview', 'shared'));
+  const isUsed = (key: string) =>
+    source.includes(`'${key}'`) ||
+    source.includes(`strings.${key}`) ||
+    source.includes(`\`${key.replace(/\.[^.]+$/, '')}.\${`);
   expect(Object.keys(strings).filter((key) => key !== 'loading' && !isUsed(key))).toEqual([]);
 });

@@ -14,7 +14,10 @@ afterEach(() => rm(folder, { recursive: true }));
 
 async function read(tail: LineTail): Promise<string[]> {
   const lines: string[] = [];
-  await tail.read((more) => lines.push(...more), () => lines.push('restart'));
+  await tail.read(
+    (more) => lines.push(...more),
+    () => lines.push('restart'),
+  );
   return lines;
 }
 

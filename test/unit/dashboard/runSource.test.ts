@@ -6,7 +6,11 @@ import type { ConnectRun, RunFollower } from '../../../src/host/dashboard/follow
 import { RunFolder, statusFromFolder } from '../../../src/host/dashboard/runFolder';
 import { RunSource } from '../../../src/host/dashboard/runSource';
 import type { MetricLine } from '../../../src/shared/metrics';
-import type { EngineNotificationName, EngineNotifications, EngineStatus } from '../../../src/shared/protocol';
+import type {
+  EngineNotificationName,
+  EngineNotifications,
+  EngineStatus,
+} from '../../../src/shared/protocol';
 import type { RunRecord } from '../../../src/shared/run';
 import type { HostMessage } from '../../../src/shared/webview';
 import { evalLine, stepLine } from '../webview/lines';
@@ -25,11 +29,24 @@ afterEach(async () => {
 });
 
 const nobody: ConnectRun = () => Promise.reject(new Error('no engine'));
-const write = (name: string, value: unknown) => writeFile(path.join(runDir, name), JSON.stringify(value));
-const writeRun = (values: Partial<RunRecord> = {}) => write('run.json', runRecord({ created: new Date().toISOString(), ...values }));
-const writeEngine = (pid = process.pid) => write('engine.json', { pid, started: new Date().toISOString(), pipe: runDir, heartbeat: new Date().toISOString() });
-const append = (...lines: readonly MetricLine[]) => appendFile(path.join(runDir, 'metrics.jsonl'), lines.map((line) => `${JSON.stringify(line)}\n`).join(''));
-const of = <K extends HostMessage['kind']>(kind: K) => sent.filter((message): message is Extract<HostMessage, { kind: K }> => message.kind === kind);
+const write = (name: string, value: unknown) =>
+  writeFile(path.join(runDir, name), JSON.stringify(value));
+const writeRun = (values: Partial<RunRecord> = {}) =>
+  write('run.json', runRecord({ created: new Date().toISOString(), ...values }));
+const writeEngine = (pid = process.pid) =>
+  write('engine.json', {
+    pid,
+    started: new Date().toISOString(),
+    pipe: runDir,
+    heartbeat: new Date().toISOString(),
+  });
+const append = (...lines: readonly MetricLine[]) =>
+  appendFile(
+    path.join(runDir, 'metrics.jsonl'),
+    lines.map((line) => `${JSON.stringify(line)}\n`).join(''),
+  );
+const of = <K extends HostMessage['kind']>(kind: K) =>
+  sent.filter((message): message is Extract<HostMessage, { kind: K }> => message.kind === kind);
 
 async function startSource(connect: ConnectRun = nobody): Promise<RunSource> {
   source = new RunSource(runDir, connect, (message) => sent.push(message));
@@ -41,7 +58,13 @@ async function startSource(connect: ConnectRun = nobody): Promise<RunSource> {
 class Wire implements RunFollower {
   readonly asked: string[] = [];
   disposed = false;
-  status: EngineStatus = { state: 'running', step: 1, total_steps: 10, seconds_left: 7, error: null };
+  status: EngineStatus = {
+    state: 'running',
+    step: 1,
+    total_steps: 10,
+    seconds_left: 7,
+    error: null,
+  };
   private readonly listeners = new Map<string, (value: never) => void>();
 
   request(name: string): Promise<EngineStatus> {
@@ -49,7 +72,10 @@ class Wire implements RunFollower {
     return Promise.resolve(this.status);
   }
 
-  on<N extends EngineNotificationName>(name: N, listener: (params: EngineNotifications[N]) => void) {
+  on<N extends EngineNotificationName>(
+    name: N,
+    listener: (params: EngineNotifications[N]) => void,
+  ) {
     this.listeners.set(name, listener);
     return { dispose: () => this.listeners.delete(name) };
   }
@@ -59,11 +85,17 @@ class Wire implements RunFollower {
     return { dispose: () => this.listeners.delete('close') };
   }
 
-  say<N extends EngineNotificationName>(name: N, value: EngineNotifications[N]): void { this.listeners.get(name)?.(value as never); }
+  say<N extends EngineNotificationName>(name: N, value: EngineNotifications[N]): void {
+    this.listeners.get(name)?.(value as never);
+  }
 
-  close(): void { (this.listeners.get('close') as (() => void) | undefined)?.(); }
+  close(): void {
+    (this.listeners.get('close') as (() => void) | undefined)?.();
+  }
 
-  dispose(): void { this.disposed = true; }
+  dispose(): void {
+    this.disposed = true;
+  }
 }
 
 test('the first message is a snapshot of all that the folder holds', async () => {
@@ -74,7 +106,11 @@ test('the first message is a snapshot of all that the folder holds', async () =>
   const [snapshot] = of('snapshot');
   expect(Array.from(snapshot!.steps.loss)).toEqual([2, 1]);
   expect(snapshot!.lines).toEqual([evalLine(0, 3)]);
-  expect([snapshot!.run?.name, snapshot!.status.state, snapshot!.link]).toEqual(['tiny', 'completed', 'ended']);
+  expect([snapshot!.run?.name, snapshot!.status.state, snapshot!.link]).toEqual([
+    'tiny',
+    'completed',
+    'ended',
+  ]);
 });
 
 test('without an engine to talk to, new lines come from the folder within seconds, each once', async () => {
@@ -84,16 +120,27 @@ test('without an engine to talk to, new lines come from the folder within second
   await startSource();
   expect(of('snapshot')[0]!.link).toBe('folder');
   await append(stepLine(2), stepLine(3));
-  await vi.waitFor(() => expect(of('append').flatMap((m) => m.lines.map((line) => line.step))).toEqual([2, 3]), 4000);
+  await vi.waitFor(
+    () => expect(of('append').flatMap((m) => m.lines.map((line) => line.step))).toEqual([2, 3]),
+    4000,
+  );
   await append(stepLine(4));
-  await vi.waitFor(() => expect(of('append').flatMap((m) => m.lines.map((line) => line.step))).toEqual([2, 3, 4]), 4000);
+  await vi.waitFor(
+    () => expect(of('append').flatMap((m) => m.lines.map((line) => line.step))).toEqual([2, 3, 4]),
+    4000,
+  );
 });
 
 test('in a workspace that is not trusted it says so until it is, instead of that the engine does not answer', async () => {
   await writeRun({ state: 'running' });
   await writeEngine();
   let trusted = false;
-  source = new RunSource(runDir, nobody, (message) => sent.push(message), () => trusted);
+  source = new RunSource(
+    runDir,
+    nobody,
+    (message) => sent.push(message),
+    () => trusted,
+  );
   await source.start();
   expect(of('snapshot')[0]!.link).toBe('untrusted');
   trusted = true;
@@ -113,7 +160,10 @@ test('a change of the record is told', async () => {
 
 test('a folder that is still empty is a run that prepares', async () => {
   await startSource();
-  expect(of('snapshot')[0]).toMatchObject({ run: null, status: { state: 'preparing', error: null } });
+  expect(of('snapshot')[0]).toMatchObject({
+    run: null,
+    status: { state: 'preparing', error: null },
+  });
 });
 
 test('an engine that answers is followed: its status, progress, warnings, and lines without waiting for the next look', async () => {
@@ -172,7 +222,9 @@ test('while stopped nothing is read or sent, and the next start has everything',
   expect(wire.disposed).toBe(true);
   await append(stepLine(1));
   wire.say('metric', stepLine(1));
-  await new Promise((done) => { setTimeout(done, 1300); });
+  await new Promise((done) => {
+    setTimeout(done, 1300);
+  });
   expect(sent.map((m) => m.kind)).toEqual(['snapshot']);
   await live.start();
   expect(Array.from(of('snapshot')[1]!.steps.step)).toEqual([1]);
@@ -183,13 +235,19 @@ test('metrics that begin anew are sent as a new snapshot', async () => {
   await writeEngine();
   await append(stepLine(1), stepLine(2));
   await startSource();
-  await writeFile(path.join(runDir, 'metrics.jsonl'), `${JSON.stringify(stepLine(1, { loss: 9 }))}\n`);
+  await writeFile(
+    path.join(runDir, 'metrics.jsonl'),
+    `${JSON.stringify(stepLine(1, { loss: 9 }))}\n`,
+  );
   await vi.waitFor(() => expect(Array.from(of('snapshot').at(-1)!.steps.loss)).toEqual([9]), 4000);
 });
 
 test('lines that are broken or unknown are left out', async () => {
   await writeRun();
-  await writeFile(path.join(runDir, 'metrics.jsonl'), `{"kind":"step"\n{"kind":"novelty","step":1}\n${JSON.stringify(stepLine(1))}\n{"kind":"st`);
+  await writeFile(
+    path.join(runDir, 'metrics.jsonl'),
+    `{"kind":"step"\n{"kind":"novelty","step":1}\n${JSON.stringify(stepLine(1))}\n{"kind":"st`,
+  );
   await startSource();
   expect(Array.from(of('snapshot')[0]!.steps.step)).toEqual([1]);
 });
@@ -198,7 +256,10 @@ test('a run whose engine is gone is interrupted; one that has just been made pre
   await writeRun({ state: 'running' });
   await writeEngine(2 ** 22 + 1);
   const now = Date.now();
-  expect(statusFromFolder(await new RunFolder(runDir).read(), 4, now)).toMatchObject({ state: 'interrupted', step: 4 });
+  expect(statusFromFolder(await new RunFolder(runDir).read(), 4, now)).toMatchObject({
+    state: 'interrupted',
+    step: 4,
+  });
   await rm(path.join(runDir, 'engine.json'));
   await writeRun({ state: 'preparing' });
   const folder = await new RunFolder(runDir).read();
@@ -208,14 +269,24 @@ test('a run whose engine is gone is interrupted; one that has just been made pre
 
 test('a live process that renews no heartbeat is not the engine', async () => {
   await writeRun({ state: 'running' });
-  await write('engine.json', { pid: process.pid, started: '', pipe: '/none', heartbeat: new Date(Date.now() - 3_600_000).toISOString() });
-  expect(statusFromFolder(await new RunFolder(runDir).read(), 0, Date.now()).state).toBe('interrupted');
+  await write('engine.json', {
+    pid: process.pid,
+    started: '',
+    pipe: '/none',
+    heartbeat: new Date(Date.now() - 3_600_000).toISOString(),
+  });
+  expect(statusFromFolder(await new RunFolder(runDir).read(), 0, Date.now()).state).toBe(
+    'interrupted',
+  );
 });
 
 test('a record that cannot be read is an error with its file, and a missing one after a while', async () => {
   await writeFile(path.join(runDir, 'run.json'), '{"half":');
   const broken = await new RunFolder(runDir).read();
-  expect(statusFromFolder(broken, 0, 0)).toMatchObject({ state: 'failed', error: { area: 'run', place: { file: path.join(runDir, 'run.json') } } });
+  expect(statusFromFolder(broken, 0, 0)).toMatchObject({
+    state: 'failed',
+    error: { area: 'run', place: { file: path.join(runDir, 'run.json') } },
+  });
   await rm(path.join(runDir, 'run.json'));
   await mkdir(path.join(runDir, 'checkpoints'));
   let now = 0;

@@ -11,19 +11,30 @@ import { LoraError } from '../../../src/shared/errors';
 const folder = path.resolve(import.meta.dirname, '../../fixtures/images');
 const expected = await SafetensorsFile.open(path.join(folder, 'expected.safetensors'), 'usage');
 const decoded = (name: string) => decodeImage(readFileSync(path.join(folder, name)), name);
-const largest = (a: ArrayLike<number>, b: ArrayLike<number>) => Array.from(a).reduce((most, x, i) => Math.max(most, Math.abs(x - b[i]!)), 0);
-const mean = (a: ArrayLike<number>, b: ArrayLike<number>) => Array.from(a).reduce((sum, x, i) => sum + Math.abs(x - b[i]!), 0) / a.length;
+const largest = (a: ArrayLike<number>, b: ArrayLike<number>) =>
+  Array.from(a).reduce((most, x, i) => Math.max(most, Math.abs(x - b[i]!)), 0);
+const mean = (a: ArrayLike<number>, b: ArrayLike<number>) =>
+  Array.from(a).reduce((sum, x, i) => sum + Math.abs(x - b[i]!), 0) / a.length;
 const temp = () => mkdtempSync(path.join(tmpdir(), 'images-'));
 
 describe('an image', () => {
-  it.each(['rgb.png', 'grey.png', 'alpha.png', 'palette.png', 'palette4.png', 'bits.png'])('%s has the pixels that Pillow reads', async (name) => {
-    const { width, height, data } = decoded(name);
-    expect([height, width, 3]).toEqual(expected.tensors.get(`rgb.${name}`)!.shape);
-    expect([...data]).toEqual([...await expected.readInts(`rgb.${name}`)]);
-  });
+  it.each(['rgb.png', 'grey.png', 'alpha.png', 'palette.png', 'palette4.png', 'bits.png'])(
+    '%s has the pixels that Pillow reads',
+    async (name) => {
+      const { width, height, data } = decoded(name);
+      expect([height, width, 3]).toEqual(expected.tensors.get(`rgb.${name}`)!.shape);
+      expect([...data]).toEqual([...(await expected.readInts(`rgb.${name}`))]);
+    },
+  );
 
-  // Decoders of JPEG may round each value their own way; those of thinned colours also spread them each in their own way.
-  it.each([['photo.jpg', 3, 0.6], ['grey.jpg', 2, 0.4], ['progressive.jpg', 3, 0.6], ['subsampled.jpg', 6, 1]])('%s has them within what decoders differ by', async (name, most, usually) => {
+  // Decoders of JPEG may round each value their own way; those of thinned colours also spread them
+  // each in their own way.
+  it.each([
+    ['photo.jpg', 3, 0.6],
+    ['grey.jpg', 2, 0.4],
+    ['progressive.jpg', 3, 0.6],
+    ['subsampled.jpg', 6, 1],
+  ])('%s has them within what decoders differ by', async (name, most, usually) => {
     const { data } = decoded(name);
     const pillow = await expected.readInts(`rgb.${name}`);
     expect(largest(data, pillow)).toBeLessThanOrEqual(most);
@@ -35,7 +46,13 @@ describe('an image', () => {
     const huge = Buffer.from(png);
     huge.writeUInt32BE(0x7fffffff, 16);
     const jpeg = readFileSync(path.join(folder, 'photo.jpg'));
-    for (const [bytes, words] of [[Buffer.from('GIF89a'), /neither a PNG nor a JPEG/], [png.subarray(0, 300), /cannot be read/], [png.subarray(0, 10), /no size/], [huge, /million pixels/], [jpeg.subarray(0, 100), /cannot be read/]] as const) {
+    for (const [bytes, words] of [
+      [Buffer.from('GIF89a'), /neither a PNG nor a JPEG/],
+      [png.subarray(0, 300), /cannot be read/],
+      [png.subarray(0, 10), /no size/],
+      [huge, /million pixels/],
+      [jpeg.subarray(0, 100), /cannot be read/],
+    ] as const) {
       expect(() => decodeImage(bytes, 'x.png')).toThrow(words);
       expect(() => decodeImage(bytes, 'x.png')).toThrow(LoraError);
     }
@@ -43,7 +60,9 @@ describe('an image', () => {
 });
 
 describe('a preprocessor', () => {
-  const settings = JSON.parse(readFileSync(path.join(folder, 'preprocessors.json'), 'utf8')) as Record<string, object>;
+  const settings = JSON.parse(
+    readFileSync(path.join(folder, 'preprocessors.json'), 'utf8'),
+  ) as Record<string, object>;
 
   it.each(Object.keys(settings))('%s gives the pixels that Pillow and numpy give', async (name) => {
     const base = temp();
@@ -69,20 +88,32 @@ describe('a preprocessor', () => {
 describe('a folder of images', () => {
   it('has a class for each folder in it; other files are told', async () => {
     const root = temp();
-    for (const [at, file] of [['b', 'rgb.png'], ['a', 'photo.jpg'], ['a', 'grey.jpg']] as const) {
+    for (const [at, file] of [
+      ['b', 'rgb.png'],
+      ['a', 'photo.jpg'],
+      ['a', 'grey.jpg'],
+    ] as const) {
       mkdirSync(path.join(root, at), { recursive: true });
       writeFileSync(path.join(root, at, file), readFileSync(path.join(folder, file)));
     }
     writeFileSync(path.join(root, 'a', 'notes.txt'), '');
     const { rows, problems, fingerprint } = await readImageFolder(root);
-    expect(rows.map((row) => [row.label, path.basename(row.file)])).toEqual([['a', 'grey.jpg'], ['a', 'photo.jpg'], ['b', 'rgb.png']]);
-    expect(problems.map((p) => p.message)).toEqual(['One file is neither PNG nor JPEG and left out.']);
+    expect(rows.map((row) => [row.label, path.basename(row.file)])).toEqual([
+      ['a', 'grey.jpg'],
+      ['a', 'photo.jpg'],
+      ['b', 'rgb.png'],
+    ]);
+    expect(problems.map((p) => p.message)).toEqual([
+      'One file is neither PNG nor JPEG and left out.',
+    ]);
     writeFileSync(path.join(root, 'b', 'more.png'), '');
     expect((await readImageFolder(root)).fingerprint.sha256).not.toBe(fingerprint.sha256);
   });
 
   it('without any is one clear message', async () => {
     await expect(readImageFolder(temp())).rejects.toThrow(/it holds no folders/);
-    await expect(readImageFolder(path.join(temp(), 'gone'))).rejects.toMatchObject({ area: 'dataset' });
+    await expect(readImageFolder(path.join(temp(), 'gone'))).rejects.toMatchObject({
+      area: 'dataset',
+    });
   });
 });

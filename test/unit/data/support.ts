@@ -13,13 +13,22 @@ interface Changes {
   readonly chat_template?: string | null;
 }
 
-/** The small byte-level tokenizer of the fixtures (384 tokens, ChatML), with parts of its files replaced. */
+/**
+ * The small byte-level tokenizer of the fixtures (384 tokens, ChatML), with parts of its files
+ * replaced.
+ */
 export function smallTokenizerFiles(changes: Changes = {}): TokenizerFiles {
   const config = readJson(`${FOLDER}/tokenizer_config.json`) as Record<string, unknown>;
   return {
-    tokenizer: { ...(readJson(`${FOLDER}/tokenizer.json`) as Record<string, unknown>), ...changes.tokenizer },
+    tokenizer: {
+      ...(readJson(`${FOLDER}/tokenizer.json`) as Record<string, unknown>),
+      ...changes.tokenizer,
+    },
     config: { ...config, ...changes.config },
-    chat_template: changes.chat_template === undefined ? (config['chat_template'] as string) : changes.chat_template,
+    chat_template:
+      changes.chat_template === undefined
+        ? (config['chat_template'] as string)
+        : changes.chat_template,
     source: FOLDER,
   };
 }
@@ -29,7 +38,10 @@ export function smallTokenizer(changes: Changes = {}): Tokenizer {
 }
 
 /** The text of the labelled tokens, a stretch each. */
-export function learntTexts(tokenizer: Tokenizer, example: { readonly input_ids: Int32Array; readonly labels: Int32Array }): string[] {
+export function learntTexts(
+  tokenizer: Tokenizer,
+  example: { readonly input_ids: Int32Array; readonly labels: Int32Array },
+): string[] {
   const texts: string[] = [];
   let ids: number[] = [];
   for (let t = 0; t <= example.labels.length; t++) {

@@ -18,19 +18,59 @@ import { smallTokenizer } from './support';
 /** BERT's way, letter by letter: [CLS] a ##b [SEP]. */
 function wordPieces() {
   const letters = Array.from('abcdefghijklmnopqrstuvwxyz');
-  const tokens = ['[PAD]', '[UNK]', '[CLS]', '[SEP]', ...letters, ...letters.map((letter) => `##${letter}`)];
-  const special = (content: string) => ({ id: tokens.indexOf(content), content, special: true, lstrip: false, rstrip: false, normalized: false, single_word: false });
-  const part = (id: string, type_id: number) => (id.length === 1 ? { Sequence: { id, type_id } } : { SpecialToken: { id, type_id } });
+  const tokens = [
+    '[PAD]',
+    '[UNK]',
+    '[CLS]',
+    '[SEP]',
+    ...letters,
+    ...letters.map((letter) => `##${letter}`),
+  ];
+  const special = (content: string) => ({
+    id: tokens.indexOf(content),
+    content,
+    special: true,
+    lstrip: false,
+    rstrip: false,
+    normalized: false,
+    single_word: false,
+  });
+  const part = (id: string, type_id: number) =>
+    id.length === 1 ? { Sequence: { id, type_id } } : { SpecialToken: { id, type_id } };
   return createTokenizer({
-    source: 'tokenizer', chat_template: null, config: { pad_token: '[PAD]', cls_token: '[CLS]', sep_token: '[SEP]', unk_token: '[UNK]' },
+    source: 'tokenizer',
+    chat_template: null,
+    config: { pad_token: '[PAD]', cls_token: '[CLS]', sep_token: '[SEP]', unk_token: '[UNK]' },
     tokenizer: {
-      version: '1.0', added_tokens: ['[PAD]', '[UNK]', '[CLS]', '[SEP]'].map(special), normalizer: { type: 'BertNormalizer', clean_text: true, handle_chinese_chars: true, strip_accents: null, lowercase: true },
-      pre_tokenizer: { type: 'BertPreTokenizer' }, decoder: { type: 'WordPiece', prefix: '##', cleanup: true },
-      post_processor: {
-        type: 'TemplateProcessing', single: [part('[CLS]', 0), part('A', 0), part('[SEP]', 0)], pair: [part('[CLS]', 0), part('A', 0), part('[SEP]', 0), part('B', 1), part('[SEP]', 1)],
-        special_tokens: Object.fromEntries(['[CLS]', '[SEP]'].map((token) => [token, { id: token, ids: [tokens.indexOf(token)], tokens: [token] }])),
+      version: '1.0',
+      added_tokens: ['[PAD]', '[UNK]', '[CLS]', '[SEP]'].map(special),
+      normalizer: {
+        type: 'BertNormalizer',
+        clean_text: true,
+        handle_chinese_chars: true,
+        strip_accents: null,
+        lowercase: true,
       },
-      model: { type: 'WordPiece', unk_token: '[UNK]', continuing_subword_prefix: '##', max_input_chars_per_word: 100, vocab: Object.fromEntries(tokens.map((token, id) => [token, id])) },
+      pre_tokenizer: { type: 'BertPreTokenizer' },
+      decoder: { type: 'WordPiece', prefix: '##', cleanup: true },
+      post_processor: {
+        type: 'TemplateProcessing',
+        single: [part('[CLS]', 0), part('A', 0), part('[SEP]', 0)],
+        pair: [part('[CLS]', 0), part('A', 0), part('[SEP]', 0), part('B', 1), part('[SEP]', 1)],
+        special_tokens: Object.fromEntries(
+          ['[CLS]', '[SEP]'].map((token) => [
+            token,
+            { id: token, ids: [tokens.indexOf(token)], tokens: [token] },
+          ]),
+        ),
+      },
+      model: {
+        type: 'WordPiece',
+        unk_token: '[UNK]',
+        continuing_subword_prefix: '##',
+        max_input_chars_per_word: 100,
+        vocab: Object.fromEntries(tokens.map((token, id) => [token, id])),
+      },
     },
   });
 }
@@ -41,9 +81,16 @@ const ofBert = (ids: Int32Array) => bert.decode([...ids]);
 const set = (problem_type: ProblemType, ...names: string[]): LabelSet => ({ problem_type, names });
 const single = set('single_label_classification', 'x', 'y');
 const settings = { max_length: 12, labels: single, has_types: true, image_length: 1 };
-const textRow = (text: string, text_pair: string | null = null, label: string | number = 'x'): Row => ({ kind: 'labelled', line: 1, text, text_pair, label });
+const textRow = (
+  text: string,
+  text_pair: string | null = null,
+  label: string | number = 'x',
+): Row => ({ kind: 'labelled', line: 1, text, text_pair, label });
 const example = (row: Row, tokenizer = bert, change: object = {}) => {
-  const { examples, problems } = tokenizeTaskRows('f', [row], tokenizer, { ...settings, ...change });
+  const { examples, problems } = tokenizeTaskRows('f', [row], tokenizer, {
+    ...settings,
+    ...change,
+  });
   expect(problems).toEqual([]);
   return examples[0]!;
 };
@@ -60,16 +107,27 @@ describe('a text', () => {
     expect([...both.token_type_ids]).toEqual([0, 0, 0, 0, 0, 0, 0, 0, 1, 1, 1, 1]);
     const even = textExample(textRow('abcdefghijkl', 'abcdefghijklmnop'));
     expect([both.input_ids.length, even.input_ids.length]).toEqual([12, 12]);
-    expect([...textExample(textRow('ab', 'cd'), bert, { has_types: false }).token_type_ids]).toEqual([0, 0, 0, 0, 0, 0, 0]);
+    expect([
+      ...textExample(textRow('ab', 'cd'), bert, { has_types: false }).token_type_ids,
+    ]).toEqual([0, 0, 0, 0, 0, 0, 0]);
   });
 
   it('without special tokens stays without', () => {
-    const { input_ids } = textExample(textRow('ab', 'cd'), smallTokenizer({ tokenizer: { post_processor: null } }));
+    const { input_ids } = textExample(
+      textRow('ab', 'cd'),
+      smallTokenizer({ tokenizer: { post_processor: null } }),
+    );
     expect(smallTokenizer().decode([...input_ids])).toBe('abcd');
   });
 
-  it.each([['in pieces', bert, 'ab'], ['by bytes', smallTokenizer(), 'ab']] as const)('of words has a tag on each word\'s first token (%s)', (_, tokenizer, word) => {
-    const { input_ids, labels } = tokensExample({ kind: 'tagged', line: 1, tokens: [word, word, 'c'], tags: ['x', 'y', 'y'] }, tokenizer);
+  it.each([
+    ['in pieces', bert, 'ab'],
+    ['by bytes', smallTokenizer(), 'ab'],
+  ] as const)("of words has a tag on each word's first token (%s)", (_, tokenizer, word) => {
+    const { input_ids, labels } = tokensExample(
+      { kind: 'tagged', line: 1, tokens: [word, word, 'c'], tags: ['x', 'y', 'y'] },
+      tokenizer,
+    );
     const tagged = [...labels.keys()].filter((i) => labels[i] !== -100);
     expect(tagged.map((i) => labels[i])).toEqual([0, 1, 1]);
     const [first, second, third] = tagged as [number, number, number];
@@ -77,25 +135,45 @@ describe('a text', () => {
   });
 
   it('that is cut leaves the tags behind the cut out', () => {
-    const { labels } = tokensExample({ kind: 'tagged', line: 1, tokens: ['abcdefgh', 'ij', 'kl'], tags: ['x', 'y', 'x'] });
+    const { labels } = tokensExample({
+      kind: 'tagged',
+      line: 1,
+      tokens: ['abcdefgh', 'ij', 'kl'],
+      tags: ['x', 'y', 'x'],
+    });
     expect([...labels].filter((label) => label !== -100)).toEqual([0, 1]);
   });
 
   it('with a label that is not known is named by its line', () => {
     const { examples, problems } = tokenizeTaskRows('f', [textRow('a', null, 'z')], bert, settings);
     expect(examples).toEqual([]);
-    expect(problems).toMatchObject([{ message: 'The model has no label "z"; it has "x", "y".', place: { line: 1 } }]);
+    expect(problems).toMatchObject([
+      { message: 'The model has no label "z"; it has "x", "y".', place: { line: 1 } },
+    ]);
   });
 });
 
 describe('labels', () => {
-  const of = (labels: readonly (string | number | readonly string[])[], wanted: ProblemType | null = null, known: readonly string[] | null = null) => {
+  const of = (
+    labels: readonly (string | number | readonly string[])[],
+    wanted: ProblemType | null = null,
+    known: readonly string[] | null = null,
+  ) => {
     const problems = new ProblemCollector('f');
-    const rows = labels.map((label, i): Row => ({ kind: 'labelled', line: i + 1, text: 'a', text_pair: null, label }));
-    return { labels: labelSetOf(rows, 'seq_cls', wanted, known, problems), problems: problems.problems().map((p) => p.message) };
+    const rows = labels.map((label, i): Row => ({
+      kind: 'labelled',
+      line: i + 1,
+      text: 'a',
+      text_pair: null,
+      label,
+    }));
+    return {
+      labels: labelSetOf(rows, 'seq_cls', wanted, known, problems),
+      problems: problems.problems().map((p) => p.message),
+    };
   };
 
-  it('are names in order, numbers in theirs, and the base\'s own where it has them', () => {
+  it("are names in order, numbers in theirs, and the base's own where it has them", () => {
     expect(of(['b', 'a', 'b']).labels).toEqual(set('single_label_classification', 'a', 'b'));
     expect(of([10, 2, 1]).labels?.names).toEqual(['1', '2', '10']);
     expect(of(['b', 'a'], null, ['b', 'c', 'a']).labels?.names).toEqual(['b', 'c', 'a']);
@@ -117,7 +195,9 @@ describe('labels', () => {
     expect(of(['a', 'a']).problems).toEqual([expect.stringContaining('nothing to tell apart')]);
     expect(of([['a'], 'b', 'c']).problems).toHaveLength(2);
     expect(of([0.5, 'b']).problems).toEqual([expect.stringContaining('regression')]);
-    expect(of(Array.from({ length: 10_001 }, (_, i) => i)).problems).toEqual([expect.stringContaining('too many')]);
+    expect(of(Array.from({ length: 10_001 }, (_, i) => i)).problems).toEqual([
+      expect.stringContaining('too many'),
+    ]);
     expect(() => targetOf(['x'], single)).toThrow(RangeError);
     expect(() => targetOf('x', set('regression', 'value'))).toThrow(RangeError);
   });
@@ -130,39 +210,104 @@ it('rows of each task are read by their keys, and what is missing is named', asy
     const { rows, problems } = await scanDataset(file, { ...ROW_SETTINGS, task });
     return rows[0] ?? problems[0]!.message;
   };
-  expect(await read('seq_cls', { sentence1: 'a', sentence2: 'b', label: 1 })).toEqual({ kind: 'labelled', line: 1, text: 'a', text_pair: 'b', label: 1 });
-  expect(await read('seq_cls', { sentence: 'a', label: true })).toMatchObject({ text: 'a', label: 'true' });
-  expect(await read('token_cls', { tokens: ['a'], ner_tags: [3] })).toEqual({ kind: 'tagged', line: 1, tokens: ['a'], tags: [3] });
-  expect(await read('embedding', { query: 'a', positive: 'b' })).toEqual({ kind: 'pair', line: 1, anchor: 'a', positive: 'b' });
+  expect(await read('seq_cls', { sentence1: 'a', sentence2: 'b', label: 1 })).toEqual({
+    kind: 'labelled',
+    line: 1,
+    text: 'a',
+    text_pair: 'b',
+    label: 1,
+  });
+  expect(await read('seq_cls', { sentence: 'a', label: true })).toMatchObject({
+    text: 'a',
+    label: 'true',
+  });
+  expect(await read('token_cls', { tokens: ['a'], ner_tags: [3] })).toEqual({
+    kind: 'tagged',
+    line: 1,
+    tokens: ['a'],
+    tags: [3],
+  });
+  expect(await read('embedding', { query: 'a', positive: 'b' })).toEqual({
+    kind: 'pair',
+    line: 1,
+    anchor: 'a',
+    positive: 'b',
+  });
   expect(await read('seq_cls', { text: 'a', lable: 'x' })).toMatch(/did you mean it by "lable"/);
-  expect(await read('seq_cls', { text: 'a', label: null })).toMatch(/A label must be a name or a number, not null/);
+  expect(await read('seq_cls', { text: 'a', label: null })).toMatch(
+    /A label must be a name or a number, not null/,
+  );
   expect(await read('embedding', { anchor: 'a', positive: ' ' })).toMatch(/"positive" is empty/);
-  expect(await read('token_cls', { tokens: ['a', 1], tags: [0, 0] })).toMatch(/"tokens" must hold words only/);
+  expect(await read('token_cls', { tokens: ['a', 1], tags: [0, 0] })).toMatch(
+    /"tokens" must hold words only/,
+  );
 });
 
 describe('packing', () => {
-  const tokens = (line: number, length: number): TokensExample => ({ kind: 'tokens', line, input_ids: new Int32Array(length).fill(line), labels: new Int32Array(length).fill(line) });
+  const tokens = (line: number, length: number): TokensExample => ({
+    kind: 'tokens',
+    line,
+    input_ids: new Int32Array(length).fill(line),
+    labels: new Int32Array(length).fill(line),
+  });
 
   it('puts every example into one row, none beyond max_length, with little room left', () => {
-    fc.assert(fc.property(fc.array(fc.integer({ min: 1, max: 20 }), { minLength: 1, maxLength: 80 }), (lengths) => {
-      const rows = pack(lengths.map((n, i) => tokens(i + 1, n)), 20);
-      const sizes = rows.map(({ parts }) => parts.reduce((sum, part) => sum + part.input_ids.length, 0));
-      expect(Math.max(...sizes)).toBeLessThanOrEqual(20);
-      expect(rows.flatMap(({ parts }) => parts.map((part) => part.line)).sort((a, b) => a - b)).toEqual(lengths.map((_, i) => i + 1));
-      // Best fit leaves no two rows that would fit into one.
-      expect([...sizes].sort((a, b) => a - b).slice(0, 2).reduce((a, b) => a + b, 0) > 20 || rows.length === 1).toBe(true);
-    }));
+    fc.assert(
+      fc.property(
+        fc.array(fc.integer({ min: 1, max: 20 }), { minLength: 1, maxLength: 80 }),
+        (lengths) => {
+          const rows = pack(
+            lengths.map((n, i) => tokens(i + 1, n)),
+            20,
+          );
+          const sizes = rows.map(({ parts }) =>
+            parts.reduce((sum, part) => sum + part.input_ids.length, 0),
+          );
+          expect(Math.max(...sizes)).toBeLessThanOrEqual(20);
+          expect(
+            rows.flatMap(({ parts }) => parts.map((part) => part.line)).sort((a, b) => a - b),
+          ).toEqual(lengths.map((_, i) => i + 1));
+          // Best fit leaves no two rows that would fit into one.
+          expect(
+            [...sizes]
+              .sort((a, b) => a - b)
+              .slice(0, 2)
+              .reduce((a, b) => a + b, 0) > 20 || rows.length === 1,
+          ).toBe(true);
+        },
+      ),
+    );
   });
 
   it('batches are rounded up to lengths that come again, as far as the model has positions', () => {
-    const batchOf = (length: number, most?: number) => collate([{ kind: 'tokens', line: 1, input_ids: new Int32Array(length), labels: new Int32Array(length) }], 0, most);
+    const batchOf = (length: number, most?: number) =>
+      collate(
+        [
+          {
+            kind: 'tokens',
+            line: 1,
+            input_ids: new Int32Array(length),
+            labels: new Int32Array(length),
+          },
+        ],
+        0,
+        most,
+      );
     expect([3, 16, 17].map((length) => batchOf(length, 64).length)).toEqual([16, 16, 32]);
-    expect([batchOf(17, 20).length, batchOf(17, 5).length, batchOf(17).length]).toEqual([20, 17, 17]);
+    expect([batchOf(17, 20).length, batchOf(17, 5).length, batchOf(17).length]).toEqual([
+      20, 17, 17,
+    ]);
     expect([...batchOf(3, 4).attention_mask]).toEqual([1, 1, 1, 0]);
   });
 
   it('counts positions and segments within a row', () => {
-    const { input_ids, position_ids, segment_ids, attention_mask } = collate([{ kind: 'packed', parts: [tokens(1, 2), tokens(2, 3)] }, { kind: 'packed', parts: [tokens(3, 4)] }], 0);
+    const { input_ids, position_ids, segment_ids, attention_mask } = collate(
+      [
+        { kind: 'packed', parts: [tokens(1, 2), tokens(2, 3)] },
+        { kind: 'packed', parts: [tokens(3, 4)] },
+      ],
+      0,
+    );
     expect([...input_ids]).toEqual([1, 1, 2, 2, 2, 3, 3, 3, 3, 0]);
     expect([...position_ids!]).toEqual([0, 1, 0, 1, 2, 0, 1, 2, 3, 0]);
     expect([...segment_ids!]).toEqual([1, 1, 2, 2, 2, 1, 1, 1, 1, 0]);

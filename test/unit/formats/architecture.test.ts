@@ -12,16 +12,36 @@ import { TASKS } from '../../../src/shared/task';
 const fixtures = path.resolve(import.meta.dirname, '../../fixtures');
 const configs = readdirSync(fixtures).flatMap((name) => {
   try {
-    return [[name, JSON.parse(readFileSync(path.join(fixtures, name, 'base/config.json'), 'utf8')) as Record<string, unknown>] as const];
+    return [
+      [
+        name,
+        JSON.parse(readFileSync(path.join(fixtures, name, 'base/config.json'), 'utf8')) as Record<
+          string,
+          unknown
+        >,
+      ] as const,
+    ];
   } catch {
     return [];
   }
 });
-const value = fc.oneof(fc.integer(), fc.double(), fc.string(), fc.boolean(), fc.constant(null), fc.array(fc.integer(), { maxLength: 3 }), fc.dictionary(fc.constantFrom('rope_type', 'factor', 'rope_theta', 'x'), fc.anything(), { maxKeys: 3 }));
+const value = fc.oneof(
+  fc.integer(),
+  fc.double(),
+  fc.string(),
+  fc.boolean(),
+  fc.constant(null),
+  fc.array(fc.integer(), { maxLength: 3 }),
+  fc.dictionary(fc.constantFrom('rope_type', 'factor', 'rope_theta', 'x'), fc.anything(), {
+    maxKeys: 3,
+  }),
+);
 
 describe('the architecture table', () => {
   it('has a fixture for every family', () => {
-    expect(new Set(configs.map(([, config]) => config['model_type']))).toEqual(new Set(KNOWN_FAMILIES));
+    expect(new Set(configs.map(([, config]) => config['model_type']))).toEqual(
+      new Set(KNOWN_FAMILIES),
+    );
   });
 
   it('names every module once, each with a weight among the tensors, but for a tied output layer', () => {
@@ -33,7 +53,8 @@ describe('the architecture table', () => {
       const names = [...body, ...head].map((t) => t.name);
       expect(new Set(names).size).toBe(names.length);
       const tied = spec.head.kind === 'lm' && spec.head.tied ? [spec.head.output.path] : [];
-      for (const at of paths.filter((own) => !tied.includes(own))) expect(names).toContain(`${at}.weight`);
+      for (const at of paths.filter((own) => !tied.includes(own)))
+        expect(names).toContain(`${at}.weight`);
       expect([...canonicalNames(names, spec)]).toEqual(names.map((name) => [name, name]));
       for (const at of paths) expect(canonicalPath(at, spec)).toBe(at);
     }
@@ -55,18 +76,30 @@ describe('the architecture table', () => {
   });
 
   it('answers any config with a spec or a LoraError, never otherwise, and never with names without end', () => {
-    const hostile = fc.record({ at: fc.integer({ min: 0, max: configs.length - 1 }), changes: fc.dictionary(fc.string(), value, { maxKeys: 3 }), pick: fc.array(fc.tuple(fc.nat(), value), { maxLength: 4 }), task: fc.option(fc.constantFrom(...TASKS), { nil: undefined }) });
-    fc.assert(fc.property(hostile, ({ at, changes, pick, task }) => {
-      const [, config] = configs[at]!;
-      const keys = Object.keys(config);
-      const broken = { ...config, ...changes, ...Object.fromEntries(pick.map(([i, v]) => [keys[i % keys.length]!, v])) };
-      try {
-        const spec = readSpec(broken, 'config.json', task === undefined ? {} : { task });
-        expect(spec.num_layers).toBeLessThanOrEqual(4096);
-        if (spec.num_layers < 100) modulesOf(spec);
-      } catch (error) {
-        expect(error).toBeInstanceOf(LoraError);
-      }
-    }), { numRuns: 600 });
+    const hostile = fc.record({
+      at: fc.integer({ min: 0, max: configs.length - 1 }),
+      changes: fc.dictionary(fc.string(), value, { maxKeys: 3 }),
+      pick: fc.array(fc.tuple(fc.nat(), value), { maxLength: 4 }),
+      task: fc.option(fc.constantFrom(...TASKS), { nil: undefined }),
+    });
+    fc.assert(
+      fc.property(hostile, ({ at, changes, pick, task }) => {
+        const [, config] = configs[at]!;
+        const keys = Object.keys(config);
+        const broken = {
+          ...config,
+          ...changes,
+          ...Object.fromEntries(pick.map(([i, v]) => [keys[i % keys.length]!, v])),
+        };
+        try {
+          const spec = readSpec(broken, 'config.json', task === undefined ? {} : { task });
+          expect(spec.num_layers).toBeLessThanOrEqual(4096);
+          if (spec.num_layers < 100) modulesOf(spec);
+        } catch (error) {
+          expect(error).toBeInstanceOf(LoraError);
+        }
+      }),
+      { numRuns: 600 },
+    );
   });
 });

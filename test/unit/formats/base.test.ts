@@ -17,7 +17,13 @@ function copyOf(family: string): string {
 }
 
 async function refusal(file: string): Promise<LoraError> {
-  const error: unknown = await openBase(file).then(async (base) => { await base.close(); return null; }, (e: unknown) => e);
+  const error: unknown = await openBase(file).then(
+    async (base) => {
+      await base.close();
+      return null;
+    },
+    (e: unknown) => e,
+  );
   expect(error).toBeInstanceOf(LoraError);
   return error as LoraError;
 }
@@ -28,55 +34,110 @@ function put(folder: string, name: string, text: string): void {
   writeFileSync(path.join(folder, name), text);
 }
 
-const putConfig = (folder: string, changes: object) => put(folder, 'config.json', JSON.stringify({ ...read(path.join(folder, 'config.json')), ...changes }));
+const putConfig = (folder: string, changes: object) =>
+  put(
+    folder,
+    'config.json',
+    JSON.stringify({ ...read(path.join(folder, 'config.json')), ...changes }),
+  );
 
-async function rewrite(folder: string, change: (tensors: TensorToWrite[]) => TensorToWrite[]): Promise<void> {
+async function rewrite(
+  folder: string,
+  change: (tensors: TensorToWrite[]) => TensorToWrite[],
+): Promise<void> {
   const file = path.join(folder, 'model.safetensors');
   const tensors = await withSafetensors(file, async (source) => {
     const all: TensorToWrite[] = [];
-    for (const { name, dtype, shape } of source.tensors.values()) all.push({ name, dtype, shape, data: await source.readBytes(name) });
+    for (const { name, dtype, shape } of source.tensors.values())
+      all.push({ name, dtype, shape, data: await source.readBytes(name) });
     return all;
   });
   await writeSafetensors(file, change(tensors));
 }
 
 describe('a base model folder', () => {
-  it.each(['llama', 'llama3', 'llama-sharded', 'mistral', 'qwen2', 'qwen3', 'gemma', 'gpt2', 'gpt_neox', 'phi3'])('of the fixture %s is opened, in both layouts of its config', async (family) => {
+  it.each([
+    'llama',
+    'llama3',
+    'llama-sharded',
+    'mistral',
+    'qwen2',
+    'qwen3',
+    'gemma',
+    'gpt2',
+    'gpt_neox',
+    'phi3',
+  ])('of the fixture %s is opened, in both layouts of its config', async (family) => {
     const base = await openBase(path.join(fixtures, family, 'base'));
     expect(base.missing).toEqual([]);
     await base.close();
     const folder = copyOf(family);
-    put(folder, 'config.json', readFileSync(path.join(fixtures, family, 'base/config.legacy.json'), 'utf8'));
+    put(
+      folder,
+      'config.json',
+      readFileSync(path.join(fixtures, family, 'base/config.legacy.json'), 'utf8'),
+    );
     const older = await openBase(folder);
     expect(older.spec).toEqual(base.spec);
     await older.close();
   });
 
   it.each([
-    [{ model_type: 'mixtral' }, /mixture of experts \(mixtral\)/], [{ num_local_experts: 8 }, /mixture of experts/], [{ model_type: 't5' }, /encoder-decoder/], [{ model_type: 'mamba' }, /recurrent/],
-  ])('of a kind that is not supported, %j, is refused by name, with what to do instead', async (changes, message) => {
-    const folder = copyOf('llama');
-    putConfig(folder, changes);
-    const error: unknown = await openBase(folder).catch((e: unknown) => e);
-    expect((error as LoraError).message).toMatch(message);
-    expect((error as LoraError).fix).toMatch(/^Use a /);
-  });
+    [{ model_type: 'mixtral' }, /mixture of experts \(mixtral\)/],
+    [{ num_local_experts: 8 }, /mixture of experts/],
+    [{ model_type: 't5' }, /encoder-decoder/],
+    [{ model_type: 'mamba' }, /recurrent/],
+  ])(
+    'of a kind that is not supported, %j, is refused by name, with what to do instead',
+    async (changes, message) => {
+      const folder = copyOf('llama');
+      putConfig(folder, changes);
+      const error: unknown = await openBase(folder).catch((e: unknown) => e);
+      expect((error as LoraError).message).toMatch(message);
+      expect((error as LoraError).fix).toMatch(/^Use a /);
+    },
+  );
 
   it('names its modules as PEFT does, and the tied output layer with them', async () => {
     const base = await openBase(path.join(fixtures, 'llama/base'));
     const modules = targetableModules(base);
     await base.close();
     expect(modules).toHaveLength(2 * 7 + 2);
-    expect(modules[0]).toEqual({ path: 'model.embed_tokens', kind: 'embedding', in_features: 384, out_features: 48, is_output: false });
-    expect(modules[2]).toEqual({ path: 'model.layers.0.self_attn.k_proj', kind: 'linear', in_features: 48, out_features: 16, is_output: false });
-    expect(modules.at(-1)).toEqual({ path: 'lm_head', kind: 'linear', in_features: 48, out_features: 384, is_output: true });
+    expect(modules[0]).toEqual({
+      path: 'model.embed_tokens',
+      kind: 'embedding',
+      in_features: 384,
+      out_features: 48,
+      is_output: false,
+    });
+    expect(modules[2]).toEqual({
+      path: 'model.layers.0.self_attn.k_proj',
+      kind: 'linear',
+      in_features: 48,
+      out_features: 16,
+      is_output: false,
+    });
+    expect(modules.at(-1)).toEqual({
+      path: 'lm_head',
+      kind: 'linear',
+      in_features: 48,
+      out_features: 384,
+      is_output: true,
+    });
   });
 
-  it('is called by its own name, by the hub\'s, or by its folder\'s', async () => {
-    const nameOf = async (folder: string) => { const base = await openBase(folder); await base.close(); return base.name; };
+  it("is called by its own name, by the hub's, or by its folder's", async () => {
+    const nameOf = async (folder: string) => {
+      const base = await openBase(folder);
+      await base.close();
+      return base.name;
+    };
     const folder = copyOf('llama');
     expect(await nameOf(folder)).toBe('base');
-    const cached = path.join(path.dirname(folder), 'models--HuggingFaceTB--SmolLM2-135M/snapshots/0123abc');
+    const cached = path.join(
+      path.dirname(folder),
+      'models--HuggingFaceTB--SmolLM2-135M/snapshots/0123abc',
+    );
     mkdirSync(path.dirname(cached), { recursive: true });
     renameSync(folder, cached);
     expect(await nameOf(cached)).toBe('HuggingFaceTB/SmolLM2-135M');
@@ -86,7 +147,10 @@ describe('a base model folder', () => {
 
   it('reads sharded bf16 as f32', async () => {
     const base = await openBase(path.join(fixtures, 'llama-sharded/base'));
-    expect(base.weight_files.map((file) => path.basename(file))).toEqual(['model-00001-of-00002.safetensors', 'model-00002-of-00002.safetensors']);
+    expect(base.weight_files.map((file) => path.basename(file))).toEqual([
+      'model-00001-of-00002.safetensors',
+      'model-00002-of-00002.safetensors',
+    ]);
     const values = await base.weights.readF32('model.norm.weight');
     await base.close();
     expect(values).toHaveLength(48 + 16);
@@ -97,7 +161,9 @@ describe('a base model folder', () => {
 describe('a base model folder that cannot be used', () => {
   it('is refused with what it is instead', async () => {
     const folder = temp();
-    expect((await refusal(path.join(folder, 'none'))).describe()).toMatch(/does not exist[\s\S]*Name a Hugging Face/);
+    expect((await refusal(path.join(folder, 'none'))).describe()).toMatch(
+      /does not exist[\s\S]*Name a Hugging Face/,
+    );
     expect((await refusal(folder)).message).toMatch(/no config.json/);
     writeFileSync(path.join(folder, 'adapter_config.json'), '{}');
     expect((await refusal(folder)).message).toMatch(/holds an adapter/);
@@ -109,35 +175,65 @@ describe('a base model folder that cannot be used', () => {
 
   it('without weights, or with pickled ones, is refused with what is there', async () => {
     const folder = copyOf('llama');
-    renameSync(path.join(folder, 'model.safetensors'), path.join(folder, 'model-00001-of-00002.safetensors'));
-    expect((await refusal(folder)).message).toMatch(/holds model-00001-of-00002.safetensors, but neither/);
-    renameSync(path.join(folder, 'model-00001-of-00002.safetensors'), path.join(folder, 'pytorch_model.bin'));
-    expect((await refusal(folder)).describe()).toMatch(/pytorch_model\.bin, a pickle[\s\S]*convert/);
+    renameSync(
+      path.join(folder, 'model.safetensors'),
+      path.join(folder, 'model-00001-of-00002.safetensors'),
+    );
+    expect((await refusal(folder)).message).toMatch(
+      /holds model-00001-of-00002.safetensors, but neither/,
+    );
+    renameSync(
+      path.join(folder, 'model-00001-of-00002.safetensors'),
+      path.join(folder, 'pytorch_model.bin'),
+    );
+    expect((await refusal(folder)).describe()).toMatch(
+      /pytorch_model\.bin, a pickle[\s\S]*convert/,
+    );
   });
 
   it('of an unknown architecture, quantised, or of sizes that cannot be, is refused by the key', async () => {
     const cases: [object, RegExp][] = [
-      [{ model_type: 'falcon_9000' }, /"falcon_9000" is not known. Known are: llama, mistral, qwen2, qwen3, /], [{ model_type: undefined }, /does not say/], [{ quantization_config: { quant_method: 'gptq' } }, /quantised by gptq/],
-      [{ num_hidden_layers: 1e9 }, /num_hidden_layers/], [{ hidden_size: '48' }, /"hidden_size" must be/], [{ vocab_size: undefined }, /"vocab_size" is missing/], [{ num_key_value_heads: 4 }, /does not divide/],
+      [
+        { model_type: 'falcon_9000' },
+        /"falcon_9000" is not known. Known are: llama, mistral, qwen2, qwen3, /,
+      ],
+      [{ model_type: undefined }, /does not say/],
+      [{ quantization_config: { quant_method: 'gptq' } }, /quantised by gptq/],
+      [{ num_hidden_layers: 1e9 }, /num_hidden_layers/],
+      [{ hidden_size: '48' }, /"hidden_size" must be/],
+      [{ vocab_size: undefined }, /"vocab_size" is missing/],
+      [{ num_key_value_heads: 4 }, /does not divide/],
     ];
     for (const [changes, message] of cases) {
       const folder = copyOf('llama');
       putConfig(folder, changes);
       const { message: said, place } = await refusal(folder);
       expect(said).toMatch(message);
-      expect(place).toMatchObject({ file: path.join(folder, 'config.json'), key: expect.any(String) as string });
+      expect(place).toMatchObject({
+        file: path.join(folder, 'config.json'),
+        key: expect.any(String) as string,
+      });
     }
   });
 
   it('with tensors missing or of another shape is refused with their names', async () => {
     const folder = copyOf('qwen2');
-    await rewrite(folder, (tensors) => tensors.filter((t) => t.name !== 'model.layers.1.self_attn.q_proj.bias'));
-    expect((await refusal(folder)).problems.map((p) => p.place?.tensor)).toEqual(['model.layers.1.self_attn.q_proj.bias']);
+    await rewrite(folder, (tensors) =>
+      tensors.filter((t) => t.name !== 'model.layers.1.self_attn.q_proj.bias'),
+    );
+    expect((await refusal(folder)).problems.map((p) => p.place?.tensor)).toEqual([
+      'model.layers.1.self_attn.q_proj.bias',
+    ]);
     const other = copyOf('llama');
     putConfig(other, { intermediate_size: 100 });
     const { problems } = await refusal(other);
     expect(problems).toHaveLength(2 * 3);
-    expect(problems[0]).toMatchObject({ message: expect.stringMatching(/Its shape is \[\d+, 48\], the config asks for \[100, 48\]/) as string, place: { tensor: 'model.layers.0.mlp.gate_proj.weight' } });
+    expect(problems[0]).toMatchObject({
+      message: expect.stringMatching(
+        /Its shape is \[\d+, 48\], the config asks for \[100, 48\]/,
+      ) as string,
+      place: { tensor: 'model.layers.0.mlp.gate_proj.weight' },
+    });
   });
 
   it('closes its files when it is refused', async () => {
@@ -150,7 +246,7 @@ describe('a base model folder that cannot be used', () => {
   });
 });
 
-describe('a base model\'s tokenizer', () => {
+describe("a base model's tokenizer", () => {
   const tokenizer = async (folder: string) => {
     const base = await openBase(folder);
     return base.readTokenizer().finally(() => base.close());
@@ -160,13 +256,24 @@ describe('a base model\'s tokenizer', () => {
     const folder = copyOf('llama');
     const config = read(path.join(folder, 'tokenizer_config.json'));
     expect((await tokenizer(folder)).chat_template).toBe(config['chat_template'] ?? null);
-    put(folder, 'tokenizer_config.json', JSON.stringify({ ...config, chat_template: [{ name: 'tool_use', template: 'T' }, { name: 'default', template: 'D' }] }));
+    put(
+      folder,
+      'tokenizer_config.json',
+      JSON.stringify({
+        ...config,
+        chat_template: [
+          { name: 'tool_use', template: 'T' },
+          { name: 'default', template: 'D' },
+        ],
+      }),
+    );
     expect((await tokenizer(folder)).chat_template).toBe('D');
     put(folder, 'chat_template.json', '{"chat_template": "J"}');
     expect((await tokenizer(folder)).chat_template).toBe('J');
     put(folder, 'chat_template.jinja', 'X\n');
     expect((await tokenizer(folder)).chat_template).toBe('X\n');
-    for (const name of ['chat_template.jinja', 'chat_template.json', 'tokenizer_config.json']) rmSync(path.join(folder, name));
+    for (const name of ['chat_template.jinja', 'chat_template.json', 'tokenizer_config.json'])
+      rmSync(path.join(folder, name));
     expect((await tokenizer(folder)).chat_template).toBeNull();
   });
 
@@ -177,6 +284,9 @@ describe('a base model\'s tokenizer', () => {
     put(folder, 'tokenizer.model', '');
     await expect(tokenizer(folder)).rejects.toThrow(/only a tokenizer\.model/);
     put(folder, 'tokenizer.json', '{');
-    await expect(tokenizer(folder)).rejects.toMatchObject({ area: 'tokenizer', place: { file: path.join(folder, 'tokenizer.json') } });
+    await expect(tokenizer(folder)).rejects.toMatchObject({
+      area: 'tokenizer',
+      place: { file: path.join(folder, 'tokenizer.json') },
+    });
   });
 });

@@ -1,7 +1,15 @@
-/** Puts GGUF files together for tests; independent of the reader. Type numbers: GGUF's specification. */
+/**
+ * Puts GGUF files together for tests; independent of the reader. Type numbers: GGUF's
+ * specification.
+ */
 export type Value =
-  | { readonly u32: number } | { readonly f32: number } | { readonly bool: boolean } | { readonly text: string }
-  | { readonly texts: readonly string[] } | { readonly floats: readonly number[] } | { readonly ints: readonly number[] };
+  | { readonly u32: number }
+  | { readonly f32: number }
+  | { readonly bool: boolean }
+  | { readonly text: string }
+  | { readonly texts: readonly string[] }
+  | { readonly floats: readonly number[] }
+  | { readonly ints: readonly number[] };
 
 export interface TensorSpec {
   readonly name: string;
@@ -10,12 +18,29 @@ export interface TensorSpec {
   readonly data: Float32Array;
 }
 
-const u32 = (value: number) => { const b = Buffer.alloc(4); b.writeUInt32LE(value); return b; };
-const i32 = (value: number) => { const b = Buffer.alloc(4); b.writeInt32LE(value); return b; };
-const f32 = (value: number) => { const b = Buffer.alloc(4); b.writeFloatLE(value); return b; };
-const u64 = (value: number) => { const b = Buffer.alloc(8); b.writeBigUInt64LE(BigInt(value)); return b; };
+const u32 = (value: number) => {
+  const b = Buffer.alloc(4);
+  b.writeUInt32LE(value);
+  return b;
+};
+const i32 = (value: number) => {
+  const b = Buffer.alloc(4);
+  b.writeInt32LE(value);
+  return b;
+};
+const f32 = (value: number) => {
+  const b = Buffer.alloc(4);
+  b.writeFloatLE(value);
+  return b;
+};
+const u64 = (value: number) => {
+  const b = Buffer.alloc(8);
+  b.writeBigUInt64LE(BigInt(value));
+  return b;
+};
 const text = (value: string) => Buffer.concat([u64(Buffer.byteLength(value)), Buffer.from(value)]);
-const array = (type: number, items: readonly Buffer[]) => Buffer.concat([u32(9), u32(type), u64(items.length), ...items]);
+const array = (type: number, items: readonly Buffer[]) =>
+  Buffer.concat([u32(9), u32(type), u64(items.length), ...items]);
 
 function valueBytes(value: Value): Buffer {
   if ('u32' in value) return Buffer.concat([u32(4), u32(value.u32)]);
@@ -27,16 +52,38 @@ function valueBytes(value: Value): Buffer {
   return array(5, value.ints.map(i32));
 }
 
-const padded = (bytes: Buffer) => Buffer.concat([bytes, Buffer.alloc((32 - (bytes.length % 32)) % 32)]);
+const padded = (bytes: Buffer) =>
+  Buffer.concat([bytes, Buffer.alloc((32 - (bytes.length % 32)) % 32)]);
 
 /** A version 3 file with f32 tensors. */
-export function ggufBytes(metadata: readonly (readonly [string, Value])[], tensors: readonly TensorSpec[]): Buffer {
+export function ggufBytes(
+  metadata: readonly (readonly [string, Value])[],
+  tensors: readonly TensorSpec[],
+): Buffer {
   let offset = 0;
   const infos = tensors.map(({ name, shape, data }) => {
-    const info = Buffer.concat([text(name), u32(shape.length), ...shape.toReversed().map(u64), u32(0), u64(offset)]);
+    const info = Buffer.concat([
+      text(name),
+      u32(shape.length),
+      ...shape.toReversed().map(u64),
+      u32(0),
+      u64(offset),
+    ]);
     offset += Math.ceil(data.byteLength / 32) * 32;
     return info;
   });
-  const head = [Buffer.from('GGUF'), u32(3), u64(tensors.length), u64(metadata.length), ...metadata.map(([key, value]) => Buffer.concat([text(key), valueBytes(value)])), ...infos];
-  return Buffer.concat([padded(Buffer.concat(head)), ...tensors.map(({ data }) => padded(Buffer.from(data.buffer, data.byteOffset, data.byteLength)))]);
+  const head = [
+    Buffer.from('GGUF'),
+    u32(3),
+    u64(tensors.length),
+    u64(metadata.length),
+    ...metadata.map(([key, value]) => Buffer.concat([text(key), valueBytes(value)])),
+    ...infos,
+  ];
+  return Buffer.concat([
+    padded(Buffer.concat(head)),
+    ...tensors.map(({ data }) =>
+      padded(Buffer.from(data.buffer, data.byteOffset, data.byteLength)),
+    ),
+  ]);
 }

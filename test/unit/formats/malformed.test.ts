@@ -23,51 +23,153 @@ const CONFIG = 'adapter_config\\.json, key ';
 
 /** File, tensor or key, and reason, then what to do. */
 const SAID: Readonly<Record<string, RegExp>> = {
-  'truncated': said(`${WEIGHTS}, tensor .*lora_A\\.weight`, 'bytes 3584 to 4352, beyond the file\'s 3686', 'copy the file again'),
-  'truncated-in-header': said(WEIGHTS, 'its header claims 1016 bytes, but the file has only 100', 'again'),
+  truncated: said(
+    `${WEIGHTS}, tensor .*lora_A\\.weight`,
+    "bytes 3584 to 4352, beyond the file's 3686",
+    'copy the file again',
+  ),
+  'truncated-in-header': said(
+    WEIGHTS,
+    'its header claims 1016 bytes, but the file has only 100',
+    'again',
+  ),
   'empty-file': said(WEIGHTS, 'it has 0 bytes', 'again'),
-  'header-longer-than-file': said(WEIGHTS, 'its header claims 7144 bytes, but the file has only 6144', 'again'),
+  'header-longer-than-file': said(
+    WEIGHTS,
+    'its header claims 7144 bytes, but the file has only 6144',
+    'again',
+  ),
   'header-length-huge': said(WEIGHTS, 'its header claims 9223372036854775807 bytes', 'again'),
   'header-not-json': said(WEIGHTS, 'its header is not JSON', 'again'),
   'header-not-object': said(WEIGHTS, 'its header is not a JSON object', 'again'),
-  'header-duplicate-name': said(WEIGHTS, 'names the tensor .*q_proj\\.lora_A\\.weight twice', 'again'),
+  'header-duplicate-name': said(
+    WEIGHTS,
+    'names the tensor .*q_proj\\.lora_A\\.weight twice',
+    'again',
+  ),
   'header-proto-name': said(WEIGHTS, 'a tensor is called __proto__', 'again'),
-  'overlapping-offsets': said(WEIGHTS, 'the tensor .*lora_B\\.weight shares bytes with another', 'again'),
-  'offsets-beyond-end': said(`${WEIGHTS}, tensor .*v_proj\\.lora_B\\.weight`, 'beyond the file\'s 6213', 'again'),
+  'overlapping-offsets': said(
+    WEIGHTS,
+    'the tensor .*lora_B\\.weight shares bytes with another',
+    'again',
+  ),
+  'offsets-beyond-end': said(
+    `${WEIGHTS}, tensor .*v_proj\\.lora_B\\.weight`,
+    "beyond the file's 6213",
+    'again',
+  ),
   'hole-between-tensors': said(WEIGHTS, 'bytes 5957 to 6021 belong to no tensor', 'again'),
-  'shape-not-size': said(A, 'shape \\[4, 49\\] of F32 needs 784 bytes, its data_offsets span 768', 'again'),
+  'shape-not-size': said(
+    A,
+    'shape \\[4, 49\\] of F32 needs 784 bytes, its data_offsets span 768',
+    'again',
+  ),
   'unknown-dtype': said(A, 'its dtype "F7" is not known', 'again'),
-  'integer-dtype': said(A, 'Numbers of type I32 cannot be weights', 'Save it again with one of: F32, BF16'),
-  'missing-lora-b': said(A, 'Its partner is missing: model\\.layers\\.0\\.self_attn\\.q_proj needs both', 'both files'),
+  'integer-dtype': said(
+    A,
+    'Numbers of type I32 cannot be weights',
+    'Save it again with one of: F32, BF16',
+  ),
+  'missing-lora-b': said(
+    A,
+    'Its partner is missing: model\\.layers\\.0\\.self_attn\\.q_proj needs both',
+    'both files',
+  ),
   'rank-not-config': said(A, 'has rank 4, but adapter_config\\.json says r = 8', 'both files'),
   'a-b-ranks-differ': said(A, 'A has 4 rows, B of .* has 3 columns', 'both files'),
-  'shape-not-base': said(WEIGHTS, 'q_proj is 48 x 64 in the adapter, 48 x 48 in the base', 'Use the base'),
+  'shape-not-base': said(
+    WEIGHTS,
+    'q_proj is 48 x 64 in the adapter, 48 x 48 in the base',
+    'Use the base',
+  ),
   'one-dimensional': said(A, 'must be a matrix, but its shape is \\[192\\]', 'both files'),
-  'nan': said(B, 'Element 0 is NaN', 'earlier checkpoint'),
-  'inf': said(B, 'Element 0 is Infinity', 'earlier checkpoint'),
-  'unknown-target': said(WEIGHTS, 'changes model\\.layers\\.0\\.self_attn\\.foo_proj, which the base does not have', 'Use the base'),
-  'layer-beyond-base': said(WEIGHTS, 'changes model\\.layers\\.7\\.self_attn\\.q_proj, which the base does not have', 'Use the base'),
+  nan: said(B, 'Element 0 is NaN', 'earlier checkpoint'),
+  inf: said(B, 'Element 0 is Infinity', 'earlier checkpoint'),
+  'unknown-target': said(
+    WEIGHTS,
+    'changes model\\.layers\\.0\\.self_attn\\.foo_proj, which the base does not have',
+    'Use the base',
+  ),
+  'layer-beyond-base': said(
+    WEIGHTS,
+    'changes model\\.layers\\.7\\.self_attn\\.q_proj, which the base does not have',
+    'Use the base',
+  ),
   'unexpected-tensor': /The tensor is no part of a LoRA adapter and is left out/,
-  'target-not-in-file': /self_attn\.k_proj.* should be adapted as target_modules says, but the weights file has no tensors for it/,
-  'config-not-json': said('adapter_config\\.json', 'is not valid JSON: .*position 29', 'Correct it'),
+  'target-not-in-file':
+    /self_attn\.k_proj.* should be adapted as target_modules says, but the weights file has no tensors for it/,
+  'config-not-json': said(
+    'adapter_config\\.json',
+    'is not valid JSON: .*position 29',
+    'Correct it',
+  ),
   'config-not-object': said('adapter_config\\.json', 'must hold a JSON object', 'Correct it'),
-  'config-missing': said('config-missing', 'has no adapter_config\\.json', 'the folder that PEFT saved'),
+  'config-missing': said(
+    'config-missing',
+    'has no adapter_config\\.json',
+    'the folder that PEFT saved',
+  ),
   'weights-missing': said('weights-missing', 'has no adapter_model\\.safetensors', 'again'),
-  'weights-pickle': said('weights-pickle', 'adapter_model\\.bin, a pickle, which is not read because it can run code', 'in safetensors'),
-  'peft-type-ia3': said(`${CONFIG}peft_type`, 'is of the type "IA3"', 'train a LoRA adapter instead'),
-  'peft-type-loha': said(`${CONFIG}peft_type`, 'is of the type "LOHA"', 'train a LoRA adapter instead'),
-  'peft-type-missing': said(`${CONFIG}peft_type`, 'peft_type is missing', 'train a LoRA adapter instead'),
-  'other-base-name': /The adapter was made for fixtures\/another-tiny, this base is base; the shapes fit/,
+  'weights-pickle': said(
+    'weights-pickle',
+    'adapter_model\\.bin, a pickle, which is not read because it can run code',
+    'in safetensors',
+  ),
+  'peft-type-ia3': said(
+    `${CONFIG}peft_type`,
+    'is of the type "IA3"',
+    'train a LoRA adapter instead',
+  ),
+  'peft-type-loha': said(
+    `${CONFIG}peft_type`,
+    'is of the type "LOHA"',
+    'train a LoRA adapter instead',
+  ),
+  'peft-type-missing': said(
+    `${CONFIG}peft_type`,
+    'peft_type is missing',
+    'train a LoRA adapter instead',
+  ),
+  'other-base-name':
+    /The adapter was made for fixtures\/another-tiny, this base is base; the shapes fit/,
   'r-zero': said(`${CONFIG}r`, '"r" must be at least 1, not 0', 'Correct'),
   'r-string': said(`${CONFIG}r`, '"r" must be a number, not "four"', 'Correct'),
   'alpha-null': said(`${CONFIG}lora_alpha`, '"lora_alpha" must be a number, not null', 'Correct'),
-  'bad-regex': said(`${CONFIG}target_modules`, 'not a regular expression that can be used: .*\\(q_proj', 'list names'),
-  'slow-regex': said(`${CONFIG}target_modules`, 'names none of the modules in the weights file', 'both files'),
-  'base-shard-missing': said('model-00002-of-00002\\.safetensors', 'A part of the model is missing', 'again'),
-  'base-index-escapes': said('model\\.safetensors\\.index\\.json, tensor lm_head\\.weight', 'names the file "\\.\\./.*", which is no safetensors file in the model\'s folder', 'again'),
-  'base-index-tensor-absent': said('model\\.safetensors\\.index\\.json, tensor model\\.layers\\.9\\.mlp\\.up_proj\\.weight', 'in model-00001-of-00002\\.safetensors, but it is not there', 'again'),
-  'base-config-heads': said('config\\.json, key num_attention_heads', '5 does not divide hidden_size = 16', 'again'),
-  'base-config-unknown-type': said('config\\.json, key model_type', 'The architecture "zebra" is not known. Known are: llama', 'known architecture'),
+  'bad-regex': said(
+    `${CONFIG}target_modules`,
+    'not a regular expression that can be used: .*\\(q_proj',
+    'list names',
+  ),
+  'slow-regex': said(
+    `${CONFIG}target_modules`,
+    'names none of the modules in the weights file',
+    'both files',
+  ),
+  'base-shard-missing': said(
+    'model-00002-of-00002\\.safetensors',
+    'A part of the model is missing',
+    'again',
+  ),
+  'base-index-escapes': said(
+    'model\\.safetensors\\.index\\.json, tensor lm_head\\.weight',
+    'names the file "\\.\\./.*", which is no safetensors file in the model\'s folder',
+    'again',
+  ),
+  'base-index-tensor-absent': said(
+    'model\\.safetensors\\.index\\.json, tensor model\\.layers\\.9\\.mlp\\.up_proj\\.weight',
+    'in model-00001-of-00002\\.safetensors, but it is not there',
+    'again',
+  ),
+  'base-config-heads': said(
+    'config\\.json, key num_attention_heads',
+    '5 does not divide hidden_size = 16',
+    'again',
+  ),
+  'base-config-unknown-type': said(
+    'config\\.json, key model_type',
+    'The architecture "zebra" is not known. Known are: llama',
+    'known architecture',
+  ),
 };
 
 function said(place: string, reason: string, fix: string): RegExp {
@@ -77,42 +179,81 @@ function said(place: string, reason: string, fix: string): RegExp {
 const adapter = path.resolve(root, '../llama/lora-qv/adapter');
 
 /** As a person would: lora merge. Gives what it said. */
-async function use({ folder, kind, base }: Pick<Case, 'folder' | 'kind' | 'base'>): Promise<{ readonly refused: string | null; readonly warned: readonly string[]; readonly left: readonly string[] }> {
+async function use({ folder, kind, base }: Pick<Case, 'folder' | 'kind' | 'base'>): Promise<{
+  readonly refused: string | null;
+  readonly warned: readonly string[];
+  readonly left: readonly string[];
+}> {
   const own = path.join(root, folder);
   const parent = mkdtempSync(path.join(tmpdir(), 'lora-malformed-'));
   const warned: string[] = [];
-  const args = ['--base', kind === 'base' ? own : path.resolve(root, base ?? ''), '--adapter', kind === 'base' ? adapter : own, '--output', path.join(parent, 'merged'), '--no-parity'];
-  const refused = await merge(args, { dist: '', version: '', json: false, signal: new AbortController().signal, print: () => undefined, warn: (text) => warned.push(text) }).then(() => null, (error: unknown) => {
-    if (error instanceof LoraError) return error.describe();
-    throw error;
-  });
+  const args = [
+    '--base',
+    kind === 'base' ? own : path.resolve(root, base ?? ''),
+    '--adapter',
+    kind === 'base' ? adapter : own,
+    '--output',
+    path.join(parent, 'merged'),
+    '--no-parity',
+  ];
+  const refused = await merge(args, {
+    dist: '',
+    version: '',
+    json: false,
+    signal: new AbortController().signal,
+    print: () => undefined,
+    warn: (text) => warned.push(text),
+  }).then(
+    () => null,
+    (error: unknown) => {
+      if (error instanceof LoraError) return error.describe();
+      throw error;
+    },
+  );
   return { refused, warned, left: readdirSync(parent) };
 }
 
 describe('a broken file', () => {
-  it('has its message written down here', () => expect(Object.keys(SAID).sort()).toEqual(cases.map((c) => c.folder).sort()));
+  it('has its message written down here', () =>
+    expect(Object.keys(SAID).sort()).toEqual(cases.map((c) => c.folder).sort()));
 
-  it.each(cases.filter((c) => c.expect === 'reject'))('$folder is refused, and nothing is written: $what', async (broken) => {
-    const { refused, left } = await use(broken);
-    expect(refused).toMatch(SAID[broken.folder]!);
-    expect(left).toEqual([]);
-  });
+  it.each(cases.filter((c) => c.expect === 'reject'))(
+    '$folder is refused, and nothing is written: $what',
+    async (broken) => {
+      const { refused, left } = await use(broken);
+      expect(refused).toMatch(SAID[broken.folder]!);
+      expect(left).toEqual([]);
+    },
+  );
 
-  it.each(cases.filter((c) => c.expect === 'warn'))('$folder is used with a warning: $what', async (odd) => {
-    const { refused, warned } = await use(odd);
-    expect(refused).toBeNull();
-    expect(warned.filter((text) => SAID[odd.folder]!.test(text))).toHaveLength(1);
-  });
+  it.each(cases.filter((c) => c.expect === 'warn'))(
+    '$folder is used with a warning: $what',
+    async (odd) => {
+      const { refused, warned } = await use(odd);
+      expect(refused).toBeNull();
+      expect(warned.filter((text) => SAID[odd.folder]!.test(text))).toHaveLength(1);
+    },
+  );
 
-  it.each(cases.filter((c) => c.expect === 'no-hang'))('$folder is answered in bounded time: $what', async (slow) => {
-    expect((await use(slow)).refused).toMatch(SAID[slow.folder]!);
-  }, 5_000);
+  it.each(cases.filter((c) => c.expect === 'no-hang'))(
+    '$folder is answered in bounded time: $what',
+    async (slow) => {
+      expect((await use(slow)).refused).toMatch(SAID[slow.folder]!);
+    },
+    5_000,
+  );
 
-  it('the files that they were made of are used, with no warning but that of the base\'s name', async () => {
-    const { refused, warned, left } = await use({ folder: '../llama/lora-qv/adapter', kind: 'adapter', base: '../llama/base' });
+  it("the files that they were made of are used, with no warning but that of the base's name", async () => {
+    const { refused, warned, left } = await use({
+      folder: '../llama/lora-qv/adapter',
+      kind: 'adapter',
+      base: '../llama/base',
+    });
     expect([refused, left]).toEqual([null, ['merged']]);
     expect(warned).toEqual([expect.stringMatching(/made for fixtures\/llama-tiny/)]);
-    expect((await use({ folder: 'good-base', kind: 'base' })).refused).toMatch(/does not fit this base|does not have/);
+    expect((await use({ folder: 'good-base', kind: 'base' })).refused).toMatch(
+      /does not fit this base|does not have/,
+    );
     expect(existsSync(path.join(root, 'good-base'))).toBe(true);
   });
 });

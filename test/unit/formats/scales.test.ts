@@ -17,20 +17,35 @@ async function readWith(folder: string, change: (config: Record<string, unknown>
   return readAdapter(await detectAdapter(copy), null);
 }
 
-const withScale = (scale: number) => readWith('formats/mlx', (config) => Object.assign(config['lora_parameters'] as object, { scale }));
+const withScale = (scale: number) =>
+  readWith('formats/mlx', (config) =>
+    Object.assign(config['lora_parameters'] as object, { scale }),
+  );
 
 describe('a scale that float32 cannot hold', () => {
-  it.each([1e308, -1e308, 1e39])('is refused in mlx-lm\'s settings: %d', async (scale) => {
-    await expect(withScale(scale)).rejects.toMatchObject({ area: 'adapter', message: expect.stringContaining('which float32 cannot hold') as string });
+  it.each([1e308, -1e308, 1e39])("is refused in mlx-lm's settings: %d", async (scale) => {
+    await expect(withScale(scale)).rejects.toMatchObject({
+      area: 'adapter',
+      message: expect.stringContaining('which float32 cannot hold') as string,
+    });
   });
 
-  it('is refused in PEFT\'s lora_alpha', async () => {
-    await expect(readWith('all-linear/adapter', (config) => { config['lora_alpha'] = 1e308; })).rejects.toThrow(/The scale of .* is \d.*e\+307/);
+  it("is refused in PEFT's lora_alpha", async () => {
+    await expect(
+      readWith('all-linear/adapter', (config) => {
+        config['lora_alpha'] = 1e308;
+      }),
+    ).rejects.toThrow(/The scale of .* is \d.*e\+307/);
   });
 
   it('is refused where B would have to take it in', () => {
-    const matrix = (rows: number, columns: number) => matrixOf(new Float32Array(rows * columns).fill(2), [rows, columns], { file: 'x.safetensors', tensor: 'b' });
-    const factors = (scaling: number) => factorsOf({ path: 'layer', kind: 'linear', scaling, A: matrix(1, 3), B: matrix(3, 1) });
+    const matrix = (rows: number, columns: number) =>
+      matrixOf(new Float32Array(rows * columns).fill(2), [rows, columns], {
+        file: 'x.safetensors',
+        tensor: 'b',
+      });
+    const factors = (scaling: number) =>
+      factorsOf({ path: 'layer', kind: 'linear', scaling, A: matrix(1, 3), B: matrix(3, 1) });
     expect(() => factors(-3e38)).toThrow(/B of layer cannot take in the scale -3e\+38/);
     expect(() => rescaled(factors(3e38), 1e-30)).toThrow(/cannot take in/);
     expect(rescaled(factors(3), 1.5)).toEqual(Float32Array.of(4, 4, 4));

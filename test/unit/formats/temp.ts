@@ -6,6 +6,8 @@ import { onTestFinished } from 'vitest';
 /** An empty folder that is gone when the running test is. */
 export function temp(): string {
   const folder = mkdtempSync(path.join(tmpdir(), 'lora-formats-'));
-  onTestFinished(() => { rmSync(folder, { recursive: true, force: true }); });
+  onTestFinished(() => {
+    rmSync(folder, { recursive: true, force: true });
+  });
   return folder;
 }

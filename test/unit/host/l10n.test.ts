@@ -9,7 +9,14 @@ import { INSPECT_STRINGS } from '../../../src/shared/inspectStrings';
 import { PLAYGROUND_STRINGS } from '../../../src/shared/playgroundStrings';
 import { OVERLAY_STRINGS } from '../../../src/shared/overlayStrings';
 
-const PAGES = [DASHBOARD_STRINGS, OVERLAY_STRINGS, PLAYGROUND_STRINGS, COMPARE_STRINGS, CONFIGURE_STRINGS, INSPECT_STRINGS];
+const PAGES = [
+  DASHBOARD_STRINGS,
+  OVERLAY_STRINGS,
+  PLAYGROUND_STRINGS,
+  COMPARE_STRINGS,
+  CONFIGURE_STRINGS,
+  INSPECT_STRINGS,
+];
 const read = (file: string) => JSON.parse(readFileSync(file, 'utf8')) as Record<string, string>;
 const german = read('l10n/bundle.l10n.de.json');
 const placeholders = (text: string) => [...text.matchAll(/\{\d+\}/g)].map(([own]) => own).sort();
@@ -19,9 +26,19 @@ function messagesOfHost(): { readonly literals: Set<string>; readonly others: st
   const [literals, others] = [new Set<string>(), [] as string[]];
   for (const name of readdirSync('src/host', { recursive: true }) as string[]) {
     if (!name.endsWith('.ts')) continue;
-    const source = ts.createSourceFile(name, readFileSync(path.join('src/host', name), 'utf8'), ts.ScriptTarget.ES2022, true);
+    const source = ts.createSourceFile(
+      name,
+      readFileSync(path.join('src/host', name), 'utf8'),
+      ts.ScriptTarget.ES2022,
+      true,
+    );
     const visit = (node: ts.Node): void => {
-      if (ts.isCallExpression(node) && ts.isIdentifier(node.expression) && node.expression.text === 't' && node.arguments[0]) {
+      if (
+        ts.isCallExpression(node) &&
+        ts.isIdentifier(node.expression) &&
+        node.expression.text === 't' &&
+        node.arguments[0]
+      ) {
         const [first] = node.arguments;
         if (ts.isStringLiteralLike(first)) literals.add(first.text);
         else others.push(`${name}: ${node.getText()}`);
@@ -45,13 +62,19 @@ describe('the texts for users', () => {
   it('are all there in German, none too many, with the same values in them', () => {
     expect([...all].filter((text) => german[text] === undefined)).toEqual([]);
     expect(Object.keys(german).filter((text) => !all.has(text))).toEqual([]);
-    expect(Object.entries(german).filter(([text, own]) => placeholders(text).join() !== placeholders(own).join())).toEqual([]);
+    expect(
+      Object.entries(german).filter(
+        ([text, own]) => placeholders(text).join() !== placeholders(own).join(),
+      ),
+    ).toEqual([]);
   });
 
   it('of package.json are all there in German', () => {
     const [english, translated] = [read('package.nls.json'), read('package.nls.de.json')];
     expect(Object.keys(translated).sort()).toEqual(Object.keys(english).sort());
-    const used = [...readFileSync('package.json', 'utf8').matchAll(/"%([\w.]+)%"/g)].map(([, key]) => key!);
+    const used = [...readFileSync('package.json', 'utf8').matchAll(/"%([\w.]+)%"/g)].map(
+      ([, key]) => key!,
+    );
     expect([...new Set(used)].sort()).toEqual(Object.keys(english).sort());
   });
 });

@@ -3,23 +3,39 @@ import { initialFactors } from '../../../src/lora/init';
 import { newAdapter, PLAIN } from '../../../src/lora/newAdapter';
 import type { TargetableModule } from '../../../src/lora/types';
 
-const linear = (name: string, in_features = 64, out_features = 32): TargetableModule => ({ path: name, kind: 'linear', in_features, out_features, is_output: false });
+const linear = (name: string, in_features = 64, out_features = 32): TargetableModule => ({
+  path: name,
+  kind: 'linear',
+  in_features,
+  out_features,
+  is_output: false,
+});
 
 describe('a new adapter', () => {
-  it('starts where PEFT\'s does: A uniform within ±1/√in, B zero', () => {
-    const { A, B, scaling } = initialFactors(linear('a', 400, 10), { ...PLAIN, r: 16, lora_alpha: 32 }, 'default', 1);
+  it("starts where PEFT's does: A uniform within ±1/√in, B zero", () => {
+    const { A, B, scaling } = initialFactors(
+      linear('a', 400, 10),
+      { ...PLAIN, r: 16, lora_alpha: 32 },
+      'default',
+      1,
+    );
     expect(scaling).toBe(2);
     expect(B.every((x) => x === 0)).toBe(true);
     const bound = 1 / Math.sqrt(400);
     expect(A.every((x) => Math.abs(x) <= bound)).toBe(true);
     const mean = A.reduce((a, b) => a + b, 0) / A.length;
     const variance = A.reduce((a, b) => a + b * b, 0) / A.length;
-    expect(Math.abs(mean)).toBeLessThan(4 * bound / Math.sqrt(3 * A.length));
-    expect(Math.abs(variance / (bound * bound / 3) - 1)).toBeLessThan(0.06);
+    expect(Math.abs(mean)).toBeLessThan((4 * bound) / Math.sqrt(3 * A.length));
+    expect(Math.abs(variance / ((bound * bound) / 3) - 1)).toBeLessThan(0.06);
   });
 
   it('of an embedding has A zero and B normal', () => {
-    const { A, B } = initialFactors({ path: 'e', kind: 'embedding', in_features: 50, out_features: 1000, is_output: false }, { ...PLAIN, lora_alpha: 8, use_rslora: true }, 'default', 1);
+    const { A, B } = initialFactors(
+      { path: 'e', kind: 'embedding', in_features: 50, out_features: 1000, is_output: false },
+      { ...PLAIN, lora_alpha: 8, use_rslora: true },
+      'default',
+      1,
+    );
     expect(A.every((x) => x === 0)).toBe(true);
     expect(B.every(Number.isFinite)).toBe(true);
     expect(Math.abs(B.reduce((a, b) => a + b, 0) / B.length)).toBeLessThan(0.05);
@@ -27,9 +43,17 @@ describe('a new adapter', () => {
     expect(B.some((x) => Math.abs(x) > 2.5)).toBe(true);
   });
 
-  it('depends on the seed and on each module\'s path, not on which others there are or in what order', () => {
+  it("depends on the seed and on each module's path, not on which others there are or in what order", () => {
     const choices = { ...PLAIN, r: 4, lora_alpha: 8 };
-    const of = (names: string[], seed: number) => new Map(newAdapter(names.map((name) => linear(name)), choices, 'base', seed).modules.map((m) => [m.path, m.A]));
+    const of = (names: string[], seed: number) =>
+      new Map(
+        newAdapter(
+          names.map((name) => linear(name)),
+          choices,
+          'base',
+          seed,
+        ).modules.map((m) => [m.path, m.A]),
+      );
     const [ab, b, other] = [of(['a', 'b'], 1), of(['b'], 1), of(['b'], 2)];
     expect(b.get('b')).toEqual(ab.get('b'));
     expect(other.get('b')).not.toEqual(b.get('b'));
@@ -37,7 +61,17 @@ describe('a new adapter', () => {
   });
 
   it('on all linear layers is saved with the list of their paths', () => {
-    const { config } = newAdapter([linear('x.a'), linear('x.b')], { ...PLAIN, r: 4, lora_alpha: 8, lora_dropout: 0.1, use_rslora: true }, 'owner/base', 1);
-    expect(config).toMatchObject({ target_modules: ['x.a', 'x.b'], base_model_name_or_path: 'owner/base', lora_dropout: 0.1, use_rslora: true });
+    const { config } = newAdapter(
+      [linear('x.a'), linear('x.b')],
+      { ...PLAIN, r: 4, lora_alpha: 8, lora_dropout: 0.1, use_rslora: true },
+      'owner/base',
+      1,
+    );
+    expect(config).toMatchObject({
+      target_modules: ['x.a', 'x.b'],
+      base_model_name_or_path: 'owner/base',
+      lora_dropout: 0.1,
+      use_rslora: true,
+    });
   });
 });

@@ -11,30 +11,43 @@ const matrix = (m: number, n: number, seed: number) => {
   const random = createRandom(seed, 'matrix');
   return Float32Array.from({ length: m * n }, () => random() - 0.5);
 };
-const sizes = fc.record({ m: fc.integer({ min: 1, max: 24 }), n: fc.integer({ min: 1, max: 24 }), seed: fc.integer({ min: 0, max: 1e6 }) });
+const sizes = fc.record({
+  m: fc.integer({ min: 1, max: 24 }),
+  n: fc.integer({ min: 1, max: 24 }),
+  seed: fc.integer({ min: 0, max: 1e6 }),
+});
 const random = () => createRandom(1, 'start');
 
 /** Σ S·u vᵀ */
 function rebuilt({ U, S, V }: ReturnType<typeof topTriplets>, m: number, n: number): Float64Array {
-  return Float64Array.from({ length: m * n }, (_, at) => S.reduce((sum, s, k) => sum + s * U[k * m + Math.floor(at / n)]! * V[k * n + (at % n)]!, 0));
+  return Float64Array.from({ length: m * n }, (_, at) =>
+    S.reduce((sum, s, k) => sum + s * U[k * m + Math.floor(at / n)]! * V[k * n + (at % n)]!, 0),
+  );
 }
-const gap = (a: ArrayLike<number>, b: ArrayLike<number>) => Array.from(a).reduce((most, x, i) => Math.max(most, Math.abs(x - b[i]!)), 0);
+const gap = (a: ArrayLike<number>, b: ArrayLike<number>) =>
+  Array.from(a).reduce((most, x, i) => Math.max(most, Math.abs(x - b[i]!)), 0);
 
 describe('the singular value decomposition', () => {
   it('with all triplets gives the matrix back, its vectors orthonormal, its values descending', () => {
-    fc.assert(fc.property(sizes, ({ m, n, seed }) => {
-      const M = matrix(m, n, seed);
-      const r = Math.min(m, n);
-      const found = topTriplets(M, m, n, r, random());
-      expect(gap(rebuilt(found, m, n), M)).toBeLessThan(1e-10);
-      expect([...found.S]).toEqual([...found.S].sort((a, b) => b - a));
-      for (let i = 0; i < r; i++) {
-        for (let j = 0; j < r; j++) {
-          const dot = found.V.subarray(i * n, (i + 1) * n).reduce((sum, x, k) => sum + x * found.V[j * n + k]!, 0);
-          expect(Math.abs(dot - (i === j ? 1 : 0))).toBeLessThan(1e-9);
+    fc.assert(
+      fc.property(sizes, ({ m, n, seed }) => {
+        const M = matrix(m, n, seed);
+        const r = Math.min(m, n);
+        const found = topTriplets(M, m, n, r, random());
+        expect(gap(rebuilt(found, m, n), M)).toBeLessThan(1e-10);
+        expect([...found.S]).toEqual([...found.S].sort((a, b) => b - a));
+        for (let i = 0; i < r; i++) {
+          for (let j = 0; j < r; j++) {
+            const dot = found.V.subarray(i * n, (i + 1) * n).reduce(
+              (sum, x, k) => sum + x * found.V[j * n + k]!,
+              0,
+            );
+            expect(Math.abs(dot - (i === j ? 1 : 0))).toBeLessThan(1e-9);
+          }
         }
-      }
-    }), { numRuns: 60 });
+      }),
+      { numRuns: 60 },
+    );
   });
 
   it('with some triplets leaves a rest that is as small as any of that rank can be', () => {
@@ -45,47 +58,85 @@ describe('the singular value decomposition', () => {
     expect(gap(some.S, all.S.slice(0, r))).toBeLessThan(1e-9);
     const rest = rebuilt(some, m, n).map((x, i) => M[i]! - x);
     const squares = all.S.slice(r).reduce((sum, s) => sum + s * s, 0);
-    expect(Math.abs(rest.reduce((sum, x) => sum + x * x, 0) - squares)).toBeLessThan(1e-8 * squares);
+    expect(Math.abs(rest.reduce((sum, x) => sum + x * x, 0) - squares)).toBeLessThan(
+      1e-8 * squares,
+    );
   });
 
   it('bears ranks that are missing and matrices of zeros', () => {
-    const one = Float32Array.from({ length: 8 * 6 }, (_, i) => (Math.floor(i / 6) + 1) * ((i % 6) + 1));
+    const one = Float32Array.from(
+      { length: 8 * 6 },
+      (_, i) => (Math.floor(i / 6) + 1) * ((i % 6) + 1),
+    );
     expect(gap(rebuilt(topTriplets(one, 8, 6, 3, random()), 8, 6), one)).toBeLessThan(1e-10);
     expect([...topTriplets(new Float32Array(12), 3, 4, 2, random()).S]).toEqual([0, 0]);
   });
 });
 
 it('QR gives the matrix back from all columns, Q orthonormal', () => {
-  fc.assert(fc.property(sizes, ({ m, n, seed }) => {
-    const M = matrix(m, n, seed);
-    const r = Math.min(m, n);
-    const { Q, R } = thinQr(M, m, n, r);
-    const product = Float64Array.from({ length: m * n }, (_, at) => {
-      let sum = 0;
-      for (let k = 0; k < r; k++) sum += Q[Math.floor(at / n) * r + k]! * R[k * n + (at % n)]!;
-      return sum;
-    });
-    expect(gap(product, M)).toBeLessThan(1e-10);
-  }), { numRuns: 60 });
+  fc.assert(
+    fc.property(sizes, ({ m, n, seed }) => {
+      const M = matrix(m, n, seed);
+      const r = Math.min(m, n);
+      const { Q, R } = thinQr(M, m, n, r);
+      const product = Float64Array.from({ length: m * n }, (_, at) => {
+        let sum = 0;
+        for (let k = 0; k < r; k++) sum += Q[Math.floor(at / n) * r + k]! * R[k * n + (at % n)]!;
+        return sum;
+      });
+      expect(gap(product, M)).toBeLessThan(1e-10);
+    }),
+    { numRuns: 60 },
+  );
 });
 
 describe('a start from the weight', () => {
-  const shape = { path: 'a', kind: 'linear', r: 3, in_features: 7, out_features: 5, scaling: 2, magnitude: null } as const;
+  const shape = {
+    path: 'a',
+    kind: 'linear',
+    r: 3,
+    in_features: 7,
+    out_features: 5,
+    scaling: 2,
+    magnitude: null,
+  } as const;
   const W = matrix(5, 7, 9);
-  const product = ({ A, B, r, in_features, out_features, scaling }: LoraFactors) => Float64Array.from({ length: out_features * in_features }, (_, at) => {
-    let sum = 0;
-    for (let k = 0; k < r; k++) sum += scaling * B[Math.floor(at / in_features) * r + k]! * A[k * in_features + (at % in_features)]!;
-    return sum;
-  });
+  const product = ({ A, B, r, in_features, out_features, scaling }: LoraFactors) =>
+    Float64Array.from({ length: out_features * in_features }, (_, at) => {
+      let sum = 0;
+      for (let k = 0; k < r; k++)
+        sum +=
+          scaling *
+          B[Math.floor(at / in_features) * r + k]! *
+          A[k * in_features + (at % in_features)]!;
+      return sum;
+    });
 
   it('by PiSSA makes s·BA the best part of rank r', () => {
-    const start = startFromWeight('pissa', W, { ...shape, A: new Float32Array(21), B: new Float32Array(15) });
-    expect(gap(product({ ...shape, ...start }), rebuilt(topTriplets(W, 5, 7, 3, random()), 5, 7))).toBeLessThan(1e-5);
+    const start = startFromWeight('pissa', W, {
+      ...shape,
+      A: new Float32Array(21),
+      B: new Float32Array(15),
+    });
+    expect(
+      gap(product({ ...shape, ...start }), rebuilt(topTriplets(W, 5, 7, 3, random()), 5, 7)),
+    ).toBeLessThan(1e-5);
   });
 
   it('is taken out again where the adapter is converted: zero as long as nothing was trained, the update afterwards', () => {
-    const start = { ...shape, ...startFromWeight('olora', W, { ...shape, A: new Float32Array(21), B: new Float32Array(15) }) };
-    const adapter = (module: LoraFactors): Adapter => ({ config: { ...PLAIN, r: 3, lora_alpha: 6, base_model_name_or_path: null, raw: {} }, modules: [module], trained: [] });
+    const start = {
+      ...shape,
+      ...startFromWeight('olora', W, {
+        ...shape,
+        A: new Float32Array(21),
+        B: new Float32Array(15),
+      }),
+    };
+    const adapter = (module: LoraFactors): Adapter => ({
+      config: { ...PLAIN, r: 3, lora_alpha: 6, base_model_name_or_path: null, raw: {} },
+      modules: [module],
+      trained: [],
+    });
     const below = adapter({ ...start, B: start.B.map((b) => -b) });
     const [same] = convertToPlain(adapter(start), below).modules;
     expect(gap(product(same!), new Float64Array(35))).toBeLessThan(1e-6);
@@ -93,15 +144,29 @@ describe('a start from the weight', () => {
     const converted = convertToPlain(adapter(moved), below);
     expect(converted.config).toMatchObject({ r: 6, lora_alpha: 12 });
     const [a, b] = [product(moved), product(start)];
-    expect(gap(product(converted.modules[0]!), a.map((x, i) => x - b[i]!))).toBeLessThan(1e-5);
+    expect(
+      gap(
+        product(converted.modules[0]!),
+        a.map((x, i) => x - b[i]!),
+      ),
+    ).toBeLessThan(1e-5);
   });
 
-  it('DoRA\'s magnitudes are the lengths of the rows of W + dW, of the columns for an embedding', () => {
+  it("DoRA's magnitudes are the lengths of the rows of W + dW, of the columns for an embedding", () => {
     const factors: LoraFactors = { ...shape, A: matrix(3, 7, 1), B: matrix(5, 3, 2) };
     const dW = product(factors);
-    const lengths = Float64Array.from({ length: 5 }, (_, o) => Math.sqrt(W.subarray(o * 7, o * 7 + 7).reduce((sum, w, i) => sum + (w + dW[o * 7 + i]!) ** 2, 0)));
+    const lengths = Float64Array.from({ length: 5 }, (_, o) =>
+      Math.sqrt(
+        W.subarray(o * 7, o * 7 + 7).reduce((sum, w, i) => sum + (w + dW[o * 7 + i]!) ** 2, 0),
+      ),
+    );
     expect(gap(initialMagnitude(W, factors), lengths)).toBeLessThan(1e-6);
-    const table = Float32Array.from({ length: 35 }, (_, at) => W[(at % 5) * 7 + Math.floor(at / 5)]!); // [7, 5], the transpose
-    expect(gap(initialMagnitude(table, { ...factors, kind: 'embedding' }), lengths)).toBeLessThan(1e-6);
+    const table = Float32Array.from(
+      { length: 35 },
+      (_, at) => W[(at % 5) * 7 + Math.floor(at / 5)]!,
+    ); // [7, 5], the transpose
+    expect(gap(initialMagnitude(table, { ...factors, kind: 'embedding' }), lengths)).toBeLessThan(
+      1e-6,
+    );
   });
 });

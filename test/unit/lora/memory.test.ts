@@ -7,46 +7,104 @@ import type { StepPlan } from '../../../src/shared/stepPlan';
 import { matchTargets } from '../../../src/lora/targets';
 
 const smollm2 = {
-  model_type: 'llama', hidden_size: 576, intermediate_size: 1536, num_hidden_layers: 30, num_attention_heads: 9, num_key_value_heads: 3, vocab_size: 49152, tie_word_embeddings: true,
+  model_type: 'llama',
+  hidden_size: 576,
+  intermediate_size: 1536,
+  num_hidden_layers: 30,
+  num_attention_heads: 9,
+  num_key_value_heads: 3,
+  vocab_size: 49152,
+  tie_word_embeddings: true,
 };
-const targets = matchTargets(modulesOf(readSpec(smollm2, 'config.json')), { target_modules: ['q_proj', 'k_proj', 'v_proj', 'o_proj'] }).matched;
-const all = matchTargets(modulesOf(readSpec(smollm2, 'config.json')), { target_modules: 'all-linear' }).matched;
+const targets = matchTargets(modulesOf(readSpec(smollm2, 'config.json')), {
+  target_modules: ['q_proj', 'k_proj', 'v_proj', 'o_proj'],
+}).matched;
+const all = matchTargets(modulesOf(readSpec(smollm2, 'config.json')), {
+  target_modules: 'all-linear',
+}).matched;
 const F32: StepPlan = { base_dtype: 'float32', recomputed_layers: 0 };
-const estimate = (batch: number, length: number, r = 8, plan = F32, adapted = targets) => (
-  estimateMemory(modelSize({ spec: readSpec(smollm2, 'config.json'), parameters: 134_515_008 }), adapted, r, batch, length, plan));
+const estimate = (batch: number, length: number, r = 8, plan = F32, adapted = targets) =>
+  estimateMemory(
+    modelSize({ spec: readSpec(smollm2, 'config.json'), parameters: 134_515_008 }),
+    adapted,
+    r,
+    batch,
+    length,
+    plan,
+  );
 
-/** MiB at the peak of `npm run bench:memory`, less what the process has before the model: rows of [batch, length, recomputed layers, q k v o, all-linear]. */
-const MEASURED: Readonly<Record<StepPlan['base_dtype'], readonly (readonly [number, number, number, number, number])[]>> = {
-  float32: [[4, 256, 0, 1603, 1676], [4, 256, 29, 811, 833], [1, 1024, 0, 1417, 1487], [8, 128, 0, 1530, 1602], [4, 512, 15, 1907, 1990], [1, 64, 0, 647, 684]],
-  bfloat16: [[4, 256, 0, 922, 1005], [4, 256, 29, 478, 560], [1, 1024, 0, 842, 978], [8, 128, 0, 915, 1009], [4, 512, 15, 1103, 1190], [1, 64, 0, 365, 403]],
+/**
+ * MiB at the peak of `npm run bench:memory`, less what the process has before the model: rows of
+ * [batch, length, recomputed layers, q k v o, all-linear].
+ */
+const MEASURED: Readonly<
+  Record<StepPlan['base_dtype'], readonly (readonly [number, number, number, number, number])[]>
+> = {
+  float32: [
+    [4, 256, 0, 1603, 1676],
+    [4, 256, 29, 811, 833],
+    [1, 1024, 0, 1417, 1487],
+    [8, 128, 0, 1530, 1602],
+    [4, 512, 15, 1907, 1990],
+    [1, 64, 0, 647, 684],
+  ],
+  bfloat16: [
+    [4, 256, 0, 922, 1005],
+    [4, 256, 29, 478, 560],
+    [1, 1024, 0, 842, 978],
+    [8, 128, 0, 915, 1009],
+    [4, 512, 15, 1103, 1190],
+    [1, 64, 0, 365, 403],
+  ],
 };
 const EMPTY = 271;
 
 /** The same where all weights train: rows of [batch, length, recomputed layers, all]. */
-const MEASURED_FULL = [[4, 256, 0, 3363], [1, 64, 0, 2683], [4, 256, 29, 2899], [4, 512, 15, 3592], [8, 128, 0, 3356]] as const;
+const MEASURED_FULL = [
+  [4, 256, 0, 3363],
+  [1, 64, 0, 2683],
+  [4, 256, 29, 2899],
+  [4, 512, 15, 3592],
+  [8, 128, 0, 3356],
+] as const;
 
 describe('the memory that a training needs', () => {
-  it.each(Object.entries(MEASURED))('is within a tenth of what was measured for SmolLM2-135M in %s, with and without layers computed again', (base_dtype, rows) => {
-    for (const [batch, length, recomputed_layers, attention, linear] of rows) {
-      const plan = { base_dtype: base_dtype as StepPlan['base_dtype'], recomputed_layers };
-      for (const [adapted, measured] of [[targets, attention], [all, linear]] as const) {
-        const told = (estimate(batch, length, 8, plan, adapted).total - PROCESS) / 2 ** 20 + EMPTY;
-        expect(Math.abs(told / (measured + EMPTY) - 1), `${batch} x ${length}, ${adapted.length} modules`).toBeLessThan(0.1);
+  it.each(Object.entries(MEASURED))(
+    'is within a tenth of what was measured for SmolLM2-135M in %s, with and without layers computed again',
+    (base_dtype, rows) => {
+      for (const [batch, length, recomputed_layers, attention, linear] of rows) {
+        const plan = { base_dtype: base_dtype as StepPlan['base_dtype'], recomputed_layers };
+        for (const [adapted, measured] of [
+          [targets, attention],
+          [all, linear],
+        ] as const) {
+          const told =
+            (estimate(batch, length, 8, plan, adapted).total - PROCESS) / 2 ** 20 + EMPTY;
+          expect(
+            Math.abs(told / (measured + EMPTY) - 1),
+            `${batch} x ${length}, ${adapted.length} modules`,
+          ).toBeLessThan(0.1);
+        }
       }
-    }
-  });
+    },
+  );
 
   it('is within a tenth of what was measured where all weights train', () => {
     const size = modelSize({ spec: readSpec(smollm2, 'config.json'), parameters: 134_515_008 });
     for (const [batch, length, recomputed_layers, measured] of MEASURED_FULL) {
-      const told = (estimateFull(size, batch, length, { base_dtype: 'float32', recomputed_layers }).total - PROCESS) / 2 ** 20 + EMPTY;
+      const told =
+        (estimateFull(size, batch, length, { base_dtype: 'float32', recomputed_layers }).total -
+          PROCESS) /
+          2 ** 20 +
+        EMPTY;
       expect(Math.abs(told / measured - 1), `${batch} x ${length}`).toBeLessThan(0.1);
     }
   });
 
   it('is the sum of its parts, of which the weights stay and the activations grow with the tokens', () => {
     const [one, four] = [estimate(1, 256), estimate(4, 256)];
-    for (const { total, ...parts } of [one, four]) expect(total).toBe(Object.values(parts).reduce((sum, bytes) => sum + bytes, 0));
+    for (const { total, ...parts } of [one, four])
+      expect(total).toBe(Object.values(parts).reduce((sum, bytes) => sum + bytes, 0));
     expect(one.weights).toBe(134_515_008 * 4);
     expect(four.weights).toBe(one.weights);
     expect(four.activations).toBe(4 * one.activations);
@@ -55,8 +113,12 @@ describe('the memory that a training needs', () => {
   });
 
   it('counts heads and key heads in either layout of the config', () => {
-    const sizeOf = (config: Record<string, unknown>) => modelSize({ spec: readSpec(config, 'config.json'), parameters: 0 });
+    const sizeOf = (config: Record<string, unknown>) =>
+      modelSize({ spec: readSpec(config, 'config.json'), parameters: 0 });
     expect(sizeOf(smollm2)).toMatchObject({ q_size: 576, kv_size: 192, num_layers: 30 });
-    expect(sizeOf({ ...smollm2, head_dim: 32, num_key_value_heads: undefined })).toMatchObject({ q_size: 288, kv_size: 288 });
+    expect(sizeOf({ ...smollm2, head_dim: 32, num_key_value_heads: undefined })).toMatchObject({
+      q_size: 288,
+      kv_size: 288,
+    });
   });
 });

@@ -5,13 +5,30 @@ import { scalingOf } from '../../../src/lora/scaling';
 import { matchTargets } from '../../../src/lora/targets';
 import type { TargetableModule } from '../../../src/lora/types';
 
-const linear = (path: string, in_features = 8, out_features = 8): TargetableModule => ({ path, kind: 'linear', in_features, out_features, is_output: path === 'lm_head' });
+const linear = (path: string, in_features = 8, out_features = 8): TargetableModule => ({
+  path,
+  kind: 'linear',
+  in_features,
+  out_features,
+  is_output: path === 'lm_head',
+});
 const modules: TargetableModule[] = [
-  { path: 'model.embed_tokens', kind: 'embedding', in_features: 100, out_features: 8, is_output: false },
-  ...[0, 1, 10].flatMap((i) => ['self_attn.q_proj', 'self_attn.v_proj', 'mlp.up_proj'].map((part) => linear(`model.layers.${i}.${part}`))),
+  {
+    path: 'model.embed_tokens',
+    kind: 'embedding',
+    in_features: 100,
+    out_features: 8,
+    is_output: false,
+  },
+  ...[0, 1, 10].flatMap((i) =>
+    ['self_attn.q_proj', 'self_attn.v_proj', 'mlp.up_proj'].map((part) =>
+      linear(`model.layers.${i}.${part}`),
+    ),
+  ),
   linear('lm_head', 8, 100),
 ];
-const paths = (settings: Parameters<typeof matchTargets>[1]) => matchTargets(modules, settings).matched.map((m) => m.path);
+const paths = (settings: Parameters<typeof matchTargets>[1]) =>
+  matchTargets(modules, settings).matched.map((m) => m.path);
 
 describe('target_modules', () => {
   it('all-linear is every linear layer but the output and the embedding', () => {
@@ -22,12 +39,20 @@ describe('target_modules', () => {
   it('a list names whole paths or their ends, never parts of names', () => {
     expect(paths({ target_modules: ['q_proj'] })).toHaveLength(3);
     expect(paths({ target_modules: ['proj'] })).toEqual([]);
-    expect(paths({ target_modules: ['1.self_attn.q_proj'] })).toEqual(['model.layers.1.self_attn.q_proj']);
-    expect(paths({ target_modules: ['embed_tokens', 'lm_head'] })).toEqual(['model.embed_tokens', 'lm_head']);
+    expect(paths({ target_modules: ['1.self_attn.q_proj'] })).toEqual([
+      'model.layers.1.self_attn.q_proj',
+    ]);
+    expect(paths({ target_modules: ['embed_tokens', 'lm_head'] })).toEqual([
+      'model.embed_tokens',
+      'lm_head',
+    ]);
   });
 
   it('a text is a regular expression for the whole path', () => {
-    expect(paths({ target_modules: '.*layers\\.[01]\\..*q_proj' })).toEqual(['model.layers.0.self_attn.q_proj', 'model.layers.1.self_attn.q_proj']);
+    expect(paths({ target_modules: '.*layers\\.[01]\\..*q_proj' })).toEqual([
+      'model.layers.0.self_attn.q_proj',
+      'model.layers.1.self_attn.q_proj',
+    ]);
     expect(paths({ target_modules: 'q_proj' })).toEqual([]);
   });
 
@@ -40,36 +65,71 @@ describe('target_modules', () => {
   });
 
   it('layers_to_transform keeps the layers of those numbers', () => {
-    expect(paths({ target_modules: ['q_proj'], layers_to_transform: [1, 10] })).toEqual(['model.layers.1.self_attn.q_proj', 'model.layers.10.self_attn.q_proj']);
-    expect(paths({ target_modules: ['q_proj'], layers_to_transform: 0, layers_pattern: 'layers' })).toEqual(['model.layers.0.self_attn.q_proj']);
+    expect(paths({ target_modules: ['q_proj'], layers_to_transform: [1, 10] })).toEqual([
+      'model.layers.1.self_attn.q_proj',
+      'model.layers.10.self_attn.q_proj',
+    ]);
+    expect(
+      paths({ target_modules: ['q_proj'], layers_to_transform: 0, layers_pattern: 'layers' }),
+    ).toEqual(['model.layers.0.self_attn.q_proj']);
   });
 
   it('layers_to_transform counts the first number of a path, only for names that are ends, and not for an empty list', () => {
-    const experts = [linear('model.layers.1.mlp.experts.0.up_proj'), linear('model.layers.0.mlp.experts.1.up_proj')];
-    expect(matchTargets(experts, { target_modules: ['up_proj'], layers_to_transform: 1 }).matched.map((m) => m.path)).toEqual(['model.layers.1.mlp.experts.0.up_proj']);
-    expect(paths({ target_modules: ['model.layers.0.self_attn.q_proj', 'v_proj'], layers_to_transform: [1] })).toEqual(['model.layers.0.self_attn.q_proj', 'model.layers.1.self_attn.v_proj']);
+    const experts = [
+      linear('model.layers.1.mlp.experts.0.up_proj'),
+      linear('model.layers.0.mlp.experts.1.up_proj'),
+    ];
+    expect(
+      matchTargets(experts, { target_modules: ['up_proj'], layers_to_transform: 1 }).matched.map(
+        (m) => m.path,
+      ),
+    ).toEqual(['model.layers.1.mlp.experts.0.up_proj']);
+    expect(
+      paths({
+        target_modules: ['model.layers.0.self_attn.q_proj', 'v_proj'],
+        layers_to_transform: [1],
+      }),
+    ).toEqual(['model.layers.0.self_attn.q_proj', 'model.layers.1.self_attn.v_proj']);
     expect(paths({ target_modules: ['q_proj'], layers_to_transform: [] })).toHaveLength(3);
-    expect(paths({ target_modules: ['q_proj', 'lm_head'], layers_to_transform: [0], layers_pattern: ['h', 'lay.*'] })).toEqual(['model.layers.0.self_attn.q_proj', 'lm_head']);
-    expect(paths({ target_modules: ['q_proj'], layers_to_transform: [0], layers_pattern: 'h' })).toEqual([]);
+    expect(
+      paths({
+        target_modules: ['q_proj', 'lm_head'],
+        layers_to_transform: [0],
+        layers_pattern: ['h', 'lay.*'],
+      }),
+    ).toEqual(['model.layers.0.self_attn.q_proj', 'lm_head']);
+    expect(
+      paths({ target_modules: ['q_proj'], layers_to_transform: [0], layers_pattern: 'h' }),
+    ).toEqual([]);
     expect(paths({ target_modules: 'All-Linear', layers_to_transform: [0] })).toHaveLength(9);
   });
 
   it('exclude_modules takes modules out again', () => {
-    expect(paths({ target_modules: ['q_proj', 'v_proj'], exclude_modules: ['v_proj'] })).toHaveLength(3);
+    expect(
+      paths({ target_modules: ['q_proj', 'v_proj'], exclude_modules: ['v_proj'] }),
+    ).toHaveLength(3);
   });
 
   it('names that fit nothing come with the nearest known one', () => {
-    expect(matchTargets(modules, { target_modules: ['q_prj', 'v_proj'] }).unmatched).toEqual([{ name: 'q_prj', nearest: 'q_proj' }]);
+    expect(matchTargets(modules, { target_modules: ['q_prj', 'v_proj'] }).unmatched).toEqual([
+      { name: 'q_prj', nearest: 'q_proj' },
+    ]);
   });
 });
 
 describe('ranks', () => {
   it('trains r·(in + out) numbers of a layer instead of in·out', () => {
-    expect(countTrainable([linear('a', 576, 576)], 8)).toEqual({ modules: 1, trainable: 2 * 576 * 8, full: 576 * 576 });
+    expect(countTrainable([linear('a', 576, 576)], 8)).toEqual({
+      modules: 1,
+      trainable: 2 * 576 * 8,
+      full: 576 * 576,
+    });
   });
 
   it('is told when it is no longer low', () => {
-    expect(tooHighRank([linear('a', 8, 100), linear('b', 4, 100)], 6).map((m) => m.path)).toEqual(['b']);
+    expect(tooHighRank([linear('a', 8, 100), linear('b', 4, 100)], 6).map((m) => m.path)).toEqual([
+      'b',
+    ]);
   });
 
   it('scales by alpha / r, by alpha / √r in rsLoRA', () => {
@@ -77,7 +137,7 @@ describe('ranks', () => {
     expect(scalingOf(16, 16, true)).toBe(4);
   });
 
-  it('takes a module\'s own rank from a pattern that matches the end of its path', () => {
+  it("takes a module's own rank from a pattern that matches the end of its path", () => {
     const pattern = { 'layers\\.1\\..*q_proj': 2, v_proj: 3 };
     expect(patternValue(pattern, 'model.layers.1.self_attn.q_proj', 8)).toBe(2);
     expect(patternValue(pattern, 'model.layers.10.self_attn.q_proj', 8)).toBe(8);

@@ -4,35 +4,63 @@ import { describe, expect, it } from 'vitest';
 import { buildRuntime } from '../../../src/runtime/compileBinding';
 import { makePlace, write, type Place } from './support';
 
-/** A checkout with sources, a Python with pip, and a stand-in for the compiler that writes its arguments as its output. */
+/**
+ * A checkout with sources, a Python with pip, and a stand-in for the compiler that writes its
+ * arguments as its output.
+ */
 function makeCheckout(compiler = 'writeFileSync(args.at(-1), args.join("\\n"))') {
   const place = makePlace();
   place.python({ pip: 'wheel' });
-  const sources = { binding: path.join(place.root, 'binding'), kernels: path.join(place.root, 'kernels'), nodeApi: path.join(place.root, 'node-api') };
+  const sources = {
+    binding: path.join(place.root, 'binding'),
+    kernels: path.join(place.root, 'kernels'),
+    nodeApi: path.join(place.root, 'node-api'),
+  };
   write(path.join(sources.binding, 'a.cc'), 'one');
   write(path.join(sources.kernels, 'k.cc'), 'one');
   write(path.join(sources.kernels, 'rows.h'), 'one');
   write(path.join(sources.nodeApi, 'node_api.h'), 'header');
   place.env['CXX'] = path.join(place.root, 'c++');
   const calls = path.join(place.root, 'compiled');
-  writeFileSync(place.env['CXX'], `#!${process.execPath}
+  writeFileSync(
+    place.env['CXX'],
+    `#!${process.execPath}
 const { appendFileSync, writeFileSync } = require('node:fs');
 const args = process.argv.slice(2);
 if (args[0] === '--version') process.exit();
 appendFileSync(${JSON.stringify(calls)}, 'x');
-${compiler}`, { mode: 0o755 });
-  return { place, sources, compiled: () => (existsSync(calls) ? readFileSync(calls, 'utf8').length : 0) };
+${compiler}`,
+    { mode: 0o755 },
+  );
+  return {
+    place,
+    sources,
+    compiled: () => (existsSync(calls) ? readFileSync(calls, 'utf8').length : 0),
+  };
 }
 
-const build = (place: Place, sources: Parameters<typeof buildRuntime>[1]) => buildRuntime(place.runtime, sources, place.options(), place.machine);
-const shipped = (place: Place) => readFileSync(path.join(place.runtime.dist, 'binding', 'linux-x64', 'tfjs_binding.node'), 'utf8');
+const build = (place: Place, sources: Parameters<typeof buildRuntime>[1]) =>
+  buildRuntime(place.runtime, sources, place.options(), place.machine);
+const shipped = (place: Place) =>
+  readFileSync(path.join(place.runtime.dist, 'binding', 'linux-x64', 'tfjs_binding.node'), 'utf8');
 
 describe('a build from source', () => {
   it('compiles the binding against the wheel and installs the runtime with one download', async () => {
     const { place, sources } = makeCheckout();
-    expect(await build(place, sources)).toMatchObject({ source: 'wheel', tensorflow_version: '2.18.1' });
+    expect(await build(place, sources)).toMatchObject({
+      source: 'wheel',
+      tensorflow_version: '2.18.1',
+    });
     const args = shipped(place).split('\n');
-    expect(args).toEqual(expect.arrayContaining(['-shared', '-DNAPI_VERSION=8', path.join(sources.binding, 'a.cc'), path.join(sources.kernels, 'k.cc'), `-I${sources.nodeApi}`]));
+    expect(args).toEqual(
+      expect.arrayContaining([
+        '-shared',
+        '-DNAPI_VERSION=8',
+        path.join(sources.binding, 'a.cc'),
+        path.join(sources.kernels, 'k.cc'),
+        `-I${sources.nodeApi}`,
+      ]),
+    );
     expect(args.join(' ')).toMatch(/rpath,(\$ORIGIN|@loader_path)/);
     expect(place.pythonCalls().filter((call) => call.args[2] === 'download')).toHaveLength(1);
     expect(place.inHome()).toEqual(['bindings', 'tensorflow-2.18.1-linux-x64', 'wheels']);
@@ -56,8 +84,13 @@ describe('a build from source', () => {
     await build(place, sources);
     const good = shipped(place);
     write(path.join(sources.binding, 'a.cc'), 'wrong');
-    writeFileSync(place.env['CXX']!, `#!${process.execPath}\nif (process.argv[2] !== '--version') { console.error('a.cc:1: error: wrong'); process.exit(1); }`);
-    await expect(build(place, sources)).rejects.toThrow(/did not compile \(.*c\+\+ ended with 1\):\na\.cc:1: error: wrong/);
+    writeFileSync(
+      place.env['CXX']!,
+      `#!${process.execPath}\nif (process.argv[2] !== '--version') { console.error('a.cc:1: error: wrong'); process.exit(1); }`,
+    );
+    await expect(build(place, sources)).rejects.toThrow(
+      /did not compile \(.*c\+\+ ended with 1\):\na\.cc:1: error: wrong/,
+    );
     expect(shipped(place)).toBe(good);
   });
 
@@ -65,14 +98,21 @@ describe('a build from source', () => {
     const { place, sources } = makeCheckout();
     place.env['CXX'] = 'no-such-compiler';
     await expect(build(place, sources)).rejects.toMatchObject({
-      area: 'runtime', message: 'The C++ compiler no-such-compiler was not found.', fix: expect.stringContaining('apt install g++') as string,
+      area: 'runtime',
+      message: 'The C++ compiler no-such-compiler was not found.',
+      fix: expect.stringContaining('apt install g++') as string,
     });
     expect(existsSync(path.join(place.root, 'calls.jsonl'))).toBe(false);
   });
 
   it('needs no compiler where the platform has no libtensorflow', async () => {
     const { place, sources, compiled } = makeCheckout();
-    expect(await buildRuntime(place.runtime, sources, place.options(), { ...place.machine, pin: undefined })).toMatchObject({ kind: 'wasm' });
+    expect(
+      await buildRuntime(place.runtime, sources, place.options(), {
+        ...place.machine,
+        pin: undefined,
+      }),
+    ).toMatchObject({ kind: 'wasm' });
     expect(compiled()).toBe(0);
   });
 });

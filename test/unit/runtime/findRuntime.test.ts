@@ -6,25 +6,32 @@ import { installFrom } from '../../../src/runtime/installRuntime';
 import type { Source } from '../../../src/runtime/sources';
 import { LIBRARIES, makeLibraries, makePlace, write, type Place } from './support';
 
-const find = (place: Place, named?: string) => findRuntime({ ...place.runtime, path: named ?? null }, place.machine);
+const find = (place: Place, named?: string) =>
+  findRuntime({ ...place.runtime, path: named ?? null }, place.machine);
 const source = (name: Source['name'], id: string, version = '2.18.1'): Source => ({
-  name, id,
+  name,
+  id,
   fill: (folder) => {
     makeLibraries(folder, `library ${version}`);
     return Promise.resolve('For a test.');
   },
 });
-const install = (place: Place, from: Source) => installFrom(from, place.pin, place.runtime, place.options(), place.machine);
+const install = (place: Place, from: Source) =>
+  installFrom(from, place.pin, place.runtime, place.options(), place.machine);
 
 describe('the installed runtime', () => {
   it('is none at first', async () => {
     expect(await find(makePlace())).toBeNull();
   });
 
-  it('is the local Python\'s before the wheel\'s before tfjs-node\'s, whichever came last', async () => {
+  it("is the local Python's before the wheel's before tfjs-node's, whichever came last", async () => {
     const place = makePlace();
     const found: unknown[] = [];
-    for (const from of [source('tfjs-node', 'tfjs-node', '2.9.1'), source('wheel', 'tensorflow-2.18.1'), source('python', 'python')]) {
+    for (const from of [
+      source('tfjs-node', 'tfjs-node', '2.9.1'),
+      source('wheel', 'tensorflow-2.18.1'),
+      source('python', 'python'),
+    ]) {
       await install(place, from);
       found.push((await find(place))?.source);
     }
@@ -47,7 +54,12 @@ describe('the installed runtime', () => {
     expect(await find(place)).toBeNull();
   });
 
-  it.each(['', '{', '{"source":"wheel"}', JSON.stringify({ source: 'wheel', tensorflow_version: '2', device: 'cpu', why: '', files: [] })])('is not one with the manifest %j', async (manifest) => {
+  it.each([
+    '',
+    '{',
+    '{"source":"wheel"}',
+    JSON.stringify({ source: 'wheel', tensorflow_version: '2', device: 'cpu', why: '', files: [] }),
+  ])('is not one with the manifest %j', async (manifest) => {
     const place = makePlace();
     const folder = path.join(place.runtime.home, 'tensorflow-2.18.1-linux-x64');
     makeLibraries(folder);
@@ -55,24 +67,41 @@ describe('the installed runtime', () => {
     expect(await find(place)).toBeNull();
   });
 
-  it('is not another platform\'s in a home that both share', async () => {
+  it("is not another platform's in a home that both share", async () => {
     const place = makePlace();
     await install(place, source('wheel', 'tensorflow-2.18.1'));
-    renameSync(path.join(place.runtime.home, 'tensorflow-2.18.1-linux-x64'), path.join(place.runtime.home, 'tensorflow-2.18.1-linux-arm64'));
+    renameSync(
+      path.join(place.runtime.home, 'tensorflow-2.18.1-linux-x64'),
+      path.join(place.runtime.home, 'tensorflow-2.18.1-linux-arm64'),
+    );
     expect(await find(place)).toBeNull();
   });
 
   it('is none on a platform without libtensorflow, where WebAssembly is named with its reason', async () => {
     const place = makePlace();
-    expect(await findRuntime(place.runtime, { ...place.machine, platform: 'alpine-x64', pin: undefined })).toMatchObject({ kind: 'wasm', why: expect.stringContaining('no libtensorflow for alpine-x64') as string });
+    expect(
+      await findRuntime(place.runtime, {
+        ...place.machine,
+        platform: 'alpine-x64',
+        pin: undefined,
+      }),
+    ).toMatchObject({
+      kind: 'wasm',
+      why: expect.stringContaining('no libtensorflow for alpine-x64') as string,
+    });
   });
 
   it('gets the binding of this build', async () => {
     const place = makePlace();
     await install(place, source('wheel', 'tensorflow-2.18.1'));
-    write(path.join(place.runtime.dist, 'binding', 'linux-x64', 'tfjs_binding.node'), 'a newer binding');
+    write(
+      path.join(place.runtime.dist, 'binding', 'linux-x64', 'tfjs_binding.node'),
+      'a newer binding',
+    );
     const runtime = await find(place);
-    expect(runtime?.kind === 'tensorflow' && readFileSync(runtime.binding, 'utf8')).toBe('a newer binding');
+    expect(runtime?.kind === 'tensorflow' && readFileSync(runtime.binding, 'utf8')).toBe(
+      'a newer binding',
+    );
   });
 });
 
@@ -81,7 +110,11 @@ describe('the setting lora.runtime.path', () => {
     const place = makePlace();
     await install(place, source('wheel', 'tensorflow-2.18.1'));
     const named = makeLibraries(path.join(place.root, 'mine'));
-    expect(await find(place, named)).toMatchObject({ source: 'setting', tensorflow_version: '2.16.2', why: `The setting lora.runtime.path names ${named}.` });
+    expect(await find(place, named)).toMatchObject({
+      source: 'setting',
+      tensorflow_version: '2.16.2',
+      why: `The setting lora.runtime.path names ${named}.`,
+    });
   });
 
   it('leaves the named folder as it is', async () => {
@@ -94,7 +127,11 @@ describe('the setting lora.runtime.path', () => {
   it('may name a release of libtensorflow for C', async () => {
     const place = makePlace();
     const named = path.join(place.root, 'release');
-    makeLibraries(named, 'library 2.17.0', ['lib/libtensorflow.so.2', 'lib/libtensorflow_framework.so.2', 'include/c_api.h']);
+    makeLibraries(named, 'library 2.17.0', [
+      'lib/libtensorflow.so.2',
+      'lib/libtensorflow_framework.so.2',
+      'include/c_api.h',
+    ]);
     expect(await find(place, named)).toMatchObject({ tensorflow_version: '2.17.0' });
   });
 
@@ -121,15 +158,20 @@ describe('the setting lora.runtime.path', () => {
     const place = makePlace();
     const named = path.join(place.root, 'nowhere');
     await expect(find(place, named)).rejects.toMatchObject({
-      area: 'runtime', place: { file: named }, fix: expect.stringContaining('or clear the setting') as string,
-      message: 'The folder in the setting lora.runtime.path cannot be used: it does not hold libtensorflow_cc.so.2 and libtensorflow_framework.so.2.',
+      area: 'runtime',
+      place: { file: named },
+      fix: expect.stringContaining('or clear the setting') as string,
+      message:
+        'The folder in the setting lora.runtime.path cannot be used: it does not hold libtensorflow_cc.so.2 and libtensorflow_framework.so.2.',
     });
   });
 
   it('says when the libraries there do not load, and does not fall back silently', async () => {
     const place = makePlace();
     await install(place, source('wheel', 'tensorflow-2.18.1'));
-    await expect(find(place, makeLibraries(path.join(place.root, 'mine'), 'broken'))).rejects.toThrow(/cannot be used: .*invalid ELF header/);
+    await expect(
+      find(place, makeLibraries(path.join(place.root, 'mine'), 'broken')),
+    ).rejects.toThrow(/cannot be used: .*invalid ELF header/);
     expect(await find(place)).toMatchObject({ source: 'wheel' });
   });
 });

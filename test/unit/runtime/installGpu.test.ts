@@ -9,8 +9,14 @@ import { PLATFORM_PINS } from '../../../src/runtime/pins';
 import { makePlace, withGpu } from './support';
 
 describe('a GPU', () => {
-  it('is what NVIDIA\'s program says of the first one', () => {
-    expect(gpuIn('81559, 1024, NVIDIA H100 80GB HBM3\n24576, 2, NVIDIA GeForce RTX 4090\n')).toEqual({ name: 'NVIDIA H100 80GB HBM3', memory_total: 81559 * 2 ** 20, memory_used: 2 ** 30 });
+  it("is what NVIDIA's program says of the first one", () => {
+    expect(
+      gpuIn('81559, 1024, NVIDIA H100 80GB HBM3\n24576, 2, NVIDIA GeForce RTX 4090\n'),
+    ).toEqual({
+      name: 'NVIDIA H100 80GB HBM3',
+      memory_total: 81559 * 2 ** 20,
+      memory_used: 2 ** 30,
+    });
     expect(gpuIn('No devices were found\n')).toBeNull();
   });
 
@@ -29,27 +35,52 @@ describe('TensorFlow with CUDA', () => {
     place.python({ pip: 'wheel' });
     const onCpu = await installRuntime(place.runtime, place.options(), place.machine);
     const runtime = await installGpuRuntime(place.runtime, place.options(), machine);
-    expect(runtime).toMatchObject({ kind: 'tensorflow', source: 'cuda', device: 'gpu', why: expect.stringContaining('with CUDA') as string });
+    expect(runtime).toMatchObject({
+      kind: 'tensorflow',
+      source: 'cuda',
+      device: 'gpu',
+      why: expect.stringContaining('with CUDA') as string,
+    });
     const folder = path.join(place.runtime.home, 'tensorflow-2.18.1-cuda-linux-x64');
-    expect(readdirSync(folder).sort()).toEqual(['libcublas.so.12', 'libtensorflow_cc.so.2', 'runtime.json', 'tfjs_binding.node']);
+    expect(readdirSync(folder).sort()).toEqual([
+      'libcublas.so.12',
+      'libtensorflow_cc.so.2',
+      'runtime.json',
+      'tfjs_binding.node',
+    ]);
     expect(onCpu).toMatchObject({ source: 'wheel' });
     expect(await findRuntime(place.runtime, machine)).toEqual(runtime);
-    expect(place.pythonCalls().flatMap(({ args }) => args.filter((arg) => arg.includes('==')))).toEqual(['tensorflow-cpu==2.18.1', 'tensorflow==1.0', 'nvidia-cublas-cu12==1.0']);
+    expect(
+      place.pythonCalls().flatMap(({ args }) => args.filter((arg) => arg.includes('=='))),
+    ).toEqual(['tensorflow-cpu==2.18.1', 'tensorflow==1.0', 'nvidia-cublas-cu12==1.0']);
   });
 
   it('is not downloaded where there is no GPU, or no such TensorFlow', async () => {
     const place = makePlace();
     const gpu = withGpu(place);
     place.python({ pip: 'wheel' });
-    await expect(installGpuRuntime(place.runtime, place.options(), { ...gpu, env: { ...place.env, PATH: place.root } })).rejects.toThrow('No NVIDIA GPU was found');
-    await expect(installGpuRuntime(place.runtime, place.options(), { ...gpu, pin: place.pin, platform: 'darwin-arm64' })).rejects.toThrow('There is no TensorFlow with CUDA for darwin-arm64');
+    await expect(
+      installGpuRuntime(place.runtime, place.options(), {
+        ...gpu,
+        env: { ...place.env, PATH: place.root },
+      }),
+    ).rejects.toThrow('No NVIDIA GPU was found');
+    await expect(
+      installGpuRuntime(place.runtime, place.options(), {
+        ...gpu,
+        pin: place.pin,
+        platform: 'darwin-arm64',
+      }),
+    ).rejects.toThrow('There is no TensorFlow with CUDA for darwin-arm64');
   });
 
   it('that cannot use the GPU leaves nothing behind', async () => {
     const place = makePlace();
     const machine = withGpu(place, 'cpu');
     place.python({ pip: 'wheel' });
-    await expect(installGpuRuntime(place.runtime, place.options(), machine)).rejects.toThrow('it cannot use the GPU');
+    await expect(installGpuRuntime(place.runtime, place.options(), machine)).rejects.toThrow(
+      'it cannot use the GPU',
+    );
     expect(place.inHome()).toEqual([]);
   });
 
@@ -57,13 +88,21 @@ describe('TensorFlow with CUDA', () => {
     const place = makePlace();
     const machine = withGpu(place);
     place.python({ pip: 'corrupted' });
-    await expect(installGpuRuntime(place.runtime, place.options(), machine)).rejects.toThrow(/is damaged or another file/);
+    await expect(installGpuRuntime(place.runtime, place.options(), machine)).rejects.toThrow(
+      /is damaged or another file/,
+    );
     expect(place.inHome()).toEqual([]);
   });
 
   it('has a library from each of its wheels', () => {
     const { wheels, libraries } = PLATFORM_PINS['linux-x64']!.gpu!;
-    const folders = new Set(Object.keys(libraries).map((file) => (file.startsWith('nvidia/') ? `nvidia-${file.split('/')[1]!.replace('_', '-')}-cu12` : 'tensorflow')));
+    const folders = new Set(
+      Object.keys(libraries).map((file) =>
+        file.startsWith('nvidia/')
+          ? `nvidia-${file.split('/')[1]!.replace('_', '-')}-cu12`
+          : 'tensorflow',
+      ),
+    );
     expect([...folders].sort()).toEqual(wheels.map((wheel) => wheel.package).sort());
   });
 });

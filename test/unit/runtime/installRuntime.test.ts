@@ -7,7 +7,8 @@ import { installRuntime } from '../../../src/runtime/installRuntime';
 import { sourcesFor } from '../../../src/runtime/sources';
 import { LIBRARIES, makeLibraries, makePlace, write, type Place } from './support';
 
-const install = (place: Place, signal?: AbortSignal) => installRuntime(place.runtime, place.options(signal), place.machine);
+const install = (place: Place, signal?: AbortSignal) =>
+  installRuntime(place.runtime, place.options(signal), place.machine);
 const find = (place: Place) => findRuntime(place.runtime, place.machine);
 const nothingInstalled = async (place: Place) => {
   expect(await find(place)).toBeNull();
@@ -15,9 +16,13 @@ const nothingInstalled = async (place: Place) => {
 };
 
 describe('the order of sources', () => {
-  it('is a local Python, the pinned wheel, tfjs-node\'s own download', () => {
+  it("is a local Python, the pinned wheel, tfjs-node's own download", () => {
     const { pin, runtime, env } = makePlace();
-    expect(sourcesFor(pin, runtime.home, env).map(({ name }) => name)).toEqual(['python', 'wheel', 'tfjs-node']);
+    expect(sourcesFor(pin, runtime.home, env).map(({ name }) => name)).toEqual([
+      'python',
+      'wheel',
+      'tfjs-node',
+    ]);
   });
 
   it('prefers the TensorFlow that a local Python has, and uses it where it is', async () => {
@@ -27,7 +32,12 @@ describe('the order of sources', () => {
     const runtime = await install(place);
     const folder = path.join(place.runtime.home, 'python-linux-x64');
     expect(runtime).toEqual({
-      kind: 'tensorflow', source: 'python', folder, binding: path.join(folder, 'tfjs_binding.node'), tensorflow_version: '2.16.2', device: 'cpu',
+      kind: 'tensorflow',
+      source: 'python',
+      folder,
+      binding: path.join(folder, 'tfjs_binding.node'),
+      tensorflow_version: '2.16.2',
+      device: 'cpu',
       why: `The TensorFlow that python3 has in ${tensorflow} is used where it is.`,
     });
     expect(readlinkSync(path.join(folder, LIBRARIES[0]))).toBe(path.join(tensorflow, LIBRARIES[0]));
@@ -38,39 +48,59 @@ describe('the order of sources', () => {
     const place = makePlace();
     place.python({ pip: 'wheel' });
     place.python({ tensorflow: makeLibraries(path.join(place.root, 'conda')) }, 'python');
-    expect(await install(place)).toMatchObject({ source: 'python', why: expect.stringContaining('that python has') as string });
+    expect(await install(place)).toMatchObject({
+      source: 'python',
+      why: expect.stringContaining('that python has') as string,
+    });
   });
 
   it('goes on to the wheel when the local TensorFlow does not load, and logs why', async () => {
     const place = makePlace();
-    place.python({ tensorflow: makeLibraries(path.join(place.root, 'old'), 'broken'), pip: 'wheel' });
+    place.python({
+      tensorflow: makeLibraries(path.join(place.root, 'old'), 'broken'),
+      pip: 'wheel',
+    });
     expect(await install(place)).toMatchObject({ source: 'wheel', tensorflow_version: '2.18.1' });
-    expect(place.log.join('\n')).toMatch(/^python: libtensorflow in .* does not work: invalid ELF header$/m);
+    expect(place.log.join('\n')).toMatch(
+      /^python: libtensorflow in .* does not work: invalid ELF header$/m,
+    );
     expect(place.inHome()).toEqual(['tensorflow-2.18.1-linux-x64']);
   });
 
   it('goes on when the local TensorFlow is too old to have the libraries', async () => {
     const place = makePlace();
-    place.python({ tensorflow: makeLibraries(path.join(place.root, 'old'), 'library', [LIBRARIES[1]]), pip: 'wheel' });
+    place.python({
+      tensorflow: makeLibraries(path.join(place.root, 'old'), 'library', [LIBRARIES[1]]),
+      pip: 'wheel',
+    });
     expect(await install(place)).toMatchObject({ source: 'wheel' });
   });
 
   it('says plainly that a platform without libtensorflow trains on WebAssembly', async () => {
     const place = makePlace();
-    const runtime = await installRuntime(place.runtime, place.options(), { ...place.machine, platform: 'win32-x64', pin: undefined });
-    expect(runtime).toEqual({ kind: 'wasm', source: 'wasm',
-      why: 'WebAssembly, which needs no installation but trains at about a fifth of the speed, because there is no libtensorflow for win32-x64.' });
+    const runtime = await installRuntime(place.runtime, place.options(), {
+      ...place.machine,
+      platform: 'win32-x64',
+      pin: undefined,
+    });
+    expect(runtime).toEqual({
+      kind: 'wasm',
+      source: 'wasm',
+      why: 'WebAssembly, which needs no installation but trains at about a fifth of the speed, because there is no libtensorflow for win32-x64.',
+    });
   });
 });
 
 describe('the pinned wheel', () => {
-  it('is fetched for this platform whatever the local Python is, with the user\'s own pip settings', async () => {
+  it("is fetched for this platform whatever the local Python is, with the user's own pip settings", async () => {
     const place = makePlace();
     place.python({ pip: 'wheel' });
     await install(place);
     const { args } = place.pythonCalls().find((call) => call.args[2] === 'download')!;
     expect(args.slice(0, 4)).toEqual(['-m', 'pip', 'download', '--no-deps']);
-    expect(args.join(' ')).toContain('--only-binary=:all: --platform manylinux2014_x86_64 --python-version 311 --implementation cp');
+    expect(args.join(' ')).toContain(
+      '--only-binary=:all: --platform manylinux2014_x86_64 --python-version 311 --implementation cp',
+    );
     expect(args.at(-1)).toBe('tensorflow-cpu==2.18.1');
     expect(args.join(' ')).not.toMatch(/index-url|isolated/);
   });
@@ -88,19 +118,36 @@ describe('the pinned wheel', () => {
     const runtime = await install(place);
     if (runtime.kind !== 'tensorflow') throw new Error('no libtensorflow');
     expect(place.inHome()).toEqual(['tensorflow-2.18.1-linux-x64']);
-    expect(readdirSync(runtime.folder).sort()).toEqual([...LIBRARIES, 'runtime.json', 'tfjs_binding.node']);
-    const manifest = JSON.parse(readFileSync(path.join(runtime.folder, 'runtime.json'), 'utf8')) as { files: { name: string; size: number; sha256: string }[] };
-    expect(manifest.files).toMatchObject([{ name: LIBRARIES[0], size: 36 }, { name: LIBRARIES[1], size: 43 }]);
+    expect(readdirSync(runtime.folder).sort()).toEqual([
+      ...LIBRARIES,
+      'runtime.json',
+      'tfjs_binding.node',
+    ]);
+    const manifest = JSON.parse(
+      readFileSync(path.join(runtime.folder, 'runtime.json'), 'utf8'),
+    ) as { files: { name: string; size: number; sha256: string }[] };
+    expect(manifest.files).toMatchObject([
+      { name: LIBRARIES[0], size: 36 },
+      { name: LIBRARIES[1], size: 43 },
+    ]);
     expect(manifest.files[0]!.sha256).toMatch(/^[0-9a-f]{64}$/);
     expect(readFileSync(runtime.binding, 'utf8')).toBe('the binding');
   });
 
-  it.each(['truncated', 'corrupted'] as const)('that comes %s is refused by its sha256', async (pip) => {
-    const place = makePlace();
-    place.python({ pip });
-    await expect(install(place)).rejects.toMatchObject({ area: 'runtime', message: expect.stringContaining(`expected ${place.pin.wheel_size} bytes with ${place.pin.sha256}`) as string });
-    await nothingInstalled(place);
-  });
+  it.each(['truncated', 'corrupted'] as const)(
+    'that comes %s is refused by its sha256',
+    async (pip) => {
+      const place = makePlace();
+      place.python({ pip });
+      await expect(install(place)).rejects.toMatchObject({
+        area: 'runtime',
+        message: expect.stringContaining(
+          `expected ${place.pin.wheel_size} bytes with ${place.pin.sha256}`,
+        ) as string,
+      });
+      await nothingInstalled(place);
+    },
+  );
 
   it('that does not come at all is named', async () => {
     const place = makePlace();
@@ -122,29 +169,39 @@ describe('the pinned wheel', () => {
   it('replaces an installed runtime whose library has changed', async () => {
     const place = makePlace();
     place.python({ pip: 'wheel' });
-    const { folder } = await install(place) as { folder: string };
+    const { folder } = (await install(place)) as { folder: string };
     write(path.join(folder, LIBRARIES[0]), 'spoilt');
     expect(await find(place)).toBeNull();
     await install(place);
-    expect(readFileSync(path.join(folder, LIBRARIES[0]), 'utf8')).toBe('library libtensorflow_cc.so.2 2.18.1');
+    expect(readFileSync(path.join(folder, LIBRARIES[0]), 'utf8')).toBe(
+      'library libtensorflow_cc.so.2 2.18.1',
+    );
     expect(place.inHome()).toEqual(['tensorflow-2.18.1-linux-x64']);
   });
 });
 
 describe('what the user is told', () => {
-  it('names each source\'s reason and what to do when none works', async () => {
+  it("names each source's reason and what to do when none works", async () => {
     const place = makePlace();
     place.python({ pip: 'fails' });
     const error = await install(place).catch((thrown: unknown) => thrown);
-    expect(error).toMatchObject({ area: 'runtime', fix: expect.stringContaining('Check the network and pip\'s configuration') as string });
+    expect(error).toMatchObject({
+      area: 'runtime',
+      fix: expect.stringContaining("Check the network and pip's configuration") as string,
+    });
     const { message } = error as Error;
     expect(message).toContain('No matching distribution found for tensorflow-cpu==2.18.1');
-    expect(message).toMatch(/libtensorflow could not be downloaded from http:\/\/127\.0\.0\.1:1\/.*\(.+\)/);
+    expect(message).toMatch(
+      /libtensorflow could not be downloaded from http:\/\/127\.0\.0\.1:1\/.*\(.+\)/,
+    );
   });
 
   it('says that Python is missing', async () => {
     const place = makePlace();
-    await expect(install(place)).rejects.toMatchObject({ message: expect.stringContaining('No Python with pip was found') as string, fix: expect.stringContaining('Install Python 3 with pip') as string });
+    await expect(install(place)).rejects.toMatchObject({
+      message: expect.stringContaining('No Python with pip was found') as string,
+      fix: expect.stringContaining('Install Python 3 with pip') as string,
+    });
   });
 
   it('says that pip is missing from the Python there is', async () => {
@@ -156,20 +213,27 @@ describe('what the user is told', () => {
   it('stops at a full disk instead of trying what needs as much', async () => {
     const place = makePlace();
     place.python({ pip: 'disk full' });
-    await expect(install(place)).rejects.toMatchObject({ area: 'disk', message: `The disk of ${place.runtime.home} is full: the runtime was not installed.` });
+    await expect(install(place)).rejects.toMatchObject({
+      area: 'disk',
+      message: `The disk of ${place.runtime.home} is full: the runtime was not installed.`,
+    });
     await nothingInstalled(place);
   });
 
   it('says how much room is missing before it downloads', async () => {
     const place = makePlace();
     mkdirSync(place.runtime.home);
-    await expect(checkRoom(place.runtime.home, 2 ** 60)).rejects.toThrow(/needs 1152921504\.6 GB on the disk of .*; \d+\.\d GB are free/);
+    await expect(checkRoom(place.runtime.home, 2 ** 60)).rejects.toThrow(
+      /needs 1152921504\.6 GB on the disk of .*; \d+\.\d GB are free/,
+    );
   });
 
   it('says that this build has no binding', async () => {
     const place = makePlace();
     place.python({ pip: 'wheel' });
     const dist = path.join(place.root, 'empty');
-    await expect(installRuntime({ ...place.runtime, dist }, place.options(), place.machine)).rejects.toThrow('This build has no binding for linux-x64.');
+    await expect(
+      installRuntime({ ...place.runtime, dist }, place.options(), place.machine),
+    ).rejects.toThrow('This build has no binding for linux-x64.');
   });
 });

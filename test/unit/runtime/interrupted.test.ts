@@ -24,21 +24,36 @@ function halfWay(place: Place): Promise<number> {
 
 async function startChild(place: Place) {
   const outfile = path.join(place.root, 'installChild.cjs');
-  await build({ entryPoints: [path.join(import.meta.dirname, 'installChild.ts')], bundle: true, platform: 'node', format: 'cjs', outfile, logLevel: 'warning' });
+  await build({
+    entryPoints: [path.join(import.meta.dirname, 'installChild.ts')],
+    bundle: true,
+    platform: 'node',
+    format: 'cjs',
+    outfile,
+    logLevel: 'warning',
+  });
   return () => {
-    const child = spawn(process.execPath, [outfile, JSON.stringify({ runtime: place.runtime, pin: place.pin, env: place.env })], { stdio: ['ignore', 'pipe', 'inherit'] });
+    const child = spawn(
+      process.execPath,
+      [outfile, JSON.stringify({ runtime: place.runtime, pin: place.pin, env: place.env })],
+      { stdio: ['ignore', 'pipe', 'inherit'] },
+    );
     onTestFinished(() => void child.kill('SIGKILL'));
     return child;
   };
 }
 
 describe('an installation that is interrupted', () => {
-  it('by a cancel in the middle of pip\'s download ends pip and leaves nothing', async () => {
+  it("by a cancel in the middle of pip's download ends pip and leaves nothing", async () => {
     const place = makePlace();
     place.python({ pip: 'hang' });
     const controller = new AbortController();
     const half = halfWay(place);
-    const installing = installRuntime(place.runtime, place.options(controller.signal), place.machine);
+    const installing = installRuntime(
+      place.runtime,
+      place.options(controller.signal),
+      place.machine,
+    );
     const pip = await half;
     controller.abort();
     await expect(installing).rejects.toMatchObject({ area: 'cancelled' });
@@ -50,7 +65,9 @@ describe('an installation that is interrupted', () => {
   it('by a cancel before it begins does nothing', async () => {
     const place = makePlace();
     place.python({ pip: 'wheel' });
-    await expect(installRuntime(place.runtime, place.options(AbortSignal.abort()), place.machine)).rejects.toMatchObject({ area: 'cancelled' });
+    await expect(
+      installRuntime(place.runtime, place.options(AbortSignal.abort()), place.machine),
+    ).rejects.toMatchObject({ area: 'cancelled' });
     expect(place.inHome()).toEqual([]);
   });
 
@@ -58,8 +75,16 @@ describe('an installation that is interrupted', () => {
     const place = makePlace();
     place.python({ pip: 'wheel' });
     const controller = new AbortController();
-    const machine = { ...place.machine, probe: (...args: Parameters<typeof place.machine.probe>) => (controller.abort(), place.machine.probe(...args)) };
-    await expect(installRuntime(place.runtime, place.options(controller.signal), machine)).rejects.toMatchObject({ area: 'cancelled' });
+    const machine = {
+      ...place.machine,
+      probe: (...args: Parameters<typeof place.machine.probe>) => (
+        controller.abort(),
+        place.machine.probe(...args)
+      ),
+    };
+    await expect(
+      installRuntime(place.runtime, place.options(controller.signal), machine),
+    ).rejects.toMatchObject({ area: 'cancelled' });
     expect(place.inHome()).toEqual([]);
   });
 
@@ -67,14 +92,17 @@ describe('an installation that is interrupted', () => {
     const place = makePlace();
     place.python({ pip: 'hang' });
     const child = (await startChild(place))();
-    for await (const line of createInterface({ input: child.stdout })) if (line.startsWith('half ')) break;
+    for await (const line of createInterface({ input: child.stdout }))
+      if (line.startsWith('half ')) break;
     child.kill('SIGKILL');
     await once(child, 'exit');
     expect(place.inHome()).toEqual([expect.stringMatching(/^\.install-/)]);
     expect(await find(place)).toBeNull();
 
     place.python({ pip: 'wheel' });
-    expect(await installRuntime(place.runtime, place.options(), place.machine)).toMatchObject({ source: 'wheel' });
+    expect(await installRuntime(place.runtime, place.options(), place.machine)).toMatchObject({
+      source: 'wheel',
+    });
     expect(place.inHome()).toEqual(['tensorflow-2.18.1-linux-x64']);
   });
 
@@ -82,7 +110,8 @@ describe('an installation that is interrupted', () => {
     const place = makePlace();
     place.python({ pip: 'hang' });
     const child = (await startChild(place))();
-    for await (const line of createInterface({ input: child.stdout })) if (line.startsWith('half ')) break;
+    for await (const line of createInterface({ input: child.stdout }))
+      if (line.startsWith('half ')) break;
     const [theirs] = place.inHome();
     place.python({ pip: 'wheel' });
     await installRuntime(place.runtime, place.options(), place.machine);
@@ -95,12 +124,14 @@ describe('installations at the same time', () => {
     const place = makePlace();
     place.python({ pip: 'wheel' });
     const start = await startChild(place);
-    const outputs = await Promise.all([1, 2, 3, 4].map(async () => {
-      const child = start();
-      const lines: string[] = [];
-      for await (const line of createInterface({ input: child.stdout })) lines.push(line);
-      return lines.at(-1);
-    }));
+    const outputs = await Promise.all(
+      [1, 2, 3, 4].map(async () => {
+        const child = start();
+        const lines: string[] = [];
+        for await (const line of createInterface({ input: child.stdout })) lines.push(line);
+        return lines.at(-1);
+      }),
+    );
     const runtime = await find(place);
     expect(runtime?.kind).toBe('tensorflow');
     for (const output of outputs) expect(JSON.parse(output ?? 'null')).toEqual(runtime);
@@ -110,7 +141,11 @@ describe('installations at the same time', () => {
   it('keep the one that is whole rather than replace what may be in use', async () => {
     const place = makePlace();
     place.python({ pip: 'wheel' });
-    const manifest = () => readFileSync(path.join(place.runtime.home, 'tensorflow-2.18.1-linux-x64', 'runtime.json'), 'utf8');
+    const manifest = () =>
+      readFileSync(
+        path.join(place.runtime.home, 'tensorflow-2.18.1-linux-x64', 'runtime.json'),
+        'utf8',
+      );
     await installRuntime(place.runtime, place.options(), place.machine);
     const first = manifest();
     await installRuntime(place.runtime, place.options(), place.machine);

@@ -1,7 +1,10 @@
 import { describe, expect, it } from 'vitest';
 import { multipliesBf16 } from '../../../src/runtime/processor';
 
-const told = (flags: string) => multipliesBf16(() => `processor\t: 0\nmodel name\t: Some CPU\nflags\t\t: fpu sse2 ${flags} vaes\n`);
+const told = (flags: string) =>
+  multipliesBf16(
+    () => `processor\t: 0\nmodel name\t: Some CPU\nflags\t\t: fpu sse2 ${flags} vaes\n`,
+  );
 
 describe.skipIf(process.platform !== 'linux')('a processor that multiplies bf16', () => {
   it('is told by its flags', () => {
@@ -11,6 +14,10 @@ describe.skipIf(process.platform !== 'linux')('a processor that multiplies bf16'
   });
 
   it('is not assumed where nothing is told', () => {
-    expect(multipliesBf16(() => { throw new Error('hidden'); })).toBe(false);
+    expect(
+      multipliesBf16(() => {
+        throw new Error('hidden');
+      }),
+    ).toBe(false);
   });
 });

@@ -37,27 +37,63 @@ export interface Place {
   readonly inHome: () => string[];
 }
 
-/** A machine of its own in a temporary folder: a build with a binding, a pinned wheel, an empty PATH and no way to the network. */
+/**
+ * A machine of its own in a temporary folder: a build with a binding, a pinned wheel, an empty PATH
+ * and no way to the network.
+ */
 export function makePlace(): Place {
   const root = mkdtempSync(path.join(tmpdir(), 'lora-runtime-'));
   onTestFinished(() => rmSync(root, { recursive: true, force: true }));
-  const [bin, dist, home] = ['bin', 'dist', 'home'].map((name) => path.join(root, name)) as [string, string, string];
+  const [bin, dist, home] = ['bin', 'dist', 'home'].map((name) => path.join(root, name)) as [
+    string,
+    string,
+    string,
+  ];
   mkdirSync(bin);
   write(path.join(dist, 'binding', PLATFORM, 'tfjs_binding.node'), 'the binding');
-  const wheel = storedZip({ 'tensorflow/__init__.py': 'x', ...Object.fromEntries(LIBRARIES.map((name) => [`tensorflow/${name}`, `library ${name} 2.18.1`])) });
+  const wheel = storedZip({
+    'tensorflow/__init__.py': 'x',
+    ...Object.fromEntries(
+      LIBRARIES.map((name) => [`tensorflow/${name}`, `library ${name} 2.18.1`]),
+    ),
+  });
   write(path.join(root, 'pinned.whl'), wheel);
   const pin: PlatformPin = {
-    package: 'tensorflow-cpu', version: '2.18.1', wheel_platform: 'manylinux2014_x86_64', wheel_size: wheel.length, unpacked_size: 100, sha256: createHash('sha256').update(wheel).digest('hex'),
-    libraries: Object.fromEntries(LIBRARIES.map((name) => [`tensorflow/${name}`, name])), tfjs_archive: 'tensorflow/libtensorflow/libtensorflow-cpu-linux-x86_64-2.9.1.tar.gz',
+    package: 'tensorflow-cpu',
+    version: '2.18.1',
+    wheel_platform: 'manylinux2014_x86_64',
+    wheel_size: wheel.length,
+    unpacked_size: 100,
+    sha256: createHash('sha256').update(wheel).digest('hex'),
+    libraries: Object.fromEntries(LIBRARIES.map((name) => [`tensorflow/${name}`, name])),
+    tfjs_archive: 'tensorflow/libtensorflow/libtensorflow-cpu-linux-x86_64-2.9.1.tar.gz',
   };
   const env = { PATH: bin, TFJS_NODE_BASE_URI: 'http://127.0.0.1:1/libtensorflow-' };
   const calls = path.join(root, 'calls.jsonl');
   const log: string[] = [];
   return {
-    root, pin, env, log, runtime: { dist, home }, machine: machineOf(pin, env),
-    options: (signal = new AbortController().signal) => ({ signal, onProgress: () => undefined, log: (line) => log.push(line) }),
-    python: (python, name = 'python3') => writeFileSync(path.join(bin, name), pythonProgram(python, path.join(root, 'pinned.whl'), calls), { mode: 0o755 }),
-    pythonCalls: () => readFileSync(calls, 'utf8').trim().split('\n').map((line) => JSON.parse(line) as { args: string[]; cwd: string }),
+    root,
+    pin,
+    env,
+    log,
+    runtime: { dist, home },
+    machine: machineOf(pin, env),
+    options: (signal = new AbortController().signal) => ({
+      signal,
+      onProgress: () => undefined,
+      log: (line) => log.push(line),
+    }),
+    python: (python, name = 'python3') =>
+      writeFileSync(
+        path.join(bin, name),
+        pythonProgram(python, path.join(root, 'pinned.whl'), calls),
+        { mode: 0o755 },
+      ),
+    pythonCalls: () =>
+      readFileSync(calls, 'utf8')
+        .trim()
+        .split('\n')
+        .map((line) => JSON.parse(line) as { args: string[]; cwd: string }),
     inHome: () => readdirSync(home).sort(),
   };
 }
@@ -93,19 +129,46 @@ else if (args[2] === 'download') {
 
 /** Gives the machine a GPU, and a TensorFlow with CUDA of two wheels to bring. */
 export function withGpu(place: Place, device: 'cpu' | 'gpu' = 'gpu'): Machine {
-  const wheels = { tensorflow: { 'tensorflow/libtensorflow_cc.so.2': 'library cc' }, 'nvidia-cublas-cu12': { 'nvidia/cublas/lib/libcublas.so.12': 'library cublas', 'nvidia/cublas/include/cublas.h': 'x' } };
+  const wheels = {
+    tensorflow: { 'tensorflow/libtensorflow_cc.so.2': 'library cc' },
+    'nvidia-cublas-cu12': {
+      'nvidia/cublas/lib/libcublas.so.12': 'library cublas',
+      'nvidia/cublas/include/cublas.h': 'x',
+    },
+  };
   const pins = Object.entries(wheels).map(([name, files]): WheelPin => {
     const wheel = storedZip(files);
     write(path.join(place.root, `${name}.whl`), wheel);
-    return { package: name, version: '1.0', wheel_platform: 'manylinux2014_x86_64', wheel_size: wheel.length, sha256: createHash('sha256').update(wheel).digest('hex') };
+    return {
+      package: name,
+      version: '1.0',
+      wheel_platform: 'manylinux2014_x86_64',
+      wheel_size: wheel.length,
+      sha256: createHash('sha256').update(wheel).digest('hex'),
+    };
   });
-  const libraries = { 'tensorflow/libtensorflow_cc.so.2': LIBRARIES[0], 'nvidia/cublas/lib/libcublas.so.12': 'libcublas.so.12' };
-  writeFileSync(path.join(place.env['PATH']!, 'nvidia-smi'), `#!${process.execPath}\nconsole.log('81559, 4, NVIDIA H100 80GB HBM3');\n`, { mode: 0o755 });
-  return { ...place.machine, pin: { ...place.pin, gpu: { wheels: pins, libraries, unpacked_size: 100 } }, probe: () => Promise.resolve({ tensorflow_version: '2.18.1', device }) };
+  const libraries = {
+    'tensorflow/libtensorflow_cc.so.2': LIBRARIES[0],
+    'nvidia/cublas/lib/libcublas.so.12': 'libcublas.so.12',
+  };
+  writeFileSync(
+    path.join(place.env['PATH']!, 'nvidia-smi'),
+    `#!${process.execPath}\nconsole.log('81559, 4, NVIDIA H100 80GB HBM3');\n`,
+    { mode: 0o755 },
+  );
+  return {
+    ...place.machine,
+    pin: { ...place.pin, gpu: { wheels: pins, libraries, unpacked_size: 100 } },
+    probe: () => Promise.resolve({ tensorflow_version: '2.18.1', device }),
+  };
 }
 
 /** A TensorFlow's folder with the two libraries. */
-export function makeLibraries(folder: string, content = 'library 2.16.2', names: readonly string[] = LIBRARIES): string {
+export function makeLibraries(
+  folder: string,
+  content = 'library 2.16.2',
+  names: readonly string[] = LIBRARIES,
+): string {
   for (const name of names) write(path.join(folder, name), content);
   return folder;
 }
@@ -115,13 +178,18 @@ export function write(file: string, content: string | Buffer): void {
   writeFileSync(file, content);
 }
 
-/** A server on the loopback for tfjs-node's download, for the length of the test. Gives its address. */
+/**
+ * A server on the loopback for tfjs-node's download, for the length of the test. Gives its address.
+ */
 export async function serve(answer: RequestListener): Promise<string> {
   const server = createServer(answer);
   await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
-  onTestFinished(() => new Promise<void>((resolve) => {
-    server.close(() => resolve());
-    server.closeAllConnections();
-  }));
+  onTestFinished(
+    () =>
+      new Promise<void>((resolve) => {
+        server.close(() => resolve());
+        server.closeAllConnections();
+      }),
+  );
   return `http://127.0.0.1:${(server.address() as AddressInfo).port}/`;
 }

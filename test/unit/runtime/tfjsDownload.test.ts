@@ -7,10 +7,18 @@ import { installRuntime } from '../../../src/runtime/installRuntime';
 import { tfjsDownloadUrl } from '../../../src/runtime/tfjsDownload';
 import { LIBRARIES, makeLibraries, makePlace, serve, type Place } from './support';
 
-const RELEASE = ['lib/libtensorflow.so.2.9.1', 'lib/libtensorflow_framework.so.2.9.1', 'include/c_api.h'];
-const install = (place: Place, signal?: AbortSignal) => installRuntime(place.runtime, place.options(signal), place.machine);
+const RELEASE = [
+  'lib/libtensorflow.so.2.9.1',
+  'lib/libtensorflow_framework.so.2.9.1',
+  'include/c_api.h',
+];
+const install = (place: Place, signal?: AbortSignal) =>
+  installRuntime(place.runtime, place.options(signal), place.machine);
 
-/** A release of libtensorflow as tfjs-node's storage has it, and a place that looks for it on the loopback. */
+/**
+ * A release of libtensorflow as tfjs-node's storage has it, and a place that looks for it on the
+ * loopback.
+ */
 async function makeRelease(names: readonly string[] = RELEASE, content = 'library 2.9.1') {
   const place = makePlace();
   const folder = makeLibraries(path.join(place.root, 'release'), content, names);
@@ -19,8 +27,8 @@ async function makeRelease(names: readonly string[] = RELEASE, content = 'librar
   return { place, archive: readFileSync(file) };
 }
 
-describe('tfjs-node\'s own download', () => {
-  it('is the last source, at the address that tfjs-node\'s installer would use', async () => {
+describe("tfjs-node's own download", () => {
+  it("is the last source, at the address that tfjs-node's installer would use", async () => {
     const { place, archive } = await makeRelease();
     const asked: string[] = [];
     place.env['TFJS_NODE_BASE_URI'] = `${await serve((request, response) => {
@@ -28,7 +36,11 @@ describe('tfjs-node\'s own download', () => {
       response.end(archive);
     })}libtensorflow-`;
     place.python({ pip: 'fails' });
-    expect(await install(place)).toMatchObject({ source: 'tfjs-node', tensorflow_version: '2.9.1', why: expect.stringContaining('pip could not bring a newer one') as string });
+    expect(await install(place)).toMatchObject({
+      source: 'tfjs-node',
+      tensorflow_version: '2.9.1',
+      why: expect.stringContaining('pip could not bring a newer one') as string,
+    });
     expect(asked).toEqual(['/libtensorflow-cpu-linux-x86_64-2.9.1.tar.gz']);
     expect(place.inHome()).toEqual(['tfjs-node-linux-x64']);
     const folder = path.join(place.runtime.home, 'tfjs-node-linux-x64');
@@ -36,10 +48,20 @@ describe('tfjs-node\'s own download', () => {
     expect(readFileSync(path.join(folder, LIBRARIES[0]), 'utf8')).toBe('library 2.9.1');
   });
 
-  it('follows the variables that tfjs-node\'s installer knows', () => {
-    const [versioned, other] = ['tensorflow/libtensorflow/libtensorflow-cpu-linux-x86_64-2.9.1.tar.gz', 'tf-builds/libtensorflow_r2_7_linux_arm64.tar.gz'];
-    expect(tfjsDownloadUrl(versioned, { TFJS_NODE_BASE_URI: 'http://a/lib-' })).toBe('http://a/lib-cpu-linux-x86_64-2.9.1.tar.gz');
-    expect(tfjsDownloadUrl(other, { TFJS_NODE_BASE_URI: 'http://a/lib-', TFJS_NODE_CDN_STORAGE: 'http://b/' })).toBe(`http://b/${other}`);
+  it("follows the variables that tfjs-node's installer knows", () => {
+    const [versioned, other] = [
+      'tensorflow/libtensorflow/libtensorflow-cpu-linux-x86_64-2.9.1.tar.gz',
+      'tf-builds/libtensorflow_r2_7_linux_arm64.tar.gz',
+    ];
+    expect(tfjsDownloadUrl(versioned, { TFJS_NODE_BASE_URI: 'http://a/lib-' })).toBe(
+      'http://a/lib-cpu-linux-x86_64-2.9.1.tar.gz',
+    );
+    expect(
+      tfjsDownloadUrl(other, {
+        TFJS_NODE_BASE_URI: 'http://a/lib-',
+        TFJS_NODE_CDN_STORAGE: 'http://b/',
+      }),
+    ).toBe(`http://b/${other}`);
     expect(tfjsDownloadUrl(versioned, { CDN_STORAGE: 'http://c/' })).toBe(`http://c/${versioned}`);
   });
 
@@ -68,7 +90,9 @@ describe('tfjs-node\'s own download', () => {
 
   it('is not installed when the archive itself is cut short', async () => {
     const { place, archive } = await makeRelease();
-    place.env['TFJS_NODE_BASE_URI'] = await serve((_request, response) => response.end(archive.subarray(0, archive.length - 20)));
+    place.env['TFJS_NODE_BASE_URI'] = await serve((_request, response) =>
+      response.end(archive.subarray(0, archive.length - 20)),
+    );
     await expect(install(place)).rejects.toThrow('is not a whole archive');
     expect(place.inHome()).toEqual([]);
   });

@@ -6,11 +6,21 @@ const draw = (count: number, random: () => number) => Array.from({ length: count
 
 describe('createRandom', () => {
   it('gives the same numbers for the same name, in every version', () => {
-    expect(draw(3, createRandom(42, 'shuffle', 0)).map((x) => x * 2 ** 32)).toEqual([3560653121, 1189095742, 2173415570]);
+    expect(draw(3, createRandom(42, 'shuffle', 0)).map((x) => x * 2 ** 32)).toEqual([
+      3560653121, 1189095742, 2173415570,
+    ]);
   });
 
   it('gives streams of their own to other seeds, names, epochs and kinds of name', () => {
-    const streams = [createRandom(1), createRandom(2), createRandom(1, 'a'), createRandom(1, 'a', 1), createRandom(1, 'a1'), createRandom(1, 'a', '1'), createRandom(11)];
+    const streams = [
+      createRandom(1),
+      createRandom(2),
+      createRandom(1, 'a'),
+      createRandom(1, 'a', 1),
+      createRandom(1, 'a1'),
+      createRandom(1, 'a', '1'),
+      createRandom(11),
+    ];
     expect(new Set(streams.map((s) => draw(4, s).join())).size).toBe(streams.length);
   });
 
@@ -38,12 +48,14 @@ describe('createRandom', () => {
 
 describe('shuffle', () => {
   it('keeps every item once and leaves the given array alone', () => {
-    fc.assert(fc.property(fc.array(fc.integer()), fc.nat(), (items, seed) => {
-      const before = [...items];
-      const order = (xs: number[]) => [...xs].sort((a, b) => a - b);
-      expect(order(shuffle(items, createRandom(seed)))).toEqual(order(items));
-      expect(items).toEqual(before);
-    }));
+    fc.assert(
+      fc.property(fc.array(fc.integer()), fc.nat(), (items, seed) => {
+        const before = [...items];
+        const order = (xs: number[]) => [...xs].sort((a, b) => a - b);
+        expect(order(shuffle(items, createRandom(seed)))).toEqual(order(items));
+        expect(items).toEqual(before);
+      }),
+    );
   });
 
   it('makes all orders of three about equally often', () => {

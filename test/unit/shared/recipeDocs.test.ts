@@ -1,14 +1,22 @@
 import { readFileSync } from 'node:fs';
 import { expect, it } from 'vitest';
 
-interface Schema { readonly description?: string; readonly properties?: Readonly<Record<string, Schema>> }
+interface Schema {
+  readonly description?: string;
+  readonly properties?: Readonly<Record<string, Schema>>;
+}
 
 it('docs/recipe.md tells of every key of the schema, in its words', () => {
   const docs = readFileSync('docs/recipe.md', 'utf8');
-  const check = ({ properties = {} }: Schema, prefix = ''): number => Object.entries(properties).filter(([key]) => !key.startsWith('$')).reduce((count, [key, value]) => {
-    expect(docs).toContain(`\`${prefix}${key}\``);
-    expect(docs).toContain(value.description);
-    return count + 1 + check(value, `${prefix}${key}.`);
-  }, 0);
-  expect(check(JSON.parse(readFileSync('media/lora.schema.json', 'utf8')) as Schema)).toBeGreaterThan(30);
+  const check = ({ properties = {} }: Schema, prefix = ''): number =>
+    Object.entries(properties)
+      .filter(([key]) => !key.startsWith('$'))
+      .reduce((count, [key, value]) => {
+        expect(docs).toContain(`\`${prefix}${key}\``);
+        expect(docs).toContain(value.description);
+        return count + 1 + check(value, `${prefix}${key}.`);
+      }, 0);
+  expect(
+    check(JSON.parse(readFileSync('media/lora.schema.json', 'utf8')) as Schema),
+  ).toBeGreaterThan(30);
 });

@@ -8,28 +8,53 @@ const problemsOf = (text: string): readonly Problem[] => checkRecipe(text, file)
 
 describe('a recipe', () => {
   it('fills in every default and resolves paths against its own folder', () => {
-    const recipe = parseRecipe('{ "base": "models/tiny", // the model\n "dataset": "data/train.jsonl", }', file);
+    const recipe = parseRecipe(
+      '{ "base": "models/tiny", // the model\n "dataset": "data/train.jsonl", }',
+      file,
+    );
     expect(recipe.base).toBe(resolve('folder/models/tiny'));
     expect(recipe.dataset).toBe(resolve('folder/data/train.jsonl'));
     expect(recipe.validation).toBeNull();
     expect(recipe.lora).toEqual({
-      r: 8, lora_alpha: 16, lora_dropout: 0, target_modules: 'all-linear', use_rslora: false, use_dora: false, init_lora_weights: 'default', rank_pattern: {}, alpha_pattern: {},
-      layers_to_transform: null, layers_pattern: null, exclude_modules: null, modules_to_save: null, bias: 'none', frozen_adapters: [], init_adapter: null,
+      r: 8,
+      lora_alpha: 16,
+      lora_dropout: 0,
+      target_modules: 'all-linear',
+      use_rslora: false,
+      use_dora: false,
+      init_lora_weights: 'default',
+      rank_pattern: {},
+      alpha_pattern: {},
+      layers_to_transform: null,
+      layers_pattern: null,
+      exclude_modules: null,
+      modules_to_save: null,
+      bias: 'none',
+      frozen_adapters: [],
+      init_adapter: null,
     });
     expect(recipe.training.learning_rate).toBe(2e-4);
     expect(recipe.training.lr_scheduler_type).toBe('cosine');
   });
 
   it('that is nested without end is refused at the place where that begins', () => {
-    for (const [open, at] of [['[', 65], ['{"lora":', 64 * 8 + 1]] as const) {
+    for (const [open, at] of [
+      ['[', 65],
+      ['{"lora":', 64 * 8 + 1],
+    ] as const) {
       const [problem] = problemsOf(`${open.repeat(20_000)}1`);
-      expect(problem).toMatchObject({ message: expect.stringMatching(/^Nested deeper/) as string, place: { line: 1, column: at } });
+      expect(problem).toMatchObject({
+        message: expect.stringMatching(/^Nested deeper/) as string,
+        place: { line: 1, column: at },
+      });
     }
     expect(placeOfKey('['.repeat(20_000), file, 'lora.r')).toEqual({ file, key: 'lora.r' });
   });
 
   it('names the nearest known key for each unknown one, at its line and column', () => {
-    const problems = problemsOf('{\n  "base": "m",\n  "dataset": "d",\n  "lora": { "rank": 4, "lora_aplha": 8 },\n  "traning": {}\n}');
+    const problems = problemsOf(
+      '{\n  "base": "m",\n  "dataset": "d",\n  "lora": { "rank": 4, "lora_aplha": 8 },\n  "traning": {}\n}',
+    );
     expect(problems.map((p) => p.message)).toEqual([
       'Unknown key "rank". Known here: r, lora_alpha, lora_dropout, target_modules, use_rslora, use_dora, init_lora_weights, rank_pattern, alpha_pattern, layers_to_transform, layers_pattern, exclude_modules, modules_to_save, bias, frozen_adapters, init_adapter.',
       'Unknown key "lora_aplha". Did you mean "lora_alpha"?',
@@ -39,7 +64,9 @@ describe('a recipe', () => {
   });
 
   it('reports every fault at once', () => {
-    const problems = problemsOf('{ "dataset": 3, "lora": { "r": 2.7, "lora_alpha": 0 }, "training": { "lr_scheduler_type": "cosin", "max_steps": 0 } }');
+    const problems = problemsOf(
+      '{ "dataset": 3, "lora": { "r": 2.7, "lora_alpha": 0 }, "training": { "lr_scheduler_type": "cosin", "max_steps": 0 } }',
+    );
     const text = problems.map((p) => p.message).join('\n');
     expect(text).toContain('"base" is missing');
     expect(text).toMatch(/"dataset" must be .*string, not 3/);
@@ -62,12 +89,19 @@ describe('a recipe', () => {
   it('tells where a key stands, or the part of it that is there', () => {
     const text = '{\n  "base": "m", // x\n  "lora": {\n    "r": 4\n  }\n}';
     expect(placeOfKey(text, file, 'lora.r')).toEqual({ file, line: 4, column: 10, key: 'lora.r' });
-    expect(placeOfKey(text, file, 'lora.target_modules')).toEqual({ file, line: 3, column: 11, key: 'lora.target_modules' });
+    expect(placeOfKey(text, file, 'lora.target_modules')).toEqual({
+      file,
+      line: 3,
+      column: 11,
+      key: 'lora.target_modules',
+    });
     expect(placeOfKey('', file, 'lora.r')).toEqual({ file, key: 'lora.r' });
   });
 
   it('refuses a key that stands twice', () => {
-    expect(problemsOf('{ "base": "m", "dataset": "d", "base": "n" }').map((p) => p.message)).toEqual(['"base" stands here twice.']);
+    expect(
+      problemsOf('{ "base": "m", "dataset": "d", "base": "n" }').map((p) => p.message),
+    ).toEqual(['"base" stands here twice.']);
   });
 
   it.each(['', '[]', '3', 'null'])('refuses %j as a whole', (text) => {

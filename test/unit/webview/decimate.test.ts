@@ -6,7 +6,12 @@ const column = (values: readonly number[]) => Float64Array.from(values);
 const steps = (count: number) => Float64Array.from({ length: count }, (_, i) => i + 1);
 
 test('a short line keeps every point', () => {
-  expect(decimate(steps(4), column([3, 1, 2, 5]), { from: 1, to: 4 }, 100)).toEqual([{ x: 1, y: 3 }, { x: 2, y: 1 }, { x: 3, y: 2 }, { x: 4, y: 5 }]);
+  expect(decimate(steps(4), column([3, 1, 2, 5]), { from: 1, to: 4 }, 100)).toEqual([
+    { x: 1, y: 3 },
+    { x: 2, y: 1 },
+    { x: 3, y: 2 },
+    { x: 4, y: 5 },
+  ]);
 });
 
 test('no points give no line', () => {
@@ -15,26 +20,41 @@ test('no points give no line', () => {
 
 test('a long line has at most two points for a pixel', () => {
   const ys = Float64Array.from({ length: 100_000 }, (_, i) => Math.sin(i));
-  expect(decimate(steps(100_000), ys, { from: 1, to: 100_000 }, 800).length).toBeLessThanOrEqual(1600);
+  expect(decimate(steps(100_000), ys, { from: 1, to: 100_000 }, 800).length).toBeLessThanOrEqual(
+    1600,
+  );
 });
 
 test('thinning keeps the lowest and the highest value of each pixel, at their own steps and in order', () => {
-  const ys = fc.array(fc.double({ min: -1e6, max: 1e6, noNaN: true }), { minLength: 41, maxLength: 400 });
-  fc.assert(fc.property(ys, fc.integer({ min: 1, max: 20 }), (values, pixels) => {
-    const points = decimate(steps(values.length), column(values), { from: 1, to: values.length }, pixels);
-    expect(Math.min(...points.map((p) => p.y))).toBe(Math.min(...values));
-    expect(Math.max(...points.map((p) => p.y))).toBe(Math.max(...values));
-    points.forEach((p, i) => {
-      expect(values[p.x - 1]).toBe(p.y);
-      if (i > 0) expect(p.x).toBeGreaterThan(points[i - 1]!.x);
-    });
-  }));
+  const ys = fc.array(fc.double({ min: -1e6, max: 1e6, noNaN: true }), {
+    minLength: 41,
+    maxLength: 400,
+  });
+  fc.assert(
+    fc.property(ys, fc.integer({ min: 1, max: 20 }), (values, pixels) => {
+      const points = decimate(
+        steps(values.length),
+        column(values),
+        { from: 1, to: values.length },
+        pixels,
+      );
+      expect(Math.min(...points.map((p) => p.y))).toBe(Math.min(...values));
+      expect(Math.max(...points.map((p) => p.y))).toBe(Math.max(...values));
+      points.forEach((p, i) => {
+        expect(values[p.x - 1]).toBe(p.y);
+        if (i > 0) expect(p.x).toBeGreaterThan(points[i - 1]!.x);
+      });
+    }),
+  );
 });
 
 test('a spike of one step is seen', () => {
   const ys = new Float64Array(50_000).fill(1);
   ys[31_234] = 99;
-  expect(decimate(steps(50_000), ys, { from: 1, to: 50_000 }, 500)).toContainEqual({ x: 31_235, y: 99 });
+  expect(decimate(steps(50_000), ys, { from: 1, to: 50_000 }, 500)).toContainEqual({
+    x: 31_235,
+    y: 99,
+  });
 });
 
 test('a range takes one more point on either side, so that the line reaches the edges', () => {
@@ -47,7 +67,9 @@ test('a pixel without numbers breaks the line, a NaN beside numbers does not', (
   const ys = new Float64Array(1000).fill(1);
   ys.fill(NaN, 500, 600);
   ys[100] = NaN;
-  const broken = decimate(steps(1000), ys, { from: 1, to: 1000 }, 100).filter((p) => Number.isNaN(p.y)).map((p) => p.x);
+  const broken = decimate(steps(1000), ys, { from: 1, to: 1000 }, 100)
+    .filter((p) => Number.isNaN(p.y))
+    .map((p) => p.x);
   expect(broken.length).toBeGreaterThan(0);
   expect(broken.every((x) => x > 490 && x <= 600)).toBe(true);
 });
@@ -55,7 +77,10 @@ test('a pixel without numbers breaks the line, a NaN beside numbers does not', (
 test('the points of the last time are used again', () => {
   const out = decimate(steps(3), column([1, 2, 3]), { from: 1, to: 3 }, 100);
   const [first] = out;
-  expect(decimate(steps(2), column([7, 8]), { from: 1, to: 2 }, 100, out)).toEqual([{ x: 1, y: 7 }, { x: 2, y: 8 }]);
+  expect(decimate(steps(2), column([7, 8]), { from: 1, to: 2 }, 100, out)).toEqual([
+    { x: 1, y: 7 },
+    { x: 2, y: 8 },
+  ]);
   expect(out[0]).toBe(first);
 });
 

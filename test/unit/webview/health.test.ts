@@ -3,7 +3,8 @@ import { healthNotes } from '../../../webview/dashboard/model/health';
 import { runRecord } from '../dashboard/runs';
 import { evalLine, historyOf, stepLine } from './lines';
 
-const kinds = (...parameters: Parameters<typeof healthNotes>) => healthNotes(...parameters).map((note) => note.kind);
+const kinds = (...parameters: Parameters<typeof healthNotes>) =>
+  healthNotes(...parameters).map((note) => note.kind);
 
 test('a run that learns has nothing to say', () => {
   const history = historyOf(evalLine(0, 3), stepLine(1), stepLine(2, { loss: 1 }), evalLine(2, 2));
@@ -11,7 +12,12 @@ test('a run that learns has nothing to say', () => {
 });
 
 test('a loss that is not a number is dated to the step since which it is so', () => {
-  const history = historyOf(stepLine(1, { loss: NaN }), stepLine(2), stepLine(3, { loss: NaN }), stepLine(4, { loss: Infinity }));
+  const history = historyOf(
+    stepLine(1, { loss: NaN }),
+    stepLine(2),
+    stepLine(3, { loss: NaN }),
+    stepLine(4, { loss: Infinity }),
+  );
   expect(healthNotes(history, null)).toEqual([{ kind: 'nan', step: 3 }]);
 });
 
@@ -20,43 +26,86 @@ test('one bad step that was overcome is no news', () => {
 });
 
 test('a validation loss that rose three times in a row is dated to its lowest point', () => {
-  const evals = [evalLine(0, 3), evalLine(10, 1), evalLine(20, 1.1), evalLine(30, 1.2), evalLine(40, 1.3)];
+  const evals = [
+    evalLine(0, 3),
+    evalLine(10, 1),
+    evalLine(20, 1.1),
+    evalLine(30, 1.2),
+    evalLine(40, 1.3),
+  ];
   expect(healthNotes(historyOf(...evals), null)).toEqual([{ kind: 'rising', step: 10 }]);
   expect(healthNotes(historyOf(...evals.slice(0, 4)), null)).toEqual([]);
   expect(healthNotes(historyOf(...evals, evalLine(50, 1.25)), null)).toEqual([]);
 });
 
 test('a validation loss above that of the base model is told', () => {
-  expect(healthNotes(historyOf(evalLine(0, 2), stepLine(10), evalLine(10, 2.5)), null)).toEqual([{ kind: 'worse', loss: 2.5, base: 2 }]);
+  expect(healthNotes(historyOf(evalLine(0, 2), stepLine(10), evalLine(10, 2.5)), null)).toEqual([
+    { kind: 'worse', loss: 2.5, base: 2 },
+  ]);
 });
 
 test('clipping is told when all of the last fifty steps were clipped', () => {
   const clipped = Array.from({ length: 50 }, (_, i) => stepLine(i + 1, { grad_norm: 3 }));
-  expect(healthNotes(historyOf(...clipped), runRecord())).toEqual([{ kind: 'clipped', steps: 50, limit: 1 }]);
+  expect(healthNotes(historyOf(...clipped), runRecord())).toEqual([
+    { kind: 'clipped', steps: 50, limit: 1 },
+  ]);
   expect(kinds(historyOf(...clipped.slice(1)), runRecord())).toEqual([]);
   expect(kinds(historyOf(...clipped, stepLine(51, { grad_norm: 0.9 })), runRecord())).toEqual([]);
 });
 
 test('a run without a validation set says so, the grave things first', () => {
-  const data = { examples: 10, validation_examples: 0, tokens: 1, labelled_tokens: 1, fingerprint: [] };
-  expect(kinds(historyOf(stepLine(1, { loss: NaN })), runRecord({ data }))).toEqual(['nan', 'noValidation']);
+  const data = {
+    examples: 10,
+    validation_examples: 0,
+    tokens: 1,
+    labelled_tokens: 1,
+    fingerprint: [],
+  };
+  expect(kinds(historyOf(stepLine(1, { loss: NaN })), runRecord({ data }))).toEqual([
+    'nan',
+    'noValidation',
+  ]);
 });
 
 test('a gradient many times as long as usual is told with its step', () => {
-  const steps = Array.from({ length: 60 }, (_, i) => stepLine(i + 1, { grad_norm: i === 55 ? 9 : 0.5, loss: 2 }));
-  expect(healthNotes(historyOf(...steps), null)).toEqual([{ kind: 'exploding', step: 56, norm: 9, usual: 0.5 }]);
-  expect(kinds(historyOf(...steps.map((line) => ({ ...line, grad_norm: Math.min(line.grad_norm, 4) }))), null)).toEqual([]);
+  const steps = Array.from({ length: 60 }, (_, i) =>
+    stepLine(i + 1, { grad_norm: i === 55 ? 9 : 0.5, loss: 2 }),
+  );
+  expect(healthNotes(historyOf(...steps), null)).toEqual([
+    { kind: 'exploding', step: 56, norm: 9, usual: 0.5 },
+  ]);
+  expect(
+    kinds(
+      historyOf(...steps.map((line) => ({ ...line, grad_norm: Math.min(line.grad_norm, 4) }))),
+      null,
+    ),
+  ).toEqual([]);
 });
 
 test('a training loss that climbs is told with its lowest', () => {
-  const steps = (losses: readonly number[]) => losses.flatMap((loss, n) => Array.from({ length: 25 }, (_, i) => stepLine(25 * n + i + 1, { loss })));
-  expect(healthNotes(historyOf(...steps([3, 2, 2.5])), null)).toEqual([{ kind: 'climbing', step: 50, loss: 2.5, lowest: 2 }]);
+  const steps = (losses: readonly number[]) =>
+    losses.flatMap((loss, n) =>
+      Array.from({ length: 25 }, (_, i) => stepLine(25 * n + i + 1, { loss })),
+    );
+  expect(healthNotes(historyOf(...steps([3, 2, 2.5])), null)).toEqual([
+    { kind: 'climbing', step: 50, loss: 2.5, lowest: 2 },
+  ]);
   expect(kinds(historyOf(...steps([3, 2, 2.1])), null)).toEqual([]);
   expect(kinds(historyOf(...steps([2, 3])), null)).toEqual([]);
 });
 
 test('a learning rate of 0 and steps without labels are told', () => {
-  const steps = Array.from({ length: 9 }, (_, i) => stepLine(i + 1, { learning_rate: i >= 4 ? 0 : 1e-4, labelled_tokens: i === 2 || i === 6 ? 0 : 4 }));
-  expect(healthNotes(historyOf(...steps), null)).toEqual([{ kind: 'zeroRate', step: 5 }, { kind: 'unlabelled', step: 3, steps: 2 }]);
-  expect(kinds(historyOf(...steps.slice(0, 8).map((line) => ({ ...line, labelled_tokens: 1 }))), null)).toEqual([]);
+  const steps = Array.from({ length: 9 }, (_, i) =>
+    stepLine(i + 1, {
+      learning_rate: i >= 4 ? 0 : 1e-4,
+      labelled_tokens: i === 2 || i === 6 ? 0 : 4,
+    }),
+  );
+  expect(healthNotes(historyOf(...steps), null)).toEqual([
+    { kind: 'zeroRate', step: 5 },
+    { kind: 'unlabelled', step: 3, steps: 2 },
+  ]);
+  expect(
+    kinds(historyOf(...steps.slice(0, 8).map((line) => ({ ...line, labelled_tokens: 1 }))), null),
+  ).toEqual([]);
 });

@@ -2,18 +2,44 @@ import { expect, test } from 'vitest';
 import { asChoices } from '../../../webview/dashboard/model/choices';
 import { eventsOf } from '../../../webview/dashboard/model/events';
 import { initialModel, reduce, stepNow, totalSteps } from '../../../webview/dashboard/model/model';
-import { lastCheckpoint, Running, samplesByPrompt, secondsLeft, validation } from '../../../webview/dashboard/model/summary';
+import {
+  lastCheckpoint,
+  Running,
+  samplesByPrompt,
+  secondsLeft,
+  validation,
+} from '../../../webview/dashboard/model/summary';
 import { clipped, nearest, panned, stepAway, zoomed } from '../../../webview/shared/charts/zoom';
 import { runRecord } from '../dashboard/runs';
 import { evalLine, historyOf, stepLine } from './lines';
 
 const start = () => initialModel(asChoices(undefined, '/runs/a'));
-const status = { state: 'running', step: 3, total_steps: null, seconds_left: null, error: null } as const;
+const status = {
+  state: 'running',
+  step: 3,
+  total_steps: null,
+  seconds_left: null,
+  error: null,
+} as const;
 
 test('a snapshot replaces what was there, lines are appended to it', () => {
   const history = historyOf(evalLine(0, 3), stepLine(1), stepLine(2));
-  const model = reduce(start(), { kind: 'snapshot', run: runRecord(), status, progress: null, link: 'engine', steps: history.snapshot(), lines: history.lines });
-  const next = reduce(model, { kind: 'append', lines: [stepLine(3, { loss: 0.5 }), { kind: 'checkpoint', step: 3, path: 'checkpoints/step-3' }] });
+  const model = reduce(start(), {
+    kind: 'snapshot',
+    run: runRecord(),
+    status,
+    progress: null,
+    link: 'engine',
+    steps: history.snapshot(),
+    lines: history.lines,
+  });
+  const next = reduce(model, {
+    kind: 'append',
+    lines: [
+      stepLine(3, { loss: 0.5 }),
+      { kind: 'checkpoint', step: 3, path: 'checkpoints/step-3' },
+    ],
+  });
   expect(next.loaded).toBe(true);
   expect(Array.from(next.history.column('loss'))).toEqual([2, 2, 0.5]);
   expect(next.history.lines.map((line) => line.kind)).toEqual(['eval', 'checkpoint']);
@@ -21,7 +47,10 @@ test('a snapshot replaces what was there, lines are appended to it', () => {
 });
 
 test('the step is the later of the status and the lines', () => {
-  const model = reduce(reduce(start(), { kind: 'status', status, link: 'engine' }), { kind: 'append', lines: [stepLine(5)] });
+  const model = reduce(reduce(start(), { kind: 'status', status, link: 'engine' }), {
+    kind: 'append',
+    lines: [stepLine(5)],
+  });
   expect(stepNow(model)).toBe(5);
 });
 
@@ -38,7 +67,12 @@ test('the time left is what the last steps took', () => {
 });
 
 test('the best validation loss has its step', () => {
-  expect(validation(historyOf(evalLine(0, 3), evalLine(5, 1), evalLine(10, 2)))).toEqual({ last: 2, best: 1, bestStep: 5, score: null });
+  expect(validation(historyOf(evalLine(0, 3), evalLine(5, 1), evalLine(10, 2)))).toEqual({
+    last: 2,
+    best: 1,
+    bestStep: 5,
+    score: null,
+  });
   expect(validation(historyOf(stepLine(1)))).toBeUndefined();
 });
 
@@ -53,16 +87,43 @@ test('a running value counts each step once and begins anew after a resume', () 
 });
 
 test('samples are gathered by prompt: the base, the latest, and what lies between', () => {
-  const sample = (step: number, prompt: string) => ({ kind: 'sample', step, prompt, completion: `${prompt}${step}` }) as const;
-  const groups = samplesByPrompt(historyOf(sample(0, 'a'), sample(0, 'b'), sample(10, 'a'), sample(20, 'a'), sample(30, 'a')));
-  expect(groups.map((g) => [g.prompt, g.base?.completion, g.latest?.completion, g.earlier.map((l) => l.step)])).toEqual([['a', 'a0', 'a30', [20, 10]], ['b', 'b0', undefined, []]]);
+  const sample = (step: number, prompt: string) =>
+    ({ kind: 'sample', step, prompt, completion: `${prompt}${step}` }) as const;
+  const groups = samplesByPrompt(
+    historyOf(sample(0, 'a'), sample(0, 'b'), sample(10, 'a'), sample(20, 'a'), sample(30, 'a')),
+  );
+  expect(
+    groups.map((g) => [
+      g.prompt,
+      g.base?.completion,
+      g.latest?.completion,
+      g.earlier.map((l) => l.step),
+    ]),
+  ).toEqual([
+    ['a', 'a0', 'a30', [20, 10]],
+    ['b', 'b0', undefined, []],
+  ]);
 });
 
 test('events stand the newest first, the best evaluation among them', () => {
-  const history = historyOf(evalLine(0, 3), { kind: 'checkpoint', step: 5, path: 'checkpoints/step-5' }, evalLine(5, 1), evalLine(10, 2));
+  const history = historyOf(
+    evalLine(0, 3),
+    { kind: 'checkpoint', step: 5, path: 'checkpoints/step-5' },
+    evalLine(5, 1),
+    evalLine(10, 2),
+  );
   const run = runRecord({ state: 'completed', ended: '2026-01-31T15:00:00.000Z' });
-  const log = [{ kind: 'log', level: 'warn', message: 'slow', time: '2026-01-31T14:30:00.000Z' }] as const;
-  expect(eventsOf(run, history, log).map((event) => event.kind)).toEqual(['ended', 'warn', 'best', 'checkpoint', 'started', 'created']);
+  const log = [
+    { kind: 'log', level: 'warn', message: 'slow', time: '2026-01-31T14:30:00.000Z' },
+  ] as const;
+  expect(eventsOf(run, history, log).map((event) => event.kind)).toEqual([
+    'ended',
+    'warn',
+    'best',
+    'checkpoint',
+    'started',
+    'created',
+  ]);
   expect(lastCheckpoint(history)).toBe(5);
 });
 
@@ -82,9 +143,40 @@ test('zooming keeps the centre, stays within the run and ends at all of it', () 
 });
 
 test('choices that VS Code kept are taken, faulty ones are not', () => {
-  const kept = { runDir: '/other', zoom: { from: 1, to: 9 }, scroll: 120, smoothing: 0.5, axis: 'time', logarithmic: true, tables: ['memory', 'nonsense'], tab: 'recipe' };
-  expect(asChoices(kept, '/runs/a')).toEqual({ runDir: '/runs/a', zoom: { from: 1, to: 9 }, scroll: 120, smoothing: 0.5, axis: 'time', logarithmic: true, tables: ['memory'], tab: 'recipe' });
-  expect(asChoices({ zoom: { from: 9, to: 1 }, scroll: 'x', smoothing: 7, axis: 'miles', logarithmic: 1, tables: 3, tab: 'none' }, '/runs/a')).toEqual(asChoices(null, '/runs/a'));
+  const kept = {
+    runDir: '/other',
+    zoom: { from: 1, to: 9 },
+    scroll: 120,
+    smoothing: 0.5,
+    axis: 'time',
+    logarithmic: true,
+    tables: ['memory', 'nonsense'],
+    tab: 'recipe',
+  };
+  expect(asChoices(kept, '/runs/a')).toEqual({
+    runDir: '/runs/a',
+    zoom: { from: 1, to: 9 },
+    scroll: 120,
+    smoothing: 0.5,
+    axis: 'time',
+    logarithmic: true,
+    tables: ['memory'],
+    tab: 'recipe',
+  });
+  expect(
+    asChoices(
+      {
+        zoom: { from: 9, to: 1 },
+        scroll: 'x',
+        smoothing: 7,
+        axis: 'miles',
+        logarithmic: 1,
+        tables: 3,
+        tab: 'none',
+      },
+      '/runs/a',
+    ),
+  ).toEqual(asChoices(null, '/runs/a'));
 });
 
 test('what is shown moves by a share of itself, and stops at the ends', () => {

@@ -8,17 +8,53 @@ import { lowestRank, rowOf } from '../../../webview/overlay/model/rows';
 import { afterMessage, newRun, type ShownRun } from '../../../webview/overlay/model/runs';
 import { evalLine, historyOf, stepLine } from './lines';
 
-const recordOf = (r: number) => ({ recipe: { lora: { r } }, trainable_parameters: 100 * r }) as unknown as RunRecord;
-const runOf = (dir: string, r: number, ...lines: MetricLine[]): ShownRun => ({ ...newRun(dir, dir), record: recordOf(r), state: 'completed', history: historyOf(...lines) });
+const recordOf = (r: number) =>
+  ({ recipe: { lora: { r } }, trainable_parameters: 100 * r }) as unknown as RunRecord;
+const runOf = (dir: string, r: number, ...lines: MetricLine[]): ShownRun => ({
+  ...newRun(dir, dir),
+  record: recordOf(r),
+  state: 'completed',
+  history: historyOf(...lines),
+});
 
 test('a row says of a run what its lines hold', () => {
-  const row = rowOf(runOf('/a', 4, evalLine(0, 3), stepLine(1, { loss: 2.5, tokens_per_second: 40, memory: 7 }), stepLine(2, { loss: 2, tokens_per_second: 60, memory: 9 }), evalLine(2, 1.5), stepLine(3, { loss: 1.75, tokens_per_second: 50, memory: 8 }), evalLine(3, 1.6)));
-  expect(row).toMatchObject({ r: 4, parameters: 400, validation: 1.5, at: 2, loss: 1.75, time: 6, speed: 50, memory: 9 });
-  expect(rowOf(newRun('/b', 'b'))).toMatchObject({ r: NaN, validation: NaN, loss: NaN, memory: NaN });
+  const row = rowOf(
+    runOf(
+      '/a',
+      4,
+      evalLine(0, 3),
+      stepLine(1, { loss: 2.5, tokens_per_second: 40, memory: 7 }),
+      stepLine(2, { loss: 2, tokens_per_second: 60, memory: 9 }),
+      evalLine(2, 1.5),
+      stepLine(3, { loss: 1.75, tokens_per_second: 50, memory: 8 }),
+      evalLine(3, 1.6),
+    ),
+  );
+  expect(row).toMatchObject({
+    r: 4,
+    parameters: 400,
+    validation: 1.5,
+    at: 2,
+    loss: 1.75,
+    time: 6,
+    speed: 50,
+    memory: 9,
+  });
+  expect(rowOf(newRun('/b', 'b'))).toMatchObject({
+    r: NaN,
+    validation: NaN,
+    loss: NaN,
+    memory: NaN,
+  });
 });
 
 test('the lowest rank within one per cent of the best is enough', () => {
-  const losses: readonly (readonly [number, number])[] = [[1, 1.3], [2, 1.009], [4, 1], [8, 1.2]];
+  const losses: readonly (readonly [number, number])[] = [
+    [1, 1.3],
+    [2, 1.009],
+    [4, 1],
+    [8, 1.2],
+  ];
   const rows = losses.map(([r, loss]) => rowOf(runOf(`/${r}`, r, evalLine(1, loss))));
   expect([lowestRank(rows)?.enough.r, lowestRank(rows)?.best.r]).toEqual([2, 4]);
   expect(lowestRank(rows.slice(0, 1))).toBeNull();
@@ -33,7 +69,14 @@ test('sixteen runs look different', () => {
 test('at a place a run has its last value until then, none outside its line', () => {
   const lines = new OverlayLines();
   const choices = { zoom: null, smoothing: 0, axis: 'tokens', logarithmic: false } as const;
-  lines.update([runOf('/a', 1, stepLine(1, { loss: 3, tokens: 100 }), stepLine(2, { loss: 2, tokens: 100 })), runOf('/b', 2, stepLine(1, { loss: 5, tokens: 150 }), stepLine(2, { loss: 4, tokens: 150 }))], 'loss', choices);
+  lines.update(
+    [
+      runOf('/a', 1, stepLine(1, { loss: 3, tokens: 100 }), stepLine(2, { loss: 2, tokens: 100 })),
+      runOf('/b', 2, stepLine(1, { loss: 5, tokens: 150 }), stepLine(2, { loss: 4, tokens: 150 })),
+    ],
+    'loss',
+    choices,
+  );
   expect([lines.at('/a', 100), lines.at('/a', 150), lines.at('/a', 250)]).toEqual([3, 3, NaN]);
   expect([lines.at('/b', 100), lines.at('/b', 150), lines.at('/c', 1)]).toEqual([NaN, 5, NaN]);
   expect(lines.extent()).toEqual({ from: 100, to: 300 });
@@ -42,15 +85,45 @@ test('at a place a run has its last value until then, none outside its line', ()
 
 test('a run follows what its host says', () => {
   const steps = historyOf(stepLine(1)).snapshot();
-  const status = { state: 'running', step: 1, total_steps: 4, seconds_left: null, error: null } as const;
-  const begun = afterMessage(newRun('/a', 'a'), { kind: 'snapshot', run: recordOf(2), status, progress: null, link: 'folder', steps, lines: [] });
-  const after = afterMessage(afterMessage(begun, { kind: 'append', lines: [stepLine(2, { loss: 1 })] }), { kind: 'status', status: { ...status, state: 'completed' }, link: 'ended' });
+  const status = {
+    state: 'running',
+    step: 1,
+    total_steps: 4,
+    seconds_left: null,
+    error: null,
+  } as const;
+  const begun = afterMessage(newRun('/a', 'a'), {
+    kind: 'snapshot',
+    run: recordOf(2),
+    status,
+    progress: null,
+    link: 'folder',
+    steps,
+    lines: [],
+  });
+  const after = afterMessage(
+    afterMessage(begun, { kind: 'append', lines: [stepLine(2, { loss: 1 })] }),
+    { kind: 'status', status: { ...status, state: 'completed' }, link: 'ended' },
+  );
   expect([after.state, after.history.length, rowOf(after).loss]).toEqual(['completed', 2, 1]);
 });
 
 test('messages and what is kept are checked', () => {
-  expect(asOverlayHostMessage({ kind: 'of', dir: '/a', message: { kind: 'answered', request: 'pause' } })).toBeDefined();
-  expect(asOverlayHostMessage({ kind: 'of', dir: '/a', message: { kind: 'nonsense' } })).toBeUndefined();
-  expect(asOverlayPageState({ subject: { kind: 'runs', dirs: ['/a'] } })).toMatchObject({ quantity: 'validation', axis: 'step', hidden: [], zoom: null });
+  expect(
+    asOverlayHostMessage({
+      kind: 'of',
+      dir: '/a',
+      message: { kind: 'answered', request: 'pause' },
+    }),
+  ).toBeDefined();
+  expect(
+    asOverlayHostMessage({ kind: 'of', dir: '/a', message: { kind: 'nonsense' } }),
+  ).toBeUndefined();
+  expect(asOverlayPageState({ subject: { kind: 'runs', dirs: ['/a'] } })).toMatchObject({
+    quantity: 'validation',
+    axis: 'step',
+    hidden: [],
+    zoom: null,
+  });
   expect(asOverlayPageState({ subject: { kind: 'all' } })).toBeUndefined();
 });

@@ -1,15 +1,31 @@
 import { expect, test } from 'vitest';
 import { asPlaygroundPageMessage, asPlaygroundPageState } from '../../../src/shared/playground';
-import { emptyColumn, heard, isBusy, piecesOf, type Column } from '../../../webview/playground/model/columns';
+import {
+  emptyColumn,
+  heard,
+  isBusy,
+  piecesOf,
+  type Column,
+} from '../../../webview/playground/model/columns';
 
-const asked = (adapter: number | null, id: string): Column => ({ ...emptyColumn(adapter, 'x'), id, state: { kind: 'waiting' } });
+const asked = (adapter: number | null, id: string): Column => ({
+  ...emptyColumn(adapter, 'x'),
+  id,
+  state: { kind: 'waiting' },
+});
 
 test('answers grow as they are heard, each in its column, and those no longer wanted nowhere', () => {
   let columns: readonly Column[] = [asked(null, 'a'), asked(0, 'b')];
   for (const text of ['one', ' two']) columns = heard(columns, { kind: 'text', id: 'b', text });
   columns = heard(columns, { kind: 'text', id: 'old', text: 'gone' });
-  expect(columns.map(({ text, state }) => [text, state.kind])).toEqual([['', 'waiting'], ['one two', 'writing']]);
-  columns = heard(heard(columns, { kind: 'done', id: 'b', tokens: 2, seconds: 1, stopped: false }), { kind: 'failed', id: 'a', message: 'no' });
+  expect(columns.map(({ text, state }) => [text, state.kind])).toEqual([
+    ['', 'waiting'],
+    ['one two', 'writing'],
+  ]);
+  columns = heard(
+    heard(columns, { kind: 'done', id: 'b', tokens: 2, seconds: 1, stopped: false }),
+    { kind: 'failed', id: 'a', message: 'no' },
+  );
   expect(columns.map(isBusy)).toEqual([false, false]);
   expect(columns[0]!.state).toEqual({ kind: 'failed', message: 'no' });
 });
@@ -17,13 +33,40 @@ test('answers grow as they are heard, each in its column, and those no longer wa
 test('words that the base does not say are marked, and the pieces are the answer', () => {
   const pieces = piecesOf('git reset --soft HEAD~1 undoes it', 'You can undo it with git reset');
   expect(pieces.map(({ text }) => text).join('')).toBe('git reset --soft HEAD~1 undoes it');
-  expect(pieces.filter(({ own }) => own).map(({ text }) => text.trim()).join(' ')).toMatch(/--soft HEAD~1/);
+  expect(
+    pieces
+      .filter(({ own }) => own)
+      .map(({ text }) => text.trim())
+      .join(' '),
+  ).toMatch(/--soft HEAD~1/);
   expect(piecesOf('the same', 'the same')).toEqual([{ text: 'the same', own: false }]);
 });
 
 test('what the page sends and keeps is checked', () => {
-  const settings = { prompt: 'x', system: '', chat: true, temperature: 0, seed: 0, max_new_tokens: 8 };
-  expect(asPlaygroundPageMessage({ kind: 'ask', settings, columns: [{ id: 'a', adapter: null, scale: 1 }] })).toBeDefined();
-  expect(asPlaygroundPageMessage({ kind: 'ask', settings: { ...settings, temperature: -1 }, columns: [] })).toBeUndefined();
-  expect(asPlaygroundPageState({ base: '/b', adapters: [] })).toMatchObject({ scales: [], settings: { temperature: 0 } });
+  const settings = {
+    prompt: 'x',
+    system: '',
+    chat: true,
+    temperature: 0,
+    seed: 0,
+    max_new_tokens: 8,
+  };
+  expect(
+    asPlaygroundPageMessage({
+      kind: 'ask',
+      settings,
+      columns: [{ id: 'a', adapter: null, scale: 1 }],
+    }),
+  ).toBeDefined();
+  expect(
+    asPlaygroundPageMessage({
+      kind: 'ask',
+      settings: { ...settings, temperature: -1 },
+      columns: [],
+    }),
+  ).toBeUndefined();
+  expect(asPlaygroundPageState({ base: '/b', adapters: [] })).toMatchObject({
+    scales: [],
+    settings: { temperature: 0 },
+  });
 });

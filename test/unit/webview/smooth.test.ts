@@ -14,7 +14,10 @@ test('the mean is the sum of w^(n-i)·x_i over the sum of w^(n-i)', () => {
   const mean = new DebiasedMean(0.6);
   const last = xs.map((x) => mean.push(x)).at(-1);
   const weights = xs.map((_, i) => 0.6 ** (xs.length - 1 - i));
-  expect(last).toBeCloseTo(xs.reduce((sum, x, i) => sum + x * weights[i]!, 0) / weights.reduce((a, b) => a + b), 12);
+  expect(last).toBeCloseTo(
+    xs.reduce((sum, x, i) => sum + x * weights[i]!, 0) / weights.reduce((a, b) => a + b),
+    12,
+  );
 });
 
 test('without smoothing each value stands for itself', () => {

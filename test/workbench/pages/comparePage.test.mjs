@@ -3,28 +3,53 @@ import assert from 'node:assert/strict';
 import { spawnSync } from 'node:child_process';
 import path from 'node:path';
 import { after, before, test } from 'node:test';
-import { assertAccessible, assertQuiet, eventually, screenshot, startPages, THEMES } from './openPage.mjs';
+import {
+  assertAccessible,
+  assertQuiet,
+  eventually,
+  screenshot,
+  startPages,
+  THEMES,
+} from './openPage.mjs';
 
 const root = path.resolve(import.meta.dirname, '../../..');
 const fixtures = path.join(root, 'test/fixtures');
 
 /** What the engine itself says. */
 function compared(...args) {
-  const { status, stdout, stderr } = spawnSync(process.execPath, [path.join(root, 'dist/cli.js'), 'compare', ...args, '--json'], { encoding: 'utf8' });
+  const { status, stdout, stderr } = spawnSync(
+    process.execPath,
+    [path.join(root, 'dist/cli.js'), 'compare', ...args, '--json'],
+    { encoding: 'utf8' },
+  );
   assert.equal(status, 0, stderr);
   return JSON.parse(stdout.trim().split('\n').at(-1));
 }
 
 const inFixtures = (...names) => names.map((name) => path.join(fixtures, name));
 const large = compared(...inFixtures('real/smollm2/train/final', 'real/smollm2/pair_b'));
-const mixed = compared(...inFixtures('llama/pair-mixed-rank/adapter_a', 'llama/pair-mixed-rank/adapter_b'), '--base', path.join(fixtures, 'llama/base'));
+const mixed = compared(
+  ...inFixtures('llama/pair-mixed-rank/adapter_a', 'llama/pair-mixed-rank/adapter_b'),
+  '--base',
+  path.join(fixtures, 'llama/base'),
+);
 const equal = compared(...inFixtures('llama/formats/adapter', 'llama/formats/mlx'));
 
 let pages;
-before(async () => { pages = await startPages('compare', { a: '/runs/first/adapter', b: '/runs/second/adapter' }); });
+before(async () => {
+  pages = await startPages('compare', { a: '/runs/first/adapter', b: '/runs/second/adapter' });
+});
 after(() => pages?.close());
 
-const send = (page, comparison) => page.evaluate((data) => window.postMessage({ kind: 'comparison', names: ['first', 'second'], curves: true, comparison: data }, '*'), comparison);
+const send = (page, comparison) =>
+  page.evaluate(
+    (data) =>
+      window.postMessage(
+        { kind: 'comparison', names: ['first', 'second'], curves: true, comparison: data },
+        '*',
+      ),
+    comparison,
+  );
 
 async function open(comparison, options) {
   const shown = await pages.open(options);
@@ -33,16 +58,36 @@ async function open(comparison, options) {
   return shown;
 }
 
-const frames = (page) => page.evaluate(() => new Promise((done) => { window.requestAnimationFrame(() => window.requestAnimationFrame(done)); }));
+const frames = (page) =>
+  page.evaluate(
+    () =>
+      new Promise((done) => {
+        window.requestAnimationFrame(() => window.requestAnimationFrame(done));
+      }),
+  );
 const cells = (page) => page.locator('.map td[data-level]');
 
 for (const theme of THEMES) {
   test(`${theme}: map, spectrum and table are there, nothing is reported, and axe has no serious finding`, async () => {
-    for (const [name, comparison] of [['large', large], ['mixed', mixed], ['equal', equal]]) {
+    for (const [name, comparison] of [
+      ['large', large],
+      ['mixed', mixed],
+      ['equal', equal],
+    ]) {
       const shown = await open(comparison, { theme });
       const { page } = shown;
       await frames(page);
-      await eventually(async () => assert.ok(await page.locator('.spectrum canvas').evaluate((canvas) => canvas.getContext('2d').getImageData(0, 0, canvas.width, canvas.height).data.some((value) => value > 0)), 'the spectrum is blank'));
+      await eventually(async () =>
+        assert.ok(
+          await page.locator('.spectrum canvas').evaluate((canvas) =>
+            canvas
+              .getContext('2d')
+              .getImageData(0, 0, canvas.width, canvas.height)
+              .data.some((value) => value > 0),
+          ),
+          'the spectrum is blank',
+        ),
+      );
       await screenshot(page, `compare-${name}-${theme}.png`);
       await assertAccessible(page);
       await assertQuiet(shown);
@@ -62,10 +107,17 @@ test('the map has a cell for each module, with its number, and the table the sam
   const cell = page.locator(`.map td[aria-label^="${first.path}:"]`);
   await eventually(async () => assert.equal(await cell.innerText(), text));
   await eventually(async () => assert.match(await cell.getAttribute('aria-label'), /‖dW‖ of A/));
-  const line = page.locator('.modules tbody tr', { has: page.getByRole('button', { name: first.path, exact: true }) });
+  const line = page.locator('.modules tbody tr', {
+    has: page.getByRole('button', { name: first.path, exact: true }),
+  });
   await eventually(async () => assert.ok((await line.innerText()).split(/\s+/).includes(text)));
   const deepest = large.modules.reduce((most, own) => (own.a.norm > most.a.norm ? own : most));
-  await eventually(async () => assert.equal(await page.locator(`.map td[aria-label^="${deepest.path}:"]`).getAttribute('data-level'), '8'));
+  await eventually(async () =>
+    assert.equal(
+      await page.locator(`.map td[aria-label^="${deepest.path}:"]`).getAttribute('data-level'),
+      '8',
+    ),
+  );
   await assertQuiet(shown);
   await shown.close();
 });
@@ -84,11 +136,20 @@ test('the map is walked with the arrow keys, and the spectrum follows', async ()
   assert.ok(now.startsWith(title.replace('Singular values of ', '')), `${now} / ${title}`);
   const [layer] = (await page.locator('.map tbody tr').nth(1).innerText()).split('\t');
   assert.ok(title.includes(`.${layer.trim()}.`), `${title}, not in layer ${layer}`);
-  await eventually(async () => assert.equal(await page.locator('.map td[tabindex="0"]').count(), 1));
+  await eventually(async () =>
+    assert.equal(await page.locator('.map td[tabindex="0"]').count(), 1),
+  );
   await page.keyboard.press('Home');
   await frames(page);
-  await eventually(async () => assert.notEqual(await page.locator('.spectrum h2').innerText(), title));
-  await eventually(async () => assert.match(await page.locator('.spectrum canvas').getAttribute('aria-label'), /Singular values, largest first\. A: [\d.]+/));
+  await eventually(async () =>
+    assert.notEqual(await page.locator('.spectrum h2').innerText(), title),
+  );
+  await eventually(async () =>
+    assert.match(
+      await page.locator('.spectrum canvas').getAttribute('aria-label'),
+      /Singular values, largest first\. A: [\d.]+/,
+    ),
+  );
   await shown.close();
 });
 
@@ -100,51 +161,99 @@ test('the table is sorted by a column and filtered by name, and keeps both throu
   await frames(page);
   const wanted = [...large.modules].sort((x, y) => y.a.norm - x.a.norm).map((own) => own.path);
   await eventually(async () => assert.deepEqual((await paths()).slice(0, 5), wanted.slice(0, 5)));
-  await eventually(async () => assert.equal(await page.locator('.modules th[aria-sort="descending"]').count(), 1));
+  await eventually(async () =>
+    assert.equal(await page.locator('.modules th[aria-sort="descending"]').count(), 1),
+  );
   await page.getByRole('searchbox').fill('29 q_proj');
   await frames(page);
-  await eventually(async () => assert.deepEqual(await paths(), ['model.layers.29.self_attn.q_proj']));
+  await eventually(async () =>
+    assert.deepEqual(await paths(), ['model.layers.29.self_attn.q_proj']),
+  );
   const kept = await page.evaluate(() => window.kept);
   await shown.close();
   const again = await open(large, { state: kept });
-  await eventually(async () => assert.equal(await again.page.getByRole('searchbox').inputValue(), '29 q_proj'));
-  await eventually(async () => assert.equal(await again.page.locator('.modules th[aria-sort="descending"]').innerText(), '‖dW‖ A'));
+  await eventually(async () =>
+    assert.equal(await again.page.getByRole('searchbox').inputValue(), '29 q_proj'),
+  );
+  await eventually(async () =>
+    assert.equal(
+      await again.page.locator('.modules th[aria-sort="descending"]').innerText(),
+      '‖dW‖ A',
+    ),
+  );
   await again.close();
 });
 
-test('modules in one adapter alone, ranks and a base\'s numbers are shown as such', async () => {
+test("modules in one adapter alone, ranks and a base's numbers are shown as such", async () => {
   const shown = await open(mixed);
   const { page } = shown;
   const alone = mixed.only_a.length + mixed.only_b.length;
-  await eventually(async () => assert.equal(await page.locator('.modules tbody tr').count(), mixed.modules.length + alone));
-  if (alone > 0) assert.match(await page.locator('.words').innerText(), /Only in (first|second): \d+ modules/);
+  await eventually(async () =>
+    assert.equal(await page.locator('.modules tbody tr').count(), mixed.modules.length + alone),
+  );
+  if (alone > 0)
+    assert.match(await page.locator('.words').innerText(), /Only in (first|second): \d+ modules/);
   await page.locator('#quantity').selectOption('relative_a');
   await frames(page);
-  const { path: own, a: { norm } } = mixed.modules[0];
+  const {
+    path: own,
+    a: { norm },
+  } = mixed.modules[0];
   const weight = mixed.layers.find((layer) => layer.path === own).norm_base;
-  await eventually(async () => assert.ok((await page.locator(`.map td[aria-label^="${own}:"]`).innerText()).startsWith(String(Number((norm / weight).toPrecision(3))).slice(0, 5))));
+  await eventually(async () =>
+    assert.ok(
+      (await page.locator(`.map td[aria-label^="${own}:"]`).innerText()).startsWith(
+        String(Number((norm / weight).toPrecision(3))).slice(0, 5),
+      ),
+    ),
+  );
   await page.locator('#quantity').selectOption('used_b');
   await frames(page);
-  await eventually(async () => assert.match(await page.locator(`.map td[aria-label^="${own}:"]`).innerText(), new RegExp(` / ${mixed.modules[0].b.r}$`)));
+  await eventually(async () =>
+    assert.match(
+      await page.locator(`.map td[aria-label^="${own}:"]`).innerText(),
+      new RegExp(` / ${mixed.modules[0].b.r}$`),
+    ),
+  );
   await assertQuiet(shown);
   await shown.close();
 });
 
 test('what is equal is said so, and a message that is none is reported, not shown', async () => {
   const { page, close } = await open(equal);
-  await eventually(async () => assert.match(await page.locator('.words').innerText(), /Both do the same/));
+  await eventually(async () =>
+    assert.match(await page.locator('.words').innerText(), /Both do the same/),
+  );
   await page.getByText('Open as Text Diff').click();
-  await eventually(async () => assert.deepEqual(await page.evaluate(() => window.sent.filter((message) => message.kind === 'openDiff').length), 1));
-  await page.evaluate(() => window.postMessage({ kind: 'comparison', names: ['a'], comparison: {} }, '*'));
+  await eventually(async () =>
+    assert.deepEqual(
+      await page.evaluate(
+        () => window.sent.filter((message) => message.kind === 'openDiff').length,
+      ),
+      1,
+    ),
+  );
+  await page.evaluate(() =>
+    window.postMessage({ kind: 'comparison', names: ['a'], comparison: {} }, '*'),
+  );
   await page.waitForFunction(() => window.sent.some((message) => message.kind === 'trouble'));
-  await eventually(async () => assert.match(await page.locator('.words').innerText(), /Both do the same/));
+  await eventually(async () =>
+    assert.match(await page.locator('.words').innerText(), /Both do the same/),
+  );
   await close();
 });
 
 test('a comparison that failed says why', async () => {
   const { page, close } = await pages.open();
-  await page.evaluate(() => window.postMessage({ kind: 'failed', message: 'There is no adapter.' }, '*'));
-  await eventually(async () => assert.match(await page.getByRole('alert').innerText(), /The comparison failed: There is no adapter/));
+  await page.evaluate(() =>
+    window.postMessage({ kind: 'failed', message: 'There is no adapter.' }, '*'),
+  );
+  await eventually(async () =>
+    assert.match(
+      await page.getByRole('alert').innerText(),
+      /The comparison failed: There is no adapter/,
+    ),
+  );
   await close();
 });
 
@@ -153,7 +262,12 @@ test('the two are tried, and their runs laid over one another, at a press', asyn
   const { page } = shown;
   await page.locator('vscode-button', { hasText: 'Try Both' }).click();
   await page.locator('vscode-button', { hasText: 'Overlay Curves' }).click();
-  await eventually(async () => assert.deepEqual((await page.evaluate(() => window.sent)).slice(1), [{ kind: 'try' }, { kind: 'curves' }]));
+  await eventually(async () =>
+    assert.deepEqual((await page.evaluate(() => window.sent)).slice(1), [
+      { kind: 'try' },
+      { kind: 'curves' },
+    ]),
+  );
   await assertQuiet(shown);
   await shown.close();
 });
@@ -161,7 +275,9 @@ test('the two are tried, and their runs laid over one another, at a press', asyn
 test('a column pressed twice before the next frame is sorted the other way', async () => {
   const shown = await open(large);
   const { page } = shown;
-  await page.evaluate(() => { for (let i = 0; i < 2; i++) document.querySelectorAll('.modules .sort')[2].click(); });
+  await page.evaluate(() => {
+    for (let i = 0; i < 2; i++) document.querySelectorAll('.modules .sort')[2].click();
+  });
   await page.locator('.modules th[aria-sort="ascending"]', { hasText: '‖dW‖ A' }).waitFor();
   await shown.close();
 });

@@ -4,7 +4,15 @@ import { build } from 'esbuild';
 import { createRequire } from 'node:module';
 import path from 'node:path';
 import { after, before, test } from 'node:test';
-import { assertAccessible, assertQuiet, eventually, screenshot, sent, startPages, THEMES } from './openPage.mjs';
+import {
+  assertAccessible,
+  assertQuiet,
+  eventually,
+  screenshot,
+  sent,
+  startPages,
+  THEMES,
+} from './openPage.mjs';
 
 const require = createRequire(import.meta.url);
 const root = path.resolve(import.meta.dirname, '../../..');
@@ -28,9 +36,22 @@ async function hostMessages() {
         modules: base.modules.map((m) => ({ path: m.path, kind: kind(m), layer: layerOf(m.path), in_features: m.in_features, out_features: m.out_features })),
         advice: advice.map(({ text, button }, act) => ({ text, button: button && { label: button.label, act } })) };
     }`;
-  const { outputFiles } = await build({ stdin: { contents, resolveDir: root, loader: 'ts' }, bundle: true, write: false, platform: 'node', format: 'cjs', absWorkingDir: root, alias: { 'jsonc-parser': 'jsonc-parser/lib/esm/main.js' }, logLevel: 'warning' });
+  const { outputFiles } = await build({
+    stdin: { contents, resolveDir: root, loader: 'ts' },
+    bundle: true,
+    write: false,
+    platform: 'node',
+    format: 'cjs',
+    absWorkingDir: root,
+    alias: { 'jsonc-parser': 'jsonc-parser/lib/esm/main.js' },
+    logLevel: 'warning',
+  });
   const module = { exports: {} };
-  new Function('module', 'exports', 'require', outputFiles[0].text)(module, module.exports, require);
+  new Function('module', 'exports', 'require', outputFiles[0].text)(
+    module,
+    module.exports,
+    require,
+  );
   return module.exports;
 }
 
@@ -38,7 +59,13 @@ const settings = { r: 8, lora_alpha: 16, use_rslora: false, use_dora: false };
 let pages, message;
 before(async () => {
   const { recipeMessage } = await hostMessages();
-  message = (changes = {}, choose = (name) => /[qv]_proj/.test(name), there = 8e9) => recipeMessage(path.join(root, 'test/fixtures/llama/base'), { ...settings, ...changes }, choose, there);
+  message = (changes = {}, choose = (name) => /[qv]_proj/.test(name), there = 8e9) =>
+    recipeMessage(
+      path.join(root, 'test/fixtures/llama/base'),
+      { ...settings, ...changes },
+      choose,
+      there,
+    );
   pages = await startPages('configure', { recipe: '/w/lora.json' });
 });
 after(() => pages?.close());
@@ -54,7 +81,11 @@ async function open(data, options) {
 
 for (const theme of THEMES) {
   test(`${theme}: nothing is reported, and axe has no serious finding`, async () => {
-    for (const [name, data] of [['some', await message()], ['tight', await message({ r: 64, use_dora: true }, () => true, 1e8)], ['fault', { kind: 'fault', message: 'lora.json:3: "r" must be at least 1.' }]]) {
+    for (const [name, data] of [
+      ['some', await message()],
+      ['tight', await message({ r: 64, use_dora: true }, () => true, 1e8)],
+      ['fault', { kind: 'fault', message: 'lora.json:3: "r" must be at least 1.' }],
+    ]) {
       const shown = await open(data, { theme });
       const { page } = shown;
       if (name === 'some') await page.locator('.fold:not([disabled])').first().click();
@@ -84,7 +115,13 @@ test('the slider shows the cost of each rank and writes the last one; lora_alpha
   await page.locator('.checks vscode-checkbox').first().click();
   await page.locator('#r').fill('4');
   await page.locator('#r').press('Enter');
-  await eventually(async () => assert.deepEqual((await sent(page, 'apply')).at(-1).settings, { ...settings, r: 4, lora_alpha: 20 }));
+  await eventually(async () =>
+    assert.deepEqual((await sent(page, 'apply')).at(-1).settings, {
+      ...settings,
+      r: 4,
+      lora_alpha: 20,
+    }),
+  );
   await assertQuiet(shown);
   await shown.close();
 });
@@ -93,15 +130,23 @@ test('a group of modules is on, off or in between; nothing is written without a 
   const data = await message();
   const shown = await open(data);
   const { page } = shown;
-  const group = (name) => page.locator('.tree > li', { has: page.locator('.group label', { hasText: new RegExp(`^${name}$`) }) });
+  const group = (name) =>
+    page.locator('.tree > li', {
+      has: page.locator('.group label', { hasText: new RegExp(`^${name}$`) }),
+    });
   const box = (name) => group(name).locator('.group input');
   await eventually(async () => assert.ok(await box('q_proj').isChecked()));
-  await eventually(async () => assert.ok(!await box('up_proj').isChecked()));
+  await eventually(async () => assert.ok(!(await box('up_proj').isChecked())));
   await group('q_proj').locator('.fold').click();
   await group('q_proj').locator('.items input').first().click();
   await eventually(async () => assert.ok(await box('q_proj').evaluate((own) => own.indeterminate)));
   const indices = (name) => data.modules.flatMap((m, i) => (m.kind === name ? [i] : []));
-  await eventually(async () => assert.deepEqual((await sent(page, 'apply')).at(-1).chosen.sort((a, b) => a - b), [...indices('q_proj').slice(1), ...indices('v_proj')].sort((a, b) => a - b)));
+  await eventually(async () =>
+    assert.deepEqual(
+      (await sent(page, 'apply')).at(-1).chosen.sort((a, b) => a - b),
+      [...indices('q_proj').slice(1), ...indices('v_proj')].sort((a, b) => a - b),
+    ),
+  );
   await box('up_proj').check();
   const before = (await sent(page, 'apply')).length;
   for (const name of ['q_proj', 'v_proj', 'up_proj']) {
@@ -111,12 +156,22 @@ test('a group of modules is on, off or in between; nothing is written without a 
   await page.getByText('Choose at least one module').waitFor();
   await eventually(async () => assert.deepEqual((await sent(page, 'preview')).at(-1).chosen, []));
   await eventually(async () => assert.ok((await sent(page, 'apply')).length > before));
-  await eventually(async () => assert.ok((await sent(page, 'apply')).every((own) => own.chosen.length > 0)));
+  await eventually(async () =>
+    assert.ok((await sent(page, 'apply')).every((own) => own.chosen.length > 0)),
+  );
   await page.locator('#by').selectOption('layer');
   await group('Layer 0').locator('.fold').click();
   await group('Layer 0').getByText('k_proj').click();
-  await eventually(async () => assert.deepEqual((await sent(page, 'apply')).at(-1).chosen, [indices('k_proj')[0]]));
-  await eventually(async () => assert.deepEqual(await page.evaluate(() => window.kept), { recipe: '/w/lora.json', by: 'layer', open: ['kind q_proj', 'layer 0'] }));
+  await eventually(async () =>
+    assert.deepEqual((await sent(page, 'apply')).at(-1).chosen, [indices('k_proj')[0]]),
+  );
+  await eventually(async () =>
+    assert.deepEqual(await page.evaluate(() => window.kept), {
+      recipe: '/w/lora.json',
+      by: 'layer',
+      open: ['kind q_proj', 'layer 0'],
+    }),
+  );
   await assertQuiet(shown);
   await shown.close();
 });
@@ -124,11 +179,23 @@ test('a group of modules is on, off or in between; nothing is written without a 
 test('advice has a button, and a recipe that changes elsewhere moves the page', async () => {
   const shown = await open(await message());
   const { page } = shown;
-  await page.locator('.advice li', { hasText: 'r = 3 would keep 99 %' }).locator('vscode-button').click();
-  await eventually(async () => assert.deepEqual((await sent(page, 'act')).at(-1), { kind: 'act', act: 0 }));
-  await post(page, await message({ r: 2, lora_alpha: 4, use_dora: true }, (name) => name.endsWith('o_proj')));
+  await page
+    .locator('.advice li', { hasText: 'r = 3 would keep 99 %' })
+    .locator('vscode-button')
+    .click();
+  await eventually(async () =>
+    assert.deepEqual((await sent(page, 'act')).at(-1), { kind: 'act', act: 0 }),
+  );
+  await post(
+    page,
+    await message({ r: 2, lora_alpha: 4, use_dora: true }, (name) => name.endsWith('o_proj')),
+  );
   await page.waitForFunction(() => document.querySelector('#r').value === '2');
-  await eventually(async () => assert.ok(await page.locator('vscode-checkbox', { hasText: 'DoRA' }).evaluate((box) => box.checked)));
+  await eventually(async () =>
+    assert.ok(
+      await page.locator('vscode-checkbox', { hasText: 'DoRA' }).evaluate((box) => box.checked),
+    ),
+  );
   await post(page, { kind: 'fault', message: 'lora.json:3: no number' });
   await page.getByText('lora.json:3: no number').waitFor();
   await post(page, await message());
@@ -141,13 +208,14 @@ test('advice has a button, and a recipe that changes elsewhere moves the page', 
 test('a recipe that is older than the newest choice does not take it back', async () => {
   const shown = await open(await message());
   const { page } = shown;
-  const box = (name) => page.locator('.tree .group label', { hasText: new RegExp(`^${name}$`) }).locator('input');
+  const box = (name) =>
+    page.locator('.tree .group label', { hasText: new RegExp(`^${name}$`) }).locator('input');
   await box('k_proj').check();
   await box('o_proj').check();
-  await post(page, { ...await message({}, (name) => /[qvk]_proj/.test(name)), applied: 1 });
+  await post(page, { ...(await message({}, (name) => /[qvk]_proj/.test(name))), applied: 1 });
   await page.locator('#r-slider').focus();
   await eventually(async () => assert.ok(await box('o_proj').isChecked()));
-  await post(page, { ...await message({}, (name) => /[qvko]_proj/.test(name)), applied: 2 });
+  await post(page, { ...(await message({}, (name) => /[qvko]_proj/.test(name))), applied: 2 });
   await page.locator('.tile .sub', { hasText: '8 modules' }).waitFor();
   await eventually(async () => assert.ok(await box('o_proj').isChecked()));
   await shown.close();
@@ -165,7 +233,13 @@ test('two choices before the next frame are both written', async () => {
     set('#alpha', '24');
     set('#r', '16');
   });
-  await eventually(async () => assert.deepEqual((await sent(page, 'apply')).at(-1).settings, { ...settings, r: 16, lora_alpha: 24 * 16 / settings.r }));
+  await eventually(async () =>
+    assert.deepEqual((await sent(page, 'apply')).at(-1).settings, {
+      ...settings,
+      r: 16,
+      lora_alpha: (24 * 16) / settings.r,
+    }),
+  );
   await assertQuiet(shown);
   await shown.close();
 });

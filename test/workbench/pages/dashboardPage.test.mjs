@@ -1,17 +1,42 @@
 // node --test test/workbench/pages
 import assert from 'node:assert/strict';
 import { after, before, test } from 'node:test';
-import { assertAccessible, assertQuiet, eventually, sent, startPages, THEMES } from './openPage.mjs';
+import {
+  assertAccessible,
+  assertQuiet,
+  eventually,
+  sent,
+  startPages,
+  THEMES,
+} from './openPage.mjs';
 import { sendRun } from './sendRun.mjs';
 
-const charts = { loss: 'blue', learning_rate: 'red', grad_norm: 'green', tokens_per_second: 'blue', memory: 'purple' };
+const charts = {
+  loss: 'blue',
+  learning_rate: 'red',
+  grad_norm: 'green',
+  tokens_per_second: 'blue',
+  memory: 'purple',
+};
 const failure = {
-  area: 'recipe', message: 'The recipe has a fault.', place: { file: 'lora.json' }, fix: 'Mend it.', detail: 'at line 3',
-  problems: [{ severity: 'error', message: '"r" must be at least 1, not 0.', place: { file: 'lora.json', line: 3, column: 5 } }],
+  area: 'recipe',
+  message: 'The recipe has a fault.',
+  place: { file: 'lora.json' },
+  fix: 'Mend it.',
+  detail: 'at line 3',
+  problems: [
+    {
+      severity: 'error',
+      message: '"r" must be at least 1, not 0.',
+      place: { file: 'lora.json', line: 3, column: 5 },
+    },
+  ],
 };
 
 let dashboards;
-before(async () => { dashboards = await startPages('dashboard', { 'run-dir': '/runs/tiny' }); });
+before(async () => {
+  dashboards = await startPages('dashboard', { 'run-dir': '/runs/tiny' });
+});
 after(() => dashboards?.close());
 
 async function open(run, options) {
@@ -22,32 +47,78 @@ async function open(run, options) {
 }
 
 /** Charts are drawn at most every 100 ms. */
-const frames = (page) => page.evaluate(() => new Promise((done) => { setTimeout(() => window.requestAnimationFrame(() => window.requestAnimationFrame(done)), 150); }));
+const frames = (page) =>
+  page.evaluate(
+    () =>
+      new Promise((done) => {
+        setTimeout(
+          () => window.requestAnimationFrame(() => window.requestAnimationFrame(done)),
+          150,
+        );
+      }),
+  );
 
-/** Goes to a chart, as one that is far off the screen is drawn when it comes near, and waits until its canvas shows one of the theme's chart colours. */
+/**
+ * Goes to a chart, as one that is far off the screen is drawn when it comes near, and waits until
+ * its canvas shows one of the theme's chart colours.
+ */
 async function drawnIn(page, id, colour) {
   await page.locator(`.chart-${id}`).scrollIntoViewIfNeeded();
-  await page.waitForFunction(([chart, name]) => {
-    const wanted = getComputedStyle(document.body).getPropertyValue(`--vscode-charts-${name}`).match(/\w\w/g).map((hex) => parseInt(hex, 16));
-    const canvas = document.querySelector(`.chart-${chart} canvas`);
-    if (canvas.width * canvas.height === 0) return false;
-    const { data } = canvas.getContext('2d').getImageData(0, 0, canvas.width, canvas.height);
-    for (let i = 0; i < data.length; i += 4) if (data[i + 3] > 200 && wanted.every((value, c) => Math.abs(value - data[i + c]) <= 2)) return true;
-    return false;
-  }, [id, colour], { polling: 100 }).catch(() => assert.fail(`${id} is not drawn in ${colour}`));
+  await page
+    .waitForFunction(
+      ([chart, name]) => {
+        const wanted = getComputedStyle(document.body)
+          .getPropertyValue(`--vscode-charts-${name}`)
+          .match(/\w\w/g)
+          .map((hex) => parseInt(hex, 16));
+        const canvas = document.querySelector(`.chart-${chart} canvas`);
+        if (canvas.width * canvas.height === 0) return false;
+        const { data } = canvas.getContext('2d').getImageData(0, 0, canvas.width, canvas.height);
+        for (let i = 0; i < data.length; i += 4)
+          if (data[i + 3] > 200 && wanted.every((value, c) => Math.abs(value - data[i + c]) <= 2))
+            return true;
+        return false;
+      },
+      [id, colour],
+      { polling: 100 },
+    )
+    .catch(() => assert.fail(`${id} is not drawn in ${colour}`));
 }
 
 for (const theme of THEMES) {
   test(`${theme}: every chart is drawn, nothing is reported, and axe has no serious finding in any state`, async () => {
     for (const [run, act] of [
-      [{ steps: 200 }, async (page) => { for (const [id, colour] of Object.entries(charts)) await drawnIn(page, id, colour); }],
-      [{ steps: 12 }, async (page) => {
-        for (const id of Object.keys(charts)) await page.locator(`.chart-${id} header .as-table`).click();
-        await page.locator('vscode-panel-tab#events').click();
-      }],
-      [{ steps: 200, state: 'completed' }, (page) => page.locator('vscode-panel-tab#recipe').click()],
-      [{ steps: 40, state: 'failed', error: failure }, (page) => page.getByText('"r" must be at least 1').waitFor()],
-      [{ steps: 0, state: 'preparing', evaluations: false, progress: { phase: 'loading model', fraction: 0.4 } }, (page) => page.getByText('Loading the model, 40%').waitFor()],
+      [
+        { steps: 200 },
+        async (page) => {
+          for (const [id, colour] of Object.entries(charts)) await drawnIn(page, id, colour);
+        },
+      ],
+      [
+        { steps: 12 },
+        async (page) => {
+          for (const id of Object.keys(charts))
+            await page.locator(`.chart-${id} header .as-table`).click();
+          await page.locator('vscode-panel-tab#events').click();
+        },
+      ],
+      [
+        { steps: 200, state: 'completed' },
+        (page) => page.locator('vscode-panel-tab#recipe').click(),
+      ],
+      [
+        { steps: 40, state: 'failed', error: failure },
+        (page) => page.getByText('"r" must be at least 1').waitFor(),
+      ],
+      [
+        {
+          steps: 0,
+          state: 'preparing',
+          evaluations: false,
+          progress: { phase: 'loading model', fraction: 0.4 },
+        },
+        (page) => page.getByText('Loading the model, 40%').waitFor(),
+      ],
     ]) {
       const dashboard = await open(run, { theme });
       const { page } = dashboard;
@@ -74,20 +145,40 @@ test('new lines move the numbers, the charts and their tables', async () => {
   const dashboard = await open({ steps: 50 });
   const { page } = dashboard;
   await page.locator('.chart-loss header .as-table').click();
-  await page.evaluate(() => window.postMessage({ kind: 'append', lines: [{ ...window.stepLine(51), loss: 0.4321 }, { kind: 'eval', step: 51, loss: 0.5678, labelled_tokens: 1, elapsed: 1 }] }, '*'));
+  await page.evaluate(() =>
+    window.postMessage(
+      {
+        kind: 'append',
+        lines: [
+          { ...window.stepLine(51), loss: 0.4321 },
+          { kind: 'eval', step: 51, loss: 0.5678, labelled_tokens: 1, elapsed: 1 },
+        ],
+      },
+      '*',
+    ),
+  );
   await page.locator('.tile-loss .value', { hasText: '0.4321' }).waitFor();
-  await eventually(async () => assert.equal(await page.locator('.tile-validation .sub').innerText(), 'best 0.5678 at step 51'));
+  await eventually(async () =>
+    assert.equal(await page.locator('.tile-validation .sub').innerText(), 'best 0.5678 at step 51'),
+  );
   await page.locator('.chart-loss vscode-data-grid-row', { hasText: '0.5678' }).waitFor();
-  await eventually(async () => assert.match(await page.locator('.facts').innerText(), /Step 51 of 300/));
+  await eventually(async () =>
+    assert.match(await page.locator('.facts').innerText(), /Step 51 of 300/),
+  );
   await assertQuiet(dashboard);
   await dashboard.close();
 });
 
 test('a message that is malformed is told to the host and harms nothing', async () => {
   const { page, errors, close } = await open({ steps: 10 });
-  for (const message of [null, 'x', { kind: 'append', lines: 3 }, { kind: 'snapshot' }]) await page.evaluate((value) => window.postMessage(value, '*'), message);
-  await page.waitForFunction(() => window.sent.filter((sent) => sent.kind === 'trouble').length === 4);
-  await page.evaluate(() => window.postMessage({ kind: 'append', lines: [{ ...window.stepLine(11), loss: 0.4321 }] }, '*'));
+  for (const message of [null, 'x', { kind: 'append', lines: 3 }, { kind: 'snapshot' }])
+    await page.evaluate((value) => window.postMessage(value, '*'), message);
+  await page.waitForFunction(
+    () => window.sent.filter((sent) => sent.kind === 'trouble').length === 4,
+  );
+  await page.evaluate(() =>
+    window.postMessage({ kind: 'append', lines: [{ ...window.stepLine(11), loss: 0.4321 }] }, '*'),
+  );
   await page.locator('.tile-loss .value', { hasText: '0.4321' }).waitFor();
   assert.deepEqual(errors, []);
   await close();
@@ -97,12 +188,22 @@ test('the buttons ask the host, and wait for its answer', async () => {
   const { page, close } = await open({ steps: 10 });
   const pause = page.locator('vscode-button', { hasText: 'Pause' });
   await pause.click();
-  await page.waitForFunction(() => document.querySelector('vscode-button[title="Pause"]').hasAttribute('disabled'));
+  await page.waitForFunction(() =>
+    document.querySelector('vscode-button[title="Pause"]').hasAttribute('disabled'),
+  );
   await page.evaluate(() => window.postMessage({ kind: 'answered', request: 'pause' }, '*'));
-  await page.waitForFunction(() => !document.querySelector('vscode-button[title="Pause"]').hasAttribute('disabled'));
+  await page.waitForFunction(
+    () => !document.querySelector('vscode-button[title="Pause"]').hasAttribute('disabled'),
+  );
   await page.locator('vscode-button', { hasText: 'Show Log' }).click();
   await page.locator('vscode-button', { hasText: 'Export CSV' }).click();
-  await eventually(async () => assert.deepEqual(await page.evaluate(() => window.sent.slice(1)), [{ kind: 'request', request: 'pause' }, { kind: 'open', what: 'log' }, { kind: 'export' }]));
+  await eventually(async () =>
+    assert.deepEqual(await page.evaluate(() => window.sent.slice(1)), [
+      { kind: 'request', request: 'pause' },
+      { kind: 'open', what: 'log' },
+      { kind: 'export' },
+    ]),
+  );
   await close();
 });
 
@@ -112,19 +213,32 @@ test('the charts are read and zoomed by keyboard, and what was chosen is kept', 
   await page.locator('.chart-loss canvas').focus();
   await page.keyboard.press('Home');
   await page.keyboard.press('ArrowRight');
-  await page.waitForFunction(() => /^step 2, training \d/.test(document.querySelector('.charts > [aria-live]').textContent));
-  await eventually(async () => assert.equal(await page.locator('.chart-memory .at').innerText(), 'step 2'));
+  await page.waitForFunction(() =>
+    /^step 2, training \d/.test(document.querySelector('.charts > [aria-live]').textContent),
+  );
+  await eventually(async () =>
+    assert.equal(await page.locator('.chart-memory .at').innerText(), 'step 2'),
+  );
   await page.keyboard.press('End');
   await page.keyboard.press('+');
   await page.locator('.zoom-text', { hasText: 'Steps 100 to 200' }).waitFor();
   const kept = await page.evaluate(() => window.kept);
   assert.deepEqual([kept.zoom, kept.runDir], [{ from: 100, to: 200 }, '/runs/tiny']);
   await close();
-  const again = await open({ steps: 200 }, { state: { ...kept, smoothing: 0.5, tables: ['memory'], tab: 'events', scroll: 150 } });
+  const again = await open(
+    { steps: 200 },
+    { state: { ...kept, smoothing: 0.5, tables: ['memory'], tab: 'events', scroll: 150 } },
+  );
   await again.page.locator('.zoom-text', { hasText: 'Steps 100 to 200' }).waitFor();
-  await eventually(async () => assert.equal(await again.page.locator('#smoothing').inputValue(), '0.5'));
-  await eventually(async () => assert.ok(await again.page.locator('.chart-memory vscode-data-grid').isVisible()));
-  await eventually(async () => assert.ok(await again.page.locator('.events vscode-data-grid').isVisible()));
+  await eventually(async () =>
+    assert.equal(await again.page.locator('#smoothing').inputValue(), '0.5'),
+  );
+  await eventually(async () =>
+    assert.ok(await again.page.locator('.chart-memory vscode-data-grid').isVisible()),
+  );
+  await eventually(async () =>
+    assert.ok(await again.page.locator('.events vscode-data-grid').isVisible()),
+  );
   await eventually(async () => assert.equal(await again.page.evaluate(() => window.scrollY), 150));
   await again.page.locator('.chart-loss canvas').focus();
   await again.page.keyboard.press('Escape');
@@ -137,7 +251,10 @@ test('at 400 and 1500 pixels, with 0, 1, 2 and 100,000 steps, nothing sticks out
     for (const steps of [0, 1, 2, 100_000]) {
       const dashboard = await open({ steps }, { width });
       await frames(dashboard.page);
-      const { scroll, client } = await dashboard.page.evaluate(() => ({ scroll: document.documentElement.scrollWidth, client: document.documentElement.clientWidth }));
+      const { scroll, client } = await dashboard.page.evaluate(() => ({
+        scroll: document.documentElement.scrollWidth,
+        client: document.documentElement.clientWidth,
+      }));
       assert.ok(scroll <= client, `${steps} steps at ${width} pixels: ${scroll} wide`);
       await assertQuiet(dashboard);
       await dashboard.close();
@@ -148,7 +265,20 @@ test('at 400 and 1500 pixels, with 0, 1, 2 and 100,000 steps, nothing sticks out
 test('with reduced motion nothing moves', async () => {
   const { page, close } = await open({ steps: 0, state: 'preparing', evaluations: false });
   await frames(page);
-  await eventually(async () => assert.equal(await page.evaluate(() => document.getAnimations().filter((animation) => animation.playState === 'running' && !animation.effect.target.closest('[hidden]')).length), 0));
+  await eventually(async () =>
+    assert.equal(
+      await page.evaluate(
+        () =>
+          document
+            .getAnimations()
+            .filter(
+              (animation) =>
+                animation.playState === 'running' && !animation.effect.target.closest('[hidden]'),
+            ).length,
+      ),
+      0,
+    ),
+  );
   await close();
 });
 
@@ -159,7 +289,10 @@ test('the charts run along tokens or time, the loss on a logarithmic axis, and a
   const picture = () => page.locator('.chart-loss canvas').evaluate((canvas) => canvas.toDataURL());
   const before = await picture();
   await page.locator('#logarithmic').check();
-  await page.waitForFunction((old) => document.querySelector('.chart-loss canvas').toDataURL() !== old, before);
+  await page.waitForFunction(
+    (old) => document.querySelector('.chart-loss canvas').toDataURL() !== old,
+    before,
+  );
   await page.locator('#axis').selectOption('tokens');
   await frames(page);
   await page.locator('.chart-loss canvas').focus();
@@ -169,10 +302,18 @@ test('the charts run along tokens or time, the loss on a logarithmic axis, and a
   await frames(page);
   await page.locator('.chart-loss canvas').focus();
   await page.keyboard.press('End');
-  await page.locator('.chart-memory .at', { hasText: 'after 6 min, 40 sec' }).or(page.locator('.chart-memory .at', { hasText: 'after 6 min 40 sec' })).waitFor();
+  await page
+    .locator('.chart-memory .at', { hasText: 'after 6 min, 40 sec' })
+    .or(page.locator('.chart-memory .at', { hasText: 'after 6 min 40 sec' }))
+    .waitFor();
   await page.locator('.chart-loss .as-table').click();
   await page.locator('.chart-loss vscode-data-grid', { hasText: 'Time' }).waitFor();
-  await eventually(async () => assert.deepEqual(await page.evaluate(() => [window.kept.axis, window.kept.logarithmic]), ['time', true]));
+  await eventually(async () =>
+    assert.deepEqual(await page.evaluate(() => [window.kept.axis, window.kept.logarithmic]), [
+      'time',
+      true,
+    ]),
+  );
   await assertQuiet(dashboard);
   await dashboard.close();
 });
@@ -181,14 +322,19 @@ test('a chart is saved as a picture, and the numbers are copied as Markdown', as
   const dashboard = await open({ steps: 50 });
   const { page } = dashboard;
   await frames(page);
-  await page.locator('.chart-loss header vscode-button[aria-label="Save as picture: Loss"]').click();
+  await page
+    .locator('.chart-loss header vscode-button[aria-label="Save as picture: Loss"]')
+    .click();
   await page.locator('vscode-button', { hasText: 'Copy as Markdown' }).click();
   const [[picture], [copied]] = [await sent(page, 'savePicture'), await sent(page, 'copyText')];
   assert.equal(picture.name, 'loss');
   const png = Buffer.from(picture.url.slice('data:image/png;base64,'.length), 'base64');
   assert.equal(png.subarray(1, 4).toString(), 'PNG');
   assert.ok(png.length > 2_000, 'the picture is blank');
-  assert.match(copied.text, /^## Plain words to git\n\n\| What \| Value \|\n\| --- \| --- \|\n\| State \| Running \|\n\| Loss \| [\d.]+ \(smoothed [\d.]+\) \|/);
+  assert.match(
+    copied.text,
+    /^## Plain words to git\n\n\| What \| Value \|\n\| --- \| --- \|\n\| State \| Running \|\n\| Loss \| [\d.]+ \(smoothed [\d.]+\) \|/,
+  );
   await assertQuiet(dashboard);
   await dashboard.close();
 });
@@ -199,7 +345,12 @@ test('the first batch stands in a tab, what is learnt marked', async () => {
   await page.locator('vscode-panel-tab#batch').click();
   await page.locator('.batch mark', { hasText: 'git reset --soft HEAD~1' }).waitFor();
   await eventually(async () => assert.equal(await page.locator('.batch mark').count(), 1));
-  await eventually(async () => assert.match(await page.locator('.batch .row').innerText(), /^Line 7\s+user: Undo the last commit\s+assistant: git reset/));
+  await eventually(async () =>
+    assert.match(
+      await page.locator('.batch .row').innerText(),
+      /^Line 7\s+user: Undo the last commit\s+assistant: git reset/,
+    ),
+  );
   await assertAccessible(page);
   await assertQuiet(dashboard);
   await dashboard.close();
@@ -209,27 +360,46 @@ test('checkpoints and the best step are marked at the foot of the losses; the wh
   const dashboard = await open({ steps: 200 });
   const { page } = dashboard;
   await frames(page);
-  await eventually(async () => assert.equal(await page.locator('.chart-loss .marks .mark-best').count(), 1));
-  await eventually(async () => assert.equal(await page.locator('.chart-loss .marks .mark-checkpoint').count(), 12));
-  await eventually(async () => assert.equal(await page.locator('.chart-memory .marks > *').count(), 0));
+  await eventually(async () =>
+    assert.equal(await page.locator('.chart-loss .marks .mark-best').count(), 1),
+  );
+  await eventually(async () =>
+    assert.equal(await page.locator('.chart-loss .marks .mark-checkpoint').count(), 12),
+  );
+  await eventually(async () =>
+    assert.equal(await page.locator('.chart-memory .marks > *').count(), 0),
+  );
   const box = await page.locator('.chart-loss canvas').boundingBox();
   await page.mouse.move(box.x + box.width / 2, box.y + box.height / 2);
   await page.keyboard.down('Control');
   await page.mouse.wheel(0, -100);
   await page.mouse.wheel(0, -100);
   await page.keyboard.up('Control');
-  await page.waitForFunction(() => window.kept.zoom !== null && window.kept.zoom.to - window.kept.zoom.from < 140);
+  await page.waitForFunction(
+    () => window.kept.zoom !== null && window.kept.zoom.to - window.kept.zoom.from < 140,
+  );
   const before = await page.evaluate(() => window.kept.zoom);
   await page.mouse.wheel(200, 0);
   await page.waitForFunction((from) => window.kept.zoom.from > from, before.from);
-  await eventually(async () => assert.ok(Math.abs(await page.evaluate(() => window.kept.zoom.to - window.kept.zoom.from) - (before.to - before.from)) < 1e-9));
+  await eventually(async () =>
+    assert.ok(
+      Math.abs(
+        (await page.evaluate(() => window.kept.zoom.to - window.kept.zoom.from)) -
+          (before.to - before.from),
+      ) < 1e-9,
+    ),
+  );
   await assertQuiet(dashboard);
   await dashboard.close();
 });
 
 test('two charts made tables before the next frame are both kept', async () => {
   const { page, close } = await open({ steps: 20 });
-  await page.evaluate(() => { for (const id of ['loss', 'memory']) document.querySelector(`.chart-${id} .as-table`).click(); });
-  await eventually(async () => assert.deepEqual(await page.evaluate(() => window.kept.tables), ['loss', 'memory']));
+  await page.evaluate(() => {
+    for (const id of ['loss', 'memory']) document.querySelector(`.chart-${id} .as-table`).click();
+  });
+  await eventually(async () =>
+    assert.deepEqual(await page.evaluate(() => window.kept.tables), ['loss', 'memory']),
+  );
   await close();
 });

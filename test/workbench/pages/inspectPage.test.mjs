@@ -4,15 +4,32 @@ import { build } from 'esbuild';
 import { createRequire } from 'node:module';
 import path from 'node:path';
 import { after, before, test } from 'node:test';
-import { assertAccessible, assertQuiet, eventually, screenshot, sent, startPages, THEMES } from './openPage.mjs';
+import {
+  assertAccessible,
+  assertQuiet,
+  eventually,
+  screenshot,
+  sent,
+  startPages,
+  THEMES,
+} from './openPage.mjs';
 
 const require = createRequire(import.meta.url);
 const root = path.resolve(import.meta.dirname, '../../..');
 
 let pages, host;
 before(async () => {
-  const contents = 'export { openTensorFile } from "./src/host/inspector/tensorFile"; export { valuesOf } from "./src/host/inspector/statistics";';
-  const { outputFiles } = await build({ stdin: { contents, resolveDir: root, loader: 'ts' }, bundle: true, write: false, platform: 'node', format: 'cjs', absWorkingDir: root, logLevel: 'warning' });
+  const contents =
+    'export { openTensorFile } from "./src/host/inspector/tensorFile"; export { valuesOf } from "./src/host/inspector/statistics";';
+  const { outputFiles } = await build({
+    stdin: { contents, resolveDir: root, loader: 'ts' },
+    bundle: true,
+    write: false,
+    platform: 'node',
+    format: 'cjs',
+    absWorkingDir: root,
+    logLevel: 'warning',
+  });
   host = { exports: {} };
   new Function('module', 'exports', 'require', outputFiles[0].text)(host, host.exports, require);
   pages = await startPages('inspect', {});
@@ -31,15 +48,30 @@ async function open(name, options) {
   const measure = async (tensor) => {
     await page.locator('button.link', { hasText: tensor }).first().click();
     await eventually(async () => assert.equal((await sent(page, 'measure')).at(-1).tensor, tensor));
-    await post(page, { kind: 'values', tensor, values: host.exports.valuesOf(await file.readF32(tensor)) });
+    await post(page, {
+      kind: 'values',
+      tensor,
+      values: host.exports.valuesOf(await file.readF32(tensor)),
+    });
     await page.locator('.histogram').waitFor();
   };
-  return { ...shown, file, measure, close: async () => { await shown.close(); await file.close(); } };
+  return {
+    ...shown,
+    file,
+    measure,
+    close: async () => {
+      await shown.close();
+      await file.close();
+    },
+  };
 }
 
 for (const theme of THEMES) {
   test(`${theme}: nothing is reported, and axe has no serious finding`, async () => {
-    for (const name of ['real/smollm2/train/final/adapter_model.safetensors', 'llama/formats/gguf/adapter.gguf']) {
+    for (const name of [
+      'real/smollm2/train/final/adapter_model.safetensors',
+      'llama/formats/gguf/adapter.gguf',
+    ]) {
       const shown = await open(name, { theme });
       const { page, file } = shown;
       await shown.measure(file.facts.tensors.find(({ shape }) => shape.length === 2).name);
@@ -57,9 +89,14 @@ test('filters and sorts, and says why values cannot be shown', async () => {
   await page.locator('input[type=search]').fill('lora_A q_proj');
   const rows = page.locator('.tensors tbody tr');
   const names = await rows.evaluateAll((own) => own.map((row) => row.dataset.name));
-  assert.ok(names.length > 0 && names.every((name) => name.includes('lora_A') && name.includes('q_proj')), names.join());
+  assert.ok(
+    names.length > 0 && names.every((name) => name.includes('lora_A') && name.includes('q_proj')),
+    names.join(),
+  );
   await page.locator('button.sort', { hasText: 'Size' }).click();
-  await eventually(async () => assert.equal(await page.locator('th[aria-sort="descending"]').innerText(), 'Size'));
+  await eventually(async () =>
+    assert.equal(await page.locator('th[aria-sort="descending"]').innerText(), 'Size'),
+  );
   await rows.first().locator('button').click();
   await post(page, { kind: 'noValues', tensor: names[0], why: 'too large' });
   await page.locator('.values', { hasText: 'too large' }).waitFor();

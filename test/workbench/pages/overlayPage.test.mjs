@@ -1,14 +1,26 @@
 // node --test test/workbench/pages
 import assert from 'node:assert/strict';
 import { after, before, test } from 'node:test';
-import { assertAccessible, assertQuiet, eventually, screenshot, sent, startPages, THEMES } from './openPage.mjs';
+import {
+  assertAccessible,
+  assertQuiet,
+  eventually,
+  screenshot,
+  sent,
+  startPages,
+  THEMES,
+} from './openPage.mjs';
 import { sendRun } from './sendRun.mjs';
 
 const RANKS = [1, 2, 4, 8, 16];
 const dirOf = (r) => `/runs/r${r}`;
 
 let pages;
-before(async () => { pages = await startPages('overlay', { subject: JSON.stringify({ kind: 'sweep', folder: '/sweeps/git' }) }); });
+before(async () => {
+  pages = await startPages('overlay', {
+    subject: JSON.stringify({ kind: 'sweep', folder: '/sweeps/git' }),
+  });
+});
 after(() => pages?.close());
 
 const APART = { 1: 0.8, 2: 0.6, 4: 0.4, 8: 0.2, 16: 0 };
@@ -18,31 +30,65 @@ async function open(options, above = { 1: 0.3, 2: 0.1, 4: 0.002, 8: 0.001, 16: 0
   const shown = await pages.open(options);
   const { page } = shown;
   await tell(page, RANKS, 0);
-  for (const r of RANKS) await page.evaluate(sendRun, { steps: 200, state: 'completed', dir: dirOf(r), r, above: above[r] });
+  for (const r of RANKS)
+    await page.evaluate(sendRun, {
+      steps: 200,
+      state: 'completed',
+      dir: dirOf(r),
+      r,
+      above: above[r],
+    });
   await page.locator('.words', { hasText: /is enough|still help/ }).waitFor();
   return shown;
 }
 
-const tell = (page, ranks, waiting) => page.evaluate((message) => window.postMessage(message, '*'), { kind: 'runs', title: 'Ranks of git', sweep: true, waiting, runs: ranks.map((r) => ({ dir: dirOf(r), name: `git r ${r}` })) });
+const tell = (page, ranks, waiting) =>
+  page.evaluate((message) => window.postMessage(message, '*'), {
+    kind: 'runs',
+    title: 'Ranks of git',
+    sweep: true,
+    waiting,
+    runs: ranks.map((r) => ({ dir: dirOf(r), name: `git r ${r}` })),
+  });
 
 /** Charts are drawn at most every 200 ms. */
-const frames = (page) => page.evaluate(() => new Promise((done) => { setTimeout(() => window.requestAnimationFrame(() => window.requestAnimationFrame(done)), 250); }));
+const frames = (page) =>
+  page.evaluate(
+    () =>
+      new Promise((done) => {
+        setTimeout(
+          () => window.requestAnimationFrame(() => window.requestAnimationFrame(done)),
+          250,
+        );
+      }),
+  );
 
-const colours = (page) => page.evaluate(() => {
-  const canvas = document.querySelector('.plot canvas');
-  const { data } = canvas.getContext('2d').getImageData(0, 0, canvas.width, canvas.height);
-  const near = (name) => {
-    const wanted = getComputedStyle(document.body).getPropertyValue(`--vscode-charts-${name}`).match(/\w\w/g).map((hex) => parseInt(hex, 16));
-    for (let i = 0; i < data.length; i += 4) if (data[i + 3] > 200 && wanted.every((value, c) => Math.abs(value - data[i + c]) <= 2)) return true;
-    return false;
-  };
-  return ['blue', 'green', 'purple', 'red'].filter(near).join();
-});
+const colours = (page) =>
+  page.evaluate(() => {
+    const canvas = document.querySelector('.plot canvas');
+    const { data } = canvas.getContext('2d').getImageData(0, 0, canvas.width, canvas.height);
+    const near = (name) => {
+      const wanted = getComputedStyle(document.body)
+        .getPropertyValue(`--vscode-charts-${name}`)
+        .match(/\w\w/g)
+        .map((hex) => parseInt(hex, 16));
+      for (let i = 0; i < data.length; i += 4)
+        if (data[i + 3] > 200 && wanted.every((value, c) => Math.abs(value - data[i + c]) <= 2))
+          return true;
+      return false;
+    };
+    return ['blue', 'green', 'purple', 'red'].filter(near).join();
+  });
 
 for (const theme of THEMES) {
   test(`${theme}: all runs are drawn, nothing is reported, and axe has no serious finding`, async () => {
     const shown = await open({ theme }, APART);
-    await eventually(async () => assert.match(await shown.page.locator('.words').innerText(), /^Higher ranks still help: r = 16 /));
+    await eventually(async () =>
+      assert.match(
+        await shown.page.locator('.words').innerText(),
+        /^Higher ranks still help: r = 16 /,
+      ),
+    );
     const { page } = shown;
     await frames(page);
     await eventually(async () => assert.equal(await colours(page), 'blue,green,purple,red'));
@@ -58,9 +104,19 @@ test('the table has a row for each rank, lowest first, and the words say which i
   const { page } = shown;
   const ranks = await page.locator('.runs tbody tr td:nth-child(2)').allInnerTexts();
   assert.deepEqual(ranks, ['1', '2', '4', '8', '16']);
-  await eventually(async () => assert.match(await page.locator('.words').innerText(), /^r = 4 is enough: its best validation loss, [\d.]+, is within 1\s?% of the lowest, [\d.]+ at r = 16\.$/));
+  await eventually(async () =>
+    assert.match(
+      await page.locator('.words').innerText(),
+      /^r = 4 is enough: its best validation loss, [\d.]+, is within 1\s?% of the lowest, [\d.]+ at r = 16\.$/,
+    ),
+  );
   await page.locator('.runs').getByRole('button', { name: 'git r 2' }).click();
-  await eventually(async () => assert.deepEqual((await page.evaluate(() => window.sent)).at(-1), { kind: 'open', dir: '/runs/r2' }));
+  await eventually(async () =>
+    assert.deepEqual((await page.evaluate(() => window.sent)).at(-1), {
+      kind: 'open',
+      dir: '/runs/r2',
+    }),
+  );
   await page.locator('vscode-button', { hasText: 'Copy as Markdown' }).click();
   const [{ text }] = await sent(page, 'copyText');
   assert.match(text, /^## Ranks of git\n\n\| Run \| r \|/);
@@ -77,7 +133,9 @@ test('a key hides its run and brings it back, which is kept; the cursor tells ea
   await page.locator('.key .key-entry[aria-pressed="false"]', { hasText: 'git r 1' }).waitFor();
   await page.waitForFunction(() => window.kept.hidden.length === 1);
   await frames(page);
-  await eventually(async () => assert.equal(await colours(page), 'blue,green,purple,red', 'r = 16 is blue too'));
+  await eventually(async () =>
+    assert.equal(await colours(page), 'blue,green,purple,red', 'r = 16 is blue too'),
+  );
   await page.locator('.key .key-entry').last().click();
   await frames(page);
   await eventually(async () => assert.equal(await colours(page), 'green,purple,red'));
@@ -86,13 +144,19 @@ test('a key hides its run and brings it back, which is kept; the cursor tells ea
   await frames(page);
   await page.locator('.plot canvas').focus();
   await page.keyboard.press('Home');
-  await page.waitForFunction(() => /^step 0, git r 1 [\d.]+, git r 2 /.test(document.querySelector('.curves [aria-live]').textContent));
+  await page.waitForFunction(() =>
+    /^step 0, git r 1 [\d.]+, git r 2 /.test(
+      document.querySelector('.curves [aria-live]').textContent,
+    ),
+  );
   await page.keyboard.press('End');
   await page.keyboard.press('+');
   await page.locator('.zoom-text', { hasText: 'Steps' }).waitFor();
   await page.locator('#quantity').selectOption('memory');
   await frames(page);
-  await eventually(async () => assert.match(await page.locator('.key .key-entry').first().innerText(), /GiB/));
+  await eventually(async () =>
+    assert.match(await page.locator('.key .key-entry').first().innerText(), /GiB/),
+  );
   await assertQuiet(shown);
   await shown.close();
 });
@@ -106,17 +170,34 @@ test('runs that begin later are added, and those that wait are told', async () =
   await tell(page, [1], 4);
   await page.evaluate(sendRun, { steps: 20, dir: dirOf(1), r: 1 });
   await page.locator('.runs tbody tr', { hasText: 'Running' }).waitFor();
-  await page.evaluate(() => window.postMessage({ kind: 'of', dir: '/runs/r1', message: { kind: 'append', lines: [{ ...window.stepLine(21), loss: 0.4321 }] } }, '*'));
+  await page.evaluate(() =>
+    window.postMessage(
+      {
+        kind: 'of',
+        dir: '/runs/r1',
+        message: { kind: 'append', lines: [{ ...window.stepLine(21), loss: 0.4321 }] },
+      },
+      '*',
+    ),
+  );
   await page.locator('.runs tbody tr', { hasText: '0.4321' }).waitFor();
-  await eventually(async () => assert.match(await page.locator('.words').innerText(), /How low can the rank go\?/));
-  await page.evaluate(() => window.postMessage({ kind: 'of', dir: '/runs/r1', message: { kind: 'append', lines: 3 } }, '*'));
+  await eventually(async () =>
+    assert.match(await page.locator('.words').innerText(), /How low can the rank go\?/),
+  );
+  await page.evaluate(() =>
+    window.postMessage({ kind: 'of', dir: '/runs/r1', message: { kind: 'append', lines: 3 } }, '*'),
+  );
   await page.waitForFunction(() => window.sent.some(({ kind }) => kind === 'trouble'));
   await shown.close();
 });
 
 test('two keys pressed before the next frame hide both runs', async () => {
   const shown = await open({}, APART);
-  await shown.page.evaluate(() => { for (const key of [...document.querySelectorAll('.key-entry')].slice(0, 2)) key.click(); });
-  await eventually(async () => assert.equal(await shown.page.evaluate(() => window.kept.hidden.length), 2));
+  await shown.page.evaluate(() => {
+    for (const key of [...document.querySelectorAll('.key-entry')].slice(0, 2)) key.click();
+  });
+  await eventually(async () =>
+    assert.equal(await shown.page.evaluate(() => window.kept.hidden.length), 2),
+  );
   await shown.close();
 });

@@ -1,15 +1,32 @@
 // node --test test/workbench/pages
 import assert from 'node:assert/strict';
 import { after, before, test } from 'node:test';
-import { assertAccessible, assertQuiet, eventually, screenshot, sent, startPages, THEMES } from './openPage.mjs';
+import {
+  assertAccessible,
+  assertQuiet,
+  eventually,
+  screenshot,
+  sent,
+  startPages,
+  THEMES,
+} from './openPage.mjs';
 
 let pages;
-before(async () => { pages = await startPages('playground', { base: '/models/tiny' }); });
+before(async () => {
+  pages = await startPages('playground', { base: '/models/tiny' });
+});
 after(() => pages?.close());
 
-const ADAPTERS = [{ path: '/runs/a/adapter', name: 'Plain words to git' }, { path: '/runs/b/adapter', name: 'Answers with rhymes' }];
+const ADAPTERS = [
+  { path: '/runs/a/adapter', name: 'Plain words to git' },
+  { path: '/runs/b/adapter', name: 'Answers with rhymes' },
+];
 const tell = (page, message) => page.evaluate((value) => window.postMessage(value, '*'), message);
-const state = (phase, adapters = ADAPTERS, prompts = ['Undo the last commit but keep its changes staged']) => ({ kind: 'state', base: 'tiny', adapters, prompts, phase });
+const state = (
+  phase,
+  adapters = ADAPTERS,
+  prompts = ['Undo the last commit but keep its changes staged'],
+) => ({ kind: 'state', base: 'tiny', adapters, prompts, phase });
 const READY = { kind: 'ready', has_chat_template: true, device: 'libtensorflow on CPU' };
 
 async function open(options) {
@@ -31,7 +48,11 @@ async function answer(page, texts) {
   return columns;
 }
 
-const TEXTS = ['You can undo the last commit with git reset.', 'git reset --soft HEAD~1', 'You can undo the last commit with git reset.'];
+const TEXTS = [
+  'You can undo the last commit with git reset.',
+  'git reset --soft HEAD~1',
+  'You can undo the last commit with git reset.',
+];
 
 for (const theme of THEMES) {
   test(`${theme}: answers stand side by side, nothing is reported, and axe has no serious finding`, async () => {
@@ -43,7 +64,9 @@ for (const theme of THEMES) {
     await tell(page, state(READY));
     await answer(page, TEXTS);
     await page.getByText('8 tokens, 4 tokens/s · the same as the base').waitFor();
-    await eventually(async () => assert.match((await page.locator('mark').allInnerTexts()).join(' '), /--soft HEAD~1/));
+    await eventually(async () =>
+      assert.match((await page.locator('mark').allInnerTexts()).join(' '), /--soft HEAD~1/),
+    );
     await screenshot(page, `playground-${theme}.png`);
     await assertAccessible(page);
     await assertQuiet(shown);
@@ -57,16 +80,35 @@ test('asks the base and each adapter at its scale, and an adapter anew when its 
   await page.locator('#scale-1').fill('0.5');
   await page.locator('#system').fill('Answer with one command.');
   const columns = await answer(page, TEXTS);
-  assert.deepEqual(columns.map(({ adapter, scale }) => [adapter, scale]), [[null, 1], [0, 1], [1, 0.5]]);
+  assert.deepEqual(
+    columns.map(({ adapter, scale }) => [adapter, scale]),
+    [
+      [null, 1],
+      [0, 1],
+      [1, 0.5],
+    ],
+  );
   await page.locator('#scale-0').fill('2');
   await page.waitForFunction(() => window.sent.filter(({ kind }) => kind === 'ask').length === 2);
   const [, again] = await sent(page, 'ask');
-  assert.deepEqual(again.columns.map(({ adapter, scale }) => [adapter, scale]), [[0, 2]]);
-  assert.deepEqual(again.settings, { prompt: 'Undo the last commit', system: 'Answer with one command.', chat: true, temperature: 0, seed: 0, max_new_tokens: 128 });
+  assert.deepEqual(
+    again.columns.map(({ adapter, scale }) => [adapter, scale]),
+    [[0, 2]],
+  );
+  assert.deepEqual(again.settings, {
+    prompt: 'Undo the last commit',
+    system: 'Answer with one command.',
+    chat: true,
+    temperature: 0,
+    seed: 0,
+    max_new_tokens: 128,
+  });
   await page.locator('#temperature').fill('0.8');
   await page.locator('#temperature').press('Tab');
   await page.waitForFunction(() => window.kept.settings.temperature === 0.8);
-  await eventually(async () => assert.deepEqual(await page.evaluate(() => window.kept.scales), [2, 0.5]));
+  await eventually(async () =>
+    assert.deepEqual(await page.evaluate(() => window.kept.scales), [2, 0.5]),
+  );
   await assertQuiet(shown);
   await shown.close();
 });
@@ -75,22 +117,38 @@ test('stops, tells of an answer that failed, takes an adapter out, copies, and b
   const shown = await open();
   const { page } = shown;
   await page.locator('select').selectOption('0');
-  await page.waitForFunction(() => document.querySelector('#prompt').value === 'Undo the last commit but keep its changes staged');
+  await page.waitForFunction(
+    () =>
+      document.querySelector('#prompt').value ===
+      'Undo the last commit but keep its changes staged',
+  );
   await page.locator('vscode-button#ask:not([disabled])').click();
   await page.waitForFunction(() => window.sent.some(({ kind }) => kind === 'ask'));
   const [{ columns }] = await sent(page, 'ask');
   await page.locator('vscode-button#stop:not([disabled])').click();
-  await eventually(async () => assert.deepEqual((await sent(page, 'stop'))[0].ids, columns.map(({ id }) => id)));
+  await eventually(async () =>
+    assert.deepEqual(
+      (await sent(page, 'stop'))[0].ids,
+      columns.map(({ id }) => id),
+    ),
+  );
   await tell(page, { kind: 'done', id: columns[0].id, tokens: 3, seconds: 1, stopped: true });
   await tell(page, { kind: 'failed', id: columns[1].id, message: 'The prompt has 900 tokens.' });
   await page.getByText('stopped after 3 tokens').waitFor();
   await page.getByText('The prompt has 900 tokens.').waitFor();
   await page.getByRole('button', { name: 'Take Plain words to git out' }).click();
-  await eventually(async () => assert.deepEqual(await sent(page, 'removeAdapter'), [{ kind: 'removeAdapter', adapter: 0 }]));
+  await eventually(async () =>
+    assert.deepEqual(await sent(page, 'removeAdapter'), [{ kind: 'removeAdapter', adapter: 0 }]),
+  );
   await page.locator('vscode-button', { hasText: 'Add Adapter' }).click();
   await page.locator('vscode-button', { hasText: 'Copy as Markdown' }).click();
   await eventually(async () => assert.equal((await sent(page, 'addAdapter')).length, 1));
-  await eventually(async () => assert.match((await sent(page, 'copyText'))[0].text, /^\| Prompt \| Undo the last commit but keep/));
+  await eventually(async () =>
+    assert.match(
+      (await sent(page, 'copyText'))[0].text,
+      /^\| Prompt \| Undo the last commit but keep/,
+    ),
+  );
   await tell(page, state({ kind: 'failed', message: 'The base cannot be read.' }));
   await page.getByText('The base cannot be read.').waitFor();
   await page.locator('vscode-button', { hasText: 'Try Again' }).click();
@@ -113,6 +171,15 @@ test('two changes before the next frame are both kept', async () => {
     set('#scale-0', '2', 'input');
     set('#scale-1', '0.5', 'input');
   });
-  await eventually(async () => assert.deepEqual(await page.evaluate(() => [window.kept.settings.seed, window.kept.settings.prompt, window.kept.scales]), [5, 'both', [2, 0.5]]));
+  await eventually(async () =>
+    assert.deepEqual(
+      await page.evaluate(() => [
+        window.kept.settings.seed,
+        window.kept.settings.prompt,
+        window.kept.scales,
+      ]),
+      [5, 'both', [2, 0.5]],
+    ),
+  );
   await shown.close();
 });

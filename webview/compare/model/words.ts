@@ -17,5 +17,10 @@ export interface Ranks {
 
 export function ranksOf(rows: readonly ModuleRow[], which: 'a' | 'b'): Ranks | null {
   const facts = rows.flatMap((row) => (row[which] ? [row[which]] : []));
-  return facts.length === 0 ? null : { paid: Math.max(...facts.map((f) => f.r)), used: facts.reduce((sum, f) => sum + f.effective_rank, 0) / facts.length };
+  return facts.length === 0
+    ? null
+    : {
+        paid: Math.max(...facts.map((f) => f.r)),
+        used: facts.reduce((sum, f) => sum + f.effective_rank, 0) / facts.length,
+      };
 }

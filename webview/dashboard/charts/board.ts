@@ -15,7 +15,9 @@ import { summaryMarkdown } from '../view/summaryMarkdown';
 import { ChartCard, type Drawing } from './card';
 import { onThemeChange, readTheme } from '../../shared/theme';
 
-/** New values are drawn this often at most, so that the page stays smooth however fast they come. */
+/**
+ * New values are drawn this often at most, so that the page stays smooth however fast they come.
+ */
 const DRAW_INTERVAL_MS = 100;
 /** Tables are read, not watched. */
 const TABLE_INTERVAL_MS = 1000;
@@ -38,12 +40,39 @@ export class ChartBoard implements Section {
     this.cards = CHARTS.map((spec) => this.cardOf(spec));
     this.grid = el('div', { class: 'grid' }, ...this.cards.map((card) => card.root));
     this.bar = axisBar(context);
-    const toolbar = el('div', { class: 'toolbar' }, el('h2', {}, t('charts')),
+    const toolbar = el(
+      'div',
+      { class: 'toolbar' },
+      el('h2', {}, t('charts')),
       ...this.bar.parts,
-      el('span', { class: 'push actions' },
-        el('vscode-button', { appearance: 'secondary', click: () => { if (this.model) context.post({ kind: 'copyText', text: summaryMarkdown(this.model, context) }); } }, t('copyMarkdown')),
-        el('vscode-button', { appearance: 'secondary', click: () => context.post({ kind: 'export' }) }, t('exportCsv'))));
-    this.root = el('section', { class: 'charts', 'aria-label': t('charts') }, toolbar, this.grid, this.spoken);
+      el(
+        'span',
+        { class: 'push actions' },
+        el(
+          'vscode-button',
+          {
+            appearance: 'secondary',
+            click: () => {
+              if (this.model)
+                context.post({ kind: 'copyText', text: summaryMarkdown(this.model, context) });
+            },
+          },
+          t('copyMarkdown'),
+        ),
+        el(
+          'vscode-button',
+          { appearance: 'secondary', click: () => context.post({ kind: 'export' }) },
+          t('exportCsv'),
+        ),
+      ),
+    );
+    this.root = el(
+      'section',
+      { class: 'charts', 'aria-label': t('charts') },
+      toolbar,
+      this.grid,
+      this.spoken,
+    );
     this.applyTheme();
     onThemeChange(() => this.applyTheme());
   }
@@ -51,8 +80,12 @@ export class ChartBoard implements Section {
   private cardOf(spec: ChartSpec): ChartCard {
     return new ChartCard(spec, this.context, {
       hover: (step) => this.moveCursor(step === null ? null : nearest(this.places(), step)),
-      zoom: (range) => this.context.choose({ zoom: clipped(range, this.lines.extent()) ?? this.context.chosen().zoom }),
-      zoomAt: (x, factor) => this.context.choose({ zoom: zoomed(this.range(), this.lines.extent(), x, factor) }),
+      zoom: (range) =>
+        this.context.choose({
+          zoom: clipped(range, this.lines.extent()) ?? this.context.chosen().zoom,
+        }),
+      zoomAt: (x, factor) =>
+        this.context.choose({ zoom: zoomed(this.range(), this.lines.extent(), x, factor) }),
       pan: (share) => this.pan(share),
       key: (action, card) => this.onKey(action, card),
       toggleTable: () => this.toggleTable(spec.id),
@@ -62,7 +95,9 @@ export class ChartBoard implements Section {
 
   /** Which scores a run has is known from its first evaluation. */
   private addScores(model: Model): void {
-    const spec = this.cards.some((card) => card.spec.id === 'score') ? null : scoreChart(model.history);
+    const spec = this.cards.some((card) => card.spec.id === 'score')
+      ? null
+      : scoreChart(model.history);
     if (!spec) return;
     const card = this.cardOf(spec);
     card.applyTheme(readTheme());
@@ -85,17 +120,37 @@ export class ChartBoard implements Section {
     const { history, choices } = this.model;
     this.lines.update(history, choices.smoothing, choices.axis);
     if (this.cursor !== null) this.cursor = nearest(this.places(), this.cursor);
-    for (const card of this.cards) card.draw(this.lines, this.drawing(choices), this.cursor, choices.tables.includes(card.spec.id));
+    for (const card of this.cards)
+      card.draw(
+        this.lines,
+        this.drawing(choices),
+        this.cursor,
+        choices.tables.includes(card.spec.id),
+      );
   }
 
   private drawTablesNow(): void {
     const shown = this.model?.choices.tables ?? [];
-    for (const card of this.cards) if (shown.includes(card.spec.id)) card.drawTable(this.lines, this.drawing(this.model!.choices));
+    for (const card of this.cards)
+      if (shown.includes(card.spec.id))
+        card.drawTable(this.lines, this.drawing(this.model!.choices));
   }
 
-  private range(): Range { return this.context.chosen().zoom ?? this.lines.extent(); }
+  private range(): Range {
+    return this.context.chosen().zoom ?? this.lines.extent();
+  }
 
-  private drawing({ axis, logarithmic }: Model['choices']): Drawing { return { range: this.range(), axis, logarithmic, marks: marksOf(this.model!.history).map(({ step, kind }) => ({ kind, x: this.lines.placeOf(step) })) }; }
+  private drawing({ axis, logarithmic }: Model['choices']): Drawing {
+    return {
+      range: this.range(),
+      axis,
+      logarithmic,
+      marks: marksOf(this.model!.history).map(({ step, kind }) => ({
+        kind,
+        x: this.lines.placeOf(step),
+      })),
+    };
+  }
 
   private pan(share: number): boolean {
     const { zoom } = this.context.chosen();
@@ -104,7 +159,9 @@ export class ChartBoard implements Section {
     return true;
   }
 
-  private places(): Float64Array { return this.lines.of('loss').xs; }
+  private places(): Float64Array {
+    return this.lines.of('loss').xs;
+  }
 
   private moveCursor(step: number | null): void {
     if (step === this.cursor) return;
@@ -114,11 +171,18 @@ export class ChartBoard implements Section {
 
   private toggleTable(id: ChartCard['spec']['id']): void {
     const { tables } = this.context.chosen();
-    this.context.choose({ tables: tables.includes(id) ? tables.filter((other) => other !== id) : [...tables, id] });
+    this.context.choose({
+      tables: tables.includes(id) ? tables.filter((other) => other !== id) : [...tables, id],
+    });
   }
 
   private onKey(action: KeyAction, card: ChartCard): void {
-    const walked = walk(action, { places: this.places(), cursor: this.cursor, range: this.range(), extent: this.lines.extent() });
+    const walked = walk(action, {
+      places: this.places(),
+      cursor: this.cursor,
+      range: this.range(),
+      extent: this.lines.extent(),
+    });
     if ('zoom' in walked) {
       this.context.choose(walked);
       return;

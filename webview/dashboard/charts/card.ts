@@ -51,30 +51,84 @@ export class ChartCard {
   private onScreen = true;
   private stale = true;
 
-  constructor(readonly spec: ChartSpec, private readonly context: Context, events: CardEvents) {
+  constructor(
+    readonly spec: ChartSpec,
+    private readonly context: Context,
+    events: CardEvents,
+  ) {
     const { t, format } = context;
     this.values = spec.series.map(() => el('span', { class: 'value' }));
-    this.toggle = el('vscode-button', { class: 'as-table', appearance: 'icon', click: () => events.toggleTable() }, icon('table'));
+    this.toggle = el(
+      'vscode-button',
+      { class: 'as-table', appearance: 'icon', click: () => events.toggleTable() },
+      icon('table'),
+    );
     const picture = t('chart.save', t(`chart.${spec.id}`));
-    this.save = el('vscode-button', { appearance: 'icon', title: picture, 'aria-label': picture, click: () => this.savePicture() }, icon('device-camera'));
+    this.save = el(
+      'vscode-button',
+      {
+        appearance: 'icon',
+        title: picture,
+        'aria-label': picture,
+        click: () => this.savePicture(),
+      },
+      icon('device-camera'),
+    );
     const heading = `chart-${spec.id}`;
-    const key = el('div', { class: 'key' }, ...spec.series.map((series, i) => el('span', { class: 'key-entry' },
-      el('span', { class: `swatch swatch-${series.id} line-${series.color}${series.dash.length > 0 ? ' swatch-dashed' : ''}`, 'aria-hidden': 'true' }), `${t(`series.${series.id}`)} `, this.values[i]!)), ...(spec.id === 'loss' ? markKeys(context) : []), this.at);
+    const key = el(
+      'div',
+      { class: 'key' },
+      ...spec.series.map((series, i) =>
+        el(
+          'span',
+          { class: 'key-entry' },
+          el('span', {
+            class: `swatch swatch-${series.id} line-${series.color}${series.dash.length > 0 ? ' swatch-dashed' : ''}`,
+            'aria-hidden': 'true',
+          }),
+          `${t(`series.${series.id}`)} `,
+          this.values[i]!,
+        ),
+      ),
+      ...(spec.id === 'loss' ? markKeys(context) : []),
+      this.at,
+    );
     this.overlay = new CursorOverlay(spec);
     this.empty = el('p', { class: 'chart-empty' }, t('chart.empty'));
     this.plot.append(this.canvas, this.overlay.root, this.marks.root, this.empty);
     this.table = new ChartTable(spec, context);
-    this.root = el('section', { class: `card chart chart-${spec.id}`, 'aria-labelledby': heading },
-      el('header', {}, el('h3', { id: heading }, t(`chart.${spec.id}`)), el('span', { class: 'chart-actions' }, this.save, this.toggle)), key, this.plot, this.table.root);
-    this.chart = new LineChart(this.canvas, spec, { value: (v) => spec.format(format, v), x: (x) => tickText(format, this.axis, x) }, () => {
-      this.stale = true;
-      events.resized();
-    });
+    this.root = el(
+      'section',
+      { class: `card chart chart-${spec.id}`, 'aria-labelledby': heading },
+      el(
+        'header',
+        {},
+        el('h3', { id: heading }, t(`chart.${spec.id}`)),
+        el('span', { class: 'chart-actions' }, this.save, this.toggle),
+      ),
+      key,
+      this.plot,
+      this.table.root,
+    );
+    this.chart = new LineChart(
+      this.canvas,
+      spec,
+      { value: (v) => spec.format(format, v), x: (x) => tickText(format, this.axis, x) },
+      () => {
+        this.stale = true;
+        events.resized();
+      },
+    );
     this.listen(events);
     this.watchScreen(events);
   }
 
-  draw(lines: RunLines, { range, axis, logarithmic, marks }: Drawing, cursor: number | null, asTable: boolean): void {
+  draw(
+    lines: RunLines,
+    { range, axis, logarithmic, marks }: Drawing,
+    cursor: number | null,
+    asTable: boolean,
+  ): void {
     this.stale = true;
     this.axis = axis;
     show(this.save, !asTable);
@@ -85,38 +139,69 @@ export class ChartCard {
       this.stale = false;
       this.chart.draw(lines, range, logarithmic && this.spec.id === 'loss');
       if (this.spec.id === 'loss') this.marks.place(this.chart, marks);
-      this.plot.classList.toggle('no-values', this.spec.series.every((series) => lines.of(series.id).xs.length === 0));
+      this.plot.classList.toggle(
+        'no-values',
+        this.spec.series.every((series) => lines.of(series.id).xs.length === 0),
+      );
     }
     this.moveCursor(lines, range, cursor);
   }
 
   /** Apart from `draw` since it may take longer than a frame. */
-  drawTable(lines: RunLines, { range, axis }: Drawing): void { this.table.update(lines, range, axis); }
+  drawTable(lines: RunLines, { range, axis }: Drawing): void {
+    this.table.update(lines, range, axis);
+  }
 
   /** Shows the values at a place; null: the last ones. */
   moveCursor(lines: RunLines, range: Range, cursor: number | null): void {
     const { t, format } = this.context;
     if (!this.stale) this.overlay.place(this.chart, lines, cursor);
-    this.spec.series.forEach((series, i) => setText(this.values[i]!, this.spec.format(format, valueAt(lines, series.id, cursor))));
+    this.spec.series.forEach((series, i) =>
+      setText(this.values[i]!, this.spec.format(format, valueAt(lines, series.id, cursor))),
+    );
     setText(this.at, cursor === null ? '' : this.place(cursor));
-    setAttribute(this.canvas, 'aria-label', t('chart.label', t(`chart.${this.spec.id}`), `${t(`range.${this.axis}`, this.xText(range.from), this.xText(range.to))}. ${this.words(lines, cursor)}. ${t('chart.keys')}`));
+    setAttribute(
+      this.canvas,
+      'aria-label',
+      t(
+        'chart.label',
+        t(`chart.${this.spec.id}`),
+        `${t(`range.${this.axis}`, this.xText(range.from), this.xText(range.to))}. ${this.words(lines, cursor)}. ${t('chart.keys')}`,
+      ),
+    );
   }
 
   /** The values at a place as one sentence. */
   words(lines: RunLines, cursor: number | null): string {
     const { t, format } = this.context;
-    const values = this.spec.series.map((series) => t('chart.value', t(`series.${series.id}`), this.spec.format(format, valueAt(lines, series.id, cursor))));
+    const values = this.spec.series.map((series) =>
+      t(
+        'chart.value',
+        t(`series.${series.id}`),
+        this.spec.format(format, valueAt(lines, series.id, cursor)),
+      ),
+    );
     return [...(cursor === null ? [] : [this.place(cursor)]), ...values].join(', ');
   }
 
-  applyTheme(theme: ChartTheme): void { this.chart.applyTheme(theme); }
+  applyTheme(theme: ChartTheme): void {
+    this.chart.applyTheme(theme);
+  }
 
-  private xText(x: number): string { return xText(this.context.format, this.axis, x); }
+  private xText(x: number): string {
+    return xText(this.context.format, this.axis, x);
+  }
 
-  private place(x: number): string { return this.context.t(`at.${this.axis}`, this.xText(x)); }
+  private place(x: number): string {
+    return this.context.t(`at.${this.axis}`, this.xText(x));
+  }
 
   private savePicture(): void {
-    this.context.post({ kind: 'savePicture', name: this.spec.id, url: pictureOf(this.canvas, readTheme().background) });
+    this.context.post({
+      kind: 'savePicture',
+      name: this.spec.id,
+      url: pictureOf(this.canvas, readTheme().background),
+    });
   }
 
   private labelToggle(asTable: boolean): void {
@@ -133,7 +218,11 @@ export class ChartCard {
       selecting: (from, to) => this.overlay.select(this.chart, this.inside(from), this.inside(to)),
       selected: (pixels) => {
         this.overlay.endSelection();
-        if (pixels) events.zoom({ from: this.chart.xAt(this.inside(pixels[0])), to: this.chart.xAt(this.inside(pixels[1])) });
+        if (pixels)
+          events.zoom({
+            from: this.chart.xAt(this.inside(pixels[0])),
+            to: this.chart.xAt(this.inside(pixels[1])),
+          });
       },
       key: (action) => events.key(action, this),
       zoom: (pixel, factor) => events.zoomAt(this.chart.xAt(pixel), factor),
@@ -148,15 +237,30 @@ export class ChartCard {
 
   /** A chart that is scrolled away is drawn when it comes back. */
   private watchScreen(events: CardEvents): void {
-    new IntersectionObserver((entries) => {
-      this.onScreen = entries.at(-1)!.isIntersecting;
-      if (this.onScreen && this.stale) events.resized();
-    }, { rootMargin: '200px' }).observe(this.plot);
+    new IntersectionObserver(
+      (entries) => {
+        this.onScreen = entries.at(-1)!.isIntersecting;
+        if (this.onScreen && this.stale) events.resized();
+      },
+      { rootMargin: '200px' },
+    ).observe(this.plot);
   }
 }
 
-const markKeys = ({ t }: Context): HTMLElement[] => (['best', 'checkpoint'] as const).map((kind) => el('span', { class: 'key-entry' }, el('span', { class: `mark mark-${kind}`, 'aria-hidden': 'true' }), t(`mark.${kind}`)));
+const markKeys = ({ t }: Context): HTMLElement[] =>
+  (['best', 'checkpoint'] as const).map((kind) =>
+    el(
+      'span',
+      { class: 'key-entry' },
+      el('span', { class: `mark mark-${kind}`, 'aria-hidden': 'true' }),
+      t(`mark.${kind}`),
+    ),
+  );
 
-function valueAt(lines: RunLines, id: ChartSpec['series'][number]['id'], cursor: number | null): number {
-  return cursor === null ? lines.of(id).ys.at(-1) ?? NaN : lines.at(id, cursor);
+function valueAt(
+  lines: RunLines,
+  id: ChartSpec['series'][number]['id'],
+  cursor: number | null,
+): number {
+  return cursor === null ? (lines.of(id).ys.at(-1) ?? NaN) : lines.at(id, cursor);
 }

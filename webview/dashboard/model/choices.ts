@@ -3,7 +3,9 @@ import { AXES, CHART_IDS, TAB_IDS, type PageState } from '../../../src/shared/we
 
 /** What VS Code kept of the page, or the defaults for what is missing or of another version. */
 export function asChoices(value: unknown, runDir: string): PageState {
-  const kept = (typeof value === 'object' && value !== null ? value : {}) as Partial<Record<keyof PageState, unknown>>;
+  const kept = (typeof value === 'object' && value !== null ? value : {}) as Partial<
+    Record<keyof PageState, unknown>
+  >;
   return {
     runDir,
     zoom: asRange(kept.zoom),
@@ -11,15 +13,24 @@ export function asChoices(value: unknown, runDir: string): PageState {
     smoothing: asNumber(kept.smoothing, 0, MAX_SMOOTHING, 0.9),
     axis: AXES.find((axis) => axis === kept.axis) ?? 'step',
     logarithmic: kept.logarithmic === true,
-    tables: Array.isArray(kept.tables) ? CHART_IDS.filter((id) => (kept.tables as unknown[]).includes(id)) : [],
+    tables: Array.isArray(kept.tables)
+      ? CHART_IDS.filter((id) => (kept.tables as unknown[]).includes(id))
+      : [],
     tab: TAB_IDS.find((id) => id === kept.tab) ?? 'samples',
   };
 }
 
 function asRange(value: unknown): PageState['zoom'] {
-  if (typeof value !== 'object' || value === null || !('from' in value) || !('to' in value)) return null;
+  if (typeof value !== 'object' || value === null || !('from' in value) || !('to' in value))
+    return null;
   const { from, to } = value;
-  return typeof from === 'number' && typeof to === 'number' && Number.isFinite(from) && Number.isFinite(to) && from < to ? { from, to } : null;
+  return typeof from === 'number' &&
+    typeof to === 'number' &&
+    Number.isFinite(from) &&
+    Number.isFinite(to) &&
+    from < to
+    ? { from, to }
+    : null;
 }
 
 function asNumber(value: unknown, low: number, high: number, otherwise: number): number {

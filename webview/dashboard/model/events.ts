@@ -10,21 +10,40 @@ export type RunEvent =
   | { readonly kind: 'checkpoint'; readonly step: number; readonly path: string }
   | { readonly kind: 'resume'; readonly step: number }
   | { readonly kind: 'best'; readonly step: number; readonly loss: number }
-  | { readonly kind: 'warn' | 'error'; readonly step: null; readonly time: string; readonly message: string };
+  | {
+      readonly kind: 'warn' | 'error';
+      readonly step: null;
+      readonly time: string;
+      readonly message: string;
+    };
 
 /** The newest first. */
-export function eventsOf(run: RunRecord | null, history: RunHistory, log: readonly LogMessage[]): RunEvent[] {
+export function eventsOf(
+  run: RunRecord | null,
+  history: RunHistory,
+  log: readonly LogMessage[],
+): RunEvent[] {
   const best = validation(history);
   const bySteps = history.lines.flatMap((line): RunEvent[] => {
-    if (line.kind === 'checkpoint') return [{ kind: 'checkpoint', step: line.step, path: line.path }];
+    if (line.kind === 'checkpoint')
+      return [{ kind: 'checkpoint', step: line.step, path: line.path }];
     if (line.kind === 'resume') return [{ kind: 'resume', step: line.step }];
-    return line.kind === 'eval' && best && line.step === best.bestStep ? [{ kind: 'best', step: line.step, loss: line.loss }] : [];
+    return line.kind === 'eval' && best && line.step === best.bestStep
+      ? [{ kind: 'best', step: line.step, loss: line.loss }]
+      : [];
   });
   return [
     ...(run ? [{ kind: 'created', step: null, time: run.created } as const] : []),
     ...(run?.started ? [{ kind: 'started', step: null, time: run.started } as const] : []),
     ...bySteps,
-    ...log.map((entry): RunEvent => ({ kind: entry.level, step: null, time: entry.time, message: entry.message })),
-    ...(run?.ended ? [{ kind: 'ended', step: null, time: run.ended, state: run.state } as const] : []),
+    ...log.map((entry): RunEvent => ({
+      kind: entry.level,
+      step: null,
+      time: entry.time,
+      message: entry.message,
+    })),
+    ...(run?.ended
+      ? [{ kind: 'ended', step: null, time: run.ended, state: run.state } as const]
+      : []),
   ].reverse();
 }

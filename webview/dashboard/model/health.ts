@@ -5,8 +5,18 @@ import type { RunRecord } from '../../../src/shared/run';
 /** Something certain to say about how the run goes. */
 export type HealthNote =
   | { readonly kind: 'nan'; readonly step: number }
-  | { readonly kind: 'exploding'; readonly step: number; readonly norm: number; readonly usual: number }
-  | { readonly kind: 'climbing'; readonly step: number; readonly loss: number; readonly lowest: number }
+  | {
+      readonly kind: 'exploding';
+      readonly step: number;
+      readonly norm: number;
+      readonly usual: number;
+    }
+  | {
+      readonly kind: 'climbing';
+      readonly step: number;
+      readonly loss: number;
+      readonly lowest: number;
+    }
   | { readonly kind: 'zeroRate'; readonly step: number }
   | { readonly kind: 'unlabelled'; readonly step: number; readonly steps: number }
   | { readonly kind: 'rising'; readonly step: number }
@@ -20,11 +30,22 @@ const RISES = 3;
 /** The notes that the numbers allow, the gravest first. */
 export function healthNotes(history: RunHistory, run: RunRecord | null): HealthNote[] {
   const evals = history.lines.filter((line) => line.kind === 'eval');
-  return [...lossNotANumber(history), ...explodingGradient(history), ...climbingLoss(history), ...zeroRate(history), ...unlabelled(history), ...risingValidation(evals), ...worseThanBase(evals), ...alwaysClipped(history, run), ...noValidation(run)];
+  return [
+    ...lossNotANumber(history),
+    ...explodingGradient(history),
+    ...climbingLoss(history),
+    ...zeroRate(history),
+    ...unlabelled(history),
+    ...risingValidation(evals),
+    ...worseThanBase(evals),
+    ...alwaysClipped(history, run),
+    ...noValidation(run),
+  ];
 }
 
 export const isGrave = (note: HealthNote): boolean => note.kind === 'nan';
-export const isWarning = (note: HealthNote): boolean => note.kind !== 'nan' && note.kind !== 'clipped' && note.kind !== 'noValidation';
+export const isWarning = (note: HealthNote): boolean =>
+  note.kind !== 'nan' && note.kind !== 'clipped' && note.kind !== 'noValidation';
 
 function lossNotANumber(history: RunHistory): HealthNote[] {
   const loss = history.column('loss');
@@ -43,7 +64,9 @@ function explodingGradient(history: RunHistory): HealthNote[] {
   const usual = medianOf(norms.subarray(0, recent).slice(-200));
   const worst = norms.subarray(recent).reduce((at, norm, i, all) => (norm > all[at]! ? i : at), 0);
   const norm = norms[recent + worst]!;
-  return usual > 0 && norm > TIMES_USUAL * usual ? [{ kind: 'exploding', step: history.column('step')[recent + worst]!, norm, usual }] : [];
+  return usual > 0 && norm > TIMES_USUAL * usual
+    ? [{ kind: 'exploding', step: history.column('step')[recent + worst]!, norm, usual }]
+    : [];
 }
 
 const [WINDOW, RISE] = [25, 1.15];
@@ -52,10 +75,18 @@ const [WINDOW, RISE] = [25, 1.15];
 function climbingLoss(history: RunHistory): HealthNote[] {
   const loss = history.column('loss');
   const means: number[] = [];
-  for (let end = loss.length; end >= WINDOW; end -= WINDOW) means.push(loss.subarray(end - WINDOW, end).reduce((a, b) => a + b, 0) / WINDOW);
+  for (let end = loss.length; end >= WINDOW; end -= WINDOW)
+    means.push(loss.subarray(end - WINDOW, end).reduce((a, b) => a + b, 0) / WINDOW);
   const lowest = means.reduce((at, mean, i) => (mean < means[at]! ? i : at), 0);
   if (means.length < 3 || !(means[0]! > RISE * means[lowest]!)) return [];
-  return [{ kind: 'climbing', step: history.column('step')[loss.length - 1 - lowest * WINDOW]!, loss: means[0]!, lowest: means[lowest]! }];
+  return [
+    {
+      kind: 'climbing',
+      step: history.column('step')[loss.length - 1 - lowest * WINDOW]!,
+      loss: means[0]!,
+      lowest: means[lowest]!,
+    },
+  ];
 }
 
 const ZERO_STEPS = 5;
@@ -64,14 +95,24 @@ function zeroRate(history: RunHistory): HealthNote[] {
   const rates = history.column('learning_rate');
   let first = rates.length;
   while (first > 0 && rates[first - 1] === 0) first--;
-  return rates.length - first >= ZERO_STEPS ? [{ kind: 'zeroRate', step: history.column('step')[first]! }] : [];
+  return rates.length - first >= ZERO_STEPS
+    ? [{ kind: 'zeroRate', step: history.column('step')[first]! }]
+    : [];
 }
 
 /** Steps of which nothing could be learnt. */
 function unlabelled(history: RunHistory): HealthNote[] {
   const labels = history.column('labelled_tokens');
   const first = labels.indexOf(0);
-  return first < 0 ? [] : [{ kind: 'unlabelled', step: history.column('step')[first]!, steps: labels.reduce((count, n) => count + Number(n === 0), 0) }];
+  return first < 0
+    ? []
+    : [
+        {
+          kind: 'unlabelled',
+          step: history.column('step')[first]!,
+          steps: labels.reduce((count, n) => count + Number(n === 0), 0),
+        },
+      ];
 }
 
 function medianOf(values: Float64Array): number {
@@ -89,13 +130,17 @@ function risingValidation(evals: readonly EvalLine[]): HealthNote[] {
 function worseThanBase(evals: readonly EvalLine[]): HealthNote[] {
   const base = evals[0];
   const last = evals.at(-1);
-  return base && last && base.step === 0 && last.step > 0 && last.loss > base.loss ? [{ kind: 'worse', loss: last.loss, base: base.loss }] : [];
+  return base && last && base.step === 0 && last.step > 0 && last.loss > base.loss
+    ? [{ kind: 'worse', loss: last.loss, base: base.loss }]
+    : [];
 }
 
 function alwaysClipped(history: RunHistory, run: RunRecord | null): HealthNote[] {
   const limit = run?.recipe.training.max_grad_norm ?? 0;
   const norms = history.column('grad_norm').slice(-CLIPPED_STEPS);
-  return limit > 0 && norms.length === CLIPPED_STEPS && norms.every((norm) => norm > limit) ? [{ kind: 'clipped', steps: CLIPPED_STEPS, limit }] : [];
+  return limit > 0 && norms.length === CLIPPED_STEPS && norms.every((norm) => norm > limit)
+    ? [{ kind: 'clipped', steps: CLIPPED_STEPS, limit }]
+    : [];
 }
 
 function noValidation(run: RunRecord | null): HealthNote[] {

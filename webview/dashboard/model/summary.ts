@@ -11,7 +11,8 @@ export function secondsLeft(history: RunHistory, total: number | null): number |
   const last = elapsed.length - 1;
   const first = Math.max(0, last - RECENT_STEPS);
   if (total === null || last <= first) return null;
-  const left = (elapsed[last]! - elapsed[first]!) / (steps[last]! - steps[first]!) * (total - steps[last]!);
+  const left =
+    ((elapsed[last]! - elapsed[first]!) / (steps[last]! - steps[first]!)) * (total - steps[last]!);
   return Number.isFinite(left) && left >= 0 ? left : null;
 }
 
@@ -27,17 +28,27 @@ export class Running {
   private revision = -1;
   private history: RunHistory | undefined;
 
-  constructor(private readonly field: StepField, private readonly start: number, private readonly merge: (value: number, next: number) => number) {
+  constructor(
+    private readonly field: StepField,
+    private readonly start: number,
+    private readonly merge: (value: number, next: number) => number,
+  ) {
     this.value = start;
   }
 
   update(history: RunHistory): number {
     if (history !== this.history || history.revision !== this.revision) {
-      [this.value, this.seen, this.revision, this.history] = [this.start, 0, history.revision, history];
+      [this.value, this.seen, this.revision, this.history] = [
+        this.start,
+        0,
+        history.revision,
+        history,
+      ];
     }
     const column = history.column(this.field);
     for (; this.seen < column.length; this.seen++) {
-      if (Number.isFinite(column[this.seen]!)) this.value = this.merge(this.value, column[this.seen]!);
+      if (Number.isFinite(column[this.seen]!))
+        this.value = this.merge(this.value, column[this.seen]!);
     }
     return this.value;
   }
@@ -53,19 +64,32 @@ export interface Validation {
 
 /** The last and the lowest validation loss; undefined before the first evaluation. */
 export function validation(history: RunHistory): Validation | undefined {
-  const evals = history.lines.filter((line) => line.kind === 'eval').filter((line) => Number.isFinite(line.loss));
+  const evals = history.lines
+    .filter((line) => line.kind === 'eval')
+    .filter((line) => Number.isFinite(line.loss));
   const last = evals.at(-1);
   if (!last) return undefined;
   const best = evals.reduce((a, b) => (b.loss < a.loss ? b : a));
   const name = SCORE_NAMES.find((own) => last.scores?.[own] !== undefined);
-  return { last: last.loss, best: best.loss, bestStep: best.step, score: name ? { name, value: last.scores![name]! } : null };
+  return {
+    last: last.loss,
+    best: best.loss,
+    bestStep: best.step,
+    score: name ? { name, value: last.scores![name]! } : null,
+  };
 }
 
 /** Where checkpoints were written, and where the validation loss was lowest. */
-export function marksOf(history: RunHistory): readonly { readonly step: number; readonly kind: 'best' | 'checkpoint' }[] {
-  const checkpoints = history.lines.filter((line) => line.kind === 'checkpoint').map(({ step }) => ({ step, kind: 'checkpoint' as const }));
+export function marksOf(
+  history: RunHistory,
+): readonly { readonly step: number; readonly kind: 'best' | 'checkpoint' }[] {
+  const checkpoints = history.lines
+    .filter((line) => line.kind === 'checkpoint')
+    .map(({ step }) => ({ step, kind: 'checkpoint' as const }));
   const best = validation(history);
-  return best && best.bestStep > 0 ? [...checkpoints, { step: best.bestStep, kind: 'best' }] : checkpoints;
+  return best && best.bestStep > 0
+    ? [...checkpoints, { step: best.bestStep, kind: 'best' }]
+    : checkpoints;
 }
 
 /** The step of the last checkpoint; null when there is none. */
@@ -91,7 +115,9 @@ export function samplesByPrompt(history: RunHistory): PromptSamples[] {
     byPrompt.set(line.prompt, steps.set(line.step, line));
   }
   return [...byPrompt].map(([prompt, steps]) => {
-    const trained = [...steps.values()].filter((line) => line.step > 0).sort((a, b) => b.step - a.step);
+    const trained = [...steps.values()]
+      .filter((line) => line.step > 0)
+      .sort((a, b) => b.step - a.step);
     return { prompt, base: steps.get(0), latest: trained[0], earlier: trained.slice(1) };
   });
 }

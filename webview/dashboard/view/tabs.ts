@@ -11,18 +11,44 @@ import { samples } from './samples';
 /** The details under the charts, one at a time. */
 export function tabs(context: Context): Section {
   const { t, format } = context;
-  const sections: Readonly<Record<TabId, Section>> = { samples: samples(context), batch: batch(context), events: events(context), recipe: recipe(context) };
-  const badges = { samples: el('span', { class: 'badge' }), events: el('span', { class: 'badge' }) };
-  const tabsById = new Map(TAB_IDS.map((id) => [id, el('vscode-panel-tab', { id }, t(`tab.${id}`), ...(id === 'samples' || id === 'events' ? [' ', badges[id]] : []))]));
+  const sections: Readonly<Record<TabId, Section>> = {
+    samples: samples(context),
+    batch: batch(context),
+    events: events(context),
+    recipe: recipe(context),
+  };
+  const badges = {
+    samples: el('span', { class: 'badge' }),
+    events: el('span', { class: 'badge' }),
+  };
+  const tabsById = new Map(
+    TAB_IDS.map((id) => [
+      id,
+      el(
+        'vscode-panel-tab',
+        { id },
+        t(`tab.${id}`),
+        ...(id === 'samples' || id === 'events' ? [' ', badges[id]] : []),
+      ),
+    ]),
+  );
   const count = (id: 'samples' | 'events', value: number) => {
     setText(badges[id], format.count(value));
     show(badges[id], value > 0);
     // The toolkit names a tab by its first text and would leave the number out.
-    tabsById.get(id)?.setAttribute('aria-label', value > 0 ? `${t(`tab.${id}`)} ${format.count(value)}` : t(`tab.${id}`));
+    tabsById
+      .get(id)
+      ?.setAttribute(
+        'aria-label',
+        value > 0 ? `${t(`tab.${id}`)} ${format.count(value)}` : t(`tab.${id}`),
+      );
   };
-  const panels = el('vscode-panels', { 'aria-label': t('details') },
+  const panels = el(
+    'vscode-panels',
+    { 'aria-label': t('details') },
     ...tabsById.values(),
-    ...TAB_IDS.map((id) => el('vscode-panel-view', { id: `view-${id}` }, sections[id].root))) as HTMLElement & { activeid: string };
+    ...TAB_IDS.map((id) => el('vscode-panel-view', { id: `view-${id}` }, sections[id].root)),
+  ) as HTMLElement & { activeid: string };
   const tabChanged = memo();
   const countsChanged = memo();
   panels.addEventListener('change', () => {
@@ -32,7 +58,9 @@ export function tabs(context: Context): Section {
   return {
     root: el('section', { class: 'details', 'aria-label': t('details') }, panels),
     update(model) {
-      tabChanged([model.choices.tab], () => { if (panels.activeid !== model.choices.tab) panels.activeid = model.choices.tab; });
+      tabChanged([model.choices.tab], () => {
+        if (panels.activeid !== model.choices.tab) panels.activeid = model.choices.tab;
+      });
       const { run, history, log } = model;
       countsChanged([run, history, history.revision, history.lines.length, log], () => {
         count('samples', samplesByPrompt(history).length);

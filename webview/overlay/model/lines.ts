@@ -17,9 +17,14 @@ export class OverlayLines implements LineSource<string> {
     for (const run of runs) run.lines.update(run.history, smoothing, axis);
   }
 
-  of(dir: string): Line { return this.runs.get(dir)?.lines.of(this.quantity) ?? NOTHING; }
+  of(dir: string): Line {
+    return this.runs.get(dir)?.lines.of(this.quantity) ?? NOTHING;
+  }
 
-  /** The last value until x, as no two runs have theirs at the same tokens or seconds; NaN before the first and behind the last. */
+  /**
+   * The last value until x, as no two runs have theirs at the same tokens or seconds; NaN before
+   * the first and behind the last.
+   */
   at(dir: string, x: number): number {
     const { xs, ys } = this.of(dir);
     const next = firstAtLeast(xs, x);
@@ -29,11 +34,21 @@ export class OverlayLines implements LineSource<string> {
 
   extent(): Range {
     const all = [...this.runs.values()].map((run) => run.lines.extent());
-    return all.length === 0 ? { from: 0, to: 1 } : { from: Math.min(...all.map(({ from }) => from)), to: Math.max(...all.map(({ to }) => to)) };
+    return all.length === 0
+      ? { from: 0, to: 1 }
+      : {
+          from: Math.min(...all.map(({ from }) => from)),
+          to: Math.max(...all.map(({ to }) => to)),
+        };
   }
 
   /** Where the longest line has its values: the cursor walks along it. */
   places(): Float64Array {
-    return [...this.runs.keys()].map((dir) => this.of(dir).xs).reduce((longest, xs) => ((xs.at(-1) ?? -1) > (longest.at(-1) ?? -1) ? xs : longest), NOTHING.xs);
+    return [...this.runs.keys()]
+      .map((dir) => this.of(dir).xs)
+      .reduce(
+        (longest, xs) => ((xs.at(-1) ?? -1) > (longest.at(-1) ?? -1) ? xs : longest),
+        NOTHING.xs,
+      );
   }
 }

@@ -21,12 +21,23 @@ export function newRun(dir: string, name: string): ShownRun {
 /** The run after what its host said of it. */
 export function afterMessage(run: ShownRun, message: HostMessage): ShownRun {
   switch (message.kind) {
-    case 'snapshot': return { ...run, record: message.run, state: message.status.state, history: new RunHistory(message.steps, message.lines) };
+    case 'snapshot':
+      return {
+        ...run,
+        record: message.run,
+        state: message.status.state,
+        history: new RunHistory(message.steps, message.lines),
+      };
     case 'append':
       for (const line of message.lines) run.history.append(line);
       return run;
-    case 'status': return { ...run, state: message.status.state };
-    case 'run': return { ...run, record: message.run };
-    case 'progress': case 'log': case 'answered': return run;
+    case 'status':
+      return { ...run, state: message.status.state };
+    case 'run':
+      return { ...run, record: message.run };
+    case 'progress':
+    case 'log':
+    case 'answered':
+      return run;
   }
 }

@@ -16,7 +16,10 @@ import { curvesOf, isLoss } from '../model/look';
 import { shownRuns, type Context, type Part, type View } from '../view';
 import { Legend } from './legend';
 
-/** New values are drawn this often at most, so that the page stays smooth however many runs there are. */
+/**
+ * New values are drawn this often at most, so that the page stays smooth however many runs there
+ * are.
+ */
 const DRAW_INTERVAL_MS = 200;
 
 interface Drawn {
@@ -46,11 +49,41 @@ export class OverlayChart implements Part {
     const { t } = context;
     this.legend = new Legend(context);
     this.bar = axisBar(context);
-    this.quantity = el('select', { id: 'quantity', change: () => context.choose({ quantity: this.quantity.value as Quantity, zoom: null }) }, ...QUANTITIES.map((id) => el('option', { value: id }, t(`quantity.${id}`))));
+    this.quantity = el(
+      'select',
+      {
+        id: 'quantity',
+        change: () => context.choose({ quantity: this.quantity.value as Quantity, zoom: null }),
+      },
+      ...QUANTITIES.map((id) => el('option', { value: id }, t(`quantity.${id}`))),
+    );
     const label = t('chart.save', t('chart'));
-    const save = el('vscode-button', { class: 'push', appearance: 'icon', title: label, 'aria-label': label, click: () => this.save() }, icon('device-camera'));
-    this.root = el('section', { class: 'card curves', 'aria-label': t('chart') },
-      el('div', { class: 'toolbar' }, el('label', {}, `${t('show')} `, this.quantity), ...this.bar.parts, save), this.legend.root, this.at, this.place, this.spoken);
+    const save = el(
+      'vscode-button',
+      {
+        class: 'push',
+        appearance: 'icon',
+        title: label,
+        'aria-label': label,
+        click: () => this.save(),
+      },
+      icon('device-camera'),
+    );
+    this.root = el(
+      'section',
+      { class: 'card curves', 'aria-label': t('chart') },
+      el(
+        'div',
+        { class: 'toolbar' },
+        el('label', {}, `${t('show')} `, this.quantity),
+        ...this.bar.parts,
+        save,
+      ),
+      this.legend.root,
+      this.at,
+      this.place,
+      this.spoken,
+    );
     onThemeChange(() => {
       this.drawn?.chart.applyTheme(readTheme());
       this.paced.within(0);
@@ -59,7 +92,11 @@ export class OverlayChart implements Part {
 
   update(view: View): void {
     const chosen = view.choices !== this.view?.choices;
-    if (view.choices.axis !== this.view?.choices.axis || view.choices.quantity !== this.view.choices.quantity) this.cursor = null;
+    if (
+      view.choices.axis !== this.view?.choices.axis ||
+      view.choices.quantity !== this.view.choices.quantity
+    )
+      this.cursor = null;
     this.view = view;
     this.bar.update(view.choices);
     if (this.quantity.value !== view.choices.quantity) this.quantity.value = view.choices.quantity;
@@ -80,7 +117,9 @@ export class OverlayChart implements Part {
 
   /** chart.js keeps its lines for good: other runs or another quantity take a new chart. */
   private chartOf(view: View): Drawn {
-    const shown = view.runs.flatMap(({ dir }, index) => (view.choices.hidden.includes(dir) ? [] : [[dir, index] as const]));
+    const shown = view.runs.flatMap(({ dir }, index) =>
+      view.choices.hidden.includes(dir) ? [] : [[dir, index] as const],
+    );
     const key = JSON.stringify([view.choices.quantity, shown]);
     if (this.drawn?.key === key) return this.drawn;
     const { format, t } = this.context;
@@ -89,9 +128,23 @@ export class OverlayChart implements Part {
     const curves = curvesOf(view.choices.quantity, shown);
     const canvas = el('canvas', { role: 'img', tabindex: 0 });
     const overlay = new CursorOverlay(curves);
-    const plot = el('div', { class: 'plot' }, canvas, overlay.root, el('p', { class: 'chart-empty' }, t('chart.empty')));
+    const plot = el(
+      'div',
+      { class: 'plot' },
+      canvas,
+      overlay.root,
+      el('p', { class: 'chart-empty' }, t('chart.empty')),
+    );
     this.place.replaceChildren(plot);
-    const chart = new LineChart(canvas, curves, { value: (value) => curves.format(format, value), x: (x) => tickText(format, this.view!.choices.axis, x) }, () => this.paced.within(0));
+    const chart = new LineChart(
+      canvas,
+      curves,
+      {
+        value: (value) => curves.format(format, value),
+        x: (x) => tickText(format, this.view!.choices.axis, x),
+      },
+      () => this.paced.within(0),
+    );
     chart.applyTheme(readTheme());
     this.drawn = { key, plot, canvas, chart, overlay };
     this.listen(this.drawn);
@@ -102,14 +155,24 @@ export class OverlayChart implements Part {
   private listen({ plot, chart, overlay }: Drawn): void {
     const inside = (pixel: number) => Math.min(chart.area.right, Math.max(chart.area.left, pixel));
     listen(plot, {
-      hover: (pixel) => this.moveCursor(pixel === null ? null : nearest(this.lines.places(), chart.xAt(pixel))),
+      hover: (pixel) =>
+        this.moveCursor(pixel === null ? null : nearest(this.lines.places(), chart.xAt(pixel))),
       selecting: (from, to) => overlay.select(chart, inside(from), inside(to)),
       selected: (pixels) => {
         overlay.endSelection();
-        if (pixels) this.context.choose({ zoom: clipped({ from: chart.xAt(inside(pixels[0])), to: chart.xAt(inside(pixels[1])) }, this.lines.extent()) });
+        if (pixels)
+          this.context.choose({
+            zoom: clipped(
+              { from: chart.xAt(inside(pixels[0])), to: chart.xAt(inside(pixels[1])) },
+              this.lines.extent(),
+            ),
+          });
       },
       key: (action) => this.onKey(action),
-      zoom: (pixel, factor) => this.context.choose({ zoom: zoomed(this.range(), this.lines.extent(), chart.xAt(pixel), factor) }),
+      zoom: (pixel, factor) =>
+        this.context.choose({
+          zoom: zoomed(this.range(), this.lines.extent(), chart.xAt(pixel), factor),
+        }),
       pan: (share) => {
         const { zoom } = this.context.chosen();
         if (zoom) this.context.choose({ zoom: panned(zoom, this.lines.extent(), share) });
@@ -119,7 +182,12 @@ export class OverlayChart implements Part {
   }
 
   private onKey(action: KeyAction): void {
-    const walked = walk(action, { places: this.lines.places(), cursor: this.cursor, range: this.range(), extent: this.lines.extent() });
+    const walked = walk(action, {
+      places: this.lines.places(),
+      cursor: this.cursor,
+      range: this.range(),
+      extent: this.lines.extent(),
+    });
     if ('zoom' in walked) {
       this.context.choose(walked);
       return;
@@ -128,7 +196,9 @@ export class OverlayChart implements Part {
     setText(this.spoken, this.words());
   }
 
-  private range(): Range { return this.context.chosen().zoom ?? this.lines.extent(); }
+  private range(): Range {
+    return this.context.chosen().zoom ?? this.lines.extent();
+  }
 
   private moveCursor(at: number | null): void {
     if (at === this.cursor) return;
@@ -143,7 +213,16 @@ export class OverlayChart implements Part {
     drawn.overlay.place(drawn.chart, this.lines, this.cursor);
     this.legend.tell(view, this.lines, this.cursor);
     setText(this.at, this.cursor === null ? '' : this.placeWords(this.cursor));
-    setAttribute(drawn.canvas, 'aria-label', t('chart.label', t(`quantity.${view.choices.quantity}`), shownRuns(view).length, `${this.words()}. ${t('chart.keys')}`));
+    setAttribute(
+      drawn.canvas,
+      'aria-label',
+      t(
+        'chart.label',
+        t(`quantity.${view.choices.quantity}`),
+        shownRuns(view).length,
+        `${this.words()}. ${t('chart.keys')}`,
+      ),
+    );
   }
 
   private placeWords(x: number): string {
@@ -155,11 +234,24 @@ export class OverlayChart implements Part {
   private words(): string {
     const { t, format } = this.context;
     const curves = curvesOf(this.view!.choices.quantity, []);
-    const value = (dir: string) => (this.cursor === null ? this.lines.of(dir).ys.at(-1) ?? NaN : this.lines.at(dir, this.cursor));
-    return [...(this.cursor === null ? [] : [this.placeWords(this.cursor)]), ...shownRuns(this.view!).map((run) => t('chart.value', run.name, curves.format(format, value(run.dir))))].join(', ');
+    const value = (dir: string) =>
+      this.cursor === null
+        ? (this.lines.of(dir).ys.at(-1) ?? NaN)
+        : this.lines.at(dir, this.cursor);
+    return [
+      ...(this.cursor === null ? [] : [this.placeWords(this.cursor)]),
+      ...shownRuns(this.view!).map((run) =>
+        t('chart.value', run.name, curves.format(format, value(run.dir))),
+      ),
+    ].join(', ');
   }
 
   private save(): void {
-    if (this.drawn && this.view) this.context.post({ kind: 'savePicture', name: `${this.view.title}-${this.view.choices.quantity}`, url: pictureOf(this.drawn.canvas, readTheme().background) });
+    if (this.drawn && this.view)
+      this.context.post({
+        kind: 'savePicture',
+        name: `${this.view.title}-${this.view.choices.quantity}`,
+        url: pictureOf(this.drawn.canvas, readTheme().background),
+      });
   }
 }

@@ -11,9 +11,24 @@ export function head(context: Context): Part {
   const words = el('p', { class: 'words', role: 'status' });
   const waiting = el('p', { class: 'caption' });
   let view: View | undefined;
-  const copy = el('vscode-button', { appearance: 'secondary', click: () => { if (view) post({ kind: 'copyText', text: asMarkdown(view, context) }); } }, t('copyMarkdown'));
+  const copy = el(
+    'vscode-button',
+    {
+      appearance: 'secondary',
+      click: () => {
+        if (view) post({ kind: 'copyText', text: asMarkdown(view, context) });
+      },
+    },
+    t('copyMarkdown'),
+  );
   return {
-    root: el('header', { class: 'head' }, el('div', { class: 'title' }, title, copy), words, waiting),
+    root: el(
+      'header',
+      { class: 'head' },
+      el('div', { class: 'title' }, title, copy),
+      words,
+      waiting,
+    ),
     update(now) {
       view = now;
       setText(title, now.title);
@@ -31,10 +46,20 @@ function sweepWords(rows: readonly RunRow[], { t, format }: Context): string {
   const { enough, best } = found;
   return enough === best && rows.some(({ r }) => r < best.r)
     ? t('sweep.more', best.r, format.value(best.validation), format.percent(CLOSE_ENOUGH))
-    : t('sweep.enough', enough.r, format.value(enough.validation), format.percent(CLOSE_ENOUGH), format.value(best.validation), best.r);
+    : t(
+        'sweep.enough',
+        enough.r,
+        format.value(enough.validation),
+        format.percent(CLOSE_ENOUGH),
+        format.value(best.validation),
+        best.r,
+      );
 }
 
 function asMarkdown({ title, runs, sweep }: View, context: Context): string {
   const rows = sweep ? runs.map(rowOf).sort(byRank) : runs.map(rowOf);
-  return `## ${title}\n\n${markdownTable(COLUMNS.map((column) => context.t(`column.${column}`)), rows.map((row) => [row.name, ...cellsOf(row, context)]))}`;
+  return `## ${title}\n\n${markdownTable(
+    COLUMNS.map((column) => context.t(`column.${column}`)),
+    rows.map((row) => [row.name, ...cellsOf(row, context)]),
+  )}`;
 }

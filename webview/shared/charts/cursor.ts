@@ -3,7 +3,10 @@ import type { LineChart } from './lineChart';
 import type { LineSource } from './runLines';
 import type { Curves } from './spec';
 
-/** What lies over a chart: the line under the pointer, a dot on each line, the range being selected. Moving it redraws no chart. */
+/**
+ * What lies over a chart: the line under the pointer, a dot on each line, the range being selected.
+ * Moving it redraws no chart.
+ */
 export class CursorOverlay<Id extends string> {
   readonly root: HTMLElement;
   private readonly line = el('div', { class: 'cursor', hidden: true });
@@ -11,8 +14,16 @@ export class CursorOverlay<Id extends string> {
   private readonly dots: readonly HTMLElement[];
 
   constructor(private readonly spec: Curves<Id>) {
-    this.dots = spec.series.map((series) => el('div', { class: `dot line-${series.color}`, hidden: true }));
-    this.root = el('div', { class: 'overlay', 'aria-hidden': 'true' }, this.line, ...this.dots, this.selection);
+    this.dots = spec.series.map((series) =>
+      el('div', { class: `dot line-${series.color}`, hidden: true }),
+    );
+    this.root = el(
+      'div',
+      { class: 'overlay', 'aria-hidden': 'true' },
+      this.line,
+      ...this.dots,
+      this.selection,
+    );
   }
 
   place(chart: LineChart<Id>, lines: LineSource<Id>, at: number | null): void {
@@ -35,7 +46,9 @@ export class CursorOverlay<Id extends string> {
     box(this.selection, Math.min(from, to), top, Math.abs(to - from), bottom - top);
   }
 
-  endSelection(): void { show(this.selection, false); }
+  endSelection(): void {
+    show(this.selection, false);
+  }
 }
 
 function box(element: HTMLElement, x: number, y: number, width: number, height: number): void {

@@ -9,13 +9,31 @@ export class GrowingColumn {
   private history: RunHistory | undefined;
   private next: (step: number) => number = () => NaN;
 
-  /** A view that is valid until the next call. `begin` gives what computes the value of each step by its index, in order; it is asked anew when what was computed no longer holds. */
-  update(history: RunHistory, setting: unknown, begin: () => (index: number) => number): Float64Array {
-    if (history !== this.history || history.revision !== this.revision || setting !== this.setting) {
-      [this.history, this.revision, this.setting, this.count, this.next] = [history, history.revision, setting, 0, begin()];
+  /**
+   * A view that is valid until the next call. `begin` gives what computes the value of each step by
+   * its index, in order; it is asked anew when what was computed no longer holds.
+   */
+  update(
+    history: RunHistory,
+    setting: unknown,
+    begin: () => (index: number) => number,
+  ): Float64Array {
+    if (
+      history !== this.history ||
+      history.revision !== this.revision ||
+      setting !== this.setting
+    ) {
+      [this.history, this.revision, this.setting, this.count, this.next] = [
+        history,
+        history.revision,
+        setting,
+        0,
+        begin(),
+      ];
     }
     if (history.length > this.values.length) this.grow(history.length);
-    for (; this.count < history.length; this.count++) this.values[this.count] = this.next(this.count);
+    for (; this.count < history.length; this.count++)
+      this.values[this.count] = this.next(this.count);
     return this.values.subarray(0, this.count);
   }
 

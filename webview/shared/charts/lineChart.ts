@@ -1,4 +1,13 @@
-import { Chart, LinearScale, LineController, LineElement, LogarithmicScale, PointElement, type ChartConfiguration, type ChartDataset } from 'chart.js';
+import {
+  Chart,
+  LinearScale,
+  LineController,
+  LineElement,
+  LogarithmicScale,
+  PointElement,
+  type ChartConfiguration,
+  type ChartDataset,
+} from 'chart.js';
 import { color as translucent } from 'chart.js/helpers';
 import type { ChartTheme } from '../theme';
 import { decimate, type Point, type Range } from './decimate';
@@ -7,7 +16,9 @@ import type { Curves, SeriesSpec } from './spec';
 
 Chart.register(LineController, LineElement, PointElement, LinearScale, LogarithmicScale);
 
-/** Width of the value axis: the same in all charts, so that one x stands at the same place in each. */
+/**
+ * Width of the value axis: the same in all charts, so that one x stands at the same place in each.
+ */
 const AXIS_WIDTH = 62;
 
 /** Room above and below the lines, as a share of their height. */
@@ -25,14 +36,29 @@ interface Labels {
 export class LineChart<Id extends string> {
   private readonly chart: Chart<'line', Point[]>;
 
-  constructor(canvas: HTMLCanvasElement, private readonly spec: Curves<Id>, labels: Labels, onResize: () => void) {
+  constructor(
+    canvas: HTMLCanvasElement,
+    private readonly spec: Curves<Id>,
+    labels: Labels,
+    onResize: () => void,
+  ) {
     this.chart = new Chart<'line', Point[]>(canvas, configuration(spec, labels, onResize));
   }
 
   /** Where the lines are drawn, in pixels of the canvas. */
-  get area(): { readonly left: number; readonly right: number; readonly top: number; readonly bottom: number } { return this.chart.chartArea; }
+  get area(): {
+    readonly left: number;
+    readonly right: number;
+    readonly top: number;
+    readonly bottom: number;
+  } {
+    return this.chart.chartArea;
+  }
 
-  /** Not with update('none'): that leaves the points with the options of the first time. There are no animations anyway. */
+  /**
+   * Not with update('none'): that leaves the points with the options of the first time. There are
+   * no animations anyway.
+   */
   draw(lines: LineSource<Id>, range: Range, logarithmic: boolean): void {
     this.scaleValues(logarithmic);
     const scale = this.chart.options.scales!['x']!;
@@ -80,30 +106,47 @@ export class LineChart<Id extends string> {
   private spaceTicks(): void {
     const { tickStep } = this.spec;
     if (!tickStep) return;
-    Object.assign(this.chart.options.scales!['y']!.ticks!, { stepSize: tickStep(Math.max(0, this.values().high)) });
+    Object.assign(this.chart.options.scales!['y']!.ticks!, {
+      stepSize: tickStep(Math.max(0, this.values().high)),
+    });
   }
 
   applyTheme(theme: ChartTheme): void {
     this.spec.series.forEach((series, i) => {
       const color = translucent(theme.colors[series.color]).alpha(series.alpha).rgbString();
-      Object.assign(this.chart.data.datasets[i]!, { borderColor: color, pointBackgroundColor: theme.background, pointBorderColor: color });
+      Object.assign(this.chart.data.datasets[i]!, {
+        borderColor: color,
+        pointBackgroundColor: theme.background,
+        pointBorderColor: color,
+      });
     });
     for (const axis of ['x', 'y']) {
       const scale = this.chart.options.scales![axis]!;
-      Object.assign(scale.ticks!, { color: theme.text, font: { family: theme.fontFamily, size: theme.fontSize } });
+      Object.assign(scale.ticks!, {
+        color: theme.text,
+        font: { family: theme.fontFamily, size: theme.fontSize },
+      });
       Object.assign(scale.grid!, { color: theme.grid });
       Object.assign(scale.border!, { color: theme.grid });
     }
     this.chart.update();
   }
 
-  xAt(pixel: number): number { return this.chart.scales['x']!.getValueForPixel(pixel) ?? NaN; }
+  xAt(pixel: number): number {
+    return this.chart.scales['x']!.getValueForPixel(pixel) ?? NaN;
+  }
 
-  xOf(x: number): number { return this.chart.scales['x']!.getPixelForValue(x); }
+  xOf(x: number): number {
+    return this.chart.scales['x']!.getPixelForValue(x);
+  }
 
-  yOf(value: number): number { return this.chart.scales['y']!.getPixelForValue(value); }
+  yOf(value: number): number {
+    return this.chart.scales['y']!.getPixelForValue(value);
+  }
 
-  dispose(): void { this.chart.destroy(); }
+  dispose(): void {
+    this.chart.destroy();
+  }
 }
 
 /** Alone, a point has no line to show it. */
@@ -114,28 +157,62 @@ function pointRadius(series: SeriesSpec<string>, count: number): number {
 /** Later lines lie on earlier ones. */
 function datasetOf(series: SeriesSpec<string>, index: number): ChartDataset<'line', Point[]> {
   return {
-    data: [], order: -index, borderWidth: series.width, borderDash: [...series.dash], pointStyle: series.points ? 'rectRot' : 'circle', pointBorderWidth: 1.5,
-    pointRadius: 0, pointHitRadius: 0, tension: 0, borderJoinStyle: 'bevel', fill: false, spanGaps: false,
+    data: [],
+    order: -index,
+    borderWidth: series.width,
+    borderDash: [...series.dash],
+    pointStyle: series.points ? 'rectRot' : 'circle',
+    pointBorderWidth: 1.5,
+    pointRadius: 0,
+    pointHitRadius: 0,
+    tension: 0,
+    borderJoinStyle: 'bevel',
+    fill: false,
+    spanGaps: false,
   };
 }
 
-function configuration(spec: Curves<string>, labels: Labels, onResize: () => void): ChartConfiguration<'line', Point[]> {
+function configuration(
+  spec: Curves<string>,
+  labels: Labels,
+  onResize: () => void,
+): ChartConfiguration<'line', Point[]> {
   return {
     type: 'line',
     data: { datasets: spec.series.map(datasetOf) },
     options: {
-      animation: false, responsive: true, maintainAspectRatio: false, parsing: false, normalized: true, events: [],
+      animation: false,
+      responsive: true,
+      maintainAspectRatio: false,
+      parsing: false,
+      normalized: true,
+      events: [],
       onResize: () => onResize(),
       layout: { padding: { top: 6, right: 12 } },
       scales: {
         x: {
-          type: 'linear', grid: { display: false }, border: { display: true },
-          ticks: { maxRotation: 0, autoSkipPadding: 24, precision: 0, includeBounds: false, callback: (value) => labels.x(Number(value)) },
+          type: 'linear',
+          grid: { display: false },
+          border: { display: true },
+          ticks: {
+            maxRotation: 0,
+            autoSkipPadding: 24,
+            precision: 0,
+            includeBounds: false,
+            callback: (value) => labels.x(Number(value)),
+          },
         },
         y: {
-          type: 'linear', beginAtZero: spec.fromZero, grace: `${100 * GRACE}%`, ...(spec.most !== undefined && { max: spec.most }), grid: { display: true }, border: { display: false },
+          type: 'linear',
+          beginAtZero: spec.fromZero,
+          grace: `${100 * GRACE}%`,
+          ...(spec.most !== undefined && { max: spec.most }),
+          grid: { display: true },
+          border: { display: false },
           ticks: { maxTicksLimit: 6, padding: 6, callback: (value) => labels.value(Number(value)) },
-          afterFit: (scale) => { scale.width = AXIS_WIDTH; },
+          afterFit: (scale) => {
+            scale.width = AXIS_WIDTH;
+          },
         },
       },
     },

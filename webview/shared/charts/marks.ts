@@ -7,13 +7,17 @@ export interface Mark {
   readonly kind: 'best' | 'checkpoint';
 }
 
-/** Marks along the foot of a chart. What they say stands in the key, and among the events in words. */
+/**
+ * Marks along the foot of a chart. What they say stands in the key, and among the events in words.
+ */
 export class MarkRow {
   readonly root = el('div', { class: 'marks', 'aria-hidden': 'true' });
 
   place<Id extends string>(chart: LineChart<Id>, marks: readonly Mark[]): void {
     const { left, right, bottom } = chart.area;
-    const shown = marks.map((mark) => ({ ...mark, at: chart.xOf(mark.x) })).filter(({ at }) => at >= left - 1 && at <= right + 1);
+    const shown = marks
+      .map((mark) => ({ ...mark, at: chart.xOf(mark.x) }))
+      .filter(({ at }) => at >= left - 1 && at <= right + 1);
     while (this.root.children.length > shown.length) this.root.lastElementChild!.remove();
     while (this.root.children.length < shown.length) this.root.append(el('div'));
     shown.forEach(({ kind, at }, i) => {

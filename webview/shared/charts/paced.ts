@@ -1,4 +1,7 @@
-/** Work on the screen that is asked for often and done once: in a frame, and no sooner after the last time than asked. */
+/**
+ * Work on the screen that is asked for often and done once: in a frame, and no sooner after the
+ * last time than asked.
+ */
 export class Paced {
   private last = -Infinity;
   private frame: number | undefined;

@@ -10,7 +10,10 @@ export type StepSeries = 'loss' | 'learning_rate' | 'grad_norm' | 'tokens_per_se
 export type SeriesId = StepSeries | 'smoothed' | 'validation' | ScoreName;
 
 /** x rising and y of one line, of the same length. */
-export interface Line { readonly xs: Float64Array; readonly ys: Float64Array }
+export interface Line {
+  readonly xs: Float64Array;
+  readonly ys: Float64Array;
+}
 
 /** What a chart draws: its lines by their names. */
 export interface LineSource<Id extends string> {
@@ -29,7 +32,15 @@ export class RunLines implements LineSource<SeriesId> {
   constructor(private history: RunHistory) {}
 
   /** Differs when a value may differ. */
-  get version(): string { return [this.history.length, this.history.revision, this.history.lines.length, this.smoothing, this.axis].join(); }
+  get version(): string {
+    return [
+      this.history.length,
+      this.history.revision,
+      this.history.lines.length,
+      this.smoothing,
+      this.axis,
+    ].join();
+  }
 
   update(history: RunHistory, smoothing: number, axis: Axis): void {
     this.history = history;
@@ -48,7 +59,13 @@ export class RunLines implements LineSource<SeriesId> {
 
   of(id: SeriesId): Line {
     if (isMeasured(id)) return this.measured(id);
-    return { xs: this.stepPlaces(), ys: id === 'smoothed' ? this.smoothed.update(this.history, this.smoothing) : this.history.column(id satisfies StepField) };
+    return {
+      xs: this.stepPlaces(),
+      ys:
+        id === 'smoothed'
+          ? this.smoothed.update(this.history, this.smoothing)
+          : this.history.column(id satisfies StepField),
+    };
   }
 
   /** Of what evaluations measure the last value until then. */
@@ -68,7 +85,8 @@ export class RunLines implements LineSource<SeriesId> {
       return (i) => {
         const value = this.history.column(field)[i]!;
         if (field === 'tokens') last += Number.isFinite(value) ? value : 0;
-        else last = value > last ? value : last; // a line that holds no time stands where the one before does
+        // a line that holds no time stands where the one before does
+        else last = value > last ? value : last;
         return last;
       };
     });
@@ -83,8 +101,14 @@ export class RunLines implements LineSource<SeriesId> {
 
   private measured(id: 'validation' | ScoreName): Line {
     const evals = this.history.lines.filter((line) => line.kind === 'eval');
-    return { xs: Float64Array.from(evals, (line) => this.placeOf(line.step)), ys: Float64Array.from(evals, (line) => (id === 'validation' ? line.loss : line.scores?.[id] ?? NaN)) };
+    return {
+      xs: Float64Array.from(evals, (line) => this.placeOf(line.step)),
+      ys: Float64Array.from(evals, (line) =>
+        id === 'validation' ? line.loss : (line.scores?.[id] ?? NaN),
+      ),
+    };
   }
 }
 
-const isMeasured = (id: SeriesId): id is 'validation' | ScoreName => id === 'validation' || (SCORE_NAMES as readonly string[]).includes(id);
+const isMeasured = (id: SeriesId): id is 'validation' | ScoreName =>
+  id === 'validation' || (SCORE_NAMES as readonly string[]).includes(id);

@@ -1,7 +1,10 @@
 import type { RunHistory } from '../../../src/shared/history';
 import { GrowingColumn } from './growing';
 
-/** Exponential moving average without the bias of its start: s_n = w·s_(n-1) + (1 - w)·x_n, shown as s_n / (1 - w^n). NaN and infinities are skipped. */
+/**
+ * Exponential moving average without the bias of its start: s_n = w·s_(n-1) + (1 - w)·x_n, shown as
+ * s_n / (1 - w^n). NaN and infinities are skipped.
+ */
 export class DebiasedMean {
   private sum = 0;
   private decay = 1;

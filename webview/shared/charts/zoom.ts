@@ -15,7 +15,9 @@ export function stepAway(places: Float64Array, at: number, count: number): numbe
   return places[index]!;
 }
 
-/** A range twice as narrow or as wide around `center`, within `extent`; null when that is all of it. */
+/**
+ * A range twice as narrow or as wide around `center`, within `extent`; null when that is all of it.
+ */
 export function zoomed(range: Range, extent: Range, center: number, factor: number): Range | null {
   const share = (center - range.from) / (range.to - range.from);
   const width = Math.max(2, (range.to - range.from) * factor);
@@ -25,7 +27,9 @@ export function zoomed(range: Range, extent: Range, center: number, factor: numb
 /** The range moved by a share of its width, within `extent`; as it was where that is all of it. */
 export function panned(range: Range, extent: Range, share: number): Range {
   const width = range.to - range.from;
-  const from = Math.round(Math.min(extent.to - width, Math.max(extent.from, range.from + share * width)));
+  const from = Math.round(
+    Math.min(extent.to - width, Math.max(extent.from, range.from + share * width)),
+  );
   return { from, to: from + width };
 }
 

@@ -9,7 +9,13 @@ import { vitFamilies } from './vit';
 
 /** The architecture table: model_type, as config.json says it, to what it means. */
 export const FAMILIES: Readonly<Record<string, Family>> = {
-  ...llamaFamilies, ...gemmaFamilies, ...phi3Families, ...gpt2Families, ...gptNeoxFamilies, ...bertFamilies, ...vitFamilies,
+  ...llamaFamilies,
+  ...gemmaFamilies,
+  ...phi3Families,
+  ...gpt2Families,
+  ...gptNeoxFamilies,
+  ...bertFamilies,
+  ...vitFamilies,
 };
 
 export const KNOWN_FAMILIES: readonly string[] = Object.keys(FAMILIES);

@@ -10,29 +10,64 @@ function specOf(reader: ConfigReader, options: SpecOptions): Spec {
   const eps = reader.positive('rms_norm_eps', 1e-5);
   const { hidden_size, vocab_size, num_layers } = sizes;
   return {
-    family: 'phi3', task: options.task, hidden_size, vocab_size, num_layers, causal: true,
-    embedding: { kind: 'tokens', tokens: { path: 'model.embed_tokens', rows: vocab_size }, scale: 1, positions: null, types: null, norm: null },
+    family: 'phi3',
+    task: options.task,
+    hidden_size,
+    vocab_size,
+    num_layers,
+    causal: true,
+    embedding: {
+      kind: 'tokens',
+      tokens: { path: 'model.embed_tokens', rows: vocab_size },
+      scale: 1,
+      positions: null,
+      types: null,
+      norm: null,
+    },
     layers: Array.from({ length: num_layers }, (_, i) => layerOf(reader, sizes, eps, i)),
     final_norm: rmsNorm('model.norm', hidden_size, eps),
     head: decoderHead(reader, options, hidden_size, vocab_size),
   };
 }
 
-function layerOf(reader: ConfigReader, { hidden_size, intermediate_size, num_heads, num_kv_heads, head_dim }: Sizes, eps: number, i: number): LayerSpec {
+function layerOf(
+  reader: ConfigReader,
+  { hidden_size, intermediate_size, num_heads, num_kv_heads, head_dim }: Sizes,
+  eps: number,
+  i: number,
+): LayerSpec {
   const at = `model.layers.${i}`;
   return {
     residual: 'sequential',
     attention: {
-      num_heads, num_kv_heads, head_dim, layout: 'stacked', qkv: [linear(`${at}.self_attn.qkv_proj`, hidden_size, (num_heads + 2 * num_kv_heads) * head_dim)],
-      o: linear(`${at}.self_attn.o_proj`, num_heads * head_dim, hidden_size), qk_norm: null, rope: readRope(reader, { head_dim }),
-      scale: 1 / Math.sqrt(head_dim), window: reader.raw('sliding_window') === undefined ? null : reader.count('sliding_window'), softcap: null,
+      num_heads,
+      num_kv_heads,
+      head_dim,
+      layout: 'stacked',
+      qkv: [
+        linear(`${at}.self_attn.qkv_proj`, hidden_size, (num_heads + 2 * num_kv_heads) * head_dim),
+      ],
+      o: linear(`${at}.self_attn.o_proj`, num_heads * head_dim, hidden_size),
+      qk_norm: null,
+      rope: readRope(reader, { head_dim }),
+      scale: 1 / Math.sqrt(head_dim),
+      window: reader.raw('sliding_window') === undefined ? null : reader.count('sliding_window'),
+      softcap: null,
     },
     mlp: {
-      kind: 'gated_fused', activation: readActivation(reader, 'silu'), gate_up: linear(`${at}.mlp.gate_up_proj`, hidden_size, 2 * intermediate_size),
+      kind: 'gated_fused',
+      activation: readActivation(reader, 'silu'),
+      gate_up: linear(`${at}.mlp.gate_up_proj`, hidden_size, 2 * intermediate_size),
       down: linear(`${at}.mlp.down_proj`, intermediate_size, hidden_size),
     },
-    norms: { ...NO_NORMS, attention_in: rmsNorm(`${at}.input_layernorm`, hidden_size, eps), mlp_in: rmsNorm(`${at}.post_attention_layernorm`, hidden_size, eps) },
+    norms: {
+      ...NO_NORMS,
+      attention_in: rmsNorm(`${at}.input_layernorm`, hidden_size, eps),
+      mlp_in: rmsNorm(`${at}.post_attention_layernorm`, hidden_size, eps),
+    },
   };
 }
 
-export const phi3Families: Readonly<Record<string, Family>> = { phi3: { tasks: DECODER_TASKS, spec: specOf, renames: [] } };
+export const phi3Families: Readonly<Record<string, Family>> = {
+  phi3: { tasks: DECODER_TASKS, spec: specOf, renames: [] },
+};

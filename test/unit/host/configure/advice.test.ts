@@ -7,13 +7,33 @@ import { parseRecipe } from '../../../../src/shared/recipeFile';
 
 const base = await readBaseFacts('test/fixtures/llama/base');
 const linear = base.modules.filter((m) => m.kind === 'linear' && !m.is_output);
-const recipe = parseRecipe('{ "base": "b", "dataset": "d", "training": { "max_length": 64 } }', 'lora.json');
+const recipe = parseRecipe(
+  '{ "base": "b", "dataset": "d", "training": { "max_length": 64 } }',
+  'lora.json',
+);
 const plain = { r: 8, lora_alpha: 16, use_rslora: false, use_dora: false };
 
-function facts({ settings = plain, chosen = linear, there = 8e9, ...rest }: Partial<AdviceFacts> & { there?: number; chosen?: typeof linear } = {}): AdviceFacts {
-  return { method: 'lora', base, settings, chosen, figures: figuresOf(base, recipe, settings, chosen, there), rows: 5_000, used: null, ...rest };
+function facts({
+  settings = plain,
+  chosen = linear,
+  there = 8e9,
+  ...rest
+}: Partial<AdviceFacts> & { there?: number; chosen?: typeof linear } = {}): AdviceFacts {
+  return {
+    method: 'lora',
+    base,
+    settings,
+    chosen,
+    figures: figuresOf(base, recipe, settings, chosen, there),
+    rows: 5_000,
+    used: null,
+    ...rest,
+  };
 }
-const texts = (own: AdviceFacts) => adviceFor(own).map(({ text }) => text).join('\n');
+const texts = (own: AdviceFacts) =>
+  adviceFor(own)
+    .map(({ text }) => text)
+    .join('\n');
 
 describe('advice', () => {
   it('is silent where nothing speaks against the choice', () => {
@@ -34,33 +54,51 @@ describe('advice', () => {
 
   it('draws on the number of examples before a run, and on what was used after it', () => {
     expect([100, 5_000, 50_000, 1e6].map(usualRank)).toEqual([4, 8, 16, 32]);
-    expect(adviceFor(facts({ rows: 100 }))[0]?.button?.act).toEqual({ kind: 'change', change: { r: 4 } });
+    expect(adviceFor(facts({ rows: 100 }))[0]?.button?.act).toEqual({
+      kind: 'change',
+      change: { r: 4 },
+    });
     const used = { run: 'first', adapter: '/a', paid: 8, kept: 3 };
-    expect(adviceFor(facts({ rows: 100, used })).map(({ button }) => button?.act)).toEqual([{ kind: 'resize', adapter: '/a', rank: 3 }, { kind: 'change', change: { r: 3 } }]);
+    expect(adviceFor(facts({ rows: 100, used })).map(({ button }) => button?.act)).toEqual([
+      { kind: 'resize', adapter: '/a', rank: 3 },
+      { kind: 'change', change: { r: 3 } },
+    ]);
     expect(adviceFor(facts({ used: { ...used, kept: 8 } }))).toEqual([]);
   });
 
   it('counts the linear layers that are left out', () => {
-    expect(texts(facts({ chosen: linear.filter((m) => m.path.endsWith('q_proj')) }))).toMatch(/12 linear layers are not adapted/);
+    expect(texts(facts({ chosen: linear.filter((m) => m.path.endsWith('q_proj')) }))).toMatch(
+      /12 linear layers are not adapted/,
+    );
   });
 });
 
 describe('the figures of a choice', () => {
-  it('count r·(in + out) a module, with rank_pattern and DoRA\'s lengths', () => {
-    const sides = (own: typeof linear) => own.reduce((sum, m) => sum + m.in_features + m.out_features, 0);
+  it("count r·(in + out) a module, with rank_pattern and DoRA's lengths", () => {
+    const sides = (own: typeof linear) =>
+      own.reduce((sum, m) => sum + m.in_features + m.out_features, 0);
     expect(figuresOf(base, recipe, plain, linear).trainable).toBe(8 * sides(linear));
     const dora = figuresOf(base, recipe, { ...plain, use_dora: true }, linear);
-    expect(dora.trainable).toBe(8 * sides(linear) + linear.reduce((sum, m) => sum + m.out_features, 0));
+    expect(dora.trainable).toBe(
+      8 * sides(linear) + linear.reduce((sum, m) => sum + m.out_features, 0),
+    );
     const pattern = { ...recipe, lora: { ...recipe.lora, rank_pattern: { q_proj: 2 } } };
-    const [q, others] = [linear.filter((m) => m.path.endsWith('q_proj')), linear.filter((m) => !m.path.endsWith('q_proj'))];
-    expect(figuresOf(base, pattern, plain, linear)).toMatchObject({ trainable: 2 * sides(q) + 8 * sides(others), otherRanks: q.length });
+    const [q, others] = [
+      linear.filter((m) => m.path.endsWith('q_proj')),
+      linear.filter((m) => !m.path.endsWith('q_proj')),
+    ];
+    expect(figuresOf(base, pattern, plain, linear)).toMatchObject({
+      trainable: 2 * sides(q) + 8 * sides(others),
+      otherRanks: q.length,
+    });
   });
 
   it('hold full fine-tuning against it: gradients and moments of every weight', () => {
     const { memory, full, parameters, trainable } = figuresOf(base, recipe, plain, linear);
     expect([full.gradients, full.optimizer]).toEqual([4 * parameters, 8 * parameters]);
     expect([memory.gradients, memory.optimizer]).toEqual([4 * trainable, 8 * trainable]);
-    for (const { total, ...parts } of [memory, full]) expect(Object.values(parts).reduce((a, b) => a + b, 0)).toBe(total);
+    for (const { total, ...parts } of [memory, full])
+      expect(Object.values(parts).reduce((a, b) => a + b, 0)).toBe(total);
   });
 
   it('another rank keeps the scale', () => {

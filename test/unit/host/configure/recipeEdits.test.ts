@@ -1,5 +1,9 @@
 import { describe, expect, it } from 'vitest';
-import { difference, withChoice, type RankChoice } from '../../../../src/host/configure/recipeEdits';
+import {
+  difference,
+  withChoice,
+  type RankChoice,
+} from '../../../../src/host/configure/recipeEdits';
 import { parseRecipe } from '../../../../src/shared/recipeFile';
 
 const TEXT = `{
@@ -13,7 +17,8 @@ const TEXT = `{
 }
 `;
 const plain = { r: 8, lora_alpha: 16, use_rslora: false, use_dora: false };
-const edited = (text: string, choice: RankChoice) => withChoice(text, parseRecipe(text, 'lora.json').lora, choice);
+const edited = (text: string, choice: RankChoice) =>
+  withChoice(text, parseRecipe(text, 'lora.json').lora, choice);
 const targets = { target_modules: ['q_proj', 'v_proj'], layers_to_transform: [0, 1] };
 
 describe('a choice written into a recipe', () => {
@@ -22,7 +27,9 @@ describe('a choice written into a recipe', () => {
   });
 
   it('changes one number, and keeps comments and layout', () => {
-    expect(edited(TEXT, { settings: { ...plain, r: 4 }, targets: null })).toBe(TEXT.replace('"r": 8', '"r": 4'));
+    expect(edited(TEXT, { settings: { ...plain, r: 4 }, targets: null })).toBe(
+      TEXT.replace('"r": 8', '"r": 4'),
+    );
   });
 
   it('adds keys in the layout of the file, and takes away what would say otherwise', () => {
@@ -30,18 +37,33 @@ describe('a choice written into a recipe', () => {
     expect(text).toMatch(/\n {4}"use_dora": true/);
     expect(text).not.toContain('exclude_modules');
     expect(text).toContain('// the rank');
-    expect(parseRecipe(text, 'lora.json').lora).toMatchObject({ ...plain, ...targets, use_dora: true, exclude_modules: null });
+    expect(parseRecipe(text, 'lora.json').lora).toMatchObject({
+      ...plain,
+      ...targets,
+      use_dora: true,
+      exclude_modules: null,
+    });
   });
 
   it('writes a lora section where there is none, with the tabs and line ends of the file', () => {
-    const text = edited('{\r\n\t"base": "tiny",\r\n\t"dataset": "train.jsonl"\r\n}\r\n', { settings: { ...plain, r: 2 }, targets: null });
+    const text = edited('{\r\n\t"base": "tiny",\r\n\t"dataset": "train.jsonl"\r\n}\r\n', {
+      settings: { ...plain, r: 2 },
+      targets: null,
+    });
     expect(text).toContain('\r\n\t"lora": {\r\n\t\t"r": 2\r\n\t}\r\n}');
   });
 
   it('goes there and back', () => {
     const there = edited(TEXT, { settings: { ...plain, r: 4, use_rslora: true }, targets });
-    const back = edited(there, { settings: plain, targets: { target_modules: 'all-linear', layers_to_transform: null } });
-    expect(parseRecipe(back, 'lora.json').lora).toMatchObject({ ...plain, target_modules: 'all-linear', layers_to_transform: null });
+    const back = edited(there, {
+      settings: plain,
+      targets: { target_modules: 'all-linear', layers_to_transform: null },
+    });
+    expect(parseRecipe(back, 'lora.json').lora).toMatchObject({
+      ...plain,
+      target_modules: 'all-linear',
+      layers_to_transform: null,
+    });
   });
 });
 

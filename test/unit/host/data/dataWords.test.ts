@@ -3,20 +3,48 @@ import { cardOf, marksOf, statusOf } from '../../../../src/host/data/dataWords';
 import type { CheckedDataset } from '../../../../src/shared/checked';
 
 const dataset: CheckedDataset = {
-  path: '/w/train.jsonl', problems: [{ severity: 'warning', message: 'odd', place: { file: '/w/train.jsonl', line: 9 } }, { severity: 'error', message: 'bad', place: { file: '/w/train.jsonl', line: 3 } }],
-  cut: [{ line: 4, length: 600, lost: 88 }], duplicates: [{ line: 7, first: 2 }],
-  statistics: { examples: 1500, tokens: 60_000, labelled_tokens: 15_000, longest: 600, truncated: 1 }, lengths: [{ from: 0, to: 99, rows: 1000 }, { from: 100, to: 199, rows: 1 }],
+  path: '/w/train.jsonl',
+  problems: [
+    { severity: 'warning', message: 'odd', place: { file: '/w/train.jsonl', line: 9 } },
+    { severity: 'error', message: 'bad', place: { file: '/w/train.jsonl', line: 3 } },
+  ],
+  cut: [{ line: 4, length: 600, lost: 88 }],
+  duplicates: [{ line: 7, first: 2 }],
+  statistics: {
+    examples: 1500,
+    tokens: 60_000,
+    labelled_tokens: 15_000,
+    longest: 600,
+    truncated: 1,
+  },
+  lengths: [
+    { from: 0, to: 99, rows: 1000 },
+    { from: 100, to: 199, rows: 1 },
+  ],
 };
 const fine = { ...dataset, problems: [], cut: [], duplicates: [] };
 
 it('marks rows, errors first, and says what is lost of one that is cut', () => {
-  expect(marksOf(dataset, 512).map(({ line, code, severity, message }) => [line, code, severity, message])).toEqual([
-    [3, 'row', 'error', 'bad'], [9, 'row', 'warning', 'odd'], [4, 'cut', 'warning', 'The row is cut to max_length = 512: 88 of its 600 tokens are lost.'], [7, 'duplicate', 'warning', 'The same row as line 2.'],
+  expect(
+    marksOf(dataset, 512).map(({ line, code, severity, message }) => [
+      line,
+      code,
+      severity,
+      message,
+    ]),
+  ).toEqual([
+    [3, 'row', 'error', 'bad'],
+    [9, 'row', 'warning', 'odd'],
+    [4, 'cut', 'warning', 'The row is cut to max_length = 512: 88 of its 600 tokens are lost.'],
+    [7, 'duplicate', 'warning', 'The same row as line 2.'],
   ]);
 });
 
 it('marks no more than can be looked at, and says how many are left', () => {
-  const marks = marksOf({ ...fine, duplicates: Array.from({ length: 1000 }, (_, i) => ({ line: i + 2, first: 1 })) }, 512);
+  const marks = marksOf(
+    { ...fine, duplicates: Array.from({ length: 1000 }, (_, i) => ({ line: i + 2, first: 1 })) },
+    512,
+  );
   expect(marks).toHaveLength(501);
   expect(marks.at(-1)!.message).toBe('500 more rows have something to say of them.');
 });
@@ -32,5 +60,12 @@ it('shows at length how long the rows are', () => {
   const card = cardOf({ task: 'causal_lm', base: 'tiny', max_length: 512, datasets: [dataset] });
   expect(card).toContain('- 15,000 of them are learnt (25%)');
   expect(card).toContain(`   0–99 ${'█'.repeat(24)} 1,000\n100–199 █ 1`);
-  expect(cardOf({ task: 'causal_lm', base: null, max_length: 512, datasets: [{ ...fine, statistics: null, lengths: [] }] })).toContain('nothing is known of tokens');
+  expect(
+    cardOf({
+      task: 'causal_lm',
+      base: null,
+      max_length: 512,
+      datasets: [{ ...fine, statistics: null, lengths: [] }],
+    }),
+  ).toContain('nothing is known of tokens');
 });

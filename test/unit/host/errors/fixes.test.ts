@@ -2,27 +2,52 @@ import { describe, expect, it } from 'vitest';
 import { fixesFor, summarize } from '../../../../src/host/errors/fixes';
 import { LoraError, type Problem } from '../../../../src/shared/errors';
 
-const problem = (line: number): Problem => ({ severity: 'error', message: 'This row is no JSON.', place: { file: '/w/train.jsonl', line } });
-const kinds = (error: LoraError) => fixesFor(error).map(({ title, fix }) => [title, fix.kind === 'command' ? fix.command : fix.kind]);
+const problem = (line: number): Problem => ({
+  severity: 'error',
+  message: 'This row is no JSON.',
+  place: { file: '/w/train.jsonl', line },
+});
+const kinds = (error: LoraError) =>
+  fixesFor(error).map(({ title, fix }) => [title, fix.kind === 'command' ? fix.command : fix.kind]);
 
 describe('the buttons of an error', () => {
   it('open the first faulty line, and list all', () => {
-    const error = new LoraError('dataset', 'The dataset has 2 faults.', { problems: [problem(3), problem(9)] });
-    expect(kinds(error)).toEqual([['Open train.jsonl:3', 'openPlace'], ['Show Problems', 'workbench.actions.view.problems'], ['Show Log', 'showLog']]);
+    const error = new LoraError('dataset', 'The dataset has 2 faults.', {
+      problems: [problem(3), problem(9)],
+    });
+    expect(kinds(error)).toEqual([
+      ['Open train.jsonl:3', 'openPlace'],
+      ['Show Problems', 'workbench.actions.view.problems'],
+      ['Show Log', 'showLog'],
+    ]);
   });
 
   it('install a runtime that is missing', () => {
-    expect(kinds(new LoraError('runtime', 'None.')).map(([, kind]) => kind)).toEqual(['lora.installRuntime', 'workbench.action.openSettings', 'showLog']);
+    expect(kinds(new LoraError('runtime', 'None.')).map(([, kind]) => kind)).toEqual([
+      'lora.installRuntime',
+      'workbench.action.openSettings',
+      'showLog',
+    ]);
   });
 
   it('do not open weights as text', () => {
-    expect(kinds(new LoraError('base', 'Bad.', { place: { file: '/m/model.safetensors', tensor: 'x' } }))).toEqual([['Show Log', 'showLog']]);
+    expect(
+      kinds(
+        new LoraError('base', 'Bad.', { place: { file: '/m/model.safetensors', tensor: 'x' } }),
+      ),
+    ).toEqual([['Show Log', 'showLog']]);
   });
 });
 
 describe('the text of an error', () => {
   it('says where, the first fault, how many more and what to do', () => {
-    const error = new LoraError('dataset', 'The dataset has 3 faults.', { place: { file: '/w/train.jsonl' }, problems: [problem(3), problem(4), problem(9)], fix: 'Mend the rows.' });
-    expect(summarize(error)).toBe('train.jsonl: The dataset has 3 faults. train.jsonl:3: This row is no JSON. And 2 more. Mend the rows.');
+    const error = new LoraError('dataset', 'The dataset has 3 faults.', {
+      place: { file: '/w/train.jsonl' },
+      problems: [problem(3), problem(4), problem(9)],
+      fix: 'Mend the rows.',
+    });
+    expect(summarize(error)).toBe(
+      'train.jsonl: The dataset has 3 faults. train.jsonl:3: This row is no JSON. And 2 more. Mend the rows.',
+    );
   });
 });

@@ -11,7 +11,10 @@ const adapter = 'test/fixtures/llama/lora-qv/adapter/adapter_model.safetensors';
 const gguf = 'test/fixtures/llama/formats/gguf/adapter.gguf';
 
 describe('a file of tensors', () => {
-  it.each([[adapter, 'safetensors'], [gguf, 'gguf']])('%s tells names, types, shapes and values', async (file, format) => {
+  it.each([
+    [adapter, 'safetensors'],
+    [gguf, 'gguf'],
+  ])('%s tells names, types, shapes and values', async (file, format) => {
     const opened = await openTensorFile(file);
     try {
       const { tensors, bytes } = opened.facts;
@@ -20,7 +23,9 @@ describe('a file of tensors', () => {
       for (const { name, shape } of tensors) {
         const numbers = await opened.readF32(name);
         expect(numbers).toHaveLength(shape.reduce((a, b) => a * b, 1));
-        expect(asInspectHostMessage({ kind: 'values', tensor: name, values: valuesOf(numbers) })).toBeDefined();
+        expect(
+          asInspectHostMessage({ kind: 'values', tensor: name, values: valuesOf(numbers) }),
+        ).toBeDefined();
       }
       expect(tensors.reduce((sum, tensor) => sum + tensor.bytes, 0)).toBeLessThan(bytes);
     } finally {
@@ -43,7 +48,9 @@ describe('a file of tensors', () => {
     await expect(openTensorFile(file)).rejects.toMatchObject({ place: { file } });
     writeFileSync(file, '');
     await expect(openTensorFile(file)).rejects.toMatchObject({ place: { file } });
-    await expect(openTensorFile(`${file}.gone`)).rejects.toMatchObject({ message: 'The file cannot be read.' });
+    await expect(openTensorFile(`${file}.gone`)).rejects.toMatchObject({
+      message: 'The file cannot be read.',
+    });
   });
 
   it('has no values of a tensor that it has not', async () => {
@@ -56,24 +63,50 @@ describe('a file of tensors', () => {
 describe('the values of a tensor', () => {
   it('are counted as they are', () => {
     const { histogram, ...facts } = valuesOf(Float32Array.of(-1, 0, 0, 3));
-    expect(facts).toEqual({ min: -1, max: 3, mean: 0.5, deviation: 1.5, norm: Math.sqrt(10), zeros: 2, notNumbers: 0, count: 4 });
+    expect(facts).toEqual({
+      min: -1,
+      max: 3,
+      mean: 0.5,
+      deviation: 1.5,
+      norm: Math.sqrt(10),
+      zeros: 2,
+      notNumbers: 0,
+      count: 4,
+    });
     expect(histogram).toHaveLength(32);
     expect([histogram[0], histogram[8], histogram[31]]).toEqual([1, 2, 1]);
   });
 
   it('leave out what is no number, and say how many', () => {
-    expect(valuesOf(Float32Array.of(NaN, Infinity, 2))).toMatchObject({ min: 2, max: 2, mean: 2, notNumbers: 2, count: 3 });
+    expect(valuesOf(Float32Array.of(NaN, Infinity, 2))).toMatchObject({
+      min: 2,
+      max: 2,
+      mean: 2,
+      notNumbers: 2,
+      count: 3,
+    });
     expect(valuesOf(Float32Array.of(NaN))).toMatchObject({ notNumbers: 1, histogram: [] });
   });
 });
 
 describe('the list of tensors', () => {
-  const tensor = (name: string, bytes: number) => ({ name, dtype: 'F32', shape: [bytes / 4], bytes });
+  const tensor = (name: string, bytes: number) => ({
+    name,
+    dtype: 'F32',
+    shape: [bytes / 4],
+    bytes,
+  });
   const all = [tensor('layers.10.up', 8), tensor('layers.9.up', 16), tensor('layers.9.down', 4)];
 
   it('is filtered by words and sorted by any column, layers by their number', () => {
-    expect(shownTensors(all, { column: null, descending: false }, '9 UP').map(({ name }) => name)).toEqual(['layers.9.up']);
-    expect(shownTensors(all, { column: 'name', descending: false }, '').map(({ name }) => name)).toEqual(['layers.9.down', 'layers.9.up', 'layers.10.up']);
-    expect(shownTensors(all, { column: 'bytes', descending: true }, '').map(({ bytes }) => bytes)).toEqual([16, 8, 4]);
+    expect(
+      shownTensors(all, { column: null, descending: false }, '9 UP').map(({ name }) => name),
+    ).toEqual(['layers.9.up']);
+    expect(
+      shownTensors(all, { column: 'name', descending: false }, '').map(({ name }) => name),
+    ).toEqual(['layers.9.down', 'layers.9.up', 'layers.10.up']);
+    expect(
+      shownTensors(all, { column: 'bytes', descending: true }, '').map(({ bytes }) => bytes),
+    ).toEqual([16, 8, 4]);
   });
 });

@@ -16,7 +16,8 @@ afterEach(() => rm(folder, { recursive: true }));
 
 describe('a recipe in the editor', () => {
   it('marks each file that is not there, at its value', async () => {
-    const text = '{\n  "base": "model.gguf",\n  "dataset": "train.jsonl",\n  "lora": { "init_adapter": "old" }\n}';
+    const text =
+      '{\n  "base": "model.gguf",\n  "dataset": "train.jsonl",\n  "lora": { "init_adapter": "old" }\n}';
     const problems = await checkForEditor(text, file);
     expect(problems.map((p) => [p.message, p.place?.line, p.place?.column])).toEqual([
       [`There is no base model at ${path.join(folder, 'model.gguf')}.`, 2, 11],
@@ -25,7 +26,10 @@ describe('a recipe in the editor', () => {
   });
 
   it('marks unknown keys with the nearest known name and leaves the rest to the JSON schema', async () => {
-    const problems = await checkForEditor('{ "base": ".", "dataset": "train.jsonl", "lora": { "rank": 8, "lora_aplha": 3, "r": -1 } }', file);
+    const problems = await checkForEditor(
+      '{ "base": ".", "dataset": "train.jsonl", "lora": { "rank": 8, "lora_aplha": 3, "r": -1 } }',
+      file,
+    );
     expect(problems.map((p) => p.message)).toEqual([
       expect.stringContaining('Unknown key "rank"'),
       'Unknown key "lora_aplha". Did you mean "lora_alpha"?',
@@ -34,15 +38,24 @@ describe('a recipe in the editor', () => {
 
   it('says everything before a run', async () => {
     const problems = await checkForRun('{ "base": "x.gguf", "lora": { "r": -1 } }', file);
-    expect(problems.map((p) => p.message)).toEqual(expect.arrayContaining([
-      '"dataset" is missing.',
-      '"lora.r" must be at least 1, not -1.',
-      `There is no base model at ${path.join(folder, 'x.gguf')}.`,
-    ]));
+    expect(problems.map((p) => p.message)).toEqual(
+      expect.arrayContaining([
+        '"dataset" is missing.',
+        '"lora.r" must be at least 1, not -1.',
+        `There is no base model at ${path.join(folder, 'x.gguf')}.`,
+      ]),
+    );
   });
 });
 
 it('knows recipes by their names', () => {
-  expect(['lora.json', '/a/lora.json', 'C:\\a\\lora.json', 'git.lora.json'].map(isRecipeName)).toEqual([true, true, true, true]);
-  expect(['flora.json', 'lora.jsonl', '/a/xlora.json', 'lora.json.bak'].map(isRecipeName)).toEqual([false, false, false, false]);
+  expect(
+    ['lora.json', '/a/lora.json', 'C:\\a\\lora.json', 'git.lora.json'].map(isRecipeName),
+  ).toEqual([true, true, true, true]);
+  expect(['flora.json', 'lora.jsonl', '/a/xlora.json', 'lora.json.bak'].map(isRecipeName)).toEqual([
+    false,
+    false,
+    false,
+    false,
+  ]);
 });

@@ -18,8 +18,22 @@ let root: string;
 beforeEach(async () => void (root = await mkdtemp(path.join(tmpdir(), 'runs-'))));
 afterEach(() => rm(root, { recursive: true }));
 
-const runOf = (changes: Partial<RunRecord> = {}, notes = NO_NOTES, dir = path.join(root, 'r1')): Run =>
-  collectRun({ kind: 'run', dir, record: recordOf(changes), state: changes.state ?? 'completed', lastStep: null, notes }, null);
+const runOf = (
+  changes: Partial<RunRecord> = {},
+  notes = NO_NOTES,
+  dir = path.join(root, 'r1'),
+): Run =>
+  collectRun(
+    {
+      kind: 'run',
+      dir,
+      record: recordOf(changes),
+      state: changes.state ?? 'completed',
+      lastStep: null,
+      notes,
+    },
+    null,
+  );
 
 describe('notes', () => {
   it('are kept beside the run, and give it its name', async () => {
@@ -28,16 +42,30 @@ describe('notes', () => {
     await writeNotes(dir, { name: 'the good one', tags: ['small'], note: 'with fewer rows' });
     const run = collectRun(await readRun(dir, Date.now()), null);
     expect(run).toMatchObject({ name: 'the good one', notes: { tags: ['small'] } });
-    expect(JSON.parse(await readFile(path.join(dir, 'run.json'), 'utf8'))).toEqual(JSON.parse(JSON.stringify(recordOf())));
+    expect(JSON.parse(await readFile(path.join(dir, 'run.json'), 'utf8'))).toEqual(
+      JSON.parse(JSON.stringify(recordOf())),
+    );
   });
 
-  it.each(['', '{"name":', '[]', '{"tags":"x"}', 'x'.repeat(100_000)])('that cannot be read hide no run', async (text) => {
-    const dir = await putRun(path.join(root, 'r1'), { 'run.json': recordOf(), 'notes.json': text });
-    expect(collectRun(await readRun(dir, Date.now()), null)).toMatchObject({ name: 'git', state: 'completed', notes: NO_NOTES });
-  });
+  it.each(['', '{"name":', '[]', '{"tags":"x"}', 'x'.repeat(100_000)])(
+    'that cannot be read hide no run',
+    async (text) => {
+      const dir = await putRun(path.join(root, 'r1'), {
+        'run.json': recordOf(),
+        'notes.json': text,
+      });
+      expect(collectRun(await readRun(dir, Date.now()), null)).toMatchObject({
+        name: 'git',
+        state: 'completed',
+        notes: NO_NOTES,
+      });
+    },
+  );
 
   it('that cannot be written leave nothing behind', async () => {
-    await expect(writeNotes(path.join(root, 'gone'), NO_NOTES)).rejects.toMatchObject({ area: 'disk' });
+    await expect(writeNotes(path.join(root, 'gone'), NO_NOTES)).rejects.toMatchObject({
+      area: 'disk',
+    });
   });
 
   it('have tags as they are typed, each once', () => {
@@ -58,24 +86,65 @@ describe('notes', () => {
 describe('groups and filter', () => {
   it('gather what is alike, what is unknown last', () => {
     const broken = collectRun({ kind: 'broken', dir: '/w/b', created: 0, problem: 'x' }, null);
-    const [a, b] = [runOf(), runOf({ recipe: { ...recordOf().recipe, base: '/models/other.gguf' } })];
-    expect(groupRuns([broken, a, b, a], 'base').map(({ label, runs }) => [label, runs.length])).toEqual([['m.gguf', 2], ['other.gguf', 1], ['Other', 1]]);
-    expect(groupRuns([broken, a], 'state').map(({ label }) => label)).toEqual(['Unreadable', 'Completed']);
+    const [a, b] = [
+      runOf(),
+      runOf({ recipe: { ...recordOf().recipe, base: '/models/other.gguf' } }),
+    ];
+    expect(
+      groupRuns([broken, a, b, a], 'base').map(({ label, runs }) => [label, runs.length]),
+    ).toEqual([
+      ['m.gguf', 2],
+      ['other.gguf', 1],
+      ['Other', 1],
+    ]);
+    expect(groupRuns([broken, a], 'state').map(({ label }) => label)).toEqual([
+      'Unreadable',
+      'Completed',
+    ]);
   });
 
   it('find a run by any word that is said of it', () => {
     const run = runOf({}, { name: 'Nightly', tags: ['small'], note: 'more rows' });
-    for (const text of ['', 'night', '#small', 'rows COMPLETED', 'r4', 'm.gguf', 'd.jsonl', 'lora.json']) expect(fits(run, text), text).toBe(true);
+    for (const text of [
+      '',
+      'night',
+      '#small',
+      'rows COMPLETED',
+      'r4',
+      'm.gguf',
+      'd.jsonl',
+      'lora.json',
+    ])
+      expect(fits(run, text), text).toBe(true);
     for (const text of ['nightly failed', '#rows', 'r8']) expect(fits(run, text), text).toBe(false);
   });
 });
 
 describe('what is in a run', () => {
   it('is what its folder holds: adapters, checkpoints from the newest on, samples, recipe, log', async () => {
-    const dir = await putRun(path.join(root, 'r1'), { 'run.json': recordOf(), 'metrics.jsonl': '', 'engine.log': '' });
-    for (const name of ['adapter', 'best', 'checkpoints/step-9', 'checkpoints/step-100', 'checkpoints/.tmp']) await mkdir(path.join(dir, name), { recursive: true });
+    const dir = await putRun(path.join(root, 'r1'), {
+      'run.json': recordOf(),
+      'metrics.jsonl': '',
+      'engine.log': '',
+    });
+    for (const name of [
+      'adapter',
+      'best',
+      'checkpoints/step-9',
+      'checkpoints/step-100',
+      'checkpoints/.tmp',
+    ])
+      await mkdir(path.join(dir, name), { recursive: true });
     const parts = await partsOf(runOf({}, NO_NOTES, dir));
-    expect(parts.map(({ label }) => label)).toEqual(['Adapter', 'Best adapter', 'Checkpoint of step 100', 'Checkpoint of step 9', 'Samples', 'Recipe as it was', 'Log']);
+    expect(parts.map(({ label }) => label)).toEqual([
+      'Adapter',
+      'Best adapter',
+      'Checkpoint of step 100',
+      'Checkpoint of step 9',
+      'Samples',
+      'Recipe as it was',
+      'Log',
+    ]);
     expect(parts[2]?.adapter).toBe(path.join(dir, 'checkpoints/step-100'));
     expect(await partsOf(runOf({}, NO_NOTES, path.join(root, 'empty')))).toEqual([]);
   });
@@ -83,28 +152,60 @@ describe('what is in a run', () => {
 
 it('of a training of all weights: models, and checkpoints that are no adapters', async () => {
   const dir = await putRun(path.join(root, 'r2'), { 'run.json': fullRecord() });
-  for (const name of ['model', 'best', 'checkpoints/step-9']) await mkdir(path.join(dir, name), { recursive: true });
+  for (const name of ['model', 'best', 'checkpoints/step-9'])
+    await mkdir(path.join(dir, name), { recursive: true });
   const run = runOf(fullRecord(), NO_NOTES, dir);
   expect((await partsOf(run)).map(({ kind, label, adapter }) => [kind, label, adapter])).toEqual([
-    ['model', 'Model', null], ['model', 'Best model', null], ['checkpoint', 'Checkpoint of step 9', null], ['recipe', 'Recipe as it was', null],
+    ['model', 'Model', null],
+    ['model', 'Best model', null],
+    ['checkpoint', 'Checkpoint of step 9', null],
+    ['recipe', 'Recipe as it was', null],
   ]);
   expect(fits(run, 'full')).toBe(true);
 });
 
 describe('the card of a run', () => {
   it('shows its curve, its commit, and what changed since the run before', async () => {
-    const lines = Array.from({ length: 100 }, (_, i) => JSON.stringify({ kind: 'step', step: i + 1, epoch: 0, loss: 100 - i, grad_norm: 1, learning_rate: 1, tokens: 1, labelled_tokens: 1, tokens_per_second: 1, memory: 1, elapsed: 1 }));
+    const lines = Array.from({ length: 100 }, (_, i) =>
+      JSON.stringify({
+        kind: 'step',
+        step: i + 1,
+        epoch: 0,
+        loss: 100 - i,
+        grad_norm: 1,
+        learning_rate: 1,
+        tokens: 1,
+        labelled_tokens: 1,
+        tokens_per_second: 1,
+        memory: 1,
+        elapsed: 1,
+      }),
+    );
     const dir = await putRun(path.join(root, 'r1'), { 'metrics.jsonl': `${lines.join('\n')}\n` });
     const { recipe } = recordOf();
-    const record = recordOf({ git_commit: 'a'.repeat(40), recipe: { ...recipe, lora: { ...recipe.lora, r: 8 } } });
-    const card = await cardOf(runOf({}, NO_NOTES, dir), record, { name: 'first', record: recordOf() });
-    expect(card).toMatchObject({ facts: [['Git commit', 'aaaaaaaaaa']], changes: { since: 'first', lines: ['lora.r: 4 → 8'] } });
+    const record = recordOf({
+      git_commit: 'a'.repeat(40),
+      recipe: { ...recipe, lora: { ...recipe.lora, r: 8 } },
+    });
+    const card = await cardOf(runOf({}, NO_NOTES, dir), record, {
+      name: 'first',
+      record: recordOf(),
+    });
+    expect(card).toMatchObject({
+      facts: [['Git commit', 'aaaaaaaaaa']],
+      changes: { since: 'first', lines: ['lora.r: 4 → 8'] },
+    });
     expect(card.curve).toMatch(/^█.*▁$/);
     expect(card.curve).toHaveLength(32);
   });
 
   it('has no curve without steps', async () => {
-    expect(await cardOf(runOf(), undefined, null)).toEqual({ curve: null, facts: [], changes: null, note: '' });
+    expect(await cardOf(runOf(), undefined, null)).toEqual({
+      curve: null,
+      facts: [],
+      changes: null,
+      note: '',
+    });
   });
 });
 
@@ -120,20 +221,37 @@ describe('the difference of two recipes', () => {
   it('names keys as the recipe does', () => {
     const { recipe } = recordOf();
     expect(recipeDifference(recipe, recipe)).toEqual([]);
-    expect(recipeDifference(recipe, { ...recipe, labels: 'all', training: { ...recipe.training, seed: 7 } })).toEqual([{ key: 'labels', before: 'assistant', after: 'all' }, { key: 'training.seed', before: 42, after: 7 }]);
+    expect(
+      recipeDifference(recipe, {
+        ...recipe,
+        labels: 'all',
+        training: { ...recipe.training, seed: 7 },
+      }),
+    ).toEqual([
+      { key: 'labels', before: 'assistant', after: 'all' },
+      { key: 'training.seed', before: 42, after: 7 },
+    ]);
   });
 });
 
 describe('a thousand runs', () => {
   it('are all there, a broken one among them, and are not read again while nothing changes', async () => {
     const text = JSON.stringify(recordOf());
-    await Promise.all(Array.from({ length: 1000 }, (_, i) => putRun(path.join(root, `run-${i}`), { 'run.json': i === 500 ? '{' : text })));
+    await Promise.all(
+      Array.from({ length: 1000 }, (_, i) =>
+        putRun(path.join(root, `run-${i}`), { 'run.json': i === 500 ? '{' : text }),
+      ),
+    );
     const store = new RunStore({ roots: () => [root], mayConnect: () => false });
     let changes = 0;
     store.onDidChange(() => changes++);
     await store.refresh();
     await store.refresh();
-    expect([store.runs.length, store.runs.filter((run) => run.state === 'broken').length, changes]).toEqual([1000, 1, 1]);
+    expect([
+      store.runs.length,
+      store.runs.filter((run) => run.state === 'broken').length,
+      changes,
+    ]).toEqual([1000, 1, 1]);
     await writeFile(path.join(root, 'run-7', 'notes.json'), '{"name":"seven"}');
     await store.refresh();
     expect(changes).toBe(2);

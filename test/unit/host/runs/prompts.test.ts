@@ -16,7 +16,10 @@ it('the newest prompt stands first, each once', async () => {
 it('what a person wrote and cannot be read is told, and stays', async () => {
   const folder = await temp();
   await mkdir(path.join(folder, '.lora'));
-  for (const [file, write] of [['.lora/prompts.json', () => keepPrompt(folder, 'new')], ['notes.json', () => writeNotes(folder, NO_NOTES)]] as const) {
+  for (const [file, write] of [
+    ['.lora/prompts.json', () => keepPrompt(folder, 'new')],
+    ['notes.json', () => writeNotes(folder, NO_NOTES)],
+  ] as const) {
     await writeFile(path.join(folder, file), '["mine",');
     await expect(write()).rejects.toThrow('cannot be read');
     expect(await readFile(path.join(folder, file), 'utf8')).toBe('["mine",');

@@ -15,17 +15,31 @@ function queueWith(start?: (item: QueuedRun) => Promise<boolean>, kept?: unknown
   const told: unknown[] = [];
   const listeners: (() => void)[] = [];
   const store = {
-    runs: [] as Run[], refresh: () => Promise.resolve(),
-    onDidChange: (listener: () => void) => { listeners.push(listener); return { dispose: () => undefined }; },
+    runs: [] as Run[],
+    refresh: () => Promise.resolve(),
+    onDidChange: (listener: () => void) => {
+      listeners.push(listener);
+      return { dispose: () => undefined };
+    },
   };
   const queue = new RunQueue({
-    memory: { get: (key) => memory.get(key), update: (key, value) => { memory.set(key, value); return Promise.resolve(); } },
-    store, mayStart: () => true, report: (error) => told.push(error),
-    start: start ?? ((item) => {
-      begun.push(item.recipe);
-      store.runs = [{ state: 'running' } as Run];
-      return Promise.resolve(true);
-    }),
+    memory: {
+      get: (key) => memory.get(key),
+      update: (key, value) => {
+        memory.set(key, value);
+        return Promise.resolve();
+      },
+    },
+    store,
+    mayStart: () => true,
+    report: (error) => told.push(error),
+    start:
+      start ??
+      ((item) => {
+        begun.push(item.recipe);
+        store.runs = [{ state: 'running' } as Run];
+        return Promise.resolve(true);
+      }),
   });
   const end = async () => {
     store.runs = [];
@@ -40,7 +54,10 @@ describe('the queue', () => {
     const { queue, begun, memory, end } = queueWith();
     await queue.add([{ recipe: 'a' }, { recipe: 'b' }, { recipe: 'c' }]);
     expect(begun).toEqual(['a']);
-    expect(memory.get('lora.queue')).toEqual([{ recipe: 'b', id: '2' }, { recipe: 'c', id: '3' }]);
+    expect(memory.get('lora.queue')).toEqual([
+      { recipe: 'b', id: '2' },
+      { recipe: 'c', id: '3' },
+    ]);
     await queue.move('3', -1);
     await end();
     expect(begun).toEqual(['a', 'c']);
@@ -71,7 +88,12 @@ describe('the queue', () => {
   });
 
   it('goes on with what waited when the window was closed, and passes over what is none of its own', async () => {
-    const { queue, begun } = queueWith(undefined, [{ id: '4', recipe: 'kept', name: 'k' }, { id: 'x', recipe: 'no' }, { recipe: 3 }, null]);
+    const { queue, begun } = queueWith(undefined, [
+      { id: '4', recipe: 'kept', name: 'k' },
+      { id: 'x', recipe: 'no' },
+      { recipe: 3 },
+      null,
+    ]);
     await queue.goOn();
     expect(begun).toEqual(['kept']);
   });
@@ -86,16 +108,30 @@ describe('the queue', () => {
 describe('a sweep of ranks', () => {
   it('takes a list of ranks, rising and each once', () => {
     expect(ranksOf('4, 1 2;2')).toEqual([1, 2, 4]);
-    for (const text of ['', '0', '1.5', 'r', '2048', Array.from({ length: 17 }, (_, i) => i + 1).join()]) expect(ranksOf(text), text).toBeUndefined();
+    for (const text of [
+      '',
+      '0',
+      '1.5',
+      'r',
+      '2048',
+      Array.from({ length: 17 }, (_, i) => i + 1).join(),
+    ])
+      expect(ranksOf(text), text).toBeUndefined();
   });
 
   it('is a recipe for each rank at the same scale, with paths that hold from where it lies', async () => {
     const folder = await mkdtemp(path.join(tmpdir(), 'sweep-'));
     const file = path.join(folder, 'git.lora.json');
-    const recipe = parseRecipe('{ "base": "models/tiny", "dataset": "d.jsonl", "lora": { "r": 8, "lora_alpha": 16 } }', file);
+    const recipe = parseRecipe(
+      '{ "base": "models/tiny", "dataset": "d.jsonl", "lora": { "r": 8, "lora_alpha": 16 } }',
+      file,
+    );
     const { folder: own, runs } = await writeSweep(file, recipe, [1, 16]);
     expect(sweepName(own)).toBe('git');
-    expect(runs.map(({ root, name }) => [root, name])).toEqual([[path.join(folder, '.lora/runs'), 'git r 1'], [path.join(folder, '.lora/runs'), 'git r 16']]);
+    expect(runs.map(({ root, name }) => [root, name])).toEqual([
+      [path.join(folder, '.lora/runs'), 'git r 1'],
+      [path.join(folder, '.lora/runs'), 'git r 16'],
+    ]);
     for (const [i, r] of [1, 16].entries()) {
       const written = parseRecipe(await readFile(runs[i]!.recipe, 'utf8'), runs[i]!.recipe);
       expect(written).toEqual({ ...recipe, lora: { ...recipe.lora, r, lora_alpha: 2 * r } });
@@ -105,5 +141,11 @@ describe('a sweep of ranks', () => {
 });
 
 it('names that stand twice are told apart', () => {
-  expect(distinctNames([{ name: 'a', id: '1' }, { name: 'b', id: '2' }, { name: 'a', id: '3' }])).toEqual(['a (1)', 'b', 'a (3)']);
+  expect(
+    distinctNames([
+      { name: 'a', id: '1' },
+      { name: 'b', id: '2' },
+      { name: 'a', id: '3' },
+    ]),
+  ).toEqual(['a (1)', 'b', 'a (3)']);
 });

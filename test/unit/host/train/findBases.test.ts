@@ -18,7 +18,14 @@ async function put(file: string, content = 'GGUF and more'): Promise<string> {
 
 async function find(places: Partial<BasePlaces> = {}): Promise<BaseCandidate[]> {
   const found: BaseCandidate[] = [];
-  for await (const base of findBases({ home, env: {}, workspaceFolders: [], modelFolders: [], ...places })) found.push(base);
+  for await (const base of findBases({
+    home,
+    env: {},
+    workspaceFolders: [],
+    modelFolders: [],
+    ...places,
+  }))
+    found.push(base);
   return found;
 }
 
@@ -43,38 +50,67 @@ describe('findBases', () => {
   it('finds the main snapshot of each model in the hub cache, through its links to blobs', async () => {
     const hub = '.cache/huggingface/hub/models--org--tiny-model';
     await put(`${hub}/refs/main`, 'bbb\n');
-    for (const commit of ['aaa', 'bbb', 'ccc']) await put(`${hub}/snapshots/${commit}/config.json`, '{}');
-    await symlink(await put(`${hub}/blobs/xyz`, '123'), path.join(home, hub, 'snapshots/bbb/model.safetensors'));
+    for (const commit of ['aaa', 'bbb', 'ccc'])
+      await put(`${hub}/snapshots/${commit}/config.json`, '{}');
+    await symlink(
+      await put(`${hub}/blobs/xyz`, '123'),
+      path.join(home, hub, 'snapshots/bbb/model.safetensors'),
+    );
     const found = await find();
-    expect(found).toEqual([{ path: path.join(home, hub, 'snapshots/bbb'), name: 'org/tiny-model', source: 'hub', format: 'safetensors', bytes: 3 }]);
+    expect(found).toEqual([
+      {
+        path: path.join(home, hub, 'snapshots/bbb'),
+        name: 'org/tiny-model',
+        source: 'hub',
+        format: 'safetensors',
+        bytes: 3,
+      },
+    ]);
   });
 
   it('looks where HF_HOME and HF_HUB_CACHE say', async () => {
     await put('hf/hub/models--a/snapshots/1/config.json', '{}');
     await put('hf/hub/models--a/snapshots/1/model.safetensors');
     await put('cache/models--b/snapshots/1/b.gguf');
-    expect((await find({ env: { HF_HOME: path.join(home, 'hf') } })).map((c) => c.name)).toEqual(['a']);
-    expect((await find({ env: { HF_HUB_CACHE: path.join(home, 'cache') } })).map((c) => c.name)).toEqual(['b/b.gguf']);
+    expect((await find({ env: { HF_HOME: path.join(home, 'hf') } })).map((c) => c.name)).toEqual([
+      'a',
+    ]);
+    expect(
+      (await find({ env: { HF_HUB_CACHE: path.join(home, 'cache') } })).map((c) => c.name),
+    ).toEqual(['b/b.gguf']);
   });
 
   it('finds the blob behind an Ollama manifest and names it as Ollama does', async () => {
     const digest = 'a'.repeat(64);
-    const manifest = (hash: string) => JSON.stringify({ layers: [
-      { mediaType: 'application/vnd.ollama.image.license', digest: `sha256:${'b'.repeat(64)}` },
-      { mediaType: 'application/vnd.ollama.image.model', digest: `sha256:${hash}` },
-    ] });
+    const manifest = (hash: string) =>
+      JSON.stringify({
+        layers: [
+          { mediaType: 'application/vnd.ollama.image.license', digest: `sha256:${'b'.repeat(64)}` },
+          { mediaType: 'application/vnd.ollama.image.model', digest: `sha256:${hash}` },
+        ],
+      });
     await put('.ollama/models/manifests/host/library/llama3.2/1b', manifest(digest));
-    await put('.ollama/models/manifests/host/someone/mine/latest', manifest('../../../../etc/passwd'));
+    await put(
+      '.ollama/models/manifests/host/someone/mine/latest',
+      manifest('../../../../etc/passwd'),
+    );
     await put('.ollama/models/manifests/host/library/broken/latest', '{');
     const blob = await put(`.ollama/models/blobs/sha256-${digest}`);
-    expect(await find()).toEqual([{ path: blob, name: 'llama3.2:1b', source: 'ollama', format: 'gguf', bytes: 13 }]);
+    expect(await find()).toEqual([
+      { path: blob, name: 'llama3.2:1b', source: 'ollama', format: 'gguf', bytes: 13 },
+    ]);
   });
 
   it('finds what LM Studio downloaded, and lists a file once that is found twice', async () => {
     await put('.lmstudio/models/pub/repo/m.gguf');
     await mkdir(path.join(home, 'ws'));
-    await symlink(path.join(home, '.lmstudio/models/pub/repo/m.gguf'), path.join(home, 'ws/linked.gguf'));
+    await symlink(
+      path.join(home, '.lmstudio/models/pub/repo/m.gguf'),
+      path.join(home, 'ws/linked.gguf'),
+    );
     expect((await find()).map((c) => c.name)).toEqual([path.join('pub', 'repo', 'm.gguf')]);
-    expect((await find({ workspaceFolders: [path.join(home, 'ws')] })).map((c) => [c.name, c.source])).toEqual([['linked.gguf', 'workspace']]);
+    expect(
+      (await find({ workspaceFolders: [path.join(home, 'ws')] })).map((c) => [c.name, c.source]),
+    ).toEqual([['linked.gguf', 'workspace']]);
   });
 });

@@ -15,14 +15,24 @@ function step(seen: string[], name: string, ...outcomes: Outcome<State>['kind'][
 describe('runSteps', () => {
   it('goes back and forth and keeps what was answered', async () => {
     const seen: string[] = [];
-    const end = await runSteps([step(seen, 'a', 'next', 'next'), step(seen, 'b', 'back', 'next'), step(seen, 'c', 'next')], []);
+    const end = await runSteps(
+      [step(seen, 'a', 'next', 'next'), step(seen, 'b', 'back', 'next'), step(seen, 'c', 'next')],
+      [],
+    );
     expect(seen).toEqual(['a!() next', 'b(a) back', 'a!(a) next', 'b(aa) next', 'c(aab) next']);
     expect(end).toEqual(['a', 'a', 'b', 'c']);
   });
 
   it('passes over steps that have nothing to ask, in both directions', async () => {
     const seen: string[] = [];
-    await runSteps([step(seen, 'a', 'next', 'next'), step(seen, 'b', 'skip', 'skip', 'skip'), step(seen, 'c', 'back', 'next')], []);
+    await runSteps(
+      [
+        step(seen, 'a', 'next', 'next'),
+        step(seen, 'b', 'skip', 'skip', 'skip'),
+        step(seen, 'c', 'back', 'next'),
+      ],
+      [],
+    );
     expect(seen.map((s) => s[0])).toEqual(['a', 'b', 'c', 'b', 'a', 'b', 'c']);
   });
 
