@@ -1,20 +1,17 @@
 import { defineConfig } from 'vitest/config';
 
+/** Tests that start the engine or libtensorflow: one file at a time, each may take minutes. */
+const slow = { testTimeout: 300_000, maxWorkers: 1 };
+
 export default defineConfig({
   test: {
     pool: 'forks',
     testTimeout: 60_000,
     projects: [
       { extends: true, test: { name: 'unit', include: ['test/unit/**/*.test.ts'] } },
-      {
-        extends: true,
-        test: {
-          name: 'parity',
-          include: ['test/parity/**/*.test.ts'],
-          testTimeout: 300_000,
-          maxWorkers: 1,
-        },
-      },
+      { extends: true, test: { name: 'fuzz', include: ['test/fuzz/**/*.test.ts'] } },
+      { extends: true, test: { name: 'parity', include: ['test/parity/**/*.test.ts'], ...slow } },
+      { extends: true, test: { name: 'cli', include: ['test/cli/**/*.test.ts'], ...slow } },
     ],
   },
 });

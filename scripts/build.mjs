@@ -106,7 +106,7 @@ async function bundle() {
       outdir,
       entryPoints: {
         cli: 'src/engine/cli.ts',
-        worker: 'src/engine/worker.ts',
+        worker: 'src/engine/training/worker.ts',
         probe: 'src/runtime/probeMain.ts',
       },
       define: { LORA_VERSION: JSON.stringify(version) },

@@ -18,10 +18,10 @@ const TESTS = [
   'trajectory',
   'vocabulary',
   'wholeTraining',
-  'engine.test',
-  'engine-full',
-  'engine-training',
-  'engine-variants',
+  '../cli/train.test',
+  '../cli/full',
+  '../cli/training',
+  '../cli/variants',
 ];
 
 function run(...args) {

@@ -79,9 +79,15 @@ const STAGES = {
     [bin('tsc'), '--noEmit', '-p', 'webview'],
     [bin('tsc'), '--noEmit', '-p', 'test/integration'],
   ),
-  lint: check([bin('eslint'), '.'], [bin('depcruise'), 'src', 'webview', '--no-progress']),
+  lint: check(
+    [bin('prettier'), '--check', '.', '--log-level', 'warn'],
+    [bin('eslint'), '.'],
+    [bin('depcruise'), 'src', 'webview', '--no-progress'],
+  ),
   unit: vitest('unit'),
+  fuzz: vitest('fuzz'),
   parity: vitest('parity'),
+  cli: vitest('cli'),
   dashboard: nodeTests('test/workbench/pages'),
   integration: script('test/integration/run.mjs'),
   workbench: nodeTests(

@@ -1,5 +1,5 @@
 import { LoraError } from '../shared/errors';
-import type { Message, Span, Tokenizer } from './types';
+import type { Message, Span, Tokenizer } from './exampleTypes';
 
 export interface MarkedChat {
   readonly text: string;

@@ -1,6 +1,6 @@
 import { createRandom, shuffle } from '../shared/random';
 import { lengthOf } from './examples';
-import type { Example } from './types';
+import type { Example } from './exampleTypes';
 
 export interface BatchSettings {
   readonly batch_size: number;

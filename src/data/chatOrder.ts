@@ -1,6 +1,6 @@
 import type { Recipe } from '../shared/recipe';
 import type { RowReport } from './rowReport';
-import type { Message } from './types';
+import type { Message } from './exampleTypes';
 
 /** What rows are of, and what is done with those that cannot be learnt from as they are. */
 export type RowSettings = Pick<Recipe, 'task' | 'chats' | 'unlabelled_rows'>;

@@ -1,7 +1,7 @@
 import { Environment, Interpreter, Template } from '@huggingface/jinja';
 import { LoraError } from '../shared/errors';
 import { strftime } from './strftime';
-import type { Message, RenderedChat, Span } from './types';
+import type { Message, RenderedChat, Span } from './exampleTypes';
 
 export interface ChatTemplate {
   /** Errors: LoraError('tokenizer') when the template refuses the messages or cannot be run. */

@@ -1,4 +1,4 @@
-import { roundedUp } from '../shared/fewShapes';
+import { roundedUp } from '../shared/roundedSizes';
 import type {
   Batch,
   Example,
@@ -8,7 +8,7 @@ import type {
   Target,
   TextExample,
   TokensExample,
-} from './types';
+} from './exampleTypes';
 
 const NO_LABEL = -100;
 

@@ -5,7 +5,7 @@ import { MAX_LINE_BYTES, readLines, type Line } from './lines';
 import { ProblemCollector, throwErrors } from './problems';
 import { RowReport } from './rowReport';
 import { readRow } from './rows';
-import type { Row } from './types';
+import type { Row } from './exampleTypes';
 
 export interface Dataset {
   readonly path: string;

@@ -1,5 +1,5 @@
 import { markAnswers } from './answerSpans';
-import type { Message, Span, TextRow, Tokenizer } from './types';
+import type { Message, Span, TextRow, Tokenizer } from './exampleTypes';
 
 export interface EncodedRow {
   readonly ids: readonly number[];

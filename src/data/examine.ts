@@ -1,9 +1,9 @@
-import type { CheckedDataset, CutRow, DuplicateRow, LengthBin } from '../shared/checked';
+import type { CheckedDataset, CutRow, DuplicateRow, LengthBin } from '../shared/checkedRecipe';
 import { needsLabels } from '../shared/task';
 import { lengthOf } from './examples';
 import { tokenizeAll, type DataRecipe, type DataTools, type ReadData } from './prepare';
 import { statisticsOf, type TokenizedRows } from './tokenize';
-import type { Row } from './types';
+import type { Row } from './exampleTypes';
 
 /** Looks at rows that may still have faults. `tools` null: without tokens. */
 export function examineData(

@@ -1,4 +1,4 @@
-import type { Example } from './types';
+import type { Example } from './exampleTypes';
 
 /** Tokens of the row that a batch is padded to. Images are all of one size. */
 export function lengthOf(example: Example): number {

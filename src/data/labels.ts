@@ -1,7 +1,7 @@
 import type { ProblemType, Task } from '../shared/task';
 import { quote } from './json';
 import type { ProblemCollector } from './problems';
-import type { Label, Row, Target } from './types';
+import type { Label, Row, Target } from './exampleTypes';
 
 /** What a head for labels tells apart; of regression the numbers that it gives. */
 export interface LabelSet {

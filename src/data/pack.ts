@@ -1,4 +1,4 @@
-import type { PackedExample, TokensExample } from './types';
+import type { PackedExample, TokensExample } from './exampleTypes';
 
 /**
  * Puts sequences together into rows of at most max_length tokens: the longest first, each into the

@@ -14,7 +14,14 @@ import { ProblemCollector, throwErrors } from './problems';
 import { shownRows, type ShownRow } from './shownRows';
 import { statisticsOf, tokenizeRows, type DataStatistics, type TokenizedRows } from './tokenize';
 import { tokenizeTaskRows } from './tokenizeTask';
-import type { Batch, Example, ImageExample, TextRow, TokensExample, Tokenizer } from './types';
+import type {
+  Batch,
+  Example,
+  ImageExample,
+  TextRow,
+  TokensExample,
+  Tokenizer,
+} from './exampleTypes';
 
 export type DataRecipe = Pick<
   Recipe,

@@ -1,4 +1,4 @@
-import type { Tokenizer, TokensExample } from './types';
+import type { Tokenizer, TokensExample } from './exampleTypes';
 
 /** Tokens in a row that all carry a label, or none of which does. */
 export interface LabelPiece {

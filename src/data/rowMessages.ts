@@ -1,6 +1,6 @@
 import { isRecord, kindOf, nearestKey, quote } from './json';
 import type { RowReport } from './rowReport';
-import type { Message } from './types';
+import type { Message } from './exampleTypes';
 
 const ROLES: Readonly<Record<string, string>> = {
   system: 'system',

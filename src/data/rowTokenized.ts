@@ -1,6 +1,6 @@
 import { isRecord, kindOf, quote } from './json';
 import type { RowReport } from './rowReport';
-import type { Row } from './types';
+import type { Row } from './exampleTypes';
 
 type Columns = Readonly<Record<string, unknown>>;
 

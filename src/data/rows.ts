@@ -6,7 +6,7 @@ import type { RowReport } from './rowReport';
 import { readTokenized } from './rowTokenized';
 import { readLabelled, readPair, readTagged } from './taskRows';
 import { filled, text, type Columns } from './columns';
-import type { Row } from './types';
+import type { Row } from './exampleTypes';
 import type { Task } from '../shared/task';
 
 interface Format {

@@ -1,6 +1,6 @@
 import path from 'node:path';
 import type { TokenizedRows } from './tokenize';
-import type { Example, Row } from './types';
+import type { Example, Row } from './exampleTypes';
 
 /** A row by which a person follows a training. */
 export interface ShownRow {

@@ -1,4 +1,4 @@
-import type { TextRow } from './types';
+import type { TextRow } from './exampleTypes';
 
 /**
  * A chat whose system message stands in front of its first user message instead; null where the row

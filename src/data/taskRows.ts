@@ -1,7 +1,7 @@
 import { filled, type Columns } from './columns';
 import { kindOf } from './json';
 import type { RowReport } from './rowReport';
-import type { Label, LabelledRow, PairRow, TaggedRow } from './types';
+import type { Label, LabelledRow, PairRow, TaggedRow } from './exampleTypes';
 
 type Read<R> = (columns: Columns, line: number, report: RowReport) => R | null;
 

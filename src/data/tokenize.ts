@@ -6,7 +6,7 @@ import { ProblemCollector } from './problems';
 import { RowReport } from './rowReport';
 import { foldSystem } from './systemMessage';
 import { lengthOf, tokensOf } from './examples';
-import type { Example, Row, TextRow, TokensExample, Tokenizer } from './types';
+import type { Example, Row, TextRow, TokensExample, Tokenizer } from './exampleTypes';
 
 export interface TokenizeSettings {
   readonly max_length: number;

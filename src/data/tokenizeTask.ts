@@ -1,7 +1,7 @@
 import { tagsOf, targetOf, type LabelSet } from './labels';
 import { ProblemCollector } from './problems';
 import type { TokenizedRows } from './tokenize';
-import type { Example, LabelledRow, PairRow, Row, TaggedRow, Tokenizer } from './types';
+import type { Example, LabelledRow, PairRow, Row, TaggedRow, Tokenizer } from './exampleTypes';
 
 export interface TaskSettings {
   readonly max_length: number;

@@ -1,9 +1,9 @@
 import { Tokenizer as HuggingFaceTokenizer } from '@huggingface/tokenizers';
-import type { TokenizerFiles } from '../formats/types';
+import type { TokenizerFiles } from '../formats/baseModel';
 import { LoraError } from '../shared/errors';
 import { compileChatTemplate, type ChatTemplate } from './chatTemplate';
 import { completeTokenizerJson, namedTokens, toAddedToken, type AddedToken } from './tokenizerJson';
-import type { Frame, TokenPlace, Tokenizer } from './types';
+import type { Frame, TokenPlace, Tokenizer } from './exampleTypes';
 
 export interface TokenizerOptions {
   /**

@@ -13,7 +13,7 @@ import { MLX_CONFIG, MLX_WEIGHTS, readMlxAdapter } from './mlx/read';
 import { adapterBaseOf, checkAgainstBase } from './peft/againstBase';
 import { CONFIG_FILE, readPeftAdapter, WEIGHTS_FILE } from './peft/read';
 import { withSafetensors } from './safetensors/read';
-import type { BaseModel } from './types';
+import type { BaseModel } from './baseModel';
 
 export const ADAPTER_FORMATS = ['peft', 'mlx', 'gguf', 'kohya'] as const;
 export type AdapterFormat = (typeof ADAPTER_FORMATS)[number];

@@ -1,13 +1,13 @@
 import { stat } from 'node:fs/promises';
 import path from 'node:path';
-import type { TargetableModule } from '../lora/types';
+import type { TargetableModule } from '../lora/adapter';
 import { LoraError } from '../shared/errors';
 import { modulesOf, tiedWeight } from './architecture/modules';
 import type { ReadSpecOptions } from './architecture/readSpec';
 import { reason } from './files';
 import { openGgufBase } from './gguf/base';
 import { openFolderBase } from './huggingface';
-import type { BaseModel } from './types';
+import type { BaseModel } from './baseModel';
 
 const FIX = 'Name a Hugging Face model folder or a .gguf file.';
 

@@ -1,8 +1,8 @@
-import type { Adapter } from '../lora/types';
+import type { Adapter } from '../lora/adapter';
 import type { AdapterFormat } from './adapterFormat';
 import { tiedWeight } from './architecture/modules';
 import { ggufArchOf } from './gguf/families';
-import type { BaseModel } from './types';
+import type { BaseModel } from './baseModel';
 
 type Other = Exclude<AdapterFormat, 'peft'>;
 type Base = Pick<BaseModel, 'spec' | 'replaced'> | null;

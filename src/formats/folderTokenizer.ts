@@ -3,7 +3,7 @@ import path from 'node:path';
 import { LoraError } from '../shared/errors';
 import { isFile, reason } from './files';
 import { readJsonObject } from './json';
-import type { TokenizerFiles } from './types';
+import type { TokenizerFiles } from './baseModel';
 
 type Config = Readonly<Record<string, unknown>>;
 

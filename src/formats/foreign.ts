@@ -1,6 +1,6 @@
 import { withRanks } from '../lora/combine';
 import { PLAIN } from '../lora/newAdapter';
-import type { Adapter, LoraFactors } from '../lora/types';
+import type { Adapter, LoraFactors } from '../lora/adapter';
 import { LoraError, type Place, type Problem } from '../shared/errors';
 import { allFinite, finiteScale, multiplied } from './finite';
 

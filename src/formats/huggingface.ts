@@ -10,7 +10,7 @@ import { readJsonObject } from './json';
 import { countParameters } from './parameters';
 import { withReplaced } from './replaced';
 import { SafetensorsFile } from './safetensors/read';
-import type { BaseModel, TensorInfo, WeightSource } from './types';
+import type { BaseModel, TensorInfo, WeightSource } from './baseModel';
 
 export const CONFIG = 'config.json';
 export const SINGLE = 'model.safetensors';

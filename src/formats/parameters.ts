@@ -1,4 +1,4 @@
-import type { TensorInfo } from './types';
+import type { TensorInfo } from './baseModel';
 
 export const elementsOf = (shape: readonly number[]): number => shape.reduce((a, b) => a * b, 1);
 

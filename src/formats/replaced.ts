@@ -1,5 +1,5 @@
 import { toBF16 } from './floats';
-import type { ReplacedTensor, TensorInfo, WeightSource } from './types';
+import type { ReplacedTensor, TensorInfo, WeightSource } from './baseModel';
 
 /** The weights with some tensors taken from elsewhere. */
 export function withReplaced<S extends WeightSource>(

@@ -1,5 +1,5 @@
 import { factored, summed, updateNorm } from './factored';
-import type { Adapter, AdapterConfig, LoraFactors } from './types';
+import type { Adapter, AdapterConfig, LoraFactors } from './adapter';
 
 export const COMBINATIONS = ['cat', 'linear', 'svd', 'ties', 'magnitude_prune'] as const;
 export type CombinationType = (typeof COMBINATIONS)[number];

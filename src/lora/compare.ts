@@ -1,5 +1,5 @@
 import { decomposed, products, summed, updateNorm, type FactoredUpdate } from './factored';
-import type { Adapter, AdapterConfig, LoraFactors } from './types';
+import type { Adapter, AdapterConfig, LoraFactors } from './adapter';
 
 /** What one adapter does to a layer. */
 export interface UpdateFacts {

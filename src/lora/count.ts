@@ -1,4 +1,4 @@
-import type { TargetableModule } from './types';
+import type { TargetableModule } from './adapter';
 
 /** r·(in + out): what LoRA trains in a layer of in·out weights. */
 export const trainableOf = (module: TargetableModule, r: number): number =>

@@ -1,4 +1,4 @@
-import type { LoraFactors } from './types';
+import type { LoraFactors } from './adapter';
 
 /**
  * Lengths that DoRA's magnitudes begin with (Liu et al. 2024, eq. 5; PEFT's get_weight_norm): of

@@ -1,7 +1,7 @@
 import { createRandom } from '../shared/random';
 import { topTriplets } from './linalg';
 import { rankFor, type ResizeTarget } from './resize';
-import type { LoraFactors } from './types';
+import type { LoraFactors } from './adapter';
 
 export interface ExtractedLayer {
   readonly factors: LoraFactors;

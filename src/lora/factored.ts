@@ -1,5 +1,5 @@
 import { jacobiSvd } from './linalg';
-import type { LoraFactors } from './types';
+import type { LoraFactors } from './adapter';
 
 type Factors = Pick<LoraFactors, 'A' | 'B' | 'r' | 'in_features' | 'out_features' | 'scaling'>;
 

@@ -1,7 +1,7 @@
 import { createRandom } from '../shared/random';
 import { patternValue } from './patterns';
 import { scalingOf } from './scaling';
-import type { AdapterConfig, LoraFactors, TargetableModule } from './types';
+import type { AdapterConfig, LoraFactors, TargetableModule } from './adapter';
 
 /** How A and B begin where the base's weights are not asked. */
 export type PlainInit = 'default' | 'gaussian' | 'orthogonal';

@@ -1,5 +1,5 @@
 import { PLAIN_STEP, type StepPlan } from '../shared/stepPlan';
-import type { TargetableModule } from './types';
+import type { TargetableModule } from './adapter';
 import { countTrainable, rankIn, type Ranks } from './count';
 
 /** What the estimate needs to know of a model. */

@@ -1,4 +1,4 @@
-import type { LoraFactors } from './types';
+import type { LoraFactors } from './adapter';
 
 /**
  * How a weight lies in its file: by output as [out, in] or a convolution's [out, in, height,

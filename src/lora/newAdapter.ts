@@ -1,5 +1,5 @@
 import { initialFactors, type PlainInit } from './init';
-import type { Adapter, AdapterConfig, TargetableModule } from './types';
+import type { Adapter, AdapterConfig, TargetableModule } from './adapter';
 
 export type LoraChoices = Omit<AdapterConfig, 'base_model_name_or_path' | 'raw'>;
 

@@ -1,6 +1,6 @@
 import { truncated, withRanks } from './combine';
 import { factored } from './factored';
-import type { Adapter, LoraFactors } from './types';
+import type { Adapter, LoraFactors } from './adapter';
 
 /**
  * How small the rank may become: so many, or as few as keep that share of ‖dW‖², or as leave an

@@ -1,5 +1,5 @@
 import { matchTargets, type TargetSettings } from './targets';
-import type { TargetableModule } from './types';
+import type { TargetableModule } from './adapter';
 
 export type ChosenTargets = Required<
   Pick<TargetSettings, 'target_modules' | 'layers_to_transform'>

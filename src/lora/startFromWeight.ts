@@ -1,6 +1,6 @@
 import { createRandom } from '../shared/random';
 import { thinQr, topTriplets } from './linalg';
-import type { Adapter, AdapterConfig, LoraFactors } from './types';
+import type { Adapter, AdapterConfig, LoraFactors } from './adapter';
 
 /**
  * A and B that begin with a part of W [out, in]. pissa (Meng et al. 2024): the first r singular

@@ -1,7 +1,7 @@
 import { RE2JS } from 're2js';
 import { LoraError } from '../shared/errors';
 import { nearestName } from '../shared/nearest';
-import type { AdapterConfig, TargetableModule } from './types';
+import type { AdapterConfig, TargetableModule } from './adapter';
 
 export type TargetSettings = Pick<AdapterConfig, 'target_modules'> &
   Partial<Pick<AdapterConfig, 'exclude_modules' | 'layers_to_transform' | 'layers_pattern'>>;

@@ -1,7 +1,12 @@
 import { tensorName, tensorShape, trainedName } from '../formats/peft/names';
-import type { Adapter, LoraFactors, TrainedTensor } from '../lora/types';
+import type { Adapter, LoraFactors, TrainedTensor } from '../lora/adapter';
 import { LoraError } from '../shared/errors';
-import { Parameters, type Parameter, type ParameterRole, type ParameterStart } from './parameters';
+import {
+  Parameters,
+  type Parameter,
+  type ParameterRole,
+  type ParameterStart,
+} from './training/parameters';
 
 /** A LoRA module as the model runs it: of the adapter that trains, or of a frozen one below it. */
 export interface LoraModule {

@@ -1,13 +1,13 @@
 import { positionsOf } from '../formats/architecture/positions';
 import { LoraError } from '../shared/errors';
 import { createRandom } from '../shared/random';
-import type { AttentionCache, Rows } from './attentionBranch';
-import { layerPrefill, layerStep } from './layer';
-import { lmLogits, type LmHead } from './lmHead';
-import { normForward, statsTensors } from './norm';
-import type { Tensor } from './ops/types';
+import type { AttentionCache, Rows } from './attention/attentionBranch';
+import { layerPrefill, layerStep } from './layers/layer';
+import { lmLogits, type LmHead } from './heads/lmHead';
+import { normForward, statsTensors } from './layers/norm';
+import type { Tensor } from './ops/ops';
 import type { Transformer } from './transformer';
-import type { GenerateOptions } from './types';
+import type { GenerateOptions } from './modelTypes';
 import { turnKey } from './weights';
 
 /**

@@ -1,4 +1,4 @@
-import type { Ops, Tensor } from './ops/types';
+import type { Ops, Tensor } from './ops/ops';
 
 /** Takes the gradient of a tensor that trains. */
 export interface Trained {

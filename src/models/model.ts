@@ -1,17 +1,17 @@
 import { modulesOf } from '../formats/architecture/modules';
 import type { HeadSpec, Spec } from '../formats/architecture/spec';
-import type { BaseModel } from '../formats/types';
-import type { Adapter, TargetableModule } from '../lora/types';
+import type { BaseModel } from '../formats/baseModel';
+import type { Adapter, TargetableModule } from '../lora/adapter';
 import { LoraError, type Problem as Fault } from '../shared/errors';
 import { Adapters } from './adapters';
-import { AdapterTraining } from './adapterTraining';
-import type { EmbeddingLayer } from './embedding';
+import { AdapterTraining } from './training/adapterOptimizer';
+import type { EmbeddingLayer } from './embeddings/embeddingLayer';
 import { generate } from './generate';
-import { LabelsHead, NextTokenHead, PooledHead, type Head } from './heads';
-import type { Ops } from './ops/types';
-import { PatchEmbedding } from './patchEmbedding';
-import { TokenEmbedding } from './tokenEmbedding';
-import type { Training } from './training';
+import { LabelsHead, NextTokenHead, PooledHead, type Head } from './heads/heads';
+import type { Ops } from './ops/ops';
+import { PatchEmbedding } from './embeddings/patchEmbedding';
+import { TokenEmbedding } from './embeddings/tokenEmbedding';
+import type { Training } from './training/optimizer';
 import { Transformer, type Body } from './transformer';
 import type {
   GenerateOptions,
@@ -25,7 +25,7 @@ import type {
   OptimizerState,
   Problem,
   ReadTensor,
-} from './types';
+} from './modelTypes';
 import { WeightLoader } from './weights';
 
 export interface LoadOptions {

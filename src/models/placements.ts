@@ -1,7 +1,7 @@
-import type { BaseModel } from '../formats/types';
+import type { BaseModel } from '../formats/baseModel';
 import { LoraError } from '../shared/errors';
 import type { Held } from './held';
-import { sizeOf, type Ops, type Tensor } from './ops/types';
+import { sizeOf, type Ops, type Tensor } from './ops/ops';
 
 interface Part {
   readonly name: string;

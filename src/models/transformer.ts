@@ -1,9 +1,9 @@
 import type { AttentionSpec, Spec } from '../formats/architecture/spec';
-import type { AttentionBlock, AttentionShape, Turn } from './attention';
-import type { Pass, Rows } from './attentionBranch';
-import { planAttention } from './attentionPlan';
-import type { Dropout } from './dropout';
-import type { EmbeddingLayer } from './embedding';
+import type { AttentionBlock, AttentionShape, Turn } from './attention/attention';
+import type { Pass, Rows } from './attention/attentionBranch';
+import { planAttention } from './attention/attentionPlan';
+import type { Dropout } from './layers/dropout';
+import type { EmbeddingLayer } from './embeddings/embeddingLayer';
 import {
   freeKept,
   isLayerTrained,
@@ -11,7 +11,7 @@ import {
   layerForward,
   type LayerKept,
   type LayerWeights,
-} from './layer';
+} from './layers/layer';
 import {
   isNormTrained,
   normBackward,
@@ -19,10 +19,10 @@ import {
   statsTensors,
   type Norm,
   type NormStats,
-} from './norm';
-import { use, type Ops, type Tensor } from './ops/types';
-import { rotaryTable } from './rope';
-import type { ModelInput } from './types';
+} from './layers/norm';
+import { use, type Ops, type Tensor } from './ops/ops';
+import { rotaryTable } from './attention/rope';
+import type { ModelInput } from './modelTypes';
 import { reachKey, turnKey } from './weights';
 
 export interface Body {

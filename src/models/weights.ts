@@ -7,20 +7,20 @@ import type {
   NormSpec,
   TableSpec,
 } from '../formats/architecture/spec';
-import type { BaseModel } from '../formats/types';
+import type { BaseModel } from '../formats/baseModel';
 import { LoraError } from '../shared/errors';
 import type { Adapters } from './adapters';
 import { Held } from './held';
-import type { LayerWeights } from './layer';
-import type { Linear } from './linear';
-import { LoraBlock, type Slot } from './loraBlock';
-import type { Norm } from './norm';
-import { sizeOf, type Ops, type Tensor } from './ops/types';
+import type { LayerWeights } from './layers/layer';
+import type { Linear } from './layers/linear';
+import { LoraBlock, type Slot } from './layers/loraBlock';
+import type { Norm } from './layers/norm';
+import { sizeOf, type Ops, type Tensor } from './ops/ops';
 import { Placements } from './placements';
-import { QkNorm } from './qkNorm';
-import { interleavedRows } from './rope';
-import { TrainedRows } from './trainedRows';
-import { WholeTraining } from './wholeTraining';
+import { QkNorm } from './attention/qkNorm';
+import { interleavedRows } from './attention/rope';
+import { TrainedRows } from './training/trainedRows';
+import { WholeTraining } from './training/fullOptimizer';
 
 /** A linear layer, or some of its rows in another order, within a product. */
 export interface Piece {

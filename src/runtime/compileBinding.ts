@@ -10,7 +10,7 @@ import { installRuntime } from './installRuntime';
 import { thisMachine, type Machine } from './machine';
 import type { PlatformPin } from './pins';
 import { unpack } from './sources';
-import type { InstallOptions, Runtime, RuntimeOptions } from './types';
+import type { InstallOptions, Runtime, RuntimeOptions } from './runtime';
 import { downloadWheel, keptWheel } from './wheel';
 
 export { defaultRuntimeHome };

@@ -6,11 +6,11 @@ import { installFrom } from './installRuntime';
 import { thisMachine, type Machine } from './machine';
 import type { PlatformPin } from './pins';
 import { namedFolder } from './sources';
-import type { InstallOptions, Runtime, RuntimeOptions } from './types';
+import type { InstallOptions, Runtime, RuntimeOptions } from './runtime';
 import { noTensorflowFor } from './wasmRuntime';
 
 export { wasmRuntime } from './wasmRuntime';
-export type { RuntimeOptions } from './types';
+export type { RuntimeOptions } from './runtime';
 
 /** LORA_RUNTIME_HOME, or a cache folder under the user's home. */
 export const defaultRuntimeHome = (): string =>

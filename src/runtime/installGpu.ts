@@ -3,7 +3,7 @@ import { findGpu } from './gpu';
 import { installFrom } from './installRuntime';
 import { thisMachine, type Machine } from './machine';
 import { cudaWheels } from './sources';
-import type { InstallOptions, Runtime, RuntimeOptions } from './types';
+import type { InstallOptions, Runtime, RuntimeOptions } from './runtime';
 
 /**
  * Installs TensorFlow with CUDA, once it is known that there is a GPU; it is preferred from then

@@ -7,7 +7,7 @@ import { thisMachine, type Machine } from './machine';
 import { factsOf, writeManifest, type Manifest } from './manifest';
 import type { LibrariesPin } from './pins';
 import { sourcesFor, type Source } from './sources';
-import type { InstallOptions, Runtime, RuntimeOptions } from './types';
+import type { InstallOptions, Runtime, RuntimeOptions } from './runtime';
 import { noTensorflowFor } from './wasmRuntime';
 
 /**

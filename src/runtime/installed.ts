@@ -3,7 +3,7 @@ import path from 'node:path';
 import { LoraError } from '../shared/errors';
 import { looksIntact, readManifest, type Manifest } from './manifest';
 import { BINDING_FILE } from './pins';
-import type { Runtime, RuntimeOptions } from './types';
+import type { Runtime, RuntimeOptions } from './runtime';
 
 /**
  * The order in which sources are preferred, what was asked for before what came by itself; what the

@@ -3,7 +3,7 @@ import path from 'node:path';
 import type * as tfjs from '@tensorflow/tfjs';
 import type * as tfjsNode from '@tensorflow/tfjs-node';
 import { LoraError } from '../shared/errors';
-import type { Runtime } from './types';
+import type { Runtime } from './runtime';
 
 export type Tfjs = typeof tfjs;
 export type TfjsNode = typeof tfjsNode;

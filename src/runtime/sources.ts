@@ -8,7 +8,7 @@ import type { Manifest } from './manifest';
 import { TENSORFLOW_VERSION, type GpuPin, type LibrariesPin, type PlatformPin } from './pins';
 import { findPythonTensorflow } from './python';
 import { downloadTfjsLibraries, plainName, tfjsDownloadUrl } from './tfjsDownload';
-import type { InstallOptions } from './types';
+import type { InstallOptions } from './runtime';
 import { downloadWheel, keptWheel } from './wheel';
 import { unzip } from './zip';
 

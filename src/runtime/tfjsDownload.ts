@@ -6,7 +6,7 @@ import { pipeline } from 'node:stream/promises';
 import { x as extract } from 'tar';
 import { LoraError } from '../shared/errors';
 import type { Env } from './exec';
-import type { InstallOptions } from './types';
+import type { InstallOptions } from './runtime';
 
 const VERSIONED = 'tensorflow/libtensorflow/libtensorflow-';
 

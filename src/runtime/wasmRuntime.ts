@@ -1,4 +1,4 @@
-import type { Runtime } from './types';
+import type { Runtime } from './runtime';
 
 /** The slow way that needs no installation: about a fifth of the speed. */
 export const wasmRuntime = (reason: string): Runtime => ({

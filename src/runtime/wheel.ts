@@ -5,7 +5,7 @@ import type { Env } from './exec';
 import { sha256Of } from './hash';
 import { WHEEL_PYTHON, type WheelPin } from './pins';
 import { pipDownload } from './python';
-import type { InstallOptions } from './types';
+import type { InstallOptions } from './runtime';
 
 /**
  * Downloads the pinned wheel into `folder`, where nothing else is, and checks it. Gives its path.

@@ -6,7 +6,7 @@ import { openBase, targetableModules } from '../../src/formats/base';
 import { compareAdapters } from '../../src/lora/compare';
 import { newAdapter, PLAIN } from '../../src/lora/newAdapter';
 import { matchTargets } from '../../src/lora/targets';
-import type { Adapter } from '../../src/lora/types';
+import type { Adapter } from '../../src/lora/adapter';
 
 async function main([file, rounds]: readonly string[]): Promise<void> {
   const base = await openBase(file!);

@@ -6,18 +6,18 @@ import { readFileSync } from 'node:fs';
 import { createRequire } from 'node:module';
 import { parseArgs } from 'node:util';
 import { toBF16 } from '../../src/formats/floats';
-import type { BaseModel, TensorInfo } from '../../src/formats/types';
-import type { Adapter, LoraFactors } from '../../src/lora/types';
+import type { BaseModel, TensorInfo } from '../../src/formats/baseModel';
+import type { Adapter, LoraFactors } from '../../src/lora/adapter';
 import { modelSize } from '../../src/formats/architecture/size';
 import { estimateFull, estimateMemory, PROCESS } from '../../src/lora/memory';
 import { loadModel } from '../../src/models/model';
-import { EMPTY_ADAPTER } from '../../src/engine/model';
+import { EMPTY_ADAPTER } from '../../src/engine/model/backend';
 import { modulesOf, tensorsOf } from '../../src/formats/architecture/modules';
 import { countParameters } from '../../src/formats/parameters';
 import { readSpec } from '../../src/formats/architecture/readSpec';
 import { RawOps, type TfBinding } from '../../src/models/ops/raw';
-import { sizeOf } from '../../src/models/ops/types';
-import type { Model } from '../../src/models/types';
+import { sizeOf } from '../../src/models/ops/ops';
+import type { Model } from '../../src/models/modelTypes';
 
 const { values: args } = parseArgs({
   options: {

@@ -1,6 +1,6 @@
 import { beforeAll, describe, expect, it } from 'vitest';
 import type { RawOps } from '../../src/models/ops/raw';
-import type { LabelledInput } from '../../src/models/types';
+import type { LabelledInput } from '../../src/models/modelTypes';
 import { PEFT_CASES } from '../support/peftCases';
 import {
   gap,

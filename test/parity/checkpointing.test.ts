@@ -1,7 +1,7 @@
 import { beforeAll, describe, expect, it } from 'vitest';
 import { loadModel } from '../../src/models/model';
 import type { RawOps } from '../../src/models/ops/raw';
-import type { Ops } from '../../src/models/ops/types';
+import type { Ops } from '../../src/models/ops/ops';
 import { PEFT_CASES } from '../support/peftCases';
 import {
   inputOf,

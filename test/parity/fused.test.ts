@@ -1,11 +1,11 @@
 import { spawnSync } from 'node:child_process';
 import path from 'node:path';
 import { beforeAll, describe, expect, it } from 'vitest';
-import { adamWStep, stepRange, stepTensors } from '../../src/models/adamw';
+import { adamWStep, stepRange, stepTensors } from '../../src/models/training/adamw';
 import type { FusedOps } from '../../src/models/ops/fused';
 import { RawOps } from '../../src/models/ops/raw';
-import type { Precision, Tensor } from '../../src/models/ops/types';
-import type { NamedTensor } from '../../src/models/types';
+import type { Precision, Tensor } from '../../src/models/ops/ops';
+import type { NamedTensor } from '../../src/models/modelTypes';
 import { createRandom } from '../../src/shared/random';
 import { PEFT_CASES } from '../support/peftCases';
 import {

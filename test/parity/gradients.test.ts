@@ -1,8 +1,8 @@
 import { beforeAll, describe, expect, it } from 'vitest';
 import { loadModel } from '../../src/models/model';
-import type { Ops } from '../../src/models/ops/types';
-import type { Model, LabelledInput, NamedTensor } from '../../src/models/types';
-import type { Adapter } from '../../src/lora/types';
+import type { Ops } from '../../src/models/ops/ops';
+import type { Model, LabelledInput, NamedTensor } from '../../src/models/modelTypes';
+import type { Adapter } from '../../src/lora/adapter';
 import { cpuOps, gap, largest, rawOps } from '../support/models';
 import { smallAdapter, smallBase, smallInput } from '../support/smallModel';
 

@@ -2,7 +2,7 @@ import { beforeAll, describe, expect, it } from 'vitest';
 import { fromBF16, toBF16 } from '../../src/formats/floats';
 import { loadModel } from '../../src/models/model';
 import type { RawOps } from '../../src/models/ops/raw';
-import type { Model, NamedTensor } from '../../src/models/types';
+import type { Model, NamedTensor } from '../../src/models/modelTypes';
 import { PEFT_CASES } from '../support/peftCases';
 import {
   inputOf,

@@ -1,7 +1,7 @@
 import { beforeAll, describe, expect, it } from 'vitest';
 import { loadModel } from '../../src/models/model';
 import type { RawOps } from '../../src/models/ops/raw';
-import type { Model } from '../../src/models/types';
+import type { Model } from '../../src/models/modelTypes';
 import { loadFixture, rawOps } from '../support/models';
 import { smallAdapter, smallBase } from '../support/smallModel';
 

@@ -6,9 +6,9 @@ import { canonicalNames } from '../../src/formats/architecture/names';
 import { fromBF16, toBF16 } from '../../src/formats/floats';
 import { adapterBaseOf } from '../../src/formats/peft/againstBase';
 import { readPeftAdapter } from '../../src/formats/peft/read';
-import type { BaseModel } from '../../src/formats/types';
+import type { BaseModel } from '../../src/formats/baseModel';
 import { mergeInto } from '../../src/lora/merge';
-import type { Adapter } from '../../src/lora/types';
+import type { Adapter } from '../../src/lora/adapter';
 import { fixtures, gap, largest, readFloats, withBase, type Floats } from '../support/models';
 
 /** Cases with weights that PEFT has merged. */

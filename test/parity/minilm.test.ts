@@ -2,16 +2,16 @@ import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { copyFileSync } from 'node:fs';
 import path from 'node:path';
 import { createTokenizer } from '../../src/data/tokenizer';
-import { EMPTY_ADAPTER } from '../../src/engine/model';
+import { EMPTY_ADAPTER } from '../../src/engine/model/backend';
 import { openBase } from '../../src/formats/base';
 import { adapterBaseOf } from '../../src/formats/peft/againstBase';
 import { readPeftAdapter } from '../../src/formats/peft/read';
-import type { BaseModel } from '../../src/formats/types';
+import type { BaseModel } from '../../src/formats/baseModel';
 import { loadModel } from '../../src/models/model';
-import type { ModelInput } from '../../src/models/types';
+import type { ModelInput } from '../../src/models/modelTypes';
 import { fixtures, gap, rawOps, readFloats, readJson, type Floats } from '../support/models';
 import { minilmPath } from '../support/realModels';
-import { cli, editJson, metricsOf, tempFolder, train } from './engineSupport';
+import { cli, editJson, metricsOf, tempFolder, train } from '../support/commandLine';
 
 interface Expected {
   readonly texts: readonly { readonly text: string; readonly ids: readonly number[] }[];

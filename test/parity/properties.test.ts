@@ -1,12 +1,12 @@
 import fc from 'fast-check';
 import { beforeAll, describe, expect, it } from 'vitest';
-import { EMPTY_ADAPTER } from '../../src/engine/model';
-import type { BaseModel } from '../../src/formats/types';
+import { EMPTY_ADAPTER } from '../../src/engine/model/backend';
+import type { BaseModel } from '../../src/formats/baseModel';
 import { mergeInto } from '../../src/lora/merge';
-import type { Adapter, LoraFactors } from '../../src/lora/types';
+import type { Adapter, LoraFactors } from '../../src/lora/adapter';
 import { loadModel } from '../../src/models/model';
 import type { RawOps } from '../../src/models/ops/raw';
-import type { LabelledInput, Model } from '../../src/models/types';
+import type { LabelledInput, Model } from '../../src/models/modelTypes';
 import { createRandom } from '../../src/shared/random';
 import { gap, largest, rawOps } from '../support/models';
 import { smallAdapter, smallBase, smallInput } from '../support/smallModel';

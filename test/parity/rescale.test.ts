@@ -1,8 +1,8 @@
 import { beforeAll, expect, it } from 'vitest';
-import type { Adapter } from '../../src/lora/types';
+import type { Adapter } from '../../src/lora/adapter';
 import { loadModel } from '../../src/models/model';
 import type { RawOps } from '../../src/models/ops/raw';
-import type { Model } from '../../src/models/types';
+import type { Model } from '../../src/models/modelTypes';
 import { rawOps } from '../support/models';
 import { smallAdapter, smallBase } from '../support/smallModel';
 

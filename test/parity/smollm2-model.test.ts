@@ -2,10 +2,10 @@ import path from 'node:path';
 import { beforeAll, describe, expect, it } from 'vitest';
 import { readPeftAdapter } from '../../src/formats/peft/read';
 import { withSafetensors } from '../../src/formats/safetensors/read';
-import type { Adapter } from '../../src/lora/types';
+import type { Adapter } from '../../src/lora/adapter';
 import { loadModel } from '../../src/models/model';
 import type { RawOps } from '../../src/models/ops/raw';
-import type { Model } from '../../src/models/types';
+import type { Model } from '../../src/models/modelTypes';
 import {
   adapterGap,
   fixtures,

@@ -4,7 +4,7 @@ import { Tokenizer } from '@huggingface/tokenizers';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { openBase } from '../../src/formats/base';
 import { SafetensorsFile } from '../../src/formats/safetensors/read';
-import type { BaseModel } from '../../src/formats/types';
+import type { BaseModel } from '../../src/formats/baseModel';
 import { GgufFile } from '../../src/formats/gguf/read';
 import { smollm2Path } from '../support/realModels';
 

@@ -1,8 +1,8 @@
 import { beforeAll, describe, expect, it } from 'vitest';
 import { loadModel } from '../../src/models/model';
 import type { RawOps } from '../../src/models/ops/raw';
-import type { Ops } from '../../src/models/ops/types';
-import type { Model } from '../../src/models/types';
+import type { Ops } from '../../src/models/ops/ops';
+import type { Model } from '../../src/models/modelTypes';
 import { cpuOps, rawOps, restoreState, stateOf, tfBinding } from '../support/models';
 import { smallAdapter, smallBase, smallInput, SMALL_CONFIG } from '../support/smallModel';
 

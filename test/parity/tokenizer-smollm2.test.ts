@@ -2,10 +2,10 @@ import { beforeAll, describe, expect, it } from 'vitest';
 import { collate } from '../../src/data/collate';
 import { createTokenizer } from '../../src/data/tokenizer';
 import { tokenizeRows } from '../../src/data/tokenize';
-import type { Message, Tokenizer } from '../../src/data/types';
+import type { Message, Tokenizer } from '../../src/data/exampleTypes';
 import { openBase } from '../../src/formats/base';
 import { smollm2Path } from '../support/realModels';
-import { readJson } from '../unit/data/support';
+import { readJson } from '../support/datasets';
 
 interface Expected {
   readonly texts: readonly { readonly text: string; readonly ids: readonly number[] }[];

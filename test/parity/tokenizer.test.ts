@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest';
-import type { Message } from '../../src/data/types';
-import { readJson, smallTokenizer } from '../unit/data/support';
+import type { Message } from '../../src/data/exampleTypes';
+import { readJson, smallTokenizer } from '../support/datasets';
 
 interface Expected {
   readonly samples: readonly {

@@ -14,7 +14,7 @@ import {
   stepsOf,
   tempFolder,
   train,
-} from './engineSupport';
+} from '../support/commandLine';
 
 describe.each(['whole', 'saved', 'saved-tied'])(
   'an adapter that was trained after tokens were added (%s)',

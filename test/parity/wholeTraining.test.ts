@@ -3,12 +3,12 @@ import { beforeAll, describe, expect, it } from 'vitest';
 import type { ReadSpecOptions } from '../../src/formats/architecture/readSpec';
 import { withReplaced } from '../../src/formats/replaced';
 import { withSafetensors } from '../../src/formats/safetensors/read';
-import type { BaseModel, ReplacedTensor } from '../../src/formats/types';
-import { EMPTY_ADAPTER } from '../../src/engine/model';
+import type { BaseModel, ReplacedTensor } from '../../src/formats/baseModel';
+import { EMPTY_ADAPTER } from '../../src/engine/model/backend';
 import { loadModel, type LoadOptions } from '../../src/models/model';
 import { RawOps } from '../../src/models/ops/raw';
-import type { Ops } from '../../src/models/ops/types';
-import type { LabelledInput, Model } from '../../src/models/types';
+import type { Ops } from '../../src/models/ops/ops';
+import type { LabelledInput, Model } from '../../src/models/modelTypes';
 import {
   cpuOps,
   fixtures,

@@ -7,7 +7,7 @@ import { writePeftAdapter } from '../../src/formats/peft/write';
 import { writeSafetensors } from '../../src/formats/safetensors/write';
 import { mergeInto } from '../../src/lora/merge';
 import { newAdapter, PLAIN } from '../../src/lora/newAdapter';
-import type { Adapter, AdapterConfig } from '../../src/lora/types';
+import type { Adapter, AdapterConfig } from '../../src/lora/adapter';
 import { createRandom } from '../../src/shared/random';
 
 /** Every variant of scale at once, on each layer of a base. */

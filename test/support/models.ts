@@ -5,14 +5,14 @@ import { openBase } from '../../src/formats/base';
 import { adapterBaseOf } from '../../src/formats/peft/againstBase';
 import { readPeftAdapter } from '../../src/formats/peft/read';
 import { withSafetensors } from '../../src/formats/safetensors/read';
-import type { BaseModel } from '../../src/formats/types';
-import type { Adapter, LoraFactors } from '../../src/lora/types';
-import { EMPTY_ADAPTER } from '../../src/engine/model';
+import type { BaseModel } from '../../src/formats/baseModel';
+import type { Adapter, LoraFactors } from '../../src/lora/adapter';
+import { EMPTY_ADAPTER } from '../../src/engine/model/backend';
 import { loadModel, type LoadOptions } from '../../src/models/model';
 import { RawOps, type TfBinding } from '../../src/models/ops/raw';
 import { tfjsOps } from '../../src/models/ops/tfjs';
-import type { Ops } from '../../src/models/ops/types';
-import type { Model, LabelledInput } from '../../src/models/types';
+import type { Ops } from '../../src/models/ops/ops';
+import type { Model, LabelledInput } from '../../src/models/modelTypes';
 import type { Tfjs } from '../../src/runtime/loadTfjs';
 import { testTfjs } from './tfjs';
 
@@ -102,7 +102,7 @@ export function inputOf(
   };
 }
 
-export { EMPTY_ADAPTER as NO_ADAPTER } from '../../src/engine/model';
+export { EMPTY_ADAPTER as NO_ADAPTER } from '../../src/engine/model/backend';
 
 export async function loadFixture(
   ops: Ops,

@@ -5,9 +5,9 @@ import type {
   NormSpec,
   Spec,
 } from '../../src/formats/architecture/spec';
-import type { BaseModel } from '../../src/formats/types';
-import type { Adapter } from '../../src/lora/types';
-import type { LabelledInput } from '../../src/models/types';
+import type { BaseModel } from '../../src/formats/baseModel';
+import type { Adapter } from '../../src/lora/adapter';
+import type { LabelledInput } from '../../src/models/modelTypes';
 
 interface Factors {
   readonly A: tf.Variable; // [r, in]

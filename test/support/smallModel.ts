@@ -1,9 +1,9 @@
 import { toBF16 } from '../../src/formats/floats';
-import type { BaseModel, TensorInfo } from '../../src/formats/types';
+import type { BaseModel, TensorInfo } from '../../src/formats/baseModel';
 import { modulesOf, tensorsOf } from '../../src/formats/architecture/modules';
 import { readSpec } from '../../src/formats/architecture/readSpec';
-import type { Adapter, LoraFactors } from '../../src/lora/types';
-import type { LabelledInput } from '../../src/models/types';
+import type { Adapter, LoraFactors } from '../../src/lora/adapter';
+import type { LabelledInput } from '../../src/models/modelTypes';
 import { createRandom } from '../../src/shared/random';
 import { NO_ADAPTER } from './models';
 

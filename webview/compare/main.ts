@@ -1,5 +1,5 @@
 import { provideVSCodeDesignSystem, vsCodeButton } from '@vscode/webview-ui-toolkit';
-import type { CompareStrings } from '../../src/shared/compareStrings';
+import type { CompareStrings } from '../../src/shared/pages/compare/strings';
 import { meta, reportTrouble } from '../shared/start';
 import './compare.css';
 import { Page } from './page';

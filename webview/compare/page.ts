@@ -3,8 +3,8 @@ import {
   asComparePageState,
   type CompareHostMessage,
   type ComparePageState,
-} from '../../src/shared/comparison';
-import type { CompareStrings } from '../../src/shared/compareStrings';
+} from '../../src/shared/pages/compare/protocol';
+import type { CompareStrings } from '../../src/shared/pages/compare/strings';
 import { fill } from '../../src/shared/fill';
 import { el } from '../shared/dom';
 import { Formatter } from '../shared/format';

@@ -1,5 +1,5 @@
-import type { ComparisonData } from '../../src/shared/comparison';
-import type { CompareStringKey } from '../../src/shared/compareStrings';
+import type { ComparisonData } from '../../src/shared/pages/compare/protocol';
+import type { CompareStringKey } from '../../src/shared/pages/compare/strings';
 import type { Formatter } from '../shared/format';
 import type { ModuleRow } from './model/modules';
 import type { QuantityId } from './model/quantities';

@@ -3,7 +3,7 @@ import {
   vsCodeButton,
   vsCodeCheckbox,
 } from '@vscode/webview-ui-toolkit';
-import type { ConfigureStrings } from '../../src/shared/configureStrings';
+import type { ConfigureStrings } from '../../src/shared/pages/configure/strings';
 import { meta, reportTrouble } from '../shared/start';
 import './configure.css';
 import { Page } from './page';

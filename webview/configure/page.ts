@@ -2,8 +2,8 @@ import {
   asConfigureHostMessage,
   asConfigurePageState,
   type ConfigureHostMessage,
-} from '../../src/shared/configure';
-import type { ConfigureStrings } from '../../src/shared/configureStrings';
+} from '../../src/shared/pages/configure/protocol';
+import type { ConfigureStrings } from '../../src/shared/pages/configure/strings';
 import { fill } from '../../src/shared/fill';
 import { el } from '../shared/dom';
 import { Formatter } from '../shared/format';

@@ -4,8 +4,8 @@ import type {
   Figures,
   ModuleChoice,
   RankSettings,
-} from '../../src/shared/configure';
-import type { ConfigureStringKey } from '../../src/shared/configureStrings';
+} from '../../src/shared/pages/configure/protocol';
+import type { ConfigureStringKey } from '../../src/shared/pages/configure/strings';
 import type { Formatter } from '../shared/format';
 import type { GroupBy } from './model/groups';
 

@@ -9,7 +9,7 @@ import {
   vsCodePanelView,
   vsCodeProgressRing,
 } from '@vscode/webview-ui-toolkit';
-import type { DashboardStrings } from '../../src/shared/dashboardStrings';
+import type { DashboardStrings } from '../../src/shared/pages/dashboard/strings';
 import { meta, reportTrouble } from '../shared/start';
 import './dashboard.css';
 import { Page } from './page';

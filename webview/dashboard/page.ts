@@ -1,10 +1,10 @@
-import type { DashboardStrings } from '../../src/shared/dashboardStrings';
+import type { DashboardStrings } from '../../src/shared/pages/dashboard/strings';
 import { fill } from '../../src/shared/fill';
 import { ChartBoard } from './charts/board';
 import { asChoices } from './model/choices';
 import { Formatter } from '../shared/format';
 import { initialModel, reduce, type Model } from './model/model';
-import { asHostMessage } from '../../src/shared/webviewGuards';
+import { asHostMessage } from '../../src/shared/pages/dashboard/guards';
 import type { Context, Section } from './section';
 import { vscode } from './vscodeApi';
 import { header } from './view/header';

@@ -1,5 +1,5 @@
-import type { StringKey } from '../../src/shared/dashboardStrings';
-import type { PageMessage, PageState } from '../../src/shared/webview';
+import type { StringKey } from '../../src/shared/pages/dashboard/strings';
+import type { PageMessage, PageState } from '../../src/shared/pages/dashboard/protocol';
 import type { Formatter } from '../shared/format';
 import type { Model } from './model/model';
 

@@ -1,4 +1,4 @@
-import type { InspectStrings } from '../../src/shared/inspectStrings';
+import type { InspectStrings } from '../../src/shared/pages/inspect/strings';
 import { meta, reportTrouble } from '../shared/start';
 import './inspect.css';
 import { Page } from './page';

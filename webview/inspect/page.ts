@@ -3,8 +3,8 @@ import {
   type InspectHostMessage,
   type TensorRow,
   type Values,
-} from '../../src/shared/inspection';
-import type { InspectStringKey, InspectStrings } from '../../src/shared/inspectStrings';
+} from '../../src/shared/pages/inspect/protocol';
+import type { InspectStringKey, InspectStrings } from '../../src/shared/pages/inspect/strings';
 import { fill } from '../../src/shared/fill';
 import { sparkline } from '../../src/shared/sparkline';
 import { el, setAttribute, setText, show } from '../shared/dom';

@@ -1,4 +1,4 @@
-import type { TensorRow } from '../../src/shared/inspection';
+import type { TensorRow } from '../../src/shared/pages/inspect/protocol';
 
 export const COLUMNS = ['name', 'dtype', 'shape', 'numbers', 'bytes'] as const;
 export type Column = (typeof COLUMNS)[number];

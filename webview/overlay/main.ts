@@ -1,6 +1,6 @@
 import { provideVSCodeDesignSystem, vsCodeButton } from '@vscode/webview-ui-toolkit';
-import { asOverlaySubject } from '../../src/shared/overlay';
-import type { OverlayStrings } from '../../src/shared/overlayStrings';
+import { asOverlaySubject } from '../../src/shared/pages/overlay/protocol';
+import type { OverlayStrings } from '../../src/shared/pages/overlay/strings';
 import { meta, reportTrouble } from '../shared/start';
 import './overlay.css';
 import { Page } from './page';

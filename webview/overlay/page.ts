@@ -5,8 +5,8 @@ import {
   type OverlayHostMessage,
   type OverlayPageState,
   type OverlaySubject,
-} from '../../src/shared/overlay';
-import type { OverlayStrings } from '../../src/shared/overlayStrings';
+} from '../../src/shared/pages/overlay/protocol';
+import type { OverlayStrings } from '../../src/shared/pages/overlay/strings';
 import { Paced } from '../shared/charts/paced';
 import { el } from '../shared/dom';
 import { Formatter } from '../shared/format';

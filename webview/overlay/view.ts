@@ -1,5 +1,5 @@
-import type { OverlayPageMessage, OverlayPageState } from '../../src/shared/overlay';
-import type { OverlayStringKey } from '../../src/shared/overlayStrings';
+import type { OverlayPageMessage, OverlayPageState } from '../../src/shared/pages/overlay/protocol';
+import type { OverlayStringKey } from '../../src/shared/pages/overlay/strings';
 import type { Formatter } from '../shared/format';
 import type { ShownRun } from './model/runs';
 

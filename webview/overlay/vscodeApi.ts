@@ -1,4 +1,4 @@
-import type { OverlayPageMessage, OverlayPageState } from '../../src/shared/overlay';
+import type { OverlayPageMessage, OverlayPageState } from '../../src/shared/pages/overlay/protocol';
 import { vscodeApi } from '../shared/vscodeApi';
 
 export const vscode = vscodeApi<OverlayPageMessage, OverlayPageState>();

@@ -1,5 +1,5 @@
 import { provideVSCodeDesignSystem, vsCodeButton } from '@vscode/webview-ui-toolkit';
-import type { PlaygroundStrings } from '../../src/shared/playgroundStrings';
+import type { PlaygroundStrings } from '../../src/shared/pages/playground/strings';
 import { meta, reportTrouble } from '../shared/start';
 import { Page } from './page';
 import './playground.css';

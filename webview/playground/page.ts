@@ -4,8 +4,8 @@ import {
   asPlaygroundPageState,
   type PlaygroundPageState,
   type PlaygroundState,
-} from '../../src/shared/playground';
-import type { PlaygroundStrings } from '../../src/shared/playgroundStrings';
+} from '../../src/shared/pages/playground/protocol';
+import type { PlaygroundStrings } from '../../src/shared/pages/playground/strings';
 import { Formatter } from '../shared/format';
 import { emptyColumn, heard, isBusy, type Column } from './model/columns';
 import { answers } from './parts/answers';

@@ -2,8 +2,8 @@ import type {
   PlaygroundPageMessage,
   PlaygroundPageState,
   PlaygroundState,
-} from '../../src/shared/playground';
-import type { PlaygroundStringKey } from '../../src/shared/playgroundStrings';
+} from '../../src/shared/pages/playground/protocol';
+import type { PlaygroundStringKey } from '../../src/shared/pages/playground/strings';
 import type { Formatter } from '../shared/format';
 import type { Column } from './model/columns';
 

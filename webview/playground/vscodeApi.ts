@@ -1,4 +1,7 @@
-import type { PlaygroundPageMessage, PlaygroundPageState } from '../../src/shared/playground';
+import type {
+  PlaygroundPageMessage,
+  PlaygroundPageState,
+} from '../../src/shared/pages/playground/protocol';
 import { vscodeApi } from '../shared/vscodeApi';
 
 export const vscode = vscodeApi<PlaygroundPageMessage, PlaygroundPageState>();

@@ -4,7 +4,7 @@ import path from 'node:path';
 import { reason } from '../../formats/files';
 import { LoraError, type Problem } from '../../shared/errors';
 import type { FileFingerprint } from '../../shared/run';
-import type { ImageRow } from '../types';
+import type { ImageRow } from '../exampleTypes';
 
 const IMAGE = /\.(?:png|jpe?g)$/i;
 

@@ -1,6 +1,6 @@
 import { readFile } from 'node:fs/promises';
 import { reason } from '../../formats/files';
-import type { BaseModel } from '../../formats/types';
+import type { BaseModel } from '../../formats/baseModel';
 import { LoraError } from '../../shared/errors';
 import { decodeImage } from './decode';
 import { preprocess, readPreprocessor } from './preprocessor';

@@ -2,10 +2,10 @@ import path from 'node:path';
 import { readAnyAdapter } from '../../formats/adapterFormat';
 import { readAdapterTask } from '../../formats/peft/task';
 import { writePeftAdapter, type AdapterFacts } from '../../formats/peft/write';
-import type { Adapter } from '../../lora/types';
+import type { Adapter } from '../../lora/adapter';
 import { LoraError } from '../../shared/errors';
 import { checkOutput } from '../merge/place';
-import { described } from '../words';
+import { described } from '../commands/describe';
 
 /** Adapters as they are on disk, without their base. Errors: LoraError naming the file. */
 export async function readAdapters(

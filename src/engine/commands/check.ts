@@ -2,12 +2,12 @@ import { readFile } from 'node:fs/promises';
 import path from 'node:path';
 import { examineData } from '../../data/examine';
 import { readData } from '../../data/prepare';
-import type { CheckedDataset, CheckedRecipe } from '../../shared/checked';
+import type { CheckedDataset, CheckedRecipe } from '../../shared/checkedRecipe';
 import { formatPlace, LoraError } from '../../shared/errors';
 import type { Recipe } from '../../shared/recipe';
 import { parseRecipe } from '../../shared/recipeFile';
-import { dataToolsOf } from '../dataTools';
-import { openForTraining } from '../openForTraining';
+import { dataToolsOf } from '../model/dataTools';
+import { openForTraining } from '../training/open';
 import type { Context } from './context';
 import { readOptions, usageError } from './options';
 

@@ -6,8 +6,8 @@ import { LoraError } from '../../shared/errors';
 import { RUN_FILES } from '../../shared/run';
 import { compareWithBase } from '../compare/againstBase';
 import { canonicalTexts, comparisonText } from '../compare/text';
-import { bindingFor } from '../model';
-import { jobProgress } from '../terminal';
+import { bindingFor } from '../model/backend';
+import { jobProgress } from './terminal';
 import { useRuntime, type Context } from './context';
 import { readOptions, usageError } from './options';
 

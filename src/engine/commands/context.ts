@@ -5,7 +5,7 @@ import {
   wasmRuntime,
   type RuntimeOptions,
 } from '../../runtime/findRuntime';
-import type { Runtime } from '../../runtime/types';
+import type { Runtime } from '../../runtime/runtime';
 
 /** What every command is given: where the bundles are, how to speak, and when to stop. */
 export interface Context {

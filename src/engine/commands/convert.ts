@@ -3,8 +3,8 @@ import { ADAPTER_FORMATS, type AdapterFormat } from '../../formats/adapterFormat
 import { LoraError } from '../../shared/errors';
 import { convertAdapter, writeModelfile, type Converted } from '../convert/convert';
 import { mergeModel } from '../merge/mergeModel';
-import { opsFor } from '../model';
-import { jobProgress } from '../terminal';
+import { opsFor } from '../model/backend';
+import { jobProgress } from './terminal';
 import { useRuntime, type Context } from './context';
 import { readOptions, required, usageError } from './options';
 

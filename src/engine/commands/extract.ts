@@ -1,7 +1,7 @@
 import path from 'node:path';
 import { extractAdapter, listed, type Extracted } from '../extract/extractAdapter';
-import { jobProgress } from '../terminal';
-import { rangeOf } from '../words';
+import { jobProgress } from './terminal';
+import { rangeOf } from './describe';
 import type { Context } from './context';
 import { readOptions, required, resizeTarget } from './options';
 

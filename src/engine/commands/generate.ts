@@ -1,5 +1,5 @@
-import { answer } from '../answer';
-import { tokenizerOf, withModel } from '../session';
+import { answer } from '../model/answer';
+import { tokenizerOf, withModel } from '../model/openModel';
 import type { Context } from './context';
 import { dtypeOf, readOptions, required, temperatureOf, usageError, wholeNumber } from './options';
 

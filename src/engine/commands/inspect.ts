@@ -11,7 +11,7 @@ import { rankKeeping } from '../../lora/resize';
 import { matchTargets } from '../../lora/targets';
 import { LoraError } from '../../shared/errors';
 import { methodOf, RUN_FILES } from '../../shared/run';
-import { readRecord } from '../runFolder';
+import { readRecord } from '../run/runFolder';
 import type { Context } from './context';
 import { inspectRecipe } from './inspectRecipe';
 import { readOptions, usageError } from './options';

@@ -4,10 +4,10 @@ import type { LabelSet } from '../../data/labels';
 import { prepareData, type PreparedData } from '../../data/prepare';
 import type { BatchPiece } from '../../shared/metrics';
 import { parseRecipe } from '../../shared/recipeFile';
-import { dataToolsOf } from '../dataTools';
-import { openForTraining } from '../openForTraining';
+import { dataToolsOf } from '../model/dataTools';
+import { openForTraining } from '../training/open';
 import { piecesOf } from '../tasks/pieces';
-import { described } from '../words';
+import { described } from './describe';
 import type { Report } from './report';
 
 const SHOWN = 3;

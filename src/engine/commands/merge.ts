@@ -5,8 +5,8 @@ import { MERGE_DTYPES, type MergeDtype } from '../merge/form';
 import { verifyMerge, type Verified } from '../merge/verify';
 import { CERTIFICATE, type Certificate } from '../merge/certificate';
 import { certificateName } from '../merge/ggufTarget';
-import { opsFor } from '../model';
-import { jobProgress } from '../terminal';
+import { opsFor } from '../model/backend';
+import { jobProgress } from './terminal';
 import { useRuntime, type Context } from './context';
 import { readOptions, required, usageError } from './options';
 

@@ -2,7 +2,7 @@ import { stat } from 'node:fs/promises';
 import path from 'node:path';
 import { resizeAdapter, type Resized } from '../../lora/resize';
 import { readAdapters, writeMadeAdapter } from '../combine/writeAdapter';
-import { rangeOf } from '../words';
+import { rangeOf } from './describe';
 import type { Context } from './context';
 import { readOptions, required, resizeTarget } from './options';
 

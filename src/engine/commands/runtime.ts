@@ -1,7 +1,7 @@
 import { findRuntime } from '../../runtime/findRuntime';
 import { installGpuRuntime } from '../../runtime/installGpu';
 import { installRuntime } from '../../runtime/installRuntime';
-import type { Runtime } from '../../runtime/types';
+import type { Runtime } from '../../runtime/runtime';
 import { runtimeOptions, type Context } from './context';
 import { readOptions, usageError } from './options';
 

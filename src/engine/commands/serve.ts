@@ -1,13 +1,13 @@
 import { createInterface } from 'node:readline';
-import type { Message } from '../../data/types';
+import type { Message } from '../../data/exampleTypes';
 import { LoraError } from '../../shared/errors';
 import {
   asServeRequest,
   type AnswerRequest,
   type AnswerSettings,
   type ServeEvent,
-} from '../../shared/serve';
-import { answer } from '../answer';
+} from '../../shared/serveProtocol';
+import { answer } from '../model/answer';
 import { Answerers } from '../serve/answerers';
 import type { Context } from './context';
 import { dtypeOf, readOptions, required, usageError } from './options';

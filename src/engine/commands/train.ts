@@ -5,13 +5,13 @@ import { isEngineAlive, readEngineRecord } from '../../formats/run/engineRecord'
 import { LoraError } from '../../shared/errors';
 import { parseRecipe } from '../../shared/recipeFile';
 import { ENDED_STATES, RUN_FILES, type RunRecord } from '../../shared/run';
-import { lastCheckpoint } from '../checkpoint';
-import { checkFingerprints, gitCommit } from '../fingerprint';
-import { clearLeftovers } from '../leftovers';
-import { productOf } from '../product';
-import { makeRunDir, MetricsFile, newRecord, newRunDir, readRecord } from '../runFolder';
-import { Training, type TrainOptions } from '../train';
-import { showTraining } from '../terminal';
+import { lastCheckpoint } from '../training/checkpoint';
+import { checkFingerprints, gitCommit } from '../run/fingerprint';
+import { clearLeftovers } from '../run/leftovers';
+import { productOf } from '../training/products/product';
+import { makeRunDir, MetricsFile, newRecord, newRunDir, readRecord } from '../run/runFolder';
+import { Training, type TrainOptions } from '../training/supervisor';
+import { showTraining } from './terminal';
 import { useRuntime, type Context } from './context';
 import { readOptions, usageError } from './options';
 

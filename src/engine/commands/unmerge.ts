@@ -1,5 +1,5 @@
 import path from 'node:path';
-import { jobProgress } from '../terminal';
+import { jobProgress } from './terminal';
 import { unmergeModel, type Unmerged } from '../unmerge/unmergeModel';
 import type { Context } from './context';
 import { readOptions, required } from './options';

@@ -4,10 +4,10 @@ import { openBase, readWeight } from '../../formats/base';
 import { readAdapterTask } from '../../formats/peft/task';
 import { factored } from '../../lora/factored';
 import { layoutOf } from '../../lora/merge';
-import type { Adapter, LoraFactors } from '../../lora/types';
+import type { Adapter, LoraFactors } from '../../lora/adapter';
 import type { TfBinding } from '../../models/ops/raw';
 import { throwIfCancelled } from '../cancelled';
-import { optionsOf } from '../session';
+import { optionsOf } from '../model/openModel';
 import { intrudersOf, type Intruders } from './intruders';
 
 /** What an update is beside the weight that it changes. */

@@ -1,4 +1,4 @@
-import type { LoraFactors } from '../../lora/types';
+import type { LoraFactors } from '../../lora/adapter';
 import { Doubles } from '../../models/ops/double';
 import type { TfBinding } from '../../models/ops/raw';
 

@@ -1,6 +1,6 @@
 import { byNumber, factsOf, type Comparison, type ModuleComparison } from '../../lora/compare';
 import { factored } from '../../lora/factored';
-import type { Adapter } from '../../lora/types';
+import type { Adapter } from '../../lora/adapter';
 import type { AgainstBase } from './againstBase';
 
 const fixed = (value: number) => value.toPrecision(4);

@@ -14,13 +14,13 @@ import { writeKohyaAdapter } from '../../formats/kohya/write';
 import { writeMlxAdapter } from '../../formats/mlx/write';
 import { readAdapterTask } from '../../formats/peft/task';
 import { openBaseUnder } from '../../formats/peft/vocabulary';
-import type { BaseModel } from '../../formats/types';
-import type { Adapter } from '../../lora/types';
+import type { BaseModel } from '../../formats/baseModel';
+import type { Adapter } from '../../lora/adapter';
 import { LoraError } from '../../shared/errors';
 import { writeMadeAdapter } from '../combine/writeAdapter';
 import { checkOutput } from '../merge/place';
-import { optionsOf } from '../session';
-import { described } from '../words';
+import { optionsOf } from '../model/openModel';
+import { described } from '../commands/describe';
 
 export interface ConvertOptions {
   readonly adapter: string;

@@ -1,6 +1,6 @@
 import { textConfig } from '../../formats/architecture/readSpec';
 import type { HeadLabels } from '../../formats/peft/task';
-import type { BaseModel } from '../../formats/types';
+import type { BaseModel } from '../../formats/baseModel';
 import type { Task } from '../../shared/task';
 import type { MergeDtype } from './form';
 import type { MergePlan } from './plan';

@@ -4,9 +4,9 @@ import type { GgufFamily } from '../../formats/gguf/families';
 import { GGUF_TYPES } from '../../formats/gguf/header';
 import { ggufName } from '../../formats/gguf/names';
 import { stored } from '../../formats/gguf/order';
-import type { BaseModel, DType } from '../../formats/types';
+import type { BaseModel, DType } from '../../formats/baseModel';
 import { layoutOf, type Layout } from '../../lora/merge';
-import type { Adapter, LoraFactors, TrainedTensor } from '../../lora/types';
+import type { Adapter, LoraFactors, TrainedTensor } from '../../lora/adapter';
 import { LoraError } from '../../shared/errors';
 import { FLOATS, type SourceTensor } from './source';
 

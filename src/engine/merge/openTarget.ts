@@ -1,5 +1,5 @@
-import type { BaseModel } from '../../formats/types';
-import type { Adapter } from '../../lora/types';
+import type { BaseModel } from '../../formats/baseModel';
+import type { Adapter } from '../../lora/adapter';
 import { openFolderTarget } from './folderTarget';
 import { openGgufTarget } from './ggufTarget';
 import type { MergeTarget, TargetOptions } from './target';

@@ -1,13 +1,13 @@
 import { createTokenizer } from '../../data/tokenizer';
 import { openBase } from '../../formats/base';
 import { positionsOf } from '../../formats/architecture/positions';
-import type { BaseModel } from '../../formats/types';
-import type { Adapter } from '../../lora/types';
+import type { BaseModel } from '../../formats/baseModel';
+import type { Adapter } from '../../lora/adapter';
 import { loadModel } from '../../models/model';
-import type { Ops } from '../../models/ops/types';
-import type { ModelInput } from '../../models/types';
+import type { Ops } from '../../models/ops/ops';
+import type { ModelInput } from '../../models/modelTypes';
 import { createRandom } from '../../shared/random';
-import { EMPTY_ADAPTER } from '../model';
+import { EMPTY_ADAPTER } from '../model/backend';
 import type { Parity } from './certificate';
 
 /** Several kinds of text: a question, code, numbers, other scripts. */

@@ -1,7 +1,7 @@
 import { tiedWeight } from '../../formats/architecture/modules';
-import type { BaseModel, DType } from '../../formats/types';
+import type { BaseModel, DType } from '../../formats/baseModel';
 import type { Layout } from '../../lora/merge';
-import type { Adapter, LoraFactors } from '../../lora/types';
+import type { Adapter, LoraFactors } from '../../lora/adapter';
 import { LoraError } from '../../shared/errors';
 import type { OutputForm } from './form';
 import type { MergeSource, SourceTensor } from './source';

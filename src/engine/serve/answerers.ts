@@ -1,11 +1,11 @@
 import { createTokenizer } from '../../data/tokenizer';
-import type { Tokenizer } from '../../data/types';
+import type { Tokenizer } from '../../data/exampleTypes';
 import { readAnyAdapter } from '../../formats/adapterFormat';
 import { openBase } from '../../formats/base';
-import type { Model } from '../../models/types';
+import type { Model } from '../../models/modelTypes';
 import { LoraError } from '../../shared/errors';
 import type { Context } from '../commands/context';
-import { openModel, type OpenOptions } from '../session';
+import { openModel, type OpenOptions } from '../model/openModel';
 
 /** A model that answers as the base with one adapter, so many times, does. */
 export interface Answerer {

@@ -1,9 +1,9 @@
 import type { LabelSet } from '../../data/labels';
 import type { PreparedData } from '../../data/prepare';
 import { lengthOf } from '../../data/examples';
-import type { Example } from '../../data/types';
+import type { Example } from '../../data/exampleTypes';
 import { breathe } from '../../models/breathe';
-import type { Model } from '../../models/types';
+import type { Model } from '../../models/modelTypes';
 import type { Scores } from '../../shared/metrics';
 import type { Task } from '../../shared/task';
 import { scorerOf } from './scores';

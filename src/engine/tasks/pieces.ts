@@ -1,7 +1,7 @@
 import path from 'node:path';
 import type { LabelSet } from '../../data/labels';
 import { labelPieces } from '../../data/preview';
-import type { Example, Tokenizer } from '../../data/types';
+import type { Example, Tokenizer } from '../../data/exampleTypes';
 import type { BatchPiece } from '../../shared/metrics';
 
 const given = (text: string): BatchPiece => ({ text, labelled: false });

@@ -1,6 +1,6 @@
 import type { LabelSet } from '../../data/labels';
-import type { Batch } from '../../data/types';
-import { normalised } from '../../models/loss';
+import type { Batch } from '../../data/exampleTypes';
+import { normalised } from '../../models/heads/loss';
 import type { Scores } from '../../shared/metrics';
 import type { Task } from '../../shared/task';
 import { entitiesOf, isEntityScheme } from './entities';

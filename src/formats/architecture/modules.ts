@@ -1,6 +1,6 @@
-import type { TargetableModule } from '../../lora/types';
+import type { TargetableModule } from '../../lora/adapter';
 import { LoraError, type Problem } from '../../shared/errors';
-import type { TensorInfo } from '../types';
+import type { TensorInfo } from '../baseModel';
 import type {
   EmbeddingSpec,
   HeadSpec,

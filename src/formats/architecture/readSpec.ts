@@ -1,6 +1,6 @@
 import { LoraError } from '../../shared/errors';
 import { TASKS, type Task } from '../../shared/task';
-import type { ReplacedTensor } from '../types';
+import type { ReplacedTensor } from '../baseModel';
 import { ConfigReader, type Config } from './config';
 import { FAMILIES, KNOWN_FAMILIES } from './families';
 import type { Family } from './family';

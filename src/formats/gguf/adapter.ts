@@ -1,5 +1,5 @@
 import { mostFrequent } from '../../lora/combine';
-import type { Adapter, LoraFactors } from '../../lora/types';
+import type { Adapter, LoraFactors } from '../../lora/adapter';
 import { LoraError, type Problem } from '../../shared/errors';
 import {
   factorsOf,

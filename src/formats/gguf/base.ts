@@ -6,7 +6,7 @@ import { toBF16 } from '../floats';
 import { countParameters } from '../parameters';
 import { withReplaced } from '../replaced';
 import type { Spec } from '../architecture/spec';
-import type { BaseModel, TensorInfo, WeightSource } from '../types';
+import type { BaseModel, TensorInfo, WeightSource } from '../baseModel';
 import { configOf } from './config';
 import { ggufFamilyOf, type GgufFamily } from './families';
 import type { GgufTensor } from './header';

@@ -1,5 +1,5 @@
 import { LoraError } from '../../shared/errors';
-import type { DType, TensorInfo } from '../types';
+import type { DType, TensorInfo } from '../baseModel';
 
 /** A tensor's place: bytes start..end of the file. */
 export interface GgufTensor extends TensorInfo {

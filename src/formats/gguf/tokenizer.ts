@@ -1,5 +1,5 @@
 import { LoraError } from '../../shared/errors';
-import type { TokenizerFiles } from '../types';
+import type { TokenizerFiles } from '../baseModel';
 import type { Metadata } from './metadata';
 import { PRE_TOKENIZERS, type PreTokenizer } from './preTokenizers';
 import { mergesFromScores, sentencePieceParts, TOKEN_TYPE } from './sentencePiece';

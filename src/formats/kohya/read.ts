@@ -1,4 +1,4 @@
-import type { LoraFactors, TargetableModule } from '../../lora/types';
+import type { LoraFactors, TargetableModule } from '../../lora/adapter';
 import { LoraError, type Problem } from '../../shared/errors';
 import { factorsOf, matrixOf, peftAdapter, type ForeignAdapter } from '../foreign';
 import { withSafetensors, type SafetensorsFile } from '../safetensors/read';

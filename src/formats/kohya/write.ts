@@ -1,4 +1,4 @@
-import type { Adapter, LoraFactors } from '../../lora/types';
+import type { Adapter, LoraFactors } from '../../lora/adapter';
 import { tensorShape } from '../peft/names';
 import { mostFrequent } from '../../lora/combine';
 import { writeSafetensors, type TensorToWrite } from '../safetensors/write';

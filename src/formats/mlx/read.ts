@@ -1,6 +1,6 @@
 import path from 'node:path';
 import * as v from 'valibot';
-import type { LoraFactors } from '../../lora/types';
+import type { LoraFactors } from '../../lora/adapter';
 import { LoraError, type Problem } from '../../shared/errors';
 import { allFinite } from '../finite';
 import { factorsOf, matrixOf, peftAdapter, transposed, type ForeignAdapter } from '../foreign';

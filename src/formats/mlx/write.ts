@@ -1,6 +1,6 @@
 import { writeFile } from 'node:fs/promises';
 import path from 'node:path';
-import type { Adapter, LoraFactors } from '../../lora/types';
+import type { Adapter, LoraFactors } from '../../lora/adapter';
 import { replaceFolder } from '../files';
 import { mostFrequent } from '../../lora/combine';
 import { rescaled } from '../foreign';

@@ -5,11 +5,11 @@ import type {
   LoraFactors,
   TargetableModule,
   TrainedTensor,
-} from '../../lora/types';
+} from '../../lora/adapter';
 import { LoraError, type Problem } from '../../shared/errors';
 import { modulesOf, namedTensors, tensorsOf, tiedWeight } from '../architecture/modules';
 import { canonicalPath } from '../architecture/names';
-import type { BaseModel } from '../types';
+import type { BaseModel } from '../baseModel';
 
 /** The base that an adapter is to be held against. */
 export interface AdapterBase {

@@ -1,6 +1,6 @@
 import * as v from 'valibot';
 import { fullMatch } from '../../lora/targets';
-import type { AdapterConfig } from '../../lora/types';
+import type { AdapterConfig } from '../../lora/adapter';
 import { LoraError } from '../../shared/errors';
 import { readJsonObject } from '../json';
 

@@ -1,4 +1,4 @@
-import type { Adapter, LoraFactors, TrainedTensor } from '../../lora/types';
+import type { Adapter, LoraFactors, TrainedTensor } from '../../lora/adapter';
 
 export type Factor = 'A' | 'B' | 'magnitude';
 

@@ -4,7 +4,7 @@ import { patternValue } from '../../lora/patterns';
 import { isSaved } from '../../lora/saved';
 import { scalingOf } from '../../lora/scaling';
 import { matchTargets } from '../../lora/targets';
-import type { Adapter, AdapterConfig, LoraFactors, TrainedTensor } from '../../lora/types';
+import type { Adapter, AdapterConfig, LoraFactors, TrainedTensor } from '../../lora/adapter';
 import { LoraError, type Problem } from '../../shared/errors';
 import { isFile } from '../files';
 import { allFinite, finiteScale } from '../finite';

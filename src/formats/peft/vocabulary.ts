@@ -6,7 +6,7 @@ import { openBase } from '../base';
 import { isFile } from '../files';
 import { readFolderTokenizer } from '../folderTokenizer';
 import { withSafetensors } from '../safetensors/read';
-import type { BaseModel, ReplacedTensor } from '../types';
+import type { BaseModel, ReplacedTensor } from '../baseModel';
 import { roleOf } from './names';
 import { WEIGHTS_FILE } from './read';
 

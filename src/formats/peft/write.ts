@@ -1,6 +1,6 @@
 import { writeFile } from 'node:fs/promises';
 import path from 'node:path';
-import type { Adapter, AdapterConfig } from '../../lora/types';
+import type { Adapter, AdapterConfig } from '../../lora/adapter';
 import type { Task } from '../../shared/task';
 import { replaceFolder } from '../files';
 import { writeSafetensors, type TensorToWrite } from '../safetensors/write';

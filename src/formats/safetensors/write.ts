@@ -1,6 +1,6 @@
 import { createHash } from 'node:crypto';
 import { replaceFile, writeAll } from '../files';
-import type { DType } from '../types';
+import type { DType } from '../baseModel';
 import { SAFETENSORS_BYTES } from './header';
 
 export interface TensorToWrite {

@@ -1,5 +1,5 @@
 import * as vscode from 'vscode';
-import type { ComparisonData } from '../../shared/comparison';
+import type { ComparisonData } from '../../shared/pages/compare/protocol';
 import { LoraError } from '../../shared/errors';
 import { TOOLS } from '../ids';
 import type { Jobs } from '../jobs/jobs';

@@ -1,6 +1,6 @@
 import path from 'node:path';
 import * as vscode from 'vscode';
-import { asComparison, type ComparisonData } from '../../shared/comparison';
+import { asComparison, type ComparisonData } from '../../shared/pages/compare/protocol';
 import { LoraError } from '../../shared/errors';
 import { CONTEXT_KEYS } from '../ids';
 import { chooseAdapter, markedAdapters } from '../jobs/adapterChoice';

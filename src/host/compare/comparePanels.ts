@@ -1,11 +1,11 @@
 import * as vscode from 'vscode';
-import { COMPARE_STRINGS } from '../../shared/compareStrings';
+import { COMPARE_STRINGS } from '../../shared/pages/compare/strings';
 import {
   asComparePageMessage,
   asComparePageState,
   type CompareHostMessage,
   type ComparisonData,
-} from '../../shared/comparison';
+} from '../../shared/pages/compare/protocol';
 import { LoraError } from '../../shared/errors';
 import { COMMANDS, VIEWS } from '../ids';
 import { t } from '../l10n';

@@ -1,5 +1,5 @@
-import type { BaseFacts } from '../train/costs';
-import type { Figures, RankSettings } from '../../shared/configure';
+import type { BaseFacts } from '../setup/costs';
+import type { Figures, RankSettings } from '../../shared/pages/configure/protocol';
 import type { TrainingMethod } from '../../shared/recipe';
 import { formatBytes } from '../format';
 import { formatNumber, t } from '../l10n';

@@ -1,7 +1,10 @@
 import path from 'node:path';
 import * as vscode from 'vscode';
-import { asConfigurePageMessage, asConfigurePageState } from '../../shared/configure';
-import { CONFIGURE_STRINGS } from '../../shared/configureStrings';
+import {
+  asConfigurePageMessage,
+  asConfigurePageState,
+} from '../../shared/pages/configure/protocol';
+import { CONFIGURE_STRINGS } from '../../shared/pages/configure/strings';
 import { VIEWS } from '../ids';
 import { t } from '../l10n';
 import { openPlace } from '../openPlace';

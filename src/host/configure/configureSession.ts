@@ -2,19 +2,19 @@ import path from 'node:path';
 import * as vscode from 'vscode';
 import { kindNames, layerOf, targetsFor } from '../../lora/selection';
 import { matchTargets } from '../../lora/targets';
-import type { TargetableModule } from '../../lora/types';
+import type { TargetableModule } from '../../lora/adapter';
 import type {
   AdviceLine,
   ConfigureHostMessage,
   Figures,
   RankSettings,
-} from '../../shared/configure';
+} from '../../shared/pages/configure/protocol';
 import { LoraError } from '../../shared/errors';
 import type { Recipe } from '../../shared/recipe';
 import { parseRecipe } from '../../shared/recipeFile';
-import { withRank } from '../../shared/withRank';
-import { datasetAt } from '../train/findDatasets';
-import { readBaseFacts, type BaseFacts } from '../train/costs';
+import { withRank } from '../../shared/pages/configure/withRank';
+import { datasetAt } from '../setup/findDatasets';
+import { readBaseFacts, type BaseFacts } from '../setup/costs';
 import { t } from '../l10n';
 import { adviceFor, type Advice, type AdviceAct, type UsedRank } from './advice';
 import { editRecipe } from './editRecipe';

@@ -4,11 +4,11 @@ import { planStep } from '../../lora/stepPlan';
 import { patternValue } from '../../lora/patterns';
 import { scalingOf } from '../../lora/scaling';
 import { kindNames } from '../../lora/selection';
-import type { TargetableModule } from '../../lora/types';
-import type { Figures, RankSettings } from '../../shared/configure';
+import type { TargetableModule } from '../../lora/adapter';
+import type { Figures, RankSettings } from '../../shared/pages/configure/protocol';
 import type { Recipe } from '../../shared/recipe';
-import { machineHere, memoryThere } from '../train/machineMemory';
-import type { BaseFacts } from '../train/costs';
+import { machineHere, memoryThere } from '../setup/machineMemory';
+import type { BaseFacts } from '../setup/costs';
 
 /** A safetensors header takes about this much for each tensor, and A and B are two. */
 const HEADER_BYTES = 150;

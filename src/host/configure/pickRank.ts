@@ -2,12 +2,12 @@ import * as vscode from 'vscode';
 import { targetsFor } from '../../lora/selection';
 import { matchTargets } from '../../lora/targets';
 import { parseRecipe } from '../../shared/recipeFile';
-import { withRank } from '../../shared/withRank';
+import { withRank } from '../../shared/pages/configure/withRank';
 import { t } from '../l10n';
-import { askRank, askTargets } from '../train/costSteps';
-import { readBaseFacts } from '../train/costs';
-import { runSteps } from '../train/steps';
-import type { TrainState } from '../train/trainState';
+import { askRank, askTargets } from '../setup/costSteps';
+import { readBaseFacts } from '../setup/costs';
+import { runSteps } from '../setup/steps';
+import type { TrainState } from '../setup/trainState';
 import { editRecipe } from './editRecipe';
 import { withChoice } from './recipeEdits';
 

@@ -1,6 +1,6 @@
 import { applyEdits, modify } from 'jsonc-parser';
 import type { ChosenTargets } from '../../lora/selection';
-import type { RankSettings } from '../../shared/configure';
+import type { RankSettings } from '../../shared/pages/configure/protocol';
 import type { LoraSettings } from '../../shared/recipe';
 
 export interface RankChoice {

@@ -1,6 +1,6 @@
-import type { RunHistory } from '../../shared/history';
+import type { RunHistory } from '../../shared/runHistory';
 import { SCORE_NAMES } from '../../shared/metrics';
-import { STEP_FIELDS } from '../../shared/webview';
+import { STEP_FIELDS } from '../../shared/pages/dashboard/protocol';
 
 /**
  * All numbers of a run as CSV: a row for each step, and one for an evaluation where no step stands

@@ -1,9 +1,14 @@
 import path from 'node:path';
 import * as vscode from 'vscode';
-import { DASHBOARD_STRINGS } from '../../shared/dashboardStrings';
+import { DASHBOARD_STRINGS } from '../../shared/pages/dashboard/strings';
 import { LoraError } from '../../shared/errors';
-import type { HostMessage, OpenTarget, PageMessage, RunRequest } from '../../shared/webview';
-import { asPageMessage } from '../../shared/webviewGuards';
+import type {
+  HostMessage,
+  OpenTarget,
+  PageMessage,
+  RunRequest,
+} from '../../shared/pages/dashboard/protocol';
+import { asPageMessage } from '../../shared/pages/dashboard/guards';
 import { COMMANDS, type CommandId } from '../ids';
 import { metricsCsv } from './csv';
 import { copyError, openErrorPlace } from './errorActions';

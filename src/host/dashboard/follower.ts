@@ -1,5 +1,5 @@
-import type { EngineNotifications, EngineStatus } from '../../shared/protocol';
-import type { RunRequest } from '../../shared/webview';
+import type { EngineNotifications, EngineStatus } from '../../shared/engineProtocol';
+import type { RunRequest } from '../../shared/pages/dashboard/protocol';
 
 interface Disposable {
   dispose(): void;

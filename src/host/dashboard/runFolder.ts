@@ -1,9 +1,9 @@
 import { readFile, stat } from 'node:fs/promises';
 import path from 'node:path';
 import { LoraError } from '../../shared/errors';
-import type { EngineStatus } from '../../shared/protocol';
+import type { EngineStatus } from '../../shared/engineProtocol';
 import { RUN_FILES, type EngineRecord, type RunRecord } from '../../shared/run';
-import { asRunRecord } from '../../shared/webviewGuards';
+import { asRunRecord } from '../../shared/pages/dashboard/guards';
 import { isEngineAlive, readEngineRecord } from '../../formats/run/engineRecord';
 import { t } from '../l10n';
 import { effectiveState } from '../runs/readRun';

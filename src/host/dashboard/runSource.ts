@@ -1,12 +1,17 @@
 import path from 'node:path';
 import { setTimeout as wait } from 'node:timers/promises';
 import { LoraError } from '../../shared/errors';
-import { RunHistory } from '../../shared/history';
+import { RunHistory } from '../../shared/runHistory';
 import type { MetricLine } from '../../shared/metrics';
-import type { EngineProgress, EngineStatus } from '../../shared/protocol';
+import type { EngineProgress, EngineStatus } from '../../shared/engineProtocol';
 import { ENDED_STATES, RUN_FILES, type RunRecord } from '../../shared/run';
-import type { HostMessage, LogMessage, RunLink, RunRequest } from '../../shared/webview';
-import { asMetricLine } from '../../shared/webviewGuards';
+import type {
+  HostMessage,
+  LogMessage,
+  RunLink,
+  RunRequest,
+} from '../../shared/pages/dashboard/protocol';
+import { asMetricLine } from '../../shared/pages/dashboard/guards';
 import { t } from '../l10n';
 import { isEngineAlive } from '../../formats/run/engineRecord';
 import type { ConnectRun, RunFollower } from './follower';

@@ -2,7 +2,7 @@ import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 import * as vscode from 'vscode';
-import type { CheckedRecipe } from '../../shared/checked';
+import type { CheckedRecipe } from '../../shared/checkedRecipe';
 import { LoraError } from '../../shared/errors';
 import { isRecipeName } from '../recipe/recipeName';
 import { findRecipes } from '../recipe/runRecipe';

@@ -1,4 +1,4 @@
-import type { CheckedDataset, CheckedRecipe } from '../../shared/checked';
+import type { CheckedDataset, CheckedRecipe } from '../../shared/checkedRecipe';
 import { t } from '../l10n';
 
 /** What a row's mark says; the editor shows it on the row's line. */

@@ -7,7 +7,7 @@ import type {
   EngineNotifications,
   EngineRequestName,
   EngineRequests,
-} from '../../shared/protocol';
+} from '../../shared/engineProtocol';
 import { t } from '../l10n';
 
 export interface Disposable {

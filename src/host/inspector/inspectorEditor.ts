@@ -1,8 +1,8 @@
 import path from 'node:path';
 import * as vscode from 'vscode';
 import { LoraError } from '../../shared/errors';
-import { asInspectPageMessage, type InspectHostMessage } from '../../shared/inspection';
-import { INSPECT_STRINGS } from '../../shared/inspectStrings';
+import { asInspectPageMessage, type InspectHostMessage } from '../../shared/pages/inspect/protocol';
+import { INSPECT_STRINGS } from '../../shared/pages/inspect/strings';
 import { VIEWS } from '../ids';
 import { localized, openPage, sender } from '../webview/page';
 import type { TensorFile } from './tensorFile';

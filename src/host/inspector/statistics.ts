@@ -1,4 +1,4 @@
-import type { Values } from '../../shared/inspection';
+import type { Values } from '../../shared/pages/inspect/protocol';
 
 const PARTS = 32;
 

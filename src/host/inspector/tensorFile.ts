@@ -3,9 +3,9 @@ import { GgufFile } from '../../formats/gguf/read';
 import type { GgufValue } from '../../formats/gguf/header';
 import { elementsOf } from '../../formats/parameters';
 import { SafetensorsFile } from '../../formats/safetensors/read';
-import type { TensorInfo } from '../../formats/types';
+import type { TensorInfo } from '../../formats/baseModel';
 import { LoraError } from '../../shared/errors';
-import type { InspectHostMessage, TensorRow } from '../../shared/inspection';
+import type { InspectHostMessage, TensorRow } from '../../shared/pages/inspect/protocol';
 import { formatBytes } from '../format';
 import { t } from '../l10n';
 

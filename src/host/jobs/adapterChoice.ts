@@ -5,8 +5,8 @@ import { LoraError } from '../../shared/errors';
 import { t } from '../l10n';
 import type { RunStore } from '../runs/runStore';
 import { PartNode, RunNode } from '../runs/runNodes';
-import { browse } from '../train/picker';
-import { walk } from '../train/walk';
+import { browse } from '../setup/picker';
+import { walk } from '../setup/walk';
 
 const CONFIG = 'adapter_config.json';
 /** Whose folder is the adapter. */

@@ -2,7 +2,7 @@ import { readFile, stat } from 'node:fs/promises';
 import path from 'node:path';
 import * as vscode from 'vscode';
 import { t } from '../l10n';
-import { browse } from '../train/picker';
+import { browse } from '../setup/picker';
 
 /**
  * The base that an adapter names, where it is on this disk; else one browsed to. Undefined:

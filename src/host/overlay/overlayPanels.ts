@@ -5,8 +5,8 @@ import {
   asOverlayPageState,
   type OverlayHostMessage,
   type OverlaySubject,
-} from '../../shared/overlay';
-import { OVERLAY_STRINGS } from '../../shared/overlayStrings';
+} from '../../shared/pages/overlay/protocol';
+import { OVERLAY_STRINGS } from '../../shared/pages/overlay/strings';
 import type { ConnectRun } from '../dashboard/follower';
 import { RunSource } from '../dashboard/runSource';
 import { VIEWS } from '../ids';

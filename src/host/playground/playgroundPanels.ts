@@ -7,9 +7,9 @@ import {
   type PlaygroundHostMessage,
   type PlaygroundPageMessage,
   type PlaygroundState,
-} from '../../shared/playground';
-import { PLAYGROUND_STRINGS } from '../../shared/playgroundStrings';
-import type { ServeEvent } from '../../shared/serve';
+} from '../../shared/pages/playground/protocol';
+import { PLAYGROUND_STRINGS } from '../../shared/pages/playground/strings';
+import type { ServeEvent } from '../../shared/serveProtocol';
 import { VIEWS } from '../ids';
 import { refuseUntrusted } from '../jobs/jobs';
 import { t } from '../l10n';

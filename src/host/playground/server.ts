@@ -2,7 +2,7 @@ import { spawn, type ChildProcessByStdio } from 'node:child_process';
 import { createInterface } from 'node:readline';
 import type { Readable, Writable } from 'node:stream';
 import { LoraError } from '../../shared/errors';
-import type { ServeEvent, ServeRequest } from '../../shared/serve';
+import type { ServeEvent, ServeRequest } from '../../shared/serveProtocol';
 import { t } from '../l10n';
 
 export interface ServerCommand {

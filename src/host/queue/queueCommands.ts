@@ -1,6 +1,6 @@
 import { readFile } from 'node:fs/promises';
 import * as vscode from 'vscode';
-import type { OverlaySubject } from '../../shared/overlay';
+import type { OverlaySubject } from '../../shared/pages/overlay/protocol';
 import { parseRecipe } from '../../shared/recipeFile';
 import type { CommandRegistry } from '../commands';
 import { COMMANDS } from '../ids';

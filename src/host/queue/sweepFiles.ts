@@ -2,8 +2,8 @@ import { mkdir } from 'node:fs/promises';
 import path from 'node:path';
 import type { Recipe } from '../../shared/recipe';
 import { newRunId, RUNS_FOLDER } from '../../shared/run';
-import { withRank } from '../../shared/withRank';
-import { writeRecipe } from '../train/writeRecipe';
+import { withRank } from '../../shared/pages/configure/withRank';
+import { writeRecipe } from '../setup/writeRecipe';
 import type { QueuedRun } from './runQueue';
 
 const SWEEPS_FOLDER = '.lora/sweeps';

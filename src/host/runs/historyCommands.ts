@@ -8,7 +8,7 @@ import type { CommandRegistry } from '../commands';
 import { COMMANDS } from '../ids';
 import { t } from '../l10n';
 import { openPlace, revealPlace } from '../openPlace';
-import { writeRecipe } from '../train/writeRecipe';
+import { writeRecipe } from '../setup/writeRecipe';
 import { GROUPINGS, type Grouping } from './arrangeRuns';
 import { chooseRun } from './pickRun';
 import type { RecipesAsTheyWere } from './recipeAsItWas';

@@ -1,6 +1,6 @@
 import path from 'node:path';
 import type { StepLine } from '../../shared/metrics';
-import type { EngineProgress, EngineStatus } from '../../shared/protocol';
+import type { EngineProgress, EngineStatus } from '../../shared/engineProtocol';
 import type { TrainingMethod } from '../../shared/recipe';
 import { methodOf, type RunRecord, type RunState } from '../../shared/run';
 import type { RunSnapshot } from './readRun';

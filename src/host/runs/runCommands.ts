@@ -1,7 +1,7 @@
 import path from 'node:path';
 import * as vscode from 'vscode';
 import { LoraError } from '../../shared/errors';
-import type { EngineRequestName } from '../../shared/protocol';
+import type { EngineRequestName } from '../../shared/engineProtocol';
 import { RUN_FILES } from '../../shared/run';
 import type { CommandRegistry } from '../commands';
 import { connectEngine } from '../engine/engineClient';

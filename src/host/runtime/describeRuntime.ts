@@ -1,5 +1,5 @@
 import type { Gpu } from '../../runtime/gpu';
-import type { Runtime } from '../../runtime/types';
+import type { Runtime } from '../../runtime/runtime';
 import { formatBytes } from '../format';
 import { t } from '../l10n';
 

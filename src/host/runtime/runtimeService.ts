@@ -3,7 +3,7 @@ import * as vscode from 'vscode';
 import { LoraError } from '../../shared/errors';
 import { findGpu, type Gpu } from '../../runtime/gpu';
 import { PLATFORM_PINS, platformKey, TENSORFLOW_VERSION } from '../../runtime/pins';
-import type { Runtime } from '../../runtime/types';
+import type { Runtime } from '../../runtime/runtime';
 import { formatBytes } from '../format';
 import { COMMANDS, SETTINGS } from '../ids';
 import { t } from '../l10n';

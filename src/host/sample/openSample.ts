@@ -3,7 +3,7 @@ import * as vscode from 'vscode';
 import type { CommandRegistry } from '../commands';
 import { COMMANDS } from '../ids';
 import { t } from '../l10n';
-import { browse } from '../train/picker';
+import { browse } from '../setup/picker';
 import { writeSample, type SampleParts } from './writeSample';
 
 const NAME = 'lora-sample';

@@ -1,7 +1,7 @@
 import type { Dirent } from 'node:fs';
 import { open, stat } from 'node:fs/promises';
 import path from 'node:path';
-import { walk } from './walk';
+import { walk } from '../setup/walk';
 
 export type BaseSource = 'workspace' | 'folder' | 'hub' | 'ollama' | 'lmstudio';
 

@@ -5,11 +5,11 @@ import { formatBytes } from '../format';
 import { SETTINGS } from '../ids';
 import { t } from '../l10n';
 import type { BaseCandidate, BaseSource } from './baseFolder';
-import { readBaseFacts } from './costs';
+import { readBaseFacts } from '../setup/costs';
 import { findBases } from './findBases';
-import { browse, pick, separator, type Choice } from './picker';
-import type { Outcome } from './steps';
-import { STEPS, type TrainState } from './trainState';
+import { browse, pick, separator, type Choice } from '../setup/picker';
+import type { Outcome } from '../setup/steps';
+import { STEPS, type TrainState } from '../setup/trainState';
 
 type BaseChoice = { readonly path: string } | { readonly browse: 'file' | 'folder' | 'hub' };
 

@@ -2,7 +2,7 @@ import { readdir, readFile } from 'node:fs/promises';
 import path from 'node:path';
 import * as v from 'valibot';
 import { basesIn, basesUnder, ggufCandidate, type BaseCandidate } from './baseFolder';
-import { walk } from './walk';
+import { walk } from '../setup/walk';
 
 export interface Machine {
   readonly home: string;

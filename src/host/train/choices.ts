@@ -1,7 +1,7 @@
 import { LoraError } from '../../shared/errors';
 import { t } from '../l10n';
-import { costOf, costText, costWarning, layerText, type BaseFacts } from './costs';
-import { parseTargets, targetChoices, targetsText, type TargetModules } from './targets';
+import { costOf, costText, costWarning, layerText, type BaseFacts } from '../setup/costs';
+import { parseTargets, targetChoices, targetsText, type TargetModules } from '../setup/targets';
 
 /** A choice with its price: for a list in a quick input. */
 export interface PricedChoice<T> {

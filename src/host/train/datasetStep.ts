@@ -3,12 +3,12 @@ import path from 'node:path';
 import * as vscode from 'vscode';
 import { formatBytes } from '../format';
 import { formatNumber, t } from '../l10n';
-import { datasetAt, findDatasets, type DatasetCandidate } from './findDatasets';
+import { datasetAt, findDatasets, type DatasetCandidate } from '../setup/findDatasets';
 import type { Task } from '../../shared/task';
-import { BATCHES, type BaseFacts } from './costs';
-import { browse, pick, type Choice } from './picker';
-import type { Outcome } from './steps';
-import { STEPS, type TrainState } from './trainState';
+import { BATCHES, type BaseFacts } from '../setup/costs';
+import { browse, pick, type Choice } from '../setup/picker';
+import type { Outcome } from '../setup/steps';
+import { STEPS, type TrainState } from '../setup/trainState';
 
 type DatasetChoice = DatasetCandidate | 'browse';
 

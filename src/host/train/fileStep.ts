@@ -3,10 +3,10 @@ import path from 'node:path';
 import * as vscode from 'vscode';
 import { t } from '../l10n';
 import { isRecipeName } from '../recipe/recipeName';
-import { pick } from './picker';
-import type { Outcome } from './steps';
-import type { TrainState } from './trainState';
-import { freeRecipeName } from './writeRecipe';
+import { pick } from '../setup/picker';
+import type { Outcome } from '../setup/steps';
+import type { TrainState } from '../setup/trainState';
+import { freeRecipeName } from '../setup/writeRecipe';
 
 /** Where the recipe goes: the workspace folder of the dataset, else the first. */
 export function recipeFolder(dataset: string): string {

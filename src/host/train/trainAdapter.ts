@@ -5,12 +5,12 @@ import type { ErrorReporter } from '../errors/reporter';
 import { t } from '../l10n';
 import { askBase } from './baseStep';
 import { DEFAULT_RANK } from './choices';
-import { askRank, askTargets } from './costSteps';
+import { askRank, askTargets } from '../setup/costSteps';
 import { askDataset } from './datasetStep';
 import { askFile, recipeFolder } from './fileStep';
-import { runSteps } from './steps';
-import type { TrainState } from './trainState';
-import { recipeText, writeRecipe } from './writeRecipe';
+import { runSteps } from '../setup/steps';
+import type { TrainState } from '../setup/trainState';
+import { recipeText, writeRecipe } from '../setup/writeRecipe';
 
 const LAST_BASE = 'lora.lastBase';
 

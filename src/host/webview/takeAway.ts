@@ -1,6 +1,6 @@
 import path from 'node:path';
 import * as vscode from 'vscode';
-import type { SavePicture } from '../../shared/webview';
+import type { SavePicture } from '../../shared/pages/dashboard/protocol';
 import { t } from '../l10n';
 
 /** Saves a chart where the user says. */

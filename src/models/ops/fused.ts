@@ -1,4 +1,4 @@
-import type { HeadLayout } from '../rope';
+import type { HeadLayout } from '../attention/rope';
 import type { DType, Precision, Tensor } from './tensor';
 
 /**

@@ -9,7 +9,7 @@ import {
   type Precision,
   type Shape,
   type Tensor,
-} from './types';
+} from './ops';
 
 /** What tfjs-node's native addon offers: `tf.backend().binding`. */
 export interface TfBinding {

@@ -1,7 +1,7 @@
 import type * as tfjs from '@tensorflow/tfjs';
 import { breathe } from '../breathe';
 import { createRandom } from '../../shared/random';
-import { sizeOf, type Ops, type Tensor } from './types';
+import { sizeOf, type Ops, type Tensor } from './ops';
 
 interface TfjsTensor extends Tensor {
   readonly handle: tfjs.Tensor;

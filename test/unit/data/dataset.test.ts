@@ -5,7 +5,7 @@ import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { ROW_SETTINGS, type RowSettings } from '../../../src/data/chatOrder';
 import { readDataset, scanDataset } from '../../../src/data/dataset';
-import type { Row } from '../../../src/data/types';
+import type { Row } from '../../../src/data/exampleTypes';
 import { LoraError } from '../../../src/shared/errors';
 import { parseRecipe } from '../../../src/shared/recipeFile';
 

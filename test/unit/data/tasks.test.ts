@@ -11,9 +11,9 @@ import { ProblemCollector } from '../../../src/data/problems';
 import { ROW_SETTINGS } from '../../../src/data/chatOrder';
 import { createTokenizer } from '../../../src/data/tokenizer';
 import { tokenizeTaskRows } from '../../../src/data/tokenizeTask';
-import type { Row, TextExample, TokensExample } from '../../../src/data/types';
+import type { Row, TextExample, TokensExample } from '../../../src/data/exampleTypes';
 import type { ProblemType, Task } from '../../../src/shared/task';
-import { smallTokenizer } from './support';
+import { smallTokenizer } from '../../support/datasets';
 
 /** BERT's way, letter by letter: [CLS] a ##b [SEP]. */
 function wordPieces() {

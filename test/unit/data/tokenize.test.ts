@@ -5,8 +5,8 @@ import { collate } from '../../../src/data/collate';
 import { ROW_SETTINGS } from '../../../src/data/chatOrder';
 import { labelPieces } from '../../../src/data/preview';
 import { tokenizeRows } from '../../../src/data/tokenize';
-import type { TokensExample, Message, TextRow } from '../../../src/data/types';
-import { smallTokenizer } from './support';
+import type { TokensExample, Message, TextRow } from '../../../src/data/exampleTypes';
+import { smallTokenizer } from '../../support/datasets';
 
 const tokenizer = smallTokenizer();
 const chat = (line: number, ...turns: string[]): TextRow => ({

@@ -5,7 +5,7 @@ import { openBase, targetableModules } from '../../../src/formats/base';
 import { SafetensorsFile, withSafetensors } from '../../../src/formats/safetensors/read';
 import { writeSafetensors, type TensorToWrite } from '../../../src/formats/safetensors/write';
 import { LoraError } from '../../../src/shared/errors';
-import { temp } from './temp';
+import { temp } from '../../support/temp';
 
 const fixtures = path.resolve(import.meta.dirname, '../../fixtures');
 const read = (file: string) => JSON.parse(readFileSync(file, 'utf8')) as Record<string, unknown>;

@@ -2,7 +2,7 @@ import { existsSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
 import { describe, expect, it } from 'vitest';
 import { replaceFile, replaceFolder, withRetries } from '../../../src/formats/files';
-import { temp } from './temp';
+import { temp } from '../../support/temp';
 
 const failure = (code: string) => Object.assign(new Error(code), { code });
 

@@ -3,7 +3,7 @@ import path from 'node:path';
 import { describe, expect, it } from 'vitest';
 import { detectAdapter, readAdapter } from '../../../src/formats/adapterFormat';
 import { factorsOf, matrixOf, rescaled } from '../../../src/formats/foreign';
-import { temp } from './temp';
+import { temp } from '../../support/temp';
 
 const fixtures = 'test/fixtures/llama';
 

@@ -2,12 +2,12 @@ import { readdirSync, readFileSync } from 'node:fs';
 import path from 'node:path';
 import ts from 'typescript';
 import { describe, expect, it } from 'vitest';
-import { COMPARE_STRINGS } from '../../../src/shared/compareStrings';
-import { CONFIGURE_STRINGS } from '../../../src/shared/configureStrings';
-import { DASHBOARD_STRINGS } from '../../../src/shared/dashboardStrings';
-import { INSPECT_STRINGS } from '../../../src/shared/inspectStrings';
-import { PLAYGROUND_STRINGS } from '../../../src/shared/playgroundStrings';
-import { OVERLAY_STRINGS } from '../../../src/shared/overlayStrings';
+import { COMPARE_STRINGS } from '../../../src/shared/pages/compare/strings';
+import { CONFIGURE_STRINGS } from '../../../src/shared/pages/configure/strings';
+import { DASHBOARD_STRINGS } from '../../../src/shared/pages/dashboard/strings';
+import { INSPECT_STRINGS } from '../../../src/shared/pages/inspect/strings';
+import { PLAYGROUND_STRINGS } from '../../../src/shared/pages/playground/strings';
+import { OVERLAY_STRINGS } from '../../../src/shared/pages/overlay/strings';
 
 const PAGES = [
   DASHBOARD_STRINGS,

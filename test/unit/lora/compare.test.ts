@@ -5,9 +5,9 @@ import { describe, expect, it } from 'vitest';
 import { readPeftAdapter } from '../../../src/formats/peft/read';
 import { compareAdapters } from '../../../src/lora/compare';
 import { factored, summed, updateNorm } from '../../../src/lora/factored';
-import type { Adapter, LoraFactors } from '../../../src/lora/types';
+import type { Adapter, LoraFactors } from '../../../src/lora/adapter';
 import { createRandom } from '../../../src/shared/random';
-import { EMPTY_ADAPTER as NO_ADAPTER } from '../../../src/engine/model';
+import { EMPTY_ADAPTER as NO_ADAPTER } from '../../../src/engine/model/backend';
 
 const fixtures = path.resolve(import.meta.dirname, '../../fixtures');
 const read = async (...at: string[]) => (await readPeftAdapter(path.join(fixtures, ...at))).adapter;

@@ -1,7 +1,7 @@
 import { describe, expect, it } from 'vitest';
 import { initialFactors } from '../../../src/lora/init';
 import { newAdapter, PLAIN } from '../../../src/lora/newAdapter';
-import type { TargetableModule } from '../../../src/lora/types';
+import type { TargetableModule } from '../../../src/lora/adapter';
 
 const linear = (name: string, in_features = 64, out_features = 32): TargetableModule => ({
   path: name,

@@ -3,7 +3,7 @@ import { describe, expect, it } from 'vitest';
 import { initialMagnitude } from '../../../src/lora/dora';
 import { thinQr, topTriplets } from '../../../src/lora/linalg';
 import { convertToPlain, startFromWeight } from '../../../src/lora/startFromWeight';
-import type { Adapter, LoraFactors } from '../../../src/lora/types';
+import type { Adapter, LoraFactors } from '../../../src/lora/adapter';
 import { PLAIN } from '../../../src/lora/newAdapter';
 import { createRandom } from '../../../src/shared/random';
 

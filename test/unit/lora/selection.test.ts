@@ -2,7 +2,7 @@ import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { kindNames, layerOf, targetsFor } from '../../../src/lora/selection';
 import { matchTargets } from '../../../src/lora/targets';
-import type { TargetableModule } from '../../../src/lora/types';
+import type { TargetableModule } from '../../../src/lora/adapter';
 
 const linear = (path: string, is_output = false): TargetableModule => ({
   path,

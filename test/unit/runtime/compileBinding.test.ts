@@ -2,7 +2,7 @@ import { existsSync, readFileSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
 import { describe, expect, it } from 'vitest';
 import { buildRuntime } from '../../../src/runtime/compileBinding';
-import { makePlace, write, type Place } from './support';
+import { makePlace, write, type Place } from '../../support/runtimePlace';
 
 /**
  * A checkout with sources, a Python with pip, and a stand-in for the compiler that writes its

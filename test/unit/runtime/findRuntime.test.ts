@@ -4,7 +4,7 @@ import { describe, expect, it, vi } from 'vitest';
 import { findRuntime } from '../../../src/runtime/findRuntime';
 import { installFrom } from '../../../src/runtime/installRuntime';
 import type { Source } from '../../../src/runtime/sources';
-import { LIBRARIES, makeLibraries, makePlace, write, type Place } from './support';
+import { LIBRARIES, makeLibraries, makePlace, write, type Place } from '../../support/runtimePlace';
 
 const find = (place: Place, named?: string) =>
   findRuntime({ ...place.runtime, path: named ?? null }, place.machine);

@@ -6,7 +6,7 @@ import { findRuntime } from '../../../src/runtime/findRuntime';
 import { installGpuRuntime } from '../../../src/runtime/installGpu';
 import { installRuntime } from '../../../src/runtime/installRuntime';
 import { PLATFORM_PINS } from '../../../src/runtime/pins';
-import { makePlace, withGpu } from './support';
+import { makePlace, withGpu } from '../../support/runtimePlace';
 
 describe('a GPU', () => {
   it("is what NVIDIA's program says of the first one", () => {

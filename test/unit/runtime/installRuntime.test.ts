@@ -5,7 +5,7 @@ import { checkRoom } from '../../../src/runtime/installFolder';
 import { findRuntime } from '../../../src/runtime/findRuntime';
 import { installRuntime } from '../../../src/runtime/installRuntime';
 import { sourcesFor } from '../../../src/runtime/sources';
-import { LIBRARIES, makeLibraries, makePlace, write, type Place } from './support';
+import { LIBRARIES, makeLibraries, makePlace, write, type Place } from '../../support/runtimePlace';
 
 const install = (place: Place, signal?: AbortSignal) =>
   installRuntime(place.runtime, place.options(signal), place.machine);

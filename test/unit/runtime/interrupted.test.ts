@@ -7,7 +7,7 @@ import { createInterface } from 'node:readline';
 import { describe, expect, it, onTestFinished } from 'vitest';
 import { findRuntime } from '../../../src/runtime/findRuntime';
 import { installRuntime } from '../../../src/runtime/installRuntime';
-import { LIBRARIES, makePlace, type Place } from './support';
+import { LIBRARIES, makePlace, type Place } from '../../support/runtimePlace';
 
 const find = (place: Place) => findRuntime(place.runtime, place.machine);
 
@@ -25,7 +25,7 @@ function halfWay(place: Place): Promise<number> {
 async function startChild(place: Place) {
   const outfile = path.join(place.root, 'installChild.cjs');
   await build({
-    entryPoints: [path.join(import.meta.dirname, 'installChild.ts')],
+    entryPoints: [path.resolve('test/support/installChild.ts')],
     bundle: true,
     platform: 'node',
     format: 'cjs',

@@ -5,7 +5,7 @@ import { describe, expect, it } from 'vitest';
 import { findRuntime } from '../../../src/runtime/findRuntime';
 import { installRuntime } from '../../../src/runtime/installRuntime';
 import { tfjsDownloadUrl } from '../../../src/runtime/tfjsDownload';
-import { LIBRARIES, makeLibraries, makePlace, serve, type Place } from './support';
+import { LIBRARIES, makeLibraries, makePlace, serve, type Place } from '../../support/runtimePlace';
 
 const RELEASE = [
   'lib/libtensorflow.so.2.9.1',

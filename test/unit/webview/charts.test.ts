@@ -4,8 +4,8 @@ import { CHARTS, scoreChart } from '../../../webview/dashboard/model/chartSpecs'
 import { tableRows } from '../../../webview/dashboard/model/tableRows';
 import { RunLines } from '../../../webview/shared/charts/runLines';
 import { byteTickStep } from '../../../webview/shared/charts/spec';
-import type { Axis } from '../../../src/shared/webview';
-import { evalLine, historyOf, stepLine } from './lines';
+import type { Axis } from '../../../src/shared/pages/dashboard/protocol';
+import { evalLine, historyOf, stepLine } from '../../support/metricLines';
 
 const loss = CHARTS.find((spec) => spec.id === 'loss')!;
 

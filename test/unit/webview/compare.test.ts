@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import type { ComparisonData, FactsData } from '../../../src/shared/comparison';
+import type { ComparisonData, FactsData } from '../../../src/shared/pages/compare/protocol';
 import { gridOf, moduleRows, type ModuleRow } from '../../../webview/compare/model/modules';
 import {
   QUANTITIES,

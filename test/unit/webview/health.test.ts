@@ -1,7 +1,7 @@
 import { expect, test } from 'vitest';
 import { healthNotes } from '../../../webview/dashboard/model/health';
-import { runRecord } from '../dashboard/runs';
-import { evalLine, historyOf, stepLine } from './lines';
+import { runRecord } from '../../support/runs';
+import { evalLine, historyOf, stepLine } from '../../support/metricLines';
 
 const kinds = (...parameters: Parameters<typeof healthNotes>) =>
   healthNotes(...parameters).map((note) => note.kind);

@@ -10,8 +10,8 @@ import {
   validation,
 } from '../../../webview/dashboard/model/summary';
 import { clipped, nearest, panned, stepAway, zoomed } from '../../../webview/shared/charts/zoom';
-import { runRecord } from '../dashboard/runs';
-import { evalLine, historyOf, stepLine } from './lines';
+import { runRecord } from '../../support/runs';
+import { evalLine, historyOf, stepLine } from '../../support/metricLines';
 
 const start = () => initialModel(asChoices(undefined, '/runs/a'));
 const status = {

@@ -1,12 +1,15 @@
 import { expect, test } from 'vitest';
 import type { MetricLine } from '../../../src/shared/metrics';
 import type { RunRecord } from '../../../src/shared/run';
-import { asOverlayHostMessage, asOverlayPageState } from '../../../src/shared/overlay';
+import {
+  asOverlayHostMessage,
+  asOverlayPageState,
+} from '../../../src/shared/pages/overlay/protocol';
 import { lookOf } from '../../../webview/overlay/model/look';
 import { OverlayLines } from '../../../webview/overlay/model/lines';
 import { lowestRank, rowOf } from '../../../webview/overlay/model/rows';
 import { afterMessage, newRun, type ShownRun } from '../../../webview/overlay/model/runs';
-import { evalLine, historyOf, stepLine } from './lines';
+import { evalLine, historyOf, stepLine } from '../../support/metricLines';
 
 const recordOf = (r: number) =>
   ({ recipe: { lora: { r } }, trainable_parameters: 100 * r }) as unknown as RunRecord;

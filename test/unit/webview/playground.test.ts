@@ -1,5 +1,8 @@
 import { expect, test } from 'vitest';
-import { asPlaygroundPageMessage, asPlaygroundPageState } from '../../../src/shared/playground';
+import {
+  asPlaygroundPageMessage,
+  asPlaygroundPageState,
+} from '../../../src/shared/pages/playground/protocol';
 import {
   emptyColumn,
   heard,

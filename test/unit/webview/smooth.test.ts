@@ -1,7 +1,7 @@
 import { expect, test } from 'vitest';
-import { RunHistory } from '../../../src/shared/history';
+import { RunHistory } from '../../../src/shared/runHistory';
 import { DebiasedMean, SmoothedLoss } from '../../../webview/shared/charts/smooth';
-import { stepLine } from './lines';
+import { stepLine } from '../../support/metricLines';
 
 test('the mean is not drawn to zero at the start', () => {
   const mean = new DebiasedMean(0.9);

@@ -22,7 +22,7 @@ async function hostMessages() {
   const contents = `
     import { adviceFor } from './src/host/configure/advice';
     import { figuresOf } from './src/host/configure/figures';
-    import { readBaseFacts } from './src/host/train/costs';
+    import { readBaseFacts } from './src/host/setup/costs';
     import { kindNames, layerOf } from './src/lora/selection';
     import { parseRecipe } from './src/shared/recipeFile';
     export async function recipeMessage(file, settings, choose, there) {

@@ -54,7 +54,7 @@ async function bundle() {
   const host = {
     stdin: {
       contents:
-        'export { pageHtml } from "./src/host/webview/pageHtml"; export { DASHBOARD_STRINGS as dashboard } from "./src/shared/dashboardStrings"; export { OVERLAY_STRINGS as overlay } from "./src/shared/overlayStrings"; export { PLAYGROUND_STRINGS as playground } from "./src/shared/playgroundStrings"; export { COMPARE_STRINGS as compare } from "./src/shared/compareStrings"; export { CONFIGURE_STRINGS as configure } from "./src/shared/configureStrings"; export { INSPECT_STRINGS as inspect } from "./src/shared/inspectStrings";',
+        'export { pageHtml } from "./src/host/webview/pageHtml"; export { DASHBOARD_STRINGS as dashboard } from "./src/shared/pages/dashboard/strings"; export { OVERLAY_STRINGS as overlay } from "./src/shared/pages/overlay/strings"; export { PLAYGROUND_STRINGS as playground } from "./src/shared/pages/playground/strings"; export { COMPARE_STRINGS as compare } from "./src/shared/pages/compare/strings"; export { CONFIGURE_STRINGS as configure } from "./src/shared/pages/configure/strings"; export { INSPECT_STRINGS as inspect } from "./src/shared/pages/inspect/strings";',
       resolveDir: root,
     },
     platform: 'node',

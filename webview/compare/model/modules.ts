@@ -1,4 +1,4 @@
-import type { ComparisonData, FactsData } from '../../../src/shared/comparison';
+import type { ComparisonData, FactsData } from '../../../src/shared/pages/compare/protocol';
 
 /** A module in one of the adapters or in both. */
 export interface ModuleRow {

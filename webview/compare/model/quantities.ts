@@ -1,4 +1,4 @@
-import type { CompareStringKey } from '../../../src/shared/compareStrings';
+import type { CompareStringKey } from '../../../src/shared/pages/compare/strings';
 import type { ModuleRow } from './modules';
 
 export const QUANTITY_IDS = [

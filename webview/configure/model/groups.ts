@@ -1,4 +1,4 @@
-import type { ModuleChoice } from '../../../src/shared/configure';
+import type { ModuleChoice } from '../../../src/shared/pages/configure/protocol';
 
 export type GroupBy = 'kind' | 'layer';
 

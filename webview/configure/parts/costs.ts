@@ -1,4 +1,4 @@
-import type { Memory } from '../../../src/shared/configure';
+import type { Memory } from '../../../src/shared/pages/configure/protocol';
 import { el, setAttribute, setText, show } from '../../shared/dom';
 import type { Context, Part, View } from '../view';
 

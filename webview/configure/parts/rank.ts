@@ -1,5 +1,5 @@
-import type { RankSettings } from '../../../src/shared/configure';
-import { withRank } from '../../../src/shared/withRank';
+import type { RankSettings } from '../../../src/shared/pages/configure/protocol';
+import { withRank } from '../../../src/shared/pages/configure/withRank';
 import { el, setAttribute, setText } from '../../shared/dom';
 import { MAX_RANK, STOPS, stopOf } from '../model/ranks';
 import type { Context, Part } from '../view';

@@ -1,4 +1,4 @@
-import { RunHistory } from '../../../src/shared/history';
+import { RunHistory } from '../../../src/shared/runHistory';
 import { el, setText } from '../../shared/dom';
 import { CHARTS, scoreChart, type ChartSpec } from '../model/chartSpecs';
 import type { Range } from '../../shared/charts/decimate';

@@ -1,5 +1,5 @@
 import { el, icon, setAttribute, setText, show } from '../../shared/dom';
-import type { Axis } from '../../../src/shared/webview';
+import type { Axis } from '../../../src/shared/pages/dashboard/protocol';
 import { tickText, xText } from '../../shared/charts/axisWords';
 import { CursorOverlay } from '../../shared/charts/cursor';
 import type { Range } from '../../shared/charts/decimate';

@@ -1,7 +1,7 @@
 import { dataGrid, el, memo, type GridElement, setText } from '../../shared/dom';
 import type { Range } from '../../shared/charts/decimate';
 import type { RunLines } from '../../shared/charts/runLines';
-import type { Axis } from '../../../src/shared/webview';
+import type { Axis } from '../../../src/shared/pages/dashboard/protocol';
 import type { ChartSpec } from '../model/chartSpecs';
 import { xText } from '../../shared/charts/axisWords';
 import { tableRows } from '../model/tableRows';

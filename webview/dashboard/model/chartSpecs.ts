@@ -1,6 +1,6 @@
-import type { RunHistory } from '../../../src/shared/history';
+import type { RunHistory } from '../../../src/shared/runHistory';
 import { SCORE_NAMES, type ScoreName } from '../../../src/shared/metrics';
-import type { ChartId } from '../../../src/shared/webview';
+import type { ChartId } from '../../../src/shared/pages/dashboard/protocol';
 import type { SeriesId } from '../../shared/charts/runLines';
 import { byteTickStep, type Curves } from '../../shared/charts/spec';
 import type { ChartColor } from '../../shared/colors';

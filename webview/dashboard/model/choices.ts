@@ -1,5 +1,10 @@
 import { MAX_SMOOTHING } from '../../shared/charts/choices';
-import { AXES, CHART_IDS, TAB_IDS, type PageState } from '../../../src/shared/webview';
+import {
+  AXES,
+  CHART_IDS,
+  TAB_IDS,
+  type PageState,
+} from '../../../src/shared/pages/dashboard/protocol';
 
 /** What VS Code kept of the page, or the defaults for what is missing or of another version. */
 export function asChoices(value: unknown, runDir: string): PageState {

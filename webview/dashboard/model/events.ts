@@ -1,6 +1,6 @@
-import type { RunHistory } from '../../../src/shared/history';
+import type { RunHistory } from '../../../src/shared/runHistory';
 import type { RunRecord, RunState } from '../../../src/shared/run';
-import type { LogMessage } from '../../../src/shared/webview';
+import type { LogMessage } from '../../../src/shared/pages/dashboard/protocol';
 import { validation } from './summary';
 
 /** Something that happened in a run. `step` is null where it is not tied to one. */

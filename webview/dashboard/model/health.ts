@@ -1,4 +1,4 @@
-import type { RunHistory } from '../../../src/shared/history';
+import type { RunHistory } from '../../../src/shared/runHistory';
 import type { EvalLine } from '../../../src/shared/metrics';
 import type { RunRecord } from '../../../src/shared/run';
 

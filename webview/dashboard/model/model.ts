@@ -1,5 +1,5 @@
-import { RunHistory } from '../../../src/shared/history';
-import type { EngineProgress, EngineStatus } from '../../../src/shared/protocol';
+import { RunHistory } from '../../../src/shared/runHistory';
+import type { EngineProgress, EngineStatus } from '../../../src/shared/engineProtocol';
 import { ENDED_STATES, type RunRecord } from '../../../src/shared/run';
 import type {
   HostMessage,
@@ -7,7 +7,7 @@ import type {
   PageState,
   RunLink,
   RunRequest,
-} from '../../../src/shared/webview';
+} from '../../../src/shared/pages/dashboard/protocol';
 
 /** What the page shows. `history` grows in place; everything else is replaced. */
 export interface Model {

@@ -1,5 +1,5 @@
 import type { RunState } from '../../../src/shared/run';
-import type { RunRequest } from '../../../src/shared/webview';
+import type { RunRequest } from '../../../src/shared/pages/dashboard/protocol';
 import { el, icon, memo, setAttribute, setText, show } from '../../shared/dom';
 import { hasEnded, stepNow, totalSteps, type Model } from '../model/model';
 import { lastCheckpoint, lastValue, secondsLeft } from '../model/summary';

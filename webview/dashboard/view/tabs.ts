@@ -1,4 +1,4 @@
-import { TAB_IDS, type TabId } from '../../../src/shared/webview';
+import { TAB_IDS, type TabId } from '../../../src/shared/pages/dashboard/protocol';
 import { el, memo, setText, show } from '../../shared/dom';
 import { eventsOf } from '../model/events';
 import { samplesByPrompt } from '../model/summary';

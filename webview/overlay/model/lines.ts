@@ -1,4 +1,4 @@
-import type { Quantity } from '../../../src/shared/overlay';
+import type { Quantity } from '../../../src/shared/pages/overlay/protocol';
 import type { ChartChoices } from '../../shared/charts/choices';
 import { firstAtLeast, type Range } from '../../shared/charts/decimate';
 import type { Line, LineSource } from '../../shared/charts/runLines';

@@ -1,5 +1,5 @@
 import { CHART_COLORS } from '../../shared/colors';
-import type { Quantity } from '../../../src/shared/overlay';
+import type { Quantity } from '../../../src/shared/pages/overlay/protocol';
 import type { Formatter } from '../../shared/format';
 import { byteTickStep, type Curves, type SeriesSpec } from '../../shared/charts/spec';
 

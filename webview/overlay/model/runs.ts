@@ -1,6 +1,6 @@
-import { RunHistory } from '../../../src/shared/history';
+import { RunHistory } from '../../../src/shared/runHistory';
 import type { RunRecord, RunState } from '../../../src/shared/run';
-import type { HostMessage } from '../../../src/shared/webview';
+import type { HostMessage } from '../../../src/shared/pages/dashboard/protocol';
 import { RunLines } from '../../shared/charts/runLines';
 
 /** One run on the page. `history` grows in place. */

@@ -1,4 +1,4 @@
-import { QUANTITIES, type Quantity } from '../../../src/shared/overlay';
+import { QUANTITIES, type Quantity } from '../../../src/shared/pages/overlay/protocol';
 import { axisBar } from '../../shared/charts/axisBar';
 import { tickText, xText } from '../../shared/charts/axisWords';
 import { CursorOverlay } from '../../shared/charts/cursor';

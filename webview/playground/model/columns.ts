@@ -1,5 +1,5 @@
 import { diffWordsWithSpace } from 'diff';
-import type { PlaygroundHostMessage } from '../../../src/shared/playground';
+import type { PlaygroundHostMessage } from '../../../src/shared/pages/playground/protocol';
 
 /** An answer beside others. `adapter` null: the base's. */
 export interface Column {

@@ -1,4 +1,4 @@
-import { MAX_SCALE } from '../../../src/shared/playground';
+import { MAX_SCALE } from '../../../src/shared/pages/playground/protocol';
 import { el, icon, memo, setText, show } from '../../shared/dom';
 import { isBusy, piecesOf, type Column } from '../model/columns';
 import { scaleOf, type Context, type Part, type View } from '../view';

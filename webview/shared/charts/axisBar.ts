@@ -1,5 +1,5 @@
-import type { CHART_STRINGS } from '../../../src/shared/chartStrings';
-import { AXES, type Axis } from '../../../src/shared/webview';
+import type { CHART_STRINGS } from '../../../src/shared/pages/chartStrings';
+import { AXES, type Axis } from '../../../src/shared/pages/dashboard/protocol';
 import { el, setText, show } from '../dom';
 import type { Formatter } from '../format';
 import { xText } from './axisWords';

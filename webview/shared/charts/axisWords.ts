@@ -1,4 +1,4 @@
-import type { Axis } from '../../../src/shared/webview';
+import type { Axis } from '../../../src/shared/pages/dashboard/protocol';
 import type { Formatter } from '../format';
 
 /** A place on the x axis. */

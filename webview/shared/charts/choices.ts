@@ -1,4 +1,4 @@
-import type { Axis } from '../../../src/shared/webview';
+import type { Axis } from '../../../src/shared/pages/dashboard/protocol';
 import type { Range } from './decimate';
 
 /** How charts are drawn, as the user chose. */

@@ -1,4 +1,4 @@
-import type { RunHistory } from '../../../src/shared/history';
+import type { RunHistory } from '../../../src/shared/runHistory';
 
 /** Values derived from a run's steps, one a step, computed for new steps only. */
 export class GrowingColumn {

@@ -1,6 +1,6 @@
-import type { RunHistory } from '../../../src/shared/history';
+import type { RunHistory } from '../../../src/shared/runHistory';
 import { SCORE_NAMES, type ScoreName } from '../../../src/shared/metrics';
-import { AXES, type Axis, type StepField } from '../../../src/shared/webview';
+import { AXES, type Axis, type StepField } from '../../../src/shared/pages/dashboard/protocol';
 import { firstAtLeast, type Range } from './decimate';
 import { GrowingColumn } from './growing';
 import { SmoothedLoss } from './smooth';

@@ -4,7 +4,7 @@ import path from 'node:path';
 import { describe, expect, it, onTestFinished } from 'vitest';
 import { comparisonText, runsText, runText } from '../../../../src/host/chat/answers';
 import { collectRun } from '../../../../src/host/runs/run';
-import { putRun, recordOf } from '../runs/fixtures';
+import { putRun, recordOf } from '../../../support/runRecords';
 
 const runAt = (dir: string) =>
   collectRun(

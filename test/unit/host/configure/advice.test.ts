@@ -1,8 +1,8 @@
 import { describe, expect, it } from 'vitest';
 import { adviceFor, usualRank, type AdviceFacts } from '../../../../src/host/configure/advice';
 import { figuresOf } from '../../../../src/host/configure/figures';
-import { readBaseFacts } from '../../../../src/host/train/costs';
-import { withRank } from '../../../../src/shared/withRank';
+import { readBaseFacts } from '../../../../src/host/setup/costs';
+import { withRank } from '../../../../src/shared/pages/configure/withRank';
 import { parseRecipe } from '../../../../src/shared/recipeFile';
 
 const base = await readBaseFacts('test/fixtures/llama/base');

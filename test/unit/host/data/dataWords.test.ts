@@ -1,6 +1,6 @@
 import { expect, it } from 'vitest';
 import { cardOf, marksOf, statusOf } from '../../../../src/host/data/dataWords';
-import type { CheckedDataset } from '../../../../src/shared/checked';
+import type { CheckedDataset } from '../../../../src/shared/checkedRecipe';
 
 const dataset: CheckedDataset = {
   path: '/w/train.jsonl',

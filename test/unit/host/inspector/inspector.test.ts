@@ -3,9 +3,9 @@ import path from 'node:path';
 import { describe, expect, it } from 'vitest';
 import { valuesOf } from '../../../../src/host/inspector/statistics';
 import { openTensorFile } from '../../../../src/host/inspector/tensorFile';
-import { asInspectHostMessage } from '../../../../src/shared/inspection';
+import { asInspectHostMessage } from '../../../../src/shared/pages/inspect/protocol';
 import { shownTensors } from '../../../../webview/inspect/tensors';
-import { temp } from '../../formats/temp';
+import { temp } from '../../../support/temp';
 
 const adapter = 'test/fixtures/llama/lora-qv/adapter/adapter_model.safetensors';
 const gguf = 'test/fixtures/llama/formats/gguf/adapter.gguf';

@@ -12,7 +12,7 @@ import { partsOf } from '../../../../src/host/runs/runParts';
 import { RunStore } from '../../../../src/host/runs/runStore';
 import { sparkline } from '../../../../src/shared/sparkline';
 import type { RunRecord } from '../../../../src/shared/run';
-import { fullRecord, putRun, recordOf } from './fixtures';
+import { fullRecord, putRun, recordOf } from '../../../support/runRecords';
 
 let root: string;
 beforeEach(async () => void (root = await mkdtemp(path.join(tmpdir(), 'runs-'))));

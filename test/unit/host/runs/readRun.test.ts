@@ -4,7 +4,7 @@ import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { readLastStep, readRun } from '../../../../src/host/runs/readRun';
-import { engineOf, putRun, recordOf } from './fixtures';
+import { engineOf, putRun, recordOf } from '../../../support/runRecords';
 
 let root: string;
 beforeEach(async () => void (root = await mkdtemp(path.join(tmpdir(), 'runs-'))));

@@ -11,7 +11,7 @@ import { NO_NOTES } from '../../../../src/host/runs/runNotes';
 import { rowOf } from '../../../../src/host/runs/runRow';
 import { statusText } from '../../../../src/host/status/statusText';
 import type { RunState } from '../../../../src/shared/run';
-import { fullRecord, recordOf } from './fixtures';
+import { fullRecord, recordOf } from '../../../support/runRecords';
 
 const created = Date.parse(recordOf().created);
 const run = (state: RunState, live: LiveRun | null = null, changes = {}): Run =>

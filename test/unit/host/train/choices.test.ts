@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest';
 import { rankChoices, targetPrices } from '../../../../src/host/train/choices';
-import { costOf, readBaseFacts } from '../../../../src/host/train/costs';
+import { costOf, readBaseFacts } from '../../../../src/host/setup/costs';
 import { estimateMemory } from '../../../../src/lora/memory';
 
 const base = await readBaseFacts('test/fixtures/llama/base');

@@ -1,0 +1,39 @@
+import { PLAIN } from '../../lora/newAdapter';
+import type { Adapter } from '../../lora/adapter';
+import { RawOps, type TfBinding } from '../../models/ops/raw';
+import { tfjsOps } from '../../models/ops/tfjs';
+import type { Ops } from '../../models/ops/ops';
+import type { LoadOptions } from '../../models/model';
+import type { LabelSet } from '../../data/labels';
+import { loadTfjs, type Tfjs } from '../../runtime/loadTfjs';
+import type { Runtime } from '../../runtime/runtime';
+
+/** The table of ops on a runtime. Loads libtensorflow into this thread (0.3 s). */
+export async function opsFor(runtime: Runtime, dist: string): Promise<Ops> {
+  const tf: Tfjs = await loadTfjs(runtime, dist);
+  return runtime.kind === 'tensorflow' ? new RawOps(bindingOf(tf)) : tfjsOps(tf);
+}
+
+const bindingOf = (tf: Tfjs) => (tf.backend() as unknown as { binding: TfBinding }).binding;
+
+/** libtensorflow itself; null on other runtimes. */
+export async function bindingFor(runtime: Runtime, dist: string): Promise<TfBinding | null> {
+  return runtime.kind === 'tensorflow' ? bindingOf(await loadTfjs(runtime, dist)) : null;
+}
+
+const PROBLEMS = {
+  single_label_classification: 'single_label',
+  multi_label_classification: 'multi_label',
+  regression: 'regression',
+} as const;
+
+/** What the loss of a head for labels compares. */
+export const problemOf = (labels: LabelSet | null): Pick<LoadOptions, 'problem'> =>
+  labels ? { problem: PROBLEMS[labels.problem_type] } : {};
+
+/** No adapter: the base alone. */
+export const EMPTY_ADAPTER: Adapter = {
+  config: { ...PLAIN, target_modules: [], base_model_name_or_path: null, raw: {} },
+  modules: [],
+  trained: [],
+};

@@ -1,0 +1,31 @@
+import { openImages } from '../../data/images/reader';
+import type { DataTools } from '../../data/prepare';
+import { createTokenizer } from '../../data/tokenizer';
+import { positionsOf } from '../../formats/architecture/positions';
+import type { BaseModel } from '../../formats/baseModel';
+
+/**
+ * What turns rows into what a base reads. Errors: LoraError where the base has no tokenizer, or its
+ * image settings cannot be used.
+ */
+export async function dataToolsOf(
+  base: BaseModel,
+  now: Date = new Date(),
+): Promise<Omit<DataTools, 'onProgress'>> {
+  const { embedding, vocab_size } = base.spec;
+  if (embedding.kind === 'patches')
+    return {
+      tokenizer: null,
+      images: await openImages(base),
+      has_types: false,
+      positions: Infinity,
+    };
+  const tokenizer = createTokenizer(await base.readTokenizer(), { now });
+  return {
+    tokenizer,
+    images: null,
+    vocab_size,
+    has_types: (embedding.types?.rows ?? 0) > 1,
+    positions: positionsOf(base.spec),
+  };
+}

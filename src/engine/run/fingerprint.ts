@@ -1,0 +1,74 @@
+import { createHash } from 'node:crypto';
+import { createReadStream } from 'node:fs';
+import { readFile, stat } from 'node:fs/promises';
+import path from 'node:path';
+import { pipeline } from 'node:stream/promises';
+import { readImageFolder } from '../../data/images/folder';
+import { LoraError } from '../../shared/errors';
+import type { FileFingerprint } from '../../shared/run';
+
+/** Of a folder of images: its files' names and sizes. */
+export async function fingerprintOf(file: string): Promise<FileFingerprint> {
+  if ((await stat(file)).isDirectory()) return (await readImageFolder(file)).fingerprint;
+  const hash = createHash('sha256');
+  let size = 0;
+  await pipeline(
+    createReadStream(file, { highWaterMark: 1 << 20 }),
+    async function* (chunks: AsyncIterable<Buffer>) {
+      for await (const chunk of chunks) {
+        size += chunk.length;
+        yield chunk;
+      }
+    },
+    hash,
+  );
+  return { file, size, sha256: hash.digest('hex') };
+}
+
+/** Errors: LoraError('run') naming the first file that is no longer what the run began with. */
+export async function checkFingerprints(expected: readonly FileFingerprint[]): Promise<void> {
+  for (const before of expected) {
+    const now = await fingerprintOf(before.file).catch((error: unknown) => {
+      throw new LoraError('run', 'A file that the run began with is gone.', {
+        place: { file: before.file },
+        fix: 'Put it back, or start a new run.',
+        cause: error,
+      });
+    });
+    if (now.sha256 !== before.sha256) {
+      throw new LoraError(
+        'run',
+        'The file has changed since the run began, so the run cannot go on as it was.',
+        {
+          place: { file: before.file },
+          fix: 'Put the old file back, or start a new run with init_adapter.',
+        },
+      );
+    }
+  }
+}
+
+/** The commit that a folder's repository is at, read from .git; null outside of one. */
+export async function gitCommit(folder: string): Promise<string | null> {
+  for (let dir = path.resolve(folder); ; dir = path.dirname(dir)) {
+    const head = await readFile(path.join(dir, '.git', 'HEAD'), 'utf8').catch(() => null);
+    if (head !== null) return resolveHead(path.join(dir, '.git'), head.trim());
+    if (dir === path.dirname(dir)) return null;
+  }
+}
+
+async function resolveHead(git: string, head: string): Promise<string | null> {
+  const ref = /^ref: (refs\/[\w./-]+)$/.exec(head)?.[1];
+  if (ref === undefined) return isCommit(head) ? head : null;
+  const loose = (await readFile(path.join(git, ref), 'utf8').catch(() => '')).trim();
+  if (isCommit(loose)) return loose;
+  const packed = await readFile(path.join(git, 'packed-refs'), 'utf8').catch(() => '');
+  return (
+    packed
+      .split('\n')
+      .find((line) => line.endsWith(` ${ref}`))
+      ?.split(' ')[0] ?? null
+  );
+}
+
+const isCommit = (text: string) => /^[0-9a-f]{40,64}$/.test(text);

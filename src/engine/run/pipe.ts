@@ -1,0 +1,104 @@
+import { randomBytes } from 'node:crypto';
+import { chmod, mkdtemp, rm } from 'node:fs/promises';
+import { createServer, type Server, type Socket } from 'node:net';
+import { tmpdir } from 'node:os';
+import path from 'node:path';
+import {
+  createMessageConnection,
+  ResponseError,
+  ErrorCodes,
+  SocketMessageReader,
+  SocketMessageWriter,
+  type MessageConnection,
+} from 'vscode-jsonrpc/node';
+import { LoraError } from '../../shared/errors';
+import type {
+  EngineNotificationName,
+  EngineNotifications,
+  EngineRequestName,
+  EngineRequests,
+} from '../../shared/engineProtocol';
+
+export type Handlers = {
+  readonly [N in EngineRequestName]: (
+    params: EngineRequests[N]['params'],
+  ) => Promise<EngineRequests[N]['result']> | EngineRequests[N]['result'];
+};
+
+/**
+ * A named pipe that any number of clients of the same user follow. A client that vanishes takes
+ * nothing with it.
+ */
+export class PipeServer {
+  private readonly clients = new Set<MessageConnection>();
+
+  private constructor(
+    readonly path: string,
+    private readonly server: Server,
+    private readonly folder: string | null,
+    private readonly onClients: (count: number) => void,
+  ) {}
+
+  /**
+   * Listens under a random name, in a folder that only the owner can enter. `onClients` hears how
+   * many are connected.
+   */
+  static async listen(handlers: Handlers, onClients: (count: number) => void): Promise<PipeServer> {
+    const folder =
+      process.platform === 'win32' ? null : await mkdtemp(path.join(tmpdir(), 'lora-'));
+    if (folder) await chmod(folder, 0o700);
+    const name = folder
+      ? path.join(folder, 'pipe')
+      : `\\\\.\\pipe\\lora-${randomBytes(16).toString('hex')}`;
+    const server = createServer();
+    const pipe = new PipeServer(name, server, folder, onClients);
+    server.on('connection', (socket) => pipe.welcome(socket, handlers));
+    await new Promise<void>((resolve, reject) =>
+      server.once('error', reject).listen(name, resolve),
+    );
+    if (folder) await chmod(name, 0o600);
+    return pipe;
+  }
+
+  notify<N extends EngineNotificationName>(name: N, params: EngineNotifications[N]): void {
+    for (const client of this.clients) client.sendNotification(name, params).catch(() => undefined);
+  }
+
+  async close(): Promise<void> {
+    for (const client of [...this.clients]) client.end();
+    await new Promise<void>((resolve) => this.server.close(() => resolve()));
+    if (this.folder) await rm(this.folder, { recursive: true, force: true });
+  }
+
+  private welcome(socket: Socket, handlers: Handlers): void {
+    const client = createMessageConnection(
+      new SocketMessageReader(socket),
+      new SocketMessageWriter(socket),
+    );
+    const leave = () => {
+      if (!this.clients.delete(client)) return;
+      client.dispose();
+      socket.destroy();
+      this.onClients(this.clients.size);
+    };
+    for (const name of Object.keys(handlers) as EngineRequestName[])
+      client.onRequest(name, (params: unknown) =>
+        respond(handlers[name] as (params: unknown) => unknown, params),
+      );
+    client.onError(leave);
+    client.onClose(leave);
+    socket.on('error', leave);
+    this.clients.add(client);
+    client.listen();
+    this.onClients(this.clients.size);
+  }
+}
+
+async function respond(handler: (params: unknown) => unknown, params: unknown): Promise<unknown> {
+  try {
+    return await handler(params);
+  } catch (error) {
+    const lora = LoraError.from(error, 'engine');
+    throw new ResponseError(ErrorCodes.InternalError, lora.message, lora.serialize());
+  }
+}

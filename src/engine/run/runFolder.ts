@@ -1,0 +1,148 @@
+import { open, mkdir, readFile, truncate, type FileHandle } from 'node:fs/promises';
+import path from 'node:path';
+import * as v from 'valibot';
+import { reason } from '../../formats/files';
+import { readJsonObject } from '../../formats/json';
+import { LoraError } from '../../shared/errors';
+import type { MetricLine } from '../../shared/metrics';
+import { RecipeSchema, type Recipe } from '../../shared/recipe';
+import { newRunId, RUN_FILES, RUNS_FOLDER, type RunRecord } from '../../shared/run';
+
+/** Where a recipe's runs lie: beside it. */
+export const newRunDir = (recipePath: string): string =>
+  path.join(path.dirname(recipePath), RUNS_FOLDER, newRunId());
+
+/**
+ * Makes a run's folder. Errors: LoraError('disk') where it cannot be written, LoraError('run')
+ * where a run is already there.
+ */
+export async function makeRunDir(dir: string): Promise<void> {
+  try {
+    await mkdir(dir, { recursive: true });
+    const probe = await open(path.join(dir, RUN_FILES.metrics), 'a');
+    await probe.close();
+  } catch (error) {
+    throw new LoraError('disk', `The run cannot be written: ${reason(error)}.`, {
+      place: { file: dir },
+      fix: 'Make the folder writable, or move the recipe to a folder that is.',
+      cause: error,
+    });
+  }
+  if (
+    await readFile(path.join(dir, RUN_FILES.record)).then(
+      () => true,
+      () => false,
+    )
+  ) {
+    throw new LoraError('run', 'There is a run in this folder already.', {
+      place: { file: dir },
+      fix: 'Name another --run-dir, or go on with --resume.',
+    });
+  }
+}
+
+export function newRecord(
+  dir: string,
+  recipe: Recipe,
+  recipe_path: string | null,
+  extension: string,
+  git_commit: string | null,
+): RunRecord {
+  return {
+    version: 1,
+    id: path.basename(dir),
+    name: runName(recipe),
+    state: 'preparing',
+    created: new Date().toISOString(),
+    started: null,
+    ended: null,
+    recipe,
+    recipe_path,
+    base: null,
+    data: null,
+    trainable_parameters: null,
+    total_steps: null,
+    versions: { extension, node: process.version, runtime: null, device: null },
+    git_commit,
+    result: {
+      steps: 0,
+      last_loss: null,
+      last_validation_loss: null,
+      best_validation_loss: null,
+      best_step: null,
+      adapter: null,
+    },
+    error: null,
+  };
+}
+
+/** "train.jsonl on SmolLM2-135M-Instruct" */
+function runName({ base, dataset }: Recipe): string {
+  const model = path
+    .basename(base)
+    .replace(/\.gguf$/i, '')
+    .replace(/\.[QF]\d[\w]*$/, '');
+  return `${path.basename(dataset, path.extname(dataset))} on ${model}`;
+}
+
+/** Reads run.json of a run to go on with. Errors: LoraError('run'). */
+export async function readRecord(dir: string): Promise<RunRecord> {
+  const record = await readJsonObject(path.join(dir, RUN_FILES.record), 'run');
+  // keys that are newer than the run take their defaults
+  const recipe = v.safeParse(RecipeSchema, record['recipe']);
+  if (record['version'] === 1 && recipe.success)
+    return { ...record, recipe: recipe.output } as unknown as RunRecord;
+  throw new LoraError('run', 'The run was written by another version.', {
+    place: { file: path.join(dir, RUN_FILES.record) },
+  });
+}
+
+/** Appends to metrics.jsonl; first cuts off a last line that a crash tore. */
+export class MetricsFile {
+  private pending: Promise<void> = Promise.resolve();
+
+  private constructor(
+    private readonly handle: FileHandle,
+    private readonly file: string,
+  ) {}
+
+  /** Errors: LoraError('disk'). */
+  static async open(dir: string): Promise<MetricsFile> {
+    const file = path.join(dir, RUN_FILES.metrics);
+    try {
+      const text = await readFile(file, 'utf8').catch(() => '');
+      if (text !== '' && !text.endsWith('\n'))
+        await truncate(file, Buffer.byteLength(text.slice(0, text.lastIndexOf('\n') + 1)));
+      return new MetricsFile(await open(file, 'a'), file);
+    } catch (error) {
+      throw unwritable(file, error);
+    }
+  }
+
+  /**
+   * Lines are written in the order in which they came. Errors: LoraError('disk'), also for every
+   * later line.
+   */
+  append(line: MetricLine): Promise<void> {
+    this.pending = this.pending
+      .then(() => this.handle.appendFile(`${JSON.stringify(line)}\n`))
+      .catch((error: unknown) => {
+        throw error instanceof LoraError ? error : unwritable(this.file, error);
+      });
+    return this.pending;
+  }
+
+  async close(): Promise<void> {
+    await this.pending.catch(() => undefined);
+    await this.handle.sync().catch(() => undefined);
+    await this.handle.close();
+  }
+}
+
+function unwritable(file: string, error: unknown): LoraError {
+  return new LoraError('disk', `The metrics could not be written: ${reason(error)}.`, {
+    place: { file },
+    fix: 'Free some room or make the folder writable, then go on with --resume.',
+    cause: error,
+  });
+}

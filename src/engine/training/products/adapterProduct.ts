@@ -1,0 +1,90 @@
+import { readWeight } from '../../../formats/base';
+import { areFinite } from '../../../formats/finite';
+import { modelCard } from '../../../formats/peft/card';
+import {
+  fillAdapterFolder,
+  writePeftAdapter,
+  type AdapterFacts,
+} from '../../../formats/peft/write';
+import { convertToPlain } from '../../../lora/startFromWeight';
+import type { Model } from '../../../models/modelTypes';
+import type { Recipe } from '../../../shared/recipe';
+import { astray } from '../divergence';
+import type { Prepared } from '../prepare';
+import type { Product, ProductFacts } from './product';
+import { baseName } from '../../commands/describe';
+
+/** The adapter that trains, in PEFT's files. */
+export class AdapterProduct implements Product {
+  readonly kind = 'adapter';
+
+  constructor(
+    private readonly prepared: Prepared,
+    private readonly recipe: Recipe,
+    private readonly model: Model,
+  ) {}
+
+  async check({ steps }: ProductFacts): Promise<void> {
+    const { modules, trained } = await this.model.adapter();
+    if (
+      modules.every(
+        ({ A, B, magnitude }) =>
+          areFinite(A) && areFinite(B) && (!magnitude || areFinite(magnitude)),
+      ) &&
+      trained.every(({ data }) => areFinite(data))
+    )
+      return;
+    throw astray(
+      `The adapter's weights are no longer finite after step ${steps}`,
+      this.recipe.dataset,
+    );
+  }
+
+  async fillCheckpoint(folder: string, facts: ProductFacts): Promise<void> {
+    await fillAdapterFolder(folder, await this.model.adapter(), this.facts(facts));
+  }
+
+  async write(folder: string, facts: ProductFacts): Promise<void> {
+    const { below, base } = this.prepared;
+    const adapter = await this.model.adapter();
+    await writePeftAdapter(folder, below ? convertToPlain(adapter, below) : adapter, {
+      ...this.facts(facts),
+      baseTensor: (tensor) => readWeight(base, tensor),
+    });
+  }
+
+  private facts({ steps, last_loss, validation_loss }: ProductFacts): AdapterFacts {
+    const {
+      prepared: {
+        base,
+        data,
+        adapter: { config },
+      },
+      recipe,
+      model,
+    } = this;
+    const target_modules =
+      recipe.lora.init_adapter === null ? recipe.lora.target_modules : config.target_modules;
+    return {
+      task: recipe.task,
+      labels: data.labels,
+      card: modelCard({
+        task: recipe.task,
+        labels: data.labels?.names ?? [],
+        frozen_adapters: recipe.lora.frozen_adapters,
+        base_model: baseName(base),
+        r: config.r,
+        lora_alpha: config.lora_alpha,
+        target_modules:
+          typeof target_modules === 'string' ? target_modules : target_modules.join(', '),
+        trainable_parameters: model.trainable_parameters,
+        parameters: base.parameters,
+        examples: data.train.length,
+        steps,
+        learning_rate: recipe.training.learning_rate,
+        last_loss,
+        validation_loss,
+      }),
+    };
+  }
+}

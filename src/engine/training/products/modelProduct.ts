@@ -1,0 +1,127 @@
+import path from 'node:path';
+import { tensorsOf } from '../../../formats/architecture/modules';
+import { areFinite } from '../../../formats/finite';
+import { withReplaced } from '../../../formats/replaced';
+import { withSafetensors } from '../../../formats/safetensors/read';
+import { readLate, writeSafetensors } from '../../../formats/safetensors/write';
+import type { BaseModel, ReplacedTensor } from '../../../formats/baseModel';
+import type { Model } from '../../../models/modelTypes';
+import type { Recipe } from '../../../shared/recipe';
+import { astray } from '../divergence';
+import { openFolderTarget } from '../../merge/folderTarget';
+import { EMPTY_ADAPTER } from '../../model/backend';
+import type { Prepared } from '../prepare';
+import type { Product, ProductFacts } from './product';
+
+const WEIGHTS_FILE = 'weights.safetensors';
+
+interface Named {
+  readonly name: string;
+  readonly shape: readonly number[];
+}
+
+const allTensors = ({ spec }: Pick<BaseModel, 'spec'>): Named[] => {
+  const { body, head } = tensorsOf(spec);
+  return [...body, ...head];
+};
+
+/** All weights of the base, in f32: a model folder of its own. */
+export class ModelProduct implements Product {
+  readonly kind = 'model';
+
+  constructor(
+    private readonly prepared: Prepared,
+    private readonly recipe: Recipe,
+    private readonly model: Model,
+  ) {}
+
+  async check({ steps }: ProductFacts): Promise<void> {
+    for (const { name } of allTensors(this.prepared.base)) {
+      if (!areFinite(await this.model.baseTensor(name)))
+        throw astray(`${name} is no longer finite after step ${steps}`, this.recipe.dataset);
+    }
+  }
+
+  async fillCheckpoint(folder: string): Promise<void> {
+    const tensors = allTensors(this.prepared.base).map(({ name, shape }) => ({
+      name,
+      dtype: 'F32' as const,
+      shape,
+      data: () => readLate(() => this.model.baseTensor(name)),
+    }));
+    await writeSafetensors(path.join(folder, WEIGHTS_FILE), tensors);
+  }
+
+  /** As a merge writes it, with the numbers that have been trained for all that the base has. */
+  async write(folder: string): Promise<void> {
+    const {
+      prepared: { base, data },
+      model,
+    } = this;
+    const names = allTensors(base);
+    const trained = new Map(
+      names.map(({ name, shape }): [string, ReplacedTensor] => [
+        name,
+        { shape, read: () => model.baseTensor(name) },
+      ]),
+    );
+    const head = await Promise.all(
+      names
+        .filter(({ name }) => base.missing.includes(name))
+        .map(async ({ name, shape }) => ({ name, shape, data: await model.baseTensor(name) })),
+    );
+    const target = await openFolderTarget(
+      { ...base, weights: withReplaced(base.weights, trained), replaced: new Set(trained.keys()) },
+      [{ ...EMPTY_ADAPTER, trained: head }],
+      {
+        output: folder,
+        dtype: 'float32',
+        max_shard_size: null,
+        labels: data.labels,
+        top: null,
+        retie: null,
+      },
+    );
+    try {
+      await target.place(async (temp) => {
+        await target.write(temp, {
+          onTensor: () => undefined,
+          onBytes: () => undefined,
+          signal: NEVER,
+        });
+      });
+    } finally {
+      await target.close();
+    }
+  }
+}
+
+const NEVER = new AbortController().signal;
+
+/** The base with the weights of a checkpoint, for as long as `use` takes. Errors: LoraError. */
+export function withCheckpointWeights<T>(
+  base: BaseModel,
+  folder: string,
+  use: (base: BaseModel) => Promise<T>,
+): Promise<T> {
+  return withSafetensors(
+    path.join(folder, WEIGHTS_FILE),
+    (source) => {
+      const weights = new Map(
+        allTensors(base).map(({ name, shape }): [string, ReplacedTensor] => [
+          name,
+          { shape, read: () => source.readF32(name) },
+        ]),
+      );
+      return use({ ...base, weights: withReplaced(base.weights, weights) });
+    },
+    'run',
+  );
+}
+
+/**
+ * Errors: LoraError where a checkpoint's weights are damaged: their file is shorter than its header
+ * says, or none.
+ */
+export const checkWeights = (folder: string): Promise<void> =>
+  withSafetensors(path.join(folder, WEIGHTS_FILE), () => Promise.resolve(), 'run');

@@ -1,0 +1,70 @@
+import type { TargetableModule } from '../../lora/adapter';
+import { t } from '../l10n';
+
+export type TargetModules = string | readonly string[];
+
+/** A choice of layers to adapt, as target_modules says it. */
+export interface TargetChoice {
+  readonly label: string;
+  readonly target_modules: TargetModules;
+}
+
+const QUERY_AND_VALUE: readonly (readonly [string, string])[] = [
+  ['q_proj', 'v_proj'],
+  ['query', 'value'],
+  ['q', 'v'],
+  ['q_lin', 'v_lin'],
+];
+const ATTENTION = /attn|attention/i;
+
+/**
+ * The usual choices for a model: what most people mean by "all", "attention" and "query and value".
+ */
+export function targetChoices(modules: readonly TargetableModule[]): TargetChoice[] {
+  const linear = modules.filter((module) => module.kind === 'linear' && !module.is_output);
+  const attention = attentionNames(linear);
+  const leaves = new Set(linear.map((module) => leafOf(module.path)));
+  const queryAndValue = QUERY_AND_VALUE.find((names) => names.every((name) => leaves.has(name)));
+  return [
+    { label: t('All linear layers'), target_modules: 'all-linear' },
+    ...(attention.length > 0
+      ? [{ label: t('All attention layers'), target_modules: attention }]
+      : []),
+    ...(queryAndValue
+      ? [{ label: t('Query and value of attention'), target_modules: queryAndValue }]
+      : []),
+  ];
+}
+
+/** A name that the feed-forward part uses too is told apart by its parent: attn.c_proj. */
+function attentionNames(linear: readonly TargetableModule[]): string[] {
+  const elsewhere = new Set(
+    linear
+      .filter((module) => !ATTENTION.test(parentOf(module.path)))
+      .map((module) => leafOf(module.path)),
+  );
+  const names = linear
+    .filter((module) => ATTENTION.test(parentOf(module.path)))
+    .map((module) => {
+      const leaf = leafOf(module.path);
+      return elsewhere.has(leaf) ? `${parentOf(module.path)}.${leaf}` : leaf;
+    });
+  return [...new Set(names)];
+}
+
+const leafOf = (path: string) => path.slice(path.lastIndexOf('.') + 1);
+const parentOf = (path: string) => path.split('.').at(-2) ?? '';
+
+/**
+ * What a user typed: names with commas or blanks between them, or a regular expression. Undefined:
+ * nothing yet.
+ */
+export function parseTargets(text: string): TargetModules | undefined {
+  const trimmed = text.trim();
+  if (!trimmed) return undefined;
+  if (trimmed === 'all-linear' || /[^\w.,\s-]/.test(trimmed)) return trimmed;
+  return trimmed.split(/[\s,]+/).filter(Boolean);
+}
+
+export const targetsText = (target: TargetModules): string =>
+  typeof target === 'string' ? target : target.join(', ');

@@ -1,0 +1,93 @@
+import { adamWStep, clipFactor, stepRange } from './adamw';
+import type { Adapters } from '../adapters';
+import type { Training } from './optimizer';
+import type { NamedTensor, OptimizerSettings, OptimizerState, ReadTensor } from '../modelTypes';
+
+const MOMENTS = ['exp_avg', 'exp_avg_sq'] as const;
+
+/** The adapter's tensors train, in one flat vector. */
+export class AdapterTraining implements Training {
+  private steps = 0;
+  private readonly exp_avg: Float32Array;
+  private readonly exp_avg_sq: Float32Array;
+
+  constructor(private readonly adapters: Adapters) {
+    this.exp_avg = new Float32Array(this.size);
+    this.exp_avg_sq = new Float32Array(this.size);
+  }
+
+  get size(): number {
+    return this.adapters.parameters.theta.length;
+  }
+
+  async step(labelled: number, settings: OptimizerSettings): Promise<number> {
+    const { theta, gradients, all } = this.adapters.parameters;
+    const norm = normalizeGradients(gradients, labelled, settings.max_grad_norm);
+    this.steps++;
+    for (const { offset, size, role } of all) {
+      const ratio = role === 'B' ? (settings.loraplus_lr_ratio ?? 1) : 1;
+      stepRange(
+        { theta, gradients, exp_avg: this.exp_avg, exp_avg_sq: this.exp_avg_sq },
+        offset,
+        offset + size,
+        adamWStep(this.steps, { ...settings, learning_rate: settings.learning_rate * ratio }),
+      );
+    }
+    gradients.fill(0);
+    await this.adapters.changed();
+    return norm;
+  }
+
+  gradients(labelled: number): Promise<ReadonlyMap<string, NamedTensor>> {
+    return Promise.resolve(this.adapters.parameters.named(labelled));
+  }
+
+  optimizerState(): OptimizerState {
+    return {
+      step: this.steps,
+      tensors: MOMENTS.map((name) => ({
+        name,
+        shape: [this.size],
+        read: () => Promise.resolve(this[name].slice()),
+      })),
+    };
+  }
+
+  /** Errors: RangeError for the state of another adapter. */
+  async restore(step: number, read: ReadTensor): Promise<void> {
+    for (const name of MOMENTS) {
+      const data = await read(name);
+      if (data.length !== this.size)
+        throw new RangeError(
+          `The optimizer's state is for ${data.length} numbers, the adapter has ${this.size}.`,
+        );
+      this[name].set(data);
+    }
+    this.steps = step;
+  }
+
+  forget(): void {
+    this.adapters.parameters.gradients.fill(0);
+  }
+}
+
+/**
+ * Divides the gradients by `labelled` and clips them, in place. Returns the L2 norm before
+ * clipping.
+ */
+export function normalizeGradients(
+  gradients: Float32Array,
+  labelled: number,
+  max_grad_norm: number,
+): number {
+  let squares = 0;
+  for (let i = 0; i < gradients.length; i++) {
+    const g = gradients[i]! / labelled;
+    gradients[i] = g;
+    squares += g * g;
+  }
+  const norm = Math.sqrt(squares);
+  const factor = clipFactor(norm, max_grad_norm);
+  if (factor < 1) for (let i = 0; i < gradients.length; i++) gradients[i]! *= factor;
+  return norm;
+}

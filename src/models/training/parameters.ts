@@ -1,0 +1,68 @@
+import type { NamedTensor } from '../modelTypes';
+
+/** What a trained tensor is: AdamW may give each kind another learning rate. */
+export type ParameterRole = 'A' | 'B' | 'magnitude' | 'embedding' | 'trained';
+
+export interface ParameterStart {
+  /** Its name in the adapter's file. */
+  readonly name: string;
+  readonly shape: readonly number[];
+  readonly role: ParameterRole;
+  readonly data: Float32Array;
+}
+
+/** A trained tensor's place in the flat vector. */
+export interface Parameter extends Omit<ParameterStart, 'data'> {
+  readonly offset: number;
+  readonly size: number;
+}
+
+/** All trained numbers as one flat vector, and their accumulated gradients. */
+export class Parameters {
+  readonly theta: Float32Array;
+  readonly gradients: Float32Array;
+  readonly all: readonly Parameter[];
+  private readonly byName: ReadonlyMap<string, Parameter>;
+
+  constructor(starts: readonly ParameterStart[]) {
+    let offset = 0;
+    this.all = starts.map(({ name, shape, role, data }) => {
+      const at = offset;
+      offset += data.length;
+      return { name, shape, role, offset: at, size: data.length };
+    });
+    this.theta = new Float32Array(offset);
+    this.gradients = new Float32Array(offset);
+    starts.forEach(({ data }, i) => this.theta.set(data, this.all[i]!.offset));
+    this.byName = new Map(this.all.map((p) => [p.name, p]));
+  }
+
+  get(name: string): Parameter {
+    const found = this.byName.get(name);
+    if (!found) throw new RangeError(`No parameter is called ${name}.`);
+    return found;
+  }
+
+  /** Views, not copies. */
+  value({ offset, size }: Parameter): Float32Array {
+    return this.theta.subarray(offset, offset + size);
+  }
+
+  gradient({ offset, size }: Parameter): Float32Array {
+    return this.gradients.subarray(offset, offset + size);
+  }
+
+  /** The accumulated gradients divided by `count`, by name. */
+  named(count: number): Map<string, NamedTensor> {
+    return new Map(
+      this.all.map((p) => [
+        p.name,
+        { shape: p.shape, data: this.gradient(p).map((g) => g / count) },
+      ]),
+    );
+  }
+}
+
+export function addInto(sum: Float32Array, term: Float32Array, factor = 1): void {
+  for (let i = 0; i < sum.length; i++) sum[i]! += factor * term[i]!;
+}

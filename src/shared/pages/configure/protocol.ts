@@ -1,0 +1,126 @@
+import * as v from 'valibot';
+import { parsed } from '../../parsed';
+
+// What the page that configures rank and targets and its host say to each other. Both ends are held
+// to it.
+
+const number = v.pipe(v.number(), v.finite());
+const text = v.string();
+const whole = v.pipe(v.number(), v.integer(), v.minValue(0));
+
+const RankSettingsSchema = v.object({
+  r: v.pipe(v.number(), v.integer(), v.minValue(1)),
+  lora_alpha: v.pipe(v.number(), v.finite(), v.gtValue(0)),
+  use_rslora: v.boolean(),
+  use_dora: v.boolean(),
+});
+export type RankSettings = v.InferOutput<typeof RankSettingsSchema>;
+
+const ModuleSchema = v.object({
+  path: text,
+  kind: text,
+  layer: v.nullable(whole),
+  in_features: whole,
+  out_features: whole,
+});
+export type ModuleChoice = v.InferOutput<typeof ModuleSchema>;
+
+const MemorySchema = v.object({
+  weights: number,
+  adapter: number,
+  gradients: number,
+  optimizer: number,
+  activations: number,
+  working: number,
+  total: number,
+});
+export type Memory = v.InferOutput<typeof MemorySchema>;
+
+/**
+ * `tooHigh`: modules smaller than the rank; `otherRanks`: those to which rank_pattern gives another
+ * one; `update` and `whole`: numbers that train in one module with LoRA, and in full.
+ */
+const FiguresSchema = v.object({
+  trainable: number,
+  parameters: number,
+  modules: whole,
+  tooHigh: whole,
+  otherRanks: whole,
+  scaling: number,
+  fileBytes: number,
+  memory: MemorySchema,
+  full: MemorySchema,
+  there: number,
+  batch: whole,
+  length: whole,
+  kinds: v.array(
+    v.object({
+      name: text,
+      modules: whole,
+      in_features: whole,
+      out_features: whole,
+      update: number,
+      whole: number,
+    }),
+  ),
+});
+export type Figures = v.InferOutput<typeof FiguresSchema>;
+
+/** `act`: what the button sends back. */
+const AdviceSchema = v.object({
+  text: text,
+  button: v.nullable(v.object({ label: text, act: whole })),
+});
+export type AdviceLine = v.InferOutput<typeof AdviceSchema>;
+
+const chosen = v.array(whole);
+
+/**
+ * From the host. `chosen`: indices into `modules`; `applied`: the last choice of the page that is
+ * in it.
+ */
+const HostMessageSchema = v.variant('kind', [
+  v.object({
+    kind: v.literal('recipe'),
+    file: text,
+    base: text,
+    modules: v.array(ModuleSchema),
+    settings: RankSettingsSchema,
+    chosen,
+    applied: whole,
+    figures: FiguresSchema,
+    advice: v.array(AdviceSchema),
+  }),
+  v.object({ kind: v.literal('figures'), figures: FiguresSchema }),
+  v.object({ kind: v.literal('advice'), advice: v.array(AdviceSchema) }),
+  v.object({ kind: v.literal('fault'), message: text }),
+]);
+export type ConfigureHostMessage = v.InferOutput<typeof HostMessageSchema>;
+
+/**
+ * From the page: a choice to see the cost of, or to write into the recipe (counted by `id`, from
+ * 1).
+ */
+const PageMessageSchema = v.variant('kind', [
+  v.object({ kind: v.literal('ready') }),
+  v.object({ kind: v.literal('preview'), settings: RankSettingsSchema, chosen }),
+  v.object({ kind: v.literal('apply'), id: whole, settings: RankSettingsSchema, chosen }),
+  v.object({ kind: v.literal('act'), act: whole }),
+  v.object({ kind: v.literal('openRecipe') }),
+  v.object({ kind: v.literal('openGuide') }),
+  v.object({ kind: v.literal('trouble'), message: text }),
+]);
+export type ConfigurePageMessage = v.InferOutput<typeof PageMessageSchema>;
+
+const PageStateSchema = v.object({
+  recipe: text,
+  open: v.optional(v.array(text)),
+  by: v.optional(v.picklist(['kind', 'layer'])),
+});
+/** What a page keeps through reloads: its recipe, and which groups are unfolded. */
+export type ConfigurePageState = v.InferOutput<typeof PageStateSchema>;
+
+/** Undefined for what is none. */
+export const asConfigureHostMessage = parsed(HostMessageSchema);
+export const asConfigurePageMessage = parsed(PageMessageSchema);
+export const asConfigurePageState = parsed(PageStateSchema);

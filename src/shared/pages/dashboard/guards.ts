@@ -1,0 +1,267 @@
+import * as v from 'valibot';
+import { SCORE_NAMES, type MetricLine, type Scores, type StepLine } from '../../metrics';
+import type { RunRecord } from '../../run';
+import { STEP_FIELDS, type HostMessage, type PageMessage, type StepColumns } from './protocol';
+
+// What comes from a file or over a message is unknown until it has passed here. Keys that are not
+// ours pass: a newer engine may write more.
+
+const RUN_STATES = [
+  'preparing',
+  'running',
+  'paused',
+  'stopped',
+  'completed',
+  'failed',
+  'interrupted',
+] as const;
+const PHASES = [
+  'reading data',
+  'loading model',
+  'training',
+  'evaluating',
+  'sampling',
+  'saving',
+] as const;
+
+const number = v.pipe(v.number(), v.finite());
+const orNull = <S extends v.GenericSchema>(schema: S) => v.nullable(schema);
+const text = v.string();
+
+const PlaceSchema = v.looseObject({
+  file: text,
+  line: v.optional(number),
+  column: v.optional(number),
+  tensor: v.optional(text),
+  key: v.optional(text),
+});
+const ProblemSchema = v.looseObject({
+  message: text,
+  place: v.optional(PlaceSchema),
+  severity: v.picklist(['error', 'warning']),
+});
+const ErrorSchema = v.looseObject({
+  area: text,
+  message: text,
+  place: v.optional(PlaceSchema),
+  fix: v.optional(text),
+  problems: v.optional(v.array(ProblemSchema)),
+  detail: v.optional(text),
+});
+
+const StatusSchema = v.looseObject({
+  state: v.picklist(RUN_STATES),
+  step: number,
+  total_steps: orNull(number),
+  seconds_left: orNull(number),
+  error: orNull(ErrorSchema),
+  device_memory: v.optional(orNull(v.object({ used: number, total: number }))),
+});
+const ProgressSchema = v.looseObject({ phase: v.picklist(PHASES), fraction: orNull(number) });
+
+/** The parts of a recipe that pages speak of; the rest is shown as it was read. */
+const ShownRecipeSchema = v.looseObject({
+  base: text,
+  dataset: text,
+  lora: v.looseObject({
+    r: number,
+    lora_alpha: number,
+    target_modules: v.union([text, v.array(text)]),
+  }),
+  samples: v.looseObject({ sample_steps: number }),
+  training: v.looseObject({
+    num_train_epochs: number,
+    max_grad_norm: number,
+    learning_rate: number,
+    lr_scheduler_type: text,
+  }),
+});
+
+const RunSchema = v.looseObject({
+  id: text,
+  name: text,
+  state: v.picklist(RUN_STATES),
+  created: text,
+  started: orNull(text),
+  ended: orNull(text),
+  recipe: ShownRecipeSchema,
+  recipe_path: orNull(text),
+  base: orNull(
+    v.looseObject({
+      name: text,
+      architecture: text,
+      parameters: number,
+      fingerprint: v.array(v.looseObject({ file: text, size: number, sha256: text })),
+    }),
+  ),
+  data: orNull(
+    v.looseObject({
+      examples: number,
+      validation_examples: number,
+      tokens: number,
+      labelled_tokens: number,
+    }),
+  ),
+  trainable_parameters: orNull(number),
+  total_steps: orNull(number),
+  versions: v.looseObject({
+    extension: text,
+    node: text,
+    runtime: orNull(text),
+    device: orNull(text),
+  }),
+  git_commit: orNull(text),
+  result: v.looseObject({ adapter: orNull(text) }),
+  error: orNull(ErrorSchema),
+});
+
+/** run.json's content as far as pages rely on it; undefined when it is not one. */
+export function asRunRecord(value: unknown): RunRecord | undefined {
+  return v.is(RunSchema, value) ? (value as unknown as RunRecord) : undefined;
+}
+
+const BatchRowSchema = v.object({
+  line: number,
+  pieces: v.array(v.object({ text, labelled: v.boolean() })),
+});
+
+/**
+ * A line of metrics.jsonl; a number that is missing (JSON knows no NaN) becomes NaN. Undefined when
+ * it is none.
+ */
+export function asMetricLine(value: unknown): MetricLine | undefined {
+  if (!isObject(value) || typeof value['step'] !== 'number' || !Number.isFinite(value['step']))
+    return undefined;
+  const { kind, step } = value;
+  switch (kind) {
+    case 'step':
+      return {
+        kind,
+        ...Object.fromEntries(STEP_FIELDS.map((field) => [field, orNaN(value[field])])),
+      } as unknown as StepLine;
+    case 'eval':
+      return {
+        kind,
+        step,
+        loss: orNaN(value['loss']),
+        labelled_tokens: orNaN(value['labelled_tokens']),
+        ...(isObject(value['scores']) && { scores: asScores(value['scores']) }),
+        elapsed: orNaN(value['elapsed']),
+      };
+    case 'sample': {
+      const { prompt, completion } = value;
+      return typeof prompt === 'string' && typeof completion === 'string'
+        ? { kind, step, prompt, completion }
+        : undefined;
+    }
+    case 'checkpoint':
+      return typeof value['path'] === 'string' ? { kind, step, path: value['path'] } : undefined;
+    case 'resume':
+      return { kind, step };
+    case 'batch':
+      return v.is(v.array(BatchRowSchema), value['rows'])
+        ? { kind, step, rows: value['rows'] }
+        : undefined;
+    default:
+      return undefined;
+  }
+}
+
+// As it is: a copy would have its keys in another order, and the recipe is shown as it was read.
+const recordSchema = v.custom<RunRecord>(
+  (value) => asRunRecord(value) !== undefined,
+  'not a run record',
+);
+// JSON turned NaN into null on the way: what comes out has the NaN again.
+const lineSchema = v.pipe(
+  v.unknown(),
+  v.transform(asMetricLine),
+  v.custom<MetricLine>((line) => line !== undefined, 'not a metric line'),
+);
+const otherLineSchema = v.pipe(
+  lineSchema,
+  v.check((line) => line.kind !== 'step', 'a step among the other lines'),
+);
+const columnsSchema = v.custom<StepColumns>((value) => {
+  if (!isObject(value)) return false;
+  const length = value['step'] instanceof Float64Array ? value['step'].length : -1;
+  return STEP_FIELDS.every(
+    (field) => value[field] instanceof Float64Array && value[field].length === length,
+  );
+});
+
+const LinkSchema = v.picklist(['engine', 'folder', 'untrusted', 'ended']);
+const RequestSchema = v.picklist(['pause', 'resume', 'stop']);
+
+const HostMessageSchema = v.variant('kind', [
+  v.object({
+    kind: v.literal('snapshot'),
+    run: orNull(recordSchema),
+    status: StatusSchema,
+    progress: orNull(ProgressSchema),
+    link: LinkSchema,
+    steps: columnsSchema,
+    lines: v.array(otherLineSchema),
+  }),
+  v.object({ kind: v.literal('append'), lines: v.array(lineSchema) }),
+  v.object({ kind: v.literal('status'), status: StatusSchema, link: LinkSchema }),
+  v.object({ kind: v.literal('progress'), progress: orNull(ProgressSchema) }),
+  v.object({ kind: v.literal('run'), run: recordSchema }),
+  v.object({
+    kind: v.literal('log'),
+    level: v.picklist(['warn', 'error']),
+    message: text,
+    time: text,
+  }),
+  v.object({ kind: v.literal('answered'), request: RequestSchema }),
+]);
+
+/** What pages ask to be saved or copied. */
+export const PICTURE_SCHEMA = v.object({
+  kind: v.literal('savePicture'),
+  name: text,
+  url: v.pipe(text, v.regex(/^data:image\/png;base64,[A-Za-z0-9+/]+=*$/)),
+});
+export const TEXT_SCHEMA = v.object({ kind: v.literal('copyText'), text });
+
+const PageMessageSchema = v.variant('kind', [
+  v.object({ kind: v.picklist(['ready', 'continue', 'copyError', 'export']) }),
+  v.object({ kind: v.literal('request'), request: RequestSchema }),
+  v.object({ kind: v.literal('open'), what: v.picklist(['recipe', 'adapter', 'model', 'log']) }),
+  v.object({ kind: v.literal('openPlace'), place: PlaceSchema }),
+  PICTURE_SCHEMA,
+  TEXT_SCHEMA,
+  v.object({ kind: v.literal('trouble'), message: text }),
+]);
+
+/** What the host sent, or why it is not a message. */
+export const asHostMessage = (value: unknown) => checked<HostMessage>(HostMessageSchema, value);
+
+/** What the page sent, or why it is not a message. */
+export const asPageMessage = (value: unknown) => checked<PageMessage>(PageMessageSchema, value);
+
+type Checked<T> = { readonly message: T } | { readonly fault: string };
+
+function checked<T>(schema: v.GenericSchema, value: unknown): Checked<T> {
+  const result = v.safeParse(schema, value);
+  if (result.success) return { message: result.output as T };
+  const issue = result.issues[0];
+  return { fault: `${v.getDotPath(issue) ?? 'message'}: ${issue.message}` };
+}
+
+function asScores(value: Record<string, unknown>): Scores {
+  return Object.fromEntries(
+    SCORE_NAMES.filter((name) => typeof value[name] === 'number').map((name) => [
+      name,
+      value[name],
+    ]),
+  );
+}
+
+function isObject(value: unknown): value is Record<string, unknown> {
+  return typeof value === 'object' && value !== null;
+}
+
+function orNaN(value: unknown): number {
+  return typeof value === 'number' ? value : NaN;
+}

@@ -1,0 +1,186 @@
+import { CHART_STRINGS, STATE_STRINGS } from '../chartStrings';
+
+/**
+ * Every text of the dashboard, in English; the host sends them in the user's language. {0}, {1}
+ * stand for values.
+ */
+export const DASHBOARD_STRINGS = {
+  ...CHART_STRINGS,
+  ...STATE_STRINGS,
+
+  loading: 'Loading the run…',
+
+  'phase.starting': 'Starting the engine…',
+  'phase.preparing': 'Getting ready to train…',
+  'phase.reading data': 'Reading the data',
+  'phase.loading model': 'Loading the model',
+  'phase.training': 'Training',
+  'phase.evaluating': 'Evaluating on the validation set',
+  'phase.sampling': 'Writing sample completions',
+  'phase.saving': 'Saving',
+  'phase.fraction': '{0}, {1}',
+
+  'link.folder': 'The engine does not answer; following the run’s folder.',
+  'link.untrusted':
+    'This workspace is not trusted: the run is shown from its files, and cannot be paused or stopped here.',
+  'interrupted.words':
+    'The engine ended without a word at step {0}. Resume Run goes on from the last checkpoint, at step {1}.',
+  'interrupted.none':
+    'The engine ended without a word at step {0}, before the first checkpoint. Resume Run begins anew.',
+
+  pause: 'Pause',
+  resume: 'Resume',
+  stop: 'Stop',
+  continue: 'Resume Run',
+  openRecipe: 'Open Recipe',
+  revealAdapter: 'Reveal Adapter',
+  revealModel: 'Reveal Model',
+  showLog: 'Show Log',
+  copyError: 'Copy Error',
+  actions: 'Run actions',
+  stopHint: 'End after this step; the adapter so far is kept',
+
+  'head.step': 'Step {0} of {1}',
+  'head.stepOpen': 'Step {0}',
+  'head.epoch': 'Epoch {0} of {1}',
+  'head.left': '{0} left',
+  'head.took': 'Took {0}',
+  'head.deviceMemory': 'GPU memory {0} of {1}',
+  'head.progress': 'Training progress',
+
+  'tile.loss': 'Loss',
+  'tile.loss.sub': 'smoothed {0}',
+  'tile.validation': 'Validation loss',
+  'tile.validation.sub': 'best {0} at step {1}',
+  'tile.validation.score': '{0} {1}, {2}',
+  'tile.validation.none': 'no validation set',
+  'tile.learning_rate': 'Learning rate',
+  'tile.grad_norm': 'Gradient norm',
+  'tile.grad_norm.sub': 'clipped to {0}',
+  'tile.grad_norm.unclipped': 'not clipped',
+  'tile.tokens_per_second': 'Tokens per second',
+  'tile.tokens_per_second.sub': '{0} tokens so far',
+  'tile.memory': 'Memory',
+  'tile.memory.sub': 'peak {0}',
+  tiles: 'Key numbers',
+  none: '–',
+
+  'parameters.words': '{0} of {1} parameters train ({2}).',
+  'parameters.why':
+    'A d × d matrix has d² numbers; its adapter of rank r trains 2·d·r. Here r = {0}, and all d² stay frozen.',
+  'parameters.full':
+    'Full tuning: every weight is trained, with its gradient and two moments of AdamW beside it. An adapter of rank r would train 2·d·r numbers of each d × d matrix.',
+
+  'health.nan':
+    'The loss is not a number since step {0}: the run has diverged. A lower learning rate usually helps.',
+  'health.exploding':
+    'The gradient norm jumped to {1} at step {0}, where {2} was usual: a lower learning rate or max_grad_norm, or a look at the rows of that step, usually helps.',
+  'health.climbing':
+    'The training loss rises: from {1} about step {0} to {2} now. A lower learning rate usually helps.',
+  'health.zeroRate':
+    'The learning rate is 0 since step {0}: nothing is learnt any more. Look at lr_scheduler_type, num_train_epochs and max_steps.',
+  'health.unlabelled':
+    '{0} steps had no token to learn, the first at step {1}: look at “labels” in the recipe, and whether answers are cut away by max_length.',
+  'health.rising':
+    'The validation loss rises since step {0}: the adapter learns the examples by heart. The best one is kept as Best adapter; stop here, or take fewer epochs or more examples.',
+  'health.worse':
+    'The validation loss ({0}) is above that of the base model ({1}): a lower learning rate, or rows more like those held out, usually helps.',
+  'health.noValidation':
+    'There is no validation set: whether the adapter helps on unseen examples cannot be told. validation_split holds some rows out.',
+  'health.clipped':
+    'The gradients of each of the last {0} steps were clipped: the norm is above max_grad_norm, {1}. A lower learning rate does the same more evenly.',
+  notes: 'Notes on this run',
+
+  'error.title': 'The run failed',
+  'error.trouble': 'Something is wrong with this run',
+  'error.more': '{0} more in the log.',
+  'error.detail': 'Technical details',
+
+  charts: 'Charts',
+  exportCsv: 'Export CSV',
+  'markdown.what': 'What',
+  'markdown.value': 'Value',
+  'markdown.state': 'State',
+  'chart.loss': 'Loss',
+  'chart.score': 'On the validation set',
+  'chart.learning_rate': 'Learning rate',
+  'chart.grad_norm': 'Gradient norm',
+  'chart.tokens_per_second': 'Tokens per second',
+  'chart.memory': 'Memory',
+  'series.loss': 'training',
+  'series.smoothed': 'smoothed',
+  'series.validation': 'validation',
+  'series.perplexity': 'perplexity',
+  'series.accuracy': 'accuracy',
+  'series.f1': 'F1',
+  'series.rmse': 'root mean squared error',
+  'series.pearson': 'correlation',
+  'series.cosine': 'cosine of pairs',
+  'series.retrieval': 'own partner nearest',
+  'series.learning_rate': 'rate',
+  'series.grad_norm': 'norm',
+  'series.tokens_per_second': 'tokens/s',
+  'series.memory': 'resident',
+  'chart.label': '{0}, a line chart. {1}',
+  'mark.best': 'best',
+  'mark.checkpoint': 'checkpoint',
+  'chart.asTable': 'Show as table: {0}',
+  'chart.asChart': 'Show as chart: {0}',
+  'table.last': 'The last {0} of {1} rows; Export CSV has all.',
+  'table.all': '{0} rows, the newest first.',
+
+  'tab.samples': 'Samples',
+  'tab.batch': 'First Batch',
+  'tab.events': 'Events',
+  'tab.recipe': 'Recipe',
+  details: 'Details of the run',
+
+  'samples.base': 'Base model',
+  'samples.at': 'Step {0}',
+  'samples.latest': 'Step {0} (latest)',
+  'samples.earlier': 'Earlier steps ({0})',
+  'samples.prompt': 'Prompt',
+  'samples.empty': '(nothing)',
+  'samples.wait': 'Sample completions appear here: first the base model’s, then every {0} steps.',
+  'samples.off': 'Samples are switched off in the recipe (sample_steps is 0).',
+  'samples.none': 'This run wrote no sample completions.',
+
+  'batch.words':
+    'The first rows as the model reads them. Marked: what is learnt. The rest is only given.',
+  'batch.line': 'Line {0}',
+  'batch.none': 'No row has been read yet.',
+
+  'event.step': 'Step',
+  'event.what': 'Event',
+  'event.detail': 'Detail',
+  'event.created': 'Created',
+  'event.started': 'Training started',
+  'event.checkpoint': 'Checkpoint saved',
+  'event.resume': 'Resumed',
+  'event.resume.detail': 'went on from the checkpoint of this step',
+  'event.best': 'Best validation loss',
+  'event.warn': 'Warning',
+  'event.error': 'Error',
+  'event.none': 'Nothing has happened yet.',
+
+  'recipe.base': 'Base model',
+  'recipe.base.value': '{0} ({1}, {2} parameters)',
+  'recipe.adapter': 'Adapter',
+  'recipe.adapter.value': 'r {0}, lora_alpha {1}, {2}',
+  'recipe.method': 'Method',
+  'recipe.method.full': 'Full tuning: every weight of the base is trained',
+  'recipe.data': 'Examples',
+  'recipe.data.value': '{0} for training, {1} for validation',
+  'recipe.tokens': 'Tokens',
+  'recipe.tokens.value': '{0}, of which {1} carry a label',
+  'recipe.fingerprint': 'Base files',
+  'recipe.runtime': 'Runtime',
+  'recipe.file': 'Recipe file',
+  'recipe.commit': 'Git commit',
+  'recipe.text': 'The recipe with every default filled in',
+  'recipe.wait': 'The recipe appears here once the engine has read it.',
+} as const;
+
+export type StringKey = keyof typeof DASHBOARD_STRINGS;
+
+export type DashboardStrings = Readonly<Record<StringKey, string>>;

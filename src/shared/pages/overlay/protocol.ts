@@ -1,0 +1,72 @@
+import * as v from 'valibot';
+import { parsed } from '../../parsed';
+import { AXES, type HostMessage } from '../dashboard/protocol';
+import { asHostMessage, PICTURE_SCHEMA, TEXT_SCHEMA } from '../dashboard/guards';
+
+// The messages between the extension host and the page that lays runs over one another.
+
+const text = v.string();
+
+/** Which runs: those that were chosen, or all of a sweep, whose recipes lie in one folder. */
+const SubjectSchema = v.variant('kind', [
+  v.object({ kind: v.literal('runs'), dirs: v.array(text) }),
+  v.object({ kind: v.literal('sweep'), folder: text }),
+]);
+export type OverlaySubject = v.InferOutput<typeof SubjectSchema>;
+
+/** What one run has to say is what its own dashboard would be told. */
+const dashboardMessage = v.custom<HostMessage>(
+  (value) => 'message' in asHostMessage(value),
+  'not a message of a run',
+);
+
+const HostMessageSchema = v.variant('kind', [
+  /** All runs there are, in their order; the page forgets others. */
+  v.object({
+    kind: v.literal('runs'),
+    title: text,
+    sweep: v.boolean(),
+    waiting: v.number(),
+    runs: v.array(v.object({ dir: text, name: text })),
+  }),
+  v.object({ kind: v.literal('of'), dir: text, message: dashboardMessage }),
+]);
+export type OverlayHostMessage = v.InferOutput<typeof HostMessageSchema>;
+
+const PageMessageSchema = v.variant('kind', [
+  v.object({ kind: v.literal('ready') }),
+  v.object({ kind: v.literal('open'), dir: text }),
+  PICTURE_SCHEMA,
+  TEXT_SCHEMA,
+  v.object({ kind: v.literal('trouble'), message: text }),
+]);
+export type OverlayPageMessage = v.InferOutput<typeof PageMessageSchema>;
+
+export const QUANTITIES = [
+  'validation',
+  'smoothed',
+  'loss',
+  'learning_rate',
+  'grad_norm',
+  'tokens_per_second',
+  'memory',
+] as const;
+export type Quantity = (typeof QUANTITIES)[number];
+
+/** What the page keeps through reloads; all but the subject may be missing. */
+const PageStateSchema = v.object({
+  subject: SubjectSchema,
+  quantity: v.optional(v.picklist(QUANTITIES), 'validation'),
+  hidden: v.optional(v.array(text), []),
+  axis: v.optional(v.picklist(AXES), 'step'),
+  logarithmic: v.optional(v.boolean(), false),
+  smoothing: v.optional(v.pipe(v.number(), v.minValue(0), v.maxValue(0.99)), 0.9),
+  zoom: v.optional(v.nullable(v.object({ from: v.number(), to: v.number() })), null),
+});
+export type OverlayPageState = v.InferOutput<typeof PageStateSchema>;
+
+/** Undefined for what is none. */
+export const asOverlayHostMessage = parsed(HostMessageSchema);
+export const asOverlayPageMessage = parsed(PageMessageSchema);
+export const asOverlayPageState = parsed(PageStateSchema);
+export const asOverlaySubject = parsed(SubjectSchema);

@@ -1,0 +1,49 @@
+import { CHART_STRINGS, STATE_STRINGS } from '../chartStrings';
+
+/**
+ * Every text of the page that lays runs over one another, in English; the host sends them in the
+ * user's language. {0}, {1} stand for values.
+ */
+export const OVERLAY_STRINGS = {
+  ...CHART_STRINGS,
+  ...STATE_STRINGS,
+
+  loading: 'Loading the runs…',
+  none: '–',
+  empty: 'No run of the sweep has begun yet.',
+  chart: 'Curves',
+  'chart.label': '{0} of {1} runs, a line chart. {2}',
+  show: 'Show',
+  'quantity.validation': 'Validation loss',
+  'quantity.smoothed': 'Training loss, smoothed',
+  'quantity.loss': 'Training loss',
+  'quantity.learning_rate': 'Learning rate',
+  'quantity.grad_norm': 'Gradient norm',
+  'quantity.tokens_per_second': 'Tokens per second',
+  'quantity.memory': 'Memory',
+  legend: 'Runs: a press hides or shows one',
+  waiting: '{0} more wait for their turn.',
+
+  'sweep.words': 'How low can the rank go?',
+  'sweep.enough':
+    'r = {0} is enough: its best validation loss, {1}, is within {2} of the lowest, {3} at r = {4}.',
+  'sweep.more':
+    'Higher ranks still help: r = {0} has the lowest validation loss, {1}, and no lower rank comes within {2} of it.',
+  'sweep.early': 'Once two runs have validation losses, what rank is enough stands here.',
+
+  table: 'Table',
+  'column.run': 'Run',
+  'column.r': 'r',
+  'column.parameters': 'Parameters',
+  'column.validation': 'Best validation loss',
+  'column.at': 'at step',
+  'column.loss': 'Last loss',
+  'column.time': 'Time',
+  'column.speed': 'Tokens/s',
+  'column.memory': 'Peak memory',
+  'column.state': 'State',
+} as const;
+
+export type OverlayStringKey = keyof typeof OVERLAY_STRINGS;
+
+export type OverlayStrings = Readonly<Record<OverlayStringKey, string>>;

@@ -1,0 +1,84 @@
+import * as v from 'valibot';
+import { parsed } from '../../parsed';
+import { AnswerSettingsSchema } from '../../serveProtocol';
+import { TEXT_SCHEMA } from '../dashboard/guards';
+
+// The messages between the extension host and the page on which a base and its adapters answer side
+// by side.
+
+const text = v.string();
+const number = v.pipe(v.number(), v.finite());
+const AdapterSchema = v.object({ path: text, name: text });
+
+const HostMessageSchema = v.variant('kind', [
+  /** What answers, and how far it is. */
+  v.object({
+    kind: v.literal('state'),
+    base: text,
+    adapters: v.array(AdapterSchema),
+    prompts: v.array(text),
+    phase: v.variant('kind', [
+      v.object({ kind: v.literal('loading'), fraction: number }),
+      v.object({ kind: v.literal('ready'), has_chat_template: v.boolean(), device: text }),
+      v.object({ kind: v.literal('failed'), message: text }),
+    ]),
+  }),
+  v.object({ kind: v.literal('text'), id: text, text }),
+  v.object({
+    kind: v.literal('done'),
+    id: text,
+    tokens: number,
+    seconds: number,
+    stopped: v.boolean(),
+  }),
+  v.object({ kind: v.literal('failed'), id: text, message: text }),
+]);
+export type PlaygroundHostMessage = v.InferOutput<typeof HostMessageSchema>;
+export type PlaygroundState = Extract<PlaygroundHostMessage, { kind: 'state' }>;
+
+const ColumnSchema = v.object({
+  id: text,
+  adapter: v.nullable(v.pipe(number, v.integer(), v.minValue(0))),
+  scale: v.pipe(number, v.minValue(0)),
+});
+
+const PageMessageSchema = v.variant('kind', [
+  v.object({ kind: v.picklist(['ready', 'addAdapter', 'reload']) }),
+  v.object({
+    kind: v.literal('removeAdapter'),
+    adapter: v.pipe(number, v.integer(), v.minValue(0)),
+  }),
+  v.object({
+    kind: v.literal('ask'),
+    settings: AnswerSettingsSchema,
+    columns: v.array(ColumnSchema),
+  }),
+  v.object({ kind: v.literal('stop'), ids: v.array(text) }),
+  TEXT_SCHEMA,
+  v.object({ kind: v.literal('trouble'), message: text }),
+]);
+export type PlaygroundPageMessage = v.InferOutput<typeof PageMessageSchema>;
+
+export const MAX_SCALE = 2;
+
+/** What the page keeps through reloads. */
+const PageStateSchema = v.object({
+  base: text,
+  adapters: v.array(text),
+  settings: v.optional(AnswerSettingsSchema, {
+    prompt: '',
+    system: '',
+    chat: true,
+    temperature: 0,
+    seed: 0,
+    max_new_tokens: 128,
+  }),
+  /** Of each adapter. */
+  scales: v.optional(v.array(v.pipe(number, v.minValue(0), v.maxValue(MAX_SCALE))), []),
+});
+export type PlaygroundPageState = v.InferOutput<typeof PageStateSchema>;
+
+/** Undefined for what is none. */
+export const asPlaygroundHostMessage = parsed(HostMessageSchema);
+export const asPlaygroundPageMessage = parsed(PageMessageSchema);
+export const asPlaygroundPageState = parsed(PageStateSchema);

@@ -1,0 +1,104 @@
+import type { MetricLine, StepLine } from './metrics';
+import {
+  STEP_FIELDS,
+  type OtherLine,
+  type StepColumns,
+  type StepField,
+} from './pages/dashboard/protocol';
+
+/**
+ * A run's metrics in memory: the steps as growing columns, everything else as lines. Steps rise
+ * strictly.
+ */
+export class RunHistory {
+  private capacity: number;
+  private columns: Record<StepField, Float64Array>;
+  private others: OtherLine[];
+  private count: number;
+  private undone = 0;
+
+  constructor(steps?: StepColumns, lines: readonly OtherLine[] = []) {
+    this.count = steps?.step.length ?? 0;
+    this.capacity = Math.max(1024, this.count);
+    this.columns = mapColumns((field) =>
+      grown(steps?.[field] ?? new Float64Array(0), this.capacity),
+    );
+    this.others = [...lines];
+  }
+
+  /** Number of steps. */
+  get length(): number {
+    return this.count;
+  }
+
+  /** Everything but steps, in the order in which it was written. */
+  get lines(): readonly OtherLine[] {
+    return this.others;
+  }
+
+  /**
+   * Counts how often lines were taken back: what was derived from the history before is void when
+   * it changes.
+   */
+  get revision(): number {
+    return this.undone;
+  }
+
+  /** The last step; 0 before the first. */
+  get lastStep(): number {
+    return this.count === 0 ? 0 : this.columns.step[this.count - 1]!;
+  }
+
+  /** A view, valid until the next append. */
+  column(field: StepField): Float64Array {
+    return this.columns[field].subarray(0, this.count);
+  }
+
+  /** Copies of all columns. */
+  snapshot(): StepColumns {
+    return mapColumns((field) => this.columns[field].slice(0, this.count));
+  }
+
+  append(line: MetricLine): void {
+    if (line.kind === 'step') {
+      if (line.step <= this.lastStep) this.dropSteps((step) => step >= line.step);
+      this.pushStep(line);
+      return;
+    }
+    if (line.kind === 'resume') this.undoAfter(line.step);
+    this.others.push(line);
+  }
+
+  private undoAfter(step: number): void {
+    this.dropSteps((s) => s > step);
+    this.others = this.others.filter((line) => line.step <= step);
+  }
+
+  private dropSteps(undone: (step: number) => boolean): void {
+    const before = this.count;
+    while (this.count > 0 && undone(this.lastStep)) this.count--;
+    if (this.count < before) this.undone++;
+  }
+
+  private pushStep(line: StepLine): void {
+    if (this.count === this.capacity) {
+      this.capacity *= 2;
+      this.columns = mapColumns((field) => grown(this.columns[field], this.capacity));
+    }
+    for (const field of STEP_FIELDS) this.columns[field][this.count] = line[field];
+    this.count++;
+  }
+}
+
+function mapColumns(make: (field: StepField) => Float64Array): Record<StepField, Float64Array> {
+  return Object.fromEntries(STEP_FIELDS.map((field) => [field, make(field)])) as Record<
+    StepField,
+    Float64Array
+  >;
+}
+
+function grown(column: Float64Array, capacity: number): Float64Array {
+  const result = new Float64Array(capacity);
+  result.set(column);
+  return result;
+}

@@ -1,0 +1,167 @@
+import { existsSync, readdirSync, readFileSync, statSync, writeFileSync } from 'node:fs';
+import path from 'node:path';
+import { afterEach, describe, expect, it } from 'vitest';
+import { startHub, type FakeHub, type HubOptions } from '../support/hub.mjs';
+import { fixtures, startCli, tempFolder } from '../support/commandLine';
+
+const base = path.join(fixtures, 'llama/base');
+const own = (name: string) => readFileSync(path.join(base, name));
+const MODEL = {
+  'config.json': own('config.json'),
+  'model.safetensors': own('model.safetensors'),
+  'tokenizer.json': own('tokenizer.json'),
+  'tokenizer_config.json': own('tokenizer_config.json'),
+  'README.md': Buffer.from('# tiny'),
+  'pytorch_model.bin': Buffer.alloc(100),
+  'onnx/model.onnx': Buffer.alloc(100),
+  '../evil.json': Buffer.from('{}'),
+  'tiny-f16.gguf': Buffer.alloc(2000, 7),
+};
+const TAKEN = [
+  'README.md',
+  'config.json',
+  'model.safetensors',
+  'tokenizer.json',
+  'tokenizer_config.json',
+];
+
+let hub: FakeHub | undefined;
+afterEach(() => hub?.close());
+
+async function download(
+  options: Partial<HubOptions>,
+  folder: string,
+  args: readonly string[] = [],
+  env: Record<string, string> = {},
+  name = 'owner/tiny',
+) {
+  if (hub) hub.change(options);
+  else hub = await startHub({ files: MODEL, ...options });
+  return startCli(['download', name, '--output', folder, '--json', ...args], {
+    HF_ENDPOINT: `${hub.endpoint}/`,
+    HF_TOKEN: '',
+    ...env,
+  }).end;
+}
+
+describe('a base from the hub', () => {
+  afterEach(() => {
+    hub = undefined;
+  });
+
+  it('is a folder of what a model needs, byte for byte, and works', async () => {
+    const folder = path.join(tempFolder(), 'tiny');
+    const { code, stdout } = await download({}, folder);
+    expect(code).toBe(0);
+    const lines = stdout
+      .trim()
+      .split('\n')
+      .map(
+        (line) =>
+          JSON.parse(line) as {
+            readonly kind: string;
+            readonly fraction?: number;
+            readonly base?: string;
+          },
+      );
+    expect(lines.at(-1)).toMatchObject({ kind: 'result', base: folder });
+    expect(lines.at(-2)).toMatchObject({ kind: 'progress', fraction: 1 });
+    expect(readdirSync(folder).sort()).toEqual(TAKEN);
+    for (const name of TAKEN)
+      expect(
+        readFileSync(path.join(folder, name)).equals(MODEL[name as keyof typeof MODEL]),
+        name,
+      ).toBe(true);
+    expect(existsSync(path.join(folder, '../evil.json'))).toBe(false);
+    expect(
+      (await startCli(['generate', '--base', folder, '--prompt', 'a', '--max-new-tokens', '2']).end)
+        .code,
+    ).toBe(0);
+    const asked = hub!.starts.length;
+    expect((await download({}, folder)).code).toBe(0);
+    expect(hub!.starts.length).toBe(asked);
+  });
+
+  it('goes on where it ended when the connection broke', async () => {
+    const folder = path.join(tempFolder(), 'tiny');
+    const broken = await download({ breakAfter: 30_000 }, folder);
+    expect([broken.code, broken.stderr]).toEqual([
+      1,
+      expect.stringContaining('it goes on where it ended'),
+    ]);
+    expect(existsSync(path.join(folder, 'config.json'))).toBe(false);
+    const part = readdirSync(folder).find((name) => name.endsWith('.part'))!;
+    const have = statSync(path.join(folder, part)).size;
+    expect(have).toBeGreaterThan(0);
+    hub!.change({ breakAfter: undefined as unknown as number });
+    expect((await download({}, folder)).code).toBe(0);
+    expect(hub!.starts.filter(([name]) => `.${name}.part` === part).at(-1)![1]).toBe(have);
+    expect(
+      readFileSync(path.join(folder, 'model.safetensors')).equals(MODEL['model.safetensors']),
+    ).toBe(true);
+  });
+
+  it('leaves nothing of a file that is not what the hub says it is, or longer', async () => {
+    const folder = path.join(tempFolder(), 'tiny');
+    const other = await download(
+      { tamper: (bytes) => Buffer.from(bytes.map((byte, i) => (i === 9 ? byte ^ 1 : byte))) },
+      folder,
+    );
+    expect([other.code, other.stderr]).toEqual([1, expect.stringContaining('checksum differs')]);
+    expect(readdirSync(folder)).toEqual([]);
+    const longer = await download(
+      { tamper: (bytes) => Buffer.concat([bytes, Buffer.alloc(5)]) },
+      folder,
+    );
+    expect(longer.stderr).toContain('The hub sends more');
+    expect(readdirSync(folder).filter((name) => !name.endsWith('.part'))).toEqual([]);
+  });
+
+  it('changes no file that is there already and is another', async () => {
+    const folder = tempFolder();
+    writeFileSync(path.join(folder, 'README.md'), 'mine');
+    const { code, stderr } = await download({}, folder);
+    expect([code, stderr]).toEqual([
+      1,
+      expect.stringContaining('is there already, and is not what the hub has'),
+    ]);
+    expect(readdirSync(folder)).toEqual(['README.md']);
+    expect(readFileSync(path.join(folder, 'README.md'), 'utf8')).toBe('mine');
+  });
+
+  it('of a .gguf file is that file, and without weights says which there are', async () => {
+    const folder = path.join(tempFolder(), 'tiny');
+    expect((await download({}, folder, [], {}, 'owner/tiny/tiny-f16.gguf')).code).toBe(0);
+    expect(readdirSync(folder)).toEqual(['tiny-f16.gguf']);
+    const others = Object.fromEntries(
+      Object.entries(MODEL).filter(([name]) => name !== 'model.safetensors'),
+    );
+    expect((await download({ files: others }, folder)).stderr).toContain(
+      'owner/tiny/tiny-f16.gguf',
+    );
+    expect(
+      (await download({ files: others }, folder, [], {}, 'owner/tiny/blob/main/none.gguf')).stderr,
+    ).toContain('has no file none.gguf');
+  });
+
+  it('needs a token where it is not for everybody, and tells a wrong name and a missing hub apart', async () => {
+    const folder = path.join(tempFolder(), 'tiny');
+    expect((await download({ token: 'hf_right' }, folder)).stderr).toContain(
+      'is not there for everybody',
+    );
+    expect((await download({}, folder, [], { HF_TOKEN: 'hf_wrong' })).stderr).toContain(
+      'The token may not read owner/tiny',
+    );
+    expect((await download({}, folder, [], { HF_TOKEN: 'hf_right' })).code).toBe(0);
+    hub!.change({ token: null });
+    expect((await download({}, folder, [], {}, 'owner/other')).stderr).toContain(
+      'The hub has no model owner/other',
+    );
+    expect((await download({}, folder, [], {}, '../../etc')).stderr).toContain(
+      'is no name of a model',
+    );
+    expect(
+      (await download({}, folder, [], { HF_ENDPOINT: 'http://127.0.0.1:9' })).stderr,
+    ).toContain('cannot be reached');
+  });
+});

@@ -1,0 +1,76 @@
+import { existsSync, readdirSync } from 'node:fs';
+import path from 'node:path';
+import { describe, expect, it } from 'vitest';
+import { runJob, type JobCommand } from '../../src/host/jobs/runJob';
+import { makeLargeBase } from '../support/largeBase';
+import { dist } from '../support/tfjs';
+import { fixtures, tempFolder } from '../support/commandLine';
+
+const job = (args: readonly string[], own: Partial<JobCommand> = {}) =>
+  runJob<Record<string, unknown>>({
+    node: process.execPath,
+    cli: path.join(dist, 'cli.js'),
+    args,
+    env: {},
+    signal: new AbortController().signal,
+    onProgress: () => undefined,
+    onWarning: () => undefined,
+    ...own,
+  });
+
+describe('a job that the editor runs', () => {
+  it('tells how far it is, warns, and gives its result', async () => {
+    const [phases, warnings]: [string[], string[]] = [[], []];
+    const output = path.join(tempFolder(), 'merged');
+    const result = await job(
+      [
+        'merge',
+        '--base',
+        path.join(fixtures, 'llama/base'),
+        '--adapter',
+        path.join(fixtures, 'llama/pair/adapter_a'),
+        '--output',
+        output,
+        '--scale',
+        '0.5',
+      ],
+      {
+        onProgress: (phase, fraction) => phases.push(`${phase} ${fraction}`),
+        onWarning: (message) => warnings.push(message),
+      },
+    );
+    expect(result).toMatchObject({ kind: 'result', output });
+    expect(phases).toEqual(
+      expect.arrayContaining(['merging 1', 'checking inputs 1', 'comparing 1']),
+    );
+    expect(warnings).toEqual([expect.stringMatching(/made for fixtures\/llama-tiny/)]);
+  });
+
+  it('that fails says what the engine says: area, file and what to do', async () => {
+    await expect(job(['compare', fixtures, fixtures])).rejects.toMatchObject({
+      area: 'adapter',
+      place: { file: fixtures },
+      fix: expect.any(String) as string,
+    });
+    await expect(job(['nonsense'])).rejects.toMatchObject({ area: 'usage' });
+    await expect(job([], { node: path.join(tempFolder(), 'gone') })).rejects.toMatchObject({
+      area: 'engine',
+    });
+  });
+
+  it('that is cancelled ends, and leaves nothing', async () => {
+    const { base, adapter } = await makeLargeBase(tempFolder(), 400e6);
+    const output = path.join(tempFolder(), 'merged');
+    const controller = new AbortController();
+    const running = job(
+      ['merge', '--base', base, '--adapter', adapter, '--output', output, '--no-parity'],
+      { signal: controller.signal, onProgress: () => controller.abort() },
+    );
+    await expect(running).rejects.toMatchObject({ area: 'cancelled' });
+    expect(existsSync(output)).toBe(false);
+    expect(readdirSync(path.dirname(output))).toEqual([]);
+    await expect(
+      job(['compare', adapter, adapter], { signal: AbortSignal.abort() }),
+    ).rejects.toMatchObject({ area: 'cancelled' });
+  });
+});

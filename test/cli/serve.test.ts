@@ -1,0 +1,229 @@
+import { spawn, type ChildProcessByStdio } from 'node:child_process';
+import path from 'node:path';
+import { createInterface } from 'node:readline';
+import type { Readable, Writable } from 'node:stream';
+import { afterEach, describe, expect, it } from 'vitest';
+import type { AnswerSettings, ServeEvent } from '../../src/shared/serveProtocol';
+import { dist } from '../support/tfjs';
+import { cli, fixtures } from '../support/commandLine';
+
+const inFixtures = (name: string) => path.join(fixtures, name);
+const settings: AnswerSettings = {
+  prompt: 'the old mill',
+  system: '',
+  chat: false,
+  temperature: 0,
+  seed: 0,
+  max_new_tokens: 8,
+};
+
+/** A running `lora serve`, and what it has said. */
+class Served {
+  readonly events: ServeEvent[] = [];
+  readonly exit: Promise<number | null>;
+  private readonly child: ChildProcessByStdio<Writable, Readable, Readable>;
+  private heard: () => void = () => undefined;
+  private ids = 0;
+
+  constructor(...args: readonly string[]) {
+    this.child = spawn(
+      process.execPath,
+      [path.join(dist, 'cli.js'), 'serve', '--base-dtype', 'float32', ...args, '--json'],
+      { stdio: ['pipe', 'pipe', 'pipe'] },
+    );
+    createInterface({ input: this.child.stdout }).on('line', (line) => {
+      this.events.push(JSON.parse(line) as ServeEvent);
+      this.heard();
+    });
+    this.exit = new Promise((resolve) => this.child.on('close', resolve));
+  }
+
+  send(request: object): void {
+    this.child.stdin.write(`${JSON.stringify(request)}\n`);
+  }
+
+  async until<T>(look: () => T | undefined): Promise<T> {
+    for (let seen = look(); ; seen = look()) {
+      if (seen !== undefined) return seen;
+      await new Promise<void>((resolve) => {
+        this.heard = resolve;
+      });
+    }
+  }
+
+  async ask(
+    adapter: number | null,
+    scale = 1,
+    change: Partial<AnswerSettings> = {},
+  ): Promise<string> {
+    const id = String(this.ids++);
+    this.send({ kind: 'answer', id, settings: { ...settings, ...change }, adapter, scale });
+    const end = await this.until(() =>
+      this.events.find(
+        (event) => (event.kind === 'done' || event.kind === 'error') && event.id === id,
+      ),
+    );
+    if (end.kind === 'error') throw new Error(end.error.message);
+    return this.textOf(id);
+  }
+
+  textOf(id: string): string {
+    return this.events
+      .map((event) => (event.kind === 'text' && event.id === id ? event.text : ''))
+      .join('');
+  }
+
+  end(): Promise<number | null> {
+    this.child.stdin.end();
+    return this.exit;
+  }
+}
+
+const alone = async (base: string, ...adapters: readonly string[]) =>
+  (
+    JSON.parse(
+      (
+        await cli(
+          'generate',
+          '--base',
+          base,
+          ...adapters.flatMap((own) => ['--adapter', own]),
+          '--prompt',
+          settings.prompt,
+          '--max-new-tokens',
+          '8',
+          '--json',
+        )
+      ).stdout,
+    ) as { text: string }
+  ).text;
+
+let served: Served | undefined;
+afterEach(() => served?.end());
+
+it('holds the base in bf16 where that is asked for, as generate does, and refuses what is no type', async () => {
+  const base = inFixtures('llama/base');
+  served = new Served('--base', base, '--base-dtype', 'bfloat16');
+  const ready = await served.until(() => served!.events.find((event) => event.kind === 'ready'));
+  expect(ready).toMatchObject({ device: expect.stringContaining('bf16') as string });
+  const generated = await cli(
+    'generate',
+    '--base',
+    base,
+    '--prompt',
+    settings.prompt,
+    '--max-new-tokens',
+    '8',
+    '--base-dtype',
+    'bfloat16',
+    '--json',
+  );
+  expect(await served.ask(null)).toBe((JSON.parse(generated.stdout) as { text: string }).text);
+  const refused = await cli('generate', '--base', base, '--prompt', 'x', '--base-dtype', 'half');
+  expect([refused.code, refused.stderr]).toEqual([
+    2,
+    expect.stringContaining('--base-dtype must be auto, float32, bfloat16, not "half"') as string,
+  ]);
+});
+
+describe('a base with adapters in memory', () => {
+  const base = inFixtures('llama/base');
+  const [qv, all] = [inFixtures('llama/lora-qv/adapter'), inFixtures('llama/all-linear/adapter')];
+
+  it('answers as base, as each adapter alone, and as the base again, streamed', async () => {
+    served = new Served('--base', base, '--adapter', qv, '--adapter', all);
+    expect(
+      await served.until(() => served!.events.find((event) => event.kind === 'ready')),
+    ).toMatchObject({ base, has_chat_template: true });
+    const expected = {
+      base: await alone(base),
+      qv: await alone(base, qv),
+      all: await alone(base, all),
+    };
+    expect(new Set(Object.values(expected)).size).toBe(3);
+    expect([
+      await served.ask(null),
+      await served.ask(0),
+      await served.ask(1),
+      await served.ask(null),
+    ]).toEqual([expected.base, expected.qv, expected.all, expected.base]);
+    expect([await served.ask(1, 0), await served.ask(0, 1)]).toEqual([expected.base, expected.qv]);
+    expect(
+      served.events.filter((event) => event.kind === 'text' && event.id === '0').length,
+    ).toBeGreaterThan(1);
+    expect(await served.end()).toBe(0);
+  });
+
+  it('answers another way at another scale, seed and temperature, and the same when asked again', async () => {
+    served = new Served('--base', base, '--adapter', qv);
+    const twice = await served.ask(0, 2);
+    expect(await served.ask(0, 2)).toBe(twice);
+    const [drawn, again, other] = [
+      await served.ask(0, 1, { temperature: 1.5, seed: 1 }),
+      await served.ask(0, 1, { temperature: 1.5, seed: 1 }),
+      await served.ask(0, 1, { temperature: 1.5, seed: 2 }),
+    ];
+    expect([again === drawn, other === drawn]).toEqual([true, false]);
+  });
+
+  it('puts a system message before the prompt of a chat', async () => {
+    served = new Served('--base', base);
+    const [plain, spoken] = [
+      await served.ask(null, 1, { chat: true }),
+      await served.ask(null, 1, { chat: true, system: 'be short' }),
+    ];
+    expect(spoken).not.toBe(plain);
+    expect(await served.ask(null, 1, { system: 'be short' })).toBe(await alone(base));
+  });
+
+  it('keeps a copy of the base for an adapter that changes whole weights, beside those that share one', async () => {
+    const dora = inFixtures('trajectories/dora/final');
+    served = new Served('--base', base, '--adapter', dora, '--adapter', qv);
+    const expected = [await alone(base), await alone(base, dora), await alone(base, qv)];
+    expect([await served.ask(null), await served.ask(0), await served.ask(1)]).toEqual(expected);
+    expect(await served.ask(0, 60)).not.toBe(expected[1]);
+    expect([await served.ask(null), await served.ask(0)]).toEqual(expected.slice(0, 2));
+  });
+
+  it('stops an answer under way and one that waits, and goes on', async () => {
+    served = new Served('--base', base, '--adapter', qv);
+    served.send({
+      kind: 'answer',
+      id: 'long',
+      settings: { ...settings, max_new_tokens: 50, temperature: 2 },
+      adapter: null,
+      scale: 1,
+    });
+    served.send({ kind: 'answer', id: 'waits', settings, adapter: 0, scale: 1 });
+    await served.until(() =>
+      served!.events.find((event) => event.kind === 'text' && event.id === 'long'),
+    );
+    served.send({ kind: 'stop', id: 'waits' });
+    served.send({ kind: 'stop', id: 'long' });
+    const ends = await served.until(() => {
+      const found = served!.events.filter((event) => event.kind === 'done');
+      return found.length === 2 ? found : undefined;
+    });
+    expect(ends.map(({ id, stopped }) => [id, stopped])).toEqual([
+      ['long', true],
+      ['waits', true],
+    ]);
+    expect(ends[0]!.tokens).toBeLessThan(50);
+    expect(served.textOf('waits')).toBe('');
+    expect(await served.ask(null)).toBe(await alone(base));
+  });
+
+  it('says what is wrong with a request or a base, and an adapter that does not fit', async () => {
+    served = new Served('--base', base);
+    served.send({ kind: 'answer', id: 'x' });
+    expect(
+      await served.until(() => served!.events.find((event) => event.kind === 'error')),
+    ).toMatchObject({ id: null });
+    await expect(served.ask(3)).rejects.toThrow('There is no adapter 3.');
+    const wrong = new Served('--base', inFixtures('qwen2/base'), '--adapter', qv);
+    expect(await wrong.exit).toBe(1);
+    expect(wrong.events.at(-1)).toMatchObject({ kind: 'error', error: { area: 'adapter' } });
+    const labels = new Served('--base', inFixtures('bert/base'));
+    expect(await labels.exit).toBe(1);
+  });
+});

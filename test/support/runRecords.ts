@@ -1,0 +1,68 @@
+import { mkdir, writeFile } from 'node:fs/promises';
+import path from 'node:path';
+import type { EngineRecord, RunRecord } from '../../src/shared/run';
+import { parseRecipe } from '../../src/shared/recipeFile';
+
+/** A whole run.json. */
+export function recordOf(changes: Partial<RunRecord> = {}): RunRecord {
+  return {
+    version: 1,
+    id: 'run',
+    name: 'git',
+    state: 'completed',
+    created: '2026-01-02T03:04:05.000Z',
+    started: null,
+    ended: null,
+    recipe: parseRecipe(
+      '{ "base": "m.gguf", "dataset": "d.jsonl", "lora": { "r": 4 } }',
+      '/w/lora.json',
+    ),
+    recipe_path: '/w/lora.json',
+    base: null,
+    data: null,
+    trainable_parameters: null,
+    total_steps: 30,
+    versions: { extension: '0', node: '20', runtime: null, device: null },
+    git_commit: null,
+    result: {
+      steps: 30,
+      last_loss: 1.5,
+      last_validation_loss: null,
+      best_validation_loss: 1.25,
+      best_step: 20,
+      adapter: 'adapter',
+    },
+    error: null,
+    ...changes,
+  };
+}
+
+/** Of a training of all weights. */
+export const fullRecord = (): RunRecord => {
+  const { recipe, result } = recordOf();
+  return recordOf({
+    recipe: { ...recipe, training: { ...recipe.training, method: 'full' } },
+    result: { ...result, adapter: null, model: 'model' },
+  });
+};
+
+export const engineOf = (changes: Partial<EngineRecord> = {}): EngineRecord => ({
+  pid: process.pid,
+  started: new Date().toISOString(),
+  pipe: '/nowhere',
+  heartbeat: new Date().toISOString(),
+  ...changes,
+});
+
+export async function putRun(
+  dir: string,
+  files: Readonly<Record<string, unknown>>,
+): Promise<string> {
+  await mkdir(dir, { recursive: true });
+  for (const [name, content] of Object.entries(files))
+    await writeFile(
+      path.join(dir, name),
+      typeof content === 'string' ? content : JSON.stringify(content),
+    );
+  return dir;
+}

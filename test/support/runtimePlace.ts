@@ -1,0 +1,195 @@
+import { createHash } from 'node:crypto';
+import { mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { createServer, type RequestListener } from 'node:http';
+import type { AddressInfo } from 'node:net';
+import { tmpdir } from 'node:os';
+import path from 'node:path';
+import { onTestFinished } from 'vitest';
+import type { PlatformPin, WheelPin } from '../../src/runtime/pins';
+import type { InstallOptions, RuntimeOptions } from '../../src/runtime/runtime';
+import { storedZip } from './zipWriter';
+import { machineOf, PLATFORM, type Machine } from './standInMachine';
+
+export const LIBRARIES = ['libtensorflow_cc.so.2', 'libtensorflow_framework.so.2'] as const;
+
+/** What the stand-in for the user's Python does; it is a real program on the machine's PATH. */
+export interface Python {
+  /** The folder of its TensorFlow. */
+  readonly tensorflow?: string;
+  /** 'hang' writes half of the wheel and waits to be killed. */
+  readonly pip?: 'wheel' | 'truncated' | 'corrupted' | 'empty' | 'fails' | 'disk full' | 'hang';
+}
+
+export interface Place {
+  readonly root: string;
+  readonly runtime: RuntimeOptions & { readonly dist: string; readonly home: string };
+  readonly pin: PlatformPin;
+  readonly env: Record<string, string>;
+  readonly machine: Machine;
+  /** What was logged. */
+  readonly log: string[];
+  readonly options: (signal?: AbortSignal) => InstallOptions;
+  /** Puts a Python on the PATH. */
+  readonly python: (python: Python, name?: string) => void;
+  /** The calls of every Python so far. */
+  readonly pythonCalls: () => { args: string[]; cwd: string }[];
+  /** Names in the runtime's home, hidden ones included. */
+  readonly inHome: () => string[];
+}
+
+/**
+ * A machine of its own in a temporary folder: a build with a binding, a pinned wheel, an empty PATH
+ * and no way to the network.
+ */
+export function makePlace(): Place {
+  const root = mkdtempSync(path.join(tmpdir(), 'lora-runtime-'));
+  onTestFinished(() => rmSync(root, { recursive: true, force: true }));
+  const [bin, dist, home] = ['bin', 'dist', 'home'].map((name) => path.join(root, name)) as [
+    string,
+    string,
+    string,
+  ];
+  mkdirSync(bin);
+  write(path.join(dist, 'binding', PLATFORM, 'tfjs_binding.node'), 'the binding');
+  const wheel = storedZip({
+    'tensorflow/__init__.py': 'x',
+    ...Object.fromEntries(
+      LIBRARIES.map((name) => [`tensorflow/${name}`, `library ${name} 2.18.1`]),
+    ),
+  });
+  write(path.join(root, 'pinned.whl'), wheel);
+  const pin: PlatformPin = {
+    package: 'tensorflow-cpu',
+    version: '2.18.1',
+    wheel_platform: 'manylinux2014_x86_64',
+    wheel_size: wheel.length,
+    unpacked_size: 100,
+    sha256: createHash('sha256').update(wheel).digest('hex'),
+    libraries: Object.fromEntries(LIBRARIES.map((name) => [`tensorflow/${name}`, name])),
+    tfjs_archive: 'tensorflow/libtensorflow/libtensorflow-cpu-linux-x86_64-2.9.1.tar.gz',
+  };
+  const env = { PATH: bin, TFJS_NODE_BASE_URI: 'http://127.0.0.1:1/libtensorflow-' };
+  const calls = path.join(root, 'calls.jsonl');
+  const log: string[] = [];
+  return {
+    root,
+    pin,
+    env,
+    log,
+    runtime: { dist, home },
+    machine: machineOf(pin, env),
+    options: (signal = new AbortController().signal) => ({
+      signal,
+      onProgress: () => undefined,
+      log: (line) => log.push(line),
+    }),
+    python: (python, name = 'python3') =>
+      writeFileSync(
+        path.join(bin, name),
+        pythonProgram(python, path.join(root, 'pinned.whl'), calls),
+        { mode: 0o755 },
+      ),
+    pythonCalls: () =>
+      readFileSync(calls, 'utf8')
+        .trim()
+        .split('\n')
+        .map((line) => JSON.parse(line) as { args: string[]; cwd: string }),
+    inHome: () => readdirSync(home).sort(),
+  };
+}
+
+function pythonProgram(python: Python, wheel: string, calls: string): string {
+  return `#!${process.execPath}
+const { appendFileSync, existsSync, readFileSync, writeFileSync } = require('node:fs');
+const path = require('node:path');
+const args = process.argv.slice(2);
+const { tensorflow, pip } = ${JSON.stringify(python)};
+appendFileSync(${JSON.stringify(calls)}, JSON.stringify({ args, cwd: process.cwd() }) + '\\n');
+if (args[0] === '-c') console.log(tensorflow ?? '');
+else if (pip === undefined) { console.error('No module named pip'); process.exit(1); }
+else if (args[2] === 'download') {
+  const own = path.join(${JSON.stringify(path.dirname(wheel))}, args.find((arg) => arg.includes('==')).split('==')[0] + '.whl');
+  const whole = readFileSync(existsSync(own) ? own : ${JSON.stringify(wheel)});
+  const half = whole.subarray(0, whole.length / 2);
+  const save = (bytes) => writeFileSync(path.join(args[args.indexOf('--dest') + 1], 'tensorflow_cpu-2.18.1-cp311-cp311-manylinux2014_x86_64.whl'), bytes);
+  if (pip === 'wheel') save(whole);
+  if (pip === 'truncated') save(half);
+  if (pip === 'corrupted') save(Buffer.from(whole).fill(0, whole.length / 2, whole.length / 2 + 8));
+  if (pip === 'fails') { console.error('ERROR: one\\nERROR: No matching distribution found for tensorflow-cpu==2.18.1'); process.exit(1); }
+  if (pip === 'disk full') { console.error('ERROR: [Errno 28] No space left on device'); process.exit(1); }
+  if (pip === 'hang') {
+    save(half);
+    console.log('half ' + process.pid);
+    const parent = process.ppid;
+    setInterval(() => { if (process.ppid !== parent) process.exit(1); }, 50);
+  }
+}
+`;
+}
+
+/** Gives the machine a GPU, and a TensorFlow with CUDA of two wheels to bring. */
+export function withGpu(place: Place, device: 'cpu' | 'gpu' = 'gpu'): Machine {
+  const wheels = {
+    tensorflow: { 'tensorflow/libtensorflow_cc.so.2': 'library cc' },
+    'nvidia-cublas-cu12': {
+      'nvidia/cublas/lib/libcublas.so.12': 'library cublas',
+      'nvidia/cublas/include/cublas.h': 'x',
+    },
+  };
+  const pins = Object.entries(wheels).map(([name, files]): WheelPin => {
+    const wheel = storedZip(files);
+    write(path.join(place.root, `${name}.whl`), wheel);
+    return {
+      package: name,
+      version: '1.0',
+      wheel_platform: 'manylinux2014_x86_64',
+      wheel_size: wheel.length,
+      sha256: createHash('sha256').update(wheel).digest('hex'),
+    };
+  });
+  const libraries = {
+    'tensorflow/libtensorflow_cc.so.2': LIBRARIES[0],
+    'nvidia/cublas/lib/libcublas.so.12': 'libcublas.so.12',
+  };
+  writeFileSync(
+    path.join(place.env['PATH']!, 'nvidia-smi'),
+    `#!${process.execPath}\nconsole.log('81559, 4, NVIDIA H100 80GB HBM3');\n`,
+    { mode: 0o755 },
+  );
+  return {
+    ...place.machine,
+    pin: { ...place.pin, gpu: { wheels: pins, libraries, unpacked_size: 100 } },
+    probe: () => Promise.resolve({ tensorflow_version: '2.18.1', device }),
+  };
+}
+
+/** A TensorFlow's folder with the two libraries. */
+export function makeLibraries(
+  folder: string,
+  content = 'library 2.16.2',
+  names: readonly string[] = LIBRARIES,
+): string {
+  for (const name of names) write(path.join(folder, name), content);
+  return folder;
+}
+
+export function write(file: string, content: string | Buffer): void {
+  mkdirSync(path.dirname(file), { recursive: true });
+  writeFileSync(file, content);
+}
+
+/**
+ * A server on the loopback for tfjs-node's download, for the length of the test. Gives its address.
+ */
+export async function serve(answer: RequestListener): Promise<string> {
+  const server = createServer(answer);
+  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
+  onTestFinished(
+    () =>
+      new Promise<void>((resolve) => {
+        server.close(() => resolve());
+        server.closeAllConnections();
+      }),
+  );
+  return `http://127.0.0.1:${(server.address() as AddressInfo).port}/`;
+}

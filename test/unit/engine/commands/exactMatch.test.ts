@@ -1,0 +1,17 @@
+import { expect, it } from 'vitest';
+import { canBecome } from '../../../../src/engine/commands/exactMatch';
+
+it.each([
+  ['', 'git status', true],
+  ['git', 'git status', true],
+  [' git st', 'git status', true],
+  ['git status', 'git status', true],
+  ['git status\n ', ' git status ', true],
+  ['git add', 'git status', false],
+  ['git status -s', 'git status', false],
+  ['To', 'git status', false],
+  ['gü', 'grün', false],
+  ['gr\uFFFD', 'grün', true],
+])('an answer that begins %j can become %j: %s', (text, expected, can) =>
+  expect(canBecome(text, expected)).toBe(can),
+);

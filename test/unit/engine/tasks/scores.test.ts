@@ -1,0 +1,123 @@
+import { describe, expect, it } from 'vitest';
+import type { LabelSet } from '../../../../src/data/labels';
+import type { Batch } from '../../../../src/data/exampleTypes';
+import { entitiesOf, isEntityScheme } from '../../../../src/engine/tasks/entities';
+import { labelWords } from '../../../../src/engine/tasks/predict';
+import { scorerOf } from '../../../../src/engine/tasks/scores';
+import type { Task } from '../../../../src/shared/task';
+
+const batch = (labels: readonly number[], rows: number, length = 1): Batch => ({
+  batch: rows,
+  length,
+  input_ids: new Int32Array(rows * length),
+  attention_mask: new Int32Array(rows * length).fill(1),
+  labels: Float32Array.from(labels),
+});
+const scores = (
+  task: Task,
+  labels: LabelSet | null,
+  own: Batch,
+  outputs: readonly number[],
+  loss = 0,
+) => {
+  const scorer = scorerOf(task, labels);
+  scorer.add(own, Float32Array.from(outputs));
+  return scorer.scores(loss);
+};
+const single: LabelSet = { problem_type: 'single_label_classification', names: ['a', 'b', 'c'] };
+
+describe('how good a model is', () => {
+  it('at text is the perplexity', () => {
+    expect(scorerOf('causal_lm', null).scores(Math.log(7)).perplexity).toBeCloseTo(7);
+  });
+
+  // By hand: truth a a b b, said a b b b. F1 of a: 2/3, of b: 4/5; c neither is nor is told.
+  it('at classes is accuracy, and F1 as the mean over the classes that occur', () => {
+    const { accuracy, f1 } = scores(
+      'seq_cls',
+      single,
+      batch([0, 0, 1, 1], 4),
+      [9, 0, 0, 0, 9, 0, 0, 9, 0, 0, 9, 0],
+    );
+    expect(accuracy).toBe(0.75);
+    expect(f1).toBeCloseTo((2 / 3 + 4 / 5) / 2);
+  });
+
+  // Truth {a} {a, b}, said {a} {b}: right 2 of 2 told and 3 true; one row of two wholly.
+  it('at several labels is whole rows, and F1 over all labels', () => {
+    const { accuracy, f1 } = scores(
+      'seq_cls',
+      { ...single, problem_type: 'multi_label_classification' },
+      batch([1, 0, 0, 1, 1, 0], 2),
+      [1, -1, -1, -1, 1, -1],
+    );
+    expect(accuracy).toBe(0.5);
+    expect(f1).toBeCloseTo((2 * 2) / (2 + 3));
+  });
+
+  it('at numbers is the root of the mean square, and the correlation where there is one', () => {
+    const number: LabelSet = { problem_type: 'regression', names: ['value'] };
+    expect(scores('seq_cls', number, batch([1, 2, 3], 3), [2, 4, 6], 4)).toEqual({
+      rmse: 2,
+      pearson: expect.closeTo(1) as number,
+    });
+    expect(scores('seq_cls', number, batch([1, 1], 2), [2, 4], 4)).toEqual({ rmse: 2 });
+  });
+
+  it('at entities counts whole ones, as seqeval does', () => {
+    const tags: LabelSet = {
+      problem_type: 'single_label_classification',
+      names: ['B-P', 'I-P', 'O'],
+    };
+    const say = (...classes: number[]) =>
+      classes.flatMap((own) => [0, 1, 2].map((i) => (i === own ? 9 : 0)));
+    const { accuracy, f1 } = scores(
+      'token_cls',
+      tags,
+      batch([0, 1, 2, 0, -100], 1, 5),
+      say(0, 2, 2, 0, 0),
+    );
+    expect(accuracy).toBe(0.75);
+    expect(f1).toBe(0.5);
+    expect(isEntityScheme(tags.names)).toBe(true);
+    expect(isEntityScheme(['NOUN', 'VERB', 'O'])).toBe(false);
+    expect([...entitiesOf(['B-P', 'I-P', 'B-P', 'I-Q', 'O', 'I-Q', 'I-Q'])]).toEqual([
+      'P 0 1',
+      'P 2 2',
+      'Q 3 3',
+      'Q 5 6',
+    ]);
+  });
+
+  it('at pairs is their cosine, and how often the own partner is nearest', () => {
+    // Anchors (1, 0) and (0, 2), positives (3, 0) and (1, 0): the second finds neither nearer than
+    // the other.
+    expect(scores('embedding', null, batch([], 4), [1, 0, 0, 2, 3, 0, 1, 0])).toEqual({
+      cosine: 0.5,
+      retrieval: 0,
+    });
+    expect(scores('embedding', null, batch([], 4), [1, 0, 0, 2, 3, 0, 0, 1])).toEqual({
+      cosine: 1,
+      retrieval: 1,
+    });
+  });
+});
+
+it('what a model says is in words', () => {
+  expect(labelWords(Float32Array.of(0, Math.log(8), 0), single)).toBe('b (80 %)');
+  expect(
+    labelWords(Float32Array.of(-1, 0, -2), {
+      ...single,
+      problem_type: 'multi_label_classification',
+    }),
+  ).toBe('–');
+  expect(
+    labelWords(Float32Array.of(20, -1, 20), {
+      ...single,
+      problem_type: 'multi_label_classification',
+    }),
+  ).toBe('a (100 %), c (100 %)');
+  expect(
+    labelWords(Float32Array.of(0.12345), { problem_type: 'regression', names: ['value'] }),
+  ).toBe('0.1235');
+});

@@ -1,0 +1,297 @@
+import { appendFile, mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import path from 'node:path';
+import { afterEach, beforeEach, expect, test, vi } from 'vitest';
+import type { ConnectRun, RunFollower } from '../../../../src/host/dashboard/follower';
+import { RunFolder, statusFromFolder } from '../../../../src/host/dashboard/runFolder';
+import { RunSource } from '../../../../src/host/dashboard/runSource';
+import type { MetricLine } from '../../../../src/shared/metrics';
+import type {
+  EngineNotificationName,
+  EngineNotifications,
+  EngineStatus,
+} from '../../../../src/shared/engineProtocol';
+import type { RunRecord } from '../../../../src/shared/run';
+import type { HostMessage } from '../../../../src/shared/pages/dashboard/protocol';
+import { evalLine, stepLine } from '../../../support/metricLines';
+import { runRecord } from '../../../support/runs';
+
+let runDir: string;
+let source: RunSource | undefined;
+let sent: HostMessage[];
+beforeEach(async () => {
+  runDir = await mkdtemp(path.join(tmpdir(), 'run-'));
+  sent = [];
+});
+afterEach(async () => {
+  source?.stop();
+  await rm(runDir, { recursive: true, force: true });
+});
+
+const nobody: ConnectRun = () => Promise.reject(new Error('no engine'));
+const write = (name: string, value: unknown) =>
+  writeFile(path.join(runDir, name), JSON.stringify(value));
+const writeRun = (values: Partial<RunRecord> = {}) =>
+  write('run.json', runRecord({ created: new Date().toISOString(), ...values }));
+const writeEngine = (pid = process.pid) =>
+  write('engine.json', {
+    pid,
+    started: new Date().toISOString(),
+    pipe: runDir,
+    heartbeat: new Date().toISOString(),
+  });
+const append = (...lines: readonly MetricLine[]) =>
+  appendFile(
+    path.join(runDir, 'metrics.jsonl'),
+    lines.map((line) => `${JSON.stringify(line)}\n`).join(''),
+  );
+const of = <K extends HostMessage['kind']>(kind: K) =>
+  sent.filter((message): message is Extract<HostMessage, { kind: K }> => message.kind === kind);
+
+async function startSource(connect: ConnectRun = nobody): Promise<RunSource> {
+  source = new RunSource(runDir, connect, (message) => sent.push(message));
+  await source.start();
+  return source;
+}
+
+/** An engine's end of the wire: what it says is said by the test. */
+class Wire implements RunFollower {
+  readonly asked: string[] = [];
+  disposed = false;
+  status: EngineStatus = {
+    state: 'running',
+    step: 1,
+    total_steps: 10,
+    seconds_left: 7,
+    error: null,
+  };
+  private readonly listeners = new Map<string, (value: never) => void>();
+
+  request(name: string): Promise<EngineStatus> {
+    this.asked.push(name);
+    return Promise.resolve(this.status);
+  }
+
+  on<N extends EngineNotificationName>(
+    name: N,
+    listener: (params: EngineNotifications[N]) => void,
+  ) {
+    this.listeners.set(name, listener);
+    return { dispose: () => this.listeners.delete(name) };
+  }
+
+  onClose(listener: () => void) {
+    this.listeners.set('close', listener);
+    return { dispose: () => this.listeners.delete('close') };
+  }
+
+  say<N extends EngineNotificationName>(name: N, value: EngineNotifications[N]): void {
+    this.listeners.get(name)?.(value as never);
+  }
+
+  close(): void {
+    (this.listeners.get('close') as (() => void) | undefined)?.();
+  }
+
+  dispose(): void {
+    this.disposed = true;
+  }
+}
+
+test('the first message is a snapshot of all that the folder holds', async () => {
+  await writeRun({ state: 'completed' });
+  await append(evalLine(0, 3), stepLine(1), stepLine(2, { loss: 1 }));
+  await startSource();
+  expect(sent).toHaveLength(1);
+  const [snapshot] = of('snapshot');
+  expect(Array.from(snapshot!.steps.loss)).toEqual([2, 1]);
+  expect(snapshot!.lines).toEqual([evalLine(0, 3)]);
+  expect([snapshot!.run?.name, snapshot!.status.state, snapshot!.link]).toEqual([
+    'tiny',
+    'completed',
+    'ended',
+  ]);
+});
+
+test('without an engine to talk to, new lines come from the folder within seconds, each once', async () => {
+  await writeRun();
+  await writeEngine();
+  await append(stepLine(1));
+  await startSource();
+  expect(of('snapshot')[0]!.link).toBe('folder');
+  await append(stepLine(2), stepLine(3));
+  await vi.waitFor(
+    () => expect(of('append').flatMap((m) => m.lines.map((line) => line.step))).toEqual([2, 3]),
+    4000,
+  );
+  await append(stepLine(4));
+  await vi.waitFor(
+    () => expect(of('append').flatMap((m) => m.lines.map((line) => line.step))).toEqual([2, 3, 4]),
+    4000,
+  );
+});
+
+test('in a workspace that is not trusted it says so until it is, instead of that the engine does not answer', async () => {
+  await writeRun({ state: 'running' });
+  await writeEngine();
+  let trusted = false;
+  source = new RunSource(
+    runDir,
+    nobody,
+    (message) => sent.push(message),
+    () => trusted,
+  );
+  await source.start();
+  expect(of('snapshot')[0]!.link).toBe('untrusted');
+  trusted = true;
+  await vi.waitFor(() => expect(of('status').at(-1)?.link).toBe('folder'), 3000);
+});
+
+test('a change of the record is told', async () => {
+  await writeRun();
+  await writeEngine();
+  await startSource();
+  await writeRun({ state: 'completed', ended: new Date().toISOString() });
+  await vi.waitFor(() => {
+    expect(of('run').at(-1)?.run.state).toBe('completed');
+    expect(of('status').at(-1)).toMatchObject({ status: { state: 'completed' }, link: 'ended' });
+  }, 4000);
+});
+
+test('a folder that is still empty is a run that prepares', async () => {
+  await startSource();
+  expect(of('snapshot')[0]).toMatchObject({
+    run: null,
+    status: { state: 'preparing', error: null },
+  });
+});
+
+test('an engine that answers is followed: its status, progress, warnings, and lines without waiting for the next look', async () => {
+  await writeRun();
+  await writeEngine();
+  const wire = new Wire();
+  await startSource(() => Promise.resolve(wire));
+  expect(of('snapshot')[0]).toMatchObject({ link: 'engine', status: { seconds_left: 7 } });
+  wire.say('progress', { phase: 'evaluating', fraction: 0.5 });
+  wire.say('log', { level: 'info', message: 'quiet' });
+  wire.say('log', { level: 'warn', message: 'loud' });
+  wire.say('status', { ...wire.status, state: 'paused' });
+  expect(of('progress')[0]!.progress).toEqual({ phase: 'evaluating', fraction: 0.5 });
+  expect(of('log').map((m) => m.message)).toEqual(['loud']);
+  expect(of('status').at(-1)!.status.state).toBe('paused');
+  const asked = performance.now();
+  await append(stepLine(1));
+  wire.say('metric', stepLine(1));
+  await vi.waitFor(() => expect(of('append')).toHaveLength(1), { interval: 5 });
+  expect(performance.now() - asked).toBeLessThan(900);
+});
+
+test('requests go to the engine; without one they fail with words', async () => {
+  await writeRun();
+  await writeEngine();
+  const wire = new Wire();
+  const live = await startSource(() => Promise.resolve(wire));
+  wire.status = { ...wire.status, state: 'paused' };
+  await live.request('pause');
+  expect(wire.asked).toEqual(['status', 'pause']);
+  expect(of('status').at(-1)!.status.state).toBe('paused');
+  live.stop();
+  await expect(live.request('pause')).rejects.toThrow('does not answer');
+});
+
+test('an engine whose pipe breaks is followed through the folder, and again over a new pipe', async () => {
+  await writeRun();
+  await writeEngine();
+  const wires = [new Wire(), new Wire()];
+  let connected = 0;
+  await startSource(() => Promise.resolve(wires[connected++]!));
+  wires[0]!.close();
+  await vi.waitFor(() => expect(connected).toBe(2), 4000);
+  await vi.waitFor(() => expect(of('status').at(-1)?.link ?? 'engine').toBe('engine'), 4000);
+  expect(wires[0]!.disposed).toBe(true);
+  wires[0]!.say('status', { ...wires[0]!.status, state: 'failed' });
+  expect(of('status').some((m) => m.status.state === 'failed')).toBe(false);
+});
+
+test('while stopped nothing is read or sent, and the next start has everything', async () => {
+  await writeRun();
+  await writeEngine();
+  const wire = new Wire();
+  const live = await startSource(() => Promise.resolve(wire));
+  live.stop();
+  expect(wire.disposed).toBe(true);
+  await append(stepLine(1));
+  wire.say('metric', stepLine(1));
+  await new Promise((done) => {
+    setTimeout(done, 1300);
+  });
+  expect(sent.map((m) => m.kind)).toEqual(['snapshot']);
+  await live.start();
+  expect(Array.from(of('snapshot')[1]!.steps.step)).toEqual([1]);
+});
+
+test('metrics that begin anew are sent as a new snapshot', async () => {
+  await writeRun();
+  await writeEngine();
+  await append(stepLine(1), stepLine(2));
+  await startSource();
+  await writeFile(
+    path.join(runDir, 'metrics.jsonl'),
+    `${JSON.stringify(stepLine(1, { loss: 9 }))}\n`,
+  );
+  await vi.waitFor(() => expect(Array.from(of('snapshot').at(-1)!.steps.loss)).toEqual([9]), 4000);
+});
+
+test('lines that are broken or unknown are left out', async () => {
+  await writeRun();
+  await writeFile(
+    path.join(runDir, 'metrics.jsonl'),
+    `{"kind":"step"\n{"kind":"novelty","step":1}\n${JSON.stringify(stepLine(1))}\n{"kind":"st`,
+  );
+  await startSource();
+  expect(Array.from(of('snapshot')[0]!.steps.step)).toEqual([1]);
+});
+
+test('a run whose engine is gone is interrupted; one that has just been made prepares', async () => {
+  await writeRun({ state: 'running' });
+  await writeEngine(2 ** 22 + 1);
+  const now = Date.now();
+  expect(statusFromFolder(await new RunFolder(runDir).read(), 4, now)).toMatchObject({
+    state: 'interrupted',
+    step: 4,
+  });
+  await rm(path.join(runDir, 'engine.json'));
+  await writeRun({ state: 'preparing' });
+  const folder = await new RunFolder(runDir).read();
+  expect(statusFromFolder(folder, 0, now).state).toBe('preparing');
+  expect(statusFromFolder(folder, 0, now + 60_000).state).toBe('interrupted');
+});
+
+test('a live process that renews no heartbeat is not the engine', async () => {
+  await writeRun({ state: 'running' });
+  await write('engine.json', {
+    pid: process.pid,
+    started: '',
+    pipe: '/none',
+    heartbeat: new Date(Date.now() - 3_600_000).toISOString(),
+  });
+  expect(statusFromFolder(await new RunFolder(runDir).read(), 0, Date.now()).state).toBe(
+    'interrupted',
+  );
+});
+
+test('a record that cannot be read is an error with its file, and a missing one after a while', async () => {
+  await writeFile(path.join(runDir, 'run.json'), '{"half":');
+  const broken = await new RunFolder(runDir).read();
+  expect(statusFromFolder(broken, 0, 0)).toMatchObject({
+    state: 'failed',
+    error: { area: 'run', place: { file: path.join(runDir, 'run.json') } },
+  });
+  await rm(path.join(runDir, 'run.json'));
+  await mkdir(path.join(runDir, 'checkpoints'));
+  let now = 0;
+  const folder = new RunFolder(runDir, () => now);
+  expect((await folder.read()).error).toBeNull();
+  now = 60_000;
+  expect((await folder.read()).error?.message).toContain('has no run.json');
+});

@@ -1,0 +1,70 @@
+import { mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import path from 'node:path';
+import { afterEach, beforeEach, expect, it } from 'vitest';
+import { findDatasets } from '../../../../src/host/setup/findDatasets';
+
+let root: string;
+beforeEach(async () => void (root = await mkdtemp(path.join(tmpdir(), 'datasets-'))));
+afterEach(() => rm(root, { recursive: true }));
+
+it('lists each .jsonl file with its rows and keys, those to learn from first', async () => {
+  await mkdir(path.join(root, 'data'));
+  await writeFile(path.join(root, 'data/dev.jsonl'), '{"text":"a"}\n');
+  await writeFile(
+    path.join(root, 'data/train.jsonl'),
+    '{"prompt":"a","completion":"b"}\n\n{"prompt":"c","completion":"d"}',
+  );
+  await writeFile(path.join(root, 'data/validation.jsonl'), '');
+  await writeFile(path.join(root, 'data/notes.txt'), 'x');
+  const found = await findDatasets([root]);
+  expect(found.map((d) => [d.name, d.rows, d.keys, d.validation])).toEqual([
+    [
+      path.join('data', 'train.jsonl'),
+      2,
+      ['prompt', 'completion'],
+      path.join(root, 'data/validation.jsonl'),
+    ],
+    [path.join('data', 'dev.jsonl'), 1, ['text'], null],
+    [path.join('data', 'validation.jsonl'), 0, [], null],
+  ]);
+});
+
+it('tells neither rows nor keys of what it cannot read quickly', async () => {
+  await writeFile(path.join(root, 'big.jsonl'), `[1]\n${'x'.repeat(5 * 2 ** 20)}`);
+  expect(await findDatasets([root])).toMatchObject([{ rows: null, keys: [], validation: null }]);
+});
+
+it('tells by the first row what a file teaches, and knows folders of images by their classes', async () => {
+  const rows = {
+    chat: { messages: [] },
+    labels: { text: 'a', label: 'x' },
+    many: { text: 'a', labels: ['x'] },
+    tags: { tokens: ['a'], ner_tags: [0] },
+    pairs: { anchor: 'a', positive: 'b' },
+    sts: { sentence1: 'a', sentence2: 'b', label: 0.5 },
+  };
+  for (const [name, row] of Object.entries(rows))
+    await writeFile(path.join(root, `${name}.jsonl`), JSON.stringify(row));
+  for (const name of ['cat', 'dog']) {
+    await mkdir(path.join(root, 'pets', name), { recursive: true });
+    await writeFile(path.join(root, 'pets', name, `1.${name === 'cat' ? 'png' : 'JPG'}`), '');
+  }
+  await mkdir(path.join(root, 'docs/media'), { recursive: true });
+  await writeFile(path.join(root, 'docs/media/logo.png'), '');
+  const found = await findDatasets([root]);
+  expect(Object.fromEntries(found.map((d) => [path.parse(d.name).name, d.task]))).toEqual({
+    chat: 'causal_lm',
+    labels: 'seq_cls',
+    many: 'seq_cls',
+    tags: 'token_cls',
+    pairs: 'embedding',
+    sts: 'seq_cls',
+    pets: 'image_cls',
+  });
+  expect(found.find((d) => d.task === 'image_cls')).toMatchObject({
+    path: path.join(root, 'pets'),
+    keys: ['cat', 'dog'],
+    rows: 2,
+  });
+});

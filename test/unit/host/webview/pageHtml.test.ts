@@ -1,0 +1,65 @@
+import { readdirSync, readFileSync } from 'node:fs';
+import path from 'node:path';
+import { expect, test } from 'vitest';
+import { pageHtml } from '../../../../src/host/webview/pageHtml';
+import { COMPARE_STRINGS } from '../../../../src/shared/pages/compare/strings';
+import { CONFIGURE_STRINGS } from '../../../../src/shared/pages/configure/strings';
+import { DASHBOARD_STRINGS } from '../../../../src/shared/pages/dashboard/strings';
+import { fill } from '../../../../src/shared/fill';
+import { INSPECT_STRINGS } from '../../../../src/shared/pages/inspect/strings';
+import { OVERLAY_STRINGS } from '../../../../src/shared/pages/overlay/strings';
+import { PLAYGROUND_STRINGS } from '../../../../src/shared/pages/playground/strings';
+
+const html = pageHtml({
+  cspSource: 'https://webview.test',
+  nonce: 'n0nce',
+  script: 'https://webview.test/dashboard.js',
+  style: 'https://webview.test/dashboard.css',
+  language: 'en',
+  strings: DASHBOARD_STRINGS,
+  facts: { 'run-dir': '/runs/"<b>&' },
+});
+
+test('the page runs its own script only and styles itself from its own folder only', () => {
+  expect(/Content-Security-Policy" content="([^"]*)"/.exec(html)?.[1]).toBe(
+    "default-src 'none'; script-src 'nonce-n0nce'; style-src https://webview.test 'nonce-n0nce'; font-src https://webview.test",
+  );
+  expect(html).not.toMatch(/unsafe| style="| on\w+="/);
+});
+
+test('texts and paths cannot break out of their attributes', () => {
+  expect(html).toContain('content="/runs/&quot;&lt;b&gt;&amp;"');
+  expect(html).not.toContain('<b>');
+});
+
+test('the page says that it loads before anything has arrived', () => {
+  expect(html).toContain(`<p class="loading">${DASHBOARD_STRINGS.loading}</p>`);
+});
+
+test('values are put where the text wants them', () => {
+  expect(fill('{1} of {0}, {2}', ['b', 3])).toBe('3 of b, {2}');
+});
+
+const sourceOf = (folder: string) =>
+  readdirSync(folder, { recursive: true, encoding: 'utf8' })
+    .filter((name) => name.endsWith('.ts'))
+    .map((name) => readFileSync(path.join(folder, name), 'utf8'))
+    .join('\n');
+const pages = {
+  dashboard: DASHBOARD_STRINGS,
+  overlay: OVERLAY_STRINGS,
+  compare: COMPARE_STRINGS,
+  configure: CONFIGURE_STRINGS,
+  inspect: INSPECT_STRINGS,
+  playground: PLAYGROUND_STRINGS,
+};
+
+test.each(Object.entries(pages))('every text of the %s page is used in it', (page, strings) => {
+  const source =
+    sourceOf(path.resolve('webview', page)) + sourceOf(path.resolve('webview', 'shared'));
+  const isUsed = (key: string) =>
+    source.includes(`'${key}'`) ||
+    source.includes(`strings.${key}`) ||
+    source.includes(`\`${key.replace(/\.[^.]+$/, '')}.\${`);
+  expect(Object.keys(strings).filter((key) => key !== 'loading' && !isUsed(key))).toEqual([]);
+});

@@ -1,0 +1,132 @@
+import fc from 'fast-check';
+import { describe, expect, it } from 'vitest';
+import { lossOf, normalised } from '../../../../src/models/heads/loss';
+
+const WIDTH = 3;
+const numbers = (rows: number) =>
+  fc
+    .array(fc.double({ min: -3, max: 3, noNaN: true }), {
+      minLength: rows * WIDTH,
+      maxLength: rows * WIDTH,
+    })
+    .map((z) => Float32Array.from(z));
+
+/** The gradient against differences of the sum, in each output. */
+function expectSlopes(
+  problem: Parameters<typeof lossOf>[0],
+  outputs: Float32Array,
+  labels: Int32Array | Float32Array,
+): void {
+  const { gradient } = lossOf(problem, outputs, WIDTH, labels);
+  const h = 1 / 64; // exact in f32 beside numbers of this size
+  outputs.forEach((z, i) => {
+    const at = (step: number) =>
+      lossOf(
+        problem,
+        outputs.map((x, k) => (k === i ? z + step : x)),
+        WIDTH,
+        labels,
+      ).loss_sum;
+    const slope = (8 * (at(h) - at(-h)) - (at(2 * h) - at(-2 * h))) / (12 * h);
+    expect(Math.abs(gradient[i]! - slope)).toBeLessThan(2e-3 * Math.max(1, Math.abs(slope)));
+  });
+}
+
+describe('the loss', () => {
+  it('of classes is the cross-entropy of the rows that have one', () => {
+    const { loss_sum, labelled, gradient } = lossOf(
+      'single_label',
+      Float32Array.of(1, 2, 3, 9, 9, 9),
+      WIDTH,
+      Int32Array.of(1, -100),
+    );
+    expect(labelled).toBe(1);
+    expect(loss_sum).toBeCloseTo(Math.log(Math.exp(1) + Math.exp(2) + Math.exp(3)) - 2, 6);
+    expect([...gradient.subarray(3)]).toEqual([0, 0, 0]);
+    fc.assert(
+      fc.property(
+        numbers(4),
+        fc.array(fc.constantFrom(-100, 0, 1, 2), { minLength: 4, maxLength: 4 }),
+        (z, labels) => expectSlopes('token', z, Int32Array.from(labels)),
+      ),
+      { numRuns: 40 },
+    );
+  });
+
+  it('of several labels is the binary cross-entropy of each', () => {
+    const { loss_sum, labelled } = lossOf(
+      'multi_label',
+      Float32Array.of(0.5, -2, 40),
+      WIDTH,
+      Float32Array.of(1, 0, 0),
+    );
+    expect(labelled).toBe(3);
+    expect(loss_sum).toBeCloseTo(Math.log(1 + Math.exp(-0.5)) + Math.log(1 + Math.exp(-2)) + 40, 5);
+    fc.assert(
+      fc.property(numbers(2), (z) =>
+        expectSlopes('multi_label', z, Float32Array.of(1, 0, 1, 0, 0, 1)),
+      ),
+      { numRuns: 40 },
+    );
+  });
+
+  it('of real numbers is the squared error', () => {
+    expect(
+      lossOf('regression', Float32Array.of(1, 2, 3), WIDTH, Float32Array.of(0, 2, 5)),
+    ).toMatchObject({ loss_sum: 5, labelled: 3 });
+    fc.assert(
+      fc.property(numbers(2), (z) =>
+        expectSlopes('regression', z, Float32Array.of(1, -1, 0.5, 2, 0, -2)),
+      ),
+      { numRuns: 40 },
+    );
+  });
+
+  it('of pairs is least where each first half is nearest to its own second half, and does not see lengths', () => {
+    const matched = Float32Array.of(1, 0, 0, 0, 1, 0, 2, 0, 0, 0, 3, 0);
+    const crossed = Float32Array.of(1, 0, 0, 0, 1, 0, 0, 2, 0, 3, 0, 0);
+    expect(lossOf('pairs', matched, WIDTH, new Int32Array(0)).loss_sum).toBeLessThan(1e-6);
+    expect(lossOf('pairs', crossed, WIDTH, new Int32Array(0)).loss_sum).toBeCloseTo(40, 3);
+    expect(
+      lossOf(
+        'pairs',
+        crossed.map((x) => 7 * x),
+        WIDTH,
+        new Int32Array(0),
+      ).loss_sum,
+    ).toBeCloseTo(40, 3);
+    const apart = numbers(6).filter((z) =>
+      [0, 1, 2, 3, 4, 5].every(
+        (row) => Math.hypot(...z.subarray(row * WIDTH, (row + 1) * WIDTH)) > 1.5,
+      ),
+    );
+    fc.assert(
+      fc.property(apart, (z) => {
+        const { gradient } = lossOf('pairs', z, WIDTH, new Int32Array(0));
+        const along = [0, 1, 2, 3, 4, 5].map((row) =>
+          z
+            .subarray(row * WIDTH, (row + 1) * WIDTH)
+            .reduce((sum, x, k) => sum + x * gradient[row * WIDTH + k]!, 0),
+        );
+        // a longer vector changes nothing
+        for (const value of along) expect(Math.abs(value)).toBeLessThan(1e-3);
+        expectSlopes('pairs', z, new Int32Array(0));
+      }),
+      { numRuns: 30 },
+    );
+  });
+});
+
+it('normalised rows have length 1', () => {
+  fc.assert(
+    fc.property(
+      numbers(2).filter(
+        (z) => Math.hypot(...z.subarray(0, 3)) > 1e-3 && Math.hypot(...z.subarray(3)) > 1e-3,
+      ),
+      (z) => {
+        const unit = normalised(z, WIDTH);
+        expect(Math.hypot(...unit.subarray(0, 3))).toBeCloseTo(1, 5);
+      },
+    ),
+  );
+});
