@@ -1,7 +1,14 @@
 import { defineConfig } from 'vitest/config';
 
-/** Tests that start the engine or libtensorflow: one file at a time, each may take minutes. */
-const slow = { testTimeout: 300_000, maxWorkers: 1 };
+/**
+ * Tests that start the engine or load libtensorflow: one file at a time, each may take minutes.
+ * They use the bundles in dist/, which are rebuilt first if the sources have changed.
+ */
+const slow = {
+  testTimeout: 300_000,
+  maxWorkers: 1,
+  globalSetup: ['test/support/buildBundles.ts'],
+};
 
 export default defineConfig({
   test: {
