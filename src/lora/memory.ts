@@ -1,4 +1,4 @@
-import { PLAIN_STEP, type StepPlan } from '../shared/stepPlan';
+import { UNRECORDED_STEP_PLAN, type StepPlan } from '../shared/stepPlan';
 import type { TargetableModule } from './adapter';
 import { countTrainable, rankIn, type Ranks } from './count';
 
@@ -56,7 +56,7 @@ export function estimateMemory(
   ranks: Ranks,
   batch: number,
   length: number,
-  plan: StepPlan = PLAIN_STEP,
+  plan: StepPlan = UNRECORDED_STEP_PLAN,
 ): MemoryEstimate {
   const { trainable } = countTrainable(targets, ranks);
   const r = targets.reduce((sum, m) => sum + rankIn(ranks, m), 0) / size.num_layers;
@@ -78,7 +78,7 @@ export function estimateFull(
   size: ModelSize,
   batch: number,
   length: number,
-  plan: StepPlan = PLAIN_STEP,
+  plan: StepPlan = UNRECORDED_STEP_PLAN,
 ): MemoryEstimate {
   const { activations, working } = passing(size, { r: 0, wide: true }, batch, length, {
     ...plan,

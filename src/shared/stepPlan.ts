@@ -8,4 +8,4 @@ export interface StepPlan {
 }
 
 /** As runs were trained before they told. */
-export const PLAIN_STEP: StepPlan = { base_dtype: 'float32', recomputed_layers: 0 };
+export const UNRECORDED_STEP_PLAN: StepPlan = { base_dtype: 'float32', recomputed_layers: 0 };

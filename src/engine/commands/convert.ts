@@ -3,7 +3,7 @@ import { ADAPTER_FORMATS, type AdapterFormat } from '../../formats/adapterFormat
 import { LoraError } from '../../shared/errors';
 import { convertAdapter, writeModelfile, type Converted } from '../convert/convert';
 import { mergeModel } from '../merge/mergeModel';
-import { opsFor } from '../model/backend';
+import { createOps } from '../model/backend';
 import { jobProgress } from './terminal';
 import { useRuntime, type Context } from './context';
 import { readOptions, required, usageError } from './options';
@@ -120,7 +120,7 @@ async function merged(
     scale: 1,
     dtype: 'keep',
     max_shard_size: null,
-    ops: async () => opsFor(await useRuntime(context), context.dist),
+    ops: async () => createOps(await useRuntime(context), context.dist),
     signal: context.signal,
     warn: progress.warn,
     onProgress: progress.show,

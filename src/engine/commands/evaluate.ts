@@ -9,10 +9,10 @@ import type { Example, ImageExample, Message, TextRow } from '../../data/example
 import { LoraError } from '../../shared/errors';
 import type { Scores } from '../../shared/metrics';
 import { RecipeSchema } from '../../shared/recipe';
-import { answer } from '../model/answer';
+import { answerPrompt } from '../model/answer';
 import { dataToolsOf } from '../model/dataTools';
 import { canBecome } from './exactMatch';
-import { tokenizerOf, withModel, type Loaded } from '../model/openModel';
+import { loadTokenizer, withModel, type LoadedModel } from '../model/openModel';
 import { evaluateExamples } from '../tasks/evaluate';
 import { described } from './describe';
 import type { Context } from './context';
@@ -73,12 +73,12 @@ export async function evaluate(args: readonly string[], context: Context): Promi
 
 /** An answer is broken off where it can no longer be right. */
 async function evaluateText(
-  { base, model }: Loaded,
+  { base, model }: LoadedModel,
   { file, exact, max_length, max_new_tokens }: Settings,
   context: Context,
 ): Promise<void> {
   const dataset = await readDataset(file);
-  const tokenizer = await tokenizerOf(base);
+  const tokenizer = await loadTokenizer(base);
   const { examples, rows, problems } = tokenizeRows(
     file,
     dataset.rows as readonly TextRow[],
@@ -100,7 +100,7 @@ async function evaluateText(
     context.signal.throwIfAborted();
     const onText = (text: string) => canBecome(text, expected);
     const completion = (
-      await answer(model, tokenizer, messages, {
+      await answerPrompt(model, tokenizer, messages, {
         chat: true,
         max_new_tokens,
         temperature: 0,
@@ -132,7 +132,7 @@ async function evaluateText(
 const PAIRS_PER_BATCH = 16;
 
 async function evaluateTask(
-  { base, model, labels }: Loaded,
+  { base, model, labels }: LoadedModel,
   { file, max_length }: Settings,
   context: Context,
 ): Promise<void> {

@@ -1,5 +1,5 @@
-import { answer } from '../model/answer';
-import { tokenizerOf, withModel } from '../model/openModel';
+import { answerPrompt } from '../model/answer';
+import { loadTokenizer, withModel } from '../model/openModel';
 import type { Context } from './context';
 import { dtypeOf, readOptions, required, temperatureOf, usageError, wholeNumber } from './options';
 
@@ -35,7 +35,7 @@ export async function generate(args: readonly string[], context: Context): Promi
     values.adapter ?? [],
     context,
     async ({ base, model }) => {
-      const tokenizer = await tokenizerOf(base);
+      const tokenizer = await loadTokenizer(base);
       let shown = '';
       const onText = (text: string) => {
         if (!context.json && !text.endsWith('\ufffd'))
@@ -43,7 +43,7 @@ export async function generate(args: readonly string[], context: Context): Promi
         if (!text.endsWith('\ufffd')) shown = text;
         return !context.signal.aborted;
       };
-      const text = await answer(model, tokenizer, prompt, { ...options, onText });
+      const text = await answerPrompt(model, tokenizer, prompt, { ...options, onText });
       context.print(
         context.json ? JSON.stringify({ kind: 'result', prompt, text }) : text.slice(shown.length),
       );

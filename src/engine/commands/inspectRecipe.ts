@@ -6,7 +6,7 @@ import type { BatchPiece } from '../../shared/metrics';
 import { parseRecipe } from '../../shared/recipeFile';
 import { dataToolsOf } from '../model/dataTools';
 import { openForTraining } from '../training/open';
-import { piecesOf } from '../tasks/pieces';
+import { batchPieces } from '../tasks/batchPieces';
 import { described } from './describe';
 import type { Report } from './report';
 
@@ -27,7 +27,7 @@ export async function inspectRecipe(file: string): Promise<Report> {
     );
     const examples = train.slice(0, SHOWN).map((example) => ({
       line: linesOf(example)[0],
-      pieces: piecesOf(example, recipe.task, tools.tokenizer, labels),
+      pieces: batchPieces(example, recipe.task, tools.tokenizer, labels),
     }));
     const marked = (piece: BatchPiece) =>
       piece.labelled && recipe.task === 'causal_lm' ? `«${piece.text}»` : piece.text;

@@ -5,7 +5,7 @@ import { MERGE_DTYPES, type MergeDtype } from '../merge/form';
 import { verifyMerge, type Verified } from '../merge/verify';
 import { CERTIFICATE, type Certificate } from '../merge/certificate';
 import { certificateName } from '../merge/ggufTarget';
-import { opsFor } from '../model/backend';
+import { createOps } from '../model/backend';
 import { jobProgress } from './terminal';
 import { useRuntime, type Context } from './context';
 import { readOptions, required, usageError } from './options';
@@ -42,7 +42,9 @@ export async function merge(args: readonly string[], context: Context): Promise<
     scale: scaleOf(values.scale),
     dtype: dtypeOf(values.dtype),
     max_shard_size: sizeOf(values['max-shard-size']),
-    ops: values['no-parity'] ? null : async () => opsFor(await useRuntime(context), context.dist),
+    ops: values['no-parity']
+      ? null
+      : async () => createOps(await useRuntime(context), context.dist),
     signal: context.signal,
     warn: progress.warn,
     onProgress: progress.show,

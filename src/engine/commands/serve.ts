@@ -7,8 +7,8 @@ import {
   type AnswerSettings,
   type ServeEvent,
 } from '../../shared/serveProtocol';
-import { answer } from '../model/answer';
-import { Answerers } from '../serve/answerers';
+import { answerPrompt } from '../model/answer';
+import { ServedModels } from '../serve/servedModels';
 import type { Context } from './context';
 import { dtypeOf, readOptions, required, usageError } from './options';
 
@@ -33,7 +33,7 @@ export async function serve(args: readonly string[], context: Context): Promise<
     throw usageError(`${JSON.stringify(positionals[0])} is not an option`, SERVE_USAGE);
   const base = required(values.base, 'base', SERVE_USAGE);
   const emit = (event: ServeEvent) => context.print(JSON.stringify(event));
-  const answerers = await Answerers.open(
+  const answerers = await ServedModels.open(
     base,
     values.adapter ?? [],
     { ...context, warn: (message) => emit({ kind: 'warning', message }) },
@@ -65,7 +65,7 @@ class Desk {
   private wake: () => void = () => undefined;
 
   constructor(
-    private readonly answerers: Answerers,
+    private readonly answerers: ServedModels,
     private readonly emit: (event: ServeEvent) => void,
     private readonly signal: AbortSignal,
   ) {}
@@ -129,7 +129,10 @@ class Desk {
           send(text, false);
           return !isStopped();
         };
-        send(await answer(model, tokenizer, messagesOf(settings), { ...settings, onText }), true);
+        send(
+          await answerPrompt(model, tokenizer, messagesOf(settings), { ...settings, onText }),
+          true,
+        );
       }
       this.emit({
         kind: 'done',

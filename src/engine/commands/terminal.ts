@@ -3,10 +3,10 @@ import type { MetricLine, StepLine } from '../../shared/metrics';
 import type { EngineProgress, EngineStatus } from '../../shared/engineProtocol';
 import { RUN_FILES, type RunRecord } from '../../shared/run';
 import type { Context } from './context';
-import type { TrainOptions } from '../training/supervisor';
+import type { SupervisorOptions } from '../training/supervisor';
 
 interface View {
-  readonly hooks: Pick<TrainOptions, 'onMetric' | 'onProgress' | 'onStatus' | 'onLog'>;
+  readonly hooks: Pick<SupervisorOptions, 'onMetric' | 'onProgress' | 'onStatus' | 'onLog'>;
   readonly finish: (record: RunRecord) => void;
 }
 

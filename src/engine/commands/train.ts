@@ -5,12 +5,12 @@ import { isEngineAlive, readEngineRecord } from '../../formats/run/engineRecord'
 import { LoraError } from '../../shared/errors';
 import { parseRecipe } from '../../shared/recipeFile';
 import { ENDED_STATES, RUN_FILES, type RunRecord } from '../../shared/run';
-import { lastCheckpoint } from '../training/checkpoint';
+import { newestWholeCheckpoint } from '../training/checkpoint';
 import { checkFingerprints, gitCommit } from '../run/fingerprint';
 import { clearLeftovers } from '../run/leftovers';
 import { productOf } from '../training/products/product';
 import { makeRunDir, MetricsFile, newRecord, newRunDir, readRecord } from '../run/runFolder';
-import { Training, type TrainOptions } from '../training/supervisor';
+import { RunSupervisor, type SupervisorOptions } from '../training/supervisor';
 import { showTraining } from './terminal';
 import { useRuntime, type Context } from './context';
 import { readOptions, usageError } from './options';
@@ -31,7 +31,7 @@ export async function train(args: readonly string[], context: Context): Promise<
       ? await newRun(positionals[0]!, values['run-dir'], context)
       : await resumedRun(path.resolve(values.resume), context);
   const view = showTraining(context, start.run_dir);
-  const record = await Training.run(
+  const record = await RunSupervisor.run(
     { ...start, dist: context.dist, runtime: await runtimeFor(start, context), ...view.hooks },
     context.signal,
   );
@@ -39,7 +39,7 @@ export async function train(args: readonly string[], context: Context): Promise<
   return record.state === 'failed' ? 1 : 0;
 }
 
-type Start = Pick<TrainOptions, 'record' | 'run_dir' | 'resume_from'>;
+type Start = Pick<SupervisorOptions, 'record' | 'run_dir' | 'resume_from'>;
 
 async function newRun(
   recipePath: string,
@@ -83,7 +83,7 @@ async function resumedRun(run_dir: string, { warn }: Context): Promise<Start> {
     ...(record.data?.fingerprint ?? []),
     ...(record.base?.fingerprint ?? []),
   ]);
-  const step = await lastCheckpoint(
+  const step = await newestWholeCheckpoint(
     run_dir,
     productOf(record.recipe.training.method),
     (step, error) =>
@@ -118,7 +118,7 @@ async function runtimeFor(start: Start, context: Context) {
   try {
     return await useRuntime(context);
   } catch (error) {
-    await Training.fail(start, LoraError.from(error, 'runtime'));
+    await RunSupervisor.fail(start, LoraError.from(error, 'runtime'));
     throw error;
   }
 }

@@ -7,7 +7,7 @@ import { layoutOf } from '../../lora/merge';
 import type { Adapter, LoraFactors } from '../../lora/adapter';
 import type { TfBinding } from '../../models/ops/raw';
 import { throwIfCancelled } from '../cancelled';
-import { optionsOf } from '../model/openModel';
+import { baseOptionsOf } from '../model/openModel';
 import { intrudersOf, type Intruders } from './intruders';
 
 /** What an update is beside the weight that it changes. */
@@ -52,7 +52,7 @@ export async function compareWithBase({
   readonly adapters: readonly [Adapter, Adapter];
   readonly layers: readonly AgainstBase[];
 }> {
-  const base = await openBase(file, optionsOf(await readAdapterTask(adapters[0])));
+  const base = await openBase(file, baseOptionsOf(await readAdapterTask(adapters[0])));
   try {
     const [a, b] = [
       (await readAnyAdapter(adapters[0], base)).adapter,

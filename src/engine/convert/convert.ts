@@ -19,7 +19,7 @@ import type { Adapter } from '../../lora/adapter';
 import { LoraError } from '../../shared/errors';
 import { writeMadeAdapter } from '../combine/writeAdapter';
 import { checkOutput } from '../merge/place';
-import { optionsOf } from '../model/openModel';
+import { baseOptionsOf } from '../model/openModel';
 import { described } from '../commands/describe';
 
 export interface ConvertOptions {
@@ -89,7 +89,7 @@ export async function convertAdapter({
 
 async function openBaseFor(found: FoundAdapter, named: string | null): Promise<BaseModel | null> {
   if (found.format !== 'peft') return named === null ? null : openBase(named);
-  const options = optionsOf(await readAdapterTask(found.path));
+  const options = baseOptionsOf(await readAdapterTask(found.path));
   if (named !== null) return openBaseUnder(named, found.path, options);
   const { adapter } = await readAdapter(found, null);
   const own = adapter.config.base_model_name_or_path;

@@ -14,7 +14,7 @@ import { modelSize } from '../../formats/architecture/size';
 import type { Ops } from '../../models/ops/ops';
 import { throwIfCancelled } from '../cancelled';
 import { availableMemory } from '../training/memoryCheck';
-import { optionsOf } from '../model/openModel';
+import { baseOptionsOf } from '../model/openModel';
 import { described } from '../commands/describe';
 import { warningsOf, type Certificate, type HashedFile, type Parity } from './certificate';
 import type { MergeDtype } from './form';
@@ -51,7 +51,7 @@ export async function mergeModel(options: MergeOptions): Promise<Certificate> {
   const task = await readAdapterTask(top);
   await checkOutput(output, [basePath, ...folders]);
   await clearUnfinished(output);
-  const base = await openBaseUnder(basePath, top, optionsOf(task));
+  const base = await openBaseUnder(basePath, top, baseOptionsOf(task));
   try {
     const adapters = await readAdapters(folders, base, options);
     return await write(base, adapters, task, options);

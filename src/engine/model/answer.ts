@@ -12,7 +12,7 @@ export interface AnswerOptions {
 }
 
 /** The model's answer to a prompt, or to a conversation through its chat template. */
-export async function answer(
+export async function answerPrompt(
   model: Model,
   tokenizer: Tokenizer,
   prompt: string | readonly Message[],

@@ -9,7 +9,7 @@ import { loadTfjs, type Tfjs } from '../../runtime/loadTfjs';
 import type { Runtime } from '../../runtime/runtime';
 
 /** The table of ops on a runtime. Loads libtensorflow into this thread (0.3 s). */
-export async function opsFor(runtime: Runtime, dist: string): Promise<Ops> {
+export async function createOps(runtime: Runtime, dist: string): Promise<Ops> {
   const tf: Tfjs = await loadTfjs(runtime, dist);
   return runtime.kind === 'tensorflow' ? new RawOps(bindingOf(tf)) : tfjsOps(tf);
 }
@@ -28,7 +28,7 @@ const PROBLEMS = {
 } as const;
 
 /** What the loss of a head for labels compares. */
-export const problemOf = (labels: LabelSet | null): Pick<LoadOptions, 'problem'> =>
+export const problemOptionsOf = (labels: LabelSet | null): Pick<LoadOptions, 'problem'> =>
   labels ? { problem: PROBLEMS[labels.problem_type] } : {};
 
 /** No adapter: the base alone. */

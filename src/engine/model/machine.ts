@@ -17,7 +17,7 @@ export async function machineOf(runtime: Runtime): Promise<StepMachine> {
 }
 
 /** In what a model that only answers is held: auto goes by speed. */
-export async function dtypeOn(
+export async function inferenceDtype(
   runtime: Runtime,
   asked: StepSettings['base_dtype'],
 ): Promise<StepPlan['base_dtype']> {

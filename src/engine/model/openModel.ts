@@ -12,12 +12,12 @@ import type { StepSettings } from '../../lora/stepPlan';
 import { loadModel } from '../../models/model';
 import type { Model } from '../../models/modelTypes';
 import { useRuntime, type Context } from '../commands/context';
-import { dtypeOn } from './machine';
-import { EMPTY_ADAPTER, opsFor, problemOf } from './backend';
-import { labelsOf } from '../training/open';
+import { inferenceDtype } from './machine';
+import { EMPTY_ADAPTER, createOps, problemOptionsOf } from './backend';
+import { labelNamesOf } from '../training/open';
 import { described } from '../commands/describe';
 
-export interface Loaded {
+export interface LoadedModel {
   readonly base: BaseModel;
   /** What its head tells apart; null for other heads. */
   readonly labels: LabelSet | null;
@@ -38,7 +38,7 @@ export async function withModel<T>(
   basePath: string,
   adapterPaths: readonly string[],
   context: Context,
-  use: (loaded: Loaded) => Promise<T>,
+  use: (loaded: LoadedModel) => Promise<T>,
   options: OpenOptions = {},
 ): Promise<T> {
   const { close, base, labels, model } = await openModel(basePath, adapterPaths, context, options);
@@ -55,10 +55,10 @@ export async function openModel(
   adapterPaths: readonly string[],
   context: Context,
   { onProgress, base_dtype = 'float32' }: OpenOptions = {},
-): Promise<Loaded & { readonly device: string; readonly close: () => Promise<void> }> {
+): Promise<LoadedModel & { readonly device: string; readonly close: () => Promise<void> }> {
   const top = adapterPaths.at(-1);
   const trained = top === undefined ? null : await readAdapterTask(top);
-  const base = await openBaseUnder(basePath, top ?? null, optionsOf(trained));
+  const base = await openBaseUnder(basePath, top ?? null, baseOptionsOf(trained));
   try {
     const adapters: Adapter[] = [];
     for (const folder of adapterPaths) {
@@ -68,15 +68,15 @@ export async function openModel(
     }
     const adapter = adapters.pop() ?? null;
     const runtime = await useRuntime(context);
-    const ops = await opsFor(runtime, context.dist);
+    const ops = await createOps(runtime, context.dist);
     refuseMissingHead(base, adapter);
     const labels = labelSetOf(base, trained);
-    const dtype = await dtypeOn(runtime, base_dtype);
+    const dtype = await inferenceDtype(runtime, base_dtype);
     const model = await loadModel(base, adapter ?? EMPTY_ADAPTER, {
       ops,
       below: adapters,
       base_dtype: dtype,
-      ...problemOf(labels),
+      ...problemOptionsOf(labels),
       ...(onProgress && { onProgress }),
     });
     return {
@@ -110,7 +110,7 @@ function refuseMissingHead(base: BaseModel, adapter: Adapter | null): void {
 }
 
 /** The head that an adapter was trained with, else what the base was made for. */
-export function optionsOf(trained: AdapterTask | null): ReadSpecOptions {
+export function baseOptionsOf(trained: AdapterTask | null): ReadSpecOptions {
   if (!trained) return {};
   return {
     ...(trained.task && { task: trained.task }),
@@ -122,10 +122,10 @@ function labelSetOf(base: BaseModel, trained: AdapterTask | null): LabelSet | nu
   const { head } = base.spec;
   if (head.kind !== 'labels') return null;
   const names =
-    labelsOf(base) ?? Array.from({ length: head.output.out_features }, (_, i) => String(i));
+    labelNamesOf(base) ?? Array.from({ length: head.output.out_features }, (_, i) => String(i));
   return trained?.labels ?? { problem_type: 'single_label_classification', names };
 }
 
 /** Errors: LoraError('tokenizer') where the base has none. */
-export const tokenizerOf = async (base: BaseModel): Promise<Tokenizer> =>
+export const loadTokenizer = async (base: BaseModel): Promise<Tokenizer> =>
   createTokenizer(await base.readTokenizer());

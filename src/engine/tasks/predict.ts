@@ -2,10 +2,10 @@ import type { LabelSet } from '../../data/labels';
 import type { PreparedData } from '../../data/prepare';
 import type { ShownRow } from '../../data/shownRows';
 import type { Model } from '../../models/modelTypes';
-import { dot, largest } from './scores';
+import { dotProduct, argmaxOfRow } from './scores';
 
 /** What a model with another head than a language model's says of a row, in words. */
-export async function predict(
+export async function predictionText(
   model: Model,
   { example, words }: ShownRow,
   labels: LabelSet | null,
@@ -14,22 +14,22 @@ export async function predict(
   const batch = await collate([example]);
   const outputs = await model.logits(batch);
   if (!labels)
-    return `cosine ${dot(outputs.subarray(0, outputs.length / 2), outputs.subarray(outputs.length / 2)).toFixed(3)}`;
-  if (example.kind !== 'tokens') return labelWords(outputs, labels);
+    return `cosine ${dotProduct(outputs.subarray(0, outputs.length / 2), outputs.subarray(outputs.length / 2)).toFixed(3)}`;
+  if (example.kind !== 'tokens') return labelText(outputs, labels);
   const starts = [...example.labels.keys()].filter((i) => example.labels[i] !== -100);
   return starts
-    .map((at, i) => tagged(words[i]!, labels.names[largest(outputs, at, labels.names.length)]!))
+    .map((at, i) => tagged(words[i]!, labels.names[argmaxOfRow(outputs, at, labels.names.length)]!))
     .join(' ');
 }
 
 const tagged = (word: string, tag: string) => (tag === 'O' ? word : `${word}[${tag}]`);
 
 /** "billing (97 %)"; each label that holds; or the numbers. */
-export function labelWords(outputs: Float32Array, { problem_type, names }: LabelSet): string {
+export function labelText(outputs: Float32Array, { problem_type, names }: LabelSet): string {
   const percent = (p: number) => `${Math.round(100 * p)} %`;
   switch (problem_type) {
     case 'single_label_classification': {
-      const best = largest(outputs, 0, names.length);
+      const best = argmaxOfRow(outputs, 0, names.length);
       const p = 1 / outputs.reduce((sum, z) => sum + Math.exp(z - outputs[best]!), 0);
       return `${names[best]!} (${percent(p)})`;
     }

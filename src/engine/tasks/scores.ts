@@ -31,7 +31,7 @@ export function scorerOf(task: Task, labels: LabelSet | null): Scorer {
 const NO_LABEL = -100;
 
 /** Row-wise place of the largest. */
-export function largest(outputs: Float32Array, row: number, width: number): number {
+export function argmaxOfRow(outputs: Float32Array, row: number, width: number): number {
   let best = 0;
   for (let i = 1; i < width; i++)
     if (outputs[row * width + i]! > outputs[row * width + best]!) best = i;
@@ -73,7 +73,7 @@ class ClassScorer implements Scorer {
 
   add({ labels }: Batch, outputs: Float32Array): void {
     for (let row = 0; row < labels.length; row++)
-      this.counts.add(labels[row]!, largest(outputs, row, this.width));
+      this.counts.add(labels[row]!, argmaxOfRow(outputs, row, this.width));
   }
 
   scores(): Scores {
@@ -99,7 +99,7 @@ class TagScorer implements Scorer {
       );
       const [truth, said] = [
         words.map((i) => labels[i]!),
-        words.map((i) => largest(outputs, i, names.length)),
+        words.map((i) => argmaxOfRow(outputs, i, names.length)),
       ];
       truth.forEach((own, i) => this.counts.add(own, said[i]!));
       if (this.byEntity)
@@ -207,7 +207,7 @@ class PairScorer implements Scorer {
     for (let start = 0; start < this.pairs.length; start += NEIGHBOURS) {
       const own = this.pairs.slice(start, start + NEIGHBOURS);
       for (const [i, { anchor }] of own.entries()) {
-        const cosines = own.map(({ positive }) => dot(anchor, positive));
+        const cosines = own.map(({ positive }) => dotProduct(anchor, positive));
         sum += cosines[i]!;
         found += Number(cosines.every((c, j) => j === i || c < cosines[i]!));
       }
@@ -216,6 +216,6 @@ class PairScorer implements Scorer {
   }
 }
 
-export function dot(a: Float32Array, b: Float32Array): number {
+export function dotProduct(a: Float32Array, b: Float32Array): number {
   return a.reduce((sum, x, i) => sum + x * b[i]!, 0);
 }

@@ -9,7 +9,7 @@ import { readLate, writeSafetensors } from '../../formats/safetensors/write';
 import type { Model, OptimizerState } from '../../models/modelTypes';
 import { RUN_FILES } from '../../shared/run';
 import { writeJson } from '../files';
-import { checkWeights } from './products/modelProduct';
+import { checkSavedWeights } from './products/modelProduct';
 import type { ProductKind } from './products/product';
 
 /**
@@ -108,7 +108,7 @@ export function restoreOptimizer(
  * The step of the newest checkpoint that is whole; null where none is. `skipped` hears of each that
  * is not.
  */
-export async function lastCheckpoint(
+export async function newestWholeCheckpoint(
   runDir: string,
   kind: ProductKind,
   skipped: (step: number, error: unknown) => void,
@@ -126,6 +126,6 @@ export async function lastCheckpoint(
 
 async function check(folder: string, kind: ProductKind): Promise<void> {
   await readState(folder);
-  await (kind === 'model' ? checkWeights(folder) : readPeftAdapter(folder));
+  await (kind === 'model' ? checkSavedWeights(folder) : readPeftAdapter(folder));
   await withSafetensors(path.join(folder, OPTIMIZER_FILE), () => Promise.resolve(), 'run');
 }

@@ -6,7 +6,7 @@ import type { WorkerCommand, WorkerEvent } from './messages';
 type Request = Extract<WorkerCommand, { readonly id: number }>;
 
 /** The run is stopped in the middle of a step: what the step has done so far is dropped. */
-export class Stopped extends Error {}
+export class RunStopped extends Error {}
 
 /**
  * What the main thread asks of a training. A pause and a stop take effect between two operations,
@@ -16,7 +16,7 @@ export class Control {
   paused = false;
   stopped = false;
   /** Milliseconds that pauses have taken so far. */
-  pausedFor = 0;
+  pausedMilliseconds = 0;
   private serving = false;
   private readonly queue: Request[] = [];
   private wake: () => void = () => undefined;
@@ -32,7 +32,7 @@ export class Control {
   }
 
   /** Answers what has been asked so far. */
-  async serve(): Promise<void> {
+  async answerRequests(): Promise<void> {
     this.serving = true;
     for (let request = this.queue.shift(); request; request = this.queue.shift()) {
       const { id } = request;
@@ -47,30 +47,30 @@ export class Control {
   }
 
   /** Between two operations: waits out a pause. Errors: Stopped when the run is stopped. */
-  async between(): Promise<void> {
+  async betweenOperations(): Promise<void> {
     await breathe();
     if (this.serving) return;
     if (this.paused) await this.waitOut();
-    if (this.stopped) throw new Stopped();
+    if (this.stopped) throw new RunStopped();
   }
 
   private async waitOut(): Promise<void> {
     const since = performance.now();
     this.send({ kind: 'state', state: 'paused' });
     await this.whilePaused();
-    this.pausedFor += performance.now() - since;
+    this.pausedMilliseconds += performance.now() - since;
     if (!this.stopped) this.send({ kind: 'state', state: 'running' });
   }
 
   /** Until resumed or stopped; requests are answered meanwhile. */
   private async whilePaused(): Promise<void> {
     while (this.paused && !this.stopped) {
-      await this.serve();
+      await this.answerRequests();
       await new Promise<void>((resolve) => {
         this.wake = resolve;
       });
     }
-    await this.serve();
+    await this.answerRequests();
   }
 
   private receive(command: WorkerCommand): void {

@@ -6,12 +6,12 @@ import { placeOfKey } from '../../shared/recipeFile';
  * An error of the worker as the user is to see it: the worker knows neither the recipe's file nor
  * how the run goes on.
  */
-export async function placed(
+export async function errorForUser(
   error: LoraError,
   runDir: string,
   recipePath: string | null,
 ): Promise<LoraError> {
-  if (error.area === 'disk') return diskError(error, runDir);
+  if (error.area === 'disk') return diskErrorForUser(error, runDir);
   return error.area === 'recipe' && recipePath !== null ? recipeError(error, recipePath) : error;
 }
 
@@ -19,7 +19,7 @@ export async function placed(
  * With what to do, and with the place's final name instead of the one under which it was being
  * written.
  */
-export function diskError(error: LoraError, runDir: string): LoraError {
+export function diskErrorForUser(error: LoraError, runDir: string): LoraError {
   const { place, fix = `Free some room, then go on: lora train --resume ${runDir}` } = error;
   const file = place?.file.replace(/\.\d+\.tmp(?=[\\/]|$)/, '');
   return new LoraError('disk', error.message, {

@@ -5,28 +5,28 @@ import type { Model } from '../../models/modelTypes';
 import { LoraError } from '../../shared/errors';
 import type { Recipe } from '../../shared/recipe';
 import { restoreOptimizer } from './checkpoint';
-import { problemOf } from '../model/backend';
+import { problemOptionsOf } from '../model/backend';
 import { withCheckpointWeights } from './products/modelProduct';
-import type { Prepared } from './prepare';
+import type { PreparedTraining } from './prepare';
 
 /**
  * The model as a training begins with it, or goes on with it from a checkpoint's folder. Errors:
  * LoraError.
  */
 export async function loadForTraining(
-  prepared: Prepared,
+  prepared: PreparedTraining,
   { lora, training: { method } }: Recipe,
   checkpoint: string | null,
   options: Pick<LoadOptions, 'ops' | 'onProgress'>,
 ): Promise<Model> {
-  const { base, adapter, frozen, below, step_plan, data } = prepared;
+  const { base, adapter, frozen, baseCorrection, step_plan, data } = prepared;
   const loading: LoadOptions = {
     ...options,
     ...step_plan,
     method,
     lora_dropout: lora.lora_dropout,
-    below: [...frozen, ...(below ? [below] : [])],
-    ...problemOf(data.labels),
+    below: [...frozen, ...(baseCorrection ? [baseCorrection] : [])],
+    ...problemOptionsOf(data.labels),
   };
   if (checkpoint === null) return loadModel(base, adapter, loading);
   const model =

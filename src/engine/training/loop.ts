@@ -8,20 +8,20 @@ import { createRandom } from '../../shared/random';
 import type { Recipe } from '../../shared/recipe';
 import type { BatchPiece } from '../../shared/metrics';
 import { RUN_FILES } from '../../shared/run';
-import { answer } from '../model/answer';
-import { astray } from './divergence';
+import { answerPrompt } from '../model/answer';
+import { divergenceError } from './divergence';
 import { pruneCheckpoints, writeCheckpoint, type TrainingState } from './checkpoint';
-import { Stopped, type Control } from './control';
+import { RunStopped, type Control } from './control';
 import type { WorkerEvent } from './messages';
-import { isDue, planTraining, positionOf, type TrainingPlan } from './plans/trainingPlan';
-import type { Prepared } from './prepare';
+import { isDue, planTraining, stepPosition, type TrainingPlan } from './plans/trainingPlan';
+import type { PreparedTraining } from './prepare';
 import type { Product, ProductFacts } from './products/product';
 import { learningRate } from './schedule';
 import { evaluateExamples } from '../tasks/evaluate';
-import { piecesOf } from '../tasks/pieces';
-import { predict } from '../tasks/predict';
+import { batchPieces } from '../tasks/batchPieces';
+import { predictionText } from '../tasks/predict';
 
-export interface TrainerParts extends Prepared {
+export interface TrainingLoopParts extends PreparedTraining {
   readonly model: Model;
   readonly product: Product;
   readonly recipe: Recipe;
@@ -37,7 +37,7 @@ const [ROWS_SHOWN, PIECES_SHOWN, PIECE_SHOWN] = [8, 400, 2_000];
  * The loop: batches -> gradients -> step -> metric, with evaluations, samples and checkpoints at
  * their steps.
  */
-export class Trainer {
+export class TrainingLoop {
   readonly plan: TrainingPlan;
   private step = 0;
   private elapsed = 0;
@@ -47,7 +47,7 @@ export class Trainer {
   private savedAt: number | null = null;
   private pending: TrainingState['pending'] = [];
 
-  constructor(private readonly parts: TrainerParts) {
+  constructor(private readonly parts: TrainingLoopParts) {
     this.plan = planTraining(parts.data.train.length, parts.recipe.training);
   }
 
@@ -80,8 +80,8 @@ export class Trainer {
         await this.lookBack();
         if (atEnd || isDue(this.step, recipe.training.save_steps)) await this.save();
         this.progress('training', this.step / total);
-        await control.serve();
-        await control.between();
+        await control.answerRequests();
+        await control.betweenOperations();
       }
     });
     if (this.savedAt !== this.step) await this.save();
@@ -94,7 +94,7 @@ export class Trainer {
     try {
       await work();
     } catch (error) {
-      if (!(error instanceof Stopped)) throw error;
+      if (!(error instanceof RunStopped)) throw error;
     }
   }
 
@@ -137,7 +137,7 @@ export class Trainer {
     const { model, recipe, data } = this.parts;
     const { training } = recipe;
     const next = this.step + 1;
-    const { epoch, batches } = positionOf(next, this.plan, training.gradient_accumulation_steps);
+    const { epoch, batches } = stepPosition(next, this.plan, training.gradient_accumulation_steps);
     const inEpoch = this.batchesOf(epoch);
     const started = this.now();
     let [loss_sum, labelled, tokens] = [0, 0, 0];
@@ -152,7 +152,7 @@ export class Trainer {
       loss_sum += part.loss_sum;
       labelled += part.labelled;
       tokens += examples.reduce((sum, e) => sum + tokensOf(e, data.image_length), 0);
-      await this.parts.control.between();
+      await this.parts.control.betweenOperations();
     }
     const learning_rate = learningRate(training, next, this.plan.total_steps);
     const { grad_norm } = await model.step(labelled, {
@@ -192,7 +192,7 @@ export class Trainer {
 
   /** Milliseconds, without those of pauses. */
   private now(): number {
-    return performance.now() - this.parts.control.pausedFor;
+    return performance.now() - this.parts.control.pausedMilliseconds;
   }
 
   private async evaluate(): Promise<void> {
@@ -207,7 +207,7 @@ export class Trainer {
       onProgress: (fraction) => this.progress('evaluating', fraction),
     });
     if (!Number.isFinite(loss))
-      throw astray(
+      throw divergenceError(
         `The validation loss became ${loss} after step ${this.step}`,
         recipe.validation ?? recipe.dataset,
       );
@@ -237,7 +237,7 @@ export class Trainer {
         ? prompts.map((prompt) => ({ prompt, say: () => this.completion(prompt) }))
         : data.shown.map((row) => ({
             prompt: row.text,
-            say: () => predict(this.parts.model, row, data.labels, data.collate),
+            say: () => predictionText(this.parts.model, row, data.labels, data.collate),
           }));
     const said: { prompt: string; completion: string }[] = [];
     for (const [i, { prompt, say }] of asked.entries()) {
@@ -251,7 +251,7 @@ export class Trainer {
   private completion(prompt: string): Promise<string> {
     const { recipe, model } = this.parts;
     const tokenizer = this.parts.tokenizer!;
-    return answer(model, tokenizer, prompt, {
+    return answerPrompt(model, tokenizer, prompt, {
       chat: tokenizer.has_chat_template,
       max_new_tokens: recipe.samples.max_new_tokens,
       temperature: 0,
@@ -289,7 +289,7 @@ export class Trainer {
       .slice(0, ROWS_SHOWN)
       .map((example) => ({
         line: linesOf(example)[0]!,
-        pieces: piecesOf(example, recipe.task, tokenizer, labels)
+        pieces: batchPieces(example, recipe.task, tokenizer, labels)
           .slice(0, PIECES_SHOWN)
           .map(shorten),
       }));
@@ -329,7 +329,7 @@ function diverged(
   file: string,
   value: number,
 ): LoraError {
-  return astray(
+  return divergenceError(
     `The loss or its gradient became ${value} at step ${step}, in the rows at lines ${examples.flatMap(linesOf).join(', ')}`,
     file,
   );

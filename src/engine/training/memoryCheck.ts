@@ -41,7 +41,7 @@ export function checkMemory(
  * "The base is held in bfloat16, which this processor multiplies by itself; 12 of 30 layers are
  * computed again in the backward pass. A step needs about 1.2 GB of memory."
  */
-export function stepWords(
+export function describeStepPlan(
   { plan, estimate, why }: PlannedStep,
   num_layers: number,
   method: TrainingMethod = 'lora',

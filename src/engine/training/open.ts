@@ -23,11 +23,11 @@ export async function openForTraining(
   try {
     const started = lora.init_adapter === null ? null : await readAdapterTask(lora.init_adapter);
     if (started) refuseFrozenVocabulary(base, started, lora.init_adapter!);
-    const read = await readData(recipe, started?.labels?.names ?? labelsOf(base));
+    const read = await readData(recipe, started?.labels?.names ?? labelNamesOf(base));
     const names = read.labels?.names;
     if (!names) return { base, read };
     if (started) checkContinued(started.num_labels, names.length, lora.init_adapter!);
-    else if (names === labelsOf(base) || same(names, labelsOf(base))) return { base, read };
+    else if (names === labelNamesOf(base) || same(names, labelNamesOf(base))) return { base, read };
     await base.close();
     return {
       base: await openBaseUnder(file, lora.init_adapter, {
@@ -79,7 +79,7 @@ function checkContinued(num_labels: number | null, wanted: number, file: string)
 }
 
 /** What the head that the base comes with tells apart; null where it has none. */
-export function labelsOf({
+export function labelNamesOf({
   spec,
   missing,
   config,

@@ -14,13 +14,13 @@ import { planAdapter, type AdapterPlan } from './plans/adapterPlan';
 import { promptIds } from '../model/answer';
 import { dataToolsOf } from '../model/dataTools';
 import { openForTraining } from './open';
-import { checkDisk, checkMemory, stepWords } from './memoryCheck';
-import type { Start } from './startAdapter';
-import { planWhole, withFreshHead } from './plans/fullTuningPlan';
+import { checkDisk, checkMemory, describeStepPlan } from './memoryCheck';
+import type { StartingAdapters } from './startAdapter';
+import { planFullTuning, withInitialHead } from './plans/fullTuningPlan';
 import { described } from '../commands/describe';
 
 /** Everything that a training needs before the weights are read. */
-export interface Prepared extends Start {
+export interface PreparedTraining extends StartingAdapters {
   readonly base: BaseModel;
   /** Null for images. */
   readonly tokenizer: Tokenizer | null;
@@ -50,14 +50,16 @@ export async function prepareTraining(
   runDir: string,
   now: Date,
   hooks: PrepareHooks,
-): Promise<Prepared> {
+): Promise<PreparedTraining> {
   const { base: opened, read } = await openForTraining(recipe);
   const isFull = recipe.training.method === 'full';
-  const base = isFull ? withFreshHead(opened, recipe.training.seed) : opened;
+  const base = isFull ? withInitialHead(opened, recipe.training.seed) : opened;
   try {
     const tools = await dataToolsOf(base, now);
     const { tokenizer, positions } = tools;
-    const plan = isFull ? planWhole(recipe, base, hooks) : await planAdapter(recipe, base, hooks);
+    const plan = isFull
+      ? planFullTuning(recipe, base, hooks)
+      : await planAdapter(recipe, base, hooks);
     const data = prepareData(read, recipe, { ...tools, onProgress: hooks.onData });
     for (const problem of data.warnings) hooks.warn(described(problem));
     const longest = Math.max(data.statistics.train.longest, data.statistics.validation.longest);
@@ -123,7 +125,7 @@ async function planResources(
     warn('base_dtype is bfloat16, which this runtime does not have: float32 is used.');
   if (isFull && base_dtype === 'bfloat16')
     warn('base_dtype is bfloat16, which is for frozen weights: those that train are float32.');
-  info(stepWords(step, size.num_layers, method));
+  info(describeStepPlan(step, size.num_layers, method));
   const checkpoint =
     3 *
     Float32Array.BYTES_PER_ELEMENT *

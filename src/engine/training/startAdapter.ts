@@ -18,12 +18,12 @@ import { createRandom } from '../../shared/random';
 import type { LoraSettings } from '../../shared/recipe';
 
 /** What a training begins with. */
-export interface Start {
+export interface StartingAdapters {
   readonly adapter: Adapter;
   /**
    * What the base goes without while it trains (PiSSA, OLoRA), as a frozen adapter below the other.
    */
-  readonly below: Adapter | null;
+  readonly baseCorrection: Adapter | null;
 }
 
 /** A new adapter on the modules, with all that its variant takes from the base's weights. */
@@ -33,7 +33,7 @@ export async function startAdapter(
   lora: LoraSettings,
   base_name: string,
   seed: number,
-): Promise<Start> {
+): Promise<StartingAdapters> {
   checkSaved(base, lora.modules_to_save);
   const { init_lora_weights: init } = lora;
   const plain = newAdapter(
@@ -52,7 +52,7 @@ export async function startAdapter(
   };
   return {
     adapter,
-    below:
+    baseCorrection:
       init === 'olora' || init === 'pissa'
         ? {
             ...adapter,
@@ -89,7 +89,7 @@ function choicesOf(
     use_rslora,
     use_dora,
     bias,
-    modules_to_save: savedModules(base, lora.modules_to_save),
+    modules_to_save: modulesToSave(base, lora.modules_to_save),
     fan_in_fan_out: base.spec.layers.some((layer) => layer.attention.o.transposed),
     layers_to_transform,
     layers_pattern,
@@ -103,7 +103,7 @@ function choicesOf(
  * What trains whole: what the recipe names, and the task's head, which is new. PEFT names both of
  * these in an adapter for texts; other layers of the head that the base lacks are named here.
  */
-export function savedModules(
+export function modulesToSave(
   { spec, missing }: Pick<BaseModel, 'spec' | 'missing'>,
   named: readonly string[] | null,
 ): readonly string[] | null {
@@ -165,7 +165,7 @@ async function trainedTensors(
       name,
       shape,
       data: base.missing.includes(name)
-        ? fresh(
+        ? initialHeadTensor(
             name,
             shape.reduce((n, d) => n * d, 1),
             seed,
@@ -199,7 +199,7 @@ function checkSaved(base: BaseModel, names: readonly string[] | null): void {
  * A head's tensor that the base lacks: transformers' initializer_range for weights, zero for
  * biases.
  */
-export function fresh(name: string, size: number, seed: number): Float32Array {
+export function initialHeadTensor(name: string, size: number, seed: number): Float32Array {
   if (name.endsWith('.bias')) return new Float32Array(size);
   const random = createRandom(seed, 'head', name);
   return Float32Array.from(

@@ -11,7 +11,7 @@ import {
   type EngineRecord,
   type RunRecord,
 } from '../../shared/run';
-import { PLAIN_STEP } from '../../shared/stepPlan';
+import { UNRECORDED_STEP_PLAN } from '../../shared/stepPlan';
 import { findGpu, type Gpu } from '../../runtime/gpu';
 import { setTensorflowEnvironment } from '../../runtime/loadTfjs';
 import type { Runtime } from '../../runtime/runtime';
@@ -20,10 +20,10 @@ import { fingerprintOf } from '../run/fingerprint';
 import { clearLeftovers } from '../run/leftovers';
 import type { RunFacts, TrainJob, WorkerCommand, WorkerEvent } from './messages';
 import { PipeServer } from '../run/pipe';
-import { diskError, placed } from './errorPlaces';
+import { diskErrorForUser, errorForUser } from './errorPlaces';
 import { MetricsFile } from '../run/runFolder';
 
-export interface TrainOptions {
+export interface SupervisorOptions {
   readonly record: RunRecord;
   readonly run_dir: string;
   readonly runtime: Runtime;
@@ -44,7 +44,7 @@ type Pending = {
  * The main thread of a training: owns run.json, engine.json, metrics.jsonl and the pipe, and always
  * answers, whatever the worker computes.
  */
-export class Training {
+export class RunSupervisor {
   private record: RunRecord;
   private worker: Worker | null = null;
   private readonly pending = new Map<number, Pending>();
@@ -60,7 +60,7 @@ export class Training {
   private fingerprinting: Promise<void> = Promise.resolve();
 
   private constructor(
-    private readonly options: TrainOptions,
+    private readonly options: SupervisorOptions,
     private readonly metrics: MetricsFile,
   ) {
     this.record = options.record;
@@ -73,15 +73,15 @@ export class Training {
    * Runs to the end, to a stop or to an error; the record says which. Errors: only where the run's
    * folder itself cannot be written.
    */
-  static async run(options: TrainOptions, signal: AbortSignal): Promise<RunRecord> {
+  static async run(options: SupervisorOptions, signal: AbortSignal): Promise<RunRecord> {
     await mkdir(options.run_dir, { recursive: true });
-    const training = new Training(options, await MetricsFile.open(options.run_dir));
+    const training = new RunSupervisor(options, await MetricsFile.open(options.run_dir));
     return training.life(signal);
   }
 
   /** Records that a run could not begin. */
   static async fail(
-    { record, run_dir }: Pick<TrainOptions, 'record' | 'run_dir'>,
+    { record, run_dir }: Pick<SupervisorOptions, 'record' | 'run_dir'>,
     error: LoraError,
   ): Promise<void> {
     await writeJson(path.join(run_dir, RUN_FILES.record), {
@@ -146,7 +146,7 @@ export class Training {
       runtime,
       dist,
       resume_from,
-      step_plan: resume_from === null ? null : (record.step_plan ?? PLAIN_STEP),
+      step_plan: resume_from === null ? null : (record.step_plan ?? UNRECORDED_STEP_PLAN),
     };
     setTensorflowEnvironment();
     const worker = new Worker(path.join(dist, 'worker.js'), { workerData: job });
@@ -302,7 +302,7 @@ export class Training {
       run_dir,
       record: { recipe_path },
     } = this.options;
-    const error = await placed(cause, run_dir, recipe_path);
+    const error = await errorForUser(cause, run_dir, recipe_path);
     const written = this.update({
       state: 'failed',
       ended: new Date().toISOString(),
@@ -310,7 +310,7 @@ export class Training {
     });
     const unwritten = await written.then(
       () => null,
-      (refusal: unknown) => diskError(LoraError.from(refusal, 'disk'), run_dir),
+      (refusal: unknown) => diskErrorForUser(LoraError.from(refusal, 'disk'), run_dir),
     );
     if (!unwritten || cause.area !== 'disk') this.log('error', error.describe());
     if (unwritten) throw unwritten;

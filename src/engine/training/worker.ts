@@ -6,16 +6,16 @@ import { parentPort, workerData } from 'node:worker_threads';
 import type { Model } from '../../models/modelTypes';
 import { LoraError } from '../../shared/errors';
 import { AdapterProduct } from './products/adapterProduct';
-import { answer, type AnswerOptions } from '../model/answer';
+import { answerPrompt, type AnswerOptions } from '../model/answer';
 import { checkpointFolder, readState } from './checkpoint';
 import { Control } from './control';
 import { loadForTraining } from './load';
 import { machineOf } from '../model/machine';
 import type { TrainJob, WorkerEvent } from './messages';
-import { opsFor } from '../model/backend';
+import { createOps } from '../model/backend';
 import { ModelProduct } from './products/modelProduct';
-import { prepareTraining, type Prepared } from './prepare';
-import { Trainer } from './loop';
+import { prepareTraining, type PreparedTraining } from './prepare';
+import { TrainingLoop } from './loop';
 
 const port = parentPort;
 if (!port) throw new Error("This file is the engine's worker thread; cli.js starts it.");
@@ -38,17 +38,25 @@ async function train(job: TrainJob): Promise<void> {
   });
   try {
     const checkpoint = job.resume_from === null ? null : checkpointFolder(run_dir, job.resume_from);
-    const ops = await opsFor(job.runtime, dist);
+    const ops = await createOps(job.runtime, dist);
     const model = await loadForTraining(prepared, recipe, checkpoint, {
       ops,
       onProgress: progress('loading model'),
     });
-    ops.between = () => control.between();
+    ops.between = () => control.betweenOperations();
     const product =
       recipe.training.method === 'full'
         ? new ModelProduct(prepared, recipe, model)
         : new AdapterProduct(prepared, recipe, model);
-    const trainer = new Trainer({ ...prepared, model, product, recipe, run_dir, control, emit });
+    const trainer = new TrainingLoop({
+      ...prepared,
+      model,
+      product,
+      recipe,
+      run_dir,
+      control,
+      emit,
+    });
     emit({
       kind: 'facts',
       facts: factsOf(
@@ -70,7 +78,7 @@ async function train(job: TrainJob): Promise<void> {
     if (checkpoint !== null) trainer.restore(await readState(checkpoint));
     emit({ kind: 'state', state: 'running' });
     const state = await trainer.run();
-    await control.serve();
+    await control.answerRequests();
     model.dispose();
     emit({ kind: 'done', state, product: product.kind });
   } finally {
@@ -80,17 +88,17 @@ async function train(job: TrainJob): Promise<void> {
 
 async function generated(
   model: Model,
-  { tokenizer, base }: Prepared,
+  { tokenizer, base }: PreparedTraining,
   prompt: string,
   options: AnswerOptions,
 ): Promise<{ readonly text: string }> {
   if (!tokenizer || base.spec.head.kind !== 'lm')
     throw new LoraError('usage', `A model for the task ${base.spec.task} writes no text.`);
-  return { text: await answer(model, tokenizer, prompt, options) };
+  return { text: await answerPrompt(model, tokenizer, prompt, options) };
 }
 
 function factsOf(
-  { base, data, step_plan }: Prepared,
+  { base, data, step_plan }: PreparedTraining,
   architecture: string,
   trainable_parameters: number,
   total_steps: number,

@@ -10,7 +10,7 @@ import type { Adapter, TargetableModule } from '../../../lora/adapter';
 import { LoraError } from '../../../shared/errors';
 import { nearestName } from '../../../shared/nearest';
 import type { LoraSettings, Recipe } from '../../../shared/recipe';
-import { savedModules, startAdapter, type Start } from '../startAdapter';
+import { modulesToSave, startAdapter, type StartingAdapters } from '../startAdapter';
 import { baseName, described } from '../../commands/describe';
 
 /**
@@ -22,7 +22,7 @@ export interface AdapterPlan {
   readonly rankOf: (module: TargetableModule) => number;
   /** Adapters that stay as they are under it. */
   readonly frozen: readonly Adapter[];
-  readonly create: () => Promise<Start>;
+  readonly create: () => Promise<StartingAdapters>;
 }
 
 interface Hooks {
@@ -78,11 +78,11 @@ function planOn(adapter: Adapter, base: BaseModel, { warn }: Hooks): Planned {
   const modules = known.filter((m) => ranks.has(m.path));
   const rankOf = (m: TargetableModule) => ranks.get(m.path)!;
   warnOfRank(modules, rankOf, warn);
-  return { modules, rankOf, create: () => Promise.resolve({ adapter, below: null }) };
+  return { modules, rankOf, create: () => Promise.resolve({ adapter, baseCorrection: null }) };
 }
 
 function planNew({ lora, training }: Recipe, base: BaseModel, { warn }: Hooks): Planned {
-  const saved = savedModules(base, lora.modules_to_save);
+  const saved = modulesToSave(base, lora.modules_to_save);
   // what trains whole needs no update beside it
   const known = targetableModules(base).filter((m) => !isSaved(m.path, saved));
   const { matched, unmatched } = targetsOf(known, lora, base);

@@ -5,13 +5,13 @@ import { LoraError } from '../../../shared/errors';
 import type { Recipe } from '../../../shared/recipe';
 import type { AdapterPlan } from './adapterPlan';
 import { EMPTY_ADAPTER } from '../../model/backend';
-import { fresh } from '../startAdapter';
+import { initialHeadTensor } from '../startAdapter';
 
 /**
  * Every weight is going to train, and no adapter. Errors: LoraError('recipe') where the recipe asks
  * for adapters all the same.
  */
-export function planWhole(
+export function planFullTuning(
   { lora }: Recipe,
   base: BaseModel,
   { info }: { readonly info: (message: string) => void },
@@ -36,12 +36,12 @@ export function planWhole(
     modules: [],
     rankOf: () => 0,
     frozen: [],
-    create: () => Promise.resolve({ adapter: EMPTY_ADAPTER, below: null }),
+    create: () => Promise.resolve({ adapter: EMPTY_ADAPTER, baseCorrection: null }),
   };
 }
 
 /** The base with the head that it lacks, drawn as transformers does. */
-export function withFreshHead(base: BaseModel, seed: number): BaseModel {
+export function withInitialHead(base: BaseModel, seed: number): BaseModel {
   const missing = namedTensors(base.spec).filter(({ name }) => base.missing.includes(name));
   const drawn = new Map(
     missing.map(({ name, shape }): [string, ReplacedTensor] => [
@@ -50,7 +50,7 @@ export function withFreshHead(base: BaseModel, seed: number): BaseModel {
         shape,
         read: () =>
           Promise.resolve(
-            fresh(
+            initialHeadTensor(
               name,
               shape.reduce((n, d) => n * d, 1),
               seed,

@@ -29,7 +29,7 @@ export function planTraining(examples: number, settings: PlanSettings): Training
  * Where a step (from 1) stands: its epoch (from 0) and its batches within it. A count of steps is
  * all that a run needs to go on.
  */
-export function positionOf(
+export function stepPosition(
   step: number,
   plan: TrainingPlan,
   accumulation: number,

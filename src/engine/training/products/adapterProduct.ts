@@ -9,8 +9,8 @@ import {
 import { convertToPlain } from '../../../lora/startFromWeight';
 import type { Model } from '../../../models/modelTypes';
 import type { Recipe } from '../../../shared/recipe';
-import { astray } from '../divergence';
-import type { Prepared } from '../prepare';
+import { divergenceError } from '../divergence';
+import type { PreparedTraining } from '../prepare';
 import type { Product, ProductFacts } from './product';
 import { baseName } from '../../commands/describe';
 
@@ -19,7 +19,7 @@ export class AdapterProduct implements Product {
   readonly kind = 'adapter';
 
   constructor(
-    private readonly prepared: Prepared,
+    private readonly prepared: PreparedTraining,
     private readonly recipe: Recipe,
     private readonly model: Model,
   ) {}
@@ -34,7 +34,7 @@ export class AdapterProduct implements Product {
       trained.every(({ data }) => areFinite(data))
     )
       return;
-    throw astray(
+    throw divergenceError(
       `The adapter's weights are no longer finite after step ${steps}`,
       this.recipe.dataset,
     );
@@ -45,12 +45,16 @@ export class AdapterProduct implements Product {
   }
 
   async write(folder: string, facts: ProductFacts): Promise<void> {
-    const { below, base } = this.prepared;
+    const { baseCorrection, base } = this.prepared;
     const adapter = await this.model.adapter();
-    await writePeftAdapter(folder, below ? convertToPlain(adapter, below) : adapter, {
-      ...this.facts(facts),
-      baseTensor: (tensor) => readWeight(base, tensor),
-    });
+    await writePeftAdapter(
+      folder,
+      baseCorrection ? convertToPlain(adapter, baseCorrection) : adapter,
+      {
+        ...this.facts(facts),
+        baseTensor: (tensor) => readWeight(base, tensor),
+      },
+    );
   }
 
   private facts({ steps, last_loss, validation_loss }: ProductFacts): AdapterFacts {

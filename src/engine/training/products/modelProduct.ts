@@ -7,10 +7,10 @@ import { readLate, writeSafetensors } from '../../../formats/safetensors/write';
 import type { BaseModel, ReplacedTensor } from '../../../formats/baseModel';
 import type { Model } from '../../../models/modelTypes';
 import type { Recipe } from '../../../shared/recipe';
-import { astray } from '../divergence';
+import { divergenceError } from '../divergence';
 import { openFolderTarget } from '../../merge/folderTarget';
 import { EMPTY_ADAPTER } from '../../model/backend';
-import type { Prepared } from '../prepare';
+import type { PreparedTraining } from '../prepare';
 import type { Product, ProductFacts } from './product';
 
 const WEIGHTS_FILE = 'weights.safetensors';
@@ -30,7 +30,7 @@ export class ModelProduct implements Product {
   readonly kind = 'model';
 
   constructor(
-    private readonly prepared: Prepared,
+    private readonly prepared: PreparedTraining,
     private readonly recipe: Recipe,
     private readonly model: Model,
   ) {}
@@ -38,7 +38,10 @@ export class ModelProduct implements Product {
   async check({ steps }: ProductFacts): Promise<void> {
     for (const { name } of allTensors(this.prepared.base)) {
       if (!areFinite(await this.model.baseTensor(name)))
-        throw astray(`${name} is no longer finite after step ${steps}`, this.recipe.dataset);
+        throw divergenceError(
+          `${name} is no longer finite after step ${steps}`,
+          this.recipe.dataset,
+        );
     }
   }
 
@@ -123,5 +126,5 @@ export function withCheckpointWeights<T>(
  * Errors: LoraError where a checkpoint's weights are damaged: their file is shorter than its header
  * says, or none.
  */
-export const checkWeights = (folder: string): Promise<void> =>
+export const checkSavedWeights = (folder: string): Promise<void> =>
   withSafetensors(path.join(folder, WEIGHTS_FILE), () => Promise.resolve(), 'run');

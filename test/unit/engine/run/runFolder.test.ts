@@ -14,7 +14,7 @@ import { describe, expect, it } from 'vitest';
 import {
   checkpointFolder,
   checkpointSteps,
-  lastCheckpoint,
+  newestWholeCheckpoint,
   pruneCheckpoints,
   readState,
   restoreOptimizer,
@@ -198,7 +198,7 @@ describe('checkpoints', () => {
     writeFileSync(path.join(dir, 'checkpoints/step-4/state.json'), '{');
     mkdirSync(path.join(dir, 'checkpoints/step-99.123.tmp'));
     const skipped: number[] = [];
-    expect(await lastCheckpoint(dir, 'adapter', (step) => skipped.push(step))).toBe(2);
+    expect(await newestWholeCheckpoint(dir, 'adapter', (step) => skipped.push(step))).toBe(2);
     expect(skipped).toEqual([10, 4]);
   });
 
@@ -215,7 +215,7 @@ describe('checkpoints', () => {
     rmSync(path.join(dir, 'checkpoints/step-8/state.json'));
     await writeCheckpoint(dir, await checkpoint(7));
     await pruneCheckpoints(dir, 1, 7);
-    expect(await lastCheckpoint(dir, 'adapter', () => undefined)).toBe(7);
+    expect(await newestWholeCheckpoint(dir, 'adapter', () => undefined)).toBe(7);
     expect(await checkpointSteps(dir)).toEqual([8, 7]);
   });
 

@@ -2,7 +2,7 @@ import { describe, expect, it } from 'vitest';
 import type { LabelSet } from '../../../../src/data/labels';
 import type { Batch } from '../../../../src/data/exampleTypes';
 import { entitiesOf, isEntityScheme } from '../../../../src/engine/tasks/entities';
-import { labelWords } from '../../../../src/engine/tasks/predict';
+import { labelText } from '../../../../src/engine/tasks/predict';
 import { scorerOf } from '../../../../src/engine/tasks/scores';
 import type { Task } from '../../../../src/shared/task';
 
@@ -104,20 +104,20 @@ describe('how good a model is', () => {
 });
 
 it('what a model says is in words', () => {
-  expect(labelWords(Float32Array.of(0, Math.log(8), 0), single)).toBe('b (80 %)');
+  expect(labelText(Float32Array.of(0, Math.log(8), 0), single)).toBe('b (80 %)');
   expect(
-    labelWords(Float32Array.of(-1, 0, -2), {
+    labelText(Float32Array.of(-1, 0, -2), {
       ...single,
       problem_type: 'multi_label_classification',
     }),
   ).toBe('–');
   expect(
-    labelWords(Float32Array.of(20, -1, 20), {
+    labelText(Float32Array.of(20, -1, 20), {
       ...single,
       problem_type: 'multi_label_classification',
     }),
   ).toBe('a (100 %), c (100 %)');
   expect(
-    labelWords(Float32Array.of(0.12345), { problem_type: 'regression', names: ['value'] }),
+    labelText(Float32Array.of(0.12345), { problem_type: 'regression', names: ['value'] }),
   ).toBe('0.1235');
 });

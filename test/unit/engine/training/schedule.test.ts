@@ -3,7 +3,7 @@ import { describe, expect, it } from 'vitest';
 import {
   isDue,
   planTraining,
-  positionOf,
+  stepPosition,
 } from '../../../../src/engine/training/plans/trainingPlan';
 import {
   learningRate,
@@ -57,10 +57,10 @@ describe('the plan of a run', () => {
 
   it('takes the tail of an epoch as a step too', () => {
     expect(of(7).steps_per_epoch).toBe(2);
-    expect(positionOf(2, of(7), 4)).toEqual({ epoch: 0, batches: [4, 5, 6] });
+    expect(stepPosition(2, of(7), 4)).toEqual({ epoch: 0, batches: [4, 5, 6] });
   });
   it('trains on three batches with an accumulation of four', () =>
-    expect(positionOf(1, of(3), 4)).toEqual({ epoch: 0, batches: [0, 1, 2] }));
+    expect(stepPosition(1, of(3), 4)).toEqual({ epoch: 0, batches: [0, 1, 2] }));
   it('counts half epochs, and lets max_steps decide', () => {
     expect(of(8, { num_train_epochs: 1.5 }).total_steps).toBe(3);
     expect(of(8, { max_steps: 100 }).total_steps).toBe(100);
@@ -79,7 +79,7 @@ describe('the plan of a run', () => {
             gradient_accumulation_steps: accumulation,
           });
           const seen = Array.from({ length: plan.total_steps }, (_, i) =>
-            positionOf(i + 1, plan, accumulation),
+            stepPosition(i + 1, plan, accumulation),
           ).flatMap(({ epoch, batches }) => batches.map((b) => `${epoch}/${b}`));
           expect(seen).toEqual(
             [0, 1].flatMap((epoch) =>

@@ -8,12 +8,12 @@ import type { Context } from '../commands/context';
 import { openModel, type OpenOptions } from '../model/openModel';
 
 /** A model that answers as the base with one adapter, so many times, does. */
-export interface Answerer {
+export interface ServedModel {
   readonly model: Model;
   readonly tokenizer: Tokenizer;
 }
 
-interface Opened extends Answerer {
+interface Opened extends ServedModel {
   readonly device: string;
   readonly close: () => Promise<void>;
 }
@@ -23,7 +23,7 @@ interface Opened extends Answerer {
  * that cannot share it (DoRA scales whole weights, and others replace some) has a copy of its own,
  * read when it is first asked.
  */
-export class Answerers {
+export class ServedModels {
   private readonly own = new Map<number, Opened>();
 
   private constructor(
@@ -41,7 +41,7 @@ export class Answerers {
     adapterPaths: readonly string[],
     context: Context,
     options: OpenOptions,
-  ): Promise<Answerers> {
+  ): Promise<ServedModels> {
     const sharing = await sharingOf(basePath, adapterPaths);
     const shared = await openOne(
       basePath,
@@ -49,7 +49,7 @@ export class Answerers {
       context,
       options,
     );
-    return new Answerers(basePath, adapterPaths, context, options, shared, sharing);
+    return new ServedModels(basePath, adapterPaths, context, options, shared, sharing);
   }
 
   get tokenizer(): Tokenizer {
@@ -61,7 +61,7 @@ export class Answerers {
   }
 
   /** Ready to answer, until the next is asked for. Errors: LoraError. */
-  async with(adapter: number | null, scale: number): Promise<Answerer> {
+  async with(adapter: number | null, scale: number): Promise<ServedModel> {
     if (adapter !== null && adapter >= this.adapterPaths.length)
       throw new LoraError('usage', `There is no adapter ${adapter}.`);
     if (adapter === null || this.sharing.includes(adapter)) {

@@ -8,7 +8,7 @@ const given = (text: string): BatchPiece => ({ text, labelled: false });
 const learnt = (text: string): BatchPiece => ({ text, labelled: true });
 
 /** An example in words, in pieces that are learnt or only given. */
-export function piecesOf(
+export function batchPieces(
   example: Example,
   task: string,
   tokenizer: Tokenizer | null,
@@ -24,7 +24,7 @@ export function piecesOf(
       ]);
     }
     case 'packed':
-      return example.parts.flatMap((part) => piecesOf(part, task, tokenizer, labels));
+      return example.parts.flatMap((part) => batchPieces(part, task, tokenizer, labels));
     case 'text':
       return [
         given(`${tokenizer!.decode([...example.input_ids])} → `),
