@@ -10,25 +10,30 @@ const only = (from, allowed, reason) => ({
 module.exports = {
   forbidden: [
     only('shared', [], 'Every process imports shared; shared imports no other room.'),
-    only('lora', ['shared'], 'The maths of adapters is pure.'),
-    only('formats', ['shared', 'lora'], 'Files in and out know nothing of models.'),
-    only('models', ['shared', 'lora', 'formats'], 'Forward passes know nothing of jobs.'),
-    only('data', ['shared', 'formats'], 'Datasets and tokenizers know nothing of models.'),
-    only('runtime', ['shared'], 'Finding libtensorflow needs no other room.'),
+    only('common', ['shared'], 'Node helpers that every room but shared and the webview may use.'),
+    only('lora', ['shared', 'common'], 'The maths of adapters is pure.'),
+    only('formats', ['shared', 'common', 'lora'], 'Files in and out know nothing of models.'),
+    only('models', ['shared', 'common', 'lora', 'formats'], 'Forward passes know nothing of jobs.'),
+    only(
+      'data',
+      ['shared', 'common', 'formats'],
+      'Datasets and tokenizers know nothing of models.',
+    ),
+    only('runtime', ['shared', 'common'], 'Finding libtensorflow needs no other room.'),
     only(
       'engine',
-      ['shared', 'lora', 'formats', 'models', 'data', 'runtime'],
+      ['shared', 'common', 'lora', 'formats', 'models', 'data', 'runtime'],
       'The engine knows nothing of VS Code.',
     ),
     only(
       'host',
-      ['shared', 'lora', 'formats', 'runtime'],
+      ['shared', 'common', 'lora', 'formats', 'runtime'],
       'The extension host never loads models, the engine or tfjs.',
     ),
     {
       name: 'no-tfjs-in-host',
       severity: 'error',
-      from: { path: '^src/(shared|lora|formats|data|host|extension)' },
+      from: { path: '^src/(shared|common|lora|formats|data|host|extension)' },
       to: { path: '@tensorflow' },
     },
     {

@@ -6,7 +6,7 @@ import { Metadata } from './gguf/metadata';
 import { GgufFile } from './gguf/read';
 import { canonicalPath } from './architecture/names';
 import { modulesOf } from './architecture/modules';
-import { reason } from './files';
+import { fileErrorReason } from '../common/fileStatus';
 import type { ForeignAdapter } from './foreign';
 import { readKohyaAdapter } from './kohya/read';
 import { MLX_CONFIG, MLX_WEIGHTS, readMlxAdapter } from './mlx/read';
@@ -33,7 +33,7 @@ const FIX =
  */
 export async function detectAdapter(given: string): Promise<FoundAdapter> {
   const found = await stat(given).catch((error: unknown) => {
-    throw new LoraError('adapter', `There is no adapter: ${reason(error)}.`, {
+    throw new LoraError('adapter', `There is no adapter: ${fileErrorReason(error)}.`, {
       place: { file: given },
       fix: FIX,
       cause: error,

@@ -4,7 +4,7 @@ import type { TargetableModule } from '../lora/adapter';
 import { LoraError } from '../shared/errors';
 import { modulesOf, tiedWeight } from './architecture/modules';
 import type { ReadSpecOptions } from './architecture/readSpec';
-import { reason } from './files';
+import { fileErrorReason } from '../common/fileStatus';
 import { openGgufBase } from './gguf/base';
 import { openFolderBase } from './huggingface';
 import type { BaseModel } from './baseModel';
@@ -17,7 +17,7 @@ const FIX = 'Name a Hugging Face model folder or a .gguf file.';
  */
 export async function openBase(file: string, options: ReadSpecOptions = {}): Promise<BaseModel> {
   const found = await stat(file).catch((error: unknown) => {
-    throw new LoraError('base', `There is no base model: ${reason(error)}.`, {
+    throw new LoraError('base', `There is no base model: ${fileErrorReason(error)}.`, {
       place: { file },
       fix: FIX,
       cause: error,

@@ -1,7 +1,7 @@
 import { readFile } from 'node:fs/promises';
 import path from 'node:path';
 import { LoraError } from '../shared/errors';
-import { isFile, reason } from './files';
+import { isFile, fileErrorReason } from '../common/fileStatus';
 import { readJsonObject } from './json';
 import type { TokenizerFiles } from './baseModel';
 
@@ -55,7 +55,7 @@ async function readText(file: string): Promise<string> {
   try {
     return await readFile(file, 'utf8');
   } catch (error) {
-    throw new LoraError('tokenizer', `The file cannot be read: ${reason(error)}.`, {
+    throw new LoraError('tokenizer', `The file cannot be read: ${fileErrorReason(error)}.`, {
       place: { file },
       cause: error,
     });

@@ -4,7 +4,7 @@ import { LoraError } from '../shared/errors';
 import { checkTensors } from './architecture/modules';
 import { canonicalNames } from './architecture/names';
 import { readSpec, type ReadSpecOptions } from './architecture/readSpec';
-import { isFile } from './files';
+import { isFile } from '../common/fileStatus';
 import { readFolderTokenizer } from './folderTokenizer';
 import { readJsonObject } from './json';
 import { countParameters } from './parameters';

@@ -1,6 +1,6 @@
 import { readFile } from 'node:fs/promises';
 import { LoraError, type ErrorArea } from '../shared/errors';
-import { reason } from './files';
+import { fileErrorReason } from '../common/fileStatus';
 
 /** A JSON file that must hold an object. Errors: LoraError naming the file. */
 export async function readJsonObject(
@@ -17,7 +17,7 @@ export async function readJsonObject(
   try {
     text = await readFile(file, 'utf8');
   } catch (error) {
-    throw fail(`cannot be read: ${reason(error)}`, error);
+    throw fail(`cannot be read: ${fileErrorReason(error)}`, error);
   }
   let value: unknown;
   try {

@@ -1,6 +1,6 @@
 import { readFile } from 'node:fs/promises';
 import * as v from 'valibot';
-import { reason } from '../formats/files';
+import { fileErrorReason } from '../common/fileStatus';
 import { LoraError } from '../shared/errors';
 import { t } from './l10n';
 
@@ -21,7 +21,7 @@ export async function readJson<S extends v.GenericSchema, O>(
       'disk',
       t(
         'The file cannot be read: {0}.',
-        cause instanceof SyntaxError ? cause.message : reason(cause),
+        cause instanceof SyntaxError ? cause.message : fileErrorReason(cause),
       ),
       { place: { file }, cause, fix: t('Mend it, or delete it.') },
     );

@@ -1,5 +1,8 @@
 import { spawn } from 'node:child_process';
-import { LoraError } from '../shared/errors';
+import { throwIfCancelled } from '../common/cancellation';
+
+/** The message of an installation that the user cancelled. */
+export const CANCELLED = 'The installation was cancelled.';
 
 export type Env = Readonly<Record<string, string | undefined>>;
 
@@ -25,7 +28,7 @@ export async function exec(
   args: readonly string[],
   { log, ...options }: ExecOptions,
 ): Promise<ExecResult> {
-  throwIfCancelled(options.signal);
+  throwIfCancelled(options.signal, CANCELLED);
   const result = await new Promise<ExecResult>((resolve) => {
     const child = spawn(command, args, {
       stdio: ['ignore', 'pipe', 'pipe'],
@@ -46,12 +49,8 @@ export async function exec(
       resolve({ exit: child.pid === undefined ? 'missing' : (code ?? signal ?? 1), ...output }),
     );
   });
-  throwIfCancelled(options.signal);
+  throwIfCancelled(options.signal, CANCELLED);
   return result;
-}
-
-export function throwIfCancelled(signal: AbortSignal | undefined): void {
-  if (signal?.aborted) throw new LoraError('cancelled', 'The installation was cancelled.');
 }
 
 /** The last lines of a program's output, for an error message. */

@@ -1,6 +1,8 @@
-import { mkdir, mkdtemp, readdir, rename, rm, statfs } from 'node:fs/promises';
+import { mkdir, mkdtemp, readdir, rename, rm } from 'node:fs/promises';
 import { hostname } from 'node:os';
 import path from 'node:path';
+import { formatSize } from '../common/formatSize';
+import { freeDiskBytes, isProcessAlive } from '../common/system';
 import { LoraError } from '../shared/errors';
 import { holds, type Manifest } from './manifest';
 
@@ -48,29 +50,18 @@ export async function takeName(temp: string, folder: string, manifest: Manifest)
 
 /** Errors: LoraError('disk') when fewer bytes are free than needed. */
 export async function checkRoom(folder: string, bytes: number): Promise<void> {
-  const { bavail, bsize } = await statfs(folder);
-  if (bavail * bsize >= bytes) return;
-  const message = `The runtime needs ${gigabytes(bytes)} on the disk of ${folder}; ${gigabytes(bavail * bsize)} are free.`;
+  const free = await freeDiskBytes(folder);
+  if (free >= bytes) return;
+  const message = `The runtime needs ${formatSize(bytes)} on the disk of ${folder}; ${formatSize(free)} are free.`;
   throw new LoraError('disk', message, { fix: 'Free some room, then try again.' });
 }
-
-const gigabytes = (bytes: number) => `${(bytes / 1e9).toFixed(1)} GB`;
 
 /** Removes what a killed installation left: folders whose process on this machine is gone. */
 async function removeAbandoned(home: string): Promise<void> {
   for (const name of await readdir(home)) {
     const [, pid, host] = /^\.install-(\d+)-(\w+)-/.exec(name) ?? [];
-    if (host === HOST && !isAlive(Number(pid)))
+    if (host === HOST && !isProcessAlive(Number(pid)))
       await rm(path.join(home, name), { recursive: true, force: true });
-  }
-}
-
-function isAlive(pid: number): boolean {
-  try {
-    process.kill(pid, 0);
-    return true;
-  } catch (error) {
-    return codeOf(error) === 'EPERM';
   }
 }
 

@@ -1,6 +1,7 @@
 import path from 'node:path';
+import { throwIfCancelled } from '../common/cancellation';
 import { LoraError } from '../shared/errors';
-import { throwIfCancelled } from './exec';
+import { CANCELLED } from './exec';
 import { inTemporaryFolder, keepOnly, takeName } from './installFolder';
 import { openInstalled, putBinding } from './installed';
 import { thisMachine, type Machine } from './machine';
@@ -29,7 +30,7 @@ export async function installRuntime(
       const installed = await installFrom(source, pin, runtime, options, machine);
       if (installed) return installed;
     } catch (error) {
-      throwIfCancelled(options.signal);
+      throwIfCancelled(options.signal, CANCELLED);
       const failure = LoraError.from(error, 'runtime');
       if (failure.area === 'disk') throw failure;
       options.log(`${source.name}: ${failure.message}`);
@@ -77,7 +78,7 @@ export async function installFrom(
     for (const name of libraries) files.push(await factsOf(temp, name, options.signal));
     const manifest = { source: source.name, ...facts, why, files };
     await writeManifest(temp, manifest);
-    throwIfCancelled(options.signal);
+    throwIfCancelled(options.signal, CANCELLED);
     await takeName(temp, folder, manifest);
     return true;
   });

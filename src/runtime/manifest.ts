@@ -1,7 +1,7 @@
 import { readFile, stat, writeFile } from 'node:fs/promises';
 import path from 'node:path';
 import * as v from 'valibot';
-import { sha256Of } from './hash';
+import { hashFile } from '../common/hashFile';
 
 const FileSchema = v.object({
   name: v.string(),
@@ -50,7 +50,7 @@ export async function factsOf(
   return {
     name,
     ...(await sizeAndTime(path.join(folder, name))),
-    sha256: await sha256Of(path.join(folder, name), signal),
+    sha256: await hashFile(path.join(folder, name), { signal }),
   };
 }
 
@@ -77,7 +77,7 @@ export async function holds(folder: string, manifest: Manifest): Promise<boolean
       const recorded = there.files.find((file) => file.name === name)?.sha256;
       return (
         recorded === sha256 &&
-        (await sha256Of(path.join(folder, name)).catch(() => null)) === sha256
+        (await hashFile(path.join(folder, name)).catch(() => null)) === sha256
       );
     }),
   );

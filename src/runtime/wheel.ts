@@ -2,7 +2,8 @@ import { readdir, stat } from 'node:fs/promises';
 import path from 'node:path';
 import { LoraError } from '../shared/errors';
 import type { Env } from './exec';
-import { sha256Of } from './hash';
+import { formatSize } from '../common/formatSize';
+import { hashFile } from '../common/hashFile';
 import { WHEEL_PYTHON, type WheelPin } from './pins';
 import { pipDownload } from './python';
 import type { InstallOptions } from './runtime';
@@ -16,7 +17,7 @@ export async function downloadWheel(
   env: Env,
   { onProgress, signal, log }: InstallOptions,
 ): Promise<string> {
-  const message = `Downloading ${pin.package} ${pin.version} (${Math.round(pin.wheel_size / 1e6)} MB)`;
+  const message = `Downloading ${pin.package} ${pin.version} (${formatSize(pin.wheel_size)})`;
   const report = async () =>
     onProgress({ message, fraction: Math.min(1, (await sizeOf(folder)) / pin.wheel_size) });
   const watch = setInterval(() => {
@@ -46,7 +47,7 @@ export async function downloadWheel(
 
 /** Errors: LoraError('runtime') when the file is not byte for byte the pinned one. */
 export async function checkWheel(wheel: string, pin: WheelPin, signal: AbortSignal): Promise<void> {
-  const sha256 = await sha256Of(wheel, signal);
+  const sha256 = await hashFile(wheel, { signal });
   if (sha256 === pin.sha256) return;
   const { size } = await stat(wheel);
   const difference = `${size} bytes with sha256 ${sha256}, expected ${pin.wheel_size} bytes with ${pin.sha256}`;
@@ -72,7 +73,7 @@ export async function keptWheel(
     const wheel = path.join(folder, name);
     if (
       (await stat(wheel)).size === pin.wheel_size &&
-      (await sha256Of(wheel, signal)) === pin.sha256
+      (await hashFile(wheel, { signal })) === pin.sha256
     )
       return wheel;
     log(`${wheel} is not the pinned wheel and is left alone.`);

@@ -1,7 +1,7 @@
 import { createHash } from 'node:crypto';
 import { readdir, stat } from 'node:fs/promises';
 import path from 'node:path';
-import { reason } from '../../formats/files';
+import { fileErrorReason } from '../../common/fileStatus';
 import { LoraError, type Problem } from '../../shared/errors';
 import type { FileFingerprint } from '../../shared/run';
 import type { ImageRow } from '../exampleTypes';
@@ -21,11 +21,15 @@ export interface ImageFolder {
  */
 export async function readImageFolder(folder: string): Promise<ImageFolder> {
   const entries = await readdir(folder, { withFileTypes: true }).catch((error: unknown) => {
-    throw new LoraError('dataset', `The folder of images cannot be read: ${reason(error)}.`, {
-      place: { file: folder },
-      fix: 'Name a folder that holds a folder of images for each class.',
-      cause: error,
-    });
+    throw new LoraError(
+      'dataset',
+      `The folder of images cannot be read: ${fileErrorReason(error)}.`,
+      {
+        place: { file: folder },
+        fix: 'Name a folder that holds a folder of images for each class.',
+        cause: error,
+      },
+    );
   });
   const classes = entries
     .filter((entry) => entry.isDirectory() && !entry.name.startsWith('.'))

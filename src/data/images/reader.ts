@@ -1,5 +1,5 @@
 import { readFile } from 'node:fs/promises';
-import { reason } from '../../formats/files';
+import { fileErrorReason } from '../../common/fileStatus';
 import type { BaseModel } from '../../formats/baseModel';
 import { LoraError } from '../../shared/errors';
 import { decodeImage } from './decode';
@@ -42,7 +42,7 @@ export async function openImages({
     length: Math.floor(height / ph) * Math.floor(width / pw) + 1,
     read: async (file) => {
       const bytes = await readFile(file).catch((error: unknown) => {
-        throw new LoraError('dataset', `The image cannot be read: ${reason(error)}.`, {
+        throw new LoraError('dataset', `The image cannot be read: ${fileErrorReason(error)}.`, {
           place: { file },
           cause: error,
         });

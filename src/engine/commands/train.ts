@@ -1,6 +1,6 @@
 import { readFile } from 'node:fs/promises';
 import path from 'node:path';
-import { reason } from '../../formats/files';
+import { fileErrorReason } from '../../common/fileStatus';
 import { isEngineAlive, readEngineRecord } from '../../formats/run/engineRecord';
 import { LoraError } from '../../shared/errors';
 import { parseRecipe } from '../../shared/recipeFile';
@@ -48,7 +48,7 @@ async function newRun(
 ): Promise<Start> {
   const file = path.resolve(recipePath);
   const text = await readFile(file, 'utf8').catch((error: unknown) => {
-    throw new LoraError('recipe', `The recipe cannot be read: ${reason(error)}.`, {
+    throw new LoraError('recipe', `The recipe cannot be read: ${fileErrorReason(error)}.`, {
       place: { file },
       cause: error,
     });

@@ -6,7 +6,7 @@ import { factored } from '../../lora/factored';
 import { layoutOf } from '../../lora/merge';
 import type { Adapter, LoraFactors } from '../../lora/adapter';
 import type { TfBinding } from '../../models/ops/raw';
-import { throwIfCancelled } from '../cancelled';
+import { throwIfCancelled } from '../../common/cancellation';
 import { baseOptionsOf } from '../model/openModel';
 import { intrudersOf, type Intruders } from './intruders';
 

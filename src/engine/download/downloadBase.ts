@@ -1,9 +1,10 @@
 import { listFiles } from '@huggingface/hub';
 import { mkdir, stat } from 'node:fs/promises';
 import path from 'node:path';
+import { throwIfCancelled } from '../../common/cancellation';
 import { LoraError } from '../../shared/errors';
 import { checkRoom } from '../merge/place';
-import { fetchFile, isThere, partOf, refusal, type Hub } from './fetchFile';
+import { CANCELLED, fetchFile, isThere, partOf, refusal, type Hub } from './fetchFile';
 import { filesToTake, sizeOf, type HubFile } from './plan';
 
 export interface Download {
@@ -63,7 +64,7 @@ async function list({ endpoint, repository, revision, token, signal }: Hub): Pro
   } catch (cause) {
     const status = (cause as { readonly statusCode?: unknown }).statusCode;
     if (typeof status === 'number') throw refusal(status, repository, token !== null);
-    if (signal.aborted) throw new LoraError('cancelled', 'The download was cancelled.');
+    throwIfCancelled(signal, CANCELLED);
     throw new LoraError('base', `The hub cannot be reached at ${endpoint}.`, {
       fix: 'Check the connection; HF_ENDPOINT names another hub.',
       cause,

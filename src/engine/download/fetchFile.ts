@@ -1,7 +1,8 @@
-import { createHash, type Hash } from 'node:crypto';
-import { createReadStream } from 'node:fs';
+import { createHash } from 'node:crypto';
 import { open, rename, rm, stat } from 'node:fs/promises';
 import path from 'node:path';
+import { throwIfCancelled } from '../../common/cancellation';
+import { hashFile } from '../../common/hashFile';
 import { LoraError } from '../../shared/errors';
 import { sizeOf, type HubFile } from './plan';
 
@@ -13,6 +14,9 @@ export interface Hub {
   readonly token: string | null;
   readonly signal: AbortSignal;
 }
+
+/** The message of a download that the user cancelled. */
+export const CANCELLED = 'The download was cancelled.';
 
 /** Where a file lies until it is whole. */
 export const partOf = (file: HubFile, folder: string): string =>
@@ -93,8 +97,7 @@ async function append(
     }
   } catch (cause) {
     if (cause instanceof LoraError) throw cause;
-    if (hub.signal.aborted)
-      throw new LoraError('cancelled', 'The download was cancelled; it goes on where it ended.');
+    throwIfCancelled(hub.signal, 'The download was cancelled; it goes on where it ended.');
     throw new LoraError(
       'base',
       `The connection broke: ${cause instanceof Error ? cause.message : String(cause)}.`,
@@ -118,7 +121,7 @@ export async function answer(
       headers: { ...headers, ...(token !== null && { Authorization: `Bearer ${token}` }) },
     });
   } catch (cause) {
-    if (signal.aborted) throw new LoraError('cancelled', 'The download was cancelled.');
+    throwIfCancelled(signal, CANCELLED);
     throw new LoraError('base', `The hub cannot be reached at ${endpoint}.`, {
       fix: 'Check the connection; HF_ENDPOINT names another hub.',
       cause,
@@ -154,14 +157,8 @@ export function refusal(status: number, repository: string, hasToken: boolean): 
 async function isWhole(file: string, { lfs, oid, size }: HubFile): Promise<boolean> {
   const found = await stat(file).catch(() => null);
   if (found?.size !== (lfs?.size ?? size)) return false;
-  if (lfs) return (await digest(file, createHash('sha256'))) === lfs.oid;
-  return (
-    oid === undefined || (await digest(file, createHash('sha1').update(`blob ${size}\0`))) === oid
-  );
-}
-
-async function digest(file: string, hash: Hash): Promise<string> {
-  for await (const chunk of createReadStream(file, { highWaterMark: 2 ** 20 }))
-    hash.update(chunk as Buffer);
-  return hash.digest('hex');
+  if (lfs) return (await hashFile(file)) === lfs.oid;
+  if (oid === undefined) return true;
+  const hash = createHash('sha1').update(`blob ${size}\0`);
+  return (await hashFile(file, { hash })) === oid;
 }

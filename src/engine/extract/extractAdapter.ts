@@ -8,7 +8,7 @@ import type { ResizeTarget } from '../../lora/resize';
 import { matchTargets } from '../../lora/targets';
 import type { TargetableModule } from '../../lora/adapter';
 import { LoraError } from '../../shared/errors';
-import { throwIfCancelled } from '../cancelled';
+import { throwIfCancelled } from '../../common/cancellation';
 import { writeMadeAdapter } from '../combine/writeAdapter';
 import { checkOutput } from '../merge/place';
 

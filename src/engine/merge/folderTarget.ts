@@ -1,6 +1,6 @@
 import { copyFile, readdir, stat, writeFile } from 'node:fs/promises';
 import path from 'node:path';
-import { replaceFolder } from '../../formats/files';
+import { replaceFolder } from '../../common/atomicWrite';
 import { CONFIG } from '../../formats/huggingface';
 import { writeSafetensors } from '../../formats/safetensors/write';
 import type { BaseModel, TokenizerFiles } from '../../formats/baseModel';

@@ -1,5 +1,5 @@
 import path from 'node:path';
-import { placeFiles } from '../../formats/files';
+import { replaceFileWithCompanions } from '../../common/atomicWrite';
 import { ggufFamilyOf, type GgufFamily } from '../../formats/gguf/families';
 import { GGUF_TYPES, type GgufTensor } from '../../formats/gguf/header';
 import { checkpointName } from '../../formats/gguf/names';
@@ -58,7 +58,7 @@ export async function openGgufTarget(
       close: () => source.close(),
       modelIn: (temp) => path.join(temp, name),
       certificateIn: (temp) => path.join(temp, certificateName(name)),
-      place: (fill) => placeFiles(output, fill),
+      place: (fill) => replaceFileWithCompanions(output, fill),
       write: async (temp, hooks) => {
         const sha256 = await writeGguf(
           path.join(temp, name),

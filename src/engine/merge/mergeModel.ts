@@ -1,8 +1,7 @@
-import { createHash } from 'node:crypto';
-import { createReadStream } from 'node:fs';
 import { stat, writeFile } from 'node:fs/promises';
 import path from 'node:path';
-import { pipeline } from 'node:stream/promises';
+import { formatSize } from '../../common/formatSize';
+import { hashFile } from '../../common/hashFile';
 import { detectAdapter, filesOf, readAnyAdapter } from '../../formats/adapterFormat';
 import { readAdapterTask, type AdapterTask } from '../../formats/peft/task';
 import { openBaseUnder } from '../../formats/peft/vocabulary';
@@ -12,7 +11,7 @@ import { LoraError } from '../../shared/errors';
 import { estimateLoaded } from '../../lora/memory';
 import { modelSize } from '../../formats/architecture/size';
 import type { Ops } from '../../models/ops/ops';
-import { throwIfCancelled } from '../cancelled';
+import { throwIfCancelled } from '../../common/cancellation';
 import { availableMemory } from '../training/memoryCheck';
 import { baseOptionsOf } from '../model/openModel';
 import { described } from '../commands/describe';
@@ -182,32 +181,14 @@ async function hashInputs(
   let done = 0;
   const hashed: HashedFile[] = [];
   for (const file of files) {
-    hashed.push({
-      file,
-      sha256: await sha256Of(file, signal, (bytes) => onProgress((done += bytes) / total)),
-    });
+    const onBytes = (count: number) => {
+      throwIfCancelled(signal);
+      done += count;
+      onProgress(done / total);
+    };
+    hashed.push({ file, sha256: await hashFile(file, { onBytes }) });
   }
   return hashed;
-}
-
-export async function sha256Of(
-  file: string,
-  signal: AbortSignal,
-  onBytes: (bytes: number) => void = () => undefined,
-): Promise<string> {
-  const hash = createHash('sha256');
-  await pipeline(
-    createReadStream(file, { highWaterMark: 1 << 20 }),
-    async function* (chunks: AsyncIterable<Buffer>) {
-      for await (const chunk of chunks) {
-        throwIfCancelled(signal);
-        onBytes(chunk.length);
-        yield chunk;
-      }
-    },
-    hash,
-  );
-  return hash.digest('hex');
 }
 
 /** Null where it was not asked for, or where the models do not fit into memory, which is told. */
@@ -220,9 +201,7 @@ async function measureParity(
   if (!ops) return null;
   const needed = estimateLoaded(modelSize(base));
   if (needed > availableMemory()) {
-    warn(
-      `Parity was not measured: the model needs ${(needed / 1e9).toFixed(1)} GB of memory in f32.`,
-    );
+    warn(`Parity was not measured: the model needs ${formatSize(needed)} of memory in f32.`);
     return null;
   }
   onProgress('comparing', 0);

@@ -1,5 +1,7 @@
-import { readdir, realpath, rm, stat, statfs } from 'node:fs/promises';
+import { readdir, realpath, rm, stat } from 'node:fs/promises';
 import path from 'node:path';
+import { formatSize } from '../../common/formatSize';
+import { freeDiskBytes, isProcessAlive } from '../../common/system';
 import { LoraError } from '../../shared/errors';
 
 /**
@@ -40,14 +42,16 @@ const isWithin = (inner: string, outer: string) =>
 
 /** Errors: LoraError('disk') where the disk has less room than the output needs. */
 export async function checkRoom(output: string, bytes: number): Promise<void> {
-  const { bavail, bsize } = await statfs(await nearestFolder(path.resolve(output)));
-  const free = bavail * bsize;
+  const free = await freeDiskBytes(await nearestFolder(path.resolve(output)));
   if (free >= bytes) return;
-  const size = (n: number) => (n < 1e9 ? `${Math.ceil(n / 1e6)} MB` : `${(n / 1e9).toFixed(1)} GB`);
-  throw new LoraError('disk', `The output needs ${size(bytes)}, and ${size(free)} are free.`, {
-    place: { file: output },
-    fix: 'Free some room, or name a folder on another disk.',
-  });
+  throw new LoraError(
+    'disk',
+    `The output needs ${formatSize(bytes)}, and ${formatSize(free)} are free.`,
+    {
+      place: { file: output },
+      fix: 'Free some room, or name a folder on another disk.',
+    },
+  );
 }
 
 async function nearestFolder(file: string): Promise<string> {
@@ -67,16 +71,7 @@ export async function clearUnfinished(output: string): Promise<void> {
   );
   for (const name of await readdir(folder).catch((): string[] => [])) {
     const [, pid] = unfinished.exec(name) ?? [];
-    if (pid !== undefined && !isAlive(Number(pid)))
+    if (pid !== undefined && !isProcessAlive(Number(pid)))
       await rm(path.join(folder, name), { recursive: true, force: true });
-  }
-}
-
-function isAlive(pid: number): boolean {
-  try {
-    process.kill(pid, 0);
-    return true;
-  } catch (error) {
-    return (error as NodeJS.ErrnoException).code === 'EPERM';
   }
 }

@@ -4,7 +4,7 @@ import { toQ8_0 } from '../../formats/gguf/quantise';
 import type { TensorToWrite } from '../../formats/safetensors/write';
 import type { DType } from '../../formats/baseModel';
 import { Merger } from '../../lora/merge';
-import { throwIfCancelled } from '../cancelled';
+import { throwIfCancelled } from '../../common/cancellation';
 import type { OutputTensor } from './plan';
 import { PART, type SourceTensor } from './source';
 

@@ -1,11 +1,12 @@
-import { stat } from 'node:fs/promises';
 import path from 'node:path';
 import * as v from 'valibot';
+import { throwIfCancelled } from '../../common/cancellation';
+import { isFile, pathExists } from '../../common/fileStatus';
+import { hashFile } from '../../common/hashFile';
 import { readJsonObject } from '../../formats/json';
 import { LoraError } from '../../shared/errors';
 import { CERTIFICATE, CertificateSchema, type HashedFile } from './certificate';
 import { certificateName } from './ggufTarget';
-import { sha256Of } from './mergeModel';
 
 export interface Verified {
   readonly file: string;
@@ -19,17 +20,12 @@ export interface Verified {
 export async function readCertificate(
   model: string,
 ): Promise<v.InferOutput<typeof CertificateSchema>> {
-  const isFile = model.endsWith('.gguf');
+  const isGguf = model.endsWith('.gguf');
   const file = path.join(
     folderOf(model),
-    isFile ? certificateName(path.basename(model)) : CERTIFICATE,
+    isGguf ? certificateName(path.basename(model)) : CERTIFICATE,
   );
-  if (
-    !(await stat(file).then(
-      () => true,
-      () => false,
-    ))
-  )
+  if (!(await pathExists(file)))
     throw new LoraError('usage', `This is no merged model: it has no ${path.basename(file)}.`, {
       place: { file: model },
       fix: 'Name the folder or .gguf file that lora merge wrote.',
@@ -76,14 +72,17 @@ export async function verified(
   const done: Verified[] = [];
   for (const { file, sha256 } of files) {
     const place = at(file);
-    const isThere = await stat(place).then(
-      (found) => found.isFile(),
-      () => false,
-    );
-    done.push({
-      file: place,
-      state: !isThere ? 'gone' : (await sha256Of(place, signal)) === sha256 ? 'same' : 'changed',
-    });
+    done.push({ file: place, state: await stateOf(place, sha256, signal) });
   }
   return done;
+}
+
+async function stateOf(
+  file: string,
+  sha256: string,
+  signal: AbortSignal,
+): Promise<Verified['state']> {
+  if (!(await isFile(file))) return 'gone';
+  const onBytes = () => throwIfCancelled(signal);
+  return (await hashFile(file, { onBytes })) === sha256 ? 'same' : 'changed';
 }

@@ -1,8 +1,6 @@
-import { createHash } from 'node:crypto';
-import { createReadStream } from 'node:fs';
 import { readFile, stat } from 'node:fs/promises';
 import path from 'node:path';
-import { pipeline } from 'node:stream/promises';
+import { hashFile } from '../../common/hashFile';
 import { readImageFolder } from '../../data/images/folder';
 import { LoraError } from '../../shared/errors';
 import type { FileFingerprint } from '../../shared/run';
@@ -10,19 +8,9 @@ import type { FileFingerprint } from '../../shared/run';
 /** Of a folder of images: its files' names and sizes. */
 export async function fingerprintOf(file: string): Promise<FileFingerprint> {
   if ((await stat(file)).isDirectory()) return (await readImageFolder(file)).fingerprint;
-  const hash = createHash('sha256');
   let size = 0;
-  await pipeline(
-    createReadStream(file, { highWaterMark: 1 << 20 }),
-    async function* (chunks: AsyncIterable<Buffer>) {
-      for await (const chunk of chunks) {
-        size += chunk.length;
-        yield chunk;
-      }
-    },
-    hash,
-  );
-  return { file, size, sha256: hash.digest('hex') };
+  const sha256 = await hashFile(file, { onBytes: (count) => (size += count) });
+  return { file, size, sha256 };
 }
 
 /** Errors: LoraError('run') naming the first file that is no longer what the run began with. */

@@ -1,9 +1,10 @@
-import { readdir, rename, rm, stat } from 'node:fs/promises';
+import { readdir, rename, rm } from 'node:fs/promises';
 import path from 'node:path';
+import { pathExists } from '../../common/fileStatus';
 import { RUN_FILES } from '../../shared/run';
 
 /**
- * NAME.123.tmp and .NAME.123.tmp were being written when their process was killed; NAME.123.old was
+ * NAME.123.tmp and .NAME.1a2b.123.tmp were being written when their process was killed; NAME.123.old was
  * being replaced.
  */
 const UNFINISHED = /^.+\.\d+\.tmp$/;
@@ -18,16 +19,10 @@ export async function clearLeftovers(runDir: string): Promise<void> {
     for (const name of await readdir(folder).catch((): string[] => [])) {
       const file = path.join(folder, name);
       const replaced = REPLACED.exec(name)?.[1];
-      if (replaced !== undefined && !(await exists(path.join(folder, replaced))))
+      if (replaced !== undefined && !(await pathExists(path.join(folder, replaced))))
         await rename(file, path.join(folder, replaced)).catch(() => undefined);
       else if (replaced !== undefined || UNFINISHED.test(name))
         await rm(file, { recursive: true, force: true }).catch(() => undefined);
     }
   }
 }
-
-const exists = (file: string) =>
-  stat(file).then(
-    () => true,
-    () => false,
-  );

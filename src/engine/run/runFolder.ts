@@ -1,7 +1,7 @@
 import { open, mkdir, readFile, truncate, type FileHandle } from 'node:fs/promises';
 import path from 'node:path';
 import * as v from 'valibot';
-import { reason } from '../../formats/files';
+import { fileErrorReason } from '../../common/fileStatus';
 import { readJsonObject } from '../../formats/json';
 import { LoraError } from '../../shared/errors';
 import type { MetricLine } from '../../shared/metrics';
@@ -22,7 +22,7 @@ export async function makeRunDir(dir: string): Promise<void> {
     const probe = await open(path.join(dir, RUN_FILES.metrics), 'a');
     await probe.close();
   } catch (error) {
-    throw new LoraError('disk', `The run cannot be written: ${reason(error)}.`, {
+    throw new LoraError('disk', `The run cannot be written: ${fileErrorReason(error)}.`, {
       place: { file: dir },
       fix: 'Make the folder writable, or move the recipe to a folder that is.',
       cause: error,
@@ -140,7 +140,7 @@ export class MetricsFile {
 }
 
 function unwritable(file: string, error: unknown): LoraError {
-  return new LoraError('disk', `The metrics could not be written: ${reason(error)}.`, {
+  return new LoraError('disk', `The metrics could not be written: ${fileErrorReason(error)}.`, {
     place: { file },
     fix: 'Free some room or make the folder writable, then go on with --resume.',
     cause: error,

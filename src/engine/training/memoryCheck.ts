@@ -1,5 +1,6 @@
-import { statfs } from 'node:fs/promises';
 import { freemem } from 'node:os';
+import { formatSize } from '../../common/formatSize';
+import { freeDiskBytes } from '../../common/system';
 import type { MemoryEstimate } from '../../lora/memory';
 import type { PlannedStep, StepReason } from '../../lora/stepPlan';
 import { LoraError } from '../../shared/errors';
@@ -8,9 +9,6 @@ import type { TrainingMethod } from '../../shared/recipe';
 /** Bytes that this process can still have, caches counted as free where the system tells. */
 export const availableMemory = (): number =>
   typeof process.availableMemory === 'function' ? process.availableMemory() : freemem();
-
-const sizeOf = (bytes: number) =>
-  bytes < 1e9 ? `${Math.ceil(bytes / 1e6)} MB` : `${(bytes / 1e9).toFixed(1)} GB`;
 
 /**
  * Errors: LoraError('memory') when a step clearly needs more than there is: an estimate off by a
@@ -28,9 +26,9 @@ export function checkMemory(
       : ['frozen weights', 'the adapter'];
   throw new LoraError(
     'memory',
-    `This training needs about ${sizeOf(estimate.total)} of memory, and ${sizeOf(available)} are free: ${sizeOf(estimate.weights)} for the ${weights}, ${sizeOf(
+    `This training needs about ${formatSize(estimate.total)} of memory, and ${formatSize(available)} are free: ${formatSize(estimate.weights)} for the ${weights}, ${formatSize(
       estimate.activations + estimate.working,
-    )} for a batch, ${sizeOf(updateOf(estimate))} for ${update}.`,
+    )} for a batch, ${formatSize(updateOf(estimate))} for ${update}.`,
     {
       fix: `Take ${method === 'full' ? 'training.method lora' : smaller(estimate)}, or close other programs.`,
     },
@@ -57,7 +55,7 @@ export function describeStepPlan(
     plan.recomputed_layers === 0
       ? ''
       : `; ${plan.recomputed_layers} of ${num_layers} layers are computed again in the backward pass`;
-  return `${method === 'full' ? 'The weights are held' : 'The base is held'} in ${plan.base_dtype}${reasons[why]}${again}. A step needs about ${sizeOf(estimate.total)} of memory.`;
+  return `${method === 'full' ? 'The weights are held' : 'The base is held'} in ${plan.base_dtype}${reasons[why]}${again}. A step needs about ${formatSize(estimate.total)} of memory.`;
 }
 
 /** The adapter with all that its training needs. */
@@ -77,11 +75,11 @@ function smaller({ weights, activations, working, ...parts }: MemoryEstimate): s
 
 /** Errors: LoraError('disk') when the folder's disk has less than `bytes` free. */
 export async function checkDisk(folder: string, bytes: number): Promise<void> {
-  const { bavail, bsize } = await statfs(folder);
-  if (bavail * bsize >= bytes + 10e6) return;
+  const free = await freeDiskBytes(folder);
+  if (free >= bytes + 10e6) return;
   throw new LoraError(
     'disk',
-    `The run needs ${sizeOf(bytes + 10e6)} for its checkpoints, and ${sizeOf(bavail * bsize)} are free.`,
+    `The run needs ${formatSize(bytes + 10e6)} for its checkpoints, and ${formatSize(free)} are free.`,
     { place: { file: folder }, fix: 'Free some room or lower save_total_limit.' },
   );
 }

@@ -15,7 +15,7 @@ import { UNRECORDED_STEP_PLAN } from '../../shared/stepPlan';
 import { findGpu, type Gpu } from '../../runtime/gpu';
 import { setTensorflowEnvironment } from '../../runtime/loadTfjs';
 import type { Runtime } from '../../runtime/runtime';
-import { writeJson } from '../files';
+import { writeJson } from '../../common/atomicWrite';
 import { fingerprintOf } from '../run/fingerprint';
 import { clearLeftovers } from '../run/leftovers';
 import type { RunFacts, TrainJob, WorkerCommand, WorkerEvent } from './messages';

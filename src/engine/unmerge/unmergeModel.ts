@@ -6,7 +6,7 @@ import { openBase } from '../../formats/base';
 import type { BaseModel } from '../../formats/baseModel';
 import type { Adapter } from '../../lora/adapter';
 import { LoraError } from '../../shared/errors';
-import { throwIfCancelled } from '../cancelled';
+import { throwIfCancelled } from '../../common/cancellation';
 import { openTarget } from '../merge/openTarget';
 import { checkOutput, checkRoom, clearUnfinished } from '../merge/place';
 import type { TensorFacts } from '../merge/stream';

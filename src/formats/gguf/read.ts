@@ -1,6 +1,5 @@
-import type { FileHandle } from 'node:fs/promises';
 import { LoraError } from '../../shared/errors';
-import { allocate, openFile, readFully } from '../files';
+import { allocate, openFile, readFully, type OpenFile } from '../openFile';
 import { toBF16 } from '../floats';
 import { elementsOf } from '../parameters';
 import { dequantise } from './dequantise';
@@ -19,19 +18,22 @@ const ROUNDED_AT_ONCE = 1 << 20;
 /** An open GGUF file: header checked, tensors dequantised when asked for. */
 export class GgufFile {
   private constructor(
-    readonly file: string,
-    private readonly handle: FileHandle,
+    private readonly source: OpenFile,
     readonly header: GgufHeader,
   ) {}
 
   static async open(file: string): Promise<GgufFile> {
-    const { handle, size } = await openFile(file, 'base');
+    const source = await openFile(file, 'base');
     try {
-      return new GgufFile(file, handle, await readHeader(handle, size, file));
+      return new GgufFile(source, await readHeader(source));
     } catch (error) {
-      await handle.close();
+      await source.handle.close();
       throw error;
     }
+  }
+
+  get file(): string {
+    return this.source.file;
   }
 
   /** f32 in the file's own order of rows, into `target` where that is given. */
@@ -78,21 +80,22 @@ export class GgufFile {
   /** Bytes of the file as they are. */
   async readBytes(start: number, length: number, what: string): Promise<Uint8Array<ArrayBuffer>> {
     const bytes = allocate(length, this.file, what);
-    await readFully(this.handle, bytes, start, this.file, 'base');
+    await readFully(this.source, bytes, start);
     return bytes;
   }
 
   close(): Promise<void> {
-    return this.handle.close();
+    return this.source.handle.close();
   }
 }
 
 /** The header's length stands nowhere: read more until it is whole. */
-async function readHeader(handle: FileHandle, size: number, file: string): Promise<GgufHeader> {
+async function readHeader(source: OpenFile): Promise<GgufHeader> {
+  const { file, size } = source;
   const limit = Math.min(size, MAX_GGUF_HEADER);
   for (let length = Math.min(limit, 1 << 20); ; length = Math.min(limit, length * 4)) {
     const bytes = new Uint8Array(length);
-    await readFully(handle, bytes, 0, file, 'base');
+    await readFully(source, bytes, 0);
     try {
       return parseGgufHeader(bytes, size, file);
     } catch (error) {

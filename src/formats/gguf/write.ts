@@ -1,5 +1,5 @@
 import { createHash } from 'node:crypto';
-import { replaceFile, writeAll } from '../files';
+import { replaceFile, writeAll } from '../../common/atomicWrite';
 import type { TensorToWrite } from '../safetensors/write';
 import { GGUF_TYPES } from './header';
 

@@ -1,7 +1,7 @@
 import { writeFile } from 'node:fs/promises';
 import path from 'node:path';
 import type { Adapter, LoraFactors } from '../../lora/adapter';
-import { replaceFolder } from '../files';
+import { replaceFolder } from '../../common/atomicWrite';
 import { mostFrequent } from '../../lora/combine';
 import { rescaled } from '../foreign';
 import { writeSafetensors, type TensorToWrite } from '../safetensors/write';

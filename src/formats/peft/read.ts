@@ -6,7 +6,7 @@ import { scalingOf } from '../../lora/scaling';
 import { matchTargets } from '../../lora/targets';
 import type { Adapter, AdapterConfig, LoraFactors, TrainedTensor } from '../../lora/adapter';
 import { LoraError, type Problem } from '../../shared/errors';
-import { isFile } from '../files';
+import { isFile } from '../../common/fileStatus';
 import { allFinite, finiteScale } from '../finite';
 import { withSafetensors, type SafetensorsFile } from '../safetensors/read';
 import {

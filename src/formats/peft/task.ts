@@ -3,7 +3,7 @@ import path from 'node:path';
 import * as v from 'valibot';
 import { LoraError } from '../../shared/errors';
 import { PROBLEM_TYPES, type ProblemType, type Task } from '../../shared/task';
-import { isFile } from '../files';
+import { isFile } from '../../common/fileStatus';
 import { readJsonObject } from '../json';
 import { withSafetensors } from '../safetensors/read';
 import { roleOf } from './names';

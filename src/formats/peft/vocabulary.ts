@@ -3,7 +3,7 @@ import { canonicalPath } from '../architecture/names';
 import type { ReadSpecOptions } from '../architecture/readSpec';
 import type { Spec } from '../architecture/spec';
 import { openBase } from '../base';
-import { isFile } from '../files';
+import { isFile } from '../../common/fileStatus';
 import { readFolderTokenizer } from '../folderTokenizer';
 import { withSafetensors } from '../safetensors/read';
 import type { BaseModel, ReplacedTensor } from '../baseModel';

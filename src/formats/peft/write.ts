@@ -2,7 +2,7 @@ import { writeFile } from 'node:fs/promises';
 import path from 'node:path';
 import type { Adapter, AdapterConfig } from '../../lora/adapter';
 import type { Task } from '../../shared/task';
-import { replaceFolder } from '../files';
+import { replaceFolder } from '../../common/atomicWrite';
 import { writeSafetensors, type TensorToWrite } from '../safetensors/write';
 import { adapterConfigText } from './config';
 import { baseLayerName, type Factor, tensorName, tensorShape, trainedName } from './names';

@@ -1,6 +1,7 @@
 import { existsSync } from 'node:fs';
 import { readFile } from 'node:fs/promises';
 import path from 'node:path';
+import { isProcessAlive } from '../../common/system';
 import { HEARTBEAT_MS, RUN_FILES, type EngineRecord } from '../../shared/run';
 
 /** engine.json of a run, or null when no engine ever owned it or the file is not one. */
@@ -27,12 +28,4 @@ export async function readEngineRecord(runDir: string): Promise<EngineRecord | n
 export function isEngineAlive(engine: EngineRecord | null, now: number): boolean {
   if (!engine || now - Date.parse(engine.heartbeat) >= 5 * HEARTBEAT_MS) return false;
   return isProcessAlive(engine.pid) || !existsSync(engine.pipe);
-}
-
-function isProcessAlive(pid: number): boolean {
-  try {
-    return process.kill(pid, 0);
-  } catch (error) {
-    return (error as NodeJS.ErrnoException).code === 'EPERM';
-  }
 }

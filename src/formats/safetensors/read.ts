@@ -1,6 +1,5 @@
-import type { FileHandle } from 'node:fs/promises';
 import { LoraError, type ErrorArea } from '../../shared/errors';
-import { allocate, openFile, readFully } from '../files';
+import { allocate, openFile, readFully, type OpenFile } from '../openFile';
 import { fromBF16, fromF16, fromF64, toBF16 } from '../floats';
 import {
   damaged,
@@ -14,31 +13,30 @@ import {
 /** An open safetensors file: header checked, tensors read when asked for. */
 export class SafetensorsFile {
   private constructor(
-    readonly file: string,
-    private readonly handle: FileHandle,
+    private readonly source: OpenFile,
     readonly header: SafetensorsHeader,
-    private readonly area: ErrorArea,
   ) {}
 
   /** `area`: what the file belongs to, for messages. */
   static async open(file: string, area: ErrorArea = 'adapter'): Promise<SafetensorsFile> {
-    const { handle, size } = await openFile(file, area);
-    const source: HeaderSource = { file, size, area };
+    const source = await openFile(file, area);
     try {
       const prefix = new Uint8Array(8);
-      if (size >= 8) await readFully(handle, prefix, 0, file, area);
+      if (source.size >= 8) await readFully(source, prefix, 0);
       const text = new Uint8Array(headerLength(prefix, source));
-      await readFully(handle, text, 8, file, area);
+      await readFully(source, text, 8);
       return new SafetensorsFile(
-        file,
-        handle,
+        source,
         parseHeader(decode(text, source), 8 + text.length, source),
-        area,
       );
     } catch (error) {
-      await handle.close();
+      await source.handle.close();
       throw error;
     }
+  }
+
+  get file(): string {
+    return this.source.file;
   }
 
   get tensors(): ReadonlyMap<string, StoredTensor> {
@@ -60,13 +58,13 @@ export class SafetensorsFile {
     if (from < 0 || start + from + length > end)
       throw new RangeError(`${name} has no bytes ${from} to ${from + length}.`);
     const bytes = allocate(length, this.file, name);
-    await readFully(this.handle, bytes, start + from, this.file, this.area);
+    await readFully(this.source, bytes, start + from);
     return bytes;
   }
 
   private async fill<T extends Uint8Array>(bytes: T, name: string): Promise<T> {
     const tensor = this.get(name);
-    await readFully(this.handle, bytes, tensor.start, this.file, this.area);
+    await readFully(this.source, bytes, tensor.start);
     return bytes;
   }
 
@@ -142,7 +140,7 @@ export class SafetensorsFile {
   }
 
   close(): Promise<void> {
-    return this.handle.close();
+    return this.source.handle.close();
   }
 
   private elementsOf(name: string, dtype: Float): number {
@@ -167,7 +165,7 @@ export class SafetensorsFile {
   }
 
   private fail(what: string, tensor: string, fix?: string): LoraError {
-    return new LoraError(this.area, `${what}.`, {
+    return new LoraError(this.source.area, `${what}.`, {
       place: { file: this.file, tensor },
       ...(fix !== undefined && { fix }),
     });

@@ -1,5 +1,5 @@
 import { createHash } from 'node:crypto';
-import { replaceFile, writeAll } from '../files';
+import { replaceFile, writeAll } from '../../common/atomicWrite';
 import type { DType } from '../baseModel';
 import { SAFETENSORS_BYTES } from './header';
 

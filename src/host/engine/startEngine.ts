@@ -5,7 +5,7 @@ import path from 'node:path';
 import { LoraError } from '../../shared/errors';
 import { RUN_FILES } from '../../shared/run';
 import { t } from '../l10n';
-import { reason } from '../../formats/files';
+import { fileErrorReason } from '../../common/fileStatus';
 import { readEngineRecord } from '../../formats/run/engineRecord';
 
 export interface EngineCommand {
@@ -93,7 +93,7 @@ async function openLog(runDir: string): Promise<number> {
   } catch (cause) {
     throw new LoraError(
       'disk',
-      t('No run can be kept in {0}: {1}.', path.dirname(runDir), reason(cause)),
+      t('No run can be kept in {0}: {1}.', path.dirname(runDir), fileErrorReason(cause)),
       {
         cause,
         fix: t('Make the folder writable, or move the recipe to a folder that is.'),

@@ -1,9 +1,9 @@
 import { mkdir } from 'node:fs/promises';
 import path from 'node:path';
 import * as v from 'valibot';
+import { replaceFile } from '../../common/atomicWrite';
 import { t } from '../l10n';
 import { readJson } from '../readJson';
-import { writeWhole } from '../writeWhole';
 
 const PROMPTS_FILE = '.lora/prompts.json';
 const KEPT = 50;
@@ -30,7 +30,7 @@ export async function keepPrompt(folder: string, prompt: string): Promise<readon
     ...(await readJson(file, PromptsSchema, [])).filter((other) => other !== prompt),
   ].slice(0, KEPT);
   await mkdir(path.dirname(file), { recursive: true });
-  await writeWhole(file, `${JSON.stringify(prompts, null, 2)}\n`, (reason) => ({
+  await replaceFile(file, `${JSON.stringify(prompts, null, 2)}\n`, (reason) => ({
     message: t('The prompts cannot be written: {0}.', reason),
   }));
   return prompts;

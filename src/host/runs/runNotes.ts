@@ -1,9 +1,9 @@
 import { open } from 'node:fs/promises';
 import path from 'node:path';
 import * as v from 'valibot';
+import { replaceFile } from '../../common/atomicWrite';
 import { t } from '../l10n';
 import { readJson } from '../readJson';
-import { writeWhole } from '../writeWhole';
 
 /** In the run's folder, beside what the engine writes there. */
 export const NOTES_FILE = 'notes.json';
@@ -43,7 +43,7 @@ export async function readNotes(dir: string): Promise<RunNotes> {
 export async function writeNotes(dir: string, notes: RunNotes): Promise<void> {
   const file = path.join(dir, NOTES_FILE);
   await readJson(file, NotesSchema, NO_NOTES);
-  await writeWhole(file, `${JSON.stringify(notes, null, 2)}\n`, (reason) => ({
+  await replaceFile(file, `${JSON.stringify(notes, null, 2)}\n`, (reason) => ({
     message: t('The notes cannot be written: {0}.', reason),
   }));
 }

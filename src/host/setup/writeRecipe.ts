@@ -1,8 +1,8 @@
 import path from 'node:path';
 import type { RecipeInput } from '../../shared/recipe';
+import { replaceFile } from '../../common/atomicWrite';
 import { t } from '../l10n';
 import type { Task } from '../../shared/task';
-import { writeWhole } from '../writeWhole';
 import { BATCHES } from './costs';
 import type { TargetModules } from './targets';
 
@@ -82,7 +82,7 @@ function relativeTo(folder: string, file: string): string {
 
 /** Errors: LoraError('disk'). */
 export const writeRecipe = (file: string, text: string): Promise<void> =>
-  writeWhole(file, text, (reason) => ({
+  replaceFile(file, text, (reason) => ({
     message: t('The recipe cannot be written: {0}.', reason),
     fix: t('Make the folder writable, or open another one.'),
   }));

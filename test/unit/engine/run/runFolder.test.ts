@@ -36,7 +36,7 @@ import {
   readRecord,
 } from '../../../../src/engine/run/runFolder';
 import { barOf, duration } from '../../../../src/engine/commands/terminal';
-import { replaceFolder } from '../../../../src/formats/files';
+import { replaceFolder } from '../../../../src/common/atomicWrite';
 import { readPeftAdapter } from '../../../../src/formats/peft/read';
 import { fillAdapterFolder } from '../../../../src/formats/peft/write';
 import { LoraError } from '../../../../src/shared/errors';

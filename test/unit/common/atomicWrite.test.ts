@@ -1,7 +1,14 @@
 import { existsSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
 import { describe, expect, it } from 'vitest';
-import { replaceFile, replaceFolder, withRetries } from '../../../src/formats/files';
+import {
+  replaceFile,
+  replaceFileWithCompanions,
+  replaceFolder,
+  withRetries,
+  writeJson,
+} from '../../../src/common/atomicWrite';
+import { LoraError } from '../../../src/shared/errors';
 import { temp } from '../../support/temp';
 
 const failure = (code: string) => Object.assign(new Error(code), { code });
@@ -52,11 +59,68 @@ describe('replacing a file', () => {
     expect(readdirSync(path.dirname(file))).toEqual(['a']);
   });
 
+  it('passes on a LoraError as it is', async () => {
+    const error = new LoraError('cancelled', 'Stopped.');
+    const file = path.join(temp(), 'a');
+    await expect(replaceFile(file, () => Promise.reject(error))).rejects.toBe(error);
+    expect(readdirSync(path.dirname(file))).toEqual([]);
+  });
+
+  it('lets several writes of one file run at the same time', async () => {
+    const file = path.join(temp(), 'a');
+    const texts = Array.from({ length: 9 }, (_, i) => String(i).repeat(100_000));
+    await Promise.all(texts.map((text) => replaceFile(file, text)));
+    expect(texts).toContain(readFileSync(file, 'utf8'));
+    expect(readdirSync(path.dirname(file))).toEqual(['a']);
+  });
+
+  it('describes the failure as the caller wants', async () => {
+    const file = path.join(temp(), 'none', 'a');
+    const describeFailure = (reason: string) => ({ message: `No notes: ${reason}.`, fix: 'Look.' });
+    await expect(replaceFile(file, 'text', describeFailure)).rejects.toMatchObject({
+      area: 'disk',
+      message: 'No notes: it does not exist.',
+      fix: 'Look.',
+      place: { file },
+      cause: { code: 'ENOENT' },
+    });
+  });
+
+  it('writes indented JSON with a final newline', async () => {
+    const file = path.join(temp(), 'a.json');
+    await writeJson(file, { a: [1] });
+    expect(readFileSync(file, 'utf8')).toBe('{\n  "a": [\n    1\n  ]\n}\n');
+  });
+
   it('says why it is impossible', async () => {
     await expect(
       replaceFile(path.join(temp(), 'none', 'a'), () => Promise.resolve()),
     ).rejects.toThrow(/does not exist/);
     expect(existsSync('none')).toBe(false);
+  });
+});
+
+describe('replacing a file and its companions', () => {
+  it('moves every file beside the main one', async () => {
+    const folder = temp();
+    await replaceFileWithCompanions(path.join(folder, 'b.gguf'), (t) => {
+      for (const name of ['a.json', 'b.gguf', 'c']) writeFileSync(path.join(t, name), name);
+      return Promise.resolve();
+    });
+    expect(readdirSync(folder)).toEqual(['a.json', 'b.gguf', 'c']);
+    expect(readFileSync(path.join(folder, 'b.gguf'), 'utf8')).toBe('b.gguf');
+  });
+
+  it('leaves nothing when the main file is missing', async () => {
+    const folder = temp();
+    const file = path.join(folder, 'b.gguf');
+    await expect(
+      replaceFileWithCompanions(file, (t) => {
+        writeFileSync(path.join(t, 'a.json'), '');
+        return Promise.resolve();
+      }),
+    ).rejects.toMatchObject({ area: 'disk', place: { file }, cause: { code: 'ENOENT' } });
+    expect(readdirSync(folder)).toEqual([]);
   });
 });
 

@@ -1,0 +1,159 @@
+import { randomBytes } from 'node:crypto';
+import { mkdir, open, readdir, rename, rm, type FileHandle } from 'node:fs/promises';
+import path from 'node:path';
+import { setTimeout } from 'node:timers/promises';
+import { LoraError } from '../shared/errors';
+import { fileErrorReason, pathExists } from './fileStatus';
+
+/** Below the 2 GiB that one system call can write. */
+const MAX_WRITE_BYTES = 1 << 30;
+
+/** Windows refuses to rename what a virus scanner or an editor holds open for a moment. */
+const HELD_OPEN = new Set(['EPERM', 'EACCES', 'EBUSY']);
+const PAUSES_MS = [10, 30, 100, 300, 1000];
+
+/** The text of an error, given the reason why the file cannot be written. */
+type DescribeFailure = (reason: string) => { readonly message: string; readonly fix?: string };
+
+/**
+ * Writes a file under a temporary name beside it, flushes it, then renames it. On failure the old
+ * file stays and the temporary one is removed.
+ *
+ * @throws LoraError('disk') with the text of `describeFailure`; a LoraError of `content` as it is.
+ */
+export async function replaceFile(
+  file: string,
+  content: string | ((handle: FileHandle) => Promise<void>),
+  describeFailure?: DescribeFailure,
+): Promise<void> {
+  const unique = `${randomBytes(4).toString('hex')}.${process.pid}`;
+  const temp = path.join(path.dirname(file), `.${path.basename(file)}.${unique}.tmp`);
+  try {
+    const handle = await open(temp, 'wx');
+    try {
+      await (typeof content === 'string' ? handle.writeFile(content) : content(handle));
+      await handle.sync();
+    } finally {
+      await handle.close();
+    }
+    await withRetries(() => rename(temp, file));
+  } catch (error) {
+    await removeQuietly(temp);
+    throw diskError(error, file, describeFailure ?? describeFailureOf('file'));
+  }
+}
+
+/**
+ * Replaces a file by an indented JSON document.
+ *
+ * @throws LoraError('disk'); the old file stays.
+ */
+export const writeJson = (file: string, value: unknown): Promise<void> =>
+  replaceFile(file, `${JSON.stringify(value, null, 2)}\n`);
+
+/**
+ * Fills a folder under a temporary name beside the final one, then renames it. An existing folder
+ * stays until the new one is complete.
+ *
+ * @throws LoraError('disk'), the old folder in its place; a LoraError of `fill` as it is.
+ */
+export async function replaceFolder(
+  folder: string,
+  fill: (temp: string) => Promise<void>,
+): Promise<void> {
+  const temp = `${folder}.${process.pid}.tmp`;
+  const old = `${folder}.${process.pid}.old`;
+  try {
+    await makeEmptyFolder(temp);
+    await fill(temp);
+    if (await pathExists(folder)) await withRetries(() => rename(folder, old));
+    await withRetries(() => rename(temp, folder));
+  } catch (error) {
+    await removeQuietly(temp);
+    if (!(await pathExists(folder))) await rename(old, folder).catch(() => undefined);
+    throw diskError(error, folder, describeFailureOf('folder'));
+  }
+  await removeQuietly(old);
+}
+
+/**
+ * Fills a temporary folder, then moves all that it holds into the folder of `file`: `file` last, so
+ * that it is there only when the others are.
+ *
+ * @throws LoraError('disk'), nothing moved; a LoraError of `fill` as it is.
+ */
+export async function replaceFileWithCompanions(
+  file: string,
+  fill: (temp: string) => Promise<void>,
+): Promise<void> {
+  const temp = `${file}.${process.pid}.tmp`;
+  const moved: string[] = [];
+  try {
+    await makeEmptyFolder(temp);
+    await fill(temp);
+    const main = path.basename(file);
+    const companions = (await readdir(temp)).filter((name) => name !== main);
+    for (const name of [...companions, main]) {
+      const target = path.join(path.dirname(file), name);
+      await withRetries(() => rename(path.join(temp, name), target));
+      moved.push(target);
+    }
+  } catch (error) {
+    for (const target of moved) await removeQuietly(target);
+    throw diskError(error, file, describeFailureOf('file'));
+  } finally {
+    await removeQuietly(temp);
+  }
+}
+
+/**
+ * Repeats an action for about a second and a half while another process holds its target open; on
+ * other systems than Windows the first error is final.
+ *
+ * @throws the action's error.
+ */
+export async function withRetries<T>(
+  action: () => Promise<T>,
+  platform: NodeJS.Platform = process.platform,
+): Promise<T> {
+  for (const pause of platform === 'win32' ? PAUSES_MS : []) {
+    try {
+      return await action();
+    } catch (error) {
+      if (!HELD_OPEN.has((error as NodeJS.ErrnoException).code ?? '')) throw error;
+      await setTimeout(pause);
+    }
+  }
+  return action();
+}
+
+/** Writes all bytes at the handle's position, in as many system calls as it takes. */
+export async function writeAll(handle: FileHandle, bytes: Uint8Array): Promise<void> {
+  let done = 0;
+  while (done < bytes.length) {
+    const length = Math.min(MAX_WRITE_BYTES, bytes.length - done);
+    done += (await handle.write(bytes, done, length)).bytesWritten;
+  }
+}
+
+async function makeEmptyFolder(folder: string): Promise<void> {
+  await rm(folder, { recursive: true, force: true });
+  await mkdir(folder, { recursive: true });
+}
+
+const removeQuietly = (file: string): Promise<void> =>
+  rm(file, { recursive: true, force: true, maxRetries: 3 }).catch(() => undefined);
+
+const describeFailureOf =
+  (kind: 'file' | 'folder'): DescribeFailure =>
+  (reason) => ({ message: `The ${kind} could not be written: ${reason}.` });
+
+function diskError(cause: unknown, file: string, describeFailure: DescribeFailure): LoraError {
+  if (cause instanceof LoraError) return cause;
+  const { message, fix } = describeFailure(fileErrorReason(cause));
+  return new LoraError('disk', message, {
+    place: { file },
+    cause,
+    ...(fix !== undefined && { fix }),
+  });
+}

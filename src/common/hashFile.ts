@@ -1,0 +1,35 @@
+import { createHash, type Hash } from 'node:crypto';
+import { createReadStream } from 'node:fs';
+import { pipeline } from 'node:stream/promises';
+
+const CHUNK_BYTES = 2 ** 20;
+
+interface HashFileOptions {
+  /** A hash that the file's bytes are added to; sha256 by default. */
+  readonly hash?: Hash;
+  /** Called with the length of each chunk; what it throws ends the reading. */
+  readonly onBytes?: (count: number) => void;
+  readonly signal?: AbortSignal;
+}
+
+/**
+ * The hash of a file, as hex digits. Reads the file as a stream, so its size doesn't matter.
+ *
+ * @throws the file system's error; an AbortError when `signal` is aborted; what `onBytes` throws.
+ */
+export async function hashFile(
+  file: string,
+  { hash = createHash('sha256'), onBytes, signal }: HashFileOptions = {},
+): Promise<string> {
+  await pipeline(
+    createReadStream(file, { highWaterMark: CHUNK_BYTES }),
+    async (chunks: AsyncIterable<Buffer>) => {
+      for await (const chunk of chunks) {
+        onBytes?.(chunk.length);
+        hash.update(chunk);
+      }
+    },
+    { ...(signal && { signal }) },
+  );
+  return hash.digest('hex');
+}

@@ -1,0 +1,81 @@
+import { mkdirSync, symlinkSync, writeFileSync } from 'node:fs';
+import path from 'node:path';
+import { describe, expect, it } from 'vitest';
+import { throwIfCancelled } from '../../../src/common/cancellation';
+import { fileErrorReason, isFile, pathExists } from '../../../src/common/fileStatus';
+import { formatSize } from '../../../src/common/formatSize';
+import { temp } from '../../support/temp';
+
+describe('formatSize', () => {
+  it.each([
+    [0, '0 MB'],
+    [1, '1 MB'],
+    [1e6, '1 MB'],
+    [1e6 + 1, '2 MB'],
+    [999e6, '999 MB'],
+    [1e9, '1.0 GB'],
+    [1.25e9, '1.3 GB'],
+    [123_456_789_012, '123.5 GB'],
+  ])('%d bytes are %s', (bytes, text) => expect(formatSize(bytes)).toBe(text));
+});
+
+describe('throwIfCancelled', () => {
+  it('throws for an aborted signal only', () => {
+    throwIfCancelled(undefined);
+    throwIfCancelled(new AbortController().signal);
+    expect(() => throwIfCancelled(AbortSignal.abort())).toThrow(
+      expect.objectContaining({
+        area: 'cancelled',
+        message: 'The job was cancelled: nothing was written.',
+      }) as Error,
+    );
+  });
+
+  it('throws the message that it is given', () => {
+    expect(() => throwIfCancelled(AbortSignal.abort(), 'Stopped.')).toThrow('Stopped.');
+  });
+});
+
+describe('fileErrorReason', () => {
+  it.each([
+    ['ENOENT', 'it does not exist'],
+    ['EACCES', 'permission denied'],
+    ['EISDIR', 'it is a folder'],
+    ['ENOSPC', 'the disk is full'],
+    ['EROFS', 'the file system is read-only'],
+    ['EPERM', 'not permitted'],
+    ['EIO', 'the message'],
+  ])('of %s: %s', (code, reason) => {
+    expect(fileErrorReason(Object.assign(new Error('the message'), { code }))).toBe(reason);
+  });
+
+  it('of anything else is its text', () => {
+    expect([fileErrorReason(new Error('odd')), fileErrorReason(7), fileErrorReason(null)]).toEqual([
+      'odd',
+      '7',
+      'null',
+    ]);
+  });
+});
+
+describe('isFile and pathExists', () => {
+  it('follow links and tell files from folders', async () => {
+    const folder = temp();
+    const at = (name: string) => path.join(folder, name);
+    mkdirSync(at('folder'));
+    writeFileSync(at('file'), '');
+    symlinkSync('file', at('link'));
+    symlinkSync('nowhere', at('broken'));
+    const names = ['folder', 'file', 'link', 'broken', 'none', 'file/below'];
+    const found: unknown[] = [];
+    for (const name of names) found.push([await isFile(at(name)), await pathExists(at(name))]);
+    expect(found).toEqual([
+      [false, true],
+      [true, true],
+      [true, true],
+      [false, false],
+      [false, false],
+      [false, false],
+    ]);
+  });
+});
