@@ -1,5 +1,5 @@
+import type { MetricLine } from './metrics/lines';
 import type { SerializedError } from './errors';
-import type { MetricLine } from './metrics';
 import type { RunState } from './run';
 
 /**

@@ -1,10 +1,5 @@
-import type { MetricLine, StepLine } from './metrics';
-import {
-  STEP_FIELDS,
-  type OtherLine,
-  type StepColumns,
-  type StepField,
-} from './pages/dashboard/protocol';
+import type { MetricLine, OtherLine, StepColumns, StepLine } from './metrics/lines';
+import { STEP_FIELDS, type StepField } from './metrics/table';
 
 /**
  * A run's metrics in memory: the steps as growing columns, everything else as lines. Steps rise

@@ -2,8 +2,9 @@ import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
 import { encode } from 'fast-png';
 import { describe, expect, it } from 'vitest';
+import type { EvalLine, SampleLine } from '../../src/shared/metrics/lines';
+import type { ScoreName } from '../../src/shared/metrics/table';
 import { withSafetensors } from '../../src/formats/safetensors/read';
-import type { EvalLine, SampleLine, ScoreName } from '../../src/shared/metrics';
 import type { Task } from '../../src/shared/task';
 import {
   cli,

@@ -15,7 +15,8 @@ import { tmpdir } from 'node:os';
 import path from 'node:path';
 import type { Readable } from 'node:stream';
 import { expect } from 'vitest';
-import { parseMetrics, type MetricLine, type StepLine } from '../../src/shared/metrics';
+import type { MetricLine, StepLine } from '../../src/shared/metrics/lines';
+import { parseMetrics } from '../../src/shared/metrics/parse';
 import type { RunRecord } from '../../src/shared/run';
 import { dist } from './tfjs';
 

@@ -1,5 +1,5 @@
+import type { EvalLine, MetricLine, StepLine } from '../../src/shared/metrics/lines';
 import { RunHistory } from '../../src/shared/runHistory';
-import type { EvalLine, MetricLine, StepLine } from '../../src/shared/metrics';
 
 /** A step with plain values; tests name those that matter. */
 export function stepLine(

@@ -1,4 +1,4 @@
-import { CHART_COLORS, type ChartColor } from './colors';
+import { CHART_COLORS, type ChartColor } from '../../src/shared/metrics/table';
 
 /** The colours and font of VS Code's theme, as the canvas needs them. */
 export interface ChartTheme {

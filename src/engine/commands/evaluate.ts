@@ -1,4 +1,5 @@
 import * as v from 'valibot';
+import type { Scores } from '../../shared/metrics/lines';
 import { asChat } from '../../data/encodeRow';
 import { readDataset } from '../../data/dataset';
 import { collate } from '../../data/collate';
@@ -7,7 +8,6 @@ import { throwErrors } from '../../data/problems';
 import { tokenizeRows } from '../../data/tokenize';
 import type { Example, ImageExample, Message, TextRow } from '../../data/exampleTypes';
 import { LoraError } from '../../shared/errors';
-import type { Scores } from '../../shared/metrics';
 import { RecipeSchema } from '../../shared/recipe';
 import { answerPrompt } from '../model/answer';
 import { dataToolsOf } from '../model/dataTools';

@@ -1,5 +1,5 @@
 import path from 'node:path';
-import type { MetricLine, StepLine } from '../../shared/metrics';
+import type { MetricLine, StepLine } from '../../shared/metrics/lines';
 import type { EngineProgress, EngineStatus } from '../../shared/engineProtocol';
 import { RUN_FILES, type RunRecord } from '../../shared/run';
 import type { Context } from './context';

@@ -4,7 +4,7 @@ import * as v from 'valibot';
 import { fileErrorReason } from '../../common/fileStatus';
 import { readJsonObject } from '../../formats/json';
 import { LoraError } from '../../shared/errors';
-import type { MetricLine } from '../../shared/metrics';
+import type { MetricLine } from '../../shared/metrics/lines';
 import { RecipeSchema, type Recipe } from '../../shared/recipe';
 import { newRunId, RUN_FILES, RUNS_FOLDER, type RunRecord } from '../../shared/run';
 

@@ -1,8 +1,8 @@
 import path from 'node:path';
+import type { BatchPiece } from '../../shared/metrics/lines';
 import type { LabelSet } from '../../data/labels';
 import { labelPieces } from '../../data/preview';
 import type { Example, Tokenizer } from '../../data/exampleTypes';
-import type { BatchPiece } from '../../shared/metrics';
 
 const given = (text: string): BatchPiece => ({ text, labelled: false });
 const learnt = (text: string): BatchPiece => ({ text, labelled: true });

@@ -1,10 +1,10 @@
+import type { Scores } from '../../shared/metrics/lines';
 import type { LabelSet } from '../../data/labels';
 import type { PreparedData } from '../../data/prepare';
 import { lengthOf } from '../../data/examples';
 import type { Example } from '../../data/exampleTypes';
 import { breathe } from '../../models/breathe';
 import type { Model } from '../../models/modelTypes';
-import type { Scores } from '../../shared/metrics';
 import type { Task } from '../../shared/task';
 import { scorerOf } from './scores';
 

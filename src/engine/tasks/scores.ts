@@ -1,7 +1,7 @@
+import type { Scores } from '../../shared/metrics/lines';
 import type { LabelSet } from '../../data/labels';
 import type { Batch } from '../../data/exampleTypes';
 import { normalised } from '../../models/heads/loss';
-import type { Scores } from '../../shared/metrics';
 import type { Task } from '../../shared/task';
 import { entitiesOf, isEntityScheme } from './entities';
 

@@ -1,4 +1,5 @@
 import path from 'node:path';
+import type { BatchPiece } from '../../shared/metrics/lines';
 import { batchesOf } from '../../data/batches';
 import { linesOf, tokensOf } from '../../data/examples';
 import type { Example } from '../../data/exampleTypes';
@@ -6,7 +7,6 @@ import type { Model } from '../../models/modelTypes';
 import type { LoraError } from '../../shared/errors';
 import { createRandom } from '../../shared/random';
 import type { Recipe } from '../../shared/recipe';
-import type { BatchPiece } from '../../shared/metrics';
 import { RUN_FILES } from '../../shared/run';
 import { answerPrompt } from '../model/answer';
 import { divergenceError } from './divergence';

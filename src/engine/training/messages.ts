@@ -1,5 +1,5 @@
+import type { MetricLine } from '../../shared/metrics/lines';
 import type { SerializedError } from '../../shared/errors';
-import type { MetricLine } from '../../shared/metrics';
 import type { EngineProgress, GenerateParams } from '../../shared/engineProtocol';
 import type { Recipe } from '../../shared/recipe';
 import type { RunRecord } from '../../shared/run';

@@ -1,8 +1,8 @@
 import { mkdir, rm } from 'node:fs/promises';
 import path from 'node:path';
 import { Worker } from 'node:worker_threads';
+import type { MetricLine } from '../../shared/metrics/lines';
 import { LoraError } from '../../shared/errors';
-import type { MetricLine } from '../../shared/metrics';
 import type { EngineProgress, EngineStatus, GenerateParams } from '../../shared/engineProtocol';
 import {
   ENDED_STATES,

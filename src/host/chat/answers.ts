@@ -1,7 +1,8 @@
 import { readFile } from 'node:fs/promises';
 import path from 'node:path';
+import type { MetricLine } from '../../shared/metrics/lines';
+import { parseMetrics } from '../../shared/metrics/parse';
 import type { ComparisonData } from '../../shared/pages/compare/protocol';
-import { parseMetrics, type MetricLine } from '../../shared/metrics';
 import { methodOf, RUN_FILES, type RunRecord } from '../../shared/run';
 import type { Run } from '../runs/run';
 

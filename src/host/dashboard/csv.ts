@@ -1,10 +1,9 @@
+import { SCORE_NAMES, STEP_FIELDS } from '../../shared/metrics/table';
 import type { RunHistory } from '../../shared/runHistory';
-import { SCORE_NAMES } from '../../shared/metrics';
-import { STEP_FIELDS } from '../../shared/pages/dashboard/protocol';
 
 /**
- * All numbers of a run as CSV: a row for each step, and one for an evaluation where no step stands
- * (step 0). What is not a number is empty.
+ * All numbers of a run as CSV: a row for each step, and one for an evaluation at a step that has no
+ * step line (step 0). Values that are not finite are left empty.
  */
 export function metricsCsv(history: RunHistory): string {
   const evals = history.lines.filter((line) => line.kind === 'eval');
@@ -17,6 +16,7 @@ export function metricsCsv(history: RunHistory): string {
       [line.loss, ...scores.map((name) => line.scores?.[name] ?? NaN)],
     ]),
   );
+  const noValidation = [NaN, ...scores.map(() => NaN)];
   const columns = STEP_FIELDS.map((field) => history.column(field));
   const rows = Array.from(history.column('step'), (step, i) => ({
     step,
@@ -26,12 +26,12 @@ export function metricsCsv(history: RunHistory): string {
   const evalOnly = [...validation.keys()]
     .filter((step) => !known.has(step))
     .map((step) => ({ step, cells: STEP_FIELDS.map((field) => (field === 'step' ? step : NaN)) }));
-  const text = [...rows, ...evalOnly]
+  const lines = [...rows, ...evalOnly]
     .sort((a, b) => a.step - b.step)
-    .map(({ step, cells }) =>
-      [...cells, ...(validation.get(step) ?? [NaN, ...scores.map(() => NaN)])].map(cell).join(','),
-    );
-  return [[...STEP_FIELDS, 'validation_loss', ...scores].join(','), ...text, ''].join('\n');
+    .map(({ step, cells }) => [...cells, ...(validation.get(step) ?? noValidation)])
+    .map((values) => values.map(cell).join(','));
+  const head = [...STEP_FIELDS, 'validation_loss', ...scores].join(',');
+  return [head, ...lines, ''].join('\n');
 }
 
 function cell(value: number): string {

@@ -1,8 +1,9 @@
 import path from 'node:path';
 import { setTimeout as wait } from 'node:timers/promises';
+import type { MetricLine } from '../../shared/metrics/lines';
+import { parseMetricLine } from '../../shared/metrics/parse';
 import { LoraError } from '../../shared/errors';
 import { RunHistory } from '../../shared/runHistory';
-import type { MetricLine } from '../../shared/metrics';
 import type { EngineProgress, EngineStatus } from '../../shared/engineProtocol';
 import { ENDED_STATES, RUN_FILES, type RunRecord } from '../../shared/run';
 import type {
@@ -11,7 +12,6 @@ import type {
   RunLink,
   RunRequest,
 } from '../../shared/pages/dashboard/protocol';
-import { asMetricLine } from '../../shared/pages/dashboard/guards';
 import { t } from '../l10n';
 import { isEngineAlive } from '../../formats/run/engineRecord';
 import type { ConnectRun, RunFollower } from './follower';
@@ -156,7 +156,7 @@ export class RunSource {
 
   private take(lines: readonly string[]): void {
     for (const text of lines) {
-      const line = parseLine(text);
+      const line = parseMetricLine(text);
       if (!line) continue;
       this.history.append(line);
       this.fresh.push(line);
@@ -294,13 +294,5 @@ export class RunSource {
       lines: this.history.lines,
     });
     for (const entry of this.log) this.emit(entry);
-  }
-}
-
-function parseLine(text: string): MetricLine | undefined {
-  try {
-    return asMetricLine(JSON.parse(text));
-  } catch {
-    return undefined;
   }
 }

@@ -1,7 +1,8 @@
 import { open, readFile, stat } from 'node:fs/promises';
 import path from 'node:path';
 import * as v from 'valibot';
-import { parseMetrics, type StepLine } from '../../shared/metrics';
+import type { StepLine } from '../../shared/metrics/lines';
+import { parseMetrics } from '../../shared/metrics/parse';
 import { TRAINING_METHODS } from '../../shared/recipe';
 import {
   ENDED_STATES,

@@ -1,5 +1,5 @@
 import path from 'node:path';
-import type { StepLine } from '../../shared/metrics';
+import type { StepLine } from '../../shared/metrics/lines';
 import type { EngineProgress, EngineStatus } from '../../shared/engineProtocol';
 import type { TrainingMethod } from '../../shared/recipe';
 import { methodOf, type RunRecord, type RunState } from '../../shared/run';

@@ -1,6 +1,6 @@
 import path from 'node:path';
 import { open } from 'node:fs/promises';
-import { parseMetrics } from '../../shared/metrics';
+import { parseMetrics } from '../../shared/metrics/parse';
 import { RUN_FILES, type RunRecord } from '../../shared/run';
 import { t } from '../l10n';
 import { recipeDifference } from './recipeDifference';

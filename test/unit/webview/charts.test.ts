@@ -1,13 +1,13 @@
 import { expect, test } from 'vitest';
-import type { MetricLine } from '../../../src/shared/metrics';
-import { CHARTS, scoreChart } from '../../../webview/dashboard/model/chartSpecs';
+import type { MetricLine } from '../../../src/shared/metrics/lines';
+import { RUN_CHARTS, scoreChart } from '../../../webview/dashboard/model/chartSpecs';
 import { tableRows } from '../../../webview/dashboard/model/tableRows';
 import { RunLines } from '../../../webview/shared/charts/runLines';
 import { byteTickStep } from '../../../webview/shared/charts/spec';
 import type { Axis } from '../../../src/shared/pages/dashboard/protocol';
 import { evalLine, historyOf, stepLine } from '../../support/metricLines';
 
-const loss = CHARTS.find((spec) => spec.id === 'loss')!;
+const loss = RUN_CHARTS.find((spec) => spec.id === 'loss')!;
 
 function linesOf(...metrics: readonly MetricLine[]): RunLines {
   const lines = new RunLines(historyOf());
@@ -16,7 +16,7 @@ function linesOf(...metrics: readonly MetricLine[]): RunLines {
 }
 
 test('no two lines of a chart look alike without colour', () => {
-  for (const { series } of CHARTS) {
+  for (const { series } of RUN_CHARTS) {
     expect(
       new Set(series.map(({ width, dash, points }) => JSON.stringify([width, dash, points]))).size,
     ).toBe(series.length);

@@ -1,5 +1,5 @@
 import { expect, test } from 'vitest';
-import type { MetricLine } from '../../../src/shared/metrics';
+import type { MetricLine } from '../../../src/shared/metrics/lines';
 import type { RunRecord } from '../../../src/shared/run';
 import {
   asOverlayHostMessage,

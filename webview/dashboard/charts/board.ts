@@ -1,6 +1,6 @@
 import { RunHistory } from '../../../src/shared/runHistory';
 import { el, setText } from '../../shared/dom';
-import { CHARTS, scoreChart, type ChartSpec } from '../model/chartSpecs';
+import { RUN_CHARTS, scoreChart, type ChartSpec } from '../model/chartSpecs';
 import type { Range } from '../../shared/charts/decimate';
 import type { Model } from '../model/model';
 import { marksOf } from '../model/summary';
@@ -37,7 +37,7 @@ export class ChartBoard implements Section {
 
   constructor(private readonly context: Context) {
     const { t } = context;
-    this.cards = CHARTS.map((spec) => this.cardOf(spec));
+    this.cards = RUN_CHARTS.map((spec) => this.cardOf(spec));
     this.grid = el('div', { class: 'grid' }, ...this.cards.map((card) => card.root));
     this.bar = axisBar(context);
     const toolbar = el(

@@ -1,50 +1,37 @@
+import {
+  CHART_IDS,
+  CHARTS,
+  curvesIn,
+  METRICS,
+  SCORE_NAMES,
+  type ChartId,
+  type SeriesId,
+} from '../../../src/shared/metrics/table';
 import type { RunHistory } from '../../../src/shared/runHistory';
-import { SCORE_NAMES, type ScoreName } from '../../../src/shared/metrics';
-import type { ChartId } from '../../../src/shared/pages/dashboard/protocol';
-import type { SeriesId } from '../../shared/charts/runLines';
-import { byteTickStep, type Curves } from '../../shared/charts/spec';
-import type { ChartColor } from '../../shared/colors';
+import { curvesFormat, LINE_STYLES, type Curves, type SeriesSpec } from '../../shared/charts/spec';
 
+/** One chart of the dashboard. */
 export interface ChartSpec extends Curves<SeriesId> {
   readonly id: ChartId;
 }
 
-const single = (
-  id: Exclude<ChartId, 'loss' | 'score'>,
-  color: ChartColor,
-  format: ChartSpec['format'],
-): ChartSpec => ({
-  id,
-  fromZero: true,
-  format,
-  series: [{ id, color, width: 1.5, dash: [], points: false, alpha: 1 }],
-});
+/** Charts that every run has; that of the scores comes with the first evaluation. */
+export const RUN_CHARTS: readonly ChartSpec[] = CHART_IDS.filter((id) => id !== 'score').map(
+  (id) => {
+    const curves = curvesIn(id);
+    return {
+      id,
+      fromZero: CHARTS[id].fromZero,
+      ...curvesFormat(METRICS[curves[0]!].number),
+      series: curves.map((metric) => {
+        const { color, line } = METRICS[metric].curve;
+        return { id: metric, color, ...LINE_STYLES[line] };
+      }),
+    };
+  },
+);
 
-const LOSS: ChartSpec = {
-  id: 'loss',
-  fromZero: false,
-  format: (f, value) => f.value(value),
-  series: [
-    { id: 'loss', color: 'blue', width: 1, dash: [], points: false, alpha: 0.6 },
-    { id: 'smoothed', color: 'blue', width: 2.5, dash: [], points: false, alpha: 1 },
-    { id: 'validation', color: 'red', width: 2, dash: [6, 4], points: true, alpha: 1 },
-  ],
-};
-
-/** Charts that every run has. */
-export const CHARTS: readonly ChartSpec[] = [
-  LOSS,
-  single('learning_rate', 'red', (f, value) => f.rate(value)),
-  single('grad_norm', 'green', (f, value) => f.value(value)),
-  single('tokens_per_second', 'blue', (f, value) => f.speed(value)),
-  { ...single('memory', 'purple', (f, value) => f.bytes(value)), tickStep: byteTickStep },
-];
-
-const UNBOUNDED: ReadonlySet<ScoreName> = new Set(['perplexity', 'rmse']);
-
-/**
- * How good the model is at its task, by the names that its evaluations have; null before the first.
- */
+/** The chart of the scores that a run's evaluations have; null before the first evaluation. */
 export function scoreChart(history: RunHistory): ChartSpec | null {
   const names = SCORE_NAMES.filter((name) =>
     history.lines.some((line) => line.kind === 'eval' && line.scores?.[name] !== undefined),
@@ -52,16 +39,16 @@ export function scoreChart(history: RunHistory): ChartSpec | null {
   if (names.length === 0) return null;
   return {
     id: 'score',
-    fromZero: false,
-    format: (f, value) => f.value(value),
-    ...(names.every((name) => !UNBOUNDED.has(name)) && { most: 1 }),
-    series: names.map((id, i) => ({
-      id,
-      color: i === 0 ? 'green' : 'purple',
-      width: 2,
-      dash: i === 0 ? [] : [6, 4],
-      points: true,
-      alpha: 1,
-    })),
+    fromZero: CHARTS.score.fromZero,
+    ...curvesFormat('value'),
+    ...(names.every((name) => METRICS[name].max === 1) && { most: 1 }),
+    series: names.map((id, index): SeriesSpec<SeriesId> => ({ id, ...scoreLook(index) })),
   };
+}
+
+/** The first score differs from the others in colour and dashes. */
+function scoreLook(index: number): Omit<SeriesSpec<SeriesId>, 'id'> {
+  return index === 0
+    ? { color: 'green', ...LINE_STYLES.evaluated, dash: [] }
+    : { color: 'purple', ...LINE_STYLES.evaluated };
 }

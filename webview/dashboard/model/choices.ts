@@ -1,10 +1,6 @@
+import { CHART_IDS } from '../../../src/shared/metrics/table';
 import { MAX_SMOOTHING } from '../../shared/charts/choices';
-import {
-  AXES,
-  CHART_IDS,
-  TAB_IDS,
-  type PageState,
-} from '../../../src/shared/pages/dashboard/protocol';
+import { AXES, TAB_IDS, type PageState } from '../../../src/shared/pages/dashboard/protocol';
 
 /** What VS Code kept of the page, or the defaults for what is missing or of another version. */
 export function asChoices(value: unknown, runDir: string): PageState {

@@ -1,5 +1,5 @@
+import type { EvalLine } from '../../../src/shared/metrics/lines';
 import type { RunHistory } from '../../../src/shared/runHistory';
-import type { EvalLine } from '../../../src/shared/metrics';
 import type { RunRecord } from '../../../src/shared/run';
 
 /** Something certain to say about how the run goes. */

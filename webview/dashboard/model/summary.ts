@@ -1,6 +1,6 @@
+import type { SampleLine } from '../../../src/shared/metrics/lines';
+import { SCORE_NAMES, type ScoreName, type StepField } from '../../../src/shared/metrics/table';
 import type { RunHistory } from '../../../src/shared/runHistory';
-import { SCORE_NAMES, type SampleLine, type ScoreName } from '../../../src/shared/metrics';
-import type { StepField } from '../../../src/shared/pages/dashboard/protocol';
 
 const RECENT_STEPS = 50;
 

@@ -1,4 +1,4 @@
-import type { SampleLine } from '../../../src/shared/metrics';
+import type { SampleLine } from '../../../src/shared/metrics/lines';
 import { el, memo } from '../../shared/dom';
 import { hasEnded, type Model } from '../model/model';
 import { samplesByPrompt, type PromptSamples } from '../model/summary';

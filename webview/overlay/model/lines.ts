@@ -1,4 +1,4 @@
-import type { Quantity } from '../../../src/shared/pages/overlay/protocol';
+import type { OverlayMetric } from '../../../src/shared/pages/overlay/protocol';
 import type { ChartChoices } from '../../shared/charts/choices';
 import { firstAtLeast, type Range } from '../../shared/charts/decimate';
 import type { Line, LineSource } from '../../shared/charts/runLines';
@@ -9,9 +9,13 @@ const NOTHING: Line = { xs: new Float64Array(0), ys: new Float64Array(0) };
 /** One quantity of many runs. */
 export class OverlayLines implements LineSource<string> {
   private runs = new Map<string, ShownRun>();
-  private quantity: Quantity = 'validation';
+  private quantity: OverlayMetric = 'validation';
 
-  update(runs: readonly ShownRun[], quantity: Quantity, { smoothing, axis }: ChartChoices): void {
+  update(
+    runs: readonly ShownRun[],
+    quantity: OverlayMetric,
+    { smoothing, axis }: ChartChoices,
+  ): void {
     this.quantity = quantity;
     this.runs = new Map(runs.map((run) => [run.dir, run]));
     for (const run of runs) run.lines.update(run.history, smoothing, axis);

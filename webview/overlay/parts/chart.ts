@@ -1,4 +1,4 @@
-import { QUANTITIES, type Quantity } from '../../../src/shared/pages/overlay/protocol';
+import { OVERLAY_METRICS, type OverlayMetric } from '../../../src/shared/pages/overlay/protocol';
 import { axisBar } from '../../shared/charts/axisBar';
 import { tickText, xText } from '../../shared/charts/axisWords';
 import { CursorOverlay } from '../../shared/charts/cursor';
@@ -53,9 +53,10 @@ export class OverlayChart implements Part {
       'select',
       {
         id: 'quantity',
-        change: () => context.choose({ quantity: this.quantity.value as Quantity, zoom: null }),
+        change: () =>
+          context.choose({ quantity: this.quantity.value as OverlayMetric, zoom: null }),
       },
-      ...QUANTITIES.map((id) => el('option', { value: id }, t(`quantity.${id}`))),
+      ...OVERLAY_METRICS.map((id) => el('option', { value: id }, t(`quantity.${id}`))),
     );
     const label = t('chart.save', t('chart'));
     const save = el(

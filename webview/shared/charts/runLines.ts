@@ -1,13 +1,9 @@
+import { isScoreName, type ScoreName, type SeriesId } from '../../../src/shared/metrics/table';
 import type { RunHistory } from '../../../src/shared/runHistory';
-import { SCORE_NAMES, type ScoreName } from '../../../src/shared/metrics';
-import { AXES, type Axis, type StepField } from '../../../src/shared/pages/dashboard/protocol';
+import { AXES, type Axis } from '../../../src/shared/pages/dashboard/protocol';
 import { firstAtLeast, type Range } from './decimate';
 import { GrowingColumn } from './growing';
 import { SmoothedLoss } from './smooth';
-
-export type StepSeries = 'loss' | 'learning_rate' | 'grad_norm' | 'tokens_per_second' | 'memory';
-
-export type SeriesId = StepSeries | 'smoothed' | 'validation' | ScoreName;
 
 /** x rising and y of one line, of the same length. */
 export interface Line {
@@ -64,7 +60,7 @@ export class RunLines implements LineSource<SeriesId> {
       ys:
         id === 'smoothed'
           ? this.smoothed.update(this.history, this.smoothing)
-          : this.history.column(id satisfies StepField),
+          : this.history.column(id),
     };
   }
 
@@ -111,4 +107,4 @@ export class RunLines implements LineSource<SeriesId> {
 }
 
 const isMeasured = (id: SeriesId): id is 'validation' | ScoreName =>
-  id === 'validation' || (SCORE_NAMES as readonly string[]).includes(id);
+  id === 'validation' || isScoreName(id);

@@ -1,7 +1,9 @@
 import * as v from 'valibot';
-import { SCORE_NAMES, type MetricLine, type Scores, type StepLine } from '../../metrics';
+import type { MetricLine, StepColumns } from '../../metrics/lines';
+import { asMetricLine } from '../../metrics/parse';
+import { STEP_FIELDS } from '../../metrics/table';
 import type { RunRecord } from '../../run';
-import { STEP_FIELDS, type HostMessage, type PageMessage, type StepColumns } from './protocol';
+import { type HostMessage, type PageMessage } from './protocol';
 
 // What comes from a file or over a message is unknown until it has passed here. Keys that are not
 // ours pass: a newer engine may write more.
@@ -120,53 +122,6 @@ export function asRunRecord(value: unknown): RunRecord | undefined {
   return v.is(RunSchema, value) ? (value as unknown as RunRecord) : undefined;
 }
 
-const BatchRowSchema = v.object({
-  line: number,
-  pieces: v.array(v.object({ text, labelled: v.boolean() })),
-});
-
-/**
- * A line of metrics.jsonl; a number that is missing (JSON knows no NaN) becomes NaN. Undefined when
- * it is none.
- */
-export function asMetricLine(value: unknown): MetricLine | undefined {
-  if (!isObject(value) || typeof value['step'] !== 'number' || !Number.isFinite(value['step']))
-    return undefined;
-  const { kind, step } = value;
-  switch (kind) {
-    case 'step':
-      return {
-        kind,
-        ...Object.fromEntries(STEP_FIELDS.map((field) => [field, orNaN(value[field])])),
-      } as unknown as StepLine;
-    case 'eval':
-      return {
-        kind,
-        step,
-        loss: orNaN(value['loss']),
-        labelled_tokens: orNaN(value['labelled_tokens']),
-        ...(isObject(value['scores']) && { scores: asScores(value['scores']) }),
-        elapsed: orNaN(value['elapsed']),
-      };
-    case 'sample': {
-      const { prompt, completion } = value;
-      return typeof prompt === 'string' && typeof completion === 'string'
-        ? { kind, step, prompt, completion }
-        : undefined;
-    }
-    case 'checkpoint':
-      return typeof value['path'] === 'string' ? { kind, step, path: value['path'] } : undefined;
-    case 'resume':
-      return { kind, step };
-    case 'batch':
-      return v.is(v.array(BatchRowSchema), value['rows'])
-        ? { kind, step, rows: value['rows'] }
-        : undefined;
-    default:
-      return undefined;
-  }
-}
-
 // As it is: a copy would have its keys in another order, and the recipe is shown as it was read.
 const recordSchema = v.custom<RunRecord>(
   (value) => asRunRecord(value) !== undefined,
@@ -249,19 +204,6 @@ function checked<T>(schema: v.GenericSchema, value: unknown): Checked<T> {
   return { fault: `${v.getDotPath(issue) ?? 'message'}: ${issue.message}` };
 }
 
-function asScores(value: Record<string, unknown>): Scores {
-  return Object.fromEntries(
-    SCORE_NAMES.filter((name) => typeof value[name] === 'number').map((name) => [
-      name,
-      value[name],
-    ]),
-  );
-}
-
 function isObject(value: unknown): value is Record<string, unknown> {
   return typeof value === 'object' && value !== null;
-}
-
-function orNaN(value: unknown): number {
-  return typeof value === 'number' ? value : NaN;
 }

@@ -1,13 +1,6 @@
+import type { MetricLine, OtherLine, StepColumns } from '../../metrics/lines';
+import type { ChartId } from '../../metrics/table';
 import type { Place } from '../../errors';
-import type {
-  BatchLine,
-  EvalLine,
-  CheckpointLine,
-  MetricLine,
-  ResumeLine,
-  SampleLine,
-  StepLine,
-} from '../../metrics';
 import type { EngineProgress, EngineStatus } from '../../engineProtocol';
 import type { RunRecord } from '../../run';
 
@@ -82,26 +75,6 @@ export type RunLink = 'engine' | 'folder' | 'untrusted' | 'ended';
 
 export type RunRequest = 'pause' | 'resume' | 'stop';
 
-export type OtherLine = EvalLine | SampleLine | CheckpointLine | ResumeLine | BatchLine;
-
-export const STEP_FIELDS = [
-  'step',
-  'epoch',
-  'loss',
-  'grad_norm',
-  'learning_rate',
-  'tokens',
-  'labelled_tokens',
-  'tokens_per_second',
-  'memory',
-  'elapsed',
-] as const satisfies readonly Exclude<keyof StepLine, 'kind'>[];
-
-export type StepField = (typeof STEP_FIELDS)[number];
-
-/** The step lines as columns of one length, steps rising; NaN where a line held no number. */
-export type StepColumns = Readonly<Record<StepField, Float64Array>>;
-
 export type PageMessage =
   | { readonly kind: 'ready' }
   | { readonly kind: 'request'; readonly request: RunRequest }
@@ -133,17 +106,6 @@ export interface CopyText {
 }
 
 export type OpenTarget = 'recipe' | 'adapter' | 'model' | 'log';
-
-export const CHART_IDS = [
-  'loss',
-  'score',
-  'learning_rate',
-  'grad_norm',
-  'tokens_per_second',
-  'memory',
-] as const;
-
-export type ChartId = (typeof CHART_IDS)[number];
 
 /** What charts run along: optimizer steps, tokens seen, seconds of training. */
 export const AXES = ['step', 'tokens', 'time'] as const;

@@ -1,4 +1,5 @@
 import * as v from 'valibot';
+import { CHART_IDS, curvesIn, type CurveId } from '../../metrics/table';
 import { parsed } from '../../parsed';
 import { AXES, type HostMessage } from '../dashboard/protocol';
 import { asHostMessage, PICTURE_SCHEMA, TEXT_SCHEMA } from '../dashboard/guards';
@@ -42,21 +43,16 @@ const PageMessageSchema = v.variant('kind', [
 ]);
 export type OverlayPageMessage = v.InferOutput<typeof PageMessageSchema>;
 
-export const QUANTITIES = [
-  'validation',
-  'smoothed',
-  'loss',
-  'learning_rate',
-  'grad_norm',
-  'tokens_per_second',
-  'memory',
-] as const;
-export type Quantity = (typeof QUANTITIES)[number];
+/** What the curves can show; in each chart the line drawn on top comes first. */
+export const OVERLAY_METRICS: readonly OverlayMetric[] = CHART_IDS.flatMap((chart) =>
+  curvesIn(chart).toReversed(),
+);
+export type OverlayMetric = CurveId;
 
 /** What the page keeps through reloads; all but the subject may be missing. */
 const PageStateSchema = v.object({
   subject: SubjectSchema,
-  quantity: v.optional(v.picklist(QUANTITIES), 'validation'),
+  quantity: v.optional(v.picklist(OVERLAY_METRICS), 'validation'),
   hidden: v.optional(v.array(text), []),
   axis: v.optional(v.picklist(AXES), 'step'),
   logarithmic: v.optional(v.boolean(), false),

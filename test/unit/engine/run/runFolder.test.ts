@@ -11,6 +11,7 @@ import { writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { describe, expect, it } from 'vitest';
+import { parseMetrics } from '../../../../src/shared/metrics/parse';
 import {
   checkpointFolder,
   checkpointSteps,
@@ -40,7 +41,6 @@ import { replaceFolder } from '../../../../src/common/atomicWrite';
 import { readPeftAdapter } from '../../../../src/formats/peft/read';
 import { fillAdapterFolder } from '../../../../src/formats/peft/write';
 import { LoraError } from '../../../../src/shared/errors';
-import { parseMetrics } from '../../../../src/shared/metrics';
 import { parseRecipe } from '../../../../src/shared/recipeFile';
 
 const temp = () => mkdtempSync(path.join(tmpdir(), 'lora-engine-'));

@@ -2,10 +2,10 @@ import { appendFile, mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { afterEach, beforeEach, expect, test, vi } from 'vitest';
+import type { MetricLine } from '../../../../src/shared/metrics/lines';
 import type { ConnectRun, RunFollower } from '../../../../src/host/dashboard/follower';
 import { RunFolder, statusFromFolder } from '../../../../src/host/dashboard/runFolder';
 import { RunSource } from '../../../../src/host/dashboard/runSource';
-import type { MetricLine } from '../../../../src/shared/metrics';
 import type {
   EngineNotificationName,
   EngineNotifications,

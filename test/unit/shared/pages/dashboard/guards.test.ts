@@ -2,7 +2,6 @@ import { expect, test } from 'vitest';
 import { RunHistory } from '../../../../../src/shared/runHistory';
 import {
   asHostMessage,
-  asMetricLine,
   asPageMessage,
   asRunRecord,
 } from '../../../../../src/shared/pages/dashboard/guards';
@@ -95,26 +94,6 @@ test('what the page may ask is understood, anything else is refused', () => {
     { kind: 'openPlace', place: {} },
   ]) {
     expect(asPageMessage(message)).toHaveProperty('fault');
-  }
-});
-
-test('a line of metrics keeps only what it should have', () => {
-  expect(asMetricLine({ kind: 'step', step: 2, loss: 'high', secret: 1 })).toMatchObject({
-    kind: 'step',
-    step: 2,
-    loss: NaN,
-    memory: NaN,
-  });
-  expect(asMetricLine({ kind: 'step', step: 2, secret: 1 })).not.toHaveProperty('secret');
-  for (const value of [
-    null,
-    [],
-    { kind: 'step' },
-    { kind: 'step', step: Infinity },
-    { kind: 'sample', step: 1, prompt: 1, completion: '' },
-    { kind: 'other', step: 1 },
-  ]) {
-    expect(asMetricLine(value)).toBeUndefined();
   }
 });
 

@@ -1,0 +1,66 @@
+import type { ScoreName, StepField } from './table';
+
+/**
+ * One line of a run's metrics.jsonl. Losses are in nats per labelled token, times in seconds of
+ * training, memory in bytes.
+ */
+export type MetricLine = StepLine | OtherLine;
+
+/** Everything but steps. */
+export type OtherLine = EvalLine | SampleLine | CheckpointLine | ResumeLine | BatchLine;
+
+/** Written after each optimizer step; METRICS describes its fields. */
+export type StepLine = { readonly kind: 'step' } & { readonly [Field in StepField]: number };
+
+/** Step lines as columns of one length, steps rising; NaN where a line had no number. */
+export type StepColumns = Readonly<Record<StepField, Float64Array>>;
+
+/** How well a model does its task; METRICS gives the range of each score. */
+export type Scores = Readonly<Partial<Record<ScoreName, number>>>;
+
+/** Loss on the validation set; step 0 is before training. */
+export interface EvalLine {
+  readonly kind: 'eval';
+  readonly step: number;
+  readonly loss: number;
+  readonly labelled_tokens: number;
+  /** Absent in runs of older versions. */
+  readonly scores?: Scores;
+  readonly elapsed: number;
+}
+
+/** The model's answer to a prompt (greedy), or its prediction for a row; step 0 is before training. */
+export interface SampleLine {
+  readonly kind: 'sample';
+  readonly step: number;
+  readonly prompt: string;
+  readonly completion: string;
+}
+
+export interface CheckpointLine {
+  readonly kind: 'checkpoint';
+  readonly step: number;
+  /** Relative to the run's folder. */
+  readonly path: string;
+}
+
+/** Training continued from the checkpoint of this step: earlier lines of later steps are void. */
+export interface ResumeLine {
+  readonly kind: 'resume';
+  readonly step: number;
+}
+
+/** Part of an example that is either trained on or only context. */
+export interface BatchPiece {
+  readonly text: string;
+  readonly labelled: boolean;
+}
+
+/** The first batch as the model reads it, written before training. */
+export interface BatchLine {
+  readonly kind: 'batch';
+  /** 0 */
+  readonly step: number;
+  /** `line`: the row's line in the dataset file. */
+  readonly rows: readonly { readonly line: number; readonly pieces: readonly BatchPiece[] }[];
+}

@@ -1,0 +1,101 @@
+import type { BatchLine, BatchPiece, MetricLine, Scores, StepLine } from './lines';
+import { SCORE_NAMES, STEP_FIELDS } from './table';
+
+/**
+ * Reads the text of metrics.jsonl. Lines that are no metric line, and an incomplete last line, are
+ * skipped; lines that a later resume made void are left out.
+ */
+export function parseMetrics(text: string): MetricLine[] {
+  const history: MetricLine[] = [];
+  for (const lineText of text.split('\n').slice(0, -1)) {
+    const line = parseMetricLine(lineText);
+    if (line) appendLine(history, line);
+  }
+  return history;
+}
+
+/** Reads one line of metrics.jsonl; undefined if it is no metric line. */
+export function parseMetricLine(text: string): MetricLine | undefined {
+  try {
+    return asMetricLine(JSON.parse(text));
+  } catch {
+    return undefined;
+  }
+}
+
+/**
+ * Checks a parsed line. Missing numbers become NaN (JSON has no NaN) and unknown keys are dropped;
+ * undefined if the kind is unknown, the step is no number, or a text is missing.
+ */
+export function asMetricLine(value: unknown): MetricLine | undefined {
+  if (!isObject(value)) return undefined;
+  const { kind, step } = value;
+  if (typeof step !== 'number' || !Number.isFinite(step)) return undefined;
+  switch (kind) {
+    case 'step':
+      return stepLine(value);
+    case 'eval':
+      return {
+        kind,
+        step,
+        loss: orNaN(value['loss']),
+        labelled_tokens: orNaN(value['labelled_tokens']),
+        ...(isObject(value['scores']) && { scores: asScores(value['scores']) }),
+        elapsed: orNaN(value['elapsed']),
+      };
+    case 'sample': {
+      const { prompt, completion } = value;
+      return typeof prompt === 'string' && typeof completion === 'string'
+        ? { kind, step, prompt, completion }
+        : undefined;
+    }
+    case 'checkpoint':
+      return typeof value['path'] === 'string' ? { kind, step, path: value['path'] } : undefined;
+    case 'resume':
+      return { kind, step };
+    case 'batch':
+      return isBatchRows(value['rows']) ? { kind, step, rows: value['rows'] } : undefined;
+    default:
+      return undefined;
+  }
+}
+
+function appendLine(history: MetricLine[], line: MetricLine): void {
+  if (line.kind === 'resume') {
+    const kept = history.filter(({ step }) => step <= line.step);
+    history.splice(0, history.length, ...kept);
+  }
+  history.push(line);
+}
+
+function stepLine(value: Readonly<Record<string, unknown>>): StepLine {
+  const fields = STEP_FIELDS.map((field) => [field, orNaN(value[field])] as const);
+  return { kind: 'step', ...(Object.fromEntries(fields) as Omit<StepLine, 'kind'>) };
+}
+
+function asScores(value: Readonly<Record<string, unknown>>): Scores {
+  const known = SCORE_NAMES.filter((name) => typeof value[name] === 'number');
+  return Object.fromEntries(known.map((name) => [name, value[name]]));
+}
+
+function isBatchRows(value: unknown): value is BatchLine['rows'] {
+  return (
+    Array.isArray(value) &&
+    value.every(
+      (row) =>
+        isObject(row) &&
+        Number.isFinite(row['line']) &&
+        Array.isArray(row['pieces']) &&
+        row['pieces'].every(isBatchPiece),
+    )
+  );
+}
+
+const isBatchPiece = (value: unknown): value is BatchPiece =>
+  isObject(value) && typeof value['text'] === 'string' && typeof value['labelled'] === 'boolean';
+
+function isObject(value: unknown): value is Readonly<Record<string, unknown>> {
+  return typeof value === 'object' && value !== null;
+}
+
+const orNaN = (value: unknown): number => (typeof value === 'number' ? value : NaN);

@@ -1,0 +1,41 @@
+import { expect, test } from 'vitest';
+import {
+  CHART_IDS,
+  CURVE_IDS,
+  KEY_NUMBER_IDS,
+  SCORE_NAMES,
+  STEP_FIELDS,
+} from '../../../../src/shared/metrics/table';
+import { OVERLAY_METRICS } from '../../../../src/shared/pages/overlay/protocol';
+
+test('the table gives the columns of files and pages in their order', () => {
+  expect(STEP_FIELDS).toEqual([
+    'step',
+    'epoch',
+    'loss',
+    'grad_norm',
+    'learning_rate',
+    'tokens',
+    'labelled_tokens',
+    'tokens_per_second',
+    'memory',
+    'elapsed',
+  ]);
+  expect(SCORE_NAMES).toEqual([
+    'perplexity',
+    'accuracy',
+    'f1',
+    'rmse',
+    'pearson',
+    'cosine',
+    'retrieval',
+  ]);
+});
+
+test('charts, key numbers and the choices of the overlay have one order', () => {
+  const single = ['learning_rate', 'grad_norm', 'tokens_per_second', 'memory'];
+  expect(CHART_IDS).toEqual(['loss', 'score', ...single]);
+  expect(CURVE_IDS).toEqual(['loss', 'smoothed', 'validation', ...single]);
+  expect(KEY_NUMBER_IDS).toEqual(['loss', 'validation', ...single]);
+  expect(OVERLAY_METRICS).toEqual(['validation', 'smoothed', 'loss', ...single]);
+});
