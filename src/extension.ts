@@ -1,8 +1,8 @@
 import * as vscode from 'vscode';
 import { createApi, type LoraApi } from './host/api';
 import { registerChatTools } from './host/chat/tools';
-import { CommandRegistry } from './host/commands';
-import { AdapterComparison, labelOf } from './host/compare/compareAdapters';
+import { CommandRegistry } from './host/commands/commandRegistry';
+import { AdapterComparison, adapterLabel } from './host/compare/compareAdapters';
 import { registerConfigureRank } from './host/configure/configureRank';
 import { DataChecks } from './host/data/dataChecks';
 import { registerDataFixes } from './host/data/dataFixes';
@@ -11,16 +11,16 @@ import { connectEngine } from './host/engine/engineClient';
 import { Launcher } from './host/engine/launcher';
 import { WindowClose } from './host/engine/windowClose';
 import { ErrorReporter } from './host/errors/reporter';
-import { COMMANDS } from './host/ids';
-import { t, useTranslations } from './host/l10n';
+import { COMMANDS } from './host/manifest/ids';
+import { t, useTranslations } from './host/text/l10n';
 import { registerHubCommands } from './host/hub/hubCommands';
 import { registerSample } from './host/sample/openSample';
 import { registerInspector } from './host/inspector/inspectorEditor';
-import { AdapterFolders } from './host/jobs/adapterFolders';
-import { registerAdapterCommands } from './host/jobs/adapterCommands';
+import { AdapterFolders } from './host/adapters/adapterFolders';
+import { registerAdapterCommands } from './host/adapters/register';
 import { Jobs } from './host/jobs/jobs';
 import { overlayPanels } from './host/overlay/overlayPanels';
-import { chooseAdapter } from './host/jobs/adapterChoice';
+import { chooseAdapter } from './host/adapters/chooseAdapter';
 import { PlaygroundPanels } from './host/playground/playgroundPanels';
 import { registerQueueCommands } from './host/queue/queueCommands';
 import { RunQueue, type QueuedRun } from './host/queue/runQueue';
@@ -29,7 +29,7 @@ import { RecipeDiagnostics } from './host/recipe/diagnostics';
 import { checkedRecipe, chooseRecipe } from './host/recipe/runRecipe';
 import { registerHistoryCommands } from './host/runs/historyCommands';
 import { Outcomes } from './host/runs/outcomes';
-import { RecipesAsTheyWere } from './host/runs/recipeAsItWas';
+import { RecipesAsTheyWere } from './host/runs/recordedRecipes';
 import { NO_NOTES, writeNotes } from './host/runs/runNotes';
 import { registerRunCommands } from './host/runs/runCommands';
 import { RunRoots } from './host/runs/runRoots';
@@ -149,7 +149,7 @@ export function activate(context: vscode.ExtensionContext): LoraApi {
     ...pages,
     cli: context.asAbsolutePath('dist/cli.js'),
     runtime,
-    nameOf: (adapter) => labelOf(store, adapter),
+    nameOf: (adapter) => adapterLabel(store, adapter),
     chooseAdapter: (without) =>
       chooseAdapter(store, undefined, t('Which adapter to try?'), without),
   });

@@ -1,5 +1,5 @@
 import * as vscode from 'vscode';
-import type { Run } from './runs/run';
+import type { RunSummary } from './runs/run';
 import type { RunStore } from './runs/runStore';
 
 /** A run as other extensions see it. */
@@ -8,7 +8,7 @@ export interface ApiRun {
   readonly id: string;
   readonly name: string;
   readonly folder: vscode.Uri;
-  readonly state: Run['state'];
+  readonly state: RunSummary['state'];
   /** Rank, losses: null until they are known. */
   readonly r: number | null;
   readonly step: number;
@@ -74,7 +74,7 @@ function apiRun({
   adapter,
   recipePath,
   notes,
-}: Run): ApiRun {
+}: RunSummary): ApiRun {
   const uri = (place: string | null) => (place === null ? null : vscode.Uri.file(place));
   return {
     id,

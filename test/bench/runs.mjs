@@ -58,7 +58,7 @@ for (let i = 0; i < RUNS; i++) {
 const { outputFiles } = await build({
   stdin: {
     contents:
-      'export { RunStore } from "./src/host/runs/runStore"; export { rowOf } from "./src/host/runs/runRow";',
+      'export { RunStore } from "./src/host/runs/runStore"; export { treeRowOf } from "./src/host/runs/treeRow";',
     resolveDir: root,
   },
   bundle: true,
@@ -74,7 +74,7 @@ new Function('module', 'exports', 'require', outputFiles[0].text)(
   module.exports,
   createRequire(import.meta.url),
 );
-const { RunStore, rowOf } = module.exports;
+const { RunStore, treeRowOf } = module.exports;
 const median = (values) => values.sort((a, b) => a - b)[values.length >> 1];
 
 async function measure(act) {
@@ -94,7 +94,7 @@ console.log(
       store?.dispose();
       store = new RunStore({ roots: () => [folder], mayConnect: () => false });
       await store.refresh();
-      if (store.runs.map((run) => rowOf(run, Date.now())).length !== RUNS)
+      if (store.runs.map((run) => treeRowOf(run, Date.now())).length !== RUNS)
         throw new Error('not all');
     }),
   )} ms`,

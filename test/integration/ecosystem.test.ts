@@ -3,7 +3,7 @@ import { mkdirSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
 import * as vscode from 'vscode';
 import type { LoraApi } from '../../src/host/api';
-import { TASKS, TOOLS } from '../../src/host/ids';
+import { TASK_IDS, TOOLS } from '../../src/host/manifest/ids';
 
 const folder = () => vscode.workspace.workspaceFolders![0]!.uri.fsPath;
 const recipe = (r: number, rest = '') =>
@@ -31,7 +31,7 @@ async function runTask(task: vscode.Task): Promise<number | undefined> {
 }
 
 const taskOf = async (name: string) =>
-  (await vscode.tasks.fetchTasks({ type: TASKS.recipe })).find(
+  (await vscode.tasks.fetchTasks({ type: TASK_IDS.recipe })).find(
     (task) => task.definition['recipe'] === name,
   )!;
 

@@ -3,7 +3,7 @@ import { existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
 import * as vscode from 'vscode';
 import { parseMetrics } from '../../src/shared/metrics/parse';
-import { COMMANDS } from '../../src/host/ids';
+import { COMMANDS } from '../../src/host/manifest/ids';
 import type { RunRecord } from '../../src/shared/run';
 
 const folder = () => vscode.workspace.workspaceFolders![0]!.uri.fsPath;

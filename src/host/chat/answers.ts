@@ -4,14 +4,14 @@ import type { MetricLine } from '../../shared/metrics/lines';
 import { parseMetrics } from '../../shared/metrics/parse';
 import type { ComparisonData } from '../../shared/pages/compare/protocol';
 import { methodOf, RUN_FILES, type RunRecord } from '../../shared/run';
-import type { Run } from '../runs/run';
+import type { RunSummary } from '../runs/run';
 
 // Answers for language models: plain English, a fact a line.
 
 const number = (value: number | null) =>
   value === null ? 'unknown' : String(Number(value.toPrecision(4)));
 
-export function runsText(runs: readonly Run[]): string {
+export function runsAnswer(runs: readonly RunSummary[]): string {
   if (runs.length === 0) return 'There are no runs yet.';
   return runs
     .map(
@@ -22,12 +22,12 @@ export function runsText(runs: readonly Run[]): string {
 }
 
 /** What a run was, and how it went. */
-export async function runText(run: Run, record: RunRecord | undefined): Promise<string> {
+export async function runAnswer(run: RunSummary, record: RunRecord | undefined): Promise<string> {
   const metrics = parseMetrics(
     await readFile(path.join(run.dir, RUN_FILES.metrics), 'utf8').catch(() => ''),
   );
   return [
-    runsText([run]),
+    runsAnswer([run]),
     `folder ${run.dir}`,
     run.model !== null
       ? `model ${run.model}`
@@ -88,7 +88,7 @@ function curveLines(metrics: readonly MetricLine[]): string[] {
 }
 
 /** How two adapters differ, in the whole and where most. */
-export function comparisonText({
+export function comparisonAnswer({
   equal,
   total,
   modules,

@@ -1,13 +1,13 @@
 import * as vscode from 'vscode';
 import type { ComparisonData } from '../../shared/pages/compare/protocol';
 import { LoraError } from '../../shared/errors';
-import { TOOLS } from '../ids';
+import { TOOLS } from '../manifest/ids';
 import type { Jobs } from '../jobs/jobs';
-import { t } from '../l10n';
+import { t } from '../text/l10n';
 import { findRecipes } from '../recipe/runRecipe';
-import type { Run } from '../runs/run';
+import type { RunSummary } from '../runs/run';
 import type { RunStore } from '../runs/runStore';
-import { comparisonText, runsText, runText } from './answers';
+import { comparisonAnswer, runsAnswer, runAnswer } from './answers';
 
 export interface ChatToolParts {
   readonly store: RunStore;
@@ -24,13 +24,13 @@ export function registerChatTools({ store, jobs, startRecipe }: ChatToolParts): 
     vscode.lm.registerTool<object>(TOOLS.listRuns, {
       invoke: async () => {
         await store.refresh();
-        return answer(runsText(store.runs));
+        return answer(runsAnswer(store.runs));
       },
     }),
     vscode.lm.registerTool<{ readonly run?: unknown }>(TOOLS.explainRun, {
       invoke: async ({ input }) => {
         const run = await runCalled(store, input.run);
-        return answer(await runText(run, store.record(run.dir)));
+        return answer(await runAnswer(run, store.record(run.dir)));
       },
     }),
     vscode.lm.registerTool<{ readonly a?: unknown; readonly b?: unknown }>(TOOLS.compareAdapters, {
@@ -40,7 +40,7 @@ export function registerChatTools({ store, jobs, startRecipe }: ChatToolParts): 
       invoke: async ({ input }) => {
         trusted();
         const [a, b] = [await adapterCalled(store, input.a), await adapterCalled(store, input.b)];
-        return answer(comparisonText(await jobs.ask<ComparisonData>(['compare', a, b])));
+        return answer(comparisonAnswer(await jobs.ask<ComparisonData>(['compare', a, b])));
       },
     }),
     vscode.lm.registerTool<{ readonly recipe?: unknown }>(TOOLS.startRecipe, {
@@ -55,7 +55,7 @@ export function registerChatTools({ store, jobs, startRecipe }: ChatToolParts): 
         trusted();
         await startRecipe(await recipeCalled(input.recipe));
         await store.refresh();
-        return answer(`Started. ${runsText(store.runs.slice(0, 1))}`);
+        return answer(`Started. ${runsAnswer(store.runs.slice(0, 1))}`);
       },
     }),
   );
@@ -73,7 +73,7 @@ function trusted(): void {
 }
 
 /** By its id, else by its name. Errors: LoraError naming the runs that there are. */
-async function runCalled(store: RunStore, name: unknown): Promise<Run> {
+async function runCalled(store: RunStore, name: unknown): Promise<RunSummary> {
   await store.refresh();
   const run =
     store.runs.find((own) => own.id === name) ?? store.runs.find((own) => own.name === name);

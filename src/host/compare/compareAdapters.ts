@@ -2,11 +2,11 @@ import path from 'node:path';
 import * as vscode from 'vscode';
 import { asComparison, type ComparisonData } from '../../shared/pages/compare/protocol';
 import { LoraError } from '../../shared/errors';
-import { CONTEXT_KEYS } from '../ids';
-import { chooseAdapter, markedAdapters } from '../jobs/adapterChoice';
+import { CONTEXT_KEYS } from '../manifest/ids';
+import { chooseAdapter, markedAdapters } from '../adapters/chooseAdapter';
 import type { Jobs } from '../jobs/jobs';
-import { nameOf } from '../jobs/tellAdapter';
-import { t } from '../l10n';
+import { adapterName } from '../adapters/showAdapterResult';
+import { t } from '../text/l10n';
 import type { RunStore } from '../runs/runStore';
 import { ComparePanels, type ComparePanelOptions, type Pair } from './comparePanels';
 
@@ -84,7 +84,7 @@ export class AdapterComparison implements vscode.TextDocumentContentProvider, vs
         : await chooseAdapter(
             this.store,
             argument,
-            t('Compare {0} with which other?', labelOf(this.store, a)),
+            t('Compare {0} with which other?', adapterLabel(this.store, a)),
             [a],
           );
     if (a !== undefined && b !== undefined) await this.show([a, b]);
@@ -114,7 +114,7 @@ export class AdapterComparison implements vscode.TextDocumentContentProvider, vs
         : await chooseAdapter(
             this.store,
             undefined,
-            t('Compare {0} with which other?', labelOf(this.store, a)),
+            t('Compare {0} with which other?', adapterLabel(this.store, a)),
             [a],
           );
     return a === undefined || b === undefined ? undefined : [a, b];
@@ -157,17 +157,17 @@ const isPair = (argument: unknown): argument is Pair =>
 
 /** What the two are called; where both runs have one name, their folders tell them apart. */
 function namesOf(store: RunStore, pair: Pair): readonly [string, string] {
-  const [a, b] = [labelOf(store, pair[0]), labelOf(store, pair[1])];
-  return a === b ? [nameOf(pair[0]), nameOf(pair[1])] : [a, b];
+  const [a, b] = [adapterLabel(store, pair[0]), adapterLabel(store, pair[1])];
+  return a === b ? [adapterName(pair[0]), adapterName(pair[1])] : [a, b];
 }
 
 const runOf = (store: RunStore, place: string) =>
   store.runs.find(({ dir }) => place.startsWith(dir + path.sep));
 
 /** The run's name, with the checkpoint's where it is not the adapter that the run ended with. */
-export function labelOf(store: RunStore, place: string): string {
+export function adapterLabel(store: RunStore, place: string): string {
   const run = runOf(store, place);
-  if (!run) return nameOf(place);
+  if (!run) return adapterName(place);
   return place === run.adapter ? run.name : `${run.name}, ${path.basename(place)}`;
 }
 

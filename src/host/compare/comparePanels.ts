@@ -7,8 +7,8 @@ import {
   type ComparisonData,
 } from '../../shared/pages/compare/protocol';
 import { LoraError } from '../../shared/errors';
-import { COMMANDS, VIEWS } from '../ids';
-import { t } from '../l10n';
+import { COMMANDS, VIEWS } from '../manifest/ids';
+import { t } from '../text/l10n';
 import { localized, openPage, sender } from '../webview/page';
 import { PanelSet, type PanelPage } from '../webview/panelSet';
 

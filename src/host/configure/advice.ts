@@ -1,8 +1,8 @@
 import type { BaseFacts } from '../setup/costs';
 import type { Figures, RankSettings } from '../../shared/pages/configure/protocol';
 import type { TrainingMethod } from '../../shared/recipe';
-import { formatBytes } from '../format';
-import { formatNumber, t } from '../l10n';
+import { formatBytes } from '../text/format';
+import { formatNumber, t } from '../text/l10n';
 
 /** What a button beside an advice does. */
 export type AdviceAct =

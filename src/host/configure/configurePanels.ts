@@ -5,9 +5,9 @@ import {
   asConfigurePageState,
 } from '../../shared/pages/configure/protocol';
 import { CONFIGURE_STRINGS } from '../../shared/pages/configure/strings';
-import { VIEWS } from '../ids';
-import { t } from '../l10n';
-import { openPlace } from '../openPlace';
+import { VIEWS } from '../manifest/ids';
+import { t } from '../text/l10n';
+import { openPlace } from '../editor/openPlace';
 import { localized, openPage, sender } from '../webview/page';
 import { PanelSet, type PanelPage } from '../webview/panelSet';
 import { ConfigureSession, type ConfigureParts } from './configureSession';

@@ -1,6 +1,6 @@
 import * as vscode from 'vscode';
-import { COMMANDS } from '../ids';
-import type { CommandRegistry } from '../commands';
+import { COMMANDS } from '../manifest/ids';
+import type { CommandRegistry } from '../commands/commandRegistry';
 import type { Jobs } from '../jobs/jobs';
 import { chooseRecipe } from '../recipe/runRecipe';
 import type { RunStore } from '../runs/runStore';
@@ -31,7 +31,7 @@ export function registerConfigureRank(
     ...options,
     usedRank: (recipe) => usedRank(jobs, store, recipe),
     resize: async (adapter, rank) =>
-      (await import('../jobs/resizeAdapter')).resizeAdapter(jobs, store, adapter, [
+      (await import('../adapters/resizeAdapter')).resizeAdapterCommand(jobs, store, adapter, [
         '--rank',
         String(rank),
       ]),

@@ -15,7 +15,7 @@ import { parseRecipe } from '../../shared/recipeFile';
 import { withRank } from '../../shared/pages/configure/withRank';
 import { datasetAt } from '../setup/findDatasets';
 import { readBaseFacts, type BaseFacts } from '../setup/costs';
-import { t } from '../l10n';
+import { t } from '../text/l10n';
 import { adviceFor, type Advice, type AdviceAct, type UsedRank } from './advice';
 import { editRecipe } from './editRecipe';
 import { figuresOf } from './figures';

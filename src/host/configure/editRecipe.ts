@@ -1,6 +1,6 @@
 import * as vscode from 'vscode';
 import { LoraError } from '../../shared/errors';
-import { t } from '../l10n';
+import { t } from '../text/l10n';
 import { difference } from './recipeEdits';
 
 /**

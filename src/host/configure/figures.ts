@@ -7,7 +7,7 @@ import { kindNames } from '../../lora/selection';
 import type { TargetableModule } from '../../lora/adapter';
 import type { Figures, RankSettings } from '../../shared/pages/configure/protocol';
 import type { Recipe } from '../../shared/recipe';
-import { machineHere, memoryThere } from '../setup/machineMemory';
+import { thisMachine, availableMemory } from '../setup/machineMemory';
 import type { BaseFacts } from '../setup/costs';
 
 /** A safetensors header takes about this much for each tensor, and A and B are two. */
@@ -20,7 +20,7 @@ export function figuresOf(
   recipe: Recipe,
   settings: RankSettings,
   chosen: readonly TargetableModule[],
-  there = memoryThere(),
+  there = availableMemory(),
 ): Figures {
   const { r, lora_alpha, use_rslora, use_dora } = settings;
   const rankOf = (m: TargetableModule) => patternValue(recipe.lora.rank_pattern, m.path, r);
@@ -39,7 +39,7 @@ export function figuresOf(
       recipe.training,
       base.size.num_layers,
       (plan) => estimateMemory(base.size, chosen, rankOf, rows, length, plan),
-      machineHere(there),
+      thisMachine(there),
     ).estimate,
     full: estimateFull(base.size, rows, length),
     there,

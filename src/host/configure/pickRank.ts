@@ -3,7 +3,7 @@ import { targetsFor } from '../../lora/selection';
 import { matchTargets } from '../../lora/targets';
 import { parseRecipe } from '../../shared/recipeFile';
 import { withRank } from '../../shared/pages/configure/withRank';
-import { t } from '../l10n';
+import { t } from '../text/l10n';
 import { askRank, askTargets } from '../setup/costSteps';
 import { readBaseFacts } from '../setup/costs';
 import { runSteps } from '../setup/steps';

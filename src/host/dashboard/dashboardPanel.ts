@@ -9,14 +9,14 @@ import type {
   RunRequest,
 } from '../../shared/pages/dashboard/protocol';
 import { asPageMessage } from '../../shared/pages/dashboard/guards';
-import { COMMANDS, type CommandId } from '../ids';
+import { COMMANDS, type CommandId } from '../manifest/ids';
 import { metricsCsv } from './csv';
 import { copyError, openErrorPlace } from './errorActions';
 import type { ConnectRun } from './follower';
 import { RunSource } from './runSource';
 import { localized, openPage, sender } from '../webview/page';
 import type { PanelPage } from '../webview/panelSet';
-import { copyText, fileName, savePicture } from '../webview/takeAway';
+import { copyText, fileName, savePicture } from '../webview/copyAndSave';
 
 export interface DashboardOptions {
   readonly extensionUri: vscode.Uri;

@@ -1,6 +1,6 @@
 import path from 'node:path';
 import type * as vscode from 'vscode';
-import { VIEWS } from '../ids';
+import { VIEWS } from '../manifest/ids';
 import { PanelSet } from '../webview/panelSet';
 import { DashboardPanel, type DashboardOptions } from './dashboardPanel';
 

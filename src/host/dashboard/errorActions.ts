@@ -1,6 +1,6 @@
 import * as vscode from 'vscode';
 import { LoraError, type Place, type SerializedError } from '../../shared/errors';
-import { openPlace } from '../openPlace';
+import { openPlace } from '../editor/openPlace';
 
 /** Opens a place that the error itself names, and no other file. */
 export async function openErrorPlace(place: Place, error: SerializedError | null): Promise<void> {

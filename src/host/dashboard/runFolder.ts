@@ -5,7 +5,7 @@ import type { EngineStatus } from '../../shared/engineProtocol';
 import { RUN_FILES, type EngineRecord, type RunRecord } from '../../shared/run';
 import { asRunRecord } from '../../shared/pages/dashboard/guards';
 import { isEngineAlive, readEngineRecord } from '../../formats/run/engineRecord';
-import { t } from '../l10n';
+import { t } from '../text/l10n';
 import { effectiveState } from '../runs/readRun';
 
 /** What a run's folder says of the run now. */

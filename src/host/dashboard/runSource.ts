@@ -12,7 +12,7 @@ import type {
   RunLink,
   RunRequest,
 } from '../../shared/pages/dashboard/protocol';
-import { t } from '../l10n';
+import { t } from '../text/l10n';
 import { isEngineAlive } from '../../formats/run/engineRecord';
 import type { ConnectRun, RunFollower } from './follower';
 import { LineTail } from './lineTail';

@@ -7,8 +7,8 @@ import { LoraError } from '../../shared/errors';
 import { isRecipeName } from '../recipe/recipeName';
 import { findRecipes } from '../recipe/runRecipe';
 import type { Jobs } from '../jobs/jobs';
-import { t } from '../l10n';
-import { cardOf, marksOf, statusOf } from './dataWords';
+import { t } from '../text/l10n';
+import { dataSummary, rowMarksOf, dataStatus } from './dataTexts';
 
 const QUIET_MS = 700;
 /** Rows by the hundred thousand take a while. */
@@ -149,7 +149,7 @@ export class DataChecks implements vscode.Disposable {
     for (const dataset of checked.datasets)
       this.marks.set(
         vscode.Uri.file(dataset.path),
-        marksOf(dataset, checked.max_length).map(toDiagnostic(dataset.path)),
+        rowMarksOf(dataset, checked.max_length).map(toDiagnostic(dataset.path)),
       );
     this.showStatus();
   }
@@ -164,13 +164,13 @@ export class DataChecks implements vscode.Disposable {
   private showStatus(): void {
     const file = vscode.window.activeTextEditor?.document.fileName;
     const found = file === undefined ? undefined : this.of(file);
-    const text = found ? statusOf(found.checked.datasets, found.checked.task) : '';
+    const text = found ? dataStatus(found.checked.datasets, found.checked.task) : '';
     if (!found || text === '') {
       this.status.hide();
       return;
     }
     this.status.text = `$(database) ${text}`;
-    this.status.tooltip = new vscode.MarkdownString(cardOf(found.checked));
+    this.status.tooltip = new vscode.MarkdownString(dataSummary(found.checked));
     this.status.show();
   }
 }
@@ -191,7 +191,7 @@ async function recipesNaming(file: string): Promise<readonly string[]> {
 
 const toDiagnostic =
   (file: string) =>
-  ({ line, severity, code, message }: ReturnType<typeof marksOf>[number]): vscode.Diagnostic => {
+  ({ line, severity, code, message }: ReturnType<typeof rowMarksOf>[number]): vscode.Diagnostic => {
     const document = vscode.workspace.textDocuments.find((own) => own.fileName === file);
     const length =
       document && line <= document.lineCount ? document.lineAt(line - 1).text.length : 1;

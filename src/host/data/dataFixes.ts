@@ -1,7 +1,7 @@
 import { applyEdits, modify } from 'jsonc-parser';
 import * as vscode from 'vscode';
 import { difference } from '../configure/recipeEdits';
-import { t } from '../l10n';
+import { t } from '../text/l10n';
 import { isMark, type DataChecks } from './dataChecks';
 
 /**

@@ -8,7 +8,7 @@ import type {
   EngineRequestName,
   EngineRequests,
 } from '../../shared/engineProtocol';
-import { t } from '../l10n';
+import { t } from '../text/l10n';
 
 export interface Disposable {
   dispose(): void;

@@ -1,5 +1,5 @@
 import path from 'node:path';
-import { Signal } from '../signal';
+import { Signal } from '../events/signal';
 import type { LiveRun } from '../runs/run';
 import { connectEngine, type Disposable, type EngineClient } from './engineClient';
 

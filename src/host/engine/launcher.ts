@@ -2,8 +2,8 @@ import { readFile, rm, stat } from 'node:fs/promises';
 import path from 'node:path';
 import * as vscode from 'vscode';
 import { newRunId, RUN_FILES, RUNS_FOLDER } from '../../shared/run';
-import { t } from '../l10n';
-import type { Run } from '../runs/run';
+import { t } from '../text/l10n';
+import type { RunSummary } from '../runs/run';
 import type { RunRoots } from '../runs/runRoots';
 import type { RunStore } from '../runs/runStore';
 import type { RuntimeService } from '../runtime/runtimeService';
@@ -54,7 +54,7 @@ export class Launcher {
   }
 
   /** Goes on from the last checkpoint of a run that has ended. Errors: LoraError. */
-  async resume(run: Run): Promise<void> {
+  async resume(run: RunSummary): Promise<void> {
     await this.start(run.dir, ['train', '--resume', run.dir], true);
   }
 

@@ -4,7 +4,7 @@ import { mkdir, readFile } from 'node:fs/promises';
 import path from 'node:path';
 import { LoraError } from '../../shared/errors';
 import { RUN_FILES } from '../../shared/run';
-import { t } from '../l10n';
+import { t } from '../text/l10n';
 import { fileErrorReason } from '../../common/fileStatus';
 import { readEngineRecord } from '../../formats/run/engineRecord';
 

@@ -1,5 +1,5 @@
 import * as vscode from 'vscode';
-import { SETTINGS } from '../ids';
+import { SETTINGS } from '../manifest/ids';
 import type { EngineLinks } from './engineLinks';
 
 const STARTED = 'lora.startedRuns';

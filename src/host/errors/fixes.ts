@@ -1,7 +1,7 @@
 import path from 'node:path';
 import type { LoraError, Place } from '../../shared/errors';
-import { COMMANDS, SETTINGS } from '../ids';
-import { t } from '../l10n';
+import { COMMANDS, SETTINGS } from '../manifest/ids';
+import { t } from '../text/l10n';
 
 /** What a button of an error message does. */
 export type Fix =

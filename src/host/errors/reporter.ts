@@ -1,6 +1,6 @@
 import * as vscode from 'vscode';
 import { LoraError, type ErrorArea } from '../../shared/errors';
-import { openPlace } from '../openPlace';
+import { openPlace } from '../editor/openPlace';
 import { fixesFor, summarize, type Fix, type FixButton } from './fixes';
 
 /** Tells errors to the user, with buttons that help, and to the log in full. */

@@ -1,9 +1,9 @@
 import path from 'node:path';
 import * as vscode from 'vscode';
 import { LoraError } from '../../shared/errors';
-import { formatBytes } from '../format';
+import { formatBytes } from '../text/format';
 import type { Jobs } from '../jobs/jobs';
-import { t } from '../l10n';
+import { t } from '../text/l10n';
 import { SUGGESTIONS } from './suggestions';
 
 const TOKEN = 'lora.hubToken';
@@ -19,7 +19,7 @@ export interface HubParts {
  * A base of the hub, into a folder of the workspace: asks which and where to. Gives what is the
  * base; undefined: cancelled. Errors: LoraError.
  */
-export async function downloadBase(parts: HubParts): Promise<string | undefined> {
+export async function downloadBaseCommand(parts: HubParts): Promise<string | undefined> {
   const name = await askName();
   const output = name === undefined ? undefined : await askFolder(name);
   if (name === undefined || output === undefined) return undefined;

@@ -1,9 +1,9 @@
 import type * as vscode from 'vscode';
-import type { CommandRegistry } from '../commands';
-import { COMMANDS } from '../ids';
+import type { CommandRegistry } from '../commands/commandRegistry';
+import { COMMANDS } from '../manifest/ids';
 import type { Jobs } from '../jobs/jobs';
-import { t } from '../l10n';
-import { revealPlace } from '../openPlace';
+import { t } from '../text/l10n';
+import { revealPlace } from '../editor/openPlace';
 
 /**
  * What is fetched from the hub, and the token for it. Gives the way to a base, for others that ask
@@ -14,7 +14,8 @@ export function registerHubCommands(
   jobs: Jobs,
   secrets: vscode.SecretStorage,
 ): () => Promise<string | undefined> {
-  const download = async () => (await import('./downloadBase')).downloadBase({ jobs, secrets });
+  const download = async () =>
+    (await import('./downloadBase')).downloadBaseCommand({ jobs, secrets });
   commands.add(COMMANDS.downloadBase, 'base', async () => {
     const base = await download();
     if (base !== undefined) await revealPlace(base);

@@ -3,7 +3,7 @@ import * as vscode from 'vscode';
 import { LoraError } from '../../shared/errors';
 import { asInspectPageMessage, type InspectHostMessage } from '../../shared/pages/inspect/protocol';
 import { INSPECT_STRINGS } from '../../shared/pages/inspect/strings';
-import { VIEWS } from '../ids';
+import { VIEWS } from '../manifest/ids';
 import { localized, openPage, sender } from '../webview/page';
 import type { TensorFile } from './tensorFile';
 

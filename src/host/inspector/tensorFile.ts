@@ -6,8 +6,8 @@ import { SafetensorsFile } from '../../formats/safetensors/read';
 import type { TensorInfo } from '../../formats/baseModel';
 import { LoraError } from '../../shared/errors';
 import type { InspectHostMessage, TensorRow } from '../../shared/pages/inspect/protocol';
-import { formatBytes } from '../format';
-import { t } from '../l10n';
+import { formatBytes } from '../text/format';
+import { t } from '../text/l10n';
 
 /** A file of tensors: its header, read once; values only when asked for. */
 export interface TensorFile {

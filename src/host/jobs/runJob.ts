@@ -1,6 +1,6 @@
 import { spawn } from 'node:child_process';
 import { LoraError, type SerializedError } from '../../shared/errors';
-import { t } from '../l10n';
+import { t } from '../text/l10n';
 
 export interface JobCommand {
   /** A Node, or the editor's own executable, which ELECTRON_RUN_AS_NODE makes one. */

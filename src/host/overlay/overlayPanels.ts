@@ -9,15 +9,15 @@ import {
 import { OVERLAY_STRINGS } from '../../shared/pages/overlay/strings';
 import type { ConnectRun } from '../dashboard/follower';
 import { RunSource } from '../dashboard/runSource';
-import { VIEWS } from '../ids';
-import { t } from '../l10n';
+import { VIEWS } from '../manifest/ids';
+import { t } from '../text/l10n';
 import type { RunQueue } from '../queue/runQueue';
 import { sweepName } from '../queue/sweepFiles';
 import { distinctNames } from '../runs/distinctNames';
 import type { RunStore } from '../runs/runStore';
 import { localized, openPage, sender } from '../webview/page';
 import { PanelSet, type PanelPage } from '../webview/panelSet';
-import { copyText, savePicture } from '../webview/takeAway';
+import { copyText, savePicture } from '../webview/copyAndSave';
 
 export interface OverlayOptions {
   readonly extensionUri: vscode.Uri;

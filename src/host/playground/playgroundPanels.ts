@@ -10,14 +10,14 @@ import {
 } from '../../shared/pages/playground/protocol';
 import { PLAYGROUND_STRINGS } from '../../shared/pages/playground/strings';
 import type { ServeEvent } from '../../shared/serveProtocol';
-import { VIEWS } from '../ids';
+import { VIEWS } from '../manifest/ids';
 import { refuseUntrusted } from '../jobs/jobs';
-import { t } from '../l10n';
+import { t } from '../text/l10n';
 import { distinctNames } from '../runs/distinctNames';
 import type { RuntimeService } from '../runtime/runtimeService';
 import { localized, openPage, sender } from '../webview/page';
 import { PanelSet, type PanelPage } from '../webview/panelSet';
-import { copyText } from '../webview/takeAway';
+import { copyText } from '../webview/copyAndSave';
 import { keepPrompt, readPrompts } from './prompts';
 import { Server } from './server';
 

@@ -2,8 +2,8 @@ import { mkdir } from 'node:fs/promises';
 import path from 'node:path';
 import * as v from 'valibot';
 import { replaceFile } from '../../common/atomicWrite';
-import { t } from '../l10n';
-import { readJson } from '../readJson';
+import { t } from '../text/l10n';
+import { readJson } from '../files/readJson';
 
 const PROMPTS_FILE = '.lora/prompts.json';
 const KEPT = 50;

@@ -3,7 +3,7 @@ import { createInterface } from 'node:readline';
 import type { Readable, Writable } from 'node:stream';
 import { LoraError } from '../../shared/errors';
 import type { ServeEvent, ServeRequest } from '../../shared/serveProtocol';
-import { t } from '../l10n';
+import { t } from '../text/l10n';
 
 export interface ServerCommand {
   /** A Node, or the editor's own executable, which ELECTRON_RUN_AS_NODE makes one. */

@@ -1,6 +1,6 @@
-import { chooseAdapter, markedAdapters } from '../jobs/adapterChoice';
-import { baseOf } from '../jobs/modelChoice';
-import { t } from '../l10n';
+import { chooseAdapter, markedAdapters } from '../adapters/chooseAdapter';
+import { chooseBaseOf } from '../adapters/chooseModel';
+import { t } from '../text/l10n';
 import type { RunStore } from '../runs/runStore';
 import type { PlaygroundPanels } from './playgroundPanels';
 
@@ -16,7 +16,7 @@ export async function tryAdapter(
 ): Promise<void> {
   const adapters = await adaptersOf(store, argument, selection);
   const [first] = adapters;
-  const base = first === undefined ? undefined : await baseOf(first);
+  const base = first === undefined ? undefined : await chooseBaseOf(first);
   if (base !== undefined) panels.show(base, adapters);
 }
 

@@ -1,4 +1,4 @@
-import { t } from '../l10n';
+import { t } from '../text/l10n';
 import { chooseRun } from '../runs/pickRun';
 import { PartNode } from '../runs/runNodes';
 import type { RunStore } from '../runs/runStore';

@@ -2,13 +2,13 @@ import { readFile } from 'node:fs/promises';
 import * as vscode from 'vscode';
 import type { OverlaySubject } from '../../shared/pages/overlay/protocol';
 import { parseRecipe } from '../../shared/recipeFile';
-import type { CommandRegistry } from '../commands';
-import { COMMANDS } from '../ids';
-import { t } from '../l10n';
+import type { CommandRegistry } from '../commands/commandRegistry';
+import { COMMANDS } from '../manifest/ids';
+import { t } from '../text/l10n';
 import { chooseRecipe } from '../recipe/runRecipe';
 import { QueuedNode } from '../runs/runNodes';
 import type { RunQueue } from './runQueue';
-import { ranksOf, writeSweep } from './sweepFiles';
+import { parseRanks, writeSweep } from './sweepFiles';
 
 const FIRST_RANKS = '1, 2, 4, 8, 16';
 
@@ -63,11 +63,11 @@ async function askRanks(): Promise<readonly number[] | undefined> {
     prompt: t('The ranks to train, one after another.'),
     ignoreFocusOut: true,
     validateInput: (value) =>
-      ranksOf(value)
+      parseRanks(value)
         ? undefined
         : t('Write up to 16 whole numbers from 1 to 1024, such as 1, 2, 4.'),
   });
-  return text === undefined ? undefined : ranksOf(text);
+  return text === undefined ? undefined : parseRanks(text);
 }
 
 async function pickQueued(queue: RunQueue): Promise<string | undefined> {

@@ -1,6 +1,6 @@
 import type { Disposable } from '../engine/engineClient';
-import { isActive, type Run } from '../runs/run';
-import { Signal } from '../signal';
+import { isActive, type RunSummary } from '../runs/run';
+import { Signal } from '../events/signal';
 
 /** A run that waits for its turn. */
 export interface QueuedRun {
@@ -18,7 +18,7 @@ export interface QueueParts {
     update(key: string, value: unknown): PromiseLike<void>;
   };
   readonly store: {
-    readonly runs: readonly Run[];
+    readonly runs: readonly RunSummary[];
     readonly onDidChange: (listener: () => void) => Disposable;
     refresh(): Promise<void>;
   };

@@ -11,7 +11,7 @@ const MOST_RANKS = 16;
 const HIGHEST_RANK = 1024;
 
 /** "1, 2, 4" as [1, 2, 4], rising and each once; undefined where it is no list of ranks. */
-export function ranksOf(text: string): readonly number[] | undefined {
+export function parseRanks(text: string): readonly number[] | undefined {
   const words = text.split(/[\s,;]+/).filter(Boolean);
   const ranks = [...new Set(words.map(Number))].sort((a, b) => a - b);
   return ranks.length > 0 &&

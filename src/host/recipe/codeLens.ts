@@ -1,6 +1,6 @@
 import * as vscode from 'vscode';
-import { COMMANDS, type CommandId } from '../ids';
-import { t } from '../l10n';
+import { COMMANDS, type CommandId } from '../manifest/ids';
+import { t } from '../text/l10n';
 
 const RECIPES: vscode.DocumentSelector = [
   { scheme: 'file', pattern: '**/lora.json' },

@@ -3,7 +3,7 @@ import { dirname, isAbsolute, resolve } from 'node:path';
 import { findNodeAtLocation, type JSONPath } from 'jsonc-parser';
 import type { Place, Problem } from '../../shared/errors';
 import { recipeRoot } from '../../shared/recipeTree';
-import { t } from '../l10n';
+import { t } from '../text/l10n';
 
 /** Keys whose values name something on disk. */
 const PATH_KEYS: readonly {

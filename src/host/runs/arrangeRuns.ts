@@ -1,7 +1,7 @@
 import path from 'node:path';
-import { t } from '../l10n';
-import type { Run } from './run';
-import { stateName } from './runRow';
+import { t } from '../text/l10n';
+import type { RunSummary } from './run';
+import { stateName } from './treeRow';
 
 export const GROUPINGS = ['none', 'state', 'base', 'dataset', 'recipe'] as const;
 export type Grouping = (typeof GROUPINGS)[number];
@@ -10,12 +10,12 @@ export interface RunGroup {
   /** Stays while runs come and go. */
   readonly key: string;
   readonly label: string;
-  readonly runs: readonly Run[];
+  readonly runs: readonly RunSummary[];
 }
 
 /** Runs that have the same, in the order of their newest; what has none comes last. */
-export function groupRuns(runs: readonly Run[], by: Exclude<Grouping, 'none'>): RunGroup[] {
-  const groups = new Map<string, Run[]>();
+export function groupRuns(runs: readonly RunSummary[], by: Exclude<Grouping, 'none'>): RunGroup[] {
+  const groups = new Map<string, RunSummary[]>();
   for (const run of runs) {
     const key = keyOf(run, by) ?? '';
     groups.set(key, [...(groups.get(key) ?? []), run]);
@@ -24,7 +24,7 @@ export function groupRuns(runs: readonly Run[], by: Exclude<Grouping, 'none'>): 
   return [...found.filter(({ key }) => key !== ''), ...found.filter(({ key }) => key === '')];
 }
 
-function keyOf(run: Run, by: Exclude<Grouping, 'none'>): string | null {
+function keyOf(run: RunSummary, by: Exclude<Grouping, 'none'>): string | null {
   switch (by) {
     case 'state':
       return run.state;
@@ -39,14 +39,14 @@ function keyOf(run: Run, by: Exclude<Grouping, 'none'>): string | null {
 
 function labelOf(key: string, by: Exclude<Grouping, 'none'>): string {
   if (key === '') return t('Other');
-  return by === 'state' ? stateName(key as Run['state']) : path.basename(key);
+  return by === 'state' ? stateName(key as RunSummary['state']) : path.basename(key);
 }
 
 /**
  * Whether every word of a filter stands in the run's name, state, tags, note, base, dataset, recipe
  * or "r8".
  */
-export function fits(run: Run, filter: string): boolean {
+export function fits(run: RunSummary, filter: string): boolean {
   const words = filter.toLowerCase().split(/\s+/).filter(Boolean);
   if (words.length === 0) return true;
   const places = [run.base, run.dataset, run.recipePath].map((place) =>

@@ -2,16 +2,16 @@ import { readdir, stat } from 'node:fs/promises';
 import path from 'node:path';
 import * as vscode from 'vscode';
 import { LoraError } from '../../shared/errors';
-import { formatBytes } from '../format';
-import { t } from '../l10n';
-import { isActive, type Run } from './run';
+import { formatBytes } from '../text/format';
+import { t } from '../text/l10n';
+import { isActive, type RunSummary } from './run';
 import type { RunStore } from './runStore';
 
 /**
  * Moves the folders of runs to the trash after asking; where there is no trash it asks again before
  * it deletes for good.
  */
-export async function deleteRuns(runs: readonly Run[], store: RunStore): Promise<void> {
+export async function deleteRuns(runs: readonly RunSummary[], store: RunStore): Promise<void> {
   const active = runs.find(isActive);
   if (active)
     throw new LoraError(
@@ -62,8 +62,8 @@ export async function deleteRuns(runs: readonly Run[], store: RunStore): Promise
 }
 
 /** Gives those that there is no trash for. */
-async function moveToTrash(runs: readonly Run[]): Promise<Run[]> {
-  const left: Run[] = [];
+async function moveToTrash(runs: readonly RunSummary[]): Promise<RunSummary[]> {
+  const left: RunSummary[] = [];
   for (const run of runs) {
     try {
       await vscode.workspace.fs.delete(vscode.Uri.file(run.dir), {

@@ -4,18 +4,18 @@ import * as vscode from 'vscode';
 import { LoraError } from '../../shared/errors';
 import { checkRecipe } from '../../shared/recipeFile';
 import type { RunRecord } from '../../shared/run';
-import type { CommandRegistry } from '../commands';
-import { COMMANDS } from '../ids';
-import { t } from '../l10n';
-import { openPlace, revealPlace } from '../openPlace';
+import type { CommandRegistry } from '../commands/commandRegistry';
+import { COMMANDS } from '../manifest/ids';
+import { t } from '../text/l10n';
+import { openPlace, revealPlace } from '../editor/openPlace';
 import { writeRecipe } from '../setup/writeRecipe';
 import { GROUPINGS, type Grouping } from './arrangeRuns';
 import { chooseRun } from './pickRun';
-import type { RecipesAsTheyWere } from './recipeAsItWas';
+import type { RecipesAsTheyWere } from './recordedRecipes';
 import { recipeDifference } from './recipeDifference';
-import type { Run } from './run';
+import type { RunSummary } from './run';
 import { PartNode } from './runNodes';
-import { tagsOf, writeNotes, type RunNotes } from './runNotes';
+import { parseTags, writeNotes, type RunNotes } from './runNotes';
 import type { RunsTree } from './runsTree';
 import type { RunStore } from './runStore';
 
@@ -37,7 +37,7 @@ export function registerHistoryCommands(commands: CommandRegistry, parts: Histor
   const onRun = (
     id: Parameters<CommandRegistry['add']>[0],
     placeholder: () => string,
-    act: (run: Run) => unknown,
+    act: (run: RunSummary) => unknown,
   ) => {
     commands.add(id, 'run', async (argument) => {
       const run = await chooseRun(store, argument, {
@@ -75,7 +75,7 @@ export function registerHistoryCommands(commands: CommandRegistry, parts: Histor
           value: run.notes.tags.join(', '),
           prompt: t('Tags, with commas or blanks between them.'),
         },
-        (text) => ({ tags: tagsOf(text) }),
+        (text) => ({ tags: parseTags(text) }),
       ),
   );
   onRun(
@@ -124,7 +124,7 @@ export function registerHistoryCommands(commands: CommandRegistry, parts: Histor
 
 async function askNotes(
   store: RunStore,
-  run: Run,
+  run: RunSummary,
   box: vscode.InputBoxOptions,
   change: (text: string) => Partial<RunNotes>,
 ): Promise<void> {
@@ -206,7 +206,7 @@ async function openPart(
  * The recipe's file if it still says what it said then; else what it said goes into a new file,
  * which is run.
  */
-async function runAgain(run: Run, { store, runRecipe }: HistoryParts): Promise<void> {
+async function runAgain(run: RunSummary, { store, runRecipe }: HistoryParts): Promise<void> {
   const record = store.record(run.dir);
   if (!record)
     throw new LoraError('run', t('{0} cannot be repeated: its recipe is not known.', run.name), {

@@ -4,10 +4,10 @@ import path from 'node:path';
 import { LoraError, type Problem, type SerializedError } from '../../shared/errors';
 import { RUN_FILES, type RunRecord } from '../../shared/run';
 import type { ErrorReporter } from '../errors/reporter';
-import { formatLoss } from '../format';
-import { COMMANDS } from '../ids';
-import { t } from '../l10n';
-import { isActive, type Run } from './run';
+import { formatLoss } from '../text/format';
+import { COMMANDS } from '../manifest/ids';
+import { t } from '../text/l10n';
+import { isActive, type RunSummary } from './run';
 import type { RunStore } from './runStore';
 
 /** Tells how the runs that this window started, or saw training, ended. */
@@ -44,7 +44,7 @@ export class Outcomes implements vscode.Disposable {
     }
   }
 
-  private async tell(run: Run): Promise<void> {
+  private async tell(run: RunSummary): Promise<void> {
     if (run.state === 'failed') {
       const error = await errorOf(run);
       this.mark(error.faults());
@@ -75,18 +75,18 @@ export class Outcomes implements vscode.Disposable {
   }
 }
 
-const openDashboard = (run: Run) =>
+const openDashboard = (run: RunSummary) =>
   ({
     title: t('Open Dashboard'),
     fix: { kind: 'command', command: COMMANDS.openDashboard, argument: run.dir },
   }) as const;
-const openRecipe = (run: Run) =>
+const openRecipe = (run: RunSummary) =>
   ({
     title: t('Open Recipe'),
     fix: { kind: 'command', command: COMMANDS.openRecipe, argument: run.dir },
   }) as const;
 
-async function errorOf(run: Run): Promise<LoraError> {
+async function errorOf(run: RunSummary): Promise<LoraError> {
   try {
     const record = JSON.parse(
       await readFile(path.join(run.dir, RUN_FILES.record), 'utf8'),
@@ -97,7 +97,7 @@ async function errorOf(run: Run): Promise<LoraError> {
   }
 }
 
-async function tellCompleted(run: Run): Promise<void> {
+async function tellCompleted(run: RunSummary): Promise<void> {
   const dashboard = { title: t('Open Dashboard'), command: COMMANDS.openDashboard };
   const actions =
     run.model === null

@@ -1,15 +1,15 @@
 import * as vscode from 'vscode';
 import { LoraError } from '../../shared/errors';
-import { t } from '../l10n';
-import type { Run } from './run';
-import { rowOf } from './runRow';
+import { t } from '../text/l10n';
+import type { RunSummary } from './run';
+import { treeRowOf } from './treeRow';
 import type { RunStore } from './runStore';
 import { PartNode, RunNode } from './runNodes';
 
 export interface RunChoice {
   readonly placeholder: string;
   /** Which runs the command can do something with. */
-  readonly fits: (run: Run) => boolean;
+  readonly fits: (run: RunSummary) => boolean;
   /** Said when none does. */
   readonly none: string;
 }
@@ -22,7 +22,7 @@ export async function chooseRun(
   store: RunStore,
   argument: unknown,
   choice: RunChoice,
-): Promise<Run | undefined> {
+): Promise<RunSummary | undefined> {
   await store.refresh();
   const dir = dirOf(argument);
   if (typeof dir === 'string') {
@@ -46,7 +46,7 @@ export async function chooseRuns(
   argument: unknown,
   selection: readonly unknown[],
   choice: RunChoice,
-): Promise<Run[]> {
+): Promise<RunSummary[]> {
   const marked = selection
     .filter((node) => node instanceof RunNode)
     .map(({ run }) => run)
@@ -63,7 +63,7 @@ export async function pickRuns(
   store: RunStore,
   argument: unknown,
   placeholder: string,
-): Promise<readonly Run[]> {
+): Promise<readonly RunSummary[]> {
   await store.refresh();
   const dir = dirOf(argument);
   const items = itemsOf(store.runs).map((item) => ({ ...item, picked: item.run.dir === dir }));
@@ -75,13 +75,16 @@ export async function pickRuns(
   return (picked ?? []).map(({ run }) => run);
 }
 
-const itemsOf = (runs: readonly Run[]) =>
+const itemsOf = (runs: readonly RunSummary[]) =>
   runs.map((run) => {
-    const { label, description, icon } = rowOf(run, Date.now());
+    const { label, description, icon } = treeRowOf(run, Date.now());
     return { label: `$(${icon}) ${label}`, description, run };
   });
 
-async function pick(runs: readonly Run[], choice: RunChoice): Promise<Run | undefined> {
+async function pick(
+  runs: readonly RunSummary[],
+  choice: RunChoice,
+): Promise<RunSummary | undefined> {
   if (runs.length === 0) throw new LoraError('run', choice.none);
   const picked = await vscode.window.showQuickPick(itemsOf(runs), {
     placeHolder: choice.placeholder,

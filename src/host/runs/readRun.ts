@@ -12,7 +12,7 @@ import {
   type RunState,
 } from '../../shared/run';
 import { isEngineAlive, readEngineRecord } from '../../formats/run/engineRecord';
-import { t } from '../l10n';
+import { t } from '../text/l10n';
 import { NO_NOTES, readNotes, type RunNotes } from './runNotes';
 
 /**

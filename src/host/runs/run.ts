@@ -14,7 +14,7 @@ export interface LiveRun {
 }
 
 /** A run as the host shows it everywhere: tree, status bar, pickers. */
-export interface Run {
+export interface RunSummary {
   readonly dir: string;
   readonly id: string;
   readonly name: string;
@@ -43,7 +43,7 @@ export interface Run {
 }
 
 /** Puts together what the folder and the engine say. */
-export function collectRun(snapshot: RunSnapshot, live: LiveRun | null): Run {
+export function collectRun(snapshot: RunSnapshot, live: LiveRun | null): RunSummary {
   const id = path.basename(snapshot.dir);
   if (snapshot.kind === 'run') return fromRecord(snapshot, id, withLive(snapshot.lastStep, live));
   return {
@@ -85,7 +85,7 @@ function fromRecord(
   { dir, record, state, notes }: Extract<RunSnapshot, { kind: 'run' }>,
   id: string,
   live: LiveRun,
-): Run {
+): RunSummary {
   const { recipe, result } = record;
   const method = methodOf(recipe);
   return {
@@ -119,16 +119,17 @@ function progressOf(record: RunRecord, state: RunState, { status, progress, step
 }
 
 /** Newest first. */
-export const byAge = (a: Run, b: Run): number => b.created - a.created || (a.id < b.id ? 1 : -1);
+export const byAge = (a: RunSummary, b: RunSummary): number =>
+  b.created - a.created || (a.id < b.id ? 1 : -1);
 
-export const isActive = (run: Run): boolean =>
+export const isActive = (run: RunSummary): boolean =>
   run.state === 'preparing' || run.state === 'running' || run.state === 'paused';
 
 /**
  * Whether Resume Run has anything to do: a paused engine goes on, an ended run starts again from
  * its last checkpoint.
  */
-export const canResume = (run: Run): boolean =>
+export const canResume = (run: RunSummary): boolean =>
   run.state === 'paused' ||
   run.state === 'stopped' ||
   run.state === 'interrupted' ||

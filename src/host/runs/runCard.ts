@@ -2,9 +2,9 @@ import path from 'node:path';
 import { open } from 'node:fs/promises';
 import { parseMetrics } from '../../shared/metrics/parse';
 import { RUN_FILES, type RunRecord } from '../../shared/run';
-import { t } from '../l10n';
+import { t } from '../text/l10n';
 import { recipeDifference } from './recipeDifference';
-import type { Run } from './run';
+import type { RunSummary } from './run';
 import { sparkline } from '../../shared/sparkline';
 
 /** What a card adds to the facts of a row. */
@@ -22,8 +22,8 @@ const CURVE_BYTES = 2 ** 21;
 const MOST_CHANGES = 8;
 
 /** `before`: the run of the same base or recipe that was started before it. */
-export async function cardOf(
-  run: Run,
+export async function readRunCard(
+  run: RunSummary,
   record: RunRecord | undefined,
   before: { readonly name: string; readonly record: RunRecord } | null,
 ): Promise<RunCard> {

@@ -3,24 +3,24 @@ import * as vscode from 'vscode';
 import { LoraError } from '../../shared/errors';
 import type { EngineRequestName } from '../../shared/engineProtocol';
 import { RUN_FILES } from '../../shared/run';
-import type { CommandRegistry } from '../commands';
+import type { CommandRegistry } from '../commands/commandRegistry';
 import { connectEngine } from '../engine/engineClient';
-import { COMMANDS } from '../ids';
-import { t } from '../l10n';
-import { openPlace, revealPlace } from '../openPlace';
+import { COMMANDS } from '../manifest/ids';
+import { t } from '../text/l10n';
+import { openPlace, revealPlace } from '../editor/openPlace';
 import { deleteRuns } from './deleteRun';
 import { chooseRun, chooseRuns, pickRuns, type RunChoice } from './pickRun';
-import { canResume, isActive, type Run } from './run';
+import { canResume, isActive, type RunSummary } from './run';
 import type { RunStore } from './runStore';
 
 export interface RunActions {
   readonly store: RunStore;
   /** Goes on from the last checkpoint, in a new engine. */
-  readonly continueRun: (run: Run) => Promise<void>;
+  readonly continueRun: (run: RunSummary) => Promise<void>;
   readonly openDashboard: (dir: string) => void;
   readonly showOverlay: (dirs: readonly string[]) => void;
   /** The run that is marked in the view. */
-  readonly selected: () => Run | undefined;
+  readonly selected: () => RunSummary | undefined;
 }
 
 export function registerRunCommands(
@@ -30,7 +30,7 @@ export function registerRunCommands(
   const onRun = (
     id: Parameters<CommandRegistry['add']>[0],
     choice: () => RunChoice,
-    act: (run: Run) => unknown,
+    act: (run: RunSummary) => unknown,
   ) => {
     commands.add(id, 'run', async (argument) => {
       const run = await chooseRun(store, argument, choice());
@@ -79,7 +79,7 @@ async function markedRuns(
   store: RunStore,
   argument: unknown,
   selection: readonly unknown[],
-): Promise<readonly Run[]> {
+): Promise<readonly RunSummary[]> {
   const marked = selection.length > 1 ? await chooseRuns(store, argument, selection, any('')) : [];
   return marked.length > 1
     ? marked
@@ -124,7 +124,7 @@ const withRecipe = (): RunChoice => ({
 
 async function askEngine(
   store: RunStore,
-  run: Run,
+  run: RunSummary,
   name: EngineRequestName & ('pause' | 'resume' | 'stop'),
 ): Promise<void> {
   const linked = store.engines.client(run.dir);
@@ -145,7 +145,7 @@ async function copy(text: string): Promise<void> {
   vscode.window.setStatusBarMessage(t('Adapter path copied'), 3_000);
 }
 
-async function openRecipe(run: Run): Promise<void> {
+async function openRecipe(run: RunSummary): Promise<void> {
   try {
     await openPlace({ file: run.recipePath! });
   } catch (cause) {

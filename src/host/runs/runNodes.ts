@@ -1,16 +1,16 @@
 import path from 'node:path';
 import * as vscode from 'vscode';
 import type { RunGroup } from './arrangeRuns';
-import type { Run } from './run';
+import type { RunSummary } from './run';
 import type { QueuedRun } from '../queue/runQueue';
 import type { RunPart } from './runParts';
-import { rowOf } from './runRow';
-import { COMMANDS } from '../ids';
-import { t } from '../l10n';
+import { treeRowOf } from './treeRow';
+import { COMMANDS } from '../manifest/ids';
+import { t } from '../text/l10n';
 
 /** A row's identity for the editor: it stays while the run changes. */
 export class RunNode {
-  constructor(public run: Run) {}
+  constructor(public run: RunSummary) {}
 }
 
 export class GroupNode {
@@ -45,7 +45,7 @@ export function itemOf(node: Node): vscode.TreeItem {
 }
 
 function runItem({ run }: RunNode): vscode.TreeItem {
-  const row = rowOf(run, Date.now());
+  const row = treeRowOf(run, Date.now());
   const item = new vscode.TreeItem(
     row.label,
     run.state === 'broken'

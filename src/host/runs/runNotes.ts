@@ -2,8 +2,8 @@ import { open } from 'node:fs/promises';
 import path from 'node:path';
 import * as v from 'valibot';
 import { replaceFile } from '../../common/atomicWrite';
-import { t } from '../l10n';
-import { readJson } from '../readJson';
+import { t } from '../text/l10n';
+import { readJson } from '../files/readJson';
 
 /** In the run's folder, beside what the engine writes there. */
 export const NOTES_FILE = 'notes.json';
@@ -49,6 +49,6 @@ export async function writeNotes(dir: string, notes: RunNotes): Promise<void> {
 }
 
 /** "small, git" -> small and git, each once. */
-export const tagsOf = (text: string): string[] => [
+export const parseTags = (text: string): string[] => [
   ...new Set(text.split(/[\s,]+/).filter(Boolean)),
 ];

@@ -1,8 +1,8 @@
 import { readdir, stat } from 'node:fs/promises';
 import path from 'node:path';
 import { RUN_FILES } from '../../shared/run';
-import { t } from '../l10n';
-import type { Run } from './run';
+import { t } from '../text/l10n';
+import type { RunSummary } from './run';
 
 /**
  * Something of a run that can be opened or used. `adapter`: it can be merged, compared, converted;
@@ -22,7 +22,7 @@ export interface RunPart {
  * What a run's folder holds now: its adapter, the best one, checkpoints from the newest on,
  * samples, recipe and log.
  */
-export async function partsOf(run: Run): Promise<RunPart[]> {
+export async function partsOf(run: RunSummary): Promise<RunPart[]> {
   const inRun = (...names: string[]) => path.join(run.dir, ...names);
   const isThere = (place: string) =>
     stat(place).then(

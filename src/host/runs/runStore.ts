@@ -3,9 +3,9 @@ import path from 'node:path';
 import { RUN_FILES, type RunRecord } from '../../shared/run';
 import type { Disposable } from '../engine/engineClient';
 import { EngineLinks } from '../engine/engineLinks';
-import { Signal } from '../signal';
+import { Signal } from '../events/signal';
 import { readRun, type RunFilesThere, type RunSnapshot } from './readRun';
-import { byAge, collectRun, isActive, type Run } from './run';
+import { byAge, collectRun, isActive, type RunSummary } from './run';
 import { NOTES_FILE } from './runNotes';
 
 export interface RunStoreOptions {
@@ -29,7 +29,7 @@ export class RunStore implements Disposable {
     string,
     { readonly stamp: string; readonly snapshot: RunSnapshot }
   >();
-  private current: readonly Run[] = [];
+  private current: readonly RunSummary[] = [];
   private shown = '[]';
   private visible = false;
   private timer: NodeJS.Timeout | undefined;
@@ -44,7 +44,7 @@ export class RunStore implements Disposable {
     this.engines.onClose(() => void this.refresh());
   }
 
-  get runs(): readonly Run[] {
+  get runs(): readonly RunSummary[] {
     return this.current;
   }
 
@@ -54,7 +54,7 @@ export class RunStore implements Disposable {
     return known?.kind === 'run' ? known.record : undefined;
   }
 
-  find(dir: string): Run | undefined {
+  find(dir: string): RunSummary | undefined {
     return this.current.find((run) => run.dir === dir);
   }
 

@@ -1,13 +1,13 @@
 import * as vscode from 'vscode';
-import { CONTEXT_KEYS, VIEWS } from '../ids';
-import { t } from '../l10n';
+import { CONTEXT_KEYS, VIEWS } from '../manifest/ids';
+import { t } from '../text/l10n';
 import { fits, GROUPINGS, groupRuns, type Grouping } from './arrangeRuns';
-import { isActive, type Run } from './run';
-import { cardOf, type RunCard } from './runCard';
+import { isActive, type RunSummary } from './run';
+import { readRunCard, type RunCard } from './runCard';
 import type { RunQueue } from '../queue/runQueue';
 import { GroupNode, itemOf, PartNode, QueuedNode, RunNode, type Node } from './runNodes';
 import { partsOf } from './runParts';
-import { rowOf } from './runRow';
+import { treeRowOf } from './treeRow';
 import type { RunStore } from './runStore';
 
 const AGES_EVERY_MS = 60_000;
@@ -51,7 +51,7 @@ export class RunsTree implements vscode.TreeDataProvider<Node>, vscode.Disposabl
   }
 
   /** The run whose row was clicked or is marked, while the view is seen. */
-  get selected(): Run | undefined {
+  get selected(): RunSummary | undefined {
     return this.view.visible
       ? this.view.selection.find((node) => node instanceof RunNode)?.run
       : undefined;
@@ -123,14 +123,14 @@ export class RunsTree implements vscode.TreeDataProvider<Node>, vscode.Disposabl
     if (node instanceof RunNode)
       item.tooltip = tooltipOf(
         node.run,
-        await cardOf(node.run, this.store.record(node.run.dir), this.runBefore(node.run)),
+        await readRunCard(node.run, this.store.record(node.run.dir), this.runBefore(node.run)),
       );
     return item;
   }
 
   /** The last run before this one that learnt on the same base or by the same recipe. */
-  private runBefore(run: Run) {
-    const alike = (other: Run) =>
+  private runBefore(run: RunSummary) {
+    const alike = (other: RunSummary) =>
       (other.recipePath !== null && other.recipePath === run.recipePath) ||
       (other.base !== null && other.base === run.base);
     const before = this.store.runs.find((other) => other.created < run.created && alike(other));
@@ -212,13 +212,17 @@ export class RunsTree implements vscode.TreeDataProvider<Node>, vscode.Disposabl
   }
 }
 
-function tooltipOf(run: Run, { curve, facts, changes, note }: RunCard): vscode.MarkdownString {
+function tooltipOf(
+  run: RunSummary,
+  { curve, facts, changes, note }: RunCard,
+): vscode.MarkdownString {
   const tooltip = new vscode.MarkdownString();
   const line = (label: string, value: string) =>
     tooltip.appendMarkdown(`**${label}**: `).appendText(value).appendMarkdown('  \n');
   if (note !== '') tooltip.appendText(note).appendMarkdown('\n\n');
   if (curve !== null) tooltip.appendMarkdown(`\`${curve}\` ${t('loss')}\n\n`);
-  for (const [label, value] of [...rowOf(run, Date.now()).details, ...facts]) line(label, value);
+  for (const [label, value] of [...treeRowOf(run, Date.now()).details, ...facts])
+    line(label, value);
   if (changes) {
     tooltip
       .appendMarkdown('\n\n---\n\n')

@@ -1,7 +1,7 @@
 import type { Gpu } from '../../runtime/gpu';
 import type { Runtime } from '../../runtime/runtime';
-import { formatBytes } from '../format';
-import { t } from '../l10n';
+import { formatBytes } from '../text/format';
+import { t } from '../text/l10n';
 
 export interface Processor {
   readonly model: string;

@@ -1,5 +1,5 @@
-import type { CommandRegistry } from '../commands';
-import { COMMANDS } from '../ids';
+import type { CommandRegistry } from '../commands/commandRegistry';
+import { COMMANDS } from '../manifest/ids';
 import type { RuntimeService } from './runtimeService';
 
 export function registerRuntimeCommands(commands: CommandRegistry, runtime: RuntimeService): void {

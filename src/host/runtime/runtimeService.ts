@@ -4,9 +4,9 @@ import { LoraError } from '../../shared/errors';
 import { findGpu, type Gpu } from '../../runtime/gpu';
 import { PLATFORM_PINS, platformKey, TENSORFLOW_VERSION } from '../../runtime/pins';
 import type { Runtime } from '../../runtime/runtime';
-import { formatBytes } from '../format';
-import { COMMANDS, SETTINGS } from '../ids';
-import { t } from '../l10n';
+import { formatBytes } from '../text/format';
+import { COMMANDS, SETTINGS } from '../manifest/ids';
+import { t } from '../text/l10n';
 import { describeRuntime } from './describeRuntime';
 
 /** Variables that tell the engine which runtime to use. */

@@ -1,8 +1,8 @@
 import path from 'node:path';
 import * as vscode from 'vscode';
-import type { CommandRegistry } from '../commands';
-import { COMMANDS } from '../ids';
-import { t } from '../l10n';
+import type { CommandRegistry } from '../commands/commandRegistry';
+import { COMMANDS } from '../manifest/ids';
+import { t } from '../text/l10n';
 import { browse } from '../setup/picker';
 import { writeSample, type SampleParts } from './writeSample';
 

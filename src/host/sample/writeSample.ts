@@ -2,7 +2,7 @@ import { cp, readdir, readFile, writeFile } from 'node:fs/promises';
 import path from 'node:path';
 import { applyEdits, modify } from 'jsonc-parser';
 import { LoraError } from '../../shared/errors';
-import { t } from '../l10n';
+import { t } from '../text/l10n';
 
 /** Where Download Base Model puts the sample's base unless told otherwise. */
 const BASE = 'models/SmolLM2-135M-Instruct';

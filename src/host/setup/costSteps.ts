@@ -1,13 +1,13 @@
-import { t } from '../l10n';
-import { RANKS, rankChoices, targetPrices, type PricedChoice } from '../train/choices';
-import { memoryThere } from './machineMemory';
-import { pick, type Choice } from './picker';
+import { t } from '../text/l10n';
+import { RANKS, rankChoices, targetPrices, type PricedChoice } from './pricedChoices';
+import { availableMemory } from './machineMemory';
+import { pick, type PickItem } from './picker';
 import type { Outcome } from './steps';
 import { targetsText, type TargetModules } from './targets';
 import { STEPS, type TrainState } from './trainState';
 
 /** Which of how many questions it is, and under which title. */
-export interface Frame {
+export interface QuestionFrame {
   readonly title: string;
   readonly step: readonly [number: number, of: number];
 }
@@ -16,9 +16,9 @@ export interface Frame {
 export async function askRank(
   state: TrainState,
   first: boolean,
-  frame: Frame = { title: t('Train Adapter: Rank'), step: [3, STEPS] },
+  frame: QuestionFrame = { title: t('Train Adapter: Rank'), step: [3, STEPS] },
 ): Promise<Outcome<TrainState>> {
-  const there = memoryThere();
+  const there = availableMemory();
   const choices = (typed: string) =>
     rankChoices(state.base!, state.target_modules, there, typed).map(toChoice(typed));
   const usual = RANKS.some((r) => r === state.r);
@@ -37,9 +37,9 @@ export async function askRank(
 export async function askTargets(
   state: TrainState,
   first: boolean,
-  frame: Frame = { title: t('Train Adapter: Target Modules'), step: [4, STEPS] },
+  frame: QuestionFrame = { title: t('Train Adapter: Target Modules'), step: [4, STEPS] },
 ): Promise<Outcome<TrainState>> {
-  const there = memoryThere();
+  const there = availableMemory();
   const choices = (typed: string) =>
     targetPrices(state.base!, state.r, there, typed).map(toChoice(typed));
   const before = targetsText(state.target_modules);
@@ -59,7 +59,7 @@ export async function askTargets(
 /** The one that was typed stays, whatever the list's own filter thinks of it. */
 const toChoice =
   (typed: string) =>
-  <T>(choice: PricedChoice<T>, index: number): Choice<T> => ({
+  <T>(choice: PricedChoice<T>, index: number): PickItem<T> => ({
     ...choice,
     alwaysShow: typed !== '' && index === 0,
   });

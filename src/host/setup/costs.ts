@@ -7,9 +7,9 @@ import type { TargetableModule } from '../../lora/adapter';
 import type { Task } from '../../shared/task';
 import { tasksOf } from '../../formats/architecture/readSpec';
 import { openBase, targetableModules } from '../../formats/base';
-import { formatBytes, formatCount } from '../format';
-import { formatNumber, t } from '../l10n';
-import { machineHere } from './machineMemory';
+import { formatBytes, formatCount } from '../text/format';
+import { formatNumber, t } from '../text/l10n';
+import { thisMachine } from './machineMemory';
 import type { TargetModules } from './targets';
 
 /** A base model as far as costs go; its file is closed again. */
@@ -79,7 +79,7 @@ export function costOf(
   { modules, size, batch }: BaseFacts,
   r: number,
   target_modules: TargetModules,
-  machine = machineHere(),
+  machine = thisMachine(),
 ): Cost {
   const { matched, unmatched } = matchTargets(modules, { target_modules });
   return {

@@ -1,7 +1,7 @@
 import { open, stat } from 'node:fs/promises';
 import path from 'node:path';
 import { taskOfKeys, type Task } from '../../shared/task';
-import { walk } from './walk';
+import { walkFolders } from './walkFolders';
 
 /** A .jsonl file with what its first row looks like, or a folder of images. */
 export interface DatasetCandidate {
@@ -34,7 +34,7 @@ export async function findDatasets(
   const found: DatasetCandidate[] = [];
   for (const root of workspaceFolders) {
     const images = new ImageFolders();
-    for await (const { dir, entries } of walk(root)) {
+    for await (const { dir, entries } of walkFolders(root)) {
       const names = entries
         .filter((e) => !e.isDirectory() && e.name.toLowerCase().endsWith('.jsonl'))
         .map((e) => e.name);

@@ -1,7 +1,7 @@
 import * as vscode from 'vscode';
-import { t } from '../l10n';
+import { t } from '../text/l10n';
 
-export interface Choice<T> extends vscode.QuickPickItem {
+export interface PickItem<T> extends vscode.QuickPickItem {
   /** null: cannot be taken, or a separator. */
   readonly value: T | null;
 }
@@ -15,9 +15,9 @@ export interface PickOptions<T> {
   /** The choice that Enter takes; where there is none, the first. */
   readonly isDefault: (value: T) => boolean;
   /** Shows the choices, again as more are found; the pick is busy until it is done. */
-  readonly fill: (show: (choices: readonly Choice<T>[]) => void) => Promise<void> | void;
+  readonly fill: (show: (choices: readonly PickItem<T>[]) => void) => Promise<void> | void;
   /** For what can be typed, too: the choices for a text. */
-  readonly typed?: (text: string) => readonly Choice<T>[];
+  readonly typed?: (text: string) => readonly PickItem<T>[];
 }
 
 export type Picked<T> =
@@ -30,7 +30,7 @@ export type Picked<T> =
  * sense.
  */
 export async function pick<T>(options: PickOptions<T>): Promise<Picked<T>> {
-  const input = vscode.window.createQuickPick<Choice<T>>();
+  const input = vscode.window.createQuickPick<PickItem<T>>();
   try {
     return await new Promise((resolve, reject) => {
       prepare(input, options);
@@ -49,7 +49,7 @@ export async function pick<T>(options: PickOptions<T>): Promise<Picked<T>> {
 }
 
 function prepare<T>(
-  input: vscode.QuickPick<Choice<T>>,
+  input: vscode.QuickPick<PickItem<T>>,
   { title, step, placeholder, first, typed }: PickOptions<T>,
 ): void {
   Object.assign(input, {
@@ -70,7 +70,7 @@ function prepare<T>(
 }
 
 async function fill<T>(
-  input: vscode.QuickPick<Choice<T>>,
+  input: vscode.QuickPick<PickItem<T>>,
   { fill: source, isDefault }: PickOptions<T>,
 ): Promise<void> {
   input.busy = true;
@@ -80,8 +80,8 @@ async function fill<T>(
 
 /** Keeps the choice that the user has moved to while more come in. */
 function show<T>(
-  input: vscode.QuickPick<Choice<T>>,
-  choices: readonly Choice<T>[],
+  input: vscode.QuickPick<PickItem<T>>,
+  choices: readonly PickItem<T>[],
   isDefault: (value: T) => boolean,
 ): void {
   const before = input.activeItems[0]?.value ?? null;
@@ -96,7 +96,7 @@ function show<T>(
   if (wanted && !input.value) input.activeItems = [wanted];
 }
 
-export const separator = (label: string): Choice<never> => ({
+export const separator = (label: string): PickItem<never> => ({
   label,
   kind: vscode.QuickPickItemKind.Separator,
   value: null,

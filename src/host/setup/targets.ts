@@ -1,5 +1,5 @@
 import type { TargetableModule } from '../../lora/adapter';
-import { t } from '../l10n';
+import { t } from '../text/l10n';
 
 export type TargetModules = string | readonly string[];
 

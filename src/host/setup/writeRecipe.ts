@@ -1,7 +1,7 @@
 import path from 'node:path';
 import type { RecipeInput } from '../../shared/recipe';
 import { replaceFile } from '../../common/atomicWrite';
-import { t } from '../l10n';
+import { t } from '../text/l10n';
 import type { Task } from '../../shared/task';
 import { BATCHES } from './costs';
 import type { TargetModules } from './targets';

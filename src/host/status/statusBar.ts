@@ -1,6 +1,6 @@
 import * as vscode from 'vscode';
-import { COMMANDS } from '../ids';
-import { t } from '../l10n';
+import { COMMANDS } from '../manifest/ids';
+import { t } from '../text/l10n';
 import type { RunStore } from '../runs/runStore';
 import { statusText } from './statusText';
 

@@ -1,7 +1,7 @@
-import { formatDuration, formatLoss } from '../format';
-import { t } from '../l10n';
-import { isActive, type Run } from '../runs/run';
-import { stateName, stepText } from '../runs/runRow';
+import { formatDuration, formatLoss } from '../text/format';
+import { t } from '../text/l10n';
+import { isActive, type RunSummary } from '../runs/run';
+import { stateName, stepText } from '../runs/treeRow';
 
 export interface StatusText {
   readonly text: string;
@@ -14,7 +14,7 @@ export interface StatusText {
  * What the status bar says while something trains: the newest run, and how many more. Null: nothing
  * to say.
  */
-export function statusText(runs: readonly Run[]): StatusText | null {
+export function statusText(runs: readonly RunSummary[]): StatusText | null {
   const active = runs.filter(isActive);
   const [run] = active;
   if (!run) return null;

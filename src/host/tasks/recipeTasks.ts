@@ -1,7 +1,7 @@
 import path from 'node:path';
 import * as vscode from 'vscode';
-import { TASKS } from '../ids';
-import { t } from '../l10n';
+import { TASK_IDS } from '../manifest/ids';
+import { t } from '../text/l10n';
 import { findRecipes } from '../recipe/runRecipe';
 import { RecipeTerminal, type RecipeTerminalParts } from './recipeTerminal';
 
@@ -23,12 +23,12 @@ export function registerRecipeTasks(parts: Omit<RecipeTerminalParts, 'recipe'>):
       t('train {0}', String(definition.recipe)),
       'lora',
       new vscode.CustomExecution(() => Promise.resolve(new RecipeTerminal({ ...parts, recipe }))),
-      `$${TASKS.problemMatcher}`,
+      `$${TASK_IDS.problemMatcher}`,
     );
     task.detail = t('Trains the recipe in a terminal');
     return task;
   };
-  return vscode.tasks.registerTaskProvider(TASKS.recipe, {
+  return vscode.tasks.registerTaskProvider(TASK_IDS.recipe, {
     provideTasks: async () =>
       (await findRecipes()).flatMap((uri) => {
         const folder = vscode.workspace.getWorkspaceFolder(uri);
@@ -36,7 +36,7 @@ export function registerRecipeTasks(parts: Omit<RecipeTerminalParts, 'recipe'>):
           ? [
               taskOf(
                 {
-                  type: TASKS.recipe,
+                  type: TASK_IDS.recipe,
                   recipe: path.relative(folder.uri.fsPath, uri.fsPath).split(path.sep).join('/'),
                 },
                 folder,

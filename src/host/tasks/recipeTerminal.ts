@@ -2,7 +2,7 @@ import { spawn, type ChildProcess } from 'node:child_process';
 import path from 'node:path';
 import * as vscode from 'vscode';
 import { LoraError } from '../../shared/errors';
-import { t } from '../l10n';
+import { t } from '../text/l10n';
 import type { RuntimeService } from '../runtime/runtimeService';
 
 export interface RecipeTerminalParts {

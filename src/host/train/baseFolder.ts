@@ -1,7 +1,7 @@
 import type { Dirent } from 'node:fs';
 import { open, stat } from 'node:fs/promises';
 import path from 'node:path';
-import { walk } from '../setup/walk';
+import { walkFolders } from '../setup/walkFolders';
 
 export type BaseSource = 'workspace' | 'folder' | 'hub' | 'ollama' | 'lmstudio';
 
@@ -87,7 +87,7 @@ export const fileNames = (entries: readonly Dirent[]): string[] =>
 
 /** Every base from a folder down. */
 export async function* basesUnder(root: string, source: BaseSource): AsyncGenerator<BaseCandidate> {
-  for await (const { dir, entries } of walk(root)) {
+  for await (const { dir, entries } of walkFolders(root)) {
     yield* await basesIn(
       dir,
       fileNames(entries),

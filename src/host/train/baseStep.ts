@@ -1,13 +1,13 @@
 import { homedir } from 'node:os';
 import * as vscode from 'vscode';
 import type { ErrorReporter } from '../errors/reporter';
-import { formatBytes } from '../format';
-import { SETTINGS } from '../ids';
-import { t } from '../l10n';
+import { formatBytes } from '../text/format';
+import { SETTINGS } from '../manifest/ids';
+import { t } from '../text/l10n';
 import type { BaseCandidate, BaseSource } from './baseFolder';
 import { readBaseFacts } from '../setup/costs';
 import { findBases } from './findBases';
-import { browse, pick, separator, type Choice } from '../setup/picker';
+import { browse, pick, separator, type PickItem } from '../setup/picker';
 import type { Outcome } from '../setup/steps';
 import { STEPS, type TrainState } from '../setup/trainState';
 
@@ -50,8 +50,8 @@ export async function askBase(
   }
 }
 
-async function showBases(show: (choices: readonly Choice<BaseChoice>[]) => void): Promise<void> {
-  const found: { readonly candidate: BaseCandidate; readonly choice: Choice<BaseChoice> }[] = [];
+async function showBases(show: (choices: readonly PickItem<BaseChoice>[]) => void): Promise<void> {
+  const found: { readonly candidate: BaseCandidate; readonly choice: PickItem<BaseChoice> }[] = [];
   const places = {
     home: homedir(),
     env: process.env,
@@ -65,7 +65,7 @@ async function showBases(show: (choices: readonly Choice<BaseChoice>[]) => void)
   }
 }
 
-function choiceOf({ path, name, format, bytes }: BaseCandidate): Choice<BaseChoice> {
+function choiceOf({ path, name, format, bytes }: BaseCandidate): PickItem<BaseChoice> {
   return {
     label: name,
     description: `${format === 'gguf' ? 'GGUF' : 'safetensors'} · ${formatBytes(bytes)}`,
@@ -74,8 +74,8 @@ function choiceOf({ path, name, format, bytes }: BaseCandidate): Choice<BaseChoi
 }
 
 function grouped(
-  found: readonly { readonly candidate: BaseCandidate; readonly choice: Choice<BaseChoice> }[],
-): Choice<BaseChoice>[] {
+  found: readonly { readonly candidate: BaseCandidate; readonly choice: PickItem<BaseChoice> }[],
+): PickItem<BaseChoice>[] {
   const sources = [...new Set(found.map(({ candidate }) => candidate.source))];
   const groups = sources.flatMap((source) => [
     separator(sourceName(source)),
@@ -99,7 +99,7 @@ function sourceName(source: BaseSource): string {
   }
 }
 
-const BROWSE = (): Choice<BaseChoice>[] => [
+const BROWSE = (): PickItem<BaseChoice>[] => [
   {
     label: `$(file) ${t('Browse for a .gguf file…')}`,
     value: { browse: 'file' },

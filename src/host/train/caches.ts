@@ -2,9 +2,9 @@ import { readdir, readFile } from 'node:fs/promises';
 import path from 'node:path';
 import * as v from 'valibot';
 import { basesIn, basesUnder, ggufCandidate, type BaseCandidate } from './baseFolder';
-import { walk } from '../setup/walk';
+import { walkFolders } from '../setup/walkFolders';
 
-export interface Machine {
+export interface UserEnvironment {
   readonly home: string;
   readonly env: Readonly<Record<string, string | undefined>>;
 }
@@ -15,7 +15,7 @@ const HUB_FOLDER = /^models--(.+)$/;
  * Models that the Hugging Face hub's client has downloaded:
  * <cache>/models--ORG--NAME/snapshots/COMMIT.
  */
-export async function* hubBases({ home, env }: Machine): AsyncGenerator<BaseCandidate> {
+export async function* hubBases({ home, env }: UserEnvironment): AsyncGenerator<BaseCandidate> {
   const cache =
     env['HF_HUB_CACHE'] ??
     path.join(
@@ -52,13 +52,13 @@ const ManifestSchema = v.object({
 });
 
 /** Ollama's models: manifests/HOST/NAMESPACE/NAME/TAG names the blob that is the GGUF file. */
-export async function* ollamaBases({ home, env }: Machine): AsyncGenerator<BaseCandidate> {
+export async function* ollamaBases({ home, env }: UserEnvironment): AsyncGenerator<BaseCandidate> {
   const roots = [
     env['OLLAMA_MODELS'] ?? path.join(home, '.ollama', 'models'),
     '/usr/share/ollama/.ollama/models',
   ];
   for (const root of roots) {
-    for await (const { dir, entries } of walk(path.join(root, 'manifests'), {
+    for await (const { dir, entries } of walkFolders(path.join(root, 'manifests'), {
       depth: 4,
       folders: 2_000,
     })) {
@@ -94,7 +94,7 @@ function ollamaName(folder: string, tag: string): string {
 }
 
 /** LM Studio's models: PUBLISHER/REPOSITORY/FILE.gguf. */
-export async function* lmStudioBases({ home }: Machine): AsyncGenerator<BaseCandidate> {
+export async function* lmStudioBases({ home }: UserEnvironment): AsyncGenerator<BaseCandidate> {
   for (const root of [
     path.join(home, '.lmstudio', 'models'),
     path.join(home, '.cache', 'lm-studio', 'models'),

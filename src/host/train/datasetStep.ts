@@ -1,12 +1,12 @@
 import { readdir } from 'node:fs/promises';
 import path from 'node:path';
 import * as vscode from 'vscode';
-import { formatBytes } from '../format';
-import { formatNumber, t } from '../l10n';
+import { formatBytes } from '../text/format';
+import { formatNumber, t } from '../text/l10n';
 import { datasetAt, findDatasets, type DatasetCandidate } from '../setup/findDatasets';
 import type { Task } from '../../shared/task';
 import { BATCHES, type BaseFacts } from '../setup/costs';
-import { browse, pick, type Choice } from '../setup/picker';
+import { browse, pick, type PickItem } from '../setup/picker';
 import type { Outcome } from '../setup/steps';
 import { STEPS, type TrainState } from '../setup/trainState';
 
@@ -62,7 +62,7 @@ function misfit({ task, name }: DatasetCandidate, base: BaseFacts): string | nul
   );
 }
 
-function choiceOf(dataset: DatasetCandidate): Choice<DatasetChoice> {
+function choiceOf(dataset: DatasetCandidate): PickItem<DatasetChoice> {
   const { name, rows, bytes, keys, validation } = dataset;
   const count =
     rows === null
@@ -88,7 +88,7 @@ function choiceOf(dataset: DatasetCandidate): Choice<DatasetChoice> {
   };
 }
 
-const BROWSE = (): Choice<DatasetChoice> => ({
+const BROWSE = (): PickItem<DatasetChoice> => ({
   label: `$(file) ${t('Browse for a .jsonl file…')}`,
   value: 'browse',
   alwaysShow: true,

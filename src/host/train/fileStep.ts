@@ -1,7 +1,7 @@
 import { readdir } from 'node:fs/promises';
 import path from 'node:path';
 import * as vscode from 'vscode';
-import { t } from '../l10n';
+import { t } from '../text/l10n';
 import { isRecipeName } from '../recipe/recipeName';
 import { pick } from '../setup/picker';
 import type { Outcome } from '../setup/steps';

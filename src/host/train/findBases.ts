@@ -1,8 +1,8 @@
 import { realpath } from 'node:fs/promises';
 import { basesUnder, type BaseCandidate } from './baseFolder';
-import { hubBases, lmStudioBases, ollamaBases, type Machine } from './caches';
+import { hubBases, lmStudioBases, ollamaBases, type UserEnvironment } from './caches';
 
-export interface BasePlaces extends Machine {
+export interface BasePlaces extends UserEnvironment {
   readonly workspaceFolders: readonly string[];
   /** The setting lora.models.folders. */
   readonly modelFolders: readonly string[];

@@ -2,7 +2,7 @@ import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { describe, expect, it, onTestFinished } from 'vitest';
-import { comparisonText, runsText, runText } from '../../../../src/host/chat/answers';
+import { comparisonAnswer, runsAnswer, runAnswer } from '../../../../src/host/chat/answers';
 import { collectRun } from '../../../../src/host/runs/run';
 import { putRun, recordOf } from '../../../support/runRecords';
 
@@ -21,8 +21,8 @@ const runAt = (dir: string) =>
 
 describe('what chat agents are told', () => {
   it('of all runs: a line each', () => {
-    expect(runsText([])).toBe('There are no runs yet.');
-    expect(runsText([runAt('/w/.lora/runs/r1')])).toBe(
+    expect(runsAnswer([])).toBe('There are no runs yet.');
+    expect(runsAnswer([runAt('/w/.lora/runs/r1')])).toBe(
       'r1 "good": completed, step 30 of 30, r = 4, loss 1.5, best validation loss 1.25, tags small',
     );
   });
@@ -47,7 +47,7 @@ describe('what chat agents are told', () => {
     const dir = await putRun(path.join(root, 'r1'), {
       'metrics.jsonl': `${Array.from({ length: 500 }, (_, i) => line(i + 1)).join('\n')}\n`,
     });
-    const text = await runText(runAt(dir), recordOf());
+    const text = await runAnswer(runAt(dir), recordOf());
     expect(text).toMatch(
       /note: keep it[^]*lora: r 4, lora_alpha 16, target_modules "all-linear"[^]*training loss by step: 1: 1, .*, 500: 0\.002$/,
     );
@@ -84,9 +84,9 @@ describe('what chat agents are told', () => {
       equal: false,
       layers: null,
     };
-    expect(comparisonText(whole)).toMatch(
+    expect(comparisonAnswer(whole)).toMatch(
       /cosine 0\.5\nr: a 2, b 4\nmodules that differ most:\nfar: .*\nnear: /,
     );
-    expect(comparisonText({ ...whole, equal: true })).toMatch(/do the same/);
+    expect(comparisonAnswer({ ...whole, equal: true })).toMatch(/do the same/);
   });
 });

@@ -3,9 +3,9 @@ import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { describe, expect, it } from 'vitest';
 import { moved, RunQueue, type QueuedRun } from '../../../../src/host/queue/runQueue';
-import { ranksOf, sweepName, writeSweep } from '../../../../src/host/queue/sweepFiles';
+import { parseRanks, sweepName, writeSweep } from '../../../../src/host/queue/sweepFiles';
 import { distinctNames } from '../../../../src/host/runs/distinctNames';
-import type { Run } from '../../../../src/host/runs/run';
+import type { RunSummary } from '../../../../src/host/runs/run';
 import { parseRecipe } from '../../../../src/shared/recipeFile';
 
 /** A queue over a store whose runs the test sets; `begun` are those that were started. */
@@ -15,7 +15,7 @@ function queueWith(start?: (item: QueuedRun) => Promise<boolean>, kept?: unknown
   const told: unknown[] = [];
   const listeners: (() => void)[] = [];
   const store = {
-    runs: [] as Run[],
+    runs: [] as RunSummary[],
     refresh: () => Promise.resolve(),
     onDidChange: (listener: () => void) => {
       listeners.push(listener);
@@ -37,7 +37,7 @@ function queueWith(start?: (item: QueuedRun) => Promise<boolean>, kept?: unknown
       start ??
       ((item) => {
         begun.push(item.recipe);
-        store.runs = [{ state: 'running' } as Run];
+        store.runs = [{ state: 'running' } as RunSummary];
         return Promise.resolve(true);
       }),
   });
@@ -107,7 +107,7 @@ describe('the queue', () => {
 
 describe('a sweep of ranks', () => {
   it('takes a list of ranks, rising and each once', () => {
-    expect(ranksOf('4, 1 2;2')).toEqual([1, 2, 4]);
+    expect(parseRanks('4, 1 2;2')).toEqual([1, 2, 4]);
     for (const text of [
       '',
       '0',
@@ -116,7 +116,7 @@ describe('a sweep of ranks', () => {
       '2048',
       Array.from({ length: 17 }, (_, i) => i + 1).join(),
     ])
-      expect(ranksOf(text), text).toBeUndefined();
+      expect(parseRanks(text), text).toBeUndefined();
   });
 
   it('is a recipe for each rank at the same scale, with paths that hold from where it lies', async () => {

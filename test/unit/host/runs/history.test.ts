@@ -5,9 +5,9 @@ import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { fits, groupRuns } from '../../../../src/host/runs/arrangeRuns';
 import { readRun } from '../../../../src/host/runs/readRun';
 import { recipeDifference } from '../../../../src/host/runs/recipeDifference';
-import { collectRun, type Run } from '../../../../src/host/runs/run';
-import { cardOf } from '../../../../src/host/runs/runCard';
-import { NO_NOTES, readNotes, tagsOf, writeNotes } from '../../../../src/host/runs/runNotes';
+import { collectRun, type RunSummary } from '../../../../src/host/runs/run';
+import { readRunCard } from '../../../../src/host/runs/runCard';
+import { NO_NOTES, readNotes, parseTags, writeNotes } from '../../../../src/host/runs/runNotes';
 import { partsOf } from '../../../../src/host/runs/runParts';
 import { RunStore } from '../../../../src/host/runs/runStore';
 import { sparkline } from '../../../../src/shared/sparkline';
@@ -22,7 +22,7 @@ const runOf = (
   changes: Partial<RunRecord> = {},
   notes = NO_NOTES,
   dir = path.join(root, 'r1'),
-): Run =>
+): RunSummary =>
   collectRun(
     {
       kind: 'run',
@@ -69,7 +69,7 @@ describe('notes', () => {
   });
 
   it('have tags as they are typed, each once', () => {
-    expect(tagsOf(' small, git small,,x ')).toEqual(['small', 'git', 'x']);
+    expect(parseTags(' small, git small,,x ')).toEqual(['small', 'git', 'x']);
   });
 
   it('reach the view when another window writes them', async () => {
@@ -187,7 +187,7 @@ describe('the card of a run', () => {
       git_commit: 'a'.repeat(40),
       recipe: { ...recipe, lora: { ...recipe.lora, r: 8 } },
     });
-    const card = await cardOf(runOf({}, NO_NOTES, dir), record, {
+    const card = await readRunCard(runOf({}, NO_NOTES, dir), record, {
       name: 'first',
       record: recordOf(),
     });
@@ -200,7 +200,7 @@ describe('the card of a run', () => {
   });
 
   it('has no curve without steps', async () => {
-    expect(await cardOf(runOf(), undefined, null)).toEqual({
+    expect(await readRunCard(runOf(), undefined, null)).toEqual({
       curve: null,
       facts: [],
       changes: null,

@@ -1,0 +1,54 @@
+import { stat } from 'node:fs/promises';
+import path from 'node:path';
+import * as vscode from 'vscode';
+import { t } from '../text/l10n';
+
+export interface OutputQuestion {
+  readonly title: string;
+  /** What it is called unless the user says otherwise. */
+  readonly stem: string;
+  /** Of a file, with its point; empty of a folder. */
+  readonly ending: string;
+  /** Beside what, where no folder is open. */
+  readonly beside: string;
+}
+
+/** Where to write: a path that is not there yet. Undefined: cancelled. */
+export async function askOutput({
+  title,
+  stem,
+  ending,
+  beside,
+}: OutputQuestion): Promise<string | undefined> {
+  const [root] = vscode.workspace.workspaceFolders ?? [];
+  const folder = root?.uri.fsPath ?? path.dirname(beside);
+  const value = await freeName(folder, stem, ending);
+  return vscode.window.showInputBox({
+    title,
+    value,
+    valueSelection: [folder.length + 1, value.length - ending.length],
+    ignoreFocusOut: true,
+    prompt:
+      ending === ''
+        ? t('A folder that is not there yet. Nothing is changed in place.')
+        : t('A file that is not there yet. Nothing is changed in place.'),
+    validateInput: async (typed) => {
+      if (!path.isAbsolute(typed)) return t('Give the whole path.');
+      if (!typed.endsWith(ending)) return t('The name must end with {0}.', ending);
+      return (await isThere(typed)) ? t('{0} is there already.', path.basename(typed)) : undefined;
+    },
+  });
+}
+
+async function freeName(folder: string, stem: string, ending: string): Promise<string> {
+  for (let n = 1; ; n++) {
+    const name = path.join(folder, `${n === 1 ? stem : `${stem}-${n}`}${ending}`);
+    if (!(await isThere(name))) return name;
+  }
+}
+
+const isThere = (file: string) =>
+  stat(file).then(
+    () => true,
+    () => false,
+  );

@@ -1,0 +1,131 @@
+import { stat } from 'node:fs/promises';
+import path from 'node:path';
+import * as vscode from 'vscode';
+import { LoraError } from '../../shared/errors';
+import { t } from '../text/l10n';
+import type { RunStore } from '../runs/runStore';
+import { PartNode, RunNode } from '../runs/runNodes';
+import { browse } from '../setup/picker';
+import { walkFolders } from '../setup/walkFolders';
+
+const CONFIG = 'adapter_config.json';
+/** Whose folder is the adapter. */
+const PEFT_FILES: ReadonlySet<string> = new Set([CONFIG, 'adapter_model.safetensors']);
+const ADAPTER_FILE = /\.(?:gguf|safetensors)$/;
+
+/**
+ * An adapter's folder, or its file in a format that is one: of the row or file that a command was
+ * called on, else picked among those of the runs and the workspace. Undefined: cancelled. Errors:
+ * LoraError where it is none.
+ */
+export async function chooseAdapter(
+  store: RunStore,
+  argument: unknown,
+  placeholder: string,
+  without: readonly string[] = [],
+): Promise<string | undefined> {
+  const given = folderOf(argument);
+  if (given !== undefined) {
+    if (await isAdapter(given)) return given;
+    throw new LoraError(
+      'adapter',
+      t('There is no adapter here yet: it is written when a run ends or is stopped.'),
+      { place: { file: given } },
+    );
+  }
+  await store.refresh();
+  return pick(store, placeholder, without);
+}
+
+/** The adapters of all rows of the Runs view that are marked. */
+export const markedAdapters = (selection: readonly unknown[]): string[] =>
+  selection.map(folderOf).filter((folder) => folder !== undefined);
+
+function folderOf(argument: unknown): string | undefined {
+  if (argument instanceof PartNode) return argument.part.adapter ?? undefined;
+  if (argument instanceof RunNode)
+    return argument.run.adapter ?? path.join(argument.run.dir, 'adapter');
+  if (argument instanceof vscode.Uri)
+    return PEFT_FILES.has(path.basename(argument.fsPath))
+      ? path.dirname(argument.fsPath)
+      : argument.fsPath;
+  return typeof argument === 'string' ? argument : undefined;
+}
+
+/** What a file holds is found out by who reads it. */
+const isAdapter = (place: string) =>
+  ADAPTER_FILE.test(place)
+    ? Promise.resolve(true)
+    : stat(path.join(place, CONFIG)).then(
+        () => true,
+        () => false,
+      );
+
+interface Item extends vscode.QuickPickItem {
+  /** Null: to be browsed to. */
+  readonly folder: string | null;
+  readonly browse?: 'folder' | 'file';
+}
+
+const BROWSE = (): Item[] => [
+  {
+    label: `$(folder) ${t('Browse for an adapter folder…')}`,
+    folder: null,
+    browse: 'folder',
+    alwaysShow: true,
+  },
+  {
+    label: `$(file) ${t('Browse for an adapter file of llama.cpp or kohya…')}`,
+    folder: null,
+    browse: 'file',
+    alwaysShow: true,
+  },
+];
+
+async function pick(
+  store: RunStore,
+  placeholder: string,
+  without: readonly string[],
+): Promise<string | undefined> {
+  const ofRuns = store.runs
+    .filter((run) => run.adapter !== null)
+    .map((run): Item => ({
+      label: run.name,
+      description: path.basename(run.dir),
+      folder: run.adapter,
+    }));
+  const known = new Set(ofRuns.map((item) => item.folder));
+  const others = (await adaptersInWorkspace()).filter(({ folder }) => !known.has(folder));
+  const items = [...ofRuns, ...others].filter(({ folder }) => !without.includes(folder!));
+  const chosen = await vscode.window.showQuickPick<Item>([...items, ...BROWSE()], {
+    placeHolder: placeholder,
+    matchOnDescription: true,
+  });
+  if (!chosen) return undefined;
+  if (chosen.folder !== null) return chosen.folder;
+  const folder = await browse(
+    chosen.browse ?? 'folder',
+    t('Adapter'),
+    chosen.browse === 'file' ? { [t('Adapters')]: ['gguf', 'safetensors'] } : undefined,
+  );
+  if (folder === undefined || (await isAdapter(folder))) return folder;
+  throw new LoraError('adapter', t('The folder is not a PEFT adapter: it has no {0}.', CONFIG), {
+    place: { file: folder },
+  });
+}
+
+/** Folders with an adapter_config.json, those within .lora left out: runs have theirs. */
+async function adaptersInWorkspace(): Promise<Item[]> {
+  const found: Item[] = [];
+  for (const { uri } of vscode.workspace.workspaceFolders ?? []) {
+    for await (const { dir, entries } of walkFolders(uri.fsPath)) {
+      if (entries.some((entry) => entry.name === CONFIG))
+        found.push({
+          label: path.basename(dir),
+          description: path.relative(uri.fsPath, dir),
+          folder: dir,
+        });
+    }
+  }
+  return found;
+}

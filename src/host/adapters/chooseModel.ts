@@ -1,0 +1,59 @@
+import { readFile, stat } from 'node:fs/promises';
+import path from 'node:path';
+import * as vscode from 'vscode';
+import { t } from '../text/l10n';
+import { browse } from '../setup/picker';
+
+/**
+ * The base that an adapter names, where it is on this disk; else one browsed to. Undefined:
+ * cancelled.
+ */
+export async function chooseBaseOf(adapter: string): Promise<string | undefined> {
+  const named = await namedBase(adapter);
+  if (
+    named !== null &&
+    path.isAbsolute(named) &&
+    (await stat(named).then(
+      () => true,
+      () => false,
+    ))
+  )
+    return named;
+  return browseModel(
+    named === null
+      ? t('Which base does the adapter belong to?')
+      : t('Where is the base, {0}?', named),
+    t('Base Model'),
+  );
+}
+
+/**
+ * PEFT's settings have it under one name, mlx-lm's under another; files of other formats mostly not
+ * at all.
+ */
+async function namedBase(adapter: string): Promise<string | null> {
+  const config = await readFile(path.join(adapter, 'adapter_config.json'), 'utf8')
+    .then(
+      (text) =>
+        JSON.parse(text) as {
+          readonly base_model_name_or_path?: unknown;
+          readonly model?: unknown;
+        },
+    )
+    .catch(() => null);
+  const named = config?.base_model_name_or_path ?? config?.model;
+  return typeof named === 'string' && named !== '' ? named : null;
+}
+
+/** A model folder or a .gguf file. Undefined: cancelled. */
+export async function browseModel(placeHolder: string, title: string): Promise<string | undefined> {
+  const folder = {
+    label: `$(folder) ${t('Browse for a Hugging Face model folder…')}`,
+    what: 'folder' as const,
+  };
+  const file = { label: `$(file) ${t('Browse for a .gguf file…')}`, what: 'file' as const };
+  const chosen = await vscode.window.showQuickPick([folder, file], { placeHolder });
+  return (
+    chosen && browse(chosen.what, title, chosen.what === 'file' ? { GGUF: ['gguf'] } : undefined)
+  );
+}

@@ -1,0 +1,54 @@
+import * as vscode from 'vscode';
+import { t } from '../text/l10n';
+
+interface Kind extends vscode.QuickPickItem {
+  readonly option: '--error' | '--energy' | '--rank';
+  readonly value: string;
+  readonly prompt: string;
+  readonly isGood: (value: number) => boolean;
+}
+
+const isShare = (value: number) => value > 0 && value <= 1;
+
+/** How small the rank may become, as options of the command line. Undefined: cancelled. */
+export async function chooseSize(title: string): Promise<readonly string[] | undefined> {
+  const kinds: Kind[] = [
+    {
+      label: t('By the error that it may have'),
+      detail: t('Each layer gets the rank that it needs.'),
+      option: '--error',
+      value: '0.05',
+      prompt: t('The share of the update that may be lost, 0 to 1'),
+      isGood: isShare,
+    },
+    {
+      label: t('By the energy that it keeps'),
+      detail: t('The share of the squared singular values.'),
+      option: '--energy',
+      value: '0.99',
+      prompt: t('The share that is kept, 0 to 1'),
+      isGood: isShare,
+    },
+    {
+      label: t('By its rank'),
+      detail: t('The same for every layer.'),
+      option: '--rank',
+      value: '4',
+      prompt: t('The rank, a whole number from 1'),
+      isGood: (value) => Number.isSafeInteger(value) && value >= 1,
+    },
+  ];
+  const kind = await vscode.window.showQuickPick(kinds, {
+    title,
+    placeHolder: t('How is the new rank chosen?'),
+  });
+  if (!kind) return undefined;
+  const value = await vscode.window.showInputBox({
+    title,
+    value: kind.value,
+    prompt: kind.prompt,
+    ignoreFocusOut: true,
+    validateInput: (typed) => (kind.isGood(Number(typed)) ? undefined : kind.prompt),
+  });
+  return value === undefined ? undefined : [kind.option, value.trim()];
+}

@@ -1,0 +1,153 @@
+import * as vscode from 'vscode';
+import { t } from '../text/l10n';
+import type { RunStore } from '../runs/runStore';
+import { chooseAdapter } from './chooseAdapter';
+import type { Jobs } from '../jobs/jobs';
+import { askOutput } from './askOutput';
+import { adapterName, formatPercent, showAdapterResult } from './showAdapterResult';
+
+interface Combined {
+  /** Null where the weighted sum is zero. */
+  readonly error: number | null;
+}
+
+/**
+ * Several adapters of one base as one: asks which, how much of each, and how. Errors: LoraError.
+ */
+export async function combineAdaptersCommand(
+  jobs: Jobs,
+  store: RunStore,
+  argument: unknown,
+): Promise<void> {
+  const adapters = await chooseSome(store, argument);
+  if (!adapters) return;
+  const weights = await askWeights(adapters);
+  const how = weights === undefined ? undefined : await chooseHow();
+  if (weights === undefined || !how) return;
+  const output = await askOutput({
+    title: t('Combine Adapters: Output'),
+    stem: 'combined',
+    ending: '',
+    beside: adapters[0]!,
+  });
+  if (output === undefined) return;
+  const combined = await jobs.run<Combined>(
+    t('Combining {0}', adapters.map(adapterName).join(', ')),
+    [
+      'combine',
+      ...adapters.flatMap((own) => ['--adapter', own]),
+      `--weights=${weights}`,
+      ...how,
+      '--output',
+      output,
+    ],
+    false,
+  );
+  if (!combined) return;
+  const { error } = combined;
+  await showAdapterResult(
+    error !== null && error < 1e-6
+      ? t('The combined adapter does exactly what the weighted sum does.')
+      : t('The combined adapter differs from the weighted sum by {0}.', formatPercent(error ?? 0)),
+    output,
+    adapters[0]!,
+  );
+}
+
+/** Two at least, one after the other, until the user takes no more. Undefined: cancelled. */
+async function chooseSome(
+  store: RunStore,
+  argument: unknown,
+): Promise<readonly string[] | undefined> {
+  const first = await chooseAdapter(store, argument, t('Which adapters to combine? The first:'));
+  const second =
+    first === undefined
+      ? undefined
+      : await chooseAdapter(
+          store,
+          undefined,
+          t('Combine {0} with which other?', adapterName(first)),
+          [first],
+        );
+  if (first === undefined || second === undefined) return undefined;
+  const chosen = [first, second];
+  for (;;) {
+    const done = {
+      label: `$(check) ${t('Combine these {0}', String(chosen.length))}`,
+      detail: chosen.map(adapterName).join(', '),
+      more: false,
+    };
+    const more = { label: `$(add) ${t('One more adapter…')}`, detail: '', more: true };
+    const answer = await vscode.window.showQuickPick([done, more], {
+      placeHolder: t('Which adapters to combine?'),
+    });
+    if (!answer) return undefined;
+    if (!answer.more) return chosen;
+    const next = await chooseAdapter(store, undefined, t('Which other?'), chosen);
+    if (next !== undefined) chosen.push(next);
+  }
+}
+
+function askWeights(adapters: readonly string[]): Thenable<string | undefined> {
+  const prompt = t(
+    'How much of each, in the order {0}: numbers with commas between',
+    adapters.map(adapterName).join(', '),
+  );
+  return vscode.window
+    .showInputBox({
+      title: t('Combine Adapters: Weights'),
+      value: adapters.map(() => (1 / adapters.length).toPrecision(2)).join(', '),
+      prompt,
+      ignoreFocusOut: true,
+      validateInput: (typed) => {
+        const numbers = typed.split(',').map((part) => (part.trim() === '' ? NaN : Number(part)));
+        return numbers.length === adapters.length && numbers.every(Number.isFinite)
+          ? undefined
+          : prompt;
+      },
+    })
+    .then((typed) =>
+      typed
+        ?.split(',')
+        .map((part) => part.trim())
+        .join(','),
+    );
+}
+
+/** As options of the command line. */
+async function chooseHow(): Promise<readonly string[] | undefined> {
+  const ways = [
+    {
+      label: t('Exactly their sum'),
+      detail: t('The ranks add up: nothing is lost.'),
+      options: ['--type', 'cat'],
+    },
+    {
+      label: t('Their sum at the largest rank'),
+      detail: t('The closest adapter that is no larger (truncated SVD).'),
+      options: ['--type', 'svd'],
+    },
+    {
+      label: t('TIES'),
+      detail: t('Numbers that disagree in sign are left out (Yadav et al. 2023).'),
+      options: ['--type', 'ties'],
+    },
+    {
+      label: t('Only the largest numbers'),
+      detail: t('Half of the numbers of each are kept, by their size.'),
+      options: ['--type', 'magnitude_prune'],
+    },
+    {
+      label: t('A and B added up apart, as PEFT\'s "linear" does'),
+      detail: t('Has cross terms: the error is told.'),
+      options: ['--type', 'linear', '--peft'],
+    },
+  ];
+  return (
+    await vscode.window.showQuickPick(ways, {
+      title: t('Combine Adapters'),
+      placeHolder: t('How are they combined?'),
+      matchOnDetail: true,
+    })
+  )?.options;
+}

@@ -1,0 +1,80 @@
+import path from 'node:path';
+import * as vscode from 'vscode';
+import { t } from '../text/l10n';
+import { revealPlace } from '../editor/openPlace';
+import type { RunStore } from '../runs/runStore';
+import { chooseAdapter } from './chooseAdapter';
+import type { Jobs } from '../jobs/jobs';
+import { chooseBaseOf } from './chooseModel';
+import { askOutput } from './askOutput';
+import { adapterName } from './showAdapterResult';
+
+interface Target extends vscode.QuickPickItem {
+  readonly to: 'peft' | 'mlx' | 'gguf' | 'kohya';
+  readonly ending: string;
+}
+
+interface Converted {
+  readonly notes: readonly string[];
+  readonly base: string | null;
+}
+
+/**
+ * An adapter in another format: asks which, and for the base that it belongs to. Errors: LoraError,
+ * where the format cannot carry it too.
+ */
+export async function convertAdapterCommand(
+  jobs: Jobs,
+  store: RunStore,
+  argument: unknown,
+): Promise<void> {
+  const adapter = await chooseAdapter(store, argument, t('Which adapter to convert?'));
+  if (adapter === undefined) return;
+  const targets: Target[] = [
+    { label: 'llama.cpp, Ollama (.gguf)', to: 'gguf', ending: '.gguf' },
+    { label: 'mlx-lm', to: 'mlx', ending: '' },
+    { label: t("kohya's scripts (.safetensors)"), to: 'kohya', ending: '.safetensors' },
+    { label: 'PEFT', to: 'peft', ending: '' },
+  ];
+  const target = await vscode.window.showQuickPick(targets, {
+    title: t('Convert Adapter'),
+    placeHolder: t('Which format?'),
+  });
+  const base = target && (await chooseBaseOf(adapter));
+  if (!target || base === undefined) return;
+  const stem = path.basename(adapterName(adapter), path.extname(adapter));
+  const output = await askOutput({
+    title: t('Convert Adapter: Output'),
+    stem: target.ending === '' ? `${stem}-${target.to}` : stem,
+    ending: target.ending,
+    beside: adapter,
+  });
+  if (output === undefined) return;
+  const converted = await jobs.run<Converted>(
+    t('Converting {0}', adapterName(adapter)),
+    ['convert', '--adapter', adapter, '--to', target.to, '--base', base, '--output', output],
+    false,
+  );
+  if (converted) await tell(converted, output, target);
+}
+
+async function tell(
+  { notes, base }: Converted,
+  output: string,
+  { to, label }: Target,
+): Promise<void> {
+  const [show, modelfile] = [t('Reveal in Explorer'), t('Open a Modelfile')];
+  const chosen = await vscode.window.showInformationMessage(
+    [t('The adapter is there for {0}: {1}.', label, output), ...notes].join(' '),
+    show,
+    ...(to === 'gguf' ? [modelfile] : []),
+  );
+  if (chosen === show) await revealPlace(output);
+  if (chosen === modelfile)
+    await vscode.window.showTextDocument(
+      await vscode.workspace.openTextDocument({
+        language: 'dockerfile',
+        content: `FROM ${base ?? ''}\nADAPTER ${output}\n`,
+      }),
+    );
+}

@@ -1,0 +1,61 @@
+import path from 'node:path';
+import { t } from '../text/l10n';
+import type { Jobs } from '../jobs/jobs';
+import { browseModel } from './chooseModel';
+import { askOutput } from './askOutput';
+import { rankRange } from './resizeAdapter';
+import { chooseSize } from './chooseSize';
+import { formatPercent, showAdapterResult } from './showAdapterResult';
+
+interface Extracted {
+  readonly error: number;
+  readonly modules: readonly { readonly r: number }[];
+  readonly left_out: readonly { readonly name: string }[];
+}
+
+/**
+ * An adapter from a model that was tuned as a whole: asks for it and for what it was made of.
+ * Errors: LoraError.
+ */
+export async function extractAdapterCommand(jobs: Jobs): Promise<void> {
+  const tuned = await browseModel(t('Which model was tuned?'), t('Tuned Model'));
+  const base =
+    tuned === undefined
+      ? undefined
+      : await browseModel(t('Which model was it before it was tuned?'), t('Base Model'));
+  const size = base === undefined ? undefined : await chooseSize(t('Extract Adapter'));
+  if (tuned === undefined || base === undefined || !size) return;
+  const output = await askOutput({
+    title: t('Extract Adapter: Output'),
+    stem: `${path.basename(tuned, '.gguf')}-adapter`,
+    ending: '',
+    beside: tuned,
+  });
+  if (output === undefined) return;
+  const extracted = await jobs.run<Extracted>(
+    t('Extracting an adapter from {0}', path.basename(tuned)),
+    ['extract', '--base', base, '--tuned', tuned, ...size, '--output', output],
+    false,
+  );
+  if (!extracted) return;
+  const { error, modules, left_out } = extracted;
+  const words = t(
+    '{0} layers of rank {1}, with an error of {2}.',
+    String(modules.length),
+    rankRange(modules.map((m) => m.r)),
+    formatPercent(error),
+  );
+  await showAdapterResult(
+    left_out.length === 0
+      ? words
+      : `${words} ${t(
+          'Not carried, as they are no layers that an adapter changes: {0}.',
+          left_out
+            .slice(0, 3)
+            .map(({ name }) => name)
+            .join(', '),
+        )}`,
+    output,
+    null,
+  );
+}

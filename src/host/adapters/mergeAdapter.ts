@@ -1,0 +1,87 @@
+import path from 'node:path';
+import * as vscode from 'vscode';
+import { t } from '../text/l10n';
+import { openPlace, revealPlace } from '../editor/openPlace';
+import type { RunStore } from '../runs/runStore';
+import { chooseAdapter } from './chooseAdapter';
+import type { Jobs } from '../jobs/jobs';
+import { chooseBaseOf } from './chooseModel';
+import { askOutput } from './askOutput';
+import { formatPercent } from './showAdapterResult';
+
+interface Merged {
+  readonly output: string;
+  readonly warnings: readonly string[];
+  readonly parity: { readonly largest_gap: number; readonly top1_agreement: number } | null;
+}
+
+/**
+ * W + s·BA as a model of its own: asks which adapter, on which base, and where to; shows the
+ * certificate. Errors: LoraError.
+ */
+export async function mergeAdapterCommand(
+  jobs: Jobs,
+  store: RunStore,
+  argument: unknown,
+): Promise<void> {
+  const adapter = await chooseAdapter(store, argument, t('Which adapter to merge into its base?'));
+  const base = adapter === undefined ? undefined : await chooseBaseOf(adapter);
+  if (adapter === undefined || base === undefined) return;
+  const ending = base.endsWith('.gguf') ? await chooseEnding() : '';
+  const output =
+    ending === undefined
+      ? undefined
+      : await askOutput({
+          title: t('Merge Adapter: Output'),
+          stem: 'merged',
+          ending,
+          beside: adapter,
+        });
+  if (output === undefined) return;
+  const merged = await jobs.run<Merged>(
+    t('Merging {0}', path.basename(output)),
+    ['merge', '--base', base, '--adapter', adapter, '--output', output],
+    true,
+  );
+  if (!merged) return;
+  await openPlace({
+    file: output.endsWith('.gguf') ? `${output}.merge.json` : path.join(output, 'merge.json'),
+  });
+  await tell(merged);
+}
+
+/** Of a .gguf base either can be made. */
+async function chooseEnding(): Promise<string | undefined> {
+  const file = {
+    label: t('A .gguf file'),
+    detail: t('For llama.cpp and Ollama, as the base is.'),
+    ending: '.gguf',
+  };
+  const folder = {
+    label: t('A Hugging Face model folder'),
+    detail: t('For transformers, vLLM and mlx-lm, in float16.'),
+    ending: '',
+  };
+  return (
+    await vscode.window.showQuickPick([file, folder], {
+      title: t('Merge Adapter'),
+      placeHolder: t('What is the merged model to be?'),
+    })
+  )?.ending;
+}
+
+async function tell({ output, parity, warnings }: Merged): Promise<void> {
+  const words =
+    parity === null
+      ? t('The merged model is in {0}.', output)
+      : t(
+          'The merged model is in {0}. It puts the same word first as base and adapter at {1} of the positions.',
+          output,
+          formatPercent(parity.top1_agreement),
+        );
+  const show = t('Reveal in Explorer');
+  const say =
+    warnings.length > 0 ? vscode.window.showWarningMessage : vscode.window.showInformationMessage;
+  const chosen = await say([words, ...warnings].join(' '), show);
+  if (chosen === show) await revealPlace(output);
+}

@@ -1,0 +1,67 @@
+import { t } from '../text/l10n';
+import type { RunStore } from '../runs/runStore';
+import { chooseAdapter } from './chooseAdapter';
+import type { Jobs } from '../jobs/jobs';
+import { askOutput } from './askOutput';
+import { chooseSize } from './chooseSize';
+import { adapterName, formatPercent, showAdapterResult } from './showAdapterResult';
+
+interface Resized {
+  readonly error: number;
+  readonly bytes_before: number;
+  readonly bytes_after: number;
+  readonly modules: readonly { readonly before: number; readonly after: number }[];
+}
+
+/**
+ * The rank that was needed: asks how it is chosen (options of the command, where that is known),
+ * and tells what was lost. Errors: LoraError.
+ */
+export async function resizeAdapterCommand(
+  jobs: Jobs,
+  store: RunStore,
+  argument: unknown,
+  chosen?: readonly string[],
+): Promise<void> {
+  const adapter = await chooseAdapter(
+    store,
+    argument,
+    t('Which adapter to bring to a smaller rank?'),
+  );
+  const title = t('Resize Adapter');
+  const size = adapter === undefined ? undefined : (chosen ?? (await chooseSize(title)));
+  if (adapter === undefined || !size) return;
+  const output = await askOutput({
+    title: t('Resize Adapter: Output'),
+    stem: `${adapterName(adapter)}-resized`,
+    ending: '',
+    beside: adapter,
+  });
+  if (output === undefined) return;
+  const resized = await jobs.run<Resized>(
+    t('Resizing {0}', adapterName(adapter)),
+    ['resize', '--adapter', adapter, ...size, '--output', output],
+    false,
+  );
+  if (!resized) return;
+  const { error, modules, bytes_before, bytes_after } = resized;
+  const kib = (bytes: number) => Math.round(bytes / 1024).toLocaleString();
+  await showAdapterResult(
+    t(
+      'Rank {0} became {1}, with an error of {2}: {3} KiB instead of {4} KiB.',
+      rankRange(modules.map((m) => m.before)),
+      rankRange(modules.map((m) => m.after)),
+      formatPercent(error),
+      kib(bytes_after),
+      kib(bytes_before),
+    ),
+    output,
+    adapter,
+  );
+}
+
+/** 4, or 2–8. */
+export function rankRange(values: readonly number[]): string {
+  const [least, most] = [Math.min(...values), Math.max(...values)];
+  return least === most ? String(least) : `${least}–${most}`;
+}

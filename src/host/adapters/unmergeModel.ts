@@ -1,0 +1,54 @@
+import path from 'node:path';
+import * as vscode from 'vscode';
+import { t } from '../text/l10n';
+import { revealPlace } from '../editor/openPlace';
+import type { Jobs } from '../jobs/jobs';
+import { browseModel } from './chooseModel';
+import { askOutput } from './askOutput';
+
+interface Unmerged {
+  readonly largest_difference: number | null;
+  readonly tensors: readonly { readonly bound: number }[];
+}
+
+/** The base again, from a merged model. Errors: LoraError. */
+export async function unmergeModelCommand(jobs: Jobs, argument: unknown): Promise<void> {
+  const merged =
+    argument instanceof vscode.Uri
+      ? modelOf(argument.fsPath)
+      : await browseModel(t('Which merged model?'), t('Merged Model'));
+  if (merged === undefined) return;
+  const isFile = merged.endsWith('.gguf');
+  const output = await askOutput({
+    title: t('Unmerge Model: Output'),
+    stem: `${path.basename(merged, '.gguf')}-base`,
+    ending: isFile ? '.gguf' : '',
+    beside: merged,
+  });
+  if (output === undefined) return;
+  const unmerged = await jobs.run<Unmerged>(
+    t('Taking the adapter out of {0}', path.basename(merged)),
+    ['unmerge', '--merged', merged, '--output', output],
+    false,
+  );
+  if (!unmerged) return;
+  const { largest_difference, tensors } = unmerged;
+  const show = t('Reveal in Explorer');
+  const bound = Math.max(0, ...tensors.map((tensor) => tensor.bound)).toExponential(1);
+  const words =
+    largest_difference === null
+      ? t('The base is there again: rounding can have taken up to {0} from a number.', bound)
+      : t(
+          "The base is there again: its numbers differ from the original's by at most {0}.",
+          largest_difference.toExponential(1),
+        );
+  if ((await vscode.window.showInformationMessage(words, show)) === show) await revealPlace(output);
+}
+
+/** The certificate of a folder lies in it, that of a file beside it. */
+function modelOf(certificate: string): string {
+  const name = path.basename(certificate);
+  return name === 'merge.json'
+    ? path.dirname(certificate)
+    : certificate.replace(/\.merge\.json$/, '');
+}

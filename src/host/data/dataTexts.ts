@@ -1,0 +1,131 @@
+import type { CheckedDataset, CheckedRecipe } from '../../shared/checkedRecipe';
+import { t } from '../text/l10n';
+
+/** What a row's mark says; the editor shows it on the row's line. */
+export interface RowMark {
+  readonly line: number;
+  readonly severity: 'error' | 'warning';
+  readonly code: 'row' | 'cut' | 'duplicate';
+  readonly message: string;
+}
+
+/** So many marks a file: more help nobody. */
+const MOST_MARKS = 500;
+
+/** The marks of one file, errors first. */
+export function rowMarksOf(
+  { problems, cut, duplicates }: CheckedDataset,
+  max_length: number,
+): RowMark[] {
+  const marks: RowMark[] = [
+    ...problems.map(({ place, severity, message }): RowMark => ({
+      line: place?.line ?? 1,
+      severity,
+      code: 'row',
+      message,
+    })),
+    ...cut.map(({ line, length, lost }): RowMark => ({
+      line,
+      severity: 'warning',
+      code: 'cut',
+      message: t(
+        'The row is cut to max_length = {0}: {1} of its {2} tokens are lost.',
+        max_length,
+        lost,
+        length,
+      ),
+    })),
+    ...duplicates.map(({ line, first }): RowMark => ({
+      line,
+      severity: 'warning',
+      code: 'duplicate',
+      message: t('The same row as line {0}.', first),
+    })),
+  ].sort((a, b) => Number(a.severity === 'warning') - Number(b.severity === 'warning'));
+  const more = marks.length - MOST_MARKS;
+  return more <= 0
+    ? marks
+    : [
+        ...marks.slice(0, MOST_MARKS),
+        {
+          line: 1,
+          severity: 'warning',
+          code: 'row',
+          message: t('{0} more rows have something to say of them.', more),
+        },
+      ];
+}
+
+const BAR = 24;
+
+/** A line for the status bar: how much there is to learn. */
+export function dataStatus(datasets: readonly CheckedDataset[], task: string): string {
+  const [train] = datasets;
+  const errors = datasets.reduce(
+    (sum, { problems }) => sum + problems.filter(({ severity }) => severity === 'error').length,
+    0,
+  );
+  if (errors > 0)
+    return errors === 1 ? t('1 fault in the data') : t('{0} faults in the data', errors);
+  if (!train?.statistics) return '';
+  const { examples, tokens, labelled_tokens } = train.statistics;
+  const rows = t('{0} examples', examples.toLocaleString());
+  return task === 'causal_lm'
+    ? t('{0} · {1} tokens, {2} learnt', rows, short(tokens), percent(labelled_tokens / tokens))
+    : t('{0} · {1} tokens', rows, short(tokens));
+}
+
+/** The same at length, as Markdown. */
+export function dataSummary({ datasets, base, max_length, task }: CheckedRecipe): string {
+  const blocks = datasets.map(({ path, statistics, lengths, cut, duplicates }, i) => {
+    const name = `**${i === 0 ? t('Training data') : t('Validation data')}**: ${path.split(/[/\\]/).at(-1)!}`;
+    if (!statistics) return name;
+    const { examples, tokens, labelled_tokens, longest } = statistics;
+    const most = Math.max(...lengths.map(({ rows }) => rows));
+    const label = Math.max(...lengths.map(({ from, to }) => `${from}–${to}`.length));
+    const bars = lengths.map(
+      ({ from, to, rows }) =>
+        `${`${from}–${to}`.padStart(label)} ${'█'.repeat(Math.ceil((BAR * rows) / most))} ${rows.toLocaleString()}`,
+    );
+    return (
+      [
+        name,
+        '',
+        t('{0} examples', examples.toLocaleString()),
+        t('{0} tokens', tokens.toLocaleString()),
+        ...(task === 'causal_lm'
+          ? [
+              t(
+                '{0} of them are learnt ({1})',
+                labelled_tokens.toLocaleString(),
+                percent(labelled_tokens / tokens),
+              ),
+            ]
+          : []),
+        t(
+          'the longest row has {0} tokens, max_length is {1}',
+          longest.toLocaleString(),
+          max_length,
+        ),
+        ...(cut.length > 0 ? [t('{0} rows are cut', cut.length)] : []),
+        ...(duplicates.length > 0 ? [t('{0} rows stand twice', duplicates.length)] : []),
+      ]
+        .map((line, n) => (n < 2 ? line : `- ${line}`))
+        .join('\n') + `\n\n${t('Lengths in tokens')}\n\n\`\`\`\n${bars.join('\n')}\n\`\`\``
+    );
+  });
+  return [
+    ...blocks,
+    base === null
+      ? t('The base cannot be read, so that nothing is known of tokens.')
+      : t('As {0} reads it.', base),
+  ].join('\n\n');
+}
+
+const short = (n: number) =>
+  n.toLocaleString(undefined, { notation: 'compact', maximumFractionDigits: 1 });
+const percent = (share: number) =>
+  (Number.isFinite(share) ? share : 0).toLocaleString(undefined, {
+    style: 'percent',
+    maximumFractionDigits: 0,
+  });

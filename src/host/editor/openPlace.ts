@@ -1,0 +1,38 @@
+import { readdir } from 'node:fs/promises';
+import path from 'node:path';
+import * as vscode from 'vscode';
+import type { Place } from '../../shared/errors';
+
+/** Shows a file in an editor, with the cursor at its place. */
+export async function openPlace(place: Place): Promise<void> {
+  const at = new vscode.Position((place.line ?? 1) - 1, (place.column ?? 1) - 1);
+  await vscode.window.showTextDocument(vscode.Uri.file(place.file), {
+    preview: false,
+    selection: new vscode.Range(at, at),
+  });
+}
+
+/** Shows a file or folder in the editor's own explorer where it has it, else in the system's. */
+export async function revealPlace(place: string): Promise<void> {
+  const uri = vscode.Uri.file(place);
+  await vscode.commands.executeCommand(
+    vscode.workspace.getWorkspaceFolder(uri) ? 'revealInExplorer' : 'revealFileInOS',
+    uri,
+  );
+}
+
+/**
+ * Shows what a job has made in an editor: of a folder its card, else its configuration; a file as
+ * what it holds.
+ */
+export async function openResult(place: string): Promise<void> {
+  const names = await readdir(place).catch((): string[] => []);
+  const name = ['README.md', 'adapter_config.json', 'config.json'].find((own) =>
+    names.includes(own),
+  );
+  await vscode.commands.executeCommand(
+    'vscode.open',
+    vscode.Uri.file(name === undefined ? place : path.join(place, name)),
+    { preview: false },
+  );
+}

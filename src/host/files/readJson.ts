@@ -1,0 +1,29 @@
+import { readFile } from 'node:fs/promises';
+import * as v from 'valibot';
+import { fileErrorReason } from '../../common/fileStatus';
+import { LoraError } from '../../shared/errors';
+import { t } from '../text/l10n';
+
+/**
+ * A file that people may edit, or what stands for it where there is none. Errors: LoraError('disk')
+ * where it cannot be read as that: it must not be overwritten.
+ */
+export async function readJson<S extends v.GenericSchema, O>(
+  file: string,
+  schema: S,
+  otherwise: O,
+): Promise<v.InferOutput<S> | O> {
+  try {
+    return v.parse(schema, JSON.parse(await readFile(file, 'utf8')));
+  } catch (cause) {
+    if ((cause as NodeJS.ErrnoException).code === 'ENOENT') return otherwise;
+    throw new LoraError(
+      'disk',
+      t(
+        'The file cannot be read: {0}.',
+        cause instanceof SyntaxError ? cause.message : fileErrorReason(cause),
+      ),
+      { place: { file }, cause, fix: t('Mend it, or delete it.') },
+    );
+  }
+}

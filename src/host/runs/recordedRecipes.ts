@@ -1,0 +1,40 @@
+import * as vscode from 'vscode';
+import { LoraError } from '../../shared/errors';
+import { t } from '../text/l10n';
+import type { RunSummary } from './run';
+import type { RunStore } from './runStore';
+
+const SCHEME = 'lora-recipe';
+
+/** The recipes of runs as run.json keeps them, every default filled in: to read, not to change. */
+export class RecipesAsTheyWere implements vscode.TextDocumentContentProvider, vscode.Disposable {
+  private readonly registered: vscode.Disposable;
+
+  constructor(private readonly store: RunStore) {
+    this.registered = vscode.workspace.registerTextDocumentContentProvider(SCHEME, this);
+  }
+
+  /** Errors: LoraError('run') where run.json does not say it. */
+  async open(run: RunSummary): Promise<void> {
+    if (!this.store.record(run.dir))
+      throw new LoraError('run', t('The recipe of {0} is not known.', run.name), {
+        place: { file: run.dir },
+      });
+    const document = await vscode.workspace.openTextDocument(
+      vscode.Uri.from({ scheme: SCHEME, path: `/${run.id}.json`, query: run.dir }),
+    );
+    await vscode.window.showTextDocument(document, { preview: true });
+  }
+
+  async provideTextDocumentContent({ query }: vscode.Uri): Promise<string> {
+    await this.store.refresh();
+    const record = this.store.record(query);
+    return record
+      ? `${JSON.stringify(record.recipe, null, 2)}\n`
+      : t('This run is no longer there.');
+  }
+
+  dispose(): void {
+    this.registered.dispose();
+  }
+}

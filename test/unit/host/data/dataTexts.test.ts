@@ -1,0 +1,76 @@
+import { expect, it } from 'vitest';
+import { dataSummary, rowMarksOf, dataStatus } from '../../../../src/host/data/dataTexts';
+import type { CheckedDataset } from '../../../../src/shared/checkedRecipe';
+
+const dataset: CheckedDataset = {
+  path: '/w/train.jsonl',
+  problems: [
+    { severity: 'warning', message: 'odd', place: { file: '/w/train.jsonl', line: 9 } },
+    { severity: 'error', message: 'bad', place: { file: '/w/train.jsonl', line: 3 } },
+  ],
+  cut: [{ line: 4, length: 600, lost: 88 }],
+  duplicates: [{ line: 7, first: 2 }],
+  statistics: {
+    examples: 1500,
+    tokens: 60_000,
+    labelled_tokens: 15_000,
+    longest: 600,
+    truncated: 1,
+  },
+  lengths: [
+    { from: 0, to: 99, rows: 1000 },
+    { from: 100, to: 199, rows: 1 },
+  ],
+};
+const fine = { ...dataset, problems: [], cut: [], duplicates: [] };
+
+it('marks rows, errors first, and says what is lost of one that is cut', () => {
+  expect(
+    rowMarksOf(dataset, 512).map(({ line, code, severity, message }) => [
+      line,
+      code,
+      severity,
+      message,
+    ]),
+  ).toEqual([
+    [3, 'row', 'error', 'bad'],
+    [9, 'row', 'warning', 'odd'],
+    [4, 'cut', 'warning', 'The row is cut to max_length = 512: 88 of its 600 tokens are lost.'],
+    [7, 'duplicate', 'warning', 'The same row as line 2.'],
+  ]);
+});
+
+it('marks no more than can be looked at, and says how many are left', () => {
+  const marks = rowMarksOf(
+    { ...fine, duplicates: Array.from({ length: 1000 }, (_, i) => ({ line: i + 2, first: 1 })) },
+    512,
+  );
+  expect(marks).toHaveLength(501);
+  expect(marks.at(-1)!.message).toBe('500 more rows have something to say of them.');
+});
+
+it('tells in the status bar what there is to learn, or that there are faults', () => {
+  expect(dataStatus([fine], 'causal_lm')).toBe('1,500 examples · 60K tokens, 25% learnt');
+  expect(dataStatus([fine], 'seq_cls')).toBe('1,500 examples · 60K tokens');
+  expect(dataStatus([fine, dataset], 'causal_lm')).toBe('1 fault in the data');
+  expect(dataStatus([{ ...fine, statistics: null }], 'causal_lm')).toBe('');
+});
+
+it('shows at length how long the rows are', () => {
+  const card = dataSummary({
+    task: 'causal_lm',
+    base: 'tiny',
+    max_length: 512,
+    datasets: [dataset],
+  });
+  expect(card).toContain('- 15,000 of them are learnt (25%)');
+  expect(card).toContain(`   0–99 ${'█'.repeat(24)} 1,000\n100–199 █ 1`);
+  expect(
+    dataSummary({
+      task: 'causal_lm',
+      base: null,
+      max_length: 512,
+      datasets: [{ ...fine, statistics: null, lengths: [] }],
+    }),
+  ).toContain('nothing is known of tokens');
+});

@@ -1,0 +1,160 @@
+import { existsSync, readFileSync } from 'node:fs';
+import { describe, expect, it } from 'vitest';
+import {
+  COMMANDS,
+  CONTEXT_KEYS,
+  NEEDS_TRUST,
+  SETTINGS,
+  TASK_IDS,
+  TOOLS,
+  VIEWS,
+  WALKTHROUGH,
+} from '../../../../src/host/manifest/ids';
+
+interface Entry {
+  readonly command?: string;
+  readonly id?: string;
+  readonly when?: string;
+  readonly enablement?: string;
+  readonly view?: string;
+}
+interface Manifest {
+  readonly activationEvents: readonly string[];
+  readonly icon: string;
+  readonly capabilities: {
+    readonly untrustedWorkspaces: { readonly restrictedConfigurations: readonly string[] };
+  };
+  readonly contributes: {
+    readonly commands: readonly (Entry & { readonly command: string })[];
+    readonly menus: Readonly<Record<string, readonly Entry[]>>;
+    readonly views: Readonly<Record<string, readonly Entry[]>>;
+    readonly viewsWelcome: readonly Entry[];
+    readonly configuration: { readonly properties: Readonly<Record<string, unknown>> };
+    readonly customEditors: readonly { readonly viewType: string }[];
+    readonly languageModelTools: readonly { readonly name: string }[];
+    readonly taskDefinitions: readonly { readonly type: string }[];
+    readonly problemMatchers: readonly {
+      readonly name: string;
+      readonly pattern: { readonly regexp: string };
+    }[];
+    readonly keybindings: readonly { readonly command: string; readonly when: string }[];
+    readonly walkthroughs: readonly {
+      readonly id: string;
+      readonly steps: readonly { readonly media: { readonly markdown: string } }[];
+    }[];
+  };
+}
+
+const text = readFileSync('package.json', 'utf8');
+const manifest = JSON.parse(text) as Manifest;
+const { contributes } = manifest;
+const sorted = (values: Iterable<string>) => [...values].sort();
+
+describe('package.json and the ids in the code', () => {
+  it('name the same commands', () => {
+    expect(sorted(contributes.commands.map((c) => c.command))).toEqual(
+      sorted(Object.values(COMMANDS)),
+    );
+  });
+
+  it('name the same settings, views, editors, tasks, tools, walkthrough and panels', () => {
+    expect(sorted(Object.keys(contributes.configuration.properties))).toEqual(
+      sorted(Object.values(SETTINGS)),
+    );
+    expect(
+      Object.entries(contributes.views).map(([container, views]) => [
+        container,
+        views.map((v) => v.id),
+      ]),
+    ).toEqual([[VIEWS.container, [VIEWS.runs]]]);
+    expect(contributes.walkthroughs.map((w) => w.id)).toEqual([WALKTHROUGH]);
+    for (const view of [VIEWS.dashboard, VIEWS.compare, VIEWS.configure])
+      expect(manifest.activationEvents).toContain(`onWebviewPanel:${view}`);
+    expect(contributes.customEditors.map((e) => e.viewType)).toEqual([VIEWS.inspector]);
+    expect(contributes.languageModelTools.map((own) => own.name).sort()).toEqual(
+      sorted(Object.values(TOOLS)),
+    );
+    expect([
+      contributes.taskDefinitions.map((own) => own.type),
+      contributes.problemMatchers.map((own) => own.name),
+    ]).toEqual([[TASK_IDS.recipe], [TASK_IDS.problemMatcher]]);
+  });
+
+  it('put only known commands in menus, under context keys that are set', () => {
+    const entries = Object.values(contributes.menus).flat();
+    const known: ReadonlySet<string> = new Set(Object.values(COMMANDS));
+    expect(entries.filter((e) => !known.has(e.command!))).toEqual([]);
+    const keys = new Set(
+      [...text.matchAll(/lora\.(?:has|runs|adapter)[A-Z]\w*/g)].map(([key]) => key),
+    );
+    expect(sorted(keys)).toEqual(sorted(Object.values(CONTEXT_KEYS)));
+  });
+
+  it('bind keys to known commands, and only within the Runs view', () => {
+    const known: ReadonlySet<string> = new Set(Object.values(COMMANDS));
+    expect(
+      contributes.keybindings.filter(
+        (own) =>
+          !known.has(own.command) ||
+          !own.when.includes(`focusedView == '${VIEWS.runs}'`) ||
+          !own.when.includes('!inputFocus'),
+      ),
+    ).toEqual([]);
+  });
+
+  it('ask for trust in the same commands', () => {
+    expect(
+      sorted(
+        contributes.commands
+          .filter((c) => c.enablement === 'isWorkspaceTrusted')
+          .map((c) => c.command),
+      ),
+    ).toEqual(sorted(NEEDS_TRUST));
+    expect(manifest.capabilities.untrustedWorkspaces.restrictedConfigurations).toContain(
+      SETTINGS.runtimePath,
+    );
+  });
+
+  it('bring the files that are named', () => {
+    const files = [
+      manifest.icon,
+      ...contributes.walkthroughs.flatMap((w) => w.steps.map((s) => s.media.markdown)),
+      ...[...text.matchAll(/"(?:\.\/)?(media\/[^"]+)"/g)].map((m) => m[1]!),
+    ];
+    expect(files.filter((file) => !existsSync(file))).toEqual([]);
+  });
+
+  it('welcome with exactly one button in each state', () => {
+    const nls = JSON.parse(readFileSync('package.nls.json', 'utf8')) as Record<string, string>;
+    for (const key of ['welcome.train', 'welcome.noFolder', 'welcome.untrusted']) {
+      expect(
+        nls[key]!.split('\n').filter((line) => /^\[[^\]]+\]\(command:[^)]+\)$/.test(line)),
+      ).toHaveLength(1);
+    }
+  });
+});
+
+describe('the problem matcher', () => {
+  it.each([
+    [
+      '/w/lora.json:3:5, key lora.r: "lora.r" must be at least 1, not 0.',
+      ['/w/lora.json', '3', '5', '"lora.r" must be at least 1, not 0.'],
+    ],
+    [
+      '  /w/data/train.jsonl:12: The row is empty.',
+      ['/w/data/train.jsonl', '12', undefined, 'The row is empty.'],
+    ],
+  ])('finds file, line and fault in %s', (line, parts) => {
+    expect(
+      [...new RegExp(contributes.problemMatchers[0]!.pattern.regexp).exec(line)!].slice(1),
+    ).toEqual(parts);
+  });
+
+  it('overlooks what the terminal tells of a run', () => {
+    expect(
+      new RegExp(contributes.problemMatchers[0]!.pattern.regexp).exec(
+        'step 40  loss 0.146  164 tokens/s  1.40 GiB',
+      ),
+    ).toBeNull();
+  });
+});

@@ -1,0 +1,150 @@
+import { describe, expect, it } from 'vitest';
+import {
+  byAge,
+  canResume,
+  collectRun,
+  isActive,
+  type LiveRun,
+  type RunSummary,
+} from '../../../../src/host/runs/run';
+import { NO_NOTES } from '../../../../src/host/runs/runNotes';
+import { treeRowOf } from '../../../../src/host/runs/treeRow';
+import { statusText } from '../../../../src/host/status/statusText';
+import type { RunState } from '../../../../src/shared/run';
+import { fullRecord, recordOf } from '../../../support/runRecords';
+
+const created = Date.parse(recordOf().created);
+const run = (state: RunState, live: LiveRun | null = null, changes = {}): RunSummary =>
+  collectRun(
+    {
+      kind: 'run',
+      dir: '/w/.lora/runs/r1',
+      record: recordOf({ state, ...changes }),
+      state,
+      lastStep: null,
+      notes: NO_NOTES,
+    },
+    live,
+  );
+const live = (step: number): LiveRun => ({
+  status: { state: 'running', step, total_steps: 300, seconds_left: 90, error: null },
+  progress: null,
+  step: {
+    kind: 'step',
+    step,
+    epoch: 0,
+    loss: 2.5,
+    grad_norm: 1,
+    learning_rate: 1,
+    tokens: 1,
+    labelled_tokens: 1,
+    tokens_per_second: 1,
+    memory: 1,
+    elapsed: 1,
+  },
+});
+
+describe('a row of the Runs view', () => {
+  it('shows rank, loss and age of a run that has ended', () => {
+    const row = treeRowOf(run('completed'), created + 2 * 3_600_000);
+    expect(row).toMatchObject({
+      label: 'git',
+      description: 'r 4 · validation 1.250 · 2 h ago',
+      icon: 'pass',
+      context: 'run completed adapter recipe',
+      spoken: 'git, Completed, r 4 · validation 1.250 · 2 h ago',
+    });
+  });
+
+  it('says of a training of all weights that it is one, and that there is a model', () => {
+    const row = treeRowOf(run('completed', null, fullRecord()), created);
+    expect(row).toMatchObject({
+      description: 'full tuning · validation 1.250 · now',
+      context: 'run completed model recipe',
+    });
+  });
+
+  it("shows steps and the engine's newest loss while it trains", () => {
+    expect(treeRowOf(run('running', live(12)), created).description).toBe(
+      'r 4 · 12/300 · loss 2.500 · now',
+    );
+  });
+
+  it('says what the engine does before the first step', () => {
+    const loading: LiveRun = {
+      status: null,
+      step: null,
+      progress: { phase: 'loading model', fraction: null },
+    };
+    const fresh = run('preparing', loading, {
+      result: { ...recordOf().result, steps: 0, last_loss: null, adapter: null },
+    });
+    expect(treeRowOf(fresh, created)).toMatchObject({
+      description: 'r 4 · loading the model · now',
+      context: 'run preparing active recipe',
+    });
+  });
+
+  it("shows why a folder cannot be read, with the folder's name", () => {
+    const broken = collectRun(
+      {
+        kind: 'broken',
+        dir: '/w/.lora/runs/20260101-000000-abcd',
+        created,
+        problem: 'run.json is missing.',
+      },
+      null,
+    );
+    expect(treeRowOf(broken, created)).toMatchObject({
+      label: '20260101-000000-abcd',
+      description: 'run.json is missing. · now',
+      context: 'run broken',
+      icon: 'warning',
+    });
+  });
+
+  it('tells what can be done with each state', () => {
+    const states: RunState[] = [
+      'preparing',
+      'running',
+      'paused',
+      'stopped',
+      'completed',
+      'failed',
+      'interrupted',
+    ];
+    expect(states.filter((state) => isActive(run(state)))).toEqual([
+      'preparing',
+      'running',
+      'paused',
+    ]);
+    expect(states.filter((state) => canResume(run(state)))).toEqual([
+      'paused',
+      'stopped',
+      'failed',
+      'interrupted',
+    ]);
+  });
+
+  it('puts the newest first', () => {
+    const [older, newer] = [
+      run('completed'),
+      run('completed', null, { created: '2026-02-02T00:00:00Z' }),
+    ];
+    expect([older, newer].sort(byAge)).toEqual([newer, older]);
+  });
+});
+
+describe('the status bar', () => {
+  it('says nothing while nothing trains', () => {
+    expect(statusText([run('completed'), run('interrupted')])).toBeNull();
+  });
+
+  it('shows the newest run that trains, and how many more', () => {
+    expect(statusText([run('completed'), run('running', live(12)), run('paused')])).toEqual({
+      text: '$(loading~spin) git 12/300 · 2.500 (+1)',
+      tooltip: 'git: Running\n2 min left\nClick for the dashboard',
+      dir: '/w/.lora/runs/r1',
+    });
+  });
+});

@@ -1,0 +1,117 @@
+import { describe, expect, it } from 'vitest';
+import { rankChoices, targetPrices } from '../../../../src/host/setup/pricedChoices';
+import { costOf, readBaseFacts } from '../../../../src/host/setup/costs';
+import { estimateMemory } from '../../../../src/lora/memory';
+
+const base = await readBaseFacts('test/fixtures/llama/base');
+const PLENTY = 64 * 2 ** 30;
+
+/** A processor that knows f32 only, and memory for all of it. */
+const MACHINE = { hasBf16: true, multipliesBf16: false, available: 2 ** 40 };
+
+describe('what a choice costs', () => {
+  it('counts r·(in + out) over all matched layers and takes the memory of a step', () => {
+    const cost = costOf(base, 4, ['q_proj', 'v_proj'], MACHINE);
+    const expected = base.modules
+      .filter((m) => /[qv]_proj$/.test(m.path))
+      .reduce((sum, m) => sum + 4 * (m.in_features + m.out_features), 0);
+    expect(cost).toMatchObject({ trainable: expected, unmatched: [], tooHigh: 0 });
+    expect(cost.memory).toBe(estimateMemory(base.size, cost.matched, 4, 4, 512).total);
+    expect(costOf(base, 4, ['q_proj', 'v_proj'], { ...MACHINE, multipliesBf16: true }).memory).toBe(
+      estimateMemory(base.size, cost.matched, 4, 4, 512, {
+        base_dtype: 'bfloat16',
+        recomputed_layers: 0,
+      }).total,
+    );
+  });
+
+  it('refuses a base that cannot be trained on, saying why', async () => {
+    await expect(readBaseFacts('test/fixtures')).rejects.toMatchObject({ area: 'base' });
+  });
+
+  it('goes by what the base can be trained to do', async () => {
+    expect((await readBaseFacts('test/fixtures/bert/base')).tasks).toEqual([
+      'seq_cls',
+      'token_cls',
+      'embedding',
+    ]);
+    const vit = await readBaseFacts('test/fixtures/vit/base');
+    expect(vit.tasks).toEqual(['image_cls']);
+    expect(costOf(vit, 4, ['query'], MACHINE).memory).toBe(
+      estimateMemory(vit.size, costOf(vit, 4, ['query']).matched, 4, 8, 197).total,
+    );
+    expect(base.tasks).toContain('causal_lm');
+  });
+});
+
+describe('the choices of rank', () => {
+  it('show 2·d·r against d² and memory needed against memory there', () => {
+    const d = base.size.hidden_size;
+    const [, , four] = rankChoices(base, 'all-linear', PLENTY, '');
+    expect(four).toMatchObject({ label: 'r = 4', value: 4 });
+    expect(four!.description).toContain(
+      `2·d·r = ${2 * d * 4} of d² = ${(d * d).toLocaleString('en')}`,
+    );
+    expect(four!.detail).toMatch(/memory [\d.]+ [KMG]iB of 64 GiB$/);
+  });
+
+  it('put a typed rank first and refuse what is none', () => {
+    expect(rankChoices(base, 'all-linear', PLENTY, '12').map((c) => c.value)).toEqual([
+      12, 1, 2, 4, 8, 16, 32,
+    ]);
+    expect(rankChoices(base, 'all-linear', PLENTY, '16').map((c) => c.value)).toEqual([
+      16, 1, 2, 4, 8, 32,
+    ]);
+    for (const typed of ['0', '-5', '2.7', 'x'])
+      expect(rankChoices(base, 'all-linear', PLENTY, typed)[0]).toMatchObject({
+        label: `r = ${typed}`,
+        value: null,
+        detail: 'r must be a whole number above 0.',
+      });
+  });
+
+  it('warn of a rank larger than a layer and of too little memory', () => {
+    expect(rankChoices(base, 'all-linear', PLENTY, '4096')[0]!.detail).toMatch(
+      /^\$\(warning\) r = 4096 is larger than \d+ of the layers/,
+    );
+    expect(rankChoices(base, 'all-linear', 2 ** 20, '')[0]!.detail).toMatch(
+      /^\$\(warning\) This needs more memory than there is\. .* of 1 MiB$/,
+    );
+  });
+});
+
+describe('the choices of target modules', () => {
+  it('offer the usual ones, each with its price', () => {
+    expect(targetPrices(base, 8, PLENTY, '').map((c) => c.value)).toEqual([
+      'all-linear',
+      ['q_proj', 'k_proj', 'v_proj', 'o_proj'],
+      ['q_proj', 'v_proj'],
+    ]);
+  });
+
+  it('take typed names and expressions that match', () => {
+    expect(targetPrices(base, 8, PLENTY, 'up_proj down_proj')[0]).toMatchObject({
+      label: 'up_proj, down_proj',
+      value: ['up_proj', 'down_proj'],
+    });
+    expect(targetPrices(base, 8, PLENTY, '.*layers\\.0\\..*q_proj')[0]).toMatchObject({
+      description: expect.stringMatching(/^1 module · /) as string,
+      value: '.*layers\\.0\\..*q_proj',
+    });
+  });
+
+  it('refuse names that no module has, with the nearest, and expressions that are none', () => {
+    expect(targetPrices(base, 8, PLENTY, 'q_porj')[0]).toMatchObject({
+      value: null,
+      detail: '$(warning) No module is named q_porj. Did you mean q_proj?',
+    });
+    expect(targetPrices(base, 8, PLENTY, '(q_proj')[0]).toMatchObject({
+      value: null,
+      detail: expect.stringContaining('not a regular expression') as string,
+    });
+    expect(targetPrices(base, 8, PLENTY, '.*nothing')[0]).toMatchObject({
+      value: null,
+      detail: '$(warning) No module matches.',
+    });
+  });
+});
