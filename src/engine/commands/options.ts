@@ -5,8 +5,16 @@ import { BASE_DTYPES, type BaseDtype } from '../../shared/recipe';
 
 type Options = NonNullable<ParseArgsConfig['options']>;
 
+type Parsed<O extends Options> = ReturnType<
+  typeof parseArgs<{ args: string[]; options: O; allowPositionals: true; strict: true }>
+>;
+
 /** Arguments by their specification. Errors: LoraError('usage'). */
-export function readOptions<O extends Options>(args: readonly string[], options: O, usage: string) {
+export function readOptions<O extends Options>(
+  args: readonly string[],
+  options: O,
+  usage: string,
+): Parsed<O> {
   try {
     return parseArgs({ args: [...args], options, allowPositionals: true, strict: true });
   } catch (error) {
