@@ -4,6 +4,7 @@ import { mkdirSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync }
 import path from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
 import type { TestProject } from 'vitest/node';
+import { isProcessAlive } from '../../src/common/system';
 
 const root = path.resolve(import.meta.dirname, '../..');
 const BUILD_SCRIPT = path.join(root, 'scripts/build.mjs');
@@ -49,17 +50,8 @@ async function acquireLock(): Promise<void> {
       if ((error as NodeJS.ErrnoException).code !== 'EEXIST') throw error;
     }
     const owner = readText(LOCK);
-    if (owner !== '' && !isAlive(Number(owner))) rmSync(LOCK, { force: true });
+    if (owner !== '' && !isProcessAlive(Number(owner))) rmSync(LOCK, { force: true });
     await delay(LOCK_RETRY_MS);
-  }
-}
-
-function isAlive(pid: number): boolean {
-  try {
-    process.kill(pid, 0);
-    return true;
-  } catch (error) {
-    return (error as NodeJS.ErrnoException).code === 'EPERM';
   }
 }
 

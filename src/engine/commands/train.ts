@@ -118,7 +118,7 @@ async function runtimeFor(start: Start, context: Context) {
   try {
     return await useRuntime(context);
   } catch (error) {
-    await RunSupervisor.fail(start, LoraError.from(error, 'runtime'));
+    await RunSupervisor.recordFailure(start, LoraError.from(error, 'runtime'));
     throw error;
   }
 }

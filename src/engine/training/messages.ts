@@ -7,47 +7,56 @@ import type { StepPlan } from '../../shared/stepPlan';
 import type { Runtime } from '../../runtime/runtime';
 import type { ProductKind } from './products/product';
 
-/** What a worker is started for. */
+/** What the worker is started with (workerData). */
 export interface TrainJob {
   readonly recipe: Recipe;
   readonly run_dir: string;
-  /** Start of the run, ISO 8601: what "now" means in a chat template, also after a resume. */
+  /** When the run was created (ISO 8601): "now" in chat templates, also after a resume. */
   readonly created: string;
   readonly runtime: Runtime;
+  /** Folder of the bundles. */
   readonly dist: string;
-  /** Go on from this step's checkpoint; null: from the start. */
+  /** Continue from this step's checkpoint; null: from the start. */
   readonly resume_from: number | null;
-  /** How the run's steps were taken before; null: to be chosen. */
+  /** The step plan of a resumed run; null: to be chosen for this machine. */
   readonly step_plan: StepPlan | null;
 }
 
-/** Main thread to worker. Everything is done between two steps. */
-export type WorkerCommand =
-  | { readonly kind: 'pause' | 'resume' | 'stop' }
+/** Main thread to worker. A request is answered between two steps, by the WorkerReply of its id. */
+export type WorkerCommand = { readonly kind: 'pause' | 'resume' | 'stop' } | WorkerRequest;
+
+export type WorkerRequest =
   | { readonly kind: 'checkpoint'; readonly id: number }
   | { readonly kind: 'generate'; readonly id: number; readonly params: GenerateParams };
 
-/** Facts that run.json tells, known once everything is loaded. */
-export type RunFacts = {
+/** What run.json records once everything is loaded. */
+export interface RunFacts {
   readonly base: Omit<NonNullable<RunRecord['base']>, 'fingerprint'>;
+  /** Paths of the base's weight files. */
   readonly weight_files: readonly string[];
   readonly data: NonNullable<RunRecord['data']>;
   readonly step_plan: StepPlan;
   readonly trainable_parameters: number;
   readonly total_steps: number;
   readonly device: string;
-};
+}
 
 /** Worker to main thread. */
-export type WorkerEvent =
+export type WorkerEvent = RunEvent | WorkerReply;
+
+export type WorkerReply =
+  | { readonly kind: 'reply'; readonly id: number; readonly result: unknown }
+  | { readonly kind: 'refusal'; readonly id: number; readonly error: SerializedError };
+
+/** What happens in the run. */
+export type RunEvent =
   | { readonly kind: 'facts'; readonly facts: RunFacts }
   | { readonly kind: 'metric'; readonly line: MetricLine }
   | { readonly kind: 'progress'; readonly progress: EngineProgress }
   | { readonly kind: 'state'; readonly state: 'running' | 'paused' }
   | { readonly kind: 'log'; readonly level: 'info' | 'warn'; readonly message: string }
+  /** The lowest validation loss so far. */
   | { readonly kind: 'best'; readonly step: number; readonly loss: number }
-  | { readonly kind: 'reply'; readonly id: number; readonly result: unknown }
-  | { readonly kind: 'refusal'; readonly id: number; readonly error: SerializedError }
   | {
       readonly kind: 'done';
       readonly state: 'completed' | 'stopped';

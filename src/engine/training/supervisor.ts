@@ -1,145 +1,159 @@
-import { mkdir, rm } from 'node:fs/promises';
+import { mkdir } from 'node:fs/promises';
 import path from 'node:path';
-import { Worker } from 'node:worker_threads';
-import type { MetricLine } from '../../shared/metrics/lines';
 import { LoraError } from '../../shared/errors';
-import type { EngineProgress, EngineStatus, GenerateParams } from '../../shared/engineProtocol';
-import {
-  ENDED_STATES,
-  HEARTBEAT_MS,
-  RUN_FILES,
-  type EngineRecord,
-  type RunRecord,
-} from '../../shared/run';
+import type { MetricLine, StepLine } from '../../shared/metrics/lines';
+import type { EngineProgress, EngineStatus } from '../../shared/engineProtocol';
+import { ENDED_STATES, RUN_FILES, type RunRecord } from '../../shared/run';
 import { UNRECORDED_STEP_PLAN } from '../../shared/stepPlan';
-import { findGpu, type Gpu } from '../../runtime/gpu';
 import { setTensorflowEnvironment } from '../../runtime/loadTfjs';
 import type { Runtime } from '../../runtime/runtime';
-import { writeJson } from '../../common/atomicWrite';
 import { fingerprintOf } from '../run/fingerprint';
 import { clearLeftovers } from '../run/leftovers';
-import type { RunFacts, TrainJob, WorkerCommand, WorkerEvent } from './messages';
-import { PipeServer } from '../run/pipe';
-import { diskErrorForUser, errorForUser } from './errorPlaces';
+import { PipeServer, type Handlers } from '../run/pipe';
 import { MetricsFile } from '../run/runFolder';
+import { diskErrorForUser, errorForUser } from './errorPlaces';
+import { Heartbeat } from './heartbeat';
+import type { RunEvent, RunFacts, TrainJob, WorkerCommand } from './messages';
+import { failedWith, RecordFile } from './recordFile';
+import { RemainingTime } from './remainingTime';
+import { TrainingWorker } from './trainingWorker';
+import { UnattendedStop } from './unattendedStop';
+
+type LogLevel = 'info' | 'warn' | 'error';
 
 export interface SupervisorOptions {
   readonly record: RunRecord;
   readonly run_dir: string;
   readonly runtime: Runtime;
+  /** Folder of the bundles. */
   readonly dist: string;
+  /** Continue from this step's checkpoint; null: from the start. */
   readonly resume_from: number | null;
   readonly onMetric?: (line: MetricLine) => void;
   readonly onProgress?: (progress: EngineProgress) => void;
   readonly onStatus?: (status: EngineStatus, record: RunRecord) => void;
-  readonly onLog?: (level: 'info' | 'warn' | 'error', message: string) => void;
+  readonly onLog?: (level: LogLevel, message: string) => void;
 }
 
-type Pending = {
-  readonly resolve: (result: unknown) => void;
-  readonly reject: (error: Error) => void;
-};
-
 /**
- * The main thread of a training: owns run.json, engine.json, metrics.jsonl and the pipe, and always
- * answers, whatever the worker computes.
+ * The main thread of a training. Owns the run's files (run.json, engine.json, metrics.jsonl), its
+ * pipe and the worker thread, and answers clients at any time, whatever the worker computes.
  */
 export class RunSupervisor {
-  private record: RunRecord;
-  private worker: Worker | null = null;
-  private readonly pending = new Map<number, Pending>();
-  private nextId = 1;
+  private readonly record: RecordFile;
+  private readonly worker = new TrainingWorker();
+  private readonly unattendedStop = new UnattendedStop(() => this.command({ kind: 'stop' }));
+  private readonly remainingTime = new RemainingTime();
+  private pipe!: PipeServer;
+  private heartbeat!: Heartbeat;
   private step: number;
-  private speed: { readonly step: number; readonly elapsed: number } | null = null;
   private secondsLeft: number | null = null;
   private progress: EngineProgress | null = null;
-  private gpu: Gpu | null = null;
-  private aloneSeconds: number | null = null;
-  private aloneTimer: NodeJS.Timeout | undefined;
-  private writing: Promise<void> = Promise.resolve();
   private fingerprinting: Promise<void> = Promise.resolve();
 
   private constructor(
     private readonly options: SupervisorOptions,
     private readonly metrics: MetricsFile,
   ) {
-    this.record = options.record;
+    this.record = new RecordFile(options.run_dir, options.record);
     this.step = options.resume_from ?? 0;
   }
 
-  private pipe!: PipeServer;
-
   /**
-   * Runs to the end, to a stop or to an error; the record says which. Errors: only where the run's
-   * folder itself cannot be written.
+   * Trains until the end, a stop or an error, and returns the record, which tells them apart.
+   *
+   * @throws LoraError('disk') when the run's own files cannot be written
    */
   static async run(options: SupervisorOptions, signal: AbortSignal): Promise<RunRecord> {
     await mkdir(options.run_dir, { recursive: true });
-    const training = new RunSupervisor(options, await MetricsFile.open(options.run_dir));
-    return training.life(signal);
+    const metrics = await MetricsFile.open(options.run_dir);
+    return new RunSupervisor(options, metrics).superviseRun(signal);
   }
 
-  /** Records that a run could not begin. */
-  static async fail(
+  /** Writes run.json of a run that could not start. @throws LoraError('disk') */
+  static async recordFailure(
     { record, run_dir }: Pick<SupervisorOptions, 'record' | 'run_dir'>,
     error: LoraError,
   ): Promise<void> {
-    await writeJson(path.join(run_dir, RUN_FILES.record), {
-      ...record,
-      state: 'failed',
-      ended: new Date().toISOString(),
-      error: error.serialize(),
-    } satisfies RunRecord);
+    await new RecordFile(run_dir, record).update(failedWith(error));
   }
 
-  private async life(signal: AbortSignal): Promise<RunRecord> {
-    this.pipe = await PipeServer.listen(
-      {
-        status: () => this.status(),
-        pause: () => this.command({ kind: 'pause' }),
-        resume: () => this.command({ kind: 'resume' }),
-        stop: () => this.command({ kind: 'stop' }),
-        checkpoint: () =>
-          this.ask((id) => ({ kind: 'checkpoint', id })) as Promise<{ path: string }>,
-        generate: (params: GenerateParams) =>
-          this.ask((id) => ({ kind: 'generate', id, params })) as Promise<{ text: string }>,
-        stop_when_alone: ({ seconds }) => {
-          this.aloneSeconds = seconds;
-          return this.status();
-        },
-      },
-      (count) => this.countClients(count),
-    );
-    let beating = this.beat();
-    const heart = setInterval(() => {
-      beating = beating.then(() => this.beat());
-    }, HEARTBEAT_MS);
+  private async superviseRun(signal: AbortSignal): Promise<RunRecord> {
+    const { run_dir, runtime } = this.options;
+    this.pipe = await PipeServer.listen(this.handlers(), (count) => this.clientsChanged(count));
+    this.heartbeat = new Heartbeat({
+      run_dir,
+      runtime,
+      pipe: this.pipe.path,
+      onError: (error) => this.log('warn', error.describe()),
+    });
+    this.heartbeat.start();
     try {
-      await this.update({});
-      const stop = () => {
-        this.command({ kind: 'stop' });
-      };
+      await this.updateRecord({});
+      const stop = () => this.command({ kind: 'stop' });
       signal.addEventListener('abort', stop, { once: true });
-      await this.work().finally(() => signal.removeEventListener('abort', stop));
+      await this.runWorker().finally(() => signal.removeEventListener('abort', stop));
       await this.fingerprinting;
-      return this.record;
+      return this.record.current;
     } finally {
-      clearInterval(heart);
-      clearTimeout(this.aloneTimer);
+      this.unattendedStop.cancel();
       await this.metrics.close();
-      await this.writing.catch(() => undefined);
+      await this.record.settled();
       await this.pipe.close();
-      await beating;
-      await rm(path.join(this.options.run_dir, RUN_FILES.engine), { force: true });
-      // of a worker that was ended in the middle of a save
-      await clearLeftovers(this.options.run_dir);
+      await this.heartbeat.stop();
+      // a worker that was terminated while saving leaves temporary files
+      await clearLeftovers(run_dir);
     }
   }
 
-  /** The worker's life, from its start to its last word. */
-  private work(): Promise<void> {
+  /** Answers to the clients' requests. */
+  private handlers(): Handlers {
+    const commandAndStatus = (command: WorkerCommand) => {
+      this.command(command);
+      return this.status();
+    };
+    return {
+      status: () => this.status(),
+      pause: () => commandAndStatus({ kind: 'pause' }),
+      resume: () => commandAndStatus({ kind: 'resume' }),
+      stop: () => commandAndStatus({ kind: 'stop' }),
+      checkpoint: () => this.worker.checkpoint(),
+      generate: (params) => this.worker.generate(params),
+      stop_when_alone: ({ seconds }) => {
+        this.unattendedStop.setDelay(seconds);
+        return this.status();
+      },
+    };
+  }
+
+  private clientsChanged(count: number): void {
+    // a client that has just connected does not know the progress yet
+    if (count > 0 && this.progress) this.pipe.notify('progress', this.progress);
+    this.unattendedStop.clientsChanged(count);
+  }
+
+  private command(command: WorkerCommand): void {
+    this.worker.send(command);
+  }
+
+  /** Runs the worker from start to exit. An error of the worker ends in the record. */
+  private async runWorker(): Promise<void> {
+    setTensorflowEnvironment();
+    try {
+      await this.worker.run(path.join(this.options.dist, 'worker.js'), this.job(), {
+        onEvent: (event) => this.handleEvent(event),
+        onCrash: (error) => this.fail(error),
+      });
+      if (!ENDED_STATES.has(this.record.current.state))
+        await this.fail(new LoraError('engine', 'The training ended unexpectedly.'));
+    } catch (error) {
+      await this.fail(LoraError.from(error, 'disk'));
+    }
+  }
+
+  private job(): TrainJob {
     const { record, run_dir, runtime, dist, resume_from } = this.options;
-    const job: TrainJob = {
+    return {
       recipe: record.recipe,
       run_dir,
       created: record.created,
@@ -148,247 +162,133 @@ export class RunSupervisor {
       resume_from,
       step_plan: resume_from === null ? null : (record.step_plan ?? UNRECORDED_STEP_PLAN),
     };
-    setTensorflowEnvironment();
-    const worker = new Worker(path.join(dist, 'worker.js'), { workerData: job });
-    this.worker = worker;
-    return new Promise((resolve, reject) => {
-      let last: Promise<void> = Promise.resolve();
-      const next = (take: () => Promise<void> | void) => {
-        last = last.then(take);
-        // what is heard cannot be written: nothing is gained by going on
-        last.catch(() => worker.terminate());
-      };
-      worker.on('message', (event: WorkerEvent) => next(() => this.hear(event)));
-      worker.on('error', (error) => next(() => this.fail(LoraError.from(error, 'engine'))));
-      worker.on('exit', () => {
-        this.worker = null;
-        for (const { reject: refuse } of this.pending.values())
-          refuse(new LoraError('engine', 'The training has ended.'));
-        last
-          .then(async () => {
-            if (!ENDED_STATES.has(this.record.state))
-              await this.fail(new LoraError('engine', 'The training ended without a word.'));
-          })
-          .catch((error: unknown) => this.fail(LoraError.from(error, 'disk')))
-          .then(resolve, reject);
-      });
-    });
   }
 
-  private hear(event: WorkerEvent): Promise<void> | void {
+  private handleEvent(event: RunEvent): Promise<void> | void {
+    const { result, started } = this.record.current;
     switch (event.kind) {
       case 'metric':
-        return this.measure(event.line);
+        return this.recordMetric(event.line);
       case 'progress':
-        this.progress = event.progress;
-        this.options.onProgress?.(event.progress);
-        this.pipe.notify('progress', event.progress);
+        this.reportProgress(event.progress);
         return;
       case 'facts':
-        return this.learn(event.facts);
+        return this.recordFacts(event.facts);
       case 'state':
-        return this.update({
+        return this.updateRecord({
           state: event.state,
-          started: this.record.started ?? new Date().toISOString(),
+          started: started ?? new Date().toISOString(),
         });
-      case 'log': {
+      case 'log':
         this.log(event.level, event.message);
         return;
-      }
       case 'best':
-        return this.update({
-          result: {
-            ...this.record.result,
-            best_step: event.step,
-            best_validation_loss: event.loss,
-          },
+        return this.updateRecord({
+          result: { ...result, best_step: event.step, best_validation_loss: event.loss },
         });
-      case 'reply': {
-        this.settle(event.id, (p) => p.resolve(event.result));
-        return;
-      }
-      case 'refusal': {
-        this.settle(event.id, (p) => p.reject(LoraError.deserialize(event.error)));
-        return;
-      }
       case 'done':
-        return this.update({
+        return this.updateRecord({
           state: event.state,
           ended: new Date().toISOString(),
-          result: { ...this.record.result, [event.product]: RUN_FILES[event.product] },
+          result: { ...result, [event.product]: RUN_FILES[event.product] },
         });
       case 'failed':
         return this.fail(LoraError.deserialize(event.error));
     }
   }
 
-  private async measure(line: MetricLine): Promise<void> {
+  private async recordMetric(line: MetricLine): Promise<void> {
     await this.metrics.append(line);
-    if (line.kind === 'step') {
-      this.step = line.step;
-      this.secondsLeft = this.timeLeft(line.step, line.elapsed);
-      this.record = {
-        ...this.record,
-        result: { ...this.record.result, steps: line.step, last_loss: line.loss },
-      };
-    }
-    if (line.kind === 'eval')
-      this.record = {
-        ...this.record,
-        result: { ...this.record.result, last_validation_loss: line.loss },
-      };
+    if (line.kind === 'step') this.recordStep(line);
+    if (line.kind === 'eval') this.record.changeResult({ last_validation_loss: line.loss });
     this.options.onMetric?.(line);
     this.pipe.notify('metric', line);
-    if (line.kind === 'step') this.tell();
-    if (line.kind === 'checkpoint' || line.kind === 'eval') await this.update({});
+    if (line.kind === 'step') this.reportStatus();
+    if (line.kind === 'checkpoint' || line.kind === 'eval') await this.updateRecord({});
+  }
+
+  private recordStep({ step, loss, elapsed }: StepLine): void {
+    this.step = step;
+    this.secondsLeft = this.remainingTime.after(step, elapsed, this.record.current.total_steps);
+    this.record.changeResult({ steps: step, last_loss: loss });
+  }
+
+  private async recordFacts({ base, weight_files, device, ...facts }: RunFacts): Promise<void> {
+    const { base: recorded, versions } = this.record.current;
+    const fingerprint = recorded?.fingerprint ?? [];
+    await this.updateRecord({
+      ...facts,
+      base: { ...base, fingerprint },
+      versions: { ...versions, runtime: runtimeName(this.options.runtime), device },
+    });
+    if (fingerprint.length > 0) return;
+    this.fingerprinting = this.recordFingerprint(weight_files).catch((error: unknown) =>
+      this.log('warn', `The base's files could not be fingerprinted: ${String(error)}`),
+    );
+  }
+
+  /** Runs beside the worker, so that it does not delay the first step. */
+  private async recordFingerprint(files: readonly string[]): Promise<void> {
+    const fingerprint = [];
+    for (const file of files) fingerprint.push(await fingerprintOf(file));
+    const { base } = this.record.current;
+    if (base) await this.updateRecord({ base: { ...base, fingerprint } });
   }
 
   /**
-   * By the mean speed since this process began; the first step is slower than the others and does
-   * not count.
+   * Records the failure and logs it.
+   *
+   * @throws LoraError('disk') when it cannot be recorded
    */
-  private timeLeft(step: number, elapsed: number): number | null {
-    this.speed ??= { step, elapsed };
-    const steps = step - this.speed.step;
-    const total = this.record.total_steps;
-    return steps === 0 || total === null
-      ? null
-      : ((elapsed - this.speed.elapsed) / steps) * (total - step);
-  }
-
-  private async learn({
-    base,
-    weight_files,
-    data,
-    step_plan,
-    trainable_parameters,
-    total_steps,
-    device,
-  }: RunFacts): Promise<void> {
-    const { runtime } = this.options;
-    const versions = {
-      ...this.record.versions,
-      runtime:
-        runtime.kind === 'tensorflow'
-          ? `libtensorflow ${runtime.tensorflow_version}`
-          : 'tfjs-backend-wasm 4.22.0',
-      device,
-    };
-    const known = this.record.base?.fingerprint ?? [];
-    await this.update({
-      base: { ...base, fingerprint: known },
-      data,
-      step_plan,
-      trainable_parameters,
-      total_steps,
-      versions,
-    });
-    if (known.length === 0)
-      this.fingerprinting = this.fingerprint(weight_files).catch((error: unknown) =>
-        this.log('warn', `The base's fingerprint could not be taken: ${String(error)}`),
-      );
-  }
-
-  /** While the worker trains: it would otherwise delay the first step. */
-  private async fingerprint(files: readonly string[]): Promise<void> {
-    const fingerprint = [];
-    for (const file of files) fingerprint.push(await fingerprintOf(file));
-    if (this.record.base) await this.update({ base: { ...this.record.base, fingerprint } });
-  }
-
-  /** Told once it is written. Errors: LoraError('disk') where it cannot be. */
   private async fail(cause: LoraError): Promise<void> {
-    const {
-      run_dir,
-      record: { recipe_path },
-    } = this.options;
-    const error = await errorForUser(cause, run_dir, recipe_path);
-    const written = this.update({
-      state: 'failed',
-      ended: new Date().toISOString(),
-      error: error.serialize(),
-    });
-    const unwritten = await written.then(
+    const { run_dir, record } = this.options;
+    const error = await errorForUser(cause, run_dir, record.recipe_path);
+    const writeError = await this.updateRecord(failedWith(error)).then(
       () => null,
-      (refusal: unknown) => diskErrorForUser(LoraError.from(refusal, 'disk'), run_dir),
+      (reason: unknown) => diskErrorForUser(LoraError.from(reason, 'disk'), run_dir),
     );
-    if (!unwritten || cause.area !== 'disk') this.log('error', error.describe());
-    if (unwritten) throw unwritten;
-  }
-
-  private log(level: 'info' | 'warn' | 'error', message: string): void {
-    this.options.onLog?.(level, message);
-    this.pipe.notify('log', { level, message });
-  }
-
-  private command(command: WorkerCommand): EngineStatus {
-    this.worker?.postMessage(command);
-    return this.status();
-  }
-
-  private ask(make: (id: number) => WorkerCommand): Promise<unknown> {
-    const { worker } = this;
-    if (!worker) return Promise.reject(new LoraError('engine', 'The training has ended.'));
-    const id = this.nextId++;
-    return new Promise((resolve, reject) => {
-      this.pending.set(id, { resolve, reject });
-      worker.postMessage(make(id));
-    });
-  }
-
-  private settle(id: number, use: (pending: Pending) => void): void {
-    const pending = this.pending.get(id);
-    this.pending.delete(id);
-    if (pending) use(pending);
+    if (!writeError || cause.area !== 'disk') this.log('error', error.describe());
+    if (writeError) throw writeError;
   }
 
   private status(): EngineStatus {
+    const { state, total_steps, error } = this.record.current;
+    const { gpu } = this.heartbeat;
     return {
-      state: this.record.state,
+      state,
       step: this.step,
-      total_steps: this.record.total_steps,
+      total_steps,
       seconds_left: this.secondsLeft,
-      error: this.record.error,
-      device_memory: this.gpu && { used: this.gpu.memory_used, total: this.gpu.memory_total },
+      error,
+      device_memory: gpu && { used: gpu.memory_used, total: gpu.memory_total },
     };
   }
 
-  private tell(): void {
-    this.options.onStatus?.(this.status(), this.record);
+  /** Writes run.json and reports the status. @throws LoraError('disk') */
+  private updateRecord(change: Partial<RunRecord>): Promise<void> {
+    const written = this.record.update(change);
+    this.reportStatus();
+    return written;
+  }
+
+  private reportStatus(): void {
+    this.options.onStatus?.(this.status(), this.record.current);
     this.pipe.notify('status', this.status());
   }
 
-  /** Writes run.json and tells every client; one write after the other. */
-  private update(change: Partial<RunRecord>): Promise<void> {
-    this.record = { ...this.record, ...change };
-    this.writing = this.writing
-      .catch(() => undefined)
-      .then(() => writeJson(path.join(this.options.run_dir, RUN_FILES.record), this.record));
-    this.tell();
-    return this.writing;
+  private reportProgress(progress: EngineProgress): void {
+    this.progress = progress;
+    this.options.onProgress?.(progress);
+    this.pipe.notify('progress', progress);
   }
 
-  private started = new Date().toISOString();
-
-  private async beat(): Promise<void> {
-    const { runtime } = this.options;
-    if (runtime.kind === 'tensorflow' && runtime.device === 'gpu') this.gpu = await findGpu();
-    const engine: EngineRecord = {
-      pid: process.pid,
-      started: this.started,
-      pipe: this.pipe.path,
-      heartbeat: new Date().toISOString(),
-    };
-    await writeJson(path.join(this.options.run_dir, RUN_FILES.engine), engine).catch(
-      (error: unknown) => this.log('warn', LoraError.from(error, 'disk').describe()),
-    );
-  }
-
-  private countClients(count: number): void {
-    clearTimeout(this.aloneTimer);
-    // for the one who just came
-    if (count > 0 && this.progress) this.pipe.notify('progress', this.progress);
-    if (count > 0 || this.aloneSeconds === null) return;
-    this.aloneTimer = setTimeout(() => this.command({ kind: 'stop' }), this.aloneSeconds * 1000);
+  private log(level: LogLevel, message: string): void {
+    this.options.onLog?.(level, message);
+    this.pipe.notify('log', { level, message });
   }
 }
+
+const runtimeName = (runtime: Runtime): string =>
+  runtime.kind === 'tensorflow'
+    ? `libtensorflow ${runtime.tensorflow_version}`
+    : 'tfjs-backend-wasm 4.22.0';

@@ -1,0 +1,64 @@
+import { rm } from 'node:fs/promises';
+import path from 'node:path';
+import { LoraError } from '../../shared/errors';
+import { HEARTBEAT_MS, RUN_FILES, type EngineRecord } from '../../shared/run';
+import { findGpu, type Gpu } from '../../runtime/gpu';
+import type { Runtime } from '../../runtime/runtime';
+import { writeJson } from '../../common/atomicWrite';
+
+export interface HeartbeatOptions {
+  readonly run_dir: string;
+  readonly runtime: Runtime;
+  /** Path of the pipe that clients connect to. */
+  readonly pipe: string;
+  readonly onError: (error: LoraError) => void;
+}
+
+/** Owns engine.json: renews it every HEARTBEAT_MS, from `start` to `stop`. */
+export class Heartbeat {
+  private readonly file: string;
+  private readonly started = new Date().toISOString();
+  private timer: NodeJS.Timeout | undefined;
+  private lastBeat: Promise<void> = Promise.resolve();
+  private latestGpu: Gpu | null = null;
+
+  constructor(private readonly options: HeartbeatOptions) {
+    this.file = path.join(options.run_dir, RUN_FILES.engine);
+  }
+
+  /** The GPU's memory at the last beat; null on a CPU. */
+  get gpu(): Gpu | null {
+    return this.latestGpu;
+  }
+
+  start(): void {
+    this.scheduleBeat();
+    this.timer = setInterval(() => this.scheduleBeat(), HEARTBEAT_MS);
+  }
+
+  /** Ends the beats and removes engine.json. */
+  async stop(): Promise<void> {
+    clearInterval(this.timer);
+    await this.lastBeat;
+    await rm(this.file, { force: true });
+  }
+
+  private scheduleBeat(): void {
+    this.lastBeat = this.lastBeat.then(() => this.beat());
+  }
+
+  /** Never rejects. */
+  private async beat(): Promise<void> {
+    const { runtime, pipe, onError } = this.options;
+    if (runtime.kind === 'tensorflow' && runtime.device === 'gpu') this.latestGpu = await findGpu();
+    const record: EngineRecord = {
+      pid: process.pid,
+      started: this.started,
+      pipe,
+      heartbeat: new Date().toISOString(),
+    };
+    await writeJson(this.file, record).catch((error: unknown) =>
+      onError(LoraError.from(error, 'disk')),
+    );
+  }
+}

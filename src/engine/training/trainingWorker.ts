@@ -1,0 +1,101 @@
+import { Worker } from 'node:worker_threads';
+import type { GenerateParams } from '../../shared/engineProtocol';
+import { LoraError } from '../../shared/errors';
+import type { RunEvent, TrainJob, WorkerCommand, WorkerEvent, WorkerRequest } from './messages';
+
+/** Called with one thing at a time; a rejection terminates the worker. */
+export interface WorkerListener {
+  readonly onEvent: (event: RunEvent) => Promise<void> | void;
+  /** An error that the worker has not caught. */
+  readonly onCrash: (error: LoraError) => Promise<void>;
+}
+
+interface PendingRequest {
+  readonly resolve: (result: unknown) => void;
+  readonly reject: (error: Error) => void;
+}
+
+/** The main thread's side of the worker thread: commands to it, events and replies from it. */
+export class TrainingWorker {
+  private worker: Worker | null = null;
+  private readonly pending = new Map<number, PendingRequest>();
+  private nextId = 1;
+
+  /**
+   * Starts the worker; resolves when it has exited and all of its events have been handled. Rejects
+   * with what the listener threw.
+   */
+  async run(script: string, job: TrainJob, listener: WorkerListener): Promise<void> {
+    const worker = new Worker(script, { workerData: job });
+    this.worker = worker;
+    let handled: Promise<void> = Promise.resolve();
+    const enqueue = (handle: () => Promise<void> | void) => {
+      handled = handled.then(handle);
+      // an event that cannot be recorded (the disk is full) makes it useless to continue
+      handled.catch(() => worker.terminate());
+    };
+    worker.on('message', (event: WorkerEvent) => enqueue(() => this.handle(event, listener)));
+    worker.on('error', (error) => enqueue(() => listener.onCrash(LoraError.from(error, 'engine'))));
+    await new Promise<void>((resolve) => {
+      worker.on('exit', () => {
+        this.rejectPending();
+        resolve();
+      });
+    });
+    await handled;
+  }
+
+  /** Does nothing unless the worker is running. */
+  send(command: WorkerCommand): void {
+    this.worker?.postMessage(command);
+  }
+
+  /** Writes a checkpoint after the current step. @throws LoraError */
+  checkpoint(): Promise<{ readonly path: string }> {
+    return this.request((id) => ({ kind: 'checkpoint', id })) as Promise<{ readonly path: string }>;
+  }
+
+  /** Answers a prompt after the current step. @throws LoraError */
+  generate(params: GenerateParams): Promise<{ readonly text: string }> {
+    return this.request((id) => ({ kind: 'generate', id, params })) as Promise<{
+      readonly text: string;
+    }>;
+  }
+
+  private request(make: (id: number) => WorkerRequest): Promise<unknown> {
+    const { worker } = this;
+    if (!worker) return Promise.reject(trainingHasEnded());
+    const id = this.nextId++;
+    return new Promise((resolve, reject) => {
+      this.pending.set(id, { resolve, reject });
+      worker.postMessage(make(id));
+    });
+  }
+
+  private handle(event: WorkerEvent, listener: WorkerListener): Promise<void> | void {
+    switch (event.kind) {
+      case 'reply':
+        this.takePending(event.id)?.resolve(event.result);
+        return;
+      case 'refusal':
+        this.takePending(event.id)?.reject(LoraError.deserialize(event.error));
+        return;
+      default:
+        return listener.onEvent(event);
+    }
+  }
+
+  private takePending(id: number): PendingRequest | undefined {
+    const pending = this.pending.get(id);
+    this.pending.delete(id);
+    return pending;
+  }
+
+  private rejectPending(): void {
+    this.worker = null;
+    for (const { reject } of this.pending.values()) reject(trainingHasEnded());
+    this.pending.clear();
+  }
+}
+
+const trainingHasEnded = () => new LoraError('engine', 'The training has ended.');
