@@ -19,13 +19,13 @@ export interface LoraModule {
   readonly adapter: number;
   /** Names its dropout; null: a frozen one, which has none. */
   readonly number: number | null;
-  readonly A: Source; // [r, in]
-  readonly B: Source; // [out, r]
-  readonly magnitude: Source | null; // [out]
+  readonly A: FactorSource; // [r, in]
+  readonly B: FactorSource; // [out, r]
+  readonly magnitude: FactorSource | null; // [out]
 }
 
 /** Where numbers come from: the flat vector of what trains, or a frozen array. */
-export type Source =
+export type FactorSource =
   | { readonly kind: 'trained'; readonly parameter: Parameter }
   | { readonly kind: 'frozen'; readonly data: Float32Array };
 
@@ -72,7 +72,7 @@ export class Adapters {
     return this.trainedByName.get(name) ?? null;
   }
 
-  read(source: Source): Float32Array {
+  read(source: FactorSource): Float32Array {
     return source.kind === 'frozen' ? source.data : this.parameters.value(source.parameter);
   }
 
@@ -119,7 +119,7 @@ export class Adapters {
   }
 
   private trainedModule(m: LoraFactors, number: number, adapter: number): LoraModule {
-    const source = (factor: 'A' | 'B' | 'magnitude'): Source => ({
+    const source = (factor: 'A' | 'B' | 'magnitude'): FactorSource => ({
       kind: 'trained',
       parameter: this.parameters.get(tensorName(m, factor)),
     });

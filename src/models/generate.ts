@@ -1,20 +1,20 @@
 import { positionsOf } from '../formats/architecture/positions';
 import { LoraError } from '../shared/errors';
 import { createRandom } from '../shared/random';
-import type { AttentionCache, Rows } from './attention/attentionBranch';
+import type { AttentionCache, SelectedRows } from './attention/attentionBranch';
 import { layerPrefill, layerStep } from './layers/layer';
 import { lmLogits, type LmHead } from './heads/lmHead';
 import { normForward, statsTensors } from './layers/norm';
 import type { Tensor } from './ops/ops';
 import type { Transformer } from './transformer';
-import type { GenerateOptions } from './modelTypes';
-import { turnKey } from './weights';
+import type { GenerateOptions } from './model';
+import { ropeKey } from './weightLoader';
 
 /**
  * New token ids after `input_ids`, the stop id excluded: the prompt in one pass, then token by
  * token over cached keys and values.
  */
-export async function generate(
+export async function generateTokens(
   body: Transformer,
   head: LmHead,
   input_ids: readonly number[],
@@ -30,7 +30,7 @@ export async function generate(
       if (options.stop_ids.includes(id)) break;
       made.push(id);
       if (options.onToken?.(id) === false || made.length === most) break;
-      await body.ops.between();
+      await body.ops.yieldPoint();
       logits = await session.next(id);
     }
     return made;
@@ -77,13 +77,13 @@ class Session {
     };
     const pass = this.transformer.openPass(input, null);
     const indices = ops.upload(Int32Array.of(ids.length - 1), [1]);
-    const last: Rows = { indices, inverse: indices };
+    const last: SelectedRows = { indices, inverse: indices };
     let { x } = embedding.forward(input, false);
     for (const [i, layer] of layers.entries()) {
       const { y, cache } = layerPrefill(ops, layer, x, pass, i === layers.length - 1 ? last : null);
       this.caches.push(cache);
       x = y;
-      await ops.between();
+      await ops.yieldPoint();
     }
     ops.free(indices);
     this.transformer.closePass(pass);
@@ -105,9 +105,9 @@ class Session {
       attention_mask: Int32Array.of(1),
       position_ids: Int32Array.of(this.length),
     };
-    const turns = new Map(spec.layers.map(({ attention }) => [turnKey(attention), attention]));
+    const turns = new Map(spec.layers.map(({ attention }) => [ropeKey(attention), attention]));
     const made = new Map(
-      [...turns].map(([key, attention]) => [key, transformer.turnOf(attention, input)]),
+      [...turns].map(([key, attention]) => [key, transformer.uploadRotaryTable(attention, input)]),
     );
     let { x } = embedding.forward(input, false);
     layers.forEach((layer, i) => {
@@ -117,13 +117,13 @@ class Session {
         x,
         this.caches[i]!,
         transformer.shapeOf(1, 1),
-        made.get(layer.attention.turn)!,
+        made.get(layer.attention.ropeKey)!,
         spec.layers[i]!.attention.window,
       );
       this.caches[i] = cache;
       x = y;
     });
-    for (const turn of made.values()) transformer.freeTurn(turn);
+    for (const turn of made.values()) transformer.freeRotaryTable(turn);
     this.length++;
     return this.logits(x);
   }

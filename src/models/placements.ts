@@ -1,7 +1,7 @@
 import type { BaseModel } from '../formats/baseModel';
 import { LoraError } from '../shared/errors';
-import type { Held } from './held';
-import { sizeOf, type Ops, type Tensor } from './ops/ops';
+import type { WeightTensor } from './weightTensor';
+import { elementCount, type Ops, type Tensor } from './ops/ops';
 
 interface Part {
   readonly name: string;
@@ -22,7 +22,7 @@ type Read<T extends Numbers> = (name: string, target?: T) => Promise<T>;
 
 /** Where rows of a checkpoint's tensor lie in memory. */
 interface Placement extends MatrixPart {
-  readonly held: Held;
+  readonly held: WeightTensor;
   readonly start: number;
   readonly rows: number;
   readonly width: number;
@@ -51,7 +51,7 @@ export class Placements {
     return this.joined(
       parts,
       width,
-      this.ops.room(this.rowsOf(parts, width) * width),
+      this.ops.allocateHostF32(this.rowsOf(parts, width) * width),
       (name, target) => this.base.weights.readF32(name, target),
     );
   }
@@ -61,7 +61,7 @@ export class Placements {
     return this.joined(
       parts,
       width,
-      this.ops.roomHalf(this.rowsOf(parts, width) * width),
+      this.ops.allocateHostBF16(this.rowsOf(parts, width) * width),
       (name, target) => this.base.weights.readBF16(name, target),
     );
   }
@@ -100,7 +100,7 @@ export class Placements {
   }
 
   /** The arrays read last are this tensor now. */
-  placed(names: readonly string[], held: Held): void {
+  placed(names: readonly string[], held: WeightTensor): void {
     for (const placement of this.pending) {
       if (names.includes(placement.name))
         this.found.set(placement.name, [
@@ -117,7 +117,7 @@ export class Placements {
    */
   async read(
     name: string,
-    of: (held: Held) => Tensor | null = (held) => held.tensor,
+    of: (held: WeightTensor) => Tensor | null = (held) => held.tensor,
   ): Promise<Float32Array> {
     const places = this.found.get(name);
     if (!places)
@@ -142,8 +142,11 @@ export class Placements {
   }
 
   /** What `read` gives for each tensor in this one, in the order in which it holds them. */
-  async arrange(held: Held, read: (name: string) => Promise<Float32Array>): Promise<Float32Array> {
-    const data = this.ops.room(sizeOf(held.tensor.shape));
+  async arrange(
+    held: WeightTensor,
+    read: (name: string) => Promise<Float32Array>,
+  ): Promise<Float32Array> {
+    const data = this.ops.allocateHostF32(elementCount(held.tensor.shape));
     for (const [name, places] of this.found) {
       for (const { start, rows, width, order, transposed } of places.filter(
         (place) => place.held === held,
@@ -190,7 +193,7 @@ export class Placements {
   }
 
   private sizeOf(name: string): number {
-    return this.trained(name) ?? sizeOf(this.shapeOf(name));
+    return this.trained(name) ?? elementCount(this.shapeOf(name));
   }
 }
 

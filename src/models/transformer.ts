@@ -1,15 +1,15 @@
 import type { AttentionSpec, Spec } from '../formats/architecture/spec';
-import type { AttentionBlock, AttentionShape, Turn } from './attention/attention';
-import type { Pass, Rows } from './attention/attentionBranch';
-import { planAttention } from './attention/attentionPlan';
+import type { RowBlock, AttentionShape, RotaryTable } from './attention/attention';
+import type { PassContext, SelectedRows } from './attention/attentionBranch';
+import { planRowBlocks } from './attention/rowBlocks';
 import type { Dropout } from './layers/dropout';
 import type { EmbeddingLayer } from './embeddings/embeddingLayer';
 import {
-  freeKept,
+  freeSavedLayer,
   isLayerTrained,
   layerBackward,
   layerForward,
-  type LayerKept,
+  type SavedLayer,
   type LayerWeights,
 } from './layers/layer';
 import {
@@ -20,10 +20,10 @@ import {
   type Norm,
   type NormStats,
 } from './layers/norm';
-import { use, type Ops, type Tensor } from './ops/ops';
-import { rotaryTable } from './attention/rope';
-import type { ModelInput } from './modelTypes';
-import { reachKey, turnKey } from './weights';
+import { thenFree, type Ops, type Tensor } from './ops/ops';
+import { buildRotaryTable } from './attention/rope';
+import type { ModelInput } from './model';
+import { windowKey, ropeKey } from './weightLoader';
 
 export interface Body {
   readonly embedding: EmbeddingLayer<unknown>;
@@ -32,13 +32,13 @@ export interface Body {
 }
 
 /** A forward pass on its way: what its backward pass needs. */
-export interface Run {
+export interface ForwardPass {
   readonly input: ModelInput;
-  readonly pass: Pass;
-  readonly rows: Rows | null;
+  readonly pass: PassContext;
+  readonly rows: SelectedRows | null;
   readonly lowest: number;
   readonly embedded: unknown;
-  readonly kept: LayerKept[];
+  readonly kept: SavedLayer[];
   /** Before the last norm. [m, d] */
   readonly x: Tensor;
   readonly stats: NormStats | null;
@@ -67,14 +67,14 @@ export class Transformer {
     chosen: Int32Array | null,
     train: boolean,
     dropout: Dropout | null,
-  ): Promise<Run> {
+  ): Promise<ForwardPass> {
     const { ops, body } = this;
     const lowest = train ? this.lowestTrained() : Infinity;
     const pass = this.openPass(input, dropout);
     const rows = chosen && uploadRows(ops, chosen, input.batch * input.length);
     const embedded = body.embedding.forward(input, lowest < 0);
     if (lowest >= 0) body.embedding.release(embedded.saved);
-    const kept: LayerKept[] = [];
+    const kept: SavedLayer[] = [];
     let x = embedded.x;
     for (const [i, layer] of body.layers.entries()) {
       const step = layerForward(
@@ -87,7 +87,7 @@ export class Transformer {
       );
       x = step.y;
       kept.push(step.kept);
-      await ops.between();
+      await ops.yieldPoint();
     }
     const normed = body.norm ? normForward(ops, body.norm, x) : { h: x, stats: null };
     return { input, pass, rows, lowest, embedded: embedded.saved, kept, x, ...normed };
@@ -99,11 +99,11 @@ export class Transformer {
   }
 
   /** Adds the gradients for dh [m, d], which it frees; ends the run. */
-  async backward(run: Run, dh: Tensor): Promise<void> {
+  async backward(run: ForwardPass, dh: Tensor): Promise<void> {
     const { ops, body } = this;
     let dx: Tensor | null =
       body.norm && run.stats
-        ? use(ops, await normBackward(ops, body.norm, run.x, run.stats, dh, null), dh)
+        ? thenFree(ops, await normBackward(ops, body.norm, run.x, run.stats, dh, null), dh)
         : dh;
     for (let i = run.kept.length - 1; dx && i >= Math.max(0, run.lowest); i--) {
       dx = await layerBackward(
@@ -116,22 +116,22 @@ export class Transformer {
         i > run.lowest,
       );
       run.kept[i] = { keep: 'nothing' };
-      await ops.between();
+      await ops.yieldPoint();
     }
     if (dx && run.lowest < 0) await body.embedding.backward(run.input, dx, run.embedded);
     else if (dx) ops.free(dx);
-    this.end(run);
+    this.release(run);
   }
 
   /** The chosen rows leave the last layer only. */
-  private rowsIn(layer: number, rows: Rows | null): Rows | null {
+  private rowsIn(layer: number, rows: SelectedRows | null): SelectedRows | null {
     return layer === this.body.layers.length - 1 ? rows : null;
   }
 
   /** Frees what a run holds, where no backward pass does. */
-  end({ pass, rows, x, stats, h, kept }: Run): void {
+  release({ pass, rows, x, stats, h, kept }: ForwardPass): void {
     const { ops } = this;
-    for (const layer of kept) freeKept(ops, layer);
+    for (const layer of kept) freeSavedLayer(ops, layer);
     ops.free(
       x,
       ...(h === x ? [] : [h]),
@@ -152,31 +152,31 @@ export class Transformer {
     return first >= 0 ? first : isNormTrained(norm) ? layers.length : Infinity;
   }
 
-  openPass(input: ModelInput, dropout: Dropout | null): Pass {
+  openPass(input: ModelInput, dropout: Dropout | null): PassContext {
     const { ops, spec } = this;
     const attentions = spec.layers.map((layer) => layer.attention);
     const blocks = new Map(
-      [...unique(attentions, reachKey)].map(([key, { window }]) => [
+      [...unique(attentions, windowKey)].map(([key, { window }]) => [
         key,
-        planAttention(ops, input, { causal: spec.causal, window }),
+        planRowBlocks(ops, input, { causal: spec.causal, window }),
       ]),
     );
     return {
       shape: this.shapeOf(input.batch, input.length),
-      blocks,
+      rowBlocks: blocks,
       dropout,
-      turns: new Map(
-        [...unique(attentions, turnKey)].map(([key, attention]) => [
+      ropeTables: new Map(
+        [...unique(attentions, ropeKey)].map(([key, attention]) => [
           key,
-          this.turnOf(attention, input),
+          this.uploadRotaryTable(attention, input),
         ]),
       ),
       keepProbabilities: [...blocks.values()].every((plan) => this.isSmall(plan, input)),
     };
   }
 
-  closePass({ turns, blocks }: Pass): void {
-    for (const turn of turns.values()) this.freeTurn(turn);
+  closePass({ ropeTables: turns, rowBlocks: blocks }: PassContext): void {
+    for (const turn of turns.values()) this.freeRotaryTable(turn);
     this.ops.free(
       ...[...blocks.values()]
         .flat()
@@ -185,15 +185,15 @@ export class Transformer {
     );
   }
 
-  freeTurn(turn: Turn): void {
+  freeRotaryTable(turn: RotaryTable): void {
     this.ops.free(...(turn.kind === 'rotate' ? [turn.forward, turn.backward] : [turn.row]));
   }
 
   /** For the tokens of a pass, or for the one token at `position` of a longer row. */
-  turnOf(
+  uploadRotaryTable(
     { rope, scale, num_heads, num_kv_heads, head_dim }: AttentionSpec,
     input: Pick<ModelInput, 'batch' | 'length' | 'position_ids'>,
-  ): Turn {
+  ): RotaryTable {
     const { ops } = this;
     const layout = { num_heads, num_kv_heads, head_dim };
     if (!rope) {
@@ -208,7 +208,7 @@ export class Transformer {
     const positions = input.position_ids ?? Int32Array.from({ length: input.length }, (_, i) => i);
     const reach = positions.reduce((most, p) => Math.max(most, p + 1), 0);
     const table = (direction: 1 | -1) => {
-      const data = rotaryTable(rope, layout, scale, positions, reach, direction);
+      const data = buildRotaryTable(rope, layout, scale, positions, reach, direction);
       return ops.upload(data, [data.length]);
     };
     return { kind: 'rotate', forward: table(1), backward: table(-1) };
@@ -223,7 +223,7 @@ export class Transformer {
    * Probabilities are kept as long as they take no more memory than the MLP's inner activations,
    * which are kept anyway.
    */
-  private isSmall(plan: readonly AttentionBlock[], { length }: ModelInput): boolean {
+  private isSmall(plan: readonly RowBlock[], { length }: ModelInput): boolean {
     const { attention, mlp } = this.spec.layers[0]!;
     const probabilities =
       plan.reduce((sum, { start, end, from, to }) => sum + (end - start) * (to - from), 0) *
@@ -239,7 +239,7 @@ function unique(
   return new Map(attentions.map((attention) => [key(attention), attention]));
 }
 
-function uploadRows(ops: Ops, rows: Int32Array, n: number): Rows {
+function uploadRows(ops: Ops, rows: Int32Array, n: number): SelectedRows {
   const inverse = new Int32Array(n).fill(rows.length);
   rows.forEach((row, i) => (inverse[row] = i));
   return { indices: ops.upload(rows, [rows.length]), inverse: ops.upload(inverse, [n]) };

@@ -10,14 +10,15 @@ import type { BaseModel, TensorInfo } from '../../src/formats/baseModel';
 import type { Adapter, LoraFactors } from '../../src/lora/adapter';
 import { modelSize } from '../../src/formats/architecture/size';
 import { estimateFull, estimateMemory, PROCESS } from '../../src/lora/memory';
-import { loadModel } from '../../src/models/model';
+import { loadModel } from '../../src/models/loadModel';
 import { EMPTY_ADAPTER } from '../../src/engine/model/backend';
 import { modulesOf, tensorsOf } from '../../src/formats/architecture/modules';
 import { countParameters } from '../../src/formats/parameters';
 import { readSpec } from '../../src/formats/architecture/readSpec';
-import { RawOps, type TfBinding } from '../../src/models/ops/raw';
-import { sizeOf } from '../../src/models/ops/ops';
-import type { Model } from '../../src/models/modelTypes';
+import { TensorFlowOps } from '../../src/models/ops/tensorFlowOps';
+import type { TfBinding } from '../../src/models/ops/tfBinding';
+import { elementCount } from '../../src/models/ops/ops';
+import type { Model } from '../../src/models/model';
 
 const { values: args } = parseArgs({
   options: {
@@ -122,7 +123,7 @@ function geometry(): BaseModel {
   );
   const readF32 = (name: string, target?: Float32Array) => {
     const { shape } = tensors.get(name)!;
-    const data = target ?? new Float32Array(sizeOf(shape));
+    const data = target ?? new Float32Array(elementCount(shape));
     return Promise.resolve(shape.length === 1 ? data.fill(1) : randomWeights(data.length, data));
   };
   return {
@@ -137,7 +138,9 @@ function geometry(): BaseModel {
       tensors,
       readF32,
       readBF16: (name, target) =>
-        Promise.resolve(randomHalves(target ?? new Uint16Array(sizeOf(tensors.get(name)!.shape)))),
+        Promise.resolve(
+          randomHalves(target ?? new Uint16Array(elementCount(tensors.get(name)!.shape))),
+        ),
       close: () => Promise.resolve(),
     },
     weight_files: [],
@@ -233,7 +236,7 @@ async function main(): Promise<void> {
     recomputed_layers: Number(args.recompute),
   } as const;
   const model = await loadModel(geometry(), start, {
-    ops: new RawOps(args.profile ? timed(tf.backend().binding) : tf.backend().binding),
+    ops: new TensorFlowOps(args.profile ? timed(tf.backend().binding) : tf.backend().binding),
     ...plan,
     method: isFull ? 'full' : 'lora',
   });

@@ -1,6 +1,6 @@
 import { beforeAll, describe, expect, it } from 'vitest';
-import type { RawOps } from '../../src/models/ops/raw';
-import type { LabelledInput } from '../../src/models/modelTypes';
+import type { TensorFlowOps } from '../../src/models/ops/tensorFlowOps';
+import type { LabelledInput } from '../../src/models/model';
 import { PEFT_CASES } from '../support/peftCases';
 import {
   gap,
@@ -17,7 +17,7 @@ import {
 
 const CASES = PEFT_CASES.map((name) => [name, 'adapter'] as const);
 
-let ops: RawOps;
+let ops: TensorFlowOps;
 beforeAll(async () => {
   ops = await rawOps();
 });

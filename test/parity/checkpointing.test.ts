@@ -1,6 +1,6 @@
 import { beforeAll, describe, expect, it } from 'vitest';
-import { loadModel } from '../../src/models/model';
-import type { RawOps } from '../../src/models/ops/raw';
+import { loadModel } from '../../src/models/loadModel';
+import type { TensorFlowOps } from '../../src/models/ops/tensorFlowOps';
 import type { Ops } from '../../src/models/ops/ops';
 import { PEFT_CASES } from '../support/peftCases';
 import {
@@ -13,13 +13,13 @@ import {
 } from '../support/models';
 import { smallAdapter, smallBase, smallInput, SMALL_CONFIG } from '../support/smallModel';
 
-let ops: RawOps;
+let ops: TensorFlowOps;
 beforeAll(async () => {
   ops = await rawOps();
 });
 
 /** Ops that note how many tensors were alive at most. */
-function counted(inner: RawOps): { readonly ops: Ops; readonly most: () => number } {
+function counted(inner: TensorFlowOps): { readonly ops: Ops; readonly most: () => number } {
   let most = 0;
   const ops = new Proxy(inner, {
     get(target, key) {

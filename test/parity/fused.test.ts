@@ -3,9 +3,9 @@ import path from 'node:path';
 import { beforeAll, describe, expect, it } from 'vitest';
 import { adamWStep, stepRange, stepTensors } from '../../src/models/training/adamw';
 import type { FusedOps } from '../../src/models/ops/fused';
-import { RawOps } from '../../src/models/ops/raw';
+import { TensorFlowOps } from '../../src/models/ops/tensorFlowOps';
 import type { Precision, Tensor } from '../../src/models/ops/ops';
-import type { NamedTensor } from '../../src/models/modelTypes';
+import type { NamedTensor } from '../../src/models/model';
 import { createRandom } from '../../src/shared/random';
 import { PEFT_CASES } from '../support/peftCases';
 import {
@@ -19,13 +19,13 @@ import {
   type SingleCase,
 } from '../support/models';
 
-let fusing: RawOps;
-let plain: RawOps;
+let fusing: TensorFlowOps;
+let plain: TensorFlowOps;
 let fused: FusedOps;
 beforeAll(async () => {
   const binding = await tfBinding();
-  fusing = new RawOps(binding);
-  plain = new RawOps(binding, { fuse: false });
+  fusing = new TensorFlowOps(binding);
+  plain = new TensorFlowOps(binding, { fuse: false });
   fused = fusing.fused!;
 });
 

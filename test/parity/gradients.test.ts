@@ -1,7 +1,7 @@
 import { beforeAll, describe, expect, it } from 'vitest';
-import { loadModel } from '../../src/models/model';
+import { loadModel } from '../../src/models/loadModel';
 import type { Ops } from '../../src/models/ops/ops';
-import type { Model, LabelledInput, NamedTensor } from '../../src/models/modelTypes';
+import type { Model, LabelledInput, NamedTensor } from '../../src/models/model';
 import type { Adapter } from '../../src/lora/adapter';
 import { cpuOps, gap, largest, rawOps } from '../support/models';
 import { smallAdapter, smallBase, smallInput } from '../support/smallModel';

@@ -4,7 +4,7 @@ import path from 'node:path';
 import { expect, it } from 'vitest';
 import { NO_ADAPTER, rawOps, withBase } from '../support/models';
 import { makeLargeBase, plantedIn } from '../support/largeBase';
-import { loadModel } from '../../src/models/model';
+import { loadModel } from '../../src/models/loadModel';
 
 /** Beyond what one buffer of Node's holds, and what 32 bits count. */
 const SIX_GB = 6e9;

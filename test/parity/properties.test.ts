@@ -4,9 +4,9 @@ import { EMPTY_ADAPTER } from '../../src/engine/model/backend';
 import type { BaseModel } from '../../src/formats/baseModel';
 import { mergeInto } from '../../src/lora/merge';
 import type { Adapter, LoraFactors } from '../../src/lora/adapter';
-import { loadModel } from '../../src/models/model';
-import type { RawOps } from '../../src/models/ops/raw';
-import type { LabelledInput, Model } from '../../src/models/modelTypes';
+import { loadModel } from '../../src/models/loadModel';
+import type { TensorFlowOps } from '../../src/models/ops/tensorFlowOps';
+import type { LabelledInput, Model } from '../../src/models/model';
 import { createRandom } from '../../src/shared/random';
 import { gap, largest, rawOps } from '../support/models';
 import { smallAdapter, smallBase, smallInput } from '../support/smallModel';
@@ -72,7 +72,7 @@ const configs = fc
     };
   });
 
-let ops: RawOps;
+let ops: TensorFlowOps;
 beforeAll(async () => {
   ops = await rawOps();
 });

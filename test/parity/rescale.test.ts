@@ -1,12 +1,12 @@
 import { beforeAll, expect, it } from 'vitest';
 import type { Adapter } from '../../src/lora/adapter';
-import { loadModel } from '../../src/models/model';
-import type { RawOps } from '../../src/models/ops/raw';
-import type { Model } from '../../src/models/modelTypes';
+import { loadModel } from '../../src/models/loadModel';
+import type { TensorFlowOps } from '../../src/models/ops/tensorFlowOps';
+import type { Model } from '../../src/models/model';
 import { rawOps } from '../support/models';
 import { smallAdapter, smallBase } from '../support/smallModel';
 
-let ops: RawOps;
+let ops: TensorFlowOps;
 beforeAll(async () => {
   ops = await rawOps();
 });

@@ -3,9 +3,9 @@ import { beforeAll, describe, expect, it } from 'vitest';
 import { readPeftAdapter } from '../../src/formats/peft/read';
 import { withSafetensors } from '../../src/formats/safetensors/read';
 import type { Adapter } from '../../src/lora/adapter';
-import { loadModel } from '../../src/models/model';
-import type { RawOps } from '../../src/models/ops/raw';
-import type { Model } from '../../src/models/modelTypes';
+import { loadModel } from '../../src/models/loadModel';
+import type { TensorFlowOps } from '../../src/models/ops/tensorFlowOps';
+import type { Model } from '../../src/models/model';
 import {
   adapterGap,
   fixtures,
@@ -61,7 +61,7 @@ const adapterAt = async (name: string) =>
   (await readPeftAdapter(path.join(fixtures, 'real/smollm2', name))).adapter;
 const readIds = (name: string) => withSafetensors(file, (source) => source.readInts(name));
 
-let ops: RawOps;
+let ops: TensorFlowOps;
 let want: Floats;
 beforeAll(async () => {
   ops = await rawOps();

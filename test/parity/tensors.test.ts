@@ -1,8 +1,8 @@
 import { beforeAll, describe, expect, it } from 'vitest';
-import { loadModel } from '../../src/models/model';
-import type { RawOps } from '../../src/models/ops/raw';
+import { loadModel } from '../../src/models/loadModel';
+import type { TensorFlowOps } from '../../src/models/ops/tensorFlowOps';
 import type { Ops } from '../../src/models/ops/ops';
-import type { Model } from '../../src/models/modelTypes';
+import type { Model } from '../../src/models/model';
 import { cpuOps, rawOps, restoreState, stateOf, tfBinding } from '../support/models';
 import { smallAdapter, smallBase, smallInput, SMALL_CONFIG } from '../support/smallModel';
 
@@ -10,7 +10,7 @@ const SETTINGS = { learning_rate: 1e-2, weight_decay: 0.01, max_grad_norm: 1 };
 /** Long enough for more than one block of queries and more than one chunk of the output layer. */
 const LONG = smallInput('right', 2, 150);
 
-let raw: RawOps;
+let raw: TensorFlowOps;
 beforeAll(async () => {
   raw = await rawOps();
 });
@@ -87,7 +87,7 @@ describe('work that is broken off between two operations', () => {
         { ops, recomputed_layers: 1, lora_dropout: 0.1 },
       );
       const loaded = ops.live();
-      const { between } = ops;
+      const { yieldPoint: between } = ops;
       const works: (() => Promise<unknown>)[] = [
         () => model.accumulate(LONG, 0),
         () => model.evaluate(LONG),
@@ -99,7 +99,7 @@ describe('work that is broken off between two operations', () => {
         let broken = 0;
         for (let isWhole = false; !isWhole; broken++) {
           let left = broken;
-          ops.between = () => (left-- > 0 ? between() : Promise.reject(new Enough()));
+          ops.yieldPoint = () => (left-- > 0 ? between() : Promise.reject(new Enough()));
           isWhole = await work().then(
             () => true,
             (error: unknown) => {
@@ -111,7 +111,7 @@ describe('work that is broken off between two operations', () => {
         }
         expect(broken).toBeGreaterThan(3);
       }
-      ops.between = between;
+      ops.yieldPoint = between;
       model.dispose();
     },
   );

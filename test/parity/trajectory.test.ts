@@ -3,7 +3,7 @@ import { expect, it } from 'vitest';
 import { readPeftAdapter } from '../../src/formats/peft/read';
 import { withSafetensors } from '../../src/formats/safetensors/read';
 import type { ReadSpecOptions } from '../../src/formats/architecture/readSpec';
-import type { LabelledInput } from '../../src/models/modelTypes';
+import type { LabelledInput } from '../../src/models/model';
 import { adapterGap, fixtures, inputOf, loadFixture, rawOps, readJson } from '../support/models';
 
 interface Trajectory {

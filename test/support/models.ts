@@ -8,11 +8,12 @@ import { withSafetensors } from '../../src/formats/safetensors/read';
 import type { BaseModel } from '../../src/formats/baseModel';
 import type { Adapter, LoraFactors } from '../../src/lora/adapter';
 import { EMPTY_ADAPTER } from '../../src/engine/model/backend';
-import { loadModel, type LoadOptions } from '../../src/models/model';
-import { RawOps, type TfBinding } from '../../src/models/ops/raw';
-import { tfjsOps } from '../../src/models/ops/tfjs';
+import { loadModel, type LoadOptions } from '../../src/models/loadModel';
+import { TensorFlowOps } from '../../src/models/ops/tensorFlowOps';
+import type { TfBinding } from '../../src/models/ops/tfBinding';
+import { tfjsOps } from '../../src/models/ops/tfjsOps';
 import type { Ops } from '../../src/models/ops/ops';
-import type { Model, LabelledInput } from '../../src/models/modelTypes';
+import type { Model, LabelledInput } from '../../src/models/model';
 import type { Tfjs } from '../../src/runtime/loadTfjs';
 import { testTfjs } from './tfjs';
 
@@ -24,8 +25,8 @@ export const readJson = <T>(...at: string[]): T =>
   JSON.parse(readFileSync(path.join(fixtures, ...at), 'utf8')) as T;
 
 /** The table of ops that the product trains on. */
-export async function rawOps(): Promise<RawOps> {
-  return new RawOps(await tfBinding());
+export async function rawOps(): Promise<TensorFlowOps> {
+  return new TensorFlowOps(await tfBinding());
 }
 
 export async function tfBinding(): Promise<TfBinding & { getNumOfTensors(): number }> {

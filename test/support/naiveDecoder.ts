@@ -7,7 +7,7 @@ import type {
 } from '../../src/formats/architecture/spec';
 import type { BaseModel } from '../../src/formats/baseModel';
 import type { Adapter } from '../../src/lora/adapter';
-import type { LabelledInput } from '../../src/models/modelTypes';
+import type { LabelledInput } from '../../src/models/model';
 
 interface Factors {
   readonly A: tf.Variable; // [r, in]

@@ -3,7 +3,7 @@ import type { BaseModel, TensorInfo } from '../../src/formats/baseModel';
 import { modulesOf, tensorsOf } from '../../src/formats/architecture/modules';
 import { readSpec } from '../../src/formats/architecture/readSpec';
 import type { Adapter, LoraFactors } from '../../src/lora/adapter';
-import type { LabelledInput } from '../../src/models/modelTypes';
+import type { LabelledInput } from '../../src/models/model';
 import { createRandom } from '../../src/shared/random';
 import { NO_ADAPTER } from './models';
 

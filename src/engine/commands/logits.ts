@@ -4,7 +4,7 @@ import { withSafetensors } from '../../formats/safetensors/read';
 import { writeSafetensors, type TensorToWrite } from '../../formats/safetensors/write';
 import { positionsOf } from '../../formats/architecture/positions';
 import type { PatchEmbeddingSpec, Spec } from '../../formats/architecture/spec';
-import type { Model, ModelInput } from '../../models/modelTypes';
+import type { Model, ModelInput } from '../../models/model';
 import { LoraError } from '../../shared/errors';
 import { withModel } from '../model/openModel';
 import type { Context } from './context';

@@ -5,7 +5,7 @@ import { readAdapterTask } from '../../formats/peft/task';
 import { factored } from '../../lora/factored';
 import { layoutOf } from '../../lora/merge';
 import type { Adapter, LoraFactors } from '../../lora/adapter';
-import type { TfBinding } from '../../models/ops/raw';
+import type { TfBinding } from '../../models/ops/tfBinding';
 import { throwIfCancelled } from '../../common/cancellation';
 import { baseOptionsOf } from '../model/openModel';
 import { intrudersOf, type Intruders } from './intruders';

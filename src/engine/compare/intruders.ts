@@ -1,6 +1,6 @@
 import type { LoraFactors } from '../../lora/adapter';
-import { Doubles } from '../../models/ops/double';
-import type { TfBinding } from '../../models/ops/raw';
+import { Float64Ops } from '../../models/ops/float64Ops';
+import type { TfBinding } from '../../models/ops/tfBinding';
 
 /**
  * Directions of W + dW that W did not have (Shuttleworth et al. 2024, "LoRA vs full fine-tuning: an
@@ -34,7 +34,7 @@ export function intrudersOf(
   const [first] = updates;
   if (!first) return [];
   const { in_features, out_features } = first;
-  return Doubles.use(binding, (d) => {
+  return Float64Ops.scoped(binding, (d) => {
     const W = d.upload(
       weight,
       by_input ? [in_features, out_features] : [out_features, in_features],
@@ -52,7 +52,7 @@ export function intrudersOf(
       const dW = by_input ? d.matMul(A, B, true, true) : d.matMul(B, A);
       const adapted = d.svd(d.add(W, dW));
       const cosines = d.download(
-        d.largestOfRows(d.matMul(by_input ? adapted.V : adapted.U, sides, true)),
+        d.maxAbsOfRows(d.matMul(by_input ? adapted.V : adapted.U, sides, true)),
       );
       const best_cosines = [...cosines.subarray(0, DIRECTIONS)];
       return { best_cosines, count: best_cosines.filter((cosine) => cosine < THRESHOLD).length };

@@ -1,5 +1,5 @@
 import type { Message, Tokenizer } from '../../data/exampleTypes';
-import type { Model } from '../../models/modelTypes';
+import type { Model } from '../../models/model';
 import { LoraError } from '../../shared/errors';
 
 export interface AnswerOptions {

@@ -1,9 +1,10 @@
 import { PLAIN } from '../../lora/newAdapter';
 import type { Adapter } from '../../lora/adapter';
-import { RawOps, type TfBinding } from '../../models/ops/raw';
-import { tfjsOps } from '../../models/ops/tfjs';
+import { TensorFlowOps } from '../../models/ops/tensorFlowOps';
+import type { TfBinding } from '../../models/ops/tfBinding';
+import { tfjsOps } from '../../models/ops/tfjsOps';
 import type { Ops } from '../../models/ops/ops';
-import type { LoadOptions } from '../../models/model';
+import type { LoadOptions } from '../../models/loadModel';
 import type { LabelSet } from '../../data/labels';
 import { loadTfjs, type Tfjs } from '../../runtime/loadTfjs';
 import type { Runtime } from '../../runtime/runtime';
@@ -11,7 +12,7 @@ import type { Runtime } from '../../runtime/runtime';
 /** The table of ops on a runtime. Loads libtensorflow into this thread (0.3 s). */
 export async function createOps(runtime: Runtime, dist: string): Promise<Ops> {
   const tf: Tfjs = await loadTfjs(runtime, dist);
-  return runtime.kind === 'tensorflow' ? new RawOps(bindingOf(tf)) : tfjsOps(tf);
+  return runtime.kind === 'tensorflow' ? new TensorFlowOps(bindingOf(tf)) : tfjsOps(tf);
 }
 
 const bindingOf = (tf: Tfjs) => (tf.backend() as unknown as { binding: TfBinding }).binding;
@@ -28,8 +29,8 @@ const PROBLEMS = {
 } as const;
 
 /** What the loss of a head for labels compares. */
-export const problemOptionsOf = (labels: LabelSet | null): Pick<LoadOptions, 'problem'> =>
-  labels ? { problem: PROBLEMS[labels.problem_type] } : {};
+export const problemOptionsOf = (labels: LabelSet | null): Pick<LoadOptions, 'loss'> =>
+  labels ? { loss: PROBLEMS[labels.problem_type] } : {};
 
 /** No adapter: the base alone. */
 export const EMPTY_ADAPTER: Adapter = {

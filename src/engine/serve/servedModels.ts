@@ -2,7 +2,7 @@ import { createTokenizer } from '../../data/tokenizer';
 import type { Tokenizer } from '../../data/exampleTypes';
 import { readAnyAdapter } from '../../formats/adapterFormat';
 import { openBase } from '../../formats/base';
-import type { Model } from '../../models/modelTypes';
+import type { Model } from '../../models/model';
 import { LoraError } from '../../shared/errors';
 import type { Context } from '../commands/context';
 import { openModel, type OpenOptions } from '../model/openModel';

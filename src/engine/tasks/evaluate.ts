@@ -3,8 +3,8 @@ import type { LabelSet } from '../../data/labels';
 import type { PreparedData } from '../../data/prepare';
 import { lengthOf } from '../../data/examples';
 import type { Example } from '../../data/exampleTypes';
-import { breathe } from '../../models/breathe';
-import type { Model } from '../../models/modelTypes';
+import { yieldToEventLoop } from '../../models/ops/ops';
+import type { Model } from '../../models/model';
 import type { Task } from '../../shared/task';
 import { scorerOf } from './scores';
 
@@ -48,7 +48,7 @@ export async function evaluateExamples(
     labelled += part.labelled;
     if (part.outputs) scorer.add(batch, part.outputs);
     onProgress?.(Math.min(1, (i + size) / sorted.length));
-    await breathe();
+    await yieldToEventLoop();
   }
   const loss = loss_sum / labelled;
   return { loss, labelled, scores: scorer.scores(loss) };

@@ -1,7 +1,7 @@
 import type { LabelSet } from '../../data/labels';
 import type { PreparedData } from '../../data/prepare';
 import type { ShownRow } from '../../data/shownRows';
-import type { Model } from '../../models/modelTypes';
+import type { Model } from '../../models/model';
 import { dotProduct, argmaxOfRow } from './scores';
 
 /** What a model with another head than a language model's says of a row, in words. */

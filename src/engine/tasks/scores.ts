@@ -1,7 +1,7 @@
 import type { Scores } from '../../shared/metrics/lines';
 import type { LabelSet } from '../../data/labels';
 import type { Batch } from '../../data/exampleTypes';
-import { normalised } from '../../models/heads/loss';
+import { normalizedRows } from '../../models/heads/loss';
 import type { Task } from '../../shared/task';
 import { entitiesOf, isEntityScheme } from './entities';
 
@@ -196,7 +196,7 @@ class PairScorer implements Scorer {
 
   add({ batch }: Batch, outputs: Float32Array): void {
     const width = outputs.length / batch;
-    const units = normalised(outputs, width);
+    const units = normalizedRows(outputs, width);
     const row = (i: number) => units.slice(i * width, (i + 1) * width);
     for (let i = 0; i < batch / 2; i++)
       this.pairs.push({ anchor: row(i), positive: row(batch / 2 + i) });

@@ -6,7 +6,7 @@ import { readJsonObject } from '../../formats/json';
 import { readPeftAdapter } from '../../formats/peft/read';
 import { withSafetensors } from '../../formats/safetensors/read';
 import { readLate, writeSafetensors } from '../../formats/safetensors/write';
-import type { Model, OptimizerState } from '../../models/modelTypes';
+import type { Model, OptimizerState } from '../../models/model';
 import { RUN_FILES } from '../../shared/run';
 import { writeJson } from '../../common/atomicWrite';
 import { checkSavedWeights } from './products/modelProduct';

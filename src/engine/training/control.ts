@@ -1,5 +1,5 @@
 import type { MessagePort } from 'node:worker_threads';
-import { breathe } from '../../models/breathe';
+import { yieldToEventLoop } from '../../models/ops/ops';
 import { LoraError } from '../../shared/errors';
 import type { WorkerCommand, WorkerEvent } from './messages';
 
@@ -48,7 +48,7 @@ export class Control {
 
   /** Between two operations: waits out a pause. Errors: Stopped when the run is stopped. */
   async betweenOperations(): Promise<void> {
-    await breathe();
+    await yieldToEventLoop();
     if (this.serving) return;
     if (this.paused) await this.waitOut();
     if (this.stopped) throw new RunStopped();

@@ -1,7 +1,7 @@
 import { readPeftAdapter } from '../../formats/peft/read';
 import type { Adapter } from '../../lora/adapter';
-import { loadModel, type LoadOptions } from '../../models/model';
-import type { Model } from '../../models/modelTypes';
+import { loadModel, type LoadOptions } from '../../models/loadModel';
+import type { Model } from '../../models/model';
 import { LoraError } from '../../shared/errors';
 import type { Recipe } from '../../shared/recipe';
 import { restoreOptimizer } from './checkpoint';

@@ -3,7 +3,7 @@ import type { BatchPiece } from '../../shared/metrics/lines';
 import { batchesOf } from '../../data/batches';
 import { linesOf, tokensOf } from '../../data/examples';
 import type { Example } from '../../data/exampleTypes';
-import type { Model } from '../../models/modelTypes';
+import type { Model } from '../../models/model';
 import type { LoraError } from '../../shared/errors';
 import { createRandom } from '../../shared/random';
 import type { Recipe } from '../../shared/recipe';

@@ -3,7 +3,7 @@
  * thread's do not.
  */
 import { parentPort, workerData } from 'node:worker_threads';
-import type { Model } from '../../models/modelTypes';
+import type { Model } from '../../models/model';
 import { LoraError } from '../../shared/errors';
 import { AdapterProduct } from './products/adapterProduct';
 import { answerPrompt, type AnswerOptions } from '../model/answer';
@@ -43,7 +43,7 @@ async function train(job: TrainJob): Promise<void> {
       ops,
       onProgress: progress('loading model'),
     });
-    ops.between = () => control.betweenOperations();
+    ops.yieldPoint = () => control.betweenOperations();
     const product =
       recipe.training.method === 'full'
         ? new ModelProduct(prepared, recipe, model)

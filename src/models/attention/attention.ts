@@ -1,13 +1,20 @@
-import { activate, activateWithSlope } from '../layers/activation';
+import { applyActivation, applyActivationWithSlope } from '../layers/activation';
 import { sumAndFree } from '../layers/linear';
 import type { HeadLayout } from './rope';
-import { inPrecision, join, use, type Ops, type Precision, type Tensor } from '../ops/ops';
+import {
+  castAndFree,
+  concatAndFree,
+  thenFree,
+  type Ops,
+  type Precision,
+  type Tensor,
+} from '../ops/ops';
 
 /**
  * Queries start..end see the keys from..to; the mask [1 or batch, 1, end - start, to - from] is
  * added to the scores.
  */
-export interface AttentionBlock {
+export interface RowBlock {
   readonly start: number;
   readonly end: number;
   readonly from: number;
@@ -34,7 +41,7 @@ export interface Heads {
  * What happens to q and k before their product: the rotation, attention's scale included, or the
  * scale alone.
  */
-export type Turn =
+export type RotaryTable =
   | { readonly kind: 'rotate'; readonly forward: Tensor; readonly backward: Tensor }
   | { readonly kind: 'scale'; readonly row: Tensor };
 
@@ -46,7 +53,7 @@ export function toHeads(
   ops: Ops,
   qkv: Tensor,
   shape: AttentionShape,
-  turn: Turn,
+  turn: RotaryTable,
   dtype: Precision,
 ): Heads {
   const { batch, length, num_heads, num_kv_heads, head_dim } = shape;
@@ -54,21 +61,22 @@ export function toHeads(
     const [q, k, v] = ops.fused.toHeads(qkv, turn.forward, batch, shape, dtype);
     return { q, k, v };
   }
-  const rotated = inPrecision(ops, turned(ops, qkv, turn, 'forward'), dtype);
-  const apart = use(
+  const rotated = castAndFree(ops, turned(ops, qkv, turn, 'forward'), dtype);
+  const apart = thenFree(
     ops,
     ops.reshape(rotated, [batch, length, num_heads + 2 * num_kv_heads, head_dim]),
     rotated,
   );
   // [batch, heads + 2 kv_heads, length, head_dim]
-  const heads = use(ops, ops.transpose(apart, [0, 2, 1, 3]), apart);
+  const heads = thenFree(ops, ops.transpose(apart, [0, 2, 1, 3]), apart);
   const [q, k, v] = ops.split(heads, [num_heads, num_kv_heads, num_kv_heads], 1) as [
     Tensor,
     Tensor,
     Tensor,
   ];
   ops.free(heads);
-  const flat = (x: Tensor) => use(ops, ops.reshape(x, [batch * num_kv_heads, length, head_dim]), x);
+  const flat = (x: Tensor) =>
+    thenFree(ops, ops.reshape(x, [batch * num_kv_heads, length, head_dim]), x);
   return { q, k: flat(k), v: flat(v) };
 }
 
@@ -80,26 +88,26 @@ export function fromHeads(
   ops: Ops,
   { q, k, v }: Heads,
   shape: AttentionShape,
-  turn: Turn,
+  turn: RotaryTable,
   dtype: Precision,
 ): Tensor {
   const { batch, length, num_heads, num_kv_heads, head_dim } = shape;
   if (ops.fused && turn.kind === 'rotate')
-    return use(ops, ops.fused.fromHeads(q, k, v, turn.backward, batch, shape, dtype), q, k, v);
+    return thenFree(ops, ops.fused.fromHeads(q, k, v, turn.backward, batch, shape, dtype), q, k, v);
   const apart = (x: Tensor, heads: number) =>
-    use(ops, ops.reshape(x, [batch, heads, length, head_dim]), x);
+    thenFree(ops, ops.reshape(x, [batch, heads, length, head_dim]), x);
   const parts = [apart(q, num_heads), apart(k, num_kv_heads), apart(v, num_kv_heads)];
-  const heads = use(ops, ops.concat(parts, 1), ...parts);
-  const rows = use(ops, ops.transpose(heads, [0, 2, 1, 3]), heads);
-  const flat = use(
+  const heads = thenFree(ops, ops.concat(parts, 1), ...parts);
+  const rows = thenFree(ops, ops.transpose(heads, [0, 2, 1, 3]), heads);
+  const flat = thenFree(
     ops,
     ops.reshape(rows, [batch * length, (num_heads + 2 * num_kv_heads) * head_dim]),
     rows,
   );
-  return use(ops, turned(ops, flat, turn, 'backward'), flat);
+  return thenFree(ops, turned(ops, flat, turn, 'backward'), flat);
 }
 
-function turned(ops: Ops, x: Tensor, turn: Turn, way: 'forward' | 'backward'): Tensor {
+function turned(ops: Ops, x: Tensor, turn: RotaryTable, way: 'forward' | 'backward'): Tensor {
   return turn.kind === 'rotate' ? ops.rotate(x, turn[way]) : ops.mul(x, turn.row);
 }
 
@@ -117,7 +125,7 @@ export function attend(
   ops: Ops,
   heads: Heads,
   shape: AttentionShape,
-  blocks: readonly AttentionBlock[],
+  blocks: readonly RowBlock[],
   keep: boolean,
   softcap: number | null,
 ): Attended {
@@ -127,27 +135,27 @@ export function attend(
       Tensor,
       Tensor,
     ];
-    return { o: use(ops, ops.fused.attendOne(heads.q, k, v), k, v), probabilities: null };
+    return { o: thenFree(ops, ops.fused.attendOne(heads.q, k, v), k, v), probabilities: null };
   }
   const kept: Tensor[] = [];
   const outputs = blocks.map((block) => {
     const { q, k, v } = cut(ops, heads, shape, block);
-    const p = inPrecision(
+    const p = castAndFree(
       ops,
-      use(ops, probabilitiesOf(ops, q, k, shape, block, softcap).p, q, k),
+      thenFree(ops, probabilitiesOf(ops, q, k, shape, block, softcap).p, q, k),
       v.dtype as Precision,
     );
-    const o = use(ops, ops.batchMatMul(p, v), v);
+    const o = thenFree(ops, ops.batchMatMul(p, v), v);
     if (keep) kept.push(p);
     else ops.free(p);
-    return use(
+    return thenFree(
       ops,
       ops.reshape(o, [shape.batch, shape.num_heads, block.end - block.start, shape.head_dim]),
       o,
     );
   });
-  const o = join(ops, outputs, 2);
-  return { o: use(ops, rowsFromHeads(ops, o, shape), o), probabilities: keep ? kept : null };
+  const o = concatAndFree(ops, outputs, 2);
+  return { o: thenFree(ops, rowsFromHeads(ops, o, shape), o), probabilities: keep ? kept : null };
 }
 
 /**
@@ -160,17 +168,17 @@ export function attendBackward(
   { o, probabilities }: Attended,
   dO: Tensor,
   shape: AttentionShape,
-  blocks: readonly AttentionBlock[],
+  blocks: readonly RowBlock[],
   softcap: number | null,
 ): Heads {
   const half = ops.cast(dO, heads.v.dtype as Precision);
-  const dHeads = use(ops, headsFromRows(ops, half, shape, shape.head_dim), half);
-  const D = use(ops, ...dotOfRows(ops, o, dO, shape)); // [batch, heads, length, 1]
+  const dHeads = thenFree(ops, headsFromRows(ops, half, shape, shape.head_dim), half);
+  const D = thenFree(ops, ...dotOfRows(ops, o, dO, shape)); // [batch, heads, length, 1]
   const parts = blocks.map((block, i) =>
     blockBackward(ops, heads, dHeads, D, shape, block, softcap, probabilities?.[i] ?? null),
   );
   ops.free(dHeads, D);
-  const q = join(
+  const q = concatAndFree(
     ops,
     parts.map((p) => p.q),
     2,
@@ -198,7 +206,7 @@ function blockBackward(
   dHeads: Tensor,
   D: Tensor,
   shape: AttentionShape,
-  block: AttentionBlock,
+  block: RowBlock,
   softcap: number | null,
   kept: Tensor | null,
 ): Heads {
@@ -210,22 +218,22 @@ function blockBackward(
     kept && softcap === null
       ? { p: kept, bend: null }
       : probabilitiesOf(ops, q, k, shape, block, softcap, true);
-  const p = again.p === kept ? kept : inPrecision(ops, again.p, q.dtype as Precision);
+  const p = again.p === kept ? kept : castAndFree(ops, again.p, q.dtype as Precision);
   const dV = ops.batchMatMul(p, dO, true); // [batch · kv, keys, head_dim]
-  const dP = use(ops, ops.batchMatMul(dO, v, false, true), dO, v);
+  const dP = thenFree(ops, ops.batchMatMul(dO, v, false, true), dO, v);
   const direct = ops.fused
-    ? use(ops, ops.fused.softmaxGrad(p, dP, d), dP, d)
+    ? thenFree(ops, ops.fused.softmaxGrad(p, dP, d), dP, d)
     : centredProduct(ops, p, dP, d);
-  const dS = inPrecision(
+  const dS = castAndFree(
     ops,
-    again.bend ? use(ops, ops.mul(direct, again.bend), direct, again.bend) : direct,
+    again.bend ? thenFree(ops, ops.mul(direct, again.bend), direct, again.bend) : direct,
     q.dtype as Precision,
   );
   if (p !== kept) ops.free(p);
-  const dK = use(ops, ops.batchMatMul(dS, q, true), q);
-  const dQ = use(ops, ops.batchMatMul(dS, k), dS, k);
+  const dK = thenFree(ops, ops.batchMatMul(dS, q, true), q);
+  const dQ = thenFree(ops, ops.batchMatMul(dS, k), dS, k);
   return {
-    q: use(
+    q: thenFree(
       ops,
       ops.reshape(dQ, [shape.batch, shape.num_heads, block.end - block.start, shape.head_dim]),
       dQ,
@@ -237,8 +245,8 @@ function blockBackward(
 
 /** p · (dP - d); takes both over. */
 function centredProduct(ops: Ops, p: Tensor, dP: Tensor, d: Tensor): Tensor {
-  const centred = use(ops, ops.sub(dP, d), dP, d);
-  return use(ops, ops.mul(p, centred), centred);
+  const centred = thenFree(ops, ops.sub(dP, d), dP, d);
+  return thenFree(ops, ops.mul(p, centred), centred);
 }
 
 /** softmax over the keys; `bend`: the slope of the softcap at each score, where it is wanted. */
@@ -247,17 +255,17 @@ function probabilitiesOf(
   q: Tensor,
   k: Tensor,
   shape: AttentionShape,
-  block: AttentionBlock,
+  block: RowBlock,
   softcap: number | null,
   wantBend = false,
 ): { readonly p: Tensor; readonly bend: Tensor | null } {
   const raw = ops.batchMatMul(q, k, false, true);
   if (softcap === null) return { p: softmaxOf(ops, raw, q, shape, block), bend: null };
-  const small = use(ops, ops.scale(raw, 1 / softcap), raw);
+  const small = thenFree(ops, ops.scale(raw, 1 / softcap), raw);
   const { y, slope: bend } = wantBend
-    ? activateWithSlope(ops, 'tanh', small)
-    : { y: activate(ops, 'tanh', small), slope: null };
-  const scores = use(ops, ops.scale(y, softcap), y, small);
+    ? applyActivationWithSlope(ops, 'tanh', small)
+    : { y: applyActivation(ops, 'tanh', small), slope: null };
+  const scores = thenFree(ops, ops.scale(y, softcap), y, small);
   return { p: softmaxOf(ops, scores, q, shape, block), bend };
 }
 
@@ -267,22 +275,22 @@ function softmaxOf(
   scores: Tensor,
   q: Tensor,
   shape: AttentionShape,
-  { start, end, from, to, mask }: AttentionBlock,
+  { start, end, from, to, mask }: RowBlock,
 ): Tensor {
-  if (ops.fused) return use(ops, ops.fused.softmax(scores, mask), scores);
-  if (!mask) return use(ops, ops.softmax(scores), scores);
-  const apart = use(
+  if (ops.fused) return thenFree(ops, ops.fused.softmax(scores, mask), scores);
+  if (!mask) return thenFree(ops, ops.softmax(scores), scores);
+  const apart = thenFree(
     ops,
     ops.reshape(scores, [shape.batch, shape.num_heads, end - start, to - from]),
     scores,
   );
-  const masked = use(ops, ops.add(apart, mask), apart);
-  const flat = use(ops, ops.reshape(masked, q.shape.slice(0, 2).concat(to - from)), masked);
-  return use(ops, ops.softmax(flat), flat);
+  const masked = thenFree(ops, ops.add(apart, mask), apart);
+  const flat = thenFree(ops, ops.reshape(masked, q.shape.slice(0, 2).concat(to - from)), masked);
+  return thenFree(ops, ops.softmax(flat), flat);
 }
 
 /** The queries and keys of a block, as batches of matrices. */
-function cut(ops: Ops, { q, k, v }: Heads, shape: AttentionShape, block: AttentionBlock): Heads {
+function cut(ops: Ops, { q, k, v }: Heads, shape: AttentionShape, block: RowBlock): Heads {
   const keys = (x: Tensor) => part(ops, x, 1, block.from, block.to);
   return { q: queries(ops, q, shape, block, shape.head_dim), k: keys(k), v: keys(v) };
 }
@@ -292,12 +300,12 @@ function queries(
   ops: Ops,
   x: Tensor,
   shape: AttentionShape,
-  { start, end }: AttentionBlock,
+  { start, end }: RowBlock,
   width: number,
 ): Tensor {
   const rows = part(ops, x, 2, start, end);
   const group = shape.num_heads / shape.num_kv_heads;
-  return use(
+  return thenFree(
     ops,
     ops.reshape(rows, [shape.batch * shape.num_kv_heads, group * (end - start), width]),
     rows,
@@ -319,13 +327,13 @@ function overlay(
   ops: Ops,
   parts: readonly Tensor[],
   length: number,
-  blocks: readonly AttentionBlock[],
+  blocks: readonly RowBlock[],
 ): Tensor {
   const padded = parts.map((x, i) => {
     const { from, to } = blocks[i]!;
-    return from === 0 && to === length ? x : use(ops, ops.pad(x, 1, from, length - to), x);
+    return from === 0 && to === length ? x : thenFree(ops, ops.pad(x, 1, from, length - to), x);
   });
-  return inPrecision(
+  return castAndFree(
     ops,
     sumAndFree(ops, padded, null, parts[0]!.dtype as Precision),
     parts[0]!.dtype as Precision,
@@ -339,7 +347,7 @@ function rowsFromHeads(
   { batch, length, num_heads, head_dim }: AttentionShape,
 ): Tensor {
   const rows = ops.transpose(x, [0, 2, 1, 3]);
-  return use(ops, ops.reshape(rows, [batch * length, num_heads * head_dim]), rows);
+  return thenFree(ops, ops.reshape(rows, [batch * length, num_heads * head_dim]), rows);
 }
 
 /** [n, heads · width] -> [batch, heads, length, width] */
@@ -350,7 +358,7 @@ function headsFromRows(
   width: number,
 ): Tensor {
   const rows = ops.reshape(x, [batch, length, num_heads, width]);
-  return use(ops, ops.transpose(rows, [0, 2, 1, 3]), rows);
+  return thenFree(ops, ops.transpose(rows, [0, 2, 1, 3]), rows);
 }
 
 function dotOfRows(ops: Ops, o: Tensor, dO: Tensor, shape: AttentionShape): [Tensor, Tensor] {
@@ -359,11 +367,11 @@ function dotOfRows(ops: Ops, o: Tensor, dO: Tensor, shape: AttentionShape): [Ten
     return [headsFromRows(ops, dots, shape, 1), dots];
   }
   const product = ops.mul(o, dO);
-  const apart = use(
+  const apart = thenFree(
     ops,
     ops.reshape(product, [shape.batch * shape.length, shape.num_heads, shape.head_dim]),
     product,
   );
-  const dot = use(ops, ops.sum(apart), apart);
+  const dot = thenFree(ops, ops.sum(apart), apart);
   return [headsFromRows(ops, dot, shape, 1), dot];
 }

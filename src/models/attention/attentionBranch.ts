@@ -3,19 +3,19 @@ import {
   attendBackward,
   fromHeads,
   toHeads,
-  type AttentionBlock,
+  type RowBlock,
   type AttentionShape,
   type Heads,
-  type Turn,
+  type RotaryTable,
 } from './attention';
 import type { Dropout } from '../layers/dropout';
 import {
   inputPrecision,
-  isTrained,
+  isLinearTrained,
   linearBackward,
   linearForward,
   needsInput,
-  precisionOf,
+  weightPrecision,
   savedTensors,
   sumAndFree,
   type Linear,
@@ -23,15 +23,15 @@ import {
 } from '../layers/linear';
 import {
   isNormTrained,
-  normAgain,
+  recomputeNorm,
   normBackward,
   normForward,
-  throughNorm,
+  branchInputGradient,
   statsTensors,
   type Norm,
   type NormStats,
 } from '../layers/norm';
-import { use, type Ops, type Precision, type Tensor } from '../ops/ops';
+import { thenFree, type Ops, type Precision, type Tensor } from '../ops/ops';
 import { qkNormBackward, qkNormForward, type QkNorm } from './qkNorm';
 
 export interface AttentionWeights {
@@ -44,22 +44,22 @@ export interface AttentionWeights {
   readonly o: Linear;
   readonly softcap: number | null;
   /** Keys into the pass: how far queries see, how they turn. */
-  readonly reach: string;
-  readonly turn: string;
+  readonly windowKey: string;
+  readonly ropeKey: string;
 }
 
 /** What the layers of one pass share. n = batch · length. */
-export interface Pass {
+export interface PassContext {
   readonly shape: AttentionShape;
-  readonly turns: ReadonlyMap<string, Turn>;
-  readonly blocks: ReadonlyMap<string, readonly AttentionBlock[]>;
+  readonly ropeTables: ReadonlyMap<string, RotaryTable>;
+  readonly rowBlocks: ReadonlyMap<string, readonly RowBlock[]>;
   readonly dropout: Dropout | null;
   /** Keep attention's probabilities for the backward pass instead of computing them again. */
   readonly keepProbabilities: boolean;
 }
 
 /** The rows that go on after the last layer's attention. */
-export interface Rows {
+export interface SelectedRows {
   readonly indices: Tensor; // [m] of n
   /** For each of the n rows its place among the m, or m. */
   readonly inverse: Tensor; // [n]
@@ -85,8 +85,8 @@ export const isAttentionTrained = ({
   norm_out,
   qk_norm,
 }: AttentionWeights): boolean =>
-  isTrained(qkv) ||
-  isTrained(o) ||
+  isLinearTrained(qkv) ||
+  isLinearTrained(o) ||
   isNormTrained(norm_in) ||
   isNormTrained(norm_out) ||
   (qk_norm?.trains ?? false);
@@ -97,13 +97,13 @@ function headsOf(
   w: AttentionWeights,
   x: Tensor,
   shape: AttentionShape,
-  turn: Turn,
+  turn: RotaryTable,
   dropout: Dropout | null,
 ) {
   const normed = w.norm_in && normForward(ops, w.norm_in, x, inputPrecision(ops, w.qkv, x));
   const { y, saved: qkv } = linearForward(ops, w.qkv, normed?.h ?? x, dropout);
   const ready = w.qk_norm ? qkNormForward(ops, w.qk_norm, y, shape) : y;
-  const heads = toHeads(ops, ready, shape, turn, precisionOf(w.qkv));
+  const heads = toHeads(ops, ready, shape, turn, weightPrecision(w.qkv));
   if (normed) ops.free(normed.h);
   ops.free(ready);
   return { heads, qkv, stats_in: normed?.stats ?? null, raw: w.qk_norm ? y : null };
@@ -123,7 +123,7 @@ function outputOf(
   }
   const { y: branch, saved: out } = linearForward(ops, w.o, o, dropout);
   const { h, stats } = normForward(ops, w.norm_out, branch);
-  return { y: use(ops, ops.add(h, residual), h), out, branch: { y: branch, stats } };
+  return { y: thenFree(ops, ops.add(h, residual), h), out, branch: { y: branch, stats } };
 }
 
 /**
@@ -134,16 +134,16 @@ export function attentionForward(
   ops: Ops,
   w: AttentionWeights,
   x: Tensor,
-  pass: Pass,
-  rows: Rows | null,
+  pass: PassContext,
+  rows: SelectedRows | null,
   keep: boolean,
 ): { readonly y: Tensor; readonly saved: AttentionSaved } {
-  const first = headsOf(ops, w, x, pass.shape, pass.turns.get(w.turn)!, pass.dropout);
+  const first = headsOf(ops, w, x, pass.shape, pass.ropeTables.get(w.ropeKey)!, pass.dropout);
   const { o, probabilities } = attend(
     ops,
     first.heads,
     pass.shape,
-    pass.blocks.get(w.reach)!,
+    pass.rowBlocks.get(w.windowKey)!,
     keep && pass.keepProbabilities,
     w.softcap,
   );
@@ -170,12 +170,12 @@ export function attentionStep(
   x: Tensor,
   cache: AttentionCache,
   shape: AttentionShape,
-  turn: Turn,
+  turn: RotaryTable,
   window: number | null,
 ): { readonly y: Tensor; readonly cache: AttentionCache } {
   const { heads, qkv, stats_in, raw } = headsOf(ops, w, x, shape, turn, null);
-  const k = use(ops, ops.concat([cache.k, heads.k], 1), cache.k, heads.k);
-  const v = use(ops, ops.concat([cache.v, heads.v], 1), cache.v, heads.v);
+  const k = thenFree(ops, ops.concat([cache.k, heads.k], 1), cache.k, heads.k);
+  const v = thenFree(ops, ops.concat([cache.v, heads.v], 1), cache.v, heads.v);
   const to = k.shape[1]!;
   const from = window === null ? 0 : Math.max(0, to - window);
   const { o } = attend(
@@ -228,14 +228,14 @@ export async function attentionBackward(
   x: Tensor,
   dy: Tensor,
   saved: AttentionSaved,
-  pass: Pass,
-  rows: Rows | null,
+  pass: PassContext,
+  rows: SelectedRows | null,
   wanted: boolean,
   residual: Tensor | null,
 ): Promise<Tensor | null> {
   const { o, heads, branch, stats_in, raw } = saved;
   const wantedHeads =
-    wanted || isTrained(w.qkv) || isNormTrained(w.norm_in) || (w.qk_norm?.trains ?? false);
+    wanted || isLinearTrained(w.qkv) || isNormTrained(w.norm_in) || (w.qk_norm?.trains ?? false);
   const dBranch =
     w.norm_out && branch
       ? await normBackward(ops, w.norm_out, branch.y, branch.stats, dy, null)
@@ -254,7 +254,7 @@ export async function attentionBackward(
   if (dBranch !== dy) ops.free(dBranch);
   if (!wantedHeads) return null;
   const dORows = sumAndFree(ops, terms, null, heads.v.dtype as Precision);
-  const dO = spread(ops, dORows, rows);
+  const dO = scatterRows(ops, dORows, rows);
   if (dO !== dORows) ops.free(dORows);
   const dHeads = attendBackward(
     ops,
@@ -262,17 +262,17 @@ export async function attentionBackward(
     saved,
     dO,
     pass.shape,
-    pass.blocks.get(w.reach)!,
+    pass.rowBlocks.get(w.windowKey)!,
     w.softcap,
   );
-  const turned = use(
+  const turned = thenFree(
     ops,
     fromHeads(
       ops,
       dHeads,
       pass.shape,
-      pass.turns.get(w.turn)!,
-      needsInput(w.qkv) || w.qk_norm ? 'f32' : precisionOf(w.qkv),
+      pass.ropeTables.get(w.ropeKey)!,
+      needsInput(w.qkv) || w.qk_norm ? 'f32' : weightPrecision(w.qkv),
     ),
     dO,
   );
@@ -281,22 +281,22 @@ export async function attentionBackward(
   const h = !needsInput(w.qkv)
     ? null
     : w.norm_in && stats_in
-      ? normAgain(ops, w.norm_in, x, stats_in, inputPrecision(ops, w.qkv, x))
+      ? recomputeNorm(ops, w.norm_in, x, stats_in, inputPrecision(ops, w.qkv, x))
       : x;
   const wantedInput = wanted || isNormTrained(w.norm_in);
   const dh = await linearBackward(ops, w.qkv, dQkv, h, saved.qkv, pass.dropout, wantedInput);
   ops.free(dQkv);
   if (h && h !== x) ops.free(h);
   if (!wantedInput) return null;
-  const dx = await throughNorm(ops, w.norm_in, x, stats_in, sumAndFree(ops, dh), residual);
+  const dx = await branchInputGradient(ops, w.norm_in, x, stats_in, sumAndFree(ops, dh), residual);
   if (wanted) return dx;
   ops.free(dx);
   return null;
 }
 
 /** [m, d] -> [n, d], zero where a row was left out; x itself where none was. */
-export function spread(ops: Ops, x: Tensor, rows: Rows | null): Tensor {
+export function scatterRows(ops: Ops, x: Tensor, rows: SelectedRows | null): Tensor {
   if (!rows) return x;
   const padded = ops.pad(x, 0, 0, 1);
-  return use(ops, ops.gather(padded, rows.inverse), padded);
+  return thenFree(ops, ops.gather(padded, rows.inverse), padded);
 }

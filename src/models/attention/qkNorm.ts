@@ -1,10 +1,10 @@
-import type { Held } from '../held';
-import { columnSums, sizeOf, use, widened, type Ops, type Tensor } from '../ops/ops';
+import type { WeightTensor } from '../weightTensor';
+import { columnSums, elementCount, thenFree, withF32, type Ops, type Tensor } from '../ops/ops';
 import type { HeadLayout } from './rope';
 
 /** The weight of q's or k's norm, and which of its numbers each row of the product takes. */
 interface Part {
-  readonly weight: Held;
+  readonly weight: WeightTensor;
   readonly order: Int32Array;
   /** 1 where the weight counts from 1. */
   readonly offset: number;
@@ -37,7 +37,7 @@ export class QkNorm {
   }
 
   get trains(): boolean {
-    return this.parts.some(({ weight }) => weight.trained);
+    return this.parts.some(({ weight }) => weight.gradientSink);
   }
 
   async refresh(): Promise<void> {
@@ -49,9 +49,9 @@ export class QkNorm {
   async accumulate(gradient: Float32Array): Promise<void> {
     let row = 0;
     for (const { weight, order } of this.parts) {
-      const own = new Float32Array(sizeOf(weight.tensor.shape));
+      const own = new Float32Array(elementCount(weight.tensor.shape));
       for (const at of order) own[at]! += gradient[row++]!;
-      await weight.trained?.accumulate(this.ops.upload(own, weight.tensor.shape));
+      await weight.gradientSink?.accumulate(this.ops.upload(own, weight.tensor.shape));
     }
   }
 
@@ -71,12 +71,12 @@ export class QkNorm {
 
 /** qkv [n, (heads + 2 kv_heads) · head_dim] with q and k of mean square 1, times the weight. */
 export function qkNormForward(ops: Ops, norm: QkNorm, qkv: Tensor, layout: HeadLayout): Tensor {
-  const [q, k, v] = widened(ops, qkv, (wide) => apart(ops, wide, layout));
+  const [q, k, v] = withF32(ops, qkv, (wide) => apart(ops, wide, layout));
   const units = [unit(ops, q, norm, layout), unit(ops, k, norm, layout)];
   ops.free(q, k);
-  const both = use(ops, ops.concat(units, 1), ...units);
-  const scaled = use(ops, ops.mul(both, norm.scale), both);
-  return use(ops, ops.concat([scaled, v], 1), scaled, v);
+  const both = thenFree(ops, ops.concat(units, 1), ...units);
+  const scaled = thenFree(ops, ops.mul(both, norm.scale), both);
+  return thenFree(ops, ops.concat([scaled, v], 1), scaled, v);
 }
 
 /** Gradient of what came in, for d of what came out, which it frees. */
@@ -87,7 +87,7 @@ export async function qkNormBackward(
   d: Tensor,
   layout: HeadLayout,
 ): Promise<Tensor> {
-  const [q, k, v] = widened(ops, qkv, (wide) => apart(ops, wide, layout));
+  const [q, k, v] = withF32(ops, qkv, (wide) => apart(ops, wide, layout));
   ops.free(v);
   const { num_heads, num_kv_heads, head_dim } = layout;
   const [dBoth, dV] = ops.split(
@@ -96,7 +96,7 @@ export async function qkNormBackward(
     1,
   ) as [Tensor, Tensor];
   if (norm.trains) await scaleBackward(ops, norm, [q, k], dBoth, layout);
-  const g = use(ops, ops.mul(dBoth, norm.scale), dBoth);
+  const g = thenFree(ops, ops.mul(dBoth, norm.scale), dBoth);
   const [gq, gk] = ops.split(g, [num_heads * head_dim, num_kv_heads * head_dim], 1) as [
     Tensor,
     Tensor,
@@ -107,7 +107,7 @@ export async function qkNormBackward(
     dV,
   ];
   ops.free(d, g, q, k, gq, gk);
-  return use(ops, ops.concat(parts, 1), ...parts);
+  return thenFree(ops, ops.concat(parts, 1), ...parts);
 }
 
 async function scaleBackward(
@@ -118,9 +118,9 @@ async function scaleBackward(
   layout: HeadLayout,
 ): Promise<void> {
   const units = parts.map((x) => unit(ops, x, norm, layout));
-  const both = use(ops, ops.concat(units, 1), ...units);
-  const products = use(ops, ops.mul(d, both), both);
-  const sums = use(ops, columnSums(ops, products), products);
+  const both = thenFree(ops, ops.concat(units, 1), ...units);
+  const products = thenFree(ops, ops.mul(d, both), both);
+  const sums = thenFree(ops, columnSums(ops, products), products);
   await norm.accumulate(await ops.download(sums));
   ops.free(sums);
 }
@@ -145,8 +145,8 @@ function grouped(ops: Ops, x: Tensor, { over }: QkNorm, { head_dim }: HeadLayout
 function unit(ops: Ops, x: Tensor, norm: QkNorm, layout: HeadLayout): Tensor {
   const rows = grouped(ops, x, norm, layout);
   const r = ops.rms(rows, norm.eps);
-  const scaled = use(ops, ops.mul(rows, r), rows, r);
-  return use(ops, ops.reshape(scaled, x.shape), scaled);
+  const scaled = thenFree(ops, ops.mul(rows, r), rows, r);
+  return thenFree(ops, ops.reshape(scaled, x.shape), scaled);
 }
 
 /** r · (g - u · mean(g · u)) with u = r · x */
@@ -160,12 +160,12 @@ function unitBackward(
   const rows = grouped(ops, x, norm, layout);
   const g = grouped(ops, gradient, norm, layout);
   const r = ops.rms(rows, norm.eps);
-  const u = use(ops, ops.mul(rows, r), rows);
+  const u = thenFree(ops, ops.mul(rows, r), rows);
   const gu = ops.mul(g, u);
-  const sum = use(ops, ops.sum(gu), gu);
-  const mean = use(ops, ops.scale(sum, 1 / u.shape[1]!), sum);
-  const along = use(ops, ops.mul(u, mean), u, mean);
-  const rest = use(ops, ops.sub(g, along), g, along);
-  const dx = use(ops, ops.mul(rest, r), rest, r);
-  return use(ops, ops.reshape(dx, x.shape), dx);
+  const sum = thenFree(ops, ops.sum(gu), gu);
+  const mean = thenFree(ops, ops.scale(sum, 1 / u.shape[1]!), sum);
+  const along = thenFree(ops, ops.mul(u, mean), u, mean);
+  const rest = thenFree(ops, ops.sub(g, along), g, along);
+  const dx = thenFree(ops, ops.mul(rest, r), rest, r);
+  return thenFree(ops, ops.reshape(dx, x.shape), dx);
 }

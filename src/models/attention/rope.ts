@@ -45,7 +45,7 @@ export function inverseFrequencies(
 }
 
 /** What cosines and sines are multiplied with. */
-export const rotaryFactor = ({ scaling }: RopeSpec): number =>
+export const rotaryScale = ({ scaling }: RopeSpec): number =>
   scaling.kind === 'yarn' || scaling.kind === 'longrope' ? scaling.attention_factor : 1;
 
 /** NTK-aware: the base grows with the length. */
@@ -111,7 +111,7 @@ export interface HeadLayout {
  * factor · e^(i·position·frequency) for k, the same times `scale` (attention's) for q, 1 for v.
  * [positions, num_heads + 2·num_kv_heads, head_dim / 2, 2]
  */
-export function rotaryTable(
+export function buildRotaryTable(
   rope: RopeSpec,
   layout: HeadLayout,
   scale: number,
@@ -120,7 +120,7 @@ export function rotaryTable(
   direction: 1 | -1,
 ): Float32Array {
   const frequencies = inverseFrequencies(rope, length);
-  const factor = rotaryFactor(rope);
+  const factor = rotaryScale(rope);
   const { num_heads, num_kv_heads, head_dim } = layout;
   const [heads, pairs] = [num_heads + 2 * num_kv_heads, head_dim / 2];
   const table = new Float32Array(positions.length * heads * head_dim);

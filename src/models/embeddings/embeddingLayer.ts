@@ -1,5 +1,5 @@
 import type { Tensor } from '../ops/ops';
-import type { ModelInput } from '../modelTypes';
+import type { ModelInput } from '../model';
 
 /** What makes the vectors that the first layer reads. */
 export interface EmbeddingLayer<Saved> {

@@ -1,8 +1,8 @@
 import type { PatchEmbeddingSpec } from '../../formats/architecture/spec';
 import type { EmbeddingLayer } from './embeddingLayer';
-import type { Held } from '../held';
+import type { WeightTensor } from '../weightTensor';
 import {
-  isTrained,
+  isLinearTrained,
   linearBackward,
   linearForward,
   needsInput,
@@ -10,8 +10,8 @@ import {
   type Linear,
   type LinearSaved,
 } from '../layers/linear';
-import { columnSums, use, type Ops, type Tensor } from '../ops/ops';
-import type { ModelInput } from '../modelTypes';
+import { columnSums, thenFree, type Ops, type Tensor } from '../ops/ops';
+import type { ModelInput } from '../model';
 
 interface Saved {
   readonly patches: Tensor | null; // [batch · patches, channels · height · width]
@@ -27,12 +27,15 @@ export class PatchEmbedding implements EmbeddingLayer<Saved> {
     private readonly ops: Ops,
     private readonly spec: PatchEmbeddingSpec,
     private readonly projection: Linear,
-    private readonly cls: Held,
-    private readonly positions: Held, // [1, 1, d], [1, patches + 1, d]
+    private readonly cls: WeightTensor,
+    private readonly positions: WeightTensor, // [1, 1, d], [1, patches + 1, d]
   ) {}
 
   get trains(): boolean {
-    return isTrained(this.projection) || Boolean(this.cls.trained ?? this.positions.trained);
+    return (
+      isLinearTrained(this.projection) ||
+      Boolean(this.cls.gradientSink ?? this.positions.gradientSink)
+    );
   }
 
   forward(
@@ -44,12 +47,12 @@ export class PatchEmbedding implements EmbeddingLayer<Saved> {
     const rows = patchesOf(pixel_values!, batch, this.spec);
     const patches = ops.upload(rows, [batch * (length - 1), rows.length / (batch * (length - 1))]);
     const { y, saved: linear } = linearForward(ops, projection, patches, null);
-    const apart = use(ops, ops.reshape(y, [batch, length - 1, d]), y);
+    const apart = thenFree(ops, ops.reshape(y, [batch, length - 1, d]), y);
     const zeros = ops.upload(new Int32Array(batch), [batch]);
-    const first = use(ops, ops.gather(cls.tensor, zeros), zeros); // [batch, 1, d]
-    const all = use(ops, ops.concat([first, apart], 1), first, apart);
-    const placed = use(ops, ops.add(all, positions.tensor), all);
-    const x = use(ops, ops.reshape(placed, [batch * length, d]), placed);
+    const first = thenFree(ops, ops.gather(cls.tensor, zeros), zeros); // [batch, 1, d]
+    const all = thenFree(ops, ops.concat([first, apart], 1), first, apart);
+    const placed = thenFree(ops, ops.add(all, positions.tensor), all);
+    const x = thenFree(ops, ops.reshape(placed, [batch * length, d]), placed);
     const kept = keep && needsInput(projection);
     if (!kept) ops.free(patches);
     if (keep) return { x, saved: { patches: kept ? patches : null, linear } };
@@ -63,8 +66,8 @@ export class PatchEmbedding implements EmbeddingLayer<Saved> {
     if (this.trains) {
       const apart = ops.reshape(dx, [batch, length, d]);
       await this.learnt(apart);
-      const own = use(ops, ops.slice(apart, [0, 1, 0], [batch, length - 1, d]), apart);
-      const dy = use(ops, ops.reshape(own, [batch * (length - 1), d]), own);
+      const own = thenFree(ops, ops.slice(apart, [0, 1, 0], [batch, length - 1, d]), apart);
+      const dy = thenFree(ops, ops.reshape(own, [batch * (length - 1), d]), own);
       await linearBackward(ops, projection, dy, saved.patches, saved.linear, null, false);
       ops.free(dy);
     }
@@ -76,13 +79,15 @@ export class PatchEmbedding implements EmbeddingLayer<Saved> {
   private async learnt(d: Tensor): Promise<void> {
     const { ops, cls, positions } = this;
     const [batch, length, width] = d.shape as [number, number, number];
-    const summed = async (held: Held, part: Tensor, count: number) => {
-      const rows = use(ops, ops.reshape(part, [batch, count * width]), part);
-      const sums = use(ops, columnSums(ops, rows), rows);
-      await held.trained!.accumulate(use(ops, ops.reshape(sums, held.tensor.shape), sums));
+    const summed = async (held: WeightTensor, part: Tensor, count: number) => {
+      const rows = thenFree(ops, ops.reshape(part, [batch, count * width]), part);
+      const sums = thenFree(ops, columnSums(ops, rows), rows);
+      await held.gradientSink!.accumulate(
+        thenFree(ops, ops.reshape(sums, held.tensor.shape), sums),
+      );
     };
-    if (cls.trained) await summed(cls, ops.slice(d, [0, 0, 0], [batch, 1, width]), 1);
-    if (positions.trained)
+    if (cls.gradientSink) await summed(cls, ops.slice(d, [0, 0, 0], [batch, 1, width]), 1);
+    if (positions.gradientSink)
       await summed(positions, ops.slice(d, [0, 0, 0], [batch, length, width]), length);
   }
 

@@ -1,16 +1,16 @@
 import type { TokenEmbeddingSpec } from '../../formats/architecture/spec';
 import type { Adapters, LoraModule } from '../adapters';
 import type { EmbeddingLayer } from './embeddingLayer';
-import type { Held } from '../held';
+import type { WeightTensor } from '../weightTensor';
 import { normBackward, normForward, statsTensors, type Norm, type NormStats } from '../layers/norm';
-import { columnSums, inPrecision, use, type Ops, type Tensor } from '../ops/ops';
+import { columnSums, castAndFree, thenFree, type Ops, type Tensor } from '../ops/ops';
 import { addInto } from '../training/parameters';
-import type { ModelInput } from '../modelTypes';
+import type { ModelInput } from '../model';
 
 export interface TokenTables {
-  readonly tokens: Held; // [vocab, d]
-  readonly positions: Held | null; // [positions, d]
-  readonly types: Held | null; // [types, d]
+  readonly tokens: WeightTensor; // [vocab, d]
+  readonly positions: WeightTensor | null; // [positions, d]
+  readonly types: WeightTensor | null; // [types, d]
   readonly norm: Norm | null;
 }
 
@@ -63,7 +63,7 @@ export class TokenEmbedding implements EmbeddingLayer<Saved> {
     const { tokens, positions, types, norm } = this.tables;
     return (
       this.adapted.some((a) => a.module.number !== null) ||
-      [tokens, positions, types, norm?.weight, norm?.bias].some((held) => held?.trained)
+      [tokens, positions, types, norm?.weight, norm?.bias].some((held) => held?.gradientSink)
     );
   }
 
@@ -72,13 +72,13 @@ export class TokenEmbedding implements EmbeddingLayer<Saved> {
     const ids = input.input_ids;
     const looked = this.lookUp(ids);
     const scaled =
-      spec.scale === 1 ? looked.x : use(ops, ops.scale(looked.x, spec.scale), looked.x);
+      spec.scale === 1 ? looked.x : thenFree(ops, ops.scale(looked.x, spec.scale), looked.x);
     const terms = [scaled];
     if (tables.positions && spec.positions)
       terms.push(this.rowsOf(tables.positions, positionsOf(input, spec.positions.offset)));
     if (tables.types)
       terms.push(this.rowsOf(tables.types, input.token_type_ids ?? new Int32Array(ids.length)));
-    const sum = terms.length === 1 ? terms[0]! : use(ops, ops.addN(terms), ...terms);
+    const sum = terms.length === 1 ? terms[0]! : thenFree(ops, ops.addN(terms), ...terms);
     if (!keep && looked.z) ops.free(looked.z);
     const z = keep ? looked.z : null;
     if (!tables.norm) return { x: sum, saved: { ids, sum: null, stats: null, z } };
@@ -93,18 +93,22 @@ export class TokenEmbedding implements EmbeddingLayer<Saved> {
     const { ops, tables, spec } = this;
     const d =
       tables.norm && saved.sum && saved.stats
-        ? use(ops, await normBackward(ops, tables.norm, saved.sum, saved.stats, dx, null), dx)
+        ? thenFree(ops, await normBackward(ops, tables.norm, saved.sum, saved.stats, dx, null), dx)
         : dx;
     if (this.trains) {
-      if (tables.positions?.trained && spec.positions)
-        await tables.positions.trained.accumulateRows(positionsOf(input, spec.positions.offset), d);
-      if (tables.types?.trained)
-        await tables.types.trained.accumulateRows(
+      if (tables.positions?.gradientSink && spec.positions)
+        await tables.positions.gradientSink.accumulateRows(
+          positionsOf(input, spec.positions.offset),
+          d,
+        );
+      if (tables.types?.gradientSink)
+        await tables.types.gradientSink.accumulateRows(
           input.token_type_ids ?? new Int32Array(saved.ids.length),
           d,
         );
       const own = spec.scale === 1 ? d : ops.scale(d, spec.scale);
-      if (tables.tokens.trained) await tables.tokens.trained.accumulateRows(saved.ids, own);
+      if (tables.tokens.gradientSink)
+        await tables.tokens.gradientSink.accumulateRows(saved.ids, own);
       for (const adapted of this.adapted)
         if (adapted.module.number !== null) await this.adaptedBackward(adapted, saved, own);
       if (own !== d) ops.free(own);
@@ -136,22 +140,22 @@ export class TokenEmbedding implements EmbeddingLayer<Saved> {
   private lookUp(ids: Int32Array): { readonly x: Tensor; readonly z: Tensor | null } {
     const { ops } = this;
     const indices = ops.upload(ids, [ids.length]);
-    const terms = [inPrecision(ops, ops.gather(this.tables.tokens.tensor, indices), 'f32')];
+    const terms = [castAndFree(ops, ops.gather(this.tables.tokens.tensor, indices), 'f32')];
     for (const { A, B } of this.adapted) {
       const down = ops.gather(A, indices); // [n, r]
-      terms.push(use(ops, ops.matMul(down, B, false, true), down));
+      terms.push(thenFree(ops, ops.matMul(down, B, false, true), down));
     }
     ops.free(indices);
-    const z = terms.length === 1 ? terms[0]! : use(ops, ops.addN(terms), ...terms);
+    const z = terms.length === 1 ? terms[0]! : thenFree(ops, ops.addN(terms), ...terms);
     const factor = this.adapted.find((a) => a.factor)?.factor;
     return factor ? { x: ops.mul(z, factor), z } : { x: z, z: null };
   }
 
-  private rowsOf(table: Held, rows: Int32Array): Tensor {
+  private rowsOf(table: WeightTensor, rows: Int32Array): Tensor {
     const indices = this.ops.upload(rows, [rows.length]);
-    return inPrecision(
+    return castAndFree(
       this.ops,
-      use(this.ops, this.ops.gather(table.tensor, indices), indices),
+      thenFree(this.ops, this.ops.gather(table.tensor, indices), indices),
       'f32',
     );
   }
@@ -169,7 +173,7 @@ export class TokenEmbedding implements EmbeddingLayer<Saved> {
     if (module.A.kind === 'frozen' || module.B.kind === 'frozen') return;
     if (module.magnitude?.kind === 'trained' && z && inverseNorms) {
       const product = ops.mul(dy, z);
-      const sums = use(ops, columnSums(ops, product), product);
+      const sums = thenFree(ops, columnSums(ops, product), product);
       const by_column = await ops.download(sums);
       ops.free(sums);
       const into = parameters.gradient(module.magnitude.parameter);
@@ -177,8 +181,8 @@ export class TokenEmbedding implements EmbeddingLayer<Saved> {
     }
     const dz = factor ? ops.mul(dy, factor) : dy;
     const indices = ops.upload(ids, [ids.length]);
-    const down = use(ops, ops.gather(A, indices), indices);
-    const dB = use(ops, ops.matMul(dz, down, true), down); // [d, r]
+    const down = thenFree(ops, ops.gather(A, indices), indices);
+    const dB = thenFree(ops, ops.matMul(dz, down, true), down); // [d, r]
     const dDown = ops.matMul(dz, B); // [n, r]
     addInto(
       parameters.gradient(module.B.parameter),
@@ -225,9 +229,9 @@ async function uploadFactors(
   );
   if (!module.magnitude) return { A, B, factor: null, inverseNorms: null };
   const delta = ops.matMul(A, B, false, true); // [vocab, d]
-  const whole = use(ops, ops.add(weight, delta), delta);
-  const squares = use(ops, ops.mul(whole, whole), whole);
-  const sums = use(ops, columnSums(ops, squares), squares);
+  const whole = thenFree(ops, ops.add(weight, delta), delta);
+  const squares = thenFree(ops, ops.mul(whole, whole), whole);
+  const sums = thenFree(ops, columnSums(ops, squares), squares);
   const inverseNorms = (await ops.download(sums)).map((s) => 1 / Math.sqrt(s));
   ops.free(sums);
   const magnitude = adapters.read(module.magnitude);

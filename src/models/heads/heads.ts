@@ -2,10 +2,10 @@ import { roundedUp } from '../../shared/roundedSizes';
 import type { Dropout } from '../layers/dropout';
 import { freeLabels, labelBackward, labelForward, type LabelHead } from './labelHead';
 import { lmLogits, lmLoss, type LmHead } from './lmHead';
-import { lossOf, normalised } from './loss';
-import { use, type Tensor } from '../ops/ops';
+import { lossOf, normalizedRows } from './loss';
+import { thenFree, type Tensor } from '../ops/ops';
 import type { Transformer } from '../transformer';
-import type { Evaluation, LabelledInput, ModelInput, Problem } from '../modelTypes';
+import type { Evaluation, LabelledInput, ModelInput, LossKind } from '../model';
 
 /** What stands on a transformer: makes outputs of its vectors, and losses of them. */
 export interface Head {
@@ -27,7 +27,7 @@ export class NextTokenHead implements Head {
   async logits(input: ModelInput): Promise<Float32Array> {
     const run = await this.body.forward(input, null, false, null);
     const logits = await lmLogits(this.body.ops, this.head, run.h);
-    this.body.end(run);
+    this.body.release(run);
     return logits;
   }
 
@@ -46,7 +46,7 @@ export class NextTokenHead implements Head {
     if (dh && wanted === 'all') await body.backward(run, this.padded(dh, run.h.shape[0]!));
     else {
       if (dh) body.ops.free(dh);
-      body.end(run);
+      body.release(run);
     }
     return { loss_sum, labelled: labels.length, outputs: null };
   }
@@ -55,7 +55,7 @@ export class NextTokenHead implements Head {
   private padded(dh: Tensor, rows: number): Tensor {
     const { ops } = this.body;
     const others = rows - dh.shape[0]!;
-    return others === 0 ? dh : use(ops, ops.pad(dh, 0, 0, others), dh);
+    return others === 0 ? dh : thenFree(ops, ops.pad(dh, 0, 0, others), dh);
   }
 }
 
@@ -91,7 +91,7 @@ export class LabelsHead implements Head {
     private readonly body: Transformer,
     private readonly head: LabelHead,
     private readonly pool: 'none' | 'first' | 'last',
-    private readonly problem: Exclude<Problem, 'next_token'>,
+    private readonly problem: Exclude<LossKind, 'next_token'>,
   ) {}
 
   async logits(input: ModelInput): Promise<Float32Array> {
@@ -101,7 +101,7 @@ export class LabelsHead implements Head {
     freeLabels(body.ops, saved);
     const logits = await body.ops.download(y);
     body.ops.free(y);
-    body.end(run);
+    body.release(run);
     return logits;
   }
 
@@ -122,7 +122,7 @@ export class LabelsHead implements Head {
     const dh = dy ? await labelBackward(ops, head, run.h, dy, saved, dropout, body.trains) : null;
     if (!dy) freeLabels(ops, saved);
     if (dh) await body.backward(run, dh);
-    else body.end(run);
+    else body.release(run);
     return { loss_sum, labelled, outputs };
   }
 
@@ -151,8 +151,8 @@ export class PooledHead implements Head {
     const { y, weights } = this.pooled(run.h, input);
     const vectors = await body.ops.download(y);
     body.ops.free(y, weights);
-    body.end(run);
-    return this.normalise ? normalised(vectors, vectors.length / input.batch) : vectors;
+    body.release(run);
+    return this.normalise ? normalizedRows(vectors, vectors.length / input.batch) : vectors;
   }
 
   async loss(input: LabelledInput, train: boolean, dropout: Dropout | null): Promise<Evaluation> {
@@ -164,8 +164,8 @@ export class PooledHead implements Head {
     const { loss_sum, labelled, gradient } = lossOf('pairs', outputs, y.shape[1]!, input.labels);
     if (train && body.trains) {
       const dy = ops.upload(gradient, y.shape);
-      await body.backward(run, use(ops, ops.matMul(weights, dy, true), dy));
-    } else body.end(run);
+      await body.backward(run, thenFree(ops, ops.matMul(weights, dy, true), dy));
+    } else body.release(run);
     ops.free(y, weights);
     return { loss_sum, labelled, outputs };
   }

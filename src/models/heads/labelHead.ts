@@ -1,8 +1,8 @@
 import type { Activation } from '../../formats/architecture/spec';
-import { activateWithSlope } from '../layers/activation';
+import { applyActivationWithSlope } from '../layers/activation';
 import type { Dropout } from '../layers/dropout';
 import {
-  isTrained,
+  isLinearTrained,
   linearBackward,
   linearForward,
   savedTensors,
@@ -10,7 +10,7 @@ import {
   type Linear,
   type LinearSaved,
 } from '../layers/linear';
-import { use, type Ops, type Tensor } from '../ops/ops';
+import { thenFree, type Ops, type Tensor } from '../ops/ops';
 
 /** output(act(dense h)), or output(h). */
 export interface LabelHead {
@@ -37,7 +37,7 @@ export function labelForward(
     return { y, saved: { dense: null, inner: null, output: saved } };
   }
   const { y: raw, saved } = linearForward(ops, head.dense.linear, h, dropout);
-  const { y: inner, slope } = activateWithSlope(ops, head.dense.activation, raw);
+  const { y: inner, slope } = applyActivationWithSlope(ops, head.dense.activation, raw);
   ops.free(raw);
   const { y, saved: output } = linearForward(ops, head.output, inner, dropout);
   return { y, saved: { dense: { saved, slope }, inner, output } };
@@ -62,7 +62,7 @@ export async function labelBackward(
   wanted: boolean,
 ): Promise<Tensor | null> {
   const { dense } = head;
-  const wantedInner = dense ? wanted || isTrained(dense.linear) : wanted;
+  const wantedInner = dense ? wanted || isLinearTrained(dense.linear) : wanted;
   const terms = await linearBackward(
     ops,
     head.output,
@@ -91,7 +91,7 @@ async function denseBackward(
   dropout: Dropout | null,
   wanted: boolean,
 ): Promise<Tensor | null> {
-  const dRaw = use(ops, ops.mul(dInner, slope), dInner);
+  const dRaw = thenFree(ops, ops.mul(dInner, slope), dInner);
   const terms = await linearBackward(ops, linear, dRaw, h, saved, dropout, wanted);
   ops.free(dRaw);
   return terms.length > 0 ? sumAndFree(ops, terms) : null;

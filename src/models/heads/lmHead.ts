@@ -1,17 +1,17 @@
-import { activate, activateWithSlope } from '../layers/activation';
+import { applyActivation, applyActivationWithSlope } from '../layers/activation';
 import type { Dropout } from '../layers/dropout';
 import {
-  isTrained,
+  isLinearTrained,
   linearBackward,
   linearForward,
-  product,
+  matMulWeight,
   savedTensors,
   sumAndFree,
   type Linear,
   type LinearSaved,
 } from '../layers/linear';
 import type { FusedOps } from '../ops/fused';
-import { inPrecision, join, use, type Ops, type Tensor } from '../ops/ops';
+import { castAndFree, concatAndFree, thenFree, type Ops, type Tensor } from '../ops/ops';
 
 export interface LmHead {
   /** The output layer, tied to the embedding or not. */
@@ -48,7 +48,7 @@ export async function lmLogits(ops: Ops, head: LmHead, h: Tensor): Promise<Float
     const z = capped(ops, y, head.softcap);
     all.set(await ops.download(z), start * vocab);
     ops.free(rows, z, ...savedTensors(saved));
-    await ops.between();
+    await ops.yieldPoint();
   }
   return all;
 }
@@ -57,7 +57,7 @@ export async function lmLogits(ops: Ops, head: LmHead, h: Tensor): Promise<Float
  * The loss alone, with the gradients of the output layer's own adapter, or with those of everything
  * below it too.
  */
-export type Wanted = 'loss' | 'head' | 'all';
+export type LossOutputs = 'loss' | 'head' | 'all';
 
 /**
  * Sum of the cross-entropies of the first m rows of h against `labels` [m], and its gradient dh [m,
@@ -70,7 +70,7 @@ export async function lmLoss(
   h: Tensor,
   labels: Int32Array,
   dropout: Dropout | null,
-  wanted: Wanted,
+  wanted: LossOutputs,
 ): Promise<{ readonly loss_sum: number; readonly dh: Tensor | null }> {
   const dhs: Tensor[] = [];
   let loss_sum = 0;
@@ -89,9 +89,9 @@ export async function lmLoss(
     loss_sum += chunk.loss_sum;
     if (chunk.dh) dhs.push(chunk.dh);
     ops.free(rows);
-    await ops.between();
+    await ops.yieldPoint();
   }
-  return { loss_sum, dh: dhs.length > 0 ? join(ops, dhs, 0) : null };
+  return { loss_sum, dh: dhs.length > 0 ? concatAndFree(ops, dhs, 0) : null };
 }
 
 async function chunkLoss(
@@ -100,10 +100,10 @@ async function chunkLoss(
   rows: Tensor,
   labels: Int32Array,
   dropout: Dropout | null,
-  wanted: Wanted,
+  wanted: LossOutputs,
 ): Promise<{ loss_sum: number; dh: Tensor | null }> {
   const { y, saved } = linearForward(ops, output, rows, dropout); // [c, vocab]
-  const isPlain = !isTrained(output) && !output.lora && softcap === null;
+  const isPlain = !isLinearTrained(output) && !output.lora && softcap === null;
   const { p, slope, loss_sum } =
     ops.fused && softcap === null
       ? await fusedCrossEntropy(
@@ -170,7 +170,7 @@ async function crossEntropy(ops: Ops, z: Tensor, p: Tensor, labels: Int32Array):
     Int32Array.from({ length: labels.length * 2 }, (_, i) => (i % 2 ? labels[i >> 1]! : i >> 1)),
     [labels.length, 2],
   );
-  const parts = [ops.max(z), ops.max(p), ops.pick(z, places)];
+  const parts = [ops.max(z), ops.max(p), ops.gatherElements(z, places)];
   const [top, topP, own] = (await Promise.all(parts.map((t) => ops.download(t)))) as [
     Float32Array,
     Float32Array,
@@ -184,9 +184,9 @@ async function crossEntropy(ops: Ops, z: Tensor, p: Tensor, labels: Int32Array):
 function throughWeight(ops: Ops, output: Linear, p: Tensor, labels: Int32Array): Tensor[] {
   const indices = ops.upload(labels.slice(), [labels.length]);
   const weight = output.weight.tensor;
-  const own = use(ops, ops.gather(weight, indices), indices); // [c, d]
-  const mean = product(ops, p, weight, false); // [c, d]
-  return [use(ops, ops.sub(mean, own), mean, own)];
+  const own = thenFree(ops, ops.gather(weight, indices), indices); // [c, d]
+  const mean = matMulWeight(ops, p, weight, false); // [c, d]
+  return [thenFree(ops, ops.sub(mean, own), mean, own)];
 }
 
 /**
@@ -202,10 +202,10 @@ async function throughLogits(
   saved: LinearSaved,
   labels: Int32Array,
   dropout: Dropout | null,
-  wanted: Wanted,
+  wanted: LossOutputs,
 ): Promise<Tensor[]> {
   const dz = ops.fused && !slope ? p : lessOneHot(ops, p, labels);
-  const dy = slope ? use(ops, ops.mul(dz, slope), dz) : dz;
+  const dy = slope ? thenFree(ops, ops.mul(dz, slope), dz) : dz;
   const terms = await linearBackward(ops, output, dy, rows, saved, dropout, wanted === 'all');
   if (dy !== p) ops.free(dy);
   return terms;
@@ -216,15 +216,15 @@ function lessOneHot(ops: Ops, p: Tensor, labels: Int32Array): Tensor {
   const minusOneHot = new Float32Array(labels.length * vocab);
   labels.forEach((label, i) => (minusOneHot[i * vocab + label] = -1));
   const onehot = ops.upload(minusOneHot, p.shape);
-  return use(ops, ops.add(p, onehot), onehot);
+  return thenFree(ops, ops.add(p, onehot), onehot);
 }
 
 /** softcap · tanh(y / softcap); takes y over. */
 function capped(ops: Ops, y: Tensor, softcap: number | null): Tensor {
   if (softcap === null) return y;
-  const small = use(ops, ops.scale(y, 1 / softcap), y);
-  const bent = use(ops, activate(ops, 'tanh', small), small);
-  return use(ops, ops.scale(bent, softcap), bent);
+  const small = thenFree(ops, ops.scale(y, 1 / softcap), y);
+  const bent = thenFree(ops, applyActivation(ops, 'tanh', small), small);
+  return thenFree(ops, ops.scale(bent, softcap), bent);
 }
 
 function cappedWithSlope(
@@ -232,11 +232,11 @@ function cappedWithSlope(
   y: Tensor,
   softcap: number | null,
 ): { readonly z: Tensor; readonly slope: Tensor | null } {
-  if (softcap === null) return { z: inPrecision(ops, y, 'f32'), slope: null };
-  const small = use(ops, ops.scale(y, 1 / softcap), y);
-  const bent = activateWithSlope(ops, 'tanh', small);
+  if (softcap === null) return { z: castAndFree(ops, y, 'f32'), slope: null };
+  const small = thenFree(ops, ops.scale(y, 1 / softcap), y);
+  const bent = applyActivationWithSlope(ops, 'tanh', small);
   ops.free(small);
-  return { z: use(ops, ops.scale(bent.y, softcap), bent.y), slope: bent.slope };
+  return { z: thenFree(ops, ops.scale(bent.y, softcap), bent.y), slope: bent.slope };
 }
 
 function rowsOf(ops: Ops, h: Tensor, start: number, step: number): Tensor {

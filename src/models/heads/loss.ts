@@ -1,4 +1,4 @@
-import type { LossSum, Problem } from '../modelTypes';
+import type { LossSum, LossKind } from '../model';
 
 export interface Loss extends LossSum {
   /** Gradient of the sum for the outputs. */
@@ -13,7 +13,7 @@ const PAIR_SCALE = 20;
  * The loss of a head's outputs [rows, width], and its gradient. Cross-entropies are summed in f64.
  */
 export function lossOf(
-  problem: Exclude<Problem, 'next_token'>,
+  problem: Exclude<LossKind, 'next_token'>,
   outputs: Float32Array,
   width: number,
   labels: Int32Array | Float32Array,
@@ -145,6 +145,6 @@ function dot(rows: Float64Array, i: number, j: number, width: number): number {
 }
 
 /** Rows of length 1. */
-export function normalised(vectors: Float32Array, width: number): Float32Array {
+export function normalizedRows(vectors: Float32Array, width: number): Float32Array {
   return Float32Array.from(unitRows(vectors, width).rows);
 }

@@ -4,15 +4,15 @@ import {
   attentionStep,
   freeAttention,
   isAttentionTrained,
-  spread,
+  scatterRows,
   type AttentionCache,
   type AttentionSaved,
   type AttentionWeights,
-  type Pass,
-  type Rows,
+  type PassContext,
+  type SelectedRows,
 } from '../attention/attentionBranch';
-import type { AttentionShape, Turn } from '../attention/attention';
-import { isTrained } from './linear';
+import type { AttentionShape, RotaryTable } from '../attention/attention';
+import { isLinearTrained } from './linear';
 import { freeMlp, mlpBackward, mlpForward, type MlpSaved, type MlpWeights } from './mlpBranch';
 import {
   isNormTrained,
@@ -22,7 +22,7 @@ import {
   type Norm,
   type NormStats,
 } from './norm';
-import { use, type Ops, type Tensor } from '../ops/ops';
+import { thenFree, type Ops, type Tensor } from '../ops/ops';
 
 export interface LayerWeights {
   readonly attention: AttentionWeights;
@@ -46,7 +46,7 @@ interface Sum {
 export interface LayerSaved {
   readonly x: Tensor; // [n, d]
   readonly x1: Tensor; // [m, d]: what the MLP reads
-  readonly rows: Rows | null;
+  readonly rows: SelectedRows | null;
   readonly attention: AttentionSaved;
   readonly mlp: MlpSaved;
   readonly sums: { readonly attention: Sum | null; readonly mlp: Sum | null };
@@ -60,7 +60,7 @@ export function isLayerTrained({
 }: LayerWeights): boolean {
   return (
     isAttentionTrained(a) ||
-    [m.up, m.down, ...(m.gate ? [m.gate] : [])].some(isTrained) ||
+    [m.up, m.down, ...(m.gate ? [m.gate] : [])].some(isLinearTrained) ||
     [m.norm_in, m.norm_out, after_attention, after_mlp].some(isNormTrained)
   );
 }
@@ -69,8 +69,8 @@ export function isLayerTrained({
  * What a layer's forward pass leaves for the backward pass: nothing, its input alone, from which
  * that computes the rest again, or all.
  */
-export type Keep = 'nothing' | 'input' | 'all';
-export type LayerKept =
+export type SavePolicy = 'nothing' | 'input' | 'all';
+export type SavedLayer =
   | { readonly keep: 'nothing' }
   | { readonly keep: 'input'; readonly x: Tensor }
   | { readonly keep: 'all'; readonly saved: LayerSaved };
@@ -80,10 +80,10 @@ export function layerForward(
   ops: Ops,
   w: LayerWeights,
   x: Tensor,
-  pass: Pass,
-  rows: Rows | null,
-  keep: Keep,
-): { y: Tensor; kept: LayerKept } {
+  pass: PassContext,
+  rows: SelectedRows | null,
+  keep: SavePolicy,
+): { y: Tensor; kept: SavedLayer } {
   const { y, saved } = layerWhole(ops, w, x, pass, rows, keep === 'all');
   if (keep === 'all') return { y, kept: { keep, saved } };
   freeLayer(ops, saved, keep === 'input' ? 'input' : 'nothing');
@@ -91,7 +91,7 @@ export function layerForward(
 }
 
 /** Frees what a layer left. */
-export function freeKept(ops: Ops, kept: LayerKept): void {
+export function freeSavedLayer(ops: Ops, kept: SavedLayer): void {
   if (kept.keep === 'input') ops.free(kept.x);
   if (kept.keep === 'all') freeLayer(ops, kept.saved);
 }
@@ -100,8 +100,8 @@ function layerWhole(
   ops: Ops,
   w: LayerWeights,
   x: Tensor,
-  pass: Pass,
-  rows: Rows | null,
+  pass: PassContext,
+  rows: SelectedRows | null,
   keep: boolean,
 ): { y: Tensor; saved: LayerSaved } {
   const attention = attentionForward(ops, w.attention, x, pass, rows, keep);
@@ -151,8 +151,8 @@ export function layerPrefill(
   ops: Ops,
   w: LayerWeights,
   x: Tensor,
-  pass: Pass,
-  rows: Rows | null,
+  pass: PassContext,
+  rows: SelectedRows | null,
 ): { y: Tensor; cache: AttentionCache } {
   const { y, saved } = layerWhole(ops, w, x, pass, rows, true);
   const { k, v } = saved.attention.heads;
@@ -167,7 +167,7 @@ export function layerStep(
   x: Tensor,
   cache: AttentionCache,
   shape: AttentionShape,
-  turn: Turn,
+  turn: RotaryTable,
   window: number | null,
 ): { y: Tensor; cache: AttentionCache } {
   const attention = attentionStep(ops, w.attention, x, cache, shape, turn, window);
@@ -193,9 +193,9 @@ export async function layerBackward(
   ops: Ops,
   w: LayerWeights,
   dy: Tensor,
-  kept: LayerKept,
-  pass: Pass,
-  rows: Rows | null,
+  kept: SavedLayer,
+  pass: PassContext,
+  rows: SelectedRows | null,
   wanted: boolean,
 ): Promise<Tensor | null> {
   if (kept.keep === 'nothing') throw new Error('Nothing was kept for the backward pass.');
@@ -203,7 +203,11 @@ export async function layerBackward(
   const { x, x1, sums } = saved;
   const dSum =
     w.after_mlp && sums.mlp
-      ? use(ops, await normBackward(ops, w.after_mlp, sums.mlp.x, sums.mlp.stats, dy, null), dy)
+      ? thenFree(
+          ops,
+          await normBackward(ops, w.after_mlp, sums.mlp.x, sums.mlp.stats, dy, null),
+          dy,
+        )
       : dy;
   const dx =
     w.residual === 'sequential'
@@ -213,7 +217,13 @@ export async function layerBackward(
   return dx;
 }
 
-function again(ops: Ops, w: LayerWeights, x: Tensor, pass: Pass, rows: Rows | null): LayerSaved {
+function again(
+  ops: Ops,
+  w: LayerWeights,
+  x: Tensor,
+  pass: PassContext,
+  rows: SelectedRows | null,
+): LayerSaved {
   const { y, saved } = layerWhole(ops, w, x, pass, rows, true);
   ops.free(y);
   return saved;
@@ -226,7 +236,7 @@ async function sequentialBackward(
   x1: Tensor,
   dy: Tensor,
   saved: LayerSaved,
-  pass: Pass,
+  pass: PassContext,
   wanted: boolean,
 ): Promise<Tensor | null> {
   const { attention: a, after_attention } = w;
@@ -237,9 +247,9 @@ async function sequentialBackward(
   const { attention: sum } = saved.sums;
   const dSum =
     after_attention && sum
-      ? use(ops, await normBackward(ops, after_attention, sum.x, sum.stats, dx1, null), dx1)
+      ? thenFree(ops, await normBackward(ops, after_attention, sum.x, sum.stats, dx1, null), dx1)
       : dx1;
-  const residual = spread(ops, dSum, saved.rows);
+  const residual = scatterRows(ops, dSum, saved.rows);
   const dx = await attentionBackward(
     ops,
     a,
@@ -263,12 +273,12 @@ async function parallelBackward(
   x1: Tensor,
   dy: Tensor,
   saved: LayerSaved,
-  pass: Pass,
+  pass: PassContext,
   wanted: boolean,
-  rows: Rows | null,
+  rows: SelectedRows | null,
 ): Promise<Tensor | null> {
   const dx1 = await mlpBackward(ops, w.mlp, x1, dy, saved.mlp, pass.dropout, wanted, dy);
-  const residual = dx1 && spread(ops, dx1, rows);
+  const residual = dx1 && scatterRows(ops, dx1, rows);
   if (dx1 && residual !== dx1) ops.free(dx1);
   const dx = await attentionBackward(
     ops,

@@ -1,14 +1,22 @@
 import { dropoutSeed, type Dropout } from './dropout';
-import type { Held } from '../held';
+import type { WeightTensor } from '../weightTensor';
 import type { LoraBlock } from './loraBlock';
-import { columnSums, join, use, widened, type Ops, type Precision, type Tensor } from '../ops/ops';
+import {
+  columnSums,
+  concatAndFree,
+  thenFree,
+  withF32,
+  type Ops,
+  type Precision,
+  type Tensor,
+} from '../ops/ops';
 
 /** y = x Wᵀ + b with the LoRA modules on it. */
 export interface Linear {
   /** [out, in] */
-  readonly weight: Held;
+  readonly weight: WeightTensor;
   /** [out] */
-  readonly bias: Held | null;
+  readonly bias: WeightTensor | null;
   readonly lora: LoraBlock | null;
 }
 
@@ -26,11 +34,11 @@ export interface LinearOutput {
 }
 
 /** Whether anything in it trains. */
-export const isTrained = ({ weight, bias, lora }: Linear): boolean =>
-  Boolean(weight.trained ?? bias?.trained) || (lora?.trains ?? false);
+export const isLinearTrained = ({ weight, bias, lora }: Linear): boolean =>
+  Boolean(weight.gradientSink ?? bias?.gradientSink) || (lora?.trains ?? false);
 /** Whether its gradients need its input. */
 export const needsInput = ({ weight, lora }: Linear): boolean =>
-  weight.trained !== null || lora !== null;
+  weight.gradientSink !== null || lora !== null;
 
 export const savedTensors = ({ xa, z }: LinearSaved): Tensor[] => [xa, z].filter((t) => t !== null);
 
@@ -41,20 +49,20 @@ export const savedTensors = ({ xa, z }: LinearSaved): Tensor[] => [xa, z].filter
 const FEW_ROWS = 2;
 
 /** x Wᵀ, or x W, in W's precision, to which x is brought; in f32 where there are few rows. */
-export function product(ops: Ops, x: Tensor, weight: Tensor, transposed: boolean): Tensor {
+export function matMulWeight(ops: Ops, x: Tensor, weight: Tensor, transposed: boolean): Tensor {
   const { fused } = ops;
   if (fused && transposed && x.shape[0]! <= FEW_ROWS)
-    return widened(ops, x, (wide) => fused.fewRows(wide, weight));
+    return withF32(ops, x, (wide) => fused.fewRows(wide, weight));
   if (x.dtype === weight.dtype) return ops.matMul(x, weight, false, transposed);
   const own = ops.cast(x, weight.dtype as Precision);
-  return use(ops, ops.matMul(own, weight, false, transposed), own);
+  return thenFree(ops, ops.matMul(own, weight, false, transposed), own);
 }
 
 /** What its products are taken in. */
-export const precisionOf = ({ weight }: Linear): Precision => weight.tensor.dtype as Precision;
+export const weightPrecision = ({ weight }: Linear): Precision => weight.tensor.dtype as Precision;
 /** What it reads best of so many rows. */
 export const inputPrecision = (ops: Ops, layer: Linear, x: Tensor): Precision =>
-  ops.fused && x.shape[0]! <= FEW_ROWS ? 'f32' : precisionOf(layer);
+  ops.fused && x.shape[0]! <= FEW_ROWS ? 'f32' : weightPrecision(layer);
 
 /**
  * y = c ⊙ (x Wᵀ + x Aᵀ (sB)ᵀ) + b + residual, with DoRA's factor c or 1; in f32, in the weight's
@@ -68,10 +76,10 @@ export function linearForward(
   residual: Tensor | null = null,
   dtype: Precision = 'f32',
 ): LinearOutput {
-  const terms = [product(ops, x, layer.weight.tensor, true)]; // [n, out]
+  const terms = [matMulWeight(ops, x, layer.weight.tensor, true)]; // [n, out]
   const { lora } = layer;
-  const xa = lora && widened(ops, x, (wide) => loraDown(ops, lora, wide, dropout));
-  if (lora && xa) terms.push(product(ops, xa, lora.B, true));
+  const xa = lora && withF32(ops, x, (wide) => loraDown(ops, lora, wide, dropout));
+  if (lora && xa) terms.push(matMulWeight(ops, xa, lora.B, true));
   const factor = lora?.factor;
   if (!factor)
     return {
@@ -81,13 +89,13 @@ export function linearForward(
   const z = sumAndFree(ops, terms);
   const y = ops.mul(z, factor);
   return {
-    y: withBias(ops, layer, residual ? use(ops, ops.add(y, residual), y) : y),
+    y: withBias(ops, layer, residual ? thenFree(ops, ops.add(y, residual), y) : y),
     saved: { xa, z },
   };
 }
 
 function withBias(ops: Ops, { bias }: Linear, y: Tensor): Tensor {
-  return bias ? use(ops, ops.add(y, bias.tensor), y) : y;
+  return bias ? thenFree(ops, ops.add(y, bias.tensor), y) : y;
 }
 
 /**
@@ -105,14 +113,14 @@ export async function linearBackward(
   wanted: boolean,
 ): Promise<Tensor[]> {
   const { lora, weight, bias } = layer;
-  if (bias?.trained) await bias.trained.accumulate(columnSums(ops, dy));
+  if (bias?.gradientSink) await bias.gradientSink.accumulate(columnSums(ops, dy));
   if (lora?.factor && saved.z) await lora.accumulateMagnitudes(dy, saved.z);
   const dz = lora?.factor ? ops.mul(dy, lora.factor) : dy;
-  const terms = wanted ? [product(ops, dz, weight.tensor, false)] : []; // [n, in]
+  const terms = wanted ? [matMulWeight(ops, dz, weight.tensor, false)] : []; // [n, in]
   if (x && needsInput(layer)) {
     const wide = dz.dtype === 'f32' ? dz : ops.cast(dz, 'f32');
-    if (weight.trained)
-      await weight.trained.accumulate(widened(ops, x, (own) => ops.matMul(wide, own, true)));
+    if (weight.gradientSink)
+      await weight.gradientSink.accumulate(withF32(ops, x, (own) => ops.matMul(wide, own, true)));
     if (lora && saved.xa)
       terms.push(...(await loraBackward(ops, lora, wide, x, saved.xa, dropout, wanted)));
     if (wide !== dz) ops.free(wide);
@@ -132,7 +140,7 @@ async function loraBackward(
 ): Promise<Tensor[]> {
   const dxa = ops.matMul(dz, lora.B); // [n, r]
   const dB = lora.trains ? ops.matMul(dz, xa, true) : null; // [out, r]
-  const { dA, dx } = widened(ops, x, (wide) =>
+  const { dA, dx } = withF32(ops, x, (wide) =>
     loraDownBackward(ops, lora, wide, dxa, dropout, wanted),
   );
   if (dB) lora.accumulate(await ops.download(dA), await taken(ops, dB));
@@ -148,15 +156,15 @@ async function taken(ops: Ops, x: Tensor): Promise<Float32Array> {
 
 /** x Aᵀ; with dropout each module drops its own share of x. */
 function loraDown(ops: Ops, lora: LoraBlock, x: Tensor, dropout: Dropout | null): Tensor {
-  if (!dropout) return product(ops, x, lora.A, true);
+  if (!dropout) return matMulWeight(ops, x, lora.A, true);
   const parts = lora.parts.map(({ module, rank }) => {
     const A = ops.slice(lora.A, [rank, 0], [module.r, lora.in_features]);
-    if (module.number === null) return use(ops, ops.matMul(x, A, false, true), A);
+    if (module.number === null) return thenFree(ops, ops.matMul(x, A, false, true), A);
     const mask = ops.dropoutMask(x.shape, dropout.rate, dropoutSeed(dropout, module.number));
-    const dropped = use(ops, ops.mul(x, mask), mask);
-    return use(ops, ops.matMul(dropped, A, false, true), dropped, A);
+    const dropped = thenFree(ops, ops.mul(x, mask), mask);
+    return thenFree(ops, ops.matMul(dropped, A, false, true), dropped, A);
   });
-  return join(ops, parts, 1);
+  return concatAndFree(ops, parts, 1);
 }
 
 function loraDownBackward(
@@ -186,13 +194,13 @@ function loraDownBackward(
     if (mask) ops.free(dropped);
     if (wanted) {
       const A = ops.slice(lora.A, [rank, 0], [module.r, lora.in_features]);
-      const through = use(ops, ops.matMul(columns[i]!, A), A);
-      dx.push(mask ? use(ops, ops.mul(through, mask), through) : through);
+      const through = thenFree(ops, ops.matMul(columns[i]!, A), A);
+      dx.push(mask ? thenFree(ops, ops.mul(through, mask), through) : through);
     }
     if (mask) ops.free(mask);
   });
   ops.free(...columns);
-  return { dA: join(ops, dAs, 0), dx };
+  return { dA: concatAndFree(ops, dAs, 0), dx };
 }
 
 /**
@@ -208,7 +216,7 @@ export function sumAndFree(
   const all = kept ? [...terms, kept] : terms;
   const [first, second] = all;
   if (first && !second) return first;
-  if (ops.fused && all.length <= 3) return use(ops, ops.fused.sum(all, dtype), ...terms);
+  if (ops.fused && all.length <= 3) return thenFree(ops, ops.fused.sum(all, dtype), ...terms);
   const sum = first && second && all.length === 2 ? ops.add(first, second) : ops.addN(all);
   ops.free(...terms);
   return sum;

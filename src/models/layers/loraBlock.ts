@@ -1,9 +1,9 @@
 import type { Adapters, LoraModule } from '../adapters';
-import { columnSums, widened, type Ops, type Tensor } from '../ops/ops';
+import { columnSums, withF32, type Ops, type Tensor } from '../ops/ops';
 import { addInto } from '../training/parameters';
 
 /** The rows of a linear layer's own matrix within a (fused) product. */
-export interface Slot {
+export interface ProductSlot {
   readonly path: string;
   /** First row in the product, and how many. */
   readonly row: number;
@@ -12,7 +12,7 @@ export interface Slot {
   readonly order: Int32Array | null;
 }
 
-interface Part extends Slot {
+interface Part extends ProductSlot {
   readonly module: LoraModule;
   /** Where its ranks start in the block. */
   readonly rank: number;
@@ -52,7 +52,7 @@ export class LoraBlock {
   static async of(
     ops: Ops,
     adapters: Adapters,
-    slots: readonly Slot[],
+    slots: readonly ProductSlot[],
     in_features: number,
     out_features: number,
     weight: () => Tensor,
@@ -147,7 +147,7 @@ export class LoraBlock {
     const { ops, r, out_features, in_features } = this;
     this.squares ??= await this.rowSquares();
     // [out, r]
-    const along = widened(ops, this.weight(), (weight) => ops.matMul(weight, this.A, false, true));
+    const along = withF32(ops, this.weight(), (weight) => ops.matMul(weight, this.A, false, true));
     const WA = await ops.download(along);
     ops.free(along);
     const factor = new Float32Array(out_features).fill(1);

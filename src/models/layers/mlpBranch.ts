@@ -1,9 +1,9 @@
 import type { Activation } from '../../formats/architecture/spec';
-import { activate, activateWithSlope } from './activation';
+import { applyActivation, applyActivationWithSlope } from './activation';
 import type { Dropout } from './dropout';
 import {
   inputPrecision,
-  isTrained,
+  isLinearTrained,
   linearBackward,
   linearForward,
   needsInput,
@@ -15,16 +15,16 @@ import {
 } from './linear';
 import {
   isNormTrained,
-  normAgain,
+  recomputeNorm,
   normBackward,
   normForward,
-  throughNorm,
+  branchInputGradient,
   statsTensors,
   type Norm,
   type NormStats,
 } from './norm';
 import type { FusedOps } from '../ops/fused';
-import { inPrecision, use, widened, type Ops, type Precision, type Tensor } from '../ops/ops';
+import { castAndFree, thenFree, withF32, type Ops, type Precision, type Tensor } from '../ops/ops';
 
 export interface MlpWeights {
   readonly norm_in: Norm | null;
@@ -71,7 +71,7 @@ export function mlpForward(
   if (!w.norm_out) return { y: down.y, saved: { ...saved, branch: null } };
   const out = normForward(ops, w.norm_out, down.y);
   return {
-    y: use(ops, ops.add(out.h, residual), out.h),
+    y: thenFree(ops, ops.add(out.h, residual), out.h),
     saved: { ...saved, branch: { y: down.y, stats: out.stats } },
   };
 }
@@ -80,15 +80,15 @@ export function mlpForward(
 function keepable(ops: Ops, layer: Linear, h: Tensor, dropout: Dropout | null): LinearOutput {
   const dtype = inputPrecision(ops, layer, h);
   const { y, saved } = linearForward(ops, layer, h, dropout, null, dtype);
-  return { y: inPrecision(ops, y, dtype), saved };
+  return { y: castAndFree(ops, y, dtype), saved };
 }
 
 /** act(gate) · up, or act(up) */
 function inner(ops: Ops, w: MlpWeights, gate: Tensor | null, up: Tensor): Tensor {
   if (ops.fused && gate && w.activation === 'silu') return ops.fused.glu(gate, up);
-  if (!gate) return widened(ops, up, (x) => activate(ops, w.activation, x));
-  const a = widened(ops, gate, (x) => activate(ops, w.activation, x));
-  return use(ops, ops.mul(a, up), a);
+  if (!gate) return withF32(ops, up, (x) => applyActivation(ops, w.activation, x));
+  const a = withF32(ops, gate, (x) => applyActivation(ops, w.activation, x));
+  return thenFree(ops, ops.mul(a, up), a);
 }
 
 export function freeMlp(ops: Ops, { stats_in, gate, up, saved, branch }: MlpSaved): void {
@@ -116,7 +116,8 @@ export async function mlpBackward(
   residual: Tensor | null,
 ): Promise<Tensor | null> {
   const wantedInput = wanted || isNormTrained(w.norm_in);
-  const wantedInner = wantedInput || isTrained(w.up) || (w.gate !== null && isTrained(w.gate));
+  const wantedInner =
+    wantedInput || isLinearTrained(w.up) || (w.gate !== null && isLinearTrained(w.gate));
   const dBranch =
     w.norm_out && saved.branch
       ? await normBackward(ops, w.norm_out, saved.branch.y, saved.branch.stats, dy, null)
@@ -128,7 +129,7 @@ export async function mlpBackward(
   const h = !readsInput
     ? null
     : w.norm_in && saved.stats_in
-      ? normAgain(ops, w.norm_in, x, saved.stats_in, inputPrecision(ops, w.up, x))
+      ? recomputeNorm(ops, w.norm_in, x, saved.stats_in, inputPrecision(ops, w.up, x))
       : x;
   const terms = [
     ...(w.gate && dInner.gate
@@ -139,7 +140,14 @@ export async function mlpBackward(
   ops.free(dInner.up, ...(dInner.gate ? [dInner.gate] : []));
   if (h && h !== x) ops.free(h);
   if (!wantedInput) return null;
-  const dx = await throughNorm(ops, w.norm_in, x, saved.stats_in, sumAndFree(ops, terms), residual);
+  const dx = await branchInputGradient(
+    ops,
+    w.norm_in,
+    x,
+    saved.stats_in,
+    sumAndFree(ops, terms),
+    residual,
+  );
   if (wanted) return dx;
   ops.free(dx);
   return null;
@@ -156,7 +164,9 @@ async function innerBackward(
 ): Promise<{ readonly gate: Tensor | null; readonly up: Tensor } | null> {
   if (ops.fused && gate && w.activation === 'silu')
     return gluBackward(ops, ops.fused, w, dy, { gate, up, saved }, dropout, wanted);
-  const { y: a, slope } = widened(ops, gate ?? up, (x) => activateWithSlope(ops, w.activation, x));
+  const { y: a, slope } = withF32(ops, gate ?? up, (x) =>
+    applyActivationWithSlope(ops, w.activation, x),
+  );
   const m = !needsInput(w.down) ? null : gate ? ops.mul(a, up) : a;
   const terms = await linearBackward(ops, w.down, dy, m, saved.down, dropout, wanted);
   if (m && m !== a) ops.free(m);
@@ -165,10 +175,10 @@ async function innerBackward(
     return null;
   }
   const dm = sumAndFree(ops, terms); // [m, intermediate]
-  if (!gate) return { gate: null, up: use(ops, ops.mul(dm, slope), dm, slope, a) };
-  const dUp = use(ops, ops.mul(dm, a), a);
-  const dA = use(ops, ops.mul(dm, up), dm);
-  return { gate: use(ops, ops.mul(dA, slope), dA, slope), up: dUp };
+  if (!gate) return { gate: null, up: thenFree(ops, ops.mul(dm, slope), dm, slope, a) };
+  const dUp = thenFree(ops, ops.mul(dm, a), a);
+  const dA = thenFree(ops, ops.mul(dm, up), dm);
+  return { gate: thenFree(ops, ops.mul(dA, slope), dA, slope), up: dUp };
 }
 
 async function gluBackward(
@@ -184,7 +194,7 @@ async function gluBackward(
   const terms = await linearBackward(ops, w.down, dy, m, saved.down, dropout, wanted);
   if (m) ops.free(m);
   if (!wanted) return null;
-  const dm = inPrecision(
+  const dm = castAndFree(
     ops,
     sumAndFree(ops, terms, null, gate.dtype as Precision),
     gate.dtype as Precision,

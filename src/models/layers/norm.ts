@@ -1,5 +1,12 @@
-import type { Held } from '../held';
-import { columnSums, inPrecision, use, type Ops, type Precision, type Tensor } from '../ops/ops';
+import type { WeightTensor } from '../weightTensor';
+import {
+  columnSums,
+  castAndFree,
+  thenFree,
+  type Ops,
+  type Precision,
+  type Tensor,
+} from '../ops/ops';
 
 /**
  * rms: h = x · r · w with r = 1 / √(mean(x²) + eps). layer: h = (x - mean) · r · w + b with r = 1 /
@@ -8,10 +15,10 @@ import { columnSums, inPrecision, use, type Ops, type Precision, type Tensor } f
 export interface Norm {
   readonly kind: 'rms' | 'layer';
   /** [d] */
-  readonly weight: Held;
+  readonly weight: WeightTensor;
   /** [d], 1 added where the weight counts from 1; `weight` itself elsewhere. */
   readonly scale: () => Tensor;
-  readonly bias: Held | null;
+  readonly bias: WeightTensor | null;
   readonly eps: number;
 }
 
@@ -22,7 +29,7 @@ export interface NormStats {
 
 export const statsTensors = ({ r, mean }: NormStats): Tensor[] => (mean ? [r, mean] : [r]);
 export const isNormTrained = (norm: Norm | null): boolean =>
-  Boolean(norm?.weight.trained ?? norm?.bias?.trained);
+  Boolean(norm?.weight.gradientSink ?? norm?.bias?.gradientSink);
 
 export function normForward(
   ops: Ops,
@@ -35,7 +42,7 @@ export function normForward(
     return { h, stats: { r, mean: null } };
   }
   const stats = statsOf(ops, norm, x);
-  return { h: normAgain(ops, norm, x, stats, dtype), stats };
+  return { h: recomputeNorm(ops, norm, x, stats, dtype), stats };
 }
 
 const isPlainRms = (norm: Norm, x: Tensor): boolean =>
@@ -45,11 +52,11 @@ function statsOf(ops: Ops, norm: Norm, x: Tensor): NormStats {
   if (norm.kind === 'rms') return { r: ops.rms(x, norm.eps), mean: null };
   const mean = meanOf(ops, x);
   const centred = ops.sub(x, mean);
-  return { r: use(ops, ops.rms(centred, norm.eps), centred), mean };
+  return { r: thenFree(ops, ops.rms(centred, norm.eps), centred), mean };
 }
 
 /** h from x and its statistics. */
-export function normAgain(
+export function recomputeNorm(
   ops: Ops,
   norm: Norm,
   x: Tensor,
@@ -58,13 +65,13 @@ export function normAgain(
 ): Tensor {
   if (ops.fused && isPlainRms(norm, x)) {
     const { h, r } = ops.fused.rms(x, norm.scale(), norm.eps, dtype);
-    return use(ops, h, r);
+    return thenFree(ops, h, r);
   }
   const unit = unitOf(ops, x, stats);
-  const scaled = use(ops, ops.mul(unit, norm.scale()), unit);
-  return inPrecision(
+  const scaled = thenFree(ops, ops.mul(unit, norm.scale()), unit);
+  return castAndFree(
     ops,
-    norm.bias ? use(ops, ops.add(scaled, norm.bias.tensor), scaled) : scaled,
+    norm.bias ? thenFree(ops, ops.add(scaled, norm.bias.tensor), scaled) : scaled,
     dtype,
   );
 }
@@ -73,7 +80,7 @@ export function normAgain(
 function unitOf(ops: Ops, x: Tensor, { r, mean }: NormStats): Tensor {
   if (!mean) return ops.mul(x, r);
   const centred = ops.sub(x, mean);
-  return use(ops, ops.mul(centred, r), centred);
+  return thenFree(ops, ops.mul(centred, r), centred);
 }
 
 /**
@@ -101,7 +108,7 @@ export async function normBackward(
  * The way back from a branch's first layer to its input x: dh, which is freed, through the norm if
  * there is one, plus the residual.
  */
-export async function throughNorm(
+export async function branchInputGradient(
   ops: Ops,
   norm: Norm | null,
   x: Tensor,
@@ -109,19 +116,20 @@ export async function throughNorm(
   dh: Tensor,
   residual: Tensor | null,
 ): Promise<Tensor> {
-  if (norm && stats) return use(ops, await normBackward(ops, norm, x, stats, dh, residual), dh);
-  return residual ? use(ops, ops.add(dh, residual), dh) : dh;
+  if (norm && stats)
+    return thenFree(ops, await normBackward(ops, norm, x, stats, dh, residual), dh);
+  return residual ? thenFree(ops, ops.add(dh, residual), dh) : dh;
 }
 
 function rmsBackward(ops: Ops, x: Tensor, r: Tensor, g: Tensor, residual: Tensor | null): Tensor {
   const gx = ops.mul(g, x);
-  const dot = use(ops, meanOf(ops, gx), gx); // [n, 1]
+  const dot = thenFree(ops, meanOf(ops, gx), gx); // [n, 1]
   const square = ops.mul(r, r);
-  const cube = use(ops, ops.mul(square, r), square);
-  const product = use(ops, ops.mul(cube, dot), cube, dot);
-  const factor = use(ops, ops.scale(product, -1), product);
-  const direct = use(ops, ops.mul(g, r), g);
-  const through = use(ops, ops.mul(x, factor), factor);
+  const cube = thenFree(ops, ops.mul(square, r), square);
+  const product = thenFree(ops, ops.mul(cube, dot), cube, dot);
+  const factor = thenFree(ops, ops.scale(product, -1), product);
+  const direct = thenFree(ops, ops.mul(g, r), g);
+  const through = thenFree(ops, ops.mul(x, factor), factor);
   return addAll(ops, [direct, through], residual);
 }
 
@@ -134,12 +142,12 @@ function layerBackward(
 ): Tensor {
   const unit = unitOf(ops, x, stats);
   const gu = ops.mul(g, unit);
-  const along = use(ops, meanOf(ops, gu), gu); // [n, 1]
-  const through = use(ops, ops.mul(unit, along), unit, along);
+  const along = thenFree(ops, meanOf(ops, gu), gu); // [n, 1]
+  const through = thenFree(ops, ops.mul(unit, along), unit, along);
   const mean = meanOf(ops, g);
-  const centred = use(ops, ops.sub(g, mean), g, mean);
-  const rest = use(ops, ops.sub(centred, through), centred, through);
-  return addAll(ops, [use(ops, ops.mul(rest, stats.r), rest)], residual);
+  const centred = thenFree(ops, ops.sub(g, mean), g, mean);
+  const rest = thenFree(ops, ops.sub(centred, through), centred, through);
+  return addAll(ops, [thenFree(ops, ops.mul(rest, stats.r), rest)], residual);
 }
 
 async function trainNorm(
@@ -149,23 +157,23 @@ async function trainNorm(
   stats: NormStats,
   dh: Tensor,
 ): Promise<void> {
-  const add = async (held: Held | null, make: () => Tensor) => {
-    if (!held?.trained) return;
+  const add = async (held: WeightTensor | null, make: () => Tensor) => {
+    if (!held?.gradientSink) return;
     const product = make();
-    await held.trained.accumulate(columnSums(ops, product));
+    await held.gradientSink.accumulate(columnSums(ops, product));
     if (product !== dh) ops.free(product);
   };
   await add(norm.bias, () => dh);
   await add(norm.weight, () => {
     const unit = unitOf(ops, x, stats);
-    return use(ops, ops.mul(dh, unit), unit);
+    return thenFree(ops, ops.mul(dh, unit), unit);
   });
 }
 
 /** Over the last axis, which stays with length 1. */
 function meanOf(ops: Ops, x: Tensor): Tensor {
   const sum = ops.sum(x);
-  return use(ops, ops.scale(sum, 1 / x.shape.at(-1)!), sum);
+  return thenFree(ops, ops.scale(sum, 1 / x.shape.at(-1)!), sum);
 }
 
 function addAll(ops: Ops, terms: readonly Tensor[], residual: Tensor | null): Tensor {

@@ -1,32 +1,32 @@
-/** Of the types for Node, which know WebAssembly's kinds but not its constructors. */
+/** The types for Node declare WebAssembly's kinds, but not its constructors. */
 declare const WebAssembly: {
   readonly Memory: new (size: { initial: number; maximum: number }) => {
     readonly buffer: ArrayBuffer;
   };
 };
 
-const PAGE = 1 << 16;
-const CHUNK = 256 << 20;
+const PAGE_BYTES = 1 << 16;
+const CHUNK_BYTES = 256 << 20;
 const ALIGNMENT = 64;
 
 /**
- * Room for tensors that libtensorflow takes over as it is, without a copy of its own: it does so
- * where the data begins at a multiple of 64 bytes (EIGEN_MAX_ALIGN_BYTES), as a WebAssembly memory
- * does and an ordinary ArrayBuffer does not. Pages that nothing is written to cost nothing.
+ * Host memory for tensors that libtensorflow uses in place instead of copying: it does so if the
+ * data is aligned to 64 bytes (EIGEN_MAX_ALIGN_BYTES). The buffer of a WebAssembly memory is, that
+ * of an ordinary ArrayBuffer need not be. Pages that are never written to take no memory.
  */
 export class Arena {
-  private bytes = new ArrayBuffer(0);
+  private buffer = new ArrayBuffer(0);
   private used = 0;
 
-  /** A buffer and the place in it at which so many bytes are free. */
-  take(size: number): [ArrayBuffer, number] {
-    if (this.used + size > this.bytes.byteLength) {
-      const pages = Math.ceil(Math.max(size, CHUNK) / PAGE);
-      this.bytes = new WebAssembly.Memory({ initial: pages, maximum: pages }).buffer;
+  /** A buffer, and an aligned offset at which `bytes` bytes are free. */
+  take(bytes: number): [buffer: ArrayBuffer, offset: number] {
+    if (this.used + bytes > this.buffer.byteLength) {
+      const pages = Math.ceil(Math.max(bytes, CHUNK_BYTES) / PAGE_BYTES);
+      this.buffer = new WebAssembly.Memory({ initial: pages, maximum: pages }).buffer;
       this.used = 0;
     }
-    const at = this.used;
-    this.used += Math.ceil(size / ALIGNMENT) * ALIGNMENT;
-    return [this.bytes, at];
+    const offset = this.used;
+    this.used += Math.ceil(bytes / ALIGNMENT) * ALIGNMENT;
+    return [this.buffer, offset];
   }
 }

@@ -1,5 +1,5 @@
 import type { HeadLayout } from '../attention/rope';
-import type { DType, Precision, Tensor } from './tensor';
+import type { ElementType, Precision, Tensor } from './tensor';
 
 /**
  * What a transformer does between its products, each in one pass over memory. Where a backing lacks
@@ -86,7 +86,7 @@ export type RunFused = (
   op: string,
   attrs: readonly FusedAttr[],
   inputs: readonly Tensor[],
-  outputs: readonly DType[],
+  outputs: readonly ElementType[],
 ) => Tensor[];
 
 const precisionOf = (x: Tensor): Precision => (x.dtype === 'bf16' ? 'bf16' : 'f32');

@@ -1,7 +1,7 @@
 import type { FusedOps } from './fused';
 import type { Precision, Shape, Tensor } from './tensor';
 
-export type { DType, Precision, Shape, Tensor } from './tensor';
+export type { ElementType, Precision, Shape, Tensor } from './tensor';
 
 /**
  * The few operations that the models are written in. Every result is a new tensor (also a
@@ -21,17 +21,17 @@ export interface Ops {
    * Awaited between two long operations: lets the thread answer messages. Whoever runs the thread
    * may wait here, or break the work off by an error.
    */
-  between: () => Promise<void>;
+  yieldPoint: () => Promise<void>;
   /** Whether there are tensors of bf16. */
-  readonly hasHalf: boolean;
+  readonly supportsBF16: boolean;
   /** Null where the backing has none. */
   readonly fused: FusedOps | null;
   /**
    * Room for data to upload that the backing can take over without a copy: f32, or the bits of
    * bf16.
    */
-  room(elements: number): Float32Array;
-  roomHalf(elements: number): Uint16Array;
+  allocateHostF32(elements: number): Float32Array;
+  allocateHostBF16(elements: number): Uint16Array;
   /** `data` may not be changed afterwards: a backing may keep it. Uint16Array: bits of bf16. */
   upload(data: Float32Array | Int32Array | Uint16Array, shape: Shape): Tensor;
   /** Widened to f32. */
@@ -84,7 +84,7 @@ export interface Ops {
   /** Rows of `x` (along its first axis) at `indices` [n]. */
   gather(x: Tensor, indices: Tensor): Tensor;
   /** Elements of x [n, m] at `places` [k, 2] of (row, column) -> [k]. */
-  pick(x: Tensor, places: Tensor): Tensor;
+  gatherElements(x: Tensor, places: Tensor): Tensor;
   /**
    * Neighbouring pairs (a, b) of x as complex numbers a + ib times those of `table`, which holds as
    * many numbers as x has after its first axis: RoPE in one pass.
@@ -94,15 +94,19 @@ export interface Ops {
   dropoutMask(shape: Shape, rate: number, seed: number): Tensor;
 }
 
-export const sizeOf = (shape: Shape): number => shape.reduce((n, d) => n * d, 1);
+/** Lets the thread answer messages between two long operations. */
+export const yieldToEventLoop = (): Promise<void> =>
+  new Promise((resolve) => setImmediate(resolve));
+
+export const elementCount = (shape: Shape): number => shape.reduce((n, d) => n * d, 1);
 
 /** x, which is taken over, in that precision. */
-export function inPrecision(ops: Ops, x: Tensor, dtype: Precision): Tensor {
-  return x.dtype === dtype ? x : use(ops, ops.cast(x, dtype), x);
+export function castAndFree(ops: Ops, x: Tensor, dtype: Precision): Tensor {
+  return x.dtype === dtype ? x : thenFree(ops, ops.cast(x, dtype), x);
 }
 
 /** x in f32 for as long as `compute` takes. */
-export function widened<T>(ops: Ops, x: Tensor, compute: (wide: Tensor) => T): T {
+export function withF32<T>(ops: Ops, x: Tensor, compute: (wide: Tensor) => T): T {
   if (x.dtype !== 'bf16') return compute(x);
   const wide = ops.cast(x, 'f32');
   const result = compute(wide);
@@ -113,20 +117,20 @@ export function widened<T>(ops: Ops, x: Tensor, compute: (wide: Tensor) => T): T
 /** Sums of the columns of x [n, m] -> [1, m]. */
 export function columnSums(ops: Ops, x: Tensor): Tensor {
   const ones = ops.upload(new Float32Array(x.shape[0]!).fill(1), [1, x.shape[0]!]);
-  return use(
+  return thenFree(
     ops,
-    widened(ops, x, (wide) => ops.matMul(ones, wide)),
+    withF32(ops, x, (wide) => ops.matMul(ones, wide)),
     ones,
   );
 }
 
 /** Frees what a result was made of: `use(ops, ops.add(a, b), a, b)`. */
-export function use(ops: Ops, result: Tensor, ...dead: readonly Tensor[]): Tensor {
+export function thenFree(ops: Ops, result: Tensor, ...dead: readonly Tensor[]): Tensor {
   ops.free(...dead);
   return result;
 }
 
 /** The parts one after the other along an axis; takes them over. */
-export function join(ops: Ops, parts: readonly Tensor[], axis: number): Tensor {
-  return parts.length === 1 ? parts[0]! : use(ops, ops.concat(parts, axis), ...parts);
+export function concatAndFree(ops: Ops, parts: readonly Tensor[], axis: number): Tensor {
+  return parts.length === 1 ? parts[0]! : thenFree(ops, ops.concat(parts, axis), ...parts);
 }

@@ -1,6 +1,6 @@
-import { use, type Ops, type Tensor } from '../ops/ops';
+import { thenFree, type Ops, type Tensor } from '../ops/ops';
 import type { Parameters } from './parameters';
-import type { OptimizerSettings } from '../modelTypes';
+import type { OptimizerSettings } from '../model';
 
 // AdamW (Loshchilov and Hutter 2019, algorithm 2) in the form of torch.optim.AdamW: decay first,
 // then theta -= lr / (1 - β1^t) · m / (√v / √(1 - β2^t) + ε).
@@ -91,21 +91,21 @@ export function stepTensors(
   }
   const g = ops.scale(gradient, scale);
   const apart = ops.sub(g, exp_avg);
-  const m = sum(ops, exp_avg, use(ops, ops.scale(apart, 1 - BETA1), apart));
-  const square = use(ops, ops.mul(g, g), g);
-  const kept = use(ops, ops.scale(exp_avg_sq, BETA2), exp_avg_sq);
-  const v = sum(ops, kept, use(ops, ops.scale(square, 1 - BETA2), square));
+  const m = sum(ops, exp_avg, thenFree(ops, ops.scale(apart, 1 - BETA1), apart));
+  const square = thenFree(ops, ops.mul(g, g), g);
+  const kept = thenFree(ops, ops.scale(exp_avg_sq, BETA2), exp_avg_sq);
+  const v = sum(ops, kept, thenFree(ops, ops.scale(square, 1 - BETA2), square));
   const deviation = ops.sqrt(v);
-  const scaled = use(ops, ops.scale(deviation, 1 / root), deviation);
+  const scaled = thenFree(ops, ops.scale(deviation, 1 / root), deviation);
   const eps = ops.upload(Float32Array.of(EPS), [1]);
   const below = sum(ops, scaled, eps);
-  const ratio = use(ops, ops.div(m, below), below);
-  const decayed = use(ops, ops.scale(theta, decay), theta);
+  const ratio = thenFree(ops, ops.div(m, below), below);
+  const decayed = thenFree(ops, ops.scale(theta, decay), theta);
   return {
     exp_avg: m,
     exp_avg_sq: v,
-    theta: sum(ops, decayed, use(ops, ops.scale(ratio, -size), ratio)),
+    theta: sum(ops, decayed, thenFree(ops, ops.scale(ratio, -size), ratio)),
   };
 }
 
-const sum = (ops: Ops, a: Tensor, b: Tensor): Tensor => use(ops, ops.add(a, b), a, b);
+const sum = (ops: Ops, a: Tensor, b: Tensor): Tensor => thenFree(ops, ops.add(a, b), a, b);

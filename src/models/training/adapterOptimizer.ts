@@ -1,12 +1,12 @@
 import { adamWStep, clipFactor, stepRange } from './adamw';
 import type { Adapters } from '../adapters';
-import type { Training } from './optimizer';
-import type { NamedTensor, OptimizerSettings, OptimizerState, ReadTensor } from '../modelTypes';
+import type { Optimizer } from './optimizer';
+import type { NamedTensor, OptimizerSettings, OptimizerState, ReadTensor } from '../model';
 
 const MOMENTS = ['exp_avg', 'exp_avg_sq'] as const;
 
 /** The adapter's tensors train, in one flat vector. */
-export class AdapterTraining implements Training {
+export class AdapterOptimizer implements Optimizer {
   private steps = 0;
   private readonly exp_avg: Float32Array;
   private readonly exp_avg_sq: Float32Array;
@@ -66,7 +66,7 @@ export class AdapterTraining implements Training {
     this.steps = step;
   }
 
-  forget(): void {
+  discardGradients(): void {
     this.adapters.parameters.gradients.fill(0);
   }
 }

@@ -1,11 +1,11 @@
 import type { Adapters } from '../adapters';
 import { adamWStep, clipFactor, stepTensors, type AdamWStep } from './adamw';
-import { Held, type Trained } from '../held';
-import { sizeOf, use, type Ops, type Tensor } from '../ops/ops';
+import { WeightTensor, type GradientSink } from '../weightTensor';
+import { elementCount, thenFree, type Ops, type Tensor } from '../ops/ops';
 import type { Placements } from '../placements';
 import { addRows } from './trainedRows';
-import type { Training } from './optimizer';
-import type { NamedTensor, OptimizerSettings, OptimizerState, ReadTensor } from '../modelTypes';
+import type { Optimizer } from './optimizer';
+import type { NamedTensor, OptimizerSettings, OptimizerState, ReadTensor } from '../model';
 
 const MOMENTS = ['exp_avg', 'exp_avg_sq'] as const;
 type Moment = (typeof MOMENTS)[number];
@@ -13,8 +13,8 @@ type Moment = (typeof MOMENTS)[number];
 /**
  * A weight that trains where it lies, with its gradient since the last step and AdamW's moments.
  */
-class WholeTensor implements Trained {
-  readonly held: Held;
+class OptimizedWeight implements GradientSink {
+  readonly held: WeightTensor;
   gradient: Tensor | null = null;
   exp_avg: Tensor;
   exp_avg_sq: Tensor;
@@ -25,7 +25,7 @@ class WholeTensor implements Trained {
     private readonly shape: readonly number[],
   ) {
     const zeros = () => ops.upload(new Float32Array(data.length), shape);
-    this.held = new Held(ops, ops.upload(data, shape), this);
+    this.held = new WeightTensor(ops, ops.upload(data, shape), this);
     this.exp_avg = zeros();
     this.exp_avg_sq = zeros();
   }
@@ -35,13 +35,15 @@ class WholeTensor implements Trained {
     const own =
       gradient.shape.length === shape.length
         ? gradient
-        : use(ops, ops.reshape(gradient, shape), gradient);
-    this.gradient = this.gradient ? use(ops, ops.add(this.gradient, own), this.gradient, own) : own;
+        : thenFree(ops, ops.reshape(gradient, shape), gradient);
+    this.gradient = this.gradient
+      ? thenFree(ops, ops.add(this.gradient, own), this.gradient, own)
+      : own;
     return Promise.resolve();
   }
 
   async accumulateRows(rows: Int32Array, d: Tensor): Promise<void> {
-    const whole = new Float32Array(sizeOf(this.shape));
+    const whole = new Float32Array(elementCount(this.shape));
     addRows(whole, rows, await this.ops.download(d), this.shape.at(-1)!);
     await this.accumulate(this.ops.upload(whole, this.shape));
   }
@@ -53,7 +55,7 @@ class WholeTensor implements Trained {
     const product = ops.fused ? null : ops.mul(gradient, gradient);
     const rows = ops.fused
       ? ops.fused.rowDots(gradient, gradient, 1)
-      : use(ops, ops.sum(product!), product!);
+      : thenFree(ops, ops.sum(product!), product!);
     const sums = await ops.download(rows);
     ops.free(rows);
     return sums.reduce((sum, one) => sum + one, 0);
@@ -72,7 +74,7 @@ class WholeTensor implements Trained {
     held.tensor = theta;
     this.exp_avg = exp_avg;
     this.exp_avg_sq = exp_avg_sq;
-    this.forget();
+    this.discardGradient();
   }
 
   replace(moment: Moment, data: Float32Array): void {
@@ -80,21 +82,21 @@ class WholeTensor implements Trained {
     this[moment] = this.ops.upload(data, this.shape);
   }
 
-  forget(): void {
+  discardGradient(): void {
     if (this.gradient) this.ops.free(this.gradient);
     this.gradient = null;
   }
 
   dispose(): void {
-    this.forget();
+    this.discardGradient();
     this.held.dispose();
     this.ops.free(this.exp_avg, this.exp_avg_sq);
   }
 }
 
 /** Every weight of the base trains, in f32, where it lies: no second copy of it. */
-export class WholeTraining implements Training {
-  private readonly tensors = new Map<Held, WholeTensor>();
+export class FullOptimizer implements Optimizer {
+  private readonly tensors = new Map<WeightTensor, OptimizedWeight>();
   private steps = 0;
   size = 0;
 
@@ -106,8 +108,8 @@ export class WholeTraining implements Training {
     private readonly names: readonly string[],
   ) {}
 
-  hold(data: Float32Array, shape: readonly number[]): Held {
-    const tensor = new WholeTensor(this.ops, data, shape);
+  hold(data: Float32Array, shape: readonly number[]): WeightTensor {
+    const tensor = new OptimizedWeight(this.ops, data, shape);
     this.tensors.set(tensor.held, tensor);
     this.size += data.length;
     return tensor.held;
@@ -163,8 +165,8 @@ export class WholeTraining implements Training {
     this.steps = step;
   }
 
-  forget(): void {
-    for (const tensor of this.tensors.values()) tensor.forget();
+  discardGradients(): void {
+    for (const tensor of this.tensors.values()) tensor.discardGradient();
   }
 
   dispose(): void {

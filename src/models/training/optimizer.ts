@@ -1,10 +1,10 @@
-import type { NamedTensor, OptimizerSettings, OptimizerState, ReadTensor } from '../modelTypes';
+import type { NamedTensor, OptimizerSettings, OptimizerState, ReadTensor } from '../model';
 
 /**
  * What takes a model's gradients and steps: the adapter's numbers in one flat vector, or every
  * weight where it lies.
  */
-export interface Training {
+export interface Optimizer {
   /** Numbers that train. */
   readonly size: number;
   /**
@@ -16,5 +16,5 @@ export interface Training {
   optimizerState(): OptimizerState;
   restore(step: number, read: ReadTensor): Promise<void>;
   /** Work has been broken off: the gradients so far are of no use. */
-  forget(): void;
+  discardGradients(): void;
 }

@@ -1,4 +1,4 @@
-import type { NamedTensor } from '../modelTypes';
+import type { NamedTensor } from '../model';
 
 /** What a trained tensor is: AdamW may give each kind another learning rate. */
 export type ParameterRole = 'A' | 'B' | 'magnitude' | 'embedding' | 'trained';

@@ -1,10 +1,10 @@
 import type { Adapters } from '../adapters';
-import { Held, type Trained } from '../held';
-import type { Slot } from '../layers/loraBlock';
+import { WeightTensor, type GradientSink } from '../weightTensor';
+import type { ProductSlot } from '../layers/loraBlock';
 import type { Ops, Tensor } from '../ops/ops';
 import type { Parameter } from './parameters';
 
-interface Part extends Slot {
+interface Part extends ProductSlot {
   readonly parameter: Parameter;
 }
 
@@ -12,7 +12,7 @@ interface Part extends Slot {
  * Tensors of the base that train beside LoRA (biases, modules_to_save) where they lie: rows of a
  * product's weight or bias.
  */
-export class TrainedRows implements Trained {
+export class TrainedRows implements GradientSink {
   private constructor(
     private readonly ops: Ops,
     private readonly adapters: Adapters,
@@ -28,7 +28,7 @@ export class TrainedRows implements Trained {
   static of(
     ops: Ops,
     adapters: Adapters,
-    slots: readonly Slot[],
+    slots: readonly ProductSlot[],
     kind: 'weight' | 'bias',
     width: number,
     transposed = false,
@@ -43,13 +43,13 @@ export class TrainedRows implements Trained {
   /**
    * The whole product's tensor with the present numbers in `data`, made anew whenever they change.
    */
-  hold(data: Float32Array, shape: readonly number[]): Held {
+  hold(data: Float32Array, shape: readonly number[]): WeightTensor {
     const { ops } = this;
     const upload = (numbers: Float32Array) => {
       this.write(numbers);
       return ops.upload(numbers, shape);
     };
-    const held = new Held(ops, upload(data), this);
+    const held = new WeightTensor(ops, upload(data), this);
     this.adapters.onChange(() => {
       ops.free(held.tensor);
       held.tensor = upload(data.slice());

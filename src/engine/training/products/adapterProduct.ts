@@ -7,7 +7,7 @@ import {
   type AdapterFacts,
 } from '../../../formats/peft/write';
 import { convertToPlain } from '../../../lora/startFromWeight';
-import type { Model } from '../../../models/modelTypes';
+import type { Model } from '../../../models/model';
 import type { Recipe } from '../../../shared/recipe';
 import { divergenceError } from '../divergence';
 import type { PreparedTraining } from '../prepare';

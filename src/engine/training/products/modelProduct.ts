@@ -5,7 +5,7 @@ import { withReplaced } from '../../../formats/replaced';
 import { withSafetensors } from '../../../formats/safetensors/read';
 import { readLate, writeSafetensors } from '../../../formats/safetensors/write';
 import type { BaseModel, ReplacedTensor } from '../../../formats/baseModel';
-import type { Model } from '../../../models/modelTypes';
+import type { Model } from '../../../models/model';
 import type { Recipe } from '../../../shared/recipe';
 import { divergenceError } from '../divergence';
 import { openFolderTarget } from '../../merge/folderTarget';

@@ -1,6 +1,6 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
-import { lossOf, normalised } from '../../../../src/models/heads/loss';
+import { lossOf, normalizedRows } from '../../../../src/models/heads/loss';
 
 const WIDTH = 3;
 const numbers = (rows: number) =>
@@ -124,7 +124,7 @@ it('normalised rows have length 1', () => {
         (z) => Math.hypot(...z.subarray(0, 3)) > 1e-3 && Math.hypot(...z.subarray(3)) > 1e-3,
       ),
       (z) => {
-        const unit = normalised(z, WIDTH);
+        const unit = normalizedRows(z, WIDTH);
         expect(Math.hypot(...unit.subarray(0, 3))).toBeCloseTo(1, 5);
       },
     ),

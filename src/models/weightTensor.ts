@@ -1,7 +1,7 @@
 import type { Ops, Tensor } from './ops/ops';
 
 /** Takes the gradient of a tensor that trains. */
-export interface Trained {
+export interface GradientSink {
   /** Adds the gradient of the whole tensor, which it takes over. */
   accumulate(gradient: Tensor): Promise<void>;
   /** Adds each row of d [n, width], which stays, to that of the tensor's row. */
@@ -11,11 +11,11 @@ export interface Trained {
 /**
  * A tensor of the base as the model computes with it: made anew whenever what trains in it changes.
  */
-export class Held {
+export class WeightTensor {
   constructor(
     private readonly ops: Ops,
     public tensor: Tensor,
-    readonly trained: Trained | null,
+    readonly gradientSink: GradientSink | null,
   ) {}
 
   dispose(): void {

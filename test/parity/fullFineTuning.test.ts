@@ -5,10 +5,10 @@ import { withReplaced } from '../../src/formats/replaced';
 import { withSafetensors } from '../../src/formats/safetensors/read';
 import type { BaseModel, ReplacedTensor } from '../../src/formats/baseModel';
 import { EMPTY_ADAPTER } from '../../src/engine/model/backend';
-import { loadModel, type LoadOptions } from '../../src/models/model';
-import { RawOps } from '../../src/models/ops/raw';
+import { loadModel, type LoadOptions } from '../../src/models/loadModel';
+import { TensorFlowOps } from '../../src/models/ops/tensorFlowOps';
 import type { Ops } from '../../src/models/ops/ops';
-import type { LabelledInput, Model } from '../../src/models/modelTypes';
+import type { LabelledInput, Model } from '../../src/models/model';
 import {
   cpuOps,
   fixtures,
@@ -163,7 +163,7 @@ const BACKINGS: readonly (readonly [string, () => Promise<Ops>])[] = [
   ['libtensorflow', rawOps],
   [
     'libtensorflow without kernels of its own',
-    async () => new RawOps(await tfBinding(), { fuse: false }),
+    async () => new TensorFlowOps(await tfBinding(), { fuse: false }),
   ],
   ['tfjs on the cpu', async () => (await cpuOps()).ops],
 ];
@@ -250,12 +250,13 @@ describe('a small tied model', () => {
   it('work that is broken off leaves neither tensors nor gradients', async () => {
     const ops = await rawOps();
     const { model, names } = await trained(ops, 2);
-    const [live, between] = [ops.live(), ops.between];
+    const [live, between] = [ops.live(), ops.yieldPoint];
     await model.accumulate(smallInput('left'), 0);
     let calls = 0;
-    ops.between = () => (++calls === 3 ? Promise.reject(new Error('enough')) : Promise.resolve());
+    ops.yieldPoint = () =>
+      ++calls === 3 ? Promise.reject(new Error('enough')) : Promise.resolve();
     await expect(model.accumulate(smallInput('right'), 1)).rejects.toThrow('enough');
-    ops.between = between;
+    ops.yieldPoint = between;
     expect(ops.live()).toBe(live);
     await oneStep(model);
     expect(await weightsOf(model, names)).toEqual(reference);

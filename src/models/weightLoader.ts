@@ -10,20 +10,20 @@ import type {
 import type { BaseModel } from '../formats/baseModel';
 import { LoraError } from '../shared/errors';
 import type { Adapters } from './adapters';
-import { Held } from './held';
+import { WeightTensor } from './weightTensor';
 import type { LayerWeights } from './layers/layer';
 import type { Linear } from './layers/linear';
-import { LoraBlock, type Slot } from './layers/loraBlock';
+import { LoraBlock, type ProductSlot } from './layers/loraBlock';
 import type { Norm } from './layers/norm';
-import { sizeOf, type Ops, type Tensor } from './ops/ops';
+import { elementCount, type Ops, type Tensor } from './ops/ops';
 import { Placements } from './placements';
 import { QkNorm } from './attention/qkNorm';
 import { interleavedRows } from './attention/rope';
 import { TrainedRows } from './training/trainedRows';
-import { WholeTraining } from './training/fullOptimizer';
+import { FullOptimizer } from './training/fullOptimizer';
 
 /** A linear layer, or some of its rows in another order, within a product. */
-export interface Piece {
+export interface LinearRows {
   readonly spec: LinearSpec;
   readonly order: Int32Array | null;
 }
@@ -37,7 +37,7 @@ export class WeightLoader {
   private readonly owned: { dispose(): void }[] = [];
   private readonly half: boolean;
   /** Null where the base is frozen. */
-  readonly training: WholeTraining | null;
+  readonly fullOptimizer: FullOptimizer | null;
 
   /** `half`: frozen matrices are held in bf16; `whole`: none is frozen. */
   constructor(
@@ -49,9 +49,9 @@ export class WeightLoader {
     this.placements = new Placements(ops, base, (name) => adapters.trained(name)?.size ?? null);
     this.half = half && !whole;
     const { body, head } = tensorsOf(base.spec);
-    this.training = whole
+    this.fullOptimizer = whole
       ? this.keep(
-          new WholeTraining(
+          new FullOptimizer(
             ops,
             adapters,
             this.placements,
@@ -81,8 +81,8 @@ export class WeightLoader {
         qk_norm: await this.qkNorm(a),
         o: await this.linear([whole(a.o)]),
         softcap: a.softcap,
-        reach: reachKey(a),
-        turn: turnKey(a),
+        windowKey: windowKey(a),
+        ropeKey: ropeKey(a),
       },
       mlp: {
         norm_in: await this.normOrNull(norms.mlp_in),
@@ -143,7 +143,7 @@ export class WeightLoader {
   }
 
   /** weight + 1, made anew where the weight trains. */
-  private shifted(weight: Held): () => Tensor {
+  private shifted(weight: WeightTensor): () => Tensor {
     const { ops } = this;
     const make = () => {
       const one = ops.upload(Float32Array.of(1), [1]);
@@ -152,7 +152,7 @@ export class WeightLoader {
       return sum;
     };
     let tensor = make();
-    if (weight.trained) {
+    if (weight.gradientSink) {
       this.adapters.onChange(() => {
         ops.free(tensor);
         tensor = make();
@@ -163,10 +163,10 @@ export class WeightLoader {
     return () => tensor;
   }
 
-  private async vector(path: string, kind: 'weight' | 'bias', size: number): Promise<Held> {
+  private async vector(path: string, kind: 'weight' | 'bias', size: number): Promise<WeightTensor> {
     const name = `${path}.${kind}`;
     const data = await this.placements.vector([{ name, order: null }]);
-    const slot: Slot = { path, row: 0, rows: size, order: null };
+    const slot: ProductSlot = { path, row: 0, rows: size, order: null };
     return this.hold(
       [name],
       data,
@@ -203,8 +203,8 @@ export class WeightLoader {
   }
 
   /** A table whose rows are looked up. */
-  async table({ path, rows }: TableSpec, width: number): Promise<Held> {
-    const slot: Slot = { path, row: 0, rows, order: null };
+  async table({ path, rows }: TableSpec, width: number): Promise<WeightTensor> {
+    const slot: ProductSlot = { path, row: 0, rows, order: null };
     return this.matrix(
       [{ name: `${path}.weight`, order: null, transposed: false }],
       [rows, width],
@@ -219,7 +219,7 @@ export class WeightLoader {
   }
 
   /** A parameter that belongs to no layer. */
-  async parameter(name: string): Promise<Held> {
+  async parameter(name: string): Promise<WeightTensor> {
     const shape = this.placements.shapeOf(name);
     return this.hold([name], await this.placements.vector([{ name, order: null }]), shape, null);
   }
@@ -228,13 +228,18 @@ export class WeightLoader {
    * The output layer, whose weight is the embedding's where they are tied; where one of both trains
    * beside an adapter, each has its own.
    */
-  async lmOutput(output: LinearSpec, tied: boolean, tokens: Held, path: string): Promise<Linear> {
-    if (tied && this.training) return this.linear([whole(output)], { held: tokens });
+  async lmOutput(
+    output: LinearSpec,
+    tied: boolean,
+    tokens: WeightTensor,
+    path: string,
+  ): Promise<Linear> {
+    if (tied && this.fullOptimizer) return this.linear([whole(output)], { held: tokens });
     if (!tied || this.adapters.trained(`${output.path}.weight`))
       return this.linear([whole(output)], tied ? { name: `${path}.weight` } : undefined);
     return this.linear(
       [whole(output)],
-      tokens.trained ? { name: `${path}.weight` } : { held: tokens },
+      tokens.gradientSink ? { name: `${path}.weight` } : { held: tokens },
     );
   }
 
@@ -242,12 +247,12 @@ export class WeightLoader {
    * One product of several layers, one below the other. `own`: another weight instead of theirs.
    */
   async linear(
-    pieces: readonly Piece[],
-    own?: { readonly held: Held } | { readonly name: string },
+    pieces: readonly LinearRows[],
+    own?: { readonly held: WeightTensor } | { readonly name: string },
   ): Promise<Linear> {
     const { in_features, bias: biased, transposed } = pieces[0]!.spec;
     let out = 0;
-    const slots = pieces.map(({ spec, order }): Slot => {
+    const slots = pieces.map(({ spec, order }): ProductSlot => {
       const row = out;
       out += order?.length ?? spec.out_features;
       return { path: spec.path, row, rows: out - row, order };
@@ -270,13 +275,13 @@ export class WeightLoader {
   }
 
   private async product(
-    pieces: readonly Piece[],
-    slots: readonly Slot[],
+    pieces: readonly LinearRows[],
+    slots: readonly ProductSlot[],
     width: number,
     rows: number,
     transposed: boolean,
     name?: string,
-  ): Promise<Held> {
+  ): Promise<WeightTensor> {
     const parts = pieces.map(({ spec, order }) => ({
       name: name ?? `${spec.path}.weight`,
       order,
@@ -295,8 +300,8 @@ export class WeightLoader {
     parts: Parameters<Placements['matrix']>[0],
     shape: readonly [number, number],
     trained: TrainedRows | null,
-  ): Promise<Held> {
-    const isHalf = this.half && !trained && sizeOf(shape) % 2 === 0;
+  ): Promise<WeightTensor> {
+    const isHalf = this.half && !trained && elementCount(shape) % 2 === 0;
     const names = parts.map((p) => p.name);
     return isHalf
       ? this.hold(names, await this.placements.halfMatrix(parts, shape[1]), shape, null)
@@ -304,10 +309,10 @@ export class WeightLoader {
   }
 
   private async bias(
-    pieces: readonly Piece[],
-    slots: readonly Slot[],
+    pieces: readonly LinearRows[],
+    slots: readonly ProductSlot[],
     rows: number,
-  ): Promise<Held> {
+  ): Promise<WeightTensor> {
     const parts = pieces.map(({ spec, order }) => ({ name: `${spec.path}.bias`, order }));
     const data = await this.placements.vector(parts);
     return this.hold(
@@ -323,37 +328,37 @@ export class WeightLoader {
     data: Float32Array,
     shape: readonly number[],
     trained: TrainedRows | null,
-  ): Held;
+  ): WeightTensor;
   private hold(
     names: readonly string[],
     data: Float32Array | Uint16Array,
     shape: readonly number[],
     trained: null,
-  ): Held;
+  ): WeightTensor;
   private hold(
     names: readonly string[],
     data: Float32Array | Uint16Array,
     shape: readonly number[],
     trained: TrainedRows | null,
-  ): Held {
-    if (data.length !== sizeOf(shape)) {
+  ): WeightTensor {
+    if (data.length !== elementCount(shape)) {
       throw new LoraError(
         'base',
-        `The tensor has ${data.length} numbers, ${sizeOf(shape)} are needed.`,
+        `The tensor has ${data.length} numbers, ${elementCount(shape)} are needed.`,
         { place: { file: this.base.path, tensor: names[0]! } },
       );
     }
-    const { ops, training } = this;
+    const { ops, fullOptimizer: training } = this;
     if (trained) return this.keep(trained.hold(data as Float32Array, shape));
     const held = training
       ? training.hold(data as Float32Array, shape)
-      : this.keep(new Held(ops, ops.upload(data, shape), null));
+      : this.keep(new WeightTensor(ops, ops.upload(data, shape), null));
     this.placements.placed(names, held);
     return held;
   }
 }
 
-const whole = (spec: LinearSpec): Piece => ({ spec, order: null });
+const whole = (spec: LinearSpec): LinearRows => ({ spec, order: null });
 
 /** q, k and v as one product [q rows, k rows, v rows], rotary pairs side by side. */
 function queryPieces({
@@ -363,7 +368,7 @@ function queryPieces({
   num_kv_heads,
   head_dim,
   rope,
-}: AttentionSpec): Piece[] {
+}: AttentionSpec): LinearRows[] {
   const [q, kv] = [num_heads * head_dim, num_kv_heads * head_dim];
   const paired = (rows: number) => interleavedRows(rows, head_dim, rope?.rotary_dim ?? 0);
   const plain = Int32Array.from({ length: kv }, (_, i) => i);
@@ -385,5 +390,5 @@ function queryPieces({
   ];
 }
 
-export const reachKey = ({ window }: AttentionSpec): string => String(window);
-export const turnKey = ({ rope, scale }: AttentionSpec): string => JSON.stringify([rope, scale]);
+export const windowKey = ({ window }: AttentionSpec): string => String(window);
+export const ropeKey = ({ rope, scale }: AttentionSpec): string => JSON.stringify([rope, scale]);

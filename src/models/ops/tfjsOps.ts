@@ -1,7 +1,6 @@
 import type * as tfjs from '@tensorflow/tfjs';
-import { breathe } from '../breathe';
 import { createRandom } from '../../shared/random';
-import { sizeOf, type Ops, type Tensor } from './ops';
+import { elementCount, yieldToEventLoop, type Ops, type Tensor } from './ops';
 
 interface TfjsTensor extends Tensor {
   readonly handle: tfjs.Tensor;
@@ -33,11 +32,11 @@ export function tfjsOps(tf: typeof tfjs): Ops {
         alive.delete(handle);
       }
     },
-    between: breathe,
-    hasHalf: false,
+    yieldPoint: yieldToEventLoop,
+    supportsBF16: false,
     fused: null,
-    room: (elements) => new Float32Array(elements),
-    roomHalf: refuseHalf,
+    allocateHostF32: (elements) => new Float32Array(elements),
+    allocateHostBF16: refuseHalf,
     upload(data, shape) {
       if (data instanceof Uint16Array) return refuseHalf();
       return wrap(tf.tensor(data, [...shape], data instanceof Int32Array ? 'int32' : 'float32'));
@@ -84,11 +83,11 @@ export function tfjsOps(tf: typeof tfjs): Ops {
         ),
       ),
     gather: (x, indices) => make(() => tf.gather(t(x), t(indices))),
-    pick: (x, places) => make(() => tf.gatherND(t(x), t(places))),
+    gatherElements: (x, places) => make(() => tf.gatherND(t(x), t(places))),
     rotate: (x, table) => make(() => rotate(tf, t(x), t(table))),
     dropoutMask(shape, rate, seed) {
       const random = createRandom(seed, 'dropout');
-      const mask = new Float32Array(sizeOf(shape));
+      const mask = new Float32Array(elementCount(shape));
       for (let i = 0; i < mask.length; i++) mask[i] = random() < rate ? 0 : 1 / (1 - rate);
       return wrap(tf.tensor(mask, [...shape]));
     },

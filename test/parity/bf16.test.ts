@@ -1,8 +1,8 @@
 import { beforeAll, describe, expect, it } from 'vitest';
 import { fromBF16, toBF16 } from '../../src/formats/floats';
-import { loadModel } from '../../src/models/model';
-import type { RawOps } from '../../src/models/ops/raw';
-import type { Model, NamedTensor } from '../../src/models/modelTypes';
+import { loadModel } from '../../src/models/loadModel';
+import type { TensorFlowOps } from '../../src/models/ops/tensorFlowOps';
+import type { Model, NamedTensor } from '../../src/models/model';
 import { PEFT_CASES } from '../support/peftCases';
 import {
   inputOf,
@@ -24,7 +24,7 @@ const HALF = { base_dtype: 'bfloat16' } as const;
  */
 const [LOGITS, GRADIENTS] = [0.03, 0.2];
 
-let ops: RawOps;
+let ops: TensorFlowOps;
 beforeAll(async () => {
   ops = await rawOps();
 });

@@ -1,6 +1,6 @@
-import type { AttentionBlock } from './attention';
+import type { RowBlock } from './attention';
 import type { Ops } from '../ops/ops';
-import type { ModelInput } from '../modelTypes';
+import type { ModelInput } from '../model';
 
 /**
  * Rows of queries that are worked on together: the keys after the last of them are never touched
@@ -14,7 +14,7 @@ const BLOCK_ROWS = 128;
  */
 const HIDDEN = -1e30;
 
-export interface AttentionReach {
+export interface AttentionWindow {
   readonly causal: boolean;
   /** Keys a query sees to each side, itself included; null: all. */
   readonly window: number | null;
@@ -24,14 +24,10 @@ export interface AttentionReach {
 type Sees = (query: number, key: number) => boolean;
 
 /** The blocks of attention over a batch. Their masks are the caller's to free. */
-export function planAttention(
-  ops: Ops,
-  input: ModelInput,
-  reach: AttentionReach,
-): AttentionBlock[] {
+export function planRowBlocks(ops: Ops, input: ModelInput, reach: AttentionWindow): RowBlock[] {
   const { length } = input;
   const rows = sightOf(input, reach);
-  const blocks: AttentionBlock[] = [];
+  const blocks: RowBlock[] = [];
   for (let start = 0; start < length; start += BLOCK_ROWS) {
     const end = Math.min(length, start + BLOCK_ROWS);
     const from = reach.window === null ? 0 : Math.max(0, start - reach.window + 1);
@@ -52,7 +48,7 @@ export function planAttention(
  * One function for all rows where padding needs no mask, else one a row; null: everyone sees
  * everyone.
  */
-function sightOf(input: ModelInput, { causal, window }: AttentionReach): Sees[] | null {
+function sightOf(input: ModelInput, { causal, window }: AttentionWindow): Sees[] | null {
   const near: Sees = (query, key) =>
     (!causal || key <= query) && (window === null || Math.abs(query - key) < window);
   const { batch, length, attention_mask, segment_ids } = input;

@@ -1,6 +1,6 @@
 import fc from 'fast-check';
 import { expect, it } from 'vitest';
-import { loadModel } from '../../src/models/model';
+import { loadModel } from '../../src/models/loadModel';
 import { createRandom } from '../../src/shared/random';
 import { gap, largest, rawOps } from '../support/models';
 import { tapeGradients } from '../support/naiveDecoder';

@@ -1,2 +1,0 @@
-/** Lets the thread answer messages between two long operations. */
-export const breathe = (): Promise<void> => new Promise((resolve) => setImmediate(resolve));
