@@ -1,5 +1,5 @@
-import { withRanks } from '../lora/combine';
-import { PLAIN } from '../lora/newAdapter';
+import { withRankPatterns } from '../lora/combine';
+import { PLAIN_LORA } from '../lora/newAdapter';
 import type { Adapter, LoraFactors } from '../lora/adapter';
 import { LoraError, type Place, type Problem } from '../shared/errors';
 import { allFinite, finiteScale, multiplied } from './finite';
@@ -92,9 +92,9 @@ export function peftAdapter(
   lora_dropout = 0,
 ): Adapter {
   const use_dora = modules.some((m) => m.magnitude !== null);
-  return withRanks(
+  return withRankPatterns(
     {
-      config: { ...PLAIN, use_dora, lora_dropout, base_model_name_or_path, raw: {} },
+      config: { ...PLAIN_LORA, use_dora, lora_dropout, base_model_name_or_path, raw: {} },
       modules,
       trained: [],
     },

@@ -1,4 +1,4 @@
-import { factored, summed, updateNorm } from './factored';
+import { updateSvd, sumUpdates, updateNorm } from './updateSvd';
 import type { Adapter, AdapterConfig, LoraFactors } from './adapter';
 
 export const COMBINATIONS = ['cat', 'linear', 'svd', 'ties', 'magnitude_prune'] as const;
@@ -29,7 +29,7 @@ export interface Combined {
  * the best of a smaller rank; ties and magnitude_prune work on A and B apart, as PEFT does. Errors:
  * RangeError for adapters that cannot be added up.
  */
-export function combineAdapters(adapters: readonly Adapter[], options: CombineOptions): Combined {
+export function combineUpdates(adapters: readonly Adapter[], options: CombineOptions): Combined {
   refuse(adapters, options);
   const paths = [...new Set(adapters.flatMap(({ modules }) => modules.map((m) => m.path)))];
   const rank =
@@ -42,12 +42,12 @@ export function combineAdapters(adapters: readonly Adapter[], options: CombineOp
         .filter((m) => m.path === path)
         .map((factors) => ({ factors, weight: options.weights[i]! })),
     );
-    const sum = summed(parts);
+    const sum = sumUpdates(parts);
     const result = combined(parts, { ...parts[0]!.factors, ...sum }, rank, options);
     const [size, gap] = [
       updateNorm(sum),
       updateNorm(
-        summed([
+        sumUpdates([
           { factors: result, weight: 1 },
           { factors: sum, weight: -1 },
         ]),
@@ -59,7 +59,7 @@ export function combineAdapters(adapters: readonly Adapter[], options: CombineOp
     return result;
   });
   return {
-    adapter: withRanks({ config: adapters[0]!.config, modules, trained: [] }, modules),
+    adapter: withRankPatterns({ config: adapters[0]!.config, modules, trained: [] }, modules),
     error: whole > 0 ? Math.sqrt(wrong / whole) : null,
     errors,
   };
@@ -95,7 +95,7 @@ function combined(
     case 'linear':
       return options.peft ? apart(parts, weightedSum) : sum;
     case 'svd':
-      return truncated(sum, rank);
+      return truncateRank(sum, rank);
     case 'ties':
       return apart(parts, (tensors, weights) =>
         ties(
@@ -115,8 +115,8 @@ function combined(
 }
 
 /** The best update of a smaller rank (Eckart and Young 1936): B = U·S, A = Vᵀ. */
-export function truncated(m: LoraFactors, rank: number): LoraFactors {
-  const { S, left, right } = factored(m);
+export function truncateRank(m: LoraFactors, rank: number): LoraFactors {
+  const { S, left, right } = updateSvd(m);
   const r = Math.min(rank, S.length);
   const [A, B] = [new Float32Array(r * m.in_features), new Float32Array(m.out_features * r)];
   for (let k = 0; k < r; k++) {
@@ -192,7 +192,7 @@ function ties(
 }
 
 /** A config that gives each layer the rank and the scale that it has. */
-export function withRanks(adapter: Adapter, modules: readonly LoraFactors[]): Adapter {
+export function withRankPatterns(adapter: Adapter, modules: readonly LoraFactors[]): Adapter {
   const r = mostFrequent(modules.map((m) => m.r));
   const lora_alpha = mostFrequent(modules.map(alphaOf));
   const others = (value: (m: LoraFactors) => number, usual: number) =>

@@ -1,4 +1,10 @@
-import { decomposed, products, summed, updateNorm, type FactoredUpdate } from './factored';
+import {
+  implicitUpdateSvd,
+  innerProducts,
+  sumUpdates,
+  updateNorm,
+  type UpdateSvd,
+} from './updateSvd';
 import type { Adapter, AdapterConfig, LoraFactors } from './adapter';
 
 /** What one adapter does to a layer. */
@@ -89,7 +95,7 @@ export function compareAdapters(a: Adapter, b: Adapter): Comparison {
     own.modules
       .filter((m) => !sharedPaths.has(m.path))
       .sort((x, y) => byNumber.compare(x.path, y.path))
-      .map((m) => ({ path: m.path, facts: factsOf(m, decomposed(m)) }));
+      .map((m) => ({ path: m.path, facts: measureUpdate(m, implicitUpdateSvd(m)) }));
   const [only_a, only_b, trained] = [alone(a), alone(b), compareTrained(a, b)];
   const total = totalOf(
     modules,
@@ -135,9 +141,9 @@ function sameMagnitudes(
 }
 
 function compareModule(a: LoraFactors, b: LoraFactors): ModuleComparison {
-  const [x, y] = [decomposed(a), decomposed(b)];
-  const [fa, fb] = [factsOf(a, x), factsOf(b, y)];
-  const [left, right] = [products(x.left, y.left), products(x.right, y.right)];
+  const [x, y] = [implicitUpdateSvd(a), implicitUpdateSvd(b)];
+  const [fa, fb] = [measureUpdate(a, x), measureUpdate(b, y)];
+  const [left, right] = [innerProducts(x.left, y.left), innerProducts(x.right, y.right)];
   let inner = 0; // ⟨dW_a, dW_b⟩ by the singular vectors
   for (const [i, s] of x.S.entries())
     for (const [j, t] of y.S.entries()) inner += s * t * left[i]![j]! * right[i]![j]!;
@@ -167,7 +173,7 @@ function differenceNorm(
   return square > 1e-6 * (norm_a ** 2 + norm_b ** 2)
     ? Math.sqrt(square)
     : updateNorm(
-        summed([
+        sumUpdates([
           { factors: a, weight: 1 },
           { factors: b, weight: -1 },
         ]),
@@ -177,9 +183,9 @@ function differenceNorm(
 const cosineOf = (dot: number, a: number, b: number) =>
   a > 0 && b > 0 ? Math.min(1, Math.max(-1, dot / (a * b))) : null;
 
-export function factsOf(
+export function measureUpdate(
   { r, scaling }: Pick<LoraFactors, 'r' | 'scaling'>,
-  { S }: Pick<FactoredUpdate, 'S'>,
+  { S }: Pick<UpdateSvd, 'S'>,
 ): UpdateFacts {
   const square = S.reduce((sum, s) => sum + s * s, 0);
   const sum = S.reduce((a, b) => a + b, 0);

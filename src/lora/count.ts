@@ -5,9 +5,9 @@ export const trainableOf = (module: TargetableModule, r: number): number =>
   r * (module.in_features + module.out_features);
 
 /** One rank for all modules, or each its own. */
-export type Ranks = number | ((module: TargetableModule) => number);
+export type ModuleRanks = number | ((module: TargetableModule) => number);
 
-export const rankIn = (ranks: Ranks, module: TargetableModule): number =>
+export const rankIn = (ranks: ModuleRanks, module: TargetableModule): number =>
   typeof ranks === 'number' ? ranks : ranks(module);
 
 export interface Counts {
@@ -18,7 +18,7 @@ export interface Counts {
   readonly full: number;
 }
 
-export function countTrainable(modules: readonly TargetableModule[], ranks: Ranks): Counts {
+export function countTrainable(modules: readonly TargetableModule[], ranks: ModuleRanks): Counts {
   return {
     modules: modules.length,
     trainable: modules.reduce((sum, m) => sum + trainableOf(m, rankIn(ranks, m)), 0),

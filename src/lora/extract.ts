@@ -1,6 +1,6 @@
 import { createRandom } from '../shared/random';
 import { topTriplets } from './linalg';
-import { rankFor, type ResizeTarget } from './resize';
+import { rankForTarget, type ResizeTarget } from './resize';
 import type { LoraFactors } from './adapter';
 
 export interface ExtractedLayer {
@@ -42,7 +42,7 @@ export function extractLayer(
   ) {
     const { U, S, V } = topTriplets(data, rows, columns, tried, createRandom(1, path));
     const squares = S.map((s) => s * s);
-    const r = Math.min(most, rankFor(squares, square, target));
+    const r = Math.min(most, rankForTarget(squares, square, target));
     const isFound =
       r < tried ||
       tried === most ||

@@ -1,7 +1,6 @@
 import { createRandom } from '../shared/random';
 import { patternValue } from './patterns';
-import { scalingOf } from './scaling';
-import type { AdapterConfig, LoraFactors, TargetableModule } from './adapter';
+import { type AdapterConfig, type LoraFactors, type TargetableModule, scalingOf } from './adapter';
 
 /** How A and B begin where the base's weights are not asked. */
 export type PlainInit = 'default' | 'gaussian' | 'orthogonal';

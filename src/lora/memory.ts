@@ -1,6 +1,6 @@
 import { UNRECORDED_STEP_PLAN, type StepPlan } from '../shared/stepPlan';
 import type { TargetableModule } from './adapter';
-import { countTrainable, rankIn, type Ranks } from './count';
+import { countTrainable, rankIn, type ModuleRanks } from './count';
 
 /** What the estimate needs to know of a model. */
 export interface ModelSize {
@@ -53,7 +53,7 @@ export const estimateLoaded = ({ parameters }: Pick<ModelSize, 'parameters'>): n
 export function estimateMemory(
   size: ModelSize,
   targets: readonly TargetableModule[],
-  ranks: Ranks,
+  ranks: ModuleRanks,
   batch: number,
   length: number,
   plan: StepPlan = UNRECORDED_STEP_PLAN,
@@ -74,7 +74,7 @@ export function estimateMemory(
  * The same step where every weight trains: gradients and moments as large as the model, and the
  * output layer's gradient of one part beside that of the parts before.
  */
-export function estimateFull(
+export function estimateFullFineTuning(
   size: ModelSize,
   batch: number,
   length: number,

@@ -4,7 +4,7 @@ import type { Adapter, AdapterConfig, TargetableModule } from './adapter';
 export type LoraChoices = Omit<AdapterConfig, 'base_model_name_or_path' | 'raw'>;
 
 /** LoRA as it is without any variant. */
-export const PLAIN: LoraChoices = {
+export const PLAIN_LORA: LoraChoices = {
   r: 8,
   lora_alpha: 16,
   lora_dropout: 0,

@@ -1,5 +1,5 @@
-import { truncated, withRanks } from './combine';
-import { factored } from './factored';
+import { truncateRank, withRankPatterns } from './combine';
+import { updateSvd } from './updateSvd';
 import type { Adapter, LoraFactors } from './adapter';
 
 /**
@@ -24,13 +24,13 @@ export interface Resized {
 }
 
 /** The best adapter of smaller ranks (truncated SVD of each update). */
-export function resizeAdapter(adapter: Adapter, target: ResizeTarget): Resized {
+export function resizeFactors(adapter: Adapter, target: ResizeTarget): Resized {
   let [lost, whole] = [0, 0];
   const facts: Resized['modules'][number][] = [];
   const modules = adapter.modules.map((m): LoraFactors => {
-    const squares = factored(m).S.map((s) => s * s);
+    const squares = updateSvd(m).S.map((s) => s * s);
     const total = squares.reduce((a, b) => a + b, 0);
-    const r = Math.min(m.r, Math.max(1, rankFor(squares, total, target)));
+    const r = Math.min(m.r, Math.max(1, rankForTarget(squares, total, target)));
     const rest = squares.slice(r).reduce((a, b) => a + b, 0);
     lost += rest;
     whole += total;
@@ -40,26 +40,26 @@ export function resizeAdapter(adapter: Adapter, target: ResizeTarget): Resized {
       after: r,
       error: total > 0 ? Math.sqrt(rest / total) : 0,
     });
-    return truncated(m, r);
+    return truncateRank(m, r);
   });
   return {
-    adapter: withRanks(adapter, modules),
+    adapter: withRankPatterns(adapter, modules),
     error: whole > 0 ? Math.sqrt(lost / whole) : 0,
     modules: facts,
   };
 }
 
 /** The smallest rank that, given to all modules, keeps that share of Σ‖dW‖². */
-export function rankKeeping(adapter: Pick<Adapter, 'modules'>, energy: number): number {
+export function rankKeepingEnergy(adapter: Pick<Adapter, 'modules'>, energy: number): number {
   const sums: number[] = [];
   for (const m of adapter.modules)
-    factored(m).S.forEach((s, i) => {
+    updateSvd(m).S.forEach((s, i) => {
       sums[i] = (sums[i] ?? 0) + s * s;
     });
   const squares = Float64Array.from(sums);
   return Math.max(
     1,
-    rankFor(
+    rankForTarget(
       squares,
       squares.reduce((a, b) => a + b, 0),
       { kind: 'energy', energy },
@@ -68,7 +68,7 @@ export function rankKeeping(adapter: Pick<Adapter, 'modules'>, energy: number): 
 }
 
 /** How many of the squared singular values it takes. */
-export function rankFor(squares: Float64Array, total: number, target: ResizeTarget): number {
+export function rankForTarget(squares: Float64Array, total: number, target: ResizeTarget): number {
   if (target.kind === 'rank') return target.rank;
   const share = target.kind === 'energy' ? target.energy : 1 - target.error ** 2;
   let held = 0;

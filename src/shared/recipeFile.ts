@@ -5,6 +5,7 @@ import { LoraError, type Place, type Problem } from './errors';
 import { nearestName } from './nearest';
 import { RecipeSchema, type Recipe } from './recipe';
 import { recipeRoot, recipeTree } from './recipeTree';
+import { isObject } from './values';
 
 /**
  * A recipe as text: every default filled in and paths made absolute, or all of its faults at their
@@ -149,12 +150,12 @@ function valueFault(issue: v.BaseIssue<unknown>, key: string): string {
 }
 
 function entriesOf(schema: unknown): Record<string, unknown> | undefined {
-  if (typeof schema !== 'object' || schema === null) return undefined;
-  if ('entries' in schema) return schema.entries as Record<string, unknown>;
+  if (!isObject(schema)) return undefined;
+  if ('entries' in schema) return schema['entries'] as Record<string, unknown>;
   return 'wrapped' in schema
-    ? entriesOf(schema.wrapped)
+    ? entriesOf(schema['wrapped'])
     : 'pipe' in schema
-      ? entriesOf((schema.pipe as unknown[])[0])
+      ? entriesOf((schema['pipe'] as unknown[])[0])
       : undefined;
 }
 

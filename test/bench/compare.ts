@@ -4,7 +4,7 @@
  */
 import { openBase, targetableModules } from '../../src/formats/base';
 import { compareAdapters } from '../../src/lora/compare';
-import { newAdapter, PLAIN } from '../../src/lora/newAdapter';
+import { newAdapter, PLAIN_LORA } from '../../src/lora/newAdapter';
 import { matchTargets } from '../../src/lora/targets';
 import type { Adapter } from '../../src/lora/adapter';
 
@@ -15,7 +15,7 @@ async function main([file, rounds]: readonly string[]): Promise<void> {
   const make = (seed: number): Adapter => {
     const plain = newAdapter(
       modules,
-      { ...PLAIN, r: 8, lora_alpha: 16, target_modules: 'all-linear' },
+      { ...PLAIN_LORA, r: 8, lora_alpha: 16, target_modules: 'all-linear' },
       'base',
       seed,
       'default',

@@ -9,7 +9,7 @@ import { toBF16 } from '../../src/formats/floats';
 import type { BaseModel, TensorInfo } from '../../src/formats/baseModel';
 import type { Adapter, LoraFactors } from '../../src/lora/adapter';
 import { modelSize } from '../../src/formats/architecture/size';
-import { estimateFull, estimateMemory, PROCESS } from '../../src/lora/memory';
+import { estimateFullFineTuning, estimateMemory, PROCESS } from '../../src/lora/memory';
 import { loadModel } from '../../src/models/loadModel';
 import { EMPTY_ADAPTER } from '../../src/engine/model/backend';
 import { modulesOf, tensorsOf } from '../../src/formats/architecture/modules';
@@ -272,7 +272,7 @@ async function main(): Promise<void> {
   }
   const tokens = batch * length;
   const size = modelSize(geometry());
-  const full = estimateFull(size, batch, length, plan).total;
+  const full = estimateFullFineTuning(size, batch, length, plan).total;
   const adapted = modulesOf(geometry().spec).filter((m) =>
     start.modules.some((own) => own.path === m.path),
   );

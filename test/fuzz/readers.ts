@@ -1,8 +1,8 @@
 import { cpSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
 import { decodeImage } from '../../src/data/images/decode';
-import { readDataset } from '../../src/data/dataset';
-import { createTokenizer } from '../../src/data/tokenizer';
+import { readDataset } from '../../src/data/dataset/dataset';
+import { createTokenizer } from '../../src/data/tokenizer/createTokenizer';
 import { detectAdapter, readAdapter } from '../../src/formats/adapterFormat';
 import { openBase } from '../../src/formats/base';
 import { readGgufAdapter } from '../../src/formats/gguf/adapter';

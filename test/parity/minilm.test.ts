@@ -1,7 +1,7 @@
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { copyFileSync } from 'node:fs';
 import path from 'node:path';
-import { createTokenizer } from '../../src/data/tokenizer';
+import { createTokenizer } from '../../src/data/tokenizer/createTokenizer';
 import { EMPTY_ADAPTER } from '../../src/engine/model/backend';
 import { openBase } from '../../src/formats/base';
 import { adapterBaseOf } from '../../src/formats/peft/againstBase';

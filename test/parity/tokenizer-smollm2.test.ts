@@ -1,8 +1,9 @@
 import { beforeAll, describe, expect, it } from 'vitest';
-import { collate } from '../../src/data/collate';
-import { createTokenizer } from '../../src/data/tokenizer';
-import { tokenizeRows } from '../../src/data/tokenize';
-import type { Message, Tokenizer } from '../../src/data/exampleTypes';
+import { collate } from '../../src/data/examples/batch';
+import { createTokenizer } from '../../src/data/tokenizer/createTokenizer';
+import { tokenizeRows } from '../../src/data/examples/tokenizeRows';
+import type { Tokenizer } from '../../src/data/tokenizer/tokenizer';
+import type { Message } from '../../src/data/chat/chat';
 import { openBase } from '../../src/formats/base';
 import { smollm2Path } from '../support/realModels';
 import { readJson } from '../support/datasets';

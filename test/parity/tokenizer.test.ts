@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import type { Message } from '../../src/data/exampleTypes';
+import type { Message } from '../../src/data/chat/chat';
 import { readJson, smallTokenizer } from '../support/datasets';
 
 interface Expected {

@@ -6,7 +6,7 @@ import { adapterBaseOf } from '../../src/formats/peft/againstBase';
 import { writePeftAdapter } from '../../src/formats/peft/write';
 import { writeSafetensors } from '../../src/formats/safetensors/write';
 import { mergeInto } from '../../src/lora/merge';
-import { newAdapter, PLAIN } from '../../src/lora/newAdapter';
+import { newAdapter, PLAIN_LORA } from '../../src/lora/newAdapter';
 import type { Adapter, AdapterConfig } from '../../src/lora/adapter';
 import { createRandom } from '../../src/shared/random';
 
@@ -22,7 +22,7 @@ export async function scaledAdapter(
   const own = modules.filter((m) => m.kind === 'linear' && !m.is_output && wanted(m.path));
   const last = (i: number) => own.at(i)!.path.split('.').at(-1)!;
   const choices = {
-    ...PLAIN,
+    ...PLAIN_LORA,
     r: 8,
     lora_alpha: 16,
     use_rslora: true,

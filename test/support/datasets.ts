@@ -1,6 +1,6 @@
 import { readFileSync } from 'node:fs';
-import { createTokenizer } from '../../src/data/tokenizer';
-import type { Tokenizer } from '../../src/data/exampleTypes';
+import { createTokenizer } from '../../src/data/tokenizer/createTokenizer';
+import type { Tokenizer } from '../../src/data/tokenizer/tokenizer';
 import type { TokenizerFiles } from '../../src/formats/baseModel';
 
 export const readJson = (path: string): unknown => JSON.parse(readFileSync(path, 'utf8'));

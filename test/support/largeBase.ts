@@ -3,7 +3,7 @@ import path from 'node:path';
 import { tensorsOf } from '../../src/formats/architecture/modules';
 import { readSpec } from '../../src/formats/architecture/readSpec';
 import { toBF16 } from '../../src/formats/floats';
-import { newAdapter, PLAIN } from '../../src/lora/newAdapter';
+import { newAdapter, PLAIN_LORA } from '../../src/lora/newAdapter';
 import { modulesOf } from '../../src/formats/architecture/modules';
 import { writePeftAdapter } from '../../src/formats/peft/write';
 
@@ -43,7 +43,7 @@ export async function makeLargeBase(
   const modules = modulesOf(spec).filter((m) => /\.q_proj$/.test(m.path));
   const plain = newAdapter(
     modules,
-    { ...PLAIN, r: 4, lora_alpha: 8, target_modules: ['q_proj'] },
+    { ...PLAIN_LORA, r: 4, lora_alpha: 8, target_modules: ['q_proj'] },
     base,
     1,
     'default',

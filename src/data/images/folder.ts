@@ -4,7 +4,7 @@ import path from 'node:path';
 import { fileErrorReason } from '../../common/fileStatus';
 import { LoraError, type Problem } from '../../shared/errors';
 import type { FileFingerprint } from '../../shared/run';
-import type { ImageRow } from '../exampleTypes';
+import type { ImageRow } from '../rows/row';
 
 const IMAGE = /\.(?:png|jpe?g)$/i;
 

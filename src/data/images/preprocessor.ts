@@ -3,7 +3,7 @@ import * as v from 'valibot';
 import { isFile } from '../../common/fileStatus';
 import { readJsonObject } from '../../formats/json';
 import { LoraError } from '../../shared/errors';
-import { resize, type Picture, type Resample } from './resize';
+import { resizeImage, type Picture, type Resample } from './resize';
 
 /** What a model's preprocessor does with an image before the model sees it. */
 export interface Preprocessor {
@@ -117,7 +117,7 @@ export function preprocess(picture: Picture, how: Preprocessor): Float32Array {
   const { width, height, rescale_factor, normalise } = how;
   const { data } =
     how.shortest_edge === null
-      ? resize(picture, width, height, how.resample)
+      ? resizeImage(picture, width, height, how.resample)
       : cropped(toShortest(picture, how.shortest_edge, how.resample), width, height);
   const pixels = new Float32Array(3 * width * height);
   for (let c = 0; c < 3; c++) {
@@ -135,8 +135,8 @@ export function preprocess(picture: Picture, how: Preprocessor): Float32Array {
 function toShortest(picture: Picture, edge: number, resample: Resample): Picture {
   const { width, height } = picture;
   return width <= height
-    ? resize(picture, edge, Math.trunc((edge * height) / width), resample)
-    : resize(picture, Math.trunc((edge * width) / height), edge, resample);
+    ? resizeImage(picture, edge, Math.trunc((edge * height) / width), resample)
+    : resizeImage(picture, Math.trunc((edge * width) / height), edge, resample);
 }
 
 /** The middle; black around where the image is smaller. */

@@ -46,7 +46,7 @@ const PRECISION = 22;
  * Resizes as Pillow does: two passes, filters stretched where the image shrinks, weights and sums
  * in whole numbers, so that the pixels are the same.
  */
-export function resize(
+export function resizeImage(
   picture: Picture,
   width: number,
   height: number,

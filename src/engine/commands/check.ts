@@ -1,7 +1,7 @@
 import { readFile } from 'node:fs/promises';
 import path from 'node:path';
-import { examineData } from '../../data/examine';
-import { readData } from '../../data/prepare';
+import { examineData } from '../../data/dataset/examine';
+import { readData } from '../../data/dataset/prepare';
 import type { CheckedDataset, CheckedRecipe } from '../../shared/checkedRecipe';
 import { formatPlace, LoraError } from '../../shared/errors';
 import type { Recipe } from '../../shared/recipe';

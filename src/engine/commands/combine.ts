@@ -1,6 +1,6 @@
 import path from 'node:path';
 import {
-  combineAdapters,
+  combineUpdates,
   COMBINATIONS,
   type Combined,
   type CombineOptions,
@@ -43,7 +43,7 @@ export async function combine(args: readonly string[], context: Context): Promis
     peft: values.peft ?? false,
   };
   const adapters = await readAdapters(folders, context.warn);
-  const combined = attempt(() => combineAdapters(adapters, options), folders[0] ?? output);
+  const combined = attempt(() => combineUpdates(adapters, options), folders[0] ?? output);
   await writeMadeAdapter(
     output,
     combined.adapter,

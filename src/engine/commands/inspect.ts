@@ -1,13 +1,13 @@
 import { stat } from 'node:fs/promises';
 import path from 'node:path';
-import { readDataset } from '../../data/dataset';
+import { readDataset } from '../../data/dataset/dataset';
 import { openBase, targetableModules } from '../../formats/base';
 import { detectAdapter, isGgufAdapter, readAdapter } from '../../formats/adapterFormat';
 import { readGgufAdapter } from '../../formats/gguf/adapter';
 import { MLX_WEIGHTS } from '../../formats/mlx/read';
 import { CONFIG_FILE } from '../../formats/peft/read';
 import { countTrainable } from '../../lora/count';
-import { rankKeeping } from '../../lora/resize';
+import { rankKeepingEnergy } from '../../lora/resize';
 import { matchTargets } from '../../lora/targets';
 import { LoraError } from '../../shared/errors';
 import { methodOf, RUN_FILES } from '../../shared/run';
@@ -113,7 +113,7 @@ async function inspectAdapter(place: string): Promise<Report> {
       : await readAdapter(found, null);
   const { config, modules } = adapter;
   const parameters = modules.reduce((sum, m) => sum + m.A.length + m.B.length, 0);
-  const [rank_90, rank_99] = [rankKeeping(adapter, 0.9), rankKeeping(adapter, 0.99)];
+  const [rank_90, rank_99] = [rankKeepingEnergy(adapter, 0.9), rankKeepingEnergy(adapter, 0.99)];
   const facts = {
     type: 'adapter',
     format: found.format,

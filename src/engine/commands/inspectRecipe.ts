@@ -1,8 +1,8 @@
 import { readFile } from 'node:fs/promises';
 import type { BatchPiece } from '../../shared/metrics/lines';
-import { linesOf } from '../../data/examples';
-import type { LabelSet } from '../../data/labels';
-import { prepareData, type PreparedData } from '../../data/prepare';
+import { linesOf } from '../../data/examples/example';
+import type { LabelSet } from '../../data/tasks/labelSet';
+import { prepareData, type PreparedData } from '../../data/dataset/prepare';
 import { parseRecipe } from '../../shared/recipeFile';
 import { dataToolsOf } from '../model/dataTools';
 import { openForTraining } from '../training/open';

@@ -1,6 +1,6 @@
 import { stat } from 'node:fs/promises';
 import path from 'node:path';
-import { resizeAdapter, type Resized } from '../../lora/resize';
+import { resizeFactors, type Resized } from '../../lora/resize';
 import { readAdapters, writeMadeAdapter } from '../combine/writeAdapter';
 import { rangeOf } from './describe';
 import type { Context } from './context';
@@ -26,7 +26,7 @@ export async function resize(args: readonly string[], context: Context): Promise
   const output = path.resolve(required(values.output, 'output', RESIZE_USAGE));
   const target = resizeTarget(values, RESIZE_USAGE);
   const [adapter] = await readAdapters([folder], context.warn);
-  const resized = resizeAdapter(adapter!, target);
+  const resized = resizeFactors(adapter!, target);
   await writeMadeAdapter(
     output,
     resized.adapter,

@@ -1,5 +1,5 @@
 import { createInterface } from 'node:readline';
-import type { Message } from '../../data/exampleTypes';
+import type { Message } from '../../data/chat/chat';
 import { LoraError } from '../../shared/errors';
 import {
   asServeRequest,

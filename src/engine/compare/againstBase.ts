@@ -2,7 +2,7 @@ import { readAnyAdapter } from '../../formats/adapterFormat';
 import { linearsOf } from '../../formats/architecture/modules';
 import { openBase, readWeight } from '../../formats/base';
 import { readAdapterTask } from '../../formats/peft/task';
-import { factored } from '../../lora/factored';
+import { updateSvd } from '../../lora/updateSvd';
 import { layoutOf } from '../../lora/merge';
 import type { Adapter, LoraFactors } from '../../lora/adapter';
 import type { TfBinding } from '../../models/ops/tfBinding';
@@ -105,7 +105,7 @@ function intrudersOfBoth(
 }
 
 function amplification(weight: Float32Array, m: LoraFactors, by_input: boolean): number | null {
-  const { S, left, right } = factored(m);
+  const { S, left, right } = updateSvd(m);
   const norm = Math.sqrt(S.reduce((sum, s) => sum + s * s, 0));
   if (norm === 0) return null;
   const [rowStride, columnStride] = by_input ? [1, m.out_features] : [m.in_features, 1];

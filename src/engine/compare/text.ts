@@ -1,5 +1,10 @@
-import { byNumber, factsOf, type Comparison, type ModuleComparison } from '../../lora/compare';
-import { factored } from '../../lora/factored';
+import {
+  byNumber,
+  measureUpdate,
+  type Comparison,
+  type ModuleComparison,
+} from '../../lora/compare';
+import { updateSvd } from '../../lora/updateSvd';
 import type { Adapter } from '../../lora/adapter';
 import type { AgainstBase } from './againstBase';
 
@@ -41,7 +46,7 @@ function canonicalText(
     .sort((x, y) => byNumber.compare(x.path, y.path))
     .map((m) => {
       const other = known.get(m.path);
-      const own = factsOf(m, factored(m));
+      const own = measureUpdate(m, updateSvd(m));
       const facts = {
         norm: settled(own.norm, other?.norm),
         effective_rank: settled(own.effective_rank, other?.effective_rank),

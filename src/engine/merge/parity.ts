@@ -1,4 +1,4 @@
-import { createTokenizer } from '../../data/tokenizer';
+import { createTokenizer } from '../../data/tokenizer/createTokenizer';
 import { openBase } from '../../formats/base';
 import { positionsOf } from '../../formats/architecture/positions';
 import type { BaseModel } from '../../formats/baseModel';

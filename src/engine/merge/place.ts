@@ -3,6 +3,7 @@ import path from 'node:path';
 import { formatSize } from '../../common/formatSize';
 import { freeDiskBytes, isProcessAlive } from '../../common/system';
 import { LoraError } from '../../shared/errors';
+import { escapeRegExp } from '../../shared/values';
 
 /**
  * Errors: LoraError where the output would lie in an input, or an input in it, or something is
@@ -66,9 +67,7 @@ async function nearestFolder(file: string): Promise<string> {
 /** Removes what a killed merge into the same folder has left half-written. */
 export async function clearUnfinished(output: string): Promise<void> {
   const folder = path.dirname(path.resolve(output));
-  const unfinished = new RegExp(
-    `^${path.basename(output).replace(/[.*+?^${'$'}{}()|[\]\\]/g, '\\$&')}\\.(\\d+)\\.tmp$`,
-  );
+  const unfinished = new RegExp(`^${escapeRegExp(path.basename(output))}\\.(\\d+)\\.tmp$`);
   for (const name of await readdir(folder).catch((): string[] => [])) {
     const [, pid] = unfinished.exec(name) ?? [];
     if (pid !== undefined && !isProcessAlive(Number(pid)))

@@ -1,4 +1,5 @@
-import type { Message, Tokenizer } from '../../data/exampleTypes';
+import type { Message } from '../../data/chat/chat';
+import type { Tokenizer } from '../../data/tokenizer/tokenizer';
 import type { Model } from '../../models/model';
 import { LoraError } from '../../shared/errors';
 

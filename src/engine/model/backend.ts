@@ -1,11 +1,11 @@
-import { PLAIN } from '../../lora/newAdapter';
+import { PLAIN_LORA } from '../../lora/newAdapter';
 import type { Adapter } from '../../lora/adapter';
 import { TensorFlowOps } from '../../models/ops/tensorFlowOps';
 import type { TfBinding } from '../../models/ops/tfBinding';
 import { tfjsOps } from '../../models/ops/tfjsOps';
 import type { Ops } from '../../models/ops/ops';
 import type { LoadOptions } from '../../models/loadModel';
-import type { LabelSet } from '../../data/labels';
+import type { LabelSet } from '../../data/tasks/labelSet';
 import { loadTfjs, type Tfjs } from '../../runtime/loadTfjs';
 import type { Runtime } from '../../runtime/runtime';
 
@@ -34,7 +34,7 @@ export const problemOptionsOf = (labels: LabelSet | null): Pick<LoadOptions, 'lo
 
 /** No adapter: the base alone. */
 export const EMPTY_ADAPTER: Adapter = {
-  config: { ...PLAIN, target_modules: [], base_model_name_or_path: null, raw: {} },
+  config: { ...PLAIN_LORA, target_modules: [], base_model_name_or_path: null, raw: {} },
   modules: [],
   trained: [],
 };

@@ -1,6 +1,6 @@
 import { openImages } from '../../data/images/reader';
-import type { DataTools } from '../../data/prepare';
-import { createTokenizer } from '../../data/tokenizer';
+import type { DataTools } from '../../data/dataset/prepare';
+import { createTokenizer } from '../../data/tokenizer/createTokenizer';
 import { positionsOf } from '../../formats/architecture/positions';
 import type { BaseModel } from '../../formats/baseModel';
 
@@ -18,7 +18,7 @@ export async function dataToolsOf(
       tokenizer: null,
       images: await openImages(base),
       has_types: false,
-      positions: Infinity,
+      max_positions: Infinity,
     };
   const tokenizer = createTokenizer(await base.readTokenizer(), { now });
   return {
@@ -26,6 +26,6 @@ export async function dataToolsOf(
     images: null,
     vocab_size,
     has_types: (embedding.types?.rows ?? 0) > 1,
-    positions: positionsOf(base.spec),
+    max_positions: positionsOf(base.spec),
   };
 }

@@ -1,6 +1,6 @@
-import { createTokenizer } from '../../data/tokenizer';
-import type { LabelSet } from '../../data/labels';
-import type { Tokenizer } from '../../data/exampleTypes';
+import { createTokenizer } from '../../data/tokenizer/createTokenizer';
+import type { LabelSet } from '../../data/tasks/labelSet';
+import type { Tokenizer } from '../../data/tokenizer/tokenizer';
 import { readAnyAdapter } from '../../formats/adapterFormat';
 import { readAdapterTask, type AdapterTask } from '../../formats/peft/task';
 import { openBaseUnder } from '../../formats/peft/vocabulary';

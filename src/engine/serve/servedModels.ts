@@ -1,5 +1,5 @@
-import { createTokenizer } from '../../data/tokenizer';
-import type { Tokenizer } from '../../data/exampleTypes';
+import { createTokenizer } from '../../data/tokenizer/createTokenizer';
+import type { Tokenizer } from '../../data/tokenizer/tokenizer';
 import { readAnyAdapter } from '../../formats/adapterFormat';
 import { openBase } from '../../formats/base';
 import type { Model } from '../../models/model';

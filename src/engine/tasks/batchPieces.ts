@@ -1,8 +1,9 @@
 import path from 'node:path';
 import type { BatchPiece } from '../../shared/metrics/lines';
-import type { LabelSet } from '../../data/labels';
-import { labelPieces } from '../../data/preview';
-import type { Example, Tokenizer } from '../../data/exampleTypes';
+import type { LabelSet } from '../../data/tasks/labelSet';
+import { labelPieces } from '../../data/examples/labelPieces';
+import type { Example } from '../../data/examples/example';
+import type { Tokenizer } from '../../data/tokenizer/tokenizer';
 
 const given = (text: string): BatchPiece => ({ text, labelled: false });
 const learnt = (text: string): BatchPiece => ({ text, labelled: true });

@@ -1,8 +1,8 @@
 import type { Scores } from '../../shared/metrics/lines';
-import type { LabelSet } from '../../data/labels';
-import type { PreparedData } from '../../data/prepare';
-import { lengthOf } from '../../data/examples';
-import type { Example } from '../../data/exampleTypes';
+import type { LabelSet } from '../../data/tasks/labelSet';
+import type { PreparedData } from '../../data/dataset/prepare';
+import { lengthOf } from '../../data/examples/example';
+import type { Example } from '../../data/examples/example';
 import { yieldToEventLoop } from '../../models/ops/ops';
 import type { Model } from '../../models/model';
 import type { Task } from '../../shared/task';

@@ -1,13 +1,13 @@
-import type { LabelSet } from '../../data/labels';
-import type { PreparedData } from '../../data/prepare';
-import type { ShownRow } from '../../data/shownRows';
+import type { LabelSet } from '../../data/tasks/labelSet';
+import type { PreparedData } from '../../data/dataset/prepare';
+import type { SampleRow } from '../../data/examples/sampleRows';
 import type { Model } from '../../models/model';
 import { dotProduct, argmaxOfRow } from './scores';
 
 /** What a model with another head than a language model's says of a row, in words. */
 export async function predictionText(
   model: Model,
-  { example, words }: ShownRow,
+  { example, words }: SampleRow,
   labels: LabelSet | null,
   collate: PreparedData['collate'],
 ): Promise<string> {

@@ -1,6 +1,6 @@
 import type { Scores } from '../../shared/metrics/lines';
-import type { LabelSet } from '../../data/labels';
-import type { Batch } from '../../data/exampleTypes';
+import type { LabelSet } from '../../data/tasks/labelSet';
+import type { Batch } from '../../data/examples/batch';
 import { normalizedRows } from '../../models/heads/loss';
 import type { Task } from '../../shared/task';
 import { entitiesOf, isEntityScheme } from './entities';

@@ -1,8 +1,8 @@
 import path from 'node:path';
 import type { BatchPiece } from '../../shared/metrics/lines';
-import { batchesOf } from '../../data/batches';
-import { linesOf, tokensOf } from '../../data/examples';
-import type { Example } from '../../data/exampleTypes';
+import { batchesOf } from '../../data/examples/batchOrder';
+import { linesOf, tokensOf } from '../../data/examples/example';
+import type { Example } from '../../data/examples/example';
 import type { Model } from '../../models/model';
 import type { LoraError } from '../../shared/errors';
 import { createRandom } from '../../shared/random';
@@ -235,7 +235,7 @@ export class TrainingLoop {
     const asked =
       recipe.task === 'causal_lm'
         ? prompts.map((prompt) => ({ prompt, say: () => this.completion(prompt) }))
-        : data.shown.map((row) => ({
+        : data.sample_rows.map((row) => ({
             prompt: row.text,
             say: () => predictionText(this.parts.model, row, data.labels, data.collate),
           }));

@@ -1,8 +1,8 @@
-import { readData, type DataRecipe, type ReadData } from '../../data/prepare';
+import { readData, type DataRecipe, type ReadData } from '../../data/dataset/prepare';
 import { openBaseUnder } from '../../formats/peft/vocabulary';
 import { readAdapterTask, type AdapterTask } from '../../formats/peft/task';
 import type { BaseModel } from '../../formats/baseModel';
-import { isSaved } from '../../lora/saved';
+import { isModuleToSave } from '../../lora/modulesToSave';
 import { LoraError } from '../../shared/errors';
 import type { Recipe } from '../../shared/recipe';
 
@@ -50,7 +50,7 @@ function refuseFrozenVocabulary(
   file: string,
 ): void {
   const frozen = [...replaced].filter(
-    (name) => !isSaved(name.slice(0, name.lastIndexOf('.')), modules_to_save),
+    (name) => !isModuleToSave(name.slice(0, name.lastIndexOf('.')), modules_to_save),
   );
   if (frozen.length === 0) return;
   throw new LoraError(

@@ -1,11 +1,11 @@
-import { quote } from '../../data/json';
-import { prepareData, type PreparedData } from '../../data/prepare';
-import type { Tokenizer } from '../../data/exampleTypes';
+import { quote } from '../../data/rows/describe';
+import { prepareData, type PreparedData } from '../../data/dataset/prepare';
+import type { Tokenizer } from '../../data/tokenizer/tokenizer';
 import { modelSize } from '../../formats/architecture/size';
 import type { BaseModel } from '../../formats/baseModel';
 import type { Adapter } from '../../lora/adapter';
 import { countTrainable } from '../../lora/count';
-import { estimateFull, estimateMemory } from '../../lora/memory';
+import { estimateFullFineTuning, estimateMemory } from '../../lora/memory';
 import { planStep, type StepMachine } from '../../lora/stepPlan';
 import { LoraError } from '../../shared/errors';
 import type { Recipe } from '../../shared/recipe';
@@ -56,16 +56,16 @@ export async function prepareTraining(
   const base = isFull ? withInitialHead(opened, recipe.training.seed) : opened;
   try {
     const tools = await dataToolsOf(base, now);
-    const { tokenizer, positions } = tools;
+    const { tokenizer, max_positions } = tools;
     const plan = isFull
       ? planFullTuning(recipe, base, hooks)
       : await planAdapter(recipe, base, hooks);
     const data = prepareData(read, recipe, { ...tools, onProgress: hooks.onData });
     for (const problem of data.warnings) hooks.warn(described(problem));
     const longest = Math.max(data.statistics.train.longest, data.statistics.validation.longest);
-    if (longest > positions && recipe.training.max_length > positions)
+    if (longest > max_positions && recipe.training.max_length > max_positions)
       hooks.warn(
-        `max_length is ${recipe.training.max_length}, but the model has positions for ${positions} tokens: longer rows are cut to that.`,
+        `max_length is ${recipe.training.max_length}, but the model has positions for ${max_positions} tokens: longer rows are cut to that.`,
       );
     if (data.labels)
       hooks.info(
@@ -112,7 +112,7 @@ async function planResources(
   const isFull = method === 'full';
   const estimate = (plan: StepPlan) =>
     isFull
-      ? estimateFull(size, batch, length, plan)
+      ? estimateFullFineTuning(size, batch, length, plan)
       : estimateMemory(size, modules, rankOf, batch, length, plan);
   const asked: Recipe['training'] = isFull
     ? { ...recipe.training, base_dtype: 'float32' }
@@ -148,13 +148,13 @@ function samplePrompts(
   warn: (message: string) => void,
 ): string[] {
   if (samples.sample_steps === 0) return [];
-  return (samples.prompts.length > 0 ? samples.prompts : data.shown.map((row) => row.text)).filter(
-    (prompt) => {
-      const fault = promptFault(prompt, tokenizer, max_length);
-      if (fault !== null) warn(`The sample prompt ${quote(prompt)} is left out: ${fault}`);
-      return fault === null;
-    },
-  );
+  return (
+    samples.prompts.length > 0 ? samples.prompts : data.sample_rows.map((row) => row.text)
+  ).filter((prompt) => {
+    const fault = promptFault(prompt, tokenizer, max_length);
+    if (fault !== null) warn(`The sample prompt ${quote(prompt)} is left out: ${fault}`);
+    return fault === null;
+  });
 }
 
 function promptFault(prompt: string, tokenizer: Tokenizer, max_length: number): string | null {

@@ -3,7 +3,7 @@ import { readWeight } from '../../formats/base';
 import type { BaseModel } from '../../formats/baseModel';
 import { initialMagnitude } from '../../lora/dora';
 import { newAdapter } from '../../lora/newAdapter';
-import { isSaved } from '../../lora/saved';
+import { isModuleToSave } from '../../lora/modulesToSave';
 import { startFromWeight } from '../../lora/startFromWeight';
 import type {
   Adapter,
@@ -110,7 +110,7 @@ export function modulesToSave(
   if (spec.head.kind !== 'labels') return named;
   const heads = spec.task === 'image_cls' ? ['classifier'] : ['classifier', 'score'];
   const known = [...new Set([...(named ?? []), ...heads])];
-  return [...known, ...new Set(missing.map(pathOf).filter((own) => !isSaved(own, known)))];
+  return [...known, ...new Set(missing.map(pathOf).filter((own) => !isModuleToSave(own, known)))];
 }
 
 async function withWeight(
@@ -157,7 +157,7 @@ async function trainedTensors(
     const biased =
       name.endsWith('.bias') &&
       (config.bias === 'all' || (config.bias === 'lora_only' && adapted.has(path)));
-    return biased || isSaved(path, config.modules_to_save);
+    return biased || isModuleToSave(path, config.modules_to_save);
   });
   const tensors: TrainedTensor[] = [];
   for (const { name, shape } of wanted) {
@@ -181,7 +181,7 @@ const pathOf = (tensor: string) => tensor.slice(0, tensor.lastIndexOf('.'));
 /** Errors: LoraError('recipe') for a name that means no module. */
 function checkSaved(base: BaseModel, names: readonly string[] | null): void {
   const paths = namedTensors(base.spec).map(({ name }) => pathOf(name));
-  const unknown = (names ?? []).find((name) => !paths.some((own) => isSaved(own, [name])));
+  const unknown = (names ?? []).find((name) => !paths.some((own) => isModuleToSave(own, [name])));
   if (unknown === undefined) return;
   const kinds = [...new Set(paths.map((own) => own.slice(own.lastIndexOf('.') + 1)))];
   const nearest = nearestName(unknown, kinds);

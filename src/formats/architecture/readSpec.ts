@@ -1,5 +1,6 @@
 import { LoraError } from '../../shared/errors';
 import { TASKS, type Task } from '../../shared/task';
+import { isObject } from '../../shared/values';
 import type { ReplacedTensor } from '../baseModel';
 import { ConfigReader, type Config } from './config';
 import { FAMILIES, KNOWN_FAMILIES } from './families';
@@ -42,9 +43,8 @@ export const tasksOf = (family: string): readonly Task[] => FAMILIES[family]?.ta
 /** The language model's part of a model for text and images. */
 export function textConfig(config: Config): Config {
   const inner = config['text_config'];
-  if (typeof inner !== 'object' || inner === null) return config;
-  const own = inner as Record<string, unknown>;
-  return Object.hasOwn(FAMILIES, typeOf(own)) ? { ...own, architectures: undefined } : config;
+  if (!isObject(inner)) return config;
+  return Object.hasOwn(FAMILIES, typeOf(inner)) ? { ...inner, architectures: undefined } : config;
 }
 
 const typeOf = ({ model_type }: Config): string =>

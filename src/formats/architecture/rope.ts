@@ -1,4 +1,5 @@
 import { LoraError } from '../../shared/errors';
+import { isObject } from '../../shared/values';
 import { positiveOf, type ConfigReader } from './config';
 import type { RopeScaling, RopeSpec } from './spec';
 
@@ -159,5 +160,4 @@ function longrope(
   };
 }
 
-const record = (value: unknown): Settings =>
-  typeof value === 'object' && value !== null && !Array.isArray(value) ? (value as Settings) : {};
+const record = (value: unknown): Settings => (isObject(value) ? value : {});

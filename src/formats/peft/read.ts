@@ -1,10 +1,15 @@
 import { readdir } from 'node:fs/promises';
 import path from 'node:path';
 import { patternValue } from '../../lora/patterns';
-import { isSaved } from '../../lora/saved';
-import { scalingOf } from '../../lora/scaling';
+import { isModuleToSave } from '../../lora/modulesToSave';
 import { matchTargets } from '../../lora/targets';
-import type { Adapter, AdapterConfig, LoraFactors, TrainedTensor } from '../../lora/adapter';
+import {
+  type Adapter,
+  type AdapterConfig,
+  type LoraFactors,
+  type TrainedTensor,
+  scalingOf,
+} from '../../lora/adapter';
 import { LoraError, type Problem } from '../../shared/errors';
 import { isFile } from '../../common/fileStatus';
 import { allFinite, finiteScale } from '../finite';
@@ -118,7 +123,7 @@ function sortTensors(
       found.set(path, withFactor(found.get(path), role, name, source.file));
     } else if (
       role.role === 'trained' &&
-      !isSaved(rename(role.path), config.modules_to_save) &&
+      !isModuleToSave(rename(role.path), config.modules_to_save) &&
       base?.replaced?.has(`${rename(role.path)}.${role.tensor}`)
     )
       continue;
@@ -140,7 +145,7 @@ function isTrained(
   base: AdapterBase | undefined,
 ): boolean {
   if (tensor === 'bias' && bias !== 'none') return true;
-  if (isSaved(modulePath, modules_to_save)) return true;
+  if (isModuleToSave(modulePath, modules_to_save)) return true;
   return (
     base?.heads?.some((head) => modulePath === head || modulePath.startsWith(`${head}.`)) ?? false
   );

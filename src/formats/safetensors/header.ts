@@ -1,4 +1,5 @@
 import { LoraError, type ErrorArea } from '../../shared/errors';
+import { isObject } from '../../shared/values';
 import type { DType, TensorInfo } from '../baseModel';
 
 /** A tensor's place: bytes start..end of the file. */
@@ -85,9 +86,8 @@ function parseObject(text: string, source: HeaderSource): Record<string, unknown
   } catch (error) {
     throw damaged(source, 'its header is not JSON', error);
   }
-  if (typeof value !== 'object' || value === null || Array.isArray(value))
-    throw damaged(source, 'its header is not a JSON object');
-  return value as Record<string, unknown>;
+  if (!isObject(value)) throw damaged(source, 'its header is not a JSON object');
+  return value;
 }
 
 /**
@@ -141,11 +141,7 @@ function endOfText(text: string, i: number): number {
 }
 
 function stringsOf(value: unknown, source: HeaderSource): Record<string, string> {
-  if (
-    typeof value !== 'object' ||
-    value === null ||
-    Object.values(value).some((v) => typeof v !== 'string')
-  )
+  if (!isObject(value) || Object.values(value).some((v) => typeof v !== 'string'))
     throw damaged(source, 'its __metadata__ is not a map of strings');
   return value as Record<string, string>;
 }
@@ -161,8 +157,8 @@ function storedTensor(
       place: { file: source.file, tensor: name },
       fix: FIX,
     });
-  if (typeof value !== 'object' || value === null) throw bad('its entry is not an object');
-  const { dtype, shape, data_offsets } = value as Record<string, unknown>;
+  if (!isObject(value)) throw bad('its entry is not an object');
+  const { dtype, shape, data_offsets } = value;
   const bytes = typeof dtype === 'string' ? SAFETENSORS_BYTES.get(dtype) : undefined;
   if (bytes === undefined) throw bad(`its dtype ${JSON.stringify(dtype)} is not known`);
   if (!Array.isArray(shape) || !shape.every(isSize)) throw bad('its shape is not a list of sizes');

@@ -1,10 +1,9 @@
 import { countTrainable, tooHighRank, trainableOf } from '../../lora/count';
-import { estimateFull, estimateMemory } from '../../lora/memory';
+import { estimateFullFineTuning, estimateMemory } from '../../lora/memory';
 import { planStep } from '../../lora/stepPlan';
 import { patternValue } from '../../lora/patterns';
-import { scalingOf } from '../../lora/scaling';
 import { kindNames } from '../../lora/selection';
-import type { TargetableModule } from '../../lora/adapter';
+import { type TargetableModule, scalingOf } from '../../lora/adapter';
 import type { Figures, RankSettings } from '../../shared/pages/configure/protocol';
 import type { Recipe } from '../../shared/recipe';
 import { thisMachine, availableMemory } from '../setup/machineMemory';
@@ -41,7 +40,7 @@ export function figuresOf(
       (plan) => estimateMemory(base.size, chosen, rankOf, rows, length, plan),
       thisMachine(there),
     ).estimate,
-    full: estimateFull(base.size, rows, length),
+    full: estimateFullFineTuning(base.size, rows, length),
     there,
     batch: size,
     length,

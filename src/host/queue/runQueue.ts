@@ -1,3 +1,4 @@
+import { isObject } from '../../shared/values';
 import type { Disposable } from '../engine/engineClient';
 import { isActive, type RunSummary } from '../runs/run';
 import { Signal } from '../events/signal';
@@ -135,8 +136,8 @@ export function moved<T>(items: readonly T[], index: number, by: -1 | 1): readon
 }
 
 function isQueued(value: unknown): value is QueuedRun {
-  if (typeof value !== 'object' || value === null) return false;
-  const { id, recipe, root, name } = value as Record<string, unknown>;
+  if (!isObject(value)) return false;
+  const { id, recipe, root, name } = value;
   return (
     typeof id === 'string' &&
     Number.isInteger(Number(id)) &&

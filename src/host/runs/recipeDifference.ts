@@ -1,4 +1,5 @@
 import type { Recipe } from '../../shared/recipe';
+import { isObject } from '../../shared/values';
 
 export interface Difference {
   /** As in the recipe: lora.r. */
@@ -20,6 +21,3 @@ function differences(before: unknown, after: unknown, path: string): Difference[
   }
   return JSON.stringify(before) === JSON.stringify(after) ? [] : [{ key: path, before, after }];
 }
-
-const isObject = (value: unknown): value is Record<string, unknown> =>
-  typeof value === 'object' && value !== null && !Array.isArray(value);

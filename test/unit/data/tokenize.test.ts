@@ -1,11 +1,14 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
-import { batchesOf, splitExamples } from '../../../src/data/batches';
-import { collate } from '../../../src/data/collate';
-import { ROW_SETTINGS } from '../../../src/data/chatOrder';
-import { labelPieces } from '../../../src/data/preview';
-import { tokenizeRows } from '../../../src/data/tokenize';
-import type { TokensExample, Message, TextRow } from '../../../src/data/exampleTypes';
+import { batchesOf } from '../../../src/data/examples/batchOrder';
+import { splitExamples } from '../../../src/data/examples/split';
+import { collate } from '../../../src/data/examples/batch';
+import { ROW_SETTINGS } from '../../../src/data/rows/settings';
+import { labelPieces } from '../../../src/data/examples/labelPieces';
+import { tokenizeRows } from '../../../src/data/examples/tokenizeRows';
+import type { TextRow } from '../../../src/data/rows/row';
+import type { Message } from '../../../src/data/chat/chat';
+import type { TokensExample } from '../../../src/data/examples/example';
 import { smallTokenizer } from '../../support/datasets';
 
 const tokenizer = smallTokenizer();

@@ -4,7 +4,7 @@ import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { readPeftAdapter } from '../../../src/formats/peft/read';
 import { compareAdapters } from '../../../src/lora/compare';
-import { factored, summed, updateNorm } from '../../../src/lora/factored';
+import { updateSvd, sumUpdates, updateNorm } from '../../../src/lora/updateSvd';
 import type { Adapter, LoraFactors } from '../../../src/lora/adapter';
 import { createRandom } from '../../../src/shared/random';
 import { EMPTY_ADAPTER as NO_ADAPTER } from '../../../src/engine/model/backend';
@@ -154,7 +154,7 @@ it("the update is known by its factors alone, for any shapes and ranks, also abo
           });
         const [a, b] = [make(r), make(r2)];
         const [x, y] = [dense(a), dense(b)];
-        const { S, left, right } = factored(a);
+        const { S, left, right } = updateSvd(a);
         const again = x.map((_, at) =>
           S.reduce(
             (sum, s, k) =>
@@ -176,7 +176,7 @@ it("the update is known by its factors alone, for any shapes and ranks, also abo
           );
         close(
           updateNorm(
-            summed([
+            sumUpdates([
               { factors: a, weight: 2 },
               { factors: b, weight: -1 },
             ]),

@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest';
 import { initialFactors } from '../../../src/lora/init';
-import { newAdapter, PLAIN } from '../../../src/lora/newAdapter';
+import { newAdapter, PLAIN_LORA } from '../../../src/lora/newAdapter';
 import type { TargetableModule } from '../../../src/lora/adapter';
 
 const linear = (name: string, in_features = 64, out_features = 32): TargetableModule => ({
@@ -15,7 +15,7 @@ describe('a new adapter', () => {
   it("starts where PEFT's does: A uniform within ±1/√in, B zero", () => {
     const { A, B, scaling } = initialFactors(
       linear('a', 400, 10),
-      { ...PLAIN, r: 16, lora_alpha: 32 },
+      { ...PLAIN_LORA, r: 16, lora_alpha: 32 },
       'default',
       1,
     );
@@ -32,7 +32,7 @@ describe('a new adapter', () => {
   it('of an embedding has A zero and B normal', () => {
     const { A, B } = initialFactors(
       { path: 'e', kind: 'embedding', in_features: 50, out_features: 1000, is_output: false },
-      { ...PLAIN, lora_alpha: 8, use_rslora: true },
+      { ...PLAIN_LORA, lora_alpha: 8, use_rslora: true },
       'default',
       1,
     );
@@ -44,7 +44,7 @@ describe('a new adapter', () => {
   });
 
   it("depends on the seed and on each module's path, not on which others there are or in what order", () => {
-    const choices = { ...PLAIN, r: 4, lora_alpha: 8 };
+    const choices = { ...PLAIN_LORA, r: 4, lora_alpha: 8 };
     const of = (names: string[], seed: number) =>
       new Map(
         newAdapter(
@@ -63,7 +63,7 @@ describe('a new adapter', () => {
   it('on all linear layers is saved with the list of their paths', () => {
     const { config } = newAdapter(
       [linear('x.a'), linear('x.b')],
-      { ...PLAIN, r: 4, lora_alpha: 8, lora_dropout: 0.1, use_rslora: true },
+      { ...PLAIN_LORA, r: 4, lora_alpha: 8, lora_dropout: 0.1, use_rslora: true },
       'owner/base',
       1,
     );

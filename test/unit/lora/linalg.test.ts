@@ -4,7 +4,7 @@ import { initialMagnitude } from '../../../src/lora/dora';
 import { thinQr, topTriplets } from '../../../src/lora/linalg';
 import { convertToPlain, startFromWeight } from '../../../src/lora/startFromWeight';
 import type { Adapter, LoraFactors } from '../../../src/lora/adapter';
-import { PLAIN } from '../../../src/lora/newAdapter';
+import { PLAIN_LORA } from '../../../src/lora/newAdapter';
 import { createRandom } from '../../../src/shared/random';
 
 const matrix = (m: number, n: number, seed: number) => {
@@ -133,7 +133,7 @@ describe('a start from the weight', () => {
       }),
     };
     const adapter = (module: LoraFactors): Adapter => ({
-      config: { ...PLAIN, r: 3, lora_alpha: 6, base_model_name_or_path: null, raw: {} },
+      config: { ...PLAIN_LORA, r: 3, lora_alpha: 6, base_model_name_or_path: null, raw: {} },
       modules: [module],
       trained: [],
     });

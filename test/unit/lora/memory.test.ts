@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import { estimateFull, estimateMemory, PROCESS } from '../../../src/lora/memory';
+import { estimateFullFineTuning, estimateMemory, PROCESS } from '../../../src/lora/memory';
 import { modulesOf } from '../../../src/formats/architecture/modules';
 import { readSpec } from '../../../src/formats/architecture/readSpec';
 import { modelSize } from '../../../src/formats/architecture/size';
@@ -93,7 +93,8 @@ describe('the memory that a training needs', () => {
     const size = modelSize({ spec: readSpec(smollm2, 'config.json'), parameters: 134_515_008 });
     for (const [batch, length, recomputed_layers, measured] of MEASURED_FULL) {
       const told =
-        (estimateFull(size, batch, length, { base_dtype: 'float32', recomputed_layers }).total -
+        (estimateFullFineTuning(size, batch, length, { base_dtype: 'float32', recomputed_layers })
+          .total -
           PROCESS) /
           2 ** 20 +
         EMPTY;

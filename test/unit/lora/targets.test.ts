@@ -1,9 +1,8 @@
 import { describe, expect, it } from 'vitest';
 import { countTrainable, tooHighRank } from '../../../src/lora/count';
 import { patternValue } from '../../../src/lora/patterns';
-import { scalingOf } from '../../../src/lora/scaling';
 import { matchTargets } from '../../../src/lora/targets';
-import type { TargetableModule } from '../../../src/lora/adapter';
+import { type TargetableModule, scalingOf } from '../../../src/lora/adapter';
 
 const linear = (path: string, in_features = 8, out_features = 8): TargetableModule => ({
   path,

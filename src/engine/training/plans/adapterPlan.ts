@@ -4,7 +4,7 @@ import { readPeftAdapter } from '../../../formats/peft/read';
 import type { BaseModel } from '../../../formats/baseModel';
 import { countTrainable } from '../../../lora/count';
 import { patternValue } from '../../../lora/patterns';
-import { isSaved } from '../../../lora/saved';
+import { isModuleToSave } from '../../../lora/modulesToSave';
 import { kindsOf, matchTargets, type MatchedTargets } from '../../../lora/targets';
 import type { Adapter, TargetableModule } from '../../../lora/adapter';
 import { LoraError } from '../../../shared/errors';
@@ -84,7 +84,7 @@ function planOn(adapter: Adapter, base: BaseModel, { warn }: Hooks): Planned {
 function planNew({ lora, training }: Recipe, base: BaseModel, { warn }: Hooks): Planned {
   const saved = modulesToSave(base, lora.modules_to_save);
   // what trains whole needs no update beside it
-  const known = targetableModules(base).filter((m) => !isSaved(m.path, saved));
+  const known = targetableModules(base).filter((m) => !isModuleToSave(m.path, saved));
   const { matched, unmatched } = targetsOf(known, lora, base);
   if (matched.length === 0) throw noneMatched(known, unmatched, lora, base);
   if (unmatched.length > 0)

@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest';
-import type { LabelSet } from '../../../../src/data/labels';
-import type { Batch } from '../../../../src/data/exampleTypes';
+import type { LabelSet } from '../../../../src/data/tasks/labelSet';
+import type { Batch } from '../../../../src/data/examples/batch';
 import { entitiesOf, isEntityScheme } from '../../../../src/engine/tasks/entities';
 import { labelText } from '../../../../src/engine/tasks/predict';
 import { scorerOf } from '../../../../src/engine/tasks/scores';

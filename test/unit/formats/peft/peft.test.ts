@@ -5,7 +5,7 @@ import { openBase, targetableModules } from '../../../../src/formats/base';
 import { readPeftAdapter } from '../../../../src/formats/peft/read';
 import { writePeftAdapter } from '../../../../src/formats/peft/write';
 import { withSafetensors } from '../../../../src/formats/safetensors/read';
-import { newAdapter, PLAIN as PLAIN_LORA } from '../../../../src/lora/newAdapter';
+import { newAdapter, PLAIN_LORA as PLAIN_LORA } from '../../../../src/lora/newAdapter';
 import { matchTargets } from '../../../../src/lora/targets';
 import { temp } from '../../../support/temp';
 

@@ -1,0 +1,114 @@
+import { Environment, Interpreter, Template } from '@huggingface/jinja';
+import { LoraError } from '../../shared/errors';
+import { strftime } from './strftime';
+import type { Message, RenderedChat, Span } from './chat';
+
+export interface ChatTemplate {
+  /** Errors: LoraError('tokenizer') when the template refuses the messages or cannot be run. */
+  render(messages: readonly Message[], add_generation_prompt: boolean): RenderedChat;
+}
+
+/** Noncharacters, so that no text can hold them by chance. */
+const START = '\uFDD0';
+const END = '\uFDD1';
+
+/**
+ * Compiles a chat template (Jinja). It sees what transformers gives it: the messages,
+ * add_generation_prompt, tools and documents (none), the named special tokens, raise_exception, and
+ * strftime_now, whose now is fixed so that a run renders alike at any time. Errors:
+ * LoraError('tokenizer') when the source is not valid.
+ */
+export function compileChatTemplate(
+  source: string,
+  tokens: Readonly<Record<string, string>>,
+  file: string,
+  now: Date,
+): ChatTemplate {
+  const markedSource = markGenerations(source);
+  const { parsed } = compile(markedSource, file);
+  return {
+    render: (messages, add_generation_prompt) => {
+      const env = new Environment();
+      const variables = {
+        ...GLOBALS,
+        strftime_now: (format: string) => strftime(now, format),
+        ...tokens,
+        messages,
+        add_generation_prompt,
+      };
+      for (const [name, value] of Object.entries(variables)) env.set(name, value);
+      const text = run(() => new Interpreter(env).run(parsed).value, file);
+      return markedSource === source ? { text, generated: null } : takeMarks(text);
+    },
+  };
+}
+
+function compile(source: string, file: string): Template {
+  try {
+    return new Template(source);
+  } catch (error) {
+    throw new LoraError(
+      'tokenizer',
+      `The chat template cannot be read: ${LoraError.from(error, 'tokenizer').message}`,
+      { place: { file }, cause: error },
+    );
+  }
+}
+
+function run(render: () => unknown, file: string): string {
+  try {
+    return String(render());
+  } catch (error) {
+    if (error instanceof LoraError) throw error;
+    throw new LoraError(
+      'tokenizer',
+      `The chat template fails: ${LoraError.from(error, 'tokenizer').message}`,
+      { place: { file }, cause: error },
+    );
+  }
+}
+
+const GLOBALS = {
+  true: true,
+  false: false,
+  none: null,
+  True: true,
+  False: false,
+  None: null,
+  tools: null,
+  documents: null,
+  range: (first: number, stop?: number, step = 1) => {
+    const [from, to] = stop === undefined ? [0, first] : [first, stop];
+    return Array.from(
+      { length: Math.max(0, Math.ceil((to - from) / step)) },
+      (_, i) => from + i * step,
+    );
+  },
+  raise_exception: (message: string) => {
+    throw new LoraError('tokenizer', `The chat template refuses these messages: ${message}`);
+  },
+};
+
+/**
+ * Puts marks where {% generation %} blocks begin and end. A tag stands on either side, so that
+ * white space around is cut as before.
+ */
+function markGenerations(source: string): string {
+  return source.replace(
+    /\{%(-?)\s*(end)?generation\s*(-?)%\}/g,
+    (_, left: string, end: string | undefined, right: string) =>
+      `{%${left} if true %}${end ? END : START}{% endif ${right}%}`,
+  );
+}
+
+function takeMarks(marked: string): RenderedChat {
+  const generated: Span[] = [];
+  let text = '';
+  let start = 0;
+  for (const piece of marked.split(/([\uFDD0\uFDD1])/)) {
+    if (piece === START) start = text.length;
+    else if (piece === END) generated.push({ start, end: text.length });
+    else text += piece;
+  }
+  return { text, generated };
+}

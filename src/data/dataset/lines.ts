@@ -1,0 +1,132 @@
+import { createHash } from 'node:crypto';
+import { createReadStream } from 'node:fs';
+import { stat } from 'node:fs/promises';
+import { LoraError } from '../../shared/errors';
+import type { FileFingerprint } from '../../shared/run';
+
+/** A line without its end; `bytes` is null where it is longer than the limit. */
+export interface DatasetLine {
+  readonly number: number;
+  readonly bytes: Buffer | null;
+}
+
+/**
+ * No row of a dataset is as long; a file that is not made of lines is not read into memory whole.
+ */
+export const MAX_LINE_BYTES = 64 * 2 ** 20;
+
+const NEWLINE = 0x0a;
+const CARRIAGE_RETURN = 0x0d;
+const BYTE_ORDER_MARK = Buffer.from([0xef, 0xbb, 0xbf]);
+
+/**
+ * Hands each line of a file to `onLine`, in order and chunk by chunk (LF or CRLF, a UTF-8 byte
+ * order mark left out), and gives the file's fingerprint. Errors: LoraError('dataset') for a file
+ * that is missing, a folder, not readable or in UTF-16.
+ */
+export async function readLines(
+  path: string,
+  onLine: (line: DatasetLine) => void,
+): Promise<FileFingerprint> {
+  await checkFile(path);
+  const splitter = new LineSplitter(onLine);
+  const hash = createHash('sha256');
+  let size = 0;
+  try {
+    for await (const chunk of createReadStream(path, {
+      highWaterMark: 2 ** 20,
+    }) as AsyncIterable<Buffer>) {
+      if (size === 0) checkEncoding(chunk, path);
+      hash.update(chunk);
+      splitter.push(
+        size === 0 && chunk.subarray(0, 3).equals(BYTE_ORDER_MARK) ? chunk.subarray(3) : chunk,
+      );
+      size += chunk.length;
+    }
+  } catch (error) {
+    if (error instanceof LoraError) throw error;
+    throw unreadable(path, error);
+  }
+  splitter.end();
+  return { file: path, size, sha256: hash.digest('hex') };
+}
+
+async function checkFile(path: string): Promise<void> {
+  const info = await stat(path).catch((error: unknown) => {
+    throw unreadable(path, error);
+  });
+  if (info.isDirectory())
+    throw fault(
+      path,
+      'The dataset is a folder, but must be a .jsonl file.',
+      'Name one of the files in it.',
+    );
+}
+
+function checkEncoding(start: Buffer, path: string): void {
+  const mark = start.subarray(0, 2).toString('hex');
+  if (mark === 'fffe' || mark === 'feff')
+    throw fault(path, 'The file is in UTF-16, but JSON Lines are UTF-8.', 'Save it as UTF-8.');
+}
+
+function unreadable(path: string, error: unknown): LoraError {
+  const code = error instanceof Error && 'code' in error ? error.code : undefined;
+  if (code === 'ENOENT' || code === 'ENOTDIR')
+    return fault(path, 'There is no such file.', 'Check "dataset" and "validation" in the recipe.');
+  return fault(
+    path,
+    `The file cannot be read: ${LoraError.from(error, 'dataset').message}`,
+    'Check its permissions.',
+    error,
+  );
+}
+
+function fault(file: string, message: string, fix: string, cause?: unknown): LoraError {
+  return new LoraError('dataset', message, { place: { file }, fix, cause });
+}
+
+/**
+ * Collects the bytes of one line over chunks; of a line beyond the limit it keeps only that it was.
+ */
+class LineSplitter {
+  private parts: Buffer[] = [];
+  private length = 0;
+  private number = 1;
+
+  constructor(private readonly onLine: (line: DatasetLine) => void) {}
+
+  push(chunk: Buffer): void {
+    let start = 0;
+    for (let end = chunk.indexOf(NEWLINE); end >= 0; end = chunk.indexOf(NEWLINE, start)) {
+      this.add(chunk.subarray(start, end));
+      this.finish();
+      start = end + 1;
+    }
+    this.add(chunk.subarray(start));
+  }
+
+  end(): void {
+    if (this.length > 0) this.finish();
+  }
+
+  private add(part: Buffer): void {
+    this.length += part.length;
+    if (this.length > MAX_LINE_BYTES) this.parts = [];
+    else if (part.length > 0) this.parts.push(part);
+  }
+
+  private finish(): void {
+    const whole =
+      this.length > MAX_LINE_BYTES
+        ? null
+        : this.parts.length === 1
+          ? this.parts[0]!
+          : Buffer.concat(this.parts);
+    this.onLine({
+      number: this.number++,
+      bytes: whole?.at(-1) === CARRIAGE_RETURN ? whole.subarray(0, -1) : whole,
+    });
+    this.parts = [];
+    this.length = 0;
+  }
+}

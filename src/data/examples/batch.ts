@@ -1,0 +1,192 @@
+import { roundedUp } from '../../shared/roundedSizes';
+import type {
+  Example,
+  ImageExample,
+  PackedExample,
+  PairExample,
+  Target,
+  TextExample,
+  TokensExample,
+} from './example';
+
+/**
+ * Sequences padded on the right to the longest; row-major [batch, length]. Padding has label -100
+ * and mask 0.
+ */
+export interface Batch {
+  readonly batch: number;
+  readonly length: number;
+  /** Empty for images. */
+  readonly input_ids: Int32Array;
+  /**
+   * [batch, length], or [batch] or [batch, num_labels]; empty for pairs, of which all anchors come
+   * first.
+   */
+  readonly labels: Int32Array | Float32Array;
+  readonly attention_mask: Int32Array;
+  readonly token_type_ids?: Int32Array;
+  /** Of packed rows. */
+  readonly position_ids?: Int32Array;
+  readonly segment_ids?: Int32Array;
+  /** [batch, channels, height, width] */
+  readonly pixel_values?: Float32Array;
+}
+
+const NO_LABEL = -100;
+
+/**
+ * Puts examples of one kind into one batch, padded on the right to the longest, or a little beyond,
+ * up to `most` tokens: id `pad_id`, label -100, mask 0.
+ */
+export function collate(
+  examples: readonly Exclude<Example, ImageExample>[],
+  pad_id: number,
+  most = 0,
+): Batch {
+  switch (examples[0]!.kind) {
+    case 'tokens':
+      return ofTokens(examples as readonly TokensExample[], pad_id, most);
+    case 'packed':
+      return ofPacked(examples as readonly PackedExample[], pad_id, most);
+    case 'text':
+      return ofTexts(examples as readonly TextExample[], pad_id, most);
+    case 'pair':
+      return ofPairs(examples as readonly PairExample[], pad_id, most);
+  }
+}
+
+function ofTokens(examples: readonly TokensExample[], pad_id: number, most: number): Batch {
+  const rows = padded(
+    examples.map((example) => example.input_ids),
+    pad_id,
+    most,
+  );
+  return {
+    ...rows,
+    labels: filled(
+      rows,
+      examples.map((example) => example.labels),
+      NO_LABEL,
+    ),
+  };
+}
+
+/** Segments count from 1 within a row, positions from 0 within a segment. */
+function ofPacked(examples: readonly PackedExample[], pad_id: number, most: number): Batch {
+  const parts = examples.map((example) => example.parts);
+  const rows = padded(
+    parts.map((own) => joined(own.map((part) => part.input_ids))),
+    pad_id,
+    most,
+  );
+  return {
+    ...rows,
+    labels: filled(
+      rows,
+      parts.map((own) => joined(own.map((part) => part.labels))),
+      NO_LABEL,
+    ),
+    position_ids: filled(
+      rows,
+      parts.map((own) => joined(own.map((part) => part.input_ids.map((_, i) => i)))),
+      0,
+    ),
+    segment_ids: filled(
+      rows,
+      parts.map((own) => joined(own.map((part, i) => part.input_ids.map(() => i + 1)))),
+      0,
+    ),
+  };
+}
+
+function ofTexts(examples: readonly TextExample[], pad_id: number, most: number): Batch {
+  const rows = padded(
+    examples.map((example) => example.input_ids),
+    pad_id,
+    most,
+  );
+  return {
+    ...rows,
+    token_type_ids: filled(
+      rows,
+      examples.map((example) => example.token_type_ids),
+      0,
+    ),
+    labels: targets(examples.map((example) => example.target)),
+  };
+}
+
+/** All anchors, then all positives. */
+function ofPairs(examples: readonly PairExample[], pad_id: number, most: number): Batch {
+  return {
+    ...padded(
+      [
+        ...examples.map((example) => example.anchor),
+        ...examples.map((example) => example.positive),
+      ],
+      pad_id,
+      most,
+    ),
+    labels: new Int32Array(0),
+  };
+}
+
+/** Images of one size, decoded to [channels, height, width]. */
+export function collateImages(
+  examples: readonly ImageExample[],
+  pixels: readonly Float32Array[],
+  image_length: number,
+): Batch {
+  const batch = examples.length;
+  const pixel_values = new Float32Array(batch * pixels[0]!.length);
+  pixels.forEach((own, i) => pixel_values.set(own, i * own.length));
+  return {
+    batch,
+    length: image_length,
+    pixel_values,
+    input_ids: new Int32Array(0),
+    attention_mask: new Int32Array(batch * image_length).fill(1),
+    labels: targets(examples.map((example) => example.target)),
+  };
+}
+
+type Rows = Pick<Batch, 'batch' | 'length' | 'input_ids' | 'attention_mask'>;
+
+function padded(sequences: readonly Int32Array[], pad_id: number, most: number): Rows {
+  const longest = sequences.reduce((length, ids) => Math.max(length, ids.length), 0);
+  const shape = { batch: sequences.length, length: roundedUp(longest, most) };
+  return {
+    ...shape,
+    input_ids: filled(shape, sequences, pad_id),
+    attention_mask: filled(
+      shape,
+      sequences.map((ids) => new Int32Array(ids.length).fill(1)),
+      0,
+    ),
+  };
+}
+
+function filled(
+  { batch, length }: Pick<Batch, 'batch' | 'length'>,
+  rows: readonly Int32Array[],
+  rest: number,
+): Int32Array {
+  const all = new Int32Array(batch * length).fill(rest);
+  rows.forEach((own, row) => all.set(own, row * length));
+  return all;
+}
+
+function joined(parts: readonly Int32Array[]): Int32Array {
+  const all = new Int32Array(parts.reduce((sum, part) => sum + part.length, 0));
+  let at = 0;
+  for (const part of parts) {
+    all.set(part, at);
+    at += part.length;
+  }
+  return all;
+}
+
+function targets(own: readonly Target[]): Target {
+  const numbers = own.flatMap((target) => [...target]);
+  return own[0] instanceof Float32Array ? Float32Array.from(numbers) : Int32Array.from(numbers);
+}

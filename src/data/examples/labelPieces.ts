@@ -1,0 +1,41 @@
+import type { TokensExample } from './example';
+import type { Tokenizer } from '../tokenizer/tokenizer';
+
+/** Tokens in a row that all carry a label, or none of which does. */
+export interface LabelPiece {
+  readonly text: string;
+  readonly labelled: boolean;
+  readonly tokens: number;
+}
+
+/**
+ * An example as text, in pieces that are learnt or not; the pieces together are the whole text,
+ * special tokens included.
+ */
+export function labelPieces(example: TokensExample, tokenizer: Tokenizer): LabelPiece[] {
+  const { input_ids, labels } = example;
+  const pieces: LabelPiece[] = [];
+  for (let start = 0, end = 1; start < input_ids.length; end++) {
+    const labelled = labels[start] !== -100;
+    if (end < input_ids.length && (labels[end] !== -100) === labelled) continue;
+    pieces.push({
+      text: textBetween(input_ids, start, end, tokenizer),
+      labelled,
+      tokens: end - start,
+    });
+    start = end;
+  }
+  return pieces;
+}
+
+/**
+ * Decoded with what stands before, as some tokenizers drop the space in front of a text's first
+ * word.
+ */
+function textBetween(ids: Int32Array, start: number, end: number, tokenizer: Tokenizer): string {
+  const before = tokenizer.decode([...ids.subarray(0, start)]);
+  const whole = tokenizer.decode([...ids.subarray(0, end)]);
+  return whole.startsWith(before)
+    ? whole.slice(before.length)
+    : tokenizer.decode([...ids.subarray(start, end)]);
+}

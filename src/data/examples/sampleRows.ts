@@ -1,0 +1,54 @@
+import path from 'node:path';
+import type { TokenizedRows } from './tokenizeRows';
+import type { Row } from '../rows/row';
+import type { Example } from './example';
+
+/** A row by which a person follows a training. */
+export interface SampleRow {
+  /** The row in words: of a chat the first question. */
+  readonly text: string;
+  readonly example: Example;
+  /** Of tagged rows, the words. */
+  readonly words: readonly string[];
+}
+
+const SHOWN = 2;
+
+/**
+ * The first rows that can be shown; of rows that are sorted by their labels, one of the first half
+ * and one of the second.
+ */
+export function selectSampleRows({
+  rows,
+  examples,
+}: Pick<TokenizedRows, 'rows' | 'examples'>): SampleRow[] {
+  const shown: SampleRow[] = [];
+  const sorted =
+    rows[0] !== undefined && rows[0].kind !== 'messages' && rows[0].kind !== 'completion';
+  for (const [i, row] of rows.entries()) {
+    if (shown.length === SHOWN || (sorted && i < shown.length * (rows.length >> 1))) continue;
+    const text = textOf(row);
+    if (text)
+      shown.push({ text, example: examples[i]!, words: row.kind === 'tagged' ? row.tokens : [] });
+  }
+  return shown;
+}
+
+function textOf(row: Row): string | undefined {
+  switch (row.kind) {
+    case 'completion':
+      return row.prompt;
+    case 'messages':
+      return row.messages.find((message) => message.role === 'user')?.content;
+    case 'labelled':
+      return row.text_pair === null ? row.text : `${row.text}\n${row.text_pair}`;
+    case 'tagged':
+      return row.tokens.join(' ');
+    case 'pair':
+      return `${row.anchor}\n${row.positive}`;
+    case 'image':
+      return path.join(path.basename(path.dirname(row.file)), path.basename(row.file));
+    default:
+      return undefined;
+  }
+}

@@ -1,0 +1,21 @@
+import { createRandom, shuffle } from '../../shared/random';
+
+/**
+ * Draws the validation set: that share of the examples, but one at least and not all, where there
+ * are two. Each part keeps the examples' order.
+ */
+export function splitExamples<T>(
+  examples: readonly T[],
+  share: number,
+  seed: number,
+): { readonly train: readonly T[]; readonly validation: readonly T[] } {
+  if (share <= 0 || examples.length < 2) return { train: examples, validation: [] };
+  const count = Math.min(examples.length - 1, Math.max(1, Math.round(examples.length * share)));
+  const drawn = new Set(
+    shuffle([...examples.keys()], createRandom(seed, 'validation split')).slice(0, count),
+  );
+  return {
+    train: examples.filter((_, i) => !drawn.has(i)),
+    validation: examples.filter((_, i) => drawn.has(i)),
+  };
+}

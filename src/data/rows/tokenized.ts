@@ -1,0 +1,97 @@
+import { isObject } from '../../shared/values';
+import { kindOf, quote } from './describe';
+import type { RowReport } from './rowReport';
+import type { Row } from './row';
+
+type Columns = Readonly<Record<string, unknown>>;
+
+/**
+ * Ids as another tool made them, padding cut off. Without labels every token is learnt. Null where
+ * there are faults, which are reported.
+ */
+export function readTokenized(columns: Columns, line: number, report: RowReport): Row | null {
+  const ids = integers(columns, 'input_ids', report);
+  const labels = 'labels' in columns ? integers(columns, 'labels', report) : ids;
+  const mask =
+    'attention_mask' in columns ? integers(columns, 'attention_mask', report) : ids?.map(() => 1);
+  if (!ids || !labels || !mask) return null;
+  if (ids.length === 0) return report.error('"input_ids" is empty.', 'input_ids');
+  const before = report.errorCount;
+  checkIds(ids, report);
+  checkLabels(ids, labels, report);
+  const kept = unpadded(mask, ids.length, report);
+  if (report.errorCount > before || !kept) return null;
+  const cut = (values: readonly number[]) => values.slice(kept.start, kept.end);
+  return {
+    kind: 'tokenized',
+    line,
+    input_ids: cut(ids),
+    labels: cut(labels),
+    attention_mask: cut(mask),
+  };
+}
+
+function integers(columns: Columns, key: string, report: RowReport): number[] | null {
+  const value = columns[key];
+  if (!Array.isArray(value))
+    return report.error(`"${key}" must be a list of whole numbers, not ${kindOf(value)}.`, key);
+  const wrong = value.findIndex((item) => !Number.isSafeInteger(item));
+  if (wrong < 0) return value as number[];
+  const item: unknown = value[wrong];
+  const found =
+    Array.isArray(item) || isObject(item)
+      ? kindOf(item)
+      : typeof item === 'string'
+        ? quote(item)
+        : String(item);
+  return report.error(`"${key}" must hold whole numbers only, not ${found}.`, `${key}[${wrong}]`);
+}
+
+function checkIds(ids: readonly number[], report: RowReport): void {
+  const wrong = ids.findIndex((id) => id < 0);
+  if (wrong >= 0) report.error(`A token id cannot be ${ids[wrong]!}.`, `input_ids[${wrong}]`);
+}
+
+function checkLabels(ids: readonly number[], labels: readonly number[], report: RowReport): void {
+  if (labels.length !== ids.length) {
+    report.error(
+      `"labels" has ${labels.length} entries, but "input_ids" has ${ids.length}.`,
+      'labels',
+    );
+    return;
+  }
+  const wrong = labels.findIndex((label, i) => label !== -100 && label !== ids[i]);
+  if (wrong < 0) return;
+  const shifted = labels.every(
+    (label, i) => label === -100 || i + 1 === ids.length || label === ids[i + 1],
+  );
+  report.error(
+    shifted
+      ? '"labels" are shifted by one token: they must stand at the same places as "input_ids" (training shifts them itself).'
+      : `A label must be its token's id (${ids[wrong]!}) or -100, not ${labels[wrong]!}.`,
+    `labels[${wrong}]`,
+  );
+}
+
+/** The stretch where the mask is 1. */
+function unpadded(
+  mask: readonly number[],
+  length: number,
+  report: RowReport,
+): { readonly start: number; readonly end: number } | null {
+  if (mask.length !== length)
+    return report.error(
+      `"attention_mask" has ${mask.length} entries, but "input_ids" has ${length}.`,
+      'attention_mask',
+    );
+  const start = mask.indexOf(1);
+  const end = mask.lastIndexOf(1) + 1;
+  const wrong = mask.findIndex((bit, i) => bit !== (i >= start && i < end ? 1 : 0));
+  if (start < 0) return report.error('"attention_mask" is 0 everywhere.', 'attention_mask');
+  if (wrong >= 0)
+    return report.error(
+      '"attention_mask" must be 1 on all tokens and 0 on padding at the ends.',
+      `attention_mask[${wrong}]`,
+    );
+  return { start, end };
+}

@@ -1,0 +1,170 @@
+import { Tokenizer as HuggingFaceTokenizer } from '@huggingface/tokenizers';
+import type { TokenizerFiles } from '../../formats/baseModel';
+import { LoraError } from '../../shared/errors';
+import { escapeRegExp } from '../../shared/values';
+import { compileChatTemplate, type ChatTemplate } from '../chat/template';
+import { completeTokenizerJson, namedTokens, toAddedToken, type AddedToken } from './tokenizerJson';
+import type { SpecialTokenFrame, TokenPlace, Tokenizer } from './tokenizer';
+
+export interface TokenizerOptions {
+  /**
+   * What strftime_now means in the chat template; give the start of the run, so that a resumed run
+   * renders the same text.
+   */
+  readonly now?: Date;
+}
+
+/**
+ * A tokenizer with the ids of the reference (transformers). Errors: LoraError('tokenizer') where
+ * the files do not describe one.
+ */
+export function createTokenizer(files: TokenizerFiles, options: TokenizerOptions = {}): Tokenizer {
+  const json = completeTokenizerJson(files.tokenizer, files.config, files.source);
+  const inner = load(json, files);
+  const added = json.added_tokens.map(toAddedToken);
+  const names = namedTokens(files.config);
+  const idOf = (name: keyof typeof names) =>
+    names[name] === undefined ? null : (inner.token_to_id(names[name]) ?? null);
+  const encode = (text: string, add_special_tokens = true) =>
+    inner.encode(text, { add_special_tokens }).ids;
+  const cleanUp = files.config['clean_up_tokenization_spaces'] === true;
+  const template = templateOf(files, names, options.now ?? new Date());
+  const cutBefore = cutter(added, json['normalizer'] === null);
+  return {
+    vocab_size: inner.model?.vocab.length ?? 0,
+    bos_token_id: idOf('bos_token'),
+    eos_token_id: idOf('eos_token'),
+    pad_token_id: idOf('pad_token'),
+    has_chat_template: files.chat_template !== null,
+    special_tokens: new Map(
+      added.filter((token) => token.special).map((token) => [token.content, token.id]),
+    ),
+    encode,
+    get frame() {
+      return frameOf(inner);
+    },
+    encodeAt: (text, offsets) =>
+      encodeAt(cutBefore(text), offsets, (piece) => encode(piece, false)),
+    decode: (ids, skip_special_tokens = false) =>
+      ids.length === 0
+        ? ''
+        : inner.decode([...ids], { skip_special_tokens, clean_up_tokenization_spaces: cleanUp }),
+    applyChatTemplate: (messages, add_generation_prompt) =>
+      template().render(messages, add_generation_prompt).text,
+    renderChat: (messages, add_generation_prompt) =>
+      template().render(messages, add_generation_prompt),
+  };
+}
+
+/**
+ * Seen from what stands around two short texts. A tokenizer that adds nothing gives the first
+ * alone.
+ */
+function frameOf(tokenizer: HuggingFaceTokenizer): SpecialTokenFrame {
+  const [a, b] = ['a', 'b'].map(
+    (text) => tokenizer.encode(text, { add_special_tokens: false }).ids,
+  ) as [number[], number[]];
+  const { ids } = tokenizer.encode('a', { text_pair: 'b' });
+  const placeOf = (own: readonly number[], from: number) =>
+    ids.findIndex((_, i) => i >= from && own.every((id, j) => ids[i + j] === id));
+  const first = Math.max(0, placeOf(a, 0));
+  const end = first + a.length;
+  const second = placeOf(b, end);
+  if (second < 0) return { before: ids.slice(0, first), between: [], after: ids.slice(end) };
+  return {
+    before: ids.slice(0, first),
+    between: ids.slice(end, second),
+    after: ids.slice(second + b.length),
+  };
+}
+
+function load(json: object, files: TokenizerFiles): HuggingFaceTokenizer {
+  try {
+    return new HuggingFaceTokenizer(json, files.config);
+  } catch (error) {
+    throw new LoraError(
+      'tokenizer',
+      `The tokenizer cannot be read: ${LoraError.from(error, 'tokenizer').message}`,
+      {
+        place: { file: files.source },
+        cause: error,
+        fix: 'Check that tokenizer.json is complete, or use a base model with another tokenizer.',
+      },
+    );
+  }
+}
+
+/** Compiled at the first use, so that a template with a fault stops only those who need it. */
+function templateOf(
+  files: TokenizerFiles,
+  tokens: Readonly<Record<string, string>>,
+  now: Date,
+): () => ChatTemplate {
+  let compiled: ChatTemplate | undefined;
+  return () => {
+    if (files.chat_template === null) {
+      throw new LoraError(
+        'tokenizer',
+        'The base model has no chat template, so chats cannot be written as text.',
+        {
+          place: { file: files.source },
+          fix: 'Use an instruct version of the model, or rows of {"prompt", "completion"} or {"text"}.',
+        },
+      );
+    }
+    return (compiled ??= compileChatTemplate(files.chat_template, tokens, files.source, now));
+  };
+}
+
+/**
+ * Cuts a text before each special token: pieces are encoded on their own as they are in the whole.
+ * Not before those that swallow the space to their left or are looked for in normalised text only.
+ */
+function cutter(added: readonly AddedToken[], noNormalizer: boolean): (text: string) => string[] {
+  const contents = added
+    .filter((t) => t.special && !t.lstrip && (noNormalizer || !t.normalized))
+    .map((t) => t.content);
+  if (contents.length === 0) return (text) => [text];
+  const longestFirst = contents.sort((a, b) => b.length - a.length).map(escapeRegExp);
+  const special = new RegExp(longestFirst.join('|'), 'g');
+  return (text) => {
+    const cuts = [0, ...Array.from(text.matchAll(special), (match) => match.index), text.length];
+    return cuts.slice(1).map((end, i) => text.slice(cuts[i], end));
+  };
+}
+
+function encodeAt(
+  pieces: readonly string[],
+  offsets: readonly number[],
+  encode: (piece: string) => number[],
+) {
+  const ids: number[] = [];
+  const places: TokenPlace[] = [];
+  let start = 0;
+  for (const piece of pieces) {
+    const own = encode(piece);
+    for (
+      let offset = offsets[places.length];
+      offset !== undefined && offset < start + piece.length;
+      offset = offsets[places.length]
+    ) {
+      places.push(
+        placeIn(own, offset === start ? [] : encode(piece.slice(0, offset - start)), ids.length),
+      );
+    }
+    for (const id of own) ids.push(id);
+    start += piece.length;
+  }
+  while (places.length < offsets.length) places.push({ before: ids.length, reached: ids.length });
+  return { ids, places };
+}
+
+/**
+ * Tokens that the text before an offset has on its own stand before it; where it has others after
+ * them, a token of the whole reaches over.
+ */
+function placeIn(whole: readonly number[], before: readonly number[], base: number): TokenPlace {
+  let n = 0;
+  while (n < whole.length && n < before.length && whole[n] === before[n]) n++;
+  return { before: base + n, reached: base + n + (n < before.length ? 1 : 0) };
+}

@@ -1,0 +1,37 @@
+import { describe, expect, it } from 'vitest';
+import { duplicatesOf, histogram } from '../../../../src/data/dataset/examine';
+
+describe('rows that stand twice', () => {
+  it('are told with the first of their kind, whatever the order of its keys was', () => {
+    const row = (line: number, completion: string) =>
+      ({ kind: 'completion', line, prompt: 'p', completion }) as const;
+    expect(duplicatesOf([row(1, 'a'), row(2, 'b'), row(4, 'a'), row(5, 'a')])).toEqual([
+      { line: 4, first: 1 },
+      { line: 5, first: 1 },
+    ]);
+    expect(
+      duplicatesOf([
+        { kind: 'image', line: 1, file: 'a.png', label: 'x' },
+        { kind: 'image', line: 2, file: 'a.png', label: 'x' },
+      ]),
+    ).toEqual([]);
+  });
+});
+
+describe('lengths', () => {
+  it('fall into at most nine bins of one round width, none is lost', () => {
+    const lengths = Array.from({ length: 1000 }, (_, i) => 7 + ((i * i) % 431));
+    const bins = histogram(lengths);
+    expect(bins.length).toBeLessThanOrEqual(10);
+    expect(bins.reduce((sum, { rows }) => sum + rows, 0)).toBe(1000);
+    expect(new Set(bins.map(({ from, to }) => to - from + 1)).size).toBe(1);
+    for (const { from, to, rows } of bins)
+      expect(lengths.filter((n) => n >= from && n <= to).length).toBe(rows);
+  });
+
+  it('of one row, of equal rows and of none are no trouble', () => {
+    expect(histogram([5])).toEqual([{ from: 5, to: 5, rows: 1 }]);
+    expect(histogram([5, 5])).toEqual([{ from: 5, to: 5, rows: 2 }]);
+    expect(histogram([])).toEqual([]);
+  });
+});
