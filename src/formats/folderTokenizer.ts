@@ -1,6 +1,7 @@
 import { readFile } from 'node:fs/promises';
 import path from 'node:path';
 import { LoraError } from '../shared/errors';
+import { isObject } from '../shared/values';
 import { isFile, fileErrorReason } from '../common/fileStatus';
 import { readJsonObject } from './json';
 import type { TokenizerFiles } from './baseModel';
@@ -45,10 +46,9 @@ async function readTemplate(folder: string, config: Config): Promise<string | nu
 /** Some configs hold several templates by name: the one called default. */
 function namedTemplate(templates: readonly unknown[]): string | null {
   const found = templates.find(
-    (t): t is { name: string; template: unknown } =>
-      typeof t === 'object' && t !== null && 'name' in t && t.name === 'default' && 'template' in t,
+    (template) => isObject(template) && template['name'] === 'default' && 'template' in template,
   );
-  return typeof found?.template === 'string' ? found.template : null;
+  return isObject(found) && typeof found['template'] === 'string' ? found['template'] : null;
 }
 
 async function readText(file: string): Promise<string> {

@@ -1,5 +1,6 @@
 import { readFile } from 'node:fs/promises';
 import { LoraError, type ErrorArea } from '../shared/errors';
+import { isObject } from '../shared/values';
 import { fileErrorReason } from '../common/fileStatus';
 
 /** A JSON file that must hold an object. Errors: LoraError naming the file. */
@@ -28,7 +29,6 @@ export async function readJsonObject(
       error,
     );
   }
-  if (typeof value !== 'object' || value === null || Array.isArray(value))
-    throw fail('must hold a JSON object');
-  return value as Record<string, unknown>;
+  if (!isObject(value)) throw fail('must hold a JSON object');
+  return value;
 }

@@ -138,7 +138,7 @@ export function jacobiSvd(columns: readonly Float64Array[]): SmallSvd {
     for (let p = 0; p < k; p++)
       for (let q = p + 1; q < k; q++) turned = orthogonalise(columns, V, p, q) || turned;
   }
-  const lengths = columns.map((c) => Math.sqrt(dot(c, c)));
+  const lengths = columns.map((c) => Math.sqrt(dotProduct(c, c)));
   const order = lengths.map((_, i) => i).sort((a, b) => lengths[b]! - lengths[a]!);
   return {
     S: Float64Array.from(order, (i) => lengths[i]!),
@@ -154,7 +154,7 @@ function orthogonalise(
   q: number,
 ): boolean {
   const [a, b] = [columns[p]!, columns[q]!];
-  const [aa, bb, ab] = [dot(a, a), dot(b, b), dot(a, b)];
+  const [aa, bb, ab] = [dotProduct(a, a), dotProduct(b, b), dotProduct(a, b)];
   if (Math.abs(ab) <= 1e-15 * Math.sqrt(aa * bb) || ab === 0) return false;
   const zeta = (bb - aa) / (2 * ab);
   const t = Math.sign(zeta || 1) / (Math.abs(zeta) + Math.sqrt(1 + zeta * zeta));
@@ -181,9 +181,9 @@ function unit(
   basis: readonly Float64Array[],
   random: () => number,
 ): { readonly vector: Float64Array; readonly length: number } {
-  const before = Math.sqrt(dot(x, x));
-  for (let pass = 0; pass < 2; pass++) for (const b of basis) subtract(x, b, dot(x, b));
-  const length = Math.sqrt(dot(x, x));
+  const before = Math.sqrt(dotProduct(x, x));
+  for (let pass = 0; pass < 2; pass++) for (const b of basis) subtract(x, b, dotProduct(x, b));
+  const length = Math.sqrt(dotProduct(x, x));
   if (length > 1e-14 * before && length > 0)
     return { vector: x.map((value) => value / length), length };
   return {
@@ -239,9 +239,9 @@ export function thinQr(
   for (let k = 0; k < Math.min(r, m); k++) {
     const v = new Float64Array(m);
     for (let i = k; i < m; i++) v[i] = a[i * n + k]!;
-    const length = Math.sqrt(dot(v, v));
+    const length = Math.sqrt(dotProduct(v, v));
     v[k]! += v[k]! >= 0 ? length : -length;
-    const size = dot(v, v);
+    const size = dotProduct(v, v);
     if (size > 0) reflect(a, v, size, m, n, k);
     reflectors.push(v);
   }
@@ -249,7 +249,7 @@ export function thinQr(
   for (let k = 0; k < r; k++) Q[k * r + k] = 1;
   for (let k = reflectors.length - 1; k >= 0; k--) {
     const v = reflectors[k]!;
-    const size = dot(v, v);
+    const size = dotProduct(v, v);
     if (size > 0) reflect(Q, v, size, m, r, 0);
   }
   return { Q, R: a.slice(0, r * n) };
@@ -273,7 +273,7 @@ function reflect(
 }
 
 /** Inner product, in four partial sums that the processor can add in parallel. */
-export function dot(x: Vector, y: Vector): number {
+export function dotProduct(x: Vector, y: Vector): number {
   const whole = x.length - (x.length % 4);
   let [a, b, c, d] = [0, 0, 0, 0];
   for (let i = 0; i < whole; i += 4) {

@@ -1,4 +1,4 @@
-import { dot, jacobiSvd } from './linalg';
+import { dotProduct, jacobiSvd } from './linalg';
 import type { LoraFactors } from './adapter';
 
 type Factors = Pick<LoraFactors, 'A' | 'B' | 'r' | 'in_features' | 'out_features' | 'scaling'>;
@@ -48,10 +48,10 @@ export function implicitUpdateSvd(m: Factors): {
 
 /** Products of all vectors of the one with all of the other, from those of their columns. */
 export function innerProducts(a: Basis, b: Basis): number[][] {
-  const crossed = a.Q.map((p) => Float64Array.from(b.Q, (q) => dot(p, q))); // [r_a, r_b]
+  const crossed = a.Q.map((p) => Float64Array.from(b.Q, (q) => dotProduct(p, q))); // [r_a, r_b]
   return a.weights.map((u) => {
     const row = combined(crossed, u);
-    return b.weights.map((v) => dot(row, v));
+    return b.weights.map((v) => dotProduct(row, v));
   });
 }
 
@@ -90,10 +90,10 @@ function orthonormal(columns: readonly Float64Array[]): {
   const R = columns.map(() => new Float64Array(columns.length));
   const Q: Float64Array[] = [];
   for (const [k, column] of columns.entries()) {
-    const before = Math.sqrt(dot(column, column));
+    const before = Math.sqrt(dotProduct(column, column));
     const without = () => {
       for (let i = 0; i < k; i++) R[i]![k]! += takeOut(Q[i]!, column);
-      return Math.sqrt(dot(column, column));
+      return Math.sqrt(dotProduct(column, column));
     };
     let length = without();
     if (length < 0.7 * before) length = without();
@@ -107,7 +107,7 @@ function orthonormal(columns: readonly Float64Array[]): {
 
 /** Takes out of x what lies along q; gives how much. */
 function takeOut(q: Float64Array, x: Float64Array): number {
-  const along = dot(q, x);
+  const along = dotProduct(q, x);
   for (let n = 0; n < x.length; n++) x[n]! -= along * q[n]!;
   return along;
 }
@@ -123,7 +123,7 @@ function combined(Q: readonly Float64Array[], weights: Float64Array): Float64Arr
 
 /** ‖s·BA‖F without forming it. */
 export function updateNorm(m: Factors): number {
-  return Math.sqrt(reduced(m).core.reduce((sum, column) => sum + dot(column, column), 0));
+  return Math.sqrt(reduced(m).core.reduce((sum, column) => sum + dotProduct(column, column), 0));
 }
 
 /** Two updates of one layer as one: w_a·dW_a + w_b·dW_b, with the ranks added up. */

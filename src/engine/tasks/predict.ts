@@ -1,8 +1,9 @@
 import type { LabelSet } from '../../data/tasks/labelSet';
 import type { PreparedData } from '../../data/dataset/prepare';
 import type { SampleRow } from '../../data/examples/sampleRows';
+import { dotProduct } from '../../lora/linalg';
 import type { Model } from '../../models/model';
-import { dotProduct, argmaxOfRow } from './scores';
+import { argmaxOfRow } from './scores';
 
 /** What a model with another head than a language model's says of a row, in words. */
 export async function predictionText(

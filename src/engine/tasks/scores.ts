@@ -1,6 +1,7 @@
 import type { Scores } from '../../shared/metrics/lines';
 import type { LabelSet } from '../../data/tasks/labelSet';
 import type { Batch } from '../../data/examples/batch';
+import { dotProduct } from '../../lora/linalg';
 import { normalizedRows } from '../../models/heads/loss';
 import type { Task } from '../../shared/task';
 import { entitiesOf, isEntityScheme } from './entities';
@@ -214,8 +215,4 @@ class PairScorer implements Scorer {
     }
     return { cosine: sum / this.pairs.length, retrieval: found / this.pairs.length };
   }
-}
-
-export function dotProduct(a: Float32Array, b: Float32Array): number {
-  return a.reduce((sum, x, i) => sum + x * b[i]!, 0);
 }

@@ -1,5 +1,6 @@
 import * as vscode from 'vscode';
 import { LoraError, type ErrorArea } from '../../shared/errors';
+import { isObject } from '../../shared/values';
 import type { ErrorReporter } from '../errors/reporter';
 import { NEEDS_TRUST, type CommandId } from '../manifest/ids';
 import { t } from '../text/l10n';
@@ -47,8 +48,7 @@ export class CommandRegistry implements vscode.Disposable {
 }
 
 /** The argument of the keybindings in package.json. */
-const isKey = (argument: unknown): boolean =>
-  typeof argument === 'object' && argument !== null && 'key' in argument && argument.key === true;
+const isKey = (argument: unknown): boolean => isObject(argument) && argument['key'] === true;
 
 /** The buttons of a dashboard reach commands that the palette hides. */
 const notTrusted = () =>

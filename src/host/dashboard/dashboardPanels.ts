@@ -1,5 +1,6 @@
 import path from 'node:path';
 import type * as vscode from 'vscode';
+import { isObject } from '../../shared/values';
 import { VIEWS } from '../manifest/ids';
 import { PanelSet } from '../webview/panelSet';
 import { DashboardPanel, type DashboardOptions } from './dashboardPanel';
@@ -17,12 +18,7 @@ export const dashboardPanels = (options: DashboardOptions): DashboardPanels =>
   });
 
 function runDirOf(state: unknown): string | undefined {
-  if (
-    typeof state !== 'object' ||
-    state === null ||
-    !('runDir' in state) ||
-    typeof state.runDir !== 'string'
-  )
-    return undefined;
-  return path.isAbsolute(state.runDir) ? path.resolve(state.runDir) : undefined;
+  const runDir = isObject(state) ? state['runDir'] : undefined;
+  if (typeof runDir !== 'string') return undefined;
+  return path.isAbsolute(runDir) ? path.resolve(runDir) : undefined;
 }

@@ -1,6 +1,7 @@
 import { open, stat } from 'node:fs/promises';
 import path from 'node:path';
 import { taskOfKeys, type Task } from '../../shared/task';
+import { isObject } from '../../shared/values';
 import { walkFolders } from './walkFolders';
 
 /** A .jsonl file with what its first row looks like, or a folder of images. */
@@ -140,7 +141,7 @@ async function readRows(
 function keysOf(line: string | undefined): string[] {
   try {
     const row: unknown = JSON.parse(line ?? '');
-    return typeof row === 'object' && row !== null && !Array.isArray(row) ? Object.keys(row) : [];
+    return isObject(row) ? Object.keys(row) : [];
   } catch {
     return [];
   }

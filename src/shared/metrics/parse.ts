@@ -1,4 +1,5 @@
 import type { BatchLine, BatchPiece, MetricLine, Scores, StepLine } from './lines';
+import { isObject } from '../values';
 import { SCORE_NAMES, STEP_FIELDS } from './table';
 
 /**
@@ -93,9 +94,5 @@ function isBatchRows(value: unknown): value is BatchLine['rows'] {
 
 const isBatchPiece = (value: unknown): value is BatchPiece =>
   isObject(value) && typeof value['text'] === 'string' && typeof value['labelled'] === 'boolean';
-
-function isObject(value: unknown): value is Readonly<Record<string, unknown>> {
-  return typeof value === 'object' && value !== null;
-}
 
 const orNaN = (value: unknown): number => (typeof value === 'number' ? value : NaN);

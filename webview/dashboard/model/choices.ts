@@ -1,12 +1,11 @@
 import { CHART_IDS } from '../../../src/shared/metrics/table';
 import { MAX_SMOOTHING } from '../../shared/charts/choices';
 import { AXES, TAB_IDS, type PageState } from '../../../src/shared/pages/dashboard/protocol';
+import { isObject } from '../../../src/shared/values';
 
 /** What VS Code kept of the page, or the defaults for what is missing or of another version. */
 export function asChoices(value: unknown, runDir: string): PageState {
-  const kept = (typeof value === 'object' && value !== null ? value : {}) as Partial<
-    Record<keyof PageState, unknown>
-  >;
+  const kept = (isObject(value) ? value : {}) as Partial<Record<keyof PageState, unknown>>;
   return {
     runDir,
     zoom: asRange(kept.zoom),
@@ -22,8 +21,7 @@ export function asChoices(value: unknown, runDir: string): PageState {
 }
 
 function asRange(value: unknown): PageState['zoom'] {
-  if (typeof value !== 'object' || value === null || !('from' in value) || !('to' in value))
-    return null;
+  if (!isObject(value)) return null;
   const { from, to } = value;
   return typeof from === 'number' &&
     typeof to === 'number' &&

@@ -4,6 +4,7 @@ import { asMetricLine } from '../../metrics/parse';
 import { STEP_FIELDS } from '../../metrics/table';
 import type { RunRecord } from '../../run';
 import { type HostMessage, type PageMessage } from './protocol';
+import { isObject } from '../../values';
 
 // What comes from a file or over a message is unknown until it has passed here. Keys that are not
 // ours pass: a newer engine may write more.
@@ -202,8 +203,4 @@ function checked<T>(schema: v.GenericSchema, value: unknown): Checked<T> {
   if (result.success) return { message: result.output as T };
   const issue = result.issues[0];
   return { fault: `${v.getDotPath(issue) ?? 'message'}: ${issue.message}` };
-}
-
-function isObject(value: unknown): value is Record<string, unknown> {
-  return typeof value === 'object' && value !== null;
 }
