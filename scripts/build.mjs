@@ -5,6 +5,7 @@ import { build } from 'esbuild';
 import { copyFileSync, mkdirSync, readdirSync, readFileSync } from 'node:fs';
 import path from 'node:path';
 import { pathToFileURL } from 'node:url';
+import { pageBuild } from './pageBundle.mjs';
 import { writeModelDocs, writeRecipeDocs, writeSchema } from './schema.mjs';
 
 const root = path.resolve(import.meta.dirname, '..');
@@ -24,16 +25,6 @@ const node = {
   absWorkingDir: root,
   logLevel: 'warning',
 };
-const page = {
-  ...node,
-  platform: 'browser',
-  target: 'es2022',
-  format: 'iife',
-  keepNames: false,
-  loader: { '.ttf': 'file' },
-  assetNames: 'webview/[name]',
-};
-
 /**
  * tfjs-node finds its addon through node-pre-gyp; here the runtime says where it is. Of the tfjs
  * that it stands on, ops and the cpu backend are enough: to compile Keras-like layers, converters
@@ -123,18 +114,7 @@ async function bundle() {
       outfile: 'dist/tfjs-wasm.js',
       stdin: { contents: tfjsWasm, resolveDir: root },
     }),
-    build({
-      ...page,
-      outdir,
-      entryPoints: {
-        'webview/dashboard': 'webview/dashboard/main.ts',
-        'webview/overlay': 'webview/overlay/main.ts',
-        'webview/playground': 'webview/playground/main.ts',
-        'webview/compare': 'webview/compare/main.ts',
-        'webview/configure': 'webview/configure/main.ts',
-        'webview/inspect': 'webview/inspect/main.ts',
-      },
-    }),
+    build({ ...pageBuild, outdir: `${outdir}/webview`, minify: true }),
     writeSchema().then(writeRecipeDocs),
     writeModelDocs(),
   ]);

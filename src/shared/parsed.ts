@@ -1,6 +1,17 @@
 import * as v from 'valibot';
 
-/** A guard for messages: the value where it fits the schema, undefined for what is none. */
+/** A checked value, or where and how it breaks the schema. */
+export type Checked<T> = { readonly message: T } | { readonly fault: string };
+
+/** Checks a message against a schema. */
+export function checked<T>(schema: v.GenericSchema<unknown, T>, value: unknown): Checked<T> {
+  const result = v.safeParse(schema, value);
+  if (result.success) return { message: result.output };
+  const issue = result.issues[0];
+  return { fault: `${v.getDotPath(issue) ?? 'message'}: ${issue.message}` };
+}
+
+/** A guard: the value if it fits the schema, otherwise undefined. */
 export const parsed =
   <S extends v.GenericSchema>(schema: S) =>
   (value: unknown): v.InferOutput<S> | undefined => {

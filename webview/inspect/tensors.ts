@@ -1,34 +1,31 @@
 import type { TensorRow } from '../../src/shared/pages/inspect/protocol';
+import { filterRows, type TableSorting } from '../shared/sorting';
 
-export const COLUMNS = ['name', 'dtype', 'shape', 'numbers', 'bytes'] as const;
-export type Column = (typeof COLUMNS)[number];
+export const TENSOR_COLUMNS = ['name', 'dtype', 'shape', 'numbers', 'bytes'] as const;
+export type TensorColumn = (typeof TENSOR_COLUMNS)[number];
 
-export interface Sorting {
-  /** Null: as in the file. */
-  readonly column: Column | null;
-  readonly descending: boolean;
-}
+/** A column of null: the order of the file. */
+export type TensorSorting = TableSorting<TensorColumn | null>;
 
-export const numbersOf = ({ shape }: Pick<TensorRow, 'shape'>): number =>
+/** How many numbers a tensor holds. */
+export const numbersIn = ({ shape }: Pick<TensorRow, 'shape'>): number =>
   shape.reduce((product, side) => product * side, 1);
 
 const byNumber = new Intl.Collator('en', { numeric: true });
 
-/** Rows whose name holds every word of the filter, sorted. */
-export function shownTensors(
+/** Tensors whose name contains every word of the filter, sorted. */
+export function sortedTensors(
   tensors: readonly TensorRow[],
-  { column, descending }: Sorting,
+  { column, descending }: TensorSorting,
   filter: string,
 ): TensorRow[] {
-  const words = filter.toLowerCase().split(/\s+/).filter(Boolean);
-  const found = tensors.filter(({ name }) =>
-    words.every((word) => name.toLowerCase().includes(word)),
-  );
+  const found = filterRows(tensors, filter, ({ name }) => name);
   if (column === null) return found;
-  return found.sort((a, b) => (descending ? -1 : 1) * compare(a, b, column));
+  const sign = descending ? -1 : 1;
+  return found.sort((a, b) => sign * compareTensors(a, b, column));
 }
 
-function compare(a: TensorRow, b: TensorRow, column: Column): number {
+function compareTensors(a: TensorRow, b: TensorRow, column: TensorColumn): number {
   switch (column) {
     case 'name':
       return byNumber.compare(a.name, b.name);
@@ -36,7 +33,8 @@ function compare(a: TensorRow, b: TensorRow, column: Column): number {
       return byNumber.compare(a.dtype, b.dtype);
     case 'bytes':
       return a.bytes - b.bytes;
-    default:
-      return numbersOf(a) - numbersOf(b);
+    case 'shape':
+    case 'numbers':
+      return numbersIn(a) - numbersIn(b);
   }
 }

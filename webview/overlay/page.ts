@@ -7,7 +7,7 @@ import {
   type OverlaySubject,
 } from '../../src/shared/pages/overlay/protocol';
 import type { OverlayStrings } from '../../src/shared/pages/overlay/strings';
-import { Paced } from '../shared/charts/paced';
+import { Paced } from '../shared/paced';
 import { el } from '../shared/dom';
 import { Formatter } from '../shared/format';
 import { afterMessage, newRun } from './model/runs';

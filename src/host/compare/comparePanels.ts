@@ -1,5 +1,4 @@
 import * as vscode from 'vscode';
-import { COMPARE_STRINGS } from '../../shared/pages/compare/strings';
 import {
   asComparePageMessage,
   asComparePageState,
@@ -9,7 +8,7 @@ import {
 import { LoraError } from '../../shared/errors';
 import { COMMANDS, VIEWS } from '../manifest/ids';
 import { t } from '../text/l10n';
-import { localized, openPage, sender } from '../webview/page';
+import { openPage, sender } from '../webview/page';
 import { PanelSet, type PanelPage } from '../webview/panelSet';
 
 export type Pair = readonly [string, string];
@@ -83,8 +82,7 @@ class ComparePanel implements PanelPage {
     panel.title = t('{0} ↔ {1}', ...options.namesOf(pair));
     openPage(webview, {
       extensionUri: options.extensionUri,
-      name: 'compare',
-      strings: localized(COMPARE_STRINGS),
+      page: 'compare',
       facts: { a: pair[0], b: pair[1] },
     });
   }

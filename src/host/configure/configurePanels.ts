@@ -4,11 +4,10 @@ import {
   asConfigurePageMessage,
   asConfigurePageState,
 } from '../../shared/pages/configure/protocol';
-import { CONFIGURE_STRINGS } from '../../shared/pages/configure/strings';
 import { VIEWS } from '../manifest/ids';
 import { t } from '../text/l10n';
 import { openPlace } from '../editor/openPlace';
-import { localized, openPage, sender } from '../webview/page';
+import { openPage, sender } from '../webview/page';
 import { PanelSet, type PanelPage } from '../webview/panelSet';
 import { ConfigureSession, type ConfigureParts } from './configureSession';
 
@@ -66,8 +65,7 @@ function openConfigurePage(
   panel.title = t('Rank of {0}', path.basename(recipe));
   openPage(webview, {
     extensionUri: options.extensionUri,
-    name: 'configure',
-    strings: localized(CONFIGURE_STRINGS),
+    page: 'configure',
     facts: { recipe },
   });
   return {

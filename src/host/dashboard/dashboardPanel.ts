@@ -1,6 +1,5 @@
 import path from 'node:path';
 import * as vscode from 'vscode';
-import { DASHBOARD_STRINGS } from '../../shared/pages/dashboard/strings';
 import { LoraError } from '../../shared/errors';
 import type {
   HostMessage,
@@ -14,7 +13,7 @@ import { metricsCsv } from './csv';
 import { copyError, openErrorPlace } from './errorActions';
 import type { ConnectRun } from './follower';
 import { RunSource } from './runSource';
-import { localized, openPage, sender } from '../webview/page';
+import { openPage, sender } from '../webview/page';
 import type { PanelPage } from '../webview/panelSet';
 import { copyText, fileName, savePicture } from '../webview/copyAndSave';
 
@@ -67,8 +66,7 @@ export class DashboardPanel implements PanelPage {
     );
     openPage(webview, {
       extensionUri: options.extensionUri,
-      name: 'dashboard',
-      strings: localized(DASHBOARD_STRINGS),
+      page: 'dashboard',
       facts: { 'run-dir': runDir },
     });
   }

@@ -2,9 +2,8 @@ import path from 'node:path';
 import * as vscode from 'vscode';
 import { LoraError } from '../../shared/errors';
 import { asInspectPageMessage, type InspectHostMessage } from '../../shared/pages/inspect/protocol';
-import { INSPECT_STRINGS } from '../../shared/pages/inspect/strings';
 import { VIEWS } from '../manifest/ids';
-import { localized, openPage, sender } from '../webview/page';
+import { openPage, sender } from '../webview/page';
 import type { TensorFile } from './tensorFile';
 
 export interface InspectorOptions {
@@ -51,8 +50,7 @@ class Inspector {
     });
     openPage(webview, {
       extensionUri: this.options.extensionUri,
-      name: 'inspect',
-      strings: localized(INSPECT_STRINGS),
+      page: 'inspect',
       facts: {},
     });
   }

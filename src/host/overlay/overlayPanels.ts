@@ -6,7 +6,6 @@ import {
   type OverlayHostMessage,
   type OverlaySubject,
 } from '../../shared/pages/overlay/protocol';
-import { OVERLAY_STRINGS } from '../../shared/pages/overlay/strings';
 import type { ConnectRun } from '../dashboard/follower';
 import { RunSource } from '../dashboard/runSource';
 import { VIEWS } from '../manifest/ids';
@@ -15,7 +14,7 @@ import type { RunQueue } from '../queue/runQueue';
 import { sweepName } from '../queue/sweepFiles';
 import { distinctNames } from '../runs/distinctNames';
 import type { RunStore } from '../runs/runStore';
-import { localized, openPage, sender } from '../webview/page';
+import { openPage, sender } from '../webview/page';
 import { PanelSet, type PanelPage } from '../webview/panelSet';
 import { copyText, savePicture } from '../webview/copyAndSave';
 
@@ -73,8 +72,7 @@ class OverlayPanel implements PanelPage {
     ];
     openPage(webview, {
       extensionUri,
-      name: 'overlay',
-      strings: localized(OVERLAY_STRINGS),
+      page: 'overlay',
       facts: { subject: JSON.stringify(subject) },
     });
   }

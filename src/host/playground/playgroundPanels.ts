@@ -8,14 +8,13 @@ import {
   type PlaygroundPageMessage,
   type PlaygroundState,
 } from '../../shared/pages/playground/protocol';
-import { PLAYGROUND_STRINGS } from '../../shared/pages/playground/strings';
 import type { ServeEvent } from '../../shared/serveProtocol';
 import { VIEWS } from '../manifest/ids';
 import { refuseUntrusted } from '../jobs/jobs';
 import { t } from '../text/l10n';
 import { distinctNames } from '../runs/distinctNames';
 import type { RuntimeService } from '../runtime/runtimeService';
-import { localized, openPage, sender } from '../webview/page';
+import { openPage, sender } from '../webview/page';
 import { PanelSet, type PanelPage } from '../webview/panelSet';
 import { copyText } from '../webview/copyAndSave';
 import { keepPrompt, readPrompts } from './prompts';
@@ -89,8 +88,7 @@ class PlaygroundPanel implements PanelPage {
     ];
     openPage(webview, {
       extensionUri: options.extensionUri,
-      name: 'playground',
-      strings: localized(PLAYGROUND_STRINGS),
+      page: 'playground',
       facts: { base },
     });
   }

@@ -1,17 +1,17 @@
 import { randomBytes } from 'node:crypto';
 import * as vscode from 'vscode';
+import { PAGES, type PageId } from '../../shared/pages/pages';
 import { pageHtml, type PageParts } from './pageHtml';
 
-export interface PageOptions extends Pick<PageParts, 'strings' | 'facts'> {
+export interface PageOptions extends Pick<PageParts, 'facts'> {
   readonly extensionUri: vscode.Uri;
-  /** Of its script and its style sheet in dist/webview. */
-  readonly name: string;
+  readonly page: PageId;
 }
 
-/** Puts a page of the extension into a webview: its own folder, its own script, nothing else. */
+/** Shows a page of the extension in a webview, which can load files of dist/webview only. */
 export function openPage(
   webview: vscode.Webview,
-  { extensionUri, name, strings, facts }: PageOptions,
+  { extensionUri, page, facts }: PageOptions,
 ): void {
   const folder = vscode.Uri.joinPath(extensionUri, 'dist', 'webview');
   webview.options = { enableScripts: true, localResourceRoots: [folder] };
@@ -20,18 +20,15 @@ export function openPage(
   webview.html = pageHtml({
     cspSource: webview.cspSource,
     nonce: randomBytes(16).toString('base64url'),
-    script: address(`${name}.js`),
-    style: address(`${name}.css`),
+    script: address(`${page}.js`),
+    style: address(`${page}.css`),
     language: vscode.env.language,
-    strings,
+    strings: localized(PAGES[page].strings),
     facts,
   });
 }
 
-/**
- * Sends messages to a panel's page while there is one: work that ends after it was closed has
- * nobody to tell.
- */
+/** Sends messages to a panel's page until the panel is closed; later ones are dropped. */
 export function sender(panel: vscode.WebviewPanel): (message: unknown) => void {
   let open = true;
   panel.onDidDispose(() => {
@@ -43,8 +40,7 @@ export function sender(panel: vscode.WebviewPanel): (message: unknown) => void {
 }
 
 /** A page's texts in the user's language. */
-export function localized<T extends Readonly<Record<string, string>>>(strings: T): T {
-  return Object.fromEntries(
-    Object.entries(strings).map(([key, text]) => [key, vscode.l10n.t(text)]),
-  ) as T;
+function localized(strings: PageParts['strings']): PageParts['strings'] {
+  const translated = Object.entries(strings).map(([key, text]) => [key, vscode.l10n.t(text)]);
+  return Object.fromEntries(translated) as PageParts['strings'];
 }

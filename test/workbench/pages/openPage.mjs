@@ -7,9 +7,11 @@ import { createServer } from 'node:http';
 import { createRequire } from 'node:module';
 import path from 'node:path';
 import { chromium } from 'playwright-core';
+import { tsImport } from 'tsx/esm/api';
+import { PAGES, pageBuild } from '../../../scripts/pageBundle.mjs';
 
 const here = import.meta.dirname;
-const root = path.resolve(here, '../../..');
+const { pageHtml } = await tsImport('../../../src/host/webview/pageHtml.ts', import.meta.url);
 const themes = JSON.parse(readFileSync(path.join(here, 'themes.json'), 'utf8'));
 const axe = readFileSync(createRequire(import.meta.url).resolve('axe-core/axe.min.js'), 'utf8');
 const types = { '.js': 'text/javascript', '.css': 'text/css', '.ttf': 'font/ttf' };
@@ -34,55 +36,10 @@ function bridge({ variables, bodyClass, state }) {
   });
 }
 
+/** The files that pages load, by their path. */
 async function bundle() {
-  const page = {
-    entryPoints: {
-      dashboard: 'webview/dashboard/main.ts',
-      overlay: 'webview/overlay/main.ts',
-      playground: 'webview/playground/main.ts',
-      compare: 'webview/compare/main.ts',
-      configure: 'webview/configure/main.ts',
-      inspect: 'webview/inspect/main.ts',
-    },
-    platform: 'browser',
-    format: 'iife',
-    target: 'es2022',
-    loader: { '.ttf': 'file' },
-    assetNames: '[name]',
-    minify: true,
-  };
-  const host = {
-    stdin: {
-      contents:
-        'export { pageHtml } from "./src/host/webview/pageHtml"; export { DASHBOARD_STRINGS as dashboard } from "./src/shared/pages/dashboard/strings"; export { OVERLAY_STRINGS as overlay } from "./src/shared/pages/overlay/strings"; export { PLAYGROUND_STRINGS as playground } from "./src/shared/pages/playground/strings"; export { COMPARE_STRINGS as compare } from "./src/shared/pages/compare/strings"; export { CONFIGURE_STRINGS as configure } from "./src/shared/pages/configure/strings"; export { INSPECT_STRINGS as inspect } from "./src/shared/pages/inspect/strings";',
-      resolveDir: root,
-    },
-    platform: 'node',
-    format: 'cjs',
-  };
-  const options = {
-    bundle: true,
-    write: false,
-    absWorkingDir: root,
-    outdir: 'out',
-    logLevel: 'warning',
-  };
-  const [built, html] = await Promise.all([
-    build({ ...options, ...page }),
-    build({ ...options, ...host }),
-  ]);
-  const module = { exports: {} };
-  new Function('module', 'exports', 'require', html.outputFiles[0].text)(
-    module,
-    module.exports,
-    createRequire(import.meta.url),
-  );
-  return {
-    files: new Map(
-      built.outputFiles.map((file) => [`/${path.basename(file.path)}`, file.contents]),
-    ),
-    ...module.exports,
-  };
+  const { outputFiles } = await build({ ...pageBuild, outdir: 'out', write: false, minify: true });
+  return new Map(outputFiles.map((file) => [`/${path.basename(file.path)}`, file.contents]));
 }
 
 function findBrowser() {
@@ -95,6 +52,27 @@ function findBrowser() {
   return found;
 }
 
+/** The host's own html of a page, with the theme and kept state that the address asks for. */
+function htmlFor(name, facts, url) {
+  const { theme, motion, state } = JSON.parse(url.searchParams.get('options'));
+  const { variables, bodyClass } = themes[theme];
+  const setup = JSON.stringify({
+    variables,
+    bodyClass: motion ? bodyClass : `${bodyClass} vscode-reduce-motion`,
+    state,
+  });
+  const html = pageHtml({
+    cspSource: url.origin,
+    nonce: 'test',
+    script: `/${name}.js`,
+    style: `/${name}.css`,
+    language: 'en',
+    strings: PAGES[name].strings,
+    facts,
+  });
+  return html.replace('<script', `<script nonce="test">(${bridge})(${setup})</script>\n  <script`);
+}
+
 /**
  * Bundles a page and starts a browser. `open` shows the page in a theme; `close` ends both.
  * `facts`: what the host puts into the page.
@@ -104,7 +82,7 @@ export async function startPages(name, facts) {
     executablePath: findBrowser(),
     args: ['--no-sandbox', '--disable-gpu'],
   });
-  const { files, pageHtml, [name]: strings } = await bundle();
+  const files = await bundle();
   const server = createServer((request, response) => {
     const url = new URL(request.url, `http://${request.headers.host}`);
     const file = files.get(url.pathname);
@@ -113,30 +91,8 @@ export async function startPages(name, facts) {
       return;
     }
     response.setHeader('content-type', types[path.extname(url.pathname)] ?? 'text/html');
-    response.end(file ?? pageWith(url));
+    response.end(file ?? htmlFor(name, facts, url));
   });
-  const pageWith = (url) => {
-    const { theme, motion, state } = JSON.parse(url.searchParams.get('options'));
-    const { variables, bodyClass } = themes[theme];
-    const setup = JSON.stringify({
-      variables,
-      bodyClass: motion ? bodyClass : `${bodyClass} vscode-reduce-motion`,
-      state,
-    });
-    const html = pageHtml({
-      cspSource: url.origin,
-      nonce: 'test',
-      script: `/${name}.js`,
-      style: `/${name}.css`,
-      language: 'en',
-      strings,
-      facts,
-    });
-    return html.replace(
-      '<script',
-      `<script nonce="test">(${bridge})(${setup})</script>\n  <script`,
-    );
-  };
   await new Promise((done) => {
     server.listen(0, '127.0.0.1', done);
   });

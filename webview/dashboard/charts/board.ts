@@ -6,7 +6,7 @@ import type { Model } from '../model/model';
 import { marksOf } from '../model/summary';
 import { axisBar, type AxisBar } from '../../shared/charts/axisBar';
 import type { KeyAction } from '../../shared/charts/gestures';
-import { Paced } from '../../shared/charts/paced';
+import { Paced } from '../../shared/paced';
 import { RunLines } from '../../shared/charts/runLines';
 import { walk } from '../../shared/charts/walk';
 import { clipped, nearest, panned, zoomed } from '../../shared/charts/zoom';

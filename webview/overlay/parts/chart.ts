@@ -5,7 +5,7 @@ import { CursorOverlay } from '../../shared/charts/cursor';
 import type { Range } from '../../shared/charts/decimate';
 import { listen, type KeyAction } from '../../shared/charts/gestures';
 import { LineChart } from '../../shared/charts/lineChart';
-import { Paced } from '../../shared/charts/paced';
+import { Paced } from '../../shared/paced';
 import { pictureOf } from '../../shared/charts/picture';
 import { walk } from '../../shared/charts/walk';
 import { clipped, nearest, panned, zoomed } from '../../shared/charts/zoom';

@@ -29,7 +29,7 @@ const ValuesSchema = v.object({
 export type Values = v.InferOutput<typeof ValuesSchema>;
 
 /** From the host. */
-const HostMessageSchema = v.variant('kind', [
+export const InspectHostMessageSchema = v.variant('kind', [
   v.object({
     kind: v.literal('file'),
     name: text,
@@ -42,7 +42,7 @@ const HostMessageSchema = v.variant('kind', [
   v.object({ kind: v.literal('noValues'), tensor: text, why: text }),
   v.object({ kind: v.literal('fault'), message: text }),
 ]);
-export type InspectHostMessage = v.InferOutput<typeof HostMessageSchema>;
+export type InspectHostMessage = v.InferOutput<typeof InspectHostMessageSchema>;
 
 /** From the page. */
 const PageMessageSchema = v.variant('kind', [
@@ -53,5 +53,5 @@ const PageMessageSchema = v.variant('kind', [
 export type InspectPageMessage = v.InferOutput<typeof PageMessageSchema>;
 
 /** Undefined for what is none. */
-export const asInspectHostMessage = parsed(HostMessageSchema);
+export const asInspectHostMessage = parsed(InspectHostMessageSchema);
 export const asInspectPageMessage = parsed(PageMessageSchema);

@@ -4,7 +4,7 @@ import { describe, expect, it } from 'vitest';
 import { valuesOf } from '../../../../src/host/inspector/statistics';
 import { openTensorFile } from '../../../../src/host/inspector/tensorFile';
 import { asInspectHostMessage } from '../../../../src/shared/pages/inspect/protocol';
-import { shownTensors } from '../../../../webview/inspect/tensors';
+import { sortedTensors } from '../../../../webview/inspect/tensors';
 import { temp } from '../../../support/temp';
 
 const adapter = 'test/fixtures/llama/lora-qv/adapter/adapter_model.safetensors';
@@ -100,13 +100,13 @@ describe('the list of tensors', () => {
 
   it('is filtered by words and sorted by any column, layers by their number', () => {
     expect(
-      shownTensors(all, { column: null, descending: false }, '9 UP').map(({ name }) => name),
+      sortedTensors(all, { column: null, descending: false }, '9 UP').map(({ name }) => name),
     ).toEqual(['layers.9.up']);
     expect(
-      shownTensors(all, { column: 'name', descending: false }, '').map(({ name }) => name),
+      sortedTensors(all, { column: 'name', descending: false }, '').map(({ name }) => name),
     ).toEqual(['layers.9.down', 'layers.9.up', 'layers.10.up']);
     expect(
-      shownTensors(all, { column: 'bytes', descending: true }, '').map(({ bytes }) => bytes),
+      sortedTensors(all, { column: 'bytes', descending: true }, '').map(({ bytes }) => bytes),
     ).toEqual([16, 8, 4]);
   });
 });

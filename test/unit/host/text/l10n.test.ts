@@ -2,21 +2,8 @@ import { readdirSync, readFileSync } from 'node:fs';
 import path from 'node:path';
 import ts from 'typescript';
 import { describe, expect, it } from 'vitest';
-import { COMPARE_STRINGS } from '../../../../src/shared/pages/compare/strings';
-import { CONFIGURE_STRINGS } from '../../../../src/shared/pages/configure/strings';
-import { DASHBOARD_STRINGS } from '../../../../src/shared/pages/dashboard/strings';
-import { INSPECT_STRINGS } from '../../../../src/shared/pages/inspect/strings';
-import { PLAYGROUND_STRINGS } from '../../../../src/shared/pages/playground/strings';
-import { OVERLAY_STRINGS } from '../../../../src/shared/pages/overlay/strings';
+import { PAGES } from '../../../../src/shared/pages/pages';
 
-const PAGES = [
-  DASHBOARD_STRINGS,
-  OVERLAY_STRINGS,
-  PLAYGROUND_STRINGS,
-  COMPARE_STRINGS,
-  CONFIGURE_STRINGS,
-  INSPECT_STRINGS,
-];
 const read = (file: string) => JSON.parse(readFileSync(file, 'utf8')) as Record<string, string>;
 const german = read('l10n/bundle.l10n.de.json');
 const placeholders = (text: string) => [...text.matchAll(/\{\d+\}/g)].map(([own]) => own).sort();
@@ -52,7 +39,10 @@ function messagesOfHost(): { readonly literals: Set<string>; readonly others: st
 
 describe('the texts for users', () => {
   const { literals, others } = messagesOfHost();
-  const all = new Set([...literals, ...PAGES.flatMap((strings) => Object.values(strings))]);
+  const all = new Set([
+    ...literals,
+    ...Object.values(PAGES).flatMap(({ strings }) => Object.values(strings)),
+  ]);
 
   it('are literals, so that they can be translated', () => {
     expect(others).toEqual([]);

@@ -2,13 +2,9 @@ import { readdirSync, readFileSync } from 'node:fs';
 import path from 'node:path';
 import { expect, test } from 'vitest';
 import { pageHtml } from '../../../../src/host/webview/pageHtml';
-import { COMPARE_STRINGS } from '../../../../src/shared/pages/compare/strings';
-import { CONFIGURE_STRINGS } from '../../../../src/shared/pages/configure/strings';
 import { DASHBOARD_STRINGS } from '../../../../src/shared/pages/dashboard/strings';
+import { PAGES } from '../../../../src/shared/pages/pages';
 import { fill } from '../../../../src/shared/fill';
-import { INSPECT_STRINGS } from '../../../../src/shared/pages/inspect/strings';
-import { OVERLAY_STRINGS } from '../../../../src/shared/pages/overlay/strings';
-import { PLAYGROUND_STRINGS } from '../../../../src/shared/pages/playground/strings';
 
 const html = pageHtml({
   cspSource: 'https://webview.test',
@@ -45,16 +41,8 @@ const sourceOf = (folder: string) =>
     .filter((name) => name.endsWith('.ts'))
     .map((name) => readFileSync(path.join(folder, name), 'utf8'))
     .join('\n');
-const pages = {
-  dashboard: DASHBOARD_STRINGS,
-  overlay: OVERLAY_STRINGS,
-  compare: COMPARE_STRINGS,
-  configure: CONFIGURE_STRINGS,
-  inspect: INSPECT_STRINGS,
-  playground: PLAYGROUND_STRINGS,
-};
 
-test.each(Object.entries(pages))('every text of the %s page is used in it', (page, strings) => {
+test.each(Object.entries(PAGES))('every text of the %s page is used in it', (page, { strings }) => {
   const source =
     sourceOf(path.resolve('webview', page)) + sourceOf(path.resolve('webview', 'shared'));
   const isUsed = (key: string) =>

@@ -1,7 +1,4 @@
-/**
- * Work on the screen that is asked for often and done once: in a frame, and no sooner after the
- * last time than asked.
- */
+/** Work on the screen that is requested often and done once: in a frame, and not too often. */
 export class Paced {
   private last = -Infinity;
   private frame: number | undefined;
@@ -9,7 +6,7 @@ export class Paced {
 
   constructor(private readonly work: () => void) {}
 
-  /** Does the work in the next frame that is at least `interval` ms after the last time. */
+  /** Does the work in the first frame that is at least `interval` ms after the last time. */
   within(interval: number): void {
     if (this.frame !== undefined) return;
     const wait = this.last + interval - performance.now();

@@ -1,0 +1,45 @@
+import { html, nothing, type TemplateResult } from 'lit-html';
+import type { TableSorting } from './sorting';
+
+// Markup that several pages share. The content security policy blocks style attributes: templates
+// use classes.
+
+/** A codicon; it is decoration, so screen readers skip it. */
+export const icon = (name: string): TemplateResult =>
+  html`<span class="codicon codicon-${name}" aria-hidden="true"></span>`;
+
+/** A button that shows only an icon. */
+export const iconButton = (name: string, label: string, click: () => void): TemplateResult =>
+  html`<vscode-button appearance="icon" title=${label} aria-label=${label} @click=${click}
+    >${icon(name)}</vscode-button
+  >`;
+
+export const secondaryButton = (label: string, click: () => void): TemplateResult =>
+  html`<vscode-button appearance="secondary" @click=${click}>${label}</vscode-button>`;
+
+/** The head of a column whose button sorts the table by it. */
+export function sortHead<Column extends string>(
+  column: Column,
+  label: string,
+  sorting: TableSorting<Column | null>,
+  sort: (column: Column) => void,
+): TemplateResult {
+  const order = sorting.descending ? 'descending' : 'ascending';
+  return html`<th scope="col" aria-sort=${column === sorting.column ? order : nothing}>
+    <button type="button" class="sort" @click=${() => sort(column)}>${label}</button>
+  </th>`;
+}
+
+/** A search field; `input` gets its text. */
+export const searchField = (
+  value: string,
+  label: string,
+  input: (text: string) => void,
+): TemplateResult =>
+  html`<input
+    type="search"
+    .value=${value}
+    placeholder=${label}
+    aria-label=${label}
+    @input=${(event: Event) => input((event.target as HTMLInputElement).value)}
+  />`;
