@@ -1,69 +1,66 @@
 import type { MessagePort } from 'node:worker_threads';
 import { yieldToEventLoop } from '../../models/ops/ops';
 import { LoraError } from '../../shared/errors';
-import type { WorkerCommand, WorkerEvent } from './messages';
+import type { WorkerCommand, WorkerEvent, WorkerRequest } from './messages';
 
-type Request = Extract<WorkerCommand, { readonly id: number }>;
-
-/** The run is stopped in the middle of a step: what the step has done so far is dropped. */
+/** Thrown to leave a step when the run is stopped; the unfinished step is dropped. */
 export class RunStopped extends Error {}
 
 /**
- * What the main thread asks of a training. A pause and a stop take effect between two operations,
- * requests are answered between two steps or in a pause.
+ * Receives the main thread's commands in the worker. A pause and a stop take effect between two
+ * operations; requests are answered between two steps or during a pause.
  */
 export class Control {
-  paused = false;
   stopped = false;
-  /** Milliseconds that pauses have taken so far. */
+  /** Milliseconds spent in pauses so far. */
   pausedMilliseconds = 0;
-  private serving = false;
-  private readonly queue: Request[] = [];
+  private paused = false;
+  private isAnswering = false;
+  private readonly requests: WorkerRequest[] = [];
+  /** Ends the waiting of a pause for the next command. */
   private wake: () => void = () => undefined;
-  private handler: ((request: Request) => Promise<unknown>) | null = null;
+  private handler: ((request: WorkerRequest) => Promise<unknown>) | null = null;
 
   constructor(private readonly port: MessagePort) {
     port.on('message', (command: WorkerCommand) => this.receive(command));
   }
 
-  /** Who answers requests. */
-  onRequest(handler: (request: Request) => Promise<unknown>): void {
+  /** Sets what answers requests; before that they are refused. */
+  onRequest(handler: (request: WorkerRequest) => Promise<unknown>): void {
     this.handler = handler;
   }
 
-  /** Answers what has been asked so far. */
+  /** Answers the requests that have arrived so far. An error of the handler goes to its client. */
   async answerRequests(): Promise<void> {
-    this.serving = true;
-    for (let request = this.queue.shift(); request; request = this.queue.shift()) {
+    this.isAnswering = true;
+    for (let request = this.requests.shift(); request; request = this.requests.shift()) {
       const { id } = request;
       try {
-        if (!this.handler) throw new LoraError('engine', 'The training has not begun.');
+        if (!this.handler) throw new LoraError('engine', 'The training has not started yet.');
         this.send({ kind: 'reply', id, result: await this.handler(request) });
       } catch (error) {
         this.send({ kind: 'refusal', id, error: LoraError.from(error, 'engine').serialize() });
       }
     }
-    this.serving = false;
+    this.isAnswering = false;
   }
 
-  /** Between two operations: waits out a pause. Errors: Stopped when the run is stopped. */
+  /**
+   * To be awaited between two operations: receives commands and waits while the run is paused.
+   *
+   * @throws RunStopped when the run has been stopped
+   */
   async betweenOperations(): Promise<void> {
     await yieldToEventLoop();
-    if (this.serving) return;
-    if (this.paused) await this.waitOut();
+    // operations of an answer: neither a pause nor a stop interrupts them
+    if (this.isAnswering) return;
+    if (this.paused) await this.waitWhilePaused();
     if (this.stopped) throw new RunStopped();
   }
 
-  private async waitOut(): Promise<void> {
+  private async waitWhilePaused(): Promise<void> {
     const since = performance.now();
     this.send({ kind: 'state', state: 'paused' });
-    await this.whilePaused();
-    this.pausedMilliseconds += performance.now() - since;
-    if (!this.stopped) this.send({ kind: 'state', state: 'running' });
-  }
-
-  /** Until resumed or stopped; requests are answered meanwhile. */
-  private async whilePaused(): Promise<void> {
     while (this.paused && !this.stopped) {
       await this.answerRequests();
       await new Promise<void>((resolve) => {
@@ -71,6 +68,8 @@ export class Control {
       });
     }
     await this.answerRequests();
+    this.pausedMilliseconds += performance.now() - since;
+    if (!this.stopped) this.send({ kind: 'state', state: 'running' });
   }
 
   private receive(command: WorkerCommand): void {
@@ -86,7 +85,7 @@ export class Control {
         break;
       case 'checkpoint':
       case 'generate':
-        this.queue.push(command);
+        this.requests.push(command);
     }
     this.wake();
   }

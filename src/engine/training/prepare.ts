@@ -1,49 +1,45 @@
-import { quote } from '../../data/rows/describe';
 import { prepareData, type PreparedData } from '../../data/dataset/prepare';
 import type { Tokenizer } from '../../data/tokenizer/tokenizer';
-import { modelSize } from '../../formats/architecture/size';
+import type { LabelSet } from '../../data/tasks/labelSet';
 import type { BaseModel } from '../../formats/baseModel';
 import type { Adapter } from '../../lora/adapter';
-import { countTrainable } from '../../lora/count';
-import { estimateFullFineTuning, estimateMemory } from '../../lora/memory';
-import { planStep, type StepMachine } from '../../lora/stepPlan';
-import { LoraError } from '../../shared/errors';
 import type { Recipe } from '../../shared/recipe';
 import type { StepPlan } from '../../shared/stepPlan';
-import { planAdapter, type AdapterPlan } from './plans/adapterPlan';
-import { promptIds } from '../model/answer';
+import { described } from '../commands/describe';
 import { dataToolsOf } from '../model/dataTools';
 import { openForTraining } from './open';
-import { checkDisk, checkMemory, describeStepPlan } from './memoryCheck';
-import type { StartingAdapters } from './startAdapter';
+import { planAdapter } from './plans/adapterPlan';
 import { planFullTuning, withInitialHead } from './plans/fullTuningPlan';
-import { described } from '../commands/describe';
+import { planResources, type ResourceHooks } from './resources';
+import { samplePrompts } from './samples';
+import type { StartingAdapters } from './startAdapter';
 
-/** Everything that a training needs before the weights are read. */
+/** Everything that a training needs before the weights are loaded. */
 export interface PreparedTraining extends StartingAdapters {
+  /** To be closed by the caller of prepareTraining. */
   readonly base: BaseModel;
   /** Null for images. */
   readonly tokenizer: Tokenizer | null;
   readonly data: PreparedData;
-  /** Adapters that stay as they are under the one that trains. */
+  /** Adapters below the trained one that do not change. */
   readonly frozen: readonly Adapter[];
   readonly step_plan: StepPlan;
-  /** What a language model is asked while it trains. */
+  /** What a language model is asked while it trains; empty for other tasks. */
   readonly prompts: readonly string[];
 }
 
-export interface PrepareHooks {
-  readonly info: (message: string) => void;
-  readonly warn: (message: string) => void;
+export interface PrepareHooks extends ResourceHooks {
+  /** Progress of reading the data, from 0 to 1. */
   readonly onData: (fraction: number) => void;
-  /** Of a run that goes on; null: to be chosen for this machine. */
-  readonly planned: StepPlan | null;
-  readonly machine: StepMachine;
 }
 
+const MAX_LABELS_SHOWN = 20;
+
 /**
- * Opens and checks base, dataset and adapter, and whether memory and disk suffice. Errors:
- * LoraError.
+ * Opens and checks the base, the dataset and the adapter, and whether memory and disk space
+ * suffice. `now`: the time that chat templates see.
+ *
+ * @throws LoraError; the base is closed then
  */
 export async function prepareTraining(
   recipe: Recipe,
@@ -56,22 +52,14 @@ export async function prepareTraining(
   const base = isFull ? withInitialHead(opened, recipe.training.seed) : opened;
   try {
     const tools = await dataToolsOf(base, now);
-    const { tokenizer, max_positions } = tools;
+    const { tokenizer } = tools;
     const plan = isFull
       ? planFullTuning(recipe, base, hooks)
       : await planAdapter(recipe, base, hooks);
     const data = prepareData(read, recipe, { ...tools, onProgress: hooks.onData });
-    for (const problem of data.warnings) hooks.warn(described(problem));
-    const longest = Math.max(data.statistics.train.longest, data.statistics.validation.longest);
-    if (longest > max_positions && recipe.training.max_length > max_positions)
-      hooks.warn(
-        `max_length is ${recipe.training.max_length}, but the model has positions for ${max_positions} tokens: longer rows are cut to that.`,
-      );
-    if (data.labels)
-      hooks.info(
-        `${data.labels.problem_type === 'regression' ? 'Numbers' : 'Labels'} to learn: ${data.labels.names.slice(0, 20).join(', ')}${data.labels.names.length > 20 ? `, and ${data.labels.names.length - 20} more` : ''}.`,
-      );
-    const step_plan = await planResources(recipe, base, plan, data, runDir, hooks);
+    reportData(data, recipe, tools.max_positions, hooks);
+    const step_plan = await planResources({ recipe, base, plan, data, runDir }, hooks);
+    const isSampled = tokenizer !== null && recipe.task === 'causal_lm';
     return {
       base,
       tokenizer,
@@ -79,10 +67,7 @@ export async function prepareTraining(
       step_plan,
       frozen: plan.frozen,
       ...(await plan.create()),
-      prompts:
-        tokenizer && recipe.task === 'causal_lm'
-          ? samplePrompts(recipe, data, tokenizer, hooks.warn)
-          : [],
+      prompts: isSampled ? samplePrompts(recipe, data, tokenizer, hooks.warn) : [],
     };
   } catch (error) {
     await base.close();
@@ -90,79 +75,27 @@ export async function prepareTraining(
   }
 }
 
-/** How steps are taken here. Errors: LoraError where memory or disk do not suffice. */
-async function planResources(
-  recipe: Recipe,
-  base: BaseModel,
-  { modules, rankOf }: AdapterPlan,
+/** `positions`: the longest input, in tokens, that the model supports. */
+function reportData(
   data: PreparedData,
-  runDir: string,
-  { planned, machine, info, warn }: PrepareHooks,
-): Promise<StepPlan> {
-  const { max_length, per_device_train_batch_size, save_total_limit, packing, method, base_dtype } =
-    recipe.training;
-  const { train, validation } = data.statistics;
-  const longest = Math.max(train.longest, validation.longest);
-  const length =
-    recipe.task === 'image_cls' ? longest : packing ? max_length : Math.min(max_length, longest);
-  const batch =
-    Math.min(per_device_train_batch_size, data.train.length) *
-    (recipe.task === 'embedding' ? 2 : 1);
-  const size = modelSize(base);
-  const isFull = method === 'full';
-  const estimate = (plan: StepPlan) =>
-    isFull
-      ? estimateFullFineTuning(size, batch, length, plan)
-      : estimateMemory(size, modules, rankOf, batch, length, plan);
-  const asked: Recipe['training'] = isFull
-    ? { ...recipe.training, base_dtype: 'float32' }
-    : recipe.training;
-  const step = planned
-    ? { plan: planned, estimate: estimate(planned), why: 'asked' as const }
-    : planStep(asked, size.num_layers, estimate, machine);
-  checkMemory(step.estimate, machine.available, method);
-  if (step.why === 'refused')
-    warn('base_dtype is bfloat16, which this runtime does not have: float32 is used.');
-  if (isFull && base_dtype === 'bfloat16')
-    warn('base_dtype is bfloat16, which is for frozen weights: those that train are float32.');
-  info(describeStepPlan(step, size.num_layers, method));
-  const checkpoint =
-    3 *
-    Float32Array.BYTES_PER_ELEMENT *
-    // what is trained and both moments
-    (isFull ? base.parameters : countTrainable(modules, rankOf).trainable);
-  // one more while it is written, then the results
-  await checkDisk(runDir, checkpoint * (save_total_limit + (isFull ? 2 : 3)));
-  return step.plan;
+  { training: { max_length } }: Recipe,
+  positions: number,
+  { info, warn }: PrepareHooks,
+): void {
+  for (const problem of data.warnings) warn(described(problem));
+  const longest = Math.max(data.statistics.train.longest, data.statistics.validation.longest);
+  if (longest > positions && max_length > positions)
+    warn(
+      `max_length is ${max_length}, but the model supports at most ${positions} tokens: ` +
+        `longer rows are cut to ${positions}.`,
+    );
+  if (data.labels) info(describeLabels(data.labels));
 }
 
-/**
- * The questions that are put to the model while it trains. Those that its chat template refuses,
- * and those longer than the memory was reckoned for, are left out now, so that no run ends over
- * them.
- */
-function samplePrompts(
-  { samples, training: { max_length } }: Recipe,
-  data: PreparedData,
-  tokenizer: Tokenizer,
-  warn: (message: string) => void,
-): string[] {
-  if (samples.sample_steps === 0) return [];
-  return (
-    samples.prompts.length > 0 ? samples.prompts : data.sample_rows.map((row) => row.text)
-  ).filter((prompt) => {
-    const fault = promptFault(prompt, tokenizer, max_length);
-    if (fault !== null) warn(`The sample prompt ${quote(prompt)} is left out: ${fault}`);
-    return fault === null;
-  });
-}
-
-function promptFault(prompt: string, tokenizer: Tokenizer, max_length: number): string | null {
-  try {
-    const { length } = promptIds(tokenizer, prompt, tokenizer.has_chat_template);
-    if (length === 0) return 'it is empty.';
-    return length > max_length ? `it has ${length} tokens, max_length is ${max_length}.` : null;
-  } catch (error) {
-    return LoraError.from(error, 'tokenizer').message;
-  }
+/** "Labels: billing, delivery." */
+function describeLabels({ problem_type, names }: LabelSet): string {
+  const shown = names.slice(0, MAX_LABELS_SHOWN).join(', ');
+  const hidden = names.length - MAX_LABELS_SHOWN;
+  const kind = problem_type === 'regression' ? 'Regression targets' : 'Labels';
+  return `${kind}: ${shown}${hidden > 0 ? `, and ${hidden} more` : ''}.`;
 }

@@ -1,0 +1,93 @@
+import type { PreparedData } from '../../data/dataset/prepare';
+import { modelSize } from '../../formats/architecture/size';
+import type { BaseModel } from '../../formats/baseModel';
+import { countTrainable } from '../../lora/count';
+import { estimateFullFineTuning, estimateMemory, type MemoryEstimate } from '../../lora/memory';
+import { planStep, type PlannedStep, type StepMachine } from '../../lora/stepPlan';
+import type { Recipe } from '../../shared/recipe';
+import type { StepPlan } from '../../shared/stepPlan';
+import { checkDisk, checkMemory, describeStepPlan } from './memoryCheck';
+import type { AdapterPlan } from './plans/adapterPlan';
+
+export interface ResourceHooks {
+  readonly info: (message: string) => void;
+  readonly warn: (message: string) => void;
+  /** The step plan of a resumed run; null: to be chosen for this machine. */
+  readonly recordedPlan: StepPlan | null;
+  readonly machine: StepMachine;
+}
+
+export interface ResourceInputs {
+  readonly recipe: Recipe;
+  readonly base: BaseModel;
+  readonly plan: AdapterPlan;
+  readonly data: PreparedData;
+  readonly runDir: string;
+}
+
+/** A trained number in a checkpoint: its value and AdamW's two moments. */
+const BYTES_PER_TRAINED_NUMBER = 3 * Float32Array.BYTES_PER_ELEMENT;
+
+/**
+ * Chooses how steps are computed on this machine, and reports the choice.
+ *
+ * @throws LoraError('memory') or LoraError('disk') when there is clearly too little of either
+ */
+export async function planResources(
+  inputs: ResourceInputs,
+  hooks: ResourceHooks,
+): Promise<StepPlan> {
+  const { recipe, base, runDir } = inputs;
+  const { method, base_dtype } = recipe.training;
+  const { num_layers } = modelSize(base);
+  const step = chooseStep(inputs, hooks);
+  checkMemory(step.estimate, hooks.machine.available, method);
+  if (step.why === 'refused')
+    hooks.warn('base_dtype is bfloat16, which this runtime does not support: float32 is used.');
+  if (method === 'full' && base_dtype === 'bfloat16')
+    hooks.warn('base_dtype is bfloat16, but trained weights are always float32.');
+  hooks.info(describeStepPlan(step, num_layers, method));
+  await checkDisk(runDir, checkpointBytes(inputs));
+  return step.plan;
+}
+
+function chooseStep(inputs: ResourceInputs, { recordedPlan, machine }: ResourceHooks): PlannedStep {
+  const { training } = inputs.recipe;
+  const estimate = memoryEstimator(inputs);
+  if (recordedPlan) return { plan: recordedPlan, estimate: estimate(recordedPlan), why: 'asked' };
+  const settings: Recipe['training'] =
+    training.method === 'full' ? { ...training, base_dtype: 'float32' } : training;
+  return planStep(settings, modelSize(inputs.base).num_layers, estimate, machine);
+}
+
+function memoryEstimator(inputs: ResourceInputs): (plan: StepPlan) => MemoryEstimate {
+  const { recipe, base, plan } = inputs;
+  const size = modelSize(base);
+  const { rows, length } = largestBatch(inputs);
+  if (recipe.training.method === 'full')
+    return (step) => estimateFullFineTuning(size, rows, length, step);
+  return (step) => estimateMemory(size, plan.modules, plan.rankOf, rows, length, step);
+}
+
+/** `length` in tokens. */
+function largestBatch({ recipe, data }: ResourceInputs): {
+  readonly rows: number;
+  readonly length: number;
+} {
+  const { task, training } = recipe;
+  const examples = Math.min(training.per_device_train_batch_size, data.train.length);
+  // a pair of texts is two rows
+  const rows = task === 'embedding' ? 2 * examples : examples;
+  const longest = Math.max(data.statistics.train.longest, data.statistics.validation.longest);
+  if (task === 'image_cls') return { rows, length: longest };
+  if (training.packing) return { rows, length: training.max_length };
+  return { rows, length: Math.min(training.max_length, longest) };
+}
+
+/** Disk space for the checkpoints that are kept, one more while it is written, and the results. */
+function checkpointBytes({ recipe, base, plan }: ResourceInputs): number {
+  const { method, save_total_limit } = recipe.training;
+  if (method === 'full') return BYTES_PER_TRAINED_NUMBER * base.parameters * (save_total_limit + 2);
+  const { trainable } = countTrainable(plan.modules, plan.rankOf);
+  return BYTES_PER_TRAINED_NUMBER * trainable * (save_total_limit + 3);
+}

@@ -1,0 +1,69 @@
+import { quote } from '../../data/rows/describe';
+import type { PreparedData } from '../../data/dataset/prepare';
+import type { Tokenizer } from '../../data/tokenizer/tokenizer';
+import type { Model } from '../../models/model';
+import { LoraError } from '../../shared/errors';
+import type { Recipe } from '../../shared/recipe';
+import { answerPrompt, promptIds } from '../model/answer';
+import { predictionText } from '../tasks/predict';
+import type { PreparedTraining } from './prepare';
+
+/**
+ * The prompts that a language model answers while it trains. Prompts that the chat template rejects
+ * and prompts longer than the memory estimate allows are left out with a warning, so that they
+ * cannot end the run later.
+ */
+export function samplePrompts(
+  { samples, training: { max_length } }: Recipe,
+  data: PreparedData,
+  tokenizer: Tokenizer,
+  warn: (message: string) => void,
+): string[] {
+  if (samples.sample_steps === 0) return [];
+  const prompts =
+    samples.prompts.length > 0 ? samples.prompts : data.sample_rows.map((row) => row.text);
+  return prompts.filter((prompt) => {
+    const fault = promptFault(prompt, tokenizer, max_length);
+    if (fault !== null) warn(`The sample prompt ${quote(prompt)} is left out: ${fault}`);
+    return fault === null;
+  });
+}
+
+function promptFault(prompt: string, tokenizer: Tokenizer, max_length: number): string | null {
+  try {
+    const { length } = promptIds(tokenizer, prompt, tokenizer.has_chat_template);
+    if (length === 0) return 'it is empty.';
+    return length > max_length ? `it has ${length} tokens, max_length is ${max_length}.` : null;
+  } catch (error) {
+    return LoraError.from(error, 'tokenizer').message;
+  }
+}
+
+/** A sample that can be taken: its prompt, and how the model completes it. */
+export interface SampleJob {
+  readonly prompt: string;
+  readonly complete: () => Promise<string>;
+}
+
+/** One round of samples: answers of a language model, predictions of other models. */
+export function sampleJobs(
+  recipe: Recipe,
+  model: Model,
+  { prompts, data, tokenizer }: Pick<PreparedTraining, 'prompts' | 'data' | 'tokenizer'>,
+): readonly SampleJob[] {
+  if (recipe.task !== 'causal_lm')
+    return data.sample_rows.map((row) => ({
+      prompt: row.text,
+      complete: () => predictionText(model, row, data.labels, data.collate),
+    }));
+  return prompts.map((prompt) => ({
+    prompt,
+    complete: () =>
+      answerPrompt(model, tokenizer!, prompt, {
+        chat: tokenizer!.has_chat_template,
+        max_new_tokens: recipe.samples.max_new_tokens,
+        temperature: 0,
+        seed: recipe.training.seed,
+      }),
+  }));
+}
