@@ -187,7 +187,7 @@ describe('a learning rate that leads astray', () => {
     [
       'with a validation set',
       0.1,
-      /The validation loss became NaN after step 1: the training went astray\./,
+      /The validation loss became NaN after step 1: the training diverged\./,
     ],
     ['without', 0, /The loss or its gradient became NaN at step 2, in the rows at lines /],
   ])(

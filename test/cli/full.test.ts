@@ -139,14 +139,14 @@ describe('a training of all weights', () => {
       runDir,
     );
     expect(code).toBe(1);
-    expect(stderr).toMatch(/the training went astray/);
+    expect(stderr).toMatch(/the training diverged/);
     expect(filesIn(runDir)).toEqual(expect.not.arrayContaining(['model', 'best', 'checkpoints']));
   });
 
   it('takes bfloat16 for what is frozen only, and says so', async () => {
     const runDir = await train(
       recipe({ training: { base_dtype: 'bfloat16', max_steps: 1 } }),
-      /base_dtype is bfloat16, which is for frozen weights: those that train are float32/,
+      /base_dtype is bfloat16, but trained weights are always float32/,
     );
     expect(recordOf(runDir).step_plan?.base_dtype).toBe('float32');
   });

@@ -364,6 +364,6 @@ it('rows that are longer than the model has positions for are cut to that, and i
       rows,
       training: { max_steps: 2, max_length: 48 },
     }),
-    /max_length is 48, but the model has positions for 32 tokens: longer rows are cut to that\./,
+    /max_length is 48, but the model supports at most 32 tokens: longer rows are cut to 32\./,
   );
 });

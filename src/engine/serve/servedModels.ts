@@ -35,7 +35,7 @@ export class ServedModels {
     /** Places of those that share the base, in the order in which they lie on it. */ private readonly sharing: readonly number[],
   ) {}
 
-  /** Errors: LoraError, also where the base writes no text. */
+  /** Errors: LoraError, also where the base does not write text. */
   static async open(
     basePath: string,
     adapterPaths: readonly string[],
@@ -111,7 +111,7 @@ async function openOne(
   const { base, model, close, device } = await openModel(basePath, adapterPaths, context, options);
   try {
     if (base.spec.head.kind !== 'lm')
-      throw new LoraError('base', `A model for the task ${base.spec.task} writes no text.`, {
+      throw new LoraError('base', `A model for the task ${base.spec.task} does not write text.`, {
         place: { file: basePath },
       });
     return { model, tokenizer: createTokenizer(await base.readTokenizer()), device, close };
