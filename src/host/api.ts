@@ -1,6 +1,6 @@
 import * as vscode from 'vscode';
 import type { RunSummary } from './runs/run';
-import type { RunStore } from './runs/runStore';
+import type { Services } from './services';
 
 /** A run as other extensions see it. */
 export interface ApiRun {
@@ -34,10 +34,11 @@ export interface LoraApi {
   startRecipe(recipe: vscode.Uri): Promise<void>;
 }
 
-export function createApi(
-  store: RunStore,
-  startRecipe: (recipe: vscode.Uri) => Promise<void>,
-): { readonly api: LoraApi; dispose(): void } {
+/** Creates the API; `dispose` ends its events. */
+export function createApi({ store, recipes }: Pick<Services, 'store' | 'recipes'>): {
+  readonly api: LoraApi;
+  readonly dispose: () => void;
+} {
   const changed = new vscode.EventEmitter<void>();
   const listener = store.onDidChange(() => changed.fire());
   const api: LoraApi = {
@@ -49,7 +50,7 @@ export function createApi(
     onDidChangeRuns: changed.event,
     startRecipe: (recipe) =>
       vscode.workspace.isTrusted
-        ? startRecipe(recipe)
+        ? recipes.run(recipe)
         : Promise.reject(new Error('The workspace is not trusted.')),
   };
   return {

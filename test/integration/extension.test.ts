@@ -3,7 +3,7 @@ import { existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
 import * as vscode from 'vscode';
 import { parseMetrics } from '../../src/shared/metrics/parse';
-import { COMMANDS } from '../../src/host/manifest/ids';
+import { COMMANDS } from '../../src/host/commands/commandTable';
 import type { RunRecord } from '../../src/shared/run';
 
 const folder = () => vscode.workspace.workspaceFolders![0]!.uri.fsPath;
@@ -68,7 +68,7 @@ describe('the extension', () => {
     await extension.activate();
     const known = new Set(await vscode.commands.getCommands(true));
     assert.deepEqual(
-      Object.values(COMMANDS).filter((id) => !known.has(id)),
+      Object.values(COMMANDS).filter(({ id }) => !known.has(id)),
       [],
     );
   });
@@ -113,7 +113,7 @@ describe('the extension', () => {
   it("trains a recipe to its end and leaves an adapter in PEFT's files", async () => {
     const before = await runDirs();
     const uri = await write('short.lora.json', recipe());
-    await vscode.commands.executeCommand(COMMANDS.runRecipe, uri);
+    await vscode.commands.executeCommand(COMMANDS.runRecipe.id, uri);
     const dir = (short = inFolder(
       '.lora',
       'runs',
@@ -135,21 +135,21 @@ describe('the extension', () => {
 
   it("copies the path of a run's adapter, opens its configuration and the recipe of the run", async () => {
     const dir = short;
-    await vscode.commands.executeCommand(COMMANDS.copyAdapterPath, dir);
+    await vscode.commands.executeCommand(COMMANDS.copyAdapterPath.id, dir);
     assert.equal(await vscode.env.clipboard.readText(), path.join(dir, 'adapter'));
-    await vscode.commands.executeCommand(COMMANDS.openAdapter, dir);
+    await vscode.commands.executeCommand(COMMANDS.openAdapter.id, dir);
     assert.equal(
       vscode.window.activeTextEditor?.document.fileName,
       path.join(dir, 'adapter', 'adapter_config.json'),
     );
-    await vscode.commands.executeCommand(COMMANDS.openRecipe, dir);
+    await vscode.commands.executeCommand(COMMANDS.openRecipe.id, dir);
     assert.equal(vscode.window.activeTextEditor.document.fileName, inFolder('short.lora.json'));
   });
 
   it('refuses a recipe with an unknown key: no run folder is made, and the key is marked', async () => {
     const before = await runDirs();
     const uri = await write('refused.lora.json', recipe().replace('"max_steps"', '"max_stps"'));
-    await vscode.commands.executeCommand(COMMANDS.runRecipe, uri);
+    await vscode.commands.executeCommand(COMMANDS.runRecipe.id, uri);
     const [found] = vscode.languages.getDiagnostics(uri);
     assert.match(found?.message ?? '', /max_stps.*Did you mean "max_steps"/);
     assert.deepEqual(await runDirs(), before);
@@ -161,7 +161,7 @@ describe('the extension', () => {
       'long.lora.json',
       recipe().replace('"max_steps": 6', '"max_steps": 400'),
     );
-    await vscode.commands.executeCommand(COMMANDS.runRecipe, uri);
+    await vscode.commands.executeCommand(COMMANDS.runRecipe.id, uri);
     const name = (await runDirs()).find((dir) => !before.includes(dir))!;
     const dir = inFolder('.lora', 'runs', name);
     const metrics = path.join(dir, 'metrics.jsonl');
@@ -169,10 +169,10 @@ describe('the extension', () => {
       () => existsSync(metrics) && readFileSync(metrics, 'utf8').includes('"step":3'),
       'three steps',
     );
-    await vscode.commands.executeCommand(COMMANDS.stopRun, dir);
+    await vscode.commands.executeCommand(COMMANDS.stopRun.id, dir);
     assert.equal((await finished(dir)).state, 'stopped');
     assert.ok(existsSync(path.join(dir, 'adapter', 'adapter_model.safetensors')));
-    await vscode.commands.executeCommand(COMMANDS.resumeRun, dir);
+    await vscode.commands.executeCommand(COMMANDS.resumeRun.id, dir);
     const record = await until(
       () => {
         const now = JSON.parse(readFileSync(path.join(dir, 'run.json'), 'utf8')) as RunRecord;
@@ -188,7 +188,7 @@ describe('the extension', () => {
     const dir = inFolder('.lora', 'runs', '20200101-000000-dead');
     mkdirSync(dir, { recursive: true });
     writeFileSync(path.join(dir, 'run.json'), '{ "version": 1, ');
-    await vscode.commands.executeCommand(COMMANDS.refreshRuns);
+    await vscode.commands.executeCommand(COMMANDS.refreshRuns.id);
   });
 
   it('shows where training fails: a fault of the dataset at its line', async () => {
@@ -199,7 +199,7 @@ describe('the extension', () => {
     const uri = await write('broken.lora.json', recipe().replace('train.jsonl', 'broken.jsonl'));
     const data = vscode.Uri.file(inFolder('data', 'broken.jsonl'));
     const asked = vscode.commands
-      .executeCommand(COMMANDS.runRecipe, uri)
+      .executeCommand(COMMANDS.runRecipe.id, uri)
       .then(undefined, () => undefined);
     const found = await until(
       () => vscode.languages.getDiagnostics(data)[0],

@@ -38,7 +38,7 @@ export async function chooseAdapter(
 }
 
 /** The adapters of all rows of the Runs view that are marked. */
-export const markedAdapters = (selection: readonly unknown[]): string[] =>
+export const selectedAdapters = (selection: readonly unknown[]): string[] =>
   selection.map(folderOf).filter((folder) => folder !== undefined);
 
 function folderOf(argument: unknown): string | undefined {

@@ -4,7 +4,8 @@ import type { RunStore } from '../runs/runStore';
 import { chooseAdapter } from './chooseAdapter';
 import type { Jobs } from '../jobs/jobs';
 import { askOutput } from './askOutput';
-import { adapterName, formatPercent, showAdapterResult } from './showAdapterResult';
+import { adapterName } from './adapterNames';
+import { formatPercent, showAdapterResult } from './showAdapterResult';
 
 interface Combined {
   /** Null where the weighted sum is zero. */

@@ -7,7 +7,7 @@ import { chooseAdapter } from './chooseAdapter';
 import type { Jobs } from '../jobs/jobs';
 import { chooseBaseOf } from './chooseModel';
 import { askOutput } from './askOutput';
-import { adapterName } from './showAdapterResult';
+import { adapterName } from './adapterNames';
 
 interface Target extends vscode.QuickPickItem {
   readonly to: 'peft' | 'mlx' | 'gguf' | 'kohya';

@@ -1,51 +1,35 @@
-import type { CommandRegistry } from '../commands/commandRegistry';
-import type { AdapterComparison } from '../compare/compareAdapters';
-import { COMMANDS } from '../manifest/ids';
-import type { PlaygroundPanels } from '../playground/playgroundPanels';
-import type { RunStore } from '../runs/runStore';
-import type { Jobs } from '../jobs/jobs';
+import * as vscode from 'vscode';
+import { COMMANDS } from '../commands/commandTable';
+import type { Services } from '../services';
+import { AdapterFolders } from './adapterFolders';
 
-export interface AdapterCommandParts {
-  readonly jobs: Jobs;
-  readonly store: RunStore;
-  readonly comparison: AdapterComparison;
-  readonly playgrounds: PlaygroundPanels;
-}
-
-/** What can be done with adapters after training. Each is loaded when it is first called. */
-export function registerAdapterCommands(
-  commands: CommandRegistry,
-  { jobs, store, comparison, playgrounds }: AdapterCommandParts,
-): void {
-  commands.add(COMMANDS.tryAdapter, 'adapter', async (argument, selection) =>
-    (await import('../playground/tryAdapter')).tryAdapter(playgrounds, store, argument, selection),
-  );
-  commands.add(COMMANDS.tryModel, 'base', async (argument) =>
-    (await import('../playground/tryModel')).tryModel(playgrounds, store, argument),
-  );
-  commands.add(COMMANDS.mergeAdapter, 'adapter', async (argument) =>
-    (await import('./mergeAdapter')).mergeAdapterCommand(jobs, store, argument),
-  );
-  commands.add(COMMANDS.compareAdapters, 'adapter', (argument, selection) =>
-    comparison.compare(argument, selection),
-  );
-  commands.add(COMMANDS.selectForCompare, 'adapter', (argument) => comparison.select(argument));
-  commands.add(COMMANDS.compareWithSelected, 'adapter', (argument) =>
-    comparison.compareWithSelected(argument),
-  );
-  commands.add(COMMANDS.combineAdapters, 'adapter', async (argument) =>
-    (await import('./combineAdapters')).combineAdaptersCommand(jobs, store, argument),
-  );
-  commands.add(COMMANDS.resizeAdapter, 'adapter', async (argument) =>
-    (await import('./resizeAdapter')).resizeAdapterCommand(jobs, store, argument),
-  );
-  commands.add(COMMANDS.convertAdapter, 'adapter', async (argument) =>
-    (await import('./convertAdapter')).convertAdapterCommand(jobs, store, argument),
-  );
-  commands.add(COMMANDS.extractAdapter, 'adapter', async () =>
-    (await import('./extractAdapter')).extractAdapterCommand(jobs),
-  );
-  commands.add(COMMANDS.unmergeModel, 'base', async (argument) =>
-    (await import('./unmergeModel')).unmergeModelCommand(jobs, argument),
+/** What can be done with an adapter after training. Each command is loaded when first invoked. */
+export function registerAdapters({ commands, jobs, store }: Services): vscode.Disposable {
+  return vscode.Disposable.from(
+    new AdapterFolders(),
+    commands.add(COMMANDS.mergeAdapter, async (argument) => {
+      const { mergeAdapterCommand } = await import('./mergeAdapter');
+      await mergeAdapterCommand(jobs, store, argument);
+    }),
+    commands.add(COMMANDS.combineAdapters, async (argument) => {
+      const { combineAdaptersCommand } = await import('./combineAdapters');
+      await combineAdaptersCommand(jobs, store, argument);
+    }),
+    commands.add(COMMANDS.resizeAdapter, async (argument) => {
+      const { resizeAdapterCommand } = await import('./resizeAdapter');
+      await resizeAdapterCommand(jobs, store, argument);
+    }),
+    commands.add(COMMANDS.convertAdapter, async (argument) => {
+      const { convertAdapterCommand } = await import('./convertAdapter');
+      await convertAdapterCommand(jobs, store, argument);
+    }),
+    commands.add(COMMANDS.extractAdapter, async () => {
+      const { extractAdapterCommand } = await import('./extractAdapter');
+      await extractAdapterCommand(jobs);
+    }),
+    commands.add(COMMANDS.unmergeModel, async (argument) => {
+      const { unmergeModelCommand } = await import('./unmergeModel');
+      await unmergeModelCommand(jobs, argument);
+    }),
   );
 }

@@ -4,7 +4,8 @@ import { chooseAdapter } from './chooseAdapter';
 import type { Jobs } from '../jobs/jobs';
 import { askOutput } from './askOutput';
 import { chooseSize } from './chooseSize';
-import { adapterName, formatPercent, showAdapterResult } from './showAdapterResult';
+import { adapterName } from './adapterNames';
+import { formatPercent, showAdapterResult } from './showAdapterResult';
 
 interface Resized {
   readonly error: number;

@@ -1,6 +1,5 @@
-import path from 'node:path';
 import * as vscode from 'vscode';
-import { COMMANDS } from '../manifest/ids';
+import { COMMANDS } from '../commands/commandTable';
 import { t } from '../text/l10n';
 import { openResult, revealPlace } from '../editor/openPlace';
 
@@ -21,7 +20,7 @@ export async function showAdapterResult(
     show,
   );
   if (chosen === compare)
-    await vscode.commands.executeCommand(COMMANDS.compareAdapters, [original, output]);
+    await vscode.commands.executeCommand(COMMANDS.compareAdapters.id, [original, output]);
   if (chosen === show) await revealPlace(output);
 }
 
@@ -30,9 +29,3 @@ export const formatPercent = (share: number): string =>
   new Intl.NumberFormat(vscode.env.language, { style: 'percent', maximumFractionDigits: 2 }).format(
     share,
   );
-
-/** A run's adapter is called by its run's folder. */
-export function adapterName(place: string): string {
-  const name = path.basename(place);
-  return name === 'adapter' ? path.basename(path.dirname(place)) : name;
-}

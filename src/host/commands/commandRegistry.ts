@@ -1,58 +1,62 @@
 import * as vscode from 'vscode';
-import { LoraError, type ErrorArea } from '../../shared/errors';
+import { LoraError } from '../../shared/errors';
 import { isObject } from '../../shared/values';
 import type { ErrorReporter } from '../errors/reporter';
-import { NEEDS_TRUST, type CommandId } from '../manifest/ids';
 import { t } from '../text/l10n';
+import type { CommandSpec } from './commandTable';
 
 /**
- * `argument`: what the command was called on; `selection`: all rows of a view that were marked
- * then.
+ * What a command does. `argument`: the row, file or value it was invoked on. `selection`: every
+ * selected row of the view it was invoked in; empty when it was invoked elsewhere.
  */
-type Handler = (argument: unknown, selection: readonly unknown[]) => Promise<void> | void;
+export type CommandHandler = (
+  argument: unknown,
+  selection: readonly unknown[],
+) => Promise<void> | void;
 
-/** Registers commands whose errors are told to the user. */
-export class CommandRegistry implements vscode.Disposable {
-  private readonly registered: vscode.Disposable[] = [];
+/** Registers commands that report their errors to the user. */
+export class CommandRegistry {
+  /** `selectedRows`: the selection of the Runs view, for commands invoked by a key pressed in it. */
+  constructor(
+    private readonly errors: ErrorReporter,
+    private readonly selectedRows: () => readonly unknown[],
+  ) {}
 
-  /** Rows that are marked in the Runs view: what a key that is pressed in it is about. */
-  marked: () => readonly unknown[] = () => [];
-
-  constructor(private readonly errors: ErrorReporter) {}
-
-  add(id: CommandId, area: ErrorArea, handler: Handler): void {
-    this.registered.push(
-      vscode.commands.registerCommand(id, async (argument: unknown, selection: unknown) => {
-        if (NEEDS_TRUST.has(id) && !vscode.workspace.isTrusted) {
-          this.errors.report(notTrusted(), 'usage', [
-            {
-              title: t('Manage Workspace Trust'),
-              fix: { kind: 'command', command: 'workbench.trust.manage' },
-            },
-          ]);
-          return;
+  /** Registers a command until the returned Disposable is disposed. */
+  add({ id, area, needsTrust }: CommandSpec, handler: CommandHandler): vscode.Disposable {
+    return vscode.commands.registerCommand(id, async (argument: unknown, selection: unknown) => {
+      if (needsTrust && !vscode.workspace.isTrusted) {
+        this.reportUntrusted();
+        return;
+      }
+      try {
+        if (isKeyPress(argument)) {
+          const rows = this.selectedRows();
+          await handler(rows[0], rows);
+        } else {
+          await handler(argument, Array.isArray(selection) ? selection : []);
         }
-        try {
-          const rows = isKey(argument) ? this.marked() : Array.isArray(selection) ? selection : [];
-          await handler(isKey(argument) ? rows[0] : argument, rows);
-        } catch (error) {
-          this.errors.report(error, area);
-        }
-      }),
-    );
+      } catch (error) {
+        this.errors.report(error, area);
+      }
+    });
   }
 
-  dispose(): void {
-    for (const command of this.registered) command.dispose();
+  /** The buttons of a dashboard can invoke commands that the Command Palette disables. */
+  private reportUntrusted(): void {
+    const error = new LoraError(
+      'usage',
+      t('This workspace is not trusted: runs can be viewed, but nothing is started or changed.'),
+    );
+    this.errors.report(error, 'usage', [
+      {
+        title: t('Manage Workspace Trust'),
+        fix: { kind: 'command', command: 'workbench.trust.manage' },
+      },
+    ]);
   }
 }
 
-/** The argument of the keybindings in package.json. */
-const isKey = (argument: unknown): boolean => isObject(argument) && argument['key'] === true;
-
-/** The buttons of a dashboard reach commands that the palette hides. */
-const notTrusted = () =>
-  new LoraError(
-    'usage',
-    t('This workspace is not trusted: runs can be viewed, but nothing is started or changed.'),
-  );
+/** Whether a command was invoked by one of the keybindings in package.json, by their `args`. */
+const isKeyPress = (argument: unknown): boolean =>
+  isObject(argument) && argument['key'] === true;

@@ -3,12 +3,13 @@ import * as vscode from 'vscode';
 import { asComparison, type ComparisonData } from '../../shared/pages/compare/protocol';
 import { LoraError } from '../../shared/errors';
 import { CONTEXT_KEYS } from '../manifest/ids';
-import { chooseAdapter, markedAdapters } from '../adapters/chooseAdapter';
+import { chooseAdapter, selectedAdapters } from '../adapters/chooseAdapter';
 import type { Jobs } from '../jobs/jobs';
-import { adapterName } from '../adapters/showAdapterResult';
+import { adapterLabel, adapterName, runOfAdapter } from '../adapters/adapterNames';
 import { t } from '../text/l10n';
 import type { RunStore } from '../runs/runStore';
-import { ComparePanels, type ComparePanelOptions, type Pair } from './comparePanels';
+import type { PanelHost } from '../webview/panelHost';
+import { ComparePanels, type Pair } from './comparePanels';
 
 interface Compared {
   readonly data: ComparisonData;
@@ -35,12 +36,14 @@ export class AdapterComparison implements vscode.TextDocumentContentProvider, vs
   constructor(
     private readonly jobs: Jobs,
     private readonly store: RunStore,
-    options: Pick<ComparePanelOptions, 'extensionUri' | 'report' | 'log'>,
+    host: PanelHost,
   ) {
     this.panels = new ComparePanels({
-      ...options,
+      ...host,
       namesOf: (pair) => namesOf(store, pair),
-      runsOf: (pair) => [...new Set(pair.flatMap((place) => runOf(store, place)?.dir ?? []))],
+      runsOf: (pair) => [
+        ...new Set(pair.flatMap((place) => runOfAdapter(store, place)?.dir ?? [])),
+      ],
       compare: async (pair) => (await this.run(pair))?.data,
       openDiff: async (pair) => {
         const compared = await this.run(pair);
@@ -54,7 +57,7 @@ export class AdapterComparison implements vscode.TextDocumentContentProvider, vs
    * the first and each of the others. Errors: LoraError.
    */
   async compare(argument: unknown, selection: readonly unknown[]): Promise<void> {
-    const [first, ...others] = markedAdapters(selection);
+    const [first, ...others] = selectedAdapters(selection);
     const chosen =
       first !== undefined && others.length > 0
         ? others.map((other): Pair => [first, other])
@@ -159,16 +162,6 @@ const isPair = (argument: unknown): argument is Pair =>
 function namesOf(store: RunStore, pair: Pair): readonly [string, string] {
   const [a, b] = [adapterLabel(store, pair[0]), adapterLabel(store, pair[1])];
   return a === b ? [adapterName(pair[0]), adapterName(pair[1])] : [a, b];
-}
-
-const runOf = (store: RunStore, place: string) =>
-  store.runs.find(({ dir }) => place.startsWith(dir + path.sep));
-
-/** The run's name, with the checkpoint's where it is not the adapter that the run ended with. */
-export function adapterLabel(store: RunStore, place: string): string {
-  const run = runOf(store, place);
-  if (!run) return adapterName(place);
-  return place === run.adapter ? run.name : `${run.name}, ${path.basename(place)}`;
 }
 
 function titleOf({ equal, total }: ComparisonData, names: readonly [string, string]): string {

@@ -6,23 +6,22 @@ import {
   type ComparisonData,
 } from '../../shared/pages/compare/protocol';
 import { LoraError } from '../../shared/errors';
-import { COMMANDS, VIEWS } from '../manifest/ids';
+import { COMMANDS } from '../commands/commandTable';
+import { VIEWS } from '../manifest/ids';
 import { t } from '../text/l10n';
 import { openPage, sender } from '../webview/page';
+import type { PanelHost } from '../webview/panelHost';
 import { PanelSet, type PanelPage } from '../webview/panelSet';
 
 export type Pair = readonly [string, string];
 
-export interface ComparePanelOptions {
-  readonly extensionUri: vscode.Uri;
+export interface ComparePanelOptions extends PanelHost {
   readonly namesOf: (pair: Pair) => readonly [string, string];
   /** The runs that the two came from; of others nothing. */
   readonly runsOf: (pair: Pair) => readonly string[];
   /** Compares anew, for a page that VS Code brings back. Undefined: cancelled. */
   readonly compare: (pair: Pair) => Promise<ComparisonData | undefined>;
   readonly openDiff: (pair: Pair) => Promise<void>;
-  readonly report: (error: unknown) => void;
-  readonly log: (message: string) => void;
 }
 
 interface Subject {
@@ -104,10 +103,13 @@ class ComparePanel implements PanelPage {
         void this.start();
         break;
       case 'try':
-        void vscode.commands.executeCommand(COMMANDS.tryAdapter, this.pair);
+        void vscode.commands.executeCommand(COMMANDS.tryAdapter.id, this.pair);
         break;
       case 'curves':
-        void vscode.commands.executeCommand(COMMANDS.overlayRuns, this.options.runsOf(this.pair));
+        void vscode.commands.executeCommand(
+          COMMANDS.overlayRuns.id,
+          this.options.runsOf(this.pair),
+        );
         break;
       case 'openDiff':
         this.options.openDiff(this.pair).catch((error: unknown) => this.options.report(error));

@@ -8,14 +8,11 @@ import { VIEWS } from '../manifest/ids';
 import { t } from '../text/l10n';
 import { openPlace } from '../editor/openPlace';
 import { openPage, sender } from '../webview/page';
+import type { PanelHost } from '../webview/panelHost';
 import { PanelSet, type PanelPage } from '../webview/panelSet';
 import { ConfigureSession, type ConfigureParts } from './configureSession';
 
-export interface ConfigurePanelOptions extends ConfigureParts {
-  readonly extensionUri: vscode.Uri;
-  readonly report: (error: unknown) => void;
-  readonly log: (message: string) => void;
-}
+export type ConfigurePanelOptions = PanelHost & ConfigureParts;
 
 export type ConfigurePanels = PanelSet<string, PanelPage>;
 

@@ -8,29 +8,25 @@ import type {
   RunRequest,
 } from '../../shared/pages/dashboard/protocol';
 import { asPageMessage } from '../../shared/pages/dashboard/guards';
-import { COMMANDS, type CommandId } from '../manifest/ids';
+import { COMMANDS } from '../commands/commandTable';
 import { metricsCsv } from './csv';
 import { copyError, openErrorPlace } from './errorActions';
 import type { ConnectRun } from './follower';
 import { RunSource } from './runSource';
 import { openPage, sender } from '../webview/page';
+import type { PanelHost } from '../webview/panelHost';
 import type { PanelPage } from '../webview/panelSet';
 import { copyText, fileName, savePicture } from '../webview/copyAndSave';
 
-export interface DashboardOptions {
-  readonly extensionUri: vscode.Uri;
+export interface DashboardOptions extends PanelHost {
   readonly connect: ConnectRun;
-  /** Tells the user of an error. */
-  readonly report: (error: LoraError) => void;
-  /** For the extension's log: what went wrong without harm. */
-  readonly log: (message: string) => void;
 }
 
-const OPEN_COMMANDS: Readonly<Record<OpenTarget, CommandId>> = {
-  recipe: COMMANDS.openRecipe,
-  adapter: COMMANDS.revealAdapter,
-  model: COMMANDS.revealModel,
-  log: COMMANDS.openRunLog,
+const OPEN_COMMANDS: Readonly<Record<OpenTarget, string>> = {
+  recipe: COMMANDS.openRecipe.id,
+  adapter: COMMANDS.revealAdapter.id,
+  model: COMMANDS.revealModel.id,
+  log: COMMANDS.openRunLog.id,
 };
 
 /**
@@ -100,7 +96,7 @@ export class DashboardPanel implements PanelPage {
       case 'request':
         return this.request(message.request);
       case 'continue':
-        return vscode.commands.executeCommand(COMMANDS.resumeRun, runDir);
+        return vscode.commands.executeCommand(COMMANDS.resumeRun.id, runDir);
       case 'open':
         return vscode.commands.executeCommand(OPEN_COMMANDS[message.what], runDir);
       case 'openPlace':

@@ -1,9 +1,6 @@
+import type { Disposable } from '../../common/signal';
 import type { EngineNotifications, EngineStatus } from '../../shared/engineProtocol';
 import type { RunRequest } from '../../shared/pages/dashboard/protocol';
-
-interface Disposable {
-  dispose(): void;
-}
 
 /**
  * A connection to the engine of one run. The dashboard disposes what it was given; that closes the

@@ -8,11 +8,8 @@ import type {
   EngineRequestName,
   EngineRequests,
 } from '../../shared/engineProtocol';
+import type { Disposable } from '../../common/signal';
 import { t } from '../text/l10n';
-
-export interface Disposable {
-  dispose(): void;
-}
 
 /**
  * A connection to the engine that owns a run. It ends when either side closes it; nothing

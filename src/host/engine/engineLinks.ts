@@ -1,7 +1,7 @@
 import path from 'node:path';
-import { Signal } from '../events/signal';
+import { Signal, type Disposable } from '../../common/signal';
 import type { LiveRun } from '../runs/run';
-import { connectEngine, type Disposable, type EngineClient } from './engineClient';
+import { connectEngine, type EngineClient } from './engineClient';
 
 interface Link {
   readonly client: EngineClient;

@@ -1,38 +1,53 @@
 import { readFile, rm, stat } from 'node:fs/promises';
 import path from 'node:path';
 import * as vscode from 'vscode';
+import { Signal } from '../../common/signal';
 import { newRunId, RUN_FILES, RUNS_FOLDER } from '../../shared/run';
-import { t } from '../text/l10n';
 import type { RunSummary } from '../runs/run';
 import type { RunRoots } from '../runs/runRoots';
 import type { RunStore } from '../runs/runStore';
 import type { RuntimeService } from '../runtime/runtimeService';
+import type { ExtensionLog } from '../errors/extensionLog';
+import { t } from '../text/l10n';
 import { startEngine } from './startEngine';
 
-export interface LauncherParts {
-  /** dist/cli.js */
+interface LauncherServices {
+  /** Absolute path of dist/cli.js. */
   readonly cli: string;
   readonly runtime: RuntimeService;
   readonly store: RunStore;
   readonly roots: RunRoots;
-  readonly log: vscode.LogOutputChannel;
-  /** A run was started by this window. `show`: somebody waits to see it. */
-  readonly onStarted: (dir: string, show: boolean) => Promise<void> | void;
+  readonly log: ExtensionLog;
 }
 
+/** Where a run goes, and whether the user is waiting to see it. */
 export interface StartOptions {
-  /** Folder that will hold the run; else beside the recipe. */
+  /** Folder that will contain the run's folder; by default `.lora/runs` beside the recipe. */
   readonly root?: string | undefined;
+  /** False for runs that start while nobody is waiting, such as those of the queue. */
   readonly show?: boolean;
 }
 
-/** Starts engines. Each is a process of its own; this window only follows it. */
-export class Launcher {
-  constructor(private readonly parts: LauncherParts) {}
+/** A run that this window has started. */
+export interface StartedRun {
+  readonly dir: string;
+  readonly show: boolean;
+}
+
+/** Starts engines. Each is a process of its own that outlives this window. */
+export class Launcher implements vscode.Disposable {
+  private readonly started = new Signal<StartedRun>();
+
+  /** Fires when an engine that this window started can be reached, or has ended. */
+  readonly onDidStart = this.started.event;
+
+  constructor(private readonly services: LauncherServices) {}
 
   /**
-   * A new run of a recipe that was checked; gives its folder. Undefined: the user would not install
-   * a runtime. Errors: LoraError.
+   * Starts a new run of a recipe that has been checked; returns its folder, or undefined when the
+   * user declined to install a runtime.
+   *
+   * @throws LoraError when no runtime can be found or the engine cannot be started.
    */
   async startRecipe(
     recipe: string,
@@ -44,30 +59,38 @@ export class Launcher {
     const dir = path.join(root, newRunId());
     let started: boolean;
     try {
-      started = await this.start(dir, ['train', recipe, '--run-dir', dir], show);
+      started = await this.start(['train', recipe, '--run-dir', dir], { dir, show });
     } catch (error) {
-      await this.removeUnborn(dir);
+      await this.removeFailedStart(dir);
       throw error;
     }
-    await this.parts.roots.remember(root);
+    await this.services.roots.remember(root);
     return started ? dir : undefined;
   }
 
-  /** Goes on from the last checkpoint of a run that has ended. Errors: LoraError. */
-  async resume(run: RunSummary): Promise<void> {
-    await this.start(run.dir, ['train', '--resume', run.dir], true);
+  /**
+   * Continues an ended run from its last checkpoint, in a new engine.
+   *
+   * @throws LoraError as `startRecipe` does.
+   */
+  async resume({ dir }: RunSummary): Promise<void> {
+    await this.start(['train', '--resume', dir], { dir, show: true });
   }
 
-  private async start(runDir: string, args: readonly string[], show: boolean): Promise<boolean> {
-    const { cli, runtime, store, log, onStarted } = this.parts;
+  dispose(): void {
+    this.started.dispose();
+  }
+
+  private async start(args: readonly string[], run: StartedRun): Promise<boolean> {
+    const { cli, runtime, store, log } = this.services;
     const env = await runtime.ensure();
     if (!env) return false;
     log.info(`${cli} ${args.join(' ')}`);
     await vscode.window.withProgress(
       { location: vscode.ProgressLocation.Window, title: t('Starting the training…') },
       async () => {
-        await startEngine({ node: process.execPath, cli, args, runDir, env });
-        await onStarted(runDir, show);
+        await startEngine({ node: process.execPath, cli, args, runDir: run.dir, env });
+        this.started.fire(run);
         await store.refresh();
       },
     );
@@ -75,13 +98,13 @@ export class Launcher {
   }
 
   /**
-   * Without run.json the engine never came to life: its log goes to ours, and no empty run stays
-   * behind.
+   * Without a run.json the engine never got as far as a run: its output goes to the extension's log
+   * and its folder is removed.
    */
-  private async removeUnborn(dir: string): Promise<void> {
+  private async removeFailedStart(dir: string): Promise<void> {
     if (await stat(path.join(dir, RUN_FILES.record)).catch(() => null)) return;
     const output = await readFile(path.join(dir, RUN_FILES.log), 'utf8').catch(() => '');
-    if (output) this.parts.log.error(output);
+    if (output) this.services.log.error(output);
     await rm(dir, { recursive: true, force: true });
   }
 }

@@ -1,55 +1,55 @@
 import * as vscode from 'vscode';
 import { SETTINGS } from '../manifest/ids';
 import type { EngineLinks } from './engineLinks';
+import type { Launcher } from './launcher';
 
-const STARTED = 'lora.startedRuns';
-const REMEMBERED = 50;
-/** A reload of the window takes a few seconds; it must not stop a run. */
+const STARTED_RUNS = 'lora.startedRuns';
+const REMEMBERED_RUNS = 50;
+/** A reload of the window takes a few seconds and must not stop a run. */
 const GRACE_SECONDS = 30;
 
 /**
- * Tells each engine that was started from this workspace what to do when the last window has gone.
- * Runs started from a terminal are left alone.
+ * Tells each engine started from this workspace what to do once its last window has closed. Runs
+ * started from a terminal are left alone.
  */
 export class WindowClose implements vscode.Disposable {
-  private readonly following: { dispose(): unknown };
-  private readonly settings: vscode.Disposable;
+  private readonly disposables: readonly { dispose(): unknown }[];
 
   constructor(
     private readonly engines: EngineLinks,
+    launcher: Launcher,
     private readonly memento: vscode.Memento,
   ) {
-    this.following = engines.onOpen((dir) => this.tell(dir));
-    this.settings = vscode.workspace.onDidChangeConfiguration((change) => {
-      if (change.affectsConfiguration(SETTINGS.onWindowClose))
-        engines.dirs.forEach((dir) => this.tell(dir));
-    });
+    this.disposables = [
+      launcher.onDidStart(({ dir }) => void this.remember(dir)),
+      engines.onOpen((dir) => this.configure(dir)),
+      vscode.workspace.onDidChangeConfiguration((change) => {
+        if (!change.affectsConfiguration(SETTINGS.onWindowClose)) return;
+        for (const dir of engines.dirs) this.configure(dir);
+      }),
+    ];
   }
 
-  /** A run was started from here. */
-  async remember(dir: string): Promise<void> {
-    await this.memento.update(
-      STARTED,
-      [dir, ...this.started.filter((other) => other !== dir)].slice(0, REMEMBERED),
-    );
-    this.tell(dir);
+  private async remember(dir: string): Promise<void> {
+    const others = this.startedRuns.filter((other) => other !== dir);
+    await this.memento.update(STARTED_RUNS, [dir, ...others].slice(0, REMEMBERED_RUNS));
+    this.configure(dir);
   }
 
-  private get started(): readonly string[] {
-    return this.memento.get<readonly string[]>(STARTED, []);
+  private get startedRuns(): readonly string[] {
+    return this.memento.get<readonly string[]>(STARTED_RUNS, []);
   }
 
-  private tell(dir: string): void {
-    if (!this.started.includes(dir)) return;
+  private configure(dir: string): void {
+    if (!this.startedRuns.includes(dir)) return;
     const stop = vscode.workspace.getConfiguration().get<string>(SETTINGS.onWindowClose) === 'stop';
     this.engines
       .client(dir)
       ?.request('stop_when_alone', { seconds: stop ? GRACE_SECONDS : null })
-      .catch(() => undefined); // an engine that has gone needs no telling
+      .catch(() => undefined); // the engine has ended
   }
 
   dispose(): void {
-    this.following.dispose();
-    this.settings.dispose();
+    for (const disposable of this.disposables) disposable.dispose();
   }
 }

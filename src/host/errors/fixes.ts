@@ -1,22 +1,30 @@
 import path from 'node:path';
 import type { LoraError, Place } from '../../shared/errors';
-import { COMMANDS, SETTINGS } from '../manifest/ids';
+import { COMMANDS } from '../commands/commandTable';
+import { SETTINGS } from '../manifest/ids';
 import { t } from '../text/l10n';
 
-/** What a button of an error message does. */
+/** The action of a button in an error notification. */
 export type Fix =
   | { readonly kind: 'openPlace'; readonly place: Place }
   | { readonly kind: 'command'; readonly command: string; readonly argument?: string }
   | { readonly kind: 'showLog' };
 
+/** A button in an error notification. */
 export interface FixButton {
   readonly title: string;
   readonly fix: Fix;
 }
 
+/** The button of errors that nobody expected, which are worth a report. */
+export const REPORT_ISSUE = (): FixButton => ({
+  title: t('Report Issue'),
+  fix: { kind: 'command', command: COMMANDS.reportIssue.id },
+});
+
 /**
- * The buttons that help with an error, most useful first; the log is always the last. `more`: those
- * that only the caller knows.
+ * The buttons that help with an error, the most useful first and the log last. `more`: those that
+ * only the caller knows.
  */
 export function fixesFor(error: LoraError, more: readonly FixButton[] = []): FixButton[] {
   const buttons: FixButton[] = [];
@@ -31,7 +39,7 @@ export function fixesFor(error: LoraError, more: readonly FixButton[] = []): Fix
   if (error.area === 'runtime') {
     buttons.push({
       title: t('Install Runtime'),
-      fix: { kind: 'command', command: COMMANDS.installRuntime },
+      fix: { kind: 'command', command: COMMANDS.installRuntime.id },
     });
     buttons.push({
       title: t('Change Setting'),
@@ -45,7 +53,7 @@ export function fixesFor(error: LoraError, more: readonly FixButton[] = []): Fix
   return [...buttons, ...more, { title: t('Show Log'), fix: { kind: 'showLog' } }];
 }
 
-/** A place that an editor can show: a text file, not a tensor in a file of weights. */
+/** The first place that a text editor can show; none in a file of weights. */
 function firstPlace(error: LoraError): Place | undefined {
   const place =
     error.place?.line !== undefined
@@ -56,13 +64,13 @@ function firstPlace(error: LoraError): Place | undefined {
 
 const isText = (file: string) => /\.(jsonl?|log|md|txt|jinja)$/i.test(file);
 
-/** train.jsonl:12 */
+/** A place by its file's name: train.jsonl:12. */
 export function shortPlace(place: Place): string {
   const name = path.basename(place.file);
   return place.line === undefined ? name : `${name}:${place.line}`;
 }
 
-/** The error in one paragraph for a notification; the log has the rest. */
+/** An error in one paragraph, for a notification; the log has all of it. */
 export function summarize(error: LoraError): string {
   const [first] = error.problems;
   const more = error.problems.length - 1;

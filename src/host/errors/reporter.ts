@@ -1,15 +1,16 @@
 import * as vscode from 'vscode';
 import { LoraError, type ErrorArea } from '../../shared/errors';
 import { openPlace } from '../editor/openPlace';
-import { fixesFor, summarize, type Fix, type FixButton } from './fixes';
+import type { ExtensionLog } from './extensionLog';
+import { fixesFor, REPORT_ISSUE, summarize, type Fix, type FixButton } from './fixes';
 
-/** Tells errors to the user, with buttons that help, and to the log in full. */
+/** Shows errors to the user, with buttons that help, and logs them in full. */
 export class ErrorReporter {
-  constructor(private readonly log: vscode.LogOutputChannel) {}
+  constructor(private readonly log: ExtensionLog) {}
 
   /**
-   * Resolves when it is logged; the notification stays as long as the user likes. A cancelled job
-   * is no error.
+   * Logs an error and shows it in a notification, without waiting for the user. Cancellations are
+   * ignored. `area`: that of anything but a LoraError. `more`: buttons that only the caller knows.
    */
   report(thrown: unknown, area: ErrorArea, more: readonly FixButton[] = []): void {
     const error = LoraError.from(thrown, area);
@@ -17,11 +18,12 @@ export class ErrorReporter {
     this.log.error(error.describe());
     if (error.cause !== undefined)
       this.log.error(error.cause instanceof Error ? error.cause : JSON.stringify(error.cause));
-    void this.offer(error, more).catch((trouble: unknown) => this.log.error(String(trouble)));
+    const isUnexpected = !(thrown instanceof LoraError);
+    const buttons = fixesFor(error, isUnexpected ? [...more, REPORT_ISSUE()] : more);
+    this.show(error, buttons).catch((trouble: unknown) => this.log.error(String(trouble)));
   }
 
-  private async offer(error: LoraError, more: readonly FixButton[]): Promise<void> {
-    const buttons = fixesFor(error, more);
+  private async show(error: LoraError, buttons: readonly FixButton[]): Promise<void> {
     const chosen = await vscode.window.showErrorMessage(summarize(error), ...buttons);
     if (chosen) await this.apply(chosen.fix);
   }

@@ -1,5 +1,6 @@
 import * as vscode from 'vscode';
 import { LoraError } from '../../shared/errors';
+import type { ExtensionLog } from '../errors/extensionLog';
 import { t } from '../text/l10n';
 import type { RuntimeService } from '../runtime/runtimeService';
 import { runJob } from './runJob';
@@ -8,7 +9,7 @@ export interface JobParts {
   /** dist/cli.js */
   readonly cli: string;
   readonly runtime: RuntimeService;
-  readonly log: vscode.LogOutputChannel;
+  readonly log: ExtensionLog;
 }
 
 /**

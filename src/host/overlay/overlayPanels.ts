@@ -6,26 +6,25 @@ import {
   type OverlayHostMessage,
   type OverlaySubject,
 } from '../../shared/pages/overlay/protocol';
+import type { DashboardPanels } from '../dashboard/dashboardPanels';
 import type { ConnectRun } from '../dashboard/follower';
 import { RunSource } from '../dashboard/runSource';
 import { VIEWS } from '../manifest/ids';
 import { t } from '../text/l10n';
 import type { RunQueue } from '../queue/runQueue';
 import { sweepName } from '../queue/sweepFiles';
-import { distinctNames } from '../runs/distinctNames';
+import { distinctNames } from '../runs/run';
 import type { RunStore } from '../runs/runStore';
 import { openPage, sender } from '../webview/page';
+import type { PanelHost } from '../webview/panelHost';
 import { PanelSet, type PanelPage } from '../webview/panelSet';
 import { copyText, savePicture } from '../webview/copyAndSave';
 
-export interface OverlayOptions {
-  readonly extensionUri: vscode.Uri;
+export interface OverlayOptions extends PanelHost {
   readonly connect: ConnectRun;
   readonly store: RunStore;
   readonly queue: RunQueue;
-  readonly openDashboard: (dir: string) => void;
-  readonly report: (error: unknown) => void;
-  readonly log: (message: string) => void;
+  readonly dashboards: DashboardPanels;
 }
 
 export type OverlayPanels = PanelSet<OverlaySubject, OverlayPanel>;
@@ -101,7 +100,7 @@ class OverlayPanel implements PanelPage {
       case 'ready':
         return this.start();
       case 'open':
-        this.options.openDashboard(message.dir);
+        this.options.dashboards.show(message.dir);
         return;
       case 'savePicture':
         return savePicture(message, vscode.workspace.workspaceFolders?.[0]?.uri.fsPath ?? '');

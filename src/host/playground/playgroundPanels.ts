@@ -12,24 +12,22 @@ import type { ServeEvent } from '../../shared/serveProtocol';
 import { VIEWS } from '../manifest/ids';
 import { refuseUntrusted } from '../jobs/jobs';
 import { t } from '../text/l10n';
-import { distinctNames } from '../runs/distinctNames';
+import { distinctNames } from '../runs/run';
 import type { RuntimeService } from '../runtime/runtimeService';
 import { openPage, sender } from '../webview/page';
+import type { PanelHost } from '../webview/panelHost';
 import { PanelSet, type PanelPage } from '../webview/panelSet';
 import { copyText } from '../webview/copyAndSave';
 import { keepPrompt, readPrompts } from './prompts';
 import { Server } from './server';
 
-export interface PlaygroundOptions {
-  readonly extensionUri: vscode.Uri;
+export interface PlaygroundOptions extends PanelHost {
   /** dist/cli.js */
   readonly cli: string;
   readonly runtime: RuntimeService;
   readonly nameOf: (adapter: string) => string;
   /** Asks for one more adapter. Undefined: cancelled. */
   readonly chooseAdapter: (without: readonly string[]) => Promise<string | undefined>;
-  readonly report: (error: unknown) => void;
-  readonly log: (message: string) => void;
 }
 
 interface Subject {

@@ -1,7 +1,6 @@
 import { isObject } from '../../shared/values';
-import type { Disposable } from '../engine/engineClient';
 import { isActive, type RunSummary } from '../runs/run';
-import { Signal } from '../events/signal';
+import { Signal, type Disposable } from '../../common/signal';
 
 /** A run that waits for its turn. */
 export interface QueuedRun {
@@ -53,8 +52,8 @@ export class RunQueue implements Disposable {
     this.listener = parts.store.onDidChange(() => void this.next());
   }
 
-  /** Goes on with what waited when the window was closed. */
-  async goOn(): Promise<void> {
+  /** Continues with the runs that were waiting when the window was closed. */
+  async resume(): Promise<void> {
     if (this.waiting.length === 0) return;
     await this.parts.store.refresh();
     await this.next();

@@ -1,5 +1,5 @@
 import * as vscode from 'vscode';
-import { COMMANDS, type CommandId } from '../manifest/ids';
+import { COMMANDS } from '../commands/commandTable';
 import { t } from '../text/l10n';
 
 const RECIPES: vscode.DocumentSelector = [
@@ -13,10 +13,10 @@ export function registerRecipeLens(): vscode.Disposable {
     provideCodeLenses: (document) =>
       vscode.workspace.isTrusted
         ? [
-            lens(`$(play) ${t('Run Recipe')}`, COMMANDS.runRecipe, document),
+            lens(`$(play) ${t('Run Recipe')}`, COMMANDS.runRecipe.id, document),
             lens(
               `$(settings) ${t('Configure Rank and Targets')}`,
-              COMMANDS.configureRank,
+              COMMANDS.configureRank.id,
               document,
             ),
           ]
@@ -24,5 +24,5 @@ export function registerRecipeLens(): vscode.Disposable {
   });
 }
 
-const lens = (title: string, command: CommandId, { uri }: vscode.TextDocument) =>
+const lens = (title: string, command: string, { uri }: vscode.TextDocument) =>
   new vscode.CodeLens(new vscode.Range(0, 0, 0, 0), { title, command, arguments: [uri] });

@@ -1,6 +1,6 @@
 import * as vscode from 'vscode';
 import type { Problem } from '../../shared/errors';
-import { isRecipeName } from './recipeName';
+import { isRecipeName } from '../manifest/ids';
 
 const QUIET_MS = 300;
 

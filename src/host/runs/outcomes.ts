@@ -1,92 +1,87 @@
 import * as vscode from 'vscode';
 import { readFile } from 'node:fs/promises';
 import path from 'node:path';
-import { LoraError, type Problem, type SerializedError } from '../../shared/errors';
+import { LoraError, type SerializedError } from '../../shared/errors';
 import { RUN_FILES, type RunRecord } from '../../shared/run';
-import type { ErrorReporter } from '../errors/reporter';
 import { formatLoss } from '../text/format';
-import { COMMANDS } from '../manifest/ids';
+import { COMMANDS } from '../commands/commandTable';
 import { t } from '../text/l10n';
+import type { FixButton } from '../errors/fixes';
+import type { Services } from '../services';
 import { isActive, type RunSummary } from './run';
-import type { RunStore } from './runStore';
 
-/** Tells how the runs that this window started, or saw training, ended. */
+type OutcomeServices = Pick<Services, 'store' | 'errors' | 'diagnostics' | 'launcher'>;
+
+/** Notifies the user of how runs ended that this window started or saw training. */
 export class Outcomes implements vscode.Disposable {
-  private readonly expected = new Set<string>();
+  private readonly watched = new Set<string>();
+  /** Runs that nobody is waiting for: only problems are reported. */
   private readonly quiet = new Set<string>();
-  private readonly following: { dispose(): unknown };
+  private readonly listeners: readonly { dispose(): unknown }[];
 
-  /** `mark` shows faults at their places in files. */
-  constructor(
-    private readonly store: RunStore,
-    private readonly errors: ErrorReporter,
-    private readonly mark: (problems: readonly Problem[]) => void,
-  ) {
-    this.following = store.onDidChange(() => this.look());
+  constructor(private readonly services: OutcomeServices) {
+    const { launcher, store } = services;
+    this.listeners = [
+      launcher.onDidStart(({ dir, show }) => {
+        this.watched.add(dir);
+        if (!show) this.quiet.add(dir);
+      }),
+      store.onDidChange(() => this.update()),
+    ];
   }
 
-  /**
-   * `quietly`: only trouble is told, as of runs that end one after another while nobody waits for
-   * each.
-   */
-  expect(dir: string, quietly = false): void {
-    this.expected.add(dir);
-    if (quietly) this.quiet.add(dir);
-  }
-
-  private look(): void {
-    for (const run of this.store.runs.filter(isActive)) this.expected.add(run.dir);
-    for (const dir of this.expected) {
-      const run = this.store.find(dir);
+  private update(): void {
+    const { store, errors } = this.services;
+    for (const run of store.runs.filter(isActive)) this.watched.add(run.dir);
+    for (const dir of this.watched) {
+      const run = store.find(dir);
       if (!run || isActive(run)) continue;
-      this.expected.delete(dir);
-      void this.tell(run);
+      this.watched.delete(dir);
+      this.notify(run).catch((error: unknown) => errors.report(error, 'run'));
     }
   }
 
-  private async tell(run: RunSummary): Promise<void> {
+  private async notify(run: RunSummary): Promise<void> {
+    const { errors, diagnostics } = this.services;
     if (run.state === 'failed') {
-      const error = await errorOf(run);
-      this.mark(error.faults());
-      this.errors.report(error, 'engine', [openDashboard(run), openRecipe(run)]);
+      const error = await readError(run);
+      diagnostics.show(error.faults());
+      errors.report(error, 'engine', [openDashboard(run), openRecipe(run)]);
     }
-    if (run.state === 'interrupted') {
-      const error = new LoraError(
-        'engine',
-        t('{0}: the training process ended without a word at step {1}.', run.name, run.step),
-        {
-          fix: t(
-            'Resume Run goes on from its last checkpoint, or begins anew where there is none.',
-          ),
-        },
-      );
-      this.errors.report(error, 'engine', [
-        {
-          title: t('Resume Run'),
-          fix: { kind: 'command', command: COMMANDS.resumeRun, argument: run.dir },
-        },
-      ]);
-    }
-    if (run.state === 'completed' && !this.quiet.has(run.dir)) await tellCompleted(run);
+    if (run.state === 'interrupted') errors.report(interruption(run), 'engine', [resume(run)]);
+    if (run.state === 'completed' && !this.quiet.has(run.dir)) await notifyCompleted(run);
   }
 
   dispose(): void {
-    this.following.dispose();
+    for (const listener of this.listeners) listener.dispose();
   }
 }
 
-const openDashboard = (run: RunSummary) =>
-  ({
-    title: t('Open Dashboard'),
-    fix: { kind: 'command', command: COMMANDS.openDashboard, argument: run.dir },
-  }) as const;
-const openRecipe = (run: RunSummary) =>
-  ({
-    title: t('Open Recipe'),
-    fix: { kind: 'command', command: COMMANDS.openRecipe, argument: run.dir },
-  }) as const;
+const interruption = (run: RunSummary): LoraError =>
+  new LoraError(
+    'engine',
+    t('{0}: the training process ended without a word at step {1}.', run.name, run.step),
+    {
+      fix: t('Resume Run goes on from its last checkpoint, or begins anew where there is none.'),
+    },
+  );
 
-async function errorOf(run: RunSummary): Promise<LoraError> {
+const resume = ({ dir }: RunSummary): FixButton => ({
+  title: t('Resume Run'),
+  fix: { kind: 'command', command: COMMANDS.resumeRun.id, argument: dir },
+});
+
+const openDashboard = ({ dir }: RunSummary): FixButton => ({
+  title: t('Open Dashboard'),
+  fix: { kind: 'command', command: COMMANDS.openDashboard.id, argument: dir },
+});
+
+const openRecipe = ({ dir }: RunSummary): FixButton => ({
+  title: t('Open Recipe'),
+  fix: { kind: 'command', command: COMMANDS.openRecipe.id, argument: dir },
+});
+
+async function readError(run: RunSummary): Promise<LoraError> {
   try {
     const record = JSON.parse(
       await readFile(path.join(run.dir, RUN_FILES.record), 'utf8'),
@@ -97,19 +92,19 @@ async function errorOf(run: RunSummary): Promise<LoraError> {
   }
 }
 
-async function tellCompleted(run: RunSummary): Promise<void> {
-  const dashboard = { title: t('Open Dashboard'), command: COMMANDS.openDashboard };
+async function notifyCompleted(run: RunSummary): Promise<void> {
+  const dashboard = { title: t('Open Dashboard'), command: COMMANDS.openDashboard.id };
   const actions =
     run.model === null
       ? [
           dashboard,
-          { title: t('Reveal Adapter'), command: COMMANDS.revealAdapter },
-          { title: t('Copy Adapter Path'), command: COMMANDS.copyAdapterPath },
+          { title: t('Reveal Adapter'), command: COMMANDS.revealAdapter.id },
+          { title: t('Copy Adapter Path'), command: COMMANDS.copyAdapterPath.id },
         ]
       : [
           dashboard,
-          { title: t('Reveal Model'), command: COMMANDS.revealModel },
-          { title: t('Try Model'), command: COMMANDS.tryModel },
+          { title: t('Reveal Model'), command: COMMANDS.revealModel.id },
+          { title: t('Try Model'), command: COMMANDS.tryModel.id },
         ];
   const loss = run.lastLoss === null ? '' : t(', loss {0}', formatLoss(run.lastLoss));
   const chosen = await vscode.window.showInformationMessage(

@@ -6,15 +6,22 @@ import type { RunStore } from './runStore';
 
 const SCHEME = 'lora-recipe';
 
-/** The recipes of runs as run.json keeps them, every default filled in: to read, not to change. */
-export class RecipesAsTheyWere implements vscode.TextDocumentContentProvider, vscode.Disposable {
+/**
+ * Read-only documents of the recipes that runs were started with, as run.json recorded them: with
+ * every default filled in.
+ */
+export class RecordedRecipes implements vscode.TextDocumentContentProvider, vscode.Disposable {
   private readonly registered: vscode.Disposable;
 
   constructor(private readonly store: RunStore) {
     this.registered = vscode.workspace.registerTextDocumentContentProvider(SCHEME, this);
   }
 
-  /** Errors: LoraError('run') where run.json does not say it. */
+  /**
+   * Shows the recipe of a run in an editor.
+   *
+   * @throws LoraError('run') when run.json cannot be read.
+   */
   async open(run: RunSummary): Promise<void> {
     if (!this.store.record(run.dir))
       throw new LoraError('run', t('The recipe of {0} is not known.', run.name), {

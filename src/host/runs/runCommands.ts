@@ -3,126 +3,138 @@ import * as vscode from 'vscode';
 import { LoraError } from '../../shared/errors';
 import type { EngineRequestName } from '../../shared/engineProtocol';
 import { RUN_FILES } from '../../shared/run';
-import type { CommandRegistry } from '../commands/commandRegistry';
-import { connectEngine } from '../engine/engineClient';
-import { COMMANDS } from '../manifest/ids';
-import { t } from '../text/l10n';
+import { COMMANDS, type CommandSpec } from '../commands/commandTable';
 import { openPlace, revealPlace } from '../editor/openPlace';
+import { connectEngine } from '../engine/engineClient';
+import type { Services } from '../services';
+import { t } from '../text/l10n';
+import { addRunCommand } from './addRunCommand';
+import { anyRun, chooseRuns, type RunChoice } from './chooseRun';
 import { deleteRuns } from './deleteRun';
-import { chooseRun, chooseRuns, pickRuns, type RunChoice } from './pickRun';
+import type { RecordedRecipes } from './recordedRecipes';
 import { canResume, isActive, type RunSummary } from './run';
+import { runAgain } from './runAgain';
 import type { RunStore } from './runStore';
 
-export interface RunActions {
-  readonly store: RunStore;
-  /** Goes on from the last checkpoint, in a new engine. */
-  readonly continueRun: (run: RunSummary) => Promise<void>;
-  readonly openDashboard: (dir: string) => void;
-  readonly showOverlay: (dirs: readonly string[]) => void;
-  /** The run that is marked in the view. */
-  readonly selected: () => RunSummary | undefined;
-}
-
+/** Commands that control a run, or open or delete what it has written. */
 export function registerRunCommands(
-  commands: CommandRegistry,
-  { store, continueRun, openDashboard, showOverlay, selected }: RunActions,
-): void {
-  const onRun = (
-    id: Parameters<CommandRegistry['add']>[0],
-    choice: () => RunChoice,
-    act: (run: RunSummary) => unknown,
-  ) => {
-    commands.add(id, 'run', async (argument) => {
-      const run = await chooseRun(store, argument, choice());
-      if (run) await act(run);
-    });
-  };
-  commands.add(COMMANDS.openDashboard, 'run', async (argument) => {
-    const run = await chooseRun(store, argument ?? selected()?.dir, any(t('Whose dashboard?')));
-    if (run) openDashboard(run.dir);
-  });
-  commands.add(COMMANDS.overlayRuns, 'run', async (argument, selection) => {
-    if (Array.isArray(argument) && argument.every((dir) => typeof dir === 'string')) {
-      showOverlay(argument);
-      return;
-    }
-    const marked = await markedRuns(store, argument, selection);
-    if (marked.length > 0) showOverlay(marked.map(({ dir }) => dir));
-  });
-  onRun(COMMANDS.pauseRun, running, (run) => askEngine(store, run, 'pause'));
-  onRun(COMMANDS.stopRun, active, (run) => askEngine(store, run, 'stop'));
-  onRun(COMMANDS.resumeRun, resumable, (run) =>
-    run.state === 'paused' ? askEngine(store, run, 'resume') : continueRun(run),
+  services: Services,
+  recordedRecipes: RecordedRecipes,
+): vscode.Disposable {
+  return vscode.Disposable.from(
+    ...controlCommands(services),
+    ...resultCommands(services),
+    ...fileCommands(services, recordedRecipes),
   );
-  onRun(COMMANDS.revealAdapter, withAdapter, (run) => revealPlace(run.adapter!));
-  onRun(COMMANDS.revealAdapterInOS, withAdapter, (run) => revealInOS(run.adapter!));
-  onRun(COMMANDS.copyAdapterPath, withAdapter, (run) => copy(run.adapter!));
-  onRun(COMMANDS.openAdapter, withAdapter, (run) =>
-    openPlace({ file: path.join(run.adapter!, 'adapter_config.json') }),
-  );
-  onRun(COMMANDS.revealModel, withModel, (run) => revealPlace(run.model!));
-  onRun(COMMANDS.openRecipe, withRecipe, (run) => openRecipe(run));
-  onRun(
-    COMMANDS.openRunLog,
-    () => any(t('Whose log?')),
-    (run) => openPlace({ file: path.join(run.dir, RUN_FILES.log) }),
-  );
-  commands.add(COMMANDS.deleteRun, 'run', async (argument, selection) => {
-    const runs = await chooseRuns(store, argument, selection, any(t('Which run to delete?')));
-    if (runs.length > 0) await deleteRuns(runs, store);
-  });
-  commands.add(COMMANDS.refreshRuns, 'run', () => store.refresh());
 }
 
-/** Those that are marked; fewer than two are picked, the one marked first. */
-async function markedRuns(
-  store: RunStore,
-  argument: unknown,
-  selection: readonly unknown[],
-): Promise<readonly RunSummary[]> {
-  const marked = selection.length > 1 ? await chooseRuns(store, argument, selection, any('')) : [];
-  return marked.length > 1
-    ? marked
-    : pickRuns(store, argument, t('Which runs to lay over one another?'));
+function controlCommands(services: Services): vscode.Disposable[] {
+  const { launcher, store } = services;
+  return [
+    addRunCommand(services, COMMANDS.pauseRun, runningRun, (run) =>
+      requestEngine(store, run, 'pause'),
+    ),
+    addRunCommand(services, COMMANDS.stopRun, activeRun, (run) =>
+      requestEngine(store, run, 'stop'),
+    ),
+    addRunCommand(services, COMMANDS.resumeRun, resumableRun, (run) =>
+      run.state === 'paused' ? requestEngine(store, run, 'resume') : launcher.resume(run),
+    ),
+    addRunCommand(
+      services,
+      COMMANDS.runAgain,
+      () => anyRun(t('Which run to repeat?')),
+      (run) => runAgain(run, services),
+    ),
+  ];
 }
 
-const any = (placeholder: string): RunChoice => ({
-  placeholder,
-  fits: () => true,
-  none: t('There are no runs yet.'),
-});
-const running = (): RunChoice => ({
+/** Commands about the adapter or the model that a run has made. */
+function resultCommands(services: Services): vscode.Disposable[] {
+  const onAdapter = (command: CommandSpec, action: (adapter: string) => unknown) =>
+    addRunCommand(services, command, runWithAdapter, ({ adapter }) => action(adapter!));
+  return [
+    onAdapter(COMMANDS.revealAdapter, revealPlace),
+    onAdapter(COMMANDS.revealAdapterInOS, (adapter) =>
+      vscode.commands.executeCommand('revealFileInOS', vscode.Uri.file(adapter)),
+    ),
+    onAdapter(COMMANDS.copyAdapterPath, copyAdapterPath),
+    onAdapter(COMMANDS.openAdapter, (adapter) =>
+      openPlace({ file: path.join(adapter, 'adapter_config.json') }),
+    ),
+    addRunCommand(services, COMMANDS.revealModel, runWithModel, ({ model }) => revealPlace(model!)),
+  ];
+}
+
+function fileCommands(services: Services, recordedRecipes: RecordedRecipes): vscode.Disposable[] {
+  const { commands, store } = services;
+  return [
+    addRunCommand(services, COMMANDS.openRecipe, runWithRecipe, openRecipe),
+    addRunCommand(
+      services,
+      COMMANDS.openRecipeAsItWas,
+      () => anyRun(t('Whose recipe?')),
+      (run) => recordedRecipes.open(run),
+    ),
+    addRunCommand(
+      services,
+      COMMANDS.openRunLog,
+      () => anyRun(t('Whose log?')),
+      ({ dir }) => openPlace({ file: path.join(dir, RUN_FILES.log) }),
+    ),
+    addRunCommand(
+      services,
+      COMMANDS.revealRun,
+      () => anyRun(t('Whose folder?')),
+      ({ dir }) => revealPlace(dir),
+    ),
+    addRunCommand(
+      services,
+      COMMANDS.copyRunPath,
+      () => anyRun(t('Whose folder?')),
+      ({ dir }) => vscode.env.clipboard.writeText(dir),
+    ),
+    commands.add(COMMANDS.deleteRun, async (argument, selection) => {
+      const choice = anyRun(t('Which run to delete?'));
+      const runs = await chooseRuns(store, argument, selection, choice);
+      if (runs.length > 0) await deleteRuns(runs, store);
+    }),
+  ];
+}
+
+const runningRun = (): RunChoice => ({
   placeholder: t('Which run to pause?'),
   fits: (run) => run.state === 'running',
   none: t('No run is training now.'),
 });
-const active = (): RunChoice => ({
+const activeRun = (): RunChoice => ({
   placeholder: t('Which run to stop? It keeps the adapter so far.'),
   fits: isActive,
   none: t('No run is training now.'),
 });
-const resumable = (): RunChoice => ({
+const resumableRun = (): RunChoice => ({
   placeholder: t('Which run to resume?'),
   fits: canResume,
   none: t('No run is paused, stopped or interrupted.'),
 });
-const withAdapter = (): RunChoice => ({
+const runWithAdapter = (): RunChoice => ({
   placeholder: t('Whose adapter?'),
   fits: (run) => run.adapter !== null,
   none: t('There is no adapter yet: it is written when a run ends or is stopped.'),
 });
-const withModel = (): RunChoice => ({
+const runWithModel = (): RunChoice => ({
   placeholder: t('Whose model?'),
   fits: (run) => run.model !== null,
   none: t('There is no model here: one is made where training.method is full.'),
 });
-const withRecipe = (): RunChoice => ({
+const runWithRecipe = (): RunChoice => ({
   placeholder: t('Whose recipe?'),
   fits: (run) => run.recipePath !== null,
   none: t('This run was started without a recipe file.'),
 });
 
-async function askEngine(
+/** Sends a request over the connection that the store has to the engine, else over a new one. */
+async function requestEngine(
   store: RunStore,
   run: RunSummary,
   name: EngineRequestName & ('pause' | 'resume' | 'stop'),
@@ -137,11 +149,8 @@ async function askEngine(
   await store.refresh();
 }
 
-const revealInOS = (folder: string) =>
-  vscode.commands.executeCommand('revealFileInOS', vscode.Uri.file(folder));
-
-async function copy(text: string): Promise<void> {
-  await vscode.env.clipboard.writeText(text);
+async function copyAdapterPath(adapter: string): Promise<void> {
+  await vscode.env.clipboard.writeText(adapter);
   vscode.window.setStatusBarMessage(t('Adapter path copied'), 3_000);
 }
 

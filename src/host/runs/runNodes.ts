@@ -5,7 +5,7 @@ import type { RunSummary } from './run';
 import type { QueuedRun } from '../queue/runQueue';
 import type { RunPart } from './runParts';
 import { treeRowOf } from './treeRow';
-import { COMMANDS } from '../manifest/ids';
+import { COMMANDS } from '../commands/commandTable';
 import { t } from '../text/l10n';
 
 /** A row's identity for the editor: it stays while the run changes. */
@@ -62,7 +62,7 @@ function runItem({ run }: RunNode): vscode.TreeItem {
   item.accessibilityInformation = { label: row.spoken };
   // Without arguments: the editor forgets those of a row that has just been drawn anew, and the
   // click would find no command.
-  item.command = { command: COMMANDS.openDashboard, title: t('Open Dashboard') };
+  item.command = { command: COMMANDS.openDashboard.id, title: t('Open Dashboard') };
   return item;
 }
 
@@ -97,6 +97,6 @@ function partItem({ part }: PartNode): vscode.TreeItem {
   item.iconPath = new vscode.ThemeIcon(part.icon);
   item.contextValue = ['part', part.kind, part.adapter && 'adapter'].filter(Boolean).join(' ');
   item.tooltip = part.path;
-  item.command = { command: COMMANDS.openRunPart, title: t('Open') };
+  item.command = { command: COMMANDS.openRunPart.id, title: t('Open') };
   return item;
 }

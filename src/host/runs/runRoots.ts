@@ -1,7 +1,7 @@
 import path from 'node:path';
 import * as vscode from 'vscode';
 import { RUN_FILES, RUNS_FOLDER } from '../../shared/run';
-import { Signal } from '../events/signal';
+import { Signal } from '../../common/signal';
 
 const REMEMBERED = 'lora.runRoots';
 

@@ -1,9 +1,8 @@
 import { readdir, stat } from 'node:fs/promises';
 import path from 'node:path';
 import { RUN_FILES, type RunRecord } from '../../shared/run';
-import type { Disposable } from '../engine/engineClient';
 import { EngineLinks } from '../engine/engineLinks';
-import { Signal } from '../events/signal';
+import { Signal, type Disposable } from '../../common/signal';
 import { readRun, type RunFilesThere, type RunSnapshot } from './readRun';
 import { byAge, collectRun, isActive, type RunSummary } from './run';
 import { NOTES_FILE } from './runNotes';

@@ -50,14 +50,15 @@ export class RunsTree implements vscode.TreeDataProvider<Node>, vscode.Disposabl
     ];
   }
 
-  /** The run whose row was clicked or is marked, while the view is seen. */
-  get selected(): RunSummary | undefined {
+  /** The run of the first selected row; undefined while the view is hidden. */
+  get selectedRun(): RunSummary | undefined {
     return this.view.visible
       ? this.view.selection.find((node) => node instanceof RunNode)?.run
       : undefined;
   }
 
-  get marked(): readonly unknown[] {
+  /** The selected rows. */
+  get selection(): readonly unknown[] {
     return this.view.selection;
   }
 
@@ -80,7 +81,7 @@ export class RunsTree implements vscode.TreeDataProvider<Node>, vscode.Disposabl
   }
 
   /** Shows only the runs that fit; empty: all. */
-  show(filter: string): void {
+  setFilter(filter: string): void {
     this.filter = filter.trim();
     void vscode.commands.executeCommand(
       'setContext',

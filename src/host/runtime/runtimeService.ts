@@ -5,7 +5,9 @@ import { findGpu, type Gpu } from '../../runtime/gpu';
 import { PLATFORM_PINS, platformKey, TENSORFLOW_VERSION } from '../../runtime/pins';
 import type { Runtime } from '../../runtime/runtime';
 import { formatBytes } from '../text/format';
-import { COMMANDS, SETTINGS } from '../manifest/ids';
+import { COMMANDS } from '../commands/commandTable';
+import { SETTINGS } from '../manifest/ids';
+import type { ExtensionLog } from '../errors/extensionLog';
 import { t } from '../text/l10n';
 import { describeRuntime } from './describeRuntime';
 
@@ -28,7 +30,7 @@ export class RuntimeService {
   constructor(
     private readonly dist: string,
     private readonly home: string,
-    private readonly log: vscode.LogOutputChannel,
+    private readonly log: ExtensionLog,
   ) {}
 
   /**
@@ -104,7 +106,7 @@ export class RuntimeService {
       setting,
     );
     if (chosen === copy) await vscode.env.clipboard.writeText(text);
-    if (chosen === install) await vscode.commands.executeCommand(COMMANDS.installRuntime);
+    if (chosen === install) await vscode.commands.executeCommand(COMMANDS.installRuntime.id);
     if (chosen === forGpu && (await this.install('gpu'))) await this.show();
     if (chosen === setting)
       await vscode.commands.executeCommand('workbench.action.openSettings', SETTINGS.runtimePath);
@@ -143,6 +145,11 @@ export class RuntimeService {
     const chosen = await vscode.window.showErrorMessage(error.message, slow, log);
     if (chosen === log) this.log.show();
     return chosen === slow ? { LORA_RUNTIME: 'wasm' } : undefined;
+  }
+
+  /** The installed runtime; null when there is none. Can start programs to look for it. */
+  async findRuntime(): Promise<Runtime | null> {
+    return (await this.find())?.runtime ?? null;
   }
 
   /** The one of the setting or of this extension, else one that the command line has installed. */

@@ -4,25 +4,28 @@ import { applyEdits, modify } from 'jsonc-parser';
 import { LoraError } from '../../shared/errors';
 import { t } from '../text/l10n';
 
-/** Where Download Base Model puts the sample's base unless told otherwise. */
+/** Where Download Base Model puts the sample's base model by default. */
 const BASE = 'models/SmolLM2-135M-Instruct';
 
-export interface SampleParts {
-  /** Rows and a recipe. */
-  readonly rows: string;
-  /** What to do with them: becomes README.md. */
-  readonly words: string;
+/** Where the sample comes from. */
+export interface SampleSources {
+  /** Folder with the datasets and the recipe. */
+  readonly files: string;
+  /** Markdown file that becomes README.md. */
+  readonly readme: string;
 }
 
 /**
- * A folder to begin in; one that holds something already stays as it is. Errors: LoraError('disk').
+ * Copies the sample into a folder, unless that contains something already.
+ *
+ * @throws LoraError('disk') when it cannot be written.
  */
-export async function writeSample(folder: string, { rows, words }: SampleParts): Promise<void> {
-  const there = await readdir(folder).catch(() => []);
-  if (there.length > 0) return;
+export async function writeSample(folder: string, { files, readme }: SampleSources): Promise<void> {
+  const existing = await readdir(folder).catch(() => []);
+  if (existing.length > 0) return;
   try {
-    await cp(rows, folder, { recursive: true });
-    await cp(words, path.join(folder, 'README.md'));
+    await cp(files, folder, { recursive: true });
+    await cp(readme, path.join(folder, 'README.md'));
     const recipe = path.join(folder, 'lora.json');
     const text = await readFile(recipe, 'utf8');
     await writeFile(

@@ -13,16 +13,23 @@ import { STEPS, type TrainState } from '../setup/trainState';
 
 type BaseChoice = { readonly path: string } | { readonly browse: 'file' | 'folder' | 'hub' };
 
+/** What the question for a base model needs. */
+export interface BaseQuestion {
+  readonly errors: ErrorReporter;
+  /** Path of the base that was chosen the last time. */
+  readonly lastUsed: string | undefined;
+  /** Downloads a model from the hub; returns its path. Undefined: cancelled. */
+  readonly download: () => Promise<string | undefined>;
+}
+
 /**
- * Which model stays frozen: found ones, or one browsed to. A model that cannot be trained on is
- * told, and another asked for.
+ * Asks for the base model: one that was found, browsed to, or downloaded. A model that cannot be
+ * trained is reported, and the question asked again.
  */
 export async function askBase(
   state: TrainState,
   first: boolean,
-  errors: ErrorReporter,
-  lastUsed: string | undefined,
-  download: () => Promise<string | undefined>,
+  { errors, lastUsed, download }: BaseQuestion,
 ): Promise<Outcome<TrainState>> {
   const preferred = state.base?.path ?? lastUsed;
   for (;;) {
@@ -36,18 +43,21 @@ export async function askBase(
     });
     if (picked.kind !== 'picked') return picked;
     try {
-      const path =
-        'path' in picked.value
-          ? picked.value.path
-          : picked.value.browse === 'hub'
-            ? await download()
-            : await browseBase(picked.value.browse);
+      const path = await pathOf(picked.value, download);
       if (path === undefined) continue;
       return { kind: 'next', state: { ...state, base: await readBaseFacts(path) } };
     } catch (error) {
       errors.report(error, 'base');
     }
   }
+}
+
+async function pathOf(
+  choice: BaseChoice,
+  download: BaseQuestion['download'],
+): Promise<string | undefined> {
+  if ('path' in choice) return choice.path;
+  return choice.browse === 'hub' ? download() : browseBase(choice.browse);
 }
 
 async function showBases(show: (choices: readonly PickItem<BaseChoice>[]) => void): Promise<void> {

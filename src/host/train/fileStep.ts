@@ -2,7 +2,7 @@ import { readdir } from 'node:fs/promises';
 import path from 'node:path';
 import * as vscode from 'vscode';
 import { t } from '../text/l10n';
-import { isRecipeName } from '../recipe/recipeName';
+import { isRecipeName } from '../manifest/ids';
 import { pick } from '../setup/picker';
 import type { Outcome } from '../setup/steps';
 import type { TrainState } from '../setup/trainState';

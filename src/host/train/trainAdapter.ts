@@ -1,7 +1,8 @@
 import path from 'node:path';
 import * as vscode from 'vscode';
 import { LoraError } from '../../shared/errors';
-import type { ErrorReporter } from '../errors/reporter';
+import { downloadBaseCommand } from '../hub/downloadBase';
+import type { Services } from '../services';
 import { t } from '../text/l10n';
 import { askBase } from './baseStep';
 import { DEFAULT_RANK } from '../setup/pricedChoices';
@@ -15,23 +16,30 @@ import { recipeText, writeRecipe } from '../setup/writeRecipe';
 const LAST_BASE = 'lora.lastBase';
 
 /**
- * Asks what to train, writes the recipe and opens it. Undefined: cancelled. Errors:
- * LoraError('disk') where the recipe cannot be written.
+ * Asks what to train, writes the recipe and opens it; returns its path. Undefined: cancelled.
+ *
+ * @throws LoraError('usage') when no folder is open; LoraError('disk') when the recipe cannot be
+ *   written.
  */
-export async function trainAdapter(
-  memory: vscode.Memento,
-  errors: ErrorReporter,
-  download: () => Promise<string | undefined>,
-): Promise<string | undefined> {
+export async function trainAdapter({
+  context,
+  errors,
+  jobs,
+}: Pick<Services, 'context' | 'errors' | 'jobs'>): Promise<string | undefined> {
   if (!vscode.workspace.workspaceFolders?.length) {
     throw new LoraError('usage', t('No folder is open.'), {
       fix: t('Open the folder that holds your examples: the recipe and its runs are kept in it.'),
     });
   }
-  const lastBase = memory.get<string>(LAST_BASE);
+  const memory = context.globalState;
+  const baseQuestion = {
+    errors,
+    lastUsed: memory.get<string>(LAST_BASE),
+    download: () => downloadBaseCommand({ jobs, secrets: context.secrets }),
+  };
   const answers = await runSteps<TrainState>(
     [
-      (state, first) => askBase(state, first, errors, lastBase, download),
+      (state, first) => askBase(state, first, baseQuestion),
       askDataset,
       askRank,
       askTargets,

@@ -1,9 +1,8 @@
 import { existsSync, readFileSync } from 'node:fs';
 import { describe, expect, it } from 'vitest';
+import { COMMANDS, type CommandSpec } from '../../../../src/host/commands/commandTable';
 import {
-  COMMANDS,
   CONTEXT_KEYS,
-  NEEDS_TRUST,
   SETTINGS,
   TASK_IDS,
   TOOLS,
@@ -48,13 +47,13 @@ interface Manifest {
 const text = readFileSync('package.json', 'utf8');
 const manifest = JSON.parse(text) as Manifest;
 const { contributes } = manifest;
+const allCommands: readonly CommandSpec[] = Object.values(COMMANDS);
+const commandIds: ReadonlySet<string> = new Set(allCommands.map(({ id }) => id));
 const sorted = (values: Iterable<string>) => [...values].sort();
 
 describe('package.json and the ids in the code', () => {
   it('name the same commands', () => {
-    expect(sorted(contributes.commands.map((c) => c.command))).toEqual(
-      sorted(Object.values(COMMANDS)),
-    );
+    expect(sorted(contributes.commands.map((c) => c.command))).toEqual(sorted(commandIds));
   });
 
   it('name the same settings, views, editors, tasks, tools, walkthrough and panels', () => {
@@ -82,8 +81,7 @@ describe('package.json and the ids in the code', () => {
 
   it('put only known commands in menus, under context keys that are set', () => {
     const entries = Object.values(contributes.menus).flat();
-    const known: ReadonlySet<string> = new Set(Object.values(COMMANDS));
-    expect(entries.filter((e) => !known.has(e.command!))).toEqual([]);
+    expect(entries.filter((e) => !commandIds.has(e.command!))).toEqual([]);
     const keys = new Set(
       [...text.matchAll(/lora\.(?:has|runs|adapter)[A-Z]\w*/g)].map(([key]) => key),
     );
@@ -91,11 +89,10 @@ describe('package.json and the ids in the code', () => {
   });
 
   it('bind keys to known commands, and only within the Runs view', () => {
-    const known: ReadonlySet<string> = new Set(Object.values(COMMANDS));
     expect(
       contributes.keybindings.filter(
         (own) =>
-          !known.has(own.command) ||
+          !commandIds.has(own.command) ||
           !own.when.includes(`focusedView == '${VIEWS.runs}'`) ||
           !own.when.includes('!inputFocus'),
       ),
@@ -109,7 +106,7 @@ describe('package.json and the ids in the code', () => {
           .filter((c) => c.enablement === 'isWorkspaceTrusted')
           .map((c) => c.command),
       ),
-    ).toEqual(sorted(NEEDS_TRUST));
+    ).toEqual(sorted(allCommands.filter((c) => c.needsTrust).map(({ id }) => id)));
     expect(manifest.capabilities.untrustedWorkspaces.restrictedConfigurations).toContain(
       SETTINGS.runtimePath,
     );

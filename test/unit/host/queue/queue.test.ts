@@ -4,7 +4,7 @@ import path from 'node:path';
 import { describe, expect, it } from 'vitest';
 import { moved, RunQueue, type QueuedRun } from '../../../../src/host/queue/runQueue';
 import { parseRanks, sweepName, writeSweep } from '../../../../src/host/queue/sweepFiles';
-import { distinctNames } from '../../../../src/host/runs/distinctNames';
+import { distinctNames } from '../../../../src/host/runs/run';
 import type { RunSummary } from '../../../../src/host/runs/run';
 import { parseRecipe } from '../../../../src/shared/recipeFile';
 
@@ -94,7 +94,7 @@ describe('the queue', () => {
       { recipe: 3 },
       null,
     ]);
-    await queue.goOn();
+    await queue.resume();
     expect(begun).toEqual(['kept']);
   });
 

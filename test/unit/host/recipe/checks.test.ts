@@ -3,7 +3,7 @@ import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { checkForEditor, checkForRun } from '../../../../src/host/recipe/checkForEditor';
-import { isRecipeName } from '../../../../src/host/recipe/recipeName';
+import { isRecipeName } from '../../../../src/host/manifest/ids';
 
 let folder: string;
 let file: string;

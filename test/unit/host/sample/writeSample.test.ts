@@ -7,11 +7,11 @@ import { checkRecipe } from '../../../../src/shared/recipeFile';
 
 it('the sample is rows, a recipe for a base that can be downloaded, and what to do; what is there already stays', async () => {
   const folder = path.join(await mkdtemp(path.join(tmpdir(), 'sample-')), 'lora-sample');
-  const parts = {
-    rows: path.resolve('examples/git-commands'),
-    words: path.resolve('media/sample.md'),
+  const sources = {
+    files: path.resolve('examples/git-commands'),
+    readme: path.resolve('media/sample.md'),
   };
-  await writeSample(folder, parts);
+  await writeSample(folder, sources);
   expect((await readdir(folder)).sort()).toEqual([
     'README.md',
     'lora.json',
@@ -25,6 +25,6 @@ it('the sample is rows, a recipe for a base that can be downloaded, and what to 
   expect([problems, recipe?.base]).toEqual([[], path.join(folder, 'models/SmolLM2-135M-Instruct')]);
   expect(await readFile(path.join(folder, 'README.md'), 'utf8')).toContain('LoRA: Sweep Ranks');
   await writeFile(path.join(folder, 'lora.json'), 'mine');
-  await writeSample(folder, parts);
+  await writeSample(folder, sources);
   expect(await readFile(path.join(folder, 'lora.json'), 'utf8')).toBe('mine');
 });

@@ -1,9 +1,10 @@
 import path from 'node:path';
 import * as vscode from 'vscode';
 import { TASK_IDS } from '../manifest/ids';
+import type { Services } from '../services';
 import { t } from '../text/l10n';
-import { findRecipes } from '../recipe/runRecipe';
-import { RecipeTerminal, type RecipeTerminalParts } from './recipeTerminal';
+import { findRecipes } from '../recipe/chooseRecipe';
+import { RecipeTerminal } from './recipeTerminal';
 
 interface RecipeTask extends vscode.TaskDefinition {
   /** Path of a recipe, relative to its workspace folder. */
@@ -11,10 +12,10 @@ interface RecipeTask extends vscode.TaskDefinition {
 }
 
 /**
- * Recipes as tasks: `"type": "lora", "recipe": "lora.json"` in tasks.json. Their faults are marked
- * by the problem matcher $lora.
+ * Recipes as tasks: `"type": "lora", "recipe": "lora.json"` in tasks.json. The problem matcher $lora
+ * marks what is wrong with them.
  */
-export function registerRecipeTasks(parts: Omit<RecipeTerminalParts, 'recipe'>): vscode.Disposable {
+export function registerTasks({ cli, runtime }: Services): vscode.Disposable {
   const taskOf = (definition: RecipeTask, folder: vscode.WorkspaceFolder): vscode.Task => {
     const recipe = path.resolve(folder.uri.fsPath, String(definition.recipe));
     const task = new vscode.Task(
@@ -22,7 +23,9 @@ export function registerRecipeTasks(parts: Omit<RecipeTerminalParts, 'recipe'>):
       folder,
       t('train {0}', String(definition.recipe)),
       'lora',
-      new vscode.CustomExecution(() => Promise.resolve(new RecipeTerminal({ ...parts, recipe }))),
+      new vscode.CustomExecution(() =>
+        Promise.resolve(new RecipeTerminal({ cli, runtime, recipe })),
+      ),
       `$${TASK_IDS.problemMatcher}`,
     );
     task.detail = t('Trains the recipe in a terminal');

@@ -2,24 +2,18 @@ import * as vscode from 'vscode';
 import type { ComparisonData } from '../../shared/pages/compare/protocol';
 import { LoraError } from '../../shared/errors';
 import { TOOLS } from '../manifest/ids';
-import type { Jobs } from '../jobs/jobs';
 import { t } from '../text/l10n';
-import { findRecipes } from '../recipe/runRecipe';
+import { findRecipes } from '../recipe/chooseRecipe';
 import type { RunSummary } from '../runs/run';
 import type { RunStore } from '../runs/runStore';
+import type { Services } from '../services';
 import { comparisonAnswer, runsAnswer, runAnswer } from './answers';
 
-export interface ChatToolParts {
-  readonly store: RunStore;
-  readonly jobs: Jobs;
-  readonly startRecipe: (recipe: vscode.Uri) => Promise<void>;
-}
-
 /**
- * What chat agents can ask: the runs, one of them in detail, how two adapters differ; and to start
- * a recipe, which the user confirms.
+ * Tools for chat agents: list the runs, explain one, compare two adapters, and start a recipe, which
+ * the user must confirm.
  */
-export function registerChatTools({ store, jobs, startRecipe }: ChatToolParts): vscode.Disposable {
+export function registerChat({ store, jobs, recipes }: Services): vscode.Disposable {
   return vscode.Disposable.from(
     vscode.lm.registerTool<object>(TOOLS.listRuns, {
       invoke: async () => {
@@ -53,7 +47,7 @@ export function registerChatTools({ store, jobs, startRecipe }: ChatToolParts): 
       }),
       invoke: async ({ input }) => {
         trusted();
-        await startRecipe(await recipeCalled(input.recipe));
+        await recipes.run(await recipeCalled(input.recipe));
         await store.refresh();
         return answer(`Started. ${runsAnswer(store.runs.slice(0, 1))}`);
       },

@@ -2,45 +2,27 @@ import path from 'node:path';
 import * as vscode from 'vscode';
 import { LoraError } from '../../shared/errors';
 import { asInspectPageMessage, type InspectHostMessage } from '../../shared/pages/inspect/protocol';
-import { VIEWS } from '../manifest/ids';
 import { openPage, sender } from '../webview/page';
+import type { PanelHost } from '../webview/panelHost';
 import type { TensorFile } from './tensorFile';
 
-export interface InspectorOptions {
-  readonly extensionUri: vscode.Uri;
-  readonly log: (message: string) => void;
-}
-
 /**
- * Opens .safetensors and .gguf files as what they hold instead of as bytes. Reads, never writes.
+ * One editor tab that shows the tensors of a .safetensors or .gguf file. The file stays open as long
+ * as the tab, so that values can be read when the page requests them.
  */
-export function registerInspector(options: InspectorOptions): vscode.Disposable {
-  return vscode.window.registerCustomEditorProvider(
-    VIEWS.inspector,
-    {
-      openCustomDocument: (uri) => ({ uri, dispose: () => undefined }),
-      resolveCustomEditor: ({ uri }, panel) => new Inspector(uri.fsPath, panel, options).show(),
-    },
-    { supportsMultipleEditorsPerDocument: true, webviewOptions: { enableFindWidget: true } },
-  );
-}
-
-/**
- * One tab. The file stays open while the tab does, so that values are there when they are asked
- * for.
- */
-class Inspector {
+export class TensorInspector {
   private opened: Promise<TensorFile> | undefined;
   private readonly send: (message: InspectHostMessage) => void;
 
   constructor(
     private readonly file: string,
     private readonly panel: vscode.WebviewPanel,
-    private readonly options: InspectorOptions,
+    private readonly host: PanelHost,
   ) {
     this.send = sender(panel);
   }
 
+  /** Loads the page into the tab. Closing the tab disposes everything. */
   show(): void {
     const { webview } = this.panel;
     const listener = webview.onDidReceiveMessage((value: unknown) => void this.receive(value));
@@ -49,7 +31,7 @@ class Inspector {
       this.close();
     });
     openPage(webview, {
-      extensionUri: this.options.extensionUri,
+      extensionUri: this.host.extensionUri,
       page: 'inspect',
       facts: {},
     });
@@ -63,7 +45,7 @@ class Inspector {
       case 'measure':
         return this.measure(message.tensor);
       default:
-        this.options.log(
+        this.host.log(
           `Inspector: ${message ? message.message : 'a message of the page was not understood'}`,
         );
     }

@@ -1,11 +1,11 @@
 import * as vscode from 'vscode';
-import { COMMANDS } from '../manifest/ids';
+import { COMMANDS } from '../commands/commandTable';
 import { t } from '../text/l10n';
-import type { RunStore } from '../runs/runStore';
+import type { Services } from '../services';
 import { statusText } from './statusText';
 
-/** One item that shows a running job; it is gone when nothing trains. */
-export function createStatusBar(store: RunStore): vscode.Disposable {
+/** A status bar item that shows the newest active run; hidden while nothing trains. */
+export function registerStatusBar({ store }: Services): vscode.Disposable {
   const item = vscode.window.createStatusBarItem('lora.run', vscode.StatusBarAlignment.Left, 10);
   item.name = t('LoRA training');
   let dir: string | undefined;
@@ -21,7 +21,7 @@ export function createStatusBar(store: RunStore): vscode.Disposable {
       // a command that is set anew while it is clicked is lost
       dir = status.dir;
       item.command = {
-        command: COMMANDS.openDashboard,
+        command: COMMANDS.openDashboard.id,
         title: t('Open Dashboard'),
         arguments: [dir],
       };

@@ -6,17 +6,26 @@ import { treeRowOf } from './treeRow';
 import type { RunStore } from './runStore';
 import { PartNode, RunNode } from './runNodes';
 
+/** Which runs a command applies to. */
 export interface RunChoice {
   readonly placeholder: string;
-  /** Which runs the command can do something with. */
   readonly fits: (run: RunSummary) => boolean;
-  /** Said when none does. */
+  /** The error message when no run fits. */
   readonly none: string;
 }
 
+/** A choice among all runs. */
+export const anyRun = (placeholder: string): RunChoice => ({
+  placeholder,
+  fits: () => true,
+  none: t('There are no runs yet.'),
+});
+
 /**
- * The run that a command is about: of the row it was called on, else of the folder given, else
- * picked by the user. Undefined: cancelled.
+ * The run that a command is about: that of the row or the folder it was invoked on, else one that
+ * the user picks. Undefined: cancelled.
+ *
+ * @throws LoraError('run') when the run is gone or doesn't fit, or no run fits.
  */
 export async function chooseRun(
   store: RunStore,
@@ -40,24 +49,30 @@ function dirOf(argument: unknown): unknown {
   return argument instanceof RunNode ? argument.run.dir : argument;
 }
 
-/** The runs of all rows that are marked, if the command was called on one of them; else the one. */
+/**
+ * The runs of the selected rows that fit, when there are several; otherwise the one of `chooseRun`.
+ * Empty: cancelled.
+ *
+ * @throws LoraError as `chooseRun` does.
+ */
 export async function chooseRuns(
   store: RunStore,
   argument: unknown,
   selection: readonly unknown[],
   choice: RunChoice,
 ): Promise<RunSummary[]> {
-  const marked = selection
+  const selected = selection
     .filter((node) => node instanceof RunNode)
     .map(({ run }) => run)
     .filter(choice.fits);
-  if (marked.length > 1) return marked;
+  if (selected.length > 1) return selected;
   const run = await chooseRun(store, argument, choice);
   return run ? [run] : [];
 }
 
 /**
- * Several runs, picked; the one that the command was called on is picked already. Empty: cancelled.
+ * Lets the user pick several runs; the one that the command was invoked on is checked at first.
+ * Empty: cancelled.
  */
 export async function pickRuns(
   store: RunStore,

@@ -1,0 +1,23 @@
+import path from 'node:path';
+import type { RunSummary } from '../runs/run';
+import type { RunStore } from '../runs/runStore';
+
+/** What an adapter is called by its path: its folder's name, or that of its run's folder. */
+export function adapterName(adapter: string): string {
+  const name = path.basename(adapter);
+  return name === 'adapter' ? path.basename(path.dirname(adapter)) : name;
+}
+
+/** The run whose folder contains the adapter. */
+export const runOfAdapter = (store: RunStore, adapter: string): RunSummary | undefined =>
+  store.runs.find(({ dir }) => adapter.startsWith(dir + path.sep));
+
+/**
+ * What an adapter is called in the UI: the name of its run, followed by the checkpoint's unless it
+ * is the adapter that the run ended with.
+ */
+export function adapterLabel(store: RunStore, adapter: string): string {
+  const run = runOfAdapter(store, adapter);
+  if (!run) return adapterName(adapter);
+  return adapter === run.adapter ? run.name : `${run.name}, ${path.basename(adapter)}`;
+}

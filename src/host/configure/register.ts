@@ -1,0 +1,48 @@
+import * as vscode from 'vscode';
+import { COMMANDS } from '../commands/commandTable';
+import type { Jobs } from '../jobs/jobs';
+import { chooseRecipe } from '../recipe/chooseRecipe';
+import type { RunStore } from '../runs/runStore';
+import type { Services } from '../services';
+import { panelHost } from '../webview/panelHost';
+import type { UsedRank } from './advice';
+import { configurePanels } from './configurePanels';
+
+/** Configure Rank and Targets: on a page, or by quick picks. */
+export function registerConfigure(services: Services): vscode.Disposable {
+  const { commands, context, errors, jobs, log, store } = services;
+  const panels = configurePanels({
+    ...panelHost({ extensionUri: context.extensionUri, errors, log }, 'adapter'),
+    usedRank: (recipe) => readUsedRank(jobs, store, recipe),
+    resize: async (adapter, rank) => {
+      const { resizeAdapterCommand } = await import('../adapters/resizeAdapter');
+      await resizeAdapterCommand(jobs, store, adapter, ['--rank', String(rank)]);
+    },
+  });
+  return vscode.Disposable.from(
+    panels,
+    commands.add(COMMANDS.configureRank, async (argument) => {
+      const recipe = await chooseRecipe(argument);
+      if (recipe) panels.show(recipe.fsPath);
+    }),
+    commands.add(COMMANDS.pickRank, async (argument) => {
+      const recipe = await chooseRecipe(argument);
+      if (!recipe) return;
+      const { pickRank } = await import('./pickRank');
+      await pickRank(recipe);
+    }),
+  );
+}
+
+/** How much of its rank the newest adapter of a recipe uses; null when there is no adapter. */
+async function readUsedRank(jobs: Jobs, store: RunStore, recipe: string): Promise<UsedRank | null> {
+  if (!vscode.workspace.isTrusted) return null;
+  await store.refresh();
+  const run = store.runs.find((own) => own.recipePath === recipe && own.adapter !== null);
+  if (!run) return null;
+  const { r, rank_99 } = await jobs.ask<{ readonly r: number; readonly rank_99: number }>([
+    'inspect',
+    run.adapter!,
+  ]);
+  return { run: run.name, adapter: run.adapter!, paid: r, kept: rank_99 };
+}

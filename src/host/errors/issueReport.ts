@@ -1,0 +1,54 @@
+import type { Runtime } from '../../runtime/runtime';
+
+/** What an issue report says about the machine and the extension. */
+export interface IssueFacts {
+  readonly extensionVersion: string;
+  readonly editor: string;
+  readonly os: string;
+  /** As `runtimeFact` describes it. */
+  readonly runtime: string;
+  /** Messages of the extension's log, oldest first. */
+  readonly log: readonly string[];
+  /** The user's home folder, which is replaced by ~. */
+  readonly home: string;
+}
+
+/** A URL of an issue reporter can't be longer than a few thousand characters. */
+const MAX_LOG_CHARACTERS = 6_000;
+
+/** An issue report in Markdown. It is always in English, for those who read it. */
+export function issueReport(facts: IssueFacts): string {
+  const log = withoutHome(facts.log.join('\n'), facts.home).slice(-MAX_LOG_CHARACTERS);
+  return [
+    '### What happened?',
+    '',
+    '<!-- What did you do, what did you expect, and what did you see instead? -->',
+    '',
+    '### Environment',
+    '',
+    `- LoRA Workbench: ${facts.extensionVersion}`,
+    `- Editor: ${facts.editor}`,
+    `- Operating system: ${facts.os}`,
+    `- Runtime: ${withoutHome(facts.runtime, facts.home)}`,
+    '',
+    '### Log',
+    '',
+    '````text',
+    log === '' ? '(empty)' : log,
+    '````',
+    '',
+  ].join('\n');
+}
+
+/** A runtime in one line: its kind, the version of TensorFlow and the device. */
+export function runtimeFact(runtime: Runtime | null): string {
+  if (!runtime) return 'none installed';
+  if (runtime.kind === 'wasm') return 'WebAssembly on the CPU';
+  return `TensorFlow ${runtime.tensorflow_version} (${runtime.source}) on the ${runtime.device.toUpperCase()}`;
+}
+
+/** Replaces the home folder by ~, also where its path is written with forward slashes. */
+function withoutHome(text: string, home: string): string {
+  if (home === '' || home === '/') return text;
+  return text.replaceAll(home, '~').replaceAll(home.replaceAll('\\', '/'), '~');
+}

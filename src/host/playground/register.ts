@@ -1,0 +1,32 @@
+import * as vscode from 'vscode';
+import { adapterLabel } from '../adapters/adapterNames';
+import { chooseAdapter } from '../adapters/chooseAdapter';
+import { COMMANDS } from '../commands/commandTable';
+import type { Services } from '../services';
+import { t } from '../text/l10n';
+import { panelHost } from '../webview/panelHost';
+import { PlaygroundPanels } from './playgroundPanels';
+
+/** Try Adapter and Try Model: prompts to a model and its adapters, side by side. */
+export function registerPlayground(services: Services): vscode.Disposable {
+  const { cli, commands, context, errors, log, runtime, store } = services;
+  const panels = new PlaygroundPanels({
+    ...panelHost({ extensionUri: context.extensionUri, errors, log }, 'adapter'),
+    cli,
+    runtime,
+    nameOf: (adapter) => adapterLabel(store, adapter),
+    chooseAdapter: (without) =>
+      chooseAdapter(store, undefined, t('Which adapter to try?'), without),
+  });
+  return vscode.Disposable.from(
+    panels,
+    commands.add(COMMANDS.tryAdapter, async (argument, selection) => {
+      const { tryAdapterCommand } = await import('./tryCommands');
+      await tryAdapterCommand(panels, store, argument, selection);
+    }),
+    commands.add(COMMANDS.tryModel, async (argument) => {
+      const { tryModelCommand } = await import('./tryCommands');
+      await tryModelCommand(panels, store, argument);
+    }),
+  );
+}

@@ -1,0 +1,59 @@
+import { chooseAdapter, selectedAdapters } from '../adapters/chooseAdapter';
+import { chooseBaseOf } from '../adapters/chooseModel';
+import { t } from '../text/l10n';
+import type { RunStore } from '../runs/runStore';
+import { chooseRun } from '../runs/chooseRun';
+import { PartNode } from '../runs/runNodes';
+import type { PlaygroundPanels } from './playgroundPanels';
+
+/**
+ * Opens the playground of an adapter's base with that adapter, with all selected ones, or with the
+ * paths given as an array.
+ *
+ * @throws LoraError('adapter') when there is no adapter.
+ */
+export async function tryAdapterCommand(
+  panels: PlaygroundPanels,
+  store: RunStore,
+  argument: unknown,
+  selection: readonly unknown[],
+): Promise<void> {
+  const adapters = await adaptersOf(store, argument, selection);
+  const [first] = adapters;
+  const base = first === undefined ? undefined : await chooseBaseOf(first);
+  if (base !== undefined) panels.show(base, adapters);
+}
+
+async function adaptersOf(
+  store: RunStore,
+  argument: unknown,
+  selection: readonly unknown[],
+): Promise<readonly string[]> {
+  if (Array.isArray(argument) && argument.every((own) => typeof own === 'string')) return argument;
+  const selected = selectedAdapters(selection);
+  if (selected.length > 1) return selected;
+  const adapter = await chooseAdapter(store, argument, t('Which adapter to try?'));
+  return adapter === undefined ? [] : [adapter];
+}
+
+/**
+ * Opens the playground of a model that a run has made by full fine-tuning.
+ *
+ * @throws LoraError('run') when there is none.
+ */
+export async function tryModelCommand(
+  panels: PlaygroundPanels,
+  store: RunStore,
+  argument: unknown,
+): Promise<void> {
+  if (argument instanceof PartNode && argument.part.kind === 'model') {
+    panels.show(argument.part.path, []);
+    return;
+  }
+  const run = await chooseRun(store, argument, {
+    placeholder: t('Which model to try?'),
+    fits: ({ model }) => model !== null,
+    none: t('There is no model here: one is made where training.method is full.'),
+  });
+  if (run) panels.show(run.model!, []);
+}

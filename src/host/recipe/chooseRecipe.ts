@@ -1,0 +1,37 @@
+import * as vscode from 'vscode';
+import { LoraError } from '../../shared/errors';
+import { t } from '../text/l10n';
+import { isRecipeName } from '../manifest/ids';
+
+/** All recipes of the workspace. */
+export const findRecipes = (): Thenable<vscode.Uri[]> =>
+  vscode.workspace.findFiles('**/{lora.json,*.lora.json}', '**/{node_modules,.lora}/**');
+
+/**
+ * The recipe that a command was invoked on: the file of the Explorer or of an editor's menu, else
+ * the active editor's, else one that the user picks. Undefined: cancelled.
+ *
+ * @throws LoraError('recipe') when the workspace has none.
+ */
+export async function chooseRecipe(argument: unknown): Promise<vscode.Uri | undefined> {
+  if (argument instanceof vscode.Uri) return argument;
+  const active = vscode.window.activeTextEditor?.document.uri ?? activeTabFile();
+  if (active && isRecipeName(active.fsPath)) return active;
+  const recipes = await findRecipes();
+  if (recipes.length === 0)
+    throw new LoraError('recipe', t('There is no lora.json in this workspace.'), {
+      fix: t('Train Adapter writes one.'),
+    });
+  if (recipes.length === 1) return recipes[0];
+  const items = recipes
+    .map((uri) => ({ label: vscode.workspace.asRelativePath(uri), uri }))
+    .sort((a, b) => a.label.localeCompare(b.label));
+  const placeHolder = t('Which recipe to run?');
+  return (await vscode.window.showQuickPick(items, { placeHolder }))?.uri;
+}
+
+/** The file of the active tab: VS Code knows it before its text editor is there. */
+function activeTabFile(): vscode.Uri | undefined {
+  const input = vscode.window.tabGroups.activeTabGroup.activeTab?.input;
+  return input instanceof vscode.TabInputText ? input.uri : undefined;
+}

@@ -1,0 +1,67 @@
+import * as vscode from 'vscode';
+import { LoraError } from '../../shared/errors';
+import type { Launcher } from '../engine/launcher';
+import type { QueuedRun } from '../queue/runQueue';
+import { NO_NOTES, writeNotes } from '../runs/runNotes';
+import { t } from '../text/l10n';
+import type { RecipeDiagnostics } from './diagnostics';
+
+/** Checks recipes and starts runs of them; marks what is wrong with them in their editors. */
+export class RecipeRunner {
+  constructor(
+    private readonly diagnostics: RecipeDiagnostics,
+    private readonly launcher: Launcher,
+  ) {}
+
+  /**
+   * Saves the recipe if it has unsaved changes and checks it; returns its path.
+   *
+   * @throws LoraError('recipe') with every problem found; LoraError('disk') if it cannot be saved.
+   */
+  async check(recipe: vscode.Uri): Promise<string> {
+    const file = recipe.fsPath;
+    const document = await vscode.workspace.openTextDocument(recipe);
+    if (document.isDirty && !(await document.save()))
+      throw new LoraError('disk', t('The recipe cannot be saved.'), { place: { file } });
+    const { checkForRun } = await import('./checkForEditor');
+    const problems = await checkForRun(document.getText(), file);
+    if (problems.length === 0) return file;
+    this.diagnostics.show(problems);
+    throw new LoraError(
+      'recipe',
+      problems.length === 1
+        ? t('The recipe has a fault.')
+        : t('The recipe has {0} faults.', problems.length),
+      { place: { file }, problems },
+    );
+  }
+
+  /**
+   * Checks a recipe and starts a run of it, which is shown on a dashboard.
+   *
+   * @throws LoraError as `check` and `Launcher.startRecipe` do.
+   */
+  async run(recipe: vscode.Uri): Promise<void> {
+    const file = await this.check(recipe);
+    this.diagnostics.clear();
+    try {
+      await this.launcher.startRecipe(file);
+    } catch (error) {
+      if (error instanceof LoraError) this.diagnostics.show(error.faults());
+      throw error;
+    }
+  }
+
+  /**
+   * Starts a run from the queue without showing it. False: the user declined to install a runtime.
+   *
+   * @throws LoraError as `check` and `Launcher.startRecipe` do.
+   */
+  async runQueued({ recipe, root, name }: QueuedRun): Promise<boolean> {
+    const file = await this.check(vscode.Uri.file(recipe));
+    const dir = await this.launcher.startRecipe(file, { root, show: false });
+    if (dir === undefined) return false;
+    if (name !== undefined) await writeNotes(dir, { ...NO_NOTES, name });
+    return true;
+  }
+}

@@ -1,0 +1,73 @@
+import * as vscode from 'vscode';
+import { COMMANDS } from '../commands/commandTable';
+import type { Services } from '../services';
+import { t } from '../text/l10n';
+import { addRunCommand } from './addRunCommand';
+import { anyRun } from './chooseRun';
+import type { RunSummary } from './run';
+import { parseTags, writeNotes, type RunNotes } from './runNotes';
+import type { RunStore } from './runStore';
+
+/** Rename Run, Tag Run and Note on Run. */
+export function registerNoteCommands(services: Services): vscode.Disposable {
+  const { store } = services;
+  return vscode.Disposable.from(
+    addRunCommand(
+      services,
+      COMMANDS.renameRun,
+      () => anyRun(t('Which run to rename?')),
+      (run) => rename(store, run),
+    ),
+    addRunCommand(
+      services,
+      COMMANDS.tagRun,
+      () => anyRun(t('Which run to tag?')),
+      (run) => tag(store, run),
+    ),
+    addRunCommand(
+      services,
+      COMMANDS.noteRun,
+      () => anyRun(t('Which run to note something of?')),
+      (run) => note(store, run),
+    ),
+  );
+}
+
+async function rename(store: RunStore, run: RunSummary): Promise<void> {
+  const name = await vscode.window.showInputBox({
+    title: t('Rename Run'),
+    value: run.name,
+    prompt: t('Empty: the name that it began with.'),
+    ignoreFocusOut: true,
+  });
+  if (name !== undefined) await changeNotes(store, run, { name: name.trim() });
+}
+
+async function tag(store: RunStore, run: RunSummary): Promise<void> {
+  const text = await vscode.window.showInputBox({
+    title: t('Tag Run'),
+    value: run.notes.tags.join(', '),
+    prompt: t('Tags, with commas or blanks between them.'),
+    ignoreFocusOut: true,
+  });
+  if (text !== undefined) await changeNotes(store, run, { tags: parseTags(text) });
+}
+
+async function note(store: RunStore, run: RunSummary): Promise<void> {
+  const text = await vscode.window.showInputBox({
+    title: t('Note'),
+    value: run.notes.note,
+    prompt: t('Shown when the mouse rests on the run.'),
+    ignoreFocusOut: true,
+  });
+  if (text !== undefined) await changeNotes(store, run, { note: text.trim() });
+}
+
+async function changeNotes(
+  store: RunStore,
+  run: RunSummary,
+  change: Partial<RunNotes>,
+): Promise<void> {
+  await writeNotes(run.dir, { ...run.notes, ...change });
+  await store.refresh();
+}

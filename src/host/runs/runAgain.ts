@@ -1,0 +1,46 @@
+import { readFile } from 'node:fs/promises';
+import path from 'node:path';
+import * as vscode from 'vscode';
+import { LoraError } from '../../shared/errors';
+import { checkRecipe } from '../../shared/recipeFile';
+import type { RunRecord } from '../../shared/run';
+import type { Services } from '../services';
+import { writeRecipe } from '../setup/writeRecipe';
+import { t } from '../text/l10n';
+import { recipeDifference } from './recipeDifference';
+import type { RunSummary } from './run';
+
+/**
+ * Repeats a run: by its recipe file when that has not changed since, otherwise by a new file with
+ * the recipe as run.json recorded it.
+ *
+ * @throws LoraError('run') when run.json cannot be read, and as `RecipeRunner.run` does.
+ */
+export async function runAgain(
+  run: RunSummary,
+  { store, recipes }: Pick<Services, 'store' | 'recipes'>,
+): Promise<void> {
+  const record = store.record(run.dir);
+  if (!record)
+    throw new LoraError('run', t('{0} cannot be repeated: its recipe is not known.', run.name), {
+      place: { file: run.dir },
+    });
+  if (record.recipe_path !== null && (await isUnchanged(record.recipe_path, record))) {
+    await recipes.run(vscode.Uri.file(record.recipe_path));
+    return;
+  }
+  const folder =
+    record.recipe_path === null
+      ? path.resolve(run.dir, '../../..')
+      : path.dirname(record.recipe_path);
+  const file = path.join(folder, `${run.id}.lora.json`);
+  await writeRecipe(file, `${JSON.stringify(record.recipe, null, 2)}\n`);
+  await vscode.window.showTextDocument(vscode.Uri.file(file), { preview: false });
+  await recipes.run(vscode.Uri.file(file));
+}
+
+async function isUnchanged(file: string, { recipe }: RunRecord): Promise<boolean> {
+  const text = await readFile(file, 'utf8').catch(() => null);
+  const current = text === null ? null : checkRecipe(text, file).recipe;
+  return current !== null && recipeDifference(recipe, current).length === 0;
+}

@@ -1,0 +1,91 @@
+import path from 'node:path';
+import * as vscode from 'vscode';
+import { COMMANDS } from '../commands/commandTable';
+import { openPlace } from '../editor/openPlace';
+import type { Services } from '../services';
+import { t } from '../text/l10n';
+import { GROUPINGS, type Grouping } from './arrangeRuns';
+import type { RecordedRecipes } from './recordedRecipes';
+import { PartNode } from './runNodes';
+import type { RunsTree } from './runsTree';
+
+/** Grouping, filtering and refreshing the Runs view, and opening the rows below a run. */
+export function registerViewCommands(
+  { commands, dashboards, runsTree, store }: Services,
+  recordedRecipes: RecordedRecipes,
+): vscode.Disposable {
+  const openPart = async ({ part, parent }: PartNode): Promise<void> => {
+    switch (part.kind) {
+      case 'samples':
+        dashboards.show(parent.run.dir);
+        return;
+      case 'recipe':
+        return recordedRecipes.open(parent.run);
+      case 'log':
+        return openPlace({ file: part.path });
+      case 'adapter':
+      case 'checkpoint': {
+        const name = part.adapter === null ? 'state.json' : 'adapter_config.json';
+        return openPlace({ file: path.join(part.path, name) });
+      }
+      case 'model':
+        return openPlace({ file: path.join(part.path, 'config.json') });
+    }
+  };
+  return vscode.Disposable.from(
+    commands.add(COMMANDS.refreshRuns, () => store.refresh()),
+    commands.add(COMMANDS.groupRuns, () => askGrouping(runsTree)),
+    commands.add(COMMANDS.filterRuns, () => askFilter(runsTree)),
+    commands.add(COMMANDS.clearRunsFilter, () => runsTree.setFilter('')),
+    commands.add(COMMANDS.openRunPart, async (argument) => {
+      const node = argument instanceof PartNode ? argument : runsTree.selectedPart;
+      if (node) await openPart(node);
+    }),
+  );
+}
+
+const groupingName = (by: Grouping): string =>
+  ({
+    none: t('Not grouped'),
+    state: t('By state'),
+    base: t('By base model'),
+    dataset: t('By dataset'),
+    recipe: t('By recipe'),
+  })[by];
+
+async function askGrouping(tree: RunsTree): Promise<void> {
+  const items = GROUPINGS.map((by) => ({
+    label: groupingName(by),
+    description: by === tree.grouping ? t('now') : '',
+    by,
+  }));
+  const picked = await vscode.window.showQuickPick(items, {
+    placeHolder: t('How to group the runs?'),
+  });
+  if (picked) await tree.group(picked.by);
+}
+
+/** The view is filtered as the user types; Escape restores the filter from before. */
+async function askFilter(tree: RunsTree): Promise<void> {
+  const before = tree.filterText;
+  const box = vscode.window.createInputBox();
+  Object.assign(box, {
+    title: t('Filter Runs'),
+    value: before,
+    placeholder: t('Words of a name, tag (#small), state, base, dataset or rank (r8)'),
+  });
+  await new Promise<void>((done) => {
+    let accepted = false;
+    box.onDidChangeValue((text) => tree.setFilter(text));
+    box.onDidAccept(() => {
+      accepted = true;
+      box.hide();
+    });
+    box.onDidHide(() => {
+      if (!accepted) tree.setFilter(before);
+      done();
+    });
+    box.show();
+  });
+  box.dispose();
+}

@@ -1,0 +1,110 @@
+import * as vscode from 'vscode';
+import { CommandRegistry } from './commands/commandRegistry';
+import { dashboardPanels, type DashboardPanels } from './dashboard/dashboardPanels';
+import type { ConnectRun } from './dashboard/follower';
+import { connectEngine } from './engine/engineClient';
+import { Launcher } from './engine/launcher';
+import { ExtensionLog } from './errors/extensionLog';
+import { ErrorReporter } from './errors/reporter';
+import { Jobs } from './jobs/jobs';
+import { overlayPanels, type OverlayPanels } from './overlay/overlayPanels';
+import { RunQueue } from './queue/runQueue';
+import { RecipeDiagnostics } from './recipe/diagnostics';
+import { RecipeRunner } from './recipe/recipeRunner';
+import { RunRoots } from './runs/runRoots';
+import { RunStore } from './runs/runStore';
+import { RunsTree } from './runs/runsTree';
+import { RuntimeService } from './runtime/runtimeService';
+import { panelHost } from './webview/panelHost';
+
+/**
+ * What the features share. A feature uses services and subscribes to their events; it never calls
+ * another feature.
+ */
+export interface Services {
+  readonly context: vscode.ExtensionContext;
+  readonly log: ExtensionLog;
+  readonly errors: ErrorReporter;
+  /** Absolute path of dist/cli.js, the engine's entry. */
+  readonly cli: string;
+  readonly roots: RunRoots;
+  readonly store: RunStore;
+  readonly diagnostics: RecipeDiagnostics;
+  readonly runtime: RuntimeService;
+  readonly jobs: Jobs;
+  readonly launcher: Launcher;
+  readonly recipes: RecipeRunner;
+  readonly queue: RunQueue;
+  readonly dashboards: DashboardPanels;
+  readonly overlays: OverlayPanels;
+  readonly runsTree: RunsTree;
+  readonly commands: CommandRegistry;
+}
+
+/** Creates the services, each after those it uses. The extension's context disposes them. */
+export function createServices(context: vscode.ExtensionContext): Services {
+  const own = <T extends { dispose(): unknown }>(service: T): T => {
+    context.subscriptions.push(service);
+    return service;
+  };
+  const { workspaceState, extensionUri } = context;
+  const log = own(new ExtensionLog(vscode.window.createOutputChannel('LoRA', { log: true })));
+  const errors = new ErrorReporter(log);
+  const cli = context.asAbsolutePath('dist/cli.js');
+
+  const roots = own(new RunRoots(workspaceState));
+  const mayConnect = () => vscode.workspace.isTrusted;
+  const store = own(new RunStore({ roots: () => roots.list(), mayConnect }));
+  const diagnostics = own(new RecipeDiagnostics());
+
+  const runtime = new RuntimeService(
+    context.asAbsolutePath('dist'),
+    vscode.Uri.joinPath(context.globalStorageUri, 'runtime').fsPath,
+    log,
+  );
+  const jobs = new Jobs({ cli, runtime, log });
+  const launcher = own(new Launcher({ cli, runtime, store, roots, log }));
+  const recipes = new RecipeRunner(diagnostics, launcher);
+  const queue = own(
+    new RunQueue({
+      memory: workspaceState,
+      store,
+      mayStart: mayConnect,
+      report: (error) => errors.report(error, 'run'),
+      start: (item) => recipes.runQueued(item),
+    }),
+  );
+
+  const host = panelHost({ extensionUri, errors, log }, 'run');
+  const dashboards = own(dashboardPanels({ ...host, connect: connectIfTrusted }));
+  const overlays = own(
+    overlayPanels({ ...host, connect: connectIfTrusted, store, queue, dashboards }),
+  );
+  const runsTree = own(new RunsTree(store, queue, workspaceState));
+  const commands = new CommandRegistry(errors, () => runsTree.selection);
+
+  return {
+    context,
+    log,
+    errors,
+    cli,
+    roots,
+    store,
+    diagnostics,
+    runtime,
+    jobs,
+    launcher,
+    recipes,
+    queue,
+    dashboards,
+    overlays,
+    runsTree,
+    commands,
+  };
+}
+
+/** In an untrusted workspace a run is followed through its files alone. */
+const connectIfTrusted: ConnectRun = (runDir) =>
+  vscode.workspace.isTrusted
+    ? connectEngine(runDir)
+    : Promise.reject(new Error('The workspace is not trusted.'));
