@@ -13,7 +13,7 @@ import {
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { parseArgs } from 'node:util';
-import { runExtensionTests } from '../workbench/drive.mjs';
+import { runExtensionTests } from '../workbench/extensionTests.mjs';
 import { installWorkbench, root } from '../workbench/workspace.mjs';
 
 const { values: args } = parseArgs({ options: { rounds: { type: 'string', default: '5' } } });

@@ -3,7 +3,7 @@
 import { build } from 'esbuild';
 import { readdirSync } from 'node:fs';
 import path from 'node:path';
-import { runExtensionTests } from '../workbench/drive.mjs';
+import { runExtensionTests } from '../workbench/extensionTests.mjs';
 import { installWorkbench, makeWorkspace, root, runtimeFolder } from '../workbench/workspace.mjs';
 
 const here = import.meta.dirname;

@@ -1,23 +1,12 @@
 // What both kinds of editor tests need: an installed workbench, a workspace with a tiny model and a
 // dataset, an installed runtime.
-import { spawnSync } from 'node:child_process';
 import { cpSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { homedir, tmpdir } from 'node:os';
 import path from 'node:path';
+import { root } from '../support/root.mjs';
 
-export const root = path.resolve(import.meta.dirname, '../..');
-
-/** Installs the workbench unless it is there; gives its folder. */
-export function installWorkbench() {
-  const dir =
-    process.env.LORA_WORKBENCH_HOME ??
-    path.join(homedir(), '.cache', 'lora-workbench', 'workbench');
-  const { status } = spawnSync('bash', [path.join(import.meta.dirname, 'setup.sh'), dir], {
-    stdio: ['ignore', process.stderr, 'inherit'],
-  });
-  if (status !== 0) throw new Error('The workbench could not be installed: see the lines above.');
-  return dir;
-}
+export { root } from '../support/root.mjs';
+export { installWorkbench } from './install.mjs';
 
 /** The runtime that the build installed, as the setting lora.runtime.path names it. */
 export function runtimeFolder() {

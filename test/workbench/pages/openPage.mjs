@@ -2,13 +2,13 @@
 // policy, VS Code's theme, and a stand-in for its messages.
 import assert from 'node:assert/strict';
 import { build } from 'esbuild';
-import { existsSync, readFileSync } from 'node:fs';
+import { readFileSync } from 'node:fs';
 import { createServer } from 'node:http';
 import { createRequire } from 'node:module';
 import path from 'node:path';
-import { chromium } from 'playwright-core';
 import { tsImport } from 'tsx/esm/api';
 import { PAGES, pageBuild } from '../../../scripts/pageBundle.mjs';
+import { launchBrowser } from '../../support/browser.mjs';
 
 const here = import.meta.dirname;
 const { pageHtml } = await tsImport('../../../src/host/webview/pageHtml.ts', import.meta.url);
@@ -42,16 +42,6 @@ async function bundle() {
   return new Map(outputFiles.map((file) => [`/${path.basename(file.path)}`, file.contents]));
 }
 
-function findBrowser() {
-  const names = ['chromium', 'chromium-browser', 'google-chrome', 'chrome'];
-  const found = (process.env.PATH ?? '')
-    .split(path.delimiter)
-    .flatMap((folder) => names.map((name) => path.join(folder, name)))
-    .find((file) => existsSync(file));
-  if (!found) throw new Error('The page needs a Chromium or Chrome on the PATH.');
-  return found;
-}
-
 /** The host's own html of a page, with the theme and kept state that the address asks for. */
 function htmlFor(name, facts, url) {
   const { theme, motion, state } = JSON.parse(url.searchParams.get('options'));
@@ -78,10 +68,7 @@ function htmlFor(name, facts, url) {
  * `facts`: what the host puts into the page.
  */
 export async function startPages(name, facts) {
-  const browser = await chromium.launch({
-    executablePath: findBrowser(),
-    args: ['--no-sandbox', '--disable-gpu'],
-  });
+  const browser = await launchBrowser();
   const files = await bundle();
   const server = createServer((request, response) => {
     const url = new URL(request.url, `http://${request.headers.host}`);

