@@ -72,9 +72,9 @@ describe('rank and alpha', () => {
   it('r for which there is no memory is refused before a byte of it is taken, with what to do', async () => {
     const message = await refuses(
       makeRecipe({ lora: { r: 100_000_000 } }),
-      /This training needs about [\d.]+ GB of memory, and [\d.]+ GB are free/,
+      /This training needs about [\d.]+ GB of memory, but only [\d.]+ GB is free/,
     );
-    expect(message).toContain('Take a smaller r or fewer target_modules');
+    expect(message).toContain('Use a smaller r or fewer target_modules');
   });
 });
 
@@ -85,18 +85,18 @@ describe('target_modules', () => {
         lora: { target_modules: ['q_prj', 'v_proj', 'wte'] },
         training: { max_steps: 1 },
       }),
-      /^target_modules: "q_prj" is no module of this base; the nearest is "q_proj"\. "wte" is no module of this base\. 2 of 1[56] layers are adapted \(v_proj\)\.$/m,
+      /^target_modules: "q_prj" is not a module of this base; did you mean "q_proj"\? "wte" is not a module of this base\. 2 of 1[56] layers are adapted \(v_proj\)\.$/m,
     );
   });
 
   it('that match nothing: the nearest names, as a list or as an expression', async () => {
     await refuses(
       makeRecipe({ lora: { target_modules: ['q_prj', 'down'] } }),
-      /lora\.json:1:\d+, key lora\.target_modules: No module matches target_modules\. "q_prj" is no module of this base; the nearest is "q_proj"\. "down" is no module/,
+      /lora\.json:1:\d+, key lora\.target_modules: No module matches target_modules\. "q_prj" is not a module of this base; did you mean "q_proj"\? "down" is not a module/,
     );
     const stderr = await refuses(
       makeRecipe({ lora: { target_modules: 'v_prj' } }),
-      /"v_prj" is an expression for a module's whole path; the nearest name is "v_proj"/,
+      /"v_prj" is read as a regular expression for the whole module path\. Did you mean "v_proj"\?/,
     );
     expect(stderr).toMatch(/as a list: .*"q_proj".*or take "all-linear"/);
     await refuses(
@@ -197,7 +197,7 @@ describe('a learning rate that leads astray', () => {
         top: { validation_split },
         training: { ...training, eval_steps: 1 },
       });
-      expect(await refuses(recipe, message)).toContain('Take a lower learning_rate');
+      expect(await refuses(recipe, message)).toContain('Lower learning_rate or max_grad_norm');
       expect(
         readFileSync(path.join(path.dirname(recipe), 'run/metrics.jsonl'), 'utf8'),
       ).not.toMatch(/null|NaN/);

@@ -157,6 +157,6 @@ describe('a training of all weights', () => {
   ])('has no place for %s', async (key, value) => {
     const { code, stderr } = await cli('train', recipe({ top: { base }, lora: { [key]: value } }));
     expect(code).toBe(1);
-    expect(stderr).toMatch(new RegExp(`lora\\.${key} cannot be kept`));
+    expect(stderr).toMatch(new RegExp(`lora\\.${key} cannot be used`));
   });
 });

@@ -239,7 +239,7 @@ it('a head goes on from an adapter that has it, by its own names', async () => {
   });
   const { code, stderr } = await cli('train', other, '--run-dir', path.join(tempFolder(), 'run'));
   expect(code).toBe(1);
-  expect(stderr).toMatch(/The adapter tells 3 labels apart, the dataset has 4/);
+  expect(stderr).toMatch(/The adapter has 3 labels, but the dataset has 4/);
 });
 
 it('the labels that a base has already stay where the rows have no others, with its head', async () => {

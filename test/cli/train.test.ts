@@ -436,7 +436,7 @@ describe('bad input', () => {
     const recipe = makeRecipe({ training: { max_steps: 1 } });
     const runDir = await train(recipe);
     expect((await cli('train', recipe, '--run-dir', runDir)).stderr).toContain(
-      'a run in this folder already',
+      'This folder already contains a run',
     );
     const { code, stderr } = await cli('train', recipe, '--run-dir', path.join(recipe, 'run'));
     expect([code, stderr.includes('cannot be written')]).toEqual([1, true]);

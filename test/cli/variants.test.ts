@@ -175,7 +175,7 @@ it.each([
   [
     'llama',
     { modules_to_save: ['lm_haed'] },
-    /"lm_haed" in modules_to_save is no module of this base; the nearest is "lm_head"/,
+    /"lm_haed" in modules_to_save is not a module of this base; did you mean "lm_head"\?/,
   ],
 ])('on %s, %j is refused', async (family, lora, message) => {
   const { code, stderr } = await cli(

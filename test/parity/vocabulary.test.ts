@@ -81,7 +81,7 @@ describe.each(['whole', 'saved', 'saved-tied'])(
           path.join(tempFolder(), 'run'),
         );
         expect(code).toBe(1);
-        expect(stderr).toMatch(/brings .*embed_tokens\.weight.* cannot be trained further/);
+        expect(stderr).toMatch(/replaces .*embed_tokens\.weight.* cannot be trained further/);
       }
     });
   },

@@ -60,17 +60,16 @@ export async function evaluate(args: readonly string[], context: Context): Promi
     max_length: wholeNumber(values['max-length'], 'max-length', 2048, EVALUATE_USAGE),
     max_new_tokens: wholeNumber(values['max-new-tokens'], 'max-new-tokens', 64, EVALUATE_USAGE),
   };
-  return withModel(
-    required(values.base, 'base', EVALUATE_USAGE),
-    values.adapter ?? [],
-    context,
-    async (loaded) => {
-      if (loaded.base.spec.head.kind === 'lm') await evaluateText(loaded, settings, context);
-      else if (settings.exact) throw usageError('--exact is for language models', EVALUATE_USAGE);
-      else await evaluateTask(loaded, settings, context);
-      return 0;
-    },
-  );
+  const paths = {
+    base: required(values.base, 'base', EVALUATE_USAGE),
+    adapters: values.adapter ?? [],
+  };
+  return withModel(paths, context, {}, async (loaded) => {
+    if (loaded.base.spec.head.kind === 'lm') await evaluateText(loaded, settings, context);
+    else if (settings.exact) throw usageError('--exact is for language models', EVALUATE_USAGE);
+    else await evaluateTask(loaded, settings, context);
+    return 0;
+  });
 }
 
 /** An answer is broken off where it can no longer be right. */

@@ -30,10 +30,14 @@ export async function generate(args: readonly string[], context: Context): Promi
     seed: wholeNumber(values.seed, 'seed', 0, GENERATE_USAGE),
     max_new_tokens: wholeNumber(values['max-new-tokens'], 'max-new-tokens', 256, GENERATE_USAGE),
   };
+  const paths = {
+    base: required(values.base, 'base', GENERATE_USAGE),
+    adapters: values.adapter ?? [],
+  };
   return withModel(
-    required(values.base, 'base', GENERATE_USAGE),
-    values.adapter ?? [],
+    paths,
     context,
+    { base_dtype: dtypeOf(values['base-dtype'], 'float32', GENERATE_USAGE) },
     async ({ base, model }) => {
       const tokenizer = await loadTokenizer(base);
       let shown = '';
@@ -49,6 +53,5 @@ export async function generate(args: readonly string[], context: Context): Promi
       );
       return 0;
     },
-    { base_dtype: dtypeOf(values['base-dtype'], 'float32', GENERATE_USAGE) },
   );
 }

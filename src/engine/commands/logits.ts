@@ -51,19 +51,18 @@ export async function logits(args: readonly string[], context: Context): Promise
   const source = await (file.endsWith('.safetensors') ? fromSafetensors(file) : fromJson(file));
   if (values.grads && !source.labels)
     throw new LoraError('usage', 'Gradients need labels.', { place: { file } });
-  return withModel(
-    required(values.base, 'base', LOGITS_USAGE),
-    values.adapter ?? [],
-    context,
-    async ({ base, model }) => {
-      await writeSafetensors(
-        output,
-        await compute(model, base.spec, inputsOf(source, base.spec), values.grads ?? false),
-      );
-      context.print(context.json ? JSON.stringify({ kind: 'result', output }) : output);
-      return 0;
-    },
-  );
+  const paths = {
+    base: required(values.base, 'base', LOGITS_USAGE),
+    adapters: values.adapter ?? [],
+  };
+  return withModel(paths, context, {}, async ({ base, model }) => {
+    await writeSafetensors(
+      output,
+      await compute(model, base.spec, inputsOf(source, base.spec), values.grads ?? false),
+    );
+    context.print(context.json ? JSON.stringify({ kind: 'result', output }) : output);
+    return 0;
+  });
 }
 
 async function compute(

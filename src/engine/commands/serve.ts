@@ -34,8 +34,7 @@ export async function serve(args: readonly string[], context: Context): Promise<
   const base = required(values.base, 'base', SERVE_USAGE);
   const emit = (event: ServeEvent) => context.print(JSON.stringify(event));
   const answerers = await ServedModels.open(
-    base,
-    values.adapter ?? [],
+    { base, adapters: values.adapter ?? [] },
     { ...context, warn: (message) => emit({ kind: 'warning', message }) },
     {
       base_dtype: dtypeOf(values['base-dtype'], 'auto', SERVE_USAGE),

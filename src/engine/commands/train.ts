@@ -5,7 +5,7 @@ import { isEngineAlive, readEngineRecord } from '../../formats/run/engineRecord'
 import { LoraError } from '../../shared/errors';
 import { parseRecipe } from '../../shared/recipeFile';
 import { ENDED_STATES, RUN_FILES, type RunRecord } from '../../shared/run';
-import { newestWholeCheckpoint } from '../training/checkpoint';
+import { newestCompleteCheckpoint } from '../training/checkpoint';
 import { checkFingerprints, gitCommit } from '../run/fingerprint';
 import { clearLeftovers } from '../run/leftovers';
 import { productOf } from '../training/products/product';
@@ -57,7 +57,12 @@ async function newRun(
   const run_dir = runDir === undefined ? newRunDir(file) : path.resolve(runDir);
   await makeRunDir(run_dir);
   return {
-    record: newRecord(run_dir, recipe, file, version, await gitCommit(path.dirname(file))),
+    record: newRecord(run_dir, {
+      recipe,
+      recipe_path: file,
+      extension: version,
+      git_commit: await gitCommit(path.dirname(file)),
+    }),
     run_dir,
     resume_from: null,
   };
@@ -83,7 +88,7 @@ async function resumedRun(run_dir: string, { warn }: Context): Promise<Start> {
     ...(record.data?.fingerprint ?? []),
     ...(record.base?.fingerprint ?? []),
   ]);
-  const step = await newestWholeCheckpoint(
+  const step = await newestCompleteCheckpoint(
     run_dir,
     productOf(record.recipe.training.method),
     (step, error) =>

@@ -3,16 +3,19 @@ import type { Tokenizer } from '../../data/tokenizer/tokenizer';
 import type { Model } from '../../models/model';
 import { LoraError } from '../../shared/errors';
 
+/** How an answer is generated. */
 export interface AnswerOptions {
   readonly max_new_tokens: number;
+  /** 0: the most likely token always. */
   readonly temperature: number;
   readonly seed: number;
+  /** Whether a prompt goes through the chat template. Conversations always do. */
   readonly chat: boolean;
-  /** Called with the text so far, each time it grows. */
+  /** Called with the text so far after each token; false ends the answer. */
   readonly onText?: (text: string) => boolean | undefined;
 }
 
-/** The model's answer to a prompt, or to a conversation through its chat template. */
+/** The model's answer to a prompt or a conversation. @throws LoraError */
 export async function answerPrompt(
   model: Model,
   tokenizer: Tokenizer,
@@ -36,7 +39,7 @@ export async function answerPrompt(
   return tokenizer.decode(ids, true);
 }
 
-/** Errors: LoraError where the chat template refuses the prompt. */
+/** The token ids of a prompt or conversation. @throws LoraError when the chat template rejects it */
 export function promptIds(
   tokenizer: Tokenizer,
   prompt: string | readonly Message[],
@@ -48,30 +51,30 @@ export function promptIds(
 }
 
 /**
- * Where an answer ends: the end-of-sequence token, and what the chat template puts behind an
- * assistant's turn.
+ * The tokens that end an answer: the end-of-sequence token, and the special token that the chat
+ * template puts after a message of the assistant.
  */
 export function stopIds(tokenizer: Tokenizer): number[] {
   const ends = tokenizer.eos_token_id === null ? [] : [tokenizer.eos_token_id];
   const [first] = tokenizer.has_chat_template
-    ? tokenizer.encode(behindAnswer(tokenizer), false)
+    ? tokenizer.encode(templateTextAfterAnswer(tokenizer), false)
     : [];
   const isSpecial = first !== undefined && [...tokenizer.special_tokens.values()].includes(first);
   return isSpecial && !ends.includes(first) ? [...ends, first] : ends;
 }
 
-/** Nothing where the template refuses a plain question with its answer. */
-function behindAnswer(tokenizer: Tokenizer): string {
-  const turn = 'an answer';
+/** '' if the template rejects a plain question with its answer. */
+function templateTextAfterAnswer(tokenizer: Tokenizer): string {
+  const answer = 'an answer';
   try {
     const text = tokenizer.applyChatTemplate(
       [
         { role: 'user', content: 'a question' },
-        { role: 'assistant', content: turn },
+        { role: 'assistant', content: answer },
       ],
       false,
     );
-    return text.slice(text.lastIndexOf(turn) + turn.length);
+    return text.slice(text.lastIndexOf(answer) + answer.length);
   } catch (error) {
     if (error instanceof LoraError) return '';
     throw error;

@@ -9,7 +9,7 @@ import type { LabelSet } from '../../data/tasks/labelSet';
 import { loadTfjs, type Tfjs } from '../../runtime/loadTfjs';
 import type { Runtime } from '../../runtime/runtime';
 
-/** The table of ops on a runtime. Loads libtensorflow into this thread (0.3 s). */
+/** The operations of a runtime. Loads libtensorflow into this thread (0.3 s). */
 export async function createOps(runtime: Runtime, dist: string): Promise<Ops> {
   const tf: Tfjs = await loadTfjs(runtime, dist);
   return runtime.kind === 'tensorflow' ? new TensorFlowOps(bindingOf(tf)) : tfjsOps(tf);
@@ -17,22 +17,22 @@ export async function createOps(runtime: Runtime, dist: string): Promise<Ops> {
 
 const bindingOf = (tf: Tfjs) => (tf.backend() as unknown as { binding: TfBinding }).binding;
 
-/** libtensorflow itself; null on other runtimes. */
+/** The binding of libtensorflow; null on other runtimes. */
 export async function bindingFor(runtime: Runtime, dist: string): Promise<TfBinding | null> {
   return runtime.kind === 'tensorflow' ? bindingOf(await loadTfjs(runtime, dist)) : null;
 }
 
-const PROBLEMS = {
+const LOSSES = {
   single_label_classification: 'single_label',
   multi_label_classification: 'multi_label',
   regression: 'regression',
 } as const;
 
-/** What the loss of a head for labels compares. */
+/** The loss of a classification or regression head, as options of loadModel. */
 export const problemOptionsOf = (labels: LabelSet | null): Pick<LoadOptions, 'loss'> =>
-  labels ? { loss: PROBLEMS[labels.problem_type] } : {};
+  labels ? { loss: LOSSES[labels.problem_type] } : {};
 
-/** No adapter: the base alone. */
+/** An adapter without modules: the base alone. */
 export const EMPTY_ADAPTER: Adapter = {
   config: { ...PLAIN_LORA, target_modules: [], base_model_name_or_path: null, raw: {} },
   modules: [],

@@ -5,8 +5,9 @@ import { positionsOf } from '../../formats/architecture/positions';
 import type { BaseModel } from '../../formats/baseModel';
 
 /**
- * What turns rows into what a base reads. Errors: LoraError where the base has no tokenizer, or its
- * image settings cannot be used.
+ * What turns rows into a base's inputs. `now`: the time that chat templates see.
+ *
+ * @throws LoraError when the base has no tokenizer or its image settings are not supported
  */
 export async function dataToolsOf(
   base: BaseModel,

@@ -5,7 +5,7 @@ import { findGpu } from '../../runtime/gpu';
 import type { Runtime } from '../../runtime/runtime';
 import { availableMemory } from '../training/memoryCheck';
 
-/** What a runtime on this machine offers a training. */
+/** What a runtime on this machine offers: bfloat16 support and free memory. */
 export async function machineOf(runtime: Runtime): Promise<StepMachine> {
   const hasBf16 = runtime.kind === 'tensorflow';
   const gpu = hasBf16 && runtime.device === 'gpu' ? await findGpu() : null;
@@ -16,11 +16,12 @@ export async function machineOf(runtime: Runtime): Promise<StepMachine> {
   };
 }
 
-/** In what a model that only answers is held: auto goes by speed. */
+/** The dtype of a model that is not trained. auto: bfloat16 only if it is faster. */
 export async function inferenceDtype(
   runtime: Runtime,
   asked: StepSettings['base_dtype'],
 ): Promise<StepPlan['base_dtype']> {
   const { hasBf16, multipliesBf16: isFaster } = await machineOf(runtime);
-  return (asked === 'auto' ? isFaster : asked === 'bfloat16' && hasBf16) ? 'bfloat16' : 'float32';
+  const useBf16 = asked === 'auto' ? isFaster : asked === 'bfloat16' && hasBf16;
+  return useBf16 ? 'bfloat16' : 'float32';
 }

@@ -17,51 +17,63 @@ import { EMPTY_ADAPTER, createOps, problemOptionsOf } from './backend';
 import { labelNamesOf } from '../training/open';
 import { described } from '../commands/describe';
 
+/** A base with adapters in memory. */
 export interface LoadedModel {
   readonly base: BaseModel;
-  /** What its head tells apart; null for other heads. */
+  /** Labels of a classification or regression head; null for other heads. */
   readonly labels: LabelSet | null;
   readonly model: Model;
 }
 
+/** A loaded model with its device. `close` frees the model and closes the base. */
+export interface OpenedModel extends LoadedModel {
+  /** For the user: "CPU", or "CPU, bf16". */
+  readonly device: string;
+  readonly close: () => Promise<void>;
+}
+
+/** Which model to open: a base, and adapters each on top of those before it. */
+export interface ModelPaths {
+  readonly base: string;
+  /** The last one may have a head. */
+  readonly adapters: readonly string[];
+}
+
+/** How to open it. */
 export interface OpenOptions {
+  /** From 0 to 1. */
   readonly onProgress?: (fraction: number) => void;
-  /** float32 without. */
+  /** float32 by default. */
   readonly base_dtype?: StepSettings['base_dtype'];
 }
 
-/**
- * A base with the adapters that are named, each on top of those before it, in memory for as long as
- * `use` takes. The last one may have a head. Errors: LoraError.
- */
+/** Calls `use` with a loaded model and closes it afterwards. @throws LoraError */
 export async function withModel<T>(
-  basePath: string,
-  adapterPaths: readonly string[],
+  paths: ModelPaths,
   context: Context,
+  options: OpenOptions,
   use: (loaded: LoadedModel) => Promise<T>,
-  options: OpenOptions = {},
 ): Promise<T> {
-  const { close, base, labels, model } = await openModel(basePath, adapterPaths, context, options);
+  const opened = await openModel(paths, context, options);
   try {
-    return await use({ base, labels, model });
+    return await use(opened);
   } finally {
-    await close();
+    await opened.close();
   }
 }
 
-/** The same, until `close`. */
+/** Loads a model; the caller closes it. @throws LoraError */
 export async function openModel(
-  basePath: string,
-  adapterPaths: readonly string[],
+  paths: ModelPaths,
   context: Context,
   { onProgress, base_dtype = 'float32' }: OpenOptions = {},
-): Promise<LoadedModel & { readonly device: string; readonly close: () => Promise<void> }> {
-  const top = adapterPaths.at(-1);
+): Promise<OpenedModel> {
+  const top = paths.adapters.at(-1);
   const trained = top === undefined ? null : await readAdapterTask(top);
-  const base = await openBaseUnder(basePath, top ?? null, baseOptionsOf(trained));
+  const base = await openBaseUnder(paths.base, top ?? null, baseOptionsOf(trained));
   try {
     const adapters: Adapter[] = [];
-    for (const folder of adapterPaths) {
+    for (const folder of paths.adapters) {
       const { adapter, warnings } = await readAnyAdapter(folder, base);
       for (const warning of warnings) context.warn(described(warning));
       adapters.push(adapter);
@@ -95,21 +107,21 @@ export async function openModel(
   }
 }
 
-/** A head with random numbers would answer at random. */
+/** Without a trained head the answers would be random. @throws LoraError('base') */
 function refuseMissingHead(base: BaseModel, adapter: Adapter | null): void {
-  const lacking = base.missing.find(
+  const missing = base.missing.find(
     (name) => !adapter?.trained.some((tensor) => tensor.name === name),
   );
-  if (lacking === undefined) return;
+  if (missing === undefined) return;
   throw new LoraError('base', `The base has no trained head for ${base.spec.task}.`, {
-    place: { file: base.path, tensor: lacking },
+    place: { file: base.path, tensor: missing },
     fix: adapter
-      ? 'Use an adapter that was saved with its head (modules_to_save).'
-      : 'Name an adapter that was trained for it: --adapter DIR.',
+      ? 'Use an adapter that contains its head (modules_to_save).'
+      : 'Add an adapter that was trained for this task: --adapter DIR.',
   });
 }
 
-/** The head that an adapter was trained with, else what the base was made for. */
+/** Options that open a base with the head that an adapter was trained with. */
 export function baseOptionsOf(trained: AdapterTask | null): ReadSpecOptions {
   if (!trained) return {};
   return {
@@ -126,6 +138,6 @@ function labelSetOf(base: BaseModel, trained: AdapterTask | null): LabelSet | nu
   return trained?.labels ?? { problem_type: 'single_label_classification', names };
 }
 
-/** Errors: LoraError('tokenizer') where the base has none. */
+/** The tokenizer of a base. @throws LoraError('tokenizer') when it has none */
 export const loadTokenizer = async (base: BaseModel): Promise<Tokenizer> =>
   createTokenizer(await base.readTokenizer());

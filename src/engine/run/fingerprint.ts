@@ -5,7 +5,11 @@ import { readImageFolder } from '../../data/images/folder';
 import { LoraError } from '../../shared/errors';
 import type { FileFingerprint } from '../../shared/run';
 
-/** Of a folder of images: its files' names and sizes. */
+/**
+ * Size and hash of a file. The fingerprint of a folder of images covers its files' names and sizes.
+ *
+ * @throws the file system's error
+ */
 export async function fingerprintOf(file: string): Promise<FileFingerprint> {
   if ((await stat(file)).isDirectory()) return (await readImageFolder(file)).fingerprint;
   let size = 0;
@@ -13,30 +17,34 @@ export async function fingerprintOf(file: string): Promise<FileFingerprint> {
   return { file, size, sha256 };
 }
 
-/** Errors: LoraError('run') naming the first file that is no longer what the run began with. */
+/**
+ * Compares a run's files with their fingerprints.
+ *
+ * @throws LoraError('run') with the first file that is missing or has changed
+ */
 export async function checkFingerprints(expected: readonly FileFingerprint[]): Promise<void> {
   for (const before of expected) {
     const now = await fingerprintOf(before.file).catch((error: unknown) => {
-      throw new LoraError('run', 'A file that the run began with is gone.', {
+      throw new LoraError('run', 'A file that the run was started with is missing.', {
         place: { file: before.file },
-        fix: 'Put it back, or start a new run.',
+        fix: 'Restore it, or start a new run.',
         cause: error,
       });
     });
     if (now.sha256 !== before.sha256) {
       throw new LoraError(
         'run',
-        'The file has changed since the run began, so the run cannot go on as it was.',
+        'The file has changed since the run was started, so the run cannot be resumed.',
         {
           place: { file: before.file },
-          fix: 'Put the old file back, or start a new run with init_adapter.',
+          fix: 'Restore the old file, or start a new run with init_adapter.',
         },
       );
     }
   }
 }
 
-/** The commit that a folder's repository is at, read from .git; null outside of one. */
+/** The current commit of the repository that contains a folder, read from .git; null without one. */
 export async function gitCommit(folder: string): Promise<string | null> {
   for (let dir = path.resolve(folder); ; dir = path.dirname(dir)) {
     const head = await readFile(path.join(dir, '.git', 'HEAD'), 'utf8').catch(() => null);

@@ -3,16 +3,14 @@ import path from 'node:path';
 import { pathExists } from '../../common/fileStatus';
 import { RUN_FILES } from '../../shared/run';
 
-/**
- * NAME.123.tmp and .NAME.1a2b.123.tmp were being written when their process was killed; NAME.123.old was
- * being replaced.
- */
+/** NAME.123.tmp and .NAME.1a2b.123.tmp were being written when their process was killed. */
 const UNFINISHED = /^.+\.\d+\.tmp$/;
+/** NAME.123.old was being replaced. */
 const REPLACED = /^(.+)\.\d+\.old$/;
 
 /**
- * Clears what a killed engine left half-written in a run that nobody owns; what cannot be cleared
- * harms nobody. What it was replacing comes back where nothing whole has taken its place.
+ * Removes the half-written files of a killed engine from a run that no engine owns, and restores
+ * what was being replaced if the new version is missing. Ignores errors: leftovers are harmless.
  */
 export async function clearLeftovers(runDir: string): Promise<void> {
   for (const folder of [runDir, path.join(runDir, RUN_FILES.checkpoints)]) {

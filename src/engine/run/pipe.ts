@@ -19,6 +19,7 @@ import type {
   EngineRequests,
 } from '../../shared/engineProtocol';
 
+/** Answers to the clients' requests; a LoraError is sent to the client. */
 export type Handlers = {
   readonly [N in EngineRequestName]: (
     params: EngineRequests[N]['params'],
@@ -26,8 +27,8 @@ export type Handlers = {
 };
 
 /**
- * A named pipe that any number of clients of the same user follow. A client that vanishes takes
- * nothing with it.
+ * The named pipe of a run, for any number of clients of the same user. A client that disconnects
+ * does not affect the others.
  */
 export class PipeServer {
   private readonly clients = new Set<MessageConnection>();
@@ -40,8 +41,8 @@ export class PipeServer {
   ) {}
 
   /**
-   * Listens under a random name, in a folder that only the owner can enter. `onClients` hears how
-   * many are connected.
+   * Listens under a random name, in a folder that only the owner can enter. Calls `onClients` with
+   * the number of connected clients when it changes.
    */
   static async listen(handlers: Handlers, onClients: (count: number) => void): Promise<PipeServer> {
     const folder =
@@ -52,7 +53,7 @@ export class PipeServer {
       : `\\\\.\\pipe\\lora-${randomBytes(16).toString('hex')}`;
     const server = createServer();
     const pipe = new PipeServer(name, server, folder, onClients);
-    server.on('connection', (socket) => pipe.welcome(socket, handlers));
+    server.on('connection', (socket) => pipe.connect(socket, handlers));
     await new Promise<void>((resolve, reject) =>
       server.once('error', reject).listen(name, resolve),
     );
@@ -60,22 +61,24 @@ export class PipeServer {
     return pipe;
   }
 
+  /** Sends a notification to all clients. */
   notify<N extends EngineNotificationName>(name: N, params: EngineNotifications[N]): void {
     for (const client of this.clients) client.sendNotification(name, params).catch(() => undefined);
   }
 
+  /** Disconnects all clients and removes the pipe. */
   async close(): Promise<void> {
     for (const client of [...this.clients]) client.end();
     await new Promise<void>((resolve) => this.server.close(() => resolve()));
     if (this.folder) await rm(this.folder, { recursive: true, force: true });
   }
 
-  private welcome(socket: Socket, handlers: Handlers): void {
+  private connect(socket: Socket, handlers: Handlers): void {
     const client = createMessageConnection(
       new SocketMessageReader(socket),
       new SocketMessageWriter(socket),
     );
-    const leave = () => {
+    const disconnect = () => {
       if (!this.clients.delete(client)) return;
       client.dispose();
       socket.destroy();
@@ -85,9 +88,9 @@ export class PipeServer {
       client.onRequest(name, (params: unknown) =>
         respond(handlers[name] as (params: unknown) => unknown, params),
       );
-    client.onError(leave);
-    client.onClose(leave);
-    socket.on('error', leave);
+    client.onError(disconnect);
+    client.onClose(disconnect);
+    socket.on('error', disconnect);
     this.clients.add(client);
     client.listen();
     this.onClients(this.clients.size);

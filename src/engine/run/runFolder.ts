@@ -8,13 +8,14 @@ import type { MetricLine } from '../../shared/metrics/lines';
 import { RecipeSchema, type Recipe } from '../../shared/recipe';
 import { newRunId, RUN_FILES, RUNS_FOLDER, type RunRecord } from '../../shared/run';
 
-/** Where a recipe's runs lie: beside it. */
+/** The folder of a new run of a recipe, beside the recipe's file. */
 export const newRunDir = (recipePath: string): string =>
   path.join(path.dirname(recipePath), RUNS_FOLDER, newRunId());
 
 /**
- * Makes a run's folder. Errors: LoraError('disk') where it cannot be written, LoraError('run')
- * where a run is already there.
+ * Creates a run's folder.
+ *
+ * @throws LoraError('disk') when it cannot be written, LoraError('run') when it contains a run
  */
 export async function makeRunDir(dir: string): Promise<void> {
   try {
@@ -34,19 +35,27 @@ export async function makeRunDir(dir: string): Promise<void> {
       () => false,
     )
   ) {
-    throw new LoraError('run', 'There is a run in this folder already.', {
+    throw new LoraError('run', 'This folder already contains a run.', {
       place: { file: dir },
-      fix: 'Name another --run-dir, or go on with --resume.',
+      fix: 'Choose another --run-dir, or resume the run with --resume.',
     });
   }
 }
 
+/** What a new run's record is made from. */
+export interface NewRun {
+  readonly recipe: Recipe;
+  /** The recipe's file. */
+  readonly recipe_path: string | null;
+  /** Version of LoRA Workbench. */
+  readonly extension: string;
+  readonly git_commit: string | null;
+}
+
+/** The record of a run that is about to start in `dir`. */
 export function newRecord(
   dir: string,
-  recipe: Recipe,
-  recipe_path: string | null,
-  extension: string,
-  git_commit: string | null,
+  { recipe, recipe_path, extension, git_commit }: NewRun,
 ): RunRecord {
   return {
     version: 1,
@@ -85,19 +94,19 @@ function runName({ base, dataset }: Recipe): string {
   return `${path.basename(dataset, path.extname(dataset))} on ${model}`;
 }
 
-/** Reads run.json of a run to go on with. Errors: LoraError('run'). */
+/** Reads the record of a run, to resume it. @throws LoraError('run') */
 export async function readRecord(dir: string): Promise<RunRecord> {
   const record = await readJsonObject(path.join(dir, RUN_FILES.record), 'run');
-  // keys that are newer than the run take their defaults
+  // settings that are newer than the run get their defaults
   const recipe = v.safeParse(RecipeSchema, record['recipe']);
   if (record['version'] === 1 && recipe.success)
     return { ...record, recipe: recipe.output } as unknown as RunRecord;
-  throw new LoraError('run', 'The run was written by another version.', {
+  throw new LoraError('run', 'The run was written by a different version of LoRA Workbench.', {
     place: { file: path.join(dir, RUN_FILES.record) },
   });
 }
 
-/** Appends to metrics.jsonl; first cuts off a last line that a crash tore. */
+/** Appends to metrics.jsonl. */
 export class MetricsFile {
   private pending: Promise<void> = Promise.resolve();
 
@@ -106,7 +115,7 @@ export class MetricsFile {
     private readonly file: string,
   ) {}
 
-  /** Errors: LoraError('disk'). */
+  /** Removes an incomplete last line that a crash has left. @throws LoraError('disk') */
   static async open(dir: string): Promise<MetricsFile> {
     const file = path.join(dir, RUN_FILES.metrics);
     try {
@@ -115,23 +124,25 @@ export class MetricsFile {
         await truncate(file, Buffer.byteLength(text.slice(0, text.lastIndexOf('\n') + 1)));
       return new MetricsFile(await open(file, 'a'), file);
     } catch (error) {
-      throw unwritable(file, error);
+      throw metricsError(file, error);
     }
   }
 
   /**
-   * Lines are written in the order in which they came. Errors: LoraError('disk'), also for every
-   * later line.
+   * Appends a line after those before it.
+   *
+   * @throws LoraError('disk'), also for each line after one that could not be written
    */
   append(line: MetricLine): Promise<void> {
     this.pending = this.pending
       .then(() => this.handle.appendFile(`${JSON.stringify(line)}\n`))
       .catch((error: unknown) => {
-        throw error instanceof LoraError ? error : unwritable(this.file, error);
+        throw error instanceof LoraError ? error : metricsError(this.file, error);
       });
     return this.pending;
   }
 
+  /** Flushes and closes the file. */
   async close(): Promise<void> {
     await this.pending.catch(() => undefined);
     await this.handle.sync().catch(() => undefined);
@@ -139,10 +150,10 @@ export class MetricsFile {
   }
 }
 
-function unwritable(file: string, error: unknown): LoraError {
+function metricsError(file: string, error: unknown): LoraError {
   return new LoraError('disk', `The metrics could not be written: ${fileErrorReason(error)}.`, {
     place: { file },
-    fix: 'Free some room or make the folder writable, then go on with --resume.',
+    fix: 'Free some disk space or make the folder writable, then resume the run with --resume.',
     cause: error,
   });
 }

@@ -5,51 +5,57 @@ import { openBase } from '../../formats/base';
 import type { Model } from '../../models/model';
 import { LoraError } from '../../shared/errors';
 import type { Context } from '../commands/context';
-import { openModel, type OpenOptions } from '../model/openModel';
+import { openModel, type ModelPaths, type OpenOptions } from '../model/openModel';
 
-/** A model that answers as the base with one adapter, so many times, does. */
+/** A model that answers with one adapter at one scale. */
 export interface ServedModel {
   readonly model: Model;
   readonly tokenizer: Tokenizer;
 }
 
-interface Opened extends ServedModel {
+interface OpenedServedModel extends ServedModel {
   readonly device: string;
   readonly close: () => Promise<void>;
 }
 
+/** The base in memory with the adapters that share it. */
+interface SharedModel extends OpenedServedModel {
+  /** Indices of these adapters among all, in the order of their scales. */
+  readonly adapters: readonly number[];
+}
+
 /**
- * One base in memory with all of its adapters side by side, switched by their scales. An adapter
- * that cannot share it (DoRA scales whole weights, and others replace some) has a copy of its own,
- * read when it is first asked.
+ * One base in memory with all of its adapters beside each other, switched by their scales. An
+ * adapter that cannot share the base (DoRA scales whole weights, others replace some) gets a copy
+ * of its own, which is loaded when it is first used.
  */
 export class ServedModels {
-  private readonly own = new Map<number, Opened>();
+  private readonly copies = new Map<number, OpenedServedModel>();
 
   private constructor(
-    private readonly basePath: string,
-    private readonly adapterPaths: readonly string[],
+    private readonly paths: ModelPaths,
     private readonly context: Context,
     private readonly options: OpenOptions,
-    private readonly shared: Opened,
-    /** Places of those that share the base, in the order in which they lie on it. */ private readonly sharing: readonly number[],
+    private readonly shared: SharedModel,
   ) {}
 
-  /** Errors: LoraError, also where the base does not write text. */
+  /**
+   * Loads the base and the adapters that share it. The caller closes them.
+   *
+   * @throws LoraError, also when the base does not write text
+   */
   static async open(
-    basePath: string,
-    adapterPaths: readonly string[],
+    paths: ModelPaths,
     context: Context,
     options: OpenOptions,
   ): Promise<ServedModels> {
-    const sharing = await sharingOf(basePath, adapterPaths);
-    const shared = await openOne(
-      basePath,
-      sharing.map((place) => adapterPaths[place]!),
+    const adapters = await indicesOfSharing(paths);
+    const opened = await openServedModel(
+      { base: paths.base, adapters: adapters.map((index) => paths.adapters[index]!) },
       context,
       options,
     );
-    return new ServedModels(basePath, adapterPaths, context, options, shared, sharing);
+    return new ServedModels(paths, context, options, { ...opened, adapters });
   }
 
   get tokenizer(): Tokenizer {
@@ -60,59 +66,67 @@ export class ServedModels {
     return this.shared.device;
   }
 
-  /** Ready to answer, until the next is asked for. Errors: LoraError. */
+  /**
+   * The model with an adapter (by its index; null: the base alone) at a scale. It is valid until
+   * the next call.
+   *
+   * @throws LoraError
+   */
   async with(adapter: number | null, scale: number): Promise<ServedModel> {
-    if (adapter !== null && adapter >= this.adapterPaths.length)
+    const { adapters: sharing, model } = this.shared;
+    if (adapter !== null && adapter >= this.paths.adapters.length)
       throw new LoraError('usage', `There is no adapter ${adapter}.`);
-    if (adapter === null || this.sharing.includes(adapter)) {
-      await this.shared.model.rescale(this.sharing.map((place) => (place === adapter ? scale : 0)));
+    if (adapter === null || sharing.includes(adapter)) {
+      await model.rescale(sharing.map((index) => (index === adapter ? scale : 0)));
       return this.shared;
     }
-    const own =
-      this.own.get(adapter) ??
-      (await openOne(this.basePath, [this.adapterPaths[adapter]!], this.context, {
-        ...this.options,
-        onProgress: () => undefined,
-      }));
-    this.own.set(adapter, own);
-    await own.model.rescale([scale]);
-    return own;
+    const copy = await this.copyWith(adapter);
+    await copy.model.rescale([scale]);
+    return copy;
   }
 
   async close(): Promise<void> {
-    for (const { close } of [...this.own.values(), this.shared]) await close();
+    for (const { close } of [...this.copies.values(), this.shared]) await close();
+  }
+
+  private async copyWith(adapter: number): Promise<ServedModel> {
+    const existing = this.copies.get(adapter);
+    if (existing) return existing;
+    const copy = await openServedModel(
+      { base: this.paths.base, adapters: [this.paths.adapters[adapter]!] },
+      this.context,
+      { ...this.options, onProgress: () => undefined },
+    );
+    this.copies.set(adapter, copy);
+    return copy;
   }
 }
 
-async function sharingOf(
-  basePath: string,
-  adapterPaths: readonly string[],
-): Promise<readonly number[]> {
-  const base = await openBase(basePath);
+async function indicesOfSharing(paths: ModelPaths): Promise<readonly number[]> {
+  const base = await openBase(paths.base);
   try {
-    const places: number[] = [];
-    for (const [place, folder] of adapterPaths.entries()) {
+    const indices: number[] = [];
+    for (const [index, folder] of paths.adapters.entries()) {
       const { adapter } = await readAnyAdapter(folder, base);
-      if (adapter.trained.length === 0 && !adapter.modules.some((m) => m.magnitude))
-        places.push(place);
+      const isDora = adapter.modules.some((module) => module.magnitude);
+      if (adapter.trained.length === 0 && !isDora) indices.push(index);
     }
-    return places;
+    return indices;
   } finally {
     await base.close();
   }
 }
 
-async function openOne(
-  basePath: string,
-  adapterPaths: readonly string[],
+async function openServedModel(
+  paths: ModelPaths,
   context: Context,
   options: OpenOptions,
-): Promise<Opened> {
-  const { base, model, close, device } = await openModel(basePath, adapterPaths, context, options);
+): Promise<OpenedServedModel> {
+  const { base, model, close, device } = await openModel(paths, context, options);
   try {
     if (base.spec.head.kind !== 'lm')
       throw new LoraError('base', `A model for the task ${base.spec.task} does not write text.`, {
-        place: { file: basePath },
+        place: { file: paths.base },
       });
     return { model, tokenizer: createTokenizer(await base.readTokenizer()), device, close };
   } catch (error) {

@@ -13,35 +13,43 @@ import { checkSavedWeights } from './products/modelProduct';
 import type { ProductKind } from './products/product';
 
 /**
- * state.json of a checkpoint. Everything random depends on the seed and the step alone, so that
- * this is all there is to keep.
+ * state.json of a checkpoint. Random numbers depend on the seed and the step alone, so no random
+ * state has to be saved.
  */
 const StateSchema = v.object({
   version: v.literal(1),
   step: v.pipe(v.number(), v.integer(), v.minValue(0)),
+  /** Seconds of training. */
   elapsed: v.number(),
   best: v.nullable(v.object({ step: v.number(), loss: v.number() })),
-  /** What is still due after the step. */
+  /** What is still to be done after this step. */
   pending: v.optional(v.array(v.picklist(['evaluate', 'sample'])), []),
 });
 
 export type TrainingState = v.InferOutput<typeof StateSchema>;
 
+/** What `writeCheckpoint` saves. */
 export interface Checkpoint {
   readonly state: TrainingState;
   readonly optimizer: OptimizerState;
-  /** Writes what has been trained so far into a folder. */
+  /** Writes the trained weights into an existing folder. */
   readonly fill: (folder: string) => Promise<void>;
 }
 
 const STATE_FILE = 'state.json';
 const OPTIMIZER_FILE = 'optimizer.safetensors';
-const nameOf = (step: number) => `step-${step}`;
+const folderName = (step: number) => `step-${step}`;
 
+/** Path of the checkpoint after a step. */
 export const checkpointFolder = (runDir: string, step: number): string =>
-  path.join(runDir, RUN_FILES.checkpoints, nameOf(step));
+  path.join(runDir, RUN_FILES.checkpoints, folderName(step));
 
-/** Writes checkpoints/step-N, whole or not at all. Gives its path relative to the run's folder. */
+/**
+ * Writes checkpoints/step-N, completely or not at all. Returns its path relative to the run's
+ * folder.
+ *
+ * @throws LoraError('disk')
+ */
 export async function writeCheckpoint(
   runDir: string,
   { state, optimizer, fill }: Checkpoint,
@@ -60,12 +68,12 @@ export async function writeCheckpoint(
     );
     await writeJson(path.join(temp, STATE_FILE), state);
   });
-  return path.posix.join(RUN_FILES.checkpoints, nameOf(state.step));
+  return path.posix.join(RUN_FILES.checkpoints, folderName(state.step));
 }
 
 /**
- * Removes all but the newest `keep` checkpoints up to this step. Damaged ones of later steps, which
- * a resumed run has passed over, take nobody's place.
+ * Removes all but the newest `keep` checkpoints up to a step. Checkpoints of later steps are not
+ * counted: they are damaged ones that a resumed run has skipped.
  */
 export async function pruneCheckpoints(runDir: string, keep: number, step: number): Promise<void> {
   const steps = (await checkpointSteps(runDir)).filter((saved) => saved <= step);
@@ -76,7 +84,7 @@ export async function pruneCheckpoints(runDir: string, keep: number, step: numbe
   );
 }
 
-/** Steps of the folders called step-N, newest first. */
+/** Steps of the folders named step-N, newest first. */
 export async function checkpointSteps(runDir: string): Promise<number[]> {
   const names = await readdir(path.join(runDir, RUN_FILES.checkpoints)).catch(() => []);
   return names
@@ -85,11 +93,11 @@ export async function checkpointSteps(runDir: string): Promise<number[]> {
     .sort((a, b) => b - a);
 }
 
-/** Errors: LoraError where it is missing or damaged. */
+/** Reads state.json. @throws an error when it is missing or damaged */
 export const readState = async (folder: string): Promise<TrainingState> =>
   v.parse(StateSchema, await readJsonObject(path.join(folder, STATE_FILE), 'run'));
 
-/** Gives a model AdamW's state. */
+/** Loads AdamW's state into a model. @throws LoraError('run') when it is missing or damaged */
 export function restoreOptimizer(
   folder: string,
   model: Pick<Model, 'restoreOptimizer'>,
@@ -105,17 +113,17 @@ export function restoreOptimizer(
 }
 
 /**
- * The step of the newest checkpoint that is whole; null where none is. `skipped` hears of each that
- * is not.
+ * The step of the newest complete checkpoint; null if there is none. Calls `skipped` for each newer
+ * one that is incomplete or damaged.
  */
-export async function newestWholeCheckpoint(
+export async function newestCompleteCheckpoint(
   runDir: string,
   kind: ProductKind,
   skipped: (step: number, error: unknown) => void,
 ): Promise<number | null> {
   for (const step of await checkpointSteps(runDir)) {
     try {
-      await check(checkpointFolder(runDir, step), kind);
+      await checkCheckpoint(checkpointFolder(runDir, step), kind);
       return step;
     } catch (error) {
       skipped(step, error);
@@ -124,7 +132,7 @@ export async function newestWholeCheckpoint(
   return null;
 }
 
-async function check(folder: string, kind: ProductKind): Promise<void> {
+async function checkCheckpoint(folder: string, kind: ProductKind): Promise<void> {
   await readState(folder);
   await (kind === 'model' ? checkSavedWeights(folder) : readPeftAdapter(folder));
   await withSafetensors(path.join(folder, OPTIMIZER_FILE), () => Promise.resolve(), 'run');

@@ -3,8 +3,8 @@ import { LoraError } from '../../shared/errors';
 import { placeOfKey } from '../../shared/recipeFile';
 
 /**
- * An error of the worker as the user is to see it: the worker knows neither the recipe's file nor
- * how the run goes on.
+ * An error of the worker with what only the main thread knows: the line in the recipe's file, or
+ * how to resume the run. Other errors are returned unchanged.
  */
 export async function errorForUser(
   error: LoraError,
@@ -15,12 +15,12 @@ export async function errorForUser(
   return error.area === 'recipe' && recipePath !== null ? recipeError(error, recipePath) : error;
 }
 
-/**
- * With what to do, and with the place's final name instead of the one under which it was being
- * written.
- */
+/** A disk error with advice, and with the final name of a file instead of its temporary one. */
 export function diskErrorForUser(error: LoraError, runDir: string): LoraError {
-  const { place, fix = `Free some room, then go on: lora train --resume ${runDir}` } = error;
+  const {
+    place,
+    fix = `Free some disk space, then resume the run: lora train --resume ${runDir}`,
+  } = error;
   const file = place?.file.replace(/\.\d+\.tmp(?=[\\/]|$)/, '');
   return new LoraError('disk', error.message, {
     ...(place && file !== undefined && { place: { ...place, file } }),
@@ -29,7 +29,7 @@ export function diskErrorForUser(error: LoraError, runDir: string): LoraError {
   });
 }
 
-/** At the key's line in the recipe, where it is still there. */
+/** The error at the line of its key, if the recipe's file can still be read. */
 async function recipeError(error: LoraError, recipePath: string): Promise<LoraError> {
   const text = await readFile(recipePath, 'utf8').catch(() => null);
   if (text === null || error.place?.key === undefined) return error;

@@ -10,8 +10,10 @@ import { withCheckpointWeights } from './products/modelProduct';
 import type { PreparedTraining } from './prepare';
 
 /**
- * The model as a training begins with it, or goes on with it from a checkpoint's folder. Errors:
- * LoraError.
+ * Loads the model that a training starts with, or continues with from a checkpoint's folder. The
+ * caller disposes of it.
+ *
+ * @throws LoraError
  */
 export async function loadForTraining(
   prepared: PreparedTraining,
@@ -31,19 +33,20 @@ export async function loadForTraining(
   if (checkpoint === null) return loadModel(base, adapter, loading);
   const model =
     method === 'full'
-      ? await withCheckpointWeights(base, checkpoint, (at) => loadModel(at, adapter, loading))
-      : await loadModel(
-          base,
-          inOrderOf(adapter, (await readPeftAdapter(checkpoint)).adapter),
-          loading,
-        );
+      ? await withCheckpointWeights(base, checkpoint, (saved) => loadModel(saved, adapter, loading))
+      : await loadModel(base, await readCheckpointAdapter(checkpoint, adapter), loading);
   await restoreOptimizer(checkpoint, model);
   return model;
 }
 
+async function readCheckpointAdapter(checkpoint: string, start: Adapter): Promise<Adapter> {
+  const { adapter } = await readPeftAdapter(checkpoint);
+  return inOrderOf(start, adapter);
+}
+
 /**
- * The modules of a checkpoint in the order in which the run began: the optimizer's state and each
- * module's dropout go by it, a file goes by names.
+ * The modules of a checkpoint in the order that the run started with: the optimizer's state and the
+ * modules' dropout depend on it, while the file is sorted by name.
  */
 function inOrderOf(start: Adapter, { config, modules, trained }: Adapter): Adapter {
   const byPath = new Map(modules.map((m) => [m.path, m]));
@@ -54,7 +57,7 @@ function inOrderOf(start: Adapter, { config, modules, trained }: Adapter): Adapt
     modules: start.modules.map((m) => {
       const module = byPath.get(m.path);
       if (!module)
-        throw new LoraError('run', `The checkpoint lacks the module ${m.path}.`, {
+        throw new LoraError('run', `The module ${m.path} is missing in the checkpoint.`, {
           fix: 'Start a new run.',
         });
       return module;

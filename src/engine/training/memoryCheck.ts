@@ -6,38 +6,45 @@ import type { PlannedStep, StepReason } from '../../lora/stepPlan';
 import { LoraError } from '../../shared/errors';
 import type { TrainingMethod } from '../../shared/recipe';
 
-/** Bytes that this process can still have, caches counted as free where the system tells. */
+/** Bytes that this process can still allocate. Caches count as free if the system reports them. */
 export const availableMemory = (): number =>
   typeof process.availableMemory === 'function' ? process.availableMemory() : freemem();
 
+const ESTIMATE_TOLERANCE = 0.1;
+/** Disk space that stays free beside the checkpoints, in bytes. */
+const DISK_RESERVE = 10e6;
+
 /**
- * Errors: LoraError('memory') when a step clearly needs more than there is: an estimate off by a
- * tenth does not refuse.
+ * Refuses a training that clearly needs more memory than is available. The estimate may be a tenth
+ * too high.
+ *
+ * @throws LoraError('memory')
  */
 export function checkMemory(
   estimate: MemoryEstimate,
   available: number = availableMemory(),
   method: TrainingMethod = 'lora',
 ): void {
-  if (estimate.total * 0.9 <= available) return;
+  if (estimate.total * (1 - ESTIMATE_TOLERANCE) <= available) return;
   const [weights, update] =
     method === 'full'
       ? ['weights', "their gradients and AdamW's state"]
       : ['frozen weights', 'the adapter'];
   throw new LoraError(
     'memory',
-    `This training needs about ${formatSize(estimate.total)} of memory, and ${formatSize(available)} are free: ${formatSize(estimate.weights)} for the ${weights}, ${formatSize(
-      estimate.activations + estimate.working,
-    )} for a batch, ${formatSize(updateOf(estimate))} for ${update}.`,
+    `This training needs about ${formatSize(estimate.total)} of memory, but only ` +
+      `${formatSize(available)} is free: ${formatSize(estimate.weights)} for the ${weights}, ` +
+      `${formatSize(estimate.activations + estimate.working)} for a batch, ` +
+      `${formatSize(trainedBytes(estimate))} for ${update}.`,
     {
-      fix: `Take ${method === 'full' ? 'training.method lora' : smaller(estimate)}, or close other programs.`,
+      fix: `Use ${method === 'full' ? 'training.method lora' : memorySaver(estimate)}, or close other programs.`,
     },
   );
 }
 
 /**
- * "The base is held in bfloat16, which this processor multiplies by itself; 12 of 30 layers are
- * computed again in the backward pass. A step needs about 1.2 GB of memory."
+ * "The base is kept in bfloat16, which this processor multiplies natively; 12 of 30 layers are
+ * recomputed in the backward pass. A step needs about 1.2 GB of memory."
  */
 export function describeStepPlan(
   { plan, estimate, why }: PlannedStep,
@@ -48,38 +55,43 @@ export function describeStepPlan(
     asked: '',
     refused: '',
     plain: '',
-    processor: ', which this processor multiplies by itself',
-    memory: ', as float32 would not fit into memory',
+    processor: ', which this processor multiplies natively',
+    memory: ', because float32 would not fit into memory',
   };
-  const again =
+  const recomputed =
     plan.recomputed_layers === 0
       ? ''
-      : `; ${plan.recomputed_layers} of ${num_layers} layers are computed again in the backward pass`;
-  return `${method === 'full' ? 'The weights are held' : 'The base is held'} in ${plan.base_dtype}${reasons[why]}${again}. A step needs about ${formatSize(estimate.total)} of memory.`;
+      : `; ${plan.recomputed_layers} of ${num_layers} layers are recomputed in the backward pass`;
+  const kept = method === 'full' ? 'The weights are kept' : 'The base is kept';
+  return (
+    `${kept} in ${plan.base_dtype}${reasons[why]}${recomputed}. ` +
+    `A step needs about ${formatSize(estimate.total)} of memory.`
+  );
 }
 
-/** The adapter with all that its training needs. */
-const updateOf = ({
+/** Bytes of the adapter, its gradients and its optimizer state. */
+const trainedBytes = ({
   adapter,
   gradients,
   optimizer,
 }: Pick<MemoryEstimate, 'adapter' | 'gradients' | 'optimizer'>) => adapter + gradients + optimizer;
 
-/** What the largest part depends on. */
-function smaller({ weights, activations, working, ...parts }: MemoryEstimate): string {
-  if (updateOf(parts) > Math.max(weights, activations + working))
+/** Which setting reduces the largest part. */
+function memorySaver({ weights, activations, working, ...parts }: MemoryEstimate): string {
+  if (trainedBytes(parts) > Math.max(weights, activations + working))
     return 'a smaller r or fewer target_modules';
   if (weights > activations + working) return 'a smaller base model';
-  return 'a smaller per_device_train_batch_size (gradient_accumulation_steps makes up for it) or max_length';
+  return 'a smaller max_length or per_device_train_batch_size (with more gradient_accumulation_steps)';
 }
 
-/** Errors: LoraError('disk') when the folder's disk has less than `bytes` free. */
+/** @throws LoraError('disk') when the folder's disk has less than `bytes` free */
 export async function checkDisk(folder: string, bytes: number): Promise<void> {
   const free = await freeDiskBytes(folder);
-  if (free >= bytes + 10e6) return;
+  const needed = bytes + DISK_RESERVE;
+  if (free >= needed) return;
   throw new LoraError(
     'disk',
-    `The run needs ${formatSize(bytes + 10e6)} for its checkpoints, and ${formatSize(free)} are free.`,
-    { place: { file: folder }, fix: 'Free some room or lower save_total_limit.' },
+    `The run needs ${formatSize(needed)} of disk space for its checkpoints, but only ${formatSize(free)} is free.`,
+    { place: { file: folder }, fix: 'Free some disk space or lower save_total_limit.' },
   );
 }

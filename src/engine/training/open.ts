@@ -6,14 +6,18 @@ import { isModuleToSave } from '../../lora/modulesToSave';
 import { LoraError } from '../../shared/errors';
 import type { Recipe } from '../../shared/recipe';
 
+/** A base and the rows to train it on. */
 export interface OpenedForTraining {
   readonly base: BaseModel;
+  /** The rows, not tokenized yet. */
   readonly read: ReadData;
 }
 
 /**
- * Opens a recipe's base with the head that its rows ask for, and reads the rows. The caller closes
- * the base. Errors: LoraError.
+ * Reads a recipe's rows and opens its base with the head that they need. The caller closes the
+ * base.
+ *
+ * @throws LoraError
  */
 export async function openForTraining(
   recipe: DataRecipe & Pick<Recipe, 'base' | 'lora'>,
@@ -26,8 +30,8 @@ export async function openForTraining(
     const read = await readData(recipe, started?.labels?.names ?? labelNamesOf(base));
     const names = read.labels?.names;
     if (!names) return { base, read };
-    if (started) checkContinued(started.num_labels, names.length, lora.init_adapter!);
-    else if (names === labelNamesOf(base) || same(names, labelNamesOf(base))) return { base, read };
+    if (started) checkLabelCount(started.num_labels, names.length, lora.init_adapter!);
+    else if (haveSameNames(names, labelNamesOf(base))) return { base, read };
     await base.close();
     return {
       base: await openBaseUnder(file, lora.init_adapter, {
@@ -43,7 +47,7 @@ export async function openForTraining(
   }
 }
 
-/** An adapter holds its own vocabulary only where that trains with it. */
+/** A vocabulary of the adapter's own can only be kept if it is trained with the adapter. */
 function refuseFrozenVocabulary(
   { replaced }: BaseModel,
   { modules_to_save }: AdapterTask,
@@ -55,30 +59,32 @@ function refuseFrozenVocabulary(
   if (frozen.length === 0) return;
   throw new LoraError(
     'adapter',
-    `The adapter brings ${frozen.join(' and ')} of its own, which do not train with it (tokens were added before): it cannot be trained further.`,
+    `The adapter replaces ${frozen.join(' and ')} of the base without training them ` +
+      '(tokens were added to its vocabulary), so it cannot be trained further.',
     {
       place: { file, key: 'lora.init_adapter' },
-      fix: 'Merge it into its base first, and train on the merged model.',
+      fix: 'Merge it into its base and train on the merged model.',
     },
   );
 }
 
-const same = (a: readonly string[], b: readonly string[] | null) => a.join('\0') === b?.join('\0');
+const haveSameNames = (a: readonly string[], b: readonly string[] | null) =>
+  a.join('\0') === b?.join('\0');
 
-/** A head that goes on must tell apart what it did. */
-function checkContinued(num_labels: number | null, wanted: number, file: string): void {
+/** The head of an adapter that is trained further keeps its labels. */
+function checkLabelCount(num_labels: number | null, wanted: number, file: string): void {
   if (num_labels === null || num_labels === wanted) return;
   throw new LoraError(
     'adapter',
-    `The adapter tells ${num_labels} labels apart, the dataset has ${wanted}.`,
+    `The adapter has ${num_labels} labels, but the dataset has ${wanted}.`,
     {
       place: { file, key: 'lora.init_adapter' },
-      fix: 'Go on with rows of the same labels, or start a new adapter.',
+      fix: 'Use rows with the same labels, or start a new adapter.',
     },
   );
 }
 
-/** What the head that the base comes with tells apart; null where it has none. */
+/** Names of the labels of the base's own head; null if it has no trained one. */
 export function labelNamesOf({
   spec,
   missing,

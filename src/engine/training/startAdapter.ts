@@ -15,55 +15,55 @@ import type {
 import { LoraError } from '../../shared/errors';
 import { nearestName } from '../../shared/nearest';
 import { createRandom } from '../../shared/random';
-import type { LoraSettings } from '../../shared/recipe';
+import type { LoraSettings, Recipe } from '../../shared/recipe';
+import { baseName } from '../commands/describe';
 
-/** What a training begins with. */
+const INITIALIZER_RANGE = 0.02;
+
+/** What an adapter's training starts with. */
 export interface StartingAdapters {
   readonly adapter: Adapter;
   /**
-   * What the base goes without while it trains (PiSSA, OLoRA), as a frozen adapter below the other.
+   * PiSSA and OLoRA: a frozen adapter that subtracts the initial update from the base, so that both
+   * together leave it unchanged. Null for other initializations.
    */
   readonly baseCorrection: Adapter | null;
 }
 
-/** A new adapter on the modules, with all that its variant takes from the base's weights. */
+/**
+ * A new adapter on the modules. Reads the base's weights for DoRA, PiSSA and OLoRA, and for tensors
+ * that are trained as a whole.
+ *
+ * @throws LoraError('recipe') for an unknown name in modules_to_save
+ */
 export async function startAdapter(
   base: BaseModel,
   modules: readonly TargetableModule[],
-  lora: LoraSettings,
-  base_name: string,
-  seed: number,
+  { lora, training: { seed } }: Pick<Recipe, 'lora' | 'training'>,
 ): Promise<StartingAdapters> {
-  checkSaved(base, lora.modules_to_save);
+  checkModulesToSave(base, lora.modules_to_save);
   const { init_lora_weights: init } = lora;
+  const startsFromWeights = init === 'olora' || init === 'pissa';
   const plain = newAdapter(
     modules,
-    choicesOf(base, lora),
-    base_name,
+    adapterSettings(base, lora),
+    baseName(base),
     seed,
-    init === 'olora' || init === 'pissa' ? 'default' : init,
+    startsFromWeights ? 'default' : init,
   );
-  const started: LoraFactors[] = [];
-  for (const m of plain.modules) started.push(await withWeight(base, m, lora));
+  const factors: LoraFactors[] = [];
+  for (const module of plain.modules) factors.push(await startFactors(base, module, lora));
   const adapter: Adapter = {
     ...plain,
-    modules: started,
+    modules: factors,
     trained: await trainedTensors(base, plain, seed),
   };
-  return {
-    adapter,
-    baseCorrection:
-      init === 'olora' || init === 'pissa'
-        ? {
-            ...adapter,
-            trained: [],
-            modules: started.map((m) => ({ ...m, B: m.B.map((b) => -b), magnitude: null })),
-          }
-        : null,
-  };
+  if (!startsFromWeights) return { adapter, baseCorrection: null };
+  const negated = factors.map((m) => ({ ...m, B: m.B.map((b) => -b), magnitude: null }));
+  return { adapter, baseCorrection: { ...adapter, trained: [], modules: negated } };
 }
 
-function choicesOf(
+function adapterSettings(
   base: BaseModel,
   lora: LoraSettings,
 ): Omit<AdapterConfig, 'base_model_name_or_path' | 'raw'> {
@@ -100,8 +100,9 @@ function choicesOf(
 }
 
 /**
- * What trains whole: what the recipe names, and the task's head, which is new. PEFT names both of
- * these in an adapter for texts; other layers of the head that the base lacks are named here.
+ * The modules that are trained as a whole: those that the recipe names, and a classification head.
+ * For texts PEFT lists both `classifier` and `score`; other layers of the head that the base does
+ * not have are added.
  */
 export function modulesToSave(
   { spec, missing }: Pick<BaseModel, 'spec' | 'missing'>,
@@ -110,22 +111,25 @@ export function modulesToSave(
   if (spec.head.kind !== 'labels') return named;
   const heads = spec.task === 'image_cls' ? ['classifier'] : ['classifier', 'score'];
   const known = [...new Set([...(named ?? []), ...heads])];
-  return [...known, ...new Set(missing.map(pathOf).filter((own) => !isModuleToSave(own, known)))];
+  return [...known, ...new Set(missing.map(pathOf).filter((path) => !isModuleToSave(path, known)))];
 }
 
-async function withWeight(
+/** The factors of one module, with what they take from its weight. */
+async function startFactors(
   base: BaseModel,
-  m: LoraFactors,
+  module: LoraFactors,
   { use_dora, init_lora_weights: init }: LoraSettings,
 ): Promise<LoraFactors> {
-  const starts = (init === 'olora' || init === 'pissa') && m.kind === 'linear';
-  if (!use_dora && !starts) return m;
-  const weight = await orientedWeight(base, m);
-  const begun = starts ? { ...m, ...startFromWeight(init, weight, m) } : m;
-  return use_dora ? { ...begun, magnitude: initialMagnitude(weight, m) } : begun;
+  const startsFromWeight = (init === 'olora' || init === 'pissa') && module.kind === 'linear';
+  if (!use_dora && !startsFromWeight) return module;
+  const weight = await orientedWeight(base, module);
+  const factors = startsFromWeight
+    ? { ...module, ...startFromWeight(init, weight, module) }
+    : module;
+  return use_dora ? { ...factors, magnitude: initialMagnitude(weight, module) } : factors;
 }
 
-/** W as [out, in] (an embedding's as [vocab, dim]), however the file stores it. */
+/** The weight as [out, in] (an embedding's as [vocab, dim]); some families store it transposed. */
 async function orientedWeight(
   base: BaseModel,
   { path, in_features, out_features }: LoraFactors,
@@ -142,8 +146,8 @@ async function orientedWeight(
 }
 
 /**
- * Biases and whole modules that train, as they are in the base; a head that the checkpoint lacks is
- * drawn as transformers does.
+ * Initial values of the biases and whole modules that are trained: the base's, or random ones for a
+ * head that the base does not have.
  */
 async function trainedTensors(
   base: BaseModel,
@@ -152,58 +156,56 @@ async function trainedTensors(
 ): Promise<TrainedTensor[]> {
   const all = namedTensors(base.spec);
   const adapted = new Set(modules.map((m) => m.path));
-  const wanted = all.filter(({ name }) => {
-    const path = pathOf(name);
-    const biased =
-      name.endsWith('.bias') &&
-      (config.bias === 'all' || (config.bias === 'lora_only' && adapted.has(path)));
-    return biased || isModuleToSave(path, config.modules_to_save);
-  });
+  const isTrainedBias = (name: string) =>
+    name.endsWith('.bias') &&
+    (config.bias === 'all' || (config.bias === 'lora_only' && adapted.has(pathOf(name))));
+  const wanted = all.filter(
+    ({ name }) => isTrainedBias(name) || isModuleToSave(pathOf(name), config.modules_to_save),
+  );
   const tensors: TrainedTensor[] = [];
   for (const { name, shape } of wanted) {
-    tensors.push({
-      name,
-      shape,
-      data: base.missing.includes(name)
-        ? initialHeadTensor(
-            name,
-            shape.reduce((n, d) => n * d, 1),
-            seed,
-          )
-        : await readWeight(base, name),
-    });
+    const data = base.missing.includes(name)
+      ? initialHeadTensor({ name, shape }, seed)
+      : await readWeight(base, name);
+    tensors.push({ name, shape, data });
   }
   return tensors;
 }
 
+/** layers.0.q_proj.bias -> layers.0.q_proj */
 const pathOf = (tensor: string) => tensor.slice(0, tensor.lastIndexOf('.'));
 
-/** Errors: LoraError('recipe') for a name that means no module. */
-function checkSaved(base: BaseModel, names: readonly string[] | null): void {
+/** @throws LoraError('recipe') for a name that matches no module */
+function checkModulesToSave(base: BaseModel, names: readonly string[] | null): void {
   const paths = namedTensors(base.spec).map(({ name }) => pathOf(name));
-  const unknown = (names ?? []).find((name) => !paths.some((own) => isModuleToSave(own, [name])));
+  const unknown = (names ?? []).find((name) => !paths.some((path) => isModuleToSave(path, [name])));
   if (unknown === undefined) return;
-  const kinds = [...new Set(paths.map((own) => own.slice(own.lastIndexOf('.') + 1)))];
+  const kinds = [...new Set(paths.map((path) => path.slice(path.lastIndexOf('.') + 1)))];
   const nearest = nearestName(unknown, kinds);
   throw new LoraError(
     'recipe',
-    `"${unknown}" in modules_to_save is no module of this base${nearest === undefined ? '' : `; the nearest is "${nearest}"`}.`,
+    `"${unknown}" in modules_to_save is not a module of this base${nearest === undefined ? '' : `; did you mean "${nearest}"?`}`,
     {
       place: { file: base.path, key: 'lora.modules_to_save' },
-      fix: `Modules here: ${kinds.join(', ')}.`,
+      fix: `The modules of this base: ${kinds.join(', ')}.`,
     },
   );
 }
 
 /**
- * A head's tensor that the base lacks: transformers' initializer_range for weights, zero for
- * biases.
+ * Values of a head's tensor that the base does not have: normally distributed with a standard
+ * deviation of 0.02 (transformers' initializer_range), or zero for biases.
  */
-export function initialHeadTensor(name: string, size: number, seed: number): Float32Array {
+export function initialHeadTensor(
+  { name, shape }: Pick<TrainedTensor, 'name' | 'shape'>,
+  seed: number,
+): Float32Array {
+  const size = shape.reduce((product, dim) => product * dim, 1);
   if (name.endsWith('.bias')) return new Float32Array(size);
   const random = createRandom(seed, 'head', name);
-  return Float32Array.from(
-    { length: size },
-    () => 0.02 * Math.sqrt(-2 * Math.log(1 - random())) * Math.cos(2 * Math.PI * random()),
-  );
+  return Float32Array.from({ length: size }, () => {
+    // Box-Muller transform
+    const radius = Math.sqrt(-2 * Math.log(1 - random()));
+    return INITIALIZER_RANGE * radius * Math.cos(2 * Math.PI * random());
+  });
 }

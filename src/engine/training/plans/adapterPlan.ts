@@ -11,17 +11,15 @@ import { LoraError } from '../../../shared/errors';
 import { nearestName } from '../../../shared/nearest';
 import type { LoraSettings, Recipe } from '../../../shared/recipe';
 import { modulesToSave, startAdapter, type StartingAdapters } from '../startAdapter';
-import { baseName, described } from '../../commands/describe';
+import { described } from '../../commands/describe';
 
-/**
- * What is going to be adapted; the factors themselves are made once it is known that there is
- * memory for them.
- */
+/** Which modules are adapted. The factors are created later, once memory is known to suffice. */
 export interface AdapterPlan {
   readonly modules: readonly TargetableModule[];
   readonly rankOf: (module: TargetableModule) => number;
-  /** Adapters that stay as they are under it. */
+  /** Adapters below the trained one that do not change. */
   readonly frozen: readonly Adapter[];
+  /** Creates the adapter's factors. @throws LoraError */
   readonly create: () => Promise<StartingAdapters>;
 }
 
@@ -31,8 +29,10 @@ interface Hooks {
 }
 
 /**
- * init_adapter as it is, or a new adapter on target_modules. Errors: LoraError where no module
- * matches.
+ * The plan of a LoRA training: it continues init_adapter, or starts a new adapter on
+ * target_modules.
+ *
+ * @throws LoraError('recipe') when no module matches
  */
 export async function planAdapter(
   recipe: Recipe,
@@ -43,65 +43,67 @@ export async function planAdapter(
   if (use_dora && frozen_adapters.length > 0)
     throw new LoraError(
       'recipe',
-      "DoRA cannot be trained on top of frozen_adapters: its magnitudes are those of the base's weights.",
+      "DoRA cannot be combined with frozen_adapters: its magnitudes are computed from the base's weights alone.",
       {
         place: placeIn(base, 'lora.use_dora'),
-        fix: 'Set use_dora to false, or merge the adapters into the base first.',
+        fix: 'Set use_dora to false, or merge the adapters into the base.',
       },
     );
   const frozen: Adapter[] = [];
-  for (const folder of frozen_adapters) frozen.push(await readOn(folder, base, hooks));
-  const plan = {
-    frozen,
-    ...(init_adapter === null
-      ? planNew(recipe, base, hooks)
-      : planOn(await readOn(init_adapter, base, hooks), base, hooks)),
-  };
-  const { modules, rankOf } = plan;
+  for (const folder of frozen_adapters) frozen.push(await readAdapterFor(folder, base, hooks));
+  const planned =
+    init_adapter === null
+      ? planNewAdapter(recipe, base, hooks)
+      : planContinuedAdapter(await readAdapterFor(init_adapter, base, hooks), base, hooks);
+  const { modules, rankOf } = planned;
+  const { trainable } = countTrainable(modules, rankOf);
   hooks.info(
-    `LoRA on ${modules.length} layers (${kindsOf(modules).join(', ')}): ${countTrainable(modules, rankOf).trainable.toLocaleString('en-US')} numbers are trained.`,
+    `LoRA on ${modules.length} layers (${kindsOf(modules).join(', ')}): ` +
+      `${trainable.toLocaleString('en-US')} trainable parameters.`,
   );
-  return plan;
+  return { frozen, ...planned };
 }
 
-async function readOn(folder: string, base: BaseModel, { warn }: Hooks): Promise<Adapter> {
+async function readAdapterFor(folder: string, base: BaseModel, { warn }: Hooks): Promise<Adapter> {
   const { adapter, warnings } = await readPeftAdapter(folder, adapterBaseOf(base));
   for (const warning of warnings) warn(described(warning));
   return adapter;
 }
 
-type Planned = Omit<AdapterPlan, 'frozen'>;
+type PlannedModules = Omit<AdapterPlan, 'frozen'>;
 
-function planOn(adapter: Adapter, base: BaseModel, { warn }: Hooks): Planned {
+function planContinuedAdapter(adapter: Adapter, base: BaseModel, { warn }: Hooks): PlannedModules {
   const known = targetableModules(base);
   const ranks = new Map(adapter.modules.map((m) => [m.path, m.r]));
   const modules = known.filter((m) => ranks.has(m.path));
   const rankOf = (m: TargetableModule) => ranks.get(m.path)!;
-  warnOfRank(modules, rankOf, warn);
+  warnOfHighRanks(modules, rankOf, warn);
   return { modules, rankOf, create: () => Promise.resolve({ adapter, baseCorrection: null }) };
 }
 
-function planNew({ lora, training }: Recipe, base: BaseModel, { warn }: Hooks): Planned {
+function planNewAdapter(recipe: Recipe, base: BaseModel, { warn }: Hooks): PlannedModules {
+  const { lora } = recipe;
   const saved = modulesToSave(base, lora.modules_to_save);
-  // what trains whole needs no update beside it
+  // modules that are trained as a whole need no low-rank update
   const known = targetableModules(base).filter((m) => !isModuleToSave(m.path, saved));
-  const { matched, unmatched } = targetsOf(known, lora, base);
-  if (matched.length === 0) throw noneMatched(known, unmatched, lora, base);
+  const { matched, unmatched } = matchedTargets(known, lora, base);
+  if (matched.length === 0) throw noMatchError(known, unmatched, lora, base);
   if (unmatched.length > 0)
     warn(
-      `target_modules: ${hintsOf(unmatched).join('. ')}. ${matched.length} of ${known.length} layers are adapted (${kindsOf(matched).join(', ')}).`,
+      `target_modules: ${hintsFor(unmatched)} ${matched.length} of ${known.length} layers are ` +
+        `adapted (${kindsOf(matched).join(', ')}).`,
     );
   const rankOf = ({ path }: TargetableModule) => patternValue(lora.rank_pattern, path, lora.r);
-  warnOfRank(matched, rankOf, warn);
+  warnOfHighRanks(matched, rankOf, warn);
   return {
     modules: matched,
     rankOf,
-    create: () => startAdapter(base, matched, lora, baseName(base), training.seed),
+    create: () => startAdapter(base, matched, recipe),
   };
 }
 
-/** Errors: LoraError where target_modules is no expression. */
-function targetsOf(
+/** @throws LoraError('recipe') when target_modules is not a valid expression */
+function matchedTargets(
   known: readonly TargetableModule[],
   lora: LoraSettings,
   base: BaseModel,
@@ -111,46 +113,49 @@ function targetsOf(
   } catch (error) {
     throw new LoraError('recipe', LoraError.from(error, 'recipe').message, {
       place: placeIn(base),
-      fix: 'List names instead: look-around and back-references are not supported.',
+      fix: 'Use a list of names: look-around and back-references are not supported.',
       cause: error,
     });
   }
 }
 
-function noneMatched(
+function noMatchError(
   known: readonly TargetableModule[],
   unmatched: MatchedTargets['unmatched'],
   { target_modules }: LoraSettings,
   base: BaseModel,
 ): LoraError {
-  const nearest =
-    typeof target_modules === 'string'
-      ? nearestName(target_modules, ['all-linear', ...kindsOf(known)])
-      : undefined;
+  const kinds = kindsOf(known);
   const hints =
-    typeof target_modules !== 'string'
-      ? hintsOf(unmatched)
-      : [
-          `"${target_modules}" is an expression for a module's whole path${nearest === undefined ? '' : `; the nearest name is "${nearest}"`}`,
-        ];
-  return new LoraError('recipe', `No module matches target_modules. ${hints.join('. ')}.`, {
+    typeof target_modules === 'string'
+      ? expressionHint(target_modules, ['all-linear', ...kinds])
+      : hintsFor(unmatched);
+  const names = kinds.map((kind) => `"${kind}"`).join(', ');
+  return new LoraError('recipe', `No module matches target_modules. ${hints}`, {
     place: placeIn(base),
-    fix: `Name some of ${known.length} layers here as a list: ${kindsOf(known)
-      .map((kind) => `"${kind}"`)
-      .join(', ')}; or take "all-linear".`,
+    fix: `Use "all-linear", or a list of some of these ${known.length} layers: ${names}.`,
   });
 }
 
-/** The engine's main thread knows where the recipe lies. */
+function expressionHint(expression: string, names: readonly string[]): string {
+  const nearest = nearestName(expression, names);
+  const question = nearest === undefined ? '' : ` Did you mean "${nearest}"?`;
+  return `"${expression}" is read as a regular expression for the whole module path.${question}`;
+}
+
+/** The main thread replaces the base's path by the line in the recipe. */
 const placeIn = (base: BaseModel, key = 'lora.target_modules') => ({ file: base.path, key });
 
-const hintsOf = (unmatched: MatchedTargets['unmatched']) =>
-  unmatched.map(
-    ({ name, nearest }) =>
-      `"${name}" is no module of this base${nearest === undefined ? '' : `; the nearest is "${nearest}"`}`,
-  );
+const hintsFor = (unmatched: MatchedTargets['unmatched']) =>
+  unmatched
+    .map(({ name, nearest }) => {
+      const question = nearest === undefined ? '.' : `; did you mean "${nearest}"?`;
+      return `"${name}" is not a module of this base${question}`;
+    })
+    .join(' ');
 
-function warnOfRank(
+/** A rank above the smaller side of a weight is allowed, but pointless. */
+function warnOfHighRanks(
   modules: readonly TargetableModule[],
   rankOf: (module: TargetableModule) => number,
   warn: (message: string) => void,
@@ -159,7 +164,10 @@ function warnOfRank(
     (m) => rankOf(m) > Math.min(m.in_features, m.out_features),
   );
   if (!first) return;
+  const more = others.length > 0 ? ` and of ${others.length} more modules` : '';
   warn(
-    `r = ${rankOf(first)} is above the smaller side of ${first.path} (${first.out_features} x ${first.in_features})${others.length > 0 ? ` and of ${others.length} more modules` : ''}: such an update is no longer of low rank, and costs more than tuning the layer itself.`,
+    `r = ${rankOf(first)} exceeds the smaller side of ${first.path} ` +
+      `(${first.out_features} x ${first.in_features})${more}: the update is no longer of low rank, ` +
+      'and trains more numbers than the layer itself has.',
   );
 }

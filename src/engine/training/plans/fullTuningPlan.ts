@@ -8,30 +8,18 @@ import { EMPTY_ADAPTER } from '../../model/backend';
 import { initialHeadTensor } from '../startAdapter';
 
 /**
- * Every weight is going to train, and no adapter. Errors: LoraError('recipe') where the recipe asks
- * for adapters all the same.
+ * The plan of full fine-tuning: all weights of the base are trained, without an adapter.
+ *
+ * @throws LoraError('recipe') when the recipe names adapters
  */
 export function planFullTuning(
   { lora }: Recipe,
   base: BaseModel,
   { info }: { readonly info: (message: string) => void },
 ): AdapterPlan {
-  const asked =
-    lora.init_adapter !== null
-      ? 'init_adapter'
-      : lora.frozen_adapters.length > 0
-        ? 'frozen_adapters'
-        : null;
-  if (asked)
-    throw new LoraError(
-      'recipe',
-      `With training.method full every weight of the base trains, and no adapter: lora.${asked} cannot be kept.`,
-      {
-        place: { file: base.path, key: `lora.${asked}` },
-        fix: 'Merge the adapter into the base first, and train the merged model.',
-      },
-    );
-  info(`Full tuning: all ${base.parameters.toLocaleString('en-US')} weights are trained.`);
+  if (lora.init_adapter !== null) throw adapterRefused(base, 'init_adapter');
+  if (lora.frozen_adapters.length > 0) throw adapterRefused(base, 'frozen_adapters');
+  info(`Full fine-tuning of all ${base.parameters.toLocaleString('en-US')} weights.`);
   return {
     modules: [],
     rankOf: () => 0,
@@ -40,24 +28,25 @@ export function planFullTuning(
   };
 }
 
-/** The base with the head that it lacks, drawn as transformers does. */
+function adapterRefused({ path }: BaseModel, key: 'init_adapter' | 'frozen_adapters'): LoraError {
+  return new LoraError(
+    'recipe',
+    `training.method full trains the base without adapters, so lora.${key} cannot be used.`,
+    {
+      place: { file: path, key: `lora.${key}` },
+      fix: 'Merge the adapter into the base and train the merged model.',
+    },
+  );
+}
+
+/** The base with random initial values for the head that it does not have. */
 export function withInitialHead(base: BaseModel, seed: number): BaseModel {
   const missing = namedTensors(base.spec).filter(({ name }) => base.missing.includes(name));
-  const drawn = new Map(
+  const initial = new Map(
     missing.map(({ name, shape }): [string, ReplacedTensor] => [
       name,
-      {
-        shape,
-        read: () =>
-          Promise.resolve(
-            initialHeadTensor(
-              name,
-              shape.reduce((n, d) => n * d, 1),
-              seed,
-            ),
-          ),
-      },
+      { shape, read: () => Promise.resolve(initialHeadTensor({ name, shape }, seed)) },
     ]),
   );
-  return { ...base, weights: withReplaced(base.weights, drawn) };
+  return { ...base, weights: withReplaced(base.weights, initial) };
 }

@@ -1,13 +1,14 @@
 import type { TrainingSettings } from '../../../shared/recipe';
 
+/** The settings that the number of steps depends on. */
 export type PlanSettings = Pick<
   TrainingSettings,
   'num_train_epochs' | 'max_steps' | 'per_device_train_batch_size' | 'gradient_accumulation_steps'
 >;
 
 /**
- * How a run goes through its examples. A last step of fewer batches is taken too, scaled by its
- * real content.
+ * How a run divides its examples into steps. The last step of an epoch may have fewer batches; its
+ * loss is the mean over their labels all the same.
  */
 export interface TrainingPlan {
   readonly batches_per_epoch: number;
@@ -15,6 +16,7 @@ export interface TrainingPlan {
   readonly total_steps: number;
 }
 
+/** The plan for a number of examples; max_steps overrides num_train_epochs. */
 export function planTraining(examples: number, settings: PlanSettings): TrainingPlan {
   const batches_per_epoch = Math.ceil(examples / settings.per_device_train_batch_size);
   const steps_per_epoch = Math.ceil(batches_per_epoch / settings.gradient_accumulation_steps);
@@ -26,8 +28,8 @@ export function planTraining(examples: number, settings: PlanSettings): Training
 }
 
 /**
- * Where a step (from 1) stands: its epoch (from 0) and its batches within it. A count of steps is
- * all that a run needs to go on.
+ * The epoch of a step (counted from 1) and its batches within that epoch (both counted from 0). A
+ * resumed run needs nothing else to find its place.
  */
 export function stepPosition(
   step: number,
@@ -40,5 +42,5 @@ export function stepPosition(
   return { epoch, batches: Array.from({ length: last - first }, (_, i) => first + i) };
 }
 
-/** Whether something that happens every so many steps happens after this one. */
+/** Whether an action that is repeated every `every` steps (0: never) is due after this step. */
 export const isDue = (step: number, every: number): boolean => every > 0 && step % every === 0;

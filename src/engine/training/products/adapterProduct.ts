@@ -14,7 +14,7 @@ import type { PreparedTraining } from '../prepare';
 import type { Product, ProductFacts } from './product';
 import { baseName } from '../../commands/describe';
 
-/** The adapter that trains, in PEFT's files. */
+/** The trained adapter, in PEFT's format. */
 export class AdapterProduct implements Product {
   readonly kind = 'adapter';
 
@@ -26,14 +26,12 @@ export class AdapterProduct implements Product {
 
   async check({ steps }: ProductFacts): Promise<void> {
     const { modules, trained } = await this.model.adapter();
-    if (
-      modules.every(
-        ({ A, B, magnitude }) =>
-          areFinite(A) && areFinite(B) && (!magnitude || areFinite(magnitude)),
-      ) &&
-      trained.every(({ data }) => areFinite(data))
-    )
-      return;
+    const factors = modules.flatMap(({ A, B, magnitude }) => [
+      A,
+      B,
+      ...(magnitude ? [magnitude] : []),
+    ]);
+    if ([...factors, ...trained.map(({ data }) => data)].every(areFinite)) return;
     throw divergenceError(
       `The adapter's weights are no longer finite after step ${steps}`,
       this.recipe.dataset,

@@ -15,17 +15,17 @@ import type { Product, ProductFacts } from './product';
 
 const WEIGHTS_FILE = 'weights.safetensors';
 
-interface Named {
+interface TensorShape {
   readonly name: string;
   readonly shape: readonly number[];
 }
 
-const allTensors = ({ spec }: Pick<BaseModel, 'spec'>): Named[] => {
+const allTensors = ({ spec }: Pick<BaseModel, 'spec'>): TensorShape[] => {
   const { body, head } = tensorsOf(spec);
   return [...body, ...head];
 };
 
-/** All weights of the base, in f32: a model folder of its own. */
+/** All weights of the base, in float32, as a model folder. */
 export class ModelProduct implements Product {
   readonly kind = 'model';
 
@@ -55,7 +55,7 @@ export class ModelProduct implements Product {
     await writeSafetensors(path.join(folder, WEIGHTS_FILE), tensors);
   }
 
-  /** As a merge writes it, with the numbers that have been trained for all that the base has. */
+  /** Uses the writer of merged models, with the trained weights in place of the base's. */
   async write(folder: string): Promise<void> {
     const {
       prepared: { base, data },
@@ -90,7 +90,7 @@ export class ModelProduct implements Product {
         await target.write(temp, {
           onTensor: () => undefined,
           onBytes: () => undefined,
-          signal: NEVER,
+          signal: NEVER_ABORTED,
         });
       });
     } finally {
@@ -99,9 +99,10 @@ export class ModelProduct implements Product {
   }
 }
 
-const NEVER = new AbortController().signal;
+/** Writing the product is not cancelled. */
+const NEVER_ABORTED = new AbortController().signal;
 
-/** The base with the weights of a checkpoint, for as long as `use` takes. Errors: LoraError. */
+/** Calls `use` with the base that has a checkpoint's weights. @throws LoraError */
 export function withCheckpointWeights<T>(
   base: BaseModel,
   folder: string,
@@ -122,9 +123,6 @@ export function withCheckpointWeights<T>(
   );
 }
 
-/**
- * Errors: LoraError where a checkpoint's weights are damaged: their file is shorter than its header
- * says, or none.
- */
+/** @throws LoraError('run') when a checkpoint's weights are missing or cut short */
 export const checkSavedWeights = (folder: string): Promise<void> =>
   withSafetensors(path.join(folder, WEIGHTS_FILE), () => Promise.resolve(), 'run');

@@ -1,24 +1,26 @@
 import type { TrainingMethod } from '../../../shared/recipe';
 
-/** How far the training is that made it. */
+/** The state of the training that made a product. */
 export interface ProductFacts {
   readonly steps: number;
   readonly last_loss: number | null;
   readonly validation_loss: number | null;
 }
 
-/** What a training makes: an adapter, or a model of its own. */
+/** What a training makes: an adapter, or a whole model. */
 export interface Product {
   readonly kind: ProductKind;
-  /** Errors: LoraError('run') where the last step has made it useless. */
+  /** @throws LoraError('run') when its weights are no longer finite */
   check(facts: ProductFacts): Promise<void>;
-  /** Its part of a checkpoint, into a folder that exists. */
+  /** Writes the weights of a checkpoint into an existing folder. @throws LoraError('disk') */
   fillCheckpoint(folder: string, facts: ProductFacts): Promise<void>;
-  /** Writes it as a folder that others can use, whole or not at all. */
+  /** Writes the final folder, completely or not at all. @throws LoraError('disk') */
   write(folder: string, facts: ProductFacts): Promise<void>;
 }
 
+/** Also the name of the product's folder within the run's. */
 export type ProductKind = 'adapter' | 'model';
 
+/** The kind of product that a training method makes. */
 export const productOf = (method: TrainingMethod): ProductKind =>
   method === 'full' ? 'model' : 'adapter';

@@ -15,7 +15,7 @@ import { parseMetrics } from '../../../../src/shared/metrics/parse';
 import {
   checkpointFolder,
   checkpointSteps,
-  newestWholeCheckpoint,
+  newestCompleteCheckpoint,
   pruneCheckpoints,
   readState,
   restoreOptimizer,
@@ -77,7 +77,7 @@ describe("a run's folder", () => {
     const dir = temp();
     await makeRunDir(dir);
     writeFileSync(path.join(dir, 'run.json'), '{}');
-    await expect(makeRunDir(dir)).rejects.toThrow(/a run in this folder already/);
+    await expect(makeRunDir(dir)).rejects.toThrow(/already contains a run/);
   });
 
   it('says so where a file is in its way', async () => {
@@ -123,7 +123,12 @@ describe("a run's folder", () => {
   it('holds its recipe in full: keys that are younger than the run have their defaults, other recipes are refused', async () => {
     const dir = temp();
     const recipe = parseRecipe('{"base": "b", "dataset": "d"}', path.join(dir, 'lora.json'));
-    const record = newRecord(dir, recipe, null, '1.0.0', null);
+    const record = newRecord(dir, {
+      recipe,
+      recipe_path: null,
+      extension: '1.0.0',
+      git_commit: null,
+    });
     const older = Object.fromEntries(Object.entries(recipe).filter(([key]) => key !== 'chats'));
     writeFileSync(path.join(dir, 'run.json'), JSON.stringify({ ...record, recipe: older }));
     expect(await readRecord(dir)).toEqual(record);
@@ -198,7 +203,7 @@ describe('checkpoints', () => {
     writeFileSync(path.join(dir, 'checkpoints/step-4/state.json'), '{');
     mkdirSync(path.join(dir, 'checkpoints/step-99.123.tmp'));
     const skipped: number[] = [];
-    expect(await newestWholeCheckpoint(dir, 'adapter', (step) => skipped.push(step))).toBe(2);
+    expect(await newestCompleteCheckpoint(dir, 'adapter', (step) => skipped.push(step))).toBe(2);
     expect(skipped).toEqual([10, 4]);
   });
 
@@ -215,7 +220,7 @@ describe('checkpoints', () => {
     rmSync(path.join(dir, 'checkpoints/step-8/state.json'));
     await writeCheckpoint(dir, await checkpoint(7));
     await pruneCheckpoints(dir, 1, 7);
-    expect(await newestWholeCheckpoint(dir, 'adapter', () => undefined)).toBe(7);
+    expect(await newestCompleteCheckpoint(dir, 'adapter', () => undefined)).toBe(7);
     expect(await checkpointSteps(dir)).toEqual([8, 7]);
   });
 
@@ -276,7 +281,7 @@ describe('what there is room for', () => {
     };
     checkMemory(estimate, 10e9);
     expect(() => checkMemory(estimate, 4e9)).toThrow(
-      /needs about 10\.1 GB of memory, and 4\.0 GB are free: 6\.0 GB for the frozen weights/,
+      /needs about 10\.1 GB of memory, but only 4\.0 GB is free: 6\.0 GB for the frozen weights/,
     );
   });
 
@@ -298,10 +303,10 @@ describe('what there is room for', () => {
       }
       return '';
     };
-    expect(fixOf({ weights: 9e9 })).toMatch(/Take a smaller base model/);
-    expect(fixOf({ adapter: 9e9 })).toMatch(/Take a smaller r or fewer target_modules/);
+    expect(fixOf({ weights: 9e9 })).toMatch(/Use a smaller base model/);
+    expect(fixOf({ adapter: 9e9 })).toMatch(/Use a smaller r or fewer target_modules/);
     expect(fixOf({ activations: 9e9 })).toMatch(
-      /Take a smaller per_device_train_batch_size .*or max_length/,
+      /Use a smaller max_length or per_device_train_batch_size/,
     );
   });
 
