@@ -36,7 +36,7 @@ export const PAGES = {
   },
   compare: {
     title: 'Comparison of two adapters',
-    entry: 'webview/compare/main.ts',
+    entry: 'webview/compare/page.ts',
     strings: COMPARE_STRINGS,
   },
   configure: {

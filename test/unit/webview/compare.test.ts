@@ -2,14 +2,14 @@ import { describe, expect, it } from 'vitest';
 import type { ComparisonData, FactsData } from '../../../src/shared/pages/compare/protocol';
 import { gridOf, moduleRows, type ModuleRow } from '../../../webview/compare/model/modules';
 import {
-  QUANTITIES,
+  MODULE_QUANTITIES,
   randomShare,
-  scaleOf,
+  colourScale,
   shownQuantities,
   type QuantityId,
 } from '../../../webview/compare/model/quantities';
-import { shownRows } from '../../../webview/compare/model/table';
-import { agreement, ranksOf } from '../../../webview/compare/model/words';
+import { sortedModules } from '../../../webview/compare/model/table';
+import { agreement, adapterRanks } from '../../../webview/compare/model/agreement';
 
 const facts = (norm: number, r = 2): FactsData => ({
   r,
@@ -44,7 +44,7 @@ function rowsOf(parts: Partial<ComparisonData>): ModuleRow[] {
   };
   return moduleRows({ ...nothing, ...parts });
 }
-const quantity = (id: QuantityId) => QUANTITIES.find((own) => own.id === id)!;
+const quantity = (id: QuantityId) => MODULE_QUANTITIES.find((own) => own.id === id)!;
 const layer = (n: number, kind: string) => `model.layers.${n}.${kind}`;
 
 describe('the rows of a comparison', () => {
@@ -118,12 +118,12 @@ describe('the map', () => {
 
   it('colours from nothing to the largest value, and a cosine by its sign', () => {
     const rows = rowsOf({ modules: [inBoth(layer(0, 'q'), 4, 1), inBoth(layer(1, 'q'), 1, 1)] });
-    const { from, to, level } = scaleOf(quantity('norm_a'), rows);
+    const { from, to, level } = colourScale(quantity('norm_a'), rows);
     expect([from, to, level(0), level(1), level(4)]).toEqual([0, 4, 0, 2, 8]);
-    const cosine = scaleOf(quantity('cosine'), rows);
+    const cosine = colourScale(quantity('cosine'), rows);
     expect([-1, -0.5, 0, 1].map(cosine.level)).toEqual([-8, -4, 0, 8]);
     expect(
-      scaleOf(quantity('norm_a'), rowsOf({ modules: [inBoth('lm_head', 0, 0)] })).level(0),
+      colourScale(quantity('norm_a'), rowsOf({ modules: [inBoth('lm_head', 0, 0)] })).level(0),
     ).toBe(0);
   });
 
@@ -148,15 +148,15 @@ describe('the table', () => {
 
   it('sorts by a number; what has none stands last either way', () => {
     expect(
-      shownRows(rows, { column: 'norm_a', descending: true }, '').map((row) => row.a?.norm),
+      sortedModules(rows, { column: 'norm_a', descending: true }, '').map((row) => row.a?.norm),
     ).toEqual([3, 2, 1]);
     for (const descending of [true, false])
-      expect(shownRows(rows, { column: 'cosine', descending }, '').at(-1)?.cosine).toBeNull();
+      expect(sortedModules(rows, { column: 'cosine', descending }, '').at(-1)?.cosine).toBeNull();
   });
 
   it('keeps the rows that hold every word, in any case', () => {
     expect(
-      shownRows(rows, { column: 'path', descending: false }, '1 UP').map(({ path }) => path),
+      sortedModules(rows, { column: 'path', descending: false }, '1 UP').map(({ path }) => path),
     ).toEqual([layer(1, 'mlp.up_proj')]);
   });
 });
@@ -171,9 +171,9 @@ describe('the words', () => {
     ]);
   });
 
-  it('hold the rank paid for against the rank used', () => {
+  it('compare the highest rank with the mean of the effective ranks', () => {
     const rows = rowsOf({ modules: [inBoth('a', 1, 1), inBoth('b', 1, 0)] });
-    expect(ranksOf(rows, 'b')).toEqual({ paid: 8, used: 2 });
-    expect(ranksOf([], 'a')).toBeNull();
+    expect(adapterRanks(rows, 'b')).toEqual({ highest: 8, effective: 2 });
+    expect(adapterRanks([], 'a')).toBeNull();
   });
 });

@@ -15,19 +15,21 @@ export const QUANTITY_IDS = [
 ] as const;
 export type QuantityId = (typeof QUANTITY_IDS)[number];
 
-export interface Quantity {
+/** A number of each module that the map can show. */
+export interface ModuleQuantity {
   readonly id: QuantityId;
+  /** Text that explains it. */
   readonly about: CompareStringKey;
-  /** Null where the module has none. */
+  /** Null if the module has none. */
   readonly of: (row: ModuleRow) => number | null;
-  /** What the ends of the colours stand for; null: the largest value there is, from 0. */
+  /** Values at both ends of the colour scale; null: from 0 to the largest value. */
   readonly domain: readonly [number, number] | null;
 }
 
 const share = (part: number | undefined, whole: number | null) =>
   part === undefined || whole === null || whole === 0 ? null : part / whole;
 
-export const QUANTITIES: readonly Quantity[] = [
+export const MODULE_QUANTITIES: readonly ModuleQuantity[] = [
   { id: 'norm_a', about: 'about.norm', of: (m) => m.a?.norm ?? null, domain: null },
   { id: 'norm_b', about: 'about.norm', of: (m) => m.b?.norm ?? null, domain: null },
   {
@@ -50,35 +52,40 @@ export const QUANTITIES: readonly Quantity[] = [
   { id: 'used_b', about: 'about.used', of: (m) => m.b?.effective_rank ?? null, domain: null },
 ];
 
-/** Those that some module has a value of: without a base there is no ‖W‖. */
-export const shownQuantities = (rows: readonly ModuleRow[]): Quantity[] =>
-  QUANTITIES.filter((quantity) => rows.some((row) => quantity.of(row) !== null));
+/** Quantities that at least one module has; ‖W‖ for one is unknown without a base. */
+export const shownQuantities = (rows: readonly ModuleRow[]): ModuleQuantity[] =>
+  MODULE_QUANTITIES.filter((quantity) => rows.some((row) => quantity.of(row) !== null));
 
-/** Colours that a value can have, from none to full. */
+/** Number of colour levels of a sign. */
 export const LEVELS = 8;
 
+/** Maps values to colour levels. */
 export interface ColourScale {
   readonly from: number;
   readonly to: number;
-  /** Of a value: 0 to LEVELS; of a domain with both signs -LEVELS to LEVELS. */
+  /** The level of a value: 0 to LEVELS, or -LEVELS to LEVELS if the domain has both signs. */
   readonly level: (value: number) => number;
 }
 
-export function scaleOf({ of, domain }: Quantity, rows: readonly ModuleRow[]): ColourScale {
+export function colourScale(
+  { of, domain }: ModuleQuantity,
+  rows: readonly ModuleRow[],
+): ColourScale {
   const values = rows.map(of).filter((value) => value !== null);
   const [from, to] = domain ?? [0, Math.max(0, ...values)];
   const most = Math.max(Math.abs(from), Math.abs(to));
-  return {
-    from,
-    to,
-    level: (value) =>
-      most === 0
-        ? 0
-        : Math.max(from < 0 ? -LEVELS : 0, Math.min(LEVELS, Math.round((LEVELS * value) / most))),
+  const lowest = from < 0 ? -LEVELS : 0;
+  const level = (value: number) => {
+    if (most === 0) return 0;
+    return Math.max(lowest, Math.min(LEVELS, Math.round((LEVELS * value) / most)));
   };
+  return { from, to, level };
 }
 
-/** What random subspaces of these sizes share on average: the mean over the modules. */
+/**
+ * Share that random subspaces of the same sizes have in common, averaged over the modules; null for
+ * other quantities.
+ */
 export function randomShare(id: QuantityId, rows: readonly ModuleRow[]): number | null {
   if (id !== 'left' && id !== 'right') return null;
   const values = rows.flatMap((row) => (row[id] ? [row[id].random] : []));

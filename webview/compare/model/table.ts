@@ -1,6 +1,7 @@
+import { filterRows, type TableSorting } from '../../shared/sorting';
 import type { ModuleRow } from './modules';
 
-export const COLUMNS = [
+export const MODULE_COLUMNS = [
   'path',
   'rank',
   'norm_a',
@@ -12,10 +13,10 @@ export const COLUMNS = [
   'left',
   'right',
 ] as const;
-export type Column = (typeof COLUMNS)[number];
+export type ModuleColumn = (typeof MODULE_COLUMNS)[number];
+export type NumberColumn = Exclude<ModuleColumn, 'path'>;
 
-/** What a column is sorted by; null stands last, however it is sorted. */
-const VALUES: Readonly<Record<Exclude<Column, 'path'>, (row: ModuleRow) => number | null>> = {
+const VALUES: Readonly<Record<NumberColumn, (row: ModuleRow) => number | null>> = {
   rank: (m) => Math.max(m.a?.r ?? 0, m.b?.r ?? 0),
   norm_a: (m) => m.a?.norm ?? null,
   norm_b: (m) => m.b?.norm ?? null,
@@ -27,29 +28,27 @@ const VALUES: Readonly<Record<Exclude<Column, 'path'>, (row: ModuleRow) => numbe
   right: (m) => m.right?.whole ?? null,
 };
 
-export const valueOf = (row: ModuleRow, column: Exclude<Column, 'path'>): number | null =>
+/** The number of a column; null if the module has none. */
+export const columnValue = (row: ModuleRow, column: NumberColumn): number | null =>
   VALUES[column](row);
 
-export interface Sorting {
-  readonly column: Column;
-  readonly descending: boolean;
-}
+export type ModuleSorting = TableSorting<ModuleColumn>;
 
 /**
- * Rows whose path holds every word of the filter, sorted; equal ones stay in the order of their
- * layers.
+ * Modules whose path contains every word of the filter, sorted. Modules without a value come last;
+ * equal ones stay in the order of their layers.
  */
-export function shownRows(
+export function sortedModules(
   rows: readonly ModuleRow[],
-  { column, descending }: Sorting,
+  { column, descending }: ModuleSorting,
   filter: string,
 ): ModuleRow[] {
-  const words = filter.toLowerCase().split(/\s+/).filter(Boolean);
-  const found = rows.filter(({ path }) => words.every((word) => path.toLowerCase().includes(word)));
-  const sign = descending ? -1 : 1;
+  const found = filterRows(rows, filter, ({ path }) => path);
   if (column === 'path') return descending ? found.reverse() : found;
+  const sign = descending ? -1 : 1;
   return found.sort((x, y) => {
-    const [a, b] = [valueOf(x, column), valueOf(y, column)];
-    return a === null || b === null ? Number(a === null) - Number(b === null) : sign * (a - b);
+    const [a, b] = [columnValue(x, column), columnValue(y, column)];
+    if (a === null || b === null) return Number(a === null) - Number(b === null);
+    return sign * (a - b);
   });
 }

@@ -1,184 +1,130 @@
-import { el, setAttribute, setText } from '../../shared/dom';
-import { gridOf, type Grid, type ModuleRow } from '../model/modules';
+import { html, nothing, type TemplateResult } from 'lit-html';
+import { live } from 'lit-html/directives/live.js';
+import { gridOf, type ModuleRow } from '../model/modules';
 import {
-  QUANTITIES,
+  colourScale,
+  MODULE_QUANTITIES,
   randomShare,
-  scaleOf,
   shownQuantities,
-  type Quantity,
+  type ColourScale,
+  type ModuleQuantity,
   type QuantityId,
 } from '../model/quantities';
-import { short, type Context, type Part, type View } from '../view';
+import { choose, short, type ComparePage, type ShownComparison } from '../state';
 
-interface Cell {
+/** A module at its column and row. */
+interface MapCell {
   readonly row: ModuleRow;
-  readonly root: HTMLElement;
   readonly at: readonly [number, number];
+}
+
+/** How cells are written and coloured. */
+interface CellLook {
+  readonly quantity: ModuleQuantity;
+  readonly scale: ColourScale;
 }
 
 /**
  * Layers down, kinds of modules across, a quantity as colour and number in each cell. One cell is
  * in the tab order; arrow keys move.
  */
-export function heatMap(context: Context): Part {
-  const { t, choose } = context;
-  const pick = el('select', {
-    id: 'quantity',
-    change: (event) =>
-      choose({ quantity: (event.target as HTMLSelectElement).value as QuantityId }),
-  });
-  const about = el('p', { class: 'caption', id: 'map-about' });
-  const body = el('div', { class: 'scroll' });
-  const legend = el('p', { class: 'legend' });
-  const root = el(
-    'section',
-    { class: 'card map', 'aria-labelledby': 'map-title' },
-    el(
-      'div',
-      { class: 'bar' },
-      el('h2', { id: 'map-title' }, t('map')),
-      el('label', { for: 'quantity' }, t('map.quantity')),
-      pick,
-    ),
-    about,
-    body,
-    legend,
-    el('p', { class: 'caption' }, t('map.hint')),
-  );
-  let built: View['data'] | undefined;
-  let cells: readonly Cell[] = [];
-  let drawn: QuantityId | undefined;
-  return {
-    root,
-    update(view) {
-      if (built !== view.data) {
-        built = view.data;
-        drawn = undefined;
-        const grid = gridOf(view.rows);
-        pick.replaceChildren(
-          ...shownQuantities(view.rows).map(({ id }) =>
-            el('option', { value: id }, t(`quantity.${id}`)),
-          ),
-        );
-        cells = build(context, grid, body);
-        body.onkeydown = (event) => move(event, cells, context);
-      }
-      if (drawn !== view.quantity) {
-        drawn = view.quantity;
-        pick.value = view.quantity;
-        paint(context, view, cells, { about, legend });
-      }
-      mark(view.selected, cells);
-    },
-  };
+export function heatMap(page: ComparePage, shown: ShownComparison): TemplateResult {
+  const { t, format } = page;
+  const quantity = MODULE_QUANTITIES.find(({ id }) => id === shown.quantity)!;
+  const scale = colourScale(quantity, shown.rows);
+  const random = randomShare(quantity.id, shown.rows);
+  const about = t(quantity.about, ...(random === null ? [] : [format.digits(random, 2)]));
+  const pick = (event: Event) =>
+    choose(page, { quantity: (event.target as HTMLSelectElement).value as QuantityId });
+  return html`<section class="card map" aria-labelledby="map-title">
+    <div class="bar">
+      <h2 id="map-title">${t('map')}</h2>
+      <label for="quantity">${t('map.quantity')}</label>
+      <select id="quantity" @change=${pick}>
+        ${shownQuantities(shown.rows).map(
+          ({ id }) =>
+            html`<option value=${id} .selected=${live(id === quantity.id)}>
+              ${t(`quantity.${id}`)}
+            </option>`,
+        )}
+      </select>
+    </div>
+    <p class="caption" id="map-about">${about}</p>
+    ${mapGrid(page, shown, { quantity, scale })} ${legend(page, scale)}
+    <p class="caption">${t('map.hint')}</p>
+  </section>`;
 }
 
-function build(context: Context, { columns, rows }: Grid, body: HTMLElement): Cell[] {
-  const { t, choose } = context;
-  const cells: Cell[] = [];
-  const cellOf = (row: ModuleRow | null, at: readonly [number, number]) => {
-    const root = el(
-      'td',
-      row
-        ? {
-            class: 'cell',
-            role: 'gridcell',
-            tabindex: -1,
-            click: () => choose({ selected: row.path }),
-          }
-        : { class: 'cell absent', role: 'gridcell' },
-    );
-    if (row) cells.push({ row, root, at });
-    return root;
-  };
-  body.replaceChildren(
-    el(
-      'table',
-      { role: 'grid', 'aria-labelledby': 'map-title', 'aria-describedby': 'map-about' },
-      el(
-        'thead',
-        {},
-        el(
-          'tr',
-          { role: 'row' },
-          el('th', { scope: 'col', role: 'columnheader' }, t('map.layer')),
-          ...columns.map((kind) => el('th', { scope: 'col', role: 'columnheader' }, kind)),
-        ),
-      ),
-      el(
-        'tbody',
-        {},
-        ...rows.map((row, y) =>
-          el(
-            'tr',
-            { role: 'row' },
-            el('th', { scope: 'row', role: 'rowheader' }, row.layer ?? t('map.other')),
-            ...row.cells.map((cell, x) => cellOf(cell, [x, y])),
-          ),
-        ),
-      ),
-    ),
+function mapGrid(page: ComparePage, { rows, selected }: ShownComparison, look: CellLook) {
+  const { t } = page;
+  const grid = gridOf(rows);
+  const cells = grid.rows.flatMap((line, y) =>
+    line.cells.flatMap((row, x): MapCell[] => (row ? [{ row, at: [x, y] }] : [])),
   );
-  return cells;
+  const current = cells.find(({ row }) => row.path === selected) ?? cells[0];
+  return html`<div class="scroll" @keydown=${(event: KeyboardEvent) => move(event, cells, page)}>
+    <table role="grid" aria-labelledby="map-title" aria-describedby="map-about">
+      <thead>
+        <tr role="row">
+          <th scope="col" role="columnheader">${t('map.layer')}</th>
+          ${grid.columns.map((kind) => html`<th scope="col" role="columnheader">${kind}</th>`)}
+        </tr>
+      </thead>
+      <tbody>
+        ${grid.rows.map(
+          (line, y) =>
+            html`<tr role="row">
+              <th scope="row" role="rowheader">${line.layer ?? t('map.other')}</th>
+              ${line.cells.map((row, x) =>
+                row
+                  ? mapCell(page, { row, at: [x, y] }, look, row === current?.row)
+                  : html`<td class="cell absent" role="gridcell"></td>`,
+              )}
+            </tr>`,
+        )}
+      </tbody>
+    </table>
+  </div>`;
 }
 
-function paint(
-  context: Context,
-  { rows, quantity: id }: View,
-  cells: readonly Cell[],
-  { about, legend }: { readonly about: HTMLElement; readonly legend: HTMLElement },
-): void {
-  const { t, format } = context;
-  const quantity = QUANTITIES.find((own) => own.id === id)!;
-  const scale = scaleOf(quantity, rows);
-  for (const { row, root } of cells) {
-    const value = quantity.of(row);
-    setText(root, textOf(context, row, quantity));
-    setAttribute(
-      root,
-      'aria-label',
-      t(
-        'map.cell',
-        row.path,
-        t(`quantity.${id}`),
-        value === null ? t('map.absent') : short(format, value),
-      ),
-    );
-    setAttribute(root, 'title', root.getAttribute('aria-label'));
-    setAttribute(root, 'data-level', value === null ? null : String(scale.level(value)));
-  }
-  const random = randomShare(id, rows);
-  setText(about, t(quantity.about, ...(random === null ? [] : [format.digits(random, 2)])));
-  const levels = scale.from < 0 ? [-8, -4, 0, 4, 8] : [0, 2, 4, 6, 8];
-  legend.replaceChildren(
-    el('span', {}, short(format, scale.from)),
-    ...levels.map((level) =>
-      el('span', { class: 'cell swatch', 'data-level': level, 'aria-hidden': 'true' }),
-    ),
-    el('span', {}, short(format, scale.to)),
-  );
-  setAttribute(
-    legend,
-    'aria-label',
-    t('map.scale', short(format, scale.from), short(format, scale.to)),
-  );
-  setAttribute(legend, 'role', 'img');
+function mapCell(page: ComparePage, { row, at }: MapCell, look: CellLook, current: boolean) {
+  const { t, format } = page;
+  const { quantity, scale } = look;
+  const value = quantity.of(row);
+  const text = value === null ? t('map.absent') : short(format, value);
+  const label = t('map.cell', row.path, t(`quantity.${quantity.id}`), text);
+  return html`<td
+    class="cell"
+    role="gridcell"
+    tabindex=${current ? 0 : -1}
+    aria-selected=${current}
+    aria-label=${label}
+    title=${label}
+    data-at=${at.join()}
+    data-level=${value === null ? nothing : scale.level(value)}
+    @click=${() => choose(page, { selected: row.path })}
+  >
+    ${cellNumber(page, row, quantity)}
+  </td>`;
 }
 
-/** Of a rank also what was paid for. */
-function textOf({ t, format }: Context, row: ModuleRow, { id, of }: Quantity): string {
+/** An effective rank with the rank it is a part of. */
+function cellNumber({ t, format }: ComparePage, row: ModuleRow, { id, of }: ModuleQuantity) {
   const value = of(row);
   if (value === null) return t('none');
-  const paid = id === 'used_a' ? row.a?.r : id === 'used_b' ? row.b?.r : undefined;
-  return paid === undefined ? short(format, value) : `${short(format, value)} / ${paid}`;
+  const text = short(format, value);
+  if (id === 'used_a' && row.a) return `${text} / ${row.a.r}`;
+  return id === 'used_b' && row.b ? `${text} / ${row.b.r}` : text;
 }
 
-function mark(selected: string, cells: readonly Cell[]): void {
-  const own = cells.find(({ row }) => row.path === selected) ?? cells[0];
-  for (const cell of cells) {
-    setAttribute(cell.root, 'aria-selected', String(cell === own));
-    setAttribute(cell.root, 'tabindex', cell === own ? '0' : '-1');
-  }
+function legend({ t, format }: ComparePage, scale: ColourScale): TemplateResult {
+  const [from, to] = [short(format, scale.from), short(format, scale.to)];
+  const levels = scale.from < 0 ? [-8, -4, 0, 4, 8] : [0, 2, 4, 6, 8];
+  return html`<p class="legend" role="img" aria-label=${t('map.scale', from, to)}>
+    <span>${from}</span>${levels.map(
+      (level) => html`<span class="cell swatch" data-level=${level} aria-hidden="true"></span>`,
+    )}<span>${to}</span>
+  </p>`;
 }
 
 const STEPS: Readonly<Record<string, readonly [number, number]>> = {
@@ -188,30 +134,33 @@ const STEPS: Readonly<Record<string, readonly [number, number]>> = {
   ArrowDown: [0, 1],
 };
 
-/** To the nearest cell in that direction; Home and End to the ends of the row. */
-function move(event: KeyboardEvent, cells: readonly Cell[], { choose }: Context): void {
-  const from = cells.find(({ root }) => root === event.target);
-  const to = from && targetOf(event.key, from, cells);
+/** To the nearest cell in that direction; Home and End go to the ends of the row. */
+function move(event: KeyboardEvent, cells: readonly MapCell[], page: ComparePage): void {
+  const { at } = (event.target as HTMLElement).dataset;
+  const from = cells.find((cell) => cell.at.join() === at);
+  const to = from && targetCell(event.key, from, cells);
   if (!to) return;
   event.preventDefault();
-  to.root.focus();
-  choose({ selected: to.row.path });
+  document.querySelector<HTMLElement>(`[data-at="${to.at.join()}"]`)?.focus();
+  choose(page, { selected: to.row.path });
 }
 
-function targetOf(key: string, { at: [x, y] }: Cell, cells: readonly Cell[]): Cell | undefined {
+function targetCell(
+  key: string,
+  { at: [x, y] }: MapCell,
+  cells: readonly MapCell[],
+): MapCell | undefined {
   const inRow = cells.filter((cell) => cell.at[1] === y);
   if (key === 'Home') return inRow[0];
   if (key === 'End') return inRow.at(-1);
   const step = STEPS[key];
   if (!step) return undefined;
-  const ahead = cells.filter(({ at }) =>
-    step[0] === 0
-      ? at[0] === x && (at[1] - y) * step[1] > 0
-      : at[1] === y && (at[0] - x) * step[0] > 0,
+  const [stepX, stepY] = step;
+  const ahead = cells.filter(({ at: [otherX, otherY] }) =>
+    stepX === 0
+      ? otherX === x && (otherY - y) * stepY > 0
+      : otherY === y && (otherX - x) * stepX > 0,
   );
-  const far = ({ at }: Cell) => Math.abs(at[0] - x) + Math.abs(at[1] - y);
-  return ahead.reduce<Cell | undefined>(
-    (best, cell) => (best && far(best) <= far(cell) ? best : cell),
-    undefined,
-  );
+  const distance = ({ at }: MapCell) => Math.abs(at[0] - x) + Math.abs(at[1] - y);
+  return ahead.sort((one, other) => distance(one) - distance(other))[0];
 }

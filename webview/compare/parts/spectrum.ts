@@ -6,139 +6,111 @@ import {
   LineElement,
   PointElement,
 } from 'chart.js';
-import { el, setAttribute, setText } from '../../shared/dom';
+import { html, type TemplateResult } from 'lit-html';
 import { onThemeChange, readTheme } from '../../shared/theme';
 import type { ModuleRow } from '../model/modules';
-import { orNone, short, type Context, type Part, type View } from '../view';
+import { orNone, short, type ComparePage, type ShownComparison } from '../state';
 
 Chart.register(LineController, LineElement, PointElement, LinearScale, CategoryScale);
 
 /**
  * The singular values of the chosen module in both adapters, as lines that differ in more than
- * colour, and what they say in words.
+ * colour, and what they mean in words.
  */
-export function spectrum(context: Context): Part {
-  const { t } = context;
-  const title = el('h2', { id: 'spectrum-title', 'aria-live': 'polite' });
-  const canvas = el('canvas', { role: 'img' });
-  const key = el('div', { class: 'key' });
-  const facts = el('ul', { class: 'facts' });
-  const root = el(
-    'section',
-    { class: 'card spectrum', 'aria-labelledby': 'spectrum-title' },
-    title,
-    key,
-    el('div', { class: 'plot' }, canvas),
-    facts,
-  );
-  const chart = chartOn(canvas, context);
-  onThemeChange(() => paint(chart));
-  let shown: string | undefined;
-  let of: View['data'] | undefined;
-  return {
-    root,
-    update(view) {
-      if (shown === view.selected && of === view.data) return;
-      [shown, of] = [view.selected, view.data];
-      const row = view.rows.find(({ path }) => path === view.selected);
-      if (!row) return;
-      setText(title, t('spectrum.of', row.path));
-      key.replaceChildren(
-        ...view.names.map((name, i) =>
-          el(
-            'span',
-            { class: 'key-entry' },
-            el('span', {
-              class: `swatch-line ${i === 0 ? 'line-a' : 'line-b'}`,
-              'aria-hidden': 'true',
-            }),
-            `${'AB'[i]!}: ${name}`,
-          ),
-        ),
-      );
-      draw(chart, row);
-      setAttribute(
-        canvas,
-        'aria-label',
-        t(
-          'spectrum.alt',
-          ...[row.a, row.b].map((own) =>
-            own ? own.singular_values.map((s) => short(context.format, s)).join(', ') : t('none'),
-          ),
-        ),
-      );
-      facts.replaceChildren(...sentences(context, view, row).map((words) => el('li', {}, words)));
-    },
-  };
+export class Spectrum {
+  private readonly canvas = document.createElement('canvas');
+  private readonly chart: SpectrumChart;
+  private drawn: ModuleRow | undefined;
+
+  constructor(private readonly page: ComparePage) {
+    this.canvas.setAttribute('role', 'img');
+    this.chart = spectrumChart(this.canvas, page);
+    onThemeChange(() => paint(this.chart));
+  }
+
+  view({ names, rows, selected }: ShownComparison): TemplateResult {
+    const { t } = this.page;
+    const row = rows.find(({ path }) => path === selected);
+    if (row && row !== this.drawn) {
+      this.drawn = row;
+      draw(this.chart, row);
+      this.canvas.setAttribute('aria-label', this.label(row));
+    }
+    return html`<section class="card spectrum" aria-labelledby="spectrum-title">
+      <h2 id="spectrum-title" aria-live="polite">${row ? t('spectrum.of', row.path) : ''}</h2>
+      <div class="key">
+        ${names.map((name, i) => {
+          const line = i === 0 ? 'line-a' : 'line-b';
+          return html`<span class="key-entry"
+            ><span class="swatch-line ${line}" aria-hidden="true"></span>${'AB'[i]}: ${name}</span
+          >`;
+        })}
+      </div>
+      <div class="plot">${this.canvas}</div>
+      <ul class="facts">
+        ${(row ? sentences(this.page, names, row) : []).map((text) => html`<li>${text}</li>`)}
+      </ul>
+    </section>`;
+  }
+
+  private label({ a, b }: ModuleRow): string {
+    const { t, format } = this.page;
+    const values = [a, b].map((facts) =>
+      facts ? facts.singular_values.map((value) => short(format, value)).join(', ') : t('none'),
+    );
+    return t('spectrum.alt', ...values);
+  }
 }
 
 function sentences(
-  context: Context,
-  { names }: View,
+  page: ComparePage,
+  names: ShownComparison['names'],
   { a, b, left, right, amplification }: ModuleRow,
 ): string[] {
-  const { t, format } = context;
-  const used = [a, b].map((own, i) =>
-    own
+  const { t, format } = page;
+  const result = [a, b].map((facts, i) =>
+    facts
       ? t(
           'spectrum.used',
           names[i]!,
-          own.r,
-          format.digits(own.effective_rank, 3),
-          own.rank_90,
-          own.rank_99,
+          facts.r,
+          format.digits(facts.effective_rank, 3),
+          facts.rank_90,
+          facts.rank_99,
         )
       : t('spectrum.absent', names[i]!),
   );
-  const shared =
-    left && right
-      ? [
-          t(
-            'spectrum.shared',
-            ...[left.whole, left.random, right.whole, right.random].map((share) =>
-              format.digits(share, 2),
-            ),
-          ),
-        ]
-      : [];
-  return [
-    ...used,
-    ...shared,
-    ...(amplification
-      ? [
-          t(
-            'spectrum.amplification',
-            orNone(context, amplification.a),
-            orNone(context, amplification.b),
-          ),
-        ]
-      : []),
-  ];
+  if (left && right) {
+    const shares = [left.whole, left.random, right.whole, right.random];
+    result.push(t('spectrum.shared', ...shares.map((share) => format.digits(share, 2))));
+  }
+  if (amplification) {
+    const both = [amplification.a, amplification.b].map((value) => orNone(page, value));
+    result.push(t('spectrum.amplification', ...both));
+  }
+  return result;
 }
 
 type SpectrumChart = Chart<'line', (number | null)[], string>;
 
-function chartOn(canvas: HTMLCanvasElement, { t, format }: Context): SpectrumChart {
-  const line = (
-    label: string,
-    dash: number[],
-    pointStyle: 'circle' | 'rectRot',
-    order: number,
-  ) => ({
-    label,
+function spectrumChart(canvas: HTMLCanvasElement, { t, format }: ComparePage): SpectrumChart {
+  const line = {
     data: [],
-    borderDash: dash,
     borderWidth: 2,
-    pointStyle,
     pointRadius: 4,
     pointBorderWidth: 1.5,
-    order,
     tension: 0,
     fill: false,
-  });
+  };
   const chart: SpectrumChart = new Chart(canvas, {
     type: 'line',
-    data: { labels: [], datasets: [line('A', [], 'circle', 1), line('B', [5, 4], 'rectRot', 0)] },
+    data: {
+      labels: [],
+      datasets: [
+        { ...line, label: 'A', borderDash: [], pointStyle: 'circle', order: 1 },
+        { ...line, label: 'B', borderDash: [5, 4], pointStyle: 'rectRot', order: 0 },
+      ],
+    },
     options: {
       animation: false,
       responsive: true,
@@ -165,9 +137,8 @@ function chartOn(canvas: HTMLCanvasElement, { t, format }: Context): SpectrumCha
 
 function draw(chart: SpectrumChart, { a, b }: ModuleRow): void {
   const values = [a?.singular_values ?? [], b?.singular_values ?? []];
-  chart.data.labels = Array.from({ length: Math.max(...values.map((own) => own.length)) }, (_, i) =>
-    String(i + 1),
-  );
+  const length = Math.max(...values.map((own) => own.length));
+  chart.data.labels = Array.from({ length }, (_, i) => String(i + 1));
   values.forEach((own, i) => {
     chart.data.datasets[i]!.data = own;
   });
@@ -176,25 +147,19 @@ function draw(chart: SpectrumChart, { a, b }: ModuleRow): void {
 
 function paint(chart: SpectrumChart): void {
   const theme = readTheme();
-  ([theme.colors.blue, theme.colors.red] as const).forEach((color, i) =>
+  const text = { color: theme.text, font: { family: theme.fontFamily, size: theme.fontSize } };
+  [theme.colors.blue, theme.colors.red].forEach((color, i) => {
     Object.assign(chart.data.datasets[i]!, {
       borderColor: color,
       pointBorderColor: color,
       pointBackgroundColor: theme.background,
-    }),
-  );
+    });
+  });
   for (const axis of ['x', 'y']) {
     const scale = chart.options.scales![axis]! as { ticks?: object; grid?: object; title?: object };
-    Object.assign(scale.ticks!, {
-      color: theme.text,
-      font: { family: theme.fontFamily, size: theme.fontSize },
-    });
+    Object.assign(scale.ticks!, text);
     Object.assign(scale.grid!, { color: theme.grid });
-    if (axis === 'x')
-      Object.assign(scale.title!, {
-        color: theme.text,
-        font: { family: theme.fontFamily, size: theme.fontSize },
-      });
+    if (axis === 'x') Object.assign(scale.title!, text);
   }
   chart.update();
 }

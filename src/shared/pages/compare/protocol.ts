@@ -65,7 +65,7 @@ export type FactsData = v.InferOutput<typeof FactsSchema>;
  * From the host: the comparison (`curves`: both are of runs, whose curves can be laid over one
  * another), or why there is none.
  */
-const HostMessageSchema = v.variant('kind', [
+export const CompareHostMessageSchema = v.variant('kind', [
   v.object({
     kind: v.literal('comparison'),
     names: v.tuple([text, text]),
@@ -74,7 +74,7 @@ const HostMessageSchema = v.variant('kind', [
   }),
   v.object({ kind: v.literal('failed'), message: text }),
 ]);
-export type CompareHostMessage = v.InferOutput<typeof HostMessageSchema>;
+export type CompareHostMessage = v.InferOutput<typeof CompareHostMessageSchema>;
 
 /** From the page. */
 const PageMessageSchema = v.variant('kind', [
@@ -98,6 +98,5 @@ export type ComparePageState = v.InferOutput<typeof PageStateSchema>;
 
 /** Undefined for what is none. */
 export const asComparison = parsed(ComparisonSchema);
-export const asCompareHostMessage = parsed(HostMessageSchema);
 export const asComparePageMessage = parsed(PageMessageSchema);
 export const asComparePageState = parsed(PageStateSchema);
