@@ -31,7 +31,7 @@ export const PAGES = {
   },
   playground: {
     title: 'Playground',
-    entry: 'webview/playground/main.ts',
+    entry: 'webview/playground/page.ts',
     strings: PLAYGROUND_STRINGS,
   },
   compare: {
@@ -41,7 +41,7 @@ export const PAGES = {
   },
   configure: {
     title: 'Rank and target modules of a recipe',
-    entry: 'webview/configure/main.ts',
+    entry: 'webview/configure/page.ts',
     strings: CONFIGURE_STRINGS,
   },
   inspect: {

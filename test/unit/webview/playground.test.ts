@@ -5,28 +5,29 @@ import {
 } from '../../../src/shared/pages/playground/protocol';
 import {
   emptyColumn,
-  heard,
+  withMessage,
   isBusy,
-  piecesOf,
-  type Column,
+  answerParts,
+  type AnswerColumn,
 } from '../../../webview/playground/model/columns';
 
-const asked = (adapter: number | null, id: string): Column => ({
+const asked = (adapter: number | null, id: string): AnswerColumn => ({
   ...emptyColumn(adapter, 'x'),
   id,
   state: { kind: 'waiting' },
 });
 
-test('answers grow as they are heard, each in its column, and those no longer wanted nowhere', () => {
-  let columns: readonly Column[] = [asked(null, 'a'), asked(0, 'b')];
-  for (const text of ['one', ' two']) columns = heard(columns, { kind: 'text', id: 'b', text });
-  columns = heard(columns, { kind: 'text', id: 'old', text: 'gone' });
+test('answers grow as they are withMessage, each in its column, and those no longer wanted nowhere', () => {
+  let columns: readonly AnswerColumn[] = [asked(null, 'a'), asked(0, 'b')];
+  for (const text of ['one', ' two'])
+    columns = withMessage(columns, { kind: 'text', id: 'b', text });
+  columns = withMessage(columns, { kind: 'text', id: 'old', text: 'gone' });
   expect(columns.map(({ text, state }) => [text, state.kind])).toEqual([
     ['', 'waiting'],
     ['one two', 'writing'],
   ]);
-  columns = heard(
-    heard(columns, { kind: 'done', id: 'b', tokens: 2, seconds: 1, stopped: false }),
+  columns = withMessage(
+    withMessage(columns, { kind: 'done', id: 'b', tokens: 2, seconds: 1, stopped: false }),
     { kind: 'failed', id: 'a', message: 'no' },
   );
   expect(columns.map(isBusy)).toEqual([false, false]);
@@ -34,7 +35,7 @@ test('answers grow as they are heard, each in its column, and those no longer wa
 });
 
 test('words that the base does not say are marked, and the pieces are the answer', () => {
-  const pieces = piecesOf('git reset --soft HEAD~1 undoes it', 'You can undo it with git reset');
+  const pieces = answerParts('git reset --soft HEAD~1 undoes it', 'You can undo it with git reset');
   expect(pieces.map(({ text }) => text).join('')).toBe('git reset --soft HEAD~1 undoes it');
   expect(
     pieces
@@ -42,7 +43,7 @@ test('words that the base does not say are marked, and the pieces are the answer
       .map(({ text }) => text.trim())
       .join(' '),
   ).toMatch(/--soft HEAD~1/);
-  expect(piecesOf('the same', 'the same')).toEqual([{ text: 'the same', own: false }]);
+  expect(answerParts('the same', 'the same')).toEqual([{ text: 'the same', own: false }]);
 });
 
 test('what the page sends and keeps is checked', () => {

@@ -2,10 +2,12 @@ import type { ModuleChoice } from '../../../src/shared/pages/configure/protocol'
 
 export type GroupBy = 'kind' | 'layer';
 
-export interface Group {
-  /** A kind, or the number of a layer; empty: outside of the layers. */
+/** Modules of one kind or one layer. */
+export interface ModuleGroup {
+  readonly by: GroupBy;
+  /** A kind, or the number of a layer; empty for modules outside the layers. */
   readonly name: string;
-  /** Indices of the modules, and what each is called within the group. */
+  /** Indices of the modules, and the name of each within the group. */
   readonly items: readonly { readonly index: number; readonly label: string }[];
 }
 
@@ -13,31 +15,30 @@ export interface Group {
  * Modules by their kind (the items are layers) or by their layer (the items are kinds), in the
  * model's order.
  */
-export function groupsOf(modules: readonly ModuleChoice[], by: GroupBy): Group[] {
+export function groupsOf(modules: readonly ModuleChoice[], by: GroupBy): ModuleGroup[] {
   const groups = new Map<string, { index: number; label: string }[]>();
   modules.forEach(({ kind, layer }, index) => {
-    const [name, label] =
-      by === 'kind'
-        ? [kind, layer === null ? kind : String(layer)]
-        : [layer === null ? '' : String(layer), kind];
+    const layerName = layer === null ? '' : String(layer);
+    const [name, label] = by === 'kind' ? [kind, layerName || kind] : [layerName, kind];
     groups.set(name, [...(groups.get(name) ?? []), { index, label }]);
   });
-  return [...groups].map(([name, items]) => ({ name, items }));
+  return [...groups].map(([name, items]) => ({ by, name, items }));
 }
 
-/** How many of a group are chosen. */
-export const chosenIn = ({ items }: Group, chosen: ReadonlySet<number>): number =>
+/** How many modules of a group are chosen. */
+export const chosenIn = ({ items }: ModuleGroup, chosen: ReadonlySet<number>): number =>
   items.filter(({ index }) => chosen.has(index)).length;
 
-/** All of a group, or none. */
+/** The chosen modules with all of a group, or without any of it. */
 export function withGroup(
   chosen: ReadonlySet<number>,
-  { items }: Group,
+  { items }: ModuleGroup,
   on: boolean,
 ): ReadonlySet<number> {
   const next = new Set(chosen);
-  for (const { index } of items)
+  for (const { index } of items) {
     if (on) next.add(index);
     else next.delete(index);
+  }
   return next;
 }

@@ -1,6 +1,6 @@
-import type { Memory } from '../../../src/shared/pages/configure/protocol';
-import { el, setAttribute, setText, show } from '../../shared/dom';
-import type { Context, Part, View } from '../view';
+import { html, nothing, type TemplateResult } from 'lit-html';
+import type { Figures, Memory } from '../../../src/shared/pages/configure/protocol';
+import type { ConfigurePage, ShownRecipe } from '../state';
 
 const MEMORY_PARTS = [
   'weights',
@@ -12,120 +12,97 @@ const MEMORY_PARTS = [
   'total',
 ] as const satisfies readonly (keyof Memory)[];
 
-/** Numbers that train, memory, file: beside what full fine-tuning would take. */
-export function costsPart(context: Context): Part {
-  const { t, format } = context;
-  const tiles = {
-    trainable: tile(t('costs.trainable')),
-    file: tile(t('costs.file')),
-    memory: tile(t('costs.memory')),
-    full: tile(t('costs.full')),
-  };
-  const over = el('p', { class: 'warning', role: 'alert' }, t('costs.over'));
-  const [batch, others] = [el('p', { class: 'hint' }), el('p', { class: 'hint' })];
-  const cells = MEMORY_PARTS.map((part) => ({ part, lora: el('td'), full: el('td') }));
-  const kinds = el('tbody');
-  const root = el(
-    'section',
-    { class: 'card costs', 'aria-labelledby': 'costs-title' },
-    el('h2', { id: 'costs-title' }, t('costs')),
-    el('dl', { class: 'tiles' }, ...Object.values(tiles).map((own) => own.root)),
-    over,
-    batch,
-    others,
-    el('h3', { id: 'memory-title' }, t('memory.title')),
-    el(
-      'div',
-      { class: 'scroll' },
-      el(
-        'table',
-        { class: 'memory', 'aria-labelledby': 'memory-title' },
-        head(t('memory.part'), t('memory.lora'), t('memory.full')),
-        el(
-          'tbody',
-          {},
-          ...cells.map(({ part, lora, full }) =>
-            el('tr', { class: part }, el('th', { scope: 'row' }, t(`memory.${part}`)), lora, full),
-          ),
-        ),
-      ),
-    ),
-    el('h3', { id: 'kinds-title' }, t('kinds.title')),
-    el('p', { class: 'hint' }, t('kinds.square')),
-    el(
-      'div',
-      { class: 'scroll' },
-      el(
-        'table',
-        { class: 'kinds', 'aria-labelledby': 'kinds-title' },
-        head(
-          t('kinds.kind'),
-          t('kinds.count'),
-          t('kinds.shape'),
-          t('kinds.update'),
-          t('kinds.whole'),
-          t('kinds.share'),
-        ),
-        kinds,
-      ),
-    ),
+/** Trainable parameters, memory and file size, compared with full fine-tuning. */
+export function costsView(page: ConfigurePage, { figures }: ShownRecipe): TemplateResult {
+  const { t, format } = page;
+  const { batch, length, otherRanks, memory, there } = figures;
+  return html`<section class="card costs" aria-labelledby="costs-title">
+    <h2 id="costs-title">${t('costs')}</h2>
+    ${tiles(page, figures)}
+    <p class="warning" role="alert" ?hidden=${memory.total <= there}>${t('costs.over')}</p>
+    <p class="hint">${t('costs.batch', batch, format.count(length))}</p>
+    <p class="hint" ?hidden=${otherRanks === 0}>${t('costs.otherRanks', otherRanks)}</p>
+    <h3 id="memory-title">${t('memory.title')}</h3>
+    <div class="scroll">${memoryTable(page, figures)}</div>
+    <h3 id="kinds-title">${t('kinds.title')}</h3>
+    <p class="hint">${t('kinds.square')}</p>
+    <div class="scroll">${kindsTable(page, figures)}</div>
+  </section>`;
+}
+
+function tiles({ t, format }: ConfigurePage, figures: Figures): TemplateResult {
+  const { trainable, parameters, modules, fileBytes, memory, full, there } = figures;
+  const share = t(
+    'costs.share',
+    format.percent(trainable / parameters),
+    format.compact(parameters),
   );
-  return {
-    root,
-    update({ figures }) {
-      const { trainable, parameters, modules, fileBytes, memory, full, there } = figures;
-      tiles.trainable.set(
-        format.count(trainable),
-        t('costs.share', format.percent(trainable / parameters), format.compact(parameters)),
-      );
-      tiles.file.set(format.bytes(fileBytes), t('costs.fileSub', format.count(modules)));
-      tiles.memory.set(format.bytes(memory.total), t('costs.memorySub', format.bytes(there)));
-      tiles.full.set(
-        format.bytes(full.total),
-        t(
-          'costs.fullSub',
-          format.digits(full.total / memory.total, 2),
-          trainable === 0 ? t('none') : format.digits(parameters / trainable, 3),
-        ),
-      );
-      show(over, memory.total > there);
-      setAttribute(tiles.memory.root, 'data-over', memory.total > there ? 'true' : null);
-      setText(batch, t('costs.batch', figures.batch, format.count(figures.length)));
-      show(others, figures.otherRanks > 0);
-      setText(others, t('costs.otherRanks', figures.otherRanks));
-      for (const { part, lora, full: whole } of cells) {
-        setText(lora, format.bytes(memory[part]));
-        setText(whole, format.bytes(full[part]));
-      }
-      kinds.replaceChildren(...figures.kinds.map((kind) => rowOf(context, kind)));
-    },
-  };
+  const file = t('costs.fileSub', format.count(modules));
+  const times = t(
+    'costs.fullSub',
+    format.digits(full.total / memory.total, 2),
+    trainable === 0 ? t('none') : format.digits(parameters / trainable, 3),
+  );
+  const isOver = memory.total > there;
+  return html`<dl class="tiles">
+    ${tile(t('costs.trainable'), format.count(trainable), share)}
+    ${tile(t('costs.file'), format.bytes(fileBytes), file)}
+    ${tile(
+      t('costs.memory'),
+      format.bytes(memory.total),
+      t('costs.memorySub', format.bytes(there)),
+      isOver,
+    )}
+    ${tile(t('costs.full'), format.bytes(full.total), times)}
+  </dl>`;
 }
 
-const head = (...titles: readonly string[]) =>
-  el('thead', {}, el('tr', {}, ...titles.map((title) => el('th', { scope: 'col' }, title))));
+const tile = (label: string, value: string, sub: string, isOver = false) =>
+  html`<div class="tile" data-over=${isOver || nothing}>
+    <dt>${label}</dt>
+    <dd class="value">${value}</dd>
+    <dd class="sub">${sub}</dd>
+  </div>`;
 
-function tile(label: string) {
-  const [value, sub] = [el('dd', { class: 'value' }), el('dd', { class: 'sub' })];
-  return {
-    root: el('div', { class: 'tile' }, el('dt', {}, label), value, sub),
-    set(text: string, small: string) {
-      setText(value, text);
-      setText(sub, small);
-    },
-  };
+function memoryTable({ t, format }: ConfigurePage, { memory, full }: Figures): TemplateResult {
+  return html`<table class="memory" aria-labelledby="memory-title">
+    ${tableHead([t('memory.part'), t('memory.lora'), t('memory.full')])}
+    <tbody>
+      ${MEMORY_PARTS.map(
+        (part) =>
+          html`<tr class=${part}>
+            <th scope="row">${t(`memory.${part}`)}</th>
+            <td>${format.bytes(memory[part])}</td>
+            <td>${format.bytes(full[part])}</td>
+          </tr>`,
+      )}
+    </tbody>
+  </table>`;
 }
 
-function rowOf(
-  { format }: Context,
-  { name, modules, out_features, in_features, update, whole }: View['figures']['kinds'][number],
-): HTMLElement {
-  const cells = [
-    format.count(modules),
-    `${format.count(out_features)} × ${format.count(in_features)}`,
-    format.count(update),
-    format.count(whole),
-    format.percent(update / whole),
-  ];
-  return el('tr', {}, el('th', { scope: 'row' }, name), ...cells.map((cell) => el('td', {}, cell)));
+function kindsTable({ t, format }: ConfigurePage, { kinds }: Figures): TemplateResult {
+  const columns = ['kind', 'count', 'shape', 'update', 'whole', 'share'] as const;
+  return html`<table class="kinds" aria-labelledby="kinds-title">
+    ${tableHead(columns.map((column) => t(`kinds.${column}`)))}
+    <tbody>
+      ${kinds.map(
+        ({ name, modules, out_features, in_features, update, whole }) =>
+          html`<tr>
+            <th scope="row">${name}</th>
+            <td>${format.count(modules)}</td>
+            <td>${format.count(out_features)} × ${format.count(in_features)}</td>
+            <td>${format.count(update)}</td>
+            <td>${format.count(whole)}</td>
+            <td>${format.percent(update / whole)}</td>
+          </tr>`,
+      )}
+    </tbody>
+  </table>`;
 }
+
+const tableHead = (titles: readonly string[]) =>
+  html`<thead>
+    <tr>
+      ${titles.map((title) => html`<th scope="col">${title}</th>`)}
+    </tr>
+  </thead>`;

@@ -1,149 +1,117 @@
-import { el, icon, setAttribute, setText, show } from '../../shared/dom';
-import { chosenIn, groupsOf, withGroup, type Group, type GroupBy } from '../model/groups';
-import type { Context, Part, View } from '../view';
+import { html, nothing, type TemplateResult } from 'lit-html';
+import { live } from 'lit-html/directives/live.js';
+import { repeat } from 'lit-html/directives/repeat.js';
+import { icon } from '../../shared/templates';
+import { chosenIn, groupsOf, withGroup, type GroupBy, type ModuleGroup } from '../model/groups';
+import { choose, type ConfigurePage, type ConfigureState, type ShownRecipe } from '../state';
 
-interface Row {
-  readonly group: Group;
-  readonly box: HTMLInputElement;
-  readonly fold: HTMLElement;
-  readonly count: HTMLElement;
-  readonly list: HTMLElement;
-  readonly items: ReadonlyMap<number, HTMLInputElement>;
-}
-
-/**
- * The modules as a tree of two levels, kinds and layers; a group's box is on, off, or in between.
- */
-export function targetsPart(context: Context): Part {
-  const { t, format, arrange } = context;
-  const count = el('span', { class: 'hint', role: 'status' });
-  const none = el('p', { class: 'warning', role: 'alert' }, t('targets.none'));
-  const tree = el('ul', { class: 'tree' });
-  const by = el(
-    'select',
-    {
-      id: 'by',
-      change: (event) => arrange({ by: (event.target as HTMLSelectElement).value as GroupBy }),
-    },
-    el('option', { value: 'kind' }, t('targets.kind')),
-    el('option', { value: 'layer' }, t('targets.layer')),
-  );
-  const root = el(
-    'section',
-    { class: 'card targets', 'aria-labelledby': 'targets-title' },
-    el(
-      'div',
-      { class: 'bar' },
-      el('h2', { id: 'targets-title' }, t('targets')),
-      count,
-      el('label', { for: 'by' }, t('targets.by')),
-      by,
-    ),
-    none,
-    tree,
-  );
-  let rows: readonly Row[] = [];
-  let built: readonly unknown[] = [];
-  return {
-    root,
-    update(view) {
-      const shape = [view.modules.map((m) => m.path).join(), view.by];
-      if (shape.some((own, i) => own !== built[i])) {
-        built = shape;
-        by.value = view.by;
-        rows = groupsOf(view.modules, view.by).map((group) => rowOf(context, group, view.by));
-        tree.replaceChildren(
-          ...rows.map(({ box, fold, count: own, list, group }) =>
-            el(
-              'li',
-              {},
-              el(
-                'div',
-                { class: 'group' },
-                fold,
-                el('label', {}, box, nameOf(context, group, view.by)),
-                own,
-              ),
-              list,
-            ),
-          ),
-        );
-      }
-      for (const row of rows) mark(context, row, view);
-      setText(
-        count,
-        t('targets.count', format.count(view.chosen.size), format.count(view.modules.length)),
-      );
-      show(none, view.chosen.size === 0);
-    },
+/** The modules as a tree of kinds and layers; the box of a group is on, off or mixed. */
+export function targetsView(
+  page: ConfigurePage,
+  { kept }: ConfigureState,
+  recipe: ShownRecipe,
+): TemplateResult {
+  const { t, format, change } = page;
+  const { modules, chosen } = recipe;
+  const by = kept.by ?? 'kind';
+  const group = (event: Event) => {
+    const { value } = event.target as HTMLSelectElement;
+    change({ kept: { ...page.state.kept, by: value as GroupBy } });
   };
+  return html`<section class="card targets" aria-labelledby="targets-title">
+    <div class="bar">
+      <h2 id="targets-title">${t('targets')}</h2>
+      <span class="hint" role="status"
+        >${t('targets.count', format.count(chosen.size), format.count(modules.length))}</span
+      >
+      <label for="by">${t('targets.by')}</label>
+      <select id="by" @change=${group}>
+        <option value="kind" .selected=${live(by === 'kind')}>${t('targets.kind')}</option>
+        <option value="layer" .selected=${live(by === 'layer')}>${t('targets.layer')}</option>
+      </select>
+    </div>
+    <p class="warning" role="alert" ?hidden=${chosen.size > 0}>${t('targets.none')}</p>
+    <ul class="tree">
+      ${repeat(
+        groupsOf(modules, by),
+        ({ name }) => groupKey(by, name),
+        (own) => groupView(page, recipe, own),
+      )}
+    </ul>
+  </section>`;
 }
 
-const nameOf = ({ t }: Context, { name }: Group, by: GroupBy) =>
-  name === '' ? t('targets.other') : by === 'layer' ? t('targets.layerName', name) : name;
+/** How the kept state names an open group. */
+const groupKey = (by: GroupBy, name: string): string => `${by} ${name}`;
 
-function rowOf(context: Context, group: Group, by: GroupBy): Row {
-  const { t, now, choose, arrange } = context;
-  const key = `${by} ${group.name}`;
-  const box = el('input', {
-    type: 'checkbox',
-    change: () => choose({ chosen: withGroup(now().chosen, group, box.checked) }, true),
-  });
-  const fold = el(
-    'button',
-    {
-      type: 'button',
-      class: 'fold',
-      disabled: group.items.length === 1,
-      'aria-label': t('targets.unfold', nameOf(context, group, by)),
-      click: () => {
-        const open = new Set(now().open);
-        if (!open.delete(key)) open.add(key);
-        arrange({ open });
-      },
-    },
-    icon('chevron-right'),
-  );
-  const items = new Map(
-    group.items.map(({ index }) => {
-      const item = el('input', {
-        type: 'checkbox',
-        change: () =>
-          choose(
-            {
-              chosen: withGroup(
-                now().chosen,
-                { name: '', items: [{ index, label: '' }] },
-                item.checked,
-              ),
-            },
-            true,
-          ),
-      });
-      return [index, item];
-    }),
-  );
-  const list = el(
-    'ul',
-    { class: `items by-${by}` },
-    ...group.items.map(({ index, label }) =>
-      el('li', {}, el('label', { title: now().modules[index]!.path }, items.get(index)!, label)),
-    ),
-  );
-  return { group, box, fold, count: el('span', { class: 'hint' }), list, items };
+function groupView(page: ConfigurePage, recipe: ShownRecipe, group: ModuleGroup): TemplateResult {
+  const { t } = page;
+  const { by, items } = group;
+  const { chosen } = recipe;
+  const count = chosenIn(group, chosen);
+  const name = groupName(page, group);
+  const key = groupKey(by, group.name);
+  const isOpen = page.state.kept.open?.includes(key) ?? false;
+  const toggle = () => {
+    const { kept } = page.state;
+    const open = kept.open ?? [];
+    const now = open.includes(key) ? open.filter((own) => own !== key) : [...open, key];
+    page.change({ kept: { ...kept, by, open: now } });
+  };
+  return html`<li>
+    <div class="group">
+      <button
+        type="button"
+        class="fold"
+        ?disabled=${items.length === 1}
+        aria-label=${t('targets.unfold', name)}
+        aria-expanded=${isOpen}
+        @click=${toggle}
+      >
+        ${icon('chevron-right')}
+      </button>
+      <label
+        ><input
+          type="checkbox"
+          .checked=${live(count === items.length)}
+          .indeterminate=${live(count > 0 && count < items.length)}
+          @change=${(event: Event) => chooseGroup(page, group, event)}
+        />${name}</label
+      >
+      <span class="hint">${t('targets.count', count, items.length)}</span>
+    </div>
+    <ul class="items by-${by}" ?hidden=${!isOpen}>
+      ${isOpen ? items.map((item) => moduleItem(page, recipe, group, item)) : nothing}
+    </ul>
+  </li>`;
 }
 
-function mark(
-  { t }: Context,
-  { group, box, fold, count, list, items }: Row,
-  { chosen, open, by }: View,
-): void {
-  const own = chosenIn(group, chosen);
-  box.checked = own === group.items.length;
-  box.indeterminate = own > 0 && own < group.items.length;
-  setText(count, t('targets.count', own, group.items.length));
-  const unfolded = open.has(`${by} ${group.name}`);
-  setAttribute(fold, 'aria-expanded', String(unfolded));
-  show(list, unfolded);
-  if (unfolded) for (const [index, item] of items) item.checked = chosen.has(index);
+function groupName({ t }: ConfigurePage, { name, by }: ModuleGroup): string {
+  if (name === '') return t('targets.other');
+  return by === 'layer' ? t('targets.layerName', name) : name;
+}
+
+function moduleItem(
+  page: ConfigurePage,
+  { modules, chosen }: ShownRecipe,
+  group: ModuleGroup,
+  item: ModuleGroup['items'][number],
+): TemplateResult {
+  const { index, label } = item;
+  return html`<li>
+    <label title=${modules[index]!.path}
+      ><input
+        type="checkbox"
+        .checked=${live(chosen.has(index))}
+        @change=${(event: Event) => chooseGroup(page, { ...group, items: [item] }, event)}
+      />${label}</label
+    >
+  </li>`;
+}
+
+/** Takes the modules of a group in or out, as its box says. */
+function chooseGroup(page: ConfigurePage, group: ModuleGroup, event: Event): void {
+  const { recipe } = page.state;
+  const { checked } = event.target as HTMLInputElement;
+  if (recipe) choose(page, { chosen: withGroup(recipe.chosen, group, checked) });
 }

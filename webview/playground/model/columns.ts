@@ -1,17 +1,17 @@
 import { diffWordsWithSpace } from 'diff';
 import type { PlaygroundHostMessage } from '../../../src/shared/pages/playground/protocol';
 
-/** An answer beside others. `adapter` null: the base's. */
-export interface Column {
+/** An answer beside others. `adapter` null: the base model's. */
+export interface AnswerColumn {
   readonly adapter: number | null;
   readonly name: string;
-  /** Of the question under way or answered; null before the first. */
+  /** Of the current or last request; null before the first. */
   readonly id: string | null;
   readonly text: string;
-  readonly state: ColumnState;
+  readonly state: AnswerState;
 }
 
-export type ColumnState =
+export type AnswerState =
   | { readonly kind: 'empty' | 'waiting' | 'writing' }
   | {
       readonly kind: 'done';
@@ -21,7 +21,7 @@ export type ColumnState =
     }
   | { readonly kind: 'failed'; readonly message: string };
 
-export const emptyColumn = (adapter: number | null, name: string): Column => ({
+export const emptyColumn = (adapter: number | null, name: string): AnswerColumn => ({
   adapter,
   name,
   id: null,
@@ -29,46 +29,39 @@ export const emptyColumn = (adapter: number | null, name: string): Column => ({
   state: { kind: 'empty' },
 });
 
-export const isBusy = ({ state }: Column): boolean =>
+export const isBusy = ({ state }: AnswerColumn): boolean =>
   state.kind === 'waiting' || state.kind === 'writing';
 
-/**
- * The columns after what the host said of one answer; of answers that are no longer wanted nothing
- * changes.
- */
-export function heard(
-  columns: readonly Column[],
-  message: Exclude<PlaygroundHostMessage, { kind: 'state' }>,
-): readonly Column[] {
-  return columns.map((column) => {
-    if (column.id !== message.id) return column;
-    switch (message.kind) {
-      case 'text':
-        return { ...column, text: column.text + message.text, state: { kind: 'writing' } };
-      case 'done':
-        return {
-          ...column,
-          state: {
-            kind: 'done',
-            tokens: message.tokens,
-            seconds: message.seconds,
-            stopped: message.stopped,
-          },
-        };
-      case 'failed':
-        return { ...column, state: { kind: 'failed', message: message.message } };
+type AnswerMessage = Exclude<PlaygroundHostMessage, { kind: 'state' }>;
+
+/** The columns after a message about one answer; messages about older requests change nothing. */
+export const withMessage = (
+  columns: readonly AnswerColumn[],
+  message: AnswerMessage,
+): readonly AnswerColumn[] =>
+  columns.map((column) => (column.id === message.id ? columnAfter(column, message) : column));
+
+function columnAfter(column: AnswerColumn, message: AnswerMessage): AnswerColumn {
+  switch (message.kind) {
+    case 'text':
+      return { ...column, text: column.text + message.text, state: { kind: 'writing' } };
+    case 'done': {
+      const { tokens, seconds, stopped } = message;
+      return { ...column, state: { kind: 'done', tokens, seconds, stopped } };
     }
-  });
+    case 'failed':
+      return { ...column, state: { kind: 'failed', message: message.message } };
+  }
 }
 
-/** A piece of an answer; `own`: the base does not say it there. */
-export interface Piece {
+/** Part of an answer; `own`: not in the base model's answer at this place. */
+export interface AnswerPart {
   readonly text: string;
   readonly own: boolean;
 }
 
-/** An adapter's answer against the base's, word by word. */
-export const piecesOf = (answer: string, base: string): readonly Piece[] =>
+/** An adapter's answer compared with the base model's, word by word. */
+export const answerParts = (answer: string, base: string): readonly AnswerPart[] =>
   diffWordsWithSpace(base, answer)
     .filter(({ removed }) => !removed)
     .map(({ value, added }) => ({ text: value, own: added }));

@@ -1,112 +1,97 @@
+import { html, nothing, type TemplateResult } from 'lit-html';
+import { live } from 'lit-html/directives/live.js';
+import { ref } from 'lit-html/directives/ref.js';
+import { repeat } from 'lit-html/directives/repeat.js';
 import { MAX_SCALE } from '../../../src/shared/pages/playground/protocol';
-import { el, icon, memo, setText, show } from '../../shared/dom';
-import { isBusy, piecesOf, type Column } from '../model/columns';
-import { scaleOf, type Context, type Part, type View } from '../view';
+import { iconButton } from '../../shared/templates';
+import { answerParts, isBusy, type AnswerColumn } from '../model/columns';
+import { adapterScale, ask, keep, type PlaygroundPage, type PlaygroundState } from '../state';
 
-/** The answers side by side, the base's first. */
-export function answers(context: Context): Part {
-  const { t } = context;
-  const grid = el('div', { class: 'answers' });
-  const marks = el('p', { class: 'hint' }, t('marks'));
-  let cards: readonly Part[] = [];
-  let drawn = '';
-  return {
-    root: el('section', { 'aria-label': t('answers') }, grid, marks),
-    update(view) {
-      const now = JSON.stringify(view.columns.map(({ adapter, name }) => [adapter, name]));
-      if (now !== drawn) {
-        drawn = now;
-        cards = view.columns.map((_, i) => card(context, i, view));
-        grid.replaceChildren(...cards.map(({ root }) => root));
-      }
-      for (const own of cards) own.update(view);
-      show(
-        marks,
-        view.columns.length > 1 && view.columns.some(({ state }) => state.kind === 'done'),
-      );
-    },
+/** The answers side by side, the base model's first. */
+export function answersView(page: PlaygroundPage, state: PlaygroundState): TemplateResult {
+  const { t } = page;
+  const { columns } = state;
+  const hasMarks = columns.length > 1 && columns.some((column) => column.state.kind === 'done');
+  return html`<section aria-label=${t('answers')}>
+    <div class="answers">
+      ${repeat(
+        columns,
+        ({ adapter, name }) => `${adapter ?? 'base'} ${name}`,
+        (column) => answerCard(page, state, column),
+      )}
+    </div>
+    <p class="hint" ?hidden=${!hasMarks}>${t('marks')}</p>
+  </section>`;
+}
+
+function answerCard(page: PlaygroundPage, state: PlaygroundState, column: AnswerColumn) {
+  const { t, post } = page;
+  const { adapter, name } = column;
+  const base = baseAnswer(state, column);
+  const remove = () => {
+    if (adapter !== null) post({ kind: 'removeAdapter', adapter });
   };
+  return html`<article class="card" aria-label=${name}>
+    <header>
+      <h2>${name}</h2>
+      ${adapter === null ? nothing : iconButton('close', t('remove', name), remove)}
+    </header>
+    ${adapter === null ? nothing : scaleSlider(page, state, { adapter, name })}
+    <div
+      class="text"
+      tabindex="0"
+      role="region"
+      aria-label=${name}
+      aria-busy=${isBusy(column)}
+      ${ref((element) => isBusy(column) && scrollToEnd(element))}
+    >
+      ${answerContent(page, column, base)}
+    </div>
+    <p class="caption" role="status">${answerFacts(page, column, base)}</p>
+  </article>`;
 }
 
-function card(context: Context, index: number, { columns }: View): Part {
-  const { t, post } = context;
-  const { adapter, name } = columns[index]!;
-  const text = el('div', { class: 'text', tabindex: 0, role: 'region', 'aria-label': name });
-  const facts = el('p', { class: 'caption', role: 'status' });
-  const changed = memo();
-  const scale = adapter === null ? null : scaleSlider(context, adapter, name);
-  const remove =
-    adapter === null
-      ? []
-      : [
-          el(
-            'vscode-button',
-            {
-              appearance: 'icon',
-              title: t('remove', name),
-              'aria-label': t('remove', name),
-              click: () => post({ kind: 'removeAdapter', adapter }),
-            },
-            icon('close'),
-          ),
-        ];
-  return {
-    root: el(
-      'article',
-      { class: 'card', 'aria-label': name },
-      el('header', {}, el('h2', {}, name), ...remove),
-      ...(scale ? [scale.root] : []),
-      text,
-      facts,
-    ),
-    update(view) {
-      const column = view.columns[index]!;
-      const base = view.columns[0]!;
-      scale?.update(view);
-      const against =
-        adapter !== null && column.state.kind === 'done' && base.state.kind === 'done'
-          ? base.text
-          : null;
-      changed([column.text, column.state, against], () => {
-        text.replaceChildren(...contentOf(column, against, context));
-        setText(facts, factsOf(column, against, context));
-        text.scrollTop = isBusy(column) ? text.scrollHeight : text.scrollTop;
-      });
-      text.setAttribute('aria-busy', String(isBusy(column)));
-    },
-  };
+/** The base model's answer that an adapter's finished answer is compared with. */
+function baseAnswer({ columns }: PlaygroundState, { adapter, state }: AnswerColumn): string | null {
+  const base = columns[0]!;
+  const comparable = adapter !== null && state.kind === 'done' && base.state.kind === 'done';
+  return comparable ? base.text : null;
 }
 
-function contentOf(
-  { text, state }: Column,
-  against: string | null,
-  { t }: Context,
-): readonly (Node | string)[] {
-  if (state.kind === 'failed') return [el('span', { class: 'failure' }, state.message)];
-  if (text === '')
-    return [
-      el(
-        'span',
-        { class: 'hint' },
-        state.kind === 'done' ? t('nothing') : state.kind === 'empty' ? t('empty') : '',
-      ),
-    ];
-  return against === null
-    ? [text]
-    : piecesOf(text, against).map((piece) => (piece.own ? el('mark', {}, piece.text) : piece.text));
+/** Keeps the end of a growing answer in sight, once its new text is there. */
+function scrollToEnd(element: Element | undefined): void {
+  queueMicrotask(() => {
+    if (element) element.scrollTop = element.scrollHeight;
+  });
 }
 
-function factsOf({ text, state }: Column, against: string | null, { t, format }: Context): string {
+function answerContent({ t }: PlaygroundPage, { text, state }: AnswerColumn, base: string | null) {
+  if (state.kind === 'failed') return html`<span class="failure">${state.message}</span>`;
+  if (text !== '' && base === null) return text;
+  if (text !== '')
+    return answerParts(text, base ?? '').map((part) =>
+      part.own ? html`<mark>${part.text}</mark>` : part.text,
+    );
+  if (state.kind === 'done') return html`<span class="hint">${t('nothing')}</span>`;
+  return state.kind === 'empty' ? html`<span class="hint">${t('empty')}</span>` : nothing;
+}
+
+function answerFacts(
+  { t, format }: PlaygroundPage,
+  { text, state }: AnswerColumn,
+  base: string | null,
+): string {
   switch (state.kind) {
     case 'waiting':
       return t('waiting');
     case 'writing':
       return t('writing');
     case 'done': {
-      const said = state.stopped
-        ? t('stopped', format.count(state.tokens))
-        : t('facts', format.count(state.tokens), format.speed(state.tokens / state.seconds));
-      return against !== null && against === text ? `${said} · ${t('same')}` : said;
+      const tokens = format.count(state.tokens);
+      const facts = state.stopped
+        ? t('stopped', tokens)
+        : t('facts', tokens, format.speed(state.tokens / state.seconds));
+      return text === base ? `${facts} · ${t('same')}` : facts;
     }
     case 'empty':
     case 'failed':
@@ -114,35 +99,38 @@ function factsOf({ text, state }: Column, against: string | null, { t, format }:
   }
 }
 
-/** How many times the adapter's update is added; let go, it answers anew. */
-function scaleSlider({ t, kept, keep, ask, format }: Context, adapter: number, name: string): Part {
-  const value = el('output', { for: `scale-${adapter}` });
-  let view: View | undefined;
-  const input = el('input', {
-    id: `scale-${adapter}`,
-    type: 'range',
-    min: 0,
-    max: MAX_SCALE,
-    step: 0.05,
-    'aria-label': `${t('scale')}: ${name}`,
-    input: () => {
-      const { scales, adapters } = kept();
-      keep({
-        scales: adapters.map((_, i) => (i === adapter ? Number(input.value) : (scales[i] ?? 1))),
-      });
-    },
-    change: () => {
-      if (view?.columns.some(({ id }) => id !== null)) ask(adapter);
-    },
-  });
-  return {
-    root: el('div', { class: 'smoothing' }, el('span', {}, t('scale')), input, value),
-    update(now) {
-      view = now;
-      const scale = scaleOf(now, adapter);
-      if (Number(input.value) !== scale) input.value = String(scale);
-      input.setAttribute('aria-valuetext', t('scale.words', format.digits(scale, 3)));
-      setText(value, format.digits(scale, 3));
-    },
+/** How many times the adapter's update is added; the adapter answers anew when it is let go. */
+function scaleSlider(
+  page: PlaygroundPage,
+  state: PlaygroundState,
+  { adapter, name }: { readonly adapter: number; readonly name: string },
+): TemplateResult {
+  const { t, format } = page;
+  const scale = adapterScale(state, adapter);
+  const text = format.digits(scale, 3);
+  const id = `scale-${adapter}`;
+  const slide = (event: Event) => {
+    const value = Number((event.target as HTMLInputElement).value);
+    const { scales, adapters } = page.state.kept;
+    keep(page, { scales: adapters.map((_, i) => (i === adapter ? value : (scales[i] ?? 1))) });
   };
+  const letGo = () => {
+    if (page.state.columns.some(({ id: asked }) => asked !== null)) ask(page, adapter);
+  };
+  return html`<div class="smoothing">
+    <span>${t('scale')}</span>
+    <input
+      id=${id}
+      type="range"
+      min="0"
+      max=${MAX_SCALE}
+      step="0.05"
+      aria-label="${t('scale')}: ${name}"
+      aria-valuetext=${t('scale.words', text)}
+      .value=${live(String(scale))}
+      @input=${slide}
+      @change=${letGo}
+    />
+    <output for=${id}>${text}</output>
+  </div>`;
 }

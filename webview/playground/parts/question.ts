@@ -1,158 +1,183 @@
-import { el, setAttribute, setText, show } from '../../shared/dom';
+import { html, nothing, type TemplateResult } from 'lit-html';
+import { live } from 'lit-html/directives/live.js';
+import type {
+  PlaygroundPageState,
+  PlaygroundState as ServerState,
+} from '../../../src/shared/pages/playground/protocol';
 import { markdownTable } from '../../shared/markdown';
+import { secondaryButton } from '../../shared/templates';
 import { isBusy } from '../model/columns';
-import type { Context, Part, View } from '../view';
+import { ask, keep, stopColumns, type PlaygroundPage, type PlaygroundState } from '../state';
 
-/** What is asked and how: prompt, template, temperature, seed, length. */
-export function question(context: Context): Part {
-  const { t, kept, keep, ask, stop, post, format } = context;
-  let view: View | undefined;
-  const settings = (change: Partial<View['kept']['settings']>) =>
-    keep({ settings: { ...kept().settings, ...change } });
-  const [title, phase] = [el('h1'), el('span', { class: 'caption', role: 'status' })];
-  const reload = el(
-    'vscode-button',
-    { appearance: 'secondary', click: () => post({ kind: 'reload' }) },
-    t('reload'),
-  );
-  const failure = el('p', { class: 'failure', role: 'alert' });
-  const prompt = el('textarea', {
-    id: 'prompt',
-    rows: 4,
-    input: () => settings({ prompt: prompt.value }),
-  });
-  prompt.addEventListener('keydown', (event) => {
+type Settings = PlaygroundPageState['settings'];
+
+/** The prompt and how it is answered: template, temperature, seed, length. */
+export function questionView(
+  page: PlaygroundPage,
+  state: PlaygroundState,
+  server: ServerState,
+): TemplateResult {
+  const { t } = page;
+  const { prompt } = state.kept.settings;
+  const press = (event: KeyboardEvent) => {
     if (event.key !== 'Enter' || !(event.ctrlKey || event.metaKey)) return;
     event.preventDefault();
-    ask();
-  });
-  const recent = el('select', {
-    'aria-label': t('recent'),
-    change: () => {
-      settings({ prompt: view?.state.prompts[Number(recent.value)] ?? '' });
-      recent.value = '';
-    },
-  });
-  const chat = el('input', {
-    type: 'checkbox',
-    id: 'chat',
-    change: () => settings({ chat: chat.checked }),
-  });
-  const system = el('input', {
-    type: 'text',
-    id: 'system',
-    placeholder: t('system.hint'),
-    input: () => settings({ system: system.value }),
-  });
-  const number = (
-    key: 'temperature' | 'seed' | 'max_new_tokens',
-    attributes: Record<string, number>,
-  ) => {
-    const input = el('input', {
-      type: 'number',
-      id: key,
-      ...attributes,
-      ...(key === 'temperature' && { title: t('temperature.hint') }),
-      change: () => {
-        if (input.validity.valid && input.value !== '') settings({ [key]: Number(input.value) });
-      },
-    });
-    return { key, input, root: el('label', {}, `${t(key)} `, input) };
+    ask(page);
   };
-  const numbers = [
-    number('temperature', { min: 0, max: 5, step: 0.1 }),
-    number('seed', { min: 0, step: 1 }),
-    number('max_new_tokens', { min: 1, max: 4096, step: 1 }),
-  ];
-  const [go, halt] = [
-    el('vscode-button', { id: 'ask', click: () => ask() }, t('ask')),
-    el('vscode-button', { id: 'stop', appearance: 'secondary', click: () => stop() }, t('stop')),
-  ];
-  const copy = el(
-    'vscode-button',
-    {
-      appearance: 'secondary',
-      click: () => {
-        if (view) post({ kind: 'copyText', text: asMarkdown(view, context) });
-      },
-    },
-    t('copyMarkdown'),
-  );
-  const add = el(
-    'vscode-button',
-    { appearance: 'secondary', click: () => post({ kind: 'addAdapter' }) },
-    t('addAdapter'),
-  );
-  let listed = '';
-  return {
-    root: el(
-      'section',
-      { class: 'question' },
-      el('div', { class: 'title' }, title, phase, reload),
-      failure,
-      el(
-        'div',
-        { class: 'bar' },
-        el('label', { for: 'prompt' }, t('prompt')),
-        el('span', { class: 'hint' }, t('prompt.hint')),
-        recent,
-      ),
-      prompt,
-      el('label', { class: 'system' }, t('system'), system),
-      el(
-        'div',
-        { class: 'bar' },
-        el('label', { title: t('chat.hint') }, chat, ` ${t('chat')}`),
-        ...numbers.map(({ root }) => root),
-        el('span', { class: 'push actions' }, go, halt, add, copy),
-      ),
-    ),
-    update(now) {
-      view = now;
-      const {
-        state,
-        kept: { settings: shown },
-      } = now;
-      setText(title, t('title', state.base));
-      const ready = state.phase.kind === 'ready';
-      setText(
-        phase,
-        state.phase.kind === 'loading'
-          ? t('phase.loading', format.percent(state.phase.fraction))
-          : state.phase.kind === 'ready'
-            ? t('phase.ready', state.phase.device)
-            : t('phase.failed'),
-      );
-      show(reload, state.phase.kind === 'failed');
-      show(failure, state.phase.kind === 'failed');
-      setText(failure, state.phase.kind === 'failed' ? state.phase.message : '');
-      if (prompt.value !== shown.prompt) prompt.value = shown.prompt;
-      if (system.value !== shown.system) system.value = shown.system;
-      system.disabled = !shown.chat;
-      chat.disabled = state.phase.kind === 'ready' && !state.phase.has_chat_template;
-      chat.checked = shown.chat && !chat.disabled;
-      for (const { key, input } of numbers)
-        if (document.activeElement !== input && input.value !== String(shown[key]))
-          input.value = String(shown[key]);
-      const busy = now.columns.some(isBusy);
-      setAttribute(go, 'disabled', ready && !busy && shown.prompt.trim() !== '' ? null : '');
-      setAttribute(halt, 'disabled', busy ? null : '');
-      show(recent, state.prompts.length > 0);
-      const list = JSON.stringify(state.prompts);
-      if (list !== listed)
-        recent.replaceChildren(
-          el('option', { value: '' }, t('recent.choose')),
-          ...state.prompts.map((text, i) =>
-            el('option', { value: i }, text.length > 80 ? `${text.slice(0, 80)}…` : text),
-          ),
-        );
-      listed = list;
-    },
-  };
+  return html`<section class="question">
+    ${head(page, server)}
+    <div class="bar">
+      <label for="prompt">${t('prompt')}</label>
+      <span class="hint">${t('prompt.hint')}</span>
+      ${recentPrompts(page, server)}
+    </div>
+    <textarea
+      id="prompt"
+      rows="4"
+      .value=${live(prompt)}
+      @input=${(event: Event) => set(page, { prompt: textOf(event) })}
+      @keydown=${press}
+    ></textarea>
+    ${systemField(page, state)}
+    <div class="bar">
+      ${chatBox(page, state, server)} ${numberFields(page, state)} ${actions(page, state, server)}
+    </div>
+  </section>`;
 }
 
-const asMarkdown = ({ kept, columns }: View, { t }: Context): string =>
-  markdownTable(
+function head(page: PlaygroundPage, { base, phase }: ServerState): TemplateResult {
+  const { t, post } = page;
+  const failed = phase.kind === 'failed';
+  return html`<div class="title">
+      <h1>${t('title', base)}</h1>
+      <span class="caption" role="status">${phaseText(page, phase)}</span>
+      ${failed ? secondaryButton(t('reload'), () => post({ kind: 'reload' })) : nothing}
+    </div>
+    <p class="failure" role="alert" ?hidden=${!failed}>${failed ? phase.message : ''}</p>`;
+}
+
+function phaseText({ t, format }: PlaygroundPage, phase: ServerState['phase']): string {
+  switch (phase.kind) {
+    case 'loading':
+      return t('phase.loading', format.percent(phase.fraction));
+    case 'ready':
+      return t('phase.ready', phase.device);
+    case 'failed':
+      return t('phase.failed');
+  }
+}
+
+const LONGEST_SHOWN = 80;
+
+function recentPrompts(page: PlaygroundPage, { prompts }: ServerState): TemplateResult {
+  const { t } = page;
+  const pick = (event: Event) => {
+    const select = event.target as HTMLSelectElement;
+    set(page, { prompt: prompts[Number(select.value)] ?? '' });
+    select.value = '';
+  };
+  const shortened = (text: string) =>
+    text.length > LONGEST_SHOWN ? `${text.slice(0, LONGEST_SHOWN)}…` : text;
+  return html`<select aria-label=${t('recent')} ?hidden=${prompts.length === 0} @change=${pick}>
+    <option value="">${t('recent.choose')}</option>
+    ${prompts.map((text, i) => html`<option value=${i}>${shortened(text)}</option>`)}
+  </select>`;
+}
+
+function systemField(page: PlaygroundPage, { kept: { settings } }: PlaygroundState) {
+  const { t } = page;
+  return html`<label class="system"
+    >${t('system')}<input
+      type="text"
+      id="system"
+      placeholder=${t('system.hint')}
+      .value=${live(settings.system)}
+      ?disabled=${!settings.chat}
+      @input=${(event: Event) => set(page, { system: textOf(event) })}
+  /></label>`;
+}
+
+function chatBox(page: PlaygroundPage, state: PlaygroundState, { phase }: ServerState) {
+  const { t } = page;
+  const impossible = phase.kind === 'ready' && !phase.has_chat_template;
+  const change = (event: Event) => set(page, { chat: (event.target as HTMLInputElement).checked });
+  return html`<label title=${t('chat.hint')}
+    ><input
+      type="checkbox"
+      id="chat"
+      ?disabled=${impossible}
+      .checked=${live(state.kept.settings.chat && !impossible)}
+      @change=${change}
+    />
+    ${t('chat')}</label
+  >`;
+}
+
+const NUMBER_FIELDS = [
+  { key: 'temperature', min: 0, max: 5, step: 0.1 },
+  { key: 'seed', min: 0, max: undefined, step: 1 },
+  { key: 'max_new_tokens', min: 1, max: 4096, step: 1 },
+] as const;
+
+const numberFields = (page: PlaygroundPage, state: PlaygroundState) =>
+  NUMBER_FIELDS.map((field) => numberField(page, state, field));
+
+/** A field that is being edited keeps its text until it holds a valid number. */
+function numberField(
+  page: PlaygroundPage,
+  { kept: { settings } }: PlaygroundState,
+  { key, min, max, step }: (typeof NUMBER_FIELDS)[number],
+): TemplateResult {
+  const { t } = page;
+  const change = (event: Event) => {
+    const input = event.target as HTMLInputElement;
+    if (input.validity.valid && input.value !== '') set(page, { [key]: Number(input.value) });
+  };
+  return html`<label
+    >${t(key)}
+    <input
+      type="number"
+      id=${key}
+      min=${min}
+      max=${max ?? nothing}
+      step=${step}
+      title=${key === 'temperature' ? t('temperature.hint') : nothing}
+      .value=${String(settings[key])}
+      @change=${change}
+  /></label>`;
+}
+
+function actions(page: PlaygroundPage, state: PlaygroundState, { phase }: ServerState) {
+  const { t, post } = page;
+  const { columns, kept } = state;
+  const isAnswering = columns.some(isBusy);
+  const canAsk = phase.kind === 'ready' && !isAnswering && kept.settings.prompt.trim() !== '';
+  return html`<span class="push actions">
+    <vscode-button id="ask" ?disabled=${!canAsk} @click=${() => ask(page)}
+      >${t('ask')}</vscode-button
+    >
+    <vscode-button
+      id="stop"
+      appearance="secondary"
+      ?disabled=${!isAnswering}
+      @click=${() => stopColumns(page, page.state.columns)}
+      >${t('stop')}</vscode-button
+    >
+    ${secondaryButton(t('addAdapter'), () => post({ kind: 'addAdapter' }))}
+    ${secondaryButton(t('copyMarkdown'), () => copy(page))}
+  </span>`;
+}
+
+function copy({ t, post, state: { columns, kept } }: PlaygroundPage): void {
+  const text = markdownTable(
     [t('prompt'), kept.settings.prompt],
-    columns.map(({ name, text }) => [name, text]),
+    columns.map((column) => [column.name, column.text]),
   );
+  post({ kind: 'copyText', text });
+}
+
+const set = (page: PlaygroundPage, change: Partial<Settings>): void =>
+  keep(page, { settings: { ...page.state.kept.settings, ...change } });
+
+const textOf = (event: Event): string =>
+  (event.target as HTMLInputElement | HTMLTextAreaElement).value;

@@ -79,7 +79,7 @@ const chosen = v.array(whole);
  * From the host. `chosen`: indices into `modules`; `applied`: the last choice of the page that is
  * in it.
  */
-const HostMessageSchema = v.variant('kind', [
+export const ConfigureHostMessageSchema = v.variant('kind', [
   v.object({
     kind: v.literal('recipe'),
     file: text,
@@ -95,7 +95,7 @@ const HostMessageSchema = v.variant('kind', [
   v.object({ kind: v.literal('advice'), advice: v.array(AdviceSchema) }),
   v.object({ kind: v.literal('fault'), message: text }),
 ]);
-export type ConfigureHostMessage = v.InferOutput<typeof HostMessageSchema>;
+export type ConfigureHostMessage = v.InferOutput<typeof ConfigureHostMessageSchema>;
 
 /**
  * From the page: a choice to see the cost of, or to write into the recipe (counted by `id`, from
@@ -121,6 +121,5 @@ const PageStateSchema = v.object({
 export type ConfigurePageState = v.InferOutput<typeof PageStateSchema>;
 
 /** Undefined for what is none. */
-export const asConfigureHostMessage = parsed(HostMessageSchema);
 export const asConfigurePageMessage = parsed(PageMessageSchema);
 export const asConfigurePageState = parsed(PageStateSchema);

@@ -10,7 +10,7 @@ const text = v.string();
 const number = v.pipe(v.number(), v.finite());
 const AdapterSchema = v.object({ path: text, name: text });
 
-const HostMessageSchema = v.variant('kind', [
+export const PlaygroundHostMessageSchema = v.variant('kind', [
   /** What answers, and how far it is. */
   v.object({
     kind: v.literal('state'),
@@ -33,7 +33,7 @@ const HostMessageSchema = v.variant('kind', [
   }),
   v.object({ kind: v.literal('failed'), id: text, message: text }),
 ]);
-export type PlaygroundHostMessage = v.InferOutput<typeof HostMessageSchema>;
+export type PlaygroundHostMessage = v.InferOutput<typeof PlaygroundHostMessageSchema>;
 export type PlaygroundState = Extract<PlaygroundHostMessage, { kind: 'state' }>;
 
 const ColumnSchema = v.object({
@@ -79,6 +79,5 @@ const PageStateSchema = v.object({
 export type PlaygroundPageState = v.InferOutput<typeof PageStateSchema>;
 
 /** Undefined for what is none. */
-export const asPlaygroundHostMessage = parsed(HostMessageSchema);
 export const asPlaygroundPageMessage = parsed(PageMessageSchema);
 export const asPlaygroundPageState = parsed(PageStateSchema);

@@ -1,0 +1,80 @@
+import type {
+  AdviceLine,
+  ConfigureHostMessage,
+  ConfigurePageMessage,
+  ConfigurePageState,
+  Figures,
+  ModuleChoice,
+  RankSettings,
+} from '../../src/shared/pages/configure/protocol';
+import type { ConfigureStringKey } from '../../src/shared/pages/configure/strings';
+import type { Page } from '../shared/startPage';
+
+/** What is shown: the recipe's choice, or one that the user is about to make. */
+export interface ShownRecipe {
+  readonly file: string;
+  readonly base: string;
+  readonly modules: readonly ModuleChoice[];
+  readonly settings: RankSettings;
+  /** Indices into `modules`. */
+  readonly chosen: ReadonlySet<number>;
+  readonly figures: Figures;
+  readonly advice: readonly AdviceLine[];
+}
+
+export interface ConfigureState {
+  /** Grouping and open groups, which VS Code keeps. */
+  readonly kept: ConfigurePageState;
+  readonly recipe: ShownRecipe | null;
+  /** Why the recipe cannot be read; the last one that could be read stays in `recipe`. */
+  readonly fault: string | null;
+  /** Whether lora_alpha changes with r. */
+  readonly follow: boolean;
+  /** Number of choices sent to be written. */
+  readonly applied: number;
+}
+
+export type ConfigurePage = Page<ConfigureState, ConfigurePageMessage, ConfigureStringKey>;
+
+export function reduceConfigure(
+  state: ConfigureState,
+  message: ConfigureHostMessage,
+): ConfigureState {
+  switch (message.kind) {
+    case 'recipe': {
+      // A recipe without the user's newest choice is about to be followed by one with it.
+      if (message.applied < state.applied) return state;
+      const { file, base, modules, settings, chosen, figures, advice } = message;
+      const recipe = { file, base, modules, settings, figures, advice, chosen: new Set(chosen) };
+      return { ...state, recipe, fault: null };
+    }
+    case 'figures':
+      return withRecipe(state, { figures: message.figures });
+    case 'advice':
+      return withRecipe(state, { advice: message.advice });
+    case 'fault':
+      return { ...state, fault: message.message };
+  }
+}
+
+const withRecipe = (state: ConfigureState, change: Partial<ShownRecipe>): ConfigureState =>
+  state.recipe ? { ...state, recipe: { ...state.recipe, ...change } } : state;
+
+/**
+ * Shows a choice of the user. A finished one is written into the recipe, unless no module is
+ * chosen; for others (a slider that is still held) only the cost is computed.
+ */
+export function choose(
+  { state, change, post }: ConfigurePage,
+  choice: Partial<Pick<ShownRecipe, 'settings' | 'chosen'>>,
+  finished = true,
+): void {
+  const { recipe } = state;
+  if (!recipe) return;
+  const { settings, chosen } = { ...recipe, ...choice };
+  const written = finished && chosen.size > 0;
+  const applied = state.applied + Number(written);
+  change({ recipe: { ...recipe, settings, chosen }, applied });
+  const sent = { settings, chosen: [...chosen] };
+  post(written ? { kind: 'apply', id: applied, ...sent } : { kind: 'preview', ...sent });
+}

@@ -1,7 +1,0 @@
-import type {
-  ConfigurePageMessage,
-  ConfigurePageState,
-} from '../../src/shared/pages/configure/protocol';
-import { vscodeApi } from '../shared/vscodeApi';
-
-export const vscode = vscodeApi<ConfigurePageMessage, ConfigurePageState>();

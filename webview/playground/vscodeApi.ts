@@ -1,7 +1,0 @@
-import type {
-  PlaygroundPageMessage,
-  PlaygroundPageState,
-} from '../../src/shared/pages/playground/protocol';
-import { vscodeApi } from '../shared/vscodeApi';
-
-export const vscode = vscodeApi<PlaygroundPageMessage, PlaygroundPageState>();
