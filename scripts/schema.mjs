@@ -42,13 +42,9 @@ const TASKS = {
   embedding: 'sentence embedding',
 };
 
-/**
- * Writes docs/models.md: the architecture table, and the fixtures that hold each family against
- * PEFT.
- */
+/** Writes docs/models.md: the model families, and the fixtures that compare each with PEFT. */
 export async function writeModelDocs() {
   const { FAMILIES } = await load('src/formats/architecture/families/index.ts');
-  const { GGUF_FAMILIES } = await load('src/formats/gguf/families.ts');
   const fixtures = path.join(root, 'test', 'fixtures');
   const checked = new Map();
   for (const name of readdirSync(fixtures).sort()) {
@@ -58,27 +54,28 @@ export async function writeModelDocs() {
     checked.set(model_type, [...(checked.get(model_type) ?? []), name]);
   }
   const rows = Object.entries(FAMILIES).map(
-    ([name, { tasks }]) =>
-      `| \`${name}\` | ${tasks.map((task) => TASKS[task]).join(', ')} | ${(checked.get(name) ?? []).join(', ')} |`,
+    ([name, { tasks, gguf, mlx }]) =>
+      `| \`${name}\` | ${tasks.map((task) => TASKS[task]).join(', ')} | ${gguf ? `\`${gguf.arch}\`` : '–'} | ${mlx ? 'yes' : '–'} | ${(checked.get(name) ?? []).join(', ')} |`,
   );
   writeFileSync(
     path.join(root, 'docs', 'models.md'),
     `# Models
 
-What \`model_type\` in a base's config.json may say, the heads that are known for it, and the fixtures under \`test/fixtures\` in which its logits, losses and gradients
-are held against transformers and PEFT (\`test/parity/cases.test.ts\`). Besides, SmolLM2-135M-Instruct and all-MiniLM-L6-v2 are checked with their real weights.
-This table is made from the architecture table by \`npm run build\`.
+The supported models, by the \`model_type\` of config.json. \`lora train\` trains a model for any task of its family; the recipe's \`task\` chooses one.
+\`npm run build\` generates this page from \`src/formats/architecture/families\`.
 
-\`lora train\` trains each head: the recipe's \`task\` says which (\`causal_lm\`, \`seq_cls\`, \`token_cls\`, \`image_cls\`, \`embedding\`). GGUF files are read of the
-architectures ${Object.keys(GGUF_FAMILIES).join(', ')} (Mistral is a llama there), in F32, F16, BF16, Q2_K to Q8_0, IQ4_NL and IQ4_XS.
-
-| model_type | heads | checked by |
-|---|---|---|
+| model_type | tasks | GGUF | mlx-lm | fixtures |
+|---|---|---|---|---|
 ${rows.join('\n')}
 
-Adapters: LoRA, rsLoRA, DoRA, rank_pattern, alpha_pattern, layers_to_transform, exclude_modules, modules_to_save, biases, embeddings and output layers, Conv1D, patch convolutions,
-fused projections; starts by default, gaussian, orthogonal, OLoRA, PiSSA. Refused by name: other kinds of adapters (IA3, LoHa, prompt tuning …), mixtures of experts, encoder-decoders,
-recurrent models, and weights that are quantised in safetensors files.
+- **tasks**: \`causal_lm\` (language model), \`seq_cls\` (sequence classification), \`token_cls\` (token classification), \`image_cls\` (image classification) and \`embedding\` (sentence embedding).
+- **GGUF**: the \`general.architecture\` of .gguf files that are read as this family. Tensors may be F32, F16, BF16, Q2_K to Q8_0, IQ4_NL or IQ4_XS.
+- **mlx-lm**: adapters of these families can be converted to mlx-lm's format.
+- **fixtures**: small models under \`test/fixtures\` whose logits, losses and gradients \`test/parity/cases.test.ts\` compares with transformers and PEFT. SmolLM2-135M-Instruct and all-MiniLM-L6-v2 are tested with their real weights, too.
+
+Supported features of adapters: LoRA, rsLoRA, DoRA, \`rank_pattern\`, \`alpha_pattern\`, \`layers_to_transform\`, \`exclude_modules\`, \`modules_to_save\`, biases, embeddings and output layers, Conv1D, patch convolutions and fused projections. They can be initialized by PEFT's default, \`gaussian\`, \`orthogonal\`, OLoRA or PiSSA.
+
+Not supported, with an error that says so: other kinds of adapters (IA3, LoHa, prompt tuning …), mixtures of experts, encoder-decoders, recurrent models, and quantised weights in safetensors files.
 `,
   );
 }

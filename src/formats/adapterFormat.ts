@@ -7,7 +7,7 @@ import { GgufFile } from './gguf/read';
 import { canonicalPath } from './architecture/names';
 import { modulesOf } from './architecture/modules';
 import { fileErrorReason } from '../common/fileStatus';
-import type { ForeignAdapter } from './foreign';
+import type { ImportedAdapter } from './importedAdapter';
 import { readKohyaAdapter } from './kohya/read';
 import { MLX_CONFIG, MLX_WEIGHTS, readMlxAdapter } from './mlx/read';
 import { adapterBaseOf, checkAgainstBase } from './peft/againstBase';
@@ -109,7 +109,7 @@ function checkedKohya(file: string): Promise<string> {
 }
 
 /** The files that an adapter is made of. */
-export function filesOf({ format, path: own }: FoundAdapter): readonly string[] {
+export function adapterFiles({ format, path: own }: FoundAdapter): readonly string[] {
   switch (format) {
     case 'peft':
       return [path.join(own, CONFIG_FILE), path.join(own, WEIGHTS_FILE)];
@@ -124,13 +124,13 @@ export function filesOf({ format, path: own }: FoundAdapter): readonly string[] 
 export const readAnyAdapter = async (
   given: string,
   base: BaseModel | null,
-): Promise<ForeignAdapter> => readAdapter(await detectAdapter(given), base);
+): Promise<ImportedAdapter> => readAdapter(await detectAdapter(given), base);
 
 /** Reads an adapter of any format, held against its base where that is given. Errors: LoraError. */
 export async function readAdapter(
   { format, path: own }: FoundAdapter,
   base: BaseModel | null,
-): Promise<ForeignAdapter> {
+): Promise<ImportedAdapter> {
   const against = base ? adapterBaseOf(base) : undefined;
   if (format === 'peft') return readPeftAdapter(own, against);
   const read = await readForeign(format, own, base);
@@ -147,7 +147,7 @@ function readForeign(
   format: Exclude<AdapterFormat, 'peft'>,
   own: string,
   base: BaseModel | null,
-): Promise<ForeignAdapter> {
+): Promise<ImportedAdapter> {
   switch (format) {
     case 'mlx':
       return readMlxAdapter(own);

@@ -7,10 +7,10 @@ import { readSpec, type ReadSpecOptions } from './architecture/readSpec';
 import { isFile } from '../common/fileStatus';
 import { readFolderTokenizer } from './folderTokenizer';
 import { readJsonObject } from './json';
-import { countParameters } from './parameters';
-import { withReplaced } from './replaced';
+import { countParameters, type TensorInfo } from './tensorInfo';
+import { type WeightSource, withReplaced } from './weightSource';
 import { SafetensorsFile } from './safetensors/read';
-import type { BaseModel, TensorInfo, WeightSource } from './baseModel';
+import type { BaseModel } from './baseModel';
 
 export const CONFIG = 'config.json';
 export const SINGLE = 'model.safetensors';

@@ -2,7 +2,7 @@
  * Compares two adapters on all linear layers of SmolLM2-135M: milliseconds of each round, as JSON.
  * Arguments: path of the model, rounds.
  */
-import { openBase, targetableModules } from '../../src/formats/base';
+import { openBase, targetableModules } from '../../src/formats/openBase';
 import { compareAdapters } from '../../src/lora/compare';
 import { newAdapter, PLAIN_LORA } from '../../src/lora/newAdapter';
 import { matchTargets } from '../../src/lora/targets';

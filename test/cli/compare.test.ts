@@ -1,6 +1,6 @@
 import path from 'node:path';
 import { describe, expect, it } from 'vitest';
-import { openBase, readWeight } from '../../src/formats/base';
+import { openBase, readWeight } from '../../src/formats/openBase';
 import { intrudersOf, THRESHOLD } from '../../src/engine/compare/intruders';
 import { readPeftAdapter } from '../../src/formats/peft/read';
 import { writePeftAdapter } from '../../src/formats/peft/write';

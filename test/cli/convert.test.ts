@@ -2,7 +2,7 @@ import { existsSync, readFileSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
 import { describe, expect, it } from 'vitest';
 import { detectAdapter, readAdapter } from '../../src/formats/adapterFormat';
-import { openBase } from '../../src/formats/base';
+import { openBase } from '../../src/formats/openBase';
 import { GgufFile } from '../../src/formats/gguf/read';
 import { readPeftAdapter } from '../../src/formats/peft/read';
 import { withSafetensors } from '../../src/formats/safetensors/read';

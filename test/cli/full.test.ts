@@ -2,7 +2,7 @@ import { readFileSync, truncateSync } from 'node:fs';
 import path from 'node:path';
 import { describe, expect, it } from 'vitest';
 import type { EvalLine } from '../../src/shared/metrics/lines';
-import { openBase } from '../../src/formats/base';
+import { openBase } from '../../src/formats/openBase';
 import {
   cli,
   editJson,

@@ -10,7 +10,7 @@ import {
 import path from 'node:path';
 import { describe, expect, it } from 'vitest';
 import { canonicalNames } from '../../src/formats/architecture/names';
-import { openBase } from '../../src/formats/base';
+import { openBase } from '../../src/formats/openBase';
 import { openShards } from '../../src/formats/huggingface';
 import { withSafetensors } from '../../src/formats/safetensors/read';
 import { checkRoom } from '../../src/engine/merge/place';

@@ -4,7 +4,7 @@ import { decodeImage } from '../../src/data/images/decode';
 import { readDataset } from '../../src/data/dataset/dataset';
 import { createTokenizer } from '../../src/data/tokenizer/createTokenizer';
 import { detectAdapter, readAdapter } from '../../src/formats/adapterFormat';
-import { openBase } from '../../src/formats/base';
+import { openBase } from '../../src/formats/openBase';
 import { readGgufAdapter } from '../../src/formats/gguf/adapter';
 import { readAdapterTask } from '../../src/formats/peft/task';
 import type { BaseModel } from '../../src/formats/baseModel';

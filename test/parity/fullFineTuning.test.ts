@@ -1,9 +1,9 @@
 import path from 'node:path';
 import { beforeAll, describe, expect, it } from 'vitest';
 import type { ReadSpecOptions } from '../../src/formats/architecture/readSpec';
-import { withReplaced } from '../../src/formats/replaced';
+import { type ReplacedTensor, withReplaced } from '../../src/formats/weightSource';
 import { withSafetensors } from '../../src/formats/safetensors/read';
-import type { BaseModel, ReplacedTensor } from '../../src/formats/baseModel';
+import type { BaseModel } from '../../src/formats/baseModel';
 import { EMPTY_ADAPTER } from '../../src/engine/model/backend';
 import { loadModel, type LoadOptions } from '../../src/models/loadModel';
 import { TensorFlowOps } from '../../src/models/ops/tensorFlowOps';

@@ -3,7 +3,7 @@ import { copyFileSync } from 'node:fs';
 import path from 'node:path';
 import { createTokenizer } from '../../src/data/tokenizer/createTokenizer';
 import { EMPTY_ADAPTER } from '../../src/engine/model/backend';
-import { openBase } from '../../src/formats/base';
+import { openBase } from '../../src/formats/openBase';
 import { adapterBaseOf } from '../../src/formats/peft/againstBase';
 import { readPeftAdapter } from '../../src/formats/peft/read';
 import type { BaseModel } from '../../src/formats/baseModel';

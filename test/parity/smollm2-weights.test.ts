@@ -2,7 +2,7 @@ import { readFileSync } from 'node:fs';
 import path from 'node:path';
 import { Tokenizer } from '@huggingface/tokenizers';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { openBase } from '../../src/formats/base';
+import { openBase } from '../../src/formats/openBase';
 import { SafetensorsFile } from '../../src/formats/safetensors/read';
 import type { BaseModel } from '../../src/formats/baseModel';
 import { GgufFile } from '../../src/formats/gguf/read';

@@ -4,7 +4,7 @@ import { createTokenizer } from '../../src/data/tokenizer/createTokenizer';
 import { tokenizeRows } from '../../src/data/examples/tokenizeRows';
 import type { Tokenizer } from '../../src/data/tokenizer/tokenizer';
 import type { Message } from '../../src/data/chat/chat';
-import { openBase } from '../../src/formats/base';
+import { openBase } from '../../src/formats/openBase';
 import { smollm2Path } from '../support/realModels';
 import { readJson } from '../support/datasets';
 

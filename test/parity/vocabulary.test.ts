@@ -1,7 +1,7 @@
 import { writeFileSync } from 'node:fs';
 import path from 'node:path';
 import { describe, expect, it } from 'vitest';
-import { openBase } from '../../src/formats/base';
+import { openBase } from '../../src/formats/openBase';
 import { withSafetensors } from '../../src/formats/safetensors/read';
 import { writeSafetensors } from '../../src/formats/safetensors/write';
 import { gap, largest, readFloats, readJson, type SingleCase } from '../support/models';

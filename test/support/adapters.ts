@@ -1,7 +1,7 @@
 import { mkdtempSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
-import { openBase } from '../../src/formats/base';
+import { openBase } from '../../src/formats/openBase';
 import { adapterBaseOf } from '../../src/formats/peft/againstBase';
 import { writePeftAdapter } from '../../src/formats/peft/write';
 import { writeSafetensors } from '../../src/formats/safetensors/write';

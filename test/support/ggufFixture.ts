@@ -1,7 +1,7 @@
 import { cpSync, mkdtempSync, readFileSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
-import { openBase } from '../../src/formats/base';
+import { openBase } from '../../src/formats/openBase';
 import type { Spec } from '../../src/formats/architecture/spec';
 import { inverseFrequencies } from '../../src/models/attention/rope';
 import type { TensorSpec, Value } from './ggufWriter';

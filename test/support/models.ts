@@ -1,7 +1,7 @@
 import { readFileSync } from 'node:fs';
 import path from 'node:path';
 import type { ReadSpecOptions } from '../../src/formats/architecture/readSpec';
-import { openBase } from '../../src/formats/base';
+import { openBase } from '../../src/formats/openBase';
 import { adapterBaseOf } from '../../src/formats/peft/againstBase';
 import { readPeftAdapter } from '../../src/formats/peft/read';
 import { withSafetensors } from '../../src/formats/safetensors/read';

@@ -1,5 +1,6 @@
 import { toBF16 } from '../../src/formats/floats';
-import type { BaseModel, TensorInfo } from '../../src/formats/baseModel';
+import type { BaseModel } from '../../src/formats/baseModel';
+import type { TensorInfo } from '../../src/formats/tensorInfo';
 import { modulesOf, tensorsOf } from '../../src/formats/architecture/modules';
 import { readSpec } from '../../src/formats/architecture/readSpec';
 import type { Adapter, LoraFactors } from '../../src/lora/adapter';

@@ -1,7 +1,7 @@
 import { stat } from 'node:fs/promises';
 import path from 'node:path';
 import { readDataset } from '../../data/dataset/dataset';
-import { openBase, targetableModules } from '../../formats/base';
+import { openBase, targetableModules } from '../../formats/openBase';
 import { detectAdapter, isGgufAdapter, readAdapter } from '../../formats/adapterFormat';
 import { readGgufAdapter } from '../../formats/gguf/adapter';
 import { MLX_WEIGHTS } from '../../formats/mlx/read';

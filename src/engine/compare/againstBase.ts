@@ -1,6 +1,6 @@
 import { readAnyAdapter } from '../../formats/adapterFormat';
 import { linearsOf } from '../../formats/architecture/modules';
-import { openBase, readWeight } from '../../formats/base';
+import { openBase, readWeight } from '../../formats/openBase';
 import { readAdapterTask } from '../../formats/peft/task';
 import { updateSvd } from '../../lora/updateSvd';
 import { layoutOf } from '../../lora/merge';

@@ -6,10 +6,10 @@ import {
   type AdapterFormat,
   type FoundAdapter,
 } from '../../formats/adapterFormat';
-import { openBase } from '../../formats/base';
-import { notCarried } from '../../formats/carried';
+import { openBase } from '../../formats/openBase';
+import { conversionLosses } from '../../formats/conversionLosses';
 import { writeGgufAdapter } from '../../formats/gguf/adapter';
-import { GGUF_FAMILIES, ggufArchOf } from '../../formats/gguf/families';
+import { familyOf } from '../../formats/architecture/families';
 import { writeKohyaAdapter } from '../../formats/kohya/write';
 import { writeMlxAdapter } from '../../formats/mlx/write';
 import { readAdapterTask } from '../../formats/peft/task';
@@ -65,7 +65,7 @@ export async function convertAdapter({
   try {
     const { adapter, warnings } = await readAdapter(found, base);
     for (const warning of warnings) warn(described(warning));
-    const lost = notCarried(adapter, base, to);
+    const lost = conversionLosses(adapter, base, to);
     if (lost.length > 0) return { kind: 'not carried', base: base?.path ?? null, lost };
     const own = {
       ...adapter,
@@ -140,11 +140,9 @@ async function writeGguf(
       'An adapter for llama.cpp needs its base: the names of the tensors and the order of their rows follow from it.',
       { place: { file: found.path }, fix: 'Name it with --base.' },
     );
-  const arch = ggufArchOf(base.spec.family)!;
   const { name } = path.parse(found.path);
   await writeGgufAdapter(output, adapter, {
-    arch,
-    family: GGUF_FAMILIES[arch]!,
+    family: familyOf(base.spec).gguf!, // conversionLosses has found it
     head_dim: base.spec.layers[0]!.attention.head_dim,
     name: name === 'adapter' ? path.basename(path.dirname(found.path)) : name,
   });

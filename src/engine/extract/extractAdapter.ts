@@ -1,7 +1,7 @@
 import path from 'node:path';
 import { linearsOf, modulesOf } from '../../formats/architecture/modules';
-import { openBase } from '../../formats/base';
-import { peftAdapter } from '../../formats/foreign';
+import { openBase } from '../../formats/openBase';
+import { peftAdapter } from '../../formats/importedAdapter';
 import type { BaseModel } from '../../formats/baseModel';
 import { extractLayer, type ExtractedLayer } from '../../lora/extract';
 import type { ResizeTarget } from '../../lora/resize';

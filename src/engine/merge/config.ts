@@ -1,36 +1,11 @@
 import { textConfig } from '../../formats/architecture/readSpec';
+import { transformersClassOf } from '../../formats/architecture/transformersClass';
 import type { HeadLabels } from '../../formats/peft/task';
 import type { BaseModel } from '../../formats/baseModel';
-import type { Task } from '../../shared/task';
 import type { MergeDtype } from './form';
 import type { MergePlan } from './plan';
 
 type Config = Readonly<Record<string, unknown>>;
-
-/** How transformers' classes of a family begin. */
-const CLASSES: Readonly<Record<string, string>> = {
-  llama: 'Llama',
-  mistral: 'Mistral',
-  qwen2: 'Qwen2',
-  qwen3: 'Qwen3',
-  olmo2: 'Olmo2',
-  smollm3: 'SmolLM3',
-  gemma: 'Gemma',
-  gemma2: 'Gemma2',
-  gemma3_text: 'Gemma3',
-  phi3: 'Phi3',
-  gpt2: 'GPT2',
-  gpt_neox: 'GPTNeoX',
-  bert: 'Bert',
-  roberta: 'Roberta',
-  distilbert: 'DistilBert',
-  vit: 'ViT',
-};
-const HEADS: Readonly<Partial<Record<Task, string>>> = {
-  seq_cls: 'ForSequenceClassification',
-  token_cls: 'ForTokenClassification',
-  image_cls: 'ForImageClassification',
-};
 
 /** config.json of the merged model: the base's, with what the merge has changed. */
 export function mergedConfig(
@@ -49,7 +24,9 @@ export function mergedConfig(
   const inner = textConfig(config);
   if (inner === config || (config['text_config'] ?? null) === null)
     return {
-      ...(base.format === 'gguf' && { architectures: [`${CLASSES[spec.family]!}ForCausalLM`] }),
+      ...(base.format === 'gguf' && {
+        architectures: [transformersClassOf(spec)],
+      }),
       ...config,
       ...change,
     };
@@ -68,12 +45,11 @@ export function mergedConfig(
 
 function headOf({ spec }: BaseModel, labels: HeadLabels | null): Config {
   const { head } = spec;
-  const class_name = HEADS[spec.task];
-  if (head.kind !== 'labels' || class_name === undefined) return {};
+  if (head.kind !== 'labels') return {};
   const names =
     labels?.names ?? Array.from({ length: head.output.out_features }, (_, i) => `LABEL_${i}`);
   return {
-    architectures: [`${CLASSES[spec.family]!}${class_name}`],
+    architectures: [transformersClassOf(spec)],
     id2label: Object.fromEntries(names.entries()),
     label2id: Object.fromEntries(names.map((name, i) => [name, i])),
     ...(labels && spec.task === 'seq_cls' && { problem_type: labels.problem_type }),

@@ -1,10 +1,11 @@
 import { linearsOf } from '../../formats/architecture/modules';
 import { rowsOf } from '../../formats/gguf/adapter';
-import type { GgufFamily } from '../../formats/gguf/families';
+import type { GgufFamily } from '../../formats/gguf/family';
 import { GGUF_TYPES } from '../../formats/gguf/header';
 import { ggufName } from '../../formats/gguf/names';
 import { stored } from '../../formats/gguf/order';
-import type { BaseModel, DType } from '../../formats/baseModel';
+import type { BaseModel } from '../../formats/baseModel';
+import type { DType } from '../../formats/tensorInfo';
 import { layoutOf, type Layout } from '../../lora/merge';
 import type { Adapter, LoraFactors, TrainedTensor } from '../../lora/adapter';
 import { LoraError } from '../../shared/errors';

@@ -1,11 +1,13 @@
 import path from 'node:path';
 import { replaceFileWithCompanions } from '../../common/atomicWrite';
-import { ggufFamilyOf, type GgufFamily } from '../../formats/gguf/families';
+import { ggufFamilyOf } from '../../formats/gguf/families';
+import type { GgufFamily } from '../../formats/gguf/family';
 import { GGUF_TYPES, type GgufTensor } from '../../formats/gguf/header';
 import { checkpointName } from '../../formats/gguf/names';
 import { GgufFile } from '../../formats/gguf/read';
 import { ggufBytesOf, writeGguf, type GgufEntry } from '../../formats/gguf/write';
-import type { BaseModel, DType } from '../../formats/baseModel';
+import type { BaseModel } from '../../formats/baseModel';
+import type { DType } from '../../formats/tensorInfo';
 import type { Adapter } from '../../lora/adapter';
 import { LoraError } from '../../shared/errors';
 import { CERTIFICATE } from './certificate';

@@ -2,7 +2,7 @@ import { stat, writeFile } from 'node:fs/promises';
 import path from 'node:path';
 import { formatSize } from '../../common/formatSize';
 import { hashFile } from '../../common/hashFile';
-import { detectAdapter, filesOf, readAnyAdapter } from '../../formats/adapterFormat';
+import { detectAdapter, adapterFiles, readAnyAdapter } from '../../formats/adapterFormat';
 import { readAdapterTask, type AdapterTask } from '../../formats/peft/task';
 import { openBaseUnder } from '../../formats/peft/vocabulary';
 import type { BaseModel } from '../../formats/baseModel';
@@ -175,7 +175,7 @@ async function hashInputs(
   signal: AbortSignal,
 ): Promise<HashedFile[]> {
   const adapters = await Promise.all(folders.map((folder) => detectAdapter(path.resolve(folder))));
-  const files = [...base.weight_files, ...adapters.flatMap(filesOf)];
+  const files = [...base.weight_files, ...adapters.flatMap(adapterFiles)];
   const sizes = await Promise.all(files.map(async (file) => (await stat(file)).size));
   const total = sizes.reduce((a, b) => a + b, 0);
   let done = 0;

@@ -1,5 +1,5 @@
 import { createTokenizer } from '../../data/tokenizer/createTokenizer';
-import { openBase } from '../../formats/base';
+import { openBase } from '../../formats/openBase';
 import { positionsOf } from '../../formats/architecture/positions';
 import type { BaseModel } from '../../formats/baseModel';
 import type { Adapter } from '../../lora/adapter';

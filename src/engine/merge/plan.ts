@@ -1,5 +1,6 @@
 import { tiedWeight } from '../../formats/architecture/modules';
-import type { BaseModel, DType } from '../../formats/baseModel';
+import type { BaseModel } from '../../formats/baseModel';
+import type { DType } from '../../formats/tensorInfo';
 import type { Layout } from '../../lora/merge';
 import type { Adapter, LoraFactors } from '../../lora/adapter';
 import { LoraError } from '../../shared/errors';

@@ -3,7 +3,8 @@ import { fromBF16, fromF16, fromF64 } from '../../formats/floats';
 import { openShards, type Shards } from '../../formats/huggingface';
 import type { SafetensorsFile } from '../../formats/safetensors/read';
 import { SAFETENSORS_BYTES } from '../../formats/safetensors/header';
-import type { BaseModel, DType } from '../../formats/baseModel';
+import type { BaseModel } from '../../formats/baseModel';
+import type { DType } from '../../formats/tensorInfo';
 
 /** A tensor of the base on its way into the merged model. */
 export interface SourceTensor {

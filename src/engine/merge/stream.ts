@@ -2,7 +2,7 @@ import { fromBF16, fromF16, toBF16, toF16 } from '../../formats/floats';
 import { dequantise } from '../../formats/gguf/dequantise';
 import { toQ8_0 } from '../../formats/gguf/quantise';
 import type { TensorToWrite } from '../../formats/safetensors/write';
-import type { DType } from '../../formats/baseModel';
+import type { DType } from '../../formats/tensorInfo';
 import { Merger } from '../../lora/merge';
 import { throwIfCancelled } from '../../common/cancellation';
 import type { OutputTensor } from './plan';

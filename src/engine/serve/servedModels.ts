@@ -1,7 +1,7 @@
 import { createTokenizer } from '../../data/tokenizer/createTokenizer';
 import type { Tokenizer } from '../../data/tokenizer/tokenizer';
 import { readAnyAdapter } from '../../formats/adapterFormat';
-import { openBase } from '../../formats/base';
+import { openBase } from '../../formats/openBase';
 import type { Model } from '../../models/model';
 import { LoraError } from '../../shared/errors';
 import type { Context } from '../commands/context';

@@ -1,5 +1,5 @@
 import { linearsOf, namedTensors } from '../../formats/architecture/modules';
-import { readWeight } from '../../formats/base';
+import { readWeight } from '../../formats/openBase';
 import type { BaseModel } from '../../formats/baseModel';
 import { initialMagnitude } from '../../lora/dora';
 import { newAdapter } from '../../lora/newAdapter';

@@ -1,8 +1,8 @@
 import { stat, writeFile } from 'node:fs/promises';
 import path from 'node:path';
-import { detectAdapter, filesOf, readAnyAdapter } from '../../formats/adapterFormat';
+import { detectAdapter, adapterFiles, readAnyAdapter } from '../../formats/adapterFormat';
 import { tiedWeight } from '../../formats/architecture/modules';
-import { openBase } from '../../formats/base';
+import { openBase } from '../../formats/openBase';
 import type { BaseModel } from '../../formats/baseModel';
 import type { Adapter } from '../../lora/adapter';
 import { LoraError } from '../../shared/errors';
@@ -93,7 +93,7 @@ async function refuseChanged(
       { fix: 'Name them all, in their order.' },
     );
   for (const [n, place] of places.entries()) {
-    const files = filesOf(await detectAdapter(place));
+    const files = adapterFiles(await detectAdapter(place));
     const known = inputs.filter(({ file }) => isOf(file, adapters[n]!));
     const state = (
       await verified(

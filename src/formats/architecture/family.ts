@@ -1,21 +1,41 @@
-import type { ConfigReader } from './config';
 import type { Task } from '../../shared/task';
+import type { GgufFamily } from '../gguf/family';
+import type { ConfigReader } from './config';
 import type { Spec } from './spec';
 
-/** What is to be done with a model, where that is not plain from its config. */
+/** What a model is used for, when the config leaves it open. */
 export interface SpecOptions {
   readonly task: Task;
+  /** Outputs of a head for labels. */
   readonly num_labels: number;
 }
 
 /**
- * A checkpoint's name -> the module's in current transformers; null: a buffer, which is no weight.
+ * How a tensor's name in an older checkpoint becomes its name in current transformers; null: a
+ * buffer, which is not a weight.
  */
 export type Rename = readonly [from: RegExp, to: string | null];
 
-/** One entry of the architecture table. */
+/**
+ * Everything that the program knows of one `model_type`, apart from what its layers compute. Every
+ * key is required, so that a new family cannot forget one.
+ */
 export interface Family {
+  /** What its models can be trained for. */
   readonly tasks: readonly Task[];
+  /**
+   * The model that a config.json describes.
+   *
+   * @throws LoraError('base') naming the key that is missing or wrong.
+   */
   readonly spec: (reader: ConfigReader, options: SpecOptions) => Spec;
   readonly renames: readonly Rename[];
+  /** The start of transformers' class names: `Llama` of LlamaForCausalLM. */
+  readonly transformersClass: string;
+  /** Its class of language models, when that is not `transformersClass` + ForCausalLM. */
+  readonly languageModelClass?: string;
+  /** Whether mlx-lm has models of this family. */
+  readonly mlx: boolean;
+  /** The family in GGUF files; null when such files of it are not supported. */
+  readonly gguf: GgufFamily | null;
 }

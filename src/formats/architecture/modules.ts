@@ -1,11 +1,12 @@
 import type { TargetableModule } from '../../lora/adapter';
 import { LoraError, type Problem } from '../../shared/errors';
-import type { TensorInfo } from '../baseModel';
+import type { TensorInfo } from '../tensorInfo';
 import type {
   EmbeddingSpec,
   HeadSpec,
   LayerSpec,
   LinearSpec,
+  MlpSpec,
   NormSpec,
   Spec,
   TableSpec,
@@ -15,25 +16,34 @@ type Wanted = Pick<TensorInfo, 'name' | 'shape'>;
 
 /** The linear layers of a layer, in the model's order. */
 export function linearsOf({ attention, mlp }: LayerSpec): LinearSpec[] {
-  const inner =
-    mlp.kind === 'gated'
-      ? [mlp.gate, mlp.up]
-      : mlp.kind === 'gated_fused'
-        ? [mlp.gate_up]
-        : [mlp.up];
-  return [...attention.qkv, attention.o, ...inner, mlp.down];
+  return [...attention.qkv, attention.o, ...mlpInputs(mlp), mlp.down];
 }
 
-const headLinears = (head: HeadSpec): LinearSpec[] =>
-  head.kind === 'lm'
-    ? [head.output]
-    : head.kind === 'labels'
-      ? [...(head.dense ? [head.dense.linear] : []), head.output]
-      : [];
+function mlpInputs(mlp: MlpSpec): LinearSpec[] {
+  switch (mlp.kind) {
+    case 'gated':
+      return [mlp.gate, mlp.up];
+    case 'gated_fused':
+      return [mlp.gate_up];
+    case 'plain':
+      return [mlp.up];
+  }
+}
+
+function headLinears(head: HeadSpec): LinearSpec[] {
+  switch (head.kind) {
+    case 'lm':
+      return [head.output];
+    case 'labels':
+      return head.dense ? [head.dense.linear, head.output] : [head.output];
+    case 'pooled':
+      return [];
+  }
+}
 
 /**
- * The layers that LoRA can adapt, in the model's order, under PEFT's names. An output layer counts
- * where it is tied, too.
+ * The layers that LoRA can adapt, in the model's order, under PEFT's names; an output layer even
+ * when it is tied.
  */
 export function modulesOf(spec: Spec): TargetableModule[] {
   const { embedding, layers, head, hidden_size } = spec;
@@ -70,29 +80,22 @@ function embeddingModules(embedding: EmbeddingSpec, hidden_size: number): Target
 }
 
 /**
- * The tensors that a checkpoint must hold, under current names. A head for labels may be missing:
- * it is new then.
+ * The tensors of a checkpoint, under their names in current transformers. Those of `body` must
+ * exist; `head` is that of a classifier, which is newly initialized when the checkpoint lacks it. A
+ * tied output layer has no tensor.
  */
 export function tensorsOf(spec: Spec): { readonly body: Wanted[]; readonly head: Wanted[] } {
   const { embedding, layers, final_norm, head, hidden_size } = spec;
-  const output =
-    head.kind === 'lm'
-      ? head.tied
-        ? []
-        : linearTensors(head.output)
-      : headLinears(head).flatMap(linearTensors);
-  return {
-    body: [
-      ...embeddingTensors(embedding, hidden_size),
-      ...layers.flatMap(layerTensors),
-      ...(final_norm ? normTensors(final_norm) : []),
-      ...(head.kind === 'lm' ? output : []),
-    ],
-    head: head.kind === 'lm' ? [] : output,
-  };
+  const body = [
+    ...embeddingTensors(embedding, hidden_size),
+    ...layers.flatMap(layerTensors),
+    ...(final_norm ? normTensors(final_norm) : []),
+  ];
+  if (head.kind !== 'lm') return { body, head: headLinears(head).flatMap(linearTensors) };
+  return { body: head.tied ? body : [...body, ...linearTensors(head.output)], head: [] };
 }
 
-/** Where a tied output layer's weight stands: under the embedding's name. */
+/** A tied output layer's weight, and the checkpoint's name for it; null when none is tied. */
 export function tiedWeight({
   head,
   embedding,
@@ -102,8 +105,8 @@ export function tiedWeight({
 }
 
 /**
- * Every tensor of the model under its module's name, a tied output layer's too: what biases and
- * modules_to_save can mean.
+ * All tensors of the model by their modules' names, with that of a tied output layer: those that
+ * `bias` and `modules_to_save` can select.
  */
 export function namedTensors(spec: Spec): Wanted[] {
   const { body, head } = tensorsOf(spec);
@@ -176,9 +179,10 @@ function embeddingTensors(embedding: EmbeddingSpec, d: number): Wanted[] {
 const MAX_PROBLEMS = 20;
 
 /**
- * Holds a checkpoint's tensors against its spec. Errors: LoraError('base') with each tensor that is
- * missing or has another shape (the first 20). Gives the head's tensors that the checkpoint lacks,
- * or has for other labels (`new_head`, another number): they are new.
+ * Compares a checkpoint's tensors with its spec. Returns the names of the classifier's tensors that
+ * must be newly initialized: they are missing, have another shape, or `new_head` is set.
+ *
+ * @throws LoraError('base') with the first 20 tensors that are missing or have another shape.
  */
 export function checkTensors(
   tensors: ReadonlyMap<string, TensorInfo>,

@@ -1,4 +1,4 @@
-import { FAMILIES } from './families';
+import { familyOf } from './families';
 import type { Rename } from './family';
 import { tensorsOf } from './modules';
 import type { Spec } from './spec';
@@ -11,9 +11,9 @@ const WRAPPERS: readonly Rename[] = [
 ];
 
 /** A name in current transformers; null: no weight. */
-function renamed(name: string, family: string): string | null {
+function renamed(name: string, spec: Spec): string | null {
   let now = name;
-  for (const [from, to] of [...WRAPPERS, ...FAMILIES[family]!.renames]) {
+  for (const [from, to] of [...WRAPPERS, ...familyOf(spec).renames]) {
     if (!from.test(now)) continue;
     if (to === null) return null;
     now = now.replace(from, to);
@@ -30,7 +30,7 @@ export function canonicalNames(names: Iterable<string>, spec: Spec): ReadonlyMap
   const wanted = new Set([...body, ...head].map((tensor) => tensor.name));
   const found = new Map<string, string>();
   for (const stored of names) {
-    const now = renamed(stored, spec.family);
+    const now = renamed(stored, spec);
     if (now === null) continue;
     const own = prefixed(now, wanted);
     if (!found.has(own)) found.set(own, stored);
@@ -53,4 +53,4 @@ function prefixed(name: string, wanted: ReadonlySet<string>): string {
 
 /** A module's path in current transformers for one that an older adapter has. */
 export const canonicalPath = (path: string, spec: Spec): string =>
-  renamed(`${path}.weight`, spec.family)?.replace(/\.weight$/, '') ?? path;
+  renamed(`${path}.weight`, spec)?.replace(/\.weight$/, '') ?? path;

@@ -1,11 +1,12 @@
 import { LoraError } from '../../shared/errors';
 import { TASKS, type Task } from '../../shared/task';
 import { isObject } from '../../shared/values';
-import type { ReplacedTensor } from '../baseModel';
+import type { ReplacedTensor } from '../weightSource';
 import { ConfigReader, type Config } from './config';
 import { FAMILIES, KNOWN_FAMILIES } from './families';
 import type { Family } from './family';
 import type { Spec } from './spec';
+import { taskOfClass } from './transformersClass';
 
 export interface ReadSpecOptions {
   /** Without it: what the checkpoint was made for. */
@@ -50,13 +51,6 @@ export function textConfig(config: Config): Config {
 const typeOf = ({ model_type }: Config): string =>
   typeof model_type === 'string' ? model_type : JSON.stringify(model_type ?? null);
 
-const ARCHITECTURES: readonly (readonly [RegExp, Task])[] = [
-  [/For(?:CausalLM|ConditionalGeneration)$|LMHeadModel$/, 'causal_lm'],
-  [/ForSequenceClassification$/, 'seq_cls'],
-  [/ForTokenClassification$/, 'token_cls'],
-  [/ForImageClassification$/, 'image_cls'],
-];
-
 function taskOf(config: Config, family: Family, file: string, wanted: Task | undefined): Task {
   const task =
     wanted ??
@@ -77,9 +71,7 @@ function taskOf(config: Config, family: Family, file: string, wanted: Task | und
 
 function madeFor({ architectures }: Config): Task | undefined {
   const name: unknown = Array.isArray(architectures) ? architectures[0] : null;
-  return typeof name === 'string'
-    ? ARCHITECTURES.find(([pattern]) => pattern.test(name))?.[1]
-    : undefined;
+  return typeof name === 'string' ? taskOfClass(name) : undefined;
 }
 
 function labelsOf(reader: ConfigReader): number {

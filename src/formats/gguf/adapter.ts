@@ -7,10 +7,11 @@ import {
   peftAdapter,
   rescaled,
   transposed,
-  type ForeignAdapter,
-} from '../foreign';
+  type ImportedAdapter,
+} from '../importedAdapter';
 import type { TensorToWrite } from '../safetensors/write';
-import { ggufFamilyOf, type GgufFamily } from './families';
+import { ggufFamilyOf } from './families';
+import type { GgufFamily } from './family';
 import type { GgufTensor } from './header';
 import { Metadata } from './metadata';
 import { checkpointName, ggufName } from './names';
@@ -28,7 +29,7 @@ const EMBEDDING = 'token_embd.weight';
 export type RowOrder = { readonly head_dim: number } | 'as stored' | 'unknown';
 
 /** An adapter for llama.cpp. Errors: LoraError('adapter') naming file, tensor or key. */
-export async function readGgufAdapter(file: string, order: RowOrder): Promise<ForeignAdapter> {
+export async function readGgufAdapter(file: string, order: RowOrder): Promise<ImportedAdapter> {
   const source = await GgufFile.open(file);
   try {
     const metadata = new Metadata(source.header.metadata, file);
@@ -141,8 +142,6 @@ export function rowsOf(name: string, family: GgufFamily): 'plain' | 'rotary' | '
 }
 
 export interface GgufTarget {
-  /** general.architecture */
-  readonly arch: string;
   readonly family: GgufFamily;
   readonly head_dim: number;
   /** What the adapter is called. */
@@ -163,7 +162,7 @@ export async function writeGgufAdapter(
   await writeGguf(
     file,
     [
-      { key: 'general.architecture', type: 'string', value: target.arch },
+      { key: 'general.architecture', type: 'string', value: target.family.arch },
       { key: 'general.type', type: 'string', value: 'adapter' },
       { key: 'adapter.type', type: 'string', value: 'lora' },
       { key: 'general.name', type: 'string', value: target.name },
@@ -184,7 +183,7 @@ export async function writeGgufAdapter(
 function tensorsOf(
   m: LoraFactors,
   alpha: number,
-  { family, head_dim, arch }: GgufTarget,
+  { family, head_dim }: GgufTarget,
   file: string,
 ): TensorToWrite[] {
   const own = `${m.path}.weight`;
@@ -192,7 +191,7 @@ function tensorsOf(
   if (name === undefined)
     throw new LoraError(
       'adapter',
-      `${m.path} has no name in GGUF files of the architecture "${arch}".`,
+      `${m.path} has no name in GGUF files of the architecture "${family.arch}".`,
       { place: { file } },
     );
   const storage = rowsOf(own, family);

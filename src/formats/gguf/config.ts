@@ -1,5 +1,5 @@
 import { LoraError } from '../../shared/errors';
-import { shortest, type GgufFamily } from './families';
+import type { GgufFamily } from './family';
 import type { Metadata } from './metadata';
 
 interface Shapes {
@@ -33,7 +33,7 @@ export function configOf(
   if (at('expert_count', 0) > 0) throw refuse('is a mixture of experts', `${arch}.expert_count`);
   const hidden_size = at('embedding_length');
   const num_attention_heads = at('attention.head_count');
-  const canTurnPartly = PARTLY_TURNED.has(family.model_type);
+  const canTurnPartly = family.partial_rotary;
   const perHead = hidden_size / num_attention_heads;
   const head_dim = at(
     'attention.key_length',
@@ -54,7 +54,7 @@ export function configOf(
     num_key_value_heads: at('attention.head_count_kv', num_attention_heads),
     head_dim,
     max_position_embeddings: at('context_length'),
-    rms_norm_eps: shortest(at('attention.layer_norm_rms_epsilon', 1e-6)),
+    rms_norm_eps: metadata.decimal(`${arch}.attention.layer_norm_rms_epsilon`, 1e-6),
     rope_parameters: {
       ...ropeParameters(metadata, arch, head_dim, rope_factors),
       partial_rotary_factor: rotary / head_dim,
@@ -64,9 +64,6 @@ export function configOf(
     ...family.config(metadata, has),
   };
 }
-
-/** Families whose heads may be turned in part. */
-const PARTLY_TURNED: ReadonlySet<string> = new Set(['gpt_neox', 'phi3']);
 
 function ropeParameters(
   metadata: Metadata,

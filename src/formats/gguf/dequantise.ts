@@ -1,5 +1,5 @@
 import { fromBF16, fromF16, fromF64, halfToNumber } from '../floats';
-import type { DType } from '../baseModel';
+import type { DType } from '../tensorInfo';
 import { iq4_nl, iq4_xs, q2_k, q3_k } from './dequantiseLow';
 
 /**

@@ -1,5 +1,5 @@
 import { LoraError } from '../../shared/errors';
-import type { DType, TensorInfo } from '../baseModel';
+import type { DType, TensorInfo } from '../tensorInfo';
 
 /** A tensor's place: bytes start..end of the file. */
 export interface GgufTensor extends TensorInfo {

@@ -17,6 +17,14 @@ export class Metadata {
     throw this.bad(key, 'a number', value);
   }
 
+  /**
+   * As `number`, for a decimal that was stored as an f32: 1e-5, where `number` gives
+   * 0.000009999999747378752.
+   */
+  decimal(key: string, missing?: number): number {
+    return Number(Math.fround(this.number(key, missing)).toPrecision(7));
+  }
+
   string(key: string, missing?: string): string {
     const value = this.values.get(key) ?? missing;
     if (typeof value === 'string') return value;

@@ -1,4 +1,4 @@
-import type { GgufFamily } from './families';
+import type { GgufFamily } from './family';
 
 /** Rotary frequencies: they follow from the config, or become part of it. */
 const ROTARY = /^(?:blk\.\d+\.)?(?:rope_freqs|attn_rot_embd|rope_factors_(?:long|short))\.weight$/;

@@ -1,6 +1,6 @@
-import type { Storage } from './families';
+import type { GgufStorage } from './family';
 
-export interface Shape {
+export interface RowLayout {
   /** Of the tensor in the checkpoint. */
   readonly shape: readonly number[];
   readonly head_dim: number;
@@ -9,8 +9,8 @@ export interface Shape {
 /** Numbers of a GGUF tensor as the checkpoint has them. */
 export function restored(
   data: Float32Array,
-  storage: Storage,
-  { shape, head_dim }: Shape,
+  storage: GgufStorage,
+  { shape, head_dim }: RowLayout,
   target: Float32Array = new Float32Array(data.length),
 ): Float32Array {
   switch (storage) {
@@ -36,8 +36,8 @@ export function restored(
 /** Numbers of the checkpoint as a GGUF file has them; `shape`: the checkpoint's. */
 export function stored(
   data: Float32Array,
-  storage: Storage,
-  { shape, head_dim }: Shape,
+  storage: GgufStorage,
+  { shape, head_dim }: RowLayout,
 ): Float32Array {
   switch (storage) {
     case 'plain':

@@ -1,7 +1,7 @@
 import { LoraError } from '../../shared/errors';
 import { allocate, openFile, readFully, type OpenFile } from '../openFile';
 import { toBF16 } from '../floats';
-import { elementsOf } from '../parameters';
+import { elementsOf } from '../tensorInfo';
 import { dequantise } from './dequantise';
 import {
   GGUF_TYPES,

@@ -1,6 +1,6 @@
 import type { LoraFactors, TargetableModule } from '../../lora/adapter';
 import { LoraError, type Problem } from '../../shared/errors';
-import { factorsOf, matrixOf, peftAdapter, type ForeignAdapter } from '../foreign';
+import { factorsOf, matrixOf, peftAdapter, type ImportedAdapter } from '../importedAdapter';
 import { withSafetensors, type SafetensorsFile } from '../safetensors/read';
 import { flat, guessedPath, withoutPrefix } from './names';
 
@@ -27,7 +27,7 @@ export interface KohyaBase {
  * guessed, as the names have underscores for points. Errors: LoraError('adapter') naming file and
  * tensor.
  */
-export function readKohyaAdapter(file: string, base: KohyaBase | null): Promise<ForeignAdapter> {
+export function readKohyaAdapter(file: string, base: KohyaBase | null): Promise<ImportedAdapter> {
   return withSafetensors(file, async (source) => {
     const { names, warnings } = namesIn(source);
     const modules: LoraFactors[] = [];

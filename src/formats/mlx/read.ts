@@ -2,8 +2,14 @@ import path from 'node:path';
 import * as v from 'valibot';
 import type { LoraFactors } from '../../lora/adapter';
 import { LoraError, type Problem } from '../../shared/errors';
-import { allFinite } from '../finite';
-import { factorsOf, matrixOf, peftAdapter, transposed, type ForeignAdapter } from '../foreign';
+import { checkFinite } from '../checkFinite';
+import {
+  factorsOf,
+  matrixOf,
+  peftAdapter,
+  transposed,
+  type ImportedAdapter,
+} from '../importedAdapter';
 import { readJsonObject } from '../json';
 import { withSafetensors, type SafetensorsFile } from '../safetensors/read';
 import { fromMlxPath } from './names';
@@ -38,7 +44,7 @@ const LEAF = /^(.+)\.(lora_a|lora_b|m)$/;
  * An adapter of mlx-lm: A as [in, r] and B as [r, out], one scale for all. Errors:
  * LoraError('adapter') naming file, tensor or key.
  */
-export async function readMlxAdapter(folder: string): Promise<ForeignAdapter> {
+export async function readMlxAdapter(folder: string): Promise<ImportedAdapter> {
   const config = await readConfig(path.join(folder, MLX_CONFIG));
   return withSafetensors(path.join(folder, MLX_WEIGHTS), async (source) => {
     const { paths, warnings } = pathsIn(source);
@@ -133,7 +139,7 @@ async function readModule(
     kind: EMBEDDING.test(own) ? 'embedding' : 'linear',
     A,
     B,
-    magnitude: m && allFinite(m.data, m.place),
+    magnitude: m && checkFinite(m.data, m.place),
     scaling: alpha === undefined ? scale : scale * (alpha / rank), // versions of 2024 had both
   });
 }

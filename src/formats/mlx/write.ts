@@ -3,7 +3,7 @@ import path from 'node:path';
 import type { Adapter, LoraFactors } from '../../lora/adapter';
 import { replaceFolder } from '../../common/atomicWrite';
 import { mostFrequent } from '../../lora/combine';
-import { rescaled } from '../foreign';
+import { rescaled } from '../importedAdapter';
 import { writeSafetensors, type TensorToWrite } from '../safetensors/write';
 import { keyOf, toMlxPath } from './names';
 import { MLX_CONFIG, MLX_WEIGHTS } from './read';

@@ -12,7 +12,7 @@ import {
 } from '../../lora/adapter';
 import { LoraError, type Problem } from '../../shared/errors';
 import { isFile } from '../../common/fileStatus';
-import { allFinite, finiteScale } from '../finite';
+import { checkFinite, checkScale } from '../checkFinite';
 import { withSafetensors, type SafetensorsFile } from '../safetensors/read';
 import {
   checkAgainstBase,
@@ -232,7 +232,7 @@ async function factorsOf(
     r,
     in_features: inner.reduce((n, d) => n * d, 1),
     out_features,
-    scaling: finiteScale(
+    scaling: checkScale(
       scalingOf(
         r,
         patternValue(config.alpha_pattern, modulePath, config.lora_alpha),
@@ -282,7 +282,7 @@ async function magnitudeOf(
 }
 
 async function finite(source: SafetensorsFile, tensor: string): Promise<Float32Array> {
-  return allFinite(await source.readF32(tensor), { file: source.file, tensor });
+  return checkFinite(await source.readF32(tensor), { file: source.file, tensor });
 }
 
 /**

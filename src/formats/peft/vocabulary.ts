@@ -2,11 +2,12 @@ import path from 'node:path';
 import { canonicalPath } from '../architecture/names';
 import type { ReadSpecOptions } from '../architecture/readSpec';
 import type { Spec } from '../architecture/spec';
-import { openBase } from '../base';
+import { openBase } from '../openBase';
 import { isFile } from '../../common/fileStatus';
 import { readFolderTokenizer } from '../folderTokenizer';
 import { withSafetensors } from '../safetensors/read';
-import type { BaseModel, ReplacedTensor } from '../baseModel';
+import type { BaseModel } from '../baseModel';
+import type { ReplacedTensor } from '../weightSource';
 import { roleOf } from './names';
 import { WEIGHTS_FILE } from './read';
 

@@ -1,6 +1,6 @@
 import { LoraError, type ErrorArea } from '../../shared/errors';
 import { isObject } from '../../shared/values';
-import type { DType, TensorInfo } from '../baseModel';
+import type { DType, TensorInfo } from '../tensorInfo';
 
 /** A tensor's place: bytes start..end of the file. */
 export interface StoredTensor extends TensorInfo {

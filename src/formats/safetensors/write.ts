@@ -1,6 +1,6 @@
 import { createHash } from 'node:crypto';
 import { replaceFile, writeAll } from '../../common/atomicWrite';
-import type { DType } from '../baseModel';
+import type { DType } from '../tensorInfo';
 import { SAFETENSORS_BYTES } from './header';
 
 export interface TensorToWrite {

@@ -1,9 +1,8 @@
 import { stat } from 'node:fs/promises';
 import { GgufFile } from '../../formats/gguf/read';
 import type { GgufValue } from '../../formats/gguf/header';
-import { elementsOf } from '../../formats/parameters';
+import { elementsOf, type TensorInfo } from '../../formats/tensorInfo';
 import { SafetensorsFile } from '../../formats/safetensors/read';
-import type { TensorInfo } from '../../formats/baseModel';
 import { LoraError } from '../../shared/errors';
 import type { InspectHostMessage, TensorRow } from '../../shared/pages/inspect/protocol';
 import { formatBytes } from '../text/format';

@@ -6,7 +6,7 @@ import { matchTargets } from '../../lora/targets';
 import type { TargetableModule } from '../../lora/adapter';
 import type { Task } from '../../shared/task';
 import { tasksOf } from '../../formats/architecture/readSpec';
-import { openBase, targetableModules } from '../../formats/base';
+import { openBase, targetableModules } from '../../formats/openBase';
 import { formatBytes, formatCount } from '../text/format';
 import { formatNumber, t } from '../text/l10n';
 import { thisMachine } from './machineMemory';

@@ -2,7 +2,7 @@ import { cpSync, readFileSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
 import { describe, expect, it } from 'vitest';
 import { detectAdapter, readAdapter } from '../../../src/formats/adapterFormat';
-import { factorsOf, matrixOf, rescaled } from '../../../src/formats/foreign';
+import { factorsOf, matrixOf, rescaled } from '../../../src/formats/importedAdapter';
 import { temp } from '../../support/temp';
 
 const fixtures = 'test/fixtures/llama';

@@ -1,4 +1,4 @@
-import { targetableModules } from '../../../formats/base';
+import { targetableModules } from '../../../formats/openBase';
 import { adapterBaseOf } from '../../../formats/peft/againstBase';
 import { readPeftAdapter } from '../../../formats/peft/read';
 import type { BaseModel } from '../../../formats/baseModel';

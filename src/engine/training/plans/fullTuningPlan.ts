@@ -1,6 +1,6 @@
 import { namedTensors } from '../../../formats/architecture/modules';
-import { withReplaced } from '../../../formats/replaced';
-import type { BaseModel, ReplacedTensor } from '../../../formats/baseModel';
+import { type ReplacedTensor, withReplaced } from '../../../formats/weightSource';
+import type { BaseModel } from '../../../formats/baseModel';
 import { LoraError } from '../../../shared/errors';
 import type { Recipe } from '../../../shared/recipe';
 import type { AdapterPlan } from './adapterPlan';

@@ -1,5 +1,5 @@
-import { readWeight } from '../../../formats/base';
-import { areFinite } from '../../../formats/finite';
+import { readWeight } from '../../../formats/openBase';
+import { areFinite } from '../../../formats/checkFinite';
 import { modelCard } from '../../../formats/peft/card';
 import {
   fillAdapterFolder,

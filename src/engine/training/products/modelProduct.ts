@@ -1,10 +1,10 @@
 import path from 'node:path';
 import { tensorsOf } from '../../../formats/architecture/modules';
-import { areFinite } from '../../../formats/finite';
-import { withReplaced } from '../../../formats/replaced';
+import { areFinite } from '../../../formats/checkFinite';
+import { type ReplacedTensor, withReplaced } from '../../../formats/weightSource';
 import { withSafetensors } from '../../../formats/safetensors/read';
 import { readLate, writeSafetensors } from '../../../formats/safetensors/write';
-import type { BaseModel, ReplacedTensor } from '../../../formats/baseModel';
+import type { BaseModel } from '../../../formats/baseModel';
 import type { Model } from '../../../models/model';
 import type { Recipe } from '../../../shared/recipe';
 import { divergenceError } from '../divergence';

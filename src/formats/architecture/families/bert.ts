@@ -1,15 +1,15 @@
 import type { ConfigReader } from '../config';
 import type { Family, Rename, SpecOptions } from '../family';
-import { ENCODER_TASKS } from '../heads';
+import { ENCODER_TASKS, tokenHead } from '../heads';
 import { layerNorm, linear, NO_NORMS, readActivation, readSizes, type Sizes } from '../sizes';
 import type { HeadSpec, LayerSpec, Spec, TokenEmbeddingSpec } from '../spec';
 
 interface Variant {
-  /** Of the body within a model with a head: `bert.`. */
+  /** Path of the body within a model with a head: `bert.`. */
   readonly prefix: string;
   readonly head: (options: SpecOptions, body: string, hidden_size: number) => HeadSpec;
-  readonly embedding: (reader: ConfigReader, at: string, sizes: Sizes) => TokenEmbeddingSpec;
-  readonly layer: (reader: ConfigReader, at: string, sizes: Sizes, i: number) => LayerSpec;
+  readonly embedding: (reader: ConfigReader, prefix: string, sizes: Sizes) => TokenEmbeddingSpec;
+  readonly layer: (reader: ConfigReader, prefix: string, sizes: Sizes, i: number) => LayerSpec;
 }
 
 function specOf(reader: ConfigReader, options: SpecOptions, variant: Variant): Spec {
@@ -17,7 +17,7 @@ function specOf(reader: ConfigReader, options: SpecOptions, variant: Variant): S
     throw reader.bad('is_decoder', 'is true: such a model is not supported');
   const sizes = readSizes(reader);
   const { hidden_size, vocab_size, num_layers } = sizes;
-  const at = options.task === 'embedding' ? '' : variant.prefix;
+  const prefix = options.task === 'embedding' ? '' : variant.prefix;
   return {
     family: String(reader.config['model_type']),
     task: options.task,
@@ -25,24 +25,18 @@ function specOf(reader: ConfigReader, options: SpecOptions, variant: Variant): S
     vocab_size,
     num_layers,
     causal: false,
-    embedding: variant.embedding(reader, at, sizes),
-    layers: Array.from({ length: num_layers }, (_, i) => variant.layer(reader, at, sizes, i)),
+    embedding: variant.embedding(reader, prefix, sizes),
+    layers: Array.from({ length: num_layers }, (_, i) => variant.layer(reader, prefix, sizes, i)),
     final_norm: null,
-    head: variant.head(options, at, hidden_size),
+    head: variant.head(options, prefix, hidden_size),
   };
 }
 
-const tokenHead = (num_labels: number, hidden_size: number): HeadSpec => ({
-  kind: 'labels',
-  pool: 'none',
-  dense: null,
-  output: linear('classifier', hidden_size, num_labels, true),
-});
 const POOLED: HeadSpec = { kind: 'pooled', normalise: true };
 
 function bertHead({ task, num_labels }: SpecOptions, body: string, hidden_size: number): HeadSpec {
   if (task === 'embedding') return POOLED;
-  if (task === 'token_cls') return tokenHead(num_labels, hidden_size);
+  if (task === 'token_cls') return tokenHead('classifier', hidden_size, num_labels);
   return {
     kind: 'labels',
     pool: 'first',
@@ -60,7 +54,7 @@ function robertaHead(
   hidden_size: number,
 ): HeadSpec {
   if (task === 'embedding') return POOLED;
-  if (task === 'token_cls') return tokenHead(num_labels, hidden_size);
+  if (task === 'token_cls') return tokenHead('classifier', hidden_size, num_labels);
   return {
     kind: 'labels',
     pool: 'first',
@@ -72,10 +66,10 @@ function robertaHead(
   };
 }
 
-/** `first`: row of the first position; RoBERTa's begin after the padding's. */
+/** `first`: the row of the first position. RoBERTa's begin after that of the padding. */
 function bertEmbedding(
   reader: ConfigReader,
-  at: string,
+  prefix: string,
   { hidden_size, vocab_size }: Sizes,
   first: number,
 ): TokenEmbeddingSpec {
@@ -87,19 +81,19 @@ function bertEmbedding(
     );
   return {
     kind: 'tokens',
-    tokens: { path: `${at}embeddings.word_embeddings`, rows: vocab_size },
+    tokens: { path: `${prefix}embeddings.word_embeddings`, rows: vocab_size },
     scale: 1,
     positions: {
-      path: `${at}embeddings.position_embeddings`,
+      path: `${prefix}embeddings.position_embeddings`,
       rows: reader.count('max_position_embeddings', 512),
       offset: first,
     },
     types: {
-      path: `${at}embeddings.token_type_embeddings`,
+      path: `${prefix}embeddings.token_type_embeddings`,
       rows: reader.count('type_vocab_size', 2),
     },
     norm: layerNorm(
-      `${at}embeddings.LayerNorm`,
+      `${prefix}embeddings.LayerNorm`,
       hidden_size,
       reader.positive('layer_norm_eps', 1e-12),
     ),
@@ -153,7 +147,7 @@ function distilHead(
   hidden_size: number,
 ): HeadSpec {
   if (task === 'embedding') return POOLED;
-  if (task === 'token_cls') return tokenHead(num_labels, hidden_size);
+  if (task === 'token_cls') return tokenHead('classifier', hidden_size, num_labels);
   return {
     kind: 'labels',
     pool: 'first',
@@ -164,20 +158,20 @@ function distilHead(
 
 function distilEmbedding(
   reader: ConfigReader,
-  at: string,
+  prefix: string,
   { hidden_size, vocab_size }: Sizes,
 ): TokenEmbeddingSpec {
   return {
     kind: 'tokens',
-    tokens: { path: `${at}embeddings.word_embeddings`, rows: vocab_size },
+    tokens: { path: `${prefix}embeddings.word_embeddings`, rows: vocab_size },
     scale: 1,
     types: null,
     positions: {
-      path: `${at}embeddings.position_embeddings`,
+      path: `${prefix}embeddings.position_embeddings`,
       rows: reader.count('max_position_embeddings', 512),
       offset: 0,
     },
-    norm: layerNorm(`${at}embeddings.LayerNorm`, hidden_size, DISTIL_EPS),
+    norm: layerNorm(`${prefix}embeddings.LayerNorm`, hidden_size, DISTIL_EPS),
   };
 }
 
@@ -224,30 +218,41 @@ const RENAMES: readonly Rename[] = [
   [/\.beta$/, '.bias'],
 ];
 
-const family = (variant: Variant): Family => ({
+const encoder = (variant: Variant) => ({
   tasks: ENCODER_TASKS,
-  spec: (reader, options) => specOf(reader, options, variant),
+  spec: (reader: ConfigReader, options: SpecOptions) => specOf(reader, options, variant),
   renames: RENAMES,
+  mlx: false,
+  gguf: null,
 });
 
 export const bertFamilies: Readonly<Record<string, Family>> = {
-  bert: family({
-    prefix: 'bert.',
-    head: bertHead,
-    layer: bertLayer,
-    embedding: (reader, at, sizes) => bertEmbedding(reader, at, sizes, 0),
-  }),
-  roberta: family({
-    prefix: 'roberta.',
-    head: robertaHead,
-    layer: bertLayer,
-    embedding: (reader, at, sizes) =>
-      bertEmbedding(reader, at, sizes, reader.whole('pad_token_id', 1) + 1),
-  }),
-  distilbert: family({
-    prefix: 'distilbert.',
-    head: distilHead,
-    layer: distilLayer,
-    embedding: distilEmbedding,
-  }),
+  bert: {
+    ...encoder({
+      prefix: 'bert.',
+      head: bertHead,
+      layer: bertLayer,
+      embedding: (reader, prefix, sizes) => bertEmbedding(reader, prefix, sizes, 0),
+    }),
+    transformersClass: 'Bert',
+  },
+  roberta: {
+    ...encoder({
+      prefix: 'roberta.',
+      head: robertaHead,
+      layer: bertLayer,
+      embedding: (reader, prefix, sizes) =>
+        bertEmbedding(reader, prefix, sizes, reader.whole('pad_token_id', 1) + 1),
+    }),
+    transformersClass: 'Roberta',
+  },
+  distilbert: {
+    ...encoder({
+      prefix: 'distilbert.',
+      head: distilHead,
+      layer: distilLayer,
+      embedding: distilEmbedding,
+    }),
+    transformersClass: 'DistilBert',
+  },
 };

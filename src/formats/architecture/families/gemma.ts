@@ -1,3 +1,10 @@
+import {
+  gatedConfig,
+  LLAMA_PARTS,
+  llamaLikeGguf,
+  OUTPUT_NORM_PARTS,
+  type GgufFamily,
+} from '../../gguf/family';
 import type { ConfigReader } from '../config';
 import type { Family, SpecOptions } from '../family';
 import { DECODER_TASKS, decoderHead } from '../heads';
@@ -7,11 +14,25 @@ import type { AttentionSpec, LayerNorms, LayerSpec, RopeSpec, Spec } from '../sp
 
 type Generation = 1 | 2 | 3;
 
+/** A model that is being described. */
+interface GemmaModel {
+  readonly reader: ConfigReader;
+  readonly generation: Generation;
+  readonly sizes: Sizes;
+  /** Epsilon of the norms. */
+  readonly eps: number;
+}
+
 function specOf(reader: ConfigReader, options: SpecOptions, generation: Generation): Spec {
   if (reader.raw('use_bidirectional_attention') === true)
     throw reader.bad('use_bidirectional_attention', 'is true, which is not supported');
   const sizes = readSizes(reader);
-  const eps = reader.positive('rms_norm_eps', 1e-6);
+  const model: GemmaModel = {
+    reader,
+    generation,
+    sizes,
+    eps: reader.positive('rms_norm_eps', 1e-6),
+  };
   const { hidden_size, vocab_size, num_layers } = sizes;
   const softcap = generation === 1 ? null : reader.positiveOrNull('final_logit_softcapping');
   return {
@@ -29,71 +50,62 @@ function specOf(reader: ConfigReader, options: SpecOptions, generation: Generati
       types: null,
       norm: null,
     },
-    layers: Array.from({ length: num_layers }, (_, i) =>
-      layerOf(reader, sizes, eps, generation, i),
-    ),
-    final_norm: rmsNorm('model.norm', hidden_size, eps, true),
-    head: decoderHead(reader, options, hidden_size, vocab_size, softcap, 'lm_head', true),
+    layers: Array.from({ length: num_layers }, (_, i) => layerOf(model, i)),
+    final_norm: rmsNorm('model.norm', hidden_size, model.eps, true),
+    head: decoderHead(reader, options, {
+      hidden_size,
+      vocab_size,
+      softcap,
+      tied_by_default: true,
+    }),
   };
 }
 
-function layerOf(
-  reader: ConfigReader,
-  sizes: Sizes,
-  eps: number,
-  generation: Generation,
-  i: number,
-): LayerSpec {
+function layerOf(model: GemmaModel, i: number): LayerSpec {
+  const { reader, sizes } = model;
   const { hidden_size, intermediate_size } = sizes;
-  const at = `model.layers.${i}`;
+  const prefix = `model.layers.${i}`;
   return {
     residual: 'sequential',
-    attention: attentionOf(reader, sizes, eps, generation, i, `${at}.self_attn`),
-    norms: normsOf(at, hidden_size, eps, generation),
+    attention: attentionOf(model, i),
+    norms: normsOf(model, i),
     mlp: {
       kind: 'gated',
       activation: readActivation(reader, 'gelu_pytorch_tanh'),
-      gate: linear(`${at}.mlp.gate_proj`, hidden_size, intermediate_size),
-      up: linear(`${at}.mlp.up_proj`, hidden_size, intermediate_size),
-      down: linear(`${at}.mlp.down_proj`, intermediate_size, hidden_size),
+      gate: linear(`${prefix}.mlp.gate_proj`, hidden_size, intermediate_size),
+      up: linear(`${prefix}.mlp.up_proj`, hidden_size, intermediate_size),
+      down: linear(`${prefix}.mlp.down_proj`, intermediate_size, hidden_size),
     },
   };
 }
 
-function attentionOf(
-  reader: ConfigReader,
-  sizes: Sizes,
-  eps: number,
-  generation: Generation,
-  i: number,
-  at: string,
-): AttentionSpec {
+function attentionOf(model: GemmaModel, i: number): AttentionSpec {
+  const { reader, generation, sizes, eps } = model;
+  const prefix = `model.layers.${i}.self_attn`;
   const { hidden_size, num_heads, num_kv_heads, head_dim } = sizes;
+  const [q_size, kv_size] = [num_heads * head_dim, num_kv_heads * head_dim];
   const bias = reader.flag('attention_bias');
-  const sliding = isSliding(reader, generation, i, sizes.num_layers);
+  const sliding = isSliding(model, i);
   return {
     num_heads,
     num_kv_heads,
     head_dim,
     layout: 'separate',
-    qkv: ['q_proj', 'k_proj', 'v_proj'].map((name, part) =>
-      linear(
-        `${at}.${name}`,
-        hidden_size,
-        (part === 0 ? num_heads : num_kv_heads) * head_dim,
-        bias,
-      ),
-    ),
-    o: linear(`${at}.o_proj`, num_heads * head_dim, hidden_size, bias),
+    qkv: [
+      linear(`${prefix}.q_proj`, hidden_size, q_size, bias),
+      linear(`${prefix}.k_proj`, hidden_size, kv_size, bias),
+      linear(`${prefix}.v_proj`, hidden_size, kv_size, bias),
+    ],
+    o: linear(`${prefix}.o_proj`, q_size, hidden_size, bias),
     qk_norm:
       generation === 3
         ? {
             over: 'head',
-            q: rmsNorm(`${at}.q_norm`, head_dim, eps, true),
-            k: rmsNorm(`${at}.k_norm`, head_dim, eps, true),
+            q: rmsNorm(`${prefix}.q_norm`, head_dim, eps, true),
+            k: rmsNorm(`${prefix}.k_norm`, head_dim, eps, true),
           }
         : null,
-    rope: ropeOf(reader, head_dim, generation, sliding),
+    rope: ropeOf(model, sliding),
     scale:
       1 / Math.sqrt(generation === 1 ? head_dim : reader.positive('query_pre_attn_scalar', 256)),
     window: sliding ? reader.count('sliding_window', 4096) : null,
@@ -102,28 +114,20 @@ function attentionOf(
 }
 
 /** Gemma 2: every second layer, from the first. Gemma 3: all but every sixth. */
-function isSliding(
-  reader: ConfigReader,
-  generation: Generation,
-  i: number,
-  layers: number,
-): boolean {
+function isSliding({ reader, generation, sizes }: GemmaModel, i: number): boolean {
   if (generation === 1) return false;
-  const types = reader.list('layer_types', layers);
+  const types = reader.list('layer_types', sizes.num_layers);
   if (types) return types[i] === 'sliding_attention';
-  return (i + 1) % (generation === 2 ? 2 : reader.count('sliding_window_pattern', 6)) !== 0;
+  const period = generation === 2 ? 2 : reader.count('sliding_window_pattern', 6);
+  return (i + 1) % period !== 0;
 }
 
 /**
- * Gemma 3 turns with another base in its sliding layers. Older configs call that
- * rope_local_base_freq, and scale only the others.
+ * The sliding layers of Gemma 3 have another base frequency. Older configs call it
+ * rope_local_base_freq, and their rope_scaling is only for the other layers.
  */
-function ropeOf(
-  reader: ConfigReader,
-  head_dim: number,
-  generation: Generation,
-  sliding: boolean,
-): RopeSpec {
+function ropeOf({ reader, generation, sizes }: GemmaModel, sliding: boolean): RopeSpec {
+  const { head_dim } = sizes;
   if (generation !== 3) return readRope(reader, { head_dim });
   const parameters = reader.raw('rope_parameters') as Record<string, unknown> | undefined;
   if (parameters?.['full_attention'] !== undefined)
@@ -137,8 +141,8 @@ function ropeOf(
   return readRope(reader, { head_dim, theta: 1_000_000 });
 }
 
-function normsOf(at: string, hidden_size: number, eps: number, generation: Generation): LayerNorms {
-  const norm = (name: string) => rmsNorm(`${at}.${name}`, hidden_size, eps, true);
+function normsOf({ generation, sizes, eps }: GemmaModel, i: number): LayerNorms {
+  const norm = (name: string) => rmsNorm(`model.layers.${i}.${name}`, sizes.hidden_size, eps, true);
   if (generation === 1)
     return {
       ...NO_NORMS,
@@ -154,14 +158,83 @@ function normsOf(at: string, hidden_size: number, eps: number, generation: Gener
   };
 }
 
-const family = (generation: Generation): Family => ({
+/**
+ * The number of layers of Gemma's largest models, whose attention scores are scaled by 1 /
+ * √(hidden_size / num_heads) instead of 1 / √head_dim. The file doesn't say so: llama.cpp goes by
+ * the number of layers, too.
+ */
+const WIDE_SCORES: Readonly<Record<2 | 3, number>> = { 2: 46, 3: 62 };
+const GEMMA3_LOCAL_THETA = 10_000;
+
+/** Config keys that Gemma 1 lacks. */
+const laterConfig =
+  (generation: 2 | 3): GgufFamily['config'] =>
+  (metadata, has) => {
+    const arch = metadata.string('general.architecture');
+    const number = (key: string) => metadata.number(`${arch}.${key}`);
+    const numberOrNull = (key: string) => (metadata.has(`${arch}.${key}`) ? number(key) : null);
+    const hasWideScores = number('block_count') === WIDE_SCORES[generation];
+    return {
+      ...gemmaConfig(metadata, has),
+      attn_logit_softcapping: numberOrNull('attn_logit_softcapping'),
+      final_logit_softcapping: numberOrNull('final_logit_softcapping'),
+      query_pre_attn_scalar: hasWideScores
+        ? number('embedding_length') / number('attention.head_count')
+        : number('attention.key_length'),
+      sliding_window: number('attention.sliding_window'),
+      ...(generation === 3 && {
+        rope_local_base_freq: metadata.number(`${arch}.rope.freq_base_swa`, GEMMA3_LOCAL_THETA),
+        sliding_window_pattern: 6,
+      }),
+    };
+  };
+
+const gemmaConfig: GgufFamily['config'] = (metadata, has) => ({
+  ...gatedConfig(metadata, has),
+  hidden_act: 'gelu_pytorch_tanh',
+});
+
+const plusOneNorms: GgufFamily['storage'] = (name) =>
+  name.endsWith('norm.weight') ? 'plus_one' : 'plain';
+
+const FOUR_NORMS_PARTS = new Map([
+  ...LLAMA_PARTS,
+  ...OUTPUT_NORM_PARTS,
+  ['ffn_norm', 'pre_feedforward_layernorm'],
+]);
+
+const gemma = (generation: Generation) => ({
   tasks: DECODER_TASKS,
-  spec: (reader, options) => specOf(reader, options, generation),
+  spec: (reader: ConfigReader, options: SpecOptions) => specOf(reader, options, generation),
   renames: [],
 });
 
 export const gemmaFamilies: Readonly<Record<string, Family>> = {
-  gemma: family(1),
-  gemma2: family(2),
-  gemma3_text: family(3),
+  gemma: {
+    ...gemma(1),
+    transformersClass: 'Gemma',
+    mlx: true,
+    gguf: llamaLikeGguf('gemma', { storage: plusOneNorms, config: gemmaConfig }),
+  },
+  gemma2: {
+    ...gemma(2),
+    transformersClass: 'Gemma2',
+    mlx: true,
+    gguf: llamaLikeGguf('gemma2', {
+      storage: plusOneNorms,
+      config: laterConfig(2),
+      parts: FOUR_NORMS_PARTS,
+    }),
+  },
+  gemma3_text: {
+    ...gemma(3),
+    transformersClass: 'Gemma3',
+    mlx: true,
+    gguf: llamaLikeGguf('gemma3', {
+      model_type: 'gemma3_text',
+      storage: plusOneNorms,
+      config: laterConfig(3),
+      parts: FOUR_NORMS_PARTS,
+    }),
+  },
 };

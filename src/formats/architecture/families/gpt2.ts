@@ -1,14 +1,14 @@
+import type { GgufFamily } from '../../gguf/family';
 import type { ConfigReader } from '../config';
 import type { Family, SpecOptions } from '../family';
-import { decoderHead } from '../heads';
-import { layerNorm, linear, NO_NORMS, readActivation, readSizes, type Sizes } from '../sizes';
+import { DECODER_TASKS, decoderHead } from '../heads';
+import { layerNorm, NO_NORMS, readActivation, readSizes, type Sizes } from '../sizes';
 import type { LayerSpec, LinearSpec, Spec } from '../spec';
 
 function specOf(reader: ConfigReader, options: SpecOptions): Spec {
   const sizes = readSizes(reader);
   const eps = reader.positive('layer_norm_epsilon', 1e-5);
   const { hidden_size, vocab_size, num_layers } = sizes;
-  const classifies = options.task === 'token_cls';
   return {
     family: 'gpt2',
     task: options.task,
@@ -30,18 +30,16 @@ function specOf(reader: ConfigReader, options: SpecOptions): Spec {
     },
     layers: Array.from({ length: num_layers }, (_, i) => layerOf(reader, sizes, eps, i)),
     final_norm: layerNorm('transformer.ln_f', hidden_size, eps),
-    head: classifies
-      ? {
-          kind: 'labels',
-          pool: 'none',
-          dense: null,
-          output: linear('classifier', hidden_size, options.num_labels, true),
-        }
-      : decoderHead(reader, options, hidden_size, vocab_size, null, 'lm_head', true),
+    head: decoderHead(reader, options, {
+      hidden_size,
+      vocab_size,
+      tied_by_default: true,
+      token_classifier: 'classifier',
+    }),
   };
 }
 
-/** Its own kind of linear layer. */
+/** A linear layer whose weight is stored as [in, out]. */
 const conv1d = (path: string, in_features: number, out_features: number): LinearSpec => ({
   path,
   in_features,
@@ -56,7 +54,7 @@ function layerOf(
   eps: number,
   i: number,
 ): LayerSpec {
-  const at = `transformer.h.${i}`;
+  const prefix = `transformer.h.${i}`;
   const root = reader.flag('scale_attn_weights', true) ? 1 / Math.sqrt(head_dim) : 1;
   return {
     residual: 'sequential',
@@ -65,8 +63,8 @@ function layerOf(
       num_kv_heads: num_heads,
       head_dim,
       layout: 'stacked',
-      qkv: [conv1d(`${at}.attn.c_attn`, hidden_size, 3 * hidden_size)],
-      o: conv1d(`${at}.attn.c_proj`, hidden_size, hidden_size),
+      qkv: [conv1d(`${prefix}.attn.c_attn`, hidden_size, 3 * hidden_size)],
+      o: conv1d(`${prefix}.attn.c_proj`, hidden_size, hidden_size),
       qk_norm: null,
       rope: null,
       window: null,
@@ -76,24 +74,56 @@ function layerOf(
     mlp: {
       kind: 'plain',
       activation: readActivation(reader, 'gelu_new'),
-      up: conv1d(`${at}.mlp.c_fc`, hidden_size, intermediate_size),
-      down: conv1d(`${at}.mlp.c_proj`, intermediate_size, hidden_size),
+      up: conv1d(`${prefix}.mlp.c_fc`, hidden_size, intermediate_size),
+      down: conv1d(`${prefix}.mlp.c_proj`, intermediate_size, hidden_size),
     },
     norms: {
       ...NO_NORMS,
-      attention_in: layerNorm(`${at}.ln_1`, hidden_size, eps),
-      mlp_in: layerNorm(`${at}.ln_2`, hidden_size, eps),
+      attention_in: layerNorm(`${prefix}.ln_1`, hidden_size, eps),
+      mlp_in: layerNorm(`${prefix}.ln_2`, hidden_size, eps),
     },
   };
 }
 
+const gguf: GgufFamily = {
+  arch: 'gpt2',
+  model_type: 'gpt2',
+  layers: 'transformer.h',
+  top: new Map([
+    ['token_embd.weight', 'transformer.wte.weight'],
+    ['position_embd.weight', 'transformer.wpe.weight'],
+    ['output_norm.weight', 'transformer.ln_f.weight'],
+    ['output_norm.bias', 'transformer.ln_f.bias'],
+    ['output.weight', 'lm_head.weight'],
+  ]),
+  parts: new Map([
+    ['attn_norm', 'ln_1'],
+    ['ffn_norm', 'ln_2'],
+    ['attn_qkv', 'attn.c_attn'],
+    ['attn_output', 'attn.c_proj'],
+    ['ffn_up', 'mlp.c_fc'],
+    ['ffn_down', 'mlp.c_proj'],
+  ]),
+  partial_rotary: false,
+  storage: (name) => (/\.c_(?:attn|proj|fc)\.weight$/.test(name) ? 'transposed' : 'plain'),
+  config: (metadata) => ({
+    activation_function: 'gelu_new',
+    n_positions: metadata.number('gpt2.context_length'),
+    layer_norm_epsilon: metadata.decimal('gpt2.attention.layer_norm_epsilon', 1e-5),
+  }),
+};
+
 export const gpt2Families: Readonly<Record<string, Family>> = {
   gpt2: {
-    tasks: ['causal_lm', 'seq_cls', 'token_cls'],
+    tasks: DECODER_TASKS,
     spec: specOf,
     renames: [
       [/^(?:transformer\.)?h\.\d+\.attn\.(?:masked_)?bias$/, null],
       [/^(?=(?:wte|wpe|ln_f|h)\.)/, 'transformer.'],
     ],
+    transformersClass: 'GPT2',
+    languageModelClass: 'GPT2LMHeadModel',
+    mlx: true,
+    gguf,
   },
 };

@@ -1,6 +1,7 @@
+import type { GgufFamily } from '../../gguf/family';
 import type { ConfigReader } from '../config';
 import type { Family, SpecOptions } from '../family';
-import { decoderHead } from '../heads';
+import { DECODER_TASKS, decoderHead } from '../heads';
 import { readRope } from '../rope';
 import { layerNorm, linear, NO_NORMS, readActivation, readSizes, type Sizes } from '../sizes';
 import type { LayerSpec, Spec } from '../spec';
@@ -26,15 +27,12 @@ function specOf(reader: ConfigReader, options: SpecOptions): Spec {
     },
     layers: Array.from({ length: num_layers }, (_, i) => layerOf(reader, sizes, eps, i)),
     final_norm: layerNorm('gpt_neox.final_layer_norm', hidden_size, eps),
-    head:
-      options.task === 'token_cls'
-        ? {
-            kind: 'labels',
-            pool: 'none',
-            dense: null,
-            output: linear('classifier', hidden_size, options.num_labels, true),
-          }
-        : decoderHead(reader, options, hidden_size, vocab_size, null, 'embed_out'),
+    head: decoderHead(reader, options, {
+      hidden_size,
+      vocab_size,
+      output: 'embed_out',
+      token_classifier: 'classifier',
+    }),
   };
 }
 
@@ -44,7 +42,7 @@ function layerOf(
   eps: number,
   i: number,
 ): LayerSpec {
-  const at = `gpt_neox.layers.${i}`;
+  const prefix = `gpt_neox.layers.${i}`;
   const bias = reader.flag('attention_bias', true);
   return {
     residual: reader.flag('use_parallel_residual', true) ? 'parallel' : 'sequential',
@@ -53,8 +51,8 @@ function layerOf(
       num_kv_heads: num_heads,
       head_dim,
       layout: 'per_head',
-      qkv: [linear(`${at}.attention.query_key_value`, hidden_size, 3 * hidden_size, bias)],
-      o: linear(`${at}.attention.dense`, hidden_size, hidden_size, bias),
+      qkv: [linear(`${prefix}.attention.query_key_value`, hidden_size, 3 * hidden_size, bias)],
+      o: linear(`${prefix}.attention.dense`, hidden_size, hidden_size, bias),
       qk_norm: null,
       rope: readRope(reader, { head_dim, partial: 0.25 }),
       scale: 1 / Math.sqrt(head_dim),
@@ -64,24 +62,55 @@ function layerOf(
     mlp: {
       kind: 'plain',
       activation: readActivation(reader, 'gelu'),
-      up: linear(`${at}.mlp.dense_h_to_4h`, hidden_size, intermediate_size, true),
-      down: linear(`${at}.mlp.dense_4h_to_h`, intermediate_size, hidden_size, true),
+      up: linear(`${prefix}.mlp.dense_h_to_4h`, hidden_size, intermediate_size, true),
+      down: linear(`${prefix}.mlp.dense_4h_to_h`, intermediate_size, hidden_size, true),
     },
     norms: {
       ...NO_NORMS,
-      attention_in: layerNorm(`${at}.input_layernorm`, hidden_size, eps),
-      mlp_in: layerNorm(`${at}.post_attention_layernorm`, hidden_size, eps),
+      attention_in: layerNorm(`${prefix}.input_layernorm`, hidden_size, eps),
+      mlp_in: layerNorm(`${prefix}.post_attention_layernorm`, hidden_size, eps),
     },
   };
 }
 
+const gguf: GgufFamily = {
+  arch: 'gptneox',
+  model_type: 'gpt_neox',
+  layers: 'gpt_neox.layers',
+  top: new Map([
+    ['token_embd.weight', 'gpt_neox.embed_in.weight'],
+    ['output_norm.weight', 'gpt_neox.final_layer_norm.weight'],
+    ['output_norm.bias', 'gpt_neox.final_layer_norm.bias'],
+    ['output.weight', 'embed_out.weight'],
+  ]),
+  parts: new Map([
+    ['attn_norm', 'input_layernorm'],
+    ['ffn_norm', 'post_attention_layernorm'],
+    ['attn_qkv', 'attention.query_key_value'],
+    ['attn_output', 'attention.dense'],
+    ['ffn_up', 'mlp.dense_h_to_4h'],
+    ['ffn_down', 'mlp.dense_4h_to_h'],
+  ]),
+  partial_rotary: true,
+  storage: (name) => (name.includes('.query_key_value.') ? 'by_part' : 'plain'),
+  config: (metadata, has) => ({
+    hidden_act: 'gelu',
+    layer_norm_eps: metadata.decimal('gptneox.attention.layer_norm_epsilon', 1e-5),
+    use_parallel_residual: metadata.boolean('gptneox.use_parallel_residual', true),
+    attention_bias: has('blk.0.attn_qkv.bias'),
+  }),
+};
+
 export const gptNeoxFamilies: Readonly<Record<string, Family>> = {
   gpt_neox: {
-    tasks: ['causal_lm', 'seq_cls', 'token_cls'],
+    tasks: DECODER_TASKS,
     spec: specOf,
     renames: [
       [/\.attention\.(?:masked_)?bias$/, null],
       [/\.rotary_emb\.inv_freq$/, null],
     ],
+    transformersClass: 'GPTNeoX',
+    mlx: true,
+    gguf,
   },
 };

@@ -1,4 +1,5 @@
 import type { Family } from '../family';
+import type { Spec } from '../spec';
 import { bertFamilies } from './bert';
 import { gemmaFamilies } from './gemma';
 import { gpt2Families } from './gpt2';
@@ -7,7 +8,7 @@ import { llamaFamilies } from './llama';
 import { phi3Families } from './phi3';
 import { vitFamilies } from './vit';
 
-/** The architecture table: model_type, as config.json says it, to what it means. */
+/** The supported model families, by the `model_type` of config.json. */
 export const FAMILIES: Readonly<Record<string, Family>> = {
   ...llamaFamilies,
   ...gemmaFamilies,
@@ -18,4 +19,8 @@ export const FAMILIES: Readonly<Record<string, Family>> = {
   ...vitFamilies,
 };
 
+/** The `model_type`s of all families. */
 export const KNOWN_FAMILIES: readonly string[] = Object.keys(FAMILIES);
+
+/** The family of a model that `readSpec` has read, which knows it therefore. */
+export const familyOf = ({ family }: Pick<Spec, 'family'>): Family => FAMILIES[family]!;

@@ -1,3 +1,4 @@
+import { LLAMA_PARTS, llamaLikeGguf, type GgufFamily } from '../../gguf/family';
 import type { ConfigReader } from '../config';
 import type { Family, SpecOptions } from '../family';
 import { DECODER_TASKS, decoderHead } from '../heads';
@@ -26,7 +27,7 @@ function specOf(reader: ConfigReader, options: SpecOptions): Spec {
     },
     layers: Array.from({ length: num_layers }, (_, i) => layerOf(reader, sizes, eps, i)),
     final_norm: rmsNorm('model.norm', hidden_size, eps),
-    head: decoderHead(reader, options, hidden_size, vocab_size),
+    head: decoderHead(reader, options, { hidden_size, vocab_size }),
   };
 }
 
@@ -36,7 +37,7 @@ function layerOf(
   eps: number,
   i: number,
 ): LayerSpec {
-  const at = `model.layers.${i}`;
+  const prefix = `model.layers.${i}`;
   return {
     residual: 'sequential',
     attention: {
@@ -45,9 +46,13 @@ function layerOf(
       head_dim,
       layout: 'stacked',
       qkv: [
-        linear(`${at}.self_attn.qkv_proj`, hidden_size, (num_heads + 2 * num_kv_heads) * head_dim),
+        linear(
+          `${prefix}.self_attn.qkv_proj`,
+          hidden_size,
+          (num_heads + 2 * num_kv_heads) * head_dim,
+        ),
       ],
-      o: linear(`${at}.self_attn.o_proj`, num_heads * head_dim, hidden_size),
+      o: linear(`${prefix}.self_attn.o_proj`, num_heads * head_dim, hidden_size),
       qk_norm: null,
       rope: readRope(reader, { head_dim }),
       scale: 1 / Math.sqrt(head_dim),
@@ -57,17 +62,37 @@ function layerOf(
     mlp: {
       kind: 'gated_fused',
       activation: readActivation(reader, 'silu'),
-      gate_up: linear(`${at}.mlp.gate_up_proj`, hidden_size, 2 * intermediate_size),
-      down: linear(`${at}.mlp.down_proj`, intermediate_size, hidden_size),
+      gate_up: linear(`${prefix}.mlp.gate_up_proj`, hidden_size, 2 * intermediate_size),
+      down: linear(`${prefix}.mlp.down_proj`, intermediate_size, hidden_size),
     },
     norms: {
       ...NO_NORMS,
-      attention_in: rmsNorm(`${at}.input_layernorm`, hidden_size, eps),
-      mlp_in: rmsNorm(`${at}.post_attention_layernorm`, hidden_size, eps),
+      attention_in: rmsNorm(`${prefix}.input_layernorm`, hidden_size, eps),
+      mlp_in: rmsNorm(`${prefix}.post_attention_layernorm`, hidden_size, eps),
     },
   };
 }
 
+const ggufConfig: GgufFamily['config'] = (metadata) => {
+  const window = metadata.number('phi3.attention.sliding_window', 0); // 0: none
+  return { hidden_act: 'silu', sliding_window: window > 0 ? window : null };
+};
+
 export const phi3Families: Readonly<Record<string, Family>> = {
-  phi3: { tasks: DECODER_TASKS, spec: specOf, renames: [] },
+  phi3: {
+    tasks: DECODER_TASKS,
+    spec: specOf,
+    renames: [],
+    transformersClass: 'Phi3',
+    mlx: true,
+    gguf: llamaLikeGguf('phi3', {
+      partial_rotary: true,
+      config: ggufConfig,
+      parts: new Map([
+        ...LLAMA_PARTS,
+        ['attn_qkv', 'self_attn.qkv_proj'],
+        ['ffn_up', 'mlp.gate_up_proj'],
+      ]),
+    }),
+  },
 };

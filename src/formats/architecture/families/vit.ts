@@ -17,8 +17,8 @@ function specOf(reader: ConfigReader, { task, num_labels }: SpecOptions): Spec {
       kind: 'patches',
       path: 'vit.embeddings.patch_embeddings.projection',
       channels: reader.count('num_channels', 3),
-      image_size: sides(reader, 'image_size', 224),
-      patch_size: sides(reader, 'patch_size', 16),
+      image_size: heightAndWidth(reader, 'image_size', 224),
+      patch_size: heightAndWidth(reader, 'patch_size', 16),
       bias: true,
       cls_token: 'vit.embeddings.cls_token',
       positions: 'vit.embeddings.position_embeddings',
@@ -34,8 +34,12 @@ function specOf(reader: ConfigReader, { task, num_labels }: SpecOptions): Spec {
   };
 }
 
-/** One number, or height and width. */
-function sides(reader: ConfigReader, key: string, missing: number): readonly [number, number] {
+/** Height and width in pixels: a config has both, or one number for both. */
+function heightAndWidth(
+  reader: ConfigReader,
+  key: string,
+  missing: number,
+): readonly [number, number] {
   const value = reader.raw(key) ?? missing;
   const both = Array.isArray(value) ? (value as unknown[]) : [value, value];
   const [height, width] = both;
@@ -57,10 +61,10 @@ function layerOf(
   { hidden_size, intermediate_size, num_heads, head_dim }: Sizes,
   i: number,
 ): LayerSpec {
-  const at = `vit.layers.${i}`;
+  const prefix = `vit.layers.${i}`;
   const eps = reader.positive('layer_norm_eps', 1e-12);
   const part = (name: string) =>
-    linear(`${at}.attention.${name}`, hidden_size, hidden_size, reader.flag('qkv_bias', true));
+    linear(`${prefix}.attention.${name}`, hidden_size, hidden_size, reader.flag('qkv_bias', true));
   return {
     residual: 'sequential',
     attention: {
@@ -69,7 +73,7 @@ function layerOf(
       head_dim,
       layout: 'separate',
       qkv: [part('q_proj'), part('k_proj'), part('v_proj')],
-      o: linear(`${at}.attention.o_proj`, hidden_size, hidden_size, true),
+      o: linear(`${prefix}.attention.o_proj`, hidden_size, hidden_size, true),
       qk_norm: null,
       rope: null,
       scale: 1 / Math.sqrt(head_dim),
@@ -79,13 +83,13 @@ function layerOf(
     mlp: {
       kind: 'plain',
       activation: readActivation(reader, 'gelu'),
-      up: linear(`${at}.mlp.fc1`, hidden_size, intermediate_size, true),
-      down: linear(`${at}.mlp.fc2`, intermediate_size, hidden_size, true),
+      up: linear(`${prefix}.mlp.fc1`, hidden_size, intermediate_size, true),
+      down: linear(`${prefix}.mlp.fc2`, intermediate_size, hidden_size, true),
     },
     norms: {
       ...NO_NORMS,
-      attention_in: layerNorm(`${at}.layernorm_before`, hidden_size, eps),
-      mlp_in: layerNorm(`${at}.layernorm_after`, hidden_size, eps),
+      attention_in: layerNorm(`${prefix}.layernorm_before`, hidden_size, eps),
+      mlp_in: layerNorm(`${prefix}.layernorm_after`, hidden_size, eps),
     },
   };
 }
@@ -104,5 +108,8 @@ export const vitFamilies: Readonly<Record<string, Family>> = {
       [/(?<=layers\.\d+)\.output\.dense\b/, '.mlp.fc2'],
       [/^(?=(?:embeddings|layers|layernorm)\.)/, 'vit.'],
     ],
+    transformersClass: 'ViT',
+    mlx: false,
+    gguf: null,
   },
 };

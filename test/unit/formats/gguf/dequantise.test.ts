@@ -4,7 +4,7 @@ import { describe, expect, it } from 'vitest';
 import { dequantise } from '../../../../src/formats/gguf/dequantise';
 import { fromBF16, fromF16, toBF16, toF16 } from '../../../../src/formats/floats';
 import { toQ8_0 } from '../../../../src/formats/gguf/quantise';
-import type { DType } from '../../../../src/formats/baseModel';
+import type { DType } from '../../../../src/formats/tensorInfo';
 
 const folder = path.resolve(import.meta.dirname, '../../../fixtures/gguf-blocks');
 const kinds = readdirSync(folder)

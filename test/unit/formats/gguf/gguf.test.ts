@@ -3,7 +3,7 @@ import { tmpdir } from 'node:os';
 import path from 'node:path';
 import fc from 'fast-check';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { openBase, targetableModules } from '../../../../src/formats/base';
+import { openBase, targetableModules } from '../../../../src/formats/openBase';
 import { readSpec } from '../../../../src/formats/architecture/readSpec';
 import type { Spec } from '../../../../src/formats/architecture/spec';
 import { inverseFrequencies } from '../../../../src/models/attention/rope';

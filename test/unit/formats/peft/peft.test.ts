@@ -1,7 +1,7 @@
 import { existsSync, readdirSync, readFileSync } from 'node:fs';
 import path from 'node:path';
 import { describe, expect, it } from 'vitest';
-import { openBase, targetableModules } from '../../../../src/formats/base';
+import { openBase, targetableModules } from '../../../../src/formats/openBase';
 import { readPeftAdapter } from '../../../../src/formats/peft/read';
 import { writePeftAdapter } from '../../../../src/formats/peft/write';
 import { withSafetensors } from '../../../../src/formats/safetensors/read';

@@ -2,17 +2,17 @@ import { withRankPatterns } from '../lora/combine';
 import { PLAIN_LORA } from '../lora/newAdapter';
 import type { Adapter, LoraFactors } from '../lora/adapter';
 import { LoraError, type Place, type Problem } from '../shared/errors';
-import { allFinite, finiteScale, multiplied } from './finite';
+import { checkFinite, checkScale, multiplied } from './checkFinite';
 
 /** An adapter that was read from another format than PEFT's. */
-export interface ForeignAdapter {
+export interface ImportedAdapter {
   readonly adapter: Adapter;
   /** What is odd but usable. */
   readonly warnings: readonly Problem[];
 }
 
 /** A and B as a file has them, in PEFT's orientation, with what they belong to. */
-export interface ForeignFactors {
+export interface ImportedFactors {
   readonly path: string;
   readonly kind: LoraFactors['kind'];
   readonly scaling: number;
@@ -37,7 +37,7 @@ export function matrixOf(data: Float32Array, shape: readonly number[], place: Pl
       `A factor must be a matrix, but its shape is [${shape.join(', ')}].`,
       { place },
     );
-  allFinite(data, place);
+  checkFinite(data, place);
   return { rows: shape[0]!, columns: shape[1]!, data, place };
 }
 
@@ -58,7 +58,7 @@ export function factorsOf({
   B,
   magnitude = null,
   kernel,
-}: ForeignFactors): LoraFactors {
+}: ImportedFactors): LoraFactors {
   if (A.rows !== B.columns)
     throw new LoraError(
       'adapter',
@@ -67,7 +67,7 @@ export function factorsOf({
     );
   if (A.rows === 0 || A.columns === 0 || B.rows === 0)
     throw new LoraError('adapter', `The factors of ${path} are empty.`, { place: A.place });
-  finiteScale(scaling, path, A.place);
+  checkScale(scaling, path, A.place);
   const own =
     scaling > 0
       ? { scaling, B: B.data }

@@ -1,7 +1,7 @@
 import { cpSync, mkdirSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
 import { describe, expect, it, vi } from 'vitest';
-import { openBase, targetableModules } from '../../../src/formats/base';
+import { openBase, targetableModules } from '../../../src/formats/openBase';
 import { SafetensorsFile, withSafetensors } from '../../../src/formats/safetensors/read';
 import { writeSafetensors, type TensorToWrite } from '../../../src/formats/safetensors/write';
 import { LoraError } from '../../../src/shared/errors';

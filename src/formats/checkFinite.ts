@@ -11,7 +11,7 @@ export function areFinite(values: Float32Array): boolean {
 }
 
 /** Errors: LoraError('adapter') for the first number that is none. */
-export function allFinite(values: Float32Array, place: Place): Float32Array {
+export function checkFinite(values: Float32Array, place: Place): Float32Array {
   const at = values.findIndex((value) => !Number.isFinite(value));
   if (at < 0) return values;
   throw new LoraError(
@@ -22,7 +22,7 @@ export function allFinite(values: Float32Array, place: Place): Float32Array {
 }
 
 /** A scale that float32 can hold. Errors: LoraError('adapter') for another. */
-export function finiteScale(scaling: number, path: string, place: Place): number {
+export function checkScale(scaling: number, path: string, place: Place): number {
   if (Number.isFinite(Math.fround(scaling))) return scaling;
   throw new LoraError('adapter', `The scale of ${path} is ${scaling}, which float32 cannot hold.`, {
     place,

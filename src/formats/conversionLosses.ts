@@ -1,7 +1,7 @@
 import type { Adapter } from '../lora/adapter';
 import type { AdapterFormat } from './adapterFormat';
 import { tiedWeight } from './architecture/modules';
-import { ggufArchOf } from './gguf/families';
+import { familyOf } from './architecture/families';
 import type { BaseModel } from './baseModel';
 
 type Other = Exclude<AdapterFormat, 'peft'>;
@@ -14,22 +14,6 @@ const NAMES: Readonly<Record<Other, string>> = {
   gguf: 'llama.cpp',
   kohya: "kohya's scripts",
 };
-/** Families that mlx-lm has. */
-const IN_MLX: ReadonlySet<string> = new Set([
-  'llama',
-  'mistral',
-  'qwen2',
-  'qwen3',
-  'gemma',
-  'gemma2',
-  'gemma3_text',
-  'phi3',
-  'olmo2',
-  'smollm3',
-  'gpt2',
-  'gpt_neox',
-]);
-
 const trained: Rule = ({ trained: [first, ...others] }, _, format) =>
   first &&
   `${NAMES[format]} knows no tensors that are trained whole (modules_to_save, biases): ${first.name}${others.length > 0 ? ` and ${others.length} more` : ''}`;
@@ -71,8 +55,7 @@ const tied: Rule = ({ modules }, base, format) => {
 
 const family: Rule = (_, base, format) => {
   if (!base || format === 'kohya') return null;
-  const isKnown =
-    format === 'mlx' ? IN_MLX.has(base.spec.family) : ggufArchOf(base.spec.family) !== undefined;
+  const isKnown = format === 'mlx' ? familyOf(base.spec).mlx : familyOf(base.spec).gguf !== null;
   return (
     !isKnown &&
     `${NAMES[format]} has no models of the family "${base.spec.family}" as they are read here`
@@ -82,7 +65,7 @@ const family: Rule = (_, base, format) => {
 const RULES = [trained, addedTokens, dora, embeddings, convolutions, tied, family];
 
 /** What of an adapter a format cannot carry, in words; empty where it carries all. */
-export function notCarried(adapter: Adapter, base: Base, format: AdapterFormat): string[] {
+export function conversionLosses(adapter: Adapter, base: Base, format: AdapterFormat): string[] {
   return format === 'peft'
     ? []
     : RULES.map((rule) => rule(adapter, base, format)).filter(

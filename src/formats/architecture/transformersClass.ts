@@ -1,0 +1,31 @@
+import type { Task } from '../../shared/task';
+import { familyOf } from './families';
+import type { Spec } from './spec';
+
+const CLASS_ENDS: readonly (readonly [RegExp, Task])[] = [
+  [/For(?:CausalLM|ConditionalGeneration)$|LMHeadModel$/, 'causal_lm'],
+  [/ForSequenceClassification$/, 'seq_cls'],
+  [/ForTokenClassification$/, 'token_cls'],
+  [/ForImageClassification$/, 'image_cls'],
+];
+
+/** The task that a class of transformers is for; undefined for a model without a head. */
+export const taskOfClass = (name: string): Task | undefined =>
+  CLASS_ENDS.find(([pattern]) => pattern.test(name))?.[1];
+
+/** The class of transformers that loads a model for its task: LlamaForCausalLM. */
+export function transformersClassOf(spec: Pick<Spec, 'family' | 'task'>): string {
+  const { transformersClass, languageModelClass } = familyOf(spec);
+  switch (spec.task) {
+    case 'causal_lm':
+      return languageModelClass ?? `${transformersClass}ForCausalLM`;
+    case 'seq_cls':
+      return `${transformersClass}ForSequenceClassification`;
+    case 'token_cls':
+      return `${transformersClass}ForTokenClassification`;
+    case 'image_cls':
+      return `${transformersClass}ForImageClassification`;
+    case 'embedding':
+      return `${transformersClass}Model`;
+  }
+}

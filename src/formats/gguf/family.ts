@@ -1,0 +1,91 @@
+import type { Metadata } from './metadata';
+
+/**
+ * How a GGUF file stores a tensor, compared with the Hugging Face checkpoint:
+ *
+ * - plain: the same.
+ * - rotary: rows 2i and 2i + 1 of a head are rows i and head_dim / 2 + i of the checkpoint.
+ * - by_part: the queries of all heads, then the keys, then the values; the checkpoint has query,
+ *   key and value of the first head, then those of the second, and so on.
+ * - transposed: [out, in]; the checkpoint has [in, out].
+ * - plus_one: 1 is added to each value.
+ *
+ * Source: llama.cpp, convert_hf_to_gguf.py.
+ */
+export type GgufStorage = 'plain' | 'rotary' | 'by_part' | 'transposed' | 'plus_one';
+
+type Config = Readonly<Record<string, unknown>>;
+
+/** How GGUF files name and store the models of a family. */
+export interface GgufFamily {
+  /** `general.architecture` */
+  readonly arch: string;
+  /** The `model_type` of config.json that a file of this architecture is read as. */
+  readonly model_type: string;
+  /** Tensors outside of the layers: name in the GGUF file to name in the checkpoint. */
+  readonly top: ReadonlyMap<string, string>;
+  /** Path of the layers in the checkpoint; `blk` in the GGUF file. */
+  readonly layers: string;
+  /** Modules of a layer: name in the GGUF file to path in the checkpoint. */
+  readonly parts: ReadonlyMap<string, string>;
+  /** Whether only a part of each head may be rotated by position. */
+  readonly partial_rotary: boolean;
+  /** By the tensor's name in the checkpoint. */
+  readonly storage: (name: string) => GgufStorage;
+  /** Keys of config.json that only this family has, or has with other values. */
+  readonly config: (metadata: Metadata, has: (tensor: string) => boolean) => Config;
+}
+
+/** Modules of a Llama's layer: names in GGUF files and paths in the checkpoint. */
+export const LLAMA_PARTS: readonly (readonly [gguf: string, checkpoint: string])[] = [
+  ['attn_norm', 'input_layernorm'],
+  ['ffn_norm', 'post_attention_layernorm'],
+  ['attn_q', 'self_attn.q_proj'],
+  ['attn_k', 'self_attn.k_proj'],
+  ['attn_v', 'self_attn.v_proj'],
+  ['attn_output', 'self_attn.o_proj'],
+  ['attn_q_norm', 'self_attn.q_norm'],
+  ['attn_k_norm', 'self_attn.k_norm'],
+  ['ffn_gate', 'mlp.gate_proj'],
+  ['ffn_up', 'mlp.up_proj'],
+  ['ffn_down', 'mlp.down_proj'],
+];
+
+/** Norms of the branches' outputs (OLMo 2, Gemma 2). */
+export const OUTPUT_NORM_PARTS: typeof LLAMA_PARTS = [
+  ['post_attention_norm', 'post_attention_layernorm'],
+  ['post_ffw_norm', 'post_feedforward_layernorm'],
+];
+
+/** Queries and keys are stored in rotary order (Llama). */
+export const rotaryStorage = (name: string): GgufStorage =>
+  /self_attn\.[qk]_proj\./.test(name) ? 'rotary' : 'plain';
+
+/** Config keys of a model with gated MLPs; biases are found by the tensors that exist. */
+export const gatedConfig: GgufFamily['config'] = (_, has) => ({
+  hidden_act: 'silu',
+  attention_bias: has('blk.0.attn_q.bias'),
+  mlp_bias: has('blk.0.ffn_gate.bias'),
+});
+
+/** A family whose tensors are named like Llama's, with its differences. */
+export function llamaLikeGguf(
+  arch: string,
+  differences: Partial<Omit<GgufFamily, 'arch'>> = {},
+): GgufFamily {
+  return {
+    arch,
+    model_type: arch,
+    top: new Map([
+      ['token_embd.weight', 'model.embed_tokens.weight'],
+      ['output_norm.weight', 'model.norm.weight'],
+      ['output.weight', 'lm_head.weight'],
+    ]),
+    layers: 'model.layers',
+    parts: new Map(LLAMA_PARTS),
+    partial_rotary: false,
+    storage: () => 'plain',
+    config: gatedConfig,
+    ...differences,
+  };
+}

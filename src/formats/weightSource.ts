@@ -1,0 +1,56 @@
+import { toBF16 } from './floats';
+import type { TensorInfo } from './tensorInfo';
+
+/**
+ * The tensors of a checkpoint under the names, and with the order of rows, of the original Hugging
+ * Face checkpoint. Whoever opened it closes it.
+ */
+export interface WeightSource {
+  readonly tensors: ReadonlyMap<string, TensorInfo>;
+  /**
+   * A tensor's values as f32, row-major, converted or dequantised. Written to `target`, which must
+   * have the tensor's size, when that is given.
+   *
+   * @throws LoraError naming file and tensor.
+   */
+  readF32(name: string, target?: Float32Array): Promise<Float32Array>;
+  /** As `readF32`, but as the bits of bf16: those stored, or else rounded to the nearest. */
+  readBF16(name: string, target?: Uint16Array): Promise<Uint16Array>;
+  close(): Promise<void>;
+}
+
+/** A tensor to use instead of one of the base's. */
+export interface ReplacedTensor {
+  readonly shape: readonly number[];
+  /** Its values, row-major. */
+  readonly read: () => Promise<Float32Array>;
+}
+
+/** The source with some of its tensors replaced; it is closed by closing either of the two. */
+export function withReplaced<S extends WeightSource>(
+  source: S,
+  replaced: ReadonlyMap<string, ReplacedTensor> = new Map(),
+): S {
+  if (replaced.size === 0) return source;
+  const infos = [...replaced].map(([name, { shape }]): [string, TensorInfo] => [
+    name,
+    { name, shape, dtype: 'F32' },
+  ]);
+  return {
+    ...source,
+    tensors: new Map([...source.tensors, ...infos]),
+    readF32: async (name: string, target?: Float32Array) => {
+      const replacement = replaced.get(name);
+      if (!replacement) return source.readF32(name, target);
+      const data = await replacement.read();
+      if (!target) return data;
+      target.set(data);
+      return target;
+    },
+    readBF16: async (name: string, target?: Uint16Array) => {
+      const replacement = replaced.get(name);
+      if (!replacement) return source.readBF16(name, target);
+      return toBF16(await replacement.read(), target);
+    },
+  };
+}

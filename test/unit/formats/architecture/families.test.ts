@@ -1,0 +1,79 @@
+import { describe, expect, expectTypeOf, it } from 'vitest';
+import { FAMILIES, familyOf } from '../../../../src/formats/architecture/families';
+import type { Family } from '../../../../src/formats/architecture/family';
+import {
+  taskOfClass,
+  transformersClassOf,
+} from '../../../../src/formats/architecture/transformersClass';
+import { GGUF_FAMILIES, ggufFamilyOf } from '../../../../src/formats/gguf/families';
+import { TASKS } from '../../../../src/shared/task';
+
+const entries = Object.entries(FAMILIES);
+const entriesByTask = entries.flatMap(([family, { tasks }]) =>
+  tasks.map((task) => ({ family, task })),
+);
+
+describe('a family', () => {
+  it.each(entries)('%s has everything that the program must know of it', (_, family) => {
+    expect(family.tasks.length).toBeGreaterThan(0);
+    expect(TASKS).toEqual(expect.arrayContaining([...family.tasks]));
+    expect(family.transformersClass).toMatch(/^[A-Z][A-Za-z0-9]+$/);
+    expect(typeof family.mlx).toBe('boolean');
+    expect(family.gguf === null || typeof family.gguf.arch === 'string').toBe(true);
+  });
+
+  it('does not compile without one of the keys', () => {
+    const { mlx, gguf, transformersClass, ...incomplete } = FAMILIES['llama']!;
+    // @ts-expect-error: mlx, gguf and transformersClass are missing
+    const family: Family = incomplete;
+    expect({ ...family, mlx, gguf, transformersClass }).toEqual(FAMILIES['llama']);
+    type Key = 'tasks' | 'spec' | 'renames' | 'transformersClass' | 'mlx' | 'gguf';
+    expectTypeOf<Required<Pick<Family, Key>>>().toEqualTypeOf<Pick<Family, Key>>();
+  });
+});
+
+describe("transformers' class of a model", () => {
+  it.each(entriesByTask)('of $family for $task is one for that task', (spec) => {
+    const name = transformersClassOf(spec);
+    expect(name.startsWith(familyOf(spec).transformersClass)).toBe(true);
+    expect(taskOfClass(name) ?? 'embedding').toBe(spec.task);
+  });
+
+  it.each([
+    ['llama', 'causal_lm', 'LlamaForCausalLM'],
+    ['gpt2', 'causal_lm', 'GPT2LMHeadModel'],
+    ['gpt2', 'seq_cls', 'GPT2ForSequenceClassification'],
+    ['gpt_neox', 'causal_lm', 'GPTNeoXForCausalLM'],
+    ['roberta', 'token_cls', 'RobertaForTokenClassification'],
+    ['vit', 'image_cls', 'ViTForImageClassification'],
+    ['bert', 'embedding', 'BertModel'],
+  ] as const)('of %s for %s is %s', (family, task, name) => {
+    expect(transformersClassOf({ family, task })).toBe(name);
+  });
+});
+
+describe('the families in GGUF files', () => {
+  it('are found by their architecture, and read as a family that has them', () => {
+    for (const [arch, family] of GGUF_FAMILIES) {
+      expect(ggufFamilyOf(arch, 'a.gguf')).toBe(family);
+      expect(family.arch).toBe(arch);
+      expect(FAMILIES[family.model_type]?.gguf).toBe(family);
+    }
+  });
+
+  it('are all families of decoders; a Mistral is a Llama', () => {
+    const missing = entries.filter(([, { gguf }]) => gguf === null).map(([name]) => name);
+    expect(missing).toEqual(['bert', 'roberta', 'distilbert', 'vit']);
+    expect(FAMILIES['mistral']!.gguf).toBe(ggufFamilyOf('llama', 'a.gguf'));
+  });
+
+  it('are listed where another is refused', () => {
+    expect(() => ggufFamilyOf('rwkv7', 'a.gguf')).toThrow(
+      expect.objectContaining({
+        area: 'base',
+        place: { file: 'a.gguf', key: 'general.architecture' },
+        message: `The architecture "rwkv7" is not known. Known in GGUF files are: ${[...GGUF_FAMILIES.keys()].join(', ')}.`,
+      }) as Error,
+    );
+  });
+});
