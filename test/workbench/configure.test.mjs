@@ -92,18 +92,18 @@ describe('configuring the rank', { timeout: 300_000 }, () => {
   });
 
   it('advises what the last run has shown, and resizes its adapter', async () => {
-    const line = frame().locator('.advice li', { hasText: 'would keep 99 %' });
+    const line = frame().locator('.advice li', { hasText: 'would keep 99%' });
     await line.waitFor();
     await line.locator('vscode-button').click();
     await page.locator('.quick-input-title', { hasText: 'Output' }).waitFor();
     await page.keyboard.press('Enter');
-    const [told] = await d.notifications(page, /Rank 8 became \d/);
+    const [told] = await d.notifications(page, /Changed the rank from 8 to \d/);
     assert.match(told.text, /KiB instead of/);
   });
 
   it('offers the same choices as a list', async () => {
     await openFile(page, 'lora.json');
-    await d.runCommand(page, 'LoRA: Choose Rank and Targets by List');
+    await d.runCommand(page, 'LoRA: Choose Rank and Targets from a List');
     await page.locator('.quick-input-title', { hasText: 'Rank' }).waitFor();
     await page.locator('.quick-input-list .monaco-list-row', { hasText: 'r = 16' }).first().click();
     await page.locator('.quick-input-title', { hasText: 'Target' }).waitFor();

@@ -63,7 +63,7 @@ describe('a dataset in the editor', { timeout: 300_000 }, () => {
   it('has its rows marked, and the status bar says what there is to learn', async () => {
     await openFile(page, 'rows.jsonl');
     await status().waitFor();
-    assert.match(await status().innerText(), /6 examples · \d+ tokens, \d+%\s?learnt/);
+    assert.match(await status().innerText(), /6 examples · \d+ tokens, \d+%\s?trained on/);
     await until(async () => (await page.locator('.squiggly-warning').count()) >= 3, 'the marks');
     await status().hover();
     await page
@@ -106,7 +106,7 @@ describe('a dataset in the editor', { timeout: 300_000 }, () => {
       }, `the fix ${title}`);
       await fixes.filter({ hasText: title }).first().click();
     };
-    await fix('Remove all 2 rows that stand twice');
+    await fix('Remove all 2 duplicate rows');
     await until(
       async () =>
         /4 examples/.test(
@@ -152,7 +152,7 @@ describe('a dataset in the editor', { timeout: 300_000 }, () => {
     }
     for (let i = 0; i < 3; i++) await page.keyboard.press('Backspace');
     await page
-      .locator('.statusbar-item', { hasText: '1 fault in the data' })
+      .locator('.statusbar-item', { hasText: '1 error in the data' })
       .waitFor({ timeout: 120_000 });
     await page.keyboard.press('Control+End');
     await page.locator('.squiggly-error').first().waitFor();

@@ -122,7 +122,7 @@ describe('looking closer', { timeout: 600_000 }, () => {
     await openFile(page, 'short.lora.json');
     symlinkSync('/sys', inWorkspace('.lora')); // nobody can make a folder there, root neither
     await palette(page, 'LoRA: Run Recipe');
-    const [told] = await d.notifications(page, /No run can be kept/);
+    const [told] = await d.notifications(page, /Runs cannot be stored/);
     assert.match(told.text, /\.lora\/runs: .+\. Make the folder writable/);
     await shot('read-only');
     await page.locator('.statusbar-item', { hasText: 'Starting' }).waitFor({ state: 'hidden' });

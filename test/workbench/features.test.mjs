@@ -306,7 +306,7 @@ describe('beside the main path', { timeout: 600_000 }, () => {
     );
     assert.match(interrupted.description, /interrupted · r 2 · (validation|loss) \d/);
     const last = steps(newestRun()).at(-1).step;
-    const [told] = await d.notifications(page, /without a word/);
+    const [told] = await d.notifications(page, /ended unexpectedly/);
     assert.match(told.text, new RegExp(`at step ${last}\\.`));
     assert.deepEqual(told.buttons, ['Resume Run', 'Show Log']);
     await button('Resume Run').waitFor();

@@ -101,7 +101,7 @@ describe('the run history', { timeout: 300_000 }, () => {
     await page.keyboard.type('#small');
     await until(async () => (await labels()).join() === 'newer', 'one run');
     await page.keyboard.press('Enter');
-    await d.runCommand(page, 'LoRA: Clear Filter');
+    await d.runCommand(page, 'LoRA: Clear Runs Filter');
     await until(async () => (await labels()).length === 2, 'both runs');
     await d.runCommand(page, 'LoRA: Group Runs');
     await d.pickItem(page, 'By recipe');
@@ -111,7 +111,7 @@ describe('the run history', { timeout: 300_000 }, () => {
     );
     await d.screenshot(page, path.join(shots, 'history.png'));
     await d.runCommand(page, 'LoRA: Group Runs');
-    await d.pickItem(page, 'Not grouped');
+    await d.pickItem(page, 'No grouping');
     await until(async () => (await labels()).length === 2, 'no groups');
   });
 
@@ -131,13 +131,13 @@ describe('the run history', { timeout: 300_000 }, () => {
       [
         'Adapter',
         'Best adapter',
-        'Checkpoint of step 8',
-        'Checkpoint of step 4',
+        'Checkpoint at step 8',
+        'Checkpoint at step 4',
         'Samples',
-        'Recipe as it was',
+        'Recorded recipe',
       ],
     );
-    await row('Recipe as it was').click();
+    await row('Recorded recipe').click();
     await page
       .locator('.view-line', { hasText: '"per_device_train_batch_size"' })
       .first()
@@ -160,8 +160,8 @@ describe('the run history', { timeout: 300_000 }, () => {
   it('compares a checkpoint with the adapter that was selected', async () => {
     await menu('older', 'Select Adapter for Compare');
     await row('newer').locator('.monaco-tl-twistie').click();
-    await row('Checkpoint of step 4').waitFor();
-    await menu('Checkpoint of step 4', 'Compare with Selected Adapter');
+    await row('Checkpoint at step 4').waitFor();
+    await menu('Checkpoint at step 4', 'Compare with Selected Adapter');
     await page
       .locator('.tab.active', { hasText: /older ↔ newer, step-4 .*cosine/ })
       .first()
@@ -178,10 +178,10 @@ describe('the run history', { timeout: 300_000 }, () => {
     await folder.waitFor();
     await chooseInMenu(page, folder, 'Resize Adapter');
     await page
-      .locator('.quick-input-list .monaco-list-row', { hasText: 'By the energy' })
+      .locator('.quick-input-list .monaco-list-row', { hasText: 'By retained energy' })
       .first()
       .click();
-    await page.locator('.quick-input-message', { hasText: 'The share that is kept' }).waitFor();
+    await page.locator('.quick-input-message', { hasText: 'The fraction to keep' }).waitFor();
     await page.keyboard.press('Enter');
     await page.locator('.quick-input-title', { hasText: 'Output' }).waitFor();
     await page.keyboard.press('Enter');

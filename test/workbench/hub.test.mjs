@@ -60,7 +60,7 @@ describe('a base from the hub', { timeout: 300_000 }, () => {
     await page.keyboard.press('Enter');
     await title('Folder').waitFor();
     await page.keyboard.press('Enter');
-    await title('Token of the Hub').waitFor();
+    await title('Hugging Face Token').waitFor();
     await page.locator('.quick-input-widget input[type=password]').waitFor();
     await page.keyboard.type('hf_secret');
     await page.keyboard.press('Enter');

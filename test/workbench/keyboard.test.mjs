@@ -80,8 +80,8 @@ describe('by the keyboard alone', { timeout: 300_000 }, () => {
 
   it('compares the two, and walks over the map of layers', async () => {
     await palette(page, 'LoRA: Compare Adapters');
-    await takeFirst('Which adapter to compare?');
-    await takeFirst('with which other?');
+    await takeFirst('Select an adapter to compare');
+    await takeFirst('compare train on tiny');
     await page.locator('.tab.active', { hasText: /cosine/ }).waitFor();
     const map = page
       .locator('iframe.webview.ready:visible')
@@ -100,7 +100,7 @@ describe('by the keyboard alone', { timeout: 300_000 }, () => {
 
   it('merges one into a model', async () => {
     await palette(page, 'LoRA: Merge Adapter into Model');
-    await takeFirst('Which adapter to merge');
+    await takeFirst('Select an adapter to merge');
     await title('Output');
     await press('Enter');
     await until(() => existsSync(path.join(workspace, 'merged', 'merge.json')), 'the merged model');
@@ -112,7 +112,7 @@ describe('by the keyboard alone', { timeout: 300_000 }, () => {
 
   it('tries one beside its base', async () => {
     await palette(page, 'LoRA: Try Adapter');
-    await takeFirst('Which adapter to try?');
+    await takeFirst('Select an adapter to try');
     await page.locator('.tab.active', { hasText: 'Try on tiny' }).waitFor();
     const body = d.webview(page);
     await body.getByText('Ready, on').waitFor();

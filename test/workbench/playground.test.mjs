@@ -144,7 +144,7 @@ describe('the playground', { timeout: 300_000 }, () => {
     );
     const { status, stderr } = cli('train', path.join(workspace, 'whole.lora.json'));
     assert.equal(status, 0, stderr);
-    const row = runs().filter({ hasText: 'full tuning' });
+    const row = runs().filter({ hasText: 'full fine-tuning' });
     await row.waitFor();
     await chooseInMenu(page, row, 'Try Model');
     await page.locator('.tab.active', { hasText: 'Try on model' }).waitFor();

@@ -63,7 +63,7 @@ describe('runs that wait for their turn', { timeout: 300_000 }, () => {
       async () => (await labels()).slice(0, 2).join() === 'two.lora.json,one.lora.json',
       'the new order',
     );
-    await chooseInMenu(page, row('one.lora.json'), 'Take out of the Queue');
+    await chooseInMenu(page, row('one.lora.json'), 'Remove from Queue');
     await until(async () => !(await labels()).includes('one.lora.json'), 'one less');
     await chooseInMenu(page, row('train on tiny'), 'Stop Run');
     await until(

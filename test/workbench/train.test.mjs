@@ -224,17 +224,15 @@ describe('training in the workbench', { timeout: 600_000 }, () => {
     const before = runsOf(workspace).length;
     await d.runCommand(page, 'LoRA: Train Adapter');
     await choose('Base', 'encoder');
-    await page
-      .locator('.quick-input-list .monaco-list-row', { hasText: 'labels of texts' })
-      .waitFor();
+    await page.locator('.quick-input-list .monaco-list-row', { hasText: 'text labels' }).waitFor();
     await d.screenshot(page, path.join(shots, 'datasets.png'));
     await choose('Dataset', 'train.jsonl');
-    const [refusal] = await d.notifications(page, /encoder can learn labels of texts/);
-    assert.match(refusal.text, /train\.jsonl holds text to write/);
+    const [refusal] = await d.notifications(page, /encoder can only be trained on text labels/);
+    assert.match(refusal.text, /train\.jsonl contains text to generate/);
     await choose('Dataset', 'labels.jsonl');
     await choose('Rank', 'r = 4');
     await choose('Target', 'All linear layers');
-    await choose('Recipe', 'Write labels.lora.json');
+    await choose('Recipe', 'Save as labels.lora.json');
     await until(
       () =>
         runsOf(workspace).length > before && runsOf(workspace).at(-1).record?.state === 'completed',
@@ -257,7 +255,7 @@ describe('training in the workbench', { timeout: 600_000 }, () => {
     await d.runCommand(page, 'LoRA: Compare Adapters');
     await page.locator('.quick-input-widget input[type=text]').fill('train on tiny');
     await picks.filter({ hasText: 'train on tiny' }).first().click();
-    await page.locator('.quick-input-widget input[placeholder*="with which other"]').waitFor();
+    await page.locator('.quick-input-widget input[placeholder*="compare train on tiny"]').waitFor();
     await picks.filter({ hasText: 'train on tiny' }).first().click();
     await page.locator('.tab.active', { hasText: /cosine/ }).waitFor();
     await page.locator('.monaco-diff-editor .view-line', { hasText: '‖dW‖' }).first().waitFor();
@@ -269,9 +267,9 @@ describe('training in the workbench', { timeout: 600_000 }, () => {
     await beside.locator('.modules th[aria-sort="descending"]').waitFor();
     await inEveryTheme(server, page, 'compare', beside);
     await d.runCommand(page, 'LoRA: Resize Adapter');
-    await page.locator('.quick-input-widget input[placeholder*="smaller rank"]').waitFor();
+    await page.locator('.quick-input-widget input[placeholder*="adapter to resize"]').waitFor();
     await picks.filter({ hasText: 'train on tiny' }).first().click();
-    await picks.filter({ hasText: 'By the error' }).first().click();
+    await picks.filter({ hasText: 'By maximum error' }).first().click();
     await page
       .locator('.quick-input-message', { hasText: 'relative to its norm' })
       .or(page.locator('.quick-input-message', { hasText: '0 to 1' }))
@@ -280,16 +278,16 @@ describe('training in the workbench', { timeout: 600_000 }, () => {
     await page.keyboard.press('Enter');
     await page.locator('.quick-input-title', { hasText: 'Output' }).waitFor();
     await page.keyboard.press('Enter');
-    const [resized] = await d.notifications(page, /Rank .* became/);
+    const [resized] = await d.notifications(page, /Changed the rank from/);
     assert.match(resized.text, /with an error of [\d.]+\s?%: \d+ KiB instead of \d+ KiB/);
     await d.runCommand(page, 'LoRA: Convert Adapter');
     await page.locator('.quick-input-widget input[placeholder*="to convert"]').waitFor();
     await picks.filter({ hasText: 'train on tiny' }).first().click();
-    await page.locator('.quick-input-widget input[placeholder*="Which format"]').waitFor();
+    await page.locator('.quick-input-widget input[placeholder*="Select a format"]').waitFor();
     await picks.filter({ hasText: 'llama.cpp' }).first().click();
     await page.locator('.quick-input-title', { hasText: 'Output' }).waitFor();
     await page.keyboard.press('Enter');
-    await d.notifications(page, /The adapter is there for llama\.cpp/);
+    await d.notifications(page, /Converted the adapter for llama\.cpp/);
     const converted = readdirSync(workspace).find((name) => name.endsWith('.gguf'));
     assert.match(
       spawnSync(
@@ -306,7 +304,7 @@ describe('training in the workbench', { timeout: 600_000 }, () => {
     await page.keyboard.press('Enter');
     await page.locator('.tab.active', { hasText: 'merge.json' }).waitFor();
     const [told] = await d.notifications(page, /The merged model is in/);
-    assert.match(told.text, /same word first .* at 100\s?%/);
+    assert.match(told.text, /most likely token matches .* at 100\s?%/);
     await d.screenshot(page, path.join(shots, 'merged.png'));
     const { status, stdout } = spawnSync(
       process.execPath,

@@ -30,12 +30,12 @@ export async function askOutput({
     ignoreFocusOut: true,
     prompt:
       ending === ''
-        ? t('A folder that is not there yet. Nothing is changed in place.')
-        : t('A file that is not there yet. Nothing is changed in place.'),
+        ? t('A new folder. Existing files are not changed.')
+        : t('A new file. Existing files are not changed.'),
     validateInput: async (typed) => {
-      if (!path.isAbsolute(typed)) return t('Give the whole path.');
+      if (!path.isAbsolute(typed)) return t('Enter an absolute path.');
       if (!typed.endsWith(ending)) return t('The name must end with {0}.', ending);
-      return (await isThere(typed)) ? t('{0} is there already.', path.basename(typed)) : undefined;
+      return (await isThere(typed)) ? t('{0} already exists.', path.basename(typed)) : undefined;
     },
   });
 }

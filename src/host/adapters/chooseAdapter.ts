@@ -29,7 +29,7 @@ export async function chooseAdapter(
     if (await isAdapter(given)) return given;
     throw new LoraError(
       'adapter',
-      t('There is no adapter here yet: it is written when a run ends or is stopped.'),
+      t('There is no adapter yet. It is saved when a run ends or is stopped.'),
       { place: { file: given } },
     );
   }
@@ -75,7 +75,7 @@ const BROWSE = (): Item[] => [
     alwaysShow: true,
   },
   {
-    label: `$(file) ${t('Browse for an adapter file of llama.cpp or kohya…')}`,
+    label: `$(file) ${t('Browse for a llama.cpp or kohya adapter file…')}`,
     folder: null,
     browse: 'file',
     alwaysShow: true,
@@ -109,9 +109,13 @@ async function pick(
     chosen.browse === 'file' ? { [t('Adapters')]: ['gguf', 'safetensors'] } : undefined,
   );
   if (folder === undefined || (await isAdapter(folder))) return folder;
-  throw new LoraError('adapter', t('The folder is not a PEFT adapter: it has no {0}.', CONFIG), {
-    place: { file: folder },
-  });
+  throw new LoraError(
+    'adapter',
+    t('The folder is not a PEFT adapter: it does not contain {0}.', CONFIG),
+    {
+      place: { file: folder },
+    },
+  );
 }
 
 /** Folders with an adapter_config.json, those within .lora left out: runs have theirs. */

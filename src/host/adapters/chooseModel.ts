@@ -21,8 +21,8 @@ export async function chooseBaseOf(adapter: string): Promise<string | undefined>
     return named;
   return browseModel(
     named === null
-      ? t('Which base does the adapter belong to?')
-      : t('Where is the base, {0}?', named),
+      ? t('Select the base model of the adapter')
+      : t('Select the base model, {0}', named),
     t('Base Model'),
   );
 }

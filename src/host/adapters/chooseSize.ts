@@ -14,33 +14,33 @@ const isShare = (value: number) => value > 0 && value <= 1;
 export async function chooseSize(title: string): Promise<readonly string[] | undefined> {
   const kinds: Kind[] = [
     {
-      label: t('By the error that it may have'),
-      detail: t('Each layer gets the rank that it needs.'),
+      label: t('By maximum error'),
+      detail: t('Each layer gets the rank it needs.'),
       option: '--error',
       value: '0.05',
-      prompt: t('The share of the update that may be lost, 0 to 1'),
+      prompt: t('The fraction of the update that may be lost, from 0 to 1'),
       isGood: isShare,
     },
     {
-      label: t('By the energy that it keeps'),
-      detail: t('The share of the squared singular values.'),
+      label: t('By retained energy'),
+      detail: t('The retained fraction of the squared singular values.'),
       option: '--energy',
       value: '0.99',
-      prompt: t('The share that is kept, 0 to 1'),
+      prompt: t('The fraction to keep, from 0 to 1'),
       isGood: isShare,
     },
     {
-      label: t('By its rank'),
-      detail: t('The same for every layer.'),
+      label: t('By rank'),
+      detail: t('The same rank for every layer.'),
       option: '--rank',
       value: '4',
-      prompt: t('The rank, a whole number from 1'),
+      prompt: t('The rank, a whole number of at least 1'),
       isGood: (value) => Number.isSafeInteger(value) && value >= 1,
     },
   ];
   const kind = await vscode.window.showQuickPick(kinds, {
     title,
-    placeHolder: t('How is the new rank chosen?'),
+    placeHolder: t('Select how to determine the new rank'),
   });
   if (!kind) return undefined;
   const value = await vscode.window.showInputBox({

@@ -48,7 +48,7 @@ export async function combineAdaptersCommand(
   const { error } = combined;
   await showAdapterResult(
     error !== null && error < 1e-6
-      ? t('The combined adapter does exactly what the weighted sum does.')
+      ? t('The combined adapter equals the weighted sum exactly.')
       : t('The combined adapter differs from the weighted sum by {0}.', formatPercent(error ?? 0)),
     output,
     adapters[0]!,
@@ -60,38 +60,38 @@ async function chooseSome(
   store: RunStore,
   argument: unknown,
 ): Promise<readonly string[] | undefined> {
-  const first = await chooseAdapter(store, argument, t('Which adapters to combine? The first:'));
+  const first = await chooseAdapter(store, argument, t('Select the first adapter to combine'));
   const second =
     first === undefined
       ? undefined
       : await chooseAdapter(
           store,
           undefined,
-          t('Combine {0} with which other?', adapterName(first)),
+          t('Select an adapter to combine {0} with', adapterName(first)),
           [first],
         );
   if (first === undefined || second === undefined) return undefined;
   const chosen = [first, second];
   for (;;) {
     const done = {
-      label: `$(check) ${t('Combine these {0}', String(chosen.length))}`,
+      label: `$(check) ${t('Combine these {0} adapters', String(chosen.length))}`,
       detail: chosen.map(adapterName).join(', '),
       more: false,
     };
-    const more = { label: `$(add) ${t('One more adapter…')}`, detail: '', more: true };
+    const more = { label: `$(add) ${t('Add another adapter…')}`, detail: '', more: true };
     const answer = await vscode.window.showQuickPick([done, more], {
-      placeHolder: t('Which adapters to combine?'),
+      placeHolder: t('Combine these adapters, or add another one'),
     });
     if (!answer) return undefined;
     if (!answer.more) return chosen;
-    const next = await chooseAdapter(store, undefined, t('Which other?'), chosen);
+    const next = await chooseAdapter(store, undefined, t('Select another adapter'), chosen);
     if (next !== undefined) chosen.push(next);
   }
 }
 
 function askWeights(adapters: readonly string[]): Thenable<string | undefined> {
   const prompt = t(
-    'How much of each, in the order {0}: numbers with commas between',
+    'One weight per adapter, separated by commas, in the order {0}',
     adapters.map(adapterName).join(', '),
   );
   return vscode.window
@@ -119,35 +119,35 @@ function askWeights(adapters: readonly string[]): Thenable<string | undefined> {
 async function chooseHow(): Promise<readonly string[] | undefined> {
   const ways = [
     {
-      label: t('Exactly their sum'),
-      detail: t('The ranks add up: nothing is lost.'),
+      label: t('Exact sum'),
+      detail: t('The ranks add up; nothing is lost.'),
       options: ['--type', 'cat'],
     },
     {
-      label: t('Their sum at the largest rank'),
-      detail: t('The closest adapter that is no larger (truncated SVD).'),
+      label: t('Sum at the largest rank'),
+      detail: t('The closest adapter of that rank (truncated SVD).'),
       options: ['--type', 'svd'],
     },
     {
       label: t('TIES'),
-      detail: t('Numbers that disagree in sign are left out (Yadav et al. 2023).'),
+      detail: t('Drops values with conflicting signs (Yadav et al. 2023).'),
       options: ['--type', 'ties'],
     },
     {
-      label: t('Only the largest numbers'),
-      detail: t('Half of the numbers of each are kept, by their size.'),
+      label: t('Largest values only'),
+      detail: t('Keeps half of the values of each adapter, by magnitude.'),
       options: ['--type', 'magnitude_prune'],
     },
     {
-      label: t('A and B added up apart, as PEFT\'s "linear" does'),
-      detail: t('Has cross terms: the error is told.'),
+      label: t('A and B summed separately, like "linear" in PEFT'),
+      detail: t('Adds cross terms; the error is reported.'),
       options: ['--type', 'linear', '--peft'],
     },
   ];
   return (
     await vscode.window.showQuickPick(ways, {
       title: t('Combine Adapters'),
-      placeHolder: t('How are they combined?'),
+      placeHolder: t('Select how to combine them'),
       matchOnDetail: true,
     })
   )?.options;

@@ -28,17 +28,17 @@ export async function convertAdapterCommand(
   store: RunStore,
   argument: unknown,
 ): Promise<void> {
-  const adapter = await chooseAdapter(store, argument, t('Which adapter to convert?'));
+  const adapter = await chooseAdapter(store, argument, t('Select an adapter to convert'));
   if (adapter === undefined) return;
   const targets: Target[] = [
     { label: 'llama.cpp, Ollama (.gguf)', to: 'gguf', ending: '.gguf' },
     { label: 'mlx-lm', to: 'mlx', ending: '' },
-    { label: t("kohya's scripts (.safetensors)"), to: 'kohya', ending: '.safetensors' },
+    { label: t('kohya scripts (.safetensors)'), to: 'kohya', ending: '.safetensors' },
     { label: 'PEFT', to: 'peft', ending: '' },
   ];
   const target = await vscode.window.showQuickPick(targets, {
     title: t('Convert Adapter'),
-    placeHolder: t('Which format?'),
+    placeHolder: t('Select a format'),
   });
   const base = target && (await chooseBaseOf(adapter));
   if (!target || base === undefined) return;
@@ -63,9 +63,9 @@ async function tell(
   output: string,
   { to, label }: Target,
 ): Promise<void> {
-  const [show, modelfile] = [t('Reveal in Explorer'), t('Open a Modelfile')];
+  const [show, modelfile] = [t('Reveal in Explorer'), t('Create Modelfile')];
   const chosen = await vscode.window.showInformationMessage(
-    [t('The adapter is there for {0}: {1}.', label, output), ...notes].join(' '),
+    [t('Converted the adapter for {0}: {1}.', label, output), ...notes].join(' '),
     show,
     ...(to === 'gguf' ? [modelfile] : []),
   );

@@ -18,11 +18,11 @@ interface Extracted {
  * Errors: LoraError.
  */
 export async function extractAdapterCommand(jobs: Jobs): Promise<void> {
-  const tuned = await browseModel(t('Which model was tuned?'), t('Tuned Model'));
+  const tuned = await browseModel(t('Select the fine-tuned model'), t('Fine-Tuned Model'));
   const base =
     tuned === undefined
       ? undefined
-      : await browseModel(t('Which model was it before it was tuned?'), t('Base Model'));
+      : await browseModel(t('Select the model that it was fine-tuned from'), t('Base Model'));
   const size = base === undefined ? undefined : await chooseSize(t('Extract Adapter'));
   if (tuned === undefined || base === undefined || !size) return;
   const output = await askOutput({
@@ -40,7 +40,7 @@ export async function extractAdapterCommand(jobs: Jobs): Promise<void> {
   if (!extracted) return;
   const { error, modules, left_out } = extracted;
   const words = t(
-    '{0} layers of rank {1}, with an error of {2}.',
+    'Extracted {0} layers of rank {1} with an error of {2}.',
     String(modules.length),
     rankRange(modules.map((m) => m.r)),
     formatPercent(error),
@@ -49,7 +49,7 @@ export async function extractAdapterCommand(jobs: Jobs): Promise<void> {
     left_out.length === 0
       ? words
       : `${words} ${t(
-          'Not carried, as they are no layers that an adapter changes: {0}.',
+          'Left out because an adapter cannot change them: {0}.',
           left_out
             .slice(0, 3)
             .map(({ name }) => name)

@@ -24,7 +24,11 @@ export async function mergeAdapterCommand(
   store: RunStore,
   argument: unknown,
 ): Promise<void> {
-  const adapter = await chooseAdapter(store, argument, t('Which adapter to merge into its base?'));
+  const adapter = await chooseAdapter(
+    store,
+    argument,
+    t('Select an adapter to merge into its base model'),
+  );
   const base = adapter === undefined ? undefined : await chooseBaseOf(adapter);
   if (adapter === undefined || base === undefined) return;
   const ending = base.endsWith('.gguf') ? await chooseEnding() : '';
@@ -54,7 +58,7 @@ export async function mergeAdapterCommand(
 async function chooseEnding(): Promise<string | undefined> {
   const file = {
     label: t('A .gguf file'),
-    detail: t('For llama.cpp and Ollama, as the base is.'),
+    detail: t('For llama.cpp and Ollama, like the base model.'),
     ending: '.gguf',
   };
   const folder = {
@@ -65,7 +69,7 @@ async function chooseEnding(): Promise<string | undefined> {
   return (
     await vscode.window.showQuickPick([file, folder], {
       title: t('Merge Adapter'),
-      placeHolder: t('What is the merged model to be?'),
+      placeHolder: t('Select the format of the merged model'),
     })
   )?.ending;
 }
@@ -75,7 +79,7 @@ async function tell({ output, parity, warnings }: Merged): Promise<void> {
     parity === null
       ? t('The merged model is in {0}.', output)
       : t(
-          'The merged model is in {0}. It puts the same word first as base and adapter at {1} of the positions.',
+          'The merged model is in {0}. Its most likely token matches base and adapter at {1} of the positions.',
           output,
           formatPercent(parity.top1_agreement),
         );

@@ -24,11 +24,7 @@ export async function resizeAdapterCommand(
   argument: unknown,
   chosen?: readonly string[],
 ): Promise<void> {
-  const adapter = await chooseAdapter(
-    store,
-    argument,
-    t('Which adapter to bring to a smaller rank?'),
-  );
+  const adapter = await chooseAdapter(store, argument, t('Select an adapter to resize'));
   const title = t('Resize Adapter');
   const size = adapter === undefined ? undefined : (chosen ?? (await chooseSize(title)));
   if (adapter === undefined || !size) return;
@@ -49,7 +45,7 @@ export async function resizeAdapterCommand(
   const kib = (bytes: number) => Math.round(bytes / 1024).toLocaleString();
   await showAdapterResult(
     t(
-      'Rank {0} became {1}, with an error of {2}: {3} KiB instead of {4} KiB.',
+      'Changed the rank from {0} to {1} with an error of {2}: {3} KiB instead of {4} KiB.',
       rankRange(modules.map((m) => m.before)),
       rankRange(modules.map((m) => m.after)),
       formatPercent(error),

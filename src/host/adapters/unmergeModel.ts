@@ -16,7 +16,7 @@ export async function unmergeModelCommand(jobs: Jobs, argument: unknown): Promis
   const merged =
     argument instanceof vscode.Uri
       ? modelOf(argument.fsPath)
-      : await browseModel(t('Which merged model?'), t('Merged Model'));
+      : await browseModel(t('Select the merged model'), t('Merged Model'));
   if (merged === undefined) return;
   const isFile = merged.endsWith('.gguf');
   const output = await askOutput({
@@ -27,7 +27,7 @@ export async function unmergeModelCommand(jobs: Jobs, argument: unknown): Promis
   });
   if (output === undefined) return;
   const unmerged = await jobs.run<Unmerged>(
-    t('Taking the adapter out of {0}', path.basename(merged)),
+    t('Removing the adapter from {0}', path.basename(merged)),
     ['unmerge', '--merged', merged, '--output', output],
     false,
   );
@@ -37,9 +37,9 @@ export async function unmergeModelCommand(jobs: Jobs, argument: unknown): Promis
   const bound = Math.max(0, ...tensors.map((tensor) => tensor.bound)).toExponential(1);
   const words =
     largest_difference === null
-      ? t('The base is there again: rounding can have taken up to {0} from a number.', bound)
+      ? t('The base model was restored. Rounding may have changed a value by up to {0}.', bound)
       : t(
-          "The base is there again: its numbers differ from the original's by at most {0}.",
+          'The base model was restored. Its values differ from the original by at most {0}.',
           largest_difference.toExponential(1),
         );
   if ((await vscode.window.showInformationMessage(words, show)) === show) await revealPlace(output);

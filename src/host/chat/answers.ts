@@ -16,7 +16,7 @@ export function runsAnswer(runs: readonly RunSummary[]): string {
   return runs
     .map(
       (run) =>
-        `${run.id} "${run.name}": ${run.state}, step ${run.step}${run.totalSteps === null ? '' : ` of ${run.totalSteps}`}, ${run.method === 'full' ? 'full tuning' : `r = ${number(run.r)}`}, loss ${number(run.lastLoss)}, best validation loss ${number(run.validationLoss)}${run.notes.tags.length > 0 ? `, tags ${run.notes.tags.join(', ')}` : ''}`,
+        `${run.id} "${run.name}": ${run.state}, step ${run.step}${run.totalSteps === null ? '' : ` of ${run.totalSteps}`}, ${run.method === 'full' ? 'full fine-tuning' : `r = ${number(run.r)}`}, loss ${number(run.lastLoss)}, best validation loss ${number(run.validationLoss)}${run.notes.tags.length > 0 ? `, tags ${run.notes.tags.join(', ')}` : ''}`,
     )
     .join('\n');
 }
@@ -52,7 +52,7 @@ function recordLines({
   const { lora, training } = recipe;
   return [
     `base ${base?.name ?? recipe.base}${base ? ` (${base.architecture}, ${base.parameters} parameters)` : ''}, dataset ${recipe.dataset}${data ? ` (${data.examples} examples, ${data.validation_examples} for validation)` : ''}`,
-    `${methodOf(recipe) === 'full' ? 'full tuning' : `lora: r ${lora.r}, lora_alpha ${lora.lora_alpha}, target_modules ${JSON.stringify(lora.target_modules)}`}, trainable parameters ${number(trainable_parameters)}`,
+    `${methodOf(recipe) === 'full' ? 'full fine-tuning' : `lora: r ${lora.r}, lora_alpha ${lora.lora_alpha}, target_modules ${JSON.stringify(lora.target_modules)}`}, trainable parameters ${number(trainable_parameters)}`,
     `training: learning_rate ${training.learning_rate}, ${training.lr_scheduler_type}, batch ${training.per_device_train_batch_size} x ${training.gradient_accumulation_steps}, max_length ${training.max_length}`,
     `best validation loss ${number(result.best_validation_loss)} at step ${number(result.best_step)}, device ${versions.device ?? 'unknown'}`,
   ];

@@ -62,7 +62,7 @@ function trusted(): void {
   if (!vscode.workspace.isTrusted)
     throw new LoraError(
       'usage',
-      t('This workspace is not trusted: runs can be viewed, but nothing is started or changed.'),
+      t('This workspace is not trusted. You can view runs, but not start or change them.'),
     );
 }
 
@@ -75,7 +75,7 @@ async function runCalled(store: RunStore, name: unknown): Promise<RunSummary> {
   throw new LoraError(
     'run',
     t(
-      'There is no run {0}. There are: {1}.',
+      'There is no run {0}. Known runs: {1}.',
       String(name),
       store.runs
         .slice(0, 10)
@@ -90,7 +90,7 @@ async function adapterCalled(store: RunStore, name: unknown): Promise<string> {
   if (run.adapter !== null) return run.adapter;
   throw new LoraError(
     'adapter',
-    t('There is no adapter here yet: it is written when a run ends or is stopped.'),
+    t('There is no adapter yet. It is saved when a run ends or is stopped.'),
     { place: { file: run.dir } },
   );
 }
@@ -105,7 +105,7 @@ async function recipeCalled(name: unknown): Promise<vscode.Uri> {
   throw new LoraError(
     'recipe',
     t(
-      'There is no recipe {0}. There are: {1}.',
+      'There is no recipe {0}. Known recipes: {1}.',
       String(name),
       recipes.map((uri) => vscode.workspace.asRelativePath(uri)).join(', '),
     ),

@@ -46,7 +46,7 @@ export class CommandRegistry {
   private reportUntrusted(): void {
     const error = new LoraError(
       'usage',
-      t('This workspace is not trusted: runs can be viewed, but nothing is started or changed.'),
+      t('This workspace is not trusted. You can view runs, but not start or change them.'),
     );
     this.errors.report(error, 'usage', [
       {
@@ -58,5 +58,4 @@ export class CommandRegistry {
 }
 
 /** Whether a command was invoked by one of the keybindings in package.json, by their `args`. */
-const isKeyPress = (argument: unknown): boolean =>
-  isObject(argument) && argument['key'] === true;
+const isKeyPress = (argument: unknown): boolean => isObject(argument) && argument['key'] === true;

@@ -67,7 +67,7 @@ export class AdapterComparison implements vscode.TextDocumentContentProvider, vs
 
   /** Remembers the left side, as the explorer does for files. */
   async select(argument: unknown): Promise<void> {
-    this.selected = await chooseAdapter(this.store, argument, t('Which adapter to compare?'));
+    this.selected = await chooseAdapter(this.store, argument, t('Select an adapter to compare'));
     await vscode.commands.executeCommand(
       'setContext',
       CONTEXT_KEYS.hasSelectedAdapter,
@@ -80,14 +80,15 @@ export class AdapterComparison implements vscode.TextDocumentContentProvider, vs
    */
   async compareWithSelected(argument: unknown): Promise<void> {
     const a =
-      this.selected ?? (await chooseAdapter(this.store, undefined, t('Which adapter to compare?')));
+      this.selected ??
+      (await chooseAdapter(this.store, undefined, t('Select an adapter to compare')));
     const b =
       a === undefined
         ? undefined
         : await chooseAdapter(
             this.store,
             argument,
-            t('Compare {0} with which other?', adapterLabel(this.store, a)),
+            t('Select an adapter to compare {0} with', adapterLabel(this.store, a)),
             [a],
           );
     if (a !== undefined && b !== undefined) await this.show([a, b]);
@@ -101,7 +102,9 @@ export class AdapterComparison implements vscode.TextDocumentContentProvider, vs
   }
 
   provideTextDocumentContent(uri: vscode.Uri): string {
-    return this.texts.get(uri.toString()) ?? t('The adapters must be compared again.');
+    return (
+      this.texts.get(uri.toString()) ?? t('Compare the adapters again to see their differences.')
+    );
   }
 
   dispose(): void {
@@ -110,14 +113,14 @@ export class AdapterComparison implements vscode.TextDocumentContentProvider, vs
   }
 
   private async choose(argument: unknown): Promise<Pair | undefined> {
-    const a = await chooseAdapter(this.store, argument, t('Which adapter to compare?'));
+    const a = await chooseAdapter(this.store, argument, t('Select an adapter to compare'));
     const b =
       a === undefined
         ? undefined
         : await chooseAdapter(
             this.store,
             undefined,
-            t('Compare {0} with which other?', adapterLabel(this.store, a)),
+            t('Select an adapter to compare {0} with', adapterLabel(this.store, a)),
             [a],
           );
     return a === undefined || b === undefined ? undefined : [a, b];
@@ -131,7 +134,7 @@ export class AdapterComparison implements vscode.TextDocumentContentProvider, vs
     );
     if (!result) return undefined;
     const data = asComparison(result);
-    if (!data) throw new LoraError('engine', t("The engine's answer was not understood."));
+    if (!data) throw new LoraError('engine', t('The engine returned an unexpected result.'));
     return { data, texts: result.texts };
   }
 
@@ -165,7 +168,7 @@ function namesOf(store: RunStore, pair: Pair): readonly [string, string] {
 }
 
 function titleOf({ equal, total }: ComparisonData, names: readonly [string, string]): string {
-  if (equal) return t('{0} and {1} do the same', ...names);
+  if (equal) return t('{0} and {1} are equivalent', ...names);
   return t(
     '{0} ↔ {1} (cosine {2})',
     ...names,

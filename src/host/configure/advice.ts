@@ -48,11 +48,11 @@ export function adviceFor(facts: AdviceFacts): Advice[] {
     return [
       say(
         t(
-          'The recipe trains every weight (training.method is full), at the cost that stands under Full fine-tuning: rank and targets count once it is lora.',
+          'The recipe uses full fine-tuning (training.method is "full"), at the cost shown under “Full fine-tuning”. Rank and targets only apply when it is "lora".',
         ),
       ),
     ];
-  if (facts.chosen.length === 0) return [say(t('Nothing is adapted: choose at least one module.'))];
+  if (facts.chosen.length === 0) return [say(t('No modules are adapted. Select at least one.'))];
   return [...limits(facts), ...afterRun(facts), ...beforeRun(facts)];
 }
 
@@ -69,7 +69,7 @@ function limits({ figures, settings, chosen }: AdviceFacts): Advice[] {
       ? [
           say(
             t(
-              'A step needs {0}, and {1} are free. A smaller per_device_train_batch_size or max_length needs less.',
+              'A training step needs {0} of memory, but only {1} are free. Reduce per_device_train_batch_size or max_length.',
               formatBytes(figures.memory.total),
               formatBytes(figures.there),
             ),
@@ -81,7 +81,7 @@ function limits({ figures, settings, chosen }: AdviceFacts): Advice[] {
           change(
             t('Use r = {0}', smallest),
             t(
-              '{0} of the modules are smaller than r = {1}: an update cannot have more directions than its layer.',
+              '{0} of the modules are smaller than r = {1}. The rank of an update cannot exceed the dimensions of its layer.',
               figures.tooHigh,
               settings.r,
             ),
@@ -94,7 +94,7 @@ function limits({ figures, settings, chosen }: AdviceFacts): Advice[] {
           change(
             t('Use rsLoRA'),
             t(
-              'At r = {0} the scale α / r is small, and more rank learns hardly more. rsLoRA scales by α / √r.',
+              'At r = {0} the scaling factor α / r is small, so a higher rank adds little. rsLoRA scales by α / √r instead.',
               settings.r,
             ),
             { use_rslora: true },
@@ -108,7 +108,7 @@ function afterRun({ used, settings }: AdviceFacts): Advice[] {
   if (!used || used.kept >= used.paid) return [];
   const { run, paid, kept, adapter } = used;
   const text = t(
-    'The adapter of {0} has rank {1}; r = {2} would keep 99 % of its update.',
+    'The adapter of {0} has rank {1}, but r = {2} would keep 99% of its update.',
     run,
     paid,
     kept,
@@ -120,7 +120,7 @@ function afterRun({ used, settings }: AdviceFacts): Advice[] {
     },
     ...(settings.r > kept
       ? [
-          change(t('Use r = {0}', kept), t('So the next run could do with r = {0}.', kept), {
+          change(t('Use r = {0}', kept), t('r = {0} is probably enough for the next run.', kept), {
             r: kept,
           }),
         ]
@@ -148,7 +148,7 @@ function beforeRun({ rows, base, settings, chosen, used, figures }: AdviceFacts)
           change(
             t('Use r = {0}', usual),
             t(
-              '{0} examples: r = {1} is a good start. Each rank is one more direction in which a layer can change, and few examples fill few.',
+              'With {0} examples, r = {1} is a good start. Each rank adds a direction in which a layer can change, and few examples need few directions.',
               formatNumber(rows!),
               usual,
             ),
@@ -160,7 +160,7 @@ function beforeRun({ rows, base, settings, chosen, used, figures }: AdviceFacts)
       ? [
           {
             text: t(
-              '{0} linear layers are not adapted. A small rank in all of them usually learns better than a large one in some.',
+              '{0} linear layers are not adapted. A small rank in all layers usually works better than a large rank in some.',
               formatNumber(missing),
             ),
             button: { label: t('Adapt all linear layers'), act: { kind: 'allLinear' as const } },

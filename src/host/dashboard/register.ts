@@ -10,7 +10,7 @@ export function registerDashboard(services: Services): vscode.Disposable {
   return vscode.Disposable.from(
     commands.add(COMMANDS.openDashboard, async (argument) => {
       const given = argument ?? runsTree.selectedRun?.dir;
-      const run = await chooseRun(store, given, anyRun(t('Whose dashboard?')));
+      const run = await chooseRun(store, given, anyRun(t('Select a run to open its dashboard')));
       if (run) dashboards.show(run.dir);
     }),
     launcher.onDidStart(({ dir, show }) => {

@@ -54,7 +54,7 @@ export class RunFolder {
 function missing(file: string): LoraError {
   return new LoraError(
     'run',
-    t('This run has no run.json: its folder was moved or deleted, or its engine never started.'),
+    t('This run has no run.json. Its folder was moved or deleted, or its engine never started.'),
     {
       place: { file },
       fix: t('Open the run from the Runs view, or run the recipe again.'),
@@ -69,7 +69,7 @@ async function parseRun(file: string): Promise<{ run: RunRecord | null; error: L
       ? { run, error: null }
       : {
           run: null,
-          error: new LoraError('run', t('run.json is not the record of a run.'), {
+          error: new LoraError('run', t('run.json is not a valid run record.'), {
             place: { file },
           }),
         };

@@ -93,8 +93,8 @@ export class RunSource {
   /** Errors: LoraError('engine') when no engine can be reached or it refuses. */
   async request(name: RunRequest): Promise<void> {
     if (!this.follower)
-      throw new LoraError('engine', t('The engine of this run does not answer.'), {
-        fix: t('Wait until it does, or look into the log.'),
+      throw new LoraError('engine', t('The engine of this run does not respond.'), {
+        fix: t('Wait until it responds, or check the log.'),
       });
     this.engineStatus = await this.follower.request(name, undefined);
     this.tellStatus();

@@ -37,7 +37,7 @@ async function actionsFor(
   if (duplicate && dataset.duplicates.length > 1)
     actions.push(
       action(
-        t('Remove all {0} rows that stand twice', dataset.duplicates.length),
+        t('Remove all {0} duplicate rows', dataset.duplicates.length),
         duplicate,
         withoutLines(
           document,

@@ -29,7 +29,7 @@ export function rowMarksOf(
       severity: 'warning',
       code: 'cut',
       message: t(
-        'The row is cut to max_length = {0}: {1} of its {2} tokens are lost.',
+        'The row is truncated to max_length = {0}: {1} of its {2} tokens are lost.',
         max_length,
         lost,
         length,
@@ -39,7 +39,7 @@ export function rowMarksOf(
       line,
       severity: 'warning',
       code: 'duplicate',
-      message: t('The same row as line {0}.', first),
+      message: t('Duplicate of line {0}.', first),
     })),
   ].sort((a, b) => Number(a.severity === 'warning') - Number(b.severity === 'warning'));
   const more = marks.length - MOST_MARKS;
@@ -51,7 +51,7 @@ export function rowMarksOf(
           line: 1,
           severity: 'warning',
           code: 'row',
-          message: t('{0} more rows have something to say of them.', more),
+          message: t('{0} more rows have problems.', more),
         },
       ];
 }
@@ -66,12 +66,12 @@ export function dataStatus(datasets: readonly CheckedDataset[], task: string): s
     0,
   );
   if (errors > 0)
-    return errors === 1 ? t('1 fault in the data') : t('{0} faults in the data', errors);
+    return errors === 1 ? t('1 error in the data') : t('{0} errors in the data', errors);
   if (!train?.statistics) return '';
   const { examples, tokens, labelled_tokens } = train.statistics;
   const rows = t('{0} examples', examples.toLocaleString());
   return task === 'causal_lm'
-    ? t('{0} · {1} tokens, {2} learnt', rows, short(tokens), percent(labelled_tokens / tokens))
+    ? t('{0} · {1} tokens, {2} trained on', rows, short(tokens), percent(labelled_tokens / tokens))
     : t('{0} · {1} tokens', rows, short(tokens));
 }
 
@@ -96,7 +96,7 @@ export function dataSummary({ datasets, base, max_length, task }: CheckedRecipe)
         ...(task === 'causal_lm'
           ? [
               t(
-                '{0} of them are learnt ({1})',
+                '{0} of them are trained on ({1})',
                 labelled_tokens.toLocaleString(),
                 percent(labelled_tokens / tokens),
               ),
@@ -107,8 +107,8 @@ export function dataSummary({ datasets, base, max_length, task }: CheckedRecipe)
           longest.toLocaleString(),
           max_length,
         ),
-        ...(cut.length > 0 ? [t('{0} rows are cut', cut.length)] : []),
-        ...(duplicates.length > 0 ? [t('{0} rows stand twice', duplicates.length)] : []),
+        ...(cut.length > 0 ? [t('{0} rows are truncated', cut.length)] : []),
+        ...(duplicates.length > 0 ? [t('{0} duplicate rows', duplicates.length)] : []),
       ]
         .map((line, n) => (n < 2 ? line : `- ${line}`))
         .join('\n') + `\n\n${t('Lengths in tokens')}\n\n\`\`\`\n${bars.join('\n')}\n\`\`\``
@@ -117,8 +117,8 @@ export function dataSummary({ datasets, base, max_length, task }: CheckedRecipe)
   return [
     ...blocks,
     base === null
-      ? t('The base cannot be read, so that nothing is known of tokens.')
-      : t('As {0} reads it.', base),
+      ? t('Tokens are not counted because the base model cannot be read.')
+      : t('Tokenized with {0}.', base),
   ].join('\n\n');
 }
 

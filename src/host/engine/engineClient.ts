@@ -34,7 +34,9 @@ export interface EngineClient extends Disposable {
 export async function connectEngine(runDir: string): Promise<EngineClient> {
   const record = await readEngineRecord(runDir);
   if (!record)
-    throw new LoraError('engine', t('No engine owns this run now.'), { place: { file: runDir } });
+    throw new LoraError('engine', t('This run has no running engine.'), {
+      place: { file: runDir },
+    });
   await refuseForeignPipe(record.pipe);
   const socket = await openSocket(record.pipe);
   return clientOver(socket);
@@ -52,9 +54,13 @@ async function refuseForeignPipe(pipe: string): Promise<void> {
   }
   const info = await stat(pipe).catch(() => null);
   if (!info?.isSocket())
-    throw new LoraError('engine', t('The engine of this run is gone: its pipe no longer exists.'), {
-      place: { file: pipe },
-    });
+    throw new LoraError(
+      'engine',
+      t('The engine of this run has ended: its pipe no longer exists.'),
+      {
+        place: { file: pipe },
+      },
+    );
   if (info.uid !== process.getuid?.())
     throw new LoraError('engine', t('The pipe belongs to another user.'), {
       place: { file: pipe },
@@ -66,7 +72,7 @@ function openSocket(pipe: string): Promise<Socket> {
     const socket = connect(pipe);
     const failed = (cause: Error) =>
       reject(
-        new LoraError('engine', t('The engine does not answer: {0}', cause.message), {
+        new LoraError('engine', t('The engine does not respond: {0}', cause.message), {
           place: { file: pipe },
           cause,
         }),
@@ -102,7 +108,7 @@ async function clientOver(socket: Socket): Promise<EngineClient> {
   connection.listen();
   return {
     request: async (name, params) => {
-      if (!open) throw new LoraError('engine', t('The engine of this run is gone.'));
+      if (!open) throw new LoraError('engine', t('The engine of this run has ended.'));
       try {
         return await (params === undefined
           ? connection.sendRequest(name)
@@ -126,5 +132,5 @@ function refusalOf(error: unknown): LoraError {
   const data: unknown = error instanceof Error && 'data' in error ? error.data : undefined;
   if (typeof data === 'object' && data !== null && 'area' in data && 'message' in data)
     return LoraError.deserialize(data as SerializedError);
-  return new LoraError('engine', t('The engine of this run does not answer.'), { cause: error });
+  return new LoraError('engine', t('The engine of this run does not respond.'), { cause: error });
 }

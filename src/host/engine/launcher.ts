@@ -87,7 +87,7 @@ export class Launcher implements vscode.Disposable {
     if (!env) return false;
     log.info(`${cli} ${args.join(' ')}`);
     await vscode.window.withProgress(
-      { location: vscode.ProgressLocation.Window, title: t('Starting the training…') },
+      { location: vscode.ProgressLocation.Window, title: t('Starting training…') },
       async () => {
         await startEngine({ node: process.execPath, cli, args, runDir: run.dir, env });
         this.started.fire(run);

@@ -93,10 +93,10 @@ async function openLog(runDir: string): Promise<number> {
   } catch (cause) {
     throw new LoraError(
       'disk',
-      t('No run can be kept in {0}: {1}.', path.dirname(runDir), fileErrorReason(cause)),
+      t('Runs cannot be stored in {0}: {1}.', path.dirname(runDir), fileErrorReason(cause)),
       {
         cause,
-        fix: t('Make the folder writable, or move the recipe to a folder that is.'),
+        fix: t('Make the folder writable, or move the recipe to a writable folder.'),
       },
     );
   }
@@ -128,7 +128,10 @@ async function failureOf(
   return new LoraError(
     'engine',
     end ||
-      t('The training process ended at once (exit code {0}) and said nothing.', String(exitCode)),
+      t(
+        'The training process ended immediately (exit code {0}) without any output.',
+        String(exitCode),
+      ),
   );
 }
 

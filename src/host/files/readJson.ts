@@ -23,7 +23,7 @@ export async function readJson<S extends v.GenericSchema, O>(
         'The file cannot be read: {0}.',
         cause instanceof SyntaxError ? cause.message : fileErrorReason(cause),
       ),
-      { place: { file }, cause, fix: t('Mend it, or delete it.') },
+      { place: { file }, cause, fix: t('Fix the file, or delete it.') },
     );
   }
 }

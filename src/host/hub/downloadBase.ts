@@ -64,13 +64,13 @@ async function run(
 /** Asks for a token and keeps it; an empty one forgets what was kept. False: cancelled, or none. */
 export async function askToken(secrets: vscode.SecretStorage, prompt: string): Promise<boolean> {
   const token = await vscode.window.showInputBox({
-    title: t('Token of the Hub'),
+    title: t('Hugging Face Token'),
     prompt,
     placeHolder: 'hf_…',
     password: true,
     ignoreFocusOut: true,
     validateInput: (text) =>
-      text === '' || text.startsWith('hf_') ? undefined : t('Tokens begin with hf_.'),
+      text === '' || text.startsWith('hf_') ? undefined : t('Tokens start with hf_.'),
   });
   if (token === undefined) return false;
   if (token === '') await secrets.delete(TOKEN);
@@ -86,7 +86,7 @@ async function askName(): Promise<string | undefined> {
   }));
   Object.assign(input, {
     title: t('Download Base Model'),
-    placeholder: t('owner/model, or owner/model/NAME.gguf, as on its page'),
+    placeholder: t("Type owner/model or owner/model/NAME.gguf, as on the model's page"),
     items: suggested,
     ignoreFocusOut: true,
   });
@@ -95,7 +95,7 @@ async function askName(): Promise<string | undefined> {
       input.onDidChangeValue((text) => {
         input.items =
           text.includes('/') && !suggested.some(({ label }) => label === text)
-            ? [{ label: text.trim(), description: t('by this name') }, ...suggested]
+            ? [{ label: text.trim(), description: t('use this name') }, ...suggested]
             : suggested;
       });
       input.onDidAccept(() => {
@@ -120,7 +120,7 @@ async function askFolder(name: string): Promise<string | undefined> {
     title: t('Download Base Model: Folder'),
     value,
     ignoreFocusOut: true,
-    prompt: t('What an earlier download left there goes on.'),
-    validateInput: (typed) => (path.isAbsolute(typed) ? undefined : t('Give the whole path.')),
+    prompt: t('An interrupted download in this folder is continued.'),
+    validateInput: (typed) => (path.isAbsolute(typed) ? undefined : t('Enter an absolute path.')),
   });
 }

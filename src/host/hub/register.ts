@@ -17,7 +17,7 @@ export function registerHub({ commands, jobs, context }: Services): vscode.Dispo
       const { askToken } = await import('./downloadBase');
       await askToken(
         secrets,
-        t('For models that are not for everybody. Empty: the token that was kept is forgotten.'),
+        t('For gated and private models. Leave empty to delete the stored token.'),
       );
     }),
   );

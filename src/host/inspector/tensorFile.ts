@@ -66,13 +66,13 @@ async function openSafetensors(file: string, bytes: number): Promise<TensorFile>
 
 function measurable<T extends TensorInfo>(tensor: T | undefined, file: string, name: string): T {
   if (!tensor)
-    throw new LoraError('base', t('The file has no such tensor.'), {
+    throw new LoraError('base', t('The file does not contain this tensor.'), {
       place: { file, tensor: name },
     });
   if (elementsOf(tensor.shape) <= MOST_ELEMENTS) return tensor;
   throw new LoraError(
     'memory',
-    t('{0} is too large to be measured here.', formatBytes(elementsOf(tensor.shape) * 4)),
+    t('The tensor is too large for statistics ({0}).', formatBytes(elementsOf(tensor.shape) * 4)),
     { place: { file, tensor: name } },
   );
 }
@@ -97,5 +97,5 @@ function textOf(value: GgufValue): string {
   if (!Array.isArray(value)) return String(value);
   const all = value as readonly GgufValue[];
   const shown = all.slice(0, SHOWN_ELEMENTS).map(textOf).join(', ');
-  return all.length > SHOWN_ELEMENTS ? t('{0}, … ({1} in all)', shown, all.length) : shown;
+  return all.length > SHOWN_ELEMENTS ? t('{0}, … ({1} in total)', shown, all.length) : shown;
 }

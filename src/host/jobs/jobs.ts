@@ -18,8 +18,8 @@ export interface JobParts {
  */
 export function refuseUntrusted(): void {
   if (!vscode.workspace.isTrusted)
-    throw new LoraError('usage', t('This workspace is not trusted: no program is started in it.'), {
-      fix: t('Trust it, if you know who made it.'),
+    throw new LoraError('usage', t('This workspace is not trusted, so no program is started.'), {
+      fix: t('Trust the workspace if you know its authors.'),
     });
 }
 
@@ -93,15 +93,15 @@ function phaseName(phase: string): string {
     case 'merging':
       return t('Merging');
     case 'unmerging':
-      return t('Taking the updates out');
+      return t('Removing the update');
     case 'extracting':
       return t('Extracting');
     case 'checking inputs':
-      return t('Taking fingerprints');
+      return t('Computing fingerprints');
     case 'downloading':
       return t('Downloading');
     case 'comparing':
-      return t('Comparing answers');
+      return t('Comparing outputs');
     default:
       return phase;
   }

@@ -92,7 +92,7 @@ export function runJob<R>({
             new LoraError(
               'engine',
               said.trim() ||
-                t('The job ended with the exit code {0} and said nothing.', String(code)),
+                t('The job ended with exit code {0} without any output.', String(code)),
             ),
         );
     });

@@ -29,5 +29,5 @@ async function selectedRuns(
     const selected = await chooseRuns(store, argument, selection, anyRun(''));
     if (selected.length > 1) return selected;
   }
-  return pickRuns(store, argument, t('Which runs to lay over one another?'));
+  return pickRuns(store, argument, t('Select the runs to overlay'));
 }

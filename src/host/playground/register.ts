@@ -16,7 +16,7 @@ export function registerPlayground(services: Services): vscode.Disposable {
     runtime,
     nameOf: (adapter) => adapterLabel(store, adapter),
     chooseAdapter: (without) =>
-      chooseAdapter(store, undefined, t('Which adapter to try?'), without),
+      chooseAdapter(store, undefined, t('Select an adapter to try'), without),
   });
   return vscode.Disposable.from(
     panels,

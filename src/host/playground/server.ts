@@ -67,7 +67,7 @@ export class Server {
     this.child.once('close', (code) =>
       fail(
         said.trim() ||
-          t('The model’s process ended with the exit code {0} and said nothing.', String(code)),
+          t('The model’s process ended with exit code {0} without any output.', String(code)),
       ),
     );
   }

@@ -32,7 +32,7 @@ async function adaptersOf(
   if (Array.isArray(argument) && argument.every((own) => typeof own === 'string')) return argument;
   const selected = selectedAdapters(selection);
   if (selected.length > 1) return selected;
-  const adapter = await chooseAdapter(store, argument, t('Which adapter to try?'));
+  const adapter = await chooseAdapter(store, argument, t('Select an adapter to try'));
   return adapter === undefined ? [] : [adapter];
 }
 
@@ -51,9 +51,9 @@ export async function tryModelCommand(
     return;
   }
   const run = await chooseRun(store, argument, {
-    placeholder: t('Which model to try?'),
+    placeholder: t('Select a model to try'),
     fits: ({ model }) => model !== null,
-    none: t('There is no model here: one is made where training.method is full.'),
+    none: t('There is no model yet. Runs with training.method "full" save one.'),
   });
   if (run) panels.show(run.model!, []);
 }

@@ -55,7 +55,7 @@ async function askRanks(): Promise<readonly number[] | undefined> {
     validateInput: (value) =>
       parseRanks(value)
         ? undefined
-        : t('Write up to 16 whole numbers from 1 to 1024, such as 1, 2, 4.'),
+        : t('Enter up to 16 whole numbers from 1 to 1024, such as 1, 2, 4.'),
   });
   return text === undefined ? undefined : parseRanks(text);
 }
@@ -67,7 +67,7 @@ async function pickQueued(queue: RunQueue): Promise<string | undefined> {
   }));
   return (
     await vscode.window.showQuickPick(items, {
-      placeHolder: items.length === 0 ? t('No run waits for its turn.') : t('Which run?'),
+      placeHolder: items.length === 0 ? t('The queue is empty') : t('Select a queued run'),
     })
   )?.id;
 }

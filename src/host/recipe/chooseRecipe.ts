@@ -20,13 +20,13 @@ export async function chooseRecipe(argument: unknown): Promise<vscode.Uri | unde
   const recipes = await findRecipes();
   if (recipes.length === 0)
     throw new LoraError('recipe', t('There is no lora.json in this workspace.'), {
-      fix: t('Train Adapter writes one.'),
+      fix: t('Run “LoRA: Train Adapter” to create one.'),
     });
   if (recipes.length === 1) return recipes[0];
   const items = recipes
     .map((uri) => ({ label: vscode.workspace.asRelativePath(uri), uri }))
     .sort((a, b) => a.label.localeCompare(b.label));
-  const placeHolder = t('Which recipe to run?');
+  const placeHolder = t('Select a recipe');
   return (await vscode.window.showQuickPick(items, { placeHolder }))?.uri;
 }
 

@@ -30,8 +30,8 @@ export class RecipeRunner {
     throw new LoraError(
       'recipe',
       problems.length === 1
-        ? t('The recipe has a fault.')
-        : t('The recipe has {0} faults.', problems.length),
+        ? t('The recipe has an error.')
+        : t('The recipe has {0} errors.', problems.length),
       { place: { file }, problems },
     );
   }

@@ -36,8 +36,7 @@ export async function chooseRun(
   const dir = dirOf(argument);
   if (typeof dir === 'string') {
     const run = store.find(dir);
-    if (!run)
-      throw new LoraError('run', t('This run is no longer there.'), { place: { file: dir } });
+    if (!run) throw new LoraError('run', t('This run no longer exists.'), { place: { file: dir } });
     if (!choice.fits(run)) throw new LoraError('run', choice.none, { place: { file: dir } });
     return run;
   }

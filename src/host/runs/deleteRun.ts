@@ -26,8 +26,8 @@ export async function deleteRuns(runs: readonly RunSummary[], store: RunStore): 
       ? t('Delete the run {0}?', runs[0]!.name)
       : t('Delete {0} runs?', runs.length);
   const contents = runs.some((run) => run.adapter !== null)
-    ? t('Adapters, checkpoints and history go with it: {0}.', size)
-    : t('Checkpoints and history go with it: {0}.', size);
+    ? t('Adapters, checkpoints and history will be deleted, too ({0}).', size)
+    : t('Checkpoints and history will be deleted, too ({0}).', size);
   const names = runs.length === 1 ? '' : `\n\n${runs.map((run) => run.name).join('\n')}`;
   if (
     (await vscode.window.showWarningMessage(

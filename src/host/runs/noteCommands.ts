@@ -15,19 +15,19 @@ export function registerNoteCommands(services: Services): vscode.Disposable {
     addRunCommand(
       services,
       COMMANDS.renameRun,
-      () => anyRun(t('Which run to rename?')),
+      () => anyRun(t('Select a run to rename')),
       (run) => rename(store, run),
     ),
     addRunCommand(
       services,
       COMMANDS.tagRun,
-      () => anyRun(t('Which run to tag?')),
+      () => anyRun(t('Select a run to tag')),
       (run) => tag(store, run),
     ),
     addRunCommand(
       services,
       COMMANDS.noteRun,
-      () => anyRun(t('Which run to note something of?')),
+      () => anyRun(t('Select a run to edit its note')),
       (run) => note(store, run),
     ),
   );
@@ -37,7 +37,7 @@ async function rename(store: RunStore, run: RunSummary): Promise<void> {
   const name = await vscode.window.showInputBox({
     title: t('Rename Run'),
     value: run.name,
-    prompt: t('Empty: the name that it began with.'),
+    prompt: t('Leave empty to restore the original name.'),
     ignoreFocusOut: true,
   });
   if (name !== undefined) await changeNotes(store, run, { name: name.trim() });
@@ -47,7 +47,7 @@ async function tag(store: RunStore, run: RunSummary): Promise<void> {
   const text = await vscode.window.showInputBox({
     title: t('Tag Run'),
     value: run.notes.tags.join(', '),
-    prompt: t('Tags, with commas or blanks between them.'),
+    prompt: t('Tags, separated by commas or spaces.'),
     ignoreFocusOut: true,
   });
   if (text !== undefined) await changeNotes(store, run, { tags: parseTags(text) });
@@ -55,9 +55,9 @@ async function tag(store: RunStore, run: RunSummary): Promise<void> {
 
 async function note(store: RunStore, run: RunSummary): Promise<void> {
   const text = await vscode.window.showInputBox({
-    title: t('Note'),
+    title: t('Edit Run Note'),
     value: run.notes.note,
-    prompt: t('Shown when the mouse rests on the run.'),
+    prompt: t('Shown when you hover over the run.'),
     ignoreFocusOut: true,
   });
   if (text !== undefined) await changeNotes(store, run, { note: text.trim() });

@@ -60,9 +60,9 @@ export class Outcomes implements vscode.Disposable {
 const interruption = (run: RunSummary): LoraError =>
   new LoraError(
     'engine',
-    t('{0}: the training process ended without a word at step {1}.', run.name, run.step),
+    t('{0}: the training process ended unexpectedly at step {1}.', run.name, run.step),
     {
-      fix: t('Resume Run goes on from its last checkpoint, or begins anew where there is none.'),
+      fix: t('“Resume Run” continues from the last checkpoint, or starts over if there is none.'),
     },
   );
 
@@ -108,7 +108,7 @@ async function notifyCompleted(run: RunSummary): Promise<void> {
         ];
   const loss = run.lastLoss === null ? '' : t(', loss {0}', formatLoss(run.lastLoss));
   const chosen = await vscode.window.showInformationMessage(
-    t('{0} is trained: {1} steps{2}.', run.name, run.step, loss),
+    t('{0} finished training: {1} steps{2}.', run.name, run.step, loss),
     ...actions,
   );
   if (chosen) await vscode.commands.executeCommand(chosen.command, run.dir);

@@ -24,9 +24,13 @@ export class RecordedRecipes implements vscode.TextDocumentContentProvider, vsco
    */
   async open(run: RunSummary): Promise<void> {
     if (!this.store.record(run.dir))
-      throw new LoraError('run', t('The recipe of {0} is not known.', run.name), {
-        place: { file: run.dir },
-      });
+      throw new LoraError(
+        'run',
+        t('The recipe of {0} cannot be read from its run.json.', run.name),
+        {
+          place: { file: run.dir },
+        },
+      );
     const document = await vscode.workspace.openTextDocument(
       vscode.Uri.from({ scheme: SCHEME, path: `/${run.id}.json`, query: run.dir }),
     );
@@ -36,9 +40,7 @@ export class RecordedRecipes implements vscode.TextDocumentContentProvider, vsco
   async provideTextDocumentContent({ query }: vscode.Uri): Promise<string> {
     await this.store.refresh();
     const record = this.store.record(query);
-    return record
-      ? `${JSON.stringify(record.recipe, null, 2)}\n`
-      : t('This run is no longer there.');
+    return record ? `${JSON.stringify(record.recipe, null, 2)}\n` : t('This run no longer exists.');
   }
 
   dispose(): void {

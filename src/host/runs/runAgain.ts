@@ -22,9 +22,13 @@ export async function runAgain(
 ): Promise<void> {
   const record = store.record(run.dir);
   if (!record)
-    throw new LoraError('run', t('{0} cannot be repeated: its recipe is not known.', run.name), {
-      place: { file: run.dir },
-    });
+    throw new LoraError(
+      'run',
+      t('{0} cannot be repeated because its run.json cannot be read.', run.name),
+      {
+        place: { file: run.dir },
+      },
+    );
   if (record.recipe_path !== null && (await isUnchanged(record.recipe_path, record))) {
     await recipes.run(vscode.Uri.file(record.recipe_path));
     return;

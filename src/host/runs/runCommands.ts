@@ -43,7 +43,7 @@ function controlCommands(services: Services): vscode.Disposable[] {
     addRunCommand(
       services,
       COMMANDS.runAgain,
-      () => anyRun(t('Which run to repeat?')),
+      () => anyRun(t('Select a run to repeat')),
       (run) => runAgain(run, services),
     ),
   ];
@@ -73,29 +73,29 @@ function fileCommands(services: Services, recordedRecipes: RecordedRecipes): vsc
     addRunCommand(
       services,
       COMMANDS.openRecipeAsItWas,
-      () => anyRun(t('Whose recipe?')),
+      () => anyRun(t('Select a run to open its recipe')),
       (run) => recordedRecipes.open(run),
     ),
     addRunCommand(
       services,
       COMMANDS.openRunLog,
-      () => anyRun(t('Whose log?')),
+      () => anyRun(t('Select a run to open its log')),
       ({ dir }) => openPlace({ file: path.join(dir, RUN_FILES.log) }),
     ),
     addRunCommand(
       services,
       COMMANDS.revealRun,
-      () => anyRun(t('Whose folder?')),
+      () => anyRun(t('Select a run')),
       ({ dir }) => revealPlace(dir),
     ),
     addRunCommand(
       services,
       COMMANDS.copyRunPath,
-      () => anyRun(t('Whose folder?')),
+      () => anyRun(t('Select a run')),
       ({ dir }) => vscode.env.clipboard.writeText(dir),
     ),
     commands.add(COMMANDS.deleteRun, async (argument, selection) => {
-      const choice = anyRun(t('Which run to delete?'));
+      const choice = anyRun(t('Select a run to delete'));
       const runs = await chooseRuns(store, argument, selection, choice);
       if (runs.length > 0) await deleteRuns(runs, store);
     }),
@@ -103,32 +103,32 @@ function fileCommands(services: Services, recordedRecipes: RecordedRecipes): vsc
 }
 
 const runningRun = (): RunChoice => ({
-  placeholder: t('Which run to pause?'),
+  placeholder: t('Select a run to pause'),
   fits: (run) => run.state === 'running',
-  none: t('No run is training now.'),
+  none: t('No run is training.'),
 });
 const activeRun = (): RunChoice => ({
-  placeholder: t('Which run to stop? It keeps the adapter so far.'),
+  placeholder: t('Select a run to stop. Its adapter so far is kept.'),
   fits: isActive,
-  none: t('No run is training now.'),
+  none: t('No run is training.'),
 });
 const resumableRun = (): RunChoice => ({
-  placeholder: t('Which run to resume?'),
+  placeholder: t('Select a run to resume'),
   fits: canResume,
   none: t('No run is paused, stopped or interrupted.'),
 });
 const runWithAdapter = (): RunChoice => ({
-  placeholder: t('Whose adapter?'),
+  placeholder: t('Select a run with an adapter'),
   fits: (run) => run.adapter !== null,
-  none: t('There is no adapter yet: it is written when a run ends or is stopped.'),
+  none: t('There is no adapter yet. It is saved when a run ends or is stopped.'),
 });
 const runWithModel = (): RunChoice => ({
-  placeholder: t('Whose model?'),
+  placeholder: t('Select a run with a model'),
   fits: (run) => run.model !== null,
-  none: t('There is no model here: one is made where training.method is full.'),
+  none: t('There is no model yet. Runs with training.method "full" save one.'),
 });
 const runWithRecipe = (): RunChoice => ({
-  placeholder: t('Whose recipe?'),
+  placeholder: t('Select a run to open its recipe'),
   fits: (run) => run.recipePath !== null,
   none: t('This run was started without a recipe file.'),
 });
@@ -160,7 +160,9 @@ async function openRecipe(run: RunSummary): Promise<void> {
   } catch (cause) {
     throw new LoraError(
       'recipe',
-      t('The recipe of this run is no longer where it was; run.json holds what it said.'),
+      t(
+        'The recipe file of this run was moved or deleted. run.json contains a copy of the recipe.',
+      ),
       {
         place: { file: path.join(run.dir, RUN_FILES.record), line: 1 },
         cause,

@@ -83,7 +83,7 @@ function groupItem({ group }: GroupNode): vscode.TreeItem {
 function queuedItem({ item: { id, name, recipe }, place }: QueuedNode): vscode.TreeItem {
   const item = new vscode.TreeItem(name ?? path.basename(recipe));
   item.id = `queued ${id}`;
-  item.description = place === 1 ? t('next') : t('waiting, place {0}', place);
+  item.description = place === 1 ? t('next') : t('waiting, position {0}', place);
   item.iconPath = new vscode.ThemeIcon('clock');
   item.contextValue = 'queued';
   item.tooltip = recipe;

@@ -73,7 +73,7 @@ export async function partsOf(run: RunSummary): Promise<RunPart[]> {
       : []),
     ...(await checkpointsOf(inRun(RUN_FILES.checkpoints), run.method !== 'full')),
     ...(metrics ? [file('samples', t('Samples'), RUN_FILES.metrics, 'comment')] : []),
-    ...(record ? [file('recipe', t('Recipe as it was'), RUN_FILES.record, 'json')] : []),
+    ...(record ? [file('recipe', t('Recorded recipe'), RUN_FILES.record, 'json')] : []),
     ...(log ? [file('log', t('Log'), RUN_FILES.log, 'output')] : []),
   ];
 }
@@ -89,7 +89,7 @@ async function checkpointsOf(folder: string, areAdapters: boolean): Promise<RunP
     const place = path.join(folder, `step-${step}`);
     return {
       kind: 'checkpoint',
-      label: t('Checkpoint of step {0}', step),
+      label: t('Checkpoint at step {0}', step),
       description: '',
       icon: 'history',
       path: place,

@@ -204,7 +204,7 @@ export class RunsTree implements vscode.TreeDataProvider<Node>, vscode.Disposabl
   private tellTrust(): void {
     const told = this.store.runs.length > 0 && !vscode.workspace.isTrusted;
     this.view.message = told
-      ? t('This workspace is not trusted: runs can be viewed, but nothing is started or changed.')
+      ? t('This workspace is not trusted. You can view runs, but not start or change them.')
       : '';
   }
 
@@ -229,8 +229,8 @@ function tooltipOf(
       .appendMarkdown('\n\n---\n\n')
       .appendText(
         changes.lines.length === 0
-          ? t('The recipe is that of {0}.', changes.since)
-          : t('Changed since {0}:', changes.since),
+          ? t('Same recipe as {0}.', changes.since)
+          : t('Changes since {0}:', changes.since),
       )
       .appendMarkdown('\n\n');
     for (const change of changes.lines)

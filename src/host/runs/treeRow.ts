@@ -69,7 +69,7 @@ function describe(run: RunSummary, now: number): string {
     run.state === 'completed' || isActive(run) ? null : stateName(run.state).toLowerCase();
   return [
     ended,
-    run.method === 'full' ? t('full tuning') : run.r !== null && `r ${run.r}`,
+    run.method === 'full' ? t('full fine-tuning') : run.r !== null && `r ${run.r}`,
     isActive(run) && stepText(run),
     lossText(run),
     ...run.notes.tags.map((tag) => `#${tag}`),
@@ -138,7 +138,9 @@ function detailsOf(run: RunSummary, now: number): [string, string][] {
     ],
     [
       t('Method'),
-      run.method === 'full' ? t('full tuning: every weight of the base is trained') : null,
+      run.method === 'full'
+        ? t('full fine-tuning: all weights of the base model are trained')
+        : null,
     ],
     [t('Rank r'), run.r === null ? null : formatNumber(run.r)],
     [t('Base model'), run.base],

@@ -46,7 +46,7 @@ export function registerViewCommands(
 
 const groupingName = (by: Grouping): string =>
   ({
-    none: t('Not grouped'),
+    none: t('No grouping'),
     state: t('By state'),
     base: t('By base model'),
     dataset: t('By dataset'),
@@ -56,11 +56,11 @@ const groupingName = (by: Grouping): string =>
 async function askGrouping(tree: RunsTree): Promise<void> {
   const items = GROUPINGS.map((by) => ({
     label: groupingName(by),
-    description: by === tree.grouping ? t('now') : '',
+    description: by === tree.grouping ? t('current') : '',
     by,
   }));
   const picked = await vscode.window.showQuickPick(items, {
-    placeHolder: t('How to group the runs?'),
+    placeHolder: t('Select how to group runs'),
   });
   if (picked) await tree.group(picked.by);
 }
@@ -72,7 +72,7 @@ async function askFilter(tree: RunsTree): Promise<void> {
   Object.assign(box, {
     title: t('Filter Runs'),
     value: before,
-    placeholder: t('Words of a name, tag (#small), state, base, dataset or rank (r8)'),
+    placeholder: t('Type a name, tag (#small), state, base model, dataset or rank (r8)'),
   });
   await new Promise<void>((done) => {
     let accepted = false;

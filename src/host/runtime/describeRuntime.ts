@@ -10,7 +10,7 @@ export interface Processor {
 
 /** Which libtensorflow, on what device, and why: one paragraph. */
 export function describeRuntime(runtime: Runtime | null, cpu: Processor, gpu: Gpu | null): string {
-  if (!runtime) return t('No runtime is installed: training needs libtensorflow.');
+  if (!runtime) return t('No runtime is installed. Training needs libtensorflow.');
   if (runtime.kind === 'wasm') return runtime.why;
   const device =
     runtime.device === 'gpu'

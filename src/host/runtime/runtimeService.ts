@@ -93,7 +93,7 @@ export class RuntimeService {
     this.log.info(text);
     const [copy, install, forGpu, setting] = [
       t('Copy'),
-      found ? t('Install Again') : t('Install Runtime'),
+      found ? t('Reinstall') : t('Install Runtime'),
       t('Install for the GPU'),
       t('Change Setting'),
     ];
@@ -117,14 +117,14 @@ export class RuntimeService {
     const [install, forGpu] = [t('Install'), t('Install for the GPU')];
     const gpu = await findGpu();
     const question = t(
-      'Training needs libtensorflow {0}. It is installed once through your own pip: {1} to download. A TensorFlow that a local Python has is used where it is.',
+      'Training needs libtensorflow {0}. It is installed once with your own pip ({1} download). If a local Python already has TensorFlow, that one is used.',
       TENSORFLOW_VERSION,
       formatBytes(size),
     );
     const more = canUse(gpu) ? [forGpu] : [];
     const chosen = await vscode.window.showInformationMessage(
       more.length > 0
-        ? `${question} ${t('For {0} it is TensorFlow with CUDA: {1} to download.', gpu!.name, formatBytes(GPU_BYTES))}`
+        ? `${question} ${t('For {0}, TensorFlow with CUDA can be installed ({1} download).', gpu!.name, formatBytes(GPU_BYTES))}`
         : question,
       install,
       ...more,
@@ -141,7 +141,7 @@ export class RuntimeService {
   /** WebAssembly trains at a fifth of the speed: only when the user says so. */
   private async offerSlowWay(error: LoraError): Promise<RuntimeEnv | undefined> {
     this.log.error(error.describe());
-    const [slow, log] = [t('Train Slowly, with WebAssembly'), t('Show Log')];
+    const [slow, log] = [t('Train Slowly with WebAssembly'), t('Show Log')];
     const chosen = await vscode.window.showErrorMessage(error.message, slow, log);
     if (chosen === log) this.log.show();
     return chosen === slow ? { LORA_RUNTIME: 'wasm' } : undefined;

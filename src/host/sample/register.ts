@@ -11,7 +11,7 @@ const FOLDER_NAME = 'lora-sample';
 /** Open Sample Workspace: copies the sample into a folder of the user's choice and opens it. */
 export function registerSample({ commands, context }: Services): vscode.Disposable {
   return commands.add(COMMANDS.openSample, async () => {
-    const parent = await browse('folder', t('Where to put the sample?'));
+    const parent = await browse('folder', t('Select a folder for the sample'));
     if (parent === undefined) return;
     const folder = path.join(parent, FOLDER_NAME);
     await writeSample(folder, {

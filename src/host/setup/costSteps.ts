@@ -25,7 +25,7 @@ export async function askRank(
   const picked = await pick<number>({
     ...frame,
     first,
-    placeholder: t('How large may the update BA be? Choose r, or type a number.'),
+    placeholder: t('Select the rank r of the update BA, or type a number'),
     isDefault: (r) => r === state.r,
     fill: (show) => show(choices(usual ? '' : String(state.r))),
     typed: choices,
@@ -46,7 +46,7 @@ export async function askTargets(
   const picked = await pick<TargetModules>({
     ...frame,
     first,
-    placeholder: t('Which layers to adapt? Choose, or type names or a regular expression.'),
+    placeholder: t('Select the layers to adapt, or type names or a regular expression'),
     isDefault: (target) => targetsText(target) === before,
     fill: (show) => show(choices('')),
     typed: choices,

@@ -138,5 +138,5 @@ export function costWarning(cost: Cost, r: number, there: number): string | null
       : t('No module is named {0}. Did you mean {1}?', wrong.name, wrong.nearest);
   if (cost.matched.length === 0) return t('No module matches.');
   if (cost.tooHigh > 0) return t('r = {0} is larger than {1} of the layers.', r, cost.tooHigh);
-  return cost.memory > there ? t('This needs more memory than there is.') : null;
+  return cost.memory > there ? t('This needs more memory than is available.') : null;
 }

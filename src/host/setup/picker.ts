@@ -110,7 +110,7 @@ export async function browse(
 ): Promise<string | undefined> {
   const chosen = await vscode.window.showOpenDialog({
     title,
-    openLabel: t('Choose'),
+    openLabel: t('Select'),
     canSelectFiles: what === 'file',
     canSelectFolders: what === 'folder',
     canSelectMany: false,

@@ -48,7 +48,7 @@ function rankChoice(
   return {
     label: `r = ${r}`,
     value: r,
-    ...price(base, r, target, there, r === DEFAULT_RANK ? t('usual') : ''),
+    ...price(base, r, target, there, r === DEFAULT_RANK ? t('default') : ''),
   };
 }
 

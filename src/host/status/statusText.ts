@@ -25,7 +25,7 @@ export function statusText(runs: readonly RunSummary[]): StatusText | null {
     run.secondsLeft === null ? '' : `\n${t('{0} left', formatDuration(run.secondsLeft))}`;
   return {
     text: `${icon} ${run.name} ${stepText(run)}${loss}${more}`,
-    tooltip: `${run.name}: ${stateName(run.state)}${left}\n${t('Click for the dashboard')}`,
+    tooltip: `${run.name}: ${stateName(run.state)}${left}\n${t('Click to open the dashboard')}`,
     dir: run.dir,
   };
 }

@@ -37,7 +37,7 @@ export async function askBase(
       title: t('Train Adapter: Base Model'),
       step: [1, STEPS],
       first,
-      placeholder: t('Which model to build on? Its weights stay as they are.'),
+      placeholder: t('Select a base model. Its weights are not changed.'),
       isDefault: (choice) => 'path' in choice && choice.path === preferred,
       fill: showBases,
     });
@@ -91,7 +91,7 @@ function grouped(
     separator(sourceName(source)),
     ...found.filter(({ candidate }) => candidate.source === source).map(({ choice }) => choice),
   ]);
-  return [...groups, separator(t('Elsewhere')), ...BROWSE()];
+  return [...groups, separator(t('Other locations')), ...BROWSE()];
 }
 
 function sourceName(source: BaseSource): string {
@@ -99,9 +99,9 @@ function sourceName(source: BaseSource): string {
     case 'workspace':
       return t('In the workspace');
     case 'folder':
-      return t('In the folders of lora.models.folders');
+      return t('In lora.models.folders');
     case 'hub':
-      return t('Hugging Face hub cache');
+      return t('Hugging Face Hub cache');
     case 'ollama':
       return 'Ollama';
     case 'lmstudio':
@@ -121,7 +121,7 @@ const BROWSE = (): PickItem<BaseChoice>[] => [
     alwaysShow: true,
   },
   {
-    label: `$(cloud-download) ${t('Download one from the Hugging Face hub…')}`,
+    label: `$(cloud-download) ${t('Download from the Hugging Face Hub…')}`,
     value: { browse: 'hub' },
     alwaysShow: true,
   },

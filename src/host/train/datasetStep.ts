@@ -19,7 +19,7 @@ export async function askDataset(state: TrainState, first: boolean): Promise<Out
       title: t('Train Adapter: Dataset'),
       step: [2, STEPS],
       first,
-      placeholder: t('Which examples to learn from?'),
+      placeholder: t('Select the training examples'),
       isDefault: (choice) => choice !== 'browse' && choice.path === state.dataset?.path,
       fill: async (show) => {
         const found = await findDatasets(
@@ -42,11 +42,11 @@ export async function askDataset(state: TrainState, first: boolean): Promise<Out
 }
 
 const TASK_WORDS = (): Readonly<Record<Task, string>> => ({
-  causal_lm: t('text to write'),
-  seq_cls: t('labels of texts'),
-  token_cls: t('labels of words'),
-  image_cls: t('labels of images'),
-  embedding: t('texts that belong together'),
+  causal_lm: t('text to generate'),
+  seq_cls: t('text labels'),
+  token_cls: t('word labels'),
+  image_cls: t('image labels'),
+  embedding: t('pairs of related texts'),
 });
 
 /** Why a dataset cannot be learnt by a base; null where it can. */
@@ -54,7 +54,7 @@ function misfit({ task, name }: DatasetCandidate, base: BaseFacts): string | nul
   if (base.tasks.includes(task)) return null;
   const words = TASK_WORDS();
   return t(
-    '{0} holds {1}; {2} can learn {3}.',
+    '{0} contains {1}, but {2} can only be trained on {3}.',
     name,
     words[task],
     base.name,
@@ -78,8 +78,8 @@ function choiceOf(dataset: DatasetCandidate): PickItem<DatasetChoice> {
   ];
   const held =
     validation === null
-      ? t('A tenth of it is held out for validation.')
-      : t('Validated on {0}.', path.basename(validation));
+      ? t('A tenth of the rows is held out for validation.')
+      : t('Validated with {0}.', path.basename(validation));
   return {
     label: name,
     description: facts.filter(Boolean).join(' · '),

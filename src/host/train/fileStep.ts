@@ -24,13 +24,13 @@ export async function askFile(state: TrainState, first: boolean): Promise<Outcom
   const picked = await pick<'free' | 'overwrite' | 'ask'>({
     title: t('Train Adapter: Recipe'),
     first,
-    placeholder: t('lora.json is there already. Where to write the recipe?'),
+    placeholder: t('lora.json already exists. Select where to save the recipe'),
     isDefault: (choice) => choice === 'free',
     fill: (show) =>
       show([
-        { label: t('Write {0}', free), description: t('lora.json stays as it is'), value: 'free' },
+        { label: t('Save as {0}', free), description: t('keeps lora.json'), value: 'free' },
         { label: t('Overwrite lora.json'), value: 'overwrite' },
-        { label: t('Another name…'), value: 'ask' },
+        { label: t('Enter another name…'), value: 'ask' },
       ]),
   });
   if (picked.kind !== 'picked') return picked;
@@ -54,6 +54,6 @@ const askName = (value: string, taken: ReadonlySet<string>) =>
     validateInput: (name) => {
       if (!isRecipeName(name) || path.basename(name) !== name)
         return t('The name must end in .lora.json.');
-      return taken.has(name) ? t('{0} is there already.', name) : undefined;
+      return taken.has(name) ? t('{0} already exists.', name) : undefined;
     },
   });

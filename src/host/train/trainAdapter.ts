@@ -28,7 +28,9 @@ export async function trainAdapter({
 }: Pick<Services, 'context' | 'errors' | 'jobs'>): Promise<string | undefined> {
   if (!vscode.workspace.workspaceFolders?.length) {
     throw new LoraError('usage', t('No folder is open.'), {
-      fix: t('Open the folder that holds your examples: the recipe and its runs are kept in it.'),
+      fix: t(
+        'Open the folder that contains your examples. The recipe and its runs are stored in it.',
+      ),
     });
   }
   const memory = context.globalState;

@@ -41,15 +41,17 @@ describe('advice', () => {
   });
 
   it('says that nothing here counts where every weight trains', () => {
-    expect(texts(facts({ method: 'full', chosen: [] }))).toMatch(/^The recipe trains every weight/);
+    expect(texts(facts({ method: 'full', chosen: [] }))).toMatch(
+      /^The recipe uses full fine-tuning/,
+    );
   });
 
   it('tells what a choice cannot do: no modules, a rank above a layer, more memory than there is', () => {
-    expect(texts(facts({ chosen: [] }))).toMatch(/choose at least one/);
+    expect(texts(facts({ chosen: [] }))).toMatch(/Select at least one/);
     const high = facts({ settings: { ...plain, r: 64 } });
     expect(adviceFor(high)[0]?.button?.act).toEqual({ kind: 'change', change: { r: 16 } });
     expect(texts(high)).toMatch(/rsLoRA/);
-    expect(texts(facts({ there: 1e6 }))).toMatch(/A step needs .* and 977 KiB are free/);
+    expect(texts(facts({ there: 1e6 }))).toMatch(/A training step needs .* only 977 KiB are free/);
   });
 
   it('draws on the number of examples before a run, and on what was used after it', () => {

@@ -131,7 +131,7 @@ test('without an engine to talk to, new lines come from the folder within second
   );
 });
 
-test('in a workspace that is not trusted it says so until it is, instead of that the engine does not answer', async () => {
+test('in a workspace that is not trusted it says so until it is, instead of that the engine does not respond', async () => {
   await writeRun({ state: 'running' });
   await writeEngine();
   let trusted = false;
@@ -196,7 +196,7 @@ test('requests go to the engine; without one they fail with words', async () => 
   expect(wire.asked).toEqual(['status', 'pause']);
   expect(of('status').at(-1)!.status.state).toBe('paused');
   live.stop();
-  await expect(live.request('pause')).rejects.toThrow('does not answer');
+  await expect(live.request('pause')).rejects.toThrow('does not respond');
 });
 
 test('an engine whose pipe breaks is followed through the folder, and again over a new pipe', async () => {

@@ -35,8 +35,13 @@ it('marks rows, errors first, and says what is lost of one that is cut', () => {
   ).toEqual([
     [3, 'row', 'error', 'bad'],
     [9, 'row', 'warning', 'odd'],
-    [4, 'cut', 'warning', 'The row is cut to max_length = 512: 88 of its 600 tokens are lost.'],
-    [7, 'duplicate', 'warning', 'The same row as line 2.'],
+    [
+      4,
+      'cut',
+      'warning',
+      'The row is truncated to max_length = 512: 88 of its 600 tokens are lost.',
+    ],
+    [7, 'duplicate', 'warning', 'Duplicate of line 2.'],
   ]);
 });
 
@@ -46,13 +51,13 @@ it('marks no more than can be looked at, and says how many are left', () => {
     512,
   );
   expect(marks).toHaveLength(501);
-  expect(marks.at(-1)!.message).toBe('500 more rows have something to say of them.');
+  expect(marks.at(-1)!.message).toBe('500 more rows have problems.');
 });
 
 it('tells in the status bar what there is to learn, or that there are faults', () => {
-  expect(dataStatus([fine], 'causal_lm')).toBe('1,500 examples · 60K tokens, 25% learnt');
+  expect(dataStatus([fine], 'causal_lm')).toBe('1,500 examples · 60K tokens, 25% trained on');
   expect(dataStatus([fine], 'seq_cls')).toBe('1,500 examples · 60K tokens');
-  expect(dataStatus([fine, dataset], 'causal_lm')).toBe('1 fault in the data');
+  expect(dataStatus([fine, dataset], 'causal_lm')).toBe('1 error in the data');
   expect(dataStatus([{ ...fine, statistics: null }], 'causal_lm')).toBe('');
 });
 
@@ -63,7 +68,7 @@ it('shows at length how long the rows are', () => {
     max_length: 512,
     datasets: [dataset],
   });
-  expect(card).toContain('- 15,000 of them are learnt (25%)');
+  expect(card).toContain('- 15,000 of them are trained on (25%)');
   expect(card).toContain(`   0–99 ${'█'.repeat(24)} 1,000\n100–199 █ 1`);
   expect(
     dataSummary({
@@ -72,5 +77,5 @@ it('shows at length how long the rows are', () => {
       max_length: 512,
       datasets: [{ ...fine, statistics: null, lengths: [] }],
     }),
-  ).toContain('nothing is known of tokens');
+  ).toContain('Tokens are not counted');
 });

@@ -55,7 +55,7 @@ describe('a file of tensors', () => {
 
   it('has no values of a tensor that it has not', async () => {
     const opened = await openTensorFile(adapter);
-    expect(() => opened.readF32('x')).toThrow(/no such tensor/);
+    expect(() => opened.readF32('x')).toThrow(/does not contain this tensor/);
     await opened.close();
   });
 });

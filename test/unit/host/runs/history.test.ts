@@ -139,10 +139,10 @@ describe('what is in a run', () => {
     expect(parts.map(({ label }) => label)).toEqual([
       'Adapter',
       'Best adapter',
-      'Checkpoint of step 100',
-      'Checkpoint of step 9',
+      'Checkpoint at step 100',
+      'Checkpoint at step 9',
       'Samples',
-      'Recipe as it was',
+      'Recorded recipe',
       'Log',
     ]);
     expect(parts[2]?.adapter).toBe(path.join(dir, 'checkpoints/step-100'));
@@ -158,8 +158,8 @@ it('of a training of all weights: models, and checkpoints that are no adapters',
   expect((await partsOf(run)).map(({ kind, label, adapter }) => [kind, label, adapter])).toEqual([
     ['model', 'Model', null],
     ['model', 'Best model', null],
-    ['checkpoint', 'Checkpoint of step 9', null],
-    ['recipe', 'Recipe as it was', null],
+    ['checkpoint', 'Checkpoint at step 9', null],
+    ['recipe', 'Recorded recipe', null],
   ]);
   expect(fits(run, 'full')).toBe(true);
 });

@@ -59,7 +59,7 @@ describe('a row of the Runs view', () => {
   it('says of a training of all weights that it is one, and that there is a model', () => {
     const row = treeRowOf(run('completed', null, fullRecord()), created);
     expect(row).toMatchObject({
-      description: 'full tuning · validation 1.250 · now',
+      description: 'full fine-tuning · validation 1.250 · now',
       context: 'run completed model recipe',
     });
   });
@@ -143,7 +143,7 @@ describe('the status bar', () => {
   it('shows the newest run that trains, and how many more', () => {
     expect(statusText([run('completed'), run('running', live(12)), run('paused')])).toEqual({
       text: '$(loading~spin) git 12/300 · 2.500 (+1)',
-      tooltip: 'git: Running\n2 min left\nClick for the dashboard',
+      tooltip: 'git: Running\n2 min left\nClick to open the dashboard',
       dir: '/w/.lora/runs/r1',
     });
   });

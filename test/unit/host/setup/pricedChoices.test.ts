@@ -75,7 +75,7 @@ describe('the choices of rank', () => {
       /^\$\(warning\) r = 4096 is larger than \d+ of the layers/,
     );
     expect(rankChoices(base, 'all-linear', 2 ** 20, '')[0]!.detail).toMatch(
-      /^\$\(warning\) This needs more memory than there is\. .* of 1 MiB$/,
+      /^\$\(warning\) This needs more memory than is available\. .* of 1 MiB$/,
     );
   });
 });
