@@ -1,4 +1,5 @@
 import { defineConfig } from 'vitest/config';
+import { STAGES } from './scripts/stages.mjs';
 
 /**
  * Tests that start the engine or load libtensorflow: one file at a time, each may take minutes.
@@ -9,16 +10,21 @@ const slow = {
   maxWorkers: 1,
   globalSetup: ['test/support/buildBundles.ts'],
 };
+const SLOW = ['parity', 'cli'];
 
 export default defineConfig({
   test: {
     pool: 'forks',
     testTimeout: 60_000,
-    projects: [
-      { extends: true, test: { name: 'unit', include: ['test/unit/**/*.test.ts'] } },
-      { extends: true, test: { name: 'fuzz', include: ['test/fuzz/**/*.test.ts'] } },
-      { extends: true, test: { name: 'parity', include: ['test/parity/**/*.test.ts'], ...slow } },
-      { extends: true, test: { name: 'cli', include: ['test/cli/**/*.test.ts'], ...slow } },
-    ],
+    projects: Object.entries(STAGES)
+      .filter(([, { run }]) => run === 'vitest')
+      .map(([name, { folder }]) => ({
+        extends: true,
+        test: {
+          name,
+          include: [`${folder}/**/*.test.ts`],
+          ...(SLOW.includes(name) ? slow : {}),
+        },
+      })),
   },
 });

@@ -1,9 +1,10 @@
 // npm run demo: from a fresh clone to a trained adapter on a real model. Only Node's own modules
-// until `npm ci` has run.
-import { spawn, spawnSync } from 'node:child_process';
-import { cpSync, existsSync, mkdirSync, readFileSync, statSync, writeFileSync } from 'node:fs';
+// until the dependencies are installed.
+import { spawn } from 'node:child_process';
+import { cpSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
 import { createInterface } from 'node:readline';
+import { dependenciesAreInstalled, installDependencies, run } from './dependencies.mjs';
 
 const root = path.resolve(import.meta.dirname, '..');
 const workspace = path.join(root, 'demo');
@@ -12,47 +13,31 @@ const steps = 6;
 let current = 0;
 
 const started = performance.now();
+const secondsSoFar = () => Math.round((performance.now() - started) / 1000);
+
 function step(title) {
-  console.log(
-    `\n[${++current}/${steps}] ${title}  (${Math.round((performance.now() - started) / 1000)} s)`,
-  );
+  current++;
+  console.log(`\n[${current}/${steps}] ${title}  (${secondsSoFar()} s)`);
 }
 
-function run(command, args) {
-  const { status, error } = spawnSync(command, args, {
-    cwd: root,
-    stdio: 'inherit',
-    shell: process.platform === 'win32',
-  });
-  if (error || status !== 0) {
-    console.error(
-      `\n${[command, ...args].join(' ')} failed${error ? `: ${error.message}` : ` with exit code ${status}`}.`,
-    );
-    process.exit(status || 1);
-  }
-}
-
-/** Runs a command of the command line with --json; gives its last object. */
+/** Runs `lora ARGS --json`. Gives its last object; ends this process if it fails. */
 async function lora(args, onLine = () => {}) {
   const child = spawn(process.execPath, [cli, ...args, '--json'], {
     cwd: root,
     stdio: ['ignore', 'pipe', 'inherit'],
   });
-  const exited = new Promise((resolve, reject) => child.on('error', reject).on('exit', resolve));
+  const exited = new Promise((resolve, reject) => {
+    child.on('error', reject);
+    child.on('exit', resolve);
+  });
   let last;
-  for await (const line of createInterface({ input: child.stdout }))
-    onLine((last = JSON.parse(line)));
+  for await (const text of createInterface({ input: child.stdout })) {
+    last = JSON.parse(text);
+    onLine(last);
+  }
   const code = await exited;
   if (code !== 0) process.exit(code || 1);
   return last;
-}
-
-function dependenciesAreCurrent() {
-  const installed = path.join(root, 'node_modules', '.package-lock.json');
-  return (
-    existsSync(installed) &&
-    statSync(installed).mtimeMs >= statSync(path.join(root, 'package-lock.json')).mtimeMs
-  );
 }
 
 /** demo/: the folder to open in VS Code, with the recipe, the data and, after training, the run. */
@@ -76,30 +61,36 @@ function table(rows) {
     .join('\n');
 }
 
-/**
- * One line that is written over while training, or a line now and then where there is no terminal.
- */
+/** One line that training overwrites; without a terminal, a line every 20 steps. */
 function showTraining() {
+  const isTerminal = process.stdout.isTTY;
+  const clear = isTerminal ? '\r\x1b[K' : '';
   let lastShown = 0;
   return (line) => {
-    if (line.kind === 'sample' && line.step === 0) return;
     if (line.kind === 'eval')
-      console.log(
-        `${process.stdout.isTTY ? '\r\x1b[K' : ''}  step ${line.step}: held-out loss ${line.loss.toFixed(3)}`,
-      );
+      console.log(`${clear}  step ${line.step}: held-out loss ${line.loss.toFixed(3)}`);
     if (line.kind !== 'step') return;
-    const text = `  step ${line.step}  loss ${line.loss.toFixed(3)}  ${Math.round(line.tokens_per_second)} tokens/s  ${(line.memory / 2 ** 30).toFixed(2)} GiB`;
-    if (process.stdout.isTTY) process.stdout.write(`\r\x1b[K${text}`);
-    else if (line.step - lastShown >= 20) (console.log(text), (lastShown = line.step));
+    const text = [
+      `  step ${line.step}`,
+      `loss ${line.loss.toFixed(3)}`,
+      `${Math.round(line.tokens_per_second)} tokens/s`,
+      `${(line.memory / 2 ** 30).toFixed(2)} GiB`,
+    ].join('  ');
+    if (isTerminal) {
+      process.stdout.write(`${clear}${text}`);
+    } else if (line.step - lastShown >= 20) {
+      console.log(text);
+      lastShown = line.step;
+    }
   };
 }
 
-step('Install the libraries (npm ci)');
-if (dependenciesAreCurrent()) console.log('  already there');
-else run('npm', ['ci', '--no-audit', '--no-fund']);
+step('Install the dependencies (npm ci)');
+if (dependenciesAreInstalled()) console.log('  already installed');
+else if (!installDependencies()) process.exit(1);
 
 step('Build; compile the binding; install libtensorflow (230 MB, once)');
-run(process.execPath, [path.join(root, 'scripts', 'build.mjs')]);
+if (!run(process.execPath, ['scripts/build.mjs']).ok) process.exit(1);
 
 step('Fetch SmolLM2-135M-Instruct (93 MB, once)');
 const { smollm2Path } = await import('./models.mjs');
@@ -139,9 +130,13 @@ console.log(
 );
 for (const answer of after.answers.slice(0, 3))
   console.log(`\n  ${answer.prompt}\n    ${answer.completion}`);
+const shown = path.relative(process.cwd(), adapter);
+const prompt = 'undo my last commit but keep the changes';
+const attempt = `generate --base ${base} --adapter ${shown} --chat --prompt "${prompt}"`;
 console.log(`
-The adapter (PEFT's files):  ${path.relative(process.cwd(), adapter)}
-Try it:                      npm run --silent lora -- generate --base ${base} --adapter ${path.relative(process.cwd(), adapter)} --chat --prompt "undo my last commit but keep the changes"
+The adapter (PEFT's files):  ${shown}
+Try it:                      npm run --silent lora -- ${attempt}
 In VS Code:                  npm run package, install the .vsix, then: code demo
-                             The LoRA view shows this run; open it for its dashboard, or edit demo/lora.json and run it again.
-Done in ${Math.round((performance.now() - started) / 1000)} s.`);
+                             The LoRA view shows this run. Open it for its dashboard, or edit
+                             demo/lora.json and run it again.
+Done in ${secondsSoFar()} s.`);

@@ -1,143 +1,108 @@
-// npm test: everything, in the order of cost. `npm test -- unit parity` runs chosen stages. Only
-// Node's own modules: nothing need be installed.
-import { spawnSync } from 'node:child_process';
-import { existsSync, mkdirSync, readFileSync, rmSync, statSync } from 'node:fs';
+// npm test: all stages, cheapest first (scripts/stages.mjs).
+//   npm test -- unit parity         only these stages
+//   npm test -- --changed [COMMIT]  what the uncommitted changes, or those since COMMIT, touch
+// The last line is `N passed, N failed`. Only Node's own modules: nothing need be installed.
+import { existsSync, mkdirSync, readFileSync, rmSync } from 'node:fs';
 import path from 'node:path';
+import { changesFor, changedSince } from './changes.mjs';
+import { installDependencies, run } from './dependencies.mjs';
+import { filesOf, STAGES } from './stages.mjs';
 
 const root = path.resolve(import.meta.dirname, '..');
 const out = path.join(root, 'out', 'tests');
 const bin = (name) => path.join(root, 'node_modules', '.bin', name);
 
-function run(command, args, capture = false) {
-  const { status, stdout, error } = spawnSync(command, args, {
-    cwd: root,
-    encoding: 'utf8',
-    stdio: ['ignore', capture ? 'pipe' : 'inherit', 'inherit'],
-    maxBuffer: 1 << 28,
-    shell: process.platform === 'win32',
-  });
-  if (error) console.error(error.message);
-  return { ok: status === 0, stdout: stdout ?? '' };
-}
-
-/** A check that counts as one test. */
-const check =
-  (...commands) =>
-  () => {
-    const ok = commands.every(([command, ...args]) => run(command, args).ok);
+/** Each gives { passed, failed }; `files` and `args` narrow a stage. */
+const RUNNERS = {
+  check(name, { commands = STAGES[name].commands }) {
+    const ok = commands.every(([command, ...args]) => run(bin(command), args).ok);
     return { passed: Number(ok), failed: Number(!ok) };
-  };
+  },
 
-/** Tests of a vitest project; a run that left no report counts as failed. */
-const vitest = (project) => () => {
-  const report = path.join(out, `${project}.json`);
-  rmSync(report, { force: true });
-  const { ok } = run(bin('vitest'), [
-    'run',
-    '--project',
-    project,
-    '--reporter=default',
-    '--reporter=json',
-    `--outputFile.json=${report}`,
-  ]);
-  if (!existsSync(report)) return { passed: 0, failed: 1 };
-  const {
-    numPassedTests: passed,
-    numFailedTests,
-    numTotalTests,
-  } = JSON.parse(readFileSync(report, 'utf8'));
-  const notRun = numTotalTests - passed - numFailedTests; // a test that cannot run has failed
-  return { passed, failed: numFailedTests + notRun + Number(!ok && numFailedTests + notRun === 0) };
-};
+  vitest(name, { args = [] }) {
+    const report = path.join(out, `${name}.json`);
+    rmSync(report, { force: true });
+    const reporters = ['--reporter=default', '--reporter=json', `--outputFile.json=${report}`];
+    const { ok } = run(bin('vitest'), ['run', '--project', name, ...reporters, ...args]);
+    if (!existsSync(report)) return { passed: 0, failed: 1 };
+    const { numPassedTests, numTotalTests } = JSON.parse(readFileSync(report, 'utf8'));
+    const failed = numTotalTests - numPassedTests; // a test that could not run has failed
+    return { passed: numPassedTests, failed: failed || Number(!ok) };
+  },
 
-/** Tests of node:test files, by the TAP summary. */
-const nodeTests =
-  (...files) =>
-  () => {
-    const { ok, stdout } = run(
-      process.execPath,
-      ['--test', '--test-concurrency=1', '--test-reporter=tap', ...files],
-      true,
-    );
+  node(name, { files = filesOf(name) }) {
+    const args = ['--test', '--test-concurrency=1', '--test-reporter=tap', ...files];
+    const { ok, stdout } = run(process.execPath, args, { capture: true });
     process.stdout.write(stdout);
-    const count = (name) => Number(new RegExp(`^# ${name} (\\d+)$`, 'm').exec(stdout)?.[1] ?? 0);
+    const count = (kind) => Number(new RegExp(`^# ${kind} (\\d+)$`, 'm').exec(stdout)?.[1] ?? 0);
     const failed = count('fail') + count('cancelled') + count('skipped') + count('todo');
-    return { passed: count('pass'), failed: failed + Number(!ok && failed === 0) };
-  };
+    return { passed: count('pass'), failed: failed || Number(!ok) };
+  },
 
-/** A script whose last line is `N passed, N failed`. */
-const script = (file) => () => {
-  const { stdout } = run(process.execPath, [file], true);
-  process.stdout.write(stdout);
-  const [, passed, failed] = /(\d+) passed, (\d+) failed\s*$/.exec(stdout) ?? ['', '0', '1'];
-  return { passed: Number(passed), failed: Number(failed) };
+  script(name) {
+    const { stdout } = run(process.execPath, [STAGES[name].script], { capture: true });
+    process.stdout.write(stdout);
+    const [, passed, failed] = /(\d+) passed, (\d+) failed\s*$/.exec(stdout) ?? ['', '0', '1'];
+    return { passed: Number(passed), failed: Number(failed) };
+  },
 };
 
-const STAGES = {
-  types: check([bin('tsc'), '-b', 'scripts/types']),
-  lint: check(
-    [bin('prettier'), '--check', '.', '--log-level', 'warn'],
-    [bin('eslint'), '.'],
-    [bin('depcruise'), 'src', 'webview', '--no-progress'],
-  ),
-  unit: vitest('unit'),
-  fuzz: vitest('fuzz'),
-  parity: vitest('parity'),
-  cli: vitest('cli'),
-  dashboard: nodeTests('test/workbench/pages'),
-  integration: script('test/integration/run.mjs'),
-  workbench: nodeTests(
-    ...[
-      'train',
-      'configure',
-      'history',
-      'queue',
-      'playground',
-      'data',
-      'hub',
-      'inspector',
-      'features',
-      'details',
-      'keyboard',
-      'windows',
-      'multiroot',
-      'runtime',
-    ].map((name) => `test/workbench/${name}.test.mjs`),
-  ),
+/** What stages need beyond the dependencies; each throws with what to do when it is missing. */
+const PREPARATIONS = {
+  async browser() {
+    const { provideBrowser } = await import('../test/support/browser.mjs');
+    await provideBrowser(console.log);
+  },
+  async workbench() {
+    const { installWorkbench } = await import('../test/workbench/install.mjs');
+    installWorkbench(console.log);
+  },
 };
 
-function isInstalled() {
-  const installed = path.join(root, 'node_modules', '.package-lock.json');
-  return (
-    existsSync(installed) &&
-    statSync(installed).mtimeMs >= statSync(path.join(root, 'package-lock.json')).mtimeMs
+/** The stages to run, each with what narrows it; the process ends where a name is unknown. */
+function chosenStages([first, ...rest]) {
+  if (first === '--changed') return changesFor(changedSince(rest[0]), rest[0]);
+  const names = first === undefined ? Object.keys(STAGES) : [first, ...rest];
+  const unknown = names.filter((name) => !(name in STAGES));
+  if (unknown.length > 0) {
+    const known = Object.keys(STAGES).join(', ');
+    console.error(`No stage is called ${unknown.join(', ')}. The stages are: ${known}.`);
+    process.exit(2);
+  }
+  return Object.fromEntries(
+    Object.keys(STAGES)
+      .filter((name) => names.includes(name))
+      .map((name) => [name, {}]),
   );
 }
 
-const chosen = process.argv.slice(2);
-const unknown = chosen.filter((name) => !(name in STAGES));
-if (unknown.length > 0) {
-  console.error(
-    `No stage is called ${unknown.join(', ')}. There are: ${Object.keys(STAGES).join(', ')}.`,
-  );
-  process.exit(2);
+/** Installs, builds and brings what the stages need. Gives whether all is there. */
+async function prepare(names) {
+  if (!installDependencies()) return false;
+  try {
+    for (const need of new Set(names.flatMap((name) => STAGES[name].needs ?? [])))
+      await PREPARATIONS[need]();
+  } catch (error) {
+    console.error(`\n${error.message}`);
+    return false;
+  }
+  return run(process.execPath, ['scripts/build.mjs']).ok;
 }
+
+const stages = chosenStages(process.argv.slice(2));
 mkdirSync(out, { recursive: true });
 const total = { passed: 0, failed: 0 };
-const ready =
-  (isInstalled() || run('npm', ['ci']).ok) && run(process.execPath, ['scripts/build.mjs']).ok;
+const ready = await prepare(Object.keys(stages));
 if (!ready) total.failed++;
-for (const name of ready
-  ? Object.keys(STAGES).filter((stage) => chosen.length === 0 || chosen.includes(stage))
-  : []) {
+for (const [name, narrowed] of Object.entries(ready ? stages : {})) {
   const started = performance.now();
   console.log(`\n== ${name}`);
-  const { passed, failed } = STAGES[name]();
+  const { passed, failed } = RUNNERS[STAGES[name].run](name, narrowed);
   total.passed += passed;
   total.failed += failed;
-  console.log(
-    `== ${name}: ${passed} passed, ${failed} failed (${Math.round((performance.now() - started) / 1000)} s)`,
-  );
+  const seconds = Math.round((performance.now() - started) / 1000);
+  console.log(`== ${name}: ${passed} passed, ${failed} failed (${seconds} s)`);
 }
 console.log(`\n${total.passed} passed, ${total.failed} failed`);
-process.exitCode = total.failed === 0 && total.passed > 0 ? 0 : 1;
+const nothingToRun = Object.keys(stages).length === 0;
+process.exitCode = total.failed === 0 && (total.passed > 0 || nothingToRun) ? 0 : 1;

@@ -1,0 +1,99 @@
+// The stages of `npm test`, cheapest first, and the test files of each. Only Node's own modules.
+import { readdirSync } from 'node:fs';
+import path from 'node:path';
+
+const root = path.resolve(import.meta.dirname, '..');
+
+/** What the bundles of the engine and the command line are made of. */
+const ENGINE = /^src\/(common|shared|lora|formats|data|models|runtime|engine)\//;
+/** What the extension in the workbench is made of. */
+const EXTENSION = /^(src\/(host|common)\/|src\/extension\.ts|package(\.nls.*)?\.json|l10n\/)/;
+const PAGES = /^(webview|src\/shared|src\/host\/webview)\//;
+
+/**
+ * `run`: 'check' counts as one test, 'vitest' is the project of that name, 'node' is node:test,
+ * 'script' prints `N passed, N failed` last. A test file belongs to the stage of the deepest folder
+ * that holds it. `needs`: what is found or installed before the first stage. `sources`: a changed
+ * file that matches runs the stage with --changed; without it vitest decides by imports.
+ */
+export const STAGES = {
+  types: { run: 'check', commands: [['tsc', '-b', 'scripts/types']] },
+  lint: {
+    run: 'check',
+    commands: [
+      ['prettier', '--check', '.', '--log-level', 'warn'],
+      ['eslint', '.'],
+      ['depcruise', 'src', 'webview', '--no-progress'],
+    ],
+  },
+  unit: { run: 'vitest', folder: 'test/unit' },
+  fuzz: { run: 'vitest', folder: 'test/fuzz' },
+  parity: { run: 'vitest', folder: 'test/parity' },
+  cli: { run: 'vitest', folder: 'test/cli', sources: ENGINE },
+  pages: { run: 'node', folder: 'test/workbench/pages', needs: ['browser'], sources: PAGES },
+  integration: {
+    run: 'script',
+    folder: 'test/integration',
+    script: 'test/integration/run.mjs',
+    needs: ['browser', 'workbench'],
+    sources: EXTENSION,
+  },
+  workbench: {
+    run: 'node',
+    folder: 'test/workbench',
+    needs: ['browser', 'workbench'],
+    sources: EXTENSION,
+  },
+};
+
+/**
+ * The numbers that `npm run test:gpu` computes on a GPU: these stages without the files about the
+ * CPU's own kernels, about installing, and about what never reaches a tensor.
+ */
+export const GPU = {
+  stages: ['parity', 'cli'],
+  except: [
+    'test/parity/autodiff.test.ts',
+    'test/parity/fused.test.ts',
+    'test/parity/largeShard.test.ts',
+    'test/parity/merge.test.ts',
+    'test/parity/properties.test.ts',
+    'test/parity/smollm2-weights.test.ts',
+    'test/parity/tokenizer-smollm2.test.ts',
+    'test/parity/tokenizer.test.ts',
+    'test/cli/badInput.test.ts',
+    'test/cli/checkpoints.test.ts',
+    'test/cli/combine.test.ts',
+    'test/cli/compare.test.ts',
+    'test/cli/convert.test.ts',
+    'test/cli/data.test.ts',
+    'test/cli/download.test.ts',
+    'test/cli/extract.test.ts',
+    'test/cli/hostJobs.test.ts',
+    'test/cli/merge.test.ts',
+    'test/cli/runtime.test.ts',
+    'test/cli/runtimeWasm.test.ts',
+    'test/cli/serve.test.ts',
+    'test/cli/tasks.test.ts',
+    'test/cli/unmerge.test.ts',
+  ],
+};
+
+/** Every test file, relative to the repository, in the order of their names. */
+export const testFiles = () =>
+  readdirSync(path.join(root, 'test'), { recursive: true })
+    .map((name) => `test/${name.replaceAll(path.sep, '/')}`)
+    .filter((name) => /\.test\.\w+$/.test(name))
+    .sort();
+
+/** The stage that runs a test file; undefined when none does. */
+export function stageOf(file) {
+  const depth = ([, { folder }]) => folder.length;
+  const stages = Object.entries(STAGES).filter(
+    ([, { folder }]) => folder && file.startsWith(`${folder}/`),
+  );
+  return stages.sort((a, b) => depth(b) - depth(a))[0]?.[0];
+}
+
+/** The test files of a stage. */
+export const filesOf = (stage) => testFiles().filter((file) => stageOf(file) === stage);
