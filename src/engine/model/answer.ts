@@ -39,7 +39,7 @@ export async function answerPrompt(
   return tokenizer.decode(ids, true);
 }
 
-/** The token ids of a prompt or conversation. @throws LoraError when the chat template rejects it */
+/** Token ids of a prompt or conversation. @throws LoraError when the chat template rejects it */
 export function promptIds(
   tokenizer: Tokenizer,
   prompt: string | readonly Message[],

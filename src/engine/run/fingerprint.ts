@@ -44,7 +44,7 @@ export async function checkFingerprints(expected: readonly FileFingerprint[]): P
   }
 }
 
-/** The current commit of the repository that contains a folder, read from .git; null without one. */
+/** The current commit of a folder's repository, read from .git; null without a repository. */
 export async function gitCommit(folder: string): Promise<string | null> {
   for (let dir = path.resolve(folder); ; dir = path.dirname(dir)) {
     const head = await readFile(path.join(dir, '.git', 'HEAD'), 'utf8').catch(() => null);

@@ -5,10 +5,10 @@ import { labelPieces } from '../../data/examples/labelPieces';
 import type { Example } from '../../data/examples/example';
 import type { Tokenizer } from '../../data/tokenizer/tokenizer';
 
-const given = (text: string): BatchPiece => ({ text, labelled: false });
-const learnt = (text: string): BatchPiece => ({ text, labelled: true });
+const input = (text: string): BatchPiece => ({ text, labelled: false });
+const label = (text: string): BatchPiece => ({ text, labelled: true });
 
-/** An example in words, in pieces that are learnt or only given. */
+/** An example as text, in pieces that are either labels or input. `tokenizer`: null for images. */
 export function batchPieces(
   example: Example,
   task: string,
@@ -20,38 +20,39 @@ export function batchPieces(
       if (task === 'causal_lm')
         return labelPieces(example, tokenizer!).map(({ text, labelled }) => ({ text, labelled }));
       return [...example.input_ids].flatMap((id, i) => [
-        given(`${i === 0 ? '' : ' '}${tokenizer!.decode([id])}`),
-        ...(example.labels[i] === -100 ? [] : [learnt(`[${labels!.names[example.labels[i]!]!}]`)]),
+        input(`${i === 0 ? '' : ' '}${tokenizer!.decode([id])}`),
+        ...(example.labels[i] === -100 ? [] : [label(`[${labels!.names[example.labels[i]!]!}]`)]),
       ]);
     }
     case 'packed':
       return example.parts.flatMap((part) => batchPieces(part, task, tokenizer, labels));
     case 'text':
       return [
-        given(`${tokenizer!.decode([...example.input_ids])} → `),
-        learnt(targetWords([...example.target], labels!)),
+        input(`${tokenizer!.decode([...example.input_ids])} → `),
+        label(targetText([...example.target], labels!)),
       ];
     case 'pair':
       return [
-        given(`${tokenizer!.decode([...example.anchor])} ↔ `),
-        learnt(tokenizer!.decode([...example.positive])),
+        input(`${tokenizer!.decode([...example.anchor])} ↔ `),
+        label(tokenizer!.decode([...example.positive])),
       ];
-    case 'image':
+    case 'image': {
+      const folder = path.basename(path.dirname(example.file));
       return [
-        given(
-          `${path.join(path.basename(path.dirname(example.file)), path.basename(example.file))} → `,
-        ),
-        learnt(targetWords([...example.target], labels!)),
+        input(`${path.join(folder, path.basename(example.file))} → `),
+        label(targetText([...example.target], labels!)),
       ];
+    }
   }
 }
 
-function targetWords(target: readonly number[], { problem_type, names }: LabelSet): string {
-  if (problem_type === 'regression') return target.join(', ');
-  return (
-    (problem_type === 'single_label_classification'
-      ? [names[target[0]!]!]
-      : names.filter((_, i) => target[i] === 1)
-    ).join(', ') || '–'
-  );
+function targetText(target: readonly number[], { problem_type, names }: LabelSet): string {
+  switch (problem_type) {
+    case 'regression':
+      return target.join(', ');
+    case 'single_label_classification':
+      return names[target[0]!]!;
+    case 'multi_label_classification':
+      return names.filter((_, i) => target[i] === 1).join(', ') || '–';
+  }
 }

@@ -8,39 +8,43 @@ import type { Model } from '../../models/model';
 import type { Task } from '../../shared/task';
 import { scorerOf } from './scores';
 
+/** How examples are evaluated. */
 export interface EvaluateOptions {
   readonly task: Task;
   readonly labels: LabelSet | null;
   readonly collate: PreparedData['collate'];
   /**
-   * In-batch negatives are as many as a batch has pairs: as in training. Others take 4 rows at
-   * once.
+   * Batch size of the embedding task, the same as in training: it decides the number of in-batch
+   * negatives. Other tasks use batches of 4 rows.
    */
   readonly pairs_per_batch: number;
+  /** From 0 to 1. */
   readonly onProgress?: (fraction: number) => void;
 }
 
-export interface Evaluated {
-  /** Mean over all labels of the examples. */
+export interface Evaluation {
+  /** Mean over all labels. */
   readonly loss: number;
+  /** Number of labels. */
   readonly labelled: number;
   readonly scores: Scores;
 }
 
-const ROWS = 4;
+const ROWS_PER_BATCH = 4;
 
-/** Loss and scores of examples; those of like length share a batch. */
+/** Loss and scores of examples. Examples of similar length share a batch, except pairs. */
 export async function evaluateExamples(
   model: Model,
   examples: readonly Example[],
   options: EvaluateOptions,
-): Promise<Evaluated> {
+): Promise<Evaluation> {
   const { task, labels, collate, pairs_per_batch, onProgress } = options;
   const scorer = scorerOf(task, labels);
-  const size = task === 'embedding' ? pairs_per_batch : ROWS;
+  const size = task === 'embedding' ? pairs_per_batch : ROWS_PER_BATCH;
   const sorted =
     task === 'embedding' ? examples : [...examples].sort((a, b) => lengthOf(a) - lengthOf(b));
-  let [loss_sum, labelled] = [0, 0];
+  let loss_sum = 0;
+  let labelled = 0;
   for (let i = 0; i < sorted.length; i += size) {
     const batch = await collate(sorted.slice(i, i + size));
     const part = await model.evaluate(batch);

@@ -3,9 +3,12 @@ import type { PreparedData } from '../../data/dataset/prepare';
 import type { SampleRow } from '../../data/examples/sampleRows';
 import { dotProduct } from '../../lora/linalg';
 import type { Model } from '../../models/model';
-import { argmaxOfRow } from './scores';
+import { argmaxOfRow, NO_LABEL } from './scores';
 
-/** What a model with another head than a language model's says of a row, in words. */
+/**
+ * The prediction for a row as text: labels, tagged words, or the cosine of a pair. For models
+ * without a language-model head.
+ */
 export async function predictionText(
   model: Model,
   { example, words }: SampleRow,
@@ -14,18 +17,32 @@ export async function predictionText(
 ): Promise<string> {
   const batch = await collate([example]);
   const outputs = await model.logits(batch);
-  if (!labels)
-    return `cosine ${dotProduct(outputs.subarray(0, outputs.length / 2), outputs.subarray(outputs.length / 2)).toFixed(3)}`;
+  if (!labels) return pairText(outputs);
   if (example.kind !== 'tokens') return labelText(outputs, labels);
-  const starts = [...example.labels.keys()].filter((i) => example.labels[i] !== -100);
-  return starts
-    .map((at, i) => tagged(words[i]!, labels.names[argmaxOfRow(outputs, at, labels.names.length)]!))
+  const { names } = labels;
+  // the first token of each word has the word's label
+  const positions = [...example.labels.keys()].filter((i) => example.labels[i] !== NO_LABEL);
+  return positions
+    .map((position, i) => {
+      const tag = argmaxOfRow(outputs, position, names.length);
+      return taggedWord(words[i]!, names[tag]!);
+    })
     .join(' ');
 }
 
-const tagged = (word: string, tag: string) => (tag === 'O' ? word : `${word}[${tag}]`);
+/** The cosine of two embeddings of length 1 in one array. */
+function pairText(embeddings: Float32Array): string {
+  const half = embeddings.length / 2;
+  const cosine = dotProduct(embeddings.subarray(0, half), embeddings.subarray(half));
+  return `cosine ${cosine.toFixed(3)}`;
+}
 
-/** "billing (97 %)"; each label that holds; or the numbers. */
+const taggedWord = (word: string, tag: string) => (tag === 'O' ? word : `${word}[${tag}]`);
+
+/**
+ * One prediction as text: the likeliest label, "billing (97 %)"; each label above 50 %; or the
+ * numbers of a regression. `outputs`: logits.
+ */
 export function labelText(outputs: Float32Array, { problem_type, names }: LabelSet): string {
   const percent = (p: number) => `${Math.round(100 * p)} %`;
   switch (problem_type) {
@@ -35,10 +52,10 @@ export function labelText(outputs: Float32Array, { problem_type, names }: LabelS
       return `${names[best]!} (${percent(p)})`;
     }
     case 'multi_label_classification': {
-      const held = names.flatMap((name, i) =>
-        outputs[i]! > 0 ? [`${name} (${percent(1 / (1 + Math.exp(-outputs[i]!)))})`] : [],
+      const predicted = names.flatMap((name, i) =>
+        outputs[i]! > 0 ? [`${name} (${percent(sigmoid(outputs[i]!))})`] : [],
       );
-      return held.length === 0 ? '–' : held.join(', ');
+      return predicted.length === 0 ? '–' : predicted.join(', ');
     }
     case 'regression':
       return names.length === 1
@@ -46,3 +63,5 @@ export function labelText(outputs: Float32Array, { problem_type, names }: LabelS
         : names.map((name, i) => `${name}: ${outputs[i]!.toPrecision(4)}`).join(', ');
   }
 }
+
+const sigmoid = (logit: number) => 1 / (1 + Math.exp(-logit));

@@ -1,37 +1,38 @@
-import type { Scores } from '../../shared/metrics/lines';
 import type { LabelSet } from '../../data/tasks/labelSet';
 import type { Batch } from '../../data/examples/batch';
 import { dotProduct } from '../../lora/linalg';
 import { normalizedRows } from '../../models/heads/loss';
+import type { Scores } from '../../shared/metrics/lines';
 import type { Task } from '../../shared/task';
 import { entitiesOf, isEntityScheme } from './entities';
 
-/** Gathers what a model gives for a validation set, and says how good it is. */
+/** Collects a model's outputs for a validation set and computes the task's scores. */
 export interface Scorer {
-  /** `outputs` as Model.evaluate gives them. */
+  /** `outputs`: as returned by Model.evaluate. */
   add(batch: Batch, outputs: Float32Array): void;
+  /** The scores of everything added so far. `loss`: the mean loss. */
   scores(loss: number): Scores;
 }
 
+/** The scorer of a task. `labels`: null for causal_lm and embedding. */
 export function scorerOf(task: Task, labels: LabelSet | null): Scorer {
-  if (task === 'causal_lm' || !labels)
-    return task === 'embedding'
-      ? new PairScorer()
-      : { add: () => undefined, scores: (loss) => ({ perplexity: Math.exp(loss) }) };
+  if (task === 'embedding') return new PairScorer();
+  if (task === 'causal_lm' || !labels) return new PerplexityScorer();
   if (task === 'token_cls') return new TagScorer(labels);
   switch (labels.problem_type) {
     case 'single_label_classification':
       return new ClassScorer(labels.names.length);
     case 'multi_label_classification':
-      return new LabelsScorer(labels.names.length);
+      return new MultiLabelScorer(labels.names.length);
     case 'regression':
-      return new NumberScorer();
+      return new RegressionScorer();
   }
 }
 
-const NO_LABEL = -100;
+/** The label of tokens that have none (transformers' ignore_index). */
+export const NO_LABEL = -100;
 
-/** Row-wise place of the largest. */
+/** Index of the largest value in a row of a row-major matrix with `width` columns. */
 export function argmaxOfRow(outputs: Float32Array, row: number, width: number): number {
   let best = 0;
   for (let i = 1; i < width; i++)
@@ -39,36 +40,56 @@ export function argmaxOfRow(outputs: Float32Array, row: number, width: number): 
   return best;
 }
 
-/** Right, wrongly told and missed, by class. */
-class Counts {
-  private readonly right = new Map<number, number>();
-  private readonly told = new Map<number, number>();
-  private readonly true = new Map<number, number>();
-  private all = 0;
-
-  add(truth: number, said: number): void {
-    this.all++;
-    const count = (map: Map<number, number>, own: number) => map.set(own, (map.get(own) ?? 0) + 1);
-    count(this.true, truth);
-    count(this.told, said);
-    if (truth === said) count(this.right, truth);
+class PerplexityScorer implements Scorer {
+  add(): void {
+    // the perplexity depends on the loss alone
   }
 
-  accuracy(): number {
-    return [...this.right.values()].reduce((a, b) => a + b, 0) / this.all;
-  }
-
-  /** Mean of F1 over the classes that occur or are told (scikit-learn's macro average). */
-  macroF1(): number {
-    const classes = [...new Set([...this.true.keys(), ...this.told.keys()])];
-    const f1 = (own: number) =>
-      (2 * (this.right.get(own) ?? 0)) / ((this.true.get(own) ?? 0) + (this.told.get(own) ?? 0));
-    return classes.reduce((sum, own) => sum + f1(own), 0) / classes.length;
+  scores(loss: number): Scores {
+    return { perplexity: Math.exp(loss) };
   }
 }
 
+/** 2·TP / (predicted + actual), the harmonic mean of precision and recall. */
+const f1Of = (truePositives: number, predictedAndActual: number) =>
+  (2 * truePositives) / predictedAndActual;
+
+/** Correct predictions, predictions and true labels, counted by class. */
+class ClassCounts {
+  private readonly correct = new Map<number, number>();
+  private readonly predicted = new Map<number, number>();
+  private readonly actual = new Map<number, number>();
+  private total = 0;
+
+  add(truth: number, prediction: number): void {
+    this.total++;
+    increment(this.actual, truth);
+    increment(this.predicted, prediction);
+    if (truth === prediction) increment(this.correct, truth);
+  }
+
+  accuracy(): number {
+    return [...this.correct.values()].reduce((a, b) => a + b, 0) / this.total;
+  }
+
+  /** Mean of F1 over the classes that occur or are predicted (scikit-learn's macro average). */
+  macroF1(): number {
+    const classes = [...new Set([...this.actual.keys(), ...this.predicted.keys()])];
+    const f1 = (index: number) =>
+      f1Of(
+        this.correct.get(index) ?? 0,
+        (this.actual.get(index) ?? 0) + (this.predicted.get(index) ?? 0),
+      );
+    return classes.reduce((sum, index) => sum + f1(index), 0) / classes.length;
+  }
+}
+
+const increment = (counts: Map<number, number>, key: number) =>
+  counts.set(key, (counts.get(key) ?? 0) + 1);
+
+/** Accuracy and macro F1 of one class per row. */
 class ClassScorer implements Scorer {
-  private readonly counts = new Counts();
+  private readonly counts = new ClassCounts();
 
   constructor(private readonly width: number) {}
 
@@ -82,137 +103,141 @@ class ClassScorer implements Scorer {
   }
 }
 
-/** Accuracy of words; F1 of whole entities where the tags are of that kind, else of tags. */
+/** Accuracy of words; F1 of whole entities if the tags describe entities, else macro F1 of tags. */
 class TagScorer implements Scorer {
-  private readonly counts = new Counts();
-  private readonly byEntity: boolean;
-  private readonly entities = { right: 0, told: 0, true: 0 };
+  private readonly counts = new ClassCounts();
+  private readonly hasEntities: boolean;
+  private readonly entities = { correct: 0, predicted: 0, actual: 0 };
 
   constructor(private readonly labels: LabelSet) {
-    this.byEntity = isEntityScheme(labels.names);
+    this.hasEntities = isEntityScheme(labels.names);
   }
 
   add({ batch, length, labels }: Batch, outputs: Float32Array): void {
     const { names } = this.labels;
     for (let row = 0; row < batch; row++) {
-      const words = Array.from({ length }, (_, i) => row * length + i).filter(
-        (i) => labels[i] !== NO_LABEL,
-      );
-      const [truth, said] = [
-        words.map((i) => labels[i]!),
-        words.map((i) => argmaxOfRow(outputs, i, names.length)),
-      ];
-      truth.forEach((own, i) => this.counts.add(own, said[i]!));
-      if (this.byEntity)
+      const positions = Array.from({ length }, (_, i) => row * length + i);
+      const words = positions.filter((i) => labels[i] !== NO_LABEL);
+      const truth = words.map((i) => labels[i]!);
+      const predictions = words.map((i) => argmaxOfRow(outputs, i, names.length));
+      truth.forEach((tag, i) => this.counts.add(tag, predictions[i]!));
+      if (this.hasEntities)
         this.addEntities(
-          truth.map((own) => names[own]!),
-          said.map((own) => names[own]!),
+          truth.map((tag) => names[tag]!),
+          predictions.map((tag) => names[tag]!),
         );
     }
   }
 
-  private addEntities(truth: readonly string[], said: readonly string[]): void {
-    const [real, told] = [entitiesOf(truth), entitiesOf(said)];
-    this.entities.true += real.size;
-    this.entities.told += told.size;
-    this.entities.right += [...told].filter((own) => real.has(own)).length;
-  }
-
   scores(): Scores {
-    const { right, told, true: real } = this.entities;
+    const { correct, predicted, actual } = this.entities;
     return {
       accuracy: this.counts.accuracy(),
-      f1: this.byEntity ? (2 * right) / Math.max(1, told + real) : this.counts.macroF1(),
+      f1: this.hasEntities ? f1Of(correct, Math.max(1, predicted + actual)) : this.counts.macroF1(),
     };
+  }
+
+  private addEntities(truth: readonly string[], predictions: readonly string[]): void {
+    const actual = entitiesOf(truth);
+    const predicted = entitiesOf(predictions);
+    this.entities.actual += actual.size;
+    this.entities.predicted += predicted.size;
+    this.entities.correct += [...predicted].filter((entity) => actual.has(entity)).length;
   }
 }
 
-/** Accuracy of whole rows; F1 over all labels (micro average). */
-class LabelsScorer implements Scorer {
-  private right = 0;
-  private told = 0;
-  private real = 0;
+/** Share of rows with all labels correct; F1 over all labels (micro average). */
+class MultiLabelScorer implements Scorer {
+  private correct = 0;
+  private predicted = 0;
+  private actual = 0;
   private rows = 0;
-  private wholly = 0;
+  private correctRows = 0;
 
   constructor(private readonly width: number) {}
 
   add({ labels }: Batch, outputs: Float32Array): void {
     for (let row = 0; row * this.width < labels.length; row++) {
-      let same = true;
+      let isCorrect = true;
       for (let i = row * this.width; i < (row + 1) * this.width; i++) {
-        const [truth, said] = [labels[i] === 1, outputs[i]! > 0];
-        same &&= truth === said;
-        this.real += Number(truth);
-        this.told += Number(said);
-        this.right += Number(truth && said);
+        const truth = labels[i] === 1;
+        const prediction = outputs[i]! > 0;
+        if (truth !== prediction) isCorrect = false;
+        this.actual += Number(truth);
+        this.predicted += Number(prediction);
+        this.correct += Number(truth && prediction);
       }
       this.rows++;
-      this.wholly += Number(same);
+      this.correctRows += Number(isCorrect);
     }
   }
 
   scores(): Scores {
     return {
-      accuracy: this.wholly / this.rows,
-      f1: (2 * this.right) / Math.max(1, this.told + this.real),
+      accuracy: this.correctRows / this.rows,
+      f1: f1Of(this.correct, Math.max(1, this.predicted + this.actual)),
     };
   }
 }
 
-class NumberScorer implements Scorer {
+/** Root mean square error, and Pearson's correlation if it is defined. */
+class RegressionScorer implements Scorer {
   private readonly truth: number[] = [];
-  private readonly said: number[] = [];
+  private readonly predictions: number[] = [];
 
   add({ labels }: Batch, outputs: Float32Array): void {
     this.truth.push(...labels);
-    this.said.push(...outputs);
+    this.predictions.push(...outputs);
   }
 
   scores(loss: number): Scores {
-    const r = correlation(this.truth, this.said);
+    const r = correlation(this.truth, this.predictions);
     return { rmse: Math.sqrt(loss), ...(Number.isFinite(r) && { pearson: r }) };
   }
 }
 
-/** Pearson's; NaN where one side does not vary. */
+/** Pearson's correlation; NaN if one side is constant. */
 function correlation(a: readonly number[], b: readonly number[]): number {
   const mean = (values: readonly number[]) => values.reduce((x, y) => x + y, 0) / values.length;
-  const [ma, mb] = [mean(a), mean(b)];
-  let [ab, aa, bb] = [0, 0, 0];
+  const meanA = mean(a);
+  const meanB = mean(b);
+  let covariance = 0;
+  let varianceA = 0;
+  let varianceB = 0;
   for (let i = 0; i < a.length; i++) {
-    ab += (a[i]! - ma) * (b[i]! - mb);
-    aa += (a[i]! - ma) ** 2;
-    bb += (b[i]! - mb) ** 2;
+    covariance += (a[i]! - meanA) * (b[i]! - meanB);
+    varianceA += (a[i]! - meanA) ** 2;
+    varianceB += (b[i]! - meanB) ** 2;
   }
-  return ab / Math.sqrt(aa * bb);
+  return covariance / Math.sqrt(varianceA * varianceB);
 }
 
-/** Among how many texts the partner of a text is looked for. */
-const NEIGHBOURS = 256;
+/** Among how many texts a text's partner is searched. */
+const CANDIDATES = 256;
 
-/** Mean cosine of the pairs, and how often a text's own partner is the nearest of up to 256. */
+/** Mean cosine of the pairs, and how often the partner is the nearest of up to 256 texts. */
 class PairScorer implements Scorer {
   private readonly pairs: { readonly anchor: Float32Array; readonly positive: Float32Array }[] = [];
 
   add({ batch }: Batch, outputs: Float32Array): void {
     const width = outputs.length / batch;
-    const units = normalizedRows(outputs, width);
-    const row = (i: number) => units.slice(i * width, (i + 1) * width);
+    const rows = normalizedRows(outputs, width);
+    const row = (i: number) => rows.slice(i * width, (i + 1) * width);
     for (let i = 0; i < batch / 2; i++)
       this.pairs.push({ anchor: row(i), positive: row(batch / 2 + i) });
   }
 
   scores(): Scores {
-    let [sum, found] = [0, 0];
-    for (let start = 0; start < this.pairs.length; start += NEIGHBOURS) {
-      const own = this.pairs.slice(start, start + NEIGHBOURS);
-      for (const [i, { anchor }] of own.entries()) {
-        const cosines = own.map(({ positive }) => dotProduct(anchor, positive));
-        sum += cosines[i]!;
-        found += Number(cosines.every((c, j) => j === i || c < cosines[i]!));
+    let cosineSum = 0;
+    let found = 0;
+    for (let start = 0; start < this.pairs.length; start += CANDIDATES) {
+      const candidates = this.pairs.slice(start, start + CANDIDATES);
+      for (const [i, { anchor }] of candidates.entries()) {
+        const cosines = candidates.map(({ positive }) => dotProduct(anchor, positive));
+        cosineSum += cosines[i]!;
+        found += Number(cosines.every((cosine, j) => j === i || cosine < cosines[i]!));
       }
     }
-    return { cosine: sum / this.pairs.length, retrieval: found / this.pairs.length };
+    return { cosine: cosineSum / this.pairs.length, retrieval: found / this.pairs.length };
   }
 }

@@ -137,7 +137,7 @@ describe("a run's folder", () => {
       { ...record, recipe: { ...recipe, lora: { r: 0 } } },
     ]) {
       writeFileSync(path.join(dir, 'run.json'), JSON.stringify(broken));
-      await expect(readRecord(dir)).rejects.toThrow(/another version/);
+      await expect(readRecord(dir)).rejects.toThrow(/a different version/);
     }
   });
 
@@ -252,7 +252,7 @@ describe('fingerprints', () => {
     writeFileSync(file, 'abd');
     await expect(checkFingerprints([before])).rejects.toThrow(/has changed/);
     rmSync(file);
-    await expect(checkFingerprints([before])).rejects.toThrow(/is gone/);
+    await expect(checkFingerprints([before])).rejects.toThrow(/is missing/);
   });
 
   it("hold the commit of the folder's repository, loose or packed", async () => {

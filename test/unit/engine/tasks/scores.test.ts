@@ -13,26 +13,26 @@ const batch = (labels: readonly number[], rows: number, length = 1): Batch => ({
   attention_mask: new Int32Array(rows * length).fill(1),
   labels: Float32Array.from(labels),
 });
+/** The scores of one batch for a mean loss of 4. */
 const scores = (
   task: Task,
   labels: LabelSet | null,
-  own: Batch,
+  examples: Batch,
   outputs: readonly number[],
-  loss = 0,
 ) => {
   const scorer = scorerOf(task, labels);
-  scorer.add(own, Float32Array.from(outputs));
-  return scorer.scores(loss);
+  scorer.add(examples, Float32Array.from(outputs));
+  return scorer.scores(4);
 };
 const single: LabelSet = { problem_type: 'single_label_classification', names: ['a', 'b', 'c'] };
 
-describe('how good a model is', () => {
-  it('at text is the perplexity', () => {
+describe('the scores of a validation set', () => {
+  it('of text are the perplexity', () => {
     expect(scorerOf('causal_lm', null).scores(Math.log(7)).perplexity).toBeCloseTo(7);
   });
 
-  // By hand: truth a a b b, said a b b b. F1 of a: 2/3, of b: 4/5; c neither is nor is told.
-  it('at classes is accuracy, and F1 as the mean over the classes that occur', () => {
+  // Truth a a b b, predicted a b b b. F1 of a: 2/3, of b: 4/5; c neither occurs nor is predicted.
+  it('of classes are the accuracy, and the mean F1 of the classes that occur', () => {
     const { accuracy, f1 } = scores(
       'seq_cls',
       single,
@@ -43,8 +43,8 @@ describe('how good a model is', () => {
     expect(f1).toBeCloseTo((2 / 3 + 4 / 5) / 2);
   });
 
-  // Truth {a} {a, b}, said {a} {b}: right 2 of 2 told and 3 true; one row of two wholly.
-  it('at several labels is whole rows, and F1 over all labels', () => {
+  // Truth {a} {a, b}, predicted {a} {b}: 2 correct of 2 predicted and 3 actual labels; 1 of 2 rows.
+  it('of several labels are the accuracy of whole rows, and F1 over all labels', () => {
     const { accuracy, f1 } = scores(
       'seq_cls',
       { ...single, problem_type: 'multi_label_classification' },
@@ -55,27 +55,27 @@ describe('how good a model is', () => {
     expect(f1).toBeCloseTo((2 * 2) / (2 + 3));
   });
 
-  it('at numbers is the root of the mean square, and the correlation where there is one', () => {
+  it('of numbers are the root mean square error, and the correlation if it is defined', () => {
     const number: LabelSet = { problem_type: 'regression', names: ['value'] };
-    expect(scores('seq_cls', number, batch([1, 2, 3], 3), [2, 4, 6], 4)).toEqual({
+    expect(scores('seq_cls', number, batch([1, 2, 3], 3), [2, 4, 6])).toEqual({
       rmse: 2,
       pearson: expect.closeTo(1) as number,
     });
-    expect(scores('seq_cls', number, batch([1, 1], 2), [2, 4], 4)).toEqual({ rmse: 2 });
+    expect(scores('seq_cls', number, batch([1, 1], 2), [2, 4])).toEqual({ rmse: 2 });
   });
 
-  it('at entities counts whole ones, as seqeval does', () => {
+  it('of entities count whole entities, like seqeval', () => {
     const tags: LabelSet = {
       problem_type: 'single_label_classification',
       names: ['B-P', 'I-P', 'O'],
     };
-    const say = (...classes: number[]) =>
-      classes.flatMap((own) => [0, 1, 2].map((i) => (i === own ? 9 : 0)));
+    const logits = (...classes: number[]) =>
+      classes.flatMap((index) => [0, 1, 2].map((i) => (i === index ? 9 : 0)));
     const { accuracy, f1 } = scores(
       'token_cls',
       tags,
       batch([0, 1, 2, 0, -100], 1, 5),
-      say(0, 2, 2, 0, 0),
+      logits(0, 2, 2, 0, 0),
     );
     expect(accuracy).toBe(0.75);
     expect(f1).toBe(0.5);
@@ -89,9 +89,9 @@ describe('how good a model is', () => {
     ]);
   });
 
-  it('at pairs is their cosine, and how often the own partner is nearest', () => {
-    // Anchors (1, 0) and (0, 2), positives (3, 0) and (1, 0): the second finds neither nearer than
-    // the other.
+  it('of pairs are their cosine, and how often the partner is the nearest text', () => {
+    // Anchors (1, 0) and (0, 2), positives (3, 0) and (1, 0): no anchor's partner is nearer than the
+    // other text.
     expect(scores('embedding', null, batch([], 4), [1, 0, 0, 2, 3, 0, 1, 0])).toEqual({
       cosine: 0.5,
       retrieval: 0,
@@ -103,7 +103,7 @@ describe('how good a model is', () => {
   });
 });
 
-it('what a model says is in words', () => {
+it('predictions are shown as text', () => {
   expect(labelText(Float32Array.of(0, Math.log(8), 0), single)).toBe('b (80 %)');
   expect(
     labelText(Float32Array.of(-1, 0, -2), {

@@ -22,31 +22,31 @@ const rates = (change: Partial<ScheduleSettings>, total: number) =>
   Array.from({ length: total }, (_, i) => learningRate(settings(change), i + 1, total));
 
 describe('the learning rate', () => {
-  it('falls as a half cosine wave after a warm-up from 0', () => {
+  it('follows half a cosine wave after a warm-up from 0', () => {
     const [first, second, third, fourth, , last] = rates({ warmup_steps: 2 }, 6);
     expect([first, second, third]).toEqual([0, 0.5, 1]);
     expect(fourth).toBeCloseTo(0.5 * (1 + Math.cos(Math.PI / 4)), 12);
     expect(last).toBeCloseTo(0.5 * (1 + Math.cos((3 * Math.PI) / 4)), 12);
   });
 
-  it('falls in a straight line', () =>
+  it('decreases linearly', () =>
     expect(rates({ lr_scheduler_type: 'linear', warmup_steps: 1 }, 5)).toEqual([
       0, 1, 0.75, 0.5, 0.25,
     ]));
-  it('stays as it is', () =>
+  it('is constant', () =>
     expect(rates({ lr_scheduler_type: 'constant', warmup_steps: 2 }, 3)).toEqual([1, 1, 1]));
-  it('stays as it is after a warm-up', () =>
+  it('is constant after a warm-up', () =>
     expect(rates({ lr_scheduler_type: 'constant_with_warmup', warmup_steps: 2 }, 4)).toEqual([
       0, 0.5, 1, 1,
     ]));
-  it('warms up in a share of all steps, rounded up, unless steps are given', () => {
+  it('warms up during a share of all steps, rounded up, unless warmup_steps is set', () => {
     expect(warmupSteps(settings({ warmup_ratio: 0.03 }), 101)).toBe(4);
     expect(warmupSteps(settings({ warmup_ratio: 0.5, warmup_steps: 3 }), 100)).toBe(3);
   });
 });
 
 describe('the plan of a run', () => {
-  const of = (examples: number, change: object = {}) =>
+  const planFor = (examples: number, change: object = {}) =>
     planTraining(examples, {
       num_train_epochs: 1,
       max_steps: null,
@@ -55,17 +55,17 @@ describe('the plan of a run', () => {
       ...change,
     });
 
-  it('takes the tail of an epoch as a step too', () => {
-    expect(of(7).steps_per_epoch).toBe(2);
-    expect(stepPosition(2, of(7), 4)).toEqual({ epoch: 0, batches: [4, 5, 6] });
+  it('makes a step of the last batches of an epoch, even if there are fewer', () => {
+    expect(planFor(7).steps_per_epoch).toBe(2);
+    expect(stepPosition(2, planFor(7), 4)).toEqual({ epoch: 0, batches: [4, 5, 6] });
   });
-  it('trains on three batches with an accumulation of four', () =>
-    expect(stepPosition(1, of(3), 4)).toEqual({ epoch: 0, batches: [0, 1, 2] }));
-  it('counts half epochs, and lets max_steps decide', () => {
-    expect(of(8, { num_train_epochs: 1.5 }).total_steps).toBe(3);
-    expect(of(8, { max_steps: 100 }).total_steps).toBe(100);
+  it('makes one step of three batches with an accumulation of four', () =>
+    expect(stepPosition(1, planFor(3), 4)).toEqual({ epoch: 0, batches: [0, 1, 2] }));
+  it('counts fractions of epochs, and lets max_steps override them', () => {
+    expect(planFor(8, { num_train_epochs: 1.5 }).total_steps).toBe(3);
+    expect(planFor(8, { max_steps: 100 }).total_steps).toBe(100);
   });
-  it('sees each batch once an epoch, whatever the sizes', () => {
+  it('uses each batch once per epoch, for any sizes', () => {
     fc.assert(
       fc.property(
         fc.integer({ min: 1, max: 50 }),
@@ -90,6 +90,6 @@ describe('the plan of a run', () => {
       ),
     );
   });
-  it('does things every so many steps, or never', () =>
+  it('repeats actions after a number of steps, or never', () =>
     expect([isDue(10, 5), isDue(11, 5), isDue(10, 0)]).toEqual([true, false, false]));
 });
