@@ -82,12 +82,12 @@ describe('a checkpoint', () => {
     ); // as if killed while writing it again
     await goesOn(
       runDir,
-      /^checkpoints\/step-100 is not whole and is left out: .*\ncheckpoints\/step-90 is not whole.*\ncheckpoints\/step-80 is not whole.*\n$/,
+      /^checkpoints\/step-100 is incomplete and is skipped: .*\ncheckpoints\/step-90 is incomplete.*\ncheckpoints\/step-80 is incomplete.*\n$/,
     );
     rmSync(path.join(kept, 'checkpoints/step-70'), { recursive: true });
     await goesOn(
       kept,
-      /step-80 is not whole[^\n]*\nNo checkpoint is whole: the run starts anew\.\n$/,
+      /step-80 is incomplete[^\n]*\nNo checkpoint is complete: the run starts again from step 0\.\n$/,
     );
   });
 

@@ -1,7 +1,7 @@
 import path from 'node:path';
 import { describe, expect, it } from 'vitest';
 import { openBase, readWeight } from '../../src/formats/openBase';
-import { intrudersOf, THRESHOLD } from '../../src/engine/compare/intruders';
+import { findIntruders, INTRUDER_THRESHOLD } from '../../src/engine/compare/intruders';
 import { readPeftAdapter } from '../../src/formats/peft/read';
 import { writePeftAdapter } from '../../src/formats/peft/write';
 import type { LoraFactors } from '../../src/lora/adapter';
@@ -105,11 +105,10 @@ describe('intruders', () => {
     const before = binding.getNumOfTensors();
     for (const [name, { at: scales }] of Object.entries(intruders)) {
       const m = modules.find((own) => own.path === name)!;
-      const found = intrudersOf(
+      const found = findIntruders(
         binding,
-        await readWeight(base, `${name}.weight`),
+        { data: await readWeight(base, `${name}.weight`), isByInput: false },
         scales.map(({ scale }) => ({ ...m, scaling: m.scaling * scale })),
-        false,
       );
       for (const [n, { gap, best_cosine }] of scales.entries()) {
         best_cosine.forEach((cosine, i) => {
@@ -119,7 +118,9 @@ describe('intruders', () => {
               `${name} ${i}`,
             ).toBeLessThanOrEqual(1e-5);
         });
-        expect(found[n]!.count).toBe(best_cosine.filter((cosine) => cosine < THRESHOLD).length);
+        expect(found[n]!.count).toBe(
+          best_cosine.filter((cosine) => cosine < INTRUDER_THRESHOLD).length,
+        );
       }
     }
     expect(binding.getNumOfTensors()).toBe(before);
@@ -142,7 +143,7 @@ describe('intruders', () => {
       B: Float32Array.of(0, 0, 1, 1),
       magnitude: null,
     };
-    const [found] = intrudersOf(binding, W, [update], false);
+    const [found] = findIntruders(binding, { data: W, isByInput: false }, [update]);
     expect(found!.best_cosines[0]).toBeCloseTo(Math.SQRT1_2, 3); // between the third and the fourth
     const random = createRandom(3, 'intruders');
     const numbers = (n: number) => Float32Array.from({ length: n }, () => random() - 0.5);
@@ -161,13 +162,15 @@ describe('intruders', () => {
       (_, i) => weight[(i % 12) * 24 + Math.floor(i / 12)]!,
     );
     const [one, other] = [
-      intrudersOf(binding, weight, [wide], false)[0]!,
-      intrudersOf(binding, turned, [wide], true)[0]!,
+      findIntruders(binding, { data: weight, isByInput: false }, [wide])[0]!,
+      findIntruders(binding, { data: turned, isByInput: true }, [wide])[0]!,
     ];
     one.best_cosines.forEach((cosine, i) => expect(other.best_cosines[i]).toBeCloseTo(cosine, 5));
     expect(one.best_cosines).toHaveLength(10);
     expect(
-      intrudersOf(binding, weight, [{ ...wide, B: new Float32Array(36) }], false)[0],
+      findIntruders(binding, { data: weight, isByInput: false }, [
+        { ...wide, B: new Float32Array(36) },
+      ])[0],
     ).toMatchObject({ count: 0 });
   });
 
@@ -183,7 +186,7 @@ describe('intruders', () => {
     for (const layer of layers!)
       if (layer.intruders?.a)
         expect(layer.intruders.a.count).toBe(
-          layer.intruders.a.best_cosines.filter((cosine) => cosine < THRESHOLD).length,
+          layer.intruders.a.best_cosines.filter((cosine) => cosine < INTRUDER_THRESHOLD).length,
         );
     const { stdout } = await cli(
       'compare',

@@ -546,7 +546,7 @@ describe('odd files', () => {
     [
       'the same format',
       () => ['--adapter', at('llama/formats/mlx'), '--to', 'mlx', '--output', 'x'],
-      /in this format already/,
+      /has this format already/,
     ],
     [
       'a wrong ending',
@@ -563,7 +563,7 @@ describe('odd files', () => {
         '--output',
         written(folder, 'a.safetensors'),
       ],
-      /something at the output already/,
+      /The output exists already/,
     ],
     [
       'an unknown format',
@@ -694,7 +694,7 @@ describe('odd files', () => {
         '--modelfile',
         file,
       ),
-    ).toMatch(/may be one already/);
+    ).toMatch(/may exist already/);
   });
 });
 

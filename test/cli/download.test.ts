@@ -87,7 +87,7 @@ describe('a base from the hub', () => {
     const broken = await download({ breakAfter: 30_000 }, folder);
     expect([broken.code, broken.stderr]).toEqual([
       1,
-      expect.stringContaining('it goes on where it ended'),
+      expect.stringContaining('the download resumes where it stopped'),
     ]);
     expect(existsSync(path.join(folder, 'config.json'))).toBe(false);
     const part = readdirSync(folder).find((name) => name.endsWith('.part'))!;
@@ -113,7 +113,7 @@ describe('a base from the hub', () => {
       { tamper: (bytes) => Buffer.concat([bytes, Buffer.alloc(5)]) },
       folder,
     );
-    expect(longer.stderr).toContain('The hub sends more');
+    expect(longer.stderr).toContain('The Hub sent more');
     expect(readdirSync(folder).filter((name) => !name.endsWith('.part'))).toEqual([]);
   });
 
@@ -123,7 +123,7 @@ describe('a base from the hub', () => {
     const { code, stderr } = await download({}, folder);
     expect([code, stderr]).toEqual([
       1,
-      expect.stringContaining('is there already, and is not what the hub has'),
+      expect.stringContaining('exists already, but differs from the one on the Hub'),
     ]);
     expect(readdirSync(folder)).toEqual(['README.md']);
     expect(readFileSync(path.join(folder, 'README.md'), 'utf8')).toBe('mine');
@@ -146,19 +146,17 @@ describe('a base from the hub', () => {
 
   it('needs a token where it is not for everybody, and tells a wrong name and a missing hub apart', async () => {
     const folder = path.join(tempFolder(), 'tiny');
-    expect((await download({ token: 'hf_right' }, folder)).stderr).toContain(
-      'is not there for everybody',
-    );
+    expect((await download({ token: 'hf_right' }, folder)).stderr).toContain('is not public');
     expect((await download({}, folder, [], { HF_TOKEN: 'hf_wrong' })).stderr).toContain(
       'The token may not read owner/tiny',
     );
     expect((await download({}, folder, [], { HF_TOKEN: 'hf_right' })).code).toBe(0);
     hub!.change({ token: null });
     expect((await download({}, folder, [], {}, 'owner/other')).stderr).toContain(
-      'The hub has no model owner/other',
+      'The Hub has no model owner/other',
     );
     expect((await download({}, folder, [], {}, '../../etc')).stderr).toContain(
-      'is no name of a model',
+      'is not the name of a model',
     );
     expect(
       (await download({}, folder, [], { HF_ENDPOINT: 'http://127.0.0.1:9' })).stderr,

@@ -190,7 +190,7 @@ it('what else differs is told, and unchanged layers are left out', async () => {
     '--output',
     newFolder(),
   );
-  expect(stdout).toMatch(/1 layers of rank 2.*\nNot carried.*norm\.weight \(by /);
+  expect(stdout).toMatch(/1 modules of rank 2.*\nNot extracted.*norm\.weight \(by /);
 });
 
 describe('refused are', () => {
@@ -202,14 +202,14 @@ describe('refused are', () => {
       name === 'model.norm.weight' ? data.map((x) => 2 * x) : data,
     );
     expect(await refusal('--base', at('llama/base'), '--tuned', norms, '--rank', '4')).toMatch(
-      /None of the layers.*model\.norm\.weight/,
+      /None of the targeted layers.*model\.norm\.weight/,
     );
   });
 
   it('another family, another shape, unknown targets, no rank', async () => {
     expect(
       await refusal('--base', at('llama/base'), '--tuned', at('gpt2/base'), '--rank', '4'),
-    ).toMatch(/two families, llama and gpt2/);
+    ).toMatch(/different families, llama and gpt2/);
     expect(
       await refusal('--base', at('llama/base'), '--tuned', at('llama3/base'), '--rank', '4'),
     ).toMatch(/another shape.*--base|nothing to extract|differs/s);
@@ -226,7 +226,7 @@ describe('refused are', () => {
       ),
     ).toMatch(/No module is called q_prj; did you mean q_proj/);
     expect(await refusal('--base', at('llama/base'), '--tuned', at('llama/base'))).toMatch(
-      /one of --rank, --energy and --error/,
+      /exactly one of --rank, --energy and --error/,
     );
     expect(
       await refusal('--base', at('llama/base'), '--tuned', at('llama/base'), '--rank', '0'),

@@ -123,7 +123,7 @@ describe('a training of all weights', () => {
     const { code, stderr } = await cli('train', '--resume', runDir, '--json');
     expect([code, stderr]).toEqual([
       0,
-      expect.stringMatching(/^checkpoints\/step-12 is not whole and is left out: .*\n$/),
+      expect.stringMatching(/^checkpoints\/step-12 is incomplete and is skipped: .*\n$/),
     ]);
     expect(modelOf(runDir).equals(before)).toBe(true);
   });

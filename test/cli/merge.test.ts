@@ -13,7 +13,7 @@ import { canonicalNames } from '../../src/formats/architecture/names';
 import { openBase } from '../../src/formats/openBase';
 import { openShards } from '../../src/formats/huggingface';
 import { withSafetensors } from '../../src/formats/safetensors/read';
-import { checkRoom } from '../../src/engine/merge/place';
+import { checkDiskSpace } from '../../src/engine/outputPath';
 import { GgufFile } from '../../src/formats/gguf/read';
 import { mergedBase, scaledAdapter } from '../support/adapters';
 import { asGguf } from '../support/ggufFixture';
@@ -221,7 +221,7 @@ describe('a sharded bf16 base', () => {
   it('tells what bf16 swallows, and that float32 keeps it', async () => {
     const tiny = await merged(base, [adapter], '--scale', '0.0001', '--no-parity');
     expect(tiny.warnings).toEqual([
-      expect.stringMatching(/% of the numbers .* are the same after rounding.*--dtype float32/),
+      expect.stringMatching(/% of the elements .* are the same after rounding.*--dtype float32/),
     ]);
     const kept = await merged(
       base,
@@ -253,7 +253,7 @@ describe('a sharded bf16 base', () => {
     writeFileSync(shard, bytes);
     const { code, stdout } = await cli('merge', '--verify', output);
     expect([code, stdout]).toEqual([1, expect.stringMatching(/changed .*safetensors/)]);
-    expect((await cli('merge', '--verify', base)).stderr).toMatch(/no merged model/);
+    expect((await cli('merge', '--verify', base)).stderr).toMatch(/not a merged model/);
   });
 });
 
@@ -318,18 +318,18 @@ describe('the output', () => {
       path.dirname(base),
     ])
       expect(await refusal('--base', base, '--adapter', adapter, '--output', output)).toMatch(
-        /may not lie in what is merged, nor hold it/,
+        /must not be inside an input or contain it/,
       );
     const taken = tempFolder();
     writeFileSync(path.join(taken, 'x'), '');
     expect(await refusal('--base', base, '--adapter', adapter, '--output', taken)).toMatch(
-      /something at the output already/,
+      /The output exists already/,
     );
     expect(readdirSync(taken)).toEqual(['x']);
   });
 
   it('needs room, which is looked for before the first byte', async () => {
-    await expect(checkRoom(path.join(tempFolder(), 'a/b'), 1e18)).rejects.toThrow(
+    await expect(checkDiskSpace(path.join(tempFolder(), 'a/b'), 1e18)).rejects.toThrow(
       /needs 1000000000\.0 GB/,
     );
   });
@@ -599,7 +599,7 @@ describe('a .gguf file', () => {
         '--output',
         newFile(),
       ],
-      /only made of a \.gguf base.*convert_hf_to_gguf/s,
+      /only be made from a \.gguf base.*convert_hf_to_gguf/s,
     ],
     [
       'q8_0 in a folder',
@@ -613,7 +613,7 @@ describe('a .gguf file', () => {
         '--dtype',
         'q8_0',
       ],
-      /holds no q8_0 weights/,
+      /cannot hold q8_0 weights/,
     ],
   ])('%s is refused', async (_, args, reason) => {
     expect(await refusal(...args)).toMatch(reason);

@@ -122,7 +122,9 @@ it('holds the base in bf16 where that is asked for, as generate does, and refuse
   const refused = await cli('generate', '--base', base, '--prompt', 'x', '--base-dtype', 'half');
   expect([refused.code, refused.stderr]).toEqual([
     2,
-    expect.stringContaining('--base-dtype must be auto, float32, bfloat16, not "half"') as string,
+    expect.stringContaining(
+      '--base-dtype must be one of auto, float32, bfloat16, not "half"',
+    ) as string,
   ]);
 });
 

@@ -357,7 +357,7 @@ describe('the other commands', () => {
     expect(kinds).toEqual(['base', 'adapter', 'run', 'dataset']);
     expect((await cli('inspect', base)).stdout).toContain('q_proj');
     const { stdout } = await cli('inspect', makeRecipe());
-    expect(stdout).toMatch(/9 examples to learn from, 1 held out; \d+ of \d+ tokens are learnt/);
+    expect(stdout).toMatch(/9 training examples, 1 for validation; \d+ of \d+ tokens have a loss/);
     expect(stdout).toMatch(/line 1: [^«]*say one[^«]*«one[^»]*»/);
   });
 });

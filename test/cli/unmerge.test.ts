@@ -164,7 +164,7 @@ describe('what is refused', () => {
         await merged(at('qwen3/base'), [at('qwen3/dora/adapter')]),
         ...out(),
       ),
-    ).toMatch(/DoRA brings each row.*Use the base, which was .*qwen3/s);
+    ).toMatch(/DoRA changes the norm of each row.*Use the base, which was .*qwen3/s);
     expect(
       await refusal(
         '--merged',
@@ -175,11 +175,11 @@ describe('what is refused', () => {
   });
 
   it('a model that no merge wrote, or that was changed since, or an adapter that was', async () => {
-    expect(await refusal('--merged', at('llama/base'), ...out())).toMatch(/no merged model/);
+    expect(await refusal('--merged', at('llama/base'), ...out())).toMatch(/not a merged model/);
     const own = copyOf(at('llama/lora-qv/adapter'));
     const model = await merged(at('llama/base'), [own]);
     expect(await refusal('--merged', model, '--output', path.join(model, 'x'))).toMatch(
-      /may not lie in/,
+      /must not be inside an input/,
     );
     expect(await refusal('--merged', model, '--output', path.join(tempFolder(), 'x.gguf'))).toMatch(
       /same kind/,
@@ -200,7 +200,7 @@ describe('what is refused', () => {
     const last = out();
     appendFileSync(path.join(model, 'model.safetensors'), 'x');
     expect(await refusal('--merged', model, '--adapter', moved, ...last)).toMatch(
-      /not as it was written.*changed/s,
+      /has changed since it was written.*changed/s,
     );
     expect(existsSync(last[1]!)).toBe(false);
   });

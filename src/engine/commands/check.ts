@@ -1,82 +1,100 @@
 import { readFile } from 'node:fs/promises';
 import path from 'node:path';
+import * as v from 'valibot';
 import { examineData } from '../../data/dataset/examine';
 import { readData } from '../../data/dataset/prepare';
 import type { CheckedDataset, CheckedRecipe } from '../../shared/checkedRecipe';
-import { formatPlace, LoraError } from '../../shared/errors';
+import { formatPlace, LoraError, type Problem } from '../../shared/errors';
 import type { Recipe } from '../../shared/recipe';
 import { parseRecipe } from '../../shared/recipeFile';
 import { dataToolsOf } from '../model/dataTools';
 import { openForTraining } from '../training/open';
-import type { Context } from './context';
-import { readOptions, usageError } from './options';
+import { defineCommand, form } from './command';
+import { printResult } from './context';
+import { list } from './options';
 
-export const CHECK_USAGE =
-  'lora check RECIPE [--instead FILE=OTHER…] [--json]  (--instead: reads a dataset from another file, as for text that is not saved yet)';
-
-/** Says what is wrong with a recipe's rows, and what there is to learn. 1: rows have errors. */
-export async function check(args: readonly string[], context: Context): Promise<number> {
-  const { values, positionals } = readOptions(
-    args,
-    { instead: { type: 'string', multiple: true } },
-    CHECK_USAGE,
-  );
-  const [recipe] = positionals;
-  if (recipe === undefined || positionals.length > 1)
-    throw usageError('Name one recipe', CHECK_USAGE);
-  const checked = await checkRecipe(path.resolve(recipe), insteadOf(values.instead ?? []));
-  if (context.json) context.print(JSON.stringify({ kind: 'result', ...checked }));
-  else context.print(wordsOf(checked));
-  // With --json the answer is what was asked for, whatever it says.
-  return !context.json &&
-    checked.datasets.some(({ problems }) => problems.some(({ severity }) => severity === 'error'))
-    ? 1
-    : 0;
+interface Replacement {
+  readonly file: string;
+  readonly other: string;
 }
 
-function insteadOf(pairs: readonly string[]): ReadonlyMap<string, string> {
-  return new Map(
-    pairs.map((pair) => {
-      const at = pair.lastIndexOf('=');
-      if (at <= 0)
-        throw usageError(`--instead must be FILE=OTHER, not ${JSON.stringify(pair)}`, CHECK_USAGE);
-      return [path.resolve(pair.slice(0, at)), path.resolve(pair.slice(at + 1))];
+const replacement = v.pipe(
+  v.string(),
+  v.check(
+    (value) => value.lastIndexOf('=') > 0,
+    ({ input }) => `must be FILE=OTHER, not ${JSON.stringify(input)}`,
+  ),
+  v.transform((value): Replacement => {
+    const separator = value.lastIndexOf('=');
+    return {
+      file: path.resolve(value.slice(0, separator)),
+      other: path.resolve(value.slice(separator + 1)),
+    };
+  }),
+);
+
+/** lora check: exit code 1 if rows have errors. */
+export const checkCommand = defineCommand({
+  name: 'check',
+  summary: "Checks the rows of a recipe's datasets and counts what they train.",
+  forms: [
+    form({
+      positionals: {
+        recipe: { valueName: 'RECIPE', help: 'recipe: a lora.json file' },
+      },
+      options: {
+        instead: list(
+          replacement,
+          'FILE=OTHER',
+          'read OTHER for the dataset FILE, for example for text that is not saved yet',
+        ),
+      },
+      run: async ({ positionals, options }, context) => {
+        const checked = await checkRecipe(path.resolve(positionals.recipe), options.instead);
+        printResult(context, checked, () => describeChecked(checked));
+        const hasErrors = checked.datasets
+          .flatMap(({ problems }) => problems)
+          .some(({ severity }) => severity === 'error');
+        // With --json the list of problems is the result, whatever it contains.
+        return hasErrors && !context.json ? 1 : 0;
+      },
     }),
-  );
-}
+  ],
+});
 
 async function checkRecipe(
   file: string,
-  instead: ReadonlyMap<string, string>,
+  replacements: readonly Replacement[],
 ): Promise<CheckedRecipe> {
+  const otherOf = new Map(replacements.map(({ file: own, other }) => [own, other]));
+  const fileOf = new Map(replacements.map(({ file: own, other }) => [other, own]));
+  const read = (dataset: string) => otherOf.get(dataset) ?? dataset;
+  const shown = (dataset: string) => fileOf.get(dataset) ?? dataset;
   const recipe = parseRecipe(await readFile(file, 'utf8'), file);
-  const read = {
+  const { base, datasets } = await examine({
     ...recipe,
-    dataset: instead.get(recipe.dataset) ?? recipe.dataset,
-    validation:
-      recipe.validation === null ? null : (instead.get(recipe.validation) ?? recipe.validation),
-  };
-  const back = new Map([...instead].map(([own, other]) => [other, own]));
-  const named = (place: string) => back.get(place) ?? place;
-  const { base, datasets } = await examined(read);
+    dataset: read(recipe.dataset),
+    validation: recipe.validation === null ? null : read(recipe.validation),
+  });
   return {
     task: recipe.task,
     base,
     max_length: recipe.training.max_length,
-    datasets: datasets.map((own) => ({
-      ...own,
-      path: named(own.path),
-      problems: own.problems.map((problem) =>
-        problem.place
-          ? { ...problem, place: { ...problem.place, file: named(problem.place.file) } }
-          : problem,
-      ),
+    datasets: datasets.map((dataset) => ({
+      ...dataset,
+      path: shown(dataset.path),
+      problems: dataset.problems.map((problem) => withShownFile(problem, shown)),
     })),
   };
 }
 
-/** Without a base that can be read, as far as that goes: rows, no tokens. */
-async function examined(
+function withShownFile(problem: Problem, shown: (file: string) => string): Problem {
+  const { place } = problem;
+  return place ? { ...problem, place: { ...place, file: shown(place.file) } } : problem;
+}
+
+/** Without a readable base the rows are checked, but no tokens are counted. */
+async function examine(
   recipe: Recipe,
 ): Promise<{ readonly base: string | null; readonly datasets: readonly CheckedDataset[] }> {
   try {
@@ -87,31 +105,40 @@ async function examined(
       await base.close();
     }
   } catch (error) {
-    if (!(error instanceof LoraError) || (error.area !== 'base' && error.area !== 'tokenizer'))
+    if (!(error instanceof LoraError) || (error.area !== 'base' && error.area !== 'tokenizer')) {
       throw error;
+    }
     return { base: null, datasets: examineData(await readData(recipe, null), recipe, null) };
   }
 }
 
-function wordsOf({ datasets, max_length }: CheckedRecipe): string {
-  return datasets
-    .flatMap(({ path: file, problems, cut, duplicates, statistics, lengths }) => [
-      statistics
-        ? `${file}: ${statistics.examples} examples, ${statistics.tokens} tokens, ${statistics.labelled_tokens} learnt, the longest row has ${statistics.longest}`
-        : file,
-      ...lengths.map(
-        ({ from, to, rows }) =>
-          `  ${`${from}–${to}`.padStart(12)} tokens: ${rows} ${rows === 1 ? 'row' : 'rows'}`,
-      ),
-      ...problems.map(
-        ({ severity, message, place }) =>
-          `  ${severity}: ${place?.line === undefined ? '' : `${formatPlace(place)}: `}${message}`,
-      ),
-      ...cut.map(
-        ({ line, length, lost }) =>
-          `  warning: line ${line}: cut to max_length = ${max_length}, ${lost} of its ${length} tokens are lost`,
-      ),
-      ...duplicates.map(({ line, first }) => `  warning: line ${line}: the same as line ${first}`),
-    ])
-    .join('\n');
+const describeChecked = ({ datasets, max_length }: CheckedRecipe): string =>
+  datasets.flatMap((dataset) => datasetLines(dataset, max_length)).join('\n');
+
+function datasetLines(dataset: CheckedDataset, maxLength: number): string[] {
+  const { problems, cut, duplicates, lengths } = dataset;
+  return [
+    headline(dataset),
+    ...lengths.map(
+      ({ from, to, rows }) =>
+        `  ${`${from}–${to}`.padStart(12)} tokens: ${rows} ${rows === 1 ? 'row' : 'rows'}`,
+    ),
+    ...problems.map((problem) => `  ${problem.severity}: ${describeRowProblem(problem)}`),
+    ...cut.map(
+      ({ line, length, lost }) =>
+        `  warning: line ${line}: truncated to max_length = ${maxLength}, which drops ${lost} of its ${length} tokens`,
+    ),
+    ...duplicates.map(({ line, first }) => `  warning: line ${line}: duplicate of line ${first}`),
+  ];
 }
+
+function headline({ path: file, statistics }: CheckedDataset): string {
+  if (!statistics) {
+    return file;
+  }
+  const { examples, tokens, labelled_tokens, longest } = statistics;
+  return `${file}: ${examples} examples, ${tokens} tokens, ${labelled_tokens} with a loss, longest row ${longest} tokens`;
+}
+
+const describeRowProblem = ({ message, place }: Problem): string =>
+  place?.line === undefined ? message : `${formatPlace(place)}: ${message}`;

@@ -1,112 +1,101 @@
-import path from 'node:path';
 import {
   combineUpdates,
   COMBINATIONS,
   type Combined,
   type CombineOptions,
 } from '../../lora/combine';
-import { readAdapters, refused, writeMadeAdapter } from '../combine/writeAdapter';
-import type { Context } from './context';
-import { readOptions, required, shareOf, usageError, wholeNumber } from './options';
+import { LoraError } from '../../shared/errors';
+import { readAdapters } from '../adapters/readAdapters';
+import { writeDerivedAdapter } from '../adapters/writeDerivedAdapter';
+import { defineCommand, form } from './command';
+import { outputFolderOption } from './commonOptions';
+import { printResult } from './context';
+import { describeRange, percentage } from './describe';
+import { flag, optional, required, requiredList, withDefault } from './options';
+import { fraction, numberList, oneOf, positiveWholeNumber, text } from './optionValues';
 
-export const COMBINE_USAGE = `lora combine --adapter DIR --adapter DIR… --weights 0.7,0.3 --type ${COMBINATIONS.join('|')} --output DIR [--rank N] [--density D] [--sign total|frequency] [--peft] [--json]`;
+/** Below this relative error the combination is exact within the rounding of f32. */
+const EXACT = 1e-6;
 
-/**
- * Several adapters of one base as one; says how far that is from the weighted sum of their updates.
- */
-export async function combine(args: readonly string[], context: Context): Promise<number> {
-  const { values } = readOptions(
-    args,
-    {
-      adapter: { type: 'string', multiple: true },
-      weights: { type: 'string' },
-      type: { type: 'string' },
-      output: { type: 'string' },
-      rank: { type: 'string' },
-      density: { type: 'string' },
-      sign: { type: 'string' },
-      peft: { type: 'boolean' },
-    },
-    COMBINE_USAGE,
-  );
-  const folders = values.adapter ?? [];
-  const output = path.resolve(required(values.output, 'output', COMBINE_USAGE));
-  const options: CombineOptions = {
-    type: typeOf(values.type),
-    weights: weightsOf(values.weights, folders.length),
-    rank:
-      values.rank === undefined
-        ? null
-        : Math.max(1, wholeNumber(values.rank, 'rank', 1, COMBINE_USAGE)),
-    density: shareOf(values.density, 'density', 0.5, COMBINE_USAGE),
-    majority_sign_method: signOf(values.sign),
-    peft: values.peft ?? false,
-  };
-  const adapters = await readAdapters(folders, context.warn);
-  const combined = attempt(() => combineUpdates(adapters, options), folders[0] ?? output);
-  await writeMadeAdapter(
-    output,
-    combined.adapter,
-    folders,
-    `${options.type} of ${folders.length} with the weights ${options.weights.join(', ')}`,
-  );
-  const { error, errors, adapter } = combined;
-  context.print(
-    context.json
-      ? JSON.stringify({
-          kind: 'result',
+/** lora combine. */
+export const combineCommand = defineCommand({
+  name: 'combine',
+  summary: 'Combines several adapters of one base into one adapter.',
+  forms: [
+    form({
+      options: {
+        adapter: requiredList(text, 'DIR', 'adapter; repeat for each, at least two'),
+        weights: optional(numberList, '0.7,0.3', 'a weight for each adapter (default: all 1)'),
+        type: required(oneOf(COMBINATIONS), COMBINATIONS.join('|'), 'how to combine them'),
+        output: outputFolderOption,
+        rank: optional(positiveWholeNumber, 'N', 'svd: rank of the result (default: the largest)'),
+        density: withDefault('0.5', fraction, 'D', 'ties, magnitude_prune: share of numbers kept'),
+        sign: withDefault(
+          'total',
+          oneOf(['total', 'frequency']),
+          'total|frequency',
+          'ties: sign with the larger sum, or the more frequent one',
+        ),
+        peft: flag('linear: combine A and B separately, as PEFT does'),
+      },
+      run: async ({ options }, context) => {
+        const { adapter: folders, output, type } = options;
+        const settings: CombineOptions = {
+          type,
+          weights: options.weights ?? folders.map(() => 1),
+          rank: options.rank,
+          density: options.density,
+          majority_sign_method: options.sign,
+          peft: options.peft,
+        };
+        const adapters = await readAdapters(folders, null, context.warn);
+        const combined = combineOrRefuse(adapters, settings, folders[0]!);
+        await writeDerivedAdapter(output, combined.adapter, {
+          sources: folders,
+          title: `${type} of ${folders.length} with the weights ${settings.weights.join(', ')}`,
+        });
+        const { error, errors, adapter } = combined;
+        const facts = {
           output,
           error,
           errors: Object.fromEntries(errors),
           ranks: Object.fromEntries(adapter.modules.map((m) => [m.path, m.r])),
-        })
-      : inWords(output, combined),
-  );
-  return 0;
-}
+        };
+        printResult(context, facts, () => describeCombined(output, combined));
+        return 0;
+      },
+    }),
+  ],
+});
 
-function attempt<T>(make: () => T, folder: string): T {
+function combineOrRefuse(
+  adapters: Parameters<typeof combineUpdates>[0],
+  settings: CombineOptions,
+  folder: string,
+): Combined {
   try {
-    return make();
+    return combineUpdates(adapters, settings);
   } catch (error) {
-    return refused(error, folder);
+    if (error instanceof RangeError) {
+      throw new LoraError('adapter', error.message, { place: { file: folder }, cause: error });
+    }
+    throw error;
   }
 }
 
-function inWords(output: string, { adapter, error, errors }: Combined): string {
-  const worst = [...errors].reduce((most, own) => (own[1] > most[1] ? own : most), ['', 0]);
-  const ranks = [...new Set(adapter.modules.map((m) => m.r))].join(', ');
-  const exact = error !== null && error < 1e-6;
-  return `${output}: ${adapter.modules.length} layers of rank ${ranks}\n${
-    exact
-      ? 'It does exactly what the weighted sum of the updates does.'
-      : `Error against the weighted sum of the updates: ${((error ?? 0) * 100).toFixed(2)} %${worst[0] === '' ? '' : `, most in ${worst[0]} (${(worst[1] * 100).toFixed(2)} %)`}`
-  }`;
+function describeCombined(output: string, { adapter, error, errors }: Combined): string {
+  const { modules } = adapter;
+  const ranks = describeRange(modules.map((m) => m.r));
+  return [
+    `${output}: ${modules.length} modules of rank ${ranks}`,
+    error !== null && error < EXACT
+      ? 'The result equals the weighted sum of the updates.'
+      : describeError(error ?? 0, errors),
+  ].join('\n');
 }
 
-function typeOf(value: string | undefined): CombineOptions['type'] {
-  const type = COMBINATIONS.find((own) => own === required(value, 'type', COMBINE_USAGE));
-  if (type) return type;
-  throw usageError(
-    `--type must be one of ${COMBINATIONS.join(', ')}, not ${JSON.stringify(value)}`,
-    COMBINE_USAGE,
-  );
-}
-
-function weightsOf(value: string | undefined, count: number): number[] {
-  if (value === undefined) return new Array<number>(count).fill(1);
-  const weights = value.split(',').map(Number);
-  if (weights.every(Number.isFinite)) return weights;
-  throw usageError(
-    `--weights must be numbers with commas between, not ${JSON.stringify(value)}`,
-    COMBINE_USAGE,
-  );
-}
-
-function signOf(value: string | undefined): CombineOptions['majority_sign_method'] {
-  if (value === undefined || value === 'total' || value === 'frequency') return value ?? 'total';
-  throw usageError(
-    `--sign must be total or frequency, not ${JSON.stringify(value)}`,
-    COMBINE_USAGE,
-  );
+function describeError(error: number, errors: Combined['errors']): string {
+  const [worst] = [...errors].sort(([, a], [, b]) => b - a);
+  const where = worst && worst[1] > 0 ? `, largest in ${worst[0]} (${percentage(worst[1])})` : '';
+  return `Relative error against the weighted sum of the updates: ${percentage(error)}${where}`;
 }

@@ -4,78 +4,85 @@ import { readAnyAdapter } from '../../formats/adapterFormat';
 import { compareAdapters } from '../../lora/compare';
 import { LoraError } from '../../shared/errors';
 import { RUN_FILES } from '../../shared/run';
-import { compareWithBase } from '../compare/againstBase';
-import { canonicalTexts, comparisonText } from '../compare/text';
+import { compareWithBase, type ComparedWithBase } from '../compare/againstBase';
+import { canonicalTexts, describeComparison } from '../compare/text';
 import { bindingFor } from '../model/backend';
-import { jobProgress } from './terminal';
-import { useRuntime, type Context } from './context';
-import { readOptions, usageError } from './options';
+import { defineCommand, form } from './command';
+import { printResult, useRuntime, type CommandContext } from './context';
+import { flag, optional } from './options';
+import { text } from './optionValues';
+import { withProgress } from './progress';
 
-export const COMPARE_USAGE =
-  'lora compare ADAPTER_A ADAPTER_B [--base PATH [--intruders]] [--json]';
-
-/**
- * Compares what two adapters do to each layer, from their factors; with a base also how large that
- * is beside its weights, and which new directions it brings.
- */
-export async function compare(args: readonly string[], context: Context): Promise<number> {
-  const { values, positionals } = readOptions(
-    args,
-    { base: { type: 'string' }, intruders: { type: 'boolean' } },
-    COMPARE_USAGE,
-  );
-  if (positionals.length !== 2) throw usageError('Name two adapters', COMPARE_USAGE);
-  if (values.intruders && values.base === undefined)
-    throw usageError('--intruders needs --base', COMPARE_USAGE);
-  const places = (await Promise.all(positionals.map(adapterIn))) as [string, string];
-  const {
-    adapters: [a, b],
-    layers,
-  } =
-    values.base === undefined
-      ? { adapters: [await read(places[0]), await read(places[1])] as const, layers: null }
-      : await withBase(values.base, places, values.intruders ?? false, context);
-  const comparison = compareAdapters(a, b);
-  context.print(
-    context.json
-      ? JSON.stringify({
-          kind: 'result',
+/** lora compare. */
+export const compareCommand = defineCommand({
+  name: 'compare',
+  summary: 'Compares the updates of two adapters, module by module.',
+  forms: [
+    form({
+      positionals: {
+        a: { valueName: 'ADAPTER_A', help: 'an adapter, or a run' },
+        b: { valueName: 'ADAPTER_B', help: 'another adapter or run' },
+      },
+      options: {
+        base: optional(text, 'PATH', 'base model: compare the updates with its weights too'),
+        intruders: flag('with --base: count intruder dimensions (takes full SVDs)'),
+      },
+      check: ({ options: { base, intruders } }) =>
+        intruders && base === null ? '--intruders needs --base.' : null,
+      run: async ({ positionals, options: { base, intruders } }, context) => {
+        const places = [
+          await adapterPlace(positionals.a),
+          await adapterPlace(positionals.b),
+        ] as const;
+        const { adapters, layers } =
+          base === null
+            ? { adapters: await readBoth(places), layers: null }
+            : await readWithBase(base, places, { intruders, context });
+        const [a, b] = adapters;
+        const comparison = compareAdapters(a, b);
+        const facts = {
           a: places[0],
           b: places[1],
           ...comparison,
           layers,
           texts: canonicalTexts(a, b),
-        })
-      : comparisonText(comparison, layers, places),
-  );
-  return 0;
+        };
+        printResult(context, facts, () => describeComparison(comparison, layers, places));
+        return 0;
+      },
+    }),
+  ],
+});
+
+async function readBoth(places: readonly [string, string]): Promise<ComparedWithBase['adapters']> {
+  const [a, b] = [await readAnyAdapter(places[0], null), await readAnyAdapter(places[1], null)];
+  return [a.adapter, b.adapter];
 }
 
-const read = async (place: string) => (await readAnyAdapter(place, null)).adapter;
-
-async function withBase(
+async function readWithBase(
   base: string,
   adapters: readonly [string, string],
-  intruders: boolean,
-  context: Context,
-) {
+  { intruders, context }: { readonly intruders: boolean; readonly context: CommandContext },
+): Promise<ComparedWithBase> {
   const binding = intruders ? await bindingFor(await useRuntime(context), context.dist) : null;
-  if (intruders && !binding)
-    throw new LoraError('runtime', 'Intruders take full SVDs, which need libtensorflow.', {
-      fix: 'Install it (lora runtime --install), or leave --intruders out.',
+  if (intruders && !binding) {
+    throw new LoraError('runtime', 'Intruder dimensions need full SVDs by libtensorflow.', {
+      fix: 'Install it (lora runtime --install), or leave out --intruders.',
     });
-  const progress = jobProgress(context);
-  return compareWithBase({
-    base,
-    adapters,
-    binding,
-    signal: context.signal,
-    onProgress: (fraction) => progress.show('comparing', fraction),
-  }).finally(() => progress.end());
+  }
+  return withProgress(context, ({ show }) =>
+    compareWithBase({
+      base,
+      adapters,
+      binding,
+      signal: context.signal,
+      onProgress: (fraction) => show('comparing', fraction),
+    }),
+  );
 }
 
-/** A run's adapter where a run is named. */
-async function adapterIn(place: string): Promise<string> {
+/** The adapter's folder or file; for a run, the adapter that it trained. */
+async function adapterPlace(place: string): Promise<string> {
   const isRun = await stat(path.join(place, RUN_FILES.record)).then(
     () => true,
     () => false,

@@ -7,19 +7,31 @@ import {
 } from '../../runtime/findRuntime';
 import type { Runtime } from '../../runtime/runtime';
 
-/** What every command is given: where the bundles are, how to speak, and when to stop. */
-export interface Context {
+/** What every command gets from the command line program. */
+export interface CommandContext {
+  /** The folder of the bundles. */
   readonly dist: string;
   readonly version: string;
-  /** One JSON object a line instead of words. */
+  /** Print one JSON object per line instead of text. */
   readonly json: boolean;
+  /** Aborted by SIGINT and SIGTERM. */
   readonly signal: AbortSignal;
-  /** A line on standard output. */
+  /** Writes a line to standard output. */
   readonly print: (text: string) => void;
-  /** A line on standard error. */
+  /** Writes a line to standard error. */
   readonly warn: (text: string) => void;
 }
 
+/** Prints the result of a command: its facts with --json, otherwise a text. */
+export function printResult(
+  { json, print }: CommandContext,
+  facts: object,
+  describe: () => string,
+): void {
+  print(json ? JSON.stringify({ kind: 'result', ...facts }) : describe());
+}
+
+/** Where this program looks for a runtime. */
 export const runtimeOptions = (dist: string): RuntimeOptions => ({
   dist,
   home: defaultRuntimeHome(),
@@ -27,18 +39,25 @@ export const runtimeOptions = (dist: string): RuntimeOptions => ({
 });
 
 /**
- * The installed runtime; WebAssembly only where there is no other, or where LORA_RUNTIME=wasm asks
- * for it. Errors: LoraError('runtime') when one must be installed.
+ * The installed runtime. WebAssembly is used only if no other runtime suits this machine, or if
+ * LORA_RUNTIME=wasm requires it.
+ * @throws LoraError('runtime') when a runtime must be installed first.
  */
-export async function useRuntime({ dist, warn }: Pick<Context, 'dist' | 'warn'>): Promise<Runtime> {
+export async function useRuntime({
+  dist,
+  warn,
+}: Pick<CommandContext, 'dist' | 'warn'>): Promise<Runtime> {
   const runtime =
     process.env['LORA_RUNTIME'] === 'wasm'
       ? wasmRuntime('LORA_RUNTIME asks for it')
       : await findRuntime(runtimeOptions(dist));
-  if (!runtime)
+  if (!runtime) {
     throw new LoraError('runtime', 'No runtime is installed.', {
       fix: 'Install it: lora runtime --install',
     });
-  if (runtime.kind === 'wasm') warn(runtime.why);
+  }
+  if (runtime.kind === 'wasm') {
+    warn(runtime.why);
+  }
   return runtime;
 }

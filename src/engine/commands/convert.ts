@@ -1,152 +1,150 @@
-import path from 'node:path';
 import { ADAPTER_FORMATS, type AdapterFormat } from '../../formats/adapterFormat';
 import { LoraError } from '../../shared/errors';
-import { convertAdapter, writeModelfile, type Converted } from '../convert/convert';
+import { convertAdapterFile, writeModelfile, type Converted } from '../convert/convertAdapterFile';
 import { mergeModel } from '../merge/mergeModel';
 import { createOps } from '../model/backend';
-import { jobProgress } from './terminal';
-import { useRuntime, type Context } from './context';
-import { readOptions, required, usageError } from './options';
+import { defineCommand, form } from './command';
+import { printResult, useRuntime, type CommandContext } from './context';
+import { flag, optional, required } from './options';
+import { absolutePath, oneOf, text } from './optionValues';
+import { withProgress } from './progress';
 
-export const CONVERT_USAGE = `lora convert --adapter PATH --to ${ADAPTER_FORMATS.join('|')} --output PATH [--base PATH] [--merge] [--modelfile FILE] [--json]`;
-
-/**
- * An adapter in another format. What the format cannot carry is refused, or merged into the base
- * with --merge.
- */
-export async function convert(args: readonly string[], context: Context): Promise<number> {
-  const { values, positionals } = readOptions(
-    args,
-    {
-      adapter: { type: 'string' },
-      base: { type: 'string' },
-      to: { type: 'string' },
-      output: { type: 'string' },
-      merge: { type: 'boolean' },
-      modelfile: { type: 'string' },
-    },
-    CONVERT_USAGE,
-  );
-  if (positionals.length > 0)
-    throw usageError(`${JSON.stringify(positionals[0])} is not an option`, CONVERT_USAGE);
-  const to = formatOf(values.to);
-  const adapter = required(values.adapter, 'adapter', CONVERT_USAGE);
-  const output = outputOf(required(values.output, 'output', CONVERT_USAGE), to);
-  if (values.modelfile !== undefined && to !== 'gguf')
-    throw usageError('--modelfile goes with --to gguf', CONVERT_USAGE);
-  const converted = await convertAdapter({
-    adapter,
-    to,
-    base: values.base ?? null,
-    output,
-    warn: context.warn,
-  });
-  if (converted.kind === 'not carried')
-    return merged(converted, adapter, output, values.merge ?? false, context);
-  const modelfile = await modelfileOf(values.modelfile, converted.base, output);
-  context.print(
-    context.json
-      ? JSON.stringify({ ...converted, kind: 'result', to, output, modelfile })
-      : inWords(converted, to, output),
-  );
-  return 0;
-}
-
-function formatOf(value: string | undefined): AdapterFormat {
-  const format = ADAPTER_FORMATS.find((own) => own === required(value, 'to', CONVERT_USAGE));
-  if (format) return format;
-  throw usageError(
-    `--to must be one of ${ADAPTER_FORMATS.join(', ')}, not ${JSON.stringify(value)}`,
-    CONVERT_USAGE,
-  );
-}
-
-const ENDINGS: Readonly<Partial<Record<AdapterFormat, string>>> = {
+/** The formats that are a single file, with its extension. */
+const EXTENSIONS: Readonly<Partial<Record<AdapterFormat, string>>> = {
   gguf: '.gguf',
   kohya: '.safetensors',
 };
 
-function outputOf(value: string, to: AdapterFormat): string {
-  const ending = ENDINGS[to];
-  if (ending === undefined || value.endsWith(ending)) return path.resolve(value);
-  throw usageError(`--output must be a file that ends with ${ending}`, CONVERT_USAGE);
-}
+/** lora convert. */
+export const convertCommand = defineCommand({
+  name: 'convert',
+  summary: 'Converts an adapter between the formats of PEFT, mlx-lm, kohya-ss and llama.cpp.',
+  forms: [
+    form({
+      options: {
+        adapter: required(text, 'PATH', 'adapter in any of the formats'),
+        to: required(oneOf(ADAPTER_FORMATS), ADAPTER_FORMATS.join('|'), 'format to write'),
+        output: required(absolutePath, 'PATH', 'folder or file to write'),
+        base: optional(text, 'PATH', 'base model (default: the one that the adapter names)'),
+        merge: flag('merge into the base if the format cannot hold all of the adapter'),
+        modelfile: optional(absolutePath, 'FILE', 'with --to gguf: write a Modelfile for Ollama'),
+      },
+      check: ({ options: { to, output, modelfile } }) => {
+        const extension = EXTENSIONS[to];
+        if (extension !== undefined && !output.endsWith(extension)) {
+          return `--output must be a file that ends with ${extension}.`;
+        }
+        return modelfile !== null && to !== 'gguf' ? '--modelfile needs --to gguf.' : null;
+      },
+      run: async ({ options }, context) => {
+        const { adapter, to, base, output, merge, modelfile } = options;
+        const converted = await convertAdapterFile({
+          adapter,
+          to,
+          base,
+          output,
+          warn: context.warn,
+        });
+        if (converted.kind === 'not carried') {
+          const certificate = await mergeInstead(converted, { adapter, output, merge }, context);
+          printResult(
+            context,
+            { merged: true, ...certificate },
+            () => `${certificate.output}: the base with the adapter merged into it`,
+          );
+          return 0;
+        }
+        if (modelfile !== null) {
+          await writeModelfileFor(output, converted.base!, modelfile);
+        }
+        const { from, base: usedBase, modules, notes } = converted;
+        const facts = { from, base: usedBase, modules, notes, to, output, modelfile };
+        printResult(context, facts, () => describeConverted(converted, to, output));
+        return 0;
+      },
+    }),
+  ],
+});
 
-async function modelfileOf(
-  file: string | undefined,
-  base: string | null,
-  adapter: string,
-): Promise<string | null> {
-  if (file === undefined) return null;
-  const own = path.resolve(file);
-  await writeModelfile(own, base!, adapter).catch((error: unknown) => {
-    throw new LoraError('disk', 'The Modelfile could not be written: there may be one already.', {
-      place: { file: own },
-      fix: 'Name another file.',
+async function writeModelfileFor(adapter: string, base: string, file: string): Promise<void> {
+  await writeModelfile(file, base, adapter).catch((error: unknown) => {
+    throw new LoraError('disk', 'The Modelfile could not be written: it may exist already.', {
+      place: { file },
+      fix: 'Choose another file.',
       cause: error,
     });
   });
-  return own;
 }
 
-async function merged(
+interface MergeRequest {
+  readonly adapter: string;
+  readonly output: string;
+  /** --merge was given. */
+  readonly merge: boolean;
+}
+
+/**
+ * Merges an adapter that the format cannot hold into its base.
+ * @throws LoraError when --merge was not given or the base is not known.
+ */
+async function mergeInstead(
   { base, lost }: Extract<Converted, { kind: 'not carried' }>,
-  adapter: string,
-  output: string,
-  merge: boolean,
-  context: Context,
-): Promise<number> {
-  const what = `The format cannot carry all of the adapter: ${lost.join('; ')}.`;
-  if (!merge)
-    throw new LoraError('adapter', what, {
+  { adapter, output, merge }: MergeRequest,
+  context: CommandContext,
+) {
+  const problem = `The format cannot hold all of the adapter: ${lost.join('; ')}.`;
+  if (!merge) {
+    throw new LoraError('adapter', problem, {
       place: { file: adapter },
-      fix: 'Merge it into its base: with --merge, and --base where the adapter does not say where that is.',
+      fix: 'Merge it into its base with --merge. If the adapter does not name its base, add --base.',
     });
-  if (base === null)
-    throw new LoraError('usage', what, {
+  }
+  if (base === null) {
+    throw new LoraError('usage', problem, {
       place: { file: adapter },
       fix: 'Name the base to merge it into with --base.',
     });
-  const folder =
-    base.endsWith('.gguf') && output.endsWith('.gguf')
-      ? output
-      : output.replace(/\.(?:safetensors|gguf)$/, '');
-  context.warn(`${what} It is merged into its base.`);
-  const progress = jobProgress(context);
-  const certificate = await mergeModel({
-    base,
-    adapters: [adapter],
-    output: folder,
-    scale: 1,
-    dtype: 'keep',
-    max_shard_size: null,
-    ops: async () => createOps(await useRuntime(context), context.dist),
-    signal: context.signal,
-    warn: progress.warn,
-    onProgress: progress.show,
-  }).finally(() => progress.end());
-  context.print(
-    context.json
-      ? JSON.stringify({ kind: 'result', merged: true, output: folder, parity: certificate.parity })
-      : `${folder}: the base with the adapter merged into it`,
+  }
+  context.warn(`${problem} It is merged into its base instead.`);
+  const target = mergedOutput(output, base);
+  const { parity } = await withProgress(context, ({ show, warn }) =>
+    mergeModel({
+      base,
+      adapters: [adapter],
+      output: target,
+      scale: 1,
+      dtype: 'keep',
+      max_shard_size: null,
+      ops: async () => createOps(await useRuntime(context), context.dist),
+      signal: context.signal,
+      warn,
+      onProgress: show,
+    }),
   );
-  return 0;
+  return { output: target, parity };
 }
 
-function inWords(
+/** A .gguf base gives a .gguf file if one was named; any other base gives a folder. */
+function mergedOutput(output: string, base: string): string {
+  return base.endsWith('.gguf') && output.endsWith('.gguf')
+    ? output
+    : output.replace(/\.(?:safetensors|gguf)$/, '');
+}
+
+function describeConverted(
   { from, modules, notes, base }: Extract<Converted, { kind: 'written' }>,
   to: AdapterFormat,
   output: string,
 ): string {
-  const use =
-    to !== 'gguf' || base === null
-      ? []
-      : [
-          'Use it with llama.cpp:',
-          `  llama-cli -m BASE.gguf --lora ${output}`,
-          'or with Ollama, by a Modelfile (--modelfile FILE writes it):',
-          `  FROM ${base}`,
-          `  ADAPTER ${output}`,
-        ];
-  return [`${output}: ${modules} layers, from ${from} to ${to}`, ...notes, ...use].join('\n');
+  const lines = [`${output}: ${modules} modules, converted from ${from} to ${to}`, ...notes];
+  if (to === 'gguf' && base !== null) {
+    lines.push(
+      'Use it with llama.cpp:',
+      `  llama-cli -m BASE.gguf --lora ${output}`,
+      'or with Ollama, by a Modelfile (--modelfile FILE writes it):',
+      `  FROM ${base}`,
+      `  ADAPTER ${output}`,
+    );
+  }
+  return lines.join('\n');
 }

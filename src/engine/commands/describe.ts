@@ -5,14 +5,24 @@ import type { Problem } from '../../shared/errors';
 /** What adapter_config.json calls the base: the folder or file as it is on this machine. */
 export const baseName = (base: BaseModel): string => base.path;
 
-export function described(problem: Problem): string {
-  const { place } = problem;
-  if (!place) return problem.message;
-  return `${path.basename(place.file)}${place.line === undefined ? '' : `:${place.line}`}: ${problem.message}`;
+/** A problem in one line, with the name of its file. */
+export function describeProblem({ place, message }: Problem): string {
+  if (!place) {
+    return message;
+  }
+  const line = place.line === undefined ? '' : `:${place.line}`;
+  return `${path.basename(place.file)}${line}: ${message}`;
 }
 
-/** 4, or 2 to 8. */
-export function rangeOf(values: readonly number[]): string {
+/** "4", or "2 to 8". */
+export function describeRange(values: readonly number[]): string {
   const [least, most] = [Math.min(...values), Math.max(...values)];
   return least === most ? String(least) : `${least} to ${most}`;
 }
+
+/** 0.1234 -> "12.34 %" */
+export const percentage = (share: number, digits = 2): string =>
+  `${(100 * share).toFixed(digits)} %`;
+
+/** 1234567 -> "1,234,567" */
+export const formatCount = (count: number): string => count.toLocaleString('en-US');

@@ -1,53 +1,79 @@
-import path from 'node:path';
 import { LoraError } from '../../shared/errors';
-import { downloadBase } from '../download/downloadBase';
-import { hubNameOf } from '../download/plan';
-import type { Context } from './context';
-import { readOptions, required, usageError } from './options';
+import { downloadBaseModel } from '../download/downloadBaseModel';
+import { parseHubName } from '../download/plan';
+import { defineCommand, form } from './command';
+import { printResult, type CommandContext } from './context';
+import { required, withDefault } from './options';
+import { absolutePath, text } from './optionValues';
 
-export const DOWNLOAD_USAGE =
-  'lora download OWNER/MODEL[/NAME.gguf] --output FOLDER [--revision main] [--json]  (HF_TOKEN, HF_ENDPOINT)';
+/** lora download. */
+export const downloadCommand = defineCommand({
+  name: 'download',
+  summary: 'Downloads a base model from the Hugging Face Hub, or resumes a download.',
+  notes: [
+    'HF_TOKEN holds an access token for models that need one; HF_ENDPOINT is the address of another hub.',
+  ],
+  forms: [
+    form({
+      positionals: {
+        model: {
+          valueName: 'OWNER/MODEL[/NAME.gguf]',
+          help: 'model on the Hub, or one .gguf file of it',
+        },
+      },
+      options: {
+        output: required(absolutePath, 'FOLDER', 'folder to write the model to'),
+        revision: withDefault('main', text, 'REVISION', 'branch, tag or commit'),
+      },
+      run: async ({ positionals, options: { output, revision } }, context) => {
+        const token = hubToken();
+        const { repository, file } = parseHubName(positionals.model);
+        const { base, bytes } = await downloadBaseModel({
+          hub: { endpoint: hubEndpoint(), repository, revision, token, signal: context.signal },
+          file,
+          output,
+          onProgress: showPercentage(context),
+        });
+        printResult(
+          context,
+          { base, bytes },
+          () => `${base} (${(bytes / 2 ** 20).toFixed(0)} MiB)`,
+        );
+        return 0;
+      },
+    }),
+  ],
+});
 
-/** A base from the hub. */
-export async function download(args: readonly string[], context: Context): Promise<number> {
-  const { values, positionals } = readOptions(
-    args,
-    { output: { type: 'string' }, revision: { type: 'string' } },
-    DOWNLOAD_USAGE,
-  );
-  const [name] = positionals;
-  if (name === undefined || positionals.length > 1)
-    throw usageError('Name one model', DOWNLOAD_USAGE);
-  const output = path.resolve(required(values.output, 'output', DOWNLOAD_USAGE));
-  const endpoint = (process.env['HF_ENDPOINT'] ?? 'https://huggingface.co').replace(/\/+$/, '');
+const hubEndpoint = (): string =>
+  (process.env['HF_ENDPOINT'] ?? 'https://huggingface.co').replace(/\/+$/, '');
+
+function hubToken(): string | null {
   const token = process.env['HF_TOKEN'] ?? '';
-  if (token !== '' && !token.startsWith('hf_'))
-    throw new LoraError('usage', 'HF_TOKEN is no token of the hub: they begin with hf_.');
-  const { repository, file } = hubNameOf(name);
-  let told = -1;
-  const { base, bytes } = await downloadBase({
-    hub: {
-      endpoint,
-      repository,
-      revision: values.revision ?? 'main',
-      token: token === '' ? null : token,
-      signal: context.signal,
-    },
-    file,
-    output,
-    onProgress: (fraction) => {
-      const percent = Math.floor(100 * fraction);
-      if (percent === told) return;
-      told = percent;
-      if (context.json)
-        context.print(JSON.stringify({ kind: 'progress', phase: 'downloading', fraction }));
-      else if (percent % 10 === 0) context.warn(`${percent} %`);
-    },
-  });
-  context.print(
-    context.json
-      ? JSON.stringify({ kind: 'result', base, bytes })
-      : `${base} (${(bytes / 2 ** 20).toFixed(0)} MiB)`,
-  );
-  return 0;
+  if (token === '') {
+    return null;
+  }
+  if (!token.startsWith('hf_')) {
+    throw new LoraError('usage', 'HF_TOKEN is not an access token of the Hub.', {
+      fix: 'Use a token from your Hub settings; it begins with hf_.',
+    });
+  }
+  return token;
+}
+
+/** Prints every percent as JSON, or every tenth percent as text. */
+function showPercentage({ json, print, warn }: CommandContext): (fraction: number) => void {
+  let shown = -1;
+  return (fraction) => {
+    const percent = Math.floor(100 * fraction);
+    if (percent === shown) {
+      return;
+    }
+    shown = percent;
+    if (json) {
+      print(JSON.stringify({ kind: 'progress', phase: 'downloading', fraction }));
+    } else if (percent % 10 === 0) {
+      warn(`${percent} %`);
+    }
+  };
 }

@@ -1,5 +1,4 @@
 import * as v from 'valibot';
-import type { Scores } from '../../shared/metrics/lines';
 import { asChat } from '../../data/examples/encodeRow';
 import { readDataset } from '../../data/dataset/dataset';
 import { collate } from '../../data/examples/batch';
@@ -7,21 +6,23 @@ import { prepareData, readRows } from '../../data/dataset/prepare';
 import { throwErrors } from '../../data/dataset/problems';
 import { tokenizeRows } from '../../data/examples/tokenizeRows';
 import type { Message } from '../../data/chat/chat';
+import type { Tokenizer } from '../../data/tokenizer/tokenizer';
 import type { Example, ImageExample } from '../../data/examples/example';
 import type { TextRow } from '../../data/rows/row';
+import type { Model } from '../../models/model';
 import { LoraError } from '../../shared/errors';
+import type { Scores } from '../../shared/metrics/lines';
 import { RecipeSchema } from '../../shared/recipe';
 import { answerPrompt } from '../model/answer';
 import { dataToolsOf } from '../model/dataTools';
-import { canBecome } from './exactMatch';
 import { loadTokenizer, withModel, type LoadedModel } from '../model/openModel';
 import { evaluateExamples } from '../tasks/evaluate';
-import { described } from './describe';
-import type { Context } from './context';
-import { readOptions, required, usageError, wholeNumber } from './options';
-
-export const EVALUATE_USAGE =
-  'lora evaluate --base PATH [--adapter DIR…] --dataset FILE [--exact] [--max-length N] [--max-new-tokens N] [--json]';
+import { defineCommand, form } from './command';
+import { adaptersOption, baseOption } from './commonOptions';
+import { printResult, type CommandContext } from './context';
+import { describeProblem } from './describe';
+import { flag, required, withDefault } from './options';
+import { text, wholeNumber } from './optionValues';
 
 interface Answer {
   readonly prompt: string;
@@ -37,47 +38,45 @@ interface Settings {
   readonly max_new_tokens: number;
 }
 
-/**
- * Mean loss on a dataset, and how good the model is at its task; with --exact also how many answers
- * are right to the letter.
- */
-export async function evaluate(args: readonly string[], context: Context): Promise<number> {
-  const { values } = readOptions(
-    args,
-    {
-      base: { type: 'string' },
-      adapter: { type: 'string', multiple: true },
-      dataset: { type: 'string' },
-      exact: { type: 'boolean' },
-      'max-length': { type: 'string' },
-      'max-new-tokens': { type: 'string' },
-    },
-    EVALUATE_USAGE,
-  );
-  const settings: Settings = {
-    file: required(values.dataset, 'dataset', EVALUATE_USAGE),
-    exact: values.exact ?? false,
-    max_length: wholeNumber(values['max-length'], 'max-length', 2048, EVALUATE_USAGE),
-    max_new_tokens: wholeNumber(values['max-new-tokens'], 'max-new-tokens', 64, EVALUATE_USAGE),
-  };
-  const paths = {
-    base: required(values.base, 'base', EVALUATE_USAGE),
-    adapters: values.adapter ?? [],
-  };
-  return withModel(paths, context, {}, async (loaded) => {
-    if (loaded.base.spec.head.kind === 'lm') await evaluateText(loaded, settings, context);
-    else if (settings.exact) throw usageError('--exact is for language models', EVALUATE_USAGE);
-    else await evaluateTask(loaded, settings, context);
-    return 0;
-  });
-}
+/** lora evaluate. */
+export const evaluateCommand = defineCommand({
+  name: 'evaluate',
+  summary: "Computes a model's loss and scores on a dataset.",
+  forms: [
+    form({
+      options: {
+        base: baseOption,
+        adapter: adaptersOption,
+        dataset: required(text, 'FILE', 'dataset to evaluate on'),
+        exact: flag('language models: also count the answers that match exactly'),
+        'max-length': withDefault('2048', wholeNumber, 'N', 'longest row, in tokens'),
+        'max-new-tokens': withDefault('64', wholeNumber, 'N', '--exact: longest answer, in tokens'),
+      },
+      run: async ({ options }, context) => {
+        const settings: Settings = {
+          file: options.dataset,
+          exact: options.exact,
+          max_length: options['max-length'],
+          max_new_tokens: options['max-new-tokens'],
+        };
+        const paths = { base: options.base, adapters: options.adapter };
+        await withModel(paths, context, {}, (loaded) =>
+          loaded.base.spec.head.kind === 'lm'
+            ? evaluateText(loaded, settings, context)
+            : evaluateTask(loaded, settings, context),
+        );
+        return 0;
+      },
+    }),
+  ],
+});
 
-/** An answer is broken off where it can no longer be right. */
 async function evaluateText(
   { base, model }: LoadedModel,
-  { file, exact, max_length, max_new_tokens }: Settings,
-  context: Context,
+  settings: Settings,
+  context: CommandContext,
 ): Promise<void> {
+  const { file, exact, max_length } = settings;
   const dataset = await readDataset(file);
   const tokenizer = await loadTokenizer(base);
   const { examples, rows, problems } = tokenizeRows(
@@ -87,28 +86,52 @@ async function evaluateText(
     { max_length, labels: 'assistant' },
   );
   throwErrors(problems);
-  for (const problem of [...dataset.problems, ...problems]) context.warn(described(problem));
-  const pad_id = tokenizer.pad_token_id ?? 0;
+  warnOf([...dataset.problems, ...problems], context);
+  const padId = tokenizer.pad_token_id ?? 0;
   const { loss, labelled } = await evaluateExamples(model, examples, {
     task: 'causal_lm',
     labels: null,
     pairs_per_batch: 1,
     collate: (own: readonly Example[]) =>
-      Promise.resolve(collate(own as readonly Exclude<Example, ImageExample>[], pad_id)),
+      Promise.resolve(collate(own as readonly Exclude<Example, ImageExample>[], padId)),
   });
+  const answers = exact ? await answerRows(rows, { model, tokenizer, settings, context }) : null;
+  const facts = {
+    examples: examples.length,
+    labelled_tokens: labelled,
+    loss,
+    perplexity: Math.exp(loss),
+    ...(answers && { exact: countRight(answers), answers }),
+  };
+  printResult(context, facts, () => describeText(loss, labelled, answers));
+}
+
+/** Answers the last exchange of each row, and stops an answer that can no longer be right. */
+async function answerRows(
+  rows: readonly TextRow[],
+  {
+    model,
+    tokenizer,
+    settings,
+    context,
+  }: {
+    readonly model: Model;
+    readonly tokenizer: Tokenizer;
+    readonly settings: Settings;
+    readonly context: CommandContext;
+  },
+): Promise<Answer[]> {
   const answers: Answer[] = [];
-  for (const { messages, expected } of exact ? rows.flatMap(question) : []) {
+  for (const { messages, expected } of rows.flatMap(lastExchange)) {
     context.signal.throwIfAborted();
-    const onText = (text: string) => canBecome(text, expected);
-    const completion = (
-      await answerPrompt(model, tokenizer, messages, {
-        chat: true,
-        max_new_tokens,
-        temperature: 0,
-        seed: 0,
-        onText,
-      })
-    ).trim();
+    const written = await answerPrompt(model, tokenizer, messages, {
+      chat: true,
+      max_new_tokens: settings.max_new_tokens,
+      temperature: 0,
+      seed: 0,
+      onText: (text) => canBecome(text, expected),
+    });
+    const completion = written.trim();
     answers.push({
       prompt: messages.at(-1)!.content,
       expected,
@@ -116,27 +139,45 @@ async function evaluateText(
       right: completion === expected.trim(),
     });
   }
-  const right = answers.filter((a) => a.right).length;
-  const result = {
-    kind: 'result',
-    examples: examples.length,
-    labelled_tokens: labelled,
-    loss,
-    perplexity: Math.exp(loss),
-    ...(exact && { exact: right, answers }),
-  };
-  context.print(
-    context.json ? JSON.stringify(result) : textInWords(loss, labelled, exact ? answers : null),
-  );
+  return answers;
+}
+
+/** Whether an unfinished answer can still become the expected one. */
+export function canBecome(text: string, expected: string): boolean {
+  const begun = text.trimStart();
+  const wanted = expected.trim();
+  const isInsideCharacter = begun.endsWith('\uFFFD'); // bytes of its last character are missing
+  return isInsideCharacter || wanted.startsWith(begun) || begun.trimEnd() === wanted;
+}
+
+/** A row's last message, if it is the assistant's, and the messages before it. */
+function lastExchange(
+  row: TextRow,
+): { readonly messages: readonly Message[]; readonly expected: string }[] {
+  const messages = messagesIn(row);
+  const last = messages.at(-1);
+  return last?.role === 'assistant'
+    ? [{ messages: messages.slice(0, -1), expected: last.content }]
+    : [];
+}
+
+function messagesIn(row: TextRow): readonly Message[] {
+  if (row.kind === 'messages') {
+    return row.messages;
+  }
+  return row.kind === 'completion' ? asChat(row) : [];
 }
 
 const PAIRS_PER_BATCH = 16;
 
 async function evaluateTask(
   { base, model, labels }: LoadedModel,
-  { file, max_length }: Settings,
-  context: Context,
+  { file, exact, max_length }: Settings,
+  context: CommandContext,
 ): Promise<void> {
+  if (exact) {
+    throw new LoraError('usage', '--exact is for language models.', { fix: 'Leave out --exact.' });
+  }
   const { task } = base.spec;
   const recipe = v.parse(RecipeSchema, {
     base: base.path,
@@ -147,54 +188,47 @@ async function evaluateTask(
   });
   const dataset = await readRows(file, recipe);
   throwErrors(dataset.problems);
-  if (dataset.rows.length === 0)
+  if (dataset.rows.length === 0) {
     throw new LoraError('dataset', 'The dataset has no rows.', { place: { file } });
+  }
   const data = prepareData({ datasets: [dataset], labels }, recipe, await dataToolsOf(base));
-  for (const problem of data.warnings) context.warn(described(problem));
+  warnOf(data.warnings, context);
   const { loss, labelled, scores } = await evaluateExamples(model, data.train, {
     task,
     labels,
     collate: data.collate,
     pairs_per_batch: PAIRS_PER_BATCH,
   });
-  context.print(
-    context.json
-      ? JSON.stringify({
-          kind: 'result',
-          examples: data.train.length,
-          labelled,
-          loss,
-          ...scores,
-          ...(labels && { labels: labels.names }),
-        })
-      : taskInWords(loss, data.train.length, scores),
-  );
+  const facts = {
+    examples: data.train.length,
+    labelled,
+    loss,
+    ...scores,
+    ...(labels && { labels: labels.names }),
+  };
+  printResult(context, facts, () => describeScores(loss, data.train.length, scores));
 }
 
-/** A row's last exchange: what stands before the assistant's last turn, and that turn. */
-function question(
-  row: TextRow,
-): { readonly messages: readonly Message[]; readonly expected: string }[] {
-  const messages =
-    row.kind === 'messages' ? row.messages : row.kind === 'completion' ? asChat(row) : [];
-  const last = messages.at(-1);
-  return last?.role === 'assistant'
-    ? [{ messages: messages.slice(0, -1), expected: last.content }]
-    : [];
+function warnOf(problems: Parameters<typeof throwErrors>[0], { warn }: CommandContext): void {
+  for (const problem of problems) {
+    warn(describeProblem(problem));
+  }
 }
 
-function textInWords(loss: number, labelled: number, answers: readonly Answer[] | null): string {
+const countRight = (answers: readonly Answer[]) => answers.filter(({ right }) => right).length;
+
+function describeText(loss: number, labelled: number, answers: readonly Answer[] | null): string {
+  const perplexity = Math.exp(loss).toFixed(2);
   const lines = [
-    `loss ${loss.toFixed(4)} on ${labelled} labelled tokens (perplexity ${Math.exp(loss).toFixed(2)})`,
+    `loss ${loss.toFixed(4)} on ${labelled} labelled tokens (perplexity ${perplexity})`,
   ];
-  if (answers)
-    lines.push(
-      `${answers.filter((a) => a.right).length} of ${answers.length} answers exactly right`,
-    );
+  if (answers) {
+    lines.push(`${countRight(answers)} of ${answers.length} answers match exactly`);
+  }
   return lines.join('\n');
 }
 
-const taskInWords = (loss: number, rows: number, scores: Scores) =>
+const describeScores = (loss: number, rows: number, scores: Scores): string =>
   [
     `loss ${loss.toFixed(4)} on ${rows} rows`,
     ...Object.entries(scores).map(([name, value]) => `${name} ${value.toFixed(4)}`),

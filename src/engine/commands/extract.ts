@@ -1,53 +1,63 @@
-import path from 'node:path';
-import { extractAdapter, listed, type Extracted } from '../extract/extractAdapter';
-import { jobProgress } from './terminal';
-import { rangeOf } from './describe';
-import type { Context } from './context';
-import { readOptions, required, resizeTarget } from './options';
+import {
+  extractAdapterFromModel,
+  listTensors,
+  type Extracted,
+} from '../extract/extractAdapterFromModel';
+import { defineCommand, form } from './command';
+import { outputFolderOption, resizeOptions, resizeTarget } from './commonOptions';
+import { printResult } from './context';
+import { describeRange, percentage } from './describe';
+import { required, withDefault } from './options';
+import { text } from './optionValues';
+import { withProgress } from './progress';
 
-export const EXTRACT_USAGE =
-  'lora extract --base MODEL --tuned MODEL --rank N | --energy 0.99 | --error 0.05 --output DIR [--target-modules all-linear|NAME,NAME…] [--json]';
+/** lora extract. */
+export const extractCommand = defineCommand({
+  name: 'extract',
+  summary: 'Extracts an adapter from a fine-tuned model: the best approximation of its rank.',
+  forms: [
+    form({
+      options: {
+        base: required(text, 'MODEL', 'model before fine-tuning'),
+        tuned: required(text, 'MODEL', 'model after fine-tuning'),
+        ...resizeOptions,
+        output: outputFolderOption,
+        'target-modules': withDefault(
+          'all-linear',
+          text,
+          'all-linear|NAME,NAME…',
+          'modules to extract',
+        ),
+      },
+      run: async ({ options }, context) => {
+        const { base, tuned, output, 'target-modules': targets } = options;
+        const extracted = await withProgress(context, ({ show }) =>
+          extractAdapterFromModel({
+            base,
+            tuned,
+            output,
+            target: resizeTarget(options),
+            target_modules: targets === 'all-linear' ? targets : targets.split(','),
+            signal: context.signal,
+            onProgress: (fraction) => show('extracting', fraction),
+          }),
+        );
+        printResult(context, { output, ...extracted }, () => describeExtracted(output, extracted));
+        return 0;
+      },
+    }),
+  ],
+});
 
-/** An adapter from a fully tuned model: the best of its rank, and what it leaves out. */
-export async function extract(args: readonly string[], context: Context): Promise<number> {
-  const { values } = readOptions(
-    args,
-    {
-      base: { type: 'string' },
-      tuned: { type: 'string' },
-      rank: { type: 'string' },
-      energy: { type: 'string' },
-      error: { type: 'string' },
-      output: { type: 'string' },
-      'target-modules': { type: 'string' },
-    },
-    EXTRACT_USAGE,
-  );
-  const output = path.resolve(required(values.output, 'output', EXTRACT_USAGE));
-  const targets = values['target-modules'] ?? 'all-linear';
-  const progress = jobProgress(context);
-  const extracted = await extractAdapter({
-    base: required(values.base, 'base', EXTRACT_USAGE),
-    tuned: required(values.tuned, 'tuned', EXTRACT_USAGE),
-    output,
-    target: resizeTarget(values, EXTRACT_USAGE),
-    target_modules: targets === 'all-linear' ? targets : targets.split(','),
-    signal: context.signal,
-    onProgress: (fraction) => progress.show('extracting', fraction),
-  }).finally(() => progress.end());
-  context.print(
-    context.json
-      ? JSON.stringify({ kind: 'result', output, ...extracted })
-      : inWords(output, extracted),
-  );
-  return 0;
-}
-
-function inWords(output: string, { modules, error, left_out }: Extracted): string {
-  return [
-    `${output}: ${modules.length} layers of rank ${rangeOf(modules.map((m) => m.r))}, error ${(100 * error).toFixed(2)} % of ‖dW‖`,
-    ...(left_out.length === 0
-      ? []
-      : [`Not carried, as they are no layers that were targeted: ${listed(left_out)}`]),
-  ].join('\n');
+function describeExtracted(output: string, { modules, error, left_out }: Extracted): string {
+  const ranks = describeRange(modules.map((m) => m.r));
+  const lines = [
+    `${output}: ${modules.length} modules of rank ${ranks}, relative error ${percentage(error)} of ‖dW‖`,
+  ];
+  if (left_out.length > 0) {
+    lines.push(
+      `Not extracted, because they are not targeted linear layers: ${listTensors(left_out)}`,
+    );
+  }
+  return lines.join('\n');
 }

@@ -1,57 +1,70 @@
 import { answerPrompt } from '../model/answer';
 import { loadTokenizer, withModel } from '../model/openModel';
-import type { Context } from './context';
-import { dtypeOf, readOptions, required, temperatureOf, usageError, wholeNumber } from './options';
+import { defineCommand, form } from './command';
+import { adaptersOption, baseDtypeOption, baseOption } from './commonOptions';
+import { printResult } from './context';
+import { flag, required, withDefault } from './options';
+import { nonNegativeNumber, text, wholeNumber } from './optionValues';
 
-export const GENERATE_USAGE =
-  'lora generate --base PATH [--adapter DIR…] --prompt TEXT [--chat] [--max-new-tokens N] [--temperature T] [--seed N] [--base-dtype auto|float32|bfloat16] [--json]';
+/** lora generate. */
+export const generateCommand = defineCommand({
+  name: 'generate',
+  summary: 'Writes a continuation of a prompt, or an answer to it.',
+  forms: [
+    form({
+      options: {
+        base: baseOption,
+        adapter: adaptersOption,
+        prompt: required(text, 'TEXT', 'prompt'),
+        chat: flag('format the prompt with the chat template and answer it'),
+        'max-new-tokens': withDefault('256', wholeNumber, 'N', 'longest answer, in tokens'),
+        temperature: withDefault('0', nonNegativeNumber, 'T', '0 takes the most likely token'),
+        seed: withDefault('0', wholeNumber, 'N', 'seed for sampling'),
+        'base-dtype': baseDtypeOption('float32'),
+      },
+      run: async ({ options }, context) => {
+        const { base: basePath, adapter, prompt, chat, temperature, seed } = options;
+        const writer = new StreamedText(!context.json);
+        const text = await withModel(
+          { base: basePath, adapters: adapter },
+          context,
+          { base_dtype: options['base-dtype'] },
+          async ({ base, model }) =>
+            answerPrompt(model, await loadTokenizer(base), prompt, {
+              chat,
+              temperature,
+              seed,
+              max_new_tokens: options['max-new-tokens'],
+              onText: (written) => {
+                writer.show(written);
+                return !context.signal.aborted;
+              },
+            }),
+        );
+        printResult(context, { prompt, text }, () => writer.rest(text));
+        return 0;
+      },
+    }),
+  ],
+});
 
-export async function generate(args: readonly string[], context: Context): Promise<number> {
-  const { values, positionals } = readOptions(
-    args,
-    {
-      base: { type: 'string' },
-      adapter: { type: 'string', multiple: true },
-      prompt: { type: 'string' },
-      chat: { type: 'boolean' },
-      'max-new-tokens': { type: 'string' },
-      temperature: { type: 'string' },
-      seed: { type: 'string' },
-      'base-dtype': { type: 'string' },
-    },
-    GENERATE_USAGE,
-  );
-  if (positionals.length > 0)
-    throw usageError(`${JSON.stringify(positionals[0])} is not an option`, GENERATE_USAGE);
-  const prompt = required(values.prompt, 'prompt', GENERATE_USAGE);
-  const options = {
-    chat: values.chat ?? false,
-    temperature: temperatureOf(values.temperature, GENERATE_USAGE),
-    seed: wholeNumber(values.seed, 'seed', 0, GENERATE_USAGE),
-    max_new_tokens: wholeNumber(values['max-new-tokens'], 'max-new-tokens', 256, GENERATE_USAGE),
-  };
-  const paths = {
-    base: required(values.base, 'base', GENERATE_USAGE),
-    adapters: values.adapter ?? [],
-  };
-  return withModel(
-    paths,
-    context,
-    { base_dtype: dtypeOf(values['base-dtype'], 'float32', GENERATE_USAGE) },
-    async ({ base, model }) => {
-      const tokenizer = await loadTokenizer(base);
-      let shown = '';
-      const onText = (text: string) => {
-        if (!context.json && !text.endsWith('\ufffd'))
-          process.stdout.write(text.slice(shown.length)); // half a character is held back
-        if (!text.endsWith('\ufffd')) shown = text;
-        return !context.signal.aborted;
-      };
-      const text = await answerPrompt(model, tokenizer, prompt, { ...options, onText });
-      context.print(
-        context.json ? JSON.stringify({ kind: 'result', prompt, text }) : text.slice(shown.length),
-      );
-      return 0;
-    },
-  );
+/** Prints a text while it grows, except for a last character of which bytes are still missing. */
+class StreamedText {
+  private shown = 0;
+
+  constructor(private readonly isVisible: boolean) {}
+
+  show(text: string): void {
+    if (text.endsWith('\ufffd')) {
+      return;
+    }
+    if (this.isVisible) {
+      process.stdout.write(text.slice(this.shown));
+    }
+    this.shown = text.length;
+  }
+
+  rest(text: string): string {
+    return text.slice(this.shown);
+  }
 }

@@ -3,107 +3,135 @@ import path from 'node:path';
 import { readDataset } from '../../data/dataset/dataset';
 import { openBase, targetableModules } from '../../formats/openBase';
 import { detectAdapter, isGgufAdapter, readAdapter } from '../../formats/adapterFormat';
+import type { BaseModel } from '../../formats/baseModel';
 import { readGgufAdapter } from '../../formats/gguf/adapter';
 import { MLX_WEIGHTS } from '../../formats/mlx/read';
 import { CONFIG_FILE } from '../../formats/peft/read';
+import type { TargetableModule } from '../../lora/adapter';
 import { countTrainable } from '../../lora/count';
 import { rankKeepingEnergy } from '../../lora/resize';
 import { matchTargets } from '../../lora/targets';
-import { LoraError } from '../../shared/errors';
-import { methodOf, RUN_FILES } from '../../shared/run';
+import { LoraError, type Problem } from '../../shared/errors';
+import { methodOf, RUN_FILES, type RunRecord } from '../../shared/run';
 import { readRecord } from '../run/runFolder';
-import type { Context } from './context';
-import { inspectRecipe } from './inspectRecipe';
-import { readOptions, usageError } from './options';
-import type { Report } from './report';
+import { defineCommand, form } from './command';
+import { printResult } from './context';
+import { formatCount, percentage } from './describe';
+import { inspectRecipe, type Report } from './inspectRecipe';
 
-export const INSPECT_USAGE = 'lora inspect PATH [--json]';
+type Inspector = (file: string) => Promise<Report>;
 
-/** Says what a path holds: a base, an adapter, a run, a dataset or a recipe. */
-export async function inspect(args: readonly string[], context: Context): Promise<number> {
-  const { positionals } = readOptions(args, {}, INSPECT_USAGE);
-  const [target] = positionals;
-  if (target === undefined || positionals.length > 1)
-    throw usageError('Name one path', INSPECT_USAGE);
-  const file = path.resolve(target);
-  const { facts, words } = await (await kindOf(file))(file);
-  context.print(context.json ? JSON.stringify({ kind: 'result', path: file, ...facts }) : words);
-  return 0;
+/** lora inspect. */
+export const inspectCommand = defineCommand({
+  name: 'inspect',
+  summary: 'Describes a base, an adapter, a run, a dataset or a recipe.',
+  forms: [
+    form({
+      positionals: { path: { valueName: 'PATH', help: 'the file or folder to describe' } },
+      options: {},
+      run: async ({ positionals }, context) => {
+        const file = path.resolve(positionals.path);
+        const inspect = await inspectorOf(file);
+        const { facts, lines } = await inspect(file);
+        printResult(context, { path: file, ...facts }, () => lines.join('\n'));
+        return 0;
+      },
+    }),
+  ],
+});
+
+async function inspectorOf(file: string): Promise<Inspector> {
+  const found = await stat(file).catch(() => null);
+  if (!found) {
+    throw new LoraError('usage', 'There is no such file or folder.', { place: { file } });
+  }
+  if (/(?:^|[\\/.])lora\.json$/.test(file)) {
+    return inspectRecipe;
+  }
+  return found.isDirectory() ? folderInspector(file) : fileInspector(file);
 }
 
-async function kindOf(file: string): Promise<(file: string) => Promise<Report>> {
-  const found = await stat(file).catch(() => null);
-  if (!found) throw new LoraError('usage', 'There is no such file or folder.', { place: { file } });
-  if (/(?:^|[\\/.])lora\.json$/.test(file)) return inspectRecipe;
-  if (!found.isDirectory()) return ofFile(file);
+async function folderInspector(folder: string): Promise<Inspector> {
   const has = (name: string) =>
-    stat(path.join(file, name)).then(
+    stat(path.join(folder, name)).then(
       () => true,
       () => false,
     );
-  if (await has(RUN_FILES.record)) return inspectRun;
-  if ((await has(CONFIG_FILE)) || (await has(MLX_WEIGHTS))) return inspectAdapter;
-  return inspectBase;
+  if (await has(RUN_FILES.record)) {
+    return inspectRun;
+  }
+  return (await has(CONFIG_FILE)) || (await has(MLX_WEIGHTS)) ? inspectAdapter : inspectBase;
 }
 
-async function ofFile(file: string): Promise<(file: string) => Promise<Report>> {
-  if (/\.jsonl?$/.test(file)) return inspectDataset;
-  return file.endsWith('.safetensors') || (file.endsWith('.gguf') && (await isGgufAdapter(file)))
-    ? inspectAdapter
-    : inspectBase;
+async function fileInspector(file: string): Promise<Inspector> {
+  if (/\.jsonl?$/.test(file)) {
+    return inspectDataset;
+  }
+  const isAdapter =
+    file.endsWith('.safetensors') || (file.endsWith('.gguf') && (await isGgufAdapter(file)));
+  return isAdapter ? inspectAdapter : inspectBase;
 }
 
-const count = (n: number) => n.toLocaleString('en-US');
+/** The rank for which the cost of adapting all linear layers is shown. */
+const EXAMPLE_RANK = 8;
 
 async function inspectBase(file: string): Promise<Report> {
   const base = await openBase(file);
   try {
-    const modules = targetableModules(base);
-    const linear = matchTargets(modules, { target_modules: 'all-linear' }).matched;
-    const { trainable, full } = countTrainable(linear, 8);
-    const kinds = groupByKind(modules);
-    const facts = {
-      type: 'base',
-      name: base.name,
-      format: base.format,
-      architecture: base.config['model_type'],
-      parameters: base.parameters,
-      modules,
-      trainable_at_r8: trainable,
-      full_at_r8: full,
-    };
-    const width = Math.max(...kinds.map(({ kind }) => kind.length));
-    const rows = kinds.map(
-      ({ kind, shape, number, cost }) =>
-        `  ${kind.padEnd(width)} ${String(number).padStart(4)} x ${shape.padEnd(14)} ${cost}`,
-    );
-    const words = [
-      `${base.name}: ${String(base.config['model_type'])}, ${count(base.parameters)} parameters, ${base.format}`,
-      'Modules that can be targeted (out x in), and what rank r costs in each, r·(in + out) instead of in·out:',
-      ...rows,
-      `all-linear at r = 8: ${count(trainable)} trainable parameters instead of ${count(full)} (${((100 * trainable) / base.parameters).toFixed(2)} % of the model)`,
-    ].join('\n');
-    return { facts, words };
+    return baseReport(base);
   } finally {
     await base.close();
   }
 }
 
-function groupByKind(modules: ReturnType<typeof targetableModules>) {
-  const groups = new Map<string, { kind: string; shape: string; number: number; cost: string }>();
-  for (const m of modules) {
-    const kind = m.path.slice(m.path.lastIndexOf('.') + 1);
-    const key = `${kind} ${m.out_features} x ${m.in_features}`;
-    const group = groups.get(key) ?? {
-      kind,
-      shape: `${m.out_features} x ${m.in_features}`,
-      number: 0,
-      cost: `${count(m.in_features + m.out_features)}·r instead of ${count(m.in_features * m.out_features)}`,
-    };
-    groups.set(key, { ...group, number: group.number + 1 });
-  }
-  return [...groups.values()];
+function baseReport(base: BaseModel): Report {
+  const { name, format, parameters, config } = base;
+  const modules = targetableModules(base);
+  const linear = matchTargets(modules, { target_modules: 'all-linear' }).matched;
+  const { trainable, full } = countTrainable(linear, EXAMPLE_RANK);
+  const share = percentage(trainable / parameters);
+  return {
+    facts: {
+      type: 'base',
+      name,
+      format,
+      architecture: config['model_type'],
+      parameters,
+      modules,
+      trainable_at_r8: trainable,
+      full_at_r8: full,
+    },
+    lines: [
+      `${name}: ${String(config['model_type'])}, ${formatCount(parameters)} parameters, ${format}`,
+      'Target modules (out x in) and the parameters of rank r in each, r·(in + out) instead of in·out:',
+      ...moduleTable(modules),
+      `all-linear at r = ${EXAMPLE_RANK}: ${formatCount(trainable)} trainable parameters instead of ${formatCount(full)} (${share} of the model)`,
+    ],
+  };
 }
+
+/** A line for each kind of module: its name, how many there are, their shape and their cost. */
+function moduleTable(modules: readonly TargetableModule[]): string[] {
+  const groups = new Map<string, TargetableModule[]>();
+  for (const m of modules) {
+    const key = `${kindOf(m.path)} ${shapeOf(m)}`;
+    groups.set(key, [...(groups.get(key) ?? []), m]);
+  }
+  const width = Math.max(...modules.map((m) => kindOf(m.path).length));
+  return [...groups.values()].map((group) => {
+    const first = group[0]!;
+    const { in_features, out_features } = first;
+    const kind = kindOf(first.path).padEnd(width);
+    const number = String(group.length).padStart(4);
+    const cost = `${formatCount(in_features + out_features)}·r instead of ${formatCount(in_features * out_features)}`;
+    return `  ${kind} ${number} x ${shapeOf(first).padEnd(14)} ${cost}`;
+  });
+}
+
+const kindOf = (modulePath: string) => modulePath.slice(modulePath.lastIndexOf('.') + 1);
+
+const shapeOf = ({ in_features, out_features }: TargetableModule) =>
+  `${out_features} x ${in_features}`;
 
 async function inspectAdapter(place: string): Promise<Report> {
   const found = await detectAdapter(place);
@@ -112,56 +140,80 @@ async function inspectAdapter(place: string): Promise<Report> {
       ? await readGgufAdapter(found.path, 'as stored')
       : await readAdapter(found, null);
   const { config, modules } = adapter;
+  const { r, lora_alpha, use_rslora, base_model_name_or_path: base } = config;
   const parameters = modules.reduce((sum, m) => sum + m.A.length + m.B.length, 0);
   const [rank_90, rank_99] = [rankKeepingEnergy(adapter, 0.9), rankKeepingEnergy(adapter, 0.99)];
-  const facts = {
-    type: 'adapter',
-    format: found.format,
-    r: config.r,
-    rank_90,
-    rank_99,
-    lora_alpha: config.lora_alpha,
-    use_rslora: config.use_rslora,
-    base: config.base_model_name_or_path,
-    parameters,
-    modules: modules.map((m) => ({ path: m.path, r: m.r, scaling: m.scaling })),
-    warnings,
+  const kinds = [...new Set(modules.map((m) => kindOf(m.path)))].join(', ');
+  const scaling = `r = ${r}, lora_alpha = ${lora_alpha}${use_rslora ? ', rsLoRA' : ''}`;
+  return {
+    facts: {
+      type: 'adapter',
+      format: found.format,
+      r,
+      rank_90,
+      rank_99,
+      lora_alpha,
+      use_rslora,
+      base,
+      parameters,
+      modules: modules.map((m) => ({ path: m.path, r: m.r, scaling: m.scaling })),
+      warnings,
+    },
+    lines: [
+      `LoRA adapter (${found.format}): ${scaling}, ${modules.length} modules (${kinds}), ${formatCount(parameters)} parameters`,
+      base === null ? 'base not named' : `base ${base}`,
+      `rank ${rank_90} in every module would keep 90 % of the update, rank ${rank_99} would keep 99 %`,
+      ...warnings.map(({ message }) => message),
+    ],
   };
-  const kinds = [...new Set(modules.map((m) => m.path.split('.').at(-1)))].join(', ');
-  const words = [
-    `LoRA adapter (${found.format}): r = ${config.r}, lora_alpha = ${config.lora_alpha}${config.use_rslora ? ', rsLoRA' : ''}, ${modules.length} modules (${kinds}), ${count(parameters)} parameters`,
-    `for ${config.base_model_name_or_path ?? 'a base that it does not name'}`,
-    `rank ${rank_90} in every module would keep 90 % of the update, ${rank_99} would keep 99 %`,
-    ...warnings.map((w) => w.message),
-  ].join('\n');
-  return { facts, words };
 }
 
 async function inspectRun(folder: string): Promise<Report> {
   const record = await readRecord(folder);
-  const { result, recipe } = record;
-  const words = [
-    `Run ${record.name}: ${record.state}, step ${result.steps}${record.total_steps === null ? '' : ` of ${record.total_steps}`}`,
-    `base ${recipe.base}, dataset ${recipe.dataset}, ${methodOf(recipe) === 'full' ? 'full tuning' : `r = ${recipe.lora.r}`}`,
-    `loss ${result.last_loss?.toFixed(4) ?? '–'}, validation loss ${result.last_validation_loss?.toFixed(4) ?? '–'}${result.best_step === null ? '' : `, best ${result.best_validation_loss?.toFixed(4) ?? '–'} at step ${result.best_step}`}`,
-    ...(result.adapter === null ? [] : [`adapter ${path.join(folder, result.adapter)}`]),
-    ...(result.model ? [`model ${path.join(folder, result.model)}`] : []),
-    ...(record.error ? [LoraError.deserialize(record.error).describe()] : []),
-  ].join('\n');
-  return { facts: { type: 'run', ...record }, words };
+  const { name, state, result, recipe, total_steps, error } = record;
+  const method = methodOf(recipe) === 'full' ? 'full fine-tuning' : `r = ${recipe.lora.r}`;
+  const lines = [
+    `Run ${name}: ${state}, step ${result.steps}${total_steps === null ? '' : ` of ${total_steps}`}`,
+    `base ${recipe.base}, dataset ${recipe.dataset}, ${method}`,
+    describeLosses(result),
+  ];
+  if (result.adapter !== null) {
+    lines.push(`adapter ${path.join(folder, result.adapter)}`);
+  }
+  if (result.model) {
+    lines.push(`model ${path.join(folder, result.model)}`);
+  }
+  if (error) {
+    lines.push(LoraError.deserialize(error).describe());
+  }
+  return { facts: { type: 'run', ...record }, lines };
 }
+
+function describeLosses(result: RunRecord['result']): string {
+  const { last_loss, last_validation_loss, best_step, best_validation_loss } = result;
+  const losses = `loss ${formatLoss(last_loss)}, validation loss ${formatLoss(last_validation_loss)}`;
+  return best_step === null
+    ? losses
+    : `${losses}, best ${formatLoss(best_validation_loss)} at step ${best_step}`;
+}
+
+const formatLoss = (loss: number | null | undefined): string => loss?.toFixed(4) ?? '–';
 
 async function inspectDataset(file: string): Promise<Report> {
   const { rows, problems } = await readDataset(file);
   const kinds: Record<string, number> = {};
-  for (const { kind } of rows) kinds[kind] = (kinds[kind] ?? 0) + 1;
-  const words = [
-    `${count(rows.length)} examples: ${Object.entries(kinds)
-      .map(([kind, n]) => `${count(n)} ${kind}`)
-      .join(', ')}`,
-    ...problems.map(
-      (p) => `${p.place?.line === undefined ? '' : `line ${p.place.line}: `}${p.message}`,
-    ),
-  ].join('\n');
-  return { facts: { type: 'dataset', examples: rows.length, kinds, problems }, words };
+  for (const { kind } of rows) {
+    kinds[kind] = (kinds[kind] ?? 0) + 1;
+  }
+  const counts = Object.entries(kinds).map(([kind, count]) => `${formatCount(count)} ${kind}`);
+  return {
+    facts: { type: 'dataset', examples: rows.length, kinds, problems },
+    lines: [
+      `${formatCount(rows.length)} examples: ${counts.join(', ')}`,
+      ...problems.map(describeLineProblem),
+    ],
+  };
 }
+
+const describeLineProblem = ({ place, message }: Problem): string =>
+  place?.line === undefined ? message : `line ${place.line}: ${message}`;

@@ -1,19 +1,28 @@
 import { readFile } from 'node:fs/promises';
-import type { BatchPiece } from '../../shared/metrics/lines';
 import { linesOf } from '../../data/examples/example';
 import type { LabelSet } from '../../data/tasks/labelSet';
 import { prepareData, type PreparedData } from '../../data/dataset/prepare';
+import type { BatchPiece } from '../../shared/metrics/lines';
 import { parseRecipe } from '../../shared/recipeFile';
+import type { Task } from '../../shared/task';
 import { dataToolsOf } from '../model/dataTools';
 import { openForTraining } from '../training/open';
 import { batchPieces } from '../tasks/batchPieces';
-import { described } from './describe';
-import type { Report } from './report';
+import { describeProblem } from './describe';
 
-const SHOWN = 3;
+/** What lora inspect found at a path. */
+export interface Report {
+  /** For programs. */
+  readonly facts: Readonly<Record<string, unknown>>;
+  /** For people. */
+  readonly lines: readonly string[];
+}
+
+const EXAMPLES_SHOWN = 3;
 
 /**
- * What a run of the recipe would learn: how many tokens or labels, and of the first examples which.
+ * The training data of a recipe: counts of tokens or labels, and which tokens of the first examples
+ * have a loss.
  */
 export async function inspectRecipe(file: string): Promise<Report> {
   const recipe = parseRecipe(await readFile(file, 'utf8'), file);
@@ -25,22 +34,15 @@ export async function inspectRecipe(file: string): Promise<Report> {
       { ...recipe, training: { ...recipe.training, packing: false } },
       tools,
     );
-    const examples = train.slice(0, SHOWN).map((example) => ({
+    const { task } = recipe;
+    const examples = train.slice(0, EXAMPLES_SHOWN).map((example) => ({
       line: linesOf(example)[0],
-      pieces: batchPieces(example, recipe.task, tools.tokenizer, labels),
+      pieces: batchPieces(example, task, tools.tokenizer, labels),
     }));
-    const marked = (piece: BatchPiece) =>
-      piece.labelled && recipe.task === 'causal_lm' ? `«${piece.text}»` : piece.text;
-    const words = [
-      countWords(statistics, recipe.task, labels),
-      ...warnings.map(described),
-      ...(recipe.task === 'causal_lm' ? ['What is learnt stands in «».'] : []),
-      ...examples.map(({ line, pieces }) => `line ${line}: ${pieces.map(marked).join('')}`),
-    ].join('\n');
     return {
       facts: {
         type: 'recipe',
-        task: recipe.task,
+        task,
         base: recipe.base,
         dataset: recipe.dataset,
         statistics,
@@ -48,24 +50,41 @@ export async function inspectRecipe(file: string): Promise<Report> {
         ...(labels && { labels }),
         examples,
       },
-      words,
+      lines: [
+        describeStatistics(statistics, task, labels),
+        ...warnings.map(describeProblem),
+        ...(task === 'causal_lm' ? ['Tokens with a loss are between « and ».'] : []),
+        ...examples.map(({ line, pieces }) => `line ${line}: ${markedText(pieces, task)}`),
+      ],
     };
   } finally {
     await base.close();
   }
 }
 
-function countWords(
+const markedText = (pieces: readonly BatchPiece[], task: Task): string =>
+  pieces
+    .map(({ text, labelled }) => (labelled && task === 'causal_lm' ? `«${text}»` : text))
+    .join('');
+
+function describeStatistics(
   { train, validation }: PreparedData['statistics'],
-  task: string,
+  task: Task,
   labels: LabelSet | null,
 ): string {
-  const start = `${train.examples} examples to learn from, ${validation.examples} held out`;
-  const longest = `the longest row has ${train.longest}${train.truncated > 0 ? `, ${train.truncated} are cut` : ''}`;
-  if (task === 'causal_lm')
-    return `${start}; ${train.labelled_tokens} of ${train.tokens} tokens are learnt, ${longest}.`;
-  const what = labels
-    ? ` ${labels.problem_type === 'regression' ? 'Numbers' : 'Labels'}: ${labels.names.join(', ')}.`
-    : '';
-  return `${start}; ${train.tokens} tokens, ${longest}.${what}`;
+  const examples = `${train.examples} training examples, ${validation.examples} for validation`;
+  const truncated = train.truncated > 0 ? `, ${train.truncated} truncated` : '';
+  const longest = `longest row ${train.longest} tokens${truncated}`;
+  if (task === 'causal_lm') {
+    return `${examples}; ${train.labelled_tokens} of ${train.tokens} tokens have a loss, ${longest}.`;
+  }
+  return `${examples}; ${train.tokens} tokens, ${longest}.${describeLabels(labels)}`;
+}
+
+function describeLabels(labels: LabelSet | null): string {
+  if (!labels) {
+    return '';
+  }
+  const kind = labels.problem_type === 'regression' ? 'Numbers' : 'Labels';
+  return ` ${kind}: ${labels.names.join(', ')}.`;
 }

@@ -1,137 +1,123 @@
 import path from 'node:path';
-import { LoraError } from '../../shared/errors';
+import { CERTIFICATE, certificateName, type Certificate } from '../merge/certificate';
+import { MERGE_DTYPES } from '../merge/form';
+
 import { mergeModel } from '../merge/mergeModel';
-import { MERGE_DTYPES, type MergeDtype } from '../merge/form';
-import { verifyMerge, type Verified } from '../merge/verify';
-import { CERTIFICATE, type Certificate } from '../merge/certificate';
-import { certificateName } from '../merge/ggufTarget';
+import { verifyMerge, type VerifiedFile } from '../merge/verify';
 import { createOps } from '../model/backend';
-import { jobProgress } from './terminal';
-import { useRuntime, type Context } from './context';
-import { readOptions, required, usageError } from './options';
+import { defineCommand, form } from './command';
+import { baseOption } from './commonOptions';
+import { printResult, useRuntime } from './context';
+import { formatCount, percentage } from './describe';
+import { flag, optional, required, requiredList, withDefault } from './options';
+import { absolutePath, byteSize, nonZeroNumber, oneOf, text } from './optionValues';
+import { withProgress } from './progress';
 
-export const MERGE_USAGE = `lora merge --base PATH --adapter DIR… --output DIR|FILE.gguf [--scale S] [--dtype keep|float32|bfloat16|float16|q8_0] [--max-shard-size 5GB] [--no-parity] [--json]
-lora merge --verify DIR|FILE.gguf [--json]`;
+const DTYPES = ['keep', ...typedKeys(MERGE_DTYPES)] as const;
 
-export async function merge(args: readonly string[], context: Context): Promise<number> {
-  const { values, positionals } = readOptions(
-    args,
-    {
-      base: { type: 'string' },
-      adapter: { type: 'string', multiple: true },
-      output: { type: 'string' },
-      scale: { type: 'string' },
-      dtype: { type: 'string' },
-      'max-shard-size': { type: 'string' },
-      'no-parity': { type: 'boolean' },
-      verify: { type: 'string' },
-    },
-    MERGE_USAGE,
-  );
-  if (positionals.length > 0)
-    throw usageError(`${JSON.stringify(positionals[0])} is not an option`, MERGE_USAGE);
-  if (values.verify !== undefined) return verify(values.verify, context);
-  const adapters = values.adapter ?? [];
-  if (adapters.length === 0) throw usageError('--adapter is missing', MERGE_USAGE);
-  const output = path.resolve(required(values.output, 'output', MERGE_USAGE));
-  const progress = jobProgress(context);
-  const certificate = await mergeModel({
-    base: required(values.base, 'base', MERGE_USAGE),
-    adapters,
-    output,
-    scale: scaleOf(values.scale),
-    dtype: dtypeOf(values.dtype),
-    max_shard_size: sizeOf(values['max-shard-size']),
-    ops: values['no-parity']
-      ? null
-      : async () => createOps(await useRuntime(context), context.dist),
-    signal: context.signal,
-    warn: progress.warn,
-    onProgress: progress.show,
-  }).finally(() => progress.end());
-  context.print(
-    context.json
-      ? JSON.stringify({
-          kind: 'result',
-          output,
-          memory: 1024 * process.resourceUsage().maxRSS,
-          ...certificate,
-        })
-      : inWords(output, certificate),
-  );
-  return 0;
-}
-
-async function verify(folder: string, context: Context): Promise<number> {
-  const { outputs, inputs } = await verifyMerge(path.resolve(folder), context.signal);
-  const isWhole = outputs.every(({ state }) => state === 'same');
-  const words = (list: readonly Verified[]) =>
-    list.map(({ file, state }) => `  ${state.padEnd(8)} ${file}`);
-  context.print(
-    context.json
-      ? JSON.stringify({ kind: 'result', whole: isWhole, outputs, inputs })
-      : ['The merged model:', ...words(outputs), 'What it was made of:', ...words(inputs)].join(
-          '\n',
+/** lora merge. */
+export const mergeCommand = defineCommand({
+  name: 'merge',
+  summary: 'Merges adapters into their base and writes the result as a model of its own.',
+  forms: [
+    form({
+      options: {
+        base: baseOption,
+        adapter: requiredList(text, 'DIR', 'adapter; repeat to merge several'),
+        output: required(absolutePath, 'DIR|FILE.gguf', 'new model: a folder or a .gguf file'),
+        scale: withDefault('1', nonZeroNumber, 'S', 'factor for the updates'),
+        dtype: withDefault('keep', oneOf(DTYPES), DTYPES.join('|'), 'dtype of the weights'),
+        'max-shard-size': optional(
+          byteSize,
+          'SIZE',
+          "largest weight file, such as 5GB (default: the base's files)",
         ),
-  );
-  return isWhole ? 0 : 1;
+        'no-parity': flag('do not compare the merged model with base and adapter'),
+      },
+      run: async ({ options }, context) => {
+        const { output } = options;
+        const certificate = await withProgress(context, ({ show, warn }) =>
+          mergeModel({
+            base: options.base,
+            adapters: options.adapter,
+            output,
+            scale: options.scale,
+            dtype: options.dtype,
+            max_shard_size: options['max-shard-size'],
+            ops: options['no-parity']
+              ? null
+              : async () => createOps(await useRuntime(context), context.dist),
+            signal: context.signal,
+            warn,
+            onProgress: show,
+          }),
+        );
+        const memory = 1024 * process.resourceUsage().maxRSS;
+        printResult(context, { output, memory, ...certificate }, () =>
+          describeMerge(output, certificate),
+        );
+        return 0;
+      },
+    }),
+    form({
+      selectedBy: 'verify',
+      options: {
+        verify: required(
+          absolutePath,
+          'DIR|FILE.gguf',
+          'check a merged model and its inputs against its certificate',
+        ),
+      },
+      run: async ({ options }, context) => {
+        const { outputs, inputs } = await verifyMerge(options.verify, context.signal);
+        const isWhole = outputs.every(({ state }) => state === 'same');
+        printResult(context, { whole: isWhole, outputs, inputs }, () =>
+          [
+            'Merged model:',
+            ...outputs.map(describeVerified),
+            'Inputs:',
+            ...inputs.map(describeVerified),
+          ].join('\n'),
+        );
+        return isWhole ? 0 : 1;
+      },
+    }),
+  ],
+});
+
+function typedKeys<T extends object>(object: T): readonly (keyof T & string)[] {
+  return Object.keys(object) as (keyof T & string)[];
 }
 
-function inWords(output: string, { tensors, parity, untied }: Certificate): string {
-  const rounding = Math.max(0, ...tensors.map((t) => t.rounding_error));
-  const unmoved = tensors.reduce((sum, t) => sum + t.unmoved, 0);
-  const elements = tensors.reduce((sum, t) => sum + t.elements, 0);
-  return [
-    `${output}: ${tensors.length} tensors merged, largest rounding error ${rounding.toExponential(1)}, ${unmoved.toLocaleString('en-US')} of ${elements.toLocaleString('en-US')} numbers unmoved by it`,
-    ...(untied
-      ? [
-          'The output layer, which was the embedding, has a tensor of its own now: merged into both, the adapter would act twice.',
-        ]
-      : []),
-    parity === null
-      ? 'Parity was not measured.'
-      : `Base + adapter and merged model on ${parity.prompts} prompts: logits differ by at most ${parity.largest_gap.toExponential(1)} (of ${parity.largest_logit.toFixed(1)}), the same first choice at ${(100 * parity.top1_agreement).toFixed(1)} % of the positions`,
-    `${output.endsWith('.gguf') ? certificateName(path.basename(output)) : CERTIFICATE} says how it was made; lora merge --verify checks it.`,
-  ].join('\n');
-}
+const describeVerified = ({ file, state }: VerifiedFile): string => `  ${state.padEnd(8)} ${file}`;
 
-function dtypeOf(value: string | undefined): MergeDtype {
-  if (value === undefined || value === 'keep') return 'keep';
-  if (Object.hasOwn(MERGE_DTYPES, value)) return value as MergeDtype;
-  throw usageError(
-    `--dtype must be keep, ${Object.keys(MERGE_DTYPES).join(', ')}, not ${JSON.stringify(value)}`,
-    MERGE_USAGE,
-  );
-}
-
-function scaleOf(value: string | undefined): number {
-  const scale = Number(value ?? '1');
-  if (Number.isFinite(scale) && scale !== 0) return scale;
-  throw usageError(
-    `--scale must be a number other than 0, not ${JSON.stringify(value)}`,
-    MERGE_USAGE,
-  );
-}
-
-const UNITS: Readonly<Record<string, number>> = {
-  '': 1,
-  KB: 1e3,
-  MB: 1e6,
-  GB: 1e9,
-  KIB: 2 ** 10,
-  MIB: 2 ** 20,
-  GIB: 2 ** 30,
-};
-
-function sizeOf(value: string | undefined): number | null {
-  if (value === undefined) return null;
-  const [, number, unit = ''] = /^(\d+(?:\.\d+)?)\s*([A-Za-z]*)$/.exec(value) ?? [];
-  const factor = UNITS[unit.toUpperCase()];
-  if (number === undefined || factor === undefined || Number(number) * factor < 1)
-    throw new LoraError(
-      'usage',
-      `--max-shard-size must be a size such as 5GB, not ${JSON.stringify(value)}.`,
-      { fix: MERGE_USAGE },
+function describeMerge(output: string, certificate: Certificate): string {
+  const { tensors, parity, untied } = certificate;
+  const rounding = Math.max(0, ...tensors.map((tensor) => tensor.rounding_error));
+  const unmoved = tensors.reduce((sum, tensor) => sum + tensor.unmoved, 0);
+  const elements = tensors.reduce((sum, tensor) => sum + tensor.elements, 0);
+  const lines = [
+    `${output}: ${tensors.length} tensors merged, largest rounding error ${rounding.toExponential(1)}, ${formatCount(unmoved)} of ${formatCount(elements)} elements unchanged after rounding`,
+  ];
+  if (untied) {
+    lines.push(
+      'The output layer is no longer tied to the embedding: the adapter changes only one of them.',
     );
-  return Number(number) * factor;
+  }
+  const certificateFile = output.endsWith('.gguf')
+    ? certificateName(path.basename(output))
+    : CERTIFICATE;
+  lines.push(
+    describeParity(parity),
+    `${certificateFile} records how it was made; lora merge --verify checks it.`,
+  );
+  return lines.join('\n');
+}
+
+function describeParity(parity: Certificate['parity']): string {
+  if (parity === null) {
+    return 'Parity was not measured.';
+  }
+  const { prompts, largest_gap, largest_logit, top1_agreement } = parity;
+  return `Base + adapter and merged model on ${prompts} prompts: logits differ by at most ${largest_gap.toExponential(1)} (largest logit ${largest_logit.toFixed(1)}), same most likely token at ${percentage(top1_agreement, 1)} of the positions`;
 }

@@ -1,95 +1,108 @@
-import { parseArgs, type ParseArgsConfig } from 'node:util';
-import type { ResizeTarget } from '../../lora/resize';
-import { LoraError } from '../../shared/errors';
-import { BASE_DTYPES, type BaseDtype } from '../../shared/recipe';
+import * as v from 'valibot';
+import type { ValueSchema } from './optionValues';
 
-type Options = NonNullable<ParseArgsConfig['options']>;
-
-type Parsed<O extends Options> = ReturnType<
-  typeof parseArgs<{ args: string[]; options: O; allowPositionals: true; strict: true }>
->;
-
-/** Arguments by their specification. Errors: LoraError('usage'). */
-export function readOptions<O extends Options>(
-  args: readonly string[],
-  options: O,
-  usage: string,
-): Parsed<O> {
-  try {
-    return parseArgs({ args: [...args], options, allowPositionals: true, strict: true });
-  } catch (error) {
-    throw usageError(error instanceof Error ? error.message.split('. ')[0]! : String(error), usage);
-  }
+/** One option of a command: how it is written, what it is for and how its value is read. */
+export interface Option<T> {
+  readonly type: 'string' | 'boolean';
+  /** It may be given several times. */
+  readonly multiple: boolean;
+  /** The name of the value in the usage, such as DIR; null for a flag. */
+  readonly valueName: string | null;
+  readonly required: boolean;
+  /** The options with the same name here exclude each other, and one of them is needed. */
+  readonly choice: string | null;
+  /** A phrase for the help. */
+  readonly help: string;
+  /** Reads what was given (undefined if nothing was). */
+  readonly schema: v.GenericSchema<unknown, T>;
 }
 
-export const usageError = (what: string, usage: string): LoraError =>
-  new LoraError('usage', `${what}.`, { fix: usage });
+/** The options of a command by their names, without the dashes. */
+export type OptionSet = Readonly<Record<string, Option<unknown>>>;
 
-export function required(value: string | undefined, name: string, usage: string): string {
-  if (value === undefined || value === '') throw usageError(`--${name} is missing`, usage);
-  return value;
-}
+/** The values of a command's options. */
+export type OptionValues<O extends OptionSet> = {
+  readonly [K in keyof O]: O[K] extends Option<infer T> ? T : never;
+};
 
-export function wholeNumber(
-  value: string | undefined,
-  name: string,
-  missing: number,
-  usage: string,
-): number {
-  if (value === undefined) return missing;
-  if (/^\d+$/.test(value)) return Number(value);
-  throw usageError(`--${name} must be a whole number, not ${JSON.stringify(value)}`, usage);
-}
+const MISSING = 'is missing';
 
-export function temperatureOf(value: string | undefined, usage: string): number {
-  const number = Number(value ?? '0');
-  if (Number.isFinite(number) && number >= 0) return number;
-  throw usageError(`--temperature must be 0 or above, not ${JSON.stringify(value)}`, usage);
-}
+const NOT_REPEATED = { type: 'string', multiple: false, required: false, choice: null } as const;
 
-/** In what the base is held. */
-export function dtypeOf(value: string | undefined, missing: BaseDtype, usage: string): BaseDtype {
-  const known = BASE_DTYPES.find((own) => own === (value ?? missing));
-  if (known) return known;
-  throw usageError(
-    `--base-dtype must be ${BASE_DTYPES.join(', ')}, not ${JSON.stringify(value)}`,
-    usage,
-  );
-}
+/** An option that must be given. */
+export const required = <T>(
+  schema: ValueSchema<T>,
+  valueName: string,
+  help: string,
+): Option<T> => ({
+  ...NOT_REPEATED,
+  valueName,
+  help,
+  required: true,
+  schema: v.pipe(v.string(MISSING), v.nonEmpty(MISSING), schema),
+});
 
-/** A number from 0 to 1. */
-export function shareOf(
-  value: string | undefined,
-  name: string,
-  missing: number,
-  usage: string,
-): number {
-  const share = Number(value ?? missing);
-  if (Number.isFinite(share) && share >= 0 && share <= 1) return share;
-  throw usageError(`--${name} must be a number from 0 to 1, not ${JSON.stringify(value)}`, usage);
-}
+/** An option that is null if it is not given. */
+export const optional = <T>(
+  schema: ValueSchema<T>,
+  valueName: string,
+  help: string,
+): Option<T | null> => ({
+  ...NOT_REPEATED,
+  valueName,
+  help,
+  schema: v.optional(v.nullable(schema), null),
+});
 
-/** How small a rank may be, by one of three options. */
-export function resizeTarget(
-  {
-    rank,
-    energy,
-    error,
-  }: {
-    readonly rank?: string | undefined;
-    readonly energy?: string | undefined;
-    readonly error?: string | undefined;
-  },
-  usage: string,
-): ResizeTarget {
-  if ([rank, energy, error].filter((value) => value !== undefined).length !== 1)
-    throw usageError('Name one of --rank, --energy and --error', usage);
-  if (rank !== undefined) {
-    const own = wholeNumber(rank, 'rank', 1, usage);
-    if (own < 1) throw usageError('--rank must be at least 1', usage);
-    return { kind: 'rank', rank: own };
-  }
-  return energy !== undefined
-    ? { kind: 'energy', energy: shareOf(energy, 'energy', 1, usage) }
-    : { kind: 'error', error: shareOf(error, 'error', 0, usage) };
+/** An option with a default, written as on the command line. */
+export const withDefault = <T>(
+  value: string,
+  schema: ValueSchema<T>,
+  valueName: string,
+  help: string,
+): Option<T> => ({
+  ...NOT_REPEATED,
+  valueName,
+  help: `${help} (default: ${value})`,
+  schema: v.optional(schema, value),
+});
+
+/** An option that may be repeated, or left out. */
+export const list = <T>(
+  schema: ValueSchema<T>,
+  valueName: string,
+  help: string,
+): Option<readonly T[]> => ({
+  ...NOT_REPEATED,
+  multiple: true,
+  valueName,
+  help,
+  schema: v.optional(v.array(schema), []),
+});
+
+/** An option that may be repeated and must be given at least once. */
+export const requiredList = <T>(
+  schema: ValueSchema<T>,
+  valueName: string,
+  help: string,
+): Option<readonly T[]> => ({
+  ...list(schema, valueName, help),
+  required: true,
+  schema: v.array(schema, MISSING),
+});
+
+/** An option without a value: false unless it is given. */
+export const flag = (help: string): Option<boolean> => ({
+  ...NOT_REPEATED,
+  type: 'boolean',
+  valueName: null,
+  help,
+  schema: v.optional(v.boolean(), false),
+});
+
+/** The options of which exactly one must be given; the others are null. */
+export function exactlyOne<const O extends OptionSet>(options: O): O {
+  const choice = Object.keys(options).join();
+  const entries = Object.entries(options).map(([name, option]) => [name, { ...option, choice }]);
+  return Object.fromEntries(entries) as O;
 }

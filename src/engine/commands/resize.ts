@@ -1,67 +1,72 @@
 import { stat } from 'node:fs/promises';
 import path from 'node:path';
-import { resizeFactors, type Resized } from '../../lora/resize';
-import { readAdapters, writeMadeAdapter } from '../combine/writeAdapter';
-import { rangeOf } from './describe';
-import type { Context } from './context';
-import { readOptions, required, resizeTarget } from './options';
+import { resizeFactors, type Resized, type ResizeTarget } from '../../lora/resize';
+import { readAdapters } from '../adapters/readAdapters';
+import { writeDerivedAdapter } from '../adapters/writeDerivedAdapter';
+import { defineCommand, form } from './command';
+import { outputFolderOption, resizeOptions, resizeTarget } from './commonOptions';
+import { printResult } from './context';
+import { describeRange, formatCount, percentage } from './describe';
+import { required } from './options';
+import { text } from './optionValues';
 
-export const RESIZE_USAGE =
-  'lora resize --adapter DIR --rank N | --energy 0.99 | --error 0.05 --output DIR [--json]';
-
-/** The best adapter of smaller ranks: what rank was needed? */
-export async function resize(args: readonly string[], context: Context): Promise<number> {
-  const { values } = readOptions(
-    args,
-    {
-      adapter: { type: 'string' },
-      rank: { type: 'string' },
-      energy: { type: 'string' },
-      error: { type: 'string' },
-      output: { type: 'string' },
-    },
-    RESIZE_USAGE,
-  );
-  const folder = required(values.adapter, 'adapter', RESIZE_USAGE);
-  const output = path.resolve(required(values.output, 'output', RESIZE_USAGE));
-  const target = resizeTarget(values, RESIZE_USAGE);
-  const [adapter] = await readAdapters([folder], context.warn);
-  const resized = resizeFactors(adapter!, target);
-  await writeMadeAdapter(
-    output,
-    resized.adapter,
-    [folder],
-    `brought to smaller ranks (${Object.entries(target)
-      .filter(([key]) => key !== 'kind')
-      .map(([key, value]) => `${key} ${value}`)
-      .join()})`,
-  );
-  const [before, after] = (await Promise.all(
-    [folder, output].map(
-      async (own) => (await stat(path.join(own, 'adapter_model.safetensors'))).size,
-    ),
-  )) as [number, number];
-  const { error, modules } = resized;
-  context.print(
-    context.json
-      ? JSON.stringify({
-          kind: 'result',
+/** lora resize. */
+export const resizeCommand = defineCommand({
+  name: 'resize',
+  summary: 'Writes the best approximation of an adapter with a smaller rank.',
+  forms: [
+    form({
+      options: {
+        adapter: required(text, 'DIR', 'adapter'),
+        ...resizeOptions,
+        output: outputFolderOption,
+      },
+      run: async ({ options }, context) => {
+        const { adapter: folder, output } = options;
+        const target = resizeTarget(options);
+        const [adapter] = await readAdapters([folder], null, context.warn);
+        const resized = resizeFactors(adapter!, target);
+        await writeDerivedAdapter(output, resized.adapter, {
+          sources: [folder],
+          title: `resized to ${describeTarget(target)}`,
+        });
+        const sizes = { before: await weightBytes(folder), after: await weightBytes(output) };
+        const { error, modules } = resized;
+        const facts = {
           output,
           error,
           modules,
-          bytes_before: before,
-          bytes_after: after,
-        })
-      : inWords(output, resized, before, after),
-  );
-  return 0;
+          bytes_before: sizes.before,
+          bytes_after: sizes.after,
+        };
+        printResult(context, facts, () => describeResized(output, resized, sizes));
+        return 0;
+      },
+    }),
+  ],
+});
+
+const weightBytes = async (folder: string): Promise<number> =>
+  (await stat(path.join(folder, 'adapter_model.safetensors'))).size;
+
+function describeTarget(target: ResizeTarget): string {
+  switch (target.kind) {
+    case 'rank':
+      return `rank ${target.rank}`;
+    case 'energy':
+      return `energy ${target.energy}`;
+    case 'error':
+      return `error ${target.error}`;
+  }
 }
 
-function inWords(
+function describeResized(
   output: string,
   { error, modules }: Resized,
-  before: number,
-  after: number,
+  bytes: { readonly before: number; readonly after: number },
 ): string {
-  return `${output}: rank ${rangeOf(modules.map((m) => m.before))} -> ${rangeOf(modules.map((m) => m.after))}, error ${(100 * error).toFixed(2)} % of ‖dW‖, ${Math.round(before / 1024).toLocaleString('en-US')} -> ${Math.round(after / 1024).toLocaleString('en-US')} KiB`;
+  const before = describeRange(modules.map((m) => m.before));
+  const after = describeRange(modules.map((m) => m.after));
+  const kib = (count: number) => formatCount(Math.round(count / 1024));
+  return `${output}: rank ${before} -> ${after}, relative error ${percentage(error)} of ‖dW‖, ${kib(bytes.before)} -> ${kib(bytes.after)} KiB`;
 }

@@ -2,53 +2,64 @@ import { findRuntime } from '../../runtime/findRuntime';
 import { installGpuRuntime } from '../../runtime/installGpu';
 import { installRuntime } from '../../runtime/installRuntime';
 import type { Runtime } from '../../runtime/runtime';
-import { runtimeOptions, type Context } from './context';
-import { readOptions, usageError } from './options';
+import { defineCommand, form } from './command';
+import { printResult, runtimeOptions, type CommandContext } from './context';
+import { flag } from './options';
 
-export const RUNTIME_USAGE = 'lora runtime [--install [--gpu]] [--json]';
+/** lora runtime: exit code 1 if no runtime is installed. */
+export const runtimeCommand = defineCommand({
+  name: 'runtime',
+  summary: 'Shows which libtensorflow is used, or installs one.',
+  forms: [
+    form({
+      options: {
+        install: flag('install libtensorflow if it is missing'),
+        gpu: flag('with --install: the build for NVIDIA GPUs'),
+      },
+      check: ({ options: { install, gpu } }) => (gpu && !install ? '--gpu needs --install.' : null),
+      run: async ({ options: { install, gpu } }, context) => {
+        const installed = await findRuntime(runtimeOptions(context.dist));
+        const isSuitable = installed !== null && (!gpu || isForGpu(installed));
+        const runtime =
+          install && !isSuitable
+            ? await installWith(gpu ? installGpuRuntime : installRuntime, context)
+            : installed;
+        printResult(context, { runtime }, () => describeRuntime(runtime));
+        return runtime ? 0 : 1;
+      },
+    }),
+  ],
+});
 
-/**
- * Tells which libtensorflow is used and why; with --install brings one, with --gpu the one that
- * computes on NVIDIA's GPUs.
- */
-export async function runtime(args: readonly string[], context: Context): Promise<number> {
-  const { values } = readOptions(
-    args,
-    { install: { type: 'boolean' }, gpu: { type: 'boolean' } },
-    RUNTIME_USAGE,
-  );
-  const options = runtimeOptions(context.dist);
-  if (values.gpu && !values.install) throw usageError('--gpu goes with --install', RUNTIME_USAGE);
-  const there = await findRuntime(options);
-  const suits = there && !(values.gpu && there.kind === 'tensorflow' && there.device !== 'gpu');
-  const found = suits
-    ? there
-    : values.install
-      ? await install(context, values.gpu ? installGpuRuntime : installRuntime)
-      : null;
-  context.print(
-    context.json
-      ? JSON.stringify({ kind: 'result', runtime: found })
-      : found
-        ? inWords(found)
-        : 'No runtime is installed. Install it: lora runtime --install',
-  );
-  return found ? 0 : 1;
-}
+const isForGpu = (runtime: Runtime): boolean =>
+  runtime.kind !== 'tensorflow' || runtime.device === 'gpu';
 
-function install(context: Context, bring: typeof installGpuRuntime): Promise<Runtime> {
+function installWith(
+  install: typeof installGpuRuntime,
+  { dist, signal, warn }: CommandContext,
+): Promise<Runtime> {
   let shown = '';
-  return bring(runtimeOptions(context.dist), {
-    signal: context.signal,
-    log: context.warn,
+  return install(runtimeOptions(dist), {
+    signal,
+    log: warn,
     onProgress: ({ message, fraction }) => {
       const line = fraction === null ? message : `${message} ${10 * Math.floor(10 * fraction)} %`;
-      if (line !== shown) context.warn((shown = line));
+      if (line === shown) {
+        return;
+      }
+      shown = line;
+      warn(line);
     },
   });
 }
 
-const inWords = (runtime: Runtime) =>
-  runtime.kind === 'wasm'
-    ? runtime.why
-    : `libtensorflow ${runtime.tensorflow_version} on ${runtime.device.toUpperCase()}\n${runtime.folder}\n${runtime.why}`;
+function describeRuntime(runtime: Runtime | null): string {
+  if (!runtime) {
+    return 'No runtime is installed. Install it: lora runtime --install';
+  }
+  if (runtime.kind === 'wasm') {
+    return runtime.why;
+  }
+  const { tensorflow_version, device, folder, why } = runtime;
+  return [`libtensorflow ${tensorflow_version} on ${device.toUpperCase()}`, folder, why].join('\n');
+}

@@ -9,153 +9,168 @@ import {
 } from '../../shared/serveProtocol';
 import { answerPrompt } from '../model/answer';
 import { ServedModels } from '../serve/servedModels';
-import type { Context } from './context';
-import { dtypeOf, readOptions, required, usageError } from './options';
+import { defineCommand, form } from './command';
+import { adaptersOption, baseDtypeOption, baseOption } from './commonOptions';
 
-export const SERVE_USAGE =
-  'lora serve --base PATH [--adapter DIR…] [--base-dtype auto|float32|bfloat16]  (answers requests on standard input, a JSON object a line)';
+/** lora serve. */
+export const serveCommand = defineCommand({
+  name: 'serve',
+  summary: 'Keeps a base and its adapters in memory and answers requests on standard input.',
+  notes: ['Requests and answers are JSON objects, one per line, until standard input ends.'],
+  alwaysJson: true,
+  forms: [
+    form({
+      options: {
+        base: baseOption,
+        adapter: { ...adaptersOption, help: 'adapter to choose from; repeat for several' },
+        'base-dtype': baseDtypeOption('auto'),
+      },
+      run: async ({ options }, context) => {
+        const { base, adapter } = options;
+        const emit = (event: ServeEvent) => context.print(JSON.stringify(event));
+        const models = await ServedModels.open(
+          { base, adapters: adapter },
+          { ...context, warn: (message) => emit({ kind: 'warning', message }) },
+          {
+            base_dtype: options['base-dtype'],
+            onProgress: (fraction) => emit({ kind: 'progress', fraction }),
+          },
+        );
+        try {
+          emit({
+            kind: 'ready',
+            base,
+            has_chat_template: models.tokenizer.has_chat_template,
+            device: models.device,
+          });
+          await new RequestQueue(models, emit, context.signal).run();
+          return 0;
+        } finally {
+          await models.close();
+        }
+      },
+    }),
+  ],
+});
 
-/**
- * Keeps a base and its adapters in memory and answers what is asked on standard input, one after
- * another, until that ends.
- */
-export async function serve(args: readonly string[], context: Context): Promise<number> {
-  const { values, positionals } = readOptions(
-    args,
-    {
-      base: { type: 'string' },
-      adapter: { type: 'string', multiple: true },
-      'base-dtype': { type: 'string' },
-    },
-    SERVE_USAGE,
-  );
-  if (positionals.length > 0)
-    throw usageError(`${JSON.stringify(positionals[0])} is not an option`, SERVE_USAGE);
-  const base = required(values.base, 'base', SERVE_USAGE);
-  const emit = (event: ServeEvent) => context.print(JSON.stringify(event));
-  const answerers = await ServedModels.open(
-    { base, adapters: values.adapter ?? [] },
-    { ...context, warn: (message) => emit({ kind: 'warning', message }) },
-    {
-      base_dtype: dtypeOf(values['base-dtype'], 'auto', SERVE_USAGE),
-      onProgress: (fraction) => emit({ kind: 'progress', fraction }),
-    },
-  );
-  try {
-    emit({
-      kind: 'ready',
-      base,
-      has_chat_template: answerers.tokenizer.has_chat_template,
-      device: answerers.device,
-    });
-    await new Desk(answerers, emit, context.signal).untilClosed();
-    return 0;
-  } finally {
-    await answerers.close();
-  }
-}
-
-/** Takes requests while an answer is being written, and stops those that are no longer wanted. */
-class Desk {
+/** Reads requests while an answer is being written; answers them in order, unless stopped. */
+class RequestQueue {
   private readonly waiting: AnswerRequest[] = [];
   private readonly stopped = new Set<string>();
-  private writing: string | null = null;
+  private currentId: string | null = null;
   private closed = false;
   private wake: () => void = () => undefined;
 
   constructor(
-    private readonly answerers: ServedModels,
+    private readonly models: ServedModels,
     private readonly emit: (event: ServeEvent) => void,
     private readonly signal: AbortSignal,
   ) {}
 
-  async untilClosed(): Promise<void> {
+  /** Answers requests until standard input ends or the signal is aborted. */
+  async run(): Promise<void> {
     const lines = createInterface({ input: process.stdin });
     const close = () => {
       this.closed = true;
       this.wake();
     };
-    lines.on('line', (line) => this.take(line)).on('close', close);
+    lines.on('line', (line) => this.receive(line)).on('close', close);
     this.signal.addEventListener('abort', close);
     while (!this.closed) {
       const request = this.waiting.shift();
-      if (request) await this.answer(request);
-      else
+      if (request) {
+        await this.answer(request);
+      } else {
         await new Promise<void>((resolve) => {
           this.wake = resolve;
         });
+      }
     }
     lines.close();
   }
 
-  private take(line: string): void {
+  private receive(line: string): void {
     const request = asServeRequest(jsonOf(line));
-    if (!request)
-      this.emit({
-        kind: 'error',
-        id: null,
-        error: new LoraError('usage', 'A request was not understood.', {
-          fix: SERVE_USAGE,
-        }).serialize(),
-      });
-    else if (request.kind === 'stop') this.stop(request.id);
-    else this.waiting.push(request);
+    if (!request) {
+      this.emit({ kind: 'error', id: null, error: invalidRequest().serialize() });
+    } else if (request.kind === 'stop') {
+      this.stop(request.id);
+    } else {
+      this.waiting.push(request);
+    }
     this.wake();
   }
 
-  /** Of an answer that is there already nothing is left to stop. */
+  /** Does nothing if the answer is finished already. */
   private stop(id: string): void {
-    if (id === this.writing || this.waiting.some((request) => request.id === id))
+    if (id === this.currentId || this.waiting.some((request) => request.id === id)) {
       this.stopped.add(id);
+    }
   }
 
-  private async answer({ id, adapter, scale, settings }: AnswerRequest): Promise<void> {
-    const isStopped = () => this.closed || this.stopped.has(id);
-    this.writing = id;
+  private isStopped(id: string): boolean {
+    return this.closed || this.stopped.has(id);
+  }
+
+  private async answer(request: AnswerRequest): Promise<void> {
+    const { id } = request;
     const started = performance.now();
-    let [sent, tokens] = ['', 0];
-    const send = (text: string, whole: boolean) => {
-      const ready = whole ? text : text.replace(/\ufffd+$/, ''); // half a character is held back
-      if (ready.length <= sent.length) return;
-      this.emit({ kind: 'text', id, text: ready.slice(sent.length) });
-      sent = ready;
-    };
+    this.currentId = id;
     try {
-      if (!isStopped()) {
-        const { model, tokenizer } = await this.answerers.with(adapter, scale);
-        const onText = (text: string) => {
-          tokens++;
-          send(text, false);
-          return !isStopped();
-        };
-        send(
-          await answerPrompt(model, tokenizer, messagesOf(settings), { ...settings, onText }),
-          true,
-        );
-      }
+      const tokens = this.isStopped(id) ? 0 : await this.writeAnswer(request);
       this.emit({
         kind: 'done',
         id,
         tokens,
         seconds: (performance.now() - started) / 1000,
-        stopped: isStopped(),
+        stopped: this.isStopped(id),
       });
     } catch (error) {
       this.emit({ kind: 'error', id, error: LoraError.from(error, 'engine').serialize() });
     } finally {
       this.stopped.delete(id);
-      this.writing = null;
+      this.currentId = null;
     }
+  }
+
+  /** Emits an answer while it grows; gives the number of its tokens. */
+  private async writeAnswer(request: AnswerRequest): Promise<number> {
+    const { id, adapter, scale, settings } = request;
+    let tokens = 0;
+    let sentLength = 0;
+    const send = (text: string) => {
+      if (text.length > sentLength) {
+        this.emit({ kind: 'text', id, text: text.slice(sentLength) });
+        sentLength = text.length;
+      }
+    };
+    const { model, tokenizer } = await this.models.with(adapter, scale);
+    const whole = await answerPrompt(model, tokenizer, messagesOf(settings), {
+      ...settings,
+      onText: (text) => {
+        tokens++;
+        send(text.replace(/\ufffd+$/, '')); // bytes of the last character may still be missing
+        return !this.isStopped(id);
+      },
+    });
+    send(whole);
+    return tokens;
   }
 }
 
+const invalidRequest = (): LoraError =>
+  new LoraError('usage', 'The request is not valid.', {
+    fix: 'Send one JSON object per line, of the kind "answer" or "stop".',
+  });
+
 function messagesOf({ prompt, system, chat }: AnswerSettings): string | readonly Message[] {
-  return chat && system.trim() !== ''
-    ? [
-        { role: 'system', content: system },
-        { role: 'user', content: prompt },
-      ]
-    : prompt;
+  if (!chat || system.trim() === '') {
+    return prompt;
+  }
+  return [
+    { role: 'system', content: system },
+    { role: 'user', content: prompt },
+  ];
 }
 
 function jsonOf(line: string): unknown {

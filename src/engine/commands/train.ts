@@ -2,6 +2,7 @@ import { readFile } from 'node:fs/promises';
 import path from 'node:path';
 import { fileErrorReason } from '../../common/fileStatus';
 import { isEngineAlive, readEngineRecord } from '../../formats/run/engineRecord';
+import type { Runtime } from '../../runtime/runtime';
 import { LoraError } from '../../shared/errors';
 import { parseRecipe } from '../../shared/recipeFile';
 import { ENDED_STATES, RUN_FILES, type RunRecord } from '../../shared/run';
@@ -11,41 +12,56 @@ import { clearLeftovers } from '../run/leftovers';
 import { productOf } from '../training/products/product';
 import { makeRunDir, MetricsFile, newRecord, newRunDir, readRecord } from '../run/runFolder';
 import { RunSupervisor, type SupervisorOptions } from '../training/supervisor';
-import { showTraining } from './terminal';
-import { useRuntime, type Context } from './context';
-import { readOptions, usageError } from './options';
+import { defineCommand, form } from './command';
+import { useRuntime, type CommandContext } from './context';
+import { optional, required } from './options';
+import { absolutePath } from './optionValues';
+import { trainingView } from './trainingView';
 
-export const TRAIN_USAGE = `lora train RECIPE.json [--run-dir DIR] [--json]
-lora train --resume RUN_DIR [--json]`;
+type TrainingStart = Pick<SupervisorOptions, 'record' | 'run_dir' | 'resume_from'>;
 
-export async function train(args: readonly string[], context: Context): Promise<number> {
-  const { values, positionals } = readOptions(
-    args,
-    { 'run-dir': { type: 'string' }, resume: { type: 'string' } },
-    TRAIN_USAGE,
-  );
-  if ((values.resume === undefined) === (positionals.length !== 1))
-    throw usageError('Name one recipe, or a run with --resume', TRAIN_USAGE);
-  const start =
-    values.resume === undefined
-      ? await newRun(positionals[0]!, values['run-dir'], context)
-      : await resumedRun(path.resolve(values.resume), context);
-  const view = showTraining(context, start.run_dir);
+/** lora train: exit code 1 if the run fails. */
+export const trainCommand = defineCommand({
+  name: 'train',
+  summary: 'Trains a recipe, or resumes a run.',
+  forms: [
+    form({
+      positionals: {
+        recipe: { valueName: 'RECIPE.json', help: 'recipe to train' },
+      },
+      options: {
+        'run-dir': optional(absolutePath, 'DIR', 'folder of the run (default: .lora/runs/…)'),
+      },
+      run: async ({ positionals, options }, context) =>
+        train(await newRun(positionals.recipe, options['run-dir'], context.version), context),
+    }),
+    form({
+      selectedBy: 'resume',
+      options: {
+        resume: required(absolutePath, 'RUN_DIR', 'run to resume from its last checkpoint'),
+      },
+      run: async ({ options }, context) =>
+        train(await resumedRun(options.resume, context.warn), context),
+    }),
+  ],
+});
+
+async function train(start: TrainingStart, context: CommandContext): Promise<number> {
+  const view = trainingView(context, start.run_dir);
+  const runtime = await runtimeFor(start, context);
   const record = await RunSupervisor.run(
-    { ...start, dist: context.dist, runtime: await runtimeFor(start, context), ...view.hooks },
+    { ...start, dist: context.dist, runtime, ...view.hooks },
     context.signal,
   );
   view.finish(record);
   return record.state === 'failed' ? 1 : 0;
 }
 
-type Start = Pick<SupervisorOptions, 'record' | 'run_dir' | 'resume_from'>;
-
 async function newRun(
   recipePath: string,
-  runDir: string | undefined,
-  { version }: Context,
-): Promise<Start> {
+  runDir: string | null,
+  version: string,
+): Promise<TrainingStart> {
   const file = path.resolve(recipePath);
   const text = await readFile(file, 'utf8').catch((error: unknown) => {
     throw new LoraError('recipe', `The recipe cannot be read: ${fileErrorReason(error)}.`, {
@@ -54,7 +70,7 @@ async function newRun(
     });
   });
   const recipe = parseRecipe(text, file);
-  const run_dir = runDir === undefined ? newRunDir(file) : path.resolve(runDir);
+  const run_dir = runDir ?? newRunDir(file);
   await makeRunDir(run_dir);
   return {
     record: newRecord(run_dir, {
@@ -69,57 +85,62 @@ async function newRun(
 }
 
 /**
- * Goes on from the newest whole checkpoint; from the start where there is none. Errors:
- * LoraError('run') when the run is complete, still runs, or its files have changed.
+ * Resumes from the newest complete checkpoint, or from the start if there is none.
+ * @throws LoraError('run') when the run is complete, is still being trained, or its inputs changed.
  */
-async function resumedRun(run_dir: string, { warn }: Context): Promise<Start> {
+async function resumedRun(run_dir: string, warn: (text: string) => void): Promise<TrainingStart> {
   const record = await readRecord(run_dir);
-  if (record.state === 'completed')
-    throw new LoraError('run', 'The run is complete: there is nothing left to do.', {
-      place: { file: run_dir },
-      fix: 'To train further, start a run whose lora.init_adapter is its adapter.',
-    });
-  if (isEngineAlive(await readEngineRecord(run_dir), Date.now()))
-    throw new LoraError('run', 'The run is still being trained by another process.', {
-      place: { file: run_dir },
-    });
+  await checkResumable(record, run_dir);
   await clearLeftovers(run_dir);
   await checkFingerprints([
     ...(record.data?.fingerprint ?? []),
     ...(record.base?.fingerprint ?? []),
   ]);
-  const step = await newestCompleteCheckpoint(
-    run_dir,
-    productOf(record.recipe.training.method),
-    (step, error) =>
-      warn(
-        `${RUN_FILES.checkpoints}/step-${step} is not whole and is left out: ${LoraError.from(error, 'run').message}`,
-      ),
+  const product = productOf(record.recipe.training.method);
+  const step = await newestCompleteCheckpoint(run_dir, product, (number, error) =>
+    warn(
+      `${RUN_FILES.checkpoints}/step-${number} is incomplete and is skipped: ${LoraError.from(error, 'run').message}`,
+    ),
   );
-  if (step === null) await startAnew(run_dir, warn);
+  if (step === null) {
+    await restart(run_dir, warn);
+  }
   return {
-    record: { ...asRunning(record), result: { ...record.result, adapter: null, model: null } },
+    record: {
+      ...record,
+      state: ENDED_STATES.has(record.state) ? 'preparing' : record.state,
+      ended: null,
+      error: null,
+      result: { ...record.result, adapter: null, model: null },
+    },
     run_dir,
     resume_from: step,
   };
 }
 
-/** The steps of which nothing is left no longer count. */
-async function startAnew(run_dir: string, warn: (text: string) => void): Promise<void> {
-  warn('No checkpoint is whole: the run starts anew.');
+async function checkResumable({ state }: RunRecord, run_dir: string): Promise<void> {
+  if (state === 'completed') {
+    throw new LoraError('run', 'The run is complete: there is nothing left to do.', {
+      place: { file: run_dir },
+      fix: 'To train further, start a run whose lora.init_adapter is its adapter.',
+    });
+  }
+  if (isEngineAlive(await readEngineRecord(run_dir), Date.now())) {
+    throw new LoraError('run', 'The run is still being trained by another process.', {
+      place: { file: run_dir },
+    });
+  }
+}
+
+/** Records that the steps without a checkpoint no longer count. */
+async function restart(run_dir: string, warn: (text: string) => void): Promise<void> {
+  warn('No checkpoint is complete: the run starts again from step 0.');
   const metrics = await MetricsFile.open(run_dir);
   await metrics.append({ kind: 'resume', step: 0 }).finally(() => metrics.close());
 }
 
-const asRunning = (record: RunRecord): RunRecord => ({
-  ...record,
-  state: ENDED_STATES.has(record.state) ? 'preparing' : record.state,
-  ended: null,
-  error: null,
-});
-
-/** A run that cannot begin for want of a runtime says so in run.json too. */
-async function runtimeFor(start: Start, context: Context) {
+/** The runtime; if there is none, run.json records the failure too. */
+async function runtimeFor(start: TrainingStart, context: CommandContext): Promise<Runtime> {
   try {
     return await useRuntime(context);
   } catch (error) {

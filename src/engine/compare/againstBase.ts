@@ -1,3 +1,4 @@
+import { throwIfCancelled } from '../../common/cancellation';
 import { readAnyAdapter } from '../../formats/adapterFormat';
 import { linearsOf } from '../../formats/architecture/modules';
 import { openBase, readWeight } from '../../formats/openBase';
@@ -6,21 +7,20 @@ import { updateSvd } from '../../lora/updateSvd';
 import { layoutOf } from '../../lora/merge';
 import type { Adapter, LoraFactors } from '../../lora/adapter';
 import type { TfBinding } from '../../models/ops/tfBinding';
-import { throwIfCancelled } from '../../common/cancellation';
 import { baseOptionsOf } from '../model/openModel';
-import { intrudersOf, type Intruders } from './intruders';
+import { findIntruders, type Intruders, type LayerWeight } from './intruders';
 
-/** What an update is beside the weight that it changes. */
-export interface AgainstBase {
+/** The updates of one layer compared with its weight. */
+export interface LayerAgainstBase {
   readonly path: string;
   /** ‖W‖F */
   readonly norm_base: number;
   /**
-   * ‖dW‖ / ‖UᵀWV‖ along dW's own directions (LoRA paper, 7.3): how much it amplifies what is weak
-   * in W. Null where dW is zero.
+   * ‖dW‖ / ‖UᵀWV‖ along dW's own directions (LoRA paper, section 7.3): how much the update
+   * amplifies directions that are weak in W. Null if dW is zero.
    */
   readonly amplification: OfBoth<number | null>;
-  /** Null where they were not asked for. */
+  /** Null if they were not computed. */
   readonly intruders: OfBoth<Intruders | null> | null;
 }
 
@@ -29,58 +29,55 @@ interface OfBoth<T> {
   readonly b: T;
 }
 
-export interface BaseOptions {
+/** A comparison of two adapters with their base. */
+export interface BaseComparison {
   readonly base: string;
   readonly adapters: readonly [string, string];
-  /** For intruders, which take full SVDs; null: leave them out. */
+  /** For intruder dimensions, which need full SVDs; null leaves them out. */
   readonly binding: TfBinding | null;
   readonly signal: AbortSignal;
   readonly onProgress: (fraction: number) => void;
 }
 
-/**
- * Holds two adapters against their base, a layer's weight at a time. Errors: LoraError where one
- * does not fit.
- */
-export async function compareWithBase({
-  base: file,
-  adapters,
-  binding,
-  signal,
-  onProgress,
-}: BaseOptions): Promise<{
+/** Both adapters and what was found for each layer that one of them changes. */
+export interface ComparedWithBase {
   readonly adapters: readonly [Adapter, Adapter];
-  readonly layers: readonly AgainstBase[];
-}> {
-  const base = await openBase(file, baseOptionsOf(await readAdapterTask(adapters[0])));
+  readonly layers: readonly LayerAgainstBase[];
+}
+
+/**
+ * Compares two adapters with their base; one weight is in memory at a time.
+ * @throws LoraError when an adapter does not fit the base, or the job is cancelled.
+ */
+export async function compareWithBase(comparison: BaseComparison): Promise<ComparedWithBase> {
+  const { base: file, adapters: places, binding, signal, onProgress } = comparison;
+  const base = await openBase(file, baseOptionsOf(await readAdapterTask(places[0])));
   try {
-    const [a, b] = [
-      (await readAnyAdapter(adapters[0], base)).adapter,
-      (await readAnyAdapter(adapters[1], base)).adapter,
-    ];
-    const linears = new Map(
+    const { adapter: a } = await readAnyAdapter(places[0], base);
+    const { adapter: b } = await readAnyAdapter(places[1], base);
+    const transposed = new Map(
       base.spec.layers.flatMap(linearsOf).map((linear) => [linear.path, linear.transposed]),
     );
-    const [ofA, ofB] = [a, b].map(({ modules }) => new Map(modules.map((m) => [m.path, m]))) as [
-      Map<string, LoraFactors>,
-      Map<string, LoraFactors>,
-    ];
-    const layers: AgainstBase[] = [];
-    const paths = new Set([...ofA.keys(), ...ofB.keys()]);
+    const [modulesOfA, modulesOfB] = [modulesByPath(a), modulesByPath(b)];
+    const paths = new Set([...modulesOfA.keys(), ...modulesOfB.keys()]);
+    const layers: LayerAgainstBase[] = [];
     for (const path of paths) {
       throwIfCancelled(signal);
-      const weight = await readWeight(base, `${path}.weight`);
-      const [x, y] = [ofA.get(path), ofB.get(path)];
-      const by_input = layoutOf((x ?? y)!, linears.get(path) ?? false) === 'by_input';
-      const along = (m: LoraFactors | undefined) => (m ? amplification(weight, m, by_input) : null);
+      const factors = { a: modulesOfA.get(path), b: modulesOfB.get(path) };
+      const layout = layoutOf((factors.a ?? factors.b)!, transposed.get(path) ?? false);
+      const data = await readWeight(base, `${path}.weight`);
+      const weight: LayerWeight = { data, isByInput: layout === 'by_input' };
       layers.push({
         path,
-        norm_base: Math.sqrt(weight.reduce((sum, w) => sum + w * w, 0)),
-        amplification: { a: along(x), b: along(y) },
-        intruders: binding && intrudersOfBoth(binding, weight, x, y, by_input),
+        norm_base: Math.sqrt(data.reduce((sum, w) => sum + w * w, 0)),
+        amplification: {
+          a: factors.a ? amplification(weight, factors.a) : null,
+          b: factors.b ? amplification(weight, factors.b) : null,
+        },
+        intruders: binding && intrudersOfBoth(binding, weight, factors),
       });
       onProgress(layers.length / paths.size);
-      await new Promise(setImmediate); // lets a signal through between two layers
+      await new Promise(setImmediate); // lets an abort signal arrive between two layers
     }
     return { adapters: [a, b], layers };
   } finally {
@@ -88,36 +85,39 @@ export async function compareWithBase({
   }
 }
 
+const modulesByPath = ({ modules }: Adapter): ReadonlyMap<string, LoraFactors> =>
+  new Map(modules.map((m) => [m.path, m]));
+
 function intrudersOfBoth(
   binding: TfBinding,
-  weight: Float32Array,
-  a: LoraFactors | undefined,
-  b: LoraFactors | undefined,
-  by_input: boolean,
+  weight: LayerWeight,
+  { a, b }: OfBoth<LoraFactors | undefined>,
 ): OfBoth<Intruders | null> {
-  const found = intrudersOf(
-    binding,
-    weight,
-    [a, b].filter((m) => m !== undefined),
-    by_input,
-  );
+  const updates = [a, b].filter((factors) => factors !== undefined);
+  const found = findIntruders(binding, weight, updates);
   return { a: a ? found[0]! : null, b: b ? found.at(-1)! : null };
 }
 
-function amplification(weight: Float32Array, m: LoraFactors, by_input: boolean): number | null {
+function amplification({ data, isByInput }: LayerWeight, m: LoraFactors): number | null {
   const { S, left, right } = updateSvd(m);
   const norm = Math.sqrt(S.reduce((sum, s) => sum + s * s, 0));
-  if (norm === 0) return null;
-  const [rowStride, columnStride] = by_input ? [1, m.out_features] : [m.in_features, 1];
-  let square = 0;
-  for (const v of right) {
-    const image = Float64Array.from({ length: m.out_features }, (_, o) => {
-      let sum = 0;
-      for (let i = 0; i < m.in_features; i++)
-        sum += weight[o * rowStride + i * columnStride]! * v[i]!;
-      return sum;
-    });
-    for (const u of left) square += image.reduce((sum, x, o) => sum + x * u[o]!, 0) ** 2;
+  if (norm === 0) {
+    return null;
   }
-  return norm / Math.sqrt(square);
+  const { in_features, out_features } = m;
+  const [outStride, inStride] = isByInput ? [1, out_features] : [in_features, 1];
+  let squared = 0; // ‖UᵀWV‖²
+  for (const v of right) {
+    const image = Float64Array.from({ length: out_features }, (_, o) => {
+      let sum = 0;
+      for (let i = 0; i < in_features; i++) {
+        sum += data[o * outStride + i * inStride]! * v[i]!;
+      }
+      return sum;
+    }); // W v
+    for (const u of left) {
+      squared += image.reduce((sum, x, o) => sum + x * u[o]!, 0) ** 2;
+    }
+  }
+  return norm / Math.sqrt(squared);
 }

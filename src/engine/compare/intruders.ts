@@ -3,59 +3,57 @@ import { Float64Ops } from '../../models/ops/float64Ops';
 import type { TfBinding } from '../../models/ops/tfBinding';
 
 /**
- * Directions of W + dW that W did not have (Shuttleworth et al. 2024, "LoRA vs full fine-tuning: an
- * illusion of equivalence"): of its first left singular vectors those that none of W's comes close
- * to.
+ * Intruder dimensions of W + dW (Shuttleworth et al. 2024, "LoRA vs full fine-tuning: an illusion
+ * of equivalence"): those of its first left singular vectors that are not close to any of W's.
  */
 export interface Intruders {
   /**
-   * |cosine| of each with the closest of all left singular vectors of W, largest singular value
-   * first.
+   * For each of the first left singular vectors: its largest |cosine| with one of W's.
    */
   readonly best_cosines: readonly number[];
-  /** How many of them lie below the threshold. */
+  /** How many of the cosines are below the threshold. */
   readonly count: number;
 }
 
-/** The paper's number of directions, and its threshold. */
-export const DIRECTIONS = 10;
-export const THRESHOLD = 0.5;
+/** A layer's weight as its file stores it. */
+export interface LayerWeight {
+  readonly data: Float32Array;
+  /** [in, out] instead of [out, in]. */
+  readonly isByInput: boolean;
+}
 
-/**
- * A layer's weight with its left singular vectors, for as many updates as are to be held against
- * it.
- */
-export function intrudersOf(
+/** How many singular vectors are examined, as in the paper. */
+export const INTRUDER_DIRECTIONS = 10;
+/** The paper's threshold: a cosine below it makes a vector an intruder. */
+export const INTRUDER_THRESHOLD = 0.5;
+
+/** The intruder dimensions that each update brings to the weight. */
+export function findIntruders(
   binding: TfBinding,
-  weight: Float32Array,
+  { data, isByInput }: LayerWeight,
   updates: readonly LoraFactors[],
-  by_input: boolean,
 ): Intruders[] {
   const [first] = updates;
-  if (!first) return [];
+  if (!first) {
+    return [];
+  }
   const { in_features, out_features } = first;
   return Float64Ops.scoped(binding, (d) => {
-    const W = d.upload(
-      weight,
-      by_input ? [in_features, out_features] : [out_features, in_features],
-    );
-    const own = d.svd(W);
-    const sides = by_input ? own.V : own.U; // [out, k]
-    return updates.map((m) => {
-      const [A, B] = [
-        d.upload(m.A, [m.r, in_features]),
-        d.upload(
-          m.B.map((x) => x * m.scaling),
-          [out_features, m.r],
-        ),
-      ];
-      const dW = by_input ? d.matMul(A, B, true, true) : d.matMul(B, A);
+    const shape = isByInput ? [in_features, out_features] : [out_features, in_features];
+    const W = d.upload(data, shape);
+    const svdOfW = d.svd(W);
+    const leftOfW = isByInput ? svdOfW.V : svdOfW.U; // [out, k]
+    return updates.map(({ A, B, r, scaling }) => {
+      const a = d.upload(A, [r, in_features]);
+      const scaledB = B.map((x) => x * scaling);
+      const b = d.upload(scaledB, [out_features, r]);
+      const dW = isByInput ? d.matMul(a, b, true, true) : d.matMul(b, a);
       const adapted = d.svd(d.add(W, dW));
-      const cosines = d.download(
-        d.maxAbsOfRows(d.matMul(by_input ? adapted.V : adapted.U, sides, true)),
-      );
-      const best_cosines = [...cosines.subarray(0, DIRECTIONS)];
-      return { best_cosines, count: best_cosines.filter((cosine) => cosine < THRESHOLD).length };
+      const left = isByInput ? adapted.V : adapted.U; // [out, k]
+      const cosines = d.download(d.maxAbsOfRows(d.matMul(left, leftOfW, true)));
+      const best_cosines = [...cosines.subarray(0, INTRUDER_DIRECTIONS)];
+      const count = best_cosines.filter((cosine) => cosine < INTRUDER_THRESHOLD).length;
+      return { best_cosines, count };
     });
   });
 }

@@ -5,146 +5,191 @@ import {
   type ModuleComparison,
 } from '../../lora/compare';
 import { updateSvd } from '../../lora/updateSvd';
-import type { Adapter } from '../../lora/adapter';
-import type { AgainstBase } from './againstBase';
+import type { Adapter, LoraFactors } from '../../lora/adapter';
+import type { LayerAgainstBase } from './againstBase';
 
-const fixed = (value: number) => value.toPrecision(4);
+const formatNumber = (value: number) => value.toPrecision(4);
+const NONE = '–';
 
-/**
- * Two adapters as texts in which equal ones are equal, column under column: the settings, then a
- * line a module. For a diff editor.
- */
-export function canonicalTexts(a: Adapter, b: Adapter): { readonly a: string; readonly b: string } {
-  const width = Math.max(0, ...[...a.modules, ...b.modules].map((m) => m.path.length));
-  const known = new Map<string, LineFacts>();
-  return { a: canonicalText(a, width, known), b: canonicalText(b, width, known) };
-}
-
-interface LineFacts {
+interface ModuleFacts {
   readonly norm: number;
   readonly effective_rank: number;
 }
 
-/** Numbers of one that differ by rounding alone from those of the other. */
-const NOISE = 1e-5;
-const settled = (own: number, other: number | undefined) =>
-  other !== undefined && Math.abs(own - other) <= NOISE * Math.abs(other) ? other : own;
+/**
+ * Both adapters as text for a diff editor: the settings, then one line per module in aligned
+ * columns. Adapters with the same updates have the same lines.
+ */
+export function canonicalTexts(a: Adapter, b: Adapter): { readonly a: string; readonly b: string } {
+  const width = Math.max(0, ...[...a.modules, ...b.modules].map((m) => m.path.length));
+  const factsOfA = new Map<string, ModuleFacts>();
+  const textOfA = canonicalText(a, width, (m) => {
+    const facts = measureUpdate(m, updateSvd(m));
+    factsOfA.set(m.path, facts);
+    return facts;
+  });
+  const textOfB = canonicalText(b, width, (m) =>
+    withoutNoise(measureUpdate(m, updateSvd(m)), factsOfA.get(m.path)),
+  );
+  return { a: textOfA, b: textOfB };
+}
+
+/** A relative difference that rounding alone can cause. */
+const ROUNDING_NOISE = 1e-5;
+
+/** Takes over the other module's numbers where they differ by rounding alone. */
+function withoutNoise(own: ModuleFacts, other: ModuleFacts | undefined): ModuleFacts {
+  if (!other) {
+    return own;
+  }
+  const settle = (value: number, reference: number) =>
+    Math.abs(value - reference) <= ROUNDING_NOISE * Math.abs(reference) ? reference : value;
+  return {
+    norm: settle(own.norm, other.norm),
+    effective_rank: settle(own.effective_rank, other.effective_rank),
+  };
+}
 
 function canonicalText(
   { config, modules, trained }: Adapter,
   width: number,
-  known: Map<string, LineFacts>,
+  facts: (m: LoraFactors) => ModuleFacts,
 ): string {
   const settings = Object.entries(config)
     .filter(([key]) => key !== 'raw')
     .sort(([a], [b]) => (a < b ? -1 : 1))
-    .map(
-      ([key, value]) =>
-        `${key}: ${JSON.stringify(Array.isArray(value) ? value.map(String).sort() : value)}`,
-    );
+    .map(([key, value]) => `${key}: ${settingText(value)}`);
   const lines = [...modules]
     .sort((x, y) => byNumber.compare(x.path, y.path))
-    .map((m) => {
-      const other = known.get(m.path);
-      const own = measureUpdate(m, updateSvd(m));
-      const facts = {
-        norm: settled(own.norm, other?.norm),
-        effective_rank: settled(own.effective_rank, other?.effective_rank),
-      };
-      known.set(m.path, facts);
-      return `${m.path.padEnd(width)}  r ${String(m.r).padStart(3)}  ‖dW‖ ${fixed(facts.norm).padStart(9)}  effective rank ${facts.effective_rank.toFixed(2).padStart(6)}${m.magnitude ? '  DoRA' : ''}`;
-    });
+    .map((m) => moduleLine(m, width, facts(m)));
+  const trainedLines = trained.map(
+    ({ name, shape }) => `${name.padEnd(width)}  fully trained  [${shape.join(', ')}]`,
+  );
+  return [...settings, '', ...lines, ...trainedLines, ''].join('\n');
+}
+
+const settingText = (value: unknown): string =>
+  JSON.stringify(Array.isArray(value) ? value.map(String).sort() : value);
+
+function moduleLine(m: LoraFactors, width: number, { norm, effective_rank }: ModuleFacts): string {
   return [
-    ...settings,
-    '',
-    ...lines,
-    ...trained.map(
-      ({ name, shape }) => `${name.padEnd(width)}  trained whole  [${shape.join(', ')}]`,
-    ),
-    '',
+    m.path.padEnd(width),
+    `r ${String(m.r).padStart(3)}`,
+    `‖dW‖ ${formatNumber(norm).padStart(9)}`,
+    `effective rank ${effective_rank.toFixed(2).padStart(6)}`,
+    ...(m.magnitude ? ['DoRA'] : []),
+  ].join('  ');
+}
+
+/** A comparison as text for a terminal. `names` are those of the two adapters. */
+export function describeComparison(
+  comparison: Comparison,
+  layers: readonly LayerAgainstBase[] | null,
+  names: readonly [string, string],
+): string {
+  const { modules, only_a, only_b, trained, config } = comparison;
+  return [
+    describeTotal(comparison),
+    ...config.map(({ key, a, b }) => `${key}: ${JSON.stringify(a)} | ${JSON.stringify(b)}`),
+    ...(modules.length > 0 ? moduleTable(modules, layers) : []),
+    ...describeUnmatched(only_a, names[0]),
+    ...describeUnmatched(only_b, names[1]),
+    ...trained.map((tensor) => `${tensor.name}, fully trained: ${describeTrained(tensor)}`),
   ].join('\n');
 }
 
-/** A comparison for a terminal. */
-export function comparisonText(
-  { modules, only_a, only_b, trained, config, total, equal }: Comparison,
-  layers: readonly AgainstBase[] | null,
-  names: readonly [string, string],
-): string {
-  const lines = [
-    equal
-      ? 'The two do the same: every update is equal within the rounding of f32.'
-      : `‖dW‖ ${fixed(total.norm_a)} and ${fixed(total.norm_b)}, cosine ${total.cosine?.toFixed(4) ?? '–'}, norm of the difference ${fixed(total.norm_of_difference)} (${((100 * total.norm_of_difference) / Math.max(total.norm_a, total.norm_b)).toFixed(1)} %)`,
-    ...config.map(({ key, a, b }) => `${key}: ${JSON.stringify(a)} | ${JSON.stringify(b)}`),
-  ];
-  const weights = new Map(layers?.map((layer) => [layer.path, layer]));
-  const rows = modules.map((m) => rowOf(m, weights.get(m.path)));
-  if (rows.length > 0)
-    lines.push(
-      ...table([
-        [
-          'module',
-          'r',
-          '‖dW‖',
-          'cosine',
-          '‖dWa - dWb‖',
-          'effective rank',
-          'overlap left',
-          'right',
-          ...(layers ? ['‖dW‖/‖W‖', 'amplification'] : []),
-          ...(layers?.[0]?.intruders ? ['intruders'] : []),
-        ],
-        ...rows,
-      ]),
-    );
-  for (const [i, alone] of [only_a, only_b].entries())
-    if (alone.length > 0)
-      lines.push(
-        `Only in ${names[i]!}: ${alone.map(({ path, facts }) => `${path} (‖dW‖ ${fixed(facts.norm)})`).join(', ')}`,
-      );
-  lines.push(
-    ...trained.map(
-      ({ name, norm_of_difference }) =>
-        `${name}, trained whole: ${norm_of_difference === null ? 'only in one, or of another shape' : norm_of_difference === 0 ? 'the same' : `differs by ${fixed(norm_of_difference)}`}`,
-    ),
-  );
-  return lines.join('\n');
+function describeTotal({ equal, total }: Comparison): string {
+  if (equal) {
+    return 'The adapters are equivalent: all updates are equal within the rounding of f32.';
+  }
+  const { norm_a, norm_b, cosine, norm_of_difference } = total;
+  const share = ((100 * norm_of_difference) / Math.max(norm_a, norm_b)).toFixed(1);
+  return [
+    `‖dW‖ ${formatNumber(norm_a)} and ${formatNumber(norm_b)}`,
+    `cosine ${cosine?.toFixed(4) ?? NONE}`,
+    `norm of the difference ${formatNumber(norm_of_difference)} (${share} %)`,
+  ].join(', ');
 }
 
-function rowOf(
-  { path, a, b, cosine, norm_of_difference, left, right }: ModuleComparison,
-  layer: AgainstBase | undefined,
+function describeUnmatched(modules: Comparison['only_a'], name: string): string[] {
+  if (modules.length === 0) {
+    return [];
+  }
+  const list = modules.map(({ path, facts }) => `${path} (‖dW‖ ${formatNumber(facts.norm)})`);
+  return [`Only in ${name}: ${list.join(', ')}`];
+}
+
+function describeTrained({ norm_of_difference }: Comparison['trained'][number]): string {
+  if (norm_of_difference === null) {
+    return 'only in one adapter, or with different shapes';
+  }
+  return norm_of_difference === 0 ? 'equal' : `differs by ${formatNumber(norm_of_difference)}`;
+}
+
+const COLUMNS = [
+  'module',
+  'r',
+  '‖dW‖',
+  'cosine',
+  '‖dWa - dWb‖',
+  'effective rank',
+  'overlap left',
+  'right',
+];
+
+function moduleTable(
+  modules: readonly ModuleComparison[],
+  layers: readonly LayerAgainstBase[] | null,
 ): string[] {
-  const pair = (x: string, y: string) => (x === y ? x : `${x} | ${y}`);
-  const orNone = (value: number | null) => (value === null ? '–' : fixed(value));
+  const layerOf = new Map(layers?.map((layer) => [layer.path, layer]));
+  const header = [
+    ...COLUMNS,
+    ...(layers ? ['‖dW‖/‖W‖', 'amplification'] : []),
+    ...(layers?.[0]?.intruders ? ['intruders'] : []),
+  ];
+  const rows = modules.map((m) => [...moduleCells(m), ...layerCells(m, layerOf.get(m.path))]);
+  return alignColumns([header, ...rows]);
+}
+
+/** One value if both texts are equal, otherwise both. */
+const pair = (a: string, b: string) => (a === b ? a : `${a} | ${b}`);
+
+function moduleCells(m: ModuleComparison): string[] {
+  const { path, a, b, cosine, norm_of_difference, left, right } = m;
   return [
     path,
     pair(String(a.r), String(b.r)),
-    pair(fixed(a.norm), fixed(b.norm)),
-    cosine?.toFixed(4) ?? '–',
-    fixed(norm_of_difference),
+    pair(formatNumber(a.norm), formatNumber(b.norm)),
+    cosine?.toFixed(4) ?? NONE,
+    formatNumber(norm_of_difference),
     pair(a.effective_rank.toFixed(2), b.effective_rank.toFixed(2)),
     `${left.whole.toFixed(3)} (random ${left.random.toFixed(3)})`,
     `${right.whole.toFixed(3)} (${right.random.toFixed(3)})`,
-    ...(layer
-      ? [
-          pair(fixed(a.norm / layer.norm_base), fixed(b.norm / layer.norm_base)),
-          pair(orNone(layer.amplification.a), orNone(layer.amplification.b)),
-        ]
-      : []),
-    ...(layer?.intruders
-      ? [pair(String(layer.intruders.a?.count ?? '–'), String(layer.intruders.b?.count ?? '–'))]
-      : []),
   ];
 }
 
-function table(rows: readonly (readonly string[])[]): string[] {
+function layerCells({ a, b }: ModuleComparison, layer: LayerAgainstBase | undefined): string[] {
+  if (!layer) {
+    return [];
+  }
+  const { norm_base, amplification, intruders } = layer;
+  const cells = [
+    pair(formatNumber(a.norm / norm_base), formatNumber(b.norm / norm_base)),
+    pair(numberOrNone(amplification.a), numberOrNone(amplification.b)),
+  ];
+  if (intruders) {
+    cells.push(pair(countOrNone(intruders.a?.count), countOrNone(intruders.b?.count)));
+  }
+  return cells;
+}
+
+const numberOrNone = (value: number | null) => (value === null ? NONE : formatNumber(value));
+const countOrNone = (value: number | undefined) => (value === undefined ? NONE : String(value));
+
+/** The first column is aligned to the left, the others to the right. */
+function alignColumns(rows: readonly (readonly string[])[]): string[] {
   const widths = rows[0]!.map((_, column) => Math.max(...rows.map((row) => row[column]!.length)));
-  return rows.map((row) =>
-    row
-      .map((cell, column) =>
-        column === 0 ? cell.padEnd(widths[0]!) : cell.padStart(widths[column]!),
-      )
-      .join('  '),
-  );
+  const alignCell = (cell: string, column: number) =>
+    column === 0 ? cell.padEnd(widths[column]!) : cell.padStart(widths[column]!);
+  return rows.map((row) => row.map(alignCell).join('  '));
 }

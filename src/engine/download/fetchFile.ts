@@ -4,41 +4,44 @@ import path from 'node:path';
 import { throwIfCancelled } from '../../common/cancellation';
 import { hashFile } from '../../common/hashFile';
 import { LoraError } from '../../shared/errors';
-import { sizeOf, type HubFile } from './plan';
+import { requestHubFile, type Hub } from './hub';
+import { hubFileSize, type HubFile } from './plan';
 
-export interface Hub {
-  /** Without a slash at its end. */
-  readonly endpoint: string;
-  readonly repository: string;
-  readonly revision: string;
-  readonly token: string | null;
-  readonly signal: AbortSignal;
-}
+/** The bytes of a file that an interrupted download left. */
+export const partialBytes = (file: HubFile, folder: string): Promise<number> =>
+  bytesIn(partialFile(file, folder));
 
-/** The message of a download that the user cancelled. */
-export const CANCELLED = 'The download was cancelled.';
-
-/** Where a file lies until it is whole. */
-export const partOf = (file: HubFile, folder: string): string =>
+const partialFile = (file: HubFile, folder: string): string =>
   path.join(folder, `.${file.path}.part`);
 
+const bytesIn = (file: string): Promise<number> =>
+  stat(file).then(
+    ({ size }) => size,
+    () => 0,
+  );
+
 /**
- * Whether the file is there, proven. Errors: LoraError('base') where another one has its name: it
- * stays.
+ * Whether the folder has the file already, with the right checksum.
+ * @throws LoraError('base') when the folder has a different file of this name, which stays.
  */
-export async function isThere(file: HubFile, folder: string): Promise<boolean> {
+export async function isDownloaded(file: HubFile, folder: string): Promise<boolean> {
   const target = path.join(folder, file.path);
-  if (await isWhole(target, file)) return true;
-  if ((await stat(target).catch(() => null)) === null) return false;
-  throw new LoraError('base', 'The file is there already, and is not what the hub has.', {
+  if (await matchesHub(target, file)) {
+    return true;
+  }
+  if ((await stat(target).catch(() => null)) === null) {
+    return false;
+  }
+  throw new LoraError('base', 'The file exists already, but differs from the one on the Hub.', {
     place: { file: target },
     fix: 'Choose another folder, or move the file away.',
   });
 }
 
 /**
- * The file whole and proven, or nothing new: what was fetched before goes on where it ended.
- * `onBytes` is told how many came. Errors: LoraError.
+ * Downloads a file, or resumes its download, and verifies its checksum; an incomplete file keeps
+ * another name. `onBytes` gets the number of new bytes, including those that were there before.
+ * @throws LoraError('base') when the download fails or the checksum differs; 'cancelled'.
  */
 export async function fetchFile(
   hub: Hub,
@@ -47,118 +50,77 @@ export async function fetchFile(
   onBytes: (count: number) => void,
 ): Promise<void> {
   const target = path.join(folder, file.path);
-  const part = partOf(file, folder);
-  await append(hub, file, part, onBytes);
-  if (!(await isWhole(part, file))) {
-    await rm(part, { force: true });
+  const partial = partialFile(file, folder);
+  await append(hub, file, partial, onBytes);
+  if (!(await matchesHub(partial, file))) {
+    await rm(partial, { force: true });
     throw new LoraError(
       'base',
-      'What was downloaded is not what the hub says the file is (its checksum differs).',
+      'The downloaded file is not the one on the Hub: its checksum differs.',
       { place: { file: target }, fix: 'Download it again.' },
     );
   }
-  await rename(part, target);
+  await rename(partial, target);
 }
 
 async function append(
   hub: Hub,
   file: HubFile,
-  part: string,
+  partial: string,
   onBytes: (count: number) => void,
 ): Promise<void> {
-  const size = sizeOf(file);
-  const have = await stat(part).then(
-    (found) => found.size,
-    () => 0,
-  );
-  const start = have < size ? have : 0;
-  if (have === size && have > 0) {
+  const size = hubFileSize(file);
+  const present = await bytesIn(partial);
+  if (present === size && present > 0) {
     onBytes(size);
     return;
   }
-  const response = await answer(
-    hub,
-    `${hub.repository}/resolve/${encodeURIComponent(hub.revision)}/${file.path}`,
-    start > 0 ? { Range: `bytes=${start}-` } : {},
-  );
-  const from = response.status === 206 ? start : 0;
-  const handle = await open(part, from > 0 ? 'a' : 'w');
+  const requestedStart = present < size ? present : 0;
+  const response = await requestHubFile(hub, file, requestedStart);
+  const start = response.status === 206 ? requestedStart : 0;
+  const handle = await open(partial, start > 0 ? 'a' : 'w');
   try {
-    onBytes(from);
-    let written = from;
+    onBytes(start);
+    let written = start;
     for await (const chunk of response.body! as unknown as AsyncIterable<Uint8Array>) {
       written += chunk.length;
-      if (written > size)
-        throw new LoraError('base', `The hub sends more than the ${size} bytes that it named.`, {
-          place: { file: part },
+      if (written > size) {
+        throw new LoraError('base', `The Hub sent more than the ${size} bytes it announced.`, {
+          place: { file: partial },
         });
+      }
       await handle.write(chunk);
       onBytes(chunk.length);
     }
   } catch (cause) {
-    if (cause instanceof LoraError) throw cause;
-    throwIfCancelled(hub.signal, 'The download was cancelled; it goes on where it ended.');
-    throw new LoraError(
-      'base',
-      `The connection broke: ${cause instanceof Error ? cause.message : String(cause)}.`,
-      { place: { file: part }, fix: 'Download again: it goes on where it ended.', cause },
-    );
+    if (cause instanceof LoraError) {
+      throw cause;
+    }
+    throwIfCancelled(hub.signal, 'The download was cancelled. The next one resumes it.');
+    const reason = cause instanceof Error ? cause.message : String(cause);
+    throw new LoraError('base', `The connection was lost: ${reason}.`, {
+      place: { file: partial },
+      fix: 'Download it again: the download resumes where it stopped.',
+      cause,
+    });
   } finally {
     await handle.close();
   }
 }
 
-/** Errors: LoraError that says what the hub refused. */
-export async function answer(
-  { endpoint, repository, token, signal }: Hub,
-  address: string,
-  headers: Readonly<Record<string, string>> = {},
-): Promise<Response> {
-  let response: Response;
-  try {
-    response = await fetch(`${endpoint}/${address}`, {
-      signal,
-      headers: { ...headers, ...(token !== null && { Authorization: `Bearer ${token}` }) },
-    });
-  } catch (cause) {
-    throwIfCancelled(signal, CANCELLED);
-    throw new LoraError('base', `The hub cannot be reached at ${endpoint}.`, {
-      fix: 'Check the connection; HF_ENDPOINT names another hub.',
-      cause,
-    });
-  }
-  if (response.ok && response.body) return response;
-  await response.body?.cancel();
-  throw refusal(response.status, repository, token !== null);
-}
-
-/** Why the hub does not give what was asked for. */
-export function refusal(status: number, repository: string, hasToken: boolean): LoraError {
-  if (status === 401 || status === 403) {
-    return new LoraError(
-      'base',
-      hasToken
-        ? `The token may not read ${repository}.`
-        : `${repository} is not there for everybody, or does not exist.`,
-      {
-        place: { file: repository, key: 'HF_TOKEN' },
-        fix: 'Ask for access on its page, and use a token that may read it (HF_TOKEN).',
-      },
-    );
-  }
-  if (status === 404)
-    return new LoraError('base', `The hub has no model ${repository}.`, {
-      fix: 'Write owner/model as its page does.',
-    });
-  return new LoraError('base', `The hub answers ${status}.`, { fix: 'Try again later.' });
-}
-
-/** By SHA-256 for large files, by git's own for others; by its size where the hub names neither. */
-async function isWhole(file: string, { lfs, oid, size }: HubFile): Promise<boolean> {
+/** By SHA-256 for LFS files, by git's SHA-1 for others; by size if the Hub names neither. */
+async function matchesHub(file: string, hubFile: HubFile): Promise<boolean> {
+  const { lfs, oid, size } = hubFile;
   const found = await stat(file).catch(() => null);
-  if (found?.size !== (lfs?.size ?? size)) return false;
-  if (lfs) return (await hashFile(file)) === lfs.oid;
-  if (oid === undefined) return true;
+  if (found?.size !== hubFileSize(hubFile)) {
+    return false;
+  }
+  if (lfs) {
+    return (await hashFile(file)) === lfs.oid;
+  }
+  if (oid === undefined) {
+    return true;
+  }
   const hash = createHash('sha1').update(`blob ${size}\0`);
   return (await hashFile(file, { hash })) === oid;
 }

@@ -1,61 +1,16 @@
 import { LoraError } from '../../shared/errors';
 
-/** A file of a repository as the hub lists it. */
+/** A file of a repository as the Hub lists it. */
 export interface HubFile {
   readonly path: string;
   readonly size: number;
-  /** git's SHA-1 of it as a blob; of a large file, of its pointer. */
+  /** git's SHA-1 of the file as a blob; for an LFS file, of its pointer. */
   readonly oid?: string | undefined;
+  /** The SHA-256 and the size of an LFS file. */
   readonly lfs?: { readonly oid: string; readonly size: number } | undefined;
 }
 
-/** What a model folder needs beside its weights. */
-const SMALL =
-  /^(?:config|generation_config|tokenizer|tokenizer_config|special_tokens_map|added_tokens|vocab|preprocessor_config|processor_config|model\.safetensors\.index|modules|config_sentence_transformers|sentence_bert_config)\.json$|^(?:merges\.txt|vocab\.txt|tokenizer\.model|spiece\.model|chat_template\.jinja|chat_template\.json|README\.md|LICENSE(?:\.\w+)?)$/i;
-const WEIGHTS = /^model(?:-\d+-of-\d+)?\.safetensors$/;
-
-/**
- * The files to take, the small ones first, config.json last: a folder without it is no model yet.
- * Errors: LoraError('base') where it holds no such weights.
- */
-export function filesToTake(
-  files: readonly HubFile[],
-  { repository: name, file }: HubName,
-): readonly HubFile[] {
-  if (file !== null) {
-    const found = files.find(({ path }) => path === file);
-    if (found && isSafeName(file)) return [found];
-    throw new LoraError('base', `${name} has no file ${file}.`, { fix: ggufWords(files, name) });
-  }
-  const top = files.filter(({ path }) => isSafeName(path));
-  const weights = top.filter(({ path }) => WEIGHTS.test(path));
-  if (weights.length === 0)
-    throw new LoraError('base', `${name} has no model.safetensors.`, {
-      fix: ggufWords(files, name),
-    });
-  const small = top.filter(({ path }) => SMALL.test(path));
-  const config = small.filter(({ path }) => path === 'config.json');
-  if (config.length === 0)
-    throw new LoraError('base', `${name} has no config.json: it is no model of transformers.`, {
-      fix: ggufWords(files, name),
-    });
-  return [...small.filter(({ path }) => path !== 'config.json'), ...weights, ...config];
-}
-
-/** What comes from outside names no other folder. */
-const isSafeName = (path: string) => /^[\w][\w.-]*$/.test(path) && !path.includes('..');
-
-function ggufWords(files: readonly HubFile[], name: string): string {
-  const names = files
-    .map(({ path }) => path)
-    .filter((path) => path.endsWith('.gguf') && isSafeName(path));
-  return names.length === 0
-    ? 'Choose a model that is stored as safetensors.'
-    : `Name one of its .gguf files, as in ${name}/${names[0]!}: ${names.slice(0, 12).join(', ')}${names.length > 12 ? ', …' : ''}`;
-}
-
-export const sizeOf = ({ size, lfs }: HubFile): number => lfs?.size ?? size;
-
+/** A model on the Hub. */
 export interface HubName {
   /** owner/model */
   readonly repository: string;
@@ -63,18 +18,106 @@ export interface HubName {
   readonly file: string | null;
 }
 
+/** The real size of a file in bytes. */
+export const hubFileSize = ({ size, lfs }: HubFile): number => lfs?.size ?? size;
+
+const JSON_FILES = [
+  'config',
+  'generation_config',
+  'tokenizer',
+  'tokenizer_config',
+  'special_tokens_map',
+  'added_tokens',
+  'vocab',
+  'preprocessor_config',
+  'processor_config',
+  'model\\.safetensors\\.index',
+  'modules',
+  'config_sentence_transformers',
+  'sentence_bert_config',
+  'chat_template',
+];
+const OTHER_FILES = [
+  'merges\\.txt',
+  'vocab\\.txt',
+  'tokenizer\\.model',
+  'spiece\\.model',
+  'chat_template\\.jinja',
+  'README\\.md',
+  'LICENSE(?:\\.\\w+)?',
+];
+/** The files of a model folder that are not weights. */
+const SIDE_FILE = new RegExp(
+  `^(?:(?:${JSON_FILES.join('|')})\\.json|${OTHER_FILES.join('|')})$`,
+  'i',
+);
+const WEIGHTS = /^model(?:-\d+-of-\d+)?\.safetensors$/;
+const CONFIG = 'config.json';
+
 /**
- * owner/model, with a .gguf file of it behind or not; also as the address of its page. Errors:
- * LoraError('usage').
+ * The files to download. config.json is the last one: a folder without it is not taken for a model.
+ * @throws LoraError('base') when the repository lacks the named file, weights or config.json.
  */
-export function hubNameOf(name: string): HubName {
-  const [, repository, file] =
-    /^(?:https?:\/\/[^/]+\/)?([\w.-]+\/[\w.-]+)(?:\/(?:(?:blob|resolve|tree)\/[^/]+\/?)?([^/]+\.gguf)?)?$/.exec(
-      name.trim(),
-    ) ?? [];
-  if (repository !== undefined && !repository.includes('..'))
+export function planDownload(
+  files: readonly HubFile[],
+  { repository, file }: HubName,
+): readonly HubFile[] {
+  const lacks = (problem: string) =>
+    new LoraError('base', `${repository} has no ${problem}.`, {
+      fix: suggestGguf(files, repository),
+    });
+  if (file !== null) {
+    const found = files.find(({ path }) => path === file);
+    if (found && isSafeName(file)) {
+      return [found];
+    }
+    throw lacks(`file ${file}`);
+  }
+  const topLevel = files.filter(({ path }) => isSafeName(path));
+  const weights = topLevel.filter(({ path }) => WEIGHTS.test(path));
+  if (weights.length === 0) {
+    throw lacks('model.safetensors');
+  }
+  const sideFiles = topLevel.filter(({ path }) => SIDE_FILE.test(path));
+  const config = sideFiles.filter(({ path }) => path === CONFIG);
+  if (config.length === 0) {
+    throw lacks('config.json, so it is not a model for transformers');
+  }
+  return [...sideFiles.filter(({ path }) => path !== CONFIG), ...weights, ...config];
+}
+
+/** A name from the Hub must not lead to another folder. */
+const isSafeName = (path: string) => /^[\w][\w.-]*$/.test(path) && !path.includes('..');
+
+const MAX_SUGGESTIONS = 12;
+
+function suggestGguf(files: readonly HubFile[], repository: string): string {
+  const names = files
+    .map(({ path }) => path)
+    .filter((path) => path.endsWith('.gguf') && isSafeName(path));
+  if (names.length === 0) {
+    return 'Choose a model that is stored as safetensors.';
+  }
+  const shown = names.slice(0, MAX_SUGGESTIONS).join(', ');
+  const more = names.length > MAX_SUGGESTIONS ? ', …' : '';
+  return `Name one of its .gguf files, as in ${repository}/${names[0]!}: ${shown}${more}`;
+}
+
+const ADDRESS = String.raw`(?:https?:\/\/[^/]+\/)?`;
+const REPOSITORY = String.raw`([\w.-]+\/[\w.-]+)`;
+const FILE = String.raw`(?:\/(?:(?:blob|resolve|tree)\/[^/]+\/?)?([^/]+\.gguf)?)?`;
+const HUB_NAME = new RegExp(`^${ADDRESS}${REPOSITORY}${FILE}$`);
+
+/**
+ * Parses owner/model, owner/model/NAME.gguf, or the address of one of their pages.
+ * @throws LoraError('usage') for anything else.
+ */
+export function parseHubName(name: string): HubName {
+  const [, repository, file] = HUB_NAME.exec(name.trim()) ?? [];
+  if (repository !== undefined && !repository.includes('..')) {
     return { repository, file: file ?? null };
-  throw new LoraError('usage', `${JSON.stringify(name)} is no name of a model.`, {
+  }
+  throw new LoraError('usage', `${JSON.stringify(name)} is not the name of a model.`, {
     fix: 'Write owner/model, such as HuggingFaceTB/SmolLM2-135M-Instruct, or owner/model/NAME.gguf.',
   });
 }

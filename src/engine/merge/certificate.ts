@@ -1,18 +1,28 @@
+import path from 'node:path';
 import * as v from 'valibot';
+import { pathExists } from '../../common/fileStatus';
+import { readJsonObject } from '../../formats/json';
+import { LoraError } from '../../shared/errors';
 import type { TensorFacts } from './stream';
 
+/** The certificate of a merged folder. */
 export const CERTIFICATE = 'merge.json';
 
+/** The certificate of a merged .gguf file, which is in the same folder. */
+export const certificateName = (file: string): string => `${file}.${CERTIFICATE}`;
+
+/** How far the merged model is from base + adapters, on a few prompts. */
 export interface Parity {
   readonly prompts: number;
-  /** Largest difference of a logit between base + adapter and the merged model. */
+  /** Largest difference of a logit between base + adapters and the merged model. */
   readonly largest_gap: number;
   /** Largest logit, for comparison. */
   readonly largest_logit: number;
-  /** Share of positions at which both put the same first. */
+  /** Share of the positions at which both have the same most likely token. */
   readonly top1_agreement: number;
 }
 
+/** A file and its hash. */
 export interface HashedFile {
   readonly file: string;
   readonly sha256: string;
@@ -29,40 +39,79 @@ export interface Certificate {
   readonly adapters: readonly string[];
   readonly inputs: readonly HashedFile[];
   readonly outputs: readonly HashedFile[];
-  /** The output layer has a tensor of its own now. */
+  /** The output layer is no longer tied to the embedding. */
   readonly untied: boolean;
   readonly tensors: readonly TensorFacts[];
-  /** Null where it was not measured. */
+  /** Null if it was not measured. */
   readonly parity: Parity | null;
   readonly warnings: readonly string[];
 }
 
-const hashed = v.object({ file: v.string(), sha256: v.string() });
+const hashedFile = v.object({ file: v.string(), sha256: v.string() });
 
-/** As far as a later check needs it. */
-export const CertificateSchema = v.looseObject({
+const CertificateSchema = v.looseObject({
   version: v.literal(1),
   base: v.string(),
   adapters: v.array(v.string()),
   scale: v.number(),
-  inputs: v.array(hashed),
-  outputs: v.array(hashed),
+  inputs: v.array(hashedFile),
+  outputs: v.array(hashedFile),
   untied: v.boolean(),
   formula: v.string(),
   tensors: v.array(v.looseObject({ name: v.string(), rounding_error: v.number() })),
 });
 
-const SWALLOWED = 0.01;
+/** The part of a certificate that verifying and unmerging need. */
+export type CertificateFile = v.InferOutput<typeof CertificateSchema>;
 
-/** What a person must know of the result. */
-export function warningsOf(tensors: readonly TensorFacts[]): string[] {
-  const [unmoved, elements] = tensors.reduce(
-    ([u, e], t) => [u + t.unmoved, e + t.elements],
-    [0, 0],
-  );
-  if (elements === 0 || unmoved / elements <= SWALLOWED) return [];
+/** The folder of a merged model's files. */
+export const folderOfModel = (model: string): string =>
+  model.endsWith('.gguf') ? path.dirname(model) : model;
+
+/**
+ * The certificate of a merged model, a folder or a .gguf file.
+ * @throws LoraError('usage') when there is none, or it is not valid.
+ */
+export async function readCertificate(model: string): Promise<CertificateFile> {
+  const isFile = model.endsWith('.gguf');
+  const name = isFile ? certificateName(path.basename(model)) : CERTIFICATE;
+  const file = path.join(folderOfModel(model), name);
+  if (!(await pathExists(file))) {
+    throw new LoraError('usage', `This is not a merged model: it has no ${name}.`, {
+      place: { file: model },
+      fix: 'Name the folder or .gguf file that lora merge wrote.',
+    });
+  }
+  const parsed = v.safeParse(CertificateSchema, await readJsonObject(file, 'usage'));
+  if (!parsed.success) {
+    throw new LoraError('usage', 'The certificate is not valid.', {
+      place: { file },
+      fix: 'Merge again.',
+    });
+  }
+  const outside = parsed.output.outputs.find((own) => path.basename(own.file) !== own.file);
+  if (outside) {
+    throw new LoraError(
+      'usage',
+      `The certificate names the file ${JSON.stringify(outside.file)}, which is outside its folder.`,
+      { place: { file } },
+    );
+  }
+  return parsed.output;
+}
+
+/** The share of unchanged elements above which rounding is reported. */
+const ROUNDING_WARNING_SHARE = 0.01;
+
+/** What a user must know about the result. */
+export function mergeWarnings(tensors: readonly TensorFacts[]): string[] {
+  const unmoved = tensors.reduce((sum, tensor) => sum + tensor.unmoved, 0);
+  const elements = tensors.reduce((sum, tensor) => sum + tensor.elements, 0);
+  if (elements === 0 || unmoved / elements <= ROUNDING_WARNING_SHARE) {
+    return [];
+  }
   const share = ((100 * unmoved) / elements).toFixed(1);
   return [
-    `${share} % of the numbers that the adapter changes are the same after rounding: their updates are smaller than the dtype can hold. Merge with --dtype float32 to keep them.`,
+    `${share} % of the elements that the adapter changes are the same after rounding: their updates are too small for the dtype. Merge with --dtype float32 to keep them.`,
   ];
 }

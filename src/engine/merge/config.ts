@@ -7,7 +7,7 @@ import type { MergePlan } from './plan';
 
 type Config = Readonly<Record<string, unknown>>;
 
-/** config.json of the merged model: the base's, with what the merge has changed. */
+/** config.json of the merged model: the base's, with the changes of the merge. */
 export function mergedConfig(
   base: BaseModel,
   plan: MergePlan,
@@ -15,50 +15,46 @@ export function mergedConfig(
   labels: HeadLabels | null,
 ): Config {
   const { config, spec } = base;
-  const change: Record<string, unknown> = {
+  const hasNewHead = plan.renamed || labels !== null;
+  const textChanges = {
     ...(plan.tie !== null && { tie_word_embeddings: plan.tie }),
     ...(base.replaced.size > 0 && { vocab_size: spec.vocab_size }),
-    ...((plan.renamed || labels) && headOf(base, labels)),
-    ...dtypeOf(config, base, dtype),
   };
-  const inner = textConfig(config);
-  if (inner === config || (config['text_config'] ?? null) === null)
-    return {
-      ...(base.format === 'gguf' && {
-        architectures: [transformersClassOf(spec)],
-      }),
-      ...config,
-      ...change,
-    };
-  const { tie_word_embeddings, vocab_size, ...outer } = change;
-  const within = {
-    ...(tie_word_embeddings !== undefined && { tie_word_embeddings }),
-    ...(vocab_size !== undefined && { vocab_size }),
+  const changes = {
+    ...textChanges,
+    ...(hasNewHead && headConfig(base, labels)),
+    ...dtypeConfig(base, dtype),
   };
-  return {
-    ...config,
-    ...within,
-    ...outer,
-    text_config: { ...(config['text_config'] as Config), ...within },
-  };
+  const hasTextConfig = textConfig(config) !== config && (config['text_config'] ?? null) !== null;
+  if (hasTextConfig) {
+    const text_config = { ...(config['text_config'] as Config), ...textChanges };
+    return { ...config, ...changes, text_config };
+  }
+  const architectures =
+    base.format === 'gguf' ? { architectures: [transformersClassOf(spec)] } : {};
+  return { ...architectures, ...config, ...changes };
 }
 
-function headOf({ spec }: BaseModel, labels: HeadLabels | null): Config {
-  const { head } = spec;
-  if (head.kind !== 'labels') return {};
+function headConfig({ spec }: BaseModel, labels: HeadLabels | null): Config {
+  const { head, task } = spec;
+  if (head.kind !== 'labels') {
+    return {};
+  }
   const names =
     labels?.names ?? Array.from({ length: head.output.out_features }, (_, i) => `LABEL_${i}`);
   return {
     architectures: [transformersClassOf(spec)],
     id2label: Object.fromEntries(names.entries()),
     label2id: Object.fromEntries(names.map((name, i) => [name, i])),
-    ...(labels && spec.task === 'seq_cls' && { problem_type: labels.problem_type }),
+    ...(labels && task === 'seq_cls' && { problem_type: labels.problem_type }),
   };
 }
 
-/** Under the name that the config has for it. */
-function dtypeOf(config: Config, base: BaseModel, dtype: MergeDtype): Config {
-  const now = dtype === 'keep' ? (base.format === 'gguf' ? 'float16' : null) : dtype;
-  if (now === null) return {};
-  return 'torch_dtype' in config ? { torch_dtype: now } : { dtype: now };
+/** The dtype of the weights, under the key that the config uses for it. */
+function dtypeConfig({ config, format }: BaseModel, dtype: MergeDtype): Config {
+  if (dtype === 'keep' && format !== 'gguf') {
+    return {};
+  }
+  const name = dtype === 'keep' ? 'float16' : dtype;
+  return 'torch_dtype' in config ? { torch_dtype: name } : { dtype: name };
 }

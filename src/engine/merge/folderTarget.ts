@@ -9,12 +9,15 @@ import { CERTIFICATE, type HashedFile } from './certificate';
 import { mergedConfig } from './config';
 import { folderForm } from './form';
 import { planMerge, type MergePlan } from './plan';
-import { bytesOf, filesOf, indexOf, type OutputFile } from './shards';
+import { planWeightFiles, tensorBytes, weightIndex, type WeightFile } from './shards';
 import { openMergeSource } from './source';
-import { streamed } from './stream';
-import { retied, type MergeTarget, type TargetOptions } from './target';
+import { streamTensor, type StreamHooks } from './stream';
+import { withTiedOutput, type MergeTarget, type TargetOptions } from './target';
 
-/** A model folder as the base's, or as a GGUF base would be one. */
+/**
+ * A model folder with the base's names and files; a GGUF base becomes a folder for transformers.
+ * @throws LoraError when the base cannot become such a folder.
+ */
 export async function openFolderTarget(
   base: BaseModel,
   adapters: readonly Adapter[],
@@ -23,25 +26,19 @@ export async function openFolderTarget(
   const form = folderForm(base, options.dtype);
   const source = await openMergeSource(base);
   try {
-    const plan = retied(planMerge(base, source, adapters, form), options.retie);
-    const files = filesOf(plan.tensors, options.max_shard_size);
+    const plan = withTiedOutput(planMerge(base, source, adapters, form), options.retie);
+    const files = planWeightFiles(plan.tensors, options.max_shard_size);
     return {
       plan,
-      bytes: plan.tensors.reduce((sum, tensor) => sum + bytesOf(tensor), 0),
+      bytes: plan.tensors.reduce((sum, tensor) => sum + tensorBytes(tensor), 0),
       close: () => source.close(),
       modelIn: (temp) => temp,
       certificateIn: (temp) => path.join(temp, CERTIFICATE),
       place: (fill) => replaceFolder(options.output, fill),
       write: async (temp, hooks) => {
-        const outputs: HashedFile[] = [];
-        for (const file of files) {
-          const sha256 = await writeSafetensors(
-            path.join(temp, file.name),
-            file.tensors.map((tensor) => streamed(tensor, hooks)),
-          );
-          outputs.push({ file: file.name, sha256 });
-        }
-        await writeSideFiles(temp, base, plan, files, options);
+        const outputs = await writeWeights(temp, files, hooks);
+        await writeSideFiles(temp, base, options);
+        await writeMergedConfig(temp, base, plan, options);
         return outputs;
       },
     };
@@ -51,76 +48,100 @@ export async function openFolderTarget(
   }
 }
 
-/** Files of a model folder that are no weights: the tokenizer, templates, settings. */
-const WEIGHTS = /\.(?:safetensors|bin|pt|pth|ckpt|gguf|h5|msgpack|onnx)$|\.index\.json$/i;
-const LARGEST_SIDE_FILE = 64e6;
+async function writeWeights(
+  temp: string,
+  files: readonly WeightFile[],
+  hooks: StreamHooks,
+): Promise<HashedFile[]> {
+  const outputs: HashedFile[] = [];
+  for (const { name, tensors } of files) {
+    const streams = tensors.map((tensor) => streamTensor(tensor, hooks));
+    outputs.push({ file: name, sha256: await writeSafetensors(path.join(temp, name), streams) });
+  }
+  const index = weightIndex(files);
+  if (index) {
+    await writeFile(path.join(temp, index.name), index.text);
+  }
+  return outputs;
+}
 
-async function writeSideFiles(
+async function writeMergedConfig(
   temp: string,
   base: BaseModel,
   plan: MergePlan,
-  files: readonly OutputFile[],
-  { dtype, labels, top }: TargetOptions,
+  { dtype, labels }: TargetOptions,
 ): Promise<void> {
-  const index = indexOf(files);
-  if (index) await writeFile(path.join(temp, index.name), index.text);
-  if (base.format === 'gguf') await writeTokenizer(temp, base);
-  else await copySideFiles(base.path, temp);
-  if (top !== null && base.replaced.size > 0)
-    await copySideFiles(
-      top,
-      temp,
-      /^(?:tokenizer|special_tokens_map|added_tokens|chat_template|vocab|merges)/,
-    );
-  await writeFile(
-    path.join(temp, CONFIG),
-    `${JSON.stringify(mergedConfig(base, plan, dtype, labels), null, 2)}\n`,
-  );
+  const config = mergedConfig(base, plan, dtype, labels);
+  await writeFile(path.join(temp, CONFIG), `${JSON.stringify(config, null, 2)}\n`);
 }
 
-async function copySideFiles(from: string, to: string, only = /^(?!README)/): Promise<void> {
-  for (const entry of await readdir(from, { withFileTypes: true })) {
-    const file = path.join(from, entry.name);
-    const info = await stat(file).catch(() => null);
-    if (
-      !info?.isFile() ||
-      WEIGHTS.test(entry.name) ||
-      entry.name.startsWith('.') ||
-      entry.name === CERTIFICATE ||
-      info.size > LARGEST_SIDE_FILE ||
-      !only.test(entry.name)
-    )
-      continue;
-    await copyFile(file, path.join(to, entry.name));
+/** The files of an adapter folder that belong to its tokenizer. */
+const TOKENIZER = /^(?:tokenizer|special_tokens_map|added_tokens|chat_template|vocab|merges)/;
+
+/** Tokenizer, templates and settings. */
+async function writeSideFiles(
+  temp: string,
+  base: BaseModel,
+  { top }: TargetOptions,
+): Promise<void> {
+  if (base.format === 'gguf') {
+    await writeGgufTokenizer(temp, base);
+  } else {
+    await copySideFiles(base.path, temp, (name) => !name.startsWith('README'));
+  }
+  const hasAddedTokens = base.replaced.size > 0;
+  if (top !== null && hasAddedTokens) {
+    await copySideFiles(top, temp, (name) => TOKENIZER.test(name));
   }
 }
 
-/** Of a GGUF base: from its metadata. */
-async function writeTokenizer(temp: string, base: BaseModel): Promise<void> {
-  const files = await base.readTokenizer().catch(() => null);
-  if (!files) return;
-  await writeFile(path.join(temp, 'tokenizer.json'), JSON.stringify(files.tokenizer));
-  await writeFile(
-    path.join(temp, 'tokenizer_config.json'),
-    `${JSON.stringify({ tokenizer_class: 'PreTrainedTokenizerFast', ...files.config }, null, 2)}\n`,
-  );
-  if (files.chat_template !== null)
-    await writeFile(path.join(temp, 'chat_template.jinja'), files.chat_template);
-  await writeFile(
-    path.join(temp, 'generation_config.json'),
-    `${JSON.stringify(generationConfig(files), null, 2)}\n`,
-  );
+const WEIGHTS = /\.(?:safetensors|bin|pt|pth|ckpt|gguf|h5|msgpack|onnx)$|\.index\.json$/i;
+const MAX_SIDE_FILE_BYTES = 64e6;
+
+async function copySideFiles(
+  from: string,
+  to: string,
+  isWanted: (name: string) => boolean,
+): Promise<void> {
+  for (const name of await readdir(from)) {
+    const isSideFile = !WEIGHTS.test(name) && !name.startsWith('.') && name !== CERTIFICATE;
+    if (!isSideFile || !isWanted(name)) {
+      continue;
+    }
+    const file = path.join(from, name);
+    const info = await stat(file).catch(() => null);
+    if (info?.isFile() && info.size <= MAX_SIDE_FILE_BYTES) {
+      await copyFile(file, path.join(to, name));
+    }
+  }
 }
 
-/** The tokens at which generating begins and ends. */
+/** Writes the tokenizer that a GGUF base has in its metadata. */
+async function writeGgufTokenizer(temp: string, base: BaseModel): Promise<void> {
+  const files = await base.readTokenizer().catch(() => null);
+  if (!files) {
+    return;
+  }
+  const write = (name: string, text: string) => writeFile(path.join(temp, name), text);
+  const config = { tokenizer_class: 'PreTrainedTokenizerFast', ...files.config };
+  await write('tokenizer.json', JSON.stringify(files.tokenizer));
+  await write('tokenizer_config.json', `${JSON.stringify(config, null, 2)}\n`);
+  if (files.chat_template !== null) {
+    await write('chat_template.jinja', files.chat_template);
+  }
+  const generation = `${JSON.stringify(generationConfig(files), null, 2)}\n`;
+  await write('generation_config.json', generation);
+}
+
+/** The ids of the tokens at which generation begins and ends. */
 function generationConfig({ tokenizer, config }: TokenizerFiles): Readonly<Record<string, number>> {
   const { vocab } = tokenizer['model'] as { readonly vocab: Readonly<Record<string, number>> };
-  return Object.fromEntries(
-    ['bos_token', 'eos_token', 'pad_token'].flatMap((key) => {
-      const token = config[key];
-      return typeof token === 'string' && Object.hasOwn(vocab, token)
-        ? [[`${key}_id`, vocab[token]!] as const]
-        : [];
-    }),
-  );
+  const ids: Record<string, number> = {};
+  for (const key of ['bos_token', 'eos_token', 'pad_token']) {
+    const token = config[key];
+    if (typeof token === 'string' && Object.hasOwn(vocab, token)) {
+      ids[`${key}_id`] = vocab[token]!;
+    }
+  }
+  return ids;
 }

@@ -11,97 +11,118 @@ import type { Adapter, LoraFactors, TrainedTensor } from '../../lora/adapter';
 import { LoraError } from '../../shared/errors';
 import { FLOATS, type SourceTensor } from './source';
 
-/** q8_0: only in .gguf files. */
+/** The dtypes that weights can be converted to; q8_0 only in .gguf files. */
 export const MERGE_DTYPES = {
   float32: 'F32',
   bfloat16: 'BF16',
   float16: 'F16',
   q8_0: 'Q8_0',
 } as const satisfies Readonly<Record<string, DType>>;
+
+/** The dtype of the merged weights; keep: as in the base. */
 export type MergeDtype = 'keep' | keyof typeof MERGE_DTYPES;
 
-/** How the output holds its tensors. */
+/** How the output stores its tensors. */
 export interface OutputForm {
-  /** `changes`: something is merged into it. Errors: LoraError where that cannot be. */
-  readonly dtypeOf: (tensor: SourceTensor, changes: boolean) => DType;
-  /** Of a tensor that the base lacks. */
+  /**
+   * The dtype of a tensor of the base; `isChanged`: the merge changes its numbers.
+   * @throws LoraError when nothing can be merged into it.
+   */
+  readonly dtypeOf: (tensor: SourceTensor, isChanged: boolean) => DType;
+  /** The dtype of a tensor that the base lacks. */
   readonly added: DType;
   readonly layoutOf: (m: LoraFactors) => Layout;
-  /** What a tensor that the base lacks is called. */
+  /** The name of a tensor that the base lacks. */
   readonly nameOf: (name: string) => string;
 }
 
+const requestedType = (dtype: MergeDtype): DType | null =>
+  dtype === 'keep' ? null : MERGE_DTYPES[dtype];
+
 /**
- * A model folder: dtypes as the base has them or as asked for; quantised weights of a GGUF base
- * become float16. Whole numbers stay.
+ * A model folder: floating-point weights keep their dtype or get the requested one, quantized ones
+ * of a GGUF base become float16, integers stay.
+ * @throws LoraError('usage') for q8_0.
  */
 export function folderForm(base: BaseModel, dtype: MergeDtype): OutputForm {
-  const now = dtype === 'keep' ? null : MERGE_DTYPES[dtype];
-  if (now === 'Q8_0')
-    throw new LoraError('usage', 'A model folder holds no q8_0 weights.', {
+  const requested = requestedType(dtype);
+  if (requested === 'Q8_0') {
+    throw new LoraError('usage', 'A model folder cannot hold q8_0 weights.', {
       fix: 'Name an output that ends with .gguf, or another --dtype.',
     });
-  const linears = new Map(
-    base.spec.layers.flatMap(linearsOf).map((own) => [own.path, own.transposed]),
+  }
+  const transposed = new Map(
+    base.spec.layers.flatMap(linearsOf).map((linear) => [linear.path, linear.transposed]),
   );
   return {
-    added: now ?? 'F32',
-    layoutOf: (m) => layoutOf(m, linears.get(m.path) ?? false),
+    added: requested ?? 'F32',
+    layoutOf: (m) => layoutOf(m, transposed.get(m.path) ?? false),
     nameOf: (name) => name,
-    dtypeOf: ({ dtype: own, name }, changes) => {
-      if (FLOATS.has(own)) return now ?? own;
-      if (base.format === 'gguf') return now ?? 'F16';
-      if (changes)
-        throw new LoraError(
-          'base',
-          `The tensor holds numbers of type ${own}, into which nothing can be merged.`,
-          { place: { file: base.path, tensor: name }, fix: 'Use the model in bf16, f16 or f32.' },
-        );
-      return own;
+    dtypeOf: ({ dtype: storedType, name }, isChanged) => {
+      if (FLOATS.has(storedType)) {
+        return requested ?? storedType;
+      }
+      if (base.format === 'gguf') {
+        return requested ?? 'F16';
+      }
+      if (isChanged) {
+        throw new LoraError('base', `Nothing can be merged into a tensor of type ${storedType}.`, {
+          place: { file: base.path, tensor: name },
+          fix: 'Use the model in bf16, f16 or f32.',
+        });
+      }
+      return storedType;
     },
   };
 }
 
 /**
- * A .gguf file: weights as the base has them or as asked for; those that change and are quantised
- * otherwise than q8_0 become float16. Norms, biases and tables of positions stay.
+ * A .gguf file: weights keep their dtype or get the requested one; quantized weights that change
+ * become float16, except for q8_0. Norms, biases and position embeddings keep their dtype.
  */
 export function ggufForm(family: GgufFamily, dtype: MergeDtype): OutputForm {
-  const now = dtype === 'keep' ? null : MERGE_DTYPES[dtype];
-  const fitting = (wanted: DType, { shape }: Pick<SourceTensor, 'shape'>): DType =>
-    (shape.at(-1) ?? 1) % GGUF_TYPES.get(wanted)!.block === 0 ? wanted : 'F16';
+  const requested = requestedType(dtype);
   return {
-    added: now ?? 'F16',
+    added: requested ?? 'F16',
     layoutOf: (m) => layoutOf(m, false), // llama.cpp has no Conv1D
     nameOf: (name) => ggufName(name, family) ?? name,
-    dtypeOf: (tensor, changes) => {
-      if (now && isWeight(tensor)) return fitting(now, tensor);
-      return !changes || FLOATS.has(tensor.dtype) || tensor.dtype === 'Q8_0' ? tensor.dtype : 'F16';
+    dtypeOf: (tensor, isChanged) => {
+      if (requested && isWeight(tensor)) {
+        return fitsBlocks(tensor, requested) ? requested : 'F16';
+      }
+      const isKept = !isChanged || FLOATS.has(tensor.dtype) || tensor.dtype === 'Q8_0';
+      return isKept ? tensor.dtype : 'F16';
     },
   };
 }
 
-const isWeight = ({ stored: name, shape }: SourceTensor) =>
+const isWeight = ({ stored: name, shape }: SourceTensor): boolean =>
   shape.length === 2 && !name.startsWith('position_embd');
 
-/** An adapter in the order of rows in which a .gguf file holds its base. */
+/** Whether the rows consist of whole blocks of the type. */
+const fitsBlocks = ({ shape }: SourceTensor, dtype: DType): boolean =>
+  (shape.at(-1) ?? 1) % GGUF_TYPES.get(dtype)!.block === 0;
+
+/** The adapter with its rows in the order in which a .gguf file stores those of its base. */
 export function inGgufOrder(adapter: Adapter, family: GgufFamily, head_dim: number): Adapter {
   return {
     ...adapter,
     modules: adapter.modules.map((m): LoraFactors => {
       const order = rowsOf(`${m.path}.weight`, family);
-      const rows = (data: Float32Array, width: number) =>
+      if (order === 'plain') {
+        return m;
+      }
+      const reorder = (data: Float32Array, width: number) =>
         stored(data, order, { shape: [m.out_features, width], head_dim });
-      return order === 'plain'
-        ? m
-        : { ...m, B: rows(m.B, m.r), magnitude: m.magnitude && rows(m.magnitude, 1) };
+      return { ...m, B: reorder(m.B, m.r), magnitude: m.magnitude && reorder(m.magnitude, 1) };
     }),
     trained: adapter.trained.map((tensor): TrainedTensor => {
-      const storage = family.storage(tensor.name);
+      const { name, shape, data } = tensor;
+      const storage = family.storage(name);
       return {
         ...tensor,
-        shape: storage === 'transposed' ? tensor.shape.toReversed() : tensor.shape,
-        data: stored(tensor.data, storage, { shape: tensor.shape, head_dim }),
+        shape: storage === 'transposed' ? shape.toReversed() : shape,
+        data: stored(data, storage, { shape, head_dim }),
       };
     }),
   };

@@ -10,47 +10,34 @@ import type { BaseModel } from '../../formats/baseModel';
 import type { DType } from '../../formats/tensorInfo';
 import type { Adapter } from '../../lora/adapter';
 import { LoraError } from '../../shared/errors';
-import { CERTIFICATE } from './certificate';
+import { certificateName } from './certificate';
 import { ggufForm, inGgufOrder, MERGE_DTYPES, type MergeDtype } from './form';
 import { planMerge, type MergePlan } from './plan';
-import { PART, type SourceTensor } from './source';
-import { streamed } from './stream';
-import { retied, type MergeTarget, type TargetOptions } from './target';
+import { PART_BYTES, type SourceTensor } from './source';
+import { streamTensor } from './stream';
+import { withTiedOutput, type MergeTarget, type TargetOptions } from './target';
 
 /**
- * A .gguf file as the base's: its metadata, its names, its order of rows. Errors: LoraError where
- * the base is none.
+ * A .gguf file with the base's metadata, names and row order.
+ * @throws LoraError when the base is not a .gguf file, or the adapter has added tokens.
  */
 export async function openGgufTarget(
   base: BaseModel,
   adapters: readonly Adapter[],
   { output, dtype, retie }: TargetOptions,
 ): Promise<MergeTarget> {
-  if (base.format !== 'gguf')
-    throw new LoraError('usage', 'A .gguf file is only made of a .gguf base.', {
-      place: { file: output },
-      fix: "Name a folder as the output; llama.cpp's convert_hf_to_gguf.py makes a .gguf file of that.",
-    });
-  if (base.replaced.size > 0)
-    throw new LoraError(
-      'adapter',
-      "The adapter brings added tokens, which a .gguf base's tokenizer does not have.",
-      { place: { file: output }, fix: 'Name a folder as the output.' },
-    );
+  checkGgufBase(base, output);
   const source = await GgufFile.open(base.path);
   try {
     const arch = source.header.metadata.get('general.architecture') as string;
     const family = ggufFamilyOf(arch, base.path);
     const head_dim = base.spec.layers[0]!.attention.head_dim;
-    const own = adapters.map((adapter) => inGgufOrder(adapter, family, head_dim));
+    const reordered = adapters.map((adapter) => inGgufOrder(adapter, family, head_dim));
     const form = ggufForm(family, dtype);
-    const plan = retied(
-      planMerge(
-        base,
-        { tensors: tensorsOf(source, family), files: [], close: () => source.close() },
-        own,
-        form,
-      ),
+    const tensors = sourceTensors(source, family);
+    const mergeSource = { tensors, files: [], close: () => source.close() };
+    const plan = withTiedOutput(
+      planMerge(base, mergeSource, reordered, form),
       retie && form.nameOf(retie),
     );
     const name = path.basename(output);
@@ -64,8 +51,8 @@ export async function openGgufTarget(
       write: async (temp, hooks) => {
         const sha256 = await writeGguf(
           path.join(temp, name),
-          await entriesOf(source, plan, dtype),
-          plan.tensors.map((tensor) => streamed(tensor, hooks)),
+          await mergedEntries(source, plan, dtype),
+          plan.tensors.map((tensor) => streamTensor(tensor, hooks)),
           source.header.alignment,
         );
         return [{ file: name, sha256 }];
@@ -77,53 +64,75 @@ export async function openGgufTarget(
   }
 }
 
-/** A file's certificate stands beside it. */
-export const certificateName = (file: string): string => `${file}.${CERTIFICATE}`;
+function checkGgufBase(base: BaseModel, output: string): void {
+  const place = { file: output };
+  if (base.format !== 'gguf') {
+    throw new LoraError('usage', 'A .gguf file can only be made from a .gguf base.', {
+      place,
+      fix: "Name a folder as the output; llama.cpp's convert_hf_to_gguf.py converts that to .gguf.",
+    });
+  }
+  if (base.replaced.size > 0) {
+    throw new LoraError(
+      'adapter',
+      "The adapter has added tokens, which the .gguf base's tokenizer does not have.",
+      { place, fix: 'Name a folder as the output.' },
+    );
+  }
+}
 
-function tensorsOf(source: GgufFile, family: GgufFamily): SourceTensor[] {
-  return [...source.header.tensors.values()].map((tensor) => ({
+const sourceTensors = (source: GgufFile, family: GgufFamily): SourceTensor[] =>
+  [...source.header.tensors.values()].map((tensor) => ({
     stored: tensor.name,
     name: checkpointName(tensor.name, family) ?? tensor.name,
     dtype: tensor.dtype,
     shape: tensor.shape,
     file: null,
-    bytes: () => partsOf(source, tensor),
+    bytes: () => tensorParts(source, tensor),
     read: (from, count) => source.readRange(tensor, from, count),
   }));
-}
 
-async function* partsOf(
+async function* tensorParts(
   source: GgufFile,
   { name, start, end }: GgufTensor,
 ): AsyncGenerator<Uint8Array> {
-  for (let from = start; from < end; from += PART)
-    yield await source.readBytes(from, Math.min(PART, end - from), name);
+  for (let from = start; from < end; from += PART_BYTES) {
+    yield await source.readBytes(from, Math.min(PART_BYTES, end - from), name);
+  }
 }
 
-/** llama.cpp's numbers of what a file mostly holds (llama_ftype). */
+/** llama.cpp's numbers for the type of most of a file's weights (llama_ftype). */
 const FILE_TYPES: Readonly<Partial<Record<DType, number>>> = { F32: 0, F16: 1, Q8_0: 7, BF16: 32 };
 const FILE_TYPE = 'general.file_type';
 
-/** The base's values, byte for byte; only the type of the weights may be another now. */
-async function entriesOf(
+/** The base's metadata, byte for byte, except for the type of the weights if that changes. */
+async function mergedEntries(
   source: GgufFile,
-  { tensors }: MergePlan,
+  plan: MergePlan,
   dtype: MergeDtype,
 ): Promise<GgufEntry[]> {
-  const widened = tensors.some(
+  const newType = newWeightType(plan, dtype);
+  const entries: GgufEntry[] = [];
+  for (const [key, { start, end }] of source.header.entries) {
+    entries.push(
+      key === FILE_TYPE && newType
+        ? { key, type: 'u32', value: FILE_TYPES[newType]! }
+        : { key, type: 'bytes', value: await source.readBytes(start, end - start, key) },
+    );
+  }
+  return entries;
+}
+
+/** The type that most weights have now; null if it stays the same. */
+function newWeightType({ tensors }: MergePlan, dtype: MergeDtype): DType | null {
+  if (dtype !== 'keep') {
+    return MERGE_DTYPES[dtype];
+  }
+  const isDequantized = tensors.some(
     (tensor) =>
       tensor.change.kind === 'merged' &&
       tensor.dtype === 'F16' &&
       GGUF_TYPES.get(tensor.change.source.dtype)!.block > 1,
   );
-  const now = dtype === 'keep' ? (widened ? 'F16' : null) : MERGE_DTYPES[dtype];
-  const entries: GgufEntry[] = [];
-  for (const [key, { start, end }] of source.header.entries) {
-    entries.push(
-      key === FILE_TYPE && now
-        ? { key, type: 'u32', value: FILE_TYPES[now]! }
-        : { key, type: 'bytes', value: await source.readBytes(start, end - start, key) },
-    );
-  }
-  return entries;
+  return isDequantized ? 'F16' : null;
 }

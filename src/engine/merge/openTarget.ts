@@ -4,10 +4,15 @@ import { openFolderTarget } from './folderTarget';
 import { openGgufTarget } from './ggufTarget';
 import type { MergeTarget, TargetOptions } from './target';
 
-/** By the output's ending. Errors: LoraError. */
-export const openTarget = (
+/**
+ * A .gguf file if the output ends with .gguf, otherwise a model folder. The caller closes it.
+ * @throws LoraError when the base and the adapters cannot become such a model.
+ */
+export function openTarget(
   base: BaseModel,
   adapters: readonly Adapter[],
   options: TargetOptions,
-): Promise<MergeTarget> =>
-  (options.output.endsWith('.gguf') ? openGgufTarget : openFolderTarget)(base, adapters, options);
+): Promise<MergeTarget> {
+  const open = options.output.endsWith('.gguf') ? openGgufTarget : openFolderTarget;
+  return open(base, adapters, options);
+}

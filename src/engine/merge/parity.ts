@@ -1,16 +1,21 @@
+import { formatSize } from '../../common/formatSize';
 import { createTokenizer } from '../../data/tokenizer/createTokenizer';
 import { openBase } from '../../formats/openBase';
 import { positionsOf } from '../../formats/architecture/positions';
+import { modelSize } from '../../formats/architecture/size';
+import type { PatchEmbeddingSpec } from '../../formats/architecture/spec';
 import type { BaseModel } from '../../formats/baseModel';
 import type { Adapter } from '../../lora/adapter';
+import { estimateLoaded } from '../../lora/memory';
 import { loadModel } from '../../models/loadModel';
 import type { Ops } from '../../models/ops/ops';
 import type { ModelInput } from '../../models/model';
 import { createRandom } from '../../shared/random';
 import { EMPTY_ADAPTER } from '../model/backend';
+import { availableMemory } from '../training/memoryCheck';
 import type { Parity } from './certificate';
 
-/** Several kinds of text: a question, code, numbers, other scripts. */
+/** Different kinds of text: a question, code, numbers, other scripts. */
 const PROMPTS = [
   'What is the capital of France, and why do people like it?',
   'def add(a, b):\n    return a + b\n',
@@ -19,69 +24,84 @@ const PROMPTS = [
   'The quick brown fox jumps over the lazy dog.',
 ];
 
+/** The number of random tokens that replace a prompt if the base has no tokenizer. */
+const RANDOM_PROMPT_LENGTH = 12;
+
+interface ParityOptions {
+  readonly ops: () => Promise<Ops>;
+  readonly warn: (message: string) => void;
+  readonly onProgress: (fraction: number) => void;
+}
+
 /**
- * Compares base + adapters with the merged model on a few prompts (of an image model, on noise).
+ * Compares base + adapters with the merged model on a few prompts; an image model on noise. Warns
+ * and gives null if there is not enough memory.
  */
-export async function parityOf(
+export async function measureParity(
   base: BaseModel,
   adapters: readonly Adapter[],
-  scale: number,
   mergedPath: string,
-  ops: Ops,
-): Promise<Parity> {
-  const inputs = await probesOf(base);
-  const scaled = adapters.map((adapter) => ({
-    ...adapter,
-    modules: adapter.modules.map((m) => ({ ...m, scaling: m.scaling * scale })),
-  }));
-  const want = await logitsOf(base, scaled, inputs, ops);
+  { ops: createOps, warn, onProgress }: ParityOptions,
+): Promise<Parity | null> {
+  const needed = estimateLoaded(modelSize(base));
+  if (needed > availableMemory()) {
+    warn(`Parity was not measured: the model needs ${formatSize(needed)} of memory in f32.`);
+    return null;
+  }
+  onProgress(0);
+  const ops = await createOps();
+  const inputs = await parityInputs(base);
+  const expected = await logitsOf(base, adapters, inputs, ops);
   const merged = await openBase(mergedPath, { task: base.spec.task });
   try {
-    const have = await logitsOf(merged, [], inputs, ops);
-    return compared(want, have, inputs);
+    const actual = await logitsOf(merged, [], inputs, ops);
+    onProgress(1);
+    return compareLogits(expected, actual, inputs);
   } finally {
     await merged.close();
   }
 }
 
-async function probesOf(base: BaseModel): Promise<ModelInput[]> {
-  const { embedding, vocab_size } = base.spec;
-  if (embedding.kind === 'patches') {
-    const [height, width] = embedding.image_size;
-    const length =
-      Math.floor(height / embedding.patch_size[0]) * Math.floor(width / embedding.patch_size[1]) +
-      1;
-    const random = createRandom(1, 'probe');
-    return [
-      {
-        batch: 1,
-        length,
-        input_ids: new Int32Array(0),
-        attention_mask: new Int32Array(length).fill(1),
-        pixel_values: Float32Array.from(
-          { length: embedding.channels * height * width },
-          () => 2 * random() - 1,
-        ),
-      },
-    ];
-  }
-  const tokenizer = await base.readTokenizer().then(
-    (files) => createTokenizer(files),
-    () => null,
-  );
+async function parityInputs(base: BaseModel): Promise<ModelInput[]> {
+  const { embedding } = base.spec;
   const random = createRandom(1, 'probe');
-  const ids = tokenizer
-    ? PROMPTS.map((prompt) => tokenizer.encode(prompt))
-    : PROMPTS.map(() => Array.from({ length: 12 }, () => Math.floor(random() * vocab_size)));
-  return ids
-    .map((own) => own.slice(0, positionsOf(base.spec)))
-    .filter((own) => own.length > 0)
-    .map((own) => ({
+  if (embedding.kind === 'patches') {
+    return [noiseImage(embedding, random)];
+  }
+  const positions = positionsOf(base.spec);
+  return (await promptIds(base, random))
+    .map((ids) => ids.slice(0, positions))
+    .filter((ids) => ids.length > 0)
+    .map((ids) => ({
       batch: 1,
-      length: own.length,
-      input_ids: Int32Array.from(own),
-      attention_mask: new Int32Array(own.length).fill(1),
+      length: ids.length,
+      input_ids: Int32Array.from(ids),
+      attention_mask: new Int32Array(ids.length).fill(1),
     }));
+}
+
+/** The prompts' tokens; random ones if the base has no tokenizer. */
+async function promptIds(base: BaseModel, random: () => number): Promise<readonly number[][]> {
+  const tokenizer = await base.readTokenizer().then(createTokenizer, () => null);
+  if (tokenizer) {
+    return PROMPTS.map((prompt) => tokenizer.encode(prompt));
+  }
+  const randomId = () => Math.floor(random() * base.spec.vocab_size);
+  return PROMPTS.map(() => Array.from({ length: RANDOM_PROMPT_LENGTH }, randomId));
+}
+
+function noiseImage(embedding: PatchEmbeddingSpec, random: () => number): ModelInput {
+  const { channels, image_size, patch_size } = embedding;
+  const [height, width] = image_size;
+  const patches = Math.floor(height / patch_size[0]) * Math.floor(width / patch_size[1]);
+  const length = patches + 1; // and the class token
+  return {
+    batch: 1,
+    length,
+    input_ids: new Int32Array(0),
+    attention_mask: new Int32Array(length).fill(1),
+    pixel_values: Float32Array.from({ length: channels * height * width }, () => 2 * random() - 1),
+  };
 }
 
 async function logitsOf(
@@ -95,41 +115,54 @@ async function logitsOf(
     below: adapters.slice(0, -1),
   });
   try {
-    const all: Float32Array[] = [];
-    for (const input of inputs) all.push(await model.logits(input));
-    return all;
+    const logits: Float32Array[] = [];
+    for (const input of inputs) {
+      logits.push(await model.logits(input));
+    }
+    return logits;
   } finally {
     model.dispose();
   }
 }
 
-function compared(
-  want: readonly Float32Array[],
-  have: readonly Float32Array[],
+function compareLogits(
+  expected: readonly Float32Array[],
+  actual: readonly Float32Array[],
   inputs: readonly ModelInput[],
 ): Parity {
-  let [largest_gap, largest_logit, same, positions] = [0, 0, 0, 0];
-  for (const [n, own] of want.entries()) {
-    const other = have[n]!;
-    const rows =
-      own.length % inputs[n]!.length === 0 && own.length / inputs[n]!.length > 1
-        ? inputs[n]!.length
-        : 1;
-    const width = own.length / rows;
-    for (let i = 0; i < own.length; i++) {
-      largest_gap = Math.max(largest_gap, Math.abs(own[i]! - other[i]!));
-      largest_logit = Math.max(largest_logit, Math.abs(own[i]!));
+  let [largest_gap, largest_logit, agreeing, positions] = [0, 0, 0, 0];
+  for (const [n, want] of expected.entries()) {
+    const have = actual[n]!;
+    for (let i = 0; i < want.length; i++) {
+      largest_gap = Math.max(largest_gap, Math.abs(want[i]! - have[i]!));
+      largest_logit = Math.max(largest_logit, Math.abs(want[i]!));
     }
+    const rows = rowsIn(want, inputs[n]!.length);
+    const width = want.length / rows;
     for (let row = 0; row < rows; row++) {
       positions++;
-      if (top(own, row, width) === top(other, row, width)) same++;
+      if (argmax(want, row, width) === argmax(have, row, width)) {
+        agreeing++;
+      }
     }
   }
-  return { prompts: want.length, largest_gap, largest_logit, top1_agreement: same / positions };
+  const top1_agreement = agreeing / positions;
+  return { prompts: expected.length, largest_gap, largest_logit, top1_agreement };
 }
 
-function top(logits: Float32Array, row: number, width: number): number {
-  let best = row * width;
-  for (let i = best; i < (row + 1) * width; i++) if (logits[i]! > logits[best]!) best = i;
-  return best - row * width;
+/** One row of logits per token, or a single row for the whole input. */
+function rowsIn(logits: Float32Array, tokens: number): number {
+  const isPerToken = logits.length % tokens === 0 && logits.length / tokens > 1;
+  return isPerToken ? tokens : 1;
+}
+
+function argmax(logits: Float32Array, row: number, width: number): number {
+  const start = row * width;
+  let best = start;
+  for (let i = start; i < start + width; i++) {
+    if (logits[i]! > logits[best]!) {
+      best = i;
+    }
+  }
+  return best - start;
 }

@@ -12,39 +12,43 @@ export interface OutputTensor {
   readonly name: string;
   readonly dtype: DType;
   readonly shape: readonly number[];
-  /** The base's file that it comes from. */
+  /** The name of the base's file that it comes from; null for a GGUF base. */
   readonly file: string | null;
   readonly change: Change;
 }
 
+/** Where the numbers of an output tensor come from. */
 export type Change =
-  /** Byte for byte. */
+  /** The base's bytes. */
   | { readonly kind: 'copied'; readonly bytes: () => AsyncIterable<Uint8Array> }
-  /** The same numbers in another dtype. */
+  /** The base's numbers in another dtype. */
   | { readonly kind: 'converted'; readonly source: SourceTensor }
+  /** The base's numbers plus updates. */
   | {
       readonly kind: 'merged';
       readonly source: SourceTensor;
       readonly factors: readonly LoraFactors[];
       readonly layout: Layout;
     }
-  /** What the adapter trained whole. */
+  /** A tensor that the adapter trained fully. */
   | { readonly kind: 'replaced'; readonly data: Float32Array };
 
+/** All tensors of the merged model. */
 export interface MergePlan {
   readonly tensors: readonly OutputTensor[];
   /**
-   * What becomes of the tie of output layer and embedding: false where the output layer is a tensor
-   * of its own now, as both would change otherwise; true where it is the embedding again; null
-   * where nothing changes.
+   * How the tie between the output layer and the embedding changes: false if the output layer gets
+   * a tensor of its own, so that only one of them changes; true if it is tied again; null if it
+   * stays as it is.
    */
   readonly tie: boolean | null;
-  /** Names in current transformers, since a new head stands beside the body. */
+  /** The tensors have the names of current transformers, because a new head was added. */
   readonly renamed: boolean;
 }
 
 /**
- * What becomes of each tensor. Errors: LoraError where an adapter changes what cannot be changed.
+ * Plans where each tensor of the merged model comes from.
+ * @throws LoraError when an adapter changes what the base does not have or two adapters conflict.
  */
 export function planMerge(
   base: BaseModel,
@@ -52,23 +56,29 @@ export function planMerge(
   adapters: readonly Adapter[],
   form: OutputForm,
 ): MergePlan {
-  const changes = new Changes(base, adapters, form);
-  const untied = changes.untied(source);
-  const added = changes.added(source);
+  const planner = new MergePlanner(base, adapters, form);
+  const untied = planner.untiedOutput(source);
+  const added = planner.addedTensors(source);
   const renamed = added.length > 0 && base.format !== 'gguf';
-  const own = source.tensors.map((tensor) =>
-    changes.of(tensor, renamed ? tensor.name : tensor.stored),
+  const kept = source.tensors.map((tensor) =>
+    planner.outputOf(tensor, renamed ? tensor.name : tensor.stored),
   );
-  changes.checkAllUsed();
-  return { tensors: [...own, ...untied, ...added], tie: untied.length > 0 ? false : null, renamed };
+  planner.checkAllUsed();
+  return {
+    tensors: [...kept, ...untied, ...added],
+    tie: untied.length > 0 ? false : null,
+    renamed,
+  };
 }
 
-class Changes {
+interface TrainedData {
+  readonly shape: readonly number[];
+  readonly data: Float32Array;
+}
+
+class MergePlanner {
   private readonly factors = new Map<string, LoraFactors[]>();
-  private readonly trained = new Map<
-    string,
-    { readonly shape: readonly number[]; readonly data: Float32Array }
-  >();
+  private readonly trained = new Map<string, TrainedData>();
   private readonly used = new Set<string>();
 
   constructor(
@@ -77,79 +87,90 @@ class Changes {
     private readonly form: OutputForm,
   ) {
     for (const { modules, trained } of adapters) {
-      for (const m of modules)
-        this.factors.set(`${m.path}.weight`, [...(this.factors.get(`${m.path}.weight`) ?? []), m]);
-      for (const { name, shape, data } of trained) this.trained.set(name, { shape, data });
+      for (const m of modules) {
+        const name = `${m.path}.weight`;
+        this.factors.set(name, [...(this.factors.get(name) ?? []), m]);
+      }
+      for (const { name, shape, data } of trained) {
+        this.trained.set(name, { shape, data });
+      }
     }
   }
 
-  of(source: SourceTensor, name: string): OutputTensor {
+  /** A tensor of the base in the merged model, under the given name. */
+  outputOf(source: SourceTensor, name: string): OutputTensor {
     const { file, shape } = source;
-    const out = (change: Change) => ({
-      name,
-      file,
-      shape,
-      dtype: this.form.dtypeOf(source, change.kind !== 'copied' && change.kind !== 'converted'),
-      change,
-    });
-    const trained = this.trained.get(source.name);
-    const factors = this.factors.get(source.name);
+    const change = this.changeOf(source);
+    const isChanged = change.kind !== 'copied' && change.kind !== 'converted';
     this.used.add(source.name);
-    if (trained && factors)
-      throw new LoraError(
-        'adapter',
-        `${source.name} is trained whole by one adapter and adapted by another: they cannot be merged together.`,
-        { fix: 'Merge one after the other.' },
-      );
-    if (trained) return out({ kind: 'replaced', data: trained.data });
-    if (factors)
-      return out({ kind: 'merged', source, factors, layout: this.form.layoutOf(factors[0]!) });
-    const isSame = source.bytes !== null && this.form.dtypeOf(source, false) === source.dtype;
-    return out(isSame ? { kind: 'copied', bytes: source.bytes } : { kind: 'converted', source });
+    return { name, file, shape, dtype: this.form.dtypeOf(source, isChanged), change };
   }
 
-  /** A tied output layer that must not change with the embedding, or not the embedding with it. */
-  untied(source: MergeSource): OutputTensor[] {
+  private changeOf(source: SourceTensor): Change {
+    const trained = this.trained.get(source.name);
+    const factors = this.factors.get(source.name);
+    if (trained && factors) {
+      throw new LoraError(
+        'adapter',
+        `${source.name} is fully trained by one adapter and adapted by another: they cannot be merged together.`,
+        { fix: 'Merge one after the other.' },
+      );
+    }
+    if (trained) {
+      return { kind: 'replaced', data: trained.data };
+    }
+    if (factors) {
+      return { kind: 'merged', source, factors, layout: this.form.layoutOf(factors[0]!) };
+    }
+    const { bytes } = source;
+    const isSameType = this.form.dtypeOf(source, false) === source.dtype;
+    return bytes && isSameType ? { kind: 'copied', bytes } : { kind: 'converted', source };
+  }
+
+  /** A tied output layer as a tensor of its own, if an adapter changes it or the embedding. */
+  untiedOutput(source: MergeSource): OutputTensor[] {
     const tied = tiedWeight(this.base.spec);
-    if (!tied) return [];
-    const touched = [tied.name, tied.storedAs].some(
+    if (!tied) {
+      return [];
+    }
+    const isChanged = [tied.name, tied.storedAs].some(
       (name) => this.factors.has(name) || this.trained.has(name),
     );
     const embedding = source.tensors.find(({ name }) => name === tied.storedAs);
-    if (!touched || !embedding || source.tensors.some(({ name }) => name === tied.name)) return [];
-    this.used.add(tied.name);
-    const change = this.of({ ...embedding, name: tied.name }, this.form.nameOf(tied.name));
-    return [change];
+    const hasOwnTensor = source.tensors.some(({ name }) => name === tied.name);
+    if (!isChanged || !embedding || hasOwnTensor) {
+      return [];
+    }
+    return [this.outputOf({ ...embedding, name: tied.name }, this.form.nameOf(tied.name))];
   }
 
-  /** A head that the base lacks. */
-  added(source: MergeSource): OutputTensor[] {
+  /** Fully trained tensors that the base lacks: a head. */
+  addedTensors(source: MergeSource): OutputTensor[] {
     const known = new Set(source.tensors.map(({ name }) => name));
     const tied = tiedWeight(this.base.spec)?.name;
     const file = source.files.at(-1) ?? null;
-    return [...this.trained]
-      .filter(([name]) => !known.has(name) && name !== tied)
-      .map(([name, { shape, data }]) => {
-        this.used.add(name);
-        return {
-          name: this.form.nameOf(name),
-          shape,
-          file,
-          dtype: this.form.added,
-          change: { kind: 'replaced', data },
-        };
-      });
+    const added = [...this.trained].filter(([name]) => !known.has(name) && name !== tied);
+    return added.map(([name, { shape, data }]) => {
+      this.used.add(name);
+      return {
+        name: this.form.nameOf(name),
+        shape,
+        file,
+        dtype: this.form.added,
+        change: { kind: 'replaced', data },
+      };
+    });
   }
 
   checkAllUsed(): void {
-    const lost = [...this.factors.keys(), ...this.trained.keys()].find(
-      (name) => !this.used.has(name),
-    );
-    if (lost !== undefined)
+    const names = [...this.factors.keys(), ...this.trained.keys()];
+    const unused = names.find((name) => !this.used.has(name));
+    if (unused !== undefined) {
       throw new LoraError(
         'adapter',
-        `The adapter changes ${lost}, which the base's files do not hold.`,
+        `The adapter changes ${unused}, which the base's files do not contain.`,
         { place: { file: this.base.path }, fix: 'Use the base that the adapter was trained on.' },
       );
+    }
   }
 }

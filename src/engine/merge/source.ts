@@ -1,3 +1,4 @@
+import path from 'node:path';
 import { canonicalNames } from '../../formats/architecture/names';
 import { fromBF16, fromF16, fromF64 } from '../../formats/floats';
 import { openShards, type Shards } from '../../formats/huggingface';
@@ -6,82 +7,85 @@ import { SAFETENSORS_BYTES } from '../../formats/safetensors/header';
 import type { BaseModel } from '../../formats/baseModel';
 import type { DType } from '../../formats/tensorInfo';
 
-/** A tensor of the base on its way into the merged model. */
+/** A tensor of the base. */
 export interface SourceTensor {
-  /** As the base's file calls it. */
+  /** Its name in the base's file. */
   readonly stored: string;
-  /** As its module is called. */
+  /** The name of its module's parameter. */
   readonly name: string;
   readonly dtype: DType;
   readonly shape: readonly number[];
-  /** Name of its file; null of a GGUF base. */
+  /** The name of its file; null for a GGUF base. */
   readonly file: string | null;
-  /** The bytes as they are stored; null where they are quantised. */
+  /** The stored bytes; null if they cannot be copied as they are. */
   readonly bytes: (() => AsyncIterable<Uint8Array>) | null;
-  /** Widened to f32, some elements of it: `from` and `count` in elements. */
+  /** `count` elements from the element `from` on, as f32. */
   readonly read: (from: number, count: number) => Promise<Float32Array>;
 }
 
+/** The tensors of a base that is being merged. */
 export interface MergeSource {
   readonly tensors: readonly SourceTensor[];
-  /** Names of the weight files; empty of a GGUF base. */
+  /** The names of the weight files; empty for a GGUF base. */
   readonly files: readonly string[];
   close(): Promise<void>;
 }
 
-/** Bytes of a tensor that are in memory at once. */
-export const PART = 16 * 2 ** 20;
+/** The bytes of a tensor that are in memory at once. */
+export const PART_BYTES = 16 * 2 ** 20;
 
+/** The floating-point dtypes. */
 export const FLOATS: ReadonlySet<DType> = new Set<DType>(['F64', 'F32', 'F16', 'BF16']);
 
-/** All tensors of a base, also those that the architecture does not name. */
+/** All tensors of a base, including those that its architecture ignores. The caller closes it. */
 export async function openMergeSource(base: BaseModel): Promise<MergeSource> {
-  if (base.format === 'gguf')
-    return { tensors: dequantised(base), files: [], close: () => Promise.resolve() };
+  if (base.format === 'gguf') {
+    return { tensors: ggufTensors(base), files: [], close: () => Promise.resolve() };
+  }
   const shards = await openShards(base.path);
   return {
-    tensors: ofShards(shards, base),
-    files: shards.files.map(({ file }) => nameOf(file)),
+    tensors: shardTensors(shards, base),
+    files: shards.files.map(({ file }) => path.basename(file)),
     close: () => shards.close(),
   };
 }
 
-const nameOf = (file: string) =>
-  file.slice(Math.max(file.lastIndexOf('/'), file.lastIndexOf('\\')) + 1);
-
-function ofShards({ placed }: Shards, base: BaseModel): SourceTensor[] {
-  const names = new Map(
-    [...canonicalNames(placed.keys(), base.spec)].map(([name, stored]) => [stored, name]),
-  );
-  return [...placed].map(([stored, file]) => {
-    const { dtype, shape } = file.tensors.get(stored)!;
+function shardTensors({ placed }: Shards, base: BaseModel): SourceTensor[] {
+  const canonical = [...canonicalNames(placed.keys(), base.spec)];
+  const names = new Map(canonical.map(([name, stored]) => [stored, name]));
+  return [...placed].map(([stored, source]) => {
+    const { dtype, shape } = source.tensors.get(stored)!;
     const name = names.get(stored) ?? stored;
-    if (base.replaced.has(name))
+    const file = path.basename(source.file);
+    if (base.replaced.has(name)) {
       return {
-        ...inMemory(base, name),
+        ...wholeTensor(base, name),
         stored,
         dtype: FLOATS.has(dtype) ? dtype : 'F32',
-        file: nameOf(file.file),
+        file,
       };
+    }
     return {
       stored,
       name,
       dtype,
       shape,
-      file: nameOf(file.file),
-      bytes: () => partsOf(file, stored),
-      read: (from, count) => widened(file, stored, from, count),
+      file,
+      bytes: () => tensorParts(source, stored),
+      read: (from, count) => readAsF32(source, stored, from, count),
     };
   });
 }
 
-async function* partsOf(file: SafetensorsFile, name: string): AsyncGenerator<Uint8Array> {
+async function* tensorParts(file: SafetensorsFile, name: string): AsyncGenerator<Uint8Array> {
   const { start, end } = file.tensors.get(name)!;
-  for (let from = 0; from < end - start; from += PART)
-    yield await file.readSlice(name, from, Math.min(PART, end - start - from));
+  const size = end - start;
+  for (let from = 0; from < size; from += PART_BYTES) {
+    yield await file.readSlice(name, from, Math.min(PART_BYTES, size - from));
+  }
 }
 
-async function widened(
+async function readAsF32(
   file: SafetensorsFile,
   name: string,
   from: number,
@@ -102,18 +106,16 @@ async function widened(
   }
 }
 
-function dequantised(base: BaseModel): SourceTensor[] {
-  return [...base.weights.tensors.values()].map(({ name, dtype }) => ({
-    ...inMemory(base, name),
-    dtype,
-  }));
+function ggufTensors(base: BaseModel): SourceTensor[] {
+  const tensors = [...base.weights.tensors.values()];
+  return tensors.map(({ name, dtype }) => ({ ...wholeTensor(base, name), dtype }));
 }
 
-/** A tensor that can only be read whole. */
-function inMemory(base: BaseModel, name: string): SourceTensor {
+/** A tensor that can only be read as a whole: it is in memory until its last element was read. */
+function wholeTensor(base: BaseModel, name: string): SourceTensor {
   const { dtype, shape } = base.weights.tensors.get(name)!;
-  let whole: Promise<Float32Array> | null = null;
   const size = shape.reduce((a, b) => a * b, 1);
+  let whole: Promise<Float32Array> | null = null;
   return {
     stored: name,
     name,
@@ -124,7 +126,9 @@ function inMemory(base: BaseModel, name: string): SourceTensor {
     read: async (from, count) => {
       whole ??= base.weights.readF32(name);
       const part = (await whole).slice(from, from + count);
-      if (from + count === size) whole = null; // read in order: nothing comes after
+      if (from + count === size) {
+        whole = null;
+      }
       return part;
     },
   };

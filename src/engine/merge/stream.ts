@@ -1,12 +1,12 @@
+import { throwIfCancelled } from '../../common/cancellation';
 import { fromBF16, fromF16, toBF16, toF16 } from '../../formats/floats';
 import { dequantise } from '../../formats/gguf/dequantise';
 import { toQ8_0 } from '../../formats/gguf/quantise';
 import type { TensorToWrite } from '../../formats/safetensors/write';
 import type { DType } from '../../formats/tensorInfo';
 import { Merger } from '../../lora/merge';
-import { throwIfCancelled } from '../../common/cancellation';
-import type { OutputTensor } from './plan';
-import { PART, type SourceTensor } from './source';
+import type { Change, OutputTensor } from './plan';
+import { PART_BYTES, type SourceTensor } from './source';
 
 /** What a merge did to a tensor. */
 export interface TensorFacts {
@@ -14,48 +14,42 @@ export interface TensorFacts {
   readonly dtype: DType;
   /** ‖s·BA‖ */
   readonly delta_norm: number;
-  /** Largest difference between W + s·BA and what was stored. */
+  /** Largest difference between W + s·BA and the stored numbers. */
   readonly rounding_error: number;
-  /** Elements that are the same after rounding although something was added. */
+  /** Elements with an update that are the same after rounding. */
   readonly unmoved: number;
   readonly elements: number;
 }
 
+/** What the caller learns while tensors are written. */
 export interface StreamHooks {
+  /** Called for each merged tensor. */
   readonly onTensor: (facts: TensorFacts) => void;
-  /** Bytes that were written. */
+  /** Called with the number of bytes written. */
   readonly onBytes: (bytes: number) => void;
   readonly signal: AbortSignal;
 }
 
-/** A tensor as it is written, part by part. */
-export function streamed(
-  { name, dtype, shape, change }: OutputTensor,
-  hooks: StreamHooks,
-): TensorToWrite {
+/** A tensor that is computed part by part while it is written. */
+export function streamTensor(tensor: OutputTensor, hooks: StreamHooks): TensorToWrite {
+  const { name, dtype, shape, change } = tensor;
   const parts = () => {
     switch (change.kind) {
       case 'copied':
         return change.bytes();
       case 'replaced':
-        return convertedParts(inMemory(change.data), dtype);
+        return [narrow(change.data, dtype)];
       case 'converted':
-        return convertedParts(rowsOf(change.source, change.source.shape.at(-1) ?? 1), dtype);
+        return convertedParts(change.source, dtype);
       case 'merged':
-        return mergedParts(
-          name,
-          change.source,
-          new Merger(change.factors, change.layout),
-          dtype,
-          hooks.onTensor,
-        );
+        return mergedParts(tensor, change, hooks.onTensor);
     }
   };
-  return { name, dtype, shape, data: () => watched(parts(), hooks) };
+  return { name, dtype, shape, data: () => withHooks(parts(), hooks) };
 }
 
-async function* watched(
-  parts: AsyncIterable<ArrayBufferView>,
+async function* withHooks(
+  parts: AsyncIterable<ArrayBufferView> | Iterable<ArrayBufferView>,
   { onBytes, signal }: StreamHooks,
 ): AsyncGenerator<ArrayBufferView> {
   for await (const part of parts) {
@@ -65,71 +59,103 @@ async function* watched(
   }
 }
 
-/** A tensor in f32, whole rows at a time. */
-async function* rowsOf(
+/** Blocks of whole rows, as f32. */
+async function* rowBlocks(
   { shape, read }: SourceTensor,
   columns: number,
 ): AsyncGenerator<Float32Array> {
   const size = shape.reduce((a, b) => a * b, 1);
-  const step = Math.max(1, Math.floor(PART / 4 / columns)) * columns;
-  for (let from = 0; from < size; from += step) yield await read(from, Math.min(step, size - from));
-}
-
-// eslint-disable-next-line @typescript-eslint/require-await -- a stream like the others
-async function* inMemory(data: Float32Array): AsyncGenerator<Float32Array> {
-  yield data;
+  const rowsPerBlock = Math.max(1, Math.floor(PART_BYTES / 4 / columns));
+  const step = rowsPerBlock * columns;
+  for (let from = 0; from < size; from += step) {
+    yield await read(from, Math.min(step, size - from));
+  }
 }
 
 async function* convertedParts(
-  parts: AsyncIterable<Float32Array>,
+  source: SourceTensor,
   dtype: DType,
 ): AsyncGenerator<ArrayBufferView> {
-  for await (const part of parts) yield narrowed(part, dtype);
+  for await (const block of rowBlocks(source, source.shape.at(-1) ?? 1)) {
+    yield narrow(block, dtype);
+  }
 }
 
 async function* mergedParts(
-  name: string,
-  source: SourceTensor,
-  merger: Merger,
-  dtype: DType,
+  { name, dtype }: OutputTensor,
+  { source, factors, layout }: Extract<Change, { kind: 'merged' }>,
   onTensor: StreamHooks['onTensor'],
 ): AsyncGenerator<ArrayBufferView> {
+  const merger = new Merger(factors, layout);
   const { columns } = merger;
-  let start = 0;
   if (merger.needsMeasure) {
-    for await (const block of rowsOf(source, columns)) {
-      merger.measure(block, start);
-      start += block.length / columns;
-    }
-    start = 0;
+    await measureRows(merger, source);
   }
-  let [square, rounding_error, unmoved, elements] = [0, 0, 0, 0];
-  for await (const block of rowsOf(source, columns)) {
+  const facts = new RoundingFacts();
+  let row = 0;
+  for await (const block of rowBlocks(source, columns)) {
     const before = block.slice();
-    const added = merger.merge(block, start);
-    square += added.square;
-    unmoved -= added.still;
-    const stored = narrowed(block, dtype);
-    const after = widened(stored, dtype);
-    for (let i = 0; i < block.length; i++) {
-      rounding_error = Math.max(rounding_error, Math.abs(after[i]! - block[i]!));
-      if (after[i] === before[i]) unmoved++;
-    }
-    elements += block.length;
-    start += block.length / columns;
+    const { square, still } = merger.merge(block, row);
+    const stored = narrow(block, dtype);
+    facts.add({ before, exact: block, stored: widen(stored, dtype) });
+    facts.addUpdate(square, still);
+    row += block.length / columns;
     yield stored;
   }
-  onTensor({
-    name,
-    dtype,
-    delta_norm: Math.sqrt(square),
-    rounding_error,
-    unmoved: Math.max(0, unmoved),
-    elements,
-  });
+  onTensor({ name, dtype, ...facts.result() });
 }
 
-function narrowed(values: Float32Array, dtype: DType): ArrayBufferView {
+async function measureRows(merger: Merger, source: SourceTensor): Promise<void> {
+  let row = 0;
+  for await (const block of rowBlocks(source, merger.columns)) {
+    merger.measure(block, row);
+    row += block.length / merger.columns;
+  }
+}
+
+/** Collects what rounding did to a merged tensor. */
+class RoundingFacts {
+  private squaredNorm = 0;
+  private roundingError = 0;
+  private unchanged = 0;
+  private withoutUpdate = 0;
+  private elements = 0;
+
+  add({
+    before,
+    exact,
+    stored,
+  }: {
+    readonly before: Float32Array;
+    readonly exact: Float32Array;
+    readonly stored: ArrayLike<number>;
+  }): void {
+    for (let i = 0; i < exact.length; i++) {
+      this.roundingError = Math.max(this.roundingError, Math.abs(stored[i]! - exact[i]!));
+      if (stored[i] === before[i]) {
+        this.unchanged++;
+      }
+    }
+    this.elements += exact.length;
+  }
+
+  addUpdate(squaredNorm: number, withoutUpdate: number): void {
+    this.squaredNorm += squaredNorm;
+    this.withoutUpdate += withoutUpdate;
+  }
+
+  result(): Omit<TensorFacts, 'name' | 'dtype'> {
+    return {
+      delta_norm: Math.sqrt(this.squaredNorm),
+      rounding_error: this.roundingError,
+      unmoved: Math.max(0, this.unchanged - this.withoutUpdate),
+      elements: this.elements,
+    };
+  }
+}
+
+/** f32 numbers as the dtype stores them. */
+function narrow(values: Float32Array, dtype: DType): ArrayBufferView {
   switch (dtype) {
     case 'BF16':
       return toBF16(values);
@@ -144,14 +170,19 @@ function narrowed(values: Float32Array, dtype: DType): ArrayBufferView {
   }
 }
 
-function widened(stored: ArrayBufferView, dtype: DType): ArrayLike<number> {
+const Q8_0_BLOCK_BYTES = 34;
+const Q8_0_BLOCK_LENGTH = 32;
+
+/** The numbers that were stored. */
+function widen(stored: ArrayBufferView, dtype: DType): ArrayLike<number> {
   switch (dtype) {
     case 'BF16':
       return fromBF16(stored as Uint16Array);
     case 'F16':
       return fromF16(stored as Uint16Array);
     case 'Q8_0': {
-      const values = new Float32Array((stored.byteLength / 34) * 32);
+      const blocks = stored.byteLength / Q8_0_BLOCK_BYTES;
+      const values = new Float32Array(blocks * Q8_0_BLOCK_LENGTH);
       dequantise(dtype, stored as Uint8Array<ArrayBuffer>, values);
       return values;
     }

@@ -2,41 +2,68 @@ import type { AdapterTask } from '../../formats/peft/task';
 import type { HashedFile } from './certificate';
 import type { MergeDtype } from './form';
 import type { MergePlan } from './plan';
-import type { StreamHooks } from './stream';
+import type { StreamHooks, TensorFacts } from './stream';
 
-/** Where a merged model goes: a folder or a .gguf file. */
+/** A merged model that is about to be written: a folder or a .gguf file. */
 export interface MergeTarget {
   readonly plan: MergePlan;
-  /** Of the weights. */
+  /** The size of the weights in bytes. */
   readonly bytes: number;
-  /**
-   * Writes all of the model but its certificate into a folder that is empty; gives the weight
-   * files.
-   */
+  /** Writes the model without its certificate into an empty folder; gives the weight files. */
   readonly write: (temp: string, hooks: StreamHooks) => Promise<HashedFile[]>;
-  /** What of that folder is the model, and where the certificate goes. */
+  /** The model inside such a folder. */
   readonly modelIn: (temp: string) => string;
+  /** The place of the certificate inside such a folder. */
   readonly certificateIn: (temp: string) => string;
-  /** Runs `fill` in such a folder, and gives what is in it its place. */
+  /** Runs `fill` with an empty folder, then moves what it wrote to the output. */
   readonly place: (fill: (temp: string) => Promise<void>) => Promise<void>;
+  /** Closes the files of the base. */
   close(): Promise<void>;
 }
 
+/** How a merged model is written. */
 export interface TargetOptions {
   readonly output: string;
   readonly dtype: MergeDtype;
-  /** Of a weight file, in bytes; null: as the base's files are. */
+  /** The largest size of a weight file in bytes; null keeps the base's distribution. */
   readonly max_shard_size: number | null;
   readonly labels: AdapterTask['labels'];
-  /** The last adapter, which may bring a tokenizer; null: there is none. */
+  /** The last adapter's folder, which may have a tokenizer of its own; null if there is none. */
   readonly top: string | null;
-  /** A tensor that is left out, as it is the embedding's again. */
+  /** The output layer's tensor to leave out, so that it is tied to the embedding again. */
   readonly retie: string | null;
 }
 
-/** Without the output layer's own tensor where that is tied again. */
-export function retied(plan: MergePlan, tensor: string | null): MergePlan {
-  return tensor === null
-    ? plan
-    : { ...plan, tie: true, tensors: plan.tensors.filter(({ name }) => name !== tensor) };
+/** Disk space for everything but the weights. */
+export const SMALL_FILES_BYTES = 64e6;
+
+/** Writes a target and collects what was done to each tensor. */
+export async function writeWithProgress(
+  target: MergeTarget,
+  temp: string,
+  {
+    signal,
+    onProgress,
+  }: { readonly signal: AbortSignal; readonly onProgress: (fraction: number) => void },
+): Promise<{ readonly outputs: readonly HashedFile[]; readonly tensors: readonly TensorFacts[] }> {
+  const tensors: TensorFacts[] = [];
+  let written = 0;
+  const outputs = await target.write(temp, {
+    signal,
+    onTensor: (facts) => tensors.push(facts),
+    onBytes: (bytes) => {
+      written += bytes;
+      onProgress(written / target.bytes);
+    },
+  });
+  return { outputs, tensors };
+}
+
+/** The plan without the output layer's own tensor, if that is tied to the embedding again. */
+export function withTiedOutput(plan: MergePlan, outputTensor: string | null): MergePlan {
+  if (outputTensor === null) {
+    return plan;
+  }
+  const tensors = plan.tensors.filter(({ name }) => name !== outputTensor);
+  return { ...plan, tie: true, tensors };
 }

@@ -1,88 +1,56 @@
 import path from 'node:path';
-import * as v from 'valibot';
 import { throwIfCancelled } from '../../common/cancellation';
-import { isFile, pathExists } from '../../common/fileStatus';
+import { isFile } from '../../common/fileStatus';
 import { hashFile } from '../../common/hashFile';
-import { readJsonObject } from '../../formats/json';
-import { LoraError } from '../../shared/errors';
-import { CERTIFICATE, CertificateSchema, type HashedFile } from './certificate';
-import { certificateName } from './ggufTarget';
+import { folderOfModel, readCertificate, type HashedFile } from './certificate';
 
-export interface Verified {
+/** A file compared with its hash in the certificate. */
+export interface VerifiedFile {
   readonly file: string;
   readonly state: 'same' | 'changed' | 'gone';
 }
 
 /**
- * The certificate of a merged model (a folder or a .gguf file). Errors: LoraError where there is
- * none.
- */
-export async function readCertificate(
-  model: string,
-): Promise<v.InferOutput<typeof CertificateSchema>> {
-  const isGguf = model.endsWith('.gguf');
-  const file = path.join(
-    folderOf(model),
-    isGguf ? certificateName(path.basename(model)) : CERTIFICATE,
-  );
-  if (!(await pathExists(file)))
-    throw new LoraError('usage', `This is no merged model: it has no ${path.basename(file)}.`, {
-      place: { file: model },
-      fix: 'Name the folder or .gguf file that lora merge wrote.',
-    });
-  const parsed = v.safeParse(CertificateSchema, await readJsonObject(file, 'usage'));
-  if (!parsed.success)
-    throw new LoraError('usage', 'The certificate cannot be read.', {
-      place: { file },
-      fix: 'Merge again.',
-    });
-  for (const { file: name } of parsed.output.outputs)
-    if (path.basename(name) !== name)
-      throw new LoraError(
-        'usage',
-        `The certificate names the file ${JSON.stringify(name)}, which does not lie in its folder.`,
-        { place: { file } },
-      );
-  return parsed.output;
-}
-
-const folderOf = (model: string) => (model.endsWith('.gguf') ? path.dirname(model) : model);
-
-/**
- * Holds a merged model, and what it was made of, against its certificate. Errors: LoraError where
- * there is none.
+ * Compares a merged model and its inputs with its certificate.
+ * @throws LoraError('usage') when there is no valid certificate; 'cancelled'.
  */
 export async function verifyMerge(
   model: string,
   signal: AbortSignal,
-): Promise<{ readonly outputs: readonly Verified[]; readonly inputs: readonly Verified[] }> {
+): Promise<{
+  readonly outputs: readonly VerifiedFile[];
+  readonly inputs: readonly VerifiedFile[];
+}> {
   const { outputs, inputs } = await readCertificate(model);
+  const folder = folderOfModel(model);
   return {
-    outputs: await verified(outputs, (name) => path.join(folderOf(model), name), signal),
-    inputs: await verified(inputs, (name) => name, signal),
+    outputs: await verifyFiles(outputs, (name) => path.join(folder, name), signal),
+    inputs: await verifyFiles(inputs, (name) => name, signal),
   };
 }
 
-/** Each file's state, one after the other. */
-export async function verified(
+/** Compares files with their hashes; `placeOf` gives the place where a file is now. */
+export async function verifyFiles(
   files: readonly HashedFile[],
-  at: (name: string) => string,
+  placeOf: (file: string) => string,
   signal: AbortSignal,
-): Promise<Verified[]> {
-  const done: Verified[] = [];
+): Promise<VerifiedFile[]> {
+  const verified: VerifiedFile[] = [];
   for (const { file, sha256 } of files) {
-    const place = at(file);
-    done.push({ file: place, state: await stateOf(place, sha256, signal) });
+    const place = placeOf(file);
+    verified.push({ file: place, state: await stateOf(place, sha256, signal) });
   }
-  return done;
+  return verified;
 }
 
 async function stateOf(
   file: string,
   sha256: string,
   signal: AbortSignal,
-): Promise<Verified['state']> {
-  if (!(await isFile(file))) return 'gone';
+): Promise<VerifiedFile['state']> {
+  if (!(await isFile(file))) {
+    return 'gone';
+  }
   const onBytes = () => throwIfCancelled(signal);
   return (await hashFile(file, { onBytes })) === sha256 ? 'same' : 'changed';
 }

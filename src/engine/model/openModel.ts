@@ -11,11 +11,11 @@ import { LoraError } from '../../shared/errors';
 import type { StepSettings } from '../../lora/stepPlan';
 import { loadModel } from '../../models/loadModel';
 import type { Model } from '../../models/model';
-import { useRuntime, type Context } from '../commands/context';
+import { useRuntime, type CommandContext } from '../commands/context';
 import { inferenceDtype } from './machine';
 import { EMPTY_ADAPTER, createOps, problemOptionsOf } from './backend';
 import { labelNamesOf } from '../training/open';
-import { described } from '../commands/describe';
+import { describeProblem } from '../commands/describe';
 
 /** A base with adapters in memory. */
 export interface LoadedModel {
@@ -50,7 +50,7 @@ export interface OpenOptions {
 /** Calls `use` with a loaded model and closes it afterwards. @throws LoraError */
 export async function withModel<T>(
   paths: ModelPaths,
-  context: Context,
+  context: CommandContext,
   options: OpenOptions,
   use: (loaded: LoadedModel) => Promise<T>,
 ): Promise<T> {
@@ -65,7 +65,7 @@ export async function withModel<T>(
 /** Loads a model; the caller closes it. @throws LoraError */
 export async function openModel(
   paths: ModelPaths,
-  context: Context,
+  context: CommandContext,
   { onProgress, base_dtype = 'float32' }: OpenOptions = {},
 ): Promise<OpenedModel> {
   const top = paths.adapters.at(-1);
@@ -75,7 +75,7 @@ export async function openModel(
     const adapters: Adapter[] = [];
     for (const folder of paths.adapters) {
       const { adapter, warnings } = await readAnyAdapter(folder, base);
-      for (const warning of warnings) context.warn(described(warning));
+      for (const warning of warnings) context.warn(describeProblem(warning));
       adapters.push(adapter);
     }
     const adapter = adapters.pop() ?? null;

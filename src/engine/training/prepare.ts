@@ -5,7 +5,7 @@ import type { BaseModel } from '../../formats/baseModel';
 import type { Adapter } from '../../lora/adapter';
 import type { Recipe } from '../../shared/recipe';
 import type { StepPlan } from '../../shared/stepPlan';
-import { described } from '../commands/describe';
+import { describeProblem } from '../commands/describe';
 import { dataToolsOf } from '../model/dataTools';
 import { openForTraining } from './open';
 import { planAdapter } from './plans/adapterPlan';
@@ -82,7 +82,7 @@ function reportData(
   positions: number,
   { info, warn }: PrepareHooks,
 ): void {
-  for (const problem of data.warnings) warn(described(problem));
+  for (const problem of data.warnings) warn(describeProblem(problem));
   const longest = Math.max(data.statistics.train.longest, data.statistics.validation.longest);
   if (longest > positions && max_length > positions)
     warn(

@@ -2,7 +2,7 @@ import { existsSync, mkdtempSync, readdirSync, readFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { describe, expect, it } from 'vitest';
-import { merge } from '../../../src/engine/commands/merge';
+import { mergeCommand } from '../../../src/engine/commands/merge';
 import { LoraError } from '../../../src/shared/errors';
 
 interface Case {
@@ -196,7 +196,7 @@ async function use({ folder, kind, base }: Pick<Case, 'folder' | 'kind' | 'base'
     path.join(parent, 'merged'),
     '--no-parity',
   ];
-  const refused = await merge(args, {
+  const refused = await mergeCommand.run(args, {
     dist: '',
     version: '',
     json: false,

@@ -11,7 +11,7 @@ import { LoraError } from '../../../shared/errors';
 import { nearestName } from '../../../shared/nearest';
 import type { LoraSettings, Recipe } from '../../../shared/recipe';
 import { modulesToSave, startAdapter, type StartingAdapters } from '../startAdapter';
-import { described } from '../../commands/describe';
+import { describeProblem } from '../../commands/describe';
 
 /** Which modules are adapted. The factors are created later, once memory is known to suffice. */
 export interface AdapterPlan {
@@ -66,7 +66,7 @@ export async function planAdapter(
 
 async function readAdapterFor(folder: string, base: BaseModel, { warn }: Hooks): Promise<Adapter> {
   const { adapter, warnings } = await readPeftAdapter(folder, adapterBaseOf(base));
-  for (const warning of warnings) warn(described(warning));
+  for (const warning of warnings) warn(describeProblem(warning));
   return adapter;
 }
 

@@ -1,5 +1,5 @@
 import { expect, it } from 'vitest';
-import { canBecome } from '../../../../src/engine/commands/exactMatch';
+import { canBecome } from '../../../../src/engine/commands/evaluate';
 
 it.each([
   ['', 'git status', true],

@@ -36,7 +36,8 @@ import {
   newRunDir,
   readRecord,
 } from '../../../../src/engine/run/runFolder';
-import { barOf, duration } from '../../../../src/engine/commands/terminal';
+import { progressBar } from '../../../../src/engine/commands/progress';
+import { formatDuration } from '../../../../src/engine/commands/trainingView';
 import { replaceFolder } from '../../../../src/common/atomicWrite';
 import { readPeftAdapter } from '../../../../src/formats/peft/read';
 import { fillAdapterFolder } from '../../../../src/formats/peft/write';
@@ -323,7 +324,11 @@ describe('what there is room for', () => {
 
 describe('the terminal', () => {
   it('shows bars and times', () => {
-    expect(barOf(0.5)).toBe(`[${'█'.repeat(12)}${'░'.repeat(12)}] 50 %`);
-    expect([duration(5), duration(75), duration(3675)]).toEqual(['0:05', '1:15', '1:01:15']);
+    expect(progressBar(0.5)).toBe(`[${'█'.repeat(12)}${'░'.repeat(12)}] 50 %`);
+    expect([formatDuration(5), formatDuration(75), formatDuration(3675)]).toEqual([
+      '0:05',
+      '1:15',
+      '1:01:15',
+    ]);
   });
 });

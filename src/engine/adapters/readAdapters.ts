@@ -1,0 +1,24 @@
+import { readAnyAdapter } from '../../formats/adapterFormat';
+import type { BaseModel } from '../../formats/baseModel';
+import type { Adapter } from '../../lora/adapter';
+import { describeProblem } from '../commands/describe';
+
+/**
+ * Reads adapters of any format, in order, and passes their warnings on.
+ * @throws LoraError('adapter') that names the file; with a base, also when an adapter does not fit.
+ */
+export async function readAdapters(
+  folders: readonly string[],
+  base: BaseModel | null,
+  warn: (message: string) => void,
+): Promise<Adapter[]> {
+  const adapters: Adapter[] = [];
+  for (const folder of folders) {
+    const { adapter, warnings } = await readAnyAdapter(folder, base);
+    for (const warning of warnings) {
+      warn(describeProblem(warning));
+    }
+    adapters.push(adapter);
+  }
+  return adapters;
+}

@@ -1,0 +1,40 @@
+import type { ResizeTarget } from '../../lora/resize';
+import { BASE_DTYPES, type BaseDtype } from '../../shared/recipe';
+import { exactlyOne, list, optional, required, withDefault, type Option } from './options';
+import { absolutePath, fraction, oneOf, positiveWholeNumber, text } from './optionValues';
+
+/** The base model. */
+export const baseOption = required(text, 'PATH', 'base model: a folder or a .gguf file');
+
+/** The adapters that are stacked on the base. */
+export const adaptersOption = list(text, 'DIR', 'adapter; repeat to stack several in this order');
+
+/** The folder of a new adapter. */
+export const outputFolderOption = required(absolutePath, 'DIR', 'folder to write the adapter to');
+
+/** The dtype that the base is held in. */
+export const baseDtypeOption = (value: BaseDtype): Option<BaseDtype> =>
+  withDefault(value, oneOf(BASE_DTYPES), BASE_DTYPES.join('|'), 'dtype of the base in memory');
+
+/** Three ways to choose the ranks of a smaller adapter. */
+export const resizeOptions = exactlyOne({
+  rank: optional(positiveWholeNumber, 'N', 'rank of every module'),
+  energy: optional(fraction, 'SHARE', "share of the update's squared norm to keep, such as 0.99"),
+  error: optional(fraction, 'SHARE', 'largest relative error of the update, such as 0.05'),
+});
+
+/** The one of resizeOptions that was given. */
+export function resizeTarget({
+  rank,
+  energy,
+  error,
+}: {
+  readonly rank: number | null;
+  readonly energy: number | null;
+  readonly error: number | null;
+}): ResizeTarget {
+  if (rank !== null) {
+    return { kind: 'rank', rank };
+  }
+  return energy === null ? { kind: 'error', error: error! } : { kind: 'energy', energy };
+}

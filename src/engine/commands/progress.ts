@@ -1,0 +1,81 @@
+import type { CommandContext } from './context';
+
+const BAR_WIDTH = 24;
+
+/** Moves to the start of the line and clears it. */
+export const CLEAR_LINE = '\r\x1b[K';
+
+/** 0.5 -> [████████████░░░░░░░░░░░░] 50 % */
+export function progressBar(fraction: number): string {
+  const done = Math.round(BAR_WIDTH * Math.min(1, Math.max(0, fraction)));
+  const bar = '█'.repeat(done) + '░'.repeat(BAR_WIDTH - done);
+  return `[${bar}] ${Math.floor(100 * fraction)} %`;
+}
+
+/** Shows the progress and the warnings of a job. */
+export interface JobProgress {
+  readonly show: (phase: string, fraction: number) => void;
+  readonly warn: (message: string) => void;
+}
+
+/**
+ * Runs a job and shows its progress: a bar on a terminal, one JSON object per line with --json,
+ * otherwise nothing.
+ */
+export async function withProgress<T>(
+  context: Pick<CommandContext, 'json' | 'print' | 'warn'>,
+  job: (progress: JobProgress) => Promise<T>,
+): Promise<T> {
+  const { show, warn, clear } = progressView(context);
+  let lastPhase = '';
+  let lastPercent = -1;
+  const showChange = (phase: string, fraction: number): void => {
+    const percent = Math.floor(100 * fraction);
+    if (phase === lastPhase && percent === lastPercent) {
+      return;
+    }
+    lastPhase = phase;
+    lastPercent = percent;
+    show(phase, fraction);
+  };
+  try {
+    return await job({ show: showChange, warn });
+  } finally {
+    clear();
+  }
+}
+
+interface ProgressView extends JobProgress {
+  /** Removes what is left on the screen. */
+  readonly clear: () => void;
+}
+
+function progressView({
+  json,
+  print,
+  warn,
+}: Pick<CommandContext, 'json' | 'print' | 'warn'>): ProgressView {
+  if (json) {
+    return {
+      show: (phase, fraction) => print(JSON.stringify({ kind: 'progress', phase, fraction })),
+      warn: (message) => print(JSON.stringify({ kind: 'warning', message })),
+      clear: () => undefined,
+    };
+  }
+  if (!process.stdout.isTTY) {
+    return { show: () => undefined, warn, clear: () => undefined };
+  }
+  const clear = () => {
+    process.stdout.write(CLEAR_LINE);
+  };
+  return {
+    show: (phase, fraction) => {
+      process.stdout.write(`${CLEAR_LINE}${progressBar(fraction)} ${phase}`);
+    },
+    warn: (message) => {
+      clear();
+      warn(message);
+    },
+    clear,
+  };
+}

@@ -1,0 +1,183 @@
+import path from 'node:path';
+import type { EvalLine, MetricLine, StepLine } from '../../shared/metrics/lines';
+import type { EngineProgress, EngineStatus } from '../../shared/engineProtocol';
+import { RUN_FILES, type RunRecord } from '../../shared/run';
+import type { SupervisorOptions } from '../training/supervisor';
+import type { CommandContext } from './context';
+import { CLEAR_LINE, progressBar } from './progress';
+
+/** Shows a training run on the command line. */
+export interface TrainingView {
+  readonly hooks: Pick<SupervisorOptions, 'onMetric' | 'onProgress' | 'onStatus' | 'onLog'>;
+  /** Shows how the run ended. */
+  readonly finish: (record: RunRecord) => void;
+}
+
+/** One JSON object per line with --json, a progress bar on a terminal, otherwise lines of text. */
+export function trainingView(context: CommandContext, runDir: string): TrainingView {
+  if (context.json) {
+    return jsonView(context, runDir);
+  }
+  return process.stdout.isTTY ? barView(context, runDir) : lineView(context, runDir);
+}
+
+function jsonView({ print, warn }: CommandContext, runDir: string): TrainingView {
+  return {
+    hooks: {
+      onMetric: (line) => print(JSON.stringify(line)),
+      onLog: (level, message) => level !== 'info' && warn(message),
+    },
+    finish: ({ state, result, error }) =>
+      print(JSON.stringify({ kind: 'result', run_dir: runDir, state, ...result, error })),
+  };
+}
+
+const STEP_LINE_INTERVAL_MS = 5_000;
+
+function lineView({ print, warn }: CommandContext, runDir: string): TrainingView {
+  let lastStepLine = -Infinity;
+  let status: EngineStatus | null = null;
+  let phase: EngineProgress['phase'] | null = null;
+  const isStepDue = (step: number) =>
+    performance.now() - lastStepLine >= STEP_LINE_INTERVAL_MS || step === status?.total_steps;
+  return {
+    hooks: {
+      onProgress: (progress) => {
+        if (progress.phase !== phase && progress.phase !== 'training') {
+          print(`${progress.phase} …`);
+        }
+        phase = progress.phase;
+      },
+      onStatus: (now) => {
+        status = now;
+      },
+      onMetric: (line) => {
+        const text = describeMetric(line, status);
+        if (text === null || (line.kind === 'step' && !isStepDue(line.step))) {
+          return;
+        }
+        if (line.kind === 'step') {
+          lastStepLine = performance.now();
+        }
+        print(text);
+      },
+      onLog: (level, message) => (level === 'info' ? print(message) : warn(message)),
+    },
+    finish: (record) => print(describeEnd(record, runDir)),
+  };
+}
+
+function barView({ print, warn }: CommandContext, runDir: string): TrainingView {
+  let status: EngineStatus | null = null;
+  let bar = '';
+  const clear = () => process.stdout.write(CLEAR_LINE);
+  const draw = () => {
+    process.stdout.write(`${CLEAR_LINE}${bar.slice(0, process.stdout.columns - 1)}`);
+  };
+  const writeAbove = (write: () => void) => {
+    clear();
+    write();
+    draw();
+  };
+  return {
+    hooks: {
+      onProgress: ({ phase, fraction }) => {
+        if (phase !== 'training') {
+          bar = fraction === null ? phase : `${phase} ${progressBar(fraction)}`;
+        }
+        draw();
+      },
+      onStatus: (now) => {
+        status = now;
+      },
+      onMetric: (line) => {
+        const text = describeMetric(line, status);
+        if (text === null) {
+          return;
+        }
+        if (line.kind !== 'step') {
+          writeAbove(() => print(text));
+          return;
+        }
+        bar = `${progressBar(line.step / (status?.total_steps ?? line.step))} ${text}`;
+        draw();
+      },
+      onLog: (_level, message) => writeAbove(() => warn(message)),
+    },
+    finish: (record) => {
+      clear();
+      print(describeEnd(record, runDir));
+    },
+  };
+}
+
+/** A line for a metric; null if it is not shown. */
+function describeMetric(line: MetricLine, status: EngineStatus | null): string | null {
+  switch (line.kind) {
+    case 'step':
+      return describeStep(line, status);
+    case 'eval':
+      return describeEvaluation(line);
+    case 'sample':
+      return `step ${line.step}  ${JSON.stringify(line.prompt)} -> ${JSON.stringify(line.completion)}`;
+    case 'checkpoint':
+      return `step ${line.step}  checkpoint ${line.path}`;
+    case 'resume':
+      return `resumed at step ${line.step}`;
+    case 'batch':
+      return null;
+  }
+}
+
+function describeStep(line: StepLine, status: EngineStatus | null): string {
+  const total = status?.total_steps ?? null;
+  const deviceMemory = status?.device_memory ?? null;
+  const secondsLeft = status?.seconds_left ?? null;
+  const step = total === null ? `step ${line.step}` : `step ${line.step} of ${total}`;
+  const gpu = deviceMemory === null ? '' : `, GPU ${gigabytes(deviceMemory.used)}`;
+  return [
+    step,
+    `loss ${line.loss.toFixed(4)}`,
+    `${Math.round(line.tokens_per_second)} tokens/s`,
+    `${gigabytes(line.memory)}${gpu}`,
+    ...(secondsLeft === null ? [] : [`${formatDuration(secondsLeft)} left`]),
+  ].join('  ');
+}
+
+const gigabytes = (bytes: number) => `${(bytes / 1e9).toFixed(2)} GB`;
+
+function describeEvaluation({ step, loss, scores }: EvalLine): string {
+  return [
+    `step ${step}  validation loss ${loss.toFixed(4)}`,
+    ...Object.entries(scores ?? {}).map(([name, value]) => `${name} ${value.toFixed(4)}`),
+  ].join(', ');
+}
+
+function describeEnd({ result, state }: RunRecord, runDir: string): string {
+  if (state === 'failed') {
+    return `The run failed: ${runDir}`;
+  }
+  const { steps, last_loss, last_validation_loss, model, adapter } = result;
+  const losses = [`loss ${last_loss?.toFixed(4) ?? '–'}`];
+  if (last_validation_loss !== null) {
+    losses.push(`validation loss ${last_validation_loss.toFixed(4)}`);
+  }
+  const lines = [
+    `${state} after ${steps} steps, ${losses.join(', ')}`,
+    model
+      ? `model: ${path.join(runDir, model)}`
+      : `adapter: ${path.join(runDir, adapter ?? RUN_FILES.adapter)}`,
+  ];
+  if (state === 'stopped') {
+    lines.push(`Resume with: lora train --resume ${runDir}`);
+  }
+  return lines.join('\n');
+}
+
+/** 75 -> 1:15; 3675 -> 1:01:15 */
+export function formatDuration(seconds: number): string {
+  const whole = Math.round(seconds);
+  const [h, m, s] = [Math.floor(whole / 3600), Math.floor(whole / 60) % 60, whole % 60];
+  const padded = (value: number) => String(value).padStart(2, '0');
+  return h > 0 ? `${h}:${padded(m)}:${padded(s)}` : `${m}:${padded(s)}`;
+}

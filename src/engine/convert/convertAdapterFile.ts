@@ -1,0 +1,178 @@
+import { writeFile } from 'node:fs/promises';
+import path from 'node:path';
+import { pathExists } from '../../common/fileStatus';
+import {
+  detectAdapter,
+  readAdapter,
+  type AdapterFormat,
+  type FoundAdapter,
+} from '../../formats/adapterFormat';
+import { openBase } from '../../formats/openBase';
+import { conversionLosses } from '../../formats/conversionLosses';
+import { writeGgufAdapter } from '../../formats/gguf/adapter';
+import { familyOf } from '../../formats/architecture/families';
+import { writeKohyaAdapter } from '../../formats/kohya/write';
+import { writeMlxAdapter } from '../../formats/mlx/write';
+import { readAdapterTask } from '../../formats/peft/task';
+import { openBaseUnder } from '../../formats/peft/vocabulary';
+import type { BaseModel } from '../../formats/baseModel';
+import type { Adapter } from '../../lora/adapter';
+import { LoraError } from '../../shared/errors';
+import { writeDerivedAdapter } from '../adapters/writeDerivedAdapter';
+import { baseOptionsOf } from '../model/openModel';
+import { checkOutput } from '../outputPath';
+import { describeProblem } from '../commands/describe';
+
+/** What to convert, and into what. */
+export interface ConvertOptions {
+  readonly adapter: string;
+  readonly to: AdapterFormat;
+  /** Null: the base that the adapter names, if it is on this disk. */
+  readonly base: string | null;
+  readonly output: string;
+  readonly warn: (message: string) => void;
+}
+
+/** The outcome of a conversion. */
+export type Converted =
+  | {
+      readonly kind: 'written';
+      readonly from: AdapterFormat;
+      readonly base: string | null;
+      readonly modules: number;
+      readonly notes: readonly string[];
+    }
+  /** Nothing was written, because the format cannot hold all of the adapter. */
+  | {
+      readonly kind: 'not carried';
+      readonly base: string | null;
+      readonly lost: readonly string[];
+    };
+
+/**
+ * Writes an adapter in another format, with the same updates.
+ * @throws LoraError when the adapter has this format already, does not fit its base, or the output
+ * exists.
+ */
+export async function convertAdapterFile(options: ConvertOptions): Promise<Converted> {
+  const { to, output, warn } = options;
+  const found = await detectAdapter(options.adapter);
+  if (found.format === to) {
+    throw new LoraError('usage', `The adapter has this format already (${to}).`, {
+      place: { file: found.path },
+      fix: 'Name another format with --to.',
+    });
+  }
+  await checkOutput(output, [found.path]);
+  const base = await openBaseFor(found, options.base);
+  try {
+    const { adapter, warnings } = await readAdapter(found, base);
+    for (const warning of warnings) {
+      warn(describeProblem(warning));
+    }
+    const lost = conversionLosses(adapter, base, to);
+    const basePath = base?.path ?? null;
+    if (lost.length > 0) {
+      return { kind: 'not carried', base: basePath, lost };
+    }
+    const named = withBaseName(adapter, basePath);
+    await writeAs(to, output, { adapter: named, base, found });
+    return {
+      kind: 'written',
+      from: found.format,
+      base: basePath,
+      modules: named.modules.length,
+      notes: scaleNotes(named, to),
+    };
+  } finally {
+    await base?.close();
+  }
+}
+
+/** The base that was named, else the one that a PEFT adapter names, if it is on this disk. */
+async function openBaseFor(found: FoundAdapter, named: string | null): Promise<BaseModel | null> {
+  if (found.format !== 'peft') {
+    return named === null ? null : openBase(named);
+  }
+  const options = baseOptionsOf(await readAdapterTask(found.path));
+  if (named !== null) {
+    return openBaseUnder(named, found.path, options);
+  }
+  const { adapter } = await readAdapter(found, null);
+  const base = adapter.config.base_model_name_or_path;
+  const isOnDisk = base !== null && path.isAbsolute(base) && (await pathExists(base));
+  return isOnDisk ? openBaseUnder(base, found.path, options) : null;
+}
+
+const withBaseName = (adapter: Adapter, basePath: string | null): Adapter => ({
+  ...adapter,
+  config: {
+    ...adapter.config,
+    base_model_name_or_path: adapter.config.base_model_name_or_path ?? basePath,
+  },
+});
+
+/** An adapter that was read, with its base and where it came from. */
+interface ReadAdapter {
+  readonly adapter: Adapter;
+  readonly base: BaseModel | null;
+  readonly found: FoundAdapter;
+}
+
+async function writeAs(to: AdapterFormat, output: string, source: ReadAdapter): Promise<void> {
+  const { adapter, base, found } = source;
+  switch (to) {
+    case 'peft':
+      return writeDerivedAdapter(output, adapter, {
+        sources: [found.path],
+        title: `converted from the format of ${found.format}`,
+        facts: { task: base?.spec.task ?? 'causal_lm', labels: null },
+      });
+    case 'mlx':
+      return writeMlxAdapter(output, adapter, base?.spec.num_layers ?? null);
+    case 'kohya':
+      return writeKohyaAdapter(output, adapter);
+    case 'gguf':
+      return writeAsGguf(output, source);
+  }
+}
+
+async function writeAsGguf(output: string, { adapter, base, found }: ReadAdapter): Promise<void> {
+  if (!base) {
+    throw new LoraError(
+      'usage',
+      'An adapter for llama.cpp needs its base, which determines tensor names and row order.',
+      { place: { file: found.path }, fix: 'Name it with --base.' },
+    );
+  }
+  const { name } = path.parse(found.path);
+  await writeGgufAdapter(output, adapter, {
+    family: familyOf(base.spec).gguf!, // conversionLosses refuses families without it
+    head_dim: base.spec.layers[0]!.attention.head_dim,
+    name: name === 'adapter' ? path.basename(path.dirname(found.path)) : name,
+  });
+}
+
+/** How scales and ranks were changed to fit the format; the updates stay the same. */
+function scaleNotes({ modules }: Adapter, to: AdapterFormat): string[] {
+  const differ = (values: readonly number[]) => new Set(values).size > 1;
+  if (to === 'mlx' && differ(modules.map((m) => m.scaling))) {
+    return ['The modules have different scales: mlx-lm has only one, so B contains the others.'];
+  }
+  if (to === 'mlx' && differ(modules.map((m) => m.r))) {
+    return [
+      'The modules have different ranks: mlx-lm has only one, so smaller ones are padded with zeros.',
+    ];
+  }
+  if (to === 'gguf' && differ(modules.map((m) => m.scaling * m.r))) {
+    return [
+      'The modules have different values of alpha: llama.cpp has only one, so B contains the others.',
+    ];
+  }
+  return [];
+}
+
+/** Writes a Modelfile, from which Ollama makes a model: base and adapter. Fails if it exists. */
+export async function writeModelfile(file: string, base: string, adapter: string): Promise<void> {
+  await writeFile(file, `FROM ${base}\nADAPTER ${adapter}\n`, { flag: 'wx', flush: true });
+}

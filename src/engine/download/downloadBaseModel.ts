@@ -1,0 +1,66 @@
+import { mkdir } from 'node:fs/promises';
+import path from 'node:path';
+import { checkDiskSpace } from '../outputPath';
+import { fetchFile, isDownloaded, partialBytes } from './fetchFile';
+import { listHubFiles, type Hub } from './hub';
+import { hubFileSize, planDownload, type HubFile } from './plan';
+
+/** What to download, and where to. */
+export interface Download {
+  readonly hub: Hub;
+  /** One .gguf file; null: the whole model as safetensors. */
+  readonly file: string | null;
+  readonly output: string;
+  readonly onProgress: (fraction: number) => void;
+}
+
+/** Disk space that stays free. */
+const SPARE_BYTES = 100e6;
+
+/**
+ * Downloads a model into a folder and verifies each file's checksum; resumes an interrupted
+ * download. Gives the base (the folder, or the .gguf file) and its size.
+ * @throws LoraError('base') when the Hub or the folder is not usable; 'disk', 'cancelled'.
+ */
+export async function downloadBaseModel({
+  hub,
+  file,
+  output,
+  onProgress,
+}: Download): Promise<{ readonly base: string; readonly bytes: number }> {
+  const { repository } = hub;
+  const files = planDownload(await listHubFiles(hub), { repository, file });
+  await mkdir(output, { recursive: true });
+  const missing: HubFile[] = [];
+  for (const own of files) {
+    if (!(await isDownloaded(own, output))) {
+      missing.push(own);
+    }
+  }
+  const remaining = await remainingBytes(missing, output);
+  if (remaining > 0) {
+    await checkDiskSpace(output, remaining + SPARE_BYTES);
+  }
+  const total = sumOfSizes(files);
+  let done = total - sumOfSizes(missing);
+  const showProgress = () => onProgress(total === 0 ? 1 : done / total);
+  showProgress();
+  for (const own of missing) {
+    await fetchFile(hub, own, output, (count) => {
+      done += count;
+      showProgress();
+    });
+  }
+  return { base: file === null ? output : path.join(output, file), bytes: total };
+}
+
+const sumOfSizes = (files: readonly HubFile[]): number =>
+  files.reduce((sum, file) => sum + hubFileSize(file), 0);
+
+/** Without the bytes that an interrupted download left. */
+async function remainingBytes(files: readonly HubFile[], folder: string): Promise<number> {
+  const remaining = await Promise.all(
+    files.map(async (file) => Math.max(0, hubFileSize(file) - (await partialBytes(file, folder)))),
+  );
+  return remaining.reduce((a, b) => a + b, 0);
+}

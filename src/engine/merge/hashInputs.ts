@@ -1,0 +1,36 @@
+import { stat } from 'node:fs/promises';
+import path from 'node:path';
+import { throwIfCancelled } from '../../common/cancellation';
+import { hashFile } from '../../common/hashFile';
+import { detectAdapter, adapterFiles } from '../../formats/adapterFormat';
+import type { BaseModel } from '../../formats/baseModel';
+import type { HashedFile } from './certificate';
+
+/**
+ * The hashes of the base's weight files and of the adapters' files.
+ * @throws LoraError('cancelled').
+ */
+export async function hashInputs(
+  base: BaseModel,
+  adapters: readonly string[],
+  {
+    signal,
+    onProgress,
+  }: { readonly signal: AbortSignal; readonly onProgress: (fraction: number) => void },
+): Promise<HashedFile[]> {
+  const found = await Promise.all(adapters.map((folder) => detectAdapter(path.resolve(folder))));
+  const files = [...base.weight_files, ...found.flatMap(adapterFiles)];
+  const sizes = await Promise.all(files.map(async (file) => (await stat(file)).size));
+  const total = sizes.reduce((a, b) => a + b, 0);
+  let done = 0;
+  const onBytes = (count: number) => {
+    throwIfCancelled(signal);
+    done += count;
+    onProgress(done / total);
+  };
+  const hashed: HashedFile[] = [];
+  for (const file of files) {
+    hashed.push({ file, sha256: await hashFile(file, { onBytes }) });
+  }
+  return hashed;
+}
