@@ -1,19 +1,20 @@
-import { updateSvd, sumUpdates, updateNorm } from './updateSvd';
 import type { Adapter, AdapterConfig, LoraFactors } from './adapter';
+import { sumUpdates, updateNorm, updateSvd } from './updateSvd';
 
 export const COMBINATIONS = ['cat', 'linear', 'svd', 'ties', 'magnitude_prune'] as const;
 export type CombinationType = (typeof COMBINATIONS)[number];
 
 export interface CombineOptions {
   readonly type: CombinationType;
+  /** One per adapter. */
   readonly weights: readonly number[];
-  /** svd: of the result; null: the largest of the adapters'. */
+  /** svd: rank of the result; null: the largest rank of the adapters. */
   readonly rank: number | null;
-  /** ties, magnitude_prune: share of the numbers that is kept. */
+  /** ties, magnitude_prune: the share of the numbers that is kept. */
   readonly density: number;
-  /** ties: by whose sign the majority goes. */
+  /** ties: how the majority's sign is found, by the sum of the values or by their number. */
   readonly majority_sign_method: 'total' | 'frequency';
-  /** linear as PEFT has it: A and B added up apart, whose product has cross terms. */
+  /** linear: A and B are added separately as in PEFT, so that their product has cross terms. */
   readonly peft: boolean;
 }
 
@@ -21,104 +22,116 @@ export interface Combined {
   readonly adapter: Adapter;
   /** ‖result - Σ w·dW‖ / ‖Σ w·dW‖ over all layers; null where the sum is zero. */
   readonly error: number | null;
+  /** The same by layer; where a layer's sum is zero, ‖result‖. */
   readonly errors: ReadonlyMap<string, number>;
 }
 
+/** One adapter's factors of a layer. */
+interface Part {
+  readonly factors: LoraFactors;
+  readonly weight: number;
+}
+
 /**
- * Adapters of one base as one. cat and linear give Σ w·dW exactly, with the ranks added up; svd is
- * the best of a smaller rank; ties and magnitude_prune work on A and B apart, as PEFT does. Errors:
- * RangeError for adapters that cannot be added up.
+ * Several adapters of one base as one.
+ *
+ * - `cat`, `linear`: Σ w·dW exactly, with the sum of the ranks.
+ * - `svd`: the best approximation of Σ w·dW of a smaller rank.
+ * - `ties` (Yadav et al. 2023), `magnitude_prune`: applied to A and B separately, as PEFT does.
+ *
+ * @throws RangeError for adapters that cannot be added.
  */
 export function combineUpdates(adapters: readonly Adapter[], options: CombineOptions): Combined {
-  refuse(adapters, options);
-  const paths = [...new Set(adapters.flatMap(({ modules }) => modules.map((m) => m.path)))];
-  const rank =
-    options.rank ?? Math.max(...adapters.flatMap(({ modules }) => modules.map((m) => m.r)));
+  checkAdapters(adapters, options);
+  const rank = options.rank ?? Math.max(...adapters.flatMap((a) => a.modules.map((m) => m.r)));
   const errors = new Map<string, number>();
-  let [wrong, whole] = [0, 0];
-  const modules = paths.map((path) => {
-    const parts = adapters.flatMap(({ modules: own }, i) =>
-      own
-        .filter((m) => m.path === path)
-        .map((factors) => ({ factors, weight: options.weights[i]! })),
+  let squaredError = 0;
+  let squaredSum = 0;
+  const modules: LoraFactors[] = [];
+  for (const [path, parts] of partsByPath(adapters, options.weights)) {
+    const sum: LoraFactors = { ...parts[0]!.factors, ...sumUpdates(parts) };
+    const result = combineLayer(parts, sum, rank, options);
+    const size = updateNorm(sum);
+    const error = updateNorm(
+      sumUpdates([
+        { factors: result, weight: 1 },
+        { factors: sum, weight: -1 },
+      ]),
     );
-    const sum = sumUpdates(parts);
-    const result = combined(parts, { ...parts[0]!.factors, ...sum }, rank, options);
-    const [size, gap] = [
-      updateNorm(sum),
-      updateNorm(
-        sumUpdates([
-          { factors: result, weight: 1 },
-          { factors: sum, weight: -1 },
-        ]),
-      ),
-    ];
-    errors.set(path, size > 0 ? gap / size : gap);
-    wrong += gap ** 2;
-    whole += size ** 2;
-    return result;
-  });
+    modules.push(result);
+    errors.set(path, size > 0 ? error / size : error);
+    squaredError += error ** 2;
+    squaredSum += size ** 2;
+  }
   return {
     adapter: withRankPatterns({ config: adapters[0]!.config, modules, trained: [] }, modules),
-    error: whole > 0 ? Math.sqrt(wrong / whole) : null,
+    error: squaredSum > 0 ? Math.sqrt(squaredError / squaredSum) : null,
     errors,
   };
 }
 
-function refuse(adapters: readonly Adapter[], { weights }: CombineOptions): void {
+function checkAdapters(adapters: readonly Adapter[], { weights }: CombineOptions): void {
   if (adapters.length < 2) throw new RangeError('At least two adapters are needed.');
   if (weights.length !== adapters.length)
     throw new RangeError(
-      `${adapters.length} adapters need as many weights, not ${weights.length}.`,
+      `${adapters.length} adapters need ${adapters.length} weights, not ${weights.length}.`,
     );
   if (adapters.some(({ modules }) => modules.some((m) => m.magnitude)))
     throw new RangeError(
-      'DoRA adapters scale rows of W + dW: they cannot be added up. Merge them one after the other.',
+      'DoRA adapters scale rows of W + dW, so they cannot be added. Merge them one after the other.',
     );
   if (adapters.some(({ trained }) => trained.length > 0))
     throw new RangeError(
-      'Tensors that were trained whole (modules_to_save, biases) cannot be added up. Merge such adapters one after the other.',
+      'Tensors that were trained in full (modules_to_save, biases) cannot be added. Merge such adapters one after the other.',
     );
 }
 
-type Part = { readonly factors: LoraFactors; readonly weight: number };
+function partsByPath(
+  adapters: readonly Adapter[],
+  weights: readonly number[],
+): ReadonlyMap<string, readonly Part[]> {
+  const parts = new Map<string, Part[]>();
+  for (const [i, { modules }] of adapters.entries()) {
+    for (const factors of modules) {
+      const own = parts.get(factors.path) ?? [];
+      parts.set(factors.path, [...own, { factors, weight: weights[i]! }]);
+    }
+  }
+  return parts;
+}
 
-function combined(
+function combineLayer(
   parts: readonly Part[],
   sum: LoraFactors,
   rank: number,
   options: CombineOptions,
 ): LoraFactors {
+  const { density, majority_sign_method } = options;
+  const pruneAll = (tensors: readonly Float32Array[]) => tensors.map((t) => prune(t, density));
   switch (options.type) {
     case 'cat':
       return sum;
     case 'linear':
-      return options.peft ? apart(parts, weightedSum) : sum;
+      return options.peft ? combineSeparately(parts, weightedSum) : sum;
     case 'svd':
       return truncateRank(sum, rank);
     case 'ties':
-      return apart(parts, (tensors, weights) =>
-        ties(
-          tensors.map((t) => pruned(t, options.density)),
-          weights,
-          options.majority_sign_method,
-        ),
+      return combineSeparately(parts, (tensors, weights) =>
+        mergeMajority(pruneAll(tensors), weights, majority_sign_method),
       );
     case 'magnitude_prune':
-      return apart(parts, (tensors, weights) =>
-        weightedSum(
-          tensors.map((t) => pruned(t, options.density)),
-          weights,
-        ),
+      return combineSeparately(parts, (tensors, weights) =>
+        weightedSum(pruneAll(tensors), weights),
       );
   }
 }
 
-/** The best update of a smaller rank (Eckart and Young 1936): B = U·S, A = Vᵀ. */
+/** The best update of a smaller rank (Eckart and Young 1936): B = U·S, A = Vᵀ, scaling 1. */
 export function truncateRank(m: LoraFactors, rank: number): LoraFactors {
   const { S, left, right } = updateSvd(m);
   const r = Math.min(rank, S.length);
-  const [A, B] = [new Float32Array(r * m.in_features), new Float32Array(m.out_features * r)];
+  const A = new Float32Array(r * m.in_features);
+  const B = new Float32Array(m.out_features * r);
   for (let k = 0; k < r; k++) {
     A.set(right[k]!, k * m.in_features);
     for (let o = 0; o < m.out_features; o++) B[o * r + k] = left[k]![o]! * S[k]!;
@@ -126,30 +139,35 @@ export function truncateRank(m: LoraFactors, rank: number): LoraFactors {
   return { ...m, r, A, B, scaling: 1 };
 }
 
+type CombineTensors = (
+  tensors: readonly Float32Array[],
+  weights: readonly number[],
+) => Float32Array;
+
 /**
- * A and B each for themselves, weighted by √|w·s|, the sign on A: PEFT's way. The ranks must agree.
+ * Combines all A and all B, each weighted by √|w·s| with the sign of w·s on A, as PEFT does.
+ *
+ * @throws RangeError where the ranks differ.
  */
-function apart(
-  parts: readonly Part[],
-  mix: (tensors: readonly Float32Array[], weights: readonly number[]) => Float32Array,
-): LoraFactors {
+function combineSeparately(parts: readonly Part[], combine: CombineTensors): LoraFactors {
   const [first] = parts;
   const { r, path } = first!.factors;
   if (parts.some(({ factors }) => factors.r !== r))
     throw new RangeError(
-      `${path} has other ranks in each adapter: A and B cannot be added up apart. Take cat or svd.`,
+      `${path} has a different rank in each adapter, so A and B cannot be added separately. Use cat or svd.`,
     );
-  const roots = parts.map(({ factors, weight }) => Math.sqrt(Math.abs(weight * factors.scaling)));
-  const signs = parts.map(({ factors, weight }) => (weight * factors.scaling >= 0 ? 1 : -1));
+  const scales = parts.map(({ factors, weight }) => weight * factors.scaling);
+  const roots = scales.map((scale) => Math.sqrt(Math.abs(scale)));
+  const signedRoots = roots.map((root, i) => (scales[i]! >= 0 ? root : -root));
   return {
     ...first!.factors,
     scaling: 1,
-    A: mix(
-      parts.map((p) => p.factors.A),
-      roots.map((root, i) => root * signs[i]!),
+    A: combine(
+      parts.map(({ factors }) => factors.A),
+      signedRoots,
     ),
-    B: mix(
-      parts.map((p) => p.factors.B),
+    B: combine(
+      parts.map(({ factors }) => factors.B),
       roots,
     ),
   };
@@ -161,8 +179,8 @@ function weightedSum(tensors: readonly Float32Array[], weights: readonly number[
   );
 }
 
-/** Only the numbers of largest size stay. */
-function pruned(tensor: Float32Array, density: number): Float32Array {
+/** Magnitude pruning: only a share of the numbers stays, the largest; the others become 0. */
+function prune(tensor: Float32Array, density: number): Float32Array {
   const kept = Math.trunc(density * tensor.length);
   if (kept >= tensor.length) return tensor;
   const order = [...tensor.keys()].sort(
@@ -174,40 +192,49 @@ function pruned(tensor: Float32Array, density: number): Float32Array {
 }
 
 /**
- * TIES (Yadav et al. 2023): numbers against the majority's sign are left out, the others averaged.
+ * The last two steps of TIES (Yadav et al. 2023): elect a sign for each number, then average those
+ * that have it.
  */
-function ties(
+function mergeMajority(
   tensors: readonly Float32Array[],
   weights: readonly number[],
   method: CombineOptions['majority_sign_method'],
 ): Float32Array {
   return tensors[0]!.map((_, n) => {
     const values = tensors.map((tensor) => tensor[n]!);
-    const majority =
-      values.reduce((sum, x) => sum + (method === 'total' ? x : Math.sign(x)), 0) >= 0 ? 1 : -1;
-    const agreeing = values.map((x) => Math.sign(x) === majority);
-    const sum = values.reduce((total, x, i) => total + (agreeing[i] ? x * weights[i]! : 0), 0);
-    return sum / Math.max(1, agreeing.filter(Boolean).length);
+    const votes = values.reduce((sum, x) => sum + (method === 'total' ? x : Math.sign(x)), 0);
+    const majority = votes >= 0 ? 1 : -1;
+    let sum = 0;
+    let agreeing = 0;
+    for (const [i, x] of values.entries()) {
+      if (Math.sign(x) !== majority) continue;
+      sum += x * weights[i]!;
+      agreeing++;
+    }
+    return sum / Math.max(1, agreeing);
   });
 }
 
-/** A config that gives each layer the rank and the scale that it has. */
+/**
+ * An adapter with other factors, whose config gives each layer the rank and the scaling that its
+ * factors have: the most frequent ones as r and lora_alpha, the others as patterns.
+ */
 export function withRankPatterns(adapter: Adapter, modules: readonly LoraFactors[]): Adapter {
   const r = mostFrequent(modules.map((m) => m.r));
   const lora_alpha = mostFrequent(modules.map(alphaOf));
-  const others = (value: (m: LoraFactors) => number, usual: number) =>
+  const patternOf = (valueOf: (m: LoraFactors) => number, usual: number) =>
     Object.fromEntries(
       modules
-        .filter((m) => value(m) !== usual)
-        .map((m) => [m.path.replaceAll('.', '\\.'), value(m)]),
+        .filter((m) => valueOf(m) !== usual)
+        .map((m) => [m.path.replaceAll('.', '\\.'), valueOf(m)]),
     );
   const config: AdapterConfig = {
     ...adapter.config,
     r,
     lora_alpha,
     use_rslora: false,
-    rank_pattern: others((m) => m.r, r),
-    alpha_pattern: others(alphaOf, lora_alpha),
+    rank_pattern: patternOf((m) => m.r, r),
+    alpha_pattern: patternOf(alphaOf, lora_alpha),
     target_modules: modules.map((m) => m.path),
     layers_to_transform: null,
     layers_pattern: null,
@@ -216,16 +243,16 @@ export function withRankPatterns(adapter: Adapter, modules: readonly LoraFactors
   return { ...adapter, config, modules };
 }
 
-/** lora_alpha of a scale, without the noise of its division by the rank. */
+/** lora_alpha of a scaling, without the rounding of its division by the rank. */
 function alphaOf({ scaling, r }: LoraFactors): number {
   const alpha = scaling * r;
-  const whole = Math.round(alpha);
-  return Math.abs(alpha - whole) <= 1e-12 * Math.abs(alpha) ? whole : alpha;
+  const rounded = Math.round(alpha);
+  return Math.abs(alpha - rounded) <= 1e-12 * Math.abs(alpha) ? rounded : alpha;
 }
 
-/** The value that most have; the first of those where several are as frequent. */
+/** The most frequent value; the first of several that are equally frequent. */
 export function mostFrequent(values: readonly number[]): number {
-  const count = new Map<number, number>();
-  for (const value of values) count.set(value, (count.get(value) ?? 0) + 1);
-  return [...count].reduce((most, own) => (own[1] > most[1] ? own : most))[0];
+  const counts = new Map<number, number>();
+  for (const value of values) counts.set(value, (counts.get(value) ?? 0) + 1);
+  return [...counts].reduce((most, own) => (own[1] > most[1] ? own : most))[0];
 }

@@ -1,11 +1,12 @@
+import type { Adapter, AdapterConfig, LoraFactors } from './adapter';
+import { rankHolding } from './resize';
 import {
   implicitUpdateSvd,
   innerProducts,
   sumUpdates,
   updateNorm,
-  type UpdateSvd,
+  type ImplicitUpdateSvd,
 } from './updateSvd';
-import type { Adapter, AdapterConfig, LoraFactors } from './adapter';
 
 /** What one adapter does to a layer. */
 export interface UpdateFacts {
@@ -16,16 +17,16 @@ export interface UpdateFacts {
   /** Of dW, descending. */
   readonly singular_values: readonly number[];
   /**
-   * exp of the entropy of the singular values' shares (Roy and Vetterli 2007): how many directions
-   * count.
+   * exp of the entropy of the singular values as shares of their sum (Roy and Vetterli 2007): how
+   * many directions matter. 0 for dW = 0.
    */
   readonly effective_rank: number;
-  /** How many directions hold 90 % and 99 % of ‖dW‖². */
+  /** How many directions hold 90 % and 99 % of ‖dW‖². 0 for dW = 0. */
   readonly rank_90: number;
   readonly rank_99: number;
 }
 
-/** One layer in both. */
+/** A layer that both adapters change. */
 export interface ModuleComparison {
   readonly path: string;
   readonly a: UpdateFacts;
@@ -39,15 +40,15 @@ export interface ModuleComparison {
 }
 
 /**
- * φ(i, j) = ‖U_iᵀV_j‖²F / min(i, j) of the first i and j singular vectors (LoRA paper, 7.2): 1
+ * φ(i, j) = ‖U_iᵀV_j‖²F / min(i, j) of the first i and j singular vectors (Hu et al. 2021, 7.2): 1
  * where the smaller space lies in the larger.
  */
 export interface SubspaceOverlap {
   /** [i - 1][j - 1] */
   readonly phi: readonly (readonly number[])[];
-  /** Of all directions. */
+  /** φ of all directions. */
   readonly whole: number;
-  /** What random subspaces of these sizes have on average: max(i, j) / d. */
+  /** The expected φ of random subspaces of these sizes: max(i, j) / d. */
   readonly random: number;
 }
 
@@ -57,224 +58,241 @@ export interface ConfigDifference {
   readonly b: unknown;
 }
 
+/** A layer that only one adapter changes. */
+export interface UnsharedModule {
+  readonly path: string;
+  readonly facts: UpdateFacts;
+}
+
+/** A tensor that is trained in full, in at least one of the adapters. */
+export interface TrainedDifference {
+  readonly name: string;
+  /** Null where one adapter lacks it or the sizes differ. */
+  readonly norm_of_difference: number | null;
+}
+
+/** Norms over all layers, of shared and unshared ones. */
+export interface ComparisonTotal {
+  readonly norm_a: number;
+  readonly norm_b: number;
+  readonly norm_of_difference: number;
+  readonly cosine: number | null;
+}
+
 export interface Comparison {
   readonly modules: readonly ModuleComparison[];
-  readonly only_a: readonly { readonly path: string; readonly facts: UpdateFacts }[];
-  readonly only_b: readonly { readonly path: string; readonly facts: UpdateFacts }[];
-  /** Tensors trained whole: which of them differ, and by how much. */
-  readonly trained: readonly {
-    readonly name: string;
-    readonly norm_of_difference: number | null;
-  }[];
+  readonly only_a: readonly UnsharedModule[];
+  readonly only_b: readonly UnsharedModule[];
+  readonly trained: readonly TrainedDifference[];
   readonly config: readonly ConfigDifference[];
-  readonly total: {
-    readonly norm_a: number;
-    readonly norm_b: number;
-    readonly norm_of_difference: number;
-    readonly cosine: number | null;
-  };
-  /** Same effect within f32's noise, however the factors are scaled. */
+  readonly total: ComparisonTotal;
+  /** Whether both have the same effect within the rounding of f32, however A and B are scaled. */
   readonly equal: boolean;
 }
 
-/** Differences below this share of the larger norm are f32's rounding. */
-const NOISE = 1e-6;
+/** Differences below this share of the larger norm are rounding in f32. */
+const F32_NOISE = 1e-6;
 
-/** Layer 2 before layer 10. */
-export const byNumber = new Intl.Collator('en', { numeric: true });
+/** Orders paths with their numbers as numbers: layer 2 before layer 10. */
+export const naturalOrder = new Intl.Collator('en', { numeric: true });
+
+const byPath = (x: { readonly path: string }, y: { readonly path: string }): number =>
+  naturalOrder.compare(x.path, y.path);
 
 /** Compares what two adapters do, layer by layer, from their factors alone. */
 export function compareAdapters(a: Adapter, b: Adapter): Comparison {
-  const byPath = new Map(b.modules.map((m) => [m.path, m]));
-  const shared = a.modules
-    .filter((m) => isSameLayer(m, byPath.get(m.path)))
-    .sort((x, y) => byNumber.compare(x.path, y.path));
-  const sharedPaths = new Set(shared.map((m) => m.path));
-  const modules = shared.map((m) => compareModule(m, byPath.get(m.path)!));
-  const alone = (own: Adapter) =>
-    own.modules
-      .filter((m) => !sharedPaths.has(m.path))
-      .sort((x, y) => byNumber.compare(x.path, y.path))
-      .map((m) => ({ path: m.path, facts: measureUpdate(m, implicitUpdateSvd(m)) }));
-  const [only_a, only_b, trained] = [alone(a), alone(b), compareTrained(a, b)];
-  const total = totalOf(
-    modules,
-    only_a.map((m) => m.facts.norm),
-    only_b.map((m) => m.facts.norm),
-  );
+  const pairs = sharedLayers(a, b);
+  const modules = pairs.map(compareModule);
+  const sharedPaths = new Set(modules.map((m) => m.path));
+  const only_a = unsharedModules(a, sharedPaths);
+  const only_b = unsharedModules(b, sharedPaths);
+  const trained = compareTrained(a, b);
+  const total = totalOf(modules, only_a, only_b);
   const equal =
-    total.norm_of_difference <= NOISE * Math.max(total.norm_a, total.norm_b) &&
-    sameMagnitudes(shared, byPath) &&
-    only_a.every(({ facts }) => facts.norm === 0) &&
-    only_b.every(({ facts }) => facts.norm === 0) &&
+    total.norm_of_difference <= F32_NOISE * Math.max(total.norm_a, total.norm_b) &&
+    pairs.every(haveSameMagnitudes) &&
+    [...only_a, ...only_b].every(({ facts }) => facts.norm === 0) &&
     trained.every((t) => t.norm_of_difference === 0);
-  return {
-    modules,
-    only_a,
-    only_b,
-    trained,
-    config: configDifferences(a.config, b.config),
-    total,
-    equal,
-  };
+  const config = configDifferences(a.config, b.config);
+  return { modules, only_a, only_b, trained, config, total, equal };
 }
 
-function isSameLayer(m: LoraFactors, other: LoraFactors | undefined): boolean {
-  return (
-    other !== undefined &&
-    other.in_features === m.in_features &&
-    other.out_features === m.out_features
-  );
+/** One layer in both adapters. */
+interface LayerPair {
+  readonly a: LoraFactors;
+  readonly b: LoraFactors;
 }
 
-/** DoRA's lengths must agree too. */
-function sameMagnitudes(
-  shared: readonly LoraFactors[],
-  byPath: ReadonlyMap<string, LoraFactors>,
-): boolean {
-  return shared.every(({ path, magnitude }) => {
-    const other = byPath.get(path)!.magnitude;
-    return magnitude === null
-      ? other === null
-      : other !== null && magnitude.every((x, i) => Math.abs(x - other[i]!) <= NOISE * Math.abs(x));
+function sharedLayers(a: Adapter, b: Adapter): LayerPair[] {
+  const others = new Map(b.modules.map((m) => [m.path, m]));
+  return [...a.modules].sort(byPath).flatMap((m) => {
+    const other = others.get(m.path);
+    const isShared = other?.in_features === m.in_features && other.out_features === m.out_features;
+    return isShared ? [{ a: m, b: other }] : [];
   });
 }
 
-function compareModule(a: LoraFactors, b: LoraFactors): ModuleComparison {
-  const [x, y] = [implicitUpdateSvd(a), implicitUpdateSvd(b)];
-  const [fa, fb] = [measureUpdate(a, x), measureUpdate(b, y)];
-  const [left, right] = [innerProducts(x.left, y.left), innerProducts(x.right, y.right)];
-  let inner = 0; // ⟨dW_a, dW_b⟩ by the singular vectors
-  for (const [i, s] of x.S.entries())
-    for (const [j, t] of y.S.entries()) inner += s * t * left[i]![j]! * right[i]![j]!;
+function unsharedModules({ modules }: Adapter, shared: ReadonlySet<string>): UnsharedModule[] {
+  return modules
+    .filter((m) => !shared.has(m.path))
+    .sort(byPath)
+    .map((m) => ({ path: m.path, facts: measureUpdate(m, implicitUpdateSvd(m)) }));
+}
+
+/** Whether DoRA's magnitudes agree. */
+function haveSameMagnitudes({ a, b }: LayerPair): boolean {
+  const [x, y] = [a.magnitude, b.magnitude];
+  if (x === null || y === null) return x === y;
+  return x.every((value, i) => Math.abs(value - y[i]!) <= F32_NOISE * Math.abs(value));
+}
+
+function compareModule(pair: LayerPair): ModuleComparison {
+  const { a, b } = pair;
+  const [svdA, svdB] = [implicitUpdateSvd(a), implicitUpdateSvd(b)];
+  const [factsA, factsB] = [measureUpdate(a, svdA), measureUpdate(b, svdB)];
+  const left = innerProducts(svdA.left, svdB.left);
+  const right = innerProducts(svdA.right, svdB.right);
+  let inner = 0; // ⟨dW_a, dW_b⟩ = Σ s_i t_j ⟨u_i, u_j⟩ ⟨v_i, v_j⟩
+  for (const [i, s] of svdA.S.entries()) {
+    for (const [j, t] of svdB.S.entries()) inner += s * t * left[i]![j]! * right[i]![j]!;
+  }
+  const squares = factsA.norm ** 2 + factsB.norm ** 2;
   return {
     path: a.path,
-    a: fa,
-    b: fb,
-    cosine: cosineOf(inner, fa.norm, fb.norm),
-    norm_of_difference: differenceNorm(a, b, fa.norm, fb.norm, inner),
+    a: factsA,
+    b: factsB,
+    cosine: cosineOf(inner, factsA.norm, factsB.norm),
+    norm_of_difference: differenceNorm(pair, squares, squares - 2 * inner),
     left: overlap(left, a.out_features),
     right: overlap(right, a.in_features),
   };
 }
 
 /**
- * By the cosine rule where that leaves enough digits, from the factors of the difference where the
- * two are nearly the same.
+ * ‖dW_a - dW_b‖F by the law of cosines. Where the two are nearly the same, that leaves too few
+ * digits: then from the factors of the difference.
+ *
+ * @param squares ‖dW_a‖² + ‖dW_b‖²
+ * @param square ‖dW_a - dW_b‖² by the law of cosines
  */
-function differenceNorm(
-  a: LoraFactors,
-  b: LoraFactors,
-  norm_a: number,
-  norm_b: number,
-  inner: number,
-): number {
-  const square = norm_a ** 2 + norm_b ** 2 - 2 * inner;
-  return square > 1e-6 * (norm_a ** 2 + norm_b ** 2)
-    ? Math.sqrt(square)
-    : updateNorm(
-        sumUpdates([
-          { factors: a, weight: 1 },
-          { factors: b, weight: -1 },
-        ]),
-      );
+function differenceNorm({ a, b }: LayerPair, squares: number, square: number): number {
+  if (square > 1e-6 * squares) return Math.sqrt(square);
+  return updateNorm(
+    sumUpdates([
+      { factors: a, weight: 1 },
+      { factors: b, weight: -1 },
+    ]),
+  );
 }
 
-const cosineOf = (dot: number, a: number, b: number) =>
-  a > 0 && b > 0 ? Math.min(1, Math.max(-1, dot / (a * b))) : null;
+function cosineOf(inner: number, normA: number, normB: number): number | null {
+  if (!(normA > 0 && normB > 0)) return null;
+  return Math.min(1, Math.max(-1, inner / (normA * normB)));
+}
 
+/** Norm, spectrum and ranks of an update, from its singular values. */
 export function measureUpdate(
   { r, scaling }: Pick<LoraFactors, 'r' | 'scaling'>,
-  { S }: Pick<UpdateSvd, 'S'>,
+  { S }: Pick<ImplicitUpdateSvd, 'S'>,
 ): UpdateFacts {
-  const square = S.reduce((sum, s) => sum + s * s, 0);
-  const sum = S.reduce((a, b) => a + b, 0);
-  const entropy =
-    sum === 0 ? 0 : S.reduce((h, s) => (s > 0 ? h - (s / sum) * Math.log(s / sum) : h), 0);
-  const holding = (share: number) => {
-    let held = 0;
-    return square === 0
-      ? 0
-      : S.findIndex((s) => (held += s * s) >= share * square * (1 - 1e-12)) + 1;
-  };
+  const squares = S.map((s) => s * s);
+  const total = squares.reduce((a, b) => a + b, 0);
+  const rankOf = (share: number) => (total === 0 ? 0 : rankHolding(squares, share * total));
   return {
     r,
     scaling,
-    norm: Math.sqrt(square),
+    norm: Math.sqrt(total),
     singular_values: [...S],
-    effective_rank: sum === 0 ? 0 : Math.exp(entropy),
-    rank_90: holding(0.9),
-    rank_99: holding(0.99),
+    effective_rank: effectiveRank(S),
+    rank_90: rankOf(0.9),
+    rank_99: rankOf(0.99),
   };
 }
 
-/** From the products of all singular vectors of the one with all of the other. */
+function effectiveRank(S: Float64Array): number {
+  const sum = S.reduce((a, b) => a + b, 0);
+  if (sum === 0) return 0;
+  let entropy = 0;
+  for (const s of S) {
+    if (s > 0) entropy -= (s / sum) * Math.log(s / sum);
+  }
+  return Math.exp(entropy);
+}
+
+/**
+ * @param cosines [i][j]: inner product of singular vector i of the one and j of the other.
+ * @param d Dimension of the space.
+ */
 function overlap(cosines: readonly (readonly number[])[], d: number): SubspaceOverlap {
-  const squares = cosines.map((row) => row.map((cosine) => cosine ** 2));
-  const phi: number[][] = [];
-  for (let i = 0; i < squares.length; i++) {
-    let row = 0;
-    phi.push(
-      squares[i]!.map((square, j) => {
-        row += square;
-        return row + (i > 0 ? phi[i - 1]![j]! * Math.min(i, j + 1) : 0); // a sum still
-      }).map((sum, j) => sum / Math.min(i + 1, j + 1)),
+  const sums: number[][] = []; // [i][j]: Σ cosines², rows up to i, columns up to j
+  for (const [i, row] of cosines.entries()) {
+    let inRow = 0;
+    sums.push(
+      row.map((cosine, j) => {
+        inRow += cosine ** 2;
+        return inRow + (i > 0 ? sums[i - 1]![j]! : 0);
+      }),
     );
   }
+  const phi = sums.map((row, i) => row.map((sum, j) => sum / Math.min(i + 1, j + 1)));
   return {
     phi,
     whole: phi.at(-1)?.at(-1) ?? 0,
-    random: Math.min(1, Math.max(squares.length, squares[0]?.length ?? 0) / d),
+    random: Math.min(1, Math.max(cosines.length, cosines[0]?.length ?? 0) / d),
   };
 }
 
-function compareTrained(a: Adapter, b: Adapter): Comparison['trained'] {
-  const other = new Map(b.trained.map((t) => [t.name, t.data]));
-  const names = new Set([...a.trained, ...b.trained].map((t) => t.name));
-  const own = new Map(a.trained.map((t) => [t.name, t.data]));
+function compareTrained(a: Adapter, b: Adapter): TrainedDifference[] {
+  const inA = new Map(a.trained.map((t) => [t.name, t.data]));
+  const inB = new Map(b.trained.map((t) => [t.name, t.data]));
+  const names = new Set([...inA.keys(), ...inB.keys()]);
   return [...names].map((name) => {
-    const [x, y] = [own.get(name), other.get(name)];
-    return {
-      name,
-      norm_of_difference:
-        x?.length === y?.length && x && y
-          ? Math.sqrt(x.reduce((sum, v, i) => sum + (v - y[i]!) ** 2, 0))
-          : null,
-    };
+    const [x, y] = [inA.get(name), inB.get(name)];
+    if (!x || x.length !== y?.length) return { name, norm_of_difference: null };
+    const square = x.reduce((sum, value, i) => sum + (value - y[i]!) ** 2, 0);
+    return { name, norm_of_difference: Math.sqrt(square) };
   });
 }
 
 function totalOf(
   modules: readonly ModuleComparison[],
-  only_a: readonly number[],
-  only_b: readonly number[],
-): Comparison['total'] {
-  const dot = modules.reduce((sum, m) => sum + (m.cosine ?? 0) * m.a.norm * m.b.norm, 0);
-  const root = (values: readonly number[]) => Math.sqrt(values.reduce((sum, x) => sum + x * x, 0));
-  const [norm_a, norm_b] = [
-    root([...modules.map((m) => m.a.norm), ...only_a]),
-    root([...modules.map((m) => m.b.norm), ...only_b]),
-  ];
-  const norm_of_difference = root([
-    ...modules.map((m) => m.norm_of_difference),
-    ...only_a,
-    ...only_b,
-  ]);
-  return { norm_a, norm_b, norm_of_difference, cosine: cosineOf(dot, norm_a, norm_b) };
+  only_a: readonly UnsharedModule[],
+  only_b: readonly UnsharedModule[],
+): ComparisonTotal {
+  const [alone_a, alone_b] = [only_a, only_b].map((own) => own.map(({ facts }) => facts.norm));
+  const norm_a = rootOfSquares([...modules.map((m) => m.a.norm), ...alone_a!]);
+  const norm_b = rootOfSquares([...modules.map((m) => m.b.norm), ...alone_b!]);
+  const inner = modules.reduce((sum, m) => sum + (m.cosine ?? 0) * m.a.norm * m.b.norm, 0);
+  const differences = modules.map((m) => m.norm_of_difference);
+  return {
+    norm_a,
+    norm_b,
+    norm_of_difference: rootOfSquares([...differences, ...alone_a!, ...alone_b!]),
+    cosine: cosineOf(inner, norm_a, norm_b),
+  };
 }
 
-/** Keys that say nothing of what an adapter does. */
-const UNTOLD = new Set(['peft_version', 'inference_mode', 'auto_mapping', 'revision']);
+const rootOfSquares = (values: readonly number[]): number =>
+  Math.sqrt(values.reduce((sum, x) => sum + x * x, 0));
+
+/** Keys that do not change what an adapter does. */
+const IGNORED_KEYS = new Set(['peft_version', 'inference_mode', 'auto_mapping', 'revision']);
 
 function configDifferences(a: AdapterConfig, b: AdapterConfig): ConfigDifference[] {
-  const whole = ({ raw, ...own }: AdapterConfig): Record<string, unknown> => ({ ...raw, ...own });
-  const [x, y] = [whole(a), whole(b)];
-  const text = (value: unknown) =>
-    JSON.stringify(
-      Array.isArray(value) ? [...(value as unknown[])].map(String).sort() : (value ?? null),
-    );
+  const [x, y] = [withRawKeys(a), withRawKeys(b)];
   return [...new Set([...Object.keys(x), ...Object.keys(y)])]
     .sort()
-    .filter((key) => !UNTOLD.has(key) && text(x[key]) !== text(y[key]))
+    .filter((key) => !IGNORED_KEYS.has(key) && comparable(x[key]) !== comparable(y[key]))
     .map((key) => ({ key, a: x[key] ?? null, b: y[key] ?? null }));
+}
+
+const withRawKeys = ({ raw, ...known }: AdapterConfig): Record<string, unknown> => ({
+  ...raw,
+  ...known,
+});
+
+/** A missing value is null, and the order of a list does not count. */
+function comparable(value: unknown): string {
+  if (!Array.isArray(value)) return JSON.stringify(value ?? null);
+  return JSON.stringify(value.map(String).sort());
 }

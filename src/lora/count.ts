@@ -4,7 +4,7 @@ import type { TargetableModule } from './adapter';
 export const trainableOf = (module: TargetableModule, r: number): number =>
   r * (module.in_features + module.out_features);
 
-/** One rank for all modules, or each its own. */
+/** One rank for all modules, or a rank for each. */
 export type ModuleRanks = number | ((module: TargetableModule) => number);
 
 export const rankIn = (ranks: ModuleRanks, module: TargetableModule): number =>
@@ -14,10 +14,11 @@ export interface Counts {
   readonly modules: number;
   /** Σ r·(in + out); 2·d·r for a square layer. */
   readonly trainable: number;
-  /** Σ in·out of the same layers: what full tuning of them would train. */
+  /** Σ in·out of the same layers: what full fine-tuning of them would train. */
   readonly full: number;
 }
 
+/** Parameters that LoRA trains in these modules, and those that they have. */
 export function countTrainable(modules: readonly TargetableModule[], ranks: ModuleRanks): Counts {
   return {
     modules: modules.length,
@@ -26,7 +27,7 @@ export function countTrainable(modules: readonly TargetableModule[], ranks: Modu
   };
 }
 
-/** Modules whose rank would be as large as the layer: such an update is no longer low. */
+/** Modules with a side smaller than the rank: an update of that rank is no longer of low rank. */
 export function tooHighRank(
   modules: readonly TargetableModule[],
   r: number,

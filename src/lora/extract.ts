@@ -1,7 +1,7 @@
 import { createRandom } from '../shared/random';
-import { topTriplets } from './linalg';
-import { rankForTarget, type ResizeTarget } from './resize';
 import type { LoraFactors } from './adapter';
+import { topTriplets, type Triplets } from './linalg/lanczos';
+import { rankForTarget, type ResizeTarget } from './resize';
 
 export interface ExtractedLayer {
   readonly factors: LoraFactors;
@@ -11,7 +11,7 @@ export interface ExtractedLayer {
   readonly lost: number;
 }
 
-/** A difference of weights as its file holds it: [out, in], or [in, out] of GPT-2's Conv1D. */
+/** A difference of weights as its file stores it: [out, in], or transposed as GPT-2's Conv1D. */
 export interface WeightDifference {
   readonly path: string;
   readonly in_features: number;
@@ -20,58 +20,70 @@ export interface WeightDifference {
   readonly data: Float32Array;
 }
 
-const FIRST_RANK = 16;
+/** Triplets that are computed first where the rank follows from the energy or the error. */
+const FIRST_COUNT = 16;
 
 /**
- * The best update of so few ranks (Eckart and Young 1936), with scale 1; null where nothing
- * differs.
+ * The best update of low rank (Eckart and Young 1936), with scaling 1; null where the difference is
+ * zero.
  */
 export function extractLayer(
   difference: WeightDifference,
   target: ResizeTarget,
 ): ExtractedLayer | null {
-  const { path, in_features, out_features, transposed, data } = difference;
-  const square = data.reduce((sum, x) => sum + x * x, 0);
+  const square = difference.data.reduce((sum, x) => sum + x * x, 0);
   if (square === 0) return null;
-  const [rows, columns] = transposed ? [in_features, out_features] : [out_features, in_features];
-  const most = Math.min(rows, columns);
-  for (
-    let tried = Math.min(most, target.kind === 'rank' ? target.rank : FIRST_RANK);
-    ;
-    tried = Math.min(most, 2 * tried)
-  ) {
-    const { U, S, V } = topTriplets(data, rows, columns, tried, createRandom(1, path));
-    const squares = S.map((s) => s * s);
-    const r = Math.min(most, rankForTarget(squares, square, target));
-    const isFound =
-      r < tried ||
-      tried === most ||
+  const { triplets, rank } = tripletsFor(difference, target, square);
+  const kept = triplets.S.subarray(0, rank).reduce((sum, s) => sum + s * s, 0);
+  return {
+    norm: Math.sqrt(square),
+    lost: Math.sqrt(Math.max(0, square - kept)),
+    factors: factorsFrom(difference, triplets, rank),
+  };
+}
+
+/** Doubles the number of triplets until they hold enough of ‖dW‖². */
+function tripletsFor(
+  { path, in_features, out_features, transposed, data }: WeightDifference,
+  target: ResizeTarget,
+  square: number,
+): { readonly triplets: Triplets; readonly rank: number } {
+  const matrix = transposed
+    ? { data, rows: in_features, columns: out_features }
+    : { data, rows: out_features, columns: in_features };
+  const fullRank = Math.min(in_features, out_features);
+  let count = Math.min(fullRank, target.kind === 'rank' ? target.rank : FIRST_COUNT);
+  for (;;) {
+    const found = topTriplets(matrix, count, createRandom(1, path));
+    const squares = found.S.map((s) => s * s);
+    const rank = Math.min(fullRank, rankForTarget(squares, square, target));
+    const isEnough =
       target.kind === 'rank' ||
-      squares.reduce((a, b) => a + b, 0) >= share(target) * square;
-    if (!isFound) continue;
-    const [left, right] = transposed ? [V, U] : [U, V];
-    const held = squares.subarray(0, r).reduce((a, b) => a + b, 0);
-    return {
-      norm: Math.sqrt(square),
-      lost: Math.sqrt(Math.max(0, square - held)),
-      factors: factorsOf(difference, r, S, left, right),
-    };
+      count === fullRank ||
+      rank < count ||
+      squares.reduce((a, b) => a + b, 0) >= energyShare(target) * square;
+    if (isEnough) return { triplets: transposed ? swapSides(found) : found, rank };
+    count = Math.min(fullRank, 2 * count);
   }
 }
 
-const share = (target: ResizeTarget) =>
-  target.kind === 'energy' ? target.energy : target.kind === 'error' ? 1 - target.error ** 2 : 0;
+const swapSides = ({ U, S, V }: Triplets): Triplets => ({ U: V, S, V: U });
 
-function factorsOf(
+/** The share of ‖dW‖² that must be kept. */
+function energyShare(target: Exclude<ResizeTarget, { kind: 'rank' }>): number {
+  return target.kind === 'energy' ? target.energy : 1 - target.error ** 2;
+}
+
+/** B = U·S, A = Vᵀ of the first r triplets. */
+function factorsFrom(
   { path, in_features, out_features }: WeightDifference,
+  { U, S, V }: Triplets,
   r: number,
-  S: Float64Array,
-  left: Float64Array,
-  right: Float64Array,
 ): LoraFactors {
   const B = new Float32Array(out_features * r);
-  for (let o = 0; o < out_features; o++)
-    for (let k = 0; k < r; k++) B[o * r + k] = left[k * out_features + o]! * S[k]!;
+  for (let o = 0; o < out_features; o++) {
+    for (let k = 0; k < r; k++) B[o * r + k] = U[k * out_features + o]! * S[k]!;
+  }
   return {
     path,
     kind: 'linear',
@@ -79,7 +91,7 @@ function factorsOf(
     in_features,
     out_features,
     scaling: 1,
-    A: Float32Array.from(right.subarray(0, r * in_features)),
+    A: Float32Array.from(V.subarray(0, r * in_features)),
     B,
     magnitude: null,
   };

@@ -1,109 +1,115 @@
 import { createRandom } from '../shared/random';
+import { scalingOf, type AdapterConfig, type LoraFactors, type TargetableModule } from './adapter';
 import { patternValue } from './patterns';
-import { type AdapterConfig, type LoraFactors, type TargetableModule, scalingOf } from './adapter';
 
-/** How A and B begin where the base's weights are not asked. */
+/** Initializations that need no weights of the base. */
 export type PlainInit = 'default' | 'gaussian' | 'orthogonal';
 
-type Ranks = Pick<
+type RankSettings = Pick<
   AdapterConfig,
   'r' | 'lora_alpha' | 'use_rslora' | 'rank_pattern' | 'alpha_pattern'
 >;
 
+type FactorPair = Pick<LoraFactors, 'A' | 'B'>;
+type FactorShape = Pick<LoraFactors, 'r' | 'in_features' | 'out_features'>;
+
 /**
- * New factors as PEFT's. default: A uniform in ±1/√in (Kaiming with a = √5); gaussian: A normal
- * with deviation 1/r; B = 0 in both. orthogonal: A and B from the odd and even rows of one
- * orthogonal matrix, so that BA = 0. An embedding: A = 0, B normal. The numbers depend on the seed
- * and the module's path alone.
+ * New factors with BA = 0, initialized as in PEFT.
+ *
+ * - `default`: A uniform in ±1/√in (Kaiming with a = √5), B = 0.
+ * - `gaussian`: A normal with standard deviation 1/r, B = 0.
+ * - `orthogonal`: A and B from the odd and even rows of one orthogonal matrix.
+ * - Of an embedding, with any of them: A = 0, B standard normal.
+ *
+ * The numbers depend on the seed and the module's path alone.
  */
 export function initialFactors(
   module: TargetableModule,
-  ranks: Ranks,
+  settings: RankSettings,
   init: PlainInit,
   seed: number,
 ): LoraFactors {
   const { path, kind, in_features, out_features, kernel } = module;
-  const r = patternValue(ranks.rank_pattern, path, ranks.r);
-  const scaling = scalingOf(
-    r,
-    patternValue(ranks.alpha_pattern, path, ranks.lora_alpha),
-    ranks.use_rslora,
-  );
-  const random = createRandom(seed, 'init', path);
+  const r = patternValue(settings.rank_pattern, path, settings.r);
+  const lora_alpha = patternValue(settings.alpha_pattern, path, settings.lora_alpha);
   const shape = {
     path,
     kind,
     r,
     in_features,
     out_features,
-    scaling,
+    scaling: scalingOf(r, lora_alpha, settings.use_rslora),
     magnitude: null,
     ...(kernel && { kernel }),
   };
+  return { ...shape, ...draw(shape, init, createRandom(seed, 'init', path)) };
+}
+
+function draw(
+  shape: FactorShape & Pick<LoraFactors, 'kind'>,
+  init: PlainInit,
+  random: () => number,
+): FactorPair {
+  const { kind, r, in_features, out_features } = shape;
   if (kind === 'embedding')
-    return {
-      ...shape,
-      A: new Float32Array(r * in_features),
-      B: normals(out_features * r, 1, random),
-    };
-  if (init === 'orthogonal')
-    return { ...shape, ...orthogonal(r, in_features, out_features, random) };
-  const bound = 1 / Math.sqrt(in_features);
+    return { A: new Float32Array(r * in_features), B: normals(out_features * r, 1, random) };
+  if (init === 'orthogonal') return drawOrthogonal(shape, random);
   const A =
     init === 'gaussian'
       ? normals(r * in_features, 1 / r, random)
-      : Float32Array.from({ length: r * in_features }, () => (2 * random() - 1) * bound);
-  return { ...shape, A, B: new Float32Array(out_features * r) };
+      : uniforms(r * in_features, 1 / Math.sqrt(in_features), random);
+  return { A, B: new Float32Array(out_features * r) };
 }
 
-function normals(size: number, deviation: number, random: () => number): Float32Array {
-  return Float32Array.from({ length: size }, () => deviation * normal(random));
-}
+/** Uniform in ±bound. */
+const uniforms = (size: number, bound: number, random: () => number): Float32Array =>
+  Float32Array.from({ length: size }, () => (2 * random() - 1) * bound);
+
+const normals = (size: number, deviation: number, random: () => number): Float32Array =>
+  Float32Array.from({ length: size }, () => deviation * standardNormal(random));
 
 /** Box and Muller 1958. */
-function normal(random: () => number): number {
+function standardNormal(random: () => number): number {
   return Math.sqrt(-2 * Math.log(1 - random())) * Math.cos(2 * Math.PI * random());
 }
 
-/** An odd rank leaves one row of A and column of B out of both halves: they stay zero. */
-function orthogonal(
-  r: number,
-  in_features: number,
-  out_features: number,
+/**
+ * A = Q_evenᵀ u and B = v Q_odd with the rows of an orthogonal Q [r, r], so that BA = 0. Of an odd
+ * rank, the last row of Q is not used.
+ */
+function drawOrthogonal(
+  { r, in_features, out_features }: FactorShape,
   random: () => number,
-): Pick<LoraFactors, 'A' | 'B'> {
+): FactorPair {
   const half = r >> 1;
   const q = orthonormalRows(r, random);
-  const [u, v] = [
-    normals(in_features * half, 0.1, random),
-    normals(out_features * half, 0.1, random),
-  ];
+  const u = normals(in_features * half, 0.1, random);
+  const v = normals(out_features * half, 0.1, random);
   const A = new Float32Array(r * in_features);
   const B = new Float32Array(out_features * r);
   for (let k = 0; k < half; k++) {
     for (let j = 0; j < r; j++) {
-      for (let i = 0; i < in_features; i++)
-        A[j * in_features + i]! += q[2 * k * r + j]! * u[i * half + k]!;
-      for (let o = 0; o < out_features; o++)
-        B[o * r + j]! += q[(2 * k + 1) * r + j]! * v[o * half + k]!;
+      const [even, odd] = [q[2 * k * r + j]!, q[(2 * k + 1) * r + j]!];
+      for (let i = 0; i < in_features; i++) A[j * in_features + i]! += even * u[i * half + k]!;
+      for (let o = 0; o < out_features; o++) B[o * r + j]! += odd * v[o * half + k]!;
     }
   }
   return { A, B };
 }
 
-/** Gram and Schmidt, twice over for accuracy. [r, r] */
+/** A random orthogonal matrix [r, r], by Gram-Schmidt, twice for accuracy. */
 function orthonormalRows(r: number, random: () => number): Float64Array {
-  const q = Float64Array.from({ length: r * r }, () => normal(random));
-  const row = (i: number) => q.subarray(i * r, (i + 1) * r);
-  for (let i = 0; i < r; i++) {
+  const q = Float64Array.from({ length: r * r }, () => standardNormal(random));
+  const rows = Array.from({ length: r }, (_, i) => q.subarray(i * r, (i + 1) * r));
+  for (const [i, row] of rows.entries()) {
     for (let pass = 0; pass < 2; pass++) {
-      for (let k = 0; k < i; k++) {
-        const along = row(i).reduce((sum, x, j) => sum + x * row(k)[j]!, 0);
-        row(i).forEach((x, j, own) => (own[j] = x - along * row(k)[j]!));
+      for (const before of rows.slice(0, i)) {
+        const along = row.reduce((sum, x, j) => sum + x * before[j]!, 0);
+        row.forEach((x, j) => (row[j] = x - along * before[j]!));
       }
     }
-    const length = Math.sqrt(row(i).reduce((sum, x) => sum + x * x, 0));
-    row(i).forEach((x, j, own) => (own[j] = x / length));
+    const length = Math.sqrt(row.reduce((sum, x) => sum + x * x, 0));
+    row.forEach((x, j) => (row[j] = x / length));
   }
   return q;
 }

@@ -14,9 +14,9 @@ export interface ModelSize {
   readonly q_size: number;
   readonly kv_size: number;
   readonly num_heads: number;
-  /** Whether a token sees only those before it. */
+  /** Whether a token attends only to those before it. */
   readonly causal: boolean;
-  /** What the head gives for a position: the vocabulary, or the labels. */
+  /** Outputs of the head per position: the vocabulary, or the labels. */
   readonly outputs: number;
 }
 
@@ -33,115 +33,149 @@ export interface MemoryEstimate {
   readonly total: number;
 }
 
+/** Rows of a batch, and tokens of each. */
+export interface BatchShape {
+  readonly rows: number;
+  readonly length: number;
+}
+
+/** The adapted modules and their ranks. */
+export interface AdaptedModules {
+  readonly modules: readonly TargetableModule[];
+  readonly ranks: ModuleRanks;
+}
+
 const F32 = 4;
 /** libtensorflow, Node and the tokenizer before a model is loaded. */
 export const PROCESS = 360e6;
-/** Queries that attention works on together (src/models/attentionPlan.ts). */
+/** Queries in a row block of attention (src/models/attention). */
 const BLOCK_ROWS = 128;
-/** Logits that exist at once (src/models/lmHead.ts), and their probabilities. */
+/** Logits that exist at once (src/models/heads/lmHead.ts), and their probabilities. */
 const LOGITS = 2 * (32 << 20);
+/** A loaded model takes this share of its f32 weights. */
+const LOADED_SHARE = 1.2;
 
-/** Bytes of a model that only answers. */
+/** Bytes of a model that is loaded for inference, in f32. */
 export const estimateLoaded = ({ parameters }: Pick<ModelSize, 'parameters'>): number =>
-  1.2 * parameters * F32 + PROCESS;
+  LOADED_SHARE * parameters * F32 + PROCESS;
 
 /**
- * Memory of a step by the scheme of src/models: weights once; A and B with gradient and AdamW's two
- * moments; for each layer what its backward needs, of the recomputed ones their input alone; the
- * largest working set of a layer, and that of the output layer, whose memory is not used again.
+ * Memory of a training step as src/models runs it: the weights once; A and B with their gradient
+ * and AdamW's two moments; what the backward pass of each layer needs, of recomputed layers only
+ * their input; the largest working set of a layer; and that of the output layer, whose memory is
+ * not reused.
  */
 export function estimateMemory(
   size: ModelSize,
-  targets: readonly TargetableModule[],
-  ranks: ModuleRanks,
-  batch: number,
-  length: number,
+  { modules, ranks }: AdaptedModules,
+  batch: BatchShape,
   plan: StepPlan = UNRECORDED_STEP_PLAN,
 ): MemoryEstimate {
-  const { trainable } = countTrainable(targets, ranks);
-  const r = targets.reduce((sum, m) => sum + rankIn(ranks, m), 0) / size.num_layers;
-  const wide = targets.some(
-    (m) => m.in_features === size.inner_size || m.out_features === size.inner_size,
-  );
-  return summed({
-    weights: size.parameters * bytesOf(plan),
-    ...trained(trainable, 2),
-    ...passing(size, { r, wide }, batch, length, plan),
+  const { trainable } = countTrainable(modules, ranks);
+  const adaptation = {
+    ranksPerLayer: modules.reduce((sum, m) => sum + rankIn(ranks, m), 0) / size.num_layers,
+    inMlp: modules.some(
+      (m) => m.in_features === size.inner_size || m.out_features === size.inner_size,
+    ),
+  };
+  return withTotal({
+    weights: size.parameters * weightBytes(plan),
+    adapter: 2 * trainable * F32,
+    ...trainingState(trainable),
+    activations: activationBytes(size, adaptation, batch, plan),
+    working: workingBytes(size, adaptation, batch, plan),
   });
 }
 
 /**
- * The same step where every weight trains: gradients and moments as large as the model, and the
- * output layer's gradient of one part beside that of the parts before.
+ * Memory of a step of full fine-tuning: gradients and moments as large as the model, and the output
+ * layer's gradient of one block of logits beside the sum of the blocks before.
  */
 export function estimateFullFineTuning(
   size: ModelSize,
-  batch: number,
-  length: number,
+  batch: BatchShape,
   plan: StepPlan = UNRECORDED_STEP_PLAN,
 ): MemoryEstimate {
-  const { activations, working } = passing(size, { r: 0, wide: true }, batch, length, {
-    ...plan,
-    base_dtype: 'float32',
-  });
-  return summed({
+  const adaptation = { ranksPerLayer: 0, inMlp: true };
+  const inF32: StepPlan = { ...plan, base_dtype: 'float32' };
+  return withTotal({
     weights: size.parameters * F32,
-    ...trained(size.parameters, 0),
-    activations,
-    working: working + 2 * F32 * size.outputs * size.hidden_size,
+    adapter: 0,
+    ...trainingState(size.parameters),
+    activations: activationBytes(size, adaptation, batch, inF32),
+    working:
+      workingBytes(size, adaptation, batch, inF32) + 2 * F32 * size.outputs * size.hidden_size,
   });
 }
 
-const bytesOf = ({ base_dtype }: StepPlan): number => (base_dtype === 'bfloat16' ? 2 : F32);
+const weightBytes = ({ base_dtype }: StepPlan): number => (base_dtype === 'bfloat16' ? 2 : F32);
 
-const trained = (numbers: number, copies: number) => ({
-  adapter: numbers * F32 * copies,
-  gradients: numbers * F32,
-  optimizer: 2 * numbers * F32,
+const trainingState = (trainable: number): Pick<MemoryEstimate, 'gradients' | 'optimizer'> => ({
+  gradients: trainable * F32,
+  optimizer: 2 * trainable * F32,
 });
 
-/**
- * `r`: the mean of a layer's ranks, all its modules together; `wide`: some of them read or write
- * the MLP's inner numbers, in f32.
- */
-function passing(
-  size: ModelSize,
-  { r, wide }: { readonly r: number; readonly wide: boolean },
-  batch: number,
-  length: number,
-  plan: StepPlan,
-): Pick<MemoryEstimate, 'activations' | 'working'> {
-  const { hidden_size: d, q_size, kv_size, inner_size, num_layers, num_heads } = size;
-  const tokens = batch * length;
-  const own = bytesOf(plan);
-  const inner = (size.gated ? 2 : 1) * inner_size;
-  const scores = batch * scoresOf(size, length);
-  // kept where they are small (src/models/transformer.ts)
-  const probabilities = scores <= 2 * tokens * inner_size ? scores : 0;
-  const layer =
-    tokens * (F32 * (2 * d + 2 + r) + own * (2 * q_size + 2 * kv_size + inner)) +
-    own * probabilities;
-  const recomputed = Math.min(plan.recomputed_layers, num_layers - 1);
-  const inMlp =
-    tokens * (F32 * 6 * d + own * (inner + 2 * inner_size) + (wide ? 2 * F32 * inner_size : 0));
-  const inAttention =
-    tokens * (F32 * 5 * d + own * 3 * (q_size + kv_size)) +
-    4 * own * batch * num_heads * Math.min(BLOCK_ROWS, length) * length;
-  const head =
-    Math.min(LOGITS, 2 * own * tokens * size.outputs) +
-    own * size.outputs * d +
-    3 * F32 * tokens * d;
-  return {
-    activations: (num_layers - recomputed) * layer + recomputed * tokens * F32 * d,
-    working: Math.max(inMlp, inAttention) + head + PROCESS,
-  };
+interface Adaptation {
+  /** Ranks of all adapted modules of a layer, added up; the mean of the layers. */
+  readonly ranksPerLayer: number;
+  /** Whether a trained module reads or writes the inner values of the MLP, which are then f32. */
+  readonly inMlp: boolean;
 }
 
+/** What is kept from the forward pass for the backward pass. */
+function activationBytes(
+  size: ModelSize,
+  { ranksPerLayer }: Adaptation,
+  { rows, length }: BatchShape,
+  plan: StepPlan,
+): number {
+  const { hidden_size, q_size, kv_size, num_layers } = size;
+  const tokens = rows * length;
+  const inF32 = F32 * (2 * hidden_size + 2 + ranksPerLayer);
+  const inWeightType = weightBytes(plan) * (2 * q_size + 2 * kv_size + mlpInputs(size));
+  const layer = tokens * (inF32 + inWeightType) + probabilityBytes(size, { rows, length }, plan);
+  const recomputed = Math.min(plan.recomputed_layers, num_layers - 1);
+  return (num_layers - recomputed) * layer + recomputed * tokens * F32 * hidden_size;
+}
+
+/** Attention probabilities of a layer, which are kept only where they are small. */
+function probabilityBytes(size: ModelSize, { rows, length }: BatchShape, plan: StepPlan): number {
+  const scores = rows * attentionScores(size, length);
+  const isKept = scores <= 2 * rows * length * size.inner_size;
+  return isKept ? weightBytes(plan) * scores : 0;
+}
+
+/** The largest temporary values of a layer, those of the output layer, and the process itself. */
+function workingBytes(
+  size: ModelSize,
+  { inMlp }: Adaptation,
+  { rows, length }: BatchShape,
+  plan: StepPlan,
+): number {
+  const { hidden_size, inner_size, q_size, kv_size, num_heads, outputs } = size;
+  const tokens = rows * length;
+  const bytes = weightBytes(plan);
+  const mlp =
+    tokens * (F32 * 6 * hidden_size + bytes * (mlpInputs(size) + 2 * inner_size)) +
+    (inMlp ? tokens * 2 * F32 * inner_size : 0);
+  const attention =
+    tokens * (F32 * 5 * hidden_size + bytes * 3 * (q_size + kv_size)) +
+    4 * bytes * rows * num_heads * Math.min(BLOCK_ROWS, length) * length;
+  const head =
+    Math.min(LOGITS, 2 * bytes * tokens * outputs) +
+    bytes * outputs * hidden_size +
+    3 * F32 * tokens * hidden_size;
+  return Math.max(mlp, attention) + head + PROCESS;
+}
+
+/** Values per token between the MLP's first products and its activation. */
+const mlpInputs = ({ gated, inner_size }: ModelSize): number => (gated ? 2 : 1) * inner_size;
+
 /**
- * Scores of one row of the batch, over all heads: causal attention leaves out the keys behind each
- * block of queries.
+ * Attention scores of one row of the batch, over all heads: causal attention leaves out the keys
+ * behind each block of queries.
  */
-function scoresOf({ num_heads, causal }: ModelSize, length: number): number {
+function attentionScores({ num_heads, causal }: ModelSize, length: number): number {
   let scores = 0;
   for (let start = 0; start < length; start += BLOCK_ROWS) {
     const end = Math.min(length, start + BLOCK_ROWS);
@@ -150,7 +184,7 @@ function scoresOf({ num_heads, causal }: ModelSize, length: number): number {
   return num_heads * scores;
 }
 
-const summed = (parts: Omit<MemoryEstimate, 'total'>): MemoryEstimate => ({
+const withTotal = (parts: Omit<MemoryEstimate, 'total'>): MemoryEstimate => ({
   ...parts,
   total: Object.values(parts).reduce((sum, bytes) => sum + bytes, 0),
 });

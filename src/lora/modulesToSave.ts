@@ -1,15 +1,10 @@
 /**
- * Whether modules_to_save names a module or one that it is part of, by PEFT's rule: the name is the
- * end of the module's path ("classifier" means pre_classifier too).
+ * Whether modules_to_save names a module, or one that contains it, by PEFT's rule: the name is a
+ * suffix of the module's path ("classifier" also means pre_classifier).
  */
 export function isModuleToSave(path: string, modules_to_save: readonly string[] | null): boolean {
   const parts = path.split('.');
-  return parts.some((_, i) =>
-    (modules_to_save ?? []).some((name) =>
-      parts
-        .slice(0, i + 1)
-        .join('.')
-        .endsWith(name),
-    ),
-  );
+  const ownAndContaining = parts.map((_, i) => parts.slice(0, i + 1).join('.'));
+  const names = modules_to_save ?? [];
+  return ownAndContaining.some((own) => names.some((name) => own.endsWith(name)));
 }

@@ -1,9 +1,9 @@
-import { initialFactors, type PlainInit } from './init';
 import type { Adapter, AdapterConfig, TargetableModule } from './adapter';
+import { initialFactors, type PlainInit } from './init';
 
 export type LoraChoices = Omit<AdapterConfig, 'base_model_name_or_path' | 'raw'>;
 
-/** LoRA as it is without any variant. */
+/** LoRA without any variant. */
 export const PLAIN_LORA: LoraChoices = {
   r: 8,
   lora_alpha: 16,
@@ -21,17 +21,22 @@ export const PLAIN_LORA: LoraChoices = {
   exclude_modules: null,
 };
 
+export interface AdapterStart {
+  readonly seed: number;
+  /** 'default' unless given. */
+  readonly init?: PlainInit;
+}
+
 /**
- * An adapter that does not change its base yet (BA = 0). As PEFT, "all-linear" is kept as the list
- * of the modules' paths. DoRA's magnitudes and what else begins with the base's weights is added by
- * who has these.
+ * An adapter that does not change its base yet (BA = 0). As in PEFT, "all-linear" is stored as the
+ * list of the modules' paths. DoRA's magnitudes and starts from the base's weights are left to the
+ * caller, who has these.
  */
 export function newAdapter(
   modules: readonly TargetableModule[],
   choices: LoraChoices,
   base_name: string,
-  seed: number,
-  init: PlainInit = 'default',
+  { seed, init = 'default' }: AdapterStart,
 ): Adapter {
   const target_modules =
     choices.target_modules === 'all-linear' ? modules.map((m) => m.path) : choices.target_modules;

@@ -1,8 +1,10 @@
 import { fullMatch } from './targets';
 
 /**
- * A module's value in rank_pattern or alpha_pattern: keys are expressions that must match the end
- * of its path, `(.*\.)?(key)$` (PEFT's get_pattern_key).
+ * A module's value in rank_pattern or alpha_pattern, or `missing`. The keys are regular expressions
+ * that must match the end of its path, `(.*\.)?(key)$` (PEFT's get_pattern_key); the first counts.
+ *
+ * @throws LoraError('recipe') for a key that is no regular expression.
  */
 export function patternValue(
   pattern: Readonly<Record<string, number>>,

@@ -8,17 +8,19 @@ export interface StepSettings {
 }
 
 export interface StepMachine {
-  /**
-   * Whether what computes knows bf16, and whether the processor multiplies it by itself: faster
-   * than f32, not only smaller.
-   */
+  /** Whether the device that computes supports bf16. */
   readonly hasBf16: boolean;
+  /** Whether its processor multiplies bf16 itself, so that bf16 is also faster than f32. */
   readonly multipliesBf16: boolean;
-  /** Bytes. */
+  /** Bytes of free memory. */
   readonly available: number;
 }
 
-/** Why base_dtype is what it is. */
+/**
+ * Why base_dtype is what it is: requested; requested but not supported; chosen because the
+ * processor multiplies bf16, because it saves memory, or because nothing asks for anything else
+ * than f32.
+ */
 export type StepReason = 'asked' | 'refused' | 'processor' | 'memory' | 'plain';
 
 export interface PlannedStep {
@@ -31,47 +33,58 @@ export interface PlannedStep {
 const MARGIN = 1.1;
 
 /**
- * The fastest way that fits into memory; the smallest where none does. bf16 comes first where the
+ * The fastest plan that fits into memory; the smallest where none does. bf16 comes first where the
  * processor multiplies it, last where it only saves memory.
  */
 export function planStep(
-  asked: StepSettings,
+  settings: StepSettings,
   num_layers: number,
   estimate: (plan: StepPlan) => MemoryEstimate,
   machine: StepMachine,
 ): PlannedStep {
-  const ways = dtypesOf(asked, machine).flatMap(({ base_dtype, why }) =>
-    recomputedOf(asked, num_layers).map((recomputed_layers) => ({
+  const fastestFirst = dtypeChoices(settings, machine).flatMap(({ base_dtype, why }) =>
+    recomputedLayerChoices(settings, num_layers).map((recomputed_layers) => ({
       plan: { base_dtype, recomputed_layers },
       why,
     })),
   );
   let smallest: PlannedStep | null = null;
-  for (const way of ways) {
-    const planned = { ...way, estimate: estimate(way.plan) };
-    if (planned.estimate.total * MARGIN <= machine.available) return planned;
-    if (!smallest || planned.estimate.total < smallest.estimate.total) smallest = planned;
+  for (const candidate of fastestFirst) {
+    const planned = { ...candidate, estimate: estimate(candidate.plan) };
+    const { total } = planned.estimate;
+    if (total * MARGIN <= machine.available) return planned;
+    if (!smallest || total < smallest.estimate.total) smallest = planned;
   }
   return smallest!;
 }
 
-function dtypesOf(
+interface DtypeChoice {
+  readonly base_dtype: StepPlan['base_dtype'];
+  readonly why: StepReason;
+}
+
+function dtypeChoices(
   { base_dtype }: StepSettings,
   { hasBf16, multipliesBf16 }: StepMachine,
-): { readonly base_dtype: StepPlan['base_dtype']; readonly why: StepReason }[] {
+): DtypeChoice[] {
   if (base_dtype === 'bfloat16' && !hasBf16) return [{ base_dtype: 'float32', why: 'refused' }];
   if (base_dtype !== 'auto') return [{ base_dtype, why: 'asked' }];
   if (!hasBf16) return [{ base_dtype: 'float32', why: 'plain' }];
-  return multipliesBf16
-    ? [{ base_dtype: 'bfloat16', why: 'processor' }]
-    : [
-        { base_dtype: 'float32', why: 'plain' },
-        { base_dtype: 'bfloat16', why: 'memory' },
-      ];
+  if (multipliesBf16) return [{ base_dtype: 'bfloat16', why: 'processor' }];
+  return [
+    { base_dtype: 'float32', why: 'plain' },
+    { base_dtype: 'bfloat16', why: 'memory' },
+  ];
 }
 
-/** The topmost layer's backward pass comes first: to compute it again would save nothing. */
-function recomputedOf({ gradient_checkpointing }: StepSettings, num_layers: number): number[] {
+/**
+ * How many layers are recomputed in the backward pass, the fewest first. Never the last layer: its
+ * backward pass comes first, so that recomputing it would save nothing.
+ */
+function recomputedLayerChoices(
+  { gradient_checkpointing }: StepSettings,
+  num_layers: number,
+): number[] {
   if (gradient_checkpointing === 'auto') return Array.from({ length: num_layers }, (_, i) => i);
   return [gradient_checkpointing ? num_layers - 1 : 0];
 }

@@ -8,42 +8,51 @@ export type TargetSettings = Pick<AdapterConfig, 'target_modules'> &
 
 export interface MatchedTargets {
   readonly matched: readonly TargetableModule[];
-  /** Names of the list that fit no module, each with the nearest known one. */
+  /** Names of the list that match no module, each with the nearest known one. */
   readonly unmatched: readonly { readonly name: string; readonly nearest: string | undefined }[];
 }
 
+type PathTest = (path: string) => boolean;
+
 /**
- * The modules that target_modules means, by PEFT's rules (check_target_module_exists): a list names
- * whole paths or their ends, a text is a regular expression for the whole path, "all-linear" is
- * every linear layer but the output. layers_to_transform counts only for modules named by their
- * ends. Errors: LoraError('recipe') for a bad expression.
+ * The modules that target_modules selects, by PEFT's rules (check_target_module_exists): a list
+ * names paths or their ends, a string is a regular expression for the whole path, "all-linear" is
+ * every linear layer but the output. layers_to_transform applies only to modules named by their
+ * ends.
+ *
+ * @throws LoraError('recipe') for an invalid regular expression.
  */
 export function matchTargets(
   modules: readonly TargetableModule[],
   settings: TargetSettings,
 ): MatchedTargets {
-  const excluded = pathTest(settings.exclude_modules ?? [], 'exclude_modules');
-  const targeted = targetTest(settings);
+  const isExcluded = exclusionTest(settings.exclude_modules ?? []);
+  const isTarget = targetTest(settings);
   const names = typeof settings.target_modules === 'string' ? [] : settings.target_modules;
   const unmatched = names.filter((name) => !modules.some((m) => isNamed(m.path, name)));
   return {
-    matched: modules.filter((m) => targeted(m) && !excluded(m.path)),
+    matched: modules.filter((m) => isTarget(m) && !isExcluded(m.path)),
     unmatched: unmatched.map((name) => ({ name, nearest: nearestName(name, kindsOf(modules)) })),
   };
 }
 
 function targetTest(settings: TargetSettings): (module: TargetableModule) => boolean {
   const { target_modules } = settings;
-  if (typeof target_modules === 'string') {
-    if (target_modules.toLowerCase() === 'all-linear')
-      return (m) => m.kind === 'linear' && !m.is_output;
-    const matches = fullMatch(target_modules, 'target_modules');
-    return (m) => matches(m.path);
+  if (typeof target_modules !== 'string') {
+    const isListed = listTest(target_modules, settings);
+    return (m) => isListed(m.path);
   }
-  const whole = new Set(target_modules);
-  const inLayers = layerTest(settings);
-  return ({ path }) =>
-    whole.has(path) || (target_modules.some((name) => path.endsWith(`.${name}`)) && inLayers(path));
+  if (target_modules.toLowerCase() === 'all-linear')
+    return (m) => m.kind === 'linear' && !m.is_output;
+  const matches = fullMatch(target_modules, 'target_modules');
+  return (m) => matches(m.path);
+}
+
+function listTest(names: readonly string[], settings: TargetSettings): PathTest {
+  const paths = new Set(names);
+  const isInLayers = layerTest(settings);
+  return (path) =>
+    paths.has(path) || (names.some((name) => path.endsWith(`.${name}`)) && isInLayers(path));
 }
 
 /** The last parts of all module paths: q_proj, up_proj, … */
@@ -51,55 +60,63 @@ export function kindsOf(modules: readonly TargetableModule[]): string[] {
   return [...new Set(modules.map((m) => m.path.slice(m.path.lastIndexOf('.') + 1)))];
 }
 
-const isNamed = (path: string, name: string) => path === name || path.endsWith(`.${name}`);
+const isNamed = (path: string, name: string): boolean => path === name || path.endsWith(`.${name}`);
 
-function pathTest(targets: string | readonly string[], key: string): (path: string) => boolean {
-  if (typeof targets !== 'string') return (path) => targets.some((name) => isNamed(path, name));
-  return targets === '' ? () => false : fullMatch(targets, key);
+function exclusionTest(excluded: string | readonly string[]): PathTest {
+  if (typeof excluded !== 'string') return (path) => excluded.some((name) => isNamed(path, name));
+  return excluded === '' ? () => false : fullMatch(excluded, 'exclude_modules');
 }
 
 /**
- * Python's re.fullmatch, in time linear in the path: the expression may come from a stranger's
- * file. Errors: LoraError.
+ * Python's re.fullmatch, in time linear in the path, because the expression may come from an
+ * untrusted file.
+ *
+ * @param key The setting that holds the expression, for the message.
+ * @throws LoraError('recipe') for an invalid regular expression.
  */
-export function fullMatch(expression: string, key: string): (path: string) => boolean {
+export function fullMatch(expression: string, key: string): PathTest {
   const compiled = compile(expression, key);
   return (path) => compiled.matches(path);
 }
 
+/** The first number between dots after a name. */
+const ANY_LAYER = '.*?\\.[^.]*\\.(?P<idx>\\d+)\\..*';
+
 /**
- * PEFT's layers_to_transform: the number after layers_pattern (expressions, too), or the first
- * number that stands between dots after a name.
+ * PEFT's layers_to_transform: the layer is the number after layers_pattern (regular expressions
+ * too), by default the first number between dots.
  */
-function layerTest({
-  layers_to_transform,
-  layers_pattern,
-}: TargetSettings): (path: string) => boolean {
-  const layers =
-    typeof layers_to_transform === 'number' ? [layers_to_transform] : (layers_to_transform ?? []);
+function layerTest({ layers_to_transform, layers_pattern }: TargetSettings): PathTest {
+  const layers = listOf(layers_to_transform);
   if (layers.length === 0) return () => true;
-  const patterns = typeof layers_pattern === 'string' ? [layers_pattern] : (layers_pattern ?? []);
-  const expressions =
-    patterns.filter(Boolean).length === 0
-      ? [compile('.*?\\.[^.]*\\.(?P<idx>\\d+)\\..*', 'layers_pattern')]
-      : patterns.map((pattern) =>
-          compile(`(?:.*?\\.)?${pattern}\\.(?P<idx>\\d+)\\..*`, 'layers_pattern'),
-        );
+  const patterns = listOf(layers_pattern);
+  const expressions = patterns.some(Boolean)
+    ? patterns.map((pattern) => `(?:.*?\\.)?${pattern}\\.(?P<idx>\\d+)\\..*`)
+    : [ANY_LAYER];
+  const compiled = expressions.map((expression) => compile(expression, 'layers_pattern'));
   return (path) => {
-    const matcher = expressions.map((e) => e.matcher(path)).find((m) => m.matches());
+    const matcher = compiled.map((e) => e.matcher(path)).find((m) => m.matches());
     return matcher !== undefined && layers.includes(Number(matcher.group('idx')));
   };
+}
+
+function listOf<T extends string | number>(
+  value: T | readonly T[] | null | undefined,
+): readonly T[] {
+  if (value === null || value === undefined) return [];
+  return typeof value === 'object' ? value : [value];
 }
 
 function compile(expression: string, key: string): RE2JS {
   try {
     return RE2JS.compile(expression);
   } catch (error) {
+    const reason = error instanceof Error ? error.message : String(error);
     throw new LoraError(
       'recipe',
-      `"${key}" is not a regular expression that can be used: ${expression} (${error instanceof Error ? error.message : String(error)}).`,
+      `"${key}" is not a supported regular expression: ${expression} (${reason}).`,
       {
-        fix: 'Look-around and back-references are not supported, as they can take time without end: list names, or use exclude_modules.',
+        fix: 'Look-around and back-references are not supported, because they can take unlimited time: list names, or use exclude_modules.',
         cause: error,
       },
     );

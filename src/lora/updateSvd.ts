@@ -1,73 +1,81 @@
-import { dotProduct, jacobiSvd } from './linalg';
 import type { LoraFactors } from './adapter';
+import { gramSchmidtQr } from './linalg/gramSchmidt';
+import { jacobiSvd } from './linalg/jacobiSvd';
+import { dotProduct, linearCombination } from './linalg/vectors';
 
 type Factors = Pick<LoraFactors, 'A' | 'B' | 'r' | 'in_features' | 'out_features' | 'scaling'>;
 
-/**
- * dW = s·BA by its singular values, from the factors alone: QR of B and Aᵀ, then the SVD of an r x
- * r matrix. No array is larger than a factor.
- */
+/** SVD of dW = s·BA with k = min(r, in, out) singular values. */
 export interface UpdateSvd {
-  /** Descending; as many as the smaller of r and the layer's sides. */
-  readonly S: Float64Array;
-  /** Left singular vectors [k, out] and right ones [k, in], a vector each. */
+  readonly S: Float64Array; // [k], descending
+  /** Left singular vectors, [out] each. */
   readonly left: readonly Float64Array[];
+  /** Right singular vectors, [in] each. */
   readonly right: readonly Float64Array[];
 }
 
-export function updateSvd(m: Factors): UpdateSvd {
-  const { S, left, right } = implicitUpdateSvd(m);
-  return {
-    S,
-    left: left.weights.map((own) => combined(left.Q, own)),
-    right: right.weights.map((own) => combined(right.Q, own)),
-  };
-}
-
-/** Vectors as weights of orthonormal columns: the k-th is Σ weights[k][i]·Q[i]. */
-export interface Basis {
+/** Vectors by their coordinates in an orthonormal basis: vector k is Σ coordinates[k][i] · Q[i]. */
+export interface VectorsInBasis {
   readonly Q: readonly Float64Array[];
-  readonly weights: readonly Float64Array[];
+  readonly coordinates: readonly Float64Array[];
 }
 
-/** As `factored`, without writing the singular vectors out. */
-export function implicitUpdateSvd(m: Factors): {
+/** As UpdateSvd, with the singular vectors by their coordinates. */
+export interface ImplicitUpdateSvd {
   readonly S: Float64Array;
-  readonly left: Basis;
-  readonly right: Basis;
-} {
-  const { left, right, core } = reduced(m);
+  readonly left: VectorsInBasis;
+  readonly right: VectorsInBasis;
+}
+
+/**
+ * The SVD of an update from its factors alone: QR of B and Aᵀ, then the SVD of an r x r matrix. No
+ * array is larger than a factor.
+ */
+export function updateSvd(factors: Factors): UpdateSvd {
+  const { S, left, right } = implicitUpdateSvd(factors);
+  return { S, left: writtenOut(left), right: writtenOut(right) };
+}
+
+const writtenOut = ({ Q, coordinates }: VectorsInBasis): Float64Array[] =>
+  coordinates.map((own) => linearCombination(Q, own));
+
+/** As `updateSvd`, without computing the singular vectors themselves. */
+export function implicitUpdateSvd(factors: Factors): ImplicitUpdateSvd {
+  const { r, in_features, out_features } = factors;
+  const { left, right, core } = reduceToCore(factors);
   const { U, S, V } = jacobiSvd(core);
-  const k = Math.min(m.r, m.out_features, m.in_features);
+  const k = Math.min(r, out_features, in_features);
   return {
     S: S.slice(0, k),
-    left: { Q: left, weights: U.slice(0, k) },
-    right: { Q: right, weights: V.slice(0, k) },
+    left: { Q: left, coordinates: U.slice(0, k) },
+    right: { Q: right, coordinates: V.slice(0, k) },
   };
 }
 
-/** Products of all vectors of the one with all of the other, from those of their columns. */
-export function innerProducts(a: Basis, b: Basis): number[][] {
+/** [i][j]: inner product of vector i of `a` and vector j of `b`, from those of their bases. */
+export function innerProducts(a: VectorsInBasis, b: VectorsInBasis): number[][] {
   const crossed = a.Q.map((p) => Float64Array.from(b.Q, (q) => dotProduct(p, q))); // [r_a, r_b]
-  return a.weights.map((u) => {
-    const row = combined(crossed, u);
-    return b.weights.map((v) => dotProduct(row, v));
+  return a.coordinates.map((own) => {
+    const row = linearCombination(crossed, own);
+    return b.coordinates.map((other) => dotProduct(row, other));
   });
 }
 
-/** Orthonormal Q_B and Q_A, and the columns of s·R_B·R_Aᵀ, where B = Q_B R_B and Aᵀ = Q_A R_A. */
-function reduced({ A, B, r, in_features, out_features, scaling }: Factors) {
-  const b = orthonormal(columnsOf(B, out_features, r));
-  const a = orthonormal(
-    Array.from(
-      { length: r },
-      (_, k) => new Float64Array(A.subarray(k * in_features, (k + 1) * in_features)),
-    ),
-  );
+/** With B = Q_B R_B and Aᵀ = Q_A R_A: Q_B, Q_A, and the columns of s·R_B R_Aᵀ. */
+function reduceToCore({ A, B, r, in_features, out_features, scaling }: Factors) {
+  const b = gramSchmidtQr(columnsOf(B, out_features, r));
+  const a = gramSchmidtQr(rowsOf(A, r, in_features));
   const core = a.R.map((own) =>
     Float64Array.from(b.R, (other) => scaling * other.reduce((sum, x, k) => sum + x * own[k]!, 0)),
   );
   return { left: b.Q, right: a.Q, core };
+}
+
+function rowsOf(matrix: Float32Array, rows: number, columns: number): Float64Array[] {
+  return Array.from(
+    { length: rows },
+    (_, k) => new Float64Array(matrix.subarray(k * columns, (k + 1) * columns)),
+  );
 }
 
 function columnsOf(matrix: Float32Array, rows: number, columns: number): Float64Array[] {
@@ -78,68 +86,32 @@ function columnsOf(matrix: Float32Array, rows: number, columns: number): Float64
   });
 }
 
+/** ‖s·BA‖F, without forming the product. */
+export function updateNorm(factors: Factors): number {
+  const { core } = reduceToCore(factors);
+  return Math.sqrt(core.reduce((sum, column) => sum + dotProduct(column, column), 0));
+}
+
 /**
- * QR by modified Gram-Schmidt, twice over where much of a column was taken out (Björck 1994), in
- * place of the columns: Q a column each, R a row each. A column that depends on those before it has
- * a zero one in Q.
+ * Σ weight · dW of updates of one layer, exactly: the factors side by side, with the sum of the
+ * ranks and scaling 1.
  */
-function orthonormal(columns: readonly Float64Array[]): {
-  readonly Q: readonly Float64Array[];
-  readonly R: readonly Float64Array[];
-} {
-  const R = columns.map(() => new Float64Array(columns.length));
-  const Q: Float64Array[] = [];
-  for (const [k, column] of columns.entries()) {
-    const before = Math.sqrt(dotProduct(column, column));
-    const without = () => {
-      for (let i = 0; i < k; i++) R[i]![k]! += takeOut(Q[i]!, column);
-      return Math.sqrt(dotProduct(column, column));
-    };
-    let length = without();
-    if (length < 0.7 * before) length = without();
-    const isNew = length > 1e-13 * before;
-    R[k]![k] = isNew ? length : 0;
-    for (let n = 0; n < column.length; n++) column[n] = isNew ? column[n]! / length : 0;
-    Q.push(column);
-  }
-  return { Q, R };
-}
-
-/** Takes out of x what lies along q; gives how much. */
-function takeOut(q: Float64Array, x: Float64Array): number {
-  const along = dotProduct(q, x);
-  for (let n = 0; n < x.length; n++) x[n]! -= along * q[n]!;
-  return along;
-}
-
-function combined(Q: readonly Float64Array[], weights: Float64Array): Float64Array {
-  const sum = new Float64Array(Q[0]!.length);
-  for (const [k, q] of Q.entries()) {
-    const w = weights[k]!;
-    if (w !== 0) for (let n = 0; n < sum.length; n++) sum[n]! += w * q[n]!;
-  }
-  return sum;
-}
-
-/** ‖s·BA‖F without forming it. */
-export function updateNorm(m: Factors): number {
-  return Math.sqrt(reduced(m).core.reduce((sum, column) => sum + dotProduct(column, column), 0));
-}
-
-/** Two updates of one layer as one: w_a·dW_a + w_b·dW_b, with the ranks added up. */
 export function sumUpdates(
   parts: readonly { readonly factors: Factors; readonly weight: number }[],
 ): Factors {
   const { in_features, out_features } = parts[0]!.factors;
   const r = parts.reduce((sum, { factors }) => sum + factors.r, 0);
-  const [A, B] = [new Float32Array(r * in_features), new Float32Array(out_features * r)];
-  let at = 0;
+  const A = new Float32Array(r * in_features);
+  const B = new Float32Array(out_features * r);
+  let start = 0; // first rank of the part
   for (const { factors, weight } of parts) {
-    A.set(factors.A, at * in_features);
-    for (let o = 0; o < out_features; o++)
-      for (let k = 0; k < factors.r; k++)
-        B[o * r + at + k] = weight * factors.scaling * factors.B[o * factors.r + k]!;
-    at += factors.r;
+    A.set(factors.A, start * in_features);
+    for (let o = 0; o < out_features; o++) {
+      for (let k = 0; k < factors.r; k++) {
+        B[o * r + start + k] = weight * factors.scaling * factors.B[o * factors.r + k]!;
+      }
+    }
+    start += factors.r;
   }
   return { A, B, r, in_features, out_features, scaling: 1 };
 }

@@ -17,8 +17,7 @@ async function main([file, rounds]: readonly string[]): Promise<void> {
       modules,
       { ...PLAIN_LORA, r: 8, lora_alpha: 16, target_modules: 'all-linear' },
       'base',
-      seed,
-      'default',
+      { seed },
     );
     return {
       ...plain,

@@ -272,7 +272,8 @@ async function main(): Promise<void> {
   }
   const tokens = batch * length;
   const size = modelSize(geometry());
-  const full = estimateFullFineTuning(size, batch, length, plan).total;
+  const shape = { rows: batch, length };
+  const full = estimateFullFineTuning(size, shape, plan).total;
   const adapted = modulesOf(geometry().spec).filter((m) =>
     start.modules.some((own) => own.path === m.path),
   );
@@ -291,7 +292,8 @@ async function main(): Promise<void> {
     live: model.liveTensors(),
     full_mb: full / 2 ** 20,
     estimate_mb:
-      (isFull ? full : estimateMemory(size, adapted, r, batch, length, plan).total) / 2 ** 20 +
+      (isFull ? full : estimateMemory(size, { modules: adapted, ranks: r }, shape, plan).total) /
+        2 ** 20 +
       rss_empty_mb -
       PROCESS / 2 ** 20,
   };

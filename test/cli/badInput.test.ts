@@ -101,7 +101,7 @@ describe('target_modules', () => {
     expect(stderr).toMatch(/as a list: .*"q_proj".*or take "all-linear"/);
     await refuses(
       makeRecipe({ lora: { target_modules: '(q_proj' } }),
-      /lora\.json:1:\d+, key lora\.target_modules: "target_modules" is not a regular expression that can be used: \(q_proj/,
+      /lora\.json:1:\d+, key lora\.target_modules: "target_modules" is not a supported regular expression: \(q_proj/,
     );
   });
 });

@@ -126,12 +126,12 @@ it('adapters that cannot be added up are refused with what to do', async () => {
     /DoRA adapters.*Merge them one after the other/,
   );
   expect(await refusal('--adapter', whole, '--adapter', whole, '--type', 'cat')).toMatch(
-    /trained whole/,
+    /trained in full/,
   );
   expect(await refusal('--adapter', plain, '--type', 'cat')).toMatch(/At least two/);
   expect(
     await refusal('--adapter', plain, '--adapter', plain, '--type', 'cat', '--weights', '1'),
-  ).toMatch(/as many weights/);
+  ).toMatch(/need 2 weights/);
   expect(await refusal('--adapter', plain, '--adapter', plain, '--type', 'dare')).toMatch(
     /--type must be one of/,
   );

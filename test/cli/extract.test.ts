@@ -7,7 +7,7 @@ import { withSafetensors } from '../../src/formats/safetensors/read';
 import { writeSafetensors } from '../../src/formats/safetensors/write';
 import { compareAdapters } from '../../src/lora/compare';
 import { extractLayer } from '../../src/lora/extract';
-import { jacobiSvd } from '../../src/lora/linalg';
+import { jacobiSvd } from '../../src/lora/linalg/jacobiSvd';
 import { createRandom } from '../../src/shared/random';
 import { mergedBase, scaledAdapter } from '../support/adapters';
 import { gap, largest } from '../support/models';

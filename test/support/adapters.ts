@@ -31,7 +31,7 @@ export async function scaledAdapter(
     ...change,
   };
   const random = createRandom(7, 'convert');
-  const fresh = newAdapter(own, choices, base, 1);
+  const fresh = newAdapter(own, choices, base, { seed: 1 });
   const adapter = {
     ...fresh,
     modules: fresh.modules.map((m) => ({ ...m, B: m.B.map(() => random() - 0.5) })),

@@ -45,8 +45,7 @@ export async function makeLargeBase(
     modules,
     { ...PLAIN_LORA, r: 4, lora_alpha: 8, target_modules: ['q_proj'] },
     base,
-    1,
-    'default',
+    { seed: 1 },
   );
   await writePeftAdapter(
     adapter,

@@ -1,5 +1,5 @@
 import {
-  byNumber,
+  naturalOrder,
   measureUpdate,
   type Comparison,
   type ModuleComparison,
@@ -60,7 +60,7 @@ function canonicalText(
     .sort(([a], [b]) => (a < b ? -1 : 1))
     .map(([key, value]) => `${key}: ${settingText(value)}`);
   const lines = [...modules]
-    .sort((x, y) => byNumber.compare(x.path, y.path))
+    .sort((x, y) => naturalOrder.compare(x.path, y.path))
     .map((m) => moduleLine(m, width, facts(m)));
   const trainedLines = trained.map(
     ({ name, shape }) => `${name.padEnd(width)}  fully trained  [${shape.join(', ')}]`,

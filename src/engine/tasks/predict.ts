@@ -1,7 +1,7 @@
 import type { LabelSet } from '../../data/tasks/labelSet';
 import type { PreparedData } from '../../data/dataset/prepare';
 import type { SampleRow } from '../../data/examples/sampleRows';
-import { dotProduct } from '../../lora/linalg';
+import { dotProduct } from '../../lora/linalg/vectors';
 import type { Model } from '../../models/model';
 import { argmaxOfRow, NO_LABEL } from './scores';
 

@@ -1,6 +1,6 @@
 import type { LabelSet } from '../../data/tasks/labelSet';
 import type { Batch } from '../../data/examples/batch';
-import { dotProduct } from '../../lora/linalg';
+import { dotProduct } from '../../lora/linalg/vectors';
 import { normalizedRows } from '../../models/heads/loss';
 import type { Scores } from '../../shared/metrics/lines';
 import type { Task } from '../../shared/task';

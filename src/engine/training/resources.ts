@@ -2,7 +2,12 @@ import type { PreparedData } from '../../data/dataset/prepare';
 import { modelSize } from '../../formats/architecture/size';
 import type { BaseModel } from '../../formats/baseModel';
 import { countTrainable } from '../../lora/count';
-import { estimateFullFineTuning, estimateMemory, type MemoryEstimate } from '../../lora/memory';
+import {
+  estimateFullFineTuning,
+  estimateMemory,
+  type BatchShape,
+  type MemoryEstimate,
+} from '../../lora/memory';
 import { planStep, type PlannedStep, type StepMachine } from '../../lora/stepPlan';
 import type { Recipe } from '../../shared/recipe';
 import type { StepPlan } from '../../shared/stepPlan';
@@ -63,17 +68,13 @@ function chooseStep(inputs: ResourceInputs, { recordedPlan, machine }: ResourceH
 function memoryEstimator(inputs: ResourceInputs): (plan: StepPlan) => MemoryEstimate {
   const { recipe, base, plan } = inputs;
   const size = modelSize(base);
-  const { rows, length } = largestBatch(inputs);
-  if (recipe.training.method === 'full')
-    return (step) => estimateFullFineTuning(size, rows, length, step);
-  return (step) => estimateMemory(size, plan.modules, plan.rankOf, rows, length, step);
+  const batch = largestBatch(inputs);
+  if (recipe.training.method === 'full') return (step) => estimateFullFineTuning(size, batch, step);
+  const adapted = { modules: plan.modules, ranks: plan.rankOf };
+  return (step) => estimateMemory(size, adapted, batch, step);
 }
 
-/** `length` in tokens. */
-function largestBatch({ recipe, data }: ResourceInputs): {
-  readonly rows: number;
-  readonly length: number;
-} {
+function largestBatch({ recipe, data }: ResourceInputs): BatchShape {
   const { task, training } = recipe;
   const examples = Math.min(training.per_device_train_batch_size, data.train.length);
   // a pair of texts is two rows

@@ -44,13 +44,10 @@ export async function startAdapter(
   checkModulesToSave(base, lora.modules_to_save);
   const { init_lora_weights: init } = lora;
   const startsFromWeights = init === 'olora' || init === 'pissa';
-  const plain = newAdapter(
-    modules,
-    adapterSettings(base, lora),
-    baseName(base),
+  const plain = newAdapter(modules, adapterSettings(base, lora), baseName(base), {
     seed,
-    startsFromWeights ? 'default' : init,
-  );
+    init: startsFromWeights ? 'default' : init,
+  });
   const factors: LoraFactors[] = [];
   for (const module of plain.modules) factors.push(await startFactors(base, module, lora));
   const adapter: Adapter = {

@@ -37,10 +37,11 @@ export function figuresOf(
     memory: planStep(
       recipe.training,
       base.size.num_layers,
-      (plan) => estimateMemory(base.size, chosen, rankOf, rows, length, plan),
+      (plan) =>
+        estimateMemory(base.size, { modules: chosen, ranks: rankOf }, { rows, length }, plan),
       thisMachine(there),
     ).estimate,
-    full: estimateFullFineTuning(base.size, rows, length),
+    full: estimateFullFineTuning(base.size, { rows, length }),
     there,
     batch: size,
     length,

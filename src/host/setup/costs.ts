@@ -89,7 +89,7 @@ export function costOf(
     memory: planStep(
       AUTO,
       size.num_layers,
-      (plan) => estimateMemory(size, matched, r, batch.rows, batch.length, plan),
+      (plan) => estimateMemory(size, { modules: matched, ranks: r }, batch, plan),
       machine,
     ).estimate.total,
     tooHigh: tooHighRank(matched, r).length,

@@ -51,7 +51,7 @@ describe('a new adapter', () => {
           names.map((name) => linear(name)),
           choices,
           'base',
-          seed,
+          { seed },
         ).modules.map((m) => [m.path, m.A]),
       );
     const [ab, b, other] = [of(['a', 'b'], 1), of(['b'], 1), of(['b'], 2)];
@@ -65,7 +65,7 @@ describe('a new adapter', () => {
       [linear('x.a'), linear('x.b')],
       { ...PLAIN_LORA, r: 4, lora_alpha: 8, lora_dropout: 0.1, use_rslora: true },
       'owner/base',
-      1,
+      { seed: 1 },
     );
     expect(config).toMatchObject({
       target_modules: ['x.a', 'x.b'],

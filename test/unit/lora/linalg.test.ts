@@ -1,7 +1,8 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { initialMagnitude } from '../../../src/lora/dora';
-import { thinQr, topTriplets } from '../../../src/lora/linalg';
+import { topTriplets } from '../../../src/lora/linalg/lanczos';
+import { thinQr } from '../../../src/lora/linalg/thinQr';
 import { convertToPlain, startFromWeight } from '../../../src/lora/startFromWeight';
 import type { Adapter, LoraFactors } from '../../../src/lora/adapter';
 import { PLAIN_LORA } from '../../../src/lora/newAdapter';
@@ -33,7 +34,7 @@ describe('the singular value decomposition', () => {
       fc.property(sizes, ({ m, n, seed }) => {
         const M = matrix(m, n, seed);
         const r = Math.min(m, n);
-        const found = topTriplets(M, m, n, r, random());
+        const found = topTriplets({ data: M, rows: m, columns: n }, r, random());
         expect(gap(rebuilt(found, m, n), M)).toBeLessThan(1e-10);
         expect([...found.S]).toEqual([...found.S].sort((a, b) => b - a));
         for (let i = 0; i < r; i++) {
@@ -53,8 +54,8 @@ describe('the singular value decomposition', () => {
   it('with some triplets leaves a rest that is as small as any of that rank can be', () => {
     const [m, n, r] = [60, 90, 4];
     const M = matrix(m, n, 3);
-    const all = topTriplets(M, m, n, m, random());
-    const some = topTriplets(M, m, n, r, random());
+    const all = topTriplets({ data: M, rows: m, columns: n }, m, random());
+    const some = topTriplets({ data: M, rows: m, columns: n }, r, random());
     expect(gap(some.S, all.S.slice(0, r))).toBeLessThan(1e-9);
     const rest = rebuilt(some, m, n).map((x, i) => M[i]! - x);
     const squares = all.S.slice(r).reduce((sum, s) => sum + s * s, 0);
@@ -68,8 +69,12 @@ describe('the singular value decomposition', () => {
       { length: 8 * 6 },
       (_, i) => (Math.floor(i / 6) + 1) * ((i % 6) + 1),
     );
-    expect(gap(rebuilt(topTriplets(one, 8, 6, 3, random()), 8, 6), one)).toBeLessThan(1e-10);
-    expect([...topTriplets(new Float32Array(12), 3, 4, 2, random()).S]).toEqual([0, 0]);
+    expect(
+      gap(rebuilt(topTriplets({ data: one, rows: 8, columns: 6 }, 3, random()), 8, 6), one),
+    ).toBeLessThan(1e-10);
+    expect([
+      ...topTriplets({ data: new Float32Array(12), rows: 3, columns: 4 }, 2, random()).S,
+    ]).toEqual([0, 0]);
   });
 });
 
@@ -78,7 +83,7 @@ it('QR gives the matrix back from all columns, Q orthonormal', () => {
     fc.property(sizes, ({ m, n, seed }) => {
       const M = matrix(m, n, seed);
       const r = Math.min(m, n);
-      const { Q, R } = thinQr(M, m, n, r);
+      const { Q, R } = thinQr({ data: M, rows: m, columns: n }, r);
       const product = Float64Array.from({ length: m * n }, (_, at) => {
         let sum = 0;
         for (let k = 0; k < r; k++) sum += Q[Math.floor(at / n) * r + k]! * R[k * n + (at % n)]!;
@@ -119,7 +124,10 @@ describe('a start from the weight', () => {
       B: new Float32Array(15),
     });
     expect(
-      gap(product({ ...shape, ...start }), rebuilt(topTriplets(W, 5, 7, 3, random()), 5, 7)),
+      gap(
+        product({ ...shape, ...start }),
+        rebuilt(topTriplets({ data: W, rows: 5, columns: 7 }, 3, random()), 5, 7),
+      ),
     ).toBeLessThan(1e-5);
   });
 

@@ -1,5 +1,10 @@
 import { describe, expect, it } from 'vitest';
-import { estimateFullFineTuning, estimateMemory, PROCESS } from '../../../src/lora/memory';
+import {
+  estimateFullFineTuning,
+  estimateMemory,
+  PROCESS,
+  type BatchShape,
+} from '../../../src/lora/memory';
 import { modulesOf } from '../../../src/formats/architecture/modules';
 import { readSpec } from '../../../src/formats/architecture/readSpec';
 import { modelSize } from '../../../src/formats/architecture/size';
@@ -23,13 +28,11 @@ const all = matchTargets(modulesOf(readSpec(smollm2, 'config.json')), {
   target_modules: 'all-linear',
 }).matched;
 const F32: StepPlan = { base_dtype: 'float32', recomputed_layers: 0 };
-const estimate = (batch: number, length: number, r = 8, plan = F32, adapted = targets) =>
+const estimate = ({ rows, length }: BatchShape, { r = 8, plan = F32, adapted = targets } = {}) =>
   estimateMemory(
     modelSize({ spec: readSpec(smollm2, 'config.json'), parameters: 134_515_008 }),
-    adapted,
-    r,
-    batch,
-    length,
+    { modules: adapted, ranks: r },
+    { rows, length },
     plan,
   );
 
@@ -79,7 +82,8 @@ describe('the memory that a training needs', () => {
           [all, linear],
         ] as const) {
           const told =
-            (estimate(batch, length, 8, plan, adapted).total - PROCESS) / 2 ** 20 + EMPTY;
+            (estimate({ rows: batch, length }, { plan, adapted }).total - PROCESS) / 2 ** 20 +
+            EMPTY;
           expect(
             Math.abs(told / (measured + EMPTY) - 1),
             `${batch} x ${length}, ${adapted.length} modules`,
@@ -93,8 +97,11 @@ describe('the memory that a training needs', () => {
     const size = modelSize({ spec: readSpec(smollm2, 'config.json'), parameters: 134_515_008 });
     for (const [batch, length, recomputed_layers, measured] of MEASURED_FULL) {
       const told =
-        (estimateFullFineTuning(size, batch, length, { base_dtype: 'float32', recomputed_layers })
-          .total -
+        (estimateFullFineTuning(
+          size,
+          { rows: batch, length },
+          { base_dtype: 'float32', recomputed_layers },
+        ).total -
           PROCESS) /
           2 ** 20 +
         EMPTY;
@@ -103,14 +110,15 @@ describe('the memory that a training needs', () => {
   });
 
   it('is the sum of its parts, of which the weights stay and the activations grow with the tokens', () => {
-    const [one, four] = [estimate(1, 256), estimate(4, 256)];
+    const one = estimate({ rows: 1, length: 256 });
+    const four = estimate({ rows: 4, length: 256 });
     for (const { total, ...parts } of [one, four])
       expect(total).toBe(Object.values(parts).reduce((sum, bytes) => sum + bytes, 0));
     expect(one.weights).toBe(134_515_008 * 4);
     expect(four.weights).toBe(one.weights);
     expect(four.activations).toBe(4 * one.activations);
-    expect(estimate(1, 256, 16).adapter).toBe(2 * one.adapter);
-    expect(estimate(4, 1024).working).toBeGreaterThan(four.working);
+    expect(estimate({ rows: 1, length: 256 }, { r: 16 }).adapter).toBe(2 * one.adapter);
+    expect(estimate({ rows: 4, length: 1024 }).working).toBeGreaterThan(four.working);
   });
 
   it('counts heads and key heads in either layout of the config', () => {

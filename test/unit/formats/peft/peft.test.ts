@@ -100,7 +100,7 @@ describe('PEFT adapters', () => {
     const base = await openBase(path.join(fixtures, 'llama/base'));
     const modules = matchTargets(targetableModules(base), { target_modules: 'all-linear' }).matched;
     await base.close();
-    const adapter = newAdapter(modules, PLAIN_LORA, 'fixtures/llama-tiny', 7);
+    const adapter = newAdapter(modules, PLAIN_LORA, 'fixtures/llama-tiny', { seed: 7 });
     expect(
       adapter.modules.every((m) => m.B.every((x) => x === 0) && m.A.some((x) => x !== 0)),
     ).toBe(true);

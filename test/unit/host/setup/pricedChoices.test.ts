@@ -16,9 +16,11 @@ describe('what a choice costs', () => {
       .filter((m) => /[qv]_proj$/.test(m.path))
       .reduce((sum, m) => sum + 4 * (m.in_features + m.out_features), 0);
     expect(cost).toMatchObject({ trainable: expected, unmatched: [], tooHigh: 0 });
-    expect(cost.memory).toBe(estimateMemory(base.size, cost.matched, 4, 4, 512).total);
+    const adapted = { modules: cost.matched, ranks: 4 };
+    const batch = { rows: 4, length: 512 };
+    expect(cost.memory).toBe(estimateMemory(base.size, adapted, batch).total);
     expect(costOf(base, 4, ['q_proj', 'v_proj'], { ...MACHINE, multipliesBf16: true }).memory).toBe(
-      estimateMemory(base.size, cost.matched, 4, 4, 512, {
+      estimateMemory(base.size, adapted, batch, {
         base_dtype: 'bfloat16',
         recomputed_layers: 0,
       }).total,
@@ -38,7 +40,11 @@ describe('what a choice costs', () => {
     const vit = await readBaseFacts('test/fixtures/vit/base');
     expect(vit.tasks).toEqual(['image_cls']);
     expect(costOf(vit, 4, ['query'], MACHINE).memory).toBe(
-      estimateMemory(vit.size, costOf(vit, 4, ['query']).matched, 4, 8, 197).total,
+      estimateMemory(
+        vit.size,
+        { modules: costOf(vit, 4, ['query']).matched, ranks: 4 },
+        { rows: 8, length: 197 },
+      ).total,
     );
     expect(base.tasks).toContain('causal_lm');
   });
@@ -107,7 +113,7 @@ describe('the choices of target modules', () => {
     });
     expect(targetPrices(base, 8, PLENTY, '(q_proj')[0]).toMatchObject({
       value: null,
-      detail: expect.stringContaining('not a regular expression') as string,
+      detail: expect.stringContaining('not a supported regular expression') as string,
     });
     expect(targetPrices(base, 8, PLENTY, '.*nothing')[0]).toMatchObject({
       value: null,
