@@ -1,141 +1,31 @@
 // npm run build: bundles the extension, the engine and the pages into dist/, compiles the native
 // binding, installs the runtime.
-// --bundles: only the bundles.
-import { build } from 'esbuild';
-import { copyFileSync, mkdirSync, readdirSync, readFileSync } from 'node:fs';
+//   --bundles   the bundles only
+//   --watch     (npm run dev) bundles for the debugger, written again when a source changes
 import path from 'node:path';
-import { pathToFileURL } from 'node:url';
-import { pageBuild } from './pageBundle.mjs';
+import { tsImport } from 'tsx/esm/api';
+import { watchBundles, writeBundles } from './bundles.mjs';
 import { writeModelDocs, writeRecipeDocs, writeSchema } from './schema.mjs';
 
 const root = path.resolve(import.meta.dirname, '..');
-const { version } = JSON.parse(readFileSync(path.join(root, 'package.json'), 'utf8'));
 const dist = path.join(root, 'dist');
 const modules = path.join(root, 'node_modules');
-/** jsonc-parser's main is UMD, whose require calls cannot be bundled. */
-const alias = { 'jsonc-parser': 'jsonc-parser/lib/esm/main.js' };
-const node = {
-  bundle: true,
-  alias,
-  platform: 'node',
-  target: 'node20',
-  format: 'cjs',
-  minify: true,
-  keepNames: true,
-  absWorkingDir: root,
-  logLevel: 'warning',
-};
-/**
- * tfjs-node finds its addon through node-pre-gyp; here the runtime says where it is. Of the tfjs
- * that it stands on, ops and the cpu backend are enough: to compile Keras-like layers, converters
- * and WebGL would take a tenth of a second at each start. util.isNullOrUndefined is gone since Node
- * 23.
- */
-const tfjsNode = {
-  name: 'tfjs-node',
-  setup({ onResolve, onLoad }) {
-    onResolve({ filter: /^@mapbox\/node-pre-gyp$/ }, () => ({
-      path: 'binding',
-      namespace: 'lora',
-    }));
-    onResolve({ filter: /^lora:tfjs-node$/ }, () => ({ path: 'tfjs-node', namespace: 'lora' }));
-    onResolve({ filter: /^@tensorflow\/tfjs$/ }, () => ({ path: 'tfjs', namespace: 'lora' }));
-    onLoad({ filter: /^binding$/, namespace: 'lora' }, () => ({
-      contents: 'exports.find = () => process.env.LORA_TFJS_BINDING;',
-    }));
-    onLoad({ filter: /^tfjs$/, namespace: 'lora' }, () => ({
-      contents:
-        'const core = require("@tensorflow/tfjs-core"); require("@tensorflow/tfjs-backend-cpu");\n' +
-        'module.exports = { ...core, version: { "tfjs-core": core.version_core }, CustomCallback: class {}, registerCallbackConstructor() {} };',
-      resolveDir: root,
-    }));
-    onLoad({ filter: /^tfjs-node$/, namespace: 'lora' }, () => ({
-      contents:
-        'const util = require("util"); util.isNullOrUndefined ??= (x) => x === null || x === undefined; util.isArray ??= Array.isArray;\n' +
-        'module.exports = require("@tensorflow/tfjs-node");',
-      resolveDir: root,
-    }));
-  },
-};
+const isChosen = (option) => process.argv.includes(option);
 
-/**
- * Libraries that the extension needs only later lie in files of their own: to read and compile them
- * would double its start.
- */
-const later = { re2js: 're2js', tar: 'tar', yauzl: 'yauzl', 'vscode-jsonrpc/node': 'jsonrpc' };
-const loadLater = {
-  name: 'load-later',
-  setup: ({ onResolve }) =>
-    onResolve({ filter: new RegExp(`^(${Object.keys(later).join('|')})$`) }, ({ path: name }) => ({
-      path: `./lib/${later[name]}.js`,
-      external: true,
-    })),
-};
-
-const wasmPackage = path.join(modules, '@tensorflow', 'tfjs-backend-wasm', 'dist');
-const tfjsWasm =
-  'const tf = require("@tensorflow/tfjs"); const wasm = require("@tensorflow/tfjs-backend-wasm"); module.exports = Object.assign({}, tf, { setWasmPaths: wasm.setWasmPaths });';
-
-async function bundle() {
-  const outdir = 'dist';
-  await Promise.all([
-    build({
-      ...node,
-      outdir,
-      entryPoints: { extension: 'src/extension.ts' },
-      external: ['vscode'],
-      plugins: [loadLater],
-      supported: { 'dynamic-import': false },
-    }),
-    build({
-      ...node,
-      outdir: `${outdir}/lib`,
-      entryPoints: Object.fromEntries(Object.entries(later).map(([name, file]) => [file, name])),
-    }),
-    build({
-      ...node,
-      outdir,
-      entryPoints: {
-        cli: 'src/engine/cli.ts',
-        worker: 'src/engine/training/worker.ts',
-        probe: 'src/runtime/probeMain.ts',
-      },
-      define: { LORA_VERSION: JSON.stringify(version) },
-    }),
-    build({
-      ...node,
-      outdir,
-      entryPoints: { 'tfjs-node': 'lora:tfjs-node' },
-      plugins: [tfjsNode],
-      logOverride: { 'direct-eval': 'silent' },
-    }),
-    build({
-      ...node,
-      outfile: 'dist/tfjs-wasm.js',
-      stdin: { contents: tfjsWasm, resolveDir: root },
-    }),
-    build({ ...pageBuild, outdir: `${outdir}/webview`, minify: true }),
-    writeSchema().then(writeRecipeDocs),
-    writeModelDocs(),
-  ]);
-  for (const name of readdirSync(wasmPackage).filter((file) => file.endsWith('.wasm')))
-    copyFileSync(path.join(wasmPackage, name), path.join(dist, name));
-}
-
-/** Installer and build share their code: it is bundled to be run here. */
+/** Compiles the binding and installs the runtime by the extension's own code. */
 async function nativeParts() {
-  const outfile = path.join(modules, '.cache', 'lora', 'compileBinding.cjs');
-  await build({ ...node, minify: false, entryPoints: ['src/runtime/compileBinding.ts'], outfile });
-  const {
-    default: { buildRuntime, defaultRuntimeHome },
-  } = await import(pathToFileURL(outfile).href);
+  const { buildRuntime } = await tsImport('../src/runtime/compileBinding.ts', import.meta.url);
+  const { defaultRuntimeHome } = await tsImport('../src/runtime/findRuntime.ts', import.meta.url);
+  const log = (line) => line && console.log(`  ${line}`);
   let shown = '';
   const onProgress = ({ message, fraction }) => {
     const line = fraction === null ? message : `${message} ${10 * Math.floor(10 * fraction)} %`;
-    if (line !== shown) console.log(`  ${(shown = line)}`);
+    if (line !== shown) log(line);
+    shown = line;
   };
   const controller = new AbortController();
-  process.once('SIGINT', () => controller.abort());
+  const cancel = () => controller.abort();
+  process.once('SIGINT', cancel);
   const runtime = await buildRuntime(
     { dist, home: defaultRuntimeHome() },
     {
@@ -143,17 +33,31 @@ async function nativeParts() {
       kernels: path.join(root, 'src', 'runtime', 'kernels'),
       nodeApi: path.join(modules, 'node-api-headers', 'include'),
     },
-    { signal: controller.signal, onProgress, log: (line) => line && console.log(`  ${line}`) },
+    { signal: controller.signal, onProgress, log },
   );
-  console.log(
-    `  runtime: ${runtime.kind === 'tensorflow' ? `libtensorflow ${runtime.tensorflow_version} on ${runtime.device}` : runtime.why}`,
+  process.off('SIGINT', cancel);
+  log(
+    runtime.kind === 'tensorflow'
+      ? `runtime: libtensorflow ${runtime.tensorflow_version} on ${runtime.device}`
+      : `runtime: ${runtime.why}`,
   );
 }
 
+async function writeDocs() {
+  await Promise.all([writeSchema(), writeModelDocs()]);
+  writeRecipeDocs();
+}
+
 try {
-  mkdirSync(dist, { recursive: true });
-  await bundle();
-  if (!process.argv.includes('--bundles')) await nativeParts();
+  if (isChosen('--watch')) {
+    console.log('Building');
+    await nativeParts();
+    await watchBundles(dist);
+    console.log('Watching');
+  } else {
+    await Promise.all([writeBundles(dist), writeDocs()]);
+    if (!isChosen('--bundles')) await nativeParts();
+  }
 } catch (error) {
   console.error(error.describe?.() ?? error);
   process.exit(1);

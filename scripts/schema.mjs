@@ -1,30 +1,12 @@
 // Writes media/lora.schema.json, docs/recipe.md and docs/models.md from what the code says.
-import { build } from 'esbuild';
 import { existsSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
-import { createRequire } from 'node:module';
 import path from 'node:path';
+import { tsImport } from 'tsx/esm/api';
 
 const root = path.resolve(import.meta.dirname, '..');
 
-/** A module of src as it is now. */
-async function load(entry) {
-  const { outputFiles } = await build({
-    absWorkingDir: root,
-    entryPoints: [entry],
-    bundle: true,
-    platform: 'node',
-    format: 'cjs',
-    write: false,
-    logLevel: 'warning',
-  });
-  const module = { exports: {} };
-  new Function('module', 'exports', 'require', outputFiles[0].text)(
-    module,
-    module.exports,
-    createRequire(import.meta.url),
-  );
-  return module.exports;
-}
+/** A module of src. */
+const load = (file) => tsImport(`../${file}`, import.meta.url);
 
 export async function writeSchema() {
   const { recipeJsonSchema } = await load('src/host/recipe/jsonSchema.ts');

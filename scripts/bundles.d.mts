@@ -1,0 +1,4 @@
+export declare function writeBundles(
+  outdir: string,
+  options?: { readonly development?: boolean },
+): Promise<void>;

@@ -1,0 +1,104 @@
+// The bundles in dist/: the extension, the engine with its worker, tfjs, and the pages.
+import { build, context } from 'esbuild';
+import { copyFileSync, mkdirSync, readdirSync, readFileSync } from 'node:fs';
+import path from 'node:path';
+import { pageBuild } from './pageBundle.mjs';
+import { tfjsNode, TFJS_WASM } from './tfjsBundles.mjs';
+
+const root = path.resolve(import.meta.dirname, '..');
+const { version } = JSON.parse(readFileSync(path.join(root, 'package.json'), 'utf8'));
+const wasmPackage = path.join(root, 'node_modules', '@tensorflow', 'tfjs-backend-wasm', 'dist');
+
+/** What all bundles for Node have in common. */
+export const nodeBuild = {
+  bundle: true,
+  // jsonc-parser's main is UMD, whose require calls cannot be bundled
+  alias: { 'jsonc-parser': 'jsonc-parser/lib/esm/main.js' },
+  platform: 'node',
+  target: 'node20',
+  format: 'cjs',
+  keepNames: true,
+  absWorkingDir: root,
+  logLevel: 'warning',
+};
+
+/** Maps lie beside the bundles; those of a release are for `npm run stack` and are not packaged. */
+const RELEASE = { minify: true, sourcemap: 'external', sourcesContent: false };
+/** For the debugger: readable, with a link to the map. */
+const DEVELOPMENT = { minify: false, sourcemap: 'linked', sourcesContent: false };
+
+/**
+ * Libraries that the extension needs later than at its start have bundles of their own: to read and
+ * compile them would double the time that it takes to start.
+ */
+const LATER = { re2js: 're2js', tar: 'tar', yauzl: 'yauzl', 'vscode-jsonrpc/node': 'jsonrpc' };
+const loadLater = {
+  name: 'load-later',
+  setup: ({ onResolve }) =>
+    onResolve({ filter: new RegExp(`^(${Object.keys(LATER).join('|')})$`) }, ({ path: name }) => ({
+      path: `./lib/${LATER[name]}.js`,
+      external: true,
+    })),
+};
+
+const bundles = (outdir) => [
+  {
+    ...nodeBuild,
+    outdir,
+    entryPoints: { extension: 'src/extension.ts' },
+    external: ['vscode'],
+    plugins: [loadLater],
+    supported: { 'dynamic-import': false },
+  },
+  {
+    ...nodeBuild,
+    outdir: path.join(outdir, 'lib'),
+    entryPoints: Object.fromEntries(Object.entries(LATER).map(([name, file]) => [file, name])),
+  },
+  {
+    ...nodeBuild,
+    outdir,
+    entryPoints: {
+      cli: 'src/engine/cli.ts',
+      worker: 'src/engine/training/worker.ts',
+      probe: 'src/runtime/probeMain.ts',
+    },
+    define: { LORA_VERSION: JSON.stringify(version) },
+  },
+  {
+    ...nodeBuild,
+    outdir,
+    entryPoints: { 'tfjs-node': 'lora:tfjs-node' },
+    plugins: [tfjsNode],
+    logOverride: { 'direct-eval': 'silent' },
+  },
+  {
+    ...nodeBuild,
+    outfile: path.join(outdir, 'tfjs-wasm.js'),
+    stdin: { contents: TFJS_WASM, resolveDir: root },
+  },
+  { ...pageBuild, outdir: path.join(outdir, 'webview') },
+];
+
+function copyWasm(outdir) {
+  mkdirSync(outdir, { recursive: true });
+  for (const name of readdirSync(wasmPackage).filter((file) => file.endsWith('.wasm')))
+    copyFileSync(path.join(wasmPackage, name), path.join(outdir, name));
+}
+
+/** Writes all bundles into a folder: minified, or for the debugger. */
+export async function writeBundles(outdir, { development = false } = {}) {
+  copyWasm(outdir);
+  const mode = development ? DEVELOPMENT : RELEASE;
+  await Promise.all(bundles(outdir).map((bundle) => build({ ...bundle, ...mode })));
+}
+
+/** Writes all bundles for the debugger, and writes them again when a source changes. */
+export async function watchBundles(outdir) {
+  copyWasm(outdir);
+  const contexts = await Promise.all(
+    bundles(outdir).map((bundle) => context({ ...bundle, ...DEVELOPMENT, logLevel: 'info' })),
+  );
+  await Promise.all(contexts.map((each) => each.rebuild().catch(() => undefined)));
+  await Promise.all(contexts.map((each) => each.watch()));
+}

@@ -1,0 +1,1 @@
+export declare function mapStack(text: string, maps: string): string;

@@ -1,0 +1,40 @@
+// npm run -s stack [FILE]: a stack trace of the released bundles (a file, or standard input), with
+// the places in the sources instead. Uses the source maps in dist/, or in the folder LORA_MAPS:
+// those that are attached to the release that the trace is from.
+import { readFileSync } from 'node:fs';
+import { SourceMap } from 'node:module';
+import path from 'node:path';
+
+const root = path.resolve(import.meta.dirname, '..');
+
+/** A place in a bundle: `…/dist/webview/dashboard.js:1:2345`. */
+const PLACE = /[^\s()]*\bdist[\\/]((?:[\w-]+[\\/])*[\w-]+\.js):(\d+):(\d+)/g;
+
+/** A stack trace with each place in a bundle replaced by the one in its source, where known. */
+export function mapStack(text, maps) {
+  const loaded = new Map();
+  const mapOf = (bundle) => {
+    if (!loaded.has(bundle)) loaded.set(bundle, readMap(path.join(maps, `${bundle}.map`)));
+    return loaded.get(bundle);
+  };
+  return text.replace(PLACE, (place, bundle, line, column) => {
+    const map = mapOf(bundle.replaceAll('\\', '/'));
+    const found = map?.findEntry(Number(line) - 1, Number(column) - 1) ?? {};
+    if (found.originalSource === undefined) return place;
+    const source = found.originalSource.replace(/^(\.\.\/)+/, '');
+    return `${source}:${found.originalLine + 1}:${found.originalColumn + 1}`;
+  });
+}
+
+function readMap(file) {
+  try {
+    return new SourceMap(JSON.parse(readFileSync(file, 'utf8')));
+  } catch {
+    return undefined; // a bundle of another program, or no maps
+  }
+}
+
+if (process.argv[1] === import.meta.filename) {
+  const text = readFileSync(process.argv[2] ?? 0, 'utf8');
+  console.log(mapStack(text, process.env.LORA_MAPS ?? path.join(root, 'dist')));
+}
