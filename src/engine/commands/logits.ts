@@ -1,4 +1,5 @@
-import { writeSafetensors, type TensorToWrite } from '../../formats/safetensors/write';
+import { writeSafetensors } from '../../formats/safetensors/write';
+import type { TensorToWrite } from '../../formats/tensorWriter';
 import type { Spec } from '../../formats/architecture/spec';
 import type { Model } from '../../models/model';
 import { LoraError } from '../../shared/errors';

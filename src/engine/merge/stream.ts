@@ -2,7 +2,7 @@ import { throwIfCancelled } from '../../common/cancellation';
 import { fromBF16, fromF16, toBF16, toF16 } from '../../formats/floats';
 import { dequantise } from '../../formats/gguf/dequantise';
 import { toQ8_0 } from '../../formats/gguf/quantise';
-import type { TensorToWrite } from '../../formats/safetensors/write';
+import type { TensorToWrite } from '../../formats/tensorWriter';
 import type { DType } from '../../formats/tensorInfo';
 import { Merger } from '../../lora/merge';
 import type { Change, OutputTensor } from './plan';

@@ -1,14 +1,14 @@
 import { readdir, rm } from 'node:fs/promises';
 import path from 'node:path';
 import * as v from 'valibot';
-import { replaceFolder } from '../../common/atomicWrite';
+import { replaceFolder, writeJson } from '../../common/atomicWrite';
 import { readJsonObject } from '../../formats/json';
 import { readPeftAdapter } from '../../formats/peft/read';
 import { withSafetensors } from '../../formats/safetensors/read';
-import { readLate, writeSafetensors } from '../../formats/safetensors/write';
+import { writeSafetensors } from '../../formats/safetensors/write';
+import { readLate } from '../../formats/tensorWriter';
 import type { Model, OptimizerState } from '../../models/model';
 import { RUN_FILES } from '../../shared/run';
-import { writeJson } from '../../common/atomicWrite';
 import { checkSavedWeights } from './products/modelProduct';
 import type { ProductKind } from './products/product';
 

@@ -9,7 +9,7 @@ import {
   transposed,
   type ImportedAdapter,
 } from '../importedAdapter';
-import type { TensorToWrite } from '../safetensors/write';
+import type { TensorToWrite } from '../tensorWriter';
 import { ggufFamilyOf } from './families';
 import type { GgufFamily } from './family';
 import type { GgufTensor } from './header';

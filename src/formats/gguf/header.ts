@@ -1,24 +1,43 @@
 import { LoraError } from '../../shared/errors';
 import type { DType, TensorInfo } from '../tensorInfo';
 
-/** A tensor's place: bytes start..end of the file. */
+/** A tensor and where its data is: bytes `start` to `end` (exclusive) of the file. */
 export interface GgufTensor extends TensorInfo {
   readonly start: number;
   readonly end: number;
 }
 
+/** A value of the metadata; 64-bit integers are bigints. */
 export type GgufValue = number | bigint | boolean | string | readonly GgufValue[];
 
+/** A parsed and checked header. */
 export interface GgufHeader {
   readonly metadata: ReadonlyMap<string, GgufValue>;
-  /** Where each value lies in the file, its type's number included. */
+  /** Where each value is in the file, from the number of its type on. */
   readonly entries: ReadonlyMap<string, { readonly start: number; readonly end: number }>;
-  /** Tensors begin at its multiples. */
+  /** Each tensor starts at a multiple of it, counted from the start of the data. */
   readonly alignment: number;
   readonly tensors: ReadonlyMap<string, GgufTensor>;
 }
 
-/** ggml_type -> name, elements a block, bytes a block. */
+/** gguf_metadata_value_type */
+export const VALUE_TYPES = {
+  u8: 0,
+  i8: 1,
+  u16: 2,
+  i16: 3,
+  u32: 4,
+  i32: 5,
+  f32: 6,
+  bool: 7,
+  string: 8,
+  array: 9,
+  u64: 10,
+  i64: 11,
+  f64: 12,
+} as const;
+
+/** By ggml_type (ggml.h): name, elements of a block, bytes of a block. */
 const TYPES: Readonly<Record<number, readonly [DType, number, number]>> = {
   0: ['F32', 1, 4],
   1: ['F16', 1, 2],
@@ -42,7 +61,7 @@ const TYPES: Readonly<Record<number, readonly [DType, number, number]>> = {
   30: ['BF16', 1, 2],
 };
 
-/** For writers: a type's number, elements a block, bytes a block. */
+/** By dtype: the number of its ggml_type, elements of a block, bytes of a block. */
 export const GGUF_TYPES: ReadonlyMap<
   string,
   { readonly type: number; readonly block: number; readonly bytes: number }
@@ -53,8 +72,8 @@ export const GGUF_TYPES: ReadonlyMap<
   ]),
 );
 
-/** Names of types that are known but not read, for the message. */
-const UNREAD: Readonly<Record<number, string>> = {
+/** Names of ggml_types that are not supported, for the message. */
+const UNSUPPORTED: Readonly<Record<number, string>> = {
   15: 'Q8_K',
   16: 'IQ2_XXS',
   17: 'IQ2_XS',
@@ -68,22 +87,28 @@ const UNREAD: Readonly<Record<number, string>> = {
   39: 'MXFP4',
 };
 
-const READ_NAMES = Object.values(TYPES)
+const SUPPORTED_NAMES = Object.values(TYPES)
   .map(([name]) => name)
   .filter((name) => !/^I\d/.test(name))
   .join(', ');
 
-/** Thrown by the cursor when the bytes at hand end within the header. */
-export class NeedMore extends Error {}
+/** Thrown when the bytes passed to `parseGgufHeader` end within the header. */
+export class MoreBytesNeeded extends Error {}
 
-/** Far above what any model has, low enough that a forged header cannot fill the memory. */
+/** Far above what any model has, but low enough that a forged header cannot fill the memory. */
 const MAX_STRING = 1 << 26;
 const MAX_COUNT = 1 << 23;
 const MAX_ENTRIES = 1 << 18;
+/** Arrays within arrays. */
 const MAX_DEPTH = 3;
+const MAX_RANK = 4;
+const MAX_DIMENSION = 2 ** 40;
+const DEFAULT_ALIGNMENT = 32;
+const MAX_ALIGNMENT = 1 << 20;
+/** The largest header in bytes. */
 export const MAX_GGUF_HEADER = 1 << 28;
 
-/** Reads header fields one after the other; every length is checked against what is there. */
+/** Reads the fields of a header in sequence; every length is checked against the file's size. */
 class Cursor {
   private at = 0;
   private readonly view: DataView;
@@ -103,8 +128,11 @@ class Cursor {
   private take(count: number): number {
     const start = this.at;
     if (start + count > this.fileSize)
-      throw damaged(this.file, `its header goes on beyond its end (${this.fileSize} bytes)`);
-    if (start + count > this.bytes.length) throw new NeedMore();
+      throw damaged(
+        this.file,
+        `its header continues beyond the end of the file (${this.fileSize} bytes)`,
+      );
+    if (start + count > this.bytes.length) throw new MoreBytesNeeded();
     this.at += count;
     return start;
   }
@@ -120,7 +148,7 @@ class Cursor {
   }
 
   string(): string {
-    const length = this.size(MAX_STRING, 'the length of a text');
+    const length = this.size(MAX_STRING, 'the length of a string');
     const start = this.take(length);
     return UTF8.decode(this.bytes.subarray(start, start + length));
   }
@@ -128,31 +156,31 @@ class Cursor {
   value(type: number, depth = 0): GgufValue {
     const { view } = this;
     switch (type) {
-      case 0:
+      case VALUE_TYPES.u8:
         return view.getUint8(this.take(1));
-      case 1:
+      case VALUE_TYPES.i8:
         return view.getInt8(this.take(1));
-      case 2:
+      case VALUE_TYPES.u16:
         return view.getUint16(this.take(2), true);
-      case 3:
+      case VALUE_TYPES.i16:
         return view.getInt16(this.take(2), true);
-      case 4:
+      case VALUE_TYPES.u32:
         return view.getUint32(this.take(4), true);
-      case 5:
+      case VALUE_TYPES.i32:
         return view.getInt32(this.take(4), true);
-      case 6:
+      case VALUE_TYPES.f32:
         return view.getFloat32(this.take(4), true);
-      case 7:
+      case VALUE_TYPES.bool:
         return view.getUint8(this.take(1)) !== 0;
-      case 8:
+      case VALUE_TYPES.string:
         return this.string();
-      case 9:
+      case VALUE_TYPES.array:
         return this.array(depth);
-      case 10:
+      case VALUE_TYPES.u64:
         return view.getBigUint64(this.take(8), true);
-      case 11:
+      case VALUE_TYPES.i64:
         return view.getBigInt64(this.take(8), true);
-      case 12:
+      case VALUE_TYPES.f64:
         return view.getFloat64(this.take(8), true);
       default:
         throw damaged(this.file, `a value has the unknown type ${type}`);
@@ -160,30 +188,54 @@ class Cursor {
   }
 
   private array(depth: number): GgufValue[] {
-    if (depth >= MAX_DEPTH) throw damaged(this.file, 'arrays are nested too deep');
+    if (depth >= MAX_DEPTH) throw damaged(this.file, 'arrays are nested too deeply');
     const type = this.u32();
     const count = this.size(MAX_COUNT, 'the length of an array');
     if (count > this.fileSize - this.at)
-      throw damaged(this.file, `an array claims ${count} elements`);
+      throw damaged(this.file, `an array claims to have ${count} elements`);
     const result: GgufValue[] = [];
     for (let i = 0; i < count; i++) result.push(this.value(type, depth + 1));
     return result;
   }
 }
 
+/** "GGUF", little-endian. */
+const MAGIC = 0x46554747;
+/** Magic, version, and the numbers of tensors and of metadata values. */
+const MIN_HEADER_BYTES = 24;
 const UTF8 = new TextDecoder('utf-8');
 
 /**
- * Parses a header from the file's first bytes. Errors: NeedMore when they are too few,
- * LoraError('base') for damage.
+ * Parses the header of a file from its first bytes. Format: docs/gguf.md of ggml.
+ *
+ * @throws MoreBytesNeeded when the header continues after `bytes`; LoraError('base') when it is not
+ *   the header of a valid GGUF file of `fileSize` bytes.
  */
 export function parseGgufHeader(bytes: Uint8Array, fileSize: number, file: string): GgufHeader {
   const cursor = new Cursor(bytes, fileSize, file);
-  if (fileSize < 24 || cursor.u32() !== 0x46554747)
-    throw new LoraError('base', 'This is not a GGUF file.', { place: { file } });
-  const version = cursor.u32();
+  if (fileSize < MIN_HEADER_BYTES || cursor.u32() !== MAGIC)
+    throw new LoraError('base', 'The file is not a GGUF file.', { place: { file } });
+  checkVersion(cursor.u32(), file);
+  const tensorCount = cursor.size(MAX_ENTRIES, 'the number of tensors');
+  const valueCount = cursor.size(MAX_ENTRIES, 'the number of values');
+  const metadata = new Map<string, GgufValue>();
+  const entries = new Map<string, { start: number; end: number }>();
+  for (let i = 0; i < valueCount; i++) {
+    const key = cursor.string();
+    if (metadata.has(key)) throw damaged(file, `the key ${key} occurs twice`);
+    const start = cursor.position;
+    metadata.set(key, cursor.value(cursor.u32()));
+    entries.set(key, { start, end: cursor.position });
+  }
+  const infos = Array.from({ length: tensorCount }, () => readInfo(cursor, file));
+  const alignment = alignmentOf(metadata, file);
+  const dataStart = Math.ceil(cursor.position / alignment) * alignment;
+  return { metadata, entries, alignment, tensors: place(infos, dataStart, fileSize, file) };
+}
+
+function checkVersion(version: number, file: string): void {
   if (version >= 1 << 24)
-    throw new LoraError('base', 'This GGUF file is for big-endian machines.', {
+    throw new LoraError('base', 'The GGUF file is for big-endian machines.', {
       place: { file },
       fix: 'Use the usual little-endian file.',
     });
@@ -191,28 +243,18 @@ export function parseGgufHeader(bytes: Uint8Array, fileSize: number, file: strin
     throw new LoraError('base', `GGUF version ${version} is not supported, only 2 and 3.`, {
       place: { file },
     });
-  const tensorCount = cursor.size(MAX_ENTRIES, 'the number of tensors');
-  const valueCount = cursor.size(MAX_ENTRIES, 'the number of values');
-  const metadata = new Map<string, GgufValue>();
-  const entries = new Map<string, { start: number; end: number }>();
-  for (let i = 0; i < valueCount; i++) {
-    const key = cursor.string();
-    if (metadata.has(key)) throw damaged(file, `the value ${key} is there twice`);
-    const start = cursor.position;
-    metadata.set(key, cursor.value(cursor.u32()));
-    entries.set(key, { start, end: cursor.position });
-  }
-  const infos = Array.from({ length: tensorCount }, () => readInfo(cursor, file));
-  const alignment = metadata.get('general.alignment') ?? 32;
+}
+
+function alignmentOf(metadata: GgufHeader['metadata'], file: string): number {
+  const alignment = metadata.get('general.alignment') ?? DEFAULT_ALIGNMENT;
   if (
-    typeof alignment !== 'number' ||
-    !Number.isSafeInteger(alignment) ||
-    alignment < 1 ||
-    alignment > 1 << 20
+    typeof alignment === 'number' &&
+    Number.isSafeInteger(alignment) &&
+    alignment >= 1 &&
+    alignment <= MAX_ALIGNMENT
   )
-    throw damaged(file, `its alignment is ${String(alignment)}`);
-  const dataStart = Math.ceil(cursor.position / alignment) * alignment;
-  return { metadata, entries, alignment, tensors: place(infos, dataStart, fileSize, file) };
+    return alignment;
+  throw damaged(file, `its alignment is ${String(alignment)}`);
 }
 
 type Info = TensorInfo & { readonly offset: number; readonly bytes: number };
@@ -220,18 +262,22 @@ type Info = TensorInfo & { readonly offset: number; readonly bytes: number };
 function readInfo(cursor: Cursor, file: string): Info {
   const name = cursor.string();
   const rank = cursor.u32();
-  if (rank > 4) throw damaged(file, `the tensor ${name} has ${rank} dimensions`);
+  if (rank > MAX_RANK) throw damaged(file, `the tensor ${name} has ${rank} dimensions`);
   const shape = Array.from({ length: rank }, () =>
-    cursor.size(2 ** 40, `a dimension of ${name}`),
+    cursor.size(MAX_DIMENSION, `a dimension of ${name}`),
   ).reverse();
   const type = cursor.u32();
   const offset = cursor.size(Number.MAX_SAFE_INTEGER, `the offset of ${name}`);
   const known = TYPES[type];
   if (!known) {
-    throw new LoraError('base', `Weights of type ${UNREAD[type] ?? String(type)} cannot be read.`, {
-      place: { file, tensor: name },
-      fix: `Use a file with one of: ${READ_NAMES}.`,
-    });
+    throw new LoraError(
+      'base',
+      `Tensors of type ${UNSUPPORTED[type] ?? String(type)} are not supported.`,
+      {
+        place: { file, tensor: name },
+        fix: `Use a file with one of: ${SUPPORTED_NAMES}.`,
+      },
+    );
   }
   const [dtype, block, size] = known;
   const elements = shape.reduce((a, b) => a * b, 1);
@@ -259,7 +305,7 @@ function place(
         { place: { file, tensor: name }, fix: 'Download it again.' },
       );
     }
-    if (tensors.has(name)) throw damaged(file, `the tensor ${name} is there twice`);
+    if (tensors.has(name)) throw damaged(file, `the tensor ${name} occurs twice`);
     tensors.set(name, { name, dtype, shape, start, end: start + bytes });
   }
   let end = dataStart;

@@ -6,22 +6,23 @@ import { dequantise } from './dequantise';
 import {
   GGUF_TYPES,
   MAX_GGUF_HEADER,
-  NeedMore,
+  MoreBytesNeeded,
   parseGgufHeader,
   type GgufHeader,
   type GgufTensor,
 } from './header';
 
-/** Numbers that are in memory in both forms while they are rounded: whole blocks of every type. */
-const ROUNDED_AT_ONCE = 1 << 20;
+/** Elements that are in memory in both dtypes while a tensor is converted to bf16: whole blocks. */
+const CONVERTED_AT_ONCE = 1 << 20;
 
-/** An open GGUF file: header checked, tensors dequantised when asked for. */
+/** An open GGUF file: the header is checked, tensors are read on demand. Close it. */
 export class GgufFile {
   private constructor(
     private readonly source: OpenFile,
     readonly header: GgufHeader,
   ) {}
 
+  /** @throws LoraError('base') when it cannot be read or its header is not valid. */
   static async open(file: string): Promise<GgufFile> {
     const source = await openFile(file, 'base');
     try {
@@ -32,52 +33,53 @@ export class GgufFile {
     }
   }
 
+  /** Its path. */
   get file(): string {
     return this.source.file;
   }
 
-  /** f32 in the file's own order of rows, into `target` where that is given. */
+  /**
+   * A tensor's values as f32, in the file's order of rows; written to `target`, which must have its
+   * size, when given.
+   *
+   * @throws LoraError('base') for a dtype that is not one of weights.
+   */
   async readF32(
     tensor: GgufTensor,
     target: Float32Array = new Float32Array(elementsOf(tensor.shape)),
   ): Promise<Float32Array> {
     const bytes = await this.readBytes(tensor.start, tensor.end - tensor.start, tensor.name);
-    if (!dequantise(tensor.dtype, bytes, target))
-      throw new LoraError('base', `Numbers of type ${tensor.dtype} cannot be weights.`, {
-        place: { file: this.file, tensor: tensor.name },
-      });
-    return target;
+    return this.dequantised(tensor, bytes, target);
   }
 
-  /** Some elements in f32: whole blocks of the tensor's type. */
+  /**
+   * Some of a tensor's values as f32. `from` and `count` must be multiples of the dtype's block.
+   *
+   * @throws LoraError('base') as `readF32`.
+   */
   async readRange(tensor: GgufTensor, from: number, count: number): Promise<Float32Array> {
     const { block, bytes } = GGUF_TYPES.get(tensor.dtype)!;
-    const values = new Float32Array(count);
     const stored = await this.readBytes(
       tensor.start + (from / block) * bytes,
       (count / block) * bytes,
       tensor.name,
     );
-    if (!dequantise(tensor.dtype, stored, values))
-      throw new LoraError('base', `Numbers of type ${tensor.dtype} cannot be weights.`, {
-        place: { file: this.file, tensor: tensor.name },
-      });
-    return values;
+    return this.dequantised(tensor, stored, new Float32Array(count));
   }
 
-  /** The bits of bf16, rounded from what is stored a part at a time. */
+  /** As `readF32`, but as the bits of bf16, rounded to the nearest. */
   async readBF16(
     tensor: GgufTensor,
     target: Uint16Array = new Uint16Array(elementsOf(tensor.shape)),
   ): Promise<Uint16Array> {
-    for (let at = 0; at < target.length; at += ROUNDED_AT_ONCE) {
-      const count = Math.min(ROUNDED_AT_ONCE, target.length - at);
+    for (let at = 0; at < target.length; at += CONVERTED_AT_ONCE) {
+      const count = Math.min(CONVERTED_AT_ONCE, target.length - at);
       toBF16(await this.readRange(tensor, at, count), target.subarray(at, at + count));
     }
     return target;
   }
 
-  /** Bytes of the file as they are. */
+  /** Bytes of the file as they are stored; `what`: a name for the error when memory is short. */
   async readBytes(start: number, length: number, what: string): Promise<Uint8Array<ArrayBuffer>> {
     const bytes = allocate(length, this.file, what);
     await readFully(this.source, bytes, start);
@@ -87,9 +89,20 @@ export class GgufFile {
   close(): Promise<void> {
     return this.source.handle.close();
   }
+
+  private dequantised(
+    { dtype, name }: GgufTensor,
+    bytes: Uint8Array<ArrayBuffer>,
+    target: Float32Array,
+  ): Float32Array {
+    if (dequantise(dtype, bytes, target)) return target;
+    throw new LoraError('base', `Tensors of type ${dtype} cannot be used as weights.`, {
+      place: { file: this.file, tensor: name },
+    });
+  }
 }
 
-/** The header's length stands nowhere: read more until it is whole. */
+/** No field holds the header's length, so more is read until the header is complete. */
 async function readHeader(source: OpenFile): Promise<GgufHeader> {
   const { file, size } = source;
   const limit = Math.min(size, MAX_GGUF_HEADER);
@@ -99,7 +112,7 @@ async function readHeader(source: OpenFile): Promise<GgufHeader> {
     try {
       return parseGgufHeader(bytes, size, file);
     } catch (error) {
-      if (!(error instanceof NeedMore)) throw error;
+      if (!(error instanceof MoreBytesNeeded)) throw error;
       if (length === limit)
         throw new LoraError(
           'base',

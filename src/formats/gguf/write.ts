@@ -1,58 +1,51 @@
-import { createHash } from 'node:crypto';
-import { replaceFile, writeAll } from '../../common/atomicWrite';
-import type { TensorToWrite } from '../safetensors/write';
-import { GGUF_TYPES } from './header';
+import { replaceFile } from '../../common/atomicWrite';
+import { HashedWriter, type TensorToWrite } from '../tensorWriter';
+import { GGUF_TYPES, VALUE_TYPES } from './header';
 
-/**
- * A value of the metadata, by the type that readers expect of it; bytes: as another file has it,
- * type and all.
- */
+/** One entry of the metadata; `bytes`: type and value as another file stores them. */
 export type GgufEntry =
   | { readonly key: string; readonly type: 'string'; readonly value: string }
   | { readonly key: string; readonly type: 'u32' | 'f32'; readonly value: number }
   | { readonly key: string; readonly type: 'bytes'; readonly value: Uint8Array };
 
-const ALIGNMENT = 32;
+const DEFAULT_ALIGNMENT = 32;
 const VERSION = 3;
 
 /**
- * Writes a GGUF file, tensors in the order given, each at a multiple of 32 bytes. Under a temporary
- * name until it is whole. Gives the file's sha256. Errors: LoraError('disk').
+ * Writes a GGUF file (version 3, little-endian) with the tensors in the given order, each at a
+ * multiple of `alignment` bytes; returns its sha256. When `alignment` is not 32, the metadata must
+ * have it as `general.alignment`. Format: docs/gguf.md of ggml.
+ *
+ * @throws LoraError('disk'); an existing file stays.
  */
 export async function writeGguf(
   file: string,
   metadata: readonly GgufEntry[],
   tensors: readonly TensorToWrite[],
-  alignment = ALIGNMENT,
+  alignment = DEFAULT_ALIGNMENT,
 ): Promise<string> {
-  const hash = createHash('sha256');
+  let sha256 = '';
   await replaceFile(file, async (handle) => {
-    const write = async ({ buffer, byteOffset, byteLength }: ArrayBufferView) => {
-      const bytes = new Uint8Array(buffer, byteOffset, byteLength);
-      hash.update(bytes);
-      await writeAll(handle, bytes);
-    };
-    const pad = (length: number) => write(new Uint8Array(paddingOf(length, alignment)));
+    const writer = new HashedWriter(handle);
+    const pad = (length: number) => writer.write(new Uint8Array(paddingOf(length, alignment)));
     const header = headerOf(metadata, tensors, alignment);
-    await write(header);
+    await writer.write(header);
     await pad(header.length);
     for (const tensor of tensors) {
-      let given = 0;
-      for await (const part of typeof tensor.data === 'function' ? tensor.data() : [tensor.data]) {
-        given += part.byteLength;
-        await write(part);
-      }
-      if (given !== ggufBytesOf(tensor))
-        throw new RangeError(
-          `${tensor.name}: ${given} bytes given, ${ggufBytesOf(tensor)} announced`,
-        );
-      await pad(given);
+      const bytes = ggufBytesOf(tensor);
+      await writer.writeTensor(tensor, bytes);
+      await pad(bytes);
     }
+    sha256 = writer.sha256();
   });
-  return hash.digest('hex');
+  return sha256;
 }
 
-/** Bytes of a tensor. Errors: RangeError where its rows do not hold whole blocks. */
+/**
+ * The number of bytes of a tensor in a GGUF file.
+ *
+ * @throws RangeError when GGUF lacks its dtype, or its rows are not made of whole blocks.
+ */
 export function ggufBytesOf({
   name,
   dtype,
@@ -60,7 +53,7 @@ export function ggufBytesOf({
 }: Pick<TensorToWrite, 'name' | 'dtype' | 'shape'>): number {
   const { block, bytes } = typeOf(dtype);
   if ((shape.at(-1) ?? 1) % block !== 0)
-    throw new RangeError(`${name}: rows of ${shape.at(-1)} do not hold blocks of ${block}`);
+    throw new RangeError(`${name}: rows of ${shape.at(-1)} are not whole blocks of ${block}`);
   return (shape.reduce((a, b) => a * b, 1) / block) * bytes;
 }
 
@@ -78,26 +71,26 @@ function headerOf(
   tensors: readonly TensorToWrite[],
   alignment: number,
 ): Buffer {
+  const infos: Buffer[] = [];
   let offset = 0;
-  const infos = tensors.map((tensor) => {
+  for (const tensor of tensors) {
     const { name, dtype, shape } = tensor;
-    const info = Buffer.concat([
-      text(name),
+    infos.push(
+      string(name),
       u32(shape.length),
       ...shape.toReversed().map(u64),
       u32(typeOf(dtype).type),
       u64(offset),
-    ]);
+    );
     const size = ggufBytesOf(tensor);
     offset += size + paddingOf(size, alignment);
-    return info;
-  });
+  }
   return Buffer.concat([
     Buffer.from('GGUF'),
     u32(VERSION),
     u64(tensors.length),
     u64(metadata.length),
-    ...metadata.map((entry) => Buffer.concat([text(entry.key), valueOf(entry)])),
+    ...metadata.flatMap((entry) => [string(entry.key), valueOf(entry)]),
     ...infos,
   ]);
 }
@@ -105,11 +98,11 @@ function headerOf(
 function valueOf(entry: GgufEntry): Uint8Array {
   switch (entry.type) {
     case 'string':
-      return Buffer.concat([u32(8), text(entry.value)]);
+      return Buffer.concat([u32(VALUE_TYPES.string), string(entry.value)]);
     case 'u32':
-      return Buffer.concat([u32(4), u32(entry.value)]);
+      return Buffer.concat([u32(VALUE_TYPES.u32), u32(entry.value)]);
     case 'f32':
-      return Buffer.concat([u32(6), f32(entry.value)]);
+      return Buffer.concat([u32(VALUE_TYPES.f32), f32(entry.value)]);
     case 'bytes':
       return entry.value;
   }
@@ -133,4 +126,5 @@ function f32(value: number): Buffer {
   return bytes;
 }
 
-const text = (value: string) => Buffer.concat([u64(Buffer.byteLength(value)), Buffer.from(value)]);
+const string = (value: string) =>
+  Buffer.concat([u64(Buffer.byteLength(value)), Buffer.from(value)]);

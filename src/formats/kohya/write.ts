@@ -1,7 +1,8 @@
 import type { Adapter, LoraFactors } from '../../lora/adapter';
 import { tensorShape } from '../peft/names';
 import { mostFrequent } from '../../lora/combine';
-import { writeSafetensors, type TensorToWrite } from '../safetensors/write';
+import { writeSafetensors } from '../safetensors/write';
+import type { TensorToWrite } from '../tensorWriter';
 import { kohyaName } from './names';
 
 /**

@@ -4,7 +4,8 @@ import type { Adapter, LoraFactors } from '../../lora/adapter';
 import { replaceFolder } from '../../common/atomicWrite';
 import { mostFrequent } from '../../lora/combine';
 import { rescaled } from '../importedAdapter';
-import { writeSafetensors, type TensorToWrite } from '../safetensors/write';
+import { writeSafetensors } from '../safetensors/write';
+import type { TensorToWrite } from '../tensorWriter';
 import { keyOf, toMlxPath } from './names';
 import { MLX_CONFIG, MLX_WEIGHTS } from './read';
 

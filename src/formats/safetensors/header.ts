@@ -2,12 +2,13 @@ import { LoraError, type ErrorArea } from '../../shared/errors';
 import { isObject } from '../../shared/values';
 import type { DType, TensorInfo } from '../tensorInfo';
 
-/** A tensor's place: bytes start..end of the file. */
+/** A tensor and where its data is: bytes `start` to `end` (exclusive) of the file. */
 export interface StoredTensor extends TensorInfo {
   readonly start: number;
   readonly end: number;
 }
 
+/** A parsed and checked header. */
 export interface SafetensorsHeader {
   readonly tensors: ReadonlyMap<string, StoredTensor>;
   readonly metadata: Readonly<Record<string, string>>;
@@ -20,10 +21,10 @@ export interface HeaderSource {
   readonly area: ErrorArea;
 }
 
-/** As the safetensors library: larger headers are refused. */
+/** The largest header in bytes, as in the safetensors library. */
 export const MAX_HEADER = 100_000_000;
 
-/** Bytes of an element, in the library's order: its writer puts the first ones first. */
+/** Bytes of an element, in the order in which the safetensors library writes the dtypes. */
 export const SAFETENSORS_BYTES: ReadonlyMap<string, number> = new Map<DType, number>([
   ['U64', 8],
   ['I64', 8],
@@ -42,7 +43,11 @@ export const SAFETENSORS_BYTES: ReadonlyMap<string, number> = new Map<DType, num
   ['BOOL', 1],
 ]);
 
-/** Checks the first 8 bytes against the file's size; gives the header's length. */
+/**
+ * The header's length in bytes, from the first 8 bytes of the file. Format: README of safetensors.
+ *
+ * @throws LoraError when the header would be larger than the limit or the file.
+ */
 export function headerLength(prefix: Uint8Array, source: HeaderSource): number {
   const { size } = source;
   if (size < 8) throw damaged(source, `it has ${size} bytes, fewer than a header`);
@@ -58,8 +63,10 @@ export function headerLength(prefix: Uint8Array, source: HeaderSource): number {
 }
 
 /**
- * Parses and checks a header: dtypes and shapes known and fitting, offsets without hole or overlap
- * from the header's end to the file's.
+ * Parses a header. `dataStart`: the header's end in the file, which data_offsets count from.
+ *
+ * @throws LoraError when it is not valid: unknown dtypes, shapes that don't match the data, or data
+ *   that overlaps, leaves gaps, or doesn't end where the file ends.
  */
 export function parseHeader(
   text: string,
@@ -67,7 +74,7 @@ export function parseHeader(
   source: HeaderSource,
 ): SafetensorsHeader {
   const header = parseObject(text, source);
-  refuseDuplicates(text, source);
+  checkNames(text, source);
   const { __metadata__: metadata = {}, ...entries } = header;
   const tensors = Object.entries(entries).map(([name, value]) =>
     storedTensor(name, value, dataStart, source),
@@ -90,22 +97,17 @@ function parseObject(text: string, source: HeaderSource): Record<string, unknown
   return value;
 }
 
-/**
- * JSON.parse keeps the last of two equal names in silence: look at the names at the first level.
- */
-function refuseDuplicates(text: string, source: HeaderSource): void {
+/** JSON.parse silently keeps the last of two equal keys, so the top-level keys are read again. */
+function checkNames(text: string, source: HeaderSource): void {
   const seen = new Set<string>();
   for (const name of topLevelNames(text)) {
-    if (seen.has(name)) throw damaged(source, `its header names the tensor ${name} twice`);
+    if (seen.has(name)) throw damaged(source, `its header contains the tensor ${name} twice`);
     seen.add(name);
   }
-  if (seen.has('__proto__')) throw damaged(source, 'a tensor is called __proto__');
+  if (seen.has('__proto__')) throw damaged(source, 'a tensor is named __proto__');
 }
 
-/**
- * The keys of the outermost object of valid JSON: the texts that follow its brace or one of its
- * commas.
- */
+/** The keys of the outermost object of valid JSON: strings after its brace or one of its commas. */
 function* topLevelNames(text: string): Generator<string> {
   let depth = 0;
   let expectsName = false;
@@ -124,7 +126,7 @@ function* topLevelNames(text: string): Generator<string> {
         break;
       case '"': {
         const start = i;
-        i = endOfText(text, i);
+        i = endOfString(text, i);
         if (expectsName) yield JSON.parse(text.slice(start, i + 1)) as string;
         expectsName = false;
         break;
@@ -134,10 +136,11 @@ function* topLevelNames(text: string): Generator<string> {
   }
 }
 
-/** Where the JSON text that starts at `i` has its closing quote. */
-function endOfText(text: string, i: number): number {
-  for (i++; text[i] !== '"'; i++) if (text[i] === '\\') i++;
-  return i;
+/** The index of the closing quote of the JSON string that starts at `i`. */
+function endOfString(text: string, i: number): number {
+  let end = i + 1;
+  while (text[end] !== '"') end += text[end] === '\\' ? 2 : 1;
+  return end;
 }
 
 function stringsOf(value: unknown, source: HeaderSource): Record<string, string> {
@@ -160,13 +163,13 @@ function storedTensor(
   if (!isObject(value)) throw bad('its entry is not an object');
   const { dtype, shape, data_offsets } = value;
   const bytes = typeof dtype === 'string' ? SAFETENSORS_BYTES.get(dtype) : undefined;
-  if (bytes === undefined) throw bad(`its dtype ${JSON.stringify(dtype)} is not known`);
+  if (bytes === undefined) throw bad(`its dtype ${JSON.stringify(dtype)} is unknown`);
   if (!Array.isArray(shape) || !shape.every(isSize)) throw bad('its shape is not a list of sizes');
   if (!Array.isArray(data_offsets) || data_offsets.length !== 2 || !data_offsets.every(isSize))
     throw bad('its data_offsets are not two positions');
   const [start, end] = data_offsets.map((offset) => dataStart + offset) as [number, number];
   if (end < start || end > source.size)
-    throw bad(`its data would lie at bytes ${start} to ${end}, beyond the file's ${source.size}`);
+    throw bad(`its data would be at bytes ${start} to ${end} of a file of ${source.size}`);
   const size = shape.reduce((a, b) => a * b, bytes);
   if (size !== end - start)
     throw bad(
@@ -197,6 +200,7 @@ function checkLayout(
 
 const FIX = 'Download or copy the file again.';
 
+/** The error of a file whose header is not valid. */
 export function damaged({ file, area }: HeaderSource, what: string, cause?: unknown): LoraError {
   return new LoraError(area, `The safetensors file is damaged: ${what}.`, {
     place: { file },

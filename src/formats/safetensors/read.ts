@@ -10,14 +10,18 @@ import {
   type StoredTensor,
 } from './header';
 
-/** An open safetensors file: header checked, tensors read when asked for. */
+/** An open safetensors file: the header is checked, tensors are read on demand. Close it. */
 export class SafetensorsFile {
   private constructor(
     private readonly source: OpenFile,
     readonly header: SafetensorsHeader,
   ) {}
 
-  /** `area`: what the file belongs to, for messages. */
+  /**
+   * `area`: what the file belongs to, for messages.
+   *
+   * @throws LoraError(area) when it cannot be read or its header is not valid.
+   */
   static async open(file: string, area: ErrorArea = 'adapter'): Promise<SafetensorsFile> {
     const source = await openFile(file, area);
     try {
@@ -35,23 +39,26 @@ export class SafetensorsFile {
     }
   }
 
+  /** Its path. */
   get file(): string {
     return this.source.file;
   }
 
+  /** By name, in the order of the header. */
   get tensors(): ReadonlyMap<string, StoredTensor> {
     return this.header.tensors;
   }
 
-  /** The stored bytes, in a buffer of their own. */
+  /** A tensor's bytes as they are stored, in a buffer of their own. */
   async readBytes(name: string): Promise<Uint8Array<ArrayBuffer>> {
     const { start, end } = this.get(name);
     return this.fill(allocate(end - start, this.file, name), name);
   }
 
   /**
-   * Part of the stored bytes, `from` counted from the tensor's first. Errors: RangeError beyond its
-   * end.
+   * Some of a tensor's bytes; `from` counts from its first one.
+   *
+   * @throws RangeError when they are not all in the tensor.
    */
   async readSlice(name: string, from: number, length: number): Promise<Uint8Array<ArrayBuffer>> {
     const { start, end } = this.get(name);
@@ -69,8 +76,9 @@ export class SafetensorsFile {
   }
 
   /**
-   * Widened to f32, into `target` where that is given. Errors: LoraError for tensors of other than
-   * floating-point numbers.
+   * A tensor's values as f32, row-major; written to `target`, which must have its size, when given.
+   *
+   * @throws LoraError for a dtype that is not floating-point.
    */
   async readF32(name: string, target?: Float32Array): Promise<Float32Array> {
     const dtype = this.floatsOf(name);
@@ -86,7 +94,7 @@ export class SafetensorsFile {
         return fromF64(new Float64Array((await this.readBytes(name)).buffer), values);
       case 'BF16':
       case 'F16': {
-        // the upper half of where they go: widened in place, from the first on
+        // read into the upper half of the target, then widened in place from the first on
         const stored = new Uint16Array(buffer, byteOffset + 2 * length, length);
         await this.fill(new Uint8Array(buffer, byteOffset + 2 * length, 2 * length), name);
         return dtype === 'BF16' ? fromBF16(stored, values) : fromF16(stored, values);
@@ -94,7 +102,7 @@ export class SafetensorsFile {
     }
   }
 
-  /** The bits of bf16, rounded where the file has others. Errors: as `readF32`. */
+  /** As `readF32`, but as the bits of bf16, rounded to the nearest when the file has others. */
   async readBF16(name: string, target?: Uint16Array): Promise<Uint16Array> {
     const dtype = this.floatsOf(name);
     const bits =
@@ -104,21 +112,19 @@ export class SafetensorsFile {
       return bits;
     }
     const width = WIDTHS[dtype];
-    for (let at = 0; at < bits.length; at += ROUNDED_AT_ONCE) {
-      const count = Math.min(ROUNDED_AT_ONCE, bits.length - at);
+    for (let at = 0; at < bits.length; at += CONVERTED_AT_ONCE) {
+      const count = Math.min(CONVERTED_AT_ONCE, bits.length - at);
       const { buffer } = await this.readSlice(name, at * width, count * width);
-      const wide =
-        dtype === 'F32'
-          ? new Float32Array(buffer)
-          : dtype === 'F16'
-            ? fromF16(new Uint16Array(buffer))
-            : fromF64(new Float64Array(buffer));
-      toBF16(wide, bits.subarray(at, at + count));
+      toBF16(widened(dtype, buffer), bits.subarray(at, at + count));
     }
     return bits;
   }
 
-  /** Whole numbers, as of token ids. Errors: LoraError for other dtypes. */
+  /**
+   * A tensor of integers; those of 64 bits are converted.
+   *
+   * @throws LoraError for other dtypes.
+   */
   async readInts(name: string): Promise<Int32Array> {
     const { dtype } = this.get(name);
     const { buffer } = await this.readBytes(name);
@@ -135,7 +141,7 @@ export class SafetensorsFile {
       case 'BOOL':
         return Int32Array.from(new Uint8Array(buffer));
       default:
-        throw this.fail(`Numbers of type ${dtype} are not whole`, name);
+        throw this.fail(`Tensors of type ${dtype} do not hold integers`, name);
     }
   }
 
@@ -152,7 +158,7 @@ export class SafetensorsFile {
     const { dtype } = this.get(name);
     if (isFloat(dtype)) return dtype;
     throw this.fail(
-      `Numbers of type ${dtype} cannot be weights`,
+      `Tensors of type ${dtype} cannot be used as weights`,
       name,
       `Save it again with one of: ${Object.keys(WIDTHS).join(', ')}.`,
     );
@@ -172,13 +178,24 @@ export class SafetensorsFile {
   }
 }
 
-/** Bytes of a number. */
+/** Bytes of an element. */
 const WIDTHS = { F32: 4, BF16: 2, F16: 2, F64: 8 } as const;
 type Float = keyof typeof WIDTHS;
 const isFloat = (dtype: string): dtype is Float => dtype in WIDTHS;
 
-/** Numbers that are in memory in both forms while they are rounded. */
-const ROUNDED_AT_ONCE = 1 << 20;
+/** Elements that are in memory in both dtypes while a tensor is converted to bf16. */
+const CONVERTED_AT_ONCE = 1 << 20;
+
+function widened(dtype: 'F32' | 'F16' | 'F64', buffer: ArrayBuffer): Float32Array {
+  switch (dtype) {
+    case 'F32':
+      return new Float32Array(buffer);
+    case 'F16':
+      return fromF16(new Uint16Array(buffer));
+    case 'F64':
+      return fromF64(new Float64Array(buffer));
+  }
+}
 
 function decode(bytes: Uint8Array, source: HeaderSource): string {
   try {
@@ -188,7 +205,7 @@ function decode(bytes: Uint8Array, source: HeaderSource): string {
   }
 }
 
-/** Opens a file for as long as `use` takes. */
+/** Opens a file, passes it to `use`, and closes it. Errors as `SafetensorsFile.open` and `use`. */
 export async function withSafetensors<T>(
   file: string,
   use: (source: SafetensorsFile) => Promise<T>,

@@ -1,30 +1,16 @@
-import { createHash } from 'node:crypto';
-import { replaceFile, writeAll } from '../../common/atomicWrite';
-import type { DType } from '../tensorInfo';
+import { replaceFile } from '../../common/atomicWrite';
+import { HashedWriter, type TensorToWrite } from '../tensorWriter';
 import { SAFETENSORS_BYTES } from './header';
 
-export interface TensorToWrite {
-  readonly name: string;
-  readonly dtype: DType;
-  readonly shape: readonly number[];
-  /**
-   * The numbers, or where their parts come from when their turn has come: a large file need not be
-   * in memory.
-   */
-  readonly data: ArrayBufferView | (() => AsyncIterable<ArrayBufferView>);
-}
-
-/** A tensor's data that is read when its turn has come. */
-export async function* readLate(
-  read: () => Promise<ArrayBufferView>,
-): AsyncGenerator<ArrayBufferView> {
-  yield await read();
-}
+/** Dtypes from the widest on. */
+const DTYPES = [...SAFETENSORS_BYTES.keys()];
 
 /**
- * Writes a file as the safetensors library does: the widest dtypes first, then by name; the header
- * padded with spaces to 8 bytes. Under a temporary name until it is whole. Gives the file's sha256.
- * Errors: LoraError('disk').
+ * Writes a safetensors file; returns its sha256. As the safetensors library does, tensors are
+ * sorted by dtype, the widest first, then by name (as UTF-8 bytes), and the header is padded with
+ * spaces to a multiple of 8 bytes.
+ *
+ * @throws LoraError('disk'); an existing file stays.
  */
 export async function writeSafetensors(
   file: string,
@@ -32,56 +18,45 @@ export async function writeSafetensors(
   metadata: Readonly<Record<string, string>> = { format: 'pt' },
 ): Promise<string> {
   const sorted = [...tensors].sort(
-    (a, b) =>
-      ORDER.indexOf(a.dtype) - ORDER.indexOf(b.dtype) ||
-      Buffer.compare(Buffer.from(a.name), Buffer.from(b.name)),
+    (a, b) => DTYPES.indexOf(a.dtype) - DTYPES.indexOf(b.dtype) || compareUtf8(a.name, b.name),
   );
-  const header = headerOf(sorted, metadata);
-  const hash = createHash('sha256');
+  let sha256 = '';
   await replaceFile(file, async (handle) => {
-    const write = async ({ buffer, byteOffset, byteLength }: ArrayBufferView) => {
-      const bytes = new Uint8Array(buffer, byteOffset, byteLength);
-      hash.update(bytes);
-      await writeAll(handle, bytes);
-    };
-    await write(header);
-    for (const tensor of sorted) {
-      let given = 0;
-      for await (const part of typeof tensor.data === 'function' ? tensor.data() : [tensor.data]) {
-        given += part.byteLength;
-        await write(part);
-      }
-      if (given !== sizeOf(tensor))
-        throw new RangeError(`${tensor.name}: ${given} bytes given, ${sizeOf(tensor)} announced`);
-    }
+    const writer = new HashedWriter(handle);
+    await writer.write(headerOf(sorted, metadata));
+    for (const tensor of sorted) await writer.writeTensor(tensor, bytesOf(tensor));
+    sha256 = writer.sha256();
   });
-  return hash.digest('hex');
+  return sha256;
 }
 
+const compareUtf8 = (a: string, b: string) => Buffer.compare(Buffer.from(a), Buffer.from(b));
+
 /**
- * Length, JSON, padding. The text is put together by hand: an object would reorder names that look
- * like numbers.
+ * The header's length, its JSON text and the padding. The text is concatenated, since an object
+ * would put names that look like numbers first.
  */
 function headerOf(
   tensors: readonly TensorToWrite[],
   metadata: Readonly<Record<string, string>>,
 ): Buffer {
-  let offset = 0;
-  const entries = tensors.map((tensor) => {
+  const entries: string[] = [];
+  if (Object.keys(metadata).length > 0) entries.push(`"__metadata__":${JSON.stringify(metadata)}`);
+  let start = 0;
+  for (const tensor of tensors) {
     const { name, dtype, shape } = tensor;
-    return `${JSON.stringify(name)}:${JSON.stringify({ dtype, shape, data_offsets: [offset, (offset += sizeOf(tensor))] })}`;
-  });
-  const own =
-    Object.keys(metadata).length > 0 ? [`"__metadata__":${JSON.stringify(metadata)}`] : [];
-  const text = Buffer.from(`{${[...own, ...entries].join(',')}}`);
+    const end = start + bytesOf(tensor);
+    const entry = { dtype, shape, data_offsets: [start, end] };
+    entries.push(`${JSON.stringify(name)}:${JSON.stringify(entry)}`);
+    start = end;
+  }
+  const text = Buffer.from(`{${entries.join(',')}}`);
   const header = Buffer.alloc(8 + Math.ceil(text.length / 8) * 8, ' ');
   header.writeBigUInt64LE(BigInt(header.length - 8));
   text.copy(header, 8);
   return header;
 }
 
-const ORDER = [...SAFETENSORS_BYTES.keys()];
-
-function sizeOf({ dtype, shape }: TensorToWrite): number {
+function bytesOf({ dtype, shape }: TensorToWrite): number {
   return shape.reduce((a, b) => a * b, SAFETENSORS_BYTES.get(dtype) ?? NaN);
 }

@@ -25,7 +25,7 @@ const CONFIG = 'adapter_config\\.json, key ';
 const SAID: Readonly<Record<string, RegExp>> = {
   truncated: said(
     `${WEIGHTS}, tensor .*lora_A\\.weight`,
-    "bytes 3584 to 4352, beyond the file's 3686",
+    'bytes 3584 to 4352 of a file of 3686',
     'copy the file again',
   ),
   'truncated-in-header': said(
@@ -44,10 +44,10 @@ const SAID: Readonly<Record<string, RegExp>> = {
   'header-not-object': said(WEIGHTS, 'its header is not a JSON object', 'again'),
   'header-duplicate-name': said(
     WEIGHTS,
-    'names the tensor .*q_proj\\.lora_A\\.weight twice',
+    'contains the tensor .*q_proj\\.lora_A\\.weight twice',
     'again',
   ),
-  'header-proto-name': said(WEIGHTS, 'a tensor is called __proto__', 'again'),
+  'header-proto-name': said(WEIGHTS, 'a tensor is named __proto__', 'again'),
   'overlapping-offsets': said(
     WEIGHTS,
     'the tensor .*lora_B\\.weight shares bytes with another',
@@ -55,7 +55,7 @@ const SAID: Readonly<Record<string, RegExp>> = {
   ),
   'offsets-beyond-end': said(
     `${WEIGHTS}, tensor .*v_proj\\.lora_B\\.weight`,
-    "beyond the file's 6213",
+    'of a file of 6213',
     'again',
   ),
   'hole-between-tensors': said(WEIGHTS, 'bytes 5957 to 6021 belong to no tensor', 'again'),
@@ -64,10 +64,10 @@ const SAID: Readonly<Record<string, RegExp>> = {
     'shape \\[4, 49\\] of F32 needs 784 bytes, its data_offsets span 768',
     'again',
   ),
-  'unknown-dtype': said(A, 'its dtype "F7" is not known', 'again'),
+  'unknown-dtype': said(A, 'its dtype "F7" is unknown', 'again'),
   'integer-dtype': said(
     A,
-    'Numbers of type I32 cannot be weights',
+    'Tensors of type I32 cannot be used as weights',
     'Save it again with one of: F32, BF16',
   ),
   'missing-lora-b': said(
@@ -196,20 +196,22 @@ async function use({ folder, kind, base }: Pick<Case, 'folder' | 'kind' | 'base'
     path.join(parent, 'merged'),
     '--no-parity',
   ];
-  const refused = await mergeCommand.run(args, {
-    dist: '',
-    version: '',
-    json: false,
-    signal: new AbortController().signal,
-    print: () => undefined,
-    warn: (text) => warned.push(text),
-  }).then(
-    () => null,
-    (error: unknown) => {
-      if (error instanceof LoraError) return error.describe();
-      throw error;
-    },
-  );
+  const refused = await mergeCommand
+    .run(args, {
+      dist: '',
+      version: '',
+      json: false,
+      signal: new AbortController().signal,
+      print: () => undefined,
+      warn: (text) => warned.push(text),
+    })
+    .then(
+      () => null,
+      (error: unknown) => {
+        if (error instanceof LoraError) return error.describe();
+        throw error;
+      },
+    );
   return { refused, warned, left: readdirSync(parent) };
 }
 

@@ -3,7 +3,8 @@ import path from 'node:path';
 import { describe, expect, it, vi } from 'vitest';
 import { openBase, targetableModules } from '../../../src/formats/openBase';
 import { SafetensorsFile, withSafetensors } from '../../../src/formats/safetensors/read';
-import { writeSafetensors, type TensorToWrite } from '../../../src/formats/safetensors/write';
+import { writeSafetensors } from '../../../src/formats/safetensors/write';
+import type { TensorToWrite } from '../../../src/formats/tensorWriter';
 import { LoraError } from '../../../src/shared/errors';
 import { temp } from '../../support/temp';
 

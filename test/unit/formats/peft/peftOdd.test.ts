@@ -6,7 +6,8 @@ import type { AdapterBase } from '../../../../src/formats/peft/againstBase';
 import { modelCard } from '../../../../src/formats/peft/card';
 import { adapterConfigText, readAdapterConfig } from '../../../../src/formats/peft/config';
 import { readPeftAdapter } from '../../../../src/formats/peft/read';
-import { writeSafetensors, type TensorToWrite } from '../../../../src/formats/safetensors/write';
+import { writeSafetensors } from '../../../../src/formats/safetensors/write';
+import type { TensorToWrite } from '../../../../src/formats/tensorWriter';
 import { LoraError } from '../../../../src/shared/errors';
 import { temp } from '../../../support/temp';
 
