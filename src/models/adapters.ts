@@ -1,6 +1,7 @@
 import { tensorName, tensorShape, trainedName } from '../formats/peft/names';
 import type { Adapter, LoraFactors, TrainedTensor } from '../lora/adapter';
 import { LoraError } from '../shared/errors';
+import type { Ops } from './ops/ops';
 import {
   Parameters,
   type Parameter,
@@ -8,50 +9,54 @@ import {
   type ParameterStart,
 } from './training/parameters';
 
-/** A LoRA module as the model runs it: of the adapter that trains, or of a frozen one below it. */
+/** What the parts of a loaded model compute with, and the adapters that they apply. */
+export interface ModelContext {
+  readonly ops: Ops;
+  readonly adapters: Adapters;
+}
+
+/** A LoRA module of the adapter that trains, or of a frozen one below it. */
 export interface LoraModule {
   readonly path: string;
   readonly r: number;
   readonly in_features: number;
   readonly out_features: number;
   readonly scaling: number;
-  /** Which adapter it is of: the frozen ones from below, then the one that trains. */
+  /** Index of its adapter: the frozen ones from the lowest on, then the one that trains. */
   readonly adapter: number;
-  /** Names its dropout; null: a frozen one, which has none. */
+  /** Seeds its dropout; null for a frozen module, which has none. */
   readonly number: number | null;
   readonly A: FactorSource; // [r, in]
   readonly B: FactorSource; // [out, r]
   readonly magnitude: FactorSource | null; // [out]
 }
 
-/** Where numbers come from: the flat vector of what trains, or a frozen array. */
+/** Where a factor's numbers are: in the flat vector of what trains, or in a frozen array. */
 export type FactorSource =
   | { readonly kind: 'trained'; readonly parameter: Parameter }
   | { readonly kind: 'frozen'; readonly data: Float32Array };
 
 const ROLES = { A: 'A', B: 'B', magnitude: 'magnitude' } as const;
 
-/** Takes new numbers; `rescaled`: those of frozen adapters too. */
-export type Refresh = (rescaled: boolean) => Promise<void>;
+/** Called when the trained numbers have changed; `rescaled`: those of frozen adapters have too. */
+export type ChangeListener = (rescaled: boolean) => Promise<void>;
 
-/**
- * The adapter that trains, the frozen ones below it, and all that they adapt, by module path and
- * tensor name.
- */
+/** The adapter that trains and the frozen ones below it, by module path and tensor name. */
 export class Adapters {
   readonly parameters: Parameters;
   private readonly byPath = new Map<string, LoraModule[]>();
   private readonly trainedByName: ReadonlyMap<string, Parameter>;
-  private readonly refreshers: Refresh[] = [];
+  private readonly listeners: ChangeListener[] = [];
   private scales: readonly number[] = [];
 
+  /** @throws LoraError('adapter') for a frozen adapter with DoRA or trained tensors. */
   constructor(
     private readonly active: Adapter,
     frozen: readonly Adapter[] = [],
   ) {
     this.parameters = new Parameters([
-      ...active.modules.flatMap(startsOf),
-      ...active.trained.map((t) => startOf(t, active)),
+      ...active.modules.flatMap(moduleStarts),
+      ...active.trained.map((t) => trainedStart(t, active)),
     ]);
     this.trainedByName = new Map(
       active.trained.map((t) => [t.name, this.parameters.get(trainedName(t, active))]),
@@ -63,20 +68,22 @@ export class Adapters {
     active.modules.forEach((m, i) => this.add(this.trainedModule(m, i, frozen.length)));
   }
 
+  /** The modules on a layer of the base, those of the lowest adapter first. */
   modulesAt(path: string): readonly LoraModule[] {
     return this.byPath.get(path) ?? [];
   }
 
-  /** The parameter of a tensor of the base that trains; null: it is frozen. */
-  trained(name: string): Parameter | null {
+  /** The parameter of a tensor of the base that trains beside LoRA; null if it is frozen. */
+  trainedParameter(name: string): Parameter | null {
     return this.trainedByName.get(name) ?? null;
   }
 
+  /** The present numbers; a view, not a copy. */
   read(source: FactorSource): Float32Array {
     return source.kind === 'frozen' ? source.data : this.parameters.value(source.parameter);
   }
 
-  /** The adapter with the present numbers. */
+  /** The adapter that trains, with a copy of its present numbers. */
   current(): Adapter {
     const value = (name: string) => this.parameters.value(this.parameters.get(name)).slice();
     return {
@@ -91,27 +98,24 @@ export class Adapters {
     };
   }
 
-  /** `refresh` is called whenever the numbers have changed. */
-  onChange(refresh: Refresh): void {
-    this.refreshers.push(refresh);
+  onChange(listener: ChangeListener): void {
+    this.listeners.push(listener);
   }
 
-  async changed(): Promise<void> {
-    for (const refresh of this.refreshers) await refresh(false);
+  /** To be called when the trained numbers have changed: everything made of them is made again. */
+  async notifyChanged(): Promise<void> {
+    for (const listener of this.listeners) await listener(false);
   }
 
-  /** s, as many times as its adapter is taken. */
+  /** The module's alpha / r (or alpha / √r), times its adapter's scale. */
   scalingOf({ scaling, adapter }: LoraModule): number {
     return scaling * (this.scales[adapter] ?? 1);
   }
 
-  /**
-   * Takes each adapter so many times: the frozen ones from below, then the one that trains. 1: as
-   * it is; 0: not at all.
-   */
+  /** Sets each adapter's scale, in the order of `LoraModule.adapter`. 1: unchanged; 0: off. */
   async rescale(scales: readonly number[]): Promise<void> {
     this.scales = scales;
-    for (const refresh of this.refreshers) await refresh(true);
+    for (const listener of this.listeners) await listener(true);
   }
 
   private add(module: LoraModule): void {
@@ -124,7 +128,7 @@ export class Adapters {
       parameter: this.parameters.get(tensorName(m, factor)),
     });
     return {
-      ...shapeOf(m),
+      ...moduleShape(m),
       adapter,
       number,
       A: source('A'),
@@ -134,7 +138,7 @@ export class Adapters {
   }
 }
 
-function startsOf(m: LoraFactors): ParameterStart[] {
+function moduleStarts(m: LoraFactors): ParameterStart[] {
   const factors = m.magnitude ? (['A', 'B', 'magnitude'] as const) : (['A', 'B'] as const);
   return factors.map((factor) => {
     const role: ParameterRole = m.kind === 'embedding' ? 'embedding' : ROLES[factor];
@@ -142,7 +146,7 @@ function startsOf(m: LoraFactors): ParameterStart[] {
   });
 }
 
-const startOf = (tensor: TrainedTensor, adapter: Adapter): ParameterStart => ({
+const trainedStart = (tensor: TrainedTensor, adapter: Adapter): ParameterStart => ({
   name: trainedName(tensor, adapter),
   shape: tensor.shape,
   role: 'trained',
@@ -151,7 +155,7 @@ const startOf = (tensor: TrainedTensor, adapter: Adapter): ParameterStart => ({
 
 function frozenModule(m: LoraFactors, adapter: number): LoraModule {
   return {
-    ...shapeOf(m),
+    ...moduleShape(m),
     adapter,
     number: null,
     A: { kind: 'frozen', data: m.A },
@@ -160,7 +164,7 @@ function frozenModule(m: LoraFactors, adapter: number): LoraModule {
   };
 }
 
-const shapeOf = ({ path, r, in_features, out_features, scaling }: LoraFactors) => ({
+const moduleShape = ({ path, r, in_features, out_features, scaling }: LoraFactors) => ({
   path,
   r,
   in_features,
@@ -169,8 +173,7 @@ const shapeOf = ({ path, r, in_features, out_features, scaling }: LoraFactors) =
 });
 
 /**
- * What DoRA scales is the sum below it, and a trained tensor replaces the base's: neither can lie
- * under another adapter.
+ * DoRA scales the sum below it, and a trained tensor replaces the base's: neither can be stacked.
  */
 function refuseInStack({ modules, trained }: Adapter): void {
   const dora = modules.find((m) => m.magnitude);

@@ -1,49 +1,56 @@
 import { positionsOf } from '../formats/architecture/positions';
 import { LoraError } from '../shared/errors';
 import { createRandom } from '../shared/random';
-import type { AttentionCache, SelectedRows } from './attention/attentionBranch';
-import { layerPrefill, layerStep } from './layers/layer';
+import type { AttentionCache } from './attention/attentionBranch';
+import {
+  attentionShape,
+  closePass,
+  freeRotaryTables,
+  openPass,
+  uploadRotaryTables,
+  type SelectedRows,
+} from './attention/passContext';
 import { lmLogits, type LmHead } from './heads/lmHead';
+import { layerPrefill, layerStep } from './layers/layer';
 import { normForward, statsTensors } from './layers/norm';
+import type { GenerateOptions } from './model';
 import type { Tensor } from './ops/ops';
 import type { Transformer } from './transformer';
-import type { GenerateOptions } from './model';
-import { ropeKey } from './weightLoader';
 
 /**
- * New token ids after `input_ids`, the stop id excluded: the prompt in one pass, then token by
- * token over cached keys and values.
+ * New token ids after `input_ids`, without the stop id: the prompt in one pass, then token by token
+ * over cached keys and values.
+ *
+ * @throws LoraError('usage') if the prompt has more tokens than the model has positions.
  */
 export async function generateTokens(
-  body: Transformer,
+  transformer: Transformer,
   head: LmHead,
   input_ids: readonly number[],
   options: GenerateOptions,
 ): Promise<number[]> {
-  const session = new Session(body, head);
-  const made: number[] = [];
+  const decoder = new Decoder(transformer, head);
+  const generated: number[] = [];
   try {
-    const most = Math.min(options.max_new_tokens, roomFor(body, input_ids.length));
-    let logits = await session.prefill(Int32Array.from(input_ids));
-    while (made.length < most) {
-      const id = choose(logits, options, made.length);
+    const positions = remainingPositions(transformer, input_ids.length);
+    const most = Math.min(options.max_new_tokens, positions);
+    let logits = await decoder.prefill(Int32Array.from(input_ids));
+    while (generated.length < most) {
+      const id = sampleToken(logits, options, generated.length);
       if (options.stop_ids.includes(id)) break;
-      made.push(id);
-      if (options.onToken?.(id) === false || made.length === most) break;
-      await body.ops.yieldPoint();
-      logits = await session.next(id);
+      generated.push(id);
+      if (options.onToken?.(id) === false || generated.length === most) break;
+      await transformer.ops.yieldPoint();
+      logits = await decoder.next(id);
     }
-    return made;
+    return generated;
   } finally {
-    session.dispose();
+    decoder.dispose();
   }
 }
 
-/**
- * Tokens that can still follow. Errors: LoraError('usage') where the prompt alone has more tokens
- * than the model has positions.
- */
-function roomFor({ spec }: Transformer, length: number): number {
+/** Number of tokens that can follow a prompt of `length` tokens. */
+function remainingPositions({ spec }: Transformer, length: number): number {
   const positions = positionsOf(spec);
   if (length <= positions) return positions - length + 1;
   throw new LoraError(
@@ -53,8 +60,9 @@ function roomFor({ spec }: Transformer, length: number): number {
   );
 }
 
-/** One sequence and its cache. */
-class Session {
+/** One sequence and its KV cache. */
+class Decoder {
+  /** Of each layer. */
   private caches: AttentionCache[] = [];
   private length = 0;
 
@@ -63,41 +71,35 @@ class Session {
     private readonly head: LmHead,
   ) {}
 
-  /** Logits after the last token of the prompt [vocab]. */
+  /** Logits [vocab] after the last token of the prompt. */
   async prefill(ids: Int32Array): Promise<Float32Array> {
-    const {
-      ops,
-      body: { embedding, layers },
-    } = this.transformer;
+    const { ops, spec, body } = this.transformer;
     const input = {
       batch: 1,
       length: ids.length,
       input_ids: ids,
       attention_mask: new Int32Array(ids.length).fill(1),
     };
-    const pass = this.transformer.openPass(input, null);
+    const pass = openPass(ops, spec, input, null);
     const indices = ops.upload(Int32Array.of(ids.length - 1), [1]);
     const last: SelectedRows = { indices, inverse: indices };
-    let { x } = embedding.forward(input, false);
-    for (const [i, layer] of layers.entries()) {
-      const { y, cache } = layerPrefill(ops, layer, x, pass, i === layers.length - 1 ? last : null);
+    let { x } = body.embedding.forward(input, false);
+    for (const [i, layer] of body.layers.entries()) {
+      const rows = i === body.layers.length - 1 ? last : null;
+      const { y, cache } = layerPrefill(pass, layer, x, rows);
       this.caches.push(cache);
       x = y;
       await ops.yieldPoint();
     }
     ops.free(indices);
-    this.transformer.closePass(pass);
+    closePass(pass);
     this.length = ids.length;
     return this.logits(x);
   }
 
+  /** Logits [vocab] after one more token. */
   async next(id: number): Promise<Float32Array> {
-    const { transformer } = this;
-    const {
-      ops,
-      spec,
-      body: { embedding, layers },
-    } = transformer;
+    const { ops, spec, body } = this.transformer;
     const input = {
       batch: 1,
       length: 1,
@@ -105,25 +107,17 @@ class Session {
       attention_mask: Int32Array.of(1),
       position_ids: Int32Array.of(this.length),
     };
-    const turns = new Map(spec.layers.map(({ attention }) => [ropeKey(attention), attention]));
-    const made = new Map(
-      [...turns].map(([key, attention]) => [key, transformer.uploadRotaryTable(attention, input)]),
-    );
-    let { x } = embedding.forward(input, false);
-    layers.forEach((layer, i) => {
-      const { y, cache } = layerStep(
-        ops,
-        layer,
-        x,
-        this.caches[i]!,
-        transformer.shapeOf(1, 1),
-        made.get(layer.attention.ropeKey)!,
-        spec.layers[i]!.attention.window,
-      );
+    const ropeTables = uploadRotaryTables(ops, spec, input);
+    const shape = attentionShape(spec, 1, 1);
+    let { x } = body.embedding.forward(input, false);
+    body.layers.forEach((layer, i) => {
+      const rope = ropeTables.get(layer.attention.ropeKey)!;
+      const { window } = spec.layers[i]!.attention;
+      const { y, cache } = layerStep({ ops, shape, rope, window }, layer, x, this.caches[i]!);
       this.caches[i] = cache;
       x = y;
     });
-    for (const turn of made.values()) transformer.freeRotaryTable(turn);
+    freeRotaryTables(ops, ropeTables);
     this.length++;
     return this.logits(x);
   }
@@ -133,24 +127,21 @@ class Session {
     this.caches = [];
   }
 
-  /** Takes x over. */
+  /** Frees x [1, d]. */
   private async logits(x: Tensor): Promise<Float32Array> {
-    const {
-      ops,
-      body: { norm },
-    } = this.transformer;
-    if (!norm) return lmLogits(ops, this.head, x).finally(() => ops.free(x));
-    const { h, stats } = normForward(ops, norm, x);
+    const { ops, body } = this.transformer;
+    if (!body.norm) return lmLogits(ops, this.head, x).finally(() => ops.free(x));
+    const { h, stats } = normForward(ops, body.norm, x);
     ops.free(x, ...statsTensors(stats));
     return lmLogits(ops, this.head, h).finally(() => ops.free(h));
   }
 }
 
 /**
- * The largest logit, or a draw from softmax(logits / temperature) that depends on the seed and on
- * the token's number alone.
+ * The largest logit, or a sample of softmax(logits / temperature), which depends on the seed and on
+ * the number of the token alone.
  */
-function choose(
+function sampleToken(
   logits: Float32Array,
   { temperature, seed }: GenerateOptions,
   number: number,
@@ -158,7 +149,8 @@ function choose(
   const best = logits.reduce((at, z, i) => (z > logits[at]! ? i : at), 0);
   if (temperature === 0) return best;
   const weights = Float64Array.from(logits, (z) => Math.exp((z - logits[best]!) / temperature));
-  let left = createRandom(seed, 'generate', number)() * weights.reduce((a, b) => a + b, 0);
+  const total = weights.reduce((a, b) => a + b, 0);
+  let left = createRandom(seed, 'generate', number)() * total;
   for (let i = 0; i < weights.length; i++) {
     left -= weights[i]!;
     if (left < 0) return i;

@@ -1,34 +1,34 @@
 import type { Adapter, TargetableModule } from '../lora/adapter';
 
-/** Sequences [batch, length], row-major, right- or left-padded. */
+/** Sequences [batch, length], row-major, padded on the right or on the left. */
 export interface ModelInput {
   readonly batch: number;
   readonly length: number;
   /** Empty for images. */
   readonly input_ids: Int32Array;
   readonly attention_mask: Int32Array;
-  /** Of sentence pairs; 0 where it is left out. */
+  /** Of sentence pairs; 0 if left out. */
   readonly token_type_ids?: Int32Array;
-  /** Counted from 0 over each row where they are left out. */
+  /** If left out, counted from 0 in each row. */
   readonly position_ids?: Int32Array;
   /** Packed rows: a token sees only those of its own segment. */
   readonly segment_ids?: Int32Array;
-  /** Images [batch, channels, height, width]; length is the number of patches and one. */
+  /** Images [batch, channels, height, width]; then length is the number of patches plus one. */
   readonly pixel_values?: Float32Array;
 }
 
 /**
- * Labels: a token's [batch, length] or a row's class [batch], -100 where nothing is learnt; or real
- * numbers [batch, num_labels]. Pairs need none: row i and row i + batch / 2 belong together.
+ * Labels: a token's [batch, length] or a row's class [batch], -100 if it has none; or real numbers
+ * [batch, num_labels]. Pairs need none: rows i and i + batch / 2 belong together.
  */
 export interface LabelledInput extends ModelInput {
   readonly labels: Int32Array | Float32Array;
 }
 
 /**
- * What the loss compares: next_token and token: cross-entropy of labelled tokens; single_label: of
- * each row; multi_label: binary cross-entropy; regression: squared error; pairs: cross-entropy of
- * the rows' cosines (in-batch negatives).
+ * next_token and token: cross-entropy of the labelled tokens; single_label: cross-entropy of each
+ * row; multi_label: binary cross-entropy; regression: squared error; pairs: cross-entropy of the
+ * rows' cosines (in-batch negatives).
  */
 export type LossKind =
   'next_token' | 'token' | 'single_label' | 'multi_label' | 'regression' | 'pairs';
@@ -42,13 +42,14 @@ export interface OptimizerSettings {
   readonly loraplus_lr_ratio?: number | null;
 }
 
-/** Numbers under a name. */
+/** Reads the numbers stored under a name. */
 export type ReadTensor = (name: string) => Promise<Float32Array>;
 
 /**
- * AdamW's state: `exp_avg` and `exp_avg_sq` over one flat vector of all trained tensors, for each
- * module of the adapter in turn A, B and the magnitude, then the others; where every weight trains,
- * one of each for every tensor, such as `exp_avg.model.norm.weight`. What is read is of the moment.
+ * AdamW's state. LoRA: `exp_avg` and `exp_avg_sq` over one flat vector of all trained tensors: A, B
+ * and the magnitude of each module of the adapter, then the others. Full fine-tuning: one of each
+ * per tensor, such as `exp_avg.model.norm.weight`. `read` returns the numbers at the time of the
+ * call.
  */
 export interface OptimizerState {
   readonly step: number;
@@ -65,11 +66,11 @@ export interface GenerateOptions {
   readonly temperature: number;
   readonly seed: number;
   readonly stop_ids: readonly number[];
-  /** Called with each new token; false ends the generation. */
+  /** Called with each new token; returns false to end the generation. */
   readonly onToken?: (id: number) => boolean | undefined;
 }
 
-/** A tensor under its name in a file. */
+/** A tensor of a file, in whose terms it is named. */
 export interface NamedTensor {
   readonly shape: readonly number[];
   readonly data: Float32Array;
@@ -77,71 +78,67 @@ export interface NamedTensor {
 
 export interface LossSum {
   readonly loss_sum: number;
-  /** What the sum counts: labelled tokens, rows, or rows times labels. */
+  /** Number of terms of the sum: labelled tokens, rows, or rows times labels. */
   readonly labelled: number;
 }
 
 export interface Evaluation extends LossSum {
-  /**
-   * What the head gave, as `logits` gives it, but vectors of texts in their own length; null of a
-   * language model.
-   */
+  /** As `Model.logits` returns them, but embeddings are not normalized; null for next_token. */
   readonly outputs: Float32Array | null;
 }
 
 /**
- * A model whose adapter trains, on frozen weights, or all of whose weights do. All methods run
- * where libtensorflow blocks: call them in a worker.
+ * A model that trains: its adapter on frozen weights, or all of its weights. libtensorflow blocks
+ * the thread, so call it in a worker.
  */
 export interface Model {
-  /** model_type */
+  /** model_type of the base's config.json. */
   readonly architecture: string;
   readonly modules: readonly TargetableModule[];
   readonly trainable_parameters: number;
   /**
-   * Tensors and raw handles alive now; the same before and after each call below. Where every
-   * weight trains, gradients are alive from `accumulate` to `step`.
+   * Number of live tensors. It is the same before and after each call of a method, except that in
+   * full fine-tuning gradients live from `accumulate` to `step`.
    */
   readonly liveTensors: () => number;
   /**
-   * What the head gives, f32 row-major: [batch, length, vocab or labels], [batch, labels], or
-   * vectors [batch, d].
+   * The head's outputs in f32, row-major: [batch, length, vocab or labels], [batch, labels], or
+   * embeddings [batch, d].
    */
   logits(input: ModelInput): Promise<Float32Array>;
   /**
-   * Sum of the losses and their number; adds the gradient of the SUM to the accumulated gradients.
-   * An error drops the gradients of the whole step. `dropout_seed` must differ for each batch of a
-   * run. A batch without labels gives 0, 0 and adds nothing.
+   * The sum of the losses; accumulates the gradient of the sum. An error discards all gradients
+   * since the last step. `dropout_seed` must differ for each batch of a run. A batch without labels
+   * adds nothing.
    */
   accumulate(input: LabelledInput, dropout_seed: number): Promise<LossSum>;
-  /** The same without gradients and dropout. */
+  /** The sum of the losses, without gradients and dropout. */
   evaluate(input: LabelledInput): Promise<Evaluation>;
   /**
-   * Divides the accumulated gradients by `labelled`, clips, steps AdamW, clears them. grad_norm is
-   * before clipping.
+   * Divides the accumulated gradients by `labelled`, clips them, takes a step of AdamW and discards
+   * them. `grad_norm` is the L2 norm before clipping.
    */
   step(labelled: number, settings: OptimizerSettings): Promise<{ readonly grad_norm: number }>;
   /**
-   * Accumulated gradients divided by `labelled`, under the names of the adapter's file, or of the
-   * base's.
+   * The accumulated gradients divided by `labelled`, by the names of the adapter's or base's file.
    */
   gradients(labelled: number): Promise<ReadonlyMap<string, NamedTensor>>;
-  /** The adapter as it is now. */
+  /** The adapter with its present numbers. */
   adapter(): Promise<Adapter>;
   /**
-   * A weight of the base as it is in memory now, under its name and in its order in the checkpoint:
-   * it never changes, unless every weight trains.
+   * The present numbers of a weight of the base, in the order of the checkpoint. They change in
+   * full fine-tuning only.
    */
   baseTensor(name: string): Promise<Float32Array>;
   optimizerState(): OptimizerState;
-  /** Errors: RangeError where the state is another model's. */
+  /** @throws RangeError if the state is that of another model. */
   restoreOptimizer(step: number, read: ReadTensor): Promise<void>;
   /**
-   * Takes each adapter so many times: those below from the lowest on, then the one that trains. 1:
-   * as it is; 0: not at all.
+   * Multiplies what each adapter adds by a factor: the frozen adapters from the lowest on, then the
+   * one that trains. 1: unchanged; 0: off.
    */
   rescale(scales: readonly number[]): Promise<void>;
-  /** Causal language models only. Errors: LoraError for others. */
+  /** @throws LoraError('base') unless it is a causal language model. */
   generate(input_ids: readonly number[], options: GenerateOptions): Promise<number[]>;
   dispose(): void;
 }

@@ -1,228 +1,217 @@
 import type { BaseModel } from '../formats/baseModel';
 import { LoraError } from '../shared/errors';
-import type { WeightTensor } from './weightTensor';
 import { elementCount, type Ops, type Tensor } from './ops/ops';
+import type { WeightTensor } from './weightTensor';
 
-interface Part {
+/** A tensor of the checkpoint, or some of its rows. */
+interface VectorPart {
   readonly name: string;
-  /** Row of the checkpoint's matrix for each row here; null: all, in their order. */
+  /** The checkpoint's row for each row here; null: all of them, in their order. */
   readonly order: Int32Array | null;
 }
 
-interface MatrixPart extends Part {
-  /** The file holds columns as rows. */
+export interface MatrixPart extends VectorPart {
+  /** The file stores the matrix as its transpose. */
   readonly transposed: boolean;
-  /** As the base has it, although a tensor of this name trains: what a tied output layer keeps. */
+  /** Read from the base although a tensor of this name trains: for a tied output layer. */
   readonly frozen?: boolean;
 }
 
-/** f32, or bits of bf16. */
+/** f32, or the bits of bf16. */
 type Numbers = Float32Array | Uint16Array;
-type Read<T extends Numbers> = (name: string, target?: T) => Promise<T>;
+type ReadNumbers<T extends Numbers> = (name: string, target?: T) => Promise<T>;
 
-/** Where rows of a checkpoint's tensor lie in memory. */
-interface Placement extends MatrixPart {
-  readonly held: WeightTensor;
+/** A part's place in a larger array. */
+interface PlacedPart extends MatrixPart {
+  /** First element. */
   readonly start: number;
   readonly rows: number;
   readonly width: number;
 }
 
+interface Placement extends PlacedPart {
+  readonly weight: WeightTensor;
+}
+
 /**
- * Reads the checkpoint's tensors into the arrays that products are made of, and finds each one
- * again.
+ * Reads tensors of the checkpoint into the arrays that products are made of, and remembers where in
+ * memory each one is. All methods throw LoraError('base') for a tensor that the checkpoint lacks.
  */
 export class Placements {
-  private readonly found = new Map<string, Placement[]>();
-  private pending: Omit<Placement, 'held'>[] = [];
+  private readonly byName = new Map<string, Placement[]>();
+  /** Read, but not registered yet. */
+  private pending: PlacedPart[] = [];
 
   /**
-   * `trained`: numbers of a tensor that trains, which is not read from the base; null for the
-   * others.
+   * `trainedSize`: number of elements of a tensor that trains, which is not read from the base;
+   * null for the others.
    */
   constructor(
     private readonly ops: Ops,
     private readonly base: BaseModel,
-    private readonly trained: (name: string) => number | null,
+    private readonly trainedSize: (name: string) => number | null,
   ) {}
 
-  /** Matrices one below the other. [rows, width] */
+  /** Concatenates matrices along their rows. [rows, width] */
   matrix(parts: readonly MatrixPart[], width: number): Promise<Float32Array> {
-    return this.joined(
-      parts,
-      width,
-      this.ops.allocateHostF32(this.rowsOf(parts, width) * width),
-      (name, target) => this.base.weights.readF32(name, target),
+    const data = this.ops.allocateHostF32(this.rowCount(parts, width) * width);
+    return this.concatenate(parts, width, data, (name, target) =>
+      this.base.weights.readF32(name, target),
     );
   }
 
-  /** The same as bits of bf16: of what is frozen. */
-  halfMatrix(parts: readonly MatrixPart[], width: number): Promise<Uint16Array> {
-    return this.joined(
-      parts,
-      width,
-      this.ops.allocateHostBF16(this.rowsOf(parts, width) * width),
-      (name, target) => this.base.weights.readBF16(name, target),
+  /** The same as the bits of bf16, for frozen matrices. */
+  bf16Matrix(parts: readonly MatrixPart[], width: number): Promise<Uint16Array> {
+    const data = this.ops.allocateHostBF16(this.rowCount(parts, width) * width);
+    return this.concatenate(parts, width, data, (name, target) =>
+      this.base.weights.readBF16(name, target),
     );
   }
 
-  private rowsOf(parts: readonly MatrixPart[], width: number): number {
-    return parts.reduce(
-      (sum, { name, order }) => sum + (order?.length ?? this.sizeOf(name) / width),
-      0,
-    );
+  /** Concatenates vectors. */
+  vector(parts: readonly VectorPart[]): Promise<Float32Array> {
+    const columns = parts.map((part) => ({ ...part, transposed: false }));
+    return this.matrix(columns, 1);
   }
 
-  private async joined<T extends Numbers>(
-    parts: readonly MatrixPart[],
-    width: number,
-    data: T,
-    read: Read<T>,
-  ): Promise<T> {
-    const rows = parts.map((part) => this.rowsOf([part], width));
-    let at = 0;
-    const filling = parts.map((part, i) => {
-      const start = at * width;
-      at += rows[i]!;
-      this.pending.push({ ...part, start, rows: rows[i]!, width });
-      return this.fill(data.subarray(start, at * width) as T, part, rows[i]!, width, read);
-    });
-    await Promise.all(filling);
-    return data;
-  }
-
-  /** Vectors one after the other. */
-  vector(parts: readonly Part[]): Promise<Float32Array> {
-    return this.matrix(
-      parts.map((part) => ({ ...part, transposed: false })),
-      1,
-    );
-  }
-
-  /** The arrays read last are this tensor now. */
-  placed(names: readonly string[], held: WeightTensor): void {
-    for (const placement of this.pending) {
-      if (names.includes(placement.name))
-        this.found.set(placement.name, [
-          ...(this.found.get(placement.name) ?? []),
-          { ...placement, held },
-        ]);
+  /** Registers `weight` as the place of the tensors that were read since the last call. */
+  register(names: readonly string[], weight: WeightTensor): void {
+    for (const part of this.pending) {
+      if (!names.includes(part.name)) continue;
+      const others = this.byName.get(part.name) ?? [];
+      this.byName.set(part.name, [...others, { ...part, weight }]);
     }
     this.pending = [];
   }
 
   /**
-   * A tensor as it is in memory now, in the checkpoint's own order, or what `of` names beside it
-   * (null: zeros). Errors: LoraError('base') for one that is not there.
+   * The present numbers of a tensor in the checkpoint's order, or those of another tensor of the
+   * same weight that `select` chooses, such as its gradient (null: zeros).
    */
   async read(
     name: string,
-    of: (held: WeightTensor) => Tensor | null = (held) => held.tensor,
+    select: (weight: WeightTensor) => Tensor | null = (weight) => weight.tensor,
   ): Promise<Float32Array> {
-    const places = this.found.get(name);
-    if (!places)
+    const placements = this.byName.get(name);
+    if (!placements) {
       throw new LoraError('base', `The model has no tensor ${name}.`, {
         place: { file: this.base.path, tensor: name },
       });
-    const own = new Float32Array(this.sizeOf(name));
-    for (const { held, start, rows, width, order, transposed } of places) {
-      const tensor = of(held);
-      if (tensor)
-        move(
-          (await this.ops.download(tensor)).subarray(start, start + rows * width),
-          own,
-          rows,
-          width,
-          order,
-          transposed,
-          'back',
-        );
     }
-    return own;
+    const stored = new Float32Array(this.size(name));
+    for (const placement of placements) {
+      const { start, rows, width } = placement;
+      const tensor = select(placement.weight);
+      if (!tensor) continue;
+      const numbers = await this.ops.download(tensor);
+      copyToCheckpoint(numbers.subarray(start, start + rows * width), stored, placement);
+    }
+    return stored;
   }
 
-  /** What `read` gives for each tensor in this one, in the order in which it holds them. */
+  /**
+   * The inverse of `read`: for each tensor in `weight` what `read` returns for it, in the order of
+   * the weight.
+   *
+   * @throws RangeError if `read` returns another number of elements.
+   */
   async arrange(
-    held: WeightTensor,
+    weight: WeightTensor,
     read: (name: string) => Promise<Float32Array>,
   ): Promise<Float32Array> {
-    const data = this.ops.allocateHostF32(elementCount(held.tensor.shape));
-    for (const [name, places] of this.found) {
-      for (const { start, rows, width, order, transposed } of places.filter(
-        (place) => place.held === held,
-      )) {
-        const own = await read(name);
-        if (own.length !== this.sizeOf(name))
-          throw new RangeError(
-            `${name} has ${own.length} numbers, ${this.sizeOf(name)} are needed.`,
-          );
-        move(
-          own,
-          data.subarray(start, start + rows * width),
-          rows,
-          width,
-          order,
-          transposed,
-          'there',
-        );
+    const data = this.ops.allocateHostF32(elementCount(weight.tensor.shape));
+    for (const [name, placements] of this.byName) {
+      for (const placement of placements.filter((p) => p.weight === weight)) {
+        const { start, rows, width } = placement;
+        const stored = await read(name);
+        const size = this.size(name);
+        if (stored.length !== size) {
+          throw new RangeError(`${name} has ${stored.length} numbers, ${size} are needed.`);
+        }
+        copyFromCheckpoint(stored, data.subarray(start, start + rows * width), placement);
       }
     }
     return data;
   }
 
-  /** In the checkpoint. Errors: LoraError('base') for a tensor that is not there. */
+  /** The shape in the checkpoint. */
   shapeOf(name: string): readonly number[] {
     const tensor = this.base.weights.tensors.get(name);
-    if (!tensor)
+    if (!tensor) {
       throw new LoraError('base', 'The model lacks a tensor.', {
         place: { file: this.base.path, tensor: name },
       });
+    }
     return tensor.shape;
+  }
+
+  private rowCount(parts: readonly MatrixPart[], width: number): number {
+    const rows = parts.map(({ name, order }) => order?.length ?? this.size(name) / width);
+    return rows.reduce((sum, count) => sum + count, 0);
+  }
+
+  private async concatenate<T extends Numbers>(
+    parts: readonly MatrixPart[],
+    width: number,
+    data: T,
+    read: ReadNumbers<T>,
+  ): Promise<T> {
+    let start = 0;
+    const reads = parts.map((part) => {
+      const rows = this.rowCount([part], width);
+      const placed = { ...part, start, rows, width };
+      const end = start + rows * width;
+      const target = data.subarray(start, end) as T;
+      start = end;
+      this.pending.push(placed);
+      return this.fill(target, placed, read);
+    });
+    await Promise.all(reads);
+    return data;
   }
 
   private async fill<T extends Numbers>(
     target: T,
-    { name, order, transposed, frozen = false }: MatrixPart,
-    rows: number,
-    width: number,
-    read: Read<T>,
+    part: PlacedPart,
+    read: ReadNumbers<T>,
   ): Promise<void> {
-    if (!frozen && this.trained(name) !== null) return;
+    const { name, order, transposed, frozen = false } = part;
+    if (!frozen && this.trainedSize(name) !== null) return;
     if (!order && !transposed) await read(name, target);
-    else move(await read(name), target, rows, width, order, transposed, 'there');
+    else copyFromCheckpoint(await read(name), target, part);
   }
 
-  private sizeOf(name: string): number {
-    return this.trained(name) ?? elementCount(this.shapeOf(name));
+  private size(name: string): number {
+    return this.trainedSize(name) ?? elementCount(this.shapeOf(name));
   }
 }
 
-/**
- * there: row i of `to` is row order[i] of `from`, or column order[i] where it is transposed. back:
- * the other way.
- */
-function move<T extends Numbers>(
+/** Row i of `to` becomes row order[i] of `from`, or column order[i] if it is transposed. */
+function copyFromCheckpoint<T extends Numbers>(
   from: T,
   to: T,
-  rows: number,
-  width: number,
-  order: Int32Array | null,
-  transposed: boolean,
-  way: 'there' | 'back',
+  { rows, width, order, transposed }: PlacedPart,
 ): void {
-  const stored = way === 'there' ? from : to;
-  const columns = transposed ? stored.length / width : 0;
+  const columns = from.length / width;
   for (let i = 0; i < rows; i++) {
-    const own = order ? order[i]! : i;
-    if (!transposed) {
-      const [a, b] = way === 'there' ? [own, i] : [i, own];
-      to.set(from.subarray(a * width, (a + 1) * width), b * width);
-      continue;
-    }
-    for (let j = 0; j < width; j++) {
-      const [a, b] = [j * columns + own, i * width + j];
-      if (way === 'there') to[b] = from[a]!;
-      else to[a] = from[b]!;
-    }
+    const row = order ? order[i]! : i;
+    if (transposed) {
+      for (let j = 0; j < width; j++) to[i * width + j] = from[j * columns + row]!;
+    } else to.set(from.subarray(row * width, (row + 1) * width), i * width);
+  }
+}
+
+/** Row order[i] of `to`, or column order[i] if it is transposed, becomes row i of `from`. */
+function copyToCheckpoint(
+  from: Float32Array,
+  to: Float32Array,
+  { rows, width, order, transposed }: PlacedPart,
+): void {
+  const columns = to.length / width;
+  for (let i = 0; i < rows; i++) {
+    const row = order ? order[i]! : i;
+    if (transposed) {
+      for (let j = 0; j < width; j++) to[j * columns + row] = from[i * width + j]!;
+    } else to.set(from.subarray(i * width, (i + 1) * width), row * width);
   }
 }

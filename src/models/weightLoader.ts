@@ -9,85 +9,101 @@ import type {
 } from '../formats/architecture/spec';
 import type { BaseModel } from '../formats/baseModel';
 import { LoraError } from '../shared/errors';
-import type { Adapters } from './adapters';
-import { WeightTensor } from './weightTensor';
+import type { ModelContext } from './adapters';
+import { ropeKey, windowKey } from './attention/passContext';
+import { QkNorm } from './attention/qkNorm';
+import { interleavedRows } from './attention/rope';
 import type { LayerWeights } from './layers/layer';
 import type { Linear } from './layers/linear';
 import { LoraBlock, type ProductSlot } from './layers/loraBlock';
+import type { MlpWeights } from './layers/mlpBranch';
 import type { Norm } from './layers/norm';
-import { elementCount, type Ops, type Tensor } from './ops/ops';
-import { Placements } from './placements';
-import { QkNorm } from './attention/qkNorm';
-import { interleavedRows } from './attention/rope';
-import { TrainedRows } from './training/trainedRows';
+import { elementCount, type Tensor } from './ops/ops';
+import { Placements, type MatrixPart } from './placements';
 import { FullOptimizer } from './training/fullOptimizer';
+import { TrainedRows } from './training/trainedRows';
+import { WeightTensor } from './weightTensor';
 
-/** A linear layer, or some of its rows in another order, within a product. */
+/** A linear layer within a product, or some of its rows. */
 export interface LinearRows {
   readonly spec: LinearSpec;
+  /** The layer's row for each row of the product; null: all of them, in their order. */
   readonly order: Int32Array | null;
 }
 
+/** A weight that a product uses instead of its layers' own: a loaded one, or a tensor's name. */
+type SharedWeight = { readonly weight: WeightTensor } | { readonly name: string };
+
+interface WeightLoaderOptions {
+  /** Store frozen matrices in bf16. */
+  readonly bf16: boolean;
+  /** All weights train, in f32. */
+  readonly full: boolean;
+}
+
 /**
- * Reads a checkpoint into the backing's tensors, each weight once, and knows where each lies.
- * Errors: LoraError('base') where one is damaged.
+ * Reads a checkpoint into tensors of the backend, each weight once. Owns what it has loaded, until
+ * `dispose`. All methods that load throw LoraError('base') for a damaged checkpoint.
  */
 export class WeightLoader {
   private readonly placements: Placements;
   private readonly owned: { dispose(): void }[] = [];
-  private readonly half: boolean;
-  /** Null where the base is frozen. */
+  private readonly storesBF16: boolean;
+  /** Null if the base is frozen. */
   readonly fullOptimizer: FullOptimizer | null;
 
-  /** `half`: frozen matrices are held in bf16; `whole`: none is frozen. */
   constructor(
-    private readonly ops: Ops,
+    readonly context: ModelContext,
     private readonly base: BaseModel,
-    private readonly adapters: Adapters,
-    { half = false, whole = false } = {},
+    { bf16, full }: WeightLoaderOptions,
   ) {
-    this.placements = new Placements(ops, base, (name) => adapters.trained(name)?.size ?? null);
-    this.half = half && !whole;
-    const { body, head } = tensorsOf(base.spec);
-    this.fullOptimizer = whole
-      ? this.keep(
-          new FullOptimizer(
-            ops,
-            adapters,
-            this.placements,
-            [...body, ...head].map(({ name }) => name),
-          ),
-        )
-      : null;
+    const { ops, adapters } = context;
+    const trainedSize = (name: string) => adapters.trainedParameter(name)?.size ?? null;
+    this.placements = new Placements(ops, base, trainedSize);
+    this.storesBF16 = bf16 && !full;
+    this.fullOptimizer = full ? this.keep(this.makeFullOptimizer()) : null;
   }
 
-  /** A weight as it is in memory now, under its name and in its order in the checkpoint. */
+  private makeFullOptimizer(): FullOptimizer {
+    const { body, head } = tensorsOf(this.base.spec);
+    const names = [...body, ...head].map(({ name }) => name);
+    return new FullOptimizer(this.context, this.placements, names);
+  }
+
+  /** The present numbers of a weight, by its name and in its order in the checkpoint. */
   read(name: string): Promise<Float32Array> {
     return this.placements.read(name);
   }
 
+  /** Disposes of `part` together with the weights. */
+  keep<T extends { dispose(): void }>(part: T): T {
+    this.owned.push(part);
+    return part;
+  }
+
   dispose(): void {
-    for (const held of this.owned.reverse()) held.dispose();
+    for (const part of this.owned.reverse()) part.dispose();
     this.owned.length = 0;
   }
 
+  /** All weights of one layer. */
   async layer(spec: LayerSpec): Promise<LayerWeights> {
-    const { attention: a, mlp, norms } = spec;
+    const { attention, norms } = spec;
     return {
       attention: {
         norm_in: await this.normOrNull(norms.attention_in),
         norm_out: await this.normOrNull(norms.attention_out),
-        qkv: await this.linear(queryPieces(a)),
-        qk_norm: await this.qkNorm(a),
-        o: await this.linear([whole(a.o)]),
-        softcap: a.softcap,
-        windowKey: windowKey(a),
-        ropeKey: ropeKey(a),
+        qkv: await this.linear(queryKeyValueRows(attention)),
+        qk_norm: await this.qkNorm(attention),
+        o: await this.linear([allRows(attention.o)]),
+        softcap: attention.softcap,
+        windowKey: windowKey(attention),
+        ropeKey: ropeKey(attention),
       },
       mlp: {
         norm_in: await this.normOrNull(norms.mlp_in),
         norm_out: await this.normOrNull(norms.mlp_out),
-        ...(await this.mlp(mlp)),
+        ...(await this.mlp(spec.mlp)),
       },
       after_attention: await this.normOrNull(norms.after_attention),
       after_mlp: await this.normOrNull(norms.after_mlp),
@@ -95,71 +111,50 @@ export class WeightLoader {
     };
   }
 
-  private async mlp(spec: MlpSpec) {
-    const { activation, down } = spec;
-    if (spec.kind === 'plain')
-      return {
-        activation,
-        gate: null,
-        up: await this.linear([whole(spec.up)]),
-        down: await this.linear([whole(down)]),
-      };
-    if (spec.kind === 'gated')
-      return {
-        activation,
-        gate: await this.linear([whole(spec.gate)]),
-        up: await this.linear([whole(spec.up)]),
-        down: await this.linear([whole(down)]),
-      };
-    const half = spec.gate_up.out_features / 2;
-    const rows = (start: number) =>
-      this.linear([
-        { spec: spec.gate_up, order: Int32Array.from({ length: half }, (_, i) => start + i) },
-      ]);
+  private async mlp(
+    spec: MlpSpec,
+  ): Promise<Pick<MlpWeights, 'activation' | 'gate' | 'up' | 'down'>> {
+    const { activation } = spec;
+    const [gate, up] = gateAndUpRows(spec);
     return {
       activation,
-      gate: await rows(0),
-      up: await rows(half),
-      down: await this.linear([whole(down)]),
+      gate: gate && (await this.linear([gate])),
+      up: await this.linear([up]),
+      down: await this.linear([allRows(spec.down)]),
     };
   }
 
+  /** `norm`, or null without a spec. */
   normOrNull(spec: NormSpec | null): Promise<Norm | null> {
     return spec ? this.norm(spec) : Promise.resolve(null);
   }
 
-  async norm(spec: NormSpec): Promise<Norm> {
-    const { path, kind, size, eps, unit_offset } = spec;
-    const vector = (name: 'weight' | 'bias') => this.vector(path, name, size);
-    const weight = await vector('weight');
-    const bias = kind === 'layer' ? await vector('bias') : null;
-    return {
-      kind,
-      weight,
-      bias,
-      eps,
-      scale: unit_offset ? this.shifted(weight) : () => weight.tensor,
-    };
+  /** LayerNorm or RMSNorm. */
+  async norm({ path, kind, size, eps, unit_offset }: NormSpec): Promise<Norm> {
+    const weight = await this.vector(path, 'weight', size);
+    const bias = kind === 'layer' ? await this.vector(path, 'bias', size) : null;
+    const scale = unit_offset ? this.onePlus(weight) : () => weight.tensor;
+    return { kind, weight, bias, eps, scale };
   }
 
-  /** weight + 1, made anew where the weight trains. */
-  private shifted(weight: WeightTensor): () => Tensor {
-    const { ops } = this;
-    const make = () => {
+  /** weight + 1, computed again whenever the weight changes. */
+  private onePlus(weight: WeightTensor): () => Tensor {
+    const { ops, adapters } = this.context;
+    const compute = () => {
       const one = ops.upload(Float32Array.of(1), [1]);
       const sum = ops.add(weight.tensor, one);
       ops.free(one);
       return sum;
     };
-    let tensor = make();
+    let tensor = compute();
     if (weight.gradientSink) {
-      this.adapters.onChange(() => {
+      adapters.onChange(() => {
         ops.free(tensor);
-        tensor = make();
+        tensor = compute();
         return Promise.resolve();
       });
     }
-    this.owned.push({ dispose: () => ops.free(tensor) });
+    this.keep({ dispose: () => ops.free(tensor) });
     return () => tensor;
   }
 
@@ -167,66 +162,47 @@ export class WeightLoader {
     const name = `${path}.${kind}`;
     const data = await this.placements.vector([{ name, order: null }]);
     const slot: ProductSlot = { path, row: 0, rows: size, order: null };
-    return this.hold(
-      [name],
-      data,
-      [size],
-      TrainedRows.of(this.ops, this.adapters, [slot], kind, 1),
-    );
+    const trained = TrainedRows.of(this.context, [slot], { kind, width: 1 });
+    return this.hold([name], data, [size], trained);
   }
 
-  private async qkNorm({
-    qk_norm,
-    num_heads,
-    num_kv_heads,
-    head_dim,
-    rope,
-  }: AttentionSpec): Promise<QkNorm | null> {
+  private async qkNorm(spec: AttentionSpec): Promise<QkNorm | null> {
+    const { qk_norm, num_heads, num_kv_heads, head_dim, rope } = spec;
     if (!qk_norm) return null;
     const { over } = qk_norm;
     const part = async ({ path, size, unit_offset }: NormSpec, heads: number) => {
-      const order = interleavedRows(heads * head_dim, head_dim, rope?.rotary_dim ?? 0);
+      const rows = interleavedRows(heads * head_dim, head_dim, rope?.rotary_dim ?? 0);
       return {
         weight: await this.vector(path, 'weight', size),
-        order: over === 'head' ? order.map((row) => row % head_dim) : order,
+        order: over === 'head' ? rows.map((row) => row % head_dim) : rows,
         offset: unit_offset ? 1 : 0,
       };
     };
-    const norm = await QkNorm.of(
-      this.ops,
-      over,
-      [await part(qk_norm.q, num_heads), await part(qk_norm.k, num_kv_heads)],
-      qk_norm.q.eps,
-    );
-    if (norm.trains) this.adapters.onChange(() => norm.refresh());
+    const parts = [await part(qk_norm.q, num_heads), await part(qk_norm.k, num_kv_heads)];
+    const layout = { num_heads, num_kv_heads, head_dim };
+    const { ops, adapters } = this.context;
+    const norm = await QkNorm.of(ops, { over, eps: qk_norm.q.eps, layout }, parts);
+    if (norm.trains) adapters.onChange(() => norm.refresh());
     return this.keep(norm);
   }
 
-  /** A table whose rows are looked up. */
+  /** A table whose rows are looked up. [rows, width] */
   async table({ path, rows }: TableSpec, width: number): Promise<WeightTensor> {
     const slot: ProductSlot = { path, row: 0, rows, order: null };
-    return this.matrix(
-      [{ name: `${path}.weight`, order: null, transposed: false }],
-      [rows, width],
-      TrainedRows.of(this.ops, this.adapters, [slot], 'weight', width),
-    );
+    const trained = TrainedRows.of(this.context, [slot], { kind: 'weight', width });
+    const part = { name: `${path}.weight`, order: null, transposed: false };
+    return this.matrix([part], [rows, width], trained);
   }
 
-  /** Disposes of it together with the model. */
-  keep<T extends { dispose(): void }>(part: T): T {
-    this.owned.push(part);
-    return part;
-  }
-
-  /** A parameter that belongs to no layer. */
+  /** A parameter that belongs to no layer, by its name. */
   async parameter(name: string): Promise<WeightTensor> {
     const shape = this.placements.shapeOf(name);
     return this.hold([name], await this.placements.vector([{ name, order: null }]), shape, null);
   }
 
   /**
-   * The output layer, whose weight is the embedding's where they are tied; where one of both trains
-   * beside an adapter, each has its own.
+   * The output layer. If it is tied, it shares the weight of the embedding at `path`, unless one of
+   * the two trains beside an adapter: then each has its own.
    */
   async lmOutput(
     output: LinearSpec,
@@ -234,161 +210,143 @@ export class WeightLoader {
     tokens: WeightTensor,
     path: string,
   ): Promise<Linear> {
-    if (tied && this.fullOptimizer) return this.linear([whole(output)], { held: tokens });
-    if (!tied || this.adapters.trained(`${output.path}.weight`))
-      return this.linear([whole(output)], tied ? { name: `${path}.weight` } : undefined);
-    return this.linear(
-      [whole(output)],
-      tokens.gradientSink ? { name: `${path}.weight` } : { held: tokens },
-    );
+    const rows = [allRows(output)];
+    if (!tied) return this.linear(rows);
+    const isTrained = this.context.adapters.trainedParameter(`${output.path}.weight`) !== null;
+    const isShared = this.fullOptimizer !== null || (!isTrained && !tokens.gradientSink);
+    return this.linear(rows, isShared ? { weight: tokens } : { name: `${path}.weight` });
   }
 
-  /**
-   * One product of several layers, one below the other. `own`: another weight instead of theirs.
-   */
-  async linear(
-    pieces: readonly LinearRows[],
-    own?: { readonly held: WeightTensor } | { readonly name: string },
-  ): Promise<Linear> {
-    const { in_features, bias: biased, transposed } = pieces[0]!.spec;
-    let out = 0;
-    const slots = pieces.map(({ spec, order }): ProductSlot => {
-      const row = out;
-      out += order?.length ?? spec.out_features;
-      return { path: spec.path, row, rows: out - row, order };
-    });
+  /** One product of several layers, concatenated along their rows. */
+  async linear(parts: readonly LinearRows[], shared?: SharedWeight): Promise<Linear> {
+    const { in_features, bias: hasBias } = parts[0]!.spec;
+    const slots = slotsOf(parts);
+    const { row, rows } = slots.at(-1)!;
+    const out_features = row + rows;
     const weight =
-      own && 'held' in own
-        ? own.held
-        : await this.product(pieces, slots, in_features, out, transposed, own?.name);
-    const bias = biased ? await this.bias(pieces, slots, out) : null;
-    const lora = await LoraBlock.of(
-      this.ops,
-      this.adapters,
-      slots,
-      in_features,
-      out,
-      () => weight.tensor,
-    );
-    if (lora) this.owned.push(lora);
+      shared && 'weight' in shared
+        ? shared.weight
+        : await this.product(parts, slots, [out_features, in_features], shared?.name);
+    const bias = hasBias ? await this.bias(parts, slots, out_features) : null;
+    const size = { in_features, out_features };
+    const lora = await LoraBlock.of(this.context, slots, size, () => weight.tensor);
+    if (lora) this.keep(lora);
     return { weight, bias, lora };
   }
 
+  /** `name`: the tensor to read instead of the layers' own. */
   private async product(
-    pieces: readonly LinearRows[],
+    parts: readonly LinearRows[],
     slots: readonly ProductSlot[],
-    width: number,
-    rows: number,
-    transposed: boolean,
+    shape: readonly [rows: number, width: number],
     name?: string,
   ): Promise<WeightTensor> {
-    const parts = pieces.map(({ spec, order }) => ({
+    const frozen = name !== undefined;
+    const matrices = parts.map(({ spec, order }) => ({
       name: name ?? `${spec.path}.weight`,
       order,
       transposed: spec.transposed,
-      frozen: name !== undefined,
+      frozen,
     }));
-    return this.matrix(
-      parts,
-      [rows, width],
-      TrainedRows.of(this.ops, this.adapters, slots, 'weight', width, transposed),
-    );
+    const { transposed } = parts[0]!.spec;
+    const [, width] = shape;
+    const trained = TrainedRows.of(this.context, slots, { kind: 'weight', width, transposed });
+    return this.matrix(matrices, shape, trained);
   }
 
-  /** bf16 comes in pairs: a matrix of an odd number stays f32. */
+  /** bf16 is uploaded in pairs: a matrix with an odd number of elements stays in f32. */
   private async matrix(
-    parts: Parameters<Placements['matrix']>[0],
-    shape: readonly [number, number],
+    parts: readonly MatrixPart[],
+    shape: readonly [rows: number, width: number],
     trained: TrainedRows | null,
   ): Promise<WeightTensor> {
-    const isHalf = this.half && !trained && elementCount(shape) % 2 === 0;
-    const names = parts.map((p) => p.name);
-    return isHalf
-      ? this.hold(names, await this.placements.halfMatrix(parts, shape[1]), shape, null)
-      : this.hold(names, await this.placements.matrix(parts, shape[1]), shape, trained);
+    const [, width] = shape;
+    const names = parts.map((part) => part.name);
+    if (this.storesBF16 && !trained && elementCount(shape) % 2 === 0) {
+      return this.hold(names, await this.placements.bf16Matrix(parts, width), shape, null);
+    }
+    return this.hold(names, await this.placements.matrix(parts, width), shape, trained);
   }
 
   private async bias(
-    pieces: readonly LinearRows[],
+    parts: readonly LinearRows[],
     slots: readonly ProductSlot[],
     rows: number,
   ): Promise<WeightTensor> {
-    const parts = pieces.map(({ spec, order }) => ({ name: `${spec.path}.bias`, order }));
-    const data = await this.placements.vector(parts);
-    return this.hold(
-      parts.map((p) => p.name),
-      data,
-      [rows],
-      TrainedRows.of(this.ops, this.adapters, slots, 'bias', 1),
-    );
+    const vectors = parts.map(({ spec, order }) => ({ name: `${spec.path}.bias`, order }));
+    const data = await this.placements.vector(vectors);
+    const trained = TrainedRows.of(this.context, slots, { kind: 'bias', width: 1 });
+    const names = vectors.map((vector) => vector.name);
+    return this.hold(names, data, [rows], trained);
   }
 
-  private hold(
-    names: readonly string[],
-    data: Float32Array,
-    shape: readonly number[],
-    trained: TrainedRows | null,
-  ): WeightTensor;
-  private hold(
-    names: readonly string[],
-    data: Float32Array | Uint16Array,
-    shape: readonly number[],
-    trained: null,
-  ): WeightTensor;
+  /** Uploads the numbers that were read last. Only frozen weights can be bits of bf16. */
   private hold(
     names: readonly string[],
     data: Float32Array | Uint16Array,
     shape: readonly number[],
     trained: TrainedRows | null,
   ): WeightTensor {
-    if (data.length !== elementCount(shape)) {
-      throw new LoraError(
-        'base',
-        `The tensor has ${data.length} numbers, ${elementCount(shape)} are needed.`,
-        { place: { file: this.base.path, tensor: names[0]! } },
-      );
+    const size = elementCount(shape);
+    if (data.length !== size) {
+      const message = `The tensor has ${data.length} numbers, ${size} are needed.`;
+      throw new LoraError('base', message, { place: { file: this.base.path, tensor: names[0]! } });
     }
-    const { ops, fullOptimizer: training } = this;
     if (trained) return this.keep(trained.hold(data as Float32Array, shape));
-    const held = training
-      ? training.hold(data as Float32Array, shape)
+    const { ops } = this.context;
+    const weight = this.fullOptimizer
+      ? this.fullOptimizer.hold(data as Float32Array, shape)
       : this.keep(new WeightTensor(ops, ops.upload(data, shape), null));
-    this.placements.placed(names, held);
-    return held;
+    this.placements.register(names, weight);
+    return weight;
   }
 }
 
-const whole = (spec: LinearSpec): LinearRows => ({ spec, order: null });
+const allRows = (spec: LinearSpec): LinearRows => ({ spec, order: null });
 
-/** q, k and v as one product [q rows, k rows, v rows], rotary pairs side by side. */
-function queryPieces({
-  qkv,
-  layout,
-  num_heads,
-  num_kv_heads,
-  head_dim,
-  rope,
-}: AttentionSpec): LinearRows[] {
-  const [q, kv] = [num_heads * head_dim, num_kv_heads * head_dim];
-  const paired = (rows: number) => interleavedRows(rows, head_dim, rope?.rotary_dim ?? 0);
-  const plain = Int32Array.from({ length: kv }, (_, i) => i);
-  const parts = [paired(q), paired(kv), plain];
-  if (layout === 'separate')
-    return qkv.map((spec, i) => ({ spec, order: i < 2 && rope ? parts[i]! : null }));
-  const at =
-    layout === 'stacked'
-      ? (part: number, row: number) => [0, q, q + kv][part]! + row
-      : (part: number, row: number) =>
-          (Math.floor(row / head_dim) * 3 + part) * head_dim + (row % head_dim);
-  return [
-    {
-      spec: qkv[0]!,
-      order: Int32Array.from(
-        parts.flatMap((rows, part) => Array.from(rows, (row) => at(part, row))),
-      ),
-    },
-  ];
+/** Where the layers' rows are in their product. */
+function slotsOf(parts: readonly LinearRows[]): ProductSlot[] {
+  let next = 0;
+  return parts.map(({ spec, order }) => {
+    const row = next;
+    next += order?.length ?? spec.out_features;
+    return { path: spec.path, row, rows: next - row, order };
+  });
 }
 
-export const windowKey = ({ window }: AttentionSpec): string => String(window);
-export const ropeKey = ({ rope, scale }: AttentionSpec): string => JSON.stringify([rope, scale]);
+function gateAndUpRows(spec: MlpSpec): [gate: LinearRows | null, up: LinearRows] {
+  switch (spec.kind) {
+    case 'plain':
+      return [null, allRows(spec.up)];
+    case 'gated':
+      return [allRows(spec.gate), allRows(spec.up)];
+    case 'gated_fused': {
+      const half = spec.gate_up.out_features / 2;
+      const halfAt = (start: number): LinearRows => ({
+        spec: spec.gate_up,
+        order: Int32Array.from({ length: half }, (_, i) => start + i),
+      });
+      return [halfAt(0), halfAt(half)];
+    }
+  }
+}
+
+/** q, k and v as one product; the two rows of each rotary pair of q and k become neighbours. */
+function queryKeyValueRows(attention: AttentionSpec): LinearRows[] {
+  const { qkv, layout, num_heads, num_kv_heads, head_dim, rope } = attention;
+  const queries = num_heads * head_dim;
+  const keys = num_kv_heads * head_dim;
+  const interleaved = (rows: number) => interleavedRows(rows, head_dim, rope?.rotary_dim ?? 0);
+  const values = Int32Array.from({ length: keys }, (_, i) => i);
+  const orders = [interleaved(queries), interleaved(keys), values];
+  if (layout === 'separate') {
+    return qkv.map((spec, i) => ({ spec, order: i < 2 && rope ? orders[i]! : null }));
+  }
+  const offsets = [0, queries, queries + keys];
+  const stackedRow = (part: number, row: number) => offsets[part]! + row;
+  const perHeadRow = (part: number, row: number) =>
+    (Math.floor(row / head_dim) * 3 + part) * head_dim + (row % head_dim);
+  const storedRow = layout === 'stacked' ? stackedRow : perHeadRow;
+  const order = orders.flatMap((rows, part) => Array.from(rows, (row) => storedRow(part, row)));
+  return [{ spec: qkv[0]!, order: Int32Array.from(order) }];
+}

@@ -1,17 +1,16 @@
 import type { Ops, Tensor } from './ops/ops';
 
-/** Takes the gradient of a tensor that trains. */
+/** Collects the gradient of a weight that trains. */
 export interface GradientSink {
-  /** Adds the gradient of the whole tensor, which it takes over. */
+  /** Adds the gradient of the whole tensor, and frees it. */
   accumulate(gradient: Tensor): Promise<void>;
-  /** Adds each row of d [n, width], which stays, to that of the tensor's row. */
+  /** Adds row i of d [n, width] to row rows[i] of the gradient. d is not freed. */
   accumulateRows(rows: Int32Array, d: Tensor): Promise<void>;
 }
 
-/**
- * A tensor of the base as the model computes with it: made anew whenever what trains in it changes.
- */
+/** A weight of the base in the backend's memory. `tensor` is replaced when training changes it. */
 export class WeightTensor {
+  /** Takes ownership of `tensor`. `gradientSink`: null if the weight is frozen. */
   constructor(
     private readonly ops: Ops,
     public tensor: Tensor,

@@ -2,7 +2,7 @@ import { spawnSync } from 'node:child_process';
 import path from 'node:path';
 import { beforeAll, describe, expect, it } from 'vitest';
 import { adamWStep, stepRange, stepTensors } from '../../src/models/training/adamw';
-import type { FusedOps } from '../../src/models/ops/fused';
+import type { FusedOps } from '../../src/models/ops/fusedOps';
 import { TensorFlowOps } from '../../src/models/ops/tensorFlowOps';
 import type { Precision, Tensor } from '../../src/models/ops/ops';
 import type { NamedTensor } from '../../src/models/model';
@@ -196,12 +196,8 @@ describe.each(['f32', 'bf16'] as const)('in %s', (dtype) => {
         upload(data.slice(), shape),
       ) as [Tensor, Tensor, Tensor, Tensor];
       const step = adamWStep(3, { learning_rate: 0.02, weight_decay: 0.1 }, 0.37);
-      const after = stepTensors(
-        fusing,
-        { theta: tensors[0], exp_avg: tensors[2], exp_avg_sq: tensors[3] },
-        tensors[1],
-        step,
-      );
+      const weight = { theta: tensors[0], exp_avg: tensors[2], exp_avg_sq: tensors[3] };
+      const after = stepTensors(fusing, weight, tensors[1], step);
       expect(after.theta).toBe(tensors[0]);
       stepRange({ theta, gradients, exp_avg, exp_avg_sq }, 0, theta.length, step);
       await close(after.theta, (i) => theta[i]!);
@@ -209,10 +205,8 @@ describe.each(['f32', 'bf16'] as const)('in %s', (dtype) => {
       await close(after.exp_avg_sq, (i) => exp_avg_sq[i]!);
       expect(() =>
         fused.adamw(
-          tensors[0],
+          weight,
           fusing.upload(new Float32Array(3), [3]),
-          tensors[2],
-          tensors[3],
           fusing.upload(new Float32Array(8), [8]),
         ),
       ).toThrow(/shapes do not fit/);

@@ -11,7 +11,7 @@ import { EMPTY_ADAPTER } from '../../src/engine/model/backend';
 import { loadModel, type LoadOptions } from '../../src/models/loadModel';
 import { TensorFlowOps } from '../../src/models/ops/tensorFlowOps';
 import type { TfBinding } from '../../src/models/ops/tfBinding';
-import { tfjsOps } from '../../src/models/ops/tfjsOps';
+import { TfjsOps } from '../../src/models/ops/tfjsOps';
 import type { Ops } from '../../src/models/ops/ops';
 import type { Model, LabelledInput } from '../../src/models/model';
 import type { Tfjs } from '../../src/runtime/loadTfjs';
@@ -45,7 +45,7 @@ export async function tfBinding(): Promise<TfBinding & { getNumOfTensors(): numb
 export async function cpuOps(): Promise<{ readonly ops: Ops; readonly alive: () => number }> {
   const tf = (await testTfjs()) as unknown as Tfjs;
   await tf.setBackend('cpu');
-  return { ops: tfjsOps(tf), alive: () => tf.memory().numTensors };
+  return { ops: new TfjsOps(tf), alive: () => tf.memory().numTensors };
 }
 
 export type Floats = ReadonlyMap<string, Float32Array>;

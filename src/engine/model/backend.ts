@@ -2,7 +2,7 @@ import { PLAIN_LORA } from '../../lora/newAdapter';
 import type { Adapter } from '../../lora/adapter';
 import { TensorFlowOps } from '../../models/ops/tensorFlowOps';
 import type { TfBinding } from '../../models/ops/tfBinding';
-import { tfjsOps } from '../../models/ops/tfjsOps';
+import { TfjsOps } from '../../models/ops/tfjsOps';
 import type { Ops } from '../../models/ops/ops';
 import type { LoadOptions } from '../../models/loadModel';
 import type { LabelSet } from '../../data/tasks/labelSet';
@@ -12,7 +12,7 @@ import type { Runtime } from '../../runtime/runtime';
 /** The operations of a runtime. Loads libtensorflow into this thread (0.3 s). */
 export async function createOps(runtime: Runtime, dist: string): Promise<Ops> {
   const tf: Tfjs = await loadTfjs(runtime, dist);
-  return runtime.kind === 'tensorflow' ? new TensorFlowOps(bindingOf(tf)) : tfjsOps(tf);
+  return runtime.kind === 'tensorflow' ? new TensorFlowOps(bindingOf(tf)) : new TfjsOps(tf);
 }
 
 const bindingOf = (tf: Tfjs) => (tf.backend() as unknown as { binding: TfBinding }).binding;

@@ -1,319 +1,268 @@
-import { applyActivation, applyActivationWithSlope } from '../layers/activation';
-import { sumAndFree } from '../layers/linear';
-import type { HeadLayout } from './rope';
+import { applySoftcap, applySoftcapWithSlope } from '../layers/activation';
+import type { Heads } from '../ops/fusedOps';
 import {
   castAndFree,
   concatAndFree,
+  sumAndFree,
   thenFree,
   type Ops,
   type Precision,
   type Tensor,
 } from '../ops/ops';
+import type { AttentionShape } from './headLayout';
+import type { RowBlock } from './rowBlocks';
 
 /**
- * Queries start..end see the keys from..to; the mask [1 or batch, 1, end - start, to - from] is
- * added to the scores.
- */
-export interface RowBlock {
-  readonly start: number;
-  readonly end: number;
-  readonly from: number;
-  readonly to: number;
-  readonly mask: Tensor | null;
-}
-
-export interface AttentionShape extends HeadLayout {
-  readonly batch: number;
-  readonly length: number;
-}
-
-/**
- * q (scaled and rotated) [batch, heads, length, head_dim]; k and v [batch · kv_heads, length,
- * head_dim]
- */
-export interface Heads {
-  readonly q: Tensor;
-  readonly k: Tensor;
-  readonly v: Tensor;
-}
-
-/**
- * What happens to q and k before their product: the rotation, attention's scale included, or the
- * scale alone.
+ * What q and k are multiplied by before their product. rotate: the tables of `buildRotaryTable`,
+ * attention's scale included, for both directions. scale: attention's scale alone.
  */
 export type RotaryTable =
   | { readonly kind: 'rotate'; readonly forward: Tensor; readonly backward: Tensor }
   | { readonly kind: 'scale'; readonly row: Tensor };
 
-/**
- * Cuts a fused product [n, (heads + 2 kv_heads) · head_dim] into heads of that precision, rotates q
- * and k.
- */
-export function toHeads(
-  ops: Ops,
-  qkv: Tensor,
-  shape: AttentionShape,
-  turn: RotaryTable,
-  dtype: Precision,
-): Heads {
-  const { batch, length, num_heads, num_kv_heads, head_dim } = shape;
-  if (ops.fused && turn.kind === 'rotate') {
-    const [q, k, v] = ops.fused.toHeads(qkv, turn.forward, batch, shape, dtype);
-    return { q, k, v };
-  }
-  const rotated = castAndFree(ops, turned(ops, qkv, turn, 'forward'), dtype);
-  const apart = thenFree(
-    ops,
-    ops.reshape(rotated, [batch, length, num_heads + 2 * num_kv_heads, head_dim]),
-    rotated,
-  );
-  // [batch, heads + 2 kv_heads, length, head_dim]
-  const heads = thenFree(ops, ops.transpose(apart, [0, 2, 1, 3]), apart);
-  const [q, k, v] = ops.split(heads, [num_heads, num_kv_heads, num_kv_heads], 1) as [
-    Tensor,
-    Tensor,
-    Tensor,
-  ];
-  ops.free(heads);
-  const flat = (x: Tensor) =>
-    thenFree(ops, ops.reshape(x, [batch * num_kv_heads, length, head_dim]), x);
-  return { q, k: flat(k), v: flat(v) };
+/** One layer's attention over one batch. */
+export interface AttentionPass {
+  readonly ops: Ops;
+  readonly shape: AttentionShape;
+  readonly rope: RotaryTable;
+  readonly rowBlocks: readonly RowBlock[];
+  /** Scores become softcap · tanh(score / softcap); null: they stay as they are. */
+  readonly softcap: number | null;
 }
 
 /**
- * The way back for gradients: dqkv [n, (heads + 2 kv_heads) · head_dim], in that precision or f32.
- * Frees the heads.
+ * Cuts a fused product [n, (heads + 2 kv_heads) · head_dim] into heads of `dtype`, and rotates and
+ * scales q and k. Does not free the product.
+ */
+export function toHeads({ ops, shape, rope }: AttentionPass, qkv: Tensor, dtype: Precision): Heads {
+  const { batch, length, num_heads, num_kv_heads, head_dim } = shape;
+  if (ops.fused && rope.kind === 'rotate') {
+    return ops.fused.toHeads(qkv, rope.forward, shape, dtype);
+  }
+  const rotated = castAndFree(ops, rotate(ops, qkv, rope, 'forward'), dtype);
+  const rows = [batch, length, num_heads + 2 * num_kv_heads, head_dim];
+  const byToken = thenFree(ops, ops.reshape(rotated, rows), rotated);
+  // [batch, heads + 2 kv_heads, length, head_dim]
+  const byHead = thenFree(ops, ops.transpose(byToken, [0, 2, 1, 3]), byToken);
+  const parts = ops.split(byHead, [num_heads, num_kv_heads, num_kv_heads], 1);
+  ops.free(byHead);
+  const [q, k, v] = parts as [Tensor, Tensor, Tensor];
+  const flatten = (x: Tensor) =>
+    thenFree(ops, ops.reshape(x, [batch * num_kv_heads, length, head_dim]), x);
+  return { q, k: flatten(k), v: flatten(v) };
+}
+
+/**
+ * The inverse of `toHeads` for gradients: dqkv [n, (heads + 2 kv_heads) · head_dim], in `dtype` or
+ * f32. Frees the heads.
  */
 export function fromHeads(
-  ops: Ops,
-  { q, k, v }: Heads,
-  shape: AttentionShape,
-  turn: RotaryTable,
+  { ops, shape, rope }: AttentionPass,
+  heads: Heads,
   dtype: Precision,
 ): Tensor {
+  const { q, k, v } = heads;
   const { batch, length, num_heads, num_kv_heads, head_dim } = shape;
-  if (ops.fused && turn.kind === 'rotate')
-    return thenFree(ops, ops.fused.fromHeads(q, k, v, turn.backward, batch, shape, dtype), q, k, v);
-  const apart = (x: Tensor, heads: number) =>
-    thenFree(ops, ops.reshape(x, [batch, heads, length, head_dim]), x);
-  const parts = [apart(q, num_heads), apart(k, num_kv_heads), apart(v, num_kv_heads)];
-  const heads = thenFree(ops, ops.concat(parts, 1), ...parts);
-  const rows = thenFree(ops, ops.transpose(heads, [0, 2, 1, 3]), heads);
-  const flat = thenFree(
-    ops,
-    ops.reshape(rows, [batch * length, (num_heads + 2 * num_kv_heads) * head_dim]),
-    rows,
-  );
-  return thenFree(ops, turned(ops, flat, turn, 'backward'), flat);
+  if (ops.fused && rope.kind === 'rotate') {
+    return thenFree(ops, ops.fused.fromHeads(heads, rope.backward, shape, dtype), q, k, v);
+  }
+  const unflatten = (x: Tensor, count: number) =>
+    thenFree(ops, ops.reshape(x, [batch, count, length, head_dim]), x);
+  const parts = [unflatten(q, num_heads), unflatten(k, num_kv_heads), unflatten(v, num_kv_heads)];
+  const byHead = concatAndFree(ops, parts, 1);
+  const byToken = thenFree(ops, ops.transpose(byHead, [0, 2, 1, 3]), byHead);
+  const width = (num_heads + 2 * num_kv_heads) * head_dim;
+  const rows = thenFree(ops, ops.reshape(byToken, [batch * length, width]), byToken);
+  return thenFree(ops, rotate(ops, rows, rope, 'backward'), rows);
 }
 
-function turned(ops: Ops, x: Tensor, turn: RotaryTable, way: 'forward' | 'backward'): Tensor {
-  return turn.kind === 'rotate' ? ops.rotate(x, turn[way]) : ops.mul(x, turn.row);
+function rotate(ops: Ops, x: Tensor, rope: RotaryTable, direction: 'forward' | 'backward'): Tensor {
+  return rope.kind === 'rotate' ? ops.rotate(x, rope[direction]) : ops.mul(x, rope.row);
 }
 
-/**
- * What attention gives: o [n, heads · head_dim], and for each block its probabilities [batch ·
- * kv_heads, group · rows, keys] where they are kept.
- */
-export interface Attended {
-  readonly o: Tensor;
+export interface AttentionOutput {
+  readonly o: Tensor; // [n, heads · head_dim]
+  /** Of each row block, if they were to be kept. [batch · kv_heads, group · rows, keys] */
   readonly probabilities: readonly Tensor[] | null;
 }
 
-/** softmax(q kᵀ + mask) v. Query heads of one kv head are rows of one product. */
+/**
+ * softmax(q kᵀ + mask) v. The query heads of one kv head are rows of one product. Does not free the
+ * heads.
+ */
 export function attend(
-  ops: Ops,
+  pass: AttentionPass,
   heads: Heads,
-  shape: AttentionShape,
-  blocks: readonly RowBlock[],
-  keep: boolean,
-  softcap: number | null,
-): Attended {
-  const [only] = blocks;
-  if (ops.fused && shape.length === 1 && only && !only.mask && softcap === null && !keep) {
-    const [k, v] = [heads.k, heads.v].map((x) => part(ops, x, 1, only.from, only.to)) as [
-      Tensor,
-      Tensor,
-    ];
-    return { o: thenFree(ops, ops.fused.attendOne(heads.q, k, v), k, v), probabilities: null };
+  keepProbabilities: boolean,
+): AttentionOutput {
+  const { ops, shape, rowBlocks } = pass;
+  if (!keepProbabilities && shape.length === 1) {
+    const o = attendOneToken(pass, heads);
+    if (o) return { o, probabilities: null };
   }
   const kept: Tensor[] = [];
-  const outputs = blocks.map((block) => {
-    const { q, k, v } = cut(ops, heads, shape, block);
-    const p = castAndFree(
-      ops,
-      thenFree(ops, probabilitiesOf(ops, q, k, shape, block, softcap).p, q, k),
-      v.dtype as Precision,
-    );
+  const outputs = rowBlocks.map((block) => {
+    const { q, k, v } = headsOfBlock(pass, heads, block);
+    const { p: exact } = attentionProbabilities(pass, block, { q, k });
+    const p = castAndFree(ops, thenFree(ops, exact, q, k), v.dtype as Precision);
     const o = thenFree(ops, ops.batchMatMul(p, v), v);
-    if (keep) kept.push(p);
+    if (keepProbabilities) kept.push(p);
     else ops.free(p);
-    return thenFree(
-      ops,
-      ops.reshape(o, [shape.batch, shape.num_heads, block.end - block.start, shape.head_dim]),
-      o,
-    );
+    return toQueryShape(pass, o, block);
   });
   const o = concatAndFree(ops, outputs, 2);
-  return { o: thenFree(ops, rowsFromHeads(ops, o, shape), o), probabilities: keep ? kept : null };
+  return {
+    o: thenFree(ops, rowsFromHeads(ops, o, shape), o),
+    probabilities: keepProbabilities ? kept : null,
+  };
+}
+
+/** One new token per sequence by the fused kernel; null if the kernel cannot compute it. */
+function attendOneToken({ ops, rowBlocks, softcap }: AttentionPass, heads: Heads): Tensor | null {
+  const [block] = rowBlocks;
+  if (!ops.fused || !block || block.mask || softcap !== null) return null;
+  const k = sliceRange(ops, heads.k, 1, block);
+  const v = sliceRange(ops, heads.v, 1, block);
+  return thenFree(ops, ops.fused.attendOne(heads.q, k, v), k, v);
 }
 
 /**
- * Gradients of the heads for d(output) [n, heads · head_dim], with D = sum(do · o) instead of
- * sum(dP · P) (Dao et al. 2022).
+ * Gradients of the heads for dO [n, heads · head_dim], with D = sum(dO · o) instead of sum(dP · P)
+ * (FlashAttention, Dao et al. 2022). Frees none of its inputs.
  */
 export function attendBackward(
-  ops: Ops,
+  pass: AttentionPass,
   heads: Heads,
-  { o, probabilities }: Attended,
+  { o, probabilities }: AttentionOutput,
   dO: Tensor,
-  shape: AttentionShape,
-  blocks: readonly RowBlock[],
-  softcap: number | null,
 ): Heads {
-  const half = ops.cast(dO, heads.v.dtype as Precision);
-  const dHeads = thenFree(ops, headsFromRows(ops, half, shape, shape.head_dim), half);
-  const D = thenFree(ops, ...dotOfRows(ops, o, dO, shape)); // [batch, heads, length, 1]
-  const parts = blocks.map((block, i) =>
-    blockBackward(ops, heads, dHeads, D, shape, block, softcap, probabilities?.[i] ?? null),
+  const { ops, shape, rowBlocks } = pass;
+  const rows = ops.cast(dO, heads.v.dtype as Precision);
+  const dHeads = thenFree(ops, headsFromRows(ops, rows, shape, shape.head_dim), rows);
+  const D = rowDotProducts(pass, o, dO); // [batch, heads, length, 1]
+  const parts = rowBlocks.map((block, i) =>
+    blockBackward(pass, block, { heads, dHeads, D }, probabilities?.[i] ?? null),
   );
   ops.free(dHeads, D);
-  const q = concatAndFree(
-    ops,
-    parts.map((p) => p.q),
-    2,
-  );
+  const dQs = parts.map((part) => part.q);
+  const dKs = parts.map((part) => part.k);
+  const dVs = parts.map((part) => part.v);
   return {
-    q,
-    k: overlay(
-      ops,
-      parts.map((p) => p.k),
-      shape.length,
-      blocks,
-    ),
-    v: overlay(
-      ops,
-      parts.map((p) => p.v),
-      shape.length,
-      blocks,
-    ),
+    q: concatAndFree(ops, dQs, 2),
+    k: sumOfKeyGradients(pass, dKs),
+    v: sumOfKeyGradients(pass, dVs),
   };
 }
 
+/** The gradients of one block's queries, and of its keys and values. */
 function blockBackward(
-  ops: Ops,
-  heads: Heads,
-  dHeads: Tensor,
-  D: Tensor,
-  shape: AttentionShape,
+  pass: AttentionPass,
   block: RowBlock,
-  softcap: number | null,
+  { heads, dHeads, D }: { readonly heads: Heads; readonly dHeads: Tensor; readonly D: Tensor },
   kept: Tensor | null,
 ): Heads {
-  const { q, k, v } = cut(ops, heads, shape, block);
-  // [batch · kv, group · rows, head_dim]
-  const dO = queries(ops, dHeads, shape, block, shape.head_dim);
-  const d = queries(ops, D, shape, block, 1);
-  const again =
+  const { ops, shape, softcap } = pass;
+  const { q, k, v } = headsOfBlock(pass, heads, block);
+  const dtype = q.dtype as Precision;
+  const dO = queryRows(pass, dHeads, block, shape.head_dim); // [batch · kv, group · rows, head_dim]
+  const d = queryRows(pass, D, block, 1);
+  const { p: exact, softcapSlope } =
     kept && softcap === null
-      ? { p: kept, bend: null }
-      : probabilitiesOf(ops, q, k, shape, block, softcap, true);
-  const p = again.p === kept ? kept : castAndFree(ops, again.p, q.dtype as Precision);
+      ? { p: kept, softcapSlope: null }
+      : attentionProbabilities(pass, block, { q, k }, true);
+  const p = exact === kept ? kept : castAndFree(ops, exact, dtype);
   const dV = ops.batchMatMul(p, dO, true); // [batch · kv, keys, head_dim]
   const dP = thenFree(ops, ops.batchMatMul(dO, v, false, true), dO, v);
-  const direct = ops.fused
-    ? thenFree(ops, ops.fused.softmaxGrad(p, dP, d), dP, d)
-    : centredProduct(ops, p, dP, d);
-  const dS = castAndFree(
-    ops,
-    again.bend ? thenFree(ops, ops.mul(direct, again.bend), direct, again.bend) : direct,
-    q.dtype as Precision,
-  );
+  const dCapped = thenFree(ops, softmaxGradient(ops, p, dP, d), dP, d);
+  const dScores = softcapSlope
+    ? thenFree(ops, ops.mul(dCapped, softcapSlope), dCapped, softcapSlope)
+    : dCapped;
+  const dS = castAndFree(ops, dScores, dtype);
   if (p !== kept) ops.free(p);
   const dK = thenFree(ops, ops.batchMatMul(dS, q, true), q);
   const dQ = thenFree(ops, ops.batchMatMul(dS, k), dS, k);
-  return {
-    q: thenFree(
-      ops,
-      ops.reshape(dQ, [shape.batch, shape.num_heads, block.end - block.start, shape.head_dim]),
-      dQ,
-    ),
-    k: dK,
-    v: dV,
-  };
+  return { q: toQueryShape(pass, dQ, block), k: dK, v: dV };
 }
 
-/** p · (dP - d); takes both over. */
-function centredProduct(ops: Ops, p: Tensor, dP: Tensor, d: Tensor): Tensor {
-  const centred = thenFree(ops, ops.sub(dP, d), dP, d);
+/** p · (dP - d) */
+function softmaxGradient(ops: Ops, p: Tensor, dP: Tensor, d: Tensor): Tensor {
+  if (ops.fused) return ops.fused.softmaxGrad(p, dP, d);
+  const centred = ops.sub(dP, d);
   return thenFree(ops, ops.mul(p, centred), centred);
 }
 
-/** softmax over the keys; `bend`: the slope of the softcap at each score, where it is wanted. */
-function probabilitiesOf(
-  ops: Ops,
-  q: Tensor,
-  k: Tensor,
-  shape: AttentionShape,
+/** softmax over the keys, and on demand the slope of the softcap at each score. */
+function attentionProbabilities(
+  pass: AttentionPass,
   block: RowBlock,
-  softcap: number | null,
-  wantBend = false,
-): { readonly p: Tensor; readonly bend: Tensor | null } {
-  const raw = ops.batchMatMul(q, k, false, true);
-  if (softcap === null) return { p: softmaxOf(ops, raw, q, shape, block), bend: null };
-  const small = thenFree(ops, ops.scale(raw, 1 / softcap), raw);
-  const { y, slope: bend } = wantBend
-    ? applyActivationWithSlope(ops, 'tanh', small)
-    : { y: applyActivation(ops, 'tanh', small), slope: null };
-  const scores = thenFree(ops, ops.scale(y, softcap), y, small);
-  return { p: softmaxOf(ops, scores, q, shape, block), bend };
+  { q, k }: Pick<Heads, 'q' | 'k'>,
+  wantsSlope = false,
+): { readonly p: Tensor; readonly softcapSlope: Tensor | null } {
+  const { ops, softcap } = pass;
+  const scores = ops.batchMatMul(q, k, false, true);
+  if (softcap === null) return { p: maskedSoftmax(pass, scores, block), softcapSlope: null };
+  if (!wantsSlope) {
+    const capped = applySoftcap(ops, scores, softcap);
+    return { p: maskedSoftmax(pass, capped, block), softcapSlope: null };
+  }
+  const { y: capped, slope } = applySoftcapWithSlope(ops, scores, softcap);
+  return { p: maskedSoftmax(pass, capped, block), softcapSlope: slope };
 }
 
-/** Takes the scores over. */
-function softmaxOf(
-  ops: Ops,
+/** softmax(scores + mask). Frees the scores [batch · kv_heads, group · rows, keys]. */
+function maskedSoftmax(
+  { ops, shape }: AttentionPass,
   scores: Tensor,
-  q: Tensor,
-  shape: AttentionShape,
   { start, end, from, to, mask }: RowBlock,
 ): Tensor {
   if (ops.fused) return thenFree(ops, ops.fused.softmax(scores, mask), scores);
   if (!mask) return thenFree(ops, ops.softmax(scores), scores);
-  const apart = thenFree(
-    ops,
-    ops.reshape(scores, [shape.batch, shape.num_heads, end - start, to - from]),
-    scores,
-  );
-  const masked = thenFree(ops, ops.add(apart, mask), apart);
-  const flat = thenFree(ops, ops.reshape(masked, q.shape.slice(0, 2).concat(to - from)), masked);
+  const byHead = [shape.batch, shape.num_heads, end - start, to - from];
+  const unflattened = thenFree(ops, ops.reshape(scores, byHead), scores);
+  const masked = thenFree(ops, ops.add(unflattened, mask), unflattened);
+  const flat = thenFree(ops, ops.reshape(masked, scores.shape), masked);
   return thenFree(ops, ops.softmax(flat), flat);
 }
 
-/** The queries and keys of a block, as batches of matrices. */
-function cut(ops: Ops, { q, k, v }: Heads, shape: AttentionShape, block: RowBlock): Heads {
-  const keys = (x: Tensor) => part(ops, x, 1, block.from, block.to);
-  return { q: queries(ops, q, shape, block, shape.head_dim), k: keys(k), v: keys(v) };
+/** The queries, keys and values of a block, as batches of matrices. */
+function headsOfBlock(pass: AttentionPass, { q, k, v }: Heads, block: RowBlock): Heads {
+  return {
+    q: queryRows(pass, q, block, pass.shape.head_dim),
+    k: sliceRange(pass.ops, k, 1, block),
+    v: sliceRange(pass.ops, v, 1, block),
+  };
 }
 
 /** [batch, heads, length, width] -> the block's rows [batch · kv_heads, group · rows, width] */
-function queries(
-  ops: Ops,
+function queryRows(
+  { ops, shape }: AttentionPass,
   x: Tensor,
-  shape: AttentionShape,
   { start, end }: RowBlock,
   width: number,
 ): Tensor {
-  const rows = part(ops, x, 2, start, end);
-  const group = shape.num_heads / shape.num_kv_heads;
-  return thenFree(
-    ops,
-    ops.reshape(rows, [shape.batch * shape.num_kv_heads, group * (end - start), width]),
-    rows,
-  );
+  const rows = sliceRange(ops, x, 2, { from: start, to: end });
+  const { batch, num_heads, num_kv_heads } = shape;
+  const group = num_heads / num_kv_heads;
+  const matrices = [batch * num_kv_heads, group * (end - start), width];
+  return thenFree(ops, ops.reshape(rows, matrices), rows);
 }
 
-/** From..to along an axis; without a copy where that is all. */
-function part(ops: Ops, x: Tensor, axis: number, from: number, to: number): Tensor {
+/** [batch · kv_heads, group · rows, head_dim] -> [batch, heads, rows, head_dim]. Frees x. */
+function toQueryShape(
+  { ops, shape: { batch, num_heads, head_dim } }: AttentionPass,
+  x: Tensor,
+  { start, end }: RowBlock,
+): Tensor {
+  return thenFree(ops, ops.reshape(x, [batch, num_heads, end - start, head_dim]), x);
+}
+
+/** x[from..to] along an axis; without a copy if that is all of x. */
+function sliceRange(
+  ops: Ops,
+  x: Tensor,
+  axis: number,
+  { from, to }: Pick<RowBlock, 'from' | 'to'>,
+): Tensor {
   if (from === 0 && to === x.shape[axis]) return ops.reshape(x, x.shape);
   return ops.slice(
     x,
@@ -322,22 +271,17 @@ function part(ops: Ops, x: Tensor, axis: number, from: number, to: number): Tens
   );
 }
 
-/** Sum of the blocks' key gradients, each at its place. */
-function overlay(
-  ops: Ops,
+/** Sum of the blocks' gradients of keys or values, each padded to the whole length. Frees them. */
+function sumOfKeyGradients(
+  { ops, shape: { length }, rowBlocks }: AttentionPass,
   parts: readonly Tensor[],
-  length: number,
-  blocks: readonly RowBlock[],
 ): Tensor {
   const padded = parts.map((x, i) => {
-    const { from, to } = blocks[i]!;
+    const { from, to } = rowBlocks[i]!;
     return from === 0 && to === length ? x : thenFree(ops, ops.pad(x, 1, from, length - to), x);
   });
-  return castAndFree(
-    ops,
-    sumAndFree(ops, padded, null, parts[0]!.dtype as Precision),
-    parts[0]!.dtype as Precision,
-  );
+  const dtype = parts[0]!.dtype as Precision;
+  return castAndFree(ops, sumAndFree(ops, padded, null, dtype), dtype);
 }
 
 /** [batch, heads, length, head_dim] -> [n, heads · head_dim] */
@@ -361,17 +305,16 @@ function headsFromRows(
   return thenFree(ops, ops.transpose(rows, [0, 2, 1, 3]), rows);
 }
 
-function dotOfRows(ops: Ops, o: Tensor, dO: Tensor, shape: AttentionShape): [Tensor, Tensor] {
+/** sum(o · dO) of each head's rows: [n, heads · head_dim] twice -> [batch, heads, length, 1] */
+function rowDotProducts({ ops, shape }: AttentionPass, o: Tensor, dO: Tensor): Tensor {
+  const { batch, length, num_heads, head_dim } = shape;
   if (ops.fused) {
-    const dots = ops.fused.rowDots(o, dO, shape.num_heads);
-    return [headsFromRows(ops, dots, shape, 1), dots];
+    const dots = ops.fused.rowDots(o, dO, num_heads);
+    return thenFree(ops, headsFromRows(ops, dots, shape, 1), dots);
   }
   const product = ops.mul(o, dO);
-  const apart = thenFree(
-    ops,
-    ops.reshape(product, [shape.batch * shape.length, shape.num_heads, shape.head_dim]),
-    product,
-  );
-  const dot = thenFree(ops, ops.sum(apart), apart);
-  return [headsFromRows(ops, dot, shape, 1), dot];
+  const byHead = [batch * length, num_heads, head_dim];
+  const rows = thenFree(ops, ops.reshape(product, byHead), product);
+  const dots = thenFree(ops, ops.sum(rows), rows);
+  return thenFree(ops, headsFromRows(ops, dots, shape, 1), dots);
 }

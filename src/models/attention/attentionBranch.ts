@@ -1,197 +1,203 @@
 import {
-  attend,
-  attendBackward,
-  fromHeads,
-  toHeads,
-  type RowBlock,
-  type AttentionShape,
-  type Heads,
-  type RotaryTable,
-} from './attention';
-import type { Dropout } from '../layers/dropout';
-import {
   inputPrecision,
   isLinearTrained,
   linearBackward,
   linearForward,
   needsInput,
-  weightPrecision,
   savedTensors,
-  sumAndFree,
+  weightPrecision,
+  type Computation,
   type Linear,
   type LinearSaved,
 } from '../layers/linear';
 import {
+  branchInputGradient,
   isNormTrained,
-  recomputeNorm,
   normBackward,
   normForward,
-  branchInputGradient,
+  recomputeNorm,
   statsTensors,
   type Norm,
+  type NormSaved,
   type NormStats,
 } from '../layers/norm';
-import { thenFree, type Ops, type Precision, type Tensor } from '../ops/ops';
+import type { Heads } from '../ops/fusedOps';
+import {
+  concatAndFree,
+  sumAndFree,
+  thenFree,
+  type Ops,
+  type Precision,
+  type Tensor,
+} from '../ops/ops';
+import {
+  attend,
+  attendBackward,
+  fromHeads,
+  toHeads,
+  type AttentionPass,
+  type RotaryTable,
+} from './attention';
+import type { AttentionShape } from './headLayout';
+import type { PassContext, SelectedRows } from './passContext';
 import { qkNormBackward, qkNormForward, type QkNorm } from './qkNorm';
 
+/** y = residual + norm_out(attention(norm_in(x)) Wᵀ) */
 export interface AttentionWeights {
-  /** On what comes in, and on what goes out before it is added. */
   readonly norm_in: Norm | null;
   readonly norm_out: Norm | null;
-  /** q, k and v in one product, rotary pairs of q and k side by side */
+  /** q, k and v as one product; the two numbers of a rotary pair of q and k are neighbours. */
   readonly qkv: Linear;
   readonly qk_norm: QkNorm | null;
   readonly o: Linear;
   readonly softcap: number | null;
-  /** Keys into the pass: how far queries see, how they turn. */
+  /** Key of `PassContext.rowBlocks`. */
   readonly windowKey: string;
+  /** Key of `PassContext.ropeTables`. */
   readonly ropeKey: string;
 }
 
-/** What the layers of one pass share. n = batch · length. */
-export interface PassContext {
-  readonly shape: AttentionShape;
-  readonly ropeTables: ReadonlyMap<string, RotaryTable>;
-  readonly rowBlocks: ReadonlyMap<string, readonly RowBlock[]>;
-  readonly dropout: Dropout | null;
-  /** Keep attention's probabilities for the backward pass instead of computing them again. */
-  readonly keepProbabilities: boolean;
-}
-
-/** The rows that go on after the last layer's attention. */
-export interface SelectedRows {
-  readonly indices: Tensor; // [m] of n
-  /** For each of the n rows its place among the m, or m. */
-  readonly inverse: Tensor; // [n]
-}
-
+/** What the backward pass needs of the forward pass. */
 export interface AttentionSaved {
+  /** The branch's input, which the layer owns. */
+  readonly x: Tensor; // [n, d]
+  /** The pass owns them. */
+  readonly rows: SelectedRows | null;
   readonly stats_in: NormStats | null;
   readonly qkv: LinearSaved;
-  /** Before the norms of q and k, where there are such. [n, (heads + 2 kv_heads) · head_dim] */
-  readonly raw: Tensor | null;
+  /** The product before the norms of q and k, if there are any. */
+  readonly raw: Tensor | null; // [n, (heads + 2 kv_heads) · head_dim]
   readonly heads: Heads;
   readonly o: Tensor; // [n, heads · head_dim]
   readonly probabilities: readonly Tensor[] | null;
   readonly out: LinearSaved;
-  /** What goes out, before its norm, and that norm's statistics. */
-  readonly branch: { readonly y: Tensor; readonly stats: NormStats } | null;
+  /** Of norm_out. */
+  readonly branch: NormSaved | null;
 }
 
-export const isAttentionTrained = ({
-  qkv,
-  o,
-  norm_in,
-  norm_out,
-  qk_norm,
-}: AttentionWeights): boolean =>
-  isLinearTrained(qkv) ||
-  isLinearTrained(o) ||
-  isNormTrained(norm_in) ||
-  isNormTrained(norm_out) ||
-  (qk_norm?.trains ?? false);
+/** What a residual branch's backward pass starts from. */
+export interface BranchGradient {
+  readonly dy: Tensor; // [m, d]
+  /** Added to the gradient of the branch's input. */
+  readonly residual: Tensor | null; // [n, d]
+  /** Whether anything below the branch needs the gradient of its input. */
+  readonly wantsInput: boolean;
+}
 
-/** Queries, keys and values of x [n, d]. */
-function headsOf(
-  ops: Ops,
+export const isAttentionTrained = (w: AttentionWeights): boolean =>
+  isLinearTrained(w.o) || isNormTrained(w.norm_out) || areHeadsTrained(w);
+
+/** Whether something below the heads trains: their projections or the norms before these. */
+const areHeadsTrained = ({ qkv, norm_in, qk_norm }: AttentionWeights): boolean =>
+  isLinearTrained(qkv) || isNormTrained(norm_in) || (qk_norm?.trains ?? false);
+
+function attentionPass(pass: PassContext, w: AttentionWeights): AttentionPass {
+  return {
+    ops: pass.ops,
+    shape: pass.shape,
+    rope: pass.ropeTables.get(w.ropeKey)!,
+    rowBlocks: pass.rowBlocks.get(w.windowKey)!,
+    softcap: w.softcap,
+  };
+}
+
+type ProjectedHeads = Pick<AttentionSaved, 'heads' | 'qkv' | 'stats_in' | 'raw'>;
+
+/** Queries, keys and values of x [n, d], which is not freed. */
+function projectHeads(
+  attention: AttentionPass,
+  computation: Computation,
   w: AttentionWeights,
   x: Tensor,
-  shape: AttentionShape,
-  turn: RotaryTable,
-  dropout: Dropout | null,
-) {
+): ProjectedHeads {
+  const { ops } = computation;
   const normed = w.norm_in && normForward(ops, w.norm_in, x, inputPrecision(ops, w.qkv, x));
-  const { y, saved: qkv } = linearForward(ops, w.qkv, normed?.h ?? x, dropout);
-  const ready = w.qk_norm ? qkNormForward(ops, w.qk_norm, y, shape) : y;
-  const heads = toHeads(ops, ready, shape, turn, weightPrecision(w.qkv));
+  const { y, saved: qkv } = linearForward(computation, w.qkv, normed?.h ?? x);
+  const product = w.qk_norm ? qkNormForward(ops, w.qk_norm, y) : y;
+  const heads = toHeads(attention, product, weightPrecision(w.qkv));
   if (normed) ops.free(normed.h);
-  ops.free(ready);
+  ops.free(product);
   return { heads, qkv, stats_in: normed?.stats ?? null, raw: w.qk_norm ? y : null };
 }
 
-/** residual + norm_out?(o Wᵀ) */
-function outputOf(
-  ops: Ops,
+/** residual + norm_out(o Wᵀ); frees neither. */
+function projectOutput(
+  computation: Computation,
   w: AttentionWeights,
   o: Tensor,
   residual: Tensor,
-  dropout: Dropout | null,
 ): Pick<AttentionSaved, 'out' | 'branch'> & { readonly y: Tensor } {
+  const { ops } = computation;
   if (!w.norm_out) {
-    const { y, saved: out } = linearForward(ops, w.o, o, dropout, residual);
+    const { y, saved: out } = linearForward(computation, w.o, o, { residual });
     return { y, out, branch: null };
   }
-  const { y: branch, saved: out } = linearForward(ops, w.o, o, dropout);
-  const { h, stats } = normForward(ops, w.norm_out, branch);
-  return { y: thenFree(ops, ops.add(h, residual), h), out, branch: { y: branch, stats } };
+  const { y: x, saved: out } = linearForward(computation, w.o, o);
+  const { h, stats } = normForward(ops, w.norm_out, x);
+  return { y: thenFree(ops, ops.add(h, residual), h), out, branch: { x, stats } };
 }
 
 /**
- * residual + attention(x): x [n, d] -> [m, d], of the chosen rows where there are such. x is not
- * taken over.
+ * residual + attention(x): x [n, d] -> y [m, d] of the selected rows, or of all. x is not freed;
+ * the caller frees y and, by `freeAttention`, what was saved.
  */
 export function attentionForward(
-  ops: Ops,
+  pass: PassContext,
   w: AttentionWeights,
   x: Tensor,
-  pass: PassContext,
-  rows: SelectedRows | null,
-  keep: boolean,
+  { rows, keep }: { readonly rows: SelectedRows | null; readonly keep: boolean },
 ): { readonly y: Tensor; readonly saved: AttentionSaved } {
-  const first = headsOf(ops, w, x, pass.shape, pass.ropeTables.get(w.ropeKey)!, pass.dropout);
-  const { o, probabilities } = attend(
-    ops,
-    first.heads,
-    pass.shape,
-    pass.rowBlocks.get(w.windowKey)!,
-    keep && pass.keepProbabilities,
-    w.softcap,
-  );
-  const oRows = rows ? ops.gather(o, rows.indices) : o;
+  const { ops } = pass;
+  const attention = attentionPass(pass, w);
+  const projected = projectHeads(attention, pass, w, x);
+  const output = attend(attention, projected.heads, keep && pass.keepProbabilities);
+  const oRows = rows ? ops.gather(output.o, rows.indices) : output.o;
   const xRows = rows ? ops.gather(x, rows.indices) : x;
-  const { y, out, branch } = outputOf(ops, w, oRows, xRows, pass.dropout);
+  const { y, out, branch } = projectOutput(pass, w, oRows, xRows);
   if (rows) ops.free(oRows, xRows);
-  return { y, saved: { ...first, o, probabilities, out, branch } };
+  return { y, saved: { x, rows, ...projected, ...output, out, branch } };
 }
 
-/** Keys and values of the tokens so far: [kv_heads, length, head_dim], one sequence. */
+/** Keys and values of the tokens so far, of one sequence. */
 export interface AttentionCache {
-  readonly k: Tensor;
-  readonly v: Tensor;
+  readonly k: Tensor; // [kv_heads, length, head_dim]
+  readonly v: Tensor; // [kv_heads, length, head_dim]
+}
+
+/** The position of one more token, for the layers that share a rotation and a window. */
+export interface DecodeStep {
+  readonly ops: Ops;
+  readonly shape: AttentionShape;
+  readonly rope: RotaryTable;
+  readonly window: number | null;
 }
 
 /**
- * One more token: x [1, d] -> residual + attention(x) [1, d]; takes the cache over, returns the
- * longer one.
+ * One more token: x [1, d] -> residual + attention(x) [1, d]. x is not freed. Frees the cache and
+ * returns the longer one.
  */
 export function attentionStep(
-  ops: Ops,
+  { ops, shape, rope, window }: DecodeStep,
   w: AttentionWeights,
   x: Tensor,
   cache: AttentionCache,
-  shape: AttentionShape,
-  turn: RotaryTable,
-  window: number | null,
 ): { readonly y: Tensor; readonly cache: AttentionCache } {
-  const { heads, qkv, stats_in, raw } = headsOf(ops, w, x, shape, turn, null);
-  const k = thenFree(ops, ops.concat([cache.k, heads.k], 1), cache.k, heads.k);
-  const v = thenFree(ops, ops.concat([cache.v, heads.v], 1), cache.v, heads.v);
-  const to = k.shape[1]!;
+  const computation = { ops, dropout: null };
+  const to = cache.k.shape[1]! + 1;
   const from = window === null ? 0 : Math.max(0, to - window);
-  const { o } = attend(
-    ops,
-    { q: heads.q, k, v },
-    shape,
-    [{ start: 0, end: 1, from, to, mask: null }],
-    false,
-    w.softcap,
-  );
-  const { y, out, branch } = outputOf(ops, w, o, x, null);
-  ops.free(heads.q, o, ...rest({ stats_in, qkv, raw, out, branch }));
+  const rowBlocks = [{ start: 0, end: 1, from, to, mask: null }];
+  const attention = { ops, shape, rope, rowBlocks, softcap: w.softcap };
+  const { heads, qkv, stats_in, raw } = projectHeads(attention, computation, w, x);
+  const k = concatAndFree(ops, [cache.k, heads.k], 1);
+  const v = concatAndFree(ops, [cache.v, heads.v], 1);
+  const { o } = attend(attention, { q: heads.q, k, v }, false);
+  const { y, out, branch } = projectOutput(computation, w, o, x);
+  ops.free(heads.q, o, ...projectionTensors({ stats_in, qkv, raw, out, branch }));
   return { y, cache: { k, v } };
 }
 
-function rest({
+/** What was saved of the projections before and after attention. */
+function projectionTensors({
   stats_in,
   qkv,
   raw,
@@ -203,98 +209,99 @@ function rest({
     ...savedTensors(qkv),
     ...(raw ? [raw] : []),
     ...savedTensors(out),
-    ...(branch ? [branch.y, ...statsTensors(branch.stats)] : []),
+    ...(branch ? [branch.x, ...statsTensors(branch.stats)] : []),
   ];
 }
 
-export function freeAttention(ops: Ops, saved: AttentionSaved, keysToo = true): void {
+/** Frees what was saved, but not x and the rows, and keys and values only if `includeKeys`. */
+export function freeAttention(ops: Ops, saved: AttentionSaved, includeKeys = true): void {
   const { heads, o, probabilities } = saved;
-  ops.free(
-    heads.q,
-    ...(keysToo ? [heads.k, heads.v] : []),
-    o,
-    ...(probabilities ?? []),
-    ...rest(saved),
-  );
+  const keys = includeKeys ? [heads.k, heads.v] : [];
+  ops.free(heads.q, ...keys, o, ...(probabilities ?? []), ...projectionTensors(saved));
 }
 
 /**
- * Gradient of x [n, d] for dy [m, d] of what came out, plus `residual` [n, d]; null where nothing
- * below needs it. Takes neither over.
+ * Gradient of x [n, d] plus the residual; null unless `wantsInput`. Accumulates the gradients of
+ * what trains. Frees none of its inputs.
  */
 export async function attentionBackward(
-  ops: Ops,
-  w: AttentionWeights,
-  x: Tensor,
-  dy: Tensor,
-  saved: AttentionSaved,
   pass: PassContext,
-  rows: SelectedRows | null,
-  wanted: boolean,
-  residual: Tensor | null,
+  w: AttentionWeights,
+  saved: AttentionSaved,
+  gradient: BranchGradient,
 ): Promise<Tensor | null> {
-  const { o, heads, branch, stats_in, raw } = saved;
-  const wantedHeads =
-    wanted || isLinearTrained(w.qkv) || isNormTrained(w.norm_in) || (w.qk_norm?.trains ?? false);
+  const { ops } = pass;
+  const wantsHeads = gradient.wantsInput || areHeadsTrained(w);
+  const dO = await outputBackward(pass, w, saved, { dy: gradient.dy, wantsInput: wantsHeads });
+  if (!dO) return null;
+  const attention = attentionPass(pass, w);
+  const dHeads = attendBackward(attention, saved.heads, saved, dO);
+  const dtype = needsInput(w.qkv) || w.qk_norm ? 'f32' : weightPrecision(w.qkv);
+  const dProduct = thenFree(ops, fromHeads(attention, dHeads, dtype), dO);
+  return projectionBackward(pass, w, saved, { ...gradient, dProduct });
+}
+
+/** The output projection and its norm: dO [n, heads · head_dim], or null unless `wantsInput`. */
+async function outputBackward(
+  pass: PassContext,
+  w: AttentionWeights,
+  { o, out, rows, branch, heads }: AttentionSaved,
+  { dy, wantsInput }: Pick<BranchGradient, 'dy' | 'wantsInput'>,
+): Promise<Tensor | null> {
+  const { ops } = pass;
   const dBranch =
     w.norm_out && branch
-      ? await normBackward(ops, w.norm_out, branch.y, branch.stats, dy, null)
+      ? await normBackward(ops, w.norm_out, branch, { dh: dy, residual: null })
       : dy;
   const oRows = rows && needsInput(w.o) ? ops.gather(o, rows.indices) : o;
-  const terms = await linearBackward(
-    ops,
-    w.o,
-    dBranch,
-    oRows,
-    saved.out,
-    pass.dropout,
-    wantedHeads,
-  );
+  const terms = await linearBackward(pass, w.o, { dy: dBranch, x: oRows, saved: out }, wantsInput);
   if (oRows !== o) ops.free(oRows);
   if (dBranch !== dy) ops.free(dBranch);
-  if (!wantedHeads) return null;
-  const dORows = sumAndFree(ops, terms, null, heads.v.dtype as Precision);
-  const dO = scatterRows(ops, dORows, rows);
-  if (dO !== dORows) ops.free(dORows);
-  const dHeads = attendBackward(
-    ops,
-    heads,
-    saved,
-    dO,
-    pass.shape,
-    pass.rowBlocks.get(w.windowKey)!,
-    w.softcap,
-  );
-  const turned = thenFree(
-    ops,
-    fromHeads(
-      ops,
-      dHeads,
-      pass.shape,
-      pass.ropeTables.get(w.ropeKey)!,
-      needsInput(w.qkv) || w.qk_norm ? 'f32' : weightPrecision(w.qkv),
-    ),
-    dO,
-  );
-  const dQkv =
-    w.qk_norm && raw ? await qkNormBackward(ops, w.qk_norm, raw, turned, pass.shape) : turned;
-  const h = !needsInput(w.qkv)
-    ? null
-    : w.norm_in && stats_in
-      ? recomputeNorm(ops, w.norm_in, x, stats_in, inputPrecision(ops, w.qkv, x))
-      : x;
-  const wantedInput = wanted || isNormTrained(w.norm_in);
-  const dh = await linearBackward(ops, w.qkv, dQkv, h, saved.qkv, pass.dropout, wantedInput);
-  ops.free(dQkv);
+  if (!wantsInput) return null;
+  const dRows = sumAndFree(ops, terms, null, heads.v.dtype as Precision);
+  const dO = scatterRows(ops, dRows, rows);
+  if (dO !== dRows) ops.free(dRows);
+  return dO;
+}
+
+/**
+ * The projections of q, k and v and the norms around them: the gradient of x plus the residual, or
+ * null unless `wantsInput`. Frees dProduct [n, (heads + 2 kv_heads) · head_dim].
+ */
+async function projectionBackward(
+  pass: PassContext,
+  w: AttentionWeights,
+  { x, raw, qkv, stats_in }: AttentionSaved,
+  { dProduct, residual, wantsInput }: Omit<BranchGradient, 'dy'> & { readonly dProduct: Tensor },
+): Promise<Tensor | null> {
+  const { ops } = pass;
+  const dy = w.qk_norm && raw ? await qkNormBackward(ops, w.qk_norm, raw, dProduct) : dProduct;
+  const h = projectionInput(ops, w, x, stats_in);
+  const wantsH = wantsInput || isNormTrained(w.norm_in);
+  const terms = await linearBackward(pass, w.qkv, { dy, x: h, saved: qkv }, wantsH);
+  ops.free(dy);
   if (h && h !== x) ops.free(h);
-  if (!wantedInput) return null;
-  const dx = await branchInputGradient(ops, w.norm_in, x, stats_in, sumAndFree(ops, dh), residual);
-  if (wanted) return dx;
+  if (!wantsH) return null;
+  const dh = sumAndFree(ops, terms);
+  const dx = await branchInputGradient(ops, w.norm_in, { x, stats: stats_in }, { dh, residual });
+  if (wantsInput) return dx;
   ops.free(dx);
   return null;
 }
 
-/** [m, d] -> [n, d], zero where a row was left out; x itself where none was. */
+/** What the projections read, if their gradients need it: x itself, or its norm, computed again. */
+function projectionInput(
+  ops: Ops,
+  w: AttentionWeights,
+  x: Tensor,
+  stats: NormStats | null,
+): Tensor | null {
+  if (!needsInput(w.qkv)) return null;
+  if (!w.norm_in || !stats) return x;
+  return recomputeNorm(ops, w.norm_in, { x, stats }, inputPrecision(ops, w.qkv, x));
+}
+
+/** [m, d] -> [n, d] with zeros in the rows that were not selected; x itself if all were. */
 export function scatterRows(ops: Ops, x: Tensor, rows: SelectedRows | null): Tensor {
   if (!rows) return x;
   const padded = ops.pad(x, 0, 0, 1);

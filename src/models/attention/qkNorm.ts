@@ -1,38 +1,46 @@
+import {
+  columnSums,
+  concatAndFree,
+  downloadAndFree,
+  elementCount,
+  thenFree,
+  withF32,
+  type Ops,
+  type Tensor,
+} from '../ops/ops';
 import type { WeightTensor } from '../weightTensor';
-import { columnSums, elementCount, thenFree, withF32, type Ops, type Tensor } from '../ops/ops';
-import type { HeadLayout } from './rope';
+import type { HeadLayout } from './headLayout';
 
-/** The weight of q's or k's norm, and which of its numbers each row of the product takes. */
-interface Part {
+/** The weight of q's or k's norm. */
+interface QkNormPart {
   readonly weight: WeightTensor;
+  /** The weight's element for each row of the product. */
   readonly order: Int32Array;
-  /** 1 where the weight counts from 1. */
+  /** 1 if the weight is stored as an offset from 1, else 0. */
   readonly offset: number;
 }
 
-/**
- * RMSNorm of queries and keys before they are rotated: over each head's numbers, or over all heads'
- * at once.
- */
+interface QkNormSpec {
+  /** Over each head's numbers, or over those of all heads together. */
+  readonly over: 'head' | 'all';
+  readonly eps: number;
+  readonly layout: HeadLayout;
+}
+
+/** RMSNorm of queries and keys before they are rotated. Owns `scale`. */
 export class QkNorm {
-  /** One row over q's and k's numbers, in the product's order. [(heads + kv_heads) · head_dim] */
-  scale!: Tensor;
+  /** The weights of q and k in the product's order. */
+  scale!: Tensor; // [(heads + kv_heads) · head_dim]
 
   private constructor(
     private readonly ops: Ops,
-    readonly over: 'head' | 'all',
-    private readonly parts: readonly Part[],
-    readonly eps: number,
+    readonly spec: QkNormSpec,
+    private readonly parts: readonly QkNormPart[],
   ) {}
 
-  static async of(
-    ops: Ops,
-    over: 'head' | 'all',
-    parts: readonly Part[],
-    eps: number,
-  ): Promise<QkNorm> {
-    const norm = new QkNorm(ops, over, parts, eps);
-    norm.scale = await norm.spread();
+  static async of(ops: Ops, spec: QkNormSpec, parts: readonly QkNormPart[]): Promise<QkNorm> {
+    const norm = new QkNorm(ops, spec, parts);
+    norm.scale = await norm.uploadScale();
     return norm;
   }
 
@@ -40,18 +48,20 @@ export class QkNorm {
     return this.parts.some(({ weight }) => weight.gradientSink);
   }
 
+  /** To be called when the weights have changed. */
   async refresh(): Promise<void> {
     this.ops.free(this.scale);
-    this.scale = await this.spread();
+    this.scale = await this.uploadScale();
   }
 
-  /** Adds the gradient of `scale` to its numbers'. */
+  /** Adds the gradient of `scale` to those of the weights. */
   async accumulate(gradient: Float32Array): Promise<void> {
     let row = 0;
     for (const { weight, order } of this.parts) {
-      const own = new Float32Array(elementCount(weight.tensor.shape));
-      for (const at of order) own[at]! += gradient[row++]!;
-      await weight.gradientSink?.accumulate(this.ops.upload(own, weight.tensor.shape));
+      const { shape } = weight.tensor;
+      const sums = new Float32Array(elementCount(shape));
+      for (const at of order) sums[at]! += gradient[row++]!;
+      await weight.gradientSink?.accumulate(this.ops.upload(sums, shape));
     }
   }
 
@@ -59,113 +69,99 @@ export class QkNorm {
     this.ops.free(this.scale);
   }
 
-  private async spread(): Promise<Tensor> {
+  private async uploadScale(): Promise<Tensor> {
     const rows: number[] = [];
     for (const { weight, order, offset } of this.parts) {
-      const own = await this.ops.download(weight.tensor);
-      for (const at of order) rows.push(own[at]! + offset);
+      const numbers = await this.ops.download(weight.tensor);
+      for (const at of order) rows.push(numbers[at]! + offset);
     }
     return this.ops.upload(Float32Array.from(rows), [rows.length]);
   }
 }
 
-/** qkv [n, (heads + 2 kv_heads) · head_dim] with q and k of mean square 1, times the weight. */
-export function qkNormForward(ops: Ops, norm: QkNorm, qkv: Tensor, layout: HeadLayout): Tensor {
-  const [q, k, v] = withF32(ops, qkv, (wide) => apart(ops, wide, layout));
-  const units = [unit(ops, q, norm, layout), unit(ops, k, norm, layout)];
+/**
+ * qkv [n, (heads + 2 kv_heads) · head_dim] with the norms of q and k; v is unchanged. Does not free
+ * its input.
+ */
+export function qkNormForward(ops: Ops, norm: QkNorm, qkv: Tensor): Tensor {
+  const [q, k, v] = splitQkv(ops, norm, qkv);
+  const units = [normalize(ops, norm, q), normalize(ops, norm, k)];
   ops.free(q, k);
-  const both = thenFree(ops, ops.concat(units, 1), ...units);
+  const both = concatAndFree(ops, units, 1);
   const scaled = thenFree(ops, ops.mul(both, norm.scale), both);
-  return thenFree(ops, ops.concat([scaled, v], 1), scaled, v);
+  return concatAndFree(ops, [scaled, v], 1);
 }
 
-/** Gradient of what came in, for d of what came out, which it frees. */
+/** Gradient of `qkNormForward`'s input qkv for the gradient dy of its output. Frees dy. */
 export async function qkNormBackward(
   ops: Ops,
   norm: QkNorm,
   qkv: Tensor,
-  d: Tensor,
-  layout: HeadLayout,
+  dy: Tensor,
 ): Promise<Tensor> {
-  const [q, k, v] = withF32(ops, qkv, (wide) => apart(ops, wide, layout));
+  const [q, k, v] = splitQkv(ops, norm, qkv);
   ops.free(v);
-  const { num_heads, num_kv_heads, head_dim } = layout;
-  const [dBoth, dV] = ops.split(
-    d,
-    [(num_heads + num_kv_heads) * head_dim, num_kv_heads * head_dim],
-    1,
-  ) as [Tensor, Tensor];
-  if (norm.trains) await scaleBackward(ops, norm, [q, k], dBoth, layout);
-  const g = thenFree(ops, ops.mul(dBoth, norm.scale), dBoth);
-  const [gq, gk] = ops.split(g, [num_heads * head_dim, num_kv_heads * head_dim], 1) as [
-    Tensor,
-    Tensor,
-  ];
-  const parts = [
-    unitBackward(ops, q, gq, norm, layout),
-    unitBackward(ops, k, gk, norm, layout),
-    dV,
-  ];
-  ops.free(d, g, q, k, gq, gk);
-  return thenFree(ops, ops.concat(parts, 1), ...parts);
+  const { num_heads, num_kv_heads, head_dim } = norm.spec.layout;
+  const queries = num_heads * head_dim;
+  const keys = num_kv_heads * head_dim;
+  const [dScaled, dV] = ops.split(dy, [queries + keys, keys], 1) as [Tensor, Tensor];
+  if (norm.trains) await scaleBackward(ops, norm, [q, k], dScaled);
+  const dUnits = thenFree(ops, ops.mul(dScaled, norm.scale), dScaled);
+  const [dUnitQ, dUnitK] = ops.split(dUnits, [queries, keys], 1) as [Tensor, Tensor];
+  const dQ = normalizeBackward(ops, norm, q, dUnitQ);
+  const dK = normalizeBackward(ops, norm, k, dUnitK);
+  ops.free(dy, dUnits, q, k, dUnitQ, dUnitK);
+  return concatAndFree(ops, [dQ, dK, dV], 1);
 }
 
 async function scaleBackward(
   ops: Ops,
   norm: QkNorm,
-  parts: readonly Tensor[],
-  d: Tensor,
-  layout: HeadLayout,
+  qk: readonly Tensor[],
+  dScaled: Tensor,
 ): Promise<void> {
-  const units = parts.map((x) => unit(ops, x, norm, layout));
-  const both = thenFree(ops, ops.concat(units, 1), ...units);
-  const products = thenFree(ops, ops.mul(d, both), both);
+  const units = qk.map((x) => normalize(ops, norm, x));
+  const both = concatAndFree(ops, units, 1);
+  const products = thenFree(ops, ops.mul(dScaled, both), both);
   const sums = thenFree(ops, columnSums(ops, products), products);
-  await norm.accumulate(await ops.download(sums));
-  ops.free(sums);
+  await norm.accumulate(await downloadAndFree(ops, sums));
 }
 
-function apart(
-  ops: Ops,
-  qkv: Tensor,
-  { num_heads, num_kv_heads, head_dim }: HeadLayout,
-): [Tensor, Tensor, Tensor] {
-  return ops.split(
-    qkv,
-    [num_heads * head_dim, num_kv_heads * head_dim, num_kv_heads * head_dim],
-    1,
-  ) as [Tensor, Tensor, Tensor];
+/** q, k and v in f32, each [n, its heads · head_dim]. */
+function splitQkv(ops: Ops, norm: QkNorm, qkv: Tensor): [Tensor, Tensor, Tensor] {
+  const { num_heads, num_kv_heads, head_dim } = norm.spec.layout;
+  const widths = [num_heads * head_dim, num_kv_heads * head_dim, num_kv_heads * head_dim];
+  const parts = withF32(ops, qkv, (wide) => ops.split(wide, widths, 1));
+  return parts as [Tensor, Tensor, Tensor];
 }
 
-function grouped(ops: Ops, x: Tensor, { over }: QkNorm, { head_dim }: HeadLayout): Tensor {
+/** The rows that are normalized: of each head, or of all heads. */
+function groupRows(ops: Ops, { spec }: QkNorm, x: Tensor): Tensor {
   const [n, width] = x.shape as [number, number];
-  return ops.reshape(x, over === 'head' ? [(n * width) / head_dim, head_dim] : [n, width]);
+  if (spec.over === 'all') return ops.reshape(x, [n, width]);
+  const { head_dim } = spec.layout;
+  return ops.reshape(x, [(n * width) / head_dim, head_dim]);
 }
 
-function unit(ops: Ops, x: Tensor, norm: QkNorm, layout: HeadLayout): Tensor {
-  const rows = grouped(ops, x, norm, layout);
-  const r = ops.rms(rows, norm.eps);
+/** x with mean square 1. */
+function normalize(ops: Ops, norm: QkNorm, x: Tensor): Tensor {
+  const rows = groupRows(ops, norm, x);
+  const r = ops.rms(rows, norm.spec.eps);
   const scaled = thenFree(ops, ops.mul(rows, r), rows, r);
   return thenFree(ops, ops.reshape(scaled, x.shape), scaled);
 }
 
 /** r · (g - u · mean(g · u)) with u = r · x */
-function unitBackward(
-  ops: Ops,
-  x: Tensor,
-  gradient: Tensor,
-  norm: QkNorm,
-  layout: HeadLayout,
-): Tensor {
-  const rows = grouped(ops, x, norm, layout);
-  const g = grouped(ops, gradient, norm, layout);
-  const r = ops.rms(rows, norm.eps);
+function normalizeBackward(ops: Ops, norm: QkNorm, x: Tensor, dUnit: Tensor): Tensor {
+  const rows = groupRows(ops, norm, x);
+  const g = groupRows(ops, norm, dUnit);
+  const r = ops.rms(rows, norm.spec.eps);
   const u = thenFree(ops, ops.mul(rows, r), rows);
   const gu = ops.mul(g, u);
   const sum = thenFree(ops, ops.sum(gu), gu);
   const mean = thenFree(ops, ops.scale(sum, 1 / u.shape[1]!), sum);
-  const along = thenFree(ops, ops.mul(u, mean), u, mean);
-  const rest = thenFree(ops, ops.sub(g, along), g, along);
-  const dx = thenFree(ops, ops.mul(rest, r), rest, r);
+  const parallel = thenFree(ops, ops.mul(u, mean), u, mean);
+  const orthogonal = thenFree(ops, ops.sub(g, parallel), g, parallel);
+  const dx = thenFree(ops, ops.mul(orthogonal, r), orthogonal, r);
   return thenFree(ops, ops.reshape(dx, x.shape), dx);
 }

@@ -1,140 +1,143 @@
 import type { RopeScaling, RopeSpec } from '../../formats/architecture/spec';
+import type { HeadLayout } from './headLayout';
+
+// Rotary position embeddings (Su et al. 2021) and their extensions to longer contexts, computed as
+// transformers computes them (modeling_rope_utils.py).
 
 type Yarn = Extract<RopeScaling, { kind: 'yarn' }>;
 type Llama3 = Extract<RopeScaling, { kind: 'llama3' }>;
+type Dynamic = Extract<RopeScaling, { kind: 'dynamic' }>;
+type LongRope = Extract<RopeScaling, { kind: 'longrope' }>;
 
 /**
- * Angle per position of each rotated pair [rotary_dim / 2], for a row of `length` tokens (dynamic
- * and longrope go by it). Formulas as in transformers.
+ * Angle per position of each rotated pair [rotary_dim / 2]. `length`: tokens of the sequence, on
+ * which the frequencies of `dynamic` and `longrope` depend.
  */
-export function inverseFrequencies(
-  { theta, rotary_dim, scaling }: RopeSpec,
-  length: number,
-): Float32Array {
-  const plain = (base: number) =>
-    Float32Array.from(
-      { length: rotary_dim / 2 },
-      (_, i) => 1 / Math.fround(Math.pow(base, (2 * i) / rotary_dim)),
-    );
+export function inverseFrequencies(rope: RopeSpec, length: number): Float32Array {
+  const { theta, scaling } = rope;
   switch (scaling.kind) {
     case 'default':
-      return plain(theta);
+      return unscaledFrequencies(rope, theta);
     case 'linear':
-      return plain(theta).map((f) => f / scaling.factor);
+      return unscaledFrequencies(rope, theta).map((f) => f / scaling.factor);
     case 'dynamic':
-      return plain(dynamicBase(theta, rotary_dim, scaling, length));
+      return unscaledFrequencies(rope, dynamicBase(rope, scaling, length));
     case 'llama3':
-      return plain(theta).map((f) => llama3Frequency(f, scaling));
+      return unscaledFrequencies(rope, theta).map((f) => llama3Frequency(f, scaling));
     case 'yarn':
-      return yarnFrequencies(plain(theta), theta, rotary_dim, scaling);
-    case 'longrope': {
-      const factors =
-        length > scaling.original_max_position_embeddings
-          ? scaling.long_factor
-          : scaling.short_factor;
-      return Float32Array.from(
-        { length: rotary_dim / 2 },
-        (_, i) =>
-          1 /
-          Math.fround(
-            Math.fround(factors[i] ?? 1) * Math.fround(Math.pow(theta, (2 * i) / rotary_dim)),
-          ),
-      );
-    }
+      return yarnFrequencies(rope, scaling);
+    case 'longrope':
+      return longRopeFrequencies(rope, scaling, length);
   }
 }
 
-/** What cosines and sines are multiplied with. */
-export const rotaryScale = ({ scaling }: RopeSpec): number =>
-  scaling.kind === 'yarn' || scaling.kind === 'longrope' ? scaling.attention_factor : 1;
-
-/** NTK-aware: the base grows with the length. */
-function dynamicBase(
-  theta: number,
-  dim: number,
-  { factor, max_position_embeddings }: Extract<RopeScaling, { kind: 'dynamic' }>,
-  length: number,
-): number {
-  const reach = Math.max(length, max_position_embeddings);
-  return (
-    theta * Math.pow((factor * reach) / max_position_embeddings - (factor - 1), dim / (dim - 2))
+function unscaledFrequencies({ rotary_dim }: RopeSpec, base: number): Float32Array {
+  return Float32Array.from(
+    { length: rotary_dim / 2 },
+    (_, i) => 1 / Math.fround(Math.pow(base, (2 * i) / rotary_dim)),
   );
 }
 
-/** Meta's reference (llama_models, apply_scaling). */
+/** What cosines and sines are multiplied by. */
+export const rotaryScale = ({ scaling }: RopeSpec): number =>
+  scaling.kind === 'yarn' || scaling.kind === 'longrope' ? scaling.attention_factor : 1;
+
+/** Dynamic NTK scaling: the base grows with the length of the sequence. */
+function dynamicBase(
+  { theta, rotary_dim: dim }: RopeSpec,
+  { factor, max_position_embeddings }: Dynamic,
+  length: number,
+): number {
+  const longest = Math.max(length, max_position_embeddings);
+  const stretch = (factor * longest) / max_position_embeddings - (factor - 1);
+  return theta * Math.pow(stretch, dim / (dim - 2));
+}
+
+/** Llama 3.1: apply_scaling of Meta's llama_models. */
 function llama3Frequency(
   frequency: number,
   { factor, low_freq_factor, high_freq_factor, original_max_position_embeddings }: Llama3,
 ): number {
-  const turns = (original_max_position_embeddings * frequency) / (2 * Math.PI);
-  if (turns > high_freq_factor) return frequency;
-  if (turns < low_freq_factor) return frequency / factor;
-  const smooth = (turns - low_freq_factor) / (high_freq_factor - low_freq_factor);
+  const rotations = (original_max_position_embeddings * frequency) / (2 * Math.PI);
+  if (rotations > high_freq_factor) return frequency;
+  if (rotations < low_freq_factor) return frequency / factor;
+  const smooth = (rotations - low_freq_factor) / (high_freq_factor - low_freq_factor);
   return ((1 - smooth) * frequency) / factor + smooth * frequency;
 }
 
 /**
- * YaRN (Peng et al. 2023): pairs that turn often in the original context stay, those that turn
- * rarely are stretched, between them a ramp.
+ * YaRN (Peng et al. 2023): pairs with many rotations within the original context keep their
+ * frequency, pairs with few are interpolated, with a ramp in between.
  */
 function yarnFrequencies(
-  plain: Float32Array,
-  theta: number,
-  dim: number,
+  rope: RopeSpec,
   { factor, beta_fast, beta_slow, truncate, original_max_position_embeddings }: Yarn,
 ): Float32Array {
-  const pairTurning = (turns: number) =>
-    (dim * Math.log(original_max_position_embeddings / (turns * 2 * Math.PI))) /
+  const { theta, rotary_dim: dim } = rope;
+  const pairWithRotations = (rotations: number) =>
+    (dim * Math.log(original_max_position_embeddings / (rotations * 2 * Math.PI))) /
     (2 * Math.log(theta));
-  const [first, last] = [pairTurning(beta_fast), pairTurning(beta_slow)];
+  const first = pairWithRotations(beta_fast);
+  const last = pairWithRotations(beta_slow);
   const low = Math.max(0, truncate ? Math.floor(first) : first);
   const high = Math.min(dim - 1, truncate ? Math.ceil(last) : last);
   const width = high === low ? 0.001 : high - low;
-  return plain.map((f, i) => {
-    const stretched = Math.min(1, Math.max(0, (i - low) / width));
-    return (f / factor) * stretched + f * (1 - stretched);
+  return unscaledFrequencies(rope, theta).map((f, i) => {
+    const interpolated = Math.min(1, Math.max(0, (i - low) / width));
+    return (f / factor) * interpolated + f * (1 - interpolated);
   });
 }
 
-/**
- * Head counts of a fused row [num_heads · q, num_kv_heads · k, num_kv_heads · v], each head_dim
- * wide.
- */
-export interface HeadLayout {
-  readonly num_heads: number;
-  readonly num_kv_heads: number;
-  readonly head_dim: number;
+/** LongRoPE (Ding et al. 2024): one factor per pair, for short and for long sequences. */
+function longRopeFrequencies(
+  { theta, rotary_dim }: RopeSpec,
+  { short_factor, long_factor, original_max_position_embeddings }: LongRope,
+  length: number,
+): Float32Array {
+  const factors = length > original_max_position_embeddings ? long_factor : short_factor;
+  return Float32Array.from({ length: rotary_dim / 2 }, (_, i) => {
+    const wavelength = Math.fround(Math.pow(theta, (2 * i) / rotary_dim));
+    return 1 / Math.fround(Math.fround(factors[i] ?? 1) * wavelength);
+  });
+}
+
+/** What `buildRotaryTable` multiplies q and k by. */
+export interface RotaryTableSpec extends HeadLayout {
+  readonly rope: RopeSpec;
+  /** Attention's scale, which is folded into q. */
+  readonly scale: number;
 }
 
 /**
- * Complex factors for `Ops.rotate` on rows of q, k and v whose rotary pairs lie side by side:
- * factor · e^(i·position·frequency) for k, the same times `scale` (attention's) for q, 1 for v.
- * [positions, num_heads + 2·num_kv_heads, head_dim / 2, 2]
+ * Complex factors for `Ops.rotate` on rows of q, k and v, where the two numbers of a rotary pair
+ * are neighbours: rotaryScale · e^(i · position · frequency) for k, the same times `scale` for q, 1
+ * for v. [positions, num_heads + 2 · num_kv_heads, head_dim / 2, 2]
+ *
+ * @param direction 1 for the forward pass, -1 for its gradient.
  */
 export function buildRotaryTable(
-  rope: RopeSpec,
-  layout: HeadLayout,
-  scale: number,
-  positions: ArrayLike<number>,
-  length: number,
+  { rope, scale, num_heads, num_kv_heads, head_dim }: RotaryTableSpec,
+  positions: Int32Array,
   direction: 1 | -1,
 ): Float32Array {
+  const length = positions.reduce((most, position) => Math.max(most, position + 1), 0);
   const frequencies = inverseFrequencies(rope, length);
   const factor = rotaryScale(rope);
-  const { num_heads, num_kv_heads, head_dim } = layout;
-  const [heads, pairs] = [num_heads + 2 * num_kv_heads, head_dim / 2];
+  const heads = num_heads + 2 * num_kv_heads;
   const table = new Float32Array(positions.length * heads * head_dim);
   for (let t = 0; t < positions.length; t++) {
-    for (let i = 0; i < pairs; i++) {
-      const angle = i < frequencies.length ? Math.fround(positions[t]! * frequencies[i]!) : 0;
-      const size = i < frequencies.length ? factor : 1;
-      const [cos, sin] = [size * Math.cos(angle), direction * size * Math.sin(angle)];
+    for (let i = 0; i < head_dim / 2; i++) {
+      const isRotated = i < frequencies.length;
+      const angle = isRotated ? Math.fround(positions[t]! * frequencies[i]!) : 0;
+      const size = isRotated ? factor : 1;
+      const cos = size * Math.cos(angle);
+      const sin = direction * size * Math.sin(angle);
       for (let head = 0; head < heads; head++) {
         const at = (t * heads + head) * head_dim + 2 * i;
-        const own = head < num_heads ? scale : 1;
-        const rotates = head < num_heads + num_kv_heads;
-        table[at] = rotates ? cos * own : 1;
-        table[at + 1] = rotates ? sin * own : 0;
+        const headScale = head < num_heads ? scale : 1;
+        const isValue = head >= num_heads + num_kv_heads;
+        table[at] = isValue ? 1 : cos * headScale;
+        table[at + 1] = isValue ? 0 : sin * headScale;
       }
     }
   }
@@ -142,14 +145,14 @@ export function buildRotaryTable(
 }
 
 /**
- * Old row of each new row when the two halves of the rotated part of every head are interleaved: 0,
- * d/2, 1, d/2 + 1, …; the rest stays.
+ * The checkpoint's row for each row of q or k, such that the two halves of the rotated part of
+ * every head are interleaved: 0, d/2, 1, d/2 + 1, ... The other rows keep their place.
  */
 export function interleavedRows(rows: number, head_dim: number, rotary_dim: number): Int32Array {
   return Int32Array.from({ length: rows }, (_, row) => {
     const within = row % head_dim;
-    return within < rotary_dim
-      ? row - within + (within >> 1) + (within & 1) * (rotary_dim / 2)
-      : row;
+    if (within >= rotary_dim) return row;
+    const isSecondHalf = within & 1;
+    return row - within + (within >> 1) + isSecondHalf * (rotary_dim / 2);
   });
 }

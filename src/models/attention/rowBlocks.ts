@@ -1,92 +1,105 @@
-import type { RowBlock } from './attention';
-import type { Ops } from '../ops/ops';
 import type { ModelInput } from '../model';
+import type { Ops, Tensor } from '../ops/ops';
 
-/**
- * Rows of queries that are worked on together: the keys after the last of them are never touched
- * where attention is causal.
- */
+/** A block of queries and the keys that they can see. */
+export interface RowBlock {
+  /** The queries start..end see the keys from..to. */
+  readonly start: number;
+  readonly end: number;
+  readonly from: number;
+  readonly to: number;
+  /** Added to the scores. */
+  readonly mask: Tensor | null; // [1 or batch, 1, end - start, to - from]
+}
+
+export interface AttentionWindow {
+  readonly causal: boolean;
+  /** Keys that a query sees to each side, including its own; null: all. */
+  readonly window: number | null;
+}
+
+/** Queries per block. If attention is causal, keys after the last query are never computed. */
 const BLOCK_ROWS = 128;
 
 /**
- * Added where a query may not look: it swallows every score, and a row with nothing to see becomes
+ * Added to a hidden score. It absorbs any score, and the row of a query that sees no key becomes
  * uniform instead of NaN.
  */
 const HIDDEN = -1e30;
 
-export interface AttentionWindow {
-  readonly causal: boolean;
-  /** Keys a query sees to each side, itself included; null: all. */
-  readonly window: number | null;
-}
+/** Whether a query of one sequence sees a key. */
+type IsVisible = (query: number, key: number) => boolean;
 
-/** Who sees whom in one row of the batch. */
-type Sees = (query: number, key: number) => boolean;
-
-/** The blocks of attention over a batch. Their masks are the caller's to free. */
-export function planRowBlocks(ops: Ops, input: ModelInput, reach: AttentionWindow): RowBlock[] {
+/** The row blocks of attention over a batch. The caller frees their masks. */
+export function planRowBlocks(
+  ops: Ops,
+  input: ModelInput,
+  attentionWindow: AttentionWindow,
+): RowBlock[] {
   const { length } = input;
-  const rows = sightOf(input, reach);
+  const sequences = visibilityOf(input, attentionWindow);
   const blocks: RowBlock[] = [];
   for (let start = 0; start < length; start += BLOCK_ROWS) {
-    const end = Math.min(length, start + BLOCK_ROWS);
-    const from = reach.window === null ? 0 : Math.max(0, start - reach.window + 1);
-    const to = reach.causal
-      ? end
-      : reach.window === null
-        ? length
-        : Math.min(length, end + reach.window - 1);
-    const mask =
-      rows &&
-      ops.upload(maskOf(rows, start, end, from, to), [rows.length, 1, end - start, to - from]);
-    blocks.push({ start, end, from, to, mask });
+    const block = { ...keyRange(attentionWindow, start, length), mask: null };
+    blocks.push(sequences ? { ...block, mask: uploadMask(ops, sequences, block) } : block);
   }
   return blocks;
 }
 
+/** The block of queries at `start`, and the keys that any of them can see. */
+function keyRange(
+  { causal, window }: AttentionWindow,
+  start: number,
+  length: number,
+): Omit<RowBlock, 'mask'> {
+  const end = Math.min(length, start + BLOCK_ROWS);
+  const from = window === null ? 0 : Math.max(0, start - window + 1);
+  if (causal) return { start, end, from, to: end };
+  const to = window === null ? length : Math.min(length, end + window - 1);
+  return { start, end, from, to };
+}
+
 /**
- * One function for all rows where padding needs no mask, else one a row; null: everyone sees
- * everyone.
+ * One function for all sequences if padding needs no mask, else one per sequence; null if every
+ * query sees every key.
  */
-function sightOf(input: ModelInput, { causal, window }: AttentionWindow): Sees[] | null {
-  const near: Sees = (query, key) =>
+function visibilityOf(input: ModelInput, { causal, window }: AttentionWindow): IsVisible[] | null {
+  const isInWindow: IsVisible = (query, key) =>
     (!causal || key <= query) && (window === null || Math.abs(query - key) < window);
   const { batch, length, attention_mask, segment_ids } = input;
-  const hides =
-    segment_ids !== undefined || (causal ? hasLeftPadding(input) : attention_mask.includes(0));
-  if (!hides) return causal || window !== null ? [near] : null;
-  return Array.from({ length: batch }, (_, row): Sees => {
+  const isPaddingVisible = causal ? hasLeftPadding(input) : attention_mask.includes(0);
+  if (segment_ids === undefined && !isPaddingVisible) {
+    return causal || window !== null ? [isInWindow] : null;
+  }
+  return Array.from({ length: batch }, (_, row): IsVisible => {
     const at = row * length;
     return (query, key) =>
-      near(query, key) &&
+      isInWindow(query, key) &&
       attention_mask[at + key] === 1 &&
       (!segment_ids || segment_ids[at + key] === segment_ids[at + query]);
   });
 }
 
-/**
- * Padding on the right needs no mask where attention is causal: that already hides it from every
- * real token.
- */
+/** Causal attention hides padding on the right from every real token, but not on the left. */
 function hasLeftPadding({ batch, length, attention_mask }: ModelInput): boolean {
   return Array.from({ length: batch }, (_, row) =>
     attention_mask.subarray(row * length, (row + 1) * length),
   ).some((row) => row.lastIndexOf(1) > row.indexOf(0) && row.includes(0));
 }
 
-function maskOf(
-  rows: readonly Sees[],
-  start: number,
-  end: number,
-  from: number,
-  to: number,
-): Float32Array {
-  const mask = new Float32Array(rows.length * (end - start) * (to - from));
+function uploadMask(
+  ops: Ops,
+  sequences: readonly IsVisible[],
+  { start, end, from, to }: RowBlock,
+): Tensor {
+  const mask = new Float32Array(sequences.length * (end - start) * (to - from));
   let at = 0;
-  for (const sees of rows) {
+  for (const isVisible of sequences) {
     for (let query = start; query < end; query++) {
-      for (let key = from; key < to; key++, at++) if (!sees(query, key)) mask[at] = HIDDEN;
+      for (let key = from; key < to; key++, at++) {
+        if (!isVisible(query, key)) mask[at] = HIDDEN;
+      }
     }
   }
-  return mask;
+  return ops.upload(mask, [sequences.length, 1, end - start, to - from]);
 }

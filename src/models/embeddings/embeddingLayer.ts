@@ -1,12 +1,13 @@
-import type { Tensor } from '../ops/ops';
 import type { ModelInput } from '../model';
+import type { Tensor } from '../ops/ops';
 
-/** What makes the vectors that the first layer reads. */
+/** Computes the vectors that the first layer reads. */
 export interface EmbeddingLayer<Saved> {
   readonly trains: boolean;
-  /** x [n, d]; `saved` is for `backward`, or for `release`. */
+  /** The caller frees x, and passes `saved` to `backward` or `release`. */
+  // [n, d]
   forward(input: ModelInput, keep: boolean): { readonly x: Tensor; readonly saved: Saved };
-  /** Adds the gradients for dx [n, d], which it frees with what was saved. */
+  /** Accumulates the gradients for dx [n, d]. Frees dx and what was saved. */
   backward(input: ModelInput, dx: Tensor, saved: Saved): Promise<void>;
   release(saved: Saved): void;
 }

@@ -1,6 +1,4 @@
 import type { PatchEmbeddingSpec } from '../../formats/architecture/spec';
-import type { EmbeddingLayer } from './embeddingLayer';
-import type { WeightTensor } from '../weightTensor';
 import {
   isLinearTrained,
   linearBackward,
@@ -10,97 +8,108 @@ import {
   type Linear,
   type LinearSaved,
 } from '../layers/linear';
-import { columnSums, thenFree, type Ops, type Tensor } from '../ops/ops';
 import type { ModelInput } from '../model';
+import { columnSums, thenFree, type Ops, type Tensor } from '../ops/ops';
+import type { WeightTensor } from '../weightTensor';
+import type { EmbeddingLayer } from './embeddingLayer';
 
-interface Saved {
+interface PatchWeights {
+  readonly projection: Linear;
+  readonly cls_token: WeightTensor; // [1, 1, d]
+  readonly positions: WeightTensor; // [1, patches + 1, d]
+}
+
+interface PatchSaved {
   readonly patches: Tensor | null; // [batch · patches, channels · height · width]
   readonly linear: LinearSaved;
 }
 
+const NOTHING_SAVED: PatchSaved = { patches: null, linear: { xa: null, z: null } };
+
 /**
- * Images to vectors: each patch through one linear map, a learned vector in front, learned
- * positions on all.
+ * Images to vectors (ViT, Dosovitskiy et al. 2021): a linear projection of each patch, a learned
+ * vector in front of them, and learned positions.
  */
-export class PatchEmbedding implements EmbeddingLayer<Saved> {
+export class PatchEmbedding implements EmbeddingLayer<PatchSaved> {
   constructor(
     private readonly ops: Ops,
     private readonly spec: PatchEmbeddingSpec,
-    private readonly projection: Linear,
-    private readonly cls: WeightTensor,
-    private readonly positions: WeightTensor, // [1, 1, d], [1, patches + 1, d]
+    private readonly weights: PatchWeights,
   ) {}
 
   get trains(): boolean {
-    return (
-      isLinearTrained(this.projection) ||
-      Boolean(this.cls.gradientSink ?? this.positions.gradientSink)
-    );
+    const { projection, cls_token, positions } = this.weights;
+    return isLinearTrained(projection) || Boolean(cls_token.gradientSink ?? positions.gradientSink);
   }
 
   forward(
     { batch, length, pixel_values }: ModelInput,
     keep: boolean,
-  ): { readonly x: Tensor; readonly saved: Saved } {
-    const { ops, projection, cls, positions } = this;
-    const d = cls.tensor.shape[2]!;
-    const rows = patchesOf(pixel_values!, batch, this.spec);
-    const patches = ops.upload(rows, [batch * (length - 1), rows.length / (batch * (length - 1))]);
-    const { y, saved: linear } = linearForward(ops, projection, patches, null);
-    const apart = thenFree(ops, ops.reshape(y, [batch, length - 1, d]), y);
+  ): { readonly x: Tensor; readonly saved: PatchSaved } {
+    const { ops } = this;
+    const { projection, cls_token, positions } = this.weights;
+    const d = cls_token.tensor.shape[2]!;
+    const rows = batch * (length - 1);
+    const pixels = patchRows(pixel_values!, batch, this.spec);
+    const patches = ops.upload(pixels, [rows, pixels.length / rows]);
+    const { y, saved: linear } = linearForward({ ops, dropout: null }, projection, patches);
+    const patchVectors = thenFree(ops, ops.reshape(y, [batch, length - 1, d]), y);
     const zeros = ops.upload(new Int32Array(batch), [batch]);
-    const first = thenFree(ops, ops.gather(cls.tensor, zeros), zeros); // [batch, 1, d]
-    const all = thenFree(ops, ops.concat([first, apart], 1), first, apart);
+    const first = thenFree(ops, ops.gather(cls_token.tensor, zeros), zeros); // [batch, 1, d]
+    const all = thenFree(ops, ops.concat([first, patchVectors], 1), first, patchVectors);
     const placed = thenFree(ops, ops.add(all, positions.tensor), all);
     const x = thenFree(ops, ops.reshape(placed, [batch * length, d]), placed);
-    const kept = keep && needsInput(projection);
-    if (!kept) ops.free(patches);
-    if (keep) return { x, saved: { patches: kept ? patches : null, linear } };
+    const keepsPatches = keep && needsInput(projection);
+    if (!keepsPatches) ops.free(patches);
+    if (keep) return { x, saved: { patches: keepsPatches ? patches : null, linear } };
     ops.free(...savedTensors(linear));
-    return { x, saved: { patches: null, linear: { xa: null, z: null } } };
+    return { x, saved: NOTHING_SAVED };
   }
 
-  async backward({ batch, length }: ModelInput, dx: Tensor, saved: Saved): Promise<void> {
-    const { ops, projection } = this;
+  async backward({ batch, length }: ModelInput, dx: Tensor, saved: PatchSaved): Promise<void> {
+    const { ops } = this;
+    const { projection } = this.weights;
     const d = dx.shape[1]!;
     if (this.trains) {
-      const apart = ops.reshape(dx, [batch, length, d]);
-      await this.learnt(apart);
-      const own = thenFree(ops, ops.slice(apart, [0, 1, 0], [batch, length - 1, d]), apart);
-      const dy = thenFree(ops, ops.reshape(own, [batch * (length - 1), d]), own);
-      await linearBackward(ops, projection, dy, saved.patches, saved.linear, null, false);
+      const dAll = ops.reshape(dx, [batch, length, d]);
+      await this.accumulateLearned(dAll);
+      const dPatches = thenFree(ops, ops.slice(dAll, [0, 1, 0], [batch, length - 1, d]), dAll);
+      const dy = thenFree(ops, ops.reshape(dPatches, [batch * (length - 1), d]), dPatches);
+      const gradient = { dy, x: saved.patches, saved: saved.linear };
+      await linearBackward({ ops, dropout: null }, projection, gradient, false);
       ops.free(dy);
     }
     ops.free(dx);
     this.release(saved);
   }
 
-  /** Gradients of the learned vectors for d [batch, length, d], which stays. */
-  private async learnt(d: Tensor): Promise<void> {
-    const { ops, cls, positions } = this;
-    const [batch, length, width] = d.shape as [number, number, number];
-    const summed = async (held: WeightTensor, part: Tensor, count: number) => {
-      const rows = thenFree(ops, ops.reshape(part, [batch, count * width]), part);
-      const sums = thenFree(ops, columnSums(ops, rows), rows);
-      await held.gradientSink!.accumulate(
-        thenFree(ops, ops.reshape(sums, held.tensor.shape), sums),
-      );
-    };
-    if (cls.gradientSink) await summed(cls, ops.slice(d, [0, 0, 0], [batch, 1, width]), 1);
-    if (positions.gradientSink)
-      await summed(positions, ops.slice(d, [0, 0, 0], [batch, length, width]), length);
+  release({ patches, linear }: PatchSaved): void {
+    this.ops.free(...(patches ? [patches] : []), ...savedTensors(linear));
   }
 
-  release({ patches, linear }: Saved): void {
-    this.ops.free(...(patches ? [patches] : []), ...savedTensors(linear));
+  /** Gradients of the learned vectors for d [batch, length, d], which is not freed. */
+  private async accumulateLearned(d: Tensor): Promise<void> {
+    const { ops } = this;
+    const { cls_token, positions } = this.weights;
+    const [batch, length, width] = d.shape as [number, number, number];
+    /** Adds the sums over the batch of the first `count` vectors of each image. */
+    const accumulate = async ({ gradientSink, tensor }: WeightTensor, count: number) => {
+      if (!gradientSink) return;
+      const vectors = ops.slice(d, [0, 0, 0], [batch, count, width]);
+      const rows = thenFree(ops, ops.reshape(vectors, [batch, count * width]), vectors);
+      const sums = thenFree(ops, columnSums(ops, rows), rows);
+      await gradientSink.accumulate(thenFree(ops, ops.reshape(sums, tensor.shape), sums));
+    };
+    await accumulate(cls_token, 1);
+    await accumulate(positions, length);
   }
 }
 
 /**
- * [batch, channels, height, width] -> a row a patch, its numbers in the order of the convolution's
- * kernel [channels, height, width].
+ * [batch, channels, height, width] -> one row per patch, its pixels in the order of the
+ * convolution's kernel [channels, height, width].
  */
-export function patchesOf(
+export function patchRows(
   pixels: Float32Array,
   batch: number,
   { channels, image_size: [height, width], patch_size: [ph, pw] }: PatchEmbeddingSpec,

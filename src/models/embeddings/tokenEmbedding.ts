@@ -1,11 +1,17 @@
 import type { TokenEmbeddingSpec } from '../../formats/architecture/spec';
-import type { Adapters, LoraModule } from '../adapters';
-import type { EmbeddingLayer } from './embeddingLayer';
-import type { WeightTensor } from '../weightTensor';
-import { normBackward, normForward, statsTensors, type Norm, type NormStats } from '../layers/norm';
-import { columnSums, castAndFree, thenFree, type Ops, type Tensor } from '../ops/ops';
-import { addInto } from '../training/parameters';
+import type { ModelContext } from '../adapters';
+import {
+  normBackwardAndFree,
+  normForward,
+  statsTensors,
+  type Norm,
+  type NormSaved,
+} from '../layers/norm';
 import type { ModelInput } from '../model';
+import { castAndFree, thenFree, type Tensor } from '../ops/ops';
+import type { WeightTensor } from '../weightTensor';
+import { AdaptedTable } from './adaptedTable';
+import type { EmbeddingLayer } from './embeddingLayer';
 
 export interface TokenTables {
   readonly tokens: WeightTensor; // [vocab, d]
@@ -14,234 +20,134 @@ export interface TokenTables {
   readonly norm: Norm | null;
 }
 
-/** An adapted table: y = E[id] + scaling · (A[:, id])ᵀ Bᵀ, times DoRA's factor. */
-interface Adapted {
-  readonly module: LoraModule;
-  A: Tensor; // [rows, r]
-  B: Tensor; // [d, r], scaled
-  factor: Tensor | null; // [d]
-  inverseNorms: Float32Array | null;
+interface TokenSaved {
+  readonly norm: NormSaved | null;
+  /** DoRA: E[id] + LoRA before the factor. */
+  readonly z: Tensor | null; // [n, d]
 }
 
-interface Saved {
-  readonly ids: Int32Array;
-  readonly sum: Tensor | null;
-  readonly stats: NormStats | null;
-  /** DoRA: E[id] + LoRA before the factor. [n, d] */
-  readonly z: Tensor | null;
-}
-
-/** Token ids to vectors, with LoRA as PEFT adapts an embedding. A tied head stays as it is. */
-export class TokenEmbedding implements EmbeddingLayer<Saved> {
+/** Token ids to vectors. LoRA on the table does not adapt an output layer that is tied to it. */
+export class TokenEmbedding implements EmbeddingLayer<TokenSaved> {
   private constructor(
-    private readonly ops: Ops,
+    private readonly context: ModelContext,
     private readonly spec: TokenEmbeddingSpec,
     private readonly tables: TokenTables,
-    private readonly adapters: Adapters,
-    private readonly adapted: readonly Adapted[],
+    private readonly adapted: readonly AdaptedTable[],
   ) {}
 
+  /** Does not take over the tables. */
   static async of(
-    ops: Ops,
+    context: ModelContext,
     spec: TokenEmbeddingSpec,
     tables: TokenTables,
-    adapters: Adapters,
   ): Promise<TokenEmbedding> {
-    const { path } = spec.tokens;
-    const adapted: Adapted[] = [];
-    for (const module of adapters.modulesAt(path))
-      adapted.push({
-        module,
-        ...(await uploadFactors(ops, adapters, module, tables.tokens.tensor)),
-      });
-    const embedding = new TokenEmbedding(ops, spec, tables, adapters, adapted);
-    if (adapted.length > 0) adapters.onChange((rescaled) => embedding.refresh(rescaled));
-    return embedding;
+    const adapted: AdaptedTable[] = [];
+    for (const module of context.adapters.modulesAt(spec.tokens.path)) {
+      const table = await AdaptedTable.of(context, module, tables.tokens);
+      context.adapters.onChange((rescaled) => table.refresh(rescaled));
+      adapted.push(table);
+    }
+    return new TokenEmbedding(context, spec, tables, adapted);
   }
 
   get trains(): boolean {
     const { tokens, positions, types, norm } = this.tables;
+    const weights = [tokens, positions, types, norm?.weight, norm?.bias];
     return (
-      this.adapted.some((a) => a.module.number !== null) ||
-      [tokens, positions, types, norm?.weight, norm?.bias].some((held) => held?.gradientSink)
+      this.adapted.some((table) => table.trains) || weights.some((weight) => weight?.gradientSink)
     );
   }
 
-  forward(input: ModelInput, keep: boolean): { readonly x: Tensor; readonly saved: Saved } {
-    const { ops, spec, tables } = this;
-    const ids = input.input_ids;
-    const looked = this.lookUp(ids);
-    const scaled =
-      spec.scale === 1 ? looked.x : thenFree(ops, ops.scale(looked.x, spec.scale), looked.x);
-    const terms = [scaled];
-    if (tables.positions && spec.positions)
-      terms.push(this.rowsOf(tables.positions, positionsOf(input, spec.positions.offset)));
-    if (tables.types)
-      terms.push(this.rowsOf(tables.types, input.token_type_ids ?? new Int32Array(ids.length)));
-    const sum = terms.length === 1 ? terms[0]! : thenFree(ops, ops.addN(terms), ...terms);
-    if (!keep && looked.z) ops.free(looked.z);
-    const z = keep ? looked.z : null;
-    if (!tables.norm) return { x: sum, saved: { ids, sum: null, stats: null, z } };
+  forward(input: ModelInput, keep: boolean): { readonly x: Tensor; readonly saved: TokenSaved } {
+    const { ops } = this.context;
+    const { tables } = this;
+    const { x: sum, z } = this.sumOfTables(input);
+    if (!keep && z) ops.free(z);
+    const savedZ = keep ? z : null;
+    if (!tables.norm) return { x: sum, saved: { norm: null, z: savedZ } };
     const { h, stats } = normForward(ops, tables.norm, sum);
-    if (keep) return { x: h, saved: { ids, sum, stats, z } };
+    if (keep) return { x: h, saved: { norm: { x: sum, stats }, z: savedZ } };
     ops.free(sum, ...statsTensors(stats));
-    return { x: h, saved: { ids, sum: null, stats: null, z: null } };
+    return { x: h, saved: { norm: null, z: null } };
   }
 
-  /** Adds the gradients for dx [n, d], which it frees with what was saved. */
-  async backward(input: ModelInput, dx: Tensor, saved: Saved): Promise<void> {
-    const { ops, tables, spec } = this;
-    const d =
-      tables.norm && saved.sum && saved.stats
-        ? thenFree(ops, await normBackward(ops, tables.norm, saved.sum, saved.stats, dx, null), dx)
-        : dx;
-    if (this.trains) {
-      if (tables.positions?.gradientSink && spec.positions)
-        await tables.positions.gradientSink.accumulateRows(
-          positionsOf(input, spec.positions.offset),
-          d,
-        );
-      if (tables.types?.gradientSink)
-        await tables.types.gradientSink.accumulateRows(
-          input.token_type_ids ?? new Int32Array(saved.ids.length),
-          d,
-        );
-      const own = spec.scale === 1 ? d : ops.scale(d, spec.scale);
-      if (tables.tokens.gradientSink)
-        await tables.tokens.gradientSink.accumulateRows(saved.ids, own);
-      for (const adapted of this.adapted)
-        if (adapted.module.number !== null) await this.adaptedBackward(adapted, saved, own);
-      if (own !== d) ops.free(own);
-    }
-    ops.free(d);
+  async backward(input: ModelInput, dx: Tensor, saved: TokenSaved): Promise<void> {
+    const { ops } = this.context;
+    const { norm } = this.tables;
+    const dSum = norm && saved.norm ? await normBackwardAndFree(ops, norm, saved.norm, dx) : dx;
+    if (this.trains) await this.accumulate(input, dSum, saved);
+    ops.free(dSum);
     this.release(saved);
   }
 
-  release({ sum, stats, z }: Saved): void {
-    this.ops.free(...(sum ? [sum] : []), ...(stats ? statsTensors(stats) : []), ...(z ? [z] : []));
+  release({ norm, z }: TokenSaved): void {
+    const normTensors = norm ? [norm.x, ...statsTensors(norm.stats)] : [];
+    this.context.ops.free(...normTensors, ...(z ? [z] : []));
   }
 
   dispose(): void {
-    for (const { A, B, factor } of this.adapted) this.ops.free(A, B, ...(factor ? [factor] : []));
+    for (const table of this.adapted) table.dispose();
   }
 
-  private async refresh(rescaled: boolean): Promise<void> {
-    for (const adapted of this.adapted) {
-      if (adapted.module.number === null && !rescaled) continue;
-      this.ops.free(adapted.A, adapted.B, ...(adapted.factor ? [adapted.factor] : []));
-      Object.assign(
-        adapted,
-        await uploadFactors(this.ops, this.adapters, adapted.module, this.tables.tokens.tensor),
-      );
+  /** The sum before the norm [n, d]; z: see `TokenSaved`. */
+  private sumOfTables(input: ModelInput): { readonly x: Tensor; readonly z: Tensor | null } {
+    const { ops } = this.context;
+    const { spec, tables } = this;
+    const { x: tokens, z } = this.lookUpTokens(input.input_ids);
+    const scaled = spec.scale === 1 ? tokens : thenFree(ops, ops.scale(tokens, spec.scale), tokens);
+    const terms = [scaled];
+    if (tables.positions && spec.positions) {
+      terms.push(this.lookUp(tables.positions, positionRows(input, spec.positions.offset)));
     }
+    if (tables.types) terms.push(this.lookUp(tables.types, typeRows(input)));
+    return { x: terms.length === 1 ? scaled : thenFree(ops, ops.addN(terms), ...terms), z };
   }
 
-  /** ids [n] -> [n, d] */
-  private lookUp(ids: Int32Array): { readonly x: Tensor; readonly z: Tensor | null } {
-    const { ops } = this;
+  /** E[id] with LoRA [n, d]. */
+  private lookUpTokens(ids: Int32Array): { readonly x: Tensor; readonly z: Tensor | null } {
+    const { ops } = this.context;
+    const { adapted, tables } = this;
     const indices = ops.upload(ids, [ids.length]);
-    const terms = [castAndFree(ops, ops.gather(this.tables.tokens.tensor, indices), 'f32')];
-    for (const { A, B } of this.adapted) {
-      const down = ops.gather(A, indices); // [n, r]
-      terms.push(thenFree(ops, ops.matMul(down, B, false, true), down));
-    }
+    const rows = castAndFree(ops, ops.gather(tables.tokens.tensor, indices), 'f32');
+    const terms = [rows, ...adapted.map((table) => table.lookUp(indices))];
     ops.free(indices);
-    const z = terms.length === 1 ? terms[0]! : thenFree(ops, ops.addN(terms), ...terms);
-    const factor = this.adapted.find((a) => a.factor)?.factor;
+    const z = terms.length === 1 ? rows : thenFree(ops, ops.addN(terms), ...terms);
+    const factor = adapted.find((table) => table.factor)?.factor;
     return factor ? { x: ops.mul(z, factor), z } : { x: z, z: null };
   }
 
-  private rowsOf(table: WeightTensor, rows: Int32Array): Tensor {
-    const indices = this.ops.upload(rows, [rows.length]);
-    return castAndFree(
-      this.ops,
-      thenFree(this.ops, this.ops.gather(table.tensor, indices), indices),
-      'f32',
-    );
+  private lookUp(table: WeightTensor, rows: Int32Array): Tensor {
+    const { ops } = this.context;
+    const indices = ops.upload(rows, [rows.length]);
+    return castAndFree(ops, thenFree(ops, ops.gather(table.tensor, indices), indices), 'f32');
   }
 
-  private async adaptedBackward(
-    { module, A, B, factor, inverseNorms }: Adapted,
-    { ids, z }: Saved,
-    dy: Tensor,
-  ): Promise<void> {
-    const {
-      ops,
-      adapters: { parameters },
-    } = this;
-    const { r, in_features: vocab } = module;
-    if (module.A.kind === 'frozen' || module.B.kind === 'frozen') return;
-    if (module.magnitude?.kind === 'trained' && z && inverseNorms) {
-      const product = ops.mul(dy, z);
-      const sums = thenFree(ops, columnSums(ops, product), product);
-      const by_column = await ops.download(sums);
-      ops.free(sums);
-      const into = parameters.gradient(module.magnitude.parameter);
-      by_column.forEach((value, i) => (into[i]! += value * inverseNorms[i]!));
+  /** Accumulates the gradients of the tables and of LoRA. Does not free dSum [n, d]. */
+  private async accumulate(input: ModelInput, dSum: Tensor, { z }: TokenSaved): Promise<void> {
+    const { ops } = this.context;
+    const { spec } = this;
+    const { tokens, positions, types } = this.tables;
+    if (positions?.gradientSink && spec.positions) {
+      const rows = positionRows(input, spec.positions.offset);
+      await positions.gradientSink.accumulateRows(rows, dSum);
     }
-    const dz = factor ? ops.mul(dy, factor) : dy;
-    const indices = ops.upload(ids, [ids.length]);
-    const down = thenFree(ops, ops.gather(A, indices), indices);
-    const dB = thenFree(ops, ops.matMul(dz, down, true), down); // [d, r]
-    const dDown = ops.matMul(dz, B); // [n, r]
-    addInto(
-      parameters.gradient(module.B.parameter),
-      await ops.download(dB),
-      this.adapters.scalingOf(module),
-    );
-    const byToken = await ops.download(dDown);
-    ops.free(dB, dDown, ...(dz === dy ? [] : [dz]));
-    const into = parameters.gradient(module.A.parameter);
-    ids.forEach((id, n) => {
-      for (let j = 0; j < r; j++) into[j * vocab + id]! += byToken[n * r + j]!;
-    });
+    if (types?.gradientSink) await types.gradientSink.accumulateRows(typeRows(input), dSum);
+    const dTokens = spec.scale === 1 ? dSum : ops.scale(dSum, spec.scale);
+    await tokens.gradientSink?.accumulateRows(input.input_ids, dTokens);
+    for (const table of this.adapted) {
+      if (table.trains) await table.backward(input.input_ids, z, dTokens);
+    }
+    if (dTokens !== dSum) ops.free(dTokens);
   }
 }
 
-/** Positions count from 0 over the whole row, or as the input says; RoBERTa's begin later. */
-function positionsOf({ batch, length, position_ids }: ModelInput, offset: number): Int32Array {
+/** Row of the position table for each token. RoBERTa's positions start at an offset. */
+function positionRows({ batch, length, position_ids }: ModelInput, offset: number): Int32Array {
   return Int32Array.from(
     { length: batch * length },
     (_, i) => offset + (position_ids ? position_ids[i]! : i % length),
   );
 }
 
-/**
- * A by token, B scaled; DoRA as PEFT computes it for embeddings: a magnitude for each column of E +
- * dW.
- */
-async function uploadFactors(
-  ops: Ops,
-  adapters: Adapters,
-  module: LoraModule,
-  weight: Tensor,
-): Promise<Omit<Adapted, 'module'>> {
-  const { r, in_features: vocab, out_features } = module;
-  const scaling = adapters.scalingOf(module);
-  const a = adapters.read(module.A);
-  const A = ops.upload(
-    Float32Array.from({ length: vocab * r }, (_, i) => a[(i % r) * vocab + Math.floor(i / r)]!),
-    [vocab, r],
-  );
-  const B = ops.upload(
-    adapters.read(module.B).map((b) => scaling * b),
-    [out_features, r],
-  );
-  if (!module.magnitude) return { A, B, factor: null, inverseNorms: null };
-  const delta = ops.matMul(A, B, false, true); // [vocab, d]
-  const whole = thenFree(ops, ops.add(weight, delta), delta);
-  const squares = thenFree(ops, ops.mul(whole, whole), whole);
-  const sums = thenFree(ops, columnSums(ops, squares), squares);
-  const inverseNorms = (await ops.download(sums)).map((s) => 1 / Math.sqrt(s));
-  ops.free(sums);
-  const magnitude = adapters.read(module.magnitude);
-  return {
-    A,
-    B,
-    inverseNorms,
-    factor: ops.upload(
-      magnitude.map((m, i) => m * inverseNorms[i]!),
-      [out_features],
-    ),
-  };
-}
+const typeRows = ({ input_ids, token_type_ids }: ModelInput): Int32Array =>
+  token_type_ids ?? new Int32Array(input_ids.length);

@@ -1,98 +1,106 @@
 import type { Activation } from '../../formats/architecture/spec';
 import { applyActivationWithSlope } from '../layers/activation';
-import type { Dropout } from '../layers/dropout';
 import {
   isLinearTrained,
   linearBackward,
   linearForward,
   savedTensors,
-  sumAndFree,
+  type Computation,
   type Linear,
   type LinearSaved,
 } from '../layers/linear';
-import { thenFree, type Ops, type Tensor } from '../ops/ops';
+import { sumAndFree, thenFree, type Ops, type Tensor } from '../ops/ops';
+
+interface DenseLayer {
+  readonly linear: Linear;
+  readonly activation: Activation;
+}
 
 /** output(act(dense h)), or output(h). */
 export interface LabelHead {
-  readonly dense: { readonly linear: Linear; readonly activation: Activation } | null;
+  readonly dense: DenseLayer | null;
   readonly output: Linear;
 }
 
+interface DenseSaved {
+  readonly linear: LinearSaved;
+  readonly slope: Tensor; // [m, d]
+}
+
+/** What the backward pass needs of the forward pass. */
 export interface LabelSaved {
-  readonly dense: { readonly saved: LinearSaved; readonly slope: Tensor } | null;
-  /** What the output layer reads, where that is not h itself. [m, d] */
-  readonly inner: Tensor | null;
+  /** The head's input, which the caller owns. */
+  readonly h: Tensor; // [m, d]
+  readonly dense: DenseSaved | null;
+  /** What the output layer reads, unless that is h. */
+  readonly inner: Tensor | null; // [m, d]
   readonly output: LinearSaved;
 }
 
-/** h [m, d] -> [m, labels]; h is not taken over. */
+/** h [m, d] -> y [m, labels]. Does not free h. The caller frees y. */
 export function labelForward(
-  ops: Ops,
+  computation: Computation,
   head: LabelHead,
   h: Tensor,
-  dropout: Dropout | null,
 ): { readonly y: Tensor; readonly saved: LabelSaved } {
+  const { ops } = computation;
   if (!head.dense) {
-    const { y, saved } = linearForward(ops, head.output, h, dropout);
-    return { y, saved: { dense: null, inner: null, output: saved } };
+    const { y, saved: output } = linearForward(computation, head.output, h);
+    return { y, saved: { h, dense: null, inner: null, output } };
   }
-  const { y: raw, saved } = linearForward(ops, head.dense.linear, h, dropout);
+  const { y: raw, saved: linear } = linearForward(computation, head.dense.linear, h);
   const { y: inner, slope } = applyActivationWithSlope(ops, head.dense.activation, raw);
   ops.free(raw);
-  const { y, saved: output } = linearForward(ops, head.output, inner, dropout);
-  return { y, saved: { dense: { saved, slope }, inner, output } };
+  const { y, saved: output } = linearForward(computation, head.output, inner);
+  return { y, saved: { h, dense: { linear, slope }, inner, output } };
 }
 
-export function freeLabels(ops: Ops, { dense, inner, output }: LabelSaved): void {
+/** Frees what was saved, but not h, if no backward pass does. */
+export function freeLabelSaved(ops: Ops, { dense, inner, output }: LabelSaved): void {
   ops.free(
     ...savedTensors(output),
     ...(inner ? [inner] : []),
-    ...(dense ? [dense.slope, ...savedTensors(dense.saved)] : []),
+    ...(dense ? [dense.slope, ...savedTensors(dense.linear)] : []),
   );
 }
 
-/** Gradient of h for dy [m, labels]; null where it is not wanted. Frees dy and what was saved. */
+/**
+ * Gradient of h for dy [m, labels], or null unless `wantsInput`. Accumulates the gradients of what
+ * trains. Frees dy and what was saved.
+ */
 export async function labelBackward(
-  ops: Ops,
+  computation: Computation,
   head: LabelHead,
-  h: Tensor,
-  dy: Tensor,
   saved: LabelSaved,
-  dropout: Dropout | null,
-  wanted: boolean,
+  { dy, wantsInput }: { readonly dy: Tensor; readonly wantsInput: boolean },
 ): Promise<Tensor | null> {
-  const { dense } = head;
-  const wantedInner = dense ? wanted || isLinearTrained(dense.linear) : wanted;
-  const terms = await linearBackward(
-    ops,
-    head.output,
-    dy,
-    saved.inner ?? h,
-    saved.output,
-    dropout,
-    wantedInner,
-  );
+  const { ops } = computation;
+  const { h, inner, output } = saved;
+  const wantsInner = wantsInput || (head.dense !== null && isLinearTrained(head.dense.linear));
+  const gradient = { dy, x: inner ?? h, saved: output };
+  const terms = await linearBackward(computation, head.output, gradient, wantsInner);
   ops.free(dy);
   const dInner = terms.length > 0 ? sumAndFree(ops, terms) : null;
   const dh =
-    dense && saved.dense && dInner
-      ? await denseBackward(ops, dense.linear, h, dInner, saved.dense, dropout, wanted)
+    head.dense && dInner
+      ? await denseBackward(computation, head.dense, saved, { dInner, wantsInput })
       : dInner;
-  freeLabels(ops, saved);
+  freeLabelSaved(ops, saved);
   return dh;
 }
 
+/** Frees dInner. */
 async function denseBackward(
-  ops: Ops,
-  linear: Linear,
-  h: Tensor,
-  dInner: Tensor,
-  { saved, slope }: NonNullable<LabelSaved['dense']>,
-  dropout: Dropout | null,
-  wanted: boolean,
+  computation: Computation,
+  { linear }: DenseLayer,
+  { h, dense }: LabelSaved,
+  { dInner, wantsInput }: { readonly dInner: Tensor; readonly wantsInput: boolean },
 ): Promise<Tensor | null> {
-  const dRaw = thenFree(ops, ops.mul(dInner, slope), dInner);
-  const terms = await linearBackward(ops, linear, dRaw, h, saved, dropout, wanted);
+  if (!dense) return dInner;
+  const { ops } = computation;
+  const dRaw = thenFree(ops, ops.mul(dInner, dense.slope), dInner);
+  const gradient = { dy: dRaw, x: h, saved: dense.linear };
+  const terms = await linearBackward(computation, linear, gradient, wantsInput);
   ops.free(dRaw);
   return terms.length > 0 ? sumAndFree(ops, terms) : null;
 }

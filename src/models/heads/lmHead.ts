@@ -1,51 +1,55 @@
-import { applyActivation, applyActivationWithSlope } from '../layers/activation';
-import type { Dropout } from '../layers/dropout';
+import { applySoftcap, applySoftcapWithSlope } from '../layers/activation';
 import {
   isLinearTrained,
   linearBackward,
   linearForward,
   matMulWeight,
   savedTensors,
-  sumAndFree,
+  type Computation,
   type Linear,
   type LinearSaved,
 } from '../layers/linear';
-import type { FusedOps } from '../ops/fused';
-import { castAndFree, concatAndFree, thenFree, type Ops, type Tensor } from '../ops/ops';
+import type { CrossEntropyOutput, FusedOps } from '../ops/fusedOps';
+import {
+  castAndFree,
+  concatAndFree,
+  sumAndFree,
+  thenFree,
+  type Ops,
+  type Tensor,
+} from '../ops/ops';
 
 export interface LmHead {
-  /** The output layer, tied to the embedding or not. */
+  /** The output layer; its weight may be that of the embedding. */
   readonly output: Linear;
+  /** Logits become softcap · tanh(logit / softcap); null: they stay as they are. */
   readonly softcap: number | null;
 }
 
 /**
- * Bytes of logits that exist at the same time: more rows make larger products, which run faster, up
- * to where their numbers leave the cache.
+ * Bytes of logits that exist at one time. More rows make larger, faster products, until the logits
+ * no longer fit the processor's cache.
  */
 const CHUNK_BYTES = 32 << 20;
-const MOST_ROWS = 256;
+const MAX_CHUNK_ROWS = 256;
 
-/** Rows of the output layer that are computed at once. */
-function chunkRows({
-  weight: {
-    tensor: { shape, dtype },
-  },
-}: Linear): number {
+/** Rows whose logits are computed at one time. */
+function chunkRows({ weight }: Linear): number {
+  const { shape, dtype } = weight.tensor;
   const rows = CHUNK_BYTES / (shape[0]! * (dtype === 'bf16' ? 2 : 4));
-  return Math.min(MOST_ROWS, Math.max(32, 32 * Math.floor(rows / 32)));
+  return Math.min(MAX_CHUNK_ROWS, Math.max(32, 32 * Math.floor(rows / 32)));
 }
 
-/** Logits of all rows of h [n, d] -> [n, vocab]. */
+/** Logits [n, vocab] of all rows of h [n, d], which is not freed. */
 export async function lmLogits(ops: Ops, head: LmHead, h: Tensor): Promise<Float32Array> {
   const n = h.shape[0]!;
   const vocab = head.output.weight.tensor.shape[0]!;
   const all = new Float32Array(n * vocab);
   const step = chunkRows(head.output);
   for (let start = 0; start < n; start += step) {
-    const rows = rowsOf(ops, h, start, step);
-    const { y, saved } = linearForward(ops, head.output, rows, null);
-    const z = capped(ops, y, head.softcap);
+    const rows = sliceRows(ops, h, start, step);
+    const { y, saved } = linearForward({ ops, dropout: null }, head.output, rows);
+    const z = head.softcap === null ? y : applySoftcap(ops, y, head.softcap);
     all.set(await ops.download(z), start * vocab);
     ops.free(rows, z, ...savedTensors(saved));
     await ops.yieldPoint();
@@ -53,39 +57,43 @@ export async function lmLogits(ops: Ops, head: LmHead, h: Tensor): Promise<Float
   return all;
 }
 
-/**
- * The loss alone, with the gradients of the output layer's own adapter, or with those of everything
- * below it too.
- */
+/** The loss alone, also the gradients of the output layer, or also those of everything below it. */
 export type LossOutputs = 'loss' | 'head' | 'all';
 
+/** Rows of h and their labels. */
+interface LabelledRows {
+  readonly h: Tensor; // [at least as many as labels, d]
+  readonly labels: Int32Array;
+}
+
+interface LmLoss {
+  readonly loss_sum: number;
+  /** Null unless all gradients are wanted. */
+  readonly dh: Tensor | null; // [labels, d]
+}
+
 /**
- * Sum of the cross-entropies of the first m rows of h against `labels` [m], and its gradient dh [m,
- * d] where all is wanted: d(logits) = softmax(logits) - onehot(label), so dh = softmax(logits) E -
- * E[label]. The logits of some rows at a time.
+ * Sum of the cross-entropies of the first rows of h, which is not freed, against `labels`.
+ * d(logits) = softmax(logits) - onehot(label), so dh = softmax(logits) E - E[label]. Computes some
+ * rows at a time.
  */
 export async function lmLoss(
-  ops: Ops,
+  { ops, dropout }: Computation,
   head: LmHead,
-  h: Tensor,
-  labels: Int32Array,
-  dropout: Dropout | null,
+  { h, labels }: LabelledRows,
   wanted: LossOutputs,
-): Promise<{ readonly loss_sum: number; readonly dh: Tensor | null }> {
+): Promise<LmLoss> {
   const dhs: Tensor[] = [];
   let loss_sum = 0;
   const step = chunkRows(head.output);
   for (let start = 0; start < labels.length; start += step) {
-    const own = labels.subarray(start, start + step);
-    const rows = rowsOf(ops, h, start, own.length);
-    const chunk = await chunkLoss(
+    const chunkLabels = labels.subarray(start, start + step);
+    const rows = sliceRows(ops, h, start, chunkLabels.length);
+    const computation = {
       ops,
-      head,
-      rows,
-      own,
-      dropout && { ...dropout, seed: dropout.seed + start },
-      wanted,
-    );
+      dropout: dropout && { ...dropout, seed: dropout.seed + start },
+    };
+    const chunk = await chunkLoss(computation, head, { h: rows, labels: chunkLabels }, wanted);
     loss_sum += chunk.loss_sum;
     if (chunk.dh) dhs.push(chunk.dh);
     ops.free(rows);
@@ -94,152 +102,148 @@ export async function lmLoss(
   return { loss_sum, dh: dhs.length > 0 ? concatAndFree(ops, dhs, 0) : null };
 }
 
+/** The logits of a chunk of c rows, scored against their labels. */
+interface ScoredChunk extends LabelledRows {
+  readonly linear: LinearSaved;
+  /** softmax(z), or the kernel's dz. */
+  readonly p: Tensor; // [c, vocab]
+  readonly softcapSlope: Tensor | null; // [c, vocab]
+}
+
 async function chunkLoss(
-  ops: Ops,
+  computation: Computation,
   { output, softcap }: LmHead,
-  rows: Tensor,
-  labels: Int32Array,
-  dropout: Dropout | null,
+  rows: LabelledRows,
   wanted: LossOutputs,
-): Promise<{ loss_sum: number; dh: Tensor | null }> {
-  const { y, saved } = linearForward(ops, output, rows, dropout); // [c, vocab]
+): Promise<LmLoss> {
+  const { ops } = computation;
+  const { labels } = rows;
+  const { y, saved: linear } = linearForward(computation, output, rows.h); // [c, vocab]
+  // The gradient then needs no dz: see `backwardThroughWeight`.
   const isPlain = !isLinearTrained(output) && !output.lora && softcap === null;
-  const { p, slope, loss_sum } =
+  const scores =
     ops.fused && softcap === null
-      ? await fusedCrossEntropy(
-          ops,
-          ops.fused,
-          y,
-          labels,
-          wanted === 'loss' ? 'loss' : isPlain ? 'p' : 'dz',
-        )
-      : await plainCrossEntropy(ops, y, softcap, labels);
-  const terms =
-    wanted === 'loss' || !p
-      ? []
-      : isPlain
-        ? throughWeight(ops, output, p, labels)
-        : await throughLogits(ops, output, rows, p, slope, saved, labels, dropout, wanted);
-  ops.free(...(p ? [p] : []), ...(slope ? [slope] : []), ...savedTensors(saved));
+      ? await fusedCrossEntropy(ops, ops.fused, { y, labels }, kernelOutput(wanted, isPlain))
+      : await plainCrossEntropy(ops, { y, labels }, softcap);
+  const { p, softcapSlope, loss_sum } = scores;
+  const terms: Tensor[] = [];
+  if (wanted !== 'loss' && p) {
+    const chunk = { ...rows, linear, p, softcapSlope };
+    const wantsInput = wanted === 'all';
+    if (!isPlain) {
+      terms.push(...(await backwardThroughLogits(computation, output, chunk, wantsInput)));
+    } else if (wantsInput) terms.push(backwardThroughWeight(ops, output, chunk));
+  }
+  ops.free(...(p ? [p] : []), ...(softcapSlope ? [softcapSlope] : []), ...savedTensors(linear));
   return { loss_sum, dh: terms.length > 0 ? sumAndFree(ops, terms) : null };
 }
 
-interface Scored {
-  /** softmax(z) [c, vocab], or what was asked for */
-  readonly p: Tensor | null;
-  /** Of the softcap. */
-  readonly slope: Tensor | null;
+function kernelOutput(wanted: LossOutputs, isPlain: boolean): CrossEntropyOutput {
+  if (wanted === 'loss') return 'loss';
+  return isPlain ? 'p' : 'dz';
+}
+
+interface Scores {
+  /** softmax(z), or what the kernel was asked for. */
+  readonly p: Tensor | null; // [c, vocab]
+  readonly softcapSlope: Tensor | null; // [c, vocab]
   readonly loss_sum: number;
 }
 
-/** Takes y over. */
+interface LabelledLogits {
+  readonly y: Tensor; // [c, vocab], before the softcap
+  readonly labels: Int32Array;
+}
+
+/** Frees y. */
 async function fusedCrossEntropy(
   ops: Ops,
   fused: FusedOps,
-  y: Tensor,
-  labels: Int32Array,
-  wanted: 'loss' | 'p' | 'dz',
-): Promise<Scored> {
-  const own = ops.upload(labels.slice(), [labels.length]);
-  const { p, loss } = fused.crossEntropy(y, own, wanted);
+  { y, labels }: LabelledLogits,
+  wanted: CrossEntropyOutput,
+): Promise<Scores> {
+  const indices = ops.upload(labels.slice(), [labels.length]);
+  const { p, loss } = fused.crossEntropy(y, indices, wanted);
   const losses = await ops.download(loss);
-  ops.free(y, own, loss);
-  return { p, slope: null, loss_sum: losses.reduce((sum, one) => sum + one, 0) };
+  ops.free(y, indices, loss);
+  return { p, softcapSlope: null, loss_sum: losses.reduce((sum, one) => sum + one, 0) };
 }
 
-/** Takes y over. */
+/** Frees y. */
 async function plainCrossEntropy(
   ops: Ops,
-  y: Tensor,
+  { y, labels }: LabelledLogits,
   softcap: number | null,
-  labels: Int32Array,
-): Promise<Scored> {
-  const { z, slope } = cappedWithSlope(ops, y, softcap);
+): Promise<Scores> {
+  const { y: z, slope: softcapSlope } =
+    softcap === null
+      ? { y: castAndFree(ops, y, 'f32'), slope: null }
+      : applySoftcapWithSlope(ops, y, softcap);
   const p = ops.softmax(z);
-  const loss_sum = await crossEntropy(ops, z, p, labels);
+  const loss_sum = await crossEntropySum(ops, z, p, labels);
   ops.free(z);
-  return { p, slope, loss_sum };
+  return { p, softcapSlope, loss_sum };
 }
 
 /**
- * Sum of log(sum(exp z)) - z[label], with log(sum(exp z)) = max z - log(max p): exact also where
- * p[label] underflows.
+ * Sum of log(sum(exp z)) - z[label], with log(sum(exp z)) = max z - log(max p), which is exact even
+ * if p[label] underflows. p = softmax(z). Frees neither.
  */
-async function crossEntropy(ops: Ops, z: Tensor, p: Tensor, labels: Int32Array): Promise<number> {
-  const places = ops.upload(
-    Int32Array.from({ length: labels.length * 2 }, (_, i) => (i % 2 ? labels[i >> 1]! : i >> 1)),
-    [labels.length, 2],
-  );
+async function crossEntropySum(
+  ops: Ops,
+  z: Tensor,
+  p: Tensor,
+  labels: Int32Array,
+): Promise<number> {
+  const rowAndLabel = Array.from(labels, (label, row) => [row, label]).flat();
+  const places = ops.upload(Int32Array.from(rowAndLabel), [labels.length, 2]);
   const parts = [ops.max(z), ops.max(p), ops.gatherElements(z, places)];
-  const [top, topP, own] = (await Promise.all(parts.map((t) => ops.download(t)))) as [
+  const [maxZ, maxP, zOfLabel] = (await Promise.all(parts.map((t) => ops.download(t)))) as [
     Float32Array,
     Float32Array,
     Float32Array,
   ];
   ops.free(places, ...parts);
-  return labels.reduce((sum, _, i) => sum + top[i]! - Math.log(topP[i]!) - own[i]!, 0);
+  return labels.reduce((sum, _, i) => sum + maxZ[i]! - Math.log(maxP[i]!) - zOfLabel[i]!, 0);
 }
 
-/** dh = p E - E[label] */
-function throughWeight(ops: Ops, output: Linear, p: Tensor, labels: Int32Array): Tensor[] {
+/** dh = p E - E[label] [c, d], for an output layer of which nothing trains. */
+function backwardThroughWeight(ops: Ops, output: Linear, { p, labels }: ScoredChunk): Tensor {
   const indices = ops.upload(labels.slice(), [labels.length]);
   const weight = output.weight.tensor;
-  const own = thenFree(ops, ops.gather(weight, indices), indices); // [c, d]
-  const mean = matMulWeight(ops, p, weight, false); // [c, d]
-  return [thenFree(ops, ops.sub(mean, own), mean, own)];
+  const rowsOfLabels = thenFree(ops, ops.gather(weight, indices), indices);
+  const mean = matMulWeight(ops, p, weight, false);
+  return thenFree(ops, ops.sub(mean, rowsOfLabels), mean, rowsOfLabels);
 }
 
 /**
- * p - onehot is formed where something of the output layer trains, or where its logits are bent; a
- * backing with kernels of its own has formed it.
+ * The terms of dh (none unless `wantsInput`) through dz = p - onehot(label), for an output layer
+ * that trains or is adapted, or with a softcap. The fused kernel has computed dz already.
  */
-async function throughLogits(
-  ops: Ops,
+async function backwardThroughLogits(
+  computation: Computation,
   output: Linear,
-  rows: Tensor,
-  p: Tensor,
-  slope: Tensor | null,
-  saved: LinearSaved,
-  labels: Int32Array,
-  dropout: Dropout | null,
-  wanted: LossOutputs,
+  { h, labels, linear, p, softcapSlope }: ScoredChunk,
+  wantsInput: boolean,
 ): Promise<Tensor[]> {
-  const dz = ops.fused && !slope ? p : lessOneHot(ops, p, labels);
-  const dy = slope ? thenFree(ops, ops.mul(dz, slope), dz) : dz;
-  const terms = await linearBackward(ops, output, dy, rows, saved, dropout, wanted === 'all');
+  const { ops } = computation;
+  const dz = ops.fused && !softcapSlope ? p : subtractOneHot(ops, p, labels);
+  const dy = softcapSlope ? thenFree(ops, ops.mul(dz, softcapSlope), dz) : dz;
+  const terms = await linearBackward(computation, output, { dy, x: h, saved: linear }, wantsInput);
   if (dy !== p) ops.free(dy);
   return terms;
 }
 
-function lessOneHot(ops: Ops, p: Tensor, labels: Int32Array): Tensor {
+function subtractOneHot(ops: Ops, p: Tensor, labels: Int32Array): Tensor {
   const vocab = p.shape[1]!;
-  const minusOneHot = new Float32Array(labels.length * vocab);
-  labels.forEach((label, i) => (minusOneHot[i * vocab + label] = -1));
-  const onehot = ops.upload(minusOneHot, p.shape);
-  return thenFree(ops, ops.add(p, onehot), onehot);
+  const numbers = new Float32Array(labels.length * vocab);
+  labels.forEach((label, i) => (numbers[i * vocab + label] = -1));
+  const minusOneHot = ops.upload(numbers, p.shape);
+  return thenFree(ops, ops.add(p, minusOneHot), minusOneHot);
 }
 
-/** softcap · tanh(y / softcap); takes y over. */
-function capped(ops: Ops, y: Tensor, softcap: number | null): Tensor {
-  if (softcap === null) return y;
-  const small = thenFree(ops, ops.scale(y, 1 / softcap), y);
-  const bent = thenFree(ops, applyActivation(ops, 'tanh', small), small);
-  return thenFree(ops, ops.scale(bent, softcap), bent);
-}
-
-function cappedWithSlope(
-  ops: Ops,
-  y: Tensor,
-  softcap: number | null,
-): { readonly z: Tensor; readonly slope: Tensor | null } {
-  if (softcap === null) return { z: castAndFree(ops, y, 'f32'), slope: null };
-  const small = thenFree(ops, ops.scale(y, 1 / softcap), y);
-  const bent = applyActivationWithSlope(ops, 'tanh', small);
-  ops.free(small);
-  return { z: thenFree(ops, ops.scale(bent.y, softcap), bent.y), slope: bent.slope };
-}
-
-function rowsOf(ops: Ops, h: Tensor, start: number, step: number): Tensor {
+/** Up to `count` rows of h from `start` on. */
+function sliceRows(ops: Ops, h: Tensor, start: number, count: number): Tensor {
   const [n, d] = h.shape as [number, number];
-  return ops.slice(h, [start, 0], [Math.min(step, n - start), d]);
+  return ops.slice(h, [start, 0], [Math.min(count, n - start), d]);
 }

@@ -1,51 +1,56 @@
-import type { LossSum, LossKind } from '../model';
+import type { LossKind, LossSum } from '../model';
 
 export interface Loss extends LossSum {
-  /** Gradient of the sum for the outputs. */
+  /** Gradient of the sum with respect to the outputs. */
   readonly gradient: Float32Array;
 }
 
-const NO_LABEL = -100;
-/** Of in-batch negatives: the factor of the cosines (as sentence-transformers'). */
+/** The label of tokens and rows that do not count (ignore_index of torch). */
+export const NO_LABEL = -100;
+/** The cosines' factor for in-batch negatives, as in sentence-transformers. */
 const PAIR_SCALE = 20;
 
-/**
- * The loss of a head's outputs [rows, width], and its gradient. Cross-entropies are summed in f64.
- */
+/** The loss of a head's outputs [rows, width], and its gradient. Sums in f64. */
 export function lossOf(
-  problem: Exclude<LossKind, 'next_token'>,
+  kind: Exclude<LossKind, 'next_token'>,
   outputs: Float32Array,
   width: number,
   labels: Int32Array | Float32Array,
 ): Loss {
-  switch (problem) {
+  switch (kind) {
     case 'token':
     case 'single_label':
       return crossEntropy(outputs, width, labels);
     case 'multi_label':
-      return elementwise(
-        outputs,
-        labels,
-        (z, y) => Math.max(z, 0) - z * y + Math.log1p(Math.exp(-Math.abs(z))),
-        (z, y) => 1 / (1 + Math.exp(-z)) - y,
-      );
+      return elementwiseLoss(outputs, labels, BINARY_CROSS_ENTROPY);
     case 'regression':
-      return elementwise(
-        outputs,
-        labels,
-        (z, y) => (z - y) ** 2,
-        (z, y) => 2 * (z - y),
-      );
+      return elementwiseLoss(outputs, labels, SQUARED_ERROR);
     case 'pairs':
       return pairLoss(outputs, width);
   }
 }
 
-function elementwise(
+/** Of an output z and its label y. */
+interface ElementLoss {
+  readonly loss: (z: number, y: number) => number;
+  readonly slope: (z: number, y: number) => number;
+}
+
+/** With logits, in the form that does not overflow. */
+const BINARY_CROSS_ENTROPY: ElementLoss = {
+  loss: (z, y) => Math.max(z, 0) - z * y + Math.log1p(Math.exp(-Math.abs(z))),
+  slope: (z, y) => 1 / (1 + Math.exp(-z)) - y,
+};
+
+const SQUARED_ERROR: ElementLoss = {
+  loss: (z, y) => (z - y) ** 2,
+  slope: (z, y) => 2 * (z - y),
+};
+
+function elementwiseLoss(
   outputs: Float32Array,
   labels: ArrayLike<number>,
-  loss: (z: number, y: number) => number,
-  slope: (z: number, y: number) => number,
+  { loss, slope }: ElementLoss,
 ): Loss {
   let loss_sum = 0;
   const gradient = outputs.map((z, i) => {
@@ -57,7 +62,8 @@ function elementwise(
 
 function crossEntropy(outputs: Float32Array, width: number, labels: ArrayLike<number>): Loss {
   const gradient = new Float32Array(outputs.length);
-  let [loss_sum, labelled] = [0, 0];
+  let loss_sum = 0;
+  let labelled = 0;
   for (let row = 0; row * width < outputs.length; row++) {
     const label = labels[row]!;
     if (label === NO_LABEL) continue;
@@ -78,73 +84,77 @@ function softmax(z: Float32Array): Float64Array {
 }
 
 /**
- * Multiple negatives ranking (Henderson et al. 2017): of all second halves, a row's own must be the
- * nearest. Vectors [2 pairs, width] of any length.
+ * Multiple negatives ranking (Henderson et al. 2017): among the second halves of all pairs, that of
+ * a row's own pair must be the nearest. `vectors` [2 pairs, width] need not have length 1.
  */
 function pairLoss(vectors: Float32Array, width: number): Loss {
   const pairs = vectors.length / width / 2;
   const units = unitRows(vectors, width);
   const scores = new Float32Array(pairs * pairs);
-  for (let i = 0; i < pairs; i++)
-    for (let j = 0; j < pairs; j++)
-      scores[i * pairs + j] = PAIR_SCALE * dot(units.rows, i, pairs + j, width);
-  const {
-    loss_sum,
-    labelled,
-    gradient: dScores,
-  } = crossEntropy(
-    scores,
-    pairs,
-    Int32Array.from({ length: pairs }, (_, i) => i),
-  );
+  for (let i = 0; i < pairs; i++) {
+    for (let j = 0; j < pairs; j++) {
+      const cosine = dotOfRows(units, i, pairs + j);
+      scores[i * pairs + j] = PAIR_SCALE * cosine;
+    }
+  }
+  const ownPairs = Int32Array.from({ length: pairs }, (_, i) => i);
+  const { loss_sum, labelled, gradient: dScores } = crossEntropy(scores, pairs, ownPairs);
   const dUnits = new Float64Array(vectors.length);
   for (let i = 0; i < pairs; i++) {
     for (let j = 0; j < pairs; j++) {
       const d = PAIR_SCALE * dScores[i * pairs + j]!;
+      const first = i * width;
+      const second = (pairs + j) * width;
       for (let k = 0; k < width; k++) {
-        dUnits[i * width + k]! += d * units.rows[(pairs + j) * width + k]!;
-        dUnits[(pairs + j) * width + k]! += d * units.rows[i * width + k]!;
+        dUnits[first + k]! += d * units.rows[second + k]!;
+        dUnits[second + k]! += d * units.rows[first + k]!;
       }
     }
   }
-  return { loss_sum, labelled, gradient: throughUnits(units, dUnits, width) };
+  return { loss_sum, labelled, gradient: unitRowsBackward(units, dUnits) };
 }
 
-interface Units {
+/** Rows of length 1, and the lengths that they had. */
+interface UnitRows {
   readonly rows: Float64Array;
   readonly lengths: Float64Array;
+  readonly width: number;
 }
 
-function unitRows(vectors: Float32Array, width: number): Units {
+function unitRows(vectors: Float32Array, width: number): UnitRows {
   const rows = Float64Array.from(vectors);
-  const lengths = Float64Array.from({ length: vectors.length / width }, (_, row) => {
-    const own = rows.subarray(row * width, (row + 1) * width);
-    const length = Math.max(1e-12, Math.sqrt(own.reduce((sum, x) => sum + x * x, 0)));
-    own.forEach((x, i) => (own[i] = x / length));
+  const lengths = Float64Array.from({ length: vectors.length / width }, (_, index) => {
+    const row = rows.subarray(index * width, (index + 1) * width);
+    const square = row.reduce((sum, x) => sum + x * x, 0);
+    const length = Math.max(1e-12, Math.sqrt(square));
+    row.forEach((x, i) => (row[i] = x / length));
     return length;
   });
-  return { rows, lengths };
+  return { rows, lengths, width };
 }
 
-/** d of v for u = v / ‖v‖: (du - u (u · du)) / ‖v‖ */
-function throughUnits({ rows, lengths }: Units, dUnits: Float64Array, width: number): Float32Array {
+/** Gradient of v for u = v / ‖v‖: (du - u (u · du)) / ‖v‖ */
+function unitRowsBackward({ rows, lengths, width }: UnitRows, dUnits: Float64Array): Float32Array {
   const gradient = new Float32Array(rows.length);
   lengths.forEach((length, row) => {
-    let along = 0;
-    for (let k = row * width; k < (row + 1) * width; k++) along += rows[k]! * dUnits[k]!;
-    for (let k = row * width; k < (row + 1) * width; k++)
-      gradient[k] = (dUnits[k]! - rows[k]! * along) / length;
+    const start = row * width;
+    const end = start + width;
+    let projection = 0;
+    for (let k = start; k < end; k++) projection += rows[k]! * dUnits[k]!;
+    for (let k = start; k < end; k++) {
+      gradient[k] = (dUnits[k]! - rows[k]! * projection) / length;
+    }
   });
   return gradient;
 }
 
-function dot(rows: Float64Array, i: number, j: number, width: number): number {
+function dotOfRows({ rows, width }: UnitRows, i: number, j: number): number {
   let sum = 0;
   for (let k = 0; k < width; k++) sum += rows[i * width + k]! * rows[j * width + k]!;
   return sum;
 }
 
-/** Rows of length 1. */
+/** Scales rows of `width` elements to length 1. */
 export function normalizedRows(vectors: Float32Array, width: number): Float32Array {
   return Float32Array.from(unitRows(vectors, width).rows);
 }

@@ -1,12 +1,13 @@
-/** Dropout of one batch in training; null elsewhere. */
+/** Dropout on the inputs of A for one training batch; null elsewhere. */
 export interface Dropout {
+  /** Probability that an input is dropped, in [0, 1). */
   readonly rate: number;
   readonly seed: number;
 }
 
 /**
- * A seed for one module's mask (MurmurHash3's finalizer over both numbers): the same in the forward
- * and in the backward pass.
+ * The seed of one module's mask (MurmurHash3's finalizer over both numbers): the backward pass gets
+ * the mask of the forward pass.
  */
 export function dropoutSeed(dropout: Dropout, module: number): number {
   let h = Math.imul(dropout.seed ^ 0x9e3779b9, 0x85ebca6b) ^ Math.imul(module + 1, 0xc2b2ae35);

@@ -8,66 +8,64 @@ import {
   type AttentionCache,
   type AttentionSaved,
   type AttentionWeights,
-  type PassContext,
-  type SelectedRows,
+  type DecodeStep,
 } from '../attention/attentionBranch';
-import type { AttentionShape, RotaryTable } from '../attention/attention';
-import { isLinearTrained } from './linear';
-import { freeMlp, mlpBackward, mlpForward, type MlpSaved, type MlpWeights } from './mlpBranch';
+import type { PassContext, SelectedRows } from '../attention/passContext';
+import type { Ops, Tensor } from '../ops/ops';
+import {
+  freeMlp,
+  isMlpTrained,
+  mlpBackward,
+  mlpForward,
+  type MlpSaved,
+  type MlpWeights,
+} from './mlpBranch';
 import {
   isNormTrained,
-  normBackward,
+  normBackwardAndFree,
   normForward,
   statsTensors,
   type Norm,
-  type NormStats,
+  type NormSaved,
 } from './norm';
-import { thenFree, type Ops, type Tensor } from '../ops/ops';
 
+/** An attention branch and an MLP branch on a residual stream. */
 export interface LayerWeights {
   readonly attention: AttentionWeights;
   readonly mlp: MlpWeights;
-  /** Norms of the sums. */
+  /** Norms of the residual stream after each branch. */
   readonly after_attention: Norm | null;
   readonly after_mlp: Norm | null;
+  /** Whether the MLP reads attention's output, or both branches read the layer's input. */
   readonly residual: 'sequential' | 'parallel';
 }
 
-/** A sum and the statistics of its norm. */
-interface Sum {
-  readonly x: Tensor;
-  readonly stats: NormStats;
-}
-
 /**
- * What the backward pass needs of the forward pass. m = n, except in the last layer: there the
- * chosen rows.
+ * What the backward pass needs of the forward pass, which owns it. m = n, except in the last layer,
+ * where it is the number of selected rows.
  */
 export interface LayerSaved {
   readonly x: Tensor; // [n, d]
-  readonly x1: Tensor; // [m, d]: what the MLP reads
-  readonly rows: SelectedRows | null;
+  /** What the MLP reads. */
+  readonly x1: Tensor; // [m, d]
   readonly attention: AttentionSaved;
   readonly mlp: MlpSaved;
-  readonly sums: { readonly attention: Sum | null; readonly mlp: Sum | null };
+  /** Of after_attention and after_mlp. */
+  readonly norms: readonly [attention: NormSaved | null, mlp: NormSaved | null];
 }
 
-export function isLayerTrained({
-  attention: a,
-  mlp: m,
-  after_attention,
-  after_mlp,
-}: LayerWeights): boolean {
+export function isLayerTrained(w: LayerWeights): boolean {
   return (
-    isAttentionTrained(a) ||
-    [m.up, m.down, ...(m.gate ? [m.gate] : [])].some(isLinearTrained) ||
-    [m.norm_in, m.norm_out, after_attention, after_mlp].some(isNormTrained)
+    isAttentionTrained(w.attention) ||
+    isMlpTrained(w.mlp) ||
+    isNormTrained(w.after_attention) ||
+    isNormTrained(w.after_mlp)
   );
 }
 
 /**
- * What a layer's forward pass leaves for the backward pass: nothing, its input alone, from which
- * that computes the rest again, or all.
+ * What a layer's forward pass keeps for the backward pass: nothing, its input, from which the
+ * backward pass recomputes the rest (gradient checkpointing, Chen et al. 2016), or everything.
  */
 export type SavePolicy = 'nothing' | 'input' | 'all';
 export type SavedLayer =
@@ -75,222 +73,198 @@ export type SavedLayer =
   | { readonly keep: 'input'; readonly x: Tensor }
   | { readonly keep: 'all'; readonly saved: LayerSaved };
 
-/** x [n, d] -> y [m, d]; takes x over: it is kept, or freed where nothing is to be kept. */
+/** x [n, d] -> y [m, d]. Takes ownership of x: it is part of what is saved, or freed. */
 export function layerForward(
-  ops: Ops,
+  pass: PassContext,
   w: LayerWeights,
   x: Tensor,
-  pass: PassContext,
-  rows: SelectedRows | null,
-  keep: SavePolicy,
-): { y: Tensor; kept: SavedLayer } {
-  const { y, saved } = layerWhole(ops, w, x, pass, rows, keep === 'all');
-  if (keep === 'all') return { y, kept: { keep, saved } };
-  freeLayer(ops, saved, keep === 'input' ? 'input' : 'nothing');
-  return { y, kept: keep === 'input' ? { keep, x } : { keep } };
+  { rows, keep }: { readonly rows: SelectedRows | null; readonly keep: SavePolicy },
+): { readonly y: Tensor; readonly kept: SavedLayer } {
+  const { y, saved } = computeLayer(pass, w, x, { rows, keep: keep === 'all' });
+  switch (keep) {
+    case 'all':
+      return { y, kept: { keep, saved } };
+    case 'input':
+      freeLayer(pass.ops, saved, 'input');
+      return { y, kept: { keep, x } };
+    case 'nothing':
+      freeLayer(pass.ops, saved);
+      return { y, kept: { keep } };
+  }
 }
 
-/** Frees what a layer left. */
+/** Frees what a layer saved, if no backward pass did. */
 export function freeSavedLayer(ops: Ops, kept: SavedLayer): void {
   if (kept.keep === 'input') ops.free(kept.x);
   if (kept.keep === 'all') freeLayer(ops, kept.saved);
 }
 
-function layerWhole(
-  ops: Ops,
+function computeLayer(
+  pass: PassContext,
   w: LayerWeights,
   x: Tensor,
-  pass: PassContext,
-  rows: SelectedRows | null,
-  keep: boolean,
-): { y: Tensor; saved: LayerSaved } {
-  const attention = attentionForward(ops, w.attention, x, pass, rows, keep);
-  const first = normed(ops, w.after_attention, attention.y);
-  const x1 = w.residual === 'sequential' ? first.y : rows ? ops.gather(x, rows.indices) : x;
-  const mlp = mlpForward(ops, w.mlp, x1, first.y, pass.dropout);
+  { rows, keep }: { readonly rows: SelectedRows | null; readonly keep: boolean },
+): { readonly y: Tensor; readonly saved: LayerSaved } {
+  const { ops } = pass;
+  const attention = attentionForward(pass, w.attention, x, { rows, keep });
+  const first = applyNorm(ops, w.after_attention, attention.y);
+  const x1 = w.residual === 'sequential' ? first.y : selectRows(ops, x, rows);
+  const mlp = mlpForward(pass, w.mlp, x1, first.y);
   if (w.residual === 'parallel') ops.free(first.y);
-  const second = normed(ops, w.after_mlp, mlp.y);
-  return {
-    y: second.y,
-    saved: {
-      x,
-      x1,
-      rows,
-      attention: attention.saved,
-      mlp: mlp.saved,
-      sums: { attention: first.sum, mlp: second.sum },
-    },
-  };
+  const second = applyNorm(ops, w.after_mlp, mlp.y);
+  const norms = [first.norm, second.norm] as const;
+  return { y: second.y, saved: { x, x1, attention: attention.saved, mlp: mlp.saved, norms } };
 }
 
-/** Takes x over. */
-function normed(
+/** The selected rows of x [n, d] -> [m, d]; x itself if all are. */
+const selectRows = (ops: Ops, x: Tensor, rows: SelectedRows | null): Tensor =>
+  rows ? ops.gather(x, rows.indices) : x;
+
+/** Takes ownership of x: it is part of what is saved, or returned as it is. */
+function applyNorm(
   ops: Ops,
   norm: Norm | null,
   x: Tensor,
-): { readonly y: Tensor; readonly sum: Sum | null } {
-  if (!norm) return { y: x, sum: null };
+): { readonly y: Tensor; readonly norm: NormSaved | null } {
+  if (!norm) return { y: x, norm: null };
   const { h, stats } = normForward(ops, norm, x);
-  return { y: h, sum: { x, stats } };
+  return { y: h, norm: { x, stats } };
 }
 
+function freeNorms(ops: Ops, norms: readonly (NormSaved | null)[]): void {
+  for (const norm of norms) {
+    if (norm) ops.free(norm.x, ...statsTensors(norm.stats));
+  }
+}
+
+/** Frees what was saved, except for the layer's input, or the keys and values. */
 function freeLayer(
   ops: Ops,
-  { x, x1, attention, mlp, sums }: LayerSaved,
-  spare: 'nothing' | 'input' | 'keys' = 'nothing',
+  { x, x1, attention, mlp, norms }: LayerSaved,
+  except: 'nothing' | 'input' | 'keys' = 'nothing',
 ): void {
-  freeAttention(ops, attention, spare !== 'keys');
+  freeAttention(ops, attention, except !== 'keys');
   freeMlp(ops, mlp);
-  for (const sum of [sums.attention, sums.mlp])
-    if (sum) ops.free(sum.x, ...statsTensors(sum.stats));
-  ops.free(...(spare === 'input' ? [] : [x]), ...(x1 === x ? [] : [x1]));
+  freeNorms(ops, norms);
+  ops.free(...(except === 'input' ? [] : [x]), ...(x1 === x ? [] : [x1]));
 }
 
-/** Like `layerForward` for a whole prompt, keeping its keys and values. */
+/** `layerForward` for a whole prompt, which keeps its keys and values. Frees x. */
 export function layerPrefill(
-  ops: Ops,
+  pass: PassContext,
   w: LayerWeights,
   x: Tensor,
-  pass: PassContext,
   rows: SelectedRows | null,
-): { y: Tensor; cache: AttentionCache } {
-  const { y, saved } = layerWhole(ops, w, x, pass, rows, true);
+): { readonly y: Tensor; readonly cache: AttentionCache } {
+  const { y, saved } = computeLayer(pass, w, x, { rows, keep: true });
   const { k, v } = saved.attention.heads;
-  freeLayer(ops, saved, 'keys');
+  freeLayer(pass.ops, saved, 'keys');
   return { y, cache: { k, v } };
 }
 
-/** One more token: x [1, d] -> y [1, d]; takes x and the cache over, returns the longer cache. */
+/** One more token: x [1, d] -> y [1, d]. Frees x and the cache, and returns the longer cache. */
 export function layerStep(
-  ops: Ops,
+  step: DecodeStep,
   w: LayerWeights,
   x: Tensor,
   cache: AttentionCache,
-  shape: AttentionShape,
-  turn: RotaryTable,
-  window: number | null,
-): { y: Tensor; cache: AttentionCache } {
-  const attention = attentionStep(ops, w.attention, x, cache, shape, turn, window);
-  const first = normed(ops, w.after_attention, attention.y);
-  const { y, saved } = mlpForward(
-    ops,
-    w.mlp,
-    w.residual === 'sequential' ? first.y : x,
-    first.y,
-    null,
-  );
-  const second = normed(ops, w.after_mlp, y);
+): { readonly y: Tensor; readonly cache: AttentionCache } {
+  const { ops } = step;
+  const attention = attentionStep(step, w.attention, x, cache);
+  const first = applyNorm(ops, w.after_attention, attention.y);
+  const x1 = w.residual === 'sequential' ? first.y : x;
+  const { y, saved } = mlpForward({ ops, dropout: null }, w.mlp, x1, first.y);
+  const second = applyNorm(ops, w.after_mlp, y);
   freeMlp(ops, saved);
-  for (const { sum } of [first, second]) if (sum) ops.free(sum.x, ...statsTensors(sum.stats));
+  freeNorms(ops, [first.norm, second.norm]);
   ops.free(x, first.y);
   return { y: second.y, cache: attention.cache };
 }
 
+/** What a layer's backward pass starts from. */
+export interface LayerGradient {
+  readonly dy: Tensor; // [m, d]
+  /** The rows of the forward pass. */
+  readonly rows: SelectedRows | null;
+  /** Whether anything below the layer needs the gradient of its input. */
+  readonly wantsInput: boolean;
+}
+
 /**
- * dy [m, d] -> dx [n, d], or null where nothing below needs it. Takes dy and what was kept over.
+ * dy [m, d] -> dx [n, d], or null unless `wantsInput`. Accumulates the gradients of what trains.
+ * Frees dy and what was saved.
  */
 export async function layerBackward(
-  ops: Ops,
-  w: LayerWeights,
-  dy: Tensor,
-  kept: SavedLayer,
   pass: PassContext,
-  rows: SelectedRows | null,
-  wanted: boolean,
+  w: LayerWeights,
+  kept: SavedLayer,
+  { dy, rows, wantsInput }: LayerGradient,
 ): Promise<Tensor | null> {
   if (kept.keep === 'nothing') throw new Error('Nothing was kept for the backward pass.');
-  const saved = kept.keep === 'all' ? kept.saved : again(ops, w, kept.x, pass, rows);
-  const { x, x1, sums } = saved;
+  const { ops } = pass;
+  const saved = kept.keep === 'all' ? kept.saved : recomputeLayer(pass, w, kept.x, rows);
+  const [, afterMlp] = saved.norms;
   const dSum =
-    w.after_mlp && sums.mlp
-      ? thenFree(
-          ops,
-          await normBackward(ops, w.after_mlp, sums.mlp.x, sums.mlp.stats, dy, null),
-          dy,
-        )
-      : dy;
+    w.after_mlp && afterMlp ? await normBackwardAndFree(ops, w.after_mlp, afterMlp, dy) : dy;
   const dx =
     w.residual === 'sequential'
-      ? await sequentialBackward(ops, w, x, x1, dSum, saved, pass, wanted)
-      : await parallelBackward(ops, w, x, x1, dSum, saved, pass, wanted, rows);
+      ? await sequentialBackward(pass, w, saved, { dy: dSum, rows, wantsInput })
+      : await parallelBackward(pass, w, saved, { dy: dSum, rows, wantsInput });
   freeLayer(ops, saved);
   return dx;
 }
 
-function again(
-  ops: Ops,
+function recomputeLayer(
+  pass: PassContext,
   w: LayerWeights,
   x: Tensor,
-  pass: PassContext,
   rows: SelectedRows | null,
 ): LayerSaved {
-  const { y, saved } = layerWhole(ops, w, x, pass, rows, true);
-  ops.free(y);
+  const { y, saved } = computeLayer(pass, w, x, { rows, keep: true });
+  pass.ops.free(y);
   return saved;
 }
 
+/** Frees dy. */
 async function sequentialBackward(
-  ops: Ops,
-  w: LayerWeights,
-  x: Tensor,
-  x1: Tensor,
-  dy: Tensor,
-  saved: LayerSaved,
   pass: PassContext,
-  wanted: boolean,
+  w: LayerWeights,
+  saved: LayerSaved,
+  { dy, rows, wantsInput }: LayerGradient,
 ): Promise<Tensor | null> {
-  const { attention: a, after_attention } = w;
-  const wantedBelow = wanted || isAttentionTrained(a) || isNormTrained(after_attention);
-  const dx1 = await mlpBackward(ops, w.mlp, x1, dy, saved.mlp, pass.dropout, wantedBelow, dy);
+  const { ops } = pass;
+  const { attention, after_attention } = w;
+  const wantsX1 = wantsInput || isAttentionTrained(attention) || isNormTrained(after_attention);
+  const mlpGradient = { dy, residual: dy, wantsInput: wantsX1 };
+  const dx1 = await mlpBackward(pass, w.mlp, saved.mlp, mlpGradient);
   ops.free(dy);
   if (!dx1) return null;
-  const { attention: sum } = saved.sums;
+  const [afterAttention] = saved.norms;
   const dSum =
-    after_attention && sum
-      ? thenFree(ops, await normBackward(ops, after_attention, sum.x, sum.stats, dx1, null), dx1)
+    after_attention && afterAttention
+      ? await normBackwardAndFree(ops, after_attention, afterAttention, dx1)
       : dx1;
-  const residual = scatterRows(ops, dSum, saved.rows);
-  const dx = await attentionBackward(
-    ops,
-    a,
-    x,
-    dSum,
-    saved.attention,
-    pass,
-    saved.rows,
-    wanted,
-    residual,
-  );
+  const residual = scatterRows(ops, dSum, rows);
+  const gradient = { dy: dSum, residual, wantsInput };
+  const dx = await attentionBackward(pass, attention, saved.attention, gradient);
   if (residual !== dSum) ops.free(residual);
   ops.free(dSum);
   return dx;
 }
 
+/** Frees dy. */
 async function parallelBackward(
-  ops: Ops,
-  w: LayerWeights,
-  x: Tensor,
-  x1: Tensor,
-  dy: Tensor,
-  saved: LayerSaved,
   pass: PassContext,
-  wanted: boolean,
-  rows: SelectedRows | null,
+  w: LayerWeights,
+  saved: LayerSaved,
+  { dy, rows, wantsInput }: LayerGradient,
 ): Promise<Tensor | null> {
-  const dx1 = await mlpBackward(ops, w.mlp, x1, dy, saved.mlp, pass.dropout, wanted, dy);
+  const { ops } = pass;
+  const dx1 = await mlpBackward(pass, w.mlp, saved.mlp, { dy, residual: dy, wantsInput });
   const residual = dx1 && scatterRows(ops, dx1, rows);
   if (dx1 && residual !== dx1) ops.free(dx1);
-  const dx = await attentionBackward(
-    ops,
-    w.attention,
-    x,
-    dy,
-    saved.attention,
-    pass,
-    rows,
-    wanted,
-    residual,
-  );
+  const gradient = { dy, residual, wantsInput };
+  const dx = await attentionBackward(pass, w.attention, saved.attention, gradient);
   ops.free(dy, ...(residual ? [residual] : []));
   return dx;
 }

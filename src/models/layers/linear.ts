@@ -1,31 +1,37 @@
-import { dropoutSeed, type Dropout } from './dropout';
-import type { WeightTensor } from '../weightTensor';
-import type { LoraBlock } from './loraBlock';
 import {
   columnSums,
   concatAndFree,
+  downloadAndFree,
+  sumAndFree,
   thenFree,
   withF32,
   type Ops,
   type Precision,
   type Tensor,
 } from '../ops/ops';
+import type { WeightTensor } from '../weightTensor';
+import { dropoutSeed, type Dropout } from './dropout';
+import type { LoraBlock, LoraBlockPart } from './loraBlock';
 
-/** y = x Wᵀ + b with the LoRA modules on it. */
+/** What computes a forward pass and its backward pass. */
+export interface Computation {
+  readonly ops: Ops;
+  readonly dropout: Dropout | null;
+}
+
+/** y = x Wᵀ + b, with the LoRA modules on it. */
 export interface Linear {
-  /** [out, in] */
-  readonly weight: WeightTensor;
-  /** [out] */
-  readonly bias: WeightTensor | null;
+  readonly weight: WeightTensor; // [out, in]
+  readonly bias: WeightTensor | null; // [out]
   readonly lora: LoraBlock | null;
 }
 
 /** What the backward pass needs besides x. */
 export interface LinearSaved {
-  /** x Aᵀ [n, r] */
-  readonly xa: Tensor | null;
-  /** DoRA: the product before its factor and the bias. [n, out] */
-  readonly z: Tensor | null;
+  /** x Aᵀ */
+  readonly xa: Tensor | null; // [n, r]
+  /** DoRA: the product before its factor and the bias. */
+  readonly z: Tensor | null; // [n, out]
 }
 
 export interface LinearOutput {
@@ -33,169 +39,186 @@ export interface LinearOutput {
   readonly saved: LinearSaved;
 }
 
-/** Whether anything in it trains. */
+/** Whether its weight, bias or LoRA modules train. */
 export const isLinearTrained = ({ weight, bias, lora }: Linear): boolean =>
   Boolean(weight.gradientSink ?? bias?.gradientSink) || (lora?.trains ?? false);
+
 /** Whether its gradients need its input. */
 export const needsInput = ({ weight, lora }: Linear): boolean =>
   weight.gradientSink !== null || lora !== null;
 
 export const savedTensors = ({ xa, z }: LinearSaved): Tensor[] => [xa, z].filter((t) => t !== null);
 
-/**
- * Up to so many rows, a product is as fast as its weight comes from memory: what a token at a time
- * needs.
- */
+/** Up to this many rows, the time of a product is that of reading its weight from memory. */
 const FEW_ROWS = 2;
 
-/** x Wᵀ, or x W, in W's precision, to which x is brought; in f32 where there are few rows. */
+/**
+ * x Wᵀ (`transposed`) or x W, in the precision of W, to which x is converted; in f32 for few rows.
+ * Frees neither.
+ */
 export function matMulWeight(ops: Ops, x: Tensor, weight: Tensor, transposed: boolean): Tensor {
   const { fused } = ops;
-  if (fused && transposed && x.shape[0]! <= FEW_ROWS)
+  if (fused && transposed && x.shape[0]! <= FEW_ROWS) {
     return withF32(ops, x, (wide) => fused.fewRows(wide, weight));
+  }
   if (x.dtype === weight.dtype) return ops.matMul(x, weight, false, transposed);
-  const own = ops.cast(x, weight.dtype as Precision);
-  return thenFree(ops, ops.matMul(own, weight, false, transposed), own);
+  const converted = ops.cast(x, weight.dtype as Precision);
+  return thenFree(ops, ops.matMul(converted, weight, false, transposed), converted);
 }
 
-/** What its products are taken in. */
+/** The precision of its products. */
 export const weightPrecision = ({ weight }: Linear): Precision => weight.tensor.dtype as Precision;
-/** What it reads best of so many rows. */
+
+/** The precision in which it reads an input with as many rows as x without a conversion. */
 export const inputPrecision = (ops: Ops, layer: Linear, x: Tensor): Precision =>
   ops.fused && x.shape[0]! <= FEW_ROWS ? 'f32' : weightPrecision(layer);
 
 /**
- * y = c ⊙ (x Wᵀ + x Aᵀ (sB)ᵀ) + b + residual, with DoRA's factor c or 1; in f32, in the weight's
- * precision or, where it is summed, in `dtype`.
+ * y = c ⊙ (x Wᵀ + x Aᵀ (sB)ᵀ) + b + residual, with DoRA's factor c or 1 (Hu et al. 2021; Liu et al.
+ * 2024). y is in f32, in the weight's precision or, if it is a sum, in `dtype`. The caller frees y,
+ * what was saved, x and the residual.
  */
 export function linearForward(
-  ops: Ops,
+  { ops, dropout }: Computation,
   layer: Linear,
   x: Tensor,
-  dropout: Dropout | null,
-  residual: Tensor | null = null,
-  dtype: Precision = 'f32',
+  {
+    residual = null,
+    dtype = 'f32',
+  }: { readonly residual?: Tensor | null; readonly dtype?: Precision } = {},
 ): LinearOutput {
   const terms = [matMulWeight(ops, x, layer.weight.tensor, true)]; // [n, out]
   const { lora } = layer;
-  const xa = lora && withF32(ops, x, (wide) => loraDown(ops, lora, wide, dropout));
+  const xa = lora && withF32(ops, x, (wide) => loraDown(ops, lora, wide, dropout)); // [n, r]
   if (lora && xa) terms.push(matMulWeight(ops, xa, lora.B, true));
   const factor = lora?.factor;
-  if (!factor)
-    return {
-      y: withBias(ops, layer, sumAndFree(ops, terms, residual, layer.bias ? 'f32' : dtype)),
-      saved: { xa, z: null },
-    };
+  if (!factor) {
+    const sum = sumAndFree(ops, terms, residual, layer.bias ? 'f32' : dtype);
+    return { y: addBias(ops, layer, sum), saved: { xa, z: null } };
+  }
   const z = sumAndFree(ops, terms);
-  const y = ops.mul(z, factor);
-  return {
-    y: withBias(ops, layer, residual ? thenFree(ops, ops.add(y, residual), y) : y),
-    saved: { xa, z },
-  };
+  const scaled = ops.mul(z, factor);
+  const sum = residual ? thenFree(ops, ops.add(scaled, residual), scaled) : scaled;
+  return { y: addBias(ops, layer, sum), saved: { xa, z } };
 }
 
-function withBias(ops: Ops, { bias }: Linear, y: Tensor): Tensor {
+/** Frees y if there is a bias. */
+function addBias(ops: Ops, { bias }: Linear, y: Tensor): Tensor {
   return bias ? thenFree(ops, ops.add(y, bias.tensor), y) : y;
 }
 
+/** What the backward pass of a linear layer starts from. */
+export interface LinearGradient {
+  readonly dy: Tensor; // [n, out]
+  /** The layer's input; null if its gradients do not need it. */
+  readonly x: Tensor | null; // [n, in]
+  readonly saved: LinearSaved;
+}
+
 /**
- * Gradients of what trains; returns the terms whose sum is dx (none unless `wanted`). dB = dyᵀ (x
- * Aᵀ), dA = (dy B)ᵀ x, dW = dyᵀ x, dx = dy W + (dy B) A, each with c ⊙ dy for dy where there is
- * DoRA.
+ * Accumulates the gradients of what trains, and returns the terms whose sum is dx (none unless
+ * `wantsInput`), which the caller frees: dB = dyᵀ (x Aᵀ), dA = (dy B)ᵀ x, dW = dyᵀ x, dx = dy W +
+ * (dy B) A, with c ⊙ dy instead of dy for DoRA. Frees none of its inputs.
  */
 export async function linearBackward(
-  ops: Ops,
+  computation: Computation,
   layer: Linear,
-  dy: Tensor,
-  x: Tensor | null,
-  saved: LinearSaved,
-  dropout: Dropout | null,
-  wanted: boolean,
+  gradient: LinearGradient,
+  wantsInput: boolean,
 ): Promise<Tensor[]> {
+  const { ops } = computation;
   const { lora, weight, bias } = layer;
+  const { dy, saved } = gradient;
   if (bias?.gradientSink) await bias.gradientSink.accumulate(columnSums(ops, dy));
   if (lora?.factor && saved.z) await lora.accumulateMagnitudes(dy, saved.z);
   const dz = lora?.factor ? ops.mul(dy, lora.factor) : dy;
-  const terms = wanted ? [matMulWeight(ops, dz, weight.tensor, false)] : []; // [n, in]
-  if (x && needsInput(layer)) {
+  const terms = wantsInput ? [matMulWeight(ops, dz, weight.tensor, false)] : []; // [n, in]
+  if (gradient.x && needsInput(layer)) {
     const wide = dz.dtype === 'f32' ? dz : ops.cast(dz, 'f32');
-    if (weight.gradientSink)
-      await weight.gradientSink.accumulate(withF32(ops, x, (own) => ops.matMul(wide, own, true)));
-    if (lora && saved.xa)
-      terms.push(...(await loraBackward(ops, lora, wide, x, saved.xa, dropout, wanted)));
+    terms.push(
+      ...(await weightBackward(computation, layer, { ...gradient, dy: wide }, wantsInput)),
+    );
     if (wide !== dz) ops.free(wide);
   }
   if (dz !== dy) ops.free(dz);
   return terms;
 }
 
-async function loraBackward(
-  ops: Ops,
-  lora: LoraBlock,
-  dz: Tensor,
-  x: Tensor,
-  xa: Tensor,
-  dropout: Dropout | null,
-  wanted: boolean,
+/** The gradients of the weight and of the LoRA modules, and the modules' terms of dx. */
+async function weightBackward(
+  computation: Computation,
+  { weight, lora }: Linear,
+  { dy, x, saved }: LinearGradient,
+  wantsInput: boolean,
 ): Promise<Tensor[]> {
-  const dxa = ops.matMul(dz, lora.B); // [n, r]
-  const dB = lora.trains ? ops.matMul(dz, xa, true) : null; // [out, r]
+  const { ops } = computation;
+  if (!x) return [];
+  if (weight.gradientSink) {
+    const dW = withF32(ops, x, (wide) => ops.matMul(dy, wide, true)); // [out, in]
+    await weight.gradientSink.accumulate(dW);
+  }
+  if (!lora || !saved.xa) return [];
+  return loraBackward(computation, lora, { dy, x, xa: saved.xa }, wantsInput);
+}
+
+async function loraBackward(
+  { ops, dropout }: Computation,
+  lora: LoraBlock,
+  { dy, x, xa }: { readonly dy: Tensor; readonly x: Tensor; readonly xa: Tensor },
+  wantsInput: boolean,
+): Promise<Tensor[]> {
+  const dxa = ops.matMul(dy, lora.B); // [n, r]
+  const dB = lora.trains ? ops.matMul(dy, xa, true) : null; // [out, r]
   const { dA, dx } = withF32(ops, x, (wide) =>
-    loraDownBackward(ops, lora, wide, dxa, dropout, wanted),
+    dropout
+      ? loraDownDropoutBackward({ ops, dropout }, lora, { x: wide, dxa }, wantsInput)
+      : {
+          dA: ops.matMul(dxa, wide, true), // [r, in]
+          dx: wantsInput ? [ops.matMul(dxa, lora.A)] : [],
+        },
   );
-  if (dB) lora.accumulate(await ops.download(dA), await taken(ops, dB));
+  if (dB) lora.accumulate(await ops.download(dA), await downloadAndFree(ops, dB));
   ops.free(dxa, dA);
   return dx;
 }
 
-async function taken(ops: Ops, x: Tensor): Promise<Float32Array> {
-  const data = await ops.download(x);
-  ops.free(x);
-  return data;
-}
-
-/** x Aᵀ; with dropout each module drops its own share of x. */
+/** x Aᵀ [n, r]; with dropout each module has a mask of its own. */
 function loraDown(ops: Ops, lora: LoraBlock, x: Tensor, dropout: Dropout | null): Tensor {
   if (!dropout) return matMulWeight(ops, x, lora.A, true);
-  const parts = lora.parts.map(({ module, rank }) => {
-    const A = ops.slice(lora.A, [rank, 0], [module.r, lora.in_features]);
-    if (module.number === null) return thenFree(ops, ops.matMul(x, A, false, true), A);
-    const mask = ops.dropoutMask(x.shape, dropout.rate, dropoutSeed(dropout, module.number));
+  const parts = lora.parts.map((part) => {
+    const A = factorA(ops, lora, part);
+    const mask = dropoutMask({ ops, dropout }, part, x);
+    if (!mask) return thenFree(ops, ops.matMul(x, A, false, true), A);
     const dropped = thenFree(ops, ops.mul(x, mask), mask);
     return thenFree(ops, ops.matMul(dropped, A, false, true), dropped, A);
   });
   return concatAndFree(ops, parts, 1);
 }
 
-function loraDownBackward(
-  ops: Ops,
+interface DropoutComputation extends Computation {
+  readonly dropout: Dropout;
+}
+
+function loraDownDropoutBackward(
+  computation: DropoutComputation,
   lora: LoraBlock,
-  x: Tensor,
-  dxa: Tensor,
-  dropout: Dropout | null,
-  wanted: boolean,
-): { dA: Tensor; dx: Tensor[] } {
-  if (!dropout)
-    return { dA: ops.matMul(dxa, x, true), dx: wanted ? [ops.matMul(dxa, lora.A)] : [] };
-  const columns = ops.split(
-    dxa,
-    lora.parts.map((p) => p.module.r),
-    1,
-  );
+  { x, dxa }: { readonly x: Tensor; readonly dxa: Tensor },
+  wantsInput: boolean,
+): { readonly dA: Tensor; readonly dx: Tensor[] } {
+  const { ops } = computation;
+  const ranks = lora.parts.map((part) => part.module.r);
+  const columns = ops.split(dxa, ranks, 1); // [n, r] of each module
   const dAs: Tensor[] = [];
   const dx: Tensor[] = [];
-  lora.parts.forEach(({ module, rank }, i) => {
-    const mask =
-      module.number === null
-        ? null
-        : ops.dropoutMask(x.shape, dropout.rate, dropoutSeed(dropout, module.number));
+  lora.parts.forEach((part, i) => {
+    const mask = dropoutMask(computation, part, x);
     const dropped = mask ? ops.mul(x, mask) : x;
     dAs.push(ops.matMul(columns[i]!, dropped, true));
     if (mask) ops.free(dropped);
-    if (wanted) {
-      const A = ops.slice(lora.A, [rank, 0], [module.r, lora.in_features]);
-      const through = thenFree(ops, ops.matMul(columns[i]!, A), A);
-      dx.push(mask ? thenFree(ops, ops.mul(through, mask), through) : through);
+    if (wantsInput) {
+      const A = factorA(ops, lora, part);
+      const dDropped = thenFree(ops, ops.matMul(columns[i]!, A), A);
+      dx.push(mask ? thenFree(ops, ops.mul(dDropped, mask), dDropped) : dDropped);
     }
     if (mask) ops.free(mask);
   });
@@ -203,21 +226,17 @@ function loraDownBackward(
   return { dA: concatAndFree(ops, dAs, 0), dx };
 }
 
-/**
- * The sum of `terms`, which are freed, and of `kept`, which is not, in f32 or in `dtype`; one term
- * alone stays as it is.
- */
-export function sumAndFree(
-  ops: Ops,
-  terms: readonly Tensor[],
-  kept: Tensor | null = null,
-  dtype: Precision = 'f32',
-): Tensor {
-  const all = kept ? [...terms, kept] : terms;
-  const [first, second] = all;
-  if (first && !second) return first;
-  if (ops.fused && all.length <= 3) return thenFree(ops, ops.fused.sum(all, dtype), ...terms);
-  const sum = first && second && all.length === 2 ? ops.add(first, second) : ops.addN(all);
-  ops.free(...terms);
-  return sum;
+/** The rows of the block's A that belong to one module. [r, in] */
+function factorA(ops: Ops, lora: LoraBlock, { module, rank }: LoraBlockPart): Tensor {
+  return ops.slice(lora.A, [rank, 0], [module.r, lora.in_features]);
+}
+
+/** The mask of one module for x; null for a frozen module, which has no dropout. */
+function dropoutMask(
+  { ops, dropout }: DropoutComputation,
+  { module }: LoraBlockPart,
+  x: Tensor,
+): Tensor | null {
+  if (module.number === null) return null;
+  return ops.dropoutMask(x.shape, dropout.rate, dropoutSeed(dropout, module.number));
 }

@@ -1,117 +1,130 @@
-import type { Adapters, LoraModule } from '../adapters';
-import { columnSums, withF32, type Ops, type Tensor } from '../ops/ops';
+import type { LoraModule, ModelContext } from '../adapters';
+import { columnSums, downloadAndFree, withF32, type Tensor } from '../ops/ops';
 import { addInto } from '../training/parameters';
 
-/** The rows of a linear layer's own matrix within a (fused) product. */
+/** The rows of one linear layer within a (fused) product of several. */
 export interface ProductSlot {
   readonly path: string;
-  /** First row in the product, and how many. */
+  /** First row in the product. */
   readonly row: number;
   readonly rows: number;
-  /** Row of the layer's own matrix for each of them; null: the same. */
+  /** The layer's own row for each of them; null: in its own order. */
   readonly order: Int32Array | null;
 }
 
-interface Part extends ProductSlot {
+/** A LoRA module within a block. */
+export interface LoraBlockPart extends ProductSlot {
   readonly module: LoraModule;
-  /** Where its ranks start in the block. */
+  /** Its first rank in the block. */
   readonly rank: number;
 }
 
+interface LoraBlockSize {
+  readonly r: number;
+  readonly in_features: number;
+  readonly out_features: number;
+}
+
+/** A block's factors, and W Aᵀ. */
+interface BlockNumbers {
+  readonly A: Float32Array; // [r, in]
+  readonly B: Float32Array; // [out, r], scaled
+  readonly WA: Float32Array; // [out, r]
+  readonly r: number;
+}
+
 /**
- * The LoRA modules of one (fused) product as two matrices: x Aᵀ Bᵀ is their whole contribution,
- * scaling included.
+ * The LoRA modules of one (fused) product as two matrices, so that x Aᵀ Bᵀ is the sum of what they
+ * add. Owns its tensors.
  */
 export class LoraBlock {
   A!: Tensor; // [r, in]
-  B!: Tensor; // [out, r], scaled
-  /**
-   * DoRA: what each output is multiplied with, magnitude / ‖W + dW‖, 1 where there is none. [out]
-   */
+  B!: Tensor; // [out, r], times alpha / r
+  /** DoRA (Liu et al. 2024): magnitude / ‖W + dW‖ of each output, 1 for a module without. [out] */
   factor: Tensor | null = null;
-  /** 1 / ‖W + dW‖ of each row; 0 where there is no DoRA. */
+  /** 1 / ‖W + dW‖ of each row; 0 for a module without DoRA. */
   private inverseNorms: Float32Array | null = null;
+  /** ‖W‖² of each row. */
   private squares: Float32Array | null = null;
+  readonly in_features: number;
   readonly trains: boolean;
-  readonly hasDora: boolean;
+  private readonly hasDora: boolean;
 
   private constructor(
-    private readonly ops: Ops,
-    private readonly adapters: Adapters,
-    readonly parts: readonly Part[],
-    readonly r: number,
-    readonly in_features: number,
-    readonly out_features: number,
+    private readonly context: ModelContext,
+    readonly parts: readonly LoraBlockPart[],
+    private readonly size: LoraBlockSize,
     private readonly weight: () => Tensor,
   ) {
+    this.in_features = size.in_features;
     this.trains = parts.some((p) => p.module.number !== null);
     this.hasDora = parts.some((p) => p.module.magnitude);
   }
 
-  /** Null where none of the layers is adapted. `weight` [out, in] is the product's own. */
+  /**
+   * Null if none of the layers is adapted. `weight`: the product's own [out, in], which DoRA needs.
+   * The block uploads its numbers again whenever the adapters change.
+   */
   static async of(
-    ops: Ops,
-    adapters: Adapters,
+    context: ModelContext,
     slots: readonly ProductSlot[],
-    in_features: number,
-    out_features: number,
+    size: Omit<LoraBlockSize, 'r'>,
     weight: () => Tensor,
   ): Promise<LoraBlock | null> {
+    const { adapters } = context;
     let r = 0;
     const parts = slots.flatMap((slot) =>
-      adapters.modulesAt(slot.path).map((module): Part => {
+      adapters.modulesAt(slot.path).map((module): LoraBlockPart => {
         const rank = r;
         r += module.r;
         return { ...slot, module, rank };
       }),
     );
     if (parts.length === 0) return null;
-    const block = new LoraBlock(ops, adapters, parts, r, in_features, out_features, weight);
+    const block = new LoraBlock(context, parts, { ...size, r }, weight);
     await block.upload();
     adapters.onChange((rescaled) => block.refresh(rescaled));
     return block;
   }
 
-  /** Adds gradients: dA [r, in], and dB [out, r] for the scaled B. */
+  /** Adds to the gradients: dA [r, in], and dB [out, r] of the scaled B. */
   accumulate(dA: Float32Array, dB: Float32Array): void {
-    const { parameters } = this.adapters;
+    const { adapters } = this.context;
     for (const { module, row, rows, rank, order } of this.parts) {
       const { A, B, r, in_features } = module;
       if (A.kind === 'frozen' || B.kind === 'frozen') continue;
-      addInto(
-        parameters.gradient(A.parameter),
-        dA.subarray(rank * in_features, (rank + r) * in_features),
-      );
-      const into = parameters.gradient(B.parameter);
-      const scaling = this.adapters.scalingOf(module);
+      const moduleA = dA.subarray(rank * in_features, (rank + r) * in_features);
+      addInto(adapters.parameters.gradient(A.parameter), moduleA);
+      const gradientB = adapters.parameters.gradient(B.parameter);
+      const scaling = adapters.scalingOf(module);
       for (let i = 0; i < rows; i++) {
         const to = (order ? order[i]! : i) * r;
-        const from = (row + i) * this.r + rank;
-        for (let j = 0; j < r; j++) into[to + j]! += scaling * dB[from + j]!;
+        const from = (row + i) * this.size.r + rank;
+        for (let j = 0; j < r; j++) gradientB[to + j]! += scaling * dB[from + j]!;
       }
     }
   }
 
   /**
-   * Adds the gradient of the magnitudes: dy · z / ‖W + dW‖ with z [n, out] the product before the
-   * factor.
+   * Adds to the gradients of the magnitudes: the sums over n of dy · z / ‖W + dW‖, with the product
+   * z [n, out] before the factor. Frees neither.
    */
   async accumulateMagnitudes(dy: Tensor, z: Tensor): Promise<void> {
-    const { ops } = this;
+    const { ops, adapters } = this.context;
     const product = ops.mul(dy, z);
-    const sums = columnSums(ops, product);
-    const d = await ops.download(sums);
-    ops.free(product, sums);
+    const sums = await downloadAndFree(ops, columnSums(ops, product));
+    ops.free(product);
     for (const { module, row, rows, order } of this.parts) {
       if (module.magnitude?.kind !== 'trained') continue;
-      const into = this.adapters.parameters.gradient(module.magnitude.parameter);
-      for (let i = 0; i < rows; i++)
-        into[order ? order[i]! : i]! += d[row + i]! * this.inverseNorms![row + i]!;
+      const gradient = adapters.parameters.gradient(module.magnitude.parameter);
+      for (let i = 0; i < rows; i++) {
+        gradient[order ? order[i]! : i]! += sums[row + i]! * this.inverseNorms![row + i]!;
+      }
     }
   }
 
   dispose(): void {
-    this.ops.free(this.A, this.B, ...(this.factor ? [this.factor] : []));
+    this.context.ops.free(this.A, this.B, ...(this.factor ? [this.factor] : []));
   }
 
   private async refresh(rescaled: boolean): Promise<void> {
@@ -121,80 +134,95 @@ export class LoraBlock {
   }
 
   private async upload(): Promise<void> {
-    const { adapters, r, in_features, out_features } = this;
+    const { ops, adapters } = this.context;
+    const { r, in_features, out_features } = this.size;
     const A = new Float32Array(r * in_features);
     const B = new Float32Array(out_features * r);
     for (const { module, row, rows, rank, order } of this.parts) {
       A.set(adapters.read(module.A), rank * in_features);
-      const own = adapters.read(module.B);
+      const moduleB = adapters.read(module.B);
       const scaling = adapters.scalingOf(module);
       for (let i = 0; i < rows; i++) {
         const from = (order ? order[i]! : i) * module.r;
         const to = (row + i) * r + rank;
-        for (let j = 0; j < module.r; j++) B[to + j] = scaling * own[from + j]!;
+        for (let j = 0; j < module.r; j++) B[to + j] = scaling * moduleB[from + j]!;
       }
     }
-    this.A = this.ops.upload(A, [r, in_features]);
-    this.B = this.ops.upload(B, [out_features, r]);
+    this.A = ops.upload(A, [r, in_features]);
+    this.B = ops.upload(B, [out_features, r]);
     if (this.hasDora) await this.uploadFactor(A, B);
   }
 
-  /**
-   * ‖w + b A‖² = ‖w‖² + 2 b · (A w) + b (A Aᵀ) bᵀ for each row w of W and b of the scaled B: dW is
-   * never formed.
-   */
+  /** Uploads DoRA's factor for A and the scaled B. */
   private async uploadFactor(A: Float32Array, B: Float32Array): Promise<void> {
-    const { ops, r, out_features, in_features } = this;
+    const { ops, adapters } = this.context;
+    const { r, out_features } = this.size;
     this.squares ??= await this.rowSquares();
-    // [out, r]
-    const along = withF32(ops, this.weight(), (weight) => ops.matMul(weight, this.A, false, true));
-    const WA = await ops.download(along);
-    ops.free(along);
+    // W Aᵀ [out, r]
+    const product = withF32(ops, this.weight(), (weight) =>
+      ops.matMul(weight, this.A, false, true),
+    );
+    const WA = await downloadAndFree(ops, product);
     const factor = new Float32Array(out_features).fill(1);
     this.inverseNorms = new Float32Array(out_features);
-    for (const { module, row, rows, rank, order } of this.parts) {
+    for (const part of this.parts) {
+      const { module, row, rows, order } = part;
       if (!module.magnitude) continue;
-      const gram = gramOf(
-        A.subarray(rank * in_features, (rank + module.r) * in_features),
-        module.r,
-      );
-      const magnitude = this.adapters.read(module.magnitude);
-      for (let i = row; i < row + rows; i++) {
-        let square = this.squares[i]!;
-        for (let j = 0; j < module.r; j++) {
-          const b = B[i * r + rank + j]!;
-          let through = 2 * WA[i * r + rank + j]!;
-          for (let k = 0; k < module.r; k++)
-            through += B[i * r + rank + k]! * gram[j * module.r + k]!;
-          square += b * through;
-        }
-        this.inverseNorms[i] = 1 / Math.sqrt(square);
-        factor[i] = magnitude[order ? order[i - row]! : i - row]! * this.inverseNorms[i]!;
+      const squares = updatedSquares(part, this.squares, { A, B, WA, r });
+      const magnitude = adapters.read(module.magnitude);
+      for (let i = 0; i < rows; i++) {
+        this.inverseNorms[row + i] = 1 / Math.sqrt(squares[i]!);
+        factor[row + i] = magnitude[order ? order[i]! : i]! * this.inverseNorms[row + i]!;
       }
     }
     this.factor = ops.upload(factor, [out_features]);
   }
 
   private async rowSquares(): Promise<Float32Array> {
-    const { ops } = this;
+    const { ops } = this.context;
     const weight = this.weight();
     const squares = ops.mul(weight, weight);
-    const sums = ops.sum(squares);
-    const result = await ops.download(sums);
-    ops.free(squares, sums);
-    return result.slice();
+    const sums = await downloadAndFree(ops, ops.sum(squares));
+    ops.free(squares);
+    return sums.slice();
   }
 }
 
-/** A Aᵀ [r, r] */
-function gramOf(A: Float32Array, r: number): Float64Array {
+/**
+ * ‖w + b A‖² = ‖w‖² + 2 b · (A w) + b (A Aᵀ) bᵀ for each row w of W and b of the scaled B that
+ * belong to a part, without forming dW.
+ */
+function updatedSquares(
+  { module, row, rows, rank }: LoraBlockPart,
+  wSquares: Float32Array,
+  { A, B, WA, r }: BlockNumbers,
+): Float64Array {
+  const { in_features, r: ranks } = module;
+  const gram = gramMatrix(A.subarray(rank * in_features, (rank + ranks) * in_features), ranks);
+  const squares = new Float64Array(rows);
+  for (let i = 0; i < rows; i++) {
+    const at = (row + i) * r + rank;
+    let square = wSquares[row + i]!;
+    for (let j = 0; j < ranks; j++) {
+      let sum = 2 * WA[at + j]!;
+      for (let k = 0; k < ranks; k++) sum += B[at + k]! * gram[j * ranks + k]!;
+      square += B[at + j]! * sum;
+    }
+    squares[i] = square;
+  }
+  return squares;
+}
+
+/** A Aᵀ [r, r] of A [r, in] */
+function gramMatrix(A: Float32Array, r: number): Float64Array {
   const width = A.length / r;
   const gram = new Float64Array(r * r);
   for (let i = 0; i < r; i++) {
     for (let j = 0; j <= i; j++) {
       let dot = 0;
       for (let k = 0; k < width; k++) dot += A[i * width + k]! * A[j * width + k]!;
-      gram[i * r + j] = gram[j * r + i] = dot;
+      gram[i * r + j] = dot;
+      gram[j * r + i] = dot;
     }
   }
   return gram;

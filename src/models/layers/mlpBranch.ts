@@ -1,6 +1,16 @@
 import type { Activation } from '../../formats/architecture/spec';
+import type { BranchGradient } from '../attention/attentionBranch';
+import type { FusedOps } from '../ops/fusedOps';
+import {
+  castAndFree,
+  sumAndFree,
+  thenFree,
+  withF32,
+  type Ops,
+  type Precision,
+  type Tensor,
+} from '../ops/ops';
 import { applyActivation, applyActivationWithSlope } from './activation';
-import type { Dropout } from './dropout';
 import {
   inputPrecision,
   isLinearTrained,
@@ -8,198 +18,267 @@ import {
   linearForward,
   needsInput,
   savedTensors,
-  sumAndFree,
+  type Computation,
   type Linear,
   type LinearOutput,
   type LinearSaved,
 } from './linear';
 import {
+  branchInputGradient,
   isNormTrained,
-  recomputeNorm,
   normBackward,
   normForward,
-  branchInputGradient,
+  recomputeNorm,
   statsTensors,
   type Norm,
+  type NormSaved,
   type NormStats,
 } from './norm';
-import type { FusedOps } from '../ops/fused';
-import { castAndFree, thenFree, withF32, type Ops, type Precision, type Tensor } from '../ops/ops';
 
+/** y = residual + norm_out(down(act(gate h) · up h)) with h = norm_in(x). */
 export interface MlpWeights {
   readonly norm_in: Norm | null;
   readonly norm_out: Norm | null;
   readonly activation: Activation;
-  /** Without it: down(act(up x)). */
+  /** Null: down(act(up h)). */
   readonly gate: Linear | null;
   readonly up: Linear;
   readonly down: Linear;
 }
 
+/** What the backward pass needs of the forward pass. */
 export interface MlpSaved {
+  /** The branch's input, which the layer owns. */
+  readonly x: Tensor; // [m, d]
   readonly stats_in: NormStats | null;
   readonly gate: Tensor | null; // [m, intermediate]
   readonly up: Tensor; // [m, intermediate]
-  readonly saved: Readonly<Record<'gate' | 'up' | 'down', LinearSaved>>;
-  readonly branch: { readonly y: Tensor; readonly stats: NormStats } | null;
+  readonly linears: Readonly<Record<'gate' | 'up' | 'down', LinearSaved>>;
+  /** Of norm_out. */
+  readonly branch: NormSaved | null;
 }
 
-const NOTHING: LinearSaved = { xa: null, z: null };
+const NOTHING_SAVED: LinearSaved = { xa: null, z: null };
 
-/** residual + mlp(x), [m, d]; takes neither over. */
+export const isMlpTrained = (w: MlpWeights): boolean =>
+  isLinearTrained(w.down) || isNormTrained(w.norm_out) || isInnerTrained(w);
+
+/** Whether something before the activation trains. */
+const isInnerTrained = ({ up, gate, norm_in }: MlpWeights): boolean =>
+  isNormTrained(norm_in) || isLinearTrained(up) || (gate !== null && isLinearTrained(gate));
+
+/**
+ * residual + mlp(x), [m, d]. Frees neither; the caller frees y and, by `freeMlp`, what was saved.
+ */
 export function mlpForward(
-  ops: Ops,
+  computation: Computation,
   w: MlpWeights,
   x: Tensor,
   residual: Tensor,
-  dropout: Dropout | null,
 ): { readonly y: Tensor; readonly saved: MlpSaved } {
+  const { ops } = computation;
   const normed = w.norm_in && normForward(ops, w.norm_in, x, inputPrecision(ops, w.up, x));
   const h = normed?.h ?? x;
-  const gate = w.gate && keepable(ops, w.gate, h, dropout);
-  const up = keepable(ops, w.up, h, dropout);
+  const gate = w.gate && projectToInner(computation, w.gate, h);
+  const up = projectToInner(computation, w.up, h);
   if (normed) ops.free(normed.h);
-  const m = inner(ops, w, gate?.y ?? null, up.y);
-  const down = linearForward(ops, w.down, m, dropout, w.norm_out ? null : residual);
+  const m = innerForward(ops, w.activation, gate?.y ?? null, up.y);
+  const down = projectDown(computation, w, m, residual);
   ops.free(m);
-  const saved = {
-    stats_in: normed?.stats ?? null,
-    gate: gate?.y ?? null,
-    up: up.y,
-    saved: { gate: gate?.saved ?? NOTHING, up: up.saved, down: down.saved },
-  };
-  if (!w.norm_out) return { y: down.y, saved: { ...saved, branch: null } };
-  const out = normForward(ops, w.norm_out, down.y);
   return {
-    y: thenFree(ops, ops.add(out.h, residual), out.h),
-    saved: { ...saved, branch: { y: down.y, stats: out.stats } },
+    y: down.y,
+    saved: {
+      x,
+      stats_in: normed?.stats ?? null,
+      gate: gate?.y ?? null,
+      up: up.y,
+      linears: { gate: gate?.saved ?? NOTHING_SAVED, up: up.saved, down: down.saved },
+      branch: down.branch,
+    },
   };
 }
 
-/** What is kept for the backward pass has the precision of the products. */
-function keepable(ops: Ops, layer: Linear, h: Tensor, dropout: Dropout | null): LinearOutput {
+/** h W; it is saved for the backward pass, so it gets the precision of the products. */
+function projectToInner(computation: Computation, layer: Linear, h: Tensor): LinearOutput {
+  const { ops } = computation;
   const dtype = inputPrecision(ops, layer, h);
-  const { y, saved } = linearForward(ops, layer, h, dropout, null, dtype);
+  const { y, saved } = linearForward(computation, layer, h, { dtype });
   return { y: castAndFree(ops, y, dtype), saved };
 }
 
-/** act(gate) · up, or act(up) */
-function inner(ops: Ops, w: MlpWeights, gate: Tensor | null, up: Tensor): Tensor {
-  if (ops.fused && gate && w.activation === 'silu') return ops.fused.glu(gate, up);
-  if (!gate) return withF32(ops, up, (x) => applyActivation(ops, w.activation, x));
-  const a = withF32(ops, gate, (x) => applyActivation(ops, w.activation, x));
-  return thenFree(ops, ops.mul(a, up), a);
+/** residual + norm_out(m W) */
+function projectDown(
+  computation: Computation,
+  w: MlpWeights,
+  m: Tensor,
+  residual: Tensor,
+): LinearOutput & Pick<MlpSaved, 'branch'> {
+  const { ops } = computation;
+  if (!w.norm_out) return { ...linearForward(computation, w.down, m, { residual }), branch: null };
+  const { y: x, saved } = linearForward(computation, w.down, m);
+  const { h, stats } = normForward(ops, w.norm_out, x);
+  return { y: thenFree(ops, ops.add(h, residual), h), saved, branch: { x, stats } };
 }
 
-export function freeMlp(ops: Ops, { stats_in, gate, up, saved, branch }: MlpSaved): void {
+/** act(gate) · up, or act(up) */
+function innerForward(ops: Ops, activation: Activation, gate: Tensor | null, up: Tensor): Tensor {
+  if (ops.fused && gate && activation === 'silu') return ops.fused.glu(gate, up);
+  const a = withF32(ops, gate ?? up, (x) => applyActivation(ops, activation, x));
+  return gate ? thenFree(ops, ops.mul(a, up), a) : a;
+}
+
+/** Frees what was saved, but not x. */
+export function freeMlp(ops: Ops, { stats_in, gate, up, linears, branch }: MlpSaved): void {
   ops.free(
     ...(stats_in ? statsTensors(stats_in) : []),
     ...(gate ? [gate] : []),
     up,
-    ...Object.values(saved).flatMap(savedTensors),
-    ...(branch ? [branch.y, ...statsTensors(branch.stats)] : []),
+    ...Object.values(linears).flatMap(savedTensors),
+    ...(branch ? [branch.x, ...statsTensors(branch.stats)] : []),
   );
 }
 
 /**
- * Gradient of x [m, d] for dy of what came out, plus `residual`; null where nothing below needs it.
- * Takes none over.
+ * Gradient of x [m, d] plus the residual; null unless `wantsInput`. Accumulates the gradients of
+ * what trains. Frees none of its inputs.
  */
 export async function mlpBackward(
-  ops: Ops,
+  computation: Computation,
   w: MlpWeights,
-  x: Tensor,
-  dy: Tensor,
   saved: MlpSaved,
-  dropout: Dropout | null,
-  wanted: boolean,
-  residual: Tensor | null,
+  { dy, residual, wantsInput }: BranchGradient,
 ): Promise<Tensor | null> {
-  const wantedInput = wanted || isNormTrained(w.norm_in);
-  const wantedInner =
-    wantedInput || isLinearTrained(w.up) || (w.gate !== null && isLinearTrained(w.gate));
+  const { ops } = computation;
   const dBranch =
     w.norm_out && saved.branch
-      ? await normBackward(ops, w.norm_out, saved.branch.y, saved.branch.stats, dy, null)
+      ? await normBackward(ops, w.norm_out, saved.branch, { dh: dy, residual: null })
       : dy;
-  const dInner = await innerBackward(ops, w, dBranch, saved, dropout, wantedInner);
+  const wantsInner = wantsInput || isInnerTrained(w);
+  const dInner = await innerBackward(computation, w, saved, { dy: dBranch, wantsInner });
   if (dBranch !== dy) ops.free(dBranch);
   if (!dInner) return null;
-  const readsInput = needsInput(w.up) || (w.gate !== null && needsInput(w.gate));
-  const h = !readsInput
-    ? null
-    : w.norm_in && saved.stats_in
-      ? recomputeNorm(ops, w.norm_in, x, saved.stats_in, inputPrecision(ops, w.up, x))
-      : x;
-  const terms = [
-    ...(w.gate && dInner.gate
-      ? await linearBackward(ops, w.gate, dInner.gate, h, saved.saved.gate, dropout, wantedInput)
-      : []),
-    ...(await linearBackward(ops, w.up, dInner.up, h, saved.saved.up, dropout, wantedInput)),
-  ];
-  ops.free(dInner.up, ...(dInner.gate ? [dInner.gate] : []));
-  if (h && h !== x) ops.free(h);
-  if (!wantedInput) return null;
+  const wantsH = wantsInput || isNormTrained(w.norm_in);
+  const dh = await projectionBackward(computation, w, saved, { dInner, wantsH });
+  if (!dh) return null;
   const dx = await branchInputGradient(
     ops,
     w.norm_in,
-    x,
-    saved.stats_in,
-    sumAndFree(ops, terms),
-    residual,
+    { x: saved.x, stats: saved.stats_in },
+    { dh, residual },
   );
-  if (wanted) return dx;
+  if (wantsInput) return dx;
   ops.free(dx);
   return null;
 }
 
-/** Gradients of gate and up [m, intermediate]. */
+/** Gradients of gate and up. [m, intermediate] */
+interface InnerGradient {
+  readonly gate: Tensor | null;
+  readonly up: Tensor;
+}
+
+interface DownGradient {
+  readonly dy: Tensor; // [m, d]
+  readonly wantsInner: boolean;
+}
+
+/** The way back from the output to gate and up; null unless `wantsInner`. Does not free dy. */
 async function innerBackward(
-  ops: Ops,
+  computation: Computation,
   w: MlpWeights,
-  dy: Tensor,
-  { gate, up, saved }: MlpSaved,
-  dropout: Dropout | null,
-  wanted: boolean,
-): Promise<{ readonly gate: Tensor | null; readonly up: Tensor } | null> {
-  if (ops.fused && gate && w.activation === 'silu')
-    return gluBackward(ops, ops.fused, w, dy, { gate, up, saved }, dropout, wanted);
+  saved: MlpSaved,
+  gradient: DownGradient,
+): Promise<InnerGradient | null> {
+  const { ops } = computation;
+  const { gate, up } = saved;
+  if (ops.fused && gate && w.activation === 'silu') {
+    return gluBackward({ ...computation, fused: ops.fused }, w, { ...saved, gate }, gradient);
+  }
   const { y: a, slope } = withF32(ops, gate ?? up, (x) =>
     applyActivationWithSlope(ops, w.activation, x),
   );
-  const m = !needsInput(w.down) ? null : gate ? ops.mul(a, up) : a;
-  const terms = await linearBackward(ops, w.down, dy, m, saved.down, dropout, wanted);
-  if (m && m !== a) ops.free(m);
-  if (!wanted) {
+  const isProduct = gate !== null && needsInput(w.down);
+  const m = isProduct ? ops.mul(a, up) : a;
+  const dm = await downBackward(computation, w, { ...gradient, saved, m });
+  if (isProduct) ops.free(m);
+  if (!dm) {
     ops.free(a, slope);
     return null;
   }
-  const dm = sumAndFree(ops, terms); // [m, intermediate]
   if (!gate) return { gate: null, up: thenFree(ops, ops.mul(dm, slope), dm, slope, a) };
   const dUp = thenFree(ops, ops.mul(dm, a), a);
   const dA = thenFree(ops, ops.mul(dm, up), dm);
   return { gate: thenFree(ops, ops.mul(dA, slope), dA, slope), up: dUp };
 }
 
+/** The same for SwiGLU by the fused kernels. */
 async function gluBackward(
-  ops: Ops,
-  fused: FusedOps,
+  computation: Computation & { readonly fused: FusedOps },
   w: MlpWeights,
-  dy: Tensor,
-  { gate, up, saved }: Pick<MlpSaved, 'up' | 'saved'> & { readonly gate: Tensor },
-  dropout: Dropout | null,
-  wanted: boolean,
-): Promise<{ readonly gate: Tensor; readonly up: Tensor } | null> {
+  saved: MlpSaved & { readonly gate: Tensor },
+  gradient: DownGradient,
+): Promise<InnerGradient | null> {
+  const { ops, fused } = computation;
+  const { gate, up } = saved;
+  const dtype = gate.dtype as Precision;
   const m = needsInput(w.down) ? fused.glu(gate, up) : null;
-  const terms = await linearBackward(ops, w.down, dy, m, saved.down, dropout, wanted);
+  const sum = await downBackward(computation, w, { ...gradient, saved, m, dtype });
   if (m) ops.free(m);
-  if (!wanted) return null;
-  const dm = castAndFree(
-    ops,
-    sumAndFree(ops, terms, null, gate.dtype as Precision),
-    gate.dtype as Precision,
-  );
+  if (!sum) return null;
+  const dm = castAndFree(ops, sum, dtype);
   const [dGate, dUp] = fused.gluGrad(gate, up, dm);
   ops.free(dm);
   return { gate: dGate, up: dUp };
+}
+
+/** dm [m, intermediate] of the product m that the down projection reads. */
+async function downBackward(
+  computation: Computation,
+  w: MlpWeights,
+  {
+    dy,
+    wantsInner,
+    saved,
+    m,
+    dtype = 'f32',
+  }: DownGradient & {
+    readonly saved: MlpSaved;
+    readonly m: Tensor | null;
+    readonly dtype?: Precision;
+  },
+): Promise<Tensor | null> {
+  const gradient = { dy, x: m, saved: saved.linears.down };
+  const terms = await linearBackward(computation, w.down, gradient, wantsInner);
+  return wantsInner ? sumAndFree(computation.ops, terms, null, dtype) : null;
+}
+
+/** The way back through gate and up: dh [m, d], or null unless `wantsH`. Frees their gradients. */
+async function projectionBackward(
+  computation: Computation,
+  w: MlpWeights,
+  saved: MlpSaved,
+  { dInner, wantsH }: { readonly dInner: InnerGradient; readonly wantsH: boolean },
+): Promise<Tensor | null> {
+  const { ops } = computation;
+  const { linears } = saved;
+  const h = projectionInput(ops, w, saved);
+  const terms: Tensor[] = [];
+  if (w.gate && dInner.gate) {
+    const gradient = { dy: dInner.gate, x: h, saved: linears.gate };
+    terms.push(...(await linearBackward(computation, w.gate, gradient, wantsH)));
+  }
+  const gradient = { dy: dInner.up, x: h, saved: linears.up };
+  terms.push(...(await linearBackward(computation, w.up, gradient, wantsH)));
+  ops.free(dInner.up, ...(dInner.gate ? [dInner.gate] : []));
+  if (h && h !== saved.x) ops.free(h);
+  return wantsH ? sumAndFree(ops, terms) : null;
+}
+
+/** What gate and up read, if their gradients need it: x itself, or its norm, computed again. */
+function projectionInput(ops: Ops, w: MlpWeights, { x, stats_in }: MlpSaved): Tensor | null {
+  const isNeeded = needsInput(w.up) || (w.gate !== null && needsInput(w.gate));
+  if (!isNeeded) return null;
+  if (!w.norm_in || !stats_in) return x;
+  const dtype = inputPrecision(ops, w.up, x);
+  return recomputeNorm(ops, w.norm_in, { x, stats: stats_in }, dtype);
 }

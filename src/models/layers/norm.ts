@@ -1,24 +1,23 @@
-import type { WeightTensor } from '../weightTensor';
 import {
-  columnSums,
   castAndFree,
+  columnSums,
   thenFree,
   type Ops,
   type Precision,
   type Tensor,
 } from '../ops/ops';
+import type { WeightTensor } from '../weightTensor';
 
 /**
- * rms: h = x · r · w with r = 1 / √(mean(x²) + eps). layer: h = (x - mean) · r · w + b with r = 1 /
- * √(var(x) + eps).
+ * rms (RMSNorm, Zhang and Sennrich 2019): h = x · r · w with r = 1 / √(mean(x²) + eps). layer
+ * (LayerNorm, Ba et al. 2016): h = (x - mean) · r · w + b with r = 1 / √(var(x) + eps).
  */
 export interface Norm {
   readonly kind: 'rms' | 'layer';
-  /** [d] */
-  readonly weight: WeightTensor;
-  /** [d], 1 added where the weight counts from 1; `weight` itself elsewhere. */
+  readonly weight: WeightTensor; // [d]
+  /** The factor w [d]: the weight, or 1 + weight for families that store it as an offset from 1. */
   readonly scale: () => Tensor;
-  readonly bias: WeightTensor | null;
+  readonly bias: WeightTensor | null; // [d]
   readonly eps: number;
 }
 
@@ -27,159 +26,169 @@ export interface NormStats {
   readonly mean: Tensor | null; // [n, 1]
 }
 
+/** A norm's input and its statistics, which the backward pass needs. */
+export interface NormSaved {
+  readonly x: Tensor; // [n, d]
+  readonly stats: NormStats;
+}
+
 export const statsTensors = ({ r, mean }: NormStats): Tensor[] => (mean ? [r, mean] : [r]);
+
 export const isNormTrained = (norm: Norm | null): boolean =>
   Boolean(norm?.weight.gradientSink ?? norm?.bias?.gradientSink);
 
+/** The norm h of x [n, d] in `dtype`, and its statistics; x is not freed. */
 export function normForward(
   ops: Ops,
   norm: Norm,
   x: Tensor,
   dtype: Precision = 'f32',
-): { h: Tensor; stats: NormStats } {
+): { readonly h: Tensor; readonly stats: NormStats } {
   if (ops.fused && isPlainRms(norm, x)) {
     const { h, r } = ops.fused.rms(x, norm.scale(), norm.eps, dtype);
     return { h, stats: { r, mean: null } };
   }
-  const stats = statsOf(ops, norm, x);
-  return { h: recomputeNorm(ops, norm, x, stats, dtype), stats };
+  const stats = computeStats(ops, norm, x);
+  return { h: recomputeNorm(ops, norm, { x, stats }, dtype), stats };
 }
 
+/** Whether the fused kernels can compute it. */
 const isPlainRms = (norm: Norm, x: Tensor): boolean =>
   norm.kind === 'rms' && norm.bias === null && x.dtype === 'f32';
 
-function statsOf(ops: Ops, norm: Norm, x: Tensor): NormStats {
+function computeStats(ops: Ops, norm: Norm, x: Tensor): NormStats {
   if (norm.kind === 'rms') return { r: ops.rms(x, norm.eps), mean: null };
-  const mean = meanOf(ops, x);
+  const mean = meanOfRows(ops, x);
   const centred = ops.sub(x, mean);
   return { r: thenFree(ops, ops.rms(centred, norm.eps), centred), mean };
 }
 
-/** h from x and its statistics. */
+/** h again, from x and its statistics, for the backward pass. */
 export function recomputeNorm(
   ops: Ops,
   norm: Norm,
-  x: Tensor,
-  stats: NormStats,
+  { x, stats }: NormSaved,
   dtype: Precision = 'f32',
 ): Tensor {
   if (ops.fused && isPlainRms(norm, x)) {
     const { h, r } = ops.fused.rms(x, norm.scale(), norm.eps, dtype);
     return thenFree(ops, h, r);
   }
-  const unit = unitOf(ops, x, stats);
+  const unit = normalize(ops, { x, stats });
   const scaled = thenFree(ops, ops.mul(unit, norm.scale()), unit);
-  return castAndFree(
-    ops,
-    norm.bias ? thenFree(ops, ops.add(scaled, norm.bias.tensor), scaled) : scaled,
-    dtype,
-  );
+  const h = norm.bias ? thenFree(ops, ops.add(scaled, norm.bias.tensor), scaled) : scaled;
+  return castAndFree(ops, h, dtype);
 }
 
-/** x with mean 0 (layer) and mean square 1. */
-function unitOf(ops: Ops, x: Tensor, { r, mean }: NormStats): Tensor {
+/** x with mean 0 (LayerNorm) and mean square 1. */
+function normalize(ops: Ops, { x, stats: { r, mean } }: NormSaved): Tensor {
   if (!mean) return ops.mul(x, r);
   const centred = ops.sub(x, mean);
   return thenFree(ops, ops.mul(centred, r), centred);
 }
 
+/** Gradient of a norm's output, and what is added to the gradient of its input. */
+export interface NormGradient {
+  readonly dh: Tensor; // [n, d]
+  readonly residual: Tensor | null; // [n, d]
+}
+
 /**
- * dx + residual. rms, with g = dh · w: dx = r · g - x · r³ · mean(g · x). layer, with u the unit
- * vector: dx = r · (g - mean(g) - u · mean(g · u)).
+ * dx + residual; accumulates the gradients of weight and bias. With g = dh · w, and for LayerNorm u
+ * = (x - mean) · r: rms: dx = r · g - x · r³ · mean(g · x); layer: dx = r · (g - mean(g) - u ·
+ * mean(g · u)). Frees none of its inputs.
  */
 export async function normBackward(
   ops: Ops,
   norm: Norm,
-  x: Tensor,
-  stats: NormStats,
-  dh: Tensor,
-  residual: Tensor | null,
+  saved: NormSaved,
+  { dh, residual }: NormGradient,
 ): Promise<Tensor> {
-  await trainNorm(ops, norm, x, stats, dh);
-  if (ops.fused && isPlainRms(norm, x))
-    return ops.fused.rmsGrad(x, stats.r, norm.scale(), dh, residual);
+  const { x, stats } = saved;
+  await accumulateNormGradients(ops, norm, saved, dh);
+  if (ops.fused && isPlainRms(norm, x)) {
+    return ops.fused.rmsGrad({ x, r: stats.r }, norm.scale(), dh, residual);
+  }
   const g = ops.mul(dh, norm.scale()); // [n, d]
-  return norm.kind === 'rms'
-    ? rmsBackward(ops, x, stats.r, g, residual)
-    : layerBackward(ops, x, stats, g, residual);
+  const terms =
+    norm.kind === 'rms' ? rmsBackward(ops, saved, g) : [layerNormBackward(ops, saved, g)];
+  return addResidual(ops, terms, residual);
+}
+
+/** `normBackward` without a residual. Frees dh. */
+export async function normBackwardAndFree(
+  ops: Ops,
+  norm: Norm,
+  saved: NormSaved,
+  dh: Tensor,
+): Promise<Tensor> {
+  return thenFree(ops, await normBackward(ops, norm, saved, { dh, residual: null }), dh);
 }
 
 /**
- * The way back from a branch's first layer to its input x: dh, which is freed, through the norm if
- * there is one, plus the residual.
+ * From the gradient dh of a branch's first layer to that of the branch's input x: through its norm,
+ * if it has one, plus the residual. Frees dh.
  */
 export async function branchInputGradient(
   ops: Ops,
   norm: Norm | null,
-  x: Tensor,
-  stats: NormStats | null,
-  dh: Tensor,
-  residual: Tensor | null,
+  { x, stats }: { readonly x: Tensor; readonly stats: NormStats | null },
+  gradient: NormGradient,
 ): Promise<Tensor> {
-  if (norm && stats)
-    return thenFree(ops, await normBackward(ops, norm, x, stats, dh, residual), dh);
+  const { dh, residual } = gradient;
+  if (norm && stats) {
+    return thenFree(ops, await normBackward(ops, norm, { x, stats }, gradient), dh);
+  }
   return residual ? thenFree(ops, ops.add(dh, residual), dh) : dh;
 }
 
-function rmsBackward(ops: Ops, x: Tensor, r: Tensor, g: Tensor, residual: Tensor | null): Tensor {
+/** The two terms of dx. Frees g. */
+function rmsBackward(ops: Ops, { x, stats: { r } }: NormSaved, g: Tensor): Tensor[] {
   const gx = ops.mul(g, x);
-  const dot = thenFree(ops, meanOf(ops, gx), gx); // [n, 1]
+  const dot = thenFree(ops, meanOfRows(ops, gx), gx); // [n, 1]
   const square = ops.mul(r, r);
   const cube = thenFree(ops, ops.mul(square, r), square);
   const product = thenFree(ops, ops.mul(cube, dot), cube, dot);
   const factor = thenFree(ops, ops.scale(product, -1), product);
   const direct = thenFree(ops, ops.mul(g, r), g);
-  const through = thenFree(ops, ops.mul(x, factor), factor);
-  return addAll(ops, [direct, through], residual);
+  return [direct, thenFree(ops, ops.mul(x, factor), factor)];
 }
 
-function layerBackward(
-  ops: Ops,
-  x: Tensor,
-  stats: NormStats,
-  g: Tensor,
-  residual: Tensor | null,
-): Tensor {
-  const unit = unitOf(ops, x, stats);
+/** dx. Frees g. */
+function layerNormBackward(ops: Ops, saved: NormSaved, g: Tensor): Tensor {
+  const unit = normalize(ops, saved);
   const gu = ops.mul(g, unit);
-  const along = thenFree(ops, meanOf(ops, gu), gu); // [n, 1]
-  const through = thenFree(ops, ops.mul(unit, along), unit, along);
-  const mean = meanOf(ops, g);
+  const projection = thenFree(ops, meanOfRows(ops, gu), gu); // [n, 1]
+  const parallel = thenFree(ops, ops.mul(unit, projection), unit, projection);
+  const mean = meanOfRows(ops, g);
   const centred = thenFree(ops, ops.sub(g, mean), g, mean);
-  const rest = thenFree(ops, ops.sub(centred, through), centred, through);
-  return addAll(ops, [thenFree(ops, ops.mul(rest, stats.r), rest)], residual);
+  const orthogonal = thenFree(ops, ops.sub(centred, parallel), centred, parallel);
+  return thenFree(ops, ops.mul(orthogonal, saved.stats.r), orthogonal);
 }
 
-async function trainNorm(
+async function accumulateNormGradients(
   ops: Ops,
-  norm: Norm,
-  x: Tensor,
-  stats: NormStats,
+  { weight, bias }: Norm,
+  saved: NormSaved,
   dh: Tensor,
 ): Promise<void> {
-  const add = async (held: WeightTensor | null, make: () => Tensor) => {
-    if (!held?.gradientSink) return;
-    const product = make();
-    await held.gradientSink.accumulate(columnSums(ops, product));
-    if (product !== dh) ops.free(product);
-  };
-  await add(norm.bias, () => dh);
-  await add(norm.weight, () => {
-    const unit = unitOf(ops, x, stats);
-    return thenFree(ops, ops.mul(dh, unit), unit);
-  });
+  if (bias?.gradientSink) await bias.gradientSink.accumulate(columnSums(ops, dh));
+  if (!weight.gradientSink) return;
+  const unit = normalize(ops, saved);
+  const product = thenFree(ops, ops.mul(dh, unit), unit);
+  await weight.gradientSink.accumulate(thenFree(ops, columnSums(ops, product), product));
 }
 
-/** Over the last axis, which stays with length 1. */
-function meanOf(ops: Ops, x: Tensor): Tensor {
+/** Over the last axis, which keeps length 1. */
+function meanOfRows(ops: Ops, x: Tensor): Tensor {
   const sum = ops.sum(x);
   return thenFree(ops, ops.scale(sum, 1 / x.shape.at(-1)!), sum);
 }
 
-function addAll(ops: Ops, terms: readonly Tensor[], residual: Tensor | null): Tensor {
+/** Frees the terms, but not the residual. */
+function addResidual(ops: Ops, terms: readonly Tensor[], residual: Tensor | null): Tensor {
   const all = residual ? [...terms, residual] : terms;
   if (all.length === 1) return all[0]!;
   const sum = all.length === 2 ? ops.add(all[0]!, all[1]!) : ops.addN(all);
-  ops.free(...terms);
-  return sum;
+  return thenFree(ops, sum, ...terms);
 }

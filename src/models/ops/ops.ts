@@ -1,48 +1,49 @@
-import type { FusedOps } from './fused';
+import type { FusedOps } from './fusedOps';
 import type { Precision, Shape, Tensor } from './tensor';
 
 export type { ElementType, Precision, Shape, Tensor } from './tensor';
 
 /**
- * The few operations that the models are written in. Every result is a new tensor (also a
- * reshape's) that the caller frees. Elementwise operations and reductions compute and give f32,
- * whatever they read, and broadcast as numpy does. Products and what only moves numbers keep their
- * operands' type. All indices are i32.
+ * The operations that the models are written in. Every result, also that of a reshape, is a new
+ * tensor that the caller frees. Elementwise operations and reductions compute and return f32,
+ * whatever their inputs, and broadcast as numpy does. Products and operations that only move
+ * numbers keep the type of their inputs. All indices are i32.
  */
 export interface Ops {
-  /** What computes: for messages. */
+  /** The backend and its device, for messages. */
   readonly name: string;
-  /** Tensors alive now. */
+  /** Number of tensors that are alive. */
   live(): number;
-  /** Frees all that has been made since `mark` was called: what work that was broken off left. */
+  /** A mark for `freeSince`. */
   mark(): number;
+  /** Frees all tensors made since `mark` was taken, to clean up after interrupted work. */
   freeSince(mark: number): void;
   /**
-   * Awaited between two long operations: lets the thread answer messages. Whoever runs the thread
-   * may wait here, or break the work off by an error.
+   * Awaited between two long operations, so that the thread can handle messages. May be replaced:
+   * it can wait, or throw to interrupt the work.
    */
   yieldPoint: () => Promise<void>;
-  /** Whether there are tensors of bf16. */
   readonly supportsBF16: boolean;
-  /** Null where the backing has none. */
+  /** Null if the backend has no fused kernels. */
   readonly fused: FusedOps | null;
-  /**
-   * Room for data to upload that the backing can take over without a copy: f32, or the bits of
-   * bf16.
-   */
+  /** Host memory for `upload` that the backend can use in place instead of copying it. */
   allocateHostF32(elements: number): Float32Array;
+  /** The same for the bits of bf16. */
   allocateHostBF16(elements: number): Uint16Array;
-  /** `data` may not be changed afterwards: a backing may keep it. Uint16Array: bits of bf16. */
+  /**
+   * `data` must not be changed afterwards: the backend may use it in place. A Uint16Array holds the
+   * bits of bf16.
+   */
   upload(data: Float32Array | Int32Array | Uint16Array, shape: Shape): Tensor;
-  /** Widened to f32. */
+  /** The numbers of x, widened to f32. */
   download(x: Tensor): Promise<Float32Array>;
-  free(...dead: readonly Tensor[]): void;
-  /** f32 rounded to bf16, or bf16 widened. */
+  free(...tensors: readonly Tensor[]): void;
+  /** Rounds f32 to bf16, or widens bf16 to f32. */
   cast(x: Tensor, dtype: Precision): Tensor;
 
   /**
-   * [m, k] x [k, n] -> [m, n], either operand read as its transpose; both of one type. Sums of bf16
-   * are f32 within.
+   * [m, k] x [k, n] -> [m, n]; either operand may be read as its transpose; both have one type.
+   * Products of bf16 are summed in f32.
    */
   matMul(a: Tensor, b: Tensor, transposeA?: boolean, transposeB?: boolean): Tensor;
   /** The same over a leading batch dimension: [batch, m, k] x [batch, k, n]. */
@@ -52,7 +53,7 @@ export interface Ops {
   mul(a: Tensor, b: Tensor): Tensor;
   div(a: Tensor, b: Tensor): Tensor;
   /** Sum of tensors of one shape, in one pass. */
-  addN(parts: readonly Tensor[]): Tensor;
+  addN(terms: readonly Tensor[]): Tensor;
   /** x times a number. */
   scale(x: Tensor, factor: number): Tensor;
   tanh(x: Tensor): Tensor;
@@ -61,17 +62,18 @@ export interface Ops {
   exp(x: Tensor): Tensor;
   sqrt(x: Tensor): Tensor;
   relu(x: Tensor): Tensor;
-  /** 1 where x > 0, else 0. */
+  /** 1 where x > 0, else 0: the gradient of relu. */
   positive(x: Tensor): Tensor;
   sigmoid(x: Tensor): Tensor;
   /** dy · y · (1 - y) for y = sigmoid(x). */
   sigmoidGrad(y: Tensor, dy: Tensor): Tensor;
   /** Over the last axis. */
   softmax(x: Tensor): Tensor;
-  /** Over the last axis, which stays with length 1. */
+  /** Over the last axis, which keeps length 1. */
   sum(x: Tensor): Tensor;
+  /** Over the last axis, which keeps length 1. */
   max(x: Tensor): Tensor;
-  /** 1 / √(mean(x²) + eps) over the last axis, which stays with length 1. */
+  /** 1 / √(mean(x²) + eps) over the last axis, which keeps length 1. */
   rms(x: Tensor, eps: number): Tensor;
 
   reshape(x: Tensor, shape: Shape): Tensor;
@@ -79,33 +81,69 @@ export interface Ops {
   concat(parts: readonly Tensor[], axis: number): Tensor;
   split(x: Tensor, sizes: readonly number[], axis: number): Tensor[];
   slice(x: Tensor, begin: readonly number[], size: readonly number[]): Tensor;
-  /** Zeros before and after along one axis. */
+  /** Adds `before` and `after` zeros along one axis. */
   pad(x: Tensor, axis: number, before: number, after: number): Tensor;
-  /** Rows of `x` (along its first axis) at `indices` [n]. */
+  /** Rows of x (along its first axis) at `indices` [n]. */
   gather(x: Tensor, indices: Tensor): Tensor;
   /** Elements of x [n, m] at `places` [k, 2] of (row, column) -> [k]. */
   gatherElements(x: Tensor, places: Tensor): Tensor;
   /**
-   * Neighbouring pairs (a, b) of x as complex numbers a + ib times those of `table`, which holds as
-   * many numbers as x has after its first axis: RoPE in one pass.
+   * RoPE in one pass: neighbouring pairs (a, b) of x as complex numbers a + ib, times those of
+   * `table`, whose size is that of x without its first axis.
    */
   rotate(x: Tensor, table: Tensor): Tensor;
-  /** 0 with probability `rate`, else 1 / (1 - rate); the same for the same seed. */
+  /** 0 with probability `rate`, else 1 / (1 - rate); the same mask for the same seed. */
   dropoutMask(shape: Shape, rate: number, seed: number): Tensor;
 }
 
-/** Lets the thread answer messages between two long operations. */
+/** Lets the thread handle messages between two long operations. */
 export const yieldToEventLoop = (): Promise<void> =>
   new Promise((resolve) => setImmediate(resolve));
 
+/** Number of elements of a tensor of this shape. */
 export const elementCount = (shape: Shape): number => shape.reduce((n, d) => n * d, 1);
 
-/** x, which is taken over, in that precision. */
+/** Returns `result` and frees what it was made of: `thenFree(ops, ops.add(a, b), a, b)`. */
+export function thenFree(ops: Ops, result: Tensor, ...inputs: readonly Tensor[]): Tensor {
+  ops.free(...inputs);
+  return result;
+}
+
+/** x in that precision; x itself if it has it already, else x is freed. */
 export function castAndFree(ops: Ops, x: Tensor, dtype: Precision): Tensor {
   return x.dtype === dtype ? x : thenFree(ops, ops.cast(x, dtype), x);
 }
 
-/** x in f32 for as long as `compute` takes. */
+/** Concatenates the parts along an axis and frees them; a single part is returned as it is. */
+export function concatAndFree(ops: Ops, parts: readonly Tensor[], axis: number): Tensor {
+  return parts.length === 1 ? parts[0]! : thenFree(ops, ops.concat(parts, axis), ...parts);
+}
+
+/**
+ * The sum of `terms`, which are freed, and of `kept`, which is not. The fused kernel returns
+ * `dtype`, other backends f32; a single term is returned as it is.
+ */
+export function sumAndFree(
+  ops: Ops,
+  terms: readonly Tensor[],
+  kept: Tensor | null = null,
+  dtype: Precision = 'f32',
+): Tensor {
+  const all = kept ? [...terms, kept] : terms;
+  const [first, second] = all;
+  if (first && !second) return first;
+  if (ops.fused && all.length <= 3) return thenFree(ops, ops.fused.sum(all, dtype), ...terms);
+  const sum = first && second && all.length === 2 ? ops.add(first, second) : ops.addN(all);
+  ops.free(...terms);
+  return sum;
+}
+
+/** Downloads x and frees it. */
+export function downloadAndFree(ops: Ops, x: Tensor): Promise<Float32Array> {
+  return ops.download(x).finally(() => ops.free(x));
+}
+
+/** Calls `compute` with x in f32, which is freed afterwards if it had to be converted. */
 export function withF32<T>(ops: Ops, x: Tensor, compute: (wide: Tensor) => T): T {
   if (x.dtype !== 'bf16') return compute(x);
   const wide = ops.cast(x, 'f32');
@@ -117,20 +155,6 @@ export function withF32<T>(ops: Ops, x: Tensor, compute: (wide: Tensor) => T): T
 /** Sums of the columns of x [n, m] -> [1, m]. */
 export function columnSums(ops: Ops, x: Tensor): Tensor {
   const ones = ops.upload(new Float32Array(x.shape[0]!).fill(1), [1, x.shape[0]!]);
-  return thenFree(
-    ops,
-    withF32(ops, x, (wide) => ops.matMul(ones, wide)),
-    ones,
-  );
-}
-
-/** Frees what a result was made of: `use(ops, ops.add(a, b), a, b)`. */
-export function thenFree(ops: Ops, result: Tensor, ...dead: readonly Tensor[]): Tensor {
-  ops.free(...dead);
-  return result;
-}
-
-/** The parts one after the other along an axis; takes them over. */
-export function concatAndFree(ops: Ops, parts: readonly Tensor[], axis: number): Tensor {
-  return parts.length === 1 ? parts[0]! : thenFree(ops, ops.concat(parts, axis), ...parts);
+  const sums = withF32(ops, x, (wide) => ops.matMul(ones, wide));
+  return thenFree(ops, sums, ones);
 }

@@ -1,13 +1,13 @@
 export type Shape = readonly number[];
 
-/** bf16: the upper half of an f32, for weights and products, where the backing has it. */
+/** bf16 is the upper half of an f32. Used for weights and products, if the backend supports it. */
 export type Precision = 'f32' | 'bf16';
 export type ElementType = Precision | 'i32';
 
-/** A tensor that its backing owns; freed explicitly, never by a tape or a scope. */
+/** A tensor of a backend. Whoever holds it frees it: there are no tapes or scopes. */
 export interface Tensor {
   readonly shape: Shape;
   readonly dtype: ElementType;
-  /** The backing's own: an id of libtensorflow or a tfjs tensor. */
+  /** Private to the backend: an id of libtensorflow or a tfjs tensor. */
   readonly handle: unknown;
 }

@@ -1,6 +1,8 @@
-import { fusedOps, type FusedAttr, type FusedOps } from './fused';
+import type { FusedOps } from './fusedOps';
+import { KernelOps } from './kernelOps';
 import {
   elementCount,
+  thenFree,
   withF32,
   yieldToEventLoop,
   type ElementType,
@@ -11,7 +13,6 @@ import {
 } from './ops';
 import {
   boolAttr,
-  floatAttr,
   intAttr,
   TF_TYPE,
   TF_TYPE_OF,
@@ -59,11 +60,6 @@ const UNIFORM = [
   typeAttr('Tseed', TF_TYPE.int32),
 ];
 
-function attrOf([name, value]: FusedAttr): TfAttr {
-  if (typeof value === 'string') return typeAttr(name, TF_TYPE_OF[value]);
-  return 'int' in value ? intAttr(name, value.int) : floatAttr(name, value.float);
-}
-
 /** `Ops` on libtensorflow. */
 export class TensorFlowOps implements Ops {
   readonly name: string;
@@ -76,24 +72,7 @@ export class TensorFlowOps implements Ops {
   constructor(binding: TfBinding, { fuse = true } = {}) {
     this.tf = new TfHandles(binding);
     this.name = `libtensorflow on ${binding.isUsingGpuDevice() ? 'GPU' : 'CPU'}`;
-    this.fused = fuse && !binding.isUsingGpuDevice() ? this.kernels() : null;
-  }
-
-  /** Null if the binding was compiled without them. */
-  private kernels(): FusedOps | null {
-    const nothing = this.tf.uncountedEmpty();
-    const fused = fusedOps(
-      (op, attrs, inputs, outputs) => this.tf.runMany(op, attrs.map(attrOf), inputs, outputs),
-      nothing,
-      (x) => this.free(x),
-    );
-    try {
-      this.free(fused.sum([nothing, nothing], 'f32'));
-      return fused;
-    } catch {
-      this.tf.freeUncounted(nothing);
-      return null;
-    }
+    this.fused = fuse && !binding.isUsingGpuDevice() ? KernelOps.load(this.tf) : null;
   }
 
   live(): number {
@@ -137,23 +116,13 @@ export class TensorFlowOps implements Ops {
   }
 
   matMul(a: Tensor, b: Tensor, transposeA = false, transposeB = false): Tensor {
-    return this.tf.run(
-      'MatMul',
-      [T_OF[a.dtype], boolAttr('transpose_a', transposeA), boolAttr('transpose_b', transposeB)],
-      a.dtype,
-      a,
-      b,
-    );
+    const attrs = [boolAttr('transpose_a', transposeA), boolAttr('transpose_b', transposeB)];
+    return this.tf.run('MatMul', [T_OF[a.dtype], ...attrs], a.dtype, a, b);
   }
 
   batchMatMul(a: Tensor, b: Tensor, transposeA = false, transposeB = false): Tensor {
-    return this.tf.run(
-      'BatchMatMulV2',
-      [T_OF[a.dtype], boolAttr('adj_x', transposeA), boolAttr('adj_y', transposeB)],
-      a.dtype,
-      a,
-      b,
-    );
+    const attrs = [boolAttr('adj_x', transposeA), boolAttr('adj_y', transposeB)];
+    return this.tf.run('BatchMatMulV2', [T_OF[a.dtype], ...attrs], a.dtype, a, b);
   }
 
   add(a: Tensor, b: Tensor): Tensor {
@@ -172,12 +141,12 @@ export class TensorFlowOps implements Ops {
     return this.elementwise('RealDiv', ELEMENTWISE, a, b);
   }
 
-  addN(parts: readonly Tensor[]): Tensor {
-    return this.elementwise('AddN', [T, intAttr('N', parts.length)], ...parts);
+  addN(terms: readonly Tensor[]): Tensor {
+    return this.elementwise('AddN', [T, intAttr('N', terms.length)], ...terms);
   }
 
   scale(x: Tensor, factor: number): Tensor {
-    return this.with(Float32Array.of(factor), [], (f) => this.mul(x, f));
+    return this.withScalar(factor, (f) => this.mul(x, f));
   }
 
   tanh(x: Tensor): Tensor {
@@ -201,10 +170,10 @@ export class TensorFlowOps implements Ops {
   }
 
   positive(x: Tensor): Tensor {
-    const above = this.with(Float32Array.of(0), [], (zero) =>
+    const isPositive = this.withScalar(0, (zero) =>
       this.elementwise('Greater', ELEMENTWISE, x, zero),
     );
-    return this.replace(above, this.tf.run('Cast', BOOL_TO_F32, 'f32', above));
+    return thenFree(this, this.tf.run('Cast', BOOL_TO_F32, 'f32', isPositive), isPositive);
   }
 
   sigmoid(x: Tensor): Tensor {
@@ -229,12 +198,10 @@ export class TensorFlowOps implements Ops {
 
   rms(x: Tensor, eps: number): Tensor {
     const square = this.elementwise('Square', ELEMENTWISE, x);
-    const mean = this.replace(square, this.reduce('Mean', square));
-    const shifted = this.replace(
-      mean,
-      this.with(Float32Array.of(eps), [], (e) => this.add(mean, e)),
-    );
-    return this.replace(shifted, this.elementwise('Rsqrt', ELEMENTWISE, shifted));
+    const mean = thenFree(this, this.reduce('Mean', square), square);
+    const shifted = this.withScalar(eps, (e) => this.add(mean, e));
+    const r = this.elementwise('Rsqrt', ELEMENTWISE, shifted);
+    return thenFree(this, r, mean, shifted);
   }
 
   reshape(x: Tensor, shape: Shape): Tensor {
@@ -250,38 +217,27 @@ export class TensorFlowOps implements Ops {
   }
 
   concat(parts: readonly Tensor[], axis: number): Tensor {
-    return this.with(Int32Array.of(axis), [], (at) =>
-      this.tf.run(
-        'ConcatV2',
-        [T_OF[parts[0]!.dtype], intAttr('N', parts.length), CONCAT_AXIS],
-        parts[0]!.dtype,
-        ...parts,
-        at,
-      ),
+    const { dtype } = parts[0]!;
+    const attrs = [T_OF[dtype], intAttr('N', parts.length), CONCAT_AXIS];
+    return this.withSmall(Int32Array.of(axis), [], (at) =>
+      this.tf.run('ConcatV2', attrs, dtype, ...parts, at),
     );
   }
 
   split(x: Tensor, sizes: readonly number[], axis: number): Tensor[] {
     const attrs = [T_OF[x.dtype], SPLIT_SIZES, intAttr('num_split', sizes.length)];
-    const [lengths, at] = [
-      this.upload(Int32Array.from(sizes), [sizes.length]),
-      this.upload(Int32Array.of(axis), []),
-    ];
-    const parts = this.tf.runMany(
-      'SplitV',
-      attrs,
-      [x, lengths, at],
-      sizes.map(() => x.dtype),
-    );
+    const lengths = this.upload(Int32Array.from(sizes), [sizes.length]);
+    const at = this.upload(Int32Array.of(axis), []);
+    const dtypes = sizes.map(() => x.dtype);
+    const parts = this.tf.runMany('SplitV', attrs, [x, lengths, at], dtypes);
     this.free(lengths, at);
     return parts;
   }
 
   slice(x: Tensor, begin: readonly number[], size: readonly number[]): Tensor {
+    const attrs = [T_OF[x.dtype], SLICE];
     return this.withInts(begin, (from) =>
-      this.withInts(size, (by) =>
-        this.tf.run('Slice', [T_OF[x.dtype], SLICE], x.dtype, x, from, by),
-      ),
+      this.withInts(size, (by) => this.tf.run('Slice', attrs, x.dtype, x, from, by)),
     );
   }
 
@@ -289,21 +245,15 @@ export class TensorFlowOps implements Ops {
     const paddings = Int32Array.from(
       x.shape.flatMap((_, i) => (i === axis ? [before, after] : [0, 0])),
     );
-    return this.with(paddings, [x.shape.length, 2], (by) =>
+    return this.withSmall(paddings, [x.shape.length, 2], (by) =>
       this.tf.run('Pad', [T_OF[x.dtype], PAD], x.dtype, x, by),
     );
   }
 
   gather(x: Tensor, indices: Tensor): Tensor {
-    return this.with(Int32Array.of(0), [], (axis) =>
-      this.tf.run(
-        'GatherV2',
-        [typeAttr('Tparams', TF_TYPE_OF[x.dtype]), ...GATHER],
-        x.dtype,
-        x,
-        indices,
-        axis,
-      ),
+    const attrs = [typeAttr('Tparams', TF_TYPE_OF[x.dtype]), ...GATHER];
+    return this.withSmall(Int32Array.of(0), [], (axis) =>
+      this.tf.run('GatherV2', attrs, x.dtype, x, indices, axis),
     );
   }
 
@@ -313,17 +263,12 @@ export class TensorFlowOps implements Ops {
 
   rotate(x: Tensor, table: Tensor): Tensor {
     const half = elementCount(table.shape) / 2;
-    const a = withF32(this, x, (wide) =>
-      this.asComplex(wide, [elementCount(x.shape) / (2 * half), half, 2]),
-    );
+    const rows = elementCount(x.shape) / (2 * half);
+    const a = withF32(this, x, (wide) => this.asComplex(wide, [rows, half, 2]));
     const b = this.asComplex(table, [half, 2]);
-    const product = this.tf.run('Mul', [COMPLEX], 'f32', a, b);
-    const pairs = this.replace(
-      product,
-      this.tf.run('Bitcast', COMPLEX_BITS_TO_F32, 'f32', product),
-    );
-    this.free(a, b);
-    return this.replace(pairs, this.reshape(pairs, x.shape));
+    const product = thenFree(this, this.tf.run('Mul', [COMPLEX], 'f32', a, b), a, b);
+    const pairs = this.tf.run('Bitcast', COMPLEX_BITS_TO_F32, 'f32', product);
+    return thenFree(this, this.reshape(pairs, x.shape), product, pairs);
   }
 
   dropoutMask(shape: Shape, rate: number, seed: number): Tensor {
@@ -332,20 +277,15 @@ export class TensorFlowOps implements Ops {
         this.tf.run('StatelessRandomUniform', UNIFORM, 'f32', size, key),
       ),
     );
-    const kept = this.replace(
-      uniform,
-      this.with(Float32Array.of(rate), [], (t) =>
-        this.elementwise('GreaterEqual', ELEMENTWISE, uniform, t),
-      ),
+    const isKept = this.withScalar(rate, (limit) =>
+      this.elementwise('GreaterEqual', ELEMENTWISE, uniform, limit),
     );
-    const ones = this.replace(kept, this.tf.run('Cast', BOOL_TO_F32, 'f32', kept));
-    return this.replace(
-      ones,
-      this.with(Float32Array.of(1 / (1 - rate)), [], (factor) => this.mul(ones, factor)),
-    );
+    this.free(uniform);
+    const ones = thenFree(this, this.tf.run('Cast', BOOL_TO_F32, 'f32', isKept), isKept);
+    return thenFree(this, this.scale(ones, 1 / (1 - rate)), ones);
   }
 
-  /** In f32: what is bf16 is widened for as long. */
+  /** Computes in f32; inputs of bf16 are widened for the call. */
   private elementwise(op: string, attrs: readonly TfAttr[], ...inputs: readonly Tensor[]): Tensor {
     if (inputs.every((x) => x.dtype !== 'bf16')) return this.tf.run(op, attrs, 'f32', ...inputs);
     const wide = inputs.map((x) => (x.dtype === 'bf16' ? this.cast(x, 'f32') : x));
@@ -359,38 +299,35 @@ export class TensorFlowOps implements Ops {
   }
 
   /**
-   * The binding creates no tensors of this type: pairs of them come in as whole numbers, which
-   * share their memory.
+   * The binding cannot create bf16 tensors, so pairs are uploaded as i32, whose bits are the same.
    */
   private uploadBF16(bits: Uint16Array, shape: Shape): Tensor {
-    const pairs = this.upload(new Int32Array(bits.buffer, bits.byteOffset, bits.length / 2), [
-      bits.length / 2,
-    ]);
-    const halves = this.replace(pairs, this.tf.run('Bitcast', I32_BITS_TO_BF16, 'bf16', pairs)); // [n / 2, 2]
-    return this.replace(halves, this.reshape(halves, shape));
+    const pairs = bits.length / 2;
+    const words = this.tf.upload(new Int32Array(bits.buffer, bits.byteOffset, pairs), [pairs]);
+    const halves = this.tf.run('Bitcast', I32_BITS_TO_BF16, 'bf16', words); // [pairs, 2]
+    return thenFree(this, this.reshape(halves, shape), words, halves);
   }
 
   private asComplex(x: Tensor, shape: Shape): Tensor {
     const pairs = this.reshape(x, shape);
-    return this.replace(pairs, this.tf.run('Bitcast', F32_BITS_TO_COMPLEX, 'f32', pairs));
+    return thenFree(this, this.tf.run('Bitcast', F32_BITS_TO_COMPLEX, 'f32', pairs), pairs);
   }
 
   private withInts(values: readonly number[], compute: (vector: Tensor) => Tensor): Tensor {
-    return this.with(Int32Array.from(values), [values.length], compute);
+    return this.withSmall(Int32Array.from(values), [values.length], compute);
   }
 
-  /** Computes with a small tensor that lives no longer than that. */
-  private with(
+  private withScalar(value: number, compute: (scalar: Tensor) => Tensor): Tensor {
+    return this.withSmall(Float32Array.of(value), [], compute);
+  }
+
+  /** Calls `compute` with a small tensor, and frees that. */
+  private withSmall(
     values: Int32Array | Float32Array,
     shape: Shape,
     compute: (small: Tensor) => Tensor,
   ): Tensor {
     const small = this.upload(values, shape);
-    return this.replace(small, compute(small));
-  }
-
-  private replace(dead: Tensor, result: Tensor): Tensor {
-    this.free(dead);
-    return result;
+    return thenFree(this, compute(small), small);
   }
 }

@@ -1,109 +1,216 @@
 import type * as tfjs from '@tensorflow/tfjs';
 import { createRandom } from '../../shared/random';
-import { elementCount, yieldToEventLoop, type Ops, type Tensor } from './ops';
+import { elementCount, yieldToEventLoop, type Ops, type Shape, type Tensor } from './ops';
 
-interface TfjsTensor extends Tensor {
-  readonly handle: tfjs.Tensor;
-}
+const unwrap = (x: Tensor): tfjs.Tensor => x.handle as tfjs.Tensor;
 
-/**
- * The table of operations on tfjs tensors, for any backend of tfjs: wasm where there is no
- * libtensorflow, cpu for checks.
- */
-export function tfjsOps(tf: typeof tfjs): Ops {
-  const alive = new Map<tfjs.Tensor, number>();
-  let last = 0;
-  const t = (x: Tensor) => (x as TfjsTensor).handle;
+/** `Ops` on tfjs tensors, for any backend of tfjs: wasm without libtensorflow, cpu for checks. */
+export class TfjsOps implements Ops {
+  readonly name: string;
+  readonly supportsBF16 = false;
+  readonly fused = null;
+  yieldPoint = yieldToEventLoop;
+  /** Each tensor and when it was made. */
+  private readonly alive = new Map<tfjs.Tensor, number>();
+  private newest = 0;
 
-  function wrap(handle: tfjs.Tensor): Tensor {
-    alive.set(handle, ++last);
+  constructor(private readonly tf: typeof tfjs) {
+    this.name = `tfjs (${tf.getBackend()})`;
+  }
+
+  live(): number {
+    return this.alive.size;
+  }
+
+  mark(): number {
+    return this.newest;
+  }
+
+  freeSince(mark: number): void {
+    for (const [handle, number] of this.alive) {
+      if (number <= mark) continue;
+      handle.dispose();
+      this.alive.delete(handle);
+    }
+  }
+
+  allocateHostF32(elements: number): Float32Array {
+    return new Float32Array(elements);
+  }
+
+  allocateHostBF16(): Uint16Array {
+    return refuseBF16();
+  }
+
+  upload(data: Float32Array | Int32Array | Uint16Array, shape: Shape): Tensor {
+    if (data instanceof Uint16Array) return refuseBF16();
+    const dtype = data instanceof Int32Array ? 'int32' : 'float32';
+    return this.wrap(this.tf.tensor(data, [...shape], dtype));
+  }
+
+  cast(x: Tensor, dtype: 'f32' | 'bf16'): Tensor {
+    return dtype === 'f32' ? this.wrap(unwrap(x).clone()) : refuseBF16();
+  }
+
+  async download(x: Tensor): Promise<Float32Array> {
+    return (await unwrap(x).data()) as Float32Array;
+  }
+
+  free(...tensors: readonly Tensor[]): void {
+    for (const x of tensors) {
+      if (unwrap(x).isDisposed) throw new Error('A tensor was freed twice.');
+      unwrap(x).dispose();
+      this.alive.delete(unwrap(x));
+    }
+  }
+
+  matMul(a: Tensor, b: Tensor, transposeA?: boolean, transposeB?: boolean): Tensor {
+    return this.make((tf) => tf.matMul(unwrap(a), unwrap(b), transposeA, transposeB));
+  }
+
+  batchMatMul(a: Tensor, b: Tensor, transposeA?: boolean, transposeB?: boolean): Tensor {
+    return this.matMul(a, b, transposeA, transposeB);
+  }
+
+  add(a: Tensor, b: Tensor): Tensor {
+    return this.make((tf) => tf.add(unwrap(a), unwrap(b)));
+  }
+
+  sub(a: Tensor, b: Tensor): Tensor {
+    return this.make((tf) => tf.sub(unwrap(a), unwrap(b)));
+  }
+
+  mul(a: Tensor, b: Tensor): Tensor {
+    return this.make((tf) => tf.mul(unwrap(a), unwrap(b)));
+  }
+
+  div(a: Tensor, b: Tensor): Tensor {
+    return this.make((tf) => tf.div(unwrap(a), unwrap(b)));
+  }
+
+  addN(terms: readonly Tensor[]): Tensor {
+    return this.make((tf) => tf.addN(terms.map(unwrap)));
+  }
+
+  scale(x: Tensor, factor: number): Tensor {
+    return this.make((tf) => tf.mul(unwrap(x), factor));
+  }
+
+  tanh(x: Tensor): Tensor {
+    return this.make((tf) => tf.tanh(unwrap(x)));
+  }
+
+  erf(x: Tensor): Tensor {
+    return this.make((tf) => tf.erf(unwrap(x)));
+  }
+
+  exp(x: Tensor): Tensor {
+    return this.make((tf) => tf.exp(unwrap(x)));
+  }
+
+  sqrt(x: Tensor): Tensor {
+    return this.make((tf) => tf.sqrt(unwrap(x)));
+  }
+
+  relu(x: Tensor): Tensor {
+    return this.make((tf) => tf.relu(unwrap(x)));
+  }
+
+  positive(x: Tensor): Tensor {
+    return this.make((tf) => tf.cast(tf.greater(unwrap(x), 0), 'float32'));
+  }
+
+  sigmoid(x: Tensor): Tensor {
+    return this.make((tf) => tf.sigmoid(unwrap(x)));
+  }
+
+  sigmoidGrad(y: Tensor, dy: Tensor): Tensor {
+    return this.make((tf) => tf.mul(tf.mul(unwrap(dy), unwrap(y)), tf.sub(1, unwrap(y))));
+  }
+
+  softmax(x: Tensor): Tensor {
+    return this.make((tf) => tf.softmax(unwrap(x)));
+  }
+
+  sum(x: Tensor): Tensor {
+    return this.make((tf) => tf.sum(unwrap(x), -1, true));
+  }
+
+  max(x: Tensor): Tensor {
+    return this.make((tf) => tf.max(unwrap(x), -1, true));
+  }
+
+  rms(x: Tensor, eps: number): Tensor {
+    return this.make((tf) => tf.rsqrt(tf.add(tf.mean(tf.square(unwrap(x)), -1, true), eps)));
+  }
+
+  reshape(x: Tensor, shape: Shape): Tensor {
+    return this.make((tf) => tf.reshape(unwrap(x), [...shape]));
+  }
+
+  transpose(x: Tensor, perm: readonly number[]): Tensor {
+    return this.make((tf) => tf.transpose(unwrap(x), [...perm]));
+  }
+
+  concat(parts: readonly Tensor[], axis: number): Tensor {
+    return this.make((tf) => tf.concat(parts.map(unwrap), axis));
+  }
+
+  split(x: Tensor, sizes: readonly number[], axis: number): Tensor[] {
+    return this.tf.split(unwrap(x), [...sizes], axis).map((part) => this.wrap(part));
+  }
+
+  slice(x: Tensor, begin: readonly number[], size: readonly number[]): Tensor {
+    return this.make((tf) => tf.slice(unwrap(x), [...begin], [...size]));
+  }
+
+  pad(x: Tensor, axis: number, before: number, after: number): Tensor {
+    const paddings = x.shape.map((_, i): [number, number] =>
+      i === axis ? [before, after] : [0, 0],
+    );
+    return this.make((tf) => tf.pad(unwrap(x), paddings));
+  }
+
+  gather(x: Tensor, indices: Tensor): Tensor {
+    return this.make((tf) => tf.gather(unwrap(x), unwrap(indices)));
+  }
+
+  gatherElements(x: Tensor, places: Tensor): Tensor {
+    return this.make((tf) => tf.gatherND(unwrap(x), unwrap(places)));
+  }
+
+  /** (a + ib)(c + is) = (ac - bs) + i(as + bc) on neighbouring pairs. */
+  rotate(x: Tensor, table: Tensor): Tensor {
+    return this.make((tf) => {
+      const half = unwrap(table).size / 2;
+      const pairs = tf.reshape(unwrap(x), [-1, half, 2]);
+      const factors = tf.reshape(unwrap(table), [half, 2]);
+      const [a, b] = tf.unstack(pairs, -1) as [tfjs.Tensor, tfjs.Tensor];
+      const [c, s] = tf.unstack(factors, -1) as [tfjs.Tensor, tfjs.Tensor];
+      const real = tf.sub(tf.mul(a, c), tf.mul(b, s));
+      const imaginary = tf.add(tf.mul(a, s), tf.mul(b, c));
+      return tf.reshape(tf.stack([real, imaginary], -1), [...x.shape]);
+    });
+  }
+
+  dropoutMask(shape: Shape, rate: number, seed: number): Tensor {
+    const random = createRandom(seed, 'dropout');
+    const mask = new Float32Array(elementCount(shape));
+    for (let i = 0; i < mask.length; i++) mask[i] = random() < rate ? 0 : 1 / (1 - rate);
+    return this.wrap(this.tf.tensor(mask, [...shape]));
+  }
+
+  private wrap(handle: tfjs.Tensor): Tensor {
+    this.alive.set(handle, ++this.newest);
     return { handle, shape: handle.shape, dtype: handle.dtype === 'int32' ? 'i32' : 'f32' };
   }
-  const make = (compute: () => tfjs.Tensor) => wrap(tf.tidy(compute));
 
-  return {
-    name: `tfjs (${tf.getBackend()})`,
-    live: () => alive.size,
-    mark: () => last,
-    freeSince(mark) {
-      for (const [handle, number] of alive) {
-        if (number <= mark) continue;
-        handle.dispose();
-        alive.delete(handle);
-      }
-    },
-    yieldPoint: yieldToEventLoop,
-    supportsBF16: false,
-    fused: null,
-    allocateHostF32: (elements) => new Float32Array(elements),
-    allocateHostBF16: refuseHalf,
-    upload(data, shape) {
-      if (data instanceof Uint16Array) return refuseHalf();
-      return wrap(tf.tensor(data, [...shape], data instanceof Int32Array ? 'int32' : 'float32'));
-    },
-    cast: (x, dtype) => (dtype === 'f32' ? wrap(t(x).clone()) : refuseHalf()),
-    download: async (x) => (await t(x).data()) as Float32Array,
-    free(...dead) {
-      for (const x of dead) {
-        if (t(x).isDisposed) throw new Error('A tensor was freed twice.');
-        t(x).dispose();
-        alive.delete(t(x));
-      }
-    },
-    matMul: (a, b, ta, tb) => make(() => tf.matMul(t(a), t(b), ta, tb)),
-    batchMatMul: (a, b, ta, tb) => make(() => tf.matMul(t(a), t(b), ta, tb)),
-    add: (a, b) => make(() => tf.add(t(a), t(b))),
-    sub: (a, b) => make(() => tf.sub(t(a), t(b))),
-    mul: (a, b) => make(() => tf.mul(t(a), t(b))),
-    div: (a, b) => make(() => tf.div(t(a), t(b))),
-    addN: (parts) => make(() => tf.addN(parts.map(t))),
-    scale: (x, factor) => make(() => tf.mul(t(x), factor)),
-    tanh: (x) => make(() => tf.tanh(t(x))),
-    erf: (x) => make(() => tf.erf(t(x))),
-    exp: (x) => make(() => tf.exp(t(x))),
-    sqrt: (x) => make(() => tf.sqrt(t(x))),
-    relu: (x) => make(() => tf.relu(t(x))),
-    positive: (x) => make(() => tf.cast(tf.greater(t(x), 0), 'float32')),
-    sigmoid: (x) => make(() => tf.sigmoid(t(x))),
-    sigmoidGrad: (y, dy) => make(() => tf.mul(tf.mul(t(dy), t(y)), tf.sub(1, t(y)))),
-    softmax: (x) => make(() => tf.softmax(t(x))),
-    sum: (x) => make(() => tf.sum(t(x), -1, true)),
-    max: (x) => make(() => tf.max(t(x), -1, true)),
-    rms: (x, eps) => make(() => tf.rsqrt(tf.add(tf.mean(tf.square(t(x)), -1, true), eps))),
-    reshape: (x, shape) => make(() => tf.reshape(t(x), [...shape])),
-    transpose: (x, perm) => make(() => tf.transpose(t(x), [...perm])),
-    concat: (parts, axis) => make(() => tf.concat(parts.map(t), axis)),
-    split: (x, sizes, axis) => tf.split(t(x), [...sizes], axis).map(wrap),
-    slice: (x, begin, size) => make(() => tf.slice(t(x), [...begin], [...size])),
-    pad: (x, axis, before, after) =>
-      make(() =>
-        tf.pad(
-          t(x),
-          x.shape.map((_, i) => (i === axis ? [before, after] : [0, 0])),
-        ),
-      ),
-    gather: (x, indices) => make(() => tf.gather(t(x), t(indices))),
-    gatherElements: (x, places) => make(() => tf.gatherND(t(x), t(places))),
-    rotate: (x, table) => make(() => rotate(tf, t(x), t(table))),
-    dropoutMask(shape, rate, seed) {
-      const random = createRandom(seed, 'dropout');
-      const mask = new Float32Array(elementCount(shape));
-      for (let i = 0; i < mask.length; i++) mask[i] = random() < rate ? 0 : 1 / (1 - rate);
-      return wrap(tf.tensor(mask, [...shape]));
-    },
-  };
+  /** Wraps the result and frees all other tensors that `compute` makes. */
+  private make(compute: (tf: typeof tfjs) => tfjs.Tensor): Tensor {
+    return this.wrap(this.tf.tidy(() => compute(this.tf)));
+  }
 }
 
-function refuseHalf(): never {
-  throw new TypeError('tfjs has no bf16.');
-}
-
-/** (a + ib)(c + is) = (ac - bs) + i(as + bc) on neighbouring pairs. */
-function rotate(tf: typeof tfjs, x: tfjs.Tensor, table: tfjs.Tensor): tfjs.Tensor {
-  const half = table.size / 2;
-  const [a, b] = tf.unstack(tf.reshape(x, [-1, half, 2]), -1) as [tfjs.Tensor, tfjs.Tensor];
-  const [c, s] = tf.unstack(tf.reshape(table, [half, 2]), -1) as [tfjs.Tensor, tfjs.Tensor];
-  const real = tf.sub(tf.mul(a, c), tf.mul(b, s));
-  const imaginary = tf.add(tf.mul(a, s), tf.mul(b, c));
-  return tf.reshape(tf.stack([real, imaginary], -1), x.shape);
+function refuseBF16(): never {
+  throw new TypeError('tfjs does not support bf16.');
 }

@@ -1,6 +1,7 @@
+import type { OptimizerSettings } from '../model';
+import type { WeightMoments } from '../ops/fusedOps';
 import { thenFree, type Ops, type Tensor } from '../ops/ops';
 import type { Parameters } from './parameters';
-import type { OptimizerSettings } from '../model';
 
 // AdamW (Loshchilov and Hutter 2019, algorithm 2) in the form of torch.optim.AdamW: decay first,
 // then theta -= lr / (1 - β1^t) · m / (√v / √(1 - β2^t) + ε).
@@ -9,15 +10,19 @@ const BETA1 = 0.9;
 const BETA2 = 0.999;
 const EPS = 1e-8;
 
-/** The numbers of step t, counted from 1. */
+/** The coefficients of step t. */
 export interface AdamWStep {
-  /** What the gradient is multiplied with before. */
+  /** The gradient is multiplied by it first. */
   readonly scale: number;
+  /** 1 - lr · weight_decay */
   readonly decay: number;
+  /** lr / (1 - β1^t) */
   readonly size: number;
+  /** √(1 - β2^t) */
   readonly root: number;
 }
 
+/** The coefficients of step t, counted from 1. */
 export function adamWStep(
   t: number,
   { learning_rate, weight_decay }: Pick<OptimizerSettings, 'learning_rate' | 'weight_decay'>,
@@ -32,19 +37,19 @@ export function adamWStep(
 }
 
 /**
- * What clipping to `max_grad_norm` (0: never) multiplies gradients of this L2 norm with, as
- * torch.nn.utils.clip_grad_norm_ does.
+ * The factor by which clipping to `max_grad_norm` (0: never) multiplies gradients of this L2 norm,
+ * as torch.nn.utils.clip_grad_norm_ does.
  */
 export const clipFactor = (norm: number, max_grad_norm: number): number =>
   max_grad_norm > 0 ? Math.min(1, max_grad_norm / (norm + 1e-6)) : 1;
 
-/** Numbers, their gradients and AdamW's two moments, of one length. */
+/** Parameters, their gradients and AdamW's two moments, of one length. */
 export interface FlatMoments extends Pick<Parameters, 'theta' | 'gradients'> {
   readonly exp_avg: Float32Array;
   readonly exp_avg_sq: Float32Array;
 }
 
-/** A step of the numbers from `start` to `end`, in place. */
+/** A step of the parameters start..end, in place. */
 export function stepRange(
   { theta, gradients, exp_avg: m, exp_avg_sq: v }: FlatMoments,
   start: number,
@@ -61,51 +66,42 @@ export function stepRange(
   }
 }
 
-/** Tensors of one size. */
-export interface TensorMoments {
-  readonly theta: Tensor;
-  readonly exp_avg: Tensor;
-  readonly exp_avg_sq: Tensor;
-}
-
 /**
- * The same on tensors, which it takes over, but for the gradient; the new ones may be the same,
- * changed.
+ * A step of a tensor. Takes ownership of the weight and its moments and returns the new ones, which
+ * may be the same tensors, changed in place. Does not free the gradient.
  */
 export function stepTensors(
   ops: Ops,
-  moments: TensorMoments,
+  weight: WeightMoments,
   gradient: Tensor,
   step: AdamWStep,
-): TensorMoments {
-  const { theta, exp_avg, exp_avg_sq } = moments;
+): WeightMoments {
+  const { theta, exp_avg, exp_avg_sq } = weight;
   const { scale, decay, size, root } = step;
   if (ops.fused) {
-    const numbers = ops.upload(
-      Float32Array.of(scale, decay, size, root, 1 - BETA1, BETA2, 1 - BETA2, EPS),
-      [8],
-    );
-    ops.fused.adamw(theta, gradient, exp_avg, exp_avg_sq, numbers);
-    ops.free(numbers);
-    return moments;
+    // struct AdamWStep of src/runtime/kernels
+    const numbers = [scale, decay, size, root, 1 - BETA1, BETA2, 1 - BETA2, EPS];
+    const coefficients = ops.upload(Float32Array.from(numbers), [numbers.length]);
+    ops.fused.adamw(weight, gradient, coefficients);
+    ops.free(coefficients);
+    return weight;
   }
   const g = ops.scale(gradient, scale);
-  const apart = ops.sub(g, exp_avg);
-  const m = sum(ops, exp_avg, thenFree(ops, ops.scale(apart, 1 - BETA1), apart));
+  const difference = ops.sub(g, exp_avg);
+  const change = thenFree(ops, ops.scale(difference, 1 - BETA1), difference);
+  const m = addAndFree(ops, exp_avg, change);
   const square = thenFree(ops, ops.mul(g, g), g);
-  const kept = thenFree(ops, ops.scale(exp_avg_sq, BETA2), exp_avg_sq);
-  const v = sum(ops, kept, thenFree(ops, ops.scale(square, 1 - BETA2), square));
+  const newPart = thenFree(ops, ops.scale(square, 1 - BETA2), square);
+  const oldPart = thenFree(ops, ops.scale(exp_avg_sq, BETA2), exp_avg_sq);
+  const v = addAndFree(ops, oldPart, newPart);
   const deviation = ops.sqrt(v);
-  const scaled = thenFree(ops, ops.scale(deviation, 1 / root), deviation);
+  const corrected = thenFree(ops, ops.scale(deviation, 1 / root), deviation);
   const eps = ops.upload(Float32Array.of(EPS), [1]);
-  const below = sum(ops, scaled, eps);
-  const ratio = thenFree(ops, ops.div(m, below), below);
+  const denominator = addAndFree(ops, corrected, eps);
+  const ratio = thenFree(ops, ops.div(m, denominator), denominator);
+  const update = thenFree(ops, ops.scale(ratio, -size), ratio);
   const decayed = thenFree(ops, ops.scale(theta, decay), theta);
-  return {
-    exp_avg: m,
-    exp_avg_sq: v,
-    theta: sum(ops, decayed, thenFree(ops, ops.scale(ratio, -size), ratio)),
-  };
+  return { theta: addAndFree(ops, decayed, update), exp_avg: m, exp_avg_sq: v };
 }
 
-const sum = (ops: Ops, a: Tensor, b: Tensor): Tensor => thenFree(ops, ops.add(a, b), a, b);
+const addAndFree = (ops: Ops, a: Tensor, b: Tensor): Tensor => thenFree(ops, ops.add(a, b), a, b);

@@ -1,11 +1,11 @@
-import { adamWStep, clipFactor, stepRange } from './adamw';
 import type { Adapters } from '../adapters';
-import type { Optimizer } from './optimizer';
 import type { NamedTensor, OptimizerSettings, OptimizerState, ReadTensor } from '../model';
+import { adamWStep, clipFactor, stepRange } from './adamw';
+import type { Optimizer } from './optimizer';
 
 const MOMENTS = ['exp_avg', 'exp_avg_sq'] as const;
 
-/** The adapter's tensors train, in one flat vector. */
+/** Trains the adapter's tensors, which are one flat vector. */
 export class AdapterOptimizer implements Optimizer {
   private steps = 0;
   private readonly exp_avg: Float32Array;
@@ -22,24 +22,22 @@ export class AdapterOptimizer implements Optimizer {
 
   async step(labelled: number, settings: OptimizerSettings): Promise<number> {
     const { theta, gradients, all } = this.adapters.parameters;
+    const { exp_avg, exp_avg_sq } = this;
     const norm = normalizeGradients(gradients, labelled, settings.max_grad_norm);
     this.steps++;
     for (const { offset, size, role } of all) {
       const ratio = role === 'B' ? (settings.loraplus_lr_ratio ?? 1) : 1;
-      stepRange(
-        { theta, gradients, exp_avg: this.exp_avg, exp_avg_sq: this.exp_avg_sq },
-        offset,
-        offset + size,
-        adamWStep(this.steps, { ...settings, learning_rate: settings.learning_rate * ratio }),
-      );
+      const learning_rate = settings.learning_rate * ratio;
+      const step = adamWStep(this.steps, { ...settings, learning_rate });
+      stepRange({ theta, gradients, exp_avg, exp_avg_sq }, offset, offset + size, step);
     }
     gradients.fill(0);
-    await this.adapters.changed();
+    await this.adapters.notifyChanged();
     return norm;
   }
 
   gradients(labelled: number): Promise<ReadonlyMap<string, NamedTensor>> {
-    return Promise.resolve(this.adapters.parameters.named(labelled));
+    return Promise.resolve(this.adapters.parameters.namedGradients(labelled));
   }
 
   optimizerState(): OptimizerState {
@@ -53,14 +51,14 @@ export class AdapterOptimizer implements Optimizer {
     };
   }
 
-  /** Errors: RangeError for the state of another adapter. */
   async restore(step: number, read: ReadTensor): Promise<void> {
     for (const name of MOMENTS) {
       const data = await read(name);
-      if (data.length !== this.size)
+      if (data.length !== this.size) {
         throw new RangeError(
           `The optimizer's state is for ${data.length} numbers, the adapter has ${this.size}.`,
         );
+      }
       this[name].set(data);
     }
     this.steps = step;
@@ -72,7 +70,7 @@ export class AdapterOptimizer implements Optimizer {
 }
 
 /**
- * Divides the gradients by `labelled` and clips them, in place. Returns the L2 norm before
+ * Divides the gradients by `labelled` and clips them, in place. Returns their L2 norm before
  * clipping.
  */
 export function normalizeGradients(
@@ -88,6 +86,8 @@ export function normalizeGradients(
   }
   const norm = Math.sqrt(squares);
   const factor = clipFactor(norm, max_grad_norm);
-  if (factor < 1) for (let i = 0; i < gradients.length; i++) gradients[i]! *= factor;
+  if (factor < 1) {
+    for (let i = 0; i < gradients.length; i++) gradients[i]! *= factor;
+  }
   return norm;
 }

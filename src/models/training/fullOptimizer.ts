@@ -1,20 +1,18 @@
-import type { Adapters } from '../adapters';
-import { adamWStep, clipFactor, stepTensors, type AdamWStep } from './adamw';
-import { WeightTensor, type GradientSink } from '../weightTensor';
-import { elementCount, thenFree, type Ops, type Tensor } from '../ops/ops';
-import type { Placements } from '../placements';
-import { addRows } from './trainedRows';
-import type { Optimizer } from './optimizer';
+import type { ModelContext } from '../adapters';
 import type { NamedTensor, OptimizerSettings, OptimizerState, ReadTensor } from '../model';
+import { downloadAndFree, elementCount, thenFree, type Ops, type Tensor } from '../ops/ops';
+import type { Placements } from '../placements';
+import { WeightTensor, type GradientSink } from '../weightTensor';
+import { adamWStep, clipFactor, stepTensors, type AdamWStep } from './adamw';
+import type { Optimizer } from './optimizer';
+import { addRows } from './trainedRows';
 
 const MOMENTS = ['exp_avg', 'exp_avg_sq'] as const;
 type Moment = (typeof MOMENTS)[number];
 
-/**
- * A weight that trains where it lies, with its gradient since the last step and AdamW's moments.
- */
+/** A weight that trains in place, with its gradient since the last step and AdamW's moments. */
 class OptimizedWeight implements GradientSink {
-  readonly held: WeightTensor;
+  readonly weight: WeightTensor;
   gradient: Tensor | null = null;
   exp_avg: Tensor;
   exp_avg_sq: Tensor;
@@ -24,60 +22,51 @@ class OptimizedWeight implements GradientSink {
     data: Float32Array,
     private readonly shape: readonly number[],
   ) {
-    const zeros = () => ops.upload(new Float32Array(data.length), shape);
-    this.held = new WeightTensor(ops, ops.upload(data, shape), this);
-    this.exp_avg = zeros();
-    this.exp_avg_sq = zeros();
+    const uploadZeros = () => ops.upload(new Float32Array(data.length), shape);
+    this.weight = new WeightTensor(ops, ops.upload(data, shape), this);
+    this.exp_avg = uploadZeros();
+    this.exp_avg_sq = uploadZeros();
   }
 
   accumulate(gradient: Tensor): Promise<void> {
     const { ops, shape } = this;
-    const own =
+    const reshaped =
       gradient.shape.length === shape.length
         ? gradient
         : thenFree(ops, ops.reshape(gradient, shape), gradient);
     this.gradient = this.gradient
-      ? thenFree(ops, ops.add(this.gradient, own), this.gradient, own)
-      : own;
+      ? thenFree(ops, ops.add(this.gradient, reshaped), this.gradient, reshaped)
+      : reshaped;
     return Promise.resolve();
   }
 
   async accumulateRows(rows: Int32Array, d: Tensor): Promise<void> {
-    const whole = new Float32Array(elementCount(this.shape));
-    addRows(whole, rows, await this.ops.download(d), this.shape.at(-1)!);
-    await this.accumulate(this.ops.upload(whole, this.shape));
+    const gradient = new Float32Array(elementCount(this.shape));
+    addRows(gradient, rows, await this.ops.download(d), this.shape.at(-1)!);
+    await this.accumulate(this.ops.upload(gradient, this.shape));
   }
 
   /** Σ g² */
-  async squares(): Promise<number> {
+  async gradientSquares(): Promise<number> {
     const { ops, gradient } = this;
     if (!gradient) return 0;
-    const product = ops.fused ? null : ops.mul(gradient, gradient);
-    const rows = ops.fused
-      ? ops.fused.rowDots(gradient, gradient, 1)
-      : thenFree(ops, ops.sum(product!), product!);
-    const sums = await ops.download(rows);
-    ops.free(rows);
-    return sums.reduce((sum, one) => sum + one, 0);
+    const sums = await downloadAndFree(ops, rowSquares(ops, gradient));
+    return sums.reduce((total, sum) => total + sum, 0);
   }
 
-  /** What has no gradient stays as it is, as in torch. */
+  /** A weight without a gradient does not change, as in torch. */
   step(step: AdamWStep): void {
-    const { ops, held, gradient } = this;
+    const { ops, weight, gradient, exp_avg, exp_avg_sq } = this;
     if (!gradient) return;
-    const { theta, exp_avg, exp_avg_sq } = stepTensors(
-      ops,
-      { theta: held.tensor, exp_avg: this.exp_avg, exp_avg_sq: this.exp_avg_sq },
-      gradient,
-      step,
-    );
-    held.tensor = theta;
-    this.exp_avg = exp_avg;
-    this.exp_avg_sq = exp_avg_sq;
+    const moments = { theta: weight.tensor, exp_avg, exp_avg_sq };
+    const next = stepTensors(ops, moments, gradient, step);
+    weight.tensor = next.theta;
+    this.exp_avg = next.exp_avg;
+    this.exp_avg_sq = next.exp_avg_sq;
     this.discardGradient();
   }
 
-  replace(moment: Moment, data: Float32Array): void {
+  replaceMoment(moment: Moment, data: Float32Array): void {
     this.ops.free(this[moment]);
     this[moment] = this.ops.upload(data, this.shape);
   }
@@ -89,56 +78,58 @@ class OptimizedWeight implements GradientSink {
 
   dispose(): void {
     this.discardGradient();
-    this.held.dispose();
+    this.weight.dispose();
     this.ops.free(this.exp_avg, this.exp_avg_sq);
   }
 }
 
-/** Every weight of the base trains, in f32, where it lies: no second copy of it. */
+/** Sums of the squares of the rows of x. */
+function rowSquares(ops: Ops, x: Tensor): Tensor {
+  if (ops.fused) return ops.fused.rowDots(x, x, 1);
+  const squares = ops.mul(x, x);
+  return thenFree(ops, ops.sum(squares), squares);
+}
+
+/** Full fine-tuning: trains every weight of the base in f32 and in place, without a second copy. */
 export class FullOptimizer implements Optimizer {
-  private readonly tensors = new Map<WeightTensor, OptimizedWeight>();
+  private readonly weights = new Map<WeightTensor, OptimizedWeight>();
   private steps = 0;
   size = 0;
 
   /** `names`: of the base's tensors. */
   constructor(
-    private readonly ops: Ops,
-    private readonly adapters: Adapters,
+    private readonly context: ModelContext,
     private readonly placements: Placements,
     private readonly names: readonly string[],
   ) {}
 
+  /** Uploads a weight that trains, and owns it. */
   hold(data: Float32Array, shape: readonly number[]): WeightTensor {
-    const tensor = new OptimizedWeight(this.ops, data, shape);
-    this.tensors.set(tensor.held, tensor);
+    const optimized = new OptimizedWeight(this.context.ops, data, shape);
+    this.weights.set(optimized.weight, optimized);
     this.size += data.length;
-    return tensor.held;
+    return optimized.weight;
   }
 
   async step(labelled: number, settings: OptimizerSettings): Promise<number> {
-    const { tensors } = this;
     let squares = 0;
-    for (const tensor of tensors.values()) squares += await tensor.squares();
+    for (const weight of this.weights.values()) squares += await weight.gradientSquares();
     const norm = Math.sqrt(squares) / labelled;
-    const step = adamWStep(
-      ++this.steps,
-      settings,
-      clipFactor(norm, settings.max_grad_norm) / labelled,
-    );
-    // all at once: a step that is broken off would leave the model between two
-    for (const tensor of tensors.values()) tensor.step(step);
-    await this.adapters.changed();
+    this.steps++;
+    const scale = clipFactor(norm, settings.max_grad_norm) / labelled;
+    const step = adamWStep(this.steps, settings, scale);
+    // Without a yield point: an interrupted step would leave the model between two states.
+    for (const weight of this.weights.values()) weight.step(step);
+    await this.context.adapters.notifyChanged();
     return norm;
   }
 
   async gradients(labelled: number): Promise<ReadonlyMap<string, NamedTensor>> {
     const named = new Map<string, NamedTensor>();
     for (const name of this.names) {
-      const data = await this.placements.read(name, (held) => this.tensors.get(held)!.gradient);
-      named.set(name, {
-        shape: this.placements.shapeOf(name),
-        data: data.map((g) => g / labelled),
-      });
+      const sums = await this.placements.read(name, (weight) => this.optimized(weight).gradient);
+      const data = sums.map((g) => g / labelled);
+      named.set(name, { shape: this.placements.shapeOf(name), data });
     }
     return named;
   }
@@ -148,7 +139,7 @@ export class FullOptimizer implements Optimizer {
       this.names.map((name) => ({
         name: `${moment}.${name}`,
         shape: this.placements.shapeOf(name),
-        read: () => this.placements.read(name, (held) => this.tensors.get(held)![moment]),
+        read: () => this.placements.read(name, (weight) => this.optimized(weight)[moment]),
       })),
     );
     return { step: this.steps, tensors };
@@ -156,20 +147,23 @@ export class FullOptimizer implements Optimizer {
 
   async restore(step: number, read: ReadTensor): Promise<void> {
     for (const moment of MOMENTS) {
-      for (const [held, tensor] of this.tensors)
-        tensor.replace(
-          moment,
-          await this.placements.arrange(held, (name) => read(`${moment}.${name}`)),
-        );
+      for (const [weight, optimized] of this.weights) {
+        const data = await this.placements.arrange(weight, (name) => read(`${moment}.${name}`));
+        optimized.replaceMoment(moment, data);
+      }
     }
     this.steps = step;
   }
 
   discardGradients(): void {
-    for (const tensor of this.tensors.values()) tensor.discardGradient();
+    for (const weight of this.weights.values()) weight.discardGradient();
   }
 
   dispose(): void {
-    for (const tensor of this.tensors.values()) tensor.dispose();
+    for (const weight of this.weights.values()) weight.dispose();
+  }
+
+  private optimized(weight: WeightTensor): OptimizedWeight {
+    return this.weights.get(weight)!;
   }
 }

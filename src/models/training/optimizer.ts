@@ -1,20 +1,19 @@
 import type { NamedTensor, OptimizerSettings, OptimizerState, ReadTensor } from '../model';
 
-/**
- * What takes a model's gradients and steps: the adapter's numbers in one flat vector, or every
- * weight where it lies.
- */
+/** AdamW over what trains: the adapter's tensors, or every weight of the base. */
 export interface Optimizer {
-  /** Numbers that train. */
+  /** Number of trained parameters. */
   readonly size: number;
   /**
-   * Divides the accumulated gradients by `labelled`, clips, steps AdamW, clears them. Gives the
-   * gradient's L2 norm before clipping.
+   * Divides the accumulated gradients by `labelled`, clips them, takes a step and discards them.
+   * Returns their L2 norm before clipping.
    */
   step(labelled: number, settings: OptimizerSettings): Promise<number>;
+  /** The accumulated gradients divided by `labelled`, by name. */
   gradients(labelled: number): Promise<ReadonlyMap<string, NamedTensor>>;
   optimizerState(): OptimizerState;
+  /** @throws RangeError if the state is that of another model. */
   restore(step: number, read: ReadTensor): Promise<void>;
-  /** Work has been broken off: the gradients so far are of no use. */
+  /** Discards the accumulated gradients, because the step was interrupted. */
   discardGradients(): void;
 }

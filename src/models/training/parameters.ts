@@ -1,8 +1,9 @@
 import type { NamedTensor } from '../model';
 
-/** What a trained tensor is: AdamW may give each kind another learning rate. */
+/** The kind of a trained tensor, which may decide its learning rate. */
 export type ParameterRole = 'A' | 'B' | 'magnitude' | 'embedding' | 'trained';
 
+/** A trained tensor and its numbers before training. */
 export interface ParameterStart {
   /** Its name in the adapter's file. */
   readonly name: string;
@@ -25,35 +26,37 @@ export class Parameters {
   private readonly byName: ReadonlyMap<string, Parameter>;
 
   constructor(starts: readonly ParameterStart[]) {
-    let offset = 0;
+    let size = 0;
     this.all = starts.map(({ name, shape, role, data }) => {
-      const at = offset;
-      offset += data.length;
-      return { name, shape, role, offset: at, size: data.length };
+      const offset = size;
+      size += data.length;
+      return { name, shape, role, offset, size: data.length };
     });
-    this.theta = new Float32Array(offset);
-    this.gradients = new Float32Array(offset);
+    this.theta = new Float32Array(size);
+    this.gradients = new Float32Array(size);
     starts.forEach(({ data }, i) => this.theta.set(data, this.all[i]!.offset));
     this.byName = new Map(this.all.map((p) => [p.name, p]));
   }
 
+  /** @throws RangeError if there is none of this name. */
   get(name: string): Parameter {
     const found = this.byName.get(name);
     if (!found) throw new RangeError(`No parameter is called ${name}.`);
     return found;
   }
 
-  /** Views, not copies. */
+  /** A view, not a copy. */
   value({ offset, size }: Parameter): Float32Array {
     return this.theta.subarray(offset, offset + size);
   }
 
+  /** A view, not a copy. */
   gradient({ offset, size }: Parameter): Float32Array {
     return this.gradients.subarray(offset, offset + size);
   }
 
   /** The accumulated gradients divided by `count`, by name. */
-  named(count: number): Map<string, NamedTensor> {
+  namedGradients(count: number): Map<string, NamedTensor> {
     return new Map(
       this.all.map((p) => [
         p.name,
@@ -63,6 +66,7 @@ export class Parameters {
   }
 }
 
+/** sum += factor · term */
 export function addInto(sum: Float32Array, term: Float32Array, factor = 1): void {
   for (let i = 0; i < sum.length; i++) sum[i]! += factor * term[i]!;
 }

@@ -1,103 +1,110 @@
-import type { Adapters } from '../adapters';
-import { WeightTensor, type GradientSink } from '../weightTensor';
+import type { ModelContext } from '../adapters';
 import type { ProductSlot } from '../layers/loraBlock';
-import type { Ops, Tensor } from '../ops/ops';
+import type { Tensor } from '../ops/ops';
+import { WeightTensor, type GradientSink } from '../weightTensor';
 import type { Parameter } from './parameters';
 
-interface Part extends ProductSlot {
+interface TrainedPart extends ProductSlot {
   readonly parameter: Parameter;
 }
 
+interface TrainedRowsSpec {
+  /** Which tensor of the layers. */
+  readonly kind: 'weight' | 'bias';
+  /** Elements per row. */
+  readonly width: number;
+  /** The file stores the matrix as its transpose. */
+  readonly transposed?: boolean;
+}
+
+/** Visits an element by its index in the product, and by that in the parameter. */
+type VisitElement = (parameter: Parameter, inProduct: number, inParameter: number) => void;
+
 /**
- * Tensors of the base that train beside LoRA (biases, modules_to_save) where they lie: rows of a
- * product's weight or bias.
+ * Tensors of the base that train beside LoRA (biases, modules_to_save): rows of a product's weight
+ * or bias.
  */
 export class TrainedRows implements GradientSink {
   private constructor(
-    private readonly ops: Ops,
-    private readonly adapters: Adapters,
-    private readonly parts: readonly Part[],
-    private readonly width: number,
-    private readonly transposed: boolean,
+    private readonly context: ModelContext,
+    private readonly parts: readonly TrainedPart[],
+    private readonly spec: TrainedRowsSpec,
   ) {}
 
-  /**
-   * Null where none trains. `kind`: which tensor of the layers; width: numbers a row; `transposed`:
-   * the file has them as columns.
-   */
+  /** Null if none of the layers' tensors trains. */
   static of(
-    ops: Ops,
-    adapters: Adapters,
+    context: ModelContext,
     slots: readonly ProductSlot[],
-    kind: 'weight' | 'bias',
-    width: number,
-    transposed = false,
+    spec: TrainedRowsSpec,
   ): TrainedRows | null {
-    const parts = slots.flatMap((slot): Part[] => {
-      const parameter = adapters.trained(`${slot.path}.${kind}`);
+    const parts = slots.flatMap((slot): TrainedPart[] => {
+      const parameter = context.adapters.trainedParameter(`${slot.path}.${spec.kind}`);
       return parameter ? [{ ...slot, parameter }] : [];
     });
-    return parts.length === 0 ? null : new TrainedRows(ops, adapters, parts, width, transposed);
+    return parts.length === 0 ? null : new TrainedRows(context, parts, spec);
   }
 
   /**
-   * The whole product's tensor with the present numbers in `data`, made anew whenever they change.
+   * The product's tensor, whose frozen numbers are in `data`. It is uploaded again whenever the
+   * trained numbers change. The caller disposes of it.
    */
   hold(data: Float32Array, shape: readonly number[]): WeightTensor {
-    const { ops } = this;
+    const { ops, adapters } = this.context;
     const upload = (numbers: Float32Array) => {
-      this.write(numbers);
+      this.copyParametersTo(numbers);
       return ops.upload(numbers, shape);
     };
-    const held = new WeightTensor(ops, upload(data), this);
-    this.adapters.onChange(() => {
-      ops.free(held.tensor);
-      held.tensor = upload(data.slice());
+    const weight = new WeightTensor(ops, upload(data), this);
+    adapters.onChange(() => {
+      ops.free(weight.tensor);
+      weight.tensor = upload(data.slice());
       return Promise.resolve();
     });
-    return held;
-  }
-
-  private write(data: Float32Array): void {
-    this.each(
-      (parameter, at, own) => (data[at] = this.adapters.parameters.theta[parameter.offset + own]!),
-    );
+    return weight;
   }
 
   async accumulate(gradient: Tensor): Promise<void> {
-    const data = await this.ops.download(gradient);
-    this.ops.free(gradient);
-    this.each(
-      (parameter, at, own) =>
-        (this.adapters.parameters.gradients[parameter.offset + own]! += data[at]!),
-    );
+    const { ops, adapters } = this.context;
+    const { gradients } = adapters.parameters;
+    const data = await ops.download(gradient);
+    ops.free(gradient);
+    this.forEachElement(({ offset }, inProduct, inParameter) => {
+      gradients[offset + inParameter]! += data[inProduct]!;
+    });
   }
 
   async accumulateRows(rows: Int32Array, d: Tensor): Promise<void> {
-    const data = await this.ops.download(d);
-    for (const { parameter } of this.parts)
-      // a table: one part, in its order
-      addRows(this.adapters.parameters.gradient(parameter), rows, data, this.width);
+    const { ops, adapters } = this.context;
+    const data = await ops.download(d);
+    // Rows are looked up in a table, which is one part in its own order.
+    for (const { parameter } of this.parts) {
+      addRows(adapters.parameters.gradient(parameter), rows, data, this.spec.width);
+    }
   }
 
-  private each(visit: (parameter: Parameter, at: number, own: number) => void): void {
-    const { width } = this;
+  private copyParametersTo(data: Float32Array): void {
+    const { theta } = this.context.adapters.parameters;
+    this.forEachElement(({ offset }, inProduct, inParameter) => {
+      data[inProduct] = theta[offset + inParameter]!;
+    });
+  }
+
+  private forEachElement(visit: VisitElement): void {
+    const { width, transposed } = this.spec;
     for (const { parameter, row, rows, order } of this.parts) {
-      const own_rows = parameter.size / width;
+      const parameterRows = parameter.size / width;
       for (let i = 0; i < rows; i++) {
         const own = order ? order[i]! : i;
-        for (let j = 0; j < width; j++)
-          visit(
-            parameter,
-            (row + i) * width + j,
-            this.transposed ? j * own_rows + own : own * width + j,
-          );
+        for (let j = 0; j < width; j++) {
+          const inParameter = transposed ? j * parameterRows + own : own * width + j;
+          visit(parameter, (row + i) * width + j, inParameter);
+        }
       }
     }
   }
 }
 
-/** Adds row n of `data` to row rows[n] of `table`. */
+/** Adds row i of `data` to row rows[i] of `table`; both have rows of `width` elements. */
 export function addRows(
   table: Float32Array,
   rows: Int32Array,

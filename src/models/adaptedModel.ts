@@ -1,0 +1,125 @@
+import type { Adapter, TargetableModule } from '../lora/adapter';
+import { LoraError } from '../shared/errors';
+import type { Adapters } from './adapters';
+import { generateTokens } from './generate';
+import { NextTokenHead, type Head } from './heads/heads';
+import type {
+  Evaluation,
+  GenerateOptions,
+  LabelledInput,
+  LossSum,
+  Model,
+  ModelInput,
+  NamedTensor,
+  OptimizerSettings,
+  OptimizerState,
+  ReadTensor,
+} from './model';
+import { AdapterOptimizer } from './training/adapterOptimizer';
+import type { Optimizer } from './training/optimizer';
+import type { Transformer } from './transformer';
+import type { WeightLoader } from './weightLoader';
+
+interface ModelParts {
+  readonly transformer: Transformer;
+  readonly head: Head;
+  readonly adapters: Adapters;
+  /** Owns all weights. */
+  readonly loader: WeightLoader;
+}
+
+/** The model that `loadModel` returns. */
+export class AdaptedModel implements Model {
+  readonly architecture: string;
+  readonly trainable_parameters: number;
+  private readonly optimizer: Optimizer;
+
+  constructor(
+    private readonly parts: ModelParts,
+    readonly modules: readonly TargetableModule[],
+    private readonly lora_dropout: number,
+  ) {
+    this.architecture = parts.transformer.spec.family;
+    this.optimizer = parts.loader.fullOptimizer ?? new AdapterOptimizer(parts.adapters);
+    this.trainable_parameters = this.optimizer.size;
+  }
+
+  readonly liveTensors = (): number => this.parts.transformer.ops.live();
+
+  logits(input: ModelInput): Promise<Float32Array> {
+    return this.freeingOnError(() => this.parts.head.logits(input));
+  }
+
+  async accumulate(input: LabelledInput, dropout_seed: number): Promise<LossSum> {
+    const rate = this.lora_dropout;
+    const dropout = rate > 0 ? { rate, seed: dropout_seed } : null;
+    return this.freeingOnError(
+      () => this.parts.head.loss(input, true, dropout),
+      () => this.optimizer.discardGradients(),
+    );
+  }
+
+  evaluate(input: LabelledInput): Promise<Evaluation> {
+    return this.freeingOnError(() => this.parts.head.loss(input, false, null));
+  }
+
+  async step(
+    labelled: number,
+    settings: OptimizerSettings,
+  ): Promise<{ readonly grad_norm: number }> {
+    return { grad_norm: await this.optimizer.step(labelled, settings) };
+  }
+
+  gradients(labelled: number): Promise<ReadonlyMap<string, NamedTensor>> {
+    return this.optimizer.gradients(labelled);
+  }
+
+  adapter(): Promise<Adapter> {
+    return Promise.resolve(this.parts.adapters.current());
+  }
+
+  baseTensor(name: string): Promise<Float32Array> {
+    return this.parts.loader.read(name);
+  }
+
+  optimizerState(): OptimizerState {
+    return this.optimizer.optimizerState();
+  }
+
+  restoreOptimizer(step: number, read: ReadTensor): Promise<void> {
+    return this.optimizer.restore(step, read);
+  }
+
+  rescale(scales: readonly number[]): Promise<void> {
+    return this.parts.adapters.rescale(scales);
+  }
+
+  generate(input_ids: readonly number[], options: GenerateOptions): Promise<number[]> {
+    const { transformer, head } = this.parts;
+    if (head instanceof NextTokenHead) {
+      return this.freeingOnError(() => generateTokens(transformer, head.head, input_ids, options));
+    }
+    const message = `A model for the task ${transformer.spec.task} writes no text.`;
+    return Promise.reject(new LoraError('base', message));
+  }
+
+  dispose(): void {
+    this.parts.loader.dispose();
+  }
+
+  /** Interrupted work leaves no tensor behind. */
+  private async freeingOnError<T>(
+    work: () => Promise<T>,
+    onError: () => void = () => undefined,
+  ): Promise<T> {
+    const { ops } = this.parts.transformer;
+    const mark = ops.mark();
+    try {
+      return await work();
+    } catch (error) {
+      onError();
+      ops.freeSince(mark);
+      throw error;
+    }
+  }
+}

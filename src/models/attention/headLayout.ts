@@ -1,0 +1,12 @@
+/** Heads of a fused row [num_heads · q, num_kv_heads · k, num_kv_heads · v], head_dim wide each. */
+export interface HeadLayout {
+  readonly num_heads: number;
+  readonly num_kv_heads: number;
+  readonly head_dim: number;
+}
+
+/** The heads of a batch of sequences. */
+export interface AttentionShape extends HeadLayout {
+  readonly batch: number;
+  readonly length: number;
+}

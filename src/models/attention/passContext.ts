@@ -1,0 +1,131 @@
+import type { AttentionSpec, Spec } from '../../formats/architecture/spec';
+import type { Dropout } from '../layers/dropout';
+import type { Computation } from '../layers/linear';
+import type { ModelInput } from '../model';
+import type { Ops, Tensor } from '../ops/ops';
+import type { RotaryTable } from './attention';
+import type { AttentionShape } from './headLayout';
+import { buildRotaryTable } from './rope';
+import { planRowBlocks, type RowBlock } from './rowBlocks';
+
+/** What all layers share in one pass over a batch. n = batch · length. */
+export interface PassContext extends Computation {
+  readonly shape: AttentionShape;
+  /** By `ropeKey`. */
+  readonly ropeTables: ReadonlyMap<string, RotaryTable>;
+  /** By `windowKey`. */
+  readonly rowBlocks: ReadonlyMap<string, readonly RowBlock[]>;
+  /** Keep attention's probabilities for the backward pass instead of recomputing them. */
+  readonly keepProbabilities: boolean;
+}
+
+/** The rows that continue after the last layer's attention. */
+export interface SelectedRows {
+  readonly indices: Tensor; // [m] of n
+  /** For each of the n rows its index among the m, or m. */
+  readonly inverse: Tensor; // [n]
+}
+
+/** Layers with the same key see the same keys. */
+export const windowKey = ({ window }: AttentionSpec): string => String(window);
+
+/** Layers with the same key rotate and scale q and k alike. */
+export const ropeKey = ({ rope, scale }: AttentionSpec): string => JSON.stringify([rope, scale]);
+
+/** The heads of all layers of a model, for a batch. */
+export function attentionShape({ layers }: Spec, batch: number, length: number): AttentionShape {
+  const { num_heads, num_kv_heads, head_dim } = layers[0]!.attention;
+  return { batch, length, num_heads, num_kv_heads, head_dim };
+}
+
+/** Uploads the masks and tables of a pass; `closePass` frees them. */
+export function openPass(
+  ops: Ops,
+  spec: Spec,
+  input: ModelInput,
+  dropout: Dropout | null,
+): PassContext {
+  const attentions = spec.layers.map((layer) => layer.attention);
+  const rowBlocks = byKey(attentions, windowKey, ({ window }) =>
+    planRowBlocks(ops, input, { causal: spec.causal, window }),
+  );
+  return {
+    ops,
+    dropout,
+    shape: attentionShape(spec, input.batch, input.length),
+    rowBlocks,
+    ropeTables: uploadRotaryTables(ops, spec, input),
+    keepProbabilities: [...rowBlocks.values()].every((blocks) =>
+      areProbabilitiesSmall(spec, blocks, input.length),
+    ),
+  };
+}
+
+export function closePass({ ops, ropeTables, rowBlocks }: PassContext): void {
+  freeRotaryTables(ops, ropeTables);
+  for (const { mask } of [...rowBlocks.values()].flat()) {
+    if (mask) ops.free(mask);
+  }
+}
+
+/** The table of each `ropeKey`, for the positions of `input`. */
+export function uploadRotaryTables(
+  ops: Ops,
+  { layers }: Spec,
+  input: Pick<ModelInput, 'length' | 'position_ids'>,
+): Map<string, RotaryTable> {
+  const attentions = layers.map((layer) => layer.attention);
+  return byKey(attentions, ropeKey, (attention) => uploadRotaryTable(ops, attention, input));
+}
+
+export function freeRotaryTables(ops: Ops, tables: ReadonlyMap<string, RotaryTable>): void {
+  for (const table of tables.values()) {
+    if (table.kind === 'rotate') ops.free(table.forward, table.backward);
+    else ops.free(table.row);
+  }
+}
+
+function uploadRotaryTable(
+  ops: Ops,
+  { rope, scale, num_heads, num_kv_heads, head_dim }: AttentionSpec,
+  input: Pick<ModelInput, 'length' | 'position_ids'>,
+): RotaryTable {
+  if (!rope) {
+    const width = (num_heads + 2 * num_kv_heads) * head_dim;
+    const row = new Float32Array(width).fill(1).fill(scale, 0, num_heads * head_dim);
+    return { kind: 'scale', row: ops.upload(row, [width]) };
+  }
+  const positions = input.position_ids ?? Int32Array.from({ length: input.length }, (_, i) => i);
+  const spec = { rope, scale, num_heads, num_kv_heads, head_dim };
+  const upload = (direction: 1 | -1) => {
+    const table = buildRotaryTable(spec, positions, direction);
+    return ops.upload(table, [table.length]);
+  };
+  return { kind: 'rotate', forward: upload(1), backward: upload(-1) };
+}
+
+/**
+ * Whether the probabilities take no more memory than the MLP's inner activations, which are kept
+ * anyway.
+ */
+function areProbabilitiesSmall(
+  { layers }: Spec,
+  blocks: readonly RowBlock[],
+  length: number,
+): boolean {
+  const { attention, mlp } = layers[0]!;
+  const scores = blocks.reduce(
+    (sum, { start, end, from, to }) => sum + (end - start) * (to - from),
+    0,
+  );
+  return scores * attention.num_heads <= 2 * length * mlp.down.in_features;
+}
+
+function byKey<T>(
+  attentions: readonly AttentionSpec[],
+  key: (attention: AttentionSpec) => string,
+  make: (attention: AttentionSpec) => T,
+): Map<string, T> {
+  const unique = new Map(attentions.map((attention) => [key(attention), attention]));
+  return new Map([...unique].map(([name, attention]) => [name, make(attention)]));
+}

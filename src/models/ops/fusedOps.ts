@@ -1,0 +1,92 @@
+import type { HeadLayout } from '../attention/headLayout';
+import type { Precision, Tensor } from './tensor';
+
+/**
+ * Queries [batch, heads, length, head_dim]; keys and values [batch · kv_heads, length, head_dim].
+ */
+export interface Heads {
+  readonly q: Tensor;
+  readonly k: Tensor;
+  readonly v: Tensor;
+}
+
+/** A weight and AdamW's moments of its gradient, of one size. */
+export interface WeightMoments {
+  readonly theta: Tensor;
+  readonly exp_avg: Tensor;
+  readonly exp_avg_sq: Tensor;
+}
+
+export interface FusedHeadLayout extends HeadLayout {
+  readonly batch: number;
+}
+
+/**
+ * What a transformer computes between its products, each in one pass over memory. On a backend
+ * without these, several `Ops` compute the same. The caller frees every result.
+ */
+export interface FusedOps {
+  /** RMSNorm: h = x · r · weight, r = 1 / √(mean(x²) + eps); x [n, d] in f32, h in `dtype`. */
+  rms(
+    x: Tensor,
+    weight: Tensor,
+    eps: number,
+    dtype: Precision,
+  ): { readonly h: Tensor; readonly r: Tensor };
+  /**
+   * dx = r · g - x · r³ · mean(g · x) + residual with g = dh · weight, for x [n, d] and r [n, 1] as
+   * `rms` returns it.
+   */
+  rmsGrad(
+    forward: { readonly x: Tensor; readonly r: Tensor },
+    weight: Tensor,
+    dh: Tensor,
+    residual: Tensor | null,
+  ): Tensor;
+  /** SwiGLU (Shazeer 2020): silu(gate) · up; both have one type, which the result has too. */
+  glu(gate: Tensor, up: Tensor): Tensor;
+  /** Gradients of gate and up. */
+  gluGrad(gate: Tensor, up: Tensor, dm: Tensor): [dGate: Tensor, dUp: Tensor];
+  /** Sum of two or three tensors of one size. @throws RangeError for fewer than two. */
+  sum(terms: readonly Tensor[], dtype: Precision): Tensor;
+  convert(x: Tensor, dtype: Precision): Tensor;
+  /**
+   * Cuts rows of q, k and v [batch · length, (heads + 2 kv_heads) · head_dim] into heads of
+   * `dtype`, and rotates q and k by a table of `buildRotaryTable`.
+   */
+  toHeads(qkv: Tensor, table: Tensor, layout: FusedHeadLayout, dtype: Precision): Heads;
+  /** The inverse of `toHeads`, given the table of the opposite rotation. */
+  fromHeads(heads: Heads, table: Tensor, layout: FusedHeadLayout, dtype: Precision): Tensor;
+  /**
+   * softmax(scores + mask): scores [batch · kv_heads, group · rows, keys], mask [1 or batch, 1,
+   * rows, keys].
+   */
+  softmax(scores: Tensor, mask: Tensor | null): Tensor;
+  /** p · (dp - d), with one d per row. */
+  softmaxGrad(p: Tensor, dp: Tensor, d: Tensor): Tensor;
+  /** Dot products of the rows of each head: [n, heads · d] twice -> [n, heads]. */
+  rowDots(a: Tensor, b: Tensor, heads: number): Tensor;
+  /** x Wᵀ in f32 for few rows: x [m, in] in f32, weight [out, in] in f32 or bf16. */
+  fewRows(x: Tensor, weight: Tensor): Tensor;
+  /**
+   * softmax(q kᵀ) v of one query per head: q [batch, heads, 1, d], k and v [batch · kv_heads, keys,
+   * d] -> [batch, heads · d].
+   */
+  attendOne(q: Tensor, k: Tensor, v: Tensor): Tensor;
+  /**
+   * loss = log(sum(exp z)) - z[label] of each row of z [n, vocab], and what is wanted besides: p =
+   * softmax(z), or the loss's gradient dz = p - onehot(label); both in `p`.
+   */
+  crossEntropy(
+    z: Tensor,
+    labels: Tensor,
+    wanted: CrossEntropyOutput,
+  ): { readonly p: Tensor | null; readonly loss: Tensor };
+  /**
+   * One step of AdamW. Changes the weight and its moments in place: nothing else may read them
+   * meanwhile. `step`: see `stepTensors`.
+   */
+  adamw(weight: WeightMoments, gradient: Tensor, step: Tensor): void;
+}
+
+export type CrossEntropyOutput = 'loss' | 'p' | 'dz';

@@ -1,0 +1,140 @@
+import type {
+  CrossEntropyOutput,
+  FusedHeadLayout,
+  FusedOps,
+  Heads,
+  WeightMoments,
+} from './fusedOps';
+import type { Precision, Tensor } from './tensor';
+import { floatAttr, intAttr, TF_TYPE_OF, typeAttr, type TfAttr } from './tfBinding';
+import type { TfHandles } from './tfHandles';
+
+const precisionOf = (x: Tensor): Precision => (x.dtype === 'bf16' ? 'bf16' : 'f32');
+
+/** The attribute `name` with the type of x. */
+const typeOf = (name: string, x: Tensor): TfAttr => typeAttr(name, TF_TYPE_OF[precisionOf(x)]);
+const typed = (name: string, dtype: Precision): TfAttr => typeAttr(name, TF_TYPE_OF[dtype]);
+
+const layoutAttrs = ({ batch, num_heads, num_kv_heads }: FusedHeadLayout): TfAttr[] => [
+  intAttr('batch', batch),
+  intAttr('heads', num_heads),
+  intAttr('kv_heads', num_kv_heads),
+];
+
+/** The value of the attribute `wants` of LoraCrossEntropy. */
+const CROSS_ENTROPY_OUTPUT: Readonly<Record<CrossEntropyOutput, number>> = { loss: 0, p: 1, dz: 2 };
+
+/** The CPU kernels of src/runtime/kernels, which the binding registers with libtensorflow. */
+export class KernelOps implements FusedOps {
+  /** `empty`: an empty tensor of f32, which stands for an input that is left out. */
+  private constructor(
+    private readonly tf: TfHandles,
+    private readonly empty: Tensor,
+  ) {}
+
+  /** Null if the binding was compiled without the kernels. */
+  static load(tf: TfHandles): KernelOps | null {
+    const empty = tf.uncountedEmpty();
+    const kernels = new KernelOps(tf, empty);
+    try {
+      tf.free(kernels.sum([empty, empty], 'f32'));
+      return kernels;
+    } catch {
+      tf.freeUncounted(empty);
+      return null;
+    }
+  }
+
+  rms(
+    x: Tensor,
+    weight: Tensor,
+    eps: number,
+    dtype: Precision,
+  ): { readonly h: Tensor; readonly r: Tensor } {
+    const attrs = [typed('T', dtype), floatAttr('eps', eps)];
+    const [h, r] = this.tf.runMany('LoraRms', attrs, [x, weight], [dtype, 'f32']);
+    return { h: h!, r: r! };
+  }
+
+  rmsGrad(
+    { x, r }: { readonly x: Tensor; readonly r: Tensor },
+    weight: Tensor,
+    dh: Tensor,
+    residual: Tensor | null,
+  ): Tensor {
+    const inputs = [x, r, weight, dh, residual ?? this.empty];
+    return this.tf.run('LoraRmsGrad', [typeOf('T', dh)], 'f32', ...inputs);
+  }
+
+  glu(gate: Tensor, up: Tensor): Tensor {
+    return this.tf.run('LoraGlu', [typeOf('T', gate)], precisionOf(gate), gate, up);
+  }
+
+  gluGrad(gate: Tensor, up: Tensor, dm: Tensor): [Tensor, Tensor] {
+    const dtypes = [gate.dtype, gate.dtype];
+    const attrs = [typeOf('T', gate)];
+    const [dGate, dUp] = this.tf.runMany('LoraGluGrad', attrs, [gate, up, dm], dtypes);
+    return [dGate!, dUp!];
+  }
+
+  sum([a, b, c = this.empty]: readonly Tensor[], dtype: Precision): Tensor {
+    if (!a || !b) throw new RangeError('A sum has two or three terms.');
+    const attrs = [typeOf('A', a), typeOf('B', b), typeOf('C', c), typed('T', dtype)];
+    return this.tf.run('LoraSum', attrs, dtype, a, b, c);
+  }
+
+  convert(x: Tensor, dtype: Precision): Tensor {
+    return this.tf.run('LoraConvert', [typeOf('T', x), typed('U', dtype)], dtype, x);
+  }
+
+  toHeads(qkv: Tensor, table: Tensor, layout: FusedHeadLayout, dtype: Precision): Heads {
+    const attrs = [typeOf('T', qkv), typed('U', dtype), ...layoutAttrs(layout)];
+    const dtypes = [dtype, dtype, dtype];
+    const [q, k, v] = this.tf.runMany('LoraToHeads', attrs, [qkv, table], dtypes);
+    return { q: q!, k: k!, v: v! };
+  }
+
+  fromHeads({ q, k, v }: Heads, table: Tensor, layout: FusedHeadLayout, dtype: Precision): Tensor {
+    const attrs = [typeOf('T', q), typed('U', dtype), ...layoutAttrs(layout)];
+    return this.tf.run('LoraFromHeads', attrs, dtype, q, k, v, table);
+  }
+
+  softmax(scores: Tensor, mask: Tensor | null): Tensor {
+    const inputs = [scores, mask ?? this.empty];
+    return this.tf.run('LoraSoftmax', [typeOf('T', scores)], precisionOf(scores), ...inputs);
+  }
+
+  softmaxGrad(p: Tensor, dp: Tensor, d: Tensor): Tensor {
+    return this.tf.run('LoraSoftmaxGrad', [typeOf('T', p)], precisionOf(p), p, dp, d);
+  }
+
+  rowDots(a: Tensor, b: Tensor, heads: number): Tensor {
+    const attrs = [typeOf('T', a), typeOf('U', b), intAttr('heads', heads)];
+    return this.tf.run('LoraRowDots', attrs, 'f32', a, b);
+  }
+
+  fewRows(x: Tensor, weight: Tensor): Tensor {
+    return this.tf.run('LoraFewRows', [typeOf('T', weight)], 'f32', x, weight);
+  }
+
+  attendOne(q: Tensor, k: Tensor, v: Tensor): Tensor {
+    return this.tf.run('LoraAttendOne', [typeOf('T', q)], precisionOf(q), q, k, v);
+  }
+
+  crossEntropy(
+    z: Tensor,
+    labels: Tensor,
+    wanted: CrossEntropyOutput,
+  ): { readonly p: Tensor | null; readonly loss: Tensor } {
+    const attrs = [typeOf('T', z), intAttr('wants', CROSS_ENTROPY_OUTPUT[wanted])];
+    const [p, loss] = this.tf.runMany('LoraCrossEntropy', attrs, [z, labels], [z.dtype, 'f32']);
+    if (wanted !== 'loss') return { p: p!, loss: loss! };
+    this.tf.free(p!);
+    return { p: null, loss: loss! };
+  }
+
+  adamw({ theta, exp_avg, exp_avg_sq }: WeightMoments, gradient: Tensor, step: Tensor): void {
+    const inputs = [theta, gradient, exp_avg, exp_avg_sq, step];
+    this.tf.free(this.tf.run('LoraAdamW', [], 'f32', ...inputs));
+  }
+}
