@@ -58,7 +58,7 @@ const pairArgs = (
 ];
 
 describe.each(COMBINATIONS)('%s', (_, pair, combination) => {
-  it("is PEFT's combination, by its updates and its logits", async () => {
+  it("has the updates and the logits of PEFT's combination", async () => {
     const { output, error } = await run('combine', ...pairArgs(pair, combination), '--peft');
     const [have, want] = [
       (await readPeftAdapter(output)).adapter,
@@ -96,13 +96,13 @@ describe.each(COMBINATIONS)('%s', (_, pair, combination) => {
   });
 });
 
-it("linear is exact unless PEFT's way is asked for, whose cross terms are told", async () => {
+it('linear is exact, except with --peft, which reports the error of its cross terms', async () => {
   const linear = COMBINATIONS.find(([name]) => name === 'pair/linear')![2];
   expect((await run('combine', ...pairArgs('pair', linear))).error).toBeLessThan(1e-6);
   expect((await run('combine', ...pairArgs('pair', linear), '--peft')).error).toBeGreaterThan(0.1);
 });
 
-it("an rsLoRA adapter's scale is not applied again to the combination", async () => {
+it('the scale of rsLoRA adapters is applied once only', async () => {
   const { output } = await run(
     'combine',
     ...pairArgs('pair-mixed-rank', { out: 'x', type: 'cat', weights: [1, 1] }),
@@ -116,7 +116,7 @@ it("an rsLoRA adapter's scale is not applied again to the combination", async ()
   expect(config.lora_alpha).toBe(config.r);
 });
 
-it('adapters that cannot be added up are refused with what to do', async () => {
+it('adapters that cannot be combined are refused, with a fix', async () => {
   const refusal = async (...args: readonly string[]) =>
     (await cli('combine', ...args, '--output', newFolder())).stderr;
   const dora = path.join(fixtures, 'qwen3/dora/adapter');
@@ -150,7 +150,7 @@ it('adapters that cannot be added up are refused with what to do', async () => {
 describe('resize', () => {
   const adapter = path.join(fixtures, 'llama/all-linear/adapter');
 
-  it("keeps what is asked for, and tells the error and the file's size", async () => {
+  it("reaches the rank, energy or error, and reports the error and the file's size", async () => {
     const original = (await readPeftAdapter(adapter)).adapter;
     const half = await run('resize', '--adapter', adapter, '--rank', '2');
     const { total } = compareAdapters((await readPeftAdapter(half.output)).adapter, original);
@@ -166,13 +166,13 @@ describe('resize', () => {
     );
   });
 
-  it('to the same rank changes nothing, and is equal by comparison', async () => {
+  it('to the same rank gives an equivalent adapter', async () => {
     const whole = await run('resize', '--adapter', adapter, '--energy', '1');
     const { stdout } = await cli('compare', adapter, whole.output, '--json');
     expect(JSON.parse(stdout)).toMatchObject({ equal: true });
   });
 
-  it('finds the rank that was needed: of an adapter blown up by another, its own', async () => {
+  it('finds the rank that is needed: the original one for an adapter added to itself', async () => {
     const twice = await run(
       'combine',
       '--adapter',

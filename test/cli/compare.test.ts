@@ -34,12 +34,12 @@ async function compared(...args: readonly string[]): Promise<Compared> {
   return JSON.parse(stdout.trim().split('\n').at(-1)!) as Compared;
 }
 
-/** A line a module, without the settings. */
+/** The lines of the modules, without the settings. */
 const modulesIn = (text: string) => text.slice(text.indexOf('\n\n'));
 
-describe('an adapter is equal', () => {
+describe('an adapter is equivalent', () => {
   it.each(['adapter', 'mlx', 'gguf/adapter.gguf', 'kohya/adapter.safetensors'])(
-    'to its copy in %s, also as text',
+    'to its copy in %s, with the same text',
     async (copy) => {
       const { equal, texts } = await compared(
         path.join(formats, 'adapter'),
@@ -52,7 +52,7 @@ describe('an adapter is equal', () => {
     },
   );
 
-  it('to a twin with other factors, in every line of the text', async () => {
+  it('to one with other factors of the same update, with the same text', async () => {
     const { adapter } = await readPeftAdapter(path.join(formats, 'adapter'));
     const twin = path.join(tempFolder(), 'twin');
     await writePeftAdapter(
@@ -73,7 +73,7 @@ describe('an adapter is equal', () => {
   });
 });
 
-it('the columns of both texts stand under each other', async () => {
+it('the columns of both texts are aligned', async () => {
   const { texts, equal } = await compared(at('llama/pair/adapter_a'), at('llama/pair/adapter_b'));
   expect(equal).toBe(false);
   const columns = [texts.a, texts.b]
@@ -94,8 +94,8 @@ interface IntruderCase {
   }[];
 }
 
-describe('intruders', () => {
-  it('of a real model are those that full SVDs in f64 say', async () => {
+describe('intruder dimensions', () => {
+  it('of a real model equal those of full SVDs in f64', async () => {
     const binding = await tfBinding();
     const { intruders } = readJson<{ intruders: Record<string, IntruderCase> }>(
       'real/smollm2/pair.json',
@@ -128,7 +128,7 @@ describe('intruders', () => {
     await base.close();
   }, 60_000);
 
-  it('are the directions that an update brings, however the weight lies in its file', async () => {
+  it('are the directions that an update adds, for both layouts of the weight', async () => {
     const binding = await tfBinding();
     // diag(4, 3, 2, 1)
     const W = Float32Array.from({ length: 16 }, (_, i) => (i % 5 === 0 ? 4 - i / 5 : 0));
@@ -157,13 +157,13 @@ describe('intruders', () => {
       B: numbers(36),
     };
     const weight = numbers(24 * 12);
-    const turned = Float32Array.from(
+    const transposed = Float32Array.from(
       { length: weight.length },
       (_, i) => weight[(i % 12) * 24 + Math.floor(i / 12)]!,
     );
     const [one, other] = [
       findIntruders(binding, { data: weight, isByInput: false }, [wide])[0]!,
-      findIntruders(binding, { data: turned, isByInput: true }, [wide])[0]!,
+      findIntruders(binding, { data: transposed, isByInput: true }, [wide])[0]!,
     ];
     one.best_cosines.forEach((cosine, i) => expect(other.best_cosines[i]).toBeCloseTo(cosine, 5));
     expect(one.best_cosines).toHaveLength(10);
@@ -174,7 +174,7 @@ describe('intruders', () => {
     ).toMatchObject({ count: 0 });
   });
 
-  it('are told by the command, of each layer and adapter', async () => {
+  it('are reported for each layer and adapter', async () => {
     const { layers } = await compared(
       at('llama/pair/adapter_a'),
       at('llama/pair/adapter_b'),

@@ -1,8 +1,9 @@
 import { existsSync, readdirSync, readFileSync, statSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
 import { afterEach, describe, expect, it } from 'vitest';
+import { cliResult } from '../support/cliResults';
 import { startHub, type FakeHub, type HubOptions } from '../support/hub.mjs';
-import { fixtures, startCli, tempFolder } from '../support/commandLine';
+import { fixtures, startCli, tempFolder, type CliResult } from '../support/commandLine';
 
 const base = path.join(fixtures, 'llama/base');
 const own = (name: string) => readFileSync(path.join(base, name));
@@ -17,72 +18,67 @@ const MODEL = {
   '../evil.json': Buffer.from('{}'),
   'tiny-f16.gguf': Buffer.alloc(2000, 7),
 };
+/** The files that are downloaded. */
 const TAKEN = [
   'README.md',
   'config.json',
   'model.safetensors',
   'tokenizer.json',
   'tokenizer_config.json',
-];
+] as const;
 
 let hub: FakeHub | undefined;
 afterEach(() => hub?.close());
 
+/** Downloads a model from a local hub with these settings. */
 async function download(
-  options: Partial<HubOptions>,
+  settings: Partial<HubOptions>,
   folder: string,
-  args: readonly string[] = [],
-  env: Record<string, string> = {},
-  name = 'owner/tiny',
-) {
-  if (hub) hub.change(options);
-  else hub = await startHub({ files: MODEL, ...options });
-  return startCli(['download', name, '--output', folder, '--json', ...args], {
+  {
+    name = 'owner/tiny',
+    env = {},
+  }: { readonly name?: string; readonly env?: Record<string, string> } = {},
+): Promise<CliResult> {
+  if (hub) {
+    hub.change(settings);
+  } else {
+    hub = await startHub({ files: MODEL, ...settings });
+  }
+  return startCli(['download', name, '--output', folder, '--json'], {
     HF_ENDPOINT: `${hub.endpoint}/`,
     HF_TOKEN: '',
     ...env,
   }).end;
 }
 
-describe('a base from the hub', () => {
+describe('a base model from the Hub', () => {
   afterEach(() => {
     hub = undefined;
   });
 
-  it('is a folder of what a model needs, byte for byte, and works', async () => {
+  it('is a folder with the files that a model needs, and can be used', async () => {
     const folder = path.join(tempFolder(), 'tiny');
     const { code, stdout } = await download({}, folder);
     expect(code).toBe(0);
     const lines = stdout
       .trim()
       .split('\n')
-      .map(
-        (line) =>
-          JSON.parse(line) as {
-            readonly kind: string;
-            readonly fraction?: number;
-            readonly base?: string;
-          },
-      );
+      .map((line) => JSON.parse(line) as object);
     expect(lines.at(-1)).toMatchObject({ kind: 'result', base: folder });
     expect(lines.at(-2)).toMatchObject({ kind: 'progress', fraction: 1 });
     expect(readdirSync(folder).sort()).toEqual(TAKEN);
-    for (const name of TAKEN)
-      expect(
-        readFileSync(path.join(folder, name)).equals(MODEL[name as keyof typeof MODEL]),
-        name,
-      ).toBe(true);
+    for (const name of TAKEN) {
+      const bytes = readFileSync(path.join(folder, name));
+      expect(bytes.equals(MODEL[name]), name).toBe(true);
+    }
     expect(existsSync(path.join(folder, '../evil.json'))).toBe(false);
-    expect(
-      (await startCli(['generate', '--base', folder, '--prompt', 'a', '--max-new-tokens', '2']).end)
-        .code,
-    ).toBe(0);
-    const asked = hub!.starts.length;
+    await cliResult('generate', { base: folder, prompt: 'a', 'max-new-tokens': 2 });
+    const requests = hub!.starts.length;
     expect((await download({}, folder)).code).toBe(0);
-    expect(hub!.starts.length).toBe(asked);
+    expect(hub!.starts.length).toBe(requests);
   });
 
-  it('goes on where it ended when the connection broke', async () => {
+  it('resumes after the connection was lost', async () => {
     const folder = path.join(tempFolder(), 'tiny');
     const broken = await download({ breakAfter: 30_000 }, folder);
     expect([broken.code, broken.stderr]).toEqual([
@@ -101,7 +97,7 @@ describe('a base from the hub', () => {
     ).toBe(true);
   });
 
-  it('leaves nothing of a file that is not what the hub says it is, or longer', async () => {
+  it('removes a file with the wrong checksum, and stops at a file that is too long', async () => {
     const folder = path.join(tempFolder(), 'tiny');
     const other = await download(
       { tamper: (bytes) => Buffer.from(bytes.map((byte, i) => (i === 9 ? byte ^ 1 : byte))) },
@@ -117,7 +113,7 @@ describe('a base from the hub', () => {
     expect(readdirSync(folder).filter((name) => !name.endsWith('.part'))).toEqual([]);
   });
 
-  it('changes no file that is there already and is another', async () => {
+  it('never overwrites a file that differs', async () => {
     const folder = tempFolder();
     writeFileSync(path.join(folder, 'README.md'), 'mine');
     const { code, stderr } = await download({}, folder);
@@ -129,9 +125,9 @@ describe('a base from the hub', () => {
     expect(readFileSync(path.join(folder, 'README.md'), 'utf8')).toBe('mine');
   });
 
-  it('of a .gguf file is that file, and without weights says which there are', async () => {
+  it('can be a single .gguf file; without weights the error names the .gguf files', async () => {
     const folder = path.join(tempFolder(), 'tiny');
-    expect((await download({}, folder, [], {}, 'owner/tiny/tiny-f16.gguf')).code).toBe(0);
+    expect((await download({}, folder, { name: 'owner/tiny/tiny-f16.gguf' })).code).toBe(0);
     expect(readdirSync(folder)).toEqual(['tiny-f16.gguf']);
     const others = Object.fromEntries(
       Object.entries(MODEL).filter(([name]) => name !== 'model.safetensors'),
@@ -140,26 +136,27 @@ describe('a base from the hub', () => {
       'owner/tiny/tiny-f16.gguf',
     );
     expect(
-      (await download({ files: others }, folder, [], {}, 'owner/tiny/blob/main/none.gguf')).stderr,
+      (await download({ files: others }, folder, { name: 'owner/tiny/blob/main/none.gguf' }))
+        .stderr,
     ).toContain('has no file none.gguf');
   });
 
-  it('needs a token where it is not for everybody, and tells a wrong name and a missing hub apart', async () => {
+  it('needs a token if it is not public; a wrong name and an unreachable hub have their own errors', async () => {
     const folder = path.join(tempFolder(), 'tiny');
     expect((await download({ token: 'hf_right' }, folder)).stderr).toContain('is not public');
-    expect((await download({}, folder, [], { HF_TOKEN: 'hf_wrong' })).stderr).toContain(
+    expect((await download({}, folder, { env: { HF_TOKEN: 'hf_wrong' } })).stderr).toContain(
       'The token may not read owner/tiny',
     );
-    expect((await download({}, folder, [], { HF_TOKEN: 'hf_right' })).code).toBe(0);
+    expect((await download({}, folder, { env: { HF_TOKEN: 'hf_right' } })).code).toBe(0);
     hub!.change({ token: null });
-    expect((await download({}, folder, [], {}, 'owner/other')).stderr).toContain(
+    expect((await download({}, folder, { name: 'owner/other' })).stderr).toContain(
       'The Hub has no model owner/other',
     );
-    expect((await download({}, folder, [], {}, '../../etc')).stderr).toContain(
+    expect((await download({}, folder, { name: '../../etc' })).stderr).toContain(
       'is not the name of a model',
     );
     expect(
-      (await download({}, folder, [], { HF_ENDPOINT: 'http://127.0.0.1:9' })).stderr,
+      (await download({}, folder, { env: { HF_ENDPOINT: 'http://127.0.0.1:9' } })).stderr,
     ).toContain('cannot be reached');
   });
 });

@@ -3,7 +3,6 @@ import path from 'node:path';
 import { describe, expect, it } from 'vitest';
 import { openBase } from '../../src/formats/openBase';
 import { readPeftAdapter } from '../../src/formats/peft/read';
-import { withSafetensors } from '../../src/formats/safetensors/read';
 import { writeSafetensors } from '../../src/formats/safetensors/write';
 import { compareAdapters } from '../../src/lora/compare';
 import { extractLayer } from '../../src/lora/extract';
@@ -13,10 +12,16 @@ import { mergedBase, scaledAdapter } from '../support/adapters';
 import { gap, largest } from '../support/models';
 import { asGguf } from '../support/ggufFixture';
 import { ggufBytes } from '../support/ggufWriter';
-import { cli, fixtures, tempFolder } from '../support/commandLine';
-
-const at = (...parts: readonly string[]) => path.join(fixtures, ...parts);
-const newFolder = () => path.join(tempFolder(), 'adapter');
+import {
+  cliArgs,
+  cliError,
+  cliLogits,
+  cliResult,
+  inFixtures,
+  newPath,
+  type CliOptions,
+} from '../support/cliResults';
+import { cli } from '../support/commandLine';
 
 interface Result {
   readonly output: string;
@@ -29,43 +34,25 @@ interface Result {
   readonly left_out: readonly { readonly name: string; readonly norm: number | null }[];
 }
 
-async function extracted(
-  base: string,
-  tuned: string,
-  ...options: readonly string[]
-): Promise<Result> {
-  const { code, stdout, stderr } = await cli(
-    'extract',
-    '--base',
-    base,
-    '--tuned',
-    tuned,
-    '--output',
-    newFolder(),
-    '--json',
-    ...options,
-  );
-  expect([code, stderr]).toEqual([0, '']);
-  return JSON.parse(stdout.trim().split('\n').at(-1)!) as Result;
-}
+const extract = (base: string, tuned: string, size: CliOptions): Promise<Result> =>
+  cliResult('extract', { base, tuned, output: newPath('adapter'), ...size });
 
-async function refusal(...args: readonly string[]): Promise<string> {
-  const output = newFolder();
-  const { code, stderr } = await cli('extract', ...args, '--output', output);
-  expect(code).not.toBe(0);
+async function refusal(base: string, tuned: string, options: CliOptions = {}): Promise<string> {
+  const output = newPath('adapter');
+  const message = await cliError('extract', { base, tuned, output, ...options });
   expect(existsSync(output)).toBe(false);
-  return stderr;
+  return message;
 }
 
-/** A base of the fixtures, some of its tensors changed. */
+/** A copy of a fixture's base with some tensors changed. */
 async function changed(
   family: string,
   change: (name: string, data: Float32Array) => Float32Array,
 ): Promise<string> {
-  const folder = await mergedBase(at(family, 'base'), {
+  const folder = await mergedBase(inFixtures(family, 'base'), {
     modules: [],
     trained: [],
-    config: (await readPeftAdapter(at('llama/lora-qv/adapter'))).adapter.config,
+    config: (await readPeftAdapter(inFixtures('llama/lora-qv/adapter'))).adapter.config,
   });
   const base = await openBase(folder);
   const tensors = await Promise.all(
@@ -82,11 +69,11 @@ async function changed(
 }
 
 describe.each(['llama', 'gpt2', 'gpt_neox', 'phi3', 'gemma'])('from a tuned %s', (family) => {
-  it('the adapter that was merged into it comes back, at its ranks', async () => {
-    const base = at(family, 'base');
+  it('the adapter that was merged into it is recovered with its ranks', async () => {
+    const base = inFixtures(family, 'base');
     const { adapter } = await scaledAdapter(base);
     const tuned = await mergedBase(base, adapter);
-    const { output, error, left_out } = await extracted(base, tuned, '--error', '0.0001');
+    const { output, error, left_out } = await extract(base, tuned, { error: 0.0001 });
     const back = (await readPeftAdapter(output)).adapter;
     const { total, only_a, only_b } = compareAdapters(back, adapter);
     expect([only_a, only_b, left_out]).toEqual([[], [], []]);
@@ -99,36 +86,31 @@ describe.each(['llama', 'gpt2', 'gpt_neox', 'phi3', 'gemma'])('from a tuned %s',
   });
 });
 
-it('base and extracted adapter answer as the tuned model', async () => {
-  const base = at('llama/base');
+it('base and extracted adapter have the logits of the tuned model', async () => {
+  const base = inFixtures('llama/base');
   const tuned = await mergedBase(base, (await scaledAdapter(base)).adapter);
-  const { output } = await extracted(base, tuned, '--rank', '8');
-  const input = path.join(tempFolder(), 'in.json');
-  writeFileSync(input, JSON.stringify({ input_ids: [[5, 9, 200, 31, 7, 88]] }));
-  const logits = async (...args: readonly string[]) => {
-    const file = path.join(tempFolder(), 'out.safetensors');
-    expect((await cli('logits', ...args, '--input', input, '--output', file)).code).toBe(0);
-    return withSafetensors(file, (source) => source.readF32('logits'));
-  };
-  const [want, have] = [
-    await logits('--base', tuned),
-    await logits('--base', base, '--adapter', output),
-  ];
+  const { output } = await extract(base, tuned, { rank: 8 });
+  const inputs = { input_ids: [[5, 9, 200, 31, 7, 88]] };
+  const want = await cliLogits(inputs, { base: tuned });
+  const have = await cliLogits(inputs, { base, adapter: output });
   expect(gap(have, want)).toBeLessThanOrEqual(1e-4 * Math.max(1, largest(want)));
 });
 
-it('a .gguf model and a folder of it are the same base', async () => {
-  const { adapter } = await scaledAdapter(at('llama/base'));
-  const { metadata, tensors } = await asGguf(await mergedBase(at('llama/base'), adapter), 'llama');
-  const file = path.join(tempFolder(), 'tuned.gguf');
+it('the tuned model may be a .gguf file', async () => {
+  const { adapter } = await scaledAdapter(inFixtures('llama/base'));
+  const { metadata, tensors } = await asGguf(
+    await mergedBase(inFixtures('llama/base'), adapter),
+    'llama',
+  );
+  const file = newPath('tuned.gguf');
   writeFileSync(file, ggufBytes(metadata, tensors));
-  const { output } = await extracted(at('llama/base'), file, '--rank', '8');
+  const { output } = await extract(inFixtures('llama/base'), file, { rank: 8 });
   expect(
     compareAdapters((await readPeftAdapter(output)).adapter, adapter).total.cosine,
   ).toBeGreaterThan(1 - 1e-9);
 });
 
-it('the error is that of the truncated SVD, by rank, energy and error', () => {
+it('the error is that of the truncated SVD, for a rank, an energy and an error', () => {
   const random = createRandom(5, 'extract');
   const [rows, columns] = [40, 24];
   const data = Float32Array.from({ length: rows * columns }, () => random() - 0.5);
@@ -154,13 +136,13 @@ it('the error is that of the truncated SVD, by rank, energy and error', () => {
     expect(lost ** 2).toBeLessThanOrEqual((1 - energy) * whole + 1e-9);
     if (energy < 1) expect(rest(r - 1) ** 2).toBeGreaterThan((1 - energy) * whole);
   }
-  const turned = Float32Array.from(
+  const transposed = Float32Array.from(
     { length: data.length },
     (_, i) => data[(i % rows) * columns + Math.floor(i / rows)]!,
   );
   const [one, other] = [
     extractLayer(layer, { kind: 'error', error: 0.4 })!,
-    extractLayer({ ...layer, transposed: true, data: turned }, { kind: 'error', error: 0.4 })!,
+    extractLayer({ ...layer, transposed: true, data: transposed }, { kind: 'error', error: 0.4 })!,
   ];
   expect(other.factors.r).toBe(one.factors.r);
   expect(
@@ -168,68 +150,49 @@ it('the error is that of the truncated SVD, by rank, energy and error', () => {
   ).toBeNull();
 });
 
-it('what else differs is told, and unchanged layers are left out', async () => {
+it('other differences are reported, and unchanged layers are left out', async () => {
   const tuned = await changed('llama', (name, data) =>
     /norm\.weight$/.test(name) || name === 'model.layers.1.mlp.up_proj.weight'
       ? data.map((x, i) => x + (i % 7 === 0 ? 0.01 : 0))
       : data,
   );
-  const { modules, left_out } = await extracted(at('llama/base'), tuned, '--rank', '2');
+  const { modules, left_out } = await extract(inFixtures('llama/base'), tuned, { rank: 2 });
   expect(modules.map((m) => m.path)).toEqual(['model.layers.1.mlp.up_proj']);
   expect(left_out.map(({ name }) => name).sort()).toEqual(
     expect.arrayContaining(['model.norm.weight', 'model.layers.0.input_layernorm.weight']),
   );
-  const { stdout } = await cli(
-    'extract',
-    '--base',
-    at('llama/base'),
-    '--tuned',
-    tuned,
-    '--rank',
-    '2',
-    '--output',
-    newFolder(),
-  );
+  const args = { base: inFixtures('llama/base'), tuned, rank: 2, output: newPath('adapter') };
+  const { stdout } = await cli('extract', ...cliArgs(args));
   expect(stdout).toMatch(/1 modules of rank 2.*\nNot extracted.*norm\.weight \(by /);
 });
 
-describe('refused are', () => {
-  it('the same model, and one in which only norms differ', async () => {
-    expect(
-      await refusal('--base', at('llama/base'), '--tuned', at('llama/base'), '--rank', '4'),
-    ).toMatch(/the same: there is nothing to extract/);
+describe('refused', () => {
+  const llama = inFixtures('llama/base');
+
+  it('are two equal models, and models of which only norms differ', async () => {
+    expect(await refusal(llama, llama, { rank: 4 })).toMatch(
+      /the same: there is nothing to extract/,
+    );
     const norms = await changed('llama', (name, data) =>
       name === 'model.norm.weight' ? data.map((x) => 2 * x) : data,
     );
-    expect(await refusal('--base', at('llama/base'), '--tuned', norms, '--rank', '4')).toMatch(
+    expect(await refusal(llama, norms, { rank: 4 })).toMatch(
       /None of the targeted layers.*model\.norm\.weight/,
     );
   });
 
-  it('another family, another shape, unknown targets, no rank', async () => {
-    expect(
-      await refusal('--base', at('llama/base'), '--tuned', at('gpt2/base'), '--rank', '4'),
-    ).toMatch(/different families, llama and gpt2/);
-    expect(
-      await refusal('--base', at('llama/base'), '--tuned', at('llama3/base'), '--rank', '4'),
-    ).toMatch(/another shape.*--base|nothing to extract|differs/s);
-    expect(
-      await refusal(
-        '--base',
-        at('llama/base'),
-        '--tuned',
-        at('llama/base'),
-        '--rank',
-        '4',
-        '--target-modules',
-        'q_prj',
-      ),
-    ).toMatch(/No module is called q_prj; did you mean q_proj/);
-    expect(await refusal('--base', at('llama/base'), '--tuned', at('llama/base'))).toMatch(
-      /exactly one of --rank, --energy and --error/,
+  it('are another family, another shape, unknown targets and a missing rank', async () => {
+    expect(await refusal(llama, inFixtures('gpt2/base'), { rank: 4 })).toMatch(
+      /different families, llama and gpt2/,
     );
-    expect(
-      await refusal('--base', at('llama/base'), '--tuned', at('llama/base'), '--rank', '0'),
-    ).toMatch(/at least 1/);
+    expect(await refusal(llama, inFixtures('llama3/base'), { rank: 4 })).toMatch(
+      /another shape.*--base|nothing to extract|differs/s,
+    );
+    expect(await refusal(llama, llama, { rank: 4, 'target-modules': 'q_prj' })).toMatch(
+      /No module is called q_prj; did you mean q_proj/,
+    );
+    expect(await refusal(llama, llama)).toMatch(/exactly one of --rank, --energy and --error/);
+    expect(await refusal(llama, llama, { rank: 4, error: 0.1 })).toMatch(/exactly one of --rank/);
+    expect(await refusal(llama, llama, { rank: 0 })).toMatch(/at least 1/);
   });
 });

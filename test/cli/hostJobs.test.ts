@@ -18,8 +18,8 @@ const job = (args: readonly string[], own: Partial<JobCommand> = {}) =>
     ...own,
   });
 
-describe('a job that the editor runs', () => {
-  it('tells how far it is, warns, and gives its result', async () => {
+describe('a job of the extension host', () => {
+  it('reports its progress and warnings, and gives its result', async () => {
     const [phases, warnings]: [string[], string[]] = [[], []];
     const output = path.join(tempFolder(), 'merged');
     const result = await job(
@@ -46,7 +46,7 @@ describe('a job that the editor runs', () => {
     expect(warnings).toEqual([expect.stringMatching(/made for fixtures\/llama-tiny/)]);
   });
 
-  it('that fails says what the engine says: area, file and what to do', async () => {
+  it('rejects with the error of the engine: area, file and fix', async () => {
     await expect(job(['compare', fixtures, fixtures])).rejects.toMatchObject({
       area: 'adapter',
       place: { file: fixtures },
@@ -58,7 +58,7 @@ describe('a job that the editor runs', () => {
     });
   });
 
-  it('that is cancelled ends, and leaves nothing', async () => {
+  it('leaves nothing after it was cancelled', async () => {
     const { base, adapter } = await makeLargeBase(tempFolder(), 400e6);
     const output = path.join(tempFolder(), 'merged');
     const controller = new AbortController();

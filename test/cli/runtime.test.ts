@@ -44,7 +44,7 @@ async function installed(): Promise<string> {
   return runtime.folder;
 }
 
-/** The wheel that a build has kept, by pip's own means; without one pip asks its index. */
+/** Lets pip use the wheel that a build has kept; without one pip downloads it. */
 function pipEnv(): Record<string, string> {
   const wheels = path.join(defaultRuntimeHome(), 'wheels');
   return readdirSync(path.dirname(wheels)).includes('wheels')
@@ -59,7 +59,7 @@ describe('the runtime', () => {
     expect(tf.getBackend()).toBe('tensorflow');
   });
 
-  it('loads in a worker thread, where the engine uses it, and keeps quiet', async () => {
+  it('loads in a worker thread, as in the engine, and prints nothing', async () => {
     const worker = `const { parentPort } = require('node:worker_threads');
       const tf = require(${JSON.stringify(path.join(dist, 'tfjs-node.js'))});
       parentPort.postMessage(tf.matMul([[1, 2]], [[3], [4]]).dataSync()[0]);`;
@@ -73,7 +73,7 @@ describe('the runtime', () => {
     });
   });
 
-  it('comes from the pinned wheel through pip', async () => {
+  it('can be installed from the pinned wheel by pip', async () => {
     const home = temporary();
     const env = { ...process.env, ...pipEnv() };
     const wheel = sourcesFor(pin, home, env).find(({ name }) => name === 'wheel')!;
@@ -91,7 +91,7 @@ describe('the runtime', () => {
     expect(await findRuntime({ dist, home })).toBeNull();
   });
 
-  it('comes from the TensorFlow that a local Python has', async () => {
+  it('can be installed from the TensorFlow of a local Python', async () => {
     const home = temporary();
     const bin = temporary();
     writeFileSync(
@@ -106,7 +106,7 @@ describe('the runtime', () => {
     expect(runtime).toMatchObject({ source: 'python', tensorflow_version: TENSORFLOW_VERSION });
   });
 
-  it('comes from a release of libtensorflow for C that the setting names', async () => {
+  it('can be a release of libtensorflow for C that the setting names', async () => {
     const folder = await installed();
     const named = temporary();
     mkdirSync(path.join(named, 'lib'));
@@ -119,14 +119,14 @@ describe('the runtime', () => {
   });
 
   it.each([
-    ['cut short', (file: string) => truncateSync(file, 1_000_000), /does not work: \S.{1,200}$/s],
+    ['truncated', (file: string) => truncateSync(file, 1_000_000), /does not work: \S.{1,200}$/s],
     [
       'another file',
       (file: string) => writeFileSync(file, '<html>'),
       /does not work: .{1,200}(invalid ELF header|file too short|libtensorflow_framework).{0,200}$/s,
     ],
   ] as const)(
-    'is refused, and this process unharmed, when a library is %s',
+    'is refused without harm to this process if a library is %s',
     async (_, spoil, message) => {
       const source = await installed();
       const folder = temporary();

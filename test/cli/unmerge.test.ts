@@ -15,9 +15,7 @@ import { GgufFile } from '../../src/formats/gguf/read';
 import { gap, largest } from '../support/models';
 import { asGguf } from '../support/ggufFixture';
 import { ggufBytes } from '../support/ggufWriter';
-import { cli, fixtures, tempFolder } from '../support/commandLine';
-
-const at = (...parts: readonly string[]) => path.join(fixtures, ...parts);
+import { cliError, cliResult, inFixtures, newPath, type CliOptions } from '../support/cliResults';
 
 interface Result {
   readonly output: string;
@@ -25,121 +23,84 @@ interface Result {
   readonly tensors: readonly { readonly name: string; readonly bound: number }[];
 }
 
-async function merged(
+/** Merges adapters, by default into a new folder; gives the output. */
+async function merge(
   base: string,
-  adapters: readonly string[],
-  name = 'merged',
-  ...options: readonly string[]
+  adapter: readonly string[],
+  options: CliOptions = {},
 ): Promise<string> {
-  const output = path.join(tempFolder(), name);
-  const { code, stderr } = await cli(
-    'merge',
-    '--base',
-    base,
-    ...adapters.flatMap((own) => ['--adapter', own]),
-    '--output',
-    output,
-    '--no-parity',
-    ...options,
-  );
-  expect(code, stderr).toBe(0);
-  return output;
+  const output = newPath('merged');
+  const given = { base, adapter, output, 'no-parity': true, ...options };
+  return (await cliResult<{ output: string }>('merge', given)).output;
 }
 
-async function unmerged(
-  model: string,
-  name = 'base',
-  ...options: readonly string[]
-): Promise<Result> {
-  const { code, stdout, stderr } = await cli(
-    'unmerge',
-    '--merged',
-    model,
-    '--output',
-    path.join(tempFolder(), name),
-    '--json',
-    ...options,
-  );
-  expect([code, stderr]).toEqual([0, '']);
-  return JSON.parse(stdout.trim().split('\n').at(-1)!) as Result;
-}
+const unmerge = (merged: string, options: CliOptions = {}): Promise<Result> =>
+  cliResult('unmerge', { merged, output: newPath('base'), ...options });
 
-async function refusal(...args: readonly string[]): Promise<string> {
-  const { code, stderr } = await cli('unmerge', ...args);
-  expect(code).not.toBe(0);
-  return stderr;
-}
+const refusal = (merged: string, options: CliOptions = {}): Promise<string> =>
+  cliError('unmerge', { merged, output: newPath('out'), ...options });
 
-const CASES: readonly (readonly [string, readonly string[], readonly string[]])[] = [
-  ['llama', ['llama/lora-qv'], []],
-  ['llama', ['llama/embed-tied'], []],
-  ['llama3', ['llama3/lm-head'], []],
-  ['gpt2', ['gpt2/fan-in-fan-out'], []],
-  ['phi3', ['phi3/fused-linear'], []],
-  ['llama', ['llama/lora-qv', 'llama/all-linear'], ['--scale', '0.5']],
-  ['llama-sharded', ['llama-sharded/bf16-adapter'], []],
+const CASES: readonly (readonly [string, readonly string[], CliOptions])[] = [
+  ['llama', ['llama/lora-qv'], {}],
+  ['llama', ['llama/embed-tied'], {}],
+  ['llama3', ['llama3/lm-head'], {}],
+  ['gpt2', ['gpt2/fan-in-fan-out'], {}],
+  ['phi3', ['phi3/fused-linear'], {}],
+  ['llama', ['llama/lora-qv', 'llama/all-linear'], { scale: 0.5 }],
+  ['llama-sharded', ['llama-sharded/bf16-adapter'], {}],
 ];
 
-it.each(CASES)('a merged %s with %s gives its base back', async (family, adapters, options) => {
-  const base = at(family, 'base');
-  const { output, largest_difference, tensors } = await unmerged(
-    await merged(
-      base,
-      adapters.map((own) => at(own, 'adapter')),
-      'merged',
-      ...options,
-    ),
+it.each(CASES)('a merged %s with %s becomes its base again', async (family, names, options) => {
+  const base = inFixtures(family, 'base');
+  const adapters = names.map((name) => inFixtures(name, 'adapter'));
+  const { output, largest_difference, tensors } = await unmerge(
+    await merge(base, adapters, options),
   );
   const [before, after] = [await openShards(base), await openShards(output)];
   expect([...after.placed.keys()].sort()).toEqual([...before.placed.keys()].sort());
-  const bound = new Map(tensors.map((own) => [own.name, own.bound]));
+  const bounds = new Map(tensors.map((tensor) => [tensor.name, tensor.bound]));
   let most = 0;
   for (const [name, file] of before.placed) {
     const own = after.placed.get(name)!;
     expect(own.tensors.get(name)!.dtype).toBe(file.tensors.get(name)!.dtype);
-    if (!bound.has(name))
+    const bound = bounds.get(name);
+    if (bound === undefined) {
       expect(await own.readBytes(name), name).toEqual(await file.readBytes(name));
+    }
     const [have, want] = [await own.readF32(name), await file.readF32(name)];
-    // f32's own rounding of the sum and of the difference comes on top of what was stored.
-    expect(gap(have, want), name).toBeLessThanOrEqual(
-      (bound.get(name) ?? 0) + 2e-7 * Math.max(1, largest(want)) * adapters.length,
-    );
+    // The sum and the difference are rounded to f32, in addition to the reported bound.
+    const rounding = 2e-7 * Math.max(1, largest(want)) * adapters.length;
+    expect(gap(have, want), name).toBeLessThanOrEqual((bound ?? 0) + rounding);
     most = Math.max(most, gap(have, want));
   }
   expect(largest_difference).toBe(most);
   await Promise.all([before.close(), after.close()]);
-  expect(readdirSync(output).sort()).toEqual(
-    [
-      ...new Set([
-        ...readdirSync(base).filter(
-          (name) => name !== 'config.legacy.json' || readdirSync(output).includes(name),
-        ),
-        'unmerge.json',
-      ]),
-    ].sort(),
-  );
-  expect(
-    (
-      JSON.parse(readFileSync(path.join(output, 'config.json'), 'utf8')) as {
-        tie_word_embeddings?: boolean;
-      }
-    ).tie_word_embeddings,
-  ).toBe(
-    (
-      JSON.parse(readFileSync(path.join(base, 'config.json'), 'utf8')) as {
-        tie_word_embeddings?: boolean;
-      }
-    ).tie_word_embeddings,
-  );
+  expectFilesOfBase(output, base);
 });
 
-it('a merged .gguf file gives a .gguf file back', async () => {
-  const base = path.join(tempFolder(), 'base.gguf');
-  const { metadata, tensors } = await asGguf(at('llama/base'), 'llama');
+/** The restored base has the base's files and its tie of output layer and embedding. */
+function expectFilesOfBase(output: string, base: string): void {
+  const files = readdirSync(output);
+  const expected = readdirSync(base).filter(
+    (name) => name !== 'config.legacy.json' || files.includes(name),
+  );
+  expect(files.sort()).toEqual([...new Set([...expected, 'unmerge.json'])].sort());
+  const tieIn = (folder: string) =>
+    (
+      JSON.parse(readFileSync(path.join(folder, 'config.json'), 'utf8')) as {
+        tie_word_embeddings?: boolean;
+      }
+    ).tie_word_embeddings;
+  expect(tieIn(output)).toBe(tieIn(base));
+}
+
+it('a merged .gguf file becomes a .gguf file again', async () => {
+  const base = newPath('base.gguf');
+  const { metadata, tensors } = await asGguf(inFixtures('llama/base'), 'llama');
   writeFileSync(base, ggufBytes(metadata, tensors));
-  const { output, largest_difference } = await unmerged(
-    await merged(base, [at('llama/embed-tied/adapter')], 'merged.gguf'),
-    'back.gguf',
+  const { output, largest_difference } = await unmerge(
+    await merge(base, [inFixtures('llama/embed-tied/adapter')], { output: newPath('merged.gguf') }),
+    { output: newPath('back.gguf') },
   );
   expect(largest_difference).toBeLessThan(1e-6);
   const [before, after] = [await GgufFile.open(base), await GgufFile.open(output)];
@@ -148,60 +109,53 @@ it('a merged .gguf file gives a .gguf file back', async () => {
   expect(readdirSync(path.dirname(output)).sort()).toEqual(['back.gguf', 'back.gguf.unmerge.json']);
 });
 
-describe('what is refused', () => {
-  const out = () => ['--output', path.join(tempFolder(), 'out')];
-  const copyOf = (adapter: string) => {
-    const own = path.join(tempFolder(), 'adapter');
-    cpSync(adapter, own, { recursive: true });
-    for (const name of readdirSync(own)) chmodSync(path.join(own, name), 0o644);
-    return own;
-  };
+/** A copy of an adapter that can be changed. */
+function copyOf(adapter: string): string {
+  const copy = newPath('adapter');
+  cpSync(adapter, copy, { recursive: true });
+  for (const name of readdirSync(copy)) {
+    chmodSync(path.join(copy, name), 0o644);
+  }
+  return copy;
+}
 
-  it('DoRA and what was replaced, with where the base is', async () => {
-    expect(
-      await refusal(
-        '--merged',
-        await merged(at('qwen3/base'), [at('qwen3/dora/adapter')]),
-        ...out(),
-      ),
-    ).toMatch(/DoRA changes the norm of each row.*Use the base, which was .*qwen3/s);
-    expect(
-      await refusal(
-        '--merged',
-        await merged(at('mistral/base'), [at('mistral/modules-to-save-lm-head/adapter')]),
-        ...out(),
-      ),
-    ).toMatch(/lm_head\.weight was replaced/);
+describe('refused', () => {
+  it('are DoRA and replaced tensors; the error names the base', async () => {
+    const dora = await merge(inFixtures('qwen3/base'), [inFixtures('qwen3/dora/adapter')]);
+    expect(await refusal(dora)).toMatch(
+      /DoRA changes the norm of each row.*Use the base, which was .*qwen3/s,
+    );
+    const replaced = await merge(inFixtures('mistral/base'), [
+      inFixtures('mistral/modules-to-save-lm-head/adapter'),
+    ]);
+    expect(await refusal(replaced)).toMatch(/lm_head\.weight was replaced/);
   });
 
-  it('a model that no merge wrote, or that was changed since, or an adapter that was', async () => {
-    expect(await refusal('--merged', at('llama/base'), ...out())).toMatch(/not a merged model/);
-    const own = copyOf(at('llama/lora-qv/adapter'));
-    const model = await merged(at('llama/base'), [own]);
-    expect(await refusal('--merged', model, '--output', path.join(model, 'x'))).toMatch(
+  it('are wrong models and outputs', async () => {
+    expect(await refusal(inFixtures('llama/base'))).toMatch(/not a merged model/);
+    const model = await merge(inFixtures('llama/base'), [inFixtures('llama/lora-qv/adapter')]);
+    expect(await refusal(model, { output: path.join(model, 'x') })).toMatch(
       /must not be inside an input/,
     );
-    expect(await refusal('--merged', model, '--output', path.join(tempFolder(), 'x.gguf'))).toMatch(
-      /same kind/,
-    );
-    const moved = path.join(tempFolder(), 'moved');
-    renameSync(own, moved);
-    expect(await refusal('--merged', model, ...out())).toMatch(/There is no adapter/);
-    expect((await unmerged(model, 'base', '--adapter', moved)).largest_difference).toBeLessThan(
-      1e-6,
-    );
+    expect(await refusal(model, { output: newPath('x.gguf') })).toMatch(/same kind/);
+  });
+
+  it('are changes of the model or the adapter since the merge; the adapter may move', async () => {
+    const adapter = copyOf(inFixtures('llama/lora-qv/adapter'));
+    const model = await merge(inFixtures('llama/base'), [adapter]);
+    const moved = newPath('moved');
+    renameSync(adapter, moved);
+    expect(await refusal(model)).toMatch(/There is no adapter/);
+    expect((await unmerge(model, { adapter: moved })).largest_difference).toBeLessThan(1e-6);
     appendFileSync(path.join(moved, 'adapter_config.json'), ' ');
-    expect(await refusal('--merged', model, '--adapter', moved, ...out())).toMatch(
-      /not the adapter that was merged/,
-    );
-    expect(
-      await refusal('--merged', model, '--adapter', at('llama/all-linear/adapter'), ...out()),
-    ).toMatch(/not the adapter that was merged/);
-    const last = out();
+    for (const other of [moved, inFixtures('llama/all-linear/adapter')]) {
+      expect(await refusal(model, { adapter: other })).toMatch(/not the adapter that was merged/);
+    }
+    const output = newPath('out');
     appendFileSync(path.join(model, 'model.safetensors'), 'x');
-    expect(await refusal('--merged', model, '--adapter', moved, ...last)).toMatch(
+    expect(await refusal(model, { adapter: moved, output })).toMatch(
       /has changed since it was written.*changed/s,
     );
-    expect(existsSync(last[1]!)).toBe(false);
+    expect(existsSync(output)).toBe(false);
   });
 });

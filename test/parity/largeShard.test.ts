@@ -3,13 +3,13 @@ import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { expect, it } from 'vitest';
 import { NO_ADAPTER, rawOps, withBase } from '../support/models';
-import { makeLargeBase, plantedIn } from '../support/largeBase';
+import { makeLargeBase, markerOf } from '../support/largeBase';
 import { loadModel } from '../../src/models/loadModel';
 
-/** Beyond what one buffer of Node's holds, and what 32 bits count. */
+/** More than a Node buffer can hold, and than 32 bits can count. */
 const SIX_GB = 6e9;
 
-it('a shard of 6 GB is read into bf16 tensors, each from its place', async () => {
+it('each tensor of a 6 GB shard is read from its own offset', async () => {
   const folder = mkdtempSync(path.join(tmpdir(), 'lora-large-'));
   try {
     const { base } = await makeLargeBase(folder, SIX_GB, Infinity);
@@ -20,7 +20,7 @@ it('a shard of 6 GB is read into bf16 tensors, each from its place', async () =>
       const names = [...opened.weights.tensors.keys()];
       const seen = [...names.slice(0, 3), ...names.slice(-9)];
       for (const name of seen)
-        expect((await model.baseTensor(name)).at(-1), name).toBe(plantedIn(names.indexOf(name)));
+        expect((await model.baseTensor(name)).at(-1), name).toBe(markerOf(names.indexOf(name)));
       model.dispose();
     });
   } finally {

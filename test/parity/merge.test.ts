@@ -11,7 +11,7 @@ import { mergeInto } from '../../src/lora/merge';
 import type { Adapter } from '../../src/lora/adapter';
 import { fixtures, gap, largest, readFloats, withBase, type Floats } from '../support/models';
 
-/** Cases with weights that PEFT has merged. */
+/** The fixtures that contain weights merged by PEFT. */
 const CASES = readdirSync(fixtures, { recursive: true })
   .map((file) => String(file).replaceAll(path.sep, '/'))
   .flatMap(
@@ -36,7 +36,7 @@ const namesOf = (floats: Floats, kind: string) =>
     .map((key) => key.slice(kind.length + 1));
 
 describe('W + s·BA', () => {
-  it('is what PEFT merges: linear layers, DoRA, Conv1D, convolutions, embeddings, fused ones, biases and whole modules', async () => {
+  it('equals the weights that PEFT merges, for every kind of adapter', async () => {
     const kinds = new Set<string>();
     for (const name of CASES) {
       const want = await readFloats(name, 'expected.safetensors');
@@ -70,7 +70,7 @@ describe('W + s·BA', () => {
     );
   });
 
-  it("added in f32 and rounded once gives PEFT's bits in bf16", async () => {
+  it('added in f32 and rounded once to bf16 equals PEFT to the bit', async () => {
     const want = await readFloats('llama-sharded/bf16-merge', 'expected.safetensors');
     const names = namesOf(want, 'merged_bf16');
     expect(names.length).toBeGreaterThan(1);

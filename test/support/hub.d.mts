@@ -1,23 +1,23 @@
 export interface HubOptions {
   readonly files: Readonly<Record<string, Buffer>>;
-  /** Who may read; null: everybody. */
+  /** The token that is needed to read; null: the model is public. */
   readonly token?: string | null;
-  /** Breaks the connection after so many bytes of each answer. */
+  /** Breaks the connection after this many bytes of each answer. */
   readonly breakAfter?: number;
-  /** Other bytes than the listing tells of. */
+  /** Changes the bytes that are sent, but not those of the listing. */
   readonly tamper?: (bytes: Buffer) => Buffer;
 }
 
 export interface FakeHub {
   readonly endpoint: string;
-  /** Bytes that were asked for, by file: where each answer began. */
+  /** The requests so far: the file, and the offset from which it was sent. */
   readonly starts: readonly (readonly [file: string, start: number])[];
   change(options: Partial<HubOptions>): void;
   close(): Promise<void>;
 }
 
 /**
- * A hub on this machine that has one model, owner/tiny: its listing with checksums, and its files
- * with ranges.
+ * A local hub with one model, owner/tiny: lists its files with checksums and serves them, also from
+ * an offset.
  */
 export function startHub(options: HubOptions): Promise<FakeHub>;

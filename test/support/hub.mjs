@@ -4,42 +4,31 @@ import { createServer } from 'node:http';
 const LARGE = /\.(?:safetensors|gguf)$/;
 
 /**
- * A hub on this machine that has one model, owner/tiny: its listing with checksums, and its files
- * with ranges.
+ * A local hub with one model, owner/tiny: lists its files with checksums and serves them, also from
+ * an offset.
  */
 export async function startHub(options) {
-  let now = options;
+  let settings = options;
   const starts = [];
   const server = createServer((request, response) => {
-    const url = new URL(request.url, 'http://hub');
-    if (now.token && request.headers.authorization !== `Bearer ${now.token}`) {
+    const { token, files } = settings;
+    const { pathname } = new URL(request.url, 'http://hub');
+    if (token && request.headers.authorization !== `Bearer ${token}`) {
       response.writeHead(401).end();
       return;
     }
-    if (url.pathname === '/api/models/owner/tiny/tree/main') {
+    if (pathname === '/api/models/owner/tiny/tree/main') {
+      const entries = Object.entries(files).map(([path, bytes]) => entryOf(path, bytes));
       response.setHeader('content-type', 'application/json');
-      response.end(
-        JSON.stringify(Object.entries(now.files).map(([path, bytes]) => entryOf(path, bytes))),
-      );
+      response.end(JSON.stringify(entries));
       return;
     }
-    const [, name] = /^\/owner\/tiny\/resolve\/main\/(.+)$/.exec(url.pathname) ?? [];
-    const bytes = name === undefined ? undefined : now.files[name];
-    if (!bytes) {
+    const [, name] = /^\/owner\/tiny\/resolve\/main\/(.+)$/.exec(pathname) ?? [];
+    if (name === undefined || !files[name]) {
       response.writeHead(404).end();
       return;
     }
-    const start = Number(/^bytes=(\d+)-/.exec(request.headers.range ?? '')?.[1] ?? 0);
-    starts.push([name, start]);
-    response.writeHead(request.headers.range === undefined ? 200 : 206);
-    const sent = (now.tamper?.(bytes) ?? bytes).subarray(start);
-    if (now.breakAfter === undefined || sent.length <= now.breakAfter) {
-      response.end(sent);
-      return;
-    }
-    response.write(sent.subarray(0, now.breakAfter), () =>
-      setTimeout(() => response.destroy(), 50),
-    );
+    starts.push([name, sendFile(request, response, files[name], settings)]);
   });
   await new Promise((done) => {
     server.listen(0, '127.0.0.1', done);
@@ -48,7 +37,7 @@ export async function startHub(options) {
     endpoint: `http://127.0.0.1:${server.address().port}`,
     starts,
     change: (change) => {
-      now = { ...now, ...change };
+      settings = { ...settings, ...change };
     },
     close: () =>
       new Promise((done) => {
@@ -58,6 +47,21 @@ export async function startHub(options) {
   };
 }
 
+/** Sends a file, or only its beginning if the connection breaks; gives the offset of its start. */
+function sendFile(request, response, bytes, { tamper, breakAfter }) {
+  const { range } = request.headers;
+  const start = Number(/^bytes=(\d+)-/.exec(range ?? '')?.[1] ?? 0);
+  const sent = (tamper?.(bytes) ?? bytes).subarray(start);
+  response.writeHead(range === undefined ? 200 : 206);
+  if (breakAfter === undefined || sent.length <= breakAfter) {
+    response.end(sent);
+  } else {
+    response.write(sent.subarray(0, breakAfter), () => setTimeout(() => response.destroy(), 50));
+  }
+  return start;
+}
+
+/** A file in the hub's listing, with its checksum. */
 function entryOf(path, bytes) {
   const blob = createHash('sha1').update(`blob ${bytes.length}\0`).update(bytes).digest('hex');
   return LARGE.test(path)

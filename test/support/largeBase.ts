@@ -1,33 +1,50 @@
 import { closeSync, ftruncateSync, mkdirSync, openSync, writeFileSync, writeSync } from 'node:fs';
 import path from 'node:path';
-import { tensorsOf } from '../../src/formats/architecture/modules';
+import { modulesOf, tensorsOf } from '../../src/formats/architecture/modules';
 import { readSpec } from '../../src/formats/architecture/readSpec';
 import { toBF16 } from '../../src/formats/floats';
-import { newAdapter, PLAIN_LORA } from '../../src/lora/newAdapter';
-import { modulesOf } from '../../src/formats/architecture/modules';
 import { writePeftAdapter } from '../../src/formats/peft/write';
+import { newAdapter, PLAIN_LORA } from '../../src/lora/newAdapter';
 
 const WIDTH = 2048;
-const SHARD = 1e9;
+const SHARD_BYTES = 1e9;
+const BF16_BYTES = 2;
 
 /**
- * A sharded bf16 llama of zeros, whose files are holes but for the last number of each tensor (1,
- * 2, 3, …, 200 and anew), with an adapter on all of its layers' queries: as large as is asked for,
- * without the room.
+ * A sharded bf16 llama of zeros with an adapter on all query projections. Its files are sparse, so
+ * that they take almost no disk space; the last element of each tensor is markerOf(its index).
  */
 export async function makeLargeBase(
   folder: string,
   bytes: number,
-  shard = SHARD,
+  shardBytes = SHARD_BYTES,
 ): Promise<{ readonly base: string; readonly adapter: string }> {
-  const perLayer = 2 * (4 * WIDTH * WIDTH + 3 * WIDTH * 4 * WIDTH);
-  const config = {
+  const config = llamaConfig(bytes);
+  const spec = readSpec(config, 'large');
+  const [base, adapter] = [path.join(folder, 'base'), path.join(folder, 'adapter')];
+  mkdirSync(base, { recursive: true });
+  writeFileSync(path.join(base, 'config.json'), JSON.stringify(config));
+  writeShards(base, tensorsOf(spec).body, shardBytes);
+  const modules = modulesOf(spec).filter((m) => /\.q_proj$/.test(m.path));
+  const settings = { ...PLAIN_LORA, r: 4, lora_alpha: 8, target_modules: ['q_proj'] };
+  const plain = newAdapter(modules, settings, base, { seed: 1 });
+  const withUpdates = {
+    ...plain,
+    modules: plain.modules.map((m) => ({ ...m, B: m.B.map((_, i) => Math.sin(i) / 10) })),
+  };
+  await writePeftAdapter(adapter, withUpdates, { task: 'causal_lm', labels: null, card: '' });
+  return { base, adapter };
+}
+
+function llamaConfig(bytes: number): Readonly<Record<string, unknown>> {
+  const bytesPerLayer = BF16_BYTES * (4 * WIDTH * WIDTH + 3 * WIDTH * 4 * WIDTH);
+  return {
     model_type: 'llama',
     architectures: ['LlamaForCausalLM'],
     vocab_size: 1024,
     hidden_size: WIDTH,
     intermediate_size: 4 * WIDTH,
-    num_hidden_layers: Math.max(1, Math.round(bytes / perLayer)),
+    num_hidden_layers: Math.max(1, Math.round(bytes / bytesPerLayer)),
     num_attention_heads: 16,
     num_key_value_heads: 16,
     tie_word_embeddings: true,
@@ -35,91 +52,75 @@ export async function makeLargeBase(
     rope_theta: 10_000,
     torch_dtype: 'bfloat16',
   };
-  const spec = readSpec(config, 'large');
-  const [base, adapter] = [path.join(folder, 'base'), path.join(folder, 'adapter')];
-  mkdirSync(base, { recursive: true });
-  writeFileSync(path.join(base, 'config.json'), JSON.stringify(config));
-  writeShards(base, tensorsOf(spec).body, shard);
-  const modules = modulesOf(spec).filter((m) => /\.q_proj$/.test(m.path));
-  const plain = newAdapter(
-    modules,
-    { ...PLAIN_LORA, r: 4, lora_alpha: 8, target_modules: ['q_proj'] },
-    base,
-    { seed: 1 },
-  );
-  await writePeftAdapter(
-    adapter,
-    {
-      ...plain,
-      modules: plain.modules.map((m) => ({ ...m, B: m.B.map((_, i) => Math.sin(i) / 10) })),
-    },
-    { task: 'causal_lm', labels: null, card: '' },
-  );
-  return { base, adapter };
 }
 
-/** What stands at the end of the tensor of that number. */
-export const plantedIn = (number: number): number => 1 + (number % 200);
+/** The last element of the tensor with this index: 1 to 200, which bf16 holds exactly. */
+export const markerOf = (index: number): number => 1 + (index % 200);
+
+interface ShardTensor {
+  readonly name: string;
+  readonly shape: readonly number[];
+  readonly bytes: number;
+  readonly marker: number;
+}
 
 function writeShards(
   folder: string,
   tensors: readonly { readonly name: string; readonly shape: readonly number[] }[],
-  shard: number,
+  shardBytes: number,
 ): void {
-  const sizeOf = (shape: readonly number[]) => 2 * shape.reduce((a, b) => a * b, 1);
-  const shards: (typeof tensors)[number][][] = [[]];
+  const sized = tensors.map(({ name, shape }, i) => ({
+    name,
+    shape,
+    bytes: BF16_BYTES * shape.reduce((a, b) => a * b, 1),
+    marker: markerOf(i),
+  }));
+  const shards = groupBySize(sized, shardBytes);
+  const weight_map: Record<string, string> = {};
+  for (const [i, shard] of shards.entries()) {
+    const [number, count] = [i + 1, shards.length].map((n) => String(n).padStart(5, '0'));
+    const file = `model-${number!}-of-${count!}.safetensors`;
+    writeSparseShard(path.join(folder, file), shard);
+    for (const { name } of shard) {
+      weight_map[name] = file;
+    }
+  }
+  const index = { metadata: { total_size: 0 }, weight_map };
+  writeFileSync(path.join(folder, 'model.safetensors.index.json'), JSON.stringify(index));
+}
+
+function groupBySize(tensors: readonly ShardTensor[], maxBytes: number): ShardTensor[][] {
+  const shards: ShardTensor[][] = [[]];
   let bytes = 0;
   for (const tensor of tensors) {
-    if (bytes + sizeOf(tensor.shape) > shard) {
+    if (bytes + tensor.bytes > maxBytes) {
       shards.push([]);
       bytes = 0;
     }
     shards.at(-1)!.push(tensor);
-    bytes += sizeOf(tensor.shape);
+    bytes += tensor.bytes;
   }
-  const names = shards.map(
-    (_, i) =>
-      `model-${String(i + 1).padStart(5, '0')}-of-${String(shards.length).padStart(5, '0')}.safetensors`,
-  );
-  const weight_map: Record<string, string> = {};
-  for (const [i, own] of shards.entries()) {
-    let offset = 0;
-    const header = Buffer.from(
-      JSON.stringify(
-        Object.fromEntries(
-          own.map(({ name, shape }) => {
-            weight_map[name] = names[i]!;
-            return [
-              name,
-              { dtype: 'BF16', shape, data_offsets: [offset, (offset += sizeOf(shape))] },
-            ];
-          }),
-        ),
-      ),
-    );
-    const file = openSync(path.join(folder, names[i]!), 'w');
-    const length = Buffer.alloc(8);
-    length.writeBigUInt64LE(BigInt(header.length));
-    writeSync(file, Buffer.concat([length, header]));
-    ftruncateSync(file, 8 + header.length + offset);
-    let end = 8 + header.length;
-    for (const { name, shape } of own) {
-      end += sizeOf(shape);
-      writeSync(
-        file,
-        Buffer.from(
-          toBF16(Float32Array.of(plantedIn(tensors.findIndex((tensor) => tensor.name === name))))
-            .buffer,
-        ),
-        0,
-        2,
-        end - 2,
-      );
-    }
-    closeSync(file);
+  return shards;
+}
+
+function writeSparseShard(file: string, tensors: readonly ShardTensor[]): void {
+  const entries: Record<string, object> = {};
+  let offset = 0;
+  for (const { name, shape, bytes } of tensors) {
+    entries[name] = { dtype: 'BF16', shape, data_offsets: [offset, offset + bytes] };
+    offset += bytes;
   }
-  writeFileSync(
-    path.join(folder, 'model.safetensors.index.json'),
-    JSON.stringify({ metadata: { total_size: 0 }, weight_map }),
-  );
+  const header = Buffer.from(JSON.stringify(entries));
+  const length = Buffer.alloc(8);
+  length.writeBigUInt64LE(BigInt(header.length));
+  const handle = openSync(file, 'w');
+  writeSync(handle, Buffer.concat([length, header]));
+  ftruncateSync(handle, length.length + header.length + offset);
+  let end = length.length + header.length;
+  for (const { bytes, marker } of tensors) {
+    end += bytes;
+    const last = Buffer.from(toBF16(Float32Array.of(marker)).buffer);
+    writeSync(handle, last, 0, BF16_BYTES, end - BF16_BYTES);
+  }
+  closeSync(handle);
 }
