@@ -3,10 +3,9 @@ import * as vscode from 'vscode';
 import { CONTEXT_KEYS } from '../manifest/ids';
 
 const CONFIG = '**/adapter_config.json';
-/** More than anybody's explorer shows. */
-const MOST = 2_000;
+const MAX_FOLDERS = 2_000;
 
-/** Tells the explorer's menu which folders are adapters, as they come and go. */
+/** Keeps the context key of the Explorer's menus, the list of adapter folders, up to date. */
 export class AdapterFolders implements vscode.Disposable {
   private readonly folders = new Set<string>();
   private readonly watcher = vscode.workspace.createFileSystemWatcher(CONFIG, false, true, false);
@@ -15,13 +14,13 @@ export class AdapterFolders implements vscode.Disposable {
   constructor() {
     this.listeners = [
       this.watcher,
-      this.watcher.onDidCreate((config) => this.change(() => this.folders.add(folderOf(config)))),
+      this.watcher.onDidCreate((config) => this.update(() => this.folders.add(folderOf(config)))),
       this.watcher.onDidDelete((config) =>
-        this.change(() => this.folders.delete(folderOf(config))),
+        this.update(() => this.folders.delete(folderOf(config))),
       ),
     ];
-    void vscode.workspace.findFiles(CONFIG, '**/node_modules/**', MOST).then((found) =>
-      this.change(() => {
+    void vscode.workspace.findFiles(CONFIG, '**/node_modules/**', MAX_FOLDERS).then((found) =>
+      this.update(() => {
         for (const config of found) this.folders.add(folderOf(config));
       }),
     );
@@ -31,8 +30,8 @@ export class AdapterFolders implements vscode.Disposable {
     for (const listener of this.listeners) listener.dispose();
   }
 
-  private change(make: () => void): void {
-    make();
+  private update(change: () => void): void {
+    change();
     void vscode.commands.executeCommand('setContext', CONTEXT_KEYS.adapterFolders, [
       ...this.folders,
     ]);

@@ -1,19 +1,20 @@
-import { stat } from 'node:fs/promises';
 import path from 'node:path';
 import * as vscode from 'vscode';
+import { pathExists } from '../../common/fileStatus';
 import { t } from '../text/l10n';
 
+/** What to ask about the output of a job. */
 export interface OutputQuestion {
   readonly title: string;
-  /** What it is called unless the user says otherwise. */
+  /** The suggested name, without extension. */
   readonly stem: string;
-  /** Of a file, with its point; empty of a folder. */
+  /** The file's extension, with its dot; empty for a folder. */
   readonly ending: string;
-  /** Beside what, where no folder is open. */
+  /** The suggested place is beside this path when no folder is open. */
   readonly beside: string;
 }
 
-/** Where to write: a path that is not there yet. Undefined: cancelled. */
+/** Asks for an absolute path that doesn't exist yet. Undefined: cancelled. */
 export async function askOutput({
   title,
   stem,
@@ -35,7 +36,7 @@ export async function askOutput({
     validateInput: async (typed) => {
       if (!path.isAbsolute(typed)) return t('Enter an absolute path.');
       if (!typed.endsWith(ending)) return t('The name must end with {0}.', ending);
-      return (await isThere(typed)) ? t('{0} already exists.', path.basename(typed)) : undefined;
+      return (await pathExists(typed)) ? t('{0} already exists.', path.basename(typed)) : undefined;
     },
   });
 }
@@ -43,12 +44,6 @@ export async function askOutput({
 async function freeName(folder: string, stem: string, ending: string): Promise<string> {
   for (let n = 1; ; n++) {
     const name = path.join(folder, `${n === 1 ? stem : `${stem}-${n}`}${ending}`);
-    if (!(await isThere(name))) return name;
+    if (!(await pathExists(name))) return name;
   }
 }
-
-const isThere = (file: string) =>
-  stat(file).then(
-    () => true,
-    () => false,
-  );

@@ -9,14 +9,16 @@ import { browse } from '../setup/picker';
 import { walkFolders } from '../setup/walkFolders';
 
 const CONFIG = 'adapter_config.json';
-/** Whose folder is the adapter. */
+/** Files of a PEFT adapter: their folder is the adapter. */
 const PEFT_FILES: ReadonlySet<string> = new Set([CONFIG, 'adapter_model.safetensors']);
 const ADAPTER_FILE = /\.(?:gguf|safetensors)$/;
 
 /**
- * An adapter's folder, or its file in a format that is one: of the row or file that a command was
- * called on, else picked among those of the runs and the workspace. Undefined: cancelled. Errors:
- * LoraError where it is none.
+ * The adapter that a command was invoked on, else one that the user picks among those of the runs
+ * and the workspace, except those in `without`. The result is a PEFT folder or an adapter file of
+ * another format. Undefined: cancelled.
+ *
+ * @throws LoraError('adapter') when there is no adapter at the place given or chosen.
  */
 export async function chooseAdapter(
   store: RunStore,
@@ -37,7 +39,7 @@ export async function chooseAdapter(
   return pick(store, placeholder, without);
 }
 
-/** The adapters of all rows of the Runs view that are marked. */
+/** The adapters of the selected rows of the Runs view. */
 export const selectedAdapters = (selection: readonly unknown[]): string[] =>
   selection.map(folderOf).filter((folder) => folder !== undefined);
 
@@ -52,7 +54,7 @@ function folderOf(argument: unknown): string | undefined {
   return typeof argument === 'string' ? argument : undefined;
 }
 
-/** What a file holds is found out by who reads it. */
+/** Only folders are checked; a file is checked by the command that reads it. */
 const isAdapter = (place: string) =>
   ADAPTER_FILE.test(place)
     ? Promise.resolve(true)
@@ -62,7 +64,7 @@ const isAdapter = (place: string) =>
       );
 
 interface Item extends vscode.QuickPickItem {
-  /** Null: to be browsed to. */
+  /** Null: the user browses for it. */
   readonly folder: string | null;
   readonly browse?: 'folder' | 'file';
 }
@@ -87,16 +89,16 @@ async function pick(
   placeholder: string,
   without: readonly string[],
 ): Promise<string | undefined> {
-  const ofRuns = store.runs
+  const runItems = store.runs
     .filter((run) => run.adapter !== null)
     .map((run): Item => ({
       label: run.name,
       description: path.basename(run.dir),
       folder: run.adapter,
     }));
-  const known = new Set(ofRuns.map((item) => item.folder));
+  const known = new Set(runItems.map((item) => item.folder));
   const others = (await adaptersInWorkspace()).filter(({ folder }) => !known.has(folder));
-  const items = [...ofRuns, ...others].filter(({ folder }) => !without.includes(folder!));
+  const items = [...runItems, ...others].filter(({ folder }) => !without.includes(folder!));
   const chosen = await vscode.window.showQuickPick<Item>([...items, ...BROWSE()], {
     placeHolder: placeholder,
     matchOnDescription: true,
@@ -118,7 +120,7 @@ async function pick(
   );
 }
 
-/** Folders with an adapter_config.json, those within .lora left out: runs have theirs. */
+/** Folders that contain an adapter_config.json, except in .lora: those belong to runs. */
 async function adaptersInWorkspace(): Promise<Item[]> {
   const found: Item[] = [];
   for (const { uri } of vscode.workspace.workspaceFolders ?? []) {

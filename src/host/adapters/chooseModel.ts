@@ -1,24 +1,17 @@
-import { readFile, stat } from 'node:fs/promises';
+import { readFile } from 'node:fs/promises';
 import path from 'node:path';
 import * as vscode from 'vscode';
+import { pathExists } from '../../common/fileStatus';
 import { t } from '../text/l10n';
 import { browse } from '../setup/picker';
 
 /**
- * The base that an adapter names, where it is on this disk; else one browsed to. Undefined:
- * cancelled.
+ * The base model that an adapter names, if that is a path that exists; else one that the user
+ * browses for. Undefined: cancelled.
  */
 export async function chooseBaseOf(adapter: string): Promise<string | undefined> {
   const named = await namedBase(adapter);
-  if (
-    named !== null &&
-    path.isAbsolute(named) &&
-    (await stat(named).then(
-      () => true,
-      () => false,
-    ))
-  )
-    return named;
+  if (named !== null && path.isAbsolute(named) && (await pathExists(named))) return named;
   return browseModel(
     named === null
       ? t('Select the base model of the adapter')
@@ -27,10 +20,7 @@ export async function chooseBaseOf(adapter: string): Promise<string | undefined>
   );
 }
 
-/**
- * PEFT's settings have it under one name, mlx-lm's under another; files of other formats mostly not
- * at all.
- */
+/** PEFT and mlx-lm name the base by different keys; other formats mostly don't name it. */
 async function namedBase(adapter: string): Promise<string | null> {
   const config = await readFile(path.join(adapter, 'adapter_config.json'), 'utf8')
     .then(
@@ -45,7 +35,7 @@ async function namedBase(adapter: string): Promise<string | null> {
   return typeof named === 'string' && named !== '' ? named : null;
 }
 
-/** A model folder or a .gguf file. Undefined: cancelled. */
+/** Lets the user browse for a model folder or a .gguf file. Undefined: cancelled. */
 export async function browseModel(placeHolder: string, title: string): Promise<string | undefined> {
   const folder = {
     label: `$(folder) ${t('Browse for a Hugging Face model folder…')}`,

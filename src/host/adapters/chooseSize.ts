@@ -5,12 +5,12 @@ interface Kind extends vscode.QuickPickItem {
   readonly option: '--error' | '--energy' | '--rank';
   readonly value: string;
   readonly prompt: string;
-  readonly isGood: (value: number) => boolean;
+  readonly isValid: (value: number) => boolean;
 }
 
-const isShare = (value: number) => value > 0 && value <= 1;
+const isFraction = (value: number) => value > 0 && value <= 1;
 
-/** How small the rank may become, as options of the command line. Undefined: cancelled. */
+/** Asks how to determine the new rank; returns options of the command line. Undefined: cancelled. */
 export async function chooseSize(title: string): Promise<readonly string[] | undefined> {
   const kinds: Kind[] = [
     {
@@ -19,7 +19,7 @@ export async function chooseSize(title: string): Promise<readonly string[] | und
       option: '--error',
       value: '0.05',
       prompt: t('The fraction of the update that may be lost, from 0 to 1'),
-      isGood: isShare,
+      isValid: isFraction,
     },
     {
       label: t('By retained energy'),
@@ -27,7 +27,7 @@ export async function chooseSize(title: string): Promise<readonly string[] | und
       option: '--energy',
       value: '0.99',
       prompt: t('The fraction to keep, from 0 to 1'),
-      isGood: isShare,
+      isValid: isFraction,
     },
     {
       label: t('By rank'),
@@ -35,7 +35,7 @@ export async function chooseSize(title: string): Promise<readonly string[] | und
       option: '--rank',
       value: '4',
       prompt: t('The rank, a whole number of at least 1'),
-      isGood: (value) => Number.isSafeInteger(value) && value >= 1,
+      isValid: (value) => Number.isSafeInteger(value) && value >= 1,
     },
   ];
   const kind = await vscode.window.showQuickPick(kinds, {
@@ -48,7 +48,7 @@ export async function chooseSize(title: string): Promise<readonly string[] | und
     value: kind.value,
     prompt: kind.prompt,
     ignoreFocusOut: true,
-    validateInput: (typed) => (kind.isGood(Number(typed)) ? undefined : kind.prompt),
+    validateInput: (typed) => (kind.isValid(Number(typed)) ? undefined : kind.prompt),
   });
   return value === undefined ? undefined : [kind.option, value.trim()];
 }

@@ -8,12 +8,14 @@ import { adapterName } from './adapterNames';
 import { formatPercent, showAdapterResult } from './showAdapterResult';
 
 interface Combined {
-  /** Null where the weighted sum is zero. */
+  /** Relative error; null when the weighted sum is zero. */
   readonly error: number | null;
 }
 
 /**
- * Several adapters of one base as one: asks which, how much of each, and how. Errors: LoraError.
+ * Combines adapters of one base model into one: asks for the adapters, their weights and the method.
+ *
+ * @throws LoraError as `Jobs.run` does.
  */
 export async function combineAdaptersCommand(
   jobs: Jobs,
@@ -23,8 +25,8 @@ export async function combineAdaptersCommand(
   const adapters = await chooseSome(store, argument);
   if (!adapters) return;
   const weights = await askWeights(adapters);
-  const how = weights === undefined ? undefined : await chooseHow();
-  if (weights === undefined || !how) return;
+  const method = weights === undefined ? undefined : await chooseMethod();
+  if (weights === undefined || !method) return;
   const output = await askOutput({
     title: t('Combine Adapters: Output'),
     stem: 'combined',
@@ -36,9 +38,9 @@ export async function combineAdaptersCommand(
     t('Combining {0}', adapters.map(adapterName).join(', ')),
     [
       'combine',
-      ...adapters.flatMap((own) => ['--adapter', own]),
+      ...adapters.flatMap((adapter) => ['--adapter', adapter]),
       `--weights=${weights}`,
-      ...how,
+      ...method,
       '--output',
       output,
     ],
@@ -55,7 +57,7 @@ export async function combineAdaptersCommand(
   );
 }
 
-/** Two at least, one after the other, until the user takes no more. Undefined: cancelled. */
+/** At least two adapters, asked for one after the other. Undefined: cancelled. */
 async function chooseSome(
   store: RunStore,
   argument: unknown,
@@ -115,9 +117,9 @@ function askWeights(adapters: readonly string[]): Thenable<string | undefined> {
     );
 }
 
-/** As options of the command line. */
-async function chooseHow(): Promise<readonly string[] | undefined> {
-  const ways = [
+/** The method as options of the command line. */
+async function chooseMethod(): Promise<readonly string[] | undefined> {
+  const methods = [
     {
       label: t('Exact sum'),
       detail: t('The ranks add up; nothing is lost.'),
@@ -145,7 +147,7 @@ async function chooseHow(): Promise<readonly string[] | undefined> {
     },
   ];
   return (
-    await vscode.window.showQuickPick(ways, {
+    await vscode.window.showQuickPick(methods, {
       title: t('Combine Adapters'),
       placeHolder: t('Select how to combine them'),
       matchOnDetail: true,

@@ -20,8 +20,9 @@ interface Converted {
 }
 
 /**
- * An adapter in another format: asks which, and for the base that it belongs to. Errors: LoraError,
- * where the format cannot carry it too.
+ * Converts an adapter to another format: asks for the format and the adapter's base model.
+ *
+ * @throws LoraError as `Jobs.run` does, also when the format cannot represent the adapter.
  */
 export async function convertAdapterCommand(
   jobs: Jobs,
@@ -55,10 +56,10 @@ export async function convertAdapterCommand(
     ['convert', '--adapter', adapter, '--to', target.to, '--base', base, '--output', output],
     false,
   );
-  if (converted) await tell(converted, output, target);
+  if (converted) await showConverted(converted, output, target);
 }
 
-async function tell(
+async function showConverted(
   { notes, base }: Converted,
   output: string,
   { to, label }: Target,

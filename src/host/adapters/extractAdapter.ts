@@ -14,8 +14,9 @@ interface Extracted {
 }
 
 /**
- * An adapter from a model that was tuned as a whole: asks for it and for what it was made of.
- * Errors: LoraError.
+ * Extracts an adapter from a fully fine-tuned model: asks for the model and for its base.
+ *
+ * @throws LoraError as `Jobs.run` does.
  */
 export async function extractAdapterCommand(jobs: Jobs): Promise<void> {
   const tuned = await browseModel(t('Select the fine-tuned model'), t('Fine-Tuned Model'));
@@ -39,7 +40,7 @@ export async function extractAdapterCommand(jobs: Jobs): Promise<void> {
   );
   if (!extracted) return;
   const { error, modules, left_out } = extracted;
-  const words = t(
+  const summary = t(
     'Extracted {0} layers of rank {1} with an error of {2}.',
     String(modules.length),
     rankRange(modules.map((m) => m.r)),
@@ -47,8 +48,8 @@ export async function extractAdapterCommand(jobs: Jobs): Promise<void> {
   );
   await showAdapterResult(
     left_out.length === 0
-      ? words
-      : `${words} ${t(
+      ? summary
+      : `${summary} ${t(
           'Left out because an adapter cannot change them: {0}.',
           left_out
             .slice(0, 3)

@@ -16,8 +16,9 @@ interface Merged {
 }
 
 /**
- * W + s·BA as a model of its own: asks which adapter, on which base, and where to; shows the
- * certificate. Errors: LoraError.
+ * Merges an adapter into its base model, W + s·BA, and opens the merge certificate.
+ *
+ * @throws LoraError as `Jobs.run` does.
  */
 export async function mergeAdapterCommand(
   jobs: Jobs,
@@ -51,10 +52,10 @@ export async function mergeAdapterCommand(
   await openPlace({
     file: output.endsWith('.gguf') ? `${output}.merge.json` : path.join(output, 'merge.json'),
   });
-  await tell(merged);
+  await showMerged(merged);
 }
 
-/** Of a .gguf base either can be made. */
+/** A .gguf base model can be merged into a .gguf file or a Hugging Face folder. */
 async function chooseEnding(): Promise<string | undefined> {
   const file = {
     label: t('A .gguf file'),
@@ -74,8 +75,8 @@ async function chooseEnding(): Promise<string | undefined> {
   )?.ending;
 }
 
-async function tell({ output, parity, warnings }: Merged): Promise<void> {
-  const words =
+async function showMerged({ output, parity, warnings }: Merged): Promise<void> {
+  const summary =
     parity === null
       ? t('The merged model is in {0}.', output)
       : t(
@@ -84,8 +85,8 @@ async function tell({ output, parity, warnings }: Merged): Promise<void> {
           formatPercent(parity.top1_agreement),
         );
   const show = t('Reveal in Explorer');
-  const say =
+  const showMessage =
     warnings.length > 0 ? vscode.window.showWarningMessage : vscode.window.showInformationMessage;
-  const chosen = await say([words, ...warnings].join(' '), show);
+  const chosen = await showMessage([summary, ...warnings].join(' '), show);
   if (chosen === show) await revealPlace(output);
 }

@@ -15,8 +15,10 @@ interface Resized {
 }
 
 /**
- * The rank that was needed: asks how it is chosen (options of the command, where that is known),
- * and tells what was lost. Errors: LoraError.
+ * Reduces the rank of an adapter and reports the error. `chosen`: options of the command line that
+ * determine the rank; without them, the user is asked.
+ *
+ * @throws LoraError as `Jobs.run` does.
  */
 export async function resizeAdapterCommand(
   jobs: Jobs,
@@ -57,8 +59,8 @@ export async function resizeAdapterCommand(
   );
 }
 
-/** 4, or 2–8. */
+/** The range of ranks as text: 4, or 2–8. */
 export function rankRange(values: readonly number[]): string {
-  const [least, most] = [Math.min(...values), Math.max(...values)];
-  return least === most ? String(least) : `${least}–${most}`;
+  const [min, max] = [Math.min(...values), Math.max(...values)];
+  return min === max ? String(min) : `${min}–${max}`;
 }

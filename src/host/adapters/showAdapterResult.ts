@@ -4,18 +4,18 @@ import { t } from '../text/l10n';
 import { openResult, revealPlace } from '../editor/openPlace';
 
 /**
- * Opens what became of an adapter and says it, with a way to find it, and to compare it with the
- * one that it was made of.
+ * Opens a new adapter and shows a message about it, with buttons that reveal it and compare it with
+ * the original (null: no such button).
  */
 export async function showAdapterResult(
-  words: string,
+  message: string,
   output: string,
   original: string | null,
 ): Promise<void> {
   await openResult(output);
   const [compare, show] = [t('Compare'), t('Reveal in Explorer')];
   const chosen = await vscode.window.showInformationMessage(
-    words,
+    message,
     ...(original === null ? [] : [compare]),
     show,
   );
@@ -24,7 +24,7 @@ export async function showAdapterResult(
   if (chosen === show) await revealPlace(output);
 }
 
-/** 3,4 % in the editor's language. */
+/** A fraction as a percentage in the editor's language: 3.4%. */
 export const formatPercent = (share: number): string =>
   new Intl.NumberFormat(vscode.env.language, { style: 'percent', maximumFractionDigits: 2 }).format(
     share,

@@ -11,7 +11,11 @@ interface Unmerged {
   readonly tensors: readonly { readonly bound: number }[];
 }
 
-/** The base again, from a merged model. Errors: LoraError. */
+/**
+ * Restores the base model from a merged one.
+ *
+ * @throws LoraError as `Jobs.run` does.
+ */
 export async function unmergeModelCommand(jobs: Jobs, argument: unknown): Promise<void> {
   const merged =
     argument instanceof vscode.Uri
@@ -35,17 +39,18 @@ export async function unmergeModelCommand(jobs: Jobs, argument: unknown): Promis
   const { largest_difference, tensors } = unmerged;
   const show = t('Reveal in Explorer');
   const bound = Math.max(0, ...tensors.map((tensor) => tensor.bound)).toExponential(1);
-  const words =
+  const summary =
     largest_difference === null
       ? t('The base model was restored. Rounding may have changed a value by up to {0}.', bound)
       : t(
           'The base model was restored. Its values differ from the original by at most {0}.',
           largest_difference.toExponential(1),
         );
-  if ((await vscode.window.showInformationMessage(words, show)) === show) await revealPlace(output);
+  if ((await vscode.window.showInformationMessage(summary, show)) === show)
+    await revealPlace(output);
 }
 
-/** The certificate of a folder lies in it, that of a file beside it. */
+/** The certificate of a model folder is in that folder, that of a file beside the file. */
 function modelOf(certificate: string): string {
   const name = path.basename(certificate);
   return name === 'merge.json'

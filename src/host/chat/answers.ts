@@ -6,22 +6,31 @@ import type { ComparisonData } from '../../shared/pages/compare/protocol';
 import { methodOf, RUN_FILES, type RunRecord } from '../../shared/run';
 import type { RunSummary } from '../runs/run';
 
-// Answers for language models: plain English, a fact a line.
+// Answers for language models, in English, with one fact per line.
 
 const number = (value: number | null) =>
   value === null ? 'unknown' : String(Number(value.toPrecision(4)));
 
+/** One line for each run. */
 export function runsAnswer(runs: readonly RunSummary[]): string {
   if (runs.length === 0) return 'There are no runs yet.';
-  return runs
-    .map(
-      (run) =>
-        `${run.id} "${run.name}": ${run.state}, step ${run.step}${run.totalSteps === null ? '' : ` of ${run.totalSteps}`}, ${run.method === 'full' ? 'full fine-tuning' : `r = ${number(run.r)}`}, loss ${number(run.lastLoss)}, best validation loss ${number(run.validationLoss)}${run.notes.tags.length > 0 ? `, tags ${run.notes.tags.join(', ')}` : ''}`,
-    )
-    .join('\n');
+  return runs.map(runLine).join('\n');
 }
 
-/** What a run was, and how it went. */
+function runLine(run: RunSummary): string {
+  const { tags } = run.notes;
+  const totalSteps = run.totalSteps === null ? '' : ` of ${run.totalSteps}`;
+  return [
+    `${run.id} "${run.name}": ${run.state}`,
+    `step ${run.step}${totalSteps}`,
+    run.method === 'full' ? 'full fine-tuning' : `r = ${number(run.r)}`,
+    `loss ${number(run.lastLoss)}`,
+    `best validation loss ${number(run.validationLoss)}`,
+    ...(tags.length > 0 ? [`tags ${tags.join(', ')}`] : []),
+  ].join(', ');
+}
+
+/** The recipe, data, result and loss curves of a run. */
 export async function runAnswer(run: RunSummary, record: RunRecord | undefined): Promise<string> {
   const metrics = parseMetrics(
     await readFile(path.join(run.dir, RUN_FILES.metrics), 'utf8').catch(() => ''),
@@ -29,16 +38,17 @@ export async function runAnswer(run: RunSummary, record: RunRecord | undefined):
   return [
     runsAnswer([run]),
     `folder ${run.dir}`,
-    run.model !== null
-      ? `model ${run.model}`
-      : run.adapter === null
-        ? 'no adapter yet'
-        : `adapter ${run.adapter}`,
+    resultLine(run),
     ...(run.problem === null ? [] : [`problem: ${run.problem}`]),
     ...(run.notes.note === '' ? [] : [`note: ${run.notes.note}`]),
     ...(record ? recordLines(record) : []),
     ...curveLines(metrics),
   ].join('\n');
+}
+
+function resultLine({ model, adapter }: RunSummary): string {
+  if (model !== null) return `model ${model}`;
+  return adapter === null ? 'no adapter yet' : `adapter ${adapter}`;
 }
 
 function recordLines({
@@ -50,17 +60,26 @@ function recordLines({
   result,
 }: RunRecord): string[] {
   const { lora, training } = recipe;
+  const baseFacts = base ? ` (${base.architecture}, ${base.parameters} parameters)` : '';
+  const dataFacts = data
+    ? ` (${data.examples} examples, ${data.validation_examples} for validation)`
+    : '';
+  const method =
+    methodOf(recipe) === 'full'
+      ? 'full fine-tuning'
+      : `lora: r ${lora.r}, lora_alpha ${lora.lora_alpha}, target_modules ${JSON.stringify(lora.target_modules)}`;
   return [
-    `base ${base?.name ?? recipe.base}${base ? ` (${base.architecture}, ${base.parameters} parameters)` : ''}, dataset ${recipe.dataset}${data ? ` (${data.examples} examples, ${data.validation_examples} for validation)` : ''}`,
-    `${methodOf(recipe) === 'full' ? 'full fine-tuning' : `lora: r ${lora.r}, lora_alpha ${lora.lora_alpha}, target_modules ${JSON.stringify(lora.target_modules)}`}, trainable parameters ${number(trainable_parameters)}`,
+    `base ${base?.name ?? recipe.base}${baseFacts}, dataset ${recipe.dataset}${dataFacts}`,
+    `${method}, trainable parameters ${number(trainable_parameters)}`,
     `training: learning_rate ${training.learning_rate}, ${training.lr_scheduler_type}, batch ${training.per_device_train_batch_size} x ${training.gradient_accumulation_steps}, max_length ${training.max_length}`,
     `best validation loss ${number(result.best_validation_loss)} at step ${number(result.best_step)}, device ${versions.device ?? 'unknown'}`,
   ];
 }
 
+/** The number of points that a curve is thinned to. */
 const POINTS = 12;
 
-/** Some points of each curve, the last among them. */
+/** Some points of each curve, including the last. */
 function curveLines(metrics: readonly MetricLine[]): string[] {
   const thinned = <T>(all: readonly T[]) =>
     all.filter((_, i) => i === all.length - 1 || i % Math.ceil(all.length / POINTS) === 0);
@@ -87,7 +106,7 @@ function curveLines(metrics: readonly MetricLine[]): string[] {
   ];
 }
 
-/** How two adapters differ, in the whole and where most. */
+/** How two adapters differ in total, and in which modules most. */
 export function comparisonAnswer({
   equal,
   total,
@@ -96,7 +115,7 @@ export function comparisonAnswer({
   only_b,
   config,
 }: ComparisonData): string {
-  if (equal) return 'The two adapters do the same, within the rounding of float32.';
+  if (equal) return 'The two adapters are equal within the rounding of float32.';
   const most = [...modules].sort((x, y) => y.norm_of_difference - x.norm_of_difference).slice(0, 8);
   return [
     `norm of dW: a ${number(total.norm_a)}, b ${number(total.norm_b)}, of their difference ${number(total.norm_of_difference)}; cosine ${number(total.cosine)}`,

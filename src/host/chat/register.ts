@@ -10,8 +10,8 @@ import type { Services } from '../services';
 import { comparisonAnswer, runsAnswer, runAnswer } from './answers';
 
 /**
- * Tools for chat agents: list the runs, explain one, compare two adapters, and start a recipe, which
- * the user must confirm.
+ * Tools for chat agents: list the runs, explain one, compare two adapters, and start a recipe,
+ * which the user must confirm.
  */
 export function registerChat({ store, jobs, recipes }: Services): vscode.Disposable {
   return vscode.Disposable.from(
@@ -23,7 +23,7 @@ export function registerChat({ store, jobs, recipes }: Services): vscode.Disposa
     }),
     vscode.lm.registerTool<{ readonly run?: unknown }>(TOOLS.explainRun, {
       invoke: async ({ input }) => {
-        const run = await runCalled(store, input.run);
+        const run = await findRun(store, input.run);
         return answer(await runAnswer(run, store.record(run.dir)));
       },
     }),
@@ -32,8 +32,8 @@ export function registerChat({ store, jobs, recipes }: Services): vscode.Disposa
         invocationMessage: t('Comparing {0} and {1}', String(input.a), String(input.b)),
       }),
       invoke: async ({ input }) => {
-        trusted();
-        const [a, b] = [await adapterCalled(store, input.a), await adapterCalled(store, input.b)];
+        requireTrust();
+        const [a, b] = [await findAdapter(store, input.a), await findAdapter(store, input.b)];
         return answer(comparisonAnswer(await jobs.ask<ComparisonData>(['compare', a, b])));
       },
     }),
@@ -46,8 +46,8 @@ export function registerChat({ store, jobs, recipes }: Services): vscode.Disposa
         },
       }),
       invoke: async ({ input }) => {
-        trusted();
-        await recipes.run(await recipeCalled(input.recipe));
+        requireTrust();
+        await recipes.run(await findRecipe(input.recipe));
         await store.refresh();
         return answer(`Started. ${runsAnswer(store.runs.slice(0, 1))}`);
       },
@@ -58,7 +58,7 @@ export function registerChat({ store, jobs, recipes }: Services): vscode.Disposa
 const answer = (text: string) =>
   new vscode.LanguageModelToolResult([new vscode.LanguageModelTextPart(text)]);
 
-function trusted(): void {
+function requireTrust(): void {
   if (!vscode.workspace.isTrusted)
     throw new LoraError(
       'usage',
@@ -66,8 +66,12 @@ function trusted(): void {
     );
 }
 
-/** By its id, else by its name. Errors: LoraError naming the runs that there are. */
-async function runCalled(store: RunStore, name: unknown): Promise<RunSummary> {
+/**
+ * Finds a run by its id, else by its name.
+ *
+ * @throws LoraError('run') that lists the known runs.
+ */
+async function findRun(store: RunStore, name: unknown): Promise<RunSummary> {
   await store.refresh();
   const run =
     store.runs.find((own) => own.id === name) ?? store.runs.find((own) => own.name === name);
@@ -85,8 +89,8 @@ async function runCalled(store: RunStore, name: unknown): Promise<RunSummary> {
   );
 }
 
-async function adapterCalled(store: RunStore, name: unknown): Promise<string> {
-  const run = await runCalled(store, name);
+async function findAdapter(store: RunStore, name: unknown): Promise<string> {
+  const run = await findRun(store, name);
   if (run.adapter !== null) return run.adapter;
   throw new LoraError(
     'adapter',
@@ -95,8 +99,8 @@ async function adapterCalled(store: RunStore, name: unknown): Promise<string> {
   );
 }
 
-/** A recipe of the workspace: a chat may start no other. */
-async function recipeCalled(name: unknown): Promise<vscode.Uri> {
+/** Finds a recipe of the workspace: a chat agent can't start any other. */
+async function findRecipe(name: unknown): Promise<vscode.Uri> {
   const recipes = await findRecipes();
   const recipe = recipes.find(
     (uri) => uri.fsPath === name || vscode.workspace.asRelativePath(uri) === name,

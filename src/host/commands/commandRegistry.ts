@@ -16,7 +16,7 @@ export type CommandHandler = (
 
 /** Registers commands that report their errors to the user. */
 export class CommandRegistry {
-  /** `selectedRows`: the selection of the Runs view, for commands invoked by a key pressed in it. */
+  /** `selectedRows`: the selection of the Runs view, for commands invoked by a key in it. */
   constructor(
     private readonly errors: ErrorReporter,
     private readonly selectedRows: () => readonly unknown[],

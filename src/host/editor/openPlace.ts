@@ -3,7 +3,7 @@ import path from 'node:path';
 import * as vscode from 'vscode';
 import type { Place } from '../../shared/errors';
 
-/** Shows a file in an editor, with the cursor at its place. */
+/** Opens a file in an editor, with the cursor at the place. */
 export async function openPlace(place: Place): Promise<void> {
   const at = new vscode.Position((place.line ?? 1) - 1, (place.column ?? 1) - 1);
   await vscode.window.showTextDocument(vscode.Uri.file(place.file), {
@@ -12,7 +12,7 @@ export async function openPlace(place: Place): Promise<void> {
   });
 }
 
-/** Shows a file or folder in the editor's own explorer where it has it, else in the system's. */
+/** Reveals a file or folder in the Explorer view if it is in the workspace, else in the system's. */
 export async function revealPlace(place: string): Promise<void> {
   const uri = vscode.Uri.file(place);
   await vscode.commands.executeCommand(
@@ -21,14 +21,11 @@ export async function revealPlace(place: string): Promise<void> {
   );
 }
 
-/**
- * Shows what a job has made in an editor: of a folder its card, else its configuration; a file as
- * what it holds.
- */
+/** Opens the result of a job in an editor; of a folder its README.md or its configuration. */
 export async function openResult(place: string): Promise<void> {
   const names = await readdir(place).catch((): string[] => []);
-  const name = ['README.md', 'adapter_config.json', 'config.json'].find((own) =>
-    names.includes(own),
+  const name = ['README.md', 'adapter_config.json', 'config.json'].find((file) =>
+    names.includes(file),
   );
   await vscode.commands.executeCommand(
     'vscode.open',

@@ -12,8 +12,9 @@ import type { Disposable } from '../../common/signal';
 import { t } from '../text/l10n';
 
 /**
- * A connection to the engine that owns a run. It ends when either side closes it; nothing
- * reconnects by itself.
+ * A connection to the engine of a run. It ends when either side closes it and is not reopened.
+ * `request` rejects with a LoraError: the engine's refusal, or LoraError('engine') when the
+ * connection is broken. `onClose` calls its listener immediately if the connection is closed.
  */
 export interface EngineClient extends Disposable {
   request<N extends EngineRequestName>(
@@ -28,8 +29,9 @@ export interface EngineClient extends Disposable {
 }
 
 /**
- * Connects to the engine of a run folder. Errors: LoraError('engine') when there is none or it does
- * not answer.
+ * Connects to the engine of a run folder.
+ *
+ * @throws LoraError('engine') when there is none or it does not respond.
  */
 export async function connectEngine(runDir: string): Promise<EngineClient> {
   const record = await readEngineRecord(runDir);
@@ -43,8 +45,8 @@ export async function connectEngine(runDir: string): Promise<EngineClient> {
 }
 
 /**
- * A run folder may come from anywhere; its engine.json must not make us talk to somebody else's
- * socket.
+ * A run folder may come from anywhere: its engine.json must not make the extension connect to
+ * another user's socket.
  */
 async function refuseForeignPipe(pipe: string): Promise<void> {
   if (process.platform === 'win32') {
@@ -85,7 +87,7 @@ function openSocket(pipe: string): Promise<Socket> {
   });
 }
 
-/** The RPC library is loaded with the first connection: activation does not wait for it. */
+/** The RPC library is loaded with the first connection so that it doesn't delay activation. */
 async function clientOver(socket: Socket): Promise<EngineClient> {
   const { createMessageConnection, SocketMessageReader, SocketMessageWriter } =
     await import('vscode-jsonrpc/node');
@@ -127,7 +129,7 @@ async function clientOver(socket: Socket): Promise<EngineClient> {
   };
 }
 
-/** The engine refuses with a LoraError as data; anything else means that the pipe broke. */
+/** The engine refuses with a LoraError as data; any other error means that the pipe is broken. */
 function refusalOf(error: unknown): LoraError {
   const data: unknown = error instanceof Error && 'data' in error ? error.data : undefined;
   if (typeof data === 'object' && data !== null && 'area' in data && 'message' in data)

@@ -8,7 +8,7 @@ interface Link {
   live: LiveRun;
 }
 
-/** One connection to each engine that lives, and the newest that it said. */
+/** One connection to each running engine, and the newest state that each has sent. */
 export class EngineLinks implements Disposable {
   private readonly links = new Map<string, Link>();
   private readonly connecting = new Set<string>();
@@ -18,33 +18,38 @@ export class EngineLinks implements Disposable {
   private readonly trouble = new Signal<string>();
   private disposed = false;
 
+  /** Fires when an engine has sent something new. */
   readonly onChange = this.changed.event;
-  /** An engine was reached: the run's folder. */
+  /** Fires with the run's folder when its engine was reached. */
   readonly onOpen = this.opened.event;
+  /** Fires with the run's folder when the connection to its engine has ended. */
   readonly onClose = this.closed.event;
-  /** Warnings and errors that an engine reports, for the log. */
+  /** Fires with each warning and error that an engine reports, for the log. */
   readonly onTrouble = this.trouble.event;
 
+  /** The newest state that the engine of a run has sent; null without a connection. */
   live(dir: string): LiveRun | null {
     return this.links.get(dir)?.live ?? null;
   }
 
+  /** The connection to the engine of a run, which stays owned by this object. */
   client(dir: string): EngineClient | undefined {
     return this.links.get(dir)?.client;
   }
 
+  /** The folders of the runs whose engines are connected. */
   get dirs(): string[] {
     return [...this.links.keys()];
   }
 
-  /** Connects unless that was done; an engine that does not answer is left to the next try. */
+  /** Connects unless connected already. An engine that doesn't respond is ignored until the next call. */
   async connect(dir: string): Promise<void> {
     if (this.links.has(dir) || this.connecting.has(dir)) return;
     this.connecting.add(dir);
     try {
       this.follow(dir, await connectEngine(dir));
     } catch {
-      // no engine yet, or none any more
+      // no engine yet, or no longer
     } finally {
       this.connecting.delete(dir);
     }

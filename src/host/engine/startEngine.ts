@@ -8,22 +8,26 @@ import { t } from '../text/l10n';
 import { fileErrorReason } from '../../common/fileStatus';
 import { readEngineRecord } from '../../formats/run/engineRecord';
 
+/** How to start an engine. */
 export interface EngineCommand {
-  /** A Node, or the editor's own executable, which ELECTRON_RUN_AS_NODE makes one. */
+  /** Node, or the editor's executable, which ELECTRON_RUN_AS_NODE turns into Node. */
   readonly node: string;
-  /** dist/cli.js */
+  /** Absolute path of dist/cli.js. */
   readonly cli: string;
   readonly args: readonly string[];
   readonly runDir: string;
   readonly env: Readonly<Record<string, string | undefined>>;
 }
 
-const LOOK_EVERY_MS = 100;
+const POLL_MS = 100;
 
 /**
- * Starts the engine as a process of its own that outlives this one, its output in the run's log,
- * and waits until it can be reached or has ended. A failure that it recorded in run.json is the
- * run's own, to be read there. Errors: LoraError when it ended without a record.
+ * Starts the engine as a detached process that writes its output to the run's log, and waits until
+ * the engine can be reached or has ended. A failure that the engine recorded in run.json is not
+ * thrown.
+ *
+ * @throws LoraError('engine') when the process cannot be started or ended without recording why;
+ *   LoraError('disk') when the run's folder cannot be written.
  */
 export async function startEngine(command: EngineCommand): Promise<void> {
   const earlier = await readEngineRecord(command.runDir);
@@ -32,7 +36,7 @@ export async function startEngine(command: EngineCommand): Promise<void> {
   while (!engine.ended()) {
     const record = await readEngineRecord(command.runDir);
     if (record && record.pid !== earlier?.pid) return;
-    await engine.wait(LOOK_EVERY_MS);
+    await engine.wait(POLL_MS);
   }
   const failure =
     engine.exitCode() === 0 ? null : await failureOf(command.runDir, engine.exitCode(), before);
@@ -42,7 +46,7 @@ export async function startEngine(command: EngineCommand): Promise<void> {
 interface Launched {
   readonly ended: () => boolean;
   readonly exitCode: () => number | null;
-  /** Until the process ends, at most so long. */
+  /** Waits until the process ends, but no longer than this many milliseconds. */
   readonly wait: (ms: number) => Promise<void>;
 }
 
@@ -116,7 +120,7 @@ async function writtenSoFar(runDir: string): Promise<Written> {
   return { record: record!, log: log! };
 }
 
-/** What the engine said before it died; null when it is recorded in run.json. */
+/** The end of the engine's output since it was started; null when run.json records its error. */
 async function failureOf(
   runDir: string,
   exitCode: number | null,

@@ -1,30 +1,36 @@
-import type * as vscode from 'vscode';
+import type { Disposable } from '../../common/signal';
 
 /** How many of the newest messages `recent` returns at most. */
 const RECENT_MESSAGES = 60;
 
+/** What the log needs of a vscode.LogOutputChannel. */
+interface LogChannel {
+  info(message: string): void;
+  warn(message: string): void;
+  error(message: string | Error): void;
+  show(): void;
+  dispose(): void;
+}
+
 /** The extension's output channel, and its newest messages for issue reports. */
-export class ExtensionLog implements vscode.Disposable {
+export class ExtensionLog implements Disposable {
   private readonly messages: string[] = [];
 
-  constructor(
-    private readonly channel: Pick<
-      vscode.LogOutputChannel,
-      'info' | 'warn' | 'error' | 'show' | 'dispose'
-    >,
-  ) {}
+  constructor(private readonly channel: LogChannel) {}
 
+  /** Logs what was done. */
   info(message: string): void {
     this.remember('info', message);
     this.channel.info(message);
   }
 
+  /** Logs what went wrong without harm. */
   warn(message: string): void {
     this.remember('warning', message);
     this.channel.warn(message);
   }
 
-  /** An Error is logged with its stack. */
+  /** Logs an error; an Error with its stack. */
   error(message: string | Error): void {
     this.remember('error', message instanceof Error ? (message.stack ?? message.message) : message);
     this.channel.error(message);

@@ -5,8 +5,10 @@ import { LoraError } from '../../shared/errors';
 import { t } from '../text/l10n';
 
 /**
- * A file that people may edit, or what stands for it where there is none. Errors: LoraError('disk')
- * where it cannot be read as that: it must not be overwritten.
+ * Reads a JSON file that people can edit; `otherwise` is the result when it doesn't exist.
+ *
+ * @throws LoraError('disk') when it cannot be read or doesn't match the schema: the caller must not
+ *   overwrite it then.
  */
 export async function readJson<S extends v.GenericSchema, O>(
   file: string,

@@ -1,8 +1,8 @@
 import type { Values } from '../../shared/pages/inspect/protocol';
 
-const PARTS = 32;
+const BINS = 32;
 
-/** Mean, spread, norm and histogram of the finite numbers; the others are counted. */
+/** Mean, deviation, norm and histogram of the finite values; the others are only counted. */
 export function valuesOf(numbers: Float32Array): Values {
   let [min, max, sum, squares, zeros, count] = [Infinity, -Infinity, 0, 0, 0, 0];
   for (const value of numbers) {
@@ -41,10 +41,10 @@ export function valuesOf(numbers: Float32Array): Values {
 }
 
 function histogramOf(numbers: Float32Array, min: number, max: number): number[] {
-  const parts = new Array<number>(PARTS).fill(0);
-  if (max === min) return parts.map((_, i) => (i === 0 ? numbers.length : 0));
-  const scale = PARTS / (max - min);
+  const bins = new Array<number>(BINS).fill(0);
+  if (max === min) return bins.map((_, i) => (i === 0 ? numbers.length : 0));
+  const scale = BINS / (max - min);
   for (const value of numbers)
-    if (Number.isFinite(value)) parts[Math.min(PARTS - 1, Math.floor((value - min) * scale))]!++;
-  return parts;
+    if (Number.isFinite(value)) bins[Math.min(BINS - 1, Math.floor((value - min) * scale))]!++;
+  return bins;
 }

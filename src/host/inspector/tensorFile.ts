@@ -8,21 +8,31 @@ import type { InspectHostMessage, TensorRow } from '../../shared/pages/inspect/p
 import { formatBytes } from '../text/format';
 import { t } from '../text/l10n';
 
-/** A file of tensors: its header, read once; values only when asked for. */
+/** An open file of tensors: its header, read once, and values on request. */
 export interface TensorFile {
   readonly facts: Omit<Extract<InspectHostMessage, { kind: 'file' }>, 'kind' | 'name'>;
-  /** Errors: LoraError where it is too large or holds no floating-point numbers. */
+  /**
+   * The values of a tensor.
+   *
+   * @throws LoraError('memory') when it is too large, LoraError('base') when it is missing or not
+   *   of a floating-point type.
+   */
   readF32(tensor: string): Promise<Float32Array>;
+  /** Must be called once; nothing can be read after it. */
   close(): Promise<void>;
 }
 
-/** Reading and counting more would keep the editor waiting. */
-const MOST_ELEMENTS = 1 << 25;
-/** Of a long list in the metadata, a vocabulary for example. */
+/** Reading more would keep the editor waiting. */
+const MAX_ELEMENTS = 1 << 25;
+/** Shown of a long list in the metadata, such as a vocabulary. */
 const SHOWN_ELEMENTS = 16;
 const SHOWN_LENGTH = 2_000;
 
-/** Errors: LoraError('base' or 'adapter') saying what is wrong with the header. */
+/**
+ * Opens a .gguf or .safetensors file; the caller must close it.
+ *
+ * @throws LoraError('base') when it cannot be read or its header is invalid.
+ */
 export async function openTensorFile(file: string): Promise<TensorFile> {
   const { size: bytes } = await stat(file).catch((cause: unknown) => {
     throw new LoraError('base', t('The file cannot be read.'), { place: { file }, cause });
@@ -69,7 +79,7 @@ function measurable<T extends TensorInfo>(tensor: T | undefined, file: string, n
     throw new LoraError('base', t('The file does not contain this tensor.'), {
       place: { file, tensor: name },
     });
-  if (elementsOf(tensor.shape) <= MOST_ELEMENTS) return tensor;
+  if (elementsOf(tensor.shape) <= MAX_ELEMENTS) return tensor;
   throw new LoraError(
     'memory',
     t('The tensor is too large for statistics ({0}).', formatBytes(elementsOf(tensor.shape) * 4)),

@@ -1,5 +1,5 @@
 import path from 'node:path';
-import * as vscode from 'vscode';
+import type * as vscode from 'vscode';
 import { LoraError } from '../../shared/errors';
 import { asInspectPageMessage, type InspectHostMessage } from '../../shared/pages/inspect/protocol';
 import { openPage, sender } from '../webview/page';
@@ -7,8 +7,8 @@ import type { PanelHost } from '../webview/panelHost';
 import type { TensorFile } from './tensorFile';
 
 /**
- * One editor tab that shows the tensors of a .safetensors or .gguf file. The file stays open as long
- * as the tab, so that values can be read when the page requests them.
+ * One editor tab that shows the tensors of a .safetensors or .gguf file. The file stays open as
+ * long as the tab, so that values can be read when the page requests them.
  */
 export class TensorInspector {
   private opened: Promise<TensorFile> | undefined;
@@ -51,7 +51,7 @@ export class TensorInspector {
     }
   }
 
-  /** Anew: the file may be another one since. */
+  /** Opens the file again: it may have been replaced. */
   private async read(): Promise<void> {
     this.close();
     const { openTensorFile } = await import('./tensorFile');

@@ -5,16 +5,19 @@ import { t } from '../text/l10n';
 import type { RuntimeService } from '../runtime/runtimeService';
 import { runJob } from './runJob';
 
-export interface JobParts {
-  /** dist/cli.js */
+/** What jobs need from the extension. */
+export interface JobServices {
+  /** Absolute path of dist/cli.js. */
   readonly cli: string;
   readonly runtime: RuntimeService;
   readonly log: ExtensionLog;
 }
 
 /**
- * In a workspace that is not trusted no program is started, also not for a page that VS Code brings
- * back. Errors: LoraError('usage').
+ * Ensures that no program is started in an untrusted workspace, not even for a page that VS Code
+ * restores.
+ *
+ * @throws LoraError('usage') when the workspace is not trusted.
  */
 export function refuseUntrusted(): void {
   if (!vscode.workspace.isTrusted)
@@ -23,14 +26,18 @@ export function refuseUntrusted(): void {
     });
 }
 
-/** Runs jobs of the engine under a notification with progress and a way to cancel. */
+/** Runs commands of the engine in processes of their own. */
 export class Jobs {
-  constructor(private readonly parts: JobParts) {}
+  constructor(private readonly services: JobServices) {}
 
-  /** A question that is answered at once and needs no runtime. Errors: LoraError. */
+  /**
+   * Runs a quick command that needs no runtime, without showing progress.
+   *
+   * @throws LoraError as `runJob` does; LoraError('usage') when the workspace is not trusted.
+   */
   async ask<R>(args: readonly string[], signal = AbortSignal.timeout(60_000)): Promise<R> {
     refuseUntrusted();
-    const { cli, log } = this.parts;
+    const { cli, log } = this.services;
     return runJob<R>({
       node: process.execPath,
       cli,
@@ -43,8 +50,10 @@ export class Jobs {
   }
 
   /**
-   * Undefined: the user did not want the runtime that it needs. Errors: LoraError; 'cancelled' is
-   * none to be told.
+   * Runs a command under a notification with progress and a Cancel button. `more`: additional
+   * environment variables. Undefined: the user declined to install the runtime that it needs.
+   *
+   * @throws LoraError as `runJob` does; LoraError('usage') when the workspace is not trusted.
    */
   async run<R>(
     title: string,
@@ -53,7 +62,7 @@ export class Jobs {
     more: Readonly<Record<string, string>> = {},
   ): Promise<R | undefined> {
     refuseUntrusted();
-    const { cli, runtime, log } = this.parts;
+    const { cli, runtime, log } = this.services;
     const env = needsRuntime ? await runtime.ensure() : {};
     if (!env) return undefined;
     log.info(`${cli} ${args.join(' ')}`);
@@ -62,7 +71,7 @@ export class Jobs {
       async (progress, token) => {
         const controller = new AbortController();
         const watch = token.onCancellationRequested(() => controller.abort());
-        let [phase, done] = ['', 0];
+        const report = progressReporter(progress);
         try {
           return await runJob<R>({
             node: process.execPath,
@@ -71,14 +80,7 @@ export class Jobs {
             env: { ...env, ...more },
             signal: controller.signal,
             onWarning: (message) => log.warn(message),
-            onProgress: (now, fraction) => {
-              if (now !== phase) [phase, done] = [now, fraction < 1 ? 0 : done];
-              progress.report({
-                message: `${phaseName(now)} ${Math.floor(100 * fraction)} %`,
-                increment: Math.max(0, 100 * (fraction - done)),
-              });
-              done = Math.max(done, fraction);
-            },
+            onProgress: report,
           });
         } finally {
           watch.dispose();
@@ -86,6 +88,26 @@ export class Jobs {
       },
     );
   }
+}
+
+/** Reports the progress of each phase from 0 to 100%. */
+function progressReporter(
+  progress: vscode.Progress<{ readonly message: string; readonly increment: number }>,
+): (phase: string, fraction: number) => void {
+  let current = '';
+  let done = 0;
+  return (phase, fraction) => {
+    if (phase !== current) {
+      current = phase;
+      // a phase that is complete at once must not move the bar back
+      if (fraction < 1) done = 0;
+    }
+    progress.report({
+      message: `${phaseName(phase)} ${Math.floor(100 * fraction)} %`,
+      increment: Math.max(0, 100 * (fraction - done)),
+    });
+    done = Math.max(done, fraction);
+  };
 }
 
 function phaseName(phase: string): string {

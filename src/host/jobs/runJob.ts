@@ -1,111 +1,133 @@
-import { spawn } from 'node:child_process';
+import { spawn, type ChildProcess } from 'node:child_process';
 import { LoraError, type SerializedError } from '../../shared/errors';
 import { t } from '../text/l10n';
 
+/** A command of the engine to run, and who is told about its progress. */
 export interface JobCommand {
-  /** A Node, or the editor's own executable, which ELECTRON_RUN_AS_NODE makes one. */
+  /** Node, or the editor's executable, which ELECTRON_RUN_AS_NODE turns into Node. */
   readonly node: string;
-  /** dist/cli.js */
+  /** Absolute path of dist/cli.js. */
   readonly cli: string;
   readonly args: readonly string[];
   readonly env: Readonly<Record<string, string | undefined>>;
+  /** Cancels the job. */
   readonly signal: AbortSignal;
+  /** `fraction`: from 0 to 1 within the phase. */
   readonly onProgress: (phase: string, fraction: number) => void;
   readonly onWarning: (message: string) => void;
 }
 
-type Line =
+/** A line that the engine writes with --json. */
+type JobLine =
   | { readonly kind: 'progress'; readonly phase: string; readonly fraction: number }
   | { readonly kind: 'warning'; readonly message: string }
   | { readonly kind: 'error'; readonly error: SerializedError }
   | { readonly kind: 'result' };
 
-/** How long a job that was asked to end may take before it is ended. */
+/** How long a cancelled job may take to end before it is killed. */
 const GRACE_MS = 5_000;
+const MAX_STDERR_CHARACTERS = 4_000;
 
 /**
- * Runs a command of the engine to its end and gives its result. Errors: LoraError as the engine
- * says it; LoraError('cancelled') where the signal says so.
+ * Runs a command of the engine to its end and returns its result.
+ *
+ * @throws LoraError as the engine reports it; LoraError('cancelled') when `signal` is aborted;
+ *   LoraError('engine') when the process cannot be started or ends without a result.
  */
-export function runJob<R>({
-  node,
-  cli,
-  args,
-  env,
-  signal,
-  onProgress,
-  onWarning,
-}: JobCommand): Promise<R> {
-  return new Promise<R>((resolve, reject) => {
-    if (signal.aborted) {
-      reject(cancelled());
-      return;
+export async function runJob<R>(command: JobCommand): Promise<R> {
+  const { node, cli, args, env, signal } = command;
+  if (signal.aborted) throw cancelled();
+  const child = spawn(node, [cli, ...args, '--json'], {
+    windowsHide: true,
+    stdio: ['ignore', 'pipe', 'pipe'],
+    env: { ...process.env, ...env, ELECTRON_RUN_AS_NODE: '1' },
+  });
+  const output = new JobOutput(command);
+  child.stdout.setEncoding('utf8').on('data', (chunk: string) => output.addStdout(chunk));
+  child.stderr.setEncoding('utf8').on('data', (chunk: string) => output.addStderr(chunk));
+  const exitCode = await untilClosed(child, command);
+  if (signal.aborted) throw cancelled();
+  if (exitCode !== 0 || output.result === undefined) throw output.error(exitCode);
+  return output.result as R;
+}
+
+/** Interprets what a job writes. */
+class JobOutput {
+  /** The result line; undefined until it was written. */
+  result: unknown;
+  private failure: LoraError | undefined;
+  private incompleteLine = '';
+  private stderr = '';
+
+  constructor(private readonly listeners: Pick<JobCommand, 'onProgress' | 'onWarning'>) {}
+
+  addStdout(chunk: string): void {
+    const lines = (this.incompleteLine + chunk).split('\n');
+    this.incompleteLine = lines.pop()!;
+    for (const line of lines) this.addLine(line);
+  }
+
+  addStderr(chunk: string): void {
+    this.stderr = (this.stderr + chunk).slice(-MAX_STDERR_CHARACTERS);
+  }
+
+  /** Why the job failed: the engine's own error, else what it wrote to stderr. */
+  error(exitCode: number | null): LoraError {
+    if (this.failure) return this.failure;
+    const noOutput = t('The job ended with exit code {0} without any output.', String(exitCode));
+    return new LoraError('engine', this.stderr.trim() || noOutput);
+  }
+
+  private addLine(text: string): void {
+    const line = parseLine(text);
+    switch (line?.kind) {
+      case 'progress':
+        this.listeners.onProgress(line.phase, line.fraction);
+        break;
+      case 'warning':
+        this.listeners.onWarning(line.message);
+        break;
+      case 'error':
+        this.failure = LoraError.deserialize(line.error);
+        break;
+      case 'result':
+        this.result = line;
+        break;
+      case undefined:
+        break;
     }
-    const child = spawn(node, [cli, ...args, '--json'], {
-      windowsHide: true,
-      stdio: ['ignore', 'pipe', 'pipe'],
-      env: { ...process.env, ...env, ELECTRON_RUN_AS_NODE: '1' },
-    });
-    let [rest, said, result, failure]: [string, string, unknown, LoraError | null] = [
-      '',
-      '',
-      undefined,
-      null,
-    ];
+  }
+}
+
+/** Waits for the end of the process, which an abort of the signal interrupts; gives its exit code. */
+function untilClosed(child: ChildProcess, { node, signal }: JobCommand): Promise<number | null> {
+  return new Promise((resolve, reject) => {
     let grace: NodeJS.Timeout | undefined;
-    const stop = () => {
+    const interrupt = () => {
       child.kill('SIGINT');
       grace = setTimeout(() => child.kill('SIGKILL'), GRACE_MS);
     };
-    const hear = (text: string) => {
-      const line = lineOf(text);
-      if (line?.kind === 'progress') onProgress(line.phase, line.fraction);
-      else if (line?.kind === 'warning') onWarning(line.message);
-      else if (line?.kind === 'error') failure = LoraError.deserialize(line.error);
-      else if (line) result = line;
-    };
-    signal.addEventListener('abort', stop, { once: true });
-    child.stdout.setEncoding('utf8').on('data', (chunk: string) => {
-      const lines = (rest + chunk).split('\n');
-      rest = lines.pop()!;
-      lines.forEach(hear);
+    signal.addEventListener('abort', interrupt, { once: true });
+    child.once('error', (cause) => {
+      const message = t('The job cannot be started: {0}', cause.message);
+      reject(new LoraError('engine', message, { place: { file: node }, cause }));
     });
-    child.stderr.setEncoding('utf8').on('data', (chunk: string) => {
-      said = (said + chunk).slice(-4000);
-    });
-    child.once('error', (cause) =>
-      reject(
-        new LoraError('engine', t('The job cannot be started: {0}', cause.message), {
-          place: { file: node },
-          cause,
-        }),
-      ),
-    );
     child.once('close', (code) => {
       clearTimeout(grace);
-      signal.removeEventListener('abort', stop);
-      if (signal.aborted) reject(cancelled());
-      else if (code === 0 && result !== undefined) resolve(result as R);
-      else
-        reject(
-          failure ??
-            new LoraError(
-              'engine',
-              said.trim() ||
-                t('The job ended with exit code {0} without any output.', String(code)),
-            ),
-        );
+      signal.removeEventListener('abort', interrupt);
+      resolve(code);
     });
   });
 }
 
 const cancelled = () => new LoraError('cancelled', t('The job was cancelled.'));
 
-function lineOf(text: string): Line | null {
+/** Null for any other line. */
+function parseLine(text: string): JobLine | null {
   try {
     const value = JSON.parse(text) as { readonly kind?: unknown };
     return ['progress', 'warning', 'error', 'result'].includes(String(value.kind))
-      ? (value as Line)
+      ? (value as JobLine)
       : null;
   } catch {
     return null;

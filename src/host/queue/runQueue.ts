@@ -2,85 +2,88 @@ import { isObject } from '../../shared/values';
 import { isActive, type RunSummary } from '../runs/run';
 import { Signal, type Disposable } from '../../common/signal';
 
-/** A run that waits for its turn. */
+/** A run that is waiting to start. */
 export interface QueuedRun {
   readonly id: string;
   readonly recipe: string;
-  /** Folder that will hold the run; undefined: beside the recipe. */
+  /** Folder that will contain the run's folder; undefined: `.lora/runs` beside the recipe. */
   readonly root?: string;
-  /** What the run is called; undefined: by what it trains. */
+  /** Name of the run; undefined: the engine chooses one. */
   readonly name?: string;
 }
 
-export interface QueueParts {
+/** What the queue needs from the extension. */
+export interface QueueServices {
   readonly memory: {
     get(key: string): unknown;
     update(key: string, value: unknown): PromiseLike<void>;
   };
   readonly store: {
     readonly runs: readonly RunSummary[];
+    /** Fires when `items` has changed. */
     readonly onDidChange: (listener: () => void) => Disposable;
     refresh(): Promise<void>;
   };
-  /**
-   * Starts a run; false: the user would not have it now. Errors: LoraError where it cannot start.
-   */
+  /** Starts a run; false: the user declined. Throws a LoraError when it cannot start. */
   readonly start: (item: QueuedRun) => Promise<boolean>;
   readonly mayStart: () => boolean;
   readonly report: (error: unknown) => void;
 }
 
-const KEPT = 'lora.queue';
+const MEMORY_KEY = 'lora.queue';
 
 /**
- * Runs one after another: the next begins when no run is active. The list outlives reloads of the
- * window.
+ * Runs that start one after another: the next starts when no run is active. The list is kept when
+ * the window is closed.
  */
 export class RunQueue implements Disposable {
   private readonly changed = new Signal();
   private readonly listener: Disposable;
   private waiting: readonly QueuedRun[];
   private starting = false;
-  /** The user would not have a run started: until more are queued. */
-  private held = false;
+  /** The user declined to start a run: the queue waits until more are added. */
+  private paused = false;
 
   readonly onDidChange = this.changed.event;
 
-  constructor(private readonly parts: QueueParts) {
-    const kept = parts.memory.get(KEPT);
-    this.waiting = Array.isArray(kept) ? kept.filter(isQueued) : [];
-    this.listener = parts.store.onDidChange(() => void this.next());
+  constructor(private readonly services: QueueServices) {
+    const stored = services.memory.get(MEMORY_KEY);
+    this.waiting = Array.isArray(stored) ? stored.filter(isQueued) : [];
+    this.listener = services.store.onDidChange(() => void this.next());
   }
 
   /** Continues with the runs that were waiting when the window was closed. */
   async resume(): Promise<void> {
     if (this.waiting.length === 0) return;
-    await this.parts.store.refresh();
+    await this.services.store.refresh();
     await this.next();
   }
 
+  /** The waiting runs, the next one first. */
   get items(): readonly QueuedRun[] {
     return this.waiting;
   }
 
+  /** Adds runs to the end of the queue, and starts the first if nothing trains. */
   async add(items: readonly Omit<QueuedRun, 'id'>[]): Promise<void> {
-    this.held = false;
+    this.paused = false;
     const last = Math.max(0, ...this.waiting.map(({ id }) => Number(id)));
-    await this.keep([
+    await this.save([
       ...this.waiting,
       ...items.map((item, i) => ({ ...item, id: String(last + 1 + i) })),
     ]);
-    await this.parts.store.refresh();
+    await this.services.store.refresh();
     await this.next();
   }
 
+  /** Removes a run from the queue. */
   remove(id: string): Promise<void> {
-    return this.keep(this.waiting.filter((item) => item.id !== id));
+    return this.save(this.waiting.filter((item) => item.id !== id));
   }
 
-  /** One place earlier (-1) or later (1). */
+  /** Moves a run one position earlier (-1) or later (1). */
   move(id: string, by: -1 | 1): Promise<void> {
-    return this.keep(
+    return this.save(
       moved(
         this.waiting,
         this.waiting.findIndex((item) => item.id === id),
@@ -90,19 +93,19 @@ export class RunQueue implements Disposable {
   }
 
   /**
-   * Starts the next one if nothing trains. One that cannot start is told and left out, so that it
-   * does not hold up the others.
+   * Starts the next run if nothing trains. One that cannot start is reported and removed so that it
+   * doesn't block the others.
    */
   async next(): Promise<void> {
-    const { store, start, mayStart, report } = this.parts;
+    const { store, start, mayStart, report } = this.services;
     const [first, ...rest] = this.waiting;
-    if (!first || this.starting || this.held || !mayStart() || store.runs.some(isActive)) return;
+    if (!first || this.starting || this.paused || !mayStart() || store.runs.some(isActive)) return;
     this.starting = true;
     try {
-      await this.keep(rest);
+      await this.save(rest);
       if (!(await start(first))) {
-        this.held = true;
-        await this.keep([first, ...this.waiting]);
+        this.paused = true;
+        await this.save([first, ...this.waiting]);
       }
     } catch (error) {
       report(error);
@@ -118,14 +121,14 @@ export class RunQueue implements Disposable {
     this.changed.dispose();
   }
 
-  private async keep(items: readonly QueuedRun[]): Promise<void> {
+  private async save(items: readonly QueuedRun[]): Promise<void> {
     this.waiting = items;
     this.changed.fire();
-    await this.parts.memory.update(KEPT, items);
+    await this.services.memory.update(MEMORY_KEY, items);
   }
 }
 
-/** The list with one item a place earlier or later; at the end it stays where it is. */
+/** The list with one item moved by a position; unchanged if that would be outside the list. */
 export function moved<T>(items: readonly T[], index: number, by: -1 | 1): readonly T[] {
   const to = index + by;
   if (index < 0 || to < 0 || to >= items.length) return items;

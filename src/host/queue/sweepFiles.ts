@@ -7,28 +7,31 @@ import { writeRecipe } from '../setup/writeRecipe';
 import type { QueuedRun } from './runQueue';
 
 const SWEEPS_FOLDER = '.lora/sweeps';
-const MOST_RANKS = 16;
-const HIGHEST_RANK = 1024;
+const MAX_RANKS = 16;
+const MAX_RANK = 1024;
 
-/** "1, 2, 4" as [1, 2, 4], rising and each once; undefined where it is no list of ranks. */
+/** Parses "4, 2, 1" as [1, 2, 4], sorted and without duplicates; undefined for anything else. */
 export function parseRanks(text: string): readonly number[] | undefined {
   const words = text.split(/[\s,;]+/).filter(Boolean);
   const ranks = [...new Set(words.map(Number))].sort((a, b) => a - b);
   return ranks.length > 0 &&
-    ranks.length <= MOST_RANKS &&
-    ranks.every((r) => Number.isInteger(r) && r >= 1 && r <= HIGHEST_RANK)
+    ranks.length <= MAX_RANKS &&
+    ranks.every((r) => Number.isInteger(r) && r >= 1 && r <= MAX_RANK)
     ? ranks
     : undefined;
 }
 
+/** The recipes of a sweep, as runs to queue. */
 export interface Sweep {
   readonly folder: string;
   readonly runs: readonly Omit<QueuedRun, 'id'>[];
 }
 
 /**
- * Writes a recipe for each rank, the scale s as it was, into a folder of its own; their runs will
- * lie beside those of the recipe they come from. Errors: LoraError('disk').
+ * Writes a recipe for each rank into a new folder, with the scaling factor of the original. Their
+ * runs go to the folder of the original recipe's runs.
+ *
+ * @throws LoraError('disk').
  */
 export async function writeSweep(
   file: string,
@@ -51,9 +54,9 @@ export async function writeSweep(
   return { folder, runs };
 }
 
-/** What a sweep is called, of its folder. */
+/** The name of a sweep, from its folder's name. */
 export const sweepName = (folder: string): string =>
   path.basename(folder).replace(/^\d{8}-\d{6}-[0-9a-f]{4}-/, '');
 
-/** git.lora.json as git; lora.json as lora. */
+/** git for git.lora.json, lora for lora.json. */
 const stemOf = (file: string): string => path.basename(file).replace(/(?:\.lora)?\.json$/, '');

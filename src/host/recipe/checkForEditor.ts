@@ -3,8 +3,8 @@ import { checkRecipe } from '../../shared/recipeFile';
 import { missingFiles } from './recipeFiles';
 
 /**
- * Faults to show while a recipe is edited: those that its JSON schema, which the editor checks
- * itself, doesn't tell or doesn't tell as well.
+ * The problems to show while a recipe is edited, except those that VS Code finds itself by the JSON
+ * schema.
  */
 export async function checkForEditor(text: string, file: string): Promise<readonly Problem[]> {
   const unknownKeys = checkRecipe(text, file).problems.filter((problem) =>
@@ -13,7 +13,7 @@ export async function checkForEditor(text: string, file: string): Promise<readon
   return [...unknownKeys, ...(await missingFiles(text, file))];
 }
 
-/** Every fault: before a run. */
+/** All problems of a recipe, before a run. */
 export async function checkForRun(text: string, file: string): Promise<readonly Problem[]> {
   return [...checkRecipe(text, file).problems, ...(await missingFiles(text, file))];
 }

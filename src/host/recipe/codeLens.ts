@@ -7,7 +7,7 @@ const RECIPES: vscode.DocumentSelector = [
   { scheme: 'file', pattern: '**/*.lora.json' },
 ];
 
-/** Run Recipe and Configure Rank above the first line of a recipe. */
+/** Run Recipe and Configure Rank and Targets above the first line of a recipe. */
 export function registerRecipeLens(): vscode.Disposable {
   return vscode.languages.registerCodeLensProvider(RECIPES, {
     provideCodeLenses: (document) =>

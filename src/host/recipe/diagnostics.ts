@@ -2,9 +2,10 @@ import * as vscode from 'vscode';
 import type { Problem } from '../../shared/errors';
 import { isRecipeName } from '../manifest/ids';
 
-const QUIET_MS = 300;
+/** How long after an edit the recipe is checked. */
+const DELAY_MS = 300;
 
-/** Squiggles and Problems entries of recipes. */
+/** The diagnostics of recipes, and of files in which a run found problems. */
 export class RecipeDiagnostics implements vscode.Disposable {
   private readonly collection = vscode.languages.createDiagnosticCollection('lora');
   private readonly timers = new Map<string, NodeJS.Timeout>();
@@ -22,10 +23,7 @@ export class RecipeDiagnostics implements vscode.Disposable {
     for (const document of vscode.workspace.textDocuments) this.checkSoon(document);
   }
 
-  /**
-   * Shows what a run found, in whichever files, instead of what the last one found; an edit of a
-   * recipe takes its own faults back.
-   */
+  /** Replaces the problems of the last run. Editing a recipe removes its own. */
   show(problems: readonly Problem[]): void {
     this.clear();
     const placed = problems.filter((problem) => problem.place?.line !== undefined);
@@ -36,6 +34,7 @@ export class RecipeDiagnostics implements vscode.Disposable {
     );
   }
 
+  /** Removes the problems of the last run. */
   clear(): void {
     for (const file of this.shown) this.collection.delete(vscode.Uri.file(file));
     this.shown = [];
@@ -46,7 +45,7 @@ export class RecipeDiagnostics implements vscode.Disposable {
     this.cancel(document.fileName);
     this.timers.set(
       document.fileName,
-      setTimeout(() => void this.check(document), QUIET_MS),
+      setTimeout(() => void this.check(document), DELAY_MS),
     );
   }
 
@@ -74,7 +73,7 @@ export class RecipeDiagnostics implements vscode.Disposable {
   }
 }
 
-/** From the place to the end of its line: the editor shortens it to the word. */
+/** A diagnostic on the word at the problem's place. */
 function toDiagnostic({ message, place, severity }: Problem): vscode.Diagnostic {
   const start = new vscode.Position((place?.line ?? 1) - 1, (place?.column ?? 1) - 1);
   const level =

@@ -8,7 +8,7 @@ interface JsonSchema {
   [key: string]: unknown;
 }
 
-/** The recipe's JSON schema, for completion, hovers and squiggles. */
+/** The JSON schema of recipes, for completion, hovers and validation. */
 export function recipeJsonSchema(): JsonSchema {
   const schema = toJsonSchema(RecipeSchema, {
     typeMode: 'input',
@@ -24,8 +24,8 @@ export function recipeJsonSchema(): JsonSchema {
 }
 
 /**
- * Unknown keys are left to the extension's own check, which names the nearest known key. What must
- * be given defaults to empty: completion writes it so, and it stays marked until it is filled in.
+ * Unknown keys are left to the extension's own check, which suggests the most similar key. Required
+ * keys default to empty: completion inserts that, and it stays marked until it is filled in.
  */
 function withDefaults(schema: JsonSchema): JsonSchema {
   const rest = { ...schema };

@@ -5,7 +5,7 @@ import type { Place, Problem } from '../../shared/errors';
 import { recipeRoot } from '../../shared/recipeTree';
 import { t } from '../text/l10n';
 
-/** Keys whose values name something on disk. */
+/** Keys whose values are paths. */
 const PATH_KEYS: readonly {
   readonly path: JSONPath;
   readonly missing: (value: string) => string;
@@ -16,7 +16,7 @@ const PATH_KEYS: readonly {
   { path: ['lora', 'init_adapter'], missing: (value) => t('There is no adapter at {0}.', value) },
 ];
 
-/** What a recipe names that is not on disk: one problem each, at its place in the text. */
+/** A problem for each path in a recipe that doesn't exist, at its place in the text. */
 export async function missingFiles(text: string, file: string): Promise<Problem[]> {
   const root = recipeRoot(text);
   if (!root) return [];

@@ -3,24 +3,31 @@ import { t } from '../text/l10n';
 import type { RunSummary } from './run';
 import { stateName } from './treeRow';
 
+/** By what the Runs view can group runs. */
 export const GROUPINGS = ['none', 'state', 'base', 'dataset', 'recipe'] as const;
+/** One of `GROUPINGS`. */
 export type Grouping = (typeof GROUPINGS)[number];
 
+/** A group of runs in the Runs view. */
 export interface RunGroup {
-  /** Stays while runs come and go. */
+  /** Identifies the group while runs are added and removed. */
   readonly key: string;
   readonly label: string;
   readonly runs: readonly RunSummary[];
 }
 
-/** Runs that have the same, in the order of their newest; what has none comes last. */
+/** Groups runs, in the order of the newest run of each group; runs without a value come last. */
 export function groupRuns(runs: readonly RunSummary[], by: Exclude<Grouping, 'none'>): RunGroup[] {
   const groups = new Map<string, RunSummary[]>();
   for (const run of runs) {
     const key = keyOf(run, by) ?? '';
     groups.set(key, [...(groups.get(key) ?? []), run]);
   }
-  const found = [...groups].map(([key, own]) => ({ key, label: labelOf(key, by), runs: own }));
+  const found = [...groups].map(([key, members]) => ({
+    key,
+    label: labelOf(key, by),
+    runs: members,
+  }));
   return [...found.filter(({ key }) => key !== ''), ...found.filter(({ key }) => key === '')];
 }
 
@@ -43,8 +50,8 @@ function labelOf(key: string, by: Exclude<Grouping, 'none'>): string {
 }
 
 /**
- * Whether every word of a filter stands in the run's name, state, tags, note, base, dataset, recipe
- * or "r8".
+ * Whether each word of a filter occurs in the run's name, state, tags, note, base, dataset, recipe
+ * or rank (r8).
  */
 export function fits(run: RunSummary, filter: string): boolean {
   const words = filter.toLowerCase().split(/\s+/).filter(Boolean);
@@ -57,7 +64,7 @@ export function fits(run: RunSummary, filter: string): boolean {
     run.id,
     run.state,
     stateName(run.state),
-    run.method === 'full' ? 'full' : run.r === null ? '' : `r${run.r}`,
+    methodWord(run),
     run.notes.note,
     ...run.notes.tags.map((tag) => `#${tag}`),
     ...places,
@@ -65,4 +72,9 @@ export function fits(run: RunSummary, filter: string): boolean {
     .join('\n')
     .toLowerCase();
   return words.every((word) => text.includes(word));
+}
+
+function methodWord({ method, r }: RunSummary): string {
+  if (method === 'full') return 'full';
+  return r === null ? '' : `r${r}`;
 }

@@ -8,8 +8,10 @@ import { isActive, type RunSummary } from './run';
 import type { RunStore } from './runStore';
 
 /**
- * Moves the folders of runs to the trash after asking; where there is no trash it asks again before
- * it deletes for good.
+ * Moves the folders of runs to the trash after a confirmation. Without a trash, asks again before
+ * they are deleted permanently.
+ *
+ * @throws LoraError('run') when one of the runs is active.
  */
 export async function deleteRuns(runs: readonly RunSummary[], store: RunStore): Promise<void> {
   const active = runs.find(isActive);
@@ -18,7 +20,16 @@ export async function deleteRuns(runs: readonly RunSummary[], store: RunStore): 
       'run',
       t('{0} is still training. Stop it before you delete it.', active.name),
     );
-  const toTrash = t('Move to Trash');
+  if (!(await confirmDelete(runs))) return;
+  const remaining = await moveToTrash(runs);
+  if (remaining.length > 0 && (await confirmDeletePermanently(remaining))) {
+    for (const { dir } of remaining)
+      await vscode.workspace.fs.delete(vscode.Uri.file(dir), { recursive: true, useTrash: false });
+  }
+  await store.refresh();
+}
+
+async function confirmDelete(runs: readonly RunSummary[]): Promise<boolean> {
   const sizes = await Promise.all(runs.map((run) => sizeOf(run.dir)));
   const size = formatBytes(sizes.reduce((sum, bytes) => sum + bytes, 0));
   const question =
@@ -29,39 +40,24 @@ export async function deleteRuns(runs: readonly RunSummary[], store: RunStore): 
     ? t('Adapters, checkpoints and history will be deleted, too ({0}).', size)
     : t('Checkpoints and history will be deleted, too ({0}).', size);
   const names = runs.length === 1 ? '' : `\n\n${runs.map((run) => run.name).join('\n')}`;
-  if (
-    (await vscode.window.showWarningMessage(
-      question,
-      { modal: true, detail: `${contents}${names}` },
-      toTrash,
-    )) !== toTrash
-  )
-    return;
-  const left = await moveToTrash(runs);
-  if (left.length > 0) {
-    const forGood = t('Delete Permanently');
-    const again =
-      left.length === 1
-        ? t('The folder cannot be moved to the trash. Delete it permanently?')
-        : t('{0} folders cannot be moved to the trash. Delete them permanently?', left.length);
-    if (
-      (await vscode.window.showWarningMessage(
-        again,
-        { modal: true, detail: left.map((run) => run.dir).join('\n') },
-        forGood,
-      )) === forGood
-    ) {
-      for (const run of left)
-        await vscode.workspace.fs.delete(vscode.Uri.file(run.dir), {
-          recursive: true,
-          useTrash: false,
-        });
-    }
-  }
-  await store.refresh();
+  return confirm(question, `${contents}${names}`, t('Move to Trash'));
 }
 
-/** Gives those that there is no trash for. */
+const confirmDeletePermanently = (runs: readonly RunSummary[]): Promise<boolean> =>
+  confirm(
+    runs.length === 1
+      ? t('The folder cannot be moved to the trash. Delete it permanently?')
+      : t('{0} folders cannot be moved to the trash. Delete them permanently?', runs.length),
+    runs.map((run) => run.dir).join('\n'),
+    t('Delete Permanently'),
+  );
+
+async function confirm(question: string, detail: string, action: string): Promise<boolean> {
+  const options = { modal: true, detail };
+  return (await vscode.window.showWarningMessage(question, options, action)) === action;
+}
+
+/** Returns the runs that could not be moved to the trash. */
 async function moveToTrash(runs: readonly RunSummary[]): Promise<RunSummary[]> {
   const left: RunSummary[] = [];
   for (const run of runs) {

@@ -16,8 +16,8 @@ import { t } from '../text/l10n';
 import { NO_NOTES, readNotes, type RunNotes } from './runNotes';
 
 /**
- * A run as its folder tells it now. `problem`: why run.json cannot be read; the folder is still a
- * row to see and delete.
+ * What the folder of a run contains now. `problem`: why run.json cannot be read; such a run is still
+ * listed and can be deleted.
  */
 export type RunSnapshot =
   | {
@@ -47,7 +47,7 @@ const STATES = [
 ] as const satisfies readonly RunState[];
 const nullableNumber = v.nullable(v.number());
 
-/** The parts of run.json that the host shows; the engine writes the rest, and it stays as it is. */
+/** The parts of run.json that the host uses. */
 const RecordSchema = v.looseObject({
   version: v.literal(1),
   name: v.string(),
@@ -73,25 +73,25 @@ const RecordSchema = v.looseObject({
   error: v.nullable(v.looseObject({ area: v.string(), message: v.string() })),
 });
 
-/** An engine writes run.json and engine.json within this time of its start. */
+/** An engine writes run.json and engine.json within this time of starting. */
 const START_GRACE_MS = 15_000;
 
-/** Which files of a run are there, as far as that is known: those that are not need no look. */
-export interface RunFilesThere {
+/** Which files of a run exist, so that the others need not be read. */
+export interface ExistingRunFiles {
   readonly engine: boolean;
   readonly notes: boolean;
 }
 
-/** Reads a run folder. Never throws: what is wrong becomes the row's problem. */
+/** Reads a run folder. Never throws: what is wrong becomes the snapshot's problem. */
 export async function readRun(
   dir: string,
   now: number,
-  there: RunFilesThere = { engine: true, notes: true },
+  existing: ExistingRunFiles = { engine: true, notes: true },
 ): Promise<RunSnapshot> {
   const file = path.join(dir, RUN_FILES.record);
   const [engine, notes] = await Promise.all([
-    there.engine ? readEngineRecord(dir) : null,
-    there.notes ? readNotes(dir) : NO_NOTES,
+    existing.engine ? readEngineRecord(dir) : null,
+    existing.notes ? readNotes(dir) : NO_NOTES,
   ]);
   let text: string;
   try {
@@ -144,7 +144,7 @@ function faultOf(error: unknown): string {
   return error instanceof Error ? error.message : String(error);
 }
 
-/** The state to show: a run whose engine is gone without a word was interrupted. */
+/** The state to show: a run whose engine ended without recording an end was interrupted. */
 export function effectiveState(
   record: Pick<RunRecord, 'state' | 'created'>,
   engine: EngineRecord | null,
@@ -157,7 +157,7 @@ export function effectiveState(
 
 const TAIL_BYTES = 65_536;
 
-/** The newest step in metrics.jsonl, from the file's end. */
+/** The newest step in metrics.jsonl, read from the end of the file; null when there is none. */
 export async function readLastStep(dir: string): Promise<StepLine | null> {
   const handle = await open(path.join(dir, RUN_FILES.metrics)).catch(() => null);
   if (!handle) return null;

@@ -1,14 +1,15 @@
 import type { Recipe } from '../../shared/recipe';
 import { isObject } from '../../shared/values';
 
+/** A key that two recipes set differently. */
 export interface Difference {
-  /** As in the recipe: lora.r. */
+  /** With dots, as in lora.r. */
   readonly key: string;
   readonly before: unknown;
   readonly after: unknown;
 }
 
-/** Where two recipes say different things, key by key. */
+/** The keys that differ between two recipes. */
 export function recipeDifference(before: Recipe, after: Recipe): Difference[] {
   return differences(before, after, '');
 }

@@ -6,23 +6,23 @@ import { methodOf, type RunRecord, type RunState } from '../../shared/run';
 import type { RunSnapshot } from './readRun';
 import { NO_NOTES, type RunNotes } from './runNotes';
 
-/** What the engine says over its pipe, newer than the run's folder. */
+/** What the engine sends over its pipe, which is newer than the run's folder. */
 export interface LiveRun {
   readonly status: EngineStatus | null;
   readonly progress: EngineProgress | null;
   readonly step: StepLine | null;
 }
 
-/** A run as the host shows it everywhere: tree, status bar, pickers. */
+/** A run as the Runs view, the status bar and the quick picks show it. */
 export interface RunSummary {
   readonly dir: string;
   readonly id: string;
   readonly name: string;
   readonly state: RunState | 'broken';
   readonly created: number;
-  /** Null while it is not known. */
+  /** Null while it is unknown. */
   readonly method: TrainingMethod | null;
-  /** Null where no adapter trains. */
+  /** Null unless the run trains an adapter. */
   readonly r: number | null;
   readonly step: number;
   readonly totalSteps: number | null;
@@ -30,9 +30,9 @@ export interface RunSummary {
   readonly validationLoss: number | null;
   readonly secondsLeft: number | null;
   readonly phase: EngineProgress['phase'] | null;
-  /** Absolute; null until there is one. */
+  /** Absolute path of the adapter; null until it was saved. */
   readonly adapter: string | null;
-  /** The same where every weight was trained. */
+  /** Absolute path of the model after full fine-tuning; null until it was saved. */
   readonly model: string | null;
   readonly recipePath: string | null;
   readonly base: string | null;
@@ -42,7 +42,7 @@ export interface RunSummary {
   readonly problem: string | null;
 }
 
-/** Puts together what the folder and the engine say. */
+/** Combines what the folder and the engine say. */
 export function collectRun(snapshot: RunSnapshot, live: LiveRun | null): RunSummary {
   const id = path.basename(snapshot.dir);
   if (snapshot.kind === 'run') return fromRecord(snapshot, id, withLive(snapshot.lastStep, live));
@@ -118,16 +118,17 @@ function progressOf(record: RunRecord, state: RunState, { status, progress, step
   };
 }
 
-/** Newest first. */
+/** Compares runs so that the newest comes first. */
 export const byAge = (a: RunSummary, b: RunSummary): number =>
   b.created - a.created || (a.id < b.id ? 1 : -1);
 
+/** Whether the run has an engine that trains, is about to train or is paused. */
 export const isActive = (run: RunSummary): boolean =>
   run.state === 'preparing' || run.state === 'running' || run.state === 'paused';
 
 /**
- * Whether Resume Run has anything to do: a paused engine goes on, an ended run starts again from
- * its last checkpoint.
+ * Whether Resume Run applies: a paused engine continues, an ended run is started again from its last
+ * checkpoint.
  */
 export const canResume = (run: RunSummary): boolean =>
   run.state === 'paused' ||

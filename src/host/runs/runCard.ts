@@ -7,21 +7,21 @@ import { recipeDifference } from './recipeDifference';
 import type { RunSummary } from './run';
 import { sparkline } from '../../shared/sparkline';
 
-/** What a card adds to the facts of a row. */
+/** What the tooltip of a run adds to the details of its row. */
 export interface RunCard {
-  /** The training loss from the first step to the last, as a line of bars; null: no step yet. */
+  /** The training loss as a sparkline; null before the second step. */
   readonly curve: string | null;
   readonly facts: readonly (readonly [label: string, value: string])[];
-  /** The run that it is held against, and where their recipes differ. */
+  /** The previous run, and what has changed in the recipe since. */
   readonly changes: { readonly since: string; readonly lines: readonly string[] } | null;
   readonly note: string;
 }
 
-/** A curve is drawn from this much of metrics.jsonl: its last part. */
+/** The curve is drawn from this much of the end of metrics.jsonl. */
 const CURVE_BYTES = 2 ** 21;
-const MOST_CHANGES = 8;
+const MAX_CHANGES = 8;
 
-/** `before`: the run of the same base or recipe that was started before it. */
+/** Reads the card of a run. `before`: the previous run of the same base or recipe. */
 export async function readRunCard(
   run: RunSummary,
   record: RunRecord | undefined,
@@ -46,16 +46,17 @@ export async function readRunCard(
       before && record
         ? {
             since: before.name,
-            lines:
-              changes.length > MOST_CHANGES ? [...changes.slice(0, MOST_CHANGES), '…'] : changes,
+            lines: changes.length > MAX_CHANGES ? [...changes.slice(0, MAX_CHANGES), '…'] : changes,
           }
         : null,
     note: run.notes.note,
   };
 }
 
-const textOf = (value: unknown) =>
-  typeof value === 'string' ? value : value === undefined ? '–' : JSON.stringify(value);
+function textOf(value: unknown): string {
+  if (value === undefined) return '–';
+  return typeof value === 'string' ? value : JSON.stringify(value);
+}
 
 async function readLosses(dir: string): Promise<number[]> {
   const handle = await open(path.join(dir, RUN_FILES.metrics)).catch(() => null);

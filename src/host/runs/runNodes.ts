@@ -8,11 +8,12 @@ import { treeRowOf } from './treeRow';
 import { COMMANDS } from '../commands/commandTable';
 import { t } from '../text/l10n';
 
-/** A row's identity for the editor: it stays while the run changes. */
+/** The row of a run. VS Code identifies rows by their objects, so it is kept while the run changes. */
 export class RunNode {
   constructor(public run: RunSummary) {}
 }
 
+/** The row of a group of runs. */
 export class GroupNode {
   constructor(
     public group: RunGroup,
@@ -20,7 +21,7 @@ export class GroupNode {
   ) {}
 }
 
-/** Something of a run: a checkpoint, its adapter, its log. */
+/** A row below a run: a checkpoint, the adapter, the log, … */
 export class PartNode {
   constructor(
     readonly parent: RunNode,
@@ -28,7 +29,7 @@ export class PartNode {
   ) {}
 }
 
-/** A run that waits for its turn. */
+/** The row of a queued run. `place`: its position, from 1. */
 export class QueuedNode {
   constructor(
     readonly item: QueuedRun,
@@ -36,8 +37,10 @@ export class QueuedNode {
   ) {}
 }
 
+/** A row of the Runs view. */
 export type Node = RunNode | GroupNode | PartNode | QueuedNode;
 
+/** How VS Code shows a row. */
 export function itemOf(node: Node): vscode.TreeItem {
   if (node instanceof GroupNode) return groupItem(node);
   if (node instanceof QueuedNode) return queuedItem(node);
@@ -60,8 +63,8 @@ function runItem({ run }: RunNode): vscode.TreeItem {
   );
   item.contextValue = row.context;
   item.accessibilityInformation = { label: row.spoken };
-  // Without arguments: the editor forgets those of a row that has just been drawn anew, and the
-  // click would find no command.
+  // Without arguments, because VS Code drops those of a row that was just refreshed, and a click
+  // would fail.
   item.command = { command: COMMANDS.openDashboard.id, title: t('Open Dashboard') };
   return item;
 }

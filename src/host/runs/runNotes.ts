@@ -5,17 +5,18 @@ import { replaceFile } from '../../common/atomicWrite';
 import { t } from '../text/l10n';
 import { readJson } from '../files/readJson';
 
-/** In the run's folder, beside what the engine writes there. */
+/** The file in the run's folder. */
 export const NOTES_FILE = 'notes.json';
 
-/** What a person says of a run: run.json is the engine's alone. */
+/** What the user has noted about a run. Only the engine writes run.json, so it has its own file. */
 export interface RunNotes {
-  /** Instead of the name that the run began with; empty: that name. */
+  /** Replaces the run's original name unless it is empty. */
   readonly name: string;
   readonly tags: readonly string[];
   readonly note: string;
 }
 
+/** The notes of a run without a notes file. */
 export const NO_NOTES: RunNotes = { name: '', tags: [], note: '' };
 const MAX_BYTES = 65_536;
 
@@ -25,7 +26,7 @@ const NotesSchema = v.object({
   note: v.optional(v.string(), ''),
 });
 
-/** None where there are none, or where they can't be read: a run is shown all the same. */
+/** Reads the notes of a run; `NO_NOTES` when there are none or they cannot be read. */
 export async function readNotes(dir: string): Promise<RunNotes> {
   const handle = await open(path.join(dir, NOTES_FILE)).catch(() => null);
   if (!handle) return NO_NOTES;
@@ -39,7 +40,12 @@ export async function readNotes(dir: string): Promise<RunNotes> {
   }
 }
 
-/** Errors: LoraError('disk'), also where what is there cannot be read: it stays. */
+/**
+ * Writes the notes of a run.
+ *
+ * @throws LoraError('disk') when they cannot be written, or the existing file cannot be read and
+ *   would be lost.
+ */
 export async function writeNotes(dir: string, notes: RunNotes): Promise<void> {
   const file = path.join(dir, NOTES_FILE);
   await readJson(file, NotesSchema, NO_NOTES);
@@ -48,7 +54,7 @@ export async function writeNotes(dir: string, notes: RunNotes): Promise<void> {
   }));
 }
 
-/** "small, git" -> small and git, each once. */
+/** Parses tags separated by commas or spaces; each once. */
 export const parseTags = (text: string): string[] => [
   ...new Set(text.split(/[\s,]+/).filter(Boolean)),
 ];

@@ -4,23 +4,20 @@ import { RUN_FILES } from '../../shared/run';
 import { t } from '../text/l10n';
 import type { RunSummary } from './run';
 
-/**
- * Something of a run that can be opened or used. `adapter`: it can be merged, compared, converted;
- * `model`: it is a base of its own.
- */
+/** A row below a run in the Runs view. */
 export interface RunPart {
   readonly kind: 'adapter' | 'model' | 'checkpoint' | 'samples' | 'log' | 'recipe';
   readonly label: string;
   readonly description: string;
   readonly icon: string;
   readonly path: string;
-  /** The adapter's folder. */
+  /** The adapter's folder, for rows that adapter commands apply to. */
   readonly adapter: string | null;
 }
 
 /**
- * What a run's folder holds now: its adapter, the best one, checkpoints from the newest on,
- * samples, recipe and log.
+ * What the folder of a run contains: its adapter or model, the best one, checkpoints from the newest
+ * on, samples, recipe and log.
  */
 export async function partsOf(run: RunSummary): Promise<RunPart[]> {
   const inRun = (...names: string[]) => path.join(run.dir, ...names);
@@ -78,7 +75,7 @@ export async function partsOf(run: RunSummary): Promise<RunPart[]> {
   ];
 }
 
-/** `areAdapters`: each can be used as one. */
+/** `areAdapters`: whether each checkpoint is an adapter. */
 async function checkpointsOf(folder: string, areAdapters: boolean): Promise<RunPart[]> {
   const names = await readdir(folder).catch(() => []);
   const steps = names

@@ -6,14 +6,15 @@ import { Signal } from '../../common/signal';
 const REMEMBERED = 'lora.runRoots';
 
 /**
- * The folders that hold runs: `.lora/runs` of each workspace folder, and those beside recipes
- * deeper down.
+ * The folders that contain runs: `.lora/runs` of each workspace folder, those beside recipes in
+ * subfolders, and those in which runs were started.
  */
 export class RunRoots implements vscode.Disposable {
   private readonly changed = new Signal();
   private readonly folders: vscode.Disposable;
   private searched: readonly string[] | undefined;
 
+  /** Fires when `list` can return other folders. */
   readonly onDidChange = this.changed.event;
 
   constructor(private readonly memento: vscode.Memento) {
@@ -23,7 +24,7 @@ export class RunRoots implements vscode.Disposable {
     });
   }
 
-  /** Starts a search of the workspace the first time; what it finds comes with the next call. */
+  /** The folders known now. The first call starts a search of the workspace. */
   list(): readonly string[] {
     if (!this.searched) {
       this.searched = [];
@@ -35,6 +36,7 @@ export class RunRoots implements vscode.Disposable {
     return [...new Set([...top, ...this.remembered, ...this.searched])];
   }
 
+  /** Adds a folder, for this and later sessions. */
   async remember(root: string): Promise<void> {
     if (!this.remembered.includes(root))
       await this.memento.update(REMEMBERED, [...this.remembered, root]);

@@ -3,25 +3,27 @@ import path from 'node:path';
 import { RUN_FILES, type RunRecord } from '../../shared/run';
 import { EngineLinks } from '../engine/engineLinks';
 import { Signal, type Disposable } from '../../common/signal';
-import { readRun, type RunFilesThere, type RunSnapshot } from './readRun';
+import { readRun, type ExistingRunFiles, type RunSnapshot } from './readRun';
 import { byAge, collectRun, isActive, type RunSummary } from './run';
 import { NOTES_FILE } from './runNotes';
 
+/** Where a store looks for runs. */
 export interface RunStoreOptions {
-  /** The `.lora/runs` folders to look into; those that do not exist are passed over. */
+  /** The `.lora/runs` folders; those that don't exist are skipped. */
   readonly roots: () => Promise<readonly string[]> | readonly string[];
-  /** False in a workspace that is not trusted: then only files are read. */
+  /** False in an untrusted workspace, where only files are read. */
   readonly mayConnect: () => boolean;
 }
 
-/** Polling never rests on file watchers, which are dead in some remote folders. Milliseconds. */
-const PACE = { active: 1_000, visible: 2_000, hidden: 5_000, live: 200 } as const;
-
 /**
- * All runs of the workspace, newest first, kept current by the engines' pipes and by looking into
- * the folders.
+ * Polling intervals in milliseconds. File watchers don't work in some remote folders. `live`: the
+ * shortest time between two updates from engines.
  */
+const INTERVALS = { active: 1_000, visible: 2_000, hidden: 5_000, live: 200 } as const;
+
+/** All runs of the workspace, kept up to date by the engines' pipes and by polling the folders. */
 export class RunStore implements Disposable {
+  /** The connections to running engines. */
   readonly engines = new EngineLinks();
   private readonly changed = new Signal();
   private readonly snapshots = new Map<
@@ -32,10 +34,11 @@ export class RunStore implements Disposable {
   private shown = '[]';
   private visible = false;
   private timer: NodeJS.Timeout | undefined;
-  private soon: NodeJS.Timeout | undefined;
-  private looking: Promise<void> | undefined;
+  private publishTimer: NodeJS.Timeout | undefined;
+  private reading: Promise<void> | undefined;
   private disposed = false;
 
+  /** Fires when `runs` has changed. */
   readonly onDidChange = this.changed.event;
 
   constructor(private readonly options: RunStoreOptions) {
@@ -43,35 +46,37 @@ export class RunStore implements Disposable {
     this.engines.onClose(() => void this.refresh());
   }
 
+  /** Newest first. */
   get runs(): readonly RunSummary[] {
     return this.current;
   }
 
-  /** What run.json says. Undefined: it cannot be read. */
+  /** The run.json of a run; undefined when it cannot be read. */
   record(dir: string): RunRecord | undefined {
     const known = this.snapshots.get(dir)?.snapshot;
     return known?.kind === 'run' ? known.record : undefined;
   }
 
+  /** The run of a folder. */
   find(dir: string): RunSummary | undefined {
     return this.current.find((run) => run.dir === dir);
   }
 
-  /** Polls faster while somebody looks. The first call starts the polling. */
+  /** Polls faster while the Runs view is visible. The first call starts the polling. */
   watch(visible: boolean): void {
     this.visible = visible;
     this.schedule(0);
   }
 
-  /** Looks into the folders now; what changed while another look was under way is seen too. */
+  /** Reads the folders now, after any reading in progress, which may have missed changes. */
   async refresh(): Promise<void> {
-    while (this.looking) await this.looking;
+    while (this.reading) await this.reading;
     if (this.disposed) return;
-    this.looking = this.look().finally(() => (this.looking = undefined));
-    await this.looking;
+    this.reading = this.read().finally(() => (this.reading = undefined));
+    await this.reading;
   }
 
-  private async look(): Promise<void> {
+  private async read(): Promise<void> {
     const dirs = await this.runDirs();
     for (const dir of this.snapshots.keys()) if (!dirs.has(dir)) this.snapshots.delete(dir);
     await inParallel([...dirs], (dir) => this.readIfChanged(dir));
@@ -91,20 +96,20 @@ export class RunStore implements Disposable {
     return dirs;
   }
 
-  /** A run that has ended changes only with its run.json, or when an engine takes it up again. */
+  /** A run that has ended only changes with its files. */
   private async readIfChanged(dir: string): Promise<void> {
-    const { stamp, there } = await stampOf(dir);
+    const { stamp, existing } = await stampOf(dir);
     const known = this.snapshots.get(dir);
     if (known && stamp && known.stamp === stamp && !isActive(collectRun(known.snapshot, null)))
       return;
-    this.snapshots.set(dir, { stamp, snapshot: await readRun(dir, Date.now(), there) });
+    this.snapshots.set(dir, { stamp, snapshot: await readRun(dir, Date.now(), existing) });
   }
 
   private publishSoon(): void {
-    this.soon ??= setTimeout(() => {
-      this.soon = undefined;
+    this.publishTimer ??= setTimeout(() => {
+      this.publishTimer = undefined;
       this.publish();
-    }, PACE.live);
+    }, INTERVALS.live);
   }
 
   private publish(): void {
@@ -121,41 +126,41 @@ export class RunStore implements Disposable {
   private schedule(delay: number): void {
     clearTimeout(this.timer);
     if (this.disposed) return;
-    const next = () => this.schedule(this.pace());
+    const next = () => this.schedule(this.interval());
     this.timer = setTimeout(() => void this.refresh().then(next, next), delay);
     this.timer.unref();
   }
 
-  private pace(): number {
-    if (this.current.some(isActive)) return PACE.active;
-    return this.visible ? PACE.visible : PACE.hidden;
+  private interval(): number {
+    if (this.current.some(isActive)) return INTERVALS.active;
+    return this.visible ? INTERVALS.visible : INTERVALS.hidden;
   }
 
   dispose(): void {
     this.disposed = true;
     clearTimeout(this.timer);
-    clearTimeout(this.soon);
+    clearTimeout(this.publishTimer);
     this.engines.dispose();
     this.changed.dispose();
   }
 }
 
-/** Reading a thousand folders one after the other would take seconds where files are far away. */
-const AT_ONCE = 32;
+/** Reading a thousand remote folders one after the other would take seconds. */
+const CONCURRENCY = 32;
 
 async function inParallel<T>(items: readonly T[], act: (item: T) => Promise<void>): Promise<void> {
   const rest = items.values();
   await Promise.all(
-    Array.from({ length: Math.min(AT_ONCE, items.length) }, async () => {
+    Array.from({ length: Math.min(CONCURRENCY, items.length) }, async () => {
       for (const item of rest) await act(item);
     }),
   );
 }
 
-/** Changes when a run's record, its notes or its engine do; empty while there is no record. */
+/** A text that changes with a run's record, notes or engine file; empty while there is no record. */
 async function stampOf(
   dir: string,
-): Promise<{ readonly stamp: string; readonly there: RunFilesThere }> {
+): Promise<{ readonly stamp: string; readonly existing: ExistingRunFiles }> {
   const [record, engine, notes] = await Promise.all(
     [RUN_FILES.record, RUN_FILES.engine, NOTES_FILE].map((name) =>
       stat(path.join(dir, name)).catch(() => null),
@@ -164,5 +169,5 @@ async function stampOf(
   const stamp = record
     ? `${record.mtimeMs} ${record.size} ${record.ino} ${engine?.mtimeMs ?? ''} ${notes?.mtimeMs ?? ''}`
     : '';
-  return { stamp, there: { engine: engine !== null, notes: notes !== null } };
+  return { stamp, existing: { engine: engine !== null, notes: notes !== null } };
 }

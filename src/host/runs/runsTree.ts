@@ -10,7 +10,8 @@ import { partsOf } from './runParts';
 import { treeRowOf } from './treeRow';
 import type { RunStore } from './runStore';
 
-const AGES_EVERY_MS = 60_000;
+/** How often the ages of runs are refreshed. */
+const REFRESH_MS = 60_000;
 const GROUPING = 'lora.runsGrouping';
 
 /** The Runs view. */
@@ -22,6 +23,7 @@ export class RunsTree implements vscode.TreeDataProvider<Node>, vscode.Disposabl
   private groups: readonly GroupNode[] = [];
   private filter = '';
 
+  /** For VS Code: rows to refresh. */
   readonly onDidChangeTreeData = this.changed.event;
 
   constructor(
@@ -34,19 +36,16 @@ export class RunsTree implements vscode.TreeDataProvider<Node>, vscode.Disposabl
       canSelectMany: true,
       showCollapseAll: true,
     });
-    const ages = setInterval(
-      () => this.view.visible && this.changed.fire(undefined),
-      AGES_EVERY_MS,
-    );
-    ages.unref();
+    const timer = setInterval(() => this.view.visible && this.changed.fire(undefined), REFRESH_MS);
+    timer.unref();
     this.disposables = [
       this.view,
       this.changed,
       store.onDidChange(() => this.update()),
       queue.onDidChange(() => this.changed.fire(undefined)),
       this.view.onDidChangeVisibility(({ visible }) => store.watch(visible)),
-      vscode.workspace.onDidGrantWorkspaceTrust(() => this.tellTrust()),
-      { dispose: () => clearInterval(ages) },
+      vscode.workspace.onDidGrantWorkspaceTrust(() => this.updateMessage()),
+      { dispose: () => clearInterval(timer) },
     ];
   }
 
@@ -62,25 +61,29 @@ export class RunsTree implements vscode.TreeDataProvider<Node>, vscode.Disposabl
     return this.view.selection;
   }
 
+  /** The first selected row, if it is one below a run. */
   get selectedPart(): PartNode | undefined {
     const [node] = this.view.selection;
     return node instanceof PartNode ? node : undefined;
   }
 
+  /** How runs are grouped, remembered for the workspace. */
   get grouping(): Grouping {
-    return GROUPINGS.find((own) => own === this.memory.get(GROUPING)) ?? 'none';
+    return GROUPINGS.find((grouping) => grouping === this.memory.get(GROUPING)) ?? 'none';
   }
 
+  /** The filter; empty when all runs are shown. */
   get filterText(): string {
     return this.filter;
   }
 
+  /** Changes the grouping. */
   async group(by: Grouping): Promise<void> {
     await this.memory.update(GROUPING, by);
     this.arrange();
   }
 
-  /** Shows only the runs that fit; empty: all. */
+  /** Shows only the runs that match the filter; all if it is blank. */
   setFilter(filter: string): void {
     this.filter = filter.trim();
     void vscode.commands.executeCommand(
@@ -91,6 +94,7 @@ export class RunsTree implements vscode.TreeDataProvider<Node>, vscode.Disposabl
     this.arrange();
   }
 
+  /** For VS Code: the rows below a row, or the top ones. */
   async getChildren(node?: Node): Promise<Node[]> {
     if (node instanceof GroupNode) return [...node.nodes];
     if (node instanceof RunNode)
@@ -108,6 +112,7 @@ export class RunsTree implements vscode.TreeDataProvider<Node>, vscode.Disposabl
     return [...waiting, ...(this.grouping === 'none' ? this.nodes : this.groups)];
   }
 
+  /** For VS Code: the row above a row. */
   getParent(node: Node): Node | undefined {
     if (node instanceof PartNode) return node.parent;
     return node instanceof RunNode
@@ -115,11 +120,12 @@ export class RunsTree implements vscode.TreeDataProvider<Node>, vscode.Disposabl
       : undefined;
   }
 
+  /** For VS Code: how a row is shown. */
   getTreeItem(node: Node): vscode.TreeItem {
     return itemOf(node);
   }
 
-  /** The card is put together when the mouse rests on a row. */
+  /** For VS Code: adds the tooltip when the user hovers over a row. */
   async resolveTreeItem(item: vscode.TreeItem, node: Node): Promise<vscode.TreeItem> {
     if (node instanceof RunNode)
       item.tooltip = tooltipOf(
@@ -129,7 +135,7 @@ export class RunsTree implements vscode.TreeDataProvider<Node>, vscode.Disposabl
     return item;
   }
 
-  /** The last run before this one that learnt on the same base or by the same recipe. */
+  /** The last run before this one with the same base or recipe. */
   private runBefore(run: RunSummary) {
     const alike = (other: RunSummary) =>
       (other.recipePath !== null && other.recipePath === run.recipePath) ||
@@ -139,7 +145,7 @@ export class RunsTree implements vscode.TreeDataProvider<Node>, vscode.Disposabl
     return record ? { name: before.name, record } : null;
   }
 
-  /** Redraws the rows that changed, or all when runs came, went or changed places. */
+  /** Updates the badge, the context keys and the rows. */
   private update(): void {
     const { runs } = this.store;
     const active = runs.filter(isActive).length;
@@ -151,10 +157,11 @@ export class RunsTree implements vscode.TreeDataProvider<Node>, vscode.Disposabl
             tooltip: active === 1 ? t('1 run is training') : t('{0} runs are training', active),
           };
     void vscode.commands.executeCommand('setContext', CONTEXT_KEYS.hasRuns, runs.length > 0);
-    this.tellTrust();
+    this.updateMessage();
     this.arrange();
   }
 
+  /** Refreshes the rows that changed, or all of them when rows were added, removed or moved. */
   private arrange(): void {
     this.view.description = this.filter === '' ? '' : t('“{0}”', this.filter);
     if (!this.nodes) return;
@@ -174,7 +181,7 @@ export class RunsTree implements vscode.TreeDataProvider<Node>, vscode.Disposabl
 
   private regroup(): void {
     const { grouping, nodes } = this;
-    const of = new Map(nodes!.map((node) => [node.run, node]));
+    const nodeOf = new Map(nodes!.map((node) => [node.run, node]));
     this.groups =
       grouping === 'none'
         ? []
@@ -185,12 +192,12 @@ export class RunsTree implements vscode.TreeDataProvider<Node>, vscode.Disposabl
             (group) =>
               new GroupNode(
                 group,
-                group.runs.map((run) => of.get(run)!),
+                group.runs.map((run) => nodeOf.get(run)!),
               ),
           );
   }
 
-  /** Which rows there are and where. */
+  /** Identifies the rows and their order. */
   private shape(): string {
     const dirs = (nodes: readonly RunNode[]) => nodes.map((node) => node.run.dir);
     return JSON.stringify([
@@ -200,10 +207,10 @@ export class RunsTree implements vscode.TreeDataProvider<Node>, vscode.Disposabl
     ]);
   }
 
-  /** Without runs the view's welcome says it. */
-  private tellTrust(): void {
-    const told = this.store.runs.length > 0 && !vscode.workspace.isTrusted;
-    this.view.message = told
+  /** Shows a message in an untrusted workspace; without runs, the welcome view does so. */
+  private updateMessage(): void {
+    const showMessage = this.store.runs.length > 0 && !vscode.workspace.isTrusted;
+    this.view.message = showMessage
       ? t('This workspace is not trusted. You can view runs, but not start or change them.')
       : '';
   }

@@ -2,15 +2,16 @@ import { formatAge, formatDuration, formatLoss } from '../text/format';
 import { formatNumber, t } from '../text/l10n';
 import { canResume, isActive, type RunSummary } from './run';
 
-/** A row of the Runs view, without the editor's classes. */
+/** How a run is shown in a row of the Runs view. */
 export interface TreeRow {
   readonly label: string;
   readonly description: string;
   readonly icon: string;
   readonly color: string | null;
-  /** Words that when-clauses look for: run, the state, adapter, recipe, active, resumable. */
+  /** Words for when clauses: run, the state, adapter, model, recipe, active, resumable. */
   readonly context: string;
   readonly details: readonly (readonly [label: string, value: string])[];
+  /** The label for screen readers. */
   readonly spoken: string;
 }
 
@@ -19,7 +20,7 @@ const ICONS: Readonly<Record<RunSummary['state'], readonly [icon: string, color:
     preparing: ['loading~spin', null],
     running: ['loading~spin', 'charts.blue'],
     paused: ['debug-pause', 'charts.yellow'],
-    // on its own it is red, as if something were wrong
+    // by default this icon is red, as if something were wrong
     stopped: ['debug-stop', 'descriptionForeground'],
     completed: ['pass', 'testing.iconPassed'],
     failed: ['error', 'testing.iconFailed'],
@@ -27,6 +28,7 @@ const ICONS: Readonly<Record<RunSummary['state'], readonly [icon: string, color:
     broken: ['warning', 'list.warningForeground'],
   };
 
+/** The localized name of a state. */
 export function stateName(state: RunSummary['state']): string {
   switch (state) {
     case 'preparing':
@@ -48,6 +50,7 @@ export function stateName(state: RunSummary['state']): string {
   }
 }
 
+/** The row of a run. `now`: in milliseconds since 1970. */
 export function treeRowOf(run: RunSummary, now: number): TreeRow {
   const [icon, color] = ICONS[run.state];
   const description = describe(run, now);
@@ -79,16 +82,14 @@ function describe(run: RunSummary, now: number): string {
     .join(' · ');
 }
 
-/**
- * Of a run that has ended the best on rows that it has not learnt, where there is one: what counts.
- */
+/** The best validation loss of an ended run, if there is one; else the training loss. */
 function lossText(run: RunSummary): string | false {
   if (!isActive(run) && run.validationLoss !== null)
     return t('validation {0}', formatLoss(run.validationLoss));
   return run.lastLoss !== null && t('loss {0}', formatLoss(run.lastLoss));
 }
 
-/** 12/300, or what the engine does before the first step. */
+/** The step, as in 12/300; before the first one, what the engine is doing. */
 export function stepText(run: RunSummary): string {
   if (run.step > 0)
     return run.totalSteps === null

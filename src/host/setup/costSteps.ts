@@ -6,21 +6,21 @@ import type { Outcome } from './steps';
 import { targetsText, type TargetModules } from './targets';
 import { STEPS, type TrainState } from './trainState';
 
-/** Which of how many questions it is, and under which title. */
+/** The title and the step number of a question. */
 export interface QuestionFrame {
   readonly title: string;
   readonly step: readonly [number: number, of: number];
 }
 
-/** How much room the update has. */
+/** Asks for the rank, each choice with its cost. */
 export async function askRank(
   state: TrainState,
   first: boolean,
   frame: QuestionFrame = { title: t('Train Adapter: Rank'), step: [3, STEPS] },
 ): Promise<Outcome<TrainState>> {
-  const there = availableMemory();
+  const available = availableMemory();
   const choices = (typed: string) =>
-    rankChoices(state.base!, state.target_modules, there, typed).map(toChoice(typed));
+    rankChoices(state.base!, state.target_modules, available, typed).map(toChoice(typed));
   const usual = RANKS.some((r) => r === state.r);
   const picked = await pick<number>({
     ...frame,
@@ -33,15 +33,15 @@ export async function askRank(
   return picked.kind === 'picked' ? { kind: 'next', state: { ...state, r: picked.value } } : picked;
 }
 
-/** Which layers get an update. */
+/** Asks which modules to adapt, each choice with its cost. */
 export async function askTargets(
   state: TrainState,
   first: boolean,
   frame: QuestionFrame = { title: t('Train Adapter: Target Modules'), step: [4, STEPS] },
 ): Promise<Outcome<TrainState>> {
-  const there = availableMemory();
+  const available = availableMemory();
   const choices = (typed: string) =>
-    targetPrices(state.base!, state.r, there, typed).map(toChoice(typed));
+    targetPrices(state.base!, state.r, available, typed).map(toChoice(typed));
   const before = targetsText(state.target_modules);
   const picked = await pick<TargetModules>({
     ...frame,
@@ -56,7 +56,7 @@ export async function askTargets(
     : picked;
 }
 
-/** The one that was typed stays, whatever the list's own filter thinks of it. */
+/** The first choice is the typed one and must stay visible, even if the list's filter excludes it. */
 const toChoice =
   (typed: string) =>
   <T>(choice: PricedChoice<T>, index: number): PickItem<T> => ({

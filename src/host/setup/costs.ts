@@ -12,19 +12,23 @@ import { formatNumber, t } from '../text/l10n';
 import { thisMachine } from './machineMemory';
 import type { TargetModules } from './targets';
 
-/** A base model as far as costs go; its file is closed again. */
+/** What the costs of a training depend on in a base model. */
 export interface BaseFacts {
   readonly path: string;
   readonly name: string;
   readonly parameters: number;
   readonly size: ModelSize;
   readonly modules: readonly TargetableModule[];
-  /** What it can be trained to do. */
+  /** The tasks that it can be trained for. */
   readonly tasks: readonly Task[];
   readonly batch: Batch;
 }
 
-/** Reads a base's headers. Errors: LoraError('base') saying why it cannot be trained on. */
+/**
+ * Reads the facts from the headers of a base model.
+ *
+ * @throws LoraError('base') when it cannot be trained.
+ */
 export async function readBaseFacts(file: string): Promise<BaseFacts> {
   const base = await openBase(file);
   try {
@@ -42,28 +46,28 @@ export async function readBaseFacts(file: string): Promise<BaseFacts> {
   }
 }
 
-/** What a choice of rank and targets costs. */
+/** The cost of a rank and target modules. */
 export interface Cost {
   readonly matched: readonly TargetableModule[];
-  /** Names that fit no module. */
+  /** Names that match no module, each with the most similar module name. */
   readonly unmatched: readonly { readonly name: string; readonly nearest: string | undefined }[];
   readonly trainable: number;
-  /** Bytes at the peak of a step, with the recipe's batch size and length. */
+  /** Peak memory of a step in bytes, for the batch of the base's facts. */
   readonly memory: number;
-  /** Modules smaller than the rank. */
+  /** The number of modules with a dimension smaller than the rank. */
   readonly tooHigh: number;
 }
 
 interface Batch {
   readonly size: number;
-  /** Sequences that it makes: a pair is two. */
+  /** Sequences in a batch: a pair of texts makes two. */
   readonly rows: number;
   readonly length: number;
 }
 
 const batch = (size: number, length: number): Batch => ({ size, rows: size, length });
 
-/** The batch that a recipe written by Train Adapter has. */
+/** The batch in recipes that Train Adapter writes. */
 export const BATCHES: Readonly<Record<Task, Batch>> = {
   causal_lm: batch(4, 512),
   seq_cls: batch(16, 128),
@@ -74,7 +78,11 @@ export const BATCHES: Readonly<Record<Task, Batch>> = {
 
 const AUTO: StepSettings = { base_dtype: 'auto', gradient_checkpointing: 'auto' };
 
-/** Errors: LoraError('recipe') for a regular expression that is none. */
+/**
+ * The cost of a choice on this machine.
+ *
+ * @throws LoraError('recipe') for an invalid regular expression.
+ */
 export function costOf(
   { modules, size, batch }: BaseFacts,
   r: number,
@@ -96,8 +104,8 @@ export function costOf(
   };
 }
 
-/** "442,368 trainable of 134.5 M (0.33 %) · memory 2.1 GiB of 15.4 GiB" */
-export function costText(base: BaseFacts, cost: Cost, there: number): string {
+/** A cost as text: "442,368 trainable of 134.5 M (0.33 %) · memory 2.1 GiB of 15.4 GiB". */
+export function costText(base: BaseFacts, cost: Cost, available: number): string {
   const share = formatNumber(cost.trainable / base.parameters, {
     style: 'percent',
     maximumSignificantDigits: 2,
@@ -109,13 +117,13 @@ export function costText(base: BaseFacts, cost: Cost, there: number): string {
       formatCount(base.parameters),
       share,
     ),
-    t('memory {0} of {1}', formatBytes(cost.memory), formatBytes(there)),
+    t('memory {0} of {1}', formatBytes(cost.memory), formatBytes(available)),
   ].join(' · ');
 }
 
 /**
- * What the update of one layer has to train: in a square layer 2·d·r against d², where there is
- * none, r·(in + out) against in·out.
+ * The trainable parameters of one layer against all of them: 2·d·r of d² for a square layer, else
+ * r·(in + out) of in·out.
  */
 export function layerText(matched: readonly TargetableModule[], r: number): string {
   const layer = matched.find((m) => m.in_features === m.out_features) ?? matched[0];
@@ -129,8 +137,8 @@ export function layerText(matched: readonly TargetableModule[], r: number): stri
     : t('r·(in + out) = {0} of in·out = {1}', update!, full!);
 }
 
-/** What is wrong with a choice, or null. */
-export function costWarning(cost: Cost, r: number, there: number): string | null {
+/** What is wrong with a choice; null when nothing is. */
+export function costWarning(cost: Cost, r: number, available: number): string | null {
   const [wrong] = cost.unmatched;
   if (wrong)
     return wrong.nearest === undefined
@@ -138,5 +146,5 @@ export function costWarning(cost: Cost, r: number, there: number): string | null
       : t('No module is named {0}. Did you mean {1}?', wrong.name, wrong.nearest);
   if (cost.matched.length === 0) return t('No module matches.');
   if (cost.tooHigh > 0) return t('r = {0} is larger than {1} of the layers.', r, cost.tooHigh);
-  return cost.memory > there ? t('This needs more memory than is available.') : null;
+  return cost.memory > available ? t('This needs more memory than is available.') : null;
 }

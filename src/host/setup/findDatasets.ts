@@ -4,21 +4,19 @@ import { taskOfKeys, type Task } from '../../shared/task';
 import { isObject } from '../../shared/values';
 import { walkFolders } from './walkFolders';
 
-/** A .jsonl file with what its first row looks like, or a folder of images. */
+/** A .jsonl file, or a folder of images with a subfolder for each class. */
 export interface DatasetCandidate {
   readonly path: string;
   /** Relative to its workspace folder. */
   readonly name: string;
   readonly bytes: number;
-  /** What it teaches, by its looks. */
+  /** The task that its first row suggests. */
   readonly task: Task;
-  /**
-   * Keys of the first row; empty when that is no JSON object. Of a folder of images the classes.
-   */
+  /** The keys of the first row; empty when that is no JSON object. For images, the classes. */
   readonly keys: readonly string[];
-  /** Rows or images; null for a file too large to count at once. */
+  /** The number of rows or images; null for a file that is too large to count quickly. */
   readonly rows: number | null;
-  /** A file beside it that by its name is there to measure. */
+  /** A file beside it that is meant for validation by its name. */
   readonly validation: string | null;
 }
 
@@ -26,8 +24,8 @@ const VALIDATION_NAMES = ['validation', 'valid', 'val', 'dev', 'eval'];
 const HELD_OUT = new RegExp(`^(${VALIDATION_NAMES.join('|')}|test)\\.jsonl$`, 'i');
 
 /**
- * All .jsonl files and folders of images of the workspace; those that by their name are not to
- * learn from come last.
+ * Finds all .jsonl files and image folders of the workspace; those for validation or test by their
+ * names come last.
  */
 export async function findDatasets(
   workspaceFolders: readonly string[],
@@ -49,7 +47,7 @@ export async function findDatasets(
 
 const IMAGE = /\.(?:png|jpe?g)$/i;
 
-/** Folders of which several hold images and lie in one folder: a class each. */
+/** Folders with several subfolders that contain images: each subfolder is a class. */
 class ImageFolders {
   private readonly byParent = new Map<
     string,
@@ -83,6 +81,7 @@ class ImageFolders {
 
 const isHeldOut = (file: string) => HELD_OUT.test(path.basename(file));
 
+/** Describes a .jsonl file. `siblings`: the names of the files beside it. */
 export async function datasetAt(
   file: string,
   siblings: readonly string[],
@@ -104,7 +103,7 @@ export async function datasetAt(
   };
 }
 
-/** The most telling name wins: validation.jsonl before dev.jsonl. */
+/** The most specific name wins: validation.jsonl before dev.jsonl. */
 function validationAmong(names: readonly string[]): string | undefined {
   for (const stem of VALIDATION_NAMES) {
     const name = names.find((n) => n.toLowerCase() === `${stem}.jsonl`);
@@ -113,6 +112,7 @@ function validationAmong(names: readonly string[]): string | undefined {
   return undefined;
 }
 
+/** Rows are counted in files up to this size. */
 const COUNTED_BYTES = 4 * 2 ** 20;
 
 async function readRows(

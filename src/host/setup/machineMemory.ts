@@ -3,9 +3,9 @@ import type { StepMachine } from '../../lora/stepPlan';
 import { multipliesBf16 } from '../../runtime/processor';
 
 /**
- * Bytes that a new process can have. Linux tells what is available, caches included, within the
- * container's limit; elsewhere "free" leaves the caches out and would frighten without need, so the
- * whole memory counts.
+ * Bytes of memory that a new process can use. On Linux that is the available memory, which includes
+ * caches, within the container's limit. Elsewhere "free" excludes caches and would be far too low,
+ * so the total memory counts.
  */
 export function availableMemory(): number {
   const limit = process.constrainedMemory();
@@ -17,8 +17,8 @@ const freeMemory = () =>
   typeof process.availableMemory === 'function' ? process.availableMemory() : freemem();
 
 /**
- * What a training can use, as far as it is known before a runtime is looked for: where there is no
- * libtensorflow, a training is slower and takes more.
+ * What a training can use of this machine, assuming libtensorflow: with WebAssembly a training is
+ * slower and needs more memory.
  */
 export const thisMachine = (available = availableMemory()): StepMachine => ({
   hasBf16: true,

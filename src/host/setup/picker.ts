@@ -1,34 +1,34 @@
 import * as vscode from 'vscode';
 import { t } from '../text/l10n';
 
+/** An item of a quick pick. */
 export interface PickItem<T> extends vscode.QuickPickItem {
-  /** null: cannot be taken, or a separator. */
+  /** Null: the item cannot be chosen, or is a separator. */
   readonly value: T | null;
 }
 
+/** How to ask a question. */
 export interface PickOptions<T> {
   readonly title: string;
   readonly step?: readonly [number: number, of: number];
   readonly placeholder: string;
-  /** There is no way back from here. */
+  /** The first question has no Back button. */
   readonly first: boolean;
-  /** The choice that Enter takes; where there is none, the first. */
+  /** The item that is active at first; by default the first one. */
   readonly isDefault: (value: T) => boolean;
-  /** Shows the choices, again as more are found; the pick is busy until it is done. */
+  /** Calls `show` with all items found so far, each time more are found. Progress is shown until it ends. */
   readonly fill: (show: (choices: readonly PickItem<T>[]) => void) => Promise<void> | void;
-  /** For what can be typed, too: the choices for a text. */
+  /** The items for a typed text, for questions that accept free input. */
   readonly typed?: (text: string) => readonly PickItem<T>[];
 }
 
+/** How a question ended. */
 export type Picked<T> =
   | { readonly kind: 'picked'; readonly value: T }
   | { readonly kind: 'back' }
   | { readonly kind: 'cancel' };
 
-/**
- * One step of a quick input: a list with a default, a way back, and room to type where that makes
- * sense.
- */
+/** Asks one question of a multi-step quick pick, with a default, a Back button and free input. */
 export async function pick<T>(options: PickOptions<T>): Promise<Picked<T>> {
   const input = vscode.window.createQuickPick<PickItem<T>>();
   try {
@@ -78,7 +78,7 @@ async function fill<T>(
   input.busy = false;
 }
 
-/** Keeps the choice that the user has moved to while more come in. */
+/** Keeps the item active that the user has moved to while more items are added. */
 function show<T>(
   input: vscode.QuickPick<PickItem<T>>,
   choices: readonly PickItem<T>[],
@@ -96,13 +96,14 @@ function show<T>(
   if (wanted && !input.value) input.activeItems = [wanted];
 }
 
+/** A separator with a label. */
 export const separator = (label: string): PickItem<never> => ({
   label,
   kind: vscode.QuickPickItemKind.Separator,
   value: null,
 });
 
-/** Asks for a file or a folder in the system's dialog. */
+/** Asks for a file or a folder in the system's dialog; returns its path. Undefined: cancelled. */
 export async function browse(
   what: 'file' | 'folder',
   title: string,

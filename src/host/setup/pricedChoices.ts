@@ -3,111 +3,106 @@ import { t } from '../text/l10n';
 import { costOf, costText, costWarning, layerText, type BaseFacts } from './costs';
 import { parseTargets, targetChoices, targetsText, type TargetModules } from './targets';
 
-/** A choice with its price: for a list in a quick input. */
+/** A choice with its cost, for a quick pick. */
 export interface PricedChoice<T> {
   readonly label: string;
   readonly description: string;
   readonly detail: string;
-  /** null: cannot be taken; the detail says why. */
+  /** Null: it cannot be chosen; the detail says why. */
   readonly value: T | null;
 }
 
+/** The ranks that are offered. */
 export const RANKS = [1, 2, 4, 8, 16, 32] as const;
+/** The rank that is chosen unless the user changes it. */
 export const DEFAULT_RANK = 8;
 
-/** The usual ranks; one that is typed comes first. */
+/** The usual ranks, preceded by the typed one. `available`: bytes of memory. */
 export function rankChoices(
   base: BaseFacts,
   target: TargetModules,
-  there: number,
+  available: number,
   typed: string,
 ): PricedChoice<number>[] {
   const choices = RANKS.filter((r) => String(r) !== typed).map((r) =>
-    rankChoice(base, target, there, r),
+    rankChoice(base, target, available, r),
   );
   if (typed === '') return choices;
   const r = Number(typed);
-  const own =
+  const typedChoice =
     Number.isSafeInteger(r) && r > 0
-      ? rankChoice(base, target, there, r)
+      ? rankChoice(base, target, available, r)
       : {
           label: `r = ${typed}`,
           description: '',
           detail: t('r must be a whole number above 0.'),
           value: null,
         };
-  return [own, ...choices];
+  return [typedChoice, ...choices];
 }
 
 function rankChoice(
   base: BaseFacts,
   target: TargetModules,
-  there: number,
+  available: number,
   r: number,
 ): PricedChoice<number> {
-  return {
-    label: `r = ${r}`,
-    value: r,
-    ...price(base, r, target, there, r === DEFAULT_RANK ? t('default') : ''),
-  };
+  const note = r === DEFAULT_RANK ? t('default') : '';
+  return { label: `r = ${r}`, value: r, ...price(base, { r, target, note }, available) };
 }
 
-/** The usual targets; those that are typed come first. */
+/** The usual targets, preceded by the typed ones. `available`: bytes of memory. */
 export function targetPrices(
   base: BaseFacts,
   r: number,
-  there: number,
+  available: number,
   typed: string,
 ): PricedChoice<TargetModules>[] {
-  const choices = targetChoices(base.modules).map(({ label, target_modules }) => ({
+  const choices = targetChoices(base.modules).map(({ label, target_modules: target }) => ({
     label,
-    value: target_modules,
-    ...price(base, r, target_modules, there, targetsText(target_modules)),
+    value: target,
+    ...price(base, { r, target, note: targetsText(target) }, available),
   }));
-  const own = parseTargets(typed);
-  return own === undefined ? choices : [ownTargets(base, r, there, own), ...choices];
+  const target = parseTargets(typed);
+  return target === undefined ? choices : [typedTargets(base, r, available, target), ...choices];
 }
 
-function ownTargets(
+function typedTargets(
   base: BaseFacts,
   r: number,
-  there: number,
-  own: TargetModules,
+  available: number,
+  target: TargetModules,
 ): PricedChoice<TargetModules> {
-  const label = targetsText(own);
+  const label = targetsText(target);
   try {
-    const { matched, unmatched } = costOf(base, r, own);
-    const value = matched.length > 0 && unmatched.length === 0 ? own : null;
-    return {
-      label,
-      value,
-      ...price(
-        base,
-        r,
-        own,
-        there,
-        matched.length === 1 ? t('1 module') : t('{0} modules', matched.length),
-      ),
-    };
+    const { matched, unmatched } = costOf(base, r, target);
+    const value = matched.length > 0 && unmatched.length === 0 ? target : null;
+    const note = matched.length === 1 ? t('1 module') : t('{0} modules', matched.length);
+    return { label, value, ...price(base, { r, target, note }, available) };
   } catch (error) {
     return { label, description: '', detail: LoraError.from(error, 'recipe').message, value: null };
   }
 }
 
+interface RankAndTarget {
+  readonly r: number;
+  readonly target: TargetModules;
+  /** What the description starts with. */
+  readonly note: string;
+}
+
 function price(
   base: BaseFacts,
-  r: number,
-  target: TargetModules,
-  there: number,
-  note: string,
-): { readonly description: string; readonly detail: string } {
+  { r, target, note }: RankAndTarget,
+  available: number,
+): Pick<PricedChoice<never>, 'description' | 'detail'> {
   const cost = costOf(base, r, target);
-  const warning = costWarning(cost, r, there);
+  const warning = costWarning(cost, r, available);
   return {
     description: [note, layerText(cost.matched, r)].filter(Boolean).join(' · '),
     detail: [
       warning === null ? '' : `$(warning) ${warning}`,
-      cost.matched.length === 0 ? '' : costText(base, cost, there),
+      cost.matched.length === 0 ? '' : costText(base, cost, available),
     ]
       .filter(Boolean)
       .join(' '),

@@ -1,19 +1,16 @@
-/**
- * How a step ended. `skip`: it had nothing to ask, so the walk goes on in the direction in which it
- * came.
- */
+/** How a step ended. `skip`: it had nothing to ask, so the next step in the same direction follows. */
 export type Outcome<S> =
   | { readonly kind: 'next'; readonly state: S }
   | { readonly kind: 'back' }
   | { readonly kind: 'skip' }
   | { readonly kind: 'cancel' };
 
-/** `first`: there is no way back from here. */
+/** A step of a wizard. `first`: there is no step to go back to. */
 export type Step<S> = (state: S, first: boolean) => Promise<Outcome<S>>;
 
 /**
- * Walks through the steps, to and fro as the user likes; what was answered stays when they go back.
- * Undefined: cancelled.
+ * Runs the steps of a wizard, forwards and backwards as the user chooses; answers are kept when
+ * they go back. Undefined: cancelled.
  */
 export async function runSteps<S>(steps: readonly Step<S>[], initial: S): Promise<S | undefined> {
   let state = initial;

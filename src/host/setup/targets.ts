@@ -1,9 +1,10 @@
 import type { TargetableModule } from '../../lora/adapter';
 import { t } from '../text/l10n';
 
+/** The value of target_modules in a recipe. */
 export type TargetModules = string | readonly string[];
 
-/** A choice of layers to adapt, as target_modules says it. */
+/** A named choice of modules to adapt. */
 export interface TargetChoice {
   readonly label: string;
   readonly target_modules: TargetModules;
@@ -17,9 +18,7 @@ const QUERY_AND_VALUE: readonly (readonly [string, string])[] = [
 ];
 const ATTENTION = /attn|attention/i;
 
-/**
- * The usual choices for a model: what most people mean by "all", "attention" and "query and value".
- */
+/** The usual choices for a model: all linear layers, attention, query and value. */
 export function targetChoices(modules: readonly TargetableModule[]): TargetChoice[] {
   const linear = modules.filter((module) => module.kind === 'linear' && !module.is_output);
   const attention = attentionNames(linear);
@@ -36,7 +35,7 @@ export function targetChoices(modules: readonly TargetableModule[]): TargetChoic
   ];
 }
 
-/** A name that the feed-forward part uses too is told apart by its parent: attn.c_proj. */
+/** A name that the feed-forward layers use, too, is qualified by its parent: attn.c_proj. */
 function attentionNames(linear: readonly TargetableModule[]): string[] {
   const elsewhere = new Set(
     linear
@@ -56,8 +55,8 @@ const leafOf = (path: string) => path.slice(path.lastIndexOf('.') + 1);
 const parentOf = (path: string) => path.split('.').at(-2) ?? '';
 
 /**
- * What a user typed: names with commas or blanks between them, or a regular expression. Undefined:
- * nothing yet.
+ * Parses typed targets: names separated by commas or spaces, or a regular expression. Undefined:
+ * the text is blank.
  */
 export function parseTargets(text: string): TargetModules | undefined {
   const trimmed = text.trim();
@@ -66,5 +65,6 @@ export function parseTargets(text: string): TargetModules | undefined {
   return trimmed.split(/[\s,]+/).filter(Boolean);
 }
 
+/** Target modules as text, the inverse of `parseTargets`. */
 export const targetsText = (target: TargetModules): string =>
   typeof target === 'string' ? target : target.join(', ');

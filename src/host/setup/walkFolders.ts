@@ -14,25 +14,24 @@ const SKIPPED = new Set([
   '.cache',
 ]);
 
+/** How far a walk goes. */
 export interface WalkLimits {
   readonly depth: number;
-  /**
-   * Folders read before the walk gives up: a home folder opened as a workspace must not keep the
-   * user waiting.
-   */
+  /** The most folders to read, for users who open their home folder as a workspace. */
   readonly folders: number;
 }
 
 const LIMITS: WalkLimits = { depth: 6, folders: 5_000 };
 
+/** A folder and what it contains. */
 export interface Folder {
   readonly dir: string;
   readonly entries: readonly Dirent[];
 }
 
 /**
- * Every folder from `root` down, nearest first. Folders that cannot be read are passed over; links
- * to folders are not followed.
+ * Yields `root` and the folders below it, level by level. Unreadable folders are skipped, links to
+ * folders are not followed.
  */
 export async function* walkFolders(
   root: string,

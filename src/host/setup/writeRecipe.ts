@@ -6,6 +6,7 @@ import type { Task } from '../../shared/task';
 import { BATCHES } from './costs';
 import type { TargetModules } from './targets';
 
+/** What a new recipe is made from. */
 export interface TrainAnswers {
   readonly task: Task;
   readonly base: string;
@@ -16,8 +17,8 @@ export interface TrainAnswers {
 }
 
 /**
- * Where people begin. A new head for labels takes a higher rate and more rounds; pairs are told
- * apart within a batch, which is why it is large.
+ * Good starting points. A new classification head needs a higher learning rate and more epochs; for
+ * embeddings the other pairs of a batch are the negatives, so it is large.
  */
 const TRAINING: Readonly<Record<Task, RecipeInput['training']>> = {
   causal_lm: {
@@ -52,7 +53,8 @@ const TRAINING: Readonly<Record<Task, RecipeInput['training']>> = {
 };
 
 /**
- * lora.json as a person would start it: the answers, and the settings that are most often changed.
+ * The text of a new recipe with the answers and the settings that are changed most often. Paths are
+ * relative to `folder` where they are inside it.
  */
 export function recipeText(answers: TrainAnswers, folder: string): string {
   const recipe: RecipeInput = {
@@ -70,27 +72,25 @@ export function recipeText(answers: TrainAnswers, folder: string): string {
   return `${JSON.stringify(recipe, null, 2)}\n`;
 }
 
-/**
- * Relative, with slashes, inside the folder: such a recipe works on every machine that has the
- * folder.
- */
+/** Inside the folder, a relative path with slashes, so that the recipe works on other machines. */
 function relativeTo(folder: string, file: string): string {
   const relative = path.relative(folder, file);
   const inside = relative !== '' && !relative.startsWith('..') && !path.isAbsolute(relative);
   return inside ? relative.split(path.sep).join('/') : file;
 }
 
-/** Errors: LoraError('disk'). */
+/**
+ * Writes a recipe file.
+ *
+ * @throws LoraError('disk').
+ */
 export const writeRecipe = (file: string, text: string): Promise<void> =>
   replaceFile(file, text, (reason) => ({
     message: t('The recipe cannot be written: {0}.', reason),
     fix: t('Make the folder writable, or open another one.'),
   }));
 
-/**
- * The first of lora.json, NAME.lora.json, NAME-2.lora.json, … that is still free. NAME: the
- * dataset's.
- */
+/** The first of lora.json, DATASET.lora.json, DATASET-2.lora.json, … that is not taken. */
 export function freeRecipeName(taken: ReadonlySet<string>, dataset: string): string {
   if (!taken.has('lora.json')) return 'lora.json';
   const stem = path.basename(dataset, path.extname(dataset));

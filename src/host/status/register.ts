@@ -18,7 +18,7 @@ export function registerStatusBar({ store }: Services): vscode.Disposable {
     item.text = status.text;
     item.tooltip = status.tooltip;
     if (dir !== status.dir) {
-      // a command that is set anew while it is clicked is lost
+      // setting the command while the user clicks would lose the click
       dir = status.dir;
       item.command = {
         command: COMMANDS.openDashboard.id,

@@ -3,17 +3,15 @@ import { t } from '../text/l10n';
 import { isActive, type RunSummary } from '../runs/run';
 import { stateName, stepText } from '../runs/treeRow';
 
+/** What the status bar item shows. */
 export interface StatusText {
   readonly text: string;
   readonly tooltip: string;
-  /** The run that a click opens. */
+  /** Folder of the run whose dashboard a click opens. */
   readonly dir: string;
 }
 
-/**
- * What the status bar says while something trains: the newest run, and how many more. Null: nothing
- * to say.
- */
+/** The newest active run and the number of the others; null when no run is active. */
 export function statusText(runs: readonly RunSummary[]): StatusText | null {
   const active = runs.filter(isActive);
   const [run] = active;

@@ -5,19 +5,20 @@ import { LoraError } from '../../shared/errors';
 import { t } from '../text/l10n';
 import type { RuntimeService } from '../runtime/runtimeService';
 
-export interface RecipeTerminalParts {
-  /** dist/cli.js */
+/** What a terminal trains, and with what. */
+export interface RecipeTerminalOptions {
+  /** Absolute path of dist/cli.js. */
   readonly cli: string;
   readonly runtime: RuntimeService;
   readonly recipe: string;
 }
 
-/** How long a training that was asked to stop may take to write its adapter. */
+/** How long a training that was told to stop may take to save its adapter. */
 const GRACE_MS = 20_000;
 
 /**
- * A terminal that trains a recipe: what the command line prints, and its exit code. Closed, it
- * stops the training, which keeps the adapter so far.
+ * A terminal that trains a recipe with the command line. Closing it stops the training, which saves
+ * the adapter so far.
  */
 export class RecipeTerminal implements vscode.Pseudoterminal {
   private readonly written = new vscode.EventEmitter<string>();
@@ -25,11 +26,14 @@ export class RecipeTerminal implements vscode.Pseudoterminal {
   private child: ChildProcess | undefined;
   private closed = false;
 
+  /** For VS Code: the output. */
   readonly onDidWrite = this.written.event;
+  /** For VS Code: the exit code. */
   readonly onDidClose = this.ended.event;
 
-  constructor(private readonly parts: RecipeTerminalParts) {}
+  constructor(private readonly options: RecipeTerminalOptions) {}
 
+  /** For VS Code: starts the training. */
   open(): void {
     this.run().then(
       (code) => this.end(code),
@@ -40,6 +44,7 @@ export class RecipeTerminal implements vscode.Pseudoterminal {
     );
   }
 
+  /** For VS Code: stops the training when the terminal is closed. */
   close(): void {
     this.closed = true;
     const { child } = this;
@@ -49,21 +54,22 @@ export class RecipeTerminal implements vscode.Pseudoterminal {
     child.once('exit', () => clearTimeout(grace));
   }
 
-  /** Ctrl+C stops it as in any terminal. */
+  /** For VS Code: Ctrl+C stops the training. */
   handleInput(data: string): void {
     if (data === '\u0003') this.child?.kill('SIGINT');
   }
 
   private async run(): Promise<number> {
-    const { cli, runtime, recipe } = this.parts;
+    const { cli, runtime, recipe } = this.options;
     const env = await runtime.ensure();
     if (!env || this.closed) return 1;
-    const child = (this.child = spawn(process.execPath, [cli, 'train', recipe], {
+    const child = spawn(process.execPath, [cli, 'train', recipe], {
       cwd: path.dirname(recipe),
       windowsHide: true,
       stdio: ['ignore', 'pipe', 'pipe'],
       env: { ...process.env, ...env, ELECTRON_RUN_AS_NODE: '1' },
-    }));
+    });
+    this.child = child;
     for (const stream of [child.stdout, child.stderr])
       stream.setEncoding('utf8').on('data', (text: string) => this.write(text));
     return new Promise((resolve, reject) => {

@@ -12,8 +12,8 @@ interface RecipeTask extends vscode.TaskDefinition {
 }
 
 /**
- * Recipes as tasks: `"type": "lora", "recipe": "lora.json"` in tasks.json. The problem matcher $lora
- * marks what is wrong with them.
+ * Recipes as tasks: `"type": "lora", "recipe": "lora.json"` in tasks.json. The problem matcher
+ * $lora marks what is wrong with them.
  */
 export function registerTasks({ cli, runtime }: Services): vscode.Disposable {
   const taskOf = (definition: RecipeTask, folder: vscode.WorkspaceFolder): vscode.Task => {

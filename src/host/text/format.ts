@@ -2,7 +2,7 @@ import { formatNumber, t } from './l10n';
 
 const BINARY_UNITS = ['B', 'KiB', 'MiB', 'GiB', 'TiB'];
 
-/** 1536 -> 1.5 KiB */
+/** Formats a number of bytes in binary units: 1536 as 1.5 KiB. */
 export function formatBytes(bytes: number): string {
   const power =
     bytes < 1 ? 0 : Math.min(Math.floor(Math.log2(bytes) / 10), BINARY_UNITS.length - 1);
@@ -10,13 +10,20 @@ export function formatBytes(bytes: number): string {
   return `${formatNumber(value, { maximumFractionDigits: power < 2 || value >= 100 ? 0 : 1 })} ${BINARY_UNITS[power]}`;
 }
 
-/** 134515008 -> 134.5 M */
+const COUNT_UNITS: readonly (readonly [divisor: number, unit: string, limit: number])[] = [
+  [1e3, 'k', 1e6],
+  [1e6, 'M', 1e9],
+  [1e9, 'B', Infinity],
+];
+
+/** Formats a large count: 134515008 as 134.5 M. */
 export function formatCount(count: number): string {
   if (count < 1e4) return formatNumber(count);
-  const [divisor, unit] = count < 1e6 ? [1e3, 'k'] : count < 1e9 ? [1e6, 'M'] : [1e9, 'B'];
+  const [divisor, unit] = COUNT_UNITS.find(([, , limit]) => count < limit)!;
   return `${formatNumber(count / divisor, { maximumFractionDigits: count / divisor < 100 ? 1 : 0 })} ${unit}`;
 }
 
+/** Formats a loss with three decimals. */
 export const formatLoss = (loss: number): string =>
   formatNumber(loss, { minimumFractionDigits: 3, maximumFractionDigits: 3 });
 
@@ -27,14 +34,14 @@ const AGES: readonly (readonly [limit: number, unit: number, text: (n: number) =
   [Infinity, 86_400, (n) => (n === 1 ? t('yesterday') : t('{0} days ago', n))],
 ];
 
-/** How long ago, in the largest whole unit. */
+/** How long ago something was, in the largest whole unit. */
 export function formatAge(milliseconds: number): string {
   const seconds = Math.max(0, milliseconds / 1000);
   const [, unit, text] = AGES.find(([limit]) => seconds < limit)!;
   return text(Math.floor(seconds / unit));
 }
 
-/** 3723 -> 1 h 2 min */
+/** Formats a duration: 3723 seconds as 1 h 2 min. */
 export function formatDuration(seconds: number): string {
   if (seconds < 60) return t('{0} s', Math.ceil(seconds));
   const minutes = Math.round(seconds / 60);

@@ -1,7 +1,7 @@
 type Argument = string | number | boolean;
 type Translate = (message: string, ...args: Argument[]) => string;
 
-/** The message in English, {0}, {1}, … replaced. */
+/** Replaces {0}, {1}, … in an English message. */
 export const inEnglish: Translate = (message, ...args) =>
   message.replace(/\{(\d+)\}/g, (placeholder, index) =>
     Number(index) < args.length ? String(args[Number(index)]) : placeholder,
@@ -10,17 +10,18 @@ export const inEnglish: Translate = (message, ...args) =>
 let translate = inEnglish;
 let language = 'en';
 
-/** The editor's own translation, at activation; until then, and in tests, the text is English. */
+/** Sets the editor's translator, at activation. Before that, and in tests, texts are in English. */
 export function useTranslations(translator: Translate, locale: string): void {
   translate = translator;
   language = locale;
 }
 
 /**
- * A text for the user in their language. The message must be a literal: a test looks each one up in
- * l10n/bundle.l10n.de.json.
+ * A text in the user's language. The message must be a literal, because a test looks for each one
+ * in l10n/bundle.l10n.de.json.
  */
 export const t: Translate = (message, ...args) => translate(message, ...args);
 
+/** Formats a number in the user's language. */
 export const formatNumber = (value: number, options: Intl.NumberFormatOptions = {}): string =>
   new Intl.NumberFormat(language, options).format(value);

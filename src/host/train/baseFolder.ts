@@ -3,9 +3,10 @@ import { open, stat } from 'node:fs/promises';
 import path from 'node:path';
 import { walkFolders } from '../setup/walkFolders';
 
+/** Where a base model was found. */
 export type BaseSource = 'workspace' | 'folder' | 'hub' | 'ollama' | 'lmstudio';
 
-/** A base model that was found, not yet opened. */
+/** A base model that was found but not opened. */
 export interface BaseCandidate {
   /** The Hugging Face folder or the GGUF file. */
   readonly path: string;
@@ -16,10 +17,10 @@ export interface BaseCandidate {
   readonly bytes: number;
 }
 
-/** Later parts of a split GGUF, vision projectors and vocabularies are no base of their own. */
-const NO_BASE = /-\d{5}-of-\d{5}\.gguf$|mmproj|ggml-vocab/i;
+/** Later parts of a split GGUF file, vision projectors and vocabularies are not base models. */
+const NOT_A_BASE = /-\d{5}-of-\d{5}\.gguf$|mmproj|ggml-vocab/i;
 
-/** The bases in one folder: itself when it is a Hugging Face checkpoint, else its .gguf files. */
+/** The base models in one folder: the folder itself if it is a Hugging Face model, else its .gguf files. */
 export async function basesIn(
   dir: string,
   names: readonly string[],
@@ -41,13 +42,13 @@ export async function basesIn(
     ];
   }
   const files = names
-    .filter((name) => name.toLowerCase().endsWith('.gguf') && !NO_BASE.test(name))
+    .filter((name) => name.toLowerCase().endsWith('.gguf') && !NOT_A_BASE.test(name))
     .map((name) => path.join(dir, name));
   const checked = await Promise.all(files.map((file) => ggufCandidate(file, nameOf(file), source)));
   return checked.filter((candidate) => candidate !== null);
 }
 
-/** Null unless the file starts as GGUF files do. */
+/** A .gguf file as a candidate; null unless it starts with the GGUF magic number. */
 export async function ggufCandidate(
   file: string,
   name: string,
@@ -82,10 +83,11 @@ async function totalSize(dir: string, names: readonly string[]): Promise<number>
   return sizes.reduce((sum, size) => sum + size, 0);
 }
 
+/** The names of the files and links in a folder. */
 export const fileNames = (entries: readonly Dirent[]): string[] =>
   entries.filter((e) => e.isFile() || e.isSymbolicLink()).map((e) => e.name);
 
-/** Every base from a folder down. */
+/** Every base model in a folder and below. */
 export async function* basesUnder(root: string, source: BaseSource): AsyncGenerator<BaseCandidate> {
   for await (const { dir, entries } of walkFolders(root)) {
     yield* await basesIn(

@@ -4,6 +4,7 @@ import * as v from 'valibot';
 import { basesIn, basesUnder, ggufCandidate, type BaseCandidate } from './baseFolder';
 import { walkFolders } from '../setup/walkFolders';
 
+/** What the caches' locations depend on. */
 export interface UserEnvironment {
   readonly home: string;
   readonly env: Readonly<Record<string, string | undefined>>;
@@ -12,8 +13,7 @@ export interface UserEnvironment {
 const HUB_FOLDER = /^models--(.+)$/;
 
 /**
- * Models that the Hugging Face hub's client has downloaded:
- * <cache>/models--ORG--NAME/snapshots/COMMIT.
+ * Models that the Hugging Face client has downloaded: <cache>/models--ORG--NAME/snapshots/COMMIT.
  */
 export async function* hubBases({ home, env }: UserEnvironment): AsyncGenerator<BaseCandidate> {
   const cache =
@@ -34,7 +34,7 @@ export async function* hubBases({ home, env }: UserEnvironment): AsyncGenerator<
   }
 }
 
-/** The snapshot that the branch main points to, or any other. */
+/** The snapshot of the main branch, else any other. */
 async function currentSnapshot(model: string): Promise<string | undefined> {
   const snapshots = await subfolders(path.join(model, 'snapshots'));
   const main = await readFile(path.join(model, 'refs', 'main'), 'utf8').catch(() => '');
@@ -87,7 +87,7 @@ async function modelDigest(manifest: string): Promise<string | undefined> {
   }
 }
 
-/** HOST/library/llama3.2 and 1b -> llama3.2:1b */
+/** HOST/library/llama3.2 and 1b as llama3.2:1b. */
 function ollamaName(folder: string, tag: string): string {
   const [, namespace, ...name] = folder.split(path.sep);
   return `${[...(namespace === undefined || namespace === 'library' ? [] : [namespace]), ...name].join('/')}:${tag}`;

@@ -12,7 +12,7 @@ import { STEPS, type TrainState } from '../setup/trainState';
 
 type DatasetChoice = DatasetCandidate | 'browse';
 
-/** Which examples to learn from: .jsonl files of the workspace, or one browsed to. */
+/** Asks for the dataset: one of the workspace, or a .jsonl file that the user browses for. */
 export async function askDataset(state: TrainState, first: boolean): Promise<Outcome<TrainState>> {
   for (;;) {
     const picked = await pick<DatasetChoice>({
@@ -41,7 +41,8 @@ export async function askDataset(state: TrainState, first: boolean): Promise<Out
   }
 }
 
-const TASK_WORDS = (): Readonly<Record<Task, string>> => ({
+/** What the datasets of each task contain. */
+const taskContents = (): Readonly<Record<Task, string>> => ({
   causal_lm: t('text to generate'),
   seq_cls: t('text labels'),
   token_cls: t('word labels'),
@@ -49,43 +50,44 @@ const TASK_WORDS = (): Readonly<Record<Task, string>> => ({
   embedding: t('pairs of related texts'),
 });
 
-/** Why a dataset cannot be learnt by a base; null where it can. */
+/** Why a base model cannot be trained on a dataset; null when it can. */
 function misfit({ task, name }: DatasetCandidate, base: BaseFacts): string | null {
   if (base.tasks.includes(task)) return null;
-  const words = TASK_WORDS();
+  const contents = taskContents();
   return t(
     '{0} contains {1}, but {2} can only be trained on {3}.',
     name,
-    words[task],
+    contents[task],
     base.name,
-    base.tasks.map((own) => words[own]).join(', '),
+    base.tasks.map((trainable) => contents[trainable]).join(', '),
   );
 }
 
 function choiceOf(dataset: DatasetCandidate): PickItem<DatasetChoice> {
-  const { name, rows, bytes, keys, validation } = dataset;
-  const count =
-    rows === null
-      ? ''
-      : dataset.task === 'image_cls'
-        ? t('{0} images', formatNumber(rows))
-        : t('{0} rows', formatNumber(rows));
+  const { name, bytes, keys, validation } = dataset;
   const facts = [
-    TASK_WORDS()[dataset.task],
-    count,
+    taskContents()[dataset.task],
+    countText(dataset),
     bytes > 0 ? formatBytes(bytes) : '',
     keys.slice(0, 4).join(', '),
   ];
-  const held =
+  const validationText =
     validation === null
       ? t('A tenth of the rows is held out for validation.')
       : t('Validated with {0}.', path.basename(validation));
   return {
     label: name,
     description: facts.filter(Boolean).join(' · '),
-    detail: held,
+    detail: validationText,
     value: dataset,
   };
+}
+
+function countText({ rows, task }: DatasetCandidate): string {
+  if (rows === null) return '';
+  return task === 'image_cls'
+    ? t('{0} images', formatNumber(rows))
+    : t('{0} rows', formatNumber(rows));
 }
 
 const BROWSE = (): PickItem<DatasetChoice> => ({

@@ -8,13 +8,13 @@ import type { Outcome } from '../setup/steps';
 import type { TrainState } from '../setup/trainState';
 import { freeRecipeName } from '../setup/writeRecipe';
 
-/** Where the recipe goes: the workspace folder of the dataset, else the first. */
+/** The folder of a new recipe: the workspace folder of the dataset, else the first one. */
 export function recipeFolder(dataset: string): string {
   const folders = vscode.workspace.workspaceFolders ?? [];
   return (vscode.workspace.getWorkspaceFolder(vscode.Uri.file(dataset)) ?? folders[0])!.uri.fsPath;
 }
 
-/** Asks for a name only where lora.json is taken: nothing is overwritten in silence. */
+/** Asks where to save the recipe if lora.json exists: nothing is overwritten silently. */
 export async function askFile(state: TrainState, first: boolean): Promise<Outcome<TrainState>> {
   const dataset = state.dataset!.path;
   const folder = recipeFolder(dataset);
@@ -34,12 +34,8 @@ export async function askFile(state: TrainState, first: boolean): Promise<Outcom
       ]),
   });
   if (picked.kind !== 'picked') return picked;
-  const name =
-    picked.value === 'free'
-      ? free
-      : picked.value === 'overwrite'
-        ? 'lora.json'
-        : await askName(free, taken);
+  const names = { free: () => free, overwrite: () => 'lora.json', ask: () => askName(free, taken) };
+  const name = await names[picked.value]();
   return name === undefined
     ? askFile(state, first)
     : { kind: 'next', state: { ...state, file: path.join(folder, name) } };

@@ -2,6 +2,7 @@ import { realpath } from 'node:fs/promises';
 import { basesUnder, type BaseCandidate } from './baseFolder';
 import { hubBases, lmStudioBases, ollamaBases, type UserEnvironment } from './caches';
 
+/** Where to look for base models. */
 export interface BasePlaces extends UserEnvironment {
   readonly workspaceFolders: readonly string[];
   /** The setting lora.models.folders. */
@@ -9,8 +10,8 @@ export interface BasePlaces extends UserEnvironment {
 }
 
 /**
- * Every base model in the workspace, the folders of the setting and the known caches, in this
- * order, each file once.
+ * Yields every base model in the workspace, the folders of the setting and the known caches, in
+ * this order, each file once.
  */
 export async function* findBases(places: BasePlaces): AsyncGenerator<BaseCandidate> {
   const seen = new Set<string>();

@@ -87,6 +87,6 @@ describe('what chat agents are told', () => {
     expect(comparisonAnswer(whole)).toMatch(
       /cosine 0\.5\nr: a 2, b 4\nmodules that differ most:\nfar: .*\nnear: /,
     );
-    expect(comparisonAnswer({ ...whole, equal: true })).toMatch(/do the same/);
+    expect(comparisonAnswer({ ...whole, equal: true })).toMatch(/are equal/);
   });
 });
