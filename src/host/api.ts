@@ -2,34 +2,35 @@ import * as vscode from 'vscode';
 import type { RunSummary } from './runs/run';
 import type { Services } from './services';
 
-/** A run as other extensions see it. */
+/** A run, for other extensions. */
 export interface ApiRun {
   /** The name of its folder. */
   readonly id: string;
   readonly name: string;
   readonly folder: vscode.Uri;
   readonly state: RunSummary['state'];
-  /** Rank, losses: null until they are known. */
+  /** The rank, and below the losses; null while unknown. */
   readonly r: number | null;
   readonly step: number;
   readonly totalSteps: number | null;
   readonly loss: number | null;
   readonly validationLoss: number | null;
-  /** PEFT's files; null until there are some. */
+  /** Folder with the adapter's PEFT files; null until it was saved. */
   readonly adapter: vscode.Uri | null;
   readonly recipe: vscode.Uri | null;
   readonly tags: readonly string[];
 }
 
-/** What `vscode.extensions.getExtension('lora-workbench.lora-workbench').activate()` gives. */
+/** The result of `vscode.extensions.getExtension('lora-workbench.lora-workbench').activate()`. */
 export interface LoraApi {
-  /** Raised where something is taken away. */
+  /** Incremented when something is removed. */
   readonly version: 1;
-  /** Newest first, of all folders. */
+  /** The runs of all workspace folders, newest first. */
   runs(): Promise<readonly ApiRun[]>;
+  /** Fires when the result of `runs` has changed. */
   readonly onDidChangeRuns: vscode.Event<void>;
   /**
-   * Checks a recipe and starts it, as Run Recipe does. Errors: Error with a message for the user.
+   * Checks a recipe and starts a run of it. Rejects with an Error whose message is for the user.
    */
   startRecipe(recipe: vscode.Uri): Promise<void>;
 }

@@ -3,7 +3,7 @@ import path from 'node:path';
 import type { EngineRecord, RunRecord } from '../../src/shared/run';
 import { parseRecipe } from '../../src/shared/recipeFile';
 
-/** A whole run.json. */
+/** A complete run.json of a finished run. */
 export function recordOf(changes: Partial<RunRecord> = {}): RunRecord {
   return {
     version: 1,
@@ -37,7 +37,7 @@ export function recordOf(changes: Partial<RunRecord> = {}): RunRecord {
   };
 }
 
-/** Of a training of all weights. */
+/** A run.json of a full fine-tuning. */
 export const fullRecord = (): RunRecord => {
   const { recipe, result } = recordOf();
   return recordOf({
@@ -46,6 +46,7 @@ export const fullRecord = (): RunRecord => {
   });
 };
 
+/** The engine.json of a running engine: this process. */
 export const engineOf = (changes: Partial<EngineRecord> = {}): EngineRecord => ({
   pid: process.pid,
   started: new Date().toISOString(),
@@ -54,6 +55,7 @@ export const engineOf = (changes: Partial<EngineRecord> = {}): EngineRecord => (
   ...changes,
 });
 
+/** Writes files into a run folder, objects as JSON; returns the folder. */
 export async function putRun(
   dir: string,
   files: Readonly<Record<string, unknown>>,

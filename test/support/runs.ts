@@ -2,7 +2,7 @@ import * as v from 'valibot';
 import { RecipeSchema } from '../../src/shared/recipe';
 import type { RunRecord } from '../../src/shared/run';
 
-/** A record as the engine writes it; tests name what matters. */
+/** The run.json of a running engine, with the given values. */
 export function runRecord(values: Partial<RunRecord> = {}): RunRecord {
   return {
     version: 1,

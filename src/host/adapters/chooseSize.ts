@@ -10,7 +10,9 @@ interface Kind extends vscode.QuickPickItem {
 
 const isFraction = (value: number) => value > 0 && value <= 1;
 
-/** Asks how to determine the new rank; returns options of the command line. Undefined: cancelled. */
+/**
+ * Asks how to determine the new rank; returns options of the command line. Undefined: cancelled.
+ */
 export async function chooseSize(title: string): Promise<readonly string[] | undefined> {
   const kinds: Kind[] = [
     {

@@ -13,7 +13,8 @@ interface Combined {
 }
 
 /**
- * Combines adapters of one base model into one: asks for the adapters, their weights and the method.
+ * Combines adapters of one base model into one: asks for the adapters, their weights and the
+ * method.
  *
  * @throws LoraError as `Jobs.run` does.
  */

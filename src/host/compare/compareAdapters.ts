@@ -19,8 +19,8 @@ interface Compared {
 const SCHEME = 'lora-adapter';
 
 /**
- * Two adapters in the editor's own diff (their settings, then a line a layer), and beside it a page
- * with maps, spectra and numbers.
+ * Compares adapters in VS Code's diff editor, their settings and one line for each layer, and on a
+ * page beside it with maps, spectra and numbers.
  */
 export class AdapterComparison implements vscode.TextDocumentContentProvider, vscode.Disposable {
   private readonly texts = new Map<string, string>();
@@ -47,14 +47,16 @@ export class AdapterComparison implements vscode.TextDocumentContentProvider, vs
       compare: async (pair) => (await this.run(pair))?.data,
       openDiff: async (pair) => {
         const compared = await this.run(pair);
-        if (compared) await this.diff(pair, compared);
+        if (compared) await this.openDiff(pair, compared);
       },
     });
   }
 
   /**
-   * Asks which two where that is not said, and shows where they differ; of more that are marked,
-   * the first and each of the others. Errors: LoraError.
+   * Compares the two adapters of an argument, or the first selected adapter with each of the
+   * others, or two that the user picks.
+   *
+   * @throws LoraError as `Jobs.run` does.
    */
   async compare(argument: unknown, selection: readonly unknown[]): Promise<void> {
     const [first, ...others] = selectedAdapters(selection);
@@ -65,7 +67,7 @@ export class AdapterComparison implements vscode.TextDocumentContentProvider, vs
     for (const pair of chosen) if (pair) await this.show(pair);
   }
 
-  /** Remembers the left side, as the explorer does for files. */
+  /** Selects the left side of a comparison, as the Explorer does for files. */
   async select(argument: unknown): Promise<void> {
     this.selected = await chooseAdapter(this.store, argument, t('Select an adapter to compare'));
     await vscode.commands.executeCommand(
@@ -76,7 +78,9 @@ export class AdapterComparison implements vscode.TextDocumentContentProvider, vs
   }
 
   /**
-   * Compares with the one that was selected; where none was, it is asked for. Errors: LoraError.
+   * Compares an adapter with the selected one, which the user picks if there is none.
+   *
+   * @throws LoraError as `Jobs.run` does.
    */
   async compareWithSelected(argument: unknown): Promise<void> {
     const a =
@@ -97,10 +101,11 @@ export class AdapterComparison implements vscode.TextDocumentContentProvider, vs
   private async show(pair: Pair): Promise<void> {
     const compared = await this.run(pair);
     if (!compared) return;
-    await this.diff(pair, compared);
+    await this.openDiff(pair, compared);
     this.panels.show(pair, compared.data);
   }
 
+  /** For VS Code: the text of one side of the diff. */
   provideTextDocumentContent(uri: vscode.Uri): string {
     return (
       this.texts.get(uri.toString()) ?? t('Compare the adapters again to see their differences.')
@@ -138,7 +143,7 @@ export class AdapterComparison implements vscode.TextDocumentContentProvider, vs
     return { data, texts: result.texts };
   }
 
-  private async diff(pair: Pair, { data, texts }: Compared): Promise<void> {
+  private async openDiff(pair: Pair, { data, texts }: Compared): Promise<void> {
     const [left, right] = [this.document(pair[0], texts.a), this.document(pair[1], texts.b)];
     await vscode.commands.executeCommand(
       'vscode.diff',
@@ -159,9 +164,9 @@ export class AdapterComparison implements vscode.TextDocumentContentProvider, vs
 const isPair = (argument: unknown): argument is Pair =>
   Array.isArray(argument) &&
   argument.length === 2 &&
-  argument.every((own) => typeof own === 'string');
+  argument.every((place) => typeof place === 'string');
 
-/** What the two are called; where both runs have one name, their folders tell them apart. */
+/** The names of both adapters; those of their folders if their labels are equal. */
 function namesOf(store: RunStore, pair: Pair): readonly [string, string] {
   const [a, b] = [adapterLabel(store, pair[0]), adapterLabel(store, pair[1])];
   return a === b ? [adapterName(pair[0]), adapterName(pair[1])] : [a, b];

@@ -13,24 +13,26 @@ import { openPage, sender } from '../webview/page';
 import type { PanelHost } from '../webview/panelHost';
 import { PanelSet, type PanelPage } from '../webview/panelSet';
 
+/** The paths of two adapters. */
 export type Pair = readonly [string, string];
 
+/** What the pages need. */
 export interface ComparePanelOptions extends PanelHost {
   readonly namesOf: (pair: Pair) => readonly [string, string];
-  /** The runs that the two came from; of others nothing. */
+  /** The folders of the runs that the adapters belong to. */
   readonly runsOf: (pair: Pair) => readonly string[];
-  /** Compares anew, for a page that VS Code brings back. Undefined: cancelled. */
+  /** Compares two adapters for a page that VS Code restores. Undefined: cancelled. */
   readonly compare: (pair: Pair) => Promise<ComparisonData | undefined>;
   readonly openDiff: (pair: Pair) => Promise<void>;
 }
 
 interface Subject {
   readonly pair: Pair;
-  /** Null: to be compared anew. */
+  /** Null: must be compared again. */
   readonly data: ComparisonData | null;
 }
 
-/** The pages that compare two adapters, one a pair. */
+/** The pages that compare two adapters, one for each pair. */
 export class ComparePanels implements vscode.Disposable {
   private readonly panels: PanelSet<Subject, ComparePanel>;
 
@@ -46,7 +48,7 @@ export class ComparePanels implements vscode.Disposable {
     });
   }
 
-  /** Shows a comparison beside what is open, where the cursor stays. */
+  /** Shows a comparison beside the active editor, which keeps the focus. */
   show(pair: Pair, data: ComparisonData): void {
     this.panels.show(
       { pair, data },
@@ -60,7 +62,7 @@ export class ComparePanels implements vscode.Disposable {
   }
 }
 
-/** The page asks with `ready` whenever VS Code has built it anew. */
+/** The page sends `ready` whenever VS Code has loaded it. */
 class ComparePanel implements PanelPage {
   private readonly disposables: vscode.Disposable[];
   private readonly send: (message: CompareHostMessage) => void;

@@ -4,26 +4,29 @@ import type { TrainingMethod } from '../../shared/recipe';
 import { formatBytes } from '../text/format';
 import { formatNumber, t } from '../text/l10n';
 
-/** What a button beside an advice does. */
+/** The action of a button beside an advice. */
 export type AdviceAct =
   | { readonly kind: 'change'; readonly change: Partial<RankSettings> }
   | { readonly kind: 'allLinear' }
   | { readonly kind: 'resize'; readonly adapter: string; readonly rank: number };
 
+/** An advice, and a button that follows it. */
 export interface Advice {
   readonly text: string;
   readonly button: { readonly label: string; readonly act: AdviceAct } | null;
 }
 
-/** What the last run of this recipe has used of its rank. */
+/** How much of its rank the last run of this recipe uses. */
 export interface UsedRank {
   readonly run: string;
   readonly adapter: string;
+  /** The rank of the adapter. */
   readonly paid: number;
-  /** Directions a module that hold 99 % of ‖dW‖². */
+  /** The number of directions per module that contain 99% of ‖dW‖². */
   readonly kept: number;
 }
 
+/** What the advice depends on. */
 export interface AdviceFacts {
   readonly method: TrainingMethod;
   readonly base: BaseFacts;
@@ -34,29 +37,29 @@ export interface AdviceFacts {
     readonly out_features: number;
   }[];
   readonly figures: Figures;
-  /** Examples of the dataset; null: not known. */
+  /** The number of examples in the dataset; null when unknown. */
   readonly rows: number | null;
   readonly used: UsedRank | null;
 }
 
-/** From this rank on α / r is small, and rsLoRA keeps learning (Kalajdzievski 2023). */
+/** From this rank on, α / r is so small that rsLoRA learns better (Kalajdzievski 2023). */
 const HIGH_RANK = 32;
 
-/** What to change, and why; the most pressing first. */
+/** What to change and why, the most important first. */
 export function adviceFor(facts: AdviceFacts): Advice[] {
   if (facts.method === 'full')
     return [
-      say(
+      plain(
         t(
           'The recipe uses full fine-tuning (training.method is "full"), at the cost shown under “Full fine-tuning”. Rank and targets only apply when it is "lora".',
         ),
       ),
     ];
-  if (facts.chosen.length === 0) return [say(t('No modules are adapted. Select at least one.'))];
+  if (facts.chosen.length === 0) return [plain(t('No modules are adapted. Select at least one.'))];
   return [...limits(facts), ...afterRun(facts), ...beforeRun(facts)];
 }
 
-const say = (text: string): Advice => ({ text, button: null });
+const plain = (text: string): Advice => ({ text, button: null });
 const change = (label: string, text: string, settings: Partial<RankSettings>): Advice => ({
   text,
   button: { label, act: { kind: 'change', change: settings } },
@@ -67,7 +70,7 @@ function limits({ figures, settings, chosen }: AdviceFacts): Advice[] {
   return [
     ...(figures.memory.total > figures.there
       ? [
-          say(
+          plain(
             t(
               'A training step needs {0} of memory, but only {1} are free. Reduce per_device_train_batch_size or max_length.',
               formatBytes(figures.memory.total),
@@ -129,8 +132,8 @@ function afterRun({ used, settings }: AdviceFacts): Advice[] {
 }
 
 /**
- * Few examples teach few new directions (Hu et al. 2021, section 7.2, find them within ranks of 1
- * to 8).
+ * A rank to start with for a number of examples: few examples need few directions (Hu et al. 2021,
+ * section 7.2, found ranks from 1 to 8 to be enough).
  */
 export function usualRank(rows: number): number {
   if (rows < 500) return 4;

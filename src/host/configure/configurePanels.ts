@@ -12,11 +12,13 @@ import type { PanelHost } from '../webview/panelHost';
 import { PanelSet, type PanelPage } from '../webview/panelSet';
 import { ConfigureSession, type ConfigureParts } from './configureSession';
 
+/** What the pages need. */
 export type ConfigurePanelOptions = PanelHost & ConfigureParts;
 
+/** The open pages, by the path of their recipe. */
 export type ConfigurePanels = PanelSet<string, PanelPage>;
 
-/** The pages that configure rank and targets, one a recipe's file. */
+/** The pages that configure rank and targets, one for each recipe file. */
 export const configurePanels = (options: ConfigurePanelOptions): ConfigurePanels =>
   new PanelSet({
     view: VIEWS.configure,
@@ -32,21 +34,21 @@ function openConfigurePage(
 ): PanelPage {
   const { webview } = panel;
   const session = new ConfigureSession(vscode.Uri.file(recipe), options, sender(panel));
-  const told = (done: Promise<void>) => done.catch((error: unknown) => options.report(error));
+  const reported = (done: Promise<void>) => done.catch((error: unknown) => options.report(error));
   const listener = webview.onDidReceiveMessage((value: unknown): unknown => {
     const message = asConfigurePageMessage(value);
     switch (message?.kind) {
       case 'ready':
-        return told(session.start());
+        return reported(session.start());
       case 'preview':
         session.preview(message.settings, message.chosen);
         return undefined;
       case 'apply':
-        return told(session.apply(message.id, message.settings, message.chosen));
+        return reported(session.apply(message.id, message.settings, message.chosen));
       case 'act':
-        return told(session.act(message.act));
+        return reported(session.act(message.act));
       case 'openRecipe':
-        return told(openPlace({ file: recipe }));
+        return reported(openPlace({ file: recipe }));
       case 'openGuide':
         return vscode.commands.executeCommand(
           'markdown.showPreview',

@@ -21,9 +21,11 @@ import { editRecipe } from './editRecipe';
 import { figuresOf } from './figures';
 import { withChoice } from './recipeEdits';
 
+/** What a session needs from other features. */
 export interface ConfigureParts {
-  /** What the last run of the recipe used of its rank. */
+  /** How much of its rank the newest adapter of a recipe uses; null without an adapter. */
   readonly usedRank: (recipe: string) => Promise<UsedRank | null>;
+  /** Resizes an adapter, after asking where to. */
   readonly resize: (adapter: string, rank: number) => Promise<void>;
 }
 
@@ -34,8 +36,8 @@ interface Read {
 }
 
 /**
- * The rank and targets of one recipe: reads them as the recipe changes, tells their cost, writes
- * choices back.
+ * The page of one recipe: sends its rank, targets and costs whenever the recipe changes, and writes
+ * the user's choices to the recipe.
  */
 export class ConfigureSession implements vscode.Disposable {
   private base: BaseFacts | undefined;
@@ -58,7 +60,7 @@ export class ConfigureSession implements vscode.Disposable {
     });
   }
 
-  /** Sends everything: for a page that has just been built. */
+  /** Sends everything to a page that was just loaded. */
   async start(): Promise<void> {
     this.applied = 0;
     await this.show();
@@ -67,22 +69,26 @@ export class ConfigureSession implements vscode.Disposable {
     const { recipe, base, chosen } = this.read;
     this.send({
       kind: 'advice',
-      advice: this.advise(this.read, figuresOf(base, recipe, settingsOf(recipe), chosen)),
+      advice: this.advise(
+        this.read,
+        figuresOf(base, recipe, { settings: settingsOf(recipe), chosen }),
+      ),
     });
   }
 
+  /** Sends the costs of settings that are not applied yet. `chosen`: indices of modules. */
   preview(settings: RankSettings, chosen: readonly number[]): void {
     if (!this.read) return;
     const { base, recipe } = this.read;
     this.send({
       kind: 'figures',
-      figures: figuresOf(base, recipe, settings, at(base.modules, chosen)),
+      figures: figuresOf(base, recipe, { settings, chosen: at(base.modules, chosen) }),
     });
   }
 
   /**
-   * Writes a choice into the recipe, one after the other; the page is told by the change of the
-   * text.
+   * Writes a choice to the recipe, after any earlier one. The change of the document then updates
+   * the page. `id`: echoed to the page once the choice was applied.
    */
   apply(id: number, settings: RankSettings, chosen: readonly number[]): Promise<void> {
     return this.inTurn(async () => {
@@ -95,7 +101,11 @@ export class ConfigureSession implements vscode.Disposable {
     });
   }
 
-  /** Errors: LoraError. */
+  /**
+   * Performs the action of an advice's button.
+   *
+   * @throws LoraError when the recipe cannot be saved or the adapter cannot be resized.
+   */
   act(index: number): Promise<void> {
     const act: AdviceAct | undefined = this.advice[index]?.button?.act;
     if (!act) return Promise.resolve();
@@ -116,8 +126,10 @@ export class ConfigureSession implements vscode.Disposable {
     });
   }
 
+  /** Runs writes one after the other. */
   private inTurn(write: () => Promise<void>): Promise<void> {
-    return (this.writing = this.writing.catch(() => undefined).then(write));
+    this.writing = this.writing.catch(() => undefined).then(write);
+    return this.writing;
   }
 
   dispose(): void {
@@ -149,7 +161,7 @@ export class ConfigureSession implements vscode.Disposable {
     try {
       const { recipe, base, chosen } = await this.readRecipe();
       const settings = settingsOf(recipe);
-      const figures = figuresOf(base, recipe, settings, chosen);
+      const figures = figuresOf(base, recipe, { settings, chosen });
       const kind = kindNames(base.modules);
       const modules = base.modules.map((m) => ({
         path: m.path,
@@ -209,7 +221,8 @@ export class ConfigureSession implements vscode.Disposable {
         { place: { file: this.recipe.fsPath, key: 'lora.target_modules' } },
       );
     }
-    return (this.read = { recipe, base: this.base, chosen: matched });
+    this.read = { recipe, base: this.base, chosen: matched };
+    return this.read;
   }
 }
 

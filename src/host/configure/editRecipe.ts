@@ -4,15 +4,17 @@ import { t } from '../text/l10n';
 import { difference } from './recipeEdits';
 
 /**
- * Changes a recipe in its editor, so that it can be undone; saves it unless the user has changes of
- * their own in it. Errors: LoraError('disk').
+ * Edits a recipe through its document, so that the change can be undone, and saves it unless it had
+ * unsaved changes before.
+ *
+ * @throws LoraError('disk') when it cannot be saved.
  */
 export async function editRecipe(
   recipe: vscode.Uri,
   change: (text: string) => string,
 ): Promise<void> {
   const document = await vscode.workspace.openTextDocument(recipe);
-  const ownChanges = document.isDirty;
+  const wasDirty = document.isDirty;
   const found = difference(document.getText(), change(document.getText()));
   if (!found) return;
   const edit = new vscode.WorkspaceEdit();
@@ -21,7 +23,7 @@ export async function editRecipe(
     new vscode.Range(document.positionAt(found.start), document.positionAt(found.end)),
     found.text,
   );
-  const done = (await vscode.workspace.applyEdit(edit)) && (ownChanges || (await document.save()));
+  const done = (await vscode.workspace.applyEdit(edit)) && (wasDirty || (await document.save()));
   if (!done)
     throw new LoraError('disk', t('The recipe cannot be saved.'), {
       place: { file: recipe.fsPath },

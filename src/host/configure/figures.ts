@@ -9,17 +9,22 @@ import type { Recipe } from '../../shared/recipe';
 import { thisMachine, availableMemory } from '../setup/machineMemory';
 import type { BaseFacts } from '../setup/costs';
 
-/** A safetensors header takes about this much for each tensor, and A and B are two. */
+/** The approximate size of a tensor's entry in a safetensors header. */
 const HEADER_BYTES = 150;
 const F32 = 4;
 
-/** What a choice costs, as the page shows it. */
+/** The settings and the modules whose cost is computed. */
+export interface CostChoice {
+  readonly settings: RankSettings;
+  readonly chosen: readonly TargetableModule[];
+}
+
+/** The cost of a choice, as the page shows it. `available`: bytes of memory. */
 export function figuresOf(
   base: BaseFacts,
   recipe: Recipe,
-  settings: RankSettings,
-  chosen: readonly TargetableModule[],
-  there = availableMemory(),
+  { settings, chosen }: CostChoice,
+  available = availableMemory(),
 ): Figures {
   const { r, lora_alpha, use_rslora, use_dora } = settings;
   const rankOf = (m: TargetableModule) => patternValue(recipe.lora.rank_pattern, m.path, r);
@@ -39,17 +44,17 @@ export function figuresOf(
       base.size.num_layers,
       (plan) =>
         estimateMemory(base.size, { modules: chosen, ranks: rankOf }, { rows, length }, plan),
-      thisMachine(there),
+      thisMachine(available),
     ).estimate,
     full: estimateFullFineTuning(base.size, { rows, length }),
-    there,
+    there: available,
     batch: size,
     length,
     kinds: kindsOf(base.modules, chosen, rankOf),
   };
 }
 
-/** As the recipe's batches are at most; images have a length of their own. */
+/** The largest batch of the recipe. The length of images depends on the base model. */
 function batchOf({ batch }: BaseFacts, { task, training }: Recipe) {
   const size = training.per_device_train_batch_size;
   return {

@@ -11,7 +11,11 @@ import type { TrainState } from '../setup/trainState';
 import { editRecipe } from './editRecipe';
 import { withChoice } from './recipeEdits';
 
-/** Rank and targets of a recipe by quick pick, each choice with its price. Errors: LoraError. */
+/**
+ * Asks for rank and targets by quick picks that show the costs, and writes them to the recipe.
+ *
+ * @throws LoraError when the recipe or its base cannot be read, or the recipe cannot be saved.
+ */
 export async function pickRank(recipe: vscode.Uri): Promise<void> {
   const document = await vscode.workspace.openTextDocument(recipe);
   const { lora, base: file } = parseRecipe(document.getText(), recipe.fsPath);

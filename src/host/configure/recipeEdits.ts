@@ -3,19 +3,20 @@ import type { ChosenTargets } from '../../lora/selection';
 import type { RankSettings } from '../../shared/pages/configure/protocol';
 import type { LoraSettings } from '../../shared/recipe';
 
+/** The settings to write to a recipe. */
 export interface RankChoice {
   readonly settings: RankSettings;
-  /** Null: those that the recipe has. */
+  /** Null: the targets are not changed. */
   readonly targets: ChosenTargets | null;
 }
 
 /**
- * A recipe's text with the choice written in. `now`: what the text says. What does not change,
- * comments and layout too, stays as it is.
+ * The text of a recipe with the choice. `current`: the settings in the text. Everything else, such
+ * as comments and layout, is kept.
  */
 export function withChoice(
   text: string,
-  now: LoraSettings,
+  current: LoraSettings,
   { settings, targets }: RankChoice,
 ): string {
   const wanted: Partial<LoraSettings> = {
@@ -29,7 +30,7 @@ export function withChoice(
   };
   const formattingOptions = { ...indentOf(text), eol: text.includes('\r\n') ? '\r\n' : '\n' };
   return Object.entries(wanted).reduce((edited, [key, value]) => {
-    if (JSON.stringify(now[key as keyof LoraSettings]) === JSON.stringify(value)) return edited;
+    if (JSON.stringify(current[key as keyof LoraSettings]) === JSON.stringify(value)) return edited;
     return applyEdits(
       edited,
       modify(edited, ['lora', key], value ?? undefined, { formattingOptions }),
@@ -46,7 +47,8 @@ function indentOf(text: string): { readonly insertSpaces: boolean; readonly tabS
 }
 
 /**
- * Where two texts differ: offsets in the first, and what stands there in the second. Null: nowhere.
+ * The part in which two texts differ: its offsets in the first text and its replacement in the
+ * second. Null when they are equal.
  */
 export function difference(
   before: string,

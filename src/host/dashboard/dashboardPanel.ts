@@ -18,6 +18,7 @@ import type { PanelHost } from '../webview/panelHost';
 import type { PanelPage } from '../webview/panelSet';
 import { copyText, fileName, savePicture } from '../webview/copyAndSave';
 
+/** What the pages need. */
 export interface DashboardOptions extends PanelHost {
   readonly connect: ConnectRun;
 }
@@ -30,8 +31,8 @@ const OPEN_COMMANDS: Readonly<Record<OpenTarget, string>> = {
 };
 
 /**
- * One webview that shows one run. The page asks with `ready` whenever VS Code has built it anew;
- * while it is hidden nothing is read.
+ * The panel of one run. The page sends `ready` whenever VS Code has loaded it. While it is hidden,
+ * nothing is read.
  */
 export class DashboardPanel implements PanelPage {
   private readonly source: RunSource;

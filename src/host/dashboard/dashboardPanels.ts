@@ -5,9 +5,10 @@ import { VIEWS } from '../manifest/ids';
 import { PanelSet } from '../webview/panelSet';
 import { DashboardPanel, type DashboardOptions } from './dashboardPanel';
 
+/** The open dashboards, by the folder of their run. */
 export type DashboardPanels = PanelSet<string, DashboardPanel>;
 
-/** The dashboards of this window, one a run's folder (absolute), which may still be empty. */
+/** The dashboards of this window, one for each run's folder, which may still be empty. */
 export const dashboardPanels = (options: DashboardOptions): DashboardPanels =>
   new PanelSet({
     view: VIEWS.dashboard,

@@ -3,20 +3,20 @@ import type { EngineNotifications, EngineStatus } from '../../shared/engineProto
 import type { RunRequest } from '../../shared/pages/dashboard/protocol';
 
 /**
- * A connection to the engine of one run. The dashboard disposes what it was given; that closes the
- * connection and leaves the engine running. The engine appends a line to metrics.jsonl before it
- * sends it: the dashboard reads the file and takes `metric` as the sign to look.
+ * A connection to the engine of one run, owned by its receiver. Disposing it leaves the engine
+ * running. The engine appends each line to metrics.jsonl before it sends `metric`, so the dashboard
+ * reads the lines from the file when notified.
  */
 export interface RunFollower extends Disposable {
-  /** Errors: LoraError('engine'). */
+  /** Rejects with a LoraError when the engine refuses or the connection is broken. */
   request(name: 'status' | RunRequest, params: undefined): Promise<EngineStatus>;
   on<N extends 'metric' | 'status' | 'progress' | 'log'>(
     name: N,
     listener: (params: EngineNotifications[N]) => void,
   ): Disposable;
-  /** The engine ended or the pipe broke; called at once when that is so already. */
+  /** Called when the engine has ended or the pipe is broken, immediately if that is already so. */
   onClose(listener: () => void): Disposable;
 }
 
-/** Connects to the run's engine; rejects when there is none or it does not answer. */
+/** Connects to the engine of a run; rejects when there is none or it doesn't respond. */
 export type ConnectRun = (runDir: string) => Promise<RunFollower>;

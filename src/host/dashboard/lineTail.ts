@@ -1,17 +1,17 @@
 import { open } from 'node:fs/promises';
 
 const CHUNK_BYTES = 1 << 20;
-/** A longer line is none of ours: it is skipped, so that a broken file cannot fill the memory. */
-const LONGEST_LINE = 4 << 20;
+/** Longer lines are skipped, so that a broken file cannot fill the memory. */
+const MAX_LINE_BYTES = 4 << 20;
 
 /**
- * Reads a growing file of lines from where it stopped the last time. It asks for the file's size,
- * so it works where file watchers do not.
+ * Reads the new lines of a growing file. It compares the file's size instead of watching the file,
+ * so it also works where file watchers don't.
  */
 export class LineTail {
   private offset = 0;
   private inode: number | undefined;
-  private torn: Buffer = Buffer.alloc(0);
+  private incomplete: Buffer = Buffer.alloc(0);
   private skipping = false;
 
   constructor(
@@ -20,9 +20,9 @@ export class LineTail {
   ) {}
 
   /**
-   * Hands over the whole lines that are new, a chunk at a time, and leaves a torn last line for
-   * later. A file that is not there has no lines. `onRestart` comes first when the file was
-   * replaced or cut: everything handed over before is void.
+   * Passes the new complete lines to `onLines`, a chunk at a time; an incomplete last line is kept
+   * for the next call. A missing file has no lines. `onRestart` is called first when the file was
+   * replaced or truncated: all earlier lines are invalid then.
    */
   async read(onLines: (lines: string[]) => void, onRestart: () => void): Promise<void> {
     const handle = await open(this.file, 'r').catch(() => undefined);
@@ -56,7 +56,7 @@ export class LineTail {
   private restart(inode: number | undefined, onRestart: () => void): void {
     this.offset = 0;
     this.inode = inode;
-    this.torn = Buffer.alloc(0);
+    this.incomplete = Buffer.alloc(0);
     this.skipping = false;
     onRestart();
   }
@@ -67,21 +67,21 @@ export class LineTail {
       this.keep(chunk);
       return [];
     }
-    const lines = Buffer.concat([this.torn, chunk.subarray(0, end)])
+    const lines = Buffer.concat([this.incomplete, chunk.subarray(0, end)])
       .toString('utf8')
       .split('\n');
     if (this.skipping) lines.shift();
     this.skipping = false;
-    this.torn = Buffer.from(chunk.subarray(end + 1));
+    this.incomplete = Buffer.from(chunk.subarray(end + 1));
     return lines;
   }
 
   private keep(chunk: Buffer): void {
-    if (this.skipping || this.torn.length + chunk.length > LONGEST_LINE) {
+    if (this.skipping || this.incomplete.length + chunk.length > MAX_LINE_BYTES) {
       this.skipping = true;
-      this.torn = Buffer.alloc(0);
+      this.incomplete = Buffer.alloc(0);
     } else {
-      this.torn = Buffer.concat([this.torn, chunk]);
+      this.incomplete = Buffer.concat([this.incomplete, chunk]);
     }
   }
 }

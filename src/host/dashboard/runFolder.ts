@@ -8,20 +8,20 @@ import { isEngineAlive, readEngineRecord } from '../../formats/run/engineRecord'
 import { t } from '../text/l10n';
 import { effectiveState } from '../runs/readRun';
 
-/** What a run's folder says of the run now. */
+/** The state of a run as its folder describes it. */
 export interface FolderState {
-  /** null: not written yet, or not readable (then `error` says why). */
+  /** Null: not written yet, or unreadable (then `error` says why). */
   readonly run: RunRecord | null;
   readonly engine: EngineRecord | null;
   readonly error: LoraError | null;
 }
 
-/** How long an engine that was just started may take to write its first file. */
+/** How long a new engine may take to write its first file. */
 const START_MS = 30_000;
 
 /**
- * Reads a run's folder. The engine is looked at first: it writes its last word into run.json before
- * it goes. Never throws.
+ * Reads the folder of a run; never throws. engine.json is read first, because the engine writes its
+ * last state to run.json before it ends.
  */
 export class RunFolder {
   private seen:
@@ -36,6 +36,7 @@ export class RunFolder {
     this.firstLook = now();
   }
 
+  /** The current state; run.json is only parsed again when it has changed. */
   async read(): Promise<FolderState> {
     const engine = await readEngineRecord(this.runDir);
     const file = path.join(this.runDir, RUN_FILES.record);
@@ -81,13 +82,14 @@ async function parseRun(file: string): Promise<{ run: RunRecord | null; error: L
   }
 }
 
-/** The run's status when no engine can be asked. */
+/** The status of a run without a connection to its engine. `now`: in milliseconds since 1970. */
 export function statusFromFolder(
   { run, engine, error }: FolderState,
   lastStep: number,
   now: number,
 ): EngineStatus {
-  const state = run ? effectiveState(run, engine, now) : error ? 'failed' : 'preparing';
+  const stateWithoutRun = error ? 'failed' : 'preparing';
+  const state = run ? effectiveState(run, engine, now) : stateWithoutRun;
   return {
     state,
     step: lastStep,

@@ -19,15 +19,15 @@ import { LineTail } from './lineTail';
 import { RunFolder, statusFromFolder, type FolderState } from './runFolder';
 
 const POLL_MS = 1000;
-/** Lines that come faster than this go to the page together. */
+/** Lines that arrive within this time are sent together. */
 const GATHER_MS = 50;
-/** How long the first picture waits for the engine's word. */
+/** How long the first snapshot waits for the engine's status. */
 const FIRST_ANSWER_MS = 300;
 const LOG_KEPT = 200;
 
 /**
- * The data of one run for one panel. It costs nothing until `start` and after `stop`, and keeps
- * what it has read in between.
+ * The data of one run for one panel. Nothing is read before `start` and after `stop`; what was read
+ * before is kept.
  */
 export class RunSource {
   private history = new RunHistory();
@@ -42,8 +42,8 @@ export class RunSource {
   private restarted = false;
   private gathering = false;
   private connecting = false;
-  private told = '';
-  /** Counts starts and stops: work that was begun before the last one no longer speaks. */
+  private lastStatus = '';
+  /** Counts starts and stops, so that work from before the last one can be discarded. */
   private session = 0;
   private timer: NodeJS.Timeout | undefined;
   private busy = Promise.resolve();
@@ -58,14 +58,17 @@ export class RunSource {
     this.reader = new RunFolder(runDir);
   }
 
+  /** The newest run.json; null until it can be read. */
   get run(): RunRecord | null {
     return this.folder.run;
   }
 
+  /** All metrics read so far. */
   get metrics(): RunHistory {
     return this.history;
   }
 
+  /** The engine's status, or one from the folder without a connection. */
   get status(): EngineStatus {
     return this.engineStatus ?? statusFromFolder(this.folder, this.history.lastStep, Date.now());
   }
@@ -74,7 +77,7 @@ export class RunSource {
   async start(): Promise<void> {
     this.stop();
     const { session } = this;
-    await this.look();
+    await this.read();
     if (session !== this.session) return;
     await Promise.race([this.follow(session), wait(FIRST_ANSWER_MS)]);
     if (session !== this.session) return;
@@ -82,6 +85,7 @@ export class RunSource {
     this.scheduleNext();
   }
 
+  /** Stops reading and closes the connection to the engine. */
   stop(): void {
     this.session++;
     clearTimeout(this.timer);
@@ -90,14 +94,18 @@ export class RunSource {
     this.unfollow();
   }
 
-  /** Errors: LoraError('engine') when no engine can be reached or it refuses. */
+  /**
+   * Sends a request to the engine.
+   *
+   * @throws LoraError('engine') when it cannot be reached or refuses.
+   */
   async request(name: RunRequest): Promise<void> {
     if (!this.follower)
       throw new LoraError('engine', t('The engine of this run does not respond.'), {
         fix: t('Wait until it responds, or check the log.'),
       });
     this.engineStatus = await this.follower.request(name, undefined);
-    this.tellStatus();
+    this.sendStatus();
   }
 
   private scheduleNext(): void {
@@ -116,21 +124,21 @@ export class RunSource {
     const before = this.folder.run;
     this.timer = undefined;
     this.gathering = false;
-    await this.look();
+    await this.read();
     if (session !== this.session) return;
     void this.follow(session);
-    this.tellLines();
+    this.sendLines();
     if (this.folder.run && this.folder.run !== before)
       this.emit({ kind: 'run', run: this.folder.run });
-    this.tellStatus();
+    this.sendStatus();
     this.scheduleNext();
   }
 
   /**
-   * Reads what is new; a reading that a stopped session began ends first, since both read on from
-   * the same place.
+   * Reads what is new, after any reading of a stopped session, since both continue at the same
+   * position.
    */
-  private look(): Promise<void> {
+  private read(): Promise<void> {
     this.busy = this.busy.then(() => this.readAll());
     return this.busy;
   }
@@ -163,10 +171,7 @@ export class RunSource {
     }
   }
 
-  /**
-   * Connects to the engine when there is one that is not followed yet; tries are not made side by
-   * side.
-   */
+  /** Connects to a running engine unless connected or connecting already. */
   private async follow(session: number): Promise<void> {
     if (this.follower || this.connecting || !isEngineAlive(this.folder.engine, Date.now())) return;
     this.connecting = true;
@@ -189,7 +194,7 @@ export class RunSource {
     const status = await follower.request('status', undefined).catch(() => undefined);
     if (!status || this.follower !== follower) return;
     this.engineStatus = status;
-    if (this.timer !== undefined) this.tellStatus();
+    if (this.timer !== undefined) this.sendStatus();
   }
 
   private listen(follower: RunFollower): void {
@@ -206,7 +211,7 @@ export class RunSource {
       'status',
       ifCurrent((status) => {
         this.engineStatus = status;
-        this.tellStatus();
+        this.sendStatus();
       }),
     );
     follower.on(
@@ -237,10 +242,7 @@ export class RunSource {
     follower?.dispose();
   }
 
-  /**
-   * There is something to read: soon, together with what comes until then. While a reading is under
-   * way, right after it.
-   */
+  /** Reads new lines soon, together with those that arrive until then. */
   private gather(): void {
     if (this.gathering) return;
     this.gathering = true;
@@ -254,7 +256,7 @@ export class RunSource {
     this.emit(entry);
   }
 
-  private tellLines(): void {
+  private sendLines(): void {
     if (this.restarted) {
       this.sendSnapshot();
       return;
@@ -265,11 +267,11 @@ export class RunSource {
     this.emit({ kind: 'append', lines });
   }
 
-  private tellStatus(): void {
+  private sendStatus(): void {
     const message = { kind: 'status', status: this.status, link: this.link() } as const;
-    const told = JSON.stringify(message);
-    if (told === this.told) return;
-    this.told = told;
+    const text = JSON.stringify(message);
+    if (text === this.lastStatus) return;
+    this.lastStatus = text;
     this.emit(message);
   }
 
@@ -283,7 +285,7 @@ export class RunSource {
     this.fresh = [];
     this.restarted = false;
     const { status, progress } = this;
-    this.told = JSON.stringify({ kind: 'status', status, link: this.link() });
+    this.lastStatus = JSON.stringify({ kind: 'status', status, link: this.link() });
     this.emit({
       kind: 'snapshot',
       run: this.folder.run,

@@ -10,29 +10,30 @@ import type { Jobs } from '../jobs/jobs';
 import { t } from '../text/l10n';
 import { dataSummary, rowMarksOf, dataStatus } from './dataTexts';
 
-const QUIET_MS = 700;
-/** Rows by the hundred thousand take a while. */
-const LONGEST_MS = 300_000;
+/** How long after an edit the dataset is checked. */
+const DELAY_MS = 700;
+/** Hundreds of thousands of rows take a while. */
+const TIMEOUT_MS = 300_000;
 const SOURCE = 'LoRA';
 
-/** What was found in the rows of a recipe. */
-export interface FoundInRecipe {
+/** What was found in the datasets of a recipe. */
+export interface RecipeFindings {
   readonly recipe: string;
   readonly checked: CheckedRecipe;
 }
 
 /**
- * Marks faults of datasets while they are edited, and tells in the status bar what there is to
- * learn. The rows are read by a process of its own: typing never waits.
+ * Marks problems in datasets while they are edited, and summarizes the data in the status bar. The
+ * rows are read by a separate process so that typing is never delayed.
  */
 export class DataChecks implements vscode.Disposable {
-  private readonly marks = vscode.languages.createDiagnosticCollection('lora-data');
+  private readonly diagnostics = vscode.languages.createDiagnosticCollection('lora-data');
   private readonly status = vscode.window.createStatusBarItem(
     'lora.data',
     vscode.StatusBarAlignment.Right,
     90,
   );
-  private readonly found = new Map<string, FoundInRecipe>();
+  private readonly found = new Map<string, RecipeFindings>();
   private readonly timers = new Map<string, NodeJS.Timeout>();
   private readonly running = new Map<string, AbortController>();
   private readonly disposables: readonly { dispose(): unknown }[];
@@ -43,7 +44,7 @@ export class DataChecks implements vscode.Disposable {
   ) {
     this.status.name = t('LoRA: Data');
     this.disposables = [
-      this.marks,
+      this.diagnostics,
       this.status,
       vscode.window.onDidChangeActiveTextEditor((editor) => {
         if (editor) this.checkSoon(editor.document);
@@ -56,8 +57,8 @@ export class DataChecks implements vscode.Disposable {
     this.checkActive();
   }
 
-  /** What was found last for the recipe that names this file, or is it. */
-  of(file: string): FoundInRecipe | undefined {
+  /** The newest findings for a recipe, or for the recipe that names this dataset. */
+  findingsFor(file: string): RecipeFindings | undefined {
     return [...this.found.values()].find(
       ({ recipe, checked }) =>
         recipe === file || checked.datasets.some((dataset) => dataset.path === file),
@@ -89,7 +90,7 @@ export class DataChecks implements vscode.Disposable {
         this.check(fileName).catch((error: unknown) =>
           this.log(`Data of ${fileName}: ${LoraError.from(error, 'dataset').describe()}`),
         );
-      }, QUIET_MS),
+      }, DELAY_MS),
     );
   }
 
@@ -108,7 +109,7 @@ export class DataChecks implements vscode.Disposable {
     const controller = new AbortController();
     this.running.set(recipe, controller);
     try {
-      this.take(recipe, await this.ask(recipe, controller.signal));
+      this.setFindings(recipe, await this.checkRecipe(recipe, controller.signal));
     } catch (error) {
       if (controller.signal.aborted) return;
       this.forget(recipe);
@@ -118,8 +119,8 @@ export class DataChecks implements vscode.Disposable {
     }
   }
 
-  /** Datasets with changes that are not saved are read from a copy. */
-  private async ask(recipe: string, signal: AbortSignal): Promise<CheckedRecipe> {
+  /** Checks a recipe. Datasets with unsaved changes are read from a copy. */
+  private async checkRecipe(recipe: string, signal: AbortSignal): Promise<CheckedRecipe> {
     const named = await datasetsOf(recipe);
     const dirty = vscode.workspace.textDocuments.filter(
       (document) => document.isDirty && named.includes(document.fileName),
@@ -134,20 +135,20 @@ export class DataChecks implements vscode.Disposable {
       }
       return await this.jobs.ask<CheckedRecipe>(
         ['check', recipe, ...instead],
-        AbortSignal.any([signal, AbortSignal.timeout(LONGEST_MS)]),
+        AbortSignal.any([signal, AbortSignal.timeout(TIMEOUT_MS)]),
       );
     } finally {
       if (folder !== null) await rm(folder, { recursive: true, force: true });
     }
   }
 
-  private take(recipe: string, checked: CheckedRecipe): void {
+  private setFindings(recipe: string, checked: CheckedRecipe): void {
     const before = this.found.get(recipe);
     this.found.set(recipe, { recipe, checked });
     for (const { path: file } of before?.checked.datasets ?? [])
-      this.marks.delete(vscode.Uri.file(file));
+      this.diagnostics.delete(vscode.Uri.file(file));
     for (const dataset of checked.datasets)
-      this.marks.set(
+      this.diagnostics.set(
         vscode.Uri.file(dataset.path),
         rowMarksOf(dataset, checked.max_length).map(toDiagnostic(dataset.path)),
       );
@@ -156,14 +157,14 @@ export class DataChecks implements vscode.Disposable {
 
   private forget(recipe: string): void {
     for (const { path: file } of this.found.get(recipe)?.checked.datasets ?? [])
-      this.marks.delete(vscode.Uri.file(file));
+      this.diagnostics.delete(vscode.Uri.file(file));
     this.found.delete(recipe);
     this.showStatus();
   }
 
   private showStatus(): void {
     const file = vscode.window.activeTextEditor?.document.fileName;
-    const found = file === undefined ? undefined : this.of(file);
+    const found = file === undefined ? undefined : this.findingsFor(file);
     const text = found ? dataStatus(found.checked.datasets, found.checked.task) : '';
     if (!found || text === '') {
       this.status.hide();
@@ -175,7 +176,7 @@ export class DataChecks implements vscode.Disposable {
   }
 }
 
-/** The files that a recipe names as its data; none where it cannot be read. */
+/** The datasets that a recipe names; none when it cannot be read. */
 async function datasetsOf(recipe: string): Promise<readonly string[]> {
   const { checkRecipe } = await import('../../shared/recipeFile');
   const text = await readFile(recipe, 'utf8').catch(() => '');
@@ -192,7 +193,7 @@ async function recipesNaming(file: string): Promise<readonly string[]> {
 const toDiagnostic =
   (file: string) =>
   ({ line, severity, code, message }: ReturnType<typeof rowMarksOf>[number]): vscode.Diagnostic => {
-    const document = vscode.workspace.textDocuments.find((own) => own.fileName === file);
+    const document = vscode.workspace.textDocuments.find((other) => other.fileName === file);
     const length =
       document && line <= document.lineCount ? document.lineAt(line - 1).text.length : 1;
     const diagnostic = new vscode.Diagnostic(
@@ -205,5 +206,6 @@ const toDiagnostic =
     return diagnostic;
   };
 
-export const isMark = ({ source, code }: vscode.Diagnostic): boolean =>
+/** Whether a diagnostic is one of a row, which quick fixes apply to. */
+export const isRowDiagnostic = ({ source, code }: vscode.Diagnostic): boolean =>
   source === SOURCE && (code === 'row' || code === 'cut' || code === 'duplicate');

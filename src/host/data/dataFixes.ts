@@ -2,16 +2,13 @@ import { applyEdits, modify } from 'jsonc-parser';
 import * as vscode from 'vscode';
 import { difference } from '../configure/recipeEdits';
 import { t } from '../text/l10n';
-import { isMark, type DataChecks } from './dataChecks';
+import { isRowDiagnostic, type DataChecks } from './dataChecks';
 
-/**
- * What can be done about a marked row: take it out, take out all that stand twice, or let longer
- * rows in.
- */
+/** Quick fixes for marked rows: remove the row or all duplicates, or raise max_length. */
 export function registerDataFixes(checks: DataChecks): vscode.Disposable {
   const provider: vscode.CodeActionProvider = {
     provideCodeActions: (document, _, { diagnostics }) =>
-      actionsFor(document, diagnostics.filter(isMark), checks),
+      actionsFor(document, diagnostics.filter(isRowDiagnostic), checks),
   };
   return vscode.languages.registerCodeActionsProvider(
     { scheme: 'file', pattern: '**/*.jsonl' },
@@ -25,7 +22,7 @@ async function actionsFor(
   marks: readonly vscode.Diagnostic[],
   checks: DataChecks,
 ): Promise<vscode.CodeAction[]> {
-  const found = checks.of(document.fileName);
+  const found = checks.findingsFor(document.fileName);
   const dataset = found?.checked.datasets.find(({ path }) => path === document.fileName);
   if (!found || !dataset) return [];
   const actions = marks

@@ -1,7 +1,7 @@
 import type { CheckedDataset, CheckedRecipe } from '../../shared/checkedRecipe';
 import { t } from '../text/l10n';
 
-/** What a row's mark says; the editor shows it on the row's line. */
+/** A problem of one row, to mark on its line. */
 export interface RowMark {
   readonly line: number;
   readonly severity: 'error' | 'warning';
@@ -9,10 +9,10 @@ export interface RowMark {
   readonly message: string;
 }
 
-/** So many marks a file: more help nobody. */
-const MOST_MARKS = 500;
+/** The most marks in one file. */
+const MAX_MARKS = 500;
 
-/** The marks of one file, errors first. */
+/** The marks of one file, errors first; at most 500 and one that counts the others. */
 export function rowMarksOf(
   { problems, cut, duplicates }: CheckedDataset,
   max_length: number,
@@ -42,11 +42,11 @@ export function rowMarksOf(
       message: t('Duplicate of line {0}.', first),
     })),
   ].sort((a, b) => Number(a.severity === 'warning') - Number(b.severity === 'warning'));
-  const more = marks.length - MOST_MARKS;
+  const more = marks.length - MAX_MARKS;
   return more <= 0
     ? marks
     : [
-        ...marks.slice(0, MOST_MARKS),
+        ...marks.slice(0, MAX_MARKS),
         {
           line: 1,
           severity: 'warning',
@@ -56,9 +56,10 @@ export function rowMarksOf(
       ];
 }
 
+/** Length of the longest bar, in characters. */
 const BAR = 24;
 
-/** A line for the status bar: how much there is to learn. */
+/** One line for the status bar: the number of errors, else the amount of data. */
 export function dataStatus(datasets: readonly CheckedDataset[], task: string): string {
   const [train] = datasets;
   const errors = datasets.reduce(
@@ -75,7 +76,7 @@ export function dataStatus(datasets: readonly CheckedDataset[], task: string): s
     : t('{0} · {1} tokens', rows, short(tokens));
 }
 
-/** The same at length, as Markdown. */
+/** The same in detail, as Markdown for a tooltip. */
 export function dataSummary({ datasets, base, max_length, task }: CheckedRecipe): string {
   const blocks = datasets.map(({ path, statistics, lengths, cut, duplicates }, i) => {
     const name = `**${i === 0 ? t('Training data') : t('Validation data')}**: ${path.split(/[/\\]/).at(-1)!}`;

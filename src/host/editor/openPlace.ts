@@ -12,7 +12,9 @@ export async function openPlace(place: Place): Promise<void> {
   });
 }
 
-/** Reveals a file or folder in the Explorer view if it is in the workspace, else in the system's. */
+/**
+ * Reveals a file or folder in the Explorer view if it is in the workspace, else in the system's.
+ */
 export async function revealPlace(place: string): Promise<void> {
   const uri = vscode.Uri.file(place);
   await vscode.commands.executeCommand(

@@ -42,7 +42,10 @@ export class EngineLinks implements Disposable {
     return [...this.links.keys()];
   }
 
-  /** Connects unless connected already. An engine that doesn't respond is ignored until the next call. */
+  /**
+   * Connects unless connected already. An engine that doesn't respond is ignored until the next
+   * call.
+   */
   async connect(dir: string): Promise<void> {
     if (this.links.has(dir) || this.connecting.has(dir)) return;
     this.connecting.add(dir);

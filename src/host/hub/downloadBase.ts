@@ -19,35 +19,38 @@ const SUGGESTIONS = [
   { name: 'google/vit-base-patch16-224', megabytes: 350 },
 ] as const;
 
-export interface HubParts {
+/** What a download needs from the extension. */
+export interface HubServices {
   readonly jobs: Jobs;
-  /** The token lies in the system's own store, never in a file. */
+  /** Stores the access token, encrypted. */
   readonly secrets: vscode.SecretStorage;
 }
 
 /**
- * A base of the hub, into a folder of the workspace: asks which and where to. Gives what is the
- * base; undefined: cancelled. Errors: LoraError.
+ * Downloads a base model from the hub into a folder of the workspace; returns its path. Asks for
+ * the model, the folder and, if the hub requires one, an access token. Undefined: cancelled.
+ *
+ * @throws LoraError as `Jobs.run` does.
  */
-export async function downloadBaseCommand(parts: HubParts): Promise<string | undefined> {
+export async function downloadBaseCommand(services: HubServices): Promise<string | undefined> {
   const name = await askName();
   const output = name === undefined ? undefined : await askFolder(name);
   if (name === undefined || output === undefined) return undefined;
   try {
-    return await run(parts, name, output);
+    return await download(services, name, output);
   } catch (error) {
     if (
       !(error instanceof LoraError) ||
       error.place?.key !== 'HF_TOKEN' ||
-      !(await askToken(parts.secrets, error.message))
+      !(await askToken(services.secrets, error.message))
     )
       throw error;
-    return run(parts, name, output);
+    return download(services, name, output);
   }
 }
 
-async function run(
-  { jobs, secrets }: HubParts,
+async function download(
+  { jobs, secrets }: HubServices,
   name: string,
   output: string,
 ): Promise<string | undefined> {
@@ -61,7 +64,7 @@ async function run(
   return done?.base;
 }
 
-/** Asks for a token and keeps it; an empty one forgets what was kept. False: cancelled, or none. */
+/** Asks for an access token and stores it; an empty one deletes the stored one. True: stored. */
 export async function askToken(secrets: vscode.SecretStorage, prompt: string): Promise<boolean> {
   const token = await vscode.window.showInputBox({
     title: t('Hugging Face Token'),
@@ -109,10 +112,10 @@ async function askName(): Promise<string | undefined> {
   }
 }
 
-/** The model's own name. */
+/** The name of a model without its owner. */
 const modelOf = (name: string) => /^(?:https?:\/\/[^/]+\/)?[^/]+\/([^/]+)/.exec(name)?.[1] ?? name;
 
-/** One that is there already may hold what an earlier download left: it goes on. */
+/** An existing folder is accepted: an interrupted download in it is continued. */
 async function askFolder(name: string): Promise<string | undefined> {
   const [root] = vscode.workspace.workspaceFolders ?? [];
   const value = path.join(root?.uri.fsPath ?? '', DOWNLOADS, modelOf(name));

@@ -1,4 +1,5 @@
 import { spawn, type ChildProcess } from 'node:child_process';
+import { throwIfCancelled } from '../../common/cancellation';
 import { LoraError, type SerializedError } from '../../shared/errors';
 import { t } from '../text/l10n';
 
@@ -36,7 +37,8 @@ const MAX_STDERR_CHARACTERS = 4_000;
  */
 export async function runJob<R>(command: JobCommand): Promise<R> {
   const { node, cli, args, env, signal } = command;
-  if (signal.aborted) throw cancelled();
+  const message = t('The job was cancelled.');
+  throwIfCancelled(signal, message);
   const child = spawn(node, [cli, ...args, '--json'], {
     windowsHide: true,
     stdio: ['ignore', 'pipe', 'pipe'],
@@ -46,7 +48,7 @@ export async function runJob<R>(command: JobCommand): Promise<R> {
   child.stdout.setEncoding('utf8').on('data', (chunk: string) => output.addStdout(chunk));
   child.stderr.setEncoding('utf8').on('data', (chunk: string) => output.addStderr(chunk));
   const exitCode = await untilClosed(child, command);
-  if (signal.aborted) throw cancelled();
+  throwIfCancelled(signal, message);
   if (exitCode !== 0 || output.result === undefined) throw output.error(exitCode);
   return output.result as R;
 }
@@ -99,7 +101,9 @@ class JobOutput {
   }
 }
 
-/** Waits for the end of the process, which an abort of the signal interrupts; gives its exit code. */
+/**
+ * Waits for the end of the process, which an abort of the signal interrupts; gives its exit code.
+ */
 function untilClosed(child: ChildProcess, { node, signal }: JobCommand): Promise<number | null> {
   return new Promise((resolve, reject) => {
     let grace: NodeJS.Timeout | undefined;
@@ -119,8 +123,6 @@ function untilClosed(child: ChildProcess, { node, signal }: JobCommand): Promise
     });
   });
 }
-
-const cancelled = () => new LoraError('cancelled', t('The job was cancelled.'));
 
 /** Null for any other line. */
 function parseLine(text: string): JobLine | null {

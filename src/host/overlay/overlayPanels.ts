@@ -20,6 +20,7 @@ import type { PanelHost } from '../webview/panelHost';
 import { PanelSet, type PanelPage } from '../webview/panelSet';
 import { copyText, savePicture } from '../webview/copyAndSave';
 
+/** What the pages need. */
 export interface OverlayOptions extends PanelHost {
   readonly connect: ConnectRun;
   readonly store: RunStore;
@@ -27,9 +28,10 @@ export interface OverlayOptions extends PanelHost {
   readonly dashboards: DashboardPanels;
 }
 
+/** The open pages, by their subject. */
 export type OverlayPanels = PanelSet<OverlaySubject, OverlayPanel>;
 
-/** The pages that lay runs over one another, one for each choice of runs. */
+/** The pages with the curves of several runs, one for each choice of runs. */
 export const overlayPanels = (options: OverlayOptions): OverlayPanels =>
   new PanelSet({
     view: VIEWS.overlay,
@@ -39,16 +41,13 @@ export const overlayPanels = (options: OverlayOptions): OverlayPanels =>
       new OverlayPanel(panel, subject, options),
   });
 
-/**
- * The page asks with `ready` whenever VS Code has built it anew; while it is hidden nothing is
- * read.
- */
+/** The page sends `ready` whenever VS Code has loaded it. While it is hidden, nothing is read. */
 class OverlayPanel implements PanelPage {
   private readonly sources = new Map<string, RunSource>();
   private readonly disposables: readonly { dispose(): unknown }[];
   private readonly send: (message: OverlayHostMessage) => void;
   private live = false;
-  private told = '';
+  private lastSent = '';
 
   constructor(
     readonly panel: vscode.WebviewPanel,
@@ -64,7 +63,7 @@ class OverlayPanel implements PanelPage {
         this.receive(message);
       }),
       panel.onDidChangeViewState(() => {
-        if (!panel.visible) this.rest();
+        if (!panel.visible) this.suspend();
       }),
       store.onDidChange(() => this.follow()),
       queue.onDidChange(() => this.follow()),
@@ -77,11 +76,12 @@ class OverlayPanel implements PanelPage {
   }
 
   dispose(): void {
-    this.rest();
+    this.suspend();
     for (const disposable of this.disposables) disposable.dispose();
   }
 
-  private rest(): void {
+  /** Stops following the runs. */
+  private suspend(): void {
     this.live = false;
     for (const source of this.sources.values()) source.stop();
     this.sources.clear();
@@ -112,14 +112,14 @@ class OverlayPanel implements PanelPage {
   }
 
   private async start(): Promise<void> {
-    this.rest();
+    this.suspend();
     await this.options.store.refresh();
     this.live = true;
-    this.told = '';
+    this.lastSent = '';
     this.follow();
   }
 
-  /** Tells which runs there are, and begins to follow new ones. */
+  /** Sends the list of runs, and starts to follow new ones. */
   private follow(): void {
     if (!this.live) return;
     const runs = this.runs();
@@ -131,8 +131,8 @@ class OverlayPanel implements PanelPage {
       waiting: this.waiting(),
       runs,
     } as const;
-    if (JSON.stringify(message) !== this.told) this.send(message);
-    this.told = JSON.stringify(message);
+    if (JSON.stringify(message) !== this.lastSent) this.send(message);
+    this.lastSent = JSON.stringify(message);
     for (const [dir, source] of this.sources) {
       if (dirs.includes(dir)) continue;
       source.stop();
@@ -143,7 +143,7 @@ class OverlayPanel implements PanelPage {
       const source = new RunSource(
         dir,
         this.options.connect,
-        (own) => this.send({ kind: 'of', dir, message: own }),
+        (message) => this.send({ kind: 'of', dir, message }),
         () => vscode.workspace.isTrusted,
       );
       this.sources.set(dir, source);
@@ -151,7 +151,7 @@ class OverlayPanel implements PanelPage {
     }
   }
 
-  /** In the order in which they began. */
+  /** The runs of the subject, oldest first. */
   private runs(): { dir: string; name: string }[] {
     const { subject } = this;
     const fits = (dir: string, recipe: string | null) =>

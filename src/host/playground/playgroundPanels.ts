@@ -21,12 +21,13 @@ import { copyText } from '../webview/copyAndSave';
 import { keepPrompt, readPrompts } from './prompts';
 import { Server } from './server';
 
+/** What the pages need. */
 export interface PlaygroundOptions extends PanelHost {
-  /** dist/cli.js */
+  /** Absolute path of dist/cli.js. */
   readonly cli: string;
   readonly runtime: RuntimeService;
   readonly nameOf: (adapter: string) => string;
-  /** Asks for one more adapter. Undefined: cancelled. */
+  /** Asks for another adapter. Undefined: cancelled. */
   readonly chooseAdapter: (without: readonly string[]) => Promise<string | undefined>;
 }
 
@@ -35,7 +36,7 @@ interface Subject {
   readonly adapters: readonly string[];
 }
 
-/** The pages on which a base and its adapters answer side by side, one a base. */
+/** The pages on which a base model and its adapters answer prompts, one for each base model. */
 export class PlaygroundPanels implements vscode.Disposable {
   private readonly panels: PanelSet<Subject, PlaygroundPanel>;
 
@@ -48,7 +49,7 @@ export class PlaygroundPanels implements vscode.Disposable {
     });
   }
 
-  /** Opens the page of a base, or brings it to the front, with these adapters among its own. */
+  /** Opens or reveals the page of a base model and adds the adapters to it. */
   show(base: string, adapters: readonly string[]): void {
     this.panels.show({ base, adapters }, undefined, (page) => page.add(adapters));
   }
@@ -59,8 +60,8 @@ export class PlaygroundPanels implements vscode.Disposable {
 }
 
 /**
- * The page asks with `ready` whenever VS Code has built it anew. The model is loaded then, and kept
- * until the page is closed.
+ * The page sends `ready` whenever VS Code has loaded it. The model is loaded then and freed when
+ * the page is closed.
  */
 class PlaygroundPanel implements PanelPage {
   private readonly disposables: readonly vscode.Disposable[];
@@ -165,7 +166,7 @@ class PlaygroundPanel implements PanelPage {
       this.toPhase({ kind: 'failed', message: t('A runtime must be installed first.') });
       return;
     }
-    if (start !== this.starts) return; // another one has begun meanwhile
+    if (start !== this.starts) return; // restarted again in the meantime
     const server = new Server({
       node: process.execPath,
       cli: this.options.cli,
@@ -228,7 +229,7 @@ class PlaygroundPanel implements PanelPage {
     });
   }
 
-  /** Which keeps the prompts: that of the base, else the first of the workspace. */
+  /** The folder that stores the prompts: the workspace folder of the base model, else the first. */
   private get folder(): string {
     return (
       (

@@ -12,16 +12,18 @@ const PromptsSchema = v.array(v.string());
 const fileIn = (folder: string) => path.join(folder, PROMPTS_FILE);
 
 /**
- * The prompts that were asked before, the newest first: a file of the workspace, so that it can be
- * edited and shared. Empty where there is none or it cannot be read.
+ * The earlier prompts, the newest first, from a file in the workspace that can be edited and
+ * shared. Empty when it doesn't exist or cannot be read.
  */
 export async function readPrompts(folder: string): Promise<readonly string[]> {
   return readJson(fileIn(folder), PromptsSchema, []).catch(() => []);
 }
 
 /**
- * Puts a prompt first. Errors: LoraError('disk'), also where what is there cannot be read: it
- * stays.
+ * Adds a prompt as the newest; returns all.
+ *
+ * @throws LoraError('disk') when they cannot be written, or the existing file cannot be read and
+ *   would be lost.
  */
 export async function keepPrompt(folder: string, prompt: string): Promise<readonly string[]> {
   const file = fileIn(folder);

@@ -5,10 +5,11 @@ import { LoraError } from '../../shared/errors';
 import type { ServeEvent, ServeRequest } from '../../shared/serveProtocol';
 import { t } from '../text/l10n';
 
+/** How to start a server. */
 export interface ServerCommand {
-  /** A Node, or the editor's own executable, which ELECTRON_RUN_AS_NODE makes one. */
+  /** Node, or the editor's executable, which ELECTRON_RUN_AS_NODE turns into Node. */
   readonly node: string;
-  /** dist/cli.js */
+  /** Absolute path of dist/cli.js. */
   readonly cli: string;
   readonly base: string;
   readonly adapters: readonly string[];
@@ -16,12 +17,12 @@ export interface ServerCommand {
   readonly onEvent: (event: ServeEvent) => void;
 }
 
-/** How long it may take to end in an orderly way. */
+/** How long the process may take to end by itself. */
 const GRACE_MS = 5_000;
 
 /**
- * The engine's process that holds a base and its adapters in memory. It ends with `dispose`, and
- * with this window.
+ * A process of the engine that keeps a base model and its adapters in memory. It ends with
+ * `dispose`, and with this window.
  */
 export class Server {
   private readonly child: ChildProcessByStdio<Writable, Readable, Readable>;
@@ -41,21 +42,21 @@ export class Server {
       stdio: ['pipe', 'pipe', 'pipe'],
       env: { ...process.env, ...env, ELECTRON_RUN_AS_NODE: '1' },
     });
-    const tell = (event: ServeEvent) => {
+    const emit = (event: ServeEvent) => {
       this.failed ||= event.kind === 'error' && event.id === null;
       if (!this.disposed) onEvent(event);
     };
-    let said = '';
+    let stderr = '';
     this.child.stderr.setEncoding('utf8').on('data', (chunk: string) => {
-      said = (said + chunk).slice(-4000);
+      stderr = (stderr + chunk).slice(-4000);
     });
     createInterface({ input: this.child.stdout }).on('line', (line) => {
-      tell(JSON.parse(line) as ServeEvent);
+      emit(JSON.parse(line) as ServeEvent);
     });
-    this.child.stdin.on('error', () => undefined); // the process has ended, which is told below
+    this.child.stdin.on('error', () => undefined); // the process has ended, which is reported below
     const fail = (message: string, cause?: Error) => {
       if (!this.failed)
-        tell({
+        emit({
           kind: 'error',
           id: null,
           error: new LoraError('engine', message, cause && { cause }).serialize(),
@@ -66,12 +67,13 @@ export class Server {
     );
     this.child.once('close', (code) =>
       fail(
-        said.trim() ||
+        stderr.trim() ||
           t('The model’s process ended with exit code {0} without any output.', String(code)),
       ),
     );
   }
 
+  /** Sends a request; ignored once the process has ended. */
   send(request: ServeRequest): void {
     if (this.child.stdin.writable) this.child.stdin.write(`${JSON.stringify(request)}\n`);
   }

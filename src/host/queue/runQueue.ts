@@ -20,7 +20,6 @@ export interface QueueServices {
   };
   readonly store: {
     readonly runs: readonly RunSummary[];
-    /** Fires when `items` has changed. */
     readonly onDidChange: (listener: () => void) => Disposable;
     refresh(): Promise<void>;
   };
@@ -44,6 +43,7 @@ export class RunQueue implements Disposable {
   /** The user declined to start a run: the queue waits until more are added. */
   private paused = false;
 
+  /** Fires when `items` has changed. */
   readonly onDidChange = this.changed.event;
 
   constructor(private readonly services: QueueServices) {

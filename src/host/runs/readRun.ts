@@ -16,8 +16,8 @@ import { t } from '../text/l10n';
 import { NO_NOTES, readNotes, type RunNotes } from './runNotes';
 
 /**
- * What the folder of a run contains now. `problem`: why run.json cannot be read; such a run is still
- * listed and can be deleted.
+ * What the folder of a run contains now. `problem`: why run.json cannot be read; such a run is
+ * still listed and can be deleted.
  */
 export type RunSnapshot =
   | {

@@ -37,6 +37,7 @@ export class RecordedRecipes implements vscode.TextDocumentContentProvider, vsco
     await vscode.window.showTextDocument(document, { preview: true });
   }
 
+  /** For VS Code: the recipe as JSON. */
   async provideTextDocumentContent({ query }: vscode.Uri): Promise<string> {
     await this.store.refresh();
     const record = this.store.record(query);

@@ -127,8 +127,8 @@ export const isActive = (run: RunSummary): boolean =>
   run.state === 'preparing' || run.state === 'running' || run.state === 'paused';
 
 /**
- * Whether Resume Run applies: a paused engine continues, an ended run is started again from its last
- * checkpoint.
+ * Whether Resume Run applies: a paused engine continues, an ended run is started again from its
+ * last checkpoint.
  */
 export const canResume = (run: RunSummary): boolean =>
   run.state === 'paused' ||

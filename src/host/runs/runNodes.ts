@@ -8,7 +8,9 @@ import { treeRowOf } from './treeRow';
 import { COMMANDS } from '../commands/commandTable';
 import { t } from '../text/l10n';
 
-/** The row of a run. VS Code identifies rows by their objects, so it is kept while the run changes. */
+/**
+ * The row of a run. VS Code identifies rows by their objects, so it is kept while the run changes.
+ */
 export class RunNode {
   constructor(public run: RunSummary) {}
 }

@@ -16,8 +16,8 @@ export interface RunPart {
 }
 
 /**
- * What the folder of a run contains: its adapter or model, the best one, checkpoints from the newest
- * on, samples, recipe and log.
+ * What the folder of a run contains: its adapter or model, the best one, checkpoints from the
+ * newest on, samples, recipe and log.
  */
 export async function partsOf(run: RunSummary): Promise<RunPart[]> {
   const inRun = (...names: string[]) => path.join(run.dir, ...names);

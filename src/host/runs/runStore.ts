@@ -157,7 +157,9 @@ async function inParallel<T>(items: readonly T[], act: (item: T) => Promise<void
   );
 }
 
-/** A text that changes with a run's record, notes or engine file; empty while there is no record. */
+/**
+ * A text that changes with a run's record, notes or engine file; empty while there is no record.
+ */
 async function stampOf(
   dir: string,
 ): Promise<{ readonly stamp: string; readonly existing: ExistingRunFiles }> {

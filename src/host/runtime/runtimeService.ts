@@ -11,7 +11,7 @@ import type { ExtensionLog } from '../errors/extensionLog';
 import { t } from '../text/l10n';
 import { describeRuntime } from './describeRuntime';
 
-/** Variables that tell the engine which runtime to use. */
+/** Environment variables that select the engine's runtime. */
 export type RuntimeEnv = Readonly<Record<string, string>>;
 
 interface Found {
@@ -20,13 +20,13 @@ interface Found {
 }
 
 /**
- * Finds the runtime, asks before it installs one, and tells which it is. What installs it is loaded
- * when it is needed.
+ * Finds the runtime, and installs one after asking. The modules that find and install it are loaded
+ * when they are needed.
  */
 export class RuntimeService {
   private asking: Promise<RuntimeEnv | undefined> | undefined;
 
-  /** `dist`: the folder of the bundles. `home`: where this extension installs runtimes. */
+  /** `dist`: folder of the bundles. `home`: folder in which runtimes are installed. */
   constructor(
     private readonly dist: string,
     private readonly home: string,
@@ -34,19 +34,23 @@ export class RuntimeService {
   ) {}
 
   /**
-   * What the engine needs to know to start; undefined when the user does not want a runtime
-   * installed. Errors: LoraError('runtime').
+   * The environment for an engine, after installing a runtime if there is none. Undefined: the user
+   * declined.
+   *
+   * @throws LoraError('runtime') when the configured runtime cannot be used.
    */
   async ensure(): Promise<RuntimeEnv | undefined> {
     const found = await this.find();
-    if (!found) return (this.asking ??= this.ask().finally(() => (this.asking = undefined)));
+    if (!found) return this.askOnce();
     if (found.runtime.kind === 'wasm') void vscode.window.showWarningMessage(found.runtime.why);
     return found.env;
   }
 
   /**
-   * `device`: gpu for TensorFlow with CUDA. Undefined: cancelled. Errors: LoraError('runtime') when
-   * every source failed.
+   * Installs TensorFlow, for the GPU with CUDA, under a notification with progress. Undefined:
+   * cancelled.
+   *
+   * @throws LoraError('runtime') when every source has failed.
    */
   async install(device: 'cpu' | 'gpu' = 'cpu'): Promise<RuntimeEnv | undefined> {
     return vscode.window.withProgress(
@@ -86,6 +90,7 @@ export class RuntimeService {
     );
   }
 
+  /** Shows which runtime is used, with buttons to install another or to change the setting. */
   async show(): Promise<void> {
     const found = await this.find();
     const gpu = await findGpu();
@@ -112,6 +117,16 @@ export class RuntimeService {
       await vscode.commands.executeCommand('workbench.action.openSettings', SETTINGS.runtimePath);
   }
 
+  /** Two runs that start at the same time share one question. */
+  private async askOnce(): Promise<RuntimeEnv | undefined> {
+    this.asking ??= this.ask();
+    try {
+      return await this.asking;
+    } finally {
+      this.asking = undefined;
+    }
+  }
+
   private async ask(): Promise<RuntimeEnv | undefined> {
     const size = PLATFORM_PINS[platformKey()]?.wheel_size ?? 0;
     const [install, forGpu] = [t('Install'), t('Install for the GPU')];
@@ -134,12 +149,12 @@ export class RuntimeService {
     try {
       return await this.install(chosen === forGpu ? 'gpu' : 'cpu');
     } catch (error) {
-      return this.offerSlowWay(LoraError.from(error, 'runtime'));
+      return this.offerWebAssembly(LoraError.from(error, 'runtime'));
     }
   }
 
-  /** WebAssembly trains at a fifth of the speed: only when the user says so. */
-  private async offerSlowWay(error: LoraError): Promise<RuntimeEnv | undefined> {
+  /** WebAssembly is about five times slower, so the user must agree. */
+  private async offerWebAssembly(error: LoraError): Promise<RuntimeEnv | undefined> {
     this.log.error(error.describe());
     const [slow, log] = [t('Train Slowly with WebAssembly'), t('Show Log')];
     const chosen = await vscode.window.showErrorMessage(error.message, slow, log);
@@ -152,7 +167,7 @@ export class RuntimeService {
     return (await this.find())?.runtime ?? null;
   }
 
-  /** The one of the setting or of this extension, else one that the command line has installed. */
+  /** The runtime of the setting or of this extension, else that of the command line. */
   private async find(): Promise<Found | null> {
     const { defaultRuntimeHome, findRuntime } = await import('../../runtime/findRuntime');
     for (const home of new Set([this.home, defaultRuntimeHome()])) {
@@ -168,12 +183,12 @@ export class RuntimeService {
   }
 }
 
-/** An untrusted workspace's own value is held back by the editor (restrictedConfigurations). */
+/** VS Code ignores the value of an untrusted workspace (restrictedConfigurations). */
 function settingPath(): string | null {
   return vscode.workspace.getConfiguration().get<string>(SETTINGS.runtimePath, '').trim() || null;
 }
 
-/** What TensorFlow with CUDA has to download; 0 where there is none. */
+/** The download size of TensorFlow with CUDA; 0 where there is none for this platform. */
 const GPU_BYTES =
   PLATFORM_PINS[platformKey()]?.gpu?.wheels.reduce((sum, { wheel_size }) => sum + wheel_size, 0) ??
   0;

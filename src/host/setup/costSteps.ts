@@ -56,7 +56,9 @@ export async function askTargets(
     : picked;
 }
 
-/** The first choice is the typed one and must stay visible, even if the list's filter excludes it. */
+/**
+ * The first choice is the typed one and must stay visible, even if the list's filter excludes it.
+ */
 const toChoice =
   (typed: string) =>
   <T>(choice: PricedChoice<T>, index: number): PickItem<T> => ({

@@ -16,7 +16,10 @@ export interface PickOptions<T> {
   readonly first: boolean;
   /** The item that is active at first; by default the first one. */
   readonly isDefault: (value: T) => boolean;
-  /** Calls `show` with all items found so far, each time more are found. Progress is shown until it ends. */
+  /**
+   * Calls `show` with all items found so far, each time more are found. Progress is shown until it
+   * ends.
+   */
   readonly fill: (show: (choices: readonly PickItem<T>[]) => void) => Promise<void> | void;
   /** The items for a typed text, for questions that accept free input. */
   readonly typed?: (text: string) => readonly PickItem<T>[];

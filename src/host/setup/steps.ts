@@ -1,4 +1,6 @@
-/** How a step ended. `skip`: it had nothing to ask, so the next step in the same direction follows. */
+/**
+ * How a step ended. `skip`: it had nothing to ask, so the next step in the same direction follows.
+ */
 export type Outcome<S> =
   | { readonly kind: 'next'; readonly state: S }
   | { readonly kind: 'back' }

@@ -20,7 +20,10 @@ export interface BaseCandidate {
 /** Later parts of a split GGUF file, vision projectors and vocabularies are not base models. */
 const NOT_A_BASE = /-\d{5}-of-\d{5}\.gguf$|mmproj|ggml-vocab/i;
 
-/** The base models in one folder: the folder itself if it is a Hugging Face model, else its .gguf files. */
+/**
+ * The base models in one folder: the folder itself if it is a Hugging Face model, else its .gguf
+ * files.
+ */
 export async function basesIn(
   dir: string,
   names: readonly string[],

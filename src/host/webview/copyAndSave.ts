@@ -3,7 +3,7 @@ import * as vscode from 'vscode';
 import type { SavePicture } from '../../shared/pages/dashboard/protocol';
 import { t } from '../text/l10n';
 
-/** Saves a chart where the user says. */
+/** Asks where to save a chart, and saves it as PNG. `folder`: the suggested folder. */
 export async function savePicture({ name, url }: SavePicture, folder: string): Promise<void> {
   const target = await vscode.window.showSaveDialog({
     defaultUri: vscode.Uri.file(path.join(folder, `${fileName(name)}.png`)),
@@ -16,10 +16,11 @@ export async function savePicture({ name, url }: SavePicture, folder: string): P
     );
 }
 
+/** Copies a text to the clipboard and confirms it in the status bar. */
 export async function copyText(text: string): Promise<void> {
   await vscode.env.clipboard.writeText(text);
   vscode.window.setStatusBarMessage(t('Copied'), 3_000);
 }
 
-/** A title as a file's name. */
+/** A title as a valid file name. */
 export const fileName = (title: string): string => title.replace(/[^\p{L}\p{N}._-]+/gu, '-');

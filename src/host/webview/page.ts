@@ -3,6 +3,7 @@ import * as vscode from 'vscode';
 import { PAGES, type PageId } from '../../shared/pages/pages';
 import { pageHtml, type PageParts } from './pageHtml';
 
+/** Which page to open. */
 export interface PageOptions extends Pick<PageParts, 'facts'> {
   readonly extensionUri: vscode.Uri;
   readonly page: PageId;

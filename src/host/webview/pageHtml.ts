@@ -1,3 +1,4 @@
+/** What a page is made of. */
 export interface PageParts {
   /** The webview's own origin, for the style sheet and the font. */
   readonly cspSource: string;

@@ -1,30 +1,32 @@
 import * as vscode from 'vscode';
 
-/** What stands behind one panel. */
+/** What a panel shows. */
 export interface PanelPage {
   readonly panel: vscode.WebviewPanel;
-  /** Stops reading and listening; the tab stays, for VS Code to bring back after a reload. */
+  /** Stops reading and listening. The tab stays open, so that VS Code can restore it. */
   dispose(): void;
 }
 
+/** How a set of panels works. */
 export interface PanelSetOptions<S, P extends PanelPage> {
   /** The view type. */
   readonly view: string;
-  /** What a page that VS Code brings back was about. Undefined: it cannot be told. */
+  /** The subject of a page that VS Code restores; undefined when its state is invalid. */
   readonly subjectOf: (state: unknown) => S | undefined;
-  /** Two subjects of one key share a panel. */
+  /** Subjects with equal keys share a panel. */
   readonly keyOf: (subject: S) => string;
   readonly make: (panel: vscode.WebviewPanel, subject: S) => P;
 }
 
+/** Where a new panel is opened. */
 export interface PanelPlace {
   readonly viewColumn: vscode.ViewColumn;
   readonly preserveFocus?: boolean;
 }
 
 /**
- * Panels of one kind, one a subject, which outlive reloads of the window. Made at activation: it
- * tells VS Code how to bring them back.
+ * The panels of one kind, one for each subject. It must be created at activation, so that VS Code
+ * can restore the panels after a reload of the window.
  */
 export class PanelSet<S, P extends PanelPage> implements vscode.Disposable {
   private readonly pages = new Map<string, P>();
@@ -41,10 +43,7 @@ export class PanelSet<S, P extends PanelPage> implements vscode.Disposable {
     });
   }
 
-  /**
-   * Opens the panel of a subject; the one that is open already is handed to `again`, which brings
-   * it to the front.
-   */
+  /** Opens the panel of a subject. If it is open already, `again` is called, which reveals it. */
   show(
     subject: S,
     place: PanelPlace = { viewColumn: vscode.ViewColumn.Active },

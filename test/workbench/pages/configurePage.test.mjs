@@ -29,7 +29,7 @@ async function hostMessages() {
       const base = await readBaseFacts(file);
       const recipe = parseRecipe(JSON.stringify({ base: file, dataset: 'x.jsonl' }), 'lora.json');
       const chosen = base.modules.filter((m) => choose(m.path));
-      const figures = figuresOf(base, recipe, settings, chosen, there);
+      const figures = figuresOf(base, recipe, { settings, chosen }, there);
       const kind = kindNames(base.modules);
       const advice = adviceFor({ base, settings, chosen, figures, rows: 120, used: { run: 'train on tiny', adapter: '/a', paid: 8, kept: 3 } });
       return { kind: 'recipe', file: 'lora.json', applied: 0, base: base.name, settings, figures, chosen: base.modules.flatMap((m, i) => (choose(m.path) ? [i] : [])),

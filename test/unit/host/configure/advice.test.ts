@@ -24,7 +24,7 @@ function facts({
     base,
     settings,
     chosen,
-    figures: figuresOf(base, recipe, settings, chosen, there),
+    figures: figuresOf(base, recipe, { settings, chosen }, there),
     rows: 5_000,
     used: null,
     ...rest,
@@ -79,8 +79,13 @@ describe('the figures of a choice', () => {
   it("count r·(in + out) a module, with rank_pattern and DoRA's lengths", () => {
     const sides = (own: typeof linear) =>
       own.reduce((sum, m) => sum + m.in_features + m.out_features, 0);
-    expect(figuresOf(base, recipe, plain, linear).trainable).toBe(8 * sides(linear));
-    const dora = figuresOf(base, recipe, { ...plain, use_dora: true }, linear);
+    expect(figuresOf(base, recipe, { settings: plain, chosen: linear }).trainable).toBe(
+      8 * sides(linear),
+    );
+    const dora = figuresOf(base, recipe, {
+      settings: { ...plain, use_dora: true },
+      chosen: linear,
+    });
     expect(dora.trainable).toBe(
       8 * sides(linear) + linear.reduce((sum, m) => sum + m.out_features, 0),
     );
@@ -89,14 +94,17 @@ describe('the figures of a choice', () => {
       linear.filter((m) => m.path.endsWith('q_proj')),
       linear.filter((m) => !m.path.endsWith('q_proj')),
     ];
-    expect(figuresOf(base, pattern, plain, linear)).toMatchObject({
+    expect(figuresOf(base, pattern, { settings: plain, chosen: linear })).toMatchObject({
       trainable: 2 * sides(q) + 8 * sides(others),
       otherRanks: q.length,
     });
   });
 
   it('hold full fine-tuning against it: gradients and moments of every weight', () => {
-    const { memory, full, parameters, trainable } = figuresOf(base, recipe, plain, linear);
+    const { memory, full, parameters, trainable } = figuresOf(base, recipe, {
+      settings: plain,
+      chosen: linear,
+    });
     expect([full.gradients, full.optimizer]).toEqual([4 * parameters, 8 * parameters]);
     expect([memory.gradients, memory.optimizer]).toEqual([4 * trainable, 8 * trainable]);
     for (const { total, ...parts } of [memory, full])
