@@ -1,23 +1,23 @@
 import type { Problem } from './errors';
 
-/** What `lora check --json` says of a recipe's rows. Lengths in tokens. */
+/** The result of `lora check --json`: a report on a recipe's rows. Lengths are in tokens. */
 export interface CheckedRecipe {
   readonly task: string;
-  /** Null where it cannot be read: then nothing is known of tokens. */
+  /** Null if it cannot be read; then nothing is known about tokens. */
   readonly base: string | null;
   readonly max_length: number;
-  /** The training set, and the validation set where the recipe names one. */
+  /** The training set, and the validation set if the recipe names one. */
   readonly datasets: readonly CheckedDataset[];
 }
 
+/** The report on one dataset. */
 export interface CheckedDataset {
   readonly path: string;
   readonly problems: readonly Problem[];
-  /** Rows that are longer than max_length. */
   readonly cut: readonly CutRow[];
-  /** Rows that say what an earlier one says. */
+  /** Rows with the same content as an earlier one. */
   readonly duplicates: readonly DuplicateRow[];
-  /** Null where rows cannot be read as the task wants them. */
+  /** Null if the rows do not have the form that the task requires. */
   readonly statistics: {
     readonly examples: number;
     readonly tokens: number;
@@ -28,14 +28,14 @@ export interface CheckedDataset {
   readonly lengths: readonly LengthBin[];
 }
 
-/** A row that is longer than max_length. */
+/** A row that is longer than max_length, and how many tokens it loses. */
 export interface CutRow {
   readonly line: number;
   readonly length: number;
   readonly lost: number;
 }
 
-/** A row that says what an earlier one says. */
+/** A row with the same content as the earlier row at line `first`. */
 export interface DuplicateRow {
   readonly line: number;
   readonly first: number;

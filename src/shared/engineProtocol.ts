@@ -3,27 +3,28 @@ import type { SerializedError } from './errors';
 import type { RunState } from './run';
 
 /**
- * JSON-RPC 2.0 over a run's named pipe. The engine serves; any number of clients may follow one
- * run.
+ * Requests from clients to the engine: JSON-RPC 2.0 over the run's named pipe. Any number of
+ * clients can connect to a run.
  */
 export interface EngineRequests {
-  /** What a client needs that comes late; the history is in metrics.jsonl. */
+  /** The current status, for a client that connects later; the history is in metrics.jsonl. */
   readonly status: { params: undefined; result: EngineStatus };
   readonly pause: { params: undefined; result: EngineStatus };
   readonly resume: { params: undefined; result: EngineStatus };
-  /** Ends after the step under way; the adapter so far and a checkpoint are kept. */
+  /** Stops the run. The adapter so far and a checkpoint are kept. */
   readonly stop: { params: undefined; result: EngineStatus };
-  /** Writes a checkpoint after the step under way; gives its path relative to the run's folder. */
+  /** Writes a checkpoint after the current step; returns its path within the run's folder. */
   readonly checkpoint: { params: undefined; result: { readonly path: string } };
-  /** Answers a prompt with the adapter as it is now, between two steps. */
+  /** Answers a prompt with the present adapter, after the current step. */
   readonly generate: { params: GenerateParams; result: { readonly text: string } };
   /**
-   * What follows when the last client has gone: seconds null (the default): go on; else stop, once
-   * nobody has been connected for so long.
+   * Stops the run once no client has been connected for this many seconds. Null (the default): it
+   * continues without clients.
    */
   readonly stop_when_alone: { params: { readonly seconds: number | null }; result: EngineStatus };
 }
 
+/** Notifications from the engine to all clients. */
 export interface EngineNotifications {
   readonly metric: MetricLine;
   readonly status: EngineStatus;
@@ -31,29 +32,33 @@ export interface EngineNotifications {
   readonly log: { readonly level: 'info' | 'warn' | 'error'; readonly message: string };
 }
 
+/** The state of a run at one moment. */
 export interface EngineStatus {
   readonly state: RunState;
   readonly step: number;
   readonly total_steps: number | null;
-  /** Seconds until the end at the present speed; null while unknown. */
+  /** Estimated seconds until the end; null while unknown. */
   readonly seconds_left: number | null;
   readonly error: SerializedError | null;
-  /** Bytes of the GPU's memory in use, by whatever program, and in all; none on a CPU. */
+  /** Bytes of GPU memory, used by all programs and in total; null on a CPU. */
   readonly device_memory?: { readonly used: number; readonly total: number } | null;
 }
 
-/** What the engine does before and beside the steps. */
+/** What the engine is doing, and how far it is. */
 export interface EngineProgress {
   readonly phase:
     'reading data' | 'loading model' | 'training' | 'evaluating' | 'sampling' | 'saving';
-  /** From 0 to 1; null where it cannot be told. */
+  /** From 0 to 1; null if unknown. */
   readonly fraction: number | null;
 }
 
+/** A prompt, and how to answer it. */
 export interface GenerateParams {
   readonly prompt: string;
+  /** Whether the prompt goes through the chat template. */
   readonly chat: boolean;
   readonly max_new_tokens: number;
+  /** 0: the most likely token always. */
   readonly temperature: number;
 }
 

@@ -13,7 +13,7 @@ export type ErrorArea =
   | 'usage'
   | 'cancelled';
 
-/** Where in a file something is wrong. Lines and columns count from 1. */
+/** The location of a fault in a file. Lines and columns are counted from 1. */
 export interface Place {
   readonly file: string;
   readonly line?: number;
@@ -22,7 +22,7 @@ export interface Place {
   readonly key?: string;
 }
 
-/** One fault: a full sentence for the user and where it is. */
+/** One fault: a full sentence for the user, and its location. */
 export interface Problem {
   readonly message: string;
   readonly place?: Place;
@@ -31,15 +31,15 @@ export interface Problem {
 
 interface LoraErrorOptions {
   readonly place?: Place;
-  /** What the user can do about it: an imperative sentence. */
+  /** What the user can do: an imperative sentence. */
   readonly fix?: string;
-  /** All faults, when there are several (a dataset's rows, a recipe's keys). */
+  /** All faults, if there are several (in a dataset's rows or a recipe's keys). */
   readonly problems?: readonly Problem[];
-  /** The developer's cause. */
+  /** The original error, for developers. */
   readonly cause?: unknown;
 }
 
-/** An error as plain data, to cross a pipe or a thread. */
+/** An error as plain data, to be sent through a pipe or between threads. */
 export interface SerializedError {
   readonly area: ErrorArea;
   readonly message: string;
@@ -51,7 +51,7 @@ export interface SerializedError {
 
 const PROBLEMS_SHOWN = 20;
 
-/** An error that is meant to be read by the user: what is wrong, where, and what to do. */
+/** An error for the user: what is wrong, where, and what to do. */
 export class LoraError extends Error {
   override readonly name = 'LoraError';
   readonly place: Place | undefined;
@@ -69,7 +69,7 @@ export class LoraError extends Error {
     this.problems = options.problems ?? [];
   }
 
-  /** The whole text for a terminal or a notification: place, message, the first problems, fix. */
+  /** The full text for a terminal: place, message, the first problems, fix. */
   describe(): string {
     const head = this.place ? `${formatPlace(this.place)}: ${this.message}` : this.message;
     const lines = this.problems
@@ -84,12 +84,13 @@ export class LoraError extends Error {
     ].join('\n');
   }
 
-  /** Every fault that has a place in a file: the problems, or the error itself. */
+  /** The faults that have a place in a file: the problems, or the error itself. */
   faults(): readonly Problem[] {
     if (this.problems.length > 0 || this.place === undefined) return this.problems;
     return [{ severity: 'error', message: this.message, place: this.place }];
   }
 
+  /** As plain data; the cause becomes text. */
   serialize(): SerializedError {
     return {
       area: this.area,
@@ -106,6 +107,7 @@ export class LoraError extends Error {
     };
   }
 
+  /** The error that `serialize` has turned into data. */
   static deserialize(data: SerializedError): LoraError {
     return new LoraError(data.area, data.message, {
       ...(data.place && { place: data.place }),
@@ -115,7 +117,7 @@ export class LoraError extends Error {
     });
   }
 
-  /** Wraps anything thrown; a LoraError passes unchanged. */
+  /** Wraps anything that was thrown; a LoraError is returned unchanged. */
   static from(error: unknown, area: ErrorArea): LoraError {
     if (error instanceof LoraError) return error;
     const message = error instanceof Error ? error.message : String(error);

@@ -1,6 +1,6 @@
 /**
- * The known name nearest to `word` by edits, or undefined when none is close (more than 2 edits or
- * a third of its length).
+ * The known name with the smallest edit distance to `word`; undefined if that distance is more than
+ * 2 and more than a third of the word's length.
  */
 export function nearestName(word: string, known: Iterable<string>): string | undefined {
   let best: string | undefined;
@@ -12,7 +12,7 @@ export function nearestName(word: string, known: Iterable<string>): string | und
   return best;
 }
 
-/** Levenshtein distance, one row at a time. */
+/** Levenshtein distance: the number of single-character edits between two texts. */
 export function editDistance(a: string, b: string): number {
   let row = Array.from({ length: b.length + 1 }, (_, j) => j);
   for (let i = 1; i <= a.length; i++) {

@@ -2,10 +2,10 @@
 export type Random = () => number;
 
 /**
- * A stream of random numbers that depends on nothing but its name: the same seed and stream give
- * the same numbers on every machine, so that resuming needs counters only, e.g. createRandom(seed,
- * 'shuffle', epoch). The generator is sfc32 (Chris Doty-Humphrey, PractRand), 128 bits of state,
- * seeded by hashing the name.
+ * A stream of random numbers that depends only on its seed and name, on every machine. A resumed
+ * run therefore needs no random state, only counters: createRandom(seed, 'shuffle', epoch). The
+ * generator is sfc32 (Chris Doty-Humphrey, PractRand) with 128 bits of state, seeded with a hash of
+ * the name.
  */
 export function createRandom(seed: number, ...stream: readonly (string | number)[]): Random {
   const name = JSON.stringify([seed, ...stream]);
@@ -23,7 +23,7 @@ export function createRandom(seed: number, ...stream: readonly (string | number)
   return next;
 }
 
-/** A shuffled copy: Fisher-Yates, every order equally likely. */
+/** A shuffled copy (Fisher-Yates): every order is equally likely. */
 export function shuffle<T>(items: readonly T[], random: Random): T[] {
   const shuffled = [...items];
   for (let i = shuffled.length - 1; i > 0; i--) {
@@ -33,10 +33,10 @@ export function shuffle<T>(items: readonly T[], random: Random): T[] {
   return shuffled;
 }
 
-/** As many rounds as PractRand's own seeding takes to mix three words. */
+/** PractRand's own seeding discards this many outputs to mix three words. */
 const SEEDING_ROUNDS = 15;
 
-/** 32 bits: FNV-1a over UTF-16 units from a start of its own, then MurmurHash3's finalizer. */
+/** A 32-bit hash: FNV-1a over UTF-16 units from a given start, then MurmurHash3's finalizer. */
 function hash(text: string, start: number): number {
   let h = start;
   for (let i = 0; i < text.length; i++) h = Math.imul(h ^ text.charCodeAt(i), 0x01000193);

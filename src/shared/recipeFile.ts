@@ -7,15 +7,12 @@ import { RecipeSchema, type Recipe } from './recipe';
 import { recipeRoot, recipeTree } from './recipeTree';
 import { isObject } from './values';
 
-/**
- * A recipe as text: every default filled in and paths made absolute, or all of its faults at their
- * lines.
- */
+/** A recipe with all defaults filled in and absolute paths, or all faults of its text. */
 export type ParsedRecipe =
   | { readonly recipe: Recipe; readonly problems: readonly [] }
   | { readonly recipe: null; readonly problems: readonly Problem[] };
 
-/** Reads a recipe (JSON with comments). Errors: LoraError('recipe') with every fault. */
+/** Parses a recipe (JSON with comments). @throws LoraError('recipe') with all faults */
 export function parseRecipe(text: string, file: string): Recipe {
   const { recipe, problems } = checkRecipe(text, file);
   if (recipe) return recipe;
@@ -28,7 +25,7 @@ export function parseRecipe(text: string, file: string): Recipe {
   });
 }
 
-/** Like `parseRecipe`, without throwing. */
+/** Like `parseRecipe`, but returns the faults. */
 export function checkRecipe(text: string, file: string): ParsedRecipe {
   const lines = lineStarts(text);
   const at = (offset: number): Place => placeOf(file, lines, offset);
@@ -37,7 +34,7 @@ export function checkRecipe(text: string, file: string): ParsedRecipe {
     return {
       recipe: null,
       problems: [
-        { severity: 'error', message: 'Nested deeper than any recipe is.', place: at(tree.offset) },
+        { severity: 'error', message: 'The recipe is nested too deeply.', place: at(tree.offset) },
       ],
     };
   const { root, errors } = tree;
@@ -56,7 +53,7 @@ export function checkRecipe(text: string, file: string): ParsedRecipe {
   return { recipe: null, problems };
 }
 
-/** Where a key such as lora.target_modules stands in a recipe, or what of it is there. */
+/** The place of a key such as lora.target_modules in a recipe, or of its nearest parent. */
 export function placeOfKey(text: string, file: string, key: string): Place {
   const root = recipeRoot(text);
   return root
@@ -88,10 +85,7 @@ const spaced = (code: string) => code.replace(/([a-z])([A-Z])/g, '$1 $2').toLowe
 const isUnknownKey = (issue: v.BaseIssue<unknown>) =>
   issue.type === 'strict_object' && issue.expected === 'never';
 
-/**
- * Keys that the schema does not know, and keys that stand twice (of which JSON would keep the last
- * in silence).
- */
+/** Faults of unknown keys and of duplicate keys (JSON would silently keep the last one). */
 function keyProblems(
   node: Node,
   schema: unknown,
@@ -105,21 +99,27 @@ function keyProblems(
     if (!key) return [];
     const name = String(key.value);
     const place = { ...at(key.offset), key: path + name };
-    const fault = !Object.hasOwn(entries, name)
-      ? unknownKey(name, entries)
-      : seen.has(name)
-        ? `"${name}" stands here twice.`
-        : undefined;
+    const fault = keyFault(name, entries, seen);
     seen.add(name);
-    if (fault !== undefined) return [{ severity: 'error' as const, message: fault, place }];
+    if (fault !== null) return [{ severity: 'error' as const, message: fault, place }];
     return value ? keyProblems(value, entries[name], at, `${path}${name}.`) : [];
   });
 }
 
-function unknownKey(name: string, entries: Record<string, unknown>): string {
+function keyFault(
+  name: string,
+  entries: Record<string, unknown>,
+  seen: ReadonlySet<string>,
+): string | null {
+  if (!Object.hasOwn(entries, name)) return unknownKeyFault(name, entries);
+  return seen.has(name) ? `The key "${name}" is duplicated.` : null;
+}
+
+function unknownKeyFault(name: string, entries: Record<string, unknown>): string {
   const known = Object.keys(entries).filter((key) => !key.startsWith('$'));
   const nearest = nearestName(name, known);
-  return `Unknown key "${name}". ${nearest ? `Did you mean "${nearest}"?` : `Known here: ${known.join(', ')}.`}`;
+  const hint = nearest ? `Did you mean "${nearest}"?` : `Known keys: ${known.join(', ')}.`;
+  return `Unknown key "${name}". ${hint}`;
 }
 
 function valueProblem(
@@ -143,22 +143,22 @@ function valueFault(issue: v.BaseIssue<unknown>, key: string): string {
     (issue.type === 'strict_object' && issue.input === undefined)
   )
     return `"${key}" is missing.`;
-  const own = issue.message.startsWith('must')
+  const rule = issue.message.startsWith('must')
     ? issue.message
     : `must be ${issue.expected ?? 'something else'}`;
-  return `"${key}" ${own}, not ${JSON.stringify(issue.input)}.`;
+  return `"${key}" ${rule}, not ${JSON.stringify(issue.input)}.`;
 }
 
+/** The keys of an object schema, also inside optional(…) and pipe(…). */
 function entriesOf(schema: unknown): Record<string, unknown> | undefined {
   if (!isObject(schema)) return undefined;
   if ('entries' in schema) return schema['entries'] as Record<string, unknown>;
-  return 'wrapped' in schema
-    ? entriesOf(schema['wrapped'])
-    : 'pipe' in schema
-      ? entriesOf((schema['pipe'] as unknown[])[0])
-      : undefined;
+  if ('wrapped' in schema) return entriesOf(schema.wrapped);
+  if ('pipe' in schema) return entriesOf((schema.pipe as unknown[])[0]);
+  return undefined;
 }
 
+/** The node at a path, or at the longest part of it that exists. */
 function nearestNode(root: Node, path: readonly (string | number)[]): Node {
   for (let length = path.length; length > 0; length--) {
     const node = findNodeAtLocation(root, path.slice(0, length));

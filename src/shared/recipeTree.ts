@@ -1,10 +1,10 @@
 import { createScanner, parseTree, type Node, type ParseError } from 'jsonc-parser';
 
-/** Deeper than any recipe, and far from the end of the stack. */
+/** More levels than any recipe has, and few enough for a recursive parser. */
 const MAX_DEPTH = 64;
 
+/** A parsed recipe. `root` is undefined for an empty text. */
 export type RecipeTree =
-  /** root: undefined of an empty text. */
   | {
       readonly kind: 'parsed';
       readonly root: Node | undefined;
@@ -12,7 +12,7 @@ export type RecipeTree =
     }
   | { readonly kind: 'too deep'; readonly offset: number };
 
-/** A recipe's text (JSON with comments and trailing commas) as a tree. */
+/** Parses a recipe: JSON with comments and trailing commas. */
 export function recipeTree(text: string): RecipeTree {
   const offset = tooDeepAt(text);
   if (offset !== null) return { kind: 'too deep', offset };
@@ -21,17 +21,18 @@ export function recipeTree(text: string): RecipeTree {
   return { kind: 'parsed', root, errors };
 }
 
-/** The root where the text has one. */
+/** The root node of a recipe; undefined if the text is empty or nested too deeply. */
 export function recipeRoot(text: string): Node | undefined {
   const tree = recipeTree(text);
   return tree.kind === 'parsed' ? tree.root : undefined;
 }
 
-/** jsonc-parser's SyntaxKind, whose names exist for its compiler alone. */
+/** jsonc-parser's SyntaxKind: a const enum, so the names do not exist at run time. */
 const OPENING: ReadonlySet<number> = new Set([1, 3]);
 const CLOSING: ReadonlySet<number> = new Set([2, 4]);
 const END = 17;
 
+/** Offset of the first bracket beyond MAX_DEPTH; null if there is none. */
 function tooDeepAt(text: string): number | null {
   const scanner = createScanner(text, true);
   let depth = 0;

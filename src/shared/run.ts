@@ -3,12 +3,13 @@ import type { Recipe, TrainingMethod } from './recipe';
 import type { StepPlan } from './stepPlan';
 
 /**
- * What run.json says of the run. `interrupted` is never written: it is what a reader calls a run
- * whose engine is gone.
+ * The state of a run in run.json. `interrupted` is never written: readers use it for a run whose
+ * engine no longer exists.
  */
 export type RunState =
   'preparing' | 'running' | 'paused' | 'stopped' | 'completed' | 'failed' | 'interrupted';
 
+/** The states of a run without an engine. */
 export const ENDED_STATES: ReadonlySet<RunState> = new Set<RunState>([
   'stopped',
   'completed',
@@ -16,26 +17,29 @@ export const ENDED_STATES: ReadonlySet<RunState> = new Set<RunState>([
   'interrupted',
 ]);
 
+/** Identifies the content of a file. */
 export interface FileFingerprint {
   /** File name within the base, or the dataset's path. */
   readonly file: string;
+  /** Bytes. */
   readonly size: number;
   readonly sha256: string;
 }
 
+/** What a run has achieved so far. */
 export interface RunResult {
   readonly steps: number;
   readonly last_loss: number | null;
   readonly last_validation_loss: number | null;
   readonly best_validation_loss: number | null;
   readonly best_step: number | null;
-  /** Relative to the run's folder: adapter. */
+  /** Folder of the adapter within the run's; null until it is written. */
   readonly adapter: string | null;
-  /** model, where every weight was trained; runs of before have none. */
+  /** The same for the model of full fine-tuning. Missing in records of older versions. */
   readonly model?: string | null;
 }
 
-/** run.json: the truth about a run. Paths in `recipe` are absolute; times are ISO 8601. */
+/** run.json, the record of a run. Paths in `recipe` are absolute; times are ISO 8601. */
 export interface RunRecord {
   readonly version: 1;
   readonly id: string;
@@ -44,9 +48,9 @@ export interface RunRecord {
   readonly created: string;
   readonly started: string | null;
   readonly ended: string | null;
-  /** The recipe with every default filled in. */
+  /** The recipe with all defaults filled in. */
   readonly recipe: Recipe;
-  /** The file that the recipe came from. */
+  /** The recipe's file. */
   readonly recipe_path: string | null;
   readonly base: {
     readonly name: string;
@@ -61,7 +65,7 @@ export interface RunRecord {
     readonly labelled_tokens: number;
     readonly fingerprint: readonly FileFingerprint[];
   } | null;
-  /** Null until it is known; runs of before have none. */
+  /** Null until it is chosen. Missing in records of older versions. */
   readonly step_plan?: StepPlan | null;
   readonly trainable_parameters: number | null;
   readonly total_steps: number | null;
@@ -76,7 +80,7 @@ export interface RunRecord {
   readonly error: SerializedError | null;
 }
 
-/** engine.json, while an engine owns the run: who it is and how to reach it. */
+/** engine.json, which exists while an engine owns the run: its process and its pipe. */
 export interface EngineRecord {
   readonly pid: number;
   readonly started: string;
@@ -86,33 +90,36 @@ export interface EngineRecord {
   readonly heartbeat: string;
 }
 
-/** What trained; runs of before do not say, and trained adapters. */
+/** The training method of a recipe. Recipes of older versions have none: they trained adapters. */
 export const methodOf = ({
   training,
 }: {
   readonly training?: { readonly method?: TrainingMethod };
 }): TrainingMethod => training?.method ?? 'lora';
 
+/** How often an engine renews its heartbeat. */
 export const HEARTBEAT_MS = 2_000;
 
+/** The folder of a recipe's runs, relative to the recipe's. */
 export const RUNS_FOLDER = '.lora/runs';
 
+/** Names of the files and folders of a run. */
 export const RUN_FILES = {
   record: 'run.json',
   engine: 'engine.json',
   metrics: 'metrics.jsonl',
   log: 'engine.log',
   adapter: 'adapter',
-  /** Where every weight was trained. */
+  /** The product of full fine-tuning. */
   model: 'model',
-  /** The adapter, or the model, with the lowest validation loss. */
+  /** The adapter or model with the lowest validation loss. */
   best: 'best',
   checkpoints: 'checkpoints',
 } as const;
 
 /**
- * A run's folder name: UTC time, so that names sort by age, and a random end, so that two starts in
- * one second differ: 20260131-142501-7f3a.
+ * A new run's folder name, such as 20260131-142501-7f3a: the UTC time, so that names sort by age,
+ * and a random suffix for runs that start in the same second.
  */
 export function newRunId(now: Date = new Date(), random: () => number = Math.random): string {
   const time = now.toISOString().slice(0, 19).replace(/[-:]/g, '').replace('T', '-');

@@ -2,15 +2,15 @@ import type { MetricLine, OtherLine, StepColumns, StepLine } from './metrics/lin
 import { STEP_FIELDS, type StepField } from './metrics/table';
 
 /**
- * A run's metrics in memory: the steps as growing columns, everything else as lines. Steps rise
- * strictly.
+ * A run's metrics in memory: the steps as growing columns, everything else as lines. Step numbers
+ * increase strictly.
  */
 export class RunHistory {
   private capacity: number;
   private columns: Record<StepField, Float64Array>;
   private others: OtherLine[];
   private count: number;
-  private undone = 0;
+  private removals = 0;
 
   constructor(steps?: StepColumns, lines: readonly OtherLine[] = []) {
     this.count = steps?.step.length ?? 0;
@@ -26,25 +26,25 @@ export class RunHistory {
     return this.count;
   }
 
-  /** Everything but steps, in the order in which it was written. */
+  /** All lines except steps, in the order in which they were written. */
   get lines(): readonly OtherLine[] {
     return this.others;
   }
 
   /**
-   * Counts how often lines were taken back: what was derived from the history before is void when
-   * it changes.
+   * Increases when steps are removed again. Anything derived from the history is invalid when it
+   * changes.
    */
   get revision(): number {
-    return this.undone;
+    return this.removals;
   }
 
-  /** The last step; 0 before the first. */
+  /** Number of the last step; 0 before the first. */
   get lastStep(): number {
     return this.count === 0 ? 0 : this.columns.step[this.count - 1]!;
   }
 
-  /** A view, valid until the next append. */
+  /** The values of a field for all steps: a view, valid until the next append. */
   column(field: StepField): Float64Array {
     return this.columns[field].subarray(0, this.count);
   }
@@ -54,25 +54,26 @@ export class RunHistory {
     return mapColumns((field) => this.columns[field].slice(0, this.count));
   }
 
+  /** Adds a line. A step or resume line removes what came after that step before. */
   append(line: MetricLine): void {
     if (line.kind === 'step') {
       if (line.step <= this.lastStep) this.dropSteps((step) => step >= line.step);
       this.pushStep(line);
       return;
     }
-    if (line.kind === 'resume') this.undoAfter(line.step);
+    if (line.kind === 'resume') this.removeAfter(line.step);
     this.others.push(line);
   }
 
-  private undoAfter(step: number): void {
+  private removeAfter(step: number): void {
     this.dropSteps((s) => s > step);
     this.others = this.others.filter((line) => line.step <= step);
   }
 
-  private dropSteps(undone: (step: number) => boolean): void {
+  private dropSteps(isDropped: (step: number) => boolean): void {
     const before = this.count;
-    while (this.count > 0 && undone(this.lastStep)) this.count--;
-    if (this.count < before) this.undone++;
+    while (this.count > 0 && isDropped(this.lastStep)) this.count--;
+    if (this.count < before) this.removals++;
   }
 
   private pushStep(line: StepLine): void {

@@ -2,19 +2,19 @@ import * as v from 'valibot';
 import type { SerializedError } from './errors';
 import { parsed } from './parsed';
 
-// What `lora serve` reads and writes, one JSON object a line: questions to a base and its adapters,
-// which stay in memory.
+// The messages of `lora serve`, one JSON object per line. It keeps a base and its adapters in
+// memory and answers prompts with them.
 
 const number = v.pipe(v.number(), v.finite());
 
-/** The settings of an answer. */
+/** A prompt, and how to answer it. */
 export const AnswerSettingsSchema = v.object({
   prompt: v.string(),
-  /** What stands before the prompt in a chat; empty: nothing. */
+  /** System message of a chat; empty: none. */
   system: v.optional(v.string(), ''),
-  /** Through the base's chat template. */
+  /** Whether the prompt goes through the base's chat template. */
   chat: v.boolean(),
-  /** 0: the likeliest token always. */
+  /** 0: the most likely token always. */
   temperature: v.pipe(number, v.minValue(0)),
   seed: v.pipe(number, v.integer(), v.minValue(0)),
   max_new_tokens: v.pipe(number, v.integer(), v.minValue(1)),
@@ -26,31 +26,33 @@ const RequestSchema = v.variant('kind', [
     kind: v.literal('answer'),
     id: v.string(),
     settings: AnswerSettingsSchema,
-    /** By its place in the arguments; null: the base alone. */
+    /** Index of the adapter among the arguments; null: the base alone. */
     adapter: v.nullable(v.pipe(number, v.integer(), v.minValue(0))),
-    /** Times that s·BA is added. */
+    /** Factor of the adapter's update s·BA. */
     scale: v.pipe(number, v.minValue(0)),
   }),
-  /** Ends an answer under way, or one that waits. */
+  /** Stops an answer that is being written or waiting. */
   v.object({ kind: v.literal('stop'), id: v.string() }),
 ]);
 
 export type ServeRequest = v.InferOutput<typeof RequestSchema>;
 export type AnswerRequest = Extract<ServeRequest, { kind: 'answer' }>;
 
+/** Parses a message to `lora serve`; undefined if it is not valid. */
 export const asServeRequest = parsed(RequestSchema);
 
+/** A message from `lora serve`. */
 export type ServeEvent =
   | { readonly kind: 'progress'; readonly fraction: number }
   | { readonly kind: 'warning'; readonly message: string }
-  /** Everything is in memory. */
+  /** The models are loaded. */
   | {
       readonly kind: 'ready';
       readonly base: string;
       readonly has_chat_template: boolean;
       readonly device: string;
     }
-  /** More of an answer. */
+  /** The next part of an answer. */
   | { readonly kind: 'text'; readonly id: string; readonly text: string }
   | {
       readonly kind: 'done';
@@ -59,5 +61,5 @@ export type ServeEvent =
       readonly seconds: number;
       readonly stopped: boolean;
     }
-  /** `id` null: nothing can be answered at all. */
+  /** `id`: null if the error does not belong to a request. */
   | { readonly kind: 'error'; readonly id: string | null; readonly error: SerializedError };

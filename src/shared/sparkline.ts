@@ -1,7 +1,8 @@
 const BARS = '▁▂▃▄▅▆▇█';
 
 /**
- * A curve in a line of text: the mean of each part, lowest to highest; what is no number is a gap.
+ * A curve as one line of text with at most `width` bars. Each bar is the mean of a part of the
+ * values; a part without finite values is a space.
  */
 export function sparkline(values: readonly number[], width = 32): string {
   const length = Math.min(width, values.length);

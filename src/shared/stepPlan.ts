@@ -1,11 +1,11 @@
 /**
- * How a step is taken: in what the frozen weights are held and multiplied, and how many layers,
- * from the lowest, are computed again in the backward pass.
+ * How steps are computed: the data type of the frozen weights, and how many layers, from the first,
+ * are recomputed in the backward pass.
  */
 export interface StepPlan {
   readonly base_dtype: 'float32' | 'bfloat16';
   readonly recomputed_layers: number;
 }
 
-/** As runs were trained before they told. */
+/** The plan of runs whose record does not contain one, because an older version wrote it. */
 export const UNRECORDED_STEP_PLAN: StepPlan = { base_dtype: 'float32', recomputed_layers: 0 };

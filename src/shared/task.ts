@@ -1,8 +1,8 @@
-/** What a model is trained to do. */
+/** The tasks that a model can be trained for. */
 export const TASKS = ['causal_lm', 'seq_cls', 'token_cls', 'image_cls', 'embedding'] as const;
 export type Task = (typeof TASKS)[number];
 
-/** What rows with such keys teach: the host guesses it from a file's first row. */
+/** The task that rows with these keys are for: a guess from a dataset's first row. */
 export function taskOfKeys(keys: readonly string[]): Task {
   const has = (...names: string[]) => names.every((name) => keys.includes(name));
   if (has('tokens') && ['tags', 'ner_tags', 'labels'].some((name) => has(name))) return 'token_cls';
@@ -16,7 +16,7 @@ export function taskOfKeys(keys: readonly string[]): Task {
     : 'causal_lm';
 }
 
-/** What a head for labels learns, by transformers' names. */
+/** The kinds of labels of a classification or regression head, by transformers' names. */
 export const PROBLEM_TYPES = [
   'single_label_classification',
   'multi_label_classification',
@@ -24,5 +24,5 @@ export const PROBLEM_TYPES = [
 ] as const;
 export type ProblemType = (typeof PROBLEM_TYPES)[number];
 
-/** Whether the rows say labels that a head tells apart. */
+/** Whether a task's rows have labels for a classification or regression head. */
 export const needsLabels = (task: Task): boolean => task !== 'causal_lm' && task !== 'embedding';

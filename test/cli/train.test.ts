@@ -429,7 +429,7 @@ describe('bad input', () => {
       runDir,
     );
     expect(code).toBe(0);
-    expect(stderr).toMatch(/r = 64 is above the smaller side of .*k_proj/);
+    expect(stderr).toMatch(/r = 64 exceeds the smaller side of .*k_proj/);
   });
 
   it('a run folder that holds a run, or lies behind a file, is refused', async () => {
