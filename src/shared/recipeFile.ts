@@ -153,8 +153,8 @@ function valueFault(issue: v.BaseIssue<unknown>, key: string): string {
 function entriesOf(schema: unknown): Record<string, unknown> | undefined {
   if (!isObject(schema)) return undefined;
   if ('entries' in schema) return schema['entries'] as Record<string, unknown>;
-  if ('wrapped' in schema) return entriesOf(schema.wrapped);
-  if ('pipe' in schema) return entriesOf((schema.pipe as unknown[])[0]);
+  if ('wrapped' in schema) return entriesOf(schema['wrapped']);
+  if ('pipe' in schema) return entriesOf((schema['pipe'] as unknown[])[0]);
   return undefined;
 }
 
