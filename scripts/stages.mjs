@@ -67,6 +67,7 @@ export const GPU = {
     'test/cli/compare.test.ts',
     'test/cli/convert.test.ts',
     'test/cli/data.test.ts',
+    'test/cli/debugger.test.ts',
     'test/cli/download.test.ts',
     'test/cli/extract.test.ts',
     'test/cli/hostJobs.test.ts',
