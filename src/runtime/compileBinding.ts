@@ -3,29 +3,27 @@ import { mkdir, readdir, readFile, rename, stat } from 'node:fs/promises';
 import path from 'node:path';
 import { LoraError } from '../shared/errors';
 import { exec, lastLines, type Env } from './exec';
-import { defaultRuntimeHome, findRuntime } from './findRuntime';
-import { copyWhole, shippedBinding } from './installed';
-import { checkRoom, inTemporaryFolder } from './installFolder';
+import { findRuntime } from './findRuntime';
+import { copyAtomically, shippedBinding } from './installed';
+import { inTemporaryFolder, requireSpaceForRuntime } from './installFolder';
 import { installRuntime } from './installRuntime';
-import { thisMachine, type Machine } from './machine';
 import type { PlatformPin } from './pins';
 import { unpack } from './sources';
 import type { InstallOptions, Runtime, RuntimeOptions } from './runtime';
+import { thisMachine, type TargetMachine } from './targetMachine';
 import { downloadWheel, keptWheel } from './wheel';
 
-export { defaultRuntimeHome };
-
-/**
- * Folders of the binding's C++ source (in tfjs-node's package), of our own kernels and of Node's
- * own headers.
- */
+/** Folders of C++ code. */
 export interface BindingSources {
+  /** The binding's source, in tfjs-node's package. */
   readonly binding: string;
+  /** This repository's kernels. */
   readonly kernels: string;
+  /** Node's headers. */
   readonly nodeApi: string;
 }
 
-/** The headers of the C API and what they include. */
+/** The entries of the wheel that are headers of the C API, or included by them. */
 const HEADERS =
   /^tensorflow\/include\/(tensorflow\/(c|core\/platform|core\/common_runtime\/next_pluggable_device\/c)|tsl\/platform|xla\/tsl)\/.*\.h$/;
 const RPATH =
@@ -33,8 +31,8 @@ const RPATH =
     ? ['-undefined', 'dynamic_lookup', '-Wl,-rpath,@loader_path']
     : ['-Wl,-rpath,$ORIGIN'];
 /**
- * Without the two floating-point switches, loops over square roots and comparisons are not
- * vectorised; no result depends on them.
+ * Without -fno-math-errno and -fno-trapping-math, loops over square roots and comparisons are not
+ * vectorised. They change no result.
  */
 const FLAGS = [
   '-O3',
@@ -50,9 +48,10 @@ const FLAGS = [
 ];
 
 /**
- * For a build from source: compiles the binding against the pinned wheel and installs the runtime,
- * each only where it is not there yet. Errors: LoraError 'runtime' (no compiler, no pip, ...),
- * 'disk', 'cancelled'.
+ * For a build from source: compiles the binding against the pinned wheel and installs the runtime.
+ * Skips what is already done.
+ *
+ * @throws LoraError('runtime') without a compiler or pip, 'disk' or 'cancelled'.
  */
 export async function buildRuntime(
   runtime: RuntimeOptions,
@@ -68,17 +67,17 @@ interface Build {
   readonly runtime: RuntimeOptions;
   readonly sources: BindingSources;
   readonly options: InstallOptions;
-  readonly machine: Machine;
+  readonly machine: TargetMachine;
   readonly pin: PlatformPin;
 }
 
-/** Compiled once for all checkouts of the same source: under home, by the hash of what goes in. */
+/** Compiles once for all checkouts: the result is kept under home, by the hash of its inputs. */
 async function provideBinding(build: Build): Promise<void> {
   const compiled = path.join(build.runtime.home, 'bindings', `${await hashOf(build)}.node`);
   if (!(await stat(compiled).catch(() => null))) await compile(compiled, build);
   const target = shippedBinding(build.runtime.dist, build.machine.platform);
   await mkdir(path.dirname(target), { recursive: true });
-  await copyWhole(compiled, target);
+  await copyAtomically(compiled, target);
 }
 
 async function compile(target: string, build: Build): Promise<void> {
@@ -97,7 +96,8 @@ async function compile(target: string, build: Build): Promise<void> {
     await unpack(wheel, pin, options.signal, (name) =>
       name in pin.libraries || HEADERS.test(name) ? path.join(temp, name) : null,
     );
-    const files = (await Promise.all([sources.binding, sources.kernels].map(unitsIn))).flat();
+    const folders = [sources.binding, sources.kernels];
+    const files = (await Promise.all(folders.map(sourceFilesIn))).flat();
     const includes = [
       sources.binding,
       path.join(temp, 'tensorflow', 'include'),
@@ -120,12 +120,12 @@ async function compile(target: string, build: Build): Promise<void> {
   });
 }
 
-const unitsIn = async (folder: string) =>
+const sourceFilesIn = async (folder: string) =>
   (await readdir(folder))
     .filter((name) => name.endsWith('.cc'))
     .map((name) => path.join(folder, name));
 
-/** Before anything is downloaded. */
+/** Called before anything is downloaded. */
 async function requireCompiler(compiler: string, env: Env): Promise<void> {
   if ((await exec(compiler, ['--version'], { env })).exit === 0) return;
   throw new LoraError('runtime', `The C++ compiler ${compiler} was not found.`, {
@@ -133,12 +133,12 @@ async function requireCompiler(compiler: string, env: Env): Promise<void> {
   });
 }
 
-/** The installation that follows unpacks the same wheel. */
+/** Keeps the wheel for the installation that follows. */
 async function downloadAndKeep(
   temp: string,
   { pin, options, runtime: { home }, machine }: Build,
 ): Promise<string> {
-  await checkRoom(home, pin.wheel_size + 2 * pin.unpacked_size);
+  await requireSpaceForRuntime(home, pin.wheel_size + 2 * pin.unpacked_size);
   const wheel = await downloadWheel(pin, temp, machine.env, options);
   const kept = path.join(home, 'wheels', path.basename(wheel));
   await mkdir(path.dirname(kept), { recursive: true });

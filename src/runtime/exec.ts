@@ -1,34 +1,41 @@
 import { spawn } from 'node:child_process';
 import { throwIfCancelled } from '../common/cancellation';
 
-/** The message of an installation that the user cancelled. */
-export const CANCELLED = 'The installation was cancelled.';
-
 export type Env = Readonly<Record<string, string | undefined>>;
 
+/** The message of the LoraError when an installation is cancelled. */
+export const INSTALLATION_CANCELLED = 'The installation was cancelled.';
+
 export interface ExecResult {
-  /** The exit code, the signal that ended it, or 'missing' where there is no such program. */
+  /** The exit code, the signal that ended it, or 'missing' when there is no such program. */
   readonly exit: number | NodeJS.Signals | 'missing';
   readonly stdout: string;
   readonly stderr: string;
 }
 
 export interface ExecOptions {
-  /** The whole environment: the program is looked up on its PATH. */
+  /** The whole environment; the program is looked up on its PATH. */
   readonly env: Env;
   readonly cwd?: string;
+  /** When aborted, the program is killed. */
   readonly signal?: AbortSignal;
+  /** In milliseconds; then the program is killed. */
   readonly timeout?: number;
-  readonly log?: (line: string) => void;
+  /** Called with what the program prints, as it comes. */
+  readonly log?: (text: string) => void;
 }
 
-/** Runs a program to its end. Errors: LoraError('cancelled') when aborted. */
+/**
+ * Runs a program to its end.
+ *
+ * @throws LoraError('cancelled') when the signal is aborted.
+ */
 export async function exec(
   command: string,
   args: readonly string[],
   { log, ...options }: ExecOptions,
 ): Promise<ExecResult> {
-  throwIfCancelled(options.signal, CANCELLED);
+  throwIfCancelled(options.signal, INSTALLATION_CANCELLED);
   const result = await new Promise<ExecResult>((resolve) => {
     const child = spawn(command, args, {
       stdio: ['ignore', 'pipe', 'pipe'],
@@ -45,11 +52,12 @@ export async function exec(
     child.on('error', (error) => {
       output.stderr += error.message;
     });
-    child.on('close', (code, signal) =>
-      resolve({ exit: child.pid === undefined ? 'missing' : (code ?? signal ?? 1), ...output }),
-    );
+    child.on('close', (code, signal) => {
+      const exit = child.pid === undefined ? 'missing' : (code ?? signal ?? 1);
+      resolve({ exit, ...output });
+    });
   });
-  throwIfCancelled(options.signal, CANCELLED);
+  throwIfCancelled(options.signal, INSTALLATION_CANCELLED);
   return result;
 }
 

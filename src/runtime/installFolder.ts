@@ -4,14 +4,15 @@ import path from 'node:path';
 import { formatSize } from '../common/formatSize';
 import { freeDiskBytes, isProcessAlive } from '../common/system';
 import { LoraError } from '../shared/errors';
-import { holds, type Manifest } from './manifest';
+import { holdsSameLibraries, type Manifest } from './manifest';
 
 const HOST = hostname().replace(/\W/g, '_');
 
 /**
- * Runs `work` in a folder under home that no search looks into; it is gone afterwards unless `work`
- * gave it a name. Errors: LoraError('disk') when the disk is full or home cannot be written; the
- * work's own.
+ * Calls `work` with a new folder under home that `findInstalled` ignores. Removes the folder
+ * afterwards, unless `work` has renamed it.
+ *
+ * @throws LoraError('disk') when the disk is full or home is not writable; the error of `work`.
  */
 export async function inTemporaryFolder<T>(
   home: string,
@@ -24,39 +25,47 @@ export async function inTemporaryFolder<T>(
     folder = await mkdtemp(path.join(home, `.install-${process.pid}-${HOST}-`));
     return await work(folder);
   } catch (error) {
-    throw diskError(error, home);
+    throw asDiskError(error, home);
   } finally {
     if (folder !== undefined) await rm(folder, { recursive: true, force: true });
   }
 }
 
-export async function keepOnly(names: readonly string[], folder: string): Promise<void> {
+/** Removes everything else from a folder. */
+export async function removeAllExcept(names: readonly string[], folder: string): Promise<void> {
   const others = (await readdir(folder)).filter((name) => !names.includes(name));
   await Promise.all(others.map((name) => rm(path.join(folder, name), { recursive: true })));
 }
 
 /**
- * Gives a filled folder its name, unless another process has put the very same there; whatever else
- * is there is replaced.
+ * Renames a filled temporary folder to its final name, replacing what is there. If the same
+ * libraries are already there, put there by another process, they stay.
  */
-export async function takeName(temp: string, folder: string, manifest: Manifest): Promise<void> {
+export async function moveIntoPlace(
+  temp: string,
+  folder: string,
+  manifest: Manifest,
+): Promise<void> {
   const replaced = `${temp}-replaced`;
-  while (!(await holds(folder, manifest))) {
+  while (!(await holdsSameLibraries(folder, manifest))) {
     await rename(folder, replaced).catch(ignoring('ENOENT'));
     await rm(replaced, { recursive: true, force: true });
-    if (await rename(temp, folder).then(() => true, ignoring('ENOTEMPTY', 'EEXIST'))) return;
+    const isMoved = await rename(temp, folder).then(() => true, ignoring('ENOTEMPTY', 'EEXIST'));
+    if (isMoved) return;
   }
 }
 
-/** Errors: LoraError('disk') when fewer bytes are free than needed. */
-export async function checkRoom(folder: string, bytes: number): Promise<void> {
+/** @throws LoraError('disk') when fewer than `bytes` are free on the disk of a folder. */
+export async function requireSpaceForRuntime(folder: string, bytes: number): Promise<void> {
   const free = await freeDiskBytes(folder);
   if (free >= bytes) return;
   const message = `The runtime needs ${formatSize(bytes)} on the disk of ${folder}; ${formatSize(free)} are free.`;
-  throw new LoraError('disk', message, { fix: 'Free some room, then try again.' });
+  throw new LoraError('disk', message, { fix: FREE_SPACE });
 }
 
-/** Removes what a killed installation left: folders whose process on this machine is gone. */
+const FREE_SPACE = 'Free some disk space, then try again.';
+
+/** Removes the folders of installations that were killed: their process has ended. */
 async function removeAbandoned(home: string): Promise<void> {
   for (const name of await readdir(home)) {
     const [, pid, host] = /^\.install-(\d+)-(\w+)-/.exec(name) ?? [];
@@ -65,11 +74,12 @@ async function removeAbandoned(home: string): Promise<void> {
   }
 }
 
-function diskError(error: unknown, home: string): unknown {
+function asDiskError(error: unknown, home: string): unknown {
   const { code, path: file } = (error ?? {}) as NodeJS.ErrnoException;
-  if (code === 'ENOSPC' || code === 'EDQUOT') return fullDisk(home, error);
-  if ((code === 'EACCES' || code === 'EPERM' || code === 'EROFS') && file?.startsWith(home)) {
-    const message = `The folder ${home} cannot be written: the runtime was not installed.`;
+  if (code === 'ENOSPC' || code === 'EDQUOT') return fullDiskError(home, error);
+  const isNotWritable = code === 'EACCES' || code === 'EPERM' || code === 'EROFS';
+  if (isNotWritable && file?.startsWith(home)) {
+    const message = `The folder ${home} is not writable: the runtime was not installed.`;
     return new LoraError('disk', message, {
       fix: 'Make it writable, then try again.',
       cause: error,
@@ -78,18 +88,18 @@ function diskError(error: unknown, home: string): unknown {
   return error;
 }
 
-export const fullDisk = (home: string, cause: unknown): LoraError =>
+/** For an installation that ran out of disk space. */
+export const fullDiskError = (home: string, cause: unknown): LoraError =>
   new LoraError('disk', `The disk of ${home} is full: the runtime was not installed.`, {
-    fix: 'Free some room, then try again.',
+    fix: FREE_SPACE,
     cause,
   });
 
+/** A rejection handler that resolves to false for these error codes and rethrows others. */
 const ignoring =
   (...codes: readonly string[]) =>
   (error: unknown): false => {
-    if (codes.includes(codeOf(error) ?? '')) return false;
+    const code = (error as NodeJS.ErrnoException | undefined)?.code;
+    if (code !== undefined && codes.includes(code)) return false;
     throw error;
   };
-
-const codeOf = (error: unknown): string | undefined =>
-  (error as NodeJS.ErrnoException | undefined)?.code;

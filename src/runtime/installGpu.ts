@@ -1,43 +1,51 @@
 import { LoraError } from '../shared/errors';
 import { findGpu } from './gpu';
 import { installFrom } from './installRuntime';
-import { thisMachine, type Machine } from './machine';
-import { cudaWheels } from './sources';
+import type { Probe } from './probe';
 import type { InstallOptions, Runtime, RuntimeOptions } from './runtime';
+import { cudaWheels } from './sources';
+import { thisMachine } from './targetMachine';
 
 /**
- * Installs TensorFlow with CUDA, once it is known that there is a GPU; it is preferred from then
- * on. Errors: LoraError 'runtime', 'disk', 'cancelled'.
+ * Installs TensorFlow with CUDA on a machine with an NVIDIA GPU. `findRuntime` prefers it from then
+ * on.
+ *
+ * @throws LoraError('runtime') when there is no GPU or TensorFlow cannot use it; 'disk';
+ *   'cancelled'.
  */
 export async function installGpuRuntime(
   runtime: RuntimeOptions,
   options: InstallOptions,
-  machine: Machine = thisMachine(),
+  machine = thisMachine(),
 ): Promise<Runtime> {
-  const { pin, platform, env, probe } = machine;
-  if (!pin?.gpu)
+  const { pin, platform, env } = machine;
+  if (!pin?.gpu) {
     throw new LoraError('runtime', `There is no TensorFlow with CUDA for ${platform}.`, {
       fix: 'Install the runtime for the CPU.',
     });
-  if (!(await findGpu(env)))
-    throw new LoraError(
-      'runtime',
-      'No NVIDIA GPU was found: nvidia-smi is missing or names none.',
-      { fix: "Install NVIDIA's driver, or take the runtime for the CPU." },
-    );
-  const onGpu: Machine['probe'] = async (...args) => {
-    const facts = await probe(...args);
-    if (facts.device === 'gpu') return facts;
-    throw new LoraError('runtime', 'TensorFlow with CUDA was loaded, but it cannot use the GPU.', {
-      fix: "CUDA 12.5 needs NVIDIA's driver 525 or newer. Without one, take the runtime for the CPU.",
+  }
+  if (!(await findGpu(env))) {
+    const message = 'No NVIDIA GPU was found: nvidia-smi is missing or lists none.';
+    throw new LoraError('runtime', message, {
+      fix: "Install NVIDIA's driver, or use the runtime for the CPU.",
     });
-  };
-  const installed = await installFrom(
-    cudaWheels(pin.gpu, runtime.home, env),
-    pin.gpu,
+  }
+  const installed = await installFrom({
+    source: cudaWheels(pin.gpu, runtime.home, env),
+    pin: pin.gpu,
     runtime,
     options,
-    { ...machine, probe: onGpu },
-  );
-  return installed!; // its source is always open
+    machine: { ...machine, probe: requiringGpu(machine.probe) },
+  });
+  return installed!; // this source is always available
 }
+
+const requiringGpu =
+  (probe: Probe): Probe =>
+  async (...args) => {
+    const probed = await probe(...args);
+    if (probed.device === 'gpu') return probed;
+    throw new LoraError('runtime', 'TensorFlow with CUDA was loaded, but it cannot use the GPU.', {
+      fix: "CUDA 12.5 needs NVIDIA's driver 525 or newer. Without one, use the runtime for the CPU.",
+    });
+  };

@@ -1,21 +1,21 @@
 import path from 'node:path';
 import { throwIfCancelled } from '../common/cancellation';
 import { LoraError } from '../shared/errors';
-import { CANCELLED } from './exec';
-import { inTemporaryFolder, keepOnly, takeName } from './installFolder';
+import { INSTALLATION_CANCELLED } from './exec';
+import { inTemporaryFolder, moveIntoPlace, removeAllExcept } from './installFolder';
 import { openInstalled, putBinding } from './installed';
-import { thisMachine, type Machine } from './machine';
-import { factsOf, writeManifest, type Manifest } from './manifest';
+import { describeLibrary, writeManifest, type Manifest } from './manifest';
 import type { LibrariesPin } from './pins';
+import { wasmRuntimeFor, type InstallOptions, type Runtime, type RuntimeOptions } from './runtime';
 import { sourcesFor, type Source } from './sources';
-import type { InstallOptions, Runtime, RuntimeOptions } from './runtime';
-import { noTensorflowFor } from './wasmRuntime';
+import { thisMachine, type TargetMachine } from './targetMachine';
 
 /**
  * Installs a runtime from the first source that works: a local Python's TensorFlow, the pinned
- * wheel, tfjs-node's own download. WebAssembly where the platform has no libtensorflow; where it
- * has one, falling back to WebAssembly is the caller's choice, never silent. Errors: LoraError
- * 'runtime' with what each source said, 'disk', 'cancelled'. Nothing half-made is ever found.
+ * wheel, tfjs-node's own download. Gives WebAssembly on a platform without libtensorflow; on the
+ * others, falling back to it is the caller's choice. An incomplete installation is never found.
+ *
+ * @throws LoraError('runtime') with the failure of each source, 'disk' or 'cancelled'.
  */
 export async function installRuntime(
   runtime: RuntimeOptions,
@@ -23,64 +23,76 @@ export async function installRuntime(
   machine = thisMachine(),
 ): Promise<Runtime> {
   const { pin, platform, env } = machine;
-  if (!pin) return noTensorflowFor(platform);
+  if (!pin) return wasmRuntimeFor(platform);
   const failures: LoraError[] = [];
   for (const source of sourcesFor(pin, runtime.home, env)) {
     try {
-      const installed = await installFrom(source, pin, runtime, options, machine);
+      const installed = await installFrom({ source, pin, runtime, options, machine });
       if (installed) return installed;
     } catch (error) {
-      throwIfCancelled(options.signal, CANCELLED);
+      throwIfCancelled(options.signal, INSTALLATION_CANCELLED);
       const failure = LoraError.from(error, 'runtime');
       if (failure.area === 'disk') throw failure;
       options.log(`${source.name}: ${failure.message}`);
       failures.push(failure);
     }
   }
-  throw new LoraError(
-    'runtime',
-    ['No runtime could be installed.', ...failures.map(({ message }) => message)].join(' '),
-    {
-      fix: [
-        ...failures.flatMap(({ fix }) => fix ?? []),
-        'WebAssembly needs no installation and trains at about a fifth of the speed.',
-      ].join(' '),
-    },
-  );
+  throw allFailed(failures);
+}
+
+function allFailed(failures: readonly LoraError[]): LoraError {
+  const messages = failures.map(({ message }) => message);
+  const fixes = failures.flatMap(({ fix }) => fix ?? []);
+  const fallback = 'WebAssembly needs no installation and trains at about a fifth of the speed.';
+  return new LoraError('runtime', ['No runtime could be installed.', ...messages].join(' '), {
+    fix: [...fixes, fallback].join(' '),
+  });
+}
+
+/** One source's libraries, to be installed on a machine. */
+export interface Installation {
+  readonly source: Source;
+  readonly pin: LibrariesPin;
+  readonly runtime: RuntimeOptions;
+  readonly options: InstallOptions;
+  readonly machine: TargetMachine;
 }
 
 /**
- * Fills a temporary folder, proves in a process of its own that it works, then gives it its name.
- * Null: the source is not open here.
+ * Fills a temporary folder from the source, checks in a process of its own that the libraries load,
+ * then gives the folder its name. Null when the source is not available on this machine.
+ *
+ * @throws LoraError('runtime' | 'disk' | 'cancelled'), or an error of the source.
  */
-export async function installFrom(
-  source: Source,
-  pin: LibrariesPin,
-  runtime: RuntimeOptions,
-  options: InstallOptions,
-  machine: Machine,
-): Promise<Runtime | null> {
-  const { platform, probe } = machine;
-  const folder = path.join(runtime.home, `${source.id}-${platform}`);
-  const filled = await inTemporaryFolder(runtime.home, async (temp) => {
-    const why = await source.fill(temp, options);
-    if (why === null) return false;
-    const libraries = Object.values(pin.libraries);
-    await keepOnly(libraries, temp); // not the wheel or archive that they came in
-    options.onProgress({ message: 'Checking libtensorflow', fraction: null });
-    const facts = await probe(
-      await putBinding(temp, runtime.dist, platform),
-      runtime.dist,
-      options.signal,
-    );
-    const files: Manifest['files'] = [];
-    // gigabytes: one after the other
-    for (const name of libraries) files.push(await factsOf(temp, name, options.signal));
-    const manifest = { source: source.name, ...facts, why, files };
-    await writeManifest(temp, manifest);
-    throwIfCancelled(options.signal, CANCELLED);
-    await takeName(temp, folder, manifest);
+export async function installFrom(installation: Installation): Promise<Runtime | null> {
+  const { source, runtime, machine } = installation;
+  const folder = path.join(runtime.home, `${source.id}-${machine.platform}`);
+  const isFilled = await inTemporaryFolder(runtime.home, async (temp) => {
+    const manifest = await fillFolder(temp, installation);
+    if (manifest === null) return false;
+    throwIfCancelled(installation.options.signal, INSTALLATION_CANCELLED);
+    await moveIntoPlace(temp, folder, manifest);
     return true;
   });
-  return filled ? openInstalled(folder, runtime, platform) : null;
+  return isFilled ? openInstalled(folder, runtime, machine.platform) : null;
+}
+
+async function fillFolder(
+  temp: string,
+  { source, pin, runtime, options, machine }: Installation,
+): Promise<Manifest | null> {
+  const { signal, onProgress } = options;
+  const why = await source.fill(temp, options);
+  if (why === null) return null;
+  const libraries = Object.values(pin.libraries);
+  await removeAllExcept(libraries, temp); // the wheel or archive that they came in
+  onProgress({ message: 'Checking libtensorflow', fraction: null });
+  const binding = await putBinding(temp, runtime.dist, machine.platform);
+  const probed = await machine.probe(binding, runtime.dist, signal);
+  const files: Manifest['files'] = [];
+  // one after the other: they are gigabytes
+  for (const name of libraries) files.push(await describeLibrary(temp, name, signal));
+  const manifest = { source: source.name, ...probed, why, files };
+  await writeManifest(temp, manifest);
+  return manifest;
 }

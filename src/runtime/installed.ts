@@ -6,12 +6,12 @@ import { BINDING_FILE } from './pins';
 import type { Runtime, RuntimeOptions } from './runtime';
 
 /**
- * The order in which sources are preferred, what was asked for before what came by itself; what the
- * setting named counts only while it names it.
+ * Sources in the order of preference: what the user installed on request comes first. A runtime of
+ * the setting is used only while the setting names it.
  */
 const PREFERRED: readonly Manifest['source'][] = ['cuda', 'python', 'wheel', 'tfjs-node'];
 
-/** The best intact runtime under home; null where there is none. */
+/** The preferred intact runtime under home; null when there is none. */
 export async function findInstalled(
   runtime: RuntimeOptions,
   platform: string,
@@ -36,8 +36,10 @@ export async function findInstalled(
 }
 
 /**
- * An installed runtime with the binding that this build ships; null where it is missing or no
- * longer what was installed.
+ * The runtime installed in a folder, with this build's binding copied beside it; null when it is
+ * missing or its libraries have changed since.
+ *
+ * @throws LoraError('runtime') when this build has no binding for the platform.
  */
 export async function openInstalled(
   folder: string,
@@ -58,12 +60,15 @@ export async function openInstalled(
   };
 }
 
+/** The path of the binding in this build. */
 export const shippedBinding = (dist: string, platform: string): string =>
   path.join(dist, 'binding', platform, BINDING_FILE);
 
 /**
- * Puts the shipped binding beside the libraries, where it looks for them, unless it is there
- * already. Gives its path.
+ * Copies this build's binding beside the libraries, where it looks for them, unless it is already
+ * there. Gives its path.
+ *
+ * @throws LoraError('runtime') when this build has no binding for the platform.
  */
 export async function putBinding(folder: string, dist: string, platform: string): Promise<string> {
   const target = path.join(folder, BINDING_FILE);
@@ -73,13 +78,13 @@ export async function putBinding(folder: string, dist: string, platform: string)
       cause: error,
     });
   });
-  if ((await readFile(target).catch(() => null))?.equals(shipped)) return target;
-  await copyWhole(shippedBinding(dist, platform), target);
+  const present = await readFile(target).catch(() => null);
+  if (!present?.equals(shipped)) await copyAtomically(shippedBinding(dist, platform), target);
   return target;
 }
 
-/** Copies so that nobody ever sees half a file, also not one who has the old one open. */
-export async function copyWhole(source: string, target: string): Promise<void> {
+/** Never leaves half a file, and a process that has loaded the old one keeps it. */
+export async function copyAtomically(source: string, target: string): Promise<void> {
   const temp = `${target}.${process.pid}.tmp`;
   await copyFile(source, temp);
   await rename(temp, target);

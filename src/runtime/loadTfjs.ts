@@ -9,11 +9,13 @@ export type Tfjs = typeof tfjs;
 export type TfjsNode = typeof tfjsNode;
 
 /**
- * Keeps libtensorflow's chatter off standard error, and takes oneDNN's products on every processor:
- * by itself TensorFlow does so only on those with AVX-512, but a step is a sixth faster and smaller
- * with them on AVX2 too. On a GPU it takes memory as it needs it, and products of f32 are f32, as
- * PyTorch's are, not the shorter TF32. libtensorflow reads the process's own environment, which a
- * worker thread cannot set: call this in the main thread before the worker that loads it starts.
+ * Sets libtensorflow's environment variables where the user has not: no log messages on standard
+ * error; oneDNN's matrix products on every processor (the default is only with AVX-512, but a step
+ * is a sixth faster and smaller with AVX2 too); on a GPU, memory allocated as needed, and f32
+ * products computed in f32, as in PyTorch, not in TF32.
+ *
+ * libtensorflow reads the environment of the process, which a worker thread cannot change: call
+ * this in the main thread, before it starts the worker that loads libtensorflow.
  */
 export function setTensorflowEnvironment(): void {
   process.env['TF_CPP_MIN_LOG_LEVEL'] ??= '2';
@@ -23,8 +25,9 @@ export function setTensorflowEnvironment(): void {
 }
 
 /**
- * tfjs over libtensorflow. Blocks for about 0.3 s. `dist` holds tfjs-node.js. Errors: whatever the
- * loader says.
+ * tfjs over libtensorflow. Blocks for about 0.3 s. `dist` is the folder with tfjs-node.js.
+ *
+ * @throws the loader's error.
  */
 export function loadTensorflow(binding: string, dist: string): TfjsNode {
   process.env['LORA_TFJS_BINDING'] = binding;
@@ -33,8 +36,9 @@ export function loadTensorflow(binding: string, dist: string): TfjsNode {
 }
 
 /**
- * tfjs for a runtime: over libtensorflow, or over wasm where there is none. Errors:
- * LoraError('runtime').
+ * tfjs for a runtime: over libtensorflow or over WebAssembly.
+ *
+ * @throws LoraError('runtime') when it cannot be loaded.
  */
 export async function loadTfjs(runtime: Runtime, dist: string): Promise<Tfjs> {
   try {

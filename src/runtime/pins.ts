@@ -1,6 +1,6 @@
 import { existsSync } from 'node:fs';
 
-/** A wheel that pip brings, byte for byte. */
+/** A wheel that pip downloads. Sizes in bytes. */
 export interface WheelPin {
   readonly package: string;
   readonly version: string;
@@ -9,30 +9,31 @@ export interface WheelPin {
   readonly wheel_size: number;
 }
 
+/** The libraries that a runtime consists of. */
 export interface LibrariesPin {
-  /** Path in a wheel -> file name beside the binding. */
+  /** The path in a wheel of each library, and its file name beside the binding. */
   readonly libraries: Readonly<Record<string, string>>;
   readonly unpacked_size: number;
 }
 
-/** What a platform needs: the pinned wheel, and how its libraries are called there. */
+/** The pinned wheel of a platform, and its libraries. */
 export interface PlatformPin extends WheelPin, LibrariesPin {
-  /** tfjs-node's own, older libtensorflow: where its installer finds it. */
+  /** tfjs-node's own, older libtensorflow: the path on its server. */
   readonly tfjs_archive: string;
-  /** The TensorFlow that computes on NVIDIA's GPUs, where there is one. */
+  /** TensorFlow for NVIDIA's GPUs, on platforms that have one. */
   readonly gpu?: GpuPin;
 }
 
 /**
- * TensorFlow with CUDA and those of NVIDIA's libraries that it opens: all of them look for one
- * another in their own folder.
+ * TensorFlow with CUDA and the libraries of NVIDIA that it opens. They look for each other in their
+ * own folder.
  */
 export interface GpuPin extends LibrariesPin {
   readonly wheels: readonly WheelPin[];
 }
 
 export const TENSORFLOW_VERSION = '2.18.1';
-/** The wheels' libraries are the same for every Python; pip wants to know for which one. */
+/** The libraries in the wheels do not depend on the version of Python, but pip needs one. */
 export const WHEEL_PYTHON = '311';
 
 const inWheel = (...names: readonly string[]) =>
@@ -50,7 +51,7 @@ const cuda = (name: string, version: string, wheel_size: number, sha256: string)
 const cudaLibraries = (folder: string, ...names: readonly string[]) =>
   Object.fromEntries(names.map((name) => [`nvidia/${folder}/lib/${name}`, name]));
 
-/** The versions that TensorFlow 2.18.1 names in its extra `and-cuda`. */
+/** The versions in TensorFlow 2.18.1's extra `and-cuda`. */
 const GPU: GpuPin = {
   wheels: [
     {
@@ -163,11 +164,12 @@ export const PLATFORM_PINS: Readonly<Record<string, PlatformPin>> = {
   },
 };
 
+/** The file name of the native binding. */
 export const BINDING_FILE = 'tfjs_binding.node';
 
 /**
- * `<platform>-<arch>` as VS Code names them: `linux-x64`, `darwin-arm64`, and `alpine-x64` where
- * the C library is musl, for which no wheel is.
+ * This platform by VS Code's name: `linux-x64`, `darwin-arm64`, and `alpine-x64` with musl, for
+ * which there is no wheel.
  */
 export function platformKey(): string {
   const platform =

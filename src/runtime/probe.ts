@@ -7,12 +7,15 @@ const ProbeSchema = v.object({
   tensorflow_version: v.string(),
   device: v.picklist(['cpu', 'gpu']),
 });
+/** The libtensorflow that a binding has loaded. */
 export type ProbeResult = v.InferOutput<typeof ProbeSchema>;
+/** Checks that a binding works, with the bundles in `dist`. */
 export type Probe = (binding: string, dist: string, signal?: AbortSignal) => Promise<ProbeResult>;
 
 /**
- * Loads a binding in a process of its own and multiplies two matrices with it. Errors:
- * LoraError('runtime') with the loader's words.
+ * Loads a binding in a process of its own and multiplies two matrices with it.
+ *
+ * @throws LoraError('runtime') with the loader's message.
  */
 export const probe: Probe = async (binding, dist, signal) => {
   const { exit, stdout, stderr } = await exec(process.execPath, [path.join(dist, 'probe.js')], {
@@ -25,16 +28,16 @@ export const probe: Probe = async (binding, dist, signal) => {
     timeout: 120_000,
     ...(signal && { signal }),
   });
-  const result = exit === 0 ? v.safeParse(ProbeSchema, parseLast(stdout)) : null;
+  const result = exit === 0 ? v.safeParse(ProbeSchema, parseLastLine(stdout)) : null;
   if (result?.success) return result.output;
-  const reason = lastLines(stderr || stdout) || `loading it ended with ${exit}.`;
+  const reason = lastLines(stderr || stdout) || `the process that loaded it ended with ${exit}.`;
   throw new LoraError(
     'runtime',
     `libtensorflow in ${path.dirname(binding)} does not work: ${reason}`,
   );
 };
 
-function parseLast(stdout: string): unknown {
+function parseLastLine(stdout: string): unknown {
   try {
     return JSON.parse(stdout.trim().split('\n').at(-1) ?? '');
   } catch {

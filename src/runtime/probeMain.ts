@@ -1,6 +1,6 @@
 /**
- * The process that `probe` starts: prints what the binding in LORA_TFJS_BINDING is, after one real
- * product.
+ * The process that `probe` starts: multiplies two matrices with the binding in LORA_TFJS_BINDING
+ * and prints its version and device.
  */
 import { loadTensorflow } from './loadTfjs';
 
@@ -15,7 +15,7 @@ try {
     `${JSON.stringify({ tensorflow_version: binding.TF_Version, device: binding.isUsingGpuDevice() ? 'gpu' : 'cpu' })}\n`,
   );
 } catch (error) {
-  // Uncaught, it would bring the minified bundle's only line with it.
+  // Uncaught, Node would print the minified bundle's only line with it.
   process.stderr.write(error instanceof Error ? error.message : String(error));
   process.exitCode = 1;
 }

@@ -1,15 +1,15 @@
 import { existsSync } from 'node:fs';
 import path from 'node:path';
 import { LoraError } from '../shared/errors';
-import { fullDisk } from './installFolder';
+import { fullDiskError } from './installFolder';
 import { exec, lastLines, type ExecOptions } from './exec';
 
-/** As a virtual environment, pyenv, conda or the system put them on the path. */
+/** The names that a virtual environment, pyenv, conda or the system put on the PATH. */
 const PYTHONS = ['python3', 'python'];
 
 /**
- * A Python puts its working folder first on its module path: run it only from a folder of ours,
- * never from a workspace.
+ * Python imports modules from its working folder first: never run it in a workspace, only in a
+ * folder of the installer.
  */
 export type PythonOptions = ExecOptions & { readonly cwd: string; readonly signal: AbortSignal };
 
@@ -17,8 +17,8 @@ const FIND_TENSORFLOW =
   'import importlib.util as u, os; s = u.find_spec("tensorflow"); print(os.path.dirname(s.origin) if s and s.origin else "")';
 
 /**
- * The TensorFlow that a local Python has, if its libraries are the kind that the binding links to.
- * TensorFlow itself is not imported.
+ * The TensorFlow of a local Python, if it has the libraries that the binding links to. Does not
+ * import TensorFlow.
  */
 export async function findPythonTensorflow(
   libraries: readonly string[],
@@ -38,8 +38,9 @@ export async function findPythonTensorflow(
 }
 
 /**
- * `pip download --no-deps` into the working folder, so that the user's own index, mirror and proxy
- * apply. Errors: LoraError 'runtime' with pip's last lines, 'disk', 'cancelled'.
+ * `pip download --no-deps` into the working folder: the user's own index, mirror and proxy apply.
+ *
+ * @throws LoraError('runtime') with pip's last lines, 'disk' or 'cancelled'.
  */
 export async function pipDownload(
   requirement: string,
@@ -47,8 +48,8 @@ export async function pipDownload(
   options: PythonOptions,
 ): Promise<void> {
   const python = await findPip(options);
-  // pip's temporary files stay in the folder too: they count as progress and go with it. Nothing is
-  // installed, so no virtual environment is required.
+  // pip's temporary files go into the folder too: they count as progress and are removed with it.
+  // Nothing is installed, so no virtual environment is required.
   const env = { ...options.env, TMPDIR: options.cwd, PIP_REQUIRE_VIRTUALENV: '0' };
   const { exit, stderr, stdout } = await exec(
     python,
@@ -70,7 +71,8 @@ export async function pipDownload(
     { ...options, env },
   );
   if (exit === 0) return;
-  if (stderr.includes('No space left on device')) throw fullDisk(path.dirname(options.cwd), stderr);
+  if (stderr.includes('No space left on device'))
+    throw fullDiskError(path.dirname(options.cwd), stderr);
   throw new LoraError(
     'runtime',
     `pip could not download ${requirement}: ${lastLines(stderr || stdout)}`,
@@ -85,7 +87,7 @@ async function findPip({ cwd, env, signal }: PythonOptions): Promise<string> {
     if ((await exec(python, ['-m', 'pip', '--version'], { cwd, env, signal })).exit === 0)
       return python;
   }
-  throw new LoraError('runtime', 'No Python with pip was found, which fetches libtensorflow.', {
+  throw new LoraError('runtime', 'No Python with pip was found to download libtensorflow.', {
     fix: 'Install Python 3 with pip, or set lora.runtime.path to a folder with libtensorflow. Python is needed for this download only.',
   });
 }

@@ -3,32 +3,32 @@ import { mkdir, readdir, rm, symlink } from 'node:fs/promises';
 import path from 'node:path';
 import { LoraError } from '../shared/errors';
 import type { Env } from './exec';
-import { checkRoom } from './installFolder';
+import { requireSpaceForRuntime } from './installFolder';
 import type { Manifest } from './manifest';
 import { TENSORFLOW_VERSION, type GpuPin, type LibrariesPin, type PlatformPin } from './pins';
 import { findPythonTensorflow } from './python';
-import { downloadTfjsLibraries, plainName, tfjsDownloadUrl } from './tfjsDownload';
+import { downloadTfjsLibraries, releaseLibraryPrefix, tfjsDownloadUrl } from './tfjsDownload';
 import type { InstallOptions } from './runtime';
 import { downloadWheel, keptWheel } from './wheel';
 import { unzip } from './zip';
 
-/** A place that libtensorflow can come from. */
+/** Where libtensorflow can come from. */
 export interface Source {
   readonly name: Manifest['source'];
-  /** Names its folder under home, before the platform. */
+  /** The first part of the name of its folder under home; the platform follows. */
   readonly id: string;
   /**
-   * Puts the libraries into an empty folder and says why this source, in a sentence; null where it
-   * is not open here.
+   * Puts the libraries into an empty folder. Gives a sentence that says why this source is used;
+   * null when the source is not available on this machine.
    */
   fill(folder: string, options: InstallOptions): Promise<string | null>;
 }
 
-/** What an installation tries, in this order. */
+/** The sources that an installation tries, in this order. */
 export const sourcesFor = (pin: PlatformPin, home: string, env: Env): readonly Source[] => [
   localPython(pin, env),
   pinnedWheel(pin, home, env),
-  tfjsNodes(pin, env),
+  tfjsNodeDownload(pin, env),
 ];
 
 function localPython(pin: PlatformPin, env: Env): Source {
@@ -52,7 +52,7 @@ function pinnedWheel(pin: PlatformPin, home: string, env: Env): Source {
     name: 'wheel',
     id: `tensorflow-${TENSORFLOW_VERSION}`,
     fill: async (folder, options) => {
-      await checkRoom(home, pin.wheel_size + pin.unpacked_size);
+      await requireSpaceForRuntime(home, pin.wheel_size + pin.unpacked_size);
       const wheel =
         (await keptWheel(home, pin, options)) ?? (await downloadWheel(pin, folder, env, options));
       options.onProgress({ message: 'Unpacking libtensorflow', fraction: null });
@@ -64,13 +64,13 @@ function pinnedWheel(pin: PlatformPin, home: string, env: Env): Source {
   };
 }
 
-/** Gigabytes, and for NVIDIA's GPUs only: nobody gets it unasked. */
+/** TensorFlow with CUDA. Gigabytes, and for NVIDIA's GPUs only: installed on request. */
 export function cudaWheels(gpu: GpuPin, home: string, env: Env): Source {
   return {
     name: 'cuda',
     id: `tensorflow-${TENSORFLOW_VERSION}-cuda`,
     fill: async (folder, options) => {
-      await checkRoom(
+      await requireSpaceForRuntime(
         home,
         gpu.unpacked_size + Math.max(...gpu.wheels.map(({ wheel_size }) => wheel_size)),
       );
@@ -91,13 +91,13 @@ export function cudaWheels(gpu: GpuPin, home: string, env: Env): Source {
         );
         await rm(place, { recursive: true });
       }
-      checkAll(unpacked, gpu, 'The wheels do');
+      requireLibraries(unpacked, gpu, 'The wheels do');
       return `The pinned TensorFlow ${TENSORFLOW_VERSION} with CUDA, installed through pip.`;
     },
   };
 }
 
-function tfjsNodes(pin: PlatformPin, env: Env): Source {
+function tfjsNodeDownload(pin: PlatformPin, env: Env): Source {
   return {
     name: 'tfjs-node',
     id: 'tfjs-node',
@@ -114,8 +114,8 @@ function tfjsNodes(pin: PlatformPin, env: Env): Source {
 }
 
 /**
- * What the setting lora.runtime.path names: a TensorFlow's folder or a release of libtensorflow for
- * C. Nothing is written into it.
+ * The folder in the setting lora.runtime.path: of a TensorFlow, or of a release of libtensorflow
+ * for C. Nothing is written into it.
  */
 export function namedFolder(pin: PlatformPin, named: string): Source {
   return {
@@ -123,27 +123,39 @@ export function namedFolder(pin: PlatformPin, named: string): Source {
     id: `setting-${createHash('sha256').update(named).digest('hex').slice(0, 8)}`,
     fill: async (folder) => {
       for (const place of [named, path.join(named, 'lib')]) {
-        const files = await readdir(place).catch((): string[] => []);
-        const fileOf = (name: string) =>
-          files.includes(name) ? name : files.find((file) => file.startsWith(plainName(name)));
-        const links = Object.values(pin.libraries).map((name) => ({ name, file: fileOf(name) }));
-        if (!links.every(({ file }) => file !== undefined)) continue;
+        const files = await findLibraries(pin, place);
+        if (files === null) continue;
         await Promise.all(
-          links.map(({ name, file }) => symlink(path.join(place, file!), path.join(folder, name))),
+          Object.entries(files).map(([name, file]) => symlink(file, path.join(folder, name))),
         );
         return `The setting lora.runtime.path names ${named}.`;
       }
-      throw new LoraError(
-        'runtime',
-        `it does not hold ${Object.values(pin.libraries).join(' and ')}.`,
-      );
+      const names = Object.values(pin.libraries).join(' and ');
+      throw new LoraError('runtime', `it does not contain ${names}.`);
     },
   };
 }
 
+/** The path of each library in a folder, by the library's name; null when one is missing. */
+async function findLibraries(
+  pin: PlatformPin,
+  folder: string,
+): Promise<Record<string, string> | null> {
+  const files = await readdir(folder).catch((): string[] => []);
+  const found: Record<string, string> = {};
+  for (const name of Object.values(pin.libraries)) {
+    const releaseName = releaseLibraryPrefix(name);
+    const file = files.includes(name) ? name : files.find((own) => own.startsWith(releaseName));
+    if (file === undefined) return null;
+    found[name] = path.join(folder, file);
+  }
+  return found;
+}
+
 /**
- * Unpacks the libraries and whatever else of the wheel `target` wants. Errors: LoraError('runtime')
- * when a library is not in it.
+ * Unpacks a wheel: `target` gives the path for each entry, or null to skip it.
+ *
+ * @throws LoraError('runtime') when a pinned library is not among the unpacked entries.
  */
 export async function unpack(
   wheel: string,
@@ -151,11 +163,15 @@ export async function unpack(
   signal: AbortSignal,
   target: (name: string) => string | null,
 ): Promise<void> {
-  checkAll(await unzip(wheel, target, signal), pin, `${path.basename(wheel)} does`);
+  requireLibraries(await unzip(wheel, target, signal), pin, `${path.basename(wheel)} does`);
 }
 
-function checkAll(unpacked: readonly string[], { libraries }: LibrariesPin, what: string): void {
+function requireLibraries(
+  unpacked: readonly string[],
+  { libraries }: LibrariesPin,
+  subject: string,
+): void {
   const missing = Object.keys(libraries).filter((name) => !unpacked.includes(name));
   if (missing.length > 0)
-    throw new LoraError('runtime', `${what} not hold ${missing.join(' and ')}.`);
+    throw new LoraError('runtime', `${subject} not contain ${missing.join(' and ')}.`);
 }

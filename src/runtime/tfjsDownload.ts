@@ -11,8 +11,8 @@ import type { InstallOptions } from './runtime';
 const VERSIONED = 'tensorflow/libtensorflow/libtensorflow-';
 
 /**
- * tfjs-node's own download, at the address that its installer would use: TFJS_NODE_CDN_STORAGE
- * moves the host, TFJS_NODE_BASE_URI the versioned archives.
+ * The address that tfjs-node's installer downloads from: TFJS_NODE_CDN_STORAGE replaces the host,
+ * TFJS_NODE_BASE_URI the base of the versioned archives.
  */
 export function tfjsDownloadUrl(archive: string, env: Env): string {
   const base = env['TFJS_NODE_BASE_URI'];
@@ -23,7 +23,11 @@ export function tfjsDownloadUrl(archive: string, env: Env): string {
   );
 }
 
-/** Downloads and unpacks the libraries into `folder` under the names that the binding links to. */
+/**
+ * Downloads and unpacks the libraries into `folder`, under the names that the binding links to.
+ *
+ * @throws LoraError('runtime') when the download fails or the archive is damaged or incomplete.
+ */
 export async function downloadTfjsLibraries(
   url: string,
   libraries: readonly string[],
@@ -45,23 +49,27 @@ export async function downloadTfjsLibraries(
   } catch (error) {
     throw new LoraError(
       'runtime',
-      `The libtensorflow downloaded from ${url} is not a whole archive.`,
+      `The libtensorflow downloaded from ${url} is not a complete archive.`,
       { cause: error },
     );
   }
   const unpacked = await readdir(path.join(folder, 'lib')).catch(() => []);
   for (const name of libraries) {
-    const source = unpacked.find((file) => file.startsWith(plainName(name)));
+    const source = unpacked.find((file) => file.startsWith(releaseLibraryPrefix(name)));
     if (source === undefined)
-      throw new LoraError('runtime', `The archive at ${url} does not hold ${plainName(name)}`);
+      throw new LoraError(
+        'runtime',
+        `The archive at ${url} does not contain ${releaseLibraryPrefix(name)}`,
+      );
     await rename(path.join(folder, 'lib', source), path.join(folder, name));
   }
 }
 
 /**
- * A release of libtensorflow for C calls `libtensorflow.` what the wheel calls `libtensorflow_cc.`.
+ * How a library's file name begins in a release of libtensorflow for C, where the wheel's
+ * `libtensorflow_cc.` is `libtensorflow.`.
  */
-export const plainName = (library: string): string =>
+export const releaseLibraryPrefix = (library: string): string =>
   library.includes('framework') ? 'libtensorflow_framework.' : 'libtensorflow.';
 
 async function download(
@@ -74,7 +82,7 @@ async function download(
     if (!response.ok || !response.body) throw new Error(`the server answered ${response.status}`);
     const total = Number(response.headers.get('content-length')) || null;
     let bytes = 0;
-    const count = new Transform({
+    const counter = new Transform({
       transform(chunk: Buffer, _encoding, done) {
         bytes += chunk.length;
         onProgress({
@@ -86,21 +94,21 @@ async function download(
     });
     await pipeline(
       Readable.fromWeb(response.body),
-      count,
+      counter,
       createWriteStream(file, { flush: true }),
       { signal },
     );
   } catch (error) {
     throw new LoraError(
       'runtime',
-      `libtensorflow could not be downloaded from ${url}: ${whole(error)}.`,
+      `libtensorflow could not be downloaded from ${url}: ${messageWithCause(error)}.`,
       { cause: error },
     );
   }
 }
 
-/** fetch hides the network's own words in the cause. */
-function whole(error: unknown): string {
+/** fetch's message alone is "fetch failed": the network's error is its cause. */
+function messageWithCause(error: unknown): string {
   if (!(error instanceof Error)) return String(error);
   return error.cause instanceof Error ? `${error.message} (${error.cause.message})` : error.message;
 }

@@ -9,7 +9,9 @@ import { pipDownload } from './python';
 import type { InstallOptions } from './runtime';
 
 /**
- * Downloads the pinned wheel into `folder`, where nothing else is, and checks it. Gives its path.
+ * Downloads the pinned wheel into an empty folder and checks it. Gives its path.
+ *
+ * @throws LoraError('runtime') when pip fails or brings another file; 'disk'; 'cancelled'.
  */
 export async function downloadWheel(
   pin: WheelPin,
@@ -45,7 +47,7 @@ export async function downloadWheel(
   return wheel;
 }
 
-/** Errors: LoraError('runtime') when the file is not byte for byte the pinned one. */
+/** @throws LoraError('runtime') when the file is not the pinned one, byte for byte. */
 export async function checkWheel(wheel: string, pin: WheelPin, signal: AbortSignal): Promise<void> {
   const sha256 = await hashFile(wheel, { signal });
   if (sha256 === pin.sha256) return;
@@ -53,14 +55,14 @@ export async function checkWheel(wheel: string, pin: WheelPin, signal: AbortSign
   const difference = `${size} bytes with sha256 ${sha256}, expected ${pin.wheel_size} bytes with ${pin.sha256}`;
   throw new LoraError(
     'runtime',
-    `${path.basename(wheel)} is damaged or another file: ${difference}.`,
+    `${path.basename(wheel)} is damaged or not the expected file: ${difference}.`,
     {
-      fix: 'Nothing was installed. Try again; if it stays so, ask whoever runs your package mirror.',
+      fix: 'Nothing was installed. Try again; if it fails again, ask whoever runs your package mirror.',
     },
   );
 }
 
-/** A whole wheel that an earlier build kept in `home`/wheels; null where there is none. */
+/** The pinned wheel, if an earlier build has kept it in `home`/wheels. */
 export async function keptWheel(
   home: string,
   pin: WheelPin,
@@ -76,7 +78,7 @@ export async function keptWheel(
       (await hashFile(wheel, { signal })) === pin.sha256
     )
       return wheel;
-    log(`${wheel} is not the pinned wheel and is left alone.`);
+    log(`${wheel} is not the pinned wheel and is ignored.`);
   }
   return null;
 }

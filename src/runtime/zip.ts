@@ -5,16 +5,18 @@ import { pipeline } from 'node:stream/promises';
 import { openPromise } from 'yauzl';
 
 /**
- * Unpacks chosen entries of a zip file: `target` gives each entry's file, or null to leave it.
- * Gives the names of those that were unpacked. Errors: the file system's; yauzl's where the file is
- * not a whole zip file; an AbortError.
+ * Unpacks entries of a zip file: `target` gives the path for each entry, or null to skip it. Gives
+ * the names of the unpacked entries.
+ *
+ * @throws an error of the file system; one of yauzl when the file is not a complete zip file; an
+ *   AbortError.
  */
 export async function unzip(
   zip: string,
   target: (name: string) => string | null,
   signal: AbortSignal,
 ): Promise<readonly string[]> {
-  const archive = await openPromise(zip); // closed when the loop ends, however it ends
+  const archive = await openPromise(zip); // closed by the end of the loop, also by an error
   const unpacked: string[] = [];
   for await (const entry of archive.eachEntry()) {
     const file = target(entry.fileName);

@@ -15,11 +15,11 @@ import { exec } from '../../src/runtime/exec';
 import { defaultRuntimeHome, findRuntime } from '../../src/runtime/findRuntime';
 import { installFrom, installRuntime } from '../../src/runtime/installRuntime';
 import { setTensorflowEnvironment } from '../../src/runtime/loadTfjs';
-import { thisMachine } from '../../src/runtime/machine';
 import { BINDING_FILE, TENSORFLOW_VERSION } from '../../src/runtime/pins';
 import { probe } from '../../src/runtime/probe';
 import { sourcesFor } from '../../src/runtime/sources';
 import type { InstallOptions } from '../../src/runtime/runtime';
+import { thisMachine } from '../../src/runtime/targetMachine';
 import { dist, testTfjs } from '../support/tfjs';
 
 const machine = thisMachine();
@@ -76,8 +76,9 @@ describe('the runtime', () => {
   it('can be installed from the pinned wheel by pip', async () => {
     const home = temporary();
     const env = { ...process.env, ...pipEnv() };
-    const wheel = sourcesFor(pin, home, env).find(({ name }) => name === 'wheel')!;
-    const runtime = await installFrom(wheel, pin, { dist, home }, quiet, machine);
+    const source = sourcesFor(pin, home, env).find(({ name }) => name === 'wheel')!;
+    const options = quiet;
+    const runtime = await installFrom({ source, pin, runtime: { dist, home }, options, machine });
     expect(runtime).toMatchObject({
       kind: 'tensorflow',
       source: 'wheel',

@@ -8,7 +8,7 @@ import { onTestFinished } from 'vitest';
 import type { PlatformPin, WheelPin } from '../../src/runtime/pins';
 import type { InstallOptions, RuntimeOptions } from '../../src/runtime/runtime';
 import { storedZip } from './zipWriter';
-import { machineOf, PLATFORM, type Machine } from './standInMachine';
+import { machineOf, PLATFORM, type TargetMachine } from './standInMachine';
 
 export const LIBRARIES = ['libtensorflow_cc.so.2', 'libtensorflow_framework.so.2'] as const;
 
@@ -25,7 +25,7 @@ export interface Place {
   readonly runtime: RuntimeOptions & { readonly dist: string; readonly home: string };
   readonly pin: PlatformPin;
   readonly env: Record<string, string>;
-  readonly machine: Machine;
+  readonly machine: TargetMachine;
   /** What was logged. */
   readonly log: string[];
   readonly options: (signal?: AbortSignal) => InstallOptions;
@@ -128,7 +128,7 @@ else if (args[2] === 'download') {
 }
 
 /** Gives the machine a GPU, and a TensorFlow with CUDA of two wheels to bring. */
-export function withGpu(place: Place, device: 'cpu' | 'gpu' = 'gpu'): Machine {
+export function withGpu(place: Place, device: 'cpu' | 'gpu' = 'gpu'): TargetMachine {
   const wheels = {
     tensorflow: { 'tensorflow/libtensorflow_cc.so.2': 'library cc' },
     'nvidia-cublas-cu12': {

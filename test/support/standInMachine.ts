@@ -2,17 +2,17 @@ import { readFile } from 'node:fs/promises';
 import path from 'node:path';
 import { LoraError } from '../../src/shared/errors';
 import type { Env } from '../../src/runtime/exec';
-import type { Machine } from '../../src/runtime/machine';
+import type { TargetMachine } from '../../src/runtime/targetMachine';
 import type { PlatformPin } from '../../src/runtime/pins';
 
-export type { Machine };
+export type { TargetMachine };
 export const PLATFORM = 'linux-x64';
 
 /**
  * A machine whose loader takes every file that begins with `library`; the last word of the first
  * library is its version.
  */
-export const machineOf = (pin: PlatformPin, env: Env): Machine => ({
+export const machineOf = (pin: PlatformPin, env: Env): TargetMachine => ({
   platform: PLATFORM,
   pin,
   env,

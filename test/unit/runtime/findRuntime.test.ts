@@ -16,8 +16,8 @@ const source = (name: Source['name'], id: string, version = '2.18.1'): Source =>
     return Promise.resolve('For a test.');
   },
 });
-const install = (place: Place, from: Source) =>
-  installFrom(from, place.pin, place.runtime, place.options(), place.machine);
+const install = ({ pin, runtime, options, machine }: Place, from: Source) =>
+  installFrom({ source: from, pin, runtime, options: options(), machine });
 
 describe('the installed runtime', () => {
   it('is none at first', async () => {
@@ -162,7 +162,7 @@ describe('the setting lora.runtime.path', () => {
       place: { file: named },
       fix: expect.stringContaining('or clear the setting') as string,
       message:
-        'The folder in the setting lora.runtime.path cannot be used: it does not hold libtensorflow_cc.so.2 and libtensorflow_framework.so.2.',
+        'The folder in the setting lora.runtime.path cannot be used: it does not contain libtensorflow_cc.so.2 and libtensorflow_framework.so.2.',
     });
   });
 

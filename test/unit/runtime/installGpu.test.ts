@@ -1,7 +1,7 @@
 import { readdirSync } from 'node:fs';
 import path from 'node:path';
 import { describe, expect, it } from 'vitest';
-import { findGpu, gpuIn } from '../../../src/runtime/gpu';
+import { findGpu, parseGpu } from '../../../src/runtime/gpu';
 import { findRuntime } from '../../../src/runtime/findRuntime';
 import { installGpuRuntime } from '../../../src/runtime/installGpu';
 import { installRuntime } from '../../../src/runtime/installRuntime';
@@ -11,13 +11,13 @@ import { makePlace, withGpu } from '../../support/runtimePlace';
 describe('a GPU', () => {
   it("is what NVIDIA's program says of the first one", () => {
     expect(
-      gpuIn('81559, 1024, NVIDIA H100 80GB HBM3\n24576, 2, NVIDIA GeForce RTX 4090\n'),
+      parseGpu('81559, 1024, NVIDIA H100 80GB HBM3\n24576, 2, NVIDIA GeForce RTX 4090\n'),
     ).toEqual({
       name: 'NVIDIA H100 80GB HBM3',
       memory_total: 81559 * 2 ** 20,
       memory_used: 2 ** 30,
     });
-    expect(gpuIn('No devices were found\n')).toBeNull();
+    expect(parseGpu('No devices were found\n')).toBeNull();
   });
 
   it('is none where there is no such program', async () => {
@@ -89,7 +89,7 @@ describe('TensorFlow with CUDA', () => {
     const machine = withGpu(place);
     place.python({ pip: 'corrupted' });
     await expect(installGpuRuntime(place.runtime, place.options(), machine)).rejects.toThrow(
-      /is damaged or another file/,
+      /is damaged or not the expected file/,
     );
     expect(place.inHome()).toEqual([]);
   });

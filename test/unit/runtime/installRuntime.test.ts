@@ -1,7 +1,7 @@
 import { mkdirSync, readdirSync, readFileSync, readlinkSync } from 'node:fs';
 import path from 'node:path';
 import { describe, expect, it } from 'vitest';
-import { checkRoom } from '../../../src/runtime/installFolder';
+import { requireSpaceForRuntime } from '../../../src/runtime/installFolder';
 import { findRuntime } from '../../../src/runtime/findRuntime';
 import { installRuntime } from '../../../src/runtime/installRuntime';
 import { sourcesFor } from '../../../src/runtime/sources';
@@ -223,7 +223,7 @@ describe('what the user is told', () => {
   it('says how much room is missing before it downloads', async () => {
     const place = makePlace();
     mkdirSync(place.runtime.home);
-    await expect(checkRoom(place.runtime.home, 2 ** 60)).rejects.toThrow(
+    await expect(requireSpaceForRuntime(place.runtime.home, 2 ** 60)).rejects.toThrow(
       /needs 1152921504\.6 GB on the disk of .*; \d+\.\d GB are free/,
     );
   });

@@ -67,7 +67,7 @@ describe("tfjs-node's own download", () => {
 
   it.each([
     ['is refused by the server', 'the server answered 403', 403],
-    ['is no archive', 'is not a whole archive', Buffer.from('<html>')],
+    ['is no archive', 'is not a complete archive', Buffer.from('<html>')],
   ] as const)('says so when it %s', async (_, message, answer) => {
     const place = makePlace();
     place.env['TFJS_NODE_BASE_URI'] = await serve((_request, response) => {
@@ -93,14 +93,14 @@ describe("tfjs-node's own download", () => {
     place.env['TFJS_NODE_BASE_URI'] = await serve((_request, response) =>
       response.end(archive.subarray(0, archive.length - 20)),
     );
-    await expect(install(place)).rejects.toThrow('is not a whole archive');
+    await expect(install(place)).rejects.toThrow('is not a complete archive');
     expect(place.inHome()).toEqual([]);
   });
 
   it('is not installed when a library is not in the archive', async () => {
     const { place, archive } = await makeRelease(RELEASE.slice(0, 1));
     place.env['TFJS_NODE_BASE_URI'] = await serve((_request, response) => response.end(archive));
-    await expect(install(place)).rejects.toThrow('does not hold libtensorflow_framework.');
+    await expect(install(place)).rejects.toThrow('does not contain libtensorflow_framework.');
   });
 
   it('is not installed when it does not load', async () => {

@@ -2,16 +2,18 @@ import type { Env } from './exec';
 import { PLATFORM_PINS, platformKey, type PlatformPin } from './pins';
 import { probe, type Probe } from './probe';
 
-/** What the installer needs to know of the machine it is on; tests give it others. */
-export interface Machine {
+/** The machine that a runtime is found or installed on; tests pass others than `thisMachine()`. */
+export interface TargetMachine {
+  /** As `platformKey()` gives it. */
   readonly platform: string;
-  /** Undefined: there is no libtensorflow for this platform. */
+  /** Undefined when there is no libtensorflow for the platform. */
   readonly pin: PlatformPin | undefined;
   readonly env: Env;
   readonly probe: Probe;
 }
 
-export const thisMachine = (): Machine => ({
+/** The machine of this process. */
+export const thisMachine = (): TargetMachine => ({
   platform: platformKey(),
   pin: PLATFORM_PINS[platformKey()],
   env: process.env,
