@@ -18,10 +18,8 @@ interface Combination {
 
 const newFolder = () => path.join(tempFolder(), 'adapter');
 const COMBINATIONS = ['pair', 'pair-mixed-rank'].flatMap((pair) =>
-  readJson<{ combinations: readonly Combination[] }>(
-    'llama',
-    pair,
-    'expected.json',
+  (
+    readJson('llama', pair, 'expected.json') as { combinations: readonly Combination[] }
   ).combinations.map((own) => [`${pair}/${own.out}`, pair, own] as const),
 );
 
@@ -68,7 +66,7 @@ describe.each(COMBINATIONS)('%s', (_, pair, combination) => {
     expect(total.norm_of_difference).toBeLessThanOrEqual(2e-6 * total.norm_b);
     expect([only_a, only_b]).toEqual([[], []]);
     expect(combination.type === 'cat' ? error < 1e-6 : error > 0.01).toBe(true);
-    const { inputs } = readJson<SingleCase>('llama', pair, 'expected.json');
+    const { inputs } = readJson('llama', pair, 'expected.json') as SingleCase;
     const [input, logits] = [
       path.join(tempFolder(), 'in.json'),
       path.join(tempFolder(), 'out.safetensors'),

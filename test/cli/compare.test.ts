@@ -97,9 +97,9 @@ interface IntruderCase {
 describe('intruder dimensions', () => {
   it('of a real model equal those of full SVDs in f64', async () => {
     const binding = await tfBinding();
-    const { intruders } = readJson<{ intruders: Record<string, IntruderCase> }>(
-      'real/smollm2/pair.json',
-    );
+    const { intruders } = readJson('real/smollm2/pair.json') as {
+      intruders: Record<string, IntruderCase>;
+    };
     const { modules } = (await readPeftAdapter(at('real/smollm2/adapter'))).adapter;
     const base = await openBase(await smollm2Path());
     const before = binding.getNumOfTensors();

@@ -31,7 +31,7 @@ const copies = {
 const COPIES = Object.entries(copies) as [keyof typeof copies, string][];
 
 const readOriginal = async (adapter: string) => (await readPeftAdapter(adapter)).adapter;
-const { inputs } = readJson<SingleCase>('llama', 'formats', 'expected.json');
+const { inputs } = readJson('llama', 'formats', 'expected.json') as SingleCase;
 const expectedTensors = () => readFloats('llama', 'formats', 'expected.safetensors');
 
 describe("PEFT's adapter and its copies in other formats", () => {

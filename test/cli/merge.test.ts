@@ -79,7 +79,7 @@ describe.each(CASES)('the merged model of %s', (name) => {
       }
     }
     await Promise.all([before.close(), after.close()]);
-    const { inputs } = readJson<SingleCase>(name, 'expected.json');
+    const { inputs } = readJson(name, 'expected.json') as SingleCase;
     if (inputs.input_ids) {
       const logits = await cliLogits(inputs, { base: merged.output });
       expectSameLogits(logits, want.get('adapter.logits')!, inputs);
@@ -89,7 +89,7 @@ describe.each(CASES)('the merged model of %s', (name) => {
 
 /** Whether the fixture's adapter changes a tensor of the base. */
 async function isChangedByMerge(name: string, stored: string): Promise<boolean> {
-  const { merged_changed } = readJson<{ merged_changed?: string[] }>(name, 'expected.json');
+  const { merged_changed } = readJson(name, 'expected.json') as { merged_changed?: string[] };
   if (merged_changed) {
     return merged_changed.includes(stored);
   }

@@ -82,7 +82,7 @@ describe('a .gguf file', () => {
     const merged = await mergeToFile(base, inFixtures(name, 'adapter'));
     expect(merged.untied).toBe(name === 'llama/embed-tied');
     expectParity(merged);
-    const { inputs } = readJson<SingleCase>(name, 'expected.json');
+    const { inputs } = readJson(name, 'expected.json') as SingleCase;
     const want = (await readFloats(name, 'expected.safetensors')).get('adapter.logits')!;
     expectSameLogits(await cliLogits(inputs, { base: merged.output }), want, inputs);
   });

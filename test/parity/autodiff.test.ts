@@ -2,8 +2,8 @@ import fc from 'fast-check';
 import { expect, it } from 'vitest';
 import { loadModel } from '../../src/models/loadModel';
 import { createRandom } from '../../src/shared/random';
-import { gap, largest, rawOps } from '../support/models';
-import { tapeGradients } from '../support/naiveDecoder';
+import { gap, largest, tensorFlowOps } from '../support/models';
+import { autodiffGradients } from '../support/naiveDecoder';
 import { smallAdapter, smallBase, smallInput } from '../support/smallModel';
 
 const VOCAB = 30;
@@ -41,8 +41,8 @@ const configs = fc
     },
   }));
 
-it("the gradients of any small decoder are those of tfjs' own tape over the same model written out", async () => {
-  const ops = await rawOps();
+it("the gradients of any small decoder are those of tfjs' automatic differentiation of a plain implementation", async () => {
+  const ops = await tensorFlowOps();
   await fc.assert(
     fc.asyncProperty(configs, async ({ config, seed }) => {
       const random = createRandom(seed, 'modules');
@@ -52,7 +52,7 @@ it("the gradients of any small decoder are those of tfjs' own tape over the same
       const some = smallAdapter((path) => linear(path) && random() < 0.6, config);
       const adapter = some.modules.length > 0 ? some : smallAdapter(linear, config);
       const input = smallInput('none', 2, 8, VOCAB);
-      const want = await tapeGradients(base, adapter, input);
+      const want = await autodiffGradients(base, adapter, input);
       const model = await loadModel(base, adapter, { ops });
       const { loss_sum } = await model.accumulate(input, 0);
       const have = await model.gradients(1);

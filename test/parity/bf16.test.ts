@@ -7,7 +7,7 @@ import { PEFT_CASES } from '../support/peftCases';
 import {
   inputOf,
   loadFixture,
-  rawOps,
+  tensorFlowOps,
   readFloats,
   readJson,
   stateOf,
@@ -17,16 +17,17 @@ import {
 } from '../support/models';
 import { smallAdapter, smallBase, smallInput } from '../support/smallModel';
 
-const HALF = { base_dtype: 'bfloat16' } as const;
+const BF16 = { base_dtype: 'bfloat16' } as const;
 /**
- * To round these models' weights alone moves logits by up to 0.016 of themselves and gradients by
- * up to 0.09; activations are rounded as often again.
+ * Relative tolerances. Rounding these models' weights alone changes logits by up to 0.016 and
+ * gradients by up to 0.09; activations are rounded just as often.
  */
-const [LOGITS, GRADIENTS] = [0.03, 0.2];
+const LOGITS = 0.03;
+const GRADIENTS = 0.2;
 
 let ops: TensorFlowOps;
 beforeAll(async () => {
-  ops = await rawOps();
+  ops = await tensorFlowOps();
 });
 
 const norm = (x: Float32Array): number => Math.sqrt(x.reduce((sum, v) => sum + v * v, 0));
@@ -35,20 +36,21 @@ const norm = (x: Float32Array): number => Math.sqrt(x.reduce((sum, v) => sum + v
 const distance = (have: Float32Array, want: Float32Array): number =>
   norm(have.map((h, i) => h - want[i]!)) / norm(want);
 
-function joined(gradients: ReadonlyMap<string, NamedTensor>): Float32Array {
+function concatenated(gradients: ReadonlyMap<string, NamedTensor>): Float32Array {
   return Float32Array.from(
     [...gradients.keys()].sort().flatMap((name) => [...gradients.get(name)!.data]),
   );
 }
 
 describe.each(PEFT_CASES)('%s in bf16', (name) => {
-  it("gives logits, loss and gradients as near to f32's as bf16 can be, and leaves no tensor behind", async () => {
-    const expected = readJson<SingleCase>(name, 'expected.json');
+  it('gives the logits, loss and gradients of f32 within the precision of bf16, and frees all tensors', async () => {
+    const expected = readJson(name, 'expected.json') as SingleCase;
     const want = await readFloats(name, 'expected.safetensors');
     const input = inputOf(expected.inputs, want.get('inputs.pixel_values'));
-    const [base, folder] = [`${name.split('/')[0]!}/base`, `${name}/adapter`];
+    const base = `${name.split('/')[0]!}/base`;
+    const folder = `${name}/adapter`;
     const before = ops.live();
-    const model = await loadFixture(ops, base, folder, HALF);
+    const model = await loadFixture(ops, base, folder, BF16);
     const loaded = ops.live();
     expect(
       distance(
@@ -63,7 +65,10 @@ describe.each(PEFT_CASES)('%s in bf16', (name) => {
     const exact = await loadFixture(ops, base, folder);
     await exact.accumulate(input, 0);
     expect(
-      distance(joined(await model.gradients(labelled)), joined(await exact.gradients(labelled))),
+      distance(
+        concatenated(await model.gradients(labelled)),
+        concatenated(await exact.gradients(labelled)),
+      ),
     ).toBeLessThan(GRADIENTS);
     exact.dispose();
     expect(ops.live()).toBe(loaded);
@@ -77,40 +82,42 @@ describe('a base in bf16', () => {
     loadModel(
       smallBase(),
       smallAdapter(() => true),
-      { ops, lora_dropout, ...HALF },
+      { ops, lora_dropout, ...BF16 },
     );
 
-  it('reads no matrix of a checkpoint as f32', async () => {
+  it('reads no matrix of the checkpoint as f32', async () => {
     const base = smallBase();
-    const wide: string[] = [];
+    const readAsF32: string[] = [];
     const readF32 = (tensor: string, target?: Float32Array) => {
-      wide.push(tensor);
+      readAsF32.push(tensor);
       return base.weights.readF32(tensor, target);
     };
     const model = await loadModel(
       { ...base, weights: { ...base.weights, readF32 } },
       smallAdapter(() => true),
-      { ops, ...HALF },
+      { ops, ...BF16 },
     );
-    expect(wide.filter((tensor) => base.weights.tensors.get(tensor)!.shape.length > 1)).toEqual([]);
-    expect(wide.length).toBeGreaterThan(0);
+    expect(
+      readAsF32.filter((tensor) => base.weights.tensors.get(tensor)!.shape.length > 1),
+    ).toEqual([]);
+    expect(readAsF32.length).toBeGreaterThan(0);
     model.dispose();
   });
 
-  it('holds each weight rounded to the nearest, whatever it trains', async () => {
+  it('keeps each weight rounded to the nearest bf16, also after training', async () => {
     const base = smallBase();
     const model = await load();
     await train(model);
     for (const [tensor, { shape }] of base.weights.tensors) {
-      const own = await base.weights.readF32(tensor);
+      const stored = await base.weights.readF32(tensor);
       expect(await model.baseTensor(tensor), tensor).toEqual(
-        shape.length > 1 ? fromBF16(toBF16(own)) : own,
+        shape.length > 1 ? fromBF16(toBF16(stored)) : stored,
       );
     }
     model.dispose();
   });
 
-  it('gives the same bytes each time, with dropout too', async () => {
+  it('is deterministic, also with dropout', async () => {
     const runs = [];
     for (let run = 0; run < 3; run++) {
       const model = await load(0.2);
@@ -121,7 +128,7 @@ describe('a base in bf16', () => {
     for (const run of runs.slice(1)) expect(run).toEqual(runs[0]);
   });
 
-  it("leaves no tensor behind, by libtensorflow's own count", async () => {
+  it("frees all tensors by libtensorflow's count", async () => {
     const binding = await tfBinding();
     const before = binding.getNumOfTensors();
     const model = await load(0.1);
@@ -141,16 +148,16 @@ describe('a base in bf16', () => {
     expect(binding.getNumOfTensors()).toBe(before);
   });
 
-  it('writes on as it reads: token by token over cached keys as in one pass', async () => {
+  it('generates token by token over cached keys what one forward pass would choose', async () => {
     const model = await load();
-    const made = await model.generate([3, 9, 27], {
+    const generated = await model.generate([3, 9, 27], {
       max_new_tokens: 8,
       temperature: 0,
       seed: 0,
       stop_ids: [],
     });
-    for (const [i, id] of made.entries()) {
-      const ids = [3, 9, 27, ...made.slice(0, i)];
+    for (const [i, id] of generated.entries()) {
+      const ids = [3, 9, 27, ...generated.slice(0, i)];
       const logits = (await model.logits(inputOf({ input_ids: [ids], labels: [ids] }))).slice(-40);
       const best = Math.max(...logits);
       expect(best - logits[id]!).toBeLessThan(0.02 * Math.abs(best));

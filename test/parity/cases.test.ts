@@ -7,7 +7,7 @@ import {
   inputOf,
   largest,
   loadFixture,
-  rawOps,
+  tensorFlowOps,
   readFloats,
   readJson,
   visible,
@@ -19,11 +19,12 @@ const CASES = PEFT_CASES.map((name) => [name, 'adapter'] as const);
 
 let ops: TensorFlowOps;
 beforeAll(async () => {
-  ops = await rawOps();
+  ops = await tensorFlowOps();
 });
 
 function expectLogits(have: Float32Array, want: Float32Array, input: LabelledInput): void {
-  const [h, w] = [visible(have, input), visible(want, input)];
+  const h = visible(have, input);
+  const w = visible(want, input);
   expect(gap(h, w)).toBeLessThanOrEqual(5e-5 * Math.max(1, largest(w)));
 }
 
@@ -35,7 +36,7 @@ const expectLoss = (have: { loss_sum: number; labelled: number }, want: number) 
 describe.each([...CASES, ['vit/lora-qv', 'adapter_old_names'] as const])(
   '%s, %s',
   (name, folder) => {
-    const expected = readJson<SingleCase>(name, 'expected.json');
+    const expected = readJson(name, 'expected.json') as SingleCase;
     const base = `${name.split('/')[0]!}/base`;
     let want: Floats;
     let input: LabelledInput;
@@ -44,7 +45,7 @@ describe.each([...CASES, ['vit/lora-qv', 'adapter_old_names'] as const])(
       input = inputOf(expected.inputs, want.get('inputs.pixel_values'));
     });
 
-    it("gives the base's logits and loss", async () => {
+    it("computes the base's logits and loss", async () => {
       const model = await loadFixture(ops, base, null);
       expectLogits(await model.logits(input), want.get('base.logits')!, input);
       expectLoss(await model.evaluate(input), expected.base_loss);
@@ -52,14 +53,14 @@ describe.each([...CASES, ['vit/lora-qv', 'adapter_old_names'] as const])(
       model.dispose();
     });
 
-    it("gives the adapter's logits and loss", async () => {
+    it("computes the adapter's logits and loss", async () => {
       const model = await loadFixture(ops, base, `${name}/${folder}`);
       expectLogits(await model.logits(input), want.get('adapter.logits')!, input);
       expectLoss(await model.evaluate(input), expected.adapter_loss);
       model.dispose();
     });
 
-    it('gives the gradients, and leaves no tensor behind', async () => {
+    it('computes the gradients and frees all tensors', async () => {
       const before = ops.live();
       const model = await loadFixture(ops, base, `${name}/${folder}`);
       const loaded = ops.live();
@@ -87,18 +88,16 @@ describe.each([...CASES, ['vit/lora-qv', 'adapter_old_names'] as const])(
   },
 );
 
-describe('GPT-2 under its first names', () => {
+describe('GPT-2 with its original tensor names', () => {
   it('is the same model', async () => {
     const input = inputOf({
       input_ids: [[5, 17, 200, 3, 90, 41, 7, 300]],
       labels: [[5, 17, 200, 3, 90, 41, 7, 300]],
     });
-    const [now, first] = [
-      await loadFixture(ops, 'gpt2/base', 'gpt2/fan-in-fan-out/adapter'),
-      await loadFixture(ops, 'gpt2/base-legacy', 'gpt2/fan-in-fan-out/adapter'),
-    ];
-    expect(await first.logits(input)).toEqual(await now.logits(input));
-    now.dispose();
-    first.dispose();
+    const current = await loadFixture(ops, 'gpt2/base', 'gpt2/fan-in-fan-out/adapter');
+    const legacy = await loadFixture(ops, 'gpt2/base-legacy', 'gpt2/fan-in-fan-out/adapter');
+    expect(await legacy.logits(input)).toEqual(await current.logits(input));
+    current.dispose();
+    legacy.dispose();
   });
 });

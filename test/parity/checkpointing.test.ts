@@ -6,7 +6,7 @@ import { PEFT_CASES } from '../support/peftCases';
 import {
   inputOf,
   loadFixture,
-  rawOps,
+  tensorFlowOps,
   readFloats,
   readJson,
   type SingleCase,
@@ -15,35 +15,35 @@ import { smallAdapter, smallBase, smallInput, SMALL_CONFIG } from '../support/sm
 
 let ops: TensorFlowOps;
 beforeAll(async () => {
-  ops = await rawOps();
+  ops = await tensorFlowOps();
 });
 
-/** Ops that note how many tensors were alive at most. */
-function counted(inner: TensorFlowOps): { readonly ops: Ops; readonly most: () => number } {
-  let most = 0;
+/** Ops that record the largest number of live tensors. */
+function countingOps(inner: TensorFlowOps): { readonly ops: Ops; readonly peak: () => number } {
+  let peak = 0;
   const ops = new Proxy(inner, {
     get(target, key) {
       const value: unknown = Reflect.get(target, key, target);
       if (typeof value !== 'function') return value;
       return (...args: unknown[]) => {
         const result: unknown = Reflect.apply(value, target, args);
-        most = Math.max(most, inner.live());
+        peak = Math.max(peak, inner.live());
         return result;
       };
     },
   });
-  return { ops, most: () => most };
+  return { ops, peak: () => peak };
 }
 
 describe.each(PEFT_CASES)('%s', (name) => {
-  it('has the same gradients, bit for bit, when layers are computed again, and leaves no tensor behind', async () => {
-    const { inputs } = readJson<SingleCase>(name, 'expected.json');
+  it('has bitwise the same gradients with recomputed layers, and frees all tensors', async () => {
+    const { inputs } = readJson(name, 'expected.json') as SingleCase;
     const input = inputOf(
       inputs,
       (await readFloats(name, 'expected.safetensors')).get('inputs.pixel_values'),
     );
     const before = ops.live();
-    const all = [];
+    const runs = [];
     for (const recomputed_layers of [0, 1, 99]) {
       const model = await loadFixture(ops, `${name.split('/')[0]!}/base`, `${name}/adapter`, {
         recomputed_layers,
@@ -52,11 +52,11 @@ describe.each(PEFT_CASES)('%s', (name) => {
       const loaded = ops.live();
       const { loss_sum, labelled } = await model.accumulate(input, 3);
       expect(ops.live()).toBe(loaded);
-      all.push({ loss_sum, gradients: await model.gradients(labelled) });
+      runs.push({ loss_sum, gradients: await model.gradients(labelled) });
       model.dispose();
     }
-    expect(all[1]).toEqual(all[0]);
-    expect(all[2]).toEqual(all[0]);
+    expect(runs[1]).toEqual(runs[0]);
+    expect(runs[2]).toEqual(runs[0]);
     expect(ops.live()).toBe(before);
   });
 });
@@ -69,19 +69,19 @@ it.each(['float32', 'bfloat16'] as const)(
       num_hidden_layers: 5,
       layer_types: Array<string>(5).fill('full_attention'),
     };
-    const most = [];
+    const peaks = [];
     for (const recomputed_layers of [0, 2, 4]) {
-      const counting = counted(ops);
+      const counting = countingOps(ops);
       const model = await loadModel(
         smallBase(config),
         smallAdapter(() => true, config),
         { ops: counting.ops, recomputed_layers, base_dtype },
       );
       await model.accumulate(smallInput('none', 2, 150), 0);
-      most.push(counting.most());
+      peaks.push(counting.peak());
       model.dispose();
     }
-    expect(most[1]).toBeLessThan(most[0]!);
-    expect(most[2]).toBeLessThan(most[1]!);
+    expect(peaks[1]).toBeLessThan(peaks[0]!);
+    expect(peaks[2]).toBeLessThan(peaks[1]!);
   },
 );

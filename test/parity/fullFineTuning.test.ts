@@ -15,7 +15,7 @@ import {
   gap,
   inputOf,
   largest,
-  rawOps,
+  tensorFlowOps,
   readJson,
   restoreState,
   stateOf,
@@ -78,7 +78,7 @@ const batchOf = (family: string): Promise<LabelledInput> =>
     };
   });
 
-/** The base with the head that torch drew. */
+/** The base with the random head that torch has initialized. */
 async function withHead(base: BaseModel, family: string): Promise<BaseModel> {
   const head = await tensorsIn(at(family, 'head.safetensors'));
   head.delete('none');
@@ -93,25 +93,25 @@ async function withHead(base: BaseModel, family: string): Promise<BaseModel> {
 
 const openFamily = <T>(
   family: string,
-  use: (base: BaseModel, facts: Trajectory) => Promise<T>,
+  use: (base: BaseModel, trajectory: Trajectory) => Promise<T>,
 ): Promise<T> => {
-  const facts = readJson<Trajectory>(`full/${family}`, 'trajectory.json');
+  const trajectory = readJson(`full/${family}`, 'trajectory.json') as Trajectory;
   const options: ReadSpecOptions =
-    facts.task === 'causal_lm' ? {} : { task: facts.task, num_labels: 3 };
+    trajectory.task === 'causal_lm' ? {} : { task: trajectory.task, num_labels: 3 };
   return withBase(
     path.join(fixtures, family, 'base'),
-    async (base) => use(await withHead(base, family), facts),
+    async (base) => use(await withHead(base, family), trajectory),
     options,
   );
 };
 
-const loadWhole = (ops: Ops, base: BaseModel, options: Partial<LoadOptions> = {}): Promise<Model> =>
+const loadFull = (ops: Ops, base: BaseModel, options: Partial<LoadOptions> = {}): Promise<Model> =>
   loadModel(base, EMPTY_ADAPTER, { ops, method: 'full', ...options });
 
-describe('where every weight trains', () => {
-  it.each(FAMILIES)("%s has torch's gradients, and trains as torch.optim.AdamW does", (family) =>
+describe('full fine-tuning', () => {
+  it.each(FAMILIES)("%s has torch's gradients and trains as with torch.optim.AdamW", (family) =>
     openFamily(family, async (base, { records, ...settings }) => {
-      const model = await loadWhole(await rawOps(), base);
+      const model = await loadFull(await tensorFlowOps(), base);
       const [batch, wanted] = [
         await batchOf(family),
         await tensorsIn(at(family, 'gradients.safetensors')),
@@ -127,7 +127,8 @@ describe('where every weight trains', () => {
           ).toEqual([]);
           for (const [name, { shape, data }] of wanted) {
             const own = gradients.get(name);
-            if (!own && largest(data) < 1e-6) continue; // a key's bias turns no softmax
+            // The bias of the keys does not change a softmax.
+            if (!own && largest(data) < 1e-6) continue;
             expect(own?.shape, name).toEqual(shape);
             expect(gap(own!.data, data), name).toBeLessThanOrEqual(
               2e-5 * Math.max(0.1, largest(data)),
@@ -147,9 +148,9 @@ describe('where every weight trains', () => {
     }),
   );
 
-  it('the weights are all that the model has, and each is read back as the file has it', () =>
+  it('trains all weights of the model, and reads each back as it is in the file', () =>
     openFamily('gpt2', async (base) => {
-      const model = await loadWhole(await rawOps(), base);
+      const model = await loadFull(await tensorFlowOps(), base);
       for (const name of base.weights.tensors.keys())
         expect(await model.baseTensor(name), name).toEqual(await base.weights.readF32(name));
       expect(model.trainable_parameters).toBe(base.parameters);
@@ -159,10 +160,10 @@ describe('where every weight trains', () => {
 
 const TIED = { ...SMALL_CONFIG, tie_word_embeddings: true };
 const SETTINGS = { learning_rate: 0.02, weight_decay: 0.1, max_grad_norm: 0.5 };
-const BACKINGS: readonly (readonly [string, () => Promise<Ops>])[] = [
-  ['libtensorflow', rawOps],
+const BACKENDS: readonly (readonly [string, () => Promise<Ops>])[] = [
+  ['libtensorflow', tensorFlowOps],
   [
-    'libtensorflow without kernels of its own',
+    'libtensorflow without the fused kernels',
     async () => new TensorFlowOps(await tfBinding(), { fuse: false }),
   ],
   ['tfjs on the cpu', async () => (await cpuOps()).ops],
@@ -174,7 +175,7 @@ async function trained(
   options: Partial<LoadOptions> = {},
 ): Promise<{ readonly model: Model; readonly names: readonly string[] }> {
   const base = smallBase(TIED);
-  const model = await loadWhole(ops, base, options);
+  const model = await loadFull(ops, base, options);
   for (let i = 0; i < steps; i++) await oneStep(model);
   return { model, names: [...base.weights.tensors.keys()] };
 }
@@ -198,34 +199,34 @@ const weightsOf = async (model: Model, names: readonly string[]) =>
 describe('a small tied model', () => {
   let reference: Record<string, Float32Array>;
   beforeAll(async () => {
-    const { model, names } = await trained(await rawOps(), 3);
+    const { model, names } = await trained(await tensorFlowOps(), 3);
     reference = await weightsOf(model, names);
     model.dispose();
   });
 
-  it.each(BACKINGS)('trains alike on %s, and leaves no tensor behind', async (_, make) => {
+  it.each(BACKENDS)('trains the same on %s, and frees all tensors', async (_, make) => {
     const ops = await make();
     const before = ops.live();
     const { model, names } = await trained(ops, 3);
     const weights = await weightsOf(model, names);
     for (const name of names)
       expect(gap(weights[name]!, reference[name]!), name).toBeLessThanOrEqual(2e-5);
-    const between = model.liveTensors();
+    const betweenSteps = model.liveTensors();
     await oneStep(model);
-    expect(model.liveTensors()).toBe(between);
+    expect(model.liveTensors()).toBe(betweenSteps);
     await model.accumulate(smallInput('left'), 0);
     model.dispose();
     expect(ops.live()).toBe(before);
   });
 
-  it('trains alike with layers computed again', async () => {
-    const { model, names } = await trained(await rawOps(), 3, { recomputed_layers: 1 });
+  it('trains the same with recomputed layers', async () => {
+    const { model, names } = await trained(await tensorFlowOps(), 3, { recomputed_layers: 1 });
     expect(await weightsOf(model, names)).toEqual(reference);
     model.dispose();
   });
 
-  it("goes on from its weights and AdamW's state to the same numbers", async () => {
-    const ops = await rawOps();
+  it("continues from its weights and AdamW's state with the same numbers", async () => {
+    const ops = await tensorFlowOps();
     const { model, names } = await trained(ops, 2);
     const state = await stateOf(model);
     const weights = await weightsOf(model, names);
@@ -240,23 +241,24 @@ describe('a small tied model', () => {
         },
       ]),
     );
-    const again = await loadWhole(ops, { ...base, weights: withReplaced(base.weights, replaced) });
-    await restoreState(again, state);
-    await oneStep(again);
-    expect(await weightsOf(again, names)).toEqual(reference);
-    again.dispose();
+    const resumed = await loadFull(ops, { ...base, weights: withReplaced(base.weights, replaced) });
+    await restoreState(resumed, state);
+    await oneStep(resumed);
+    expect(await weightsOf(resumed, names)).toEqual(reference);
+    resumed.dispose();
   });
 
-  it('work that is broken off leaves neither tensors nor gradients', async () => {
-    const ops = await rawOps();
+  it('an interrupted step leaves neither tensors nor gradients', async () => {
+    const ops = await tensorFlowOps();
     const { model, names } = await trained(ops, 2);
-    const [live, between] = [ops.live(), ops.yieldPoint];
+    const live = ops.live();
+    const { yieldPoint } = ops;
     await model.accumulate(smallInput('left'), 0);
     let calls = 0;
     ops.yieldPoint = () =>
-      ++calls === 3 ? Promise.reject(new Error('enough')) : Promise.resolve();
-    await expect(model.accumulate(smallInput('right'), 1)).rejects.toThrow('enough');
-    ops.yieldPoint = between;
+      ++calls === 3 ? Promise.reject(new Error('interrupted')) : Promise.resolve();
+    await expect(model.accumulate(smallInput('right'), 1)).rejects.toThrow('interrupted');
+    ops.yieldPoint = yieldPoint;
     expect(ops.live()).toBe(live);
     await oneStep(model);
     expect(await weightsOf(model, names)).toEqual(reference);

@@ -29,14 +29,14 @@ beforeAll(async () => {
   fused = fusing.fused!;
 });
 
-it('are there where the binding was compiled by this build', () => {
+it('are part of the binding of this build', () => {
   expect(fusing.fused).not.toBeNull();
   expect(plain.fused).toBeNull();
 });
 
 describe.each(PEFT_CASES)('%s', (name) => {
-  it('has the same loss and gradients by the kernels as by separate operations', async () => {
-    const { inputs } = readJson<SingleCase>(name, 'expected.json');
+  it('has the same loss and gradients with the kernels as with separate operations', async () => {
+    const { inputs } = readJson(name, 'expected.json') as SingleCase;
     const input = inputOf(
       inputs,
       (await readFloats(name, 'expected.safetensors')).get('inputs.pixel_values'),
@@ -59,7 +59,7 @@ describe.each(PEFT_CASES)('%s', (name) => {
   });
 });
 
-/** Numbers that no vector register divides evenly, some far out. */
+/** Random numbers in [-spread, spread]. */
 function numbers(shape: readonly number[], seed: number, spread = 3): Float32Array {
   const random = createRandom(seed, 'fused');
   return Float32Array.from(
@@ -69,7 +69,7 @@ function numbers(shape: readonly number[], seed: number, spread = 3): Float32Arr
 }
 
 describe.each(['f32', 'bf16'] as const)('in %s', (dtype) => {
-  /** A bf16's last bit; f32 differs by the order of sums and by the exponential's last bits. */
+  /** The last bit of bf16; f32 differs in the order of sums and in the exponential's last bits. */
   const tolerance = dtype === 'f32' ? 2e-6 : 2 ** -8;
   const upload = (data: Float32Array, shape: readonly number[], as: Precision = dtype): Tensor => {
     const wide = fusing.upload(data, shape);
@@ -84,21 +84,22 @@ describe.each(['f32', 'bf16'] as const)('in %s', (dtype) => {
       );
     });
   };
+  /** No multiple of a vector register's width. */
   const shape = [37, 83];
   const [n, d] = shape as [number, number];
 
-  it("silu(gate) · up and its gradients are the formula's, far out too", async () => {
-    const own = [numbers(shape, 1, 30), numbers(shape, 2), numbers(shape, 3)].map((data) =>
+  it('silu(gate) · up and its gradients follow the formula, also for large inputs', async () => {
+    const inputs = [numbers(shape, 1, 30), numbers(shape, 2), numbers(shape, 3)].map((data) =>
       upload(data, shape),
     ) as [Tensor, Tensor, Tensor];
-    const [g, u, dm] = (await Promise.all(own.map(read))) as [
+    const [g, u, dm] = (await Promise.all(inputs.map(read))) as [
       Float32Array,
       Float32Array,
       Float32Array,
     ];
     const sigmoid = (x: number) => 1 / (1 + Math.exp(-x));
-    await close(fused.glu(own[0], own[1]), (i) => g[i]! * sigmoid(g[i]!) * u[i]!);
-    const [dGate, dUp] = fused.gluGrad(...own);
+    await close(fused.glu(inputs[0], inputs[1]), (i) => g[i]! * sigmoid(g[i]!) * u[i]!);
+    const [dGate, dUp] = fused.gluGrad(...inputs);
     await close(dUp, (i) => dm[i]! * g[i]! * sigmoid(g[i]!));
     await close(
       dGate,
@@ -107,7 +108,7 @@ describe.each(['f32', 'bf16'] as const)('in %s', (dtype) => {
     );
   });
 
-  it("softmax adds the mask of each row's place, and hides all that it hides", async () => {
+  it('softmax adds the mask of each row, also where it hides every key', async () => {
     const [batch, kv, group, rows, keys] = [2, 3, 2, 5, 19];
     const scores = upload(numbers([batch * kv, group * rows, keys], 4, 8), [
       batch * kv,
@@ -121,14 +122,14 @@ describe.each(['f32', 'bf16'] as const)('in %s', (dtype) => {
     const s = await read(scores);
     const p = await read(fused.softmax(scores, mask));
     for (let row = 0; row < batch * kv * group * rows; row++) {
-      const own = Array.from(
+      const masked = Array.from(
         { length: keys },
         (_, i) =>
           s[row * keys + i]! +
           maskData[(Math.floor(row / (kv * group * rows)) * rows + (row % rows)) * keys + i]!,
       );
-      const top = Math.max(...own);
-      const e = own.map((x) => Math.exp(x - top));
+      const top = Math.max(...masked);
+      const e = masked.map((x) => Math.exp(x - top));
       const total = e.reduce((a, b) => a + b);
       e.forEach((x, i) => {
         expect(Math.abs(p[row * keys + i]! - x / total)).toBeLessThanOrEqual(tolerance);
@@ -136,16 +137,16 @@ describe.each(['f32', 'bf16'] as const)('in %s', (dtype) => {
     }
   });
 
-  it('cross-entropy is that of the label, where it is all but sure and where it is hopeless', async () => {
+  it('cross-entropy is that of the label, for likely and for very unlikely labels', async () => {
     const z = numbers(shape, 5, 60);
     const logits = upload(z, shape);
-    const own = await read(logits);
+    const rounded = await read(logits);
     const labels = Int32Array.from({ length: n }, (_, i) => (i * 7) % d);
     const { p, loss } = fused.crossEntropy(logits, fusing.upload(labels, [n]), 'p');
     const losses = await read(loss);
     const probabilities = await read(p!);
     for (let row = 0; row < n; row++) {
-      const x = own.subarray(row * d, (row + 1) * d);
+      const x = rounded.subarray(row * d, (row + 1) * d);
       const top = x.reduce((a, b) => Math.max(a, b));
       const total = x.reduce((sum, v) => sum + Math.exp(v - top), 0);
       expect(
@@ -184,8 +185,8 @@ describe.each(['f32', 'bf16'] as const)('in %s', (dtype) => {
     await close(fused.sum([a, b], 'f32'), (i) => x[i]! + y[i]!);
   });
 
-  if (dtype === 'f32')
-    it('a step of AdamW is that of the flat vector, where the tensors are', async () => {
+  if (dtype === 'f32') {
+    it('a step of AdamW equals that of the flat vector, and changes the tensors in place', async () => {
       const [theta, gradients, exp_avg] = [
         numbers(shape, 10),
         numbers(shape, 11),
@@ -211,8 +212,9 @@ describe.each(['f32', 'bf16'] as const)('in %s', (dtype) => {
         ),
       ).toThrow(/shapes do not fit/);
     });
+  }
 
-  it('widened and rounded as libtensorflow does it, NaN and infinity too', async () => {
+  it('casts as libtensorflow does, also NaN and infinity', async () => {
     const data = numbers(shape, 9, 1e30);
     data.set([NaN, Infinity, -Infinity, 0, -0, 3.4e38, 1e-42]);
     const x = plain.upload(data, shape);
@@ -228,7 +230,7 @@ describe.skipIf(process.env[LEVEL] !== undefined)('on a processor with', () => {
     ['AVX2', '1'],
     ['neither', '0'],
   ])(
-    '%s, the same holds',
+    '%s, all of this holds',
     (_, level) => {
       const vitest = path.resolve(import.meta.dirname, '../../node_modules/vitest/vitest.mjs');
       const { status, stdout, stderr } = spawnSync(

@@ -3,13 +3,13 @@ import { loadModel } from '../../src/models/loadModel';
 import type { Ops } from '../../src/models/ops/ops';
 import type { Model, LabelledInput, NamedTensor } from '../../src/models/model';
 import type { Adapter } from '../../src/lora/adapter';
-import { cpuOps, gap, largest, rawOps } from '../support/models';
+import { cpuOps, gap, largest, tensorFlowOps } from '../support/models';
 import { smallAdapter, smallBase, smallInput } from '../support/smallModel';
 
-let raw: Ops;
+let tensorFlow: Ops;
 let cpu: Ops;
 beforeAll(async () => {
-  raw = await rawOps();
+  tensorFlow = await tensorFlowOps();
   cpu = (await cpuOps()).ops;
 });
 
@@ -41,7 +41,7 @@ describe('libtensorflow and tfjs on the cpu', () => {
     async (padding) => {
       const [a, b] = [
         await gradientsOn(
-          raw,
+          tensorFlow,
           smallAdapter(() => true),
           smallInput(padding),
         ),
@@ -61,7 +61,7 @@ describe('libtensorflow and tfjs on the cpu', () => {
 
   it('agree on logits and on generated tokens', async () => {
     const models = await Promise.all(
-      [raw, cpu].map((ops) =>
+      [tensorFlow, cpu].map((ops) =>
         loadModel(
           smallBase(),
           smallAdapter(() => true),
@@ -74,27 +74,27 @@ describe('libtensorflow and tfjs on the cpu', () => {
       Float32Array,
     ];
     expect(gap(a, b)).toBeLessThanOrEqual(5e-5 * largest(a));
-    const [x, y] = await Promise.all(
+    const [generatedA, generatedB] = await Promise.all(
       models.map((m) =>
         m.generate([3, 9, 27], { max_new_tokens: 12, temperature: 0.8, seed: 5, stop_ids: [] }),
       ),
     );
-    expect(x).toHaveLength(12);
-    expect(x).toEqual(y);
+    expect(generatedA).toHaveLength(12);
+    expect(generatedA).toEqual(generatedB);
     models.forEach((m) => m.dispose());
   });
 });
 
 /**
- * (loss(theta + e·d) - loss(theta - e·d)) / 2e along the gradient itself, by an input of the loss
- * that the backward pass never sees.
+ * The slope of the loss along the unit vector d of the gradient: measured as (loss(theta + e·d) -
+ * loss(theta - e·d)) / 2e, and predicted as the gradient's norm.
  */
 async function slope(
   loss: (adapter: Adapter) => Promise<number>,
   adapter: Adapter,
   gradients: ReadonlyMap<string, NamedTensor>,
   e: number,
-): Promise<{ measured: number; told: number }> {
+): Promise<{ measured: number; predicted: number }> {
   const all = [...gradients.values()].map((g) => g.data);
   const norm = Math.sqrt(all.reduce((sum, g) => sum + g.reduce((s, v) => s + v * v, 0), 0));
   const moved = (sign: number): Adapter => ({
@@ -105,39 +105,45 @@ async function slope(
       return { ...m, A: shift(m.A, all[2 * i]!), B: shift(m.B, all[2 * i + 1]!) };
     }),
   });
-  return { measured: ((await loss(moved(1))) - (await loss(moved(-1)))) / (2 * e), told: norm };
+  return {
+    measured: ((await loss(moved(1))) - (await loss(moved(-1)))) / (2 * e),
+    predicted: norm,
+  };
 }
 
 describe('the gradient', () => {
   it.each(TARGETS)('is the slope of the loss for %s', async (_, wanted) => {
     const adapter = smallAdapter(wanted);
     const input = smallInput('left');
-    const { gradients } = await gradientsOn(raw, adapter, input);
-    const { measured, told } = await slope(
-      async (moved) => (await gradientsOn(raw, moved, input)).loss,
+    const { gradients } = await gradientsOn(tensorFlow, adapter, input);
+    const { measured, predicted } = await slope(
+      async (moved) => (await gradientsOn(tensorFlow, moved, input)).loss,
       adapter,
       gradients,
       5e-3,
     );
-    expect(Math.abs(measured / told - 1)).toBeLessThan(2e-3);
+    expect(Math.abs(measured / predicted - 1)).toBeLessThan(2e-3);
   });
 
   it.each(TARGETS)('is the slope of the loss under dropout for %s', async (_, wanted) => {
     const adapter = smallAdapter(wanted);
     const input = smallInput('right');
     const run = async (moved: Adapter) => {
-      const model: Model = await loadModel(smallBase(), moved, { ops: raw, lora_dropout: 0.3 });
+      const model: Model = await loadModel(smallBase(), moved, {
+        ops: tensorFlow,
+        lora_dropout: 0.3,
+      });
       const { loss_sum, labelled } = await model.accumulate(input, 11);
       const gradients = await model.gradients(labelled);
       model.dispose();
       return { loss: loss_sum / labelled, gradients };
     };
-    const { measured, told } = await slope(
+    const { measured, predicted } = await slope(
       async (moved) => (await run(moved)).loss,
       adapter,
       (await run(adapter)).gradients,
       5e-3,
     );
-    expect(Math.abs(measured / told - 1)).toBeLessThan(2e-3);
+    expect(Math.abs(measured / predicted - 1)).toBeLessThan(2e-3);
   });
 });

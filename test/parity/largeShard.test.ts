@@ -2,7 +2,7 @@ import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { expect, it } from 'vitest';
-import { NO_ADAPTER, rawOps, withBase } from '../support/models';
+import { NO_ADAPTER, tensorFlowOps, withBase } from '../support/models';
 import { makeLargeBase, markerOf } from '../support/largeBase';
 import { loadModel } from '../../src/models/loadModel';
 
@@ -15,7 +15,7 @@ it('each tensor of a 6 GB shard is read from its own offset', async () => {
     const { base } = await makeLargeBase(folder, SIX_GB, Infinity);
     await withBase(base, async (opened) => {
       expect(opened.weight_files).toHaveLength(1);
-      const ops = await rawOps();
+      const ops = await tensorFlowOps();
       const model = await loadModel(opened, NO_ADAPTER, { ops, base_dtype: 'bfloat16' });
       const names = [...opened.weights.tensors.keys()];
       const seen = [...names.slice(0, 3), ...names.slice(-9)];

@@ -9,7 +9,7 @@ import { readPeftAdapter } from '../../src/formats/peft/read';
 import type { BaseModel } from '../../src/formats/baseModel';
 import { loadModel } from '../../src/models/loadModel';
 import type { ModelInput } from '../../src/models/model';
-import { fixtures, gap, rawOps, readFloats, readJson, type Floats } from '../support/models';
+import { fixtures, gap, tensorFlowOps, readFloats, readJson, type Floats } from '../support/models';
 import { minilmPath } from '../support/realModels';
 import { cli, editJson, metricsOf, tempFolder, train } from '../support/commandLine';
 
@@ -17,9 +17,9 @@ interface Expected {
   readonly texts: readonly { readonly text: string; readonly ids: readonly number[] }[];
 }
 
-const { texts } = readJson<Expected>('real/minilm/expected.json');
+const { texts } = readJson('real/minilm/expected.json') as Expected;
 
-/** All texts as one batch, padded on the right. */
+/** All rows as one batch, padded on the right. */
 function batchOf(rows: readonly (readonly number[])[]): ModelInput {
   const length = Math.max(...rows.map((row) => row.length));
   const filled = (row: readonly number[], value: (id: number) => number) =>
@@ -41,7 +41,7 @@ describe('all-MiniLM-L6-v2', () => {
   }, 300_000);
   afterAll(() => base.close());
 
-  it('gives the reference ids, whatever its tokenizer.json says of padding and cutting', async () => {
+  it('produces the reference ids, ignoring the padding and truncation of its tokenizer.json', async () => {
     const tokenizer = createTokenizer(await base.readTokenizer());
     for (const { text, ids } of texts) expect(tokenizer.encode(text)).toEqual(ids);
   });
@@ -49,12 +49,12 @@ describe('all-MiniLM-L6-v2', () => {
   it.each([
     ['base', null],
     ['adapter', 'real/minilm/adapter'],
-  ] as const)('gives the embeddings of transformers and PEFT: %s', async (name, folder) => {
+  ] as const)('computes the embeddings of transformers and PEFT: %s', async (name, folder) => {
     const adapter =
       folder === null
         ? EMPTY_ADAPTER
         : (await readPeftAdapter(path.join(fixtures, folder), adapterBaseOf(base))).adapter;
-    const model = await loadModel(base, adapter, { ops: await rawOps() });
+    const model = await loadModel(base, adapter, { ops: await tensorFlowOps() });
     const together = await model.logits(batchOf(texts.map((t) => t.ids)));
     expect(gap(together, want.get(`${name}.embeddings`)!)).toBeLessThanOrEqual(1e-5);
     const alone = await model.logits(batchOf([texts[1]!.ids]));
@@ -65,7 +65,7 @@ describe('all-MiniLM-L6-v2', () => {
   });
 });
 
-it("learns to tell whom a message is for, from 200 texts, and PEFT's files hold what it learnt", async () => {
+it('learns to classify messages from 200 texts, and evaluates the same from the written adapter', async () => {
   const example = path.resolve(import.meta.dirname, '../../examples/text-classification');
   const folder = tempFolder();
   for (const file of ['train.jsonl', 'validation.jsonl', 'lora.json'])

@@ -8,13 +8,13 @@ import { loadModel } from '../../src/models/loadModel';
 import type { TensorFlowOps } from '../../src/models/ops/tensorFlowOps';
 import type { LabelledInput, Model } from '../../src/models/model';
 import { createRandom } from '../../src/shared/random';
-import { gap, largest, rawOps } from '../support/models';
+import { gap, largest, tensorFlowOps } from '../support/models';
 import { smallAdapter, smallBase, smallInput } from '../support/smallModel';
 
 const VOCAB = 40;
 const LENGTH = 9;
 
-/** Decoders of every kind, small and at random. */
+/** Random small decoders of every family. */
 const configs = fc
   .record({
     family: fc.constantFrom(
@@ -44,7 +44,7 @@ const configs = fc
   .map(({ family, kv, group, half, layers, tied, bias, window, seed, parallel }) => {
     const heads = kv * group;
     const head_dim = 2 * half;
-    const own =
+    const sizes =
       family === 'gpt2' || family === 'gpt_neox'
         ? { hidden_size: heads * head_dim, num_key_value_heads: heads }
         : { hidden_size: 12, num_key_value_heads: kv, head_dim };
@@ -67,14 +67,14 @@ const configs = fc
         rotary_pct: 1,
         attn_logit_softcapping: 3,
         final_logit_softcapping: 2,
-        ...own,
+        ...sizes,
       },
     };
   });
 
 let ops: TensorFlowOps;
 beforeAll(async () => {
-  ops = await rawOps();
+  ops = await tensorFlowOps();
 });
 
 async function using<T>(
@@ -90,26 +90,23 @@ async function using<T>(
   }
 }
 
-/** Some of the modules, by the seed. */
+/** An adapter on a random choice of the modules. */
 function someAdapter(config: Readonly<Record<string, unknown>>, seed: number): Adapter {
   const random = createRandom(seed, 'modules');
   const adapter = smallAdapter(() => random() < 0.6, config);
   return adapter.modules.length > 0 ? adapter : smallAdapter(() => true, config);
 }
 
-/**
- * The base with W + dW for each W. A tied output layer has a weight of its own then: an adapted
- * embedding does not change it.
- */
+/** The base with W + dW for each W. */
 function merged(base: BaseModel, adapter: Adapter): BaseModel {
   const byName = new Map(adapter.modules.map((m) => [`${m.path}.weight`, m]));
   const readF32 = async (name: string, target?: Float32Array): Promise<Float32Array> => {
     const weight = (await base.weights.readF32(name)).slice();
-    const own = byName.get(name);
+    const module = byName.get(name);
     const [rows] = base.weights.tensors.get(name)!.shape;
     const transposed =
-      own?.kind === 'linear' && rows === own.in_features && base.spec.family === 'gpt2';
-    if (own) mergeInto(weight, own, transposed);
+      module?.kind === 'linear' && rows === module.in_features && base.spec.family === 'gpt2';
+    if (module) mergeInto(weight, module, transposed);
     target?.set(weight);
     return target ?? weight;
   };
@@ -123,7 +120,7 @@ const input = (seed: number): LabelledInput => {
 };
 
 describe('any decoder', () => {
-  it("with B = 0 gives the base's logits", async () => {
+  it("with B = 0 has the base's logits", async () => {
     await fc.assert(
       fc.asyncProperty(configs, async ({ config, seed }) => {
         const base = smallBase(config);
@@ -145,7 +142,7 @@ describe('any decoder', () => {
     );
   });
 
-  it('adapted equals merged', async () => {
+  it('has the same logits adapted as merged', async () => {
     await fc.assert(
       fc.asyncProperty(configs, async ({ config, seed }) => {
         const base = smallBase(config);
@@ -159,10 +156,10 @@ describe('any decoder', () => {
             ),
         );
         if (untied.length === 0) return;
-        const own = { ...adapter, modules: untied };
+        const mergeable = { ...adapter, modules: untied };
         const [a, b] = [
-          await using(base, own, (model) => model.logits(input(seed))),
-          await using(merged(base, own), EMPTY_ADAPTER, (model) => model.logits(input(seed))),
+          await using(base, mergeable, (model) => model.logits(input(seed))),
+          await using(merged(base, mergeable), EMPTY_ADAPTER, (model) => model.logits(input(seed))),
         ];
         expect(gap(a, b)).toBeLessThanOrEqual(5e-5 * Math.max(1, largest(a)));
       }),
@@ -170,7 +167,7 @@ describe('any decoder', () => {
     );
   });
 
-  it('has the gradient that central differences show along a random direction', async () => {
+  it('has the gradient that central differences measure along a random direction', async () => {
     await fc.assert(
       fc.asyncProperty(configs, async ({ config, seed }) => {
         const base = smallBase(config);
@@ -205,11 +202,13 @@ describe('any decoder', () => {
           );
         });
         const h = 2e-3;
-        const seen =
+        const measured =
           (8 * ((await lossAt(h)) - (await lossAt(-h))) -
             ((await lossAt(2 * h)) - (await lossAt(-2 * h)))) /
           (12 * h); // fourth order
-        expect(Math.abs(slope - seen)).toBeLessThanOrEqual(2e-2 * Math.max(1, Math.abs(seen)));
+        expect(Math.abs(slope - measured)).toBeLessThanOrEqual(
+          2e-2 * Math.max(1, Math.abs(measured)),
+        );
       }),
       { numRuns: 40 },
     );
@@ -238,8 +237,8 @@ describe('rows in one batch', () => {
       side === 'left'
         ? [...new Array<number>(length - values.length).fill(by), ...values]
         : [...values, ...new Array<number>(length - values.length).fill(by)];
-    const flat = (pick: (row: Row) => readonly number[], by: number) =>
-      Int32Array.from(rows.flatMap((row) => fill(pick(row), by)));
+    const flat = (select: (row: Row) => readonly number[], by: number) =>
+      Int32Array.from(rows.flatMap((row) => fill(select(row), by)));
     return {
       batch: rows.length,
       length,
@@ -257,7 +256,7 @@ describe('rows in one batch', () => {
     position_ids: Int32Array.from(rows.flatMap((r) => r.ids.map((_, t) => t))),
     segment_ids: Int32Array.from(rows.flatMap((r, i) => r.ids.map(() => i))),
   });
-  const learnt = (
+  const accumulated = (
     inputs: readonly LabelledInput[],
     config: Readonly<Record<string, unknown>>,
     seed: number,
@@ -278,18 +277,18 @@ describe('rows in one batch', () => {
       };
     });
 
-  it('learn the same padded on the right, padded on the left where positions turn, and packed, as each alone', async () => {
+  it('have the same gradients padded on the right, on the left (with rotary positions) and packed as each alone', async () => {
     await fc.assert(
       fc.asyncProperty(configs, async ({ config, seed }) => {
         const rows = rowsOf(seed);
-        const want = await learnt(rows.map(alone), config, seed);
-        const turns = config['model_type'] !== 'gpt2';
+        const want = await accumulated(rows.map(alone), config, seed);
+        const isRotary = config['model_type'] !== 'gpt2';
         for (const batch of [
           padded(rows, 'right'),
-          ...(turns ? [padded(rows, 'left')] : []),
+          ...(isRotary ? [padded(rows, 'left')] : []),
           packed(rows),
         ]) {
-          const have = await learnt([batch], config, seed);
+          const have = await accumulated([batch], config, seed);
           expect(have.labelled).toBe(want.labelled);
           expect(Math.abs(have.loss_sum - want.loss_sum)).toBeLessThanOrEqual(
             1e-4 * Math.max(1, want.loss_sum),
@@ -303,7 +302,7 @@ describe('rows in one batch', () => {
     );
   });
 
-  it('of padding alone change nothing and give no NaN', async () => {
+  it('that are all padding change nothing and give no NaN', async () => {
     const config = {
       model_type: 'llama',
       vocab_size: VOCAB,
@@ -314,18 +313,18 @@ describe('rows in one batch', () => {
       rms_norm_eps: 1e-6,
     };
     const row = rowsOf(1)[0]!;
-    const want = await learnt([alone(row)], config, 1);
+    const want = await accumulated([alone(row)], config, 1);
     const { input_ids, labels, attention_mask, length } = alone(row);
-    const more = (own: Int32Array, by: number) =>
-      Int32Array.from([...own, ...new Array<number>(length).fill(by)]);
-    const have = await learnt(
+    const extended = (row: Int32Array, by: number) =>
+      Int32Array.from([...row, ...new Array<number>(length).fill(by)]);
+    const have = await accumulated(
       [
         {
           batch: 2,
           length,
-          input_ids: more(input_ids, 0),
-          labels: more(Int32Array.from(labels), -100),
-          attention_mask: more(attention_mask, 0),
+          input_ids: extended(input_ids, 0),
+          labels: extended(Int32Array.from(labels), -100),
+          attention_mask: extended(attention_mask, 0),
         },
       ],
       config,
@@ -336,7 +335,7 @@ describe('rows in one batch', () => {
   });
 });
 
-it('a row that is masked wholly gives no NaN, and changes nothing of the others', async () => {
+it('a fully masked row gives no NaN and does not change the others', async () => {
   await fc.assert(
     fc.asyncProperty(configs, async ({ config, seed }) => {
       const own = input(seed);
@@ -349,13 +348,13 @@ it('a row that is masked wholly gives no NaN, and changes nothing of the others'
         attention_mask: longer(own.attention_mask, 0),
         labels: longer(own.labels as Int32Array, -100),
       };
-      const learnt = (of: LabelledInput) =>
+      const accumulated = (of: LabelledInput) =>
         using(smallBase(config), someAdapter(config, seed), async (model) => ({
           ...(await model.accumulate(of, 0)),
           gradients: await model.gradients(1),
           logits: await model.logits(of),
         }));
-      const [alone, together] = [await learnt(own), await learnt(withMasked)];
+      const [alone, together] = [await accumulated(own), await accumulated(withMasked)];
       expect(together.logits.every(Number.isFinite)).toBe(true);
       expect(Math.abs(together.loss_sum - alone.loss_sum)).toBeLessThanOrEqual(
         1e-5 * Math.max(1, alone.loss_sum),

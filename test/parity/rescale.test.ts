@@ -3,12 +3,12 @@ import type { Adapter } from '../../src/lora/adapter';
 import { loadModel } from '../../src/models/loadModel';
 import type { TensorFlowOps } from '../../src/models/ops/tensorFlowOps';
 import type { Model } from '../../src/models/model';
-import { rawOps } from '../support/models';
+import { tensorFlowOps } from '../support/models';
 import { smallAdapter, smallBase } from '../support/smallModel';
 
 let ops: TensorFlowOps;
 beforeAll(async () => {
-  ops = await rawOps();
+  ops = await tensorFlowOps();
 });
 
 const input = {
@@ -18,7 +18,7 @@ const input = {
   attention_mask: new Int32Array(5).fill(1),
 };
 const logitsOf = async (model: Model) => Array.from(await model.logits(input));
-const times = (adapter: Adapter, factor: number): Adapter => ({
+const withScale = (adapter: Adapter, factor: number): Adapter => ({
   ...adapter,
   modules: adapter.modules.map((m) => ({ ...m, scaling: factor * m.scaling })),
 });
@@ -30,8 +30,9 @@ async function logitsWith(adapter: Adapter, below: readonly Adapter[] = []): Pro
   return logits;
 }
 
-it('takes the adapter and those below it so many times, at once, and frees what it replaces', async () => {
-  const [upper, lower] = [smallAdapter(() => true), smallAdapter((path) => path.includes('mlp'))];
+it('scales the adapter and those below it without loading again, and frees what it replaces', async () => {
+  const upper = smallAdapter(() => true);
+  const lower = smallAdapter((path) => path.includes('mlp'));
   const model = await loadModel(smallBase(), upper, { ops, below: [lower] });
   const none = { ...upper, modules: [] };
   const alive = model.liveTensors();
@@ -39,7 +40,7 @@ it('takes the adapter and those below it so many times, at once, and frees what 
     [[0, 0], await logitsWith(none)],
     [[0, 1], await logitsWith(upper)],
     [[1, 0], await logitsWith(lower)],
-    [[0.5, 2], await logitsWith(times(upper, 2), [times(lower, 0.5)])],
+    [[0.5, 2], await logitsWith(withScale(upper, 2), [withScale(lower, 0.5)])],
     [[1, 1], await logitsWith(upper, [lower])],
   ] as const) {
     await model.rescale(scales);

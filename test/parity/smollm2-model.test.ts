@@ -12,7 +12,7 @@ import {
   gap,
   inputOf,
   NO_ADAPTER,
-  rawOps,
+  tensorFlowOps,
   readFloats,
   readJson,
   withBase,
@@ -50,12 +50,12 @@ interface Trajectory {
   >;
 }
 
-/** |logit - reference|: the reference's own f32 noise is 1.1e-4. */
+/** Tolerance of a logit; the rounding errors of the reference itself are 1.1e-4. */
 const LOGITS = 1e-3;
 const LOSS = 1e-4;
 const END = 2;
 
-const expected = readJson<Expected>('real/smollm2/expected.json');
+const expected = readJson('real/smollm2/expected.json') as Expected;
 const file = path.join(fixtures, 'real/smollm2/expected.safetensors');
 const adapterAt = async (name: string) =>
   (await readPeftAdapter(path.join(fixtures, 'real/smollm2', name))).adapter;
@@ -64,7 +64,7 @@ const readIds = (name: string) => withSafetensors(file, (source) => source.readI
 let ops: TensorFlowOps;
 let want: Floats;
 beforeAll(async () => {
-  ops = await rawOps();
+  ops = await tensorFlowOps();
   want = await readFloats('real/smollm2/expected.safetensors');
 });
 
@@ -75,10 +75,8 @@ async function load(adapter: Adapter): Promise<Model> {
 const rowsOf = (x: Float32Array | Int32Array, width: number, row: number) =>
   Array.from(x.subarray(row * width, (row + 1) * width));
 
-/**
- * The reference's best ids at a position, as far as the lead of each over the next is beyond doubt.
- */
-function certain(ids: readonly number[], logits: readonly number[]): number {
+/** How many of the reference's best ids at a position have a lead that exceeds the tolerance. */
+function certainCount(ids: readonly number[], logits: readonly number[]): number {
   const tie = logits.findIndex((z, i) => i > 0 && logits[i - 1]! - z <= 2 * LOGITS);
   return tie < 0 ? ids.length - 1 : tie - 1;
 }
@@ -93,20 +91,20 @@ async function expectPrompt(model: Model, kind: 'base' | 'adapter', i: number): 
     want.get(`${kind}.${i}.logsumexp`)!,
   ];
   for (let t = 0; t < ids.length; t++) {
-    const own = logits.subarray(t * vocab, (t + 1) * vocab);
+    const row = logits.subarray(t * vocab, (t + 1) * vocab);
     const [wantIds, wantTop] = [rowsOf(topIds, 8, t), rowsOf(top, 8, t)];
     expect(
       gap(
-        Float32Array.from(wantIds, (id) => own[id]!),
+        Float32Array.from(wantIds, (id) => row[id]!),
         Float32Array.from(wantTop),
       ),
       `position ${t}`,
     ).toBeLessThanOrEqual(LOGITS);
-    const best = Array.from(own, (_, id) => id).sort((a, b) => own[b]! - own[a]!);
-    const sure = certain(wantIds, wantTop);
-    expect(best.slice(0, sure)).toEqual(wantIds.slice(0, sure));
-    const highest = own[best[0]!]!;
-    const sum = own.reduce((s, z) => s + Math.exp(z - highest), 0);
+    const best = Array.from(row, (_, id) => id).sort((a, b) => row[b]! - row[a]!);
+    const count = certainCount(wantIds, wantTop);
+    expect(best.slice(0, count)).toEqual(wantIds.slice(0, count));
+    const highest = row[best[0]!]!;
+    const sum = row.reduce((s, z) => s + Math.exp(z - highest), 0);
     expect(Math.abs(highest + Math.log(sum) - logsumexp[t]!)).toBeLessThanOrEqual(LOGITS);
   }
   if (kind === 'base' && i === 0)
@@ -123,14 +121,14 @@ describe.each([
   beforeAll(async () => {
     model = await load(none ?? (await adapterAt('adapter')));
     return () => model.dispose();
-  });
+  }, 60_000);
 
-  it.each(expected.prompts.map((_, i) => i))('gives the reference logits for prompt %i', (i) =>
+  it.each(expected.prompts.map((_, i) => i))('computes the reference logits for prompt %i', (i) =>
     expectPrompt(model, kind, i),
   );
 
   it.each(expected.prompts.map((_, i) => i))(
-    'gives the reference loss for prompt %i',
+    'computes the reference loss for prompt %i',
     async (i) => {
       const { ids, base_nll, adapter_nll } = expected.prompts[i]!;
       const { loss_sum, labelled } = await model.evaluate(
@@ -149,18 +147,18 @@ describe.each([
   });
   it.each(greedy)('continues chat $i as the reference does', async ({ ids, reference }) => {
     expect(reference.margin).toBeGreaterThan(2 * LOGITS);
-    const made = await model.generate(ids, {
+    const generated = await model.generate(ids, {
       max_new_tokens: expected.greedy_max_new_tokens,
       temperature: 0,
       seed: 0,
       stop_ids: [END],
     });
-    expect(made).toEqual(reference.ids.filter((id) => id !== END));
+    expect(generated).toEqual(reference.ids.filter((id) => id !== END));
   });
 });
 
 it('trains SmolLM2-135M-Instruct as the reference does over 10 steps', async () => {
-  const trajectory = readJson<Trajectory>('real/smollm2/train/trajectory.json');
+  const trajectory = readJson('real/smollm2/train/trajectory.json') as Trajectory;
   const { input_ids, attention_mask, labels } = trajectory.batches;
   const model = await load(await adapterAt('train/start'));
   for (const [i, { loss, grad_norm, lr }] of trajectory.records.entries()) {

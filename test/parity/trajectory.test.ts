@@ -4,7 +4,14 @@ import { readPeftAdapter } from '../../src/formats/peft/read';
 import { withSafetensors } from '../../src/formats/safetensors/read';
 import type { ReadSpecOptions } from '../../src/formats/architecture/readSpec';
 import type { LabelledInput } from '../../src/models/model';
-import { adapterGap, fixtures, inputOf, loadFixture, rawOps, readJson } from '../support/models';
+import {
+  adapterGap,
+  fixtures,
+  inputOf,
+  loadFixture,
+  tensorFlowOps,
+  readJson,
+} from '../support/models';
 
 interface Trajectory {
   readonly optimizer: { readonly weight_decay: number };
@@ -45,10 +52,19 @@ function readBatches(file: string): Promise<LabelledInput[]> {
   });
 }
 
-async function follow(folder: string, base: string, options: ReadSpecOptions = {}): Promise<void> {
-  const { records, optimizer, max_grad_norm } = readJson<Trajectory>(folder, 'trajectory.json');
+async function expectTrajectory(
+  folder: string,
+  base: string,
+  options: ReadSpecOptions = {},
+): Promise<void> {
+  const { records, optimizer, max_grad_norm } = readJson(folder, 'trajectory.json') as Trajectory;
   const batches = await readBatches(path.join(fixtures, folder, 'batches.safetensors'));
-  const model = await loadFixture(await rawOps(), `${base}/base`, `${folder}/start`, options);
+  const model = await loadFixture(
+    await tensorFlowOps(),
+    `${base}/base`,
+    `${folder}/start`,
+    options,
+  );
   expect(batches).toHaveLength(20);
   for (const [i, { loss, grad_norm, lr }] of records.entries()) {
     const { loss_sum, labelled } = await model.accumulate(batches[i]!, i);
@@ -68,8 +84,8 @@ async function follow(folder: string, base: string, options: ReadSpecOptions = {
 }
 
 it.each(['llama', 'gpt2', 'vit'])(
-  '%s trains as torch.optim.AdamW does over 20 steps, and ends with the same adapter',
-  (family) => follow(`${family}/train`, family),
+  '%s trains as with torch.optim.AdamW over 20 steps, and ends with the same adapter',
+  (family) => expectTrajectory(`${family}/train`, family),
 );
 
 it.each([
@@ -77,6 +93,6 @@ it.each([
   ['seq-cls', 'bert', 'seq_cls'],
   ['token-cls', 'bert', 'token_cls'],
   ['embedding', 'bert', 'embedding'],
-] as const)('%s on %s does, too', (name, base, task) =>
-  follow(`trajectories/${name}`, base, { task }),
+] as const)('%s on %s does so, too', (name, base, task) =>
+  expectTrajectory(`trajectories/${name}`, base, { task }),
 );

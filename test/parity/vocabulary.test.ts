@@ -20,9 +20,9 @@ describe.each(['whole', 'saved', 'saved-tied'])(
   'an adapter that was trained after tokens were added (%s)',
   (name) => {
     const adapter = path.join(fixtures, 'resized', name, 'adapter');
-    const { base, adapter_loss, inputs } = readJson<SingleCase>('resized', name, 'expected.json');
+    const { base, adapter_loss, inputs } = readJson('resized', name, 'expected.json') as SingleCase;
 
-    it('brings its vocabulary, as PEFT has it', async () => {
+    it('resizes the vocabulary as PEFT does', async () => {
       const [input, output] = ['in.json', 'out.safetensors'].map((file) =>
         path.join(tempFolder(), file),
       ) as [string, string];
@@ -51,7 +51,7 @@ describe.each(['whole', 'saved', 'saved-tied'])(
       });
     });
 
-    it('goes on only where its vocabulary trains with it', async () => {
+    it('can be trained further only if the embedding is one of its trained modules', async () => {
       const recipe = makeRecipe(
         {
           top: { base: path.join(fixtures, base, 'base') },
@@ -88,7 +88,7 @@ describe.each(['whole', 'saved', 'saved-tied'])(
 );
 
 describe('a vocabulary that is padded beyond the tokenizer', () => {
-  /** The tiny llama with 16 more rows, which no token of the tokenizer has. */
+  /** The tiny llama with 16 more rows, for which the tokenizer has no token. */
   const padded = () =>
     baseWith((folder) => {
       editJson(path.join(folder, 'config.json'), { vocab_size: 400 });
@@ -96,7 +96,7 @@ describe('a vocabulary that is padded beyond the tokenizer', () => {
     });
   let pending: Promise<void> = Promise.resolve();
 
-  it('trains, and writes nothing for an id that no token has', async () => {
+  it('trains, and decodes an id that has no token to nothing', async () => {
     const base = padded();
     await pending;
     const runDir = await train(makeRecipe({ top: { base } }));
@@ -118,7 +118,7 @@ describe('a vocabulary that is padded beyond the tokenizer', () => {
     await opened.close();
   });
 
-  it('takes rows with such ids, but none beyond', async () => {
+  it('accepts rows with such ids, but none beyond', async () => {
     const base = padded();
     await pending;
     const rows = (id: number) => [

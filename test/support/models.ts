@@ -19,13 +19,12 @@ import { testTfjs } from './tfjs';
 
 export const fixtures = path.resolve(import.meta.dirname, '../fixtures');
 
-// eslint-disable-next-line @typescript-eslint/no-unnecessary-type-parameters -- the caller knows
-// what the fixture holds
-export const readJson = <T>(...at: string[]): T =>
-  JSON.parse(readFileSync(path.join(fixtures, ...at), 'utf8')) as T;
+/** Parses a JSON file of the fixtures. */
+export const readJson = (...at: string[]): unknown =>
+  JSON.parse(readFileSync(path.join(fixtures, ...at), 'utf8'));
 
-/** The table of ops that the product trains on. */
-export async function rawOps(): Promise<TensorFlowOps> {
+/** The backend that the extension trains on. */
+export async function tensorFlowOps(): Promise<TensorFlowOps> {
   return new TensorFlowOps(await tfBinding());
 }
 
@@ -38,10 +37,7 @@ export async function tfBinding(): Promise<TfBinding & { getNumOfTensors(): numb
   ).binding;
 }
 
-/**
- * The table of ops on tfjs' own cpu backend, within the tfjs that libtensorflow's backend is part
- * of.
- */
+/** Ops on the cpu backend of tfjs, in the tfjs instance that also has libtensorflow's backend. */
 export async function cpuOps(): Promise<{ readonly ops: Ops; readonly alive: () => number }> {
   const tf = (await testTfjs()) as unknown as Tfjs;
   await tf.setBackend('cpu');
@@ -50,7 +46,7 @@ export async function cpuOps(): Promise<{ readonly ops: Ops; readonly alive: () 
 
 export type Floats = ReadonlyMap<string, Float32Array>;
 
-/** All floating-point tensors of a file of the fixtures. */
+/** All floating-point tensors of a fixture. */
 export function readFloats(...at: string[]): Promise<Floats> {
   return withSafetensors(path.join(fixtures, ...at), async (source) => {
     const names = [...source.tensors.values()]
@@ -75,30 +71,32 @@ export interface SingleCase {
 }
 
 export interface BatchRows {
-  /** Without them: images. */
+  /** Left out for images. */
   readonly input_ids?: readonly (readonly number[])[];
   readonly attention_mask?: readonly (readonly number[])[];
   readonly token_type_ids?: readonly (readonly number[])[];
   readonly labels: readonly (readonly number[] | number)[];
 }
 
-/** Of the tiny ViT: 16 patches and the learned token in front. */
+/** The tiny ViT has 16 patches and a learned token in front of them. */
 const IMAGE_LENGTH = 17;
 
 export function inputOf(
   { input_ids, attention_mask, token_type_ids, labels }: BatchRows,
   pixel_values?: Float32Array,
 ): LabelledInput {
-  const flat = (rows: readonly (readonly number[] | number)[]) => Int32Array.from(rows.flat());
+  const flatten = (rows: readonly (readonly number[] | number)[]) => Int32Array.from(rows.flat());
   const batch = labels.length;
   const length = input_ids?.[0]?.length ?? IMAGE_LENGTH;
   return {
     batch,
     length,
-    input_ids: flat(input_ids ?? []),
-    labels: flat(labels),
-    attention_mask: attention_mask ? flat(attention_mask) : new Int32Array(batch * length).fill(1),
-    ...(token_type_ids && { token_type_ids: flat(token_type_ids) }),
+    input_ids: flatten(input_ids ?? []),
+    labels: flatten(labels),
+    attention_mask: attention_mask
+      ? flatten(attention_mask)
+      : new Int32Array(batch * length).fill(1),
+    ...(token_type_ids && { token_type_ids: flatten(token_type_ids) }),
     ...(pixel_values && { pixel_values }),
   };
 }
@@ -141,7 +139,7 @@ export async function withBase<T>(
   }
 }
 
-/** AdamW's state, read. */
+/** A copy of AdamW's state. */
 export async function stateOf(
   model: Model,
 ): Promise<{ readonly step: number; readonly tensors: Floats }> {
@@ -162,9 +160,7 @@ export const restoreState = (
 export const largest = (x: Float32Array): number =>
   x.reduce((most, v) => Math.max(most, Math.abs(v)), 0);
 
-/**
- * Logits where the mask is 1: what stands at padding is undefined. A head for rows has no padding.
- */
+/** Logits of real tokens; those of padding are undefined. A head for rows has no padding. */
 export function visible(
   logits: Float32Array,
   { attention_mask, batch, length }: LabelledInput,
@@ -175,14 +171,14 @@ export function visible(
     : logits;
 }
 
-/** Largest difference; NaN wherever one is NaN. */
+/** Largest absolute difference; NaN if any element is NaN. */
 export function gap(have: Float32Array, want: Float32Array): number {
   if (have.length !== want.length)
     throw new Error(`${have.length} numbers, expected ${want.length}`);
   return have.reduce((most, h, i) => Math.max(most, Math.abs(h - want[i]!)), 0);
 }
 
-/** Largest difference of a factor over two adapters that have the same modules. */
+/** Largest absolute difference between two adapters of the same modules. */
 export function adapterGap(have: Adapter, want: Adapter): number {
   const byPath = new Map(want.modules.map((m) => [m.path, m]));
   const gaps = have.modules.map((m) => {
@@ -196,6 +192,6 @@ export function adapterGap(have: Adapter, want: Adapter): number {
   const byName = new Map(want.trained.map((t) => [t.name, t.data]));
   gaps.push(...have.trained.map((t) => gap(t.data, byName.get(t.name)!)));
   if (gaps.length !== want.modules.length + want.trained.length)
-    throw new Error('The adapters have other modules.');
+    throw new Error('The adapters have different modules.');
   return Math.max(...gaps);
 }

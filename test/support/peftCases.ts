@@ -1,4 +1,4 @@
-/** All cases of PEFT's that hold logits and gradients. */
+/** All fixtures with logits and gradients of PEFT. */
 export const PEFT_CASES = [
   'llama/lora-qv',
   'llama/lora-attn-padded',

@@ -5,15 +5,13 @@ import { modulesOf, tensorsOf } from '../../src/formats/architecture/modules';
 import { readSpec } from '../../src/formats/architecture/readSpec';
 import type { Adapter, LoraFactors } from '../../src/lora/adapter';
 import type { LabelledInput } from '../../src/models/model';
+import { elementCount } from '../../src/models/ops/ops';
 import { createRandom } from '../../src/shared/random';
 import { NO_ADAPTER } from './models';
 
 type Config = Readonly<Record<string, unknown>>;
 
-/**
- * Everything at once: grouped queries, biases, windows on one layer of two, an output layer of its
- * own.
- */
+/** Grouped queries, biases, a window on one layer of two, and an output layer that is not tied. */
 export const SMALL_CONFIG: Config = {
   model_type: 'qwen2',
   vocab_size: 40,
@@ -33,17 +31,21 @@ const numbers = (size: number, spread: number, ...name: string[]): Float32Array 
   const random = createRandom(7, ...name);
   return Float32Array.from({ length: size }, () => (random() + random() + random() - 1.5) * spread);
 };
-const sizeOf = (shape: readonly number[]) => shape.reduce((n, d) => n * d, 1);
 
-/** A base with random weights that exists in memory only. */
+/** A base with random weights, in memory. */
 export function smallBase(config: Config = SMALL_CONFIG): BaseModel {
   const spec = readSpec(config, 'small');
   const { body, head } = tensorsOf(spec);
-  const wanted = [...body, ...head];
   const tensors = new Map(
-    wanted.map(({ name, shape }): [string, TensorInfo] => [name, { name, shape, dtype: 'F32' }]),
+    [...body, ...head].map(({ name, shape }): [string, TensorInfo] => [
+      name,
+      { name, shape, dtype: 'F32' },
+    ]),
   );
-  const readF32 = (name: string, target = new Float32Array(sizeOf(tensors.get(name)!.shape))) => {
+  const readF32 = (
+    name: string,
+    target = new Float32Array(elementCount(tensors.get(name)!.shape)),
+  ) => {
     target.set(numbers(target.length, name.includes('norm') ? 2 : 0.5, name));
     return Promise.resolve(target);
   };
@@ -68,12 +70,12 @@ export function smallBase(config: Config = SMALL_CONFIG): BaseModel {
   };
 }
 
-/** An adapter with nothing at zero on the modules that `wanted` picks. */
+/** An adapter on the modules that `isAdapted` selects, without zeros. */
 export function smallAdapter(
-  wanted: (path: string) => boolean,
+  isAdapted: (path: string) => boolean,
   config: Config = SMALL_CONFIG,
 ): Adapter {
-  const modules = modulesOf(readSpec(config, 'small')).filter((m) => wanted(m.path));
+  const modules = modulesOf(readSpec(config, 'small')).filter((m) => isAdapted(m.path));
   return {
     config: NO_ADAPTER.config,
     trained: [],
@@ -94,7 +96,7 @@ export function smallAdapter(
   };
 }
 
-/** Rows of other lengths, padded on one side; about a third of the tokens are labelled. */
+/** Rows of different lengths, padded on one side; 40 % of the tokens have a label. */
 export function smallInput(
   padding: 'left' | 'right' | 'none',
   batch = 3,

@@ -4,7 +4,7 @@ import { loadTensorflow, type TfjsNode } from '../../src/runtime/loadTfjs';
 
 export const dist = path.resolve(import.meta.dirname, '../../dist');
 
-/** tfjs over the installed libtensorflow, as the engine's worker loads it. */
+/** tfjs on the installed libtensorflow, as the engine's worker loads it. */
 export async function testTfjs(): Promise<TfjsNode> {
   const runtime = await findRuntime({ dist, home: defaultRuntimeHome() });
   if (runtime?.kind !== 'tensorflow')

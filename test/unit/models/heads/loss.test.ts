@@ -11,18 +11,18 @@ const numbers = (rows: number) =>
     })
     .map((z) => Float32Array.from(z));
 
-/** The gradient against differences of the sum, in each output. */
+/** Compares the gradient with central differences of the sum, for each output. */
 function expectSlopes(
-  problem: Parameters<typeof lossOf>[0],
+  kind: Parameters<typeof lossOf>[0],
   outputs: Float32Array,
   labels: Int32Array | Float32Array,
 ): void {
-  const { gradient } = lossOf(problem, outputs, WIDTH, labels);
-  const h = 1 / 64; // exact in f32 beside numbers of this size
+  const { gradient } = lossOf(kind, outputs, WIDTH, labels);
+  const h = 1 / 64; // Exact in f32 when added to numbers of this size.
   outputs.forEach((z, i) => {
     const at = (step: number) =>
       lossOf(
-        problem,
+        kind,
         outputs.map((x, k) => (k === i ? z + step : x)),
         WIDTH,
         labels,
@@ -82,7 +82,7 @@ describe('the loss', () => {
     );
   });
 
-  it('of pairs is least where each first half is nearest to its own second half, and does not see lengths', () => {
+  it('of pairs is least if each first half is nearest to its own second half, and does not depend on lengths', () => {
     const matched = Float32Array.of(1, 0, 0, 0, 1, 0, 2, 0, 0, 0, 3, 0);
     const crossed = Float32Array.of(1, 0, 0, 0, 1, 0, 0, 2, 0, 3, 0, 0);
     expect(lossOf('pairs', matched, WIDTH, new Int32Array(0)).loss_sum).toBeLessThan(1e-6);
@@ -95,21 +95,21 @@ describe('the loss', () => {
         new Int32Array(0),
       ).loss_sum,
     ).toBeCloseTo(40, 3);
-    const apart = numbers(6).filter((z) =>
+    const notShort = numbers(6).filter((z) =>
       [0, 1, 2, 3, 4, 5].every(
         (row) => Math.hypot(...z.subarray(row * WIDTH, (row + 1) * WIDTH)) > 1.5,
       ),
     );
     fc.assert(
-      fc.property(apart, (z) => {
+      fc.property(notShort, (z) => {
         const { gradient } = lossOf('pairs', z, WIDTH, new Int32Array(0));
-        const along = [0, 1, 2, 3, 4, 5].map((row) =>
+        const projections = [0, 1, 2, 3, 4, 5].map((row) =>
           z
             .subarray(row * WIDTH, (row + 1) * WIDTH)
             .reduce((sum, x, k) => sum + x * gradient[row * WIDTH + k]!, 0),
         );
-        // a longer vector changes nothing
-        for (const value of along) expect(Math.abs(value)).toBeLessThan(1e-3);
+        // Scaling a vector does not change the loss.
+        for (const value of projections) expect(Math.abs(value)).toBeLessThan(1e-3);
         expectSlopes('pairs', z, new Int32Array(0));
       }),
       { numRuns: 30 },
@@ -117,7 +117,7 @@ describe('the loss', () => {
   });
 });
 
-it('normalised rows have length 1', () => {
+it('normalized rows have length 1', () => {
   fc.assert(
     fc.property(
       numbers(2).filter(

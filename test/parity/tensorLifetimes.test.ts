@@ -3,16 +3,16 @@ import { loadModel } from '../../src/models/loadModel';
 import type { TensorFlowOps } from '../../src/models/ops/tensorFlowOps';
 import type { Ops } from '../../src/models/ops/ops';
 import type { Model } from '../../src/models/model';
-import { cpuOps, rawOps, restoreState, stateOf, tfBinding } from '../support/models';
+import { cpuOps, tensorFlowOps, restoreState, stateOf, tfBinding } from '../support/models';
 import { smallAdapter, smallBase, smallInput, SMALL_CONFIG } from '../support/smallModel';
 
 const SETTINGS = { learning_rate: 1e-2, weight_decay: 0.01, max_grad_norm: 1 };
-/** Long enough for more than one block of queries and more than one chunk of the output layer. */
+/** Long enough for several row blocks and several chunks of the output layer. */
 const LONG = smallInput('right', 2, 150);
 
-let raw: TensorFlowOps;
+let tensorFlow: TensorFlowOps;
 beforeAll(async () => {
-  raw = await rawOps();
+  tensorFlow = await tensorFlowOps();
 });
 
 const load = (ops: Ops, lora_dropout = 0) =>
@@ -30,7 +30,7 @@ async function train(model: Model, steps: number): Promise<void> {
   }
 }
 
-async function expectNoneLeft(ops: Ops, alive: () => number): Promise<void> {
+async function expectAllFreed(ops: Ops, alive: () => number): Promise<void> {
   const before = alive();
   const model = await load(ops, 0.1);
   const loaded = alive();
@@ -62,32 +62,32 @@ async function expectNoneLeft(ops: Ops, alive: () => number): Promise<void> {
 }
 
 describe('tensors', () => {
-  it("are as many after each call as before, by libtensorflow's own count", async () => {
+  it("are freed after each call, by libtensorflow's count", async () => {
     const binding = await tfBinding();
-    const others = binding.getNumOfTensors() - raw.live();
-    await expectNoneLeft(raw, () => binding.getNumOfTensors() - others);
+    const others = binding.getNumOfTensors() - tensorFlow.live();
+    await expectAllFreed(tensorFlow, () => binding.getNumOfTensors() - others);
   });
 
-  it("are as many after each call as before, by tfjs' own count", async () => {
+  it("are freed after each call, by tfjs' count", async () => {
     const { ops, alive } = await cpuOps();
-    await expectNoneLeft(ops, alive);
+    await expectAllFreed(ops, alive);
   });
 });
 
-describe('work that is broken off between two operations', () => {
-  class Enough extends Error {}
+describe('work that is interrupted at a yield point', () => {
+  class Interrupted extends Error {}
 
   it.each(['libtensorflow', 'tfjs'] as const)(
-    'leaves no tensor behind, wherever that is, on %s',
-    async (backing) => {
-      const ops = backing === 'tfjs' ? (await cpuOps()).ops : raw;
+    'frees all tensors, at whichever point, on %s',
+    async (backend) => {
+      const ops = backend === 'tfjs' ? (await cpuOps()).ops : tensorFlow;
       const model = await loadModel(
         smallBase(),
         smallAdapter(() => true),
         { ops, recomputed_layers: 1, lora_dropout: 0.1 },
       );
       const loaded = ops.live();
-      const { yieldPoint: between } = ops;
+      const { yieldPoint } = ops;
       const works: (() => Promise<unknown>)[] = [
         () => model.accumulate(LONG, 0),
         () => model.evaluate(LONG),
@@ -96,31 +96,31 @@ describe('work that is broken off between two operations', () => {
           model.generate([1, 2, 3], { max_new_tokens: 4, temperature: 0, seed: 0, stop_ids: [] }),
       ];
       for (const work of works) {
-        let broken = 0;
-        for (let isWhole = false; !isWhole; broken++) {
-          let left = broken;
-          ops.yieldPoint = () => (left-- > 0 ? between() : Promise.reject(new Enough()));
-          isWhole = await work().then(
+        let yieldPoints = 0;
+        for (let isComplete = false; !isComplete; yieldPoints++) {
+          let left = yieldPoints;
+          ops.yieldPoint = () => (left-- > 0 ? yieldPoint() : Promise.reject(new Interrupted()));
+          isComplete = await work().then(
             () => true,
             (error: unknown) => {
-              if (!(error instanceof Enough)) throw error;
+              if (!(error instanceof Interrupted)) throw error;
               return false;
             },
           );
-          expect(ops.live(), `after ${broken} operations`).toBe(loaded);
+          expect(ops.live(), `after ${yieldPoints} yield points`).toBe(loaded);
         }
-        expect(broken).toBeGreaterThan(3);
+        expect(yieldPoints).toBeGreaterThan(3);
       }
-      ops.yieldPoint = between;
+      ops.yieldPoint = yieldPoint;
       model.dispose();
     },
   );
 });
 
 describe('training', () => {
-  it('leaves every weight of the base as it was, bit for bit', async () => {
+  it("does not change a bit of the base's weights", async () => {
     const base = smallBase();
-    const model = await load(raw);
+    const model = await load(tensorFlow);
     await train(model, 3);
     for (const name of base.weights.tensors.keys()) {
       const [have, want] = [await model.baseTensor(name), await base.weights.readF32(name)];
@@ -135,10 +135,10 @@ describe('training', () => {
     model.dispose();
   });
 
-  it.each([0, 0.2])('gives the same bytes each time, with dropout %d', async (lora_dropout) => {
+  it.each([0, 0.2])('is deterministic, with dropout %d', async (lora_dropout) => {
     const runs = [];
     for (let run = 0; run < 5; run++) {
-      const model = await load(raw, lora_dropout);
+      const model = await load(tensorFlow, lora_dropout);
       await train(model, 4);
       runs.push({ adapter: (await model.adapter()).modules, state: await stateOf(model) });
       model.dispose();
@@ -146,33 +146,34 @@ describe('training', () => {
     for (const run of runs.slice(1)) expect(run).toEqual(runs[0]);
   });
 
-  it("goes on from an adapter and an optimizer's state as if never interrupted", async () => {
-    const whole = await load(raw);
-    await train(whole, 2);
-    const half = { adapter: await whole.adapter(), optimizer: await stateOf(whole) };
-    await train(whole, 2);
-    const resumed = await loadModel(smallBase(), half.adapter, { ops: raw });
-    await restoreState(resumed, half.optimizer);
+  it("continues from an adapter and an optimizer's state as if it had not stopped", async () => {
+    const uninterrupted = await load(tensorFlow);
+    await train(uninterrupted, 2);
+    const adapter = await uninterrupted.adapter();
+    const state = await stateOf(uninterrupted);
+    await train(uninterrupted, 2);
+    const resumed = await loadModel(smallBase(), adapter, { ops: tensorFlow });
+    await restoreState(resumed, state);
     await train(resumed, 2);
-    expect(await resumed.adapter()).toEqual(await whole.adapter());
-    expect(await stateOf(resumed)).toEqual(await stateOf(whole));
-    whole.dispose();
+    expect(await resumed.adapter()).toEqual(await uninterrupted.adapter());
+    expect(await stateOf(resumed)).toEqual(await stateOf(uninterrupted));
+    uninterrupted.dispose();
     resumed.dispose();
   });
 
-  it('drops other inputs with another dropout seed, and none in evaluation', async () => {
-    const model = await load(raw, 0.5);
+  it('drops other inputs for another dropout seed, and none in evaluation', async () => {
+    const model = await load(tensorFlow, 0.5);
     const losses = [];
     for (const seed of [1, 1, 2]) losses.push((await model.accumulate(LONG, seed)).loss_sum);
     expect(losses[0]).toBe(losses[1]);
     expect(losses[0]).not.toBe(losses[2]);
-    const plain = await load(raw);
+    const plain = await load(tensorFlow);
     expect(await model.evaluate(LONG)).toEqual(await plain.evaluate(LONG));
     model.dispose();
     plain.dispose();
   });
 
-  it('is not changed by how the tokens are split over batches', async () => {
+  it('does not depend on how the rows are split into batches', async () => {
     const both = smallInput('none', 4, 12);
     const rows = (from: number, to: number) => ({
       ...both,
@@ -184,7 +185,7 @@ describe('training', () => {
         ]),
       ),
     });
-    const [one, two] = [await load(raw), await load(raw)];
+    const [one, two] = [await load(tensorFlow), await load(tensorFlow)];
     const { labelled } = await one.accumulate(both, 0);
     const parts = [await two.accumulate(rows(0, 1), 0), await two.accumulate(rows(1, 4), 0)];
     expect(parts[0]!.labelled + parts[1]!.labelled).toBe(labelled);
@@ -196,11 +197,11 @@ describe('training', () => {
     two.dispose();
   });
 
-  it('meets rows of padding alone without NaN', async () => {
+  it('computes rows that are all padding without NaN', async () => {
     const input = smallInput('left');
     const attention_mask = input.attention_mask.slice().fill(0, 0, input.length);
     const labels = input.labels.slice().fill(-100, 0, input.length);
-    const model = await load(raw);
+    const model = await load(tensorFlow);
     const logits = await model.logits({ ...input, attention_mask });
     expect(logits.every(Number.isFinite)).toBe(true);
     const { labelled } = await model.accumulate({ ...input, attention_mask, labels }, 0);
@@ -210,30 +211,32 @@ describe('training', () => {
   });
 });
 
-it('refuses an adapter that does not fit, and leaves nothing behind', async () => {
-  const before = raw.live();
+it('rejects an adapter that does not fit, and frees all tensors', async () => {
+  const before = tensorFlow.live();
   const wider = smallAdapter((path) => path.endsWith('q_proj'), {
     ...SMALL_CONFIG,
     hidden_size: 32,
   });
-  await expect(loadModel(smallBase(), wider, { ops: raw })).rejects.toMatchObject({
+  await expect(loadModel(smallBase(), wider, { ops: tensorFlow })).rejects.toMatchObject({
     area: 'adapter',
     problems: [{}, {}],
   });
-  expect(raw.live()).toBe(before);
+  expect(tensorFlow.live()).toBe(before);
 });
 
-it('frees what it has read when a weight turns out to be damaged', async () => {
-  const before = raw.live();
+it('frees what it has loaded when a weight cannot be read', async () => {
+  const before = tensorFlow.live();
   const base = smallBase();
   const readF32 = (name: string) =>
-    name === 'model.norm.weight' ? Promise.reject(new Error('torn')) : base.weights.readF32(name);
+    name === 'model.norm.weight'
+      ? Promise.reject(new Error('damaged'))
+      : base.weights.readF32(name);
   await expect(
     loadModel(
       { ...base, weights: { ...base.weights, readF32 } },
       smallAdapter(() => true),
-      { ops: raw },
+      { ops: tensorFlow },
     ),
-  ).rejects.toThrow('torn');
-  expect(raw.live()).toBe(before);
+  ).rejects.toThrow('damaged');
+  expect(tensorFlow.live()).toBe(before);
 });
