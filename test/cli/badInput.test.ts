@@ -169,7 +169,7 @@ it('inputs without a label have no loss: logits says so instead of writing NaN',
 it('a dataset in which only some rows are faulty names those, all at once', async () => {
   const stderr = await refuses(
     makeRecipe({}, [...chats(), { messages: [] }, { prompt: 'a' }]),
-    /The dataset has 2 faults in 2 rows\./,
+    /The dataset has 2 errors in 2 rows\./,
   );
   expect(stderr).toMatch(/data\.jsonl:11[\s\S]*data\.jsonl:12/);
 });

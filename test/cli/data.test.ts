@@ -65,7 +65,7 @@ describe('chats out of order', () => {
     const { code, stderr } = await cli('train', recipe({}), '--run-dir', runDir, '--json');
     expect(code).toBe(0);
     for (const words of [
-      /:2: The chat begins with the assistant.*\(2 rows; also line 6\)/,
+      /:2: The chat starts with the assistant.*\(2 rows; also line 6\)/,
       /:3: Two user messages.*\(2 rows; also line 6\)/,
       /:4: The chat ends with a user message.*\(2 rows; also line 6\)/,
       /:5: The system message is refused.*System role not supported.*\(2 rows; also line 6\)/,
@@ -87,7 +87,7 @@ describe('chats out of order', () => {
         user_last: choice,
         system_refused: choice,
       });
-    expect(recordOf(await train(all('skip'), /left out/)).data).toMatchObject({ examples: 1 });
+    expect(recordOf(await train(all('skip'), /skipped/)).data).toMatchObject({ examples: 1 });
     const { code, stderr } = await cli(
       'train',
       all('error'),
@@ -140,7 +140,7 @@ it('rows whose answer lies behind max_length are named before the start, and lea
   expect(refused.stderr).not.toContain('data.jsonl:4');
   const skipping = await train(
     makeRecipe({ top: { unlabelled_rows: 'skip' }, training }, [...long, ...chats().slice(0, 1)]),
-    /^data\.jsonl:1: No token is left to learn within max_length = 48; the row is left out\. \(3 rows; also line 2, 3\)$/m,
+    /^data\.jsonl:1: No label is left within max_length = 48; the row is skipped\. \(3 rows; also line 2, 3\)$/m,
   );
   const short = await train(makeRecipe({ training }, chats().slice(0, 1)));
   expect(stepsOf(skipping).map((s) => s.loss)).toEqual(stepsOf(short).map((s) => s.loss));

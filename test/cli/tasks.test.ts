@@ -320,7 +320,7 @@ describe('what does not go together is one clear message', () => {
       /data\.jsonl:1.*lists of labels/s,
     );
     expect(await said({}, { text: 'a', labels: [1, 0, 1, 0] }, { text: 'b', labels: [] })).toMatch(
-      /stands twice/,
+      /is twice in the list/,
     );
     expect(await said({ task: 'token_cls' }, { tokens: ['a', 'b'], tags: ['x'] })).toMatch(
       /"tags" has 1 entries, but "tokens" has 2/,

@@ -15,141 +15,146 @@ import { asGguf } from '../support/ggufFixture';
 import { ggufBytes } from '../support/ggufWriter';
 import { mutateBytes, mutateJson } from './mutate';
 
-/** A reader with files to give it. */
+/** A reader under test, with a file that it reads. */
 export interface Reader {
   readonly name: string;
-  /** Writes a broken file over the good one, and gives its path. */
+  /** Writes a damaged file over the good one and returns its path. */
   readonly spoil: (random: Random) => string;
-  /** Ends in a result, which it checks, or in a LoraError. */
+  /** Ends with a result, which it checks, or rejects with a LoraError. */
   readonly read: () => Promise<void>;
   /** Puts the good file back. */
   readonly restore: () => void;
 }
 
 const fixtures = path.resolve(import.meta.dirname, '../fixtures');
+const fixture = (...parts: string[]) => path.join(fixtures, ...parts);
 
-/**
- * Readers of everything that comes from elsewhere, each with files in a folder of its own within
- * `root`.
- */
+/** Returns a damaged version of a file. */
+type Damage = (original: Buffer, random: Random) => Uint8Array | string;
+
+interface ReaderCase {
+  readonly name: string;
+  /** A folder that is copied, or files by name. */
+  readonly files: string | Readonly<Record<string, Uint8Array>>;
+  /** The file that is damaged. */
+  readonly target: string;
+  readonly damage: Damage;
+  readonly read: (folder: string) => Promise<void>;
+}
+
+/** Readers of all files of foreign origin, each with its own folder within `root`. */
 export async function readers(root: string): Promise<Reader[]> {
-  const base = path.join(fixtures, 'llama/base');
-  const { metadata, tensors } = await asGguf(base, 'llama');
-  const model = ggufBytes([...metadata, ...tokenizerMetadata], tensors);
-  const adapterIn = (folder: string) => async () => checkAdapter(await anyAdapter(folder));
+  const cases = [...adapterCases(), ...(await baseCases()), ...textCases(), ...imageCases()];
+  return cases.map((own) => reader(root, own));
+}
+
+function adapterCases(): ReaderCase[] {
+  const read = async (folder: string) => checkAdapter(await anyAdapter(folder));
+  const lora = fixture('llama/lora-qv/adapter');
+  const weights = { files: lora, target: 'adapter_model.safetensors', read };
+  const mlx = fixture('llama/formats/mlx');
   return [
-    binary(
-      root,
-      'safetensors',
-      path.join(fixtures, 'llama/lora-qv/adapter'),
-      'adapter_model.safetensors',
-      adapterIn,
-    ),
-    header(
-      root,
-      'safetensors header',
-      path.join(fixtures, 'llama/lora-qv/adapter'),
-      'adapter_model.safetensors',
-      adapterIn,
-    ),
-    json(
-      root,
-      'adapter_config.json',
-      path.join(fixtures, 'llama/all-linear/adapter'),
-      'adapter_config.json',
-      adapterIn,
-    ),
-    json(
-      root,
-      'mlx settings',
-      path.join(fixtures, 'llama/formats/mlx'),
-      'adapter_config.json',
-      adapterIn,
-    ),
-    header(
-      root,
-      'mlx weights',
-      path.join(fixtures, 'llama/formats/mlx'),
-      'adapters.safetensors',
-      adapterIn,
-    ),
-    header(
-      root,
-      'kohya',
-      path.join(fixtures, 'llama/formats/kohya'),
-      'adapter.safetensors',
-      adapterIn,
-    ),
-    binary(
-      root,
-      'gguf adapter',
-      path.join(fixtures, 'llama/formats/gguf'),
-      'adapter.gguf',
-      (folder) => async () =>
-        checkAdapter(
-          (await readGgufAdapter(path.join(folder, 'adapter.gguf'), 'as stored')).adapter,
-        ),
-    ),
-    binary(
-      root,
-      'gguf model',
-      { 'model.gguf': model },
-      'model.gguf',
-      (folder) => () => baseAt(path.join(folder, 'model.gguf')),
-    ),
-    json(root, 'config.json', base, 'config.json', (folder) => () => baseAt(folder)),
-    json(
-      root,
-      'shard index',
-      path.join(fixtures, 'malformed/good-base'),
-      'model.safetensors.index.json',
-      (folder) => () => baseAt(folder, false),
-    ),
-    header(root, 'base weights', base, 'model.safetensors', (folder) => () => baseAt(folder)),
-    json(root, 'tokenizer.json', base, 'tokenizer.json', (folder) => () => baseAt(folder)),
-    json(
-      root,
-      'tokenizer_config.json',
-      base,
-      'tokenizer_config.json',
-      (folder) => () => baseAt(folder),
-    ),
-    json(
-      root,
-      'recipe',
-      { 'lora.json': Buffer.from(JSON.stringify(RECIPE)) },
-      'lora.json',
-      (folder) => () =>
-        Promise.resolve().then(
-          () => void parseRecipe(readFileSync(path.join(folder, 'lora.json'), 'utf8'), 'lora.json'),
-        ),
-    ),
-    json(
-      root,
-      'dataset',
-      { 'data.json': Buffer.from(JSON.stringify(ROWS)) },
-      'data.json',
-      (folder) => () => readDataset(asLines(path.join(folder, 'data.json'))).then(() => undefined),
-    ),
-    ...['png', 'jpg'].map((kind) => {
-      const file = imageOf(kind);
-      return binary(
-        root,
-        kind,
-        { [`image.${kind}`]: readFileSync(file) },
-        `image.${kind}`,
-        (folder) => () => {
-          const { width, height, data } = decodeImage(
-            readFileSync(path.join(folder, `image.${kind}`)),
-            'image',
-          );
-          if (data.length !== width * height * 3)
-            throw new RangeError(`${data.length} numbers for ${width} x ${height} pixels`);
-          return Promise.resolve();
-        },
-      );
-    }),
+    { name: 'safetensors', ...weights, damage: anyBytes },
+    { name: 'safetensors header', ...weights, damage: header },
+    {
+      name: 'adapter_config.json',
+      files: fixture('llama/all-linear/adapter'),
+      target: 'adapter_config.json',
+      damage: json,
+      read,
+    },
+    { name: 'mlx settings', files: mlx, target: 'adapter_config.json', damage: json, read },
+    { name: 'mlx weights', files: mlx, target: 'adapters.safetensors', damage: header, read },
+    {
+      name: 'kohya',
+      files: fixture('llama/formats/kohya'),
+      target: 'adapter.safetensors',
+      damage: header,
+      read,
+    },
+    {
+      name: 'gguf adapter',
+      files: fixture('llama/formats/gguf'),
+      target: 'adapter.gguf',
+      damage: anyBytes,
+      read: async (folder) => {
+        const file = path.join(folder, 'adapter.gguf');
+        checkAdapter((await readGgufAdapter(file, 'as stored')).adapter);
+      },
+    },
   ];
+}
+
+async function baseCases(): Promise<ReaderCase[]> {
+  const files = fixture('llama/base');
+  const { metadata, tensors } = await asGguf(files, 'llama');
+  const model = ggufBytes([...metadata, ...tokenizerMetadata], tensors);
+  const read = (folder: string) => readBase(folder);
+  return [
+    {
+      name: 'gguf model',
+      files: { 'model.gguf': model },
+      target: 'model.gguf',
+      damage: anyBytes,
+      read: (folder) => readBase(path.join(folder, 'model.gguf')),
+    },
+    { name: 'config.json', files, target: 'config.json', damage: json, read },
+    {
+      name: 'shard index',
+      files: fixture('malformed/good-base'),
+      target: 'model.safetensors.index.json',
+      damage: json,
+      read: (folder) => readBase(folder, false),
+    },
+    { name: 'base weights', files, target: 'model.safetensors', damage: header, read },
+    { name: 'tokenizer.json', files, target: 'tokenizer.json', damage: json, read },
+    { name: 'tokenizer_config.json', files, target: 'tokenizer_config.json', damage: json, read },
+  ];
+}
+
+function textCases(): ReaderCase[] {
+  return [
+    {
+      name: 'recipe',
+      files: { 'lora.json': Buffer.from(JSON.stringify(RECIPE)) },
+      target: 'lora.json',
+      damage: json,
+      read: (folder) =>
+        Promise.resolve().then(() => {
+          parseRecipe(readFileSync(path.join(folder, 'lora.json'), 'utf8'), 'lora.json');
+        }),
+    },
+    {
+      name: 'dataset',
+      files: { 'data.json': Buffer.from(JSON.stringify(ROWS)) },
+      target: 'data.json',
+      damage: json,
+      read: async (folder) => {
+        await readDataset(asLines(path.join(folder, 'data.json')));
+      },
+    },
+  ];
+}
+
+function imageCases(): ReaderCase[] {
+  return ['png', 'jpg'].map((kind) => {
+    const target = `image.${kind}`;
+    return {
+      name: kind,
+      files: { [target]: readFileSync(imageOf(kind)) },
+      target,
+      damage: anyBytes,
+      read: (folder) => {
+        const { width, height, data } = decodeImage(
+          readFileSync(path.join(folder, target)),
+          'image',
+        );
+        if (data.length !== width * height * 3)
+          throw new RangeError(`${data.length} numbers for ${width} x ${height} pixels`);
+        return Promise.resolve();
+      },
+    };
+  });
 }
 
 const tokenizerMetadata: Parameters<typeof ggufBytes>[0] = [
@@ -194,7 +199,7 @@ const ROWS = [
   { input_ids: [1, 2, 3], labels: [-100, 2, 3], attention_mask: [1, 1, 1] },
 ];
 
-/** A row a line, however the list was changed. */
+/** Writes the rows as JSON Lines; a file that is no list is copied as it is. */
 function asLines(file: string): string {
   const lines = path.join(path.dirname(file), 'data.jsonl');
   const text = readFileSync(file, 'latin1');
@@ -234,14 +239,14 @@ function checkAdapter({ modules }: Adapter): void {
       m.B.length !== m.r * m.out_features ||
       !Number.isFinite(Math.fround(m.scaling))
     )
-      throw new RangeError(`${m.path} is no update`);
+      throw new RangeError(`${m.path} is not an update`);
     if (![...m.A, ...m.B, ...(m.magnitude ?? [])].every(Number.isFinite))
-      throw new RangeError(`${m.path} holds numbers that are none`);
+      throw new RangeError(`${m.path} has numbers that are not finite`);
   }
 }
 
-/** As a run begins: header, config, every weight, the tokenizer. */
-async function baseAt(file: string, withTokenizer = true): Promise<void> {
+/** Reads what a run reads: header, config, every weight, the tokenizer. */
+async function readBase(file: string, withTokenizer = true): Promise<void> {
   const base: BaseModel = await openBase(file);
   try {
     for (const { name, shape } of base.weights.tensors.values()) {
@@ -255,17 +260,7 @@ async function baseAt(file: string, withTokenizer = true): Promise<void> {
   }
 }
 
-type Files = string | Readonly<Record<string, Uint8Array>>;
-type Use = (folder: string) => () => Promise<void>;
-
-function reader(
-  root: string,
-  name: string,
-  files: Files,
-  target: string,
-  use: Use,
-  spoiled: (original: Buffer, random: Random) => Uint8Array | string,
-): Reader {
+function reader(root: string, { name, files, target, damage, read }: ReaderCase): Reader {
   const folder = path.join(root, name.replaceAll(' ', '-'));
   mkdirSync(folder);
   if (typeof files === 'string') cpSync(files, folder, { recursive: true });
@@ -276,31 +271,28 @@ function reader(
   const write = (bytes: Uint8Array | string) => writeFileSync(file, bytes, { mode: 0o644 });
   return {
     name,
-    read: use(folder),
+    read: () => read(folder),
     restore: () => write(original),
     spoil: (random) => {
-      write(spoiled(original, random));
+      write(damage(original, random));
       return file;
     },
   };
 }
 
-const binary = (root: string, name: string, files: Files, target: string, use: Use) =>
-  reader(root, name, files, target, use, (original, random) =>
-    mutateBytes(original, [original, Buffer.from('GGUF')], random),
-  );
+function anyBytes(original: Buffer, random: Random): Uint8Array {
+  return mutateBytes(original, [original, Buffer.from('GGUF')], random);
+}
 
-const json = (root: string, name: string, files: Files, target: string, use: Use) =>
-  reader(root, name, files, target, use, (original, random) =>
-    mutateJson(original.toString(), random),
-  );
+function json(original: Buffer, random: Random): string {
+  return mutateJson(original.toString(), random);
+}
 
-/** The JSON of a safetensors header, its length right again. */
-const header = (root: string, name: string, files: Files, target: string, use: Use) =>
-  reader(root, name, files, target, use, (original, random) => {
-    const length = Number(original.readBigUInt64LE());
-    const text = Buffer.from(mutateJson(original.toString('utf8', 8, 8 + length), random));
-    const size = Buffer.alloc(8);
-    size.writeBigUInt64LE(BigInt(text.length));
-    return Buffer.concat([size, text, original.subarray(8 + length)]);
-  });
+/** Changes the JSON of a safetensors header and corrects its length. */
+function header(original: Buffer, random: Random): Uint8Array {
+  const length = Number(original.readBigUInt64LE());
+  const text = Buffer.from(mutateJson(original.toString('utf8', 8, 8 + length), random));
+  const size = Buffer.alloc(8);
+  size.writeBigUInt64LE(BigInt(text.length));
+  return Buffer.concat([size, text, original.subarray(8 + length)]);
+}

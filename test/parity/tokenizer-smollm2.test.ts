@@ -56,7 +56,8 @@ describe("the tokenizer of SmolLM2's GGUF file", () => {
       line: i + 1,
       messages,
     }));
-    const { examples, problems } = tokenizeRows('examples', rows, tokenizer, {
+    const { examples, problems } = tokenizeRows('examples', rows, {
+      tokenizer,
       max_length: 512,
       labels: 'assistant',
     });

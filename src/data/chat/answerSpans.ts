@@ -5,18 +5,19 @@ import type { Message, Span } from './chat';
 export interface MarkedChat {
   readonly text: string;
   /**
-   * What the assistant says in each of its turns, its end-of-turn token included, not the white
-   * space after that.
+   * The assistant's answer in each of its turns, including the end-of-turn token but not the white
+   * space after it.
    */
   readonly answers: readonly Span[];
 }
 
 /**
- * Renders a chat and finds the assistant's turns in it. A template with {% generation %} blocks
- * says itself where they are. Otherwise a turn begins where the prompt for it ends (the messages
- * before it, rendered with add_generation_prompt), as in generation, and ends behind the first
- * end-of-turn token after the answer. Errors: LoraError('tokenizer') when the template refuses the
- * messages or does not show the turns.
+ * Renders a chat and finds the assistant's answers in the text. A template with {% generation %}
+ * blocks marks them itself. Otherwise an answer starts where its prompt ends (the messages before
+ * it, rendered with the generation prompt) and ends after its end-of-turn token.
+ *
+ * @throws LoraError('tokenizer') when the template refuses the messages, or when the answers cannot
+ *   be found in its text.
  */
 export function markAnswers(messages: readonly Message[], tokenizer: Tokenizer): MarkedChat {
   const { text, generated } = tokenizer.renderChat(messages, false);
@@ -25,19 +26,11 @@ export function markAnswers(messages: readonly Message[], tokenizer: Tokenizer):
   const starts = turns.map((turn) => startOf(turn, messages, text, tokenizer));
   const endToken = specialAtEnd(text, tokenizer);
   const answers = turns.map((turn, i) => {
-    const limit = starts[i + 1] ?? text.length;
-    return {
-      start: starts[i]!,
-      end: endOf(
-        messages[turn]!.content,
-        text.slice(0, limit),
-        starts[i]!,
-        endToken,
-        limit === text.length,
-      ),
-    };
+    const start = starts[i]!;
+    const content = messages[turn]!.content;
+    return { start, end: endOf({ content, start, text, limit: starts[i + 1] }, endToken) };
   });
-  if (answers.some((span, i) => span.start < (answers[i - 1]?.end ?? 0))) throw unclear();
+  if (answers.some((span, i) => span.start < (answers[i - 1]?.end ?? 0))) throw answersNotFound();
   return { text, answers };
 }
 
@@ -53,8 +46,8 @@ function startOf(
 }
 
 /**
- * For templates whose prompt says more than the chat does (an opened <think>, say): what stands
- * before the answer, whatever the answer is.
+ * For templates whose generation prompt is not a prefix of the chat (it opens a <think> block, for
+ * example): the text before the answer is found by rendering the chat with another answer.
  */
 function startByPlaceholder(
   turn: number,
@@ -68,46 +61,55 @@ function startByPlaceholder(
     false,
   );
   const start = other.indexOf(placeholder);
-  if (start < 0 || !text.startsWith(other.slice(0, start))) throw unclear();
+  if (start < 0 || !text.startsWith(other.slice(0, start))) throw answersNotFound();
   return start;
 }
 
-/** The special token that ends the text, white space aside. */
+/** The longest special token at the end of the text, white space ignored. */
 function specialAtEnd(text: string, tokenizer: Tokenizer): string | undefined {
   const trimmed = text.trimEnd();
   const ends = [...tokenizer.special_tokens.keys()].filter((token) => trimmed.endsWith(token));
   return ends.sort((a, b) => b.length - a.length)[0];
 }
 
+interface StartedAnswer {
+  /** The assistant's message. */
+  readonly content: string;
+  readonly start: number;
+  /** The whole chat. */
+  readonly text: string;
+  /** Start of the next answer; undefined: this is the last one. */
+  readonly limit: number | undefined;
+}
+
 /**
- * `before` is the text up to the next turn. Without an end-of-turn token the last turn goes on to
- * the end, others end with their content.
+ * The end of an answer: after its end-of-turn token. Without one, the last answer ends with the
+ * text and the others end with their content.
  */
-function endOf(
-  content: string,
-  before: string,
-  start: number,
-  endToken: string | undefined,
-  last: boolean,
-): number {
-  if (endToken !== undefined) {
-    let end = start;
-    for (let written = content.split(endToken).length; written > 0 && end >= 0; written--)
-      end = after(before, endToken, end);
-    if (end >= 0) return end;
-  }
-  if (last) return before.length;
-  const end = after(before, content.trim(), start);
-  if (end < 0) throw unclear();
+function endOf({ content, start, text, limit }: StartedAnswer, endToken?: string): number {
+  const before = text.slice(0, limit);
+  const end = endToken === undefined ? -1 : afterEndToken(content, before, start, endToken);
+  if (end >= 0) return end;
+  if (before.length === text.length) return text.length;
+  const endOfContent = indexAfter(before, content.trim(), start);
+  if (endOfContent < 0) throw answersNotFound();
+  return endOfContent;
+}
+
+/** Skips end-of-turn tokens that are part of the answer itself. -1: not found. */
+function afterEndToken(content: string, text: string, start: number, endToken: string): number {
+  const skipped = content.split(endToken).length - 1;
+  let end = indexAfter(text, endToken, start);
+  for (let i = 0; i < skipped && end >= 0; i++) end = indexAfter(text, endToken, end);
   return end;
 }
 
-function after(text: string, part: string, from: number): number {
+function indexAfter(text: string, part: string, from: number): number {
   const found = text.indexOf(part, from);
   return found < 0 ? -1 : found + part.length;
 }
 
-function unclear(): LoraError {
+function answersNotFound(): LoraError {
   return new LoraError(
     'tokenizer',
     "The chat template does not show where the assistant's answers stand in the text.",

@@ -1,18 +1,18 @@
+/** A message of a chat. */
 export interface Message {
   readonly role: string;
   readonly content: string;
 }
 
-/** A stretch of a text: UTF-16 offsets, the end left out. */
+/** A range of UTF-16 offsets in a text, or of tokens in a row; `end` is exclusive. */
 export interface Span {
   readonly start: number;
   readonly end: number;
 }
 
+/** A chat as text. */
 export interface RenderedChat {
   readonly text: string;
-  /**
-   * What a template with {% generation %} blocks says the model itself writes; null: it has none.
-   */
+  /** The {% generation %} blocks: what the model itself writes. Null: the template has none. */
   readonly generated: readonly Span[] | null;
 }

@@ -4,9 +4,11 @@ import type { Message } from './chat';
 const NO_ANSWER = 'add one, or set unlabelled_rows to "skip"';
 
 /**
- * An optional system message, then user and assistant in turn, the last word the assistant's: what
- * a chat template takes and a model can learn from. Other chats are mended, skipped or refused as
- * the settings say, with a word about it. Null where nothing is left of the row.
+ * Brings a chat into the order that chat templates expect: an optional system message, then user
+ * and assistant alternating, the assistant last. Depending on the settings, other chats are
+ * corrected with a warning, skipped, or reported as errors. Null: nothing is left of the row.
+ *
+ * @param key Where the messages are in the row, for messages.
  */
 export function orderChat(
   messages: readonly Message[],
@@ -21,23 +23,24 @@ export function orderChat(
   if (!messages.some((message) => message.role === 'assistant'))
     return report.refuse(
       unlabelled_rows,
-      'There is no assistant message to learn from',
+      'There is no assistant message to train on',
       NO_ANSWER,
       key,
     );
   const steps = [
-    (chat: readonly Message[]) => merged(chat, key, chats.same_role, report),
-    (chat: readonly Message[]) => begun(chat, key, chats.assistant_first, report),
-    (chat: readonly Message[]) => ended(chat, key, chats.user_last, report),
+    (chat: readonly Message[]) => mergeSameRole(chat, key, chats.same_role, report),
+    (chat: readonly Message[]) => dropFirstAnswer(chat, key, chats.assistant_first, report),
+    (chat: readonly Message[]) => dropLastQuestion(chat, key, chats.user_last, report),
   ];
   const chat = steps.reduce<readonly Message[] | null>((now, step) => now && step(now), messages);
   if (!chat) return null;
   return chat.some((message) => message.role === 'assistant')
     ? [...chat]
-    : report.refuse(unlabelled_rows, 'No answer is left to learn from', NO_ANSWER, key);
+    : report.refuse(unlabelled_rows, 'No answer is left to train on', NO_ANSWER, key);
 }
 
-function merged(
+/** Joins messages of the same role that follow each other. */
+function mergeSameRole(
   chat: readonly Message[],
   key: string,
   choice: RowSettings['chats']['same_role'],
@@ -64,7 +67,8 @@ function merged(
   return result;
 }
 
-function begun(
+/** Drops an answer before the first user message. */
+function dropFirstAnswer(
   chat: readonly Message[],
   key: string,
   choice: RowSettings['chats']['assistant_first'],
@@ -73,7 +77,7 @@ function begun(
   const first = chat.findIndex((message) => message.role !== 'system');
   if (chat[first]?.role !== 'assistant') return chat;
   const fault =
-    'The chat begins with the assistant, no user message stands before its first answer';
+    'The chat starts with the assistant: there is no user message before its first answer';
   if (choice !== 'drop')
     return report.refuse(
       choice,
@@ -81,18 +85,19 @@ function begun(
       'add one, or set chats.assistant_first to "drop"',
       `${key}[${first}]`,
     );
-  report.warn(`${fault}; that one is dropped (chats.assistant_first).`);
+  report.warn(`${fault}; this answer is dropped (chats.assistant_first).`);
   return chat.filter((_, i) => i !== first);
 }
 
-function ended(
+/** Drops a user message without an answer at the end. */
+function dropLastQuestion(
   chat: readonly Message[],
   key: string,
   choice: RowSettings['chats']['user_last'],
   report: RowReport,
 ): readonly Message[] | null {
   if (chat.at(-1)?.role !== 'user') return chat;
-  const fault = 'The chat ends with a user message that nobody answers';
+  const fault = 'The chat ends with a user message that has no answer';
   if (choice !== 'drop')
     return report.refuse(
       choice,

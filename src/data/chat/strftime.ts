@@ -33,12 +33,12 @@ const DIRECTIVES: Readonly<Record<string, (d: Date) => string>> = {
 };
 
 /**
- * Python's strftime in its C locale, local time, for the directives that chat templates use; %-d
- * and the like without the leading zero.
+ * Python's strftime in the C locale and local time, for the directives that chat templates use. A
+ * minus (%-d) removes the leading zero. Unknown directives stay as they are.
  */
 export function strftime(date: Date, format: string): string {
-  return format.replace(/%(-?)([A-Za-z%])/g, (whole, bare: string, letter: string) => {
-    const text = DIRECTIVES[letter]?.(date);
-    return text === undefined ? whole : bare ? text.replace(/^0(?=.)/, '') : text;
+  return format.replace(/%(-?)([A-Za-z%])/g, (directive, minus: string, letter: string) => {
+    const text = DIRECTIVES[letter]?.(date) ?? directive;
+    return minus === '' ? text : text.replace(/^0(?=.)/, '');
   });
 }

@@ -1,8 +1,8 @@
 import type { TextRow } from '../rows/row';
 
 /**
- * A chat whose system message stands in front of its first user message instead; null where the row
- * has none, or nowhere to put it.
+ * A chat with its system message moved into the first user message, for templates that refuse
+ * system messages. Null where the row does not start with both.
  */
 export function foldSystem(row: TextRow): TextRow | null {
   if (row.kind !== 'messages') return null;

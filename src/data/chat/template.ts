@@ -4,19 +4,22 @@ import { strftime } from './strftime';
 import type { Message, RenderedChat, Span } from './chat';
 
 export interface ChatTemplate {
-  /** Errors: LoraError('tokenizer') when the template refuses the messages or cannot be run. */
+  /** @throws LoraError('tokenizer') when the template refuses the messages or fails. */
   render(messages: readonly Message[], add_generation_prompt: boolean): RenderedChat;
 }
 
-/** Noncharacters, so that no text can hold them by chance. */
+/** Noncharacters, which no text contains by chance. */
 const START = '\uFDD0';
 const END = '\uFDD1';
 
 /**
- * Compiles a chat template (Jinja). It sees what transformers gives it: the messages,
+ * Compiles a chat template (Jinja). Its variables are those of transformers: the messages,
  * add_generation_prompt, tools and documents (none), the named special tokens, raise_exception, and
- * strftime_now, whose now is fixed so that a run renders alike at any time. Errors:
- * LoraError('tokenizer') when the source is not valid.
+ * strftime_now, which always uses `now`, so that a resumed run renders the same text.
+ *
+ * @param tokens Special tokens by name: bos_token, eos_token, …
+ * @param file Named in errors.
+ * @throws LoraError('tokenizer') when the source is not a valid template.
  */
 export function compileChatTemplate(
   source: string,
@@ -90,8 +93,8 @@ const GLOBALS = {
 };
 
 /**
- * Puts marks where {% generation %} blocks begin and end. A tag stands on either side, so that
- * white space around is cut as before.
+ * Puts marks at both ends of {% generation %} blocks, between two tags, so that white space around
+ * the blocks is trimmed as before.
  */
 function markGenerations(source: string): string {
   return source.replace(

@@ -9,28 +9,26 @@ import type { Row } from '../rows/row';
 
 export interface Dataset {
   readonly path: string;
-  /**
-   * The rows without faults that the settings do not skip, in the file's order; formats may be
-   * mixed.
-   */
+  /** The rows in order, without those that have errors or are skipped. Formats may be mixed. */
   readonly rows: readonly Row[];
-  /** Errors in the file's order, then warnings. */
+  /** Errors in the order of the file, then warnings. */
   readonly problems: readonly Problem[];
   /** Null where the file could not be read. */
   readonly fingerprint: FileFingerprint | null;
 }
 
-/** Reads a .jsonl file. Errors: LoraError('dataset') with every fault of every row. */
+/**
+ * Reads a .jsonl file.
+ *
+ * @throws LoraError('dataset') with every error in every row.
+ */
 export async function readDataset(path: string, settings?: RowSettings): Promise<Dataset> {
   const dataset = await scanDataset(path, settings);
   throwErrors(dataset.problems);
   return dataset;
 }
 
-/**
- * Like `readDataset`, with the faults in `problems` instead of an error, also those of the file as
- * a whole.
- */
+/** Like `readDataset`, but with all errors in `problems`, including those of the file itself. */
 export async function scanDataset(
   path: string,
   settings: RowSettings = ROW_SETTINGS,
@@ -73,11 +71,11 @@ class Scan {
     if (this.seen++ === 0 && /^\s*(\[|\{\s*$)/.test(text)) {
       this.notLines = true;
       report.error(
-        'The file is one JSON document, not JSON Lines: each row must be a JSON object on a line of its own.',
+        'The file is a single JSON document, not JSON Lines: each row must be a JSON object on its own line.',
       );
       return;
     }
-    const row = readRow(text, number, report, this.settings);
+    const row = readRow(text, { line: number, report, settings: this.settings });
     if (row) this.rows.push(row);
   }
 

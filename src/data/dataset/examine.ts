@@ -5,7 +5,11 @@ import { tokenizeAll, type DataRecipe, type DataTools, type ReadData } from './p
 import { statisticsOf, type TokenizedRows } from '../examples/tokenizeRows';
 import type { Row } from '../rows/row';
 
-/** Looks at rows that may still have faults. `tools` null: without tokens. */
+/**
+ * Statistics and problems of datasets, which may have errors.
+ *
+ * @param tools Null: without the statistics of tokens.
+ */
 export function examineData(
   read: ReadData,
   recipe: DataRecipe,
@@ -35,7 +39,7 @@ function cutRows({ rows, examples, lengths }: TokenizedRows): CutRow[] {
   });
 }
 
-/** Rows of the same content, each with the first of its kind. */
+/** Rows with the same content as an earlier one, each with the line of the first. */
 export function duplicatesOf(rows: readonly Row[]): DuplicateRow[] {
   const firsts = new Map<string, number>();
   return rows.flatMap((row): DuplicateRow[] => {
@@ -50,7 +54,7 @@ export function duplicatesOf(rows: readonly Row[]): DuplicateRow[] {
 
 const BINS = 8;
 
-/** Lengths in bins of one round width, from the shortest row's to the longest row's. */
+/** Counts lengths in bins of the same round width, from the shortest row to the longest. */
 export function histogram(lengths: readonly number[]): LengthBin[] {
   if (lengths.length === 0) return [];
   const [least, most] = lengths.reduce(
@@ -68,7 +72,7 @@ export function histogram(lengths: readonly number[]): LengthBin[] {
   return bins;
 }
 
-/** The least of 1, 2, 5, 10, 20, 50, … that is no smaller. */
+/** The smallest of 1, 2, 5, 10, 20, 50, … that is at least `value`. */
 function roundUp(value: number): number {
   const power = 10 ** Math.floor(Math.log10(Math.max(1, value)));
   return [1, 2, 5, 10].map((n) => n * power).find((n) => n >= value)!;

@@ -4,15 +4,15 @@ import { stat } from 'node:fs/promises';
 import { LoraError } from '../../shared/errors';
 import type { FileFingerprint } from '../../shared/run';
 
-/** A line without its end; `bytes` is null where it is longer than the limit. */
+/** A line without its line break. */
 export interface DatasetLine {
+  /** From 1. */
   readonly number: number;
+  /** Null: longer than MAX_LINE_BYTES. */
   readonly bytes: Buffer | null;
 }
 
-/**
- * No row of a dataset is as long; a file that is not made of lines is not read into memory whole.
- */
+/** Longer lines are not kept in memory: the file is probably not made of lines. */
 export const MAX_LINE_BYTES = 64 * 2 ** 20;
 
 const NEWLINE = 0x0a;
@@ -20,9 +20,10 @@ const CARRIAGE_RETURN = 0x0d;
 const BYTE_ORDER_MARK = Buffer.from([0xef, 0xbb, 0xbf]);
 
 /**
- * Hands each line of a file to `onLine`, in order and chunk by chunk (LF or CRLF, a UTF-8 byte
- * order mark left out), and gives the file's fingerprint. Errors: LoraError('dataset') for a file
- * that is missing, a folder, not readable or in UTF-16.
+ * Reads a file in chunks and passes its lines to `onLine` in order (LF or CRLF; a UTF-8 byte order
+ * mark is skipped). Returns the file's fingerprint.
+ *
+ * @throws LoraError('dataset') for a file that is missing, a folder, not readable or in UTF-16.
  */
 export async function readLines(
   path: string,
@@ -72,7 +73,11 @@ function checkEncoding(start: Buffer, path: string): void {
 function unreadable(path: string, error: unknown): LoraError {
   const code = error instanceof Error && 'code' in error ? error.code : undefined;
   if (code === 'ENOENT' || code === 'ENOTDIR')
-    return fault(path, 'There is no such file.', 'Check "dataset" and "validation" in the recipe.');
+    return fault(
+      path,
+      'The file does not exist.',
+      'Check "dataset" and "validation" in the recipe.',
+    );
   return fault(
     path,
     `The file cannot be read: ${LoraError.from(error, 'dataset').message}`,
@@ -85,9 +90,7 @@ function fault(file: string, message: string, fix: string, cause?: unknown): Lor
   return new LoraError('dataset', message, { place: { file }, fix, cause });
 }
 
-/**
- * Collects the bytes of one line over chunks; of a line beyond the limit it keeps only that it was.
- */
+/** Splits chunks into lines. Of a line that is too long, only its length is kept. */
 class LineSplitter {
   private parts: Buffer[] = [];
   private length = 0;
@@ -109,6 +112,11 @@ class LineSplitter {
     if (this.length > 0) this.finish();
   }
 
+  private bytes(): Buffer | null {
+    if (this.length > MAX_LINE_BYTES) return null;
+    return this.parts.length === 1 ? this.parts[0]! : Buffer.concat(this.parts);
+  }
+
   private add(part: Buffer): void {
     this.length += part.length;
     if (this.length > MAX_LINE_BYTES) this.parts = [];
@@ -116,16 +124,12 @@ class LineSplitter {
   }
 
   private finish(): void {
-    const whole =
-      this.length > MAX_LINE_BYTES
-        ? null
-        : this.parts.length === 1
-          ? this.parts[0]!
-          : Buffer.concat(this.parts);
+    const bytes = this.bytes();
     this.onLine({
-      number: this.number++,
-      bytes: whole?.at(-1) === CARRIAGE_RETURN ? whole.subarray(0, -1) : whole,
+      number: this.number,
+      bytes: bytes?.at(-1) === CARRIAGE_RETURN ? bytes.subarray(0, -1) : bytes,
     });
+    this.number++;
     this.parts = [];
     this.length = 0;
   }

@@ -37,11 +37,11 @@ export type DataRecipe = Pick<
   readonly training: Pick<Recipe['training'], 'max_length' | 'seed' | 'packing'>;
 };
 
-/** The rows of a recipe's datasets, checked as far as that goes without the base. */
+/** The rows of a recipe's datasets, checked as far as possible without the base. */
 export interface ReadData {
   /** The training set, and the validation set where the recipe names one. */
   readonly datasets: readonly Dataset[];
-  /** What a head for labels must tell apart; null for other heads, and where rows have faults. */
+  /** Null for tasks without labels, and where rows have errors. */
   readonly labels: LabelSet | null;
 }
 
@@ -50,25 +50,23 @@ export interface PreparedData {
   readonly validation: readonly Example[];
   readonly statistics: { readonly train: DataStatistics; readonly validation: DataStatistics };
   readonly labels: LabelSet | null;
-  /**
-   * The first rows of the validation set, or of the training set where there is none: at most two.
-   */
+  /** At most two rows of the validation set, or of the training set if there is none. */
   readonly sample_rows: readonly SampleRow[];
   readonly warnings: readonly Problem[];
   readonly fingerprint: readonly FileFingerprint[];
-  /** What the model reads. Errors: LoraError('dataset') for an image that cannot be read. */
+  /** Pads examples to a batch. Rejects with LoraError('dataset') for an unreadable image. */
   readonly collate: (examples: readonly Example[]) => Promise<Batch>;
-  /** Tokens of an image. */
+  /** Positions that an image takes. */
   readonly image_length: number;
 }
 
-/** How rows become what the base reads. */
+/** What turns rows into the inputs of a base model. */
 export interface DataTools {
   readonly tokenizer: Tokenizer | null;
   readonly images: ImageReader | null;
-  /** Rows of the model's embedding; left out: the tokenizer's vocabulary. */
+  /** Rows of the model's embedding. Default: the tokenizer's vocabulary. */
   readonly vocab_size?: number;
-  /** Whether the model tells the second of two texts by its type. */
+  /** Whether the model has token types, which mark the second of two texts. */
   readonly has_types: boolean;
   /** The most tokens that the model has positions for. */
   readonly max_positions: number;
@@ -79,8 +77,10 @@ export interface DataTools {
 const ROWS_BETWEEN_REPORTS = 256;
 
 /**
- * Reads a dataset's rows; a folder of images for image_cls. Errors: LoraError('dataset') where that
- * folder cannot be read; other faults stay with the rows.
+ * Reads a dataset: a .jsonl file, or a folder of images for image_cls. Errors in rows are reported
+ * in the dataset's problems.
+ *
+ * @throws LoraError('dataset') where a folder of images cannot be read.
  */
 export async function readRows(file: string, recipe: RowSettings): Promise<Dataset> {
   return recipe.task === 'image_cls'
@@ -88,7 +88,11 @@ export async function readRows(file: string, recipe: RowSettings): Promise<Datas
     : scanDataset(file, recipe);
 }
 
-/** Reads a recipe's datasets (absolute paths). `known`: the labels that the base has already. */
+/**
+ * Reads a recipe's datasets (absolute paths).
+ *
+ * @param known Labels of the base's head, if it has one.
+ */
 export async function readData(
   recipe: DataRecipe,
   known: readonly string[] | null,
@@ -99,13 +103,8 @@ export async function readData(
   const hasFaults = datasets.some(({ problems }) => problems.some((p) => p.severity === 'error'));
   if (!needsLabels(task) || hasFaults) return { datasets, labels: null };
   const problems = new ProblemCollector(dataset);
-  const labels = labelSetOf(
-    datasets.flatMap(({ rows }) => rows),
-    task,
-    problem_type,
-    known,
-    problems,
-  );
+  const rows = datasets.flatMap((own) => own.rows);
+  const labels = labelSetOf(rows, { task, problem_type, known }, problems);
   return {
     labels,
     datasets: datasets.map((own, i) =>
@@ -115,8 +114,10 @@ export async function readData(
 }
 
 /**
- * Tokenizes what was read and splits off the validation set. Errors: LoraError('dataset') with
- * every fault of every row of both files.
+ * Tokenizes the datasets and splits off the validation set.
+ *
+ * @throws LoraError('dataset') with every error in every row of both files, or where no row is
+ *   left; LoraError('recipe') for packing with a task other than causal_lm.
  */
 export function prepareData(
   { datasets, labels }: ReadData,
@@ -156,7 +157,7 @@ function packed(examples: readonly Example[], { task, dataset, training }: DataR
   if (task !== 'causal_lm')
     throw new LoraError(
       'recipe',
-      `training.packing puts the examples of a causal_lm together; the task is ${task}.`,
+      `training.packing is for the task causal_lm only, but the task is ${task}.`,
       { place: { file: dataset, key: 'training.packing' }, fix: 'Set it to false.' },
     );
   return pack(examples as readonly TokensExample[], training.max_length);
@@ -179,9 +180,8 @@ function collator({ tokenizer, images, max_positions }: DataTools): PreparedData
   };
 }
 
-/** Rows can be skipped until none is left. */
 function noneLeft(file: string, problems: readonly Problem[]): LoraError {
-  return new LoraError('dataset', 'No row of the dataset can be learnt from: all are left out.', {
+  return new LoraError('dataset', 'No row of the dataset is left: all are skipped.', {
     place: { file },
     problems: problems.filter((problem) => problem.place?.file === file),
     fix: 'Correct the rows, raise max_length, or change what "chats" and "unlabelled_rows" in the recipe do with them.',
@@ -190,7 +190,7 @@ function noneLeft(file: string, problems: readonly Problem[]): LoraError {
 
 type Part = Pick<TokenizedRows, 'examples' | 'rows' | 'lengths'>;
 
-/** The rows of each dataset as examples; faults stay with them. */
+/** Turns the rows of each dataset into examples. Errors in rows are reported as problems. */
 export function tokenizeAll(
   datasets: readonly Dataset[],
   labels: LabelSet | null,
@@ -198,6 +198,15 @@ export function tokenizeAll(
   { tokenizer, images, vocab_size, has_types, max_positions, onProgress }: DataTools,
 ): TokenizedRows[] {
   const max_length = Math.min(recipe.training.max_length, max_positions);
+  const textSettings = {
+    tokenizer: tokenizer!,
+    max_length,
+    labels: recipe.labels,
+    rows: recipe,
+    ...(vocab_size !== undefined && { vocab_size }),
+  };
+  const image_length = images?.length ?? 1;
+  const taskSettings = { tokenizer, max_length, labels, has_types, image_length };
   const total = datasets.reduce((sum, dataset) => sum + dataset.rows.length, 0);
   let before = 0;
   return datasets.map(({ path, rows }) => {
@@ -206,25 +215,8 @@ export function tokenizeAll(
     };
     const tokenized =
       recipe.task === 'causal_lm'
-        ? tokenizeRows(
-            path,
-            rows as readonly TextRow[],
-            tokenizer!,
-            {
-              max_length,
-              labels: recipe.labels,
-              rows: recipe,
-              ...(vocab_size !== undefined && { vocab_size }),
-            },
-            onRow,
-          )
-        : tokenizeTaskRows(
-            path,
-            rows,
-            tokenizer,
-            { max_length, labels, has_types, image_length: images?.length ?? 1 },
-            onRow,
-          );
+        ? tokenizeRows(path, rows as readonly TextRow[], textSettings, onRow)
+        : tokenizeTaskRows(path, rows, taskSettings, onRow);
     before += rows.length;
     if (total > 0) onProgress?.(before / total);
     return tokenized;

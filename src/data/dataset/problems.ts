@@ -8,12 +8,12 @@ interface Group {
 }
 
 const LINES_SHOWN = 4;
-/** So that rows with ever new unknown keys do not fill the memory. */
+/** Rows that all have different unknown keys must not fill the memory. */
 const MOST_KINDS_OF_WARNINGS = 200;
 
 /**
- * Collects what is wrong in one file. Every error stands alone; warnings of the same words become
- * one, with the number of rows.
+ * Collects the problems of one file. Errors are listed one by one; warnings with the same message
+ * become one, with the number of rows.
  */
 export class ProblemCollector {
   private readonly errors: Problem[] = [];
@@ -25,22 +25,25 @@ export class ProblemCollector {
     return this.errors.length;
   }
 
+  /** Adds an error. `line` and `column` count from 1. */
   error(message: string, line?: number, key?: string, column?: number): void {
     this.errors.push({ severity: 'error', message, place: this.place(line, key, column) });
   }
 
+  /** Adds a warning, or a row to the same warning. */
   warn(message: string, line: number): void {
     if (this.groups.size < MOST_KINDS_OF_WARNINGS || this.groups.has(message))
       this.group('warning', message, line);
   }
 
-  /** An error that many rows share. */
+  /** An error that is listed once for all rows that have it. */
   sharedError(message: string, line: number): void {
     this.group('error', message, line);
   }
 
+  /** The errors in order, then the shared errors and warnings. */
   problems(): Problem[] {
-    return [...this.errors, ...Array.from(this.groups.values(), inWords)];
+    return [...this.errors, ...Array.from(this.groups.values(), withRowCount)];
   }
 
   private group(severity: Problem['severity'], message: string, line: number): void {
@@ -69,13 +72,13 @@ export class ProblemCollector {
   }
 }
 
-function inWords({ problem, firstLines, rows }: Group): Problem {
+function withRowCount({ problem, firstLines, rows }: Group): Problem {
   if (rows === 1) return problem;
   const more = `${rows} rows; also line ${firstLines.slice(1).join(', ')}${rows > firstLines.length ? ', …' : ''}`;
   return { ...problem, message: `${problem.message} (${more})` };
 }
 
-/** Errors: LoraError('dataset') with every error among the problems; without one, nothing. */
+/** @throws LoraError('dataset') with all errors, if there are any among the problems. */
 export function throwErrors(problems: readonly Problem[]): void {
   const errors = problems.filter((problem) => problem.severity === 'error');
   const [first] = errors;
@@ -88,7 +91,7 @@ export function throwErrors(problems: readonly Problem[]): void {
   ).size;
   throw new LoraError(
     'dataset',
-    `The dataset has ${errors.length} faults in ${rows} ${rows === 1 ? 'row' : 'rows'}.`,
+    `The dataset has ${errors.length} errors in ${rows} ${rows === 1 ? 'row' : 'rows'}.`,
     {
       ...(file !== undefined && { place: { file } }),
       problems: errors,

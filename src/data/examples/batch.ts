@@ -9,82 +9,78 @@ import type {
   TokensExample,
 } from './example';
 
-/**
- * Sequences padded on the right to the longest; row-major [batch, length]. Padding has label -100
- * and mask 0.
- */
+/** Sequences padded on the right, row-major [batch, length]. Padding has label -100 and mask 0. */
 export interface Batch {
   readonly batch: number;
   readonly length: number;
   /** Empty for images. */
   readonly input_ids: Int32Array;
   /**
-   * [batch, length], or [batch] or [batch, num_labels]; empty for pairs, of which all anchors come
-   * first.
+   * [batch, length], or for targets of whole rows [batch] or [batch, num_labels]; empty for pairs,
+   * whose rows are all anchors, then all positives.
    */
   readonly labels: Int32Array | Float32Array;
   readonly attention_mask: Int32Array;
   readonly token_type_ids?: Int32Array;
-  /** Of packed rows. */
+  /** Packed rows only: positions from 0 within a segment, segments from 1; 0 is padding. */
   readonly position_ids?: Int32Array;
   readonly segment_ids?: Int32Array;
   /** [batch, channels, height, width] */
   readonly pixel_values?: Float32Array;
 }
 
-const NO_LABEL = -100;
+const IGNORED_LABEL = -100;
 
 /**
- * Puts examples of one kind into one batch, padded on the right to the longest, or a little beyond,
- * up to `most` tokens: id `pad_id`, label -100, mask 0.
+ * Puts examples of one kind into a batch, padded on the right with `pad_id`, label -100 and mask 0.
+ * The length is that of the longest, rounded up but not beyond `max_length`.
  */
 export function collate(
   examples: readonly Exclude<Example, ImageExample>[],
   pad_id: number,
-  most = 0,
+  max_length = 0,
 ): Batch {
   switch (examples[0]!.kind) {
     case 'tokens':
-      return ofTokens(examples as readonly TokensExample[], pad_id, most);
+      return ofTokens(examples as readonly TokensExample[], pad_id, max_length);
     case 'packed':
-      return ofPacked(examples as readonly PackedExample[], pad_id, most);
+      return ofPacked(examples as readonly PackedExample[], pad_id, max_length);
     case 'text':
-      return ofTexts(examples as readonly TextExample[], pad_id, most);
+      return ofTexts(examples as readonly TextExample[], pad_id, max_length);
     case 'pair':
-      return ofPairs(examples as readonly PairExample[], pad_id, most);
+      return ofPairs(examples as readonly PairExample[], pad_id, max_length);
   }
 }
 
-function ofTokens(examples: readonly TokensExample[], pad_id: number, most: number): Batch {
+function ofTokens(examples: readonly TokensExample[], pad_id: number, max_length: number): Batch {
   const rows = padded(
     examples.map((example) => example.input_ids),
     pad_id,
-    most,
+    max_length,
   );
   return {
     ...rows,
     labels: filled(
       rows,
       examples.map((example) => example.labels),
-      NO_LABEL,
+      IGNORED_LABEL,
     ),
   };
 }
 
-/** Segments count from 1 within a row, positions from 0 within a segment. */
-function ofPacked(examples: readonly PackedExample[], pad_id: number, most: number): Batch {
+function ofPacked(examples: readonly PackedExample[], pad_id: number, max_length: number): Batch {
   const parts = examples.map((example) => example.parts);
   const rows = padded(
     parts.map((own) => joined(own.map((part) => part.input_ids))),
     pad_id,
-    most,
+    max_length,
   );
   return {
     ...rows,
     labels: filled(
       rows,
       parts.map((own) => joined(own.map((part) => part.labels))),
-      NO_LABEL,
+      IGNORED_LABEL,
     ),
     position_ids: filled(
       rows,
@@ -99,11 +95,11 @@ function ofPacked(examples: readonly PackedExample[], pad_id: number, most: numb
   };
 }
 
-function ofTexts(examples: readonly TextExample[], pad_id: number, most: number): Batch {
+function ofTexts(examples: readonly TextExample[], pad_id: number, max_length: number): Batch {
   const rows = padded(
     examples.map((example) => example.input_ids),
     pad_id,
-    most,
+    max_length,
   );
   return {
     ...rows,
@@ -117,7 +113,7 @@ function ofTexts(examples: readonly TextExample[], pad_id: number, most: number)
 }
 
 /** All anchors, then all positives. */
-function ofPairs(examples: readonly PairExample[], pad_id: number, most: number): Batch {
+function ofPairs(examples: readonly PairExample[], pad_id: number, max_length: number): Batch {
   return {
     ...padded(
       [
@@ -125,13 +121,13 @@ function ofPairs(examples: readonly PairExample[], pad_id: number, most: number)
         ...examples.map((example) => example.positive),
       ],
       pad_id,
-      most,
+      max_length,
     ),
     labels: new Int32Array(0),
   };
 }
 
-/** Images of one size, decoded to [channels, height, width]. */
+/** Puts images into a batch. `pixels`: each image as [channels, height, width], all of one size. */
 export function collateImages(
   examples: readonly ImageExample[],
   pixels: readonly Float32Array[],
@@ -152,9 +148,9 @@ export function collateImages(
 
 type Rows = Pick<Batch, 'batch' | 'length' | 'input_ids' | 'attention_mask'>;
 
-function padded(sequences: readonly Int32Array[], pad_id: number, most: number): Rows {
+function padded(sequences: readonly Int32Array[], pad_id: number, max_length: number): Rows {
   const longest = sequences.reduce((length, ids) => Math.max(length, ids.length), 0);
-  const shape = { batch: sequences.length, length: roundedUp(longest, most) };
+  const shape = { batch: sequences.length, length: roundedUp(longest, max_length) };
   return {
     ...shape,
     input_ids: filled(shape, sequences, pad_id),
@@ -169,9 +165,9 @@ function padded(sequences: readonly Int32Array[], pad_id: number, most: number):
 function filled(
   { batch, length }: Pick<Batch, 'batch' | 'length'>,
   rows: readonly Int32Array[],
-  rest: number,
+  padding: number,
 ): Int32Array {
-  const all = new Int32Array(batch * length).fill(rest);
+  const all = new Int32Array(batch * length).fill(padding);
   rows.forEach((own, row) => all.set(own, row * length));
   return all;
 }

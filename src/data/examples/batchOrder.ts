@@ -10,16 +10,16 @@ export interface BatchSettings {
 }
 
 /**
- * Examples of like length are put together within stretches of so many batches of the shuffled
- * order: less padding, still a random order.
+ * Within windows of this many batches of the shuffled order, examples of similar length form a
+ * batch: less padding, and still a random order.
  */
 const BATCHES_IN_WINDOW = 8;
 
 /**
- * The batches of an epoch: every example once, a smaller batch last where they do not divide.
- * Depends on seed and epoch alone, so that a run goes on from a count of batches. Not shuffled: the
- * examples' own order. Shuffled: a random order, of which each window of 8 batches is sorted by
- * length and its whole batches are put in a random order again.
+ * The batches of an epoch: every example once, with a smaller last batch if the number of examples
+ * is no multiple of batch_size. They depend on seed and epoch alone, so that a run can resume from
+ * a number of batches. When shuffled, each window of 8 batches of a random order is sorted by
+ * length, and its full batches are shuffled again.
  */
 export function batchesOf<E extends Example>(
   examples: readonly E[],

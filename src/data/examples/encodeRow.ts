@@ -5,15 +5,16 @@ import type { Message, Span } from '../chat/chat';
 
 export interface EncodedRow {
   readonly ids: readonly number[];
-  /** Stretches of tokens that are learnt. */
-  readonly learnt: readonly Span[];
+  /** Ranges of tokens that get labels. */
+  readonly labelled: readonly Span[];
 }
 
 /**
- * The whole of a row as tokens. Chats, and a prompt with its completion, go through the chat
- * template and only the assistant's turns are learnt; without a template, the completion and the
- * end-of-sequence token after it. Of a text all is learnt, with such a token at its end. Errors:
- * LoraError where the template cannot render the row.
+ * Encodes a row, not truncated. Chats, and a prompt with its completion, are rendered by the chat
+ * template; the assistant's answers are labelled. Without a template, the completion is labelled,
+ * and the end-of-sequence token after it. A text is labelled in full, with such a token at its end.
+ *
+ * @throws LoraError('tokenizer') where the template cannot render the row.
  */
 export function encodeRow(row: TextRow, tokenizer: Tokenizer): EncodedRow {
   switch (row.kind) {
@@ -26,7 +27,7 @@ export function encodeRow(row: TextRow, tokenizer: Tokenizer): EncodedRow {
     case 'text':
       return encodeText(row.text, tokenizer);
     case 'tokenized':
-      return { ids: row.input_ids, learnt: stretches(row.labels) };
+      return { ids: row.input_ids, labelled: labelledSpans(row.labels) };
   }
 }
 
@@ -46,36 +47,36 @@ function encodeChat(messages: readonly Message[], tokenizer: Tokenizer): Encoded
   );
   return {
     ids,
-    learnt: answers.map((_, i) => ({
+    labelled: answers.map((_, i) => ({
       start: places[2 * i]!.before,
       end: places[2 * i + 1]!.reached,
     })),
   };
 }
 
-/** With the special tokens that the tokenizer itself adds in front. */
+/** With the special tokens that the tokenizer itself adds at the start. */
 function encodeCompletion(prompt: string, completion: string, tokenizer: Tokenizer): EncodedRow {
   const ids = ended(tokenizer.encode(prompt + completion), tokenizer);
   const before = tokenizer.encode(prompt);
   let start = 0;
   while (start < before.length && ids[start] === before[start]) start++;
-  return { ids, learnt: [{ start, end: ids.length }] };
+  return { ids, labelled: [{ start, end: ids.length }] };
 }
 
 function encodeText(text: string, tokenizer: Tokenizer): EncodedRow {
   const ids = ended(tokenizer.encode(text), tokenizer);
-  return { ids, learnt: [{ start: 0, end: ids.length }] };
+  return { ids, labelled: [{ start: 0, end: ids.length }] };
 }
 
 function ended(ids: number[], { eos_token_id }: Tokenizer): number[] {
   return eos_token_id === null || ids.at(-1) === eos_token_id ? ids : [...ids, eos_token_id];
 }
 
-function stretches(labels: readonly number[]): Span[] {
+function labelledSpans(labels: readonly number[]): Span[] {
   const spans: Span[] = [];
   for (let start = 0, end = 0; end <= labels.length; end++) {
-    const learnt = labels[end] !== undefined && labels[end] !== -100;
-    if (learnt) continue;
+    const isLabelled = labels[end] !== undefined && labels[end] !== -100;
+    if (isLabelled) continue;
     if (end > start) spans.push({ start, end });
     start = end + 1;
   }

@@ -1,9 +1,9 @@
-/** What is learnt at once from a row. */
+/** A row in the form in which the model trains on it. */
 export type Example = TokensExample | PackedExample | TextExample | PairExample | ImageExample;
 
 /**
- * A sequence with a label for each token, -100 where nothing is learnt. Of a language model
- * labels[t] is input_ids[t]: the loss at t compares the logits at t with labels[t + 1].
+ * A sequence with a label for each token; -100 is ignored. In causal_lm labels[t] is input_ids[t]:
+ * the loss at t compares the logits at t with labels[t + 1].
  */
 export interface TokensExample {
   readonly kind: 'tokens';
@@ -12,20 +12,20 @@ export interface TokensExample {
   readonly labels: Int32Array;
 }
 
-/** Short sequences in one row, none of which sees another. */
+/** Short sequences packed into one row. None attends to another. */
 export interface PackedExample {
   readonly kind: 'packed';
   readonly parts: readonly TokensExample[];
 }
 
-/** What a whole row is labelled with: a class, or a number for each label. */
+/** The target of a whole row: a class index, or one number per label. */
 export type Target = Int32Array | Float32Array;
 
 export interface TextExample {
   readonly kind: 'text';
   readonly line: number;
   readonly input_ids: Int32Array;
-  /** 1 on the second of two texts. */
+  /** 1 for the second of two texts, else 0. */
   readonly token_type_ids: Int32Array;
   readonly target: Target;
 }
@@ -44,7 +44,7 @@ export interface ImageExample {
   readonly target: Int32Array;
 }
 
-/** Tokens of the row that a batch is padded to. Images are all of one size. */
+/** Length by which examples are padded and sorted; 1 for images, which all have the same size. */
 export function lengthOf(example: Example): number {
   switch (example.kind) {
     case 'tokens':
@@ -59,12 +59,12 @@ export function lengthOf(example: Example): number {
   }
 }
 
-/** Tokens that the model reads. */
+/** Tokens that the model processes, without padding. */
 export function tokensOf(example: Example, image_length: number): number {
   if (example.kind === 'pair') return example.anchor.length + example.positive.length;
   return example.kind === 'image' ? image_length : lengthOf(example);
 }
 
-/** The lines of a dataset that an example stands on. */
+/** The lines of the dataset that an example comes from. */
 export const linesOf = (example: Example): number[] =>
   example.kind === 'packed' ? example.parts.map((part) => part.line) : [example.line];

@@ -1,7 +1,7 @@
 import type { TokensExample } from './example';
 import type { Tokenizer } from '../tokenizer/tokenizer';
 
-/** Tokens in a row that all carry a label, or none of which does. */
+/** Consecutive tokens that all have a label, or all have none. */
 export interface LabelPiece {
   readonly text: string;
   readonly labelled: boolean;
@@ -9,8 +9,8 @@ export interface LabelPiece {
 }
 
 /**
- * An example as text, in pieces that are learnt or not; the pieces together are the whole text,
- * special tokens included.
+ * An example as text, split into labelled and unlabelled pieces, which together are the whole text
+ * including special tokens.
  */
 export function labelPieces(example: TokensExample, tokenizer: Tokenizer): LabelPiece[] {
   const { input_ids, labels } = example;
@@ -28,10 +28,7 @@ export function labelPieces(example: TokensExample, tokenizer: Tokenizer): Label
   return pieces;
 }
 
-/**
- * Decoded with what stands before, as some tokenizers drop the space in front of a text's first
- * word.
- */
+/** Decoded together with the text before, because some tokenizers drop a leading space. */
 function textBetween(ids: Int32Array, start: number, end: number, tokenizer: Tokenizer): string {
   const before = tokenizer.decode([...ids.subarray(0, start)]);
   const whole = tokenizer.decode([...ids.subarray(0, end)]);

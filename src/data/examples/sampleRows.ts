@@ -3,30 +3,31 @@ import type { TokenizedRows } from './tokenizeRows';
 import type { Row } from '../rows/row';
 import type { Example } from './example';
 
-/** A row by which a person follows a training. */
+/** A row whose prediction is shown during training. */
 export interface SampleRow {
-  /** The row in words: of a chat the first question. */
+  /** The row as text; for a chat, its first question. */
   readonly text: string;
   readonly example: Example;
-  /** Of tagged rows, the words. */
+  /** The words of a tagged row, else empty. */
   readonly words: readonly string[];
 }
 
-const SHOWN = 2;
+const MAX_SAMPLE_ROWS = 2;
 
 /**
- * The first rows that can be shown; of rows that are sorted by their labels, one of the first half
- * and one of the second.
+ * The first two rows that can be shown as text. For rows other than chats, which are often
+ * maybeSorted by label: one from each half.
  */
 export function selectSampleRows({
   rows,
   examples,
 }: Pick<TokenizedRows, 'rows' | 'examples'>): SampleRow[] {
   const shown: SampleRow[] = [];
-  const sorted =
+  const maybeSorted =
     rows[0] !== undefined && rows[0].kind !== 'messages' && rows[0].kind !== 'completion';
   for (const [i, row] of rows.entries()) {
-    if (shown.length === SHOWN || (sorted && i < shown.length * (rows.length >> 1))) continue;
+    if (shown.length === MAX_SAMPLE_ROWS || (maybeSorted && i < shown.length * (rows.length >> 1)))
+      continue;
     const text = textOf(row);
     if (text)
       shown.push({ text, example: examples[i]!, words: row.kind === 'tagged' ? row.tokens : [] });

@@ -1,8 +1,8 @@
 import { createRandom, shuffle } from '../../shared/random';
 
 /**
- * Draws the validation set: that share of the examples, but one at least and not all, where there
- * are two. Each part keeps the examples' order.
+ * Draws a share of the examples as the validation set: at least one and never all, if there are at
+ * least two. Both parts keep the order of the examples.
  */
 export function splitExamples<T>(
   examples: readonly T[],

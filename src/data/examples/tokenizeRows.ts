@@ -11,14 +11,15 @@ import type { Tokenizer } from '../tokenizer/tokenizer';
 import type { Row, TextRow } from '../rows/row';
 
 export interface TokenizeSettings {
+  readonly tokenizer: Tokenizer;
   readonly max_length: number;
   readonly labels: 'assistant' | 'all';
   /**
-   * Rows of the model's embedding, against which given ids are checked; left out: the tokenizer's
+   * Rows of the model's embedding, the limit for ids of tokenized rows. Default: the tokenizer's
    * vocabulary.
    */
   readonly vocab_size?: number;
-  /** Left out: the recipe's defaults. */
+  /** Default: the recipe's defaults. */
   readonly rows?: RowSettings;
 }
 
@@ -26,22 +27,22 @@ export interface DataStatistics {
   readonly examples: number;
   readonly tokens: number;
   /**
-   * Tokens that carry a label and have one before them to be predicted from; of other tasks than a
-   * language model's, labelled rows or words.
+   * Labels that count in the loss; for tasks other than causal_lm, the number of labelled rows or
+   * words.
    */
   readonly labelled_tokens: number;
-  /** Tokens of the longest row before it is cut. */
+  /** Tokens of the longest row before truncation. */
   readonly longest: number;
-  /** Rows that were cut to max_length. */
+  /** Rows that were truncated to max_length. */
   readonly truncated: number;
 }
 
 export interface TokenizedRows {
-  /** One for each row without faults that the settings do not skip, in their order. */
+  /** One per row, in order, without the rows that have errors or are skipped. */
   readonly examples: readonly Example[];
-  /** The row of each example as it was taken: a chat as its template took it. */
+  /** The row of each example, as it was encoded: a chat as its template accepts it. */
   readonly rows: readonly Row[];
-  /** For each example, the tokens of its whole row. */
+  /** For each example, the tokens of its row before truncation. */
   readonly lengths: readonly number[];
   readonly problems: readonly Problem[];
 }
@@ -54,42 +55,37 @@ export interface TokenizedTexts extends TokenizedRows {
 const NO_TEMPLATE = 'The base model has no chat template';
 
 /**
- * Turns rows into examples, the beginning kept where they are too long. Faults of a row are among
- * the problems: template, ids, no label left.
+ * Turns rows of causal_lm into examples, truncated to max_length. What is wrong in a row (the
+ * template refuses it, an id is out of range, no label is left) is reported as a problem of `file`.
+ *
+ * @param onRow Called after each row with the number of rows done.
  */
 export function tokenizeRows(
   file: string,
   rows: readonly TextRow[],
-  tokenizer: Tokenizer,
   settings: TokenizeSettings,
   onRow: (done: number) => void = () => undefined,
 ): TokenizedTexts {
   const problems = new ProblemCollector(file);
-  const findSpecials = specialTokenFinder(tokenizer);
-  const [examples, taken, lengths]: [TokensExample[], TextRow[], number[]] = [[], [], []];
+  const findSpecials = specialTokenFinder(settings.tokenizer);
+  const examples: TokensExample[] = [];
+  const encodedRows: TextRow[] = [];
+  const lengths: number[] = [];
   for (const [i, row] of rows.entries()) {
     warnOfSpecialTokens(row, findSpecials, problems);
-    const encoded = tryEncode(row, tokenizer, settings, problems);
-    const example =
-      encoded &&
-      toExample(
-        encoded.row,
-        encoded,
-        settings,
-        settings.vocab_size ?? tokenizer.vocab_size,
-        problems,
-      );
+    const encoded = tryEncode(row, settings, problems);
+    const example = encoded && toExample(encoded, settings, problems);
     if (example) {
       examples.push(example);
-      taken.push(encoded.row);
+      encodedRows.push(encoded.row);
       lengths.push(encoded.ids.length);
     }
     onRow(i + 1);
   }
-  return { examples, rows: taken, lengths, problems: problems.problems() };
+  return { examples, rows: encodedRows, lengths, problems: problems.problems() };
 }
 
-/** `image_length`: tokens of an image. */
+/** @param image_length Positions that an image takes. */
 export function statisticsOf(
   { examples, lengths }: Pick<TokenizedRows, 'examples' | 'lengths'>,
   image_length = 1,
@@ -109,7 +105,7 @@ function labelsIn(example: Example): number {
   return example.kind === 'tokens' ? countLabels(example.labels) : 1;
 }
 
-/** Labels that the loss counts: the first token has none before it. */
+/** Labels that count in the loss: not -100, and not at the first token, which nothing predicts. */
 export function countLabels(labels: Int32Array): number {
   let count = 0;
   for (let t = 1; t < labels.length; t++) if (labels[t] !== -100) count++;
@@ -120,8 +116,7 @@ type Encoded = EncodedRow & { readonly row: TextRow };
 
 function tryEncode(
   row: TextRow,
-  tokenizer: Tokenizer,
-  { rows = ROW_SETTINGS }: TokenizeSettings,
+  { tokenizer, rows = ROW_SETTINGS }: TokenizeSettings,
   problems: ProblemCollector,
 ): Encoded | null {
   if (row.kind === 'messages' && !tokenizer.has_chat_template) {
@@ -133,10 +128,7 @@ function tryEncode(
     return null;
   }
   if (row.kind === 'completion' && !tokenizer.has_chat_template)
-    problems.warn(
-      `${NO_TEMPLATE}: prompt and completion are put together as they stand.`,
-      row.line,
-    );
+    problems.warn(`${NO_TEMPLATE}: prompt and completion are joined without one.`, row.line);
   const encoded = attempt(row, tokenizer);
   if (!(encoded instanceof LoraError)) return encoded;
   const folded = foldSystem(row);
@@ -156,7 +148,7 @@ function attempt(row: TextRow, tokenizer: Tokenizer): Encoded | LoraError {
   }
 }
 
-/** For a row whose system message is what the template refuses. */
+/** For a row that the template accepts only without its system message. */
 function withoutSystem(
   folded: Encoded,
   refusal: LoraError,
@@ -175,12 +167,11 @@ function withoutSystem(
 }
 
 function toExample(
-  row: TextRow,
-  { ids, learnt }: EncodedRow,
+  { row, ids, labelled }: Encoded,
   settings: TokenizeSettings,
-  vocab_size: number,
   problems: ProblemCollector,
 ): TokensExample | null {
+  const { max_length, tokenizer, vocab_size = tokenizer.vocab_size } = settings;
   const outside = row.kind === 'tokenized' ? ids.findIndex((id) => id >= vocab_size) : -1;
   if (outside >= 0) {
     problems.error(
@@ -190,67 +181,62 @@ function toExample(
     );
     return null;
   }
-  const input_ids = Int32Array.from(
-    ids.length > settings.max_length ? ids.slice(0, settings.max_length) : ids,
-  );
-  const labels = settings.labels === 'all' ? input_ids.slice() : labelsOf(input_ids, learnt);
+  const input_ids = Int32Array.from(ids.length > max_length ? ids.slice(0, max_length) : ids);
+  const labels = settings.labels === 'all' ? input_ids.slice() : labelsOf(input_ids, labelled);
   if (countLabels(labels) > 0) return { kind: 'tokens', line: row.line, input_ids, labels };
   const { unlabelled_rows } = settings.rows ?? ROW_SETTINGS;
   if (unlabelled_rows === 'error')
     problems.error(
-      `${unlabelled(ids.length, learnt[0]?.start, settings.max_length)}, or set unlabelled_rows to "skip".`,
+      `${noLabelFault(ids.length, labelled[0]?.start, max_length)}, or set unlabelled_rows to "skip".`,
       row.line,
     );
   else
     problems.warn(
-      `No token is left to learn within max_length = ${settings.max_length}; the row is left out.`,
+      `No label is left within max_length = ${max_length}; the row is skipped.`,
       row.line,
     );
   return null;
 }
 
-function labelsOf(input_ids: Int32Array, learnt: EncodedRow['learnt']): Int32Array {
+/** The ids in the labelled spans, -100 elsewhere. */
+function labelsOf(input_ids: Int32Array, labelled: EncodedRow['labelled']): Int32Array {
   const labels = new Int32Array(input_ids.length).fill(-100);
-  for (const { start, end } of learnt)
+  for (const { start, end } of labelled)
     labels.set(input_ids.subarray(start, end), Math.min(start, labels.length));
   return labels;
 }
 
-function unlabelled(length: number, start: number | undefined, max_length: number): string {
+function noLabelFault(length: number, start: number | undefined, max_length: number): string {
   if (length <= max_length || start === undefined)
-    return `No token is left to learn: the row has ${length} ${length === 1 ? 'token' : 'tokens'}. Give it an answer`;
+    return `No label is left: the row has ${length} ${length === 1 ? 'token' : 'tokens'}. Give it an answer`;
   return (
-    `No token is left to learn: the answer begins after ${start} of the row's ${length} tokens, but max_length is ${max_length}. ` +
-    'Raise max_length, shorten what stands before the answer'
+    `No label is left: the answer begins after ${start} of the row's ${length} tokens, but max_length is ${max_length}. ` +
+    'Raise max_length, shorten the text before the answer'
   );
 }
 
-/** Gives the special tokens that stand in a text. */
+/** Finds the special tokens in a text. */
 function specialTokenFinder(tokenizer: Tokenizer): (text: string) => readonly string[] {
   const tokens = [...tokenizer.special_tokens.keys()].filter((token) => token.trim() !== '');
   const any = new RegExp(tokens.map(escapeRegExp).join('|') || '(?!)');
   return (text) => (any.test(text) ? tokens.filter((token) => text.includes(token)) : []);
 }
 
-/**
- * They are recognised in what people write too: a message can so end its own turn, or begin
- * another's.
- */
+/** Special tokens are recognized in messages too, which can so end their turn or start another. */
 function warnOfSpecialTokens(
   row: TextRow,
   find: (text: string) => readonly string[],
   problems: ProblemCollector,
 ): void {
-  const texts =
-    row.kind === 'messages'
-      ? row.messages.map((message) => message.content)
-      : row.kind === 'completion'
-        ? [row.prompt, row.completion]
-        : [];
-  for (const token of new Set(texts.flatMap(find))) {
+  for (const token of new Set(writtenTexts(row).flatMap(find))) {
     problems.warn(
-      `A message holds the special token ${quote(token)}: the model reads it as such, not as text.`,
+      `A message contains the special token ${quote(token)}: the model reads it as a special token, not as text.`,
       row.line,
     );
   }
+}
+
+function writtenTexts(row: TextRow): readonly string[] {
+  if (row.kind === 'messages') return row.messages.map((message) => message.content);
+  return row.kind === 'completion' ? [row.prompt, row.completion] : [];
 }

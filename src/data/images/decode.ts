@@ -3,13 +3,15 @@ import { decode as decodeJpeg } from 'jpeg-js';
 import { LoraError } from '../../shared/errors';
 import type { Picture } from './resize';
 
-/** No photograph is larger; a header that says so would fill the memory. */
+/** Larger images are refused before their pixels are allocated. */
 const MOST_PIXELS = 100e6;
 
 /**
- * Decodes a PNG or JPEG, by what it is and not by its name, to three channels: grey ones three
- * times, transparency left out as Pillow's convert('RGB') does. Errors: LoraError('dataset') naming
- * the file.
+ * Decodes a PNG or JPEG, recognized by its content, to RGB as Pillow's convert('RGB') does: grey
+ * images get three equal channels, transparency is dropped.
+ *
+ * @param file Named in errors.
+ * @throws LoraError('dataset') for other formats, damaged files and too many pixels.
  */
 export function decodeImage(bytes: Buffer, file: string): Picture {
   const isPng = bytes.subarray(0, 4).equals(Buffer.from([0x89, 0x50, 0x4e, 0x47]));
@@ -38,7 +40,7 @@ export function decodeImage(bytes: Buffer, file: string): Picture {
       `The image cannot be read: ${error instanceof Error ? error.message : String(error)}.`,
       {
         place: { file },
-        fix: 'Save it anew as PNG or JPEG, or remove it from the folder.',
+        fix: 'Save it again as PNG or JPEG, or remove it from the folder.',
         cause: error,
       },
     );
@@ -68,41 +70,42 @@ function fromJpeg({
   return { width, height, data };
 }
 
-function fromPng({ width, height, data, channels, depth, palette }: DecodedPng): Picture {
+function fromPng(png: DecodedPng): Picture {
+  const { width, height, channels, palette } = png;
   const result = new Uint8Array(width * height * 3);
-  const valueAt =
-    depth === 8
-      ? (i: number) => data[i]!
-      : depth === 16
-        ? (i: number) => data[i]! >> 8
-        : bitsAt(data, width, channels, depth, palette === undefined);
+  const sampleAt = sampleReader(png);
   for (let pixel = 0; pixel < width * height; pixel++) {
-    const own = Array.from({ length: channels }, (_, c) => valueAt(pixel * channels + c));
-    const colour = palette
-      ? (palette[own[0]!] ?? [0, 0, 0])
-      : channels < 3
-        ? [own[0]!, own[0]!, own[0]!]
-        : own;
-    for (let c = 0; c < 3; c++) result[pixel * 3 + c] = colour[c]!;
+    const samples = Array.from({ length: channels }, (_, c) => sampleAt(pixel * channels + c));
+    result.set(toRgb(samples, palette), pixel * 3);
   }
   return { width, height, data: result };
 }
 
-/** Values of 1, 2 or 4 bits; each row begins at a byte. Grey ones are spread over 0 to 255. */
-function bitsAt(
-  data: ArrayLike<number>,
-  width: number,
-  channels: number,
-  depth: number,
-  isGrey: boolean,
-): (i: number) => number {
-  const perRow = width * channels;
-  const bytesPerRow = Math.ceil((perRow * depth) / 8);
-  const most = 2 ** depth - 1;
+function toRgb(samples: readonly number[], palette: DecodedPng['palette']): readonly number[] {
+  const [first] = samples;
+  if (palette) return palette[first!]?.slice(0, 3) ?? [0, 0, 0];
+  return samples.length < 3 ? [first!, first!, first!] : samples.slice(0, 3);
+}
+
+/** Reads samples as 0 to 255; those of a palette image as indices. */
+function sampleReader(png: DecodedPng): (i: number) => number {
+  const { data, depth } = png;
+  if (depth === 8) return (i) => data[i]!;
+  if (depth === 16) return (i) => data[i]! >> 8;
+  return packedSampleReader(png);
+}
+
+/** Samples of 1, 2 or 4 bits; each row starts at a byte. */
+function packedSampleReader(png: DecodedPng): (i: number) => number {
+  const { data, width, channels, depth, palette } = png;
+  const samplesPerRow = width * channels;
+  const bytesPerRow = Math.ceil((samplesPerRow * depth) / 8);
+  const largest = 2 ** depth - 1;
   return (i) => {
-    const row = Math.floor(i / perRow);
-    const bit = (i % perRow) * depth;
-    const value = (data[row * bytesPerRow + (bit >> 3)]! >> (8 - depth - (bit & 7))) & most;
-    return isGrey ? (value * 255) / most : value;
+    const row = Math.floor(i / samplesPerRow);
+    const bit = (i % samplesPerRow) * depth;
+    const byte = data[row * bytesPerRow + (bit >> 3)]!;
+    const value = (byte >> (8 - depth - (bit & 7))) & largest;
+    return palette ? value : (value * 255) / largest;
   };
 }

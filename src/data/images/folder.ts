@@ -11,13 +11,14 @@ const IMAGE = /\.(?:png|jpe?g)$/i;
 export interface ImageFolder {
   readonly rows: readonly ImageRow[];
   readonly problems: readonly Problem[];
-  /** Of the list of files with their sizes. */
+  /** A hash of the names and sizes of the files. */
   readonly fingerprint: FileFingerprint;
 }
 
 /**
- * A folder that holds a folder of images for each class, named after it. Errors:
- * LoraError('dataset').
+ * Reads a folder with one folder of images per class, named after the class.
+ *
+ * @throws LoraError('dataset') where it cannot be read or has no images.
  */
 export async function readImageFolder(folder: string): Promise<ImageFolder> {
   const entries = await readdir(folder, { withFileTypes: true }).catch((error: unknown) => {
@@ -58,11 +59,11 @@ export async function readImageFolder(folder: string): Promise<ImageFolder> {
 function noImages(folder: string, classes: readonly string[]): LoraError {
   const found =
     classes.length === 0
-      ? 'it holds no folders'
-      : `none of its folders (${classes.slice(0, 4).join(', ')}) holds a PNG or JPEG`;
-  return new LoraError('dataset', `There are no images to learn from: ${found}.`, {
+      ? 'it has no folders'
+      : `none of its folders (${classes.slice(0, 4).join(', ')}) has a PNG or JPEG`;
+  return new LoraError('dataset', `The folder has no images to train on: ${found}.`, {
     place: { file: folder },
-    fix: 'Make a folder for each class in it, named after the class, with the images of that class.',
+    fix: 'Put the images of each class into a folder named after the class.',
   });
 }
 
@@ -73,7 +74,7 @@ function skippedOf(files: readonly string[]): Problem[] {
     : [
         {
           severity: 'warning',
-          message: `${files.length === 1 ? 'One file is' : `${files.length} files are`} neither PNG nor JPEG and left out.`,
+          message: `${files.length === 1 ? 'One file is' : `${files.length} files are`} neither PNG nor JPEG and skipped.`,
           place: { file: first },
         },
       ];

@@ -5,14 +5,11 @@ import { readJsonObject } from '../../formats/json';
 import { LoraError } from '../../shared/errors';
 import { resizeImage, type Picture, type Resample } from './resize';
 
-/** What a model's preprocessor does with an image before the model sees it. */
+/** How an image becomes the input of a model. */
 export interface Preprocessor {
   readonly width: number;
   readonly height: number;
-  /**
-   * The shorter side is brought to this many pixels, then the middle is cut out; null: both sides
-   * are resized.
-   */
+  /** The shorter side is resized to this many pixels, then the center is cropped. Null: no crop. */
   readonly shortest_edge: number | null;
   readonly resample: Resample;
   /** Null: pixels stay 0 to 255. */
@@ -48,8 +45,10 @@ const ConfigSchema = v.object({
 });
 
 /**
- * Reads preprocessor_config.json of a base, ViT's own settings where there is none. Errors:
- * LoraError('base') naming the key.
+ * Reads preprocessor_config.json of a base, with the defaults of ViT.
+ *
+ * @param size Height and width of the images that the model expects.
+ * @throws LoraError('base') for invalid settings, or another size than the model's.
  */
 export async function readPreprocessor(
   folder: string,
@@ -112,13 +111,17 @@ function sidesOf(size: Size | null | undefined): readonly [number, number] | nul
 const spread = (values: readonly number[]) =>
   Array.from({ length: 3 }, (_, c) => values[c] ?? values[0]!);
 
-/** An image as the model reads it. [3, height, width] */
-export function preprocess(picture: Picture, how: Preprocessor): Float32Array {
-  const { width, height, rescale_factor, normalise } = how;
+/** An image as input of the model. [3, height, width] */
+export function preprocess(picture: Picture, preprocessor: Preprocessor): Float32Array {
+  const { width, height, rescale_factor, normalise } = preprocessor;
   const { data } =
-    how.shortest_edge === null
-      ? resizeImage(picture, width, height, how.resample)
-      : cropped(toShortest(picture, how.shortest_edge, how.resample), width, height);
+    preprocessor.shortest_edge === null
+      ? resizeImage(picture, width, height, preprocessor.resample)
+      : cropped(
+          toShortest(picture, preprocessor.shortest_edge, preprocessor.resample),
+          width,
+          height,
+        );
   const pixels = new Float32Array(3 * width * height);
   for (let c = 0; c < 3; c++) {
     for (let i = 0; i < width * height; i++) {
@@ -139,7 +142,7 @@ function toShortest(picture: Picture, edge: number, resample: Resample): Picture
     : resizeImage(picture, Math.trunc((edge * width) / height), edge, resample);
 }
 
-/** The middle; black around where the image is smaller. */
+/** Crops the center; where the image is smaller, the border is black. */
 function cropped({ width, height, data }: Picture, toWidth: number, toHeight: number): Picture {
   const [left, top] = [Math.trunc((width - toWidth) / 2), Math.trunc((height - toHeight) / 2)];
   const result = new Uint8Array(toWidth * toHeight * 3);

@@ -5,17 +5,18 @@ import { LoraError } from '../../shared/errors';
 import { decodeImage } from './decode';
 import { preprocess, readPreprocessor } from './preprocessor';
 
-/** Reads images as a base's model sees them. */
+/** Reads images as inputs of a model. */
 export interface ImageReader {
-  /** Patches of an image, and one. */
+  /** Positions that an image takes: its patches and the class token. */
   readonly length: number;
-  /** [3, height, width]. Errors: LoraError('dataset') naming the file. */
+  /** [3, height, width]. Rejects with LoraError('dataset') for an unreadable image. */
   readonly read: (file: string) => Promise<Float32Array>;
 }
 
 /**
- * Errors: LoraError('base') where the model reads no images of three channels, or its image
- * settings cannot be used.
+ * The reader for a base model.
+ *
+ * @throws LoraError('base') where the model does not take RGB images, or its settings are invalid.
  */
 export async function openImages({
   spec,
@@ -23,14 +24,14 @@ export async function openImages({
 }: Pick<BaseModel, 'spec' | 'path'>): Promise<ImageReader> {
   const { embedding } = spec;
   if (embedding.kind !== 'patches')
-    throw new LoraError('base', `A ${spec.family} model reads no images.`, {
+    throw new LoraError('base', `A ${spec.family} model does not read images.`, {
       place: { file: path },
       fix: 'Choose an image model, such as ViT.',
     });
   if (embedding.channels !== 3)
     throw new LoraError(
       'base',
-      `The model reads images of ${embedding.channels} channels; only three can be given.`,
+      `The model reads images of ${embedding.channels} channels, but only images of three channels are supported.`,
       { place: { file: path } },
     );
   const {

@@ -1,4 +1,4 @@
-/** Rows of pixels, channels side by side, each 0 to 255. */
+/** An RGB image, each sample 0 to 255. */
 export interface Picture {
   readonly width: number;
   readonly height: number;
@@ -10,7 +10,7 @@ export interface Picture {
 export type Resample = 0 | 1 | 2 | 3 | 4 | 5;
 
 interface Filter {
-  /** Half the width of what an output pixel sees, in input pixels at scale 1. */
+  /** Half the width of the filter's window, in input pixels at scale 1. */
   readonly support: number;
   readonly weight: (x: number) => number;
 }
@@ -36,15 +36,12 @@ const FILTERS: Readonly<Record<Exclude<Resample, 0>, Filter>> = {
   },
 };
 
-/**
- * Bits behind the point of Pillow's whole-number weights: 32, less 8 of a pixel, less 2 for what a
- * filter overshoots.
- */
+/** Fractional bits of Pillow's fixed-point weights: 32, less 8 for a pixel and 2 for overshoot. */
 const PRECISION = 22;
 
 /**
- * Resizes as Pillow does: two passes, filters stretched where the image shrinks, weights and sums
- * in whole numbers, so that the pixels are the same.
+ * Resizes with exactly the pixels of Pillow: two passes, filters widened where the image shrinks,
+ * fixed-point weights and sums.
  */
 export function resizeImage(
   picture: Picture,
@@ -55,12 +52,14 @@ export function resizeImage(
   if (picture.width === width && picture.height === height) return picture;
   if (resample === 0) return nearest(picture, width, height);
   const filter = FILTERS[resample];
-  const across = picture.width === width ? picture : pass(picture, width, filter);
-  return picture.height === height ? across : turned(pass(turned(across), height, filter));
+  const across = picture.width === width ? picture : resizeRows(picture, width, filter);
+  return picture.height === height
+    ? across
+    : transposed(resizeRows(transposed(across), height, filter));
 }
 
-/** Every row to another width. */
-function pass({ width, height, data }: Picture, to: number, filter: Filter): Picture {
+/** Resizes every row to another width. */
+function resizeRows({ width, height, data }: Picture, to: number, filter: Filter): Picture {
   const result = new Uint8Array(to * height * 3);
   for (const [x, { start, weights }] of windowsOf(width, to, filter).entries()) {
     for (let y = 0; y < height; y++) {
@@ -75,6 +74,7 @@ function pass({ width, height, data }: Picture, to: number, filter: Filter): Pic
   return { width: to, height, data: result };
 }
 
+/** For each output pixel, the first input pixel and the fixed-point weights from there on. */
 function windowsOf(
   from: number,
   to: number,
@@ -82,11 +82,11 @@ function windowsOf(
 ): { readonly start: number; readonly weights: readonly number[] }[] {
   const scale = from / to;
   const stretch = Math.max(1, scale);
-  const reach = support * stretch;
+  const radius = support * stretch;
   return Array.from({ length: to }, (_, x) => {
     const center = (x + 0.5) * scale;
-    const start = Math.max(0, Math.trunc(center - reach + 0.5));
-    const end = Math.min(from, Math.trunc(center + reach + 0.5));
+    const start = Math.max(0, Math.trunc(center - radius + 0.5));
+    const end = Math.min(from, Math.trunc(center + radius + 0.5));
     const raw = Array.from({ length: end - start }, (_, k) =>
       weight((start + k - center + 0.5) / stretch),
     );
@@ -98,7 +98,7 @@ function windowsOf(
   });
 }
 
-function turned({ width, height, data }: Picture): Picture {
+function transposed({ width, height, data }: Picture): Picture {
   const result = new Uint8Array(data.length);
   for (let y = 0; y < height; y++) {
     for (let x = 0; x < width; x++) {

@@ -1,6 +1,6 @@
 import { nearestName } from '../../shared/nearest';
 
-/** For messages: what a JSON value is, in a word. */
+/** The kind of a JSON value, for messages. */
 export function kindOf(value: unknown): string {
   if (value === null) return 'null';
   if (value === undefined) return 'nothing';
@@ -14,12 +14,12 @@ export function kindOf(value: unknown): string {
 
 const LONGEST_SHOWN = 40;
 
-/** For messages: a text in quotes, cut where it is long. */
+/** A text in quotes for messages, shortened if it is long. */
 export function quote(text: string): string {
   return JSON.stringify(text.length > LONGEST_SHOWN ? `${text.slice(0, LONGEST_SHOWN)}…` : text);
 }
 
-/** The known name that a key may be a misspelling of; long keys are none. */
+/** The known name of which a key is probably a misspelling. */
 export function nearestKey(key: string, known: readonly string[]): string | undefined {
   return key.length > LONGEST_SHOWN ? undefined : nearestName(key, known);
 }

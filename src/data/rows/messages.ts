@@ -16,8 +16,8 @@ const ROLES: Readonly<Record<string, string>> = {
 const KNOWN_KEYS: ReadonlySet<string> = new Set(['role', 'content', 'from', 'value']);
 
 /**
- * A chat with its roles as system, user and assistant: {role, content} or ShareGPT's {from, value},
- * in whatever order. Null where it has faults, which are reported.
+ * Reads a chat of {role, content} or ShareGPT's {from, value} messages, in any order. The roles
+ * become system, user and assistant. Null where it has errors, which are reported.
  */
 export function readMessages(value: unknown, key: string, report: RowReport): Message[] | null {
   if (!Array.isArray(value))
@@ -66,7 +66,7 @@ function readRole(
   );
 }
 
-/** Text, or OpenAI's list of text parts. */
+/** Text, or a list of text parts as in OpenAI's format. */
 function readContent(
   item: Readonly<Record<string, unknown>>,
   name: string,
@@ -90,5 +90,5 @@ function meant(name: string, item: object): string {
   const nearest = Object.keys(item).find(
     (key) => !KNOWN_KEYS.has(key) && nearestKey(key, [name]) === name,
   );
-  return nearest === undefined ? '' : `; did you mean it by "${nearest}"?`;
+  return nearest === undefined ? '' : `; is it misspelled as "${nearest}"?`;
 }

@@ -1,6 +1,6 @@
 import { parseTree, printParseErrorCode, type ParseError } from 'jsonc-parser';
 import { orderChat } from '../chat/order';
-import type { RowSettings } from './settings';
+import type { RowContext } from './settings';
 import { isObject } from '../../shared/values';
 import { kindOf, nearestKey, quote } from './describe';
 import { readMessages } from './messages';
@@ -14,29 +14,22 @@ import type { Task } from '../../shared/task';
 interface Format {
   readonly required: readonly string[];
   readonly optional: readonly string[];
-  /** The row, or null where it has faults, which are reported. */
-  readonly read: (
-    columns: Columns,
-    line: number,
-    report: RowReport,
-    settings: RowSettings,
-  ) => Row | null;
+  /** The row, or null where it has errors, which are reported. */
+  readonly read: (columns: Columns, context: RowContext) => Row | null;
 }
 
-/** Where a row has the keys of several formats, the first one counts. */
+/** Where a row has the keys of several formats, the first one applies. */
 const FORMATS: Readonly<Record<Exclude<Task, 'image_cls'>, readonly Format[]>> = {
   causal_lm: [
     {
       required: ['messages'],
       optional: [],
-      read: (columns, line, report, settings) =>
-        chat(columns['messages'], 'messages', line, report, settings),
+      read: (columns, context) => readChat(columns['messages'], 'messages', context),
     },
     {
       required: ['conversations'],
       optional: [],
-      read: (columns, line, report, settings) =>
-        chat(columns['conversations'], 'conversations', line, report, settings),
+      read: (columns, context) => readChat(columns['conversations'], 'conversations', context),
     },
     { required: ['input_ids'], optional: ['labels', 'attention_mask'], read: readTokenized },
     { required: ['prompt', 'completion'], optional: [], read: readCompletion },
@@ -81,7 +74,7 @@ const FORMATS: Readonly<Record<Exclude<Task, 'image_cls'>, readonly Format[]>> =
   ],
 };
 
-/** For messages: what rows of a task have. */
+/** The keys that rows of a task can have, for messages. */
 export const KNOWN_FORMATS: Readonly<Record<Task, string>> = {
   causal_lm:
     'messages; conversations; prompt and completion; instruction, input and output; text; input_ids and labels',
@@ -92,15 +85,11 @@ export const KNOWN_FORMATS: Readonly<Record<Task, string>> = {
 };
 
 /**
- * Reads a line of a dataset by the format it has. Null where it has faults or is skipped, which is
- * reported.
+ * Reads a line of a dataset, whose format follows from its keys. Null where it has errors or is
+ * skipped, which is reported.
  */
-export function readRow(
-  text: string,
-  line: number,
-  report: RowReport,
-  settings: RowSettings,
-): Row | null {
+export function readRow(text: string, context: RowContext): Row | null {
+  const { report, settings } = context;
   const columns = parseJson(text, report);
   if (columns === undefined) return null;
   if (!isObject(columns))
@@ -111,7 +100,7 @@ export function readRow(
   if (!format) return unknownFormat(columns, formats, KNOWN_FORMATS[task], report);
   const before = report.errorCount;
   checkKeys(columns, format, report);
-  return report.errorCount > before ? null : format.read(columns, line, report, settings);
+  return report.errorCount > before ? null : format.read(columns, context);
 }
 
 function parseJson(text: string, report: RowReport): unknown {
@@ -146,7 +135,7 @@ function syntaxFault(text: string): {
   };
 }
 
-/** The first format whose required keys are all there, else the one that lacks fewest. */
+/** The first format whose required keys are all present, else the first with any of them. */
 function formatOf(columns: Columns, formats: readonly Format[]): Format | undefined {
   const present = (format: Format) => format.required.filter((key) => key in columns).length;
   return (
@@ -175,10 +164,7 @@ function unknownFormat(
   return report.error(`${found}; known rows have: ${wanted}.`);
 }
 
-/**
- * Missing keys, with the unknown key that may be meant; other keys are not used, which is said once
- * for the file.
- */
+/** Reports missing keys, with the unknown key that is probably meant, and ignored keys. */
 function checkKeys(columns: Columns, format: Format, report: RowReport): void {
   const known = [...format.required, ...format.optional];
   const others = Object.keys(columns).filter((key) => !known.includes(key));
@@ -186,7 +172,7 @@ function checkKeys(columns: Columns, format: Format, report: RowReport): void {
   for (const name of format.required.filter((key) => !(key in columns))) {
     const near = meant(name);
     report.error(
-      `"${name}" is missing${near === undefined ? '.' : `; did you mean it by "${near}"?`}`,
+      `"${name}" is missing${near === undefined ? '.' : `; is it misspelled as "${near}"?`}`,
       near ?? name,
     );
   }
@@ -198,42 +184,27 @@ function checkKeys(columns: Columns, format: Format, report: RowReport): void {
   for (const key of others) report.ignored(key);
 }
 
-function chat(
-  value: unknown,
-  key: string,
-  line: number,
-  report: RowReport,
-  settings: RowSettings,
-): Row | null {
+function readChat(value: unknown, key: string, context: RowContext): Row | null {
+  const { line, report, settings } = context;
   const written = readMessages(value, key, report);
   const messages = written && orderChat(written, key, settings, report);
   return messages && { kind: 'messages', line, messages };
 }
 
-/** Two texts, or two lists of messages (TRL), which make one chat. */
-function readCompletion(
-  columns: Columns,
-  line: number,
-  report: RowReport,
-  settings: RowSettings,
-): Row | null {
+/** Two texts, or two lists of messages (TRL), which are joined to one chat. */
+function readCompletion(columns: Columns, context: RowContext): Row | null {
+  const { line, report } = context;
   const { prompt, completion } = columns;
   if (Array.isArray(prompt) && Array.isArray(completion))
-    return chat(
-      (prompt as unknown[]).concat(completion),
-      'prompt+completion',
-      line,
-      report,
-      settings,
-    );
+    return readChat((prompt as unknown[]).concat(completion), 'prompt+completion', context);
   const texts = [text(columns, 'prompt', report), filled(columns, 'completion', report)] as const;
   return texts[0] === null || texts[1] === null
     ? null
     : { kind: 'completion', line, prompt: texts[0], completion: texts[1] };
 }
 
-/** The user's message is the instruction, with the input, if any, after an empty line. */
-function readAlpaca(columns: Columns, line: number, report: RowReport): Row | null {
+/** The user's message is the instruction, followed by an empty line and the input, if any. */
+function readAlpaca(columns: Columns, { line, report }: RowContext): Row | null {
   const instruction = filled(columns, 'instruction', report);
   const input =
     columns['input'] === undefined || columns['input'] === null
@@ -252,7 +223,7 @@ function readAlpaca(columns: Columns, line: number, report: RowReport): Row | nu
   };
 }
 
-function readText(columns: Columns, line: number, report: RowReport): Row | null {
+function readText(columns: Columns, { line, report }: RowContext): Row | null {
   const value = filled(columns, 'text', report);
   return value === null ? null : { kind: 'text', line, text: value };
 }

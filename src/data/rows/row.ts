@@ -1,15 +1,14 @@
 import type { Message } from '../chat/chat';
 
-/** A class by its name or number; of regression a number. */
+/** A class by name or index, or a number of a regression. */
 export type Label = string | number;
 
 /**
- * A row of a dataset as its format says, with the line it stands on (from 1). Images have no lines:
- * they are counted.
+ * A row of a dataset. `line` counts from 1; images, which have no lines, are numbered.
  */
 export type Row = TextRow | LabelledRow | TaggedRow | PairRow | ImageRow;
 
-/** What a language model learns from. */
+/** A row of causal_lm. */
 export type TextRow =
   | { readonly kind: 'messages'; readonly line: number; readonly messages: readonly Message[] }
   | {
@@ -26,7 +25,7 @@ export type TextRow =
       readonly labels: readonly number[];
       readonly attention_mask: readonly number[];
     };
-/** A text, or two that belong together, and what it is labelled with: a list where several hold. */
+/** A text, or two, with a label, or with a list of labels if several can apply. */
 export interface LabelledRow {
   readonly kind: 'labelled';
   readonly line: number;
@@ -35,7 +34,7 @@ export interface LabelledRow {
   readonly label: Label | readonly Label[];
 }
 
-/** A sentence cut into words, with a tag for each. */
+/** A sentence as words, with a tag for each. */
 export interface TaggedRow {
   readonly kind: 'tagged';
   readonly line: number;
@@ -51,6 +50,7 @@ export interface PairRow {
   readonly positive: string;
 }
 
+/** An image with its class. */
 export interface ImageRow {
   readonly kind: 'image';
   readonly line: number;

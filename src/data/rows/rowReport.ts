@@ -2,8 +2,8 @@ import { quote } from './describe';
 import type { ProblemCollector } from '../dataset/problems';
 
 /**
- * Reports what is wrong in one row. `error` gives null, so that a reader can report and give up in
- * one word.
+ * Reports the problems of one row. `error` and `refuse` return null, so that a reader can report
+ * and give up with one `return`.
  */
 export class RowReport {
   constructor(
@@ -24,13 +24,16 @@ export class RowReport {
     this.collector.warn(message, this.line);
   }
 
-  /** As a setting says: an error with what to do about it, or the row is left out with a word. */
+  /**
+   * Depending on a setting, reports an error with its fix, or a warning that the row is skipped.
+   */
   refuse(choice: 'error' | 'skip', fault: string, fix: string, key?: string): null {
     if (choice === 'error') return this.error(`${fault}: ${fix}.`, key);
-    this.warn(`${fault}; the row is left out.`);
+    this.warn(`${fault}; the row is skipped.`);
     return null;
   }
 
+  /** Warns that a key has no meaning. */
   ignored(key: string): void {
     this.warn(`${quote(key)} is not used.`);
   }

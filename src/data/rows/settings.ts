@@ -1,6 +1,7 @@
 import type { Recipe } from '../../shared/recipe';
+import type { RowReport } from './rowReport';
 
-/** What rows are of, and what is done with those that cannot be learnt from as they are. */
+/** The task of the rows, and what happens to those that cannot be trained on as they are. */
 export type RowSettings = Pick<Recipe, 'task' | 'chats' | 'unlabelled_rows'>;
 
 /** The recipe's defaults. */
@@ -9,3 +10,11 @@ export const ROW_SETTINGS: RowSettings = {
   chats: { same_role: 'merge', assistant_first: 'drop', user_last: 'drop', system_refused: 'fold' },
   unlabelled_rows: 'error',
 };
+
+/** The row that is being read. */
+export interface RowContext {
+  /** From 1. */
+  readonly line: number;
+  readonly report: RowReport;
+  readonly settings: RowSettings;
+}

@@ -1,15 +1,15 @@
 import { isObject } from '../../shared/values';
 import { kindOf, quote } from './describe';
+import type { Columns } from './columns';
 import type { RowReport } from './rowReport';
+import type { RowContext } from './settings';
 import type { Row } from './row';
 
-type Columns = Readonly<Record<string, unknown>>;
-
 /**
- * Ids as another tool made them, padding cut off. Without labels every token is learnt. Null where
- * there are faults, which are reported.
+ * A row of token ids that another tool wrote, with its padding cut off. Without labels, every token
+ * is a label. Null where the row has errors, which are reported.
  */
-export function readTokenized(columns: Columns, line: number, report: RowReport): Row | null {
+export function readTokenized(columns: Columns, { line, report }: RowContext): Row | null {
   const ids = integers(columns, 'input_ids', report);
   const labels = 'labels' in columns ? integers(columns, 'labels', report) : ids;
   const mask =
@@ -37,14 +37,15 @@ function integers(columns: Columns, key: string, report: RowReport): number[] | 
     return report.error(`"${key}" must be a list of whole numbers, not ${kindOf(value)}.`, key);
   const wrong = value.findIndex((item) => !Number.isSafeInteger(item));
   if (wrong < 0) return value as number[];
-  const item: unknown = value[wrong];
-  const found =
-    Array.isArray(item) || isObject(item)
-      ? kindOf(item)
-      : typeof item === 'string'
-        ? quote(item)
-        : String(item);
-  return report.error(`"${key}" must hold whole numbers only, not ${found}.`, `${key}[${wrong}]`);
+  return report.error(
+    `"${key}" must hold whole numbers only, not ${describeItem(value[wrong])}.`,
+    `${key}[${wrong}]`,
+  );
+}
+
+function describeItem(item: unknown): string {
+  if (Array.isArray(item) || isObject(item)) return kindOf(item);
+  return typeof item === 'string' ? quote(item) : String(item);
 }
 
 function checkIds(ids: readonly number[], report: RowReport): void {
@@ -67,13 +68,13 @@ function checkLabels(ids: readonly number[], labels: readonly number[], report: 
   );
   report.error(
     shifted
-      ? '"labels" are shifted by one token: they must stand at the same places as "input_ids" (training shifts them itself).'
+      ? '"labels" are shifted by one token: each label must be at the position of its token in "input_ids" (training shifts them itself).'
       : `A label must be its token's id (${ids[wrong]!}) or -100, not ${labels[wrong]!}.`,
     `labels[${wrong}]`,
   );
 }
 
-/** The stretch where the mask is 1. */
+/** The range in which the mask is 1. */
 function unpadded(
   mask: readonly number[],
   length: number,

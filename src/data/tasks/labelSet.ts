@@ -4,66 +4,76 @@ import type { ProblemCollector } from '../dataset/problems';
 import type { Target } from '../examples/example';
 import type { Label, Row } from '../rows/row';
 
-/** What a head for labels tells apart; of regression the numbers that it gives. */
+/** The classes that a head distinguishes; for regression, the numbers that it predicts. */
 export interface LabelSet {
   readonly problem_type: ProblemType;
-  /** By their number. */
+  /** By class index. */
   readonly names: readonly string[];
 }
 
-/** So that numbers taken for classes do not make a head of the size of the model. */
+/** More are probably numbers of a regression, and the head would be as large as the model. */
 const MOST_CLASSES = 10_000;
 const NO_LABEL = -100;
 
+/** What determines the labels of a task. */
+export interface LabelSource {
+  readonly task: Task;
+  /** Null: inferred from the rows. */
+  readonly problem_type: ProblemType | null;
+  /** Labels of the base's head, if it has one. */
+  readonly known: readonly string[] | null;
+}
+
 /**
- * The labels of a dataset's rows: the base's own where it has them all, else those that the rows
- * have, in order. Null where a row's label does not fit, which is reported.
+ * The labels of a dataset: those of the base where they include all labels of the rows, else the
+ * labels of the rows, sorted. Null where labels do not fit together, which is reported.
  */
 export function labelSetOf(
   rows: readonly Row[],
-  task: Task,
-  wanted: ProblemType | null,
-  known: readonly string[] | null,
+  { task, problem_type: requested, known }: LabelSource,
   problems: ProblemCollector,
 ): LabelSet | null {
-  const labelled = rows.flatMap((row) =>
-    row.kind === 'labelled'
-      ? [{ line: row.line, label: row.label }]
-      : row.kind === 'tagged'
-        ? [{ line: row.line, label: row.tags }]
-        : row.kind === 'image'
-          ? [{ line: row.line, label: row.label }]
-          : [],
-  );
+  const labelled = rows.flatMap(labelledRow);
   const problem_type =
-    task === 'seq_cls' ? (wanted ?? problemOf(labelled)) : 'single_label_classification';
+    task === 'seq_cls' ? (requested ?? inferProblemType(labelled)) : 'single_label_classification';
   const before = problems.errorCount;
-  if (task === 'seq_cls')
-    for (const { line, label } of labelled) checkLabel(label, problem_type, line, problems);
+  if (task === 'seq_cls') for (const row of labelled) checkLabel(row, problem_type, problems);
   if (problems.errorCount > before) return null;
-  if (problem_type === 'regression') return numbersOf(labelled, problems);
+  if (problem_type === 'regression') return regressionSet(labelled, problems);
   const values = [...new Set(labelled.flatMap(({ label }) => label))];
-  const names = known && areAmong(values, known) ? known : [...values].sort(inOrder).map(String);
-  if (names.length > MOST_CLASSES)
-    return refuse(
-      `The rows have ${names.length} different labels, which is too many for classes`,
-      'set problem_type to "regression" if they are numbers to be told',
-      labelled[0]!.line,
-      problems,
-    );
-  if (names.length < 2)
-    return refuse(
-      `All rows have the label ${quote(names[0] ?? '')}: there is nothing to tell apart`,
-      'give rows of at least two classes',
-      labelled[0]!.line,
-      problems,
-    );
-  return { problem_type, names };
+  const names = known && areAmong(values, known) ? known : values.sort(inOrder).map(String);
+  const fault = classFault(names);
+  if (fault === null) return { problem_type, names };
+  problems.error(fault, labelled[0]!.line, 'label');
+  return null;
 }
 
-type Labelled = readonly { readonly line: number; readonly label: Label | readonly Label[] }[];
+function classFault(names: readonly string[]): string | null {
+  if (names.length > MOST_CLASSES)
+    return `The rows have ${names.length} different labels, which is too many for classes: set problem_type to "regression" if they are numbers to be predicted.`;
+  if (names.length < 2)
+    return `All rows have the label ${quote(names[0] ?? '')}, so there is nothing to classify: give rows of at least two classes.`;
+  return null;
+}
 
-function problemOf(rows: Labelled): ProblemType {
+interface RowLabel {
+  readonly line: number;
+  readonly label: Label | readonly Label[];
+}
+
+function labelledRow(row: Row): RowLabel[] {
+  switch (row.kind) {
+    case 'labelled':
+    case 'image':
+      return [{ line: row.line, label: row.label }];
+    case 'tagged':
+      return [{ line: row.line, label: row.tags }];
+    default:
+      return [];
+  }
+}
+
+function inferProblemType(rows: readonly RowLabel[]): ProblemType {
   const hasFraction = (label: Label) => typeof label === 'number' && !Number.isInteger(label);
   if (rows.some(({ label }) => [label].flat().some(hasFraction))) return 'regression';
   return rows.some(({ label }) => typeof label === 'object')
@@ -72,43 +82,36 @@ function problemOf(rows: Labelled): ProblemType {
 }
 
 function checkLabel(
-  label: Label | readonly Label[],
-  problem: ProblemType,
-  line: number,
+  { line, label }: RowLabel,
+  problem_type: ProblemType,
   problems: ProblemCollector,
 ): void {
-  const all = [label].flat();
-  if (problem === 'regression') {
-    const odd = all.find((one): one is string => typeof one === 'string');
-    if (odd !== undefined)
-      problems.error(
-        `Other rows are labelled with numbers to be told (regression), this one with ${quote(odd)}.`,
-        line,
-        'label',
-      );
-  } else if (problem === 'single_label_classification' && typeof label === 'object') {
-    problems.error(
-      'A row must have one label, not a list: set problem_type to "multi_label_classification" where several can hold.',
-      line,
-      'label',
-    );
-  } else if (problem === 'multi_label_classification') {
-    if (typeof label !== 'object')
-      problems.error(
-        'Other rows have lists of labels, this one has not: give a list here too, [] where none holds.',
-        line,
-        'label',
-      );
-    else if (new Set(label.map(String)).size < label.length)
-      problems.error(
-        'A label stands twice in the list: name the labels that hold, instead of a 0 or 1 for each.',
-        line,
-        'label',
-      );
+  const fault = labelFault(label, problem_type);
+  if (fault !== null) problems.error(fault, line, 'label');
+}
+
+function labelFault(label: RowLabel['label'], problem_type: ProblemType): string | null {
+  switch (problem_type) {
+    case 'regression': {
+      const name = [label].flat().find((one) => typeof one === 'string');
+      return name === undefined
+        ? null
+        : `The labels of other rows are numbers (regression), but this one is ${quote(name)}.`;
+    }
+    case 'single_label_classification':
+      return typeof label === 'object'
+        ? 'A row must have one label, not a list: set problem_type to "multi_label_classification" if a row can have several.'
+        : null;
+    case 'multi_label_classification':
+      if (typeof label !== 'object')
+        return 'Other rows have lists of labels, but this one has a single label: give a list here too, [] for no label.';
+      return new Set(label.map(String)).size < label.length
+        ? 'A label is twice in the list: name the labels that apply, instead of a 0 or 1 for each.'
+        : null;
   }
 }
 
-function numbersOf(rows: Labelled, problems: ProblemCollector): LabelSet | null {
+function regressionSet(rows: readonly RowLabel[], problems: ProblemCollector): LabelSet {
   const width = [rows[0]?.label].flat().length;
   for (const { line, label } of rows) {
     if ([label].flat().length !== width)
@@ -124,19 +127,18 @@ function numbersOf(rows: Labelled, problems: ProblemCollector): LabelSet | null 
   };
 }
 
-function refuse(fault: string, fix: string, line: number, problems: ProblemCollector): null {
-  problems.error(`${fault}: ${fix}.`, line, 'label');
-  return null;
-}
-
-/** Numbers by size, then names. */
+/** Numbers by value, names by code unit. */
 function inOrder(a: Label, b: Label): number {
   if (typeof a === 'number' && typeof b === 'number') return a - b;
   const [x, y] = [String(a), String(b)];
-  return x < y ? -1 : x > y ? 1 : 0;
+  if (x === y) return 0;
+  return x < y ? -1 : 1;
 }
 
-/** By their names; numbers only where they are as many. */
+/**
+ * Whether all labels of the rows are among the base's: by name, or by class index where the rows
+ * have as many labels as the base.
+ */
 function areAmong(values: readonly Label[], known: readonly string[]): boolean {
   return (
     values.every((value) => known.includes(String(value))) ||
@@ -152,7 +154,11 @@ function indexIn(names: readonly string[], label: Label): number | null {
     : null;
 }
 
-/** The number of a class. Errors: RangeError for one that the set does not have. */
+/**
+ * The index of a class, given by its name or index.
+ *
+ * @throws RangeError for a label that the set does not have.
+ */
 export function classOf(label: Label, { names }: LabelSet): number {
   const at = indexIn(names, label);
   if (at === null)
@@ -162,13 +168,17 @@ export function classOf(label: Label, { names }: LabelSet): number {
   return at;
 }
 
-/** What the loss compares a row with. Errors: RangeError for an unknown label. */
+/**
+ * The target of a row's loss: a class index, one number per output, or 0 and 1 for each class.
+ *
+ * @throws RangeError for labels that do not fit the set.
+ */
 export function targetOf(label: Label | readonly Label[], set: LabelSet): Target {
   const all = [label].flat();
   switch (set.problem_type) {
     case 'single_label_classification':
       if (typeof label === 'object')
-        throw new RangeError('The row has a list of labels, the model tells one.');
+        throw new RangeError('The row has a list of labels, but the model predicts one.');
       return Int32Array.of(classOf(label, set));
     case 'regression':
       if (all.length !== set.names.length || !all.every((one) => typeof one === 'number'))
@@ -183,7 +193,12 @@ export function targetOf(label: Label | readonly Label[], set: LabelSet): Target
   }
 }
 
-/** A label for each word's first token, none for the others. */
+/**
+ * Labels of tokens: the class of each word at its first token, -100 (ignored) elsewhere.
+ *
+ * @param starts Index of each word's first token; at or beyond `length`: it was cut off.
+ * @throws RangeError for a label that the set does not have.
+ */
 export function tagLabels(
   tags: readonly Label[],
   starts: readonly number[],

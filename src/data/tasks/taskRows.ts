@@ -1,14 +1,15 @@
 import { filled, type Columns } from '../rows/columns';
 import { kindOf } from '../rows/describe';
 import type { RowReport } from '../rows/rowReport';
+import type { RowContext } from '../rows/settings';
 import type { Label, LabelledRow, PairRow, TaggedRow } from '../rows/row';
 
-type Read<R> = (columns: Columns, line: number, report: RowReport) => R | null;
+type Read<R> = (columns: Columns, context: RowContext) => R | null;
 
-/** A text, a second one where the row has it, and the label or a list of labels. */
+/** Reads a text, the second text where the row has one, and its label or list of labels. */
 export const readLabelled =
   (first: string, second: string, key: string): Read<LabelledRow> =>
-  (columns, line, report) => {
+  (columns, { line, report }) => {
     const text = filled(columns, first, report);
     const hasPair = columns[second] !== undefined && columns[second] !== null;
     const text_pair = hasPair ? filled(columns, second, report) : null;
@@ -18,10 +19,10 @@ export const readLabelled =
     return { kind: 'labelled', line, text, text_pair, label };
   };
 
-/** Words and a tag for each. */
+/** Reads words and a tag for each. */
 export const readTagged =
   (key: string): Read<TaggedRow> =>
-  (columns, line, report) => {
+  (columns, { line, report }) => {
     const words = columns['tokens'];
     const values = columns[key];
     if (!Array.isArray(words) || words.length === 0)
@@ -43,9 +44,10 @@ export const readTagged =
     return tags && { kind: 'tagged', line, tokens: words as string[], tags };
   };
 
+/** Reads two texts that belong together. */
 export const readPair =
   (first: string, second: string): Read<PairRow> =>
-  (columns, line, report) => {
+  (columns, { line, report }) => {
     const [anchor, positive] = [filled(columns, first, report), filled(columns, second, report)];
     return anchor === null || positive === null ? null : { kind: 'pair', line, anchor, positive };
   };

@@ -6,38 +6,42 @@ import type { LabelledRow, PairRow, Row, TaggedRow } from '../rows/row';
 import type { Example } from '../examples/example';
 
 export interface TaskSettings {
+  /** Null: the rows are images. */
+  readonly tokenizer: Tokenizer | null;
   readonly max_length: number;
-  /** Null for pairs. */
+  /** Null: the rows are pairs. */
   readonly labels: LabelSet | null;
-  /** Whether the model tells the second of two texts by its type. */
+  /** Whether the model has token types, which mark the second of two texts. */
   readonly has_types: boolean;
-  /** Tokens of an image. */
+  /** Positions that an image takes: its patches and the class token. */
   readonly image_length: number;
 }
 
-interface Taken {
+interface Encoded {
   readonly example: Example;
-  /** Tokens of the whole row. */
+  /** Tokens of the row before truncation. */
   readonly length: number;
 }
 
 /**
- * Turns rows of labels, tags, pairs or images into examples, longer texts cut to max_length with
- * their special tokens kept. Faults are among the problems.
+ * Turns labelled, tagged or paired texts, or images, into examples. Texts are truncated to
+ * max_length, special tokens included. Errors in rows are reported as problems of `file`.
+ *
+ * @param onRow Called after each row with the number of rows done.
  */
 export function tokenizeTaskRows(
   file: string,
   rows: readonly Row[],
-  tokenizer: Tokenizer | null,
   settings: TaskSettings,
   onRow: (done: number) => void = () => undefined,
 ): TokenizedRows {
+  const { tokenizer } = settings;
   const problems = new ProblemCollector(file);
   const encoder = tokenizer && new Encoder(tokenizer, settings);
-  const taken: (Taken & { readonly row: Row })[] = [];
+  const encoded: (Encoded & { readonly row: Row })[] = [];
   for (const [i, row] of rows.entries()) {
     try {
-      taken.push({ row, ...take(row, encoder, settings) });
+      encoded.push({ row, ...encode(row, encoder, settings) });
     } catch (error) {
       if (!(error instanceof RangeError)) throw error;
       problems.error(error.message, row.line);
@@ -45,25 +49,24 @@ export function tokenizeTaskRows(
     onRow(i + 1);
   }
   return {
-    examples: taken.map((t) => t.example),
-    rows: taken.map((t) => t.row),
-    lengths: taken.map((t) => t.length),
+    examples: encoded.map((t) => t.example),
+    rows: encoded.map((t) => t.row),
+    lengths: encoded.map((t) => t.length),
     problems: problems.problems(),
   };
 }
 
-function take(row: Row, encoder: Encoder | null, { labels, image_length }: TaskSettings): Taken {
-  if (row.kind === 'image')
-    return {
-      example: {
-        kind: 'image',
-        line: row.line,
-        file: row.file,
-        target: targetOf(row.label, labels!) as Int32Array,
-      },
-      length: image_length,
-    };
+function encode(
+  row: Row,
+  encoder: Encoder | null,
+  { labels, image_length }: TaskSettings,
+): Encoded {
   switch (row.kind) {
+    case 'image': {
+      const { kind, line, file } = row;
+      const target = targetOf(row.label, labels!) as Int32Array;
+      return { example: { kind, line, file, target }, length: image_length };
+    }
     case 'labelled':
       return encoder!.labelled(row, labels!);
     case 'tagged':
@@ -71,13 +74,14 @@ function take(row: Row, encoder: Encoder | null, { labels, image_length }: TaskS
     case 'pair':
       return encoder!.pair(row);
     default:
-      throw new RangeError(`A row of the kind ${row.kind} has no labels.`);
+      throw new RangeError(`A row of kind ${row.kind} has no labels.`);
   }
 }
 
-/** Texts as a model with a head reads them: with the tokenizer's special tokens around. */
+/** Encodes texts with the tokenizer's special tokens, as models with a head expect them. */
 class Encoder {
   private readonly frame: Tokenizer['frame'];
+  /** Whether words are encoded with the space before them. */
   private readonly spaced: boolean;
 
   constructor(
@@ -85,34 +89,26 @@ class Encoder {
     private readonly settings: Pick<TaskSettings, 'max_length' | 'has_types'>,
   ) {
     this.frame = tokenizer.frame;
-    // Byte-level tokenizers know a word by the space before it; others write that space themselves.
+    // Byte-level tokenizers encode a word together with the space before it; others add the space.
     this.spaced = this.ids(' a').length <= this.ids('a').length;
   }
 
-  labelled({ line, text, text_pair, label }: LabelledRow, labels: LabelSet): Taken {
+  labelled({ line, text, text_pair, label }: LabelledRow, labels: LabelSet): Encoded {
     const target = targetOf(label, labels);
     const first = this.ids(text);
     if (text_pair === null) {
-      const { ids, length } = this.alone(first);
-      return {
-        example: {
-          kind: 'text',
-          line,
-          input_ids: ids,
-          token_type_ids: new Int32Array(ids.length),
-          target,
-        },
-        length,
-      };
+      const { ids, length } = this.single(first);
+      const token_type_ids = new Int32Array(ids.length);
+      return { example: { kind: 'text', line, input_ids: ids, token_type_ids, target }, length };
     }
-    const { ids, types, length } = this.together(first, this.ids(text_pair));
+    const { ids, types, length } = this.pairOf(first, this.ids(text_pair));
     return {
       example: { kind: 'text', line, input_ids: ids, token_type_ids: types, target },
       length,
     };
   }
 
-  tagged({ line, tokens, tags }: TaggedRow, labels: LabelSet): Taken {
+  tagged({ line, tokens, tags }: TaggedRow, labels: LabelSet): Encoded {
     const starts: number[] = [];
     const inner: number[] = [];
     const { before, after } = this.frame;
@@ -121,26 +117,15 @@ class Encoder {
       starts.push(own.length === 0 ? Infinity : before.length + inner.length);
       for (const id of own) inner.push(id);
     }
-    const { ids, length } = this.alone(inner);
+    const { ids, length } = this.single(inner);
     const end = ids.length - after.length;
-    return {
-      example: {
-        kind: 'tokens',
-        line,
-        input_ids: ids,
-        labels: tagLabels(
-          tags,
-          starts.map((start) => (start < end ? start : Infinity)),
-          ids.length,
-          labels,
-        ),
-      },
-      length,
-    };
+    const keptStarts = starts.map((start) => (start < end ? start : Infinity));
+    const ownLabels = tagLabels(tags, keptStarts, ids.length, labels);
+    return { example: { kind: 'tokens', line, input_ids: ids, labels: ownLabels }, length };
   }
 
-  pair({ line, anchor, positive }: PairRow): Taken {
-    const [a, b] = [this.alone(this.ids(anchor)), this.alone(this.ids(positive))];
+  pair({ line, anchor, positive }: PairRow): Encoded {
+    const [a, b] = [this.single(this.ids(anchor)), this.single(this.ids(positive))];
     return {
       example: { kind: 'pair', line, anchor: a.ids, positive: b.ids },
       length: Math.max(a.length, b.length),
@@ -151,21 +136,21 @@ class Encoder {
     return this.tokenizer.encode(text, false);
   }
 
-  private alone(own: readonly number[]): { readonly ids: Int32Array; readonly length: number } {
+  private single(own: readonly number[]): { readonly ids: Int32Array; readonly length: number } {
     const { before, after } = this.frame;
-    const room = this.settings.max_length - before.length - after.length;
+    const space = this.settings.max_length - before.length - after.length;
     return {
-      ids: Int32Array.from([...before, ...own.slice(0, Math.max(0, room)), ...after]),
+      ids: Int32Array.from([...before, ...own.slice(0, Math.max(0, space)), ...after]),
       length: before.length + own.length + after.length,
     };
   }
 
-  /** The longer text is cut first, as transformers does. */
-  private together(a: readonly number[], b: readonly number[]) {
+  /** Truncates the longer text first, as transformers does. */
+  private pairOf(a: readonly number[], b: readonly number[]) {
     const { before, between, after } = this.frame;
     const frame = before.length + between.length + after.length;
-    const room = Math.max(2, this.settings.max_length - frame);
-    const [own, other] = cutLonger(a.length, b.length, room);
+    const space = Math.max(2, this.settings.max_length - frame);
+    const [own, other] = truncatePair(a.length, b.length, space);
     const head = [...before, ...a.slice(0, own), ...between];
     const ids = Int32Array.from([...head, ...b.slice(0, other), ...after]);
     return {
@@ -176,9 +161,9 @@ class Encoder {
   }
 }
 
-/** How much of two texts fits: one token at a time is taken from the longer. */
-function cutLonger(a: number, b: number, room: number): readonly [number, number] {
-  const over = Math.max(0, a + b - room);
+/** Lengths of two texts after tokens are removed, one at a time from the longer, until they fit. */
+function truncatePair(a: number, b: number, space: number): readonly [number, number] {
+  const over = Math.max(0, a + b - space);
   if (over === 0) return [a, b];
   const [longer, shorter] = [Math.max(a, b), Math.min(a, b)];
   const apart = Math.min(over, longer - shorter);

@@ -7,16 +7,14 @@ import { completeTokenizerJson, namedTokens, toAddedToken, type AddedToken } fro
 import type { SpecialTokenFrame, TokenPlace, Tokenizer } from './tokenizer';
 
 export interface TokenizerOptions {
-  /**
-   * What strftime_now means in the chat template; give the start of the run, so that a resumed run
-   * renders the same text.
-   */
+  /** The time for strftime_now in the chat template: the start of the run. Default: now. */
   readonly now?: Date;
 }
 
 /**
- * A tokenizer with the ids of the reference (transformers). Errors: LoraError('tokenizer') where
- * the files do not describe one.
+ * A tokenizer that gives the same ids as transformers.
+ *
+ * @throws LoraError('tokenizer') where the files do not describe a tokenizer.
  */
 export function createTokenizer(files: TokenizerFiles, options: TokenizerOptions = {}): Tokenizer {
   const json = completeTokenizerJson(files.tokenizer, files.config, files.source);
@@ -29,7 +27,7 @@ export function createTokenizer(files: TokenizerFiles, options: TokenizerOptions
     inner.encode(text, { add_special_tokens }).ids;
   const cleanUp = files.config['clean_up_tokenization_spaces'] === true;
   const template = templateOf(files, names, options.now ?? new Date());
-  const cutBefore = cutter(added, json['normalizer'] === null);
+  const splitAtSpecialTokens = specialTokenSplitter(added, json['normalizer'] === null);
   return {
     vocab_size: inner.model?.vocab.length ?? 0,
     bos_token_id: idOf('bos_token'),
@@ -44,7 +42,7 @@ export function createTokenizer(files: TokenizerFiles, options: TokenizerOptions
       return frameOf(inner);
     },
     encodeAt: (text, offsets) =>
-      encodeAt(cutBefore(text), offsets, (piece) => encode(piece, false)),
+      encodeAt(splitAtSpecialTokens(text), offsets, (piece) => encode(piece, false)),
     decode: (ids, skip_special_tokens = false) =>
       ids.length === 0
         ? ''
@@ -57,8 +55,8 @@ export function createTokenizer(files: TokenizerFiles, options: TokenizerOptions
 }
 
 /**
- * Seen from what stands around two short texts. A tokenizer that adds nothing gives the first
- * alone.
+ * Found by encoding two short texts as a pair. Without a template for pairs, the library encodes
+ * only the first.
  */
 function frameOf(tokenizer: HuggingFaceTokenizer): SpecialTokenFrame {
   const [a, b] = ['a', 'b'].map(
@@ -94,7 +92,7 @@ function load(json: object, files: TokenizerFiles): HuggingFaceTokenizer {
   }
 }
 
-/** Compiled at the first use, so that a template with a fault stops only those who need it. */
+/** Compiled at first use, so that an invalid template is no error for those who do not need it. */
 function templateOf(
   files: TokenizerFiles,
   tokens: Readonly<Record<string, string>>,
@@ -117,10 +115,13 @@ function templateOf(
 }
 
 /**
- * Cuts a text before each special token: pieces are encoded on their own as they are in the whole.
- * Not before those that swallow the space to their left or are looked for in normalised text only.
+ * Splits a text before each special token, where the pieces have the same ids as the whole. Not
+ * before tokens that consume the space to their left (lstrip) or are matched in normalized text.
  */
-function cutter(added: readonly AddedToken[], noNormalizer: boolean): (text: string) => string[] {
+function specialTokenSplitter(
+  added: readonly AddedToken[],
+  noNormalizer: boolean,
+): (text: string) => string[] {
   const contents = added
     .filter((t) => t.special && !t.lstrip && (noNormalizer || !t.normalized))
     .map((t) => t.content);
@@ -160,8 +161,8 @@ function encodeAt(
 }
 
 /**
- * Tokens that the text before an offset has on its own stand before it; where it has others after
- * them, a token of the whole reaches over.
+ * Compares the tokens of a piece with those of its text before an offset: the common ones end
+ * before the offset; if the latter has more, a token of the piece spans it.
  */
 function placeIn(whole: readonly number[], before: readonly number[], base: number): TokenPlace {
   let n = 0;

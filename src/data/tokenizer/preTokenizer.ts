@@ -3,17 +3,17 @@ import { escapeRegExp, isObject } from '../../shared/values';
 
 type Config = Readonly<Record<string, unknown>>;
 
-/**
- * GPT-2's pattern, as the reference has it: its \s is Unicode's White_Space, unlike JavaScript's.
- */
+/** GPT-2's pattern. Its \s is Unicode's White_Space, unlike JavaScript's. */
 const GPT2_PATTERN = String.raw`'s|'t|'re|'ve|'m|'ll|'d| ?\p{L}+| ?\p{N}+| ?[^\s\p{L}\p{N}]+|\s+(?!\S)|\s+`;
 const PUNCTUATION = '[\\p{P}!-/:-@\\[-`{-~]';
 
 /**
- * A pre-tokenizer of tokenizer.json, rewritten so that @huggingface/tokenizers splits as the
- * reference (the Rust library) does: that library knows only ASCII digits and word characters,
- * another white space, and not every behaviour of Split. Errors: LoraError for a way of splitting
- * that neither form can express.
+ * Rewrites a pre-tokenizer of tokenizer.json so that @huggingface/tokenizers splits as the Rust
+ * library does. The former knows only ASCII digits and word characters, a different white space,
+ * and not every behavior of Split.
+ *
+ * @param source Named in errors.
+ * @throws LoraError('tokenizer') for an unsupported Split.
  */
 export function repairPreTokenizer(config: unknown, source: string): unknown {
   if (!isObject(config)) return config ?? null;
@@ -84,7 +84,7 @@ function repairSplit(config: Config, source: string): Config {
   );
 }
 
-/** A match with all that follows up to the next match. */
+/** A match, with everything up to the next match. */
 const withNext = (pattern: string) => `(?:${pattern})(?:(?!${pattern})[\\s\\S])*`;
 const sequence = (...pretokenizers: readonly unknown[]): Config => ({
   type: 'Sequence',

@@ -1,6 +1,8 @@
 import type { Message, RenderedChat } from '../chat/chat';
 
-/** The special tokens that stand before a text, between two and behind the last. */
+/**
+ * The special tokens that a tokenizer adds before a text, between two texts, and after the last.
+ */
 export interface SpecialTokenFrame {
   readonly before: readonly number[];
   readonly between: readonly number[];
@@ -8,42 +10,40 @@ export interface SpecialTokenFrame {
 }
 
 /**
- * Where an offset of a text lies among its tokens. The two differ where a token reaches over it.
+ * The position of a text offset among the tokens. The two differ where a token spans the offset.
  */
 export interface TokenPlace {
-  /** How many tokens the text before the offset gives on its own. */
+  /** Number of tokens that end at or before the offset. */
   readonly before: number;
-  /** How many tokens hold any of that text. */
+  /** Number of tokens that start before the offset. */
   readonly reached: number;
 }
 
+/** Text to token ids and back, and the chat template. */
 export interface Tokenizer {
-  /** One more than the largest id. */
+  /** The largest id, plus one. */
   readonly vocab_size: number;
   readonly bos_token_id: number | null;
   readonly eos_token_id: number | null;
   readonly pad_token_id: number | null;
   readonly has_chat_template: boolean;
-  /** The special tokens, which are recognised in any text, also in what a user writes. */
+  /** Ids of the special tokens, which are recognized in any text, even in a user's message. */
   readonly special_tokens: ReadonlyMap<string, number>;
   /**
-   * Token ids, with the special tokens that the tokenizer itself adds unless `add_special_tokens`
-   * is false. Rendered chats hold theirs already.
+   * Token ids, with the special tokens that the tokenizer adds unless `add_special_tokens` is
+   * false. Rendered chats already contain theirs.
    */
   encode(text: string, add_special_tokens?: boolean): number[];
-  /**
-   * Ids (without added special tokens), and where each offset of the text (ascending, UTF-16) lies
-   * among them.
-   */
+  /** Ids without added special tokens, and the places of ascending UTF-16 offsets among them. */
   encodeAt(
     text: string,
     offsets: readonly number[],
   ): { readonly ids: number[]; readonly places: readonly TokenPlace[] };
-  /** What `encode` puts around a text; with `between` for two texts. */
+  /** What `encode` adds around a text. */
   readonly frame: SpecialTokenFrame;
   decode(ids: readonly number[], skip_special_tokens?: boolean): string;
-  /** Errors: LoraError when there is no template or the template refuses the messages. */
+  /** @throws LoraError('tokenizer') without a template, or when it refuses the messages. */
   applyChatTemplate(messages: readonly Message[], add_generation_prompt: boolean): string;
-  /** The same, and what the template marks as generated. */
+  /** As `applyChatTemplate`, with the generation blocks of the template. */
   renderChat(messages: readonly Message[], add_generation_prompt: boolean): RenderedChat;
 }

@@ -13,8 +13,11 @@ export interface AddedToken {
 }
 
 /**
- * tokenizer.json made whole: absent parts are null, added tokens that only tokenizer_config.json
- * names are there, pre-tokenizers are repaired.
+ * Completes tokenizer.json: absent parts become null, added tokens of tokenizer_config.json are
+ * included, pre-tokenizers are rewritten for our library.
+ *
+ * @param source Named in errors.
+ * @throws LoraError('tokenizer') for an invalid added token or an unsupported pre-tokenizer.
  */
 export function completeTokenizerJson(
   tokenizer: Config,
@@ -43,7 +46,7 @@ function allAddedTokens(tokenizer: Config, config: Config): Config[] {
   return [...own, ...more];
 }
 
-/** Errors: LoraError('tokenizer') for one without a text or an id. */
+/** @throws LoraError('tokenizer') without a text or a valid id. */
 function checkedToken(token: Config, source: string): Config {
   const { id, content } = token;
   if (typeof content === 'string' && Number.isSafeInteger(id) && (id as number) >= 0) return token;
@@ -53,6 +56,7 @@ function checkedToken(token: Config, source: string): Config {
   });
 }
 
+/** An entry of added_tokens with its defaults. */
 export function toAddedToken(token: Config): AddedToken {
   const special = token['special'] === true;
   return {
@@ -75,10 +79,7 @@ const NAMED_TOKENS = [
 ] as const;
 export type NamedToken = (typeof NAMED_TOKENS)[number];
 
-/**
- * bos_token, eos_token and so on, as far as tokenizer_config.json names them: as text, or as an
- * object with its content.
- */
+/** bos_token, eos_token and so on, as far as tokenizer_config.json has them, as text or object. */
 export function namedTokens(config: Config): Partial<Record<NamedToken, string>> {
   return Object.fromEntries(
     NAMED_TOKENS.flatMap((name) => {

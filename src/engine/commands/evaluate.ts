@@ -79,12 +79,11 @@ async function evaluateText(
   const { file, exact, max_length } = settings;
   const dataset = await readDataset(file);
   const tokenizer = await loadTokenizer(base);
-  const { examples, rows, problems } = tokenizeRows(
-    file,
-    dataset.rows as readonly TextRow[],
+  const { examples, rows, problems } = tokenizeRows(file, dataset.rows as readonly TextRow[], {
     tokenizer,
-    { max_length, labels: 'assistant' },
-  );
+    max_length,
+    labels: 'assistant',
+  });
   throwErrors(problems);
   warnOf([...dataset.problems, ...problems], context);
   const padId = tokenizer.pad_token_id ?? 0;

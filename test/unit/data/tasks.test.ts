@@ -88,7 +88,8 @@ const textRow = (
   label: string | number = 'x',
 ): Row => ({ kind: 'labelled', line: 1, text, text_pair, label });
 const example = (row: Row, tokenizer = bert, change: object = {}) => {
-  const { examples, problems } = tokenizeTaskRows('f', [row], tokenizer, {
+  const { examples, problems } = tokenizeTaskRows('f', [row], {
+    tokenizer,
     ...settings,
     ...change,
   });
@@ -146,7 +147,10 @@ describe('a text', () => {
   });
 
   it('with a label that is not known is named by its line', () => {
-    const { examples, problems } = tokenizeTaskRows('f', [textRow('a', null, 'z')], bert, settings);
+    const { examples, problems } = tokenizeTaskRows('f', [textRow('a', null, 'z')], {
+      tokenizer: bert,
+      ...settings,
+    });
     expect(examples).toEqual([]);
     expect(problems).toMatchObject([
       { message: 'The model has no label "z"; it has "x", "y".', place: { line: 1 } },
@@ -169,7 +173,7 @@ describe('labels', () => {
       label,
     }));
     return {
-      labels: labelSetOf(rows, 'seq_cls', wanted, known, problems),
+      labels: labelSetOf(rows, { task: 'seq_cls', problem_type: wanted, known }, problems),
       problems: problems.problems().map((p) => p.message),
     };
   };
@@ -193,7 +197,7 @@ describe('labels', () => {
   });
 
   it('that tell nothing, or do not fit each other, are refused with every line', () => {
-    expect(of(['a', 'a']).problems).toEqual([expect.stringContaining('nothing to tell apart')]);
+    expect(of(['a', 'a']).problems).toEqual([expect.stringContaining('nothing to classify')]);
     expect(of([['a'], 'b', 'c']).problems).toHaveLength(2);
     expect(of([0.5, 'b']).problems).toEqual([expect.stringContaining('regression')]);
     expect(of(Array.from({ length: 10_001 }, (_, i) => i)).problems).toEqual([
@@ -234,7 +238,7 @@ it('rows of each task are read by their keys, and what is missing is named', asy
     anchor: 'a',
     positive: 'b',
   });
-  expect(await read('seq_cls', { text: 'a', lable: 'x' })).toMatch(/did you mean it by "lable"/);
+  expect(await read('seq_cls', { text: 'a', lable: 'x' })).toMatch(/is it misspelled as "lable"/);
   expect(await read('seq_cls', { text: 'a', label: null })).toMatch(
     /A label must be a name or a number, not null/,
   );

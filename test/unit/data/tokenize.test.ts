@@ -21,7 +21,7 @@ const chat = (line: number, ...turns: string[]): TextRow => ({
   })),
 });
 const tokenize = (rows: readonly TextRow[], change: object = {}) =>
-  tokenizeRows('data.jsonl', rows, tokenizer, { max_length: 512, labels: 'assistant', ...change });
+  tokenizeRows('data.jsonl', rows, { tokenizer, max_length: 512, labels: 'assistant', ...change });
 const learnt = (example: TokensExample) =>
   labelPieces(example, tokenizer)
     .filter((piece) => piece.labelled)
@@ -53,8 +53,7 @@ describe('labels', () => {
     const { examples, problems } = tokenizeRows(
       'f',
       [{ kind: 'completion', line: 1, prompt: 'a question', completion: ' an answer' }],
-      plain,
-      { max_length: 64, labels: 'assistant' },
+      { tokenizer: plain, max_length: 64, labels: 'assistant' },
     );
     expect(problems).toMatchObject([
       { severity: 'warning', message: expect.stringContaining('no chat template') as unknown },
@@ -68,12 +67,11 @@ describe('labels', () => {
   });
 
   it('a chat without a template is a fault that says what to do', () => {
-    const { problems } = tokenizeRows(
-      'f',
-      [chat(3, 'a', 'b')],
-      smallTokenizer({ chat_template: null }),
-      { max_length: 64, labels: 'assistant' },
-    );
+    const { problems } = tokenizeRows('f', [chat(3, 'a', 'b')], {
+      tokenizer: smallTokenizer({ chat_template: null }),
+      max_length: 64,
+      labels: 'assistant',
+    });
     expect(problems).toMatchObject([
       {
         severity: 'error',
@@ -102,7 +100,8 @@ describe('a template that refuses system messages', () => {
     system_refused: 'fold' | 'skip' | 'error',
     rows = [withSystem(1), chat(2, 'a', 'b'), withSystem(3)],
   ) =>
-    tokenizeRows('f', rows, gemma, {
+    tokenizeRows('f', rows, {
+      tokenizer: gemma,
       max_length: 512,
       labels: 'assistant',
       rows: { ...ROW_SETTINGS, chats: { ...ROW_SETTINGS.chats, system_refused } },
@@ -133,7 +132,7 @@ describe('a template that refuses system messages', () => {
   it('does without such rows, or the run is refused, as is set', () => {
     expect(tokenizeWith('skip').examples.map((e) => e.line)).toEqual([2]);
     expect(tokenizeWith('skip').problems).toMatchObject([
-      { severity: 'warning', message: expect.stringMatching(/left out.*2 rows/) as unknown },
+      { severity: 'warning', message: expect.stringMatching(/skipped.*2 rows/) as unknown },
     ]);
     expect(tokenizeWith('error').problems.map((p) => [p.severity, p.place?.line])).toEqual([
       ['error', 1],
@@ -143,7 +142,8 @@ describe('a template that refuses system messages', () => {
 
   it('that refuses a row for another reason is an error at its line, whatever is set', () => {
     const strict = smallTokenizer({ chat_template: "{{ raise_exception('never') }}" });
-    const { problems } = tokenizeRows('f', [withSystem(7)], strict, {
+    const { problems } = tokenizeRows('f', [withSystem(7)], {
+      tokenizer: strict,
       max_length: 64,
       labels: 'assistant',
     });
@@ -164,8 +164,7 @@ describe('pad = eos', () => {
     const { examples } = tokenizeRows(
       'f',
       [chat(1, 'a', 'b'), chat(2, 'a much longer question', 'and its much longer answer')],
-      same,
-      { max_length: 512, labels: 'assistant' },
+      { tokenizer: same, max_length: 512, labels: 'assistant' },
     );
     const { length, input_ids, labels, attention_mask } = collate(examples, same.pad_token_id!);
     for (const [row, { input_ids: ids }] of examples.entries()) {
@@ -216,7 +215,7 @@ describe('long rows', () => {
       {
         severity: 'warning',
         place: { line: 1 },
-        message: expect.stringMatching(/left out.*2 rows; also line 3/) as unknown,
+        message: expect.stringMatching(/the row is skipped.*2 rows; also line 3/) as unknown,
       },
     ]);
     fc.assert(

@@ -123,12 +123,14 @@ it('layers that only one adapter has, and settings that differ, are named', asyn
 it("the update is known by its factors alone, for any shapes and ranks, also above a layer's sides", () => {
   fc.assert(
     fc.property(
-      fc.integer({ min: 1, max: 7 }),
-      fc.integer({ min: 1, max: 7 }),
-      fc.integer({ min: 1, max: 9 }),
-      fc.integer({ min: 1, max: 4 }),
-      fc.nat(1e6),
-      (out_features, in_features, r, r2, seed) => {
+      fc.record({
+        out_features: fc.integer({ min: 1, max: 7 }),
+        in_features: fc.integer({ min: 1, max: 7 }),
+        r: fc.integer({ min: 1, max: 9 }),
+        r2: fc.integer({ min: 1, max: 4 }),
+        seed: fc.nat(1e6),
+      }),
+      ({ out_features, in_features, r, r2, seed }) => {
         const random = createRandom(seed, 'factors');
         const make = (rank: number): LoraFactors => ({
           path: 'x',

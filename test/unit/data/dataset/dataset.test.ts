@@ -143,7 +143,7 @@ describe('chats out of order', () => {
       expect(skipped.problems).toMatchObject([
         {
           severity: 'warning',
-          message: expect.stringMatching(/the row is left out.*2 rows/) as unknown,
+          message: expect.stringMatching(/the row is skipped.*2 rows/) as unknown,
         },
       ]);
       const refused = await scanDataset(file, settings({ [key]: 'error' }));
@@ -257,7 +257,7 @@ describe('faults', () => {
     ).catch((e: unknown) => e as LoraError);
     expect(error).toBeInstanceOf(LoraError);
     expect((error as LoraError).problems.map((p) => p.place?.line)).toEqual([2, 3, 4, 4]);
-    expect((error as LoraError).message).toMatch(/4 faults in 3 rows/);
+    expect((error as LoraError).message).toMatch(/4 errors in 3 rows/);
   });
 
   it('of a whole file are told: missing, empty, a folder', async () => {

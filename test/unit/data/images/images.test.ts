@@ -104,14 +104,14 @@ describe('a folder of images', () => {
       ['b', 'rgb.png'],
     ]);
     expect(problems.map((p) => p.message)).toEqual([
-      'One file is neither PNG nor JPEG and left out.',
+      'One file is neither PNG nor JPEG and skipped.',
     ]);
     writeFileSync(path.join(root, 'b', 'more.png'), '');
     expect((await readImageFolder(root)).fingerprint.sha256).not.toBe(fingerprint.sha256);
   });
 
   it('without any is one clear message', async () => {
-    await expect(readImageFolder(temp())).rejects.toThrow(/it holds no folders/);
+    await expect(readImageFolder(temp())).rejects.toThrow(/it has no folders/);
     await expect(readImageFolder(path.join(temp(), 'gone'))).rejects.toMatchObject({
       area: 'dataset',
     });
