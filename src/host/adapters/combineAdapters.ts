@@ -76,13 +76,13 @@ async function chooseSome(
   if (first === undefined || second === undefined) return undefined;
   const chosen = [first, second];
   for (;;) {
-    const done = {
+    const finish = {
       label: `$(check) ${t('Combine these {0} adapters', String(chosen.length))}`,
       detail: chosen.map(adapterName).join(', '),
       more: false,
     };
     const more = { label: `$(add) ${t('Add another adapter…')}`, detail: '', more: true };
-    const answer = await vscode.window.showQuickPick([done, more], {
+    const answer = await vscode.window.showQuickPick([finish, more], {
       placeHolder: t('Combine these adapters, or add another one'),
     });
     if (!answer) return undefined;

@@ -97,11 +97,11 @@ function curveLines(metrics: readonly MetricLine[]): string[] {
   return [
     ...line(
       'training loss',
-      metrics.filter((own) => own.kind === 'step'),
+      metrics.filter((line) => line.kind === 'step'),
     ),
     ...line(
       'validation loss',
-      metrics.filter((own) => own.kind === 'eval'),
+      metrics.filter((line) => line.kind === 'eval'),
     ),
   ];
 }
@@ -116,7 +116,9 @@ export function comparisonAnswer({
   config,
 }: ComparisonData): string {
   if (equal) return 'The two adapters are equal within the rounding of float32.';
-  const most = [...modules].sort((x, y) => y.norm_of_difference - x.norm_of_difference).slice(0, 8);
+  const mostDifferent = [...modules]
+    .sort((x, y) => y.norm_of_difference - x.norm_of_difference)
+    .slice(0, 8);
   return [
     `norm of dW: a ${number(total.norm_a)}, b ${number(total.norm_b)}, of their difference ${number(total.norm_of_difference)}; cosine ${number(total.cosine)}`,
     ...config.map(({ key, a, b }) => `${key}: a ${JSON.stringify(a)}, b ${JSON.stringify(b)}`),
@@ -124,7 +126,7 @@ export function comparisonAnswer({
       ? [`modules only in a: ${only_a.length}, only in b: ${only_b.length}`]
       : []),
     'modules that differ most:',
-    ...most.map(
+    ...mostDifferent.map(
       (m) =>
         `${m.path}: norm a ${number(m.a.norm)}, b ${number(m.b.norm)}, cosine ${number(m.cosine)}, effective rank a ${number(m.a.effective_rank)}, b ${number(m.b.effective_rank)}`,
     ),

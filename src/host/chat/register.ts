@@ -74,7 +74,7 @@ function requireTrust(): void {
 async function findRun(store: RunStore, name: unknown): Promise<RunSummary> {
   await store.refresh();
   const run =
-    store.runs.find((own) => own.id === name) ?? store.runs.find((own) => own.name === name);
+    store.runs.find(({ id }) => id === name) ?? store.runs.find((run) => run.name === name);
   if (run) return run;
   throw new LoraError(
     'run',
@@ -83,7 +83,7 @@ async function findRun(store: RunStore, name: unknown): Promise<RunSummary> {
       String(name),
       store.runs
         .slice(0, 10)
-        .map((own) => own.id)
+        .map(({ id }) => id)
         .join(', '),
     ),
   );

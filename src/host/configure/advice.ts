@@ -143,7 +143,7 @@ export function usualRank(rows: number): number {
 
 function beforeRun({ rows, base, settings, chosen, used, figures }: AdviceFacts): Advice[] {
   const linear = base.modules.filter((m) => m.kind === 'linear' && !m.is_output);
-  const missing = linear.filter((m) => !chosen.some((own) => own.path === m.path)).length;
+  const missing = linear.filter((m) => !chosen.some(({ path }) => path === m.path)).length;
   const usual = rows === null || used ? null : usualRank(rows);
   return [
     ...(usual !== null && usual !== settings.r && figures.tooHigh === 0

@@ -142,12 +142,12 @@ export class ConfigureSession implements vscode.Disposable {
     await editRecipe(this.recipe, (text) => {
       const { lora } = parseRecipe(text, this.recipe.fsPath);
       const before = matchTargets(modules, lora).matched;
-      const same =
+      const isUnchanged =
         chosen.length === 0 ||
         (chosen.length === before.length && chosen.every((m, i) => m === before[i]));
       return withChoice(text, lora, {
         settings,
-        targets: same ? null : targetsFor(modules, new Set(chosen.map((m) => m.path))),
+        targets: isUnchanged ? null : targetsFor(modules, new Set(chosen.map((m) => m.path))),
       });
     });
   }
@@ -170,7 +170,7 @@ export class ConfigureSession implements vscode.Disposable {
         in_features: m.in_features,
         out_features: m.out_features,
       }));
-      const own = new Set(chosen);
+      const chosenModules = new Set(chosen);
       this.send({
         kind: 'recipe',
         file: path.basename(this.recipe.fsPath),
@@ -178,7 +178,7 @@ export class ConfigureSession implements vscode.Disposable {
         modules,
         settings,
         applied: this.applied,
-        chosen: base.modules.flatMap((m, i) => (own.has(m) ? [i] : [])),
+        chosen: base.modules.flatMap((m, i) => (chosenModules.has(m) ? [i] : [])),
         figures,
         advice: this.advise({ recipe, base, chosen }, figures),
       });
@@ -211,13 +211,13 @@ export class ConfigureSession implements vscode.Disposable {
     if (this.rows?.dataset !== recipe.dataset)
       this.rows = { dataset: recipe.dataset, rows: (await datasetAt(recipe.dataset, [])).rows };
     const { matched, unmatched } = matchTargets(this.base.modules, recipe.lora);
-    const [wrong] = unmatched;
-    if (wrong) {
+    const [unknown] = unmatched;
+    if (unknown) {
       throw new LoraError(
         'recipe',
-        wrong.nearest === undefined
-          ? t('No module is named {0}.', wrong.name)
-          : t('No module is named {0}. Did you mean {1}?', wrong.name, wrong.nearest),
+        unknown.nearest === undefined
+          ? t('No module is named {0}.', unknown.name)
+          : t('No module is named {0}. Did you mean {1}?', unknown.name, unknown.nearest),
         { place: { file: this.recipe.fsPath, key: 'lora.target_modules' } },
       );
     }

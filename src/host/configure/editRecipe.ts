@@ -23,8 +23,9 @@ export async function editRecipe(
     new vscode.Range(document.positionAt(found.start), document.positionAt(found.end)),
     found.text,
   );
-  const done = (await vscode.workspace.applyEdit(edit)) && (wasDirty || (await document.save()));
-  if (!done)
+  const applied = await vscode.workspace.applyEdit(edit);
+  const isSaved = applied && (wasDirty || (await document.save()));
+  if (!isSaved)
     throw new LoraError('disk', t('The recipe cannot be saved.'), {
       place: { file: recipe.fsPath },
     });

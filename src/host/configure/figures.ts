@@ -72,12 +72,12 @@ function kindsOf(
   const kind = kindNames(modules);
   const groups = new Map<string, TargetableModule[]>();
   for (const m of chosen) groups.set(kind(m), [...(groups.get(kind(m)) ?? []), m]);
-  return [...groups].map(([name, own]) => ({
+  return [...groups].map(([name, members]) => ({
     name,
-    modules: own.length,
-    in_features: own[0]!.in_features,
-    out_features: own[0]!.out_features,
-    update: trainableOf(own[0]!, rankOf(own[0]!)),
-    whole: own[0]!.in_features * own[0]!.out_features,
+    modules: members.length,
+    in_features: members[0]!.in_features,
+    out_features: members[0]!.out_features,
+    update: trainableOf(members[0]!, rankOf(members[0]!)),
+    whole: members[0]!.in_features * members[0]!.out_features,
   }));
 }

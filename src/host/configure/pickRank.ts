@@ -36,12 +36,13 @@ export async function pickRank(recipe: vscode.Uri): Promise<void> {
   );
   if (!answers) return;
   const settings = withRank(lora, answers.r);
-  const same = JSON.stringify(answers.target_modules) === JSON.stringify(lora.target_modules);
+  const isUnchanged =
+    JSON.stringify(answers.target_modules) === JSON.stringify(lora.target_modules);
   const chosen = matchTargets(base.modules, { target_modules: answers.target_modules }).matched;
   await editRecipe(recipe, (text) =>
     withChoice(text, parseRecipe(text, recipe.fsPath).lora, {
       settings,
-      targets: same ? null : targetsFor(base.modules, new Set(chosen.map((m) => m.path))),
+      targets: isUnchanged ? null : targetsFor(base.modules, new Set(chosen.map((m) => m.path))),
     }),
   );
   await vscode.window.showTextDocument(document, { preview: false });

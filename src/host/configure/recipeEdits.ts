@@ -57,11 +57,11 @@ export function difference(
   if (before === after) return null;
   let start = 0;
   while (start < before.length && before[start] === after[start]) start++;
-  let same = 0;
+  let sameEnd = 0;
   while (
-    same < Math.min(before.length, after.length) - start &&
-    before.at(-1 - same) === after.at(-1 - same)
+    sameEnd < Math.min(before.length, after.length) - start &&
+    before.at(-1 - sameEnd) === after.at(-1 - sameEnd)
   )
-    same++;
-  return { start, end: before.length - same, text: after.slice(start, after.length - same) };
+    sameEnd++;
+  return { start, end: before.length - sameEnd, text: after.slice(start, after.length - sameEnd) };
 }

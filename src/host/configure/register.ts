@@ -38,7 +38,9 @@ export function registerConfigure(services: Services): vscode.Disposable {
 async function readUsedRank(jobs: Jobs, store: RunStore, recipe: string): Promise<UsedRank | null> {
   if (!vscode.workspace.isTrusted) return null;
   await store.refresh();
-  const run = store.runs.find((own) => own.recipePath === recipe && own.adapter !== null);
+  const run = store.runs.find(
+    ({ recipePath, adapter }) => recipePath === recipe && adapter !== null,
+  );
   if (!run) return null;
   const { r, rank_99 } = await jobs.ask<{ readonly r: number; readonly rank_99: number }>([
     'inspect',

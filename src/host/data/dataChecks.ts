@@ -127,14 +127,14 @@ export class DataChecks implements vscode.Disposable {
     );
     const folder = dirty.length > 0 ? await mkdtemp(path.join(tmpdir(), 'lora-data-')) : null;
     try {
-      const instead: string[] = [];
+      const replacements: string[] = [];
       for (const [i, document] of dirty.entries()) {
         const copy = path.join(folder!, `${i}.jsonl`);
         await writeFile(copy, document.getText());
-        instead.push('--instead', `${document.fileName}=${copy}`);
+        replacements.push('--instead', `${document.fileName}=${copy}`);
       }
       return await this.jobs.ask<CheckedRecipe>(
-        ['check', recipe, ...instead],
+        ['check', recipe, ...replacements],
         AbortSignal.any([signal, AbortSignal.timeout(TIMEOUT_MS)]),
       );
     } finally {

@@ -59,10 +59,10 @@ function action(
   mark: vscode.Diagnostic,
   edit: vscode.WorkspaceEdit,
 ): vscode.CodeAction {
-  const made = new vscode.CodeAction(title, vscode.CodeActionKind.QuickFix);
-  made.diagnostics = [mark];
-  made.edit = edit;
-  return made;
+  const codeAction = new vscode.CodeAction(title, vscode.CodeActionKind.QuickFix);
+  codeAction.diagnostics = [mark];
+  codeAction.edit = edit;
+  return codeAction;
 }
 
 function withoutLines(

@@ -82,11 +82,11 @@ export function dataSummary({ datasets, base, max_length, task }: CheckedRecipe)
     const name = `**${i === 0 ? t('Training data') : t('Validation data')}**: ${path.split(/[/\\]/).at(-1)!}`;
     if (!statistics) return name;
     const { examples, tokens, labelled_tokens, longest } = statistics;
-    const most = Math.max(...lengths.map(({ rows }) => rows));
+    const maxRows = Math.max(...lengths.map(({ rows }) => rows));
     const label = Math.max(...lengths.map(({ from, to }) => `${from}–${to}`.length));
     const bars = lengths.map(
       ({ from, to, rows }) =>
-        `${`${from}–${to}`.padStart(label)} ${'█'.repeat(Math.ceil((BAR * rows) / most))} ${rows.toLocaleString()}`,
+        `${`${from}–${to}`.padStart(label)} ${'█'.repeat(Math.ceil((BAR * rows) / maxRows))} ${rows.toLocaleString()}`,
     );
     return (
       [

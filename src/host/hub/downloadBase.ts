@@ -55,13 +55,13 @@ async function download(
   output: string,
 ): Promise<string | undefined> {
   const token = await secrets.get(TOKEN);
-  const done = await jobs.run<{ readonly base: string }>(
+  const result = await jobs.run<{ readonly base: string }>(
     t('Downloading {0}', name),
     ['download', name, '--output', output],
     false,
     token === undefined ? {} : { HF_TOKEN: token },
   );
-  return done?.base;
+  return result?.base;
 }
 
 /** Asks for an access token and stores it; an empty one deletes the stored one. True: stored. */

@@ -138,10 +138,10 @@ class PlaygroundPanel implements PanelPage {
 
   private async open(): Promise<void> {
     this.prompts = await readPrompts(this.folder);
-    if (this.server) this.tell();
+    if (this.server) this.sendState();
     else
       await this.restart(this.adapters).catch((error: unknown) =>
-        this.toPhase({ kind: 'failed', message: LoraError.from(error, 'engine').describe() }),
+        this.setPhase({ kind: 'failed', message: LoraError.from(error, 'engine').describe() }),
       );
   }
 
@@ -160,10 +160,10 @@ class PlaygroundPanel implements PanelPage {
     this.server?.dispose();
     this.server = undefined;
     this.adapters = adapters;
-    this.toPhase({ kind: 'loading', fraction: 0 });
+    this.setPhase({ kind: 'loading', fraction: 0 });
     const env = await this.options.runtime.ensure();
     if (!env) {
-      this.toPhase({ kind: 'failed', message: t('A runtime must be installed first.') });
+      this.setPhase({ kind: 'failed', message: t('A runtime must be installed first.') });
       return;
     }
     if (start !== this.starts) return; // restarted again in the meantime
@@ -174,19 +174,19 @@ class PlaygroundPanel implements PanelPage {
       adapters,
       env,
       onEvent: (event) => {
-        if (this.server === server) this.hear(event);
+        if (this.server === server) this.handleEvent(event);
       },
     });
     this.server = server;
   }
 
-  private hear(event: ServeEvent): void {
+  private handleEvent(event: ServeEvent): void {
     switch (event.kind) {
       case 'progress':
-        this.toPhase({ kind: 'loading', fraction: event.fraction });
+        this.setPhase({ kind: 'loading', fraction: event.fraction });
         break;
       case 'ready':
-        this.toPhase({
+        this.setPhase({
           kind: 'ready',
           has_chat_template: event.has_chat_template,
           device: event.device,
@@ -201,18 +201,18 @@ class PlaygroundPanel implements PanelPage {
         break;
       case 'error': {
         const message = LoraError.deserialize(event.error).describe();
-        if (event.id === null) this.toPhase({ kind: 'failed', message });
+        if (event.id === null) this.setPhase({ kind: 'failed', message });
         else this.send({ kind: 'failed', id: event.id, message });
       }
     }
   }
 
-  private toPhase(phase: PlaygroundState['phase']): void {
+  private setPhase(phase: PlaygroundState['phase']): void {
     this.phase = phase;
-    this.tell();
+    this.sendState();
   }
 
-  private tell(): void {
+  private sendState(): void {
     const names = distinctNames(
       this.adapters.map((adapter) => ({
         name: this.options.nameOf(adapter),

@@ -29,7 +29,8 @@ async function adaptersOf(
   argument: unknown,
   selection: readonly unknown[],
 ): Promise<readonly string[]> {
-  if (Array.isArray(argument) && argument.every((own) => typeof own === 'string')) return argument;
+  if (Array.isArray(argument) && argument.every((place) => typeof place === 'string'))
+    return argument;
   const selected = selectedAdapters(selection);
   if (selected.length > 1) return selected;
   const adapter = await chooseAdapter(store, argument, t('Select an adapter to try'));

@@ -139,11 +139,11 @@ export function layerText(matched: readonly TargetableModule[], r: number): stri
 
 /** What is wrong with a choice; null when nothing is. */
 export function costWarning(cost: Cost, r: number, available: number): string | null {
-  const [wrong] = cost.unmatched;
-  if (wrong)
-    return wrong.nearest === undefined
-      ? t('No module is named {0}.', wrong.name)
-      : t('No module is named {0}. Did you mean {1}?', wrong.name, wrong.nearest);
+  const [unknown] = cost.unmatched;
+  if (unknown)
+    return unknown.nearest === undefined
+      ? t('No module is named {0}.', unknown.name)
+      : t('No module is named {0}. Did you mean {1}?', unknown.name, unknown.nearest);
   if (cost.matched.length === 0) return t('No module matches.');
   if (cost.tooHigh > 0) return t('r = {0} is larger than {1} of the layers.', r, cost.tooHigh);
   return cost.memory > available ? t('This needs more memory than is available.') : null;

@@ -1,21 +1,18 @@
 /** What a page is made of. */
 export interface PageParts {
-  /** The webview's own origin, for the style sheet and the font. */
+  /** Origin of the webview, for the style sheet and the font. */
   readonly cspSource: string;
   readonly nonce: string;
   readonly script: string;
   readonly style: string;
   readonly language: string;
-  /** The page's texts; `loading` is shown before anything has arrived. */
+  /** The page's texts; `loading` is shown until the first message. */
   readonly strings: Readonly<Record<string, string>> & { readonly loading: string };
-  /** What else the page must know before its first message, each in a meta element of that name. */
+  /** What the page needs before its first message, each in a meta element of that name. */
   readonly facts: Readonly<Record<string, string>>;
 }
 
-/**
- * The page as it is before its first message: it says that it loads, and runs nothing but its own
- * script.
- */
+/** The page's HTML: it shows that it is loading, and can only run its script. */
 export function pageHtml({
   cspSource,
   nonce,
