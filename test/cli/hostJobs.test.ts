@@ -19,7 +19,7 @@ const job = (args: readonly string[], own: Partial<JobCommand> = {}) =>
   });
 
 describe('a job of the extension host', () => {
-  it('reports its progress and warnings, and gives its result', async () => {
+  it('reports its progress and warnings, and resolves with its result', async () => {
     const [phases, warnings]: [string[], string[]] = [[], []];
     const output = path.join(tempFolder(), 'merged');
     const result = await job(

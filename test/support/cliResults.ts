@@ -29,7 +29,7 @@ export function cliArgs(options: CliOptions): string[] {
   });
 }
 
-/** Runs a command that must succeed without a warning; gives its result as JSON. */
+/** Runs a command that must succeed without a warning. Returns its result. */
 export async function cliResult<T>(command: string, options: CliOptions): Promise<T> {
   const { code, stdout, stderr } = await cli(command, ...cliArgs(options), '--json');
   expect([code, stderr]).toEqual([0, '']);
@@ -39,7 +39,7 @@ export async function cliResult<T>(command: string, options: CliOptions): Promis
 /** The last of several JSON objects, one per line. */
 export const lastLine = (stdout: string): unknown => JSON.parse(stdout.trim().split('\n').at(-1)!);
 
-/** Runs a command that must fail; gives its error message. */
+/** Runs a command that must fail. Returns its error message. */
 export async function cliError(command: string, options: CliOptions): Promise<string> {
   const { code, stderr } = await cli(command, ...cliArgs(options));
   expect(code).not.toBe(0);

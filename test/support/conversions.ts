@@ -38,7 +38,7 @@ export async function convert(
   return { ...(lastLine(stdout) as Conversion), output, warnings: stderr };
 }
 
-/** Converts an adapter; it must fail. Gives the error message. */
+/** Converts an adapter; it must fail. Returns the error message. */
 export async function conversionError(options: CliOptions): Promise<string> {
   const { code, stdout, stderr } = await cli('convert', ...cliArgs(options));
   expect(code).not.toBe(0);

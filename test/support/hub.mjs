@@ -47,7 +47,7 @@ export async function startHub(options) {
   };
 }
 
-/** Sends a file, or only its beginning if the connection breaks; gives the offset of its start. */
+/** Sends a file, or only its beginning if the connection breaks. Returns its first offset. */
 function sendFile(request, response, bytes, { tamper, breakAfter }) {
   const { range } = request.headers;
   const start = Number(/^bytes=(\d+)-/.exec(range ?? '')?.[1] ?? 0);

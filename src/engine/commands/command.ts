@@ -27,7 +27,7 @@ interface FormDefinition<O extends OptionSet, P extends PositionalSet> {
   readonly positionals?: P;
   /** Checks options that depend on each other: a sentence for a usage error, or null. */
   readonly check?: (given: Arguments<O, P>) => string | null;
-  /** Gives the exit code. */
+  /** Returns the exit code. */
   readonly run: (given: Arguments<O, P>, context: CommandContext) => Promise<number>;
 }
 
@@ -64,7 +64,7 @@ export interface Command {
   /** The usage, with a line for each option. */
   readonly help: string;
   /**
-   * Parses the arguments that follow the command's name, runs it and gives the exit code.
+   * Parses the arguments that follow the command's name, runs it and returns the exit code.
    * @throws LoraError('usage') when the arguments are wrong.
    */
   readonly run: (args: readonly string[], context: CommandContext) => Promise<number>;
@@ -129,7 +129,7 @@ function parse(args: readonly string[], options: OptionSet, usage: string): Pars
   }
 }
 
-/** The message of parseArgs in our words. */
+/** Rewords the message of parseArgs. */
 function describeParseError(message: string, known: readonly string[]): string {
   const [, unknown] = /^Unknown option '--([^']+)'/.exec(message) ?? [];
   if (unknown !== undefined) {

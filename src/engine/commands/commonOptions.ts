@@ -12,7 +12,7 @@ export const adaptersOption = list(text, 'DIR', 'adapter; repeat to stack severa
 /** The folder of a new adapter. */
 export const outputFolderOption = required(absolutePath, 'DIR', 'folder to write the adapter to');
 
-/** The dtype that the base is held in. */
+/** The dtype of the base in memory. */
 export const baseDtypeOption = (value: BaseDtype): Option<BaseDtype> =>
   withDefault(value, oneOf(BASE_DTYPES), BASE_DTYPES.join('|'), 'dtype of the base in memory');
 

@@ -124,7 +124,7 @@ async function mergeInstead(
   return { output: target, parity };
 }
 
-/** A .gguf base gives a .gguf file if one was named; any other base gives a folder. */
+/** A .gguf file if the base is one and the output is named so, otherwise a folder. */
 function mergedOutput(output: string, base: string): string {
   return base.endsWith('.gguf') && output.endsWith('.gguf')
     ? output

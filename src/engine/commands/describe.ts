@@ -1,9 +1,5 @@
 import path from 'node:path';
-import type { BaseModel } from '../../formats/baseModel';
 import type { Problem } from '../../shared/errors';
-
-/** What adapter_config.json calls the base: the folder or file as it is on this machine. */
-export const baseName = (base: BaseModel): string => base.path;
 
 /** A problem in one line, with the name of its file. */
 export function describeProblem({ place, message }: Problem): string {

@@ -133,7 +133,7 @@ class RequestQueue {
     }
   }
 
-  /** Emits an answer while it grows; gives the number of its tokens. */
+  /** Emits an answer while it grows. Returns the number of its tokens. */
   private async writeAnswer(request: AnswerRequest): Promise<number> {
     const { id, adapter, scale, settings } = request;
     let tokens = 0;

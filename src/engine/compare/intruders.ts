@@ -27,7 +27,7 @@ export const INTRUDER_DIRECTIONS = 10;
 /** The paper's threshold: a cosine below it makes a vector an intruder. */
 export const INTRUDER_THRESHOLD = 0.5;
 
-/** The intruder dimensions that each update brings to the weight. */
+/** The intruder dimensions of W + dW for each update of the weight. */
 export function findIntruders(
   binding: TfBinding,
   { data, isByInput }: LayerWeight,

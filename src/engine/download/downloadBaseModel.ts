@@ -19,7 +19,7 @@ const SPARE_BYTES = 100e6;
 
 /**
  * Downloads a model into a folder and verifies each file's checksum; resumes an interrupted
- * download. Gives the base (the folder, or the .gguf file) and its size.
+ * download. Returns the base (the folder, or the .gguf file) and its size.
  * @throws LoraError('base') when the Hub or the folder is not usable; 'disk', 'cancelled'.
  */
 export async function downloadBaseModel({

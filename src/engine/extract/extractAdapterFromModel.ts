@@ -40,7 +40,7 @@ export interface Extracted {
 }
 
 /**
- * Writes the adapter that brings a base as close to its fine-tuned model as the rank allows.
+ * Writes the adapter that best approximates the difference between a base and its fine-tuned model.
  * @throws LoraError when the models do not belong together, do not differ, or the output exists.
  */
 export async function extractAdapterFromModel(options: ExtractOptions): Promise<Extracted> {

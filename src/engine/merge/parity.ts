@@ -35,7 +35,7 @@ interface ParityOptions {
 
 /**
  * Compares base + adapters with the merged model on a few prompts; an image model on noise. Warns
- * and gives null if there is not enough memory.
+ * and returns null if there is not enough memory.
  */
 export async function measureParity(
   base: BaseModel,

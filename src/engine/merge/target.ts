@@ -9,7 +9,7 @@ export interface MergeTarget {
   readonly plan: MergePlan;
   /** The size of the weights in bytes. */
   readonly bytes: number;
-  /** Writes the model without its certificate into an empty folder; gives the weight files. */
+  /** Writes the model without its certificate into an empty folder. Returns the weight files. */
   readonly write: (temp: string, hooks: StreamHooks) => Promise<HashedFile[]>;
   /** The model inside such a folder. */
   readonly modelIn: (temp: string) => string;

@@ -29,7 +29,7 @@ export async function verifyMerge(
   };
 }
 
-/** Compares files with their hashes; `placeOf` gives the place where a file is now. */
+/** Compares files with their hashes; `placeOf` returns where a file is now. */
 export async function verifyFiles(
   files: readonly HashedFile[],
   placeOf: (file: string) => string,

@@ -16,7 +16,6 @@ import { LoraError } from '../../shared/errors';
 import { nearestName } from '../../shared/nearest';
 import { createRandom } from '../../shared/random';
 import type { LoraSettings, Recipe } from '../../shared/recipe';
-import { baseName } from '../commands/describe';
 
 const INITIALIZER_RANGE = 0.02;
 
@@ -44,7 +43,7 @@ export async function startAdapter(
   checkModulesToSave(base, lora.modules_to_save);
   const { init_lora_weights: init } = lora;
   const startsFromWeights = init === 'olora' || init === 'pissa';
-  const plain = newAdapter(modules, adapterSettings(base, lora), baseName(base), {
+  const plain = newAdapter(modules, adapterSettings(base, lora), base.path, {
     seed,
     init: startsFromWeights ? 'default' : init,
   });

@@ -12,7 +12,6 @@ import type { Recipe } from '../../../shared/recipe';
 import { divergenceError } from '../divergence';
 import type { PreparedTraining } from '../prepare';
 import type { Product, ProductFacts } from './product';
-import { baseName } from '../../commands/describe';
 
 /** The trained adapter, in PEFT's format. */
 export class AdapterProduct implements Product {
@@ -74,7 +73,7 @@ export class AdapterProduct implements Product {
         task: recipe.task,
         labels: data.labels?.names ?? [],
         frozen_adapters: recipe.lora.frozen_adapters,
-        base_model: baseName(base),
+        base_model: base.path,
         r: config.r,
         lora_alpha: config.lora_alpha,
         target_modules:
