@@ -142,7 +142,7 @@ it('adapters that cannot be combined are refused, with a fix', async () => {
       '--type',
       'ties',
     ),
-  ).toMatch(/other ranks.*Take cat or svd/);
+  ).toMatch(/different rank in each adapter.*Use cat or svd/);
 });
 
 describe('resize', () => {
