@@ -226,6 +226,33 @@ function profileOf(count: number): void {
     );
 }
 
+/** Random tokens; the last share `supervised` of each row is labelled. */
+function randomBatch() {
+  const input_ids = Int32Array.from({ length: batch * length }, () =>
+    Math.floor(Math.random() * CONFIG.vocab_size),
+  );
+  const firstLabel = Math.round(length * (1 - supervised));
+  const labels = input_ids.map((id, i) => (i % length < firstLabel ? -100 : id));
+  const attention_mask = new Int32Array(batch * length).fill(1);
+  return { batch, length, input_ids, labels, attention_mask };
+}
+
+/** Trains; gives the seconds of each step after the warm-up, and the last loss. */
+async function timeSteps(model: Awaited<ReturnType<typeof loadModel>>) {
+  const input = randomBatch();
+  const times: number[] = [];
+  let loss = 0;
+  for (let i = 0; i < warmup + steps; i++) {
+    if (i === warmup) spent.clear();
+    const t0 = performance.now();
+    const { loss_sum, labelled } = await model.accumulate(input, i);
+    await model.step(labelled, { learning_rate: 1e-4, weight_decay: 0.01, max_grad_norm: 1 });
+    if (i >= warmup) times.push((performance.now() - t0) / 1e3);
+    loss = loss_sum / labelled;
+  }
+  return { times, loss };
+}
+
 async function main(): Promise<void> {
   const tf = createRequire(__filename)(args.tfjs!) as { backend(): { binding: TfBinding } };
   const rss_empty_mb = memoryMb('VmRSS');
@@ -240,19 +267,6 @@ async function main(): Promise<void> {
     ...plan,
     method: isFull ? 'full' : 'lora',
   });
-  const input_ids = Int32Array.from({ length: batch * length }, () =>
-    Math.floor(Math.random() * CONFIG.vocab_size),
-  );
-  const labels = input_ids.map((id, i) =>
-    i % length < Math.round(length * (1 - supervised)) ? -100 : id,
-  );
-  const input = {
-    batch,
-    length,
-    input_ids,
-    labels,
-    attention_mask: new Int32Array(batch * length).fill(1),
-  };
   if (Number(args.generate) > 0) {
     console.log(JSON.stringify(await generated(model, Number(args.generate))));
     profileOf(3 * Number(args.generate));
@@ -260,16 +274,7 @@ async function main(): Promise<void> {
   }
   const rss_model_mb = memoryMb('VmRSS');
   const start_s = performance.now() / 1e3;
-  const times: number[] = [];
-  let loss = 0;
-  for (let i = 0; i < warmup + steps; i++) {
-    if (i === warmup) spent.clear();
-    const t0 = performance.now();
-    const { loss_sum, labelled } = await model.accumulate(input, i);
-    await model.step(labelled, { learning_rate: 1e-4, weight_decay: 0.01, max_grad_norm: 1 });
-    if (i >= warmup) times.push((performance.now() - t0) / 1e3);
-    loss = loss_sum / labelled;
-  }
+  const { times, loss } = await timeSteps(model);
   const tokens = batch * length;
   const size = modelSize(geometry());
   const shape = { rows: batch, length };

@@ -5,7 +5,7 @@ import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
 import { after, afterEach, before, describe, it } from 'node:test';
 import * as d from './drive.mjs';
-import { openFile, packageVsix, until } from './page.mjs';
+import { openFile, packageVsix, readJson, until } from './page.mjs';
 import { installWorkbench, makeWorkspace, root, runtimeFolder } from './workspace.mjs';
 
 const shots = path.join(root, 'out', 'screenshots');
@@ -131,9 +131,7 @@ describe('a dataset in the editor', { timeout: 300_000 }, () => {
     await page.locator('.tab.active', { hasText: 'rows.lora.json' }).waitFor();
     await page.keyboard.press('Control+s');
     await until(
-      () =>
-        JSON.parse(readFileSync(path.join(workspace, 'rows.lora.json'), 'utf8')).training
-          .max_length > 24,
+      () => readJson(path.join(workspace, 'rows.lora.json'))?.training.max_length > 24,
       'the recipe',
     );
     await page.locator('.tab', { hasText: 'rows.jsonl' }).click();

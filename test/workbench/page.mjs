@@ -1,4 +1,4 @@
-// What the tests of the workbench share: waiting, and the extension as a package.
+// Helpers of the workbench's tests: waiting, menus and commands, and the packaged extension.
 import assert from 'node:assert/strict';
 import { spawnSync } from 'node:child_process';
 import { readdirSync, readFileSync, rmSync, statSync } from 'node:fs';
@@ -7,7 +7,10 @@ import path from 'node:path';
 import * as d from './drive.mjs';
 import { installWorkbench, root, runtimeFolder } from './workspace.mjs';
 
-/** Looks again until there is something to see. */
+/**
+ * Polls until `look` gives a truthy value, which it returns.
+ * @throws {Error} that names `what` after so many seconds.
+ */
 export async function until(look, what, seconds = 90) {
   for (const end = Date.now() + seconds * 1000; Date.now() < end;) {
     const seen = await look();
@@ -17,6 +20,7 @@ export async function until(look, what, seconds = 90) {
   throw new Error(`waited ${seconds} s for ${what}`);
 }
 
+/** Builds the extension's package. Gives its path. */
 export function packageVsix() {
   for (const name of readdirSync(root).filter((file) => file.endsWith('.vsix')))
     rmSync(path.join(root, name));
@@ -32,7 +36,7 @@ export function packageVsix() {
   );
 }
 
-/** A loss as the dashboard writes it. */
+/** A loss as the dashboard formats it. */
 export const shown = (loss) =>
   new Intl.NumberFormat(
     'en',
@@ -48,8 +52,8 @@ const within = (done) =>
   );
 
 /**
- * Types into the list that a key opens, and takes what is found. A list that was opened too soon to
- * know of it is opened again.
+ * Types into the quick pick that a key opens, and accepts the match. Opens it again when the entry
+ * is missing because it was opened too soon.
  */
 async function take(page, key, text) {
   await until(async () => {
@@ -70,7 +74,7 @@ async function take(page, key, text) {
   await page.keyboard.press('Enter');
 }
 
-/** Runs a command by the palette, with the keyboard alone. */
+/** Runs a command from the palette, with the keyboard alone. */
 export const palette = (page, title) => take(page, 'F1', title);
 
 /** Opens a file of the workspace by its name, with the keyboard alone. */
@@ -83,8 +87,8 @@ export async function openFile(page, name) {
 }
 
 /**
- * Takes an entry of a row's menu. The menu overlooks clicks for 100 ms after it opened; opened too
- * soon after the start, it lacks the entry or may not run it: then it is opened again.
+ * Chooses an entry of a row's context menu. The menu ignores clicks in the first 100 ms. Opened too
+ * soon after the start, it lacks the entry or does not run it: then it is opened again.
  */
 export async function chooseInMenu(page, row, label) {
   const entry = page
@@ -105,7 +109,16 @@ export async function chooseInMenu(page, row, label) {
   }, `the menu to take ${label}`);
 }
 
-/** Every file and folder below: name, size, time of the last change. */
+/** A JSON file's value; undefined while it is missing or half written. */
+export function readJson(file) {
+  try {
+    return JSON.parse(readFileSync(file, 'utf8'));
+  } catch {
+    return undefined;
+  }
+}
+
+/** Every file and folder below a folder: name, size, modification time. */
 export function contentsOf(folder) {
   return readdirSync(folder, { recursive: true })
     .sort()
@@ -116,8 +129,8 @@ export function contentsOf(folder) {
 }
 
 /**
- * A picture of the window in each theme, under this name, in which axe finds nothing serious on the
- * page `frame`.
+ * Takes a screenshot of the window in each theme, and asserts that axe finds no serious violation
+ * on the page `frame`.
  */
 export async function inEveryTheme(server, page, name, frame = d.webview(page)) {
   const axe = readFileSync(
@@ -141,8 +154,8 @@ export async function inEveryTheme(server, page, name, frame = d.webview(page)) 
 }
 
 /**
- * A workbench on this workspace, with the extension installed, its runtime set and its view open.
- * `close` ends all of it.
+ * Opens a workbench on a workspace, with the extension installed, its runtime set and its view
+ * open. `close` ends server and browser.
  */
 export async function openWorkbench(workspace) {
   const server = await d.launchServer({

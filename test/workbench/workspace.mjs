@@ -1,5 +1,5 @@
-// What both kinds of editor tests need: an installed workbench, a workspace with a tiny model and a
-// dataset, an installed runtime.
+// For tests in the editor: a workspace with a tiny model and a dataset, its runs, and the installed
+// runtime.
 import { cpSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { homedir, tmpdir } from 'node:os';
 import path from 'node:path';
@@ -8,7 +8,7 @@ import { root } from '../support/root.mjs';
 export { root } from '../support/root.mjs';
 export { installWorkbench } from './install.mjs';
 
-/** The runtime that the build installed, as the setting lora.runtime.path names it. */
+/** The folder of the runtime that the build installed, for the setting lora.runtime.path. */
 export function runtimeFolder() {
   const home =
     process.env.LORA_RUNTIME_HOME ?? path.join(homedir(), '.cache', 'lora-workbench', 'runtime');
@@ -52,7 +52,7 @@ export function makeWorkspace() {
   return folder;
 }
 
-/** A run without a record is only beginning. */
+/** A run that has no record yet is the newest. */
 const createdAt = ({ record }) => (record ? Date.parse(record.created) : Number.MAX_SAFE_INTEGER);
 
 /** The runs of a workspace, oldest first: folder, run.json, lines of metrics.jsonl. */
