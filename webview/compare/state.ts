@@ -6,7 +6,7 @@ import type {
 } from '../../src/shared/pages/compare/protocol';
 import type { CompareStringKey } from '../../src/shared/pages/compare/strings';
 import type { Formatter } from '../shared/format';
-import type { Page } from '../shared/startPage';
+import type { Page } from '../shared/page';
 import { moduleRows, type ModuleRow } from './model/modules';
 import { QUANTITY_IDS, shownQuantities, type QuantityId } from './model/quantities';
 import { MODULE_COLUMNS, type ModuleSorting } from './model/table';

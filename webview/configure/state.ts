@@ -8,7 +8,7 @@ import type {
   RankSettings,
 } from '../../src/shared/pages/configure/protocol';
 import type { ConfigureStringKey } from '../../src/shared/pages/configure/strings';
-import type { Page } from '../shared/startPage';
+import type { Page } from '../shared/page';
 
 /** What is shown: the recipe's choice, or one that the user is about to make. */
 export interface ShownRecipe {

@@ -4,7 +4,7 @@ import type {
   Values,
 } from '../../src/shared/pages/inspect/protocol';
 import type { InspectStringKey } from '../../src/shared/pages/inspect/strings';
-import type { Page } from '../shared/startPage';
+import type { Page } from '../shared/page';
 import type { TensorSorting } from './tensors';
 
 export type FileMessage = Extract<InspectHostMessage, { kind: 'file' }>;

@@ -6,7 +6,7 @@ import {
   type PlaygroundState as ServerState,
 } from '../../src/shared/pages/playground/protocol';
 import type { PlaygroundStringKey } from '../../src/shared/pages/playground/strings';
-import type { Page } from '../shared/startPage';
+import type { Page } from '../shared/page';
 import { emptyColumn, isBusy, withMessage, type AnswerColumn } from './model/columns';
 
 export interface PlaygroundState {

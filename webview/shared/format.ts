@@ -1,7 +1,4 @@
-/**
- * Numbers in words for people, in the language of `locale`; a number that is none is shown as
- * `none`.
- */
+/** Numbers as text in the language of `locale`; NaN and infinities are shown as `none`. */
 export class Formatter {
   private readonly cache = new Map<string, Intl.NumberFormat>();
 
@@ -20,19 +17,16 @@ export class Formatter {
     return this.number(value, { notation: 'compact', maximumFractionDigits: 1 });
   }
 
-  /** Four digits that tell something: 1.2346, 0.01235, 12.35, 1.235e-6. */
+  /** About four significant digits: 1.2346, 0.01235, 12.35, 1.235e-6. */
   value(value: number): string {
     const size = Math.abs(value);
     if (size !== 0 && (size < 1e-3 || size >= 1e6)) return this.exponent(value);
-    return this.number(
-      value,
-      size < 1
-        ? { maximumSignificantDigits: 4 }
-        : { maximumFractionDigits: size < 10 ? 4 : size < 100 ? 3 : 1 },
-    );
+    if (size < 1) return this.number(value, { maximumSignificantDigits: 4 });
+    if (size < 10) return this.number(value, { maximumFractionDigits: 4 });
+    return this.number(value, { maximumFractionDigits: size < 100 ? 3 : 1 });
   }
 
-  /** So many digits that tell something. */
+  /** A number of significant digits. */
   digits(value: number, digits: number): string {
     return this.number(value, { maximumSignificantDigits: digits });
   }
@@ -64,7 +58,9 @@ export class Formatter {
     const units = ['B', 'KiB', 'MiB', 'GiB', 'TiB'];
     const power = value < 1 ? 0 : Math.min(units.length - 1, Math.floor(Math.log2(value) / 10));
     const amount = value / 1024 ** power;
-    return `${this.number(amount, { maximumFractionDigits: power === 0 || amount >= 100 ? 0 : amount >= 10 ? 1 : 2 })} ${units[power]!}`;
+    const digits = amount >= 10 ? 1 : 2;
+    const maximumFractionDigits = power === 0 || amount >= 100 ? 0 : digits;
+    return `${this.number(amount, { maximumFractionDigits })} ${units[power]!}`;
   }
 
   /** 0.0034 as 0.34 %. */
@@ -106,8 +102,8 @@ export class Formatter {
   private number(value: number, options: Intl.NumberFormatOptions): string {
     if (!Number.isFinite(value)) return this.none;
     const key = JSON.stringify(options);
-    let format = this.cache.get(key);
-    if (!format) this.cache.set(key, (format = new Intl.NumberFormat(this.locale, options)));
+    const format = this.cache.get(key) ?? new Intl.NumberFormat(this.locale, options);
+    this.cache.set(key, format);
     return format.format(value);
   }
 }

@@ -1,4 +1,4 @@
-/** A table as Markdown; what would break it is escaped. */
+/** A table as Markdown; characters that would break it are escaped. */
 export function markdownTable(
   head: readonly string[],
   rows: readonly (readonly string[])[],

@@ -4,18 +4,7 @@ import { fill } from '../../src/shared/fill';
 import { checked } from '../../src/shared/parsed';
 import { Formatter } from './format';
 import { Paced } from './paced';
-
-/** What the parts of a page work with. */
-export interface Page<State, Message, Key extends string> {
-  readonly format: Formatter;
-  /** A text of the page in the user's language; `values` replace {0}, {1}… */
-  readonly t: (key: Key, ...values: readonly (string | number)[]) => string;
-  readonly post: (message: Message) => void;
-  /** The current state; what is on screen may be one frame behind. */
-  readonly state: State;
-  /** Changes the state and draws the page in the next frame. */
-  readonly change: (change: Partial<State>) => void;
-}
+import type { Page } from './page';
 
 /** Where a page starts from. */
 export interface PageStart<Key extends string> {

@@ -29,7 +29,7 @@ export interface EvalLine {
   readonly elapsed: number;
 }
 
-/** The model's answer to a prompt (greedy), or its prediction for a row; step 0 is before training. */
+/** The model's greedy answer to a prompt, or its prediction for a row; step 0: before training. */
 export interface SampleLine {
   readonly kind: 'sample';
   readonly step: number;

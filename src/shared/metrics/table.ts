@@ -43,8 +43,8 @@ type MetricRow =
  * Every metric of a run: columns, charts, key numbers, CSV heads and tables derive from this table.
  * A new metric is a new row; the type checker then names the texts and the writer that it needs.
  *
- * The order of rows is that of CSV columns, and within a chart that of its lines. Losses are in nats
- * per labelled token.
+ * The order of rows is that of CSV columns, and within a chart that of its lines. Losses are in
+ * nats per labelled token.
  */
 export const METRICS = {
   step: { source: 'step', number: 'count', curve: null },
@@ -138,7 +138,7 @@ const curveOf = (row: MetricRow): Curve | null => (row.source === 'score' ? null
 export const STEP_FIELDS = METRIC_IDS.filter(isStepField);
 export const SCORE_NAMES = METRIC_IDS.filter(isScoreName);
 
-/** Lines of a chart, later ones drawn over earlier ones; none for the scores, which differ by run. */
+/** Lines of a chart, later ones drawn over earlier ones; none for scores, which differ by run. */
 export const curvesIn = (chart: ChartId): readonly CurveId[] =>
   METRIC_IDS.filter(hasCurve).filter((id) => METRICS[id].curve.chart === chart);
 

@@ -21,12 +21,12 @@ interface PageRow {
 export const PAGES = {
   dashboard: {
     title: 'Dashboard of a run',
-    entry: 'webview/dashboard/main.ts',
+    entry: 'webview/dashboard/page.ts',
     strings: DASHBOARD_STRINGS,
   },
   overlay: {
     title: 'Curves of several runs',
-    entry: 'webview/overlay/main.ts',
+    entry: 'webview/overlay/page.ts',
     strings: OVERLAY_STRINGS,
   },
   playground: {

@@ -1,12 +1,13 @@
 import fc from 'fast-check';
 import { expect, test } from 'vitest';
-import { decimate, firstAtLeast } from '../../../webview/shared/charts/decimate';
+import { decimate, firstAtLeast, type SeriesPoints } from '../../../webview/shared/charts/decimate';
 
 const column = (values: readonly number[]) => Float64Array.from(values);
 const steps = (count: number) => Float64Array.from({ length: count }, (_, i) => i + 1);
+const curve = (xs: Float64Array, ys: Float64Array): SeriesPoints => ({ xs, ys });
 
 test('a short line keeps every point', () => {
-  expect(decimate(steps(4), column([3, 1, 2, 5]), { from: 1, to: 4 }, 100)).toEqual([
+  expect(decimate(curve(steps(4), column([3, 1, 2, 5])), { from: 1, to: 4 }, 100)).toEqual([
     { x: 1, y: 3 },
     { x: 2, y: 1 },
     { x: 3, y: 2 },
@@ -15,14 +16,14 @@ test('a short line keeps every point', () => {
 });
 
 test('no points give no line', () => {
-  expect(decimate(column([]), column([]), { from: 0, to: 1 }, 100)).toEqual([]);
+  expect(decimate(curve(column([]), column([])), { from: 0, to: 1 }, 100)).toEqual([]);
 });
 
 test('a long line has at most two points for a pixel', () => {
   const ys = Float64Array.from({ length: 100_000 }, (_, i) => Math.sin(i));
-  expect(decimate(steps(100_000), ys, { from: 1, to: 100_000 }, 800).length).toBeLessThanOrEqual(
-    1600,
-  );
+  expect(
+    decimate(curve(steps(100_000), ys), { from: 1, to: 100_000 }, 800).length,
+  ).toBeLessThanOrEqual(1600);
 });
 
 test('thinning keeps the lowest and the highest value of each pixel, at their own steps and in order', () => {
@@ -33,8 +34,7 @@ test('thinning keeps the lowest and the highest value of each pixel, at their ow
   fc.assert(
     fc.property(ys, fc.integer({ min: 1, max: 20 }), (values, pixels) => {
       const points = decimate(
-        steps(values.length),
-        column(values),
+        curve(steps(values.length), column(values)),
         { from: 1, to: values.length },
         pixels,
       );
@@ -51,14 +51,14 @@ test('thinning keeps the lowest and the highest value of each pixel, at their ow
 test('a spike of one step is seen', () => {
   const ys = new Float64Array(50_000).fill(1);
   ys[31_234] = 99;
-  expect(decimate(steps(50_000), ys, { from: 1, to: 50_000 }, 500)).toContainEqual({
+  expect(decimate(curve(steps(50_000), ys), { from: 1, to: 50_000 }, 500)).toContainEqual({
     x: 31_235,
     y: 99,
   });
 });
 
 test('a range takes one more point on either side, so that the line reaches the edges', () => {
-  const points = decimate(steps(100), steps(100), { from: 40, to: 50 }, 100);
+  const points = decimate(curve(steps(100), steps(100)), { from: 40, to: 50 }, 100);
   expect(points[0]!.x).toBe(39);
   expect(points.at(-1)!.x).toBe(51);
 });
@@ -67,7 +67,7 @@ test('a pixel without numbers breaks the line, a NaN beside numbers does not', (
   const ys = new Float64Array(1000).fill(1);
   ys.fill(NaN, 500, 600);
   ys[100] = NaN;
-  const broken = decimate(steps(1000), ys, { from: 1, to: 1000 }, 100)
+  const broken = decimate(curve(steps(1000), ys), { from: 1, to: 1000 }, 100)
     .filter((p) => Number.isNaN(p.y))
     .map((p) => p.x);
   expect(broken.length).toBeGreaterThan(0);
@@ -75,9 +75,9 @@ test('a pixel without numbers breaks the line, a NaN beside numbers does not', (
 });
 
 test('the points of the last time are used again', () => {
-  const out = decimate(steps(3), column([1, 2, 3]), { from: 1, to: 3 }, 100);
+  const out = decimate(curve(steps(3), column([1, 2, 3])), { from: 1, to: 3 }, 100);
   const [first] = out;
-  expect(decimate(steps(2), column([7, 8]), { from: 1, to: 2 }, 100, out)).toEqual([
+  expect(decimate(curve(steps(2), column([7, 8])), { from: 1, to: 2 }, 100, out)).toEqual([
     { x: 1, y: 7 },
     { x: 2, y: 8 },
   ]);

@@ -1,19 +1,24 @@
 import { expect, test } from 'vitest';
 import { asChoices } from '../../../webview/dashboard/model/choices';
 import { eventsOf } from '../../../webview/dashboard/model/events';
-import { initialModel, reduce, stepNow, totalSteps } from '../../../webview/dashboard/model/model';
 import {
-  lastCheckpoint,
-  Running,
+  currentStep,
+  initialDashboard,
+  reduceDashboard,
+  totalSteps,
+} from '../../../webview/dashboard/state';
+import {
+  lastCheckpointStep,
   samplesByPrompt,
   secondsLeft,
   validation,
 } from '../../../webview/dashboard/model/summary';
+import { Running } from '../../../webview/shared/charts/running';
 import { clipped, nearest, panned, stepAway, zoomed } from '../../../webview/shared/charts/zoom';
 import { runRecord } from '../../support/runs';
 import { evalLine, historyOf, stepLine } from '../../support/metricLines';
 
-const start = () => initialModel(asChoices(undefined, '/runs/a'));
+const start = () => initialDashboard(asChoices(undefined, '/runs/a'));
 const status = {
   state: 'running',
   step: 3,
@@ -24,7 +29,7 @@ const status = {
 
 test('a snapshot replaces what was there, lines are appended to it', () => {
   const history = historyOf(evalLine(0, 3), stepLine(1), stepLine(2));
-  const model = reduce(start(), {
+  const model = reduceDashboard(start(), {
     kind: 'snapshot',
     run: runRecord(),
     status,
@@ -33,7 +38,7 @@ test('a snapshot replaces what was there, lines are appended to it', () => {
     steps: history.snapshot(),
     lines: history.lines,
   });
-  const next = reduce(model, {
+  const next = reduceDashboard(model, {
     kind: 'append',
     lines: [
       stepLine(3, { loss: 0.5 }),
@@ -47,17 +52,20 @@ test('a snapshot replaces what was there, lines are appended to it', () => {
 });
 
 test('the step is the later of the status and the lines', () => {
-  const model = reduce(reduce(start(), { kind: 'status', status, link: 'engine' }), {
-    kind: 'append',
-    lines: [stepLine(5)],
-  });
-  expect(stepNow(model)).toBe(5);
+  const model = reduceDashboard(
+    reduceDashboard(start(), { kind: 'status', status, link: 'engine' }),
+    {
+      kind: 'append',
+      lines: [stepLine(5)],
+    },
+  );
+  expect(currentStep(model)).toBe(5);
 });
 
 test('an answer ends the waiting for that request only', () => {
   const asked = { ...start(), pending: 'pause' } as const;
-  expect(reduce(asked, { kind: 'answered', request: 'stop' }).pending).toBe('pause');
-  expect(reduce(asked, { kind: 'answered', request: 'pause' }).pending).toBeNull();
+  expect(reduceDashboard(asked, { kind: 'answered', request: 'stop' }).pending).toBe('pause');
+  expect(reduceDashboard(asked, { kind: 'answered', request: 'pause' }).pending).toBeNull();
 });
 
 test('the time left is what the last steps took', () => {
@@ -124,7 +132,7 @@ test('events stand the newest first, the best evaluation among them', () => {
     'started',
     'created',
   ]);
-  expect(lastCheckpoint(history)).toBe(5);
+  expect(lastCheckpointStep(history)).toBe(5);
 });
 
 test('the nearest step is found between steps and beyond the ends', () => {

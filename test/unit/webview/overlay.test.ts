@@ -7,13 +7,13 @@ import {
 } from '../../../src/shared/pages/overlay/protocol';
 import { lookOf } from '../../../webview/overlay/model/look';
 import { OverlayLines } from '../../../webview/overlay/model/lines';
-import { lowestRank, rowOf } from '../../../webview/overlay/model/rows';
-import { afterMessage, newRun, type ShownRun } from '../../../webview/overlay/model/runs';
+import { lowestRank, overlayRow } from '../../../webview/overlay/model/rows';
+import { runAfter, newRun, type OverlayRun } from '../../../webview/overlay/model/runs';
 import { evalLine, historyOf, stepLine } from '../../support/metricLines';
 
 const recordOf = (r: number) =>
   ({ recipe: { lora: { r } }, trainable_parameters: 100 * r }) as unknown as RunRecord;
-const runOf = (dir: string, r: number, ...lines: MetricLine[]): ShownRun => ({
+const runOf = (dir: string, r: number, ...lines: MetricLine[]): OverlayRun => ({
   ...newRun(dir, dir),
   record: recordOf(r),
   state: 'completed',
@@ -21,7 +21,7 @@ const runOf = (dir: string, r: number, ...lines: MetricLine[]): ShownRun => ({
 });
 
 test('a row says of a run what its lines hold', () => {
-  const row = rowOf(
+  const row = overlayRow(
     runOf(
       '/a',
       4,
@@ -43,7 +43,7 @@ test('a row says of a run what its lines hold', () => {
     speed: 50,
     memory: 9,
   });
-  expect(rowOf(newRun('/b', 'b'))).toMatchObject({
+  expect(overlayRow(newRun('/b', 'b'))).toMatchObject({
     r: NaN,
     validation: NaN,
     loss: NaN,
@@ -58,10 +58,10 @@ test('the lowest rank within one per cent of the best is enough', () => {
     [4, 1],
     [8, 1.2],
   ];
-  const rows = losses.map(([r, loss]) => rowOf(runOf(`/${r}`, r, evalLine(1, loss))));
+  const rows = losses.map(([r, loss]) => overlayRow(runOf(`/${r}`, r, evalLine(1, loss))));
   expect([lowestRank(rows)?.enough.r, lowestRank(rows)?.best.r]).toEqual([2, 4]);
   expect(lowestRank(rows.slice(0, 1))).toBeNull();
-  expect(lowestRank([...rows.slice(0, 1), rowOf(newRun('/x', 'x'))])).toBeNull();
+  expect(lowestRank([...rows.slice(0, 1), overlayRow(newRun('/x', 'x'))])).toBeNull();
   expect(lowestRank([rows[0]!, rows[3]!])?.enough.r).toBe(8);
 });
 
@@ -95,7 +95,7 @@ test('a run follows what its host says', () => {
     seconds_left: null,
     error: null,
   } as const;
-  const begun = afterMessage(newRun('/a', 'a'), {
+  const begun = runAfter(newRun('/a', 'a'), {
     kind: 'snapshot',
     run: recordOf(2),
     status,
@@ -104,11 +104,12 @@ test('a run follows what its host says', () => {
     steps,
     lines: [],
   });
-  const after = afterMessage(
-    afterMessage(begun, { kind: 'append', lines: [stepLine(2, { loss: 1 })] }),
-    { kind: 'status', status: { ...status, state: 'completed' }, link: 'ended' },
-  );
-  expect([after.state, after.history.length, rowOf(after).loss]).toEqual(['completed', 2, 1]);
+  const after = runAfter(runAfter(begun, { kind: 'append', lines: [stepLine(2, { loss: 1 })] }), {
+    kind: 'status',
+    status: { ...status, state: 'completed' },
+    link: 'ended',
+  });
+  expect([after.state, after.history.length, overlayRow(after).loss]).toEqual(['completed', 2, 1]);
 });
 
 test('messages and what is kept are checked', () => {

@@ -68,8 +68,8 @@ function htmlFor(name, facts, url) {
  * `facts`: what the host puts into the page.
  */
 export async function startPages(name, facts) {
-  const browser = await launchBrowser();
   const files = await bundle();
+  const browser = await launchBrowser();
   const server = createServer((request, response) => {
     const url = new URL(request.url, `http://${request.headers.host}`);
     const file = files.get(url.pathname);

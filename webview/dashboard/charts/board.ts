@@ -1,179 +1,158 @@
+import { html, type TemplateResult } from 'lit-html';
 import { RunHistory } from '../../../src/shared/runHistory';
-import { el, setText } from '../../shared/dom';
-import { RUN_CHARTS, scoreChart, type ChartSpec } from '../model/chartSpecs';
+import { axisBar } from '../../shared/charts/axisBar';
 import type { Range } from '../../shared/charts/decimate';
-import type { Model } from '../model/model';
-import { marksOf } from '../model/summary';
-import { axisBar, type AxisBar } from '../../shared/charts/axisBar';
 import type { KeyAction } from '../../shared/charts/gestures';
-import { Paced } from '../../shared/paced';
 import { RunLines } from '../../shared/charts/runLines';
 import { walk } from '../../shared/charts/walk';
 import { clipped, nearest, panned, zoomed } from '../../shared/charts/zoom';
-import type { Context, Section } from '../section';
-import { summaryMarkdown } from '../view/summaryMarkdown';
-import { ChartCard, type Drawing } from './card';
+import { Paced } from '../../shared/paced';
+import { secondaryButton } from '../../shared/templates';
 import { onThemeChange, readTheme } from '../../shared/theme';
+import { RUN_CHARTS, scoreChart, type ChartSpec } from '../model/chartSpecs';
+import { runMarks } from '../model/summary';
+import { choose, type DashboardPage, type DashboardState } from '../state';
+import { ChartCard, type Drawing } from './card';
 
-/**
- * New values are drawn this often at most, so that the page stays smooth however fast they come.
- */
-const DRAW_INTERVAL_MS = 100;
-/** Tables are read, not watched. */
-const TABLE_INTERVAL_MS = 1000;
+/** Least time between two drawings of new values, in ms: it keeps the page smooth. */
+const DRAW_INTERVAL = 100;
+/** The same for tables, which are read rather than watched. */
+const TABLE_INTERVAL = 1000;
 
-/** All charts: one x axis with its range, one cursor, one smoothing. */
-export class ChartBoard implements Section {
-  readonly root: HTMLElement;
+/** All charts of a run, with one x axis, one cursor and one smoothing. */
+export class ChartBoard {
   private readonly lines = new RunLines(new RunHistory());
   private cards: readonly ChartCard[];
-  private readonly grid: HTMLElement;
-  private readonly spoken = el('p', { class: 'sr-only', 'aria-live': 'polite' });
-  private readonly bar: AxisBar;
-  private model: Model | undefined;
+  private readonly spoken = document.createElement('p');
   private cursor: number | null = null;
-  private readonly draw = new Paced(() => this.drawNow());
-  private readonly drawTables = new Paced(() => this.drawTablesNow());
+  private readonly drawing = new Paced(() => this.draw());
+  private readonly tables = new Paced(() => this.drawTables());
+  /** Choices and values that were drawn last. */
+  private drawn = { choices: '', values: '' };
+  private axis = '';
 
-  constructor(private readonly context: Context) {
-    const { t } = context;
-    this.cards = RUN_CHARTS.map((spec) => this.cardOf(spec));
-    this.grid = el('div', { class: 'grid' }, ...this.cards.map((card) => card.root));
-    this.bar = axisBar(context);
-    const toolbar = el(
-      'div',
-      { class: 'toolbar' },
-      el('h2', {}, t('charts')),
-      ...this.bar.parts,
-      el(
-        'span',
-        { class: 'push actions' },
-        el(
-          'vscode-button',
-          {
-            appearance: 'secondary',
-            click: () => {
-              if (this.model)
-                context.post({ kind: 'copyText', text: summaryMarkdown(this.model, context) });
-            },
-          },
-          t('copyMarkdown'),
-        ),
-        el(
-          'vscode-button',
-          { appearance: 'secondary', click: () => context.post({ kind: 'export' }) },
-          t('exportCsv'),
-        ),
-      ),
-    );
-    this.root = el(
-      'section',
-      { class: 'charts', 'aria-label': t('charts') },
-      toolbar,
-      this.grid,
-      this.spoken,
-    );
-    this.applyTheme();
-    onThemeChange(() => this.applyTheme());
+  /** `markdown` gives the text that the copy button copies. */
+  constructor(
+    private readonly page: DashboardPage,
+    private readonly markdown: (state: DashboardState) => string,
+  ) {
+    this.cards = RUN_CHARTS.map((spec) => this.newCard(spec));
+    this.spoken.className = 'sr-only';
+    this.spoken.setAttribute('aria-live', 'polite');
+    onThemeChange(() => {
+      const theme = readTheme();
+      for (const card of this.cards) card.applyTheme(theme);
+      this.drawing.within(0);
+    });
   }
 
-  private cardOf(spec: ChartSpec): ChartCard {
-    return new ChartCard(spec, this.context, {
-      hover: (step) => this.moveCursor(step === null ? null : nearest(this.places(), step)),
-      zoom: (range) =>
-        this.context.choose({
-          zoom: clipped(range, this.lines.extent()) ?? this.context.chosen().zoom,
-        }),
+  view(state: DashboardState): TemplateResult {
+    const { t, post } = this.page;
+    this.addScores(state);
+    this.drawIfChanged(state);
+    const copy = () => post({ kind: 'copyText', text: this.markdown(this.page.state) });
+    return html`<section class="charts" aria-label=${t('charts')}>
+      <div class="toolbar">
+        <h2>${t('charts')}</h2>
+        ${axisBar(this.page, state.choices, (choice) => choose(this.page, choice))}
+        <span class="push actions">
+          ${secondaryButton(t('copyMarkdown'), copy)}
+          ${secondaryButton(t('exportCsv'), () => post({ kind: 'export' }))}
+        </span>
+      </div>
+      <div class="grid">${this.cards.map((card) => card.root)}</div>
+      ${this.spoken}
+    </section>`;
+  }
+
+  private newCard(spec: ChartSpec): ChartCard {
+    return new ChartCard(spec, this.page, {
+      hover: (x) => this.moveCursor(x === null ? null : nearest(this.places(), x)),
+      zoom: (range) => {
+        const zoom = clipped(range, this.lines.extent());
+        if (zoom) choose(this.page, { zoom });
+      },
       zoomAt: (x, factor) =>
-        this.context.choose({ zoom: zoomed(this.range(), this.lines.extent(), x, factor) }),
+        choose(this.page, { zoom: zoomed(this.range(), this.lines.extent(), x, factor) }),
       pan: (share) => this.pan(share),
       key: (action, card) => this.onKey(action, card),
       toggleTable: () => this.toggleTable(spec.id),
-      resized: () => this.draw.within(0),
+      resized: () => this.drawing.within(0),
     });
   }
 
   /** Which scores a run has is known from its first evaluation. */
-  private addScores(model: Model): void {
-    const spec = this.cards.some((card) => card.spec.id === 'score')
-      ? null
-      : scoreChart(model.history);
+  private addScores({ history }: DashboardState): void {
+    if (this.cards.some((card) => card.spec.id === 'score')) return;
+    const spec = scoreChart(history);
     if (!spec) return;
-    const card = this.cardOf(spec);
-    card.applyTheme(readTheme());
-    this.cards[0]!.root.after(card.root);
-    this.cards = [this.cards[0]!, card, ...this.cards.slice(1)];
+    const [loss, ...others] = this.cards;
+    this.cards = [loss!, this.newCard(spec), ...others];
   }
 
-  update(model: Model): void {
-    this.addScores(model);
-    if (model.choices.axis !== this.model?.choices.axis) this.cursor = null;
-    const chosen = model.choices !== this.model?.choices || model.history !== this.model.history;
-    this.model = model;
-    this.bar.update(model.choices);
-    this.draw.within(chosen ? 0 : DRAW_INTERVAL_MS);
-    if (model.choices.tables.length > 0) this.drawTables.within(chosen ? 0 : TABLE_INTERVAL_MS);
+  private drawIfChanged({ history, choices }: DashboardState): void {
+    const { zoom, smoothing, axis, logarithmic, tables } = choices;
+    if (axis !== this.axis) this.cursor = null;
+    this.axis = axis;
+    this.lines.update(history, smoothing, axis);
+    const wanted = {
+      choices: JSON.stringify([zoom, smoothing, axis, logarithmic, tables]),
+      values: this.lines.version,
+    };
+    const hasChosen = wanted.choices !== this.drawn.choices;
+    if (!hasChosen && wanted.values === this.drawn.values) return;
+    this.drawn = wanted;
+    this.drawing.within(hasChosen ? 0 : DRAW_INTERVAL);
+    if (tables.length > 0) this.tables.within(hasChosen ? 0 : TABLE_INTERVAL);
   }
 
-  private drawNow(): void {
-    if (!this.model) return;
-    const { history, choices } = this.model;
-    this.lines.update(history, choices.smoothing, choices.axis);
+  private draw(): void {
+    const { tables } = this.page.state.choices;
     if (this.cursor !== null) this.cursor = nearest(this.places(), this.cursor);
     for (const card of this.cards)
-      card.draw(
-        this.lines,
-        this.drawing(choices),
-        this.cursor,
-        choices.tables.includes(card.spec.id),
-      );
+      card.draw(this.lines, this.look(), this.cursor, tables.includes(card.spec.id));
   }
 
-  private drawTablesNow(): void {
-    const shown = this.model?.choices.tables ?? [];
+  private drawTables(): void {
+    const { tables } = this.page.state.choices;
     for (const card of this.cards)
-      if (shown.includes(card.spec.id))
-        card.drawTable(this.lines, this.drawing(this.model!.choices));
+      if (tables.includes(card.spec.id)) card.drawTable(this.lines, this.look());
   }
 
   private range(): Range {
-    return this.context.chosen().zoom ?? this.lines.extent();
+    return this.page.state.choices.zoom ?? this.lines.extent();
   }
 
-  private drawing({ axis, logarithmic }: Model['choices']): Drawing {
-    return {
-      range: this.range(),
-      axis,
-      logarithmic,
-      marks: marksOf(this.model!.history).map(({ step, kind }) => ({
-        kind,
-        x: this.lines.placeOf(step),
-      })),
-    };
+  private look(): Drawing {
+    const { choices, history } = this.page.state;
+    const { axis, logarithmic } = choices;
+    const marks = runMarks(history).map(({ step, kind }) => ({
+      kind,
+      x: this.lines.placeOf(step),
+    }));
+    return { range: this.range(), axis, logarithmic, marks };
   }
 
   private pan(share: number): boolean {
-    const { zoom } = this.context.chosen();
-    if (!zoom) return false;
-    this.context.choose({ zoom: panned(zoom, this.lines.extent(), share) });
-    return true;
+    const { zoom } = this.page.state.choices;
+    if (zoom) choose(this.page, { zoom: panned(zoom, this.lines.extent(), share) });
+    return zoom !== null;
   }
 
   private places(): Float64Array {
     return this.lines.of('loss').xs;
   }
 
-  private moveCursor(step: number | null): void {
-    if (step === this.cursor) return;
-    this.cursor = step;
-    for (const card of this.cards) card.moveCursor(this.lines, this.range(), step);
+  private moveCursor(at: number | null): void {
+    if (at === this.cursor) return;
+    this.cursor = at;
+    for (const card of this.cards) card.moveCursor(this.lines, this.range(), at);
   }
 
-  private toggleTable(id: ChartCard['spec']['id']): void {
-    const { tables } = this.context.chosen();
-    this.context.choose({
-      tables: tables.includes(id) ? tables.filter((other) => other !== id) : [...tables, id],
-    });
+  private toggleTable(id: ChartSpec['id']): void {
+    const { tables } = this.page.state.choices;
+    const others = tables.filter((other) => other !== id);
+    choose(this.page, { tables: tables.includes(id) ? others : [...tables, id] });
   }
 
   private onKey(action: KeyAction, card: ChartCard): void {
@@ -184,16 +163,10 @@ export class ChartBoard implements Section {
       extent: this.lines.extent(),
     });
     if ('zoom' in walked) {
-      this.context.choose(walked);
+      choose(this.page, walked);
       return;
     }
     this.moveCursor(walked.cursor);
-    setText(this.spoken, card.words(this.lines, this.cursor));
-  }
-
-  private applyTheme(): void {
-    const theme = readTheme();
-    for (const card of this.cards) card.applyTheme(theme);
-    this.draw.within(0);
+    this.spoken.textContent = card.sentence(this.lines, this.cursor);
   }
 }

@@ -1,267 +1,198 @@
-import { el, icon, setAttribute, setText, show } from '../../shared/dom';
-import type { Axis } from '../../../src/shared/pages/dashboard/protocol';
-import { tickText, xText } from '../../shared/charts/axisWords';
-import { CursorOverlay } from '../../shared/charts/cursor';
-import type { Range } from '../../shared/charts/decimate';
-import { listen, type KeyAction } from '../../shared/charts/gestures';
-import { LineChart } from '../../shared/charts/lineChart';
-import { MarkRow, type Mark } from '../../shared/charts/marks';
-import { pictureOf } from '../../shared/charts/picture';
+import { html, nothing, render, type TemplateResult } from 'lit-html';
 import type { SeriesId } from '../../../src/shared/metrics/table';
+import type { Axis } from '../../../src/shared/pages/dashboard/protocol';
+import { axisTick, axisValue } from '../../shared/charts/axisText';
+import type { Range } from '../../shared/charts/decimate';
+import type { KeyAction } from '../../shared/charts/gestures';
+import type { Mark } from '../../shared/charts/marks';
+import { Plot, type PlotEvents } from '../../shared/charts/plot';
 import type { RunLines } from '../../shared/charts/runLines';
-import { readTheme, type ChartTheme } from '../../shared/theme';
+import { icon, iconButton } from '../../shared/templates';
+import type { ChartTheme } from '../../shared/theme';
 import type { ChartSpec } from '../model/chartSpecs';
-import type { Context } from '../section';
+import type { DashboardPage } from '../state';
 import { ChartTable } from './table';
 
-/** How all charts are drawn. */
+/** How all charts are drawn; `logarithmic` and `marks` are for the chart of the losses. */
 export interface Drawing {
   readonly range: Range;
   readonly axis: Axis;
-  /** Of the losses' chart. */
   readonly logarithmic: boolean;
-  /** Of the losses' chart. */
   readonly marks: readonly Mark[];
 }
 
-export interface CardEvents {
-  hover(x: number | null): void;
-  zoom(range: Range): void;
-  zoomAt(x: number, factor: number): void;
-  pan(share: number): boolean;
+export interface CardEvents extends Omit<PlotEvents, 'key'> {
   key(action: KeyAction, card: ChartCard): void;
   toggleTable(): void;
-  resized(): void;
 }
 
 /** One chart with its heading, its key (which shows the values at the cursor) and its table. */
 export class ChartCard {
-  readonly root: HTMLElement;
-  private readonly canvas = el('canvas', { role: 'img', tabindex: 0 });
-  private readonly plot = el('div', { class: 'plot' });
-  private readonly empty: HTMLElement;
-  private readonly values: readonly HTMLElement[];
-  private readonly at = el('span', { class: 'at' });
-  private readonly toggle: HTMLElement;
-  private readonly save: HTMLElement;
-  private readonly chart: LineChart<SeriesId>;
-  private readonly overlay: CursorOverlay<SeriesId>;
-  private axis: Axis = 'step';
+  readonly root = document.createElement('section');
+  private readonly plot: Plot<SeriesId>;
   private readonly table: ChartTable;
-  private readonly marks = new MarkRow();
+  private axis: Axis = 'step';
+  private asTable = false;
+  private values: readonly string[];
+  /** Text of the cursor's place; empty without a cursor. */
+  private at = '';
   private onScreen = true;
   private stale = true;
 
   constructor(
     readonly spec: ChartSpec,
-    private readonly context: Context,
-    events: CardEvents,
+    private readonly page: DashboardPage,
+    private readonly events: CardEvents,
   ) {
-    const { t, format } = context;
-    this.values = spec.series.map(() => el('span', { class: 'value' }));
-    this.toggle = el(
-      'vscode-button',
-      { class: 'as-table', appearance: 'icon', click: () => events.toggleTable() },
-      icon('table'),
-    );
-    const picture = t('chart.save', t(`chart.${spec.id}`));
-    this.save = el(
-      'vscode-button',
-      {
-        appearance: 'icon',
-        title: picture,
-        'aria-label': picture,
-        click: () => this.savePicture(),
-      },
-      icon('device-camera'),
-    );
-    const heading = `chart-${spec.id}`;
-    const key = el(
-      'div',
-      { class: 'key' },
-      ...spec.series.map((series, i) =>
-        el(
-          'span',
-          { class: 'key-entry' },
-          el('span', {
-            class: `swatch swatch-${series.id} line-${series.color}${series.dash.length > 0 ? ' swatch-dashed' : ''}`,
-            'aria-hidden': 'true',
-          }),
-          `${t(`series.${series.id}`)} `,
-          this.values[i]!,
-        ),
-      ),
-      ...(spec.id === 'loss' ? markKeys(context) : []),
-      this.at,
-    );
-    this.overlay = new CursorOverlay(spec);
-    this.empty = el('p', { class: 'chart-empty' }, t('chart.empty'));
-    this.plot.append(this.canvas, this.overlay.root, this.marks.root, this.empty);
-    this.table = new ChartTable(spec, context);
-    this.root = el(
-      'section',
-      { class: `card chart chart-${spec.id}`, 'aria-labelledby': heading },
-      el(
-        'header',
-        {},
-        el('h3', { id: heading }, t(`chart.${spec.id}`)),
-        el('span', { class: 'chart-actions' }, this.save, this.toggle),
-      ),
-      key,
-      this.plot,
-      this.table.root,
-    );
-    this.chart = new LineChart(
-      this.canvas,
+    const { format, t } = page;
+    const resized = () => {
+      this.stale = true;
+      events.resized();
+    };
+    this.values = spec.series.map(() => '');
+    this.plot = new Plot(
       spec,
-      { value: (v) => spec.format(format, v), x: (x) => tickText(format, this.axis, x) },
-      () => {
-        this.stale = true;
-        events.resized();
+      {
+        value: (value) => spec.format(format, value),
+        x: (x) => axisTick(format, this.axis, x),
+        empty: t('chart.empty'),
       },
+      { ...events, key: (action) => events.key(action, this), resized },
     );
-    this.listen(events);
-    this.watchScreen(events);
+    this.table = new ChartTable(spec, page);
+    this.root.className = `card chart chart-${spec.id}`;
+    this.root.setAttribute('aria-labelledby', `chart-${spec.id}`);
+    this.render();
+    this.watchScreen();
   }
 
-  draw(
-    lines: RunLines,
-    { range, axis, logarithmic, marks }: Drawing,
-    cursor: number | null,
-    asTable: boolean,
-  ): void {
+  /** `cursor` null: no cursor. A chart that is not on screen is drawn when it comes back. */
+  draw(lines: RunLines, drawing: Drawing, cursor: number | null, asTable: boolean): void {
     this.stale = true;
-    this.axis = axis;
-    show(this.save, !asTable);
-    show(this.plot, !asTable);
-    show(this.table.root, asTable);
-    this.labelToggle(asTable);
+    this.axis = drawing.axis;
+    this.asTable = asTable;
+    this.plot.root.hidden = asTable;
+    this.table.root.hidden = !asTable;
     if (!asTable && this.onScreen) {
       this.stale = false;
-      this.chart.draw(lines, range, logarithmic && this.spec.id === 'loss');
-      if (this.spec.id === 'loss') this.marks.place(this.chart, marks);
-      this.plot.classList.toggle(
-        'no-values',
-        this.spec.series.every((series) => lines.of(series.id).xs.length === 0),
-      );
+      const isLoss = this.spec.id === 'loss';
+      const marks = isLoss ? drawing.marks : [];
+      this.plot.draw(lines, drawing.range, isLoss && drawing.logarithmic, marks);
     }
-    this.moveCursor(lines, range, cursor);
+    this.moveCursor(lines, drawing.range, cursor);
   }
 
-  /** Apart from `draw` since it may take longer than a frame. */
+  /** Apart from `draw`, since it may take longer than a frame. */
   drawTable(lines: RunLines, { range, axis }: Drawing): void {
     this.table.update(lines, range, axis);
   }
 
   /** Shows the values at a place; null: the last ones. */
   moveCursor(lines: RunLines, range: Range, cursor: number | null): void {
-    const { t, format } = this.context;
-    if (!this.stale) this.overlay.place(this.chart, lines, cursor);
-    this.spec.series.forEach((series, i) =>
-      setText(this.values[i]!, this.spec.format(format, valueAt(lines, series.id, cursor))),
-    );
-    setText(this.at, cursor === null ? '' : this.place(cursor));
-    setAttribute(
-      this.canvas,
-      'aria-label',
-      t(
-        'chart.label',
-        t(`chart.${this.spec.id}`),
-        `${t(`range.${this.axis}`, this.xText(range.from), this.xText(range.to))}. ${this.words(lines, cursor)}. ${t('chart.keys')}`,
-      ),
-    );
+    const { t } = this.page;
+    if (!this.stale) this.plot.moveCursor(lines, cursor);
+    this.values = this.valuesAt(lines, cursor);
+    this.at = cursor === null ? '' : this.placeText(cursor);
+    const shown = t(`range.${this.axis}`, this.xText(range.from), this.xText(range.to));
+    const text = `${shown}. ${this.sentence(lines, cursor)}. ${t('chart.keys')}`;
+    this.plot.describe(t('chart.label', t(`chart.${this.spec.id}`), text));
+    this.render();
   }
 
   /** The values at a place as one sentence. */
-  words(lines: RunLines, cursor: number | null): string {
-    const { t, format } = this.context;
-    const values = this.spec.series.map((series) =>
-      t(
-        'chart.value',
-        t(`series.${series.id}`),
-        this.spec.format(format, valueAt(lines, series.id, cursor)),
-      ),
+  sentence(lines: RunLines, cursor: number | null): string {
+    const { t } = this.page;
+    const values = this.valuesAt(lines, cursor);
+    const texts = this.spec.series.map(({ id }, i) =>
+      t('chart.value', t(`series.${id}`), values[i]!),
     );
-    return [...(cursor === null ? [] : [this.place(cursor)]), ...values].join(', ');
+    return [...(cursor === null ? [] : [this.placeText(cursor)]), ...texts].join(', ');
   }
 
   applyTheme(theme: ChartTheme): void {
-    this.chart.applyTheme(theme);
+    this.plot.applyTheme(theme);
+  }
+
+  private render(): void {
+    const { t } = this.page;
+    const title = t(`chart.${this.spec.id}`);
+    const save = iconButton('device-camera', t('chart.save', title), () => this.savePicture());
+    render(
+      html`<header>
+          <h3 id="chart-${this.spec.id}">${title}</h3>
+          <span class="chart-actions">${this.asTable ? nothing : save}${this.toggle(title)}</span>
+        </header>
+        <div class="key">
+          ${this.spec.series.map((series, i) => keyEntry(this.page, series, this.values[i]!))}
+          ${this.spec.id === 'loss' ? markKeys(this.page) : nothing}
+          <span class="at">${this.at}</span>
+        </div>
+        ${this.plot.root}${this.table.root}`,
+      this.root,
+    );
+  }
+
+  private toggle(title: string): TemplateResult {
+    const label = this.page.t(this.asTable ? 'chart.asChart' : 'chart.asTable', title);
+    return html`<vscode-button
+      class="as-table"
+      appearance="icon"
+      title=${label}
+      aria-label=${label}
+      @click=${() => this.events.toggleTable()}
+      >${icon(this.asTable ? 'graph-line' : 'table')}</vscode-button
+    >`;
+  }
+
+  private valuesAt(lines: RunLines, cursor: number | null): string[] {
+    return this.spec.series.map(({ id }) => {
+      const value = cursor === null ? (lines.of(id).ys.at(-1) ?? NaN) : lines.at(id, cursor);
+      return this.spec.format(this.page.format, value);
+    });
   }
 
   private xText(x: number): string {
-    return xText(this.context.format, this.axis, x);
+    return axisValue(this.page.format, this.axis, x);
   }
 
-  private place(x: number): string {
-    return this.context.t(`at.${this.axis}`, this.xText(x));
+  private placeText(x: number): string {
+    return this.page.t(`at.${this.axis}`, this.xText(x));
   }
 
   private savePicture(): void {
-    this.context.post({
-      kind: 'savePicture',
-      name: this.spec.id,
-      url: pictureOf(this.canvas, readTheme().background),
-    });
+    const url = this.plot.picture();
+    this.page.post({ kind: 'savePicture', name: this.spec.id, url });
   }
 
-  private labelToggle(asTable: boolean): void {
-    const { t } = this.context;
-    const label = t(asTable ? 'chart.asChart' : 'chart.asTable', t(`chart.${this.spec.id}`));
-    setAttribute(this.toggle, 'aria-label', label);
-    setAttribute(this.toggle, 'title', label);
-    this.toggle.firstElementChild!.className = `codicon codicon-${asTable ? 'graph-line' : 'table'}`;
-  }
-
-  private listen(events: CardEvents): void {
-    listen(this.plot, {
-      hover: (pixel) => events.hover(pixel === null ? null : this.chart.xAt(pixel)),
-      selecting: (from, to) => this.overlay.select(this.chart, this.inside(from), this.inside(to)),
-      selected: (pixels) => {
-        this.overlay.endSelection();
-        if (pixels)
-          events.zoom({
-            from: this.chart.xAt(this.inside(pixels[0])),
-            to: this.chart.xAt(this.inside(pixels[1])),
-          });
-      },
-      key: (action) => events.key(action, this),
-      zoom: (pixel, factor) => events.zoomAt(this.chart.xAt(pixel), factor),
-      pan: (share) => events.pan(share),
-    });
-  }
-
-  private inside(pixel: number): number {
-    const { left, right } = this.chart.area;
-    return Math.min(right, Math.max(left, pixel));
-  }
-
-  /** A chart that is scrolled away is drawn when it comes back. */
-  private watchScreen(events: CardEvents): void {
-    new IntersectionObserver(
+  private watchScreen(): void {
+    const observer = new IntersectionObserver(
       (entries) => {
         this.onScreen = entries.at(-1)!.isIntersecting;
-        if (this.onScreen && this.stale) events.resized();
+        if (this.onScreen && this.stale) this.events.resized();
       },
       { rootMargin: '200px' },
-    ).observe(this.plot);
+    );
+    observer.observe(this.plot.root);
   }
 }
 
-const markKeys = ({ t }: Context): HTMLElement[] =>
-  (['best', 'checkpoint'] as const).map((kind) =>
-    el(
-      'span',
-      { class: 'key-entry' },
-      el('span', { class: `mark mark-${kind}`, 'aria-hidden': 'true' }),
-      t(`mark.${kind}`),
-    ),
-  );
-
-function valueAt(
-  lines: RunLines,
-  id: ChartSpec['series'][number]['id'],
-  cursor: number | null,
-): number {
-  return cursor === null ? (lines.of(id).ys.at(-1) ?? NaN) : lines.at(id, cursor);
+function keyEntry(
+  { t }: DashboardPage,
+  { id, color, dash }: ChartSpec['series'][number],
+  value: string,
+): TemplateResult {
+  const dashed = dash.length > 0 ? 'swatch-dashed' : '';
+  return html`<span class="key-entry"
+    ><span class="swatch swatch-${id} line-${color} ${dashed}" aria-hidden="true"></span>${t(
+      `series.${id}`,
+    )} <span class="value">${value}</span></span
+  >`;
 }
+
+const markKeys = ({ t }: DashboardPage): readonly TemplateResult[] =>
+  (['best', 'checkpoint'] as const).map(
+    (kind) =>
+      html`<span class="key-entry"
+        ><span class="mark mark-${kind}" aria-hidden="true"></span>${t(`mark.${kind}`)}</span
+      >`,
+  );

@@ -2,7 +2,7 @@ import type { EvalLine } from '../../../src/shared/metrics/lines';
 import type { RunHistory } from '../../../src/shared/runHistory';
 import type { RunRecord } from '../../../src/shared/run';
 
-/** Something certain to say about how the run goes. */
+/** Something that is certain about the health of a run. */
 export type HealthNote =
   | { readonly kind: 'nan'; readonly step: number }
   | {
@@ -27,7 +27,7 @@ export type HealthNote =
 const CLIPPED_STEPS = 50;
 const RISES = 3;
 
-/** The notes that the numbers allow, the gravest first. */
+/** All notes on a run, the most severe first. */
 export function healthNotes(history: RunHistory, run: RunRecord | null): HealthNote[] {
   const evals = history.lines.filter((line) => line.kind === 'eval');
   return [
@@ -43,9 +43,12 @@ export function healthNotes(history: RunHistory, run: RunRecord | null): HealthN
   ];
 }
 
-export const isGrave = (note: HealthNote): boolean => note.kind === 'nan';
-export const isWarning = (note: HealthNote): boolean =>
-  note.kind !== 'nan' && note.kind !== 'clipped' && note.kind !== 'noValidation';
+export type NoteSeverity = 'error' | 'warning' | 'info';
+
+export function severityOf({ kind }: HealthNote): NoteSeverity {
+  if (kind === 'nan') return 'error';
+  return kind === 'clipped' || kind === 'noValidation' ? 'info' : 'warning';
+}
 
 function lossNotANumber(history: RunHistory): HealthNote[] {
   const loss = history.column('loss');

@@ -1,10 +1,10 @@
 import { METRICS, type KeyNumberId } from '../../../src/shared/metrics/table';
 import { SmoothedLoss } from '../../shared/charts/smooth';
-import type { Context } from '../section';
-import type { Model } from './model';
-import { lastValue, Running, validation } from './summary';
+import { Running } from '../../shared/charts/running';
+import type { DashboardPage, DashboardState } from '../state';
+import { lastValue, validation } from './summary';
 
-/** The newest value of a metric, and a note that puts it into context (empty without one). */
+/** The newest value of a metric, and a note that puts it into page (empty without one). */
 export interface KeyNumber {
   readonly value: string;
   readonly note: string;
@@ -16,11 +16,11 @@ export class KeyNumbers {
   private readonly tokens = new Running('tokens', 0, (sum, next) => sum + next);
   private readonly peak = new Running('memory', 0, Math.max);
 
-  constructor(private readonly context: Pick<Context, 't' | 'format'>) {}
+  constructor(private readonly page: Pick<DashboardPage, 't' | 'format'>) {}
 
-  of(id: KeyNumberId, model: Model): KeyNumber {
+  of(id: KeyNumberId, model: DashboardState): KeyNumber {
     if (id === 'validation') return this.validation(model);
-    const { format } = this.context;
+    const { format } = this.page;
     return {
       value: format[METRICS[id].number](lastValue(model.history, id)),
       note: this.recipeNote(id, model) ?? this.progressNote(id, model),
@@ -28,13 +28,13 @@ export class KeyNumbers {
   }
 
   /** Known before the first step; undefined for metrics that the recipe says nothing about. */
-  private recipeNote(id: KeyNumberId, { run }: Model): string | undefined {
+  private recipeNote(id: KeyNumberId, { run }: DashboardState): string | undefined {
     if (id === 'learning_rate') return run?.recipe.training.lr_scheduler_type ?? '';
     return id === 'grad_norm' ? this.clipping(run?.recipe.training.max_grad_norm) : undefined;
   }
 
-  private progressNote(id: KeyNumberId, { history, choices }: Model): string {
-    const { t, format } = this.context;
+  private progressNote(id: KeyNumberId, { history, choices }: DashboardState): string {
+    const { t, format } = this.page;
     if (history.length === 0) return '';
     switch (id) {
       case 'loss': {
@@ -51,15 +51,15 @@ export class KeyNumbers {
   }
 
   private clipping(limit: number | undefined): string {
-    const { t, format } = this.context;
+    const { t, format } = this.page;
     if (limit === undefined) return '';
     return limit === 0
       ? t('tile.grad_norm.unclipped')
       : t('tile.grad_norm.sub', format.value(limit));
   }
 
-  private validation({ history, run }: Model): KeyNumber {
-    const { t, format } = this.context;
+  private validation({ history, run }: DashboardState): KeyNumber {
+    const { t, format } = this.page;
     const known = validation(history);
     if (!known) {
       const none = run?.data?.validation_examples === 0;

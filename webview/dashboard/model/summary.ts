@@ -21,39 +21,6 @@ export function lastValue(history: RunHistory, field: StepField): number {
   return history.column(field).at(-1) ?? NaN;
 }
 
-/** Sum or highest of a column that grows: each new step is looked at once. */
-export class Running {
-  private value: number;
-  private seen = 0;
-  private revision = -1;
-  private history: RunHistory | undefined;
-
-  constructor(
-    private readonly field: StepField,
-    private readonly start: number,
-    private readonly merge: (value: number, next: number) => number,
-  ) {
-    this.value = start;
-  }
-
-  update(history: RunHistory): number {
-    if (history !== this.history || history.revision !== this.revision) {
-      [this.value, this.seen, this.revision, this.history] = [
-        this.start,
-        0,
-        history.revision,
-        history,
-      ];
-    }
-    const column = history.column(this.field);
-    for (; this.seen < column.length; this.seen++) {
-      if (Number.isFinite(column[this.seen]!))
-        this.value = this.merge(this.value, column[this.seen]!);
-    }
-    return this.value;
-  }
-}
-
 export interface Validation {
   readonly last: number;
   readonly best: number;
@@ -80,7 +47,7 @@ export function validation(history: RunHistory): Validation | undefined {
 }
 
 /** Where checkpoints were written, and where the validation loss was lowest. */
-export function marksOf(
+export function runMarks(
   history: RunHistory,
 ): readonly { readonly step: number; readonly kind: 'best' | 'checkpoint' }[] {
   const checkpoints = history.lines
@@ -93,7 +60,7 @@ export function marksOf(
 }
 
 /** The step of the last checkpoint; null when there is none. */
-export function lastCheckpoint(history: RunHistory): number | null {
+export function lastCheckpointStep(history: RunHistory): number | null {
   return history.lines.filter((line) => line.kind === 'checkpoint').at(-1)?.step ?? null;
 }
 

@@ -1,40 +1,26 @@
-import { el, memo } from '../../shared/dom';
-import type { Context, Section } from '../section';
+import { html, type TemplateResult } from 'lit-html';
+import type { BatchLine } from '../../../src/shared/metrics/lines';
+import type { DashboardPage, DashboardState } from '../state';
 
-/**
- * The first batch in words, what is learnt of it marked: whether the labels stand where they should
- * is seen before hours are spent.
- */
-export function batch({ t, format }: Context): Section {
-  const root = el('div', { class: 'batch' });
-  const changed = memo();
-  return {
-    root,
-    update({ history }) {
-      const line = history.lines.find((own) => own.kind === 'batch');
-      changed([line], () =>
-        root.replaceChildren(
-          ...(line
-            ? [
-                el('p', { class: 'caption' }, t('batch.words')),
-                ...line.rows.map((row) =>
-                  el(
-                    'article',
-                    { class: 'card row', 'aria-label': t('batch.line', format.count(row.line)) },
-                    el('h4', {}, t('batch.line', format.count(row.line))),
-                    el(
-                      'p',
-                      {},
-                      ...row.pieces.map(({ text, labelled }) =>
-                        labelled ? el('mark', {}, text) : text,
-                      ),
-                    ),
-                  ),
-                ),
-              ]
-            : [el('p', { class: 'empty' }, t('batch.none'))]),
-        ),
-      );
-    },
-  };
+/** The first batch as text with the labelled tokens marked, to check the labels before training. */
+export function batchView(page: DashboardPage, { history }: DashboardState): TemplateResult {
+  const { t } = page;
+  const line = history.lines.find((own) => own.kind === 'batch');
+  if (!line) return html`<div class="batch"><p class="empty">${t('batch.none')}</p></div>`;
+  return html`<div class="batch">
+    <p class="caption">${t('batch.words')}</p>
+    ${line.rows.map((row) => batchRow(page, row))}
+  </div>`;
+}
+
+function batchRow(
+  { t, format }: DashboardPage,
+  { line, pieces }: BatchLine['rows'][number],
+): TemplateResult {
+  const title = t('batch.line', format.count(line));
+  const marked = pieces.map(({ text, labelled }) => (labelled ? html`<mark>${text}</mark>` : text));
+  return html`<article class="card row" aria-label=${title}>
+    <h4>${title}</h4>
+    <p>${marked}</p>
+  </article>`;
 }

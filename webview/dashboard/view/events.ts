@@ -1,42 +1,41 @@
-import { dataGrid, el, memo, show } from '../../shared/dom';
+import { html, type TemplateResult } from 'lit-html';
+import { guard } from 'lit-html/directives/guard.js';
+import type { DataGridColumn } from '../../shared/toolkit';
 import { eventsOf, type RunEvent } from '../model/events';
-import type { Context, Section } from '../section';
+import { historyKey, type DashboardPage, type DashboardState } from '../state';
 
 /** Checkpoints, resumes, the best evaluation, warnings, start and end: the newest first. */
-export function events(context: Context): Section {
-  const { t, format } = context;
-  const grid = dataGrid({ 'aria-label': t('tab.events'), 'grid-template-columns': '1fr 3fr 5fr' }, [
-    ['step', t('event.step')],
-    ['what', t('event.what')],
-    ['detail', t('event.detail')],
-  ]);
-  const empty = el('p', { class: 'empty' }, t('event.none'));
-  const changed = memo();
-  return {
-    root: el('div', { class: 'events' }, grid, empty),
-    update(model) {
-      changed(
-        [model.run, model.history, model.history.revision, model.history.lines.length, model.log],
-        () => {
-          const rows = eventsOf(model.run, model.history, model.log);
-          show(empty, rows.length === 0);
-          show(grid, rows.length > 0);
-          grid.rowsData = rows.map((event) => ({
-            step: event.step === null ? '' : format.count(event.step),
-            what: nameOf(event, context),
-            detail: detailOf(event, context),
-          }));
-        },
-      );
-    },
-  };
+export function eventsView(page: DashboardPage, state: DashboardState): TemplateResult {
+  const { run, history, log } = state;
+  return html`<div class="events">
+    ${guard([run, ...historyKey(history), log], () => eventsGrid(page, eventsOf(run, history, log)))}
+  </div>`;
 }
 
-function nameOf(event: RunEvent, { t }: Context): string {
-  return event.kind === 'ended' ? t(`state.${event.state}`) : t(`event.${event.kind}`);
+function eventsGrid(page: DashboardPage, events: readonly RunEvent[]): TemplateResult {
+  const { t, format } = page;
+  if (events.length === 0) return html`<p class="empty">${t('event.none')}</p>`;
+  const columns: DataGridColumn[] = (['step', 'what', 'detail'] as const).map((column) => ({
+    columnDataKey: column,
+    title: t(`event.${column}`),
+  }));
+  const rows = events.map((event) => ({
+    step: event.step === null ? '' : format.count(event.step),
+    what: eventName(page, event),
+    detail: eventDetail(page, event),
+  }));
+  return html`<vscode-data-grid
+    aria-label=${t('tab.events')}
+    grid-template-columns="1fr 3fr 5fr"
+    .columnDefinitions=${columns}
+    .rowsData=${rows}
+  ></vscode-data-grid>`;
 }
 
-function detailOf(event: RunEvent, { t, format }: Context): string {
+const eventName = ({ t }: DashboardPage, event: RunEvent): string =>
+  event.kind === 'ended' ? t(`state.${event.state}`) : t(`event.${event.kind}`);
+
+function eventDetail({ t, format }: DashboardPage, event: RunEvent): string {
   switch (event.kind) {
     case 'created':
     case 'started':

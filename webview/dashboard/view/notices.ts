@@ -1,175 +1,127 @@
+import { html, nothing, type TemplateResult } from 'lit-html';
+import { guard } from 'lit-html/directives/guard.js';
 import {
   formatPlace,
   type Place,
   type Problem,
   type SerializedError,
 } from '../../../src/shared/errors';
-import { el, icon, memo, show } from '../../shared/dom';
-import { healthNotes, isGrave, isWarning, type HealthNote } from '../model/health';
-import { stepNow, type Model } from '../model/model';
-import { lastCheckpoint } from '../model/summary';
-import type { Context, Section } from '../section';
+import { icon, secondaryButton } from '../../shared/templates';
+import { healthNotes, severityOf, type HealthNote, type NoteSeverity } from '../model/health';
+import { lastCheckpointStep } from '../model/summary';
+import { currentStep, type DashboardPage, type DashboardState } from '../state';
 
-const PROBLEMS_SHOWN = 50;
+const MOST_PROBLEMS = 50;
 
-/**
- * What the user should know before the numbers: the error that ended the run, and what is certain
- * about its health.
- */
-export function notices(context: Context): Section {
-  const { t } = context;
-  const error = el('section', { class: 'error', role: 'alert' });
-  const notes = el('ul', { class: 'notes', 'aria-label': t('notes') });
-  const errorChanged = memo();
-  const notesChanged = memo();
-  return {
-    root: el('div', { class: 'notices' }, error, notes),
-    update(model) {
-      const fault = model.status.error ?? model.run?.error ?? null;
-      show(error, fault !== null);
-      const title = t(model.status.state === 'failed' ? 'error.title' : 'error.trouble');
-      errorChanged([JSON.stringify(fault), title], () =>
-        error.replaceChildren(...(fault ? errorParts(fault, title, context) : [])),
-      );
-      const items = notesOf(model, context);
-      show(notes, items.length > 0);
-      notesChanged(
-        items.map((item) => item.text),
-        () =>
-          notes.replaceChildren(
-            ...items.map(({ symbol, text }) =>
-              el('li', { class: `note note-${symbol}` }, icon(symbol), el('span', {}, text)),
-            ),
-          ),
-      );
-    },
-  };
+/** What the user should know before the numbers: the error of the run, and notes on its health. */
+export function noticesView(page: DashboardPage, state: DashboardState): TemplateResult {
+  const { t } = page;
+  const error = state.status.error ?? state.run?.error ?? null;
+  const title = t(state.status.state === 'failed' ? 'error.title' : 'error.trouble');
+  const notes = allNotes(page, state);
+  return html`<div class="notices">
+    <section class="error" role="alert" ?hidden=${error === null}>
+      ${guard([JSON.stringify(error), title], () =>
+        error ? errorView(page, error, title) : nothing,
+      )}
+    </section>
+    <ul class="notes" aria-label=${t('notes')} ?hidden=${notes.length === 0}>
+      ${notes.map(
+        ({ severity, text }) =>
+          html`<li class="note note-${severity}">${icon(severity)}<span>${text}</span></li>`,
+      )}
+    </ul>
+  </div>`;
 }
 
-function errorParts(error: SerializedError, title: string, { t, post }: Context): HTMLElement[] {
+function errorView(page: DashboardPage, error: SerializedError, title: string): TemplateResult {
+  const { t, post } = page;
   const problems = error.problems ?? [];
-  const shown = problems.slice(0, PROBLEMS_SHOWN);
-  const button = (text: string, click: () => void) =>
-    el('vscode-button', { appearance: 'secondary', click }, text);
-  return [
-    el('h2', {}, icon('error'), title),
-    el('p', { class: 'message' }, error.message, ...placeParts(error.place, post)),
-    ...(shown.length > 0
-      ? [el('ul', { class: 'problems' }, ...shown.map((problem) => problemItem(problem, post)))]
-      : []),
-    ...(problems.length > shown.length
-      ? [el('p', {}, t('error.more', problems.length - shown.length))]
-      : []),
-    ...(error.fix ? [el('p', { class: 'fix' }, icon('lightbulb'), el('span', {}, error.fix))] : []),
-    ...(error.detail
-      ? [
-          el(
-            'details',
-            {},
-            el('summary', {}, t('error.detail')),
-            el('pre', { tabindex: 0 }, error.detail),
-          ),
-        ]
-      : []),
-    el(
-      'div',
-      { class: 'actions' },
-      ...(error.area === 'recipe'
-        ? [button(t('openRecipe'), () => post({ kind: 'open', what: 'recipe' }))]
-        : []),
-      button(t('showLog'), () => post({ kind: 'open', what: 'log' })),
-      button(t('copyError'), () => post({ kind: 'copyError' })),
-    ),
-  ];
+  const shown = problems.slice(0, MOST_PROBLEMS);
+  const more = problems.length - shown.length;
+  const list = html`<ul class="problems">
+    ${shown.map((problem) => problemItem(page, problem))}
+  </ul>`;
+  const openRecipe = secondaryButton(t('openRecipe'), () => post({ kind: 'open', what: 'recipe' }));
+  return html`<h2>${icon('error')}${title}</h2>
+    <p class="message">${error.message}${placeLink(page, error.place)}</p>
+    ${shown.length > 0 ? list : nothing}
+    ${more > 0 ? html`<p>${t('error.more', more)}</p>` : nothing}
+    ${error.fix ? html`<p class="fix">${icon('lightbulb')}<span>${error.fix}</span></p>` : nothing}
+    ${error.detail ? technicalDetails(page, error.detail) : nothing}
+    <div class="actions">
+      ${error.area === 'recipe' ? openRecipe : nothing}
+      ${secondaryButton(t('showLog'), () => post({ kind: 'open', what: 'log' }))}
+      ${secondaryButton(t('copyError'), () => post({ kind: 'copyError' }))}
+    </div>`;
 }
 
-function problemItem(problem: Problem, post: Context['post']): HTMLElement {
-  return el(
-    'li',
-    {},
-    icon(problem.severity),
-    el('span', {}, problem.message, ...placeParts(problem.place, post)),
-  );
+const technicalDetails = ({ t }: DashboardPage, detail: string) =>
+  html`<details>
+    <summary>${t('error.detail')}</summary>
+    <pre tabindex="0">${detail}</pre>
+  </details>`;
+
+const problemItem = (page: DashboardPage, { severity, message, place }: Problem) =>
+  html`<li>${icon(severity)}<span>${message}${placeLink(page, place)}</span></li>`;
+
+function placeLink({ post }: DashboardPage, place: Place | undefined) {
+  if (!place) return nothing;
+  const open = () => post({ kind: 'openPlace', place });
+  return html` <button class="link" type="button" @click=${open}>${formatPlace(place)}</button>`;
 }
 
-function placeParts(place: Place | undefined, post: Context['post']): (HTMLElement | string)[] {
-  return place
-    ? [
-        ' ',
-        el(
-          'button',
-          { class: 'link', type: 'button', click: () => post({ kind: 'openPlace', place }) },
-          formatPlace(place),
-        ),
-      ]
-    : [];
-}
-
-interface NoteItem {
-  readonly symbol: 'error' | 'warning' | 'info';
+interface Note {
+  readonly severity: NoteSeverity;
   readonly text: string;
 }
 
-function notesOf(model: Model, context: Context): NoteItem[] {
+function allNotes(page: DashboardPage, state: DashboardState): Note[] {
   return [
-    ...interruption(model, context),
-    ...linkNote(model, context),
-    ...healthNotes(model.history, model.run).map((note): NoteItem => ({
-      symbol: isGrave(note) ? 'error' : isWarning(note) ? 'warning' : 'info',
-      text: healthText(note, context),
+    ...interruptionNote(page, state),
+    ...linkNote(page, state),
+    ...healthNotes(state.history, state.run).map((note) => ({
+      severity: severityOf(note),
+      text: healthText(page, note),
     })),
   ];
 }
 
-/**
- * Why the run is followed by its folder alone; while it prepares the engine may not be there yet.
- */
-function linkNote({ loaded, link, status }: Model, { t }: Context): NoteItem[] {
-  if (loaded && link === 'untrusted') return [{ symbol: 'info', text: t('link.untrusted') }];
-  return loaded && link === 'folder' && status.state !== 'preparing'
-    ? [{ symbol: 'info', text: t('link.folder') }]
+/** Why the run is only followed by its folder; during preparation there may be no engine yet. */
+function linkNote({ t }: DashboardPage, { link, status }: DashboardState): Note[] {
+  if (link === 'untrusted') return [{ severity: 'info', text: t('link.untrusted') }];
+  return link === 'folder' && status.state !== 'preparing'
+    ? [{ severity: 'info', text: t('link.folder') }]
     : [];
 }
 
-function interruption(model: Model, { t, format }: Context): NoteItem[] {
-  if (model.status.state !== 'interrupted') return [];
-  const checkpoint = lastCheckpoint(model.history);
-  const step = format.count(stepNow(model));
-  return [
-    {
-      symbol: 'warning',
-      text:
-        checkpoint === null
-          ? t('interrupted.none', step)
-          : t('interrupted.words', step, format.count(checkpoint)),
-    },
-  ];
+function interruptionNote({ t, format }: DashboardPage, state: DashboardState): Note[] {
+  if (state.status.state !== 'interrupted') return [];
+  const checkpoint = lastCheckpointStep(state.history);
+  const step = format.count(currentStep(state));
+  const text =
+    checkpoint === null
+      ? t('interrupted.none', step)
+      : t('interrupted.words', step, format.count(checkpoint));
+  return [{ severity: 'warning', text }];
 }
 
-function healthText(note: HealthNote, { t, format }: Context): string {
+function healthText({ t, format }: DashboardPage, note: HealthNote): string {
   switch (note.kind) {
     case 'nan':
-      return t('health.nan', format.count(note.step));
-    case 'exploding':
-      return t(
-        'health.exploding',
-        format.count(note.step),
-        format.value(note.norm),
-        format.value(note.usual),
-      );
-    case 'climbing':
-      return t(
-        'health.climbing',
-        format.count(note.step),
-        format.value(note.lowest),
-        format.value(note.loss),
-      );
     case 'zeroRate':
-      return t('health.zeroRate', format.count(note.step));
+    case 'rising':
+      return t(`health.${note.kind}`, format.count(note.step));
+    case 'exploding': {
+      const { step, norm, usual } = note;
+      return t('health.exploding', format.count(step), format.value(norm), format.value(usual));
+    }
+    case 'climbing': {
+      const { step, lowest, loss } = note;
+      return t('health.climbing', format.count(step), format.value(lowest), format.value(loss));
+    }
     case 'unlabelled':
       return t('health.unlabelled', format.count(note.steps), format.count(note.step));
-    case 'rising':
-      return t('health.rising', format.count(note.step));
     case 'worse':
       return t('health.worse', format.value(note.loss), format.value(note.base));
     case 'clipped':

@@ -1,92 +1,63 @@
+import { html, nothing, type TemplateResult } from 'lit-html';
+import { guard } from 'lit-html/directives/guard.js';
+import { repeat } from 'lit-html/directives/repeat.js';
 import type { SampleLine } from '../../../src/shared/metrics/lines';
-import { el, memo } from '../../shared/dom';
-import { hasEnded, type Model } from '../model/model';
 import { samplesByPrompt, type PromptSamples } from '../model/summary';
-import type { Context, Section } from '../section';
+import { hasEnded, historyKey, type DashboardPage, type DashboardState } from '../state';
 
-/**
- * What the model answers to the sample prompts: before training beside now, with the steps between
- * to unfold.
- */
-export function samples(context: Context): Section {
-  const root = el('div', { class: 'samples' });
-  const changed = memo();
-  const unfolded = new Set<string>();
-  return {
-    root,
-    update(model) {
-      const { history } = model;
-      changed([history, history.revision, history.lines.length, waiting(model, context)], () => {
-        const prompts = samplesByPrompt(history);
-        root.replaceChildren(
-          ...(prompts.length > 0
-            ? prompts.map((prompt) => promptCard(prompt, unfolded, context))
-            : [el('p', { class: 'empty' }, waiting(model, context))]),
-        );
-      });
-    },
-  };
+/** Answers to the sample prompts: before training beside the latest, with earlier steps folded. */
+export function samplesView(page: DashboardPage, state: DashboardState): TemplateResult {
+  const { history } = state;
+  const waiting = waitingText(page, state);
+  return html`<div class="samples">
+    ${guard([...historyKey(history), waiting], () => {
+      const prompts = samplesByPrompt(history);
+      if (prompts.length === 0) return html`<p class="empty">${waiting}</p>`;
+      return repeat(
+        prompts,
+        ({ prompt }) => prompt,
+        (samples) => promptCard(page, samples),
+      );
+    })}
+  </div>`;
 }
 
-function waiting(model: Model, { t, format }: Context): string {
-  const every = model.run?.recipe.samples.sample_steps;
+function waitingText({ t, format }: DashboardPage, state: DashboardState): string {
+  const every = state.run?.recipe.samples.sample_steps;
   if (every === 0) return t('samples.off');
-  return hasEnded(model) || every === undefined
+  return hasEnded(state) || every === undefined
     ? t('samples.none')
     : t('samples.wait', format.count(every));
 }
 
-function promptCard(
-  { prompt, base, latest, earlier }: PromptSamples,
-  unfolded: Set<string>,
-  context: Context,
-): HTMLElement {
-  const { t, format } = context;
-  const answers = [
-    ...(base ? [answer(t('samples.base'), base, context)] : []),
-    ...(latest ? [answer(t('samples.latest', format.count(latest.step)), latest, context)] : []),
-  ];
-  return el(
-    'article',
-    { class: 'card sample', 'aria-label': t('samples.prompt') },
-    el('p', { class: 'prompt' }, prompt),
-    el('div', { class: 'answers' }, ...answers),
-    ...(earlier.length > 0 ? [earlierAnswers(prompt, earlier, unfolded, context)] : []),
-  );
+function promptCard(page: DashboardPage, samples: PromptSamples): TemplateResult {
+  const { t, format } = page;
+  const { prompt, base, latest, earlier } = samples;
+  const latestTitle = latest ? t('samples.latest', format.count(latest.step)) : '';
+  return html`<article class="card sample" aria-label=${t('samples.prompt')}>
+    <p class="prompt">${prompt}</p>
+    <div class="answers">
+      ${base ? answerView(page, t('samples.base'), base) : nothing}
+      ${latest ? answerView(page, latestTitle, latest) : nothing}
+    </div>
+    ${earlier.length > 0 ? earlierAnswers(page, earlier) : nothing}
+  </article>`;
 }
 
-function earlierAnswers(
-  prompt: string,
-  earlier: readonly SampleLine[],
-  unfolded: Set<string>,
-  context: Context,
-): HTMLElement {
-  const { t, format } = context;
-  const details = el(
-    'details',
-    {
-      open: unfolded.has(prompt),
-      toggle: () => {
-        if (details.open) unfolded.add(prompt);
-        else unfolded.delete(prompt);
-      },
-    },
-    el('summary', {}, t('samples.earlier', format.count(earlier.length))),
-    el(
-      'div',
-      { class: 'answers' },
-      ...earlier.map((line) => answer(t('samples.at', format.count(line.step)), line, context)),
-    ),
-  );
-  return details;
-}
+const earlierAnswers = (page: DashboardPage, earlier: readonly SampleLine[]) => {
+  const { t, format } = page;
+  return html`<details>
+    <summary>${t('samples.earlier', format.count(earlier.length))}</summary>
+    <div class="answers">
+      ${earlier.map((line) => answerView(page, t('samples.at', format.count(line.step)), line))}
+    </div>
+  </details>`;
+};
 
-function answer(title: string, line: SampleLine, { t }: Context): HTMLElement {
-  const text = line.completion.trim();
-  return el(
-    'div',
-    { class: 'answer' },
-    el('h4', {}, title),
-    el('p', { class: text ? 'completion' : 'completion none' }, text || t('samples.empty')),
-  );
+function answerView({ t }: DashboardPage, title: string, { completion }: SampleLine) {
+  const text = completion.trim();
+  return html`<div class="answer">
+    <h4>${title}</h4>
+    <p class="completion ${text ? '' : 'none'}">${text || t('samples.empty')}</p>
+  </div>`;
 }

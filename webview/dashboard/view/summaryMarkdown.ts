@@ -1,18 +1,23 @@
-import { markdownTable } from '../../shared/markdown';
-import type { Model } from '../model/model';
-import type { Context } from '../section';
-import { factsOf } from './recipe';
 import { KEY_NUMBER_IDS } from '../../../src/shared/metrics/table';
-import { KeyNumbers } from '../model/keyNumbers';
+import { markdownTable } from '../../shared/markdown';
+import type { KeyNumbers } from '../model/keyNumbers';
+import { runFacts } from '../model/runFacts';
+import type { DashboardPage, DashboardState } from '../state';
 
-/** What the page says of a run in numbers, to be pasted elsewhere. */
-export function summaryMarkdown(model: Model, context: Context): string {
-  const { t } = context;
-  const numbers = new KeyNumbers(context);
+/** The numbers and facts of a run as Markdown, to be pasted elsewhere. */
+export function summaryMarkdown(
+  page: DashboardPage,
+  numbers: KeyNumbers,
+  state: DashboardState,
+): string {
+  const { t } = page;
+  const { run, status } = state;
   const figures = KEY_NUMBER_IDS.map((id) => {
-    const { value, note } = numbers.of(id, model);
+    const { value, note } = numbers.of(id, state);
     return [t(`tile.${id}`), note === '' ? value : `${value} (${note})`];
   });
-  const facts = model.run ? factsOf(model.run, context) : [];
-  return `${model.run ? `## ${model.run.name}\n\n` : ''}${markdownTable([t('markdown.what'), t('markdown.value')], [[t('markdown.state'), t(`state.${model.status.state}`)], ...figures, ...facts])}`;
+  const facts = run ? runFacts(page, run) : [];
+  const rows = [[t('markdown.state'), t(`state.${status.state}`)], ...figures, ...facts];
+  const heading = run ? `## ${run.name}\n\n` : '';
+  return `${heading}${markdownTable([t('markdown.what'), t('markdown.value')], rows)}`;
 }

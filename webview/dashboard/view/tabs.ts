@@ -1,72 +1,53 @@
+import { html, nothing, type TemplateResult } from 'lit-html';
 import { TAB_IDS, type TabId } from '../../../src/shared/pages/dashboard/protocol';
-import { el, memo, setText, show } from '../../shared/dom';
 import { eventsOf } from '../model/events';
 import { samplesByPrompt } from '../model/summary';
-import type { Context, Section } from '../section';
-import { batch } from './batch';
-import { events } from './events';
-import { recipe } from './recipe';
-import { samples } from './samples';
+import { choose, type DashboardPage, type DashboardState } from '../state';
+import { batchView } from './batch';
+import { eventsView } from './events';
+import { recipeView } from './recipe';
+import { samplesView } from './samples';
+
+type TabView = (page: DashboardPage, state: DashboardState) => TemplateResult;
+
+const TABS: Readonly<Record<TabId, TabView>> = {
+  samples: samplesView,
+  batch: batchView,
+  events: eventsView,
+  recipe: recipeView,
+};
+
+/** How many items a tab holds; null for tabs without a number. */
+function countOf(id: TabId, { run, history, log }: DashboardState): number | null {
+  if (id === 'samples') return samplesByPrompt(history).length;
+  return id === 'events' ? eventsOf(run, history, log).length : null;
+}
 
 /** The details under the charts, one at a time. */
-export function tabs(context: Context): Section {
-  const { t, format } = context;
-  const sections: Readonly<Record<TabId, Section>> = {
-    samples: samples(context),
-    batch: batch(context),
-    events: events(context),
-    recipe: recipe(context),
+export function tabsView(page: DashboardPage, state: DashboardState): TemplateResult {
+  const { t } = page;
+  const pick = (event: Event) => {
+    const { activeid } = event.currentTarget as HTMLElement & { readonly activeid: string };
+    const id = TAB_IDS.find((tab) => tab === activeid);
+    if (id && id !== page.state.choices.tab) choose(page, { tab: id });
   };
-  const badges = {
-    samples: el('span', { class: 'badge' }),
-    events: el('span', { class: 'badge' }),
-  };
-  const tabsById = new Map(
-    TAB_IDS.map((id) => [
-      id,
-      el(
-        'vscode-panel-tab',
-        { id },
-        t(`tab.${id}`),
-        ...(id === 'samples' || id === 'events' ? [' ', badges[id]] : []),
-      ),
-    ]),
-  );
-  const count = (id: 'samples' | 'events', value: number) => {
-    setText(badges[id], format.count(value));
-    show(badges[id], value > 0);
-    // The toolkit names a tab by its first text and would leave the number out.
-    tabsById
-      .get(id)
-      ?.setAttribute(
-        'aria-label',
-        value > 0 ? `${t(`tab.${id}`)} ${format.count(value)}` : t(`tab.${id}`),
-      );
-  };
-  const panels = el(
-    'vscode-panels',
-    { 'aria-label': t('details') },
-    ...tabsById.values(),
-    ...TAB_IDS.map((id) => el('vscode-panel-view', { id: `view-${id}` }, sections[id].root)),
-  ) as HTMLElement & { activeid: string };
-  const tabChanged = memo();
-  const countsChanged = memo();
-  panels.addEventListener('change', () => {
-    const id = TAB_IDS.find((tab) => tab === panels.activeid);
-    if (id) context.choose({ tab: id });
-  });
-  return {
-    root: el('section', { class: 'details', 'aria-label': t('details') }, panels),
-    update(model) {
-      tabChanged([model.choices.tab], () => {
-        if (panels.activeid !== model.choices.tab) panels.activeid = model.choices.tab;
-      });
-      const { run, history, log } = model;
-      countsChanged([run, history, history.revision, history.lines.length, log], () => {
-        count('samples', samplesByPrompt(history).length);
-        count('events', eventsOf(run, history, log).length);
-      });
-      for (const id of TAB_IDS) sections[id].update(model);
-    },
-  };
+  return html`<section class="details" aria-label=${t('details')}>
+    <vscode-panels aria-label=${t('details')} .activeid=${state.choices.tab} @change=${pick}>
+      ${TAB_IDS.map((id) => tabHead(page, id, countOf(id, state)))}
+      ${TAB_IDS.map(
+        (id) =>
+          html`<vscode-panel-view id="view-${id}">${TABS[id](page, state)}</vscode-panel-view>`,
+      )}
+    </vscode-panels>
+  </section>`;
+}
+
+function tabHead({ t, format }: DashboardPage, id: TabId, count: number | null): TemplateResult {
+  const name = t(`tab.${id}`);
+  const number = count ? format.count(count) : '';
+  const badge = html` <span class="badge" ?hidden=${number === ''}>${number}</span>`;
+  // The toolkit takes the first text of a tab for its label, which leaves the number out.
+  return html`<vscode-panel-tab id=${id} aria-label=${`${name} ${number}`.trim()}
+    >${name}${count === null ? nothing : badge}</vscode-panel-tab
+  >`;
 }

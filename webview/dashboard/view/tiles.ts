@@ -1,56 +1,37 @@
-import { methodOf } from '../../../src/shared/run';
-import { el, memo, setText } from '../../shared/dom';
+import { html, nothing, type TemplateResult } from 'lit-html';
 import { KEY_NUMBER_IDS } from '../../../src/shared/metrics/table';
-import { KeyNumbers } from '../model/keyNumbers';
-import type { Context, Section } from '../section';
+import { methodOf, type RunRecord } from '../../../src/shared/run';
+import type { KeyNumbers } from '../model/keyNumbers';
+import type { DashboardPage, DashboardState } from '../state';
 
-/** The key numbers, each with what makes sense of it, and how much of the model trains. */
-export function tiles(context: Context): Section {
-  const { t } = context;
-  const numbers = new KeyNumbers(context);
-  const parts = KEY_NUMBER_IDS.map((id) => {
-    const value = el('dd', { class: 'value' });
-    const sub = el('dd', { class: 'sub' });
-    return {
-      id,
-      value,
-      sub,
-      root: el('div', { class: `tile tile-${id}` }, el('dt', {}, t(`tile.${id}`)), value, sub),
-    };
+/** The key numbers with their notes, and how much of the model is trained. */
+export function tilesView(
+  page: DashboardPage,
+  numbers: KeyNumbers,
+  state: DashboardState,
+): TemplateResult {
+  const { t } = page;
+  const tiles = KEY_NUMBER_IDS.map((id) => {
+    const { value, note } = numbers.of(id, state);
+    return html`<div class="tile tile-${id}">
+      <dt>${t(`tile.${id}`)}</dt>
+      <dd class="value">${value}</dd>
+      <dd class="sub">${note}</dd>
+    </div>`;
   });
-  const parameters = parametersLine(context);
-  return {
-    root: el(
-      'section',
-      { 'aria-label': t('tiles') },
-      el('dl', { class: 'tiles' }, ...parts.map((part) => part.root)),
-      parameters.root,
-    ),
-    update(model) {
-      for (const { id, value, sub } of parts) {
-        const number = numbers.of(id, model);
-        setText(value, number.value);
-        setText(sub, number.note);
-      }
-      parameters.update(model);
-    },
-  };
+  return html`<section aria-label=${t('tiles')}>
+    <dl class="tiles">${tiles}</dl>
+    <p class="parameters">${state.run ? parametersText(page, state.run) : nothing}</p>
+  </section>`;
 }
 
-function parametersLine({ t, format }: Context): Section {
-  const root = el('p', { class: 'parameters' });
-  const changed = memo();
-  return {
-    root,
-    update({ run }) {
-      const trainable = run?.trainable_parameters;
-      const all = run?.base?.parameters;
-      if (!run || typeof trainable !== 'number' || typeof all !== 'number') {
-        changed([], () => root.replaceChildren());
-        return;
-      }
-      const words = `${t('parameters.words', format.count(trainable), format.count(all), format.percent(trainable / all))} ${methodOf(run.recipe) === 'full' ? t('parameters.full') : t('parameters.why', run.recipe.lora.r)}`;
-      changed([words], () => root.replaceChildren(words));
-    },
-  };
+function parametersText({ t, format }: DashboardPage, run: RunRecord): string {
+  const trainable = run.trainable_parameters;
+  const all = run.base?.parameters;
+  if (trainable === null || all === undefined) return '';
+  const share = format.percent(trainable / all);
+  const counts = t('parameters.words', format.count(trainable), format.count(all), share);
+  const why =
+    methodOf(run.recipe) === 'full' ? t('parameters.full') : t('parameters.why', run.recipe.lora.r);
+  return `${counts} ${why}`;
 }

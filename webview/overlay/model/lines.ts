@@ -1,33 +1,33 @@
 import type { OverlayMetric } from '../../../src/shared/pages/overlay/protocol';
 import type { ChartChoices } from '../../shared/charts/choices';
-import { firstAtLeast, type Range } from '../../shared/charts/decimate';
-import type { Line, LineSource } from '../../shared/charts/runLines';
-import type { ShownRun } from './runs';
+import { firstAtLeast, type Range, type SeriesPoints } from '../../shared/charts/decimate';
+import type { LineSource } from '../../shared/charts/runLines';
+import type { OverlayRun } from './runs';
 
-const NOTHING: Line = { xs: new Float64Array(0), ys: new Float64Array(0) };
+const NOTHING: SeriesPoints = { xs: new Float64Array(0), ys: new Float64Array(0) };
 
-/** One quantity of many runs. */
+/** The curves of one metric, one for each run. */
 export class OverlayLines implements LineSource<string> {
-  private runs = new Map<string, ShownRun>();
-  private quantity: OverlayMetric = 'validation';
+  private runs = new Map<string, OverlayRun>();
+  private metric: OverlayMetric = 'validation';
 
   update(
-    runs: readonly ShownRun[],
-    quantity: OverlayMetric,
+    runs: readonly OverlayRun[],
+    metric: OverlayMetric,
     { smoothing, axis }: ChartChoices,
   ): void {
-    this.quantity = quantity;
+    this.metric = metric;
     this.runs = new Map(runs.map((run) => [run.dir, run]));
     for (const run of runs) run.lines.update(run.history, smoothing, axis);
   }
 
-  of(dir: string): Line {
-    return this.runs.get(dir)?.lines.of(this.quantity) ?? NOTHING;
+  of(dir: string): SeriesPoints {
+    return this.runs.get(dir)?.lines.of(this.metric) ?? NOTHING;
   }
 
   /**
-   * The last value until x, as no two runs have theirs at the same tokens or seconds; NaN before
-   * the first and behind the last.
+   * The last value until x, since two runs rarely have values at the same tokens or seconds; NaN
+   * outside the curve.
    */
   at(dir: string, x: number): number {
     const { xs, ys } = this.of(dir);
@@ -46,7 +46,7 @@ export class OverlayLines implements LineSource<string> {
         };
   }
 
-  /** Where the longest line has its values: the cursor walks along it. */
+  /** x of the values of the longest curve: the cursor moves along it. */
   places(): Float64Array {
     return [...this.runs.keys()]
       .map((dir) => this.of(dir).xs)

@@ -1,8 +1,9 @@
 import { methodOf, type RunState } from '../../../src/shared/run';
-import type { ShownRun } from './runs';
+import type { Formatter } from '../../shared/format';
+import type { OverlayRun } from './runs';
 
-/** What the table says of a run; NaN where it is not known. */
-export interface RunRow {
+/** A run in numbers; NaN for what is not known. */
+export interface OverlayRow {
   readonly dir: string;
   readonly name: string;
   readonly state: RunState;
@@ -10,18 +11,20 @@ export interface RunRow {
   readonly parameters: number;
   /** The lowest validation loss. */
   readonly validation: number;
-  /** Its step. */
+  /** Step of the lowest validation loss. */
   readonly at: number;
+  /** Last training loss. */
   readonly loss: number;
   /** Seconds of training. */
   readonly time: number;
   /** Tokens per second over all steps. */
   readonly speed: number;
-  /** Bytes. */
+  /** Peak, in bytes. */
   readonly memory: number;
 }
 
-export function rowOf({ dir, name, state, record, history }: ShownRun): RunRow {
+export function overlayRow(run: OverlayRun): OverlayRow {
+  const { dir, name, state, record, history } = run;
   const evals = history.lines
     .filter((line) => line.kind === 'eval')
     .filter((line) => Number.isFinite(line.loss));
@@ -29,6 +32,7 @@ export function rowOf({ dir, name, state, record, history }: ShownRun): RunRow {
     (a, b) => (a === null || b.loss < a.loss ? b : a),
     null,
   );
+  const time = history.column('elapsed').at(-1) ?? NaN;
   return {
     dir,
     name,
@@ -38,43 +42,64 @@ export function rowOf({ dir, name, state, record, history }: ShownRun): RunRow {
     validation: best?.loss ?? NaN,
     at: best?.step ?? NaN,
     loss: history.column('loss').at(-1) ?? NaN,
-    time: history.column('elapsed').at(-1) ?? NaN,
-    speed: sumOf(history.column('tokens')) / (history.column('elapsed').at(-1) ?? NaN),
-    memory: highestOf(history.column('memory')),
+    time,
+    speed: run.tokens.update(history) / time,
+    memory: run.memory.update(history),
   };
 }
 
-const sumOf = (column: Float64Array): number =>
-  column.reduce((sum, value) => (Number.isFinite(value) ? sum + value : sum), 0);
-
-function highestOf(column: Float64Array): number {
-  const highest = column.reduce((high, value) => (value > high ? value : high), -Infinity);
-  return Number.isFinite(highest) ? highest : NaN;
+/** Rows of a sweep are in the order of their ranks. */
+export function overlayRows(runs: readonly OverlayRun[], sweep: boolean): OverlayRow[] {
+  const rows = runs.map(overlayRow);
+  return sweep ? rows.sort(byRank) : rows;
 }
 
-/** By rank for a sweep. */
-export const byRank = (a: RunRow, b: RunRow): number =>
+const byRank = (a: OverlayRow, b: OverlayRow): number =>
   (Number.isNaN(a.r) ? Infinity : a.r) - (Number.isNaN(b.r) ? Infinity : b.r) || 0;
 
-/** A rank whose best validation loss is within this share of the lowest is enough. */
+export const OVERLAY_COLUMNS = [
+  'run',
+  'r',
+  'parameters',
+  'validation',
+  'at',
+  'loss',
+  'time',
+  'speed',
+  'memory',
+  'state',
+] as const;
+
+/** The cells of a row without its name. */
+export const rowCells = (row: OverlayRow, format: Formatter, state: string): string[] => [
+  format.count(row.r),
+  format.count(row.parameters),
+  format.value(row.validation),
+  format.count(row.at),
+  format.value(row.loss),
+  format.duration(row.time),
+  format.speed(row.speed),
+  format.bytes(row.memory),
+  state,
+];
+
+/** A rank is enough if its best validation loss is within this share of the lowest. */
 export const CLOSE_ENOUGH = 0.01;
 
 export interface LowestRank {
-  /** The lowest rank that is close enough. */
-  readonly enough: RunRow;
+  /** The lowest rank that is enough. */
+  readonly enough: OverlayRow;
   /** The run with the lowest validation loss. */
-  readonly best: RunRow;
+  readonly best: OverlayRow;
 }
 
 /** How low the rank can go; null before two ranks have validation losses. */
-export function lowestRank(rows: readonly RunRow[]): LowestRank | null {
+export function lowestRank(rows: readonly OverlayRow[]): LowestRank | null {
   const measured = rows
     .filter(({ r, validation }) => Number.isFinite(r) && Number.isFinite(validation))
     .sort(byRank);
   if (new Set(measured.map(({ r }) => r)).size < 2) return null;
   const best = measured.reduce((a, b) => (b.validation < a.validation ? b : a));
-  return {
-    best,
-    enough: measured.find(({ validation }) => validation <= best.validation * (1 + CLOSE_ENOUGH))!,
-  };
+  const limit = best.validation * (1 + CLOSE_ENOUGH);
+  return { best, enough: measured.find(({ validation }) => validation <= limit)! };
 }

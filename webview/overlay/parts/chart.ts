@@ -1,258 +1,196 @@
+import { html, type TemplateResult } from 'lit-html';
+import { live } from 'lit-html/directives/live.js';
 import { OVERLAY_METRICS, type OverlayMetric } from '../../../src/shared/pages/overlay/protocol';
 import { axisBar } from '../../shared/charts/axisBar';
-import { tickText, xText } from '../../shared/charts/axisWords';
-import { CursorOverlay } from '../../shared/charts/cursor';
+import { axisTick, axisValue } from '../../shared/charts/axisText';
 import type { Range } from '../../shared/charts/decimate';
-import { listen, type KeyAction } from '../../shared/charts/gestures';
-import { LineChart } from '../../shared/charts/lineChart';
-import { Paced } from '../../shared/paced';
-import { pictureOf } from '../../shared/charts/picture';
+import type { KeyAction } from '../../shared/charts/gestures';
+import { Plot } from '../../shared/charts/plot';
 import { walk } from '../../shared/charts/walk';
 import { clipped, nearest, panned, zoomed } from '../../shared/charts/zoom';
-import { el, icon, setAttribute, setText } from '../../shared/dom';
+import { Paced } from '../../shared/paced';
+import { iconButton } from '../../shared/templates';
 import { onThemeChange, readTheme } from '../../shared/theme';
 import { OverlayLines } from '../model/lines';
-import { curvesOf, isLoss } from '../model/look';
-import { shownRuns, type Context, type Part, type View } from '../view';
-import { Legend } from './legend';
+import { curvesOf, formatOf, isLoss } from '../model/look';
+import { choose, shownRuns, type OverlayPage, type OverlayState } from '../state';
+import { legendView } from './legend';
 
-/**
- * New values are drawn this often at most, so that the page stays smooth however many runs there
- * are.
- */
-const DRAW_INTERVAL_MS = 200;
-
-interface Drawn {
-  readonly key: string;
-  readonly plot: HTMLElement;
-  readonly canvas: HTMLCanvasElement;
-  readonly chart: LineChart<string>;
-  readonly overlay: CursorOverlay<string>;
-}
-
-/** One quantity of all runs in one chart. */
-export class OverlayChart implements Part {
-  readonly root: HTMLElement;
+/** One metric of all runs in one chart. */
+export class OverlayChart {
   private readonly lines = new OverlayLines();
-  private readonly legend: Legend;
-  private readonly bar: ReturnType<typeof axisBar>;
-  private readonly quantity: HTMLSelectElement;
-  private readonly place = el('div', { class: 'place' });
-  private readonly at = el('span', { class: 'at' });
-  private readonly spoken = el('p', { class: 'sr-only', 'aria-live': 'polite' });
-  private readonly paced = new Paced(() => this.draw());
-  private drawn: Drawn | undefined;
-  private view: View | undefined;
-  private cursor: number | null = null;
+  private readonly drawing = new Paced(() => this.draw());
+  /** A chart of chart.js keeps its curves: other runs or another metric need a new one. */
+  private plot: { readonly key: string; readonly plot: Plot<string> } | undefined;
+  /** What was drawn last. */
+  private drawn = '';
+  private cursor: { readonly at: number; readonly place: string } | null = null;
+  private spoken = '';
 
-  constructor(private readonly context: Context) {
-    const { t } = context;
-    this.legend = new Legend(context);
-    this.bar = axisBar(context);
-    this.quantity = el(
-      'select',
-      {
-        id: 'quantity',
-        change: () =>
-          context.choose({ quantity: this.quantity.value as OverlayMetric, zoom: null }),
-      },
-      ...OVERLAY_METRICS.map((id) => el('option', { value: id }, t(`quantity.${id}`))),
-    );
-    const label = t('chart.save', t('chart'));
-    const save = el(
-      'vscode-button',
-      {
-        class: 'push',
-        appearance: 'icon',
-        title: label,
-        'aria-label': label,
-        click: () => this.save(),
-      },
-      icon('device-camera'),
-    );
-    this.root = el(
-      'section',
-      { class: 'card curves', 'aria-label': t('chart') },
-      el(
-        'div',
-        { class: 'toolbar' },
-        el('label', {}, `${t('show')} `, this.quantity),
-        ...this.bar.parts,
-        save,
-      ),
-      this.legend.root,
-      this.at,
-      this.place,
-      this.spoken,
-    );
+  constructor(private readonly page: OverlayPage) {
     onThemeChange(() => {
-      this.drawn?.chart.applyTheme(readTheme());
-      this.paced.within(0);
+      this.plot?.plot.applyTheme(readTheme());
+      this.redraw();
     });
   }
 
-  update(view: View): void {
-    const chosen = view.choices !== this.view?.choices;
-    if (
-      view.choices.axis !== this.view?.choices.axis ||
-      view.choices.quantity !== this.view.choices.quantity
-    )
-      this.cursor = null;
-    this.view = view;
-    this.bar.update(view.choices);
-    if (this.quantity.value !== view.choices.quantity) this.quantity.value = view.choices.quantity;
-    this.legend.update(view);
-    this.paced.within(chosen ? 0 : DRAW_INTERVAL_MS);
+  view(state: OverlayState): TemplateResult {
+    const { t } = this.page;
+    const { choices } = state;
+    this.lines.update(shownRuns(state), choices.quantity, choices);
+    const plot = this.plotOf(state);
+    this.drawIfChanged(state);
+    plot.describe(this.description(state));
+    const pick = (event: Event) => {
+      const quantity = (event.target as HTMLSelectElement).value as OverlayMetric;
+      choose(this.page, { quantity, zoom: null });
+    };
+    const { format } = this.page;
+    const formatValue = formatOf(choices.quantity);
+    return html`<section class="card curves" aria-label=${t('chart')}>
+      <div class="toolbar">
+        <label
+          >${t('show')}
+          <select id="quantity" @change=${pick}>
+            ${OVERLAY_METRICS.map(
+              (id) =>
+                html`<option value=${id} .selected=${live(id === choices.quantity)}>
+                  ${t(`quantity.${id}`)}
+                </option>`,
+            )}
+          </select></label
+        >
+        ${axisBar(this.page, choices, (choice) => choose(this.page, choice))}
+        <span class="push"
+          >${iconButton('device-camera', t('chart.save', t('chart')), () => this.save())}</span
+        >
+      </div>
+      ${legendView(this.page, state, ({ dir }) => formatValue(format, this.valueAt(dir)))}
+      <span class="at">${this.placeText(state)}</span>
+      <div class="place">${plot.root}</div>
+      <p class="sr-only" aria-live="polite">${this.spoken}</p>
+    </section>`;
   }
 
-  private draw(): void {
-    if (!this.view) return;
-    const { choices } = this.view;
-    this.lines.update(shownRuns(this.view), choices.quantity, choices);
-    const { chart, plot } = this.chartOf(this.view);
-    chart.draw(this.lines, this.range(), choices.logarithmic && isLoss(choices.quantity));
-    plot.classList.toggle('no-values', this.lines.places().length === 0);
-    if (this.cursor !== null) this.cursor = nearest(this.lines.places(), this.cursor);
-    this.tell();
-  }
-
-  /** chart.js keeps its lines for good: other runs or another quantity take a new chart. */
-  private chartOf(view: View): Drawn {
-    const shown = view.runs.flatMap(({ dir }, index) =>
-      view.choices.hidden.includes(dir) ? [] : [[dir, index] as const],
+  private plotOf(state: OverlayState): Plot<string> {
+    const { quantity, hidden } = state.choices;
+    const shown = (state.runs ?? []).flatMap(({ dir }, index) =>
+      hidden.includes(dir) ? [] : [[dir, index] as const],
     );
-    const key = JSON.stringify([view.choices.quantity, shown]);
-    if (this.drawn?.key === key) return this.drawn;
-    const { format, t } = this.context;
-    const focused = document.activeElement === this.drawn?.canvas;
-    this.drawn?.chart.dispose();
-    const curves = curvesOf(view.choices.quantity, shown);
-    const canvas = el('canvas', { role: 'img', tabindex: 0 });
-    const overlay = new CursorOverlay(curves);
-    const plot = el(
-      'div',
-      { class: 'plot' },
-      canvas,
-      overlay.root,
-      el('p', { class: 'chart-empty' }, t('chart.empty')),
-    );
-    this.place.replaceChildren(plot);
-    const chart = new LineChart(
-      canvas,
+    const key = JSON.stringify([quantity, shown]);
+    if (this.plot?.key === key) return this.plot.plot;
+    const { format, t } = this.page;
+    const curves = curvesOf(quantity, shown);
+    const hadFocus = document.activeElement === this.plot?.plot.canvas;
+    this.plot?.plot.dispose();
+    const plot = new Plot(
       curves,
       {
         value: (value) => curves.format(format, value),
-        x: (x) => tickText(format, this.view!.choices.axis, x),
+        x: (x) => axisTick(format, this.page.state.choices.axis, x),
+        empty: t('chart.empty'),
       },
-      () => this.paced.within(0),
+      {
+        hover: (x) => this.moveCursor(x === null ? null : nearest(this.lines.places(), x)),
+        zoom: (range) => choose(this.page, { zoom: clipped(range, this.lines.extent()) }),
+        zoomAt: (x, factor) =>
+          choose(this.page, { zoom: zoomed(this.range(), this.lines.extent(), x, factor) }),
+        pan: (share) => this.pan(share),
+        key: (action) => this.onKey(action),
+        resized: () => this.redraw(),
+      },
     );
-    chart.applyTheme(readTheme());
-    this.drawn = { key, plot, canvas, chart, overlay };
-    this.listen(this.drawn);
-    if (focused) canvas.focus();
-    return this.drawn;
+    this.plot = { key, plot };
+    this.drawn = '';
+    if (hadFocus) queueMicrotask(() => plot.canvas.focus());
+    return plot;
   }
 
-  private listen({ plot, chart, overlay }: Drawn): void {
-    const inside = (pixel: number) => Math.min(chart.area.right, Math.max(chart.area.left, pixel));
-    listen(plot, {
-      hover: (pixel) =>
-        this.moveCursor(pixel === null ? null : nearest(this.lines.places(), chart.xAt(pixel))),
-      selecting: (from, to) => overlay.select(chart, inside(from), inside(to)),
-      selected: (pixels) => {
-        overlay.endSelection();
-        if (pixels)
-          this.context.choose({
-            zoom: clipped(
-              { from: chart.xAt(inside(pixels[0])), to: chart.xAt(inside(pixels[1])) },
-              this.lines.extent(),
-            ),
-          });
-      },
-      key: (action) => this.onKey(action),
-      zoom: (pixel, factor) =>
-        this.context.choose({
-          zoom: zoomed(this.range(), this.lines.extent(), chart.xAt(pixel), factor),
-        }),
-      pan: (share) => {
-        const { zoom } = this.context.chosen();
-        if (zoom) this.context.choose({ zoom: panned(zoom, this.lines.extent(), share) });
-        return zoom !== null;
-      },
-    });
+  private drawIfChanged(state: OverlayState): void {
+    const { zoom, logarithmic, axis, quantity } = state.choices;
+    const place = `${axis} ${quantity}`;
+    if (this.cursor && this.cursor.place !== place) this.cursor = null;
+    const versions = shownRuns(state).map(({ lines }) => lines.version);
+    const wanted = JSON.stringify([zoom, logarithmic, versions]);
+    if (wanted !== this.drawn) this.redraw();
+    this.drawn = wanted;
+  }
+
+  private redraw(): void {
+    this.drawing.within(0);
+  }
+
+  private draw(): void {
+    const { quantity, logarithmic } = this.page.state.choices;
+    this.plot?.plot.draw(this.lines, this.range(), logarithmic && isLoss(quantity), []);
+    if (this.cursor) this.moveCursor(nearest(this.lines.places(), this.cursor.at));
+  }
+
+  private pan(share: number): boolean {
+    const { zoom } = this.page.state.choices;
+    if (zoom) choose(this.page, { zoom: panned(zoom, this.lines.extent(), share) });
+    return zoom !== null;
   }
 
   private onKey(action: KeyAction): void {
     const walked = walk(action, {
       places: this.lines.places(),
-      cursor: this.cursor,
+      cursor: this.cursor?.at ?? null,
       range: this.range(),
       extent: this.lines.extent(),
     });
     if ('zoom' in walked) {
-      this.context.choose(walked);
+      choose(this.page, walked);
       return;
     }
     this.moveCursor(walked.cursor);
-    setText(this.spoken, this.words());
+    this.spoken = this.sentence(this.page.state);
   }
 
   private range(): Range {
-    return this.context.chosen().zoom ?? this.lines.extent();
+    return this.page.state.choices.zoom ?? this.lines.extent();
   }
 
+  /** The cursor moves at once; the legend follows with the next frame. */
   private moveCursor(at: number | null): void {
-    if (at === this.cursor) return;
-    this.cursor = at;
-    this.tell();
+    const { axis, quantity } = this.page.state.choices;
+    const isSame = at === (this.cursor?.at ?? null);
+    this.cursor = at === null ? null : { at, place: `${axis} ${quantity}` };
+    this.plot?.plot.moveCursor(this.lines, at);
+    if (!isSame) this.page.change({});
   }
 
-  private tell(): void {
-    const { view, drawn } = this;
-    if (!view || !drawn) return;
-    const { t } = this.context;
-    drawn.overlay.place(drawn.chart, this.lines, this.cursor);
-    this.legend.tell(view, this.lines, this.cursor);
-    setText(this.at, this.cursor === null ? '' : this.placeWords(this.cursor));
-    setAttribute(
-      drawn.canvas,
-      'aria-label',
-      t(
-        'chart.label',
-        t(`quantity.${view.choices.quantity}`),
-        shownRuns(view).length,
-        `${this.words()}. ${t('chart.keys')}`,
-      ),
-    );
+  /** The value at the cursor, or the last one without a cursor. */
+  private valueAt(dir: string): number {
+    if (this.cursor) return this.lines.at(dir, this.cursor.at);
+    return this.lines.of(dir).ys.at(-1) ?? NaN;
   }
 
-  private placeWords(x: number): string {
-    const { axis } = this.view!.choices;
-    return this.context.t(`at.${axis}`, xText(this.context.format, axis, x));
+  private placeText({ choices: { axis } }: OverlayState): string {
+    const { t, format } = this.page;
+    return this.cursor ? t(`at.${axis}`, axisValue(format, axis, this.cursor.at)) : '';
+  }
+
+  private description(state: OverlayState): string {
+    const { t } = this.page;
+    const name = t(`quantity.${state.choices.quantity}`);
+    const text = `${this.sentence(state)}. ${t('chart.keys')}`;
+    return t('chart.label', name, shownRuns(state).length, text);
   }
 
   /** The values at the cursor as one sentence. */
-  private words(): string {
-    const { t, format } = this.context;
-    const curves = curvesOf(this.view!.choices.quantity, []);
-    const value = (dir: string) =>
-      this.cursor === null
-        ? (this.lines.of(dir).ys.at(-1) ?? NaN)
-        : this.lines.at(dir, this.cursor);
-    return [
-      ...(this.cursor === null ? [] : [this.placeWords(this.cursor)]),
-      ...shownRuns(this.view!).map((run) =>
-        t('chart.value', run.name, curves.format(format, value(run.dir))),
-      ),
-    ].join(', ');
+  private sentence(state: OverlayState): string {
+    const { t, format } = this.page;
+    const formatValue = formatOf(state.choices.quantity);
+    const values = shownRuns(state).map((run) =>
+      t('chart.value', run.name, formatValue(format, this.valueAt(run.dir))),
+    );
+    return [...(this.cursor ? [this.placeText(state)] : []), ...values].join(', ');
   }
 
   private save(): void {
-    if (this.drawn && this.view)
-      this.context.post({
-        kind: 'savePicture',
-        name: `${this.view.title}-${this.view.choices.quantity}`,
-        url: pictureOf(this.drawn.canvas, readTheme().background),
-      });
+    const { state, post } = this.page;
+    const name = `${state.title}-${state.choices.quantity}`;
+    if (this.plot) post({ kind: 'savePicture', name, url: this.plot.plot.picture() });
   }
 }

@@ -1,65 +1,49 @@
-import { el, setText, show } from '../../shared/dom';
+import { html, nothing, type TemplateResult } from 'lit-html';
 import { markdownTable } from '../../shared/markdown';
-import { byRank, CLOSE_ENOUGH, lowestRank, rowOf, type RunRow } from '../model/rows';
-import { cellsOf, COLUMNS } from './table';
-import type { Context, Part, View } from '../view';
+import { secondaryButton } from '../../shared/templates';
+import {
+  CLOSE_ENOUGH,
+  lowestRank,
+  OVERLAY_COLUMNS,
+  rowCells,
+  type OverlayRow,
+} from '../model/rows';
+import type { OverlayPage, OverlayState } from '../state';
 
-/** What the page is about; of a sweep, how low the rank can go. */
-export function head(context: Context): Part {
-  const { t, post } = context;
-  const title = el('h1');
-  const words = el('p', { class: 'words', role: 'status' });
-  const waiting = el('p', { class: 'caption' });
-  let view: View | undefined;
-  const copy = el(
-    'vscode-button',
-    {
-      appearance: 'secondary',
-      click: () => {
-        if (view) post({ kind: 'copyText', text: asMarkdown(view, context) });
-      },
-    },
-    t('copyMarkdown'),
-  );
-  return {
-    root: el(
-      'header',
-      { class: 'head' },
-      el('div', { class: 'title' }, title, copy),
-      words,
-      waiting,
-    ),
-    update(now) {
-      view = now;
-      setText(title, now.title);
-      show(words, now.sweep);
-      if (now.sweep) setText(words, sweepWords(now.runs.map(rowOf), context));
-      show(waiting, now.waiting > 0);
-      setText(waiting, t('waiting', now.waiting));
-    },
-  };
+/** What the page is about; for a sweep, how low the rank can go. */
+export function headView(
+  page: OverlayPage,
+  { title, sweep, waiting }: OverlayState,
+  rows: readonly OverlayRow[],
+): TemplateResult {
+  const { t, post } = page;
+  const copy = () => post({ kind: 'copyText', text: markdownOf(page, title, rows) });
+  return html`<header class="head">
+    <div class="title">
+      <h1>${title}</h1>
+      ${secondaryButton(t('copyMarkdown'), copy)}
+    </div>
+    <p class="words" role="status" ?hidden=${!sweep}>${sweep ? sweepText(page, rows) : nothing}</p>
+    <p class="caption" ?hidden=${waiting === 0}>${t('waiting', waiting)}</p>
+  </header>`;
 }
 
-function sweepWords(rows: readonly RunRow[], { t, format }: Context): string {
+function sweepText({ t, format }: OverlayPage, rows: readonly OverlayRow[]): string {
   const found = lowestRank(rows);
   if (!found) return `${t('sweep.words')} ${t('sweep.early')}`;
   const { enough, best } = found;
-  return enough === best && rows.some(({ r }) => r < best.r)
-    ? t('sweep.more', best.r, format.value(best.validation), format.percent(CLOSE_ENOUGH))
-    : t(
-        'sweep.enough',
-        enough.r,
-        format.value(enough.validation),
-        format.percent(CLOSE_ENOUGH),
-        format.value(best.validation),
-        best.r,
-      );
+  const margin = format.percent(CLOSE_ENOUGH);
+  const lowest = format.value(best.validation);
+  const higherRanksHelp = enough === best && rows.some(({ r }) => r < best.r);
+  return higherRanksHelp
+    ? t('sweep.more', best.r, lowest, margin)
+    : t('sweep.enough', enough.r, format.value(enough.validation), margin, lowest, best.r);
 }
 
-function asMarkdown({ title, runs, sweep }: View, context: Context): string {
-  const rows = sweep ? runs.map(rowOf).sort(byRank) : runs.map(rowOf);
-  return `## ${title}\n\n${markdownTable(
-    COLUMNS.map((column) => context.t(`column.${column}`)),
-    rows.map((row) => [row.name, ...cellsOf(row, context)]),
-  )}`;
+function markdownOf({ t, format }: OverlayPage, title: string, rows: readonly OverlayRow[]) {
+  const table = markdownTable(
+    OVERLAY_COLUMNS.map((column) => t(`column.${column}`)),
+    rows.map((row) => [row.name, ...rowCells(row, format, t(`state.${row.state}`))]),
+  );
+  return `## ${title}\n\n${table}`;
 }

@@ -1,92 +1,46 @@
-import { el, setAttribute, setText } from '../../shared/dom';
-import type { OverlayLines } from '../model/lines';
-import { curvesOf, lookOf } from '../model/look';
-import type { Context, View } from '../view';
+import { html, type TemplateResult } from 'lit-html';
+import { repeat } from 'lit-html/directives/repeat.js';
+import { lookOf } from '../model/look';
+import type { OverlayRun } from '../model/runs';
+import { choose, type OverlayPage, type OverlayState } from '../state';
 
-const SVG = 'http://www.w3.org/2000/svg';
-
-/** A key for each run with its value at the cursor; a press hides or shows it. */
-export class Legend {
-  readonly root: HTMLElement;
-  private entries: ReadonlyMap<
-    string,
-    { readonly button: HTMLElement; readonly name: HTMLElement; readonly value: HTMLElement }
-  > = new Map();
-
-  constructor(private readonly context: Context) {
-    this.root = el('div', { class: 'key', role: 'group', 'aria-label': context.t('legend') });
-  }
-
-  update(view: View): void {
-    const dirs = view.runs.map(({ dir }) => dir);
-    if (dirs.join('\n') !== [...this.entries.keys()].join('\n')) this.build(view);
-    for (const run of view.runs) {
-      const { button, name } = this.entries.get(run.dir)!;
-      setText(name, run.name);
-      setAttribute(button, 'aria-pressed', String(!view.choices.hidden.includes(run.dir)));
-    }
-  }
-
-  /** The values at a place; null: the last ones. */
-  tell({ choices }: View, lines: OverlayLines, cursor: number | null): void {
-    const { format } = curvesOf(choices.quantity, []);
-    for (const [dir, { value }] of this.entries)
-      setText(
-        value,
-        choices.hidden.includes(dir)
-          ? ''
-          : format(
-              this.context.format,
-              cursor === null ? (lines.of(dir).ys.at(-1) ?? NaN) : lines.at(dir, cursor),
-            ),
-      );
-  }
-
-  private build(view: View): void {
-    this.entries = new Map(
-      view.runs.map(({ dir }, index) => {
-        const [name, value] = [el('span', { class: 'name' }), el('span', { class: 'value' })];
-        const button = el(
-          'button',
-          { type: 'button', class: 'key-entry', click: () => this.toggle(dir) },
-          swatch(index),
-          name,
-          value,
-        );
-        return [dir, { button, name, value }];
-      }),
-    );
-    this.root.replaceChildren(...[...this.entries.values()].map(({ button }) => button));
-  }
-
-  private toggle(dir: string): void {
-    const { hidden } = this.context.chosen();
-    this.context.choose({
-      hidden: hidden.includes(dir) ? hidden.filter((own) => own !== dir) : [...hidden, dir],
-    });
-  }
+/** A key for each run with its value at the cursor; pressing it hides or shows the run. */
+export function legendView(
+  page: OverlayPage,
+  { runs, choices }: OverlayState,
+  valueOf: (run: OverlayRun) => string,
+): TemplateResult {
+  const { hidden } = choices;
+  return html`<div class="key" role="group" aria-label=${page.t('legend')}>
+    ${repeat(
+      runs ?? [],
+      ({ dir }) => dir,
+      (run, index) => {
+        const isHidden = hidden.includes(run.dir);
+        return html`<button
+          type="button"
+          class="key-entry"
+          aria-pressed=${!isHidden}
+          @click=${() => toggle(page, run.dir)}
+        >
+          ${swatch(index)}<span class="name">${run.name}</span
+          ><span class="value">${isHidden ? '' : valueOf(run)}</span>
+        </button>`;
+      },
+    )}
+  </div>`;
 }
 
-/** A piece of the line as it is drawn. */
-function swatch(index: number): SVGElement {
+function toggle(page: OverlayPage, dir: string): void {
+  const { hidden } = page.state.choices;
+  const others = hidden.filter((own) => own !== dir);
+  choose(page, { hidden: hidden.includes(dir) ? others : [...hidden, dir] });
+}
+
+/** A piece of the curve as it is drawn. */
+function swatch(index: number): TemplateResult {
   const { color, dash } = lookOf(index);
-  const svg = document.createElementNS(SVG, 'svg');
-  const line = document.createElementNS(SVG, 'line');
-  for (const [name, value] of Object.entries({
-    width: 28,
-    height: 8,
-    'aria-hidden': 'true',
-    class: `line-${color}`,
-  }))
-    svg.setAttribute(name, String(value));
-  for (const [name, value] of Object.entries({
-    x1: 0,
-    y1: 4,
-    x2: 28,
-    y2: 4,
-    'stroke-dasharray': dash.join(' ') || 'none',
-  }))
-    line.setAttribute(name, String(value));
-  svg.append(line);
-  return svg;
+  return html`<svg width="28" height="8" aria-hidden="true" class="line-${color}">
+    <line x1="0" y1="4" x2="28" y2="4" stroke-dasharray=${dash.join(' ') || 'none'}></line>
+  </svg>`;
 }

@@ -1,71 +1,63 @@
+import { html, type TemplateResult } from 'lit-html';
+import { live } from 'lit-html/directives/live.js';
 import type { CHART_STRINGS } from '../../../src/shared/pages/chartStrings';
 import { AXES, type Axis } from '../../../src/shared/pages/dashboard/protocol';
-import { el, setText, show } from '../dom';
 import type { Formatter } from '../format';
-import { xText } from './axisWords';
+import { secondaryButton } from '../templates';
+import { axisValue } from './axisText';
 import { MAX_SMOOTHING, type ChartChoices } from './choices';
 
-export interface AxisBarContext {
+interface AxisBarPage {
   readonly format: Formatter;
   readonly t: (key: keyof typeof CHART_STRINGS, ...values: readonly (string | number)[]) => string;
-  readonly choose: (change: Partial<ChartChoices>) => void;
-}
-
-export interface AxisBar {
-  readonly parts: readonly HTMLElement[];
-  update(choices: ChartChoices): void;
 }
 
 /**
- * The controls above charts: smoothing, what the x axis counts, a logarithmic loss, and what part
- * is shown.
+ * The controls above charts: smoothing, what the x axis counts, a logarithmic loss axis, and the
+ * part of the x axis that is shown.
  */
-export function axisBar({ format, t, choose }: AxisBarContext): AxisBar {
-  const slider = el('input', {
-    id: 'smoothing',
-    type: 'range',
-    min: 0,
-    max: MAX_SMOOTHING,
-    step: 0.01,
-    input: () => choose({ smoothing: Number(slider.value) }),
-  });
-  const value = el('output', { for: 'smoothing' });
-  const axisOf = el(
-    'select',
-    { id: 'axis', change: () => choose({ axis: axisOf.value as Axis, zoom: null }) },
-    ...AXES.map((axis) => el('option', { value: axis }, t(`axis.${axis}`))),
-  );
-  const log = el('input', {
-    id: 'logarithmic',
-    type: 'checkbox',
-    change: () => choose({ logarithmic: log.checked }),
-  });
-  const range = el('span', { class: 'zoom-text' });
-  const reset = el(
-    'vscode-button',
-    { appearance: 'secondary', click: () => choose({ zoom: null }) },
-    t('zoom.reset'),
-  );
-  return {
-    parts: [
-      el('label', { class: 'smoothing' }, t('smoothing'), slider, value),
-      el('label', {}, `${t('axis')} `, axisOf),
-      el('label', {}, log, ` ${t('logarithmic')}`),
-      range,
-      reset,
-    ],
-    update({ zoom, smoothing, axis, logarithmic }) {
-      if (Number(slider.value) !== smoothing) slider.value = String(smoothing);
-      setText(value, smoothing === 0 ? t('smoothing.off') : smoothing.toFixed(2));
-      if (axisOf.value !== axis) axisOf.value = axis;
-      log.checked = logarithmic;
-      show(reset, zoom !== null);
-      show(range, zoom !== null);
-      if (zoom)
-        setText(
-          range,
-          t(`range.${axis}`, xText(format, axis, zoom.from), xText(format, axis, zoom.to)),
-        );
-    },
-  };
+export function axisBar(
+  { t, format }: AxisBarPage,
+  { zoom, smoothing, axis, logarithmic }: ChartChoices,
+  choose: (change: Partial<ChartChoices>) => void,
+): TemplateResult {
+  const range = zoom
+    ? t(`range.${axis}`, axisValue(format, axis, zoom.from), axisValue(format, axis, zoom.to))
+    : '';
+  const slide = (event: Event) => choose({ smoothing: Number(inputOf(event).value) });
+  const pickAxis = (event: Event) =>
+    choose({ axis: (event.target as HTMLSelectElement).value as Axis, zoom: null });
+  const toggleLog = (event: Event) => choose({ logarithmic: inputOf(event).checked });
+  return html`<label class="smoothing"
+      >${t('smoothing')}<input
+        id="smoothing"
+        type="range"
+        min="0"
+        max=${MAX_SMOOTHING}
+        step="0.01"
+        .value=${live(String(smoothing))}
+        @input=${slide}
+      /><output for="smoothing"
+        >${smoothing === 0 ? t('smoothing.off') : smoothing.toFixed(2)}</output
+      ></label
+    >
+    <label
+      >${t('axis')}
+      <select id="axis" @change=${pickAxis}>
+        ${AXES.map(
+          (id) =>
+            html`<option value=${id} .selected=${live(id === axis)}>${t(`axis.${id}`)}</option>`,
+        )}
+      </select></label
+    >
+    <label
+      ><input id="logarithmic" type="checkbox" .checked=${live(logarithmic)} @change=${toggleLog} />
+      ${t('logarithmic')}</label
+    >
+    <span class="zoom-text" ?hidden=${!zoom}>${range}</span>
+    <span ?hidden=${!zoom}
+      >${secondaryButton(t('zoom.reset'), () => choose({ zoom: null }))}</span
+    >`;
 }
+
+const inputOf = (event: Event): HTMLInputElement => event.target as HTMLInputElement;

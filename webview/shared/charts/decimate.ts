@@ -3,10 +3,16 @@ export interface Point {
   y: number;
 }
 
-/** The range of steps that is on screen. */
+/** A part of the x axis. */
 export interface Range {
   readonly from: number;
   readonly to: number;
+}
+
+/** x (rising) and y of one curve, of the same length. */
+export interface SeriesPoints {
+  readonly xs: Float64Array;
+  readonly ys: Float64Array;
 }
 
 /** Index of the first x that is at least `value`; xs rise. */
@@ -22,16 +28,14 @@ export function firstAtLeast(xs: ArrayLike<number>, value: number): number {
 }
 
 /**
- * Points to draw of a line over `range`: all of them while they are few, else the lowest and the
- * highest of each pixel column, in their order, so that no spike is lost. One point on either side
- * of the range keeps the line going to the edge. NaN stays where a whole column has no value, and
- * breaks the line there.
- * @param xs rising
- * @param out filled and returned; its points are used again
+ * Points to draw of a curve over `range`: all of them while they are few, otherwise the lowest and
+ * the highest of each pixel column, in their order, so that no spike is lost. One point on either
+ * side of the range continues the curve to the edge. NaN stays where a whole column has no value,
+ * and breaks the curve there.
+ * @param out filled and returned; its points are reused
  */
 export function decimate(
-  xs: Float64Array,
-  ys: Float64Array,
+  { xs, ys }: SeriesPoints,
   range: Range,
   pixels: number,
   out: Point[] = [],
@@ -39,36 +43,23 @@ export function decimate(
   const first = Math.max(0, firstAtLeast(xs, range.from) - 1);
   const end = Math.min(xs.length, firstAtLeast(xs, range.to) + 2);
   const columns = Math.max(1, Math.floor(pixels));
-  out.length =
-    end - first <= 2 * columns
-      ? copy(xs, ys, first, end, out)
-      : thin(xs, ys, first, end, columns, out);
+  const part = { xs: xs.subarray(first, end), ys: ys.subarray(first, end) };
+  out.length = end - first <= 2 * columns ? copy(part, out) : thin(part, columns, out);
   return out;
 }
 
-function copy(
-  xs: Float64Array,
-  ys: Float64Array,
-  first: number,
-  end: number,
-  out: Point[],
-): number {
-  for (let i = first; i < end; i++) put(out, i - first, xs[i]!, ys[i]!);
-  return end - first;
+/** Both return the number of points written. */
+function copy({ xs, ys }: SeriesPoints, out: Point[]): number {
+  for (let i = 0; i < xs.length; i++) put(out, i, xs[i]!, ys[i]!);
+  return xs.length;
 }
 
-function thin(
-  xs: Float64Array,
-  ys: Float64Array,
-  first: number,
-  end: number,
-  columns: number,
-  out: Point[],
-): number {
-  const start = xs[first]!;
+function thin({ xs, ys }: SeriesPoints, columns: number, out: Point[]): number {
+  const end = xs.length;
+  const start = xs[0]!;
   const width = (xs[end - 1]! - start) / columns;
   let n = 0;
-  let i = first;
+  let i = 0;
   for (let column = 0; column < columns && i < end; column++) {
     const limit = column === columns - 1 ? Infinity : start + (column + 1) * width;
     const from = i;
@@ -85,8 +76,9 @@ function thin(
       put(out, n++, xs[from]!, NaN);
       continue;
     }
-    put(out, n++, xs[Math.min(low, high)]!, ys[Math.min(low, high)]!);
-    if (low !== high) put(out, n++, xs[Math.max(low, high)]!, ys[Math.max(low, high)]!);
+    const [left, right] = [Math.min(low, high), Math.max(low, high)];
+    put(out, n++, xs[left]!, ys[left]!);
+    if (left !== right) put(out, n++, xs[right]!, ys[right]!);
   }
   return n;
 }
@@ -96,5 +88,7 @@ function put(out: Point[], index: number, x: number, y: number): void {
   if (point) {
     point.x = x;
     point.y = y;
-  } else out[index] = { x, y };
+  } else {
+    out[index] = { x, y };
+  }
 }

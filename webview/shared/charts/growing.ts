@@ -1,6 +1,6 @@
 import type { RunHistory } from '../../../src/shared/runHistory';
 
-/** Values derived from a run's steps, one a step, computed for new steps only. */
+/** Values derived from a run's steps, one per step, computed for new steps only. */
 export class GrowingColumn {
   private values = new Float64Array(1024);
   private count = 0;
@@ -10,8 +10,9 @@ export class GrowingColumn {
   private next: (step: number) => number = () => NaN;
 
   /**
-   * A view that is valid until the next call. `begin` gives what computes the value of each step by
-   * its index, in order; it is asked anew when what was computed no longer holds.
+   * A view that is valid until the next call. `begin` returns a function that computes the value of
+   * each step by its index, in order; it is called again when earlier values are void, because the
+   * history, its revision or `setting` differs.
    */
   update(
     history: RunHistory,
@@ -23,13 +24,11 @@ export class GrowingColumn {
       history.revision !== this.revision ||
       setting !== this.setting
     ) {
-      [this.history, this.revision, this.setting, this.count, this.next] = [
-        history,
-        history.revision,
-        setting,
-        0,
-        begin(),
-      ];
+      this.history = history;
+      this.revision = history.revision;
+      this.setting = setting;
+      this.count = 0;
+      this.next = begin();
     }
     if (history.length > this.values.length) this.grow(history.length);
     for (; this.count < history.length; this.count++)

@@ -21,25 +21,26 @@ Chart.register(LineController, LineElement, PointElement, LinearScale, Logarithm
  */
 const AXIS_WIDTH = 62;
 
-/** Room above and below the lines, as a share of their height. */
+/** Space above and below the lines, as a share of their height. */
 const GRACE = 0.05;
 
-/** Points at the edge are drawn whole. */
-const POINT_ROOM = 8;
+/** Pixels around the plot area in which points at its edge are still drawn. */
+const POINT_MARGIN = 8;
 
-interface Labels {
+/** Texts below and beside the ticks. */
+export interface AxisLabels {
   value(value: number): string;
   x(x: number): string;
 }
 
-/** One chart.js chart that is fed with as many points as it has pixels. */
+/** A chart.js chart that gets no more points than it has pixels for. */
 export class LineChart<Id extends string> {
   private readonly chart: Chart<'line', Point[]>;
 
   constructor(
     canvas: HTMLCanvasElement,
     private readonly spec: Curves<Id>,
-    labels: Labels,
+    labels: AxisLabels,
     onResize: () => void,
   ) {
     this.chart = new Chart<'line', Point[]>(canvas, configuration(spec, labels, onResize));
@@ -55,10 +56,7 @@ export class LineChart<Id extends string> {
     return this.chart.chartArea;
   }
 
-  /**
-   * Not with update('none'): that leaves the points with the options of the first time. There are
-   * no animations anyway.
-   */
+  /** update('none') would keep the point options of the first drawing; there are no animations. */
   draw(lines: LineSource<Id>, range: Range, logarithmic: boolean): void {
     this.scaleValues(logarithmic);
     const scale = this.chart.options.scales!['x']!;
@@ -66,18 +64,17 @@ export class LineChart<Id extends string> {
     scale.max = range.to;
     const pixels = Math.max(100, this.chart.width - AXIS_WIDTH);
     this.spec.series.forEach((series, i) => {
-      const { xs, ys } = lines.of(series.id);
       const dataset = this.chart.data.datasets[i]!;
-      decimate(xs, ys, range, pixels, dataset.data);
+      decimate(lines.of(series.id), range, pixels, dataset.data);
       dataset.pointRadius = pointRadius(series, dataset.data.length);
-      dataset.clip = dataset.pointRadius > 0 ? POINT_ROOM : 0;
+      dataset.clip = dataset.pointRadius > 0 ? POINT_MARGIN : 0;
     });
     this.keepAboveZero(logarithmic);
     this.spaceTicks();
     this.chart.update();
   }
 
-  /** Room below 0 for what is never below it puzzles. */
+  /** An axis that goes below 0 for values that never do would puzzle. */
   private keepAboveZero(logarithmic: boolean): void {
     const { low, high } = this.values();
     const scale = this.chart.options.scales!['y']!;
@@ -96,7 +93,7 @@ export class LineChart<Id extends string> {
     return { low, high };
   }
 
-  /** chart.js makes a scale anew when its type changes. */
+  /** chart.js creates a new scale when its type changes. */
   private scaleValues(logarithmic: boolean): void {
     const type = logarithmic ? 'logarithmic' : 'linear';
     const scale = this.chart.options.scales!['y']!;
@@ -149,12 +146,13 @@ export class LineChart<Id extends string> {
   }
 }
 
-/** Alone, a point has no line to show it. */
+/** A single point has no line that shows it. */
 function pointRadius(series: SeriesSpec<string>, count: number): number {
-  return count === 1 ? 3 : series.points && count <= 60 ? 3.5 : 0;
+  if (count === 1) return 3;
+  return series.points && count <= 60 ? 3.5 : 0;
 }
 
-/** Later lines lie on earlier ones. */
+/** Later lines are drawn over earlier ones. */
 function datasetOf(series: SeriesSpec<string>, index: number): ChartDataset<'line', Point[]> {
   return {
     data: [],
@@ -174,7 +172,7 @@ function datasetOf(series: SeriesSpec<string>, index: number): ChartDataset<'lin
 
 function configuration(
   spec: Curves<string>,
-  labels: Labels,
+  labels: AxisLabels,
   onResize: () => void,
 ): ChartConfiguration<'line', Point[]> {
   return {

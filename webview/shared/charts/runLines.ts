@@ -1,24 +1,18 @@
 import { isScoreName, type ScoreName, type SeriesId } from '../../../src/shared/metrics/table';
 import type { RunHistory } from '../../../src/shared/runHistory';
 import { AXES, type Axis } from '../../../src/shared/pages/dashboard/protocol';
-import { firstAtLeast, type Range } from './decimate';
+import { firstAtLeast, type Range, type SeriesPoints } from './decimate';
 import { GrowingColumn } from './growing';
 import { SmoothedLoss } from './smooth';
 
-/** x rising and y of one line, of the same length. */
-export interface Line {
-  readonly xs: Float64Array;
-  readonly ys: Float64Array;
-}
-
-/** What a chart draws: its lines by their names. */
+/** Curves by their names. */
 export interface LineSource<Id extends string> {
-  of(id: Id): Line;
-  /** The value at x; NaN where there is none. */
+  of(id: Id): SeriesPoints;
+  /** The value at x; NaN without one. */
   at(id: Id, x: number): number;
 }
 
-/** The lines of one run, from its history as it is, over its steps, its tokens or its seconds. */
+/** The curves of one run along its steps, its tokens or its seconds; the history is not copied. */
 export class RunLines implements LineSource<SeriesId> {
   private readonly smoothed = new SmoothedLoss();
   private readonly places = new GrowingColumn();
@@ -27,7 +21,7 @@ export class RunLines implements LineSource<SeriesId> {
 
   constructor(private history: RunHistory) {}
 
-  /** Differs when a value may differ. */
+  /** Another text whenever a value may have changed. */
   get version(): string {
     return [
       this.history.length,
@@ -44,17 +38,17 @@ export class RunLines implements LineSource<SeriesId> {
     this.axis = axis;
   }
 
-  /** From the first to the last place of any line; 0 to 1 while there is none. */
+  /** From the first to the last x of any curve; 0 to 1 without any. */
   extent(): Range {
-    const { xs } = this.measured('validation');
+    const { xs } = this.evaluated('validation');
     const steps = this.stepPlaces();
     const from = Math.min(xs[0] ?? Infinity, steps[0] ?? Infinity);
     const to = Math.max(xs.at(-1) ?? 0, steps.at(-1) ?? 0);
     return Number.isFinite(from) ? { from, to: Math.max(to, from + 1) } : { from: 0, to: 1 };
   }
 
-  of(id: SeriesId): Line {
-    if (isMeasured(id)) return this.measured(id);
+  of(id: SeriesId): SeriesPoints {
+    if (isEvaluated(id)) return this.evaluated(id);
     return {
       xs: this.stepPlaces(),
       ys:
@@ -64,15 +58,15 @@ export class RunLines implements LineSource<SeriesId> {
     };
   }
 
-  /** Of what evaluations measure the last value until then. */
+  /** For what evaluations measure, the last value until then. */
   at(id: SeriesId, x: number): number {
     const { xs, ys } = this.of(id);
     const next = firstAtLeast(xs, x);
     if (xs[next] === x) return ys[next]!;
-    return isMeasured(id) && next > 0 ? ys[next - 1]! : NaN;
+    return isEvaluated(id) && next > 0 ? ys[next - 1]! : NaN;
   }
 
-  /** Where each step stands: its number, the tokens until then, the seconds until then. */
+  /** x of each step: its number, the tokens until then, or the seconds until then. */
   private stepPlaces(): Float64Array {
     if (this.axis === 'step') return this.history.column('step');
     const field = this.axis === 'tokens' ? 'tokens' : 'elapsed';
@@ -81,21 +75,21 @@ export class RunLines implements LineSource<SeriesId> {
       return (i) => {
         const value = this.history.column(field)[i]!;
         if (field === 'tokens') last += Number.isFinite(value) ? value : 0;
-        // a line that holds no time stands where the one before does
+        // a line without a time has that of the one before
         else last = value > last ? value : last;
         return last;
       };
     });
   }
 
-  /** Where a step stands; what belongs to it, such as its evaluation, stands there too. */
+  /** x of a step, and of what belongs to it, such as its evaluation. */
   placeOf(step: number): number {
     if (this.axis === 'step') return step;
     const index = firstAtLeast(this.history.column('step'), step + 1) - 1;
     return index < 0 ? 0 : this.stepPlaces()[index]!;
   }
 
-  private measured(id: 'validation' | ScoreName): Line {
+  private evaluated(id: 'validation' | ScoreName): SeriesPoints {
     const evals = this.history.lines.filter((line) => line.kind === 'eval');
     return {
       xs: Float64Array.from(evals, (line) => this.placeOf(line.step)),
@@ -106,5 +100,5 @@ export class RunLines implements LineSource<SeriesId> {
   }
 }
 
-const isMeasured = (id: SeriesId): id is 'validation' | ScoreName =>
+const isEvaluated = (id: SeriesId): id is 'validation' | ScoreName =>
   id === 'validation' || isScoreName(id);

@@ -2,6 +2,7 @@ import * as v from 'valibot';
 import type { MetricLine, StepColumns } from '../../metrics/lines';
 import { asMetricLine } from '../../metrics/parse';
 import { STEP_FIELDS } from '../../metrics/table';
+import { checked } from '../../parsed';
 import type { RunRecord } from '../../run';
 import { type HostMessage, type PageMessage } from './protocol';
 import { isObject } from '../../values';
@@ -149,7 +150,7 @@ const columnsSchema = v.custom<StepColumns>((value) => {
 const LinkSchema = v.picklist(['engine', 'folder', 'untrusted', 'ended']);
 const RequestSchema = v.picklist(['pause', 'resume', 'stop']);
 
-const HostMessageSchema = v.variant('kind', [
+const HostMessageVariants = v.variant('kind', [
   v.object({
     kind: v.literal('snapshot'),
     run: orNull(recordSchema),
@@ -190,17 +191,15 @@ const PageMessageSchema = v.variant('kind', [
   v.object({ kind: v.literal('trouble'), message: text }),
 ]);
 
+/** Messages of the host; of a run's record only what pages use is checked. */
+export const DashboardHostMessageSchema = HostMessageVariants as unknown as v.GenericSchema<
+  unknown,
+  HostMessage
+>;
+
 /** What the host sent, or why it is not a message. */
-export const asHostMessage = (value: unknown) => checked<HostMessage>(HostMessageSchema, value);
+export const asHostMessage = (value: unknown) => checked(DashboardHostMessageSchema, value);
 
 /** What the page sent, or why it is not a message. */
-export const asPageMessage = (value: unknown) => checked<PageMessage>(PageMessageSchema, value);
-
-type Checked<T> = { readonly message: T } | { readonly fault: string };
-
-function checked<T>(schema: v.GenericSchema, value: unknown): Checked<T> {
-  const result = v.safeParse(schema, value);
-  if (result.success) return { message: result.output as T };
-  const issue = result.issues[0];
-  return { fault: `${v.getDotPath(issue) ?? 'message'}: ${issue.message}` };
-}
+export const asPageMessage = (value: unknown) =>
+  checked(PageMessageSchema as unknown as v.GenericSchema<unknown, PageMessage>, value);

@@ -21,7 +21,7 @@ const dashboardMessage = v.custom<HostMessage>(
   'not a message of a run',
 );
 
-const HostMessageSchema = v.variant('kind', [
+export const OverlayHostMessageSchema = v.variant('kind', [
   /** All runs there are, in their order; the page forgets others. */
   v.object({
     kind: v.literal('runs'),
@@ -32,7 +32,7 @@ const HostMessageSchema = v.variant('kind', [
   }),
   v.object({ kind: v.literal('of'), dir: text, message: dashboardMessage }),
 ]);
-export type OverlayHostMessage = v.InferOutput<typeof HostMessageSchema>;
+export type OverlayHostMessage = v.InferOutput<typeof OverlayHostMessageSchema>;
 
 const PageMessageSchema = v.variant('kind', [
   v.object({ kind: v.literal('ready') }),
@@ -62,7 +62,7 @@ const PageStateSchema = v.object({
 export type OverlayPageState = v.InferOutput<typeof PageStateSchema>;
 
 /** Undefined for what is none. */
-export const asOverlayHostMessage = parsed(HostMessageSchema);
+export const asOverlayHostMessage = parsed(OverlayHostMessageSchema);
 export const asOverlayPageMessage = parsed(PageMessageSchema);
 export const asOverlayPageState = parsed(PageStateSchema);
 export const asOverlaySubject = parsed(SubjectSchema);

@@ -1,0 +1,93 @@
+import type { EngineProgress, EngineStatus } from '../../src/shared/engineProtocol';
+import type {
+  HostMessage,
+  LogMessage,
+  PageMessage,
+  PageState,
+  RunLink,
+  RunRequest,
+} from '../../src/shared/pages/dashboard/protocol';
+import type { StringKey } from '../../src/shared/pages/dashboard/strings';
+import { ENDED_STATES, type RunRecord } from '../../src/shared/run';
+import { RunHistory } from '../../src/shared/runHistory';
+import type { Page } from '../shared/page';
+
+/** What the page shows. `history` grows in place; everything else is replaced. */
+export interface DashboardState {
+  /** False until the first snapshot. */
+  readonly loaded: boolean;
+  readonly run: RunRecord | null;
+  readonly status: EngineStatus;
+  readonly progress: EngineProgress | null;
+  readonly link: RunLink;
+  readonly history: RunHistory;
+  readonly log: readonly LogMessage[];
+  /** A request to the engine that is not answered yet. */
+  readonly pending: RunRequest | null;
+  readonly choices: PageState;
+}
+
+export type DashboardPage = Page<DashboardState, PageMessage, StringKey>;
+
+const LOG_KEPT = 200;
+
+export function initialDashboard(choices: PageState): DashboardState {
+  return {
+    loaded: false,
+    run: null,
+    progress: null,
+    link: 'folder',
+    log: [],
+    pending: null,
+    choices,
+    status: { state: 'preparing', step: 0, total_steps: null, seconds_left: null, error: null },
+    history: new RunHistory(),
+  };
+}
+
+export function reduceDashboard(state: DashboardState, message: HostMessage): DashboardState {
+  switch (message.kind) {
+    case 'snapshot': {
+      const { run, status, progress, link, steps, lines } = message;
+      const history = new RunHistory(steps, lines);
+      // The whole log follows each snapshot.
+      return { ...state, loaded: true, log: [], run, status, progress, link, history };
+    }
+    case 'append':
+      for (const line of message.lines) state.history.append(line);
+      return state;
+    case 'status':
+      return { ...state, status: message.status, link: message.link };
+    case 'progress':
+      return { ...state, progress: message.progress };
+    case 'run':
+      return { ...state, run: message.run };
+    case 'log':
+      return { ...state, log: [...state.log, message].slice(-LOG_KEPT) };
+    case 'answered':
+      return { ...state, pending: state.pending === message.request ? null : state.pending };
+  }
+}
+
+/** Keeps a choice of the user through reloads and shows it. */
+export const choose = (
+  { state, change }: DashboardPage,
+  choice: Partial<Omit<PageState, 'runDir'>>,
+): void => change({ choices: { ...state.choices, ...choice } });
+
+export const hasEnded = ({ status }: DashboardState): boolean => ENDED_STATES.has(status.state);
+
+export const totalSteps = ({ status, run }: DashboardState): number | null =>
+  status.total_steps ?? run?.total_steps ?? null;
+
+/** The status may come before the last lines, or the lines before the status. */
+export const currentStep = ({ status, history }: DashboardState): number =>
+  Math.max(status.step, history.lastStep);
+
+/** Values that differ whenever lines were added to a history or taken back. */
+export const historyKey = (history: RunHistory): readonly unknown[] => [
+  history,
+  history.revision,
+  history.length,
+  history.lines.length,
+];
