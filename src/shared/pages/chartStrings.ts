@@ -3,7 +3,7 @@ export const CHART_STRINGS = {
   smoothing: 'Smoothing',
   'smoothing.off': 'off',
   logarithmic: 'Logarithmic loss',
-  axis: 'Along',
+  axis: 'X axis',
   'axis.step': 'Step',
   'axis.tokens': 'Tokens',
   'axis.time': 'Time',
@@ -17,7 +17,8 @@ export const CHART_STRINGS = {
   'chart.save': 'Save as picture: {0}',
   'chart.value': '{0} {1}',
   'chart.empty': 'No values yet',
-  'chart.keys': 'Arrow keys move along the values, plus and minus zoom, Escape shows all.',
+  'chart.keys':
+    'Use the arrow keys to move along the values, plus and minus to zoom, Escape to show all.',
   copyMarkdown: 'Copy as Markdown',
 } as const;
 

@@ -222,7 +222,7 @@ test("modules in one adapter alone, ranks and a base's numbers are shown as such
 test('what is equal is said so, and a message that is none is reported, not shown', async () => {
   const { page, close } = await open(equal);
   await eventually(async () =>
-    assert.match(await page.locator('.words').innerText(), /Both do the same/),
+    assert.match(await page.locator('.words').innerText(), /Both adapters are equal/),
   );
   await page.getByText('Open as Text Diff').click();
   await eventually(async () =>
@@ -238,7 +238,7 @@ test('what is equal is said so, and a message that is none is reported, not show
   );
   await page.waitForFunction(() => window.sent.some((message) => message.kind === 'trouble'));
   await eventually(async () =>
-    assert.match(await page.locator('.words').innerText(), /Both do the same/),
+    assert.match(await page.locator('.words').innerText(), /Both adapters are equal/),
   );
   await close();
 });

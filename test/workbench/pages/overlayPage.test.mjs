@@ -165,8 +165,8 @@ test('runs that begin later are added, and those that wait are told', async () =
   const shown = await pages.open();
   const { page } = shown;
   await tell(page, [], 5);
-  await page.getByText('No run of the sweep has begun yet.').waitFor();
-  await page.getByText('5 more wait for their turn.').waitFor();
+  await page.getByText('No run of the sweep has started yet.').waitFor();
+  await page.getByText('5 more are queued.').waitFor();
   await tell(page, [1], 4);
   await page.evaluate(sendRun, { steps: 20, dir: dirOf(1), r: 1 });
   await page.locator('.runs tbody tr', { hasText: 'Running' }).waitFor();

@@ -63,7 +63,7 @@ for (const theme of THEMES) {
     await assertAccessible(page);
     await tell(page, state(READY));
     await answer(page, TEXTS);
-    await page.getByText('8 tokens, 4 tokens/s · the same as the base').waitFor();
+    await page.getByText('8 tokens, 4 tokens/s · same as the base model').waitFor();
     await eventually(async () =>
       assert.match((await page.locator('mark').allInnerTexts()).join(' '), /--soft HEAD~1/),
     );
@@ -136,7 +136,7 @@ test('stops, tells of an answer that failed, takes an adapter out, copies, and b
   await tell(page, { kind: 'failed', id: columns[1].id, message: 'The prompt has 900 tokens.' });
   await page.getByText('stopped after 3 tokens').waitFor();
   await page.getByText('The prompt has 900 tokens.').waitFor();
-  await page.getByRole('button', { name: 'Take Plain words to git out' }).click();
+  await page.getByRole('button', { name: 'Remove Plain words to git' }).click();
   await eventually(async () =>
     assert.deepEqual(await sent(page, 'removeAdapter'), [{ kind: 'removeAdapter', adapter: 0 }]),
   );

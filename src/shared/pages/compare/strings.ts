@@ -10,12 +10,12 @@ export const COMPARE_STRINGS = {
   curves: 'Overlay Curves',
   openDiff: 'Open as Text Diff',
 
-  'words.equal': 'Both do the same: every update is equal within the rounding of f32.',
+  'words.equal': 'Both adapters are equal: every update is the same within float32 rounding.',
   'words.different':
     '{0} changes the model by ‖dW‖ = {1}, {2} by {3}. The difference of the two has the norm {4}, {5} of the larger one.',
   'words.same': 'They point the same way (cosine {0}).',
-  'words.apart': 'They have little to do with each other (cosine {0}).',
-  'words.partly': 'They agree in part (cosine {0}).',
+  'words.apart': 'They are nearly unrelated (cosine {0}).',
+  'words.partly': 'They partly agree (cosine {0}).',
   'words.against': 'They work against each other (cosine {0}).',
   'words.only': 'Only in {0}: {1} modules.',
   'words.intruders':
@@ -24,7 +24,7 @@ export const COMPARE_STRINGS = {
   'tile.a': 'A: {0}',
   'tile.b': 'B: {0}',
   'tile.norm': '‖dW‖ {0}',
-  'tile.rank': 'rank {0} paid for, {1} used on average',
+  'tile.rank': 'rank {0}, of which {1} is used on average',
   'tile.cosine': 'Cosine',
   'tile.difference': '‖dW(A) − dW(B)‖',
   'tile.share': '{0} of the larger one',
@@ -39,8 +39,9 @@ export const COMPARE_STRINGS = {
   'map.layer': 'Layer',
   'map.other': 'Other',
   'map.cell': '{0}: {1} {2}',
-  'map.absent': 'not in both',
-  'map.hint': 'Arrow keys move, and the module’s spectrum is shown beside.',
+  'map.absent': 'not in both adapters',
+  'map.hint':
+    'Use the arrow keys to move between modules; the chart beside the map shows their singular values.',
   'map.scale': 'Colours from {0} to {1}',
 
   'quantity.norm_a': '‖dW‖ of A',
@@ -54,20 +55,19 @@ export const COMPARE_STRINGS = {
   'quantity.used_a': 'Rank used by A',
   'quantity.used_b': 'Rank used by B',
   'about.norm': 'How strongly the adapter changes the layer (Frobenius norm of s·BA).',
-  'about.relative': 'How strongly, beside the weight that it changes.',
+  'about.relative': 'How strongly, relative to the weight that it changes.',
   'about.cosine': '1: the same direction, 0: nothing in common, −1: the opposite.',
-  'about.difference': '‖dW(A) − dW(B)‖ beside the larger of the two norms.',
+  'about.difference': '‖dW(A) − dW(B)‖ relative to the larger of the two norms.',
   'about.overlap':
     'Share of the smaller subspace of singular vectors that lies in the larger one; random subspaces of this size share {0} on average.',
-  'about.used':
-    'Effective rank: how many directions carry the update, of those that were paid for.',
+  'about.used': 'Effective rank: how many of the adapter’s directions carry the update.',
 
   'spectrum.of': 'Singular values of {0}',
   'spectrum.axis': 'Direction',
   'spectrum.alt': 'Singular values, largest first. A: {0}. B: {1}.',
   'spectrum.used': '{0}: rank {1}, effective {2}; {3} directions hold 90 % of ‖dW‖², {4} hold 99 %',
   'spectrum.shared': 'Shared directions: output {0} (random {1}), input {2} (random {3})',
-  'spectrum.amplification': 'Amplification of what was weak in W: {0} by A, {1} by B',
+  'spectrum.amplification': 'Amplification of weak directions of W: {0} by A, {1} by B',
   'spectrum.absent': '{0} does not change this module.',
 
   table: 'All modules',
@@ -83,10 +83,10 @@ export const COMPARE_STRINGS = {
   'column.used_b': 'Used B',
   'column.left': 'Shared out',
   'column.right': 'Shared in',
-  trained: 'Trained whole: {0}',
+  trained: 'Trained in full: {0}',
   'trained.same': 'the same',
   'trained.differs': 'differs by {0}',
-  'trained.other': 'only in one, or of another shape',
+  'trained.other': 'only in one adapter, or of different shapes',
   failed: 'The comparison failed',
 } as const;
 

@@ -11,7 +11,7 @@ export const DASHBOARD_STRINGS = {
   loading: 'Loading the run…',
 
   'phase.starting': 'Starting the engine…',
-  'phase.preparing': 'Getting ready to train…',
+  'phase.preparing': 'Preparing the training…',
   'phase.reading data': 'Reading the data',
   'phase.loading model': 'Loading the model',
   'phase.training': 'Training',
@@ -20,13 +20,13 @@ export const DASHBOARD_STRINGS = {
   'phase.saving': 'Saving',
   'phase.fraction': '{0}, {1}',
 
-  'link.folder': 'The engine does not answer; following the run’s folder.',
+  'link.folder': 'The engine does not respond. The page shows what is in the run’s folder.',
   'link.untrusted':
-    'This workspace is not trusted: the run is shown from its files, and cannot be paused or stopped here.',
+    'This workspace is not trusted. The run is shown from its files and cannot be paused or stopped here.',
   'interrupted.words':
-    'The engine ended without a word at step {0}. Resume Run goes on from the last checkpoint, at step {1}.',
+    'The engine ended unexpectedly at step {0}. Resume Run continues from the last checkpoint, at step {1}.',
   'interrupted.none':
-    'The engine ended without a word at step {0}, before the first checkpoint. Resume Run begins anew.',
+    'The engine ended unexpectedly at step {0}, before the first checkpoint. Resume Run starts from the beginning.',
 
   pause: 'Pause',
   resume: 'Resume',
@@ -38,7 +38,7 @@ export const DASHBOARD_STRINGS = {
   showLog: 'Show Log',
   copyError: 'Copy Error',
   actions: 'Run actions',
-  stopHint: 'End after this step; the adapter so far is kept',
+  stopHint: 'Stop after this step and keep the adapter trained so far',
 
   'head.step': 'Step {0} of {1}',
   'head.stepOpen': 'Step {0}',
@@ -65,34 +65,34 @@ export const DASHBOARD_STRINGS = {
   tiles: 'Key numbers',
   none: '–',
 
-  'parameters.words': '{0} of {1} parameters train ({2}).',
+  'parameters.words': '{0} of {1} parameters are trained ({2}).',
   'parameters.why':
     'A d × d matrix has d² numbers; its adapter of rank r trains 2·d·r. Here r = {0}, and all d² stay frozen.',
   'parameters.full':
-    'Full tuning: every weight is trained, with its gradient and two moments of AdamW beside it. An adapter of rank r would train 2·d·r numbers of each d × d matrix.',
+    'Full fine-tuning: every weight is trained, and needs a gradient and two AdamW moments in memory. An adapter of rank r would train 2·d·r numbers of each d × d matrix.',
 
   'health.nan':
-    'The loss is not a number since step {0}: the run has diverged. A lower learning rate usually helps.',
+    'The loss has been NaN since step {0}: the run has diverged. A lower learning rate usually helps.',
   'health.exploding':
-    'The gradient norm jumped to {1} at step {0}, where {2} was usual: a lower learning rate or max_grad_norm, or a look at the rows of that step, usually helps.',
+    'The gradient norm jumped from about {2} to {1} at step {0}. Lower the learning rate or max_grad_norm, and check the rows of that step.',
   'health.climbing':
-    'The training loss rises: from {1} about step {0} to {2} now. A lower learning rate usually helps.',
+    'The training loss is rising, from {1} around step {0} to {2} now. A lower learning rate usually helps.',
   'health.zeroRate':
-    'The learning rate is 0 since step {0}: nothing is learnt any more. Look at lr_scheduler_type, num_train_epochs and max_steps.',
+    'The learning rate has been 0 since step {0}, so the model no longer learns. Check lr_scheduler_type, num_train_epochs and max_steps.',
   'health.unlabelled':
-    '{0} steps had no token to learn, the first at step {1}: look at “labels” in the recipe, and whether answers are cut away by max_length.',
+    '{0} steps had no labelled tokens, the first at step {1}. Check “labels” in the recipe, and whether max_length cuts off the answers.',
   'health.rising':
-    'The validation loss rises since step {0}: the adapter learns the examples by heart. The best one is kept as Best adapter; stop here, or take fewer epochs or more examples.',
+    'The validation loss has been rising since step {0}: the adapter is overfitting. The best one is kept as Best adapter. Stop here, or train with fewer epochs or more examples.',
   'health.worse':
-    'The validation loss ({0}) is above that of the base model ({1}): a lower learning rate, or rows more like those held out, usually helps.',
+    'The validation loss ({0}) is higher than that of the base model ({1}). A lower learning rate, or training rows more like the validation rows, usually helps.',
   'health.noValidation':
-    'There is no validation set: whether the adapter helps on unseen examples cannot be told. validation_split holds some rows out.',
+    'Without a validation set, there is no measure of how the adapter does on unseen examples. Set validation_split to hold out some rows.',
   'health.clipped':
-    'The gradients of each of the last {0} steps were clipped: the norm is above max_grad_norm, {1}. A lower learning rate does the same more evenly.',
+    'The gradients of the last {0} steps were all clipped: their norm is above max_grad_norm ({1}). A lower learning rate has the same effect more evenly.',
   notes: 'Notes on this run',
 
   'error.title': 'The run failed',
-  'error.trouble': 'Something is wrong with this run',
+  'error.trouble': 'There is a problem with this run',
   'error.more': '{0} more in the log.',
   'error.detail': 'Technical details',
 
@@ -102,7 +102,7 @@ export const DASHBOARD_STRINGS = {
   'markdown.value': 'Value',
   'markdown.state': 'State',
   'chart.loss': 'Loss',
-  'chart.score': 'On the validation set',
+  'chart.score': 'Validation scores',
   'chart.learning_rate': 'Learning rate',
   'chart.grad_norm': 'Gradient norm',
   'chart.tokens_per_second': 'Tokens per second',
@@ -116,7 +116,7 @@ export const DASHBOARD_STRINGS = {
   'series.rmse': 'root mean squared error',
   'series.pearson': 'correlation',
   'series.cosine': 'cosine of pairs',
-  'series.retrieval': 'own partner nearest',
+  'series.retrieval': 'nearest neighbour is the partner',
   'series.learning_rate': 'rate',
   'series.grad_norm': 'norm',
   'series.tokens_per_second': 'tokens/s',
@@ -126,8 +126,8 @@ export const DASHBOARD_STRINGS = {
   'mark.checkpoint': 'checkpoint',
   'chart.asTable': 'Show as table: {0}',
   'chart.asChart': 'Show as chart: {0}',
-  'table.last': 'The last {0} of {1} rows; Export CSV has all.',
-  'table.all': '{0} rows, the newest first.',
+  'table.last': 'The last {0} of {1} rows. Export CSV saves all of them.',
+  'table.all': '{0} rows, newest first.',
 
   'tab.samples': 'Samples',
   'tab.batch': 'First Batch',
@@ -141,14 +141,15 @@ export const DASHBOARD_STRINGS = {
   'samples.earlier': 'Earlier steps ({0})',
   'samples.prompt': 'Prompt',
   'samples.empty': '(nothing)',
-  'samples.wait': 'Sample completions appear here: first the base model’s, then every {0} steps.',
+  'samples.wait':
+    'Sample completions appear here: first those of the base model, then new ones every {0} steps.',
   'samples.off': 'Samples are switched off in the recipe (sample_steps is 0).',
   'samples.none': 'This run wrote no sample completions.',
 
   'batch.words':
-    'The first rows as the model reads them. Marked: what is learnt. The rest is only given.',
+    'The first rows as the model reads them. Highlighted text is trained on; the rest is context.',
   'batch.line': 'Line {0}',
-  'batch.none': 'No row has been read yet.',
+  'batch.none': 'No rows have been read yet.',
 
   'event.step': 'Step',
   'event.what': 'Event',
@@ -157,27 +158,27 @@ export const DASHBOARD_STRINGS = {
   'event.started': 'Training started',
   'event.checkpoint': 'Checkpoint saved',
   'event.resume': 'Resumed',
-  'event.resume.detail': 'went on from the checkpoint of this step',
+  'event.resume.detail': 'continued from the checkpoint of this step',
   'event.best': 'Best validation loss',
   'event.warn': 'Warning',
   'event.error': 'Error',
-  'event.none': 'Nothing has happened yet.',
+  'event.none': 'No events yet.',
 
   'recipe.base': 'Base model',
   'recipe.base.value': '{0} ({1}, {2} parameters)',
   'recipe.adapter': 'Adapter',
   'recipe.adapter.value': 'r {0}, lora_alpha {1}, {2}',
   'recipe.method': 'Method',
-  'recipe.method.full': 'Full tuning: every weight of the base is trained',
+  'recipe.method.full': 'Full fine-tuning: every weight of the base model is trained',
   'recipe.data': 'Examples',
   'recipe.data.value': '{0} for training, {1} for validation',
   'recipe.tokens': 'Tokens',
-  'recipe.tokens.value': '{0}, of which {1} carry a label',
+  'recipe.tokens.value': '{0}, of which {1} are labelled',
   'recipe.fingerprint': 'Base files',
   'recipe.runtime': 'Runtime',
   'recipe.file': 'Recipe file',
   'recipe.commit': 'Git commit',
-  'recipe.text': 'The recipe with every default filled in',
+  'recipe.text': 'The recipe with all defaults filled in',
   'recipe.wait': 'The recipe appears here once the engine has read it.',
 } as const;
 

@@ -13,7 +13,7 @@ export const INSPECT_STRINGS = {
   tensors: 'Tensors',
   filter: 'Filter tensors by name',
   count: '{0} of {1} tensors',
-  more: 'Only the first {0} are shown: filter for the others.',
+  more: 'Only the first {0} are shown. Use the filter to find others.',
   'column.name': 'Name',
   'column.dtype': 'Type',
   'column.shape': 'Shape',
@@ -30,7 +30,7 @@ export const INSPECT_STRINGS = {
   zeros: 'Zeros',
   notNumbers: 'NaN or infinite',
   histogram: 'Histogram',
-  'histogram.alt': 'How the values lie between {0} and {1}; most of them around {2}',
+  'histogram.alt': 'Distribution of the values from {0} to {1}; most are around {2}',
 } as const;
 
 export type InspectStrings = Readonly<Record<keyof typeof INSPECT_STRINGS, string>>;

@@ -10,7 +10,7 @@ export const OVERLAY_STRINGS = {
 
   loading: 'Loading the runs…',
   none: '–',
-  empty: 'No run of the sweep has begun yet.',
+  empty: 'No run of the sweep has started yet.',
   chart: 'Curves',
   'chart.label': '{0} of {1} runs, a line chart. {2}',
   show: 'Show',
@@ -21,15 +21,15 @@ export const OVERLAY_STRINGS = {
   'quantity.grad_norm': 'Gradient norm',
   'quantity.tokens_per_second': 'Tokens per second',
   'quantity.memory': 'Memory',
-  legend: 'Runs: a press hides or shows one',
-  waiting: '{0} more wait for their turn.',
+  legend: 'Runs: press one to hide or show it',
+  waiting: '{0} more are queued.',
 
   'sweep.words': 'How low can the rank go?',
   'sweep.enough':
     'r = {0} is enough: its best validation loss, {1}, is within {2} of the lowest, {3} at r = {4}.',
   'sweep.more':
     'Higher ranks still help: r = {0} has the lowest validation loss, {1}, and no lower rank comes within {2} of it.',
-  'sweep.early': 'Once two runs have validation losses, what rank is enough stands here.',
+  'sweep.early': 'The answer appears here once two runs have a validation loss.',
 
   table: 'Table',
   'column.run': 'Run',

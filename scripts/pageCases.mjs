@@ -1,0 +1,162 @@
+// Canned data for `npm run pages`: for each page its cases, with what the host puts into the page
+// and a script that sends messages as the host would.
+import { execFileSync } from 'node:child_process';
+import path from 'node:path';
+import { tsImport } from 'tsx/esm/api';
+import { sendRun } from '../test/workbench/pages/sendRun.mjs';
+
+const root = path.resolve(import.meta.dirname, '..');
+const fixture = (name) => path.join(root, 'test/fixtures', name);
+const source = (name) => tsImport(`../src/${name}`, import.meta.url);
+
+const send = (message) => `window.postMessage(${JSON.stringify(message)}, '*');`;
+const run = (options) => `(${sendRun})(${JSON.stringify(options)});`;
+
+/** A run that gets a step each half second. */
+const growing = (options) => `${run(options)}
+  let step = ${options.steps};
+  setInterval(() => {
+    step += 1;
+    window.postMessage({ kind: 'append', lines: [window.stepLine(step)] }, '*');
+  }, 500);`;
+
+const failure = {
+  area: 'data',
+  message: 'Row 12 of train.jsonl has no “messages”.',
+  place: { file: 'data/train.jsonl', line: 12 },
+  fix: 'Add the key, or remove the row.',
+};
+
+const onRun = (script) => ({ facts: { 'run-dir': '/runs/tiny' }, script });
+
+const dashboard = {
+  running: onRun(() => growing({ steps: 120 })),
+  finished: onRun(() => run({ steps: 300, state: 'completed' })),
+  failed: onRun(() => run({ steps: 40, state: 'failed', error: failure })),
+  preparing: onRun(() =>
+    run({
+      steps: 0,
+      state: 'preparing',
+      evaluations: false,
+      progress: { phase: 'loading model', fraction: 0.4 },
+    }),
+  ),
+};
+
+const RANKS = [1, 2, 4, 8, 16];
+const sweep = {
+  facts: { subject: JSON.stringify({ kind: 'sweep', folder: '/sweeps/git' }) },
+  script: () => {
+    const runs = RANKS.map((r) => ({ dir: `/runs/r${r}`, name: `git r ${r}` }));
+    const list = { kind: 'runs', title: 'Ranks of git', sweep: true, waiting: 0, runs };
+    const each = RANKS.map((r) =>
+      run({ steps: 200, state: 'completed', dir: `/runs/r${r}`, r, above: 0.8 / r }),
+    );
+    return [send(list), ...each].join('\n');
+  },
+};
+
+const playgroundState = (phase) => ({
+  kind: 'state',
+  base: 'tiny',
+  adapters: [{ path: '/runs/a/adapter', name: 'Plain words to git' }],
+  prompts: ['Undo the last commit but keep its changes staged'],
+  phase,
+});
+const onBase = (phase) => ({
+  facts: { base: '/models/tiny' },
+  script: () => send(playgroundState(phase)),
+});
+const playground = {
+  ready: onBase({ kind: 'ready', has_chat_template: true, device: 'libtensorflow on CPU' }),
+  loading: onBase({ kind: 'loading', fraction: 0.4 }),
+  failed: onBase({ kind: 'failed', message: 'The base model cannot be read.' }),
+};
+
+function compareWith(a, b, ...options) {
+  const cli = path.join(root, 'dist/cli.js');
+  const output = execFileSync(process.execPath, [
+    cli,
+    'compare',
+    fixture(a),
+    fixture(b),
+    ...options,
+    '--json',
+  ]);
+  const comparison = JSON.parse(output.toString().trim().split('\n').at(-1));
+  return send({ kind: 'comparison', names: ['first', 'second'], curves: true, comparison });
+}
+const ofPair = (script) => ({ facts: { a: '/runs/a/adapter', b: '/runs/b/adapter' }, script });
+const compare = {
+  'two adapters': ofPair(() => compareWith('real/smollm2/train/final', 'real/smollm2/pair_b')),
+  'with the base': ofPair(() =>
+    compareWith(
+      'llama/pair-mixed-rank/adapter_a',
+      'llama/pair-mixed-rank/adapter_b',
+      '--base',
+      fixture('llama/base'),
+    ),
+  ),
+  failed: ofPair(() => send({ kind: 'failed', message: 'There is no adapter in this folder.' })),
+};
+
+const inspectFile = (name) => ({
+  facts: {},
+  script: async () => {
+    const { openTensorFile } = await source('host/inspector/tensorFile.ts');
+    const file = await openTensorFile(fixture(name));
+    await file.close();
+    return send({ kind: 'file', name: path.basename(name), ...file.facts });
+  },
+});
+const inspect = {
+  safetensors: inspectFile('real/smollm2/train/final/adapter_model.safetensors'),
+  gguf: inspectFile('llama/formats/gguf/adapter.gguf'),
+  failed: { facts: {}, script: () => send({ kind: 'fault', message: 'x.safetensors: damaged' }) },
+};
+
+/** The numbers of the host for the small base model of the fixtures. */
+async function recipeMessage() {
+  const [{ figuresOf }, { readBaseFacts }, { kindNames, layerOf }, { parseRecipe }] =
+    await Promise.all([
+      source('host/configure/figures.ts'),
+      source('host/setup/costs.ts'),
+      source('lora/selection.ts'),
+      source('shared/recipeFile.ts'),
+    ]);
+  const file = fixture('llama/base');
+  const base = await readBaseFacts(file);
+  const recipe = parseRecipe(JSON.stringify({ base: file, dataset: 'x.jsonl' }), 'lora.json');
+  const settings = { r: 8, lora_alpha: 16, use_rslora: false, use_dora: false };
+  const isChosen = ({ path: name }) => /[qv]_proj/.test(name);
+  const figures = figuresOf(base, recipe, { settings, chosen: base.modules.filter(isChosen) }, 8e9);
+  const kind = kindNames(base.modules);
+  const modules = base.modules.map((module) => ({
+    path: module.path,
+    kind: kind(module),
+    layer: layerOf(module.path),
+    in_features: module.in_features,
+    out_features: module.out_features,
+  }));
+  const chosen = base.modules.flatMap((module, i) => (isChosen(module) ? [i] : []));
+  return {
+    kind: 'recipe',
+    file: 'lora.json',
+    applied: 0,
+    base: base.name,
+    settings,
+    figures,
+    chosen,
+    modules,
+    advice: [
+      { text: 'r = 3 would keep 99 % of the update.', button: { label: 'Use r = 3', act: 0 } },
+    ],
+  };
+}
+const ofRecipe = (script) => ({ facts: { recipe: '/w/lora.json' }, script });
+const configure = {
+  recipe: ofRecipe(async () => send(await recipeMessage())),
+  failed: ofRecipe(() => send({ kind: 'fault', message: 'lora.json:3: "r" must be at least 1.' })),
+};
+
+export const cases = { dashboard, overlay: { sweep }, playground, compare, configure, inspect };
