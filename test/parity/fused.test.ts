@@ -166,7 +166,7 @@ describe.each(['f32', 'bf16'] as const)('in %s', (dtype) => {
     });
     expect(fused.crossEntropy(logits, fusing.upload(labels, [n]), 'loss').p).toBeNull();
     expect(() => fused.crossEntropy(logits, fusing.upload(labels.fill(d), [n]), 'p')).toThrow(
-      /none of the vocabulary/,
+      /a label .* vocabulary/,
     );
   });
 

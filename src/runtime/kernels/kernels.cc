@@ -1,5 +1,7 @@
-// Operations that libtensorflow lacks: what a transformer does between its products, each in one pass over memory instead of one for each elementwise
-// operation, in f32 or bf16. Registered through TensorFlow's C API when the binding is loaded; called like its own operations.
+// Fused operations that libtensorflow lacks: what a transformer computes between its products, each
+// in one pass over memory instead of one pass per elementwise operation, in f32 or bf16. They are
+// registered through TensorFlow's C API when the binding is loaded, and are called like any other
+// operation. src/models/ops/fusedOps.ts documents what each one computes.
 
 #include <cmath>
 #include <cstdint>
@@ -17,19 +19,39 @@
 
 namespace lora {
 
-struct bf16 { uint16_t bits; };
+struct bf16 {
+  uint16_t bits;
+};
 
-inline __attribute__((always_inline)) float from_bits(uint32_t u) { float x; std::memcpy(&x, &u, 4); return x; }
-inline __attribute__((always_inline)) uint32_t to_bits(float x) { uint32_t u; std::memcpy(&u, &x, 4); return u; }
+inline __attribute__((always_inline)) float from_bits(uint32_t u) {
+  float x;
+  std::memcpy(&x, &u, 4);
+  return x;
+}
+inline __attribute__((always_inline)) uint32_t to_bits(float x) {
+  uint32_t u;
+  std::memcpy(&u, &x, 4);
+  return u;
+}
 
-// Of rows of q, k and v: [batch · length, (heads + 2 kv_heads) · head_dim]; the table turns `positions` rows, again and again.
-struct Layout { int64_t batch, length, heads, kv_heads, head_dim, positions; };
+// Of rows of q, k and v [batch · length, (heads + 2 kv_heads) · head_dim]. The rotary table has
+// `positions` rows, which repeat.
+struct Layout {
+  int64_t batch, length, heads, kv_heads, head_dim, positions;
+};
 
-// Added to scores: one mask of `rows` rows for each `rows_per_mask` rows of scores, repeated within them. No numbers: no mask.
-struct Mask { const float* numbers; int64_t rows_per_mask, rows; };
+// Added to the scores: one mask of `rows` rows for each `rows_per_mask` rows of scores, within
+// which it repeats. A null pointer: no mask.
+struct Mask {
+  const float* numbers;
+  int64_t rows_per_mask, rows;
+};
 
-// Numbers of one step of AdamW, in the order in which they come (src/models/adamw.ts).
-struct AdamWStep { float scale, decay, size, root, one_less_beta1, beta2, one_less_beta2, eps; };
+// The coefficients of one step of AdamW, in the order of `stepTensors` in
+// src/models/training/adamw.ts.
+struct AdamWStep {
+  float scale, decay, size, root, one_less_beta1, beta2, one_less_beta2, eps;
+};
 
 namespace plain {
 #include "rows.h"
@@ -51,28 +73,40 @@ namespace avx512 {
 #pragma GCC pop_options
 #endif
 
-// The widest instruction set that the processor has; LORA_KERNELS_LEVEL lowers it, so that each can be tested on one machine.
+// The widest instruction set of the processor. LORA_KERNELS_LEVEL lowers it, so that each can be
+// tested on one machine.
 int level() {
 #ifdef LORA_LEVELS
-  static const int own = [] {
-    const int best = __builtin_cpu_supports("avx512bw") && __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512vl") ? 2
-                     : __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma") ? 1 : 0;
-    const char* most = std::getenv("LORA_KERNELS_LEVEL");
-    return most ? std::min(best, std::atoi(most)) : best;
+  static const int supported = [] {
+    const int best = __builtin_cpu_supports("avx512bw") && __builtin_cpu_supports("avx512dq") &&
+                             __builtin_cpu_supports("avx512vl")
+                         ? 2
+                     : __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma") ? 1
+                                                                                       : 0;
+    const char* limit = std::getenv("LORA_KERNELS_LEVEL");
+    return limit ? std::min(best, std::atoi(limit)) : best;
   }();
-  return own;
+  return supported;
 #else
   return 0;
 #endif
 }
 
 #ifdef LORA_LEVELS
-#define LORA_BEST(call) do { if (level() == 2) avx512::call; else if (level() == 1) avx2::call; else plain::call; } while (0)
+#define LORA_BEST(call)    \
+  do {                     \
+    if (level() == 2)      \
+      avx512::call;        \
+    else if (level() == 1) \
+      avx2::call;          \
+    else                   \
+      plain::call;         \
+  } while (0)
 #else
 #define LORA_BEST(call) plain::call
 #endif
 
-// A kernel's inputs and outputs for the time of one call.
+// The inputs and outputs of one call of a kernel, which it releases at its end.
 class Call {
  public:
   explicit Call(TF_OpKernelContext* context) : context_(context), status_(TF_NewStatus()) {}
@@ -98,7 +132,8 @@ class Call {
     const TF_DataType type = TF_ExpectedOutputDataType(context_, i);
     size_t bytes = TF_DataTypeSize(type);
     for (int64_t d : shape) bytes *= d;
-    TF_Tensor* tensor = TF_AllocateOutput(context_, i, type, shape.data(), (int)shape.size(), bytes, status_);
+    TF_Tensor* tensor =
+        TF_AllocateOutput(context_, i, type, shape.data(), (int)shape.size(), bytes, status_);
     if (tensor) owned_.push_back(tensor);
     return tensor;
   }
@@ -120,85 +155,138 @@ std::vector<int64_t> shape_of(const TF_Tensor* x) {
   return shape;
 }
 
-int64_t last_of(const TF_Tensor* x) { return TF_NumDims(x) == 0 ? 1 : TF_Dim(x, TF_NumDims(x) - 1); }
-int64_t size_of(const TF_Tensor* x) { return TF_TensorElementCount(x); }
-template <class T> T* data(const TF_Tensor* x) { return static_cast<T*>(TF_TensorData(x)); }
-template <class T> T* data_or_null(const TF_Tensor* x) { return size_of(x) == 0 ? nullptr : data<T>(x); }
-
-// Calls f with a null pointer of the tensor's type.
-template <class F> void typed(const TF_Tensor* x, F f) {
-  if (TF_TensorType(x) == TF_BFLOAT16) f((bf16*)nullptr);
-  else f((float*)nullptr);
+int64_t last_of(const TF_Tensor* x) {
+  return TF_NumDims(x) == 0 ? 1 : TF_Dim(x, TF_NumDims(x) - 1);
 }
-template <class P> using of = std::remove_pointer_t<P>;
+int64_t size_of(const TF_Tensor* x) { return TF_TensorElementCount(x); }
+template <class T>
+T* data(const TF_Tensor* x) {
+  return static_cast<T*>(TF_TensorData(x));
+}
+template <class T>
+T* data_or_null(const TF_Tensor* x) {
+  return size_of(x) == 0 ? nullptr : data<T>(x);
+}
 
-struct Settings { float eps = 0; int64_t batch = 1, heads = 1, kv_heads = 1, wants = 1; };
+// Calls f with a null pointer of the tensor's element type.
+template <class F>
+void typed(const TF_Tensor* x, F f) {
+  if (TF_TensorType(x) == TF_BFLOAT16)
+    f((bf16*)nullptr);
+  else
+    f((float*)nullptr);
+}
+template <class P>
+using of = std::remove_pointer_t<P>;
 
-template <class F> void rows(int64_t n, int64_t width, F f) { Pool::shared().run(n, width, f); }
+// The attributes of an operation.
+struct Settings {
+  float eps = 0;
+  int64_t batch = 1, heads = 1, kv_heads = 1, wants = 1;
+};
 
-void rms(void* own, TF_OpKernelContext* context) {
+template <class F>
+void rows(int64_t n, int64_t width, F f) {
+  Pool::shared().run(n, width, f);
+}
+
+void rms(void* settings, TF_OpKernelContext* context) {
   Call call(context);
   TF_Tensor *x = call.in(0), *w = call.in(1);
   if (!call.ok()) return;
   const int64_t d = last_of(x), n = d == 0 ? 0 : size_of(x) / d;
-  if (!call.expect(size_of(w) == d, "LoraRms: the weight has another length than the rows.")) return;
+  if (!call.expect(size_of(w) == d, "LoraRms: the weight has another length than the rows."))
+    return;
   TF_Tensor *h = call.out(0, shape_of(x)), *r = call.out(1, {n, 1});
   if (!call.ok()) return;
-  const float eps = static_cast<Settings*>(own)->eps;
+  const float eps = static_cast<Settings*>(settings)->eps;
   typed(h, [&](auto t) {
     using T = of<decltype(t)>;
-    rows(n, d, [&](int64_t from, int64_t to) { LORA_BEST(rms<T>(from, to, d, eps, data<float>(x), data<float>(w), data<T>(h), data<float>(r))); });
+    rows(n, d, [&](int64_t from, int64_t to) {
+      LORA_BEST(
+          rms<T>(from, to, d, eps, data<float>(x), data<float>(w), data<T>(h), data<float>(r)));
+    });
   });
 }
 
 void rms_grad(void*, TF_OpKernelContext* context) {
   Call call(context);
-  TF_Tensor *x = call.in(0), *r = call.in(1), *w = call.in(2), *dh = call.in(3), *residual = call.in(4);
+  TF_Tensor *x = call.in(0), *r = call.in(1), *w = call.in(2), *dh = call.in(3),
+            *residual = call.in(4);
   if (!call.ok()) return;
   const int64_t d = last_of(x), n = d == 0 ? 0 : size_of(x) / d;
-  if (!call.expect(size_of(w) == d && size_of(r) == n && size_of(dh) == n * d && (size_of(residual) == n * d || size_of(residual) == 0), "LoraRmsGrad: shapes do not fit.")) return;
+  if (!call.expect(size_of(w) == d && size_of(r) == n && size_of(dh) == n * d &&
+                       (size_of(residual) == n * d || size_of(residual) == 0),
+                   "LoraRmsGrad: shapes do not fit."))
+    return;
   TF_Tensor* dx = call.out(0, shape_of(x));
   if (!call.ok()) return;
   typed(dh, [&](auto t) {
     using T = of<decltype(t)>;
-    rows(n, d, [&](int64_t from, int64_t to) { LORA_BEST(rms_grad<T>(from, to, d, data<float>(x), data<float>(r), data<float>(w), data<T>(dh), data_or_null<float>(residual), data<float>(dx))); });
+    rows(n, d, [&](int64_t from, int64_t to) {
+      LORA_BEST(rms_grad<T>(from, to, d, data<float>(x), data<float>(r), data<float>(w),
+                            data<T>(dh), data_or_null<float>(residual), data<float>(dx)));
+    });
   });
 }
 
 void glu(void*, TF_OpKernelContext* context) {
   Call call(context);
   TF_Tensor *gate = call.in(0), *up = call.in(1);
-  if (!call.ok() || !call.expect(size_of(gate) == size_of(up), "LoraGlu: shapes do not fit.")) return;
+  if (!call.ok() || !call.expect(size_of(gate) == size_of(up), "LoraGlu: shapes do not fit."))
+    return;
   TF_Tensor* m = call.out(0, shape_of(gate));
   if (!call.ok()) return;
   typed(gate, [&](auto t) {
     using T = of<decltype(t)>;
-    rows(size_of(gate), 1, [&](int64_t from, int64_t to) { LORA_BEST(glu<T>(from, to, data<T>(gate), data<T>(up), data<T>(m))); });
+    rows(size_of(gate), 1, [&](int64_t from, int64_t to) {
+      LORA_BEST(glu<T>(from, to, data<T>(gate), data<T>(up), data<T>(m)));
+    });
   });
 }
 
 void glu_grad(void*, TF_OpKernelContext* context) {
   Call call(context);
   TF_Tensor *gate = call.in(0), *up = call.in(1), *dm = call.in(2);
-  if (!call.ok() || !call.expect(size_of(gate) == size_of(up) && size_of(gate) == size_of(dm), "LoraGluGrad: shapes do not fit.")) return;
+  if (!call.ok() || !call.expect(size_of(gate) == size_of(up) && size_of(gate) == size_of(dm),
+                                 "LoraGluGrad: shapes do not fit."))
+    return;
   TF_Tensor *dgate = call.out(0, shape_of(gate)), *dup = call.out(1, shape_of(gate));
   if (!call.ok()) return;
   typed(gate, [&](auto t) {
     using T = of<decltype(t)>;
-    rows(size_of(gate), 1, [&](int64_t from, int64_t to) { LORA_BEST(glu_grad<T>(from, to, data<T>(gate), data<T>(up), data<T>(dm), data<T>(dgate), data<T>(dup))); });
+    rows(size_of(gate), 1, [&](int64_t from, int64_t to) {
+      LORA_BEST(glu_grad<T>(from, to, data<T>(gate), data<T>(up), data<T>(dm), data<T>(dgate),
+                            data<T>(dup)));
+    });
   });
 }
 
 void sum(void*, TF_OpKernelContext* context) {
   Call call(context);
   TF_Tensor *a = call.in(0), *b = call.in(1), *c = call.in(2);
-  if (!call.ok() || !call.expect(size_of(a) == size_of(b) && (size_of(c) == 0 || size_of(c) == size_of(a)), "LoraSum: shapes do not fit.")) return;
+  if (!call.ok() ||
+      !call.expect(size_of(a) == size_of(b) && (size_of(c) == 0 || size_of(c) == size_of(a)),
+                   "LoraSum: shapes do not fit."))
+    return;
   TF_Tensor* y = call.out(0, shape_of(a));
   if (!call.ok()) return;
-  typed(a, [&](auto ta) { typed(b, [&](auto tb) { typed(c, [&](auto tc) { typed(y, [&](auto ty) {
-    using A = of<decltype(ta)>; using B = of<decltype(tb)>; using C = of<decltype(tc)>; using Y = of<decltype(ty)>;
-    rows(size_of(a), 1, [&](int64_t from, int64_t to) { LORA_BEST(sum3(from, to, data<const A>(a), data<const B>(b), data_or_null<const C>(c), data<Y>(y))); });
-  }); }); }); });
+  typed(a, [&](auto ta) {
+    typed(b, [&](auto tb) {
+      typed(c, [&](auto tc) {
+        typed(y, [&](auto ty) {
+          using A = of<decltype(ta)>;
+          using B = of<decltype(tb)>;
+          using C = of<decltype(tc)>;
+          using Y = of<decltype(ty)>;
+          rows(size_of(a), 1, [&](int64_t from, int64_t to) {
+            LORA_BEST(sum3(from, to, data<const A>(a), data<const B>(b), data_or_null<const C>(c),
+                           data<Y>(y)));
+          });
+        });
+      });
+    });
+  });
 }
 
 void convert(void*, TF_OpKernelContext* context) {
@@ -207,61 +295,91 @@ void convert(void*, TF_OpKernelContext* context) {
   if (!call.ok()) return;
   TF_Tensor* y = call.out(0, shape_of(x));
   if (!call.ok()) return;
-  typed(x, [&](auto tx) { typed(y, [&](auto ty) {
-    using X = of<decltype(tx)>; using Y = of<decltype(ty)>;
-    rows(size_of(x), 1, [&](int64_t from, int64_t to) { LORA_BEST(convert(from, to, data<const X>(x), data<Y>(y))); });
-  }); });
+  typed(x, [&](auto tx) {
+    typed(y, [&](auto ty) {
+      using X = of<decltype(tx)>;
+      using Y = of<decltype(ty)>;
+      rows(size_of(x), 1, [&](int64_t from, int64_t to) {
+        LORA_BEST(convert(from, to, data<const X>(x), data<Y>(y)));
+      });
+    });
+  });
 }
 
-// Where there is something wrong with q, k and v or their table, says so.
-bool laid_out(Call& call, const Settings& s, int64_t n, int64_t width, const TF_Tensor* table, Layout* layout) {
-  const int64_t heads = s.heads + 2 * s.kv_heads, positions = width > 0 ? size_of(table) / width : 0;
-  *layout = {s.batch, n / std::max<int64_t>(1, s.batch), s.heads, s.kv_heads, width / heads, positions};
-  return call.expect(n > 0 && s.batch > 0 && n % s.batch == 0 && width % (2 * heads) == 0 && positions > 0 && n % positions == 0 && positions * width == size_of(table),
+// Computes the layout; reports an error and returns false if the rows do not fit their table.
+bool compute_layout(Call& call, const Settings& s, int64_t n, int64_t width, const TF_Tensor* table,
+                    Layout* layout) {
+  const int64_t heads = s.heads + 2 * s.kv_heads,
+                positions = width > 0 ? size_of(table) / width : 0;
+  *layout = {s.batch,  n / std::max<int64_t>(1, s.batch), s.heads, s.kv_heads, width / heads,
+             positions};
+  return call.expect(n > 0 && s.batch > 0 && n % s.batch == 0 && width % (2 * heads) == 0 &&
+                         positions > 0 && n % positions == 0 && positions * width == size_of(table),
                      "The rows of q, k and v do not fit their table.");
 }
 
-void to_heads(void* own, TF_OpKernelContext* context) {
+void to_heads(void* settings, TF_OpKernelContext* context) {
   Call call(context);
   TF_Tensor *qkv = call.in(0), *table = call.in(1);
   if (!call.ok()) return;
-  const Settings& s = *static_cast<Settings*>(own);
+  const Settings& s = *static_cast<Settings*>(settings);
   const int64_t width = last_of(qkv), n = width > 0 ? size_of(qkv) / width : 0;
   Layout l;
-  if (!laid_out(call, s, n, width, table, &l)) return;
+  if (!compute_layout(call, s, n, width, table, &l)) return;
   const std::vector<int64_t> keys{l.batch * l.kv_heads, l.length, l.head_dim};
-  TF_Tensor *q = call.out(0, {l.batch, l.heads, l.length, l.head_dim}), *k = call.out(1, keys), *v = call.out(2, keys);
+  TF_Tensor *q = call.out(0, {l.batch, l.heads, l.length, l.head_dim}), *k = call.out(1, keys),
+            *v = call.out(2, keys);
   if (!call.ok()) return;
-  typed(qkv, [&](auto t) { typed(q, [&](auto u) {
-    using T = of<decltype(t)>; using U = of<decltype(u)>;
-    rows(n, width, [&](int64_t from, int64_t to) { LORA_BEST(to_heads(from, to, l, data<const T>(qkv), data<const float>(table), data<U>(q), data<U>(k), data<U>(v))); });
-  }); });
+  typed(qkv, [&](auto t) {
+    typed(q, [&](auto u) {
+      using T = of<decltype(t)>;
+      using U = of<decltype(u)>;
+      rows(n, width, [&](int64_t from, int64_t to) {
+        LORA_BEST(to_heads(from, to, l, data<const T>(qkv), data<const float>(table), data<U>(q),
+                           data<U>(k), data<U>(v)));
+      });
+    });
+  });
 }
 
-void from_heads(void* own, TF_OpKernelContext* context) {
+void from_heads(void* settings, TF_OpKernelContext* context) {
   Call call(context);
   TF_Tensor *q = call.in(0), *k = call.in(1), *v = call.in(2), *table = call.in(3);
   if (!call.ok()) return;
-  const Settings& s = *static_cast<Settings*>(own);
-  const int64_t d = last_of(q), width = (s.heads + 2 * s.kv_heads) * d, n = size_of(q) / std::max<int64_t>(1, s.heads * d);
+  const Settings& s = *static_cast<Settings*>(settings);
+  const int64_t d = last_of(q), width = (s.heads + 2 * s.kv_heads) * d,
+                n = size_of(q) / std::max<int64_t>(1, s.heads * d);
   Layout l;
-  if (!laid_out(call, s, n, width, table, &l) || !call.expect(size_of(k) == n * s.kv_heads * d && size_of(v) == size_of(k), "LoraFromHeads: shapes do not fit.")) return;
+  if (!compute_layout(call, s, n, width, table, &l) ||
+      !call.expect(size_of(k) == n * s.kv_heads * d && size_of(v) == size_of(k),
+                   "LoraFromHeads: shapes do not fit."))
+    return;
   TF_Tensor* qkv = call.out(0, {n, width});
   if (!call.ok()) return;
-  typed(q, [&](auto t) { typed(qkv, [&](auto u) {
-    using T = of<decltype(t)>; using U = of<decltype(u)>;
-    rows(n, width, [&](int64_t from, int64_t to) { LORA_BEST(from_heads(from, to, l, data<const T>(q), data<const T>(k), data<const T>(v), data<const float>(table), data<U>(qkv))); });
-  }); });
+  typed(q, [&](auto t) {
+    typed(qkv, [&](auto u) {
+      using T = of<decltype(t)>;
+      using U = of<decltype(u)>;
+      rows(n, width, [&](int64_t from, int64_t to) {
+        LORA_BEST(from_heads(from, to, l, data<const T>(q), data<const T>(k), data<const T>(v),
+                             data<const float>(table), data<U>(qkv)));
+      });
+    });
+  });
 }
 
 // scores [batch · kv_heads, group · rows, keys], mask [1 or batch, 1, rows, keys] or empty
-void softmax(void* own, TF_OpKernelContext* context) {
+void softmax(void* settings, TF_OpKernelContext* context) {
   Call call(context);
   TF_Tensor *scores = call.in(0), *mask = call.in(1);
   if (!call.ok()) return;
-  const int64_t keys = last_of(scores), n = keys > 0 ? size_of(scores) / keys : 0, masks = size_of(mask) == 0 ? 1 : TF_Dim(mask, 0);
+  const int64_t keys = last_of(scores), n = keys > 0 ? size_of(scores) / keys : 0,
+                masks = size_of(mask) == 0 ? 1 : TF_Dim(mask, 0);
   const int64_t mask_rows = size_of(mask) / std::max<int64_t>(1, masks * keys);
-  if (!call.expect(size_of(mask) == 0 || (size_of(mask) == masks * mask_rows * keys && n % (masks * mask_rows) == 0), "LoraSoftmax: the mask does not fit.")) return;
+  if (!call.expect(size_of(mask) == 0 ||
+                       (size_of(mask) == masks * mask_rows * keys && n % (masks * mask_rows) == 0),
+                   "LoraSoftmax: the mask does not fit."))
+    return;
   TF_Tensor* p = call.out(0, shape_of(scores));
   if (!call.ok()) return;
   const Mask m{data_or_null<const float>(mask), n / masks, mask_rows};
@@ -279,59 +397,85 @@ void softmax_grad(void*, TF_OpKernelContext* context) {
   TF_Tensor *p = call.in(0), *dp = call.in(1), *d = call.in(2);
   if (!call.ok()) return;
   const int64_t keys = last_of(p), n = keys > 0 ? size_of(p) / keys : 0;
-  if (!call.expect(size_of(dp) == size_of(p) && size_of(d) == n, "LoraSoftmaxGrad: shapes do not fit.")) return;
+  if (!call.expect(size_of(dp) == size_of(p) && size_of(d) == n,
+                   "LoraSoftmaxGrad: shapes do not fit."))
+    return;
   TF_Tensor* ds = call.out(0, shape_of(p));
   if (!call.ok()) return;
   typed(p, [&](auto t) {
     using T = of<decltype(t)>;
-    rows(n, keys, [&](int64_t from, int64_t to) { LORA_BEST(softmax_grad(from, to, keys, data<const T>(p), data<const T>(dp), data<const float>(d), data<T>(ds))); });
+    rows(n, keys, [&](int64_t from, int64_t to) {
+      LORA_BEST(softmax_grad(from, to, keys, data<const T>(p), data<const T>(dp),
+                             data<const float>(d), data<T>(ds)));
+    });
   });
 }
 
 // [n, heads · d] twice -> [n, heads]
-void row_dots(void* own, TF_OpKernelContext* context) {
+void row_dots(void* settings, TF_OpKernelContext* context) {
   Call call(context);
   TF_Tensor *a = call.in(0), *b = call.in(1);
   if (!call.ok()) return;
-  const int64_t heads = static_cast<Settings*>(own)->heads, width = last_of(a), n = width > 0 ? size_of(a) / width : 0;
-  if (!call.expect(size_of(a) == size_of(b) && heads > 0 && width % heads == 0, "LoraRowDots: shapes do not fit.")) return;
+  const int64_t heads = static_cast<Settings*>(settings)->heads, width = last_of(a),
+                n = width > 0 ? size_of(a) / width : 0;
+  if (!call.expect(size_of(a) == size_of(b) && heads > 0 && width % heads == 0,
+                   "LoraRowDots: shapes do not fit."))
+    return;
   TF_Tensor* dots = call.out(0, {n, heads});
   if (!call.ok()) return;
-  typed(a, [&](auto t) { typed(b, [&](auto u) {
-    using T = of<decltype(t)>; using U = of<decltype(u)>;
-    rows(n * heads, width / heads, [&](int64_t from, int64_t to) { LORA_BEST(row_dots(from, to, width / heads, data<const T>(a), data<const U>(b), data<float>(dots))); });
-  }); });
+  typed(a, [&](auto t) {
+    typed(b, [&](auto u) {
+      using T = of<decltype(t)>;
+      using U = of<decltype(u)>;
+      rows(n * heads, width / heads, [&](int64_t from, int64_t to) {
+        LORA_BEST(row_dots(from, to, width / heads, data<const T>(a), data<const U>(b),
+                           data<float>(dots)));
+      });
+    });
+  });
 }
 
-void cross_entropy(void* own, TF_OpKernelContext* context) {
+void cross_entropy(void* settings, TF_OpKernelContext* context) {
   Call call(context);
   TF_Tensor *z = call.in(0), *labels = call.in(1);
   if (!call.ok()) return;
   const int64_t vocab = last_of(z), n = vocab > 0 ? size_of(z) / vocab : 0;
-  bool known = size_of(labels) == n;
-  for (int64_t i = 0; known && i < n; i++) known = data<int32_t>(labels)[i] >= 0 && data<int32_t>(labels)[i] < vocab;
-  if (!call.expect(known, "LoraCrossEntropy: a label is none of the vocabulary.")) return;
-  const int64_t wants = static_cast<Settings*>(own)->wants; // 0: the loss, 1: p too, 2: p less 1 at the label
+  bool in_vocabulary = size_of(labels) == n;
+  for (int64_t i = 0; in_vocabulary && i < n; i++)
+    in_vocabulary = data<int32_t>(labels)[i] >= 0 && data<int32_t>(labels)[i] < vocab;
+  if (!call.expect(in_vocabulary, "LoraCrossEntropy: a label is not in the vocabulary.")) return;
+  const int64_t wants =
+      static_cast<Settings*>(settings)->wants;  // 0: the loss; 1: also p; 2: also p - onehot(label)
   TF_Tensor* p = call.out(0, wants ? shape_of(z) : std::vector<int64_t>{0});
   TF_Tensor* loss = call.out(1, {n});
   if (!call.ok()) return;
   typed(z, [&](auto t) {
     using T = of<decltype(t)>;
-    rows(n, 8 * vocab, [&](int64_t from, int64_t to) { LORA_BEST(cross_entropy(from, to, vocab, data<const T>(z), data<const int32_t>(labels), wants == 2 ? 1.0f : 0.0f, data_or_null<T>(p), data<float>(loss))); });
+    rows(n, 8 * vocab, [&](int64_t from, int64_t to) {
+      LORA_BEST(cross_entropy(from, to, vocab, data<const T>(z), data<const int32_t>(labels),
+                              wants == 2 ? 1.0f : 0.0f, data_or_null<T>(p), data<float>(loss)));
+    });
   });
 }
 
-// Changes theta, m and v where they are: whoever calls owns them alone.
+// Changes theta, m and v in place: nothing else may read them meanwhile.
 void adamw(void*, TF_OpKernelContext* context) {
   Call call(context);
-  TF_Tensor *theta = call.in(0), *gradient = call.in(1), *m = call.in(2), *v = call.in(3), *step = call.in(4);
+  TF_Tensor *theta = call.in(0), *gradient = call.in(1), *m = call.in(2), *v = call.in(3),
+            *step = call.in(4);
   if (!call.ok()) return;
   const int64_t n = size_of(theta);
-  if (!call.expect(size_of(gradient) == n && size_of(m) == n && size_of(v) == n && size_of(step) * sizeof(float) == sizeof(AdamWStep), "LoraAdamW: shapes do not fit.")) return;
+  if (!call.expect(size_of(gradient) == n && size_of(m) == n && size_of(v) == n &&
+                       size_of(step) * sizeof(float) == sizeof(AdamWStep),
+                   "LoraAdamW: shapes do not fit."))
+    return;
   call.out(0, {0});
   if (!call.ok()) return;
   const AdamWStep settings = *data<const AdamWStep>(step);
-  rows(n, 1, [&](int64_t from, int64_t to) { LORA_BEST(adamw(from, to, settings, data<float>(theta), data<const float>(gradient), data<float>(m), data<float>(v))); });
+  rows(n, 1, [&](int64_t from, int64_t to) {
+    LORA_BEST(adamw(from, to, settings, data<float>(theta), data<const float>(gradient),
+                    data<float>(m), data<float>(v)));
+  });
 }
 
 // x [m, in], w [out, in] -> [m, out]
@@ -339,13 +483,17 @@ void few_rows(void*, TF_OpKernelContext* context) {
   Call call(context);
   TF_Tensor *x = call.in(0), *w = call.in(1);
   if (!call.ok()) return;
-  const int64_t width = last_of(x), m = width > 0 ? size_of(x) / width : 0, out = width > 0 ? size_of(w) / width : 0;
+  const int64_t width = last_of(x), m = width > 0 ? size_of(x) / width : 0,
+                out = width > 0 ? size_of(w) / width : 0;
   if (!call.expect(width > 0 && last_of(w) == width, "LoraFewRows: shapes do not fit.")) return;
   TF_Tensor* y = call.out(0, {m, out});
   if (!call.ok()) return;
   typed(w, [&](auto t) {
     using T = of<decltype(t)>;
-    rows(out, m * width, [&](int64_t from, int64_t to) { LORA_BEST(few_rows(from, to, m, width, out, data<const float>(x), data<const T>(w), data<float>(y))); });
+    rows(out, m * width, [&](int64_t from, int64_t to) {
+      LORA_BEST(few_rows(from, to, m, width, out, data<const float>(x), data<const T>(w),
+                         data<float>(y)));
+    });
   });
 }
 
@@ -354,34 +502,41 @@ void attend_one(void*, TF_OpKernelContext* context) {
   Call call(context);
   TF_Tensor *q = call.in(0), *k = call.in(1), *v = call.in(2);
   if (!call.ok()) return;
-  const int64_t d = last_of(q), heads = d > 0 ? size_of(q) / d : 0, kv = TF_NumDims(k) == 3 ? TF_Dim(k, 0) : 0, keys = TF_NumDims(k) == 3 ? TF_Dim(k, 1) : 0;
-  if (!call.expect(TF_NumDims(q) == 4 && kv > 0 && keys > 0 && heads % kv == 0 && size_of(k) == kv * keys * d && size_of(v) == size_of(k), "LoraAttendOne: shapes do not fit.")) return;
+  const int64_t d = last_of(q), heads = d > 0 ? size_of(q) / d : 0,
+                kv = TF_NumDims(k) == 3 ? TF_Dim(k, 0) : 0,
+                keys = TF_NumDims(k) == 3 ? TF_Dim(k, 1) : 0;
+  if (!call.expect(TF_NumDims(q) == 4 && kv > 0 && keys > 0 && heads % kv == 0 &&
+                       size_of(k) == kv * keys * d && size_of(v) == size_of(k),
+                   "LoraAttendOne: shapes do not fit."))
+    return;
   TF_Tensor* o = call.out(0, {TF_Dim(q, 0), TF_Dim(q, 1) * d});
   if (!call.ok()) return;
   typed(q, [&](auto t) {
     using T = of<decltype(t)>;
     rows(heads, 4 * keys * d, [&](int64_t from, int64_t to) {
-      std::vector<float> room(keys + d);
-      LORA_BEST(attend_one(from, to, heads / kv, keys, d, data<const T>(q), data<const T>(k), data<const T>(v), data<T>(o), room.data(), room.data() + keys));
+      std::vector<float> buffer(keys + d);
+      LORA_BEST(attend_one(from, to, heads / kv, keys, d, data<const T>(q), data<const T>(k),
+                           data<const T>(v), data<T>(o), buffer.data(), buffer.data() + keys));
     });
   });
 }
 
-void* settings(TF_OpKernelConstruction* construction) {
-  auto* own = new Settings;
+void* read_settings(TF_OpKernelConstruction* construction) {
+  auto* settings = new Settings;
   TF_Status* status = TF_NewStatus();
-  const auto whole = [&](const char* name, int64_t* into) {
+  const auto read_int = [&](const char* name, int64_t* into) {
     if (!TF_OpKernelConstruction_HasAttr(construction, name, status)) return;
     TF_OpKernelConstruction_GetAttrInt64(construction, name, into, status);
   };
-  whole("batch", &own->batch);
-  whole("heads", &own->heads);
-  whole("kv_heads", &own->kv_heads);
-  whole("wants", &own->wants);
-  if (TF_OpKernelConstruction_HasAttr(construction, "eps", status)) TF_OpKernelConstruction_GetAttrFloat(construction, "eps", &own->eps, status);
+  read_int("batch", &settings->batch);
+  read_int("heads", &settings->heads);
+  read_int("kv_heads", &settings->kv_heads);
+  read_int("wants", &settings->wants);
+  if (TF_OpKernelConstruction_HasAttr(construction, "eps", status))
+    TF_OpKernelConstruction_GetAttrFloat(construction, "eps", &settings->eps, status);
   if (TF_GetCode(status) != TF_OK) TF_OpKernelConstruction_Failure(construction, status);
   TF_DeleteStatus(status);
-  return own;
+  return settings;
 }
 
 struct Op {
@@ -392,7 +547,7 @@ struct Op {
 
 #define FLOATS ": {float, bfloat16}"
 
-bool registered(const Op& op) {
+bool register_op(const Op& op) {
   TF_OpDefinitionBuilder* definition = TF_NewOpDefinitionBuilder(op.name);
   for (const char* attr : op.attrs) TF_OpDefinitionBuilderAddAttr(definition, attr);
   for (const char* input : op.inputs) TF_OpDefinitionBuilderAddInput(definition, input);
@@ -400,7 +555,9 @@ bool registered(const Op& op) {
   TF_Status* status = TF_NewStatus();
   TF_RegisterOpDefinition(definition, status);
   if (TF_GetCode(status) == TF_OK) {
-    TF_KernelBuilder* kernel = TF_NewKernelBuilder(op.name, "CPU", settings, op.compute, [](void* own) { delete static_cast<Settings*>(own); });
+    TF_KernelBuilder* kernel =
+        TF_NewKernelBuilder(op.name, "CPU", read_settings, op.compute,
+                            [](void* settings) { delete static_cast<Settings*>(settings); });
     TF_RegisterKernelBuilder(op.name, kernel, status);
   }
   const bool good = TF_GetCode(status) == TF_OK;
@@ -411,22 +568,63 @@ bool registered(const Op& op) {
 const bool all_registered = [] {
   bool good = true;
   for (const Op& op : std::vector<Op>{
-         {"LoraRms", rms, {"T" FLOATS, "eps: float"}, {"x: float", "weight: float"}, {"h: T", "r: float"}},
-         {"LoraRmsGrad", rms_grad, {"T" FLOATS}, {"x: float", "r: float", "weight: float", "dh: T", "residual: float"}, {"dx: float"}},
-         {"LoraGlu", glu, {"T" FLOATS}, {"gate: T", "up: T"}, {"m: T"}},
-         {"LoraGluGrad", glu_grad, {"T" FLOATS}, {"gate: T", "up: T", "dm: T"}, {"dgate: T", "dup: T"}},
-         {"LoraSum", sum, {"A" FLOATS, "B" FLOATS, "C" FLOATS, "T" FLOATS}, {"a: A", "b: B", "c: C"}, {"y: T"}},
-         {"LoraConvert", convert, {"T" FLOATS, "U" FLOATS}, {"x: T"}, {"y: U"}},
-         {"LoraToHeads", to_heads, {"T" FLOATS, "U" FLOATS, "batch: int", "heads: int", "kv_heads: int"}, {"qkv: T", "table: float"}, {"q: U", "k: U", "v: U"}},
-         {"LoraFromHeads", from_heads, {"T" FLOATS, "U" FLOATS, "batch: int", "heads: int", "kv_heads: int"}, {"q: T", "k: T", "v: T", "table: float"}, {"qkv: U"}},
-         {"LoraSoftmax", softmax, {"T" FLOATS}, {"scores: T", "mask: float"}, {"p: T"}},
-         {"LoraSoftmaxGrad", softmax_grad, {"T" FLOATS}, {"p: T", "dp: T", "d: float"}, {"ds: T"}},
-         {"LoraRowDots", row_dots, {"T" FLOATS, "U" FLOATS, "heads: int"}, {"a: T", "b: U"}, {"dots: float"}},
-         {"LoraFewRows", few_rows, {"T" FLOATS}, {"x: float", "w: T"}, {"y: float"}},
-         {"LoraAttendOne", attend_one, {"T" FLOATS}, {"q: T", "k: T", "v: T"}, {"o: T"}},
-         {"LoraAdamW", adamw, {}, {"theta: float", "gradient: float", "m: float", "v: float", "step: float"}, {"nothing: float"}},
-         {"LoraCrossEntropy", cross_entropy, {"T" FLOATS, "wants: int"}, {"z: T", "labels: int32"}, {"p: T", "loss: float"}},
-       }) good = registered(op) && good;
+           {"LoraRms",
+            rms,
+            {"T" FLOATS, "eps: float"},
+            {"x: float", "weight: float"},
+            {"h: T", "r: float"}},
+           {"LoraRmsGrad",
+            rms_grad,
+            {"T" FLOATS},
+            {"x: float", "r: float", "weight: float", "dh: T", "residual: float"},
+            {"dx: float"}},
+           {"LoraGlu", glu, {"T" FLOATS}, {"gate: T", "up: T"}, {"m: T"}},
+           {"LoraGluGrad",
+            glu_grad,
+            {"T" FLOATS},
+            {"gate: T", "up: T", "dm: T"},
+            {"dgate: T", "dup: T"}},
+           {"LoraSum",
+            sum,
+            {"A" FLOATS, "B" FLOATS, "C" FLOATS, "T" FLOATS},
+            {"a: A", "b: B", "c: C"},
+            {"y: T"}},
+           {"LoraConvert", convert, {"T" FLOATS, "U" FLOATS}, {"x: T"}, {"y: U"}},
+           {"LoraToHeads",
+            to_heads,
+            {"T" FLOATS, "U" FLOATS, "batch: int", "heads: int", "kv_heads: int"},
+            {"qkv: T", "table: float"},
+            {"q: U", "k: U", "v: U"}},
+           {"LoraFromHeads",
+            from_heads,
+            {"T" FLOATS, "U" FLOATS, "batch: int", "heads: int", "kv_heads: int"},
+            {"q: T", "k: T", "v: T", "table: float"},
+            {"qkv: U"}},
+           {"LoraSoftmax", softmax, {"T" FLOATS}, {"scores: T", "mask: float"}, {"p: T"}},
+           {"LoraSoftmaxGrad",
+            softmax_grad,
+            {"T" FLOATS},
+            {"p: T", "dp: T", "d: float"},
+            {"ds: T"}},
+           {"LoraRowDots",
+            row_dots,
+            {"T" FLOATS, "U" FLOATS, "heads: int"},
+            {"a: T", "b: U"},
+            {"dots: float"}},
+           {"LoraFewRows", few_rows, {"T" FLOATS}, {"x: float", "w: T"}, {"y: float"}},
+           {"LoraAttendOne", attend_one, {"T" FLOATS}, {"q: T", "k: T", "v: T"}, {"o: T"}},
+           {"LoraAdamW",
+            adamw,
+            {},
+            {"theta: float", "gradient: float", "m: float", "v: float", "step: float"},
+            {"nothing: float"}},
+           {"LoraCrossEntropy",
+            cross_entropy,
+            {"T" FLOATS, "wants: int"},
+            {"z: T", "labels: int32"},
+            {"p: T", "loss: float"}},
+       })
+    good = register_op(op) && good;
   return good;
 }();
 

@@ -1,5 +1,6 @@
-// Splits the rows of a kernel over the processor's cores. libtensorflow's own pool cannot be reached through its C API.
-// Conditions are pthread's: those of libstdc++ would bind what is built here to a libstdc++ as new as the compiler's.
+// Splits the rows of a kernel over the processor's cores: the C API of libtensorflow gives no
+// access to its own thread pool. Uses the condition variables of pthread, because those of
+// libstdc++ would require a libstdc++ as new as the compiler's.
 #pragma once
 
 #include <pthread.h>
@@ -27,16 +28,18 @@ class Pool {
  public:
   using Body = std::function<void(int64_t from, int64_t to)>;
 
-  // Never destroyed: its threads sleep until the process ends.
+  // It is never destroyed: its threads sleep until the process ends.
   static Pool& shared() {
     static Pool* pool = new Pool(std::min(cores(), 32) - 1);
     return *pool;
   }
 
-  // body over [0, n): each part is computed by one thread, and no result depends on how many there are.
-  void run(int64_t n, int64_t numbers_per_row, const Body& body) {
-    const int64_t parts = std::min<int64_t>(n, std::min<int64_t>(4 * (helpers_ + 1), n * numbers_per_row / kWorthwhile));
-    if (parts < 2 || helpers_ == 0 || taken_.test_and_set(std::memory_order_acquire)) return body(0, n);
+  // Calls body for parts of [0, n). The results do not depend on the number of threads.
+  void run(int64_t n, int64_t elements_per_row, const Body& body) {
+    const int64_t parts = std::min<int64_t>(
+        n, std::min<int64_t>(4 * (helpers_ + 1), n * elements_per_row / kMinPartElements));
+    if (parts < 2 || helpers_ == 0 || taken_.test_and_set(std::memory_order_acquire))
+      return body(0, n);
     {
       Lock lock(mutex_);
       body_ = &body;
@@ -56,8 +59,8 @@ class Pool {
   }
 
  private:
-  static constexpr int64_t kWorthwhile = 16384;  // below so many numbers a part, waking a thread costs more than it saves
-
+  // Elements per part below which waking a thread costs more than it saves.
+  static constexpr int64_t kMinPartElements = 16384;
   static constexpr int kSpins = 1000;
 
   explicit Pool(int helpers) : helpers_(helpers) {
@@ -77,8 +80,9 @@ class Pool {
     }
   }
 
-  // One kernel follows another within microseconds, which is less than a sleeping thread takes to wake.
-  template <class F> static bool spin(F ready) {
+  // The next kernel usually follows within microseconds, sooner than a sleeping thread wakes up.
+  template <class F>
+  static bool spin(F ready) {
     for (int i = 0; i < kSpins; i++) {
       if (ready()) return true;
       relax();
@@ -95,7 +99,8 @@ class Pool {
   }
 
   void work() {
-    for (int64_t from; (from = next_.fetch_add(grain_)) < n_;) (*body_)(from, std::min(n_, from + grain_));
+    for (int64_t from; (from = next_.fetch_add(grain_)) < n_;)
+      (*body_)(from, std::min(n_, from + grain_));
   }
 
   class Lock {
@@ -108,7 +113,8 @@ class Pool {
   };
 
   const int helpers_;
-  std::atomic_flag taken_ = ATOMIC_FLAG_INIT;  // another thread computes: this one does alone
+  // Set while the helpers work for one caller; another caller then computes alone.
+  std::atomic_flag taken_ = ATOMIC_FLAG_INIT;
   pthread_mutex_t mutex_ = PTHREAD_MUTEX_INITIALIZER;
   pthread_cond_t wake_ = PTHREAD_COND_INITIALIZER, done_ = PTHREAD_COND_INITIALIZER;
   const Body* body_ = nullptr;
