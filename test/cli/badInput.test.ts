@@ -1,4 +1,4 @@
-import { cpSync, existsSync, readFileSync, truncateSync, writeFileSync } from 'node:fs';
+import { cpSync, existsSync, readFileSync, rmSync, truncateSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
 import { describe, expect, it } from 'vitest';
 import {
@@ -10,11 +10,12 @@ import {
   fixtures,
   makeRecipe,
   recordOf,
+  startCli,
   tempFolder,
   train,
 } from '../support/commandLine';
 
-/** One message, once, for people; nothing half-made. */
+/** Expects one clear message, printed once, and no incomplete files. Returns stderr. */
 async function refuses(recipe: string, message: RegExp): Promise<string> {
   const runDir = path.join(path.dirname(recipe), 'run');
   const { code, stderr } = await cli('train', recipe, '--run-dir', runDir);
@@ -54,7 +55,7 @@ describe('rank and alpha', () => {
     },
   );
 
-  it("r above the layer's smaller side is warned of and works, in a recipe and in an imported adapter", async () => {
+  it("an r above the layer's smaller side: a warning, in a recipe and in an imported adapter", async () => {
     const first = await train(
       makeRecipe({ lora: { r: 64 }, training: { max_steps: 1 } }),
       /^r = 64 exceeds the smaller side of model\.layers\.0\.self_attn\.q_proj \(48 x 48\) and of \d+ more modules/,
@@ -69,7 +70,7 @@ describe('rank and alpha', () => {
     expect(readFileSync(path.join(second, 'adapter/README.md'), 'utf8')).toContain('rank r = 64');
   });
 
-  it('r for which there is no memory is refused before a byte of it is taken, with what to do', async () => {
+  it('an r that does not fit into memory is refused before any of it is allocated', async () => {
     const message = await refuses(
       makeRecipe({ lora: { r: 100_000_000 } }),
       /This training needs about [\d.]+ GB of memory, but only [\d.]+ GB is free/,
@@ -79,7 +80,7 @@ describe('rank and alpha', () => {
 });
 
 describe('target_modules', () => {
-  it('with a misspelt name: which, the nearest, and how many layers are left, before the start', async () => {
+  it('with a misspelled name: a warning with the nearest name and the number of adapted layers', async () => {
     await train(
       makeRecipe({
         lora: { target_modules: ['q_prj', 'v_proj', 'wte'] },
@@ -89,7 +90,7 @@ describe('target_modules', () => {
     );
   });
 
-  it('that match nothing: the nearest names, as a list or as an expression', async () => {
+  it('that match nothing: an error with the nearest name, for a list and for an expression', async () => {
     await refuses(
       makeRecipe({ lora: { target_modules: ['q_prj', 'down'] } }),
       /lora\.json:1:\d+, key lora\.target_modules: No module matches target_modules\. "q_prj" is not a module of this base; did you mean "q_proj"\? "down" is not a module/,
@@ -136,7 +137,7 @@ describe('a base', () => {
   });
 });
 
-it('a recipe whose folder takes no runs', async () => {
+it('a recipe in a folder that is not writable', async () => {
   const recipe = makeRecipe({ training: { max_steps: 1 } });
   writeFileSync(path.join(path.dirname(recipe), '.lora'), '');
   const { code, stderr } = await cli('train', recipe);
@@ -147,7 +148,7 @@ it('a recipe whose folder takes no runs', async () => {
   expect(filesIn(path.dirname(recipe))).toEqual(['.lora', 'data.jsonl', 'lora.json']);
 });
 
-it('inputs without a label have no loss: logits says so instead of writing NaN', async () => {
+it('inputs without a label have no loss: logits reports an error instead of writing NaN', async () => {
   const folder = tempFolder();
   const [input, output] = [path.join(folder, 'in.json'), path.join(folder, 'out.safetensors')];
   writeFileSync(input, JSON.stringify({ input_ids: [[1, 2, 3]], labels: [[1, -100, -100]] }));
@@ -166,7 +167,7 @@ it('inputs without a label have no loss: logits says so instead of writing NaN',
   expect(existsSync(output)).toBe(false);
 });
 
-it('a dataset in which only some rows are faulty names those, all at once', async () => {
+it('a dataset with some faulty rows: all of them are reported at once', async () => {
   const stderr = await refuses(
     makeRecipe({}, [...chats(), { messages: [] }, { prompt: 'a' }]),
     /The dataset has 2 errors in 2 rows\./,
@@ -174,7 +175,7 @@ it('a dataset in which only some rows are faulty names those, all at once', asyn
   expect(stderr).toMatch(/data\.jsonl:11[\s\S]*data\.jsonl:12/);
 });
 
-describe('a learning rate that leads astray', () => {
+describe('a learning rate at which the training diverges', () => {
   const training = {
     learning_rate: 1e39,
     max_steps: 3,
@@ -204,10 +205,114 @@ describe('a learning rate that leads astray', () => {
     },
   );
 
-  it('in its last step leaves no adapter that cannot be used', async () => {
+  it('in the last step: no unusable adapter is written', async () => {
     await refuses(
       makeRecipe({ top: { validation_split: 0 }, training: { ...training, max_steps: 1 } }),
       /The adapter's weights are no longer finite after step 1/,
     );
+  });
+});
+
+describe('a bad recipe or command line', () => {
+  const missing = path.join(tempFolder(), 'nothing');
+  const cases: readonly (readonly [string, () => string, RegExp])[] = [
+    ['no base', () => makeRecipe({ top: { base: missing } }), /nothing.*There is no base model/],
+    [
+      'an incomplete checkpoint',
+      () => makeRecipe({ top: { base: path.join(fixtures, 'malformed/base-shard-missing') } }),
+      /model-00002-of-00002\.safetensors/,
+    ],
+    [
+      'an unknown architecture',
+      () =>
+        makeRecipe({ top: { base: path.join(fixtures, 'malformed/base-config-unknown-type') } }),
+      /llama, mistral, qwen2/,
+    ],
+    [
+      'no tokenizer',
+      () =>
+        makeRecipe({
+          top: { base: baseWith((folder) => rmSync(path.join(folder, 'tokenizer.json'))) },
+        }),
+      /no tokenizer\.json/,
+    ],
+    [
+      'r = 0',
+      () => makeRecipe({ lora: { r: 0 } }),
+      /lora\.json:1:\d+.*"lora\.r" must be at least 1, not 0/,
+    ],
+    [
+      'no module matched',
+      () => makeRecipe({ lora: { target_modules: ['q_prj'] } }),
+      /No module matches.*q_prj.*did you mean "q_proj"/,
+    ],
+    ['an empty dataset', () => makeRecipe({}, []), /data\.jsonl/],
+    [
+      'a fault in a row',
+      () => makeRecipe({}, [{ messages: [{ role: 'user', content: 'a' }] }, { prompt: 1 }]),
+      /data\.jsonl:1[\s\S]*data\.jsonl:2/,
+    ],
+    [
+      'no label after truncation',
+      () => makeRecipe({ training: { max_length: 4 } }),
+      /data\.jsonl:1/,
+    ],
+  ];
+
+  it.each(cases)(
+    '%s: one clear message and no incomplete files',
+    async (_name, makeBad, message) => {
+      const recipe = makeBad();
+      const runDir = path.join(path.dirname(recipe), 'run');
+      const { code, stderr } = await cli('train', recipe, '--run-dir', runDir);
+      expect(stderr).toMatch(message);
+      expect(code).toBe(1);
+      expect(
+        filesIn(runDir).filter((file) => /adapter|checkpoints|best|tmp|engine\.json/.test(file)),
+      ).toEqual([]);
+      if (existsSync(path.join(runDir, 'run.json'))) expect(recordOf(runDir).state).toBe('failed');
+    },
+  );
+
+  it("a rank above the layer's smaller side: a warning, and it trains", async () => {
+    const runDir = path.join(tempFolder(), 'run');
+    const { code, stderr } = await cli(
+      'train',
+      makeRecipe({ lora: { r: 64, target_modules: ['k_proj'] }, training: { max_steps: 1 } }),
+      '--run-dir',
+      runDir,
+    );
+    expect(code).toBe(0);
+    expect(stderr).toMatch(/r = 64 exceeds the smaller side of .*k_proj/);
+  });
+
+  it('a run folder that contains a run or lies inside a file is refused', async () => {
+    const recipe = makeRecipe({ training: { max_steps: 1 } });
+    const runDir = await train(recipe);
+    expect((await cli('train', recipe, '--run-dir', runDir)).stderr).toContain(
+      'This folder already contains a run',
+    );
+    const { code, stderr } = await cli('train', recipe, '--run-dir', path.join(recipe, 'run'));
+    expect([code, stderr.includes('cannot be written')]).toEqual([1, true]);
+  });
+
+  it('wrong arguments: exit code 2 and the usage', async () => {
+    for (const args of [
+      ['trian'],
+      ['train'],
+      ['generate', '--prompt', 'x'],
+      ['train', 'a', '--rnu-dir', 'x'],
+    ]) {
+      const { code, stderr } = await cli(...args);
+      expect(code).toBe(2);
+      expect(stderr).toContain('lora ');
+    }
+  });
+
+  it('no runtime: the message says how to install one', async () => {
+    const { end } = startCli(['train', makeRecipe()], { LORA_RUNTIME_HOME: tempFolder() });
+    const { code, stderr } = await end;
+    expect(code).toBe(1);
+    expect(stderr).toContain('lora runtime --install');
   });
 });

@@ -43,7 +43,7 @@ async function goesOn(runDir: string, said: RegExp): Promise<void> {
 }
 
 describe('a checkpoint', () => {
-  it('that a kill breaks off is no checkpoint: the run goes on from the one before, and nothing half-written stays', async () => {
+  it('that a kill interrupts is removed, and the run is resumed from the one before', async () => {
     const runDir = path.join(tempFolder(), 'run');
     const { child, end } = startCli(['train', recipe(1), '--run-dir', runDir]);
     const saving = () => {
@@ -65,7 +65,7 @@ describe('a checkpoint', () => {
     await goesOn(runDir, /^$/);
   });
 
-  it('that is not whole is passed over by name', async () => {
+  it('that is incomplete is skipped with a warning', async () => {
     const runDir = await train(recipe(10));
     expect(
       filesIn(path.join(runDir, 'checkpoints')).filter((name) => /^step-\d+$/.test(name)),
@@ -91,7 +91,7 @@ describe('a checkpoint', () => {
     );
   });
 
-  it('that the disk has no room for ends the run with a clear message, and what was there stays', async () => {
+  it('that does not fit on the disk ends the run with a clear message; existing files are kept', async () => {
     const runDir = path.join(tempFolder(), 'run');
     const { child, end } = startCli(['train', recipe(1000), '--run-dir', runDir]);
     await until(
@@ -114,7 +114,7 @@ describe('a checkpoint', () => {
     await goesOn(runDir, /^$/);
   });
 
-  it('is not all that a full disk stops: without room for the metrics or run.json the message is as clear', async () => {
+  it('is not needed for a clear message: the disk can be full for the metrics or run.json too', async () => {
     const runDir = path.join(tempFolder(), 'run');
     const small = await cliWithin(1, 'train', recipe(1000), '--run-dir', runDir);
     expect(small.code).toBe(1);

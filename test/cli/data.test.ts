@@ -27,7 +27,7 @@ const ownTemplate = (
 /** Refuses system messages and turns out of order, as Gemma's does, and a word. */
 const STRICT = `{% if messages[0]['role'] == 'system' %}{{ raise_exception('System role not supported') }}{% endif %}{% for message in messages %}{% if (message['role'] == 'user') != (loop.index0 % 2 == 0) %}{{ raise_exception('Conversation roles must alternate') }}{% endif %}{% if message['content'] == 'never' %}{{ raise_exception('Not this word') }}{% endif %}{% endfor %}${ownTemplate}`;
 
-describe('chats out of order', () => {
+describe('chats that do not alternate', () => {
   const said = (...turns: readonly string[]) => ({
     conversations: turns.map((turn) => ({
       from: { s: 'system', h: 'human', g: 'gpt' }[turn[0]!],
@@ -60,7 +60,7 @@ describe('chats out of order', () => {
       rows,
     );
 
-  it('are mended and counted before the start, and no template stops the run later', async () => {
+  it('are repaired and counted before the start, and no chat template fails later', async () => {
     const runDir = path.join(tempFolder(), 'run');
     const { code, stderr } = await cli('train', recipe({}), '--run-dir', runDir, '--json');
     expect(code).toBe(0);
@@ -79,7 +79,7 @@ describe('chats out of order', () => {
     );
   });
 
-  it('are skipped or refused with every row named, as the recipe says', async () => {
+  it('are skipped or refused as the recipe says, with each row reported', async () => {
     const all = (choice: string) =>
       recipe({
         same_role: choice,
@@ -98,7 +98,7 @@ describe('chats out of order', () => {
     expect([2, 3, 4, 5, 6].filter((line) => !stderr.includes(`data.jsonl:${line}`))).toEqual([]);
   });
 
-  it('of which nothing is left are one clear message', async () => {
+  it('that are all skipped: one clear message', async () => {
     const { code, stderr } = await cli(
       'train',
       makeRecipe({ top: { unlabelled_rows: 'skip' } }, [said('h1'), said('h2')]),
@@ -112,7 +112,7 @@ describe('chats out of order', () => {
   });
 });
 
-it('rows whose answer lies behind max_length are named before the start, and leave no trace in the weights where they are left out', async () => {
+it('rows whose answer starts after max_length are reported before the start; left out, they do not affect the weights', async () => {
   const long = Array.from({ length: 3 }, (_, i) => ({
     messages: [
       { role: 'user', content: 'the old mill '.repeat(40 + i) },
@@ -149,7 +149,7 @@ it('rows whose answer lies behind max_length are named before the start, and lea
   expect(weightsOf(skipping).equals(weightsOf(short))).toBe(true);
 });
 
-it('with pad = eos the end of an answer is learnt, and the trained model stops there', async () => {
+it('with pad = eos the end of an answer is trained, and the trained model stops there', async () => {
   const base = baseWith((folder) =>
     editJson(config(folder), { eos_token: '<|im_end|>', pad_token: '<|im_end|>' }),
   );
@@ -209,7 +209,7 @@ describe('a chat template', () => {
   const recipe = (base: string, rows = chats()) =>
     makeRecipe({ top: { base }, training: { max_steps: 2 } }, rows);
 
-  it('is found in chat_template.jinja or chat_template.json alone', async () => {
+  it('is found if only chat_template.jinja or chat_template.json has it', async () => {
     const inConfig = weightsOf(await train(recipe(path.join(fixtures, 'llama/base'))));
     const jinja = without((folder) =>
       writeFileSync(path.join(folder, 'chat_template.jinja'), ownTemplate),
@@ -224,7 +224,7 @@ describe('a chat template', () => {
       expect(weightsOf(await train(recipe(base))).equals(inConfig)).toBe(true);
   });
 
-  it('that is nowhere stops chats with what to do, and none is guessed', async () => {
+  it('that is missing: chats are refused with advice, and no template is guessed', async () => {
     const base = without();
     const { code, stderr } = await cli(
       'train',
@@ -275,7 +275,7 @@ describe('check', () => {
   const said = async (...args: readonly string[]) =>
     JSON.parse((await cli('check', ...args, '--json')).stdout) as CheckedRecipe;
 
-  it('says which rows have faults, are cut, or stand twice, and how long they are', async () => {
+  it('reports faulty, truncated and duplicate rows, and the lengths of all', async () => {
     const [data] = (await said(recipe)).datasets;
     expect(
       data!.problems.filter(({ severity }) => severity === 'error').map(({ place }) => place?.line),
@@ -287,7 +287,7 @@ describe('check', () => {
     expect((await cli('check', recipe)).code).toBe(1);
   });
 
-  it('reads text that is not saved yet, and calls it by the file that it will be', async () => {
+  it('reads text that is not saved yet, and reports it under its final file name', async () => {
     const copy = path.join(folder, 'copy');
     writeFileSync(copy, '{"prompt": "a", "completion": "b"}\n{"prompt": 3}\n');
     const [data] = (await said(recipe, '--instead', `${path.join(folder, 'data.jsonl')}=${copy}`))
@@ -299,7 +299,7 @@ describe('check', () => {
     ]);
   });
 
-  it('checks the rows without a base that can be read', async () => {
+  it('checks the rows even if the base cannot be read', async () => {
     const other = path.join(folder, 'other.lora.json');
     writeFileSync(other, JSON.stringify({ base: 'nowhere', dataset: 'data.jsonl' }));
     const checked = await said(other);

@@ -40,7 +40,7 @@ const evaluated = async (model: string, dataset: string) => {
 const lastEval = (runDir: string) =>
   metricsOf(runDir).findLast((line): line is EvalLine => line.kind === 'eval')!;
 
-describe('a training of all weights', () => {
+describe('full fine-tuning', () => {
   it.each([
     ['llama', {}],
     ['gpt2', {}],
@@ -76,7 +76,7 @@ describe('a training of all weights', () => {
     },
   );
 
-  it("of a base that lacks the head draws it, trains it, and tells its labels in the model's config", async () => {
+  it("of a base without a head initializes it, trains it, and writes its labels to the model's config", async () => {
     const rows = Array.from({ length: 24 }, (_, i) => ({
       text: `the ${['red', 'green', 'blue'][i % 3]!} thing ${i}`,
       label: ['red', 'green', 'blue'][i % 3]!,
@@ -96,7 +96,7 @@ describe('a training of all weights', () => {
     );
   });
 
-  it("keeps the tie of output layer and embedding, and what the base's folder has beside its weights", async () => {
+  it("keeps output layer and embedding tied, and the other files of the base's folder", async () => {
     const runDir = await train(recipe({ training: { max_steps: 1 } }));
     const model = await openBase(path.join(runDir, 'model'));
     expect(model.weights.tensors.has('lm_head.weight')).toBe(false);
@@ -115,7 +115,7 @@ describe('a training of all weights', () => {
     );
   });
 
-  it('passes over a checkpoint whose weights are not whole', async () => {
+  it('skips a checkpoint whose weights are incomplete', async () => {
     const runDir = await train(recipe());
     truncateSync(path.join(runDir, 'checkpoints/step-12/weights.safetensors'), 5000);
     editJson(path.join(runDir, 'run.json'), { state: 'stopped' });
@@ -128,7 +128,7 @@ describe('a training of all weights', () => {
     expect(modelOf(runDir).equals(before)).toBe(true);
   });
 
-  it('that goes astray leaves no model', async () => {
+  it('that diverges writes no model', async () => {
     const runDir = path.join(tempFolder(), 'run');
     const { code, stderr } = await cli(
       'train',
@@ -143,7 +143,7 @@ describe('a training of all weights', () => {
     expect(filesIn(runDir)).toEqual(expect.not.arrayContaining(['model', 'best', 'checkpoints']));
   });
 
-  it('takes bfloat16 for what is frozen only, and says so', async () => {
+  it('warns that trained weights are never bfloat16', async () => {
     const runDir = await train(
       recipe({ training: { base_dtype: 'bfloat16', max_steps: 1 } }),
       /base_dtype is bfloat16, but trained weights are always float32/,

@@ -101,7 +101,7 @@ const alone = async (base: string, ...adapters: readonly string[]) =>
 let served: Served | undefined;
 afterEach(() => served?.end());
 
-it('holds the base in bf16 where that is asked for, as generate does, and refuses what is no type', async () => {
+it('keeps the base in bf16 on request, like generate, and refuses an unknown dtype', async () => {
   const base = inFixtures('llama/base');
   served = new Served('--base', base, '--base-dtype', 'bfloat16');
   const ready = await served.until(() => served!.events.find((event) => event.kind === 'ready'));
@@ -132,7 +132,7 @@ describe('a base with adapters in memory', () => {
   const base = inFixtures('llama/base');
   const [qv, all] = [inFixtures('llama/lora-qv/adapter'), inFixtures('llama/all-linear/adapter')];
 
-  it('answers as base, as each adapter alone, and as the base again, streamed', async () => {
+  it('streams answers of the base, of each adapter, and of the base again', async () => {
     served = new Served('--base', base, '--adapter', qv, '--adapter', all);
     expect(
       await served.until(() => served!.events.find((event) => event.kind === 'ready')),
@@ -156,7 +156,7 @@ describe('a base with adapters in memory', () => {
     expect(await served.end()).toBe(0);
   });
 
-  it('answers another way at another scale, seed and temperature, and the same when asked again', async () => {
+  it('answers differently at another scale, seed and temperature, and the same when repeated', async () => {
     served = new Served('--base', base, '--adapter', qv);
     const twice = await served.ask(0, 2);
     expect(await served.ask(0, 2)).toBe(twice);
@@ -178,7 +178,7 @@ describe('a base with adapters in memory', () => {
     expect(await served.ask(null, 1, { system: 'be short' })).toBe(await alone(base));
   });
 
-  it('keeps a copy of the base for an adapter that changes whole weights, beside those that share one', async () => {
+  it('keeps a copy of the base for an adapter that changes whole weights', async () => {
     const dora = inFixtures('trajectories/dora/final');
     served = new Served('--base', base, '--adapter', dora, '--adapter', qv);
     const expected = [await alone(base), await alone(base, dora), await alone(base, qv)];
@@ -187,7 +187,7 @@ describe('a base with adapters in memory', () => {
     expect([await served.ask(null), await served.ask(0)]).toEqual(expected.slice(0, 2));
   });
 
-  it('stops an answer under way and one that waits, and goes on', async () => {
+  it('stops an answer that is being written and one that is waiting, then answers the next', async () => {
     served = new Served('--base', base, '--adapter', qv);
     served.send({
       kind: 'answer',
@@ -215,7 +215,7 @@ describe('a base with adapters in memory', () => {
     expect(await served.ask(null)).toBe(await alone(base));
   });
 
-  it('says what is wrong with a request or a base, and an adapter that does not fit', async () => {
+  it('reports what is wrong with a request, a base or an adapter that does not fit', async () => {
     served = new Served('--base', base);
     served.send({ kind: 'answer', id: 'x' });
     expect(

@@ -63,10 +63,10 @@ const CASES: Readonly<Record<string, Case>> = {
   'several labels of a text by bert': {
     task: 'seq_cls',
     base: 'bert',
-    rows: words(24, (c, i) => ({
-      text: text(c, i),
-      labels: i % 4 === 0 ? [] : i % 2 ? [c] : [c, 'even'],
-    })),
+    rows: words(24, (c, i) => {
+      const parity = i % 2 === 0 ? ['even'] : [];
+      return { text: text(c, i), labels: i % 4 === 0 ? [] : [c, ...parity] };
+    }),
     scores: ['accuracy', 'f1'],
     head: classifier(4),
     task_type: 'SEQ_CLS',
@@ -164,8 +164,22 @@ function recipeOf({ task, base, rows, lora, training }: Case): string {
   );
 }
 
+/** What modules_to_save lists for the head of a task. */
+function savedHeads(task: Task): readonly string[] | null {
+  switch (task) {
+    case 'causal_lm':
+    case 'embedding':
+      return null;
+    case 'image_cls':
+      return ['classifier'];
+    case 'seq_cls':
+    case 'token_cls':
+      return ['classifier', 'score'];
+  }
+}
+
 describe.each(Object.entries(CASES))('%s', (_, own) => {
-  it('are learnt, measured, saved with their head, found again, and go on to the same bytes', async () => {
+  it('trains, is evaluated, is saved with its head, is loaded again, and resumes to the same bytes', async () => {
     const runDir = await train(recipeOf(own));
     const evals = metricsOf(runDir).filter((line): line is EvalLine => line.kind === 'eval');
     expect(evals.map((line) => line.step)).toEqual([0, 10, 20]);
@@ -189,13 +203,7 @@ describe.each(Object.entries(CASES))('%s', (_, own) => {
       modules_to_save: string[] | null;
     };
     expect(config.task_type).toBe(own.task_type);
-    expect(config.modules_to_save).toEqual(
-      own.task === 'embedding'
-        ? null
-        : own.task === 'image_cls'
-          ? ['classifier']
-          : ['classifier', 'score'],
-    );
+    expect(config.modules_to_save).toEqual(savedHeads(own.task));
 
     const { recipe } = recordOf(runDir);
     const measured = await cli(
@@ -224,7 +232,7 @@ const rowsFile = (...rows: object[]) => {
   return file;
 };
 
-it('a head goes on from an adapter that has it, by its own names', async () => {
+it('an adapter with a head is trained further, with its own labels', async () => {
   const first = await train(recipeOf(CASES['classes of texts by bert']!));
   const again = recipeOf({
     ...CASES['classes of texts by bert']!,
@@ -242,7 +250,7 @@ it('a head goes on from an adapter that has it, by its own names', async () => {
   expect(stderr).toMatch(/The adapter has 3 labels, but the dataset has 4/);
 });
 
-it('the labels that a base has already stay where the rows have no others, with its head', async () => {
+it('a base keeps its head and labels if the rows have no other labels', async () => {
   const rows = words(12, (c, i) => ({ text: text(c, i), label: `LABEL_${COLOURS.indexOf(c)}` }));
   const evaluated = await cli('evaluate', '--base', bert, '--dataset', rowsFile(...rows), '--json');
   const runDir = await train(
@@ -269,7 +277,7 @@ it('the labels that a base has already stay where the rows have no others, with 
   expect(lossOf(after.stdout)).toBeCloseTo(lossOf(evaluated.stdout), 5);
 });
 
-it('a merge on a base that had other labels tells those of the adapter', async () => {
+it('a merge into a base with other labels writes the labels of the adapter', async () => {
   const runDir = await train(recipeOf(CASES['classes of texts by bert']!));
   const merged = path.join(tempFolder(), 'merged');
   expect(
@@ -291,7 +299,7 @@ it('a merge on a base that had other labels tells those of the adapter', async (
   });
 });
 
-describe('what does not go together is one clear message', () => {
+describe('a contradiction is reported in one clear message', () => {
   const said = async (change: object, ...rows: object[]) => {
     const { code, stderr } = await cli(
       'train',
@@ -303,7 +311,7 @@ describe('what does not go together is one clear message', () => {
     return stderr;
   };
 
-  it('about the task, the rows and the labels', async () => {
+  it('between the task, the rows and the labels', async () => {
     expect(await said({ task: 'causal_lm' }, { text: 'a' })).toMatch(
       /A bert model is not for the task "causal_lm"/,
     );
@@ -330,7 +338,7 @@ describe('what does not go together is one clear message', () => {
     ).toMatch(/folder of images cannot be read/);
   });
 
-  it('about a base without a head, and labels that it does not know', async () => {
+  it('between an adapter and a base without a head, or with unknown labels', async () => {
     const file = rowsFile({ text: 'a', label: 'x' }, { text: 'b', label: 'LABEL_1' });
     const { stderr } = await cli('evaluate', '--base', bert, '--dataset', file);
     expect(stderr).toMatch(/rows\.jsonl:1.*no label "x"; it has "LABEL_0"/s);
@@ -347,7 +355,7 @@ describe('what does not go together is one clear message', () => {
   });
 });
 
-it('inspect lists the layers of any base with their shapes and what r costs', async () => {
+it('inspect lists the layers of any base with their shapes and the cost of r', async () => {
   const of = async (name: string) =>
     (await cli('inspect', path.join(fixtures, name, 'base'))).stdout;
   expect(await of('bert')).toMatch(/ query +\d+ x 48 x 48 +96·r instead of 2,304/);
@@ -356,7 +364,7 @@ it('inspect lists the layers of any base with their shapes and what r costs', as
   expect(await of('gpt2')).toMatch(/ wte /);
 });
 
-it('rows that are longer than the model has positions for are cut to that, and it is said', async () => {
+it('rows longer than the model supports are truncated, with a warning', async () => {
   const rows = words(12, (c, i) => ({ text: `${text(c, i)} ${'and so on '.repeat(8)}`, label: c }));
   await train(
     recipeOf({

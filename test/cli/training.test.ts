@@ -35,7 +35,7 @@ describe('gradient accumulation over 4', () => {
       chats().slice(0, rows),
     );
 
-  it('takes the tail of 7 batches as a step too, scaled by what is in it: like batches of 4 and 3', async () => {
+  it('makes a step of the last 3 of 7 batches: the loss is the mean over their own labels', async () => {
     const steps = stepsOf(await train(accumulated(7)));
     const want = stepsOf(
       await train(
@@ -60,7 +60,7 @@ describe('gradient accumulation over 4', () => {
   });
 });
 
-describe('one more step', () => {
+describe('a run with one more step', () => {
   const training = {
     ...whole,
     max_steps: 6,
@@ -69,7 +69,7 @@ describe('one more step', () => {
     per_device_train_batch_size: 10,
   };
 
-  it('gives the same bytes unbroken and resumed, others from a cold start; the last checkpoints are kept', async () => {
+  it('is the same uninterrupted or resumed, but not restarted; the last checkpoints are kept', async () => {
     const unbroken = await train(makeRecipe({ top: { validation_split: 0 }, training }));
     expect(
       filesIn(path.join(unbroken, 'checkpoints')).filter((name) => /^step-\d+$/.test(name)),
@@ -94,7 +94,7 @@ describe('one more step', () => {
   });
 });
 
-it('a stop before the first save leaves a checkpoint from which the run ends as if it had never stopped', async () => {
+it('a stop before the first save writes a checkpoint, and the resumed run ends as if never stopped', async () => {
   const training = { max_steps: 150, save_steps: 1000, eval_steps: 1000 };
   const unbroken = await train(makeRecipe({ training }));
   const runDir = path.join(tempFolder(), 'run');
@@ -113,7 +113,7 @@ it('a stop before the first save leaves a checkpoint from which the run ends as 
   expect(weightsOf(runDir).equals(weightsOf(unbroken))).toBe(true);
 });
 
-it('the adapter with the best validation loss is kept beside the last, though that one is worse', async () => {
+it('the adapter with the best validation loss is kept beside the last one, which is worse', async () => {
   const answers = (answer: string) =>
     chats().map((row) => ({
       messages: [

@@ -97,7 +97,7 @@ const recipeOf = ({ base, lora, training: own }: Variant) =>
   });
 
 describe.each(Object.entries(VARIANTS))('%s', (_, variant) => {
-  it('learns, is saved so that it does the same on the unchanged base, and goes on to the same bytes', async () => {
+  it('trains, is saved so that it fits the unchanged base, and resumes to the same bytes', async () => {
     const runDir = await train(recipeOf(variant));
     const steps = stepsOf(runDir);
     expect(steps.at(-1)!.loss).toBeLessThan(steps[0]!.loss);
@@ -138,7 +138,7 @@ describe.each(Object.entries(VARIANTS))('%s', (_, variant) => {
   });
 });
 
-it('an output layer that is tied trains whole, apart from the embedding, and is saved', async () => {
+it('a tied output layer in modules_to_save is trained apart from the embedding, and saved', async () => {
   const runDir = await train(
     recipeOf({ base: 'llama', lora: { modules_to_save: ['lm_head'], target_modules: ['q_proj'] } }),
   );
@@ -150,7 +150,7 @@ it('an output layer that is tied trains whole, apart from the embedding, and is 
   expect(adapter.trained[0]!.data).not.toEqual(start);
 });
 
-it("PiSSA starts from the base's own loss, and is saved with twice the rank", async () => {
+it("PiSSA starts with the base's loss, and is saved with twice the rank", async () => {
   const variant = { base: 'llama', lora: { r: 3, init_lora_weights: 'pissa' } };
   const runDir = await train(recipeOf({ ...variant, training: { max_steps: 1, warmup_ratio: 0 } }));
   const plain = await train(
@@ -211,7 +211,7 @@ describe('the logits of other models', () => {
     expect([code, stderr.includes('Error')]).toEqual([0, false]);
   });
 
-  it('a model that writes no text is not trained as one', async () => {
+  it('a model that cannot write text is not trained to', async () => {
     const { code, stderr } = await cli(
       'train',
       makeRecipe({ top: { base: path.join(fixtures, 'bert/base') } }),
@@ -237,7 +237,7 @@ describe('adapters on top of each other', () => {
     return (JSON.parse(stdout) as { loss: number }).loss;
   };
 
-  it('two that stay as they are under a new one: it begins where they are, learns on, and each can be left out', async () => {
+  it('a new one over two frozen ones: it starts with their loss, trains, and each can be left out', async () => {
     const [first, second] = [
       path.join(fixtures, 'llama/pair/adapter_a'),
       path.join(fixtures, 'llama/pair/adapter_b'),
@@ -267,7 +267,7 @@ describe('adapters on top of each other', () => {
     );
   });
 
-  it('what cannot lie under another one, or over it, is refused by name', async () => {
+  it('combinations that are not supported are refused', async () => {
     const refusal = async (lora: object) =>
       (
         await cli(
@@ -290,7 +290,7 @@ describe('adapters on top of each other', () => {
   });
 });
 
-it('packed rows take fewer steps, each of more examples, and resume to the same bytes', async () => {
+it('packed rows need fewer steps of more examples, and resume to the same bytes', async () => {
   const rows = Array.from({ length: 24 }, (_, i) => ({
     messages: [
       { role: 'user', content: `say ${i}` },

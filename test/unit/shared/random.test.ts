@@ -11,7 +11,7 @@ describe('createRandom', () => {
     ]);
   });
 
-  it('gives streams of their own to other seeds, names, epochs and kinds of name', () => {
+  it('gives different numbers for other seeds, names, epochs and types of name', () => {
     const streams = [
       createRandom(1),
       createRandom(2),
@@ -24,7 +24,7 @@ describe('createRandom', () => {
     expect(new Set(streams.map((s) => draw(4, s).join())).size).toBe(streams.length);
   });
 
-  it('is uniform: mean, variance and the counts of 100 bins are as they should be', () => {
+  it('is uniform in mean, variance and the counts of 100 bins', () => {
     const n = 200_000;
     const xs = draw(n, createRandom(7, 'uniform'));
     const mean = xs.reduce((a, x) => a + x, 0) / n;
@@ -38,7 +38,7 @@ describe('createRandom', () => {
     expect(chiSquare).toBeLessThan(150);
   });
 
-  it('gives neighbouring seeds first numbers that are not alike', () => {
+  it('gives neighbouring seeds unrelated first numbers', () => {
     const firsts = Array.from({ length: 2000 }, (_, seed) => createRandom(seed)());
     const mean = firsts.reduce((a, x) => a + x, 0) / firsts.length;
     const products = firsts.slice(1).map((x, i) => (x - mean) * (firsts[i]! - mean));
@@ -47,7 +47,7 @@ describe('createRandom', () => {
 });
 
 describe('shuffle', () => {
-  it('keeps every item once and leaves the given array alone', () => {
+  it('keeps every item once and does not change the given array', () => {
     fc.assert(
       fc.property(fc.array(fc.integer()), fc.nat(), (items, seed) => {
         const before = [...items];
@@ -58,7 +58,7 @@ describe('shuffle', () => {
     );
   });
 
-  it('makes all orders of three about equally often', () => {
+  it('produces all orders of three items about equally often', () => {
     const counts = new Map<string, number>();
     const random = createRandom(3);
     for (let i = 0; i < 6000; i++) {

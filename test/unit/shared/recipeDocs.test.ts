@@ -6,7 +6,7 @@ interface Schema {
   readonly properties?: Readonly<Record<string, Schema>>;
 }
 
-it('docs/recipe.md tells of every key of the schema, in its words', () => {
+it('docs/recipe.md contains every key of the schema with its description', () => {
   const docs = readFileSync('docs/recipe.md', 'utf8');
   const check = ({ properties = {} }: Schema, prefix = ''): number =>
     Object.entries(properties)

@@ -7,7 +7,7 @@ const file = resolve('folder/lora.json');
 const problemsOf = (text: string): readonly Problem[] => checkRecipe(text, file).problems;
 
 describe('a recipe', () => {
-  it('fills in every default and resolves paths against its own folder', () => {
+  it('gets all defaults, and paths relative to its own folder', () => {
     const recipe = parseRecipe(
       '{ "base": "models/tiny", // the model\n "dataset": "data/train.jsonl", }',
       file,
@@ -37,7 +37,7 @@ describe('a recipe', () => {
     expect(recipe.training.lr_scheduler_type).toBe('cosine');
   });
 
-  it('that is nested without end is refused at the place where that begins', () => {
+  it('that is nested too deeply is refused, with the place where that starts', () => {
     for (const [open, at] of [
       ['[', 65],
       ['{"lora":', 64 * 8 + 1],
@@ -51,7 +51,7 @@ describe('a recipe', () => {
     expect(placeOfKey('['.repeat(20_000), file, 'lora.r')).toEqual({ file, key: 'lora.r' });
   });
 
-  it('names the nearest known key for each unknown one, at its line and column', () => {
+  it('with unknown keys: the nearest known key for each, at its line and column', () => {
     const problems = problemsOf(
       '{\n  "base": "m",\n  "dataset": "d",\n  "lora": { "rank": 4, "lora_aplha": 8 },\n  "traning": {}\n}',
     );
@@ -63,7 +63,7 @@ describe('a recipe', () => {
     expect(problems[1]?.place).toEqual({ file, line: 4, column: 24, key: 'lora.lora_aplha' });
   });
 
-  it('reports every fault at once', () => {
+  it('with several faults: all of them are reported at once', () => {
     const problems = problemsOf(
       '{ "dataset": 3, "lora": { "r": 2.7, "lora_alpha": 0 }, "training": { "lr_scheduler_type": "cosin", "max_steps": 0 } }',
     );
@@ -80,13 +80,13 @@ describe('a recipe', () => {
     expect(problemsOf(`{ "base": "m", "dataset": "d", "lora": { "r": ${r} } }`)).toHaveLength(1);
   });
 
-  it('says where JSON breaks off', () => {
+  it('that is not valid JSON: the place of the error', () => {
     const [problem] = problemsOf('{\n  "base": "m",\n  "dataset" "d"\n}');
     expect(problem?.message).toContain('Not valid JSON');
     expect(problem?.place?.line).toBe(3);
   });
 
-  it('tells where a key stands, or the part of it that is there', () => {
+  it('has a place for each key, or for the nearest parent that exists', () => {
     const text = '{\n  "base": "m", // x\n  "lora": {\n    "r": 4\n  }\n}';
     expect(placeOfKey(text, file, 'lora.r')).toEqual({ file, line: 4, column: 10, key: 'lora.r' });
     expect(placeOfKey(text, file, 'lora.target_modules')).toEqual({
@@ -98,7 +98,7 @@ describe('a recipe', () => {
     expect(placeOfKey('', file, 'lora.r')).toEqual({ file, key: 'lora.r' });
   });
 
-  it('refuses a key that stands twice', () => {
+  it('with a duplicate key is refused', () => {
     expect(
       problemsOf('{ "base": "m", "dataset": "d", "base": "n" }').map((p) => p.message),
     ).toEqual(['The key "base" is duplicated.']);

@@ -17,7 +17,7 @@ import {
 } from '../support/commandLine';
 
 describe.each(['whole', 'saved', 'saved-tied'])(
-  'an adapter that was trained after tokens were added (%s)',
+  'an adapter whose base got more tokens before its training (%s)',
   (name) => {
     const adapter = path.join(fixtures, 'resized', name, 'adapter');
     const { base, adapter_loss, inputs } = readJson('resized', name, 'expected.json') as SingleCase;
