@@ -49,7 +49,7 @@ describe('the extension among others', () => {
     assert.ok(runs[0]!.adapter);
   });
 
-  it('ends a task with an error, and marks the fault in the recipe', async () => {
+  it('ends a task with an error, and marks the problem in the recipe', async () => {
     mkdirSync(path.join(folder(), 'faulty'), { recursive: true });
     const file = path.join(folder(), 'faulty', 'bad.lora.json');
     writeFileSync(
@@ -72,7 +72,7 @@ describe('the extension among others', () => {
     assert.equal(found!.range.start.line, 3);
   });
 
-  it('tells other extensions when runs change, and starts recipes for them', async () => {
+  it('notifies other extensions when runs change, and starts recipes for them', async () => {
     const api = await extension().activate();
     assert.equal(api.version, 1);
     const file = path.join(folder(), 'api.lora.json');
@@ -88,7 +88,7 @@ describe('the extension among others', () => {
     assert.ok(changes > 0);
   });
 
-  it('answers chat agents: which runs there are, what one was, how two adapters differ', async () => {
+  it('answers chat agents: lists runs, explains one, compares two adapters', async () => {
     const [newer, older] = await (await extension().activate()).runs();
     const list = await tool(TOOLS.listRuns, {});
     for (const run of [newer!, older!]) assert.ok(list.includes(run.id), list);

@@ -155,7 +155,7 @@ describe('the extension', () => {
     assert.deepEqual(await runDirs(), before);
   });
 
-  it('stops a run with its adapter kept, and goes on to the end', async () => {
+  it('stops a run, keeps its adapter, and resumes it to the end', async () => {
     const before = await runDirs();
     const uri = await write(
       'long.lora.json',
@@ -184,14 +184,14 @@ describe('the extension', () => {
     assert.equal(record.result.steps, 400);
   });
 
-  it('bears a run folder that is broken', async () => {
+  it('tolerates a broken run folder', async () => {
     const dir = inFolder('.lora', 'runs', '20200101-000000-dead');
     mkdirSync(dir, { recursive: true });
     writeFileSync(path.join(dir, 'run.json'), '{ "version": 1, ');
     await vscode.commands.executeCommand(COMMANDS.refreshRuns.id);
   });
 
-  it('shows where training fails: a fault of the dataset at its line', async () => {
+  it('marks an error in the dataset at its line when training fails', async () => {
     writeFileSync(
       inFolder('data', 'broken.jsonl'),
       '{"messages":[{"role":"user","content":"a"},{"role":"assistant","content":"b"}]}\n{"mesages":[]}\n',

@@ -19,15 +19,15 @@ const runAt = (dir: string) =>
     null,
   );
 
-describe('what chat agents are told', () => {
-  it('of all runs: a line each', () => {
+describe('the answers for chat agents', () => {
+  it('lists all runs, one per line', () => {
     expect(runsAnswer([])).toBe('There are no runs yet.');
     expect(runsAnswer([runAt('/w/.lora/runs/r1')])).toBe(
       'r1 "good": completed, step 30 of 30, r = 4, loss 1.5, best validation loss 1.25, tags small',
     );
   });
 
-  it('of one run: recipe, result and a few points of its curves, the last among them', async () => {
+  it('explains one run: recipe, result and some points of its curves, including the last', async () => {
     const root = await mkdtemp(path.join(tmpdir(), 'runs-'));
     onTestFinished(() => rm(root, { recursive: true }));
     const line = (step: number) =>
@@ -54,7 +54,7 @@ describe('what chat agents are told', () => {
     expect(text.length).toBeLessThan(1_500);
   });
 
-  it('of two adapters: where they differ most', () => {
+  it('compares two adapters: where they differ most', () => {
     const facts = (norm: number) => ({
       r: 2,
       scaling: 1,

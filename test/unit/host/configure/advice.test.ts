@@ -36,17 +36,17 @@ const texts = (own: AdviceFacts) =>
     .join('\n');
 
 describe('advice', () => {
-  it('is silent where nothing speaks against the choice', () => {
+  it('is empty when nothing is wrong with the choice', () => {
     expect(adviceFor(facts())).toEqual([]);
   });
 
-  it('says that nothing here counts where every weight trains', () => {
+  it('explains that rank and targets do not apply to full fine-tuning', () => {
     expect(texts(facts({ method: 'full', chosen: [] }))).toMatch(
       /^The recipe uses full fine-tuning/,
     );
   });
 
-  it('tells what a choice cannot do: no modules, a rank above a layer, more memory than there is', () => {
+  it('warns of no modules, a rank larger than a layer and too little memory', () => {
     expect(texts(facts({ chosen: [] }))).toMatch(/Select at least one/);
     const high = facts({ settings: { ...plain, r: 64 } });
     expect(adviceFor(high)[0]?.button?.act).toEqual({ kind: 'change', change: { r: 16 } });
@@ -54,7 +54,7 @@ describe('advice', () => {
     expect(texts(facts({ there: 1e6 }))).toMatch(/A training step needs .* only 977 KiB are free/);
   });
 
-  it('draws on the number of examples before a run, and on what was used after it', () => {
+  it('depends on the number of examples before a run, and on the used rank after it', () => {
     expect([100, 5_000, 50_000, 1e6].map(usualRank)).toEqual([4, 8, 16, 32]);
     expect(adviceFor(facts({ rows: 100 }))[0]?.button?.act).toEqual({
       kind: 'change',
@@ -100,7 +100,7 @@ describe('the figures of a choice', () => {
     });
   });
 
-  it('hold full fine-tuning against it: gradients and moments of every weight', () => {
+  it('include full fine-tuning, with gradients and moments of every weight', () => {
     const { memory, full, parameters, trainable } = figuresOf(base, recipe, {
       settings: plain,
       chosen: linear,
@@ -111,7 +111,7 @@ describe('the figures of a choice', () => {
       expect(Object.values(parts).reduce((a, b) => a + b, 0)).toBe(total);
   });
 
-  it('another rank keeps the scale', () => {
+  it('keep the scaling factor at another rank', () => {
     expect(withRank(plain, 4)).toMatchObject({ r: 4, lora_alpha: 8 });
     expect(withRank({ ...plain, use_rslora: true }, 2)).toMatchObject({ r: 2, lora_alpha: 8 });
   });

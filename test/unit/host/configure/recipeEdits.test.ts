@@ -22,7 +22,7 @@ const edited = (text: string, choice: RankChoice) =>
 const targets = { target_modules: ['q_proj', 'v_proj'], layers_to_transform: [0, 1] };
 
 describe('a choice written into a recipe', () => {
-  it('changes nothing where the recipe says so already', () => {
+  it('changes nothing when the recipe has the choice already', () => {
     expect(edited(TEXT, { settings: plain, targets: null })).toBe(TEXT);
   });
 
@@ -32,7 +32,7 @@ describe('a choice written into a recipe', () => {
     );
   });
 
-  it('adds keys in the layout of the file, and takes away what would say otherwise', () => {
+  it('adds keys in the layout of the file, and removes contradicting ones', () => {
     const text = edited(TEXT, { settings: { ...plain, use_dora: true }, targets });
     expect(text).toMatch(/\n {4}"use_dora": true/);
     expect(text).not.toContain('exclude_modules');
@@ -45,7 +45,7 @@ describe('a choice written into a recipe', () => {
     });
   });
 
-  it('writes a lora section where there is none, with the tabs and line ends of the file', () => {
+  it('adds a missing lora section, with the tabs and line endings of the file', () => {
     const text = edited('{\r\n\t"base": "tiny",\r\n\t"dataset": "train.jsonl"\r\n}\r\n', {
       settings: { ...plain, r: 2 },
       targets: null,
@@ -53,7 +53,7 @@ describe('a choice written into a recipe', () => {
     expect(text).toContain('\r\n\t"lora": {\r\n\t\t"r": 2\r\n\t}\r\n}');
   });
 
-  it('goes there and back', () => {
+  it('can be reverted', () => {
     const there = edited(TEXT, { settings: { ...plain, r: 4, use_rslora: true }, targets });
     const back = edited(there, {
       settings: plain,
@@ -68,7 +68,7 @@ describe('a choice written into a recipe', () => {
 });
 
 describe('the difference of two texts', () => {
-  it('is as small as it can be', () => {
+  it('is minimal', () => {
     expect(difference('"r": 8,', '"r": 16,')).toEqual({ start: 5, end: 6, text: '16' });
     expect(difference('aa', 'aaa')).toEqual({ start: 2, end: 2, text: 'a' });
     expect(difference('same', 'same')).toBeNull();

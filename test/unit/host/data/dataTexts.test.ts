@@ -24,7 +24,7 @@ const dataset: CheckedDataset = {
 };
 const fine = { ...dataset, problems: [], cut: [], duplicates: [] };
 
-it('marks rows, errors first, and says what is lost of one that is cut', () => {
+it('marks rows, errors first, with the number of truncated tokens', () => {
   expect(
     rowMarksOf(dataset, 512).map(({ line, code, severity, message }) => [
       line,
@@ -45,7 +45,7 @@ it('marks rows, errors first, and says what is lost of one that is cut', () => {
   ]);
 });
 
-it('marks no more than can be looked at, and says how many are left', () => {
+it('limits the number of marks, and counts the others', () => {
   const marks = rowMarksOf(
     { ...fine, duplicates: Array.from({ length: 1000 }, (_, i) => ({ line: i + 2, first: 1 })) },
     512,
@@ -54,14 +54,14 @@ it('marks no more than can be looked at, and says how many are left', () => {
   expect(marks.at(-1)!.message).toBe('500 more rows have problems.');
 });
 
-it('tells in the status bar what there is to learn, or that there are faults', () => {
+it('summarizes the data or the number of errors in the status bar', () => {
   expect(dataStatus([fine], 'causal_lm')).toBe('1,500 examples · 60K tokens, 25% trained on');
   expect(dataStatus([fine], 'seq_cls')).toBe('1,500 examples · 60K tokens');
   expect(dataStatus([fine, dataset], 'causal_lm')).toBe('1 error in the data');
   expect(dataStatus([{ ...fine, statistics: null }], 'causal_lm')).toBe('');
 });
 
-it('shows at length how long the rows are', () => {
+it('shows the lengths of rows in the tooltip', () => {
   const card = dataSummary({
     task: 'causal_lm',
     base: 'tiny',

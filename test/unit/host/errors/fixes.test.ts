@@ -11,7 +11,7 @@ const kinds = (error: LoraError) =>
   fixesFor(error).map(({ title, fix }) => [title, fix.kind === 'command' ? fix.command : fix.kind]);
 
 describe('the buttons of an error', () => {
-  it('open the first faulty line, and list all', () => {
+  it('open the first line with a problem, and list all problems', () => {
     const error = new LoraError('dataset', 'The dataset has 2 faults.', {
       problems: [problem(3), problem(9)],
     });
@@ -40,7 +40,7 @@ describe('the buttons of an error', () => {
 });
 
 describe('the text of an error', () => {
-  it('says where, the first fault, how many more and what to do', () => {
+  it('contains the place, the first problem, the number of others and the fix', () => {
     const error = new LoraError('dataset', 'The dataset has 3 faults.', {
       place: { file: '/w/train.jsonl' },
       problems: [problem(3), problem(4), problem(9)],

@@ -33,7 +33,7 @@ describe('a file of tensors', () => {
     }
   });
 
-  it('shortens what is long in the metadata', async () => {
+  it('shortens long values in the metadata', async () => {
     const opened = await openTensorFile(gguf);
     const { facts } = opened;
     await opened.close();
@@ -41,7 +41,7 @@ describe('a file of tensors', () => {
     for (const { value } of facts.metadata) expect(value.length).toBeLessThan(2_100);
   });
 
-  it('that is damaged, empty or gone is refused by name', async () => {
+  it('is refused by name when it is damaged, empty or missing', async () => {
     const file = path.join(temp(), 'cut.safetensors');
     copyFileSync(adapter, file);
     truncateSync(file, 300);
@@ -53,7 +53,7 @@ describe('a file of tensors', () => {
     });
   });
 
-  it('has no values of a tensor that it has not', async () => {
+  it('has no values for an unknown tensor', async () => {
     const opened = await openTensorFile(adapter);
     expect(() => opened.readF32('x')).toThrow(/does not contain this tensor/);
     await opened.close();
@@ -61,7 +61,7 @@ describe('a file of tensors', () => {
 });
 
 describe('the values of a tensor', () => {
-  it('are counted as they are', () => {
+  it('have the right statistics and histogram', () => {
     const { histogram, ...facts } = valuesOf(Float32Array.of(-1, 0, 0, 3));
     expect(facts).toEqual({
       min: -1,
@@ -77,7 +77,7 @@ describe('the values of a tensor', () => {
     expect([histogram[0], histogram[8], histogram[31]]).toEqual([1, 2, 1]);
   });
 
-  it('leave out what is no number, and say how many', () => {
+  it('exclude NaN and infinity, and count them', () => {
     expect(valuesOf(Float32Array.of(NaN, Infinity, 2))).toMatchObject({
       min: 2,
       max: 2,

@@ -112,7 +112,7 @@ describe('package.json and the ids in the code', () => {
     );
   });
 
-  it('bring the files that are named', () => {
+  it('name files that exist', () => {
     const files = [
       manifest.icon,
       ...contributes.walkthroughs.flatMap((w) => w.steps.map((s) => s.media.markdown)),
@@ -121,7 +121,7 @@ describe('package.json and the ids in the code', () => {
     expect(files.filter((file) => !existsSync(file))).toEqual([]);
   });
 
-  it('welcome with exactly one button in each state', () => {
+  it('have welcome views with exactly one button each', () => {
     const nls = JSON.parse(readFileSync('package.nls.json', 'utf8')) as Record<string, string>;
     for (const key of ['welcome.train', 'welcome.noFolder', 'welcome.untrusted']) {
       expect(
@@ -147,7 +147,7 @@ describe('the problem matcher', () => {
     ).toEqual(parts);
   });
 
-  it('overlooks what the terminal tells of a run', () => {
+  it('ignores the progress of a run in the terminal', () => {
     expect(
       new RegExp(contributes.problemMatchers[0]!.pattern.regexp).exec(
         'step 40  loss 0.146  164 tokens/s  1.40 GiB',

@@ -7,13 +7,13 @@ import { NO_NOTES, writeNotes } from '../../../../src/host/runs/runNotes';
 
 const temp = () => mkdtemp(path.join(tmpdir(), 'prompts-'));
 
-it('the newest prompt stands first, each once', async () => {
+it('keeps the newest prompt first, without duplicates', async () => {
   const folder = await temp();
   for (const prompt of ['a', 'b', 'a']) await keepPrompt(folder, prompt);
   expect(await readPrompts(folder)).toEqual(['a', 'b']);
 });
 
-it('what a person wrote and cannot be read is told, and stays', async () => {
+it('reports and keeps a file that cannot be read', async () => {
   const folder = await temp();
   await mkdir(path.join(folder, '.lora'));
   for (const [file, write] of [

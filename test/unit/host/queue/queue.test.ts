@@ -67,7 +67,7 @@ describe('the queue', () => {
     expect(queue.items).toEqual([]);
   });
 
-  it('tells of one that cannot start, and goes on with the next', async () => {
+  it('reports a run that cannot start, and continues with the next', async () => {
     const tried: string[] = [];
     const { queue, told } = queueWith((item) => {
       tried.push(item.recipe);
@@ -77,7 +77,7 @@ describe('the queue', () => {
     expect([tried, told.map(String)]).toEqual([['bad', 'good'], ['Error: no base']]);
   });
 
-  it('keeps one that the user would not have started, and waits until asked again', async () => {
+  it('keeps a run that the user declined to start, and waits until more are added', async () => {
     let answers = 0;
     const { queue, end } = queueWith(() => Promise.resolve(answers++ > 0));
     await queue.add([{ recipe: 'a' }]);
@@ -87,7 +87,7 @@ describe('the queue', () => {
     expect(queue.items).toEqual([]);
   });
 
-  it('goes on with what waited when the window was closed, and passes over what is none of its own', async () => {
+  it('continues with the runs from before the window was closed, and ignores invalid entries', async () => {
     const { queue, begun } = queueWith(undefined, [
       { id: '4', recipe: 'kept', name: 'k' },
       { id: 'x', recipe: 'no' },
@@ -98,7 +98,7 @@ describe('the queue', () => {
     expect(begun).toEqual(['kept']);
   });
 
-  it('moves an item by one place and no further than the ends', () => {
+  it('moves an item by one position, within the list', () => {
     expect(moved(['a', 'b', 'c'], 2, -1)).toEqual(['a', 'c', 'b']);
     expect(moved(['a', 'b', 'c'], 0, -1)).toEqual(['a', 'b', 'c']);
     expect(moved(['a', 'b', 'c'], -1, 1)).toEqual(['a', 'b', 'c']);
@@ -106,7 +106,7 @@ describe('the queue', () => {
 });
 
 describe('a sweep of ranks', () => {
-  it('takes a list of ranks, rising and each once', () => {
+  it('parses a list of ranks, sorted and without duplicates', () => {
     expect(parseRanks('4, 1 2;2')).toEqual([1, 2, 4]);
     for (const text of [
       '',
@@ -119,7 +119,7 @@ describe('a sweep of ranks', () => {
       expect(parseRanks(text), text).toBeUndefined();
   });
 
-  it('is a recipe for each rank at the same scale, with paths that hold from where it lies', async () => {
+  it('writes a recipe for each rank with the same scaling factor and valid paths', async () => {
     const folder = await mkdtemp(path.join(tmpdir(), 'sweep-'));
     const file = path.join(folder, 'git.lora.json');
     const recipe = parseRecipe(
@@ -140,7 +140,7 @@ describe('a sweep of ranks', () => {
   });
 });
 
-it('names that stand twice are told apart', () => {
+it('makes duplicate names distinct', () => {
   expect(
     distinctNames([
       { name: 'a', id: '1' },

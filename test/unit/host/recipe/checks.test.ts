@@ -15,7 +15,7 @@ beforeEach(async () => {
 afterEach(() => rm(folder, { recursive: true }));
 
 describe('a recipe in the editor', () => {
-  it('marks each file that is not there, at its value', async () => {
+  it('marks each missing file at its value', async () => {
     const text =
       '{\n  "base": "model.gguf",\n  "dataset": "train.jsonl",\n  "lora": { "init_adapter": "old" }\n}';
     const problems = await checkForEditor(text, file);
@@ -36,7 +36,7 @@ describe('a recipe in the editor', () => {
     ]);
   });
 
-  it('says everything before a run', async () => {
+  it('lists all problems before a run', async () => {
     const problems = await checkForRun('{ "base": "x.gguf", "lora": { "r": -1 } }', file);
     expect(problems.map((p) => p.message)).toEqual(
       expect.arrayContaining([

@@ -30,7 +30,7 @@ describe("the recipe's JSON schema", () => {
     ).toEqual([]);
   });
 
-  it('asks for what a recipe cannot do without', () => {
+  it('requires the required keys', () => {
     expect(recipeJsonSchema()['required']).toEqual(['base', 'dataset']);
   });
 });

@@ -62,13 +62,13 @@ describe('notes', () => {
     },
   );
 
-  it('that cannot be written leave nothing behind', async () => {
+  it('leave no file behind when they cannot be written', async () => {
     await expect(writeNotes(path.join(root, 'gone'), NO_NOTES)).rejects.toMatchObject({
       area: 'disk',
     });
   });
 
-  it('have tags as they are typed, each once', () => {
+  it('have the typed tags without duplicates', () => {
     expect(parseTags(' small, git small,,x ')).toEqual(['small', 'git', 'x']);
   });
 
@@ -84,7 +84,7 @@ describe('notes', () => {
 });
 
 describe('groups and filter', () => {
-  it('gather what is alike, what is unknown last', () => {
+  it('group equal values, unknown ones last', () => {
     const broken = collectRun({ kind: 'broken', dir: '/w/b', created: 0, problem: 'x' }, null);
     const [a, b] = [
       runOf(),
@@ -103,7 +103,7 @@ describe('groups and filter', () => {
     ]);
   });
 
-  it('find a run by any word that is said of it', () => {
+  it('match any word about a run', () => {
     const run = runOf({}, { name: 'Nightly', tags: ['small'], note: 'more rows' });
     for (const text of [
       '',
@@ -120,8 +120,8 @@ describe('groups and filter', () => {
   });
 });
 
-describe('what is in a run', () => {
-  it('is what its folder holds: adapters, checkpoints from the newest on, samples, recipe, log', async () => {
+describe('the rows below a run', () => {
+  it('are adapters, checkpoints from the newest on, samples, recipe and log', async () => {
     const dir = await putRun(path.join(root, 'r1'), {
       'run.json': recordOf(),
       'metrics.jsonl': '',
@@ -150,7 +150,7 @@ describe('what is in a run', () => {
   });
 });
 
-it('of a training of all weights: models, and checkpoints that are no adapters', async () => {
+it('shows models and checkpoints below a run of full fine-tuning', async () => {
   const dir = await putRun(path.join(root, 'r2'), { 'run.json': fullRecord() });
   for (const name of ['model', 'best', 'checkpoints/step-9'])
     await mkdir(path.join(dir, name), { recursive: true });
@@ -165,7 +165,7 @@ it('of a training of all weights: models, and checkpoints that are no adapters',
 });
 
 describe('the card of a run', () => {
-  it('shows its curve, its commit, and what changed since the run before', async () => {
+  it('shows its curve, its commit, and what changed since the previous run', async () => {
     const lines = Array.from({ length: 100 }, (_, i) =>
       JSON.stringify({
         kind: 'step',
@@ -209,7 +209,7 @@ describe('the card of a run', () => {
   });
 });
 
-describe('a curve in a line', () => {
+describe('a sparkline', () => {
   it('goes from the lowest to the highest bar, with gaps where there is no number', () => {
     expect(sparkline([0, 1, NaN, 2])).toBe('▁▅ █');
     expect(sparkline([3, 3])).toBe('▁▁');
@@ -235,7 +235,7 @@ describe('the difference of two recipes', () => {
 });
 
 describe('a thousand runs', () => {
-  it('are all there, a broken one among them, and are not read again while nothing changes', async () => {
+  it('are all listed, including a broken one, and not read again while nothing changes', async () => {
     const text = JSON.stringify(recordOf());
     await Promise.all(
       Array.from({ length: 1000 }, (_, i) =>

@@ -15,7 +15,7 @@ const now = Date.now();
 const stepLine = (step: number, loss: number) => JSON.stringify({ kind: 'step', step, loss });
 
 describe('readRun', () => {
-  it("believes run.json while the engine's heart beats", async () => {
+  it('trusts run.json while the engine sends heartbeats', async () => {
     await putRun(dir(), {
       'run.json': recordOf({ state: 'running' }),
       'engine.json': engineOf(),
@@ -40,7 +40,7 @@ describe('readRun', () => {
     });
   });
 
-  it('calls a run interrupted at once when the process is gone and its pipe is still on this machine', async () => {
+  it('calls a run interrupted immediately when the process of this machine has ended', async () => {
     const pid = spawnSync(process.execPath, ['-e', '']).pid;
     await writeFile(path.join(root, 'pipe'), '');
     await putRun(dir(), {

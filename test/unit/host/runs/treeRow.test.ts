@@ -56,7 +56,7 @@ describe('a row of the Runs view', () => {
     });
   });
 
-  it('says of a training of all weights that it is one, and that there is a model', () => {
+  it('names full fine-tuning, and offers its model', () => {
     const row = treeRowOf(run('completed', null, fullRecord()), created);
     expect(row).toMatchObject({
       description: 'full fine-tuning · validation 1.250 · now',
@@ -70,7 +70,7 @@ describe('a row of the Runs view', () => {
     );
   });
 
-  it('says what the engine does before the first step', () => {
+  it('shows what the engine is doing before the first step', () => {
     const loading: LiveRun = {
       status: null,
       step: null,
@@ -103,7 +103,7 @@ describe('a row of the Runs view', () => {
     });
   });
 
-  it('tells what can be done with each state', () => {
+  it('has context values for each state', () => {
     const states: RunState[] = [
       'preparing',
       'running',
@@ -136,7 +136,7 @@ describe('a row of the Runs view', () => {
 });
 
 describe('the status bar', () => {
-  it('says nothing while nothing trains', () => {
+  it('is hidden while nothing trains', () => {
     expect(statusText([run('completed'), run('interrupted')])).toBeNull();
   });
 

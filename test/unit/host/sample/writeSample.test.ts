@@ -5,7 +5,7 @@ import { expect, it } from 'vitest';
 import { writeSample } from '../../../../src/host/sample/writeSample';
 import { checkRecipe } from '../../../../src/shared/recipeFile';
 
-it('the sample is rows, a recipe for a base that can be downloaded, and what to do; what is there already stays', async () => {
+it('writes the datasets, a recipe for a downloadable base model and a README; keeps existing files', async () => {
   const folder = path.join(await mkdtemp(path.join(tmpdir(), 'sample-')), 'lora-sample');
   const sources = {
     files: path.resolve('examples/git-commands'),

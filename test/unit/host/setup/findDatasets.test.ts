@@ -8,7 +8,7 @@ let root: string;
 beforeEach(async () => void (root = await mkdtemp(path.join(tmpdir(), 'datasets-'))));
 afterEach(() => rm(root, { recursive: true }));
 
-it('lists each .jsonl file with its rows and keys, those to learn from first', async () => {
+it('lists each .jsonl file with its rows and keys, those for training first', async () => {
   await mkdir(path.join(root, 'data'));
   await writeFile(path.join(root, 'data/dev.jsonl'), '{"text":"a"}\n');
   await writeFile(
@@ -30,12 +30,12 @@ it('lists each .jsonl file with its rows and keys, those to learn from first', a
   ]);
 });
 
-it('tells neither rows nor keys of what it cannot read quickly', async () => {
+it('leaves out rows and keys of files that cannot be read quickly', async () => {
   await writeFile(path.join(root, 'big.jsonl'), `[1]\n${'x'.repeat(5 * 2 ** 20)}`);
   expect(await findDatasets([root])).toMatchObject([{ rows: null, keys: [], validation: null }]);
 });
 
-it('tells by the first row what a file teaches, and knows folders of images by their classes', async () => {
+it('detects the task by the first row, and image folders by their classes', async () => {
   const rows = {
     chat: { messages: [] },
     labels: { text: 'a', label: 'x' },

@@ -27,11 +27,11 @@ describe('what a choice costs', () => {
     );
   });
 
-  it('refuses a base that cannot be trained on, saying why', async () => {
+  it('refuses a base model that cannot be trained, with the reason', async () => {
     await expect(readBaseFacts('test/fixtures')).rejects.toMatchObject({ area: 'base' });
   });
 
-  it('goes by what the base can be trained to do', async () => {
+  it('depends on the task of the base model', async () => {
     expect((await readBaseFacts('test/fixtures/bert/base')).tasks).toEqual([
       'seq_cls',
       'token_cls',
@@ -51,7 +51,7 @@ describe('what a choice costs', () => {
 });
 
 describe('the choices of rank', () => {
-  it('show 2·d·r against d² and memory needed against memory there', () => {
+  it('show 2·d·r of d² and the memory needed and available', () => {
     const d = base.size.hidden_size;
     const [, , four] = rankChoices(base, 'all-linear', PLENTY, '');
     expect(four).toMatchObject({ label: 'r = 4', value: 4 });
@@ -61,7 +61,7 @@ describe('the choices of rank', () => {
     expect(four!.detail).toMatch(/memory [\d.]+ [KMG]iB of 64 GiB$/);
   });
 
-  it('put a typed rank first and refuse what is none', () => {
+  it('put a typed rank first and refuse invalid ones', () => {
     expect(rankChoices(base, 'all-linear', PLENTY, '12').map((c) => c.value)).toEqual([
       12, 1, 2, 4, 8, 16, 32,
     ]);
@@ -87,7 +87,7 @@ describe('the choices of rank', () => {
 });
 
 describe('the choices of target modules', () => {
-  it('offer the usual ones, each with its price', () => {
+  it('offer the usual ones, each with its cost', () => {
     expect(targetPrices(base, 8, PLENTY, '').map((c) => c.value)).toEqual([
       'all-linear',
       ['q_proj', 'k_proj', 'v_proj', 'o_proj'],
@@ -106,7 +106,7 @@ describe('the choices of target modules', () => {
     });
   });
 
-  it('refuse names that no module has, with the nearest, and expressions that are none', () => {
+  it('refuse unknown names, with a suggestion, and invalid expressions', () => {
     expect(targetPrices(base, 8, PLENTY, 'q_porj')[0]).toMatchObject({
       value: null,
       detail: '$(warning) No module is named q_porj. Did you mean q_proj?',

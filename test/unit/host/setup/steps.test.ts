@@ -23,7 +23,7 @@ describe('runSteps', () => {
     expect(end).toEqual(['a', 'a', 'b', 'c']);
   });
 
-  it('passes over steps that have nothing to ask, in both directions', async () => {
+  it('skips steps without a question, in both directions', async () => {
     const seen: string[] = [];
     await runSteps(
       [

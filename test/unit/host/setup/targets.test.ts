@@ -23,7 +23,7 @@ describe('targetChoices', () => {
     ]);
   });
 
-  it('names an attention layer by its parent where the feed-forward part has one of that name', () => {
+  it('qualifies an attention layer by its parent when a feed-forward layer has the same name', () => {
     const modules = ['attn.c_attn', 'attn.c_proj', 'mlp.c_fc', 'mlp.c_proj'].map((name) =>
       linear(`transformer.h.0.${name}`),
     );
@@ -34,7 +34,7 @@ describe('targetChoices', () => {
   });
 });
 
-it('tells names from regular expressions in what is typed', () => {
+it('distinguishes typed names from regular expressions', () => {
   expect(parseTargets(' q_proj, v_proj  attn.c_proj')).toEqual(['q_proj', 'v_proj', 'attn.c_proj']);
   expect(parseTargets('.*layers\\.[0-9]\\..*q_proj')).toBe('.*layers\\.[0-9]\\..*q_proj');
   expect(parseTargets('all-linear')).toBe('all-linear');

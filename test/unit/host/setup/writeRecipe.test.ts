@@ -33,7 +33,7 @@ describe('recipeText', () => {
     });
   });
 
-  it('of another task says which, and begins with settings for it', () => {
+  it('names another task, and has settings for it', () => {
     const answers = {
       base: '/models/tiny',
       dataset: path.join(folder, 'pairs.jsonl'),
@@ -57,7 +57,7 @@ describe('writeRecipe', () => {
     expect(await readFile(path.join(folder, 'lora.json'), 'utf8')).toBe('{}\n');
   });
 
-  it('leaves the old file and no half of a new one when it cannot write', async () => {
+  it('keeps the old file when the new one cannot be written', async () => {
     await mkdir(path.join(folder, 'lora.json'));
     await writeFile(path.join(folder, 'lora.json', 'x'), '');
     await expect(writeRecipe(path.join(folder, 'lora.json'), '{}')).rejects.toMatchObject({
@@ -68,7 +68,7 @@ describe('writeRecipe', () => {
   });
 });
 
-it('never proposes a name that is taken', () => {
+it('never suggests a name that is taken', () => {
   expect(freeRecipeName(new Set(), '/d/git.jsonl')).toBe('lora.json');
   expect(freeRecipeName(new Set(['lora.json']), '/d/git.jsonl')).toBe('git.lora.json');
   expect(

@@ -49,7 +49,7 @@ describe('the texts for users', () => {
     expect(all.size).toBeGreaterThan(500);
   });
 
-  it('are all there in German, none too many, with the same values in them', () => {
+  it('are all translated to German, without unused translations, with the same placeholders', () => {
     expect([...all].filter((text) => german[text] === undefined)).toEqual([]);
     expect(Object.keys(german).filter((text) => !all.has(text))).toEqual([]);
     expect(
@@ -59,7 +59,7 @@ describe('the texts for users', () => {
     ).toEqual([]);
   });
 
-  it('of package.json are all there in German', () => {
+  it('of package.json are all translated to German', () => {
     const [english, translated] = [read('package.nls.json'), read('package.nls.de.json')];
     expect(Object.keys(translated).sort()).toEqual(Object.keys(english).sort());
     const used = [...readFileSync('package.json', 'utf8').matchAll(/"%([\w.]+)%"/g)].map(

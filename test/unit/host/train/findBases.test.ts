@@ -30,7 +30,7 @@ async function find(places: Partial<BasePlaces> = {}): Promise<BaseCandidate[]> 
 }
 
 describe('findBases', () => {
-  it('finds checkpoints and GGUF files in the workspace, but no adapters, split parts or files that only bear the name', async () => {
+  it('finds model folders and GGUF files in the workspace, but no adapters, later parts or other files with that extension', async () => {
     await put('ws/models/tiny/config.json', '{}');
     await put('ws/models/tiny/model.safetensors', '12345');
     await put('ws/small.gguf');
