@@ -107,7 +107,7 @@ describe('chats that do not alternate', () => {
     );
     expect(code).toBe(1);
     expect(stderr).toMatch(
-      /data\.jsonl: No row of the dataset can be learnt from[\s\S]*"unlabelled_rows"/,
+      /data\.jsonl: No row of the dataset is left[\s\S]*"unlabelled_rows"/,
     );
   });
 });
@@ -244,7 +244,7 @@ describe('a chat template', () => {
         { prompt: 'a', completion: ' b' },
         { prompt: 'c', completion: ' d' },
       ]),
-      /no chat template: prompt and completion are put together as they stand\. \(2 rows/,
+      /no chat template: prompt and completion are joined without one\. \(2 rows/,
     );
   });
 });
