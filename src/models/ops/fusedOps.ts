@@ -74,8 +74,8 @@ export interface FusedOps {
    */
   attendOne(q: Tensor, k: Tensor, v: Tensor): Tensor;
   /**
-   * loss = log(sum(exp z)) - z[label] of each row of z [n, vocab], and what is wanted besides: p =
-   * softmax(z), or the loss's gradient dz = p - onehot(label); both in `p`.
+   * loss = log(sum(exp z)) - z[label] of each row of z [n, vocab], and depending on `wanted`
+   * in `p`: null, softmax(z), or the gradient of the loss dz = softmax(z) - onehot(label).
    */
   crossEntropy(
     z: Tensor,
