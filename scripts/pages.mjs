@@ -15,7 +15,7 @@ const themes = JSON.parse(
 );
 const port = Number(process.argv[2] ?? 8080);
 
-/** Runs in the page before its own script: what VS Code provides, and a host that sends one case. */
+/** Runs in the page before its own script: VS Code's part, and a host that sends one case. */
 function bridge({ variables, bodyClass, onReady }) {
   for (const [name, value] of Object.entries(variables))
     document.documentElement.style.setProperty(name, value);
@@ -58,7 +58,7 @@ async function pageFor(url) {
 function shell() {
   const [frame, theme] = [document.querySelector('iframe'), document.querySelector('select')];
   const show = () => {
-    const chosen = location.hash.slice(1) || document.querySelector('nav a').hash.slice(1);
+    const chosen = window.location.hash.slice(1) || document.querySelector('nav a').hash.slice(1);
     frame.src = `/page?${chosen}&theme=${theme.value}`;
   };
   window.addEventListener('hashchange', show);

@@ -63,7 +63,7 @@ function shownComparison(
 }
 
 /** Shows a choice of the user and keeps it through reloads. */
-export function choose(
+export function showChoice(
   { state, change }: ComparePage,
   choice: Partial<Pick<ShownComparison, 'quantity' | 'selected' | 'sorting' | 'filter'>>,
 ): void {

@@ -64,7 +64,7 @@ const withRecipe = (state: ConfigureState, change: Partial<ShownRecipe>): Config
  * Shows a choice of the user. A finished one is written into the recipe, unless no module is
  * chosen; for others (a slider that is still held) only the cost is computed.
  */
-export function choose(
+export function applyChoice(
   { state, change, post }: ConfigurePage,
   choice: Partial<Pick<ShownRecipe, 'settings' | 'chosen'>>,
   finished = true,

@@ -69,12 +69,6 @@ export function reduceDashboard(state: DashboardState, message: HostMessage): Da
   }
 }
 
-/** Keeps a choice of the user through reloads and shows it. */
-export const choose = (
-  { state, change }: DashboardPage,
-  choice: Partial<Omit<PageState, 'runDir'>>,
-): void => change({ choices: { ...state.choices, ...choice } });
-
 export const hasEnded = ({ status }: DashboardState): boolean => ENDED_STATES.has(status.state);
 
 export const totalSteps = ({ status, run }: DashboardState): number | null =>

@@ -49,12 +49,6 @@ export function reduceOverlay(state: OverlayState, message: OverlayHostMessage):
   return { ...state, title, sweep, waiting, runs: named };
 }
 
-/** Keeps a choice of the user through reloads and shows it. */
-export const choose = (
-  { state, change }: OverlayPage,
-  choice: Partial<Omit<OverlayPageState, 'subject'>>,
-): void => change({ choices: { ...state.choices, ...choice } });
-
 /** Runs whose curves are not hidden. */
 export const shownRuns = ({ runs, choices }: OverlayState): readonly OverlayRun[] =>
   (runs ?? []).filter(({ dir }) => !choices.hidden.includes(dir));

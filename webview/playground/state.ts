@@ -3,7 +3,7 @@ import {
   type PlaygroundHostMessage,
   type PlaygroundPageMessage,
   type PlaygroundPageState,
-  type PlaygroundState as ServerState,
+  type PlaygroundServerState,
 } from '../../src/shared/pages/playground/protocol';
 import type { PlaygroundStringKey } from '../../src/shared/pages/playground/strings';
 import type { Page } from '../shared/page';
@@ -11,7 +11,7 @@ import { emptyColumn, isBusy, withMessage, type AnswerColumn } from './model/col
 
 export interface PlaygroundState {
   /** What answers and how far it is loaded; null before the host's first message. */
-  readonly server: ServerState | null;
+  readonly server: PlaygroundServerState | null;
   readonly columns: readonly AnswerColumn[];
   /** Settings and scales, which VS Code keeps. */
   readonly kept: PlaygroundPageState;
@@ -49,7 +49,7 @@ export function reducePlayground(
 }
 
 /** Answers stay beside the adapters that gave them. */
-function columnsFor(state: PlaygroundState, server: ServerState): AnswerColumn[] {
+function columnsFor(state: PlaygroundState, server: PlaygroundServerState): AnswerColumn[] {
   const pathOf = ({ adapter }: AnswerColumn) =>
     adapter === null ? '' : (state.server?.adapters[adapter]?.path ?? '');
   const before = new Map(state.columns.map((column) => [pathOf(column), column]));
@@ -67,7 +67,7 @@ function columnsFor(state: PlaygroundState, server: ServerState): AnswerColumn[]
 }
 
 /** Scales stay with their adapters. */
-function keptFor(kept: PlaygroundPageState, server: ServerState): PlaygroundPageState {
+function keptFor(kept: PlaygroundPageState, server: PlaygroundServerState): PlaygroundPageState {
   const scales = new Map(kept.adapters.map((path, i) => [path, kept.scales[i] ?? 1]));
   const adapters = server.adapters.map(({ path }) => path);
   return { ...kept, adapters, scales: adapters.map((path) => scales.get(path) ?? 1) };

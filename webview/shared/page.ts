@@ -11,3 +11,16 @@ export interface Page<State, Message, Key extends string> {
   /** Changes the state and draws the page in the next frame. */
   readonly change: (change: Partial<State>) => void;
 }
+
+interface WithChoices<Choices> {
+  readonly state: { readonly choices: Choices };
+  readonly change: (change: { readonly choices: Choices }) => void;
+}
+
+/** Shows a choice of the user; VS Code keeps `choices` through reloads. */
+export function choose<Choices>(
+  { state, change }: WithChoices<Choices>,
+  choice: Partial<NoInfer<Choices>>,
+): void {
+  change({ choices: { ...state.choices, ...choice } });
+}

@@ -6,7 +6,7 @@ import {
   asPlaygroundPageState,
   type PlaygroundHostMessage,
   type PlaygroundPageMessage,
-  type PlaygroundState,
+  type PlaygroundServerState,
 } from '../../shared/pages/playground/protocol';
 import type { ServeEvent } from '../../shared/serveProtocol';
 import { VIEWS } from '../manifest/ids';
@@ -67,7 +67,7 @@ class PlaygroundPanel implements PanelPage {
   private readonly disposables: readonly vscode.Disposable[];
   private readonly send: (message: PlaygroundHostMessage) => void;
   private server: Server | undefined;
-  private phase: PlaygroundState['phase'] = { kind: 'loading', fraction: 0 };
+  private phase: PlaygroundServerState['phase'] = { kind: 'loading', fraction: 0 };
   private prompts: readonly string[] = [];
   private starts = 0;
 
@@ -207,7 +207,7 @@ class PlaygroundPanel implements PanelPage {
     }
   }
 
-  private setPhase(phase: PlaygroundState['phase']): void {
+  private setPhase(phase: PlaygroundServerState['phase']): void {
     this.phase = phase;
     this.sendState();
   }

@@ -10,7 +10,7 @@ import {
   type ModuleQuantity,
   type QuantityId,
 } from '../model/quantities';
-import { choose, short, type ComparePage, type ShownComparison } from '../state';
+import { showChoice, short, type ComparePage, type ShownComparison } from '../state';
 
 /** A module at its column and row. */
 interface MapCell {
@@ -35,7 +35,7 @@ export function heatMap(page: ComparePage, shown: ShownComparison): TemplateResu
   const random = randomShare(quantity.id, shown.rows);
   const about = t(quantity.about, ...(random === null ? [] : [format.digits(random, 2)]));
   const pick = (event: Event) =>
-    choose(page, { quantity: (event.target as HTMLSelectElement).value as QuantityId });
+    showChoice(page, { quantity: (event.target as HTMLSelectElement).value as QuantityId });
   return html`<section class="card map" aria-labelledby="map-title">
     <div class="bar">
       <h2 id="map-title">${t('map')}</h2>
@@ -102,7 +102,7 @@ function mapCell(page: ComparePage, { row, at }: MapCell, look: CellLook, curren
     title=${label}
     data-at=${at.join()}
     data-level=${value === null ? nothing : scale.level(value)}
-    @click=${() => choose(page, { selected: row.path })}
+    @click=${() => showChoice(page, { selected: row.path })}
   >
     ${cellNumber(page, row, quantity)}
   </td>`;
@@ -142,7 +142,7 @@ function move(event: KeyboardEvent, cells: readonly MapCell[], page: ComparePage
   if (!to) return;
   event.preventDefault();
   document.querySelector<HTMLElement>(`[data-at="${to.at.join()}"]`)?.focus();
-  choose(page, { selected: to.row.path });
+  showChoice(page, { selected: to.row.path });
 }
 
 function targetCell(

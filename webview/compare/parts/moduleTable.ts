@@ -10,7 +10,7 @@ import {
   type ModuleColumn,
   type NumberColumn,
 } from '../model/table';
-import { choose, orNone, type ComparePage, type ShownComparison } from '../state';
+import { showChoice, orNone, type ComparePage, type ShownComparison } from '../state';
 
 const NUMBER_COLUMNS = MODULE_COLUMNS.filter((column) => column !== 'path');
 
@@ -24,7 +24,7 @@ export function moduleTable(page: ComparePage, shown: ShownComparison): Template
       const count = t('table.count', format.count(found.length), format.count(rows.length));
       return html`<div class="bar">
           <h2 id="table-title">${t('table')}</h2>
-          ${searchField(filter, t('filter'), (text) => choose(page, { filter: text }))}
+          ${searchField(filter, t('filter'), (text) => showChoice(page, { filter: text }))}
           <span class="caption" role="status">${count}</span>
         </div>
         <div class="scroll" tabindex="0" role="region" aria-labelledby="table-title">
@@ -46,12 +46,12 @@ export function moduleTable(page: ComparePage, shown: ShownComparison): Template
 function head(page: ComparePage, { sorting }: ShownComparison, column: ModuleColumn) {
   return sortHead(column, page.t(`column.${column}`), sorting, () => {
     const now = page.state.shown?.sorting ?? sorting;
-    choose(page, { sorting: nextSorting(now, column, column !== 'path') });
+    showChoice(page, { sorting: nextSorting(now, column, column !== 'path') });
   });
 }
 
 function moduleLine(page: ComparePage, row: ModuleRow, selected: boolean): TemplateResult {
-  const press = () => choose(page, { selected: row.path });
+  const press = () => showChoice(page, { selected: row.path });
   return html`<tr aria-current=${selected ? 'true' : nothing}>
     <th scope="row"><button type="button" class="link" @click=${press}>${row.path}</button></th>
     ${NUMBER_COLUMNS.map((column) => html`<td>${cellText(page, row, column)}</td>`)}

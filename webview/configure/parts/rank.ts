@@ -3,7 +3,7 @@ import { live } from 'lit-html/directives/live.js';
 import type { RankSettings } from '../../../src/shared/pages/configure/protocol';
 import { withRank } from '../../../src/shared/pages/configure/withRank';
 import { MAX_RANK, STOPS, stopOf } from '../model/ranks';
-import { choose, type ConfigurePage, type ShownRecipe } from '../state';
+import { applyChoice, type ConfigurePage, type ShownRecipe } from '../state';
 
 /** r by slider and number, lora_alpha, rsLoRA, DoRA. */
 export function rankView(page: ConfigurePage, { settings, figures }: ShownRecipe): TemplateResult {
@@ -104,12 +104,12 @@ const valueOf = (event: Event): string => (event.target as HTMLInputElement).val
 
 function setSettings(page: ConfigurePage, change: Partial<RankSettings>): void {
   const { recipe } = page.state;
-  if (recipe) choose(page, { settings: { ...recipe.settings, ...change } });
+  if (recipe) applyChoice(page, { settings: { ...recipe.settings, ...change } });
 }
 
 function setRank(page: ConfigurePage, r: number, finished: boolean): void {
   const { recipe, follow } = page.state;
   if (!recipe || !Number.isInteger(r) || r < 1 || r > MAX_RANK) return;
   const settings = follow ? withRank(recipe.settings, r) : { ...recipe.settings, r };
-  choose(page, { settings }, finished);
+  applyChoice(page, { settings }, finished);
 }

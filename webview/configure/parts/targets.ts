@@ -3,7 +3,7 @@ import { live } from 'lit-html/directives/live.js';
 import { repeat } from 'lit-html/directives/repeat.js';
 import { icon } from '../../shared/templates';
 import { chosenIn, groupsOf, withGroup, type GroupBy, type ModuleGroup } from '../model/groups';
-import { choose, type ConfigurePage, type ConfigureState, type ShownRecipe } from '../state';
+import { applyChoice, type ConfigurePage, type ConfigureState, type ShownRecipe } from '../state';
 
 /** The modules as a tree of kinds and layers; the box of a group is on, off or mixed. */
 export function targetsView(
@@ -113,5 +113,5 @@ function moduleItem(
 function chooseGroup(page: ConfigurePage, group: ModuleGroup, event: Event): void {
   const { recipe } = page.state;
   const { checked } = event.target as HTMLInputElement;
-  if (recipe) choose(page, { chosen: withGroup(recipe.chosen, group, checked) });
+  if (recipe) applyChoice(page, { chosen: withGroup(recipe.chosen, group, checked) });
 }

@@ -11,7 +11,8 @@ import { secondaryButton } from '../../shared/templates';
 import { onThemeChange, readTheme } from '../../shared/theme';
 import { RUN_CHARTS, scoreChart, type ChartSpec } from '../model/chartSpecs';
 import { runMarks } from '../model/summary';
-import { choose, type DashboardPage, type DashboardState } from '../state';
+import { choose } from '../../shared/page';
+import type { DashboardPage, DashboardState } from '../state';
 import { ChartCard, type Drawing } from './card';
 
 /** Least time between two drawings of new values, in ms: it keeps the page smooth. */

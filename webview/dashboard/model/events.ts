@@ -4,7 +4,7 @@ import type { LogMessage } from '../../../src/shared/pages/dashboard/protocol';
 import { validation } from './summary';
 
 /** Something that happened in a run. `step` is null where it is not tied to one. */
-export type RunEvent =
+export type TimelineEvent =
   | { readonly kind: 'created' | 'started'; readonly step: null; readonly time: string }
   | { readonly kind: 'ended'; readonly step: null; readonly time: string; readonly state: RunState }
   | { readonly kind: 'checkpoint'; readonly step: number; readonly path: string }
@@ -22,9 +22,9 @@ export function eventsOf(
   run: RunRecord | null,
   history: RunHistory,
   log: readonly LogMessage[],
-): RunEvent[] {
+): TimelineEvent[] {
   const best = validation(history);
-  const bySteps = history.lines.flatMap((line): RunEvent[] => {
+  const bySteps = history.lines.flatMap((line): TimelineEvent[] => {
     if (line.kind === 'checkpoint')
       return [{ kind: 'checkpoint', step: line.step, path: line.path }];
     if (line.kind === 'resume') return [{ kind: 'resume', step: line.step }];
@@ -36,7 +36,7 @@ export function eventsOf(
     ...(run ? [{ kind: 'created', step: null, time: run.created } as const] : []),
     ...(run?.started ? [{ kind: 'started', step: null, time: run.started } as const] : []),
     ...bySteps,
-    ...log.map((entry): RunEvent => ({
+    ...log.map((entry): TimelineEvent => ({
       kind: entry.level,
       step: null,
       time: entry.time,

@@ -1,7 +1,7 @@
 import { html, type TemplateResult } from 'lit-html';
 import { guard } from 'lit-html/directives/guard.js';
 import type { DataGridColumn } from '../../shared/toolkit';
-import { eventsOf, type RunEvent } from '../model/events';
+import { eventsOf, type TimelineEvent } from '../model/events';
 import { historyKey, type DashboardPage, type DashboardState } from '../state';
 
 /** Checkpoints, resumes, the best evaluation, warnings, start and end: the newest first. */
@@ -12,7 +12,7 @@ export function eventsView(page: DashboardPage, state: DashboardState): Template
   </div>`;
 }
 
-function eventsGrid(page: DashboardPage, events: readonly RunEvent[]): TemplateResult {
+function eventsGrid(page: DashboardPage, events: readonly TimelineEvent[]): TemplateResult {
   const { t, format } = page;
   if (events.length === 0) return html`<p class="empty">${t('event.none')}</p>`;
   const columns: DataGridColumn[] = (['step', 'what', 'detail'] as const).map((column) => ({
@@ -32,10 +32,10 @@ function eventsGrid(page: DashboardPage, events: readonly RunEvent[]): TemplateR
   ></vscode-data-grid>`;
 }
 
-const eventName = ({ t }: DashboardPage, event: RunEvent): string =>
+const eventName = ({ t }: DashboardPage, event: TimelineEvent): string =>
   event.kind === 'ended' ? t(`state.${event.state}`) : t(`event.${event.kind}`);
 
-function eventDetail({ t, format }: DashboardPage, event: RunEvent): string {
+function eventDetail({ t, format }: DashboardPage, event: TimelineEvent): string {
   switch (event.kind) {
     case 'created':
     case 'started':

@@ -13,7 +13,8 @@ import { iconButton } from '../../shared/templates';
 import { onThemeChange, readTheme } from '../../shared/theme';
 import { OverlayLines } from '../model/lines';
 import { curvesOf, formatOf, isLoss } from '../model/look';
-import { choose, shownRuns, type OverlayPage, type OverlayState } from '../state';
+import { choose } from '../../shared/page';
+import { shownRuns, type OverlayPage, type OverlayState } from '../state';
 import { legendView } from './legend';
 
 /** One metric of all runs in one chart. */

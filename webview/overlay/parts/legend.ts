@@ -2,7 +2,8 @@ import { html, type TemplateResult } from 'lit-html';
 import { repeat } from 'lit-html/directives/repeat.js';
 import { lookOf } from '../model/look';
 import type { OverlayRun } from '../model/runs';
-import { choose, type OverlayPage, type OverlayState } from '../state';
+import { choose } from '../../shared/page';
+import type { OverlayPage, OverlayState } from '../state';
 
 /** A key for each run with its value at the cursor; pressing it hides or shows the run. */
 export function legendView(

@@ -2,7 +2,7 @@ import { html, nothing, type TemplateResult } from 'lit-html';
 import { live } from 'lit-html/directives/live.js';
 import type {
   PlaygroundPageState,
-  PlaygroundState as ServerState,
+  PlaygroundServerState,
 } from '../../../src/shared/pages/playground/protocol';
 import { markdownTable } from '../../shared/markdown';
 import { secondaryButton } from '../../shared/templates';
@@ -15,7 +15,7 @@ type Settings = PlaygroundPageState['settings'];
 export function questionView(
   page: PlaygroundPage,
   state: PlaygroundState,
-  server: ServerState,
+  server: PlaygroundServerState,
 ): TemplateResult {
   const { t } = page;
   const { prompt } = state.kept.settings;
@@ -45,7 +45,7 @@ export function questionView(
   </section>`;
 }
 
-function head(page: PlaygroundPage, { base, phase }: ServerState): TemplateResult {
+function head(page: PlaygroundPage, { base, phase }: PlaygroundServerState): TemplateResult {
   const { t, post } = page;
   const failed = phase.kind === 'failed';
   return html`<div class="title">
@@ -56,7 +56,7 @@ function head(page: PlaygroundPage, { base, phase }: ServerState): TemplateResul
     <p class="failure" role="alert" ?hidden=${!failed}>${failed ? phase.message : ''}</p>`;
 }
 
-function phaseText({ t, format }: PlaygroundPage, phase: ServerState['phase']): string {
+function phaseText({ t, format }: PlaygroundPage, phase: PlaygroundServerState['phase']): string {
   switch (phase.kind) {
     case 'loading':
       return t('phase.loading', format.percent(phase.fraction));
@@ -69,7 +69,7 @@ function phaseText({ t, format }: PlaygroundPage, phase: ServerState['phase']): 
 
 const LONGEST_SHOWN = 80;
 
-function recentPrompts(page: PlaygroundPage, { prompts }: ServerState): TemplateResult {
+function recentPrompts(page: PlaygroundPage, { prompts }: PlaygroundServerState): TemplateResult {
   const { t } = page;
   const pick = (event: Event) => {
     const select = event.target as HTMLSelectElement;
@@ -97,7 +97,7 @@ function systemField(page: PlaygroundPage, { kept: { settings } }: PlaygroundSta
   /></label>`;
 }
 
-function chatBox(page: PlaygroundPage, state: PlaygroundState, { phase }: ServerState) {
+function chatBox(page: PlaygroundPage, state: PlaygroundState, { phase }: PlaygroundServerState) {
   const { t } = page;
   const impossible = phase.kind === 'ready' && !phase.has_chat_template;
   const change = (event: Event) => set(page, { chat: (event.target as HTMLInputElement).checked });
@@ -147,7 +147,7 @@ function numberField(
   /></label>`;
 }
 
-function actions(page: PlaygroundPage, state: PlaygroundState, { phase }: ServerState) {
+function actions(page: PlaygroundPage, state: PlaygroundState, { phase }: PlaygroundServerState) {
   const { t, post } = page;
   const { columns, kept } = state;
   const isAnswering = columns.some(isBusy);

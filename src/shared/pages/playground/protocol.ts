@@ -34,7 +34,7 @@ export const PlaygroundHostMessageSchema = v.variant('kind', [
   v.object({ kind: v.literal('failed'), id: text, message: text }),
 ]);
 export type PlaygroundHostMessage = v.InferOutput<typeof PlaygroundHostMessageSchema>;
-export type PlaygroundState = Extract<PlaygroundHostMessage, { kind: 'state' }>;
+export type PlaygroundServerState = Extract<PlaygroundHostMessage, { kind: 'state' }>;
 
 const ColumnSchema = v.object({
   id: text,
