@@ -1,4 +1,4 @@
-/** The texts of every page with charts, in English. {0}, {1} stand for values. */
+/** The texts of every page with charts, in English. {0}, {1} are replaced by values. */
 export const CHART_STRINGS = {
   smoothing: 'Smoothing',
   'smoothing.off': 'off',
@@ -22,7 +22,7 @@ export const CHART_STRINGS = {
   copyMarkdown: 'Copy as Markdown',
 } as const;
 
-/** What a run's state is called. */
+/** Names of the states of a run. */
 export const STATE_STRINGS = {
   'state.preparing': 'Preparing',
   'state.running': 'Running',

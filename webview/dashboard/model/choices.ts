@@ -3,7 +3,7 @@ import { MAX_SMOOTHING } from '../../shared/charts/choices';
 import { AXES, TAB_IDS, type PageState } from '../../../src/shared/pages/dashboard/protocol';
 import { isObject } from '../../../src/shared/values';
 
-/** What VS Code kept of the page, or the defaults for what is missing or of another version. */
+/** The choices that VS Code kept, with defaults for what is missing or invalid. */
 export function asChoices(value: unknown, runDir: string): PageState {
   const kept = (isObject(value) ? value : {}) as Partial<Record<keyof PageState, unknown>>;
   return {

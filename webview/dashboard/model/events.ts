@@ -3,7 +3,7 @@ import type { RunRecord, RunState } from '../../../src/shared/run';
 import type { LogMessage } from '../../../src/shared/pages/dashboard/protocol';
 import { validation } from './summary';
 
-/** Something that happened in a run. `step` is null where it is not tied to one. */
+/** Something that happened in a run; `step` is null if it belongs to no step. */
 export type TimelineEvent =
   | { readonly kind: 'created' | 'started'; readonly step: null; readonly time: string }
   | { readonly kind: 'ended'; readonly step: null; readonly time: string; readonly state: RunState }
@@ -17,7 +17,7 @@ export type TimelineEvent =
       readonly message: string;
     };
 
-/** The newest first. */
+/** All events of a run, the newest first. */
 export function eventsOf(
   run: RunRecord | null,
   history: RunHistory,

@@ -59,7 +59,7 @@ function lossNotANumber(history: RunHistory): HealthNote[] {
 
 const [USUAL_STEPS, RECENT_STEPS, TIMES_USUAL] = [30, 10, 10];
 
-/** A norm of the last steps is many times what was usual before them. */
+/** A gradient norm of the last steps is many times the median of those before. */
 function explodingGradient(history: RunHistory): HealthNote[] {
   const norms = history.column('grad_norm');
   const recent = Math.max(0, norms.length - RECENT_STEPS);
@@ -74,7 +74,7 @@ function explodingGradient(history: RunHistory): HealthNote[] {
 
 const [WINDOW, RISE] = [25, 1.15];
 
-/** The mean loss of the last steps is well above the lowest that as many steps had. */
+/** The mean loss of the last steps is well above the lowest mean of as many steps. */
 function climbingLoss(history: RunHistory): HealthNote[] {
   const loss = history.column('loss');
   const means: number[] = [];
@@ -103,7 +103,7 @@ function zeroRate(history: RunHistory): HealthNote[] {
     : [];
 }
 
-/** Steps of which nothing could be learnt. */
+/** Steps without a labelled token. */
 function unlabelled(history: RunHistory): HealthNote[] {
   const labels = history.column('labelled_tokens');
   const first = labels.indexOf(0);
@@ -123,7 +123,7 @@ function medianOf(values: Float64Array): number {
   return sorted[sorted.length >> 1] ?? NaN;
 }
 
-/** Each of the last evaluations was above the one before. */
+/** Each of the last evaluations has a higher loss than the one before. */
 function risingValidation(evals: readonly EvalLine[]): HealthNote[] {
   let start = evals.length - 1;
   while (start > 0 && evals[start]!.loss > evals[start - 1]!.loss) start--;

@@ -4,7 +4,7 @@ import type { RunHistory } from '../../../src/shared/runHistory';
 
 const RECENT_STEPS = 50;
 
-/** Seconds until the last step at the speed of the last steps; null while that cannot be told. */
+/** Seconds until the last step at the speed of the latest steps; null while unknown. */
 export function secondsLeft(history: RunHistory, total: number | null): number | null {
   const elapsed = history.column('elapsed');
   const steps = history.column('step');
@@ -46,7 +46,7 @@ export function validation(history: RunHistory): Validation | undefined {
   };
 }
 
-/** Where checkpoints were written, and where the validation loss was lowest. */
+/** Steps with a checkpoint, and the step with the lowest validation loss. */
 export function runMarks(
   history: RunHistory,
 ): readonly { readonly step: number; readonly kind: 'best' | 'checkpoint' }[] {
@@ -59,18 +59,18 @@ export function runMarks(
     : checkpoints;
 }
 
-/** The step of the last checkpoint; null when there is none. */
+/** The step of the last checkpoint; null without one. */
 export function lastCheckpointStep(history: RunHistory): number | null {
   return history.lines.filter((line) => line.kind === 'checkpoint').at(-1)?.step ?? null;
 }
 
-/** What the model answered to one prompt, by step. */
+/** The model's answers to one prompt. */
 export interface PromptSamples {
   readonly prompt: string;
   /** The answer before training. */
   readonly base: SampleLine | undefined;
   readonly latest: SampleLine | undefined;
-  /** Between the two, the newest first. */
+  /** The others, newest first. */
   readonly earlier: readonly SampleLine[];
 }
 

@@ -3,12 +3,12 @@ import type { RunLines } from '../../shared/charts/runLines';
 import type { ChartSpec } from './chartSpecs';
 
 /**
- * The rows of a chart's table by their place on the x axis, the newest first, each with one value a
- * line (NaN where a line has none).
+ * The rows of a chart's table by x, newest first, each with one value per curve (NaN if a curve has
+ * none there).
  */
 export interface TableRows {
   readonly rows: readonly { readonly x: number; readonly values: readonly number[] }[];
-  /** How many rows the range holds in all. */
+  /** Number of rows in the range. */
   readonly total: number;
 }
 

@@ -1,9 +1,9 @@
 import type { Axis } from '../../../src/shared/pages/dashboard/protocol';
 import type { Range } from './decimate';
 
-/** How charts are drawn, as the user chose. */
+/** The user's choices for charts. */
 export interface ChartChoices {
-  /** What is shown of the x axis; null: all. */
+  /** The part of the x axis that is shown; null: all of it. */
   readonly zoom: Range | null;
   /** Weight of the past in the smoothed loss, 0 to 0.99. */
   readonly smoothing: number;

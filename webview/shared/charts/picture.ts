@@ -1,4 +1,4 @@
-/** What a canvas shows, on the page's background, as a PNG in a data URL. */
+/** The content of a canvas on the page's background, as a PNG in a data URL. */
 export function pictureOf(canvas: HTMLCanvasElement, background: string): string {
   const copy = document.createElement('canvas');
   [copy.width, copy.height] = [canvas.width, canvas.height];

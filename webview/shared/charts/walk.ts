@@ -2,17 +2,17 @@ import type { Range } from './decimate';
 import type { KeyAction } from './gestures';
 import { nearest, stepAway, zoomed } from './zoom';
 
-/** What is on screen while somebody walks over it with the keyboard. */
+/** What is on screen while the cursor moves by keyboard. */
 export interface Walk {
-  /** Where there are values; rising. */
+  /** x of the values; rising. */
   readonly places: Float64Array;
   readonly cursor: number | null;
   readonly range: Range;
-  /** All that could be shown. */
+  /** The whole x axis. */
   readonly extent: Range;
 }
 
-/** Where a key brings the cursor, or what it shows of the x axis (null: all). */
+/** The cursor after a key, or the part of the x axis that is shown then (null: all of it). */
 export type Walked = { readonly cursor: number | null } | { readonly zoom: Range | null };
 
 export function walk(action: KeyAction, { places, cursor, range, extent }: Walk): Walked {

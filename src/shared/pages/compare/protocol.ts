@@ -1,8 +1,7 @@
 import * as v from 'valibot';
 import { parsed } from '../../parsed';
 
-// What `lora compare --json` says, as far as the page that shows it needs it. Both ends are held to
-// it.
+// The part of the output of `lora compare --json` that the page shows. Both ends check it.
 
 const number = v.pipe(v.number(), v.finite());
 const text = v.string();
@@ -57,13 +56,13 @@ const ComparisonSchema = v.object({
   ),
 });
 
-/** Two adapters held against each other. */
+/** A comparison of two adapters. */
 export type ComparisonData = v.InferOutput<typeof ComparisonSchema>;
 export type FactsData = v.InferOutput<typeof FactsSchema>;
 
 /**
- * From the host: the comparison (`curves`: both are of runs, whose curves can be laid over one
- * another), or why there is none.
+ * From the host: the comparison (`curves`: both adapters belong to runs, whose curves can be
+ * overlaid), or why it failed.
  */
 export const CompareHostMessageSchema = v.variant('kind', [
   v.object({
@@ -84,7 +83,7 @@ const PageMessageSchema = v.variant('kind', [
 ]);
 export type ComparePageMessage = v.InferOutput<typeof PageMessageSchema>;
 
-/** What a page keeps through reloads. */
+/** What a page keeps when it is reloaded. */
 const PageStateSchema = v.object({
   a: text,
   b: text,
@@ -96,7 +95,7 @@ const PageStateSchema = v.object({
 });
 export type ComparePageState = v.InferOutput<typeof PageStateSchema>;
 
-/** Undefined for what is none. */
+/** These return undefined for values that do not fit. */
 export const asComparison = parsed(ComparisonSchema);
 export const asComparePageMessage = parsed(PageMessageSchema);
 export const asComparePageState = parsed(PageStateSchema);

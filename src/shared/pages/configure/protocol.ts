@@ -1,8 +1,7 @@
 import * as v from 'valibot';
 import { parsed } from '../../parsed';
 
-// What the page that configures rank and targets and its host say to each other. Both ends are held
-// to it.
+// The messages between the page that configures rank and targets and its host. Both check them.
 
 const number = v.pipe(v.number(), v.finite());
 const text = v.string();
@@ -117,9 +116,9 @@ const PageStateSchema = v.object({
   open: v.optional(v.array(text)),
   by: v.optional(v.picklist(['kind', 'layer'])),
 });
-/** What a page keeps through reloads: its recipe, and which groups are unfolded. */
+/** What a page keeps when it is reloaded: its recipe, grouping, and open groups. */
 export type ConfigurePageState = v.InferOutput<typeof PageStateSchema>;
 
-/** Undefined for what is none. */
+/** These return undefined for values that do not fit. */
 export const asConfigurePageMessage = parsed(PageMessageSchema);
 export const asConfigurePageState = parsed(PageStateSchema);

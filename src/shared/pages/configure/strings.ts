@@ -1,6 +1,6 @@
 /**
- * Every text of the page that configures rank and targets, in English; the host sends them in the
- * user's language. {0}, {1} stand for values.
+ * All texts of the page that configures rank and targets, in English; the host translates them.
+ * {0}, {1} are replaced by values.
  */
 export const CONFIGURE_STRINGS = {
   loading: 'Reading the recipe and its base…',

@@ -1,6 +1,6 @@
 import type { RankSettings } from './protocol';
 
-/** Another rank at the same scale s: lora_alpha goes with it. */
+/** Another rank with the same scale s, for which lora_alpha changes too. */
 export function withRank(
   { r: before, lora_alpha, use_rslora, use_dora }: RankSettings,
   r: number,

@@ -7,8 +7,7 @@ import type { RunRecord } from '../../run';
 import { type HostMessage, type PageMessage } from './protocol';
 import { isObject } from '../../values';
 
-// What comes from a file or over a message is unknown until it has passed here. Keys that are not
-// ours pass: a newer engine may write more.
+// Checks for values from files and messages. Unknown keys pass: a newer engine may write more.
 
 const RUN_STATES = [
   'preparing',
@@ -63,7 +62,7 @@ const StatusSchema = v.looseObject({
 });
 const ProgressSchema = v.looseObject({ phase: v.picklist(PHASES), fraction: orNull(number) });
 
-/** The parts of a recipe that pages speak of; the rest is shown as it was read. */
+/** The parts of a recipe that pages use; the rest is shown as it was read. */
 const ShownRecipeSchema = v.looseObject({
   base: text,
   dataset: text,
@@ -119,17 +118,17 @@ const RunSchema = v.looseObject({
   error: orNull(ErrorSchema),
 });
 
-/** run.json's content as far as pages rely on it; undefined when it is not one. */
+/** Checks the parts of run.json that pages use; undefined if one is missing or wrong. */
 export function asRunRecord(value: unknown): RunRecord | undefined {
   return v.is(RunSchema, value) ? (value as unknown as RunRecord) : undefined;
 }
 
-// As it is: a copy would have its keys in another order, and the recipe is shown as it was read.
+// The value itself: a copy would have its keys in another order, and the page shows the recipe.
 const recordSchema = v.custom<RunRecord>(
   (value) => asRunRecord(value) !== undefined,
   'not a run record',
 );
-// JSON turned NaN into null on the way: what comes out has the NaN again.
+// JSON turns NaN into null; the parsed line has NaN again.
 const lineSchema = v.pipe(
   v.unknown(),
   v.transform(asMetricLine),
@@ -173,7 +172,7 @@ const HostMessageVariants = v.variant('kind', [
   v.object({ kind: v.literal('answered'), request: RequestSchema }),
 ]);
 
-/** What pages ask to be saved or copied. */
+/** Messages of pages that save or copy something. */
 export const PICTURE_SCHEMA = v.object({
   kind: v.literal('savePicture'),
   name: text,
@@ -197,9 +196,9 @@ export const DashboardHostMessageSchema = HostMessageVariants as unknown as v.Ge
   HostMessage
 >;
 
-/** What the host sent, or why it is not a message. */
+/** A message of the host, or how it breaks the schema. */
 export const asHostMessage = (value: unknown) => checked(DashboardHostMessageSchema, value);
 
-/** What the page sent, or why it is not a message. */
+/** A message of the page, or how it breaks the schema. */
 export const asPageMessage = (value: unknown) =>
   checked(PageMessageSchema as unknown as v.GenericSchema<unknown, PageMessage>, value);

@@ -17,7 +17,7 @@ export type HostMessage =
   | LogMessage
   | AnsweredMessage;
 
-/** Everything there is now: the answer to `ready`, and again when what was sent no longer holds. */
+/** The whole state: the answer to `ready`, sent again when earlier messages are void. */
 export interface SnapshotMessage {
   readonly kind: 'snapshot';
   /** null until the engine has written run.json. */
@@ -60,16 +60,16 @@ export interface LogMessage {
   readonly time: string;
 }
 
-/** The request was answered, well or not; a failure was told to the user by the host. */
+/** The request was answered; the host has already reported a failure to the user. */
 export interface AnsweredMessage {
   readonly kind: 'answered';
   readonly request: RunRequest;
 }
 
 /**
- * How the host follows the run: over the engine's pipe, by reading the run's folder (since the
- * engine does not answer, or must not be asked in a workspace that is not trusted), or not at all
- * since it has ended.
+ * How the host follows the run: over the engine's pipe; by reading the run's folder, because the
+ * engine does not respond (`folder`) or the workspace is not trusted; or not at all, because the
+ * run has ended.
  */
 export type RunLink = 'engine' | 'folder' | 'untrusted' | 'ended';
 
@@ -78,10 +78,10 @@ export type RunRequest = 'pause' | 'resume' | 'stop';
 export type PageMessage =
   | { readonly kind: 'ready' }
   | { readonly kind: 'request'; readonly request: RunRequest }
-  /** Train on from the last checkpoint of a run that has ended. */
+  /** Continue a run that has ended from its last checkpoint. */
   | { readonly kind: 'continue' }
   | { readonly kind: 'open'; readonly what: OpenTarget }
-  /** A place that the run's error names. */
+  /** A place from the run's error. */
   | { readonly kind: 'openPlace'; readonly place: Place }
   | { readonly kind: 'copyError' }
   /** All metrics as a CSV file. */
@@ -91,10 +91,10 @@ export type PageMessage =
   /** Something went wrong in the page: for the log. */
   | { readonly kind: 'trouble'; readonly message: string };
 
-/** A chart as it is drawn, to be saved where the user says. */
+/** A picture of a chart, to be saved where the user chooses. */
 export interface SavePicture {
   readonly kind: 'savePicture';
-  /** Of the file, without its ending. */
+  /** File name without extension. */
   readonly name: string;
   /** data:image/png;base64,… */
   readonly url: string;
@@ -107,7 +107,7 @@ export interface CopyText {
 
 export type OpenTarget = 'recipe' | 'adapter' | 'model' | 'log';
 
-/** What charts run along: optimizer steps, tokens seen, seconds of training. */
+/** What the x axis counts: optimizer steps, tokens so far, seconds of training. */
 export const AXES = ['step', 'tokens', 'time'] as const;
 
 export type Axis = (typeof AXES)[number];
@@ -116,10 +116,10 @@ export const TAB_IDS = ['samples', 'batch', 'events', 'recipe'] as const;
 
 export type TabId = (typeof TAB_IDS)[number];
 
-/** What the page keeps through a reload of the window: which run, and the user's choices. */
+/** What the page keeps when the window is reloaded: the run and the user's choices. */
 export interface PageState {
   readonly runDir: string;
-  /** What is shown of the x axis; null: all. */
+  /** The part of the x axis that is shown; null: all of it. */
   readonly zoom: { readonly from: number; readonly to: number } | null;
   readonly scroll: number;
   /** Weight of the past in the smoothed loss, 0 to 0.99. */

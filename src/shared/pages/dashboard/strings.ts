@@ -1,8 +1,8 @@
 import { CHART_STRINGS, STATE_STRINGS } from '../chartStrings';
 
 /**
- * Every text of the dashboard, in English; the host sends them in the user's language. {0}, {1}
- * stand for values.
+ * All texts of the dashboard, in English; the host translates them. {0}, {1} are replaced by
+ * values.
  */
 export const DASHBOARD_STRINGS = {
   ...CHART_STRINGS,

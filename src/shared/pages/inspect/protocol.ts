@@ -1,8 +1,7 @@
 import * as v from 'valibot';
 import { parsed } from '../../parsed';
 
-// What the page that shows a file of tensors and its host say to each other. Both ends are held to
-// it.
+// The messages between the page that shows a file of tensors and its host. Both ends check them.
 
 const text = v.string();
 const count = v.pipe(v.number(), v.finite(), v.minValue(0));
@@ -52,6 +51,6 @@ const PageMessageSchema = v.variant('kind', [
 ]);
 export type InspectPageMessage = v.InferOutput<typeof PageMessageSchema>;
 
-/** Undefined for what is none. */
+/** These return undefined for values that do not fit. */
 export const asInspectHostMessage = parsed(InspectHostMessageSchema);
 export const asInspectPageMessage = parsed(PageMessageSchema);

@@ -4,25 +4,25 @@ import { parsed } from '../../parsed';
 import { AXES, type HostMessage } from '../dashboard/protocol';
 import { asHostMessage, PICTURE_SCHEMA, TEXT_SCHEMA } from '../dashboard/guards';
 
-// The messages between the extension host and the page that lays runs over one another.
+// The messages between the extension host and the page that overlays the curves of runs.
 
 const text = v.string();
 
-/** Which runs: those that were chosen, or all of a sweep, whose recipes lie in one folder. */
+/** The runs: those that were chosen, or all of a sweep, whose recipes are in one folder. */
 const SubjectSchema = v.variant('kind', [
   v.object({ kind: v.literal('runs'), dirs: v.array(text) }),
   v.object({ kind: v.literal('sweep'), folder: text }),
 ]);
 export type OverlaySubject = v.InferOutput<typeof SubjectSchema>;
 
-/** What one run has to say is what its own dashboard would be told. */
+/** Messages about one run are those that its own dashboard gets. */
 const dashboardMessage = v.custom<HostMessage>(
   (value) => 'message' in asHostMessage(value),
   'not a message of a run',
 );
 
 export const OverlayHostMessageSchema = v.variant('kind', [
-  /** All runs there are, in their order; the page forgets others. */
+  /** All runs in their order; the page drops others. */
   v.object({
     kind: v.literal('runs'),
     title: text,
@@ -49,7 +49,7 @@ export const OVERLAY_METRICS: readonly OverlayMetric[] = CHART_IDS.flatMap((char
 );
 export type OverlayMetric = CurveId;
 
-/** What the page keeps through reloads; all but the subject may be missing. */
+/** What the page keeps when it is reloaded; all but the subject may be missing. */
 const PageStateSchema = v.object({
   subject: SubjectSchema,
   quantity: v.optional(v.picklist(OVERLAY_METRICS), 'validation'),
@@ -61,7 +61,7 @@ const PageStateSchema = v.object({
 });
 export type OverlayPageState = v.InferOutput<typeof PageStateSchema>;
 
-/** Undefined for what is none. */
+/** These return undefined for values that do not fit. */
 export const asOverlayHostMessage = parsed(OverlayHostMessageSchema);
 export const asOverlayPageMessage = parsed(PageMessageSchema);
 export const asOverlayPageState = parsed(PageStateSchema);

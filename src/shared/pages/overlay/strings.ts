@@ -1,8 +1,8 @@
 import { CHART_STRINGS, STATE_STRINGS } from '../chartStrings';
 
 /**
- * Every text of the page that lays runs over one another, in English; the host sends them in the
- * user's language. {0}, {1} stand for values.
+ * All texts of the page that overlays the curves of runs, in English; the host translates them.
+ * {0}, {1} are replaced by values.
  */
 export const OVERLAY_STRINGS = {
   ...CHART_STRINGS,

@@ -3,15 +3,15 @@ import { parsed } from '../../parsed';
 import { AnswerSettingsSchema } from '../../serveProtocol';
 import { TEXT_SCHEMA } from '../dashboard/guards';
 
-// The messages between the extension host and the page on which a base and its adapters answer side
-// by side.
+// The messages between the extension host and the playground, on which a base model and its
+// adapters answer side by side.
 
 const text = v.string();
 const number = v.pipe(v.number(), v.finite());
 const AdapterSchema = v.object({ path: text, name: text });
 
 export const PlaygroundHostMessageSchema = v.variant('kind', [
-  /** What answers, and how far it is. */
+  /** The models that answer, and whether they are loaded. */
   v.object({
     kind: v.literal('state'),
     base: text,
@@ -61,7 +61,7 @@ export type PlaygroundPageMessage = v.InferOutput<typeof PageMessageSchema>;
 
 export const MAX_SCALE = 2;
 
-/** What the page keeps through reloads. */
+/** What the page keeps when it is reloaded. */
 const PageStateSchema = v.object({
   base: text,
   adapters: v.array(text),
@@ -78,6 +78,6 @@ const PageStateSchema = v.object({
 });
 export type PlaygroundPageState = v.InferOutput<typeof PageStateSchema>;
 
-/** Undefined for what is none. */
+/** These return undefined for values that do not fit. */
 export const asPlaygroundPageMessage = parsed(PageMessageSchema);
 export const asPlaygroundPageState = parsed(PageStateSchema);

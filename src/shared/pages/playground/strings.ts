@@ -1,6 +1,6 @@
 /**
- * Every text of the page on which adapters are tried, in English; the host sends them in the user's
- * language. {0}, {1} stand for values.
+ * All texts of the playground, in English; the host translates them. {0}, {1} are replaced by
+ * values.
  */
 export const PLAYGROUND_STRINGS = {
   loading: 'Opening the playground…',
