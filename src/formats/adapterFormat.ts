@@ -15,9 +15,11 @@ import { CONFIG_FILE, readPeftAdapter, WEIGHTS_FILE } from './peft/read';
 import { withSafetensors } from './safetensors/read';
 import type { BaseModel } from './baseModel';
 
+/** PEFT; mlx-lm; llama.cpp; kohya's scripts. */
 export const ADAPTER_FORMATS = ['peft', 'mlx', 'gguf', 'kohya'] as const;
 export type AdapterFormat = (typeof ADAPTER_FORMATS)[number];
 
+/** An adapter on disk. */
 export interface FoundAdapter {
   readonly format: AdapterFormat;
   /** A folder (peft, mlx) or a file (gguf, kohya). */
@@ -28,21 +30,22 @@ const FIX =
   "Name an adapter: the folder that PEFT or mlx-lm wrote, a .gguf file, or a .safetensors file of kohya's scripts.";
 
 /**
- * What kind of adapter a folder or file holds, by its files and its tensors' names. Errors:
- * LoraError('adapter') where it holds none.
+ * Detects the format of an adapter by its files and its tensors' names.
+ *
+ * @throws LoraError('adapter') when the folder or file doesn't hold an adapter.
  */
 export async function detectAdapter(given: string): Promise<FoundAdapter> {
   const found = await stat(given).catch((error: unknown) => {
-    throw new LoraError('adapter', `There is no adapter: ${fileErrorReason(error)}.`, {
+    throw new LoraError('adapter', `The adapter cannot be opened: ${fileErrorReason(error)}.`, {
       place: { file: given },
       fix: FIX,
       cause: error,
     });
   });
-  return found.isDirectory() ? inFolder(given) : ofFile(given);
+  return found.isDirectory() ? detectInFolder(given) : detectFile(given);
 }
 
-async function inFolder(folder: string): Promise<FoundAdapter> {
+async function detectInFolder(folder: string): Promise<FoundAdapter> {
   const names = await readdir(folder);
   if (names.includes(MLX_WEIGHTS)) return { format: 'mlx', path: folder };
   if (names.includes(CONFIG_FILE) || names.includes(WEIGHTS_FILE))
@@ -50,40 +53,41 @@ async function inFolder(folder: string): Promise<FoundAdapter> {
   if (names.includes('adapters.npz'))
     throw new LoraError(
       'adapter',
-      "The adapter is in NumPy's format of mlx-lm before 2024, which is not read.",
+      'The adapter is in the NumPy format of mlx-lm before 2024, which is not supported.',
       {
         place: { file: path.join(folder, 'adapters.npz') },
         fix: 'Save it again with a newer mlx-lm.',
       },
     );
   const files = names.filter((name) => /\.(?:gguf|safetensors)$/.test(name));
-  if (files.length === 1) return ofFile(path.join(folder, files[0]!));
+  if (files.length === 1) return detectFile(path.join(folder, files[0]!));
   throw new LoraError(
     'adapter',
     files.length === 0
-      ? 'The folder holds no adapter.'
+      ? 'The folder does not hold an adapter.'
       : `The folder holds ${files.length} files that could be adapters.`,
     { place: { file: folder }, fix: files.length === 0 ? FIX : 'Name one of them.' },
   );
 }
 
-async function ofFile(file: string): Promise<FoundAdapter> {
+async function detectFile(file: string): Promise<FoundAdapter> {
   const name = path.basename(file);
   if (name === WEIGHTS_FILE || name === CONFIG_FILE || name === MLX_WEIGHTS)
-    return inFolder(path.dirname(file));
+    return detectInFolder(path.dirname(file));
   if (name.endsWith('.gguf')) return { format: 'gguf', path: await checkedGguf(file) };
   if (name.endsWith('.safetensors')) return { format: 'kohya', path: await checkedKohya(file) };
-  throw new LoraError('adapter', 'The file is no adapter.', { place: { file }, fix: FIX });
+  throw new LoraError('adapter', 'The file is not an adapter.', { place: { file }, fix: FIX });
 }
 
 async function checkedGguf(file: string): Promise<string> {
   if (await isGgufAdapter(file)) return file;
-  throw new LoraError('adapter', 'The file is no LoRA adapter.', {
+  throw new LoraError('adapter', 'The file is not a LoRA adapter.', {
     place: { file, key: 'general.type' },
     fix: 'Name the .gguf file of an adapter, not of a model.',
   });
 }
 
+/** @throws LoraError('base') when it is not a valid GGUF file. */
 export async function isGgufAdapter(file: string): Promise<boolean> {
   const source = await GgufFile.open(file);
   try {
@@ -101,14 +105,18 @@ function checkedKohya(file: string): Promise<string> {
       )
     )
       return Promise.resolve(file);
-    throw new LoraError('adapter', "The file holds no LoRA tensors as kohya's scripts name them.", {
-      place: { file },
-      fix: FIX,
-    });
+    throw new LoraError(
+      'adapter',
+      "The file holds no LoRA tensors with the names of kohya's scripts.",
+      {
+        place: { file },
+        fix: FIX,
+      },
+    );
   });
 }
 
-/** The files that an adapter is made of. */
+/** The files of an adapter. */
 export function adapterFiles({ format, path: own }: FoundAdapter): readonly string[] {
   switch (format) {
     case 'peft':
@@ -120,20 +128,28 @@ export function adapterFiles({ format, path: own }: FoundAdapter): readonly stri
   }
 }
 
-/** Finds out what a folder or file holds, and reads it. Errors: LoraError. */
+/**
+ * Detects the format of an adapter and reads it.
+ *
+ * @throws LoraError('adapter'), as `detectAdapter` and `readAdapter`.
+ */
 export const readAnyAdapter = async (
   given: string,
   base: BaseModel | null,
 ): Promise<ImportedAdapter> => readAdapter(await detectAdapter(given), base);
 
-/** Reads an adapter of any format, held against its base where that is given. Errors: LoraError. */
+/**
+ * Reads an adapter of any format, and checks that it fits its base when that is given.
+ *
+ * @throws LoraError('adapter') naming file, tensor or key.
+ */
 export async function readAdapter(
   { format, path: own }: FoundAdapter,
   base: BaseModel | null,
 ): Promise<ImportedAdapter> {
   const against = base ? adapterBaseOf(base) : undefined;
   if (format === 'peft') return readPeftAdapter(own, against);
-  const read = await readForeign(format, own, base);
+  const read = await readImported(format, own, base);
   return {
     adapter: read.adapter,
     warnings: [
@@ -143,7 +159,7 @@ export async function readAdapter(
   };
 }
 
-function readForeign(
+function readImported(
   format: Exclude<AdapterFormat, 'peft'>,
   own: string,
   base: BaseModel | null,

@@ -6,7 +6,7 @@ import type { BaseModel } from './baseModel';
 
 type Other = Exclude<AdapterFormat, 'peft'>;
 type Base = Pick<BaseModel, 'spec' | 'replaced'> | null;
-/** What is lost, in words. */
+/** What is lost, for a message; anything else: nothing is lost. */
 type Rule = (adapter: Adapter, base: Base, format: Other) => string | false | null | undefined;
 
 const NAMES: Readonly<Record<Other, string>> = {
@@ -16,55 +16,56 @@ const NAMES: Readonly<Record<Other, string>> = {
 };
 const trained: Rule = ({ trained: [first, ...others] }, _, format) =>
   first &&
-  `${NAMES[format]} knows no tensors that are trained whole (modules_to_save, biases): ${first.name}${others.length > 0 ? ` and ${others.length} more` : ''}`;
+  `${NAMES[format]} cannot store fully trained tensors (modules_to_save, biases): ${first.name}${others.length > 0 ? ` and ${others.length} more` : ''}`;
 
 const addedTokens: Rule = (_, base, format) =>
-  (base?.replaced.size ?? 0) > 0 &&
-  `${NAMES[format]} knows no added tokens, whose embedding the adapter brings`;
+  (base?.replaced.size ?? 0) > 0 && `${NAMES[format]} cannot store the embeddings of added tokens`;
 
 const dora: Rule = ({ modules }, _, format) =>
-  format !== 'mlx' && modules.some((m) => m.magnitude) && `${NAMES[format]} knows no DoRA`;
+  format !== 'mlx' && modules.some((m) => m.magnitude) && `${NAMES[format]} does not support DoRA`;
 
 const embeddings: Rule = ({ modules }, _, format) => {
   const own = modules.find((m) => m.kind === 'embedding');
-  return own && format === 'kohya' && `${NAMES[format]} adapts no embeddings: ${own.path}`;
+  return (
+    own &&
+    format === 'kohya' &&
+    `${NAMES[format]} does not support adapters of embeddings: ${own.path}`
+  );
 };
 
 const convolutions: Rule = ({ modules }, _, format) => {
   const own = modules.find((m) => m.kind === 'conv2d');
-  return own && format !== 'kohya' && `${NAMES[format]} adapts no convolutions: ${own.path}`;
+  return (
+    own &&
+    format !== 'kohya' &&
+    `${NAMES[format]} does not support adapters of convolutions: ${own.path}`
+  );
 };
 
-/**
- * llama.cpp and mlx-lm compute a tied output layer with the embedding's weight, its update
- * included.
- */
+/** llama.cpp and mlx-lm use the embedding's weight, with its update, for a tied output layer. */
 const tied: Rule = ({ modules }, base, format) => {
-  const end = modules.find(
+  const output = modules.find(
     (m) => m.kind === 'embedding' || m.path === 'lm_head' || m.path === 'embed_out',
   );
-  if (!base && format === 'mlx' && end)
-    return `whether ${NAMES[format]} can adapt ${end.path} depends on its base, which is not named (--base)`;
+  if (!base && format === 'mlx' && output)
+    return `whether ${NAMES[format]} supports adapters of ${output.path} depends on the base, which is not given (--base)`;
   const pair = base && format !== 'kohya' ? tiedWeight(base.spec) : null;
   const own = pair && modules.find((m) => [pair.name, pair.storedAs].includes(`${m.path}.weight`));
   return (
     own &&
-    `${NAMES[format]} has one weight for this base's embedding and output layer, so that it cannot adapt ${own.path} alone`
+    `${NAMES[format]} has one weight for this base's embedding and output layer, so it cannot adapt ${own.path} alone`
   );
 };
 
 const family: Rule = (_, base, format) => {
   if (!base || format === 'kohya') return null;
   const isKnown = format === 'mlx' ? familyOf(base.spec).mlx : familyOf(base.spec).gguf !== null;
-  return (
-    !isKnown &&
-    `${NAMES[format]} has no models of the family "${base.spec.family}" as they are read here`
-  );
+  return !isKnown && `${NAMES[format]} does not support models of the family "${base.spec.family}"`;
 };
 
 const RULES = [trained, addedTokens, dora, embeddings, convolutions, tied, family];
 
-/** What of an adapter a format cannot carry, in words; empty where it carries all. */
+/** What would be lost when an adapter is converted to a format, one text each; empty: nothing. */
 export function conversionLosses(adapter: Adapter, base: Base, format: AdapterFormat): string[] {
   return format === 'peft'
     ? []

@@ -1,6 +1,6 @@
-/**
- * f32 and the 16-bit formats: widening is exact, narrowing rounds to the nearest, a tie to the
- * even.
+/*
+ * Conversions between f32 and other formats. From 16 bits they are exact; to 16 bits they round to
+ * the nearest, ties to even. Each writes to `result`, which must have the size of `source`.
  */
 
 /** bf16 is the upper half of an f32. */
@@ -13,6 +13,7 @@ export function fromBF16(
   return result;
 }
 
+/** IEEE 754 binary16 to f32. */
 export function fromF16(
   source: Uint16Array,
   result: Float32Array = new Float32Array(source.length),
@@ -22,6 +23,7 @@ export function fromF16(
   return result;
 }
 
+/** NaN stays NaN; too large values become infinite. */
 export function toBF16(
   source: Float32Array,
   result: Uint16Array = new Uint16Array(source.length),
@@ -34,6 +36,7 @@ export function toBF16(
   return result;
 }
 
+/** NaN stays NaN; too large values become infinite. */
 export function toF16(
   source: Float32Array,
   result: Uint16Array = new Uint16Array(source.length),
@@ -43,6 +46,7 @@ export function toF16(
   return result;
 }
 
+/** Rounds to the nearest f32. */
 export function fromF64(
   source: Float64Array,
   result: Float32Array = new Float32Array(source.length),
@@ -54,9 +58,7 @@ export function fromF64(
 const bitsOf = ({ buffer, byteOffset, length }: Float32Array) =>
   new Uint32Array(buffer, byteOffset, length);
 
-/**
- * Bits of the f32 for each of the 65,536 halves: a table is ten times faster than the arithmetic.
- */
+/** The f32 bits of each of the 65,536 halves: ten times faster than computing them. */
 const HALF = (() => {
   const table = new Uint32Array(1 << 16);
   for (let h = 0; h < table.length; h++) table[h] = halfBits(h);
@@ -79,7 +81,7 @@ function halfBits(h: number): number {
   return sign | (shift << 23) | ((mantissa & 0x3ff) << 13);
 }
 
-/** Bits of binary32 -> IEEE 754 binary16; what is too large becomes infinite. */
+/** Bits of binary32 -> IEEE 754 binary16. */
 function halfOf(bits: number): number {
   const sign = (bits >>> 16) & 0x8000;
   const exponent = (bits >>> 23) & 0xff;
@@ -97,9 +99,10 @@ function halfOf(bits: number): number {
   return sign | Math.min(rounded, 0x7c00);
 }
 
-/** f32 value of a half given by its bits. */
 const value = new Float32Array(1);
 const valueBits = new Uint32Array(value.buffer);
+
+/** The value of a half given by its bits. */
 export function halfToNumber(h: number): number {
   valueBits[0] = HALF[h]!;
   return value[0]!;

@@ -9,8 +9,10 @@ import type { TokenizerFiles } from './baseModel';
 type Config = Readonly<Record<string, unknown>>;
 
 /**
- * tokenizer.json with its config; the chat template from chat_template.jinja, chat_template.json or
- * the config. Errors: LoraError('tokenizer').
+ * Reads tokenizer.json, tokenizer_config.json and the chat template: from chat_template.jinja, or
+ * else chat_template.json, or else the config.
+ *
+ * @throws LoraError('tokenizer') when there is no tokenizer.json or a file cannot be read.
  */
 export async function readFolderTokenizer(folder: string): Promise<TokenizerFiles> {
   const source = path.join(folder, 'tokenizer.json');
@@ -43,7 +45,7 @@ async function readTemplate(folder: string, config: Config): Promise<string | nu
   return Array.isArray(stored) ? namedTemplate(stored) : null;
 }
 
-/** Some configs hold several templates by name: the one called default. */
+/** Some configs have several templates: the one named default is used. */
 function namedTemplate(templates: readonly unknown[]): string | null {
   const found = templates.find(
     (template) => isObject(template) && template['name'] === 'default' && 'template' in template,

@@ -12,14 +12,17 @@ import { type WeightSource, withReplaced } from './weightSource';
 import { SafetensorsFile } from './safetensors/read';
 import type { BaseModel } from './baseModel';
 
+/** File names of a model folder. */
 export const CONFIG = 'config.json';
 export const SINGLE = 'model.safetensors';
 export const INDEX = 'model.safetensors.index.json';
 const AGAIN = 'Download the model again, all of its files.';
 
 /**
- * Opens a Hugging Face model folder: config.json and model.safetensors, whole or in shards. Errors:
- * LoraError('base').
+ * Opens a Hugging Face model folder: config.json and model.safetensors, single or sharded. Reads
+ * headers only. Close the result.
+ *
+ * @throws LoraError('base') naming file, tensor or key.
  */
 export async function openFolderBase(
   folder: string,
@@ -63,7 +66,7 @@ async function checked<T>(check: () => T, weights: WeightSource): Promise<T> {
   }
 }
 
-/** The same tensors under other names. */
+/** The same tensors under other names; `names`: new name to stored name. */
 function underNames(source: WeightSource, names: ReadonlyMap<string, string>): WeightSource {
   return {
     tensors: new Map(
@@ -79,8 +82,8 @@ function underNames(source: WeightSource, names: ReadonlyMap<string, string>): W
 }
 
 /**
- * What the model calls itself, else its name in the hub's cache
- * (models--owner--name/snapshots/revision), else its folder's.
+ * The name in its config, else in the hub's cache (models--owner--name/snapshots/revision), else
+ * that of its folder.
  */
 function nameOf(folder: string, { _name_or_path: own }: Readonly<Record<string, unknown>>): string {
   if (typeof own === 'string' && own) return own;
@@ -114,21 +117,23 @@ async function noConfig(folder: string): Promise<LoraError> {
   });
 }
 
-/** Where each tensor lies. */
+/** The file of each tensor. */
 type Placed = ReadonlyMap<string, SafetensorsFile>;
 
-/**
- * The weight files of a folder, open: where each tensor lies, under the names that they are stored
- * by.
- */
+/** The open weight files of a folder. */
 export interface Shards {
+  /** The file of each tensor, by the name that it is stored under. */
   readonly placed: Placed;
-  /** In the order of their names. */
+  /** Sorted by name. */
   readonly files: readonly SafetensorsFile[];
   readonly close: () => Promise<void>;
 }
 
-/** Opens model.safetensors, or all that the index names. Errors: LoraError('base'). */
+/**
+ * Opens model.safetensors, or all files of the index. Close the result.
+ *
+ * @throws LoraError('base') when a file or a tensor is missing or a header is not valid.
+ */
 export async function openShards(folder: string): Promise<Shards> {
   const index = path.join(folder, INDEX);
   const listed = (await isFile(index)) ? await readIndex(index) : null;
@@ -159,8 +164,8 @@ async function openWeights(
 }
 
 /**
- * weight_map of the index. A file name outside the folder is refused: a downloaded index must not
- * read other files.
+ * The index's weight_map: the file of each tensor. Only plain names are accepted, so that a
+ * downloaded index cannot make the program read files outside of the folder.
  */
 async function readIndex(index: string): Promise<Map<string, string>> {
   const { weight_map } = await readJsonObject(index, 'base');
@@ -171,22 +176,21 @@ async function readIndex(index: string): Promise<Map<string, string>> {
     });
   return new Map(
     Object.entries(weight_map).map(([tensor, file]) => {
-      if (
-        typeof file !== 'string' ||
-        path.basename(file) !== file ||
-        file.includes('\\') ||
-        !/^[^.].*\.safetensors$/.test(file)
-      ) {
-        throw new LoraError(
-          'base',
-          `The index names the file ${JSON.stringify(file)}, which is no safetensors file in the model's folder.`,
-          { place: { file: index, tensor }, fix: 'Download the model again, all of its files.' },
-        );
-      }
-      return [tensor, file];
+      if (isPlainName(file)) return [tensor, file];
+      throw new LoraError(
+        'base',
+        `The index names the file ${JSON.stringify(file)}, which is not a safetensors file in the model's folder.`,
+        { place: { file: index, tensor }, fix: AGAIN },
+      );
     }),
   );
 }
+
+const isPlainName = (file: unknown): file is string =>
+  typeof file === 'string' &&
+  path.basename(file) === file &&
+  !file.includes('\\') &&
+  /^[^.].*\.safetensors$/.test(file);
 
 async function openShard(folder: string, name: string): Promise<SafetensorsFile> {
   const file = path.join(folder, name);
@@ -221,22 +225,26 @@ async function noWeights(folder: string): Promise<LoraError> {
   const names = await readdir(folder).catch((): string[] => []);
   const pickle = names.find((name) => /\.(bin|pt|pth|ckpt)$/.test(name));
   const sharded = names.find((name) => name.endsWith('.safetensors'));
-  const why = pickle
-    ? `its weights are only there as ${pickle}, a pickle, which is not read because it can run code`
-    : sharded
-      ? `it holds ${sharded}, but neither ${SINGLE} nor ${INDEX}`
-      : `it has neither ${SINGLE} nor ${INDEX}`;
-  return new LoraError('base', `The folder is not a whole model: ${why}.`, {
-    place: { file: folder },
-    fix: pickle ? 'Use a version of the model in safetensors, or convert it.' : AGAIN,
-  });
+  const place = { file: folder };
+  if (pickle)
+    return new LoraError(
+      'base',
+      `The folder is not a complete model: its weights exist only as ${pickle}, a pickle, which is not read because it can run code.`,
+      { place, fix: 'Use a version of the model in safetensors, or convert it.' },
+    );
+  const what = sharded ? `holds ${sharded}, but` : 'has';
+  return new LoraError(
+    'base',
+    `The folder is not a complete model: it ${what} neither ${SINGLE} nor ${INDEX}.`,
+    { place, fix: AGAIN },
+  );
 }
 
 function sourceOf(placed: Placed, folder: string): Omit<WeightSource, 'close'> {
   const fileOf = (name: string) => {
     const file = placed.get(name);
     if (!file)
-      throw new LoraError('base', 'The model has no such tensor.', {
+      throw new LoraError('base', 'The model does not have this tensor.', {
         place: { file: folder, tensor: name },
       });
     return file;

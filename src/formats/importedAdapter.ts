@@ -4,14 +4,14 @@ import type { Adapter, LoraFactors } from '../lora/adapter';
 import { LoraError, type Place, type Problem } from '../shared/errors';
 import { checkFinite, checkScale, multiplied } from './checkFinite';
 
-/** An adapter that was read from another format than PEFT's. */
+/** An adapter that was read, of any format. */
 export interface ImportedAdapter {
   readonly adapter: Adapter;
-  /** What is odd but usable. */
+  /** What is unusual but not an error. */
   readonly warnings: readonly Problem[];
 }
 
-/** A and B as a file has them, in PEFT's orientation, with what they belong to. */
+/** The factors of a module as read from a file, in PEFT's orientation: A [r, in], B [out, r]. */
 export interface ImportedFactors {
   readonly path: string;
   readonly kind: LoraFactors['kind'];
@@ -22,6 +22,7 @@ export interface ImportedFactors {
   readonly kernel?: readonly [number, number];
 }
 
+/** A row-major matrix and where it is from. */
 export interface Matrix {
   readonly rows: number;
   readonly columns: number;
@@ -29,7 +30,7 @@ export interface Matrix {
   readonly place: Place;
 }
 
-/** Numbers as a matrix. Errors: LoraError for another shape, or numbers that are not finite. */
+/** @throws LoraError('adapter') when it is not a matrix, or a value is not finite. */
 export function matrixOf(data: Float32Array, shape: readonly number[], place: Place): Matrix {
   if (shape.length !== 2)
     throw new LoraError(
@@ -41,15 +42,21 @@ export function matrixOf(data: Float32Array, shape: readonly number[], place: Pl
   return { rows: shape[0]!, columns: shape[1]!, data, place };
 }
 
+/** The transposed matrix, as a copy. */
 export function transposed({ rows, columns, data, place }: Matrix): Matrix {
-  const turned = new Float32Array(data.length);
+  const result = new Float32Array(data.length);
   for (let row = 0; row < rows; row++)
     for (let column = 0; column < columns; column++)
-      turned[column * rows + row] = data[row * columns + column]!;
-  return { rows: columns, columns: rows, data: turned, place };
+      result[column * rows + row] = data[row * columns + column]!;
+  return { rows: columns, columns: rows, data: result, place };
 }
 
-/** Errors: LoraError where A and B do not belong together. */
+/**
+ * The factors of a module of an adapter. A scale that is not positive, which PEFT doesn't have, is
+ * multiplied into B.
+ *
+ * @throws LoraError('adapter') when A and B don't fit, are empty, or the scale is not finite.
+ */
 export function factorsOf({
   path,
   kind,
@@ -71,7 +78,7 @@ export function factorsOf({
   const own =
     scaling > 0
       ? { scaling, B: B.data }
-      : { scaling: 1, B: multiplied(B.data, scaling, path, B.place) }; // PEFT knows no other scales
+      : { scaling: 1, B: multiplied(B.data, scaling, path, B.place) };
   return {
     path,
     kind,
@@ -85,7 +92,7 @@ export function factorsOf({
   };
 }
 
-/** The PEFT adapter that such factors make. */
+/** An adapter with these modules, as PEFT would describe it. */
 export function peftAdapter(
   modules: readonly LoraFactors[],
   base_model_name_or_path: string | null,
@@ -103,8 +110,9 @@ export function peftAdapter(
 }
 
 /**
- * Factors whose scale is `scaling`: what it lacks goes into B. Errors: LoraError where B cannot
- * take it.
+ * B for a module whose scale shall be `scaling` instead of its own.
+ *
+ * @throws LoraError('adapter') when float32 cannot hold the result.
  */
 export function rescaled(m: LoraFactors, scaling: number): Float32Array {
   return m.scaling === scaling ? m.B : multiplied(m.B, m.scaling / scaling, m.path);

@@ -3,7 +3,11 @@ import { LoraError, type ErrorArea } from '../shared/errors';
 import { isObject } from '../shared/values';
 import { fileErrorReason } from '../common/fileStatus';
 
-/** A JSON file that must hold an object. Errors: LoraError naming the file. */
+/**
+ * Reads a JSON file that holds an object.
+ *
+ * @throws LoraError(area) when it cannot be read, is not valid JSON or not an object.
+ */
 export async function readJsonObject(
   file: string,
   area: ErrorArea,

@@ -12,12 +12,14 @@ import type { BaseModel } from './baseModel';
 const FIX = 'Name a Hugging Face model folder or a .gguf file.';
 
 /**
- * Opens a base model: a Hugging Face folder or a .gguf file. Reads headers only, and holds them
- * against the config. Errors: LoraError('base') saying what is wrong and where.
+ * Opens a base model: a Hugging Face folder or a .gguf file. Reads headers only, and checks them
+ * against the config. Close the result.
+ *
+ * @throws LoraError('base') naming file, tensor or key.
  */
 export async function openBase(file: string, options: ReadSpecOptions = {}): Promise<BaseModel> {
   const found = await stat(file).catch((error: unknown) => {
-    throw new LoraError('base', `There is no base model: ${fileErrorReason(error)}.`, {
+    throw new LoraError('base', `The base model cannot be opened: ${fileErrorReason(error)}.`, {
       place: { file },
       fix: FIX,
       cause: error,
@@ -33,8 +35,9 @@ export async function openBase(file: string, options: ReadSpecOptions = {}): Pro
 }
 
 /**
- * A weight under its module's name; a tied output layer's is the embedding's. Errors: LoraError
- * naming file and tensor.
+ * A weight as f32, by its module's name; that of a tied output layer is the embedding's.
+ *
+ * @throws LoraError naming file and tensor.
  */
 export function readWeight(
   { spec, weights }: Pick<BaseModel, 'spec' | 'weights'>,
@@ -44,7 +47,7 @@ export function readWeight(
   return weights.readF32(tied?.name === name ? tied.storedAs : name);
 }
 
-/** The layers that LoRA can adapt, under PEFT's names, in the model's order. */
+/** The layers that LoRA can adapt, with PEFT's names, in the model's order. */
 export function targetableModules(base: Pick<BaseModel, 'spec'>): TargetableModule[] {
   return modulesOf(base.spec);
 }

@@ -313,7 +313,7 @@ describe('a contradiction is reported in one clear message', () => {
 
   it('between the task, the rows and the labels', async () => {
     expect(await said({ task: 'causal_lm' }, { text: 'a' })).toMatch(
-      /A bert model is not for the task "causal_lm"/,
+      /A bert model does not support the task "causal_lm"/,
     );
     expect(await said({}, { text: 'a', label: 'x' }, { text: 'b', label: 'x' })).toMatch(
       /rows\.jsonl|data\.jsonl.*All rows have the label "x"/s,

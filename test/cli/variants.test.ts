@@ -217,7 +217,7 @@ describe('the logits of other models', () => {
       makeRecipe({ top: { base: path.join(fixtures, 'bert/base') } }),
     );
     expect(code).toBe(1);
-    expect(stderr).toMatch(/A bert model is not for the task "causal_lm"/);
+    expect(stderr).toMatch(/A bert model does not support the task "causal_lm"/);
   });
 });
 

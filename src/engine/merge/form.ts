@@ -1,9 +1,9 @@
 import { linearsOf } from '../../formats/architecture/modules';
-import { rowsOf } from '../../formats/gguf/adapter';
+import { rowOrderOf } from '../../formats/gguf/adapter';
 import type { GgufFamily } from '../../formats/gguf/family';
 import { GGUF_TYPES } from '../../formats/gguf/header';
 import { ggufName } from '../../formats/gguf/names';
-import { stored } from '../../formats/gguf/order';
+import { toGgufOrder } from '../../formats/gguf/order';
 import type { BaseModel } from '../../formats/baseModel';
 import type { DType } from '../../formats/tensorInfo';
 import { layoutOf, type Layout } from '../../lora/merge';
@@ -108,12 +108,12 @@ export function inGgufOrder(adapter: Adapter, family: GgufFamily, head_dim: numb
   return {
     ...adapter,
     modules: adapter.modules.map((m): LoraFactors => {
-      const order = rowsOf(`${m.path}.weight`, family);
+      const order = rowOrderOf(`${m.path}.weight`, family);
       if (order === 'plain') {
         return m;
       }
       const reorder = (data: Float32Array, width: number) =>
-        stored(data, order, { shape: [m.out_features, width], head_dim });
+        toGgufOrder(data, order, { shape: [m.out_features, width], head_dim });
       return { ...m, B: reorder(m.B, m.r), magnitude: m.magnitude && reorder(m.magnitude, 1) };
     }),
     trained: adapter.trained.map((tensor): TrainedTensor => {
@@ -122,7 +122,7 @@ export function inGgufOrder(adapter: Adapter, family: GgufFamily, head_dim: numb
       return {
         ...tensor,
         shape: storage === 'transposed' ? shape.toReversed() : shape,
-        data: stored(data, storage, { shape, head_dim }),
+        data: toGgufOrder(data, storage, { shape, head_dim }),
       };
     }),
   };

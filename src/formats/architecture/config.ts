@@ -1,12 +1,15 @@
 import { LoraError } from '../../shared/errors';
 
+/** config.json as an object. */
 export type Config = Readonly<Record<string, unknown>>;
 
 const MAX_COUNT = 2 ** 31;
 
 /**
- * config.json, every number checked before it is used: it may come from a stranger. Errors:
- * LoraError('base') naming file and key.
+ * Reads checked values from a config.json, which may come from anyone. The first of
+ * several keys that is set counts; `missing` is the default.
+ *
+ * All methods throw LoraError('base') naming file and key.
  */
 export class ConfigReader {
   constructor(
@@ -14,6 +17,7 @@ export class ConfigReader {
     readonly file: string,
   ) {}
 
+  /** The error of a value that cannot be used; `what` follows the key. */
   bad(key: string, what: string): LoraError {
     return new LoraError('base', `The model's config is not usable: "${key}" ${what}.`, {
       place: { file: this.file, key },
@@ -21,14 +25,14 @@ export class ConfigReader {
     });
   }
 
-  /** The first of several names that is there: newer configs call some settings otherwise. */
+  /** The first value that is neither missing nor null: some settings have had several names. */
   raw(...keys: readonly string[]): unknown {
     return keys
       .map((key) => this.config[key])
       .find((value) => value !== undefined && value !== null);
   }
 
-  /** A whole number from 1. */
+  /** A whole number, at least 1. */
   count(keys: string | readonly string[], missing?: number, limit = MAX_COUNT, least = 1): number {
     const names = typeof keys === 'string' ? [keys] : keys;
     const value = this.raw(...names) ?? missing;
@@ -47,7 +51,7 @@ export class ConfigReader {
     );
   }
 
-  /** A whole number from 0. */
+  /** A whole number, at least 0. */
   whole(key: string, missing: number): number {
     return this.count(key, missing, MAX_COUNT, 0);
   }
@@ -58,16 +62,18 @@ export class ConfigReader {
     return positiveOf(this.raw(...names) ?? missing, (what) => this.bad(names[0]!, what));
   }
 
+  /** As `positive`; null when it is missing or null. */
   positiveOrNull(key: string): number | null {
     return this.raw(key) === undefined ? null : this.positive(key);
   }
 
+  /** True or false; `missing` for anything else. */
   flag(key: string, missing = false): boolean {
     const value = this.config[key];
     return typeof value === 'boolean' ? value : missing;
   }
 
-  /** One of the names, as what it stands for. */
+  /** The value that `choices` has for the configured name. */
   choice<T>(
     keys: string | readonly string[],
     choices: Readonly<Record<string, T>>,
@@ -84,7 +90,7 @@ export class ConfigReader {
     );
   }
 
-  /** An entry for each layer; null where the config has no such list. */
+  /** A list with an entry for each layer; null when the config lacks it. */
   list(key: string, length: number): readonly unknown[] | null {
     const value = this.config[key];
     if (value === undefined || value === null) return null;
@@ -93,6 +99,7 @@ export class ConfigReader {
   }
 }
 
+/** @throws the error of `bad` when the value is not a finite number above 0. */
 export function positiveOf(value: unknown, bad: (what: string) => LoraError): number {
   if (typeof value === 'number' && Number.isFinite(value) && value > 0) return value;
   throw bad(value === undefined ? 'is missing' : `must be above 0, not ${JSON.stringify(value)}`);

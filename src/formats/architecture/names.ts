@@ -3,14 +3,14 @@ import type { Rename } from './family';
 import { tensorsOf } from './modules';
 import type { Spec } from './spec';
 
-/** Of models for text and images: the language model's own. */
+/** Names of the language model within a model for text and images. */
 const WRAPPERS: readonly Rename[] = [
   [/^(?:model\.language_model\.|language_model\.model\.)/, 'model.'],
   [/^language_model\./, ''],
   [/\.rotary_emb\.inv_freq$/, null],
 ];
 
-/** A name in current transformers; null: no weight. */
+/** A tensor's name in current transformers; null: it is not a weight. */
 function renamed(name: string, spec: Spec): string | null {
   let now = name;
   for (const [from, to] of [...WRAPPERS, ...familyOf(spec).renames]) {
@@ -22,8 +22,8 @@ function renamed(name: string, spec: Spec): string | null {
 }
 
 /**
- * The names of a checkpoint by the names that the spec has for them: older spellings, with the
- * body's prefix or without.
+ * The names of a checkpoint's tensors, by their names in the spec: older names are translated, and
+ * the body's prefix may be missing.
  */
 export function canonicalNames(names: Iterable<string>, spec: Spec): ReadonlyMap<string, string> {
   const { body, head } = tensorsOf(spec);
@@ -39,8 +39,8 @@ export function canonicalNames(names: Iterable<string>, spec: Spec): ReadonlyMap
 }
 
 /**
- * With the prefix that the wanted names have, or without the one that they have not: a model alone
- * and one with a head differ in it.
+ * Adds or removes the body's prefix when the spec's names have or lack it: a model without a head
+ * has none.
  */
 function prefixed(name: string, wanted: ReadonlySet<string>): string {
   if (wanted.has(name)) return name;
@@ -51,6 +51,6 @@ function prefixed(name: string, wanted: ReadonlySet<string>): string {
   return wanted.has(prefix + name) ? prefix + name : name;
 }
 
-/** A module's path in current transformers for one that an older adapter has. */
+/** A module's path in current transformers, given that of an older adapter. */
 export const canonicalPath = (path: string, spec: Spec): string =>
   renamed(`${path}.weight`, spec)?.replace(/\.weight$/, '') ?? path;

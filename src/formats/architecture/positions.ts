@@ -1,6 +1,6 @@
 import type { Spec } from './spec';
 
-/** The most tokens of a row: learned positions end somewhere, rotary ones do not. */
+/** The longest input in tokens: that of learned positions, or Infinity for rotary ones. */
 export function positionsOf({ embedding }: Pick<Spec, 'embedding'>): number {
   return embedding.kind === 'tokens' && embedding.positions
     ? embedding.positions.rows - embedding.positions.offset

@@ -8,28 +8,30 @@ import type { Family } from './family';
 import type { Spec } from './spec';
 import { taskOfClass } from './transformersClass';
 
+/** How a model is opened. */
 export interface ReadSpecOptions {
-  /** Without it: what the checkpoint was made for. */
+  /** By default what the checkpoint was made for. */
   readonly task?: Task;
-  /** Labels of a new head; without it the config's. */
+  /** Labels of a new head; by default those of the config. */
   readonly num_labels?: number;
-  /** The head's last layer is made anew, whatever the checkpoint has. */
+  /** Initialize the classifier's last layer newly, even when the checkpoint has one. */
   readonly new_head?: boolean;
-  /** Rows of the embedding where an adapter has brought others. */
+  /** Rows of the embedding, when an adapter replaces it. */
   readonly vocab_size?: number;
-  /** What it has brought. */
+  /** The tensors that an adapter replaces. */
   readonly replaced?: ReadonlyMap<string, ReplacedTensor>;
 }
 
 /**
- * Reads what a model is from its config.json, in either layout. Errors: LoraError('base') naming
- * the key, or the architectures that are known.
+ * Reads a config.json, also that of a model for text and images, whose language model is used.
+ *
+ * @throws LoraError('base') naming the key, or the supported architectures.
  */
 export function readSpec(config: Config, file: string, options: ReadSpecOptions = {}): Spec {
   const given = textConfig(config);
   const inner =
     options.vocab_size === undefined ? given : { ...given, vocab_size: options.vocab_size };
-  refuseOthers(config, inner, file);
+  checkSupported(config, inner, file);
   const family = FAMILIES[typeOf(inner)]!;
   const reader = new ConfigReader(inner, file);
   return family.spec(reader, {
@@ -38,10 +40,10 @@ export function readSpec(config: Config, file: string, options: ReadSpecOptions 
   });
 }
 
-/** What models of a family can be trained to do. */
+/** What models of a family can be trained for. */
 export const tasksOf = (family: string): readonly Task[] => FAMILIES[family]?.tasks ?? [];
 
-/** The language model's part of a model for text and images. */
+/** The config of the language model within that of a model for text and images; else the config. */
 export function textConfig(config: Config): Config {
   const inner = config['text_config'];
   if (!isObject(inner)) return config;
@@ -61,10 +63,10 @@ function taskOf(config: Config, family: Family, file: string, wanted: Task | und
   if (wanted === undefined) return family.tasks.at(-1)!;
   throw new LoraError(
     'base',
-    `A ${typeOf(config)} model is not for the task "${task}". It is for: ${family.tasks.join(', ')}.`,
+    `A ${typeOf(config)} model does not support the task "${task}", only: ${family.tasks.join(', ')}.`,
     {
       place: { file, key: 'model_type' },
-      fix: `Choose another task, or a model for it. Tasks are: ${TASKS.join(', ')}.`,
+      fix: `Choose another task or another model. Tasks: ${TASKS.join(', ')}.`,
     },
   );
 }
@@ -81,7 +83,7 @@ function labelsOf(reader: ConfigReader): number {
   return num_labels === undefined ? 2 : reader.count('num_labels', 2, 1_000_000);
 }
 
-/** Kinds of models that people bring and that are not supported, and what to do instead. */
+/** Kinds of models that are not supported, and what to use instead. */
 const OTHERS: readonly (readonly [RegExp, string, string])[] = [
   [
     /moe|mixtral|dbrx|^deepseek_v[23]|^jamba|^gpt_oss|^llama4/,
@@ -100,10 +102,10 @@ const OTHERS: readonly (readonly [RegExp, string, string])[] = [
   ],
 ];
 
-function refuseOthers(config: Config, inner: Config, file: string): void {
+function checkSupported(config: Config, inner: Config, file: string): void {
   const model_type = typeOf(inner);
   const place = { file, key: 'model_type' };
-  const known = `Known are: ${KNOWN_FAMILIES.join(', ')}.`;
+  const known = `Supported: ${KNOWN_FAMILIES.join(', ')}.`;
   if (inner['model_type'] === undefined)
     throw new LoraError(
       'base',
@@ -120,8 +122,8 @@ function refuseOthers(config: Config, inner: Config, file: string): void {
   if (!Object.hasOwn(FAMILIES, model_type))
     throw new LoraError(
       'base',
-      `The architecture ${JSON.stringify(model_type)} is not known. ${known}`,
-      { place, fix: 'Use a model of a known architecture.' },
+      `The architecture ${JSON.stringify(model_type)} is not supported. ${known}`,
+      { place, fix: 'Use a model of a supported architecture.' },
     );
   const experts = ['num_experts', 'num_local_experts', 'n_routed_experts'].find(
     (key) => typeof inner[key] === 'number' && inner[key] > 1,

@@ -7,18 +7,20 @@ type Settings = Readonly<Record<string, unknown>>;
 
 const KNOWN = ['default', 'linear', 'dynamic', 'llama3', 'yarn', 'longrope'];
 
+/** What a family's configs leave out. */
 export interface RopeDefaults {
   readonly head_dim: number;
   readonly theta?: number;
-  /** Share of a head that is rotated. */
+  /** The fraction of a head that is rotated. */
   readonly partial?: number;
-  /** rope_parameters of a kind of layer, in configs that have several. */
+  /** Which of several rope_parameters, by the layer's type. */
   readonly kind?: string;
 }
 
 /**
- * rope_parameters (transformers 5), or the older rope_theta, rope_scaling, rotary_pct. Errors:
- * LoraError('base').
+ * Reads rope_parameters (transformers 5), or the older rope_theta, rope_scaling and rotary_pct.
+ *
+ * @throws LoraError('base') naming the key.
  */
 export function readRope(
   reader: ConfigReader,
@@ -40,7 +42,7 @@ export function readRope(
   if (rotary_dim % 2 !== 0 || rotary_dim === 0)
     throw reader.bad(
       'head_dim',
-      `leaves ${rotary_dim} numbers of a head to rotate, but rotary embeddings need an even number`,
+      `leaves ${rotary_dim} dimensions of a head to rotate, but RoPE needs an even number`,
     );
   return {
     theta: number(
@@ -89,7 +91,7 @@ function readScaling(reader: ConfigReader, settings: Settings, rotary_dim: numbe
     default:
       throw new LoraError(
         'base',
-        `The rotary embedding ${JSON.stringify(kind)} is not known. Known are: ${KNOWN.join(', ')}.`,
+        `The RoPE type ${JSON.stringify(kind)} is not supported. Supported: ${KNOWN.join(', ')}.`,
         { place: { file: reader.file, key: 'rope_type' } },
       );
   }

@@ -1,7 +1,7 @@
 import type { ModelSize } from '../../lora/memory';
 import type { Spec } from './spec';
 
-/** A model's sizes as far as memory goes. */
+/** The sizes of a model that its memory use depends on. */
 export function modelSize({
   spec,
   parameters,

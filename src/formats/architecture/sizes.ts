@@ -1,9 +1,10 @@
 import type { ConfigReader } from './config';
 import type { Activation, LinearSpec, NormSpec } from './spec';
 
-/** So that a forged config cannot ask for names without end. */
+/** Keeps a forged config from causing an endless list of names. */
 const MAX_LAYERS = 4096;
 
+/** The sizes of a transformer. */
 export interface Sizes {
   readonly hidden_size: number;
   readonly intermediate_size: number;
@@ -14,7 +15,11 @@ export interface Sizes {
   readonly head_dim: number;
 }
 
-/** The sizes that all configs have, under any of their names. Errors: LoraError('base'). */
+/**
+ * The sizes that all configs have, under any of their names.
+ *
+ * @throws LoraError('base') naming the key.
+ */
 export function readSizes(reader: ConfigReader, reads: 'tokens' | 'images' = 'tokens'): Sizes {
   const hidden_size = reader.count(['hidden_size', 'n_embd', 'dim']);
   const num_heads = reader.count(['num_attention_heads', 'n_head', 'n_heads']);
@@ -56,6 +61,7 @@ const ACTIVATIONS: Readonly<Record<string, Activation>> = {
   tanh: 'tanh',
 };
 
+/** The activation of the MLPs; `missing`: the default's name. */
 export const readActivation = (reader: ConfigReader, missing: string): Activation =>
   reader.choice(
     ['hidden_act', 'hidden_activation', 'activation_function', 'activation'],
@@ -63,6 +69,7 @@ export const readActivation = (reader: ConfigReader, missing: string): Activatio
     missing,
   );
 
+/** A linear layer with its weight stored as [out, in]. */
 export const linear = (
   path: string,
   in_features: number,
@@ -70,12 +77,14 @@ export const linear = (
   bias = false,
 ): LinearSpec => ({ path, in_features, out_features, bias, transposed: false });
 
+/** An RMS norm; `unit_offset`: the weight is stored minus 1, as in Gemma. */
 export const rmsNorm = (
   path: string,
   size: number,
   eps: number,
   unit_offset = false,
 ): NormSpec => ({ path, kind: 'rms', size, eps, unit_offset });
+/** A layer norm, with a bias. */
 export const layerNorm = (path: string, size: number, eps: number): NormSpec => ({
   path,
   kind: 'layer',
@@ -84,7 +93,7 @@ export const layerNorm = (path: string, size: number, eps: number): NormSpec => 
   unit_offset: false,
 });
 
-/** Nothing on top of the Llama family's two norms. */
+/** No norms anywhere; families add theirs. */
 export const NO_NORMS = {
   attention_in: null,
   mlp_in: null,

@@ -1,8 +1,8 @@
 import type { Task } from '../../shared/task';
 
 /**
- * A transformer as its config.json describes it: data only. Every path is that of the module in
- * current transformers, which PEFT uses too; a checkpoint under older names is renamed at reading.
+ * A transformer as its config.json describes it, as plain data. Paths are those of the modules in
+ * current transformers, which PEFT uses too; the names of older checkpoints are translated.
  */
 export interface Spec {
   /** model_type */
@@ -15,7 +15,7 @@ export interface Spec {
   readonly layers: readonly LayerSpec[];
   readonly final_norm: NormSpec | null;
   readonly head: HeadSpec;
-  /** Each position sees only those before it. */
+  /** Whether a position attends only to itself and those before it. */
   readonly causal: boolean;
 }
 
@@ -25,7 +25,7 @@ export interface LinearSpec {
   readonly in_features: number;
   readonly out_features: number;
   readonly bias: boolean;
-  /** Conv1D, GPT-2's own: the file holds W as [in, out]. */
+  /** GPT-2's Conv1D: the file holds W as [in, out]. */
   readonly transposed: boolean;
 }
 
@@ -38,7 +38,7 @@ export interface NormSpec {
   readonly kind: 'rms' | 'layer';
   readonly size: number;
   readonly eps: number;
-  /** Gemma's: the weight counts from 1. */
+  /** Gemma: the factor is 1 + w. */
   readonly unit_offset: boolean;
 }
 
@@ -52,18 +52,18 @@ export interface TableSpec {
 export interface TokenEmbeddingSpec {
   readonly kind: 'tokens';
   readonly tokens: TableSpec;
-  /** Factor of the token's vector, as in Gemma. */
+  /** Factor of the token embeddings (Gemma). */
   readonly scale: number;
-  /** Learned positions; `offset`: row of the first position, as in RoBERTa. */
+  /** Learned positions; `offset`: the row of the first position (RoBERTa). */
   readonly positions: (TableSpec & { readonly offset: number }) | null;
-  /** Segment types: row 0 where the input gives none. */
+  /** Segment types; row 0 when the input has none. */
   readonly types: TableSpec | null;
   readonly norm: NormSpec | null;
 }
 
 /**
- * An image cut into patches, each through one linear map (a convolution whose stride is its size),
- * after a learned token.
+ * A learned token followed by the image's patches, each through the same linear map (a convolution
+ * whose stride is its kernel size).
  */
 export interface PatchEmbeddingSpec {
   readonly kind: 'patches';
@@ -88,15 +88,15 @@ export interface LayerSpec {
   readonly norms: LayerNorms;
 }
 
-/** Where the norms stand; null: none there. */
+/** The norms of a layer; null: none at that place. */
 export interface LayerNorms {
-  /** On what a branch reads (Llama, GPT-2). */
+  /** Of a branch's input (Llama, GPT-2). */
   readonly attention_in: NormSpec | null;
   readonly mlp_in: NormSpec | null;
-  /** On what a branch gives, before it is added (OLMo 2, Gemma 2). */
+  /** Of a branch's output, before it is added (OLMo 2, Gemma 2). */
   readonly attention_out: NormSpec | null;
   readonly mlp_out: NormSpec | null;
-  /** On the sum (BERT). */
+  /** Of the sum (BERT). */
   readonly after_attention: NormSpec | null;
   readonly after_mlp: NormSpec | null;
 }
@@ -106,36 +106,31 @@ export interface AttentionSpec {
   readonly num_kv_heads: number;
   readonly head_dim: number;
   /**
-   * q, k and v; or one matrix with the rows of all: one part after the other (stacked), or head by
-   * head (per_head).
+   * Three layers (separate), or one with the rows of all: q, then k, then v (stacked), or q, k and
+   * v of each head in turn (per_head).
    */
   readonly qkv: readonly LinearSpec[];
   readonly layout: 'separate' | 'stacked' | 'per_head';
   readonly o: LinearSpec;
-  /**
-   * Norms of queries and keys before the rotation: over each head's numbers, or over all of them.
-   */
+  /** Norms of queries and keys before RoPE: over each head, or over all heads together. */
   readonly qk_norm: {
     readonly over: 'head' | 'all';
     readonly q: NormSpec;
     readonly k: NormSpec;
   } | null;
   readonly rope: RopeSpec | null;
-  /** Factor of the scores, 1/√head_dim mostly. */
+  /** Factor of the attention scores, mostly 1/√head_dim. */
   readonly scale: number;
-  /** Keys a query sees, itself included; null: all. */
+  /** Attention window: the number of keys that a query sees, its own included; null: unlimited. */
   readonly window: number | null;
-  /** Scores are bent to softcap · tanh(score / softcap). */
+  /** Scores become softcap · tanh(score / softcap); null: unchanged. */
   readonly softcap: number | null;
 }
 
-/**
- * Rotary position embeddings (Su et al. 2021): base frequency and how it is stretched for longer
- * contexts.
- */
+/** Rotary position embeddings (Su et al. 2021) with their scaling for longer contexts. */
 export interface RopeSpec {
   readonly theta: number;
-  /** The first numbers of a head are rotated, in two halves; the others stay. */
+  /** How many dimensions of a head are rotated: the first ones, as two halves. */
   readonly rotary_dim: number;
   readonly scaling: RopeScaling;
 }
@@ -179,7 +174,7 @@ export type MlpSpec =
       readonly up: LinearSpec;
       readonly down: LinearSpec;
     }
-  /** The same with gate's rows before up's in one matrix. */
+  /** The same with one matrix: the rows of gate, then those of up. */
   | {
       readonly kind: 'gated_fused';
       readonly activation: Activation;
@@ -202,12 +197,12 @@ export type HeadSpec =
       readonly tied: boolean;
       readonly softcap: number | null;
     }
-  /** Labels for each sequence (pool) or each token (none): output(act(dense x)). */
+  /** Labels of a sequence (pool: its first or last token) or of each token (none). */
   | {
       readonly kind: 'labels';
       readonly pool: 'none' | 'first' | 'last';
       readonly dense: { readonly linear: LinearSpec; readonly activation: Activation } | null;
       readonly output: LinearSpec;
     }
-  /** The mean of a sequence's vectors, of length 1 where `normalise` says so. */
+  /** The mean of a sequence's vectors, scaled to length 1 when `normalise` is set. */
   | { readonly kind: 'pooled'; readonly normalise: boolean };

@@ -15,26 +15,31 @@ import type { GgufFamily } from './family';
 import type { GgufTensor } from './header';
 import { Metadata } from './metadata';
 import { checkpointName, ggufName } from './names';
-import { restored, stored } from './order';
+import { toCheckpointOrder, toGgufOrder } from './order';
 import { GgufFile } from './read';
 import { writeGguf } from './write';
 
-const LEAF = /^(.+\.weight)\.lora_([ab])$/;
+const FACTOR_NAME = /^(.+\.weight)\.lora_([ab])$/;
 const EMBEDDING = 'token_embd.weight';
 
 /**
- * What to make of rows that the file has in another order than the checkpoint, which depends on the
- * size of the base's heads: put them back, leave them, or refuse them, as the base is not at hand.
+ * What to do with B's rows when the file has them in another order than the checkpoint, which
+ * depends on the base's head_dim: restore them, keep them as they are, or refuse them since the
+ * base is not known.
  */
 export type RowOrder = { readonly head_dim: number } | 'as stored' | 'unknown';
 
-/** An adapter for llama.cpp. Errors: LoraError('adapter') naming file, tensor or key. */
+/**
+ * Reads an adapter for llama.cpp. Format: convert_lora_to_gguf.py of llama.cpp.
+ *
+ * @throws LoraError('adapter') naming file, tensor or key.
+ */
 export async function readGgufAdapter(file: string, order: RowOrder): Promise<ImportedAdapter> {
   const source = await GgufFile.open(file);
   try {
     const metadata = new Metadata(source.header.metadata, file);
     if (!isLora(metadata))
-      throw new LoraError('adapter', 'The file is no LoRA adapter.', {
+      throw new LoraError('adapter', 'The file is not a LoRA adapter.', {
         place: { file, key: 'general.type' },
         fix: 'Name the .gguf file of an adapter, not of a model.',
       });
@@ -53,10 +58,19 @@ export async function readGgufAdapter(file: string, order: RowOrder): Promise<Im
   }
 }
 
+/** Whether the file is a LoRA adapter, not a model. */
 export const isLora = (metadata: Metadata): boolean =>
   metadata.string('general.type', 'model') === 'adapter' &&
   metadata.string('adapter.type', '') === 'lora';
 
+interface ReadContext {
+  readonly family: GgufFamily;
+  /** 0: the scale is 1, as in llama.cpp. */
+  readonly alpha: number;
+  readonly order: RowOrder;
+}
+
+/** The factors of a module. */
 interface Pair {
   readonly a?: GgufTensor;
   readonly b?: GgufTensor;
@@ -69,12 +83,12 @@ function pairsIn({ file, header }: GgufFile): {
   const pairs = new Map<string, Pair>();
   const warnings: Problem[] = [];
   for (const tensor of header.tensors.values()) {
-    const [, name, factor] = LEAF.exec(tensor.name) ?? [];
+    const [, name, factor] = FACTOR_NAME.exec(tensor.name) ?? [];
     if (name !== undefined) pairs.set(name, { ...pairs.get(name), [factor as 'a' | 'b']: tensor });
     else
       warnings.push({
         severity: 'warning',
-        message: 'The tensor is no part of a LoRA adapter and is left out.',
+        message: 'The tensor is not part of a LoRA adapter and is ignored.',
         place: { file, tensor: tensor.name },
       });
   }
@@ -85,18 +99,14 @@ async function readModule(
   source: GgufFile,
   name: string,
   { a, b }: Pair,
-  {
-    family,
-    alpha,
-    order,
-  }: { readonly family: GgufFamily; readonly alpha: number; readonly order: RowOrder },
+  { family, alpha, order }: ReadContext,
 ): Promise<LoraFactors> {
   const { file } = source;
   const own = checkpointName(name, family);
   if (own === null || own === undefined)
     throw new LoraError(
       'adapter',
-      'The adapter changes a tensor that models of its architecture do not have.',
+      'The adapter changes a tensor that its architecture does not have.',
       { place: { file, tensor: name } },
     );
   if (!a || !b)
@@ -110,18 +120,18 @@ async function readModule(
     matrixOf(await source.readF32(a), a.shape, { file, tensor: a.name }),
     matrixOf(await source.readF32(b), b.shape, { file, tensor: b.name }),
   ];
-  const storage = rowsOf(own, family);
+  const storage = rowOrderOf(own, family);
   if (storage !== 'plain' && order === 'unknown') {
     throw new LoraError(
       'adapter',
-      'The rows of this tensor are in an order that depends on the heads of the base.',
+      "The order of this tensor's rows depends on the head size of the base, which is not given.",
       { place: { file, tensor: b.name }, fix: 'Name the base with --base.' },
     );
   }
   const B =
     typeof order === 'string'
       ? second
-      : { ...second, data: restored(second.data, storage, { shape: b.shape, ...order }) };
+      : { ...second, data: toCheckpointOrder(second.data, storage, { shape: b.shape, ...order }) };
   const A = isEmbedding ? transposed(first) : first;
   return factorsOf({
     path: own.replace(/\.weight$/, ''),
@@ -129,28 +139,31 @@ async function readModule(
     A,
     B,
     scaling: alpha === 0 ? 1 : alpha / A.rows,
-  }); // as llama.cpp takes 0
+  });
 }
 
 /**
- * The order of the rows of a weight, which are B's. Whether the weight lies transposed does not
- * matter to A and B.
+ * The order of a weight's rows, which are B's too. That it is stored transposed doesn't affect A or
+ * B.
  */
-export function rowsOf(name: string, family: GgufFamily): 'plain' | 'rotary' | 'by_part' {
+export function rowOrderOf(name: string, family: GgufFamily): 'plain' | 'rotary' | 'by_part' {
   const storage = family.storage(name);
   return storage === 'rotary' || storage === 'by_part' ? storage : 'plain';
 }
 
+/** The model that an adapter is written for. */
 export interface GgufTarget {
   readonly family: GgufFamily;
   readonly head_dim: number;
-  /** What the adapter is called. */
+  /** The adapter's name. */
   readonly name: string;
 }
 
 /**
- * Writes an adapter as llama.cpp and what stands on it load it. One alpha for all modules: other
- * scales go into B. Errors: LoraError.
+ * Writes an adapter for llama.cpp. The format has one alpha for all modules, so that other scales
+ * are multiplied into B.
+ *
+ * @throws LoraError('adapter') when the format lacks one of its modules; LoraError('disk').
  */
 export async function writeGgufAdapter(
   file: string,
@@ -194,7 +207,7 @@ function tensorsOf(
       `${m.path} has no name in GGUF files of the architecture "${family.arch}".`,
       { place: { file } },
     );
-  const storage = rowsOf(own, family);
+  const storage = rowOrderOf(own, family);
   const B = rescaled(m, alpha / m.r);
   const A =
     m.kind === 'embedding'
@@ -206,7 +219,7 @@ function tensorsOf(
       name: `${name}.lora_b`,
       dtype: 'F32',
       shape: [m.out_features, m.r],
-      data: stored(B, storage, { shape: [m.out_features, m.r], head_dim }),
+      data: toGgufOrder(B, storage, { shape: [m.out_features, m.r], head_dim }),
     },
   ];
 }

@@ -7,17 +7,21 @@ import { countParameters, type TensorInfo } from '../tensorInfo';
 import { type WeightSource, withReplaced } from '../weightSource';
 import type { Spec } from '../architecture/spec';
 import type { BaseModel } from '../baseModel';
-import { configOf } from './config';
+import { ggufConfig } from './config';
 import { ggufFamilyOf } from './families';
 import type { GgufFamily } from './family';
 import type { GgufTensor } from './header';
 import { Metadata } from './metadata';
 import { checkpointName } from './names';
-import { restored } from './order';
+import { toCheckpointOrder } from './order';
 import { GgufFile } from './read';
-import { tokenizerOf } from './tokenizer';
+import { readGgufTokenizer } from './tokenizer';
 
-/** Opens a .gguf file as the checkpoint that it was made of. Errors: LoraError. */
+/**
+ * Opens a .gguf file as the Hugging Face checkpoint that it was converted from. Close the result.
+ *
+ * @throws LoraError('base') naming file, tensor or key.
+ */
 export async function openGgufBase(
   file: string,
   options: ReadSpecOptions = {},
@@ -25,18 +29,18 @@ export async function openGgufBase(
   const source = await GgufFile.open(file);
   try {
     const metadata = new Metadata(source.header.metadata, file);
-    refuseParts(metadata);
+    refuseSplitFile(metadata);
     if (metadata.string('general.type', 'model') !== 'model')
-      throw new LoraError('base', 'The file is no base model but an adapter.', {
+      throw new LoraError('base', 'The file is an adapter, not a base model.', {
         place: { file, key: 'general.type' },
-        fix: 'Name the model that it was made for.',
+        fix: 'Name the model that the adapter was made for.',
       });
     const family = ggufFamilyOf(metadata.string('general.architecture'), file);
     const config = await readConfig(source, metadata, family);
     const weights = withReplaced(weightsOf(source, config, family), options.replaced);
     const spec = readSpec(config, file, options);
     const missing = checkTensors(weights.tensors, spec, file, options.new_head);
-    refuseOthers(source, spec, family);
+    refuseUnknownTensors(source, spec, family);
     return {
       spec,
       missing,
@@ -48,7 +52,7 @@ export async function openGgufBase(
       weights,
       weight_files: [file],
       parameters: countParameters(weights.tensors),
-      readTokenizer: () => Promise.resolve().then(() => tokenizerOf(metadata)),
+      readTokenizer: () => Promise.resolve().then(() => readGgufTokenizer(metadata)),
       close: () => source.close(),
     };
   } catch (error) {
@@ -57,7 +61,7 @@ export async function openGgufBase(
   }
 }
 
-function refuseParts(metadata: Metadata): void {
+function refuseSplitFile(metadata: Metadata): void {
   const parts = metadata.number('split.count', 1);
   if (parts > 1) {
     throw new LoraError('base', `The file is one of ${parts} parts of a model.`, {
@@ -82,7 +86,7 @@ async function readConfig(
     const tensor = tensors.get(`${name}.weight`);
     return tensor ? source.readF32(tensor) : null;
   };
-  return configOf(metadata, family, {
+  return ggufConfig(metadata, family, {
     has: (name) => tensors.has(name),
     vocab_size: embedding.shape[0] ?? 0,
     rope_factors: {
@@ -98,7 +102,7 @@ function weightsOf(
   config: Readonly<Record<string, unknown>>,
   family: GgufFamily,
 ): WeightSource {
-  const tensors = storedUnder(source, family);
+  const tensors = tensorsByName(source, family);
   const shapeOf = (name: string, shape: readonly number[]) =>
     family.storage(name) === 'transposed' ? shape.toReversed() : shape;
   const find = (name: string) => {
@@ -112,7 +116,7 @@ function weightsOf(
   const readF32 = async (name: string, target?: Float32Array) => {
     const [tensor, storage] = [find(name), family.storage(name)];
     if (storage === 'plain') return source.readF32(tensor, target);
-    return restored(
+    return toCheckpointOrder(
       await source.readF32(tensor),
       storage,
       { shape: shapeOf(name, tensor.shape), head_dim: Number(config['head_dim']) },
@@ -136,35 +140,35 @@ function weightsOf(
 }
 
 /**
- * The checkpoint's names. A tensor that the architecture does not have would change the model's
- * output: refused, not passed over.
+ * The tensors by their names in the checkpoint. Unknown tensors are refused, since they would
+ * change the model's output.
  */
-function storedUnder({ file, header }: GgufFile, family: GgufFamily): Map<string, GgufTensor> {
+function tensorsByName({ file, header }: GgufFile, family: GgufFamily): Map<string, GgufTensor> {
   const stored = new Map<string, GgufTensor>();
   for (const tensor of header.tensors.values()) {
     const name = checkpointName(tensor.name, family);
-    if (name === undefined) throw oddTensor(file, tensor.name);
+    if (name === undefined) throw unknownTensor(file, tensor.name);
     if (name !== null) stored.set(name, tensor);
   }
   return stored;
 }
 
-const oddTensor = (file: string, tensor: string) =>
-  new LoraError('base', 'The model has a tensor that models of its architecture do not have.', {
+const unknownTensor = (file: string, tensor: string) =>
+  new LoraError('base', 'The model has a tensor that its architecture does not have.', {
     place: { file, tensor },
     fix: 'Use a model of a supported architecture.',
   });
 
 /**
- * Names that are known, but not in this architecture: a norm of queries in a Llama. A stored output
- * layer counts where the head is another, too.
+ * Refuses tensors with known names that this model does not have, such as a norm of queries in a
+ * Llama. An output layer is accepted even when the head is a classifier.
  */
-function refuseOthers({ file, header }: GgufFile, spec: Spec, family: GgufFamily): void {
+function refuseUnknownTensors({ file, header }: GgufFile, spec: Spec, family: GgufFamily): void {
   const { body, head } = tensorsOf(spec);
   const wanted = new Set([...body, ...head].map((tensor) => tensor.name));
   for (const { name } of header.tensors.values()) {
     const own = checkpointName(name, family);
     if (own !== null && own !== undefined && name !== 'output.weight' && !wanted.has(own))
-      throw oddTensor(file, name);
+      throw unknownTensor(file, name);
   }
 }

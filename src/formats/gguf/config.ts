@@ -2,15 +2,15 @@ import { LoraError } from '../../shared/errors';
 import type { GgufFamily } from './family';
 import type { Metadata } from './metadata';
 
-interface Shapes {
+/** What the config takes from the tensors. */
+interface TensorFacts {
   readonly has: (tensor: string) => boolean;
   readonly vocab_size: number;
   readonly rope_factors: RopeFactors;
 }
 
 /**
- * Divisors of the rotary frequencies: of llama3's scaling, or of longrope's for long and short
- * texts.
+ * Divisors of the RoPE frequencies: of llama3 scaling, or of longrope for long and short inputs.
  */
 interface RopeFactors {
   readonly freqs: Float32Array | null;
@@ -18,11 +18,15 @@ interface RopeFactors {
   readonly short: Float32Array | null;
 }
 
-/** config.json as the original checkpoint would have it. Errors: LoraError('base'). */
-export function configOf(
+/**
+ * The config.json of the original checkpoint, from the metadata.
+ *
+ * @throws LoraError('base') naming the key that is missing, wrong or not supported.
+ */
+export function ggufConfig(
   metadata: Metadata,
   family: GgufFamily,
-  { has, vocab_size, rope_factors }: Shapes,
+  { has, vocab_size, rope_factors }: TensorFacts,
 ): Record<string, unknown> {
   const arch = metadata.string('general.architecture');
   const at = (key: string, missing?: number) => metadata.number(`${arch}.${key}`, missing);
@@ -33,16 +37,16 @@ export function configOf(
   if (at('expert_count', 0) > 0) throw refuse('is a mixture of experts', `${arch}.expert_count`);
   const hidden_size = at('embedding_length');
   const num_attention_heads = at('attention.head_count');
-  const canTurnPartly = family.partial_rotary;
+  const hasPartialRotary = family.partial_rotary;
   const perHead = hidden_size / num_attention_heads;
   const head_dim = at(
     'attention.key_length',
-    canTurnPartly ? perHead : at('rope.dimension_count', perHead),
+    hasPartialRotary ? perHead : at('rope.dimension_count', perHead),
   );
   const rotary = at('rope.dimension_count', head_dim);
-  if (rotary !== head_dim && !canTurnPartly)
+  if (rotary !== head_dim && !hasPartialRotary)
     throw refuse(
-      `turns only ${rotary} of ${head_dim} dimensions of a head by position`,
+      `rotates only ${rotary} of the ${head_dim} dimensions of a head`,
       `${arch}.rope.dimension_count`,
     );
   return {
@@ -74,7 +78,7 @@ function ropeParameters(
   const rope_theta = metadata.number(`${arch}.rope.freq_base`, 10_000);
   const scaling = (key: string, missing?: number) =>
     metadata.number(`${arch}.rope.scaling.${key}`, missing);
-  if (freqs) return { rope_theta, ...llama3Of(freqs, rope_theta, head_dim, metadata.file) };
+  if (freqs) return { rope_theta, ...llama3Scaling(freqs, rope_theta, head_dim, metadata.file) };
   if (long && short) {
     const gain = scaling('attn_factor', 0);
     return {
@@ -91,26 +95,22 @@ function ropeParameters(
   if (rope_type === 'none') return { rope_theta, rope_type: 'default' };
   const factor = scaling('factor', older);
   return rope_type === 'yarn'
-    ? { rope_theta, rope_type, factor, ...yarnOf(metadata, `${arch}.rope.scaling`) }
+    ? { rope_theta, rope_type, factor, ...yarnScaling(metadata, `${arch}.rope.scaling`) }
     : { rope_theta, rope_type, factor };
 }
 
-/** What llama.cpp multiplies in addition is not in transformers' yarn. */
-function yarnOf(metadata: Metadata, at: string): Record<string, unknown> {
+/** transformers' YaRN lacks llama.cpp's additional factors. */
+function yarnScaling(metadata: Metadata, at: string): Record<string, unknown> {
   for (const [key, neutral] of [
     ['yarn_ext_factor', 1],
     ['yarn_attn_factor', 1],
     ['yarn_log_multiplier', 0],
   ] as const) {
     if (Math.abs(metadata.number(`${at}.${key}`, neutral) - neutral) < 1e-6) continue;
-    throw new LoraError(
-      'base',
-      `The model's rotary scaling has a ${key} of its own, which is not supported.`,
-      {
-        place: { file: metadata.file, key: `${at}.${key}` },
-        fix: "Use the model's safetensors folder.",
-      },
-    );
+    throw new LoraError('base', `The model's RoPE scaling sets ${key}, which is not supported.`, {
+      place: { file: metadata.file, key: `${at}.${key}` },
+      fix: "Use the model's safetensors folder.",
+    });
   }
   return {
     original_max_position_embeddings: metadata.number(`${at}.original_context_length`),
@@ -120,16 +120,14 @@ function yarnOf(metadata: Metadata, at: string): Record<string, unknown> {
 }
 
 /**
- * llama3 rope scaling, of which llama.cpp stores only the divisors of the frequencies that follow
- * from it (convert_hf_to_gguf.py).
+ * llama3 RoPE scaling: GGUF files only hold its divisors of the frequencies
+ * (convert_hf_to_gguf.py).
  */
 const LLAMA3 = { rope_type: 'llama3', low_freq_factor: 1, high_freq_factor: 4 } as const;
-/**
- * 8192 in Llama 3.1 and later; whichever gives the stored divisors gives the model's frequencies.
- */
+/** 8192 in Llama 3.1 and later; else the one that results in the stored divisors. */
 const ORIGINAL_LENGTHS = [8192, ...Array.from({ length: 16 }, (_, i) => 2 ** (i + 4))];
 
-function llama3Of(
+function llama3Scaling(
   factors: Float32Array,
   rope_theta: number,
   head_dim: number,
@@ -138,21 +136,26 @@ function llama3Of(
   const factor = factors.reduce((a, b) => Math.max(a, b), 1);
   const original_max_position_embeddings =
     factors.length === head_dim / 2
-      ? ORIGINAL_LENGTHS.find((length) => gives(factors, rope_theta, factor, length))
+      ? ORIGINAL_LENGTHS.find((length) => resultsIn(factors, rope_theta, factor, length))
       : undefined;
   if (original_max_position_embeddings !== undefined)
     return { ...LLAMA3, factor, original_max_position_embeddings };
-  throw new LoraError('base', 'The file has rotary factors of an unknown kind.', {
+  throw new LoraError('base', 'The file has RoPE factors of an unknown kind.', {
     place: { file, tensor: 'rope_freqs.weight' },
     fix: "Use the model's safetensors folder.",
   });
 }
 
-function gives(factors: Float32Array, rope_theta: number, factor: number, length: number): boolean {
+function resultsIn(
+  factors: Float32Array,
+  rope_theta: number,
+  factor: number,
+  length: number,
+): boolean {
   const { low_freq_factor: low, high_freq_factor: high } = LLAMA3;
   return factors.every((stored, i) => {
-    const turns = (length * Math.pow(rope_theta, -i / factors.length)) / (2 * Math.PI);
-    const smooth = Math.min(1, Math.max(0, (turns - low) / (high - low)));
+    const rotations = (length * Math.pow(rope_theta, -i / factors.length)) / (2 * Math.PI);
+    const smooth = Math.min(1, Math.max(0, (rotations - low) / (high - low)));
     return Math.abs(stored - 1 / ((1 - smooth) / factor + smooth)) <= 1e-4 * stored;
   });
 }

@@ -2,10 +2,12 @@ import { fromBF16, fromF16, fromF64, halfToNumber } from '../floats';
 import type { DType } from '../tensorInfo';
 import { iq4_nl, iq4_xs, q2_k, q3_k } from './dequantiseLow';
 
-/**
- * Blocks of a quantised tensor -> f32, each operation rounded to f32 in the order of the `gguf`
- * Python package. Formats: ggml's ggml-common.h (block_q4_0 and so on) and ggml-quants.c.
+/*
+ * Quantised blocks `q` to values `y`. Each operation is rounded to f32 in the order of the `gguf`
+ * Python package. Formats: ggml-common.h (block_q4_0 and so on) and ggml-quants.c of ggml. In the
+ * loops, `b` is the offset of a block in bytes, `o` that of its first value.
  */
+
 const f32 = Math.fround;
 const half = (q: Uint8Array, at: number) => halfToNumber(q[at]! | (q[at + 1]! << 8));
 const word = (q: Uint8Array, at: number) =>
@@ -124,7 +126,7 @@ function q6_k(q: Uint8Array, y: Float32Array): void {
   }
 }
 
-const WIDENERS: Partial<
+const DEQUANTISERS: Partial<
   Readonly<Record<DType, (bytes: Uint8Array<ArrayBuffer>, result: Float32Array) => void>>
 > = {
   F32: ({ buffer }, result) => result.set(new Float32Array(buffer)),
@@ -146,16 +148,16 @@ const WIDENERS: Partial<
 };
 
 /**
- * A tensor's bytes as f32, into `result`. `bytes` has a buffer of its own. False: the type is no
- * weight's.
+ * Converts a tensor's bytes to f32. `bytes` must start at its buffer's start. Returns false, and
+ * leaves `result` as it is, for a dtype that is not one of weights.
  */
 export function dequantise(
   dtype: DType,
   bytes: Uint8Array<ArrayBuffer>,
   result: Float32Array,
 ): boolean {
-  const widen = WIDENERS[dtype];
-  if (!widen) return false;
-  widen(bytes, result);
+  const convert = DEQUANTISERS[dtype];
+  if (!convert) return false;
+  convert(bytes, result);
   return true;
 }

@@ -1,8 +1,8 @@
 import { halfToNumber } from '../floats';
 
-/**
- * The types of two, three and four bits with uneven steps; as in dequantise.ts. Formats: ggml's
- * ggml-common.h (block_q2_K, block_q3_K, block_iq4_nl, block_iq4_xs).
+/*
+ * As in dequantise.ts: the types of two and three bits, and those of four bits with uneven steps.
+ * Formats: ggml-common.h of ggml (block_q2_K, block_q3_K, block_iq4_nl, block_iq4_xs).
  */
 
 const f32 = Math.fround;

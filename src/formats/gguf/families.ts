@@ -13,7 +13,7 @@ export function ggufFamilyOf(arch: string, file: string): GgufFamily {
   if (family) return family;
   throw new LoraError(
     'base',
-    `The architecture "${arch}" is not known. Known in GGUF files are: ${[...GGUF_FAMILIES.keys()].join(', ')}.`,
+    `The architecture "${arch}" is not supported in GGUF files. Supported: ${[...GGUF_FAMILIES.keys()].join(', ')}.`,
     { place: { file, key: 'general.architecture' } },
   );
 }

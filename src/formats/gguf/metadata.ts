@@ -1,7 +1,11 @@
 import { LoraError } from '../../shared/errors';
 import type { GgufHeader, GgufValue } from './header';
 
-/** Typed access to a GGUF file's metadata. Errors: LoraError('base') naming the key. */
+/**
+ * Typed access to a GGUF file's metadata; `missing` is the default.
+ *
+ * All getters throw LoraError('base') naming the key when it is missing or of another type.
+ */
 export class Metadata {
   constructor(
     private readonly values: GgufHeader['metadata'],
@@ -10,6 +14,7 @@ export class Metadata {
 
   has = (key: string): boolean => this.values.has(key);
 
+  /** Any number; 64-bit integers are converted. */
   number(key: string, missing?: number): number {
     const value = this.values.get(key) ?? missing;
     if (typeof value === 'number' && Number.isFinite(value)) return value;
@@ -28,7 +33,7 @@ export class Metadata {
   string(key: string, missing?: string): string {
     const value = this.values.get(key) ?? missing;
     if (typeof value === 'string') return value;
-    throw this.bad(key, 'a text', value);
+    throw this.bad(key, 'a string', value);
   }
 
   boolean(key: string, missing: boolean): boolean {
@@ -38,7 +43,7 @@ export class Metadata {
   }
 
   strings(key: string): readonly string[] {
-    return this.list(key, (item): item is string => typeof item === 'string', 'texts');
+    return this.list(key, (item): item is string => typeof item === 'string', 'strings');
   }
 
   numbers(key: string): readonly number[] {

@@ -1,12 +1,9 @@
 import type { GgufFamily } from './family';
 
-/** Rotary frequencies: they follow from the config, or become part of it. */
+/** RoPE factors, which are computed from the config or become part of it. */
 const ROTARY = /^(?:blk\.\d+\.)?(?:rope_freqs|attn_rot_embd|rope_factors_(?:long|short))\.weight$/;
 
-/**
- * The original's name; null for a tensor that is no weight of the original; undefined for one that
- * the family does not have.
- */
+/** A tensor's name in the checkpoint; null: it is not a weight; undefined: the family lacks it. */
 export function checkpointName(
   gguf: string,
   { top, layers, parts }: GgufFamily,
@@ -19,10 +16,7 @@ export function checkpointName(
   return name === undefined ? undefined : `${layers}.${layer}.${name}.${kind}`;
 }
 
-/**
- * The name in a GGUF file of a checkpoint's tensor; undefined for one that the family does not
- * have.
- */
+/** The name in a GGUF file of a checkpoint's tensor; undefined: the family lacks it. */
 export function ggufName(name: string, { top, layers, parts }: GgufFamily): string | undefined {
   const own = [...top].find(([, checkpoint]) => checkpoint === name)?.[0];
   if (own !== undefined) return own;

@@ -1,13 +1,14 @@
 import type { GgufStorage } from './family';
 
+/** What the order of a tensor's rows depends on. */
 export interface RowLayout {
-  /** Of the tensor in the checkpoint. */
+  /** The tensor's shape in the checkpoint. */
   readonly shape: readonly number[];
   readonly head_dim: number;
 }
 
-/** Numbers of a GGUF tensor as the checkpoint has them. */
-export function restored(
+/** The data of a GGUF file's tensor as the checkpoint stores it; written to `target`. */
+export function toCheckpointOrder(
   data: Float32Array,
   storage: GgufStorage,
   { shape, head_dim }: RowLayout,
@@ -33,8 +34,10 @@ export function restored(
   return target;
 }
 
-/** Numbers of the checkpoint as a GGUF file has them; `shape`: the checkpoint's. */
-export function stored(
+/**
+ * The data of a checkpoint's tensor as a GGUF file stores it; `data` itself when that is the same.
+ */
+export function toGgufOrder(
   data: Float32Array,
   storage: GgufStorage,
   { shape, head_dim }: RowLayout,
@@ -56,41 +59,36 @@ export function stored(
   }
 }
 
-function takeRows(
-  data: Float32Array,
-  rows: number,
-  placeOf: (row: number) => number,
-): Float32Array {
+/** Row i of the result is row `rowOf(i)` of the data. */
+function takeRows(data: Float32Array, rows: number, rowOf: (row: number) => number): Float32Array {
   const width = data.length / rows;
   const target = new Float32Array(data.length);
   for (let row = 0; row < rows; row++) {
-    const at = placeOf(row) * width;
+    const at = rowOf(row) * width;
     target.set(data.subarray(at, at + width), row * width);
   }
   return target;
 }
 
+/** Row i of the data becomes row `rowOf(i)` of the target. */
 function moveRows(
   data: Float32Array,
   target: Float32Array,
   rows: number,
-  placeOf: (row: number) => number,
+  rowOf: (row: number) => number,
 ): void {
   const width = data.length / rows;
   for (let row = 0; row < rows; row++)
-    target.set(data.subarray(row * width, (row + 1) * width), placeOf(row) * width);
+    target.set(data.subarray(row * width, (row + 1) * width), rowOf(row) * width);
 }
 
-/**
- * llama.cpp stores the rows 2i and 2i + 1 of a head where the checkpoint has i and head_dim / 2 +
- * i.
- */
+/** The checkpoint's row of a GGUF row: 2i and 2i + 1 of a head are i and head_dim / 2 + i. */
 function rotaryRow(row: number, head_dim: number): number {
   const inHead = row % head_dim;
   return row - inHead + (inHead % 2) * (head_dim / 2) + (inHead >> 1);
 }
 
-/** [3, heads, head_dim] -> [heads, 3, head_dim] */
+/** The checkpoint's row of a GGUF row: [3, heads, head_dim] -> [heads, 3, head_dim]. */
 function headRow(row: number, part: number, head_dim: number): number {
   const inPart = row % part;
   return (

@@ -1,14 +1,15 @@
-/** How a byte-level BPE cuts text before the merges. */
+/** How a byte-level BPE tokenizer splits text before it applies the merges. */
 export interface PreTokenizer {
   /**
-   * Regular expressions, one after the other: what they match stands alone, what lies between is
-   * cut by the next.
+   * Regular expressions, applied in turn: each splits the pieces of the previous into matches and
+   * the text between.
    */
   readonly splits: readonly string[];
-  /** A piece that is a token as it stands is taken as such. */
+  /** A piece that is a token is not split, whatever the merges say. */
   readonly ignore_merges: boolean;
-  /** Whether texts begin with bos where the file does not say. */
+  /** Whether texts start with bos, when the file doesn't say. */
   readonly add_bos: boolean;
+  /** Whether text is normalised to NFC. */
   readonly nfc: boolean;
 }
 
@@ -47,7 +48,7 @@ const TEKKEN: PreTokenizer = {
   add_bos: true,
 };
 
-/** o200k's: as Tekken's, with contractions at the end of a word, and three digits at once. */
+/** o200k: as Tekken, with contractions at the end of a word, and up to three digits together. */
 const GPT4O = plain(
   [
     `${EDGE}${UPPER}*${LOWER}+${CONTRACTIONS}?`,
@@ -59,9 +60,9 @@ const GPT4O = plain(
 );
 
 /**
- * tokenizer.ggml.pre of the models that are converted as architectures that are read. Rules:
- * llama.cpp (llama-vocab.cpp), where it differs the expression of the original tokenizer.json that
- * it quotes; NFC, which llama.cpp leaves out, as in Qwen2's.
+ * By tokenizer.ggml.pre: the pre-tokenizers of the supported architectures. Source: llama-vocab.cpp
+ * of llama.cpp; where its expression differs from that of the original tokenizer.json, which it
+ * quotes, the original. NFC, which llama.cpp leaves out, is as in the original too.
  */
 export const PRE_TOKENIZERS: ReadonlyMap<string, PreTokenizer> = new Map([
   ['default', plain('[\\p{P}\\$\\+<=>\\^~\\|]+', GPT2_WORDS, '\\p{N}+', '[0-9][0-9][0-9]')],

@@ -6,12 +6,14 @@ const scale = new Float32Array(1);
 const half = new Uint16Array(1);
 
 /**
- * Q8_0: blocks of 32 numbers as 8-bit ones and an f16 scale, largest / 127; a half is rounded away
- * from zero (ggml's quantize_row_q8_0_ref). Errors: RangeError for other than whole blocks.
+ * Quantises values to Q8_0: per block of 32, an f16 scale (the largest magnitude / 127) and 32
+ * signed bytes, rounded half away from zero (quantize_row_q8_0_ref of ggml).
+ *
+ * @throws RangeError when the values are not whole blocks.
  */
 export function toQ8_0(values: Float32Array): Uint8Array<ArrayBuffer> {
   if (values.length % BLOCK !== 0)
-    throw new RangeError(`${values.length} numbers are no whole blocks of ${BLOCK}`);
+    throw new RangeError(`${values.length} values are not whole blocks of ${BLOCK}`);
   const bytes = new Uint8Array((values.length / BLOCK) * BYTES);
   const quants = new Int8Array(bytes.buffer);
   for (let block = 0; block * BLOCK < values.length; block++) {

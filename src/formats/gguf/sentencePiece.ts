@@ -1,9 +1,9 @@
-/** llama.cpp's llama_token_type. */
+/** llama_token_type of llama.cpp. */
 export const TOKEN_TYPE = { unknown: 2, control: 3, user_defined: 4, unused: 5, byte: 6 } as const;
 
 /**
- * Parts of tokenizer.json for SentencePiece's BPE, as transformers converts it: spaces are ▁, one
- * is put before a text, unknown characters become bytes.
+ * Parts of tokenizer.json for SentencePiece's BPE, as transformers converts it: spaces become ▁, a
+ * text gets one in front, and unknown characters become bytes.
  */
 export function sentencePieceParts(add_space_prefix: boolean) {
   const escape = { type: 'Replace', pattern: { String: ' ' }, content: '▁' };
@@ -34,31 +34,31 @@ interface Merge {
 }
 
 /**
- * SentencePiece joins the two neighbours whose piece has the best score: as merges, one for each
- * way to make a piece of two others, best score first (transformers' generate_merges). Control,
- * unknown and byte pieces are never made of others.
+ * The merges of a SentencePiece vocabulary, which joins the two neighbours whose piece has the best
+ * score: one for each way to compose a piece of two others, best score first (generate_merges of
+ * transformers). Control, unknown and byte pieces take no part.
  */
 export function mergesFromScores(
   tokens: readonly string[],
   scores: readonly number[],
   types: readonly number[],
 ): [string, string][] {
-  const made: ReadonlySet<number | undefined> = new Set([
+  const excluded: ReadonlySet<number | undefined> = new Set([
     TOKEN_TYPE.unknown,
     TOKEN_TYPE.control,
     TOKEN_TYPE.byte,
   ]);
   const ids = new Map(
-    tokens.flatMap((token, id) => (made.has(types[id]) ? [] : [[token, id] as const])),
+    tokens.flatMap((token, id) => (excluded.has(types[id]) ? [] : [[token, id] as const])),
   );
-  const merges = [...ids].flatMap(([token, id]) => waysToMake(token, scores[id] ?? 0, ids));
+  const merges = [...ids].flatMap(([token, id]) => compositionsOf(token, scores[id] ?? 0, ids));
   merges.sort(
     (a, b) => b.score - a.score || b.lengths[0] - a.lengths[0] || b.lengths[1] - a.lengths[1],
   );
   return merges.map(({ left, right }) => [left, right]);
 }
 
-function waysToMake(token: string, score: number, ids: ReadonlyMap<string, number>): Merge[] {
+function compositionsOf(token: string, score: number, ids: ReadonlyMap<string, number>): Merge[] {
   const chars = Array.from(token);
   const found: Merge[] = [];
   for (let i = 1, at = 0; i < chars.length; i++) {

@@ -6,17 +6,18 @@ import { mergesFromScores, sentencePieceParts, TOKEN_TYPE } from './sentencePiec
 
 const FOLDER = "Use the model's safetensors folder with its tokenizer.json.";
 
-/** The parts that the two kinds of tokenizer differ in. */
+/** What the kinds of tokenizers differ in. */
 interface Kind {
   readonly parts: Readonly<Record<string, unknown>>;
   readonly add_bos: boolean;
 }
 
 /**
- * tokenizer.json and tokenizer_config.json as the original checkpoint would have them. Errors:
- * LoraError.
+ * tokenizer.json and tokenizer_config.json of the original checkpoint, from the metadata.
+ *
+ * @throws LoraError('tokenizer') when the file has none, or one of an unsupported kind.
  */
-export function tokenizerOf(metadata: Metadata): TokenizerFiles {
+export function readGgufTokenizer(metadata: Metadata): TokenizerFiles {
   if (!metadata.has('tokenizer.ggml.model'))
     throw new LoraError('tokenizer', 'The GGUF file has no tokenizer.', {
       place: { file: metadata.file },
@@ -42,7 +43,7 @@ export function tokenizerOf(metadata: Metadata): TokenizerFiles {
       padding: null,
       added_tokens: addedTokens(tokens, types),
       ...parts,
-      post_processor: withEnds(ends.bos, ends.eos),
+      post_processor: endsProcessor(ends.bos, ends.eos),
     },
     config: {
       ...namedTokens(metadata, tokens),
@@ -92,7 +93,7 @@ function byteLevelBpe(metadata: Metadata, tokens: readonly string[]): Kind {
   }));
   const merges = metadata
     .strings('tokenizer.ggml.merges')
-    .map((merge) => cutMerge(merge, metadata));
+    .map((merge) => splitMerge(merge, metadata));
   return {
     add_bos,
     parts: {
@@ -115,21 +116,21 @@ function preTokenizer(metadata: Metadata): PreTokenizer {
   const known = PRE_TOKENIZERS.get(name ?? '');
   if (known) return known;
   const what =
-    name === null ? `${key} is missing, as in files of before May 2024` : `${key} is "${name}"`;
+    name === null ? `${key} is missing, as in files from before May 2024` : `${key} is "${name}"`;
   throw new LoraError(
     'tokenizer',
-    `How the tokenizer cuts text is not known: ${what}. Known are: ${[...PRE_TOKENIZERS.keys()].join(', ')}.`,
+    `The pre-tokenizer is not supported: ${what}. Supported: ${[...PRE_TOKENIZERS.keys()].join(', ')}.`,
     { place: { file: metadata.file, key }, fix: FOLDER },
   );
 }
 
-/** "a b" -> [a, b]; no part holds a space, which byte-level BPE writes as Ġ. */
-function cutMerge(merge: string, { file }: Metadata): [string, string] {
+/** "a b" -> [a, b]. Neither part contains a space, which byte-level BPE writes as Ġ. */
+function splitMerge(merge: string, { file }: Metadata): [string, string] {
   const at = merge.indexOf(' ', 1);
   if (at < 0)
     throw new LoraError(
       'tokenizer',
-      `The GGUF file's metadata is not usable: ${JSON.stringify(merge)} is no merge of two tokens.`,
+      `The GGUF file's metadata is not usable: ${JSON.stringify(merge)} is not a merge of two tokens.`,
       { place: { file, key: 'tokenizer.ggml.merges' } },
     );
   return [merge.slice(0, at), merge.slice(at + 1)];
@@ -173,10 +174,7 @@ function bpe(
   };
 }
 
-/**
- * Tokens that are found in a text as they stand: control tokens, the unknown token, and those a
- * user defined.
- */
+/** Tokens that are matched in a text before it is split: control, unknown and user-defined ones. */
 function addedTokens(tokens: readonly string[], types: readonly number[]) {
   return tokens.flatMap((content, id) => {
     const special = types[id] === TOKEN_TYPE.control || types[id] === TOKEN_TYPE.unknown;
@@ -202,9 +200,8 @@ interface NamedToken {
 }
 
 /**
- * The token that a file calls bos, eos and so on; null where it names none. Converters write
- * nonsense for padding and unknown where a model has none: left out. Errors: LoraError for another
- * number that is no token's.
+ * The file's bos, eos, padding or unknown token; null: none. Invalid ids of padding and unknown
+ * tokens are ignored, since converters write them for models that have none.
  */
 function tokenAt(
   metadata: Metadata,
@@ -222,8 +219,8 @@ function tokenAt(
   });
 }
 
-/** The post-processor that puts bos before and eos after a text. */
-function withEnds(bos: NamedToken | null, eos: NamedToken | null) {
+/** The post-processor that adds bos before and eos after a text. */
+function endsProcessor(bos: NamedToken | null, eos: NamedToken | null) {
   if (!bos && !eos) return null;
   const at = (token: NamedToken | null, type_id: number) =>
     token ? [{ SpecialToken: { id: token.content, type_id } }] : [];

@@ -1,15 +1,14 @@
 const PREFIX = 'lora_te_';
 const ANY_PREFIX = /^lora_(?:te\d?|unet|transformer|text_encoder|llm)_|^lora_/;
 
-/** kohya's name of a module: its path with underscores for the points. */
+/** The name of a module in kohya's files: its path with underscores instead of dots. */
 export const kohyaName = (path: string): string => PREFIX + flat(path);
+/** A path with underscores instead of dots. */
 export const flat = (path: string): string => path.replaceAll('.', '_');
+/** A name in kohya's files without `lora_te_`, `lora_unet_` and so on. */
 export const withoutPrefix = (name: string): string => name.replace(ANY_PREFIX, '');
 
-/**
- * Parts of module paths that hold underscores themselves: of the architectures that are known here,
- * and of CLIP's text encoder.
- */
+/** Parts of module paths with underscores: those of the supported families and of CLIP. */
 const PARTS = new Set([
   'self_attn',
   'q_proj',
@@ -41,7 +40,7 @@ const PARTS = new Set([
 ]);
 const LONGEST = Math.max(...[...PARTS].map((part) => part.split('_').length));
 
-/** The likeliest path behind a flat name: the longest known parts from the left. */
+/** The likeliest path of a flat name: known parts stay whole, the longest first, from the left. */
 export function guessedPath(name: string): string {
   const words = name.split('_');
   const parts: string[] = [];

@@ -41,7 +41,7 @@ export function readKohyaAdapter(file: string, base: KohyaBase | null): Promise<
         : [
             {
               severity: 'warning',
-              message: `${bare} of ${names.length} modules have no alpha: it is taken to be their rank, so that their scale is 1.`,
+              message: `${bare} of ${names.length} modules have no alpha. It is assumed to be their rank, which makes their scale 1.`,
               place: { file },
             },
           ];
@@ -68,7 +68,7 @@ function namesIn(source: SafetensorsFile): {
     else
       warnings.push({
         severity: 'warning',
-        message: 'The tensor is no part of a LoRA adapter and is left out.',
+        message: 'The tensor is not part of a LoRA adapter and is ignored.',
         place,
       });
   }
@@ -124,7 +124,7 @@ async function alphaOf(source: SafetensorsFile, name: string, rank: number): Pro
   const tensor = `${name}.alpha`;
   if (!source.tensors.has(tensor)) return rank;
   const values = await source.readF32(tensor);
-  // as kohya's scripts take 0
+  // 0 stands for the rank in kohya's scripts
   if (values.length === 1 && Number.isFinite(values[0])) return values[0] === 0 ? rank : values[0]!;
   throw new LoraError(
     'adapter',

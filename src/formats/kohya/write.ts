@@ -6,8 +6,9 @@ import type { TensorToWrite } from '../tensorWriter';
 import { kohyaName } from './names';
 
 /**
- * Writes the file that kohya's scripts and what reads theirs load: each module with its own alpha.
- * Errors: LoraError('disk').
+ * Writes an adapter as a file of kohya's scripts (networks/lora.py), with an alpha for each module.
+ *
+ * @throws LoraError('disk'); an existing file stays.
  */
 export async function writeKohyaAdapter(file: string, { modules }: Adapter): Promise<void> {
   await writeSafetensors(file, modules.flatMap(tensorsOf), {

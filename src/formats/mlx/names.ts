@@ -1,4 +1,4 @@
-/** mlx-lm's models keep the checkpoint's paths, but for GPT-2's and GPT-NeoX's. */
+/** mlx-lm's models have the checkpoint's paths, except GPT-2 and GPT-NeoX. */
 const TO_MLX: readonly (readonly [RegExp, string])[] = [
   [/^transformer\./, 'model.'],
   [/^gpt_neox\.layers\./, 'model.h.'],
@@ -17,12 +17,11 @@ const renamed = (path: string, table: typeof TO_MLX) => {
   return found ? path.replace(found[0], found[1]) : path;
 };
 
+/** A module's path in mlx-lm. */
 export const toMlxPath = (path: string): string => renamed(path, TO_MLX);
+/** A module's path in the checkpoint, given that in mlx-lm. */
 export const fromMlxPath = (path: string): string => renamed(path, FROM_MLX);
 
-/**
- * Path in a layer: what `keys` of lora_parameters names; modules outside of the layers are named
- * whole.
- */
+/** The entry of `keys` in lora_parameters: a path within a layer; outside of layers, all of it. */
 export const keyOf = (mlxPath: string): string =>
   /^model\.(?:layers|h)\.\d+\.(.+)$/.exec(mlxPath)?.[1] ?? mlxPath;

@@ -14,6 +14,7 @@ import { readJsonObject } from '../json';
 import { withSafetensors, type SafetensorsFile } from '../safetensors/read';
 import { fromMlxPath } from './names';
 
+/** The files of an mlx-lm adapter's folder. */
 export const MLX_CONFIG = 'adapter_config.json';
 export const MLX_WEIGHTS = 'adapters.safetensors';
 
@@ -38,11 +39,13 @@ const ConfigSchema = v.looseObject({
 type Config = v.InferOutput<typeof ConfigSchema>;
 
 const EMBEDDING = /(?:^|\.)(?:embed_tokens|wte|embed_in)$/;
-const LEAF = /^(.+)\.(lora_a|lora_b|m)$/;
+const FACTOR_NAME = /^(.+)\.(lora_a|lora_b|m)$/;
 
 /**
- * An adapter of mlx-lm: A as [in, r] and B as [r, out], one scale for all. Errors:
- * LoraError('adapter') naming file, tensor or key.
+ * Reads an adapter of mlx-lm, which stores A as [in, r], B as [r, out] and one scale for all
+ * modules.
+ *
+ * @throws LoraError('adapter') naming file, tensor or key.
  */
 export async function readMlxAdapter(folder: string): Promise<ImportedAdapter> {
   const config = await readConfig(path.join(folder, MLX_CONFIG));
@@ -66,20 +69,18 @@ async function readConfig(file: string): Promise<Config> {
   if (!parsed.success) {
     const [issue] = parsed.issues;
     const key = v.getDotPath(issue) ?? 'lora_parameters';
-    throw new LoraError(
-      'adapter',
-      `The settings of the adapter cannot be used: ${key} ${issue.message}.`,
-      { place: { file, key } },
-    );
+    throw new LoraError('adapter', `The adapter's config is not usable: ${key} ${issue.message}.`, {
+      place: { file, key },
+    });
   }
   const { fine_tune_type } = parsed.output;
   if (fine_tune_type === 'lora' || fine_tune_type === 'dora') return parsed.output;
   throw new LoraError(
     'adapter',
-    `The folder holds no adapter but weights that were trained whole (fine_tune_type ${JSON.stringify(fine_tune_type)}).`,
+    `The folder does not hold an adapter but fully trained weights (fine_tune_type ${JSON.stringify(fine_tune_type)}).`,
     {
       place: { file, key: 'fine_tune_type' },
-      fix: 'Make a model of it with mlx_lm.fuse, and extract an adapter from that with lora extract.',
+      fix: 'Make a model of them with mlx_lm.fuse, and extract an adapter from it with lora extract.',
     },
   );
 }
@@ -91,12 +92,12 @@ function pathsIn(source: SafetensorsFile): {
   const paths = new Set<string>();
   const warnings: Problem[] = [];
   for (const name of source.tensors.keys()) {
-    const [, own] = LEAF.exec(name) ?? [];
+    const [, own] = FACTOR_NAME.exec(name) ?? [];
     if (own !== undefined) paths.add(own);
     else
       warnings.push({
         severity: 'warning',
-        message: 'The tensor is no part of a LoRA adapter and is left out.',
+        message: 'The tensor is not part of a LoRA adapter and is ignored.',
         place: { file: source.file, tensor: name },
       });
   }
@@ -131,7 +132,7 @@ async function readModule(
   if (m && m.data.length !== B.rows)
     throw new LoraError(
       'adapter',
-      `${B.rows} lengths are needed, the shape is [${m.shape.join(', ')}].`,
+      `The magnitude vector must have ${B.rows} elements, but its shape is [${m.shape.join(', ')}].`,
       { place: m.place },
     );
   return factorsOf({
@@ -140,11 +141,11 @@ async function readModule(
     A,
     B,
     magnitude: m && checkFinite(m.data, m.place),
-    scaling: alpha === undefined ? scale : scale * (alpha / rank), // versions of 2024 had both
+    scaling: alpha === undefined ? scale : scale * (alpha / rank), // versions from 2024 have both
   });
 }
 
-/** All ranks are one in a file of mlx-lm: those above a module's own are zeros in A and B. */
+/** mlx-lm has one rank for all modules: smaller ones are padded with zeros, which are removed. */
 function withoutPadding(m: LoraFactors): LoraFactors {
   const isPadding = (k: number) =>
     m.A.subarray(k * m.in_features, (k + 1) * m.in_features).every((x) => x === 0) &&

@@ -9,12 +9,15 @@ import type { TensorToWrite } from '../tensorWriter';
 import { keyOf, toMlxPath } from './names';
 import { MLX_CONFIG, MLX_WEIGHTS } from './read';
 
-/** All layers: mlx-lm counts them from the last, and takes what is not above 0 for all. */
+/** mlx-lm takes a number that is not positive for all layers. */
 const ALL_LAYERS = -1;
 
 /**
- * Writes an adapter folder that mlx-lm loads: one scale and one rank for all modules; other scales
- * go into B, smaller ranks are filled up with zeros. Errors: LoraError('disk').
+ * Writes an adapter's folder for mlx-lm, which has one scale and one rank for all modules: other
+ * scales are multiplied into B, smaller ranks are padded with zeros. `num_layers`: those of the
+ * base; null: unknown.
+ *
+ * @throws LoraError('disk'); an existing folder stays.
  */
 export async function writeMlxAdapter(
   folder: string,

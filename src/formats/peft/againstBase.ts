@@ -11,22 +11,22 @@ import { modulesOf, namedTensors, tensorsOf, tiedWeight } from '../architecture/
 import { canonicalPath } from '../architecture/names';
 import type { BaseModel } from '../baseModel';
 
-/** The base that an adapter is to be held against. */
+/** What of a base an adapter is checked against. */
 export interface AdapterBase {
   readonly modules: readonly TargetableModule[];
-  /** Names that the base is known by: its own, its path. */
+  /** The base's name and path. */
   readonly names: readonly string[];
-  /** A module's path in the base for one that an older adapter has. */
+  /** The base's path of a module, given that of an older adapter. */
   readonly rename?: (path: string) => string;
-  /** Modules of the task's head, which PEFT saves without being asked. */
+  /** Modules of the task's head, which PEFT saves in any case. */
   readonly heads?: readonly string[];
-  /** Tensors of the base that the adapter has brought itself. */
+  /** Tensors of the base that are the adapter's. */
   readonly replaced?: ReadonlySet<string>;
   /** Shapes of the base's tensors. */
   readonly shapes?: ReadonlyMap<string, readonly number[]>;
 }
 
-/** What an adapter is to be held against in a base. */
+/** What of an open base an adapter is checked against. */
 export function adapterBaseOf({
   spec,
   name,
@@ -47,7 +47,7 @@ export function adapterBaseOf({
   };
 }
 
-/** The files of an adapter, for messages. */
+/** The paths of an adapter's files, for messages. */
 export interface AdapterFiles {
   readonly config: string;
   readonly weights: string;
@@ -56,8 +56,9 @@ export interface AdapterFiles {
 const FIX = 'Use the base that the adapter was trained on.';
 
 /**
- * Holds an adapter against its base. Errors: LoraError('adapter') where it does not fit. Gives what
- * is odd but usable.
+ * Checks that an adapter fits its base; returns warnings.
+ *
+ * @throws LoraError('adapter') when a module or tensor is not in the base or has another shape.
  */
 export function checkAgainstBase(
   { modules, config, trained }: Adapter,
@@ -83,7 +84,7 @@ function checkModule(own: LoraFactors, module: TargetableModule | undefined, fil
   if (own.kind !== module.kind)
     throw new LoraError(
       'adapter',
-      `The adapter takes ${own.path} for a layer of the kind "${own.kind}", in the base it is "${module.kind}".`,
+      `The adapter treats ${own.path} as "${own.kind}", but it is "${module.kind}" in the base.`,
       { place: { file }, fix: FIX },
     );
   if (module.in_features !== own.in_features || module.out_features !== own.out_features) {
@@ -120,7 +121,7 @@ function absentTargets(
   if (absent.length === 0) return [];
   return [
     warning(
-      `${listed(absent)} should be adapted as target_modules says, but the weights file has no tensors for it`,
+      `target_modules includes ${namesInShort(absent)}, but the weights file has no tensors for it`,
       { file, key: 'target_modules' },
     ),
   ];
@@ -134,13 +135,14 @@ function otherName(
   if (name === null || base.names.some((own) => sameModel(own, name))) return [];
   return [
     warning(
-      `The adapter was made for ${name}, this base is ${base.names[0] ?? 'another'}; the shapes fit`,
+      `The adapter was made for ${name}, but this base is ${base.names[0] ?? 'another'}; the shapes match`,
       { file, key: 'base_model_name_or_path' },
     ),
   ];
 }
 
-export const listed = (names: readonly string[]) =>
+/** The first three names, and how many more there are. */
+export const namesInShort = (names: readonly string[]) =>
   names.length > 3
     ? `${names.slice(0, 3).join(', ')} and ${names.length - 3} more`
     : names.join(', ');
@@ -156,6 +158,7 @@ function sameModel(a: string, b: string): boolean {
   return Boolean(x && y) && (x!.startsWith(y!) || y!.startsWith(x!));
 }
 
+/** A warning; `message` without its period. */
 export function warning(message: string, place: Problem['place']): Problem {
   return { severity: 'warning', message: `${message}.`, ...(place && { place }) };
 }

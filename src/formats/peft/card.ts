@@ -1,11 +1,11 @@
 import type { Task } from '../../shared/task';
 
-/** What a model card tells of a training. */
+/** The facts of a training that its model card shows. */
 export interface CardFacts {
   readonly task: Task;
-  /** Names of a head's labels; none of other heads. */
+  /** Names of the labels; empty without a classifier. */
   readonly labels: readonly string[];
-  /** Adapters that it needs under it. */
+  /** Adapters that must be loaded below this one. */
   readonly frozen_adapters: readonly string[];
   readonly base_model: string;
   readonly r: number;
@@ -21,8 +21,7 @@ export interface CardFacts {
 }
 
 /**
- * The hub's name of what such a model is for, and how PEFT loads it: on a base that is loaded with
- * it, or on one that is loaded before.
+ * By task: the hub's pipeline, transformers' class, and whether PEFT has an AutoPeftModel for it.
  */
 const KINDS: Readonly<
   Record<Task, { readonly pipeline: string; readonly model: string; readonly auto: boolean }>
@@ -42,7 +41,7 @@ function howToLoad({ task, labels, base_model }: CardFacts): string {
   return `from peft import PeftModel\nfrom transformers import AutoModelFor${model}\nbase = AutoModelFor${model}.from_pretrained(${JSON.stringify(base_model)}${heads}, ignore_mismatched_sizes=True)\nmodel = PeftModel.from_pretrained(base, "path/to/this/folder")`;
 }
 
-/** README.md of an adapter: front matter that the hub reads, then the facts. */
+/** The README.md of an adapter: front matter for the hub, then the facts. */
 export function modelCard(facts: CardFacts): string {
   const loss = (value: number | null) => (value === null ? '–' : value.toFixed(4));
   return `---
@@ -56,7 +55,7 @@ tags:
 
 # LoRA adapter for ${facts.base_model}
 
-W' = W + s·BA with rank r = ${facts.r} and s from lora_alpha = ${facts.lora_alpha}, on ${facts.target_modules}: ${facts.trainable_parameters.toLocaleString('en-US')} numbers trained, ${facts.parameters.toLocaleString('en-US')} frozen.
+W' = W + s·BA with rank r = ${facts.r} and s from lora_alpha = ${facts.lora_alpha}, on ${facts.target_modules}: ${facts.trainable_parameters.toLocaleString('en-US')} trained parameters, ${facts.parameters.toLocaleString('en-US')} frozen.
 
 | | |
 |---|---|

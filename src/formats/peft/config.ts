@@ -39,7 +39,7 @@ const ConfigSchema = v.looseObject({
   exclude_modules: v.nullish(names, null),
 });
 
-/** What is not supported: key, what a config without it says, what to call it. */
+/** Variants that are not supported: key, whether a value means that it is unused, name. */
 const VARIANTS: readonly (readonly [string, (value: unknown) => boolean, string])[] = [
   ['lora_bias', (value) => value !== true, 'LoRA with a bias'],
   ['target_parameters', isEmpty, 'target_parameters'],
@@ -54,13 +54,13 @@ const VARIANTS: readonly (readonly [string, (value: unknown) => boolean, string]
   [
     'init_lora_weights',
     leavesBase,
-    "a start that changes the base model's weights (init_lora_weights)",
+    "an initialization that changes the base model's weights (init_lora_weights)",
   ],
 ];
 
 /**
- * PiSSA, CorDA, OLoRA, LoftQ and LoRA-GA subtract their start from the base: without it, A and B
- * mean something else. PEFT can convert such an adapter when it saves.
+ * PiSSA, CorDA, OLoRA, LoftQ and LoRA-GA subtract the initial BA from the base, so that A and B are
+ * wrong for the original base. PEFT can convert such an adapter when it saves.
  */
 function leavesBase(value: unknown): boolean {
   return typeof value !== 'string' || !/^(pissa|corda|olora$|loftq$|lora_ga$)/i.test(value);
@@ -71,7 +71,9 @@ function isEmpty(value: unknown): boolean {
 }
 
 /**
- * Reads and checks adapter_config.json. Errors: LoraError('adapter') naming the file and the key.
+ * Reads and checks adapter_config.json.
+ *
+ * @throws LoraError('adapter') naming the file and the key.
  */
 export async function readAdapterConfig(file: string): Promise<AdapterConfig> {
   const raw = await readJsonObject(file, 'adapter');
@@ -96,7 +98,7 @@ export async function readAdapterConfig(file: string): Promise<AdapterConfig> {
   });
 }
 
-/** Errors: LoraError where a regular expression cannot be used. */
+/** @throws LoraError('adapter') when a regular expression cannot be used. */
 function checkExpressions(
   {
     target_modules,
@@ -133,7 +135,7 @@ function refuseOtherKinds(raw: Readonly<Record<string, unknown>>, file: string):
   if (peft_type !== 'LORA') {
     const what =
       peft_type === undefined
-        ? 'does not say what it is: peft_type is missing'
+        ? 'does not say its type: peft_type is missing'
         : `is of the type ${JSON.stringify(peft_type)}`;
     throw new LoraError('adapter', `The adapter ${what}. Only LoRA adapters can be used.`, {
       place: { file, key: 'peft_type' },
@@ -148,7 +150,7 @@ function refuseOtherKinds(raw: Readonly<Record<string, unknown>>, file: string):
     });
 }
 
-/** A LoraConfig as PEFT 0.21.2 saves it, before an adapter's own values. */
+/** The default LoraConfig as PEFT 0.21.2 saves it. */
 const PEFT_DEFAULTS: Readonly<Record<string, unknown>> = {
   alora_invocation_tokens: null,
   alpha_pattern: {},
@@ -194,8 +196,9 @@ const PEFT_DEFAULTS: Readonly<Record<string, unknown>> = {
 };
 
 /**
- * The text of adapter_config.json: PEFT's keys in its order, two spaces, floats with a point, ASCII
- * only. Unknown keys of an adapter that was read are kept.
+ * The text of adapter_config.json as PEFT writes it: all of its keys, sorted, indented by two
+ * spaces, floats with a decimal point, ASCII only. Unknown keys of an adapter that was read are
+ * kept.
  */
 export function adapterConfigText(config: AdapterConfig, task_type: string | null): string {
   const { raw, ...own } = config;

@@ -1,18 +1,22 @@
 import type { Adapter, LoraFactors, TrainedTensor } from '../../lora/adapter';
 
+/** The trained tensors of an adapted module. */
 export type Factor = 'A' | 'B' | 'magnitude';
 
+/** A tensor that is a factor of an adapted module. */
 export interface FactorRole {
   readonly role: 'factor';
   readonly factor: Factor;
-  /** A and B of embeddings have names of their own; null: the name does not tell. */
+  /** Whether the module is an embedding; null: the name doesn't say (magnitudes). */
   readonly embedding: boolean | null;
   readonly path: string;
 }
 
 /**
- * What a tensor of adapter_model.safetensors is. base: PEFT saves the frozen weight of an adapted
- * embedding or output layer too. trained: a tensor of the model, trained whole.
+ * What a tensor of adapter_model.safetensors is.
+ *
+ * - base: the frozen weight of an adapted embedding or output layer, which PEFT saves too.
+ * - trained: a fully trained tensor of the model (modules_to_save, biases).
  */
 export type TensorRole =
   | FactorRole
@@ -20,7 +24,7 @@ export type TensorRole =
   | { readonly role: 'trained'; readonly path: string; readonly tensor: 'weight' | 'bias' }
   | { readonly role: 'unknown' };
 
-/** With the adapter's own name, as a model's state has it, or without, as PEFT saves it. */
+/** Names with the adapter's name, as in a model's state_dict, or without it, as PEFT saves them. */
 const LINEAR = /^(.+)\.lora_([AB])(?:\.[^.]+)?\.weight$/;
 const EMBEDDING = /^(.+)\.lora_embedding_([AB])(?:\.[^.]+)?$/;
 const MAGNITUDE = /^(.+)\.lora_magnitude_vector(?:\.[^.]+)*$/;
@@ -28,20 +32,31 @@ const SAVED = /^(.+)\.modules_to_save(?:\.[^.]+)?\.(weight|bias)$/;
 const PLAIN = /^(.+)\.(weight|bias)$/;
 const PREFIX = 'base_model.model.';
 
+/** What a tensor of adapter_model.safetensors is, by its name. Source: PEFT's checkpoint format. */
 export function roleOf(name: string): TensorRole {
-  const own = name.startsWith(PREFIX) ? name.slice(PREFIX.length) : name;
-  for (const [expression, embedding] of [
-    [LINEAR, false],
-    [EMBEDDING, true],
-  ] as const) {
-    const [, path, factor] = expression.exec(own) ?? [];
-    if (path !== undefined) return { role: 'factor', factor: factor as 'A' | 'B', embedding, path };
-  }
-  const [, magnitude] = MAGNITUDE.exec(own) ?? [];
-  if (magnitude !== undefined)
-    return { role: 'factor', factor: 'magnitude', embedding: null, path: magnitude };
-  if (own.includes('lora_')) return { role: 'unknown' };
-  const [, path, tensor] = SAVED.exec(own) ?? PLAIN.exec(own) ?? [];
+  const unprefixed = name.startsWith(PREFIX) ? name.slice(PREFIX.length) : name;
+  return (
+    factorRole(unprefixed, LINEAR, false) ??
+    factorRole(unprefixed, EMBEDDING, true) ??
+    magnitudeRole(unprefixed) ??
+    modelTensorRole(unprefixed)
+  );
+}
+
+function factorRole(name: string, expression: RegExp, embedding: boolean): FactorRole | null {
+  const [, path, factor] = expression.exec(name) ?? [];
+  if (path === undefined) return null;
+  return { role: 'factor', factor: factor as 'A' | 'B', embedding, path };
+}
+
+function magnitudeRole(name: string): FactorRole | null {
+  const [, path] = MAGNITUDE.exec(name) ?? [];
+  return path === undefined ? null : { role: 'factor', factor: 'magnitude', embedding: null, path };
+}
+
+function modelTensorRole(name: string): TensorRole {
+  if (name.includes('lora_')) return { role: 'unknown' };
+  const [, path, tensor] = SAVED.exec(name) ?? PLAIN.exec(name) ?? [];
   if (path === undefined) return { role: 'unknown' };
   if (path.endsWith('.original_module'))
     return { role: 'base', path: path.slice(0, -'.original_module'.length) };
@@ -50,7 +65,7 @@ export function roleOf(name: string): TensorRole {
   return { role: 'trained', path: base ?? path, tensor: tensor as 'weight' | 'bias' };
 }
 
-/** The name of a factor in PEFT's file. */
+/** The name of a factor in adapter_model.safetensors. */
 export function tensorName(
   { path, kind }: Pick<LoraFactors, 'path' | 'kind'>,
   factor: Factor,
@@ -61,7 +76,9 @@ export function tensorName(
     : `${PREFIX}${path}.lora_${factor}.weight`;
 }
 
-/** An embedding has a linear layer's form: its input is the vocabulary. */
+/**
+ * The shape of a factor in adapter_model.safetensors. An embedding's in_features: the vocabulary.
+ */
 export function tensorShape(
   { kind, r, in_features, out_features, kernel }: LoraFactors,
   factor: Factor,
@@ -77,10 +94,7 @@ export function tensorShape(
   return { A: [r, in_features], B: [out_features, r], magnitude: [out_features] }[factor];
 }
 
-/**
- * The name of a tensor that is trained whole: an adapted layer's own tensors stand below
- * `base_layer`.
- */
+/** The name of a fully trained tensor; those of an adapted layer are below `base_layer`. */
 export function trainedName(
   { name }: Pick<TrainedTensor, 'name'>,
   { modules }: Pick<Adapter, 'modules'>,
@@ -92,5 +106,5 @@ export function trainedName(
     : PREFIX + name;
 }
 
-/** The frozen weight of an adapted embedding or output layer. */
+/** The name of the frozen weight of an adapted embedding or output layer. */
 export const baseLayerName = (path: string): string => `${PREFIX}${path}.base_layer.weight`;

@@ -16,7 +16,7 @@ import { checkFinite, checkScale } from '../checkFinite';
 import { withSafetensors, type SafetensorsFile } from '../safetensors/read';
 import {
   checkAgainstBase,
-  listed,
+  namesInShort,
   warning,
   type AdapterBase,
   type AdapterFiles,
@@ -24,18 +24,22 @@ import {
 import { readAdapterConfig } from './config';
 import { roleOf, type FactorRole } from './names';
 
+/** The files of an adapter's folder. */
 export const CONFIG_FILE = 'adapter_config.json';
 export const WEIGHTS_FILE = 'adapter_model.safetensors';
 
+/** An adapter that was read. */
 export interface ReadAdapter {
   readonly adapter: Adapter;
-  /** What is odd but usable. */
+  /** What is unusual but not an error. */
   readonly warnings: readonly Problem[];
 }
 
 /**
- * Reads a PEFT LoRA adapter and checks it as a whole, against its base where one is given. Errors:
- * LoraError('adapter') naming file, tensor or key.
+ * Reads a LoRA adapter that PEFT saved, and checks that its parts fit together, and its base when
+ * that is given. Format: PEFT's checkpoint format.
+ *
+ * @throws LoraError('adapter') naming file, tensor or key.
  */
 export async function readPeftAdapter(folder: string, base?: AdapterBase): Promise<ReadAdapter> {
   const files = {
@@ -58,7 +62,7 @@ export async function readPeftAdapter(folder: string, base?: AdapterBase): Promi
     const stored = new Map([...found].map(([own, names]) => [own, names.stored]));
     const { modules, warnings } = targeted(all, stored, config, files);
     const odd = unknown.map((tensor) =>
-      warning('The tensor is no part of a LoRA adapter and is left out', {
+      warning('The tensor is not part of a LoRA adapter and is ignored', {
         file: files.weights,
         tensor,
       }),
@@ -81,7 +85,7 @@ async function noWeights(folder: string): Promise<LoraError> {
   return new LoraError(
     'adapter',
     pickle
-      ? "The adapter's weights are only there as adapter_model.bin, a pickle, which is not read because it can run code."
+      ? "The adapter's weights exist only as adapter_model.bin, a pickle, which is not read because it can run code."
       : `The adapter has no ${WEIGHTS_FILE}.`,
     {
       place: { file: folder },
@@ -90,9 +94,9 @@ async function noWeights(folder: string): Promise<LoraError> {
   );
 }
 
-/** Names of the tensors of a module. */
+/** The names of a module's tensors in the file. */
 interface Names {
-  /** The module's path in the file, where that is older than the base's. */
+  /** The module's path in the file, which may be an older one than the base's. */
   readonly stored: string;
   readonly embedding: boolean | null;
   readonly A?: string;
@@ -102,7 +106,7 @@ interface Names {
 
 interface Sorted {
   readonly found: ReadonlyMap<string, Names>;
-  /** Tensors of the model itself: their names in it, and in the file. */
+  /** Fully trained tensors: name in the model to name in the file. */
   readonly trained: ReadonlyMap<string, string>;
   readonly unknown: readonly string[];
 }
@@ -118,26 +122,25 @@ function sortTensors(
   const unknown: string[] = [];
   for (const name of source.tensors.keys()) {
     const role = roleOf(name);
+    if (role.role === 'unknown') unknown.push(name);
     if (role.role === 'factor') {
       const path = rename(role.path);
       found.set(path, withFactor(found.get(path), role, name, source.file));
-    } else if (
-      role.role === 'trained' &&
-      !isModuleToSave(rename(role.path), config.modules_to_save) &&
-      base?.replaced?.has(`${rename(role.path)}.${role.tensor}`)
-    )
-      continue;
-    else if (role.role === 'trained' && isTrained(rename(role.path), role.tensor, config, base))
-      trained.set(`${rename(role.path)}.${role.tensor}`, name);
-    else if (role.role !== 'base') unknown.push(name);
+    }
+    if (role.role === 'trained') {
+      const path = rename(role.path);
+      const target = `${path}.${role.tensor}`;
+      // the vocabulary's tensors have become part of the base
+      const isReplaced = base?.replaced?.has(target) ?? false;
+      if (isReplaced && !isModuleToSave(path, config.modules_to_save)) continue;
+      if (isTrained(path, role.tensor, config, base)) trained.set(target, name);
+      else unknown.push(name);
+    }
   }
   return { found, trained, unknown };
 }
 
-/**
- * Whether the config has such a tensor trained: as a bias, or as part of a module in
- * modules_to_save.
- */
+/** Whether the config says that the tensor is trained: as a bias, or by modules_to_save. */
 function isTrained(
   modulePath: string,
   tensor: 'weight' | 'bias',
@@ -177,7 +180,7 @@ function withFactor(
     throw new LoraError(
       'adapter',
       `The file holds more than one lora_${factor} for ${modulePath}.`,
-      { place: { file, tensor }, fix: 'Save one adapter a folder.' },
+      { place: { file, tensor }, fix: 'Save one adapter per folder.' },
     );
   }
   return {
@@ -188,8 +191,13 @@ function withFactor(
   };
 }
 
-const TOGETHER =
-  'Copy or download both files of the adapter again: as they are, they do not belong together.';
+const TOGETHER = 'Copy or download both files of the adapter again: they do not belong together.';
+
+/** The names of a module whose A and B both exist. */
+interface Pair extends Names {
+  readonly A: string;
+  readonly B: string;
+}
 
 async function factorsOf(
   modulePath: string,
@@ -197,96 +205,116 @@ async function factorsOf(
   config: AdapterConfig,
   source: SafetensorsFile,
 ): Promise<LoraFactors> {
-  const fail = (message: string, tensor: string) =>
-    new LoraError('adapter', message, { place: { file: source.file, tensor }, fix: TOGETHER });
-  if (names.A === undefined || names.B === undefined) {
-    throw fail(
-      `Its partner is missing: ${modulePath} needs both lora_A and lora_B.`,
-      names.A ?? names.B ?? names.magnitude ?? modulePath,
-    );
-  }
-  const [a, b] = [source.tensors.get(names.A)!, source.tensors.get(names.B)!];
-  const isConv = a.shape.length === 4 && b.shape.length === 4 && names.embedding === false;
-  if (!isConv)
-    for (const { name, shape } of [a, b])
-      if (shape.length !== 2)
-        throw fail(`A factor must be a matrix, but its shape is [${shape.join(', ')}].`, name);
-  if (isConv && (b.shape[2] !== 1 || b.shape[3] !== 1))
-    throw fail(
-      `lora_B of a convolution must have a kernel of 1 x 1, but its shape is [${b.shape.join(', ')}].`,
-      names.B,
-    );
-  const [r, ...inner] = a.shape as [number, ...number[]];
-  const [out_features, rB] = b.shape as [number, number];
-  if (r !== rB)
-    throw fail(
-      `The ranks of A and B differ: A has ${r} rows, B of ${modulePath} has ${rB} columns.`,
-      names.A,
+  const pair = pairOf(modulePath, names, source);
+  const isConv = isConvolution(pair, source);
+  const [r, ...inner] = source.tensors.get(pair.A)!.shape as [number, ...number[]];
+  const [out_features, rankOfB] = source.tensors.get(pair.B)!.shape as [number, number];
+  if (r !== rankOfB)
+    throw misfit(
+      `The ranks of A and B differ: A has ${r} rows, B of ${modulePath} has ${rankOfB} columns.`,
+      source,
+      pair.A,
     );
   const expected = patternValue(config.rank_pattern, modulePath, config.r);
   if (r !== expected)
-    throw fail(`The tensor has rank ${r}, but ${CONFIG_FILE} says r = ${expected}.`, names.A);
-  return {
+    throw misfit(
+      `The tensor has rank ${r}, but ${CONFIG_FILE} says r = ${expected}.`,
+      source,
+      pair.A,
+    );
+  const lora_alpha = patternValue(config.alpha_pattern, modulePath, config.lora_alpha);
+  const place = { file: source.file, tensor: pair.A };
+  const factors = {
     path: modulePath,
-    kind: isConv ? 'conv2d' : names.embedding ? 'embedding' : 'linear',
     r,
     in_features: inner.reduce((n, d) => n * d, 1),
     out_features,
-    scaling: checkScale(
-      scalingOf(
-        r,
-        patternValue(config.alpha_pattern, modulePath, config.lora_alpha),
-        config.use_rslora,
-      ),
-      modulePath,
-      { file: source.file, tensor: names.A },
-    ),
-    A: await finite(source, names.A),
-    B: await finite(source, names.B),
-    magnitude: await magnitudeOf(modulePath, names, out_features, config, source),
-    ...(isConv && { kernel: [inner[1]!, inner[2]!] as const }),
+    scaling: checkScale(scalingOf(r, lora_alpha, config.use_rslora), modulePath, place),
+    A: await finite(source, pair.A),
+    B: await finite(source, pair.B),
+    magnitude: await magnitudeOf(pair, out_features, config, source),
   };
+  if (isConv) return { ...factors, kind: 'conv2d', kernel: [inner[1]!, inner[2]!] };
+  return { ...factors, kind: names.embedding ? 'embedding' : 'linear' };
 }
 
-/** DoRA's lengths of the rows; null without DoRA. */
+function pairOf(modulePath: string, names: Names, source: SafetensorsFile): Pair {
+  const { A, B, magnitude } = names;
+  if (A !== undefined && B !== undefined) return { ...names, A, B };
+  throw misfit(
+    `Its partner is missing: ${modulePath} needs both lora_A and lora_B.`,
+    source,
+    A ?? B ?? magnitude ?? modulePath,
+  );
+}
+
+/**
+ * Whether the factors are those of a convolution: A [r, channels, height, width], B [out, r, 1, 1].
+ *
+ * @throws LoraError('adapter') when they are neither that nor matrices.
+ */
+function isConvolution({ A, B, embedding }: Pair, source: SafetensorsFile): boolean {
+  const [a, b] = [source.tensors.get(A)!, source.tensors.get(B)!];
+  if (a.shape.length === 4 && b.shape.length === 4 && embedding === false) {
+    if (b.shape[2] === 1 && b.shape[3] === 1) return true;
+    throw misfit(
+      `lora_B of a convolution must have a kernel of 1 x 1, but its shape is [${b.shape.join(', ')}].`,
+      source,
+      B,
+    );
+  }
+  const wrong = [a, b].find(({ shape }) => shape.length !== 2);
+  if (!wrong) return false;
+  throw misfit(
+    `A factor must be a matrix, but its shape is [${wrong.shape.join(', ')}].`,
+    source,
+    wrong.name,
+  );
+}
+
+/** DoRA's magnitude vector [out]; null without DoRA. */
 async function magnitudeOf(
-  modulePath: string,
-  { magnitude, A }: Names,
+  { stored, magnitude, A }: Pair,
   out_features: number,
   { use_dora }: AdapterConfig,
   source: SafetensorsFile,
 ): Promise<Float32Array | null> {
-  const fail = (message: string, tensor: string) =>
-    new LoraError('adapter', message, { place: { file: source.file, tensor }, fix: TOGETHER });
   if (magnitude === undefined) {
-    if (use_dora)
-      throw fail(
-        `${CONFIG_FILE} says use_dora, but ${modulePath} has no lora_magnitude_vector.`,
-        A ?? modulePath,
-      );
-    return null;
+    if (!use_dora) return null;
+    throw misfit(
+      `${CONFIG_FILE} says use_dora, but ${stored} has no lora_magnitude_vector.`,
+      source,
+      A,
+    );
   }
   if (!use_dora)
-    throw fail(
-      `${modulePath} has a lora_magnitude_vector, but ${CONFIG_FILE} does not say use_dora.`,
+    throw misfit(
+      `${stored} has a lora_magnitude_vector, but ${CONFIG_FILE} does not say use_dora.`,
+      source,
       magnitude,
     );
   const values = await finite(source, magnitude);
+  if (values.length === out_features) return values;
   const { shape } = source.tensors.get(magnitude)!;
-  if (values.length !== out_features)
-    throw fail(
-      `${out_features} lengths are needed, the shape is [${shape.join(', ')}].`,
-      magnitude,
-    );
-  return values;
+  throw misfit(
+    `The magnitude vector must have ${out_features} elements, but its shape is [${shape.join(', ')}].`,
+    source,
+    magnitude,
+  );
 }
+
+/** The error of a tensor that doesn't fit the rest of the adapter. */
+const misfit = (message: string, { file }: SafetensorsFile, tensor: string): LoraError =>
+  new LoraError('adapter', message, { place: { file, tensor }, fix: TOGETHER });
 
 async function finite(source: SafetensorsFile, tensor: string): Promise<Float32Array> {
   return checkFinite(await source.readF32(tensor), { file: source.file, tensor });
 }
 
 /**
- * The modules that the config targets; PEFT loads no others. Errors: LoraError where none is left.
+ * The modules that the config targets; PEFT doesn't load others.
+ *
+ * @throws LoraError('adapter') when there are none.
  */
 function targeted(
   all: readonly LoraFactors[],
@@ -309,7 +337,7 @@ function targeted(
   if (modules.length === 0)
     throw new LoraError(
       'adapter',
-      `target_modules names none of the modules in the weights file (${listed(others.map((m) => m.path))}).`,
+      `target_modules names none of the modules in the weights file (${namesInShort(others.map((m) => m.path))}).`,
       { place, fix: TOGETHER },
     );
   refuseTying(modules, config, files.config);
@@ -320,13 +348,14 @@ function targeted(
         ? []
         : [
             warning(
-              `${listed(others.map((m) => m.path))} has tensors in the weights file, but target_modules does not name it: left out, as PEFT does`,
+              `${namesInShort(others.map((m) => m.path))} has tensors in the weights file but is not in target_modules, so it is ignored, as in PEFT`,
               place,
             ),
           ],
   };
 }
 
+/** Refuses ensure_weight_tying when it has an effect. */
 function refuseTying(modules: readonly LoraFactors[], { raw }: AdapterConfig, file: string): void {
   if (
     raw['ensure_weight_tying'] !== true ||

@@ -9,7 +9,7 @@ import { withSafetensors } from '../safetensors/read';
 import { roleOf } from './names';
 import { CONFIG_FILE, WEIGHTS_FILE } from './read';
 
-/** PEFT's TaskType; it has none for images. */
+/** PEFT's TaskType; null: it has none for images. */
 export const TASK_TYPES: Readonly<Record<Task, string | null>> = {
   causal_lm: 'CAUSAL_LM',
   seq_cls: 'SEQ_CLS',
@@ -18,26 +18,25 @@ export const TASK_TYPES: Readonly<Record<Task, string | null>> = {
   embedding: 'FEATURE_EXTRACTION',
 };
 
-/** What a new head was trained to tell apart. */
+/** The labels of a classifier. */
 export interface HeadLabels {
   readonly problem_type: ProblemType;
   readonly names: readonly string[];
 }
 
-/** What an adapter was trained for. */
+/** What an adapter was trained for, as far as its files say. */
 export interface AdapterTask {
-  /** Null where PEFT has no name for it. */
+  /** Null: unknown. */
   readonly task: Task | null;
-  /** Null where it trains no head. */
+  /** Null: it has no trained classifier. */
   readonly num_labels: number | null;
-  /** Null where nothing says what they are called. */
+  /** Null: unknown. */
   readonly labels: HeadLabels | null;
   readonly modules_to_save: readonly string[];
 }
 
 /**
- * PEFT keeps no names of labels with an adapter: they stand in a file of their own, as transformers
- * writes them into a model's config.
+ * PEFT doesn't save the labels' names: this file has them, as in a model's config of transformers.
  */
 const LABELS_FILE = 'labels.json';
 const LabelsSchema = v.object({
@@ -45,6 +44,7 @@ const LabelsSchema = v.object({
   id2label: v.record(v.string(), v.string()),
 });
 
+/** Writes labels.json. Errors are the file system's. */
 export async function writeLabels(
   folder: string,
   { problem_type, names }: HeadLabels,
@@ -58,8 +58,10 @@ export async function writeLabels(
 }
 
 /**
- * Reads what an adapter is for, before its base is opened; only PEFT's and mlx-lm's folders say it.
- * Errors: LoraError('adapter') naming the file.
+ * Reads what an adapter was trained for, before its base is opened. All is unknown for formats
+ * other than PEFT's.
+ *
+ * @throws LoraError('adapter') naming the file.
  */
 export async function readAdapterTask(folder: string): Promise<AdapterTask> {
   if (!(await isFile(path.join(folder, CONFIG_FILE))))
@@ -88,7 +90,7 @@ async function readLabels(file: string): Promise<HeadLabels | null> {
     throw new LoraError(
       'adapter',
       `The names of the labels cannot be read: ${parsed.issues[0].message}.`,
-      { place: { file }, fix: 'Correct the file, or remove it: labels then have numbers.' },
+      { place: { file }, fix: 'Correct the file, or remove it: the labels are numbered then.' },
     );
   const { problem_type, id2label } = parsed.output;
   return {
@@ -101,7 +103,7 @@ async function readLabels(file: string): Promise<HeadLabels | null> {
 
 const HEAD = /(?:^|\.)(?:score|classifier|classifier\.out_proj)$/;
 
-/** Rows of the head that was trained with the adapter. */
+/** The number of labels of the classifier that was trained with the adapter; null: none. */
 async function headRows(file: string): Promise<number | null> {
   if (!(await isFile(file))) return null;
   return withSafetensors(file, (source) => {

@@ -12,9 +12,11 @@ import { roleOf } from './names';
 import { WEIGHTS_FILE } from './read';
 
 /**
- * Opens a base with the embedding and the output layer that an adapter brings, where tokens were
- * added before it was trained: as many rows, and its tokenizer if it has one. PEFT saves them with
- * such an adapter, and loads them into the base. Errors: LoraError.
+ * Opens a base for an adapter. When tokens were added before the adapter was trained, its
+ * embedding, output layer and tokenizer replace those of the base: PEFT saves them with the adapter
+ * and loads them into the base. Close the result.
+ *
+ * @throws LoraError as `openBase`, or when the adapter's weights cannot be read.
  */
 export async function openBaseUnder(
   file: string,
@@ -39,8 +41,8 @@ export async function openBaseUnder(
 }
 
 /**
- * Tensors of the vocabulary's size that an adapter holds whole. Those of the base's own size count
- * where they do not train.
+ * The embedding and the output layer that an adapter's file contains, when one of them has another
+ * number of rows than the base; else none.
  */
 async function vocabularyIn(
   file: string,

@@ -10,22 +10,25 @@ import { baseLayerName, type Factor, tensorName, tensorShape, trainedName } from
 import { CONFIG_FILE, WEIGHTS_FILE } from './read';
 import { TASK_TYPES, writeLabels, type HeadLabels } from './task';
 
+/** What an adapter's folder says besides its weights. */
 export interface AdapterFacts {
   readonly task: Task;
-  /** What a head for labels tells apart. */
+  /** The labels of its classifier; null: none. */
   readonly labels: HeadLabels | null;
   /** Text of README.md, the model card. */
   readonly card: string;
   /**
-   * Reads a weight of the base; without it an adapted embedding's is not saved beside its factors,
-   * as in checkpoints.
+   * Reads a weight of the base. Without it, the weight of an adapted embedding is not saved with
+   * its factors, as in checkpoints.
    */
   readonly baseTensor?: (name: string) => Promise<Float32Array>;
 }
 
 /**
- * Writes an adapter folder as PEFT does, whole or not at all; an existing one stays until the new
- * one is complete. Errors: LoraError('disk').
+ * Writes an adapter's folder as PEFT does. An existing folder is replaced when the new one is
+ * complete.
+ *
+ * @throws LoraError('disk'); an existing folder stays.
  */
 export async function writePeftAdapter(
   folder: string,
@@ -35,7 +38,7 @@ export async function writePeftAdapter(
   await replaceFolder(folder, (temp) => fillAdapterFolder(temp, adapter, facts));
 }
 
-/** The files of an adapter, into a folder that exists. */
+/** Writes the files of an adapter into an existing folder. */
 export async function fillAdapterFolder(
   folder: string,
   adapter: Adapter,
@@ -78,21 +81,21 @@ async function adapterTensors(
     data: tensor.data,
   }));
   const frozen: TensorToWrite[] = [];
-  for (const { path: at, in_features, out_features, kind } of baseTensor
-    ? modules.filter((m) => savesBase(m.path, config))
-    : []) {
-    const shape = kind === 'embedding' ? [in_features, out_features] : [out_features, in_features];
+  for (const module of modules) {
+    if (!baseTensor || !savesBase(module.path, config)) continue;
+    const { in_features, out_features } = module;
     frozen.push({
-      name: baseLayerName(at),
+      name: baseLayerName(module.path),
       dtype: 'F32',
-      shape,
-      data: await baseTensor!(`${at}.weight`),
+      shape:
+        module.kind === 'embedding' ? [in_features, out_features] : [out_features, in_features],
+      data: await baseTensor(`${module.path}.weight`),
     });
   }
   return [...factors, ...own, ...frozen];
 }
 
-/** PEFT saves an adapted embedding or output layer whole where target_modules names it so. */
+/** Whether PEFT saves the weight of an adapted embedding or output layer, too. */
 function savesBase(modulePath: string, { target_modules }: AdapterConfig): boolean {
   const name = modulePath.slice(modulePath.lastIndexOf('.') + 1);
   return ['embed_tokens', 'lm_head'].includes(name) && target_modules.includes(name);

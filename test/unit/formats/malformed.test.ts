@@ -95,9 +95,9 @@ const SAID: Readonly<Record<string, RegExp>> = {
     'changes model\\.layers\\.7\\.self_attn\\.q_proj, which the base does not have',
     'Use the base',
   ),
-  'unexpected-tensor': /The tensor is no part of a LoRA adapter and is left out/,
+  'unexpected-tensor': /The tensor is not part of a LoRA adapter and is ignored/,
   'target-not-in-file':
-    /self_attn\.k_proj.* should be adapted as target_modules says, but the weights file has no tensors for it/,
+    /target_modules includes .*self_attn\.k_proj.*, but the weights file has no tensors for it/,
   'config-not-json': said(
     'adapter_config\\.json',
     'is not valid JSON: .*position 29',
@@ -131,13 +131,13 @@ const SAID: Readonly<Record<string, RegExp>> = {
     'train a LoRA adapter instead',
   ),
   'other-base-name':
-    /The adapter was made for fixtures\/another-tiny, this base is base; the shapes fit/,
+    /The adapter was made for fixtures\/another-tiny, but this base is base; the shapes match/,
   'r-zero': said(`${CONFIG}r`, '"r" must be at least 1, not 0', 'Correct'),
   'r-string': said(`${CONFIG}r`, '"r" must be a number, not "four"', 'Correct'),
   'alpha-null': said(`${CONFIG}lora_alpha`, '"lora_alpha" must be a number, not null', 'Correct'),
   'bad-regex': said(
     `${CONFIG}target_modules`,
-    'not a regular expression that can be used: .*\\(q_proj',
+    'is not a supported regular expression: .*\\(q_proj',
     'list names',
   ),
   'slow-regex': said(
@@ -152,7 +152,7 @@ const SAID: Readonly<Record<string, RegExp>> = {
   ),
   'base-index-escapes': said(
     'model\\.safetensors\\.index\\.json, tensor lm_head\\.weight',
-    'names the file "\\.\\./.*", which is no safetensors file in the model\'s folder',
+    'names the file "\\.\\./.*", which is not a safetensors file in the model\'s folder',
     'again',
   ),
   'base-index-tensor-absent': said(
@@ -167,8 +167,8 @@ const SAID: Readonly<Record<string, RegExp>> = {
   ),
   'base-config-unknown-type': said(
     'config\\.json, key model_type',
-    'The architecture "zebra" is not known. Known are: llama',
-    'known architecture',
+    'The architecture "zebra" is not supported. Supported: llama',
+    'supported architecture',
   ),
 };
 

@@ -196,7 +196,7 @@ describe('a base model folder that cannot be used', () => {
     const cases: [object, RegExp][] = [
       [
         { model_type: 'falcon_9000' },
-        /"falcon_9000" is not known. Known are: llama, mistral, qwen2, qwen3, /,
+        /"falcon_9000" is not supported. Supported: llama, mistral, qwen2, qwen3, /,
       ],
       [{ model_type: undefined }, /does not say/],
       [{ quantization_config: { quant_method: 'gptq' } }, /quantised by gptq/],

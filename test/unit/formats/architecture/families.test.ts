@@ -72,7 +72,7 @@ describe('the families in GGUF files', () => {
       expect.objectContaining({
         area: 'base',
         place: { file: 'a.gguf', key: 'general.architecture' },
-        message: `The architecture "rwkv7" is not known. Known in GGUF files are: ${[...GGUF_FAMILIES.keys()].join(', ')}.`,
+        message: `The architecture "rwkv7" is not supported in GGUF files. Supported: ${[...GGUF_FAMILIES.keys()].join(', ')}.`,
       }) as Error,
     );
   });

@@ -136,7 +136,7 @@ describe('a GGUF file that cannot be used', () => {
       /one of 3 parts.*\n.*--merge/,
     );
     expect((await refusal(withValue('llama.rope.dimension_count', { u32: 4 }))).message).toMatch(
-      /4 of 8 dimensions/,
+      /4 of the 8 dimensions/,
     );
   });
 

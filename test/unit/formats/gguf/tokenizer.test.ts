@@ -5,13 +5,13 @@ import { describe, expect, it } from 'vitest';
 import type { GgufValue } from '../../../../src/formats/gguf/header';
 import { Metadata } from '../../../../src/formats/gguf/metadata';
 import { PRE_TOKENIZERS } from '../../../../src/formats/gguf/preTokenizers';
-import { tokenizerOf } from '../../../../src/formats/gguf/tokenizer';
+import { readGgufTokenizer } from '../../../../src/formats/gguf/tokenizer';
 import type { TokenizerFiles } from '../../../../src/formats/baseModel';
 
 const fixtures = path.resolve(import.meta.dirname, '../../../fixtures');
 const json = (name: string): unknown => JSON.parse(readFileSync(path.join(fixtures, name), 'utf8'));
 const filesOf = (values: Readonly<Record<string, GgufValue>>) =>
-  tokenizerOf(
+  readGgufTokenizer(
     new Metadata(
       new Map(Object.entries(values).map(([key, value]) => [`tokenizer.${key}`, value])),
       'model.gguf',
@@ -136,7 +136,7 @@ describe('a byte-level BPE tokenizer in a GGUF file', () => {
       filesOf({ ...bytesWith(), 'ggml.pre': 'gpt-2', 'ggml.eos_token_id': 99_999 }),
     ).toThrow(/eos_token_id is 99999/);
     expect(() => filesOf({ ...bytesWith(), 'ggml.pre': 'gpt-2', 'ggml.merges': ['ab'] })).toThrow(
-      /"ab" is no merge/,
+      /"ab" is not a merge/,
     );
     expect(() => filesOf({ ...bytesWith(), 'ggml.pre': 'gpt-2', 'ggml.tokens': 'x' })).toThrow(
       /tokens is not a list/,

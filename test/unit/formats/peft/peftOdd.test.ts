@@ -122,9 +122,9 @@ describe("an adapter's config", () => {
     [{ target_modules: [1] }, /target_modules/],
     [{ rank_pattern: { a: 0 } }, /"rank_pattern.a"/],
     [{ target_modules: '(' }, /regular expression/],
-    [{ exclude_modules: '[' }, /"exclude_modules" is not a regular/],
+    [{ exclude_modules: '[' }, /"exclude_modules" is not a supported regular/],
     [{ rank_pattern: { '(': 2 } }, /regular expression/],
-    [{ layers_pattern: ['h', '('] }, /"layers_pattern" is not a regular/],
+    [{ layers_pattern: ['h', '('] }, /"layers_pattern" is not a supported regular/],
     [{ target_modules: '(?!x).*' }, /regular expression/],
   ])('%j is refused with what it should be', async (changes, message) => {
     await expect(readPeftAdapter(await adapter(changes))).rejects.toThrow(message);
@@ -254,7 +254,7 @@ describe("an adapter's tensors", () => {
     ];
     await expect(
       readPeftAdapter(await adapter({}, embedding), base('model.q_proj')),
-    ).rejects.toThrow(/kind "embedding", in the base it is "linear"/);
+    ).rejects.toThrow(/as "embedding", but it is "linear" in the base/);
   });
 
   it('fit any name of the same base', async () => {
@@ -301,7 +301,7 @@ describe('a model card', () => {
       'base_model:adapter:C:\\models\\a: "b"',
     );
     expect(card).toMatch(
-      /1,000 numbers trained, 2,000,000 frozen[\s\S]*Last training loss \| 0\.5000 \|\n\| Validation loss \| –/,
+      /1,000 trained parameters, 2,000,000 frozen[\s\S]*Last training loss \| 0\.5000 \|\n\| Validation loss \| –/,
     );
   });
 });
