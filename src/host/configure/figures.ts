@@ -6,7 +6,7 @@ import { kindNames } from '../../lora/selection';
 import { type TargetableModule, scalingOf } from '../../lora/adapter';
 import type { Figures, RankSettings } from '../../shared/pages/configure/protocol';
 import type { Recipe } from '../../shared/recipe';
-import { thisMachine, availableMemory } from '../setup/machineMemory';
+import { hostMachine, availableHostMemory } from '../setup/machineMemory';
 import type { BaseFacts } from '../setup/costs';
 
 /** The approximate size of a tensor's entry in a safetensors header. */
@@ -24,7 +24,7 @@ export function figuresOf(
   base: BaseFacts,
   recipe: Recipe,
   { settings, chosen }: CostChoice,
-  available = availableMemory(),
+  available = availableHostMemory(),
 ): Figures {
   const { r, lora_alpha, use_rslora, use_dora } = settings;
   const rankOf = (m: TargetableModule) => patternValue(recipe.lora.rank_pattern, m.path, r);
@@ -44,7 +44,7 @@ export function figuresOf(
       base.size.num_layers,
       (plan) =>
         estimateMemory(base.size, { modules: chosen, ranks: rankOf }, { rows, length }, plan),
-      thisMachine(available),
+      hostMachine(available),
     ).estimate,
     full: estimateFullFineTuning(base.size, { rows, length }),
     there: available,

@@ -1,6 +1,6 @@
 import { t } from '../text/l10n';
 import { RANKS, rankChoices, targetPrices, type PricedChoice } from './pricedChoices';
-import { availableMemory } from './machineMemory';
+import { availableHostMemory } from './machineMemory';
 import { pick, type PickItem } from './picker';
 import type { Outcome } from './steps';
 import { targetsText, type TargetModules } from './targets';
@@ -18,7 +18,7 @@ export async function askRank(
   first: boolean,
   frame: QuestionFrame = { title: t('Train Adapter: Rank'), step: [3, STEPS] },
 ): Promise<Outcome<TrainState>> {
-  const available = availableMemory();
+  const available = availableHostMemory();
   const choices = (typed: string) =>
     rankChoices(state.base!, state.target_modules, available, typed).map(toChoice(typed));
   const usual = RANKS.some((r) => r === state.r);
@@ -39,7 +39,7 @@ export async function askTargets(
   first: boolean,
   frame: QuestionFrame = { title: t('Train Adapter: Target Modules'), step: [4, STEPS] },
 ): Promise<Outcome<TrainState>> {
-  const available = availableMemory();
+  const available = availableHostMemory();
   const choices = (typed: string) =>
     targetPrices(state.base!, state.r, available, typed).map(toChoice(typed));
   const before = targetsText(state.target_modules);

@@ -9,7 +9,7 @@ import { tasksOf } from '../../formats/architecture/readSpec';
 import { openBase, targetableModules } from '../../formats/openBase';
 import { formatBytes, formatCount } from '../text/format';
 import { formatNumber, t } from '../text/l10n';
-import { thisMachine } from './machineMemory';
+import { hostMachine } from './machineMemory';
 import type { TargetModules } from './targets';
 
 /** What the costs of a training depend on in a base model. */
@@ -87,7 +87,7 @@ export function costOf(
   { modules, size, batch }: BaseFacts,
   r: number,
   target_modules: TargetModules,
-  machine = thisMachine(),
+  machine = hostMachine(),
 ): Cost {
   const { matched, unmatched } = matchTargets(modules, { target_modules });
   return {

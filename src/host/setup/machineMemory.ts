@@ -7,7 +7,7 @@ import { multipliesBf16 } from '../../runtime/processor';
  * caches, within the container's limit. Elsewhere "free" excludes caches and would be far too low,
  * so the total memory counts.
  */
-export function availableMemory(): number {
+export function availableHostMemory(): number {
   const limit = process.constrainedMemory();
   const total = limit > 0 ? Math.min(limit, totalmem()) : totalmem();
   return process.platform === 'linux' ? Math.min(total, freeMemory()) : total;
@@ -20,7 +20,7 @@ const freeMemory = () =>
  * What a training can use of this machine, assuming libtensorflow: with WebAssembly a training is
  * slower and needs more memory.
  */
-export const thisMachine = (available = availableMemory()): StepMachine => ({
+export const hostMachine = (available = availableHostMemory()): StepMachine => ({
   hasBf16: true,
   multipliesBf16: (nativeBf16 ??= multipliesBf16()),
   available,
