@@ -138,6 +138,8 @@ export class TrainingLoop {
       if (next === 'evaluate') await this.evaluate();
       else await this.sample();
       this.pending.shift();
+      // a checkpoint that was saved while it was pending would repeat it
+      this.savedStep = null;
     }
   }
 
