@@ -3,14 +3,14 @@
 import { execFileSync } from 'node:child_process';
 import path from 'node:path';
 import { tsImport } from 'tsx/esm/api';
-import { sendRun } from '../test/workbench/pages/sendRun.mjs';
+import { RUN_SCRIPT } from '../test/workbench/pages/sendRun.mjs';
 
 const root = path.resolve(import.meta.dirname, '..');
 const fixture = (name) => path.join(root, 'test/fixtures', name);
 const source = (name) => tsImport(`../src/${name}`, import.meta.url);
 
 const send = (message) => `window.postMessage(${JSON.stringify(message)}, '*');`;
-const run = (options) => `(${sendRun})(${JSON.stringify(options)});`;
+const run = (options) => `${RUN_SCRIPT} window.postRun(${JSON.stringify(options)});`;
 
 /** A run that gets a step each half second. */
 const growing = (options) => `${run(options)}

@@ -9,6 +9,7 @@ import path from 'node:path';
 import { tsImport } from 'tsx/esm/api';
 import { PAGES, pageBuild } from '../../../scripts/pageBundle.mjs';
 import { launchBrowser } from '../../support/browser.mjs';
+import { RUN_SCRIPT } from './sendRun.mjs';
 
 const here = import.meta.dirname;
 const { pageHtml } = await tsImport('../../../src/host/webview/pageHtml.ts', import.meta.url);
@@ -86,6 +87,7 @@ export async function startPages(name, facts) {
   return {
     async open({ theme = 'dark', width = 1300, height = 1000, motion = false, state } = {}) {
       const context = await browser.newContext({ viewport: { width, height } });
+      await context.addInitScript({ content: RUN_SCRIPT });
       const page = await context.newPage();
       const errors = [];
       page.on('pageerror', (error) => errors.push(String(error.stack ?? error)));

@@ -1,20 +1,13 @@
-/**
- * Runs in the page: sends the snapshot of a run of `steps` steps, and keeps `window.stepLine` for
- * more. Values follow from the step alone. `dir`: for the page that shows several; `above` is added
- * to its losses.
- */
-export function sendRun({
-  steps,
-  state = 'running',
-  evaluations = true,
-  error = null,
-  progress = null,
-  dir,
-  r = 8,
-  above = 0,
-}) {
-  const total = Math.max(300, Math.ceil(steps * 1.25));
-  window.stepLine = (step) => ({
+// Canned runs, made in the page: values follow from the step alone. These functions are sent to the
+// page as text, so they use nothing but each other.
+
+const TOTAL = 300;
+
+/** Steps of the whole run, of which `steps` are done. */
+const totalOf = (steps) => Math.max(TOTAL, Math.ceil(steps * 1.25));
+
+function stepLine(step, total, above) {
+  return {
     kind: 'step',
     step,
     epoch: (3 * step) / total,
@@ -26,53 +19,62 @@ export function sendRun({
     tokens_per_second: 380 + 20 * Math.sin(step),
     memory: 2 ** 30 + step,
     elapsed: 2 * step,
-  });
-  const lines = Array.from({ length: steps }, (_, i) => window.stepLine(i + 1));
-  const columns = [
-    'step',
-    'epoch',
-    'loss',
-    'grad_norm',
-    'learning_rate',
-    'tokens',
-    'labelled_tokens',
-    'tokens_per_second',
-    'memory',
-    'elapsed',
+  };
+}
+
+function stepColumns(steps, total, above) {
+  const lines = Array.from({ length: steps }, (_, i) => stepLine(i + 1, total, above));
+  const fields = Object.keys(stepLine(0, total, above)).filter((name) => name !== 'kind');
+  const column = (name) => Float64Array.from(lines, (line) => line[name]);
+  return Object.fromEntries(fields.map((name) => [name, column(name)]));
+}
+
+/** Evaluation, sample and checkpoint at a step. */
+function marksAt(step, total, above) {
+  const loss = 1.2 + 2 * Math.exp((-6 * step) / total);
+  const evaluation = {
+    kind: 'eval',
+    step,
+    loss: above + loss,
+    labelled_tokens: 900,
+    scores: { perplexity: Math.exp(loss) },
+    elapsed: 2 * step,
+  };
+  const sample = {
+    kind: 'sample',
+    step,
+    prompt: 'Undo the last commit but keep its changes staged',
+    completion: step ? 'git reset --soft HEAD~1' : 'You can\n\nundo it.',
+  };
+  const checkpoint = { kind: 'checkpoint', step, path: `checkpoints/step-${step}` };
+  return step ? [evaluation, sample, checkpoint] : [evaluation, sample];
+}
+
+function batchLine() {
+  const pieces = [
+    { text: 'user: Undo the last commit\nassistant: ', labelled: false },
+    { text: 'git reset --soft HEAD~1', labelled: true },
   ];
-  const marks = [];
-  for (let step = 0; evaluations && step <= steps; step += Math.max(10, Math.floor(steps / 12))) {
-    marks.push({
-      kind: 'eval',
-      step,
-      loss: 1.2 + above + 2 * Math.exp((-6 * step) / total),
-      labelled_tokens: 900,
-      scores: { perplexity: Math.exp(1.2 + 2 * Math.exp((-6 * step) / total)) },
-      elapsed: 2 * step,
-    });
-    marks.push({
-      kind: 'sample',
-      step,
-      prompt: 'Undo the last commit but keep its changes staged',
-      completion: step ? 'git reset --soft HEAD~1' : 'You can\n\nundo it.',
-    });
-    if (step) marks.push({ kind: 'checkpoint', step, path: `checkpoints/step-${step}` });
-  }
-  marks.push({
-    kind: 'batch',
-    step: 0,
-    rows: [
-      {
-        line: 7,
-        pieces: [
-          { text: 'user: Undo the last commit\nassistant: ', labelled: false },
-          { text: 'git reset --soft HEAD~1', labelled: true },
-        ],
-      },
-    ],
-  });
-  const ended = ['stopped', 'completed', 'failed', 'interrupted'].includes(state);
-  const run = {
+  return { kind: 'batch', step: 0, rows: [{ line: 7, pieces }] };
+}
+
+function recipeOf(r) {
+  return {
+    base: 'models/tiny',
+    dataset: 'data/train.jsonl',
+    lora: { r, lora_alpha: 2 * r, target_modules: 'all-linear' },
+    training: {
+      learning_rate: 2e-4,
+      num_train_epochs: 3,
+      lr_scheduler_type: 'cosine',
+      max_grad_norm: 1,
+    },
+    samples: { sample_steps: 50 },
+  };
+}
+
+function recordOf({ state, steps, total, r, ended }) {
+  return {
     version: 1,
     id: '20260131-142501-7f3a',
     name: 'Plain words to git',
@@ -80,18 +82,7 @@ export function sendRun({
     created: '2026-01-31T14:25:01Z',
     started: '2026-01-31T14:25:04Z',
     ended: ended ? '2026-01-31T14:40:00Z' : null,
-    recipe: {
-      base: 'models/tiny',
-      dataset: 'data/train.jsonl',
-      lora: { r, lora_alpha: 2 * r, target_modules: 'all-linear' },
-      training: {
-        learning_rate: 2e-4,
-        num_train_epochs: 3,
-        lr_scheduler_type: 'cosine',
-        max_grad_norm: 1,
-      },
-      samples: { sample_steps: 50 },
-    },
+    recipe: recipeOf(r),
     recipe_path: 'lora.json',
     base: {
       name: 'tiny',
@@ -120,16 +111,49 @@ export function sendRun({
     },
     error: null,
   };
+}
+
+function postRun({
+  steps,
+  state = 'running',
+  evaluations = true,
+  error = null,
+  progress = null,
+  dir,
+  r = 8,
+  above = 0,
+}) {
+  const total = totalOf(steps);
+  window.stepLine = (step) => stepLine(step, total, above);
+  const marks = [];
+  const every = Math.max(10, Math.floor(steps / 12));
+  for (let step = 0; evaluations && step <= steps; step += every)
+    marks.push(...marksAt(step, total, above));
+  const ended = ['stopped', 'completed', 'failed', 'interrupted'].includes(state);
   const snapshot = {
     kind: 'snapshot',
-    run,
+    run: recordOf({ state, steps, total, r, ended }),
     progress,
     link: ended ? 'ended' : 'engine',
     status: { state, step: steps, total_steps: total, seconds_left: null, error },
-    steps: Object.fromEntries(
-      columns.map((name) => [name, Float64Array.from(lines, (line) => line[name])]),
-    ),
-    lines: marks,
+    steps: stepColumns(steps, total, above),
+    lines: [...marks, batchLine()],
   };
   window.postMessage(dir === undefined ? snapshot : { kind: 'of', dir, message: snapshot }, '*');
 }
+
+const functions = [stepLine, stepColumns, marksAt, batchLine, recipeOf, recordOf, postRun];
+
+/** Defines window.postRun in a page, which then keeps window.stepLine for more steps. */
+export const RUN_SCRIPT = `{
+const TOTAL = ${TOTAL};
+const totalOf = ${totalOf};
+${functions.join('\n')}
+window.postRun = postRun;
+}`;
+
+/**
+ * To be evaluated in a page: sends the snapshot of a run of `steps` steps. `dir`: for the page that
+ * shows several runs; `above` is added to its losses.
+ */
+export const sendRun = (options) => window.postRun(options);
