@@ -216,7 +216,11 @@ describe('a learning rate at which the training diverges', () => {
 describe('a bad recipe or command line', () => {
   const missing = path.join(tempFolder(), 'nothing');
   const cases: readonly (readonly [string, () => string, RegExp])[] = [
-    ['no base', () => makeRecipe({ top: { base: missing } }), /nothing.*The base model cannot be opened/],
+    [
+      'no base',
+      () => makeRecipe({ top: { base: missing } }),
+      /nothing.*The base model cannot be opened/,
+    ],
     [
       'an incomplete checkpoint',
       () => makeRecipe({ top: { base: path.join(fixtures, 'malformed/base-shard-missing') } }),

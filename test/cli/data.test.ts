@@ -106,9 +106,7 @@ describe('chats that do not alternate', () => {
       path.join(tempFolder(), 'run'),
     );
     expect(code).toBe(1);
-    expect(stderr).toMatch(
-      /data\.jsonl: No row of the dataset is left[\s\S]*"unlabelled_rows"/,
-    );
+    expect(stderr).toMatch(/data\.jsonl: No row of the dataset is left[\s\S]*"unlabelled_rows"/);
   });
 });
 

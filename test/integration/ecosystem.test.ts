@@ -17,7 +17,7 @@ async function tool(name: string, input: object): Promise<string> {
     .join('');
 }
 
-/** Runs a task to its end; gives its exit code. */
+/** Runs a task to its end, and returns its exit code. */
 async function runTask(task: vscode.Task): Promise<number | undefined> {
   const ended = new Promise<number | undefined>((done) => {
     const listener = vscode.tasks.onDidEndTaskProcess(({ execution, exitCode }) => {
@@ -35,8 +35,8 @@ const taskOf = async (name: string) =>
     (task) => task.definition['recipe'] === name,
   )!;
 
-describe('the extension among others', () => {
-  it('offers each recipe as a task, which trains it', async () => {
+describe('the interfaces to VS Code and other extensions', () => {
+  it('offers each recipe as a task that trains it', async () => {
     writeFileSync(path.join(folder(), 'task.lora.json'), recipe(2));
     const before = (await (await extension().activate()).runs()).length;
     assert.equal(await runTask(await taskOf('task.lora.json')), 0);
@@ -49,7 +49,7 @@ describe('the extension among others', () => {
     assert.ok(runs[0]!.adapter);
   });
 
-  it('ends a task with an error, and marks the problem in the recipe', async () => {
+  it('fails a task with an invalid recipe, and marks the problem in the recipe', async () => {
     mkdirSync(path.join(folder(), 'faulty'), { recursive: true });
     const file = path.join(folder(), 'faulty', 'bad.lora.json');
     writeFileSync(
@@ -72,7 +72,7 @@ describe('the extension among others', () => {
     assert.equal(found!.range.start.line, 3);
   });
 
-  it('notifies other extensions when runs change, and starts recipes for them', async () => {
+  it('notifies other extensions of changed runs, and starts recipes for them', async () => {
     const api = await extension().activate();
     assert.equal(api.version, 1);
     const file = path.join(folder(), 'api.lora.json');
@@ -88,7 +88,7 @@ describe('the extension among others', () => {
     assert.ok(changes > 0);
   });
 
-  it('answers chat agents: lists runs, explains one, compares two adapters', async () => {
+  it('provides chat tools that list runs, explain one, and compare two adapters', async () => {
     const [newer, older] = await (await extension().activate()).runs();
     const list = await tool(TOOLS.listRuns, {});
     for (const run of [newer!, older!]) assert.ok(list.includes(run.id), list);

@@ -16,7 +16,7 @@ const recipe = (extra = '') => `{
 }
 `;
 
-/** Looks again until there is something to see. */
+/** Polls until `look` returns a value. */
 async function until<T>(look: () => T | undefined | false, what: string, seconds = 60): Promise<T> {
   for (const end = Date.now() + seconds * 1000; Date.now() < end;) {
     const seen = look();
@@ -52,10 +52,10 @@ const runDirs = async () =>
     .sort();
 
 describe('the extension', () => {
-  /** The folder of the first run here. */
-  let short: string;
+  /** The folder of the first run. */
+  let shortRun: string;
 
-  it('runs in a remote window, beside its files', () => {
+  it('runs in a remote window, on the machine of the workspace', () => {
     assert.ok(vscode.env.remoteName, 'the window is remote');
     assert.equal(
       vscode.extensions.getExtension('lora-workbench.lora-workbench')?.extensionKind,
@@ -63,7 +63,7 @@ describe('the extension', () => {
     );
   });
 
-  it('is active and has registered every command that package.json names', async () => {
+  it('registers every command of package.json', async () => {
     const extension = vscode.extensions.getExtension('lora-workbench.lora-workbench')!;
     await extension.activate();
     const known = new Set(await vscode.commands.getCommands(true));
@@ -73,7 +73,7 @@ describe('the extension', () => {
     );
   });
 
-  it('marks a misspelt key of lora.json at its line, with the nearest name', async () => {
+  it('marks a misspelled key of lora.json at its line, and suggests the nearest one', async () => {
     const uri = await write('lora.json', recipe().replace('"lora"', '"loar"'));
     await vscode.window.showTextDocument(uri);
     const found = await until(
@@ -84,7 +84,7 @@ describe('the extension', () => {
     assert.equal(found.range.start.line, 3);
   });
 
-  it('offers the keys of a recipe', async () => {
+  it('completes the keys of a recipe', async () => {
     const uri = await write('complete.lora.json', '{\n  "base": "models/tiny",\n  \n}\n');
     await vscode.window.showTextDocument(uri);
     let labels: string[] = [];
@@ -93,7 +93,7 @@ describe('the extension', () => {
       tries < 100 && !labels.some((label) => label.includes('dataset'));
       tries++
     ) {
-      // the JSON language starts with the first question
+      // the JSON language server starts with the first request
       const list = await vscode.commands.executeCommand<vscode.CompletionList>(
         'vscode.executeCompletionItemProvider',
         uri,
@@ -110,11 +110,11 @@ describe('the extension', () => {
       );
   });
 
-  it("trains a recipe to its end and leaves an adapter in PEFT's files", async () => {
+  it("trains a recipe to its end, and writes an adapter in PEFT's format", async () => {
     const before = await runDirs();
     const uri = await write('short.lora.json', recipe());
     await vscode.commands.executeCommand(COMMANDS.runRecipe.id, uri);
-    const dir = (short = inFolder(
+    const dir = (shortRun = inFolder(
       '.lora',
       'runs',
       (await runDirs()).find((name) => !before.includes(name))!,
@@ -133,8 +133,8 @@ describe('the extension', () => {
     );
   });
 
-  it("copies the path of a run's adapter, opens its configuration and the recipe of the run", async () => {
-    const dir = short;
+  it("copies the path of a run's adapter, and opens its configuration and the run's recipe", async () => {
+    const dir = shortRun;
     await vscode.commands.executeCommand(COMMANDS.copyAdapterPath.id, dir);
     assert.equal(await vscode.env.clipboard.readText(), path.join(dir, 'adapter'));
     await vscode.commands.executeCommand(COMMANDS.openAdapter.id, dir);
@@ -146,7 +146,7 @@ describe('the extension', () => {
     assert.equal(vscode.window.activeTextEditor.document.fileName, inFolder('short.lora.json'));
   });
 
-  it('refuses a recipe with an unknown key: no run folder is made, and the key is marked', async () => {
+  it('refuses a recipe with an unknown key: marks the key, and creates no run folder', async () => {
     const before = await runDirs();
     const uri = await write('refused.lora.json', recipe().replace('"max_steps"', '"max_stps"'));
     await vscode.commands.executeCommand(COMMANDS.runRecipe.id, uri);
@@ -198,15 +198,15 @@ describe('the extension', () => {
     );
     const uri = await write('broken.lora.json', recipe().replace('train.jsonl', 'broken.jsonl'));
     const data = vscode.Uri.file(inFolder('data', 'broken.jsonl'));
-    const asked = vscode.commands
+    const training = vscode.commands
       .executeCommand(COMMANDS.runRecipe.id, uri)
       .then(undefined, () => undefined);
     const found = await until(
       () => vscode.languages.getDiagnostics(data)[0],
-      'a fault in the dataset',
+      'a diagnostic in the dataset',
     );
     assert.equal(found.range.start.line, 1);
     assert.match(found.message, /messages/);
-    void asked;
+    void training;
   });
 });

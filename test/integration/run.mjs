@@ -1,5 +1,5 @@
-// Mocha inside a real extension host, the extension loaded from this folder. Last line: N passed, N
-// failed.
+// Runs the tests with Mocha in a real extension host, with the extension loaded from this
+// repository. The last line of the output is "N passed, N failed".
 import { build } from 'esbuild';
 import { readdirSync } from 'node:fs';
 import path from 'node:path';

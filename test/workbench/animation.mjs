@@ -1,11 +1,11 @@
-// Records a page as an animated picture.
+// Records a page as an animated image.
 import { spawnSync } from 'node:child_process';
 import { existsSync, mkdirSync } from 'node:fs';
 import { createRequire } from 'node:module';
 import { homedir } from 'node:os';
 import path from 'node:path';
 
-/** Encodes the picture. Only this script needs it, so it is installed on first use. */
+/** Encodes the image. Only this script needs it, so it is installed on first use. */
 const SHARP = 'sharp@0.35.5';
 const FRAME_MS = 120;
 const LAST_FRAME_MS = 2_500;
@@ -24,8 +24,8 @@ function loadSharp() {
 }
 
 /**
- * Takes a picture of `page` every `interval` ms until `stop` is called, which writes them to `file`
- * (.webp) and resolves when it is written.
+ * Takes a screenshot of `page` every `interval` ms until `stop` is called, which writes them to
+ * `file` (.webp).
  */
 export function record(page, file, interval) {
   const sharp = loadSharp();

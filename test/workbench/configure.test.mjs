@@ -1,12 +1,12 @@
-// Configure Rank in a real workbench: the page writes lora.json and follows it, the list says the
-// same, advice comes from the run before.
+// Configure Rank and Targets in a real workbench: the page writes lora.json and follows its
+// changes, the list offers the same choices, and the advice is based on the last run.
 import assert from 'node:assert/strict';
 import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
 import { spawnSync } from 'node:child_process';
 import { after, afterEach, before, describe, it } from 'node:test';
 import * as d from './drive.mjs';
-import { inEveryTheme, openFile, packageVsix, until } from './page.mjs';
+import { checkThemes, openFile, packageVsix, until } from './page.mjs';
 import { installWorkbench, makeWorkspace, root, runtimeFolder } from './workspace.mjs';
 
 const shots = path.join(root, 'out', 'screenshots');
@@ -52,32 +52,32 @@ describe('configuring the rank', { timeout: 300_000 }, () => {
     d.screenshot(page, path.join(shots, `at-${test.name.slice(0, 14).replace(/\W+/g, '-')}.png`)),
   );
 
-  it('opens above the recipe, and writes a rank by keyboard: the scale stays, comments too', async () => {
+  it('opens from the code lens and writes the rank with the keyboard, keeping scale and comments', async () => {
     await openFile(page, 'lora.json');
     await page.locator('.codelens-decoration a', { hasText: 'Configure Rank and Targets' }).click();
     await frame().locator('#r').waitFor();
     await frame().locator('#r-slider').focus();
     for (let i = 0; i < 4; i++) await page.keyboard.press('ArrowLeft');
     await until(() => text().includes('"r": 4'), 'the rank in the file');
-    await until(() => text().includes('"lora_alpha": 8'), 'its alpha');
+    await until(() => text().includes('"lora_alpha": 8'), 'lora_alpha in the file');
     assert.equal(
       text(),
       RECIPE.replace('"r": 8', '"r": 4').replace('"lora_alpha": 16', '"lora_alpha": 8'),
     );
   });
 
-  it('writes targets as short as they can be said', async () => {
+  it('writes the targets in their shortest form', async () => {
     for (const kind of ['k_proj', 'o_proj', 'gate_proj', 'up_proj', 'down_proj'])
       await frame().locator('.tree .group label', { hasText: kind }).locator('input').check();
     await until(() => text().includes('"target_modules": "all-linear"'), 'all linear layers');
     await frame().locator('#by').selectOption('layer');
     await frame().locator('.tree .group label', { hasText: 'Layer 0' }).locator('input').uncheck();
-    await until(() => /"layers_to_transform": \[\s*1\s*\]/.test(text()), 'layer 1 alone');
+    await until(() => /"layers_to_transform": \[\s*1\s*\]/.test(text()), 'only layer 1');
     assert.match(text(), /\/\/ the tiny model[^]*\/\/ enough/);
-    await inEveryTheme(server, page, 'configure', frame());
+    await checkThemes(server, page, 'configure', frame());
   });
 
-  it('follows the file, and says what is wrong in it', async () => {
+  it('follows changes of the file, and shows its errors', async () => {
     writeFileSync(recipe, RECIPE.replace('"r": 8', '"r": 0'));
     await frame().getByText('"lora.r" must be at least 1').waitFor();
     writeFileSync(recipe, RECIPE.replace('"r": 8', '"r": 2'));
@@ -91,14 +91,14 @@ describe('configuring the rank', { timeout: 300_000 }, () => {
     );
   });
 
-  it('advises what the last run has shown, and resizes its adapter', async () => {
+  it('gives advice based on the last run, and resizes its adapter', async () => {
     const line = frame().locator('.advice li', { hasText: 'would keep 99%' });
     await line.waitFor();
     await line.locator('vscode-button').click();
     await page.locator('.quick-input-title', { hasText: 'Output' }).waitFor();
     await page.keyboard.press('Enter');
-    const [told] = await d.notifications(page, /Changed the rank from 8 to \d/);
-    assert.match(told.text, /KiB instead of/);
+    const [notification] = await d.notifications(page, /Changed the rank from 8 to \d/);
+    assert.match(notification.text, /KiB instead of/);
   });
 
   it('offers the same choices as a list', async () => {

@@ -1,5 +1,4 @@
-// A dataset while it is edited, in a real workbench: marks on its rows, quick fixes, the status
-// bar.
+// Editing a dataset in a real workbench: diagnostics on its rows, quick fixes, the status bar.
 import assert from 'node:assert/strict';
 import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
@@ -60,11 +59,14 @@ describe('a dataset in the editor', { timeout: 300_000 }, () => {
     ),
   );
 
-  it('has its rows marked, and the status bar says what there is to learn', async () => {
+  it('marks rows with problems, and shows examples and tokens in the status bar', async () => {
     await openFile(page, 'rows.jsonl');
     await status().waitFor();
     assert.match(await status().innerText(), /6 examples · \d+ tokens, \d+%\s?trained on/);
-    await until(async () => (await page.locator('.squiggly-warning').count()) >= 3, 'the marks');
+    await until(
+      async () => (await page.locator('.squiggly-warning').count()) >= 3,
+      'the diagnostics',
+    );
     await status().hover();
     await page
       .locator('.monaco-hover:visible, .workbench-hover:visible', { hasText: 'Lengths in tokens' })
@@ -73,7 +75,7 @@ describe('a dataset in the editor', { timeout: 300_000 }, () => {
     await page.keyboard.press('Escape');
   });
 
-  it('has a fault marked while it is typed, before it is saved', async () => {
+  it('marks an error while it is typed, before the file is saved', async () => {
     await page.locator('.view-line').first().click();
     await page.keyboard.press('Control+End');
     await page.keyboard.type('{"prompt": 7}');
@@ -86,7 +88,7 @@ describe('a dataset in the editor', { timeout: 300_000 }, () => {
     await status().filter({ hasText: 'examples' }).waitFor();
   });
 
-  it('takes out rows that stand twice, and lets a longer row in, by quick fixes', async () => {
+  it('removes duplicate rows and raises max_length with quick fixes', async () => {
     await page.keyboard.press('Control+g');
     await page.locator('.quick-input-widget input[type=text]').waitFor();
     await page.keyboard.type('3');
@@ -135,15 +137,18 @@ describe('a dataset in the editor', { timeout: 300_000 }, () => {
       'the recipe',
     );
     await page.locator('.tab', { hasText: 'rows.jsonl' }).click();
-    await until(async () => (await page.locator('.squiggly-warning').count()) === 0, 'no mark');
+    await until(
+      async () => (await page.locator('.squiggly-warning').count()) === 0,
+      'no diagnostics',
+    );
   });
 
-  it(`has ${ROWS.toLocaleString('en')} rows read while one types`, async () => {
+  it(`stays responsive while it reads ${ROWS.toLocaleString('en')} rows`, async () => {
     await openFile(page, 'many.jsonl');
     await page.locator('.view-line').first().click();
     await page.keyboard.press('Control+Home');
     for (const letter of 'xyz') {
-      // each change asks for the rows to be read again
+      // each change starts reading the rows again
       await page.keyboard.type(letter);
       await page.locator('.view-line', { hasText: letter }).first().waitFor({ timeout: 2_000 });
       await page.waitForTimeout(900);

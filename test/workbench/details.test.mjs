@@ -1,22 +1,21 @@
-// What a person looks into: the recipe's editor, the dashboard's ways to see the numbers, folders
-// that cannot be written.
+// The recipe's editor, the numbers in the dashboard, and folders that cannot be written.
 import assert from 'node:assert/strict';
 import { existsSync, mkdirSync, readFileSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
 import { after, afterEach, before, describe, it } from 'node:test';
 import * as d from './drive.mjs';
-import { openFile, packageVsix, palette, shown, until } from './page.mjs';
+import { openFile, packageVsix, palette, formatLoss, until } from './page.mjs';
 import { installWorkbench, makeWorkspace, root, runsOf, runtimeFolder } from './workspace.mjs';
 
 const shots = path.join(root, 'out', 'screenshots');
 
-describe('looking closer', { timeout: 600_000 }, () => {
+describe('recipe editor and dashboard', { timeout: 600_000 }, () => {
   const workspace = makeWorkspace();
   const inWorkspace = (...parts) => path.join(workspace, ...parts);
   const newestRun = () => runsOf(workspace).at(-1);
   const stepsOf = (run) => run?.metrics.filter((line) => line.kind === 'step') ?? [];
   const dashboard = () => d.webview(page);
-  const words = () => dashboard().locator('body').innerText();
+  const pageText = () => dashboard().locator('body').innerText();
   const button = (name) => dashboard().locator('vscode-button:visible', { hasText: name });
   const shot = (name) => d.screenshot(page, path.join(shots, `${name}.png`));
   let server, browser, page;
@@ -30,7 +29,7 @@ describe('looking closer', { timeout: 600_000 }, () => {
       settings: {
         'lora.runtime.path': runtimeFolder(),
         'files.watcherExclude': { '**/.lora/**': true },
-      }, // the runs' changes are never told by a watcher
+      }, // no file watcher reports changes of the runs
     });
     ({ browser, page } = await d.openPage(server));
     page.setDefaultTimeout(15_000);
@@ -45,10 +44,10 @@ describe('looking closer', { timeout: 600_000 }, () => {
     const engine = newestRun() && path.join(newestRun().dir, 'engine.json');
     if (engine && existsSync(engine)) process.kill(JSON.parse(readFileSync(engine, 'utf8')).pid);
   });
-  // what there is to see when a test fails
+  // shows the state in which a test failed
   afterEach((test) => shot(`details-${test.name.slice(0, 20).replace(/\W+/g, '-')}`));
 
-  it('completes a key of the recipe, and tells of it where the mouse rests', async () => {
+  it('completes a key of the recipe, and describes it on hover', async () => {
     writeFileSync(
       inWorkspace('edit.lora.json'),
       '{\n  "base": "models/tiny",\n  "dataset": "data/train.jsonl",\n  \n}\n',
@@ -61,7 +60,7 @@ describe('looking closer', { timeout: 600_000 }, () => {
       hasText: 'training',
     });
     await until(async () => {
-      await page.keyboard.press('Control+Space'); // the JSON language is still starting at first
+      await page.keyboard.press('Control+Space'); // the JSON language server may still be starting
       return suggestion
         .first()
         .waitFor({ timeout: 2000 })
@@ -81,11 +80,11 @@ describe('looking closer', { timeout: 600_000 }, () => {
     await page.locator('.monaco-hover:visible', { hasText: 'The training run.' }).waitFor();
     await shot('hover');
     await page.keyboard.press('Control+k');
-    await page.keyboard.press('s'); // saved, so that the next file takes its place
+    await page.keyboard.press('s'); // Save All: the next file then replaces this one
     await page.keyboard.press('Escape');
   });
 
-  it('refuses to run a misspelt recipe, names the nearest key, and opens its line', async () => {
+  it('refuses to run a recipe with a misspelled key, suggests the nearest one, and opens its line', async () => {
     writeFileSync(
       inWorkspace('wrong.lora.json'),
       '{\n  "base": "models/tiny",\n  "dataset": "data/train.jsonl",\n  "training": {\n    "learing_rate": 0.1\n  }\n}\n',
@@ -97,9 +96,9 @@ describe('looking closer', { timeout: 600_000 }, () => {
       .locator('.monaco-hover:visible', { hasText: 'Did you mean "learning_rate"' })
       .waitFor();
     await page.locator('.editor-actions .action-label[aria-label^="Run Recipe"]').click();
-    const [told] = await d.notifications(page, /learing_rate/);
-    assert.match(told.text, /Did you mean "learning_rate"/);
-    assert.equal(told.buttons[0], 'Open wrong.lora.json:5');
+    const [notification] = await d.notifications(page, /learing_rate/);
+    assert.match(notification.text, /Did you mean "learning_rate"/);
+    assert.equal(notification.buttons[0], 'Open wrong.lora.json:5');
     await shot('refused');
     await page
       .locator('.notification-list-item')
@@ -109,7 +108,7 @@ describe('looking closer', { timeout: 600_000 }, () => {
     assert.deepEqual(runsOf(workspace), []);
   });
 
-  it('starts no run where its folder cannot be made, says why, and leaves nothing', async () => {
+  it('reports that the run folder cannot be created, and starts no run', async () => {
     writeFileSync(
       inWorkspace('short.lora.json'),
       JSON.stringify({
@@ -120,10 +119,10 @@ describe('looking closer', { timeout: 600_000 }, () => {
       }),
     );
     await openFile(page, 'short.lora.json');
-    symlinkSync('/sys', inWorkspace('.lora')); // nobody can make a folder there, root neither
+    symlinkSync('/sys', inWorkspace('.lora')); // not even root can create a folder there
     await palette(page, 'LoRA: Run Recipe');
-    const [told] = await d.notifications(page, /Runs cannot be stored/);
-    assert.match(told.text, /\.lora\/runs: .+\. Make the folder writable/);
+    const [notification] = await d.notifications(page, /Runs cannot be stored/);
+    assert.match(notification.text, /\.lora\/runs: .+\. Make the folder writable/);
     await shot('read-only');
     await page.locator('.statusbar-item', { hasText: 'Starting' }).waitFor({ state: 'hidden' });
     assert.equal(await page.locator('.tab', { hasText: 'train on tiny' }).count(), 0);
@@ -131,7 +130,7 @@ describe('looking closer', { timeout: 600_000 }, () => {
     assert.deepEqual(runsOf(workspace), []);
   });
 
-  it('shows a run that moves though no watcher tells of it, and misses nothing while it is hidden', async () => {
+  it('follows a run without a file watcher, and catches up after it was hidden', async () => {
     writeFileSync(
       inWorkspace('moving.lora.json'),
       JSON.stringify({
@@ -151,19 +150,23 @@ describe('looking closer', { timeout: 600_000 }, () => {
     await palette(page, 'LoRA: Run Recipe');
     await until(() => stepsOf(newestRun()).length > 20, 'steps');
     const shownStep = async () =>
-      Number(/Step ([\d,]+) of/.exec(await words())?.[1].replaceAll(',', '') ?? 0);
+      Number(/Step ([\d,]+) of/.exec(await pageText())?.[1].replaceAll(',', '') ?? 0);
     const first = await until(shownStep, 'a step on the page');
     await until(async () => (await shownStep()) > first, 'a later step on the page');
     await openFile(page, 'moving.lora.json'); // hides the panel
     const hidden = stepsOf(newestRun()).length;
-    await until(() => stepsOf(newestRun()).length > hidden + 100, 'steps that nobody sees');
+    await until(
+      () => stepsOf(newestRun()).length > hidden + 100,
+      'steps while the panel is hidden',
+    );
     await page.locator('.tab', { hasText: 'train on tiny' }).click();
-    await until(async () => (await shownStep()) > hidden + 100, 'those steps on the page');
+    await until(async () => (await shownStep()) > hidden + 100, 'these steps on the page');
     await button('Stop').click();
     await until(() => newestRun().record.state === 'stopped', 'the stop');
     const last = stepsOf(newestRun()).at(-1);
     await until(
-      async () => (await shownStep()) === last.step && (await words()).includes(shown(last.loss)),
+      async () =>
+        (await shownStep()) === last.step && (await pageText()).includes(formatLoss(last.loss)),
       'the last step and its loss',
     );
   });
@@ -191,7 +194,7 @@ describe('looking closer', { timeout: 600_000 }, () => {
     );
   });
 
-  it('keeps a range that was drawn with the mouse through a reload of the window', async () => {
+  it('keeps a zoom range drawn with the mouse when the window is reloaded', async () => {
     const box = await dashboard().locator('canvas').first().boundingBox();
     await page.mouse.move(box.x + box.width / 3, box.y + 60);
     await page.mouse.down();

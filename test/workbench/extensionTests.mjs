@@ -1,4 +1,4 @@
-// Mocha inside a real extension host, as @vscode/test-electron would run it.
+// Runs Mocha in a real extension host, like @vscode/test-electron.
 import fs from 'node:fs';
 import { createRequire } from 'node:module';
 import path from 'node:path';
@@ -7,8 +7,8 @@ import { openPage } from './drive.mjs';
 import { hostLog, launchServer, tempProfile } from './server.mjs';
 
 /**
- * Runs compiled Mocha files (CommonJS or ESM) in the extension host, the extension loaded from its
- * folder. Gives { code (0 or 1), passed, failed, pending, tests: [{ title, state, ms, error }],
+ * Runs compiled Mocha files (CommonJS or ESM) in the extension host, with the extension loaded from
+ * its folder. Returns { code (0 or 1), passed, failed, pending, tests: [{ title, state, ms, error }],
  * output (Mocha's report), workbench (every log and console line), hostLog }.
  */
 export async function runExtensionTests({ dir, extensionDir, files, workspace, ...options }) {
@@ -49,7 +49,7 @@ export async function runExtensionTests({ dir, extensionDir, files, workspace, .
   }
 }
 
-/** The workbench runs the runner's file and calls VS Code's own hooks: its log, its exit code. */
+/** Runs `runner` in the workbench, whose automation hooks report the log and the exit code. */
 async function runInWorkbench(server, { extensionDir, runner, timeout }) {
   const workbench = [];
   const uri = (file) => `vscode-remote://${server.authority}${path.resolve(file)}`;
@@ -59,7 +59,7 @@ async function runInWorkbench(server, { extensionDir, runner, timeout }) {
     const code = await new Promise((resolve, reject) => {
       timer = setTimeout(() => {
         const seen = `${workbench.join('\n')}\n${hostLog(server)}`;
-        reject(new Error(`The tests still run after ${timeout} ms.\n${seen}`));
+        reject(new Error(`The tests did not finish within ${timeout} ms.\n${seen}`));
       }, timeout);
       openPage(server, {
         payload: [

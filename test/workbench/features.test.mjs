@@ -1,18 +1,26 @@
-// What a person meets beside the main path, in one window, with mouse and keyboard: trust, the
-// wizard's way back, the recipe's editor, rows, the dashboard's ways.
+// Features beside the main task, in one window, with mouse and keyboard: workspace trust, the
+// wizard's Back button, the recipe's editor, the rows of the Runs view, the dashboard's controls.
 import assert from 'node:assert/strict';
 import { spawn } from 'node:child_process';
 import { existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
 import { after, afterEach, before, describe, it } from 'node:test';
 import * as d from './drive.mjs';
-import { chooseInMenu, contentsOf, openFile, packageVsix, palette, shown, until } from './page.mjs';
+import {
+  chooseInMenu,
+  contentsOf,
+  openFile,
+  packageVsix,
+  palette,
+  formatLoss,
+  until,
+} from './page.mjs';
 import { installWorkbench, makeWorkspace, root, runsOf, runtimeFolder } from './workspace.mjs';
 
 const shots = path.join(root, 'out', 'screenshots');
 const long = { max_steps: 20000, per_device_train_batch_size: 2, eval_steps: 20, save_steps: 20 };
 
-describe('beside the main path', { timeout: 600_000 }, () => {
+describe('beside the main task', { timeout: 600_000 }, () => {
   const workspace = makeWorkspace();
   const inWorkspace = (...parts) => path.join(workspace, ...parts);
   const firstRun = () => runsOf(workspace)[0];
@@ -38,7 +46,7 @@ describe('beside the main path', { timeout: 600_000 }, () => {
   const button = (name) => dashboard().locator('vscode-button:visible', { hasText: name });
   let server, browser, page;
 
-  /** A run started from a terminal and stopped there, as `npm run lora -- train` does. */
+  /** Starts a run on the command line, and stops it there. */
   const trainInTerminal = async (file) => {
     const child = spawn(
       process.execPath,
@@ -80,19 +88,19 @@ describe('beside the main path', { timeout: 600_000 }, () => {
       if (existsSync(path.join(run.dir, 'engine.json'))) process.kill(engineOf(run).pid);
   });
 
-  // what there is to see when a test fails
+  // shows the state in which a test failed
   afterEach((test) => shot(`at-${test.name.slice(0, 14).replace(/\W+/g, '-')}`));
 
-  it('a workspace that is not trusted: runs can be viewed, the view says why no more, and nothing is started or written', async () => {
+  it('an untrusted workspace shows runs and a warning, and nothing is started or written', async () => {
     await row(0).waitFor();
     const before = contentsOf(workspace);
     await openFile(page, 'train.jsonl');
-    await page.waitForTimeout(2_000); // where it is trusted, its rows are being read by now
+    await page.waitForTimeout(2_000); // in a trusted workspace, its rows would be read by now
     assert.equal(await page.locator('.statusbar-item', { hasText: /examples/ }).count(), 0);
     await row(0).click();
     const { loss } = steps(firstRun()).at(-1);
     await until(
-      async () => (await dashboard().locator('body').innerText()).includes(shown(loss)),
+      async () => (await dashboard().locator('body').innerText()).includes(formatLoss(loss)),
       'the loss in the dashboard',
     );
     await page.locator('.pane .message', { hasText: 'not trusted' }).waitFor();
@@ -114,14 +122,14 @@ describe('beside the main path', { timeout: 600_000 }, () => {
     assert.deepEqual(contentsOf(workspace), before);
   });
 
-  it('trusting the workspace takes the warning away and lets a stopped run go on', async () => {
+  it('trusting the workspace removes the warning, and a stopped run can be resumed', async () => {
     await palette(page, 'Workspaces: Manage Workspace Trust');
     await page
       .locator('.workspace-trust-editor')
       .getByRole('button', { name: 'Trust', exact: true })
       .first()
       .click();
-    const editor = page.locator('.workspace-trust-editor'); // it lies over the others
+    const editor = page.locator('.workspace-trust-editor'); // it covers the other editors
     await until(async () => {
       await page.mouse.click(100, 600);
       return editor.waitFor({ state: 'hidden', timeout: 1000 }).then(
@@ -135,11 +143,11 @@ describe('beside the main path', { timeout: 600_000 }, () => {
     await row(0).locator('.action-label[aria-label^="Resume"]').click();
     await until(
       () => firstRun().record.state === 'running' && steps(firstRun()).length > before,
-      'going on',
+      'the resumed run',
     );
   });
 
-  it('the status bar tells of the job and opens its dashboard', async () => {
+  it('the status bar shows the run and opens its dashboard', async () => {
     await page.keyboard.press('Control+k');
     await page.keyboard.press('Control+w'); // all editors closed
     await page.locator('.tab', { hasText: 'train on tiny' }).waitFor({ state: 'hidden' });
@@ -149,13 +157,13 @@ describe('beside the main path', { timeout: 600_000 }, () => {
     await until(() => firstRun().record.state === 'stopped', 'the stop');
   });
 
-  it('a panel that is closed and opened again shows the same run, its samples and a table beside each chart', async () => {
+  it('a reopened panel shows the same run, its samples, and a table for each chart', async () => {
     await palette(page, 'View: Close All Editors');
     await page.locator('.tab').first().waitFor({ state: 'hidden' });
     await row(0).click();
     const { loss } = steps(firstRun()).at(-1);
     await until(
-      async () => (await dashboard().locator('body').innerText()).includes(shown(loss)),
+      async () => (await dashboard().locator('body').innerText()).includes(formatLoss(loss)),
       'the same loss',
     ).finally(() => shot('reopen'));
     const sample = firstRun().metrics.findLast((line) => line.kind === 'sample');
@@ -173,14 +181,14 @@ describe('beside the main path', { timeout: 600_000 }, () => {
     await until(
       async () =>
         (await dashboard().locator('vscode-data-grid:visible').first().innerText()).includes(
-          shown(loss),
+          formatLoss(loss),
         ),
       'the loss in the table',
     );
     await shot('table');
   });
 
-  it('every control of the dashboard is reached by the keyboard, shows that it is, and acts on Enter', async () => {
+  it('every control of the dashboard can be reached with the keyboard, shows its focus, and responds to Enter', async () => {
     await dashboard()
       .locator('body')
       .click({ position: { x: 2, y: 2 } });
@@ -205,7 +213,7 @@ describe('beside the main path', { timeout: 600_000 }, () => {
       await page.keyboard.press('Tab');
       const at = await focused();
       if (!at) continue;
-      assert.ok(at.marked, `no focus is seen on ${at.text}`);
+      assert.ok(at.marked, `${at.text} shows no focus`);
       reached.push(at.text);
       if (/Reveal Adapter/.test(at.text)) await shot('focus-button');
     }
@@ -222,7 +230,7 @@ describe('beside the main path', { timeout: 600_000 }, () => {
     ]) {
       assert.ok(
         reached.some((text) => text.includes(name)),
-        `${name} is not reached: ${reached.join(', ')}`,
+        `${name} was not reached: ${reached.join(', ')}`,
       );
     }
     await shot('focus');
@@ -234,7 +242,7 @@ describe('beside the main path', { timeout: 600_000 }, () => {
     await page.locator('.tab.active', { hasText: 'first.lora.json' }).waitFor();
   });
 
-  it("a row's menu copies the adapter's path, opens its files and reveals them", async () => {
+  it("a run's context menu copies the adapter's path, opens its files and reveals them", async () => {
     const choose = (label) => chooseInMenu(page, row(0), label);
     await choose('Copy Adapter Path');
     await until(
@@ -254,7 +262,7 @@ describe('beside the main path', { timeout: 600_000 }, () => {
     await d.openView(page, 'LoRA');
   });
 
-  it('the wizard goes there and back by the keyboard alone, and Escape leaves nothing behind', async () => {
+  it('the wizard goes forward and back with the keyboard only, and Escape writes nothing', async () => {
     const before = contentsOf(workspace);
     const title = (text) => page.locator('.quick-input-title', { hasText: text }).waitFor();
     const ready = () =>
@@ -267,14 +275,14 @@ describe('beside the main path', { timeout: 600_000 }, () => {
     await ready();
     await page.keyboard.press('Enter');
     await title('Dataset');
-    await page.keyboard.press('Control+Alt+Minus'); // the editor's own key for Back on Linux
+    await page.keyboard.press('Control+Alt+Minus'); // VS Code's key for Back on Linux
     await title('Base');
     await page.keyboard.press('Escape');
     await page.locator('.quick-input-widget').waitFor({ state: 'hidden' });
     assert.deepEqual(contentsOf(workspace), before);
   });
 
-  it('a misspelt key in a recipe is marked, explained, and stops the run with a way to the line', async () => {
+  it('a misspelled key in a recipe is marked and explained, and no run is started', async () => {
     writeFileSync(
       inWorkspace('wrong.lora.json'),
       '{\n  "base": "models/tiny",\n  "dataset": "data/train.jsonl",\n  "lora": { "rnak": 4 }\n}\n',
@@ -282,16 +290,16 @@ describe('beside the main path', { timeout: 600_000 }, () => {
     await openFile(page, 'wrong.lora.json');
     await page.locator('.squiggly-error').first().waitFor();
     await palette(page, 'LoRA: Run Recipe');
-    const shownThere = await d.notifications(page, /rnak/);
+    const notifications = await d.notifications(page, /rnak/);
     assert.ok(
-      shownThere.some(({ text }) => /rnak.*(r|rank)/.test(text)),
-      JSON.stringify(shownThere),
+      notifications.some(({ text }) => /rnak.*(r|rank)/.test(text)),
+      JSON.stringify(notifications),
     );
-    await shot('misspelt');
+    await shot('misspelled');
     assert.equal(runsOf(workspace).length, 1);
   });
 
-  it('an engine that is killed leaves a row that says so and can go on', async () => {
+  it('a run whose engine was killed is shown as interrupted, and can be resumed', async () => {
     writeRecipe('killed.lora.json', long, { samples: { sample_steps: 0 } });
     await openFile(page, 'killed.lora.json');
     await palette(page, 'LoRA: Run Recipe');
@@ -302,13 +310,13 @@ describe('beside the main path', { timeout: 600_000 }, () => {
         (await d.treeItems(page, 'Runs')).find(({ description }) =>
           /interrupted/.test(description),
         ),
-      'the row to say so',
+      'the interrupted run',
     );
     assert.match(interrupted.description, /interrupted · r 2 · (validation|loss) \d/);
     const last = steps(newestRun()).at(-1).step;
-    const [told] = await d.notifications(page, /ended unexpectedly/);
-    assert.match(told.text, new RegExp(`at step ${last}\\.`));
-    assert.deepEqual(told.buttons, ['Resume Run', 'Show Log']);
+    const [notification] = await d.notifications(page, /ended unexpectedly/);
+    assert.match(notification.text, new RegExp(`at step ${last}\\.`));
+    assert.deepEqual(notification.buttons, ['Resume Run', 'Show Log']);
     await button('Resume Run').waitFor();
     await shot('interrupted');
     await row(0).hover();
@@ -317,7 +325,7 @@ describe('beside the main path', { timeout: 600_000 }, () => {
       () =>
         newestRun().record.state === 'running' &&
         newestRun().metrics.some((line) => line.kind === 'resume'),
-      'going on',
+      'the resumed run',
     );
   });
 });

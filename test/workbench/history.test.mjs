@@ -1,5 +1,5 @@
-// The run history in a real workbench: names, tags, filter, groups, what is in a run, the card,
-// repeating, comparing and deleting several.
+// The run history in a real workbench: names, tags, filter, groups, the parts of a run, its card,
+// and repeating, comparing and deleting runs.
 import assert from 'node:assert/strict';
 import { spawnSync } from 'node:child_process';
 import { cpSync, existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
@@ -66,7 +66,7 @@ describe('the run history', { timeout: 300_000 }, () => {
     ),
   );
 
-  it('gives runs names, tags and notes that are kept beside them', async () => {
+  it('stores names, tags and notes in the folder of the run', async () => {
     const pane = page
       .locator('.pane', { has: page.locator('.pane-header[aria-label^="Runs"]') })
       .locator('.monaco-list-row');
@@ -95,7 +95,7 @@ describe('the run history', { timeout: 300_000 }, () => {
     await page.locator('.monaco-list-row', { hasText: '#good' }).waitFor();
   });
 
-  it('filters as one types, and groups', async () => {
+  it('filters runs while the user types, and groups them', async () => {
     await d.runCommand(page, 'LoRA: Filter Runs');
     await page.locator('.quick-input-title', { hasText: 'Filter Runs' }).waitFor();
     await page.keyboard.type('#small');
@@ -115,7 +115,7 @@ describe('the run history', { timeout: 300_000 }, () => {
     await until(async () => (await labels()).length === 2, 'no groups');
   });
 
-  it('shows a card with the curve and what changed, and what is in a run', async () => {
+  it('shows a card with the loss curve and the recipe changes, and the parts of a run', async () => {
     await row('newer').hover();
     const card = page.locator('.monaco-hover:visible, .workbench-hover:visible', {
       hasText: 'lora.r: 2 → 4',
@@ -145,7 +145,7 @@ describe('the run history', { timeout: 300_000 }, () => {
     await row('newer').locator('.monaco-tl-twistie').click();
   });
 
-  it('compares two that are marked', async () => {
+  it('compares two selected runs', async () => {
     await row('older').click();
     await row('newer').click({ modifiers: ['ControlOrMeta'] });
     await menu('newer', 'Compare Adapters');
@@ -157,7 +157,7 @@ describe('the run history', { timeout: 300_000 }, () => {
     await page.locator('.tab.active', { hasText: '2 runs' }).waitFor();
   });
 
-  it('compares a checkpoint with the adapter that was selected', async () => {
+  it('compares a checkpoint with the selected adapter', async () => {
     await menu('older', 'Select Adapter for Compare');
     await row('newer').locator('.monaco-tl-twistie').click();
     await row('Checkpoint at step 4').waitFor();
@@ -169,7 +169,7 @@ describe('the run history', { timeout: 300_000 }, () => {
     await row('newer').locator('.monaco-tl-twistie').click();
   });
 
-  it('offers what can be done with an adapter on its folder in the explorer', async () => {
+  it('offers adapter commands for an adapter folder in the Explorer', async () => {
     cpSync(path.join(root, 'test/fixtures/llama/lora-qv/adapter'), path.join(workspace, 'mine'), {
       recursive: true,
     });
@@ -190,7 +190,7 @@ describe('the run history', { timeout: 300_000 }, () => {
     await d.openView(page, 'LoRA');
   });
 
-  it('runs again what has not changed, and what has as it was', async () => {
+  it('runs a recipe again, or the recorded one if the file has changed', async () => {
     await menu('older', 'Run Again');
     await until(
       () => runsOf(workspace).length === 3 && runsOf(workspace)[2].record?.state === 'completed',
@@ -212,7 +212,7 @@ describe('the run history', { timeout: 300_000 }, () => {
     assert.equal(readFileSync(path.join(workspace, 'second.lora.json'), 'utf8'), recipe(1, 5));
   });
 
-  it('deletes those that are marked, and says how large they are', async () => {
+  it('deletes the selected runs, after showing their size', async () => {
     await row('older').click();
     await row('newer').click({ modifiers: ['ControlOrMeta'] });
     await menu('newer', 'Delete Run');
@@ -226,6 +226,6 @@ describe('the run history', { timeout: 300_000 }, () => {
         () => undefined,
       );
     await until(() => runsOf(workspace).length === 2, 'two runs left on disk');
-    await until(async () => !(await labels()).includes('older'), 'their rows to go');
+    await until(async () => !(await labels()).includes('older'), 'their rows to disappear');
   });
 });

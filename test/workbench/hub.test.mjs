@@ -1,5 +1,5 @@
-// A base from the hub, in a real workbench: from the palette to the files on disk, with a token
-// where one is needed.
+// Downloading a base model in a real workbench: from the command palette to the files on disk, with
+// a token if one is needed.
 import assert from 'node:assert/strict';
 import { mkdirSync, readdirSync, readFileSync, rmSync } from 'node:fs';
 import path from 'node:path';
@@ -11,7 +11,7 @@ import { installWorkbench, makeWorkspace, root, runtimeFolder } from './workspac
 
 const shots = path.join(root, 'out', 'screenshots');
 
-describe('a base from the hub', { timeout: 300_000 }, () => {
+describe('a base model from the Hub', { timeout: 300_000 }, () => {
   const workspace = makeWorkspace();
   const tiny = path.join(workspace, 'models/tiny');
   const files = Object.fromEntries(
@@ -49,7 +49,7 @@ describe('a base from the hub', { timeout: 300_000 }, () => {
     ),
   );
 
-  it('asks for the name, the folder and the token that it needs, and the model is there', async () => {
+  it('asks for name, folder and token, and downloads the model', async () => {
     await d.runCommand(page, 'LoRA: Download Base Model');
     await title('Download Base Model').waitFor();
     await page.keyboard.type('owner/tiny');
@@ -76,7 +76,7 @@ describe('a base from the hub', { timeout: 300_000 }, () => {
       assert.ok(readFileSync(path.join(tiny, name)).equals(bytes), name);
   });
 
-  it('tells of a model that is not there, and leaves nothing', async () => {
+  it('reports a model that does not exist, and writes nothing', async () => {
     await d.runCommand(page, 'LoRA: Download Base Model');
     await title('Download Base Model').waitFor();
     await page.keyboard.type('owner/nothing');
@@ -86,8 +86,8 @@ describe('a base from the hub', { timeout: 300_000 }, () => {
     await page.keyboard.press('Enter');
     await title('Folder').waitFor();
     await page.keyboard.press('Enter');
-    const [told] = await d.notifications(page, /The hub has no model/);
-    assert.match(told.text, /The hub has no model owner\/nothing/);
+    const [notification] = await d.notifications(page, /The Hub has no model/);
+    assert.match(notification.text, /The Hub has no model owner\/nothing/);
     assert.deepEqual(readdirSync(path.join(workspace, 'models')), ['tiny']);
   });
 });

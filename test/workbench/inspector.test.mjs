@@ -1,11 +1,10 @@
-// Files of tensors in a real workbench: they open as what they hold, in a workspace that is not
-// trusted too.
+// The tensor inspector in a real workbench, in an untrusted workspace.
 import assert from 'node:assert/strict';
 import { cpSync, mkdirSync, truncateSync } from 'node:fs';
 import path from 'node:path';
 import { after, before, describe, it } from 'node:test';
 import * as d from './drive.mjs';
-import { inEveryTheme, openFile, packageVsix } from './page.mjs';
+import { checkThemes, openFile, packageVsix } from './page.mjs';
 import { installWorkbench, makeWorkspace, root } from './workspace.mjs';
 
 const shots = path.join(root, 'out', 'screenshots');
@@ -39,7 +38,7 @@ describe('the tensor inspector', { timeout: 200_000 }, () => {
     await server?.stop();
   });
 
-  it('opens safetensors and gguf files, and reads values when they are asked for', async () => {
+  it('opens .safetensors and .gguf files, and reads values on demand', async () => {
     for (const [file, tensor] of [
       ['model.safetensors', 'model.norm.weight'],
       ['adapter.gguf', 'blk.1.attn_q.weight.lora_a'],
@@ -51,11 +50,11 @@ describe('the tensor inspector', { timeout: 200_000 }, () => {
       await frame.locator('button.link', { hasText: tensor }).click();
       await frame.locator('.histogram').waitFor();
       assert.match(await frame.locator('.values').innerText(), /Norm \(Frobenius\)\s+[\d.]+/);
-      await inEveryTheme(server, page, `inspector-${path.extname(file).slice(1)}`, frame);
+      await checkThemes(server, page, `inspector-${path.extname(file).slice(1)}`, frame);
     }
   });
 
-  it('says what is wrong with a file that was cut off', async () => {
+  it('reports that a truncated file is damaged', async () => {
     await openFile(page, 'cut.safetensors');
     await d
       .webview(page)

@@ -1,5 +1,5 @@
-// Installs the workbench of the tests: code-server (VS Code's own workbench and extension host) and
-// the Node that it needs, from the npm registry, into a folder of the user's cache.
+// Installs the workbench for the tests: code-server (VS Code's workbench and extension host) and the
+// Node that it needs, from the npm registry, into a folder of the user's cache.
 // `node test/workbench/install.mjs` prints the folder.
 import { execFileSync } from 'node:child_process';
 import { existsSync, mkdirSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
@@ -8,10 +8,10 @@ import path from 'node:path';
 
 const CODE_SERVER = 'code-server@4.139.1';
 const NODE = `node-${process.platform}-${process.arch}`;
-/** Changes with what is installed: a folder without it is filled anew. */
+/** Names what is installed; a folder without this file is installed again. */
 const STAMP = `ready-${CODE_SERVER}-native-1`;
 
-/** Where the workbench is, or will be, installed. */
+/** The folder in which the workbench is installed. */
 export const workbenchHome = () =>
   process.env.LORA_WORKBENCH_HOME ?? path.join(homedir(), '.cache', 'lora-workbench', 'workbench');
 
@@ -19,7 +19,7 @@ export const workbenchHome = () =>
 export const workbenchNode = (home) => path.join(home, 'node_modules', NODE, 'bin', 'node');
 
 /**
- * Installs the workbench unless it is there; gives its folder. Needs npm and a C++ compiler.
+ * Installs the workbench if needed, and returns its folder. Needs npm and a C++ compiler.
  * @throws {Error} when a step fails; its output is on standard error.
  */
 export function installWorkbench(log = console.error) {
@@ -43,8 +43,8 @@ export function installWorkbench(log = console.error) {
 }
 
 /**
- * Without scripts: those of kerberos, sqlite3 and others want system libraries, and the server runs
- * without these modules. node-pty and @parcel/watcher come compiled.
+ * Runs no install scripts: those of kerberos, sqlite3 and others need system libraries, and the
+ * server works without these modules. node-pty and @parcel/watcher are published compiled.
  */
 function npmInstall(folder, ...packages) {
   execFileSync(
@@ -61,13 +61,13 @@ function npmInstall(folder, ...packages) {
     {
       cwd: folder,
       stdio: ['ignore', 2, 2],
-      // npm hands down where it was called: without this it would install into that package
+      // npm sets these to the package it was called in, and would install there
       env: { ...process.env, npm_config_prefix: undefined, npm_config_local_prefix: undefined },
     },
   );
 }
 
-/** The two modules that the server does need: its log files, and the end of orphaned processes. */
+/** The two modules that the server needs: to write logs, and to end orphaned processes. */
 function compileNativeModules(home, modules) {
   const spdlog = path.join(modules, 'spdlog');
   compile(home, spdlog, 'spdlog', [
@@ -80,7 +80,7 @@ function compileNativeModules(home, modules) {
   compile(home, path.join(modules, 'native-watchdog'), 'watchdog', []);
 }
 
-/** What node-gyp would do for a module, without make and without a download of Node's headers. */
+/** Compiles a module like node-gyp, but without make or a download of Node's headers. */
 function compile(home, folder, name, flags) {
   const onMac = process.platform === 'darwin';
   const sources = readdirSync(path.join(folder, 'src')).filter((file) => file.endsWith('.cc'));

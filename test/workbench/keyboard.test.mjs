@@ -1,4 +1,4 @@
-// Train, compare, try and merge without a mouse, in a real workbench.
+// Training, comparing, trying and merging without a mouse, in a real workbench.
 import assert from 'node:assert/strict';
 import { existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
@@ -9,16 +9,16 @@ import { installWorkbench, makeWorkspace, root, runsOf, runtimeFolder } from './
 
 const shots = path.join(root, 'out', 'screenshots');
 
-describe('by the keyboard alone', { timeout: 300_000 }, () => {
+describe('with the keyboard only', { timeout: 300_000 }, () => {
   const workspace = makeWorkspace();
   let server, browser, page;
   const press = async (...keys) => {
     for (const key of keys) await page.keyboard.press(key);
   };
   const title = (text) => page.locator('.quick-input-title', { hasText: text }).waitFor();
-  /** The first run's adapter in the list that asks this. */
-  const takeFirst = async (question) => {
-    await page.locator(`.quick-input-widget input[placeholder*="${question}"]`).waitFor();
+  /** Accepts the first run's adapter in the quick pick with this placeholder. */
+  const acceptFirst = async (placeholder) => {
+    await page.locator(`.quick-input-widget input[placeholder*="${placeholder}"]`).waitFor();
     await page
       .locator('.quick-input-list .monaco-list-row.focused', { hasText: 'train on tiny' })
       .waitFor();
@@ -51,7 +51,7 @@ describe('by the keyboard alone', { timeout: 300_000 }, () => {
     ({ browser, page } = await d.openPage(server));
     page.setDefaultTimeout(30_000);
     page.mouse.click = page.mouse.down = () => {
-      throw new Error('by the keyboard alone');
+      throw new Error('The mouse must not be used.');
     };
   });
   after(async () => {
@@ -78,10 +78,10 @@ describe('by the keyboard alone', { timeout: 300_000 }, () => {
     await page.locator('.tab.active', { hasText: 'train on tiny' }).waitFor();
   });
 
-  it('compares the two, and walks over the map of layers', async () => {
+  it('compares the two adapters, and moves through the map of layers', async () => {
     await palette(page, 'LoRA: Compare Adapters');
-    await takeFirst('Select an adapter to compare');
-    await takeFirst('compare train on tiny');
+    await acceptFirst('Select an adapter to compare');
+    await acceptFirst('compare train on tiny');
     await page.locator('.tab.active', { hasText: /cosine/ }).waitFor();
     const map = page
       .locator('iframe.webview.ready:visible')
@@ -89,7 +89,7 @@ describe('by the keyboard alone', { timeout: 300_000 }, () => {
       .contentFrame()
       .frameLocator('#active-frame');
     await map.locator('.map td').first().waitFor();
-    await press('Control+2'); // the group beside
+    await press('Control+2'); // the second editor group
     const selected = () => map.locator('.map td[aria-selected="true"]').getAttribute('aria-label');
     const first = await selected();
     for (let i = 0; i < 30 && !(await map.locator('.map td:focus').count()); i++)
@@ -100,7 +100,7 @@ describe('by the keyboard alone', { timeout: 300_000 }, () => {
 
   it('merges one into a model', async () => {
     await palette(page, 'LoRA: Merge Adapter into Model');
-    await takeFirst('Select an adapter to merge');
+    await acceptFirst('Select an adapter to merge');
     await title('Output');
     await press('Enter');
     await until(() => existsSync(path.join(workspace, 'merged', 'merge.json')), 'the merged model');
@@ -110,9 +110,9 @@ describe('by the keyboard alone', { timeout: 300_000 }, () => {
     );
   });
 
-  it('tries one beside its base', async () => {
+  it('tries one beside its base model', async () => {
     await palette(page, 'LoRA: Try Adapter');
-    await takeFirst('Select an adapter to try');
+    await acceptFirst('Select an adapter to try');
     await page.locator('.tab.active', { hasText: 'Try on tiny' }).waitFor();
     const body = d.webview(page);
     await body.getByText('Ready, on').waitFor();
@@ -129,8 +129,8 @@ describe('by the keyboard alone', { timeout: 300_000 }, () => {
     );
   });
 
-  it('renames a run by F2 in its view and deletes it by Delete, after asking', async () => {
-    const markFirst = async () => {
+  it('renames a run with F2, and asks before deleting it with Delete', async () => {
+    const selectFirst = async () => {
       await until(async () => {
         await press('Control+0');
         return page.locator('.monaco-list[aria-label="Runs"]:focus').count();
@@ -139,7 +139,7 @@ describe('by the keyboard alone', { timeout: 300_000 }, () => {
       await page.locator('.monaco-list[aria-label="Runs"] .monaco-list-row.selected').waitFor();
     };
     await palette(page, 'LoRA: Focus on Runs View');
-    await markFirst();
+    await selectFirst();
     await press('F2');
     await title('Rename Run');
     await press('Control+A');

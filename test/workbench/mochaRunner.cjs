@@ -1,4 +1,4 @@
-// Runs in the extension host: Mocha over the files, its results into a file.
+// Runs in the extension host: runs files with Mocha, and writes the results to a file.
 const fs = require('node:fs');
 const { format } = require('node:util');
 const { takeCoverage } = require('node:v8');
@@ -7,7 +7,7 @@ exports.run = async ({ mocha: module, files, report, ui, testTimeout }) => {
   const Mocha = require(module);
   const lines = [];
   const tests = [];
-  // VS Code makes console.log read-only: the reporters' own is replaced instead.
+  // VS Code makes console.log read-only, so the reporters' log function is replaced.
   Mocha.reporters.Base.consoleLog = (...args) => {
     lines.push(format(...args));
     console.log(format(...args));
@@ -33,6 +33,6 @@ exports.run = async ({ mocha: module, files, report, ui, testTimeout }) => {
     throw error;
   } finally {
     fs.writeFileSync(report, JSON.stringify({ tests, output: lines.join('\n') }));
-    takeCoverage(); // where NODE_V8_COVERAGE is set
+    takeCoverage(); // if NODE_V8_COVERAGE is set
   }
 };

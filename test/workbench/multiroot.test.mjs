@@ -1,18 +1,18 @@
-// A workspace of two folders: runs, recipes and models of both, each at its place.
+// A workspace with two folders, each with its own runs, recipes and models.
 import { cpSync, mkdtempSync, readFileSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { after, afterEach, before, describe, it } from 'node:test';
 import assert from 'node:assert/strict';
 import * as d from './drive.mjs';
-import { openFile, openWorkbench, palette, until } from './page.mjs';
+import { openFile, openWorkworkbench, palette, until } from './page.mjs';
 import { makeWorkspace, root, runsOf } from './workspace.mjs';
 
 const shots = path.join(root, 'out', 'screenshots');
 
-describe('a workspace of two folders', { timeout: 300_000 }, () => {
+describe('a workspace with two folders', { timeout: 300_000 }, () => {
   const folders = [makeWorkspace(), makeWorkspace()];
-  let bench, page;
+  let workbench, page;
   const rows = async () => (await d.treeItems(page, 'Runs')).map(({ label }) => label);
 
   before(async () => {
@@ -36,10 +36,10 @@ describe('a workspace of two folders', { timeout: 300_000 }, () => {
       workspace,
       JSON.stringify({ folders: folders.map((folder) => ({ path: folder })) }),
     );
-    bench = await openWorkbench(workspace);
-    ({ page } = bench);
+    workbench = await openWorkworkbench(workspace);
+    ({ page } = workbench);
   });
-  after(() => bench?.close());
+  after(() => workbench?.close());
   afterEach(() => d.screenshot(page, path.join(shots, 'at-multiroot.png')));
 
   it("trains each folder's recipe on its own data, and keeps the run in that folder", async () => {
@@ -59,14 +59,14 @@ describe('a workspace of two folders', { timeout: 300_000 }, () => {
     );
   });
 
-  it('lists the runs of both, newest first', async () => {
+  it('lists the runs of both folders, newest first', async () => {
     await until(async () => (await rows()).length === 2, 'two rows');
     const descriptions = (await d.treeItems(page, 'Runs')).map(({ description }) => description);
     assert.match(descriptions[0], /r 3\b|r = 3\b/);
     assert.match(descriptions[1], /r 2\b|r = 2\b/);
   });
 
-  it('shows a run that another program makes in the second folder', async () => {
+  it('shows a run that another program creates in the second folder', async () => {
     const [, second] = folders;
     const [{ dir }] = runsOf(second);
     const copy = path.join(second, '.lora', 'runs', '20300101-000000-abcd');

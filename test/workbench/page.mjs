@@ -1,4 +1,4 @@
-// Helpers of the workbench's tests: waiting, menus and commands, and the packaged extension.
+// Helpers for the workbench tests: waiting, menus and commands, and the packaged extension.
 import assert from 'node:assert/strict';
 import { spawnSync } from 'node:child_process';
 import { readdirSync, readFileSync, rmSync, statSync } from 'node:fs';
@@ -8,8 +8,8 @@ import * as d from './drive.mjs';
 import { installWorkbench, root, runtimeFolder } from './workspace.mjs';
 
 /**
- * Polls until `look` gives a truthy value, which it returns.
- * @throws {Error} that names `what` after so many seconds.
+ * Polls until `look` returns a truthy value, and returns it.
+ * @throws {Error} naming `what` after `seconds`.
  */
 export async function until(look, what, seconds = 90) {
   for (const end = Date.now() + seconds * 1000; Date.now() < end;) {
@@ -20,7 +20,7 @@ export async function until(look, what, seconds = 90) {
   throw new Error(`waited ${seconds} s for ${what}`);
 }
 
-/** Builds the extension's package. Gives its path. */
+/** Builds the extension's package, and returns its path. */
 export function packageVsix() {
   for (const name of readdirSync(root).filter((file) => file.endsWith('.vsix')))
     rmSync(path.join(root, name));
@@ -37,7 +37,7 @@ export function packageVsix() {
 }
 
 /** A loss as the dashboard formats it. */
-export const shown = (loss) =>
+export const formatLoss = (loss) =>
   new Intl.NumberFormat(
     'en',
     Math.abs(loss) < 1
@@ -45,23 +45,24 @@ export const shown = (loss) =>
       : { maximumFractionDigits: Math.abs(loss) < 10 ? 4 : 3 },
   ).format(loss);
 
-const within = (done) =>
-  done.then(
+/** Whether a wait succeeds. */
+const succeeds = (wait) =>
+  wait.then(
     () => true,
     () => false,
   );
 
 /**
- * Types into the quick pick that a key opens, and accepts the match. Opens it again when the entry
- * is missing because it was opened too soon.
+ * Opens a quick pick with a key, types into it and accepts the match. Tries again if the match is
+ * missing because the quick pick was opened too early.
  */
-async function take(page, key, text) {
+async function acceptMatch(page, key, text) {
   await until(async () => {
     await page.keyboard.press(key);
     await page.locator('.quick-input-widget input[type=text]').waitFor();
     await page.keyboard.type(text);
     if (
-      await within(
+      await succeeds(
         page
           .locator('.quick-input-list .monaco-list-row.focused', { hasText: text })
           .waitFor({ timeout: 8_000 }),
@@ -74,21 +75,21 @@ async function take(page, key, text) {
   await page.keyboard.press('Enter');
 }
 
-/** Runs a command from the palette, with the keyboard alone. */
-export const palette = (page, title) => take(page, 'F1', title);
+/** Runs a command from the palette, with the keyboard only. */
+export const palette = (page, title) => acceptMatch(page, 'F1', title);
 
-/** Opens a file of the workspace by its name, with the keyboard alone. */
+/** Opens a file of the workspace by its name, with the keyboard only. */
 export async function openFile(page, name) {
-  await take(page, 'Control+p', name);
+  await acceptMatch(page, 'Control+p', name);
   await page.locator('.tab.active', { hasText: path.basename(name) }).waitFor();
   if (/\.jsonl?$/.test(name))
-    // until then commands may not know it
+    // commands may not know the file before
     await page.locator('.editor-instance .monaco-editor.focused').waitFor();
 }
 
 /**
- * Chooses an entry of a row's context menu. The menu ignores clicks in the first 100 ms. Opened too
- * soon after the start, it lacks the entry or does not run it: then it is opened again.
+ * Chooses an entry of a row's context menu, which ignores clicks in its first 100 ms. Soon after the
+ * start the entry may be missing or do nothing: then the menu is opened again.
  */
 export async function chooseInMenu(page, row, label) {
   const entry = page
@@ -96,20 +97,20 @@ export async function chooseInMenu(page, row, label) {
     .first();
   await until(async () => {
     await row.click({ button: 'right' });
-    const open = await within(entry.hover({ timeout: 2_000 }));
+    const open = await succeeds(entry.hover({ timeout: 2_000 }));
     await page.waitForTimeout(200);
     if (
       open &&
-      (await within(entry.click({ timeout: 2_000 }))) &&
-      (await within(entry.waitFor({ state: 'hidden', timeout: 3_000 })))
+      (await succeeds(entry.click({ timeout: 2_000 }))) &&
+      (await succeeds(entry.waitFor({ state: 'hidden', timeout: 3_000 })))
     )
       return true;
     await page.keyboard.press('Escape');
     return false;
-  }, `the menu to take ${label}`);
+  }, `the menu entry ${label}`);
 }
 
-/** A JSON file's value; undefined while it is missing or half written. */
+/** Parses a JSON file; undefined while it is missing or incomplete. */
 export function readJson(file) {
   try {
     return JSON.parse(readFileSync(file, 'utf8'));
@@ -132,7 +133,7 @@ export function contentsOf(folder) {
  * Takes a screenshot of the window in each theme, and asserts that axe finds no serious violation
  * on the page `frame`.
  */
-export async function inEveryTheme(server, page, name, frame = d.webview(page)) {
+export async function checkThemes(server, page, name, frame = d.webview(page)) {
   const axe = readFileSync(
     createRequire(path.join(root, 'package.json')).resolve('axe-core/axe.min.js'),
     'utf8',
@@ -142,7 +143,7 @@ export async function inEveryTheme(server, page, name, frame = d.webview(page)) 
     await d.screenshot(page, path.join(root, 'out', 'screenshots', `${name}-${theme}.png`));
     const body = await frame.locator('body').elementHandle();
     const own = await body.ownerFrame();
-    await own.evaluate(axe); // through the debugger: the page's own policy allows no such script
+    await own.evaluate(axe); // through the debugger, as the page's policy blocks scripts
     const serious = await own.evaluate(async () => {
       const { violations } = await globalThis.axe.run(document);
       return violations
@@ -154,8 +155,8 @@ export async function inEveryTheme(server, page, name, frame = d.webview(page)) 
 }
 
 /**
- * Opens a workbench on a workspace, with the extension installed, its runtime set and its view
- * open. `close` ends server and browser.
+ * Opens a workspace in the workbench, with the extension and its runtime, and shows the LoRA view.
+ * `close` stops server and browser.
  */
 export async function openWorkbench(workspace) {
   const server = await d.launchServer({

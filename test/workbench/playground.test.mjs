@@ -1,11 +1,11 @@
-// Adapters that answer beside their base, in a real workbench.
+// The playground in a real workbench: adapters answer beside their base model.
 import assert from 'node:assert/strict';
 import { spawnSync } from 'node:child_process';
 import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
 import { after, afterEach, before, describe, it } from 'node:test';
 import * as d from './drive.mjs';
-import { chooseInMenu, inEveryTheme, openWorkbench, until } from './page.mjs';
+import { chooseInMenu, checkThemes, openWorkbench, until } from './page.mjs';
 import { makeWorkspace, root, runsOf } from './workspace.mjs';
 
 const shots = path.join(root, 'out', 'screenshots');
@@ -14,13 +14,13 @@ const cli = (...args) =>
 
 describe('the playground', { timeout: 300_000 }, () => {
   const workspace = makeWorkspace();
-  let bench, page;
+  let workbench, page;
   const runs = () =>
     page
       .locator('.pane', { has: page.locator('.pane-header[aria-label^="Runs"]') })
       .locator('.monaco-list-row');
   const body = () => d.webview(page);
-  /** The answers once all are there. */
+  /** Waits until this many answers are complete, and returns them. */
   const answers = (count) =>
     until(async () => {
       const facts = await body().locator('article .caption').allInnerTexts();
@@ -28,7 +28,7 @@ describe('the playground', { timeout: 300_000 }, () => {
         ? body().locator('article .text').allInnerTexts()
         : undefined;
     }, `${count} answers`);
-  const alone = (...adapters) => {
+  const answerOfCli = (...adapters) => {
     const { stdout } = cli(
       'generate',
       '--base',
@@ -65,11 +65,11 @@ describe('the playground', { timeout: 300_000 }, () => {
       const { status, stderr } = cli('train', path.join(workspace, name));
       assert.equal(status, 0, stderr);
     }
-    bench = await openWorkbench(workspace);
-    ({ page } = bench);
+    workbench = await openWorkbench(workspace);
+    ({ page } = workbench);
     await until(async () => (await runs().count()) === 2, 'two runs');
   });
-  after(() => bench?.close());
+  after(() => workbench?.close());
   afterEach((test) =>
     d.screenshot(
       page,
@@ -77,7 +77,7 @@ describe('the playground', { timeout: 300_000 }, () => {
     ),
   );
 
-  it('answers with base and adapter side by side, as the command line does, and keeps the prompt', async () => {
+  it('gives the same answers of base and adapter as the command line, and saves the prompt', async () => {
     await chooseInMenu(page, runs().nth(1), 'Try Adapter');
     await page.locator('.tab.active', { hasText: 'Try on tiny' }).waitFor();
     await body().getByText('Ready, on').waitFor();
@@ -88,14 +88,14 @@ describe('the playground', { timeout: 300_000 }, () => {
     const [{ dir: first }] = runsOf(workspace);
     assert.deepEqual(
       [base.trim(), adapted.trim()].map((text) => text.replace(/^\(nothing\)$/, '')),
-      [alone(), alone(path.join(first, 'adapter'))],
+      [answerOfCli(), answerOfCli(path.join(first, 'adapter'))],
     );
     assert.deepEqual(JSON.parse(readFileSync(path.join(workspace, '.lora/prompts.json'), 'utf8')), [
       'name a color',
     ]);
   });
 
-  it('takes one more adapter in, and answers anew at another scale', async () => {
+  it('adds another adapter, and answers again when the scale changes', async () => {
     await chooseInMenu(page, runs().nth(0), 'Try Adapter');
     await until(async () => (await body().locator('article').count()) === 3, 'three columns');
     await body().getByText('Ready, on').waitFor();
@@ -110,10 +110,11 @@ describe('the playground', { timeout: 300_000 }, () => {
     await d.screenshot(page, path.join(shots, 'playground.png'));
   });
 
-  it('is pleasant in four themes', () => inEveryTheme(bench.server, page, 'playground', body()));
+  it('is accessible in four themes', () =>
+    checkThemes(workbench.server, page, 'playground', body()));
 
-  it('comes back with the window, prompt and scales as they were', async () => {
-    await page.waitForTimeout(8_000); // VS Code keeps panels' state every 5 s
+  it('restores prompt and scales when the window is reloaded', async () => {
+    await page.waitForTimeout(8_000); // VS Code saves the panels' state every 5 s
     await page.reload();
     await body().getByText('Ready, on').waitFor();
     assert.equal(await body().locator('#prompt').inputValue(), 'name a color');
@@ -122,7 +123,7 @@ describe('the playground', { timeout: 300_000 }, () => {
     await page.keyboard.press('Escape');
   });
 
-  it('leaves no process behind when it is closed', async () => {
+  it('ends its process when it is closed', async () => {
     const serving = () =>
       spawnSync('pgrep', ['-f', `serve --base ${path.join(workspace, 'models/tiny')}`], {
         encoding: 'utf8',
@@ -132,9 +133,9 @@ describe('the playground', { timeout: 300_000 }, () => {
     await until(() => serving() === '', 'the process to end', 20);
   });
 
-  it('has a model that was trained whole answer without an adapter', async () => {
+  it('answers with a fully fine-tuned model, without an adapter', async () => {
     writeFileSync(
-      path.join(workspace, 'whole.lora.json'),
+      path.join(workspace, 'full.lora.json'),
       JSON.stringify({
         base: 'models/tiny',
         dataset: 'data/train.jsonl',
@@ -142,7 +143,7 @@ describe('the playground', { timeout: 300_000 }, () => {
         samples: { sample_steps: 0 },
       }),
     );
-    const { status, stderr } = cli('train', path.join(workspace, 'whole.lora.json'));
+    const { status, stderr } = cli('train', path.join(workspace, 'full.lora.json'));
     assert.equal(status, 0, stderr);
     const row = runs().filter({ hasText: 'full fine-tuning' });
     await row.waitFor();

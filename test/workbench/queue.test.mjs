@@ -1,16 +1,15 @@
-// Runs that wait for their turn, a sweep of ranks, and runs laid over one another, in a real
-// workbench.
+// Queued runs, a sweep of ranks, and overlaid runs, in a real workbench.
 import assert from 'node:assert/strict';
 import { mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
 import { after, afterEach, before, describe, it } from 'node:test';
 import * as d from './drive.mjs';
-import { chooseInMenu, inEveryTheme, openFile, openWorkbench, until } from './page.mjs';
+import { chooseInMenu, checkThemes, openFile, openWorkbench, until } from './page.mjs';
 import { makeWorkspace, root, runsOf } from './workspace.mjs';
 
 const shots = path.join(root, 'out', 'screenshots');
 
-describe('runs that wait for their turn', { timeout: 300_000 }, () => {
+describe('queued runs', { timeout: 300_000 }, () => {
   const workspace = makeWorkspace();
   const recipe = (steps) =>
     JSON.stringify(
@@ -24,10 +23,10 @@ describe('runs that wait for their turn', { timeout: 300_000 }, () => {
       null,
       2,
     );
-  let bench, page;
+  let workbench, page;
   const row = (label) => d.treeRow(page, 'Runs', label);
   const labels = async () => (await d.treeItems(page, 'Runs')).map((item) => item.label);
-  const words = () => d.webview(page).locator('body');
+  const body = () => d.webview(page).locator('body');
 
   before(async () => {
     mkdirSync(shots, { recursive: true });
@@ -37,10 +36,10 @@ describe('runs that wait for their turn', { timeout: 300_000 }, () => {
       ['two.lora.json', 4],
     ])
       writeFileSync(path.join(workspace, name), recipe(steps));
-    bench = await openWorkbench(workspace);
-    ({ page } = bench);
+    workbench = await openWorkbench(workspace);
+    ({ page } = workbench);
   });
-  after(() => bench?.close());
+  after(() => workbench?.close());
   afterEach((test) =>
     d.screenshot(
       page,
@@ -48,7 +47,7 @@ describe('runs that wait for their turn', { timeout: 300_000 }, () => {
     ),
   );
 
-  it('starts the first at once, keeps the others, moves them and takes one out', async () => {
+  it('starts the first recipe at once, queues the others, reorders them and removes one', async () => {
     for (const name of ['long', 'one', 'two']) {
       await openFile(page, `${name}.lora.json`);
       await d.runCommand(page, 'LoRA: Queue Recipe');
@@ -64,7 +63,7 @@ describe('runs that wait for their turn', { timeout: 300_000 }, () => {
       'the new order',
     );
     await chooseInMenu(page, row('one.lora.json'), 'Remove from Queue');
-    await until(async () => !(await labels()).includes('one.lora.json'), 'one less');
+    await until(async () => !(await labels()).includes('one.lora.json'), 'its removal');
     await chooseInMenu(page, row('train on tiny'), 'Stop Run');
     await until(
       () => runsOf(workspace).length === 2 && runsOf(workspace)[1].record?.state === 'completed',
@@ -73,7 +72,7 @@ describe('runs that wait for their turn', { timeout: 300_000 }, () => {
     assert.equal(path.basename(runsOf(workspace)[1].record.recipe_path), 'two.lora.json');
   });
 
-  it('sweeps ranks one after another and says how low the rank can go', async () => {
+  it('trains the ranks of a sweep one after another, and reports how low the rank can go', async () => {
     await openFile(page, 'one.lora.json');
     await d.runCommand(page, 'LoRA: Sweep Ranks');
     await page.locator('.quick-input-title', { hasText: 'Sweep Ranks' }).waitFor();
@@ -94,10 +93,10 @@ describe('runs that wait for their turn', { timeout: 300_000 }, () => {
       ],
     );
     await until(
-      async () => /r = \d is enough|Higher ranks still help/.test(await words().innerText()),
-      'the words',
+      async () => /r = \d is enough|Higher ranks still help/.test(await body().innerText()),
+      'the conclusion',
     );
-    const text = await words().innerText();
+    const text = await body().innerText();
     for (const { record } of swept)
       assert.ok(
         text.includes(record.trainable_parameters.toLocaleString('en')),
@@ -113,13 +112,13 @@ describe('runs that wait for their turn', { timeout: 300_000 }, () => {
     await row('one r 1').waitFor();
   });
 
-  it('lays the runs that are marked over one another', async () => {
+  it('overlays the selected runs', async () => {
     await row('one r 1').click();
     await row('one r 4').click({ modifiers: ['ControlOrMeta'] });
     await chooseInMenu(page, row('one r 4'), 'Overlay Runs');
     await page.locator('.tab.active', { hasText: '2 runs' }).waitFor();
-    await until(async () => /one r 1[^]*one r 4/.test(await words().innerText()), 'both runs');
-    await inEveryTheme(bench.server, page, 'overlay');
+    await until(async () => /one r 1[^]*one r 4/.test(await body().innerText()), 'both runs');
+    await checkThemes(workbench.server, page, 'overlay');
     await d.webview(page).locator('.runs button', { hasText: 'one r 4' }).click();
     await page.locator('.tab.active', { hasText: 'train on tiny' }).waitFor();
   });

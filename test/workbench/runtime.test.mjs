@@ -1,5 +1,4 @@
-// A person without a runtime: asked first, told what is downloaded, and trained at once when it is
-// there.
+// Without a runtime: the extension asks before it downloads one, and trains once it is installed.
 import assert from 'node:assert/strict';
 import { mkdirSync, mkdtempSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
@@ -47,7 +46,7 @@ describe('without a runtime', { timeout: 600_000 }, () => {
     await server?.stop();
   });
 
-  it('asks before it installs one, and does nothing when the answer is no', async () => {
+  it('asks before it installs a runtime, and does nothing when the user cancels', async () => {
     await d.runCommand(page, 'LoRA: Run Recipe');
     const [question] = await d.notifications(page, /libtensorflow/);
     assert.match(question.text, /230 MB|220 MiB|219\.\d MiB/);
@@ -69,7 +68,7 @@ describe('without a runtime', { timeout: 600_000 }, () => {
     );
   });
 
-  it('tells afterwards which runtime it is and why', async () => {
+  it('shows which runtime is used, and why', async () => {
     await d.runCommand(page, 'LoRA: Show Runtime');
     const shown = await d.notifications(page, /2\.18\.1/);
     assert.ok(

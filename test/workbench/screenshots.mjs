@@ -1,5 +1,5 @@
-// npm run screenshots: trains the real model and takes the pictures of the README and the guide.
-// Takes about ten minutes. `-- demo` takes only the animated picture.
+// npm run screenshots: trains the real model and takes the screenshots of the README and the guide.
+// Takes about ten minutes. `-- demo` records only the animation.
 import { spawnSync } from 'node:child_process';
 import { cpSync, mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
@@ -55,7 +55,7 @@ function trainAtRanks(recipe) {
   }
 }
 
-/** The workbench with the extension, and what the pictures need of it. */
+/** Opens the workbench with the extension. */
 async function openWorkbench() {
   const server = await d.launchServer({
     dir: installWorkbench(),
@@ -82,7 +82,7 @@ async function openWorkbench() {
   };
 }
 
-/** A run from its start to its result, as an animated picture. */
+/** Records a run from its start to its result as an animation. */
 async function animateRun({ page, content, closeEditors }) {
   const completed = () =>
     runsOf(workspace).filter(({ record: run }) => run?.state === 'completed').length;

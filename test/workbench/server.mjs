@@ -1,5 +1,5 @@
-// A code-server of its own for a test: started with a profile and settings, and stopped with all
-// that it started.
+// Starts a code-server for a test, with a profile and settings of its own, and stops it with all its
+// child processes.
 import { spawn } from 'node:child_process';
 import fs from 'node:fs';
 import net from 'node:net';
@@ -47,7 +47,7 @@ const freePort = () =>
  * Starts a server in the workbench `dir` and waits until it answers. `workspace` is a folder or a
  * .code-workspace file, `vsix` the packages to install first, `smoke` lets the page's URL name a
  * development extension (but hides notifications), `trusted: false` opens the workspace in
- * restricted mode without asking. The caller ends it with `stop`.
+ * restricted mode without asking. The caller stops it with `stop`.
  */
 export async function launchServer({ dir, workspace, profile = tempProfile(), ...options }) {
   const { vsix = [], settings = {}, env = {}, smoke = false, trusted = true } = options;
@@ -71,7 +71,7 @@ export async function launchServer({ dir, workspace, profile = tempProfile(), ..
   for (const file of vsix) await server.installVsix(file);
   const child = start(serverArguments(server, { trusted, smoke }), { detached: true });
   server.stop = () => stopGroup(child);
-  await answers(server, child);
+  await untilReady(server, child);
   return server;
 }
 
@@ -130,20 +130,20 @@ async function stopGroup(child) {
   signal('SIGKILL');
 }
 
-async function answers(server, child) {
+async function untilReady(server, child) {
   for (let tries = 0; tries < 150 && child.exitCode === null; tries++) {
     const response = await fetch(`http://${server.authority}/healthz`).catch(() => null);
     if (response?.ok) return;
     await sleep(200);
   }
   await server.stop();
-  throw new Error(`The server does not answer: see ${server.profile}/server.log`);
+  throw new Error(`The server does not respond: see ${server.profile}/server.log`);
 }
 
 /**
  * Merges into settings.json; undefined removes a key. A page follows the Machine layer (which beats
- * User) within a second, but sees the User file edited from outside only when reloaded (code-server
- * alone is so). Application-scoped settings count in User only.
+ * User) within a second, but reads a User file edited from outside only when reloaded (in code-server
+ * only). Application-scoped settings apply only in User.
  */
 export function setSettings(server, values, layer = 'Machine') {
   const file = path.join(server.profile, 'ud', layer, 'settings.json');
@@ -158,17 +158,17 @@ export function setSettings(server, values, layer = 'Machine') {
   );
 }
 /**
- * The newest log whose path holds `name`: 'remoteexthost' for the extension host, else an output
- * channel's name.
+ * The newest log whose path contains `name`: 'remoteexthost' for the extension host, or the name of
+ * an output channel.
  */
 export function hostLog(server, name = 'remoteexthost') {
   const logs = path.join(server.profile, 'ud/logs');
-  const hits = fs
+  const matches = fs
     .readdirSync(logs, { recursive: true })
     .filter((f) => f.endsWith('.log') && f.includes(name))
     .map((f) => path.join(logs, f));
   return (
-    hits
+    matches
       .sort((a, b) => fs.statSync(b).mtimeMs - fs.statSync(a).mtimeMs)
       .map((f) => fs.readFileSync(f, 'utf8'))[0] ?? ''
   );

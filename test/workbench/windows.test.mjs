@@ -1,4 +1,4 @@
-// One run seen and steered from two windows, in a real workbench.
+// One run, shown in and controlled from two windows, in a real workbench.
 import { mkdirSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
 import { after, afterEach, before, describe, it } from 'node:test';
@@ -51,7 +51,7 @@ describe('two windows on one run', { timeout: 300_000 }, () => {
       await d.screenshot(page, path.join(shots, `at-window-${i + 1}.png`));
   });
 
-  it('a run that one window starts appears in the other, moves there, and is paused and stopped from there', async () => {
+  it('a run started in one window appears and advances in the other, and both windows can control it', async () => {
     const [first, second] = windows;
     await openFile(first, 'long.lora.json');
     await palette(first, 'LoRA: Run Recipe');

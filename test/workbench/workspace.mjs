@@ -1,5 +1,5 @@
-// For tests in the editor: a workspace with a tiny model and a dataset, its runs, and the installed
-// runtime.
+// For tests in the workbench: a workspace with a tiny model and a dataset, its runs, and the
+// installed runtime.
 import { cpSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { homedir, tmpdir } from 'node:os';
 import path from 'node:path';
@@ -32,7 +32,7 @@ const WORDS = [
   'twelve',
 ];
 
-/** A folder with models/tiny and data/train.jsonl. */
+/** Creates a workspace folder with models/tiny and data/train.jsonl. */
 export function makeWorkspace() {
   const folder = mkdtempSync(path.join(tmpdir(), 'lora-workspace-'));
   cpSync(
@@ -52,7 +52,7 @@ export function makeWorkspace() {
   return folder;
 }
 
-/** A run that has no record yet is the newest. */
+/** A run without a record is the newest. */
 const createdAt = ({ record }) => (record ? Date.parse(record.created) : Number.MAX_SAFE_INTEGER);
 
 /** The runs of a workspace, oldest first: folder, run.json, lines of metrics.jsonl. */
@@ -83,7 +83,7 @@ export function runsOf(workspace) {
           .map((line) => JSON.parse(line));
         return { dir, record: record === null ? null : JSON.parse(record), metrics };
       })
-      // two that began within one second have names in any order
+      // the names of two runs of the same second are in no order
       .sort((a, b) => createdAt(a) - createdAt(b))
   );
 }
