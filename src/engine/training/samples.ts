@@ -6,7 +6,6 @@ import { LoraError } from '../../shared/errors';
 import type { Recipe } from '../../shared/recipe';
 import { answerPrompt, promptIds } from '../model/answer';
 import { predictionText } from '../tasks/predict';
-import type { PreparedTraining } from './prepare';
 
 /**
  * The prompts that a language model answers while it trains. Prompts that the chat template rejects
@@ -45,11 +44,19 @@ export interface SampleJob {
   readonly complete: () => Promise<string>;
 }
 
+/** What samples are taken from. */
+export interface SampleSource {
+  readonly prompts: readonly string[];
+  readonly data: PreparedData;
+  /** Null for images. */
+  readonly tokenizer: Tokenizer | null;
+}
+
 /** One round of samples: answers of a language model, predictions of other models. */
 export function sampleJobs(
   recipe: Recipe,
   model: Model,
-  { prompts, data, tokenizer }: Pick<PreparedTraining, 'prompts' | 'data' | 'tokenizer'>,
+  { prompts, data, tokenizer }: SampleSource,
 ): readonly SampleJob[] {
   if (recipe.task !== 'causal_lm')
     return data.sample_rows.map((row) => ({
