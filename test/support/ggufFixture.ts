@@ -24,7 +24,8 @@ const PARTS: readonly (readonly [RegExp, string])[] = [
   [/up_proj$|c_fc$|dense_h_to_4h$/, 'ffn_up'],
   [/down_proj$|mlp\.c_proj$|dense_4h_to_h$/, 'ffn_down'],
   [/input_layernorm$|ln_1$/, 'attn_norm'],
-  [/ln_2$|pre_feedforward_layernorm$/, 'ffn_norm'],
+  [/ln_2$|pre_feedforward_layernorm$|post_attention_layernorm$/, 'ffn_norm'],
+  [/post_feedforward_layernorm$/, 'post_ffw_norm'],
 ];
 const TOP: Readonly<Record<string, string>> = {
   'model.embed_tokens': 'token_embd',
@@ -58,6 +59,8 @@ export function originalOf(family: string, change: object): string {
   return folder;
 }
 
+type Metadata = [string, Value][];
+
 /**
  * A base as llama.cpp's converter writes it (conversion/*.py): its names, its metadata, rows of q
  * and k interleaved in llama and smollm3, Gemma's norms with their 1, GPT-2's layers the other way
@@ -66,61 +69,18 @@ export function originalOf(family: string, change: object): string {
 export async function asGguf(folder: string, arch: string): Promise<GgufParts> {
   const base = await openBase(folder);
   const { spec } = base;
-  const { num_heads, num_kv_heads, head_dim, window } = spec.layers[0]!.attention;
   const tensors: TensorSpec[] = [];
   for (const { name, shape } of base.weights.tensors.values()) {
     const data = await base.weights.readF32(name);
-    tensors.push({
-      name: ggufName(name, arch),
-      ...stored(name, data, shape, arch, num_heads, num_kv_heads),
-    });
+    tensors.push({ name: ggufName(name, arch), ...stored({ name, shape, data }, arch, spec) });
   }
   await base.close();
-  const rope = spec.layers[0]!.attention.rope ?? null;
   const config = base.config as Record<string, number>;
-  const eps = spec.final_norm!.eps;
-  const own: [string, Value][] = [
-    ['block_count', { u32: spec.num_layers }],
+  const ofArchitecture: Metadata = [
     ['context_length', { u32: config['max_position_embeddings'] ?? config['n_positions']! }],
-    ['embedding_length', { u32: spec.hidden_size }],
-    ['feed_forward_length', { u32: spec.layers[0]!.mlp.down.in_features }],
-    ['attention.head_count', { u32: num_heads }],
-    [
-      arch === 'gpt2' || arch === 'gptneox'
-        ? 'attention.layer_norm_epsilon'
-        : 'attention.layer_norm_rms_epsilon',
-      { f32: eps },
-    ],
-    ...(arch === 'gpt2' || arch === 'gptneox'
-      ? []
-      : ([['attention.head_count_kv', { u32: num_kv_heads }]] as [string, Value][])),
-    ...(['gpt2', 'gptneox', 'phi3'].includes(arch)
-      ? []
-      : ([['attention.key_length', { u32: head_dim }]] as [string, Value][])),
-    ...(rope && !arch.startsWith('gemma')
-      ? ([['rope.dimension_count', { u32: rope.rotary_dim }]] as [string, Value][])
-      : []),
-    ...(arch === 'gpt2' || arch === 'gptneox' || arch === 'gemma' || arch === 'gemma2' || !rope
-      ? []
-      : ([['rope.freq_base', { f32: arch === 'gemma3' ? 1e6 : rope.theta }]] as [string, Value][])),
-    ...(arch === 'gptneox'
-      ? ([['use_parallel_residual', { bool: spec.layers[0]!.residual === 'parallel' }]] as [
-          string,
-          Value,
-        ][])
-      : []),
-    ...(arch === 'gemma2'
-      ? ([
-          ['attn_logit_softcapping', { f32: spec.layers[0]!.attention.softcap! }],
-          ['final_logit_softcapping', { f32: (spec.head as { softcap: number }).softcap }],
-        ] as [string, Value][])
-      : []),
-    ...(arch === 'gemma2' || arch === 'gemma3'
-      ? ([['attention.sliding_window', { u32: window! }]] as [string, Value][])
-      : []),
-    ...(arch === 'phi3'
-      ? ([['attention.sliding_window', { u32: window ?? 0 }]] as [string, Value][])
-      : []),
+    ...sizesOf(spec),
+    ...attentionOf(spec, arch),
+    ...ropeOf(spec, arch),
     ...scalingOf(spec),
   ];
   tensors.push(...factorsOf(spec));
@@ -128,13 +88,69 @@ export async function asGguf(folder: string, arch: string): Promise<GgufParts> {
     metadata: [
       ['general.architecture', { text: arch }],
       ['general.name', { text: arch }],
-      ...own.map(([key, value]): [string, Value] => [`${arch}.${key}`, value]),
+      ...ofArchitecture.map(([key, value]): [string, Value] => [`${arch}.${key}`, value]),
     ],
     tensors,
   };
 }
 
-function scalingOf(spec: Spec): [string, Value][] {
+function sizesOf(spec: Spec): Metadata {
+  return [
+    ['block_count', { u32: spec.num_layers }],
+    ['embedding_length', { u32: spec.hidden_size }],
+    ['feed_forward_length', { u32: spec.layers[0]!.mlp.down.in_features }],
+    ['attention.head_count', { u32: spec.layers[0]!.attention.num_heads }],
+  ];
+}
+
+const hasLayerNorm = (arch: string) => arch === 'gpt2' || arch === 'gptneox';
+
+function attentionOf(spec: Spec, arch: string): Metadata {
+  const { attention, residual } = spec.layers[0]!;
+  const eps: Value = { f32: spec.final_norm!.eps };
+  const metadata: Metadata = [];
+  if (hasLayerNorm(arch)) {
+    metadata.push(['attention.layer_norm_epsilon', eps]);
+  } else {
+    metadata.push(
+      ['attention.layer_norm_rms_epsilon', eps],
+      ['attention.head_count_kv', { u32: attention.num_kv_heads }],
+    );
+  }
+  if (!hasLayerNorm(arch) && arch !== 'phi3') {
+    metadata.push(['attention.key_length', { u32: attention.head_dim }]);
+  }
+  if (arch === 'gptneox') {
+    metadata.push(['use_parallel_residual', { bool: residual === 'parallel' }]);
+  }
+  if (arch === 'gemma2') {
+    const { softcap } = spec.head as { softcap: number };
+    metadata.push(
+      ['attn_logit_softcapping', { f32: attention.softcap! }],
+      ['final_logit_softcapping', { f32: softcap }],
+    );
+  }
+  if (['gemma2', 'gemma3', 'phi3'].includes(arch)) {
+    metadata.push(['attention.sliding_window', { u32: attention.window ?? 0 }]);
+  }
+  return metadata;
+}
+
+function ropeOf(spec: Spec, arch: string): Metadata {
+  const rope = spec.layers[0]!.attention.rope ?? null;
+  if (!rope) return [];
+  const metadata: Metadata = [];
+  if (!arch.startsWith('gemma')) {
+    metadata.push(['rope.dimension_count', { u32: rope.rotary_dim }]);
+  }
+  // Gemma 3's local layers have a theta of their own, which the file does not hold.
+  if (!hasLayerNorm(arch) && arch !== 'gemma' && arch !== 'gemma2') {
+    metadata.push(['rope.freq_base', { f32: arch === 'gemma3' ? 1e6 : rope.theta }]);
+  }
+  return metadata;
+}
+
+function scalingOf(spec: Spec): Metadata {
   const scaling = spec.layers[0]!.attention.rope?.scaling;
   if (scaling?.kind === 'yarn') {
     return [
@@ -180,41 +196,40 @@ function ggufName(name: string, arch: string): string {
   const top = TOP[at!];
   if (top !== undefined) return `${top}.${kind}`;
   const layer = /\.(\d+)\./.exec(at!)![1];
-  const outer = /^(?:gemma[23]|olmo2)$/.test(arch);
-  const norm = /post_attention_layernorm$/.test(at!)
-    ? outer
-      ? 'post_attention_norm'
-      : 'ffn_norm'
-    : /post_feedforward_layernorm$/.test(at!)
-      ? 'post_ffw_norm'
-      : undefined;
-  return `blk.${layer}.${norm ?? PARTS.find(([end]) => end.test(at!))![1]}.${kind}`;
+  return `blk.${layer}.${partOf(at!, arch)}.${kind}`;
+}
+
+function partOf(module: string, arch: string): string {
+  // In the families with norms after each part too, the name means what it says.
+  const normAfter = /^(?:gemma[23]|olmo2)$/.test(arch);
+  if (normAfter && module.endsWith('post_attention_layernorm')) return 'post_attention_norm';
+  return PARTS.find(([end]) => end.test(module))![1];
 }
 
 function stored(
-  name: string,
-  data: Float32Array,
-  shape: readonly number[],
+  { name, shape, data }: TensorSpec,
   arch: string,
-  heads: number,
-  kv_heads: number,
+  spec: Spec,
 ): Pick<TensorSpec, 'shape' | 'data'> {
-  const own = /self_attn\.q_proj/.test(name)
-    ? heads
-    : /self_attn\.k_proj/.test(name)
-      ? kv_heads
-      : 0;
-  if ((arch === 'llama' || arch === 'smollm3') && own > 0)
-    return { shape, data: interleave(data, own, shape[0]!) };
-  if (arch.startsWith('gemma') && name.endsWith('norm.weight'))
+  const { num_heads, num_kv_heads } = spec.layers[0]!.attention;
+  const rows = shape[0]!;
+  if (arch === 'llama' || arch === 'smollm3') {
+    if (name.includes('self_attn.q_proj'))
+      return { shape, data: interleave(data, num_heads, rows) };
+    if (name.includes('self_attn.k_proj')) {
+      return { shape, data: interleave(data, num_kv_heads, rows) };
+    }
+  }
+  if (arch.startsWith('gemma') && name.endsWith('norm.weight')) {
     return { shape, data: data.map((w) => w + 1) };
-  if (arch === 'gpt2' && /\.c_(?:attn|proj|fc)\.weight$/.test(name))
-    return { shape: shape.toReversed(), data: turned(data, shape[0]!) };
-  return {
-    shape,
-    data:
-      arch === 'gptneox' && name.includes('query_key_value') ? apart(data, heads, shape[0]!) : data,
-  };
+  }
+  if (arch === 'gpt2' && /\.c_(?:attn|proj|fc)\.weight$/.test(name)) {
+    return { shape: shape.toReversed(), data: transposed(data, rows) };
+  }
+  if (arch === 'gptneox' && name.includes('query_key_value')) {
+    return { shape, data: apart(data, num_heads, rows) };
+  }
+  return { shape, data };
 }
 
 /** reshape(heads, 2, half, width).swapaxes(1, 2) */
@@ -252,7 +267,7 @@ function rowsOf(data: Float32Array, rows: number, order: readonly number[]): Flo
   );
 }
 
-function turned(data: Float32Array, rows: number): Float32Array {
+function transposed(data: Float32Array, rows: number): Float32Array {
   const columns = data.length / rows;
   return Float32Array.from(
     { length: data.length },
