@@ -31,6 +31,13 @@ module.exports = {
       'The extension host never loads models, the engine or tfjs.',
     ),
     {
+      name: 'jobs-import-no-commands',
+      severity: 'error',
+      comment: 'Commands call the jobs of the engine, never the reverse.',
+      from: { path: '^src/engine/', pathNot: '^src/engine/(commands/|cli)' },
+      to: { path: '^src/engine/commands/' },
+    },
+    {
       name: 'no-tfjs-in-host',
       severity: 'error',
       from: { path: '^src/(shared|common|lora|formats|data|host|extension)' },

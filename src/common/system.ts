@@ -1,4 +1,5 @@
 import { statfs } from 'node:fs/promises';
+import { freemem } from 'node:os';
 
 /** Whether this machine runs a process of that id, whoever owns it. */
 export function isProcessAlive(pid: number): boolean {
@@ -15,3 +16,10 @@ export async function freeDiskBytes(folder: string): Promise<number> {
   const { bavail, bsize } = await statfs(folder);
   return bavail * bsize;
 }
+
+/**
+ * Bytes of memory that this process can still allocate. Caches count as free if the system reports
+ * them.
+ */
+export const availableMemory = (): number =>
+  typeof process.availableMemory === 'function' ? process.availableMemory() : freemem();

@@ -1,4 +1,4 @@
-import { UNRECORDED_STEP_PLAN, type StepPlan } from '../shared/stepPlan';
+import { UNRECORDED_STEP_PLAN, type StepPlan } from '../shared/run';
 import type { TargetableModule } from './adapter';
 import { countTrainable, rankIn, type ModuleRanks } from './count';
 

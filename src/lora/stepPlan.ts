@@ -1,5 +1,5 @@
 import type { BaseDtype } from '../shared/recipe';
-import type { StepPlan } from '../shared/stepPlan';
+import type { StepPlan } from '../shared/run';
 import type { MemoryEstimate } from './memory';
 
 export interface StepSettings {

@@ -1,6 +1,5 @@
 import type { SerializedError } from './errors';
 import type { Recipe, TrainingMethod } from './recipe';
-import type { StepPlan } from './stepPlan';
 
 /**
  * The state of a run in run.json. `interrupted` is never written: readers use it for a run whose
@@ -38,6 +37,18 @@ export interface RunResult {
   /** The same for the model of full fine-tuning. Missing in records of older versions. */
   readonly model?: string | null;
 }
+
+/**
+ * How steps are computed: the data type of the frozen weights, and how many layers, from the first,
+ * are recomputed in the backward pass.
+ */
+export interface StepPlan {
+  readonly base_dtype: 'float32' | 'bfloat16';
+  readonly recomputed_layers: number;
+}
+
+/** The plan of runs whose record does not contain one, because an older version wrote it. */
+export const UNRECORDED_STEP_PLAN: StepPlan = { base_dtype: 'float32', recomputed_layers: 0 };
 
 /** run.json, the record of a run. Paths in `recipe` are absolute; times are ISO 8601. */
 export interface RunRecord {

@@ -1,6 +1,6 @@
 import { nothing, render, type TemplateResult } from 'lit-html';
 import type * as v from 'valibot';
-import { fill } from '../../src/shared/fill';
+import { fill } from '../../src/shared/values';
 import { checked } from '../../src/shared/parsed';
 import { Formatter } from './format';
 import { Paced } from './paced';

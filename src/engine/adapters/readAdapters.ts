@@ -1,7 +1,7 @@
 import { readAnyAdapter } from '../../formats/adapterFormat';
 import type { BaseModel } from '../../formats/baseModel';
 import type { Adapter } from '../../lora/adapter';
-import { describeProblem } from '../commands/describe';
+import { warnOfProblems } from '../report';
 
 /**
  * Reads adapters of any format, in order, and passes their warnings on.
@@ -15,9 +15,7 @@ export async function readAdapters(
   const adapters: Adapter[] = [];
   for (const folder of folders) {
     const { adapter, warnings } = await readAnyAdapter(folder, base);
-    for (const warning of warnings) {
-      warn(describeProblem(warning));
-    }
+    warnOfProblems(warnings, warn);
     adapters.push(adapter);
   }
   return adapters;

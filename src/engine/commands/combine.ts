@@ -12,7 +12,7 @@ import { outputFolderOption } from './commonOptions';
 import { printResult } from './context';
 import { describeRange, percentage } from './describe';
 import { flag, optional, required, requiredList, withDefault } from './options';
-import { fraction, numberList, oneOf, positiveWholeNumber, text } from './optionValues';
+import { fraction, numberList, oneOf, positiveWholeNumber, anyText } from './optionValues';
 
 /** Below this relative error the combination is exact within the rounding of f32. */
 const EXACT = 1e-6;
@@ -24,7 +24,7 @@ export const combineCommand = defineCommand({
   forms: [
     form({
       options: {
-        adapter: requiredList(text, 'DIR', 'adapter; repeat for each, at least two'),
+        adapter: requiredList(anyText, 'DIR', 'adapter; repeat for each, at least two'),
         weights: optional(numberList, '0.7,0.3', 'a weight for each adapter (default: all 1)'),
         type: required(oneOf(COMBINATIONS), COMBINATIONS.join('|'), 'how to combine them'),
         output: outputFolderOption,

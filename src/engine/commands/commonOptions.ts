@@ -1,13 +1,17 @@
 import type { ResizeTarget } from '../../lora/resize';
 import { BASE_DTYPES, type BaseDtype } from '../../shared/recipe';
 import { exactlyOne, list, optional, required, withDefault, type Option } from './options';
-import { absolutePath, fraction, oneOf, positiveWholeNumber, text } from './optionValues';
+import { absolutePath, fraction, oneOf, positiveWholeNumber, anyText } from './optionValues';
 
 /** The base model. */
-export const baseOption = required(text, 'PATH', 'base model: a folder or a .gguf file');
+export const baseOption = required(anyText, 'PATH', 'base model: a folder or a .gguf file');
 
 /** The adapters that are stacked on the base. */
-export const adaptersOption = list(text, 'DIR', 'adapter; repeat to stack several in this order');
+export const adaptersOption = list(
+  anyText,
+  'DIR',
+  'adapter; repeat to stack several in this order',
+);
 
 /** The folder of a new adapter. */
 export const outputFolderOption = required(absolutePath, 'DIR', 'folder to write the adapter to');

@@ -7,10 +7,11 @@ import { RUN_FILES } from '../../shared/run';
 import { compareWithBase, type ComparedWithBase } from '../compare/againstBase';
 import { canonicalTexts, describeComparison } from '../compare/text';
 import { bindingFor } from '../model/backend';
+import { useRuntime } from '../useRuntime';
 import { defineCommand, form } from './command';
-import { printResult, useRuntime, type CommandContext } from './context';
+import { printResult, type CommandContext } from './context';
 import { flag, optional } from './options';
-import { text } from './optionValues';
+import { anyText } from './optionValues';
 import { withProgress } from './progress';
 
 /** lora compare. */
@@ -24,7 +25,7 @@ export const compareCommand = defineCommand({
         b: { valueName: 'ADAPTER_B', help: 'another adapter or run' },
       },
       options: {
-        base: optional(text, 'PATH', 'base model: compare the updates with its weights too'),
+        base: optional(anyText, 'PATH', 'base model: compare the updates with its weights too'),
         intruders: flag('with --base: count intruder dimensions (takes full SVDs)'),
       },
       check: ({ options: { base, intruders } }) =>

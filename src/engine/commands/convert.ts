@@ -3,10 +3,11 @@ import { LoraError } from '../../shared/errors';
 import { convertAdapterFile, writeModelfile, type Converted } from '../convert/convertAdapterFile';
 import { mergeModel } from '../merge/mergeModel';
 import { createOps } from '../model/backend';
+import { useRuntime } from '../useRuntime';
 import { defineCommand, form } from './command';
-import { printResult, useRuntime, type CommandContext } from './context';
+import { printResult, type CommandContext } from './context';
 import { flag, optional, required } from './options';
-import { absolutePath, oneOf, text } from './optionValues';
+import { absolutePath, oneOf, anyText } from './optionValues';
 import { withProgress } from './progress';
 
 /** The formats that are a single file, with its extension. */
@@ -22,10 +23,10 @@ export const convertCommand = defineCommand({
   forms: [
     form({
       options: {
-        adapter: required(text, 'PATH', 'adapter in any of the formats'),
+        adapter: required(anyText, 'PATH', 'adapter in any of the formats'),
         to: required(oneOf(ADAPTER_FORMATS), ADAPTER_FORMATS.join('|'), 'format to write'),
         output: required(absolutePath, 'PATH', 'folder or file to write'),
-        base: optional(text, 'PATH', 'base model (default: the one that the adapter names)'),
+        base: optional(anyText, 'PATH', 'base model (default: the one that the adapter names)'),
         merge: flag('merge into the base if the format cannot hold all of the adapter'),
         modelfile: optional(absolutePath, 'FILE', 'with --to gguf: write a Modelfile for Ollama'),
       },

@@ -1,15 +1,3 @@
-import path from 'node:path';
-import type { Problem } from '../../shared/errors';
-
-/** A problem in one line, with the name of its file. */
-export function describeProblem({ place, message }: Problem): string {
-  if (!place) {
-    return message;
-  }
-  const line = place.line === undefined ? '' : `:${place.line}`;
-  return `${path.basename(place.file)}${line}: ${message}`;
-}
-
 /** "4", or "2 to 8". */
 export function describeRange(values: readonly number[]): string {
   const [least, most] = [Math.min(...values), Math.max(...values)];
@@ -21,4 +9,4 @@ export const percentage = (share: number, digits = 2): string =>
   `${(100 * share).toFixed(digits)} %`;
 
 /** 1234567 -> "1,234,567" */
-export const formatCount = (count: number): string => count.toLocaleString('en-US');
+export const groupDigits = (count: number): string => count.toLocaleString('en-US');

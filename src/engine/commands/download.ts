@@ -4,7 +4,7 @@ import { parseHubName } from '../download/plan';
 import { defineCommand, form } from './command';
 import { printResult, type CommandContext } from './context';
 import { required, withDefault } from './options';
-import { absolutePath, text } from './optionValues';
+import { absolutePath, anyText } from './optionValues';
 
 /** lora download. */
 export const downloadCommand = defineCommand({
@@ -23,7 +23,7 @@ export const downloadCommand = defineCommand({
       },
       options: {
         output: required(absolutePath, 'FOLDER', 'folder to write the model to'),
-        revision: withDefault('main', text, 'REVISION', 'branch, tag or commit'),
+        revision: withDefault('main', anyText, 'REVISION', 'branch, tag or commit'),
       },
       run: async ({ positionals, options: { output, revision } }, context) => {
         const token = hubToken();

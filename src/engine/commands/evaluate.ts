@@ -16,13 +16,13 @@ import { RecipeSchema } from '../../shared/recipe';
 import { answerPrompt } from '../model/answer';
 import { dataToolsOf } from '../model/dataTools';
 import { loadTokenizer, withModel, type LoadedModel } from '../model/openModel';
+import { warnOfProblems } from '../report';
 import { evaluateExamples } from '../tasks/evaluate';
 import { defineCommand, form } from './command';
 import { adaptersOption, baseOption } from './commonOptions';
 import { printResult, type CommandContext } from './context';
-import { describeProblem } from './describe';
 import { flag, required, withDefault } from './options';
-import { text, wholeNumber } from './optionValues';
+import { anyText, wholeNumber } from './optionValues';
 
 interface Answer {
   readonly prompt: string;
@@ -47,7 +47,7 @@ export const evaluateCommand = defineCommand({
       options: {
         base: baseOption,
         adapter: adaptersOption,
-        dataset: required(text, 'FILE', 'dataset to evaluate on'),
+        dataset: required(anyText, 'FILE', 'dataset to evaluate on'),
         exact: flag('language models: also count the answers that match exactly'),
         'max-length': withDefault('2048', wholeNumber, 'N', 'longest row, in tokens'),
         'max-new-tokens': withDefault('64', wholeNumber, 'N', '--exact: longest answer, in tokens'),
@@ -85,7 +85,7 @@ async function evaluateText(
     labels: 'assistant',
   });
   throwErrors(problems);
-  warnOf([...dataset.problems, ...problems], context);
+  warnOfProblems([...dataset.problems, ...problems], context.warn);
   const padId = tokenizer.pad_token_id ?? 0;
   const { loss, labelled } = await evaluateExamples(model, examples, {
     task: 'causal_lm',
@@ -191,7 +191,7 @@ async function evaluateTask(
     throw new LoraError('dataset', 'The dataset has no rows.', { place: { file } });
   }
   const data = prepareData({ datasets: [dataset], labels }, recipe, await dataToolsOf(base));
-  warnOf(data.warnings, context);
+  warnOfProblems(data.warnings, context.warn);
   const { loss, labelled, scores } = await evaluateExamples(model, data.train, {
     task,
     labels,
@@ -206,12 +206,6 @@ async function evaluateTask(
     ...(labels && { labels: labels.names }),
   };
   printResult(context, facts, () => describeScores(loss, data.train.length, scores));
-}
-
-function warnOf(problems: Parameters<typeof throwErrors>[0], { warn }: CommandContext): void {
-  for (const problem of problems) {
-    warn(describeProblem(problem));
-  }
 }
 
 const countRight = (answers: readonly Answer[]) => answers.filter(({ right }) => right).length;

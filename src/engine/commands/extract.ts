@@ -8,7 +8,7 @@ import { outputFolderOption, resizeOptions, resizeTarget } from './commonOptions
 import { printResult } from './context';
 import { describeRange, percentage } from './describe';
 import { required, withDefault } from './options';
-import { text } from './optionValues';
+import { anyText } from './optionValues';
 import { withProgress } from './progress';
 
 /** lora extract. */
@@ -18,13 +18,13 @@ export const extractCommand = defineCommand({
   forms: [
     form({
       options: {
-        base: required(text, 'MODEL', 'model before fine-tuning'),
-        tuned: required(text, 'MODEL', 'model after fine-tuning'),
+        base: required(anyText, 'MODEL', 'model before fine-tuning'),
+        tuned: required(anyText, 'MODEL', 'model after fine-tuning'),
         ...resizeOptions,
         output: outputFolderOption,
         'target-modules': withDefault(
           'all-linear',
-          text,
+          anyText,
           'all-linear|NAME,NAME…',
           'modules to extract',
         ),

@@ -4,7 +4,7 @@ import { defineCommand, form } from './command';
 import { adaptersOption, baseDtypeOption, baseOption } from './commonOptions';
 import { printResult } from './context';
 import { flag, required, withDefault } from './options';
-import { nonNegativeNumber, text, wholeNumber } from './optionValues';
+import { nonNegativeNumber, anyText, wholeNumber } from './optionValues';
 
 /** lora generate. */
 export const generateCommand = defineCommand({
@@ -15,7 +15,7 @@ export const generateCommand = defineCommand({
       options: {
         base: baseOption,
         adapter: adaptersOption,
-        prompt: required(text, 'TEXT', 'prompt'),
+        prompt: required(anyText, 'TEXT', 'prompt'),
         chat: flag('format the prompt with the chat template and answer it'),
         'max-new-tokens': withDefault('256', wholeNumber, 'N', 'longest answer, in tokens'),
         temperature: withDefault('0', nonNegativeNumber, 'T', '0 takes the most likely token'),

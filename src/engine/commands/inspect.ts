@@ -16,7 +16,7 @@ import { methodOf, RUN_FILES, type RunRecord } from '../../shared/run';
 import { readRecord } from '../run/runFolder';
 import { defineCommand, form } from './command';
 import { printResult } from './context';
-import { formatCount, percentage } from './describe';
+import { groupDigits, percentage } from './describe';
 import { inspectRecipe, type Report } from './inspectRecipe';
 
 type Inspector = (file: string) => Promise<Report>;
@@ -102,10 +102,10 @@ function baseReport(base: BaseModel): Report {
       full_at_r8: full,
     },
     lines: [
-      `${name}: ${String(config['model_type'])}, ${formatCount(parameters)} parameters, ${format}`,
+      `${name}: ${String(config['model_type'])}, ${groupDigits(parameters)} parameters, ${format}`,
       'Target modules (out x in) and the parameters of rank r in each, r·(in + out) instead of in·out:',
       ...moduleTable(modules),
-      `all-linear at r = ${EXAMPLE_RANK}: ${formatCount(trainable)} trainable parameters instead of ${formatCount(full)} (${share} of the model)`,
+      `all-linear at r = ${EXAMPLE_RANK}: ${groupDigits(trainable)} trainable parameters instead of ${groupDigits(full)} (${share} of the model)`,
     ],
   };
 }
@@ -123,7 +123,7 @@ function moduleTable(modules: readonly TargetableModule[]): string[] {
     const { in_features, out_features } = first;
     const kind = kindOf(first.path).padEnd(width);
     const number = String(group.length).padStart(4);
-    const cost = `${formatCount(in_features + out_features)}·r instead of ${formatCount(in_features * out_features)}`;
+    const cost = `${groupDigits(in_features + out_features)}·r instead of ${groupDigits(in_features * out_features)}`;
     return `  ${kind} ${number} x ${shapeOf(first).padEnd(14)} ${cost}`;
   });
 }
@@ -160,7 +160,7 @@ async function inspectAdapter(place: string): Promise<Report> {
       warnings,
     },
     lines: [
-      `LoRA adapter (${found.format}): ${scaling}, ${modules.length} modules (${kinds}), ${formatCount(parameters)} parameters`,
+      `LoRA adapter (${found.format}): ${scaling}, ${modules.length} modules (${kinds}), ${groupDigits(parameters)} parameters`,
       base === null ? 'base not named' : `base ${base}`,
       `rank ${rank_90} in every module would keep 90 % of the update, rank ${rank_99} would keep 99 %`,
       ...warnings.map(({ message }) => message),
@@ -205,11 +205,11 @@ async function inspectDataset(file: string): Promise<Report> {
   for (const { kind } of rows) {
     kinds[kind] = (kinds[kind] ?? 0) + 1;
   }
-  const counts = Object.entries(kinds).map(([kind, count]) => `${formatCount(count)} ${kind}`);
+  const counts = Object.entries(kinds).map(([kind, count]) => `${groupDigits(count)} ${kind}`);
   return {
     facts: { type: 'dataset', examples: rows.length, kinds, problems },
     lines: [
-      `${formatCount(rows.length)} examples: ${counts.join(', ')}`,
+      `${groupDigits(rows.length)} examples: ${counts.join(', ')}`,
       ...problems.map(describeLineProblem),
     ],
   };

@@ -8,7 +8,7 @@ import type { Task } from '../../shared/task';
 import { dataToolsOf } from '../model/dataTools';
 import { openForTraining } from '../training/open';
 import { batchPieces } from '../tasks/batchPieces';
-import { describeProblem } from './describe';
+import { describeProblem } from '../report';
 
 /** What lora inspect found at a path. */
 export interface Report {

@@ -7,7 +7,7 @@ import { withModel } from '../model/openModel';
 import { defineCommand, form } from './command';
 import { adaptersOption, baseOption } from './commonOptions';
 import { printResult } from './context';
-import { modelInputs, readInputFile, type LabelledInput } from './modelInputs';
+import { modelInputs, readInputFile, type ModelInputFromFile } from './modelInputs';
 import { flag, required } from './options';
 import { absolutePath } from './optionValues';
 
@@ -52,7 +52,7 @@ export const logitsCommand = defineCommand({
 async function logitTensors(
   model: Model,
   { head }: Spec,
-  inputs: LabelledInput,
+  inputs: ModelInputFromFile,
 ): Promise<TensorToWrite[]> {
   const { batch, length } = inputs;
   const data = await model.logits(inputs);
@@ -64,7 +64,7 @@ async function logitTensors(
 
 async function lossTensors(
   model: Model,
-  inputs: LabelledInput,
+  inputs: ModelInputFromFile,
   labels: Int32Array,
   grads: boolean,
 ): Promise<TensorToWrite[]> {

@@ -5,12 +5,13 @@ import { MERGE_DTYPES } from '../merge/form';
 import { mergeModel } from '../merge/mergeModel';
 import { verifyMerge, type VerifiedFile } from '../merge/verify';
 import { createOps } from '../model/backend';
+import { useRuntime } from '../useRuntime';
 import { defineCommand, form } from './command';
 import { baseOption } from './commonOptions';
-import { printResult, useRuntime } from './context';
-import { formatCount, percentage } from './describe';
+import { printResult } from './context';
+import { groupDigits, percentage } from './describe';
 import { flag, optional, required, requiredList, withDefault } from './options';
-import { absolutePath, byteSize, nonZeroNumber, oneOf, text } from './optionValues';
+import { absolutePath, byteSize, nonZeroNumber, oneOf, anyText } from './optionValues';
 import { withProgress } from './progress';
 
 const DTYPES = ['keep', ...typedKeys(MERGE_DTYPES)] as const;
@@ -23,7 +24,7 @@ export const mergeCommand = defineCommand({
     form({
       options: {
         base: baseOption,
-        adapter: requiredList(text, 'DIR', 'adapter; repeat to merge several'),
+        adapter: requiredList(anyText, 'DIR', 'adapter; repeat to merge several'),
         output: required(absolutePath, 'DIR|FILE.gguf', 'new model: a folder or a .gguf file'),
         scale: withDefault('1', nonZeroNumber, 'S', 'factor for the updates'),
         dtype: withDefault('keep', oneOf(DTYPES), DTYPES.join('|'), 'dtype of the weights'),
@@ -97,7 +98,7 @@ function describeMerge(output: string, certificate: Certificate): string {
   const unmoved = tensors.reduce((sum, tensor) => sum + tensor.unmoved, 0);
   const elements = tensors.reduce((sum, tensor) => sum + tensor.elements, 0);
   const lines = [
-    `${output}: ${tensors.length} tensors merged, largest rounding error ${rounding.toExponential(1)}, ${formatCount(unmoved)} of ${formatCount(elements)} elements unchanged after rounding`,
+    `${output}: ${tensors.length} tensors merged, largest rounding error ${rounding.toExponential(1)}, ${groupDigits(unmoved)} of ${groupDigits(elements)} elements unchanged after rounding`,
   ];
   if (untied) {
     lines.push(

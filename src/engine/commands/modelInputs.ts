@@ -2,6 +2,7 @@ import { readJsonObject } from '../../formats/json';
 import { withSafetensors, type SafetensorsFile } from '../../formats/safetensors/read';
 import { positionsOf } from '../../formats/architecture/positions';
 import type { PatchEmbeddingSpec, Spec } from '../../formats/architecture/spec';
+import { NO_LABEL } from '../../models/heads/loss';
 import type { ModelInput } from '../../models/model';
 import { LoraError } from '../../shared/errors';
 
@@ -23,7 +24,7 @@ interface Matrix {
 }
 
 /** The inputs of a model, with the labels if there are any. */
-export type LabelledInput = ModelInput & { readonly labels: Int32Array | null };
+export type ModelInputFromFile = ModelInput & { readonly labels: Int32Array | null };
 
 /**
  * Reads token ids, masks and labels from a .json file, and images too from a .safetensors file.
@@ -113,7 +114,7 @@ async function readImages(source: SafetensorsFile): Promise<InputFile['pixel_val
  * The inputs of a model of this architecture.
  * @throws LoraError('usage') when something is missing or has another shape.
  */
-export function modelInputs(input: InputFile, spec: Spec): LabelledInput {
+export function modelInputs(input: InputFile, spec: Spec): ModelInputFromFile {
   const { token_type_ids, labels, attention_mask } = input;
   const content =
     spec.embedding.kind === 'patches' ? imagesOf(input, spec.embedding) : tokensOf(input, spec);
@@ -226,7 +227,7 @@ function checkLabels(
   }
   // A language model predicts no token at the first position of a row.
   const hasLoss = (label: number, i: number) =>
-    label !== -100 && (head.kind !== 'lm' || i % length > 0);
+    label !== NO_LABEL && (head.kind !== 'lm' || i % length > 0);
   if (!labels.data.some(hasLoss)) {
     throw inputError(
       file,

@@ -20,7 +20,7 @@ function numberThat(isAllowed: (value: number) => boolean, expected: string): Va
 }
 
 /** Any text, unchanged. */
-export const text: ValueSchema<string> = v.string();
+export const anyText: ValueSchema<string> = v.string();
 
 /** A path, made absolute. */
 export const absolutePath: ValueSchema<string> = v.pipe(

@@ -6,9 +6,9 @@ import { writeDerivedAdapter } from '../adapters/writeDerivedAdapter';
 import { defineCommand, form } from './command';
 import { outputFolderOption, resizeOptions, resizeTarget } from './commonOptions';
 import { printResult } from './context';
-import { describeRange, formatCount, percentage } from './describe';
+import { describeRange, groupDigits, percentage } from './describe';
 import { required } from './options';
-import { text } from './optionValues';
+import { anyText } from './optionValues';
 
 /** lora resize. */
 export const resizeCommand = defineCommand({
@@ -17,7 +17,7 @@ export const resizeCommand = defineCommand({
   forms: [
     form({
       options: {
-        adapter: required(text, 'DIR', 'adapter'),
+        adapter: required(anyText, 'DIR', 'adapter'),
         ...resizeOptions,
         output: outputFolderOption,
       },
@@ -67,6 +67,6 @@ function describeResized(
 ): string {
   const before = describeRange(modules.map((m) => m.before));
   const after = describeRange(modules.map((m) => m.after));
-  const kib = (count: number) => formatCount(Math.round(count / 1024));
+  const kib = (count: number) => groupDigits(Math.round(count / 1024));
   return `${output}: rank ${before} -> ${after}, relative error ${percentage(error)} of ‖dW‖, ${kib(bytes.before)} -> ${kib(bytes.after)} KiB`;
 }

@@ -2,8 +2,9 @@ import { findRuntime } from '../../runtime/findRuntime';
 import { installGpuRuntime } from '../../runtime/installGpu';
 import { installRuntime } from '../../runtime/installRuntime';
 import type { Runtime } from '../../runtime/runtime';
+import { runtimeOptions } from '../useRuntime';
 import { defineCommand, form } from './command';
-import { printResult, runtimeOptions, type CommandContext } from './context';
+import { printResult, type CommandContext } from './context';
 import { flag } from './options';
 
 /** lora runtime: exit code 1 if no runtime is installed. */

@@ -140,7 +140,7 @@ function describeStep(line: StepLine, status: EngineStatus | null): string {
     `loss ${line.loss.toFixed(4)}`,
     `${Math.round(line.tokens_per_second)} tokens/s`,
     `${gigabytes(line.memory)}${gpu}`,
-    ...(secondsLeft === null ? [] : [`${formatDuration(secondsLeft)} left`]),
+    ...(secondsLeft === null ? [] : [`${formatClock(secondsLeft)} left`]),
   ].join('  ');
 }
 
@@ -175,7 +175,7 @@ function describeEnd({ result, state }: RunRecord, runDir: string): string {
 }
 
 /** 75 -> 1:15; 3675 -> 1:01:15 */
-export function formatDuration(seconds: number): string {
+export function formatClock(seconds: number): string {
   const whole = Math.round(seconds);
   const [h, m, s] = [Math.floor(whole / 3600), Math.floor(whole / 60) % 60, whole % 60];
   const padded = (value: number) => String(value).padStart(2, '0');

@@ -2,7 +2,7 @@ import { unmergeModelFile, type Unmerged } from '../unmerge/unmergeModelFile';
 import { defineCommand, form } from './command';
 import { printResult } from './context';
 import { list, required } from './options';
-import { absolutePath, text } from './optionValues';
+import { absolutePath, anyText } from './optionValues';
 import { withProgress } from './progress';
 
 /** lora unmerge. */
@@ -14,7 +14,7 @@ export const unmergeCommand = defineCommand({
       options: {
         merged: required(absolutePath, 'DIR|FILE.gguf', 'merged model'),
         output: required(absolutePath, 'DIR|FILE.gguf', 'restored base, of the same kind'),
-        adapter: list(text, 'DIR', 'adapter, if it has moved; repeat in the order of the merge'),
+        adapter: list(anyText, 'DIR', 'adapter, if it has moved; repeat in the order of the merge'),
       },
       run: async ({ options: { merged, output, adapter } }, context) => {
         const unmerged = await withProgress(context, ({ show }) =>

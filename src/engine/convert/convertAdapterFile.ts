@@ -21,7 +21,7 @@ import { LoraError } from '../../shared/errors';
 import { writeDerivedAdapter } from '../adapters/writeDerivedAdapter';
 import { baseOptionsOf } from '../model/openModel';
 import { checkOutput } from '../outputPath';
-import { describeProblem } from '../commands/describe';
+import { warnOfProblems } from '../report';
 
 /** What to convert, and into what. */
 export interface ConvertOptions {
@@ -67,9 +67,7 @@ export async function convertAdapterFile(options: ConvertOptions): Promise<Conve
   const base = await openBaseFor(found, options.base);
   try {
     const { adapter, warnings } = await readAdapter(found, base);
-    for (const warning of warnings) {
-      warn(describeProblem(warning));
-    }
+    warnOfProblems(warnings, warn);
     const lost = conversionLosses(adapter, base, to);
     const basePath = base?.path ?? null;
     if (lost.length > 0) {

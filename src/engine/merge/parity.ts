@@ -1,4 +1,5 @@
 import { formatSize } from '../../common/formatSize';
+import { availableMemory } from '../../common/system';
 import { createTokenizer } from '../../data/tokenizer/createTokenizer';
 import { openBase } from '../../formats/openBase';
 import { positionsOf } from '../../formats/architecture/positions';
@@ -12,7 +13,6 @@ import type { Ops } from '../../models/ops/ops';
 import type { ModelInput } from '../../models/model';
 import { createRandom } from '../../shared/random';
 import { EMPTY_ADAPTER } from '../model/backend';
-import { availableMemory } from '../training/memoryCheck';
 import type { Parity } from './certificate';
 
 /** Different kinds of text: a question, code, numbers, other scripts. */

@@ -4,8 +4,6 @@ import { TensorFlowOps } from '../../models/ops/tensorFlowOps';
 import type { TfBinding } from '../../models/ops/tfBinding';
 import { TfjsOps } from '../../models/ops/tfjsOps';
 import type { Ops } from '../../models/ops/ops';
-import type { LoadOptions } from '../../models/loadModel';
-import type { LabelSet } from '../../data/tasks/labelSet';
 import { loadTfjs, type Tfjs } from '../../runtime/loadTfjs';
 import type { Runtime } from '../../runtime/runtime';
 
@@ -21,16 +19,6 @@ const bindingOf = (tf: Tfjs) => (tf.backend() as unknown as { binding: TfBinding
 export async function bindingFor(runtime: Runtime, dist: string): Promise<TfBinding | null> {
   return runtime.kind === 'tensorflow' ? bindingOf(await loadTfjs(runtime, dist)) : null;
 }
-
-const LOSSES = {
-  single_label_classification: 'single_label',
-  multi_label_classification: 'multi_label',
-  regression: 'regression',
-} as const;
-
-/** The loss of a classification or regression head, as options of loadModel. */
-export const problemOptionsOf = (labels: LabelSet | null): Pick<LoadOptions, 'loss'> =>
-  labels ? { loss: LOSSES[labels.problem_type] } : {};
 
 /** An adapter without modules: the base alone. */
 export const EMPTY_ADAPTER: Adapter = {

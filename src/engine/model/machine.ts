@@ -1,9 +1,9 @@
+import { availableMemory } from '../../common/system';
 import type { StepMachine, StepSettings } from '../../lora/stepPlan';
-import type { StepPlan } from '../../shared/stepPlan';
+import type { StepPlan } from '../../shared/run';
 import { multipliesBf16 } from '../../runtime/processor';
 import { findGpu } from '../../runtime/gpu';
 import type { Runtime } from '../../runtime/runtime';
-import { availableMemory } from '../training/memoryCheck';
 
 /** What a runtime on this machine offers: bfloat16 support and free memory. */
 export async function machineOf(runtime: Runtime): Promise<StepMachine> {

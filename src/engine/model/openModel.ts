@@ -11,11 +11,11 @@ import { LoraError } from '../../shared/errors';
 import type { StepSettings } from '../../lora/stepPlan';
 import { loadModel } from '../../models/loadModel';
 import type { Model } from '../../models/model';
-import { useRuntime, type CommandContext } from '../commands/context';
+import { useRuntime, type RuntimeContext } from '../useRuntime';
 import { inferenceDtype } from './machine';
-import { EMPTY_ADAPTER, createOps, problemOptionsOf } from './backend';
-import { labelNamesOf } from '../training/open';
-import { describeProblem } from '../commands/describe';
+import { EMPTY_ADAPTER, createOps } from './backend';
+import { labelSetOf, lossOptionsOf } from './labels';
+import { warnOfProblems } from '../report';
 
 /** A base with adapters in memory. */
 export interface LoadedModel {
@@ -50,7 +50,7 @@ export interface OpenOptions {
 /** Calls `use` with a loaded model and closes it afterwards. @throws LoraError */
 export async function withModel<T>(
   paths: ModelPaths,
-  context: CommandContext,
+  context: RuntimeContext,
   options: OpenOptions,
   use: (loaded: LoadedModel) => Promise<T>,
 ): Promise<T> {
@@ -65,7 +65,7 @@ export async function withModel<T>(
 /** Loads a model; the caller closes it. @throws LoraError */
 export async function openModel(
   paths: ModelPaths,
-  context: CommandContext,
+  context: RuntimeContext,
   { onProgress, base_dtype = 'float32' }: OpenOptions = {},
 ): Promise<OpenedModel> {
   const top = paths.adapters.at(-1);
@@ -75,7 +75,7 @@ export async function openModel(
     const adapters: Adapter[] = [];
     for (const folder of paths.adapters) {
       const { adapter, warnings } = await readAnyAdapter(folder, base);
-      for (const warning of warnings) context.warn(describeProblem(warning));
+      warnOfProblems(warnings, context.warn);
       adapters.push(adapter);
     }
     const adapter = adapters.pop() ?? null;
@@ -88,7 +88,7 @@ export async function openModel(
       ops,
       below: adapters,
       base_dtype: dtype,
-      ...problemOptionsOf(labels),
+      ...lossOptionsOf(labels),
       ...(onProgress && { onProgress }),
     });
     return {
@@ -128,14 +128,6 @@ export function baseOptionsOf(trained: AdapterTask | null): ReadSpecOptions {
     ...(trained.task && { task: trained.task }),
     ...(trained.num_labels !== null && { num_labels: trained.num_labels }),
   };
-}
-
-function labelSetOf(base: BaseModel, trained: AdapterTask | null): LabelSet | null {
-  const { head } = base.spec;
-  if (head.kind !== 'labels') return null;
-  const names =
-    labelNamesOf(base) ?? Array.from({ length: head.output.out_features }, (_, i) => String(i));
-  return trained?.labels ?? { problem_type: 'single_label_classification', names };
 }
 
 /** The tokenizer of a base. @throws LoraError('tokenizer') when it has none */

@@ -4,8 +4,8 @@ import { readAnyAdapter } from '../../formats/adapterFormat';
 import { openBase } from '../../formats/openBase';
 import type { Model } from '../../models/model';
 import { LoraError } from '../../shared/errors';
-import type { CommandContext } from '../commands/context';
 import { openModel, type ModelPaths, type OpenOptions } from '../model/openModel';
+import type { RuntimeContext } from '../useRuntime';
 
 /** A model that answers with one adapter at one scale. */
 export interface ServedModel {
@@ -34,7 +34,7 @@ export class ServedModels {
 
   private constructor(
     private readonly paths: ModelPaths,
-    private readonly context: CommandContext,
+    private readonly context: RuntimeContext,
     private readonly options: OpenOptions,
     private readonly shared: SharedModel,
   ) {}
@@ -46,7 +46,7 @@ export class ServedModels {
    */
   static async open(
     paths: ModelPaths,
-    context: CommandContext,
+    context: RuntimeContext,
     options: OpenOptions,
   ): Promise<ServedModels> {
     const adapters = await indicesOfSharing(paths);
@@ -119,7 +119,7 @@ async function indicesOfSharing(paths: ModelPaths): Promise<readonly number[]> {
 
 async function openServedModel(
   paths: ModelPaths,
-  context: CommandContext,
+  context: RuntimeContext,
   options: OpenOptions,
 ): Promise<OpenedServedModel> {
   const { base, model, close, device } = await openModel(paths, context, options);

@@ -3,6 +3,7 @@ import type { BatchPiece } from '../../shared/metrics/lines';
 import type { LabelSet } from '../../data/tasks/labelSet';
 import { labelPieces } from '../../data/examples/labelPieces';
 import type { Example } from '../../data/examples/example';
+import { NO_LABEL } from '../../models/heads/loss';
 import type { Tokenizer } from '../../data/tokenizer/tokenizer';
 
 const input = (text: string): BatchPiece => ({ text, labelled: false });
@@ -21,7 +22,9 @@ export function batchPieces(
         return labelPieces(example, tokenizer!).map(({ text, labelled }) => ({ text, labelled }));
       return [...example.input_ids].flatMap((id, i) => [
         input(`${i === 0 ? '' : ' '}${tokenizer!.decode([id])}`),
-        ...(example.labels[i] === -100 ? [] : [label(`[${labels!.names[example.labels[i]!]!}]`)]),
+        ...(example.labels[i] === NO_LABEL
+          ? []
+          : [label(`[${labels!.names[example.labels[i]!]!}]`)]),
       ]);
     }
     case 'packed':

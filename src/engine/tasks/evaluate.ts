@@ -22,7 +22,8 @@ export interface EvaluateOptions {
   readonly onProgress?: (fraction: number) => void;
 }
 
-export interface Evaluation {
+/** The result of evaluating examples. */
+export interface EvaluationResult {
   /** Mean over all labels. */
   readonly loss: number;
   /** Number of labels. */
@@ -37,7 +38,7 @@ export async function evaluateExamples(
   model: Model,
   examples: readonly Example[],
   options: EvaluateOptions,
-): Promise<Evaluation> {
+): Promise<EvaluationResult> {
   const { task, labels, collate, pairs_per_batch, onProgress } = options;
   const scorer = scorerOf(task, labels);
   const size = task === 'embedding' ? pairs_per_batch : ROWS_PER_BATCH;

@@ -2,8 +2,9 @@ import type { LabelSet } from '../../data/tasks/labelSet';
 import type { PreparedData } from '../../data/dataset/prepare';
 import type { SampleRow } from '../../data/examples/sampleRows';
 import { dotProduct } from '../../lora/linalg/vectors';
+import { NO_LABEL } from '../../models/heads/loss';
 import type { Model } from '../../models/model';
-import { argmaxOfRow, NO_LABEL } from './scores';
+import { argmaxOfRow } from './scores';
 
 /**
  * The prediction for a row as text: labels, tagged words, or the cosine of a pair. For models

@@ -1,7 +1,7 @@
 import type { LabelSet } from '../../data/tasks/labelSet';
 import type { Batch } from '../../data/examples/batch';
 import { dotProduct } from '../../lora/linalg/vectors';
-import { normalizedRows } from '../../models/heads/loss';
+import { NO_LABEL, normalizedRows } from '../../models/heads/loss';
 import type { Scores } from '../../shared/metrics/lines';
 import type { Task } from '../../shared/task';
 import { entitiesOf, isEntityScheme } from './entities';
@@ -28,9 +28,6 @@ export function scorerOf(task: Task, labels: LabelSet | null): Scorer {
       return new RegressionScorer();
   }
 }
-
-/** The label of tokens that have none (transformers' ignore_index). */
-export const NO_LABEL = -100;
 
 /** Index of the largest value in a row of a row-major matrix with `width` columns. */
 export function argmaxOfRow(outputs: Float32Array, row: number, width: number): number {

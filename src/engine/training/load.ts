@@ -5,7 +5,7 @@ import type { Model } from '../../models/model';
 import { LoraError } from '../../shared/errors';
 import type { Recipe } from '../../shared/recipe';
 import { restoreOptimizer } from './checkpoint';
-import { problemOptionsOf } from '../model/backend';
+import { lossOptionsOf } from '../model/labels';
 import { withCheckpointWeights } from './products/modelProduct';
 import type { PreparedTraining } from './prepare';
 
@@ -28,7 +28,7 @@ export async function loadForTraining(
     method,
     lora_dropout: lora.lora_dropout,
     below: [...frozen, ...(baseCorrection ? [baseCorrection] : [])],
-    ...problemOptionsOf(data.labels),
+    ...lossOptionsOf(data.labels),
   };
   if (checkpoint === null) return loadModel(base, adapter, loading);
   const model =

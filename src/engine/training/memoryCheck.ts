@@ -1,14 +1,9 @@
-import { freemem } from 'node:os';
 import { formatSize } from '../../common/formatSize';
-import { freeDiskBytes } from '../../common/system';
+import { availableMemory, freeDiskBytes } from '../../common/system';
 import type { MemoryEstimate } from '../../lora/memory';
 import type { PlannedStep, StepReason } from '../../lora/stepPlan';
 import { LoraError } from '../../shared/errors';
 import type { TrainingMethod } from '../../shared/recipe';
-
-/** Bytes that this process can still allocate. Caches count as free if the system reports them. */
-export const availableMemory = (): number =>
-  typeof process.availableMemory === 'function' ? process.availableMemory() : freemem();
 
 const ESTIMATE_TOLERANCE = 0.1;
 /** Disk space that stays free beside the checkpoints, in bytes. */

@@ -2,8 +2,7 @@ import type { MetricLine } from '../../shared/metrics/lines';
 import type { SerializedError } from '../../shared/errors';
 import type { EngineProgress, GenerateParams } from '../../shared/engineProtocol';
 import type { Recipe } from '../../shared/recipe';
-import type { RunRecord } from '../../shared/run';
-import type { StepPlan } from '../../shared/stepPlan';
+import type { RunRecord, StepPlan } from '../../shared/run';
 import type { Runtime } from '../../runtime/runtime';
 import type { ProductKind } from './products/product';
 

@@ -5,6 +5,7 @@ import type { BaseModel } from '../../formats/baseModel';
 import { isModuleToSave } from '../../lora/modulesToSave';
 import { LoraError } from '../../shared/errors';
 import type { Recipe } from '../../shared/recipe';
+import { labelNamesOf } from '../model/labels';
 
 /** A base and the rows to train it on. */
 export interface OpenedForTraining {
@@ -82,24 +83,4 @@ function checkLabelCount(num_labels: number | null, wanted: number, file: string
       fix: 'Use rows with the same labels, or start a new adapter.',
     },
   );
-}
-
-/** Names of the labels of the base's own head; null if it has no trained one. */
-export function labelNamesOf({
-  spec,
-  missing,
-  config,
-}: Pick<BaseModel, 'spec' | 'missing' | 'config'>): readonly string[] | null {
-  const { id2label } = config;
-  if (spec.head.kind !== 'labels' || missing.length > 0) return null;
-  const count = spec.head.output.out_features;
-  const named =
-    typeof id2label === 'object' && id2label !== null
-      ? (id2label as Readonly<Record<string, unknown>>)
-      : {};
-  const nameOf = (i: number): string => {
-    const name = named[i];
-    return typeof name === 'string' ? name : String(i);
-  };
-  return Array.from({ length: count }, (_, i) => nameOf(i));
 }

@@ -4,12 +4,12 @@ import type { LabelSet } from '../../data/tasks/labelSet';
 import type { BaseModel } from '../../formats/baseModel';
 import type { Adapter } from '../../lora/adapter';
 import type { Recipe } from '../../shared/recipe';
-import type { StepPlan } from '../../shared/stepPlan';
-import { describeProblem } from '../commands/describe';
+import type { StepPlan } from '../../shared/run';
 import { dataToolsOf } from '../model/dataTools';
+import { warnOfProblems } from '../report';
 import { openForTraining } from './open';
 import { planAdapter } from './plans/adapterPlan';
-import { planFullTuning, withInitialHead } from './plans/fullTuningPlan';
+import { planFullFineTuning, withInitialHead } from './plans/fullFineTuningPlan';
 import { planResources, type ResourceHooks } from './resources';
 import { samplePrompts } from './samples';
 import type { StartingAdapters } from './startAdapter';
@@ -54,7 +54,7 @@ export async function prepareTraining(
     const tools = await dataToolsOf(base, now);
     const { tokenizer } = tools;
     const plan = isFull
-      ? planFullTuning(recipe, base, hooks)
+      ? planFullFineTuning(recipe, base, hooks)
       : await planAdapter(recipe, base, hooks);
     const data = prepareData(read, recipe, { ...tools, onProgress: hooks.onData });
     reportData(data, recipe, tools.max_positions, hooks);
@@ -82,7 +82,7 @@ function reportData(
   positions: number,
   { info, warn }: PrepareHooks,
 ): void {
-  for (const problem of data.warnings) warn(describeProblem(problem));
+  warnOfProblems(data.warnings, warn);
   const longest = Math.max(data.statistics.train.longest, data.statistics.validation.longest);
   if (longest > positions && max_length > positions)
     warn(

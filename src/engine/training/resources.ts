@@ -10,7 +10,7 @@ import {
 } from '../../lora/memory';
 import { planStep, type PlannedStep, type StepMachine } from '../../lora/stepPlan';
 import type { Recipe } from '../../shared/recipe';
-import type { StepPlan } from '../../shared/stepPlan';
+import type { StepPlan } from '../../shared/run';
 import { checkDisk, checkMemory, describeStepPlan } from './memoryCheck';
 import type { AdapterPlan } from './plans/adapterPlan';
 

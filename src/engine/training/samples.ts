@@ -22,13 +22,14 @@ export function samplePrompts(
   const prompts =
     samples.prompts.length > 0 ? samples.prompts : data.sample_rows.map((row) => row.text);
   return prompts.filter((prompt) => {
-    const fault = promptFault(prompt, tokenizer, max_length);
-    if (fault !== null) warn(`The sample prompt ${quote(prompt)} is left out: ${fault}`);
-    return fault === null;
+    const problem = promptProblem(prompt, tokenizer, max_length);
+    if (problem !== null) warn(`The sample prompt ${quote(prompt)} is left out: ${problem}`);
+    return problem === null;
   });
 }
 
-function promptFault(prompt: string, tokenizer: Tokenizer, max_length: number): string | null {
+/** Why a prompt cannot be used; null if it can. */
+function promptProblem(prompt: string, tokenizer: Tokenizer, max_length: number): string | null {
   try {
     const { length } = promptIds(tokenizer, prompt, tokenizer.has_chat_template);
     if (length === 0) return 'it is empty.';
@@ -46,6 +47,7 @@ export interface SampleJob {
 
 /** What samples are taken from. */
 export interface SampleSource {
+  /** For a language model; empty for other tasks. */
   readonly prompts: readonly string[];
   readonly data: PreparedData;
   /** Null for images. */

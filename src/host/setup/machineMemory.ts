@@ -1,4 +1,5 @@
-import { freemem, totalmem } from 'node:os';
+import { totalmem } from 'node:os';
+import { availableMemory } from '../../common/system';
 import type { StepMachine } from '../../lora/stepPlan';
 import { multipliesBf16 } from '../../runtime/processor';
 
@@ -10,11 +11,8 @@ import { multipliesBf16 } from '../../runtime/processor';
 export function availableHostMemory(): number {
   const limit = process.constrainedMemory();
   const total = limit > 0 ? Math.min(limit, totalmem()) : totalmem();
-  return process.platform === 'linux' ? Math.min(total, freeMemory()) : total;
+  return process.platform === 'linux' ? Math.min(total, availableMemory()) : total;
 }
-
-const freeMemory = () =>
-  typeof process.availableMemory === 'function' ? process.availableMemory() : freemem();
 
 /**
  * What a training can use of this machine, assuming libtensorflow: with WebAssembly a training is

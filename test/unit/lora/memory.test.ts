@@ -8,7 +8,7 @@ import {
 import { modulesOf } from '../../../src/formats/architecture/modules';
 import { readSpec } from '../../../src/formats/architecture/readSpec';
 import { modelSize } from '../../../src/formats/architecture/size';
-import type { StepPlan } from '../../../src/shared/stepPlan';
+import type { StepPlan } from '../../../src/shared/run';
 import { matchTargets } from '../../../src/lora/targets';
 
 const smollm2 = {

@@ -1,7 +1,7 @@
 import { describe, expect, it } from 'vitest';
 import { planStep, type StepMachine, type StepSettings } from '../../../src/lora/stepPlan';
 import type { MemoryEstimate } from '../../../src/lora/memory';
-import type { StepPlan } from '../../../src/shared/stepPlan';
+import type { StepPlan } from '../../../src/shared/run';
 
 /** 10 layers of 100 bytes that can be computed again, on 500 (or half as many) that cannot. */
 const estimate = ({ base_dtype, recomputed_layers }: StepPlan): MemoryEstimate => {

@@ -11,7 +11,7 @@ import { LoraError } from '../../../shared/errors';
 import { nearestName } from '../../../shared/nearest';
 import type { LoraSettings, Recipe } from '../../../shared/recipe';
 import { modulesToSave, startAdapter, type StartingAdapters } from '../startAdapter';
-import { describeProblem } from '../../commands/describe';
+import { warnOfProblems } from '../../report';
 
 /** Which modules are adapted. The factors are created later, once memory is known to suffice. */
 export interface AdapterPlan {
@@ -66,7 +66,7 @@ export async function planAdapter(
 
 async function readAdapterFor(folder: string, base: BaseModel, { warn }: Hooks): Promise<Adapter> {
   const { adapter, warnings } = await readPeftAdapter(folder, adapterBaseOf(base));
-  for (const warning of warnings) warn(describeProblem(warning));
+  warnOfProblems(warnings, warn);
   return adapter;
 }
 
@@ -84,7 +84,7 @@ function planContinuedAdapter(adapter: Adapter, base: BaseModel, { warn }: Hooks
 function planNewAdapter(recipe: Recipe, base: BaseModel, { warn }: Hooks): PlannedModules {
   const { lora } = recipe;
   const saved = modulesToSave(base, lora.modules_to_save);
-  // modules that are trained as a whole need no low-rank update
+  // modules that are trained in full need no low-rank update
   const known = targetableModules(base).filter((m) => !isModuleToSave(m.path, saved));
   const { matched, unmatched } = matchedTargets(known, lora, base);
   if (matched.length === 0) throw noMatchError(known, unmatched, lora, base);

@@ -16,7 +16,7 @@ import {
   fraction,
   numberList,
   oneOf,
-  text,
+  anyText,
   wholeNumber,
 } from '../../../../src/engine/commands/optionValues';
 import { LoraError } from '../../../../src/shared/errors';
@@ -32,7 +32,7 @@ const context: CommandContext = {
 
 const options = {
   base: required(absolutePath, 'PATH', 'base model'),
-  adapter: list(text, 'DIR', 'adapter'),
+  adapter: list(anyText, 'DIR', 'adapter'),
   limit: optional(byteSize, 'SIZE', 'largest file'),
   type: withDefault('cat', oneOf(['cat', 'svd']), 'cat|svd', 'how to combine'),
   ...exactlyOne({
@@ -68,7 +68,7 @@ const command = (run: (given: unknown) => Promise<number>) =>
       }),
       form({
         selectedBy: 'verify',
-        options: { verify: required(text, 'DIR', 'model to verify') },
+        options: { verify: required(anyText, 'DIR', 'model to verify') },
         run,
       }),
     ],

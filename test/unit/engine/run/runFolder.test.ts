@@ -37,7 +37,7 @@ import {
   readRecord,
 } from '../../../../src/engine/run/runFolder';
 import { progressBar } from '../../../../src/engine/commands/progress';
-import { formatDuration } from '../../../../src/engine/commands/trainingView';
+import { formatClock } from '../../../../src/engine/commands/trainingView';
 import { replaceFolder } from '../../../../src/common/atomicWrite';
 import { readPeftAdapter } from '../../../../src/formats/peft/read';
 import { fillAdapterFolder } from '../../../../src/formats/peft/write';
@@ -325,7 +325,7 @@ describe('what there is room for', () => {
 describe('the terminal', () => {
   it('shows bars and times', () => {
     expect(progressBar(0.5)).toBe(`[${'█'.repeat(12)}${'░'.repeat(12)}] 50 %`);
-    expect([formatDuration(5), formatDuration(75), formatDuration(3675)]).toEqual([
+    expect([formatClock(5), formatClock(75), formatClock(3675)]).toEqual([
       '0:05',
       '1:15',
       '1:01:15',

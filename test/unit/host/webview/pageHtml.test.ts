@@ -4,7 +4,7 @@ import { expect, test } from 'vitest';
 import { pageHtml } from '../../../../src/host/webview/pageHtml';
 import { DASHBOARD_STRINGS } from '../../../../src/shared/pages/dashboard/strings';
 import { PAGES } from '../../../../src/shared/pages/pages';
-import { fill } from '../../../../src/shared/fill';
+import { fill } from '../../../../src/shared/values';
 
 const html = pageHtml({
   cspSource: 'https://webview.test',

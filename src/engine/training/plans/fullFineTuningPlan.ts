@@ -12,7 +12,7 @@ import { initialHeadTensor } from '../startAdapter';
  *
  * @throws LoraError('recipe') when the recipe names adapters
  */
-export function planFullTuning(
+export function planFullFineTuning(
   { lora }: Recipe,
   base: BaseModel,
   { info }: { readonly info: (message: string) => void },

@@ -1,0 +1,44 @@
+import { LoraError } from '../shared/errors';
+import {
+  defaultRuntimeHome,
+  findRuntime,
+  wasmRuntime,
+  type RuntimeOptions,
+} from '../runtime/findRuntime';
+import type { Runtime } from '../runtime/runtime';
+
+/** What finding a runtime needs. */
+export interface RuntimeContext {
+  /** The folder of the bundles. */
+  readonly dist: string;
+  /** Shows a line of text to the user. */
+  readonly warn: (text: string) => void;
+}
+
+/** Where this program looks for a runtime. */
+export const runtimeOptions = (dist: string): RuntimeOptions => ({
+  dist,
+  home: defaultRuntimeHome(),
+  path: process.env['LORA_RUNTIME_PATH'] ?? null,
+});
+
+/**
+ * The installed runtime. WebAssembly is used only if no other runtime suits this machine, or if
+ * LORA_RUNTIME=wasm requires it.
+ * @throws LoraError('runtime') when a runtime must be installed first.
+ */
+export async function useRuntime({ dist, warn }: RuntimeContext): Promise<Runtime> {
+  const runtime =
+    process.env['LORA_RUNTIME'] === 'wasm'
+      ? wasmRuntime('LORA_RUNTIME requests it')
+      : await findRuntime(runtimeOptions(dist));
+  if (!runtime) {
+    throw new LoraError('runtime', 'No runtime is installed.', {
+      fix: 'Install it: lora runtime --install',
+    });
+  }
+  if (runtime.kind === 'wasm') {
+    warn(runtime.why);
+  }
+  return runtime;
+}
