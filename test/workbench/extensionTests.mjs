@@ -8,7 +8,8 @@ import { hostLog, launchServer, tempProfile } from './server.mjs';
 
 /**
  * Runs compiled Mocha files (CommonJS or ESM) in the extension host, with the extension loaded from
- * its folder. Returns { code (0 or 1), passed, failed, pending, tests: [{ title, state, ms, error }],
+ * its folder. Returns { code (0 or 1), passed, failed, pending,
+ * tests: [{ title, state, ms, error }],
  * output (Mocha's report), workbench (every log and console line), hostLog }.
  */
 export async function runExtensionTests({ dir, extensionDir, files, workspace, ...options }) {

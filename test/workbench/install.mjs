@@ -1,5 +1,5 @@
-// Installs the workbench for the tests: code-server (VS Code's workbench and extension host) and the
-// Node that it needs, from the npm registry, into a folder of the user's cache.
+// Installs the workbench for the tests: code-server (VS Code's workbench and extension host) and
+// its Node, from the npm registry, into a folder of the user's cache.
 // `node test/workbench/install.mjs` prints the folder.
 import { execFileSync } from 'node:child_process';
 import { existsSync, mkdirSync, readdirSync, rmSync, writeFileSync } from 'node:fs';

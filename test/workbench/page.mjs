@@ -88,8 +88,8 @@ export async function openFile(page, name) {
 }
 
 /**
- * Chooses an entry of a row's context menu, which ignores clicks in its first 100 ms. Soon after the
- * start the entry may be missing or do nothing: then the menu is opened again.
+ * Chooses an entry of a row's context menu, which ignores clicks in its first 100 ms. Soon after
+ * the start the entry may be missing or do nothing: then the menu is opened again.
  */
 export async function chooseInMenu(page, row, label) {
   const entry = page

@@ -1,4 +1,4 @@
-// Starts a code-server for a test, with a profile and settings of its own, and stops it with all its
+// Starts a code-server for a test, with its own profile and settings, and stops it with all its
 // child processes.
 import { spawn } from 'node:child_process';
 import fs from 'node:fs';
@@ -142,8 +142,8 @@ async function untilReady(server, child) {
 
 /**
  * Merges into settings.json; undefined removes a key. A page follows the Machine layer (which beats
- * User) within a second, but reads a User file edited from outside only when reloaded (in code-server
- * only). Application-scoped settings apply only in User.
+ * User) within a second, but reads a User file edited from outside only when reloaded (in
+ * code-server only). Application-scoped settings apply only in User.
  */
 export function setSettings(server, values, layer = 'Machine') {
   const file = path.join(server.profile, 'ud', layer, 'settings.json');

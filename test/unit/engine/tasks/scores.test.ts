@@ -90,8 +90,8 @@ describe('the scores of a validation set', () => {
   });
 
   it('of pairs are their cosine, and how often the partner is the nearest text', () => {
-    // Anchors (1, 0) and (0, 2), positives (3, 0) and (1, 0): no anchor's partner is nearer than the
-    // other text.
+    // Anchors (1, 0) and (0, 2), positives (3, 0) and (1, 0): no anchor's partner is nearer than
+    // the other text.
     expect(scores('embedding', null, batch([], 4), [1, 0, 0, 2, 3, 0, 1, 0])).toEqual({
       cosine: 0.5,
       retrieval: 0,
