@@ -3,9 +3,9 @@ import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { onTestFinished } from 'vitest';
 
-/** An empty folder that is gone when the running test is. */
+/** An empty folder, removed when the running test has finished. */
 export function temp(): string {
-  const folder = mkdtempSync(path.join(tmpdir(), 'lora-formats-'));
+  const folder = mkdtempSync(path.join(tmpdir(), 'lora-test-'));
   onTestFinished(() => {
     rmSync(folder, { recursive: true, force: true });
   });
