@@ -1,9 +1,11 @@
 import { mkdir, writeFile } from 'node:fs/promises';
 import path from 'node:path';
+import { collectRun, type RunSummary } from '../../src/host/runs/run';
+import { NO_NOTES } from '../../src/host/runs/runNotes';
 import type { EngineRecord, RunRecord } from '../../src/shared/run';
 import { parseRecipe } from '../../src/shared/recipeFile';
 
-/** A complete run.json of a finished run. */
+/** The run.json of a completed run. */
 export function recordOf(changes: Partial<RunRecord> = {}): RunRecord {
   return {
     version: 1,
@@ -37,7 +39,7 @@ export function recordOf(changes: Partial<RunRecord> = {}): RunRecord {
   };
 }
 
-/** A run.json of a full fine-tuning. */
+/** The run.json of a full fine-tuning run. */
 export const fullRecord = (): RunRecord => {
   const { recipe, result } = recordOf();
   return recordOf({
@@ -45,6 +47,24 @@ export const fullRecord = (): RunRecord => {
     result: { ...result, adapter: null, model: 'model' },
   });
 };
+
+/** What the Runs view knows of a run whose engine has ended. */
+export const summaryOf = (
+  changes: Partial<RunRecord> = {},
+  notes = NO_NOTES,
+  dir = '/w/.lora/runs/r1',
+): RunSummary =>
+  collectRun(
+    {
+      kind: 'run',
+      dir,
+      record: recordOf(changes),
+      state: changes.state ?? 'completed',
+      lastStep: null,
+      notes,
+    },
+    null,
+  );
 
 /** The engine.json of a running engine: this process. */
 export const engineOf = (changes: Partial<EngineRecord> = {}): EngineRecord => ({
@@ -55,7 +75,7 @@ export const engineOf = (changes: Partial<EngineRecord> = {}): EngineRecord => (
   ...changes,
 });
 
-/** Writes files into a run folder, objects as JSON; returns the folder. */
+/** Writes files into a run folder, objects as JSON, and returns the folder. */
 export async function putRun(
   dir: string,
   files: Readonly<Record<string, unknown>>,
