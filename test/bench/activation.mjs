@@ -1,6 +1,6 @@
-// npm run bench:activation: how long the extension's own code takes to start in a real extension
-// host, once the window has come to rest: to load its file, to run activate(), and the whole until
-// the editor says that it is active. --rounds N.
+// npm run bench:activation: how long the extension takes to start in a real extension host, when
+// the window is idle: to load its bundle, to run activate(), and until VS Code reports it as active.
+// --rounds N.
 import {
   cpSync,
   existsSync,
@@ -19,7 +19,7 @@ import { installWorkbench, root } from '../workbench/workspace.mjs';
 const { values: args } = parseArgs({ options: { rounds: { type: 'string', default: '5' } } });
 const REST_MS = 8000;
 
-/** The extension as it is, with a clock around its file and its activate(). */
+/** The extension, with timers around loading its bundle and activate(). */
 const folder = mkdtempSync(path.join(tmpdir(), 'lora-bench-'));
 const times = path.join(folder, 'times.jsonl');
 for (const name of ['package.json', 'package.nls.json', 'media', 'dist/lib', 'dist/webview'].filter(
@@ -41,7 +41,7 @@ writeFileSync(
   test,
   `const { extensions } = require('vscode');
 it('activates', async () => {
-  // the window's own start takes all cores
+  // the start of the window uses all cores
   await new Promise((resolve) => setTimeout(resolve, ${REST_MS}));
   const extension = extensions.all.find(({ extensionPath }) => extensionPath === ${JSON.stringify(folder)});
   const started = performance.now();
@@ -76,9 +76,9 @@ const whole = lines
   .filter((line) => 'whole' in line)
   .map((line) => line.whole)
   .sort((a, b) => a - b);
-const told = (values) =>
+const summary = (values) =>
   `median ${values[values.length >> 1].toFixed(1)} ms, from ${values[0].toFixed(1)} to ${values.at(-1).toFixed(1)}`;
 console.log(
-  `the extension's file and activate(): ${told(own)}\nuntil the editor says that it is active: ${told(whole)}  (${own.length} windows)`,
+  `the extension's file and activate(): ${summary(own)}\nuntil VS Code reports it as active: ${summary(whole)}  (${own.length} windows)`,
 );
 rmSync(folder, { recursive: true, force: true });

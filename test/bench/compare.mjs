@@ -1,5 +1,5 @@
-// npm run bench:compare: comparing two adapters on all linear layers of SmolLM2-135M from their
-// factors, beside full SVDs of the updates in PyTorch. --rounds N.
+// npm run bench:compare: comparing two adapters on all linear layers of SmolLM2-135M by their
+// factors, and by full SVDs of the updates in PyTorch. --rounds N.
 import { build } from 'esbuild';
 import { execFileSync } from 'node:child_process';
 import path from 'node:path';

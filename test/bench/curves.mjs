@@ -1,5 +1,5 @@
 // npm run bench:curves: 200 steps of the real SmolLM2-135M on text (the READMEs of this
-// repository's dependencies), with the base in f32 and in bf16: how far the losses lie apart.
+// repository's dependencies), with the base in f32 and in bf16: how much the losses differ.
 import { execFileSync } from 'node:child_process';
 import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';

@@ -1,11 +1,11 @@
-// npm run bench:memory: the memory that is foretold beside what a training then takes, in f32 and
-// bf16, with and without layers computed again.
+// npm run bench:memory: the estimated memory of a training step compared to the measured memory, in
+// f32 and bf16, with and without gradient checkpointing.
 import { ourTraining } from './ours.mjs';
 
 const ATTENTION = 'q_proj,k_proj,v_proj,o_proj';
 const train = await ourTraining();
 console.log(
-  '| targets | base | batch | recomputed layers | foretold, MB | taken, MB | ratio | tokens per second |\n|---|---|---|---|---|---|---|---|',
+  '| targets | base | batch | recomputed layers | estimated, MB | measured, MB | ratio | tokens per second |\n|---|---|---|---|---|---|---|---|',
 );
 for (const [targets, names] of [
   ['q, k, v, o', ATTENTION],

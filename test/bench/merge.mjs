@@ -1,5 +1,5 @@
-// npm run bench:merge: merging an adapter into a made-up Llama of 8 GB in shards: peak memory and
-// time, beside a plain copy of the files. --layers N (0.4 GB each), --rounds N.
+// npm run bench:merge: merging an adapter into a synthetic, sharded Llama of 8 GB: peak memory and
+// time, compared to copying the files. --layers N (0.4 GB each), --rounds N.
 import { execFileSync, spawn } from 'node:child_process';
 import {
   closeSync,
@@ -152,8 +152,7 @@ function makeAdapter() {
 }
 
 /**
- * Seconds and the peak of resident memory in MB; without the parity of probes, which loads the
- * model.
+ * Seconds and peak resident memory in MB, without the comparison of outputs, which loads the model.
  */
 async function merge(output) {
   const started = performance.now();
@@ -217,7 +216,7 @@ try {
     2 * (2 * vocab * hidden + layers * (4 * hidden * hidden + 3 * hidden * intermediate));
   const largest = 2 * vocab * hidden;
   console.log(
-    `${(bytes / 1e9).toFixed(1)} GB, largest tensor ${(largest / 1e6).toFixed(0)} MB: merged in ${seconds.toFixed(0)} s, copied in ${median(copied).toFixed(0)} s (${(seconds / median(copied)).toFixed(1)} times); peak memory ${Math.max(...merged.map((own) => own.peak)).toFixed(0)} MiB, ${((Math.max(...merged.map((own) => own.peak)) * 1.048576) / (bytes / 1e6)).toFixed(3)} of the model`,
+    `${(bytes / 1e9).toFixed(1)} GB, largest tensor ${(largest / 1e6).toFixed(0)} MB: merged in ${seconds.toFixed(0)} s, copied in ${median(copied).toFixed(0)} s (${(seconds / median(copied)).toFixed(1)} times); peak memory ${Math.max(...merged.map(({ peak }) => peak)).toFixed(0)} MiB, ${((Math.max(...merged.map(({ peak }) => peak)) * 1.048576) / (bytes / 1e6)).toFixed(3)} of the model`,
   );
 } finally {
   rmSync(work, { recursive: true, force: true });

@@ -1,5 +1,5 @@
-// npm run bench:methods: the real SmolLM2-135M trained by LoRA and in full on the example's rows,
-// and how PyTorch + PEFT take such steps; one table.
+// npm run bench:methods: LoRA and full fine-tuning of the real SmolLM2-135M on the example's rows,
+// and the same steps in PyTorch + PEFT, as one table.
 import { spawnSync } from 'node:child_process';
 import { mkdtempSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
@@ -31,7 +31,7 @@ const TARGETS = 'q_proj,k_proj,v_proj,o_proj,gate_proj,up_proj,down_proj';
 const { per_device_train_batch_size: batch, max_length } = recipe.training;
 
 console.log(
-  '| method | numbers trained | validation loss | training, s | tokens per second | memory, MB | result, MB | checkpoint, MB | PyTorch + PEFT: tokens per second | memory, MB |\n|---|---|---|---|---|---|---|---|---|---|',
+  '| method | trained parameters | validation loss | training, s | tokens per second | memory, MB | result, MB | checkpoint, MB | PyTorch + PEFT: tokens per second | memory, MB |\n|---|---|---|---|---|---|---|---|---|---|',
 );
 for (const [name, training, theirs] of METHODS) {
   const folder = mkdtempSync(path.join(tmpdir(), 'lora-methods-'));

@@ -1,4 +1,4 @@
-// Builds test/bench/train.ts and runs it, each time in a process of its own.
+// Builds test/bench/train.ts and runs it, each time in a new process.
 import { build } from 'esbuild';
 import { spawnSync } from 'node:child_process';
 import { homedir } from 'node:os';
@@ -22,18 +22,18 @@ async function bundled(file) {
   return outfile;
 }
 
-/** The last line of a process's output, as JSON; what it says on the way goes to `said`. */
-export function measure(command, args, { env = {}, said } = {}) {
+/** Runs a process, and parses the last line of its output. `onStderr` gets its standard error. */
+export function measure(command, args, { env = {}, onStderr } = {}) {
   const { status, stdout, stderr } = spawnSync(command, args.map(String), {
     encoding: 'utf8',
     env: { ...process.env, ...env },
   });
   if (status !== 0) throw new Error(`${command} ${args.join(' ')} failed:\n${stderr}`);
-  said?.(stderr);
+  onStderr?.(stderr);
   return JSON.parse(stdout.trim().split('\n').at(-1));
 }
 
-/** A function that trains as the arguments say. */
+/** Returns a function that trains with the given arguments. */
 export async function ourTraining() {
   const {
     default: { findRuntime },
@@ -48,11 +48,11 @@ export async function ourTraining() {
     TF_CPP_MIN_LOG_LEVEL: '2',
     TF_ENABLE_ONEDNN_OPTS: '1',
   };
-  return (args, said) =>
+  return (args, onStderr) =>
     measure(
       process.execPath,
       [script, '--tfjs', path.join(root, 'dist', 'tfjs-node.js'), ...args],
-      { env, said },
+      { env, onStderr },
     );
 }
 

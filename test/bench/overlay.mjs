@@ -1,5 +1,5 @@
-// npm run bench:overlay: 20 runs of 100,000 steps laid over one another in a browser, while new
-// steps come in and the pointer moves. Prints frames a second.
+// npm run bench:overlay: overlays 20 runs of 100,000 steps in a browser, while new steps arrive and
+// the pointer moves. Prints the frames per second.
 import { sendRun } from '../workbench/pages/sendRun.mjs';
 import { startPages } from '../workbench/pages/openPage.mjs';
 
@@ -29,7 +29,7 @@ console.log(
   `${RUNS} runs of ${STEPS.toLocaleString('en')} steps are shown after ${((performance.now() - started) / 1000).toFixed(1)} s (making them up included)`,
 );
 
-/** Frames while `act` goes on: how many a second, and the longest. */
+/** Frames per second while `act` runs, and the longest frame. */
 async function frames(what, act) {
   await page.evaluate(() => {
     window.times = [];

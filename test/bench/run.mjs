@@ -1,5 +1,5 @@
-// npm run bench: our training and generation beside PyTorch + PEFT's on the same geometry,
-// alternately, medians, as ratios; a profile; larger geometries.
+// npm run bench: training and generation compared to PyTorch + PEFT with the same geometry, in
+// turns, as ratios of medians; a profile; larger geometries.
 // --rounds N, --steps N; --only training|full|start|metrics|generation|profile|larger.
 import { execFileSync } from 'node:child_process';
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
@@ -38,8 +38,8 @@ const table = (...columns) =>
 const row = (...cells) => console.log(`| ${cells.join(' | ')} |`);
 
 /**
- * A run as a person starts it, on real weights in a quantised file: from the start of the process
- * to the first step.
+ * The start of a run on real weights in a quantized file: from the start of the process to the
+ * first step.
  */
 function ourRealStart(base) {
   const dir = mkdtempSync(path.join(tmpdir(), 'lora-bench-'));
@@ -202,9 +202,9 @@ const PARTS = {
   profile() {
     for (const dtype of ['float32', 'bfloat16']) {
       console.log(`\nA step in ${dtype}, by operation:\n`);
-      ours([...steps, '--dtype', dtype, '--profile'], (said) =>
+      ours([...steps, '--dtype', dtype, '--profile'], (stderr) =>
         console.log(
-          said
+          stderr
             .split('\n')
             .filter((line) => /ms a step/.test(line))
             .slice(0, 16)
@@ -254,7 +254,7 @@ const PARTS = {
 };
 
 console.log(
-  `${cpus()[0].model}, ${cpus().length} cores; SmolLM2-135M's geometry, batch 4 x 256, r = 8 on q, k, v, o where nothing else is said; median of ${rounds} rounds`,
+  `${cpus()[0].model}, ${cpus().length} cores; SmolLM2-135M's geometry, batch 4 x 256, r = 8 on q, k, v, o unless stated otherwise; median of ${rounds} rounds`,
 );
 for (const [name, part] of Object.entries(PARTS)) {
   if (args.only !== undefined && args.only !== name) continue;

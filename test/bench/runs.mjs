@@ -1,5 +1,5 @@
-// npm run bench:runs: how long the Runs view needs for 1,000 runs, cold and when one of them has
-// changed.
+// npm run bench:runs: how long the Runs view takes to read 1,000 runs, at first and after one of
+// them has changed.
 import { build } from 'esbuild';
 import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { createRequire } from 'node:module';
@@ -89,13 +89,13 @@ const timed = async (act) => {
 };
 let store;
 console.log(
-  `${RUNS} runs, read and made into rows: ${await measure(() =>
+  `${RUNS} runs, read and converted to rows: ${await measure(() =>
     timed(async () => {
       store?.dispose();
       store = new RunStore({ roots: () => [folder], mayConnect: () => false });
       await store.refresh();
       if (store.runs.map((run) => treeRowOf(run, Date.now())).length !== RUNS)
-        throw new Error('not all');
+        throw new Error('Some runs are missing.');
     }),
   )} ms`,
 );

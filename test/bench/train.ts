@@ -1,6 +1,6 @@
 /**
- * One training run of a geometry with random weights, in a process of its own: prints one line of
- * JSON. `run.mjs` starts it beside PEFT.
+ * One training run of a model geometry with random weights. Prints one line of JSON. `run.mjs`
+ * starts it in turns with PEFT.
  */
 import { readFileSync } from 'node:fs';
 import { createRequire } from 'node:module';
@@ -93,8 +93,8 @@ const CONFIGS: Readonly<
 const CONFIG = CONFIGS[args.geometry]!;
 
 /**
- * One pool of numbers, from which each weight takes its own copy: making 135 million would take
- * longer than loading them.
+ * A pool of numbers, from which all weights are copied: generating 135 million would take longer
+ * than loading them.
  */
 const pool = Float32Array.from(
   { length: 1 << 20 },
@@ -196,8 +196,8 @@ function timed(binding: TfBinding): TfBinding {
 }
 
 /**
- * Tokens per second after a prompt of 32, greedy; the first, which takes the prompt in, does not
- * count.
+ * Tokens per second of greedy generation after a prompt of 32 tokens, without the first token,
+ * which includes the prompt.
  */
 async function generated(model: Model, max_new_tokens: number) {
   const prompt = Array.from({ length: 32 }, (_, i) => (i * 37) % CONFIG.vocab_size);
@@ -237,7 +237,7 @@ function randomBatch() {
   return { batch, length, input_ids, labels, attention_mask };
 }
 
-/** Trains; gives the seconds of each step after the warm-up, and the last loss. */
+/** Trains, and returns the seconds of each step after the warm-up, and the last loss. */
 async function timeSteps(model: Awaited<ReturnType<typeof loadModel>>) {
   const input = randomBatch();
   const times: number[] = [];

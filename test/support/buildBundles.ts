@@ -8,7 +8,7 @@ import { isProcessAlive } from '../../src/common/system';
 
 const root = path.resolve(import.meta.dirname, '../..');
 const BUILD_SCRIPT = path.join(root, 'scripts/build.mjs');
-/** What the bundles are made from. */
+/** The sources of the bundles. */
 const SOURCES = ['src', 'webview', 'scripts', 'package.json', 'package-lock.json'];
 /** The bundles that tests start or load. */
 const BUNDLES = ['dist/cli.js', 'dist/worker.js', 'dist/tfjs-node.js', 'dist/tfjs-wasm.js'];

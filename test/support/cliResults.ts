@@ -25,7 +25,7 @@ export function cliArgs(options: CliOptions): string[] {
       return [`--${name}`];
     }
     const values = typeof value === 'object' ? value : [String(value)];
-    return values.map((own) => `--${name}=${own}`);
+    return values.map((item) => `--${name}=${item}`);
   });
 }
 

@@ -52,7 +52,7 @@ function ended(child: ChildProcessByStdio<null, Readable, Readable>): Promise<Cl
 }
 
 /**
- * The same where no file may grow beyond so many KiB: writes that go on fail, as on a full disk.
+ * Runs the command line with a limit on the size of files: longer writes fail, as on a full disk.
  */
 export function cliWithin(kib: number, ...args: readonly string[]): Promise<CliResult> {
   return ended(
@@ -72,7 +72,7 @@ export function cliWithin(kib: number, ...args: readonly string[]): Promise<CliR
 
 export const cli = (...args: readonly string[]): Promise<CliResult> => startCli(args).end;
 
-/** Trains to the end in a new run folder, which it gives. */
+/** Trains to the end in a new run folder, and returns the folder. */
 export async function train(recipe: string, said: RegExp = /^$/): Promise<string> {
   const runDir = path.join(tempFolder(), 'run');
   const { code, stderr } = await cli('train', recipe, '--run-dir', runDir, '--json');
@@ -81,7 +81,7 @@ export async function train(recipe: string, said: RegExp = /^$/): Promise<string
   return runDir;
 }
 
-/** The tiny llama in a folder of its own, changed. */
+/** A changed copy of the tiny llama. */
 export function baseWith(change: (folder: string) => void): string {
   const folder = path.join(tempFolder(), 'base');
   mkdirSync(folder);
@@ -157,7 +157,7 @@ export const metricsOf = (runDir: string): MetricLine[] =>
 export const stepsOf = (runDir: string): StepLine[] =>
   metricsOf(runDir).filter((line) => line.kind === 'step');
 
-/** Every file of a folder, to see that nothing half-made is left. */
+/** All files of a folder, to check that no incomplete file is left. */
 export const filesIn = (folder: string): string[] =>
   existsSync(folder) ? readdirSync(folder, { recursive: true }).map(String).sort() : [];
 
@@ -168,7 +168,7 @@ export async function until(look: () => boolean, what: string): Promise<void> {
   }
 }
 
-/** A run as it was before its last step was saved, gone on with to the end. Gives its folder. */
+/** Copies a run without its last checkpoint, resumes it to the end, and returns its folder. */
 export async function resumedBefore(
   runDir: string,
   step: number,

@@ -37,7 +37,7 @@ export function smallTokenizer(changes: Changes = {}): Tokenizer {
   return createTokenizer(smallTokenizerFiles(changes), { now: new Date(2024, 6, 9, 5, 3, 1) });
 }
 
-/** The text of the labelled tokens, a stretch each. */
+/** The text of each contiguous range of labelled tokens. */
 export function learntTexts(
   tokenizer: Tokenizer,
   example: { readonly input_ids: Int32Array; readonly labels: Int32Array },

@@ -1,5 +1,5 @@
 /**
- * A process that installs, to be killed or to run beside another: bundled and started by
+ * A process that installs a runtime, to be killed or run at the same time as another. Started by
  * interrupted.test.ts.
  */
 import { installRuntime } from '../../src/runtime/installRuntime';

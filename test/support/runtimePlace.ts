@@ -12,11 +12,11 @@ import { machineOf, PLATFORM, type TargetMachine } from './standInMachine';
 
 export const LIBRARIES = ['libtensorflow_cc.so.2', 'libtensorflow_framework.so.2'] as const;
 
-/** What the stand-in for the user's Python does; it is a real program on the machine's PATH. */
+/** How the stand-in for the user's Python behaves; it is a real program on the PATH. */
 export interface Python {
   /** The folder of its TensorFlow. */
   readonly tensorflow?: string;
-  /** 'hang' writes half of the wheel and waits to be killed. */
+  /** 'hang' writes half of the wheel, then waits until it is killed. */
   readonly pip?: 'wheel' | 'truncated' | 'corrupted' | 'empty' | 'fails' | 'disk full' | 'hang';
 }
 
@@ -38,8 +38,8 @@ export interface Place {
 }
 
 /**
- * A machine of its own in a temporary folder: a build with a binding, a pinned wheel, an empty PATH
- * and no way to the network.
+ * A simulated machine in a temporary folder: a build with a binding, a pinned wheel, an empty PATH
+ * and no network.
  */
 export function makePlace(): Place {
   const root = mkdtempSync(path.join(tmpdir(), 'lora-runtime-'));
@@ -127,7 +127,7 @@ else if (args[2] === 'download') {
 `;
 }
 
-/** Gives the machine a GPU, and a TensorFlow with CUDA of two wheels to bring. */
+/** Adds a GPU to the machine, and a TensorFlow with CUDA that consists of two wheels. */
 export function withGpu(place: Place, device: 'cpu' | 'gpu' = 'gpu'): TargetMachine {
   const wheels = {
     tensorflow: { 'tensorflow/libtensorflow_cc.so.2': 'library cc' },
@@ -163,7 +163,7 @@ export function withGpu(place: Place, device: 'cpu' | 'gpu' = 'gpu'): TargetMach
   };
 }
 
-/** A TensorFlow's folder with the two libraries. */
+/** The folder of a TensorFlow, with its two libraries. */
 export function makeLibraries(
   folder: string,
   content = 'library 2.16.2',
@@ -179,7 +179,7 @@ export function write(file: string, content: string | Buffer): void {
 }
 
 /**
- * A server on the loopback for tfjs-node's download, for the length of the test. Gives its address.
+ * Starts a local server for tfjs-node's download, closed after the test. Returns its address.
  */
 export async function serve(answer: RequestListener): Promise<string> {
   const server = createServer(answer);

@@ -9,7 +9,7 @@ export type { TargetMachine };
 export const PLATFORM = 'linux-x64';
 
 /**
- * A machine whose loader takes every file that begins with `library`; the last word of the first
+ * A machine whose loader accepts every file that begins with `library`; the last word of the first
  * library is its version.
  */
 export const machineOf = (pin: PlatformPin, env: Env): TargetMachine => ({

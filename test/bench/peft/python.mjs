@@ -3,7 +3,7 @@ import { existsSync } from 'node:fs';
 import { homedir } from 'node:os';
 import path from 'node:path';
 
-/** PyTorch + PEFT in an environment of their own, made once. */
+/** A Python environment with PyTorch and PEFT, created once. */
 export function peftPython() {
   const venv = path.join(homedir(), '.cache', 'lora-workbench', 'peft-venv');
   const python = path.join(venv, 'bin', 'python');

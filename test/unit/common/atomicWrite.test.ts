@@ -14,7 +14,7 @@ import { temp } from '../../support/temp';
 const failure = (code: string) => Object.assign(new Error(code), { code });
 
 describe('replacing a folder', () => {
-  it('leaves the new files alone, nothing of the old', async () => {
+  it('keeps only the new files', async () => {
     const folder = path.join(temp(), 'a');
     await replaceFolder(folder, (t) => {
       writeFileSync(path.join(t, 'old'), '1');
@@ -27,7 +27,7 @@ describe('replacing a folder', () => {
     expect([readdirSync(folder), readdirSync(path.dirname(folder))]).toEqual([['new'], ['a']]);
   });
 
-  it('keeps the old folder where the new one cannot be made', async () => {
+  it('keeps the old folder when the new one cannot be written', async () => {
     const folder = path.join(temp(), 'a');
     await replaceFolder(folder, (t) => {
       writeFileSync(path.join(t, 'old'), '1');
@@ -44,7 +44,7 @@ describe('replacing a folder', () => {
 });
 
 describe('replacing a file', () => {
-  it('keeps the old one where writing fails', async () => {
+  it('keeps the old file when writing fails', async () => {
     const file = path.join(temp(), 'a');
     await replaceFile(file, async (handle) => {
       await handle.write('one');
@@ -59,14 +59,14 @@ describe('replacing a file', () => {
     expect(readdirSync(path.dirname(file))).toEqual(['a']);
   });
 
-  it('passes on a LoraError as it is', async () => {
+  it('rethrows a LoraError unchanged', async () => {
     const error = new LoraError('cancelled', 'Stopped.');
     const file = path.join(temp(), 'a');
     await expect(replaceFile(file, () => Promise.reject(error))).rejects.toBe(error);
     expect(readdirSync(path.dirname(file))).toEqual([]);
   });
 
-  it('lets several writes of one file run at the same time', async () => {
+  it('supports concurrent writes of one file', async () => {
     const file = path.join(temp(), 'a');
     const texts = Array.from({ length: 9 }, (_, i) => String(i).repeat(100_000));
     await Promise.all(texts.map((text) => replaceFile(file, text)));
@@ -74,7 +74,7 @@ describe('replacing a file', () => {
     expect(readdirSync(path.dirname(file))).toEqual(['a']);
   });
 
-  it('describes the failure as the caller wants', async () => {
+  it("describes the failure with the caller's message", async () => {
     const file = path.join(temp(), 'none', 'a');
     const describeFailure = (reason: string) => ({ message: `No notes: ${reason}.`, fix: 'Look.' });
     await expect(replaceFile(file, 'text', describeFailure)).rejects.toMatchObject({
@@ -92,7 +92,7 @@ describe('replacing a file', () => {
     expect(readFileSync(file, 'utf8')).toBe('{\n  "a": [\n    1\n  ]\n}\n');
   });
 
-  it('says why it is impossible', async () => {
+  it('reports why it failed', async () => {
     await expect(
       replaceFile(path.join(temp(), 'none', 'a'), () => Promise.resolve()),
     ).rejects.toThrow(/does not exist/);
@@ -101,7 +101,7 @@ describe('replacing a file', () => {
 });
 
 describe('replacing a file and its companions', () => {
-  it('moves every file beside the main one', async () => {
+  it('moves the companion files and the main file', async () => {
     const folder = temp();
     await replaceFileWithCompanions(path.join(folder, 'b.gguf'), (t) => {
       for (const name of ['a.json', 'b.gguf', 'c']) writeFileSync(path.join(t, name), name);
@@ -111,7 +111,7 @@ describe('replacing a file and its companions', () => {
     expect(readFileSync(path.join(folder, 'b.gguf'), 'utf8')).toBe('b.gguf');
   });
 
-  it('leaves nothing when the main file is missing', async () => {
+  it('leaves no file when the main file is missing', async () => {
     const folder = temp();
     const file = path.join(folder, 'b.gguf');
     await expect(
@@ -133,11 +133,11 @@ describe('a rename on Windows', () => {
     };
   };
 
-  it('is tried again while another process holds the target open', async () => {
+  it('is repeated while another process has the target open', async () => {
     expect(await withRetries(failing(3, 'EPERM').action, 'win32')).toBe(4);
   });
 
-  it('is given up at once for other reasons, and on other systems', async () => {
+  it('fails at once for other reasons, and on other systems', async () => {
     for (const [code, platform] of [
       ['ENOENT', 'win32'],
       ['EPERM', 'linux'],

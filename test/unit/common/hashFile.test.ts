@@ -34,14 +34,14 @@ describe('hashFile', () => {
     expect(count).toBe(2 ** 20 + 5);
   });
 
-  it('ends with what onBytes throws', async () => {
+  it('rejects with the error that onBytes throws', async () => {
     const fail = () => {
       throw new RangeError('enough');
     };
     await expect(hashFile(fileOf(Buffer.alloc(9)), { onBytes: fail })).rejects.toThrow('enough');
   });
 
-  it('ends when its signal is aborted', async () => {
+  it('rejects when its signal is aborted', async () => {
     const signal = AbortSignal.abort();
     await expect(hashFile(fileOf(Buffer.alloc(9)), { signal })).rejects.toThrow(/abort/i);
   });

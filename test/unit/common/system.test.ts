@@ -12,12 +12,12 @@ const failWith = (code: string) =>
   });
 
 describe('isProcessAlive', () => {
-  it('finds this process, and not one that has ended', () => {
+  it('is true for this process, and false for one that has ended', () => {
     const ended = spawnSync(process.execPath, ['-e', '']).pid;
     expect([isProcessAlive(process.pid), isProcessAlive(ended)]).toEqual([true, false]);
   });
 
-  it('finds processes of other users, which may not be signalled', () => {
+  it('is true for processes of other users, which may not be signalled', () => {
     const kill = failWith('EPERM');
     expect(isProcessAlive(1)).toBe(true);
     expect(kill).toHaveBeenCalledWith(1, 0);
@@ -27,7 +27,7 @@ describe('isProcessAlive', () => {
 });
 
 describe('freeDiskBytes', () => {
-  it('counts in bytes what this user can write', async () => {
+  it('returns the bytes that this user can write', async () => {
     const { bavail, bsize, blocks } = statfsSync(tmpdir());
     const free = await freeDiskBytes(tmpdir());
     expect(free).toBeLessThan(blocks * bsize);

@@ -31,7 +31,7 @@ describe('throwIfCancelled', () => {
     );
   });
 
-  it('throws the message that it is given', () => {
+  it('throws the given message', () => {
     expect(() => throwIfCancelled(AbortSignal.abort(), 'Stopped.')).toThrow('Stopped.');
   });
 });
@@ -49,7 +49,7 @@ describe('fileErrorReason', () => {
     expect(fileErrorReason(Object.assign(new Error('the message'), { code }))).toBe(reason);
   });
 
-  it('of anything else is its text', () => {
+  it('converts anything else to text', () => {
     expect([fileErrorReason(new Error('odd')), fileErrorReason(7), fileErrorReason(null)]).toEqual([
       'odd',
       '7',
@@ -59,7 +59,7 @@ describe('fileErrorReason', () => {
 });
 
 describe('isFile and pathExists', () => {
-  it('follow links and tell files from folders', async () => {
+  it('follow links, and distinguish files from folders', async () => {
     const folder = temp();
     const at = (name: string) => path.join(folder, name);
     mkdirSync(at('folder'));

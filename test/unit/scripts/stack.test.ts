@@ -6,7 +6,7 @@ import { expect, it } from 'vitest';
 import { mapStack } from '../../../scripts/stack.mjs';
 import { temp } from '../../support/temp';
 
-it('a stack trace of a minified bundle names the lines of its sources', async () => {
+it('a stack trace of a minified bundle is mapped to the lines of its sources', async () => {
   const folder = temp();
   const source = path.join(folder, 'engine.ts');
   writeFileSync(
@@ -30,7 +30,7 @@ it('a stack trace of a minified bundle names the lines of its sources', async ()
   expect(mapped).toContain('node:internal/modules');
 });
 
-it('a place of which no map is known stays as it is', () => {
+it('a position without a source map is not changed', () => {
   const line = '    at f (/x/dist/other.js:1:20)';
   expect(mapStack(line, '/nowhere')).toBe(line);
 });

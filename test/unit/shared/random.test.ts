@@ -38,7 +38,7 @@ describe('createRandom', () => {
     expect(chiSquare).toBeLessThan(150);
   });
 
-  it('gives neighbouring seeds unrelated first numbers', () => {
+  it('gives unrelated first numbers for adjacent seeds', () => {
     const firsts = Array.from({ length: 2000 }, (_, seed) => createRandom(seed)());
     const mean = firsts.reduce((a, x) => a + x, 0) / firsts.length;
     const products = firsts.slice(1).map((x, i) => (x - mean) * (firsts[i]! - mean));

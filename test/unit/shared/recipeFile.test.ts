@@ -37,7 +37,7 @@ describe('a recipe', () => {
     expect(recipe.training.lr_scheduler_type).toBe('cosine');
   });
 
-  it('that is nested too deeply is refused, with the place where that starts', () => {
+  it('that is nested too deeply is refused, with the place of the first level too many', () => {
     for (const [open, at] of [
       ['[', 65],
       ['{"lora":', 64 * 8 + 1],
@@ -63,7 +63,7 @@ describe('a recipe', () => {
     expect(problems[1]?.place).toEqual({ file, line: 4, column: 24, key: 'lora.lora_aplha' });
   });
 
-  it('with several faults: all of them are reported at once', () => {
+  it('with several errors: all of them are reported at once', () => {
     const problems = problemsOf(
       '{ "dataset": 3, "lora": { "r": 2.7, "lora_alpha": 0 }, "training": { "lr_scheduler_type": "cosin", "max_steps": 0 } }',
     );

@@ -3,7 +3,7 @@ import { RunHistory } from '../../../src/shared/runHistory';
 import { metricsCsv } from '../../../src/host/dashboard/csv';
 import { evalLine, historyOf, stepLine } from '../../support/metricLines';
 
-test('a resume takes back the later steps and lines', () => {
+test('a resume removes the later steps and lines', () => {
   const history = historyOf(
     stepLine(1),
     evalLine(1, 3),
@@ -22,12 +22,12 @@ test('a resume takes back the later steps and lines', () => {
   expect(history.revision).toBe(1);
 });
 
-test('a step that is written again replaces the old one', () => {
+test('a repeated step replaces the old one', () => {
   const history = historyOf(stepLine(1), stepLine(2), stepLine(2, { loss: 7 }));
   expect(Array.from(history.column('loss'))).toEqual([2, 7]);
 });
 
-test('a snapshot rebuilds the same history, apart from the first', () => {
+test('a snapshot restores an equal, independent history', () => {
   const history = historyOf(
     ...Array.from({ length: 5000 }, (_, i) => stepLine(i + 1, { loss: i })),
     evalLine(5000, 1),
@@ -41,7 +41,7 @@ test('a snapshot rebuilds the same history, apart from the first', () => {
   ]);
 });
 
-test('the CSV has a row for each step, the evaluation before training, and nothing for what is not a number', () => {
+test('the CSV has a row for each step and for the first evaluation, and empty cells for NaN', () => {
   const csv = metricsCsv(
     historyOf(evalLine(0, 3), stepLine(1, { loss: NaN }), stepLine(2), evalLine(2, 1.5)),
   );
@@ -54,7 +54,7 @@ test('the CSV has a row for each step, the evaluation before training, and nothi
   ]);
 });
 
-test('the CSV has a column for each score that evaluations have', () => {
+test('the CSV has a column for each score of the evaluations', () => {
   const csv = metricsCsv(
     historyOf({ ...evalLine(0, 3), scores: { accuracy: 0.25 } }, stepLine(1), stepLine(2), {
       ...evalLine(2, 1.5),

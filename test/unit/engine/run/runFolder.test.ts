@@ -13,7 +13,7 @@ import { parseMetrics } from '../../../../src/shared/metrics/parse';
 import { parseRecipe } from '../../../../src/shared/recipeFile';
 import { temp } from '../../../support/temp';
 
-describe("a run's folder", () => {
+describe('the folder of a run', () => {
   it('is next to its recipe', () =>
     expect(newRunDir(path.resolve('a/lora.json'))).toContain(path.resolve('a/.lora/runs')));
 

@@ -21,14 +21,14 @@ async function read(tail: LineTail): Promise<string[]> {
   return lines;
 }
 
-test('a file that is not there yet has no lines', async () => {
+test('a file that does not exist yet has no lines', async () => {
   const tail = new LineTail(file);
   expect(await read(tail)).toEqual([]);
   await writeFile(file, 'a\n');
   expect(await read(tail)).toEqual(['a']);
 });
 
-test('each line is handed over once, a torn one when it is whole', async () => {
+test('each line is returned once, and an incomplete one when it is complete', async () => {
   const tail = new LineTail(file);
   await writeFile(file, 'one\ntw');
   expect(await read(tail)).toEqual(['one']);
@@ -39,13 +39,13 @@ test('each line is handed over once, a torn one when it is whole', async () => {
   expect(await read(tail)).toEqual(['three']);
 });
 
-test('lines and letters that lie across chunks come whole', async () => {
+test('lines and characters that span chunks are not split', async () => {
   const lines = Array.from({ length: 200 }, (_, i) => `${i} größer 学习`);
   await writeFile(file, `${lines.join('\n')}\n`);
   expect(await read(new LineTail(file, 7))).toEqual(lines);
 });
 
-test('a file that was cut is read from its start', async () => {
+test('a truncated file is read from its start', async () => {
   const tail = new LineTail(file);
   await writeFile(file, 'one\ntwo\n');
   await read(tail);
@@ -62,7 +62,7 @@ test('a file that was replaced by a longer one is read from its start', async ()
   expect(await read(tail)).toEqual(['restart', 'other', 'lines']);
 });
 
-test('a line too long to be ours is skipped, the next ones are read', async () => {
+test('a line that is too long is skipped, and the next ones are read', async () => {
   await writeFile(file, `first\n${'x'.repeat(6 << 20)}\nlast\n`);
   expect(await read(new LineTail(file))).toEqual(['first', 'last']);
 });

@@ -28,7 +28,7 @@ afterEach(async () => {
   await rm(runDir, { recursive: true, force: true });
 });
 
-const nobody: ConnectRun = () => Promise.reject(new Error('no engine'));
+const noEngine: ConnectRun = () => Promise.reject(new Error('no engine'));
 const write = (name: string, value: unknown) =>
   writeFile(path.join(runDir, name), JSON.stringify(value));
 const writeRun = (values: Partial<RunRecord> = {}) =>
@@ -48,15 +48,15 @@ const append = (...lines: readonly MetricLine[]) =>
 const of = <K extends HostMessage['kind']>(kind: K) =>
   sent.filter((message): message is Extract<HostMessage, { kind: K }> => message.kind === kind);
 
-async function startSource(connect: ConnectRun = nobody): Promise<RunSource> {
+async function startSource(connect: ConnectRun = noEngine): Promise<RunSource> {
   source = new RunSource(runDir, connect, (message) => sent.push(message));
   await source.start();
   return source;
 }
 
-/** An engine's end of the wire: what it says is said by the test. */
-class Wire implements RunFollower {
-  readonly asked: string[] = [];
+/** The connection to an engine, whose notifications the test sends. */
+class FakeConnection implements RunFollower {
+  readonly requests: string[] = [];
   disposed = false;
   status: EngineStatus = {
     state: 'running',
@@ -68,7 +68,7 @@ class Wire implements RunFollower {
   private readonly listeners = new Map<string, (value: never) => void>();
 
   request(name: string): Promise<EngineStatus> {
-    this.asked.push(name);
+    this.requests.push(name);
     return Promise.resolve(this.status);
   }
 
@@ -85,7 +85,7 @@ class Wire implements RunFollower {
     return { dispose: () => this.listeners.delete('close') };
   }
 
-  say<N extends EngineNotificationName>(name: N, value: EngineNotifications[N]): void {
+  notify<N extends EngineNotificationName>(name: N, value: EngineNotifications[N]): void {
     this.listeners.get(name)?.(value as never);
   }
 
@@ -98,7 +98,7 @@ class Wire implements RunFollower {
   }
 }
 
-test('the first message is a snapshot of all that the folder holds', async () => {
+test('the first message is a snapshot of the whole run folder', async () => {
   await writeRun({ state: 'completed' });
   await append(evalLine(0, 3), stepLine(1), stepLine(2, { loss: 1 }));
   await startSource();
@@ -113,7 +113,7 @@ test('the first message is a snapshot of all that the folder holds', async () =>
   ]);
 });
 
-test('without an engine to talk to, new lines come from the folder within seconds, each once', async () => {
+test('without an engine, new lines are read from the folder within seconds, each once', async () => {
   await writeRun();
   await writeEngine();
   await append(stepLine(1));
@@ -131,13 +131,13 @@ test('without an engine to talk to, new lines come from the folder within second
   );
 });
 
-test('in a workspace that is not trusted it says so until it is, instead of that the engine does not respond', async () => {
+test('an untrusted workspace is reported until it is trusted, rather than an engine that does not respond', async () => {
   await writeRun({ state: 'running' });
   await writeEngine();
   let trusted = false;
   source = new RunSource(
     runDir,
-    nobody,
+    noEngine,
     (message) => sent.push(message),
     () => trusted,
   );
@@ -147,7 +147,7 @@ test('in a workspace that is not trusted it says so until it is, instead of that
   await vi.waitFor(() => expect(of('status').at(-1)?.link).toBe('folder'), 3000);
 });
 
-test('a change of the record is told', async () => {
+test('a changed record is sent', async () => {
   await writeRun();
   await writeEngine();
   await startSource();
@@ -158,7 +158,7 @@ test('a change of the record is told', async () => {
   }, 4000);
 });
 
-test('a folder that is still empty is a run that prepares', async () => {
+test('an empty folder is a run that is preparing', async () => {
   await startSource();
   expect(of('snapshot')[0]).toMatchObject({
     run: null,
@@ -166,62 +166,62 @@ test('a folder that is still empty is a run that prepares', async () => {
   });
 });
 
-test('an engine that answers is followed: its status, progress, warnings, and lines without waiting for the next look', async () => {
+test('a responding engine is followed: status, progress, warnings, and lines before the next poll', async () => {
   await writeRun();
   await writeEngine();
-  const wire = new Wire();
-  await startSource(() => Promise.resolve(wire));
+  const connection = new FakeConnection();
+  await startSource(() => Promise.resolve(connection));
   expect(of('snapshot')[0]).toMatchObject({ link: 'engine', status: { seconds_left: 7 } });
-  wire.say('progress', { phase: 'evaluating', fraction: 0.5 });
-  wire.say('log', { level: 'info', message: 'quiet' });
-  wire.say('log', { level: 'warn', message: 'loud' });
-  wire.say('status', { ...wire.status, state: 'paused' });
+  connection.notify('progress', { phase: 'evaluating', fraction: 0.5 });
+  connection.notify('log', { level: 'info', message: 'quiet' });
+  connection.notify('log', { level: 'warn', message: 'loud' });
+  connection.notify('status', { ...connection.status, state: 'paused' });
   expect(of('progress')[0]!.progress).toEqual({ phase: 'evaluating', fraction: 0.5 });
   expect(of('log').map((m) => m.message)).toEqual(['loud']);
   expect(of('status').at(-1)!.status.state).toBe('paused');
-  const asked = performance.now();
+  const started = performance.now();
   await append(stepLine(1));
-  wire.say('metric', stepLine(1));
+  connection.notify('metric', stepLine(1));
   await vi.waitFor(() => expect(of('append')).toHaveLength(1), { interval: 5 });
-  expect(performance.now() - asked).toBeLessThan(900);
+  expect(performance.now() - started).toBeLessThan(900);
 });
 
-test('requests go to the engine; without one they fail with words', async () => {
+test('requests go to the engine, and fail with a message without one', async () => {
   await writeRun();
   await writeEngine();
-  const wire = new Wire();
-  const live = await startSource(() => Promise.resolve(wire));
-  wire.status = { ...wire.status, state: 'paused' };
+  const connection = new FakeConnection();
+  const live = await startSource(() => Promise.resolve(connection));
+  connection.status = { ...connection.status, state: 'paused' };
   await live.request('pause');
-  expect(wire.asked).toEqual(['status', 'pause']);
+  expect(connection.requests).toEqual(['status', 'pause']);
   expect(of('status').at(-1)!.status.state).toBe('paused');
   live.stop();
   await expect(live.request('pause')).rejects.toThrow('does not respond');
 });
 
-test('an engine whose pipe breaks is followed through the folder, and again over a new pipe', async () => {
+test('a run whose pipe breaks is followed through its folder, then over a new pipe', async () => {
   await writeRun();
   await writeEngine();
-  const wires = [new Wire(), new Wire()];
+  const connections = [new FakeConnection(), new FakeConnection()];
   let connected = 0;
-  await startSource(() => Promise.resolve(wires[connected++]!));
-  wires[0]!.close();
+  await startSource(() => Promise.resolve(connections[connected++]!));
+  connections[0]!.close();
   await vi.waitFor(() => expect(connected).toBe(2), 4000);
   await vi.waitFor(() => expect(of('status').at(-1)?.link ?? 'engine').toBe('engine'), 4000);
-  expect(wires[0]!.disposed).toBe(true);
-  wires[0]!.say('status', { ...wires[0]!.status, state: 'failed' });
+  expect(connections[0]!.disposed).toBe(true);
+  connections[0]!.notify('status', { ...connections[0]!.status, state: 'failed' });
   expect(of('status').some((m) => m.status.state === 'failed')).toBe(false);
 });
 
-test('while stopped nothing is read or sent, and the next start has everything', async () => {
+test('nothing is read or sent while stopped, and the next start sends everything', async () => {
   await writeRun();
   await writeEngine();
-  const wire = new Wire();
-  const live = await startSource(() => Promise.resolve(wire));
+  const connection = new FakeConnection();
+  const live = await startSource(() => Promise.resolve(connection));
   live.stop();
-  expect(wire.disposed).toBe(true);
+  expect(connection.disposed).toBe(true);
   await append(stepLine(1));
-  wire.say('metric', stepLine(1));
+  connection.notify('metric', stepLine(1));
   await new Promise((done) => {
     setTimeout(done, 1300);
   });
@@ -230,7 +230,7 @@ test('while stopped nothing is read or sent, and the next start has everything',
   expect(Array.from(of('snapshot')[1]!.steps.step)).toEqual([1]);
 });
 
-test('metrics that begin anew are sent as a new snapshot', async () => {
+test('rewritten metrics are sent as a new snapshot', async () => {
   await writeRun();
   await writeEngine();
   await append(stepLine(1), stepLine(2));
@@ -242,7 +242,7 @@ test('metrics that begin anew are sent as a new snapshot', async () => {
   await vi.waitFor(() => expect(Array.from(of('snapshot').at(-1)!.steps.loss)).toEqual([9]), 4000);
 });
 
-test('lines that are broken or unknown are left out', async () => {
+test('invalid and unknown lines are ignored', async () => {
   await writeRun();
   await writeFile(
     path.join(runDir, 'metrics.jsonl'),
@@ -252,7 +252,7 @@ test('lines that are broken or unknown are left out', async () => {
   expect(Array.from(of('snapshot')[0]!.steps.step)).toEqual([1]);
 });
 
-test('a run whose engine is gone is interrupted; one that has just been made prepares', async () => {
+test('a run whose engine has ended is interrupted; a new one is preparing', async () => {
   await writeRun({ state: 'running' });
   await writeEngine(2 ** 22 + 1);
   const now = Date.now();
@@ -267,7 +267,7 @@ test('a run whose engine is gone is interrupted; one that has just been made pre
   expect(statusFromFolder(folder, 0, now + 60_000).state).toBe('interrupted');
 });
 
-test('a live process that renews no heartbeat is not the engine', async () => {
+test('a live process with an old heartbeat is not the engine', async () => {
   await writeRun({ state: 'running' });
   await write('engine.json', {
     pid: process.pid,
@@ -280,7 +280,7 @@ test('a live process that renews no heartbeat is not the engine', async () => {
   );
 });
 
-test('a record that cannot be read is an error with its file, and a missing one after a while', async () => {
+test('an unreadable record is an error that names its file, a missing one only after a while', async () => {
   await writeFile(path.join(runDir, 'run.json'), '{"half":');
   const broken = await new RunFolder(runDir).read();
   expect(statusFromFolder(broken, 0, 0)).toMatchObject({

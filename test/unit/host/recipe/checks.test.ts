@@ -48,7 +48,7 @@ describe('a recipe in the editor', () => {
   });
 });
 
-it('knows recipes by their names', () => {
+it('recognizes recipes by their file names', () => {
   expect(
     ['lora.json', '/a/lora.json', 'C:\\a\\lora.json', 'git.lora.json'].map(isRecipeName),
   ).toEqual([true, true, true, true]);

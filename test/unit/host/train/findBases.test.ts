@@ -68,7 +68,7 @@ describe('findBases', () => {
     ]);
   });
 
-  it('looks where HF_HOME and HF_HUB_CACHE say', async () => {
+  it('looks in the folders of HF_HOME and HF_HUB_CACHE', async () => {
     await put('hf/hub/models--a/snapshots/1/config.json', '{}');
     await put('hf/hub/models--a/snapshots/1/model.safetensors');
     await put('cache/models--b/snapshots/1/b.gguf');

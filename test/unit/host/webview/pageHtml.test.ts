@@ -16,7 +16,7 @@ const html = pageHtml({
   facts: { 'run-dir': '/runs/"<b>&' },
 });
 
-test('the page runs its own script only and styles itself from its own folder only', () => {
+test('the page may only run its own script and use styles from its own folder', () => {
   expect(/Content-Security-Policy" content="([^"]*)"/.exec(html)?.[1]).toBe(
     "default-src 'none'; script-src 'nonce-n0nce'; style-src https://webview.test 'nonce-n0nce'; font-src https://webview.test",
   );
@@ -28,11 +28,11 @@ test('texts and paths cannot break out of their attributes', () => {
   expect(html).not.toContain('<b>');
 });
 
-test('the page says that it loads before anything has arrived', () => {
+test('the page shows that it is loading until data has arrived', () => {
   expect(html).toContain(`<p class="loading">${DASHBOARD_STRINGS.loading}</p>`);
 });
 
-test('values are put where the text wants them', () => {
+test('values replace the placeholders of a text', () => {
   expect(fill('{1} of {0}, {2}', ['b', 3])).toBe('3 of b, {2}');
 });
 
@@ -42,7 +42,7 @@ const sourceOf = (folder: string) =>
     .map((name) => readFileSync(path.join(folder, name), 'utf8'))
     .join('\n');
 
-test.each(Object.entries(PAGES))('every text of the %s page is used in it', (page, { strings }) => {
+test.each(Object.entries(PAGES))('every text of the %s page is used', (page, { strings }) => {
   const source =
     sourceOf(path.resolve('webview', page)) + sourceOf(path.resolve('webview', 'shared'));
   const isUsed = (key: string) =>

@@ -15,18 +15,18 @@ const EVERY_KIND: readonly MetricLine[] = [
   { kind: 'resume', step: 1 },
 ];
 
-test('every kind of line is read back as it was written', () => {
+test('every kind of line is parsed as it was written', () => {
   expect(parseMetrics(write(...EVERY_KIND))).toEqual(EVERY_KIND);
 });
 
-test('an incomplete last line is skipped, and so are lines that are no JSON', () => {
+test('an incomplete last line and lines that are not JSON are skipped', () => {
   const text = `${write(stepLine(1))}{"kind":"st\n\n${write(stepLine(2))}`;
   expect(parseMetrics(`${text}{"kind":"step","step":3`)).toEqual([stepLine(1), stepLine(2)]);
   expect(parseMetrics(JSON.stringify(stepLine(1)))).toEqual([]);
   expect(parseMetrics('')).toEqual([]);
 });
 
-test('a resume makes later lines void, and lines after it count again', () => {
+test('a resume discards the later lines, and keeps the lines after it', () => {
   const resume = { kind: 'resume', step: 1 } as const;
   const text = write(stepLine(1), stepLine(2), evalLine(2, 1), resume, stepLine(2, { loss: 9 }));
   expect(parseMetrics(text)).toEqual([stepLine(1), resume, stepLine(2, { loss: 9 })]);

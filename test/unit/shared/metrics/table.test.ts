@@ -8,7 +8,7 @@ import {
 } from '../../../../src/shared/metrics/table';
 import { OVERLAY_METRICS } from '../../../../src/shared/pages/overlay/protocol';
 
-test('the table gives the columns of files and pages in their order', () => {
+test('the columns of files and pages are in the order of the table', () => {
   expect(STEP_FIELDS).toEqual([
     'step',
     'epoch',
@@ -32,7 +32,7 @@ test('the table gives the columns of files and pages in their order', () => {
   ]);
 });
 
-test('charts, key numbers and the choices of the overlay have one order', () => {
+test('charts, key numbers and the quantities of the overlay are in the same order', () => {
   const single = ['learning_rate', 'grad_norm', 'tokens_per_second', 'memory'];
   expect(CHART_IDS).toEqual(['loss', 'score', ...single]);
   expect(CURVE_IDS).toEqual(['loss', 'smoothed', 'validation', ...single]);

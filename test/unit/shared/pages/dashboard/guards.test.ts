@@ -16,7 +16,7 @@ const status = {
   error: null,
 } as const;
 
-test('what the host sends is understood after the way through JSON, NaN included', () => {
+test('a message of the host is accepted after conversion to JSON and back, with NaN', () => {
   const append = JSON.parse(
     JSON.stringify({ kind: 'append', lines: [stepLine(1, { loss: NaN }), evalLine(1, 2)] }),
   ) as unknown;
@@ -25,7 +25,7 @@ test('what the host sends is understood after the way through JSON, NaN included
   });
 });
 
-test('a snapshot is understood and the recipe keeps its order', () => {
+test('a snapshot is accepted, and its run is not copied', () => {
   const run = runRecord();
   const steps = new RunHistory().snapshot();
   const checked = asHostMessage({
@@ -43,13 +43,10 @@ test('a snapshot is understood and the recipe keeps its order', () => {
 });
 
 test.each([
-  ['no object', 'ready'],
+  ['a string', 'ready'],
   ['an unknown kind', { kind: 'shout' }],
-  ['a line that is none', { kind: 'append', lines: [{ kind: 'step' }] }],
-  [
-    'a state that is none',
-    { kind: 'status', status: { ...status, state: 'asleep' }, link: 'engine' },
-  ],
+  ['an invalid line', { kind: 'append', lines: [{ kind: 'step' }] }],
+  ['an unknown state', { kind: 'status', status: { ...status, state: 'asleep' }, link: 'engine' }],
   [
     'columns of different lengths',
     {
@@ -74,12 +71,12 @@ test.each([
       steps: new RunHistory().snapshot(),
     },
   ],
-])('a message of the host with %s is refused with a reason', (_, message) => {
+])('a message of the host with %s is rejected with a reason', (_, message) => {
   const checked = asHostMessage(message);
   expect('fault' in checked && checked.fault).toMatch(/\w+: \w+/);
 });
 
-test('what the page may ask is understood, anything else is refused', () => {
+test('valid messages of the page are accepted, others rejected', () => {
   expect(asPageMessage({ kind: 'request', request: 'pause' })).toEqual({
     message: { kind: 'request', request: 'pause' },
   });
@@ -97,7 +94,7 @@ test('what the page may ask is understood, anything else is refused', () => {
   }
 });
 
-test('a record of a newer engine with more keys is read, one without a recipe is not', () => {
+test('a record with unknown keys is accepted, one without a recipe is not', () => {
   expect(asRunRecord({ ...runRecord(), mood: 'fine' })).toMatchObject({ mood: 'fine' });
   expect(asRunRecord({ ...runRecord(), recipe: null })).toBeUndefined();
 });
