@@ -10,7 +10,7 @@ const { version } = JSON.parse(readFileSync(path.join(root, 'package.json'), 'ut
 const wasmPackage = path.join(root, 'node_modules', '@tensorflow', 'tfjs-backend-wasm', 'dist');
 
 /** What all bundles for Node have in common. */
-export const nodeBuild = {
+const nodeBuild = {
   bundle: true,
   // jsonc-parser's main is UMD, whose require calls cannot be bundled
   alias: { 'jsonc-parser': 'jsonc-parser/lib/esm/main.js' },
@@ -22,14 +22,14 @@ export const nodeBuild = {
   logLevel: 'warning',
 };
 
-/** Maps lie beside the bundles; those of a release are for `npm run stack` and are not packaged. */
+/** The source maps of a release are for `npm run stack` and are not packaged. */
 const RELEASE = { minify: true, sourcemap: 'external', sourcesContent: false };
 /** For the debugger: readable, with a link to the map. */
 const DEVELOPMENT = { minify: false, sourcemap: 'linked', sourcesContent: false };
 
 /**
- * Libraries that the extension needs later than at its start have bundles of their own: to read and
- * compile them would double the time that it takes to start.
+ * Libraries that the extension does not need at startup have bundles of their own: reading and
+ * compiling them would double its startup time.
  */
 const LATER = { re2js: 're2js', tar: 'tar', yauzl: 'yauzl', 'vscode-jsonrpc/node': 'jsonrpc' };
 const loadLater = {

@@ -1,6 +1,6 @@
 // What `npm test -- --changed` runs. Vitest follows the imports of TypeScript files. The command
-// line, the pages and the workbench are tested as bundles: there folders decide (`sources` in
-// stages.mjs). A changed test file runs by itself.
+// line, the pages and the workbench are tested as bundles: for them the folders of the changed
+// files decide (`sources` in stages.mjs). A changed test file runs by itself.
 import { existsSync } from 'node:fs';
 import path from 'node:path';
 import { run } from './dependencies.mjs';
@@ -15,14 +15,14 @@ export function changedSince(commit = 'HEAD') {
   ];
 }
 
-/** The stages that the changed files touch, each with the files or arguments that narrow it. */
+/** The stages that the changed files affect, each with the files or arguments that restrict it. */
 export function changesFor(changed, commit) {
   if (changed.length === 0) return {};
   const entries = Object.keys(STAGES).map((name) => [name, narrow(name, changed, commit)]);
   return Object.fromEntries(entries.filter(([, narrowed]) => narrowed !== null));
 }
 
-/** What of a stage the files touch: {} is all of it, null nothing. */
+/** The part of a stage that the files affect: {} for all of it, null for nothing. */
 function narrow(name, changed, commit) {
   const { run: runner, sources } = STAGES[name];
   if (name === 'lint') return { commands: lintOf(changed) };

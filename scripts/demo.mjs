@@ -20,7 +20,7 @@ function step(title) {
   console.log(`\n[${current}/${steps}] ${title}  (${secondsSoFar()} s)`);
 }
 
-/** Runs `lora ARGS --json`. Gives its last object; ends this process if it fails. */
+/** Runs `lora ARGS --json`. Returns the last object; exits if the command fails. */
 async function lora(args, onLine = () => {}) {
   const child = spawn(process.execPath, [cli, ...args, '--json'], {
     cwd: root,

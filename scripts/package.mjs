@@ -1,11 +1,11 @@
-// npm run package: builds, then makes the .vsix of this platform at the root. Its binding is
-// compiled: who installs it needs no compiler.
+// npm run package: builds, then makes the .vsix of this platform at the root. It
+// contains the compiled binding, so that installing it needs no compiler.
 import { createVSIX } from '@vscode/vsce';
 import { spawnSync } from 'node:child_process';
 import { existsSync, readFileSync, statSync } from 'node:fs';
 import path from 'node:path';
 
-const LARGEST = 6_000_000;
+const MAX_BYTES = 6_000_000;
 const root = path.resolve(import.meta.dirname, '..');
 const { name, version } = JSON.parse(readFileSync(path.join(root, 'package.json'), 'utf8'));
 const target = `${process.platform}-${process.arch}`;
@@ -30,7 +30,9 @@ await createVSIX({
 
 const { size } = statSync(packagePath);
 console.log(`${path.basename(packagePath)}: ${(size / 1e6).toFixed(2)} MB`);
-if (size > LARGEST) {
-  console.error(`That is more than ${LARGEST / 1e6} MB: look for what got in (npx vsce ls).`);
+if (size > MAX_BYTES) {
+  console.error(
+    `The package is larger than ${MAX_BYTES / 1e6} MB: check its contents with npx vsce ls.`,
+  );
   process.exit(1);
 }

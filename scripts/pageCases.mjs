@@ -21,7 +21,7 @@ const growing = (options) => `${run(options)}
   }, 500);`;
 
 const failure = {
-  area: 'data',
+  area: 'dataset',
   message: 'Row 12 of train.jsonl has no “messages”.',
   place: { file: 'data/train.jsonl', line: 12 },
   fix: 'Add the key, or remove the row.',
@@ -159,4 +159,5 @@ const configure = {
   failed: ofRecipe(() => send({ kind: 'fault', message: 'lora.json:3: "r" must be at least 1.' })),
 };
 
+/** The cases of each page, by the page's id and their names. */
 export const cases = { dashboard, overlay: { sweep }, playground, compare, configure, inspect };

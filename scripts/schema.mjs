@@ -1,4 +1,4 @@
-// Writes media/lora.schema.json, docs/recipe.md and docs/models.md from what the code says.
+// Generates media/lora.schema.json, docs/recipe.md and docs/models.md from the code.
 import { existsSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
 import { tsImport } from 'tsx/esm/api';
@@ -8,6 +8,7 @@ const root = path.resolve(import.meta.dirname, '..');
 /** A module of src. */
 const load = (file) => tsImport(`../${file}`, import.meta.url);
 
+/** Writes media/lora.schema.json. */
 export async function writeSchema() {
   const { recipeJsonSchema } = await load('src/host/recipe/jsonSchema.ts');
   writeFileSync(
@@ -57,12 +58,12 @@ ${rows.join('\n')}
 
 Supported features of adapters: LoRA, rsLoRA, DoRA, \`rank_pattern\`, \`alpha_pattern\`, \`layers_to_transform\`, \`exclude_modules\`, \`modules_to_save\`, biases, embeddings and output layers, Conv1D, patch convolutions and fused projections. They can be initialized by PEFT's default, \`gaussian\`, \`orthogonal\`, OLoRA or PiSSA.
 
-Not supported, with an error that says so: other kinds of adapters (IA3, LoHa, prompt tuning …), mixtures of experts, encoder-decoders, recurrent models, and quantised weights in safetensors files.
+Not supported, with an error that says so: other kinds of adapters (IA3, LoHa, prompt tuning …), mixtures of experts, encoder-decoders, recurrent models, and quantized weights in safetensors files.
 `,
   );
 }
 
-/** Writes docs/recipe.md: every key with its default and what it means. */
+/** Writes docs/recipe.md: every key with its default and description. */
 export function writeRecipeDocs() {
   const schema = JSON.parse(readFileSync(path.join(root, 'media', 'lora.schema.json'), 'utf8'));
   const rows = (properties, prefix = '') =>
@@ -83,7 +84,7 @@ export function writeRecipeDocs() {
     `# The recipe
 
 A run is described by a \`lora.json\` (or \`NAME.lora.json\`): JSON, with comments and trailing commas allowed. Relative paths start at its folder.
-An unknown key is an error that names the nearest known one. This table is made from the schema that the editor uses.
+An unknown key is an error that names the nearest known one. This table is generated from the schema that the editor uses.
 
 | key | default | |
 |---|---|---|

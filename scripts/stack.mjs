@@ -1,6 +1,6 @@
-// npm run -s stack [FILE]: a stack trace of the released bundles (a file, or standard input), with
-// the places in the sources instead. Uses the source maps in dist/, or in the folder LORA_MAPS:
-// those that are attached to the release that the trace is from.
+// npm run -s stack [FILE]: maps a stack trace of the released bundles (a file, or standard input)
+// to the sources. Uses the source maps in dist/, or in the folder LORA_MAPS: those that are
+// attached to the release.
 import { readFileSync } from 'node:fs';
 import { SourceMap } from 'node:module';
 import path from 'node:path';

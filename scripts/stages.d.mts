@@ -1,4 +1,4 @@
-export interface Stage {
+interface Stage {
   readonly run: 'check' | 'vitest' | 'node' | 'script';
   readonly folder?: string;
 }

@@ -4,17 +4,17 @@ import path from 'node:path';
 
 const root = path.resolve(import.meta.dirname, '..');
 
-/** What the bundles of the engine and the command line are made of. */
+/** The sources of the engine's and the command line's bundles. */
 const ENGINE = /^src\/(common|shared|lora|formats|data|models|runtime|engine)\//;
-/** What the extension in the workbench is made of. */
+/** The sources of the extension in the workbench. */
 const EXTENSION = /^(src\/(host|common)\/|src\/extension\.ts|package(\.nls.*)?\.json|l10n\/)/;
 const PAGES = /^(webview|src\/shared|src\/host\/webview)\//;
 
 /**
  * `run`: 'check' counts as one test, 'vitest' is the project of that name, 'node' is node:test,
  * 'script' prints `N passed, N failed` last. A test file belongs to the stage of the deepest folder
- * that holds it. `needs`: what is found or installed before the first stage. `sources`: a changed
- * file that matches runs the stage with --changed; without it vitest decides by imports.
+ * that contains it. `needs`: what is found or installed before the first stage. `sources`: a
+ * changed file that matches runs the stage with --changed; without it vitest decides by imports.
  */
 export const STAGES = {
   types: { run: 'check', commands: [['tsc', '-b', 'scripts/types']] },
@@ -47,8 +47,8 @@ export const STAGES = {
 };
 
 /**
- * The numbers that `npm run test:gpu` computes on a GPU: these stages without the files about the
- * CPU's own kernels, about installing, and about what never reaches a tensor.
+ * The tests of `npm run test:gpu`: these stages, except for the files about the CPU's own kernels,
+ * about installing, and about code that uses no tensors.
  */
 export const GPU = {
   stages: ['parity', 'cli'],
@@ -87,7 +87,7 @@ export const testFiles = () =>
     .filter((name) => /\.test\.\w+$/.test(name))
     .sort();
 
-/** The stage that runs a test file; undefined when none does. */
+/** The stage that runs a test file; undefined if none does. */
 export function stageOf(file) {
   const depth = ([, { folder }]) => folder.length;
   const stages = Object.entries(STAGES).filter(

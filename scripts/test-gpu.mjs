@@ -1,5 +1,5 @@
 // npm run test:gpu: the tests of the numbers (GPU in stages.mjs) on this machine's NVIDIA GPU, with
-// TensorFlow with CUDA, which it installs. It fails where there is no GPU.
+// TensorFlow with CUDA, which it installs. Fails without a GPU.
 import path from 'node:path';
 import { run } from './dependencies.mjs';
 import { filesOf, GPU } from './stages.mjs';

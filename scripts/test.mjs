@@ -1,7 +1,8 @@
 // npm test: all stages, cheapest first (scripts/stages.mjs).
 //   npm test -- unit parity         only these stages
 //   npm test -- --changed [COMMIT]  what the uncommitted changes, or those since COMMIT, touch
-// The last line is `N passed, N failed`. Only Node's own modules: nothing need be installed.
+// The last line is `N passed, N failed`. Uses only Node's own modules, so that it runs before
+// anything is installed.
 import { existsSync, mkdirSync, readFileSync, rmSync } from 'node:fs';
 import path from 'node:path';
 import { changesFor, changedSince } from './changes.mjs';
@@ -12,7 +13,7 @@ const root = path.resolve(import.meta.dirname, '..');
 const out = path.join(root, 'out', 'tests');
 const bin = (name) => path.join(root, 'node_modules', '.bin', name);
 
-/** Each gives { passed, failed }; `files` and `args` narrow a stage. */
+/** Each returns { passed, failed }; `files` and `args` restrict a stage. */
 const RUNNERS = {
   check(name, { commands = STAGES[name].commands }) {
     const ok = commands.every(([command, ...args]) => run(bin(command), args).ok);
@@ -47,7 +48,7 @@ const RUNNERS = {
   },
 };
 
-/** What stages need beyond the dependencies; each throws with what to do when it is missing. */
+/** What stages need beyond the dependencies; each throws an error that says what to do. */
 const PREPARATIONS = {
   async browser() {
     const { provideBrowser } = await import('../test/support/browser.mjs');
@@ -59,14 +60,14 @@ const PREPARATIONS = {
   },
 };
 
-/** The stages to run, each with what narrows it; the process ends where a name is unknown. */
+/** The stages to run, each with what restricts it. Exits if a name is unknown. */
 function chosenStages([first, ...rest]) {
   if (first === '--changed') return changesFor(changedSince(rest[0]), rest[0]);
   const names = first === undefined ? Object.keys(STAGES) : [first, ...rest];
   const unknown = names.filter((name) => !(name in STAGES));
   if (unknown.length > 0) {
     const known = Object.keys(STAGES).join(', ');
-    console.error(`No stage is called ${unknown.join(', ')}. The stages are: ${known}.`);
+    console.error(`There is no stage ${unknown.join(', ')}. The stages are: ${known}.`);
     process.exit(2);
   }
   return Object.fromEntries(
@@ -76,7 +77,7 @@ function chosenStages([first, ...rest]) {
   );
 }
 
-/** Installs, builds and brings what the stages need. Gives whether all is there. */
+/** Installs and builds what the stages need. Returns whether everything is ready. */
 async function prepare(names) {
   if (!installDependencies()) return false;
   try {

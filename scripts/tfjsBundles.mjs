@@ -7,8 +7,8 @@ const resolveDir = path.resolve(import.meta.dirname, '..');
 const BINDING = 'exports.find = () => process.env.LORA_TFJS_BINDING;';
 
 /**
- * Of the tfjs that tfjs-node builds on, ops and the CPU backend are enough: to compile Keras-like
- * layers, converters and WebGL would take a tenth of a second at each start.
+ * Of the tfjs that tfjs-node builds on, ops and the CPU backend are enough: compiling Keras-like
+ * layers, converters and WebGL would add a tenth of a second to each start.
  */
 const TFJS = `
 const core = require('@tensorflow/tfjs-core');

@@ -12,7 +12,7 @@ const MAX_WRITE_BYTES = 1 << 30;
 const HELD_OPEN = new Set(['EPERM', 'EACCES', 'EBUSY']);
 const PAUSES_MS = [10, 30, 100, 300, 1000];
 
-/** The text of an error, given the reason why the file cannot be written. */
+/** The text of an error, from the reason why the file cannot be written. */
 type DescribeFailure = (reason: string) => { readonly message: string; readonly fix?: string };
 
 /**
@@ -77,8 +77,8 @@ export async function replaceFolder(
 }
 
 /**
- * Fills a temporary folder, then moves all that it holds into the folder of `file`: `file` last, so
- * that it is there only when the others are.
+ * Fills a temporary folder, then moves its contents into the folder of `file`: `file` last, so that
+ * it appears only when the others are complete.
  *
  * @throws LoraError('disk'), nothing moved; a LoraError of `fill` as it is.
  */

@@ -18,6 +18,7 @@ export class Signal<T = void> implements Disposable {
     for (const listener of [...this.listeners]) listener(value);
   }
 
+  /** Removes all listeners. */
   dispose(): void {
     this.listeners.clear();
   }

@@ -1,7 +1,7 @@
 import { statfs } from 'node:fs/promises';
 import { freemem } from 'node:os';
 
-/** Whether this machine runs a process of that id, whoever owns it. */
+/** Whether a process with this id is running, whichever user owns it. */
 export function isProcessAlive(pid: number): boolean {
   try {
     process.kill(pid, 0);

@@ -63,7 +63,7 @@ export async function checkDiskSpace(output: string, bytes: number): Promise<voi
   }
   throw new LoraError(
     'disk',
-    `The output needs ${formatSize(bytes)}, but only ${formatSize(free)} are free.`,
+    `The output needs ${formatSize(bytes)}, but only ${formatSize(free)} is free.`,
     {
       place: { file: output },
       fix: 'Free disk space, or choose a folder on another disk.',

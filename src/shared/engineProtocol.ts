@@ -15,7 +15,7 @@ export interface EngineRequests {
   readonly stop: { params: undefined; result: EngineStatus };
   /** Writes a checkpoint after the current step; returns its path within the run's folder. */
   readonly checkpoint: { params: undefined; result: { readonly path: string } };
-  /** Answers a prompt with the present adapter, after the current step. */
+  /** Answers a prompt with the adapter's current weights, after the current step. */
   readonly generate: { params: GenerateParams; result: { readonly text: string } };
   /**
    * Stops the run once no client has been connected for this many seconds. Null (the default): it
@@ -58,9 +58,11 @@ export interface GenerateParams {
   /** Whether the prompt goes through the chat template. */
   readonly chat: boolean;
   readonly max_new_tokens: number;
-  /** 0: the most likely token always. */
+  /** 0: always the most likely token. */
   readonly temperature: number;
 }
 
+/** The methods of the JSON-RPC requests. */
 export type EngineRequestName = keyof EngineRequests;
+/** The methods of the JSON-RPC notifications. */
 export type EngineNotificationName = keyof EngineNotifications;

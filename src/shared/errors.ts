@@ -13,7 +13,7 @@ export type ErrorArea =
   | 'usage'
   | 'cancelled';
 
-/** The location of a fault in a file. Lines and columns are counted from 1. */
+/** The location of a problem in a file. Lines and columns are counted from 1. */
 export interface Place {
   readonly file: string;
   readonly line?: number;
@@ -22,7 +22,7 @@ export interface Place {
   readonly key?: string;
 }
 
-/** One fault: a full sentence for the user, and its location. */
+/** One problem: a full sentence for the user, and its location. */
 export interface Problem {
   readonly message: string;
   readonly place?: Place;
@@ -33,7 +33,7 @@ interface LoraErrorOptions {
   readonly place?: Place;
   /** What the user can do: an imperative sentence. */
   readonly fix?: string;
-  /** All faults, if there are several (in a dataset's rows or a recipe's keys). */
+  /** All problems, if there are several (in a dataset's rows or a recipe's keys). */
   readonly problems?: readonly Problem[];
   /** The original error, for developers. */
   readonly cause?: unknown;
@@ -84,13 +84,13 @@ export class LoraError extends Error {
     ].join('\n');
   }
 
-  /** The faults that have a place in a file: the problems, or the error itself. */
-  faults(): readonly Problem[] {
+  /** The problems to show in files: those of this error, or the error itself if it has a place. */
+  locatedProblems(): readonly Problem[] {
     if (this.problems.length > 0 || this.place === undefined) return this.problems;
     return [{ severity: 'error', message: this.message, place: this.place }];
   }
 
-  /** As plain data; the cause becomes text. */
+  /** Returns this error as plain data; the cause becomes text. */
   serialize(): SerializedError {
     return {
       area: this.area,
@@ -107,7 +107,7 @@ export class LoraError extends Error {
     };
   }
 
-  /** The error that `serialize` has turned into data. */
+  /** Restores an error from the result of `serialize`. */
   static deserialize(data: SerializedError): LoraError {
     return new LoraError(data.area, data.message, {
       ...(data.place && { place: data.place }),

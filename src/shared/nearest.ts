@@ -13,7 +13,7 @@ export function nearestName(word: string, known: Iterable<string>): string | und
 }
 
 /** Levenshtein distance: the number of single-character edits between two texts. */
-export function editDistance(a: string, b: string): number {
+function editDistance(a: string, b: string): number {
   let row = Array.from({ length: b.length + 1 }, (_, j) => j);
   for (let i = 1; i <= a.length; i++) {
     const next = [i];

@@ -3,10 +3,10 @@ import { PROBLEM_TYPES, TASKS } from './task';
 
 const described = <S extends v.GenericSchema>(schema: S, description: string) =>
   v.pipe(schema, v.description(description));
-const whole = (min: number) =>
+const int = (min: number) =>
   v.pipe(
     v.number(),
-    v.integer(`must be a whole number`),
+    v.integer('must be a whole number'),
     v.minValue(min, `must be at least ${min}`),
   );
 const share = () =>
@@ -15,13 +15,15 @@ const positive = () => v.pipe(v.number(), v.gtValue(0, 'must be above 0'));
 const nonNegative = () => v.pipe(v.number(), v.minValue(0, 'must be at least 0'));
 const path = () => v.pipe(v.string(), v.minLength(1, 'must not be empty'));
 
-export const SCHEDULERS = ['cosine', 'linear', 'constant', 'constant_with_warmup'] as const;
-export const INITS = ['default', 'gaussian', 'orthogonal', 'olora', 'pissa'] as const;
+const SCHEDULERS = ['cosine', 'linear', 'constant', 'constant_with_warmup'] as const;
+const INITS = ['default', 'gaussian', 'orthogonal', 'olora', 'pissa'] as const;
+/** The choices for training.base_dtype. */
 export const BASE_DTYPES = ['auto', 'float32', 'bfloat16'] as const;
 export type BaseDtype = (typeof BASE_DTYPES)[number];
+/** The choices for training.method. */
 export const TRAINING_METHODS = ['lora', 'full'] as const;
 export type TrainingMethod = (typeof TRAINING_METHODS)[number];
-export const LABEL_CHOICES = ['assistant', 'all'] as const;
+const LABEL_CHOICES = ['assistant', 'all'] as const;
 
 const ChatsSchema = v.strictObject({
   same_role: v.optional(
@@ -61,7 +63,7 @@ const ChatsSchema = v.strictObject({
 const LoraSchema = v.strictObject({
   r: v.optional(
     described(
-      whole(1),
+      int(1),
       'Rank r of the update BA: each adapted layer trains r·(in + out) numbers instead of ' +
         'in·out. 1 to 16 is usually enough.',
     ),
@@ -125,7 +127,7 @@ const LoraSchema = v.strictObject({
   ),
   rank_pattern: v.optional(
     described(
-      v.record(v.string(), whole(1)),
+      v.record(v.string(), int(1)),
       'Ranks of individual layers: a regular expression for the end of the module path, and the rank.',
     ),
     {},
@@ -139,9 +141,7 @@ const LoraSchema = v.strictObject({
   ),
   layers_to_transform: v.optional(
     described(
-      v.nullable(
-        v.union([whole(0), v.array(whole(0))], "must be a layer's number or a list of them"),
-      ),
+      v.nullable(v.union([int(0), v.array(int(0))], "must be a layer's number or a list of them")),
       'Adapt only the layers with these numbers, counted from 0. null: all layers.',
     ),
     null,
@@ -168,7 +168,7 @@ const LoraSchema = v.strictObject({
   modules_to_save: v.optional(
     described(
       v.nullable(v.array(v.pipe(v.string(), v.minLength(1)))),
-      'Modules whose weights are trained as a whole and saved with the adapter, such as ' +
+      'Modules whose weights are trained in full and saved with the adapter, such as ' +
         '["lm_head"]. A new classification head is always one of them.',
     ),
     null,
@@ -203,7 +203,7 @@ const TrainingSchema = v.strictObject({
     described(
       v.picklist(TRAINING_METHODS),
       'What is trained. lora: an adapter for the frozen base. full: all weights of the base ' +
-        '(full fine-tuning) in float32, which produces a whole model. It needs two to three ' +
+        '(full fine-tuning) in float32, which produces a complete model. It needs two to three ' +
         'times the memory and a learning_rate about a tenth as high, and ignores the settings ' +
         'of lora.',
     ),
@@ -222,15 +222,15 @@ const TrainingSchema = v.strictObject({
   ),
   max_steps: v.optional(
     described(
-      v.nullable(whole(1)),
+      v.nullable(int(1)),
       'Number of optimizer steps. null: computed from num_train_epochs.',
     ),
     null,
   ),
-  per_device_train_batch_size: v.optional(described(whole(1), 'Number of examples in a batch.'), 4),
+  per_device_train_batch_size: v.optional(described(int(1), 'Number of examples in a batch.'), 4),
   gradient_accumulation_steps: v.optional(
     described(
-      whole(1),
+      int(1),
       'Number of batches in a step. The loss is the mean over all of their labelled tokens.',
     ),
     1,
@@ -241,7 +241,7 @@ const TrainingSchema = v.strictObject({
   ),
   warmup_steps: v.optional(
     described(
-      whole(0),
+      int(0),
       'Number of warm-up steps, in which the learning rate rises from 0. Values above 0 override warmup_ratio.',
     ),
     0,
@@ -259,7 +259,7 @@ const TrainingSchema = v.strictObject({
     1,
   ),
   max_length: v.optional(
-    described(whole(2), 'Longest example in tokens. Longer ones are truncated.'),
+    described(int(2), 'Longest example in tokens. Longer ones are truncated.'),
     512,
   ),
   packing: v.optional(
@@ -297,17 +297,17 @@ const TrainingSchema = v.strictObject({
   shuffle: v.optional(described(v.boolean(), 'Shuffle the examples in each epoch.'), true),
   seed: v.optional(
     described(
-      whole(0),
+      int(0),
       'Seed of all random numbers. The same recipe and seed produce the same adapter on the same machine.',
     ),
     42,
   ),
   eval_steps: v.optional(
-    described(whole(1), 'Number of steps between two evaluations on the validation set.'),
+    described(int(1), 'Number of steps between two evaluations on the validation set.'),
     50,
   ),
-  save_steps: v.optional(described(whole(1), 'Number of steps between two checkpoints.'), 100),
-  save_total_limit: v.optional(described(whole(1), 'Number of checkpoints to keep.'), 2),
+  save_steps: v.optional(described(int(1), 'Number of steps between two checkpoints.'), 100),
+  save_total_limit: v.optional(described(int(1), 'Number of checkpoints to keep.'), 2),
 });
 
 const SamplesSchema = v.strictObject({
@@ -319,15 +319,16 @@ const SamplesSchema = v.strictObject({
     [],
   ),
   sample_steps: v.optional(
-    described(whole(0), 'Number of steps between two rounds of samples. 0: no samples.'),
+    described(int(0), 'Number of steps between two rounds of samples. 0: no samples.'),
     50,
   ),
   max_new_tokens: v.optional(
-    described(whole(1), "Maximum length of a sample's answer, in tokens."),
+    described(int(1), "Maximum length of a sample's answer, in tokens."),
     48,
   ),
 });
 
+/** Checks a recipe and fills in the defaults. The descriptions become those of the JSON schema. */
 export const RecipeSchema = v.strictObject({
   $schema: v.optional(v.string()),
   base: described(

@@ -7,25 +7,25 @@ import { RecipeSchema, type Recipe } from './recipe';
 import { recipeRoot, recipeTree } from './recipeTree';
 import { isObject } from './values';
 
-/** A recipe with all defaults filled in and absolute paths, or all faults of its text. */
+/** A recipe with all defaults filled in and absolute paths, or all problems of its text. */
 export type ParsedRecipe =
   | { readonly recipe: Recipe; readonly problems: readonly [] }
   | { readonly recipe: null; readonly problems: readonly Problem[] };
 
-/** Parses a recipe (JSON with comments). @throws LoraError('recipe') with all faults */
+/** Parses a recipe (JSON with comments). @throws LoraError('recipe') with all problems */
 export function parseRecipe(text: string, file: string): Recipe {
   const { recipe, problems } = checkRecipe(text, file);
   if (recipe) return recipe;
   const [only] = problems;
   if (problems.length === 1 && only)
     throw new LoraError('recipe', only.message, only.place && { place: only.place });
-  throw new LoraError('recipe', `The recipe has ${problems.length} faults.`, {
+  throw new LoraError('recipe', `The recipe has ${problems.length} errors.`, {
     place: { file },
     problems,
   });
 }
 
-/** Like `parseRecipe`, but returns the faults. */
+/** Like `parseRecipe`, but returns the problems instead of throwing. */
 export function checkRecipe(text: string, file: string): ParsedRecipe {
   const lines = lineStarts(text);
   const at = (offset: number): Place => placeOf(file, lines, offset);
@@ -85,7 +85,7 @@ const spaced = (code: string) => code.replace(/([a-z])([A-Z])/g, '$1 $2').toLowe
 const isUnknownKey = (issue: v.BaseIssue<unknown>) =>
   issue.type === 'strict_object' && issue.expected === 'never';
 
-/** Faults of unknown keys and of duplicate keys (JSON would silently keep the last one). */
+/** Problems of unknown keys and of duplicate keys (JSON would silently keep the last one). */
 function keyProblems(
   node: Node,
   schema: unknown,
@@ -99,23 +99,23 @@ function keyProblems(
     if (!key) return [];
     const name = String(key.value);
     const place = { ...at(key.offset), key: path + name };
-    const fault = keyFault(name, entries, seen);
+    const message = keyMessage(name, entries, seen);
     seen.add(name);
-    if (fault !== null) return [{ severity: 'error' as const, message: fault, place }];
+    if (message !== null) return [{ severity: 'error' as const, message, place }];
     return value ? keyProblems(value, entries[name], at, `${path}${name}.`) : [];
   });
 }
 
-function keyFault(
+function keyMessage(
   name: string,
   entries: Record<string, unknown>,
   seen: ReadonlySet<string>,
 ): string | null {
-  if (!Object.hasOwn(entries, name)) return unknownKeyFault(name, entries);
+  if (!Object.hasOwn(entries, name)) return unknownKeyMessage(name, entries);
   return seen.has(name) ? `The key "${name}" is duplicated.` : null;
 }
 
-function unknownKeyFault(name: string, entries: Record<string, unknown>): string {
+function unknownKeyMessage(name: string, entries: Record<string, unknown>): string {
   const known = Object.keys(entries).filter((key) => !key.startsWith('$'));
   const nearest = nearestName(name, known);
   const hint = nearest ? `Did you mean "${nearest}"?` : `Known keys: ${known.join(', ')}.`;
@@ -131,12 +131,12 @@ function valueProblem(
   const key = path.join('.');
   return {
     severity: 'error',
-    message: valueFault(issue, key),
+    message: valueMessage(issue, key),
     place: { ...at(nearestNode(root, path).offset), ...(key && { key }) },
   };
 }
 
-function valueFault(issue: v.BaseIssue<unknown>, key: string): string {
+function valueMessage(issue: v.BaseIssue<unknown>, key: string): string {
   if (!key) return `The recipe must be a JSON object, not ${issue.received}.`;
   if (
     issue.received === 'undefined' ||

@@ -14,7 +14,7 @@ export const AnswerSettingsSchema = v.object({
   system: v.optional(v.string(), ''),
   /** Whether the prompt goes through the base's chat template. */
   chat: v.boolean(),
-  /** 0: the most likely token always. */
+  /** 0: always the most likely token. */
   temperature: v.pipe(number, v.minValue(0)),
   seed: v.pipe(number, v.integer(), v.minValue(0)),
   max_new_tokens: v.pipe(number, v.integer(), v.minValue(1)),
@@ -35,7 +35,9 @@ const RequestSchema = v.variant('kind', [
   v.object({ kind: v.literal('stop'), id: v.string() }),
 ]);
 
+/** A message to `lora serve`. */
 export type ServeRequest = v.InferOutput<typeof RequestSchema>;
+/** A request for an answer. */
 export type AnswerRequest = Extract<ServeRequest, { kind: 'answer' }>;
 
 /** Parses a message to `lora serve`; undefined if it is not valid. */

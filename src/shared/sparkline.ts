@@ -16,14 +16,11 @@ export function sparkline(values: readonly number[], width = 32): string {
     return own.reduce((sum, value) => sum + value, 0) / own.length;
   });
   const known = parts.filter(Number.isFinite);
-  const [least, most] = [Math.min(...known), Math.max(...known)];
-  return parts
-    .map((value) =>
-      Number.isFinite(value)
-        ? BARS[
-            most === least ? 0 : Math.round(((value - least) / (most - least)) * (BARS.length - 1))
-          ]
-        : ' ',
-    )
-    .join('');
+  const least = Math.min(...known);
+  const range = Math.max(...known) - least;
+  const barOf = (value: number) => {
+    if (!Number.isFinite(value)) return ' ';
+    return BARS[range === 0 ? 0 : Math.round(((value - least) / range) * (BARS.length - 1))];
+  };
+  return parts.map(barOf).join('');
 }

@@ -2,7 +2,7 @@
 export const TASKS = ['causal_lm', 'seq_cls', 'token_cls', 'image_cls', 'embedding'] as const;
 export type Task = (typeof TASKS)[number];
 
-/** The task that rows with these keys are for: a guess from a dataset's first row. */
+/** Guesses the task of a dataset from the keys of its first row. */
 export function taskOfKeys(keys: readonly string[]): Task {
   const has = (...names: string[]) => names.every((name) => keys.includes(name));
   if (has('tokens') && ['tags', 'ner_tags', 'labels'].some((name) => has(name))) return 'token_cls';

@@ -189,7 +189,7 @@ describe('refused', () => {
       /another shape.*--base|nothing to extract|differs/s,
     );
     expect(await refusal(llama, llama, { rank: 4, 'target-modules': 'q_prj' })).toMatch(
-      /No module is called q_prj; did you mean q_proj/,
+      /There is no module q_prj; did you mean q_proj/,
     );
     expect(await refusal(llama, llama)).toMatch(/exactly one of --rank, --energy and --error/);
     expect(await refusal(llama, llama, { rank: 4, error: 0.1 })).toMatch(/exactly one of --rank/);

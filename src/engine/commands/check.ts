@@ -36,7 +36,7 @@ const replacement = v.pipe(
 /** lora check: exit code 1 if rows have errors. */
 export const checkCommand = defineCommand({
   name: 'check',
-  summary: "Checks the rows of a recipe's datasets and counts what they train.",
+  summary: "Checks the rows of a recipe's datasets and counts their tokens.",
   forms: [
     form({
       positionals: {
@@ -46,11 +46,11 @@ export const checkCommand = defineCommand({
         instead: list(
           replacement,
           'FILE=OTHER',
-          'read OTHER for the dataset FILE, for example for text that is not saved yet',
+          'read OTHER instead of the dataset FILE, such as a copy with unsaved changes',
         ),
       },
       run: async ({ positionals, options }, context) => {
-        const checked = await checkRecipe(path.resolve(positionals.recipe), options.instead);
+        const checked = await checkDatasets(path.resolve(positionals.recipe), options.instead);
         printResult(context, checked, () => describeChecked(checked));
         const hasErrors = checked.datasets
           .flatMap(({ problems }) => problems)
@@ -62,16 +62,16 @@ export const checkCommand = defineCommand({
   ],
 });
 
-async function checkRecipe(
+async function checkDatasets(
   file: string,
   replacements: readonly Replacement[],
 ): Promise<CheckedRecipe> {
-  const otherOf = new Map(replacements.map(({ file: own, other }) => [own, other]));
-  const fileOf = new Map(replacements.map(({ file: own, other }) => [other, own]));
+  const otherOf = new Map(replacements.map(({ file: original, other }) => [original, other]));
+  const fileOf = new Map(replacements.map(({ file: original, other }) => [other, original]));
   const read = (dataset: string) => otherOf.get(dataset) ?? dataset;
   const shown = (dataset: string) => fileOf.get(dataset) ?? dataset;
   const recipe = parseRecipe(await readFile(file, 'utf8'), file);
-  const { base, datasets } = await examine({
+  const { base, datasets } = await examineDatasets({
     ...recipe,
     dataset: read(recipe.dataset),
     validation: recipe.validation === null ? null : read(recipe.validation),
@@ -94,7 +94,7 @@ function withShownFile(problem: Problem, shown: (file: string) => string): Probl
 }
 
 /** Without a readable base the rows are checked, but no tokens are counted. */
-async function examine(
+async function examineDatasets(
   recipe: Recipe,
 ): Promise<{ readonly base: string | null; readonly datasets: readonly CheckedDataset[] }> {
   try {

@@ -14,7 +14,7 @@ export interface Positional {
 
 type PositionalSet = Readonly<Record<string, Positional>>;
 
-/** What a command gets from its command line. */
+/** The parsed arguments of a command. */
 export interface Arguments<O extends OptionSet, P extends PositionalSet> {
   readonly options: OptionValues<O>;
   readonly positionals: { readonly [K in keyof P]: string };
@@ -98,7 +98,7 @@ export function form<O extends OptionSet, P extends PositionalSet = PositionalSe
 export function defineCommand(definition: CommandDefinition): Command {
   const { name, summary, forms } = definition;
   const usage = usageOf(definition);
-  const options = Object.assign({}, ...forms.map((own) => own.options)) as OptionSet;
+  const options = Object.assign({}, ...forms.map((each) => each.options)) as OptionSet;
   return {
     name,
     summary,
@@ -194,7 +194,7 @@ function readPositionals<P extends PositionalSet>(
 
 type NamedOption = readonly [name: string, option: Option<unknown>];
 
-/** The options in their order, those of one choice together. */
+/** The options in order, with those of one choice grouped. */
 function optionGroups(options: OptionSet): readonly (readonly NamedOption[])[] {
   const groups = new Map<string, NamedOption[]>();
   for (const [name, option] of Object.entries(options)) {
@@ -233,8 +233,8 @@ function helpOf(
   { summary, forms, notes = [], alwaysJson }: CommandDefinition,
   usage: string,
 ): string {
-  const positionals = forms.flatMap((own) => own.positionals);
-  const options = forms.flatMap((own) => Object.entries(own.options));
+  const positionals = forms.flatMap((each) => each.positionals);
+  const options = forms.flatMap((each) => Object.entries(each.options));
   const argumentRows = positionals.map(({ valueName, help }) => [valueName, help] as const);
   const optionRows = [
     ...options.map((named) => [labelOf(named), named[1].help] as const),

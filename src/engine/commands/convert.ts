@@ -46,7 +46,7 @@ export const convertCommand = defineCommand({
           output,
           warn: context.warn,
         });
-        if (converted.kind === 'not carried') {
+        if (converted.kind === 'unsupported') {
           const certificate = await mergeInstead(converted, { adapter, output, merge }, context);
           printResult(
             context,
@@ -89,7 +89,7 @@ interface MergeRequest {
  * @throws LoraError when --merge was not given or the base is not known.
  */
 async function mergeInstead(
-  { base, lost }: Extract<Converted, { kind: 'not carried' }>,
+  { base, lost }: Extract<Converted, { kind: 'unsupported' }>,
   { adapter, output, merge }: MergeRequest,
   context: CommandContext,
 ) {

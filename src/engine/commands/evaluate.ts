@@ -143,10 +143,10 @@ async function answerRows(
 
 /** Whether an unfinished answer can still become the expected one. */
 export function canBecome(text: string, expected: string): boolean {
-  const begun = text.trimStart();
+  const started = text.trimStart();
   const wanted = expected.trim();
-  const isInsideCharacter = begun.endsWith('\uFFFD'); // bytes of its last character are missing
-  return isInsideCharacter || wanted.startsWith(begun) || begun.trimEnd() === wanted;
+  const isInsideCharacter = started.endsWith('\uFFFD'); // bytes of its last character are missing
+  return isInsideCharacter || wanted.startsWith(started) || started.trimEnd() === wanted;
 }
 
 /** A row's last message, if it is the assistant's, and the messages before it. */

@@ -9,7 +9,7 @@ import { nonNegativeNumber, anyText, wholeNumber } from './optionValues';
 /** lora generate. */
 export const generateCommand = defineCommand({
   name: 'generate',
-  summary: 'Writes a continuation of a prompt, or an answer to it.',
+  summary: 'Generates a continuation of a prompt, or an answer to it.',
   forms: [
     form({
       options: {
@@ -54,6 +54,7 @@ class StreamedText {
 
   constructor(private readonly isVisible: boolean) {}
 
+  /** Prints what was added to the text since the last call. */
   show(text: string): void {
     if (text.endsWith('\ufffd')) {
       return;
@@ -64,6 +65,7 @@ class StreamedText {
     this.shown = text.length;
   }
 
+  /** The part of the text that is not printed yet. */
   rest(text: string): string {
     return text.slice(this.shown);
   }

@@ -161,7 +161,7 @@ async function inspectAdapter(place: string): Promise<Report> {
     },
     lines: [
       `LoRA adapter (${found.format}): ${scaling}, ${modules.length} modules (${kinds}), ${groupDigits(parameters)} parameters`,
-      base === null ? 'base not named' : `base ${base}`,
+      base === null ? 'no base recorded' : `base ${base}`,
       `rank ${rank_90} in every module would keep 90 % of the update, rank ${rank_99} would keep 99 %`,
       ...warnings.map(({ message }) => message),
     ],

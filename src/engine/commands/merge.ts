@@ -1,7 +1,6 @@
 import path from 'node:path';
 import { CERTIFICATE, certificateName, type Certificate } from '../merge/certificate';
 import { MERGE_DTYPES } from '../merge/form';
-
 import { mergeModel } from '../merge/mergeModel';
 import { verifyMerge, type VerifiedFile } from '../merge/verify';
 import { createOps } from '../model/backend';
@@ -71,8 +70,8 @@ export const mergeCommand = defineCommand({
       },
       run: async ({ options }, context) => {
         const { outputs, inputs } = await verifyMerge(options.verify, context.signal);
-        const isWhole = outputs.every(({ state }) => state === 'same');
-        printResult(context, { whole: isWhole, outputs, inputs }, () =>
+        const isUnchanged = outputs.every(({ state }) => state === 'same');
+        printResult(context, { whole: isUnchanged, outputs, inputs }, () =>
           [
             'Merged model:',
             ...outputs.map(describeVerified),
@@ -80,7 +79,7 @@ export const mergeCommand = defineCommand({
             ...inputs.map(describeVerified),
           ].join('\n'),
         );
-        return isWhole ? 0 : 1;
+        return isUnchanged ? 0 : 1;
       },
     }),
   ],

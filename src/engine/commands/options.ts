@@ -4,7 +4,7 @@ import type { ValueSchema } from './optionValues';
 /** One option of a command: how it is written, what it is for and how its value is read. */
 export interface Option<T> {
   readonly type: 'string' | 'boolean';
-  /** It may be given several times. */
+  /** Whether it may be given several times. */
   readonly multiple: boolean;
   /** The name of the value in the usage, such as DIR; null for a flag. */
   readonly valueName: string | null;

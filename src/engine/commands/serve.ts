@@ -145,7 +145,7 @@ class RequestQueue {
       }
     };
     const { model, tokenizer } = await this.models.with(adapter, scale);
-    const whole = await answerPrompt(model, tokenizer, messagesOf(settings), {
+    const answer = await answerPrompt(model, tokenizer, messagesOf(settings), {
       ...settings,
       onText: (text) => {
         tokens++;
@@ -153,7 +153,7 @@ class RequestQueue {
         return !this.isStopped(id);
       },
     });
-    send(whole);
+    send(answer);
     return tokens;
   }
 }

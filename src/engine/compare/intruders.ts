@@ -23,7 +23,7 @@ export interface LayerWeight {
 }
 
 /** How many singular vectors are examined, as in the paper. */
-export const INTRUDER_DIRECTIONS = 10;
+const INTRUDER_DIRECTIONS = 10;
 /** The paper's threshold: a cosine below it makes a vector an intruder. */
 export const INTRUDER_THRESHOLD = 0.5;
 
@@ -38,19 +38,19 @@ export function findIntruders(
     return [];
   }
   const { in_features, out_features } = first;
-  return Float64Ops.scoped(binding, (d) => {
+  return Float64Ops.scoped(binding, (ops) => {
     const shape = isByInput ? [in_features, out_features] : [out_features, in_features];
-    const W = d.upload(data, shape);
-    const svdOfW = d.svd(W);
+    const W = ops.upload(data, shape);
+    const svdOfW = ops.svd(W);
     const leftOfW = isByInput ? svdOfW.V : svdOfW.U; // [out, k]
     return updates.map(({ A, B, r, scaling }) => {
-      const a = d.upload(A, [r, in_features]);
+      const a = ops.upload(A, [r, in_features]);
       const scaledB = B.map((x) => x * scaling);
-      const b = d.upload(scaledB, [out_features, r]);
-      const dW = isByInput ? d.matMul(a, b, true, true) : d.matMul(b, a);
-      const adapted = d.svd(d.add(W, dW));
+      const b = ops.upload(scaledB, [out_features, r]);
+      const dW = isByInput ? ops.matMul(a, b, true, true) : ops.matMul(b, a);
+      const adapted = ops.svd(ops.add(W, dW));
       const left = isByInput ? adapted.V : adapted.U; // [out, k]
-      const cosines = d.download(d.maxAbsOfRows(d.matMul(left, leftOfW, true)));
+      const cosines = ops.download(ops.maxAbsOfRows(ops.matMul(left, leftOfW, true)));
       const best_cosines = [...cosines.subarray(0, INTRUDER_DIRECTIONS)];
       const count = best_cosines.filter((cosine) => cosine < INTRUDER_THRESHOLD).length;
       return { best_cosines, count };

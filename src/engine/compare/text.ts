@@ -37,16 +37,16 @@ export function canonicalTexts(a: Adapter, b: Adapter): { readonly a: string; re
 /** A relative difference that rounding alone can cause. */
 const ROUNDING_NOISE = 1e-5;
 
-/** Takes over the other module's numbers where they differ by rounding alone. */
+/** Uses the other module's numbers where the difference can be caused by rounding alone. */
 function withoutNoise(own: ModuleFacts, other: ModuleFacts | undefined): ModuleFacts {
   if (!other) {
     return own;
   }
-  const settle = (value: number, reference: number) =>
+  const snap = (value: number, reference: number) =>
     Math.abs(value - reference) <= ROUNDING_NOISE * Math.abs(reference) ? reference : value;
   return {
-    norm: settle(own.norm, other.norm),
-    effective_rank: settle(own.effective_rank, other.effective_rank),
+    norm: snap(own.norm, other.norm),
+    effective_rank: snap(own.effective_rank, other.effective_rank),
   };
 }
 

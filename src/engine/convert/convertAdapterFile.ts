@@ -44,7 +44,7 @@ export type Converted =
     }
   /** Nothing was written, because the format cannot hold all of the adapter. */
   | {
-      readonly kind: 'not carried';
+      readonly kind: 'unsupported';
       readonly base: string | null;
       readonly lost: readonly string[];
     };
@@ -71,7 +71,7 @@ export async function convertAdapterFile(options: ConvertOptions): Promise<Conve
     const lost = conversionLosses(adapter, base, to);
     const basePath = base?.path ?? null;
     if (lost.length > 0) {
-      return { kind: 'not carried', base: basePath, lost };
+      return { kind: 'unsupported', base: basePath, lost };
     }
     const named = withBaseName(adapter, basePath);
     await writeAs(to, output, { adapter: named, base, found });

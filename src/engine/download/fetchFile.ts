@@ -40,7 +40,8 @@ export async function isDownloaded(file: HubFile, folder: string): Promise<boole
 
 /**
  * Downloads a file, or resumes its download, and verifies its checksum; an incomplete file keeps
- * another name. `onBytes` gets the number of new bytes, including those that were there before.
+ * another name. `onBytes` gets the number of bytes since its last call; the first
+ * call counts those that were downloaded before.
  * @throws LoraError('base') when the download fails or the checksum differs; 'cancelled'.
  */
 export async function fetchFile(

@@ -55,7 +55,8 @@ const WEIGHTS = /^model(?:-\d+-of-\d+)?\.safetensors$/;
 const CONFIG = 'config.json';
 
 /**
- * The files to download. config.json is the last one: a folder without it is not taken for a model.
+ * The files to download. config.json is the last one: a folder without it is not recognized as a
+ * model.
  * @throws LoraError('base') when the repository lacks the named file, weights or config.json.
  */
 export function planDownload(

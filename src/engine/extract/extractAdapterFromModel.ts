@@ -81,15 +81,15 @@ async function extract(
     title: `extracted from ${path.basename(tuned.path)}`,
     facts: { task: base.spec.task, labels: null },
   });
-  const lost = layers.reduce((sum, layer) => sum + layer.lost ** 2, 0);
-  const whole = layers.reduce((sum, layer) => sum + layer.norm ** 2, 0);
+  const squaredError = layers.reduce((sum, layer) => sum + layer.lost ** 2, 0);
+  const squaredNorm = layers.reduce((sum, layer) => sum + layer.norm ** 2, 0);
   return {
     modules: layers.map((layer) => ({
       path: layer.factors.path,
       r: layer.factors.r,
       error: layer.lost / layer.norm,
     })),
-    error: Math.sqrt(lost / whole),
+    error: Math.sqrt(squaredError / squaredNorm),
     left_out,
   };
 }
@@ -163,7 +163,7 @@ function targetsIn(
   const [unknown] = unmatched;
   if (unknown) {
     const hint = unknown.nearest === undefined ? '.' : `; did you mean ${unknown.nearest}?`;
-    throw new LoraError('usage', `No module is called ${unknown.name}${hint}`, {
+    throw new LoraError('usage', `There is no module ${unknown.name}${hint}`, {
       place: { file: base.path },
     });
   }

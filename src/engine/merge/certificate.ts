@@ -5,10 +5,10 @@ import { readJsonObject } from '../../formats/json';
 import { LoraError } from '../../shared/errors';
 import type { TensorFacts } from './stream';
 
-/** The certificate of a merged folder. */
+/** The file name of a merged folder's certificate. */
 export const CERTIFICATE = 'merge.json';
 
-/** The certificate of a merged .gguf file, which is in the same folder. */
+/** The file name of a merged .gguf file's certificate, which is in the same folder. */
 export const certificateName = (file: string): string => `${file}.${CERTIFICATE}`;
 
 /** How far the merged model is from base + adapters, on a few prompts. */
@@ -28,7 +28,7 @@ export interface HashedFile {
   readonly sha256: string;
 }
 
-/** merge.json: what was merged into what, and how exactly. */
+/** merge.json: what was merged, how, and how large the rounding errors are. */
 export interface Certificate {
   readonly version: 1;
   readonly created: string;
@@ -103,7 +103,7 @@ export async function readCertificate(model: string): Promise<CertificateFile> {
 /** The share of unchanged elements above which rounding is reported. */
 const ROUNDING_WARNING_SHARE = 0.01;
 
-/** What a user must know about the result. */
+/** Warnings about the result for the user. */
 export function mergeWarnings(tensors: readonly TensorFacts[]): string[] {
   const unmoved = tensors.reduce((sum, tensor) => sum + tensor.unmoved, 0);
   const elements = tensors.reduce((sum, tensor) => sum + tensor.elements, 0);

@@ -13,6 +13,7 @@ import type { Ops } from '../../models/ops/ops';
 import type { ModelInput } from '../../models/model';
 import { createRandom } from '../../shared/random';
 import { EMPTY_ADAPTER } from '../model/backend';
+import { argmaxOfRow } from '../tasks/scores';
 import type { Parity } from './certificate';
 
 /** Different kinds of text: a question, code, numbers, other scripts. */
@@ -130,7 +131,10 @@ function compareLogits(
   actual: readonly Float32Array[],
   inputs: readonly ModelInput[],
 ): Parity {
-  let [largest_gap, largest_logit, agreeing, positions] = [0, 0, 0, 0];
+  let largest_gap = 0;
+  let largest_logit = 0;
+  let agreeing = 0;
+  let positions = 0;
   for (const [n, want] of expected.entries()) {
     const have = actual[n]!;
     for (let i = 0; i < want.length; i++) {
@@ -141,7 +145,7 @@ function compareLogits(
     const width = want.length / rows;
     for (let row = 0; row < rows; row++) {
       positions++;
-      if (argmax(want, row, width) === argmax(have, row, width)) {
+      if (argmaxOfRow(want, row, width) === argmaxOfRow(have, row, width)) {
         agreeing++;
       }
     }
@@ -154,15 +158,4 @@ function compareLogits(
 function rowsIn(logits: Float32Array, tokens: number): number {
   const isPerToken = logits.length % tokens === 0 && logits.length / tokens > 1;
   return isPerToken ? tokens : 1;
-}
-
-function argmax(logits: Float32Array, row: number, width: number): number {
-  const start = row * width;
-  let best = start;
-  for (let i = start; i < start + width; i++) {
-    if (logits[i]! > logits[best]!) {
-      best = i;
-    }
-  }
-  return best - start;
 }

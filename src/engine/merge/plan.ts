@@ -162,6 +162,7 @@ class MergePlanner {
     });
   }
 
+  /** @throws LoraError('adapter') when the base lacks a tensor that an adapter changes. */
   checkAllUsed(): void {
     const names = [...this.factors.keys(), ...this.trained.keys()];
     const unused = names.find((name) => !this.used.has(name));

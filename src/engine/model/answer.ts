@@ -6,7 +6,7 @@ import { LoraError } from '../../shared/errors';
 /** How an answer is generated. */
 export interface AnswerOptions {
   readonly max_new_tokens: number;
-  /** 0: the most likely token always. */
+  /** 0: always the most likely token. */
   readonly temperature: number;
   readonly seed: number;
   /** Whether a prompt goes through the chat template. Conversations always do. */
@@ -54,7 +54,7 @@ export function promptIds(
  * The tokens that end an answer: the end-of-sequence token, and the special token that the chat
  * template puts after a message of the assistant.
  */
-export function stopIds(tokenizer: Tokenizer): number[] {
+function stopIds(tokenizer: Tokenizer): number[] {
   const ends = tokenizer.eos_token_id === null ? [] : [tokenizer.eos_token_id];
   const [first] = tokenizer.has_chat_template
     ? tokenizer.encode(templateTextAfterAnswer(tokenizer), false)

@@ -5,7 +5,8 @@ import { positionsOf } from '../../formats/architecture/positions';
 import type { BaseModel } from '../../formats/baseModel';
 
 /**
- * What turns rows into a base's inputs. `now`: the time that chat templates see.
+ * The tokenizer or image reader that turns rows into a base's inputs. `now`: the time that chat
+ * templates see.
  *
  * @throws LoraError when the base has no tokenizer or its image settings are not supported
  */

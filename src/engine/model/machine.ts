@@ -16,12 +16,12 @@ export async function machineOf(runtime: Runtime): Promise<StepMachine> {
   };
 }
 
-/** The dtype of a model that is not trained. auto: bfloat16 only if it is faster. */
+/** The dtype of a model that is used but not trained. auto: bfloat16 only if it is faster. */
 export async function inferenceDtype(
   runtime: Runtime,
-  asked: StepSettings['base_dtype'],
+  requested: StepSettings['base_dtype'],
 ): Promise<StepPlan['base_dtype']> {
   const { hasBf16, multipliesBf16: isFaster } = await machineOf(runtime);
-  const useBf16 = asked === 'auto' ? isFaster : asked === 'bfloat16' && hasBf16;
+  const useBf16 = requested === 'auto' ? isFaster : requested === 'bfloat16' && hasBf16;
   return useBf16 ? 'bfloat16' : 'float32';
 }

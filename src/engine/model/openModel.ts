@@ -32,10 +32,10 @@ export interface OpenedModel extends LoadedModel {
   readonly close: () => Promise<void>;
 }
 
-/** Which model to open: a base, and adapters each on top of those before it. */
+/** A base, and the adapters that are stacked on it in this order. */
 export interface ModelPaths {
   readonly base: string;
-  /** The last one may have a head. */
+  /** Only the last one may have a head. */
   readonly adapters: readonly string[];
 }
 

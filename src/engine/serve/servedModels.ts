@@ -25,7 +25,7 @@ interface SharedModel extends OpenedServedModel {
 }
 
 /**
- * One base in memory with all of its adapters beside each other, switched by their scales. An
+ * One base in memory with all adapters loaded side by side, which are switched by their scales. An
  * adapter that cannot share the base (DoRA scales whole weights, others replace some) gets a copy
  * of its own, which is loaded when it is first used.
  */
@@ -42,7 +42,7 @@ export class ServedModels {
   /**
    * Loads the base and the adapters that share it. The caller closes them.
    *
-   * @throws LoraError, also when the base does not write text
+   * @throws LoraError, also when the base cannot generate text
    */
   static async open(
     paths: ModelPaths,
@@ -58,10 +58,12 @@ export class ServedModels {
     return new ServedModels(paths, context, options, { ...opened, adapters });
   }
 
+  /** The base's tokenizer. */
   get tokenizer(): Tokenizer {
     return this.shared.tokenizer;
   }
 
+  /** For the user: "CPU", or "CPU, bf16". */
   get device(): string {
     return this.shared.device;
   }
@@ -85,6 +87,7 @@ export class ServedModels {
     return copy;
   }
 
+  /** Frees all models and closes their bases. */
   async close(): Promise<void> {
     for (const { close } of [...this.copies.values(), this.shared]) await close();
   }
@@ -125,7 +128,7 @@ async function openServedModel(
   const { base, model, close, device } = await openModel(paths, context, options);
   try {
     if (base.spec.head.kind !== 'lm')
-      throw new LoraError('base', `A model for the task ${base.spec.task} does not write text.`, {
+      throw new LoraError('base', `A model for the task ${base.spec.task} cannot generate text.`, {
         place: { file: paths.base },
       });
     return { model, tokenizer: createTokenizer(await base.readTokenizer()), device, close };

@@ -6,10 +6,13 @@ import type { Example } from '../../data/examples/example';
 import { NO_LABEL } from '../../models/heads/loss';
 import type { Tokenizer } from '../../data/tokenizer/tokenizer';
 
-const input = (text: string): BatchPiece => ({ text, labelled: false });
-const label = (text: string): BatchPiece => ({ text, labelled: true });
+const inputPiece = (text: string): BatchPiece => ({ text, labelled: false });
+const labelPiece = (text: string): BatchPiece => ({ text, labelled: true });
 
-/** An example as text, in pieces that are either labels or input. `tokenizer`: null for images. */
+/**
+ * An example as text, split into pieces that are either labels or input. `tokenizer`: null for
+ * images; `labels`: null for causal_lm and embedding.
+ */
 export function batchPieces(
   example: Example,
   task: string,
@@ -21,29 +24,29 @@ export function batchPieces(
       if (task === 'causal_lm')
         return labelPieces(example, tokenizer!).map(({ text, labelled }) => ({ text, labelled }));
       return [...example.input_ids].flatMap((id, i) => [
-        input(`${i === 0 ? '' : ' '}${tokenizer!.decode([id])}`),
+        inputPiece(`${i === 0 ? '' : ' '}${tokenizer!.decode([id])}`),
         ...(example.labels[i] === NO_LABEL
           ? []
-          : [label(`[${labels!.names[example.labels[i]!]!}]`)]),
+          : [labelPiece(`[${labels!.names[example.labels[i]!]!}]`)]),
       ]);
     }
     case 'packed':
       return example.parts.flatMap((part) => batchPieces(part, task, tokenizer, labels));
     case 'text':
       return [
-        input(`${tokenizer!.decode([...example.input_ids])} → `),
-        label(targetText([...example.target], labels!)),
+        inputPiece(`${tokenizer!.decode([...example.input_ids])} → `),
+        labelPiece(targetText([...example.target], labels!)),
       ];
     case 'pair':
       return [
-        input(`${tokenizer!.decode([...example.anchor])} ↔ `),
-        label(tokenizer!.decode([...example.positive])),
+        inputPiece(`${tokenizer!.decode([...example.anchor])} ↔ `),
+        labelPiece(tokenizer!.decode([...example.positive])),
       ];
     case 'image': {
       const folder = path.basename(path.dirname(example.file));
       return [
-        input(`${path.join(folder, path.basename(example.file))} → `),
-        label(targetText([...example.target], labels!)),
+        inputPiece(`${path.join(folder, path.basename(example.file))} → `),
+        labelPiece(targetText([...example.target], labels!)),
       ];
     }
   }

@@ -209,7 +209,7 @@ function correlation(a: readonly number[], b: readonly number[]): number {
   return covariance / Math.sqrt(varianceA * varianceB);
 }
 
-/** Among how many texts a text's partner is searched. */
+/** Number of texts among which the partner of a text is searched for. */
 const CANDIDATES = 256;
 
 /** Mean cosine of the pairs, and how often the partner is the nearest of up to 256 texts. */

@@ -26,6 +26,7 @@ const StateSchema = v.object({
   pending: v.optional(v.array(v.picklist(['evaluate', 'sample'])), []),
 });
 
+/** The state of a training after a step, as state.json stores it. */
 export type TrainingState = v.InferOutput<typeof StateSchema>;
 
 /** What `writeCheckpoint` saves. */

@@ -17,7 +17,7 @@ export class Control {
   private paused = false;
   private isAnswering = false;
   private readonly requests: WorkerRequest[] = [];
-  /** Ends the waiting of a pause for the next command. */
+  /** Wakes a paused run when a command arrives. */
   private wake: () => void = () => undefined;
   private handler: ((request: WorkerRequest) => Promise<unknown>) | null = null;
 
@@ -25,7 +25,7 @@ export class Control {
     port.on('message', (command: WorkerCommand) => this.receive(command));
   }
 
-  /** Sets what answers requests; before that they are refused. */
+  /** Sets the handler of requests; until then they are refused. */
   onRequest(handler: (request: WorkerRequest) => Promise<unknown>): void {
     this.handler = handler;
   }

@@ -6,6 +6,7 @@ import { findGpu, type Gpu } from '../../runtime/gpu';
 import type { Runtime } from '../../runtime/runtime';
 import { writeJson } from '../../common/atomicWrite';
 
+/** What a heartbeat records, and where. */
 export interface HeartbeatOptions {
   readonly run_dir: string;
   readonly runtime: Runtime;
@@ -31,6 +32,7 @@ export class Heartbeat {
     return this.latestGpu;
   }
 
+  /** Writes engine.json now and then every HEARTBEAT_MS. */
   start(): void {
     this.scheduleBeat();
     this.timer = setInterval(() => this.scheduleBeat(), HEARTBEAT_MS);

@@ -138,7 +138,7 @@ export class TrainingLoop {
       if (next === 'evaluate') await this.evaluate();
       else await this.sample();
       this.pending.shift();
-      // a checkpoint that was saved while it was pending would repeat it
+      // a checkpoint saved before still lists this as pending: save another at the end
       this.savedStep = null;
     }
   }

@@ -6,7 +6,7 @@ import type { RunRecord, StepPlan } from '../../shared/run';
 import type { Runtime } from '../../runtime/runtime';
 import type { ProductKind } from './products/product';
 
-/** What the worker is started with (workerData). */
+/** The worker's workerData. */
 export interface TrainJob {
   readonly recipe: Recipe;
   readonly run_dir: string;
@@ -24,6 +24,7 @@ export interface TrainJob {
 /** Main thread to worker. A request is answered between two steps, by the WorkerReply of its id. */
 export type WorkerCommand = { readonly kind: 'pause' | 'resume' | 'stop' } | WorkerRequest;
 
+/** A request that the worker answers. `id` identifies its reply. */
 export type WorkerRequest =
   | { readonly kind: 'checkpoint'; readonly id: number }
   | { readonly kind: 'generate'; readonly id: number; readonly params: GenerateParams };
@@ -43,11 +44,12 @@ export interface RunFacts {
 /** Worker to main thread. */
 export type WorkerEvent = RunEvent | WorkerReply;
 
+/** The answer to a WorkerRequest, or the error that it caused. */
 export type WorkerReply =
   | { readonly kind: 'reply'; readonly id: number; readonly result: unknown }
   | { readonly kind: 'refusal'; readonly id: number; readonly error: SerializedError };
 
-/** What happens in the run. */
+/** An event of the run. */
 export type RunEvent =
   | { readonly kind: 'facts'; readonly facts: RunFacts }
   | { readonly kind: 'metric'; readonly line: MetricLine }

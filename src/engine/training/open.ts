@@ -26,12 +26,12 @@ export async function openForTraining(
   const { task, base: file, lora } = recipe;
   const base = await openBaseUnder(file, lora.init_adapter, { task });
   try {
-    const started = lora.init_adapter === null ? null : await readAdapterTask(lora.init_adapter);
-    if (started) refuseFrozenVocabulary(base, started, lora.init_adapter!);
-    const read = await readData(recipe, started?.labels?.names ?? labelNamesOf(base));
+    const initial = lora.init_adapter === null ? null : await readAdapterTask(lora.init_adapter);
+    if (initial) refuseFrozenVocabulary(base, initial, lora.init_adapter!);
+    const read = await readData(recipe, initial?.labels?.names ?? labelNamesOf(base));
     const names = read.labels?.names;
     if (!names) return { base, read };
-    if (started) checkLabelCount(started.num_labels, names.length, lora.init_adapter!);
+    if (initial) checkLabelCount(initial.num_labels, names.length, lora.init_adapter!);
     else if (haveSameNames(names, labelNamesOf(base))) return { base, read };
     await base.close();
     return {

@@ -14,7 +14,7 @@ import { planResources, type ResourceHooks } from './resources';
 import { samplePrompts } from './samples';
 import type { StartingAdapters } from './startAdapter';
 
-/** Everything that a training needs before the weights are loaded. */
+/** Everything that a training needs before its weights are loaded. */
 export interface PreparedTraining extends StartingAdapters {
   /** To be closed by the caller of prepareTraining. */
   readonly base: BaseModel;
@@ -24,10 +24,11 @@ export interface PreparedTraining extends StartingAdapters {
   /** Adapters below the trained one that do not change. */
   readonly frozen: readonly Adapter[];
   readonly step_plan: StepPlan;
-  /** What a language model is asked while it trains; empty for other tasks. */
+  /** Prompts that a language model answers during training; empty for other tasks. */
   readonly prompts: readonly string[];
 }
 
+/** What `prepareTraining` reports to, and the machine that it plans for. */
 export interface PrepareHooks extends ResourceHooks {
   /** Progress of reading the data, from 0 to 1. */
   readonly onData: (fraction: number) => void;

@@ -15,6 +15,7 @@ export class RecordFile {
     this.file = path.join(runDir, RUN_FILES.record);
   }
 
+  /** The newest record, including changes that are not saved yet. */
   get current(): RunRecord {
     return this.record;
   }

@@ -14,6 +14,7 @@ import type { StepPlan } from '../../shared/run';
 import { checkDisk, checkMemory, describeStepPlan } from './memoryCheck';
 import type { AdapterPlan } from './plans/adapterPlan';
 
+/** The machine to plan for, and where to report the plan. */
 export interface ResourceHooks {
   readonly info: (message: string) => void;
   readonly warn: (message: string) => void;
@@ -22,6 +23,7 @@ export interface ResourceHooks {
   readonly machine: StepMachine;
 }
 
+/** What the memory and disk space of a training depend on. */
 export interface ResourceInputs {
   readonly recipe: Recipe;
   readonly base: BaseModel;

@@ -39,7 +39,7 @@ function promptProblem(prompt: string, tokenizer: Tokenizer, max_length: number)
   }
 }
 
-/** A sample that can be taken: its prompt, and how the model completes it. */
+/** A sample to take: its prompt, and a function that lets the model complete it. */
 export interface SampleJob {
   readonly prompt: string;
   readonly complete: () => Promise<string>;

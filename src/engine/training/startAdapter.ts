@@ -31,7 +31,7 @@ export interface StartingAdapters {
 
 /**
  * A new adapter on the modules. Reads the base's weights for DoRA, PiSSA and OLoRA, and for tensors
- * that are trained as a whole.
+ * that are trained in full.
  *
  * @throws LoraError('recipe') for an unknown name in modules_to_save
  */
@@ -96,7 +96,7 @@ function adapterSettings(
 }
 
 /**
- * The modules that are trained as a whole: those that the recipe names, and a classification head.
+ * The modules that are trained in full: those that the recipe names, and a classification head.
  * For texts PEFT lists both `classifier` and `score`; other layers of the head that the base does
  * not have are added.
  */
@@ -110,7 +110,7 @@ export function modulesToSave(
   return [...known, ...new Set(missing.map(pathOf).filter((path) => !isModuleToSave(path, known)))];
 }
 
-/** The factors of one module, with what they take from its weight. */
+/** The initial factors of one module; DoRA, PiSSA and OLoRA compute them from its weight. */
 async function startFactors(
   base: BaseModel,
   module: LoraFactors,
@@ -142,8 +142,8 @@ async function orientedWeight(
 }
 
 /**
- * Initial values of the biases and whole modules that are trained: the base's, or random ones for a
- * head that the base does not have.
+ * Initial values of the biases and modules that are trained in full: the base's, or random ones for
+ * a head that the base does not have.
  */
 async function trainedTensors(
   base: BaseModel,
@@ -189,8 +189,8 @@ function checkModulesToSave(base: BaseModel, names: readonly string[] | null): v
 }
 
 /**
- * Values of a head's tensor that the base does not have: normally distributed with a standard
- * deviation of 0.02 (transformers' initializer_range), or zero for biases.
+ * Initial values of a head's tensor that the base does not have: normally distributed with a
+ * standard deviation of 0.02 (transformers' initializer_range), or zero for biases.
  */
 export function initialHeadTensor(
   { name, shape }: Pick<TrainedTensor, 'name' | 'shape'>,

@@ -20,6 +20,7 @@ import { UnattendedStop } from './unattendedStop';
 
 type LogLevel = 'info' | 'warn' | 'error';
 
+/** The run to supervise, and callbacks for its events. */
 export interface SupervisorOptions {
   readonly record: RunRecord;
   readonly run_dir: string;

@@ -3,7 +3,7 @@ import type { GenerateParams } from '../../shared/engineProtocol';
 import { LoraError } from '../../shared/errors';
 import type { RunEvent, TrainJob, WorkerCommand, WorkerEvent, WorkerRequest } from './messages';
 
-/** Called with one thing at a time; a rejection terminates the worker. */
+/** Callbacks for the worker's events, called one at a time; a rejection terminates the worker. */
 export interface WorkerListener {
   readonly onEvent: (event: RunEvent) => Promise<void> | void;
   /** An error that the worker has not caught. */

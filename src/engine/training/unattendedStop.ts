@@ -1,4 +1,4 @@
-/** Stops a run once no client has been connected for as long as a client has asked for. */
+/** Stops a run once no client has been connected for a time that a client has set. */
 export class UnattendedStop {
   private seconds: number | null = null;
   private timer: NodeJS.Timeout | undefined;
@@ -17,6 +17,7 @@ export class UnattendedStop {
     this.timer = setTimeout(this.stop, this.seconds * 1000);
   }
 
+  /** Cancels a stop that is about to happen. */
   cancel(): void {
     clearTimeout(this.timer);
   }

@@ -1,6 +1,6 @@
 /**
- * The worker thread: it holds libtensorflow, the model and the optimizer. Their calls block this
- * thread, so that the main thread stays responsive.
+ * The worker thread: it owns libtensorflow, the model and the optimizer. Their calls block this
+ * thread, while the main thread stays responsive.
  */
 import { parentPort, workerData } from 'node:worker_threads';
 import type { Model } from '../../models/model';
@@ -78,7 +78,7 @@ async function generate(
   params: GenerateParams,
 ): Promise<{ readonly text: string }> {
   if (!tokenizer || base.spec.head.kind !== 'lm')
-    throw new LoraError('usage', `A model for the task ${base.spec.task} does not write text.`);
+    throw new LoraError('usage', `A model for the task ${base.spec.task} cannot generate text.`);
   return { text: await answerPrompt(model, tokenizer, params.prompt, { ...params, seed }) };
 }
 

@@ -47,7 +47,7 @@ export class RecipeRunner {
     try {
       await this.launcher.startRecipe(file);
     } catch (error) {
-      if (error instanceof LoraError) this.diagnostics.show(error.faults());
+      if (error instanceof LoraError) this.diagnostics.show(error.locatedProblems());
       throw error;
     }
   }

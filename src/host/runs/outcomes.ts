@@ -45,7 +45,7 @@ export class Outcomes implements vscode.Disposable {
     const { errors, diagnostics } = this.services;
     if (run.state === 'failed') {
       const error = await readError(run);
-      diagnostics.show(error.faults());
+      diagnostics.show(error.locatedProblems());
       errors.report(error, 'engine', [openDashboard(run), openRecipe(run)]);
     }
     if (run.state === 'interrupted') errors.report(interruption(run), 'engine', [resume(run)]);

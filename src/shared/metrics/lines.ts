@@ -37,6 +37,7 @@ export interface SampleLine {
   readonly completion: string;
 }
 
+/** A checkpoint was written after this step. */
 export interface CheckpointLine {
   readonly kind: 'checkpoint';
   readonly step: number;
@@ -50,7 +51,7 @@ export interface ResumeLine {
   readonly step: number;
 }
 
-/** Part of an example that is either trained on or only context. */
+/** A part of an example that is either trained on or context only. */
 export interface BatchPiece {
   readonly text: string;
   readonly labelled: boolean;

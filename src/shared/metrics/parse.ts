@@ -3,8 +3,8 @@ import { isObject } from '../values';
 import { SCORE_NAMES, STEP_FIELDS } from './table';
 
 /**
- * Reads the text of metrics.jsonl. Lines that are no metric line, and an incomplete last line, are
- * skipped; lines that a later resume made void are left out.
+ * Reads the text of metrics.jsonl. Skips lines that are not metric lines and an
+ * incomplete last line; leaves out lines that a later resume made void.
  */
 export function parseMetrics(text: string): MetricLine[] {
   const history: MetricLine[] = [];
@@ -15,7 +15,7 @@ export function parseMetrics(text: string): MetricLine[] {
   return history;
 }
 
-/** Reads one line of metrics.jsonl; undefined if it is no metric line. */
+/** Reads one line of metrics.jsonl; undefined if it is not a metric line. */
 export function parseMetricLine(text: string): MetricLine | undefined {
   try {
     return asMetricLine(JSON.parse(text));
@@ -26,7 +26,7 @@ export function parseMetricLine(text: string): MetricLine | undefined {
 
 /**
  * Checks a parsed line. Missing numbers become NaN (JSON has no NaN) and unknown keys are dropped;
- * undefined if the kind is unknown, the step is no number, or a text is missing.
+ * undefined if the kind is unknown, the step is not a number, or a text is missing.
  */
 export function asMetricLine(value: unknown): MetricLine | undefined {
   if (!isObject(value)) return undefined;

@@ -2,13 +2,13 @@
 export type NumberKind = 'count' | 'value' | 'rate' | 'speed' | 'bytes' | 'duration';
 
 /**
- * Colours of VS Code's chart palette that stand out from the background in every built-in theme;
+ * Colors of VS Code's chart palette that stand out from the background in every built-in theme;
  * orange and yellow do not.
  */
 export const CHART_COLORS = ['blue', 'green', 'purple', 'red'] as const;
 export type ChartColor = (typeof CHART_COLORS)[number];
 
-/** How the line of a metric is drawn; lines of one chart differ in more than their colour. */
+/** How the line of a metric is drawn; lines of one chart differ in more than their color. */
 export type LineRole = 'single' | 'noisy' | 'smoothed' | 'evaluated';
 
 /** The charts of a run in the order in which pages show them. */
@@ -21,6 +21,7 @@ export const CHARTS = {
   memory: { fromZero: true },
 } as const satisfies Readonly<Record<string, { readonly fromZero: boolean }>>;
 export type ChartId = keyof typeof CHARTS;
+/** The charts in the order in which pages show them. */
 export const CHART_IDS = Object.keys(CHARTS) as readonly ChartId[];
 
 interface Curve {
@@ -107,7 +108,7 @@ export const METRICS = {
   pearson: { source: 'score', number: 'value', max: 1 },
   /** -1 to 1 */
   cosine: { source: 'score', number: 'value', max: 1 },
-  /** Fraction of texts whose nearest neighbour is their own partner. */
+  /** Fraction of texts whose nearest neighbor is their own partner. */
   retrieval: { source: 'score', number: 'value', max: 1 },
 } as const satisfies Readonly<Record<string, MetricRow>>;
 
@@ -118,7 +119,9 @@ type MetricsWhere<Shape> = {
   [Id in MetricId]: (typeof METRICS)[Id] extends Shape ? Id : never;
 }[MetricId];
 
+/** A number of every step line. */
 export type StepField = MetricsWhere<{ readonly source: 'step' }>;
+/** A score of an eval line. */
 export type ScoreName = MetricsWhere<{ readonly source: 'score' }>;
 /** Metrics with a line in a chart that every run has. */
 export type CurveId = MetricsWhere<{ readonly curve: Curve }>;
@@ -130,12 +133,14 @@ export type KeyNumberId = Exclude<CurveId, MetricsWhere<{ readonly source: 'smoo
 const METRIC_IDS = Object.keys(METRICS) as readonly MetricId[];
 
 const isStepField = (id: MetricId): id is StepField => METRICS[id].source === 'step';
+/** Whether a metric is a score of an eval line. */
 export const isScoreName = (id: MetricId): id is ScoreName => METRICS[id].source === 'score';
 const hasCurve = (id: MetricId): id is CurveId => curveOf(METRICS[id]) !== null;
 const curveOf = (row: MetricRow): Curve | null => (row.source === 'score' ? null : row.curve);
 
 /** Fields of a step line, in the order of the CSV's columns. */
 export const STEP_FIELDS = METRIC_IDS.filter(isStepField);
+/** The scores of an eval line. */
 export const SCORE_NAMES = METRIC_IDS.filter(isScoreName);
 
 /** Lines of a chart, later ones drawn over earlier ones; none for scores, which differ by run. */
@@ -145,6 +150,7 @@ export const curvesIn = (chart: ChartId): readonly CurveId[] =>
 /** Metrics with a line, in the order of their charts. */
 export const CURVE_IDS: readonly CurveId[] = CHART_IDS.flatMap(curvesIn);
 
+/** The metrics that pages show as single numbers. */
 export const KEY_NUMBER_IDS = CURVE_IDS.filter(
   (id): id is KeyNumberId => METRICS[id].source !== 'smoothing',
 );

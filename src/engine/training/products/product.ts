@@ -7,7 +7,7 @@ export interface ProductFacts {
   readonly validation_loss: number | null;
 }
 
-/** What a training makes: an adapter, or a whole model. */
+/** The result of a training: an adapter, or a complete model. */
 export interface Product {
   readonly kind: ProductKind;
   /** @throws LoraError('run') when its weights are no longer finite */
