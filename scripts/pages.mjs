@@ -13,7 +13,7 @@ const { pageHtml } = await tsImport('../src/host/webview/pageHtml.ts', import.me
 const themes = JSON.parse(
   readFileSync(path.join(root, 'test/workbench/pages/themes.json'), 'utf8'),
 );
-const port = Number(process.argv[2] ?? 8080);
+const port = Number(process.argv[2] ?? 4173);
 
 /** Runs in the page before its own script: VS Code's part, and a host that sends one case. */
 function bridge({ variables, bodyClass, onReady }) {
