@@ -9,9 +9,9 @@ const only = (from, allowed, reason) => ({
 /** @type {import('dependency-cruiser').IConfiguration} */
 module.exports = {
   forbidden: [
-    only('shared', [], 'Every process imports shared; shared imports no other room.'),
-    only('common', ['shared'], 'Node helpers that every room but shared and the webview may use.'),
-    only('lora', ['shared', 'common'], 'The maths of adapters is pure.'),
+    only('shared', [], 'Every process imports shared; shared imports no other folder.'),
+    only('common', ['shared'], 'Node helpers that every folder of src but shared may use.'),
+    only('lora', ['shared', 'common'], 'The mathematics of adapters is pure.'),
     only('formats', ['shared', 'common', 'lora'], 'Files in and out know nothing of models.'),
     only('models', ['shared', 'common', 'lora', 'formats'], 'Forward passes know nothing of jobs.'),
     only(
@@ -19,7 +19,7 @@ module.exports = {
       ['shared', 'common', 'formats'],
       'Datasets and tokenizers know nothing of models.',
     ),
-    only('runtime', ['shared', 'common'], 'Finding libtensorflow needs no other room.'),
+    only('runtime', ['shared', 'common'], 'Finding libtensorflow needs no other folder.'),
     only(
       'engine',
       ['shared', 'common', 'lora', 'formats', 'models', 'data', 'runtime'],

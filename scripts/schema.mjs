@@ -44,7 +44,7 @@ export async function writeModelDocs() {
     path.join(root, 'docs', 'models.md'),
     `# Models
 
-The supported models, by the \`model_type\` of config.json. \`lora train\` trains a model for any task of its family; the recipe's \`task\` chooses one.
+The supported models, by the \`model_type\` of config.json. A model can be trained for any task listed for its family; \`task\` in the recipe selects it.
 \`npm run build\` generates this page from \`src/formats/architecture/families\`.
 
 | model_type | tasks | GGUF | mlx-lm | fixtures |
@@ -84,7 +84,9 @@ export function writeRecipeDocs() {
     `# The recipe
 
 A run is described by a \`lora.json\` (or \`NAME.lora.json\`): JSON, with comments and trailing commas allowed. Relative paths start at its folder.
-An unknown key is an error that names the nearest known one. This table is generated from the schema that the editor uses.
+An unknown key is an error that names the nearest known one.
+
+This table is generated from the schema that the editor uses.
 
 | key | default | |
 |---|---|---|

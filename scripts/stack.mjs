@@ -34,7 +34,24 @@ function readMap(file) {
   }
 }
 
+/** The mapped text of `file` (standard input without one), or why it cannot be mapped. */
+function mapTrace(file, maps) {
+  let trace;
+  try {
+    trace = readFileSync(file ?? 0, 'utf8');
+  } catch (error) {
+    return { text: null, error: `The stack trace cannot be read: ${error.message}` };
+  }
+  const text = mapStack(trace, maps);
+  if (text !== trace) return { text, error: null };
+  const fix = 'Set LORA_MAPS to the folder with the source maps of the release.';
+  return { text: null, error: `No place of the trace has a source map in ${maps}. ${fix}` };
+}
+
 if (process.argv[1] === import.meta.filename) {
-  const text = readFileSync(process.argv[2] ?? 0, 'utf8');
-  console.log(mapStack(text, process.env.LORA_MAPS ?? path.join(root, 'dist')));
+  const maps = process.env.LORA_MAPS ?? path.join(root, 'dist');
+  const mapped = mapTrace(process.argv[2], maps);
+  if (mapped.error !== null) console.error(mapped.error);
+  else console.log(mapped.text);
+  process.exitCode = mapped.error === null ? 0 : 1;
 }
