@@ -220,8 +220,8 @@ const PARTS = {
       'trained',
       'tokens per second',
       'peak memory, MB',
-      'foretold, MB',
-      'full tuning needs at least, MB',
+      'estimated, MB',
+      'full fine-tuning needs at least, MB',
     );
     for (const geometry of ['smollm2-135m', 'qwen2.5-0.5b', 'llama-1.5b']) {
       const run = ours([

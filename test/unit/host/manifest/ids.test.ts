@@ -8,6 +8,7 @@ import {
   TOOLS,
   VIEWS,
   WALKTHROUGH,
+  isRecipeName,
 } from '../../../../src/host/manifest/ids';
 
 interface Entry {
@@ -154,4 +155,16 @@ describe('the problem matcher', () => {
       ),
     ).toBeNull();
   });
+});
+
+it('recognizes recipes by their file names', () => {
+  expect(
+    ['lora.json', '/a/lora.json', 'C:\\a\\lora.json', 'git.lora.json'].map(isRecipeName),
+  ).toEqual([true, true, true, true]);
+  expect(['flora.json', 'lora.jsonl', '/a/xlora.json', 'lora.json.bak'].map(isRecipeName)).toEqual([
+    false,
+    false,
+    false,
+    false,
+  ]);
 });

@@ -1,12 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import {
-  byAge,
-  canResume,
-  collectRun,
-  isActive,
-  type LiveRun,
-  type RunSummary,
-} from '../../../../src/host/runs/run';
+import { collectRun, type LiveRun, type RunSummary } from '../../../../src/host/runs/run';
 import { NO_NOTES } from '../../../../src/host/runs/runNotes';
 import { treeRowOf } from '../../../../src/host/runs/treeRow';
 import { statusText } from '../../../../src/host/status/statusText';
@@ -101,37 +94,6 @@ describe('a row of the Runs view', () => {
       context: 'run broken',
       icon: 'warning',
     });
-  });
-
-  it('has context values for each state', () => {
-    const states: RunState[] = [
-      'preparing',
-      'running',
-      'paused',
-      'stopped',
-      'completed',
-      'failed',
-      'interrupted',
-    ];
-    expect(states.filter((state) => isActive(run(state)))).toEqual([
-      'preparing',
-      'running',
-      'paused',
-    ]);
-    expect(states.filter((state) => canResume(run(state)))).toEqual([
-      'paused',
-      'stopped',
-      'failed',
-      'interrupted',
-    ]);
-  });
-
-  it('puts the newest first', () => {
-    const [older, newer] = [
-      run('completed'),
-      run('completed', null, { created: '2026-02-02T00:00:00Z' }),
-    ];
-    expect([older, newer].sort(byAge)).toEqual([newer, older]);
   });
 });
 

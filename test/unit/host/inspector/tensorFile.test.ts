@@ -4,7 +4,6 @@ import { describe, expect, it } from 'vitest';
 import { valuesOf } from '../../../../src/host/inspector/statistics';
 import { openTensorFile } from '../../../../src/host/inspector/tensorFile';
 import { asInspectHostMessage } from '../../../../src/shared/pages/inspect/protocol';
-import { sortedTensors } from '../../../../webview/inspect/tensors';
 import { temp } from '../../../support/temp';
 
 const adapter = 'test/fixtures/llama/lora-qv/adapter/adapter_model.safetensors';
@@ -14,7 +13,7 @@ describe('a file of tensors', () => {
   it.each([
     [adapter, 'safetensors'],
     [gguf, 'gguf'],
-  ])('%s tells names, types, shapes and values', async (file, format) => {
+  ])('%s has names, types, shapes and values', async (file, format) => {
     const opened = await openTensorFile(file);
     try {
       const { tensors, bytes } = opened.facts;
@@ -41,7 +40,7 @@ describe('a file of tensors', () => {
     for (const { value } of facts.metadata) expect(value.length).toBeLessThan(2_100);
   });
 
-  it('is refused by name when it is damaged, empty or missing', async () => {
+  it('is refused with its name if it is damaged, empty or missing', async () => {
     const file = path.join(temp(), 'cut.safetensors');
     copyFileSync(adapter, file);
     truncateSync(file, 300);
@@ -57,56 +56,5 @@ describe('a file of tensors', () => {
     const opened = await openTensorFile(adapter);
     expect(() => opened.readF32('x')).toThrow(/does not contain this tensor/);
     await opened.close();
-  });
-});
-
-describe('the values of a tensor', () => {
-  it('have the right statistics and histogram', () => {
-    const { histogram, ...facts } = valuesOf(Float32Array.of(-1, 0, 0, 3));
-    expect(facts).toEqual({
-      min: -1,
-      max: 3,
-      mean: 0.5,
-      deviation: 1.5,
-      norm: Math.sqrt(10),
-      zeros: 2,
-      notNumbers: 0,
-      count: 4,
-    });
-    expect(histogram).toHaveLength(32);
-    expect([histogram[0], histogram[8], histogram[31]]).toEqual([1, 2, 1]);
-  });
-
-  it('exclude NaN and infinity, and count them', () => {
-    expect(valuesOf(Float32Array.of(NaN, Infinity, 2))).toMatchObject({
-      min: 2,
-      max: 2,
-      mean: 2,
-      notNumbers: 2,
-      count: 3,
-    });
-    expect(valuesOf(Float32Array.of(NaN))).toMatchObject({ notNumbers: 1, histogram: [] });
-  });
-});
-
-describe('the list of tensors', () => {
-  const tensor = (name: string, bytes: number) => ({
-    name,
-    dtype: 'F32',
-    shape: [bytes / 4],
-    bytes,
-  });
-  const all = [tensor('layers.10.up', 8), tensor('layers.9.up', 16), tensor('layers.9.down', 4)];
-
-  it('is filtered by words and sorted by any column, layers by their number', () => {
-    expect(
-      sortedTensors(all, { column: null, descending: false }, '9 UP').map(({ name }) => name),
-    ).toEqual(['layers.9.up']);
-    expect(
-      sortedTensors(all, { column: 'name', descending: false }, '').map(({ name }) => name),
-    ).toEqual(['layers.9.down', 'layers.9.up', 'layers.10.up']);
-    expect(
-      sortedTensors(all, { column: 'bytes', descending: true }, '').map(({ bytes }) => bytes),
-    ).toEqual([16, 8, 4]);
   });
 });

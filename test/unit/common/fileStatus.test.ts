@@ -1,40 +1,8 @@
 import { mkdirSync, symlinkSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
 import { describe, expect, it } from 'vitest';
-import { throwIfCancelled } from '../../../src/common/cancellation';
 import { fileErrorReason, isFile, pathExists } from '../../../src/common/fileStatus';
-import { formatSize } from '../../../src/common/formatSize';
 import { temp } from '../../support/temp';
-
-describe('formatSize', () => {
-  it.each([
-    [0, '0 MB'],
-    [1, '1 MB'],
-    [1e6, '1 MB'],
-    [1e6 + 1, '2 MB'],
-    [999e6, '999 MB'],
-    [1e9, '1.0 GB'],
-    [1.25e9, '1.3 GB'],
-    [123_456_789_012, '123.5 GB'],
-  ])('%d bytes are %s', (bytes, text) => expect(formatSize(bytes)).toBe(text));
-});
-
-describe('throwIfCancelled', () => {
-  it('throws for an aborted signal only', () => {
-    throwIfCancelled(undefined);
-    throwIfCancelled(new AbortController().signal);
-    expect(() => throwIfCancelled(AbortSignal.abort())).toThrow(
-      expect.objectContaining({
-        area: 'cancelled',
-        message: 'The job was cancelled: nothing was written.',
-      }) as Error,
-    );
-  });
-
-  it('throws the given message', () => {
-    expect(() => throwIfCancelled(AbortSignal.abort(), 'Stopped.')).toThrow('Stopped.');
-  });
-});
 
 describe('fileErrorReason', () => {
   it.each([

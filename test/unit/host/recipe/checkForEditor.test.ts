@@ -3,7 +3,6 @@ import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { checkForEditor, checkForRun } from '../../../../src/host/recipe/checkForEditor';
-import { isRecipeName } from '../../../../src/host/manifest/ids';
 
 let folder: string;
 let file: string;
@@ -46,16 +45,4 @@ describe('a recipe in the editor', () => {
       ]),
     );
   });
-});
-
-it('recognizes recipes by their file names', () => {
-  expect(
-    ['lora.json', '/a/lora.json', 'C:\\a\\lora.json', 'git.lora.json'].map(isRecipeName),
-  ).toEqual([true, true, true, true]);
-  expect(['flora.json', 'lora.jsonl', '/a/xlora.json', 'lora.json.bak'].map(isRecipeName)).toEqual([
-    false,
-    false,
-    false,
-    false,
-  ]);
 });

@@ -1,0 +1,31 @@
+import { describe, expect, it } from 'vitest';
+import { valuesOf } from '../../../../src/host/inspector/statistics';
+
+describe('the statistics of a tensor', () => {
+  it('include moments, zeros and a histogram', () => {
+    const { histogram, ...facts } = valuesOf(Float32Array.of(-1, 0, 0, 3));
+    expect(facts).toEqual({
+      min: -1,
+      max: 3,
+      mean: 0.5,
+      deviation: 1.5,
+      norm: Math.sqrt(10),
+      zeros: 2,
+      notNumbers: 0,
+      count: 4,
+    });
+    expect(histogram).toHaveLength(32);
+    expect([histogram[0], histogram[8], histogram[31]]).toEqual([1, 2, 1]);
+  });
+
+  it('exclude NaN and infinity, and count them', () => {
+    expect(valuesOf(Float32Array.of(NaN, Infinity, 2))).toMatchObject({
+      min: 2,
+      max: 2,
+      mean: 2,
+      notNumbers: 2,
+      count: 3,
+    });
+    expect(valuesOf(Float32Array.of(NaN))).toMatchObject({ notNumbers: 1, histogram: [] });
+  });
+});
