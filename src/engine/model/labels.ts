@@ -34,7 +34,7 @@ export function labelNamesOf({
 }
 
 /** The labels of a model with an adapter's head or the base's own; null for other heads. */
-export function labelSetOf(base: BaseModel, trained: AdapterTask | null): LabelSet | null {
+export function modelLabels(base: BaseModel, trained: AdapterTask | null): LabelSet | null {
   const { head } = base.spec;
   if (head.kind !== 'labels') return null;
   const names =

@@ -14,7 +14,7 @@ import type { Model } from '../../models/model';
 import { useRuntime, type RuntimeContext } from '../useRuntime';
 import { inferenceDtype } from './machine';
 import { EMPTY_ADAPTER, createOps } from './backend';
-import { labelSetOf, lossOptionsOf } from './labels';
+import { modelLabels, lossOptionsOf } from './labels';
 import { warnOfProblems } from '../report';
 
 /** A base with adapters in memory. */
@@ -82,7 +82,7 @@ export async function openModel(
     const runtime = await useRuntime(context);
     const ops = await createOps(runtime, context.dist);
     refuseMissingHead(base, adapter);
-    const labels = labelSetOf(base, trained);
+    const labels = modelLabels(base, trained);
     const dtype = await inferenceDtype(runtime, base_dtype);
     const model = await loadModel(base, adapter ?? EMPTY_ADAPTER, {
       ops,
