@@ -5,6 +5,8 @@ import {
   parseGgufHeader,
   VALUE_TYPES,
 } from '../../../../src/formats/gguf/header';
+import { LoraError } from '../../../../src/shared/errors';
+import { ggufBytes, type Value } from '../../../support/ggufWriter';
 
 const u32 = (value: number) => Buffer.from(Uint32Array.of(value).buffer);
 const u64 = (value: number | bigint) => Buffer.from(BigUint64Array.of(BigInt(value)).buffer);
@@ -31,6 +33,25 @@ const nested = (depth: number) => [
   Buffer.of(7),
 ];
 
+function refusal(act: () => unknown): LoraError {
+  try {
+    act();
+  } catch (error) {
+    expect(error).toBeInstanceOf(LoraError);
+    return error as LoraError;
+  }
+  throw new Error('It was accepted.');
+}
+
+function expectDamaged(bytes: Buffer, what: string): void {
+  expect(refusal(() => parse(bytes))).toMatchObject({
+    area: 'base',
+    message: `The GGUF file is damaged: ${what}.`,
+    fix: 'Download it again.',
+    place: { file: 'a.gguf' },
+  });
+}
+
 describe('a value of the metadata', () => {
   it('may hold three arrays within each other, not four', () => {
     expect(parse(headerOf(nested(3))).metadata.get('x')).toEqual([[[7]]]);
@@ -55,6 +76,29 @@ describe('a value of the metadata', () => {
     const { metadata, entries } = parse(headerOf([u32(VALUE_TYPES[type]), bytes]));
     expect(metadata.get('x')).toBe(expected);
     expect(entries.get('x')).toEqual({ start: 33, end: 37 + bytes.length });
+  });
+
+  it('is a string or an array of a length that the file can have', () => {
+    const array = (length: number) => [u32(VALUE_TYPES.array), u32(VALUE_TYPES.u8), u64(length)];
+    const all = Buffer.concat([headerOf(array(5)).subarray(0, 49), Buffer.of(1, 2, 3, 4, 5)]);
+    expect(parse(all).metadata.get('x')).toEqual([1, 2, 3, 4, 5]);
+    expectDamaged(headerOf(array(6)).subarray(0, 54), 'an array claims to have 6 elements');
+    expectDamaged(headerOf(array(2 ** 23 + 1)), 'the length of an array is 8388609');
+    expectDamaged(headerOf(array(2 ** 23)), 'an array claims to have 8388608 elements');
+    const text = (length: number) => headerOf([u32(VALUE_TYPES.string), u64(length)]);
+    expectDamaged(text(2 ** 26 + 1), 'the length of a string is 67108865');
+    expectDamaged(text(2 ** 26), 'its header continues beyond the end of the file (64 bytes)');
+  });
+
+  it('has a key of its own', () => {
+    const twice = ggufBytes(
+      [
+        ['a.b', { u32: 1 }],
+        ['a.b', { u32: 1 }],
+      ],
+      [],
+    );
+    expectDamaged(twice, 'the key a.b occurs twice');
   });
 
   it('of an unknown type is refused', () => {
@@ -87,6 +131,108 @@ describe('a tensor of the header', () => {
       expect(() => parse(headerOf(ZERO, tensor([block / 2, 2], type)))).toThrow(/cannot hold/);
   });
 
+  it('is of one of the types of ggml.h', () => {
+    expect([...GGUF_TYPES].map(([name, t]) => [t.type, name, t.block, t.bytes])).toEqual([
+      [0, 'F32', 1, 4],
+      [1, 'F16', 1, 2],
+      [2, 'Q4_0', 32, 18],
+      [3, 'Q4_1', 32, 20],
+      [6, 'Q5_0', 32, 22],
+      [7, 'Q5_1', 32, 24],
+      [8, 'Q8_0', 32, 34],
+      [10, 'Q2_K', 256, 84],
+      [11, 'Q3_K', 256, 110],
+      [12, 'Q4_K', 256, 144],
+      [13, 'Q5_K', 256, 176],
+      [14, 'Q6_K', 256, 210],
+      [20, 'IQ4_NL', 32, 18],
+      [23, 'IQ4_XS', 256, 136],
+      [24, 'I8', 1, 1],
+      [25, 'I16', 1, 2],
+      [26, 'I32', 1, 4],
+      [27, 'I64', 1, 8],
+      [28, 'F64', 1, 8],
+      [30, 'BF16', 1, 2],
+    ]);
+  });
+
+  it.each([
+    [15, 'Q8_K'],
+    [16, 'IQ2_XXS'],
+    [17, 'IQ2_XS'],
+    [18, 'IQ3_XXS'],
+    [19, 'IQ1_S'],
+    [21, 'IQ3_S'],
+    [22, 'IQ2_S'],
+    [29, 'IQ1_M'],
+    [34, 'TQ1_0'],
+    [35, 'TQ2_0'],
+    [39, 'MXFP4'],
+    [99, '99'],
+  ])('of the type %i is refused as %s', (type, name) => {
+    expect(refusal(() => parse(headerOf(ZERO, tensor([256], type))))).toMatchObject({
+      area: 'base',
+      message: `Tensors of type ${name} are not supported.`,
+      fix: 'Use a file with one of: F32, F16, Q4_0, Q4_1, Q5_0, Q5_1, Q8_0, Q2_K, Q3_K, Q4_K, Q5_K, Q6_K, IQ4_NL, IQ4_XS, F64, BF16.',
+      place: { file: 'a.gguf', tensor: 't' },
+    });
+  });
+
+  it('has sizes that can be counted', () => {
+    expectDamaged(headerOf(ZERO, tensor([2 ** 40 + 1], 0)), 'a dimension of t is 1099511627777');
+    expect(refusal(() => parse(headerOf(ZERO, tensor([2 ** 40], 0)))).message).toMatch(/cut short/);
+    expectDamaged(
+      headerOf(ZERO, tensor([2 ** 40, 2 ** 14], 0)),
+      'the tensor t has shape [16384, 1099511627776], which F32 cannot hold',
+    );
+    expectDamaged(
+      headerOf(ZERO, tensor([16, 32], 2)),
+      'the tensor t has shape [32, 16], which Q4_0 cannot hold',
+    );
+    expectDamaged(
+      headerOf(ZERO, tensor([], 2)),
+      'the tensor t has shape [], which Q4_0 cannot hold',
+    );
+    const beyond = 9_007_199_254_740_992n;
+    const offset = [string('t'), u32(0), u32(0), u64(beyond)];
+    expectDamaged(headerOf(ZERO, offset), `the offset of t is ${beyond}`);
+  });
+
+  it('is where its offset says, and ends within the file', () => {
+    const header = headerOf(ZERO, tensor([2], 0, 32));
+    const file = Buffer.concat([header, Buffer.alloc(40)]);
+    expect(parse(file).tensors.get('t')).toMatchObject({
+      start: header.length + 32,
+      end: header.length + 40,
+    });
+    expect(refusal(() => parse(file.subarray(0, -1)))).toMatchObject({
+      area: 'base',
+      message: `The GGUF file is cut short: the tensor would end at byte ${header.length + 40}, the file has ${header.length + 39}.`,
+      fix: 'Download it again.',
+      place: { file: 'a.gguf', tensor: 't' },
+    });
+  });
+
+  it('shares neither its name nor its bytes with another', () => {
+    const data = new Float32Array(8);
+    const two = (second: string) => [
+      { name: 'first', shape: [8], data },
+      { name: second, shape: [8], data },
+    ];
+    expectDamaged(ggufBytes([], two('first')), 'the tensor first occurs twice');
+    // The offsets are the last 8 bytes of each entry.
+    const bytes = ggufBytes([], two('second'));
+    const firstOffset = 24 + 8 + 5 + 4 + 8 + 4;
+    const secondOffset = firstOffset + 8 + 8 + 6 + 4 + 8 + 4;
+    expect(bytes.readBigUInt64LE(secondOffset)).toBe(32n);
+    bytes.writeBigUInt64LE(31n, secondOffset);
+    expectDamaged(bytes, 'the tensor second shares bytes with another');
+    // The second before the first, whose bytes follow.
+    bytes.writeBigUInt64LE(32n, firstOffset);
+    bytes.writeBigUInt64LE(0n, secondOffset);
+    expect([...parse(bytes).tensors.keys()]).toEqual(['first', 'second']);
+  });
+
   it('has at most four dimensions', () => {
     const file = (rank: number) =>
       Buffer.concat([headerOf(ZERO, tensor(Array(rank).fill(1), 0)), Buffer.alloc(4)]);
@@ -101,6 +247,64 @@ describe('a header', () => {
     for (const version of [1, 4])
       expect(() => parse(headerOf(ZERO, [], version))).toThrow(`version ${version}`);
     expect(() => parse(headerOf(ZERO, [], 1 << 24))).toThrow(/big-endian/);
+  });
+
+  it('of another version or order of bytes, or none, is refused with its reason', () => {
+    expect(refusal(() => parse(headerOf(ZERO, [], 4)))).toMatchObject({
+      area: 'base',
+      message: 'GGUF version 4 is not supported, only 2 and 3.',
+      place: { file: 'a.gguf' },
+    });
+    expect(refusal(() => parse(headerOf(ZERO, [], 1 << 24)))).toMatchObject({
+      area: 'base',
+      message: 'The GGUF file is for big-endian machines.',
+      fix: 'Use the usual little-endian file.',
+      place: { file: 'a.gguf' },
+    });
+    expect(refusal(() => parse(Buffer.alloc(24)))).toMatchObject({
+      area: 'base',
+      message: 'The file is not a GGUF file.',
+      place: { file: 'a.gguf' },
+    });
+  });
+
+  it('may have no tensors and no values', () => {
+    const bytes = Buffer.concat([Buffer.from('GGUF'), u32(3), u64(0), u64(0)]);
+    expect(parse(bytes).metadata.size).toBe(0);
+  });
+
+  it('has at most 2^18 tensors and values', () => {
+    const counts = (tensors: number, values: number) =>
+      Buffer.concat([Buffer.from('GGUF'), u32(3), u64(tensors), u64(values)]);
+    const most = 2 ** 18;
+    expectDamaged(counts(most + 1, 0), 'the number of tensors is 262145');
+    expectDamaged(counts(0, most + 1), 'the number of values is 262145');
+    const end = 'its header continues beyond the end of the file (24 bytes)';
+    expectDamaged(counts(most, 0), end);
+    expectDamaged(counts(0, most), end);
+  });
+
+  it('may set the alignment of the tensors, up to 1 MiB', () => {
+    const aligned = (value: Value, size = 0) => {
+      const bytes = ggufBytes([['general.alignment', value]], []);
+      return Buffer.concat([bytes, Buffer.alloc(size)]);
+    };
+    for (const alignment of [1, 64, 2 ** 20]) {
+      expect(parse(aligned({ u32: alignment })).alignment).toBe(alignment);
+    }
+    for (const [value, text] of [
+      [{ u32: 0 }, '0'],
+      [{ u32: 2 ** 20 + 1 }, '1048577'],
+      [{ f32: 1.5 }, '1.5'],
+      [{ text: '32' }, '32'],
+      [{ bool: true }, 'true'],
+    ] as const) {
+      expectDamaged(aligned(value), `its alignment is ${text}`);
+    }
+    const one = { name: 't', shape: [1], data: Float32Array.of(1) };
+    const bytes = ggufBytes([['general.alignment', { u32: 4 }]], [one]);
+    const { start } = parse(bytes).tensors.get('t')!;
+    expect(start).toBe(24 + 8 + 17 + 4 + 4 + 8 + 1 + 4 + 8 + 4 + 8 + 2);
   });
 
   it('asks for more bytes where the file has them', () => {
