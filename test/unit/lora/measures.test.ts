@@ -1,12 +1,19 @@
 import { describe, expect, it } from 'vitest';
 import { EMPTY_ADAPTER } from '../../../src/engine/model/backend';
-import type { Adapter, LoraFactors } from '../../../src/lora/adapter';
+import type { Adapter, LoraFactors, TargetableModule } from '../../../src/lora/adapter';
 import { mostFrequent } from '../../../src/lora/combine';
 import { compareAdapters, measureUpdate } from '../../../src/lora/compare';
 import { initialFactors } from '../../../src/lora/init';
-import { estimateLoaded, estimateMemory, type ModelSize } from '../../../src/lora/memory';
+import {
+  estimateFullFineTuning,
+  estimateLoaded,
+  estimateMemory,
+  PROCESS,
+  type ModelSize,
+} from '../../../src/lora/memory';
 import { isModuleToSave } from '../../../src/lora/modulesToSave';
 import { PLAIN_LORA } from '../../../src/lora/newAdapter';
+import type { StepPlan } from '../../../src/shared/stepPlan';
 import {
   rankForTarget,
   rankHolding,
@@ -105,6 +112,151 @@ describe('two adapters', () => {
   });
 });
 
+describe('what two adapters do not share', () => {
+  const at = (path: string, ...S: number[]) => ({ ...diagonal(...S), path });
+
+  it('is listed in natural order on both sides, with its norm, and counts in the total', () => {
+    const { modules, only_a, only_b, total } = compareAdapters(
+      adapterOf(at('x.10', 1), at('both', 2), at('x.9', 2)),
+      adapterOf(at('both', 1), at('y.10', 4), at('y.9', 8)),
+    );
+    expect(modules.map((m) => m.path)).toEqual(['both']);
+    expect(only_a.map((m) => [m.path, m.facts.norm])).toEqual([
+      ['x.9', 2],
+      ['x.10', 1],
+    ]);
+    expect(only_b.map((m) => [m.path, m.facts.norm])).toEqual([
+      ['y.9', 8],
+      ['y.10', 4],
+    ]);
+    expect(total.norm_a).toBeCloseTo(3, 12);
+    expect(total.norm_b).toBeCloseTo(9, 12);
+    expect(total.norm_of_difference).toBeCloseTo(Math.sqrt(1 + 4 + 1 + 64 + 16), 12);
+    expect(total.cosine).toBeCloseTo(2 / (3 * 9), 12);
+  });
+
+  it('does not count as a difference where it changes nothing', () => {
+    const one = adapterOf(at('a', 1));
+    expect(compareAdapters(one, adapterOf(at('a', 1), at('b', 0))).equal).toBe(true);
+    expect(compareAdapters(adapterOf(at('a', 1), at('b', 0)), one).equal).toBe(true);
+    expect(compareAdapters(one, adapterOf(at('a', 1), at('b', 1e-9))).equal).toBe(false);
+  });
+
+  it('includes layers of the same path that differ in one side', () => {
+    const wide = { ...at('a', 1), in_features: 2, A: Float32Array.of(1, 0) };
+    const tall = { ...at('a', 1), out_features: 2, B: Float32Array.of(1, 0) };
+    for (const other of [wide, tall]) {
+      const { modules, only_a, only_b } = compareAdapters(adapterOf(at('a', 1)), adapterOf(other));
+      expect([modules.length, only_a.length, only_b.length]).toEqual([0, 1, 1]);
+    }
+  });
+});
+
+describe("two layers' subspaces", () => {
+  it('overlap by the squares of the cosines, less by chance the larger the space is', () => {
+    const wide = (first: number[], second: number[]): LoraFactors => ({
+      ...diagonal(2, 1),
+      in_features: 4,
+      A: Float32Array.from([...first, ...second]),
+    });
+    const { modules } = compareAdapters(
+      adapterOf(wide([1, 0, 0, 0], [0, 1, 0, 0])),
+      adapterOf(wide([0.6, 0, 0.8, 0], [0, 0, 0, 1])),
+    );
+    const { left, right, cosine } = modules[0]!;
+    [
+      [0.36, 0.36],
+      [0.36, 0.18],
+    ].forEach((row, i) => row.forEach((phi, j) => expect(right.phi[i]![j]).toBeCloseTo(phi, 6)));
+    expect(right.whole).toBeCloseTo(0.18, 6);
+    expect(right.random).toBe(0.5);
+    expect(left.whole).toBeCloseTo(1, 12);
+    expect(left.random).toBe(1);
+    expect(cosine).toBeCloseTo((4 * 0.6) / 5, 6);
+  });
+
+  it('have the random overlap of the larger rank', () => {
+    const inFour = (r: number): LoraFactors => ({
+      ...diagonal(1),
+      r,
+      in_features: 4,
+      out_features: 4,
+      A: Float32Array.from({ length: 4 * r }, (_, i) => Number(i % 5 === 0)),
+      B: Float32Array.from({ length: 4 * r }, (_, i) => Number(i % (r + 1) === 0 && i < r * r)),
+    });
+    for (const ranks of [
+      [1, 3],
+      [3, 1],
+    ] as const) {
+      const [m] = compareAdapters(adapterOf(inFour(ranks[0])), adapterOf(inFour(ranks[1]))).modules;
+      expect(m!.left.random).toBe(0.75);
+    }
+  });
+});
+
+describe("adapters with DoRA's magnitudes or tensors trained in full", () => {
+  const withMagnitude = (...magnitude: number[]) =>
+    adapterOf({ ...diagonal(2, 1), magnitude: Float32Array.from(magnitude) });
+
+  it('are equal only where both have magnitudes that agree', () => {
+    expect(compareAdapters(withMagnitude(1, 2), withMagnitude(1, 2)).equal).toBe(true);
+    expect(compareAdapters(withMagnitude(1, 2), withMagnitude(1, 2.001)).equal).toBe(false);
+    expect(compareAdapters(withMagnitude(1, 2), withMagnitude(1, 1.999)).equal).toBe(false);
+    expect(compareAdapters(withMagnitude(1, 2), adapterOf(diagonal(2, 1))).equal).toBe(false);
+    expect(compareAdapters(adapterOf(diagonal(2, 1)), withMagnitude(1, 2)).equal).toBe(false);
+  });
+
+  it('have the distance of each trained tensor; null where it cannot be compared', () => {
+    const trained = (tensors: Record<string, number[]>): Adapter => ({
+      ...adapterOf(),
+      trained: Object.entries(tensors).map(([name, values]) => ({
+        name,
+        shape: [values.length],
+        data: Float32Array.from(values),
+      })),
+    });
+    const a = trained({ same: [1, 2], near: [1, 2], size: [1], a: [1] });
+    const b = trained({ same: [1, 2], near: [4, 6], size: [1, 1], b: [1] });
+    expect(compareAdapters(a, b).trained).toEqual([
+      { name: 'same', norm_of_difference: 0 },
+      { name: 'near', norm_of_difference: 5 },
+      { name: 'size', norm_of_difference: null },
+      { name: 'a', norm_of_difference: null },
+      { name: 'b', norm_of_difference: null },
+    ]);
+    expect(compareAdapters(a, a).equal).toBe(true);
+    expect(compareAdapters(trained({ x: [1] }), trained({})).equal).toBe(false);
+  });
+});
+
+it('settings differ by their values, not by the order of lists, missing keys or records of use', () => {
+  const configured = (change: object, raw: object): Adapter => ({
+    ...adapterOf(),
+    config: { ...EMPTY_ADAPTER.config, ...change, raw: { ...raw } },
+  });
+  const a = configured(
+    { r: 8, target_modules: ['q', 'v'], layers_pattern: null, lora_alpha: 16 },
+    {
+      z_new: 1,
+      peft_version: '1',
+      inference_mode: true,
+      auto_mapping: 1,
+      revision: 'x',
+      a_null: null,
+    },
+  );
+  const b = configured(
+    { r: 16, target_modules: ['v', 'q'], layers_pattern: ['h'], lora_alpha: 16 },
+    { b_list: [1], inference_mode: false, peft_version: '2' },
+  );
+  expect(compareAdapters(a, b).config).toEqual([
+    { key: 'b_list', a: null, b: [1] },
+    { key: 'layers_pattern', a: null, b: ['h'] },
+    { key: 'r', a: 8, b: 16 },
+    { key: 'z_new', a: 1, b: null },
+  ]);
+});
+
 describe('a rank for a target', () => {
   const squares = Float64Array.of(9, 1);
 
@@ -164,7 +316,49 @@ describe('initial factors', () => {
   });
 });
 
+it('factors are drawn for the rank and alpha of their own patterns, and keep a kernel', () => {
+  const module = {
+    path: 'h.0.conv',
+    kind: 'conv2d',
+    in_features: 12,
+    out_features: 5,
+    is_output: false,
+    kernel: [2, 2],
+  } as const;
+  const settings = { ...PLAIN_LORA, rank_pattern: { conv: 3 }, alpha_pattern: { conv: 6 } };
+  const { A, B, ...facts } = initialFactors(module, settings, 'default', 1);
+  expect([A.length, B.length]).toEqual([36, 15]);
+  expect(facts).toEqual({
+    path: 'h.0.conv',
+    kind: 'conv2d',
+    r: 3,
+    in_features: 12,
+    out_features: 5,
+    scaling: 2,
+    magnitude: null,
+    kernel: [2, 2],
+  });
+  expect(initialFactors({ ...module, path: 'x' }, settings, 'default', 1).r).toBe(8);
+  const { kernel: _, ...linear } = module;
+  expect('kernel' in initialFactors(linear, settings, 'default', 1)).toBe(false);
+});
+
 describe('memory of a model', () => {
+  /** Working memory beside the process. */
+  const working = (
+    change: Partial<ModelSize>,
+    batch: { rows: number; length: number },
+    plan: StepPlan = F32,
+  ) =>
+    estimateMemory({ ...size, ...change }, { modules: [], ranks: 2 }, batch, plan).working -
+    PROCESS;
+  const activations = (
+    change: Partial<ModelSize>,
+    batch: { rows: number; length: number },
+    plan: StepPlan = F32,
+  ) => estimateMemory({ ...size, ...change }, { modules: [], ranks: 2 }, batch, plan).activations;
+  const F32: StepPlan = { base_dtype: 'float32', recomputed_layers: 0 };
+  const BF16: StepPlan = { base_dtype: 'bfloat16', recomputed_layers: 0 };
   const size: ModelSize = {
     parameters: 1000,
     hidden_size: 8,
@@ -181,6 +375,105 @@ describe('memory of a model', () => {
 
   it('for inference is 1.2 times its weights, and the process', () => {
     expect(estimateLoaded({ parameters: 1e6 })).toBeCloseTo(1.2 * 4e6 + 360e6, 3);
+  });
+
+  it('works on the larger of MLP and attention, and on the output layer', () => {
+    const batch = { rows: 2, length: 4 };
+    // per token: 6·8 + 3·16 values in the MLP, 5·8 + 3·(8 + 4) in attention, which has 4·2·2·4·4
+    // scores; the output layer: 2·8·10 logits, 8·10 weights, 3·8·8 values
+    const head = 4 * (2 * 8 * 10 + 10 * 8 + 3 * 8 * 8);
+    expect(working({}, batch)).toBe(4 * Math.max(8 * 96, 8 * 76 + 4 * 2 * 2 * 16) + head);
+    expect(working({ inner_size: 20 }, batch)).toBe(4 * 8 * (48 + 60) + head);
+    expect(working({ inner_size: 40, gated: true }, batch)).toBe(4 * 8 * (48 + 160) + head);
+    // in bf16, the products are half as large, the values between the layers are not
+    const halfHead = 2 * (2 * 8 * 10 + 10 * 8) + 4 * 3 * 8 * 8;
+    expect(working({ inner_size: 40 }, batch, BF16)).toBe(8 * (4 * 48 + 2 * 120) + halfHead);
+    expect(working({ inner_size: 1 }, batch, BF16)).toBe(
+      8 * (4 * 40 + 2 * 3 * 12) + 4 * 2 * 2 * 2 * 16 + halfHead,
+    );
+  });
+
+  it('is in f32 for the inner values of an MLP with adapted modules', () => {
+    const batch = { rows: 2, length: 4 };
+    const wide = { ...size, inner_size: 100 };
+    const of = (in_features: number, out_features: number) =>
+      estimateMemory(
+        wide,
+        { modules: [{ ...linear, kind: 'linear', in_features, out_features } as const], ranks: 2 },
+        batch,
+      ).working;
+    expect(of(8, 100) - of(8, 8)).toBe(8 * 2 * 4 * 100);
+    expect(of(100, 8) - of(8, 8)).toBe(8 * 2 * 4 * 100);
+  });
+
+  it('holds at most 64 MiB of logits, and 128 rows of attention scores at once', () => {
+    const many = { rows: 1, length: 1000 };
+    expect(working({ outputs: 1e5, inner_size: 0 }, many)).toBe(
+      4 * (1000 * 76 + 4 * 2 * 128 * 1000) + 2 * (32 << 20) + 4 * 1e5 * 8 + 4 * 3 * 1000 * 8,
+    );
+  });
+
+  it('keeps the probabilities of attention only where they are no more than the inner values', () => {
+    const batch = { rows: 3, length: 8 };
+    const perToken = 4 * (2 * 8 + 2) + 4 * (2 * 8 + 2 * 4);
+    const both = (inner_size: number) => activations({ inner_size }, batch) / 2;
+    // 3·2·8·8 = 384 scores against 2·3·8·inner
+    expect(both(8)).toBe(24 * (perToken + 4 * 8) + 4 * 384);
+    expect(both(7)).toBe(24 * (perToken + 4 * 7));
+    expect(activations({ inner_size: 8 }, batch, BF16) / 2).toBe(
+      24 * (4 * 18 + 2 * (24 + 8)) + 2 * 384,
+    );
+    expect(activations({ inner_size: 8, gated: true }, batch) / 2).toBe(
+      24 * (perToken + 4 * 16) + 4 * 384,
+    );
+  });
+
+  it('leaves out the keys behind each block of 128 queries of causal attention', () => {
+    const batch = { rows: 1, length: 300 };
+    const [causal, full] = [true, false].map((own) =>
+      activations({ causal: own, inner_size: 1e6 }, batch),
+    ) as [number, number];
+    const scores = 128 * 128 + 128 * 256 + 44 * 300;
+    expect(full - causal).toBe(2 * 4 * 2 * (300 * 300 - scores));
+  });
+
+  it('counts the ranks of all modules, by layer', () => {
+    const ranked = (ranks: (module: TargetableModule) => number) =>
+      estimateMemory(
+        size,
+        {
+          modules: ['a', 'b', 'c'].map((path) => ({ ...linear, kind: 'linear', path }) as const),
+          ranks,
+        },
+        { rows: 1, length: 4 },
+      );
+    const flat = ranked(() => 2);
+    const more = ranked(({ path }) => (path === 'b' ? 6 : 2));
+    expect(more.activations - flat.activations).toBe(2 * 4 * 4 * 2);
+    expect(more.gradients - flat.gradients).toBe(4 * 16 * 4);
+  });
+
+  it('in bf16 is half the weights', () => {
+    const adapted = { modules: [], ranks: 2 };
+    expect(estimateMemory(size, adapted, { rows: 1, length: 4 }, BF16).weights).toBe(2000);
+  });
+
+  it('in full fine-tuning has gradients and moments of all weights, in f32', () => {
+    const batch = { rows: 2, length: 4 };
+    const estimate = estimateFullFineTuning(size, batch, BF16);
+    expect(estimate).toMatchObject({
+      weights: 4000,
+      adapter: 0,
+      gradients: 4000,
+      optimizer: 8000,
+      activations: activations({}, batch),
+    });
+    // the inner values of the MLP in f32, and two blocks of the output layer's gradient
+    expect(estimate.working - PROCESS).toBe(
+      4 * (8 * 96 + 8 * 2 * 16) + 4 * (160 + 80 + 192) + 2 * 4 * 10 * 8,
+    );
+    expect(estimate.total).toBe(16000 + estimate.activations + estimate.working);
+    expect(estimateFullFineTuning(size, batch)).toEqual(estimate);
   });
 
   it('in a step is that of weights, adapter, gradients, moments and activations', () => {
