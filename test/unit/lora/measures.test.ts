@@ -1,19 +1,11 @@
 import { describe, expect, it } from 'vitest';
 import { EMPTY_ADAPTER } from '../../../src/engine/model/backend';
-import type { Adapter, LoraFactors, TargetableModule } from '../../../src/lora/adapter';
+import type { Adapter, LoraFactors } from '../../../src/lora/adapter';
 import { mostFrequent } from '../../../src/lora/combine';
 import { compareAdapters, measureUpdate } from '../../../src/lora/compare';
 import { initialFactors } from '../../../src/lora/init';
-import {
-  estimateFullFineTuning,
-  estimateLoaded,
-  estimateMemory,
-  PROCESS,
-  type ModelSize,
-} from '../../../src/lora/memory';
 import { isModuleToSave } from '../../../src/lora/modulesToSave';
 import { PLAIN_LORA } from '../../../src/lora/newAdapter';
-import type { StepPlan } from '../../../src/shared/stepPlan';
 import {
   rankForTarget,
   rankHolding,
@@ -339,160 +331,14 @@ it('factors are drawn for the rank and alpha of their own patterns, and keep a k
     kernel: [2, 2],
   });
   expect(initialFactors({ ...module, path: 'x' }, settings, 'default', 1).r).toBe(8);
-  const { kernel: _, ...linear } = module;
+  const linear = {
+    path: 'x',
+    kind: 'linear',
+    in_features: 2,
+    out_features: 2,
+    is_output: false,
+  } as const;
   expect('kernel' in initialFactors(linear, settings, 'default', 1)).toBe(false);
-});
-
-describe('memory of a model', () => {
-  /** Working memory beside the process. */
-  const working = (
-    change: Partial<ModelSize>,
-    batch: { rows: number; length: number },
-    plan: StepPlan = F32,
-  ) =>
-    estimateMemory({ ...size, ...change }, { modules: [], ranks: 2 }, batch, plan).working -
-    PROCESS;
-  const activations = (
-    change: Partial<ModelSize>,
-    batch: { rows: number; length: number },
-    plan: StepPlan = F32,
-  ) => estimateMemory({ ...size, ...change }, { modules: [], ranks: 2 }, batch, plan).activations;
-  const F32: StepPlan = { base_dtype: 'float32', recomputed_layers: 0 };
-  const BF16: StepPlan = { base_dtype: 'bfloat16', recomputed_layers: 0 };
-  const size: ModelSize = {
-    parameters: 1000,
-    hidden_size: 8,
-    inner_size: 16,
-    gated: false,
-    num_layers: 2,
-    q_size: 8,
-    kv_size: 4,
-    num_heads: 2,
-    causal: true,
-    outputs: 10,
-  };
-  const linear = { path: 'q', kind: 'linear', in_features: 8, out_features: 8, is_output: false };
-
-  it('for inference is 1.2 times its weights, and the process', () => {
-    expect(estimateLoaded({ parameters: 1e6 })).toBeCloseTo(1.2 * 4e6 + 360e6, 3);
-  });
-
-  it('works on the larger of MLP and attention, and on the output layer', () => {
-    const batch = { rows: 2, length: 4 };
-    // per token: 6·8 + 3·16 values in the MLP, 5·8 + 3·(8 + 4) in attention, which has 4·2·2·4·4
-    // scores; the output layer: 2·8·10 logits, 8·10 weights, 3·8·8 values
-    const head = 4 * (2 * 8 * 10 + 10 * 8 + 3 * 8 * 8);
-    expect(working({}, batch)).toBe(4 * Math.max(8 * 96, 8 * 76 + 4 * 2 * 2 * 16) + head);
-    expect(working({ inner_size: 20 }, batch)).toBe(4 * 8 * (48 + 60) + head);
-    expect(working({ inner_size: 40, gated: true }, batch)).toBe(4 * 8 * (48 + 160) + head);
-    // in bf16, the products are half as large, the values between the layers are not
-    const halfHead = 2 * (2 * 8 * 10 + 10 * 8) + 4 * 3 * 8 * 8;
-    expect(working({ inner_size: 40 }, batch, BF16)).toBe(8 * (4 * 48 + 2 * 120) + halfHead);
-    expect(working({ inner_size: 1 }, batch, BF16)).toBe(
-      8 * (4 * 40 + 2 * 3 * 12) + 4 * 2 * 2 * 2 * 16 + halfHead,
-    );
-  });
-
-  it('is in f32 for the inner values of an MLP with adapted modules', () => {
-    const batch = { rows: 2, length: 4 };
-    const wide = { ...size, inner_size: 100 };
-    const of = (in_features: number, out_features: number) =>
-      estimateMemory(
-        wide,
-        { modules: [{ ...linear, kind: 'linear', in_features, out_features } as const], ranks: 2 },
-        batch,
-      ).working;
-    expect(of(8, 100) - of(8, 8)).toBe(8 * 2 * 4 * 100);
-    expect(of(100, 8) - of(8, 8)).toBe(8 * 2 * 4 * 100);
-  });
-
-  it('holds at most 64 MiB of logits, and 128 rows of attention scores at once', () => {
-    const many = { rows: 1, length: 1000 };
-    expect(working({ outputs: 1e5, inner_size: 0 }, many)).toBe(
-      4 * (1000 * 76 + 4 * 2 * 128 * 1000) + 2 * (32 << 20) + 4 * 1e5 * 8 + 4 * 3 * 1000 * 8,
-    );
-  });
-
-  it('keeps the probabilities of attention only where they are no more than the inner values', () => {
-    const batch = { rows: 3, length: 8 };
-    const perToken = 4 * (2 * 8 + 2) + 4 * (2 * 8 + 2 * 4);
-    const both = (inner_size: number) => activations({ inner_size }, batch) / 2;
-    // 3·2·8·8 = 384 scores against 2·3·8·inner
-    expect(both(8)).toBe(24 * (perToken + 4 * 8) + 4 * 384);
-    expect(both(7)).toBe(24 * (perToken + 4 * 7));
-    expect(activations({ inner_size: 8 }, batch, BF16) / 2).toBe(
-      24 * (4 * 18 + 2 * (24 + 8)) + 2 * 384,
-    );
-    expect(activations({ inner_size: 8, gated: true }, batch) / 2).toBe(
-      24 * (perToken + 4 * 16) + 4 * 384,
-    );
-  });
-
-  it('leaves out the keys behind each block of 128 queries of causal attention', () => {
-    const batch = { rows: 1, length: 300 };
-    const [causal, full] = [true, false].map((own) =>
-      activations({ causal: own, inner_size: 1e6 }, batch),
-    ) as [number, number];
-    const scores = 128 * 128 + 128 * 256 + 44 * 300;
-    expect(full - causal).toBe(2 * 4 * 2 * (300 * 300 - scores));
-  });
-
-  it('counts the ranks of all modules, by layer', () => {
-    const ranked = (ranks: (module: TargetableModule) => number) =>
-      estimateMemory(
-        size,
-        {
-          modules: ['a', 'b', 'c'].map((path) => ({ ...linear, kind: 'linear', path }) as const),
-          ranks,
-        },
-        { rows: 1, length: 4 },
-      );
-    const flat = ranked(() => 2);
-    const more = ranked(({ path }) => (path === 'b' ? 6 : 2));
-    expect(more.activations - flat.activations).toBe(2 * 4 * 4 * 2);
-    expect(more.gradients - flat.gradients).toBe(4 * 16 * 4);
-  });
-
-  it('in bf16 is half the weights', () => {
-    const adapted = { modules: [], ranks: 2 };
-    expect(estimateMemory(size, adapted, { rows: 1, length: 4 }, BF16).weights).toBe(2000);
-  });
-
-  it('in full fine-tuning has gradients and moments of all weights, in f32', () => {
-    const batch = { rows: 2, length: 4 };
-    const estimate = estimateFullFineTuning(size, batch, BF16);
-    expect(estimate).toMatchObject({
-      weights: 4000,
-      adapter: 0,
-      gradients: 4000,
-      optimizer: 8000,
-      activations: activations({}, batch),
-    });
-    // the inner values of the MLP in f32, and two blocks of the output layer's gradient
-    expect(estimate.working - PROCESS).toBe(
-      4 * (8 * 96 + 8 * 2 * 16) + 4 * (160 + 80 + 192) + 2 * 4 * 10 * 8,
-    );
-    expect(estimate.total).toBe(16000 + estimate.activations + estimate.working);
-    expect(estimateFullFineTuning(size, batch)).toEqual(estimate);
-  });
-
-  it('in a step is that of weights, adapter, gradients, moments and activations', () => {
-    const adapted = { modules: [{ ...linear, kind: 'linear' } as const], ranks: 2 };
-    const estimate = estimateMemory(size, adapted, { rows: 1, length: 4 });
-    // 32 numbers are trained; per token 2·8 + 2 + 1 and 2·8 + 2·4 + 16 values in each of 2 layers,
-    // and 2·4·4 probabilities
-    expect(estimate).toMatchObject({
-      weights: 4000,
-      adapter: 256,
-      gradients: 128,
-      optimizer: 256,
-      activations: 2 * (4 * 4 * (19 + 40) + 4 * 32),
-    });
-    const recomputed = { base_dtype: 'float32', recomputed_layers: 5 } as const;
-    expect(estimateMemory(size, adapted, { rows: 1, length: 4 }, recomputed).activations).toBe(
-      4 * 4 * (19 + 40) + 4 * 32 + 4 * 4 * 8, // never the last layer
-    );
-  });
 });
 
 it('the most frequent value is the first of several that are equally frequent', () => {

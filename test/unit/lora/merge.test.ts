@@ -2,7 +2,7 @@ import { describe, expect, it } from 'vitest';
 import type { LoraFactors } from '../../../src/lora/adapter';
 import { layoutOf, mergeInto, Merger } from '../../../src/lora/merge';
 
-/** dW = 2·[[1], [3]] [[1, 2, 0]] = [[2, 4, 0], [6, 12, 0]] of [out 2, in 3], with a second rank that adds [[0, 0, 0], [2, 0, 2]]. */
+/** dW = 2·[[1], [3]] [[1, 2, 0]] + 2·[[0], [1]] [[1, 0, 1]] of [out 2, in 3]. */
 const factors: LoraFactors = {
   path: 'a',
   kind: 'linear',
@@ -53,7 +53,8 @@ describe('merging', () => {
   });
 
   it('sums several adapters before it adds them', () => {
-    const other = { ...factors, scaling: -1, B: Float32Array.of(0, 1, 0, 1) }; // adds -[1, 0, 1] to both rows
+    const B = Float32Array.of(0, 1, 0, 1); // with scaling -1: -[1, 0, 1] in both rows
+    const other = { ...factors, scaling: -1, B };
     const weight = new Float32Array(6);
     const merger = new Merger([factors, other], 'by_output');
     expect(merger.merge(weight, 0).still).toBe(0);
