@@ -1,0 +1,112 @@
+import { describe, expect, it } from 'vitest';
+import { ProblemCollector, throwErrors } from '../../../../src/data/dataset/problems';
+import { LoraError, type Problem } from '../../../../src/shared/errors';
+
+const collected = (use: (collector: ProblemCollector) => void) => {
+  const collector = new ProblemCollector('data.jsonl');
+  use(collector);
+  return collector.problems();
+};
+
+describe('the problems of a file', () => {
+  it('are errors with their places as far as these are known', () => {
+    expect(
+      collected((c) => {
+        c.error('whole file');
+        c.error('row', 3);
+        c.error('key', 4, 'text', 7);
+      }),
+    ).toEqual([
+      { severity: 'error', message: 'whole file', place: { file: 'data.jsonl' } },
+      { severity: 'error', message: 'row', place: { file: 'data.jsonl', line: 3 } },
+      {
+        severity: 'error',
+        message: 'key',
+        place: { file: 'data.jsonl', line: 4, key: 'text', column: 7 },
+      },
+    ]);
+  });
+
+  it('are errors first, then one warning per message with the number of rows', () => {
+    expect(
+      collected((c) => {
+        c.warn('odd', 1);
+        c.warn('rare', 2);
+        c.error('wrong', 3);
+        for (const line of [4, 4, 5]) c.warn('odd', line);
+      }).map((p) => [p.severity, p.message, p.place?.line]),
+    ).toEqual([
+      ['error', 'wrong', 3],
+      ['warning', 'odd (3 rows; also line 4, 5)', 1],
+      ['warning', 'rare', 2],
+    ]);
+  });
+
+  it('name the first four lines of a warning', () => {
+    const message = (rows: number) =>
+      collected((c) => {
+        for (let line = 1; line <= rows; line++) c.warn('odd', line);
+      })[0]!.message;
+    expect(message(4)).toBe('odd (4 rows; also line 2, 3, 4)');
+    expect(message(5)).toBe('odd (5 rows; also line 2, 3, 4, …)');
+  });
+
+  it('include shared errors once, which count as no single error', () => {
+    const collector = new ProblemCollector('f');
+    collector.sharedError('no template', 1);
+    collector.sharedError('no template', 2);
+    expect(collector.errorCount).toBe(0);
+    expect(collector.problems()).toMatchObject([
+      { severity: 'error', message: 'no template (2 rows; also line 2)' },
+    ]);
+    collector.error('x');
+    expect(collector.errorCount).toBe(1);
+  });
+
+  it('keep 200 kinds of warnings, and go on counting those', () => {
+    const problems = collected((c) => {
+      for (let line = 1; line <= 300; line++) c.warn(`kind ${line}`, line);
+      c.warn('kind 200', 301);
+      c.warn('kind 201', 302);
+    });
+    expect(problems).toHaveLength(200);
+    expect(problems.at(-1)!.message).toBe('kind 200 (2 rows; also line 301)');
+  });
+});
+
+describe('errors', () => {
+  const error = (message: string, line?: number, file = 'f'): Problem => ({
+    severity: 'error',
+    message,
+    place: { file, ...(line !== undefined && { line }) },
+  });
+  const thrown = (problems: readonly Problem[]) => {
+    try {
+      throwErrors(problems);
+    } catch (caught) {
+      return caught as LoraError;
+    }
+    throw new Error('nothing was thrown');
+  };
+
+  it('are thrown, warnings are not', () => {
+    expect(() => throwErrors([{ severity: 'warning', message: 'w' }])).not.toThrow();
+    const single = thrown([{ severity: 'warning', message: 'w' }, error('one', 4)]);
+    expect(single).toBeInstanceOf(LoraError);
+    expect(single).toMatchObject({
+      area: 'dataset',
+      message: 'one',
+      place: { file: 'f', line: 4 },
+    });
+    expect(thrown([{ severity: 'error', message: 'no place' }]).place).toBeUndefined();
+  });
+
+  it('are counted by rows where there are several', () => {
+    const several = thrown([error('a', 1), error('b', 1), error('c', 2), error('d', 2, 'g')]);
+    expect(several.message).toBe('The dataset has 4 errors in 3 rows.');
+    expect(several.place).toEqual({ file: 'f' });
+    expect(several.problems).toHaveLength(4);
+    expect(thrown([error('a', 1), error('b', 1)]).message).toMatch(/2 errors in 1 row\./);
+    expect(thrown([error('a'), error('b')]).message).toMatch(/in 1 row\./);
+  });
+});
