@@ -7,7 +7,7 @@ import {
   type ModelSize,
 } from '../../../src/lora/memory';
 import type { TargetableModule } from '../../../src/lora/adapter';
-import type { StepPlan } from '../../../src/shared/stepPlan';
+import type { StepPlan } from '../../../src/shared/run';
 
 describe('memory of a model', () => {
   /** Working memory beside the process. */
