@@ -1,0 +1,267 @@
+import { describe, expect, it } from 'vitest';
+import { ProblemCollector } from '../../../../src/data/dataset/problems';
+import { readRow } from '../../../../src/data/rows/readRow';
+import { RowReport } from '../../../../src/data/rows/rowReport';
+import { ROW_SETTINGS } from '../../../../src/data/rows/settings';
+import type { Task } from '../../../../src/shared/task';
+
+const ROLES = ['system', ...Array.from({ length: 4 }, () => ['user', 'assistant']).flat()];
+
+/** What a line becomes, with its problems as "message @ key". */
+function read(row: unknown, task: Task = 'causal_lm') {
+  const problems = new ProblemCollector('f');
+  const report = new RowReport(problems, 1);
+  const settings = { ...ROW_SETTINGS, task };
+  const text = typeof row === 'string' ? row : JSON.stringify(row);
+  const result = readRow(text, { line: 1, report, settings });
+  return {
+    row: result,
+    problems: problems
+      .problems()
+      .map((p) => p.message + (p.place?.key === undefined ? '' : ` @ ${p.place.key}`)),
+  };
+}
+
+describe('rows of each format', () => {
+  it.each<[Task, object, object]>([
+    ['causal_lm', { text: 'a' }, { kind: 'text', text: 'a' }],
+    [
+      'causal_lm',
+      { prompt: '', completion: 'b' },
+      { kind: 'completion', prompt: '', completion: 'b' },
+    ],
+    [
+      'seq_cls',
+      { text: 'a', label: 'x' },
+      { kind: 'labelled', text: 'a', text_pair: null, label: 'x' },
+    ],
+    ['seq_cls', { text: 'a', text_pair: 'b', label: true }, { text_pair: 'b', label: 'true' }],
+    [
+      'seq_cls',
+      { text: 'a', text_pair: null, labels: ['x', 2] },
+      { text_pair: null, label: ['x', 2] },
+    ],
+    [
+      'seq_cls',
+      { sentence1: 'a', sentence2: 'b', label: 0 },
+      { text: 'a', text_pair: 'b', label: 0 },
+    ],
+    ['seq_cls', { sentence: 'a', label: 0.5 }, { text: 'a', text_pair: null, label: 0.5 }],
+    ['token_cls', { tokens: ['a'], tags: ['x'] }, { kind: 'tagged', tokens: ['a'], tags: ['x'] }],
+    ['token_cls', { tokens: ['a'], ner_tags: [3] }, { tags: [3] }],
+    ['token_cls', { tokens: ['a'], labels: [3] }, { tags: [3] }],
+    ['embedding', { anchor: 'a', positive: 'b' }, { kind: 'pair', anchor: 'a', positive: 'b' }],
+    ['embedding', { query: 'a', positive: 'b' }, { anchor: 'a', positive: 'b' }],
+    ['embedding', { sentence1: 'a', sentence2: 'b' }, { anchor: 'a', positive: 'b' }],
+  ])('%s: %j', (task, columns, want) => {
+    const { row, problems } = read(columns, task);
+    expect(problems).toEqual([]);
+    expect(row).toMatchObject({ line: 1, ...want });
+  });
+
+  it('of instructions have the input, if there is any, below them', () => {
+    const content = (input: unknown) => {
+      const { row } = read({
+        instruction: 'do',
+        output: 'done',
+        ...(input !== undefined && { input }),
+      });
+      return row?.kind === 'messages' ? row.messages : null;
+    };
+    const answered = (question: string) => [
+      { role: 'user', content: question },
+      { role: 'assistant', content: 'done' },
+    ];
+    expect(content('this')).toEqual(answered('do\n\nthis'));
+    for (const nothing of [undefined, null, '']) expect(content(nothing)).toEqual(answered('do'));
+    expect(content(3)).toBeNull();
+  });
+
+  it('of chats know other names of the roles, and text in parts', () => {
+    const chat = [
+      { from: 'system', value: 's' },
+      { from: 'human', value: 'a' },
+      { from: 'gpt', value: 'b' },
+      {
+        role: 'user',
+        content: [
+          { type: 'text', text: 'c' },
+          { type: 'text', text: 'd' },
+        ],
+      },
+      { role: 'chatgpt', content: 'e' },
+      { role: 'user', content: 'f' },
+      { role: 'model', content: 'g' },
+      { role: 'user', content: 'h' },
+      { role: 'bot', content: 'i' },
+    ];
+    const { row, problems } = read({ conversations: chat });
+    expect(problems).toEqual([]);
+    expect(row).toMatchObject({
+      kind: 'messages',
+      messages: ['s', 'a', 'b', 'cd', 'e', 'f', 'g', 'h', 'i'].map((content, i) => ({
+        content,
+        role: ROLES[i]!,
+      })),
+    });
+  });
+
+  it('of two lists of messages are one chat', () => {
+    const [user, assistant] = [
+      { role: 'user', content: 'a' },
+      { role: 'assistant', content: 'b' },
+    ];
+    expect(read({ prompt: [user], completion: [assistant] }).row).toMatchObject({
+      kind: 'messages',
+      messages: [user, assistant],
+    });
+    expect(read({ prompt: [{ role: 'x', content: 'a' }], completion: [] }).problems).toEqual([
+      expect.stringContaining('@ prompt+completion[0].role'),
+    ]);
+  });
+
+  it('of token ids lose their padding at both ends', () => {
+    expect(
+      read({ input_ids: [0, 5, 6, 0], labels: [-100, -100, 6, -100], attention_mask: [0, 1, 1, 0] })
+        .row,
+    ).toEqual({
+      kind: 'tokenized',
+      line: 1,
+      input_ids: [5, 6],
+      labels: [-100, 6],
+      attention_mask: [1, 1],
+    });
+    expect(read({ input_ids: [0, 7] }).row).toMatchObject({
+      labels: [0, 7],
+      attention_mask: [1, 1],
+    });
+  });
+});
+
+describe('what is wrong in a row', () => {
+  it.each<[unknown, string, Task?]>([
+    ['{"text": "a"', 'Not valid JSON: close brace expected'],
+    ["{'text': 1}", 'JSON wants double quotes'],
+    ['3', 'not a number'],
+    ['null', 'not null'],
+    ['"a"', 'not text'],
+    ['true', 'not true or false'],
+    ['[]', 'not an empty list'],
+    ['[1]', 'not a list'],
+    [{}, 'The row is empty; known rows have: messages'],
+    [{ q: 1, zzz: 2 }, 'The row has "q", "zzz"; known rows'],
+    [{ txt: 'a' }, '"txt" is not a known key; did you mean "text"? @ txt'],
+    [
+      { prompt: 'a', completio: 'b' },
+      '"completion" is missing; is it misspelled as "completio"? @ completio',
+    ],
+    [{ prompt: 'a' }, '"completion" is missing. @ completion'],
+    [
+      { instruction: 'a', output: 'b', inputs: 'c' },
+      '"inputs" is not a known key; did you mean "input"? @ inputs',
+    ],
+    [{ text: 'a', other: 1 }, '"other" is not used.'],
+    [{ text: '  ' }, '"text" is empty. @ text'],
+    [{ text: null }, '"text" must be text, not null. @ text'],
+    [{ messages: 'a' }, '"messages" must be a list of messages, not text. @ messages'],
+    [{ messages: [3] }, 'not a number. @ messages[0]'],
+    [{ messages: [{ content: 'a' }] }, '"role" is missing. @ messages[0]'],
+    [
+      { messages: [{ roel: 'user', content: 'a' }] },
+      '"role" is missing; is it misspelled as "roel"? @ messages[0]',
+    ],
+    [{ messages: [{ role: 'user' }] }, '"content" is missing. @ messages[0]'],
+    [
+      { messages: [{ role: 3, content: 'a' }] },
+      '"role" must be text, not a number. @ messages[0].role',
+    ],
+    [
+      { messages: [{ role: 'toString', content: 'a' }] },
+      'The role "toString" is not known: it must be system',
+    ],
+    [{ messages: [{ role: 'users', content: 'a' }] }, 'did you mean "user"? @ messages[0].role'],
+    [
+      { messages: [{ role: 'user', content: [{ type: 'image', text: 'x' }] }] },
+      '"content" must be text, not a list. @ messages[0].content',
+    ],
+    [{ messages: [{ value: 'a' }] }, '"from" is missing. @ messages[0]'],
+    [
+      { messages: [{ role: 'assistant', content: ' ' }] },
+      "The assistant's answer is empty. @ messages[0].content",
+    ],
+    [{ messages: [{ role: 'user', content: 'a', name: 'n' }] }, '"messages[].name" is not used.'],
+    [{ input_ids: 3 }, '"input_ids" must be a list of whole numbers, not a number. @ input_ids'],
+    [{ input_ids: [] }, '"input_ids" is empty. @ input_ids'],
+    [{ input_ids: [1, 'x'] }, 'not "x". @ input_ids[1]'],
+    [{ input_ids: [1, [2]] }, 'not a list. @ input_ids[1]'],
+    [{ input_ids: [1, {}] }, 'not an object. @ input_ids[1]'],
+    [{ input_ids: [1, null] }, 'not null. @ input_ids[1]'],
+    [{ input_ids: [1, -2] }, 'A token id cannot be -2. @ input_ids[1]'],
+    [{ input_ids: [1, 2, 3], labels: [2, 3, -100] }, '"labels" are shifted by one token'],
+    [
+      { input_ids: [1, 2, 3], labels: [1, 3, 3] },
+      "A label must be its token's id (2) or -100, not 3. @ labels[1]",
+    ],
+    [
+      { input_ids: [1, 2], attention_mask: [1] },
+      '"attention_mask" has 1 entries, but "input_ids" has 2. @ attention_mask',
+    ],
+    [
+      { input_ids: [1, 2], attention_mask: [0, 0] },
+      '"attention_mask" is 0 everywhere. @ attention_mask',
+    ],
+    [
+      { input_ids: [1, 2, 3], attention_mask: [1, 0, 1] },
+      'padding at the ends. @ attention_mask[1]',
+    ],
+    [
+      { input_ids: [1, 2, 3], attention_mask: [2, 1, 1] },
+      'padding at the ends. @ attention_mask[0]',
+    ],
+    [{ text: 'a', label: '' }, 'not an empty text. @ label', 'seq_cls'],
+    [{ text: 'a', label: null }, 'must be a name or a number, not null. @ label', 'seq_cls'],
+    [{ text: 'a', label: ['x', {}] }, 'not an object. @ label[1]', 'seq_cls'],
+    [{ text: 'a', text_pair: ' ', label: 1 }, '"text_pair" is empty. @ text_pair', 'seq_cls'],
+    [
+      { tokens: [], tags: [] },
+      '"tokens" must be a list of words, not an empty list. @ tokens',
+      'token_cls',
+    ],
+    [
+      { tokens: 'a', tags: [] },
+      '"tokens" must be a list of words, not text. @ tokens',
+      'token_cls',
+    ],
+    [
+      { tokens: ['a', 1], tags: [1, 2] },
+      '"tokens" must hold words only, not a number. @ tokens[1]',
+      'token_cls',
+    ],
+    [{ tokens: ['a'], tags: 'x' }, '"tags" must be a list of tags, not text. @ tags', 'token_cls'],
+    [
+      { tokens: ['a'], tags: [1, 2] },
+      '"tags" has 2 entries, but "tokens" has 1. @ tags',
+      'token_cls',
+    ],
+    [{ tokens: ['a'], tags: [null] }, 'not null. @ tags[0]', 'token_cls'],
+    [{ anchor: 'a', positive: '' }, '"positive" is empty. @ positive', 'embedding'],
+    [{ file: 'a' }, 'known rows have: a folder for each class', 'image_cls'],
+  ])('%j', (row, message, task) => {
+    expect(read(row, task).problems.join('\n')).toContain(message);
+  });
+
+  it('names the column of bad JSON, and shortens long keys', () => {
+    const problems = new ProblemCollector('f');
+    const report = new RowReport(problems, 7);
+    expect(readRow('{"a" 1}', { line: 7, report, settings: ROW_SETTINGS })).toBeNull();
+    expect(problems.problems()).toMatchObject([
+      { message: 'Not valid JSON: colon expected.', place: { line: 7, column: 6 } },
+    ]);
+    const deep = '['.repeat(100_000);
+    expect(read(deep).problems[0]).toMatch(/nested too deeply|expected/);
+    expect(read({ [`${'k'.repeat(40)}x`]: 1 }).problems[0]).toContain(`"${'k'.repeat(40)}…"`);
+    expect(read({ ['k'.repeat(40)]: 1 }).problems[0]).toContain(`"${'k'.repeat(40)}";`);
+    const many = Object.fromEntries(Array.from({ length: 9 }, (_, i) => [`zzz${i}`, 1]));
+    expect(read(many).problems[0]).toContain('"zzz7"; known');
+  });
+});
