@@ -1,10 +1,12 @@
 // Canned data for `npm run pages`: for each page its cases, with what the host puts into the page
 // and a script that sends messages as the host would.
-import { execFileSync } from 'node:child_process';
+import { execFile } from 'node:child_process';
 import path from 'node:path';
+import { promisify } from 'node:util';
 import { tsImport } from 'tsx/esm/api';
 import { RUN_SCRIPT } from '../test/workbench/pages/sendRun.mjs';
 
+const runFile = promisify(execFile);
 const root = path.resolve(import.meta.dirname, '..');
 const fixture = (name) => path.join(root, 'test/fixtures', name);
 const source = (name) => tsImport(`../src/${name}`, import.meta.url);
@@ -73,17 +75,14 @@ const playground = {
   failed: onBase({ kind: 'failed', message: 'The base model cannot be read.' }),
 };
 
-function compareWith(a, b, ...options) {
+async function compareWith(a, b, ...options) {
   const cli = path.join(root, 'dist/cli.js');
-  const output = execFileSync(process.execPath, [
-    cli,
-    'compare',
-    fixture(a),
-    fixture(b),
-    ...options,
-    '--json',
-  ]);
-  const comparison = JSON.parse(output.toString().trim().split('\n').at(-1));
+  const { stdout } = await runFile(
+    process.execPath,
+    [cli, 'compare', fixture(a), fixture(b), ...options, '--json'],
+    { maxBuffer: 2 ** 26 },
+  );
+  const comparison = JSON.parse(stdout.trim().split('\n').at(-1));
   return send({ kind: 'comparison', names: ['first', 'second'], curves: true, comparison });
 }
 const ofPair = (script) => ({ facts: { a: '/runs/a/adapter', b: '/runs/b/adapter' }, script });
@@ -149,7 +148,7 @@ async function recipeMessage() {
     chosen,
     modules,
     advice: [
-      { text: 'r = 3 would keep 99 % of the update.', button: { label: 'Use r = 3', act: 0 } },
+      { text: 'r = 3 would keep 99% of the update.', button: { label: 'Use r = 3', act: 0 } },
     ],
   };
 }

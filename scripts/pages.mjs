@@ -105,7 +105,14 @@ const files = await build.serve({ host: '127.0.0.1' });
 
 /** Scripts, styles and the event stream of builds come from esbuild. */
 function forward(incoming, outgoing) {
-  const options = { host: '127.0.0.1', port: files.port, path: incoming.url };
+  // esbuild sends its events only to those who accept an event stream
+  const { accept } = incoming.headers;
+  const options = {
+    host: '127.0.0.1',
+    port: files.port,
+    path: incoming.url,
+    headers: accept === undefined ? {} : { accept },
+  };
   const upstream = request(options, (answer) => {
     outgoing.writeHead(answer.statusCode, answer.headers);
     answer.pipe(outgoing);
@@ -125,4 +132,4 @@ const server = createServer((incoming, outgoing) => {
       outgoing.writeHead(500, { 'content-type': 'text/plain' }).end(String(error.stack ?? error));
     });
 });
-server.listen(port, '127.0.0.1', () => console.log(`http://127.0.0.1:${port}/`));
+server.listen(port, '127.0.0.1', () => console.log(`http://127.0.0.1:${server.address().port}/`));

@@ -4,7 +4,8 @@
 const TOTAL = 300;
 
 /** Steps of the whole run, of which `steps` are done. */
-const totalOf = (steps) => Math.max(TOTAL, Math.ceil(steps * 1.25));
+const totalOf = (steps, state) =>
+  state === 'completed' ? steps : Math.max(TOTAL, Math.ceil(steps * 1.25));
 
 function stepLine(step, total, above) {
   return {
@@ -123,7 +124,7 @@ function postRun({
   r = 8,
   above = 0,
 }) {
-  const total = totalOf(steps);
+  const total = totalOf(steps, state);
   window.stepLine = (step) => stepLine(step, total, above);
   const marks = [];
   const every = Math.max(10, Math.floor(steps / 12));

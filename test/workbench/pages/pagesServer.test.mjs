@@ -1,0 +1,89 @@
+// node --test test/workbench/pages
+import assert from 'node:assert/strict';
+import { spawn } from 'node:child_process';
+import { once } from 'node:events';
+import {
+  appendFileSync,
+  cpSync,
+  mkdirSync,
+  mkdtempSync,
+  rmSync,
+  symlinkSync,
+  writeFileSync,
+} from 'node:fs';
+import { tmpdir } from 'node:os';
+import path from 'node:path';
+import { createInterface } from 'node:readline';
+import { after, before, test } from 'node:test';
+import { launchBrowser } from '../../support/browser.mjs';
+import { root } from '../../support/root.mjs';
+
+/** What `npm run pages` reads; the sources are copied, as a test changes one of them. */
+const COPIED = ['package.json', 'tsconfig.json', 'scripts', 'src', 'webview'];
+const LINKED = ['node_modules', 'test'];
+
+/** Stands in for the command line: its comparison is never ready. */
+const SLOW_CLI = 'setTimeout(() => undefined, 60_000);';
+
+let copy, server, address, browser;
+before(async () => {
+  copy = mkdtempSync(path.join(tmpdir(), 'lora-pages-'));
+  for (const name of COPIED)
+    cpSync(path.join(root, name), path.join(copy, name), { recursive: true });
+  for (const name of LINKED) symlinkSync(path.join(root, name), path.join(copy, name), 'junction');
+  mkdirSync(path.join(copy, 'dist'));
+  writeFileSync(path.join(copy, 'dist', 'cli.js'), SLOW_CLI);
+  server = spawn(process.execPath, [path.join(copy, 'scripts', 'pages.mjs'), '0'], {
+    stdio: ['ignore', 'pipe', 'pipe'],
+  });
+  server.stderr.pipe(process.stderr);
+  [address] = await once(createInterface(server.stdout), 'line');
+  browser = await launchBrowser();
+});
+after(async () => {
+  await browser?.close();
+  // 'close' comes after esbuild, which shares the server's stderr, has ended too
+  if (server?.kill()) await once(server, 'close');
+  if (copy) rmSync(copy, { recursive: true, force: true });
+});
+
+/** The list of pages with one of them; `errors` collects what the browser reports. */
+async function open(hash) {
+  const page = await browser.newPage();
+  const errors = [];
+  page.on('pageerror', (error) => errors.push(String(error.stack ?? error)));
+  page.on('console', (message) => {
+    if (message.type() === 'error') errors.push(message.text());
+  });
+  await page.goto(address + hash);
+  return { page, frame: page.frameLocator('iframe'), errors };
+}
+
+test('a page is shown, and again once its style sheet has changed', async () => {
+  const { page, frame, errors } = await open('#page=dashboard&case=finished');
+  await frame.getByText('Step 300 of 300').waitFor();
+  appendFileSync(
+    path.join(copy, 'webview', 'shared', 'base.css'),
+    '\nmain { outline: 1px solid rgb(1, 2, 3); }\n',
+  );
+  await page.waitForFunction(() => {
+    const main = document.querySelector('iframe').contentDocument?.querySelector('main');
+    return main && getComputedStyle(main).outlineColor === 'rgb(1, 2, 3)';
+  });
+  await frame.getByText('Step 300 of 300').waitFor();
+  assert.deepEqual(errors, []);
+  await page.close();
+});
+
+test('other pages are served while a comparison is computed', async () => {
+  const leave = new AbortController();
+  const comparison = fetch(`${address}page?page=compare&case=two adapters`, {
+    signal: leave.signal,
+  });
+  const { page, frame, errors } = await open('#page=inspect&case=failed');
+  await frame.getByText('x.safetensors: damaged').waitFor();
+  assert.deepEqual(errors, []);
+  leave.abort();
+  await assert.rejects(comparison, { name: 'AbortError' });
+  await page.close();
+});
