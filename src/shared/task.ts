@@ -26,3 +26,6 @@ export type ProblemType = (typeof PROBLEM_TYPES)[number];
 
 /** Whether a task's rows have labels for a classification or regression head. */
 export const needsLabels = (task: Task): boolean => task !== 'causal_lm' && task !== 'embedding';
+
+/** The label of tokens and rows that do not count in a loss (ignore_index of torch). */
+export const NO_LABEL = -100;

@@ -1,4 +1,5 @@
 import { roundedUp } from '../../shared/roundedSizes';
+import { NO_LABEL } from '../../shared/task';
 import type {
   Example,
   ImageExample,
@@ -28,8 +29,6 @@ export interface Batch {
   /** [batch, channels, height, width] */
   readonly pixel_values?: Float32Array;
 }
-
-const IGNORED_LABEL = -100;
 
 /**
  * Puts examples of one kind into a batch, padded on the right with `pad_id`, label -100 and mask 0.
@@ -63,7 +62,7 @@ function ofTokens(examples: readonly TokensExample[], pad_id: number, max_length
     labels: filled(
       rows,
       examples.map((example) => example.labels),
-      IGNORED_LABEL,
+      NO_LABEL,
     ),
   };
 }
@@ -80,7 +79,7 @@ function ofPacked(examples: readonly PackedExample[], pad_id: number, max_length
     labels: filled(
       rows,
       parts.map((own) => joined(own.map((part) => part.labels))),
-      IGNORED_LABEL,
+      NO_LABEL,
     ),
     position_ids: filled(
       rows,

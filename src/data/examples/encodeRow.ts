@@ -1,3 +1,4 @@
+import { NO_LABEL } from '../../shared/task';
 import { markAnswers } from '../chat/answerSpans';
 import type { Tokenizer } from '../tokenizer/tokenizer';
 import type { TextRow } from '../rows/row';
@@ -75,7 +76,7 @@ function ended(ids: number[], { eos_token_id }: Tokenizer): number[] {
 function labelledSpans(labels: readonly number[]): Span[] {
   const spans: Span[] = [];
   for (let start = 0, end = 0; end <= labels.length; end++) {
-    const isLabelled = labels[end] !== undefined && labels[end] !== -100;
+    const isLabelled = labels[end] !== undefined && labels[end] !== NO_LABEL;
     if (isLabelled) continue;
     if (end > start) spans.push({ start, end });
     start = end + 1;

@@ -1,3 +1,4 @@
+import { NO_LABEL } from '../../shared/task';
 import type { TokensExample } from './example';
 import type { Tokenizer } from '../tokenizer/tokenizer';
 
@@ -16,8 +17,8 @@ export function labelPieces(example: TokensExample, tokenizer: Tokenizer): Label
   const { input_ids, labels } = example;
   const pieces: LabelPiece[] = [];
   for (let start = 0, end = 1; start < input_ids.length; end++) {
-    const labelled = labels[start] !== -100;
-    if (end < input_ids.length && (labels[end] !== -100) === labelled) continue;
+    const labelled = labels[start] !== NO_LABEL;
+    if (end < input_ids.length && (labels[end] !== NO_LABEL) === labelled) continue;
     pieces.push({
       text: textBetween(input_ids, start, end, tokenizer),
       labelled,

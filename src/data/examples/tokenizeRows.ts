@@ -1,4 +1,5 @@
 import { LoraError, type Problem } from '../../shared/errors';
+import { NO_LABEL } from '../../shared/task';
 import { escapeRegExp } from '../../shared/values';
 import { ROW_SETTINGS, type RowSettings } from '../rows/settings';
 import { encodeRow, type EncodedRow } from './encodeRow';
@@ -108,7 +109,7 @@ function labelsIn(example: Example): number {
 /** Labels that count in the loss: not -100, and not at the first token, which nothing predicts. */
 export function countLabels(labels: Int32Array): number {
   let count = 0;
-  for (let t = 1; t < labels.length; t++) if (labels[t] !== -100) count++;
+  for (let t = 1; t < labels.length; t++) if (labels[t] !== NO_LABEL) count++;
   return count;
 }
 
@@ -200,7 +201,7 @@ function toExample(
 
 /** The ids in the labelled spans, -100 elsewhere. */
 function labelsOf(input_ids: Int32Array, labelled: EncodedRow['labelled']): Int32Array {
-  const labels = new Int32Array(input_ids.length).fill(-100);
+  const labels = new Int32Array(input_ids.length).fill(NO_LABEL);
   for (const { start, end } of labelled)
     labels.set(input_ids.subarray(start, end), Math.min(start, labels.length));
   return labels;

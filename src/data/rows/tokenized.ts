@@ -1,3 +1,4 @@
+import { NO_LABEL } from '../../shared/task';
 import { isObject } from '../../shared/values';
 import { kindOf, quote } from './describe';
 import type { Columns } from './columns';
@@ -61,15 +62,15 @@ function checkLabels(ids: readonly number[], labels: readonly number[], report: 
     );
     return;
   }
-  const wrong = labels.findIndex((label, i) => label !== -100 && label !== ids[i]);
+  const wrong = labels.findIndex((label, i) => label !== NO_LABEL && label !== ids[i]);
   if (wrong < 0) return;
   const shifted = labels.every(
-    (label, i) => label === -100 || i + 1 === ids.length || label === ids[i + 1],
+    (label, i) => label === NO_LABEL || i + 1 === ids.length || label === ids[i + 1],
   );
   report.error(
     shifted
       ? '"labels" are shifted by one token: each label must be at the position of its token in "input_ids" (training shifts them itself).'
-      : `A label must be its token's id (${ids[wrong]!}) or -100, not ${labels[wrong]!}.`,
+      : `A label must be its token's id (${ids[wrong]!}) or ${NO_LABEL}, not ${labels[wrong]!}.`,
     `labels[${wrong}]`,
   );
 }

@@ -1,4 +1,4 @@
-import type { ProblemType, Task } from '../../shared/task';
+import { NO_LABEL, type ProblemType, type Task } from '../../shared/task';
 import { quote } from '../rows/describe';
 import type { ProblemCollector } from '../dataset/problems';
 import type { Target } from '../examples/example';
@@ -13,7 +13,6 @@ export interface LabelSet {
 
 /** More are probably numbers of a regression, and the head would be as large as the model. */
 const MOST_CLASSES = 10_000;
-const NO_LABEL = -100;
 
 /** What determines the labels of a task. */
 export interface LabelSource {

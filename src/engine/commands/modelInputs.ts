@@ -2,7 +2,7 @@ import { readJsonObject } from '../../formats/json';
 import { withSafetensors, type SafetensorsFile } from '../../formats/safetensors/read';
 import { positionsOf } from '../../formats/architecture/positions';
 import type { PatchEmbeddingSpec, Spec } from '../../formats/architecture/spec';
-import { NO_LABEL } from '../../models/heads/loss';
+import { NO_LABEL } from '../../shared/task';
 import type { ModelInput } from '../../models/model';
 import { LoraError } from '../../shared/errors';
 

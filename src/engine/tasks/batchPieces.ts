@@ -3,7 +3,7 @@ import type { BatchPiece } from '../../shared/metrics/lines';
 import type { LabelSet } from '../../data/tasks/labelSet';
 import { labelPieces } from '../../data/examples/labelPieces';
 import type { Example } from '../../data/examples/example';
-import { NO_LABEL } from '../../models/heads/loss';
+import { NO_LABEL } from '../../shared/task';
 import type { Tokenizer } from '../../data/tokenizer/tokenizer';
 
 const inputPiece = (text: string): BatchPiece => ({ text, labelled: false });

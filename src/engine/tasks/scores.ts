@@ -1,7 +1,8 @@
 import type { LabelSet } from '../../data/tasks/labelSet';
 import type { Batch } from '../../data/examples/batch';
 import { dotProduct } from '../../lora/linalg/vectors';
-import { NO_LABEL, normalizedRows } from '../../models/heads/loss';
+import { normalizedRows } from '../../models/heads/loss';
+import { NO_LABEL } from '../../shared/task';
 import type { Scores } from '../../shared/metrics/lines';
 import type { Task } from '../../shared/task';
 import { entitiesOf, isEntityScheme } from './entities';

@@ -1,11 +1,12 @@
 import { roundedUp } from '../../shared/roundedSizes';
+import { NO_LABEL } from '../../shared/task';
 import type { Dropout } from '../layers/dropout';
 import type { Evaluation, LabelledInput, LossKind, ModelInput } from '../model';
 import { thenFree, type Tensor } from '../ops/ops';
 import type { ForwardPass, Transformer } from '../transformer';
 import { freeLabelSaved, labelBackward, labelForward, type LabelHead } from './labelHead';
 import { lmLogits, lmLoss, type LmHead, type LossOutputs } from './lmHead';
-import { lossOf, NO_LABEL, normalizedRows } from './loss';
+import { lossOf, normalizedRows } from './loss';
 
 /** Computes outputs and losses of a transformer's vectors. */
 export interface Head {

@@ -1,3 +1,4 @@
+import { NO_LABEL } from '../../shared/task';
 import type { LossKind, LossSum } from '../model';
 
 export interface Loss extends LossSum {
@@ -5,8 +6,6 @@ export interface Loss extends LossSum {
   readonly gradient: Float32Array;
 }
 
-/** The label of tokens and rows that do not count (ignore_index of torch). */
-export const NO_LABEL = -100;
 /** The cosines' factor for in-batch negatives, as in sentence-transformers. */
 const PAIR_SCALE = 20;
 
