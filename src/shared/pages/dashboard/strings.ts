@@ -1,3 +1,4 @@
+import type { KeyNumberId, SeriesId } from '../../metrics/table';
 import { CHART_STRINGS, STATE_STRINGS } from '../chartStrings';
 
 /**
@@ -180,7 +181,8 @@ export const DASHBOARD_STRINGS = {
   'recipe.commit': 'Git commit',
   'recipe.text': 'The recipe with all defaults filled in',
   'recipe.wait': 'The recipe appears here once the engine has read it.',
-} as const;
+} as const satisfies Readonly<Record<`series.${SeriesId}` | `tile.${KeyNumberId}`, string>> &
+  Readonly<Record<string, string>>;
 
 export type StringKey = keyof typeof DASHBOARD_STRINGS;
 

@@ -1,3 +1,4 @@
+import type { CurveId } from '../../metrics/table';
 import { CHART_STRINGS, STATE_STRINGS } from '../chartStrings';
 
 /**
@@ -42,7 +43,8 @@ export const OVERLAY_STRINGS = {
   'column.speed': 'Tokens/s',
   'column.memory': 'Peak memory',
   'column.state': 'State',
-} as const;
+} as const satisfies Readonly<Record<`quantity.${CurveId}`, string>> &
+  Readonly<Record<string, string>>;
 
 export type OverlayStringKey = keyof typeof OVERLAY_STRINGS;
 
