@@ -21,7 +21,7 @@ export interface UpdateFacts {
    * many directions matter. 0 for dW = 0.
    */
   readonly effective_rank: number;
-  /** How many directions hold 90 % and 99 % of ‖dW‖². 0 for dW = 0. */
+  /** How many directions hold 90% and 99% of ‖dW‖². 0 for dW = 0. */
   readonly rank_90: number;
   readonly rank_99: number;
 }

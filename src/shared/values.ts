@@ -14,3 +14,7 @@ export function fill(text: string, values: readonly (string | number)[]): string
     String(values[Number(index)] ?? whole),
   );
 }
+
+/** A count with its noun: "1 step", "2 steps". `format` writes the number. */
+export const countOf = (count: number, noun: string, format: (n: number) => string = String) =>
+  `${format(count)} ${noun}${count === 1 ? '' : 's'}`;

@@ -163,7 +163,7 @@ it('other differences are reported, and unchanged layers are left out', async ()
   );
   const args = { base: inFixtures('llama/base'), tuned, rank: 2, output: newPath('adapter') };
   const { stdout } = await cli('extract', ...cliArgs(args));
-  expect(stdout).toMatch(/1 modules of rank 2.*\nNot extracted.*norm\.weight \(by /);
+  expect(stdout).toMatch(/1 module of rank 2.*\nNot extracted.*norm\.weight \(by /);
 });
 
 describe('refused', () => {

@@ -12,6 +12,7 @@ import { openForTraining } from '../training/open';
 import { defineCommand, form } from './command';
 import { printResult } from './context';
 import { list } from './options';
+import { countOf } from '../../shared/values';
 
 interface Replacement {
   readonly file: string;
@@ -120,8 +121,7 @@ function datasetLines(dataset: CheckedDataset, maxLength: number): string[] {
   return [
     headline(dataset),
     ...lengths.map(
-      ({ from, to, rows }) =>
-        `  ${`${from}–${to}`.padStart(12)} tokens: ${rows} ${rows === 1 ? 'row' : 'rows'}`,
+      ({ from, to, rows }) => `  ${`${from}–${to}`.padStart(12)} tokens: ${countOf(rows, 'row')}`,
     ),
     ...problems.map((problem) => `  ${problem.severity}: ${describeRowProblem(problem)}`),
     ...cut.map(
@@ -137,7 +137,7 @@ function headline({ path: file, statistics }: CheckedDataset): string {
     return file;
   }
   const { examples, tokens, labelled_tokens, longest } = statistics;
-  return `${file}: ${examples} examples, ${tokens} tokens, ${labelled_tokens} with a loss, longest row ${longest} tokens`;
+  return `${file}: ${countOf(examples, 'example')}, ${countOf(tokens, 'token')}, ${labelled_tokens} with a loss, longest row ${countOf(longest, 'token')}`;
 }
 
 const describeRowProblem = ({ message, place }: Problem): string =>

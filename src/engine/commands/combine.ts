@@ -13,6 +13,7 @@ import { printResult } from './context';
 import { describeRange, percentage } from './describe';
 import { flag, optional, required, requiredList, withDefault } from './options';
 import { fraction, numberList, oneOf, positiveWholeNumber, anyText } from './optionValues';
+import { countOf } from '../../shared/values';
 
 /** Below this relative error the combination is exact within the rounding of f32. */
 const EXACT = 1e-6;
@@ -87,7 +88,7 @@ function describeCombined(output: string, { adapter, error, errors }: Combined):
   const { modules } = adapter;
   const ranks = describeRange(modules.map((m) => m.r));
   return [
-    `${output}: ${modules.length} modules of rank ${ranks}`,
+    `${output}: ${countOf(modules.length, 'module')} of rank ${ranks}`,
     error !== null && error < EXACT
       ? 'The result equals the weighted sum of the updates.'
       : describeError(error ?? 0, errors),

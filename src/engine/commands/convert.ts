@@ -9,6 +9,7 @@ import { printResult, type CommandContext } from './context';
 import { flag, optional, required } from './options';
 import { absolutePath, oneOf, anyText } from './optionValues';
 import { withProgress } from './progress';
+import { countOf } from '../../shared/values';
 
 /** The formats that are a single file, with its extension. */
 const EXTENSIONS: Readonly<Partial<Record<AdapterFormat, string>>> = {
@@ -137,7 +138,10 @@ function describeConverted(
   to: AdapterFormat,
   output: string,
 ): string {
-  const lines = [`${output}: ${modules} modules, converted from ${from} to ${to}`, ...notes];
+  const lines = [
+    `${output}: ${countOf(modules, 'module')}, converted from ${from} to ${to}`,
+    ...notes,
+  ];
   if (to === 'gguf' && base !== null) {
     lines.push(
       'Use it with llama.cpp:',

@@ -4,9 +4,9 @@ export function describeRange(values: readonly number[]): string {
   return least === most ? String(least) : `${least} to ${most}`;
 }
 
-/** 0.1234 -> "12.34 %" */
+/** 0.1234 -> "12.34%" */
 export const percentage = (share: number, digits = 2): string =>
-  `${(100 * share).toFixed(digits)} %`;
+  `${(100 * share).toFixed(digits)}%`;
 
 /** 1234567 -> "1,234,567" */
 export const groupDigits = (count: number): string => count.toLocaleString('en-US');

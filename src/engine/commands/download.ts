@@ -73,7 +73,7 @@ function showPercentage({ json, print, warn }: CommandContext): (fraction: numbe
     if (json) {
       print(JSON.stringify({ kind: 'progress', phase: 'downloading', fraction }));
     } else if (percent % 10 === 0) {
-      warn(`${percent} %`);
+      warn(`${percent}%`);
     }
   };
 }

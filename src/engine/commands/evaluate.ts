@@ -23,6 +23,7 @@ import { adaptersOption, baseOption } from './commonOptions';
 import { printResult, type CommandContext } from './context';
 import { flag, required, withDefault } from './options';
 import { anyText, wholeNumber } from './optionValues';
+import { countOf } from '../../shared/values';
 
 interface Answer {
   readonly prompt: string;
@@ -213,7 +214,7 @@ const countRight = (answers: readonly Answer[]) => answers.filter(({ right }) =>
 function describeText(loss: number, labelled: number, answers: readonly Answer[] | null): string {
   const perplexity = Math.exp(loss).toFixed(2);
   const lines = [
-    `loss ${loss.toFixed(4)} on ${labelled} labelled tokens (perplexity ${perplexity})`,
+    `loss ${loss.toFixed(4)} on ${countOf(labelled, 'labelled token')} (perplexity ${perplexity})`,
   ];
   if (answers) {
     lines.push(`${countRight(answers)} of ${answers.length} answers match exactly`);
@@ -223,6 +224,6 @@ function describeText(loss: number, labelled: number, answers: readonly Answer[]
 
 const describeScores = (loss: number, rows: number, scores: Scores): string =>
   [
-    `loss ${loss.toFixed(4)} on ${rows} rows`,
+    `loss ${loss.toFixed(4)} on ${countOf(rows, 'row')}`,
     ...Object.entries(scores).map(([name, value]) => `${name} ${value.toFixed(4)}`),
   ].join(', ');

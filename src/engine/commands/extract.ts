@@ -10,6 +10,7 @@ import { describeRange, percentage } from './describe';
 import { required, withDefault } from './options';
 import { anyText } from './optionValues';
 import { withProgress } from './progress';
+import { countOf } from '../../shared/values';
 
 /** lora extract. */
 export const extractCommand = defineCommand({
@@ -52,7 +53,7 @@ export const extractCommand = defineCommand({
 function describeExtracted(output: string, { modules, error, left_out }: Extracted): string {
   const ranks = describeRange(modules.map((m) => m.r));
   const lines = [
-    `${output}: ${modules.length} modules of rank ${ranks}, relative error ${percentage(error)} of ‖dW‖`,
+    `${output}: ${countOf(modules.length, 'module')} of rank ${ranks}, relative error ${percentage(error)} of ‖dW‖`,
   ];
   if (left_out.length > 0) {
     lines.push(

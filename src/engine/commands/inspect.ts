@@ -18,6 +18,7 @@ import { defineCommand, form } from './command';
 import { printResult } from './context';
 import { groupDigits, percentage } from './describe';
 import { inspectRecipe, type Report } from './inspectRecipe';
+import { countOf } from '../../shared/values';
 
 type Inspector = (file: string) => Promise<Report>;
 
@@ -160,9 +161,9 @@ async function inspectAdapter(place: string): Promise<Report> {
       warnings,
     },
     lines: [
-      `LoRA adapter (${found.format}): ${scaling}, ${modules.length} modules (${kinds}), ${groupDigits(parameters)} parameters`,
+      `LoRA adapter (${found.format}): ${scaling}, ${countOf(modules.length, 'module')} (${kinds}), ${groupDigits(parameters)} parameters`,
       base === null ? 'no base recorded' : `base ${base}`,
-      `rank ${rank_90} in every module would keep 90 % of the update, rank ${rank_99} would keep 99 %`,
+      `rank ${rank_90} in every module would keep 90% of the update, rank ${rank_99} would keep 99%`,
       ...warnings.map(({ message }) => message),
     ],
   };
@@ -209,7 +210,7 @@ async function inspectDataset(file: string): Promise<Report> {
   return {
     facts: { type: 'dataset', examples: rows.length, kinds, problems },
     lines: [
-      `${groupDigits(rows.length)} examples: ${counts.join(', ')}`,
+      `${countOf(rows.length, 'example', groupDigits)}: ${counts.join(', ')}`,
       ...problems.map(describeLineProblem),
     ],
   };

@@ -9,6 +9,7 @@ import { dataToolsOf } from '../model/dataTools';
 import { openForTraining } from '../training/open';
 import { batchPieces } from '../tasks/batchPieces';
 import { describeProblem } from '../report';
+import { countOf } from '../../shared/values';
 
 /** What lora inspect found at a path. */
 export interface Report {
@@ -72,13 +73,13 @@ function describeStatistics(
   task: Task,
   labels: LabelSet | null,
 ): string {
-  const examples = `${train.examples} training examples, ${validation.examples} for validation`;
+  const examples = `${countOf(train.examples, 'training example')}, ${validation.examples} for validation`;
   const truncated = train.truncated > 0 ? `, ${train.truncated} truncated` : '';
-  const longest = `longest row ${train.longest} tokens${truncated}`;
+  const longest = `longest row ${countOf(train.longest, 'token')}${truncated}`;
   if (task === 'causal_lm') {
     return `${examples}; ${train.labelled_tokens} of ${train.tokens} tokens have a loss, ${longest}.`;
   }
-  return `${examples}; ${train.tokens} tokens, ${longest}.${describeLabels(labels)}`;
+  return `${examples}; ${countOf(train.tokens, 'token')}, ${longest}.${describeLabels(labels)}`;
 }
 
 function describeLabels(labels: LabelSet | null): string {

@@ -12,6 +12,7 @@ import { groupDigits, percentage } from './describe';
 import { flag, optional, required, requiredList, withDefault } from './options';
 import { absolutePath, byteSize, nonZeroNumber, oneOf, anyText } from './optionValues';
 import { withProgress } from './progress';
+import { countOf } from '../../shared/values';
 
 const DTYPES = ['keep', ...typedKeys(MERGE_DTYPES)] as const;
 
@@ -97,7 +98,7 @@ function describeMerge(output: string, certificate: Certificate): string {
   const unmoved = tensors.reduce((sum, tensor) => sum + tensor.unmoved, 0);
   const elements = tensors.reduce((sum, tensor) => sum + tensor.elements, 0);
   const lines = [
-    `${output}: ${tensors.length} tensors merged, largest rounding error ${rounding.toExponential(1)}, ${groupDigits(unmoved)} of ${groupDigits(elements)} elements unchanged after rounding`,
+    `${output}: ${countOf(tensors.length, 'tensor')} merged, largest rounding error ${rounding.toExponential(1)}, ${groupDigits(unmoved)} of ${groupDigits(elements)} elements unchanged after rounding`,
   ];
   if (untied) {
     lines.push(
@@ -119,5 +120,5 @@ function describeParity(parity: Certificate['parity']): string {
     return 'Parity was not measured.';
   }
   const { prompts, largest_gap, largest_logit, top1_agreement } = parity;
-  return `Base + adapter and merged model on ${prompts} prompts: logits differ by at most ${largest_gap.toExponential(1)} (largest logit ${largest_logit.toFixed(1)}), same most likely token at ${percentage(top1_agreement, 1)} of the positions`;
+  return `Base + adapter and merged model on ${countOf(prompts, 'prompt')}: logits differ by at most ${largest_gap.toExponential(1)} (largest logit ${largest_logit.toFixed(1)}), same most likely token at ${percentage(top1_agreement, 1)} of the positions`;
 }

@@ -5,11 +5,11 @@ const BAR_WIDTH = 24;
 /** Moves to the start of the line and clears it. */
 export const CLEAR_LINE = '\r\x1b[K';
 
-/** 0.5 -> [████████████░░░░░░░░░░░░] 50 % */
+/** 0.5 -> [████████████░░░░░░░░░░░░] 50% */
 export function progressBar(fraction: number): string {
   const done = Math.round(BAR_WIDTH * Math.min(1, Math.max(0, fraction)));
   const bar = '█'.repeat(done) + '░'.repeat(BAR_WIDTH - done);
-  return `[${bar}] ${Math.floor(100 * fraction)} %`;
+  return `[${bar}] ${Math.floor(100 * fraction)}%`;
 }
 
 /** Shows the progress and the warnings of a job. */

@@ -44,7 +44,7 @@ function installWith(
     signal,
     log: warn,
     onProgress: ({ message, fraction }) => {
-      const line = fraction === null ? message : `${message} ${10 * Math.floor(10 * fraction)} %`;
+      const line = fraction === null ? message : `${message} ${10 * Math.floor(10 * fraction)}%`;
       if (line === shown) {
         return;
       }

@@ -5,6 +5,7 @@ import { RUN_FILES, type RunRecord } from '../../shared/run';
 import type { SupervisorOptions } from '../training/supervisor';
 import type { CommandContext } from './context';
 import { CLEAR_LINE, progressBar } from './progress';
+import { countOf } from '../../shared/values';
 
 /** Shows a training run on the command line. */
 export interface TrainingView {
@@ -163,7 +164,7 @@ function describeEnd({ result, state }: RunRecord, runDir: string): string {
     losses.push(`validation loss ${last_validation_loss.toFixed(4)}`);
   }
   const lines = [
-    `${state} after ${steps} steps, ${losses.join(', ')}`,
+    `${state} after ${countOf(steps, 'step')}, ${losses.join(', ')}`,
     model
       ? `model: ${path.join(runDir, model)}`
       : `adapter: ${path.join(runDir, adapter ?? RUN_FILES.adapter)}`,

@@ -4,6 +4,7 @@ import { printResult } from './context';
 import { list, required } from './options';
 import { absolutePath, anyText } from './optionValues';
 import { withProgress } from './progress';
+import { countOf } from '../../shared/values';
 
 /** lora unmerge. */
 export const unmergeCommand = defineCommand({
@@ -36,7 +37,7 @@ export const unmergeCommand = defineCommand({
 function describeUnmerged(output: string, { tensors, largest_difference }: Unmerged): string {
   const bound = Math.max(0, ...tensors.map((tensor) => tensor.bound));
   return [
-    `${output}: the updates were subtracted from ${tensors.length} tensors; rounding changes an element by at most ${bound.toExponential(1)}`,
+    `${output}: the updates were subtracted from ${countOf(tensors.length, 'tensor')}; rounding changes an element by at most ${bound.toExponential(1)}`,
     largest_difference === null
       ? 'The base no longer exists, so the result was not compared with it.'
       : `Largest difference from the base: ${largest_difference.toExponential(1)}.`,

@@ -107,7 +107,7 @@ function describeTotal({ equal, total }: Comparison): string {
   return [
     `‖dW‖ ${formatNumber(norm_a)} and ${formatNumber(norm_b)}`,
     `cosine ${cosine?.toFixed(4) ?? NONE}`,
-    `norm of the difference ${formatNumber(norm_of_difference)} (${share} %)`,
+    `norm of the difference ${formatNumber(norm_of_difference)} (${share}%)`,
   ].join(', ');
 }
 

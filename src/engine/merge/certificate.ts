@@ -112,6 +112,6 @@ export function mergeWarnings(tensors: readonly TensorFacts[]): string[] {
   }
   const share = ((100 * unmoved) / elements).toFixed(1);
   return [
-    `${share} % of the elements that the adapter changes are the same after rounding: their updates are too small for the dtype. Merge with --dtype float32 to keep them.`,
+    `${share}% of the elements that the adapter changes are the same after rounding: their updates are too small for the dtype. Merge with --dtype float32 to keep them.`,
   ];
 }

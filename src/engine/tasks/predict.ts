@@ -2,7 +2,7 @@ import type { LabelSet } from '../../data/tasks/labelSet';
 import type { PreparedData } from '../../data/dataset/prepare';
 import type { SampleRow } from '../../data/examples/sampleRows';
 import { dotProduct } from '../../lora/linalg/vectors';
-import { NO_LABEL } from '../../models/heads/loss';
+import { NO_LABEL } from '../../shared/task';
 import type { Model } from '../../models/model';
 import { argmaxOfRow } from './scores';
 
@@ -45,7 +45,7 @@ const taggedWord = (word: string, tag: string) => (tag === 'O' ? word : `${word}
  * numbers of a regression. `outputs`: logits.
  */
 export function labelText(outputs: Float32Array, { problem_type, names }: LabelSet): string {
-  const percent = (p: number) => `${Math.round(100 * p)} %`;
+  const percent = (p: number) => `${Math.round(100 * p)}%`;
   switch (problem_type) {
     case 'single_label_classification': {
       const best = argmaxOfRow(outputs, 0, names.length);

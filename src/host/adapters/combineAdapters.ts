@@ -1,11 +1,12 @@
 import * as vscode from 'vscode';
+import { formatPercent } from '../text/format';
 import { t } from '../text/l10n';
 import type { RunStore } from '../runs/runStore';
 import { chooseAdapter } from './chooseAdapter';
 import type { Jobs } from '../jobs/jobs';
 import { askOutput } from './askOutput';
 import { adapterName } from './adapterNames';
-import { formatPercent, showAdapterResult } from './showAdapterResult';
+import { showAdapterResult } from './showAdapterResult';
 
 interface Combined {
   /** Relative error; null when the weighted sum is zero. */

@@ -1,11 +1,12 @@
 import path from 'node:path';
+import { formatPercent } from '../text/format';
 import { t } from '../text/l10n';
 import type { Jobs } from '../jobs/jobs';
 import { browseModel } from './chooseModel';
 import { askOutput } from './askOutput';
 import { rankRange } from './resizeAdapter';
 import { chooseSize } from './chooseSize';
-import { formatPercent, showAdapterResult } from './showAdapterResult';
+import { showAdapterResult } from './showAdapterResult';
 
 interface Extracted {
   readonly error: number;

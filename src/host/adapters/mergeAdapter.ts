@@ -1,5 +1,6 @@
 import path from 'node:path';
 import * as vscode from 'vscode';
+import { formatPercent } from '../text/format';
 import { t } from '../text/l10n';
 import { openPlace, revealPlace } from '../editor/openPlace';
 import type { RunStore } from '../runs/runStore';
@@ -7,7 +8,6 @@ import { chooseAdapter } from './chooseAdapter';
 import type { Jobs } from '../jobs/jobs';
 import { chooseBaseOf } from './chooseModel';
 import { askOutput } from './askOutput';
-import { formatPercent } from './showAdapterResult';
 
 interface Merged {
   readonly output: string;

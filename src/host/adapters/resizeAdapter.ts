@@ -1,3 +1,4 @@
+import { formatPercent } from '../text/format';
 import { t } from '../text/l10n';
 import type { RunStore } from '../runs/runStore';
 import { chooseAdapter } from './chooseAdapter';
@@ -5,7 +6,7 @@ import type { Jobs } from '../jobs/jobs';
 import { askOutput } from './askOutput';
 import { chooseSize } from './chooseSize';
 import { adapterName } from './adapterNames';
-import { formatPercent, showAdapterResult } from './showAdapterResult';
+import { showAdapterResult } from './showAdapterResult';
 
 interface Resized {
   readonly error: number;

@@ -23,9 +23,3 @@ export async function showAdapterResult(
     await vscode.commands.executeCommand(COMMANDS.compareAdapters.id, [original, output]);
   if (chosen === show) await revealPlace(output);
 }
-
-/** A fraction as a percentage in the editor's language: 3.4%. */
-export const formatPercent = (share: number): string =>
-  new Intl.NumberFormat(vscode.env.language, { style: 'percent', maximumFractionDigits: 2 }).format(
-    share,
-  );

@@ -1,6 +1,7 @@
 import * as vscode from 'vscode';
 import { LoraError } from '../../shared/errors';
 import type { ExtensionLog } from '../errors/extensionLog';
+import { formatPercent } from '../text/format';
 import { t } from '../text/l10n';
 import type { RuntimeService } from '../runtime/runtimeService';
 import { runJob } from './runJob';
@@ -103,7 +104,7 @@ function progressReporter(
       if (fraction < 1) done = 0;
     }
     progress.report({
-      message: `${phaseName(phase)} ${Math.floor(100 * fraction)} %`,
+      message: `${phaseName(phase)} ${formatPercent(Math.floor(100 * fraction) / 100)}`,
       increment: Math.max(0, 100 * (fraction - done)),
     });
     done = Math.max(done, fraction);

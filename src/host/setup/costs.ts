@@ -104,7 +104,7 @@ export function costOf(
   };
 }
 
-/** A cost as text: "442,368 trainable of 134.5 M (0.33 %) · memory 2.1 GiB of 15.4 GiB". */
+/** A cost as text: "442,368 trainable of 134.5 M (0.33%) · memory 2.1 GiB of 15.4 GiB". */
 export function costText(base: BaseFacts, cost: Cost, available: number): string {
   const share = formatNumber(cost.trainable / base.parameters, {
     style: 'percent',

@@ -23,6 +23,10 @@ export function formatCount(count: number): string {
   return `${formatNumber(count / divisor, { maximumFractionDigits: count / divisor < 100 ? 1 : 0 })} ${unit}`;
 }
 
+/** Formats a fraction as a percentage: 0.034 as 3.4%. */
+export const formatPercent = (share: number): string =>
+  formatNumber(share, { style: 'percent', maximumFractionDigits: 2 });
+
 /** Formats a loss with three decimals. */
 export const formatLoss = (loss: number): string =>
   formatNumber(loss, { minimumFractionDigits: 3, maximumFractionDigits: 3 });

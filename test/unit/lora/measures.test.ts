@@ -34,7 +34,7 @@ const diagonal = (...S: number[]): LoraFactors => ({
 const adapterOf = (...modules: LoraFactors[]): Adapter => ({ ...EMPTY_ADAPTER, modules });
 
 describe('the measures of an update', () => {
-  it('count the directions that hold 90 % and 99 % of the energy, no more and no less', () => {
+  it('count the directions that hold 90% and 99% of the energy, no more and no less', () => {
     expect(factsOf(90, 8, 1.5, 0.5)).toMatchObject({ rank_90: 1, rank_99: 3 });
     expect(factsOf(89.5, 5, 4.5, 1)).toMatchObject({ rank_90: 2, rank_99: 3 });
     expect(factsOf(50, 39.9, 9, 1.1)).toMatchObject({ rank_90: 3, rank_99: 4 });

@@ -12,6 +12,7 @@ import { nearestName } from '../../../shared/nearest';
 import type { LoraSettings, Recipe } from '../../../shared/recipe';
 import { modulesToSave, startAdapter, type StartingAdapters } from '../startAdapter';
 import { warnOfProblems } from '../../report';
+import { countOf } from '../../../shared/values';
 
 /** Which modules are adapted. The factors are created later, once memory is known to suffice. */
 export interface AdapterPlan {
@@ -58,7 +59,7 @@ export async function planAdapter(
   const { modules, rankOf } = planned;
   const { trainable } = countTrainable(modules, rankOf);
   hooks.info(
-    `LoRA on ${modules.length} layers (${kindsOf(modules).join(', ')}): ` +
+    `LoRA on ${countOf(modules.length, 'layer')} (${kindsOf(modules).join(', ')}): ` +
       `${trainable.toLocaleString('en-US')} trainable parameters.`,
   );
   return { frozen, ...planned };

@@ -65,7 +65,7 @@ export const COMPARE_STRINGS = {
   'spectrum.of': 'Singular values of {0}',
   'spectrum.axis': 'Direction',
   'spectrum.alt': 'Singular values, largest first. A: {0}. B: {1}.',
-  'spectrum.used': '{0}: rank {1}, effective {2}; {3} directions hold 90 % of ‖dW‖², {4} hold 99 %',
+  'spectrum.used': '{0}: rank {1}, effective {2}; {3} directions hold 90% of ‖dW‖², {4} hold 99%',
   'spectrum.shared': 'Shared directions: output {0} (random {1}), input {2} (random {3})',
   'spectrum.amplification': 'Amplification of weak directions of W: {0} by A, {1} by B',
   'spectrum.absent': '{0} does not change this module.',

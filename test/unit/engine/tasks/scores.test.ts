@@ -104,7 +104,7 @@ describe('the scores of a validation set', () => {
 });
 
 it('predictions are shown as text', () => {
-  expect(labelText(Float32Array.of(0, Math.log(8), 0), single)).toBe('b (80 %)');
+  expect(labelText(Float32Array.of(0, Math.log(8), 0), single)).toBe('b (80%)');
   expect(
     labelText(Float32Array.of(-1, 0, -2), {
       ...single,
@@ -116,7 +116,7 @@ it('predictions are shown as text', () => {
       ...single,
       problem_type: 'multi_label_classification',
     }),
-  ).toBe('a (100 %), c (100 %)');
+  ).toBe('a (100%), c (100%)');
   expect(
     labelText(Float32Array.of(0.12345), { problem_type: 'regression', names: ['value'] }),
   ).toBe('0.1235');
