@@ -7,6 +7,7 @@ import {
 } from '../../src/shared/pages/compare/protocol';
 import type { CompareStringKey } from '../../src/shared/pages/compare/strings';
 import { startPage } from '../shared/startPage';
+import { failedView } from '../shared/templates';
 import { button, defineElements } from '../shared/toolkit';
 import './compare.css';
 import { heatMap } from './parts/heatMap';
@@ -30,8 +31,7 @@ startPage<CompareState, CompareHostMessage, ComparePageMessage, CompareStringKey
   view: (page) => {
     const spectrum = new Spectrum(page);
     return ({ shown, failure }) => {
-      if (failure !== null)
-        return html`<p class="failed" role="alert">${page.t('failed')}: ${failure}</p>`;
+      if (failure !== null) return failedView(page.t('failed'), failure);
       if (!shown) return null;
       return html`${summary(page, shown)}
         <div class="pair">${heatMap(page, shown)}${spectrum.view(shown)}</div>

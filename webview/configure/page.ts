@@ -7,7 +7,7 @@ import {
 } from '../../src/shared/pages/configure/protocol';
 import type { ConfigureStringKey } from '../../src/shared/pages/configure/strings';
 import { startPage } from '../shared/startPage';
-import { secondaryButton } from '../shared/templates';
+import { failedView, secondaryButton } from '../shared/templates';
 import { button, checkbox, defineElements } from '../shared/toolkit';
 import './configure.css';
 import { adviceView } from './parts/advice';
@@ -39,17 +39,19 @@ startPage<ConfigureState, ConfigureHostMessage, ConfigurePageMessage, ConfigureS
   reduce: reduceConfigure,
   kept: ({ kept }) => kept,
   view: (page) => (state) => {
-    if (state.fault !== null) return failure(page, state.fault);
+    if (state.fault !== null) return failedRecipe(page, state.fault);
     return state.recipe && recipeView(page, state, state.recipe);
   },
 });
 
-const failure = ({ t, post }: ConfigurePage, message: string) =>
-  html`<div class="failed" role="alert">
-    <h1>${t('fault')}</h1>
-    <p>${message}</p>
-    <vscode-button @click=${() => post({ kind: 'openRecipe' })}>${t('openRecipe')}</vscode-button>
-  </div>`;
+const failedRecipe = ({ t, post }: ConfigurePage, message: string) =>
+  failedView(
+    t('fault'),
+    message,
+    html`<vscode-button @click=${() => post({ kind: 'openRecipe' })}
+      >${t('openRecipe')}</vscode-button
+    >`,
+  );
 
 const recipeView = (page: ConfigurePage, state: ConfigureState, recipe: ShownRecipe) =>
   html`${head(page, recipe)}

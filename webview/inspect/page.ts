@@ -8,7 +8,7 @@ import {
 import type { InspectStringKey } from '../../src/shared/pages/inspect/strings';
 import { nextSorting } from '../shared/sorting';
 import { startPage } from '../shared/startPage';
-import { searchField, sortHead } from '../shared/templates';
+import { failedView, searchField, sortHead } from '../shared/templates';
 import './inspect.css';
 import {
   INITIAL_STATE,
@@ -23,6 +23,8 @@ import { valuesView } from './values';
 /** More rows at once make a page slow; the filter finds the others. */
 const MOST_ROWS = 2_000;
 
+const FORMAT_NAMES = { safetensors: 'safetensors', gguf: 'GGUF' } as const;
+
 startPage<InspectState, InspectHostMessage, InspectPageMessage, InspectStringKey>({
   schema: InspectHostMessageSchema,
   initial: () => INITIAL_STATE,
@@ -32,16 +34,10 @@ startPage<InspectState, InspectHostMessage, InspectPageMessage, InspectStringKey
       post({ kind: 'measure', tensor: state.chosen });
   },
   view: (page) => (state) => {
-    if (state.fault !== null) return failure(page, state.fault);
+    if (state.fault !== null) return failedView(page.t('fault'), state.fault);
     return state.file && fileView(page, state, state.file);
   },
 });
-
-const failure = ({ t }: InspectPage, message: string) =>
-  html`<div class="failed" role="alert">
-    <h1>${t('fault')}</h1>
-    <p>${message}</p>
-  </div>`;
 
 /** What a file of tensors holds: metadata, tensors, and the values of the chosen one. */
 function fileView(page: InspectPage, state: InspectState, file: FileMessage): TemplateResult {
@@ -49,7 +45,7 @@ function fileView(page: InspectPage, state: InspectState, file: FileMessage): Te
   const numbers = file.tensors.reduce((sum, tensor) => sum + numbersIn(tensor), 0);
   const summary = t(
     'summary',
-    file.format,
+    FORMAT_NAMES[file.format],
     format.count(file.tensors.length),
     format.compact(numbers),
     format.bytes(file.bytes),
@@ -62,11 +58,14 @@ function fileView(page: InspectPage, state: InspectState, file: FileMessage): Te
     <div class="columns">
       ${tensorTable(page, state, file)}
       <section class="card" aria-labelledby="values-title">
-        <h2 id="values-title">${t('values', state.chosen ?? t('none'))}</h2>
+        <h2 id="values-title">${valuesTitle(page, state)}</h2>
         <div class="values" aria-live="polite">${valuesView(page, state)}</div>
       </section>
     </div>`;
 }
+
+const valuesTitle = ({ t }: InspectPage, { chosen }: InspectState) =>
+  chosen === null ? t('values') : t('values.of', chosen);
 
 const metadataTable = ({ t }: InspectPage, { metadata }: FileMessage) =>
   html`<details ?open=${metadata.length <= 6}>

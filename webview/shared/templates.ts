@@ -17,6 +17,18 @@ export const iconButton = (name: string, label: string, click: () => void): Temp
 export const secondaryButton = (label: string, click: () => void): TemplateResult =>
   html`<vscode-button appearance="secondary" @click=${click}>${label}</vscode-button>`;
 
+/** What a page shows in place of its content when that cannot be read or computed. */
+export const failedView = (
+  title: string,
+  message: string,
+  action: TemplateResult | typeof nothing = nothing,
+): TemplateResult =>
+  html`<div class="failed" role="alert">
+    <h1>${title}</h1>
+    <p>${message}</p>
+    ${action}
+  </div>`;
+
 /** The head of a column whose button sorts the table by it. */
 export function sortHead<Column extends string>(
   column: Column,

@@ -248,12 +248,10 @@ test('a comparison that failed says why', async () => {
   await page.evaluate(() =>
     window.postMessage({ kind: 'failed', message: 'There is no adapter.' }, '*'),
   );
-  await eventually(async () =>
-    assert.match(
-      await page.getByRole('alert').innerText(),
-      /The comparison failed: There is no adapter/,
-    ),
-  );
+  const alert = page.getByRole('alert');
+  await alert.getByRole('heading', { name: 'The comparison failed' }).waitFor();
+  const text = alert.getByText('There is no adapter.', { exact: true });
+  assert.equal(await text.evaluate((own) => getComputedStyle(own).borderLeftWidth), '3px');
   await close();
 });
 

@@ -180,7 +180,7 @@ test('advice has a button, and a recipe that changes elsewhere moves the page', 
   const shown = await open(await message());
   const { page } = shown;
   await page
-    .locator('.advice li', { hasText: 'r = 3 would keep 99 %' })
+    .locator('.advice li', { hasText: 'r = 3 would keep 99%' })
     .locator('vscode-button')
     .click();
   await eventually(async () =>
@@ -202,6 +202,21 @@ test('advice has a button, and a recipe that changes elsewhere moves the page', 
   await page.locator('#r').waitFor();
   await eventually(async () => assert.equal(await page.locator('#r').inputValue(), '8'));
   await assertQuiet(shown);
+  await shown.close();
+});
+
+test('the boxes keep their size beside long labels, and the slider has a track of the theme', async () => {
+  const shown = await open(await message(), { width: 320 });
+  const { page } = shown;
+  const widths = await page.locator('.checks vscode-checkbox').evaluateAll((boxes) =>
+    boxes.map((box) => {
+      const { width, height } = box.shadowRoot.querySelector('.control').getBoundingClientRect();
+      return width / height;
+    }),
+  );
+  assert.deepEqual(widths, [1, 1, 1]);
+  const slider = page.locator('#r-slider');
+  assert.equal(await slider.evaluate((own) => getComputedStyle(own).appearance), 'none');
   await shown.close();
 });
 

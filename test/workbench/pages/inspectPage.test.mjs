@@ -83,6 +83,23 @@ for (const theme of THEMES) {
   });
 }
 
+test('names the format, has a field with a border, and shows no white space around the histogram', async () => {
+  const shown = await open('llama/formats/gguf/adapter.gguf', { theme: 'light' });
+  const { page, file, measure } = shown;
+  assert.match(await page.locator('header .hint').innerText(), /^GGUF: \d+ tensors/);
+  const border = await page
+    .locator('input[type=search]')
+    .evaluate((field) => getComputedStyle(field).borderTopColor);
+  assert.notEqual(border, 'rgba(0, 0, 0, 0)');
+  const title = page.locator('#values-title');
+  assert.equal(await title.innerText(), 'Values');
+  const { name } = file.facts.tensors.find(({ shape }) => shape.length === 2);
+  await measure(name);
+  assert.equal(await title.innerText(), `Values of ${name}`);
+  assert.match(await page.locator('.histogram').innerText(), /^\S+$/);
+  await shown.close();
+});
+
 test('filters and sorts, and says why values cannot be shown', async () => {
   const shown = await open('llama/lora-qv/adapter/adapter_model.safetensors');
   const { page } = shown;

@@ -74,6 +74,16 @@ for (const theme of THEMES) {
   });
 }
 
+test('an answer starts in the first line of its card', async () => {
+  const shown = await open();
+  const { page } = shown;
+  const texts = () => page.locator('.text').allInnerTexts();
+  for (const text of await texts()) assert.match(text, /^\S/);
+  await answer(page, TEXTS);
+  await eventually(async () => assert.deepEqual(await texts(), TEXTS));
+  await shown.close();
+});
+
 test('asks the base and each adapter at its scale, and an adapter anew when its scale is let go', async () => {
   const shown = await open();
   const { page } = shown;

@@ -45,7 +45,7 @@ function answerCard(page: PlaygroundPage, state: PlaygroundState, column: Answer
       aria-busy=${isBusy(column)}
       ${ref((element) => isBusy(column) && scrollToEnd(element))}
     >
-      ${answerContent(page, column, base)}
+      <span class="written">${answerContent(page, column, base)}</span>
     </div>
     <p class="caption" role="status">${answerFacts(page, column, base)}</p>
   </article>`;
