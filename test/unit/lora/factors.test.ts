@@ -74,4 +74,18 @@ describe('a new adapter', () => {
       use_rslora: true,
     });
   });
+
+  it('keeps names of target modules as they are, and trains nothing else', () => {
+    const names = { ...PLAIN_LORA, target_modules: ['a'] };
+    const { config, trained, modules } = newAdapter([linear('x.a')], names, 'b', { seed: 1 });
+    expect(config.target_modules).toEqual(['a']);
+    expect(trained).toEqual([]);
+    const { A, B } = initialFactors(linear('x.a'), names, 'default', 1);
+    expect([modules[0]!.A, modules[0]!.B]).toEqual([A, B]);
+    const gaussian = newAdapter([linear('x.a')], names, 'b', { seed: 1, init: 'gaussian' });
+    expect(gaussian.modules[0]!.A).not.toEqual(A);
+    const embedding = { ...linear('e', 5, 3), kind: 'embedding' } as const;
+    const own = initialFactors(embedding, { ...names, r: 2 }, 'default', 1);
+    expect([own.A.length, own.B.length]).toEqual([10, 6]);
+  });
 });

@@ -60,6 +60,14 @@ describe('how a step is taken', () => {
   });
 
   it('takes the smallest where nothing fits, for the message', () => {
+    const growing = (own: StepPlan) => {
+      const { total, ...parts } = estimate({ ...own, recomputed_layers: 0 });
+      return { ...parts, total: total + own.recomputed_layers };
+    };
+    const none = { hasBf16: false, multipliesBf16: false, available: 10 };
+    expect(planStep(AUTO, 10, growing, none).plan.recomputed_layers).toBe(0);
+    const flat = (own: StepPlan) => estimate({ ...own, recomputed_layers: 0 });
+    expect(planStep(AUTO, 10, flat, none).plan.recomputed_layers).toBe(0);
     expect(plan({}, { available: 10 })).toEqual(['bfloat16', 9, 'memory']);
   });
 

@@ -107,6 +107,27 @@ describe('target_modules', () => {
     expect(
       paths({ target_modules: ['q_proj', 'v_proj'], exclude_modules: ['v_proj'] }),
     ).toHaveLength(3);
+    const all = { target_modules: ['q_proj'] };
+    expect(paths({ ...all, exclude_modules: '.*[01]\\..*' })).toEqual([]);
+    expect(paths({ ...all, exclude_modules: '.*\\.[01]\\..*' })).toEqual([
+      'model.layers.10.self_attn.q_proj',
+    ]);
+    expect(paths({ ...all, exclude_modules: '' })).toHaveLength(3);
+    expect(paths({ target_modules: ['lm_head'], exclude_modules: ['lm_head'] })).toEqual([]);
+    expect(matchTargets(modules, { target_modules: 'all-linear' }).unmatched).toEqual([]);
+  });
+
+  it('of an unsupported expression names the setting and says what to do', () => {
+    expect(() => paths({ target_modules: ['q_proj'], exclude_modules: '(?!q).*' })).toThrow(
+      expect.objectContaining({
+        area: 'recipe',
+        message: expect.stringContaining('"exclude_modules"') as unknown,
+        fix: expect.stringContaining('exclude_modules') as unknown,
+      }) as Error,
+    );
+    expect(() => paths({ target_modules: '(' })).toThrow(/"target_modules"/);
+    const layers = { layers_to_transform: 1, layers_pattern: '(' };
+    expect(() => paths({ target_modules: ['q_proj'], ...layers })).toThrow(/"layers_pattern"/);
   });
 
   it('names that fit nothing come with the nearest known one', () => {
@@ -126,6 +147,7 @@ describe('ranks', () => {
   });
 
   it('is told when it is no longer low', () => {
+    expect(tooHighRank([linear('a', 6, 100)], 6)).toEqual([]);
     expect(tooHighRank([linear('a', 8, 100), linear('b', 4, 100)], 6).map((m) => m.path)).toEqual([
       'b',
     ]);
