@@ -46,8 +46,8 @@ const product = ({ A, B, r, scaling, in_features, out_features }: LoraFactors) =
     }),
   );
 
-describe('a combination by cat', () => {
-  it('is the weighted sum, with the ranks added up and no error', () => {
+describe('combining with cat', () => {
+  it('gives the exact weighted sum with the summed rank', () => {
     const {
       adapter: sum,
       error,
@@ -65,7 +65,7 @@ describe('a combination by cat', () => {
     expect([...errors.keys()]).toEqual(['a.b']);
   });
 
-  it('keeps layers that only one adapter has, with its weight', () => {
+  it('keeps layers of only one adapter, scaled by its weight', () => {
     const { adapter: sum } = combine(
       [adapter(layer([1, 2], [1, 3])), adapter(layer([1, 0], [0, 1], { path: 'c' }))],
       { weights: [1, 4] },
@@ -89,7 +89,7 @@ describe('a combination by cat', () => {
     expect(sum.config.target_modules).toEqual(['a.b', 'c']);
   });
 
-  it('has no relative error where the updates cancel', () => {
+  it('reports no relative error if the updates cancel', () => {
     const one = adapter(layer([1, 2], [1, 3]));
     const { error, errors } = combine([one, one], { weights: [1, -1] });
     expect(error).toBeNull();
@@ -97,11 +97,11 @@ describe('a combination by cat', () => {
   });
 });
 
-describe('a combination by svd', () => {
+describe('combining with svd', () => {
   const a = adapter(layer([1, 0], [3, 0]));
   const b = adapter(layer([0, 1], [0, 4]));
 
-  it('is the best update of the given rank, and its error is what was cut off', () => {
+  it('gives the best approximation of the rank and reports its error', () => {
     const { adapter: sum, error, errors } = combine([a, b], { type: 'svd', rank: 1 });
     expect(sum.modules[0]!.r).toBe(1);
     expect(product(sum.modules[0]!)).toEqual([
@@ -112,14 +112,14 @@ describe('a combination by svd', () => {
     expect(errors.get('a.b')).toBeCloseTo(3 / 5, 6);
   });
 
-  it('has by default the largest rank of any layer of the adapters', () => {
+  it('defaults to the largest rank of any layer', () => {
     const wide = adapter(layer([1, 0], [3, 0]), layer([1, 0, 0, 1], [3, 0, 0, 1], { path: 'c' }));
     const { adapter: sum } = combine([wide, b], { type: 'svd' });
     expect(sum.modules.map((m) => m.r)).toEqual([2, 2]);
     expect(combine([a, b], { type: 'svd' }).adapter.modules[0]!.r).toBe(1);
   });
 
-  it('measures errors over all layers together', () => {
+  it('measures errors over all layers', () => {
     const more = (m: Adapter, path: string) => adapter(...m.modules, { ...m.modules[0]!, path });
     const { error, errors } = combine([more(a, 'c'), b], { type: 'svd', rank: 1 });
     expect(errors.get('c')).toBeCloseTo(0, 6);
@@ -127,7 +127,7 @@ describe('a combination by svd', () => {
   });
 });
 
-describe('a combination by linear', () => {
+describe('combining with linear', () => {
   const a = adapter(layer([1, 0], [1, 0], { scaling: 4 }));
   const b = adapter(layer([0, 1], [0, 1]));
 
@@ -142,13 +142,13 @@ describe('a combination by linear', () => {
     expect(error).toBeCloseTo(Math.sqrt(72 / (16 + 81)), 6);
   });
 
-  it('puts the sign of a negative weight on A alone', () => {
+  it('applies the sign of a negative weight to A only', () => {
     const { adapter: sum } = combine([a, b], { type: 'linear', weights: [-1, 0] });
     expect([...sum.modules[0]!.A]).toEqual([-2, 0]);
     expect([...sum.modules[0]!.B]).toEqual([2, 0]);
   });
 
-  it('is the exact sum where it need not be as in PEFT', () => {
+  it('gives the exact sum if PEFT compatibility is off', () => {
     const { adapter: sum } = combine([a, b], { type: 'linear', peft: false });
     expect(product(sum.modules[0]!)).toEqual([
       [4, 0],
@@ -157,8 +157,8 @@ describe('a combination by linear', () => {
   });
 });
 
-describe('a pruned combination', () => {
-  it('keeps the largest numbers, the first of equal ones, rounded down', () => {
+describe('combining with pruning', () => {
+  it('keeps the largest values, the first on a tie, rounding the count down', () => {
     const pruned = (density: number) =>
       combine(
         [
@@ -174,7 +174,7 @@ describe('a pruned combination', () => {
     expect([...pruned(0.5).B]).toEqual([1, 1, 1, 0, 0, 0]);
   });
 
-  it('adds what is left, by the weights', () => {
+  it('adds the remaining values with their weights', () => {
     const { adapter: sum } = combine(
       [adapter(layer([4, 1], [1, 2])), adapter(layer([3, 5], [2, 1]))],
       { type: 'magnitude_prune', weights: [4, 1] },
@@ -184,29 +184,29 @@ describe('a pruned combination', () => {
   });
 });
 
-describe('a combination by ties', () => {
+describe('combining with ties', () => {
   const combined = (method: 'total' | 'frequency', ...As: number[][]) =>
     combine(
       As.map((A) => adapter(layer(A, [1, 1]))),
       { type: 'ties', density: 1, majority_sign_method: method, weights: As.map(() => 1) },
     ).adapter.modules[0]!.A;
 
-  it('averages the numbers that have the elected sign', () => {
+  it('averages the values with the elected sign', () => {
     expect([...combined('total', [3, -1], [1, -3], [-2, 2])]).toEqual([2, -2]);
   });
 
-  it('elects the sign by the sum of the values, or by their number', () => {
+  it('elects the sign by total value or by frequency', () => {
     expect([...combined('total', [1, 1], [1, 1], [-5, 5])]).toEqual([-5, 7 / 3].map(Math.fround));
     expect([...combined('frequency', [1, 1], [1, 1], [-5, 5])]).toEqual(
       [1, 7 / 3].map(Math.fround),
     );
   });
 
-  it('elects plus where the votes are equal, and gives 0 where no number has the sign', () => {
+  it('elects plus on a tie, and gives 0 if no value has the elected sign', () => {
     expect([...combined('total', [2, 0], [-2, 0])]).toEqual([2, 0]);
   });
 
-  it('prunes first, and weights each number', () => {
+  it('prunes before weighting', () => {
     const { adapter: sum } = combine(
       [adapter(layer([4, 1], [1, 2])), adapter(layer([2, 1], [2, 1]))],
       { type: 'ties', weights: [4, 16] },
@@ -216,15 +216,15 @@ describe('a combination by ties', () => {
   });
 });
 
-describe('adapters cannot be combined', () => {
+describe('combining rejects', () => {
   const one = adapter(layer([1, 0], [1, 0]));
 
-  it('where there is only one, or the number of weights is another', () => {
+  it('a single adapter and a wrong number of weights', () => {
     expect(() => combine([one], { weights: [1] })).toThrow(/At least two/);
     expect(() => combine([one, one], { weights: [1, 2, 3] })).toThrow('need 2 weights, not 3');
   });
 
-  it('where one is a DoRA adapter, or has tensors that were trained in full', () => {
+  it('DoRA adapters and fully trained tensors', () => {
     const dora = adapter(layer([1, 0], [1, 0], { magnitude: Float32Array.of(1, 1) }));
     expect(() => combine([one, dora])).toThrow(/DoRA/);
     const full = { ...one, trained: [{ name: 'b', shape: [1], data: Float32Array.of(1) }] };
@@ -232,7 +232,7 @@ describe('adapters cannot be combined', () => {
     expect(() => combine([one, one])).not.toThrow();
   });
 
-  it('part by part where the ranks differ, which names the layer', () => {
+  it('different ranks in linear combinations, naming the layer', () => {
     const wide = adapter(layer([1, 0, 0, 1], [1, 0, 0, 1]));
     for (const type of ['linear', 'ties', 'magnitude_prune'] as const)
       expect(() => combine([one, wide], { type })).toThrow(/^a\.b has a different rank/);
@@ -240,19 +240,19 @@ describe('adapters cannot be combined', () => {
   });
 });
 
-it('a truncated update has scaling 1 and at most as many ranks as the smaller side', () => {
+it('a truncated update has scaling 1 and a rank of at most the smaller dimension', () => {
   const full = layer([1, 0, 0, 1, 1, 1], [1, 0, 2, 0, 1, 0], { scaling: 3 });
   const { r, scaling, A, B } = truncateRank(full, 9);
   expect([r, scaling, A.length, B.length]).toEqual([2, 1, 4, 4]);
   expect(product(truncateRank(full, 9))).toEqual(product(full));
 });
 
-describe('the patterns of a config', () => {
+describe('rank and alpha patterns', () => {
   const config = (...modules: LoraFactors[]) => withRankPatterns(adapter(), modules).config;
   const at = (path: string, r: number, scaling: number) =>
     layer(new Array<number>(2 * r).fill(1), new Array<number>(2 * r).fill(1), { path, scaling });
 
-  it('name the layers that differ from the most frequent rank and alpha, their dots escaped', () => {
+  it('list the layers that differ from the most frequent rank and alpha, with dots escaped', () => {
     expect(config(at('a.0.q', 2, 1.5), at('b', 2, 1.5), at('c.d', 4, 1.5))).toMatchObject({
       r: 2,
       lora_alpha: 3,
@@ -269,7 +269,7 @@ describe('the patterns of a config', () => {
     ).toEqual(['x\\.0\\.y\\.z']);
   });
 
-  it('replace what selected modules or scaled them before', () => {
+  it('replace previous target and scaling settings', () => {
     const before = adapter();
     const chosen: Adapter = {
       ...before,
@@ -290,7 +290,7 @@ describe('the patterns of a config', () => {
     });
   });
 
-  it('have no rounding of a scaling that was a division by the rank', () => {
+  it('do not round scalings', () => {
     expect(config(at('a', 49, 1 / 49)).lora_alpha).toBe(1);
     expect(config(at('a', 2, 0.55)).lora_alpha).toBe(1.1);
     expect(config(at('a', 2, 0.5 + 1e-9)).lora_alpha).toBeGreaterThan(1);

@@ -31,7 +31,7 @@ describe.each([
   ['llama/pair-mixed-rank', 'adapter_a', 'adapter_b', 'expected.json'],
   ['real/smollm2', 'train/final', 'pair_b', 'pair.json'],
 ])('%s', (folder, a, b, file) => {
-  it('is compared as full SVDs in f64 say', async () => {
+  it('matches full SVDs in f64', async () => {
     const { diff } = JSON.parse(readFileSync(path.join(fixtures, folder, file), 'utf8')) as {
       diff: Record<string, Diff>;
     };
@@ -71,8 +71,8 @@ const rescaled = (adapter: Adapter, c: number): Adapter => ({
   })),
 });
 
-describe('an adapter is equal', () => {
-  it('to itself and to a rescaled twin, but not to one that is a little larger', async () => {
+describe('adapter equality', () => {
+  it('holds for rescaled factors, but not for a slightly larger update', async () => {
     const adapter = await read('llama/all-linear', 'adapter');
     expect(compareAdapters(adapter, adapter)).toMatchObject({
       equal: true,
@@ -90,7 +90,7 @@ describe('an adapter is equal', () => {
     expect(compareAdapters(adapter, larger).total.cosine).toBeCloseTo(1, 9);
   });
 
-  it("not where DoRA's lengths or what is trained whole differ", async () => {
+  it('fails for different DoRA magnitudes or fully trained tensors', async () => {
     const dora = await read('qwen3/dora', 'adapter');
     expect(compareAdapters(dora, dora).equal).toBe(true);
     expect(
@@ -109,7 +109,7 @@ describe('an adapter is equal', () => {
   });
 });
 
-it('layers that only one adapter has, and settings that differ, are named', async () => {
+it('reports layers in only one adapter and different settings', async () => {
   const [a, b] = [
     await read('llama/lora-qv', 'adapter'),
     await read('llama/all-linear', 'adapter'),
@@ -120,7 +120,7 @@ it('layers that only one adapter has, and settings that differ, are named', asyn
   expect(config.map((c) => c.key)).toContain('target_modules');
 });
 
-it("the update is known by its factors alone, for any shapes and ranks, also above a layer's sides", () => {
+it('measures an update from its factors for any shape and rank', () => {
   fc.assert(
     fc.property(
       fc.record({
@@ -191,7 +191,7 @@ it("the update is known by its factors alone, for any shapes and ranks, also abo
   );
 });
 
-it('effective ranks count the directions that matter', async () => {
+it('computes effective ranks', async () => {
   const { modules } = compareAdapters(
     await read('llama/pair', 'adapter_a'),
     await read('llama/pair', 'adapter_a'),

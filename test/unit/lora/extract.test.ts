@@ -29,9 +29,9 @@ function largestGap(
 }
 const equal = (count: number) => new Array<number>(count).fill(1);
 
-describe('an extracted update', () => {
+describe('extracting an update', () => {
   it.each([false, true])(
-    'is the difference itself at full rank, stored transposed: %s',
+    'reproduces the difference at full rank, stored transposed: %s',
     (stored) => {
       const difference = diagonal([5, 4, 3], stored);
       const found = extractLayer(difference, { kind: 'rank', rank: 3 })!;
@@ -51,7 +51,7 @@ describe('an extracted update', () => {
     },
   );
 
-  it('of a smaller rank loses the smallest singular values', () => {
+  it('drops the smallest singular values at a lower rank', () => {
     const difference = diagonal([5, 4, 3]);
     const found = extractLayer(difference, { kind: 'rank', rank: 2 })!;
     expect(found.factors.r).toBe(2);
@@ -60,7 +60,7 @@ describe('an extracted update', () => {
     expect(extractLayer(difference, { kind: 'rank', rank: 9 })!.factors.r).toBe(3);
   });
 
-  it('has the smallest rank that reaches an energy or an error', () => {
+  it('takes the smallest rank that reaches an energy or an error', () => {
     const rank = (target: Parameters<typeof extractLayer>[1]) =>
       extractLayer(diagonal([5, 4, 3]), target)!.factors.r;
     expect(rank({ kind: 'energy', energy: 0.49 })).toBe(1);
@@ -70,7 +70,7 @@ describe('an extracted update', () => {
     expect(rank({ kind: 'error', error: 0.42 })).toBe(3);
   });
 
-  it('computes more singular values where the first 16 do not suffice', () => {
+  it('computes more singular values if the first 16 do not suffice', () => {
     const rank = (count: number, target: Parameters<typeof extractLayer>[1]) =>
       extractLayer(diagonal(equal(count)), target)!.factors.r;
     expect(rank(40, { kind: 'energy', energy: 0.375 })).toBe(15);
@@ -81,7 +81,7 @@ describe('an extracted update', () => {
     expect(rank(20, { kind: 'energy', energy: 1 })).toBe(20);
   });
 
-  it('is none where nothing differs', () => {
+  it('gives no update if the weights are equal', () => {
     expect(extractLayer(diagonal([0, 0]), { kind: 'rank', rank: 1 })).toBeNull();
   });
 });

@@ -12,7 +12,7 @@ const linear = (name: string, in_features = 64, out_features = 32): TargetableMo
 });
 
 describe('a new adapter', () => {
-  it("starts where PEFT's does: A uniform within ±1/√in, B zero", () => {
+  it('is initialized as in PEFT: A uniform within ±1/√in, B zero', () => {
     const { A, B, scaling } = initialFactors(
       linear('a', 400, 10),
       { ...PLAIN_LORA, r: 16, lora_alpha: 32 },
@@ -29,7 +29,7 @@ describe('a new adapter', () => {
     expect(Math.abs(variance / ((bound * bound) / 3) - 1)).toBeLessThan(0.06);
   });
 
-  it('of an embedding has A zero and B normal', () => {
+  it('has A zero and B normal for an embedding', () => {
     const { A, B } = initialFactors(
       { path: 'e', kind: 'embedding', in_features: 50, out_features: 1000, is_output: false },
       { ...PLAIN_LORA, lora_alpha: 8, use_rslora: true },
@@ -43,7 +43,7 @@ describe('a new adapter', () => {
     expect(B.some((x) => Math.abs(x) > 2.5)).toBe(true);
   });
 
-  it("depends on the seed and on each module's path, not on which others there are or in what order", () => {
+  it('depends on the seed and the path of each module, not on other modules or their order', () => {
     const choices = { ...PLAIN_LORA, r: 4, lora_alpha: 8 };
     const of = (names: string[], seed: number) =>
       new Map(

@@ -28,8 +28,8 @@ function rebuilt({ U, S, V }: ReturnType<typeof topTriplets>, m: number, n: numb
 const gap = (a: ArrayLike<number>, b: ArrayLike<number>) =>
   Array.from(a).reduce((most, x, i) => Math.max(most, Math.abs(x - b[i]!)), 0);
 
-describe('the singular value decomposition', () => {
-  it('with all triplets gives the matrix back, its vectors orthonormal, its values descending', () => {
+describe('svd', () => {
+  it('reconstructs the matrix from all triplets, with orthonormal vectors and descending values', () => {
     fc.assert(
       fc.property(sizes, ({ m, n, seed }) => {
         const M = matrix(m, n, seed);
@@ -51,7 +51,7 @@ describe('the singular value decomposition', () => {
     );
   });
 
-  it('with some triplets leaves a rest that is as small as any of that rank can be', () => {
+  it('gives the best approximation of a given rank', () => {
     const [m, n, r] = [60, 90, 4];
     const M = matrix(m, n, 3);
     const all = topTriplets({ data: M, rows: m, columns: n }, m, random());
@@ -64,7 +64,7 @@ describe('the singular value decomposition', () => {
     );
   });
 
-  it('bears ranks that are missing and matrices of zeros', () => {
+  it('handles rank-deficient and zero matrices', () => {
     const one = Float32Array.from(
       { length: 8 * 6 },
       (_, i) => (Math.floor(i / 6) + 1) * ((i % 6) + 1),
@@ -78,7 +78,7 @@ describe('the singular value decomposition', () => {
   });
 });
 
-it('QR gives the matrix back from all columns, Q orthonormal', () => {
+it('QR reconstructs the matrix with an orthonormal Q', () => {
   fc.assert(
     fc.property(sizes, ({ m, n, seed }) => {
       const M = matrix(m, n, seed);
@@ -95,7 +95,7 @@ it('QR gives the matrix back from all columns, Q orthonormal', () => {
   );
 });
 
-describe('a start from the weight', () => {
+describe('initialization from the weight', () => {
   const shape = {
     path: 'a',
     kind: 'linear',
@@ -117,7 +117,7 @@ describe('a start from the weight', () => {
       return sum;
     });
 
-  it('by PiSSA makes s·BA the best part of rank r', () => {
+  it('PiSSA makes s·BA the best approximation of rank r', () => {
     const start = startFromWeight('pissa', W, {
       ...shape,
       A: new Float32Array(21),
@@ -131,7 +131,7 @@ describe('a start from the weight', () => {
     ).toBeLessThan(1e-5);
   });
 
-  it('is taken out again where the adapter is converted: zero as long as nothing was trained, the update afterwards', () => {
+  it('is subtracted on conversion: zero before training, the update afterwards', () => {
     const start = {
       ...shape,
       ...startFromWeight('olora', W, {
@@ -160,7 +160,7 @@ describe('a start from the weight', () => {
     ).toBeLessThan(1e-5);
   });
 
-  it("DoRA's magnitudes are the lengths of the rows of W + dW, of the columns for an embedding", () => {
+  it('DoRA magnitudes are the row norms of W + dW, or the column norms for an embedding', () => {
     const factors: LoraFactors = { ...shape, A: matrix(3, 7, 1), B: matrix(5, 3, 2) };
     const dW = product(factors);
     const lengths = Float64Array.from({ length: 5 }, (_, o) =>

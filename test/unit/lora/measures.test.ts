@@ -33,14 +33,14 @@ const diagonal = (...S: number[]): LoraFactors => ({
 });
 const adapterOf = (...modules: LoraFactors[]): Adapter => ({ ...EMPTY_ADAPTER, modules });
 
-describe('the measures of an update', () => {
+describe('update measures', () => {
   it('count the directions that hold 90% and 99% of the energy, no more and no less', () => {
     expect(factsOf(90, 8, 1.5, 0.5)).toMatchObject({ rank_90: 1, rank_99: 3 });
     expect(factsOf(89.5, 5, 4.5, 1)).toMatchObject({ rank_90: 2, rank_99: 3 });
     expect(factsOf(50, 39.9, 9, 1.1)).toMatchObject({ rank_90: 3, rank_99: 4 });
   });
 
-  it('take the effective rank from the entropy of the singular values', () => {
+  it('compute the effective rank from the entropy of the singular values', () => {
     expect(factsOf(1, 1, 1, 1).effective_rank).toBeCloseTo(4, 12);
     expect(factsOf(9, 1).effective_rank).toBeCloseTo(1.7547653506, 9); // shares 3/4 and 1/4
     expect(factsOf(4, 0).effective_rank).toBeCloseTo(1, 12);
@@ -58,24 +58,24 @@ describe('the measures of an update', () => {
     });
   });
 
-  it('give the norm as the root of the squares', () => {
+  it('compute the Frobenius norm', () => {
     expect(factsOf(9, 16).norm).toBeCloseTo(5, 12);
   });
 });
 
-describe('two adapters', () => {
+describe('comparing two adapters', () => {
   const changedBy = (share: number) => {
     const adapter = adapterOf(diagonal(3, 1));
     const changed = adapterOf({ ...diagonal(3, 1), scaling: 1 + share });
     return compareAdapters(adapter, changed);
   };
 
-  it('are equal up to the rounding of f32, a millionth', () => {
+  it('treats them as equal up to f32 rounding', () => {
     expect(changedBy(5e-7).equal).toBe(true);
     expect(changedBy(3e-6).equal).toBe(false);
   });
 
-  it('have the cosine, difference and subspaces of their updates', () => {
+  it('measures cosine, difference and subspace overlap', () => {
     const { modules, total } = compareAdapters(
       adapterOf(diagonal(4, 2, 0)),
       adapterOf(diagonal(0, 3, 1)),
@@ -92,7 +92,7 @@ describe('two adapters', () => {
     expect(compareAdapters(adapterOf(diagonal(0)), adapterOf(diagonal(1))).total.cosine).toBeNull();
   });
 
-  it('are sorted by the numbers in their paths, and unshared layers count in full', () => {
+  it('sorts layers numerically and counts unshared layers in full', () => {
     const at = (path: string) => ({ ...diagonal(2), path });
     const { modules, only_a, total } = compareAdapters(
       adapterOf(at('layers.10'), at('layers.2'), at('x.3')),
@@ -104,10 +104,10 @@ describe('two adapters', () => {
   });
 });
 
-describe('what two adapters do not share', () => {
+describe('modules in only one adapter', () => {
   const at = (path: string, ...S: number[]) => ({ ...diagonal(...S), path });
 
-  it('is listed in natural order on both sides, with its norm, and counts in the total', () => {
+  it('are listed in natural order with their norms, and count in the total', () => {
     const { modules, only_a, only_b, total } = compareAdapters(
       adapterOf(at('x.10', 1), at('both', 2), at('x.9', 2)),
       adapterOf(at('both', 1), at('y.10', 4), at('y.9', 8)),
@@ -127,14 +127,14 @@ describe('what two adapters do not share', () => {
     expect(total.cosine).toBeCloseTo(2 / (3 * 9), 12);
   });
 
-  it('does not count as a difference where it changes nothing', () => {
+  it('are no difference if their update is zero', () => {
     const one = adapterOf(at('a', 1));
     expect(compareAdapters(one, adapterOf(at('a', 1), at('b', 0))).equal).toBe(true);
     expect(compareAdapters(adapterOf(at('a', 1), at('b', 0)), one).equal).toBe(true);
     expect(compareAdapters(one, adapterOf(at('a', 1), at('b', 1e-9))).equal).toBe(false);
   });
 
-  it('includes layers of the same path that differ in one side', () => {
+  it('include layers of the same path but different shape', () => {
     const wide = { ...at('a', 1), in_features: 2, A: Float32Array.of(1, 0) };
     const tall = { ...at('a', 1), out_features: 2, B: Float32Array.of(1, 0) };
     for (const other of [wide, tall]) {
@@ -144,8 +144,8 @@ describe('what two adapters do not share', () => {
   });
 });
 
-describe("two layers' subspaces", () => {
-  it('overlap by the squares of the cosines, less by chance the larger the space is', () => {
+describe('subspaces of two layers', () => {
+  it('overlap by the mean squared cosine, with a random baseline that falls with dimension', () => {
     const wide = (first: number[], second: number[]): LoraFactors => ({
       ...diagonal(2, 1),
       in_features: 4,
@@ -167,7 +167,7 @@ describe("two layers' subspaces", () => {
     expect(cosine).toBeCloseTo((4 * 0.6) / 5, 6);
   });
 
-  it('have the random overlap of the larger rank', () => {
+  it('have the random baseline of the larger rank', () => {
     const inFour = (r: number): LoraFactors => ({
       ...diagonal(1),
       r,
@@ -186,11 +186,11 @@ describe("two layers' subspaces", () => {
   });
 });
 
-describe("adapters with DoRA's magnitudes or tensors trained in full", () => {
+describe('adapters with DoRA magnitudes or fully trained tensors', () => {
   const withMagnitude = (...magnitude: number[]) =>
     adapterOf({ ...diagonal(2, 1), magnitude: Float32Array.from(magnitude) });
 
-  it('are equal only where both have magnitudes that agree', () => {
+  it('are equal only if their magnitudes agree', () => {
     expect(compareAdapters(withMagnitude(1, 2), withMagnitude(1, 2)).equal).toBe(true);
     expect(compareAdapters(withMagnitude(1, 2), withMagnitude(1, 2.001)).equal).toBe(false);
     expect(compareAdapters(withMagnitude(1, 2), withMagnitude(1, 1.999)).equal).toBe(false);
@@ -198,7 +198,7 @@ describe("adapters with DoRA's magnitudes or tensors trained in full", () => {
     expect(compareAdapters(adapterOf(diagonal(2, 1)), withMagnitude(1, 2)).equal).toBe(false);
   });
 
-  it('have the distance of each trained tensor; null where it cannot be compared', () => {
+  it('have a distance for each trained tensor, or null if shapes differ', () => {
     const trained = (tensors: Record<string, number[]>): Adapter => ({
       ...adapterOf(),
       trained: Object.entries(tensors).map(([name, values]) => ({
@@ -221,7 +221,7 @@ describe("adapters with DoRA's magnitudes or tensors trained in full", () => {
   });
 });
 
-it('settings differ by their values, not by the order of lists, missing keys or records of use', () => {
+it('compares settings by value, ignoring list order, missing keys and usage records', () => {
   const configured = (change: object, raw: object): Adapter => ({
     ...adapterOf(),
     config: { ...EMPTY_ADAPTER.config, ...change, raw: { ...raw } },
@@ -249,10 +249,10 @@ it('settings differ by their values, not by the order of lists, missing keys or 
   ]);
 });
 
-describe('a rank for a target', () => {
+describe('choosing a rank', () => {
   const squares = Float64Array.of(9, 1);
 
-  it('is the smallest that keeps the energy, or stays below the error', () => {
+  it('takes the smallest rank that reaches the energy or the error', () => {
     expect(rankForTarget(squares, 10, { kind: 'energy', energy: 0.9 })).toBe(1);
     expect(rankForTarget(squares, 10, { kind: 'energy', energy: 0.91 })).toBe(2);
     expect(rankForTarget(squares, 10, { kind: 'error', error: 0.32 })).toBe(1);
@@ -261,7 +261,7 @@ describe('a rank for a target', () => {
     expect(rankHolding(squares, 11)).toBe(2);
   });
 
-  it('resizes each module, at least to 1, and reports what is lost', () => {
+  it('resizes each module to at least 1 and reports the loss', () => {
     const resized = resizeFactors(adapterOf(diagonal(3, 1)), { kind: 'rank', rank: 1 });
     expect(resized.error).toBeCloseTo(Math.sqrt(0.1), 7);
     expect(resized.modules).toMatchObject([{ path: 'a', before: 2, after: 1 }]);
@@ -308,7 +308,7 @@ describe('initial factors', () => {
   });
 });
 
-it('factors are drawn for the rank and alpha of their own patterns, and keep a kernel', () => {
+it('initial factors follow rank and alpha patterns, and keep a convolution kernel', () => {
   const module = {
     path: 'h.0.conv',
     kind: 'conv2d',
@@ -341,12 +341,12 @@ it('factors are drawn for the rank and alpha of their own patterns, and keep a k
   expect('kernel' in initialFactors(linear, settings, 'default', 1)).toBe(false);
 });
 
-it('the most frequent value is the first of several that are equally frequent', () => {
+it('the most frequent value is the first one on a tie', () => {
   expect(mostFrequent([2, 1, 1, 2])).toBe(2);
   expect(mostFrequent([2, 1, 1])).toBe(1);
 });
 
-it('modules_to_save names a module by the end of its path, or of the path to one that contains it', () => {
+it('modules_to_save matches path suffixes of a module or of its parent', () => {
   expect(isModuleToSave('pre_classifier', ['classifier'])).toBe(true);
   expect(isModuleToSave('score.dense', ['score'])).toBe(true);
   expect(isModuleToSave('classifier_out', ['classifier'])).toBe(false);

@@ -62,7 +62,7 @@ const MEASURED: Readonly<
 };
 const EMPTY = 271;
 
-/** The same where all weights train: rows of [batch, length, recomputed layers, all]. */
+/** The same in full fine-tuning: rows of [batch, length, recomputed layers, all]. */
 const MEASURED_FULL = [
   [4, 256, 0, 3363],
   [1, 64, 0, 2683],
@@ -71,9 +71,9 @@ const MEASURED_FULL = [
   [8, 128, 0, 3356],
 ] as const;
 
-describe('the memory that a training needs', () => {
+describe('training memory', () => {
   it.each(Object.entries(MEASURED))(
-    'is within a tenth of what was measured for SmolLM2-135M in %s, with and without layers computed again',
+    'is within 10 % of the measurement for SmolLM2-135M in %s, with and without recomputed layers',
     (base_dtype, rows) => {
       for (const [batch, length, recomputed_layers, attention, linear] of rows) {
         const plan = { base_dtype: base_dtype as StepPlan['base_dtype'], recomputed_layers };
@@ -93,7 +93,7 @@ describe('the memory that a training needs', () => {
     },
   );
 
-  it('is within a tenth of what was measured where all weights train', () => {
+  it('is within 10 % of the measurement in full fine-tuning', () => {
     const size = modelSize({ spec: readSpec(smollm2, 'config.json'), parameters: 134_515_008 });
     for (const [batch, length, recomputed_layers, measured] of MEASURED_FULL) {
       const told =
@@ -109,7 +109,7 @@ describe('the memory that a training needs', () => {
     }
   });
 
-  it('is the sum of its parts, of which the weights stay and the activations grow with the tokens', () => {
+  it('is the sum of its parts, where only the activations grow with the tokens', () => {
     const one = estimate({ rows: 1, length: 256 });
     const four = estimate({ rows: 4, length: 256 });
     for (const { total, ...parts } of [one, four])
@@ -121,7 +121,7 @@ describe('the memory that a training needs', () => {
     expect(estimate({ rows: 4, length: 1024 }).working).toBeGreaterThan(four.working);
   });
 
-  it('counts heads and key heads in either layout of the config', () => {
+  it('reads attention and key-value heads from both config layouts', () => {
     const sizeOf = (config: Record<string, unknown>) =>
       modelSize({ spec: readSpec(config, 'config.json'), parameters: 0 });
     expect(sizeOf(smollm2)).toMatchObject({ q_size: 576, kv_size: 192, num_layers: 30 });

@@ -9,7 +9,7 @@ import {
 import type { TargetableModule } from '../../../src/lora/adapter';
 import type { StepPlan } from '../../../src/shared/run';
 
-describe('memory of a model', () => {
+describe('model memory', () => {
   /** Working memory beside the process. */
   const working = (
     change: Partial<ModelSize>,
@@ -39,11 +39,11 @@ describe('memory of a model', () => {
   };
   const linear = { path: 'q', kind: 'linear', in_features: 8, out_features: 8, is_output: false };
 
-  it('for inference is 1.2 times its weights, and the process', () => {
+  it('is 1.2 times the weights for inference, plus the process', () => {
     expect(estimateLoaded({ parameters: 1e6 })).toBeCloseTo(1.2 * 4e6 + 360e6, 3);
   });
 
-  it('works on the larger of MLP and attention, and on the output layer', () => {
+  it('takes working memory from the larger of MLP and attention, plus the output layer', () => {
     const batch = { rows: 2, length: 4 };
     // per token: 6·8 + 3·16 values in the MLP, 5·8 + 3·(8 + 4) in attention, which has 4·2·2·4·4
     // scores; the output layer: 2·8·10 logits, 8·10 weights, 3·8·8 values
@@ -59,7 +59,7 @@ describe('memory of a model', () => {
     );
   });
 
-  it('is in f32 for the inner values of an MLP with adapted modules', () => {
+  it('counts the intermediate values of an adapted MLP in f32', () => {
     const batch = { rows: 2, length: 4 };
     const wide = { ...size, inner_size: 100 };
     const of = (in_features: number, out_features: number) =>
@@ -79,7 +79,7 @@ describe('memory of a model', () => {
     );
   });
 
-  it('keeps the probabilities of attention only where they are no more than the inner values', () => {
+  it('stores attention probabilities only if they are no larger than the intermediate values', () => {
     const batch = { rows: 3, length: 8 };
     const perToken = 4 * (2 * 8 + 2) + 4 * (2 * 8 + 2 * 4);
     const both = (inner_size: number) => activations({ inner_size }, batch) / 2;
@@ -94,7 +94,7 @@ describe('memory of a model', () => {
     );
   });
 
-  it('leaves out the keys behind each block of 128 queries of causal attention', () => {
+  it('skips the keys after each block of 128 queries in causal attention', () => {
     const batch = { rows: 1, length: 300 };
     const [causal, full] = [true, false].map((own) =>
       activations({ causal: own, inner_size: 1e6 }, batch),
@@ -103,7 +103,7 @@ describe('memory of a model', () => {
     expect(full - causal).toBe(2 * 4 * 2 * (300 * 300 - scores));
   });
 
-  it('counts the ranks of all modules, by layer', () => {
+  it('sums the ranks of all modules per layer', () => {
     const ranked = (ranks: (module: TargetableModule) => number) =>
       estimateMemory(
         size,
@@ -119,12 +119,12 @@ describe('memory of a model', () => {
     expect(more.gradients - flat.gradients).toBe(4 * 16 * 4);
   });
 
-  it('in bf16 is half the weights', () => {
+  it('halves the weights in bf16', () => {
     const adapted = { modules: [], ranks: 2 };
     expect(estimateMemory(size, adapted, { rows: 1, length: 4 }, BF16).weights).toBe(2000);
   });
 
-  it('in full fine-tuning has gradients and moments of all weights, in f32', () => {
+  it('counts f32 gradients and moments of all weights in full fine-tuning', () => {
     const batch = { rows: 2, length: 4 };
     const estimate = estimateFullFineTuning(size, batch, BF16);
     expect(estimate).toMatchObject({
@@ -142,10 +142,10 @@ describe('memory of a model', () => {
     expect(estimateFullFineTuning(size, batch)).toEqual(estimate);
   });
 
-  it('in a step is that of weights, adapter, gradients, moments and activations', () => {
+  it('sums weights, adapter, gradients, moments and activations for a training step', () => {
     const adapted = { modules: [{ ...linear, kind: 'linear' } as const], ranks: 2 };
     const estimate = estimateMemory(size, adapted, { rows: 1, length: 4 });
-    // 32 numbers are trained; per token 2·8 + 2 + 1 and 2·8 + 2·4 + 16 values in each of 2 layers,
+    // 32 trained parameters; per token 2·8 + 2 + 1 and 2·8 + 2·4 + 16 values in each of 2 layers,
     // and 2·4·4 probabilities
     expect(estimate).toMatchObject({
       weights: 4000,

@@ -17,8 +17,8 @@ const factors: LoraFactors = {
 const BY_OUTPUT = [2, 4, 0, 8, 12, 2];
 const BY_INPUT = [2, 8, 4, 12, 0, 2];
 
-describe('a layout', () => {
-  it('is by input for what is stored transposed, and for embeddings', () => {
+describe('the weight layout', () => {
+  it('is by input for transposed weights and embeddings', () => {
     expect(layoutOf({ kind: 'linear' }, false)).toBe('by_output');
     expect(layoutOf({ kind: 'linear' }, true)).toBe('by_input');
     expect(layoutOf({ kind: 'conv2d' }, false)).toBe('by_output');
@@ -36,7 +36,7 @@ describe('merging', () => {
     expect([...transposed]).toEqual(BY_INPUT.map((x) => x + 1));
   });
 
-  it('works on blocks of rows, and counts what it added', () => {
+  it('works on blocks of rows and counts updates', () => {
     const merger = new Merger([factors], 'by_output');
     expect([merger.columns, merger.needsMeasure]).toEqual([3, false]);
     const second = Float32Array.of(0, 0, 1);
@@ -64,7 +64,7 @@ describe('merging', () => {
     expect([...byInput]).toEqual([1, 7, 4, 12, -1, 1]);
   });
 
-  it('of a DoRA adapter scales each output to its magnitude', () => {
+  it('scales each output to its DoRA magnitude', () => {
     const dora = { ...factors, magnitude: Float32Array.of(1, 26) };
     const W = [1, 0, 2, -5, -8, 10]; // W + dW = [3, 4, 2], [3, 4, 12]
     const lengths = [Math.sqrt(29), 13];
@@ -79,7 +79,7 @@ describe('merging', () => {
     byInput.forEach((x, i) => expect(x).toBeCloseTo(want[(i % 2) * 3 + (i >> 1)]!, 5));
   });
 
-  it('of a DoRA adapter by input measures all rows first, in blocks', () => {
+  it('computes DoRA norms over all row blocks for weights stored by input', () => {
     const dora = { ...factors, magnitude: Float32Array.of(1, 26) };
     const merger = new Merger([dora], 'by_input');
     expect(merger.needsMeasure).toBe(true);
@@ -92,7 +92,7 @@ describe('merging', () => {
     expect(rows[1]![3]).toBeCloseTo((12 * 26) / 13, 5);
   });
 
-  it('takes a DoRA adapter only alone, and at least one adapter', () => {
+  it('rejects DoRA combined with other adapters, and an empty list', () => {
     const dora = { ...factors, magnitude: Float32Array.of(1, 26) };
     expect(() => new Merger([factors, dora], 'by_output')).toThrow(RangeError);
     expect(() => new Merger([dora, factors], 'by_output')).toThrow(/only be merged alone/);

@@ -28,8 +28,8 @@ const gpt2 = [0, 1].flatMap((n) =>
 const chosen = (modules: readonly TargetableModule[], expression: RegExp) =>
   new Set(modules.map((m) => m.path).filter((path) => expression.test(path)));
 
-describe('the settings that mean a choice of modules', () => {
-  it('are as short as they can be', () => {
+describe('settings for a module selection', () => {
+  it('are as short as possible', () => {
     expect(targetsFor(llama, chosen(llama, /_proj/))).toEqual({
       target_modules: 'all-linear',
       layers_to_transform: null,
@@ -52,7 +52,7 @@ describe('the settings that mean a choice of modules', () => {
     });
   });
 
-  it('name each module where nothing shorter says it', () => {
+  it('list each module if there is no shorter form', () => {
     const paths = ['model.layers.0.self_attn.q_proj', 'model.layers.1.mlp.up_proj'];
     expect(targetsFor(llama, new Set(paths))).toEqual({
       target_modules: paths,
@@ -60,7 +60,7 @@ describe('the settings that mean a choice of modules', () => {
     });
   });
 
-  it('mean what was chosen, whatever it is', () => {
+  it('select exactly the chosen modules', () => {
     for (const modules of [llama, gpt2]) {
       fc.assert(
         fc.property(
@@ -85,14 +85,14 @@ describe('the settings that mean a choice of modules', () => {
   });
 });
 
-describe('a module', () => {
-  it('belongs to a layer or to none', () => {
+describe('module names', () => {
+  it('have a layer or none', () => {
     expect(['model.layers.12.self_attn.q_proj', 'lm_head', 'features.3.conv'].map(layerOf)).toEqual(
       [12, null, null],
     );
   });
 
-  it('is called by its last part, and by two where one also names others', () => {
+  it('use the last part of the path, or two if one is ambiguous', () => {
     expect([...new Set(gpt2.map(kindNames(gpt2)))]).toEqual([
       'c_attn',
       'attn.c_proj',

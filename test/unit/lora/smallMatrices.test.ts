@@ -18,8 +18,8 @@ const closeTo = (have: ArrayLike<number>, want: readonly number[], digits = 12) 
   want.forEach((value, i) => expect(have[i]).toBeCloseTo(value, digits));
 };
 
-describe('vectors', () => {
-  it('have an inner product over all entries, whatever their number', () => {
+describe('vector operations', () => {
+  it('compute the inner product for any length', () => {
     for (const length of [0, 1, 3, 4, 5, 7, 8, 11]) {
       const x = Float64Array.from({ length }, (_, i) => i + 1);
       const y = Float64Array.from({ length }, (_, i) => 10 ** i);
@@ -28,7 +28,7 @@ describe('vectors', () => {
     expect(norm(vector(3, 4))).toBe(5);
   });
 
-  it('are subtracted and combined', () => {
+  it('subtract and combine vectors', () => {
     const x = vector(1, 2);
     subtract(x, vector(3, 5), 2);
     expect([...x]).toEqual([-5, -8]);
@@ -37,7 +37,7 @@ describe('vectors', () => {
     ]).toEqual([2, 7]);
   });
 
-  it('are multiplied by a matrix or its transpose', () => {
+  it('multiply by a matrix or its transpose', () => {
     const matrix = { data: Float32Array.of(1, 2, 3, 4, 5, 6), rows: 2, columns: 3 };
     expect([...multiply(matrix, vector(1, 10, 100))]).toEqual([321, 654]);
     expect([...multiplyTransposed(matrix, vector(1, 10))]).toEqual([41, 52, 63]);
@@ -53,7 +53,7 @@ describe('QR by Gram-Schmidt', () => {
     closeTo(R[1]!, [0, 0.4]);
   });
 
-  it('is repeated where most of a column cancels', () => {
+  it('orthogonalizes again after cancellation', () => {
     const tiny = 1e-9;
     const { Q, R } = gramSchmidtQr([vector(1, tiny, 0), vector(1, 0, tiny), vector(1, tiny, tiny)]);
     for (const [i, p] of Q.entries())
@@ -61,7 +61,7 @@ describe('QR by Gram-Schmidt', () => {
     expect(R[0]![1]).toBeCloseTo(1, 12);
   });
 
-  it('has zeros for a column that depends on those before it', () => {
+  it('gives zeros for linearly dependent columns', () => {
     const { Q, R } = gramSchmidtQr([vector(1, 1), vector(2, 2), vector(0, 0), vector(0, 3)]);
     expect([...Q[1]!, ...Q[2]!]).toEqual([0, 0, 0, 0]);
     expect([R[1]![1], R[2]![2]]).toEqual([0, 0]);
@@ -72,7 +72,7 @@ describe('QR by Gram-Schmidt', () => {
 });
 
 describe('the Jacobi SVD', () => {
-  it('has descending singular values, and the vectors that belong to them', () => {
+  it('gives descending singular values with their vectors', () => {
     const { U, S, V } = jacobiSvd([vector(3, 4), vector(0, 5)]); // M = [[3, 0], [4, 5]]
     closeTo(S, [Math.sqrt(45), Math.sqrt(5)]);
     for (const k of [0, 1]) {
@@ -84,7 +84,7 @@ describe('the Jacobi SVD', () => {
     closeTo([dotProduct(V[0]!, V[1]!), dotProduct(U[0]!, U[1]!)], [0, 0]);
   });
 
-  it('leaves orthogonal columns as they are, and sorts them', () => {
+  it('keeps orthogonal columns and sorts them', () => {
     const { U, S, V } = jacobiSvd([vector(0, 2, 0), vector(0, 0, 0), vector(-3, 0, 0)]);
     expect([...S]).toEqual([3, 2, 0]);
     expect(U.map((u) => [...u])).toEqual([
@@ -99,7 +99,7 @@ describe('the Jacobi SVD', () => {
     ]);
   });
 
-  it('separates columns of equal length, and those that are nearly parallel', () => {
+  it('separates columns of equal length and nearly parallel columns', () => {
     closeTo(jacobiSvd([vector(1, 0), vector(0.6, 0.8)]).S, [Math.sqrt(1.6), Math.sqrt(0.4)]);
     closeTo(jacobiSvd([vector(1, 1), vector(-1, -1)]).S, [2, 0]);
     const { S } = jacobiSvd([vector(1, 1e-6), vector(1, -1e-6)]);
@@ -136,7 +136,7 @@ describe('the first singular triplets', () => {
   it.each([
     [30, 24],
     [24, 30],
-  ])('of a diagonal matrix [%i, %i] are its largest values', (rows, columns) => {
+  ])('are the largest values of a diagonal matrix [%i, %i]', (rows, columns) => {
     const values = Array.from({ length: 24 }, (_, i) => 24 - i);
     const { U, S, V } = topTriplets(diagonal(values, rows, columns), 2, random());
     expect([U.length, S.length, V.length]).toEqual([2 * rows, 2, 2 * columns]);
@@ -147,7 +147,7 @@ describe('the first singular triplets', () => {
     }
   });
 
-  it('are found where values repeat or are zero', () => {
+  it('are found for repeated and zero singular values', () => {
     const { S, V } = topTriplets(diagonal([3, 3, 3, 1, 0, 0], 6, 6), 5, random());
     closeTo(S, [3, 3, 3, 1, 0], 9);
     for (let i = 0; i < 5; i++)
@@ -158,12 +158,12 @@ describe('the first singular triplets', () => {
         );
   });
 
-  it('are exact where the values lie close together', () => {
+  it('are exact for clustered singular values', () => {
     const values = Array.from({ length: 60 }, (_, i) => 1 - i / 1000);
     closeTo(topTriplets(diagonal(values, 60, 60), 3, random()).S, [1, 0.999, 0.998], 7);
   });
 
-  it('stop long before the whole space is covered where few values matter', () => {
+  it('converge early if few singular values matter', () => {
     const values = Array.from({ length: 400 }, (_, i) => (i < 3 ? 100 * (3 - i) : 1e-3));
     let products = 0;
     const matrix = diagonal(values, 400, 400);
@@ -182,7 +182,7 @@ describe('the first singular triplets', () => {
 describe('Householder QR', () => {
   const root = Math.sqrt(1.16);
 
-  it("has LAPACK's signs: the diagonal of R is negative for positive columns", () => {
+  it("follows LAPACK's sign convention: R has a negative diagonal for positive columns", () => {
     const { Q, R } = thinQr({ data: Float32Array.of(3, 1, 4, 2, 0, 1), rows: 3, columns: 2 }, 2);
     closeTo(Q, [-0.6, 0.32 / root, -0.8, -0.24 / root, 0, -1 / root]);
     closeTo(R, [-5, -2.2, 0, -root]);
@@ -191,13 +191,13 @@ describe('Householder QR', () => {
     closeTo(negative.R, [5, 1]);
   });
 
-  it('of zeros has zeros in R', () => {
+  it('gives zeros in R for a zero matrix', () => {
     const { Q, R } = thinQr({ data: new Float32Array(6), rows: 3, columns: 2 }, 2);
     closeTo(R, [0, 0, 0, 0]);
     closeTo(Q, [1, 0, 0, 1, 0, 0]);
   });
 
-  it('of more columns than rows has all columns in R', () => {
+  it('keeps all columns in R for a wide matrix', () => {
     const { Q, R } = thinQr({ data: Float32Array.of(2, 4, 6), rows: 1, columns: 3 }, 1);
     expect(Q).toHaveLength(1);
     closeTo(
@@ -220,8 +220,8 @@ const factors = (change: Partial<LoraFactors>): LoraFactors => ({
   ...change,
 });
 
-describe('a start from the weight', () => {
-  it('by OLoRA is Q and R', () => {
+describe('initialization from the weight', () => {
+  it('is Q and R for OLoRA', () => {
     const tall = factors({ out_features: 3 });
     const { A, B } = startFromWeight('olora', Float32Array.of(3, 1, 4, 2, 0, 1), tall);
     const root = Math.sqrt(1.16);
@@ -229,7 +229,7 @@ describe('a start from the weight', () => {
     closeTo(B, [-0.6, 0.32 / root, -0.8, -0.24 / root, 0, -1 / root], 6);
   });
 
-  it('has zeros beyond the smaller side of the weight', () => {
+  it('is zero beyond the smaller dimension of the weight', () => {
     const wide = factors({ r: 3, in_features: 2, out_features: 1 });
     const olora = startFromWeight('olora', Float32Array.of(3, 4), wide);
     closeTo(
@@ -246,7 +246,7 @@ describe('a start from the weight', () => {
   });
 });
 
-describe('the conversion of a trained start', () => {
+describe('converting a trained initialization', () => {
   const adapter = (modules: LoraFactors[], change: Partial<AdapterConfig> = {}): Adapter => ({
     config: { ...PLAIN_LORA, base_model_name_or_path: null, raw: {}, ...change },
     modules,
@@ -255,7 +255,7 @@ describe('the conversion of a trained start', () => {
   const trained = factors({ A: Float32Array.of(1, 2, 3, 4), B: Float32Array.of(5, 6, 7, 8) });
   const start = factors({ A: Float32Array.of(10, 20, 30, 40), B: Float32Array.of(50, 60, 70, 80) });
 
-  it('puts both side by side, and leaves other layers alone', () => {
+  it('concatenates both factors and leaves other layers unchanged', () => {
     const other = factors({ path: 'b', A: Float32Array.of(1, 1, 1, 1) });
     const { modules } = convertToPlain(adapter([trained, other]), adapter([start]));
     expect(modules[0]).toMatchObject({ r: 4, scaling: 4, path: 'a' });
@@ -264,7 +264,7 @@ describe('the conversion of a trained start', () => {
     expect(modules[1]).toBe(other);
   });
 
-  it('doubles ranks and alphas, of rsLoRA by √2', () => {
+  it('doubles ranks and alphas, and scales rsLoRA alphas by √2', () => {
     const settings = { r: 2, lora_alpha: 8, rank_pattern: { q: 3 }, alpha_pattern: { v: 5 } };
     expect(convertToPlain(adapter([], settings), adapter([])).config).toMatchObject({
       r: 4,
@@ -283,7 +283,7 @@ describe('the conversion of a trained start', () => {
   });
 });
 
-it('updates of different ranks are summed side by side', () => {
+it('sums updates of different ranks by concatenation', () => {
   const one = factors({ r: 1, A: Float32Array.of(1, 2), B: Float32Array.of(3, 4), scaling: 2 });
   const two = factors({
     A: Float32Array.of(1, 0, 0, 1),
@@ -300,7 +300,7 @@ it('updates of different ranks are summed side by side', () => {
   expect(updateNorm(one)).toBeCloseTo(2 * 5 * Math.sqrt(5), 12);
 });
 
-it("DoRA's magnitudes include the update where both of its factors have numbers", () => {
+it('DoRA magnitudes include the update if both factors are non-zero', () => {
   const W = Float32Array.of(3, 4, 0, 1);
   const update = { A: Float32Array.of(1, 0, 0, 1), B: Float32Array.of(1, 0, 0, 1), scaling: 2 };
   closeTo(initialMagnitude(W, factors(update)), [Math.sqrt(41), 3], 6);

@@ -3,7 +3,7 @@ import { planStep, type StepMachine, type StepSettings } from '../../../src/lora
 import type { MemoryEstimate } from '../../../src/lora/memory';
 import type { StepPlan } from '../../../src/shared/run';
 
-/** 10 layers of 100 bytes that can be computed again, on 500 (or half as many) that cannot. */
+/** 10 layers of 100 bytes that can be recomputed, plus 500 bytes (or half of that) that cannot. */
 const estimate = ({ base_dtype, recomputed_layers }: StepPlan): MemoryEstimate => {
   const factor = base_dtype === 'bfloat16' ? 0.5 : 1;
   const parts = {
@@ -30,12 +30,12 @@ const plan = (settings: Partial<StepSettings>, machine: Partial<StepMachine>) =>
   return [base_dtype, recomputed_layers, why];
 };
 
-describe('how a step is taken', () => {
-  it('is plain where memory suffices and the processor knows f32 only', () => {
+describe('the step plan', () => {
+  it('uses f32 without recomputation if memory suffices and bf16 is unavailable', () => {
     expect(plan({}, {})).toEqual(['float32', 0, 'plain']);
   });
 
-  it('is in bf16 where the processor multiplies it by itself', () => {
+  it('uses bf16 if the processor has bf16 instructions', () => {
     expect(plan({}, { multipliesBf16: true })).toEqual(['bfloat16', 0, 'processor']);
     expect(plan({ base_dtype: 'float32' }, { multipliesBf16: true })).toEqual([
       'float32',
@@ -44,7 +44,7 @@ describe('how a step is taken', () => {
     ]);
   });
 
-  it('computes as few layers again as memory asks for, with a tenth to spare', () => {
+  it('recomputes as few layers as memory requires, with 10 % headroom', () => {
     expect(plan({}, { available: 1.1 * 1200 })).toEqual(['float32', 3, 'plain']);
     expect(plan({}, { available: 1.1 * 1200 - 1 })).toEqual(['float32', 4, 'plain']);
     expect(plan({ gradient_checkpointing: false }, { available: 1.1 * 1200 })).toEqual([
@@ -54,12 +54,12 @@ describe('how a step is taken', () => {
     ]);
   });
 
-  it('goes over to bf16 where f32 does not fit at all, and computes again there too', () => {
+  it('falls back to bf16, with recomputation, if f32 does not fit', () => {
     expect(plan({}, { available: 650 })).toEqual(['bfloat16', 4, 'memory']);
     expect(plan({ base_dtype: 'float32' }, { available: 650 })).toEqual(['float32', 9, 'asked']);
   });
 
-  it('takes the smallest where nothing fits, for the message', () => {
+  it('returns the smallest plan if nothing fits', () => {
     const growing = (own: StepPlan) => {
       const { total, ...parts } = estimate({ ...own, recomputed_layers: 0 });
       return { ...parts, total: total + own.recomputed_layers };
@@ -71,7 +71,7 @@ describe('how a step is taken', () => {
     expect(plan({}, { available: 10 })).toEqual(['bfloat16', 9, 'memory']);
   });
 
-  it('does what is asked for, and says where there is no bf16', () => {
+  it('follows explicit settings and rejects bf16 where unavailable', () => {
     expect(plan({ gradient_checkpointing: true }, {})).toEqual(['float32', 9, 'plain']);
     expect(plan({ base_dtype: 'bfloat16' }, { hasBf16: false })).toEqual(['float32', 0, 'refused']);
     expect(plan({}, { hasBf16: false, available: 10 })).toEqual(['float32', 9, 'plain']);

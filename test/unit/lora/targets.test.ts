@@ -30,12 +30,12 @@ const paths = (settings: Parameters<typeof matchTargets>[1]) =>
   matchTargets(modules, settings).matched.map((m) => m.path);
 
 describe('target_modules', () => {
-  it('all-linear is every linear layer but the output and the embedding', () => {
+  it('all-linear selects every linear layer except the output layer', () => {
     expect(paths({ target_modules: 'all-linear' })).toHaveLength(9);
     expect(paths({ target_modules: 'all-linear' })).not.toContain('lm_head');
   });
 
-  it('a list names whole paths or their ends, never parts of names', () => {
+  it('a list matches whole paths or path suffixes, never parts of names', () => {
     expect(paths({ target_modules: ['q_proj'] })).toHaveLength(3);
     expect(paths({ target_modules: ['proj'] })).toEqual([]);
     expect(paths({ target_modules: ['1.self_attn.q_proj'] })).toEqual([
@@ -47,7 +47,7 @@ describe('target_modules', () => {
     ]);
   });
 
-  it('a text is a regular expression for the whole path', () => {
+  it('a string is a regular expression for the whole path', () => {
     expect(paths({ target_modules: '.*layers\\.[01]\\..*q_proj' })).toEqual([
       'model.layers.0.self_attn.q_proj',
       'model.layers.1.self_attn.q_proj',
@@ -55,15 +55,15 @@ describe('target_modules', () => {
     expect(paths({ target_modules: 'q_proj' })).toEqual([]);
   });
 
-  it('an expression that backtracks elsewhere is answered at once', () => {
+  it('matches an expression prone to catastrophic backtracking in linear time', () => {
     expect(paths({ target_modules: '((a+)+|(.*)*)*!' })).toEqual([]);
   });
 
-  it('a broken expression is refused with its text', () => {
+  it('rejects an invalid expression and quotes it', () => {
     expect(() => paths({ target_modules: '(q_proj' })).toThrow(/\(q_proj/);
   });
 
-  it('layers_to_transform keeps the layers of those numbers', () => {
+  it('layers_to_transform keeps the layers with those indices', () => {
     expect(paths({ target_modules: ['q_proj'], layers_to_transform: [1, 10] })).toEqual([
       'model.layers.1.self_attn.q_proj',
       'model.layers.10.self_attn.q_proj',
@@ -73,7 +73,7 @@ describe('target_modules', () => {
     ).toEqual(['model.layers.0.self_attn.q_proj']);
   });
 
-  it('layers_to_transform counts the first number of a path, only for names that are ends, and not for an empty list', () => {
+  it('layers_to_transform uses the first number of a path, only for suffix matches, and ignores an empty list', () => {
     const experts = [
       linear('model.layers.1.mlp.experts.0.up_proj'),
       linear('model.layers.0.mlp.experts.1.up_proj'),
@@ -103,7 +103,7 @@ describe('target_modules', () => {
     expect(paths({ target_modules: 'All-Linear', layers_to_transform: [0] })).toHaveLength(9);
   });
 
-  it('exclude_modules takes modules out again', () => {
+  it('exclude_modules removes modules', () => {
     expect(
       paths({ target_modules: ['q_proj', 'v_proj'], exclude_modules: ['v_proj'] }),
     ).toHaveLength(3);
@@ -130,7 +130,7 @@ describe('target_modules', () => {
     expect(() => paths({ target_modules: ['q_proj'], ...layers })).toThrow(/"layers_pattern"/);
   });
 
-  it('names that fit nothing come with the nearest known one', () => {
+  it('suggests the nearest known name for names without a match', () => {
     expect(matchTargets(modules, { target_modules: ['q_prj', 'v_proj'] }).unmatched).toEqual([
       { name: 'q_prj', nearest: 'q_proj' },
     ]);
@@ -138,7 +138,7 @@ describe('target_modules', () => {
 });
 
 describe('ranks', () => {
-  it('trains r·(in + out) numbers of a layer instead of in·out', () => {
+  it('trains r·(in + out) parameters of a layer instead of in·out', () => {
     expect(countTrainable([linear('a', 576, 576)], 8)).toEqual({
       modules: 1,
       trainable: 2 * 576 * 8,
@@ -146,7 +146,7 @@ describe('ranks', () => {
     });
   });
 
-  it('is told when it is no longer low', () => {
+  it('finds modules for which the rank is too high to be low-rank', () => {
     expect(tooHighRank([linear('a', 6, 100)], 6)).toEqual([]);
     expect(tooHighRank([linear('a', 8, 100), linear('b', 4, 100)], 6).map((m) => m.path)).toEqual([
       'b',
@@ -158,7 +158,7 @@ describe('ranks', () => {
     expect(scalingOf(16, 16, true)).toBe(4);
   });
 
-  it("takes a module's own rank from a pattern that matches the end of its path", () => {
+  it("applies a rank pattern that matches the end of a module's path", () => {
     const pattern = { 'layers\\.1\\..*q_proj': 2, v_proj: 3 };
     expect(patternValue(pattern, 'model.layers.1.self_attn.q_proj', 8)).toBe(2);
     expect(patternValue(pattern, 'model.layers.10.self_attn.q_proj', 8)).toBe(8);

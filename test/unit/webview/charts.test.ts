@@ -15,7 +15,7 @@ function linesOf(...metrics: readonly MetricLine[]): RunLines {
   return lines;
 }
 
-test('no two lines of a chart look alike without colour', () => {
+test('gives each line of a chart a distinct dash pattern', () => {
   for (const { series } of RUN_CHARTS) {
     expect(
       new Set(series.map(({ width, dash, points }) => JSON.stringify([width, dash, points]))).size,
@@ -23,13 +23,13 @@ test('no two lines of a chart look alike without colour', () => {
   }
 });
 
-test('the extent holds the evaluation before the first step', () => {
+test('includes the evaluation before the first step in the extent', () => {
   expect(linesOf(evalLine(0, 3), stepLine(1), stepLine(2)).extent()).toEqual({ from: 0, to: 2 });
   expect(linesOf(stepLine(7)).extent()).toEqual({ from: 7, to: 8 });
   expect(linesOf().extent()).toEqual({ from: 0, to: 1 });
 });
 
-test('at a step each line has its value, the validation loss its last one until then', () => {
+test('reads the value of each line at a step, and the latest validation loss up to it', () => {
   const lines = linesOf(
     evalLine(0, 3),
     stepLine(1, { loss: 2.5 }),
@@ -43,7 +43,7 @@ test('at a step each line has its value, the validation loss its last one until 
   expect(lines.at('loss', 9)).toBeNaN();
 });
 
-test('a table has the newest steps first, with evaluations in their own rows and a limit', () => {
+test('lists the newest steps first, with evaluations in separate rows, up to the limit', () => {
   const lines = linesOf(
     evalLine(0, 3),
     stepLine(1, { loss: 2.5 }),
@@ -58,14 +58,14 @@ test('a table has the newest steps first, with evaluations in their own rows and
   ]);
 });
 
-test('a table holds the range that is shown', () => {
+test('limits the table to the visible range', () => {
   const lines = linesOf(...Array.from({ length: 10 }, (_, i) => stepLine(i + 1)));
   expect(tableRows(lines, loss, { from: 3, to: 5 }, 200).rows.map((row) => row.x)).toEqual([
     5, 4, 3,
   ]);
 });
 
-test('the ticks of a memory axis are round in its units', () => {
+test('places memory ticks at round values of the unit', () => {
   expect([1.2 * 2 ** 30, 3 * 2 ** 20, 900, 40 * 2 ** 30].map((max) => byteTickStep(max))).toEqual([
     256 * 2 ** 20,
     2 ** 20,
@@ -74,7 +74,7 @@ test('the ticks of a memory axis are round in its units', () => {
   ]);
 });
 
-test("the scores of a run's task are one more chart, from its first evaluation", () => {
+test('adds a chart of task scores after the first evaluation', () => {
   expect(scoreChart(historyOf(stepLine(1)))).toBeNull();
   const history = historyOf(
     { ...evalLine(0, 3), scores: { accuracy: 0.25, f1: 0.2 } },
@@ -94,7 +94,7 @@ test("the scores of a run's task are one more chart, from its first evaluation",
   ).toBeUndefined();
 });
 
-test('along tokens and time a step stands where it ended, and an evaluation where its step does', () => {
+test('places steps and evaluations on the token and time axes', () => {
   const history = historyOf(
     evalLine(0, 3),
     stepLine(1, { tokens: 100, elapsed: 2 }),
@@ -116,7 +116,7 @@ test('along tokens and time a step stands where it ended, and an evaluation wher
   expect(lines.at('loss', 107)).toBe(2);
 });
 
-test('a line without its tokens or time does not break the axis', () => {
+test('handles lines without token counts or times', () => {
   const history = historyOf(
     stepLine(1, { tokens: 100, elapsed: 2 }),
     stepLine(2, { tokens: NaN, elapsed: NaN }),

@@ -47,8 +47,8 @@ function rowsOf(parts: Partial<ComparisonData>): ModuleRow[] {
 const quantity = (id: QuantityId) => MODULE_QUANTITIES.find((own) => own.id === id)!;
 const layer = (n: number, kind: string) => `model.layers.${n}.${kind}`;
 
-describe('the rows of a comparison', () => {
-  it('stand in the order of the layers, not of the letters', () => {
+describe('comparison rows', () => {
+  it('are sorted by layer number, not alphabetically', () => {
     const rows = rowsOf({
       modules: [inBoth(layer(10, 'mlp.up_proj'), 1, 1), inBoth(layer(9, 'mlp.up_proj'), 1, 1)],
       only_a: [{ path: layer(2, 'mlp.up_proj'), facts: facts(1) }],
@@ -56,7 +56,7 @@ describe('the rows of a comparison', () => {
     expect(rows.map(({ path }) => path)).toEqual([2, 9, 10].map((n) => layer(n, 'mlp.up_proj')));
   });
 
-  it('tell the difference as a share of the larger update, and none where there is no update', () => {
+  it('give the difference relative to the larger update, or null without updates', () => {
     const rows = rowsOf({
       modules: [inBoth(layer(0, 'mlp.up_proj'), 4, 1), inBoth(layer(1, 'mlp.up_proj'), 0, 0)],
       only_b: [
@@ -68,7 +68,7 @@ describe('the rows of a comparison', () => {
     expect(rows[2]).toMatchObject({ a: null, cosine: null, left: null });
   });
 
-  it('carry what is known of the base', () => {
+  it('include the values relative to the base', () => {
     const rows = rowsOf({
       modules: [inBoth('lm_head', 4, 1)],
       layers: [
@@ -80,8 +80,8 @@ describe('the rows of a comparison', () => {
   });
 });
 
-describe('the map', () => {
-  it('has layers down and kinds across; what stands in no layer makes a row of its own', () => {
+describe('the heat map', () => {
+  it('has layers as rows, kinds as columns, and a row for modules outside layers', () => {
     const paths = [
       layer(0, 'self_attn.q_proj'),
       layer(1, 'self_attn.q_proj'),
@@ -99,7 +99,7 @@ describe('the map', () => {
     ]);
   });
 
-  it('names a layer with its stack where there are several', () => {
+  it('includes the stack in the name of a layer if there are several', () => {
     const { rows } = gridOf(
       rowsOf({
         modules: ['encoder.layer.0.query', 'decoder.layer.0.query'].map((path) =>
@@ -110,13 +110,13 @@ describe('the map', () => {
     expect(rows.map(({ layer: name }) => name)).toEqual(['decoder.layer 0', 'encoder.layer 0']);
   });
 
-  it('leaves out quantities that need a base', () => {
+  it('omits quantities that need a base', () => {
     expect(
       shownQuantities(rowsOf({ modules: [inBoth('lm_head', 1, 1)] })).map(({ id }) => id),
     ).not.toContain('relative_a');
   });
 
-  it('colours from nothing to the largest value, and a cosine by its sign', () => {
+  it('scales colours to the largest value, and cosines by sign', () => {
     const rows = rowsOf({ modules: [inBoth(layer(0, 'q'), 4, 1), inBoth(layer(1, 'q'), 1, 1)] });
     const { from, to, level } = colourScale(quantity('norm_a'), rows);
     expect([from, to, level(0), level(1), level(4)]).toEqual([0, 4, 0, 2, 8]);
@@ -127,7 +127,7 @@ describe('the map', () => {
     ).toBe(0);
   });
 
-  it('tells what random subspaces share, of overlaps only', () => {
+  it('gives the random baseline for overlaps only', () => {
     const rows = rowsOf({ modules: [inBoth('lm_head', 1, 1)] });
     expect(['left', 'right', 'cosine'].map((id) => randomShare(id as QuantityId, rows))).toEqual([
       0.25,
@@ -137,7 +137,7 @@ describe('the map', () => {
   });
 });
 
-describe('the table', () => {
+describe('the comparison table', () => {
   const rows = rowsOf({
     modules: [
       inBoth(layer(0, 'mlp.up_proj'), 1, 0),
@@ -146,7 +146,7 @@ describe('the table', () => {
     ],
   });
 
-  it('sorts by a number; what has none stands last either way', () => {
+  it('sorts by number, with missing values last in both directions', () => {
     expect(
       sortedModules(rows, { column: 'norm_a', descending: true }, '').map((row) => row.a?.norm),
     ).toEqual([3, 2, 1]);
@@ -154,15 +154,15 @@ describe('the table', () => {
       expect(sortedModules(rows, { column: 'cosine', descending }, '').at(-1)?.cosine).toBeNull();
   });
 
-  it('keeps the rows that hold every word, in any case', () => {
+  it('keeps the rows that match every word, ignoring case', () => {
     expect(
       sortedModules(rows, { column: 'path', descending: false }, '1 UP').map(({ path }) => path),
     ).toEqual([layer(1, 'mlp.up_proj')]);
   });
 });
 
-describe('the words', () => {
-  it('say what a cosine means', () => {
+describe('the explanations', () => {
+  it('explain a cosine', () => {
     expect([0.99, 0.5, 0, -0.5].map(agreement)).toEqual([
       'words.same',
       'words.partly',

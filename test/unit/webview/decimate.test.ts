@@ -6,7 +6,7 @@ const column = (values: readonly number[]) => Float64Array.from(values);
 const steps = (count: number) => Float64Array.from({ length: count }, (_, i) => i + 1);
 const curve = (xs: Float64Array, ys: Float64Array): SeriesPoints => ({ xs, ys });
 
-test('a short line keeps every point', () => {
+test('keeps every point of a short line', () => {
   expect(decimate(curve(steps(4), column([3, 1, 2, 5])), { from: 1, to: 4 }, 100)).toEqual([
     { x: 1, y: 3 },
     { x: 2, y: 1 },
@@ -15,18 +15,18 @@ test('a short line keeps every point', () => {
   ]);
 });
 
-test('no points give no line', () => {
+test('returns no line for no points', () => {
   expect(decimate(curve(column([]), column([])), { from: 0, to: 1 }, 100)).toEqual([]);
 });
 
-test('a long line has at most two points for a pixel', () => {
+test('draws at most two points per pixel', () => {
   const ys = Float64Array.from({ length: 100_000 }, (_, i) => Math.sin(i));
   expect(
     decimate(curve(steps(100_000), ys), { from: 1, to: 100_000 }, 800).length,
   ).toBeLessThanOrEqual(1600);
 });
 
-test('thinning keeps the lowest and the highest value of each pixel, at their own steps and in order', () => {
+test('keeps the lowest and highest value of each pixel, in step order', () => {
   const ys = fc.array(fc.double({ min: -1e6, max: 1e6, noNaN: true }), {
     minLength: 41,
     maxLength: 400,
@@ -48,7 +48,7 @@ test('thinning keeps the lowest and the highest value of each pixel, at their ow
   );
 });
 
-test('a spike of one step is seen', () => {
+test('keeps a spike of a single step', () => {
   const ys = new Float64Array(50_000).fill(1);
   ys[31_234] = 99;
   expect(decimate(curve(steps(50_000), ys), { from: 1, to: 50_000 }, 500)).toContainEqual({
@@ -57,13 +57,13 @@ test('a spike of one step is seen', () => {
   });
 });
 
-test('a range takes one more point on either side, so that the line reaches the edges', () => {
+test('includes one more point on either side of the range', () => {
   const points = decimate(curve(steps(100), steps(100)), { from: 40, to: 50 }, 100);
   expect(points[0]!.x).toBe(39);
   expect(points.at(-1)!.x).toBe(51);
 });
 
-test('a pixel without numbers breaks the line, a NaN beside numbers does not', () => {
+test('breaks the line at a pixel that has only NaN', () => {
   const ys = new Float64Array(1000).fill(1);
   ys.fill(NaN, 500, 600);
   ys[100] = NaN;
@@ -74,7 +74,7 @@ test('a pixel without numbers breaks the line, a NaN beside numbers does not', (
   expect(broken.every((x) => x > 490 && x <= 600)).toBe(true);
 });
 
-test('the points of the last time are used again', () => {
+test('reuses the previous points', () => {
   const out = decimate(curve(steps(3), column([1, 2, 3])), { from: 1, to: 3 }, 100);
   const [first] = out;
   expect(decimate(curve(steps(2), column([7, 8])), { from: 1, to: 2 }, 100, out)).toEqual([
@@ -84,7 +84,7 @@ test('the points of the last time are used again', () => {
   expect(out[0]).toBe(first);
 });
 
-test('firstAtLeast finds where a step would stand', () => {
+test('firstAtLeast finds the insertion index of a step', () => {
   const xs = column([2, 4, 6]);
   expect([1, 2, 3, 6, 7].map((x) => firstAtLeast(xs, x))).toEqual([0, 0, 1, 2, 3]);
 });

@@ -6,12 +6,12 @@ import { evalLine, historyOf, stepLine } from '../../support/metricLines';
 const kinds = (...parameters: Parameters<typeof healthNotes>) =>
   healthNotes(...parameters).map((note) => note.kind);
 
-test('a run that learns has nothing to say', () => {
+test('reports nothing for a healthy run', () => {
   const history = historyOf(evalLine(0, 3), stepLine(1), stepLine(2, { loss: 1 }), evalLine(2, 2));
   expect(healthNotes(history, runRecord())).toEqual([]);
 });
 
-test('a loss that is not a number is dated to the step since which it is so', () => {
+test('reports the step since which the loss is not finite', () => {
   const history = historyOf(
     stepLine(1, { loss: NaN }),
     stepLine(2),
@@ -21,11 +21,11 @@ test('a loss that is not a number is dated to the step since which it is so', ()
   expect(healthNotes(history, null)).toEqual([{ kind: 'nan', step: 3 }]);
 });
 
-test('one bad step that was overcome is no news', () => {
+test('ignores a single non-finite step that the run recovered from', () => {
   expect(healthNotes(historyOf(stepLine(1, { loss: NaN }), stepLine(2)), null)).toEqual([]);
 });
 
-test('a validation loss that rose three times in a row is dated to its lowest point', () => {
+test('reports overfitting with the step of the lowest validation loss', () => {
   const evals = [
     evalLine(0, 3),
     evalLine(10, 1),
@@ -38,13 +38,13 @@ test('a validation loss that rose three times in a row is dated to its lowest po
   expect(healthNotes(historyOf(...evals, evalLine(50, 1.25)), null)).toEqual([]);
 });
 
-test('a validation loss above that of the base model is told', () => {
+test("reports a validation loss above the base model's", () => {
   expect(healthNotes(historyOf(evalLine(0, 2), stepLine(10), evalLine(10, 2.5)), null)).toEqual([
     { kind: 'worse', loss: 2.5, base: 2 },
   ]);
 });
 
-test('clipping is told when all of the last fifty steps were clipped', () => {
+test('reports clipping if each of the last fifty steps was clipped', () => {
   const clipped = Array.from({ length: 50 }, (_, i) => stepLine(i + 1, { grad_norm: 3 }));
   expect(healthNotes(historyOf(...clipped), runRecord())).toEqual([
     { kind: 'clipped', steps: 50, limit: 1 },
@@ -53,7 +53,7 @@ test('clipping is told when all of the last fifty steps were clipped', () => {
   expect(kinds(historyOf(...clipped, stepLine(51, { grad_norm: 0.9 })), runRecord())).toEqual([]);
 });
 
-test('a run without a validation set says so, the grave things first', () => {
+test('reports a missing validation set after more serious findings', () => {
   const data = {
     examples: 10,
     validation_examples: 0,
@@ -67,7 +67,7 @@ test('a run without a validation set says so, the grave things first', () => {
   ]);
 });
 
-test('a gradient many times as long as usual is told with its step', () => {
+test('reports a gradient norm spike with its step', () => {
   const steps = Array.from({ length: 60 }, (_, i) =>
     stepLine(i + 1, { grad_norm: i === 55 ? 9 : 0.5, loss: 2 }),
   );
@@ -82,7 +82,7 @@ test('a gradient many times as long as usual is told with its step', () => {
   ).toEqual([]);
 });
 
-test('a training loss that climbs is told with its lowest', () => {
+test('reports a rising training loss with its minimum', () => {
   const steps = (losses: readonly number[]) =>
     losses.flatMap((loss, n) =>
       Array.from({ length: 25 }, (_, i) => stepLine(25 * n + i + 1, { loss })),
@@ -94,7 +94,7 @@ test('a training loss that climbs is told with its lowest', () => {
   expect(kinds(historyOf(...steps([2, 3])), null)).toEqual([]);
 });
 
-test('a learning rate of 0 and steps without labels are told', () => {
+test('reports a learning rate of 0 and steps without labels', () => {
   const steps = Array.from({ length: 9 }, (_, i) =>
     stepLine(i + 1, {
       learning_rate: i >= 4 ? 0 : 1e-4,

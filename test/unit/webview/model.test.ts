@@ -27,7 +27,7 @@ const status = {
   error: null,
 } as const;
 
-test('a snapshot replaces what was there, lines are appended to it', () => {
+test('replaces the state by a snapshot and appends lines to it', () => {
   const history = historyOf(evalLine(0, 3), stepLine(1), stepLine(2));
   const model = reduceDashboard(start(), {
     kind: 'snapshot',
@@ -51,7 +51,7 @@ test('a snapshot replaces what was there, lines are appended to it', () => {
   expect(totalSteps(next)).toBe(10);
 });
 
-test('the step is the later of the status and the lines', () => {
+test('takes the later step of the status and the lines', () => {
   const model = reduceDashboard(
     reduceDashboard(start(), { kind: 'status', status, link: 'engine' }),
     {
@@ -62,19 +62,19 @@ test('the step is the later of the status and the lines', () => {
   expect(currentStep(model)).toBe(5);
 });
 
-test('an answer ends the waiting for that request only', () => {
+test('clears only the pending request that was answered', () => {
   const asked = { ...start(), pending: 'pause' } as const;
   expect(reduceDashboard(asked, { kind: 'answered', request: 'stop' }).pending).toBe('pause');
   expect(reduceDashboard(asked, { kind: 'answered', request: 'pause' }).pending).toBeNull();
 });
 
-test('the time left is what the last steps took', () => {
+test('estimates the remaining time from the latest steps', () => {
   expect(secondsLeft(historyOf(stepLine(1), stepLine(2)), 10)).toBe(16);
   expect(secondsLeft(historyOf(stepLine(1)), 10)).toBeNull();
   expect(secondsLeft(historyOf(stepLine(1), stepLine(2)), null)).toBeNull();
 });
 
-test('the best validation loss has its step', () => {
+test('finds the best validation loss and its step', () => {
   expect(validation(historyOf(evalLine(0, 3), evalLine(5, 1), evalLine(10, 2)))).toEqual({
     last: 2,
     best: 1,
@@ -84,7 +84,7 @@ test('the best validation loss has its step', () => {
   expect(validation(historyOf(stepLine(1)))).toBeUndefined();
 });
 
-test('a running value counts each step once and begins anew after a resume', () => {
+test('counts each step once and restarts after a resume', () => {
   const sum = new Running('tokens', 0, (a, b) => a + b);
   const history = historyOf(stepLine(1), stepLine(2));
   expect(sum.update(history)).toBe(200);
@@ -94,7 +94,7 @@ test('a running value counts each step once and begins anew after a resume', () 
   expect(sum.update(history)).toBe(100);
 });
 
-test('samples are gathered by prompt: the base, the latest, and what lies between', () => {
+test('groups samples by prompt: base, latest and those between', () => {
   const sample = (step: number, prompt: string) =>
     ({ kind: 'sample', step, prompt, completion: `${prompt}${step}` }) as const;
   const groups = samplesByPrompt(
@@ -113,7 +113,7 @@ test('samples are gathered by prompt: the base, the latest, and what lies betwee
   ]);
 });
 
-test('events stand the newest first, the best evaluation among them', () => {
+test('sorts events newest first and includes the best evaluation', () => {
   const history = historyOf(
     evalLine(0, 3),
     { kind: 'checkpoint', step: 5, path: 'checkpoints/step-5' },
@@ -135,14 +135,14 @@ test('events stand the newest first, the best evaluation among them', () => {
   expect(lastCheckpointStep(history)).toBe(5);
 });
 
-test('the nearest step is found between steps and beyond the ends', () => {
+test('finds the nearest step between steps and beyond the ends', () => {
   const steps = Float64Array.from([1, 5, 9]);
   expect([-3, 2, 4, 7.5, 99].map((x) => nearest(steps, x))).toEqual([1, 1, 5, 9, 9]);
   expect(nearest(new Float64Array(0), 3)).toBeNull();
   expect([stepAway(steps, 5, 1), stepAway(steps, 9, 1), stepAway(steps, 1, -1)]).toEqual([9, 9, 1]);
 });
 
-test('zooming keeps the centre, stays within the run and ends at all of it', () => {
+test('zooms around the centre within the range of the run', () => {
   const extent = { from: 0, to: 100 };
   expect(zoomed(extent, extent, 50, 0.5)).toEqual({ from: 25, to: 75 });
   expect(zoomed({ from: 25, to: 75 }, extent, 50, 2)).toBeNull();
@@ -150,7 +150,7 @@ test('zooming keeps the centre, stays within the run and ends at all of it', () 
   expect(clipped({ from: 3.4, to: 3.6 }, extent)).toEqual({ from: 3, to: 4 });
 });
 
-test('choices that VS Code kept are taken, faulty ones are not', () => {
+test('restores valid persisted choices and ignores invalid ones', () => {
   const kept = {
     runDir: '/other',
     zoom: { from: 1, to: 9 },
@@ -187,7 +187,7 @@ test('choices that VS Code kept are taken, faulty ones are not', () => {
   ).toEqual(asChoices(null, '/runs/a'));
 });
 
-test('what is shown moves by a share of itself, and stops at the ends', () => {
+test('pans by a fraction of the visible range and stops at the ends', () => {
   const extent = { from: 0, to: 100 };
   expect(panned({ from: 20, to: 40 }, extent, 0.5)).toEqual({ from: 30, to: 50 });
   expect(panned({ from: 20, to: 40 }, extent, -9)).toEqual({ from: 0, to: 20 });

@@ -20,7 +20,7 @@ const runOf = (dir: string, r: number, ...lines: MetricLine[]): OverlayRun => ({
   history: historyOf(...lines),
 });
 
-test('a row says of a run what its lines hold', () => {
+test('summarizes a run in a row', () => {
   const row = overlayRow(
     runOf(
       '/a',
@@ -51,7 +51,7 @@ test('a row says of a run what its lines hold', () => {
   });
 });
 
-test('the lowest rank within one per cent of the best is enough', () => {
+test('suggests the lowest rank within one percent of the best loss', () => {
   const losses: readonly (readonly [number, number])[] = [
     [1, 1.3],
     [2, 1.009],
@@ -65,11 +65,11 @@ test('the lowest rank within one per cent of the best is enough', () => {
   expect(lowestRank([rows[0]!, rows[3]!])?.enough.r).toBe(8);
 });
 
-test('sixteen runs look different', () => {
+test('gives sixteen runs distinct styles', () => {
   expect(new Set(Array.from({ length: 16 }, (_, i) => JSON.stringify(lookOf(i)))).size).toBe(16);
 });
 
-test('at a place a run has its last value until then, none outside its line', () => {
+test('reads the latest value at a position, and none outside the range of the run', () => {
   const lines = new OverlayLines();
   const choices = { zoom: null, smoothing: 0, axis: 'tokens', logarithmic: false } as const;
   lines.update(
@@ -86,7 +86,7 @@ test('at a place a run has its last value until then, none outside its line', ()
   expect([...lines.places()]).toEqual([150, 300]);
 });
 
-test('a run follows what its host says', () => {
+test('updates a run from host messages', () => {
   const steps = historyOf(stepLine(1)).snapshot();
   const status = {
     state: 'running',
@@ -112,7 +112,7 @@ test('a run follows what its host says', () => {
   expect([after.state, after.history.length, overlayRow(after).loss]).toEqual(['completed', 2, 1]);
 });
 
-test('messages and what is kept are checked', () => {
+test('validates messages and persisted state', () => {
   expect(
     asOverlayHostMessage({
       kind: 'of',

@@ -17,7 +17,7 @@ const asked = (adapter: number | null, id: string): AnswerColumn => ({
   state: { kind: 'waiting' },
 });
 
-test('answers grow as they are withMessage, each in its column, and those no longer wanted nowhere', () => {
+test('appends streamed text to its column and ignores text for other requests', () => {
   let columns: readonly AnswerColumn[] = [asked(null, 'a'), asked(0, 'b')];
   for (const text of ['one', ' two'])
     columns = withMessage(columns, { kind: 'text', id: 'b', text });
@@ -34,7 +34,7 @@ test('answers grow as they are withMessage, each in its column, and those no lon
   expect(columns[0]!.state).toEqual({ kind: 'failed', message: 'no' });
 });
 
-test('words that the base does not say are marked, and the pieces are the answer', () => {
+test('marks words that differ from the base answer without losing text', () => {
   const pieces = answerParts('git reset --soft HEAD~1 undoes it', 'You can undo it with git reset');
   expect(pieces.map(({ text }) => text).join('')).toBe('git reset --soft HEAD~1 undoes it');
   expect(
@@ -46,7 +46,7 @@ test('words that the base does not say are marked, and the pieces are the answer
   expect(answerParts('the same', 'the same')).toEqual([{ text: 'the same', own: false }]);
 });
 
-test('what the page sends and keeps is checked', () => {
+test('validates messages and persisted state', () => {
   const settings = {
     prompt: 'x',
     system: '',

@@ -3,13 +3,13 @@ import { RunHistory } from '../../../src/shared/runHistory';
 import { DebiasedMean, SmoothedLoss } from '../../../webview/shared/charts/smooth';
 import { stepLine } from '../../support/metricLines';
 
-test('the mean is not drawn to zero at the start', () => {
+test('does not bias the mean towards zero at the start', () => {
   const mean = new DebiasedMean(0.9);
   expect(mean.push(5)).toBeCloseTo(5, 12);
   expect(mean.push(5)).toBeCloseTo(5, 12);
 });
 
-test('the mean is the sum of w^(n-i)·x_i over the sum of w^(n-i)', () => {
+test('computes the sum of w^(n-i)·x_i over the sum of w^(n-i)', () => {
   const xs = [3, 1, 4, 1, 5];
   const mean = new DebiasedMean(0.6);
   const last = xs.map((x) => mean.push(x)).at(-1);
@@ -20,12 +20,12 @@ test('the mean is the sum of w^(n-i)·x_i over the sum of w^(n-i)', () => {
   );
 });
 
-test('without smoothing each value stands for itself', () => {
+test('returns the values unchanged without smoothing', () => {
   const mean = new DebiasedMean(0);
   expect([3, 1, 4].map((x) => mean.push(x))).toEqual([3, 1, 4]);
 });
 
-test('a step without a number leaves the mean as it is', () => {
+test('skips steps without a finite value', () => {
   const mean = new DebiasedMean(0.5);
   expect(mean.push(NaN)).toBeNaN();
   mean.push(2);
@@ -33,7 +33,7 @@ test('a step without a number leaves the mean as it is', () => {
   expect(mean.push(Infinity)).toBe(2);
 });
 
-test('new steps go on from the old ones; another weight or a resume begins anew', () => {
+test('continues incrementally, and restarts after a new weight or a resume', () => {
   const history = new RunHistory();
   for (let step = 1; step <= 3000; step++) history.append(stepLine(step, { loss: Math.cos(step) }));
   const smoothed = new SmoothedLoss();

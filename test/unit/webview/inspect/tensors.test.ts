@@ -9,7 +9,7 @@ const tensor = (name: string, bytes: number) => ({
 });
 const all = [tensor('layers.10.up', 8), tensor('layers.9.up', 16), tensor('layers.9.down', 4)];
 
-it('the list of tensors is filtered by words and sorted by any column, layers by their number', () => {
+it('filters tensors by words and sorts them by any column, layers numerically', () => {
   expect(
     sortedTensors(all, { column: null, descending: false }, '9 UP').map(({ name }) => name),
   ).toEqual(['layers.9.up']);
