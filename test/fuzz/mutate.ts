@@ -19,8 +19,8 @@ const EXTREMES = [
 ];
 
 /**
- * One to four changes of the bytes: bits turned, cut, put in, taken out, doubled, numbers made
- * extreme, another file's bytes in between.
+ * Changes the bytes one to four times: flips bits, truncates, inserts, removes or repeats bytes,
+ * writes extreme numbers, or inserts bytes of another file.
  */
 export function mutateBytes(
   original: Uint8Array,
@@ -32,7 +32,7 @@ export function mutateBytes(
   return bytes;
 }
 
-/** More often near the start, where the headers are. */
+/** A random offset, more often near the start, where the headers are. */
 const place = (length: number, random: Random) =>
   below(Math.max(1, random() < 0.7 ? Math.min(length, 600) : length), random);
 
@@ -104,7 +104,7 @@ const ODD: readonly unknown[] = [
   '.*(a+)+$',
 ];
 
-/** A JSON text with one to three of its values, keys or characters changed. */
+/** Changes one to three values, keys or characters of a JSON text. */
 export function mutateJson(original: string, random: Random): string {
   if (random() < 0.2)
     return Buffer.from(

@@ -42,7 +42,7 @@ interface ReaderCase {
   readonly read: (folder: string) => Promise<void>;
 }
 
-/** Readers of all files of foreign origin, each with its own folder within `root`. */
+/** Readers of all external file formats, each with its own folder within `root`. */
 export async function readers(root: string): Promise<Reader[]> {
   const cases = [...adapterCases(), ...(await baseCases()), ...textCases(), ...imageCases()];
   return cases.map((own) => reader(root, own));
@@ -199,7 +199,7 @@ const ROWS = [
   { input_ids: [1, 2, 3], labels: [-100, 2, 3], attention_mask: [1, 1, 1] },
 ];
 
-/** Writes the rows as JSON Lines; a file that is no list is copied as it is. */
+/** Writes the rows as JSON Lines; a file that is not a list is copied unchanged. */
 function asLines(file: string): string {
   const lines = path.join(path.dirname(file), 'data.jsonl');
   const text = readFileSync(file, 'latin1');
@@ -245,7 +245,7 @@ function checkAdapter({ modules }: Adapter): void {
   }
 }
 
-/** Reads what a run reads: header, config, every weight, the tokenizer. */
+/** Reads everything a run needs: header, config, weights and tokenizer. */
 async function readBase(file: string, withTokenizer = true): Promise<void> {
   const base: BaseModel = await openBase(file);
   try {

@@ -41,7 +41,7 @@ const configs = fc
     },
   }));
 
-it("the gradients of any small decoder are those of tfjs' automatic differentiation of a plain implementation", async () => {
+it('matches the gradients of tfjs automatic differentiation for any small decoder', async () => {
   const ops = await tensorFlowOps();
   await fc.assert(
     fc.asyncProperty(configs, async ({ config, seed }) => {

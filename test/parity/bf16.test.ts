@@ -104,7 +104,7 @@ describe('a base in bf16', () => {
     model.dispose();
   });
 
-  it('keeps each weight rounded to the nearest bf16, also after training', async () => {
+  it('holds each weight rounded to the nearest bf16, also after training', async () => {
     const base = smallBase();
     const model = await load();
     await train(model);
@@ -148,7 +148,7 @@ describe('a base in bf16', () => {
     expect(binding.getNumOfTensors()).toBe(before);
   });
 
-  it('generates token by token over cached keys what one forward pass would choose', async () => {
+  it('generates with the KV cache the tokens that a full forward pass would choose', async () => {
     const model = await load();
     const generated = await model.generate([3, 9, 27], {
       max_new_tokens: 8,

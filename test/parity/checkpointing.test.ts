@@ -36,7 +36,7 @@ function countingOps(inner: TensorFlowOps): { readonly ops: Ops; readonly peak: 
 }
 
 describe.each(PEFT_CASES)('%s', (name) => {
-  it('has bitwise the same gradients with recomputed layers, and frees all tensors', async () => {
+  it('has bitwise identical gradients with recomputed layers and frees all tensors', async () => {
     const { inputs } = readJson(name, 'expected.json') as SingleCase;
     const input = inputOf(
       inputs,

@@ -78,7 +78,7 @@ const batchOf = (family: string): Promise<LabelledInput> =>
     };
   });
 
-/** The base with the random head that torch has initialized. */
+/** The base with the random head that torch initialized. */
 async function withHead(base: BaseModel, family: string): Promise<BaseModel> {
   const head = await tensorsIn(at(family, 'head.safetensors'));
   head.delete('none');
@@ -109,7 +109,7 @@ const loadFull = (ops: Ops, base: BaseModel, options: Partial<LoadOptions> = {})
   loadModel(base, EMPTY_ADAPTER, { ops, method: 'full', ...options });
 
 describe('full fine-tuning', () => {
-  it.each(FAMILIES)("%s has torch's gradients and trains as with torch.optim.AdamW", (family) =>
+  it.each(FAMILIES)("%s matches torch's gradients and torch.optim.AdamW", (family) =>
     openFamily(family, async (base, { records, ...settings }) => {
       const model = await loadFull(await tensorFlowOps(), base);
       const [batch, wanted] = [
@@ -148,7 +148,7 @@ describe('full fine-tuning', () => {
     }),
   );
 
-  it('trains all weights of the model, and reads each back as it is in the file', () =>
+  it('trains all weights of the model and reads each back unchanged', () =>
     openFamily('gpt2', async (base) => {
       const model = await loadFull(await tensorFlowOps(), base);
       for (const name of base.weights.tensors.keys())
@@ -204,7 +204,7 @@ describe('a small tied model', () => {
     model.dispose();
   });
 
-  it.each(BACKENDS)('trains the same on %s, and frees all tensors', async (_, make) => {
+  it.each(BACKENDS)('gives the same results on %s and frees all tensors', async (_, make) => {
     const ops = await make();
     const before = ops.live();
     const { model, names } = await trained(ops, 3);
@@ -219,13 +219,13 @@ describe('a small tied model', () => {
     expect(ops.live()).toBe(before);
   });
 
-  it('trains the same with recomputed layers', async () => {
+  it('gives the same results with recomputed layers', async () => {
     const { model, names } = await trained(await tensorFlowOps(), 3, { recomputed_layers: 1 });
     expect(await weightsOf(model, names)).toEqual(reference);
     model.dispose();
   });
 
-  it("continues from its weights and AdamW's state with the same numbers", async () => {
+  it('resumes from weights and AdamW state with the same results', async () => {
     const ops = await tensorFlowOps();
     const { model, names } = await trained(ops, 2);
     const state = await stateOf(model);
@@ -248,7 +248,7 @@ describe('a small tied model', () => {
     resumed.dispose();
   });
 
-  it('an interrupted step leaves neither tensors nor gradients', async () => {
+  it('frees tensors and gradients of an interrupted step', async () => {
     const ops = await tensorFlowOps();
     const { model, names } = await trained(ops, 2);
     const live = ops.live();

@@ -29,13 +29,13 @@ beforeAll(async () => {
   fused = fusing.fused!;
 });
 
-it('are part of the binding of this build', () => {
+it("the fused kernels are part of this build's binding", () => {
   expect(fusing.fused).not.toBeNull();
   expect(plain.fused).toBeNull();
 });
 
 describe.each(PEFT_CASES)('%s', (name) => {
-  it('has the same loss and gradients with the kernels as with separate operations', async () => {
+  it('has the same loss and gradients with fused kernels as with separate operations', async () => {
     const { inputs } = readJson(name, 'expected.json') as SingleCase;
     const input = inputOf(
       inputs,
@@ -84,7 +84,7 @@ describe.each(['f32', 'bf16'] as const)('in %s', (dtype) => {
       );
     });
   };
-  /** No multiple of a vector register's width. */
+  /** Not a multiple of a vector register's width. */
   const shape = [37, 83];
   const [n, d] = shape as [number, number];
 
@@ -108,7 +108,7 @@ describe.each(['f32', 'bf16'] as const)('in %s', (dtype) => {
     );
   });
 
-  it('softmax adds the mask of each row, also where it hides every key', async () => {
+  it('softmax adds the mask of each row, also if it hides every key', async () => {
     const [batch, kv, group, rows, keys] = [2, 3, 2, 5, 19];
     const scores = upload(numbers([batch * kv, group * rows, keys], 4, 8), [
       batch * kv,
@@ -137,7 +137,7 @@ describe.each(['f32', 'bf16'] as const)('in %s', (dtype) => {
     }
   });
 
-  it('cross-entropy is that of the label, for likely and for very unlikely labels', async () => {
+  it('cross-entropy is correct for likely and very unlikely labels', async () => {
     const z = numbers(shape, 5, 60);
     const logits = upload(z, shape);
     const rounded = await read(logits);
@@ -186,7 +186,7 @@ describe.each(['f32', 'bf16'] as const)('in %s', (dtype) => {
   });
 
   if (dtype === 'f32') {
-    it('a step of AdamW equals that of the flat vector, and changes the tensors in place', async () => {
+    it('an AdamW step equals the scalar formula and updates the tensors in place', async () => {
       const [theta, gradients, exp_avg] = [
         numbers(shape, 10),
         numbers(shape, 11),
@@ -214,7 +214,7 @@ describe.each(['f32', 'bf16'] as const)('in %s', (dtype) => {
     });
   }
 
-  it('casts as libtensorflow does, also NaN and infinity', async () => {
+  it('casts as libtensorflow does, including NaN and infinity', async () => {
     const data = numbers(shape, 9, 1e30);
     data.set([NaN, Infinity, -Infinity, 0, -0, 3.4e38, 1e-42]);
     const x = plain.upload(data, shape);

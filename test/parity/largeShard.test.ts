@@ -6,10 +6,10 @@ import { NO_ADAPTER, tensorFlowOps, withBase } from '../support/models';
 import { makeLargeBase, markerOf } from '../support/largeBase';
 import { loadModel } from '../../src/models/loadModel';
 
-/** More than a Node buffer can hold, and than 32 bits can count. */
+/** Larger than the maximum Node buffer, and than 32 bits can address. */
 const SIX_GB = 6e9;
 
-it('each tensor of a 6 GB shard is read from its own offset', async () => {
+it('reads each tensor of a 6 GB shard from its offset', async () => {
   const folder = mkdtempSync(path.join(tmpdir(), 'lora-large-'));
   try {
     const { base } = await makeLargeBase(folder, SIX_GB, Infinity);

@@ -38,9 +38,9 @@ async function expectSameAsForwardPass(
   }
 }
 
-describe('generation over cached keys and values', () => {
+describe('generation with the KV cache', () => {
   it.each(['llama', 'llama3', 'mistral', 'qwen2'])(
-    'chooses the tokens of a forward pass over the whole sequence: %s',
+    'chooses the same tokens as a full forward pass: %s',
     async (family) => {
       const model = await loadFixture(ops, `${family}/base`, null);
       await expectSameAsForwardPass(model, [7, 300, 12, 45, 99, 130, 22], 24);
@@ -62,7 +62,7 @@ describe('generation over cached keys and values', () => {
     model.dispose();
   });
 
-  it('stops at a stop id, which it leaves out, and when onToken returns false', async () => {
+  it('stops before a stop id and if onToken returns false', async () => {
     const model = await loadFixture(ops, 'llama/base', null);
     const unstopped = await model.generate([7, 8, 9], { ...plain, max_new_tokens: 12 });
     const stop = unstopped[5]!;
@@ -79,7 +79,7 @@ describe('generation over cached keys and values', () => {
     model.dispose();
   });
 
-  it('samples by seed and temperature', async () => {
+  it('samples reproducibly by seed and temperature', async () => {
     const model = await loadFixture(ops, 'llama/base', null);
     const sample = (seed: number, temperature: number) =>
       model.generate([7, 8, 9], { seed, temperature, stop_ids: [], max_new_tokens: 20 });

@@ -70,7 +70,7 @@ describe('W + s·BA', () => {
     );
   });
 
-  it('added in f32 and rounded once to bf16 equals PEFT to the bit', async () => {
+  it('equals PEFT bit for bit if added in f32 and rounded once to bf16', async () => {
     const want = await readFloats('llama-sharded/bf16-merge', 'expected.safetensors');
     const names = namesOf(want, 'merged_bf16');
     expect(names.length).toBeGreaterThan(1);

@@ -65,7 +65,7 @@ describe('all-MiniLM-L6-v2', () => {
   });
 });
 
-it('learns to classify messages from 200 texts, and evaluates the same from the written adapter', async () => {
+it('learns to classify from 200 texts and evaluates the same from the written adapter', async () => {
   const example = path.resolve(import.meta.dirname, '../../examples/text-classification');
   const folder = tempFolder();
   for (const file of ['train.jsonl', 'validation.jsonl', 'lora.json'])

@@ -120,7 +120,7 @@ const input = (seed: number): LabelledInput => {
 };
 
 describe('any decoder', () => {
-  it("with B = 0 has the base's logits", async () => {
+  it("has the base's logits with B = 0", async () => {
     await fc.assert(
       fc.asyncProperty(configs, async ({ config, seed }) => {
         const base = smallBase(config);
@@ -142,7 +142,7 @@ describe('any decoder', () => {
     );
   });
 
-  it('has the same logits adapted as merged', async () => {
+  it('has the same logits with an adapter as after merging', async () => {
     await fc.assert(
       fc.asyncProperty(configs, async ({ config, seed }) => {
         const base = smallBase(config);
@@ -167,7 +167,7 @@ describe('any decoder', () => {
     );
   });
 
-  it('has the gradient that central differences measure along a random direction', async () => {
+  it('has the gradient of central differences along a random direction', async () => {
     await fc.assert(
       fc.asyncProperty(configs, async ({ config, seed }) => {
         const base = smallBase(config);
@@ -277,7 +277,7 @@ describe('rows in one batch', () => {
       };
     });
 
-  it('have the same gradients padded on the right, on the left (with rotary positions) and packed as each alone', async () => {
+  it('have the same gradients padded right, padded left (with RoPE) and packed as separately', async () => {
     await fc.assert(
       fc.asyncProperty(configs, async ({ config, seed }) => {
         const rows = rowsOf(seed);
@@ -302,7 +302,7 @@ describe('rows in one batch', () => {
     );
   });
 
-  it('that are all padding change nothing and give no NaN', async () => {
+  it('have no effect and give no NaN if they are only padding', async () => {
     const config = {
       model_type: 'llama',
       vocab_size: VOCAB,

@@ -30,7 +30,7 @@ async function logitsWith(adapter: Adapter, below: readonly Adapter[] = []): Pro
   return logits;
 }
 
-it('scales the adapter and those below it without loading again, and frees what it replaces', async () => {
+it('rescales stacked adapters without reloading and frees the replaced tensors', async () => {
   const upper = smallAdapter(() => true);
   const lower = smallAdapter((path) => path.includes('mlp'));
   const model = await loadModel(smallBase(), upper, { ops, below: [lower] });

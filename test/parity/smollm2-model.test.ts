@@ -75,7 +75,7 @@ async function load(adapter: Adapter): Promise<Model> {
 const rowsOf = (x: Float32Array | Int32Array, width: number, row: number) =>
   Array.from(x.subarray(row * width, (row + 1) * width));
 
-/** How many of the reference's best ids at a position have a lead that exceeds the tolerance. */
+/** Number of the reference's top ids at a position whose lead exceeds the tolerance. */
 function certainCount(ids: readonly number[], logits: readonly number[]): number {
   const tie = logits.findIndex((z, i) => i > 0 && logits[i - 1]! - z <= 2 * LOGITS);
   return tie < 0 ? ids.length - 1 : tie - 1;
@@ -145,7 +145,7 @@ describe.each([
     const reference = kind === 'base' ? chat.greedy : chat.greedy_with_adapter;
     return reference ? [{ i, ids: chat.ids, reference }] : [];
   });
-  it.each(greedy)('continues chat $i as the reference does', async ({ ids, reference }) => {
+  it.each(greedy)('continues chat $i like the reference', async ({ ids, reference }) => {
     expect(reference.margin).toBeGreaterThan(2 * LOGITS);
     const generated = await model.generate(ids, {
       max_new_tokens: expected.greedy_max_new_tokens,
@@ -157,7 +157,7 @@ describe.each([
   });
 });
 
-it('trains SmolLM2-135M-Instruct as the reference does over 10 steps', async () => {
+it('trains SmolLM2-135M-Instruct like the reference over 10 steps', async () => {
   const trajectory = readJson('real/smollm2/train/trajectory.json') as Trajectory;
   const { input_ids, attention_mask, labels } = trajectory.batches;
   const model = await load(await adapterAt('train/start'));

@@ -46,7 +46,7 @@ describe('SmolLM2-135M from GGUF', () => {
       : [...values.subarray(0, 64), ...values.subarray(shape[1], shape[1]! + 64)];
 
   it.each(dequantised)(
-    "$gguf has exactly the reference's values, in the order of the file and in that of the model",
+    '$gguf equals the reference exactly, in file order and in model order',
     async ({ gguf: stored, name, shape, sum, sum_of_squares }) => {
       const inFile = await gguf.readF32(gguf.header.tensors.get(stored)!);
       const inModel = await base.weights.readF32(name);
@@ -61,7 +61,7 @@ describe('SmolLM2-135M from GGUF', () => {
         compared++;
       }
       expect(compared).toBeGreaterThan(0);
-      // 28 million f64 additions in another order than numpy's
+      // 28 million f64 additions in a different order than NumPy's
       const near = (have: number, want: number) => Math.abs(have - want) <= 1e-9 * sum_of_squares;
       expect(
         near(
@@ -78,7 +78,7 @@ describe('SmolLM2-135M from GGUF', () => {
     },
   );
 
-  it('has the tokenizer of the original: it encodes every text and chat like the reference', async () => {
+  it('encodes every text and chat like the reference', async () => {
     const { tokenizer, config, chat_template } = await base.readTokenizer();
     const encoder = new Tokenizer(tokenizer, config);
     const all = [...texts, ...chats];
@@ -93,7 +93,7 @@ describe('SmolLM2-135M from GGUF', () => {
     expect(chat_template).toContain('You are a helpful AI assistant named SmolLM');
   });
 
-  it('has the config of the original', () => {
+  it('has the original config', () => {
     expect(base.config).toMatchObject({
       model_type: 'llama',
       hidden_size: 576,

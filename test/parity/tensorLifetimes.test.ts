@@ -146,7 +146,7 @@ describe('training', () => {
     for (const run of runs.slice(1)) expect(run).toEqual(runs[0]);
   });
 
-  it("continues from an adapter and an optimizer's state as if it had not stopped", async () => {
+  it('resumes from an adapter and optimizer state with the same results', async () => {
     const uninterrupted = await load(tensorFlow);
     await train(uninterrupted, 2);
     const adapter = await uninterrupted.adapter();
@@ -161,7 +161,7 @@ describe('training', () => {
     resumed.dispose();
   });
 
-  it('drops other inputs for another dropout seed, and none in evaluation', async () => {
+  it('applies dropout by seed, and none in evaluation', async () => {
     const model = await load(tensorFlow, 0.5);
     const losses = [];
     for (const seed of [1, 1, 2]) losses.push((await model.accumulate(LONG, seed)).loss_sum);
@@ -197,7 +197,7 @@ describe('training', () => {
     two.dispose();
   });
 
-  it('computes rows that are all padding without NaN', async () => {
+  it('gives no NaN for rows of padding only', async () => {
     const input = smallInput('left');
     const attention_mask = input.attention_mask.slice().fill(0, 0, input.length);
     const labels = input.labels.slice().fill(-100, 0, input.length);
@@ -224,7 +224,7 @@ it('rejects an adapter that does not fit, and frees all tensors', async () => {
   expect(tensorFlow.live()).toBe(before);
 });
 
-it('frees what it has loaded when a weight cannot be read', async () => {
+it('frees loaded tensors if a weight cannot be read', async () => {
   const before = tensorFlow.live();
   const base = smallBase();
   const readF32 = (name: string) =>

@@ -37,20 +37,20 @@ describe("the tokenizer of SmolLM2's GGUF file", () => {
     await base.close();
   });
 
-  it.each(expected.texts)("gives the reference's ids for $text", ({ text, ids }) => {
+  it.each(expected.texts)('encodes $text like the reference', ({ text, ids }) => {
     expect(tokenizer.encode(text)).toEqual(ids);
     expect(tokenizer.decode(ids)).toBe(text);
   });
 
   it.each(expected.chats)(
-    'renders chat $# as the reference does, and gives its ids',
+    'renders and encodes chat $# like the reference',
     ({ messages, add_generation_prompt, text, ids }) => {
       expect(tokenizer.applyChatTemplate(messages, add_generation_prompt)).toBe(text);
       expect(tokenizer.encode(text, false)).toEqual(ids);
     },
   );
 
-  it("makes the batches of the reference's training from its messages: labels on answers and their ends, padding that is no label", () => {
+  it("builds the reference's training batches, with labels on answers and end tokens only", () => {
     const rows = trajectory.examples.map((messages, i) => ({
       kind: 'messages' as const,
       line: i + 1,

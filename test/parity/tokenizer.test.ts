@@ -18,11 +18,11 @@ interface Expected {
 
 const expected = readJson('test/fixtures/tokenizer/expected.json') as Expected;
 
-describe('the tokenizer of the fixtures', () => {
+describe('the fixture tokenizer', () => {
   const tokenizer = smallTokenizer();
 
   it.each(expected.samples)(
-    "gives the reference's ids and text for $text",
+    'encodes and decodes $text like the reference',
     ({ text, ids, decoded }) => {
       expect(tokenizer.encode(text)).toEqual(ids);
       expect(tokenizer.decode(ids)).toBe(decoded);
@@ -30,14 +30,14 @@ describe('the tokenizer of the fixtures', () => {
   );
 
   it.each(expected.chats)(
-    'renders chat $# as the reference does, and gives its ids',
+    'renders and encodes chat $# like the reference',
     ({ messages, add_generation_prompt, text, ids }) => {
       expect(tokenizer.applyChatTemplate(messages, add_generation_prompt)).toBe(text);
       expect(tokenizer.encode(text, false)).toEqual(ids);
     },
   );
 
-  it('knows its vocabulary and named tokens', () => {
+  it('has its vocabulary and special tokens', () => {
     expect(tokenizer).toMatchObject({
       vocab_size: 384,
       bos_token_id: 1,

@@ -84,7 +84,7 @@ async function expectTrajectory(
 }
 
 it.each(['llama', 'gpt2', 'vit'])(
-  '%s trains as with torch.optim.AdamW over 20 steps, and ends with the same adapter',
+  '%s matches torch.optim.AdamW over 20 steps and in the final adapter',
   (family) => expectTrajectory(`${family}/train`, family),
 );
 

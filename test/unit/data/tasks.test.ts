@@ -16,7 +16,7 @@ import type { Row } from '../../../src/data/rows/row';
 import type { ProblemType, Task } from '../../../src/shared/task';
 import { smallTokenizer } from '../../support/datasets';
 
-/** BERT's way, letter by letter: [CLS] a ##b [SEP]. */
+/** A BERT tokenizer of single letters: [CLS] a ##b [SEP]. */
 function wordPieces() {
   const letters = Array.from('abcdefghijklmnopqrstuvwxyz');
   const tokens = [
@@ -100,8 +100,8 @@ const example = (row: Row, tokenizer = bert, change: object = {}) => {
 const textExample = (...args: Parameters<typeof example>) => example(...args) as TextExample;
 const tokensExample = (...args: Parameters<typeof example>) => example(...args) as TokensExample;
 
-describe('a text', () => {
-  it('is cut within its special tokens, two texts at the longer one first', () => {
+describe('tokenizing a text', () => {
+  it('truncates between the special tokens, the longer text of a pair first', () => {
     const cut = textExample(textRow('abcdefghijklmnopqrstuvwxyz'));
     expect([cut.input_ids.length, cut.input_ids[0], cut.input_ids.at(-1)]).toEqual([12, CLS, SEP]);
     const both = textExample(textRow('abcdefghijkl', 'abc'));
@@ -114,7 +114,7 @@ describe('a text', () => {
     ]).toEqual([0, 0, 0, 0, 0, 0, 0]);
   });
 
-  it('without special tokens stays without', () => {
+  it('adds no special tokens if the tokenizer has none', () => {
     const { input_ids } = textExample(
       textRow('ab', 'cd'),
       smallTokenizer({ tokenizer: { post_processor: null } }),
@@ -136,7 +136,7 @@ describe('a text', () => {
     expect([...input_ids.subarray(first, second)]).toEqual([...input_ids.subarray(second, third)]);
   });
 
-  it('that is cut leaves the tags behind the cut out', () => {
+  it('drops the tags of truncated tokens', () => {
     const { labels } = tokensExample({
       kind: 'tagged',
       line: 1,
@@ -146,7 +146,7 @@ describe('a text', () => {
     expect([...labels].filter((label) => label !== -100)).toEqual([0, 1]);
   });
 
-  it('with a label that is not known is named by its line', () => {
+  it('reports an unknown label with its line', () => {
     const { examples, problems } = tokenizeTaskRows('f', [textRow('a', null, 'z')], {
       tokenizer: bert,
       ...settings,
@@ -178,7 +178,7 @@ describe('labels', () => {
     };
   };
 
-  it("are names in order, numbers in theirs, and the base's own where it has them", () => {
+  it('are sorted by name or number, or taken from the base model', () => {
     expect(of(['b', 'a', 'b']).labels).toEqual(set('single_label_classification', 'a', 'b'));
     expect(of([10, 2, 1]).labels?.names).toEqual(['1', '2', '10']);
     expect(of(['b', 'a'], null, ['b', 'c', 'a']).labels?.names).toEqual(['b', 'c', 'a']);
@@ -187,7 +187,7 @@ describe('labels', () => {
     expect(of(['b', 'd'], null, ['b', 'c']).labels?.names).toEqual(['b', 'd']);
   });
 
-  it('that are numbers with a fraction are told, lists hold together', () => {
+  it('make a regression if they are fractions, and a multi-label task if they are lists', () => {
     expect(of([0.5, 1]).labels).toEqual(set('regression', 'value'));
     expect(of([1, 2], 'regression').labels).toEqual(set('regression', 'value'));
     expect(of([['a'], [], ['b', 'a']]).labels).toEqual(set('multi_label_classification', 'a', 'b'));
@@ -196,7 +196,7 @@ describe('labels', () => {
     expect([...targetOf('y', single)]).toEqual([1]);
   });
 
-  it('that tell nothing, or do not fit each other, are refused with every line', () => {
+  it('are rejected with their lines if they have one value only or mixed types', () => {
     expect(of(['a', 'a']).problems).toEqual([expect.stringContaining('nothing to classify')]);
     expect(of([['a'], 'b', 'c']).problems).toHaveLength(2);
     expect(of([0.5, 'b']).problems).toEqual([expect.stringContaining('regression')]);
@@ -208,7 +208,7 @@ describe('labels', () => {
   });
 });
 
-it('rows of each task are read by their keys, and what is missing is named', async () => {
+it('reads the rows of each task by their keys and names missing keys', async () => {
   const read = async (task: Task, row: object) => {
     const file = path.join(mkdtempSync(path.join(tmpdir(), 'rows-')), 'f.jsonl');
     writeFileSync(file, JSON.stringify(row));
@@ -256,7 +256,7 @@ describe('packing', () => {
     labels: new Int32Array(length).fill(line),
   });
 
-  it('puts every example into one row, none beyond max_length, with little room left', () => {
+  it('puts every example into one row within max_length, with little padding', () => {
     fc.assert(
       fc.property(
         fc.array(fc.integer({ min: 1, max: 20 }), { minLength: 1, maxLength: 80 }),
@@ -272,7 +272,7 @@ describe('packing', () => {
           expect(
             rows.flatMap(({ parts }) => parts.map((part) => part.line)).sort((a, b) => a - b),
           ).toEqual(lengths.map((_, i) => i + 1));
-          // Best fit leaves no two rows that would fit into one.
+          // Best fit leaves no two rows that would fit into one row.
           expect(
             [...sizes]
               .sort((a, b) => a - b)
@@ -284,7 +284,7 @@ describe('packing', () => {
     );
   });
 
-  it('batches are rounded up to lengths that come again, as far as the model has positions', () => {
+  it("rounds batch lengths up to recurring lengths within the model's positions", () => {
     const batchOf = (length: number, most?: number) =>
       collate(
         [

@@ -28,27 +28,27 @@ const learnt = (example: TokensExample) =>
     .map((piece) => piece.text);
 
 describe('labels', () => {
-  it("are on the assistant's words and the end of its turn, in every turn", () => {
+  it("cover the assistant's text and end-of-turn token in every turn", () => {
     const { examples } = tokenize([chat(1, 'hello there', 'hi you', 'and now?', 'bye')]);
     expect(learnt(examples[0]!)).toEqual(['hi you<|im_end|>', 'bye<|im_end|>']);
   });
 
-  it('are on everything where all is to be learnt', () => {
+  it('cover all tokens if the loss is on all tokens', () => {
     const { examples } = tokenize([chat(1, 'hello', 'hi')], { labels: 'all' });
     expect([...examples[0]!.labels]).toEqual([...examples[0]!.input_ids]);
   });
 
-  it('are on the answer alone though the question holds the same words', () => {
+  it('cover only the answer even if the question has the same text', () => {
     const { examples } = tokenize([chat(1, 'say yes', 'yes'), chat(2, 'yes', 'yes')]);
     expect(examples.map(learnt)).toEqual([['yes<|im_end|>'], ['yes<|im_end|>']]);
   });
 
-  it('are on all of a text, and on its end', () => {
+  it('cover a whole text and its end token', () => {
     const { examples } = tokenize([{ kind: 'text', line: 1, text: 'the old mill' }]);
     expect(learnt(examples[0]!)).toEqual(['the old mill<|eos|>']);
   });
 
-  it('without a chat template are on the completion and the end', () => {
+  it('cover the completion and the end token without a chat template', () => {
     const plain = smallTokenizer({ chat_template: null });
     const { examples, problems } = tokenizeRows(
       'f',
@@ -66,7 +66,7 @@ describe('labels', () => {
     ).toBe(' an answer<|eos|>');
   });
 
-  it('a chat without a template is a fault that says what to do', () => {
+  it('rejects chats without a template and says what to do', () => {
     const { problems } = tokenizeRows('f', [chat(3, 'a', 'b')], {
       tokenizer: smallTokenizer({ chat_template: null }),
       max_length: 64,
@@ -82,7 +82,7 @@ describe('labels', () => {
   });
 });
 
-describe('a template that refuses system messages', () => {
+describe('a chat template without system messages', () => {
   const GEMMA =
     "{% if messages[0]['role'] == 'system' %}{{ raise_exception('System role not supported') }}{% endif %}{% for message in messages %}" +
     "{{ '<|im_start|>' + message['role'] + '\\n' + message['content'] + '<|im_end|>\\n' }}{% endfor %}{% if add_generation_prompt %}{{ '<|im_start|>assistant\\n' }}{% endif %}";
@@ -107,7 +107,7 @@ describe('a template that refuses system messages', () => {
       rows: { ...ROW_SETTINGS, chats: { ...ROW_SETTINGS.chats, system_refused } },
     });
 
-  it('gets them in front of the first user message, which is said with the number of rows', () => {
+  it('moves them to the first user message and warns with the number of rows', () => {
     const { examples, rows, problems } = tokenizeWith('fold');
     expect(gemma.decode([...examples[0]!.input_ids])).toBe(
       '<|im_start|>user\nbe brief\n\nhello<|im_end|>\n<|im_start|>assistant\nhi<|im_end|>\n',
@@ -129,7 +129,7 @@ describe('a template that refuses system messages', () => {
     ]);
   });
 
-  it('does without such rows, or the run is refused, as is set', () => {
+  it('skips such rows or rejects the dataset, as configured', () => {
     expect(tokenizeWith('skip').examples.map((e) => e.line)).toEqual([2]);
     expect(tokenizeWith('skip').problems).toMatchObject([
       { severity: 'warning', message: expect.stringMatching(/skipped.*2 rows/) as unknown },
@@ -140,7 +140,7 @@ describe('a template that refuses system messages', () => {
     ]);
   });
 
-  it('that refuses a row for another reason is an error at its line, whatever is set', () => {
+  it('reports other template errors at their lines', () => {
     const strict = smallTokenizer({ chat_template: "{{ raise_exception('never') }}" });
     const { problems } = tokenizeRows('f', [withSystem(7)], {
       tokenizer: strict,
@@ -158,7 +158,7 @@ describe('a template that refuses system messages', () => {
 });
 
 describe('pad = eos', () => {
-  it("leaves each answer's end token learnt, and padding not", () => {
+  it('keeps the labels of end tokens, but not of padding', () => {
     const same = smallTokenizer({ config: { eos_token: '<|im_end|>', pad_token: '<|im_end|>' } });
     expect(same.pad_token_id).toBe(same.eos_token_id);
     const { examples } = tokenizeRows(
@@ -183,7 +183,7 @@ describe('pad = eos', () => {
 });
 
 describe('long rows', () => {
-  it('are cut at their end', () => {
+  it('are truncated at the end', () => {
     const whole = tokenize([chat(1, 'hello', 'a long answer that goes on and on')]).examples[0]!;
     const { examples, lengths } = tokenize(
       [chat(1, 'hello', 'a long answer that goes on and on')],
@@ -193,7 +193,7 @@ describe('long rows', () => {
     expect(lengths).toEqual([whole.input_ids.length]);
   });
 
-  it('in which no label is left are all named, with their lengths', () => {
+  it('are all reported with their lengths if no label is left', () => {
     const { examples, problems } = tokenize(
       [chat(1, 'x '.repeat(200), 'y'), chat(2, 'a', 'b'), chat(3, 'z '.repeat(200), 'y')],
       { max_length: 64 },
@@ -205,7 +205,7 @@ describe('long rows', () => {
     expect(problems[0]!.message).toMatch(/64/);
   });
 
-  it('in which no label is left are left out where that is set, and no example is ever without one', () => {
+  it('are skipped if no label is left and so configured', () => {
     const { examples, problems } = tokenize(
       [chat(1, 'x '.repeat(200), 'y'), chat(2, 'a', 'b'), chat(3, 'z '.repeat(200), 'y')],
       { max_length: 64, rows: { ...ROW_SETTINGS, unlabelled_rows: 'skip' } },
@@ -233,7 +233,7 @@ describe('long rows', () => {
     );
   });
 
-  it('ids beyond the vocabulary are a fault', () => {
+  it('rejects ids beyond the vocabulary', () => {
     const { problems } = tokenize([
       { kind: 'tokenized', line: 9, input_ids: [1, 384], labels: [1, 384], attention_mask: [1, 1] },
     ]);
@@ -250,7 +250,7 @@ const example = (line: number, length: number): TokensExample => ({
 const sizesOf = fc.array(fc.integer({ min: 1, max: 30 }), { minLength: 1, maxLength: 60 });
 
 describe('batches', () => {
-  it('cover every example once an epoch, the same for the same seed, others in the next epoch', () => {
+  it('cover every example once per epoch, in an order that depends on seed and epoch', () => {
     fc.assert(
       fc.property(
         sizesOf,
@@ -283,7 +283,7 @@ describe('batches', () => {
     expect(new Set([order(1, 0), order(1, 1), order(2, 0)]).size).toBe(3);
   });
 
-  it('are padded on the right, and a pad that is the end token hides no real one', () => {
+  it('are padded on the right and keep end tokens if they are also the padding token', () => {
     const eos = 2;
     const { batch, length, input_ids, labels, attention_mask } = collate(
       [
@@ -310,7 +310,7 @@ describe('batches', () => {
 });
 
 describe('the validation set', () => {
-  it('is drawn by the seed, at least one and never all', () => {
+  it('is a random sample by seed, with at least one example and never all', () => {
     fc.assert(
       fc.property(
         fc.integer({ min: 2, max: 50 }),
@@ -326,7 +326,7 @@ describe('the validation set', () => {
       ),
     );
   });
-  it('is empty where nothing is to be held back, or nothing can be', () => {
+  it('is empty if the fraction is 0 or there is only one example', () => {
     expect(splitExamples([1, 2, 3], 0, 1).validation).toEqual([]);
     expect(splitExamples([1], 0.5, 1).validation).toEqual([]);
   });

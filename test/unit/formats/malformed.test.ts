@@ -178,7 +178,7 @@ function said(place: string, reason: string, fix: string): RegExp {
 
 const adapter = path.resolve(root, '../llama/lora-qv/adapter');
 
-/** As a person would: lora merge. Gives what it said. */
+/** Runs `lora merge` and returns its output. */
 async function use({ folder, kind, base }: Pick<Case, 'folder' | 'kind' | 'base'>): Promise<{
   readonly refused: string | null;
   readonly warned: readonly string[];
@@ -215,12 +215,12 @@ async function use({ folder, kind, base }: Pick<Case, 'folder' | 'kind' | 'base'
   return { refused, warned, left: readdirSync(parent) };
 }
 
-describe('a broken file', () => {
-  it('has its message written down here', () =>
+describe('a malformed file', () => {
+  it('has an expected message in this file', () =>
     expect(Object.keys(SAID).sort()).toEqual(cases.map((c) => c.folder).sort()));
 
   it.each(cases.filter((c) => c.expect === 'reject'))(
-    '$folder is refused, and nothing is written: $what',
+    'is rejected without writing: $folder, $what',
     async (broken) => {
       const { refused, left } = await use(broken);
       expect(refused).toMatch(SAID[broken.folder]!);
@@ -229,7 +229,7 @@ describe('a broken file', () => {
   );
 
   it.each(cases.filter((c) => c.expect === 'warn'))(
-    '$folder is used with a warning: $what',
+    'is used with a warning: $folder, $what',
     async (odd) => {
       const { refused, warned } = await use(odd);
       expect(refused).toBeNull();
@@ -238,14 +238,14 @@ describe('a broken file', () => {
   );
 
   it.each(cases.filter((c) => c.expect === 'no-hang'))(
-    '$folder is answered in bounded time: $what',
+    'is handled in bounded time: $folder, $what',
     async (slow) => {
       expect((await use(slow)).refused).toMatch(SAID[slow.folder]!);
     },
     5_000,
   );
 
-  it("the files that they were made of are used, with no warning but that of the base's name", async () => {
+  it("the valid originals are used with no warning except about the base's name", async () => {
     const { refused, warned, left } = await use({
       folder: '../llama/lora-qv/adapter',
       kind: 'adapter',

@@ -68,7 +68,7 @@ describe('a base model folder', () => {
     'gpt2',
     'gpt_neox',
     'phi3',
-  ])('of the fixture %s is opened, in both layouts of its config', async (family) => {
+  ])('is opened with both config layouts: %s', async (family) => {
     const base = await openBase(path.join(fixtures, family, 'base'));
     expect(base.missing).toEqual([]);
     await base.close();
@@ -88,18 +88,15 @@ describe('a base model folder', () => {
     [{ num_local_experts: 8 }, /mixture of experts/],
     [{ model_type: 't5' }, /encoder-decoder/],
     [{ model_type: 'mamba' }, /recurrent/],
-  ])(
-    'of a kind that is not supported, %j, is refused by name, with what to do instead',
-    async (changes, message) => {
-      const folder = copyOf('llama');
-      putConfig(folder, changes);
-      const error: unknown = await openBase(folder).catch((e: unknown) => e);
-      expect((error as LoraError).message).toMatch(message);
-      expect((error as LoraError).fix).toMatch(/^Use a /);
-    },
-  );
+  ])('rejects an unsupported kind of model, %j, and says what to do', async (changes, message) => {
+    const folder = copyOf('llama');
+    putConfig(folder, changes);
+    const error: unknown = await openBase(folder).catch((e: unknown) => e);
+    expect((error as LoraError).message).toMatch(message);
+    expect((error as LoraError).fix).toMatch(/^Use a /);
+  });
 
-  it('names its modules as PEFT does, and the tied output layer with them', async () => {
+  it('names its modules as PEFT does, including the tied output layer', async () => {
     const base = await openBase(path.join(fixtures, 'llama/base'));
     const modules = targetableModules(base);
     await base.close();
@@ -127,7 +124,7 @@ describe('a base model folder', () => {
     });
   });
 
-  it("is called by its own name, by the hub's, or by its folder's", async () => {
+  it('takes its name from the config, the hub cache or the folder', async () => {
     const nameOf = async (folder: string) => {
       const base = await openBase(folder);
       await base.close();
@@ -159,8 +156,8 @@ describe('a base model folder', () => {
   });
 });
 
-describe('a base model folder that cannot be used', () => {
-  it('is refused with what it is instead', async () => {
+describe('an unsupported base model folder', () => {
+  it('is rejected with what it contains instead', async () => {
     const folder = temp();
     expect((await refusal(path.join(folder, 'none'))).describe()).toMatch(
       /does not exist[\s\S]*Name a Hugging Face/,
@@ -174,7 +171,7 @@ describe('a base model folder that cannot be used', () => {
     expect((await refusal(path.join(folder, 'model.safetensors'))).fix).toContain(folder);
   });
 
-  it('without weights, or with pickled ones, is refused with what is there', async () => {
+  it('is rejected without weights or with pickled weights, listing its files', async () => {
     const folder = copyOf('llama');
     renameSync(
       path.join(folder, 'model.safetensors'),
@@ -192,7 +189,7 @@ describe('a base model folder that cannot be used', () => {
     );
   });
 
-  it('of an unknown architecture, quantised, or of sizes that cannot be, is refused by the key', async () => {
+  it('is rejected for an unknown architecture, quantised weights or invalid sizes', async () => {
     const cases: [object, RegExp][] = [
       [
         { model_type: 'falcon_9000' },
@@ -217,7 +214,7 @@ describe('a base model folder that cannot be used', () => {
     }
   });
 
-  it('with tensors missing or of another shape is refused with their names', async () => {
+  it('is rejected for missing or misshapen tensors, naming them', async () => {
     const folder = copyOf('qwen2');
     await rewrite(folder, (tensors) =>
       tensors.filter((t) => t.name !== 'model.layers.1.self_attn.q_proj.bias'),
@@ -237,7 +234,7 @@ describe('a base model folder that cannot be used', () => {
     });
   });
 
-  it('closes its files when it is refused', async () => {
+  it('has its files closed after a rejection', async () => {
     const folder = copyOf('llama');
     putConfig(folder, { intermediate_size: 100 });
     const close = vi.spyOn(SafetensorsFile.prototype, 'close');
@@ -253,7 +250,7 @@ describe("a base model's tokenizer", () => {
     return base.readTokenizer().finally(() => base.close());
   };
 
-  it('comes with its chat template, wherever that stands', async () => {
+  it('has the chat template from any of its locations', async () => {
     const folder = copyOf('llama');
     const config = read(path.join(folder, 'tokenizer_config.json'));
     expect((await tokenizer(folder)).chat_template).toBe(config['chat_template'] ?? null);
@@ -278,7 +275,7 @@ describe("a base model's tokenizer", () => {
     expect((await tokenizer(folder)).chat_template).toBeNull();
   });
 
-  it('is missed by name', async () => {
+  it('is named in the error if it is missing', async () => {
     const folder = copyOf('llama');
     rmSync(path.join(folder, 'tokenizer.json'));
     await expect(tokenizer(folder)).rejects.toThrow(/no tokenizer\.json\./);

@@ -22,15 +22,15 @@ const withScale = (scale: number) =>
     Object.assign(config['lora_parameters'] as object, { scale }),
   );
 
-describe('a scale that float32 cannot hold', () => {
-  it.each([1e308, -1e308, 1e39])("is refused in mlx-lm's settings: %d", async (scale) => {
+describe('a scale beyond the range of float32', () => {
+  it.each([1e308, -1e308, 1e39])('is rejected in mlx-lm settings: %d', async (scale) => {
     await expect(withScale(scale)).rejects.toMatchObject({
       area: 'adapter',
       message: expect.stringContaining('which float32 cannot hold') as string,
     });
   });
 
-  it("is refused in PEFT's lora_alpha", async () => {
+  it("is rejected in PEFT's lora_alpha", async () => {
     await expect(
       readWith('all-linear/adapter', (config) => {
         config['lora_alpha'] = 1e308;
@@ -38,7 +38,7 @@ describe('a scale that float32 cannot hold', () => {
     ).rejects.toThrow(/The scale of .* is \d.*e\+307/);
   });
 
-  it('is refused where B would have to take it in', () => {
+  it('is rejected if it would be folded into B', () => {
     const matrix = (rows: number, columns: number) =>
       matrixOf(new Float32Array(rows * columns).fill(2), [rows, columns], {
         file: 'x.safetensors',

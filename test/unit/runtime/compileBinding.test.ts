@@ -66,7 +66,7 @@ describe('a build from source', () => {
     expect(place.inHome()).toEqual(['bindings', 'tensorflow-2.18.1-linux-x64', 'wheels']);
   });
 
-  it('compiles again only when a source has changed', async () => {
+  it('recompiles only if a source has changed', async () => {
     const { place, sources, compiled } = makeCheckout();
     await build(place, sources);
     await build(place, sources);
@@ -79,7 +79,7 @@ describe('a build from source', () => {
     expect(compiled()).toBe(3);
   });
 
-  it('keeps a good binding when the next one does not compile', async () => {
+  it('keeps a working binding if the next one does not compile', async () => {
     const { place, sources } = makeCheckout();
     await build(place, sources);
     const good = shipped(place);
@@ -94,7 +94,7 @@ describe('a build from source', () => {
     expect(shipped(place)).toBe(good);
   });
 
-  it('says that there is no compiler before it downloads', async () => {
+  it('reports a missing compiler before downloading', async () => {
     const { place, sources } = makeCheckout();
     place.env['CXX'] = 'no-such-compiler';
     await expect(build(place, sources)).rejects.toMatchObject({
@@ -105,7 +105,7 @@ describe('a build from source', () => {
     expect(existsSync(path.join(place.root, 'calls.jsonl'))).toBe(false);
   });
 
-  it('needs no compiler where the platform has no libtensorflow', async () => {
+  it('needs no compiler on a platform without libtensorflow', async () => {
     const { place, sources, compiled } = makeCheckout();
     expect(
       await buildRuntime(place.runtime, sources, place.options(), {

@@ -20,11 +20,11 @@ const install = ({ pin, runtime, options, machine }: Place, from: Source) =>
   installFrom({ source: from, pin, runtime, options: options(), machine });
 
 describe('the installed runtime', () => {
-  it('is none at first', async () => {
+  it('is null without an installation', async () => {
     expect(await find(makePlace())).toBeNull();
   });
 
-  it("is the local Python's before the wheel's before tfjs-node's, whichever came last", async () => {
+  it('prefers the local Python, then the wheel, then tfjs-node, in any order of installation', async () => {
     const place = makePlace();
     const found: unknown[] = [];
     for (const from of [
@@ -40,14 +40,14 @@ describe('the installed runtime', () => {
     expect(found).toEqual(['tfjs-node', 'wheel', 'python', 'python']);
   });
 
-  it('is the newest of two wheels', async () => {
+  it('prefers the newer of two wheels', async () => {
     const place = makePlace();
     await install(place, source('wheel', 'tensorflow-2.9.3', '2.9.3'));
     await install(place, source('wheel', 'tensorflow-2.18.1'));
     expect(await find(place)).toMatchObject({ tensorflow_version: '2.18.1' });
   });
 
-  it('is not one whose library has changed since', async () => {
+  it('ignores a runtime whose library has changed', async () => {
     const place = makePlace();
     await install(place, source('wheel', 'tensorflow-2.18.1'));
     appendFileSync(path.join(place.runtime.home, 'tensorflow-2.18.1-linux-x64', LIBRARIES[1]), 'x');
@@ -59,7 +59,7 @@ describe('the installed runtime', () => {
     '{',
     '{"source":"wheel"}',
     JSON.stringify({ source: 'wheel', tensorflow_version: '2', device: 'cpu', why: '', files: [] }),
-  ])('is not one with the manifest %j', async (manifest) => {
+  ])('ignores a runtime with the manifest %j', async (manifest) => {
     const place = makePlace();
     const folder = path.join(place.runtime.home, 'tensorflow-2.18.1-linux-x64');
     makeLibraries(folder);
@@ -67,7 +67,7 @@ describe('the installed runtime', () => {
     expect(await find(place)).toBeNull();
   });
 
-  it("is not another platform's in a home that both share", async () => {
+  it("ignores another platform's runtime in a shared home", async () => {
     const place = makePlace();
     await install(place, source('wheel', 'tensorflow-2.18.1'));
     renameSync(
@@ -77,7 +77,7 @@ describe('the installed runtime', () => {
     expect(await find(place)).toBeNull();
   });
 
-  it('is none on a platform without libtensorflow, where WebAssembly is named with its reason', async () => {
+  it('is null on a platform without libtensorflow, and the reason for WebAssembly is given', async () => {
     const place = makePlace();
     expect(
       await findRuntime(place.runtime, {
@@ -106,7 +106,7 @@ describe('the installed runtime', () => {
 });
 
 describe('the setting lora.runtime.path', () => {
-  it('comes before what is installed', async () => {
+  it('takes precedence over installed runtimes', async () => {
     const place = makePlace();
     await install(place, source('wheel', 'tensorflow-2.18.1'));
     const named = makeLibraries(path.join(place.root, 'mine'));
@@ -117,14 +117,14 @@ describe('the setting lora.runtime.path', () => {
     });
   });
 
-  it('leaves the named folder as it is', async () => {
+  it('does not change the folder', async () => {
     const place = makePlace();
     const named = makeLibraries(path.join(place.root, 'mine'));
     await find(place, named);
     expect(readdirSync(named).sort()).toEqual([...LIBRARIES].sort());
   });
 
-  it('may name a release of libtensorflow for C', async () => {
+  it('accepts a release of libtensorflow for C', async () => {
     const place = makePlace();
     const named = path.join(place.root, 'release');
     makeLibraries(named, 'library 2.17.0', [
@@ -135,7 +135,7 @@ describe('the setting lora.runtime.path', () => {
     expect(await find(place, named)).toMatchObject({ tensorflow_version: '2.17.0' });
   });
 
-  it('proves the named folder once, and again when its libraries change', async () => {
+  it('verifies the folder once, and again if its libraries change', async () => {
     const place = makePlace();
     const probe = vi.fn(place.machine.probe);
     const named = makeLibraries(path.join(place.root, 'mine'));
@@ -148,13 +148,13 @@ describe('the setting lora.runtime.path', () => {
     expect(probe).toHaveBeenCalledTimes(2);
   });
 
-  it('is forgotten when it is cleared', async () => {
+  it('has no effect after it is cleared', async () => {
     const place = makePlace();
     await find(place, makeLibraries(path.join(place.root, 'mine')));
     expect(await find(place)).toBeNull();
   });
 
-  it('says what is missing in the named folder', async () => {
+  it('reports what is missing in the folder', async () => {
     const place = makePlace();
     const named = path.join(place.root, 'nowhere');
     await expect(find(place, named)).rejects.toMatchObject({
@@ -166,7 +166,7 @@ describe('the setting lora.runtime.path', () => {
     });
   });
 
-  it('says when the libraries there do not load, and does not fall back silently', async () => {
+  it('reports libraries that do not load and does not fall back silently', async () => {
     const place = makePlace();
     await install(place, source('wheel', 'tensorflow-2.18.1'));
     await expect(

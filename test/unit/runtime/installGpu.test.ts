@@ -8,8 +8,8 @@ import { installRuntime } from '../../../src/runtime/installRuntime';
 import { PLATFORM_PINS } from '../../../src/runtime/pins';
 import { makePlace, withGpu } from '../../support/runtimePlace';
 
-describe('a GPU', () => {
-  it("is what NVIDIA's program says of the first one", () => {
+describe('GPU detection', () => {
+  it('parses the first GPU from the nvidia-smi output', () => {
     expect(
       parseGpu('81559, 1024, NVIDIA H100 80GB HBM3\n24576, 2, NVIDIA GeForce RTX 4090\n'),
     ).toEqual({
@@ -20,7 +20,7 @@ describe('a GPU', () => {
     expect(parseGpu('No devices were found\n')).toBeNull();
   });
 
-  it('is none where there is no such program', async () => {
+  it('finds no GPU without nvidia-smi', async () => {
     const place = makePlace();
     expect(await findGpu(place.env)).toBeNull();
     withGpu(place);
@@ -29,7 +29,7 @@ describe('a GPU', () => {
 });
 
 describe('TensorFlow with CUDA', () => {
-  it('is brought wheel by wheel, all its libraries in one folder, and preferred from then on', async () => {
+  it('is installed from its wheels into one folder and preferred from then on', async () => {
     const place = makePlace();
     const machine = withGpu(place);
     place.python({ pip: 'wheel' });
@@ -55,7 +55,7 @@ describe('TensorFlow with CUDA', () => {
     ).toEqual(['tensorflow-cpu==2.18.1', 'tensorflow==1.0', 'nvidia-cublas-cu12==1.0']);
   });
 
-  it('is not downloaded where there is no GPU, or no such TensorFlow', async () => {
+  it('is not downloaded without a GPU or a matching TensorFlow', async () => {
     const place = makePlace();
     const gpu = withGpu(place);
     place.python({ pip: 'wheel' });
@@ -74,7 +74,7 @@ describe('TensorFlow with CUDA', () => {
     ).rejects.toThrow('There is no TensorFlow with CUDA for darwin-arm64');
   });
 
-  it('that cannot use the GPU leaves nothing behind', async () => {
+  it('leaves no files if it cannot use the GPU', async () => {
     const place = makePlace();
     const machine = withGpu(place, 'cpu');
     place.python({ pip: 'wheel' });
@@ -84,7 +84,7 @@ describe('TensorFlow with CUDA', () => {
     expect(place.inHome()).toEqual([]);
   });
 
-  it('that comes damaged leaves nothing behind', async () => {
+  it('leaves no files if a wheel is damaged', async () => {
     const place = makePlace();
     const machine = withGpu(place);
     place.python({ pip: 'corrupted' });
@@ -94,7 +94,7 @@ describe('TensorFlow with CUDA', () => {
     expect(place.inHome()).toEqual([]);
   });
 
-  it('has a library from each of its wheels', () => {
+  it('lists a library from each of its wheels', () => {
     const { wheels, libraries } = PLATFORM_PINS['linux-x64']!.gpu!;
     const folders = new Set(
       Object.keys(libraries).map((file) =>

@@ -25,7 +25,7 @@ describe('the order of sources', () => {
     ]);
   });
 
-  it('prefers the TensorFlow that a local Python has, and uses it where it is', async () => {
+  it('prefers the TensorFlow of a local Python and uses it in place', async () => {
     const place = makePlace();
     const tensorflow = makeLibraries(path.join(place.root, 'site-packages', 'tensorflow'));
     place.python({ tensorflow, pip: 'wheel' });
@@ -44,7 +44,7 @@ describe('the order of sources', () => {
     expect(await find(place)).toEqual(runtime);
   });
 
-  it('asks every Python on the path for its TensorFlow', async () => {
+  it('looks for TensorFlow in every Python on the PATH', async () => {
     const place = makePlace();
     place.python({ pip: 'wheel' });
     place.python({ tensorflow: makeLibraries(path.join(place.root, 'conda')) }, 'python');
@@ -54,7 +54,7 @@ describe('the order of sources', () => {
     });
   });
 
-  it('goes on to the wheel when the local TensorFlow does not load, and logs why', async () => {
+  it('falls back to the wheel if the local TensorFlow does not load, and logs why', async () => {
     const place = makePlace();
     place.python({
       tensorflow: makeLibraries(path.join(place.root, 'old'), 'broken'),
@@ -67,7 +67,7 @@ describe('the order of sources', () => {
     expect(place.inHome()).toEqual(['tensorflow-2.18.1-linux-x64']);
   });
 
-  it('goes on when the local TensorFlow is too old to have the libraries', async () => {
+  it('falls back if the local TensorFlow is too old', async () => {
     const place = makePlace();
     place.python({
       tensorflow: makeLibraries(path.join(place.root, 'old'), 'library', [LIBRARIES[1]]),
@@ -76,7 +76,7 @@ describe('the order of sources', () => {
     expect(await install(place)).toMatchObject({ source: 'wheel' });
   });
 
-  it('says plainly that a platform without libtensorflow trains on WebAssembly', async () => {
+  it('reports that a platform without libtensorflow uses WebAssembly', async () => {
     const place = makePlace();
     const runtime = await installRuntime(place.runtime, place.options(), {
       ...place.machine,
@@ -92,7 +92,7 @@ describe('the order of sources', () => {
 });
 
 describe('the pinned wheel', () => {
-  it("is fetched for this platform whatever the local Python is, with the user's own pip settings", async () => {
+  it("is downloaded for this platform with the user's pip settings, independent of the Python version", async () => {
     const place = makePlace();
     place.python({ pip: 'wheel' });
     await install(place);
@@ -105,14 +105,14 @@ describe('the pinned wheel', () => {
     expect(args.join(' ')).not.toMatch(/index-url|isolated/);
   });
 
-  it('is fetched by a Python that runs outside the workspace, whose modules it must not import', async () => {
+  it('is downloaded outside the workspace, so that Python does not import its modules', async () => {
     const place = makePlace();
     place.python({ pip: 'wheel' });
     await install(place);
     for (const { cwd } of place.pythonCalls()) expect(path.dirname(cwd)).toBe(place.runtime.home);
   });
 
-  it('leaves the libraries, the binding and the manifest, and nothing else', async () => {
+  it('installs only the libraries, the binding and the manifest', async () => {
     const place = makePlace();
     place.python({ pip: 'wheel' });
     const runtime = await install(place);
@@ -134,29 +134,26 @@ describe('the pinned wheel', () => {
     expect(readFileSync(runtime.binding, 'utf8')).toBe('the binding');
   });
 
-  it.each(['truncated', 'corrupted'] as const)(
-    'that comes %s is refused by its sha256',
-    async (pip) => {
-      const place = makePlace();
-      place.python({ pip });
-      await expect(install(place)).rejects.toMatchObject({
-        area: 'runtime',
-        message: expect.stringContaining(
-          `expected ${place.pin.wheel_size} bytes with ${place.pin.sha256}`,
-        ) as string,
-      });
-      await nothingInstalled(place);
-    },
-  );
+  it.each(['truncated', 'corrupted'] as const)('is rejected by its SHA-256 if %s', async (pip) => {
+    const place = makePlace();
+    place.python({ pip });
+    await expect(install(place)).rejects.toMatchObject({
+      area: 'runtime',
+      message: expect.stringContaining(
+        `expected ${place.pin.wheel_size} bytes with ${place.pin.sha256}`,
+      ) as string,
+    });
+    await nothingInstalled(place);
+  });
 
-  it('that does not come at all is named', async () => {
+  it('is named in the error if pip downloads nothing', async () => {
     const place = makePlace();
     place.python({ pip: 'empty' });
     await expect(install(place)).rejects.toThrow('pip brought no wheel of tensorflow-cpu 2.18.1.');
     await nothingInstalled(place);
   });
 
-  it('that a build kept is used without a download, and only if it is whole', async () => {
+  it('is taken from the build cache only if it is complete', async () => {
     const place = makePlace();
     const wheels = path.join(place.runtime.home, 'wheels');
     write(path.join(wheels, 'a.whl'), 'another');
@@ -166,7 +163,7 @@ describe('the pinned wheel', () => {
     expect(await install(place)).toMatchObject({ source: 'wheel' });
   });
 
-  it('replaces an installed runtime whose library has changed', async () => {
+  it('replaces a runtime whose library has changed', async () => {
     const place = makePlace();
     place.python({ pip: 'wheel' });
     const { folder } = (await install(place)) as { folder: string };
@@ -180,8 +177,8 @@ describe('the pinned wheel', () => {
   });
 });
 
-describe('what the user is told', () => {
-  it("names each source's reason and what to do when none works", async () => {
+describe('error messages', () => {
+  it('give the reason for each source and what to do if none works', async () => {
     const place = makePlace();
     place.python({ pip: 'fails' });
     const error = await install(place).catch((thrown: unknown) => thrown);
@@ -196,7 +193,7 @@ describe('what the user is told', () => {
     );
   });
 
-  it('says that Python is missing', async () => {
+  it('report a missing Python', async () => {
     const place = makePlace();
     await expect(install(place)).rejects.toMatchObject({
       message: expect.stringContaining('No Python with pip was found') as string,
@@ -204,13 +201,13 @@ describe('what the user is told', () => {
     });
   });
 
-  it('says that pip is missing from the Python there is', async () => {
+  it('report a Python without pip', async () => {
     const place = makePlace();
     place.python({});
     await expect(install(place)).rejects.toThrow('No Python with pip was found');
   });
 
-  it('stops at a full disk instead of trying what needs as much', async () => {
+  it('stop at a full disk instead of trying the next source', async () => {
     const place = makePlace();
     place.python({ pip: 'disk full' });
     await expect(install(place)).rejects.toMatchObject({
@@ -220,7 +217,7 @@ describe('what the user is told', () => {
     await nothingInstalled(place);
   });
 
-  it('says how much room is missing before it downloads', async () => {
+  it('report missing disk space before downloading', async () => {
     const place = makePlace();
     mkdirSync(place.runtime.home);
     await expect(requireSpaceForRuntime(place.runtime.home, 2 ** 60)).rejects.toThrow(
@@ -228,7 +225,7 @@ describe('what the user is told', () => {
     );
   });
 
-  it('says that this build has no binding', async () => {
+  it('report a build without a binding', async () => {
     const place = makePlace();
     place.python({ pip: 'wheel' });
     const dist = path.join(place.root, 'empty');

@@ -11,7 +11,7 @@ import { LIBRARIES, makePlace, type Place } from '../../support/runtimePlace';
 
 const find = (place: Place) => findRuntime(place.runtime, place.machine);
 
-/** Resolves with the process id of pip when half of the wheel is there. */
+/** Resolves with the process id of pip when half of the wheel is downloaded. */
 function halfWay(place: Place): Promise<number> {
   const { log } = place;
   return new Promise((resolve) => {
@@ -43,8 +43,8 @@ async function startChild(place: Place) {
   };
 }
 
-describe('an installation that is interrupted', () => {
-  it("by a cancel in the middle of pip's download ends pip and leaves nothing", async () => {
+describe('an interrupted installation', () => {
+  it('stops pip and leaves no files if cancelled during the download', async () => {
     const place = makePlace();
     place.python({ pip: 'hang' });
     const controller = new AbortController();
@@ -62,7 +62,7 @@ describe('an installation that is interrupted', () => {
     expect(place.inHome()).toEqual([]);
   });
 
-  it('by a cancel before it begins does nothing', async () => {
+  it('does nothing if cancelled before it starts', async () => {
     const place = makePlace();
     place.python({ pip: 'wheel' });
     await expect(
@@ -71,7 +71,7 @@ describe('an installation that is interrupted', () => {
     expect(place.inHome()).toEqual([]);
   });
 
-  it('by a cancel while libtensorflow is checked leaves nothing', async () => {
+  it('leaves no files if cancelled while libtensorflow is verified', async () => {
     const place = makePlace();
     place.python({ pip: 'wheel' });
     const controller = new AbortController();
@@ -88,7 +88,7 @@ describe('an installation that is interrupted', () => {
     expect(place.inHome()).toEqual([]);
   });
 
-  it('by a kill is no runtime; the next one removes what it left and succeeds', async () => {
+  it('is not used after a kill, and cleaned up by the next installation', async () => {
     const place = makePlace();
     place.python({ pip: 'hang' });
     const child = (await startChild(place))();
@@ -106,7 +106,7 @@ describe('an installation that is interrupted', () => {
     expect(place.inHome()).toEqual(['tensorflow-2.18.1-linux-x64']);
   });
 
-  it('never disturbs another one that is under way in another process', async () => {
+  it('does not disturb an installation in another process', async () => {
     const place = makePlace();
     place.python({ pip: 'hang' });
     const child = (await startChild(place))();
@@ -119,8 +119,8 @@ describe('an installation that is interrupted', () => {
   });
 });
 
-describe('installations at the same time', () => {
-  it('in several processes all succeed with the same whole runtime', async () => {
+describe('concurrent installations', () => {
+  it('all succeed with the same complete runtime', async () => {
     const place = makePlace();
     place.python({ pip: 'wheel' });
     const start = await startChild(place);
@@ -138,7 +138,7 @@ describe('installations at the same time', () => {
     expect(place.inHome()).toEqual(['tensorflow-2.18.1-linux-x64']);
   });
 
-  it('keep the one that is whole rather than replace what may be in use', async () => {
+  it('keep a complete runtime that may be in use', async () => {
     const place = makePlace();
     place.python({ pip: 'wheel' });
     const manifest = () =>

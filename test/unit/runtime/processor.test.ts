@@ -6,14 +6,14 @@ const told = (flags: string) =>
     () => `processor\t: 0\nmodel name\t: Some CPU\nflags\t\t: fpu sse2 ${flags} vaes\n`,
   );
 
-describe.skipIf(process.platform !== 'linux')('a processor that multiplies bf16', () => {
-  it('is told by its flags', () => {
+describe.skipIf(process.platform !== 'linux')('bf16 support of the processor', () => {
+  it('is detected from the CPU flags', () => {
     expect(told('avx512f avx512_bf16')).toBe(true);
     expect(told('amx_bf16 amx_tile')).toBe(true);
     expect(told('avx2 avx512f avx512_vnni')).toBe(false);
   });
 
-  it('is not assumed where nothing is told', () => {
+  it('is not assumed without CPU flags', () => {
     expect(
       multipliesBf16(() => {
         throw new Error('hidden');

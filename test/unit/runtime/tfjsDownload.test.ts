@@ -27,8 +27,8 @@ async function makeRelease(names: readonly string[] = RELEASE, content = 'librar
   return { place, archive: readFileSync(file) };
 }
 
-describe("tfjs-node's own download", () => {
-  it("is the last source, at the address that tfjs-node's installer would use", async () => {
+describe('the tfjs-node download', () => {
+  it("is the last source, with the URL of tfjs-node's installer", async () => {
     const { place, archive } = await makeRelease();
     const asked: string[] = [];
     place.env['TFJS_NODE_BASE_URI'] = `${await serve((request, response) => {
@@ -48,7 +48,7 @@ describe("tfjs-node's own download", () => {
     expect(readFileSync(path.join(folder, LIBRARIES[0]), 'utf8')).toBe('library 2.9.1');
   });
 
-  it("follows the variables that tfjs-node's installer knows", () => {
+  it("respects the environment variables of tfjs-node's installer", () => {
     const [versioned, other] = [
       'tensorflow/libtensorflow/libtensorflow-cpu-linux-x86_64-2.9.1.tar.gz',
       'tf-builds/libtensorflow_r2_7_linux_arm64.tar.gz',
@@ -66,8 +66,8 @@ describe("tfjs-node's own download", () => {
   });
 
   it.each([
-    ['is refused by the server', 'the server answered 403', 403],
-    ['is no archive', 'is not a complete archive', Buffer.from('<html>')],
+    ['is rejected by the server', 'the server answered 403', 403],
+    ['is not an archive', 'is not a complete archive', Buffer.from('<html>')],
   ] as const)('says so when it %s', async (_, message, answer) => {
     const place = makePlace();
     place.env['TFJS_NODE_BASE_URI'] = await serve((_request, response) => {
@@ -78,7 +78,7 @@ describe("tfjs-node's own download", () => {
     expect(place.inHome()).toEqual([]);
   });
 
-  it('is not installed when the connection breaks off', async () => {
+  it('is not installed if the connection breaks', async () => {
     const { place, archive } = await makeRelease();
     place.env['TFJS_NODE_BASE_URI'] = await serve((_request, response) => {
       response.setHeader('content-length', archive.length);
@@ -88,7 +88,7 @@ describe("tfjs-node's own download", () => {
     expect(place.inHome()).toEqual([]);
   });
 
-  it('is not installed when the archive itself is cut short', async () => {
+  it('is not installed if the archive is truncated', async () => {
     const { place, archive } = await makeRelease();
     place.env['TFJS_NODE_BASE_URI'] = await serve((_request, response) =>
       response.end(archive.subarray(0, archive.length - 20)),
@@ -97,20 +97,20 @@ describe("tfjs-node's own download", () => {
     expect(place.inHome()).toEqual([]);
   });
 
-  it('is not installed when a library is not in the archive', async () => {
+  it('is not installed if the archive lacks a library', async () => {
     const { place, archive } = await makeRelease(RELEASE.slice(0, 1));
     place.env['TFJS_NODE_BASE_URI'] = await serve((_request, response) => response.end(archive));
     await expect(install(place)).rejects.toThrow('does not contain libtensorflow_framework.');
   });
 
-  it('is not installed when it does not load', async () => {
+  it('is not installed if it does not load', async () => {
     const { place, archive } = await makeRelease(RELEASE, 'for another processor');
     place.env['TFJS_NODE_BASE_URI'] = await serve((_request, response) => response.end(archive));
     await expect(install(place)).rejects.toThrow('invalid ELF header');
     expect(await findRuntime(place.runtime, place.machine)).toBeNull();
   });
 
-  it('can be cancelled in the middle', async () => {
+  it('can be cancelled during the download', async () => {
     const { place, archive } = await makeRelease();
     const controller = new AbortController();
     place.env['TFJS_NODE_BASE_URI'] = await serve((_request, response) => {

@@ -14,12 +14,12 @@ it.each([
   ['%A %a', 'Tuesday Tue', 'Sunday Sun'],
   ['%B %b', 'February Feb', 'November Nov'],
   ['100%% %Q %-Q', '100% %Q %-Q', '100% %Q %-Q'],
-])('%s is written as Python writes it', (format, first, second) => {
+])('formats %s as Python does', (format, first, second) => {
   expect(strftime(evening, format)).toBe(first);
   expect(strftime(midnight, format)).toBe(second);
 });
 
-it('noon is 12 PM', () => {
+it('formats noon as 12 PM', () => {
   expect(strftime(new Date(2024, 0, 1, 12, 0, 0), '%I %p')).toBe('12 PM');
   expect(strftime(new Date(2024, 0, 1, 11, 59, 0), '%I %p')).toBe('11 AM');
 });

@@ -23,8 +23,8 @@ const assistant = (content: unknown) => ({ role: 'assistant', content });
 const chat = (...messages: object[]) => ({ messages });
 const kindsOf = async (...rows: object[]) => (await readDataset(fileOf(...rows))).rows;
 
-describe('rows', () => {
-  it('are told apart by themselves, also in one file', async () => {
+describe('dataset rows', () => {
+  it('have their format detected, also in one file', async () => {
     const rows = await kindsOf(
       chat(user('a'), assistant('b')),
       { prompt: 'a', completion: 'b' },
@@ -56,7 +56,7 @@ describe('rows', () => {
     });
   });
 
-  it('of Alpaca put the input below the instruction', async () => {
+  it('put the input below the instruction in Alpaca format', async () => {
     const [row, plain] = await kindsOf(
       { instruction: 'Translate.', input: 'Haus', output: 'house' },
       { instruction: 'Say hi.', input: '', output: 'hi' },
@@ -65,7 +65,7 @@ describe('rows', () => {
     expect(plain).toMatchObject({ messages: [user('Say hi.'), assistant('hi')] });
   });
 
-  it('may have empty lines, a byte order mark and Windows line ends between them', async () => {
+  it('may be separated by empty lines and CRLF, after a byte order mark', async () => {
     const file = fileOf();
     writeFileSync(
       file,
@@ -74,7 +74,7 @@ describe('rows', () => {
     expect((await readDataset(file)).rows.map((row) => row.line)).toEqual([1, 3]);
   });
 
-  it('of padded token ids lose the padding', async () => {
+  it('drop the padding of token ids', async () => {
     const [row] = await kindsOf({
       input_ids: [5, 6, 0, 0],
       labels: [-100, 6, -100, -100],
@@ -84,7 +84,7 @@ describe('rows', () => {
   });
 });
 
-describe('chats out of order', () => {
+describe('chats with unexpected role order', () => {
   const system = (content: unknown) => ({ role: 'system', content });
   const roles = (row: Row | undefined) =>
     row?.kind === 'messages' ? row.messages.map((m) => `${m.role}: ${m.content}`) : null;
@@ -124,7 +124,7 @@ describe('chats out of order', () => {
   });
 
   it.each(cases)(
-    '%s: mended, skipped or refused, as is set, with a word about it',
+    '%s: repairs, skips or rejects the row as configured',
     async (key, row, mended, place) => {
       const file = fileOf({ text: 'good' }, row, row);
       const all = await scanDataset(file);
@@ -158,13 +158,13 @@ describe('chats out of order', () => {
     },
   );
 
-  it('may have all of that at once, as ShareGPT does', async () => {
+  it('repairs several problems at once in ShareGPT format', async () => {
     const { rows, problems } = await scanDataset(fileOf(shareGpt));
     expect(roles(rows[0])).toEqual(['user: a\n\nb', 'assistant: c']);
     expect(problems.map((p) => p.severity)).toEqual(['warning', 'warning', 'warning']);
   });
 
-  it('in which nothing is answered are an error, or left out', async () => {
+  it('rejects or skips chats without an answer', async () => {
     const rows = [chat(user('a')), chat(assistant('b')), chat(assistant('b'), user('a'))];
     const refused = await scanDataset(fileOf(...rows));
     expect(
@@ -180,7 +180,7 @@ describe('chats out of order', () => {
     ]);
   });
 
-  it('become what a chat template takes, whatever they are: a system message at most, then user and assistant in turn to an answer', async () => {
+  it('repairs any chat to an optional system message, then alternating user and assistant messages up to an answer', async () => {
     const messages = fc.array(fc.constantFrom(user('u'), assistant('a')), {
       minLength: 1,
       maxLength: 8,
@@ -207,7 +207,7 @@ describe('chats out of order', () => {
     );
   });
 
-  it("are treated as the recipe's defaults say", () => {
+  it("uses the recipe's defaults", () => {
     const { task, chats, unlabelled_rows } = parseRecipe(
       '{"base": "b", "dataset": "d"}',
       'lora.json',
@@ -216,7 +216,7 @@ describe('chats out of order', () => {
   });
 });
 
-describe('faults', () => {
+describe('dataset errors', () => {
   const cases: readonly (readonly [string, object | string, RegExp])[] = [
     ['bad JSON', '{"text": "a"', /Not valid JSON/],
     ['an array', '[1]', /must be a JSON object/],
@@ -241,7 +241,7 @@ describe('faults', () => {
     ['a negative id', { input_ids: [-1, 2] }, /cannot be -1/],
   ];
 
-  it.each(cases)('%s is reported at its line', async (_name, row, message) => {
+  it.each(cases)('report %s at its line', async (_name, row, message) => {
     const file = fileOf({ text: 'good' }, row);
     const { rows, problems } = await scanDataset(file);
     expect(rows).toHaveLength(1);
@@ -251,7 +251,7 @@ describe('faults', () => {
     expect(errors.map((p) => `${p.message} ${p.place?.key ?? ''}`).join('\n')).toMatch(message);
   });
 
-  it('come all at once', async () => {
+  it('are reported all at once', async () => {
     const error = await readDataset(
       fileOf({ text: 'good' }, '{', { mesages: [] }, { prompt: 1, completion: 2 }),
     ).catch((e: unknown) => e as LoraError);
@@ -260,7 +260,7 @@ describe('faults', () => {
     expect((error as LoraError).message).toMatch(/4 errors in 3 rows/);
   });
 
-  it('of a whole file are told: missing, empty, a folder', async () => {
+  it('include missing and empty files and folders', async () => {
     const file = fileOf();
     for (const [target, message] of [
       [`${file}.gone`, /does not exist|no such/i],
@@ -273,7 +273,7 @@ describe('faults', () => {
     }
   });
 
-  it('in 100,000 rows are all found, and printed up to the twentieth', async () => {
+  it('are all found in 100,000 rows and printed up to the twentieth', async () => {
     const rows = Array.from({ length: 100_000 }, (_, i) =>
       i % 1000 === 999 ? '{' : '{"text":"a line of text"}',
     );

@@ -1,8 +1,8 @@
 import { describe, expect, it } from 'vitest';
 import { duplicatesOf, histogram } from '../../../../src/data/dataset/examine';
 
-describe('rows that stand twice', () => {
-  it('are told with the first of their kind, whatever the order of its keys was', () => {
+describe('duplicate rows', () => {
+  it('are reported with their first occurrence, ignoring key order', () => {
     const row = (line: number, completion: string) =>
       ({ kind: 'completion', line, prompt: 'p', completion }) as const;
     expect(duplicatesOf([row(1, 'a'), row(2, 'b'), row(4, 'a'), row(5, 'a')])).toEqual([
@@ -18,8 +18,8 @@ describe('rows that stand twice', () => {
   });
 });
 
-describe('lengths', () => {
-  it('fall into at most nine bins of one round width, none is lost', () => {
+describe('the length histogram', () => {
+  it('has at most nine bins of one round width that hold all rows', () => {
     const lengths = Array.from({ length: 1000 }, (_, i) => 7 + ((i * i) % 431));
     const bins = histogram(lengths);
     expect(bins.length).toBeLessThanOrEqual(10);
@@ -29,7 +29,7 @@ describe('lengths', () => {
       expect(lengths.filter((n) => n >= from && n <= to).length).toBe(rows);
   });
 
-  it('of one row, of equal rows and of none are no trouble', () => {
+  it('handles one row, equal rows and no rows', () => {
     expect(histogram([5])).toEqual([{ from: 5, to: 5, rows: 1 }]);
     expect(histogram([5, 5])).toEqual([{ from: 5, to: 5, rows: 2 }]);
     expect(histogram([])).toEqual([]);

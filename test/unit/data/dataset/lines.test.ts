@@ -32,14 +32,14 @@ describe('lines', () => {
     expect((await linesOf('')).lines).toEqual([]);
   });
 
-  it('begin after a byte order mark, which only the start of a file has', async () => {
+  it('skip a byte order mark at the start of the file only', async () => {
     expect((await linesOf('\uFEFFa\n\uFEFFb')).lines).toEqual([
       [1, 'a'],
       [2, '\uFEFFb'],
     ]);
   });
 
-  it('are put together over the chunks of the file, which has its hash and size', async () => {
+  it('are joined across chunks, and the file is hashed and measured', async () => {
     const long = 'x'.repeat(3 * 2 ** 20 + 5);
     const content = `${long}\ny\n${long}z`;
     const { lines, fingerprint } = await linesOf(content);
@@ -56,7 +56,7 @@ describe('lines', () => {
     });
   });
 
-  it('that are longer than 64 MiB are not kept', async () => {
+  it('are not kept if longer than 64 MiB', async () => {
     const most = Buffer.alloc(64 * 2 ** 20, 'x');
     const { lines } = await linesOf(
       Buffer.concat([most, Buffer.from('\na\n'), most, Buffer.from('x\nb')]),
@@ -70,14 +70,14 @@ describe('lines', () => {
   });
 });
 
-describe('a file that cannot be read as lines', () => {
+describe('readLines rejects', () => {
   const fault = (file: string) =>
     readLines(file, () => undefined).then(
       () => 'read',
       (error: unknown) => error,
     );
 
-  it('is missing, or a folder', async () => {
+  it('a missing file and a folder', async () => {
     const missing = path.join(folder, 'missing');
     expect(await fault(missing)).toMatchObject({
       area: 'dataset',
@@ -95,7 +95,7 @@ describe('a file that cannot be read as lines', () => {
     });
   });
 
-  it('is in UTF-16 of either byte order', async () => {
+  it('UTF-16 of either byte order', async () => {
     for (const mark of [
       [0xff, 0xfe],
       [0xfe, 0xff],

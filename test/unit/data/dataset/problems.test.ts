@@ -8,8 +8,8 @@ const collected = (use: (collector: ProblemCollector) => void) => {
   return collector.problems();
 };
 
-describe('the problems of a file', () => {
-  it('are errors with their places as far as these are known', () => {
+describe('file problems', () => {
+  it('are errors with their places, if known', () => {
     expect(
       collected((c) => {
         c.error('whole file');
@@ -27,7 +27,7 @@ describe('the problems of a file', () => {
     ]);
   });
 
-  it('are errors first, then one warning per message with the number of rows', () => {
+  it('list errors first, then one warning per message with the number of rows', () => {
     expect(
       collected((c) => {
         c.warn('odd', 1);
@@ -42,7 +42,7 @@ describe('the problems of a file', () => {
     ]);
   });
 
-  it('name the first four lines of a warning', () => {
+  it('list the first four lines of a warning', () => {
     const message = (rows: number) =>
       collected((c) => {
         for (let line = 1; line <= rows; line++) c.warn('odd', line);
@@ -51,7 +51,7 @@ describe('the problems of a file', () => {
     expect(message(5)).toBe('odd (5 rows; also line 2, 3, 4, …)');
   });
 
-  it('include shared errors once, which count as no single error', () => {
+  it('include shared errors once, not counted as row errors', () => {
     const collector = new ProblemCollector('f');
     collector.sharedError('no template', 1);
     collector.sharedError('no template', 2);
@@ -63,7 +63,7 @@ describe('the problems of a file', () => {
     expect(collector.errorCount).toBe(1);
   });
 
-  it('keep 200 kinds of warnings, and go on counting those', () => {
+  it('keep 200 kinds of warnings and continue to count those', () => {
     const problems = collected((c) => {
       for (let line = 1; line <= 300; line++) c.warn(`kind ${line}`, line);
       c.warn('kind 200', 301);
@@ -74,7 +74,7 @@ describe('the problems of a file', () => {
   });
 });
 
-describe('errors', () => {
+describe('throwing errors', () => {
   const error = (message: string, line?: number, file = 'f'): Problem => ({
     severity: 'error',
     message,
@@ -89,7 +89,7 @@ describe('errors', () => {
     throw new Error('nothing was thrown');
   };
 
-  it('are thrown, warnings are not', () => {
+  it('throws on errors, but not on warnings', () => {
     expect(() => throwErrors([{ severity: 'warning', message: 'w' }])).not.toThrow();
     const single = thrown([{ severity: 'warning', message: 'w' }, error('one', 4)]);
     expect(single).toBeInstanceOf(LoraError);
@@ -101,7 +101,7 @@ describe('errors', () => {
     expect(thrown([{ severity: 'error', message: 'no place' }]).place).toBeUndefined();
   });
 
-  it('are counted by rows where there are several', () => {
+  it('counts the rows if there are several errors', () => {
     const several = thrown([error('a', 1), error('b', 1), error('c', 2), error('d', 2, 'g')]);
     expect(several.message).toBe('The dataset has 4 errors in 3 rows.');
     expect(several.place).toEqual({ file: 'f' });

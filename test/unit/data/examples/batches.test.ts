@@ -27,7 +27,7 @@ const pair = { kind: 'pair', line: 3, anchor: ints(1, 2), positive: ints(3, 4, 5
 const image = { kind: 'image', line: 4, file: 'a.png', target: ints(7) } as const;
 const packed = { kind: 'packed', parts: [tokens(5, 2), tokens(6, 3)] } as const;
 
-it('the length, tokens and lines of each kind of example', () => {
+it('gives the length, tokens and lines of each kind of example', () => {
   const of = (example: Example) => [lengthOf(example), tokensOf(example, 50), linesOf(example)];
   expect(of(tokens(1, 4))).toEqual([4, 4, [1]]);
   expect(of(text)).toEqual([3, 3, [2]]);
@@ -36,7 +36,7 @@ it('the length, tokens and lines of each kind of example', () => {
   expect(of(packed)).toEqual([5, 5, [5, 6]]);
 });
 
-it('statistics count tokens, labels, the longest row and those that were truncated', () => {
+it('counts tokens, labels, the longest row and truncated rows', () => {
   expect(statisticsOf({ examples: [tokens(1, 4), text, image], lengths: [9, 3, 50] }, 50)).toEqual({
     examples: 3,
     tokens: 4 + 3 + 50,
@@ -49,7 +49,7 @@ it('statistics count tokens, labels, the longest row and those that were truncat
 });
 
 describe('a batch', () => {
-  it('of texts pads ids, types and mask, and stacks the targets', () => {
+  it('pads the ids, types and mask of texts and stacks the targets', () => {
     const other = { ...text, input_ids: ints(9), token_type_ids: ints(0), target: ints(0) };
     const batch = collate([text, other], 8, 3);
     expect(batch).toMatchObject({ batch: 2, length: 3 });
@@ -61,7 +61,7 @@ describe('a batch', () => {
     expect(collate([numbers, numbers], 8, 3).labels).toEqual(Float32Array.of(0.5, 1, 0.5, 1));
   });
 
-  it('of pairs has all anchors, then all positives, and no labels', () => {
+  it('has all anchors of pairs, then all positives, and no labels', () => {
     const other = { ...pair, anchor: ints(6), positive: ints(7) };
     const batch = collate([pair, other], 0, 3);
     expect(batch).toMatchObject({ batch: 4, length: 3 });
@@ -69,7 +69,7 @@ describe('a batch', () => {
     expect(batch.labels).toHaveLength(0);
   });
 
-  it('of packed rows has positions within the parts, and their numbers', () => {
+  it('has positions and segment numbers of packed rows', () => {
     const batch = collate([packed, { kind: 'packed', parts: [tokens(7, 1)] }], 0, 6);
     expect([...batch.input_ids]).toEqual([5, 5, 6, 6, 6, 0, 7, 0, 0, 0, 0, 0]);
     expect([...batch.labels]).toEqual([5, 5, 6, 6, 6, -100, 7, ...new Array<number>(5).fill(-100)]);
@@ -78,7 +78,7 @@ describe('a batch', () => {
     expect([...batch.attention_mask]).toEqual([1, 1, 1, 1, 1, 0, 1, 0, 0, 0, 0, 0]);
   });
 
-  it('of images has their pixels one after the other, and a mask for every position', () => {
+  it('concatenates the pixels of images and masks every position', () => {
     const batch = collateImages([image, image], [Float32Array.of(1, 2), Float32Array.of(3, 4)], 5);
     expect(batch).toMatchObject({ batch: 2, length: 5 });
     expect([...batch.pixel_values!]).toEqual([1, 2, 3, 4]);
@@ -92,13 +92,13 @@ describe('the order of batches', () => {
   const examples = Array.from({ length: 83 }, (_, i) => tokens(i, 1 + ((i * 37) % 83)));
   const settings = { batch_size: 4, shuffle: true, seed: 1, epoch: 0 };
 
-  it('is that of the examples where it is not shuffled', () => {
+  it('is that of the examples without shuffling', () => {
     const batches = batchesOf(examples, { ...settings, shuffle: false });
     expect(batches.flat()).toEqual(examples);
     expect(batches.map((b) => b.length)).toEqual([...new Array<number>(20).fill(4), 3]);
   });
 
-  it('puts similar lengths together within windows of 8 batches', () => {
+  it('groups similar lengths within windows of 8 batches', () => {
     const batches = batchesOf(examples, settings);
     for (let start = 0; start < 80; start += 32) {
       const window = batches.slice(start / 4, Math.min(20, start / 4 + 8));
@@ -127,7 +127,7 @@ describe('the order of batches', () => {
 });
 
 describe('packing', () => {
-  it('puts each into the fullest row that has the space, the longest first', () => {
+  it('puts each example, longest first, into the fullest row with enough space', () => {
     const rows = pack(
       [3, 7, 6, 4, 2, 10, 4].map((n, i) => tokens(i, n)),
       10,
@@ -149,7 +149,7 @@ describe('the validation set', () => {
       1,
     );
 
-  it('has the rounded share, at least one and not all', () => {
+  it('has the rounded fraction, at least one and not all', () => {
     expect(drawn(10, 0.24).validation).toHaveLength(2);
     expect(drawn(10, 0.25).validation).toHaveLength(3);
     expect(drawn(10, 0.01).validation).toHaveLength(1);
@@ -194,7 +194,7 @@ describe('sample rows', () => {
     expect(shown([])).toEqual([]);
   });
 
-  it('have the text of each kind of row, and the example that belongs to it', () => {
+  it('have the text of each kind of row and its example', () => {
     const chat: Row = {
       kind: 'messages',
       line: 2,

@@ -17,9 +17,9 @@ const mean = (a: ArrayLike<number>, b: ArrayLike<number>) =>
   Array.from(a).reduce((sum, x, i) => sum + Math.abs(x - b[i]!), 0) / a.length;
 const temp = () => mkdtempSync(path.join(tmpdir(), 'images-'));
 
-describe('an image', () => {
+describe('decoding an image', () => {
   it.each(['rgb.png', 'grey.png', 'alpha.png', 'palette.png', 'palette4.png', 'bits.png'])(
-    '%s has the pixels that Pillow reads',
+    'matches Pillow for %s',
     async (name) => {
       const { width, height, data } = decoded(name);
       expect([height, width, 3]).toEqual(expected.tensors.get(`rgb.${name}`)!.shape);
@@ -27,21 +27,21 @@ describe('an image', () => {
     },
   );
 
-  // Decoders of JPEG may round each value their own way; those of thinned colours also spread them
-  // each in their own way.
+  // JPEG decoders may round each value differently; with chroma subsampling they also differ in
+  // how they upsample.
   it.each([
     ['photo.jpg', 3, 0.6],
     ['grey.jpg', 2, 0.4],
     ['progressive.jpg', 3, 0.6],
     ['subsampled.jpg', 6, 1],
-  ])('%s has them within what decoders differ by', async (name, most, usually) => {
+  ])('matches Pillow for %s within the tolerance of JPEG decoders', async (name, most, usually) => {
     const { data } = decoded(name);
     const pillow = await expected.readInts(`rgb.${name}`);
     expect(largest(data, pillow)).toBeLessThanOrEqual(most);
     expect(mean(data, pillow)).toBeLessThan(usually);
   });
 
-  it('that is none, or is cut off, or claims to be huge, is one clear message', () => {
+  it('rejects an image that is invalid, truncated or oversized', () => {
     const png = readFileSync(path.join(folder, 'rgb.png'));
     const huge = Buffer.from(png);
     huge.writeUInt32BE(0x7fffffff, 16);
@@ -59,12 +59,12 @@ describe('an image', () => {
   });
 });
 
-describe('a preprocessor', () => {
+describe('image preprocessing', () => {
   const settings = JSON.parse(
     readFileSync(path.join(folder, 'preprocessors.json'), 'utf8'),
   ) as Record<string, object>;
 
-  it.each(Object.keys(settings))('%s gives the pixels that Pillow and numpy give', async (name) => {
+  it.each(Object.keys(settings))('matches Pillow and NumPy for %s', async (name) => {
     const base = temp();
     writeFileSync(path.join(base, 'preprocessor_config.json'), JSON.stringify(settings[name]));
     const [, height, width] = expected.tensors.get(`pixels.${name}`)!.shape;
@@ -72,7 +72,7 @@ describe('a preprocessor', () => {
     expect(largest(pixels, await expected.readF32(`pixels.${name}`))).toBeLessThan(2e-6);
   });
 
-  it('that cannot be used is refused by key', async () => {
+  it('rejects an unsupported setting and names its key', async () => {
     const base = temp();
     const of = (config: object) => {
       writeFileSync(path.join(base, 'preprocessor_config.json'), JSON.stringify(config));
@@ -85,8 +85,8 @@ describe('a preprocessor', () => {
   });
 });
 
-describe('a folder of images', () => {
-  it('has a class for each folder in it; other files are told', async () => {
+describe('an image folder', () => {
+  it('has one class per subfolder and reports other files', async () => {
     const root = temp();
     for (const [at, file] of [
       ['b', 'rgb.png'],
@@ -110,7 +110,7 @@ describe('a folder of images', () => {
     expect((await readImageFolder(root)).fingerprint.sha256).not.toBe(fingerprint.sha256);
   });
 
-  it('without any is one clear message', async () => {
+  it('rejects a folder without images', async () => {
     await expect(readImageFolder(temp())).rejects.toThrow(/it has no folders/);
     await expect(readImageFolder(path.join(temp(), 'gone'))).rejects.toMatchObject({
       area: 'dataset',

@@ -6,11 +6,11 @@ const read = (name: string) =>
   JSON.parse(readFileSync(`test/fixtures/llama/base/${name}`, 'utf8')) as Record<string, unknown>;
 
 it.each([
-  ['a content that is no text', { id: 3, content: { toString: null } }],
+  ['content that is not a string', { id: 3, content: { toString: null } }],
   ['no content', { id: 3 }],
   ['an id that is no number', { id: { valueOf: null, toString: null }, content: 'x' }],
   ['an id below 0', { id: -1, content: 'x' }],
-])('an added token with %s is refused by file and key', (_, token) => {
+])('rejects an added token with %s, naming file and key', (_, token) => {
   const tokenizer = { ...read('tokenizer.json'), added_tokens: [token] };
   expect(() =>
     createTokenizer({

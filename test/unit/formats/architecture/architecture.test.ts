@@ -44,7 +44,7 @@ describe('the architecture table', () => {
     );
   });
 
-  it('names every module once, each with a weight among the tensors, but for a tied output layer', () => {
+  it('lists every module once, each with a weight unless it is a tied output layer', () => {
     for (const [, config] of configs) {
       const spec = readSpec(config, 'config.json');
       const paths = modulesOf(spec).map((m) => m.path);
@@ -60,7 +60,7 @@ describe('the architecture table', () => {
     }
   });
 
-  it('answers objects without a text of their own, in the place of any value', () => {
+  it('handles objects without toString in place of any value', () => {
     const textless = { toString: null, valueOf: null };
     for (const [, config] of configs) {
       for (const key of [...Object.keys(config), 'rope_scaling', 'layer_types', 'id2label']) {
@@ -75,7 +75,7 @@ describe('the architecture table', () => {
     }
   });
 
-  it('answers any config with a spec or a LoraError, never otherwise, and never with names without end', () => {
+  it('gives a spec of bounded size or a LoraError for any config', () => {
     const hostile = fc.record({
       at: fc.integer({ min: 0, max: configs.length - 1 }),
       changes: fc.dictionary(fc.string(), value, { maxKeys: 3 }),

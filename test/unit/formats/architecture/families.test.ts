@@ -13,8 +13,8 @@ const entriesByTask = entries.flatMap(([family, { tasks }]) =>
   tasks.map((task) => ({ family, task })),
 );
 
-describe('a family', () => {
-  it.each(entries)('%s has everything that the program must know of it', (_, family) => {
+describe('a model family', () => {
+  it.each(entries)('has a complete definition: %s', (_, family) => {
     expect(family.tasks.length).toBeGreaterThan(0);
     expect(TASKS).toEqual(expect.arrayContaining([...family.tasks]));
     expect(family.transformersClass).toMatch(/^[A-Z][A-Za-z0-9]+$/);
@@ -22,7 +22,7 @@ describe('a family', () => {
     expect(family.gguf === null || typeof family.gguf.arch === 'string').toBe(true);
   });
 
-  it('does not compile without one of the keys', () => {
+  it('does not compile with a key missing', () => {
     const { mlx, gguf, transformersClass, ...incomplete } = FAMILIES['llama']!;
     // @ts-expect-error: mlx, gguf and transformersClass are missing
     const family: Family = incomplete;
@@ -32,8 +32,8 @@ describe('a family', () => {
   });
 });
 
-describe("transformers' class of a model", () => {
-  it.each(entriesByTask)('of $family for $task is one for that task', (spec) => {
+describe('the transformers class of a model', () => {
+  it.each(entriesByTask)('matches the task: $family for $task', (spec) => {
     const name = transformersClassOf(spec);
     expect(name.startsWith(familyOf(spec).transformersClass)).toBe(true);
     expect(taskOfClass(name) ?? 'embedding').toBe(spec.task);
@@ -52,8 +52,8 @@ describe("transformers' class of a model", () => {
   });
 });
 
-describe('the families in GGUF files', () => {
-  it('are found by their architecture, and read as a family that has them', () => {
+describe('the GGUF families', () => {
+  it('are found by architecture and mapped to a supported family', () => {
     for (const [arch, family] of GGUF_FAMILIES) {
       expect(ggufFamilyOf(arch, 'a.gguf')).toBe(family);
       expect(family.arch).toBe(arch);
@@ -61,13 +61,13 @@ describe('the families in GGUF files', () => {
     }
   });
 
-  it('are all families of decoders; a Mistral is a Llama', () => {
+  it('include all decoder families, with Mistral stored as Llama', () => {
     const missing = entries.filter(([, { gguf }]) => gguf === null).map(([name]) => name);
     expect(missing).toEqual(['bert', 'roberta', 'distilbert', 'vit']);
     expect(FAMILIES['mistral']!.gguf).toBe(ggufFamilyOf('llama', 'a.gguf'));
   });
 
-  it('are listed where another is refused', () => {
+  it('are listed in the error for an unknown one', () => {
     expect(() => ggufFamilyOf('rwkv7', 'a.gguf')).toThrow(
       expect.objectContaining({
         area: 'base',

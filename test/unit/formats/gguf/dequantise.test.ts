@@ -13,7 +13,7 @@ const kinds = readdirSync(folder)
 const bytes = (name: string) => new Uint8Array(readFileSync(path.join(folder, name)));
 
 describe('dequantising', () => {
-  it('has blocks of every type', () =>
+  it('covers every block type', () =>
     expect(kinds.sort()).toEqual([
       'IQ4_NL',
       'IQ4_XS',
@@ -29,14 +29,14 @@ describe('dequantising', () => {
       'Q8_0',
     ]));
 
-  it.each(kinds)("%s blocks give the gguf package's values bit for bit", (kind) => {
+  it.each(kinds)('matches the gguf package bit for bit for %s blocks', (kind) => {
     const expected = new Uint32Array(bytes(`${kind}.f32`).buffer);
     const values = new Float32Array(expected.length);
     expect(dequantise(kind as DType, bytes(`${kind}.blocks`), values)).toBe(true);
     expect([...new Uint32Array(values.buffer)]).toEqual([...expected]);
   });
 
-  it('widens halves exactly, subnormal and infinite ones too', () => {
+  it('widens f16 exactly, including subnormals and infinity', () => {
     const cases: [number, number][] = [
       [0x3c00, 1],
       [0xc000, -2],
@@ -52,18 +52,18 @@ describe('dequantising', () => {
     expect(fromF16(Uint16Array.of(0x7e00))[0]).toBeNaN();
   });
 
-  it('widens bf16 by its upper half', () => {
+  it('widens bf16 exactly', () => {
     expect([...fromBF16(Uint16Array.of(0x3f80, 0xc0a0, 0x0001))]).toEqual([1, -5, 2 ** -133]);
   });
 });
 
-it('numbers become the q8_0 blocks that the gguf package makes of them, bit for bit', () => {
+it('quantises to q8_0 as the gguf package does, bit for bit', () => {
   expect(toQ8_0(new Float32Array(bytes('to_q8_0.f32').buffer))).toEqual(bytes('to_q8_0.bytes'));
   expect(() => toQ8_0(new Float32Array(31))).toThrow(RangeError);
 });
 
 describe('narrowing to 16 bits', () => {
-  it('gives every half and every bf16 back', () => {
+  it('round-trips every f16 and bf16 value', () => {
     const all = Uint16Array.from({ length: 1 << 16 }, (_, i) => i);
     const isNumber = (bits: number, mantissa: number, exponent: number) =>
       (bits & exponent) !== exponent || (bits & mantissa) === 0;
@@ -75,7 +75,7 @@ describe('narrowing to 16 bits', () => {
     expect(toBF16(fromBF16(bfloats))).toEqual(bfloats);
   });
 
-  it('rounds to the nearest, a tie to the even, beyond the largest half to infinity, and keeps what is no number', () => {
+  it('rounds to nearest even, overflows to infinity and keeps NaN', () => {
     // 1 + 2^-11 lies between 1 and 1 + 2^-10; 1 + 3·2^-11 between that and 1 + 2^-9.
     expect([
       ...fromF16(

@@ -37,8 +37,8 @@ async function refusal(bytes: Buffer): Promise<LoraError> {
 }
 
 describe('a GGUF base', () => {
-  // What a GGUF file cannot say is changed in the fixture's config to what its reader, as
-  // llama.cpp, takes for granted.
+  // Settings that a GGUF file cannot store are changed in the fixture's config to the defaults of
+  // the reader and of llama.cpp.
   const local = Array.from({ length: 3 }, () => 'sliding_attention');
   const longrope = {
     rope_type: 'longrope',
@@ -63,58 +63,52 @@ describe('a GGUF base', () => {
     ['smollm3', 'smollm3', { no_rope_layers: [1, 1] }],
     ['gemma2', 'gemma2', { query_pre_attn_scalar: 12 }],
     ['gemma3_text', 'gemma3', { query_pre_attn_scalar: 12, layer_types: local }],
-  ])(
-    'of the fixture %s is the same model as the Hugging Face folder (%s, %j)',
-    async (family, arch, change) => {
-      const source = originalOf(family, change);
-      const { metadata, tensors } = await asGguf(source, arch);
-      const [gguf, original] = [
-        await openBase(write(ggufBytes(metadata, tensors))),
-        await openBase(source),
-      ];
-      const [ours, theirs] = [readSpec(gguf.config, 'a'), readSpec(original.config, 'b')];
-      const still = (spec: Spec) => ({
-        ...spec,
-        layers: spec.layers.map((layer) => ({
-          ...layer,
-          attention: { ...layer.attention, rope: null },
-        })),
-      });
-      expect(still(ours)).toEqual(still(theirs));
-      for (const [i, layer] of theirs.layers.entries()) {
-        const [rope, mine] = [layer.attention.rope, ours.layers[i]!.attention.rope];
-        expect(mine === null).toBe(rope === null);
-        if (!rope || !mine) continue;
-        const frequencies = inverseFrequencies(mine, 60);
-        expect(frequencies).toHaveLength(mine.rotary_dim / 2);
-        inverseFrequencies(rope, 60).forEach((want, j) =>
-          expect(Math.abs(frequencies[j]! - want)).toBeLessThanOrEqual(1e-6 * want),
-        );
-      }
-      expect(targetableModules(gguf)).toEqual(targetableModules(original));
-      expect(gguf.parameters).toBe(original.parameters);
-      expect([...gguf.weights.tensors.keys()].sort()).toEqual(
-        [...original.weights.tensors.keys()].sort(),
+  ])('equals the Hugging Face folder of fixture %s (%s, %j)', async (family, arch, change) => {
+    const source = originalOf(family, change);
+    const { metadata, tensors } = await asGguf(source, arch);
+    const [gguf, original] = [
+      await openBase(write(ggufBytes(metadata, tensors))),
+      await openBase(source),
+    ];
+    const [ours, theirs] = [readSpec(gguf.config, 'a'), readSpec(original.config, 'b')];
+    const still = (spec: Spec) => ({
+      ...spec,
+      layers: spec.layers.map((layer) => ({
+        ...layer,
+        attention: { ...layer.attention, rope: null },
+      })),
+    });
+    expect(still(ours)).toEqual(still(theirs));
+    for (const [i, layer] of theirs.layers.entries()) {
+      const [rope, mine] = [layer.attention.rope, ours.layers[i]!.attention.rope];
+      expect(mine === null).toBe(rope === null);
+      if (!rope || !mine) continue;
+      const frequencies = inverseFrequencies(mine, 60);
+      expect(frequencies).toHaveLength(mine.rotary_dim / 2);
+      inverseFrequencies(rope, 60).forEach((want, j) =>
+        expect(Math.abs(frequencies[j]! - want)).toBeLessThanOrEqual(1e-6 * want),
       );
-      for (const name of original.weights.tensors.keys()) {
-        expect(gguf.weights.tensors.get(name)!.shape).toEqual(
-          original.weights.tensors.get(name)!.shape,
-        );
-        const [have, want] = [
-          await gguf.weights.readF32(name),
-          await original.weights.readF32(name),
-        ];
-        if (arch.startsWith('gemma') && name.endsWith('norm.weight'))
-          // adding 1 has rounded it
-          have.forEach((w, i) => expect(Math.abs(w - want[i]!)).toBeLessThanOrEqual(2 ** -22));
-        else expect(have).toEqual(want);
-      }
-      await Promise.all([gguf.close(), original.close()]);
-    },
-  );
+    }
+    expect(targetableModules(gguf)).toEqual(targetableModules(original));
+    expect(gguf.parameters).toBe(original.parameters);
+    expect([...gguf.weights.tensors.keys()].sort()).toEqual(
+      [...original.weights.tensors.keys()].sort(),
+    );
+    for (const name of original.weights.tensors.keys()) {
+      expect(gguf.weights.tensors.get(name)!.shape).toEqual(
+        original.weights.tensors.get(name)!.shape,
+      );
+      const [have, want] = [await gguf.weights.readF32(name), await original.weights.readF32(name)];
+      if (arch.startsWith('gemma') && name.endsWith('norm.weight'))
+        // adding 1 has rounded it
+        have.forEach((w, i) => expect(Math.abs(w - want[i]!)).toBeLessThanOrEqual(2 ** -22));
+      else expect(have).toEqual(want);
+    }
+    await Promise.all([gguf.close(), original.close()]);
+  });
 });
 
-describe('a GGUF file that cannot be used', () => {
+describe('an unsupported GGUF file', () => {
   let good: GgufParts;
   beforeAll(async () => {
     good = await asGguf(path.join(fixtures, 'llama/base'), 'llama');
@@ -122,13 +116,13 @@ describe('a GGUF file that cannot be used', () => {
   const withValue = (key: string, value: Value) =>
     ggufBytes([...good.metadata.filter(([name]) => name !== key), [key, value]], good.tensors);
 
-  it('of an unknown architecture is refused with the known ones', async () => {
+  it('is rejected for an unknown architecture, listing the supported ones', async () => {
     expect((await refusal(withValue('general.architecture', { text: 'mamba' }))).message).toMatch(
       /"mamba".*llama, qwen2/,
     );
   });
 
-  it('with experts, one of several parts, or partly turned heads is refused by name', async () => {
+  it('is rejected for mixture of experts, split files and partial rotary embeddings', async () => {
     expect((await refusal(withValue('llama.expert_count', { u32: 8 }))).message).toMatch(
       /mixture of experts/,
     );
@@ -140,7 +134,7 @@ describe('a GGUF file that cannot be used', () => {
     );
   });
 
-  it('with a metadata value missing or of the wrong type is refused by its key', async () => {
+  it('is rejected for missing metadata or a wrong type, naming the key', async () => {
     expect(
       (
         await refusal(
@@ -159,7 +153,7 @@ describe('a GGUF file that cannot be used', () => {
     );
   });
 
-  it('with tensors missing, of another shape or unknown is refused by their names', async () => {
+  it('is rejected for missing, misshapen or unknown tensors, naming them', async () => {
     const without = (name: string) =>
       ggufBytes(
         good.metadata,
@@ -183,7 +177,7 @@ describe('a GGUF file that cannot be used', () => {
     );
   });
 
-  it('with rotary factors that no known scaling gives is refused', async () => {
+  it('is rejected for rotary factors of no known RoPE scaling', async () => {
     for (const length of [8, 3, 500_000]) {
       const factors = {
         name: 'rope_freqs.weight',
@@ -196,7 +190,7 @@ describe('a GGUF file that cannot be used', () => {
     }
   });
 
-  it('with a name or a value twice is refused', async () => {
+  it('is rejected for duplicate names or metadata keys', async () => {
     expect(
       (await refusal(ggufBytes(good.metadata, [...good.tensors, good.tensors[0]!]))).message,
     ).toMatch(/occurs twice/);
@@ -205,7 +199,7 @@ describe('a GGUF file that cannot be used', () => {
     ).toMatch(/occurs twice/);
   });
 
-  it('that is cut short, empty, old or no GGUF at all is refused as such', async () => {
+  it('is rejected if it is truncated, empty, of an old version or not GGUF', async () => {
     const bytes = ggufBytes(good.metadata, good.tensors);
     expect((await refusal(bytes.subarray(0, bytes.length - 1000))).message).toMatch(/cut short/);
     expect((await refusal(bytes.subarray(0, 300))).message).toMatch(/beyond the end/);
@@ -223,7 +217,7 @@ describe('a GGUF file that cannot be used', () => {
     ).toMatch(/big-endian/);
   });
 
-  it('with weights of a type that is not read is refused with the types that are', async () => {
+  it('is rejected for an unsupported weight type, listing the supported ones', async () => {
     const bytes = ggufBytes(good.metadata, good.tensors);
     const type =
       bytes.indexOf(good.tensors[0]!.name) +
@@ -233,7 +227,7 @@ describe('a GGUF file that cannot be used', () => {
     expect((await refusal(changed(bytes, type, 16))).describe()).toMatch(/IQ2_XXS[\s\S]*Q4_K/);
   });
 
-  it('with counts that no file can hold is refused at once', async () => {
+  it('is rejected for counts beyond the file size', async () => {
     const bytes = ggufBytes(good.metadata, good.tensors);
     for (const at of [8, 16, 24])
       expect(
@@ -241,7 +235,7 @@ describe('a GGUF file that cannot be used', () => {
       ).toMatch(/damaged/);
   });
 
-  it('of any bytes is answered with a LoraError or a base, never otherwise', async () => {
+  it('gives a base or a LoraError for arbitrary bytes', async () => {
     const bytes = ggufBytes(
       [
         ...good.metadata,

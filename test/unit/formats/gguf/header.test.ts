@@ -23,7 +23,7 @@ function headerOf(value: readonly Buffer[], tensor: readonly Buffer[] = [], vers
 const parse = (bytes: Buffer, size = bytes.length) => parseGgufHeader(bytes, size, 'a.gguf');
 const ZERO = [u32(VALUE_TYPES.u8), Buffer.of(0)];
 
-/** Arrays of one element within each other, around one byte. */
+/** Nested arrays of one element each, around one byte. */
 const nested = (depth: number) => [
   u32(depth === 0 ? VALUE_TYPES.u8 : VALUE_TYPES.array),
   ...Array.from({ length: depth }, (_, i) => [
@@ -52,8 +52,8 @@ function expectDamaged(bytes: Buffer, what: string): void {
   });
 }
 
-describe('a value of the metadata', () => {
-  it('may hold three arrays within each other, not four', () => {
+describe('a metadata value', () => {
+  it('may nest arrays three levels deep, not four', () => {
     expect(parse(headerOf(nested(3))).metadata.get('x')).toEqual([[[7]]]);
     expect(() => parse(headerOf(nested(4)))).toThrow(/arrays are nested too deeply/);
   });
@@ -78,7 +78,7 @@ describe('a value of the metadata', () => {
     expect(entries.get('x')).toEqual({ start: 33, end: 37 + bytes.length });
   });
 
-  it('is a string or an array of a length that the file can have', () => {
+  it('has a string or array length within the file size', () => {
     const array = (length: number) => [u32(VALUE_TYPES.array), u32(VALUE_TYPES.u8), u64(length)];
     const all = Buffer.concat([headerOf(array(5)).subarray(0, 49), Buffer.of(1, 2, 3, 4, 5)]);
     expect(parse(all).metadata.get('x')).toEqual([1, 2, 3, 4, 5]);
@@ -90,7 +90,7 @@ describe('a value of the metadata', () => {
     expectDamaged(text(2 ** 26), 'its header continues beyond the end of the file (64 bytes)');
   });
 
-  it('has a key of its own', () => {
+  it('has a unique key', () => {
     const twice = ggufBytes(
       [
         ['a.b', { u32: 1 }],
@@ -101,12 +101,12 @@ describe('a value of the metadata', () => {
     expectDamaged(twice, 'the key a.b occurs twice');
   });
 
-  it('of an unknown type is refused', () => {
+  it('is rejected if its type is unknown', () => {
     expect(() => parse(headerOf([u32(13), Buffer.alloc(8)]))).toThrow(/the unknown type 13/);
   });
 });
 
-describe('a tensor of the header', () => {
+describe('a tensor entry', () => {
   const tensor = (shape: readonly number[], type: number, offset = 0) => [
     string('t'),
     u32(shape.length),
@@ -115,7 +115,7 @@ describe('a tensor of the header', () => {
     u64(offset),
   ];
 
-  it.each([...GGUF_TYPES])('of type %s has its bytes, in whole blocks', (name, facts) => {
+  it.each([...GGUF_TYPES])('has the size of whole blocks for type %s', (name, facts) => {
     const { type, block, bytes } = facts;
     const header = headerOf(ZERO, tensor([block, 3], type));
     const file = Buffer.concat([header, Buffer.alloc(3 * bytes)]);
@@ -131,7 +131,7 @@ describe('a tensor of the header', () => {
       expect(() => parse(headerOf(ZERO, tensor([block / 2, 2], type)))).toThrow(/cannot hold/);
   });
 
-  it('is of one of the types of ggml.h', () => {
+  it('has a type from ggml.h', () => {
     expect([...GGUF_TYPES].map(([name, t]) => [t.type, name, t.block, t.bytes])).toEqual([
       [0, 'F32', 1, 4],
       [1, 'F16', 1, 2],
@@ -169,7 +169,7 @@ describe('a tensor of the header', () => {
     [35, 'TQ2_0'],
     [39, 'MXFP4'],
     [99, '99'],
-  ])('of the type %i is refused as %s', (type, name) => {
+  ])('is rejected for type %i, %s', (type, name) => {
     expect(refusal(() => parse(headerOf(ZERO, tensor([256], type))))).toMatchObject({
       area: 'base',
       message: `Tensors of type ${name} are not supported.`,
@@ -178,7 +178,7 @@ describe('a tensor of the header', () => {
     });
   });
 
-  it('has sizes that can be counted', () => {
+  it('has dimensions within safe integers', () => {
     expectDamaged(headerOf(ZERO, tensor([2 ** 40 + 1], 0)), 'a dimension of t is 1099511627777');
     expect(refusal(() => parse(headerOf(ZERO, tensor([2 ** 40], 0)))).message).toMatch(/cut short/);
     expectDamaged(
@@ -198,7 +198,7 @@ describe('a tensor of the header', () => {
     expectDamaged(headerOf(ZERO, offset), `the offset of t is ${beyond}`);
   });
 
-  it('is where its offset says, and ends within the file', () => {
+  it('starts at its offset and ends within the file', () => {
     const header = headerOf(ZERO, tensor([2], 0, 32));
     const file = Buffer.concat([header, Buffer.alloc(40)]);
     expect(parse(file).tensors.get('t')).toMatchObject({
@@ -213,7 +213,7 @@ describe('a tensor of the header', () => {
     });
   });
 
-  it('shares neither its name nor its bytes with another', () => {
+  it('shares no name and no bytes with another', () => {
     const data = new Float32Array(8);
     const two = (second: string) => [
       { name: 'first', shape: [8], data },
@@ -227,7 +227,7 @@ describe('a tensor of the header', () => {
     expect(bytes.readBigUInt64LE(secondOffset)).toBe(32n);
     bytes.writeBigUInt64LE(31n, secondOffset);
     expectDamaged(bytes, 'the tensor second shares bytes with another');
-    // The second before the first, whose bytes follow.
+    // The second tensor lies before the first.
     bytes.writeBigUInt64LE(32n, firstOffset);
     bytes.writeBigUInt64LE(0n, secondOffset);
     expect([...parse(bytes).tensors.keys()]).toEqual(['first', 'second']);
@@ -242,14 +242,14 @@ describe('a tensor of the header', () => {
 });
 
 describe('a header', () => {
-  it('is of version 2 or 3', () => {
+  it('has version 2 or 3', () => {
     for (const version of [2, 3]) expect(parse(headerOf(ZERO, [], version)).alignment).toBe(32);
     for (const version of [1, 4])
       expect(() => parse(headerOf(ZERO, [], version))).toThrow(`version ${version}`);
     expect(() => parse(headerOf(ZERO, [], 1 << 24))).toThrow(/big-endian/);
   });
 
-  it('of another version or order of bytes, or none, is refused with its reason', () => {
+  it('is rejected for another version or byte order, or no magic number', () => {
     expect(refusal(() => parse(headerOf(ZERO, [], 4)))).toMatchObject({
       area: 'base',
       message: 'GGUF version 4 is not supported, only 2 and 3.',
@@ -268,12 +268,12 @@ describe('a header', () => {
     });
   });
 
-  it('may have no tensors and no values', () => {
+  it('may have no tensors and no metadata', () => {
     const bytes = Buffer.concat([Buffer.from('GGUF'), u32(3), u64(0), u64(0)]);
     expect(parse(bytes).metadata.size).toBe(0);
   });
 
-  it('has at most 2^18 tensors and values', () => {
+  it('has at most 2^18 tensors and metadata values', () => {
     const counts = (tensors: number, values: number) =>
       Buffer.concat([Buffer.from('GGUF'), u32(3), u64(tensors), u64(values)]);
     const most = 2 ** 18;
@@ -284,7 +284,7 @@ describe('a header', () => {
     expectDamaged(counts(0, most), end);
   });
 
-  it('may set the alignment of the tensors, up to 1 MiB', () => {
+  it('may set a tensor alignment of up to 1 MiB', () => {
     const aligned = (value: Value, size = 0) => {
       const bytes = ggufBytes([['general.alignment', value]], []);
       return Buffer.concat([bytes, Buffer.alloc(size)]);
@@ -307,7 +307,7 @@ describe('a header', () => {
     expect(start).toBe(24 + 8 + 17 + 4 + 4 + 8 + 1 + 4 + 8 + 4 + 8 + 2);
   });
 
-  it('asks for more bytes where the file has them', () => {
+  it('requests more bytes if the file is longer', () => {
     const bytes = headerOf(ZERO);
     expect(() => parse(bytes.subarray(0, 30), bytes.length)).toThrow(MoreBytesNeeded);
     expect(() => parse(bytes.subarray(0, 30))).toThrow(/continues beyond the end of the file/);

@@ -32,7 +32,7 @@ function expectBad(act: () => unknown, key: string, what: string): void {
 }
 
 describe('metadata', () => {
-  it('gives values of their types', () => {
+  it('returns typed values', () => {
     expect(metadata.has('integer')).toBe(true);
     expect(metadata.has('other')).toBe(false);
     expect(metadata.number('integer')).toBe(7);
@@ -44,7 +44,7 @@ describe('metadata', () => {
     expect(metadata.numbers('numbers')).toEqual([1, 2]);
   });
 
-  it('has defaults only for what is missing', () => {
+  it('uses defaults only for missing keys', () => {
     expect(metadata.number('other', 3)).toBe(3);
     expect(metadata.number('integer', 3)).toBe(7);
     expect(metadata.decimal('other', 1e-6)).toBe(1e-6);
@@ -55,7 +55,7 @@ describe('metadata', () => {
     expectBad(() => metadata.boolean('integer', true), 'integer', 'is not true or false');
   });
 
-  it('refuses what is missing or of another type, by the key', () => {
+  it('rejects missing keys and wrong types, naming the key', () => {
     expectBad(() => metadata.number('other'), 'other', 'is missing');
     expectBad(() => metadata.decimal('other'), 'other', 'is missing');
     expectBad(() => metadata.string('other'), 'other', 'is missing');

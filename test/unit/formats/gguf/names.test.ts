@@ -22,8 +22,8 @@ const OF_LLAMA: readonly (readonly [string, string])[] = [
   ['blk.12.ffn_down.weight', 'model.layers.12.mlp.down_proj.weight'],
 ];
 
-describe('a tensor of a Llama', () => {
-  it.each(OF_LLAMA)('%s is %s in the checkpoint', (gguf, checkpoint) => {
+describe('the tensor names of Llama', () => {
+  it.each(OF_LLAMA)('map %s to %s in the checkpoint', (gguf, checkpoint) => {
     expect(checkpointName(gguf, llama)).toBe(checkpoint);
     expect(ggufName(checkpoint, llama)).toBe(gguf);
   });
@@ -34,7 +34,7 @@ describe('a tensor of a Llama', () => {
     'rope_factors_short.weight',
     'blk.0.rope_freqs.weight',
     'blk.10.attn_rot_embd.weight',
-  ])('%s is not a weight', (name) => {
+  ])('map %s to no weight', (name) => {
     expect(checkpointName(name, llama)).toBeNull();
   });
 
@@ -50,7 +50,7 @@ describe('a tensor of a Llama', () => {
     'x.blk.0.attn_q.weight',
     'token_embd.bias',
     'blk.0.weight',
-  ])('%s is unknown', (name) => {
+  ])('do not include %s', (name) => {
     expect(checkpointName(name, llama)).toBeUndefined();
   });
 
@@ -63,13 +63,13 @@ describe('a tensor of a Llama', () => {
     'model.layersx0.self_attn.q_proj.weight',
     'model.norm.bias',
     'model.layers.0.weight',
-  ])('%s has no name in GGUF files', (name) => {
+  ])('have no GGUF name for %s', (name) => {
     expect(ggufName(name, llama)).toBeUndefined();
   });
 });
 
-describe('a family', () => {
-  it('like Llama has its names and plain storage unless it differs', () => {
+describe('a model family', () => {
+  it('has the names and storage order of Llama by default', () => {
     const { arch, model_type, layers, partial_rotary, storage } = llamaLikeGguf('qwen2');
     expect({ arch, model_type, layers, partial_rotary }).toEqual({
       arch: 'qwen2',
@@ -82,7 +82,7 @@ describe('a family', () => {
     expect(other).toMatchObject({ arch: 'a', model_type: 'b', partial_rotary: true });
   });
 
-  it('may store queries and keys in rotary order', () => {
+  it('may store queries and keys in interleaved rotary order', () => {
     for (const part of ['q_proj.weight', 'k_proj.weight', 'q_proj.bias']) {
       expect(rotaryStorage(`model.layers.0.self_attn.${part}`)).toBe('rotary');
     }

@@ -46,7 +46,7 @@ describe.each(CASES)('data in $storage order', ({ storage, shape, head_dim, chec
   const stored = Float32Array.from(gguf);
   const original = Float32Array.from(checkpoint);
 
-  it('is read as the checkpoint has it', () => {
+  it('is read in checkpoint order', () => {
     expect(toCheckpointOrder(stored, storage, { shape, head_dim })).toEqual(original);
     expect(stored).toEqual(Float32Array.from(gguf));
     const target = new Float32Array(gguf.length);
@@ -54,7 +54,7 @@ describe.each(CASES)('data in $storage order', ({ storage, shape, head_dim, chec
     expect(target).toEqual(original);
   });
 
-  it('is written as GGUF files have it', () => {
+  it('is written in GGUF order', () => {
     const written = toGgufOrder(original, storage, { shape, head_dim });
     expect(written).toEqual(stored);
     expect(original).toEqual(Float32Array.from(checkpoint));

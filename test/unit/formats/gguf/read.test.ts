@@ -53,8 +53,8 @@ async function opened(
   return GgufFile.open(file);
 }
 
-describe('tensors of a GGUF file', () => {
-  it('are read as f32, all or whole blocks', async () => {
+describe('GGUF tensors', () => {
+  it('are read as f32, completely or by blocks', async () => {
     const source = await opened([HALVES, BLOCKS]);
     const [halves, blocks] = ['halves', 'blocks'].map((n) => source.header.tensors.get(n)!);
     expect([...(await source.readF32(halves!))]).toEqual([1, 2, -0.5, 0]);
@@ -89,7 +89,7 @@ describe('tensors of a GGUF file', () => {
     await source.close();
   });
 
-  it('of integers are not weights', async () => {
+  it('are not read as weights if they are integers', async () => {
     const source = await opened([COUNTS]);
     const counts = source.header.tensors.get('counts')!;
     await expect(source.readF32(counts)).rejects.toMatchObject({
@@ -104,8 +104,8 @@ describe('tensors of a GGUF file', () => {
   });
 });
 
-describe('the header of a GGUF file', () => {
-  it('may be larger than the part that is read first', async () => {
+describe('a GGUF file', () => {
+  it('reads a header larger than the first chunk', async () => {
     const value = 'x'.repeat(5 << 20);
     const source = await opened([HALVES], [{ key: 'long', type: 'string', value }]);
     expect(source.header.metadata.get('long')).toBe(value);
@@ -113,7 +113,7 @@ describe('the header of a GGUF file', () => {
     await source.close();
   });
 
-  it('that is not valid leaves no file open', async () => {
+  it('is closed if its header is invalid', async () => {
     const file = path.join(temp(), 'x.gguf');
     writeFileSync(file, Buffer.alloc(100));
     await expect(GgufFile.open(file)).rejects.toThrow('The file is not a GGUF file.');

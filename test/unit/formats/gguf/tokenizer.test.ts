@@ -37,7 +37,7 @@ interface Piece {
   }[];
 }
 
-/** The 256 byte tokens, and the merges that make these words. */
+/** The 256 byte tokens, and the merges that produce these words. */
 function bytesWith(...words: string[]): Record<string, GgufValue> {
   const { model } = json('tokenizer/tokenizer.json') as ByteLevel;
   const tokens = Object.entries(model.vocab)
@@ -63,7 +63,7 @@ function pieces(pre: string, text: string): string[] {
 }
 
 describe('a byte-level BPE tokenizer in a GGUF file', () => {
-  it("gives the reference's ids", () => {
+  it('encodes like the reference', () => {
     const { model, added_tokens } = json('tokenizer/tokenizer.json') as ByteLevel;
     const { samples } = json('tokenizer/expected.json') as {
       samples: { text: string; ids: number[] }[];
@@ -103,7 +103,7 @@ describe('a byte-level BPE tokenizer in a GGUF file', () => {
     expect(pieces(pre, text)).toEqual(expected),
   );
 
-  it.each([...PRE_TOKENIZERS.keys()])('of the kind %s gives every text back', (pre) => {
+  it.each([...PRE_TOKENIZERS.keys()])('decodes what it encoded, for pre-tokenizer %s', (pre) => {
     const text = "It'S 12345 ab\r\n\n  AB\t-- déjà vu, 日本語 🙂 {x}_y\u0301 \u00a0!!";
     const { ids } = load(filesOf({ ...bytesWith('ab'), 'ggml.pre': pre })).encode(text);
     expect(load(filesOf({ ...bytesWith('ab'), 'ggml.pre': pre })).decode(ids)).toBe(
@@ -111,13 +111,13 @@ describe('a byte-level BPE tokenizer in a GGUF file', () => {
     );
   });
 
-  it('of an unknown kind, or of none, is refused with its name and never guessed', () => {
+  it('rejects an unknown or missing pre-tokenizer', () => {
     expect(() => pieces('esperanto', 'x')).toThrow(/"esperanto".*smollm/);
     expect(() => filesOf(bytesWith())).toThrow(/tokenizer.ggml.pre is missing/);
     expect(() => filesOf({ ...bytesWith(), 'ggml.model': 'bert' })).toThrow(/"bert"/);
   });
 
-  it('begins texts with bos and ends them with eos where the file says so, or where llama.cpp does', () => {
+  it("adds bos and eos as set in the file, or by llama.cpp's defaults", () => {
     const ids = (more: Record<string, GgufValue>) =>
       load(
         filesOf({ ...bytesWith('ab'), 'ggml.bos_token_id': 7, 'ggml.eos_token_id': 8, ...more }),
@@ -131,7 +131,7 @@ describe('a byte-level BPE tokenizer in a GGUF file', () => {
     expect(ids({ 'ggml.pre': 'llama-bpe', 'ggml.add_bos_token': false })).toEqual(ab);
   });
 
-  it("with numbers that are no token's, or merges that are none, is refused by the key", () => {
+  it('rejects invalid token ids and merges, naming the key', () => {
     expect(() =>
       filesOf({ ...bytesWith(), 'ggml.pre': 'gpt-2', 'ggml.eos_token_id': 99_999 }),
     ).toThrow(/eos_token_id is 99999/);
@@ -143,7 +143,7 @@ describe('a byte-level BPE tokenizer in a GGUF file', () => {
     );
   });
 
-  it('carries the chat template and the names of its tokens', () => {
+  it('has the chat template and the special token names', () => {
     const { chat_template, config, source } = filesOf({
       ...bytesWith(),
       'ggml.pre': 'gpt-2',
@@ -172,13 +172,13 @@ describe('a SentencePiece tokenizer in a GGUF file', () => {
     'ggml.unknown_token_id': 0,
   };
 
-  it.each(texts)("gives SentencePiece's own ids for $text", ({ text, ids, decoded }) => {
+  it.each(texts)('matches SentencePiece for $text', ({ text, ids, decoded }) => {
     const tokenizer = load(filesOf({ ...values, 'ggml.add_bos_token': false }));
     expect(tokenizer.encode(text).ids).toEqual(ids);
     if (ids.length > 0) expect(tokenizer.decode(ids)).toBe(decoded);
   });
 
-  it('begins texts with bos, finds special tokens in them, and can do without the space in front', () => {
+  it('adds bos, matches special tokens, and supports no leading space', () => {
     const ids = (text: string, more = {}) => load(filesOf({ ...values, ...more })).encode(text).ids;
     const [the] = ids('the', { 'ggml.add_bos_token': false });
     expect(ids('the</s>the')).toEqual([1, the, 2, the]);

@@ -53,7 +53,7 @@ describe('PEFT adapters', () => {
     'llama3/lm-head',
     'llama3/embed',
     'qwen2/rank-alpha-pattern',
-  ])("%s is read with PEFT's modules, ranks and scalings", async (name) => {
+  ])("reads %s with PEFT's modules, ranks and scalings", async (name) => {
     const expected = JSON.parse(
       readFileSync(path.join(fixtures, name, 'expected.json'), 'utf8'),
     ) as Expected;
@@ -75,7 +75,7 @@ describe('PEFT adapters', () => {
   });
 
   it.each(PLAIN)(
-    '%s is written back as PEFT wrote it: the same config, the same weights byte for byte',
+    'writes %s back with the same config and byte-identical weights',
     async (source) => {
       const { adapter } = await readPeftAdapter(source);
       const folder = path.join(temp(), 'adapter');
@@ -96,7 +96,7 @@ describe('PEFT adapters', () => {
     },
   );
 
-  it("a new one has PEFT's names and shapes, and changes nothing yet", async () => {
+  it("creates an adapter with PEFT's names and shapes and a zero update", async () => {
     const base = await openBase(path.join(fixtures, 'llama/base'));
     const modules = matchTargets(targetableModules(base), { target_modules: 'all-linear' }).matched;
     await base.close();
@@ -121,7 +121,7 @@ describe('PEFT adapters', () => {
     expect(header(folder)).toEqual(header(path.join(fixtures, 'llama/all-linear/adapter')));
   });
 
-  it('keeps the old folder when a new one cannot be completed', async () => {
+  it('keeps the old folder if writing the new one fails', async () => {
     const { adapter } = await readPeftAdapter(path.join(fixtures, 'llama/lora-qv/adapter'));
     const folder = path.join(temp(), 'adapter');
     await writePeftAdapter(folder, adapter, facts);
@@ -135,7 +135,7 @@ describe('PEFT adapters', () => {
   });
 });
 
-/** A bf16 file comes back in f32, and the base's own embedding is not repeated. */
+/** A bf16 file is written back in f32, without the base's own embedding. */
 const isF32WithoutBase = (folder: string) =>
   withSafetensors(path.join(folder, 'adapter_model.safetensors'), (source) =>
     Promise.resolve(

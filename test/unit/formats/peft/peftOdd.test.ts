@@ -62,7 +62,7 @@ async function adapter(
   return folder;
 }
 
-describe('an adapter that is more than plain LoRA', () => {
+describe('an adapter beyond plain LoRA', () => {
   it.each([
     ['bias', 'some'],
     ['target_parameters', ['experts']],
@@ -81,7 +81,7 @@ describe('an adapter that is more than plain LoRA', () => {
     ['init_lora_weights', 'olora'],
     ['init_lora_weights', 'loftq'],
     ['init_lora_weights', 'lora_ga'],
-  ])('is refused by the key %s = %j', async (key, value) => {
+  ])('is rejected for %s = %j', async (key, value) => {
     await expect(readPeftAdapter(await adapter({ [key]: value }))).rejects.toMatchObject({
       area: 'adapter',
       place: { key, file: expect.stringContaining('adapter_config.json') as string },
@@ -96,11 +96,11 @@ describe('an adapter that is more than plain LoRA', () => {
     ['modules_to_save', null],
     ['use_rslora', null],
     ['velora_config', {}],
-  ])('is used where %s = %j changes nothing', async (key, value) => {
+  ])('is accepted if %s = %j has no effect', async (key, value) => {
     expect((await readPeftAdapter(await adapter({ [key]: value }))).warnings).toEqual([]);
   });
 
-  it('ties of embedding and output layer are refused only where one of them is adapted', async () => {
+  it('is rejected for tied embeddings only if one of the tied layers is adapted', async () => {
     await readPeftAdapter(await adapter({ ensure_weight_tying: true }));
     const tied = await adapter(
       { ensure_weight_tying: true, target_modules: ['lm_head'] },
@@ -126,11 +126,11 @@ describe("an adapter's config", () => {
     [{ rank_pattern: { '(': 2 } }, /regular expression/],
     [{ layers_pattern: ['h', '('] }, /"layers_pattern" is not a supported regular/],
     [{ target_modules: '(?!x).*' }, /regular expression/],
-  ])('%j is refused with what it should be', async (changes, message) => {
+  ])('is rejected for %j', async (changes, message) => {
     await expect(readPeftAdapter(await adapter(changes))).rejects.toThrow(message);
   });
 
-  it('needs only what the oldest versions of PEFT wrote', async () => {
+  it('needs only the keys of the oldest PEFT versions', async () => {
     const { adapter: read } = await readPeftAdapter(await adapter());
     expect(read.config).toMatchObject({
       lora_dropout: 0,
@@ -148,7 +148,7 @@ describe("an adapter's config", () => {
     });
   });
 
-  it("keeps keys that are not known, and is ASCII as PEFT's", async () => {
+  it("keeps unknown keys and is ASCII like PEFT's", async () => {
     const config = await readAdapterConfig(
       path.join(
         await adapter({
@@ -169,7 +169,7 @@ describe("an adapter's config", () => {
     });
   });
 
-  it('that is any JSON is answered with a LoraError or an adapter, never otherwise', async () => {
+  it('gives an adapter or a LoraError for arbitrary JSON', async () => {
     const folder = await adapter();
     const file = path.join(folder, 'adapter_config.json');
     const keys = Object.keys(
@@ -198,7 +198,7 @@ describe("an adapter's config", () => {
 });
 
 describe("an adapter's tensors", () => {
-  it("are known by PEFT's names, with an adapter's name in them or not, and without the prefix", async () => {
+  it('are recognised with or without the adapter name and the prefix', async () => {
     for (const names of ['lora_A.weight', 'lora_A.default.weight', 'lora_A.my_run.weight']) {
       for (const prefix of ['base_model.model.', '']) {
         const at = (factor: string) =>
@@ -211,7 +211,7 @@ describe("an adapter's tensors", () => {
     }
   });
 
-  it('of two adapters in one file are refused', async () => {
+  it('are rejected if a file has two adapters', async () => {
     const module = `${PREFIX}.0.self_attn.q_proj`;
     await expect(
       readPeftAdapter(
@@ -225,14 +225,14 @@ describe("an adapter's tensors", () => {
     ).rejects.toThrow(/more than one lora_A/);
   });
 
-  it('in half precision are widened', async () => {
+  it('are widened from half precision', async () => {
     const { adapter: read } = await readPeftAdapter(
       await adapter({}, pair(`${PREFIX}.0.self_attn.q_proj`, 'F16')),
     );
     expect([...read.modules[0]!.A]).toEqual(Array.from({ length: 6 }, () => 0.5));
   });
 
-  it('of modules that target_modules does not name are left out, as PEFT does, and said so', async () => {
+  it('are ignored with a warning outside target_modules, as in PEFT', async () => {
     const folder = await adapter({}, [
       ...pair(`${PREFIX}.0.self_attn.q_proj`),
       ...pair(`${PREFIX}.0.self_attn.k_proj`),
@@ -247,7 +247,7 @@ describe("an adapter's tensors", () => {
     ]);
   });
 
-  it('must be of the kind that the base has', async () => {
+  it("must match the kind of the base's module", async () => {
     const embedding = [
       matrix('base_model.model.model.q_proj.lora_embedding_A', 2, 3),
       matrix('base_model.model.model.q_proj.lora_embedding_B', 4, 2),
@@ -257,7 +257,7 @@ describe("an adapter's tensors", () => {
     ).rejects.toThrow(/as "embedding", but it is "linear" in the base/);
   });
 
-  it('fit any name of the same base', async () => {
+  it('fit the same base under any name', async () => {
     const warned = async (name: string, names: string[]) =>
       (
         await readPeftAdapter(await adapter({ base_model_name_or_path: name }), {
@@ -276,7 +276,7 @@ describe("an adapter's tensors", () => {
 });
 
 describe('a model card', () => {
-  it('has the front matter that the hub reads, whatever the base is called', () => {
+  it('has valid front matter for any base name', () => {
     const card = modelCard({
       task: 'causal_lm',
       labels: [],

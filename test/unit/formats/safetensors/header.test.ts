@@ -47,8 +47,8 @@ function expectDamaged(act: () => unknown, what: string, tensor?: string): void 
   });
 }
 
-describe('the length of a header', () => {
-  it('may reach to the end of the file', () => {
+describe('the header length', () => {
+  it('may extend to the end of the file', () => {
     expect(headerLength(prefix(92), source(100))).toBe(92);
     expectDamaged(
       () => headerLength(prefix(93), source(100)),
@@ -56,7 +56,7 @@ describe('the length of a header', () => {
     );
   });
 
-  it('may be 100 million bytes', () => {
+  it('may be up to 100 million bytes', () => {
     expect(MAX_HEADER).toBe(100_000_000);
     expect(headerLength(prefix(MAX_HEADER), source(MAX_HEADER + 8))).toBe(MAX_HEADER);
     expectDamaged(
@@ -65,15 +65,15 @@ describe('the length of a header', () => {
     );
   });
 
-  it('takes 8 bytes, wherever they are in their buffer', () => {
+  it('is read from 8 bytes at any buffer offset', () => {
     expect(headerLength(Buffer.from([9, ...prefix(3)]).subarray(1), source(11))).toBe(3);
     expect(headerLength(prefix(0), source(8))).toBe(0);
     expectDamaged(() => headerLength(prefix(0), source(7)), 'it has 7 bytes, fewer than a header');
   });
 });
 
-describe('an entry of a header', () => {
-  it.each([...SAFETENSORS_BYTES])('of dtype %s has %i bytes for each element', (dtype, bytes) => {
+describe('a header entry', () => {
+  it.each([...SAFETENSORS_BYTES])('of dtype %s has %i bytes per element', (dtype, bytes) => {
     const shape = [3, 5];
     const end = 15 * bytes;
     const header = parse({ a: { dtype, shape, data_offsets: [0, end] } }, 100 + end);
@@ -108,12 +108,12 @@ describe('an entry of a header', () => {
     [entry({ data_offsets: [8, 4] }), 'its data would be at bytes 108 to 104 of a file of 108'],
     [entry({ data_offsets: [1, 9] }), 'its data would be at bytes 101 to 109 of a file of 108'],
     [entry({ shape: [2, 3] }), 'shape [2, 3] of F32 needs 24 bytes, its data_offsets span 8'],
-  ])('%j is refused: %s', (value, what) => {
+  ])('%j is rejected: %s', (value, what) => {
     expectDamaged(() => parse({ a: value }), what, 'a');
   });
 });
 
-describe('the data of a header', () => {
+describe('the data section', () => {
   const bytes = (start: number, end: number) => ({
     dtype: 'U8',
     shape: [end - start],
@@ -132,7 +132,7 @@ describe('the data of a header', () => {
     expect(parse({}, 100).tensors.size).toBe(0);
   });
 
-  it('has no gaps and no shared bytes, and ends with the file', () => {
+  it('has no gaps or overlaps, and ends with the file', () => {
     expectDamaged(
       () => parse({ a: bytes(0, 5), b: bytes(4, 8) }),
       'the tensor b shares bytes with another',
@@ -147,8 +147,8 @@ describe('the data of a header', () => {
   });
 });
 
-describe('the text of a header', () => {
-  it('is a JSON object', () => {
+describe('the header JSON', () => {
+  it('is an object', () => {
     expectDamaged(() => parse('{'), 'its header is not JSON');
     expect(refusal(() => parse('{')).cause).toBeInstanceOf(SyntaxError);
     for (const text of ['[]', 'null', '7']) {
@@ -156,7 +156,7 @@ describe('the text of a header', () => {
     }
   });
 
-  it('has metadata of strings', () => {
+  it('has only strings as metadata', () => {
     const metadata = { format: 'pt', license: 'MIT' };
     expect(parse({ __metadata__: metadata, a: entry() }).metadata).toEqual(metadata);
     for (const bad of [{ format: 'pt', version: 1 }, ['pt'], 'pt']) {
@@ -167,7 +167,7 @@ describe('the text of a header', () => {
     }
   });
 
-  it('may repeat only the names that are not those of tensors', () => {
+  it('may repeat only strings that are not tensor names', () => {
     const text = JSON.stringify(entry());
     // A key in an entry, a string in an array, and escaped quotes and braces look like names.
     const odd = `{"shape": {"__proto__": 1}, "x": ["a", "a", {"a": 1}], ${text.slice(1)}`;

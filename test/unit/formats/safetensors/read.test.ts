@@ -49,7 +49,7 @@ async function fileOf(tensors: readonly (readonly [DType, ArrayBufferView])[]): 
 }
 
 describe('weights', () => {
-  it.each(STORED)('of dtype %s are read as f32', async (dtype, data) => {
+  it.each(STORED)('are read as f32 from %s', async (dtype, data) => {
     const file = await fileOf([[dtype, data]]);
     await withSafetensors(file, async (source) => {
       expect([...(await source.readF32(dtype))]).toEqual(VALUES);
@@ -60,7 +60,7 @@ describe('weights', () => {
     });
   });
 
-  it.each(STORED)('of dtype %s are read as bf16', async (dtype, data) => {
+  it.each(STORED)('are read as bf16 from %s', async (dtype, data) => {
     const file = await fileOf([[dtype, data]]);
     const expected = [0x3fc0, 0xc000, 0x3e80];
     await withSafetensors(file, async (source) => {
@@ -83,7 +83,7 @@ describe('weights', () => {
     });
   });
 
-  it('that are integers are refused', async () => {
+  it('are rejected if they are integers', async () => {
     const file = await fileOf([['I32', Int32Array.of(1)]]);
     const expected = {
       area: 'adapter',
@@ -99,21 +99,21 @@ describe('weights', () => {
 });
 
 describe('integers', () => {
-  it.each(INTEGERS)('of dtype %s are read with their signs', async (dtype, data) => {
+  it.each(INTEGERS)('are read with their sign from %s', async (dtype, data) => {
     const file = await fileOf([[dtype, data]]);
     await withSafetensors(file, async (source) => {
       expect(await source.readInts(dtype)).toEqual(Int32Array.of(-3, 100));
     });
   });
 
-  it.each(['U8', 'BOOL'] as const)('of dtype %s have none', async (dtype) => {
+  it.each(['U8', 'BOOL'] as const)('are read as unsigned from %s', async (dtype) => {
     const file = await fileOf([[dtype, Uint8Array.of(1, 200)]]);
     await withSafetensors(file, async (source) => {
       expect(await source.readInts(dtype)).toEqual(Int32Array.of(1, 200));
     });
   });
 
-  it('are not floats', async () => {
+  it('are not read from floats', async () => {
     const file = await fileOf([['F32', Float32Array.of(1)]]);
     await withSafetensors(file, async (source) => {
       const refused = source.readInts('F32');
@@ -124,7 +124,7 @@ describe('integers', () => {
 });
 
 describe('bytes', () => {
-  it('are those of the tensor, all or a slice', async () => {
+  it('are those of a tensor, or a slice of them', async () => {
     const file = await fileOf([
       ['U8', Uint8Array.of(1, 2, 3, 4)],
       ['BOOL', Uint8Array.of(0, 1)],
@@ -138,7 +138,7 @@ describe('bytes', () => {
     });
   });
 
-  it('outside of the tensor are refused', async () => {
+  it('are rejected outside of the tensor', async () => {
     const file = await fileOf([
       ['U8', Uint8Array.of(1, 2, 3, 4)],
       ['BOOL', Uint8Array.of(0, 1)],
@@ -158,7 +158,7 @@ describe('bytes', () => {
 });
 
 describe('a file', () => {
-  it('is closed after its use, even when that fails', async () => {
+  it('is closed after use, even if that fails', async () => {
     const file = await fileOf([['F32', Float32Array.of(2)]]);
     const read = (source: SafetensorsFile) => source.readF32('F32');
     expect(await withSafetensors(file, read)).toEqual(Float32Array.of(2));
@@ -171,7 +171,7 @@ describe('a file', () => {
     expect(handles.at(-1)!.fd).toBe(-1);
   });
 
-  it('is closed when its header is not valid', async () => {
+  it('is closed if its header is invalid', async () => {
     const file = path.join(temp(), 'x.safetensors');
     writeFileSync(file, Buffer.alloc(7));
     await expect(SafetensorsFile.open(file)).rejects.toMatchObject({
@@ -181,7 +181,7 @@ describe('a file', () => {
     expect(handles.at(-1)!.fd).toBe(-1);
   });
 
-  it('of 8 bytes has its length read', async () => {
+  it('of 8 bytes is rejected by its header length', async () => {
     const file = path.join(temp(), 'x.safetensors');
     writeFileSync(file, Buffer.from([1, 0, 0, 0, 0, 0, 0, 0]));
     await expect(SafetensorsFile.open(file, 'base')).rejects.toMatchObject({
@@ -190,7 +190,7 @@ describe('a file', () => {
     });
   });
 
-  it('has a header of UTF-8 without a byte order mark', async () => {
+  it('has a UTF-8 header without a byte order mark', async () => {
     const file = path.join(temp(), 'x.safetensors');
     const withText = (text: Buffer) => {
       writeFileSync(file, Buffer.concat([Buffer.from([text.length, 0, 0, 0, 0, 0, 0, 0]), text]));

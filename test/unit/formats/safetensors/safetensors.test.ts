@@ -16,7 +16,7 @@ const fixture = path.resolve(
 );
 
 describe('safetensors', () => {
-  it("writes PEFT's file byte for byte from its tensors", async () => {
+  it("reproduces PEFT's file byte for byte", async () => {
     const copy = path.join(temp(), 'copy.safetensors');
     const tensors = await withSafetensors(fixture, async (source) => {
       const all: TensorToWrite[] = [];
@@ -29,7 +29,7 @@ describe('safetensors', () => {
     expect(readdirSync(path.dirname(copy))).toEqual(['copy.safetensors']);
   });
 
-  it('reads back whatever was written', async () => {
+  it('reads back what was written', async () => {
     const tensor = fc.record({
       name: fc.string({ minLength: 1 }).filter((n) => !n.startsWith('__')),
       values: fc.array(fc.float({ noNaN: true })),
@@ -56,7 +56,7 @@ describe('safetensors', () => {
     );
   });
 
-  it('answers any bytes with a LoraError or a header, never otherwise', async () => {
+  it('gives a header or a LoraError for arbitrary bytes', async () => {
     const original = readFileSync(fixture);
     await fc.assert(
       fc.asyncProperty(
@@ -78,7 +78,7 @@ describe('safetensors', () => {
     );
   });
 
-  it('believes no length that the file cannot hold', () => {
+  it('rejects lengths beyond the file size', () => {
     const prefix = new Uint8Array(8).fill(255);
     expect(() => headerLength(prefix, { file: 'f', size: 1000, area: 'base' })).toThrow(/claims/);
     expect(() =>
@@ -90,7 +90,7 @@ describe('safetensors', () => {
     ).toThrow(LoraError);
   });
 
-  it('leaves no file behind when writing fails', async () => {
+  it('leaves no file behind if writing fails', async () => {
     const folder = temp();
     await expect(
       writeSafetensors(path.join(folder, 'missing', 'x.safetensors'), []),
@@ -109,7 +109,7 @@ describe('safetensors', () => {
     expect(readdirSync(folder)).toEqual([]);
   });
 
-  it("puts tensors in the library's order: the widest dtypes first, then by name, and asks for each when its turn comes", async () => {
+  it('orders tensors by dtype size and name, as the library does, and loads each only when it is written', async () => {
     const file = path.join(temp(), 'x.safetensors');
     const asked: string[] = [];
     const dtypes = [
@@ -153,7 +153,7 @@ describe('safetensors', () => {
     expect(readFileSync(file).readBigUInt64LE(0) % 8n).toBe(0n);
   });
 
-  it('reads tensors that lie beyond 4 GiB', async () => {
+  it('reads tensors beyond 4 GiB', async () => {
     const file = path.join(temp(), 'large.safetensors');
     const zeros = 5 * 2 ** 30;
     const header = Buffer.from(
@@ -171,7 +171,7 @@ describe('safetensors', () => {
       0,
       8,
       8 + header.length + zeros,
-    ); // what lies between takes no room on the disk
+    ); // a sparse file
     await handle.close();
     try {
       expect([...(await withSafetensors(file, (source) => source.readF32('b')))]).toEqual([
@@ -182,7 +182,7 @@ describe('safetensors', () => {
     }
   });
 
-  it('refuses a name twice, however it is written', () => {
+  it('rejects duplicate names, also with escapes', () => {
     const entry = '{"dtype":"U8","shape":[0],"data_offsets":[0,0]}';
     const parse = (text: string) => parseHeader(text, 8, { file: 'f', size: 8, area: 'base' });
     expect(parse(`{"a" : ${entry}, "b":${entry}}`).tensors.size).toBe(2);
@@ -195,7 +195,7 @@ describe('safetensors', () => {
     expect(() => parse(`{"__metadata__":{"a":1}}`)).toThrow(/map of strings/);
   });
 
-  it('tells integers from weights', async () => {
+  it('distinguishes integers from weights', async () => {
     const file = path.join(temp(), 'x.safetensors');
     await writeSafetensors(file, [
       { name: 'ids', dtype: 'I64', shape: [2], data: BigInt64Array.of(5n, -100n) },

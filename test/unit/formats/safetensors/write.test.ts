@@ -28,7 +28,7 @@ async function written(tensors: readonly TensorToWrite[], metadata?: Record<stri
 }
 
 describe('a written safetensors file', () => {
-  it('has its header padded with spaces, then the data', async () => {
+  it('has a header padded with spaces, then the data', async () => {
     const { text, data, bytes, sha256 } = await written([
       { name: 'm', dtype: 'F32', shape: [1, 2], data: Float32Array.of(1, -1) },
       { name: 's', dtype: 'I16', shape: [], data: Int16Array.of(258) },
@@ -44,7 +44,7 @@ describe('a written safetensors file', () => {
     expect(sha256).toBe(createHash('sha256').update(bytes).digest('hex'));
   });
 
-  it('has the names in the order of their UTF-8 bytes', async () => {
+  it('sorts names by their UTF-8 bytes', async () => {
     const names = ['10', '2', 'Z', 'a', 'é', '\uffee', '😀'];
     const { text } = await written(names.toReversed().map(empty), {});
     expect([...text.matchAll(/"([^"]+)":\{/g)].map(([, name]) => name)).toEqual(names);

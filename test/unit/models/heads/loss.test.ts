@@ -33,7 +33,7 @@ function expectSlopes(
 }
 
 describe('the loss', () => {
-  it('of classes is the cross-entropy of the rows that have one', () => {
+  it('is the cross-entropy of labelled rows for single-label classification', () => {
     const { loss_sum, labelled, gradient } = lossOf(
       'single_label',
       Float32Array.of(1, 2, 3, 9, 9, 9),
@@ -53,7 +53,7 @@ describe('the loss', () => {
     );
   });
 
-  it('of several labels is the binary cross-entropy of each', () => {
+  it('is the binary cross-entropy of each label for multi-label classification', () => {
     const { loss_sum, labelled } = lossOf(
       'multi_label',
       Float32Array.of(0.5, -2, 40),
@@ -70,7 +70,7 @@ describe('the loss', () => {
     );
   });
 
-  it('of real numbers is the squared error', () => {
+  it('is the squared error for regression', () => {
     expect(
       lossOf('regression', Float32Array.of(1, 2, 3), WIDTH, Float32Array.of(0, 2, 5)),
     ).toMatchObject({ loss_sum: 5, labelled: 3 });
@@ -82,7 +82,7 @@ describe('the loss', () => {
     );
   });
 
-  it('of pairs is least if each first half is nearest to its own second half, and does not depend on lengths', () => {
+  it('of pairs is lowest if each anchor is nearest to its positive, and does not depend on vector norms', () => {
     const matched = Float32Array.of(1, 0, 0, 0, 1, 0, 2, 0, 0, 0, 3, 0);
     const crossed = Float32Array.of(1, 0, 0, 0, 1, 0, 0, 2, 0, 3, 0, 0);
     expect(lossOf('pairs', matched, WIDTH, new Int32Array(0)).loss_sum).toBeLessThan(1e-6);
