@@ -63,7 +63,7 @@ export class Formatter {
     return `${this.number(amount, { maximumFractionDigits })} ${units[power]!}`;
   }
 
-  /** 0.0034 as 0.34 %. */
+  /** 0.0034 as 0.34%. */
   percent(value: number): string {
     return this.number(value, {
       style: 'percent',

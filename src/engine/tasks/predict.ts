@@ -41,7 +41,7 @@ function pairText(embeddings: Float32Array): string {
 const taggedWord = (word: string, tag: string) => (tag === 'O' ? word : `${word}[${tag}]`);
 
 /**
- * One prediction as text: the likeliest label, "billing (97 %)"; each label above 50 %; or the
+ * One prediction as text: the likeliest label, "billing (97%)"; each label above 50%; or the
  * numbers of a regression. `outputs`: logits.
  */
 export function labelText(outputs: Float32Array, { problem_type, names }: LabelSet): string {
