@@ -67,7 +67,5 @@ function compositionsOf(token: string, score: number, ids: ReadonlyMap<string, n
     if (ids.has(left) && ids.has(right))
       found.push({ left, right, score, lengths: [i, chars.length - i] });
   }
-  return found.sort(
-    (a, b) => ids.get(a.left)! - ids.get(b.left)! || ids.get(a.right)! - ids.get(b.right)!,
-  );
+  return found;
 }
