@@ -186,7 +186,7 @@ describe.each(['f32', 'bf16'] as const)('in %s', (dtype) => {
   });
 
   if (dtype === 'f32') {
-    it('an AdamW step equals the scalar formula and updates the tensors in place', async () => {
+    it('an AdamW step equals that of the flat vector and updates the tensors in place', async () => {
       const [theta, gradients, exp_avg] = [
         numbers(shape, 10),
         numbers(shape, 11),

@@ -196,7 +196,7 @@ describe('labels', () => {
     expect([...targetOf('y', single)]).toEqual([1]);
   });
 
-  it('are rejected with their lines if they have one value only or mixed types', () => {
+  it('are rejected if they have one value only, mixed types or too many values', () => {
     expect(of(['a', 'a']).problems).toEqual([expect.stringContaining('nothing to classify')]);
     expect(of([['a'], 'b', 'c']).problems).toHaveLength(2);
     expect(of([0.5, 'b']).problems).toEqual([expect.stringContaining('regression')]);

@@ -23,74 +23,74 @@ const CONFIG = 'adapter_config\\.json, key ';
 
 /** File, tensor or key, and reason, then what to do. */
 const SAID: Readonly<Record<string, RegExp>> = {
-  truncated: said(
+  truncated: problem(
     `${WEIGHTS}, tensor .*lora_A\\.weight`,
     'bytes 3584 to 4352 of a file of 3686',
     'copy the file again',
   ),
-  'truncated-in-header': said(
+  'truncated-in-header': problem(
     WEIGHTS,
     'its header claims 1016 bytes, but the file has only 100',
     'again',
   ),
-  'empty-file': said(WEIGHTS, 'it has 0 bytes', 'again'),
-  'header-longer-than-file': said(
+  'empty-file': problem(WEIGHTS, 'it has 0 bytes', 'again'),
+  'header-longer-than-file': problem(
     WEIGHTS,
     'its header claims 7144 bytes, but the file has only 6144',
     'again',
   ),
-  'header-length-huge': said(WEIGHTS, 'its header claims 9223372036854775807 bytes', 'again'),
-  'header-not-json': said(WEIGHTS, 'its header is not JSON', 'again'),
-  'header-not-object': said(WEIGHTS, 'its header is not a JSON object', 'again'),
-  'header-duplicate-name': said(
+  'header-length-huge': problem(WEIGHTS, 'its header claims 9223372036854775807 bytes', 'again'),
+  'header-not-json': problem(WEIGHTS, 'its header is not JSON', 'again'),
+  'header-not-object': problem(WEIGHTS, 'its header is not a JSON object', 'again'),
+  'header-duplicate-name': problem(
     WEIGHTS,
     'contains the tensor .*q_proj\\.lora_A\\.weight twice',
     'again',
   ),
-  'header-proto-name': said(WEIGHTS, 'a tensor is named __proto__', 'again'),
-  'overlapping-offsets': said(
+  'header-proto-name': problem(WEIGHTS, 'a tensor is named __proto__', 'again'),
+  'overlapping-offsets': problem(
     WEIGHTS,
     'the tensor .*lora_B\\.weight shares bytes with another',
     'again',
   ),
-  'offsets-beyond-end': said(
+  'offsets-beyond-end': problem(
     `${WEIGHTS}, tensor .*v_proj\\.lora_B\\.weight`,
     'of a file of 6213',
     'again',
   ),
-  'hole-between-tensors': said(WEIGHTS, 'bytes 5957 to 6021 belong to no tensor', 'again'),
-  'shape-not-size': said(
+  'hole-between-tensors': problem(WEIGHTS, 'bytes 5957 to 6021 belong to no tensor', 'again'),
+  'shape-not-size': problem(
     A,
     'shape \\[4, 49\\] of F32 needs 784 bytes, its data_offsets span 768',
     'again',
   ),
-  'unknown-dtype': said(A, 'its dtype "F7" is unknown', 'again'),
-  'integer-dtype': said(
+  'unknown-dtype': problem(A, 'its dtype "F7" is unknown', 'again'),
+  'integer-dtype': problem(
     A,
     'Tensors of type I32 cannot be used as weights',
     'Save it again with one of: F32, BF16',
   ),
-  'missing-lora-b': said(
+  'missing-lora-b': problem(
     A,
     'Its partner is missing: model\\.layers\\.0\\.self_attn\\.q_proj needs both',
     'both files',
   ),
-  'rank-not-config': said(A, 'has rank 4, but adapter_config\\.json says r = 8', 'both files'),
-  'a-b-ranks-differ': said(A, 'A has 4 rows, B of .* has 3 columns', 'both files'),
-  'shape-not-base': said(
+  'rank-not-config': problem(A, 'has rank 4, but adapter_config\\.json says r = 8', 'both files'),
+  'a-b-ranks-differ': problem(A, 'A has 4 rows, B of .* has 3 columns', 'both files'),
+  'shape-not-base': problem(
     WEIGHTS,
     'q_proj is 48 x 64 in the adapter, 48 x 48 in the base',
     'Use the base',
   ),
-  'one-dimensional': said(A, 'must be a matrix, but its shape is \\[192\\]', 'both files'),
-  nan: said(B, 'Element 0 is NaN', 'earlier checkpoint'),
-  inf: said(B, 'Element 0 is Infinity', 'earlier checkpoint'),
-  'unknown-target': said(
+  'one-dimensional': problem(A, 'must be a matrix, but its shape is \\[192\\]', 'both files'),
+  nan: problem(B, 'Element 0 is NaN', 'earlier checkpoint'),
+  inf: problem(B, 'Element 0 is Infinity', 'earlier checkpoint'),
+  'unknown-target': problem(
     WEIGHTS,
     'changes model\\.layers\\.0\\.self_attn\\.foo_proj, which the base does not have',
     'Use the base',
   ),
-  'layer-beyond-base': said(
+  'layer-beyond-base': problem(
     WEIGHTS,
     'changes model\\.layers\\.7\\.self_attn\\.q_proj, which the base does not have',
     'Use the base',
@@ -98,81 +98,85 @@ const SAID: Readonly<Record<string, RegExp>> = {
   'unexpected-tensor': /The tensor is not part of a LoRA adapter and is ignored/,
   'target-not-in-file':
     /target_modules includes .*self_attn\.k_proj.*, but the weights file has no tensors for it/,
-  'config-not-json': said(
+  'config-not-json': problem(
     'adapter_config\\.json',
     'is not valid JSON: .*position 29',
     'Correct it',
   ),
-  'config-not-object': said('adapter_config\\.json', 'must hold a JSON object', 'Correct it'),
-  'config-missing': said(
+  'config-not-object': problem('adapter_config\\.json', 'must hold a JSON object', 'Correct it'),
+  'config-missing': problem(
     'config-missing',
     'has no adapter_config\\.json',
     'the folder that PEFT saved',
   ),
-  'weights-missing': said('weights-missing', 'has no adapter_model\\.safetensors', 'again'),
-  'weights-pickle': said(
+  'weights-missing': problem('weights-missing', 'has no adapter_model\\.safetensors', 'again'),
+  'weights-pickle': problem(
     'weights-pickle',
     'adapter_model\\.bin, a pickle, which is not read because it can run code',
     'in safetensors',
   ),
-  'peft-type-ia3': said(
+  'peft-type-ia3': problem(
     `${CONFIG}peft_type`,
     'is of the type "IA3"',
     'train a LoRA adapter instead',
   ),
-  'peft-type-loha': said(
+  'peft-type-loha': problem(
     `${CONFIG}peft_type`,
     'is of the type "LOHA"',
     'train a LoRA adapter instead',
   ),
-  'peft-type-missing': said(
+  'peft-type-missing': problem(
     `${CONFIG}peft_type`,
     'peft_type is missing',
     'train a LoRA adapter instead',
   ),
   'other-base-name':
     /The adapter was made for fixtures\/another-tiny, but this base is base; the shapes match/,
-  'r-zero': said(`${CONFIG}r`, '"r" must be at least 1, not 0', 'Correct'),
-  'r-string': said(`${CONFIG}r`, '"r" must be a number, not "four"', 'Correct'),
-  'alpha-null': said(`${CONFIG}lora_alpha`, '"lora_alpha" must be a number, not null', 'Correct'),
-  'bad-regex': said(
+  'r-zero': problem(`${CONFIG}r`, '"r" must be at least 1, not 0', 'Correct'),
+  'r-string': problem(`${CONFIG}r`, '"r" must be a number, not "four"', 'Correct'),
+  'alpha-null': problem(
+    `${CONFIG}lora_alpha`,
+    '"lora_alpha" must be a number, not null',
+    'Correct',
+  ),
+  'bad-regex': problem(
     `${CONFIG}target_modules`,
     'is not a supported regular expression: .*\\(q_proj',
     'list names',
   ),
-  'slow-regex': said(
+  'slow-regex': problem(
     `${CONFIG}target_modules`,
     'names none of the modules in the weights file',
     'both files',
   ),
-  'base-shard-missing': said(
+  'base-shard-missing': problem(
     'model-00002-of-00002\\.safetensors',
     'A part of the model is missing',
     'again',
   ),
-  'base-index-escapes': said(
+  'base-index-escapes': problem(
     'model\\.safetensors\\.index\\.json, tensor lm_head\\.weight',
     'names the file "\\.\\./.*", which is not a safetensors file in the model\'s folder',
     'again',
   ),
-  'base-index-tensor-absent': said(
+  'base-index-tensor-absent': problem(
     'model\\.safetensors\\.index\\.json, tensor model\\.layers\\.9\\.mlp\\.up_proj\\.weight',
     'in model-00001-of-00002\\.safetensors, but it is not there',
     'again',
   ),
-  'base-config-heads': said(
+  'base-config-heads': problem(
     'config\\.json, key num_attention_heads',
     '5 does not divide hidden_size = 16',
     'again',
   ),
-  'base-config-unknown-type': said(
+  'base-config-unknown-type': problem(
     'config\\.json, key model_type',
     'The architecture "zebra" is not supported. Supported: llama',
     'supported architecture',
   ),
 };
 
-function said(place: string, reason: string, fix: string): RegExp {
+function problem(place: string, reason: string, fix: string): RegExp {
   return new RegExp(`${place}: .*(?:${reason})${fix === '' ? '' : `.*\\n.*${fix}`}`, 's');
 }
 

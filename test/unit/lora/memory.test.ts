@@ -81,11 +81,11 @@ describe('training memory', () => {
           [targets, attention],
           [all, linear],
         ] as const) {
-          const told =
+          const estimated =
             (estimate({ rows: batch, length }, { plan, adapted }).total - PROCESS) / 2 ** 20 +
             EMPTY;
           expect(
-            Math.abs(told / (measured + EMPTY) - 1),
+            Math.abs(estimated / (measured + EMPTY) - 1),
             `${batch} x ${length}, ${adapted.length} modules`,
           ).toBeLessThan(0.1);
         }
@@ -96,7 +96,7 @@ describe('training memory', () => {
   it('is within 10 % of the measurement in full fine-tuning', () => {
     const size = modelSize({ spec: readSpec(smollm2, 'config.json'), parameters: 134_515_008 });
     for (const [batch, length, recomputed_layers, measured] of MEASURED_FULL) {
-      const told =
+      const estimated =
         (estimateFullFineTuning(
           size,
           { rows: batch, length },
@@ -105,7 +105,7 @@ describe('training memory', () => {
           PROCESS) /
           2 ** 20 +
         EMPTY;
-      expect(Math.abs(told / measured - 1), `${batch} x ${length}`).toBeLessThan(0.1);
+      expect(Math.abs(estimated / measured - 1), `${batch} x ${length}`).toBeLessThan(0.1);
     }
   });
 

@@ -153,7 +153,7 @@ describe('the pinned wheel', () => {
     await nothingInstalled(place);
   });
 
-  it('is taken from the build cache only if it is complete', async () => {
+  it('is reused from the wheels folder only if it is complete', async () => {
     const place = makePlace();
     const wheels = path.join(place.runtime.home, 'wheels');
     write(path.join(wheels, 'a.whl'), 'another');

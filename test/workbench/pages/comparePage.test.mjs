@@ -68,7 +68,7 @@ const frames = (page) =>
 const cells = (page) => page.locator('.map td[data-level]');
 
 for (const theme of THEMES) {
-  test(`${theme}: map, spectrum and table are there, nothing is reported, and axe has no serious finding`, async () => {
+  test(`${theme}: shows map, spectrum and table without errors or serious axe findings`, async () => {
     for (const [name, comparison] of [
       ['large', large],
       ['mixed', mixed],
@@ -96,7 +96,7 @@ for (const theme of THEMES) {
   });
 }
 
-test('the map has a cell for each module, with its number, and the table the same numbers', async () => {
+test('shows the same values in the map and the table', async () => {
   const shown = await open(large);
   const { page } = shown;
   await eventually(async () => assert.equal(await cells(page).count(), large.modules.length));
@@ -122,7 +122,7 @@ test('the map has a cell for each module, with its number, and the table the sam
   await shown.close();
 });
 
-test('the map is walked with the arrow keys, and the spectrum follows', async () => {
+test('moves through the map with the arrow keys and updates the spectrum', async () => {
   const shown = await open(large);
   const { page } = shown;
   await page.locator('.map td[tabindex="0"]').focus();
@@ -153,7 +153,7 @@ test('the map is walked with the arrow keys, and the spectrum follows', async ()
   await shown.close();
 });
 
-test('the table is sorted by a column and filtered by name, and keeps both through a reload of the page', async () => {
+test('sorts and filters the table and restores both after a reload', async () => {
   const shown = await open(large);
   const { page } = shown;
   const paths = () => page.locator('.modules tbody th').allInnerTexts();
@@ -184,7 +184,7 @@ test('the table is sorted by a column and filtered by name, and keeps both throu
   await again.close();
 });
 
-test("modules in one adapter alone, ranks and a base's numbers are shown as such", async () => {
+test('shows modules in only one adapter, ranks and values relative to the base', async () => {
   const shown = await open(mixed);
   const { page } = shown;
   const alone = mixed.only_a.length + mixed.only_b.length;
@@ -219,7 +219,7 @@ test("modules in one adapter alone, ranks and a base's numbers are shown as such
   await shown.close();
 });
 
-test('what is equal is said so, and a message that is none is reported, not shown', async () => {
+test('shows equality, and reports an invalid message', async () => {
   const { page, close } = await open(equal);
   await eventually(async () =>
     assert.match(await page.locator('.words').innerText(), /Both adapters are equal/),
@@ -243,7 +243,7 @@ test('what is equal is said so, and a message that is none is reported, not show
   await close();
 });
 
-test('a comparison that failed says why', async () => {
+test('shows why a comparison failed', async () => {
   const { page, close } = await pages.open();
   await page.evaluate(() =>
     window.postMessage({ kind: 'failed', message: 'There is no adapter.' }, '*'),
@@ -255,7 +255,7 @@ test('a comparison that failed says why', async () => {
   await close();
 });
 
-test('the two are tried, and their runs laid over one another, at a press', async () => {
+test('opens the playground and the run overlay by button', async () => {
   const shown = await open(large);
   const { page } = shown;
   await page.locator('vscode-button', { hasText: 'Try Both' }).click();
@@ -270,7 +270,7 @@ test('the two are tried, and their runs laid over one another, at a press', asyn
   await shown.close();
 });
 
-test('a column pressed twice before the next frame is sorted the other way', async () => {
+test('reverses the order after two clicks within one frame', async () => {
   const shown = await open(large);
   const { page } = shown;
   await page.evaluate(() => {

@@ -80,7 +80,7 @@ async function open(data, options) {
 }
 
 for (const theme of THEMES) {
-  test(`${theme}: nothing is reported, and axe has no serious finding`, async () => {
+  test(`${theme}: has no errors or serious axe findings`, async () => {
     for (const [name, data] of [
       ['some', await message()],
       ['tight', await message({ r: 64, use_dora: true }, () => true, 1e8)],
@@ -97,7 +97,7 @@ for (const theme of THEMES) {
   });
 }
 
-test('the slider shows the cost of each rank and writes the last one; lora_alpha goes with it', async () => {
+test('shows the cost of each rank and writes the last one with lora_alpha', async () => {
   const shown = await open(await message());
   const { page } = shown;
   const slider = page.locator('#r-slider');
@@ -126,7 +126,7 @@ test('the slider shows the cost of each rank and writes the last one; lora_alpha
   await shown.close();
 });
 
-test('a group of modules is on, off or in between; nothing is written without a module', async () => {
+test('shows groups as checked, unchecked or mixed, and writes no empty selection', async () => {
   const data = await message();
   const shown = await open(data);
   const { page } = shown;
@@ -176,7 +176,7 @@ test('a group of modules is on, off or in between; nothing is written without a 
   await shown.close();
 });
 
-test('advice has a button, and a recipe that changes elsewhere moves the page', async () => {
+test('applies advice by button and follows external changes of the recipe', async () => {
   const shown = await open(await message());
   const { page } = shown;
   await page
@@ -205,7 +205,7 @@ test('advice has a button, and a recipe that changes elsewhere moves the page', 
   await shown.close();
 });
 
-test('the boxes keep their size beside long labels, and the slider has a track of the theme', async () => {
+test('keeps the size of checkboxes beside long labels and themes the slider track', async () => {
   const shown = await open(await message(), { width: 320 });
   const { page } = shown;
   const widths = await page.locator('.checks vscode-checkbox').evaluateAll((boxes) =>
@@ -220,7 +220,7 @@ test('the boxes keep their size beside long labels, and the slider has a track o
   await shown.close();
 });
 
-test('a recipe that is older than the newest choice does not take it back', async () => {
+test('does not revert a choice when an older recipe arrives', async () => {
   const shown = await open(await message());
   const { page } = shown;
   const box = (name) =>
@@ -236,7 +236,7 @@ test('a recipe that is older than the newest choice does not take it back', asyn
   await shown.close();
 });
 
-test('two choices before the next frame are both written', async () => {
+test('writes two choices made within one frame', async () => {
   const shown = await open(await message());
   const { page } = shown;
   await page.evaluate(() => {

@@ -86,7 +86,7 @@ async function drawnIn(page, id, colour) {
 }
 
 for (const theme of THEMES) {
-  test(`${theme}: every chart is drawn, nothing is reported, and axe has no serious finding in any state`, async () => {
+  test(`${theme}: draws every chart without errors or serious axe findings in any state`, async () => {
     for (const [run, act] of [
       [
         { steps: 200 },
@@ -132,7 +132,7 @@ for (const theme of THEMES) {
   });
 }
 
-test('a change of theme repaints the charts in its colours', async () => {
+test('repaints the charts after a theme change', async () => {
   const { page, close } = await open({ steps: 100 }, { theme: 'dark' });
   await frames(page);
   await dashboards.setTheme(page, 'high-contrast-light');
@@ -141,7 +141,7 @@ test('a change of theme repaints the charts in its colours', async () => {
   await close();
 });
 
-test('new lines move the numbers, the charts and their tables', async () => {
+test('updates numbers, charts and tables with new lines', async () => {
   const dashboard = await open({ steps: 50 });
   const { page } = dashboard;
   await page.locator('.chart-loss header .as-table').click();
@@ -169,7 +169,7 @@ test('new lines move the numbers, the charts and their tables', async () => {
   await dashboard.close();
 });
 
-test('a message that is malformed is told to the host and harms nothing', async () => {
+test('reports a malformed message to the host and ignores it', async () => {
   const { page, errors, close } = await open({ steps: 10 });
   for (const message of [null, 'x', { kind: 'append', lines: 3 }, { kind: 'snapshot' }])
     await page.evaluate((value) => window.postMessage(value, '*'), message);
@@ -184,7 +184,7 @@ test('a message that is malformed is told to the host and harms nothing', async 
   await close();
 });
 
-test('the buttons ask the host, and wait for its answer', async () => {
+test('sends requests by button and waits for the answer', async () => {
   const { page, close } = await open({ steps: 10 });
   const pause = page.locator('vscode-button', { hasText: 'Pause' });
   await pause.click();
@@ -207,7 +207,7 @@ test('the buttons ask the host, and wait for its answer', async () => {
   await close();
 });
 
-test('the charts are read and zoomed by keyboard, and what was chosen is kept', async () => {
+test('reads and zooms charts by keyboard and persists the choices', async () => {
   const { page, close } = await open({ steps: 200 });
   await frames(page);
   await page.locator('.chart-loss canvas').focus();
@@ -246,7 +246,7 @@ test('the charts are read and zoomed by keyboard, and what was chosen is kept', 
   await again.close();
 });
 
-test('at 400 and 1500 pixels, with 0, 1, 2 and 100,000 steps, nothing sticks out', async () => {
+test('does not overflow at 400 and 1500 pixels with 0, 1, 2 and 100,000 steps', async () => {
   for (const width of [400, 1500]) {
     for (const steps of [0, 1, 2, 100_000]) {
       const dashboard = await open({ steps }, { width });
@@ -262,7 +262,7 @@ test('at 400 and 1500 pixels, with 0, 1, 2 and 100,000 steps, nothing sticks out
   }
 });
 
-test('with reduced motion nothing moves', async () => {
+test('has no animations with reduced motion', async () => {
   const { page, close } = await open({ steps: 0, state: 'preparing', evaluations: false });
   await frames(page);
   await eventually(async () =>
@@ -282,7 +282,7 @@ test('with reduced motion nothing moves', async () => {
   await close();
 });
 
-test('the charts run along tokens or time, the loss on a logarithmic axis, and all of it is kept', async () => {
+test('switches to tokens, time and a logarithmic loss axis and persists the choices', async () => {
   const dashboard = await open({ steps: 200 });
   const { page } = dashboard;
   await frames(page);
@@ -318,7 +318,7 @@ test('the charts run along tokens or time, the loss on a logarithmic axis, and a
   await dashboard.close();
 });
 
-test('a chart is saved as a picture, and the numbers are copied as Markdown', async () => {
+test('saves a chart as an image and copies the numbers as Markdown', async () => {
   const dashboard = await open({ steps: 50 });
   const { page } = dashboard;
   await frames(page);
@@ -339,7 +339,7 @@ test('a chart is saved as a picture, and the numbers are copied as Markdown', as
   await dashboard.close();
 });
 
-test('the first batch stands in a tab, what is learnt marked', async () => {
+test('shows the first batch in a tab with labelled tokens marked', async () => {
   const dashboard = await open({ steps: 20 });
   const { page } = dashboard;
   await page.locator('vscode-panel-tab#batch').click();
@@ -356,7 +356,7 @@ test('the first batch stands in a tab, what is learnt marked', async () => {
   await dashboard.close();
 });
 
-test('checkpoints and the best step are marked at the foot of the losses; the wheel zooms and moves along', async () => {
+test('marks checkpoints and the best step below the losses; zooms and pans with the wheel', async () => {
   const dashboard = await open({ steps: 200 });
   const { page } = dashboard;
   await frames(page);
@@ -393,7 +393,7 @@ test('checkpoints and the best step are marked at the foot of the losses; the wh
   await dashboard.close();
 });
 
-test('two charts made tables before the next frame are both kept', async () => {
+test('keeps two charts switched to tables within one frame', async () => {
   const { page, close } = await open({ steps: 20 });
   await page.evaluate(() => {
     for (const id of ['loss', 'memory']) document.querySelector(`.chart-${id} .as-table`).click();

@@ -67,7 +67,7 @@ async function open(name, options) {
 }
 
 for (const theme of THEMES) {
-  test(`${theme}: nothing is reported, and axe has no serious finding`, async () => {
+  test(`${theme}: has no errors or serious axe findings`, async () => {
     for (const name of [
       'real/smollm2/train/final/adapter_model.safetensors',
       'llama/formats/gguf/adapter.gguf',
@@ -83,7 +83,7 @@ for (const theme of THEMES) {
   });
 }
 
-test('names the format, has a field with a border, and shows no white space around the histogram', async () => {
+test('shows the format, a bordered field and no white space around the histogram', async () => {
   const shown = await open('llama/formats/gguf/adapter.gguf', { theme: 'light' });
   const { page, file, measure } = shown;
   assert.match(await page.locator('header .hint').innerText(), /^GGUF: \d+ tensors/);
@@ -100,7 +100,7 @@ test('names the format, has a field with a border, and shows no white space arou
   await shown.close();
 });
 
-test('filters and sorts, and says why values cannot be shown', async () => {
+test('filters and sorts, and explains why values cannot be shown', async () => {
   const shown = await open('llama/lora-qv/adapter/adapter_model.safetensors');
   const { page } = shown;
   await page.locator('input[type=search]').fill('lora_A q_proj');

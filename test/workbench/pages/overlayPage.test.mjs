@@ -81,7 +81,7 @@ const colours = (page) =>
   });
 
 for (const theme of THEMES) {
-  test(`${theme}: all runs are drawn, nothing is reported, and axe has no serious finding`, async () => {
+  test(`${theme}: draws all runs without errors or serious axe findings`, async () => {
     const shown = await open({ theme }, APART);
     await eventually(async () =>
       assert.match(
@@ -99,7 +99,7 @@ for (const theme of THEMES) {
   });
 }
 
-test('the table has a row for each rank, lowest first, and the words say which is enough', async () => {
+test('lists ranks in ascending order and suggests the lowest sufficient one', async () => {
   const shown = await open();
   const { page } = shown;
   const ranks = await page.locator('.runs tbody tr td:nth-child(2)').allInnerTexts();
@@ -125,7 +125,7 @@ test('the table has a row for each rank, lowest first, and the words say which i
   await shown.close();
 });
 
-test('a key hides its run and brings it back, which is kept; the cursor tells each value', async () => {
+test('toggles runs by legend key, persists this, and shows values at the cursor', async () => {
   const shown = await open({}, APART);
   const { page } = shown;
   await frames(page);
@@ -161,7 +161,7 @@ test('a key hides its run and brings it back, which is kept; the cursor tells ea
   await shown.close();
 });
 
-test('runs that begin later are added, and those that wait are told', async () => {
+test('adds runs that start later and shows pending ones', async () => {
   const shown = await pages.open();
   const { page } = shown;
   await tell(page, [], 5);
@@ -191,7 +191,7 @@ test('runs that begin later are added, and those that wait are told', async () =
   await shown.close();
 });
 
-test('two keys pressed before the next frame hide both runs', async () => {
+test('hides both runs after two clicks within one frame', async () => {
   const shown = await open({}, APART);
   await shown.page.evaluate(() => {
     for (const key of [...document.querySelectorAll('.key-entry')].slice(0, 2)) key.click();

@@ -59,7 +59,7 @@ async function open(hash) {
   return { page, frame: page.frameLocator('iframe'), errors };
 }
 
-test('a page is shown, and again once its style sheet has changed', async () => {
+test('shows a page and reloads it after its style sheet has changed', async () => {
   const { page, frame, errors } = await open('#page=dashboard&case=finished');
   await frame.getByText('Step 300 of 300').waitFor();
   appendFileSync(
@@ -75,7 +75,7 @@ test('a page is shown, and again once its style sheet has changed', async () => 
   await page.close();
 });
 
-test('other pages are served while a comparison is computed', async () => {
+test('serves other pages while a comparison is computed', async () => {
   const leave = new AbortController();
   const comparison = fetch(`${address}page?page=compare&case=two adapters`, {
     signal: leave.signal,

@@ -55,7 +55,7 @@ const TEXTS = [
 ];
 
 for (const theme of THEMES) {
-  test(`${theme}: answers stand side by side, nothing is reported, and axe has no serious finding`, async () => {
+  test(`${theme}: shows answers side by side without errors or serious axe findings`, async () => {
     const shown = await pages.open({ theme });
     const { page } = shown;
     await tell(page, state({ kind: 'loading', fraction: 0.4 }));
@@ -74,7 +74,7 @@ for (const theme of THEMES) {
   });
 }
 
-test('an answer starts in the first line of its card', async () => {
+test('starts an answer in the first line of its card', async () => {
   const shown = await open();
   const { page } = shown;
   const texts = () => page.locator('.text').allInnerTexts();
@@ -84,7 +84,7 @@ test('an answer starts in the first line of its card', async () => {
   await shown.close();
 });
 
-test('asks the base and each adapter at its scale, and an adapter anew when its scale is let go', async () => {
+test('queries the base and each adapter at its scale, and again after its scale changes', async () => {
   const shown = await open();
   const { page } = shown;
   await page.locator('#scale-1').fill('0.5');
@@ -123,7 +123,7 @@ test('asks the base and each adapter at its scale, and an adapter anew when its 
   await shown.close();
 });
 
-test('stops, tells of an answer that failed, takes an adapter out, copies, and brings a prompt back', async () => {
+test('stops, shows failed answers, removes an adapter, copies, and restores a prompt', async () => {
   const shown = await open();
   const { page } = shown;
   await page.locator('select').selectOption('0');
@@ -167,7 +167,7 @@ test('stops, tells of an answer that failed, takes an adapter out, copies, and b
   await shown.close();
 });
 
-test('two changes before the next frame are both kept', async () => {
+test('keeps two changes made within one frame', async () => {
   const shown = await open();
   const { page } = shown;
   await page.evaluate(() => {
