@@ -5,7 +5,7 @@ import path from 'node:path';
 import { after, afterEach, before, describe, it } from 'node:test';
 import assert from 'node:assert/strict';
 import * as d from './drive.mjs';
-import { openFile, openWorkworkbench, palette, until } from './page.mjs';
+import { openFile, openWorkbench, palette, until } from './page.mjs';
 import { makeWorkspace, root, runsOf } from './workspace.mjs';
 
 const shots = path.join(root, 'out', 'screenshots');
@@ -36,7 +36,7 @@ describe('a workspace with two folders', { timeout: 300_000 }, () => {
       workspace,
       JSON.stringify({ folders: folders.map((folder) => ({ path: folder })) }),
     );
-    workbench = await openWorkworkbench(workspace);
+    workbench = await openWorkbench(workspace);
     ({ page } = workbench);
   });
   after(() => workbench?.close());
