@@ -179,7 +179,7 @@ function refuseInStack({ modules, trained }: Adapter): void {
   const dora = modules.find((m) => m.magnitude);
   if (!dora && trained.length === 0) return;
   const what = dora ? `is a DoRA adapter (${dora.path})` : `replaces ${trained[0]!.name}`;
-  throw new LoraError('adapter', `An adapter that ${what} cannot lie under another one.`, {
+  throw new LoraError('adapter', `An adapter that ${what} cannot be used below another one.`, {
     fix: 'Merge it into the base first, and train on the merged model.',
   });
 }

@@ -1,5 +1,5 @@
-// npm run bench:activation: how long the extension takes to start in a real extension host, when
-// the window is idle: to load its bundle, to run activate(), and until VS Code reports it as active.
+// npm run bench:activation: how long the extension takes to start in a real extension host with an
+// idle window: to load its bundle, to run activate(), and until VS Code reports it as active.
 // --rounds N.
 import {
   cpSync,

@@ -279,14 +279,14 @@ describe('adapters on top of each other', () => {
       ).stderr;
     const dora = path.join(fixtures, 'qwen3/dora/adapter');
     expect(await refusal({ frozen_adapters: [dora] })).toMatch(
-      /DoRA adapter \(.*\) cannot lie under another one/,
+      /DoRA adapter \(.*\) cannot be used below another one/,
     );
     expect(
       await refusal({
         frozen_adapters: [path.join(fixtures, 'qwen3/regex/adapter')],
         use_dora: true,
       }),
-    ).toMatch(/lora\.json:\d+.*DoRA cannot be trained on top/s);
+    ).toMatch(/lora\.json:\d+.*DoRA cannot be combined with frozen_adapters/s);
   });
 });
 

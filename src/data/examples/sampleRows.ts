@@ -16,7 +16,7 @@ const MAX_SAMPLE_ROWS = 2;
 
 /**
  * The first two rows that can be shown as text. For rows other than chats, which are often
- * maybeSorted by label: one from each half.
+ * sorted by label: one from each half.
  */
 export function selectSampleRows({
   rows,
