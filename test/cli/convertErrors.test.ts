@@ -170,7 +170,7 @@ describe('unusual files', () => {
       tensor('lora_te_model_layers_1_mlp_down_proj.lora_up.weight', [48, 16], 0.5),
     ]);
     const { output, warnings } = await convert(file, 'peft', inFixtures('llama/base'));
-    expect(warnings).toMatch(/2 of 2 modules have no alpha.*scale is 1/);
+    expect(warnings).toMatch(/2 of 2 modules have no alpha\..*makes their scale 1/);
     const { adapter } = await readPeftAdapter(output);
     expect(adapter.modules.map((m) => [m.r, m.scaling])).toEqual([
       [64, 1],
