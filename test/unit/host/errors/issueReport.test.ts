@@ -7,7 +7,7 @@ const facts = {
   editor: 'VS Code 1.96.0',
   os: 'Linux 6.1 x64',
   runtime: 'TensorFlow 2.18.0 (installed) on the CPU',
-  log: ['[info] /home/ann/work/dist/cli.js train /home/ann/work/lora.json', '[error] It failed.'],
+  log: ['[info] /home/ann/project/dist/cli.js train /home/ann/project/lora.json', '[error] It failed.'],
   home: '/home/ann',
 };
 
@@ -25,7 +25,7 @@ describe('an issue report', () => {
   });
 
   it('replaces the home folder by ~, with slashes and backslashes', () => {
-    expect(issueReport(facts)).toContain('[info] ~/work/dist/cli.js train ~/work/lora.json');
+    expect(issueReport(facts)).toContain('[info] ~/project/dist/cli.js train ~/project/lora.json');
     expect(issueReport(facts)).not.toContain('/home/ann');
     const windows = { home: 'C:\\Users\\ann', log: ['C:\\Users\\ann\\a and C:/Users/ann/b'] };
     expect(issueReport({ ...facts, ...windows })).toContain('~\\a and ~/b');
