@@ -7,7 +7,10 @@ const facts = {
   editor: 'VS Code 1.96.0',
   os: 'Linux 6.1 x64',
   runtime: 'TensorFlow 2.18.0 (installed) on the CPU',
-  log: ['[info] /home/ann/project/dist/cli.js train /home/ann/project/lora.json', '[error] It failed.'],
+  log: [
+    '[info] /home/ann/project/dist/cli.js train /home/ann/project/lora.json',
+    '[error] It failed.',
+  ],
   home: '/home/ann',
 };
 
