@@ -3,7 +3,6 @@
 import { spawn } from 'node:child_process';
 import { cpSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
-import { createInterface } from 'node:readline';
 import { dependenciesAreInstalled, installDependencies, run } from './dependencies.mjs';
 
 const root = path.resolve(import.meta.dirname, '..');
@@ -31,9 +30,15 @@ async function lora(args, onLine = () => {}) {
     child.on('exit', resolve);
   });
   let last;
-  for await (const text of createInterface({ input: child.stdout })) {
-    last = JSON.parse(text);
-    onLine(last);
+  let incomplete = '';
+  // node:readline would also split at U+2028, which a sample may contain
+  for await (const chunk of child.stdout.setEncoding('utf8')) {
+    const lines = (incomplete + chunk).split('\n');
+    incomplete = lines.pop();
+    for (const text of lines) {
+      last = JSON.parse(text);
+      onLine(last);
+    }
   }
   const code = await exited;
   if (code !== 0) process.exit(code || 1);

@@ -1,9 +1,9 @@
 import { spawn, type ChildProcessByStdio } from 'node:child_process';
 import path from 'node:path';
-import { createInterface } from 'node:readline';
 import type { Readable, Writable } from 'node:stream';
 import { afterEach, describe, expect, it } from 'vitest';
 import type { AnswerSettings, ServeEvent } from '../../src/shared/serveProtocol';
+import { messageSplitter } from '../../src/common/lineSplitter';
 import { dist } from '../support/tfjs';
 import { cli, fixtures } from '../support/commandLine';
 
@@ -31,10 +31,11 @@ class Served {
       [path.join(dist, 'cli.js'), 'serve', '--base-dtype', 'float32', ...args, '--json'],
       { stdio: ['pipe', 'pipe', 'pipe'] },
     );
-    createInterface({ input: this.child.stdout }).on('line', (line) => {
+    const lines = messageSplitter((line) => {
       this.events.push(JSON.parse(line) as ServeEvent);
       this.heard();
     });
+    this.child.stdout.on('data', (chunk: Buffer) => lines.push(chunk));
     this.exit = new Promise((resolve) => this.child.on('close', resolve));
   }
 
@@ -213,6 +214,13 @@ describe('a base with adapters in memory', () => {
     expect(ends[0]!.tokens).toBeLessThan(50);
     expect(served.textOf('waits')).toBe('');
     expect(await served.ask(null)).toBe(await alone(base));
+  });
+
+  it('reads a request with line separators of Unicode in its prompt as one line', async () => {
+    served = new Served('--base', base);
+    const spaced = await served.ask(null, 1, { prompt: 'the old\u2028mill\u2029by\u0085me' });
+    expect(typeof spaced).toBe('string');
+    expect(served.events.filter((event) => event.kind === 'error')).toEqual([]);
   });
 
   it('reports what is wrong with a request, a base or an adapter that does not fit', async () => {

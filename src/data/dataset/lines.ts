@@ -1,6 +1,7 @@
 import { createHash } from 'node:crypto';
 import { createReadStream } from 'node:fs';
 import { stat } from 'node:fs/promises';
+import { LineSplitter } from '../../common/lineSplitter';
 import { LoraError } from '../../shared/errors';
 import type { FileFingerprint } from '../../shared/run';
 
@@ -15,8 +16,6 @@ export interface DatasetLine {
 /** Longer lines are not kept in memory: the file is probably not made of lines. */
 export const MAX_LINE_BYTES = 64 * 2 ** 20;
 
-const NEWLINE = 0x0a;
-const CARRIAGE_RETURN = 0x0d;
 const BYTE_ORDER_MARK = Buffer.from([0xef, 0xbb, 0xbf]);
 
 /**
@@ -30,7 +29,8 @@ export async function readLines(
   onLine: (line: DatasetLine) => void,
 ): Promise<FileFingerprint> {
   await checkFile(path);
-  const splitter = new LineSplitter(onLine);
+  let number = 1;
+  const splitter = new LineSplitter((bytes) => onLine({ number: number++, bytes }), MAX_LINE_BYTES);
   const hash = createHash('sha256');
   let size = 0;
   try {
@@ -88,49 +88,4 @@ function unreadable(path: string, error: unknown): LoraError {
 
 function fault(file: string, message: string, fix: string, cause?: unknown): LoraError {
   return new LoraError('dataset', message, { place: { file }, fix, cause });
-}
-
-/** Splits chunks into lines. Of a line that is too long, only its length is kept. */
-class LineSplitter {
-  private parts: Buffer[] = [];
-  private length = 0;
-  private number = 1;
-
-  constructor(private readonly onLine: (line: DatasetLine) => void) {}
-
-  push(chunk: Buffer): void {
-    let start = 0;
-    for (let end = chunk.indexOf(NEWLINE); end >= 0; end = chunk.indexOf(NEWLINE, start)) {
-      this.add(chunk.subarray(start, end));
-      this.finish();
-      start = end + 1;
-    }
-    this.add(chunk.subarray(start));
-  }
-
-  end(): void {
-    if (this.length > 0) this.finish();
-  }
-
-  private bytes(): Buffer | null {
-    if (this.length > MAX_LINE_BYTES) return null;
-    return this.parts.length === 1 ? this.parts[0]! : Buffer.concat(this.parts);
-  }
-
-  private add(part: Buffer): void {
-    this.length += part.length;
-    if (this.length > MAX_LINE_BYTES) this.parts = [];
-    else if (part.length > 0) this.parts.push(part);
-  }
-
-  private finish(): void {
-    const bytes = this.bytes();
-    this.onLine({
-      number: this.number,
-      bytes: bytes?.at(-1) === CARRIAGE_RETURN ? bytes.subarray(0, -1) : bytes,
-    });
-    this.number++;
-    this.parts = [];
-    this.length = 0;
-  }
 }

@@ -1,4 +1,4 @@
-import { createInterface } from 'node:readline';
+import { messageSplitter } from '../../common/lineSplitter';
 import type { Message } from '../../data/chat/chat';
 import { LoraError } from '../../shared/errors';
 import {
@@ -69,12 +69,19 @@ class RequestQueue {
 
   /** Answers requests until standard input ends or the signal is aborted. */
   async run(): Promise<void> {
-    const lines = createInterface({ input: process.stdin });
+    const lines = messageSplitter((line) => this.receive(line));
     const close = () => {
       this.closed = true;
       this.wake();
     };
-    lines.on('line', (line) => this.receive(line)).on('close', close);
+    process.stdin
+      .on('data', (chunk: Buffer) => lines.push(chunk))
+      .on('end', () => {
+        lines.end();
+        close();
+      })
+      // the terminal was closed
+      .on('error', close);
     this.signal.addEventListener('abort', close);
     while (!this.closed) {
       const request = this.waiting.shift();
@@ -86,7 +93,7 @@ class RequestQueue {
         });
       }
     }
-    lines.close();
+    process.stdin.pause();
   }
 
   private receive(line: string): void {

@@ -1,4 +1,5 @@
 import { open } from 'node:fs/promises';
+import { LineSplitter } from '../../common/lineSplitter';
 
 const CHUNK_BYTES = 1 << 20;
 /** Longer lines are skipped, so that a broken file cannot fill the memory. */
@@ -11,8 +12,8 @@ const MAX_LINE_BYTES = 4 << 20;
 export class LineTail {
   private offset = 0;
   private inode: number | undefined;
-  private incomplete: Buffer = Buffer.alloc(0);
-  private skipping = false;
+  private lines: string[] = [];
+  private splitter = this.newSplitter();
 
   constructor(
     private readonly file: string,
@@ -35,17 +36,15 @@ export class LineTail {
       if (this.inode !== undefined && (size < this.offset || ino !== this.inode))
         this.restart(ino, onRestart);
       this.inode = ino;
-      const chunk = Buffer.alloc(Math.min(this.chunkBytes, Math.max(1, size - this.offset)));
       while (this.offset < size) {
-        const { bytesRead } = await handle.read(
-          chunk,
-          0,
-          Math.min(chunk.length, size - this.offset),
-          this.offset,
-        );
+        // a new chunk each time: the splitter keeps the part of an incomplete line
+        const chunk = Buffer.allocUnsafe(Math.min(this.chunkBytes, size - this.offset));
+        const { bytesRead } = await handle.read(chunk, 0, chunk.length, this.offset);
         if (bytesRead === 0) break;
         this.offset += bytesRead;
-        const lines = this.split(chunk.subarray(0, bytesRead));
+        this.splitter.push(chunk.subarray(0, bytesRead));
+        const lines = this.lines;
+        this.lines = [];
         if (lines.length > 0) onLines(lines);
       }
     } finally {
@@ -56,32 +55,13 @@ export class LineTail {
   private restart(inode: number | undefined, onRestart: () => void): void {
     this.offset = 0;
     this.inode = inode;
-    this.incomplete = Buffer.alloc(0);
-    this.skipping = false;
+    this.splitter = this.newSplitter();
     onRestart();
   }
 
-  private split(chunk: Buffer): string[] {
-    const end = chunk.lastIndexOf(0x0a);
-    if (end < 0) {
-      this.keep(chunk);
-      return [];
-    }
-    const lines = Buffer.concat([this.incomplete, chunk.subarray(0, end)])
-      .toString('utf8')
-      .split('\n');
-    if (this.skipping) lines.shift();
-    this.skipping = false;
-    this.incomplete = Buffer.from(chunk.subarray(end + 1));
-    return lines;
-  }
-
-  private keep(chunk: Buffer): void {
-    if (this.skipping || this.incomplete.length + chunk.length > MAX_LINE_BYTES) {
-      this.skipping = true;
-      this.incomplete = Buffer.alloc(0);
-    } else {
-      this.incomplete = Buffer.concat([this.incomplete, chunk]);
-    }
+  private newSplitter(): LineSplitter {
+    return new LineSplitter((line) => {
+      if (line) this.lines.push(line.toString('utf8'));
+    }, MAX_LINE_BYTES);
   }
 }

@@ -1,4 +1,5 @@
 import { spawn, type ChildProcess } from 'node:child_process';
+import { messageSplitter } from '../../common/lineSplitter';
 import { throwIfCancelled } from '../../common/cancellation';
 import { LoraError, type SerializedError } from '../../shared/errors';
 import { t } from '../text/l10n';
@@ -45,7 +46,7 @@ export async function runJob<R>(command: JobCommand): Promise<R> {
     env: { ...process.env, ...env, ELECTRON_RUN_AS_NODE: '1' },
   });
   const output = new JobOutput(command);
-  child.stdout.setEncoding('utf8').on('data', (chunk: string) => output.addStdout(chunk));
+  child.stdout.on('data', (chunk: Buffer) => output.lines.push(chunk));
   child.stderr.setEncoding('utf8').on('data', (chunk: string) => output.addStderr(chunk));
   const exitCode = await untilClosed(child, command);
   throwIfCancelled(signal, message);
@@ -57,17 +58,12 @@ export async function runJob<R>(command: JobCommand): Promise<R> {
 class JobOutput {
   /** The result line; undefined until it was written. */
   result: unknown;
+  /** Receives standard output. */
+  readonly lines = messageSplitter((line) => this.addLine(line));
   private failure: LoraError | undefined;
-  private incompleteLine = '';
   private stderr = '';
 
   constructor(private readonly listeners: Pick<JobCommand, 'onProgress' | 'onWarning'>) {}
-
-  addStdout(chunk: string): void {
-    const lines = (this.incompleteLine + chunk).split('\n');
-    this.incompleteLine = lines.pop()!;
-    for (const line of lines) this.addLine(line);
-  }
 
   addStderr(chunk: string): void {
     this.stderr = (this.stderr + chunk).slice(-MAX_STDERR_CHARACTERS);

@@ -1,8 +1,9 @@
 import { spawn, type ChildProcessByStdio } from 'node:child_process';
-import { createInterface } from 'node:readline';
 import type { Readable, Writable } from 'node:stream';
+import { messageSplitter } from '../../common/lineSplitter';
 import { LoraError } from '../../shared/errors';
 import type { ServeEvent, ServeRequest } from '../../shared/serveProtocol';
+import { isObject } from '../../shared/values';
 import { t } from '../text/l10n';
 
 /** How to start a server. */
@@ -50,9 +51,11 @@ export class Server {
     this.child.stderr.setEncoding('utf8').on('data', (chunk: string) => {
       stderr = (stderr + chunk).slice(-4000);
     });
-    createInterface({ input: this.child.stdout }).on('line', (line) => {
-      emit(JSON.parse(line) as ServeEvent);
+    const lines = messageSplitter((line) => {
+      const event = asServeEvent(line);
+      if (event) emit(event);
     });
+    this.child.stdout.on('data', (chunk: Buffer) => lines.push(chunk));
     this.child.stdin.on('error', () => undefined); // the process has ended, which is reported below
     const fail = (message: string, cause?: Error) => {
       if (!this.failed)
@@ -84,5 +87,15 @@ export class Server {
     const grace = setTimeout(() => this.child.kill('SIGKILL'), GRACE_MS);
     grace.unref();
     this.child.once('close', () => clearTimeout(grace));
+  }
+}
+
+/** Null for a line that is not a message, such as one that a library has printed. */
+function asServeEvent(line: string): ServeEvent | null {
+  try {
+    const value: unknown = JSON.parse(line);
+    return isObject(value) && typeof value['kind'] === 'string' ? (value as ServeEvent) : null;
+  } catch {
+    return null;
   }
 }
