@@ -1,6 +1,6 @@
 import { LoraError } from '../../shared/errors';
 import type { Tokenizer } from '../tokenizer/tokenizer';
-import type { Message, Span } from './chat';
+import { contentOf, type Message, type Span } from './chat';
 
 export interface MarkedChat {
   readonly text: string;
@@ -27,7 +27,7 @@ export function markAnswers(messages: readonly Message[], tokenizer: Tokenizer):
   const endToken = specialAtEnd(text, tokenizer);
   const answers = turns.map((turn, i) => {
     const start = starts[i]!;
-    const content = messages[turn]!.content;
+    const content = contentOf(messages[turn]!);
     return { start, end: endOf({ content, start, text, limit: starts[i + 1] }, endToken) };
   });
   if (answers.some((span, i) => span.start < (answers[i - 1]?.end ?? 0))) throw answersNotFound();

@@ -1,11 +1,18 @@
 import { Environment, Interpreter, Template } from '@huggingface/jinja';
 import { LoraError } from '../../shared/errors';
 import { strftime } from './strftime';
-import type { Message, RenderedChat, Span } from './chat';
+import type { ChatVariables, Message, RenderedChat, Span } from './chat';
 
 export interface ChatTemplate {
-  /** @throws LoraError('tokenizer') when the template refuses the messages or fails. */
-  render(messages: readonly Message[], add_generation_prompt: boolean): RenderedChat;
+  /**
+   * @param variables Tools, documents and whatever else the template reads.
+   * @throws LoraError('tokenizer') when the template refuses the messages or fails.
+   */
+  render(
+    messages: readonly Message[],
+    add_generation_prompt: boolean,
+    variables?: ChatVariables,
+  ): RenderedChat;
 }
 
 /** Noncharacters, which no text contains by chance. */
@@ -14,7 +21,7 @@ const END = '\uFDD1';
 
 /**
  * Compiles a chat template (Jinja). Its variables are those of transformers: the messages,
- * add_generation_prompt, tools and documents (none), the named special tokens, raise_exception, and
+ * add_generation_prompt, the given variables, the named special tokens, raise_exception, and
  * strftime_now, which always uses `now`, so that a resumed run renders the same text.
  *
  * @param tokens Special tokens by name: bos_token, eos_token, …
@@ -30,16 +37,17 @@ export function compileChatTemplate(
   const markedSource = markGenerations(source);
   const { parsed } = compile(markedSource, file);
   return {
-    render: (messages, add_generation_prompt) => {
+    render: (messages, add_generation_prompt, variables = {}) => {
       const env = new Environment();
-      const variables = {
+      const context = {
         ...GLOBALS,
         strftime_now: (format: string) => strftime(now, format),
         ...tokens,
+        ...variables,
         messages,
         add_generation_prompt,
       };
-      for (const [name, value] of Object.entries(variables)) env.set(name, value);
+      for (const [name, value] of Object.entries(context)) env.set(name, value);
       const text = run(() => new Interpreter(env).run(parsed).value, file);
       return markedSource === source ? { text, generated: null } : takeMarks(text);
     },

@@ -6,6 +6,7 @@ import { encodeRow, type EncodedRow } from './encodeRow';
 import { quote } from '../rows/describe';
 import { ProblemCollector } from '../dataset/problems';
 import { RowReport } from '../rows/rowReport';
+import { contentOf } from '../chat/chat';
 import { foldSystem } from '../chat/systemMessage';
 import { lengthOf, tokensOf, type Example, type TokensExample } from './example';
 import type { Tokenizer } from '../tokenizer/tokenizer';
@@ -238,6 +239,6 @@ function warnOfSpecialTokens(
 }
 
 function writtenTexts(row: TextRow): readonly string[] {
-  if (row.kind === 'messages') return row.messages.map((message) => message.content);
+  if (row.kind === 'messages') return row.messages.map(contentOf);
   return row.kind === 'completion' ? [row.prompt, row.completion] : [];
 }

@@ -1,4 +1,4 @@
-import type { Message } from '../chat/chat';
+import type { Chat } from '../chat/chat';
 
 /** A class by name or index, or a number of a regression. */
 export type Label = string | number;
@@ -10,7 +10,7 @@ export type Row = TextRow | LabelledRow | TaggedRow | PairRow | ImageRow;
 
 /** A row of causal_lm. */
 export type TextRow =
-  | { readonly kind: 'messages'; readonly line: number; readonly messages: readonly Message[] }
+  | ChatRow
   | {
       readonly kind: 'completion';
       readonly line: number;
@@ -25,6 +25,12 @@ export type TextRow =
       readonly labels: readonly number[];
       readonly attention_mask: readonly number[];
     };
+
+export interface ChatRow extends Chat {
+  readonly kind: 'messages';
+  readonly line: number;
+}
+
 /** A text, or two, with a label, or with a list of labels if several can apply. */
 export interface LabelledRow {
   readonly kind: 'labelled';

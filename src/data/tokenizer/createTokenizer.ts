@@ -2,6 +2,8 @@ import { Tokenizer as HuggingFaceTokenizer } from '@huggingface/tokenizers';
 import type { TokenizerFiles } from '../../formats/baseModel';
 import { LoraError } from '../../shared/errors';
 import { escapeRegExp } from '../../shared/values';
+import type { ChatVariables } from '../chat/chat';
+import { withReasoning } from '../chat/reasoning';
 import { compileChatTemplate, type ChatTemplate } from '../chat/template';
 import { completeTokenizerJson, namedTokens, toAddedToken, type AddedToken } from './tokenizerJson';
 import type { SpecialTokenFrame, TokenPlace, Tokenizer } from './tokenizer';
@@ -9,6 +11,8 @@ import type { SpecialTokenFrame, TokenPlace, Tokenizer } from './tokenizer';
 export interface TokenizerOptions {
   /** The time for strftime_now in the chat template: the start of the run. Default: now. */
   readonly now?: Date;
+  /** Variables that the chat template gets (chat_template_kwargs). Default: none. */
+  readonly chat_template_kwargs?: ChatVariables;
 }
 
 /**
@@ -27,6 +31,11 @@ export function createTokenizer(files: TokenizerFiles, options: TokenizerOptions
     inner.encode(text, { add_special_tokens }).ids;
   const cleanUp = files.config['clean_up_tokenization_spaces'] === true;
   const template = templateOf(files, names, options.now ?? new Date());
+  const renderChat: Tokenizer['renderChat'] = (messages, add_generation_prompt, variables) =>
+    template().render(withReasoning(messages), add_generation_prompt, {
+      ...options.chat_template_kwargs,
+      ...variables,
+    });
   const splitAtSpecialTokens = specialTokenSplitter(added, json['normalizer'] === null);
   return {
     vocab_size: inner.model?.vocab.length ?? 0,
@@ -34,9 +43,11 @@ export function createTokenizer(files: TokenizerFiles, options: TokenizerOptions
     eos_token_id: idOf('eos_token'),
     pad_token_id: idOf('pad_token'),
     has_chat_template: files.chat_template !== null,
+    chat_template: files.chat_template,
     special_tokens: new Map(
       added.filter((token) => token.special).map((token) => [token.content, token.id]),
     ),
+    added_tokens: new Map(added.map((token) => [token.content, token.id])),
     encode,
     get frame() {
       return frameOf(inner);
@@ -47,10 +58,8 @@ export function createTokenizer(files: TokenizerFiles, options: TokenizerOptions
       ids.length === 0
         ? ''
         : inner.decode([...ids], { skip_special_tokens, clean_up_tokenization_spaces: cleanUp }),
-    applyChatTemplate: (messages, add_generation_prompt) =>
-      template().render(messages, add_generation_prompt).text,
-    renderChat: (messages, add_generation_prompt) =>
-      template().render(messages, add_generation_prompt),
+    applyChatTemplate: (...chat) => renderChat(...chat).text,
+    renderChat,
   };
 }
 

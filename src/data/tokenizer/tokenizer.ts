@@ -1,4 +1,4 @@
-import type { Message, RenderedChat } from '../chat/chat';
+import type { ChatVariables, Message, RenderedChat } from '../chat/chat';
 
 /**
  * The special tokens that a tokenizer adds before a text, between two texts, and after the last.
@@ -27,8 +27,12 @@ export interface Tokenizer {
   readonly eos_token_id: number | null;
   readonly pad_token_id: number | null;
   readonly has_chat_template: boolean;
+  /** The source of the chat template. */
+  readonly chat_template: string | null;
   /** Ids of the special tokens, which are recognized in any text, even in a user's message. */
   readonly special_tokens: ReadonlyMap<string, number>;
+  /** Ids of all added tokens, special or not. */
+  readonly added_tokens: ReadonlyMap<string, number>;
   /**
    * Token ids, with the special tokens that the tokenizer adds unless `add_special_tokens` is
    * false. Rendered chats already contain theirs.
@@ -42,8 +46,19 @@ export interface Tokenizer {
   /** What `encode` adds around a text. */
   readonly frame: SpecialTokenFrame;
   decode(ids: readonly number[], skip_special_tokens?: boolean): string;
-  /** @throws LoraError('tokenizer') without a template, or when it refuses the messages. */
-  applyChatTemplate(messages: readonly Message[], add_generation_prompt: boolean): string;
+  /**
+   * @param variables Override those that the tokenizer was made with.
+   * @throws LoraError('tokenizer') without a template, or when it refuses the messages.
+   */
+  applyChatTemplate(
+    messages: readonly Message[],
+    add_generation_prompt: boolean,
+    variables?: ChatVariables,
+  ): string;
   /** As `applyChatTemplate`, with the generation blocks of the template. */
-  renderChat(messages: readonly Message[], add_generation_prompt: boolean): RenderedChat;
+  renderChat(
+    messages: readonly Message[],
+    add_generation_prompt: boolean,
+    variables?: ChatVariables,
+  ): RenderedChat;
 }

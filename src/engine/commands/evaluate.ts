@@ -5,7 +5,7 @@ import { collate } from '../../data/examples/batch';
 import { prepareData, readRows } from '../../data/dataset/prepare';
 import { throwErrors } from '../../data/dataset/problems';
 import { tokenizeRows } from '../../data/examples/tokenizeRows';
-import type { Message } from '../../data/chat/chat';
+import { contentOf, type Message } from '../../data/chat/chat';
 import type { Tokenizer } from '../../data/tokenizer/tokenizer';
 import type { Example, ImageExample } from '../../data/examples/example';
 import type { TextRow } from '../../data/rows/row';
@@ -133,7 +133,7 @@ async function answerRows(
     });
     const completion = written.trim();
     answers.push({
-      prompt: messages.at(-1)!.content,
+      prompt: contentOf(messages.at(-1)!),
       expected,
       completion,
       right: completion === expected.trim(),
@@ -157,7 +157,7 @@ function lastExchange(
   const messages = messagesIn(row);
   const last = messages.at(-1);
   return last?.role === 'assistant'
-    ? [{ messages: messages.slice(0, -1), expected: last.content }]
+    ? [{ messages: messages.slice(0, -1), expected: contentOf(last) }]
     : [];
 }
 
