@@ -58,13 +58,6 @@ async function open(comparison, options) {
   return shown;
 }
 
-const frames = (page) =>
-  page.evaluate(
-    () =>
-      new Promise((done) => {
-        window.requestAnimationFrame(() => window.requestAnimationFrame(done));
-      }),
-  );
 const cells = (page) => page.locator('.map td[data-level]');
 
 for (const theme of THEMES) {
@@ -76,7 +69,6 @@ for (const theme of THEMES) {
     ]) {
       const shown = await open(comparison, { theme });
       const { page } = shown;
-      await frames(page);
       await eventually(async () =>
         assert.ok(
           await page.locator('.spectrum canvas').evaluate((canvas) =>
@@ -102,7 +94,6 @@ test('shows the same values in the map and the table', async () => {
   await eventually(async () => assert.equal(await cells(page).count(), large.modules.length));
   const [first] = large.modules;
   await page.locator('#quantity').selectOption('norm_a');
-  await frames(page);
   const text = new Intl.NumberFormat('en', { maximumSignificantDigits: 3 }).format(first.a.norm);
   const cell = page.locator(`.map td[aria-label^="${first.path}:"]`);
   await eventually(async () => assert.equal(await cell.innerText(), text));
@@ -126,24 +117,28 @@ test('moves through the map with the arrow keys and updates the spectrum', async
   const shown = await open(large);
   const { page } = shown;
   await page.locator('.map td[tabindex="0"]').focus();
-  const start = await page.locator('.spectrum h2').innerText();
+  const title = () => page.locator('.spectrum h2').innerText();
+  const cellAt = (row, column) =>
+    page.locator('.map tbody tr').nth(row).locator('td').nth(column).getAttribute('aria-label');
+  const pathAt = async (row, column) => (await cellAt(row, column)).split(':')[0];
+  const titleOf = (module) => `Singular values of ${module}`;
+  assert.notEqual(await pathAt(0, 0), await pathAt(1, 1));
+  await eventually(async () => assert.equal(await title(), titleOf(await pathAt(0, 0))));
   await page.keyboard.press('ArrowDown');
   await page.keyboard.press('ArrowRight');
-  await frames(page);
-  const now = await page.locator('.map td[aria-selected="true"]').getAttribute('aria-label');
-  const title = await page.locator('.spectrum h2').innerText();
-  assert.notEqual(title, start);
-  assert.ok(now.startsWith(title.replace('Singular values of ', '')), `${now} / ${title}`);
+  await eventually(async () => {
+    const module = await pathAt(1, 1);
+    const selected = page.locator('.map td[aria-selected="true"]');
+    assert.ok((await selected.getAttribute('aria-label')).startsWith(`${module}:`));
+    assert.equal(await title(), titleOf(module));
+  });
   const [layer] = (await page.locator('.map tbody tr').nth(1).innerText()).split('\t');
-  assert.ok(title.includes(`.${layer.trim()}.`), `${title}, not in layer ${layer}`);
+  assert.ok((await title()).includes(`.${layer.trim()}.`), `${await title()}, not layer ${layer}`);
   await eventually(async () =>
     assert.equal(await page.locator('.map td[tabindex="0"]').count(), 1),
   );
   await page.keyboard.press('Home');
-  await frames(page);
-  await eventually(async () =>
-    assert.notEqual(await page.locator('.spectrum h2').innerText(), title),
-  );
+  await eventually(async () => assert.equal(await title(), titleOf(await pathAt(1, 0))));
   await eventually(async () =>
     assert.match(
       await page.locator('.spectrum canvas').getAttribute('aria-label'),
@@ -158,14 +153,12 @@ test('sorts and filters the table and restores both after a reload', async () =>
   const { page } = shown;
   const paths = () => page.locator('.modules tbody th').allInnerTexts();
   await page.getByRole('button', { name: '‖dW‖ A' }).click();
-  await frames(page);
   const wanted = [...large.modules].sort((x, y) => y.a.norm - x.a.norm).map((own) => own.path);
   await eventually(async () => assert.deepEqual((await paths()).slice(0, 5), wanted.slice(0, 5)));
   await eventually(async () =>
     assert.equal(await page.locator('.modules th[aria-sort="descending"]').count(), 1),
   );
   await page.getByRole('searchbox').fill('29 q_proj');
-  await frames(page);
   await eventually(async () =>
     assert.deepEqual(await paths(), ['model.layers.29.self_attn.q_proj']),
   );
@@ -192,9 +185,10 @@ test('shows modules in only one adapter, ranks and values relative to the base',
     assert.equal(await page.locator('.modules tbody tr').count(), mixed.modules.length + alone),
   );
   if (alone > 0)
-    assert.match(await page.locator('.words').innerText(), /Only in (first|second): \d+ modules/);
+    await eventually(async () =>
+      assert.match(await page.locator('.words').innerText(), /Only in (first|second): \d+ modules/),
+    );
   await page.locator('#quantity').selectOption('relative_a');
-  await frames(page);
   const {
     path: own,
     a: { norm },
@@ -208,7 +202,6 @@ test('shows modules in only one adapter, ranks and values relative to the base',
     ),
   );
   await page.locator('#quantity').selectOption('used_b');
-  await frames(page);
   await eventually(async () =>
     assert.match(
       await page.locator(`.map td[aria-label^="${own}:"]`).innerText(),

@@ -126,6 +126,79 @@ test('shows the cost of each rank and writes the last one with lora_alpha', asyn
   await shown.close();
 });
 
+test('keeps what the user types while costs and recipes arrive', async () => {
+  const shown = await open(await message());
+  const { page } = shown;
+  const [r, alpha] = [page.locator('#r'), page.locator('#alpha')];
+  const arrives = async (data) => {
+    await post(page, data);
+    const trainable = data.figures.trainable.toLocaleString('en');
+    await page.locator('.tile .value', { hasText: trainable }).waitFor();
+  };
+  await r.fill('4');
+  const { figures } = await message({ r: 64 });
+  await arrives({ kind: 'figures', figures });
+  assert.equal(await r.inputValue(), '4');
+  await arrives(await message({ r: 2, lora_alpha: 6 }));
+  assert.deepEqual([await r.inputValue(), await alpha.inputValue()], ['4', '6']);
+  await r.press('Enter');
+  await eventually(async () =>
+    assert.deepEqual((await sent(page, 'apply')).at(-1).settings, {
+      ...settings,
+      r: 4,
+      lora_alpha: 12,
+    }),
+  );
+  await alpha.fill('30');
+  await arrives({ ...(await message({ r: 16, lora_alpha: 32 })), applied: 1 });
+  assert.deepEqual([await r.inputValue(), await alpha.inputValue()], ['16', '30']);
+  await alpha.fill('12');
+  await r.focus();
+  await eventually(async () => assert.equal(await alpha.inputValue(), '32'));
+  await assertQuiet(shown);
+  await shown.close();
+});
+
+test('keeps the place of the slider while it is held, and writes it once it is let go', async () => {
+  const shown = await open(await message());
+  const { page } = shown;
+  const slider = page.locator('#r-slider');
+  const { x, y, width, height } = await slider.boundingBox();
+  await page.mouse.move(x + width / 2, y + height / 2);
+  await page.mouse.down();
+  const held = await slider.inputValue();
+  const { settings: shownSettings } = (await sent(page, 'preview')).at(-1);
+  assert.ok(shownSettings.r > 10);
+  await post(page, await message({ r: 2, lora_alpha: 4 }));
+  await page.locator('#r-slider[aria-valuetext="r = 2"]').waitFor();
+  assert.equal(await slider.inputValue(), held);
+  await page.mouse.up();
+  await eventually(async () =>
+    assert.equal((await sent(page, 'apply')).at(-1).settings.r, shownSettings.r),
+  );
+  await assertQuiet(shown);
+  await shown.close();
+});
+
+test('replaces a rank or an alpha that cannot be by that of the recipe', async () => {
+  const shown = await open(await message());
+  const { page } = shown;
+  for (const [id, impossible, own] of [
+    ['#r', '0', '8'],
+    ['#r', '300', '8'],
+    ['#r', '2.5', '8'],
+    ['#alpha', '-1', '16'],
+    ['#alpha', '', '16'],
+  ]) {
+    await page.locator(id).fill(impossible);
+    await page.locator(id).press('Enter');
+    await eventually(async () => assert.equal(await page.locator(id).inputValue(), own));
+  }
+  assert.deepEqual(await page.evaluate(() => window.sent.map(({ kind }) => kind)), ['ready']);
+  await assertQuiet(shown);
+  await shown.close();
+});
+
 test('shows groups as checked, unchecked or mixed, and writes no empty selection', async () => {
   const data = await message();
   const shown = await open(data);
@@ -208,15 +281,18 @@ test('applies advice by button and follows external changes of the recipe', asyn
 test('keeps the size of checkboxes beside long labels and themes the slider track', async () => {
   const shown = await open(await message(), { width: 320 });
   const { page } = shown;
-  const widths = await page.locator('.checks vscode-checkbox').evaluateAll((boxes) =>
-    boxes.map((box) => {
-      const { width, height } = box.shadowRoot.querySelector('.control').getBoundingClientRect();
-      return width / height;
-    }),
-  );
-  assert.deepEqual(widths, [1, 1, 1]);
+  const widths = () =>
+    page.locator('.checks vscode-checkbox').evaluateAll((boxes) =>
+      boxes.map((box) => {
+        const { width, height } = box.shadowRoot.querySelector('.control').getBoundingClientRect();
+        return width / height;
+      }),
+    );
+  await eventually(async () => assert.deepEqual(await widths(), [1, 1, 1]));
   const slider = page.locator('#r-slider');
-  assert.equal(await slider.evaluate((own) => getComputedStyle(own).appearance), 'none');
+  await eventually(async () =>
+    assert.equal(await slider.evaluate((own) => getComputedStyle(own).appearance), 'none'),
+  );
   await shown.close();
 });
 
@@ -228,8 +304,11 @@ test('does not revert a choice when an older recipe arrives', async () => {
   await box('k_proj').check();
   await box('o_proj').check();
   await post(page, { ...(await message({}, (name) => /[qvk]_proj/.test(name))), applied: 1 });
-  await page.locator('#r-slider').focus();
-  await eventually(async () => assert.ok(await box('o_proj').isChecked()));
+  // the answer after it shows that the older recipe has arrived
+  const { figures } = await message({ r: 128 });
+  await post(page, { kind: 'figures', figures });
+  await page.locator('.tile .value', { hasText: figures.trainable.toLocaleString('en') }).waitFor();
+  assert.ok(await box('o_proj').isChecked());
   await post(page, { ...(await message({}, (name) => /[qvko]_proj/.test(name))), applied: 2 });
   await page.locator('.tile .sub', { hasText: '8 modules' }).waitFor();
   await eventually(async () => assert.ok(await box('o_proj').isChecked()));

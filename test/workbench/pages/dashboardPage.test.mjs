@@ -134,9 +134,8 @@ for (const theme of THEMES) {
 
 test('repaints the charts after a theme change', async () => {
   const { page, close } = await open({ steps: 100 }, { theme: 'dark' });
-  await frames(page);
+  for (const [id, colour] of Object.entries(charts)) await drawnIn(page, id, colour);
   await dashboards.setTheme(page, 'high-contrast-light');
-  await frames(page);
   for (const [id, colour] of Object.entries(charts)) await drawnIn(page, id, colour);
   await close();
 });
@@ -209,7 +208,7 @@ test('sends requests by button and waits for the answer', async () => {
 
 test('reads and zooms charts by keyboard and persists the choices', async () => {
   const { page, close } = await open({ steps: 200 });
-  await frames(page);
+  await drawnIn(page, 'loss', charts.loss);
   await page.locator('.chart-loss canvas').focus();
   await page.keyboard.press('Home');
   await page.keyboard.press('ArrowRight');
@@ -285,7 +284,7 @@ test('has no animations with reduced motion', async () => {
 test('switches to tokens, time and a logarithmic loss axis and persists the choices', async () => {
   const dashboard = await open({ steps: 200 });
   const { page } = dashboard;
-  await frames(page);
+  await drawnIn(page, 'loss', charts.loss);
   const picture = () => page.locator('.chart-loss canvas').evaluate((canvas) => canvas.toDataURL());
   const before = await picture();
   await page.locator('#logarithmic').check();
@@ -321,7 +320,7 @@ test('switches to tokens, time and a logarithmic loss axis and persists the choi
 test('saves a chart as an image and copies the numbers as Markdown', async () => {
   const dashboard = await open({ steps: 50 });
   const { page } = dashboard;
-  await frames(page);
+  await drawnIn(page, 'loss', charts.loss);
   await page
     .locator('.chart-loss header vscode-button[aria-label="Save as picture: Loss"]')
     .click();

@@ -145,8 +145,11 @@ export async function screenshot(page, name) {
     await page.screenshot({ path: path.join(process.env.LORA_SCREENSHOTS, name) });
 }
 
-/** Looks again until a check holds: a page answers a click a moment later. */
-export async function eventually(check, seconds = 5) {
+/**
+ * Looks again until a check holds: a page answers a click a moment later. `seconds` only limits how
+ * long a failure takes.
+ */
+export async function eventually(check, seconds = 30) {
   for (const end = Date.now() + seconds * 1000; ;) {
     try {
       return await check();

@@ -22,8 +22,8 @@ import { root } from '../../support/root.mjs';
 const COPIED = ['package.json', 'tsconfig.json', 'scripts', 'src', 'webview'];
 const LINKED = ['node_modules', 'test'];
 
-/** Stands in for the command line: its comparison is never ready. */
-const SLOW_CLI = 'setTimeout(() => undefined, 60_000);';
+/** Stands in for the command line: its comparison is never ready; it ends with the server. */
+const SLOW_CLI = 'process.stdin.resume();';
 
 let copy, server, address, browser;
 before(async () => {
@@ -47,7 +47,10 @@ after(async () => {
   if (copy) rmSync(copy, { recursive: true, force: true });
 });
 
-/** The list of pages with one of them; `errors` collects what the browser reports. */
+/**
+ * The list of pages with one of them, once it follows the builds; `errors` collects what the
+ * browser reports.
+ */
 async function open(hash) {
   const page = await browser.newPage();
   const errors = [];
@@ -55,7 +58,9 @@ async function open(hash) {
   page.on('console', (message) => {
     if (message.type() === 'error') errors.push(message.text());
   });
+  const builds = page.waitForResponse((response) => response.url() === `${address}esbuild`);
   await page.goto(address + hash);
+  await builds;
   return { page, frame: page.frameLocator('iframe'), errors };
 }
 

@@ -78,7 +78,11 @@ test('starts an answer in the first line of its card', async () => {
   const shown = await open();
   const { page } = shown;
   const texts = () => page.locator('.text').allInnerTexts();
-  for (const text of await texts()) assert.match(text, /^\S/);
+  await eventually(async () => {
+    const shownTexts = await texts();
+    assert.equal(shownTexts.length, TEXTS.length);
+    for (const text of shownTexts) assert.match(text, /^\S/);
+  });
   await answer(page, TEXTS);
   await eventually(async () => assert.deepEqual(await texts(), TEXTS));
   await shown.close();
@@ -116,6 +120,11 @@ test('queries the base and each adapter at its scale, and again after its scale 
   await page.locator('#temperature').fill('0.8');
   await page.locator('#temperature').press('Tab');
   await page.waitForFunction(() => window.kept.settings.temperature === 0.8);
+  await page.locator('#temperature').fill('9');
+  await page.locator('#temperature').press('Enter');
+  await eventually(async () =>
+    assert.equal(await page.locator('#temperature').inputValue(), '0.8'),
+  );
   await eventually(async () =>
     assert.deepEqual(await page.evaluate(() => window.kept.scales), [2, 0.5]),
   );

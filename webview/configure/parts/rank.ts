@@ -2,6 +2,7 @@ import { html, type TemplateResult } from 'lit-html';
 import { live } from 'lit-html/directives/live.js';
 import type { RankSettings } from '../../../src/shared/pages/configure/protocol';
 import { withRank } from '../../../src/shared/pages/configure/withRank';
+import { editable } from '../../shared/editable';
 import { MAX_RANK, STOPS, stopOf } from '../model/ranks';
 import { applyChoice, type ConfigurePage, type ShownRecipe } from '../state';
 
@@ -12,6 +13,7 @@ export function rankView(page: ConfigurePage, { settings, figures }: ShownRecipe
   const setAlpha = (event: Event) => {
     const lora_alpha = Number(valueOf(event));
     if (lora_alpha > 0) setSettings(page, { lora_alpha });
+    else showAgain(page);
   };
   return html`<section class="card rank" aria-labelledby="rank-title">
     <h2 id="rank-title">${t('rank')}</h2>
@@ -25,7 +27,7 @@ export function rankView(page: ConfigurePage, { settings, figures }: ShownRecipe
         min="0"
         step="any"
         aria-describedby="alpha-hint"
-        .value=${live(String(settings.lora_alpha))}
+        .value=${editable(String(settings.lora_alpha))}
         @change=${setAlpha}
       />
       <span id="alpha-hint" class="hint"
@@ -66,7 +68,7 @@ function rankField(page: ConfigurePage, r: number): TemplateResult {
       step="1"
       aria-labelledby="r-label"
       aria-valuetext="r = ${r}"
-      .value=${live(String(stopOf(r)))}
+      .value=${editable(String(stopOf(r)))}
       @input=${(event: Event) => slide(event, false)}
       @change=${(event: Event) => slide(event, true)}
     />
@@ -78,7 +80,7 @@ function rankField(page: ConfigurePage, r: number): TemplateResult {
       step="1"
       aria-labelledby="r-label"
       aria-describedby="r-hint"
-      .value=${live(String(r))}
+      .value=${editable(String(r))}
       @change=${(event: Event) => setRank(page, Number(valueOf(event)), true)}
     />
   </div>`;
@@ -109,7 +111,14 @@ function setSettings(page: ConfigurePage, change: Partial<RankSettings>): void {
 
 function setRank(page: ConfigurePage, r: number, finished: boolean): void {
   const { recipe, follow } = page.state;
-  if (!recipe || !Number.isInteger(r) || r < 1 || r > MAX_RANK) return;
+  if (!recipe) return;
+  if (!Number.isInteger(r) || r < 1 || r > MAX_RANK) {
+    showAgain(page);
+    return;
+  }
   const settings = follow ? withRank(recipe.settings, r) : { ...recipe.settings, r };
   applyChoice(page, { settings }, finished);
 }
+
+/** Puts the values of the recipe back into the fields, in place of one that it cannot have. */
+const showAgain = ({ change }: ConfigurePage): void => change({});

@@ -4,6 +4,7 @@ import type {
   PlaygroundPageState,
   PlaygroundServerState,
 } from '../../../src/shared/pages/playground/protocol';
+import { editable } from '../../shared/editable';
 import { markdownTable } from '../../shared/markdown';
 import { secondaryButton } from '../../shared/templates';
 import { isBusy } from '../model/columns';
@@ -122,7 +123,7 @@ const NUMBER_FIELDS = [
 const numberFields = (page: PlaygroundPage, state: PlaygroundState) =>
   NUMBER_FIELDS.map((field) => numberField(page, state, field));
 
-/** A field that is being edited keeps its text until it holds a valid number. */
+/** A number that the field does not allow is replaced by the one in use. */
 function numberField(
   page: PlaygroundPage,
   { kept: { settings } }: PlaygroundState,
@@ -132,6 +133,7 @@ function numberField(
   const change = (event: Event) => {
     const input = event.target as HTMLInputElement;
     if (input.validity.valid && input.value !== '') set(page, { [key]: Number(input.value) });
+    else page.change({});
   };
   return html`<label
     >${t(key)}
@@ -142,7 +144,7 @@ function numberField(
       max=${max ?? nothing}
       step=${step}
       title=${key === 'temperature' ? t('temperature.hint') : nothing}
-      .value=${String(settings[key])}
+      .value=${editable(String(settings[key]))}
       @change=${change}
   /></label>`;
 }
