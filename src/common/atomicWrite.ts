@@ -1,9 +1,10 @@
 import { randomBytes } from 'node:crypto';
-import { mkdir, open, readdir, rename, rm, type FileHandle } from 'node:fs/promises';
+import { open, readdir, rename, rm, type FileHandle } from 'node:fs/promises';
 import path from 'node:path';
 import { setTimeout } from 'node:timers/promises';
 import { LoraError } from '../shared/errors';
-import { fileErrorReason, pathExists } from './fileStatus';
+import { pathExists, writeErrorReason } from './fileStatus';
+import { makeFolder } from './makeFolder';
 
 /** Below the 2 GiB that one system call can write. */
 const MAX_WRITE_BYTES = 1 << 30;
@@ -138,7 +139,7 @@ export async function writeAll(handle: FileHandle, bytes: Uint8Array): Promise<v
 
 async function makeEmptyFolder(folder: string): Promise<void> {
   await rm(folder, { recursive: true, force: true });
-  await mkdir(folder, { recursive: true });
+  await makeFolder(folder);
 }
 
 const removeQuietly = (file: string): Promise<void> =>
@@ -150,7 +151,7 @@ const describeFailureOf =
 
 function diskError(cause: unknown, file: string, describeFailure: DescribeFailure): LoraError {
   if (cause instanceof LoraError) return cause;
-  const { message, fix } = describeFailure(fileErrorReason(cause));
+  const { message, fix } = describeFailure(writeErrorReason(cause));
   return new LoraError('disk', message, {
     place: { file },
     cause,

@@ -94,6 +94,9 @@ export interface RunRecord {
 /** engine.json, which exists while an engine owns the run: its process and its pipe. */
 export interface EngineRecord {
   readonly pid: number;
+  /** When the process started, and on which machine. Missing in records of older versions. */
+  readonly start?: string | null;
+  readonly machine?: string;
   readonly started: string;
   /** Path of the named pipe (Unix socket). */
   readonly pipe: string;

@@ -29,7 +29,7 @@ let unbroken: Promise<Buffer> | undefined;
 const wanted = () => (unbroken ??= train(recipe(1000)).then(weightsOf));
 
 const unfinished = (runDir: string) =>
-  filesIn(runDir).filter((name) => /\.(tmp|old)$|engine\.json$/.test(name));
+  filesIn(runDir).filter((name) => /\.(tmp|old|lock)$|engine\.json$/.test(name));
 
 async function goesOn(runDir: string, said: RegExp): Promise<void> {
   const { code, stderr } = await cli('train', '--resume', runDir, '--json');

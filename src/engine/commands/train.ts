@@ -1,6 +1,7 @@
 import { readFile } from 'node:fs/promises';
 import path from 'node:path';
 import { fileErrorReason } from '../../common/fileStatus';
+import { thisMachine } from '../../common/processIdentity';
 import { isEngineAlive, readEngineRecord } from '../../formats/run/engineRecord';
 import type { Runtime } from '../../runtime/runtime';
 import { LoraError } from '../../shared/errors';
@@ -10,7 +11,15 @@ import { newestCompleteCheckpoint } from '../training/checkpoint';
 import { checkFingerprints, gitCommit } from '../run/fingerprint';
 import { clearLeftovers } from '../run/leftovers';
 import { productOf } from '../training/products/product';
-import { makeRunDir, MetricsFile, newRecord, newRunDir, readRecord } from '../run/runFolder';
+import {
+  makeRunDir,
+  MetricsFile,
+  newRecord,
+  newRunDir,
+  readRecord,
+  refuseUsedRunDir,
+  withRunFolder,
+} from '../run/runFolder';
 import { RunSupervisor, type SupervisorOptions } from '../training/supervisor';
 import { useRuntime } from '../useRuntime';
 import { defineCommand, form } from './command';
@@ -34,15 +43,19 @@ export const trainCommand = defineCommand({
         'run-dir': optional(absolutePath, 'DIR', 'folder of the run (default: .lora/runs/…)'),
       },
       run: async ({ positionals, options }, context) =>
-        train(await newRun(positionals.recipe, options['run-dir'], context.version), context),
+        trainRecipe(positionals.recipe, options['run-dir'], context),
     }),
     form({
       selectedBy: 'resume',
       options: {
         resume: required(absolutePath, 'RUN_DIR', 'run to resume from its last checkpoint'),
       },
-      run: async ({ options }, context) =>
-        train(await resumedRun(options.resume, context.warn), context),
+      run: async ({ options: { resume } }, context) => {
+        await readRecord(resume);
+        return withRunFolder(resume, async () =>
+          train(await resumedRun(resume, context.warn), context),
+        );
+      },
     }),
   ],
 });
@@ -58,32 +71,34 @@ async function train(start: TrainingStart, context: CommandContext): Promise<num
   return record.state === 'failed' ? 1 : 0;
 }
 
-async function newRun(
+async function trainRecipe(
   recipePath: string,
   runDir: string | null,
-  version: string,
-): Promise<TrainingStart> {
+  context: CommandContext,
+): Promise<number> {
   const file = path.resolve(recipePath);
-  const text = await readFile(file, 'utf8').catch((error: unknown) => {
+  const recipe = parseRecipe(await readRecipe(file), file);
+  const run_dir = runDir ?? newRunDir(file);
+  await makeRunDir(run_dir);
+  return withRunFolder(run_dir, async () => {
+    await refuseUsedRunDir(run_dir);
+    const record = newRecord(run_dir, {
+      recipe,
+      recipe_path: file,
+      extension: context.version,
+      git_commit: await gitCommit(path.dirname(file)),
+    });
+    return train({ record, run_dir, resume_from: null }, context);
+  });
+}
+
+const readRecipe = (file: string): Promise<string> =>
+  readFile(file, 'utf8').catch((error: unknown) => {
     throw new LoraError('recipe', `The recipe cannot be read: ${fileErrorReason(error)}.`, {
       place: { file },
       cause: error,
     });
   });
-  const recipe = parseRecipe(text, file);
-  const run_dir = runDir ?? newRunDir(file);
-  await makeRunDir(run_dir);
-  return {
-    record: newRecord(run_dir, {
-      recipe,
-      recipe_path: file,
-      extension: version,
-      git_commit: await gitCommit(path.dirname(file)),
-    }),
-    run_dir,
-    resume_from: null,
-  };
-}
 
 /**
  * Resumes from the newest complete checkpoint, or from the start if there is none.
@@ -126,7 +141,9 @@ async function checkResumable({ state }: RunRecord, run_dir: string): Promise<vo
       fix: 'To train further, start a run whose lora.init_adapter is its adapter.',
     });
   }
-  if (isEngineAlive(await readEngineRecord(run_dir), Date.now())) {
+  // an engine of this machine would own the folder
+  const engine = await readEngineRecord(run_dir);
+  if (engine?.machine !== thisMachine() && isEngineAlive(engine, Date.now())) {
     throw new LoraError('run', 'The run is still being trained by another process.', {
       place: { file: run_dir },
     });

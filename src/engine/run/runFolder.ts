@@ -1,7 +1,9 @@
-import { open, mkdir, readFile, truncate, type FileHandle } from 'node:fs/promises';
+import { open, readFile, truncate, type FileHandle } from 'node:fs/promises';
 import path from 'node:path';
 import * as v from 'valibot';
-import { fileErrorReason } from '../../common/fileStatus';
+import { pathExists, writeErrorReason } from '../../common/fileStatus';
+import { FolderIsOwned, FolderLock } from '../../common/folderLock';
+import { makeFolder } from '../../common/makeFolder';
 import { readJsonObject } from '../../formats/json';
 import { LoraError } from '../../shared/errors';
 import type { MetricLine } from '../../shared/metrics/lines';
@@ -13,29 +15,68 @@ export const newRunDir = (recipePath: string): string =>
   path.join(path.dirname(recipePath), RUNS_FOLDER, newRunId());
 
 /**
- * Creates a run's folder.
+ * Owns the folder of a run while `work` writes into it.
  *
- * @throws LoraError('disk') when it cannot be written, LoraError('run') when it contains a run
+ * @throws LoraError('run') when another process owns it, LoraError('disk') when it cannot be
+ *   written
+ */
+export async function withRunFolder<T>(dir: string, work: () => Promise<T>): Promise<T> {
+  const lock = await FolderLock.take(dir).catch((error: unknown) => {
+    throw error instanceof FolderIsOwned
+      ? ownedError(error)
+      : runNotWritable(dir, error, 'Make the folder writable.');
+  });
+  try {
+    return await work();
+  } finally {
+    await lock.release();
+  }
+}
+
+const ownedError = ({ folder, pid }: FolderIsOwned): LoraError =>
+  new LoraError(
+    'run',
+    `The run is being trained by another process${pid === null ? '' : ` (${pid})`}.`,
+    { place: { file: folder }, fix: 'Wait until it ends, or stop it.' },
+  );
+
+/**
+ * Creates the folder of a new run.
+ *
+ * @throws LoraError('disk') when it cannot be written
  */
 export async function makeRunDir(dir: string): Promise<void> {
-  try {
-    await mkdir(dir, { recursive: true });
-    const probe = await open(path.join(dir, RUN_FILES.metrics), 'a');
-    await probe.close();
-  } catch (error) {
-    throw new LoraError('disk', `The run cannot be written: ${fileErrorReason(error)}.`, {
-      place: { file: dir },
-      fix: 'Make the folder writable, or move the recipe to a folder that is.',
-      cause: error,
-    });
-  }
-  if (
-    await readFile(path.join(dir, RUN_FILES.record)).then(
-      () => true,
-      () => false,
-    )
-  ) {
-    throw new LoraError('run', 'This folder already contains a run.', {
+  await makeFolder(dir).catch((error: unknown) => {
+    throw runNotWritable(dir, error, 'Make the folder writable, or choose another --run-dir.');
+  });
+}
+
+const runNotWritable = (dir: string, cause: unknown, fix: string): LoraError =>
+  new LoraError('disk', `The run cannot be written: ${writeErrorReason(cause)}.`, {
+    place: { file: dir },
+    fix,
+    cause,
+  });
+
+/** What a new run would overwrite or add to. */
+const WRITTEN_BY_RUNS = [
+  RUN_FILES.record,
+  RUN_FILES.metrics,
+  RUN_FILES.checkpoints,
+  RUN_FILES.adapter,
+  RUN_FILES.model,
+  RUN_FILES.best,
+] as const;
+
+/** @throws LoraError('run') when a folder contains a run, or files that a run would overwrite */
+export async function refuseUsedRunDir(dir: string): Promise<void> {
+  for (const name of WRITTEN_BY_RUNS) {
+    if (!(await pathExists(path.join(dir, name)))) continue;
+    const message =
+      name === RUN_FILES.record
+        ? 'This folder already contains a run.'
+        : `This folder already contains ${name}, which the run would overwrite.`;
+    throw new LoraError('run', message, {
       place: { file: dir },
       fix: 'Choose another --run-dir, or resume the run with --resume.',
     });
@@ -151,7 +192,7 @@ export class MetricsFile {
 }
 
 function metricsError(file: string, error: unknown): LoraError {
-  return new LoraError('disk', `The metrics could not be written: ${fileErrorReason(error)}.`, {
+  return new LoraError('disk', `The metrics could not be written: ${writeErrorReason(error)}.`, {
     place: { file },
     fix: 'Free some disk space or make the folder writable, then resume the run with --resume.',
     cause: error,

@@ -5,6 +5,7 @@ import { HEARTBEAT_MS, RUN_FILES, type EngineRecord } from '../../shared/run';
 import { findGpu, type Gpu } from '../../runtime/gpu';
 import type { Runtime } from '../../runtime/runtime';
 import { writeJson } from '../../common/atomicWrite';
+import { thisProcess } from '../../common/processIdentity';
 
 /** What a heartbeat records, and where. */
 export interface HeartbeatOptions {
@@ -54,7 +55,7 @@ export class Heartbeat {
     const { runtime, pipe, onError } = this.options;
     if (runtime.kind === 'tensorflow' && runtime.device === 'gpu') this.latestGpu = await findGpu();
     const record: EngineRecord = {
-      pid: process.pid,
+      ...(await thisProcess()),
       started: this.started,
       pipe,
       heartbeat: new Date().toISOString(),

@@ -1,4 +1,3 @@
-import { mkdir } from 'node:fs/promises';
 import path from 'node:path';
 import { LoraError } from '../../shared/errors';
 import type { MetricLine, StepLine } from '../../shared/metrics/lines';
@@ -65,7 +64,6 @@ export class RunSupervisor {
    * @throws LoraError('disk') when the run's own files cannot be written
    */
   static async run(options: SupervisorOptions, signal: AbortSignal): Promise<RunRecord> {
-    await mkdir(options.run_dir, { recursive: true });
     const metrics = await MetricsFile.open(options.run_dir);
     return new RunSupervisor(options, metrics).superviseRun(signal);
   }

@@ -1,6 +1,7 @@
 import { existsSync } from 'node:fs';
 import { readFile } from 'node:fs/promises';
 import path from 'node:path';
+import { isRunningNow, thisMachine } from '../../common/processIdentity';
 import { isProcessAlive } from '../../common/system';
 import { HEARTBEAT_MS, RUN_FILES, type EngineRecord } from '../../shared/run';
 
@@ -22,11 +23,18 @@ export async function readEngineRecord(runDir: string): Promise<EngineRecord | n
 }
 
 /**
- * Whether the engine of a run is alive at the time `now` (ms). Its heartbeat decides, since it may
- * run on another machine or in another container that shares the folder. When its pipe exists on
- * this machine, the end of its process shows sooner.
+ * Whether the engine of a run is alive at the time `now` (ms). On this machine its process decides.
+ * Its heartbeat decides where it may run on another machine or in another container that shares the
+ * folder, and where the system does not tell one process from a later one with the same id; there
+ * the end of the process shows sooner when its pipe exists on this machine.
  */
 export function isEngineAlive(engine: EngineRecord | null, now: number): boolean {
-  if (!engine || now - Date.parse(engine.heartbeat) >= 5 * HEARTBEAT_MS) return false;
-  return isProcessAlive(engine.pid) || !existsSync(engine.pipe);
+  if (!engine) return false;
+  const { pid, start = null, machine = null } = engine;
+  if (machine === thisMachine()) {
+    const isRunning = isRunningNow({ pid, start, machine });
+    if (isRunning !== undefined) return isRunning;
+  }
+  if (now - Date.parse(engine.heartbeat) >= 5 * HEARTBEAT_MS) return false;
+  return isProcessAlive(pid) || !existsSync(engine.pipe);
 }

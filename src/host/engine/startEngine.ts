@@ -1,11 +1,12 @@
 import { spawn } from 'node:child_process';
 import { closeSync, openSync } from 'node:fs';
-import { mkdir, readFile } from 'node:fs/promises';
+import { readFile } from 'node:fs/promises';
 import path from 'node:path';
 import { LoraError } from '../../shared/errors';
 import { RUN_FILES } from '../../shared/run';
 import { t } from '../text/l10n';
-import { fileErrorReason } from '../../common/fileStatus';
+import { writeErrorReason } from '../../common/fileStatus';
+import { makeFolder } from '../../common/makeFolder';
 import { readEngineRecord } from '../../formats/run/engineRecord';
 
 /** How to start an engine. */
@@ -92,12 +93,12 @@ async function launch({ node, cli, args, runDir, env }: EngineCommand): Promise<
 
 async function openLog(runDir: string): Promise<number> {
   try {
-    await mkdir(runDir, { recursive: true });
+    await makeFolder(runDir);
     return openSync(path.join(runDir, RUN_FILES.log), 'a');
   } catch (cause) {
     throw new LoraError(
       'disk',
-      t('Runs cannot be stored in {0}: {1}.', path.dirname(runDir), fileErrorReason(cause)),
+      t('Runs cannot be stored in {0}: {1}.', path.dirname(runDir), writeErrorReason(cause)),
       {
         cause,
         fix: t('Make the folder writable, or move the recipe to a writable folder.'),

@@ -1,6 +1,7 @@
 import { readdir, stat } from 'node:fs/promises';
 import path from 'node:path';
 import * as vscode from 'vscode';
+import { isFolderOwned } from '../../common/folderLock';
 import { LoraError } from '../../shared/errors';
 import { formatBytes } from '../text/format';
 import { t } from '../text/l10n';
@@ -14,12 +15,10 @@ import type { RunStore } from './runStore';
  * @throws LoraError('run') when one of the runs is active.
  */
 export async function deleteRuns(runs: readonly RunSummary[], store: RunStore): Promise<void> {
-  const active = runs.find(isActive);
-  if (active)
-    throw new LoraError(
-      'run',
-      t('{0} is still training. Stop it before you delete it.', active.name),
-    );
+  for (const run of runs) {
+    if (!isActive(run) && !(await isFolderOwned(run.dir))) continue;
+    throw new LoraError('run', t('{0} is still training. Stop it before you delete it.', run.name));
+  }
   if (!(await confirmDelete(runs))) return;
   const remaining = await moveToTrash(runs);
   if (remaining.length > 0 && (await confirmDeletePermanently(remaining))) {

@@ -79,7 +79,7 @@ describe('replacing a file', () => {
     const describeFailure = (reason: string) => ({ message: `No notes: ${reason}.`, fix: 'Look.' });
     await expect(replaceFile(file, 'text', describeFailure)).rejects.toMatchObject({
       area: 'disk',
-      message: 'No notes: it does not exist.',
+      message: 'No notes: its folder does not exist.',
       fix: 'Look.',
       place: { file },
       cause: { code: 'ENOENT' },

@@ -1,7 +1,12 @@
 import { mkdirSync, symlinkSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
 import { describe, expect, it } from 'vitest';
-import { fileErrorReason, isFile, pathExists } from '../../../src/common/fileStatus';
+import {
+  fileErrorReason,
+  isFile,
+  pathExists,
+  writeErrorReason,
+} from '../../../src/common/fileStatus';
 import { temp } from '../../support/temp';
 
 describe('fileErrorReason', () => {
@@ -12,7 +17,11 @@ describe('fileErrorReason', () => {
     ['ENOSPC', 'the disk is full'],
     ['EROFS', 'the file system is read-only'],
     ['EPERM', 'not permitted'],
-    ['EIO', 'the message'],
+    ['ENOTDIR', 'a part of its path is a file, not a folder'],
+    ['ENAMETOOLONG', 'its name or path is too long'],
+    ['EMFILE', 'too many files are open in this process'],
+    ['EDQUOT', 'the disk quota is used up'],
+    ['EUNKNOWN', 'the message'],
   ])('of %s: %s', (code, reason) => {
     expect(fileErrorReason(Object.assign(new Error('the message'), { code }))).toBe(reason);
   });
@@ -23,6 +32,18 @@ describe('fileErrorReason', () => {
       '7',
       'null',
     ]);
+  });
+});
+
+describe('writeErrorReason', () => {
+  it.each([
+    ['ENOENT', 'its folder does not exist'],
+    ['EACCES', 'permission denied: the folder or the file is read-only for this user'],
+    ['EROFS', 'the file system is read-only'],
+    ['ENOSPC', 'the disk is full'],
+    ['ENAMETOOLONG', 'its name or path is too long'],
+  ])('of %s: %s', (code, reason) => {
+    expect(writeErrorReason(Object.assign(new Error('the message'), { code }))).toBe(reason);
   });
 });
 

@@ -1,4 +1,4 @@
-import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
 import { describe, expect, it } from 'vitest';
 import {
@@ -7,6 +7,8 @@ import {
   newRecord,
   newRunDir,
   readRecord,
+  refuseUsedRunDir,
+  withRunFolder,
 } from '../../../../src/engine/run/runFolder';
 import { LoraError } from '../../../../src/shared/errors';
 import { parseMetrics } from '../../../../src/shared/metrics/parse';
@@ -17,11 +19,34 @@ describe('the folder of a run', () => {
   it('is next to its recipe', () =>
     expect(newRunDir(path.resolve('a/lora.json'))).toContain(path.resolve('a/.lora/runs')));
 
-  it('is not created where a run exists', async () => {
+  it('is refused where a run exists, or anything that a run would overwrite', async () => {
     const dir = temp();
-    await makeRunDir(dir);
+    writeFileSync(path.join(dir, 'engine.log'), 'written by who starts the engine');
+    await refuseUsedRunDir(dir);
+    mkdirSync(path.join(dir, 'adapter'));
+    await expect(refuseUsedRunDir(dir)).rejects.toThrow(/already contains adapter, which/);
     writeFileSync(path.join(dir, 'run.json'), '{}');
-    await expect(makeRunDir(dir)).rejects.toThrow(/already contains a run/);
+    await expect(refuseUsedRunDir(dir)).rejects.toThrow(/already contains a run/);
+  });
+
+  it('belongs to one engine at a time', async () => {
+    const dir = temp();
+    await withRunFolder(dir, async () => {
+      const second = withRunFolder(dir, () => Promise.resolve());
+      await expect(second).rejects.toMatchObject({
+        area: 'run',
+        message: `The run is being trained by another process (${process.pid}).`,
+      });
+    });
+    expect(await withRunFolder(dir, () => Promise.resolve('mine'))).toBe('mine');
+    expect(readdirSync(dir)).toEqual([]);
+  });
+
+  it('is given back when the work fails', async () => {
+    const dir = temp();
+    const failing = withRunFolder(dir, () => Promise.reject(new Error('failed')));
+    await expect(failing).rejects.toThrow('failed');
+    await withRunFolder(dir, () => Promise.resolve());
   });
 
   it('is not created inside a file', async () => {

@@ -1,0 +1,126 @@
+import { execFile } from 'node:child_process';
+import { readFileSync, readlinkSync } from 'node:fs';
+import { hostname } from 'node:os';
+import { promisify } from 'node:util';
+import { isProcessAlive } from './system';
+
+/**
+ * Names one process for good: a process id alone is given to another process once this one has
+ * ended.
+ */
+export interface ProcessIdentity {
+  readonly pid: number;
+  /** When it started, in the system's own notation; null where the system does not tell. */
+  readonly start: string | null;
+  /** The machine, or the container, in which the process id counts. */
+  readonly machine: string;
+}
+
+const ASK_TIMEOUT_MS = 10_000;
+const ask = promisify(execFile);
+
+let machine: string | undefined;
+
+/** This machine. On Linux also since when it runs, and its space of process ids. */
+export const thisMachine = (): string => (machine ??= describeMachine());
+
+function describeMachine(): string {
+  if (process.platform !== 'linux') return hostname();
+  return [
+    hostname(),
+    readOrEmpty(() => readFileSync('/proc/sys/kernel/random/boot_id', 'utf8').trim()),
+    readOrEmpty(() => readlinkSync('/proc/self/ns/pid')),
+  ].join(' ');
+}
+
+function readOrEmpty(read: () => string): string {
+  try {
+    return read();
+  } catch {
+    return '';
+  }
+}
+
+let own: Promise<ProcessIdentity> | undefined;
+
+/** The identity of this process. */
+export const thisProcess = (): Promise<ProcessIdentity> =>
+  (own ??= startOf(process.pid).then((start) => ({
+    pid: process.pid,
+    start: start ?? null,
+    machine: thisMachine(),
+  })));
+
+/** Whether a process of this machine is running: the very one, not a later one with its id. */
+export async function isRunning({ pid, start }: ProcessIdentity): Promise<boolean> {
+  if (!isProcessAlive(pid)) return false;
+  const now = await startOf(pid);
+  if (now === undefined) return false;
+  return now === null || start === null || now === start;
+}
+
+/**
+ * The same at once, without starting another program: undefined where only that would tell (macOS
+ * and Windows).
+ */
+export function isRunningNow({ pid, start }: ProcessIdentity): boolean | undefined {
+  if (process.platform !== 'linux' || start === null) return undefined;
+  return startOnLinux(pid) === start;
+}
+
+/** Null: the system does not tell; undefined: there is no such process. */
+async function startOf(pid: number): Promise<string | null | undefined> {
+  switch (process.platform) {
+    case 'linux':
+      return startOnLinux(pid);
+    case 'win32':
+      return startOnWindows(pid);
+    default:
+      return startOnUnix(pid);
+  }
+}
+
+/** Field 22 of /proc/PID/stat: clock ticks since the machine started. */
+function startOnLinux(pid: number): string | undefined {
+  try {
+    const stat = readFileSync(`/proc/${pid}/stat`, 'utf8');
+    // the second field is the program's name in brackets, which may contain anything
+    const [state, ...rest] = stat.slice(stat.lastIndexOf(')') + 2).split(' ');
+    return isEnded(state!) ? undefined : rest[18];
+  } catch {
+    return undefined;
+  }
+}
+
+async function startOnUnix(pid: number): Promise<string | null | undefined> {
+  try {
+    const { stdout } = await ask('ps', ['-o', 'stat=,lstart=', '-p', String(pid)], {
+      timeout: ASK_TIMEOUT_MS,
+      // the time is written in the language and the time zone of the environment
+      env: { ...process.env, LC_ALL: 'C', TZ: 'UTC' },
+    });
+    const [state = '', ...start] = stdout.trim().split(/\s+/);
+    return isEnded(state) || start.length === 0 ? undefined : start.join(' ');
+  } catch (error) {
+    // ps ends with 1 where there is no such process
+    return (error as { readonly code?: unknown }).code === 1 ? undefined : null;
+  }
+}
+
+/** Where PowerShell may not run, the process id alone decides. */
+async function startOnWindows(pid: number): Promise<string | null> {
+  const script = `(Get-Process -Id ${pid}).StartTime.ToFileTimeUtc()`;
+  try {
+    const { stdout } = await ask(
+      'powershell.exe',
+      ['-NoProfile', '-NonInteractive', '-Command', script],
+      { timeout: ASK_TIMEOUT_MS, windowsHide: true },
+    );
+    return /^\d+$/.exec(stdout.trim())?.[0] ?? null;
+  } catch {
+    return null;
+  }
+}
+
+/** Z: it has ended, and its parent has not noticed; X: it is ending. */
+const isEnded = (state: string): boolean => /^[ZX]/.test(state);
