@@ -18,8 +18,13 @@ const trained: Rule = ({ trained: [first, ...others] }, _, format) =>
   first &&
   `${NAMES[format]} cannot store fully trained tensors (modules_to_save, biases): ${first.name}${others.length > 0 ? ` and ${others.length} more` : ''}`;
 
-const addedTokens: Rule = (_, base, format) =>
-  (base?.replaced.size ?? 0) > 0 && `${NAMES[format]} cannot store the embeddings of added tokens`;
+const replaced: Rule = (_, base, format) => {
+  const [first] = base?.replaced ?? [];
+  return (
+    first !== undefined &&
+    `${NAMES[format]} cannot store ${first}, with which the adapter replaces the base's`
+  );
+};
 
 const dora: Rule = ({ modules }, _, format) =>
   format !== 'mlx' && modules.some((m) => m.magnitude) && `${NAMES[format]} does not support DoRA`;
@@ -63,7 +68,7 @@ const family: Rule = (_, base, format) => {
   return !isKnown && `${NAMES[format]} does not support models of the family "${base.spec.family}"`;
 };
 
-const RULES = [trained, addedTokens, dora, embeddings, convolutions, tied, family];
+const RULES = [trained, replaced, dora, embeddings, convolutions, tied, family];
 
 /** What would be lost when an adapter is converted to a format, one text each; empty: nothing. */
 export function conversionLosses(adapter: Adapter, base: Base, format: AdapterFormat): string[] {

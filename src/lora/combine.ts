@@ -1,4 +1,5 @@
 import type { Adapter, AdapterConfig, LoraFactors } from './adapter';
+import { withoutTying } from './tying';
 import { sumUpdates, updateNorm, updateSvd } from './updateSvd';
 
 export const COMBINATIONS = ['cat', 'linear', 'svd', 'ties', 'magnitude_prune'] as const;
@@ -239,6 +240,7 @@ export function withRankPatterns(adapter: Adapter, modules: readonly LoraFactors
     layers_to_transform: null,
     layers_pattern: null,
     exclude_modules: null,
+    raw: withoutTying(adapter.config.raw, modules),
   };
   return { ...adapter, config, modules };
 }

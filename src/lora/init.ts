@@ -30,8 +30,13 @@ export function initialFactors(
   seed: number,
 ): LoraFactors {
   const { path, kind, in_features, out_features, kernel } = module;
-  const r = patternValue(settings.rank_pattern, path, settings.r);
-  const lora_alpha = patternValue(settings.alpha_pattern, path, settings.lora_alpha);
+  const r = patternValue(settings.rank_pattern, path, settings.r, 'rank_pattern');
+  const lora_alpha = patternValue(
+    settings.alpha_pattern,
+    path,
+    settings.lora_alpha,
+    'alpha_pattern',
+  );
   const shape = {
     path,
     kind,

@@ -1,18 +1,35 @@
-import { fullMatch } from './targets';
+import { fullMatch, type PathTest } from './targets';
+
+type Pattern = Readonly<Record<string, number>>;
+type PatternKey = 'rank_pattern' | 'alpha_pattern';
+type Entry = readonly [isMatch: PathTest, value: number];
+
+/** The compiled keys of each pattern, which is asked for every module. */
+const compiled = new WeakMap<Pattern, readonly Entry[]>();
 
 /**
  * A module's value in rank_pattern or alpha_pattern, or `missing`. The keys are regular expressions
  * that must match the end of its path, `(.*\.)?(key)$` (PEFT's get_pattern_key); the first counts.
  *
+ * @param key The setting that holds the pattern, for the message.
  * @throws LoraError('recipe') for a key that is no regular expression.
  */
 export function patternValue(
-  pattern: Readonly<Record<string, number>>,
+  pattern: Pattern,
   path: string,
   missing: number,
+  key: PatternKey,
 ): number {
-  for (const [key, value] of Object.entries(pattern)) {
-    if (fullMatch(`(?s)(.*\\.)?(${key})`, 'rank_pattern')(path)) return value;
-  }
-  return missing;
+  return entriesOf(pattern, key).find(([isMatch]) => isMatch(path))?.[1] ?? missing;
+}
+
+function entriesOf(pattern: Pattern, key: PatternKey): readonly Entry[] {
+  const known = compiled.get(pattern);
+  if (known) return known;
+  const entries = Object.entries(pattern).map(([expression, value]): Entry => [
+    fullMatch(`(?s)(.*\\.)?(${expression})`, key, expression),
+    value,
+  ]);
+  compiled.set(pattern, entries);
+  return entries;
 }

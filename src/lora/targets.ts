@@ -12,7 +12,8 @@ export interface MatchedTargets {
   readonly unmatched: readonly { readonly name: string; readonly nearest: string | undefined }[];
 }
 
-type PathTest = (path: string) => boolean;
+/** Whether a path is meant. */
+export type PathTest = (path: string) => boolean;
 
 /**
  * The modules that target_modules selects, by PEFT's rules (check_target_module_exists): a list
@@ -72,10 +73,11 @@ function exclusionTest(excluded: string | readonly string[]): PathTest {
  * untrusted file.
  *
  * @param key The setting that holds the expression, for the message.
+ * @param written The expression as the setting has it, for the message.
  * @throws LoraError('recipe') for an invalid regular expression.
  */
-export function fullMatch(expression: string, key: string): PathTest {
-  const compiled = compile(expression, key);
+export function fullMatch(expression: string, key: string, written = expression): PathTest {
+  const compiled = compile(expression, key, written);
   return (path) => compiled.matches(path);
 }
 
@@ -107,14 +109,14 @@ function listOf<T extends string | number>(
   return typeof value === 'object' ? value : [value];
 }
 
-function compile(expression: string, key: string): RE2JS {
+function compile(expression: string, key: string, written = expression): RE2JS {
   try {
     return RE2JS.compile(expression);
   } catch (error) {
     const reason = error instanceof Error ? error.message : String(error);
     throw new LoraError(
       'recipe',
-      `"${key}" is not a supported regular expression: ${expression} (${reason}).`,
+      `"${key}" is not a supported regular expression: ${written} (${reason}).`,
       {
         fix: 'Look-around and back-references are not supported, because they can take unlimited time: list names, or use exclude_modules.',
         cause: error,

@@ -1,7 +1,7 @@
 import { writeFile } from 'node:fs/promises';
 import path from 'node:path';
 import { readAdapterTask } from '../../formats/peft/task';
-import { openBaseUnder } from '../../formats/peft/vocabulary';
+import { openBaseUnder, refuseReplacements } from '../../formats/peft/vocabulary';
 import type { BaseModel } from '../../formats/baseModel';
 import type { Adapter } from '../../lora/adapter';
 import { LoraError } from '../../shared/errors';
@@ -51,6 +51,9 @@ export async function mergeModel(options: MergeOptions): Promise<Certificate> {
   await clearUnfinished(output);
   const base = await openBaseUnder(basePath, top, baseOptionsOf(task));
   try {
+    for (const folder of folders.slice(0, -1)) {
+      await refuseReplacements(folder, base);
+    }
     const adapters = await readAdapters(folders, base, options.warn);
     checkMergeable(adapters, folders);
     checkScalable(adapters, options.scale, top);

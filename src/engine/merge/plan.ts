@@ -3,6 +3,7 @@ import type { BaseModel } from '../../formats/baseModel';
 import type { DType } from '../../formats/tensorInfo';
 import type { Layout } from '../../lora/merge';
 import type { Adapter, LoraFactors } from '../../lora/adapter';
+import { areTransposed } from '../../lora/tying';
 import { LoraError } from '../../shared/errors';
 import type { OutputForm } from './form';
 import type { MergeSource, SourceTensor } from './source';
@@ -60,9 +61,9 @@ export function planMerge(
   const untied = planner.untiedOutput(source);
   const added = planner.addedTensors(source);
   const renamed = added.length > 0 && base.format !== 'gguf';
-  const kept = source.tensors.map((tensor) =>
-    planner.outputOf(tensor, renamed ? tensor.name : tensor.stored),
-  );
+  const kept = planner
+    .keptTensors(source)
+    .map((tensor) => planner.outputOf(tensor, renamed ? tensor.name : tensor.stored));
   planner.checkAllUsed();
   return {
     tensors: [...kept, ...untied, ...added],
@@ -70,6 +71,8 @@ export function planMerge(
     renamed,
   };
 }
+
+type TiedWeight = NonNullable<ReturnType<typeof tiedWeight>>;
 
 interface TrainedData {
   readonly shape: readonly number[];
@@ -127,21 +130,45 @@ class MergePlanner {
     return bytes && isSameType ? { kind: 'copied', bytes } : { kind: 'converted', source };
   }
 
-  /** A tied output layer as a tensor of its own, if an adapter changes it or the embedding. */
+  /** The base's tensors without that of a tied output layer, which is not read, if it changes. */
+  keptTensors({ tensors }: MergeSource): readonly SourceTensor[] {
+    const tied = tiedWeight(this.base.spec);
+    return tied && this.changes(tied) ? tensors.filter(({ name }) => name !== tied.name) : tensors;
+  }
+
+  /** A tied output layer as a tensor of its own, if it or the embedding changes alone. */
   untiedOutput(source: MergeSource): OutputTensor[] {
     const tied = tiedWeight(this.base.spec);
-    if (!tied) {
+    const embedding = source.tensors.find(({ name }) => name === tied?.storedAs);
+    if (!tied || !embedding || !this.changes(tied)) {
       return [];
     }
-    const isChanged = [tied.name, tied.storedAs].some(
-      (name) => this.factors.has(name) || this.trained.has(name),
-    );
-    const embedding = source.tensors.find(({ name }) => name === tied.storedAs);
-    const hasOwnTensor = source.tensors.some(({ name }) => name === tied.name);
-    if (!isChanged || !embedding || hasOwnTensor) {
+    if (this.changesAlike(tied)) {
+      this.used.add(tied.name);
       return [];
     }
     return [this.outputOf({ ...embedding, name: tied.name }, this.form.nameOf(tied.name))];
+  }
+
+  private changes({ name, storedAs }: TiedWeight): boolean {
+    return [name, storedAs].some((own) => this.factors.has(own) || this.trained.has(own));
+  }
+
+  /** Whether the embedding and the output layer have the same numbers after the merge, too. */
+  private changesAlike({ name, storedAs }: TiedWeight): boolean {
+    const [output, embedding] = [this.trained.get(name), this.trained.get(storedAs)];
+    if (output ?? embedding) {
+      return output !== undefined && embedding?.data === output.data;
+    }
+    const outputFactors = this.factors.get(name) ?? [];
+    const embeddingFactors = this.factors.get(storedAs) ?? [];
+    return (
+      outputFactors.length === embeddingFactors.length &&
+      outputFactors.every((m, i) => {
+        const other = embeddingFactors[i]!;
+        return m.scaling === other.scaling && areTransposed(m, other);
+      })
+    );
   }
 
   /** Fully trained tensors that the base lacks: a head. */

@@ -3,7 +3,7 @@ import type { LabelSet } from '../../data/tasks/labelSet';
 import type { Tokenizer } from '../../data/tokenizer/tokenizer';
 import { readAnyAdapter } from '../../formats/adapterFormat';
 import { readAdapterTask, type AdapterTask } from '../../formats/peft/task';
-import { openBaseUnder } from '../../formats/peft/vocabulary';
+import { openBaseUnder, refuseReplacements } from '../../formats/peft/vocabulary';
 import type { ReadSpecOptions } from '../../formats/architecture/readSpec';
 import type { BaseModel } from '../../formats/baseModel';
 import type { Adapter } from '../../lora/adapter';
@@ -74,6 +74,7 @@ export async function openModel(
   try {
     const adapters: Adapter[] = [];
     for (const folder of paths.adapters) {
+      if (folder !== top) await refuseReplacements(folder, base);
       const { adapter, warnings } = await readAnyAdapter(folder, base);
       warnOfProblems(warnings, context.warn);
       adapters.push(adapter);

@@ -1,7 +1,7 @@
 import { createTokenizer } from '../../data/tokenizer/createTokenizer';
 import type { Tokenizer } from '../../data/tokenizer/tokenizer';
 import { readAnyAdapter } from '../../formats/adapterFormat';
-import { openBase } from '../../formats/openBase';
+import { openBaseUnder } from '../../formats/peft/vocabulary';
 import type { Model } from '../../models/model';
 import { LoraError } from '../../shared/errors';
 import { openModel, type ModelPaths, type OpenOptions } from '../model/openModel';
@@ -106,18 +106,19 @@ export class ServedModels {
 }
 
 async function indicesOfSharing(paths: ModelPaths): Promise<readonly number[]> {
-  const base = await openBase(paths.base);
-  try {
-    const indices: number[] = [];
-    for (const [index, folder] of paths.adapters.entries()) {
+  const indices: number[] = [];
+  for (const [index, folder] of paths.adapters.entries()) {
+    const base = await openBaseUnder(paths.base, folder);
+    try {
       const { adapter } = await readAnyAdapter(folder, base);
       const isDora = adapter.modules.some((module) => module.magnitude);
-      if (adapter.trained.length === 0 && !isDora) indices.push(index);
+      const isAlone = adapter.trained.length > 0 || base.replaced.size > 0 || isDora;
+      if (!isAlone) indices.push(index);
+    } finally {
+      await base.close();
     }
-    return indices;
-  } finally {
-    await base.close();
   }
+  return indices;
 }
 
 async function openServedModel(

@@ -60,8 +60,7 @@ function refuseFrozenVocabulary(
   if (frozen.length === 0) return;
   throw new LoraError(
     'adapter',
-    `The adapter replaces ${frozen.join(' and ')} of the base without training them ` +
-      '(tokens were added to its vocabulary), so it cannot be trained further.',
+    `The adapter replaces ${frozen.join(' and ')} of the base without training them, so it cannot be trained further.`,
     {
       place: { file, key: 'lora.init_adapter' },
       fix: 'Merge it into its base and train on the merged model.',

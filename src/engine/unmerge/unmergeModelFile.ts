@@ -66,7 +66,7 @@ export async function unmergeModelFile(options: UnmergeOptions): Promise<Unmerge
   await checkInputs(merged, certificate, folders, signal);
   const model = await openBase(merged);
   try {
-    const adapters = await readAdapters(folders, model, () => undefined);
+    const adapters = await readAdapters(folders, asMerged(model, certificate), () => undefined);
     const negated = adapters.map((adapter, n) => negate(adapter, certificate, folders[n]!));
     const target = await openTarget(model, negated, {
       output,
@@ -84,6 +84,15 @@ export async function unmergeModelFile(options: UnmergeOptions): Promise<Unmerge
   } finally {
     await model.close();
   }
+}
+
+/** The model with the output layer tied as it was when the adapters were read for the merge. */
+function asMerged(model: BaseModel, { untied }: CertificateFile): BaseModel {
+  const { spec } = model;
+  if (!untied || spec.head.kind !== 'lm') {
+    return model;
+  }
+  return { ...model, spec: { ...spec, head: { ...spec.head, tied: true } } };
 }
 
 /** The output layer's weight, if the merge separated it from the embedding. */

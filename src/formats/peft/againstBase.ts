@@ -6,6 +6,7 @@ import type {
   TargetableModule,
   TrainedTensor,
 } from '../../lora/adapter';
+import type { TiedPaths } from '../../lora/tying';
 import { LoraError, type Problem } from '../../shared/errors';
 import { modulesOf, namedTensors, tensorsOf, tiedWeight } from '../architecture/modules';
 import { canonicalPath } from '../architecture/names';
@@ -22,6 +23,8 @@ export interface AdapterBase {
   readonly heads?: readonly string[];
   /** Tensors of the base that are the adapter's. */
   readonly replaced?: ReadonlySet<string>;
+  /** The embedding and the output layer that share a weight; null: none do. */
+  readonly tied?: TiedPaths | null;
   /** Shapes of the base's tensors. */
   readonly shapes?: ReadonlyMap<string, readonly number[]>;
 }
@@ -39,6 +42,7 @@ export function adapterBaseOf({
     modules: modulesOf(spec),
     names: [name, path],
     replaced: tied && replaced.has(tied.storedAs) ? new Set([...replaced, tied.name]) : replaced,
+    tied: tied && { embedding: pathOf(tied.storedAs), output: pathOf(tied.name) },
     rename: (own) => canonicalPath(own, spec),
     shapes: new Map(namedTensors(spec).map((t) => [t.name, t.shape])),
     heads: [...new Set(head.map((t) => t.name.replace(/\..*$/, '')))].filter((own) =>
@@ -46,6 +50,9 @@ export function adapterBaseOf({
     ),
   };
 }
+
+/** The path of a weight's module. */
+const pathOf = (weight: string) => weight.slice(0, -'.weight'.length);
 
 /** The paths of an adapter's files, for messages. */
 export interface AdapterFiles {

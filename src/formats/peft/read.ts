@@ -3,6 +3,7 @@ import path from 'node:path';
 import { patternValue } from '../../lora/patterns';
 import { isModuleToSave } from '../../lora/modulesToSave';
 import { matchTargets } from '../../lora/targets';
+import { isOutputPath, type TiedPaths } from '../../lora/tying';
 import {
   type Adapter,
   type AdapterConfig,
@@ -22,6 +23,7 @@ import {
   type AdapterFiles,
 } from './againstBase';
 import { readAdapterConfig } from './config';
+import { isTiedTo, tiedModules, tiedPaths, withTiedFactors, withTiedTensors } from './tying';
 import { roleOf, type FactorRole } from './names';
 
 /** The files of an adapter's folder. */
@@ -54,24 +56,24 @@ export async function readPeftAdapter(folder: string, base?: AdapterBase): Promi
   const config = await readAdapterConfig(files.config);
   if (!(await isFile(files.weights))) throw await noWeights(folder);
   return withSafetensors(files.weights, async (source) => {
-    const rename = base?.rename ?? ((own: string) => own);
-    const { found, trained, unknown } = sortTensors(source, rename, config, base);
+    const { found, trained, unknown, tied } = sortTensors(source, config, base);
     const all: LoraFactors[] = [];
     for (const [modulePath, names] of found)
       all.push(await factorsOf(modulePath, names, config, source));
     const stored = new Map([...found].map(([own, names]) => [own, names.stored]));
-    const { modules, warnings } = targeted(all, stored, config, files);
+    const { wanted, warnings } = targeted(all, { stored, tied, config, files });
+    const modules = withTiedFactors(wanted, tied, config, files);
     const odd = unknown.map((tensor) =>
       warning('The tensor is not part of a LoRA adapter and is ignored', {
         file: files.weights,
         tensor,
       }),
     );
-    const isRenamed = modules.some((m) => stored.get(m.path) !== m.path);
+    const isRenamed = wanted.some((m) => stored.get(m.path) !== m.path);
     const adapter: Adapter = {
       config: isRenamed ? { ...config, target_modules: modules.map((m) => m.path) } : config,
       modules,
-      trained: await readTrained(trained, source),
+      trained: withTiedTensors(await readTrained(trained, source), tied, files),
     };
     return {
       adapter,
@@ -109,19 +111,23 @@ interface Sorted {
   /** Fully trained tensors: name in the model to name in the file. */
   readonly trained: ReadonlyMap<string, string>;
   readonly unknown: readonly string[];
+  readonly tied: TiedPaths | null;
 }
 
 function sortTensors(
   source: SafetensorsFile,
-  rename: (path: string) => string,
   config: AdapterConfig,
   base: AdapterBase | undefined,
 ): Sorted {
+  const rename = base?.rename ?? ((own: string) => own);
+  const roles = [...source.tensors.keys()].map((name) => ({ name, role: roleOf(name) }));
+  const paths = roles.flatMap(({ role }) => (role.role === 'unknown' ? [] : [rename(role.path)]));
+  const tied = tiedPaths(config, base, paths);
+  const isSaved = (path: string) => isModuleToSave(path, config.modules_to_save);
   const found = new Map<string, Names>();
   const trained = new Map<string, string>();
   const unknown: string[] = [];
-  for (const name of source.tensors.keys()) {
-    const role = roleOf(name);
+  for (const { name, role } of roles) {
     if (role.role === 'unknown') unknown.push(name);
     if (role.role === 'factor') {
       const path = rename(role.path);
@@ -132,16 +138,17 @@ function sortTensors(
       const target = `${path}.${role.tensor}`;
       // the vocabulary's tensors have become part of the base
       const isReplaced = base?.replaced?.has(target) ?? false;
-      if (isReplaced && !isModuleToSave(path, config.modules_to_save)) continue;
-      if (isTrained(path, role.tensor, config, base)) trained.set(target, name);
+      const isToSave = isSaved(path) || isTiedTo(path, tied, isSaved);
+      if (isReplaced && !isToSave) continue;
+      if (isToSave || isTrained(path, role.tensor, config, base)) trained.set(target, name);
       else unknown.push(name);
     }
   }
-  return { found, trained, unknown };
+  return { found, trained, unknown, tied };
 }
 
 /** Whether the config says that the tensor is trained: as a bias, or by modules_to_save. */
-function isTrained(
+export function isTrained(
   modulePath: string,
   tensor: 'weight' | 'bias',
   { bias, modules_to_save }: AdapterConfig,
@@ -215,14 +222,19 @@ async function factorsOf(
       source,
       pair.A,
     );
-  const expected = patternValue(config.rank_pattern, modulePath, config.r);
+  const expected = patternValue(config.rank_pattern, modulePath, config.r, 'rank_pattern');
   if (r !== expected)
     throw misfit(
       `The tensor has rank ${r}, but ${CONFIG_FILE} says r = ${expected}.`,
       source,
       pair.A,
     );
-  const lora_alpha = patternValue(config.alpha_pattern, modulePath, config.lora_alpha);
+  const lora_alpha = patternValue(
+    config.alpha_pattern,
+    modulePath,
+    config.lora_alpha,
+    'alpha_pattern',
+  );
   const place = { file: source.file, tensor: pair.A };
   const factors = {
     path: modulePath,
@@ -311,6 +323,14 @@ async function finite(source: SafetensorsFile, tensor: string): Promise<Float32A
   return checkFinite(await source.readF32(tensor), { file: source.file, tensor });
 }
 
+interface Targeting {
+  /** The paths in the file of the base's paths. */
+  readonly stored: ReadonlyMap<string, string>;
+  readonly tied: TiedPaths | null;
+  readonly config: AdapterConfig;
+  readonly files: AdapterFiles;
+}
+
 /**
  * The modules that the config targets; PEFT doesn't load others.
  *
@@ -318,31 +338,30 @@ async function finite(source: SafetensorsFile, tensor: string): Promise<Float32A
  */
 function targeted(
   all: readonly LoraFactors[],
-  stored: ReadonlyMap<string, string>,
-  config: AdapterConfig,
-  files: AdapterFiles,
-): { readonly modules: readonly LoraFactors[]; readonly warnings: readonly Problem[] } {
+  { stored, tied, config, files }: Targeting,
+): { readonly wanted: readonly LoraFactors[]; readonly warnings: readonly Problem[] } {
   if (all.length === 0)
     throw new LoraError('adapter', 'The file holds no LoRA tensors.', {
       place: { file: files.weights },
     });
   const place = { file: files.config, key: 'target_modules' };
-  const { matched } = matchTargets(
-    all.map((m) => ({ ...m, path: stored.get(m.path) ?? m.path, is_output: m.path === 'lm_head' })),
-    config,
-  );
-  const wanted = new Set(matched.map((m) => m.path));
-  const isWanted = (m: LoraFactors) => wanted.has(stored.get(m.path) ?? m.path);
-  const [modules, others] = [all.filter(isWanted), all.filter((m) => !isWanted(m))];
-  if (modules.length === 0)
+  const candidates = all.map((m) => ({ ...m, path: stored.get(m.path) ?? m.path }));
+  const named = [...candidates, ...tiedModules(tied, all)].map((m) => ({
+    ...m,
+    is_output: isOutputPath(m.path),
+  }));
+  const matchedPaths = new Set(matchTargets(named, config).matched.map((m) => m.path));
+  const isMatched = (path: string) => matchedPaths.has(stored.get(path) ?? path);
+  const isWanted = ({ path }: LoraFactors) => isMatched(path) || isTiedTo(path, tied, isMatched);
+  const [wanted, others] = [all.filter(isWanted), all.filter((m) => !isWanted(m))];
+  if (wanted.length === 0)
     throw new LoraError(
       'adapter',
       `target_modules names none of the modules in the weights file (${namesInShort(others.map((m) => m.path))}).`,
       { place, fix: TOGETHER },
     );
-  refuseTying(modules, config, files.config);
   return {
-    modules,
+    wanted,
     warnings:
       others.length === 0
         ? []
@@ -353,18 +372,4 @@ function targeted(
             ),
           ],
   };
-}
-
-/** Refuses ensure_weight_tying when it has an effect. */
-function refuseTying(modules: readonly LoraFactors[], { raw }: AdapterConfig, file: string): void {
-  if (
-    raw['ensure_weight_tying'] !== true ||
-    !modules.some((m) => m.kind === 'embedding' || m.path === 'lm_head')
-  )
-    return;
-  throw new LoraError(
-    'adapter',
-    "The adapter ties the embedding's update to the output layer's (ensure_weight_tying), which is not supported.",
-    { place: { file, key: 'ensure_weight_tying' } },
-  );
 }

@@ -160,9 +160,9 @@ describe('ranks', () => {
 
   it("applies a rank pattern that matches the end of a module's path", () => {
     const pattern = { 'layers\\.1\\..*q_proj': 2, v_proj: 3 };
-    expect(patternValue(pattern, 'model.layers.1.self_attn.q_proj', 8)).toBe(2);
-    expect(patternValue(pattern, 'model.layers.10.self_attn.q_proj', 8)).toBe(8);
-    expect(patternValue(pattern, 'model.layers.0.self_attn.v_proj', 8)).toBe(3);
-    expect(patternValue({ proj: 3 }, 'model.layers.0.self_attn.v_proj', 8)).toBe(8);
+    expect(patternValue(pattern, 'model.layers.1.self_attn.q_proj', 8, 'rank_pattern')).toBe(2);
+    expect(patternValue(pattern, 'model.layers.10.self_attn.q_proj', 8, 'rank_pattern')).toBe(8);
+    expect(patternValue(pattern, 'model.layers.0.self_attn.v_proj', 8, 'rank_pattern')).toBe(3);
+    expect(patternValue({ proj: 3 }, 'model.layers.0.self_attn.v_proj', 8, 'rank_pattern')).toBe(8);
   });
 });

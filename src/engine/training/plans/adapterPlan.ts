@@ -1,6 +1,8 @@
 import { targetableModules } from '../../../formats/openBase';
 import { adapterBaseOf } from '../../../formats/peft/againstBase';
 import { readPeftAdapter } from '../../../formats/peft/read';
+import { changesTiedLayers } from '../../../formats/peft/tying';
+import { refuseReplacements } from '../../../formats/peft/vocabulary';
 import type { BaseModel } from '../../../formats/baseModel';
 import { countTrainable } from '../../../lora/count';
 import { patternValue } from '../../../lora/patterns';
@@ -51,7 +53,10 @@ export async function planAdapter(
       },
     );
   const frozen: Adapter[] = [];
-  for (const folder of frozen_adapters) frozen.push(await readAdapterFor(folder, base, hooks));
+  for (const folder of frozen_adapters) {
+    await refuseReplacements(folder, base);
+    frozen.push(await readAdapterFor(folder, base, hooks));
+  }
   const planned =
     init_adapter === null
       ? planNewAdapter(recipe, base, hooks)
@@ -74,6 +79,15 @@ async function readAdapterFor(folder: string, base: BaseModel, { warn }: Hooks):
 type PlannedModules = Omit<AdapterPlan, 'frozen'>;
 
 function planContinuedAdapter(adapter: Adapter, base: BaseModel, { warn }: Hooks): PlannedModules {
+  if (changesTiedLayers(adapter, adapterBaseOf(base).tied ?? null))
+    throw new LoraError(
+      'adapter',
+      'The adapter has the same numbers for the embedding and the output layer (ensure_weight_tying), which training does not support.',
+      {
+        place: placeIn(base, 'lora.init_adapter'),
+        fix: 'Merge it into its base and train on the merged model.',
+      },
+    );
   const known = targetableModules(base);
   const ranks = new Map(adapter.modules.map((m) => [m.path, m.r]));
   const modules = known.filter((m) => ranks.has(m.path));
@@ -94,7 +108,8 @@ function planNewAdapter(recipe: Recipe, base: BaseModel, { warn }: Hooks): Plann
       `target_modules: ${hintsFor(unmatched)} ${matched.length} of ${known.length} layers are ` +
         `adapted (${kindsOf(matched).join(', ')}).`,
     );
-  const rankOf = ({ path }: TargetableModule) => patternValue(lora.rank_pattern, path, lora.r);
+  const rankOf = ({ path }: TargetableModule) =>
+    patternValue(lora.rank_pattern, path, lora.r, 'rank_pattern');
   warnOfHighRanks(matched, rankOf, warn);
   return {
     modules: matched,

@@ -99,15 +99,6 @@ describe('an adapter beyond plain LoRA', () => {
   ])('is accepted if %s = %j has no effect', async (key, value) => {
     expect((await readPeftAdapter(await adapter({ [key]: value }))).warnings).toEqual([]);
   });
-
-  it('is rejected for tied embeddings only if one of the tied layers is adapted', async () => {
-    await readPeftAdapter(await adapter({ ensure_weight_tying: true }));
-    const tied = await adapter(
-      { ensure_weight_tying: true, target_modules: ['lm_head'] },
-      pair('base_model.model.lm_head'),
-    );
-    await expect(readPeftAdapter(tied)).rejects.toThrow(/ensure_weight_tying/);
-  });
 });
 
 describe("an adapter's config", () => {
