@@ -27,7 +27,8 @@ export function figuresOf(
   available = availableHostMemory(),
 ): Figures {
   const { r, lora_alpha, use_rslora, use_dora } = settings;
-  const rankOf = (m: TargetableModule) => patternValue(recipe.lora.rank_pattern, m.path, r, 'rank_pattern');
+  const rankOf = (m: TargetableModule) =>
+    patternValue(recipe.lora.rank_pattern, m.path, r, 'rank_pattern');
   const magnitudes = use_dora ? chosen.reduce((sum, m) => sum + m.out_features, 0) : 0;
   const trainable = countTrainable(chosen, rankOf).trainable + magnitudes;
   const { size, rows, length } = batchOf(base, recipe);
