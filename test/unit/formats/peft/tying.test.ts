@@ -23,7 +23,7 @@ const OUTPUT = 'base_model.model.lm_head';
 
 type Change = (name: string, data: Float32Array) => Float32Array | null;
 
-/** A copy of an adapter with other keys in its config and other numbers; null leaves a tensor out. */
+/** A copy of an adapter with other keys in its config and other tensors; null leaves one out. */
 async function changedAdapter(name: string, keys: object, change: Change): Promise<string> {
   const folder = path.join(temp(), 'adapter');
   cpSync(tied(name, 'adapter'), folder, { recursive: true });
