@@ -1,6 +1,6 @@
 #!/usr/bin/env node
 /** The command line, which is also how VS Code starts the engine. */
-import { LoraError } from '../shared/errors';
+import { LoraError, type ErrorArea } from '../shared/errors';
 import { nearestName } from '../shared/nearest';
 import { checkCommand } from './commands/check';
 import { combineCommand } from './commands/combine';
@@ -20,6 +20,7 @@ import { runtimeCommand } from './commands/runtime';
 import { serveCommand } from './commands/serve';
 import { trainCommand } from './commands/train';
 import { unmergeCommand } from './commands/unmerge';
+import { EXIT_STOPPED, listenToStopSignals } from './stopSignal';
 
 declare const LORA_VERSION: string;
 
@@ -46,7 +47,13 @@ const COMMANDS: ReadonlyMap<string, Command> = new Map(
 
 const EXIT_FAILED = 1;
 const EXIT_USAGE = 2;
-const EXIT_KILLED = 130;
+const EXIT_CODES: Readonly<Partial<Record<ErrorArea, number>>> = {
+  usage: EXIT_USAGE,
+  cancelled: EXIT_STOPPED,
+};
+/** Requests to stop after which a process ends at once: a training saves what it has first. */
+const REQUESTS_TO_END = 2;
+const REQUESTS_TO_END_TRAINING = 3;
 
 const NAME_WIDTH = Math.max(...[...COMMANDS.keys()].map((name) => name.length));
 
@@ -81,18 +88,24 @@ async function main([name, ...args]: readonly string[]): Promise<number> {
     print(command.help);
     return 0;
   }
+  const stop = listenToStopSignals(
+    command === trainCommand ? REQUESTS_TO_END_TRAINING : REQUESTS_TO_END,
+    warn,
+  );
   const context: CommandContext = {
     dist: __dirname,
     version: LORA_VERSION,
     json: args.includes('--json'),
-    signal: stopSignal(),
+    signal: stop.signal,
     print,
     warn,
   };
-  return command.run(
-    args.filter((arg) => arg !== '--json'),
-    context,
-  );
+  return command
+    .run(
+      args.filter((arg) => arg !== '--json'),
+      context,
+    )
+    .finally(stop.release);
 }
 
 function findCommand(name: string): Command {
@@ -105,19 +118,6 @@ function findCommand(name: string): Command {
   throw new LoraError('usage', `There is no command "${name}".${hint}`, { fix: HELP });
 }
 
-/** Aborted by the first SIGINT or SIGTERM; the second one ends the process at once. */
-function stopSignal(): AbortSignal {
-  const controller = new AbortController();
-  const stop = () => {
-    if (controller.signal.aborted) {
-      process.exit(EXIT_KILLED);
-    }
-    controller.abort();
-  };
-  process.on('SIGINT', stop).on('SIGTERM', stop);
-  return controller.signal;
-}
-
 function reportError(error: unknown): void {
   const loraError = LoraError.from(error, 'engine');
   const isExpected = error instanceof LoraError;
@@ -125,17 +125,16 @@ function reportError(error: unknown): void {
     print(JSON.stringify({ kind: 'error', error: loraError.serialize() }));
   }
   warn(isExpected ? loraError.describe() : stackOf(error));
-  process.exitCode = loraError.area === 'usage' ? EXIT_USAGE : EXIT_FAILED;
+  process.exitCode = EXIT_CODES[loraError.area] ?? EXIT_FAILED;
 }
 
 function stackOf(error: unknown): string {
   return error instanceof Error ? (error.stack ?? error.message) : String(error);
 }
 
-main(process.argv.slice(2))
-  .then((code) => {
-    process.exitCode = code;
-  }, reportError)
-  .finally(() => {
-    process.removeAllListeners('SIGINT').removeAllListeners('SIGTERM');
-  });
+// whoever reads the output may end first, and a closed terminal takes it away
+for (const stream of [process.stdout, process.stderr]) stream.on('error', () => undefined);
+
+main(process.argv.slice(2)).then((code) => {
+  process.exitCode = code;
+}, reportError);

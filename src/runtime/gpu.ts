@@ -7,12 +7,16 @@ export interface Gpu {
   readonly memory_used: number;
 }
 
-/** The first NVIDIA GPU; null when there is none, or no driver. */
-export async function findGpu(env: Env = process.env): Promise<Gpu | null> {
+/**
+ * The first NVIDIA GPU; null when there is none, or no driver.
+ *
+ * @throws LoraError('cancelled') when the signal is aborted.
+ */
+export async function findGpu(env: Env = process.env, signal?: AbortSignal): Promise<Gpu | null> {
   const { exit, stdout } = await exec(
     'nvidia-smi',
     ['--query-gpu=memory.total,memory.used,name', '--format=csv,noheader,nounits'],
-    { env, timeout: 10_000 },
+    { env, timeout: 10_000, ...(signal && { signal }) },
   );
   return exit === 0 ? parseGpu(stdout) : null;
 }

@@ -22,6 +22,7 @@ export interface FileFingerprint {
   readonly file: string;
   /** Bytes. */
   readonly size: number;
+  /** Empty while it is computed, and in a run that was stopped before. */
   readonly sha256: string;
 }
 

@@ -131,7 +131,7 @@ describe('an interrupted run', () => {
     other.dispose();
     expect((await client.request('checkpoint', undefined)).path).toMatch(/^checkpoints\/step-\d+$/);
     await client.request('stop', undefined);
-    expect((await end).code).toBe(0);
+    expect((await end).code).toBe(130);
     client.dispose();
     const stopped = recordOf(runDir);
     expect(stopped.state).toBe('stopped');
@@ -193,7 +193,7 @@ describe('an interrupted run', () => {
     await client.request('resume', undefined);
     await until(() => stepsOf(runDir).length > step, 'going on');
     child.kill('SIGTERM');
-    expect((await end).code).toBe(0);
+    expect((await end).code).toBe(130);
     client.dispose();
     expect(recordOf(runDir).state).toBe('stopped');
   });
@@ -228,7 +228,7 @@ describe('an interrupted run', () => {
     await client.request('resume', undefined);
     await until(() => recordOf(runDir).state === 'running', 'going on');
     await client.request('stop', undefined);
-    expect((await end).code).toBe(0);
+    expect((await end).code).toBe(130);
     client.dispose();
     expect(recordOf(runDir)).toMatchObject({ state: 'stopped', result: { steps: 0 } });
     expect(stepsOf(runDir)).toEqual([]);

@@ -104,7 +104,7 @@ it('a stop before the first save writes a checkpoint, and the resumed run ends a
     'the first step',
   );
   child.kill('SIGTERM');
-  expect((await end).code).toBe(0);
+  expect((await end).code).toBe(130);
   const { state, result } = recordOf(runDir);
   expect(state).toBe('stopped');
   expect(result.steps).toBeLessThan(150);

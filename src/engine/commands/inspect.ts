@@ -6,13 +6,15 @@ import { detectAdapter, isGgufAdapter, readAdapter } from '../../formats/adapter
 import type { BaseModel } from '../../formats/baseModel';
 import { readGgufAdapter } from '../../formats/gguf/adapter';
 import { MLX_WEIGHTS } from '../../formats/mlx/read';
+import { effectiveState } from '../../formats/run/effectiveState';
+import { readEngineRecord } from '../../formats/run/engineRecord';
 import { CONFIG_FILE } from '../../formats/peft/read';
 import type { TargetableModule } from '../../lora/adapter';
 import { countTrainable } from '../../lora/count';
 import { rankKeepingEnergy } from '../../lora/resize';
 import { matchTargets } from '../../lora/targets';
 import { LoraError, type Problem } from '../../shared/errors';
-import { methodOf, RUN_FILES, type RunRecord } from '../../shared/run';
+import { methodOf, RUN_FILES, type RunRecord, type RunState } from '../../shared/run';
 import { readRecord } from '../run/runFolder';
 import { defineCommand, form } from './command';
 import { printResult } from './context';
@@ -169,8 +171,11 @@ async function inspectAdapter(place: string): Promise<Report> {
   };
 }
 
+const RESUMABLE: ReadonlySet<RunState> = new Set(['stopped', 'interrupted', 'failed']);
+
 async function inspectRun(folder: string): Promise<Report> {
-  const record = await readRecord(folder);
+  const [engine, recorded] = [await readEngineRecord(folder), await readRecord(folder)];
+  const record = { ...recorded, state: effectiveState(recorded, engine, Date.now()) };
   const { name, state, result, recipe, total_steps, error } = record;
   const method = methodOf(recipe) === 'full' ? 'full fine-tuning' : `r = ${recipe.lora.r}`;
   const lines = [
@@ -183,6 +188,9 @@ async function inspectRun(folder: string): Promise<Report> {
   }
   if (result.model) {
     lines.push(`model ${path.join(folder, result.model)}`);
+  }
+  if (RESUMABLE.has(state)) {
+    lines.push(`Resume with: lora train --resume ${folder}`);
   }
   if (error) {
     lines.push(LoraError.deserialize(error).describe());

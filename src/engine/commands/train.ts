@@ -7,7 +7,7 @@ import type { Runtime } from '../../runtime/runtime';
 import { LoraError } from '../../shared/errors';
 import { parseRecipe } from '../../shared/recipeFile';
 import { ENDED_STATES, RUN_FILES, type RunRecord } from '../../shared/run';
-import { newestCompleteCheckpoint } from '../training/checkpoint';
+import { checkpointSteps, newestCompleteCheckpoint } from '../training/checkpoint';
 import { checkFingerprints, gitCommit } from '../run/fingerprint';
 import { clearLeftovers } from '../run/leftovers';
 import { productOf } from '../training/products/product';
@@ -21,6 +21,7 @@ import {
   withRunFolder,
 } from '../run/runFolder';
 import { RunSupervisor, type SupervisorOptions } from '../training/supervisor';
+import { EXIT_STOPPED } from '../stopSignal';
 import { useRuntime } from '../useRuntime';
 import { defineCommand, form } from './command';
 import type { CommandContext } from './context';
@@ -30,7 +31,7 @@ import { trainingView } from './trainingView';
 
 type TrainingStart = Pick<SupervisorOptions, 'record' | 'run_dir' | 'resume_from'>;
 
-/** lora train: exit code 1 if the run fails. */
+/** lora train: exit code 1 if the run fails, 130 if it is stopped. */
 export const trainCommand = defineCommand({
   name: 'train',
   summary: 'Trains a recipe, or resumes a run.',
@@ -52,9 +53,7 @@ export const trainCommand = defineCommand({
       },
       run: async ({ options: { resume } }, context) => {
         await readRecord(resume);
-        return withRunFolder(resume, async () =>
-          train(await resumedRun(resume, context.warn), context),
-        );
+        return withRunFolder(resume, async () => train(await resumedRun(resume, context), context));
       },
     }),
   ],
@@ -68,7 +67,10 @@ async function train(start: TrainingStart, context: CommandContext): Promise<num
     context.signal,
   );
   view.finish(record);
-  return record.state === 'failed' ? 1 : 0;
+  if (record.state === 'completed') {
+    return 0;
+  }
+  return record.state === 'stopped' ? EXIT_STOPPED : 1;
 }
 
 async function trainRecipe(
@@ -104,14 +106,17 @@ const readRecipe = (file: string): Promise<string> =>
  * Resumes from the newest complete checkpoint, or from the start if there is none.
  * @throws LoraError('run') when the run is complete, is still being trained, or its inputs changed.
  */
-async function resumedRun(run_dir: string, warn: (text: string) => void): Promise<TrainingStart> {
+async function resumedRun(
+  run_dir: string,
+  { warn, signal }: CommandContext,
+): Promise<TrainingStart> {
   const record = await readRecord(run_dir);
   await checkResumable(record, run_dir);
   await clearLeftovers(run_dir);
-  await checkFingerprints([
-    ...(record.data?.fingerprint ?? []),
-    ...(record.base?.fingerprint ?? []),
-  ]);
+  await checkFingerprints(
+    [...(record.data?.fingerprint ?? []), ...(record.base?.fingerprint ?? [])],
+    signal,
+  );
   const product = productOf(record.recipe.training.method);
   const step = await newestCompleteCheckpoint(run_dir, product, (number, error) =>
     warn(
@@ -152,7 +157,12 @@ async function checkResumable({ state }: RunRecord, run_dir: string): Promise<vo
 
 /** Records that the steps without a checkpoint no longer count. */
 async function restart(run_dir: string, warn: (text: string) => void): Promise<void> {
-  warn('No checkpoint is complete: the run starts again from step 0.');
+  const exists = (await checkpointSteps(run_dir)).length > 0;
+  warn(
+    exists
+      ? 'No checkpoint is complete: the run starts again from step 0.'
+      : 'The run has no checkpoint: it starts again from step 0.',
+  );
   const metrics = await MetricsFile.open(run_dir);
   await metrics.append({ kind: 'resume', step: 0 }).finally(() => metrics.close());
 }

@@ -158,6 +158,12 @@ function describeEnd({ result, state }: RunRecord, runDir: string): string {
   if (state === 'failed') {
     return `The run failed: ${runDir}`;
   }
+  if (result.steps === 0) {
+    return [
+      'stopped before the first step: nothing was trained',
+      `Start again with: lora train --resume ${runDir}`,
+    ].join('\n');
+  }
   const { steps, last_loss, last_validation_loss, model, adapter } = result;
   const losses = [`loss ${last_loss?.toFixed(4) ?? '–'}`];
   if (last_validation_loss !== null) {

@@ -1,37 +1,56 @@
 import { readFile, stat } from 'node:fs/promises';
 import path from 'node:path';
+import { throwIfCancelled } from '../../common/cancellation';
 import { hashFile } from '../../common/hashFile';
 import { readImageFolder } from '../../data/images/folder';
 import { LoraError } from '../../shared/errors';
 import type { FileFingerprint } from '../../shared/run';
 
+/** Whether the fingerprint is complete. */
+export const isHashed = ({ sha256 }: FileFingerprint): boolean => sha256 !== '';
+
+/** Fingerprints without hashes. @throws the file system's error */
+export async function sizesOf(files: readonly string[]): Promise<FileFingerprint[]> {
+  const sizes: FileFingerprint[] = [];
+  for (const file of files) sizes.push({ file, size: (await stat(file)).size, sha256: '' });
+  return sizes;
+}
+
 /**
  * Size and hash of a file. The fingerprint of a folder of images covers its files' names and sizes.
  *
- * @throws the file system's error
+ * @throws the file system's error; an AbortError when `signal` is aborted
  */
-export async function fingerprintOf(file: string): Promise<FileFingerprint> {
+export async function fingerprintOf(file: string, signal?: AbortSignal): Promise<FileFingerprint> {
   if ((await stat(file)).isDirectory()) return (await readImageFolder(file)).fingerprint;
   let size = 0;
-  const sha256 = await hashFile(file, { onBytes: (count) => (size += count) });
+  const sha256 = await hashFile(file, {
+    onBytes: (count) => (size += count),
+    ...(signal && { signal }),
+  });
   return { file, size, sha256 };
 }
 
 /**
  * Compares a run's files with their fingerprints.
  *
- * @throws LoraError('run') with the first file that is missing or has changed
+ * @throws LoraError('run') with the first file that is missing or has changed,
+ *   LoraError('cancelled') when `signal` is aborted
  */
-export async function checkFingerprints(expected: readonly FileFingerprint[]): Promise<void> {
+export async function checkFingerprints(
+  expected: readonly FileFingerprint[],
+  signal?: AbortSignal,
+): Promise<void> {
   for (const before of expected) {
-    const now = await fingerprintOf(before.file).catch((error: unknown) => {
+    const now = await currentOf(before, signal).catch((error: unknown) => {
+      throwIfCancelled(signal, 'The run was not resumed.');
       throw new LoraError('run', 'A file that the run was started with is missing.', {
         place: { file: before.file },
         fix: 'Restore it, or start a new run.',
         cause: error,
       });
     });
-    if (now.sha256 !== before.sha256) {
+    if (isHashed(before) ? now.sha256 !== before.sha256 : now.size !== before.size) {
       throw new LoraError(
         'run',
         'The file has changed since the run was started, so the run cannot be resumed.',
@@ -42,6 +61,14 @@ export async function checkFingerprints(expected: readonly FileFingerprint[]): P
       );
     }
   }
+}
+
+async function currentOf(
+  before: FileFingerprint,
+  signal: AbortSignal | undefined,
+): Promise<FileFingerprint> {
+  if (isHashed(before)) return fingerprintOf(before.file, signal);
+  return (await sizesOf([before.file]))[0]!;
 }
 
 /** The current commit of a folder's repository, read from .git; null without a repository. */

@@ -19,6 +19,9 @@ import type {
   EngineRequests,
 } from '../../shared/engineProtocol';
 
+/** How long a client may take to close its end of the pipe. */
+const CLOSE_MS = 1_000;
+
 /** Answers to the clients' requests; a LoraError is sent to the client. */
 export type Handlers = {
   readonly [N in EngineRequestName]: (
@@ -32,6 +35,7 @@ export type Handlers = {
  */
 export class PipeServer {
   private readonly clients = new Set<MessageConnection>();
+  private readonly sockets = new Set<Socket>();
 
   private constructor(
     readonly path: string,
@@ -69,11 +73,18 @@ export class PipeServer {
   /** Disconnects all clients and removes the pipe. */
   async close(): Promise<void> {
     for (const client of [...this.clients]) client.end();
+    // a client that is suspended does not close its end
+    const impatient = setTimeout(() => {
+      for (const socket of this.sockets) socket.destroy();
+    }, CLOSE_MS);
     await new Promise<void>((resolve) => this.server.close(() => resolve()));
+    clearTimeout(impatient);
     if (this.folder) await rm(this.folder, { recursive: true, force: true });
   }
 
   private connect(socket: Socket, handlers: Handlers): void {
+    this.sockets.add(socket);
+    socket.once('close', () => this.sockets.delete(socket));
     const client = createMessageConnection(
       new SocketMessageReader(socket),
       new SocketMessageWriter(socket),

@@ -1,4 +1,4 @@
-import type { MessagePort } from 'node:worker_threads';
+import { receiveMessageOnPort, type MessagePort } from 'node:worker_threads';
 import { yieldToEventLoop } from '../../models/ops/ops';
 import { LoraError } from '../../shared/errors';
 import type { WorkerCommand, WorkerEvent, WorkerRequest } from './messages';
@@ -55,6 +55,20 @@ export class Control {
     // operations of an answer: neither a pause nor a stop interrupts them
     if (this.isAnswering) return;
     if (this.paused) await this.waitWhilePaused();
+    if (this.stopped) throw new RunStopped();
+  }
+
+  /**
+   * For work that does not yield to the event loop: receives the commands that have arrived.
+   *
+   * @throws RunStopped when the run has been stopped
+   */
+  throwIfStopped(): void {
+    for (;;) {
+      const received = receiveMessageOnPort(this.port);
+      if (!received) break;
+      this.receive(received.message as WorkerCommand);
+    }
     if (this.stopped) throw new RunStopped();
   }
 

@@ -23,6 +23,7 @@ export class Heartbeat {
   private timer: NodeJS.Timeout | undefined;
   private lastBeat: Promise<void> = Promise.resolve();
   private latestGpu: Gpu | null = null;
+  private readonly stopping = new AbortController();
 
   constructor(private readonly options: HeartbeatOptions) {
     this.file = path.join(options.run_dir, RUN_FILES.engine);
@@ -42,6 +43,8 @@ export class Heartbeat {
   /** Ends the beats and removes engine.json. */
   async stop(): Promise<void> {
     clearInterval(this.timer);
+    // a driver that does not answer must not delay the end
+    this.stopping.abort();
     await this.lastBeat;
     await rm(this.file, { force: true });
   }
@@ -53,7 +56,9 @@ export class Heartbeat {
   /** Never rejects. */
   private async beat(): Promise<void> {
     const { runtime, pipe, onError } = this.options;
-    if (runtime.kind === 'tensorflow' && runtime.device === 'gpu') this.latestGpu = await findGpu();
+    if (runtime.kind === 'tensorflow' && runtime.device === 'gpu')
+      this.latestGpu = await findGpu(process.env, this.stopping.signal).catch(() => null);
+    if (this.stopping.signal.aborted) return;
     const record: EngineRecord = {
       ...(await thisProcess()),
       started: this.started,

@@ -70,7 +70,8 @@ export class TrainingLoop {
   }
 
   /**
-   * Trains until the last step or a stop. Both leave a checkpoint and the product.
+   * Trains until the last step or a stop. Both leave a checkpoint and the product, unless no step
+   * was taken.
    *
    * @throws LoraError('run') when the training diverges, LoraError('disk')
    */
@@ -85,9 +86,16 @@ export class TrainingLoop {
       // a stop in the middle of a step drops that step
       if (!(error instanceof RunStopped)) throw error;
     }
-    if (this.savedStep !== this.step) await this.save();
-    await this.writeProduct(RUN_FILES[this.parts.product.kind]);
+    if (this.hasTrained) {
+      if (this.savedStep !== this.step) await this.save();
+      await this.writeProduct(RUN_FILES[this.parts.product.kind]);
+    }
     return this.step >= this.plan.total_steps ? 'completed' : 'stopped';
+  }
+
+  /** Whether a step was taken, in this process or before. */
+  get hasTrained(): boolean {
+    return this.step > 0;
   }
 
   /** Writes a checkpoint of the last step. Returns its path relative to the run's folder. */

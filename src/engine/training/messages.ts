@@ -61,6 +61,7 @@ export type RunEvent =
   | {
       readonly kind: 'done';
       readonly state: 'completed' | 'stopped';
-      readonly product: ProductKind;
+      /** Null when no step was taken, so that nothing was written. */
+      readonly product: ProductKind | null;
     }
   | { readonly kind: 'failed'; readonly error: SerializedError };

@@ -5,7 +5,7 @@ import type { EngineProgress, EngineStatus } from '../../shared/engineProtocol';
 import { ENDED_STATES, RUN_FILES, type RunRecord, UNRECORDED_STEP_PLAN } from '../../shared/run';
 import { setTensorflowEnvironment } from '../../runtime/loadTfjs';
 import type { Runtime } from '../../runtime/runtime';
-import { fingerprintOf } from '../run/fingerprint';
+import { fingerprintOf, isHashed, sizesOf } from '../run/fingerprint';
 import { clearLeftovers } from '../run/leftovers';
 import { PipeServer, type Handlers } from '../run/pipe';
 import { MetricsFile } from '../run/runFolder';
@@ -49,6 +49,8 @@ export class RunSupervisor {
   private secondsLeft: number | null = null;
   private progress: EngineProgress | null = null;
   private fingerprinting: Promise<void> = Promise.resolve();
+  /** A run that is stopped does not wait until gigabytes are hashed. */
+  private readonly fingerprintingStop = new AbortController();
 
   private constructor(
     private readonly options: SupervisorOptions,
@@ -90,7 +92,10 @@ export class RunSupervisor {
       await this.updateRecord({});
       const stop = () => this.command({ kind: 'stop' });
       signal.addEventListener('abort', stop, { once: true });
-      await this.runWorker().finally(() => signal.removeEventListener('abort', stop));
+      const ended = this.runWorker().finally(() => signal.removeEventListener('abort', stop));
+      if (signal.aborted) stop();
+      await ended;
+      if (this.record.current.state !== 'completed') this.fingerprintingStop.abort();
       await this.fingerprinting;
       return this.record.current;
     } finally {
@@ -188,7 +193,10 @@ export class RunSupervisor {
         return this.updateRecord({
           state: event.state,
           ended: new Date().toISOString(),
-          result: { ...result, [event.product]: RUN_FILES[event.product] },
+          result: {
+            ...result,
+            ...(event.product && { [event.product]: RUN_FILES[event.product] }),
+          },
         });
       case 'failed':
         return this.fail(LoraError.deserialize(event.error));
@@ -213,22 +221,26 @@ export class RunSupervisor {
 
   private async recordFacts({ base, weight_files, device, ...facts }: RunFacts): Promise<void> {
     const { base: recorded, versions } = this.record.current;
-    const fingerprint = recorded?.fingerprint ?? [];
+    const known = recorded?.fingerprint ?? [];
+    const isKnown = known.length > 0 && known.every(isHashed);
+    const fingerprint = isKnown ? known : await sizesOf(weight_files).catch(() => []);
     await this.updateRecord({
       ...facts,
       base: { ...base, fingerprint },
       versions: { ...versions, runtime: runtimeName(this.options.runtime), device },
     });
-    if (fingerprint.length > 0) return;
-    this.fingerprinting = this.recordFingerprint(weight_files).catch((error: unknown) =>
-      this.log('warn', `The base's files could not be fingerprinted: ${String(error)}`),
-    );
+    if (isKnown) return;
+    this.fingerprinting = this.recordFingerprint(weight_files).catch((error: unknown) => {
+      if (this.fingerprintingStop.signal.aborted) return;
+      this.log('warn', `The base's files could not be fingerprinted: ${String(error)}`);
+    });
   }
 
   /** Runs beside the worker, so that it does not delay the first step. */
   private async recordFingerprint(files: readonly string[]): Promise<void> {
     const fingerprint = [];
-    for (const file of files) fingerprint.push(await fingerprintOf(file));
+    const { signal } = this.fingerprintingStop;
+    for (const file of files) fingerprint.push(await fingerprintOf(file, signal));
     const { base } = this.record.current;
     if (base) await this.updateRecord({ base: { ...base, fingerprint } });
   }

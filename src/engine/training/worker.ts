@@ -11,7 +11,7 @@ import { answerPrompt } from '../model/answer';
 import { createOps } from '../model/backend';
 import { machineOf } from '../model/machine';
 import { checkpointFolder, readState } from './checkpoint';
-import { Control } from './control';
+import { Control, RunStopped } from './control';
 import { loadForTraining } from './load';
 import { TrainingLoop } from './loop';
 import type { RunFacts, TrainJob, WorkerEvent, WorkerRequest } from './messages';
@@ -23,8 +23,11 @@ const port = parentPort;
 if (!port) throw new Error("This file is the engine's worker thread; cli.js starts it.");
 const control = new Control(port);
 const emit = (event: WorkerEvent) => port.postMessage(event);
-const reportProgress = (phase: 'reading data' | 'loading model') => (fraction: number) =>
+/** Reports the progress of what precedes the first step, and interrupts it when it is stopped. */
+const reportProgress = (phase: 'reading data' | 'loading model') => (fraction: number) => {
   emit({ kind: 'progress', progress: { phase, fraction } });
+  control.throwIfStopped();
+};
 
 async function runJob(job: TrainJob): Promise<void> {
   reportProgress('reading data')(0);
@@ -68,7 +71,7 @@ async function train(job: TrainJob, prepared: PreparedTraining): Promise<void> {
   const state = await loop.run();
   await control.answerRequests();
   model.dispose();
-  emit({ kind: 'done', state, product: product.kind });
+  emit({ kind: 'done', state, product: loop.hasTrained ? product.kind : null });
 }
 
 async function generate(
@@ -79,7 +82,12 @@ async function generate(
 ): Promise<{ readonly text: string }> {
   if (!tokenizer || base.spec.head.kind !== 'lm')
     throw new LoraError('usage', `A model for the task ${base.spec.task} cannot generate text.`);
-  return { text: await answerPrompt(model, tokenizer, params.prompt, { ...params, seed }) };
+  const text = await answerPrompt(model, tokenizer, params.prompt, {
+    ...params,
+    seed,
+    onText: () => !control.stopped,
+  });
+  return { text };
 }
 
 function factsOf(
@@ -106,7 +114,8 @@ function factsOf(
 }
 
 runJob(workerData as TrainJob)
-  .catch((error: unknown) =>
-    emit({ kind: 'failed', error: LoraError.from(error, 'run').serialize() }),
-  )
+  .catch((error: unknown) => {
+    if (error instanceof RunStopped) emit({ kind: 'done', state: 'stopped', product: null });
+    else emit({ kind: 'failed', error: LoraError.from(error, 'run').serialize() });
+  })
   .finally(() => port.close());

@@ -4,9 +4,9 @@ import { LoraError } from '../../shared/errors';
 import type { EngineStatus } from '../../shared/engineProtocol';
 import { RUN_FILES, type EngineRecord, type RunRecord } from '../../shared/run';
 import { asRunRecord } from '../../shared/pages/dashboard/guards';
+import { effectiveState } from '../../formats/run/effectiveState';
 import { isEngineAlive, readEngineRecord } from '../../formats/run/engineRecord';
 import { t } from '../text/l10n';
-import { effectiveState } from '../runs/readRun';
 
 /** The state of a run as its folder describes it. */
 export interface FolderState {

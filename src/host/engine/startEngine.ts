@@ -21,6 +21,8 @@ export interface EngineCommand {
 }
 
 const POLL_MS = 100;
+/** The exit code of an engine that was told to stop. */
+const STOPPED = 130;
 
 /**
  * Starts the engine as a detached process that writes its output to the run's log, and waits until
@@ -39,8 +41,9 @@ export async function startEngine(command: EngineCommand): Promise<void> {
     if (record && record.pid !== earlier?.pid) return;
     await engine.wait(POLL_MS);
   }
-  const failure =
-    engine.exitCode() === 0 ? null : await failureOf(command.runDir, engine.exitCode(), before);
+  const exitCode = engine.exitCode();
+  if (exitCode === 0 || exitCode === STOPPED) return;
+  const failure = await failureOf(command.runDir, exitCode, before);
   if (failure) throw failure;
 }
 

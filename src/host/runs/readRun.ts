@@ -11,6 +11,7 @@ import {
   type RunRecord,
   type RunState,
 } from '../../shared/run';
+import { effectiveState, START_GRACE_MS } from '../../formats/run/effectiveState';
 import { isEngineAlive, readEngineRecord } from '../../formats/run/engineRecord';
 import { t } from '../text/l10n';
 import { NO_NOTES, readNotes, type RunNotes } from './runNotes';
@@ -72,9 +73,6 @@ const RecordSchema = v.looseObject({
   }),
   error: v.nullable(v.looseObject({ area: v.string(), message: v.string() })),
 });
-
-/** An engine writes run.json and engine.json within this time of starting. */
-const START_GRACE_MS = 15_000;
 
 /** Which files of a run exist, so that the others need not be read. */
 export interface ExistingRunFiles {
@@ -142,17 +140,6 @@ function faultOf(error: unknown): string {
     return `${v.getDotPath(issue) ?? 'run.json'}: ${issue.message}`;
   }
   return error instanceof Error ? error.message : String(error);
-}
-
-/** The state to show: a run whose engine ended without recording an end was interrupted. */
-export function effectiveState(
-  record: Pick<RunRecord, 'state' | 'created'>,
-  engine: EngineRecord | null,
-  now: number,
-): RunState {
-  if (ENDED_STATES.has(record.state)) return record.state;
-  const starting = !engine && now - Date.parse(record.created) < START_GRACE_MS;
-  return starting || isEngineAlive(engine, now) ? record.state : 'interrupted';
 }
 
 const TAIL_BYTES = 65_536;
