@@ -52,17 +52,11 @@ export function listenToStopSignals(
   const controller = new AbortController();
   const requests = new StopRequests(requestsToEnd);
   const receive = () => {
-    switch (requests.receive(performance.now())) {
-      case 'stop':
-        controller.abort();
-        break;
-      case 'again':
-        say('Still stopping, to save what was trained. Interrupt again to end without saving.');
-        break;
-      case 'end':
-        process.exit(EXIT_STOPPED);
-      case 'repeated':
-    }
+    const request = requests.receive(performance.now());
+    if (request === 'stop') controller.abort();
+    if (request === 'again')
+      say('Still stopping, to save what was trained. Interrupt again to end without saving.');
+    if (request === 'end') process.exit(EXIT_STOPPED);
   };
   for (const name of SIGNALS) process.on(name, receive);
   return {
