@@ -3,10 +3,12 @@ import { STAGES } from './scripts/stages.mjs';
 
 /**
  * Tests that start the engine or load libtensorflow: one file at a time, each may take minutes.
- * They use the bundles in dist/, which are rebuilt first if the sources have changed.
+ * They use the bundles in dist/, which are rebuilt first if the sources have changed. The limits
+ * only end what hangs.
  */
 const slow = {
-  testTimeout: 300_000,
+  testTimeout: 1_200_000,
+  hookTimeout: 1_200_000,
   maxWorkers: 1,
   globalSetup: ['test/support/buildBundles.ts'],
 };
@@ -15,7 +17,8 @@ const SLOW = ['parity', 'cli'];
 export default defineConfig({
   test: {
     pool: 'forks',
-    testTimeout: 60_000,
+    testTimeout: 240_000,
+    hookTimeout: 240_000,
     projects: Object.entries(STAGES)
       .filter(([, { run }]) => run === 'vitest')
       .map(([name, { folder }]) => ({

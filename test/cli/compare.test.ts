@@ -126,7 +126,7 @@ describe('intruder dimensions', () => {
     expect(binding.getNumOfTensors()).toBe(before);
     expect(Object.keys(intruders).length).toBeGreaterThan(4);
     await base.close();
-  }, 60_000);
+  });
 
   it('are the directions that an update adds, for both layouts of the weight', async () => {
     const binding = await tfBinding();

@@ -140,7 +140,7 @@ describe.each(DECODERS)('an adapter of %s with rsLoRA and different ranks and al
     expect(new Map(back.modules.map((m) => [m.path, m.r]))).toEqual(
       new Map(adapter.modules.map((m) => [m.path, m.r])),
     );
-  }, 60_000);
+  });
 });
 
 /** llama.cpp's names of the architectures. */

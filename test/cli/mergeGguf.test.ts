@@ -122,7 +122,7 @@ describe('a .gguf file', () => {
     await Promise.all([before.close(), half.close(), quantized.close()]);
     await expectVerified(small.output);
     expect(await cliAnswer({ base: small.output })).toBe(await cliAnswer({ base, adapter }));
-  }, 120_000);
+  });
 
   it.each([
     ['made from a folder', 'merged.gguf', {}, /only be made from a \.gguf base.*convert_hf/s],

@@ -5,6 +5,7 @@ import * as vscode from 'vscode';
 import { parseMetrics } from '../../src/shared/metrics/parse';
 import { COMMANDS } from '../../src/host/commands/commandTable';
 import type { RunRecord } from '../../src/shared/run';
+import { until } from './until';
 
 const folder = () => vscode.workspace.workspaceFolders![0]!.uri.fsPath;
 const inFolder = (...parts: string[]) => path.join(folder(), ...parts);
@@ -15,16 +16,6 @@ const recipe = (extra = '') => `{
   "training": { "max_steps": 6, "per_device_train_batch_size": 2, "max_length": 48, "eval_steps": 3${extra} }
 }
 `;
-
-/** Polls until `look` returns a value. */
-async function until<T>(look: () => T | undefined | false, what: string, seconds = 60): Promise<T> {
-  for (const end = Date.now() + seconds * 1000; Date.now() < end;) {
-    const seen = look();
-    if (seen !== undefined && seen !== false) return seen;
-    await new Promise((resolve) => setTimeout(resolve, 100));
-  }
-  throw new Error(`waited ${seconds} s for ${what}`);
-}
 
 async function write(name: string, text: string): Promise<vscode.Uri> {
   writeFileSync(inFolder(name), text);
@@ -87,27 +78,18 @@ describe('the extension', () => {
   it('completes the keys of a recipe', async () => {
     const uri = await write('complete.lora.json', '{\n  "base": "models/tiny",\n  \n}\n');
     await vscode.window.showTextDocument(uri);
-    let labels: string[] = [];
-    for (
-      let tries = 0;
-      tries < 100 && !labels.some((label) => label.includes('dataset'));
-      tries++
-    ) {
-      // the JSON language server starts with the first request
+    // the JSON language server starts with the first request
+    await until(async () => {
       const list = await vscode.commands.executeCommand<vscode.CompletionList>(
         'vscode.executeCompletionItemProvider',
         uri,
         new vscode.Position(2, 2),
       );
-      labels = list.items.map((item) =>
+      const labels = list.items.map((item) =>
         typeof item.label === 'string' ? item.label : item.label.label,
       );
-    }
-    for (const key of ['dataset', 'training'])
-      assert.ok(
-        labels.some((label) => label.includes(key)),
-        `${key} is not among ${labels.join(', ')}`,
-      );
+      return ['dataset', 'training'].every((key) => labels.some((label) => label.includes(key)));
+    }, 'dataset and training among the completions');
   });
 
   it("trains a recipe to its end, and writes an adapter in PEFT's format", async () => {
@@ -150,8 +132,13 @@ describe('the extension', () => {
     const before = await runDirs();
     const uri = await write('refused.lora.json', recipe().replace('"max_steps"', '"max_stps"'));
     await vscode.commands.executeCommand(COMMANDS.runRecipe.id, uri);
-    const [found] = vscode.languages.getDiagnostics(uri);
-    assert.match(found?.message ?? '', /max_stps.*Did you mean "max_steps"/);
+    await until(
+      () =>
+        vscode.languages
+          .getDiagnostics(uri)
+          .some(({ message }) => /max_stps.*Did you mean "max_steps"/.test(message)),
+      'a diagnostic',
+    );
     assert.deepEqual(await runDirs(), before);
   });
 
@@ -173,14 +160,10 @@ describe('the extension', () => {
     assert.equal((await finished(dir)).state, 'stopped');
     assert.ok(existsSync(path.join(dir, 'adapter', 'adapter_model.safetensors')));
     await vscode.commands.executeCommand(COMMANDS.resumeRun.id, dir);
-    const record = await until(
-      () => {
-        const now = JSON.parse(readFileSync(path.join(dir, 'run.json'), 'utf8')) as RunRecord;
-        return now.state === 'completed' ? now : undefined;
-      },
-      "the resumed run's end",
-      100,
-    );
+    const record = await until(() => {
+      const now = JSON.parse(readFileSync(path.join(dir, 'run.json'), 'utf8')) as RunRecord;
+      return now.state === 'completed' ? now : undefined;
+    }, "the resumed run's end");
     assert.equal(record.result.steps, 400);
   });
 

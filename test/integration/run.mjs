@@ -27,8 +27,6 @@ const result = await runExtensionTests({
   files: names.map((name) => path.join(outdir, name.replace(/\.ts$/, '.js'))),
   settings: { 'lora.runtime.path': runtimeFolder() },
   ui: 'bdd',
-  testTimeout: 120_000,
-  timeout: 300_000,
 });
 console.log(result.output);
 if (result.failed > 0 || result.passed === 0)

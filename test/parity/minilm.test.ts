@@ -38,7 +38,7 @@ describe('all-MiniLM-L6-v2', () => {
   beforeAll(async () => {
     base = await openBase(await minilmPath());
     want = await readFloats('real/minilm/expected.safetensors');
-  }, 300_000);
+  });
   afterAll(() => base.close());
 
   it('produces the reference ids, ignoring the padding and truncation of its tokenizer.json', async () => {

@@ -121,7 +121,7 @@ describe.each([
   beforeAll(async () => {
     model = await load(none ?? (await adapterAt('adapter')));
     return () => model.dispose();
-  }, 60_000);
+  });
 
   it.each(expected.prompts.map((_, i) => i))('computes the reference logits for prompt %i', (i) =>
     expectPrompt(model, kind, i),

@@ -55,6 +55,7 @@ export async function launchBrowser({ args = [], ...options } = {}) {
     executablePath,
     env: { ...process.env, ...env },
     args: ['--no-sandbox', '--disable-gpu', ...args],
+    timeout: 180_000,
     ...options,
   });
 }
@@ -108,7 +109,7 @@ function starts({ executablePath, env }) {
   const { status } = spawnSync(executablePath, ['--version'], {
     env: { ...process.env, ...env },
     stdio: 'ignore',
-    timeout: 60_000,
+    timeout: 180_000,
   });
   return status === 0;
 }

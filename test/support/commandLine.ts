@@ -161,8 +161,9 @@ export const stepsOf = (runDir: string): StepLine[] =>
 export const filesIn = (folder: string): string[] =>
   existsSync(folder) ? readdirSync(folder, { recursive: true }).map(String).sort() : [];
 
+/** Looks again until a condition holds; the limit only ends a test that fails. */
 export async function until(look: () => boolean, what: string): Promise<void> {
-  for (const end = Date.now() + 60_000; !look();) {
+  for (const end = Date.now() + 600_000; !look();) {
     if (Date.now() > end) throw new Error(`waited for ${what}`);
     await new Promise((resolve) => setTimeout(resolve, 20));
   }

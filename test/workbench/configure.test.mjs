@@ -6,7 +6,7 @@ import path from 'node:path';
 import { spawnSync } from 'node:child_process';
 import { after, afterEach, before, describe, it } from 'node:test';
 import * as d from './drive.mjs';
-import { checkThemes, openFile, packageVsix, until } from './page.mjs';
+import { checkThemes, LIMIT, openFile, packageVsix, until } from './page.mjs';
 import { installWorkbench, makeWorkspace, root, runtimeFolder } from './workspace.mjs';
 
 const shots = path.join(root, 'out', 'screenshots');
@@ -19,7 +19,7 @@ const RECIPE = `{
 }
 `;
 
-describe('configuring the rank', { timeout: 300_000 }, () => {
+describe('configuring the rank', { timeout: LIMIT }, () => {
   const workspace = makeWorkspace();
   const recipe = path.join(workspace, 'lora.json');
   const text = () => readFileSync(recipe, 'utf8');
@@ -42,7 +42,6 @@ describe('configuring the rank', { timeout: 300_000 }, () => {
       settings: { 'lora.runtime.path': runtimeFolder() },
     });
     ({ browser, page } = await d.openPage(server));
-    page.setDefaultTimeout(30_000);
   });
   after(async () => {
     await browser?.close();
@@ -82,11 +81,7 @@ describe('configuring the rank', { timeout: 300_000 }, () => {
     await frame().getByText('"lora.r" must be at least 1').waitFor();
     writeFileSync(recipe, RECIPE.replace('"r": 8', '"r": 2'));
     await until(
-      async () =>
-        (await frame()
-          .locator('#r')
-          .inputValue()
-          .catch(() => '')) === '2',
+      async () => (await frame().locator('#r').inputValue()) === '2',
       'the rank of the file',
     );
   });

@@ -4,13 +4,21 @@ import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
 import { after, afterEach, before, describe, it } from 'node:test';
 import * as d from './drive.mjs';
-import { openFile, packageVsix, readJson, until } from './page.mjs';
+import {
+  hoverShows,
+  inputFocused,
+  LIMIT,
+  openFile,
+  packageVsix,
+  readJson,
+  until,
+} from './page.mjs';
 import { installWorkbench, makeWorkspace, root, runtimeFolder } from './workspace.mjs';
 
 const shots = path.join(root, 'out', 'screenshots');
 const ROWS = 100_000;
 
-describe('a dataset in the editor', { timeout: 300_000 }, () => {
+describe('a dataset in the editor', { timeout: LIMIT }, () => {
   const workspace = makeWorkspace();
   const data = path.join(workspace, 'rows.jsonl');
   const row = (n) => JSON.stringify({ prompt: `question ${n}`, completion: `answer ${n}` });
@@ -46,7 +54,6 @@ describe('a dataset in the editor', { timeout: 300_000 }, () => {
       settings: { 'lora.runtime.path': runtimeFolder(), 'files.autoSave': 'off' },
     });
     ({ browser, page } = await d.openPage(server));
-    page.setDefaultTimeout(30_000);
   });
   after(async () => {
     await browser?.close();
@@ -61,16 +68,14 @@ describe('a dataset in the editor', { timeout: 300_000 }, () => {
 
   it('marks rows with problems, and shows examples and tokens in the status bar', async () => {
     await openFile(page, 'rows.jsonl');
-    await status().waitFor();
-    assert.match(await status().innerText(), /6 examples · \d+ tokens, \d+%\s?trained on/);
+    await status()
+      .filter({ hasText: /6 examples · \d+ tokens, \d+%\s?trained on/ })
+      .waitFor();
     await until(
       async () => (await page.locator('.squiggly-warning').count()) >= 3,
       'the diagnostics',
     );
-    await status().hover();
-    await page
-      .locator('.monaco-hover:visible, .workbench-hover:visible', { hasText: 'Lengths in tokens' })
-      .waitFor();
+    await hoverShows(page, status(), 'Lengths in tokens');
     await d.screenshot(page, path.join(shots, 'data.png'));
     await page.keyboard.press('Escape');
   });
@@ -90,7 +95,7 @@ describe('a dataset in the editor', { timeout: 300_000 }, () => {
 
   it('removes duplicate rows and raises max_length with quick fixes', async () => {
     await page.keyboard.press('Control+g');
-    await page.locator('.quick-input-widget input[type=text]').waitFor();
+    await inputFocused(page);
     await page.keyboard.type('3');
     await page.keyboard.press('Enter');
     const fixes = page.locator('.action-widget .monaco-list-row');
@@ -100,7 +105,7 @@ describe('a dataset in the editor', { timeout: 300_000 }, () => {
         return fixes
           .filter({ hasText: title })
           .first()
-          .waitFor({ timeout: 3_000 })
+          .waitFor({ timeout: 10_000 })
           .then(
             () => true,
             () => page.keyboard.press('Escape').then(() => false),
@@ -109,15 +114,7 @@ describe('a dataset in the editor', { timeout: 300_000 }, () => {
       await fixes.filter({ hasText: title }).first().click();
     };
     await fix('Remove all 2 duplicate rows');
-    await until(
-      async () =>
-        /4 examples/.test(
-          await status()
-            .innerText()
-            .catch(() => ''),
-        ),
-      'four examples',
-    );
+    await status().filter({ hasText: '4 examples' }).waitFor();
     await page.keyboard.press('Control+s');
     await until(
       () => readFileSync(data, 'utf8').trim().split('\n').length === 4,
@@ -125,7 +122,7 @@ describe('a dataset in the editor', { timeout: 300_000 }, () => {
     );
     assert.deepEqual(readFileSync(data, 'utf8').split('\n').slice(0, 3), [row(1), row(2), row(3)]);
     await page.keyboard.press('Control+g');
-    await page.locator('.quick-input-widget input[type=text]').waitFor();
+    await inputFocused(page);
     await page.keyboard.type('4');
     await page.keyboard.press('Enter');
     await fix('Raise max_length to');
@@ -150,13 +147,11 @@ describe('a dataset in the editor', { timeout: 300_000 }, () => {
     for (const letter of 'xyz') {
       // each change starts reading the rows again
       await page.keyboard.type(letter);
-      await page.locator('.view-line', { hasText: letter }).first().waitFor({ timeout: 2_000 });
+      await page.locator('.view-line', { hasText: letter }).first().waitFor();
       await page.waitForTimeout(900);
     }
     for (let i = 0; i < 3; i++) await page.keyboard.press('Backspace');
-    await page
-      .locator('.statusbar-item', { hasText: '1 error in the data' })
-      .waitFor({ timeout: 120_000 });
+    await page.locator('.statusbar-item', { hasText: '1 error in the data' }).waitFor();
     await page.keyboard.press('Control+End');
     await page.locator('.squiggly-error').first().waitFor();
   });

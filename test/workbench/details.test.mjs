@@ -4,12 +4,12 @@ import { existsSync, mkdirSync, readFileSync, rmSync, symlinkSync, writeFileSync
 import path from 'node:path';
 import { after, afterEach, before, describe, it } from 'node:test';
 import * as d from './drive.mjs';
-import { openFile, packageVsix, palette, formatLoss, until } from './page.mjs';
+import { formatLoss, hoverShows, LIMIT, openFile, packageVsix, palette, until } from './page.mjs';
 import { installWorkbench, makeWorkspace, root, runsOf, runtimeFolder } from './workspace.mjs';
 
 const shots = path.join(root, 'out', 'screenshots');
 
-describe('recipe editor and dashboard', { timeout: 600_000 }, () => {
+describe('recipe editor and dashboard', { timeout: LIMIT }, () => {
   const workspace = makeWorkspace();
   const inWorkspace = (...parts) => path.join(workspace, ...parts);
   const newestRun = () => runsOf(workspace).at(-1);
@@ -32,7 +32,6 @@ describe('recipe editor and dashboard', { timeout: 600_000 }, () => {
       }, // no file watcher reports changes of the runs
     });
     ({ browser, page } = await d.openPage(server));
-    page.setDefaultTimeout(15_000);
     await d.openView(page, 'LoRA');
     await page
       .locator('.welcome-view-content .monaco-button', { hasText: 'Train Adapter' })
@@ -63,10 +62,10 @@ describe('recipe editor and dashboard', { timeout: 600_000 }, () => {
       await page.keyboard.press('Control+Space'); // the JSON language server may still be starting
       return suggestion
         .first()
-        .waitFor({ timeout: 2000 })
+        .waitFor({ timeout: 10_000 })
         .then(
           () => true,
-          () => page.keyboard.press('Escape'),
+          () => page.keyboard.press('Escape').then(() => false),
         );
     }, 'a list with training');
     await shot('completion');
@@ -76,8 +75,8 @@ describe('recipe editor and dashboard', { timeout: 600_000 }, () => {
       .waitFor();
     await page.keyboard.press('Enter');
     await page.locator('.view-line', { hasText: '"training": {' }).waitFor();
-    await page.locator('.view-line span', { hasText: '"training"' }).last().hover();
-    await page.locator('.monaco-hover:visible', { hasText: 'The training run.' }).waitFor();
+    const key = page.locator('.view-line span', { hasText: '"training"' }).last();
+    await hoverShows(page, key, 'The training run.');
     await shot('hover');
     await page.keyboard.press('Control+k');
     await page.keyboard.press('s'); // Save All: the next file then replaces this one
@@ -91,10 +90,8 @@ describe('recipe editor and dashboard', { timeout: 600_000 }, () => {
     );
     await openFile(page, 'wrong.lora.json');
     await page.locator('.squiggly-error').first().waitFor();
-    await page.locator('.view-line span', { hasText: '"learing_rate"' }).last().hover();
-    await page
-      .locator('.monaco-hover:visible', { hasText: 'Did you mean "learning_rate"' })
-      .waitFor();
+    const key = page.locator('.view-line span', { hasText: '"learing_rate"' }).last();
+    await hoverShows(page, key, 'Did you mean "learning_rate"');
     await page.locator('.editor-actions .action-label[aria-label^="Run Recipe"]').click();
     const [notification] = await d.notifications(page, /learing_rate/);
     assert.match(notification.text, /Did you mean "learning_rate"/);
@@ -138,7 +135,7 @@ describe('recipe editor and dashboard', { timeout: 600_000 }, () => {
         dataset: 'data/train.jsonl',
         lora: { r: 2 },
         training: {
-          max_steps: 20000,
+          max_steps: 500_000,
           per_device_train_batch_size: 2,
           eval_steps: 100,
           save_steps: 100,
@@ -175,7 +172,7 @@ describe('recipe editor and dashboard', { timeout: 600_000 }, () => {
     const file = inWorkspace('out.csv');
     await button('Export CSV').click();
     const input = page.locator('.quick-input-widget input[type=text]');
-    await input.waitFor();
+    await until(async () => (await input.inputValue()).endsWith('.csv'), 'the suggested name');
     await shot('export');
     await input.fill(file);
     await page.locator('.quick-input-widget').getByRole('button', { name: 'OK' }).click();
@@ -202,12 +199,9 @@ describe('recipe editor and dashboard', { timeout: 600_000 }, () => {
     await page.mouse.up();
     const range = await dashboard().locator('.zoom-text:visible').innerText();
     assert.match(range, /^Steps [\d,]+ to [\d,]+$/);
-    // VS Code writes the panels' state to disk every five seconds, when it is idle
-    await page.waitForTimeout(8000);
+    await d.stateSaved(page, '"zoom":{"from":');
     await page.reload();
-    await page.waitForSelector('.monaco-workbench .statusbar-item', { timeout: 60_000 });
-    await dashboard().locator('.zoom-text:visible').waitFor({ timeout: 60_000 });
-    assert.equal(await dashboard().locator('.zoom-text').innerText(), range);
+    await dashboard().locator('.zoom-text:visible', { hasText: range }).waitFor();
     await shot('zoomed');
     await dashboard().locator('canvas').first().focus();
     await page.keyboard.press('Escape');

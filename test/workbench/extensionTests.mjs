@@ -13,7 +13,7 @@ import { hostLog, launchServer, tempProfile } from './server.mjs';
  * output (Mocha's report), workbench (every log and console line), hostLog }.
  */
 export async function runExtensionTests({ dir, extensionDir, files, workspace, ...options }) {
-  const { settings, env, ui = 'tdd', testTimeout = 20_000, timeout = 180_000 } = options;
+  const { settings, env, ui = 'tdd', testTimeout = 600_000, timeout = 1_800_000 } = options;
   const profile = tempProfile();
   const report = path.join(profile, 'report.json');
   const runner = path.join(profile, 'runner.cjs');

@@ -9,18 +9,19 @@ import * as d from './drive.mjs';
 import {
   chooseInMenu,
   contentsOf,
+  formatLoss,
+  LIMIT,
   openFile,
   packageVsix,
   palette,
-  formatLoss,
   until,
 } from './page.mjs';
 import { installWorkbench, makeWorkspace, root, runsOf, runtimeFolder } from './workspace.mjs';
 
 const shots = path.join(root, 'out', 'screenshots');
-const long = { max_steps: 20000, per_device_train_batch_size: 2, eval_steps: 20, save_steps: 20 };
+const long = { max_steps: 500_000, per_device_train_batch_size: 2, eval_steps: 20, save_steps: 20 };
 
-describe('beside the main task', { timeout: 600_000 }, () => {
+describe('beside the main task', { timeout: LIMIT }, () => {
   const workspace = makeWorkspace();
   const inWorkspace = (...parts) => path.join(workspace, ...parts);
   const firstRun = () => runsOf(workspace)[0];
@@ -77,7 +78,6 @@ describe('beside the main task', { timeout: 600_000 }, () => {
       },
     });
     ({ browser, page } = await d.openPage(server));
-    page.setDefaultTimeout(30_000);
     await page.context().grantPermissions(['clipboard-read', 'clipboard-write']);
     await d.openView(page, 'LoRA');
   });
@@ -132,7 +132,7 @@ describe('beside the main task', { timeout: 600_000 }, () => {
     const editor = page.locator('.workspace-trust-editor'); // it covers the other editors
     await until(async () => {
       await page.mouse.click(100, 600);
-      return editor.waitFor({ state: 'hidden', timeout: 1000 }).then(
+      return editor.waitFor({ state: 'hidden', timeout: 5_000 }).then(
         () => true,
         () => false,
       );
@@ -174,9 +174,11 @@ describe('beside the main task', { timeout: 600_000 }, () => {
       ),
       sample.completion,
     );
-    const charts = await dashboard().locator('canvas').count();
     const tables = dashboard().getByRole('button', { name: /table/i });
-    assert.equal(await tables.count(), charts);
+    await until(
+      async () => (await tables.count()) === (await dashboard().locator('canvas').count()),
+      'a button for each chart',
+    );
     await tables.first().click();
     await until(
       async () =>

@@ -4,12 +4,12 @@ import { cpSync, mkdirSync, truncateSync } from 'node:fs';
 import path from 'node:path';
 import { after, before, describe, it } from 'node:test';
 import * as d from './drive.mjs';
-import { checkThemes, openFile, packageVsix } from './page.mjs';
+import { checkThemes, LIMIT, openFile, packageVsix } from './page.mjs';
 import { installWorkbench, makeWorkspace, root } from './workspace.mjs';
 
 const shots = path.join(root, 'out', 'screenshots');
 
-describe('the tensor inspector', { timeout: 200_000 }, () => {
+describe('the tensor inspector', { timeout: LIMIT }, () => {
   const workspace = makeWorkspace();
   let server, browser, page;
 
@@ -31,7 +31,6 @@ describe('the tensor inspector', { timeout: 200_000 }, () => {
       trusted: false,
     });
     ({ browser, page } = await d.openPage(server));
-    page.setDefaultTimeout(30_000);
   });
   after(async () => {
     await browser?.close();

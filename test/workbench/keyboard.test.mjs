@@ -4,17 +4,23 @@ import { existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
 import { after, afterEach, before, describe, it } from 'node:test';
 import * as d from './drive.mjs';
-import { openFile, packageVsix, palette, until } from './page.mjs';
+import { inputFocused, LIMIT, openFile, packageVsix, palette, until } from './page.mjs';
 import { installWorkbench, makeWorkspace, root, runsOf, runtimeFolder } from './workspace.mjs';
 
 const shots = path.join(root, 'out', 'screenshots');
 
-describe('with the keyboard only', { timeout: 300_000 }, () => {
+describe('with the keyboard only', { timeout: LIMIT }, () => {
   const workspace = makeWorkspace();
   let server, browser, page;
   const press = async (...keys) => {
     for (const key of keys) await page.keyboard.press(key);
   };
+  const tabTo = (focused) =>
+    until(async () => {
+      const isThere = (await focused.count()) > 0;
+      if (!isThere) await press('Tab');
+      return isThere;
+    }, `the focus on ${focused}`);
   const title = (text) => page.locator('.quick-input-title', { hasText: text }).waitFor();
   /** Accepts the first run's adapter in the quick pick with this placeholder. */
   const acceptFirst = async (placeholder) => {
@@ -49,7 +55,6 @@ describe('with the keyboard only', { timeout: 300_000 }, () => {
       settings: { 'lora.runtime.path': runtimeFolder() },
     });
     ({ browser, page } = await d.openPage(server));
-    page.setDefaultTimeout(30_000);
     page.mouse.click = page.mouse.down = () => {
       throw new Error('The mouse must not be used.');
     };
@@ -92,8 +97,7 @@ describe('with the keyboard only', { timeout: 300_000 }, () => {
     await press('Control+2'); // the second editor group
     const selected = () => map.locator('.map td[aria-selected="true"]').getAttribute('aria-label');
     const first = await selected();
-    for (let i = 0; i < 30 && !(await map.locator('.map td:focus').count()); i++)
-      await press('Tab');
+    await tabTo(map.locator('.map td:focus'));
     await press('ArrowRight');
     await until(async () => (await selected()) !== first, 'another layer');
   });
@@ -116,8 +120,7 @@ describe('with the keyboard only', { timeout: 300_000 }, () => {
     await page.locator('.tab.active', { hasText: 'Try on tiny' }).waitFor();
     const body = d.webview(page);
     await body.getByText('Ready, on').waitFor();
-    for (let i = 0; i < 20 && !(await body.locator('#prompt:focus').count()); i++)
-      await press('Tab');
+    await tabTo(body.locator('#prompt:focus'));
     await page.keyboard.type('name a color');
     await press('Control+Enter');
     await until(
@@ -142,6 +145,7 @@ describe('with the keyboard only', { timeout: 300_000 }, () => {
     await selectFirst();
     await press('F2');
     await title('Rename Run');
+    await inputFocused(page);
     await press('Control+A');
     await page.keyboard.type('the better one');
     await press('Enter');

@@ -5,20 +5,10 @@ import { readdirSync, readFileSync, rmSync, statSync } from 'node:fs';
 import { createRequire } from 'node:module';
 import path from 'node:path';
 import * as d from './drive.mjs';
+import { until } from './until.mjs';
 import { installWorkbench, root, runtimeFolder } from './workspace.mjs';
 
-/**
- * Polls until `look` returns a truthy value, and returns it.
- * @throws {Error} naming `what` after `seconds`.
- */
-export async function until(look, what, seconds = 90) {
-  for (const end = Date.now() + seconds * 1000; Date.now() < end;) {
-    const seen = await look();
-    if (seen) return seen;
-    await new Promise((resolve) => setTimeout(resolve, 150));
-  }
-  throw new Error(`waited ${seconds} s for ${what}`);
-}
+export { LIMIT, until } from './until.mjs';
 
 /** Builds the extension's package, and returns its path. */
 export function packageVsix() {
@@ -52,6 +42,23 @@ const succeeds = (wait) =>
     () => false,
   );
 
+/** Waits until what is typed goes into the quick pick or input box. */
+export const inputFocused = (page, timeout) =>
+  page.locator('.quick-input-widget input:focus').waitFor({ timeout });
+
+/** Moves the mouse onto an element until its hover shows a text; returns the hover. */
+export async function hoverShows(page, target, text) {
+  const hover = page
+    .locator('.monaco-hover:visible, .workbench-hover:visible', { hasText: text })
+    .first();
+  await until(async () => {
+    await page.mouse.move(0, 0);
+    await target.hover();
+    return succeeds(hover.waitFor({ timeout: 10_000 }));
+  }, `a hover with ${text}`);
+  return hover;
+}
+
 /**
  * Opens a quick pick with a key, types into it and accepts the match. Tries again if the match is
  * missing because the quick pick was opened too early.
@@ -59,13 +66,13 @@ const succeeds = (wait) =>
 async function acceptMatch(page, key, text) {
   await until(async () => {
     await page.keyboard.press(key);
-    await page.locator('.quick-input-widget input[type=text]').waitFor();
+    if (!(await succeeds(inputFocused(page, 10_000)))) return false;
     await page.keyboard.type(text);
     if (
       await succeeds(
         page
           .locator('.quick-input-list .monaco-list-row.focused', { hasText: text })
-          .waitFor({ timeout: 8_000 }),
+          .waitFor({ timeout: 10_000 }),
       )
     )
       return true;
@@ -97,12 +104,12 @@ export async function chooseInMenu(page, row, label) {
     .first();
   await until(async () => {
     await row.click({ button: 'right' });
-    const open = await succeeds(entry.hover({ timeout: 2_000 }));
+    const open = await succeeds(entry.hover({ timeout: 10_000 }));
     await page.waitForTimeout(200);
     if (
       open &&
-      (await succeeds(entry.click({ timeout: 2_000 }))) &&
-      (await succeeds(entry.waitFor({ state: 'hidden', timeout: 3_000 })))
+      (await succeeds(entry.click({ timeout: 10_000 }))) &&
+      (await succeeds(entry.waitFor({ state: 'hidden', timeout: 10_000 })))
     )
       return true;
     await page.keyboard.press('Escape');
@@ -129,6 +136,14 @@ export function contentsOf(folder) {
     });
 }
 
+/** The body of a page in each theme. */
+const PAGE_THEMES = {
+  dark: 'body.vscode-dark',
+  light: 'body.vscode-light',
+  'high-contrast': 'body.vscode-high-contrast:not(.vscode-high-contrast-light)',
+  'high-contrast-light': 'body.vscode-high-contrast-light',
+};
+
 /**
  * Takes a screenshot of the window in each theme, and asserts that axe finds no serious violation
  * on the page `frame`.
@@ -140,6 +155,7 @@ export async function checkThemes(server, page, name, frame = d.webview(page)) {
   );
   for (const theme of ['light', 'high-contrast', 'high-contrast-light', 'dark']) {
     await d.setTheme(server, page, theme);
+    await frame.locator(PAGE_THEMES[theme]).waitFor();
     await d.screenshot(page, path.join(root, 'out', 'screenshots', `${name}-${theme}.png`));
     const body = await frame.locator('body').elementHandle();
     const own = await body.ownerFrame();
@@ -173,7 +189,6 @@ export async function openWorkbench(workspace) {
   try {
     const opened = await d.openPage(server);
     browser = opened.browser;
-    opened.page.setDefaultTimeout(30_000);
     await d.openView(opened.page, 'LoRA');
     return { server, page: opened.page, close };
   } catch (error) {

@@ -1,18 +1,18 @@
 // The playground in a real workbench: adapters answer beside their base model.
 import assert from 'node:assert/strict';
 import { spawnSync } from 'node:child_process';
-import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { mkdirSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
 import { after, afterEach, before, describe, it } from 'node:test';
 import * as d from './drive.mjs';
-import { chooseInMenu, checkThemes, openWorkbench, until } from './page.mjs';
+import { checkThemes, chooseInMenu, LIMIT, openWorkbench, readJson, until } from './page.mjs';
 import { makeWorkspace, root, runsOf } from './workspace.mjs';
 
 const shots = path.join(root, 'out', 'screenshots');
 const cli = (...args) =>
   spawnSync(process.execPath, [path.join(root, 'dist', 'cli.js'), ...args], { encoding: 'utf8' });
 
-describe('the playground', { timeout: 300_000 }, () => {
+describe('the playground', { timeout: LIMIT }, () => {
   const workspace = makeWorkspace();
   let workbench, page;
   const runs = () =>
@@ -90,9 +90,10 @@ describe('the playground', { timeout: 300_000 }, () => {
       [base.trim(), adapted.trim()].map((text) => text.replace(/^\(nothing\)$/, '')),
       [answerOfCli(), answerOfCli(path.join(first, 'adapter'))],
     );
-    assert.deepEqual(JSON.parse(readFileSync(path.join(workspace, '.lora/prompts.json'), 'utf8')), [
-      'name a color',
-    ]);
+    await until(
+      () => readJson(path.join(workspace, '.lora/prompts.json'))?.join() === 'name a color',
+      'the prompt on disk',
+    );
   });
 
   it('adds another adapter, and answers again when the scale changes', async () => {
@@ -114,7 +115,7 @@ describe('the playground', { timeout: 300_000 }, () => {
     checkThemes(workbench.server, page, 'playground', body()));
 
   it('restores prompt and scales when the window is reloaded', async () => {
-    await page.waitForTimeout(8_000); // VS Code saves the panels' state every 5 s
+    await d.stateSaved(page, '"scales":[1,0]');
     await page.reload();
     await body().getByText('Ready, on').waitFor();
     assert.equal(await body().locator('#prompt').inputValue(), 'name a color');
@@ -130,7 +131,7 @@ describe('the playground', { timeout: 300_000 }, () => {
       }).stdout.trim();
     assert.notEqual(serving(), '');
     await d.runCommand(page, 'View: Close All Editors');
-    await until(() => serving() === '', 'the process to end', 20);
+    await until(() => serving() === '', 'the process to end');
   });
 
   it('answers with a fully fine-tuned model, without an adapter', async () => {

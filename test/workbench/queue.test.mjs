@@ -4,12 +4,12 @@ import { mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
 import { after, afterEach, before, describe, it } from 'node:test';
 import * as d from './drive.mjs';
-import { chooseInMenu, checkThemes, openFile, openWorkbench, until } from './page.mjs';
+import { checkThemes, chooseInMenu, LIMIT, openFile, openWorkbench, until } from './page.mjs';
 import { makeWorkspace, root, runsOf } from './workspace.mjs';
 
 const shots = path.join(root, 'out', 'screenshots');
 
-describe('queued runs', { timeout: 300_000 }, () => {
+describe('queued runs', { timeout: LIMIT }, () => {
   const workspace = makeWorkspace();
   const recipe = (steps) =>
     JSON.stringify(
@@ -31,7 +31,7 @@ describe('queued runs', { timeout: 300_000 }, () => {
   before(async () => {
     mkdirSync(shots, { recursive: true });
     for (const [name, steps] of [
-      ['long.lora.json', 20_000],
+      ['long.lora.json', 500_000],
       ['one.lora.json', 4],
       ['two.lora.json', 4],
     ])
@@ -55,7 +55,10 @@ describe('queued runs', { timeout: 300_000 }, () => {
         await until(() => runsOf(workspace)[0]?.record?.state === 'running', 'the first run');
       else await row(`${name}.lora.json`).waitFor();
     }
-    assert.deepEqual((await labels()).slice(0, 2), ['one.lora.json', 'two.lora.json']);
+    await until(
+      async () => (await labels()).slice(0, 2).join() === 'one.lora.json,two.lora.json',
+      'the queue',
+    );
     await d.screenshot(page, path.join(shots, 'queue.png'));
     await chooseInMenu(page, row('two.lora.json'), 'Move Up');
     await until(

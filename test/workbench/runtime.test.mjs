@@ -5,12 +5,12 @@ import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { after, before, describe, it } from 'node:test';
 import * as d from './drive.mjs';
-import { packageVsix, until } from './page.mjs';
+import { LIMIT, packageVsix, until } from './page.mjs';
 import { installWorkbench, makeWorkspace, root, runsOf } from './workspace.mjs';
 
 const shots = path.join(root, 'out', 'screenshots');
 
-describe('without a runtime', { timeout: 600_000 }, () => {
+describe('without a runtime', { timeout: LIMIT }, () => {
   const workspace = makeWorkspace();
   let server, browser, page;
 
@@ -64,7 +64,7 @@ describe('without a runtime', { timeout: 600_000 }, () => {
     await until(
       () => runsOf(workspace).at(-1)?.record?.state === 'completed',
       'the end of the run',
-      400,
+      1_200,
     );
   });
 

@@ -51,17 +51,7 @@ const freePort = () =>
  */
 export async function launchServer({ dir, workspace, profile = tempProfile(), ...options }) {
   const { vsix = [], settings = {}, env = {}, smoke = false, trusted = true } = options;
-  const port = options.port ?? (await freePort());
-  const kind = workspace.endsWith('.code-workspace') ? 'workspace' : 'folder';
-  const authority = `127.0.0.1:${port}`;
-  const server = {
-    dir,
-    workspace,
-    profile,
-    port,
-    authority,
-    url: `http://${authority}/?${kind}=${encodeURIComponent(workspace)}`,
-  };
+  const server = { dir, workspace, profile };
   setSettings(server, { ...QUIET, ...(trusted ? {} : RESTRICTED), ...settings }, 'User');
   const start = codeServer(server, env);
   server.installVsix = async (file) => {
@@ -69,10 +59,16 @@ export async function launchServer({ dir, workspace, profile = tempProfile(), ..
     if (code !== 0) throw new Error(`installing ${file}: exit ${code}, see ${profile}/server.log`);
   };
   for (const file of vsix) await server.installVsix(file);
-  const child = start(serverArguments(server, { trusted, smoke }), { detached: true });
-  server.stop = () => stopGroup(child);
-  await untilReady(server, child);
-  return server;
+  const kind = workspace.endsWith('.code-workspace') ? 'workspace' : 'folder';
+  for (let tries = 3; tries > 0; tries--) {
+    server.authority = `127.0.0.1:${await freePort()}`;
+    server.url = `http://${server.authority}/?${kind}=${encodeURIComponent(workspace)}`;
+    const child = start(serverArguments(server, { trusted, smoke }), { detached: true });
+    server.stop = () => stopGroup(child);
+    if (await isReady(server, child)) return server;
+    await server.stop(); // another program may have taken the port
+  }
+  throw new Error(`The server does not respond: see ${profile}/server.log`);
 }
 
 /** Starts code-server's program with these arguments, its output into the profile's server.log. */
@@ -130,14 +126,14 @@ async function stopGroup(child) {
   signal('SIGKILL');
 }
 
-async function untilReady(server, child) {
-  for (let tries = 0; tries < 150 && child.exitCode === null; tries++) {
+/** Waits until the server answers; false if it does not. */
+async function isReady(server, child) {
+  for (let tries = 0; tries < 1500 && child.exitCode === null; tries++) {
     const response = await fetch(`http://${server.authority}/healthz`).catch(() => null);
-    if (response?.ok) return;
+    if (response?.ok) return true;
     await sleep(200);
   }
-  await server.stop();
-  throw new Error(`The server does not respond: see ${server.profile}/server.log`);
+  return false;
 }
 
 /**

@@ -6,7 +6,7 @@ import { cpSync, existsSync, mkdirSync, readdirSync, readFileSync, writeFileSync
 import path from 'node:path';
 import { after, afterEach, before, describe, it } from 'node:test';
 import * as d from './drive.mjs';
-import { checkThemes, packageVsix, formatLoss, until } from './page.mjs';
+import { checkThemes, formatLoss, LIMIT, openFile, packageVsix, readJson, until } from './page.mjs';
 import { installWorkbench, makeWorkspace, root, runsOf, runtimeFolder } from './workspace.mjs';
 
 const shots = path.join(root, 'out', 'screenshots');
@@ -15,7 +15,7 @@ const stateOf = (workspace) => runsOf(workspace).at(-1)?.record?.state;
 const stepsOf = (workspace) =>
   (runsOf(workspace).at(-1)?.metrics ?? []).filter((line) => line.kind === 'step');
 
-describe('training in the workbench', { timeout: 600_000 }, () => {
+describe('training in the workbench', { timeout: LIMIT }, () => {
   const workspace = makeWorkspace();
   let server, browser, page, errors, consoleLines;
 
@@ -50,8 +50,10 @@ describe('training in the workbench', { timeout: 600_000 }, () => {
     await d.openView(page, 'LoRA');
     const button = page.locator('.welcome-view-content .monaco-button');
     // there is another button until VS Code knows whether the workspace is trusted
-    await button.filter({ hasText: 'Train Adapter' }).waitFor();
-    assert.deepEqual(await button.allTextContents(), ['Train Adapter']);
+    await until(
+      async () => (await button.allTextContents()).join() === 'Train Adapter',
+      'one button, Train Adapter',
+    );
     await d.screenshot(page, path.join(shots, 'welcome.png'));
     await button.first().click();
   });
@@ -81,12 +83,7 @@ describe('training in the workbench', { timeout: 600_000 }, () => {
     await title('Target');
     await d.screenshot(page, path.join(shots, 'targets.png'));
     await enterOn('All linear layers');
-    const recipe = await until(
-      () =>
-        existsSync(path.join(workspace, 'lora.json')) &&
-        JSON.parse(readFileSync(path.join(workspace, 'lora.json'), 'utf8')),
-      'lora.json',
-    );
+    const recipe = await until(() => readJson(path.join(workspace, 'lora.json')), 'lora.json');
     assert.equal(path.normalize(recipe.base), path.join('models', 'tiny'));
     assert.equal(recipe.lora.r, 8);
   });
@@ -103,25 +100,24 @@ describe('training in the workbench', { timeout: 600_000 }, () => {
       async () => (await frame.locator('body').innerText()).includes(formatLoss(last.loss)),
       `the loss ${formatLoss(last.loss)} on the page`,
     );
-    const colours = await frame
-      .locator('canvas')
-      .first()
-      .evaluate((canvas) => {
-        const { data } = canvas.getContext('2d').getImageData(0, 0, canvas.width, canvas.height);
-        const seen = new Set();
-        for (let i = 0; i < data.length; i += 4) seen.add(data.slice(i, i + 4).join());
-        return seen.size;
-      });
-    assert.ok(colours > 3, `the chart shows ${colours} colours`);
+    const colours = () =>
+      frame
+        .locator('canvas')
+        .first()
+        .evaluate((canvas) => {
+          const { data } = canvas.getContext('2d').getImageData(0, 0, canvas.width, canvas.height);
+          const seen = new Set();
+          for (let i = 0; i < data.length; i += 4) seen.add(data.slice(i, i + 4).join());
+          return seen.size;
+        });
+    await until(async () => (await colours()) > 3, 'a chart with more than three colours');
   });
 
   it('shows the run in the Runs view with its rank and loss', async () => {
-    const rows = await until(async () => {
-      const all = await d.treeItems(page, 'Runs');
-      return all.length > 0 && all;
-    }, 'a run');
-    assert.match(rows[0].description, /r 8 · validation \d/);
-    assert.equal(rows[0].icon, 'codicon-pass');
+    await until(async () => {
+      const [row] = await d.treeItems(page, 'Runs');
+      return row?.icon === 'codicon-pass' && /r 8 · validation \d/.test(row.description);
+    }, 'the completed run');
   });
 
   it('is accessible in four themes', async () => {
@@ -138,7 +134,7 @@ describe('training in the workbench', { timeout: 600_000 }, () => {
           dataset: 'data/train.jsonl',
           lora: { r: 2 },
           training: {
-            max_steps: 20000,
+            max_steps: 500_000,
             per_device_train_batch_size: 2,
             eval_steps: 5000,
             save_steps: 5000,
@@ -149,13 +145,7 @@ describe('training in the workbench', { timeout: 600_000 }, () => {
         2,
       ),
     );
-    await page.keyboard.press('Control+p');
-    await page.locator('.quick-input-widget input[type=text]').fill('long.lora.json');
-    await page
-      .locator('.quick-input-list .monaco-list-row', { hasText: 'long.lora.json' })
-      .first()
-      .click();
-    await page.locator('.tab', { hasText: 'long.lora.json' }).waitFor();
+    await openFile(page, 'long.lora.json');
     await d.runCommand(page, 'LoRA: Run Recipe');
     await until(
       () => runsOf(workspace).length === 2 && stepsOf(workspace).length > 3,
@@ -179,12 +169,10 @@ describe('training in the workbench', { timeout: 600_000 }, () => {
       () => stateOf(workspace) === 'running' && stepsOf(workspace).length > paused,
       'the resumed run',
     );
-    // VS Code writes the panels' state to disk every five seconds, when it is idle
-    await page.waitForTimeout(8000);
+    await d.stateSaved(page, path.basename(runsOf(workspace)[1].dir));
     assert.deepEqual(ownErrors(), []);
     await page.reload();
-    await page.waitForSelector('.monaco-workbench .statusbar-item', { timeout: 60_000 });
-    await d.webview(page).locator('canvas').first().waitFor({ timeout: 60_000 });
+    await d.webview(page).locator('canvas').first().waitFor();
     errors.length = 0; // those of the workbench itself while the page is unloaded
     assert.equal(
       JSON.parse(readFileSync(path.join(runsOf(workspace)[1].dir, 'engine.json'), 'utf8')).pid,
