@@ -1,6 +1,6 @@
 // npm run pages: the extension's pages in a plain browser, with canned data. Changes of the sources
 // reload them. Comparisons come from the command line: npm run build makes it.
-import { context } from 'esbuild';
+import { context, stop } from 'esbuild';
 import { createServer, request } from 'node:http';
 import { readFileSync } from 'node:fs';
 import path from 'node:path';
@@ -98,6 +98,13 @@ const index = `<!DOCTYPE html>
   <script>(${shell})()</script>
 </body>
 </html>`;
+
+// esbuild's process, while it serves, may outlive this one
+for (const signal of ['SIGINT', 'SIGTERM'])
+  process.once(signal, () => {
+    stop();
+    process.exit();
+  });
 
 const build = await context({ ...pageBuild, outdir: path.join(root, 'out'), write: false });
 await build.watch();

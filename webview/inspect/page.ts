@@ -106,7 +106,7 @@ function tensorTable(page: InspectPage, state: InspectState, { tensors }: FileMe
       ${searchField(filter, t('filter'), (text) => change({ filter: text }))}
     </div>
     <div class="scroll" tabindex="0" role="region" aria-labelledby="tensors-title">
-      <table>
+      <table class="sortable">
         <thead>
           <tr>
             ${TENSOR_COLUMNS.map((column) => sortHead(column, t(`column.${column}`), sorting, sort))}

@@ -17,6 +17,9 @@ const themes = JSON.parse(readFileSync(path.join(here, 'themes.json'), 'utf8'));
 const axe = readFileSync(createRequire(import.meta.url).resolve('axe-core/axe.min.js'), 'utf8');
 const types = { '.js': 'text/javascript', '.css': 'text/css', '.ttf': 'font/ttf' };
 
+/** Longest wait of an action on a page: only a failure takes that long. */
+export const WAIT_MS = 120_000;
+
 /** Runs in the page before its own script: VS Code's side of the bridge. */
 function bridge({ variables, bodyClass, state }) {
   for (const [name, value] of Object.entries(variables))
@@ -87,6 +90,7 @@ export async function startPages(name, facts) {
   return {
     async open({ theme = 'dark', width = 1300, height = 1000, motion = false, state } = {}) {
       const context = await browser.newContext({ viewport: { width, height } });
+      context.setDefaultTimeout(WAIT_MS);
       await context.addInitScript({ content: RUN_SCRIPT });
       const page = await context.newPage();
       const errors = [];
@@ -145,12 +149,9 @@ export async function screenshot(page, name) {
     await page.screenshot({ path: path.join(process.env.LORA_SCREENSHOTS, name) });
 }
 
-/**
- * Looks again until a check holds: a page answers a click a moment later. `seconds` only limits how
- * long a failure takes.
- */
-export async function eventually(check, seconds = 30) {
-  for (const end = Date.now() + seconds * 1000; ;) {
+/** Looks again until a check holds: a page answers a click a moment later. */
+export async function eventually(check) {
+  for (const end = Date.now() + WAIT_MS; ;) {
     try {
       return await check();
     } catch (error) {

@@ -17,6 +17,7 @@ import { createInterface } from 'node:readline';
 import { after, before, test } from 'node:test';
 import { launchBrowser } from '../../support/browser.mjs';
 import { root } from '../../support/root.mjs';
+import { WAIT_MS } from './openPage.mjs';
 
 /** What `npm run pages` reads; the sources are copied, as a test changes one of them. */
 const COPIED = ['package.json', 'tsconfig.json', 'scripts', 'src', 'webview'];
@@ -53,6 +54,7 @@ after(async () => {
  */
 async function open(hash) {
   const page = await browser.newPage();
+  page.setDefaultTimeout(WAIT_MS);
   const errors = [];
   page.on('pageerror', (error) => errors.push(String(error.stack ?? error)));
   page.on('console', (message) => {

@@ -28,7 +28,7 @@ export function moduleTable(page: ComparePage, shown: ShownComparison): Template
           <span class="caption" role="status">${count}</span>
         </div>
         <div class="scroll" tabindex="0" role="region" aria-labelledby="table-title">
-          <table>
+          <table class="sortable">
             <thead>
               <tr>
                 ${MODULE_COLUMNS.map((column) => head(page, shown, column))}
