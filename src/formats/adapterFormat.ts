@@ -6,7 +6,9 @@ import { Metadata } from './gguf/metadata';
 import { GgufFile } from './gguf/read';
 import { canonicalPath } from './architecture/names';
 import { modulesOf } from './architecture/modules';
-import { fileErrorReason } from '../common/fileStatus';
+import type { AdapterDtype } from '../lora/adapter';
+import { fileErrorReason, isFile } from '../common/fileStatus';
+import { commonDtype } from './adapterDtype';
 import type { ImportedAdapter } from './importedAdapter';
 import { readKohyaAdapter } from './kohya/read';
 import { MLX_CONFIG, MLX_WEIGHTS, readMlxAdapter } from './mlx/read';
@@ -148,15 +150,30 @@ export async function readAdapter(
   base: BaseModel | null,
 ): Promise<ImportedAdapter> {
   const against = base ? adapterBaseOf(base) : undefined;
-  if (format === 'peft') return readPeftAdapter(own, against);
+  const dtype = await storedDtype({ format, path: own });
+  if (format === 'peft') {
+    const { adapter, warnings } = await readPeftAdapter(own, against);
+    return { adapter: { ...adapter, dtype }, warnings };
+  }
   const read = await readImported(format, own, base);
   return {
-    adapter: read.adapter,
+    adapter: { ...read.adapter, dtype },
     warnings: [
       ...read.warnings,
       ...(against ? checkAgainstBase(read.adapter, against, { config: own, weights: own }) : []),
     ],
   };
+}
+
+/** The element type in which the file of an adapter stores its factors. */
+async function storedDtype(found: FoundAdapter): Promise<AdapterDtype> {
+  const file = adapterFiles(found).at(-1)!;
+  if (!(await isFile(file))) return 'F32'; // what reads the adapter says that it is missing
+  if (found.format !== 'gguf')
+    return withSafetensors(file, (source) => Promise.resolve(commonDtype(source.tensors.values())));
+  const source = await GgufFile.open(file);
+  await source.close();
+  return commonDtype(source.header.tensors.values());
 }
 
 function readImported(

@@ -6,6 +6,8 @@ import { canonicalNames } from './architecture/names';
 import { readSpec, type ReadSpecOptions } from './architecture/readSpec';
 import { isFile } from '../common/fileStatus';
 import { readFolderTokenizer } from './folderTokenizer';
+import { hubNameOfPath } from './hub/hubName';
+import { withoutFolders } from './hub/publishedBase';
 import { readJsonObject } from './json';
 import { countParameters, type TensorInfo } from './tensorInfo';
 import { type WeightSource, withReplaced } from './weightSource';
@@ -47,6 +49,7 @@ export async function openFolderBase(
     replaced: new Set(options.replaced?.keys()),
     path: folder,
     name: nameOf(folder, config),
+    hub: hubNameOfPath(folder),
     format: 'safetensors',
     config,
     weights,
@@ -81,15 +84,11 @@ function underNames(source: WeightSource, names: ReadonlyMap<string, string>): W
   };
 }
 
-/**
- * The name in its config, else in the hub's cache (models--owner--name/snapshots/revision), else
- * that of its folder.
- */
+/** The name in the hub's cache, else that in its config, else that of its folder. */
 function nameOf(folder: string, { _name_or_path: own }: Readonly<Record<string, unknown>>): string {
-  if (typeof own === 'string' && own) return own;
-  const [, cached] =
-    /(?:^|[\\/])models--([^\\/]+)[\\/]snapshots[\\/][^\\/]+[\\/]?$/.exec(folder) ?? [];
-  return cached?.replace('--', '/') ?? path.basename(folder);
+  const cached = hubNameOfPath(folder);
+  if (cached !== null) return cached;
+  return typeof own === 'string' && own ? withoutFolders(own) : path.basename(path.resolve(folder));
 }
 
 async function noConfig(folder: string): Promise<LoraError> {

@@ -68,7 +68,12 @@ export interface TrainedTensor {
   readonly data: Float32Array;
 }
 
+/** Element types in which the numbers of adapters are stored. */
+export type AdapterDtype = 'F32' | 'F16' | 'BF16';
+
 export interface Adapter {
+  /** How its file stores it; F32 unless given. */
+  readonly dtype?: AdapterDtype;
   readonly config: AdapterConfig;
   readonly modules: readonly LoraFactors[];
   readonly trained: readonly TrainedTensor[];

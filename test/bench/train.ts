@@ -129,6 +129,7 @@ function geometry(): BaseModel {
   return {
     path: 'geometry',
     name: args.geometry,
+    hub: null,
     format: 'safetensors',
     config: CONFIG,
     spec,

@@ -262,8 +262,9 @@ describe('adapters on top of each other', () => {
     expect(new Set([below, all, alone, none]).size).toBe(4);
     const evals = metricsOf(runDir).filter((line) => line.kind === 'eval');
     expect(Number.isFinite(evals[0]!.loss)).toBe(true);
+    const beside = (adapter: string) => path.relative(path.join(runDir, 'adapter'), adapter);
     expect(readFileSync(path.join(runDir, 'adapter/README.md'), 'utf8')).toContain(
-      `On top of | ${first}, ${second} |`,
+      `On top of | ${beside(first)}, ${beside(second)} |`,
     );
   });
 

@@ -52,6 +52,7 @@ export function smallBase(config: Config = SMALL_CONFIG): BaseModel {
   return {
     path: 'small',
     name: 'small',
+    hub: null,
     format: 'safetensors',
     config,
     spec,

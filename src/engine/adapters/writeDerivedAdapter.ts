@@ -1,7 +1,13 @@
 import path from 'node:path';
-import { readAdapterTask } from '../../formats/peft/task';
-import { writePeftAdapter, type AdapterFacts } from '../../formats/peft/write';
+import { moduleNames } from '../../formats/architecture/modules';
+import type { BaseModel } from '../../formats/baseModel';
+import { hubNameOfPath } from '../../formats/hub/hubName';
+import { isLocalPath, publishedBase, publishedNamed } from '../../formats/hub/publishedBase';
+import { derivedCard } from '../../formats/peft/card';
+import { readAdapterTask, type AdapterTask } from '../../formats/peft/task';
+import { writePeftAdapter } from '../../formats/peft/write';
 import type { Adapter } from '../../lora/adapter';
+import { exactTargets, type Selection } from '../../lora/exactTargets';
 import { checkOutput } from '../outputPath';
 
 /** Where a derived adapter comes from. */
@@ -10,8 +16,12 @@ export interface Derivation {
   readonly sources: readonly string[];
   /** How it was made: the title of its model card. */
   readonly title: string;
+  /** Its base, if it is open. */
+  readonly base: BaseModel | null;
+  /** The selections of modules of the adapters that it was made from. */
+  readonly given: readonly Selection[];
   /** Its task and labels; those of the first source, an adapter, if left out. */
-  readonly facts?: Pick<AdapterFacts, 'task' | 'labels'>;
+  readonly facts?: Pick<AdapterTask, 'task' | 'labels'> & Partial<Pick<AdapterTask, 'num_labels'>>;
 }
 
 /**
@@ -21,27 +31,77 @@ export interface Derivation {
 export async function writeDerivedAdapter(
   output: string,
   adapter: Adapter,
-  { sources, title, facts }: Derivation,
+  { sources, title, base, given, facts }: Derivation,
 ): Promise<void> {
   await checkOutput(output, sources);
-  const { task, labels } = facts ?? (await readAdapterTask(sources[0]!));
-  const card = modelCard(adapter.config.base_model_name_or_path, sources, title);
-  await writePeftAdapter(output, adapter, { task: task ?? 'image_cls', labels, card });
+  const { task, labels, num_labels } = facts ?? (await readAdapterTask(sources[0]!));
+  const named = withBaseName(adapter, base);
+  const published = base
+    ? { ...publishedBase(base), name_or_path: named.config.base_model_name_or_path! }
+    : publishedNamed(named.config.base_model_name_or_path);
+  const card = derivedCard({
+    task,
+    base: published,
+    num_labels: num_labels ?? labels?.names.length ?? 0,
+    title,
+    sources: sources.map(sourceName),
+  });
+  await writePeftAdapter(output, withShortTargets(named, base, given), {
+    task: task ?? 'image_cls',
+    labels,
+    card,
+  });
 }
 
-const modelCard = (base: string | null, sources: readonly string[], title: string): string =>
-  [
-    '---',
-    ...(base === null ? [] : [`base_model: ${JSON.stringify(base)}`]),
-    'library_name: peft',
-    'tags:',
-    '- lora',
-    '---',
-    '',
-    `# LoRA adapter: ${title}`,
-    '',
-    'Made from:',
-    '',
-    ...sources.map((source) => `- ${path.resolve(source)}`),
-    '',
-  ].join('\n');
+/** The adapter with its base's name on the hub where that is known; else with a local path. */
+export function withBaseName(adapter: Adapter, base: BaseModel | null): Adapter {
+  const { config } = adapter;
+  const own = config.base_model_name_or_path;
+  const isPublic = own !== null && own !== '' && !isLocalPath(own);
+  const hub = base?.hub ?? (isPublic || own === null ? null : hubNameOfPath(own));
+  const name = hub ?? (isPublic ? own : (own ?? base?.path ?? null));
+  return { ...adapter, config: { ...config, base_model_name_or_path: name } };
+}
+
+function withShortTargets(
+  adapter: Adapter,
+  base: BaseModel | null,
+  given: readonly Selection[],
+): Adapter {
+  const targets = exactTargets({
+    chosen: adapter.modules.map((m) => m.path),
+    all: base ? moduleNames(base.spec) : null,
+    given: [...given, ...unionOf(given)],
+  });
+  return { ...adapter, config: { ...adapter.config, ...targets } };
+}
+
+/** All names that the adapters list, where they select modules by nothing else. */
+function unionOf(given: readonly Selection[]): Selection[] {
+  const lists = given.flatMap(({ target_modules: names, ...others }) =>
+    typeof names !== 'string' && Object.values(others).every((value) => value === null)
+      ? [names]
+      : [],
+  );
+  if (lists.length < Math.max(1, given.length)) return [];
+  return [
+    {
+      target_modules: lists.flat(),
+      exclude_modules: null,
+      layers_to_transform: null,
+      layers_pattern: null,
+    },
+  ];
+}
+
+/** The folders that every run has in them. */
+const GENERIC = /^(?:adapter|best|model|step-\d+)$/;
+
+/** A source's name without its place on this disk. */
+function sourceName(source: string): string {
+  const cached = hubNameOfPath(source);
+  if (cached !== null) return cached;
+  const absolute = path.resolve(source);
+  const name = path.basename(absolute);
+  return GENERIC.test(name) ? `${path.basename(path.dirname(absolute))}/${name}` : name;
+}

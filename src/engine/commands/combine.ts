@@ -5,10 +5,11 @@ import {
   type CombineOptions,
 } from '../../lora/combine';
 import { LoraError } from '../../shared/errors';
-import { readAdapters } from '../adapters/readAdapters';
+import { dtypeToWrite } from '../../formats/adapterDtype';
+import { withAdapters } from '../adapters/withAdapters';
 import { writeDerivedAdapter } from '../adapters/writeDerivedAdapter';
 import { defineCommand, form } from './command';
-import { outputFolderOption } from './commonOptions';
+import { adapterBaseOption, adapterDtypeOption, outputFolderOption } from './commonOptions';
 import { printResult } from './context';
 import { describeRange, percentage } from './describe';
 import { flag, optional, required, requiredList, withDefault } from './options';
@@ -38,6 +39,8 @@ export const combineCommand = defineCommand({
           'ties: sign with the larger sum, or the more frequent one',
         ),
         peft: flag('linear: combine A and B separately, as PEFT does'),
+        base: adapterBaseOption,
+        dtype: adapterDtypeOption,
       },
       run: async ({ options }, context) => {
         const { adapter: folders, output, type } = options;
@@ -49,12 +52,26 @@ export const combineCommand = defineCommand({
           majority_sign_method: options.sign,
           peft: options.peft,
         };
-        const adapters = await readAdapters(folders, null, context.warn);
-        const combined = combineOrRefuse(adapters, settings, folders[0]!);
-        await writeDerivedAdapter(output, combined.adapter, {
-          sources: folders,
-          title: `${type} of ${folders.length} with the weights ${settings.weights.join(', ')}`,
-        });
+        const combined = await withAdapters(
+          folders,
+          options.base,
+          context.warn,
+          async ({ adapters, base }) => {
+            const result = combineOrRefuse(adapters, settings, folders[0]!);
+            const dtype = dtypeToWrite(adapters, options.dtype);
+            await writeDerivedAdapter(
+              output,
+              { ...result.adapter, dtype },
+              {
+                sources: folders,
+                title: `${type} of ${folders.length} with the weights ${settings.weights.join(', ')}`,
+                base,
+                given: adapters.map(({ config }) => config),
+              },
+            );
+            return result;
+          },
+        );
         const { error, errors, adapter } = combined;
         const facts = {
           output,

@@ -1,3 +1,4 @@
+import { ADAPTER_DTYPES } from '../../formats/adapterDtype';
 import type { ResizeTarget } from '../../lora/resize';
 import { BASE_DTYPES, type BaseDtype } from '../../shared/recipe';
 import { exactlyOne, list, optional, required, withDefault, type Option } from './options';
@@ -5,6 +6,21 @@ import { absolutePath, fraction, oneOf, positiveWholeNumber, anyText } from './o
 
 /** The base model. */
 export const baseOption = required(anyText, 'PATH', 'base model: a folder or a .gguf file');
+
+/** The base of adapters that are read, which some formats need. */
+export const adapterBaseOption = optional(
+  anyText,
+  'PATH',
+  'base model: checks the adapter against it; .gguf adapters need it',
+);
+
+/** The element type of an adapter that is written. */
+export const adapterDtypeOption = withDefault(
+  'keep',
+  oneOf(ADAPTER_DTYPES),
+  ADAPTER_DTYPES.join('|'),
+  "dtype of the adapter's numbers",
+);
 
 /** The adapters that are stacked on the base. */
 export const adaptersOption = list(

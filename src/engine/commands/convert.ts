@@ -1,72 +1,151 @@
 import { ADAPTER_FORMATS, type AdapterFormat } from '../../formats/adapterFormat';
+import { ADAPTER_DTYPES, type AdapterDtypeChoice } from '../../formats/adapterDtype';
+import { shellQuote } from '../../common/shellQuote';
 import { LoraError } from '../../shared/errors';
 import { convertAdapterFile, writeModelfile, type Converted } from '../convert/convertAdapterFile';
+import { convertModel } from '../convert/convertModel';
 import { mergeModel } from '../merge/mergeModel';
 import { createOps } from '../model/backend';
 import { useRuntime } from '../useRuntime';
 import { defineCommand, form } from './command';
 import { printResult, type CommandContext } from './context';
-import { flag, optional, required } from './options';
-import { absolutePath, oneOf, anyText } from './optionValues';
+import { flag, optional, required, withDefault } from './options';
+import { absolutePath, anyText, byteSize, oneOf } from './optionValues';
 import { withProgress } from './progress';
 import { countOf } from '../../shared/values';
 
 /** The formats that are a single file, with its extension. */
-const EXTENSIONS: Readonly<Partial<Record<AdapterFormat, string>>> = {
+const EXTENSIONS: Readonly<Partial<Record<Target, string>>> = {
   gguf: '.gguf',
   kohya: '.safetensors',
 };
 
+/** A Hugging Face model folder, which is made from a base alone. */
+const FOLDER = 'folder';
+const TARGETS = [...ADAPTER_FORMATS, FOLDER] as const;
+type Target = (typeof TARGETS)[number];
+
+interface Request {
+  readonly adapter: string | null;
+  readonly to: Target;
+  readonly output: string;
+  readonly base: string | null;
+  readonly merge: boolean;
+  readonly modelfile: string | null;
+  readonly dtype: AdapterDtypeChoice;
+  readonly 'max-shard-size': number | null;
+}
+
 /** lora convert. */
 export const convertCommand = defineCommand({
   name: 'convert',
-  summary: 'Converts an adapter between the formats of PEFT, mlx-lm, kohya-ss and llama.cpp.',
+  summary:
+    'Converts an adapter between the formats of PEFT, mlx-lm, kohya-ss and llama.cpp, or a .gguf model to a Hugging Face folder.',
   forms: [
     form({
       options: {
-        adapter: required(anyText, 'PATH', 'adapter in any of the formats'),
-        to: required(oneOf(ADAPTER_FORMATS), ADAPTER_FORMATS.join('|'), 'format to write'),
+        adapter: optional(anyText, 'PATH', 'adapter in any of the formats'),
+        to: required(
+          oneOf(TARGETS),
+          TARGETS.join('|'),
+          'format to write; folder: without --adapter',
+        ),
         output: required(absolutePath, 'PATH', 'folder or file to write'),
         base: optional(anyText, 'PATH', 'base model (default: the one that the adapter names)'),
-        merge: flag('merge into the base if the format cannot hold all of the adapter'),
+        merge: flag('merge the adapter into its base instead'),
         modelfile: optional(absolutePath, 'FILE', 'with --to gguf: write a Modelfile for Ollama'),
+        dtype: withDefault(
+          'keep',
+          oneOf(ADAPTER_DTYPES),
+          ADAPTER_DTYPES.join('|'),
+          'dtype of the numbers; keep makes quantised weights float16',
+        ),
+        'max-shard-size': optional(
+          byteSize,
+          'SIZE',
+          'with --to folder: largest weight file (default: 5GB)',
+        ),
       },
-      check: ({ options: { to, output, modelfile } }) => {
-        const extension = EXTENSIONS[to];
-        if (extension !== undefined && !output.endsWith(extension)) {
-          return `--output must be a file that ends with ${extension}.`;
-        }
-        return modelfile !== null && to !== 'gguf' ? '--modelfile needs --to gguf.' : null;
-      },
+      check: ({ options }) => problemOf(options),
       run: async ({ options }, context) => {
-        const { adapter, to, base, output, merge, modelfile } = options;
-        const converted = await convertAdapterFile({
-          adapter,
-          to,
-          base,
-          output,
-          warn: context.warn,
-        });
-        if (converted.kind === 'unsupported') {
-          const certificate = await mergeInstead(converted, { adapter, output, merge }, context);
-          printResult(
-            context,
-            { merged: true, ...certificate },
-            () => `${certificate.output}: the base with the adapter merged into it`,
-          );
-          return 0;
+        const { adapter, to } = options;
+        if (adapter === null || to === FOLDER) {
+          return convertBase(options, context);
         }
-        if (modelfile !== null) {
-          await writeModelfileFor(output, converted.base!, modelfile);
-        }
-        const { from, base: usedBase, modules, notes } = converted;
-        const facts = { from, base: usedBase, modules, notes, to, output, modelfile };
-        printResult(context, facts, () => describeConverted(converted, to, output));
-        return 0;
+        return convertAdapter({ ...options, adapter, to }, context);
       },
     }),
   ],
 });
+
+/** Options that do not fit together: a sentence, or null. */
+function problemOf(options: Request): string | null {
+  const { adapter, to, output, base, merge, modelfile } = options;
+  const extension = EXTENSIONS[to];
+  if (to === FOLDER && (adapter !== null || merge)) {
+    return '--to folder converts a base alone. Use lora merge to add an adapter to it.';
+  }
+  if (to === FOLDER && base === null) {
+    return '--to folder needs --base, the .gguf file to convert.';
+  }
+  if (to !== FOLDER && adapter === null) {
+    return '--adapter is missing.';
+  }
+  if (to !== FOLDER && options['max-shard-size'] !== null) {
+    return '--max-shard-size needs --to folder.';
+  }
+  if (extension !== undefined && !output.endsWith(extension)) {
+    return `--output must be a file that ends with ${extension}.`;
+  }
+  return modelfile !== null && to !== 'gguf' ? '--modelfile needs --to gguf.' : null;
+}
+
+async function convertBase(
+  { base, output, dtype, 'max-shard-size': shardSize }: Request,
+  context: CommandContext,
+): Promise<number> {
+  const converted = await withProgress(context, ({ show, warn }) =>
+    convertModel({
+      base: base!,
+      output,
+      dtype,
+      max_shard_size: shardSize,
+      signal: context.signal,
+      warn,
+      onProgress: (fraction) => show('converting', fraction),
+    }),
+  );
+  printResult(
+    context,
+    { from: 'gguf', to: FOLDER, output, ...converted },
+    () =>
+      `${output}: ${countOf(converted.tensors, 'tensor')} in ${countOf(converted.files.length, 'file')}, for transformers`,
+  );
+  return 0;
+}
+
+type AdapterRequest = Request & { readonly adapter: string; readonly to: AdapterFormat };
+
+async function convertAdapter(request: AdapterRequest, context: CommandContext): Promise<number> {
+  const { to, output, modelfile } = request;
+  const converted = await convertAdapterFile({ ...request, warn: context.warn });
+  if (converted.kind === 'unsupported') {
+    const certificate = await mergeInstead(converted, request, context);
+    printResult(
+      context,
+      { merged: true, ...certificate },
+      () => `${certificate.output}: the base with the adapter merged into it`,
+    );
+    return 0;
+  }
+  if (modelfile !== null) {
+    await writeModelfileFor(output, converted.base!, modelfile);
+  }
+  const { from, base: usedBase, modules, notes } = converted;
+  const facts = { from, base: usedBase, modules, notes, to, output, modelfile };
+  printResult(context, facts, () => describeConverted(converted, to, output));
+  return 0;
+}
 
 async function writeModelfileFor(adapter: string, base: string, file: string): Promise<void> {
   await writeModelfile(file, base, adapter).catch((error: unknown) => {
@@ -78,36 +157,34 @@ async function writeModelfileFor(adapter: string, base: string, file: string): P
   });
 }
 
-interface MergeRequest {
-  readonly adapter: string;
-  readonly output: string;
-  /** --merge was given. */
-  readonly merge: boolean;
-}
-
 /**
- * Merges an adapter that the format cannot hold into its base.
- * @throws LoraError when --merge was not given or the base is not known.
+ * Merges an adapter into its base, as --merge asks.
+ * @throws LoraError when the format cannot hold the adapter and --merge was not given, or the base
+ * is not known.
  */
 async function mergeInstead(
   { base, lost }: Extract<Converted, { kind: 'unsupported' }>,
-  { adapter, output, merge }: MergeRequest,
+  { adapter, output, merge, dtype }: AdapterRequest,
   context: CommandContext,
 ) {
-  const problem = `The format cannot hold all of the adapter: ${lost.join('; ')}.`;
-  if (!merge) {
+  const problem =
+    lost.length === 0 ? null : `The format cannot hold all of the adapter: ${lost.join('; ')}.`;
+  if (problem !== null && !merge) {
     throw new LoraError('adapter', problem, {
       place: { file: adapter },
       fix: 'Merge it into its base with --merge. If the adapter does not name its base, add --base.',
     });
   }
   if (base === null) {
-    throw new LoraError('usage', problem, {
-      place: { file: adapter },
-      fix: 'Name the base to merge it into with --base.',
-    });
+    throw new LoraError(
+      'usage',
+      problem ?? 'The base of the adapter is not known, so it cannot be merged.',
+      { place: { file: adapter }, fix: 'Name the base to merge it into with --base.' },
+    );
   }
-  context.warn(`${problem} It is merged into its base instead.`);
+  if (problem !== null) {
+    context.warn(`${problem} It is merged into its base instead.`);
+  }
   const target = mergedOutput(output, base);
   const { parity } = await withProgress(context, ({ show, warn }) =>
     mergeModel({
@@ -115,7 +192,7 @@ async function mergeInstead(
       adapters: [adapter],
       output: target,
       scale: 1,
-      dtype: 'keep',
+      dtype,
       max_shard_size: null,
       ops: async () => createOps(await useRuntime(context), context.dist),
       signal: context.signal,
@@ -145,7 +222,7 @@ function describeConverted(
   if (to === 'gguf' && base !== null) {
     lines.push(
       'Use it with llama.cpp:',
-      `  llama-cli -m BASE.gguf --lora ${output}`,
+      `  llama-cli -m ${base.endsWith('.gguf') ? shellQuote(base) : 'BASE.gguf'} --lora ${shellQuote(output)}`,
       'or with Ollama, by a Modelfile (--modelfile FILE writes it):',
       `  FROM ${base}`,
       `  ADAPTER ${output}`,

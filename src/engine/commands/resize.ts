@@ -1,10 +1,17 @@
 import { stat } from 'node:fs/promises';
-import path from 'node:path';
+import { dtypeToWrite } from '../../formats/adapterDtype';
+import { adapterFiles, detectAdapter } from '../../formats/adapterFormat';
 import { resizeFactors, type Resized, type ResizeTarget } from '../../lora/resize';
-import { readAdapters } from '../adapters/readAdapters';
+import { withAdapters } from '../adapters/withAdapters';
 import { writeDerivedAdapter } from '../adapters/writeDerivedAdapter';
 import { defineCommand, form } from './command';
-import { outputFolderOption, resizeOptions, resizeTarget } from './commonOptions';
+import {
+  adapterBaseOption,
+  adapterDtypeOption,
+  outputFolderOption,
+  resizeOptions,
+  resizeTarget,
+} from './commonOptions';
 import { printResult } from './context';
 import { describeRange, groupDigits, percentage } from './describe';
 import { required } from './options';
@@ -20,16 +27,31 @@ export const resizeCommand = defineCommand({
         adapter: required(anyText, 'DIR', 'adapter'),
         ...resizeOptions,
         output: outputFolderOption,
+        base: adapterBaseOption,
+        dtype: adapterDtypeOption,
       },
       run: async ({ options }, context) => {
-        const { adapter: folder, output } = options;
+        const { adapter: folder, output, base: named, dtype } = options;
         const target = resizeTarget(options);
-        const [adapter] = await readAdapters([folder], null, context.warn);
-        const resized = resizeFactors(adapter!, target);
-        await writeDerivedAdapter(output, resized.adapter, {
-          sources: [folder],
-          title: `resized to ${describeTarget(target)}`,
-        });
+        const resized = await withAdapters(
+          [folder],
+          named,
+          context.warn,
+          async ({ adapters, base }) => {
+            const result = resizeFactors(adapters[0]!, target);
+            await writeDerivedAdapter(
+              output,
+              { ...result.adapter, dtype: dtypeToWrite(adapters, dtype) },
+              {
+                sources: [folder],
+                title: `resized to ${describeTarget(target)}`,
+                base,
+                given: [adapters[0]!.config],
+              },
+            );
+            return result;
+          },
+        );
         const sizes = { before: await weightBytes(folder), after: await weightBytes(output) };
         const { error, modules } = resized;
         const facts = {
@@ -46,8 +68,9 @@ export const resizeCommand = defineCommand({
   ],
 });
 
-const weightBytes = async (folder: string): Promise<number> =>
-  (await stat(path.join(folder, 'adapter_model.safetensors'))).size;
+/** The size of the file with an adapter's factors. */
+const weightBytes = async (adapter: string): Promise<number> =>
+  (await stat(adapterFiles(await detectAdapter(adapter)).at(-1)!)).size;
 
 function describeTarget(target: ResizeTarget): string {
   switch (target.kind) {

@@ -1,12 +1,13 @@
 import { writeFile } from 'node:fs/promises';
 import path from 'node:path';
-import { pathExists } from '../../common/fileStatus';
 import {
   detectAdapter,
   readAdapter,
   type AdapterFormat,
   type FoundAdapter,
 } from '../../formats/adapterFormat';
+import { dtypeToWrite, type AdapterDtypeChoice } from '../../formats/adapterDtype';
+import { baseOnDisk } from '../../formats/hub/baseOnDisk';
 import { openBase } from '../../formats/openBase';
 import { conversionLosses } from '../../formats/conversionLosses';
 import { writeGgufAdapter } from '../../formats/gguf/adapter';
@@ -18,7 +19,7 @@ import { openBaseUnder } from '../../formats/peft/vocabulary';
 import type { BaseModel } from '../../formats/baseModel';
 import type { Adapter } from '../../lora/adapter';
 import { LoraError } from '../../shared/errors';
-import { writeDerivedAdapter } from '../adapters/writeDerivedAdapter';
+import { withBaseName, writeDerivedAdapter } from '../adapters/writeDerivedAdapter';
 import { baseOptionsOf } from '../model/openModel';
 import { checkOutput } from '../outputPath';
 import { warnOfProblems } from '../report';
@@ -30,6 +31,9 @@ export interface ConvertOptions {
   /** Null: the base that the adapter names, if it is on this disk. */
   readonly base: string | null;
   readonly output: string;
+  readonly dtype: AdapterDtypeChoice;
+  /** Only finds out what would be lost: the adapter is merged instead. */
+  readonly merge: boolean;
   readonly warn: (message: string) => void;
 }
 
@@ -42,7 +46,7 @@ export type Converted =
       readonly modules: number;
       readonly notes: readonly string[];
     }
-  /** Nothing was written, because the format cannot hold all of the adapter. */
+  /** Nothing was written: it is to be merged, or the format cannot hold all of the adapter. */
   | {
       readonly kind: 'unsupported';
       readonly base: string | null;
@@ -57,23 +61,26 @@ export type Converted =
 export async function convertAdapterFile(options: ConvertOptions): Promise<Converted> {
   const { to, output, warn } = options;
   const found = await detectAdapter(options.adapter);
-  if (found.format === to) {
+  if (found.format === to && !options.merge) {
     throw new LoraError('usage', `The adapter has this format already (${to}).`, {
       place: { file: found.path },
       fix: 'Name another format with --to.',
     });
   }
-  await checkOutput(output, [found.path]);
+  if (!options.merge) {
+    await checkOutput(output, [found.path]);
+  }
   const base = await openBaseFor(found, options.base);
   try {
     const { adapter, warnings } = await readAdapter(found, base);
     warnOfProblems(warnings, warn);
     const lost = conversionLosses(adapter, base, to);
     const basePath = base?.path ?? null;
-    if (lost.length > 0) {
+    if (lost.length > 0 || options.merge) {
       return { kind: 'unsupported', base: basePath, lost };
     }
-    const named = withBaseName(adapter, basePath);
+    const dtype = dtypeToWrite([adapter], options.dtype);
+    const named = withBaseName({ ...adapter, dtype }, base);
     await writeAs(to, output, { adapter: named, base, found });
     return {
       kind: 'written',
@@ -97,18 +104,9 @@ async function openBaseFor(found: FoundAdapter, named: string | null): Promise<B
     return openBaseUnder(named, found.path, options);
   }
   const { adapter } = await readAdapter(found, null);
-  const base = adapter.config.base_model_name_or_path;
-  const isOnDisk = base !== null && path.isAbsolute(base) && (await pathExists(base));
-  return isOnDisk ? openBaseUnder(base, found.path, options) : null;
+  const base = await baseOnDisk(found.path, adapter.config.base_model_name_or_path);
+  return base === null ? null : openBaseUnder(base, found.path, options);
 }
-
-const withBaseName = (adapter: Adapter, basePath: string | null): Adapter => ({
-  ...adapter,
-  config: {
-    ...adapter.config,
-    base_model_name_or_path: adapter.config.base_model_name_or_path ?? basePath,
-  },
-});
 
 /** An adapter that was read, with its base and where it came from. */
 interface ReadAdapter {
@@ -124,6 +122,8 @@ async function writeAs(to: AdapterFormat, output: string, source: ReadAdapter): 
       return writeDerivedAdapter(output, adapter, {
         sources: [found.path],
         title: `converted from the format of ${found.format}`,
+        base,
+        given: [adapter.config],
         facts: { task: base?.spec.task ?? 'causal_lm', labels: null },
       });
     case 'mlx':

@@ -1,7 +1,7 @@
-import path from 'node:path';
 import { throwIfCancelled } from '../../common/cancellation';
 import { linearsOf, modulesOf } from '../../formats/architecture/modules';
 import { openBase } from '../../formats/openBase';
+import { publishedBase } from '../../formats/hub/publishedBase';
 import { peftAdapter } from '../../formats/importedAdapter';
 import type { BaseModel } from '../../formats/baseModel';
 import { extractLayer, type ExtractedLayer } from '../../lora/extract';
@@ -74,11 +74,13 @@ async function extract(
   }
   const adapter = peftAdapter(
     layers.map((layer) => layer.factors),
-    base.path,
+    publishedBase(base).name_or_path,
   );
   await writeDerivedAdapter(options.output, adapter, {
     sources: [base.path, tuned.path],
-    title: `extracted from ${path.basename(tuned.path)}`,
+    title: `extracted from ${publishedBase(tuned).title}`,
+    base,
+    given: [],
     facts: { task: base.spec.task, labels: null },
   });
   const squaredError = layers.reduce((sum, layer) => sum + layer.lost ** 2, 0);

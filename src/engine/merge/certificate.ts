@@ -35,8 +35,11 @@ export interface Certificate {
   readonly formula: string;
   readonly scale: number;
   readonly dtype: string;
+  /** Its name on the hub, or its place as `inputs`. */
   readonly base: string;
+  /** Places as in `inputs`. */
   readonly adapters: readonly string[];
+  /** Places as seen from the certificate's folder. */
   readonly inputs: readonly HashedFile[];
   readonly outputs: readonly HashedFile[];
   /** The output layer is no longer tied to the embedding. */
@@ -97,7 +100,26 @@ export async function readCertificate(model: string): Promise<CertificateFile> {
       { place: { file } },
     );
   }
-  return parsed.output;
+  return withPlaces(parsed.output, path.resolve(folderOfModel(model)));
+}
+
+/** A place as seen from the certificate's folder, so that it tells little of this disk. */
+export const placeIn = (folder: string, file: string): string =>
+  path.relative(folder, path.resolve(file)).replaceAll(path.sep, '/');
+
+/** Where the base was: its folder or its .gguf file. */
+export function basePlace({ inputs: [first], base }: CertificateFile): string {
+  if (!first) {
+    return base;
+  }
+  return first.file.endsWith('.gguf') ? first.file : path.dirname(first.file);
+}
+
+/** The certificate with absolute places. */
+function withPlaces(certificate: CertificateFile, folder: string): CertificateFile {
+  const placeOf = (file: string) => path.resolve(folder, file);
+  const inputs = certificate.inputs.map((own) => ({ ...own, file: placeOf(own.file) }));
+  return { ...certificate, adapters: certificate.adapters.map(placeOf), inputs };
 }
 
 /** The share of unchanged elements above which rounding is reported. */

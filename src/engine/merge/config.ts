@@ -14,7 +14,8 @@ export function mergedConfig(
   dtype: MergeDtype,
   labels: HeadLabels | null,
 ): Config {
-  const { config, spec } = base;
+  const { spec } = base;
+  const config = withoutOrigin(base.config);
   const hasNewHead = plan.renamed || labels !== null;
   const textChanges = {
     ...(plan.tie !== null && { tie_word_embeddings: plan.tie }),
@@ -34,6 +35,10 @@ export function mergedConfig(
     base.format === 'gguf' ? { architectures: [transformersClassOf(spec)] } : {};
   return { ...architectures, ...config, ...changes };
 }
+
+/** Without the name that the base was loaded by, which is often a path. */
+const withoutOrigin = (config: Config): Config =>
+  Object.fromEntries(Object.entries(config).filter(([key]) => key !== '_name_or_path'));
 
 function headConfig({ spec }: BaseModel, labels: HeadLabels | null): Config {
   const { head, task } = spec;

@@ -9,7 +9,7 @@ import type { Ops } from '../../models/ops/ops';
 import { readAdapters } from '../adapters/readAdapters';
 import { baseOptionsOf } from '../model/openModel';
 import { checkDiskSpace, checkOutput, clearUnfinished } from '../outputPath';
-import { mergeWarnings, type Certificate } from './certificate';
+import { folderOfModel, mergeWarnings, placeIn, type Certificate } from './certificate';
 import type { MergeDtype } from './form';
 import { hashInputs } from './hashInputs';
 import { openTarget } from './openTarget';
@@ -117,6 +117,7 @@ async function write(
   const { output, adapters: folders, scale, dtype, signal, ops, warn, onProgress } = options;
   await checkDiskSpace(output, target.bytes + SMALL_FILES_BYTES);
   let certificate: Certificate | undefined;
+  const place = path.resolve(folderOfModel(output));
   await target.place(async (temp) => {
     const { outputs, tensors } = await writeWithProgress(target, temp, {
       signal,
@@ -139,9 +140,9 @@ async function write(
       formula: formulaOf(adapters),
       scale,
       dtype,
-      base: base.path,
-      adapters: folders.map((folder) => path.resolve(folder)),
-      inputs,
+      base: base.hub ?? placeIn(place, base.path),
+      adapters: folders.map((folder) => placeIn(place, folder)),
+      inputs: inputs.map((own) => ({ ...own, file: placeIn(place, own.file) })),
       outputs,
       untied: target.plan.tie === false,
       tensors: [...tensors].sort((a, b) => (a.name < b.name ? -1 : 1)),

@@ -1,7 +1,9 @@
-import { linearsOf, namedTensors } from '../../formats/architecture/modules';
+import { linearsOf, moduleNames, namedTensors } from '../../formats/architecture/modules';
+import { publishedBase } from '../../formats/hub/publishedBase';
 import { readWeight } from '../../formats/openBase';
 import type { BaseModel } from '../../formats/baseModel';
 import { initialMagnitude } from '../../lora/dora';
+import { exactTargets } from '../../lora/exactTargets';
 import { newAdapter } from '../../lora/newAdapter';
 import { isModuleToSave } from '../../lora/modulesToSave';
 import { startFromWeight } from '../../lora/startFromWeight';
@@ -43,20 +45,34 @@ export async function startAdapter(
   checkModulesToSave(base, lora.modules_to_save);
   const { init_lora_weights: init } = lora;
   const startsFromWeights = init === 'olora' || init === 'pissa';
-  const plain = newAdapter(modules, adapterSettings(base, lora), base.path, {
+  const plain = newAdapter(modules, adapterSettings(base, lora), publishedBase(base).name_or_path, {
     seed,
     init: startsFromWeights ? 'default' : init,
   });
   const factors: LoraFactors[] = [];
   for (const module of plain.modules) factors.push(await startFactors(base, module, lora));
   const adapter: Adapter = {
-    ...plain,
+    ...withExactTargets(plain, base),
     modules: factors,
     trained: await trainedTensors(base, plain, seed),
   };
   if (!startsFromWeights) return { adapter, baseCorrection: null };
   const negated = factors.map((m) => ({ ...m, B: m.B.map((b) => -b), magnitude: null }));
   return { adapter, baseCorrection: { ...adapter, trained: [], modules: negated } };
+}
+
+/**
+ * The adapter with the shortest target_modules with which PEFT adapts exactly its modules: PEFT's
+ * rules also apply to layers that are trained in full or that LoRA cannot adapt.
+ */
+export function withExactTargets(adapter: Adapter, { spec }: Pick<BaseModel, 'spec'>): Adapter {
+  const { config, modules } = adapter;
+  const targets = exactTargets({
+    chosen: modules.map((m) => m.path),
+    all: moduleNames(spec),
+    given: [config],
+  });
+  return { ...adapter, config: { ...config, ...targets } };
 }
 
 function adapterSettings(

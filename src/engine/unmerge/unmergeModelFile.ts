@@ -5,7 +5,13 @@ import type { BaseModel } from '../../formats/baseModel';
 import type { Adapter } from '../../lora/adapter';
 import { LoraError } from '../../shared/errors';
 import { readAdapters } from '../adapters/readAdapters';
-import { readCertificate, type CertificateFile } from '../merge/certificate';
+import {
+  basePlace,
+  folderOfModel,
+  placeIn,
+  readCertificate,
+  type CertificateFile,
+} from '../merge/certificate';
 import { openTarget } from '../merge/openTarget';
 import type { TensorFacts } from '../merge/stream';
 import { SMALL_FILES_BYTES, writeWithProgress, type MergeTarget } from '../merge/target';
@@ -144,14 +150,20 @@ async function write(
       merged,
       adapters,
       tensors: errorBounds(tensors, certificate),
-      largest_difference: await largestDifference(certificate.base, target.modelIn(temp), {
+      largest_difference: await largestDifference(basePlace(certificate), target.modelIn(temp), {
         signal,
         onProgress: (fraction) => onProgress('comparing', fraction),
       }),
     };
     const isFile = output.endsWith('.gguf');
     const name = isFile ? `${path.basename(output)}.${RECORD}` : RECORD;
-    const json = `${JSON.stringify(record, null, 2)}\n`;
+    const folder = path.resolve(folderOfModel(output));
+    const published = {
+      ...record,
+      merged: placeIn(folder, merged),
+      adapters: adapters.map((own) => placeIn(folder, own)),
+    };
+    const json = `${JSON.stringify(published, null, 2)}\n`;
     await writeFile(path.join(temp, name), json, { flush: true });
   });
   return record!;

@@ -117,6 +117,19 @@ export function namedTensors(spec: Spec): Wanted[] {
   ];
 }
 
+/** PEFT's names of all modules of a model: what target_modules can select, and what contains it. */
+export function moduleNames(spec: Spec): string[] {
+  const pooler = spec.head.kind === 'pooled' ? ['pooler.dense'] : [];
+  const paths = [
+    ...namedTensors(spec).map(({ name }) => name.slice(0, name.lastIndexOf('.'))),
+    ...modulesOf(spec).map((m) => m.path),
+    ...pooler,
+  ];
+  const containing = (path: string) =>
+    path.split('.').map((_, i, parts) => parts.slice(0, i + 1).join('.'));
+  return [...new Set(paths.flatMap(containing))];
+}
+
 function linearTensors({
   path,
   in_features,

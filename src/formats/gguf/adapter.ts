@@ -1,5 +1,5 @@
 import { mostFrequent } from '../../lora/combine';
-import type { Adapter, LoraFactors } from '../../lora/adapter';
+import type { Adapter, AdapterDtype, LoraFactors } from '../../lora/adapter';
 import { LoraError, type Problem } from '../../shared/errors';
 import {
   factorsOf,
@@ -9,6 +9,9 @@ import {
   transposed,
   type ImportedAdapter,
 } from '../importedAdapter';
+import { adapterTensor } from '../adapterDtype';
+import { isHubName, parentNameOfGguf } from '../hub/hubName';
+import { withoutFolders } from '../hub/publishedBase';
 import type { TensorToWrite } from '../tensorWriter';
 import { ggufFamilyOf } from './families';
 import type { GgufFamily } from './family';
@@ -17,7 +20,7 @@ import { Metadata } from './metadata';
 import { checkpointName, ggufName } from './names';
 import { toCheckpointOrder, toGgufOrder } from './order';
 import { GgufFile } from './read';
-import { writeGguf } from './write';
+import { writeGguf, type GgufEntry } from './write';
 
 const FACTOR_NAME = /^(.+\.weight)\.lora_([ab])$/;
 const EMBEDDING = 'token_embd.weight';
@@ -51,8 +54,7 @@ export async function readGgufAdapter(file: string, order: RowOrder): Promise<Im
       modules.push(await readModule(source, name, pair, { family, alpha, order }));
     if (modules.length === 0)
       throw new LoraError('adapter', 'The file holds no LoRA tensors.', { place: { file } });
-    const base = metadata.string('general.base_model.0.name', '');
-    return { adapter: peftAdapter(modules, base === '' ? null : base), warnings };
+    return { adapter: peftAdapter(modules, parentNameOfGguf(metadata)), warnings };
   } finally {
     await source.close();
   }
@@ -167,11 +169,10 @@ export interface GgufTarget {
  */
 export async function writeGgufAdapter(
   file: string,
-  { config, modules }: Adapter,
+  { config, modules, dtype = 'F32' }: Adapter,
   target: GgufTarget,
 ): Promise<void> {
   const alpha = mostFrequent(modules.map((m) => m.scaling * m.r));
-  const base = config.base_model_name_or_path;
   await writeGguf(
     file,
     [
@@ -179,24 +180,38 @@ export async function writeGgufAdapter(
       { key: 'general.type', type: 'string', value: 'adapter' },
       { key: 'adapter.type', type: 'string', value: 'lora' },
       { key: 'general.name', type: 'string', value: target.name },
-      ...(base === null
-        ? []
-        : ([
-            { key: 'general.base_model.count', type: 'u32', value: 1 },
-            { key: 'general.base_model.0.name', type: 'string', value: base },
-          ] as const)),
+      ...baseEntries(config.base_model_name_or_path),
       { key: 'adapter.lora.alpha', type: 'f32', value: alpha },
-      { key: 'general.file_type', type: 'u32', value: 0 },
+      { key: 'general.file_type', type: 'u32', value: FILE_TYPES[dtype] },
       { key: 'general.quantization_version', type: 'u32', value: 2 },
     ],
-    modules.flatMap((m) => tensorsOf(m, Math.fround(alpha), target, file)),
+    modules.flatMap((m) => tensorsOf(m, Math.fround(alpha), { ...target, dtype }, file)),
   );
+}
+
+/** llama.cpp's numbers for the type of a file's tensors (llama_ftype). */
+const FILE_TYPES: Readonly<Record<AdapterDtype, number>> = { F32: 0, F16: 1, BF16: 32 };
+
+/** The base's name, and where it is on the hub; a local path is left out. */
+function baseEntries(base: string | null): readonly GgufEntry[] {
+  if (base === null || base === '') return [];
+  const key = 'general.base_model';
+  const name = withoutFolders(base);
+  return [
+    { key: `${key}.count`, type: 'u32', value: 1 },
+    { key: `${key}.0.name`, type: 'string', value: name },
+    ...(isHubName(name)
+      ? ([
+          { key: `${key}.0.repo_url`, type: 'string', value: `https://huggingface.co/${name}` },
+        ] as const)
+      : []),
+  ];
 }
 
 function tensorsOf(
   m: LoraFactors,
   alpha: number,
-  { family, head_dim }: GgufTarget,
+  { family, head_dim, dtype }: GgufTarget & { readonly dtype: AdapterDtype },
   file: string,
 ): TensorToWrite[] {
   const own = `${m.path}.weight`;
@@ -214,12 +229,14 @@ function tensorsOf(
       ? transposed({ rows: m.r, columns: m.in_features, data: m.A, place: { file } })
       : { rows: m.r, columns: m.in_features, data: m.A };
   return [
-    { name: `${name}.lora_a`, dtype: 'F32', shape: [A.rows, A.columns], data: A.data },
-    {
-      name: `${name}.lora_b`,
-      dtype: 'F32',
-      shape: [m.out_features, m.r],
-      data: toGgufOrder(B, storage, { shape: [m.out_features, m.r], head_dim }),
-    },
+    adapterTensor({ name: `${name}.lora_a`, shape: [A.rows, A.columns], data: A.data }, dtype),
+    adapterTensor(
+      {
+        name: `${name}.lora_b`,
+        shape: [m.out_features, m.r],
+        data: toGgufOrder(B, storage, { shape: [m.out_features, m.r], head_dim }),
+      },
+      dtype,
+    ),
   ];
 }

@@ -3,6 +3,7 @@ import { LoraError } from '../../shared/errors';
 import { checkTensors, tensorsOf } from '../architecture/modules';
 import { readSpec, type ReadSpecOptions } from '../architecture/readSpec';
 import { toBF16 } from '../floats';
+import { hubNameOfGguf, hubNameOfPath } from '../hub/hubName';
 import { countParameters, type TensorInfo } from '../tensorInfo';
 import { type WeightSource, withReplaced } from '../weightSource';
 import type { Spec } from '../architecture/spec';
@@ -47,6 +48,7 @@ export async function openGgufBase(
       replaced: new Set(options.replaced?.keys()),
       path: file,
       name: metadata.string('general.name', path.basename(file, '.gguf')),
+      hub: hubNameOfGguf(metadata) ?? hubNameOfPath(file),
       format: 'gguf',
       config,
       weights,

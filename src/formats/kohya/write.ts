@@ -1,4 +1,5 @@
-import type { Adapter, LoraFactors } from '../../lora/adapter';
+import type { Adapter, AdapterDtype, LoraFactors } from '../../lora/adapter';
+import { adapterTensor } from '../adapterDtype';
 import { tensorShape } from '../peft/names';
 import { mostFrequent } from '../../lora/combine';
 import { writeSafetensors } from '../safetensors/write';
@@ -10,19 +11,29 @@ import { kohyaName } from './names';
  *
  * @throws LoraError('disk'); an existing file stays.
  */
-export async function writeKohyaAdapter(file: string, { modules }: Adapter): Promise<void> {
-  await writeSafetensors(file, modules.flatMap(tensorsOf), {
-    ss_network_alpha: String(mostFrequent(modules.map((m) => m.scaling * m.r))),
-    ss_network_dim: String(mostFrequent(modules.map((m) => m.r))),
-    ss_network_module: 'networks.lora',
-  });
+export async function writeKohyaAdapter(
+  file: string,
+  { modules, dtype = 'F32' }: Adapter,
+): Promise<void> {
+  await writeSafetensors(
+    file,
+    modules.flatMap((m) => tensorsOf(m, dtype)),
+    {
+      ss_network_alpha: String(mostFrequent(modules.map((m) => m.scaling * m.r))),
+      ss_network_dim: String(mostFrequent(modules.map((m) => m.r))),
+      ss_network_module: 'networks.lora',
+    },
+  );
 }
 
-function tensorsOf(m: LoraFactors): TensorToWrite[] {
+function tensorsOf(m: LoraFactors, dtype: AdapterDtype): TensorToWrite[] {
   const name = kohyaName(m.path);
   return [
     { name: `${name}.alpha`, dtype: 'F32', shape: [], data: Float32Array.of(m.scaling * m.r) },
-    { name: `${name}.lora_down.weight`, dtype: 'F32', shape: tensorShape(m, 'A'), data: m.A },
-    { name: `${name}.lora_up.weight`, dtype: 'F32', shape: tensorShape(m, 'B'), data: m.B },
+    adapterTensor(
+      { name: `${name}.lora_down.weight`, shape: tensorShape(m, 'A'), data: m.A },
+      dtype,
+    ),
+    adapterTensor({ name: `${name}.lora_up.weight`, shape: tensorShape(m, 'B'), data: m.B }, dtype),
   ];
 }

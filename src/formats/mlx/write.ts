@@ -1,8 +1,9 @@
 import { writeFile } from 'node:fs/promises';
 import path from 'node:path';
-import type { Adapter, LoraFactors } from '../../lora/adapter';
+import type { Adapter, AdapterDtype, LoraFactors } from '../../lora/adapter';
 import { replaceFolder } from '../../common/atomicWrite';
 import { mostFrequent } from '../../lora/combine';
+import { adapterTensor } from '../adapterDtype';
 import { rescaled } from '../importedAdapter';
 import { writeSafetensors } from '../safetensors/write';
 import type { TensorToWrite } from '../tensorWriter';
@@ -21,7 +22,7 @@ const ALL_LAYERS = -1;
  */
 export async function writeMlxAdapter(
   folder: string,
-  { config, modules }: Adapter,
+  { config, modules, dtype = 'F32' }: Adapter,
   num_layers: number | null,
 ): Promise<void> {
   const scale = mostFrequent(modules.map((m) => m.scaling));
@@ -41,13 +42,18 @@ export async function writeMlxAdapter(
   await replaceFolder(folder, async (temp) => {
     await writeSafetensors(
       path.join(temp, MLX_WEIGHTS),
-      modules.flatMap((m) => tensorsOf(m, scale, rank)),
+      modules.flatMap((m) => tensorsOf(m, scale, rank, dtype)),
     );
     await writeFile(path.join(temp, MLX_CONFIG), `${text}\n`, { flush: true });
   });
 }
 
-function tensorsOf(m: LoraFactors, scale: number, rank: number): TensorToWrite[] {
+function tensorsOf(
+  m: LoraFactors,
+  scale: number,
+  rank: number,
+  dtype: AdapterDtype,
+): TensorToWrite[] {
   const own = toMlxPath(m.path);
   const B = rescaled(m, scale);
   const [a, b] = [new Float32Array(m.in_features * rank), new Float32Array(rank * m.out_features)];
@@ -56,10 +62,10 @@ function tensorsOf(m: LoraFactors, scale: number, rank: number): TensorToWrite[]
     for (let o = 0; o < m.out_features; o++) b[k * m.out_features + o] = B[o * m.r + k]!;
   }
   return [
-    { name: `${own}.lora_a`, dtype: 'F32', shape: [m.in_features, rank], data: a },
-    { name: `${own}.lora_b`, dtype: 'F32', shape: [rank, m.out_features], data: b },
+    adapterTensor({ name: `${own}.lora_a`, shape: [m.in_features, rank], data: a }, dtype),
+    adapterTensor({ name: `${own}.lora_b`, shape: [rank, m.out_features], data: b }, dtype),
     ...(m.magnitude
-      ? [{ name: `${own}.m`, dtype: 'F32' as const, shape: [m.out_features], data: m.magnitude }]
+      ? [adapterTensor({ name: `${own}.m`, shape: [m.out_features], data: m.magnitude }, dtype)]
       : []),
   ];
 }

@@ -33,14 +33,15 @@ export interface AdapterBase {
 export function adapterBaseOf({
   spec,
   name,
+  hub,
   path,
   replaced,
-}: Pick<BaseModel, 'spec' | 'name' | 'path' | 'replaced'>): AdapterBase {
+}: Pick<BaseModel, 'spec' | 'name' | 'hub' | 'path' | 'replaced'>): AdapterBase {
   const { head } = tensorsOf(spec);
   const tied = tiedWeight(spec);
   return {
     modules: modulesOf(spec),
-    names: [name, path],
+    names: [name, path, ...(hub === null ? [] : [hub])],
     replaced: tied && replaced.has(tied.storedAs) ? new Set([...replaced, tied.name]) : replaced,
     tied: tied && { embedding: pathOf(tied.storedAs), output: pathOf(tied.name) },
     rename: (own) => canonicalPath(own, spec),

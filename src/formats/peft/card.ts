@@ -1,13 +1,22 @@
 import type { Task } from '../../shared/task';
+import type { PublishedBase } from '../hub/publishedBase';
+
+/** What loading an adapter in Python depends on. */
+export interface LoadingFacts {
+  readonly task: Task;
+  /** Null: the base is not known. */
+  readonly base: PublishedBase | null;
+  /** Outputs of a trained classifier; 0: it has none. */
+  readonly num_labels: number;
+  /** Adapters that must be loaded below this one: paths as seen from its folder. */
+  readonly frozen_adapters: readonly string[];
+}
 
 /** The facts of a training that its model card shows. */
-export interface CardFacts {
-  readonly task: Task;
+export interface CardFacts extends Omit<LoadingFacts, 'base' | 'num_labels'> {
+  readonly base: PublishedBase;
   /** Names of the labels; empty without a classifier. */
   readonly labels: readonly string[];
-  /** Adapters that must be loaded below this one. */
-  readonly frozen_adapters: readonly string[];
-  readonly base_model: string;
   readonly r: number;
   readonly lora_alpha: number;
   readonly target_modules: string;
@@ -21,52 +30,157 @@ export interface CardFacts {
 }
 
 /**
- * By task: the hub's pipeline, transformers' class, and whether PEFT has an AutoPeftModel for it.
+ * By task: the hub's pipeline, transformers' class, and PEFT's class that also loads the base, if
+ * it has one.
  */
 const KINDS: Readonly<
-  Record<Task, { readonly pipeline: string; readonly model: string; readonly auto: boolean }>
+  Record<Task, { readonly pipeline: string; readonly model: string; readonly auto: string | null }>
 > = {
-  causal_lm: { pipeline: 'text-generation', model: 'CausalLM', auto: true },
-  seq_cls: { pipeline: 'text-classification', model: 'SequenceClassification', auto: true },
-  token_cls: { pipeline: 'token-classification', model: 'TokenClassification', auto: true },
-  image_cls: { pipeline: 'image-classification', model: 'ImageClassification', auto: false },
-  embedding: { pipeline: 'sentence-similarity', model: 'FeatureExtraction', auto: true },
+  causal_lm: {
+    pipeline: 'text-generation',
+    model: 'AutoModelForCausalLM',
+    auto: 'AutoPeftModelForCausalLM',
+  },
+  seq_cls: {
+    pipeline: 'text-classification',
+    model: 'AutoModelForSequenceClassification',
+    auto: 'AutoPeftModelForSequenceClassification',
+  },
+  token_cls: {
+    pipeline: 'token-classification',
+    model: 'AutoModelForTokenClassification',
+    auto: 'AutoPeftModelForTokenClassification',
+  },
+  image_cls: {
+    pipeline: 'image-classification',
+    model: 'AutoModelForImageClassification',
+    auto: null,
+  },
+  embedding: {
+    pipeline: 'sentence-similarity',
+    model: 'AutoModel',
+    auto: 'AutoPeftModelForFeatureExtraction',
+  },
 };
 
-function howToLoad({ task, labels, base_model }: CardFacts): string {
+/** Python that loads an adapter from the current folder; null: its base is not known. */
+export function loadingCode({
+  task,
+  base,
+  num_labels,
+  frozen_adapters,
+}: LoadingFacts): string | null {
+  if (!base) return null;
   const { model, auto } = KINDS[task];
-  const heads = labels.length > 0 ? `, num_labels=${labels.length}` : '';
-  if (auto)
-    return `from peft import AutoPeftModelFor${model}\nmodel = AutoPeftModelFor${model}.from_pretrained("path/to/this/folder"${heads})`;
-  return `from peft import PeftModel\nfrom transformers import AutoModelFor${model}\nbase = AutoModelFor${model}.from_pretrained(${JSON.stringify(base_model)}${heads}, ignore_mismatched_sizes=True)\nmodel = PeftModel.from_pretrained(base, "path/to/this/folder")`;
+  const head = num_labels > 0 ? `, num_labels=${num_labels}, ignore_mismatched_sizes=True` : '';
+  const loadsBase = auto !== null && base.gguf_file === null && frozen_adapters.length === 0;
+  if (loadsBase)
+    return [`from peft import ${auto}`, '', `model = ${auto}.from_pretrained("."${head})`].join(
+      '\n',
+    );
+  const isLocalFile = base.gguf_file !== null && base.hub === null;
+  const where = isLocalFile
+    ? 'os.path.dirname(base), gguf_file=os.path.basename(base)'
+    : `base${base.gguf_file === null ? '' : `, gguf_file=${pythonText(base.gguf_file)}`}`;
+  return [
+    ...(isLocalFile ? ['import os', ''] : []),
+    'from peft import PeftConfig, PeftModel',
+    `from transformers import ${model}`,
+    '',
+    'base = PeftConfig.from_pretrained(".").base_model_name_or_path',
+    `model = ${model}.from_pretrained(${where}${head})`,
+    ...frozen_adapters.map(
+      (folder) =>
+        `model = PeftModel.from_pretrained(model, ${pythonText(folder)}).merge_and_unload()`,
+    ),
+    'model = PeftModel.from_pretrained(model, ".")',
+  ].join('\n');
 }
 
-/** The README.md of an adapter: front matter for the hub, then the facts. */
+/** A text as a literal of Python: JSON's escapes are also Python's. */
+const pythonText = (text: string) => JSON.stringify(text);
+
+function frontMatter(base: PublishedBase | null, task: Task | null): string[] {
+  const hub = base?.hub ?? null;
+  return [
+    '---',
+    ...(hub === null ? [] : [`base_model: ${JSON.stringify(hub)}`]),
+    'library_name: peft',
+    ...(task === null ? [] : [`pipeline_tag: ${KINDS[task].pipeline}`]),
+    'tags:',
+    '- lora',
+    ...(hub === null ? [] : [`- ${JSON.stringify(`base_model:adapter:${hub}`)}`]),
+    '---',
+  ];
+}
+
+function loadingLines(facts: LoadingFacts): string[] {
+  const code = loadingCode(facts);
+  return code === null
+    ? []
+    : [
+        '',
+        'To load it, run this in its folder, or write the folder or its repository instead of `"."`:',
+        '',
+        '```python',
+        code,
+        '```',
+      ];
+}
+
+const inCell = (text: string) => text.replaceAll('|', '\\|').replaceAll('\n', ' ');
+
+/** The README.md of a trained adapter: front matter for the hub, then the facts. */
 export function modelCard(facts: CardFacts): string {
+  const { base, task, labels, frozen_adapters } = facts;
   const loss = (value: number | null) => (value === null ? '–' : value.toFixed(4));
-  return `---
-base_model: ${JSON.stringify(facts.base_model)}
-library_name: peft
-pipeline_tag: ${KINDS[facts.task].pipeline}
-tags:
-- lora
-- ${JSON.stringify(`base_model:adapter:${facts.base_model}`)}
----
+  const row = (name: string, value: string | number) => `| ${name} | ${value} |`;
+  return [
+    ...frontMatter(base, task),
+    '',
+    `# LoRA adapter for ${base.title}`,
+    '',
+    `W' = W + s·BA with rank r = ${facts.r} and s from lora_alpha = ${facts.lora_alpha}, on ${facts.target_modules}: ${facts.trainable_parameters.toLocaleString('en-US')} trained parameters, ${facts.parameters.toLocaleString('en-US')} frozen.`,
+    '',
+    '| | |',
+    '|---|---|',
+    ...(labels.length === 0 ? [] : [row('Labels', labels.map(inCell).join(', '))]),
+    ...(frozen_adapters.length === 0
+      ? []
+      : [row('On top of', frozen_adapters.map(inCell).join(', '))]),
+    row('Examples', facts.examples),
+    row('Steps', facts.steps),
+    row('Learning rate', facts.learning_rate),
+    row('Last training loss', loss(facts.last_loss)),
+    row('Validation loss', loss(facts.validation_loss)),
+    ...loadingLines({ task, base, num_labels: labels.length, frozen_adapters }),
+    '',
+  ].join('\n');
+}
 
-# LoRA adapter for ${facts.base_model}
+/** What the card of an adapter says that was made from others. */
+export interface DerivedFacts {
+  /** Null: unknown. */
+  readonly task: Task | null;
+  readonly base: PublishedBase | null;
+  readonly num_labels: number;
+  /** How it was made. */
+  readonly title: string;
+  /** Names of what it was made from, without local paths. */
+  readonly sources: readonly string[];
+}
 
-W' = W + s·BA with rank r = ${facts.r} and s from lora_alpha = ${facts.lora_alpha}, on ${facts.target_modules}: ${facts.trainable_parameters.toLocaleString('en-US')} trained parameters, ${facts.parameters.toLocaleString('en-US')} frozen.
-
-| | |
-|---|---|
-${facts.labels.length === 0 ? '' : `| Labels | ${facts.labels.map((name) => name.replaceAll('|', '\\|')).join(', ')} |\n`}${facts.frozen_adapters.length === 0 ? '' : `| On top of | ${facts.frozen_adapters.join(', ')} |\n`}| Examples | ${facts.examples} |
-| Steps | ${facts.steps} |
-| Learning rate | ${facts.learning_rate} |
-| Last training loss | ${loss(facts.last_loss)} |
-| Validation loss | ${loss(facts.validation_loss)} |
-
-\`\`\`python
-${howToLoad(facts)}
-\`\`\`
-`;
+/** The README.md of an adapter that was made from others. */
+export function derivedCard({ task, base, num_labels, title, sources }: DerivedFacts): string {
+  return [
+    ...frontMatter(base, task),
+    '',
+    `# LoRA adapter: ${title}`,
+    '',
+    ...(base ? [`For ${base.title}. Made from:`] : ['Made from:']),
+    '',
+    ...sources.map((source) => `- ${source}`),
+    ...(task === null ? [] : loadingLines({ task, base, num_labels, frozen_adapters: [] })),
+    '',
+  ].join('\n');
 }

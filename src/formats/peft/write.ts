@@ -5,6 +5,7 @@ import type { Task } from '../../shared/task';
 import { replaceFolder } from '../../common/atomicWrite';
 import { writeSafetensors } from '../safetensors/write';
 import type { TensorToWrite } from '../tensorWriter';
+import { adapterTensor } from '../adapterDtype';
 import { adapterConfigText } from './config';
 import { baseLayerName, type Factor, tensorName, tensorShape, trainedName } from './names';
 import { CONFIG_FILE, WEIGHTS_FILE } from './read';
@@ -58,28 +59,24 @@ export async function fillAdapterFolder(
 }
 
 async function adapterTensors(
-  { config, modules, trained }: Adapter,
+  { config, modules, trained, dtype = 'F32' }: Adapter,
   baseTensor: AdapterFacts['baseTensor'],
 ): Promise<TensorToWrite[]> {
   const factors = modules.flatMap((module) => {
-    const tensor = (factor: Factor, data: Float32Array): TensorToWrite => ({
-      name: tensorName(module, factor),
-      dtype: 'F32',
-      shape: tensorShape(module, factor),
-      data,
-    });
+    const tensor = (factor: Factor, data: Float32Array): TensorToWrite =>
+      adapterTensor(
+        { name: tensorName(module, factor), shape: tensorShape(module, factor), data },
+        dtype,
+      );
     return [
       tensor('A', module.A),
       tensor('B', module.B),
       ...(module.magnitude ? [tensor('magnitude', module.magnitude)] : []),
     ];
   });
-  const own = trained.map((tensor): TensorToWrite => ({
-    name: trainedName(tensor, { modules }),
-    dtype: 'F32',
-    shape: tensor.shape,
-    data: tensor.data,
-  }));
+  const own = trained.map(({ shape, data, name }) =>
+    adapterTensor({ name: trainedName({ name }, { modules }), shape, data }, dtype),
+  );
   const frozen: TensorToWrite[] = [];
   for (const module of modules) {
     if (!baseTensor || !savesBase(module.path, config)) continue;

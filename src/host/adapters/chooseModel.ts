@@ -1,17 +1,18 @@
 import { readFile } from 'node:fs/promises';
 import path from 'node:path';
 import * as vscode from 'vscode';
-import { pathExists } from '../../common/fileStatus';
+import { baseOnDisk } from '../../formats/hub/baseOnDisk';
 import { t } from '../text/l10n';
 import { browse } from '../setup/picker';
 
 /**
- * The base model that an adapter names, if that is a path that exists; else one that the user
- * browses for. Undefined: cancelled.
+ * The base model of an adapter, if it is on this disk; else one that the user browses for.
+ * Undefined: cancelled.
  */
 export async function chooseBaseOf(adapter: string): Promise<string | undefined> {
   const named = await namedBase(adapter);
-  if (named !== null && path.isAbsolute(named) && (await pathExists(named))) return named;
+  const found = await baseOnDisk(adapter, named);
+  if (found !== null) return found;
   return browseModel(
     named === null
       ? t('Select the base model of the adapter')

@@ -2,6 +2,7 @@ import { readdir, readFile } from 'node:fs/promises';
 import path from 'node:path';
 import * as v from 'valibot';
 import { basesIn, basesUnder, ggufCandidate, type BaseCandidate } from './baseFolder';
+import { currentSnapshot, hubCacheFolder } from '../../formats/hub/hubCache';
 import { walkFolders } from '../setup/walkFolders';
 
 /** What the caches' locations depend on. */
@@ -16,13 +17,7 @@ const HUB_FOLDER = /^models--(.+)$/;
  * Models that the Hugging Face client has downloaded: <cache>/models--ORG--NAME/snapshots/COMMIT.
  */
 export async function* hubBases({ home, env }: UserEnvironment): AsyncGenerator<BaseCandidate> {
-  const cache =
-    env['HF_HUB_CACHE'] ??
-    path.join(
-      env['HF_HOME'] ??
-        path.join(env['XDG_CACHE_HOME'] ?? path.join(home, '.cache'), 'huggingface'),
-      'hub',
-    );
+  const cache = hubCacheFolder({ home, env });
   for (const folder of await subfolders(cache)) {
     const name = HUB_FOLDER.exec(folder)?.[1]?.replaceAll('--', '/');
     const snapshot = name && (await currentSnapshot(path.join(cache, folder)));
@@ -32,14 +27,6 @@ export async function* hubBases({ home, env }: UserEnvironment): AsyncGenerator<
       file === snapshot ? name : `${name}/${path.basename(file)}`,
     );
   }
-}
-
-/** The snapshot of the main branch, else any other. */
-async function currentSnapshot(model: string): Promise<string | undefined> {
-  const snapshots = await subfolders(path.join(model, 'snapshots'));
-  const main = await readFile(path.join(model, 'refs', 'main'), 'utf8').catch(() => '');
-  const chosen = snapshots.includes(main.trim()) ? main.trim() : snapshots.at(-1);
-  return chosen && path.join(model, 'snapshots', chosen);
 }
 
 const ManifestSchema = v.object({

@@ -140,7 +140,7 @@ describe('a base model folder', () => {
     renameSync(folder, cached);
     expect(await nameOf(cached)).toBe('HuggingFaceTB/SmolLM2-135M');
     putConfig(cached, { _name_or_path: 'owner/model' });
-    expect(await nameOf(cached)).toBe('owner/model');
+    expect(await nameOf(cached)).toBe('HuggingFaceTB/SmolLM2-135M');
   });
 
   it('reads sharded bf16 as f32', async () => {

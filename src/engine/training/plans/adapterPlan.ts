@@ -12,7 +12,12 @@ import type { Adapter, TargetableModule } from '../../../lora/adapter';
 import { LoraError } from '../../../shared/errors';
 import { nearestName } from '../../../shared/nearest';
 import type { LoraSettings, Recipe } from '../../../shared/recipe';
-import { modulesToSave, startAdapter, type StartingAdapters } from '../startAdapter';
+import {
+  modulesToSave,
+  startAdapter,
+  withExactTargets,
+  type StartingAdapters,
+} from '../startAdapter';
 import { warnOfProblems } from '../../report';
 import { countOf } from '../../../shared/values';
 
@@ -93,7 +98,12 @@ function planContinuedAdapter(adapter: Adapter, base: BaseModel, { warn }: Hooks
   const modules = known.filter((m) => ranks.has(m.path));
   const rankOf = (m: TargetableModule) => ranks.get(m.path)!;
   warnOfHighRanks(modules, rankOf, warn);
-  return { modules, rankOf, create: () => Promise.resolve({ adapter, baseCorrection: null }) };
+  return {
+    modules,
+    rankOf,
+    create: () =>
+      Promise.resolve({ adapter: withExactTargets(adapter, base), baseCorrection: null }),
+  };
 }
 
 function planNewAdapter(recipe: Recipe, base: BaseModel, { warn }: Hooks): PlannedModules {

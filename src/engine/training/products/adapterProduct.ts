@@ -1,3 +1,5 @@
+import path from 'node:path';
+import { publishedBase } from '../../../formats/hub/publishedBase';
 import { readWeight } from '../../../formats/openBase';
 import { areFinite } from '../../../formats/checkFinite';
 import { modelCard } from '../../../formats/peft/card';
@@ -38,7 +40,7 @@ export class AdapterProduct implements Product {
   }
 
   async fillCheckpoint(folder: string, facts: ProductFacts): Promise<void> {
-    await fillAdapterFolder(folder, await this.model.adapter(), this.facts(facts));
+    await fillAdapterFolder(folder, await this.model.adapter(), this.facts(folder, facts));
   }
 
   async write(folder: string, facts: ProductFacts): Promise<void> {
@@ -48,13 +50,13 @@ export class AdapterProduct implements Product {
       folder,
       baseCorrection ? convertToPlain(adapter, baseCorrection) : adapter,
       {
-        ...this.facts(facts),
+        ...this.facts(folder, facts),
         baseTensor: (tensor) => readWeight(base, tensor),
       },
     );
   }
 
-  private facts({ steps, last_loss, validation_loss }: ProductFacts): AdapterFacts {
+  private facts(folder: string, { steps, last_loss, validation_loss }: ProductFacts): AdapterFacts {
     const {
       prepared: {
         base,
@@ -72,8 +74,10 @@ export class AdapterProduct implements Product {
       card: modelCard({
         task: recipe.task,
         labels: data.labels?.names ?? [],
-        frozen_adapters: recipe.lora.frozen_adapters,
-        base_model: base.path,
+        frozen_adapters: recipe.lora.frozen_adapters.map((frozen) =>
+          path.relative(folder, frozen).replaceAll('\\', '/'),
+        ),
+        base: publishedBase(base),
         r: config.r,
         lora_alpha: config.lora_alpha,
         target_modules:

@@ -1,11 +1,12 @@
 import { describe, expect, it } from 'vitest';
-import { modelCard, type CardFacts } from '../../../../src/formats/peft/card';
+import { publishedBase } from '../../../../src/formats/hub/publishedBase';
+import { derivedCard, modelCard, type CardFacts } from '../../../../src/formats/peft/card';
 
 const FACTS: CardFacts = {
   task: 'causal_lm',
   labels: [],
   frozen_adapters: [],
-  base_model: 'owner/tiny',
+  base: { title: 'owner/tiny', hub: 'owner/tiny', name_or_path: 'owner/tiny', gguf_file: null },
   r: 8,
   lora_alpha: 16,
   target_modules: 'q_proj, v_proj',
@@ -41,9 +42,12 @@ W' = W + s·BA with rank r = 8 and s from lora_alpha = 16, on q_proj, v_proj: 12
 | Last training loss | 0.5000 |
 | Validation loss | 0.2500 |
 
+To load it, run this in its folder, or write the folder or its repository instead of \`"."\`:
+
 \`\`\`python
 from peft import AutoPeftModelForCausalLM
-model = AutoPeftModelForCausalLM.from_pretrained("path/to/this/folder")
+
+model = AutoPeftModelForCausalLM.from_pretrained(".")
 \`\`\`
 `);
   });
@@ -69,7 +73,7 @@ model = AutoPeftModelForCausalLM.from_pretrained("path/to/this/folder")
     const card = modelCard({ ...FACTS, task, labels: ['a', 'b'] });
     expect(card).toContain(`pipeline_tag: ${pipeline}\n`);
     expect(card).toContain(
-      `from peft import AutoPeftModelFor${model}\nmodel = AutoPeftModelFor${model}.from_pretrained("path/to/this/folder", num_labels=2)\n`,
+      `from peft import AutoPeftModelFor${model}\n\nmodel = AutoPeftModelFor${model}.from_pretrained(".", num_labels=2, ignore_mismatched_sizes=True)\n`,
     );
   });
 
@@ -77,10 +81,60 @@ model = AutoPeftModelForCausalLM.from_pretrained("path/to/this/folder")
     const card = modelCard({ ...FACTS, task: 'image_cls', labels: ['a', 'b', 'c'] });
     expect(card).toContain('pipeline_tag: image-classification\n');
     expect(card).toContain(`\`\`\`python
-from peft import PeftModel
+from peft import PeftConfig, PeftModel
 from transformers import AutoModelForImageClassification
-base = AutoModelForImageClassification.from_pretrained("owner/tiny", num_labels=3, ignore_mismatched_sizes=True)
-model = PeftModel.from_pretrained(base, "path/to/this/folder")
+
+base = PeftConfig.from_pretrained(".").base_model_name_or_path
+model = AutoModelForImageClassification.from_pretrained(base, num_labels=3, ignore_mismatched_sizes=True)
+model = PeftModel.from_pretrained(model, ".")
 \`\`\``);
+  });
+
+  it('of an adapter for a .gguf file names no place on this disk', () => {
+    const base = publishedBase({ hub: null, path: '/home/me/a.gguf', name: 'A', format: 'gguf' });
+    const card = modelCard({ ...FACTS, base, frozen_adapters: ['../below'] });
+    expect(card).not.toMatch(/home|base_model:/);
+    expect(card).toContain(`import os
+
+from peft import PeftConfig, PeftModel
+from transformers import AutoModelForCausalLM
+
+base = PeftConfig.from_pretrained(".").base_model_name_or_path
+model = AutoModelForCausalLM.from_pretrained(os.path.dirname(base), gguf_file=os.path.basename(base))
+model = PeftModel.from_pretrained(model, "../below").merge_and_unload()
+model = PeftModel.from_pretrained(model, ".")
+`);
+  });
+
+  it('of an adapter for a .gguf file on the hub names the file', () => {
+    const base = publishedBase({
+      hub: 'owner/A-GGUF',
+      path: '/home/me/a.Q8_0.gguf',
+      name: 'A',
+      format: 'gguf',
+    });
+    const card = modelCard({ ...FACTS, base });
+    expect(card).toContain('from_pretrained(base, gguf_file="a.Q8_0.gguf")');
+    expect(card).toContain('base_model: "owner/A-GGUF"\n');
+  });
+});
+
+describe('the card of a derived adapter', () => {
+  it('names what it was made from and loads it', () => {
+    const card = derivedCard({
+      task: 'causal_lm',
+      base: FACTS.base,
+      num_labels: 0,
+      title: 'resized to rank 4',
+      sources: ['tiny/adapter'],
+    });
+    expect(card).toContain('base_model: "owner/tiny"\n');
+    expect(card).toContain('For owner/tiny. Made from:\n\n- tiny/adapter\n');
+    expect(card).toContain('AutoPeftModelForCausalLM.from_pretrained(".")');
+  });
+
+  it('loads nothing when the base is not known', () => {
+    const card = derivedCard({ task: null, base: null, num_labels: 0, title: 't', sources: ['a'] });
+    expect(card).not.toMatch(/python|base_model/);
   });
 });

@@ -272,7 +272,7 @@ describe('a model card', () => {
       task: 'causal_lm',
       labels: [],
       frozen_adapters: [],
-      base_model: 'C:\\models\\a: "b"',
+      base: { title: 'a: "b"', hub: 'a: "b"', name_or_path: 'a', gguf_file: null },
       r: 8,
       lora_alpha: 16,
       target_modules: 'q_proj',
@@ -286,11 +286,9 @@ describe('a model card', () => {
     });
     const [, front] = /^---\n([\s\S]*?)\n---\n/.exec(card)!;
     const yaml = front!.split('\n');
-    expect(JSON.parse(yaml[0]!.replace('base_model: ', ''))).toBe('C:\\models\\a: "b"');
+    expect(JSON.parse(yaml[0]!.replace('base_model: ', ''))).toBe('a: "b"');
     expect(yaml).toContain('library_name: peft');
-    expect(JSON.parse(yaml.at(-1)!.replace('- ', ''))).toBe(
-      'base_model:adapter:C:\\models\\a: "b"',
-    );
+    expect(JSON.parse(yaml.at(-1)!.replace('- ', ''))).toBe('base_model:adapter:a: "b"');
     expect(card).toMatch(
       /1,000 trained parameters, 2,000,000 frozen[\s\S]*Last training loss \| 0\.5000 \|\n\| Validation loss \| –/,
     );

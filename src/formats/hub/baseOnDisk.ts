@@ -1,0 +1,28 @@
+import path from 'node:path';
+import { isFile, pathExists } from '../../common/fileStatus';
+import { RUN_FILES } from '../../shared/run';
+import { isObject } from '../../shared/values';
+import { readJsonObject } from '../json';
+import { namedBasePath } from './hubCache';
+
+/**
+ * Where the base of an adapter is on this disk: that of the run that it is part of, else the one
+ * that it names, at a path or in the hub's cache. Null: it is not here.
+ */
+export async function baseOnDisk(adapter: string, named: string | null): Promise<string | null> {
+  const inRun = await baseOfRun(adapter);
+  if (inRun !== null) return inRun;
+  return named === null ? null : namedBasePath(named);
+}
+
+/** The base of the run whose adapter, best adapter or checkpoint this is. */
+async function baseOfRun(adapter: string): Promise<string | null> {
+  for (const folder of [path.dirname(adapter), path.dirname(path.dirname(adapter))]) {
+    const file = path.join(folder, RUN_FILES.record);
+    if (!(await isFile(file))) continue;
+    const { recipe } = await readJsonObject(file, 'run').catch((): Record<string, unknown> => ({}));
+    const base = isObject(recipe) ? recipe['base'] : null;
+    if (typeof base === 'string' && path.isAbsolute(base) && (await pathExists(base))) return base;
+  }
+  return null;
+}
