@@ -6,6 +6,8 @@ export interface CheckedRecipe {
   /** Null if it cannot be read; then nothing is known about tokens. */
   readonly base: string | null;
   readonly max_length: number;
+  /** The most tokens of a row: max_length, or fewer where the model supports fewer. */
+  readonly limit: number;
   /** The training set, and the validation set if the recipe names one. */
   readonly datasets: readonly CheckedDataset[];
 }
@@ -28,7 +30,7 @@ export interface CheckedDataset {
   readonly lengths: readonly LengthBin[];
 }
 
-/** A row that is longer than max_length, and how many tokens it loses. */
+/** A row that is longer than the limit, and how many tokens it loses. */
 export interface CutRow {
   readonly line: number;
   readonly length: number;

@@ -31,6 +31,11 @@ export interface RunResult {
   readonly steps: number;
   readonly last_loss: number | null;
   readonly last_validation_loss: number | null;
+  /** The step of the last validation loss. Missing in records of older versions. */
+  readonly last_validation_step?: number | null;
+  /** The validation loss at step 0: the base's. Missing in records of older versions. */
+  readonly first_validation_loss?: number | null;
+  /** The lowest after a step. */
   readonly best_validation_loss: number | null;
   readonly best_step: number | null;
   /** Folder of the adapter within the run's; null until it is written. */

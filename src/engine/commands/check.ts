@@ -72,7 +72,7 @@ async function checkDatasets(
   const read = (dataset: string) => otherOf.get(dataset) ?? dataset;
   const shown = (dataset: string) => fileOf.get(dataset) ?? dataset;
   const recipe = parseRecipe(await readFile(file, 'utf8'), file);
-  const { base, datasets } = await examineDatasets({
+  const { base, limit, datasets } = await examineDatasets({
     ...recipe,
     dataset: read(recipe.dataset),
     validation: recipe.validation === null ? null : read(recipe.validation),
@@ -81,6 +81,7 @@ async function checkDatasets(
     task: recipe.task,
     base,
     max_length: recipe.training.max_length,
+    limit,
     datasets: datasets.map((dataset) => ({
       ...dataset,
       path: shown(dataset.path),
@@ -97,11 +98,16 @@ function withShownFile(problem: Problem, shown: (file: string) => string): Probl
 /** Without a readable base the rows are checked, but no tokens are counted. */
 async function examineDatasets(
   recipe: Recipe,
-): Promise<{ readonly base: string | null; readonly datasets: readonly CheckedDataset[] }> {
+): Promise<Pick<CheckedRecipe, 'base' | 'limit' | 'datasets'>> {
   try {
     const { base, read } = await openForTraining(recipe);
     try {
-      return { base: base.name, datasets: examineData(read, recipe, await dataToolsOf(base)) };
+      const tools = await dataToolsOf(base);
+      return {
+        base: base.name,
+        limit: Math.min(recipe.training.max_length, tools.max_positions),
+        datasets: examineData(read, recipe, tools),
+      };
     } finally {
       await base.close();
     }
@@ -109,14 +115,23 @@ async function examineDatasets(
     if (!(error instanceof LoraError) || (error.area !== 'base' && error.area !== 'tokenizer')) {
       throw error;
     }
-    return { base: null, datasets: examineData(await readData(recipe, null), recipe, null) };
+    return {
+      base: null,
+      limit: recipe.training.max_length,
+      datasets: examineData(await readData(recipe, null), recipe, null),
+    };
   }
 }
 
-const describeChecked = ({ datasets, max_length }: CheckedRecipe): string =>
-  datasets.flatMap((dataset) => datasetLines(dataset, max_length)).join('\n');
+function describeChecked({ datasets, max_length, limit }: CheckedRecipe): string {
+  const shown =
+    limit < max_length
+      ? `${limit} tokens, the most that the model supports`
+      : `max_length = ${max_length}`;
+  return datasets.flatMap((dataset) => datasetLines(dataset, shown)).join('\n');
+}
 
-function datasetLines(dataset: CheckedDataset, maxLength: number): string[] {
+function datasetLines(dataset: CheckedDataset, limit: string): string[] {
   const { problems, cut, duplicates, lengths } = dataset;
   return [
     headline(dataset),
@@ -126,7 +141,7 @@ function datasetLines(dataset: CheckedDataset, maxLength: number): string[] {
     ...problems.map((problem) => `  ${problem.severity}: ${describeRowProblem(problem)}`),
     ...cut.map(
       ({ line, length, lost }) =>
-        `  warning: line ${line}: truncated to max_length = ${maxLength}, which drops ${lost} of its ${length} tokens`,
+        `  warning: line ${line}: truncated to ${limit}, which drops ${lost} of its ${length} tokens`,
     ),
     ...duplicates.map(({ line, first }) => `  warning: line ${line}: duplicate of line ${first}`),
   ];

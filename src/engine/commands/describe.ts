@@ -8,5 +8,9 @@ export function describeRange(values: readonly number[]): string {
 export const percentage = (share: number, digits = 2): string =>
   `${(100 * share).toFixed(digits)}%`;
 
+/** Says that training has not lowered the validation loss, which was `before` for the base. */
+export const describeWorse = (before: number): string =>
+  `The validation loss was lower before the training (${before.toFixed(4)} at step 0): on the validation rows, the result is worse than the base.`;
+
 /** 1234567 -> "1,234,567" */
 export const groupDigits = (count: number): string => count.toLocaleString('en-US');

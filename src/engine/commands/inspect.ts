@@ -18,8 +18,9 @@ import { methodOf, RUN_FILES, type RunRecord, type RunState } from '../../shared
 import { readRecord } from '../run/runFolder';
 import { defineCommand, form } from './command';
 import { printResult } from './context';
-import { groupDigits, percentage } from './describe';
+import { describeWorse, groupDigits, percentage } from './describe';
 import { inspectRecipe, type Report } from './inspectRecipe';
+import { shellQuote } from './shellQuote';
 import { countOf } from '../../shared/values';
 
 type Inspector = (file: string) => Promise<Report>;
@@ -190,7 +191,7 @@ async function inspectRun(folder: string): Promise<Report> {
     lines.push(`model ${path.join(folder, result.model)}`);
   }
   if (RESUMABLE.has(state)) {
-    lines.push(`Resume with: lora train --resume ${folder}`);
+    lines.push(`Resume with: lora train --resume ${shellQuote(folder)}`);
   }
   if (error) {
     lines.push(LoraError.deserialize(error).describe());
@@ -200,10 +201,15 @@ async function inspectRun(folder: string): Promise<Report> {
 
 function describeLosses(result: RunRecord['result']): string {
   const { last_loss, last_validation_loss, best_step, best_validation_loss } = result;
+  const before = result.first_validation_loss ?? null;
   const losses = `loss ${formatLoss(last_loss)}, validation loss ${formatLoss(last_validation_loss)}`;
-  return best_step === null
-    ? losses
-    : `${losses}, best ${formatLoss(best_validation_loss)} at step ${best_step}`;
+  if (best_step === null || best_validation_loss === null) {
+    return losses;
+  }
+  const best = `${losses}, best ${formatLoss(best_validation_loss)} at step ${best_step}`;
+  return before !== null && before < best_validation_loss
+    ? `${best}\n${describeWorse(before)}`
+    : best;
 }
 
 const formatLoss = (loss: number | null | undefined): string => loss?.toFixed(4) ?? '–';

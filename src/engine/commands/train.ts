@@ -6,8 +6,13 @@ import { isEngineAlive, readEngineRecord } from '../../formats/run/engineRecord'
 import type { Runtime } from '../../runtime/runtime';
 import { LoraError } from '../../shared/errors';
 import { parseRecipe } from '../../shared/recipeFile';
-import { ENDED_STATES, RUN_FILES, type RunRecord } from '../../shared/run';
-import { checkpointSteps, newestCompleteCheckpoint } from '../training/checkpoint';
+import { ENDED_STATES, RUN_FILES, type RunRecord, type RunResult } from '../../shared/run';
+import {
+  checkpointFolder,
+  checkpointSteps,
+  newestCompleteCheckpoint,
+  readState,
+} from '../training/checkpoint';
 import { checkFingerprints, gitCommit } from '../run/fingerprint';
 import { clearLeftovers } from '../run/leftovers';
 import { productOf } from '../training/products/product';
@@ -132,7 +137,7 @@ async function resumedRun(
       state: ENDED_STATES.has(record.state) ? 'preparing' : record.state,
       ended: null,
       error: null,
-      result: { ...record.result, adapter: null, model: null },
+      result: await resultAt(run_dir, step, record.result),
     },
     run_dir,
     resume_from: step,
@@ -153,6 +158,37 @@ async function checkResumable({ state }: RunRecord, run_dir: string): Promise<vo
       place: { file: run_dir },
     });
   }
+}
+
+/** What a run had achieved at the checkpoint that it is resumed from. */
+async function resultAt(
+  run_dir: string,
+  step: number | null,
+  { first_validation_loss = null, best_validation_loss, best_step }: RunResult,
+): Promise<RunResult> {
+  const nothing = { adapter: null, model: null, first_validation_loss };
+  if (step === null) {
+    return {
+      ...nothing,
+      steps: 0,
+      last_loss: null,
+      last_validation_loss: null,
+      last_validation_step: null,
+      best_validation_loss: null,
+      best_step: null,
+    };
+  }
+  const { last_loss, last_evaluation } = await readState(checkpointFolder(run_dir, step));
+  return {
+    ...nothing,
+    steps: step,
+    last_loss,
+    last_validation_loss: last_evaluation?.loss ?? null,
+    last_validation_step: last_evaluation?.step ?? null,
+    // those of the adapter in best/, which stays until a better one replaces it
+    best_validation_loss,
+    best_step,
+  };
 }
 
 /** Records that the steps without a checkpoint no longer count. */

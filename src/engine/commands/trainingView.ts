@@ -1,10 +1,12 @@
 import path from 'node:path';
 import type { EvalLine, MetricLine, StepLine } from '../../shared/metrics/lines';
 import type { EngineProgress, EngineStatus } from '../../shared/engineProtocol';
-import { RUN_FILES, type RunRecord } from '../../shared/run';
+import { RUN_FILES, type RunRecord, type RunResult } from '../../shared/run';
 import type { SupervisorOptions } from '../training/supervisor';
 import type { CommandContext } from './context';
+import { describeWorse } from './describe';
 import { CLEAR_LINE, progressBar } from './progress';
+import { shellQuote } from './shellQuote';
 import { countOf } from '../../shared/values';
 
 /** Shows a training run on the command line. */
@@ -154,31 +156,57 @@ function describeEvaluation({ step, loss, scores }: EvalLine): string {
   ].join(', ');
 }
 
-function describeEnd({ result, state }: RunRecord, runDir: string): string {
+/** How a run ended, and where what it has trained is. */
+export function describeEnd({ result, state }: RunRecord, runDir: string): string {
   if (state === 'failed') {
     return `The run failed: ${runDir}`;
   }
-  if (result.steps === 0) {
+  const { steps, model, adapter } = result;
+  if (steps === 0) {
     return [
       'stopped before the first step: nothing was trained',
-      `Start again with: lora train --resume ${runDir}`,
+      `Start again with: lora train --resume ${shellQuote(runDir)}`,
     ].join('\n');
   }
-  const { steps, last_loss, last_validation_loss, model, adapter } = result;
-  const losses = [`loss ${last_loss?.toFixed(4) ?? '–'}`];
-  if (last_validation_loss !== null) {
-    losses.push(`validation loss ${last_validation_loss.toFixed(4)}`);
+  const lines = [`${state} after ${countOf(steps, 'step')}, ${describeLosses(result)}`];
+  const product = model ?? adapter;
+  if (product) {
+    lines.push(`${model ? 'model' : 'adapter'}: ${path.join(runDir, product)}`);
   }
-  const lines = [
-    `${state} after ${countOf(steps, 'step')}, ${losses.join(', ')}`,
-    model
-      ? `model: ${path.join(runDir, model)}`
-      : `adapter: ${path.join(runDir, adapter ?? RUN_FILES.adapter)}`,
-  ];
+  lines.push(...describeBest(result, runDir));
   if (state === 'stopped') {
-    lines.push(`Resume with: lora train --resume ${runDir}`);
+    lines.push(`Resume with: lora train --resume ${shellQuote(runDir)}`);
   }
   return lines.join('\n');
+}
+
+function describeLosses({ steps, last_loss, ...result }: RunResult): string {
+  const { last_validation_loss, last_validation_step = steps } = result;
+  const losses = [`loss ${last_loss?.toFixed(4) ?? '–'}`];
+  if (last_validation_loss !== null) {
+    const at = last_validation_step === steps ? '' : ` at step ${last_validation_step}`;
+    losses.push(`validation loss ${last_validation_loss.toFixed(4)}${at}`);
+  }
+  return losses.join(', ');
+}
+
+/** Names best/ where it holds other weights than the last, and says where neither helps. */
+function describeBest(result: RunResult, runDir: string): string[] {
+  const { steps, best_step, best_validation_loss, first_validation_loss = null } = result;
+  if (best_step === null || best_validation_loss === null) {
+    return [];
+  }
+  const lines: string[] = [];
+  if (best_step !== steps) {
+    const folder = path.join(runDir, RUN_FILES.best);
+    lines.push(
+      `best: ${folder} (validation loss ${best_validation_loss.toFixed(4)} at step ${best_step})`,
+    );
+  }
+  if (first_validation_loss !== null && first_validation_loss < best_validation_loss) {
+    lines.push(describeWorse(first_validation_loss));
+  }
+  return lines;
 }
 
 /** 75 -> 1:15; 3675 -> 1:01:15 */

@@ -5,6 +5,7 @@ import { pathExists, writeErrorReason } from '../../common/fileStatus';
 import { FolderIsOwned, FolderLock } from '../../common/folderLock';
 import { makeFolder } from '../../common/makeFolder';
 import { readJsonObject } from '../../formats/json';
+import { keepRunsOutOfGit } from '../../formats/run/gitIgnore';
 import { LoraError } from '../../shared/errors';
 import type { MetricLine } from '../../shared/metrics/lines';
 import { RecipeSchema, type Recipe } from '../../shared/recipe';
@@ -49,6 +50,7 @@ export async function makeRunDir(dir: string): Promise<void> {
   await makeFolder(dir).catch((error: unknown) => {
     throw runNotWritable(dir, error, 'Make the folder writable, or choose another --run-dir.');
   });
+  await keepRunsOutOfGit(dir);
 }
 
 const runNotWritable = (dir: string, cause: unknown, fix: string): LoraError =>
@@ -118,6 +120,8 @@ export function newRecord(
       steps: 0,
       last_loss: null,
       last_validation_loss: null,
+      last_validation_step: null,
+      first_validation_loss: null,
       best_validation_loss: null,
       best_step: null,
       adapter: null,

@@ -24,6 +24,9 @@ const StateSchema = v.object({
   best: v.nullable(v.object({ step: v.number(), loss: v.number() })),
   /** What is still to be done after this step. */
   pending: v.optional(v.array(v.picklist(['evaluate', 'sample'])), []),
+  /** What the record and the model card say. Missing in checkpoints of older versions. */
+  last_loss: v.optional(v.nullable(v.number()), null),
+  last_evaluation: v.optional(v.nullable(v.object({ step: v.number(), loss: v.number() })), null),
 });
 
 /** The state of a training after a step, as state.json stores it. */

@@ -1,6 +1,9 @@
 import { readFile } from 'node:fs/promises';
+import path from 'node:path';
+import { pathExists } from '../../common/fileStatus';
 import { LoraError } from '../../shared/errors';
 import { placeOfKey } from '../../shared/recipeFile';
+import { RUN_FILES } from '../../shared/run';
 
 /**
  * An error of the worker with what only the main thread knows: the line in the recipe's file, or
@@ -15,18 +18,25 @@ export async function errorForUser(
   return error.area === 'recipe' && recipePath !== null ? recipeError(error, recipePath) : error;
 }
 
+const SPACE_CODES = new Set(['ENOSPC', 'EDQUOT', 'EFBIG']);
+
 /** A disk error with advice, and with the final name of a file instead of its temporary one. */
-export function diskErrorForUser(error: LoraError, runDir: string): LoraError {
-  const {
-    place,
-    fix = `Free some disk space, then resume the run: lora train --resume ${runDir}`,
-  } = error;
+export async function diskErrorForUser(error: LoraError, runDir: string): Promise<LoraError> {
+  const { place, fix = await diskAdvice(error, runDir) } = error;
   const file = place?.file.replace(/\.\d+\.tmp(?=[\\/]|$)/, '');
   return new LoraError('disk', error.message, {
     ...(place && file !== undefined && { place: { ...place, file } }),
     fix,
     cause: error.cause,
   });
+}
+
+async function diskAdvice({ cause }: LoraError, runDir: string): Promise<string> {
+  const code = (cause as NodeJS.ErrnoException | undefined)?.code ?? '';
+  const repair = SPACE_CODES.has(code) ? 'Free some disk space' : 'Make the folder writable';
+  return (await pathExists(path.join(runDir, RUN_FILES.record)))
+    ? `${repair}, then resume the run: lora train --resume ${runDir}`
+    : `${repair}, then start the run again.`;
 }
 
 /** The error at the line of its key, if the recipe's file can still be read. */

@@ -1,13 +1,19 @@
 import path from 'node:path';
 import { tokensOf } from '../../data/examples/example';
 import type { Model } from '../../models/model';
+import type { LoraError } from '../../shared/errors';
 import { createRandom } from '../../shared/random';
 import type { Recipe } from '../../shared/recipe';
 import { RUN_FILES } from '../../shared/run';
 import { evaluateExamples } from '../tasks/evaluate';
-import { pruneCheckpoints, writeCheckpoint, type TrainingState } from './checkpoint';
+import {
+  checkpointSteps,
+  pruneCheckpoints,
+  writeCheckpoint,
+  type TrainingState,
+} from './checkpoint';
 import { RunStopped, type Control } from './control';
-import { divergenceError, stepDivergenceError } from './divergence';
+import { describeStep, divergenceError } from './divergence';
 import { EpochBatches } from './epochBatches';
 import { firstBatchLine } from './firstBatch';
 import type { WorkerEvent } from './messages';
@@ -60,11 +66,13 @@ export class TrainingLoop {
   }
 
   /** Continues from a checkpoint; the model must have its weights and optimizer state already. */
-  restore({ step, elapsed, best, pending }: TrainingState): void {
+  restore({ step, elapsed, best, pending, last_loss, last_evaluation }: TrainingState): void {
     this.pending = [...pending];
     this.step = step;
     this.elapsed = elapsed;
     this.best = best;
+    this.lastLoss = last_loss;
+    this.lastEvaluation = last_evaluation;
     this.savedStep = step;
     this.parts.emit({ kind: 'metric', line: { kind: 'resume', step } });
   }
@@ -108,8 +116,10 @@ export class TrainingLoop {
       elapsed: this.elapsed,
       best: this.best,
       pending: [...this.pending],
+      last_loss: this.lastLoss,
+      last_evaluation: this.lastEvaluation,
     };
-    await product.check(this.productFacts());
+    await this.checkFinite();
     const relative = await writeCheckpoint(run_dir, {
       state,
       optimizer: model.optimizerState(),
@@ -166,7 +176,7 @@ export class TrainingLoop {
     });
     if (!Number.isFinite(grad_norm)) {
       const examples = this.batchesOf(step).flatMap(({ examples }) => examples);
-      throw stepDivergenceError(step, grad_norm, examples, recipe.dataset);
+      throw await this.diverged(describeStep(step, grad_norm, examples));
     }
     const seconds = (this.now() - started) / 1000;
     this.step = step;
@@ -191,14 +201,14 @@ export class TrainingLoop {
   }
 
   private async accumulateGradients(step: number): Promise<StepTotals> {
-    const { model, recipe, data, control } = this.parts;
+    const { model, data, control } = this.parts;
     let loss_sum = 0;
     let labelled = 0;
     let tokens = 0;
     for (const { examples, dropout_seed } of this.batchesOf(step)) {
       const part = await model.accumulate(await data.collate(examples), dropout_seed);
       if (!Number.isFinite(part.loss_sum))
-        throw stepDivergenceError(step, part.loss_sum, examples, recipe.dataset);
+        throw await this.diverged(describeStep(step, part.loss_sum, examples));
       loss_sum += part.loss_sum;
       labelled += part.labelled;
       for (const example of examples) tokens += tokensOf(example, data.image_length);
@@ -235,7 +245,7 @@ export class TrainingLoop {
       onProgress: (fraction) => this.reportProgress('evaluating', fraction),
     });
     if (!Number.isFinite(loss))
-      throw divergenceError(
+      throw await this.diverged(
         `The validation loss became ${loss} after step ${this.step}`,
         recipe.validation ?? recipe.dataset,
       );
@@ -274,8 +284,25 @@ export class TrainingLoop {
   /** Writes what has been trained into a folder of the run. @throws LoraError */
   private async writeProduct(name: string): Promise<void> {
     const { product, run_dir } = this.parts;
-    await product.check(this.productFacts());
+    await this.checkFinite();
     await product.write(path.join(run_dir, name), this.productFacts());
+  }
+
+  /** @throws LoraError('run') when the trained weights are no longer finite */
+  private async checkFinite(): Promise<void> {
+    const fault = await this.parts.product.findNonFinite();
+    if (fault !== null) throw await this.diverged(`${fault} after step ${this.step}`);
+  }
+
+  /** `what`: a clause without a full stop. `file`: the rows in question. */
+  private async diverged(
+    what: string,
+    file: string = this.parts.recipe.dataset,
+  ): Promise<LoraError> {
+    const { recipe, run_dir } = this.parts;
+    const saved = (await checkpointSteps(run_dir)).find((step) => step <= this.step);
+    const { max_grad_norm } = recipe.training;
+    return divergenceError(what, file, { max_grad_norm, checkpoint: saved ?? null });
   }
 
   private productFacts(): ProductFacts {

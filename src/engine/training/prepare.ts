@@ -5,6 +5,7 @@ import type { BaseModel } from '../../formats/baseModel';
 import type { Adapter } from '../../lora/adapter';
 import type { Recipe } from '../../shared/recipe';
 import type { StepPlan } from '../../shared/run';
+import { countOf } from '../../shared/values';
 import { dataToolsOf } from '../model/dataTools';
 import { warnOfProblems } from '../report';
 import { openForTraining } from './open';
@@ -84,13 +85,29 @@ function reportData(
   { info, warn }: PrepareHooks,
 ): void {
   warnOfProblems(data.warnings, warn);
-  const longest = Math.max(data.statistics.train.longest, data.statistics.validation.longest);
-  if (longest > positions && max_length > positions)
-    warn(
-      `max_length is ${max_length}, but the model supports at most ${positions} tokens: ` +
-        `longer rows are cut to ${positions}.`,
-    );
+  const truncated = describeTruncated(data.statistics, max_length, positions);
+  if (truncated !== null) warn(truncated);
   if (data.labels) info(describeLabels(data.labels));
+}
+
+/**
+ * How many rows lose tokens, and to which limit; null if none does. `positions`: the longest input
+ * of the model.
+ */
+export function describeTruncated(
+  { train, validation }: PreparedData['statistics'],
+  max_length: number,
+  positions: number,
+): string | null {
+  const truncated = train.truncated + validation.truncated;
+  if (truncated === 0) return null;
+  const rows = train.examples + validation.examples;
+  const limit =
+    positions < max_length
+      ? `${positions} tokens, the most that the model supports (max_length is ${max_length})`
+      : `max_length = ${max_length} tokens`;
+  const longest = Math.max(train.longest, validation.longest);
+  return `${truncated} of ${countOf(rows, 'row')} are truncated to ${limit}; the longest has ${longest}.`;
 }
 
 /** "Labels: billing, delivery." */

@@ -1,6 +1,6 @@
 import path from 'node:path';
 import { LoraError } from '../../shared/errors';
-import type { MetricLine, StepLine } from '../../shared/metrics/lines';
+import type { EvalLine, MetricLine, StepLine } from '../../shared/metrics/lines';
 import type { EngineProgress, EngineStatus } from '../../shared/engineProtocol';
 import { ENDED_STATES, RUN_FILES, type RunRecord, UNRECORDED_STEP_PLAN } from '../../shared/run';
 import { setTensorflowEnvironment } from '../../runtime/loadTfjs';
@@ -206,11 +206,16 @@ export class RunSupervisor {
   private async recordMetric(line: MetricLine): Promise<void> {
     await this.metrics.append(line);
     if (line.kind === 'step') this.recordStep(line);
-    if (line.kind === 'eval') this.record.changeResult({ last_validation_loss: line.loss });
+    if (line.kind === 'eval') this.recordEvaluation(line);
     this.options.onMetric?.(line);
     this.pipe.notify('metric', line);
     if (line.kind === 'step') this.reportStatus();
     if (line.kind === 'checkpoint' || line.kind === 'eval') await this.updateRecord({});
+  }
+
+  private recordEvaluation({ step, loss }: EvalLine): void {
+    this.record.changeResult({ last_validation_loss: loss, last_validation_step: step });
+    if (step === 0) this.record.changeResult({ first_validation_loss: loss });
   }
 
   private recordStep({ step, loss, elapsed }: StepLine): void {

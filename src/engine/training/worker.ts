@@ -56,7 +56,7 @@ async function train(job: TrainJob, prepared: PreparedTraining): Promise<void> {
   ops.yieldPoint = () => control.betweenOperations();
   const product =
     recipe.training.method === 'full'
-      ? new ModelProduct(prepared, recipe, model)
+      ? new ModelProduct(prepared, model)
       : new AdapterProduct(prepared, recipe, model);
   const loop = new TrainingLoop({ ...prepared, model, product, recipe, run_dir, control, emit });
   const { total_steps } = loop.plan;

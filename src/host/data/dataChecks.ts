@@ -150,7 +150,7 @@ export class DataChecks implements vscode.Disposable {
     for (const dataset of checked.datasets)
       this.diagnostics.set(
         vscode.Uri.file(dataset.path),
-        rowMarksOf(dataset, checked.max_length).map(toDiagnostic(dataset.path)),
+        rowMarksOf(dataset, checked).map(toDiagnostic(dataset.path)),
       );
     this.showStatus();
   }

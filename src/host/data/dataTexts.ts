@@ -1,4 +1,4 @@
-import type { CheckedDataset, CheckedRecipe } from '../../shared/checkedRecipe';
+import type { CheckedDataset, CheckedRecipe, CutRow } from '../../shared/checkedRecipe';
 import { t } from '../text/l10n';
 
 /** A problem of one row, to mark on its line. */
@@ -12,10 +12,29 @@ export interface RowMark {
 /** The most marks in one file. */
 const MAX_MARKS = 500;
 
+function cutText(
+  { length, lost }: CutRow,
+  { max_length, limit }: Pick<CheckedRecipe, 'max_length' | 'limit'>,
+): string {
+  return limit < max_length
+    ? t(
+        'The row is truncated to {0} tokens, the most that the model supports: {1} of its {2} tokens are lost.',
+        limit,
+        lost,
+        length,
+      )
+    : t(
+        'The row is truncated to max_length = {0}: {1} of its {2} tokens are lost.',
+        max_length,
+        lost,
+        length,
+      );
+}
+
 /** The marks of one file, errors first; at most 500 and one that counts the others. */
 export function rowMarksOf(
   { problems, cut, duplicates }: CheckedDataset,
-  max_length: number,
+  limits: Pick<CheckedRecipe, 'max_length' | 'limit'>,
 ): RowMark[] {
   const marks: RowMark[] = [
     ...problems.map(({ place, severity, message }): RowMark => ({
@@ -24,16 +43,11 @@ export function rowMarksOf(
       code: 'row',
       message,
     })),
-    ...cut.map(({ line, length, lost }): RowMark => ({
-      line,
+    ...cut.map((row): RowMark => ({
+      line: row.line,
       severity: 'warning',
       code: 'cut',
-      message: t(
-        'The row is truncated to max_length = {0}: {1} of its {2} tokens are lost.',
-        max_length,
-        lost,
-        length,
-      ),
+      message: cutText(row, limits),
     })),
     ...duplicates.map(({ line, first }): RowMark => ({
       line,

@@ -7,6 +7,7 @@ import { RUN_FILES } from '../../shared/run';
 import { t } from '../text/l10n';
 import { writeErrorReason } from '../../common/fileStatus';
 import { makeFolder } from '../../common/makeFolder';
+import { keepRunsOutOfGit } from '../../formats/run/gitIgnore';
 import { readEngineRecord } from '../../formats/run/engineRecord';
 
 /** How to start an engine. */
@@ -97,6 +98,7 @@ async function launch({ node, cli, args, runDir, env }: EngineCommand): Promise<
 async function openLog(runDir: string): Promise<number> {
   try {
     await makeFolder(runDir);
+    await keepRunsOutOfGit(runDir);
     return openSync(path.join(runDir, RUN_FILES.log), 'a');
   } catch (cause) {
     throw new LoraError(

@@ -1,7 +1,9 @@
-import { mkdir } from 'node:fs/promises';
 import path from 'node:path';
 import * as v from 'valibot';
 import { replaceFile } from '../../common/atomicWrite';
+import { writeErrorReason } from '../../common/fileStatus';
+import { makeFolder } from '../../common/makeFolder';
+import { LoraError } from '../../shared/errors';
 import { t } from '../text/l10n';
 import { readJson } from '../files/readJson';
 
@@ -31,9 +33,13 @@ export async function keepPrompt(folder: string, prompt: string): Promise<readon
     prompt,
     ...(await readJson(file, PromptsSchema, [])).filter((other) => other !== prompt),
   ].slice(0, KEPT);
-  await mkdir(path.dirname(file), { recursive: true });
-  await replaceFile(file, `${JSON.stringify(prompts, null, 2)}\n`, (reason) => ({
+  const describeFailure = (reason: string) => ({
     message: t('The prompts cannot be written: {0}.', reason),
-  }));
+  });
+  await makeFolder(path.dirname(file)).catch((cause: unknown) => {
+    const { message } = describeFailure(writeErrorReason(cause));
+    throw new LoraError('disk', message, { place: { file }, cause });
+  });
+  await replaceFile(file, `${JSON.stringify(prompts, null, 2)}\n`, describeFailure);
   return prompts;
 }

@@ -1,9 +1,13 @@
-import { mkdir } from 'node:fs/promises';
 import path from 'node:path';
+import { writeErrorReason } from '../../common/fileStatus';
+import { makeFolder } from '../../common/makeFolder';
+import { keepRunsOutOfGit } from '../../formats/run/gitIgnore';
+import { LoraError } from '../../shared/errors';
 import type { Recipe } from '../../shared/recipe';
 import { newRunId, RUNS_FOLDER } from '../../shared/run';
 import { withRank } from '../../shared/pages/configure/withRank';
 import { writeRecipe } from '../setup/writeRecipe';
+import { t } from '../text/l10n';
 import type { QueuedRun } from './runQueue';
 
 const SWEEPS_FOLDER = '.lora/sweeps';
@@ -41,7 +45,14 @@ export async function writeSweep(
   const beside = path.dirname(file);
   const stem = stemOf(file);
   const folder = path.join(beside, ...SWEEPS_FOLDER.split('/'), `${newRunId()}-${stem}`);
-  await mkdir(folder, { recursive: true });
+  await makeFolder(folder).catch((cause: unknown) => {
+    throw new LoraError('disk', t('The recipe cannot be written: {0}.', writeErrorReason(cause)), {
+      place: { file: folder },
+      fix: t('Make the folder writable, or open another one.'),
+      cause,
+    });
+  });
+  await keepRunsOutOfGit(folder);
   const runs = ranks.map((r) => ({
     recipe: path.join(folder, `r${r}.lora.json`),
     root: path.join(beside, ...RUNS_FOLDER.split('/')),

@@ -11,7 +11,6 @@ import {
 import { convertToPlain } from '../../../lora/startFromWeight';
 import type { Model } from '../../../models/model';
 import type { Recipe } from '../../../shared/recipe';
-import { divergenceError } from '../divergence';
 import type { PreparedTraining } from '../prepare';
 import type { Product, ProductFacts } from './product';
 
@@ -25,18 +24,15 @@ export class AdapterProduct implements Product {
     private readonly model: Model,
   ) {}
 
-  async check({ steps }: ProductFacts): Promise<void> {
+  async findNonFinite(): Promise<string | null> {
     const { modules, trained } = await this.model.adapter();
     const factors = modules.flatMap(({ A, B, magnitude }) => [
       A,
       B,
       ...(magnitude ? [magnitude] : []),
     ]);
-    if ([...factors, ...trained.map(({ data }) => data)].every(areFinite)) return;
-    throw divergenceError(
-      `The adapter's weights are no longer finite after step ${steps}`,
-      this.recipe.dataset,
-    );
+    const allFinite = [...factors, ...trained.map(({ data }) => data)].every(areFinite);
+    return allFinite ? null : "The adapter's weights are no longer finite";
   }
 
   async fillCheckpoint(folder: string, facts: ProductFacts): Promise<void> {

@@ -7,12 +7,10 @@ import { writeSafetensors } from '../../../formats/safetensors/write';
 import { readLate } from '../../../formats/tensorWriter';
 import type { BaseModel } from '../../../formats/baseModel';
 import type { Model } from '../../../models/model';
-import type { Recipe } from '../../../shared/recipe';
-import { divergenceError } from '../divergence';
 import { openFolderTarget } from '../../merge/folderTarget';
 import { EMPTY_ADAPTER } from '../../model/backend';
 import type { PreparedTraining } from '../prepare';
-import type { Product, ProductFacts } from './product';
+import type { Product } from './product';
 
 const WEIGHTS_FILE = 'weights.safetensors';
 
@@ -32,18 +30,14 @@ export class ModelProduct implements Product {
 
   constructor(
     private readonly prepared: PreparedTraining,
-    private readonly recipe: Recipe,
     private readonly model: Model,
   ) {}
 
-  async check({ steps }: ProductFacts): Promise<void> {
+  async findNonFinite(): Promise<string | null> {
     for (const { name } of allTensors(this.prepared.base)) {
-      if (!areFinite(await this.model.baseTensor(name)))
-        throw divergenceError(
-          `${name} is no longer finite after step ${steps}`,
-          this.recipe.dataset,
-        );
+      if (!areFinite(await this.model.baseTensor(name))) return `${name} is no longer finite`;
     }
+    return null;
   }
 
   async fillCheckpoint(folder: string): Promise<void> {

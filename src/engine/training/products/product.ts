@@ -10,8 +10,8 @@ export interface ProductFacts {
 /** The result of a training: an adapter, or a complete model. */
 export interface Product {
   readonly kind: ProductKind;
-  /** @throws LoraError('run') when its weights are no longer finite */
-  check(facts: ProductFacts): Promise<void>;
+  /** What is no longer finite, to begin a sentence; null when all weights are finite. */
+  findNonFinite(): Promise<string | null>;
   /** Writes the weights of a checkpoint into an existing folder. @throws LoraError('disk') */
   fillCheckpoint(folder: string, facts: ProductFacts): Promise<void>;
   /** Writes the final folder, completely or not at all. @throws LoraError('disk') */

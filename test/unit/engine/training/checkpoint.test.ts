@@ -29,7 +29,15 @@ const moments = (step: number) =>
 async function checkpoint(step: number): Promise<Checkpoint> {
   const { adapter } = await readPeftAdapter(adapterDir);
   return {
-    state: { version: 1, step, pending: [], elapsed: step * 1.5, best: { step: 1, loss: 2 } },
+    state: {
+      version: 1,
+      step,
+      pending: [],
+      elapsed: step * 1.5,
+      best: { step: 1, loss: 2 },
+      last_loss: 1.25,
+      last_evaluation: { step: 1, loss: 2 },
+    },
     fill: (folder) => fillAdapterFolder(folder, adapter, facts),
     optimizer: {
       step,

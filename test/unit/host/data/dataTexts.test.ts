@@ -24,9 +24,11 @@ const dataset: CheckedDataset = {
 };
 const fine = { ...dataset, problems: [], cut: [], duplicates: [] };
 
+const limits = { max_length: 512, limit: 512 };
+
 it('marks rows, errors first, with the number of truncated tokens', () => {
   expect(
-    rowMarksOf(dataset, 512).map(({ line, code, severity, message }) => [
+    rowMarksOf(dataset, limits).map(({ line, code, severity, message }) => [
       line,
       code,
       severity,
@@ -45,10 +47,17 @@ it('marks rows, errors first, with the number of truncated tokens', () => {
   ]);
 });
 
+it('names the limit of the model where it is below max_length', () => {
+  const cut = rowMarksOf({ ...fine, cut: dataset.cut }, { max_length: 4096, limit: 512 });
+  expect(cut.map(({ message }) => message)).toEqual([
+    'The row is truncated to 512 tokens, the most that the model supports: 88 of its 600 tokens are lost.',
+  ]);
+});
+
 it('limits the number of marks, and counts the others', () => {
   const marks = rowMarksOf(
     { ...fine, duplicates: Array.from({ length: 1000 }, (_, i) => ({ line: i + 2, first: 1 })) },
-    512,
+    limits,
   );
   expect(marks).toHaveLength(501);
   expect(marks.at(-1)!.message).toBe('500 more rows have problems.');
@@ -65,7 +74,7 @@ it('shows the lengths of rows in the tooltip', () => {
   const card = dataSummary({
     task: 'causal_lm',
     base: 'tiny',
-    max_length: 512,
+    ...limits,
     datasets: [dataset],
   });
   expect(card).toContain('- 15,000 of them are trained on (25%)');
@@ -74,7 +83,7 @@ it('shows the lengths of rows in the tooltip', () => {
     dataSummary({
       task: 'causal_lm',
       base: null,
-      max_length: 512,
+      ...limits,
       datasets: [{ ...fine, statistics: null, lengths: [] }],
     }),
   ).toContain('Tokens are not counted');
