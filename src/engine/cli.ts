@@ -1,5 +1,6 @@
 #!/usr/bin/env node
 /** The command line, which is also how VS Code starts the engine. */
+import { fileErrorReason } from '../common/fileStatus';
 import { LoraError, type ErrorArea } from '../shared/errors';
 import { nearestName } from '../shared/nearest';
 import { checkCommand } from './commands/check';
@@ -68,7 +69,13 @@ const HELP = [
 ].join('\n');
 
 const print = (text: string) => process.stdout.write(`${text}\n`);
-const warn = (text: string) => process.stderr.write(`${text}\n`);
+const note = (text: string) => process.stderr.write(`${text}\n`);
+
+/** As errors, warnings are an object for programs and a text for people. */
+function warnInJson(message: string): void {
+  print(JSON.stringify({ kind: 'warning', message }));
+  note(message);
+}
 
 async function main([name, ...args]: readonly string[]): Promise<number> {
   if (name === undefined) {
@@ -88,17 +95,19 @@ async function main([name, ...args]: readonly string[]): Promise<number> {
     print(command.help);
     return 0;
   }
+  const json = args.includes('--json');
   const stop = listenToStopSignals(
     command === trainCommand ? REQUESTS_TO_END_TRAINING : REQUESTS_TO_END,
-    warn,
+    note,
   );
   const context: CommandContext = {
     dist: __dirname,
     version: LORA_VERSION,
-    json: args.includes('--json'),
+    json,
     signal: stop.signal,
     print,
-    warn,
+    note,
+    warn: json ? warnInJson : note,
   };
   return command
     .run(
@@ -119,13 +128,28 @@ function findCommand(name: string): Command {
 }
 
 function reportError(error: unknown): void {
-  const loraError = LoraError.from(error, 'engine');
-  const isExpected = error instanceof LoraError;
-  if (isExpected && process.argv.includes('--json')) {
+  const expected = expectedError(error);
+  const loraError = expected ?? LoraError.from(error, 'engine');
+  if (process.argv.includes('--json')) {
     print(JSON.stringify({ kind: 'error', error: loraError.serialize() }));
   }
-  warn(isExpected ? loraError.describe() : stackOf(error));
+  note(expected ? expected.describe() : stackOf(error));
   process.exitCode = EXIT_CODES[loraError.area] ?? EXIT_FAILED;
+}
+
+/** Null for an error of the program itself, whose stack is needed to correct it. */
+function expectedError(error: unknown): LoraError | null {
+  if (error instanceof LoraError) {
+    return error;
+  }
+  const { code, path: file } = (error ?? {}) as NodeJS.ErrnoException;
+  if (typeof code !== 'string' || file === undefined) {
+    return null;
+  }
+  return new LoraError('disk', `The file cannot be used: ${fileErrorReason(error)}.`, {
+    place: { file },
+    cause: error,
+  });
 }
 
 function stackOf(error: unknown): string {

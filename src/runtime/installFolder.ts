@@ -1,7 +1,8 @@
-import { mkdir, mkdtemp, readdir, rename, rm } from 'node:fs/promises';
+import { mkdtemp, readdir, rename, rm } from 'node:fs/promises';
 import { hostname } from 'node:os';
 import path from 'node:path';
 import { formatSize } from '../common/formatSize';
+import { makeFolder } from '../common/makeFolder';
 import { freeDiskBytes, isProcessAlive } from '../common/system';
 import { LoraError } from '../shared/errors';
 import { holdsSameLibraries, type Manifest } from './manifest';
@@ -20,7 +21,7 @@ export async function inTemporaryFolder<T>(
 ): Promise<T> {
   let folder: string | undefined;
   try {
-    await mkdir(home, { recursive: true });
+    await makeFolder(home);
     await removeAbandoned(home);
     folder = await mkdtemp(path.join(home, `.install-${process.pid}-${HOST}-`));
     return await work(folder);

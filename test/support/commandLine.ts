@@ -72,7 +72,7 @@ export function cliWithin(kib: number, ...args: readonly string[]): Promise<CliR
 
 export const cli = (...args: readonly string[]): Promise<CliResult> => startCli(args).end;
 
-/** Trains to the end in a new run folder, and returns the folder. */
+/** Trains to the end in a new run folder, and returns the folder. `said`: its warnings. */
 export async function train(recipe: string, said: RegExp = /^$/): Promise<string> {
   const runDir = path.join(tempFolder(), 'run');
   const { code, stderr } = await cli('train', recipe, '--run-dir', runDir, '--json');

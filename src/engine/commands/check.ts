@@ -1,4 +1,3 @@
-import { readFile } from 'node:fs/promises';
 import path from 'node:path';
 import * as v from 'valibot';
 import { examineData } from '../../data/dataset/examine';
@@ -9,6 +8,7 @@ import type { Recipe } from '../../shared/recipe';
 import { parseRecipe } from '../../shared/recipeFile';
 import { dataToolsOf } from '../model/dataTools';
 import { openForTraining } from '../training/open';
+import { readRecipeText } from '../training/readRecipe';
 import { defineCommand, form } from './command';
 import { printResult } from './context';
 import { list } from './options';
@@ -56,8 +56,7 @@ export const checkCommand = defineCommand({
         const hasErrors = checked.datasets
           .flatMap(({ problems }) => problems)
           .some(({ severity }) => severity === 'error');
-        // With --json the list of problems is the result, whatever it contains.
-        return hasErrors && !context.json ? 1 : 0;
+        return hasErrors ? 1 : 0;
       },
     }),
   ],
@@ -71,7 +70,7 @@ async function checkDatasets(
   const fileOf = new Map(replacements.map(({ file: original, other }) => [other, original]));
   const read = (dataset: string) => otherOf.get(dataset) ?? dataset;
   const shown = (dataset: string) => fileOf.get(dataset) ?? dataset;
-  const recipe = parseRecipe(await readFile(file, 'utf8'), file);
+  const recipe = parseRecipe(await readRecipeText(file), file);
   const { base, limit, datasets } = await examineDatasets({
     ...recipe,
     dataset: read(recipe.dataset),

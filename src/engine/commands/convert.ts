@@ -1,3 +1,4 @@
+import { writeErrorReason } from '../../common/fileStatus';
 import { ADAPTER_FORMATS, type AdapterFormat } from '../../formats/adapterFormat';
 import { ADAPTER_DTYPES, type AdapterDtypeChoice } from '../../formats/adapterDtype';
 import { shellQuote } from '../../common/shellQuote';
@@ -149,11 +150,13 @@ async function convertAdapter(request: AdapterRequest, context: CommandContext):
 
 async function writeModelfileFor(adapter: string, base: string, file: string): Promise<void> {
   await writeModelfile(file, base, adapter).catch((error: unknown) => {
-    throw new LoraError('disk', 'The Modelfile could not be written: it may exist already.', {
-      place: { file },
-      fix: 'Choose another file.',
-      cause: error,
-    });
+    throw error instanceof LoraError
+      ? error
+      : new LoraError('disk', `The Modelfile could not be written: ${writeErrorReason(error)}.`, {
+          place: { file },
+          fix: 'Choose another file.',
+          cause: error,
+        });
   });
 }
 

@@ -62,7 +62,7 @@ function hubToken(): string | null {
 }
 
 /** Prints every percent as JSON, or every tenth percent as text. */
-function showPercentage({ json, print, warn }: CommandContext): (fraction: number) => void {
+function showPercentage({ json, print, note }: CommandContext): (fraction: number) => void {
   let shown = -1;
   return (fraction) => {
     const percent = Math.floor(100 * fraction);
@@ -73,7 +73,7 @@ function showPercentage({ json, print, warn }: CommandContext): (fraction: numbe
     if (json) {
       print(JSON.stringify({ kind: 'progress', phase: 'downloading', fraction }));
     } else if (percent % 10 === 0) {
-      warn(`${percent}%`);
+      note(`${percent}%`);
     }
   };
 }

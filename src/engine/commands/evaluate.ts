@@ -1,4 +1,5 @@
 import * as v from 'valibot';
+import { throwIfCancelled } from '../../common/cancellation';
 import { asChat } from '../../data/examples/encodeRow';
 import { readDataset } from '../../data/dataset/dataset';
 import { collate } from '../../data/examples/batch';
@@ -92,6 +93,7 @@ async function evaluateText(
     task: 'causal_lm',
     labels: null,
     pairs_per_batch: 1,
+    onProgress: () => throwIfCancelled(context.signal, CANCELLED),
     collate: (own: readonly Example[]) =>
       Promise.resolve(collate(own as readonly Exclude<Example, ImageExample>[], padId)),
   });
@@ -123,7 +125,7 @@ async function answerRows(
 ): Promise<Answer[]> {
   const answers: Answer[] = [];
   for (const { messages, expected } of rows.flatMap(lastExchange)) {
-    context.signal.throwIfAborted();
+    throwIfCancelled(context.signal, CANCELLED);
     const written = await answerPrompt(model, tokenizer, messages, {
       chat: true,
       max_new_tokens: settings.max_new_tokens,
@@ -198,6 +200,7 @@ async function evaluateTask(
     labels,
     collate: data.collate,
     pairs_per_batch: PAIRS_PER_BATCH,
+    onProgress: () => throwIfCancelled(context.signal, CANCELLED),
   });
   const facts = {
     examples: data.train.length,
@@ -208,6 +211,8 @@ async function evaluateTask(
   };
   printResult(context, facts, () => describeScores(loss, data.train.length, scores));
 }
+
+const CANCELLED = 'The evaluation was cancelled.';
 
 const countRight = (answers: readonly Answer[]) => answers.filter(({ right }) => right).length;
 

@@ -1,5 +1,6 @@
 import { answerPrompt } from '../model/answer';
 import { loadTokenizer, withModel } from '../model/openModel';
+import { EXIT_STOPPED } from '../stopSignal';
 import { defineCommand, form } from './command';
 import { adaptersOption, baseDtypeOption, baseOption } from './commonOptions';
 import { printResult } from './context';
@@ -41,8 +42,9 @@ export const generateCommand = defineCommand({
               },
             }),
         );
-        printResult(context, { prompt, text }, () => writer.rest(text));
-        return 0;
+        const stopped = context.signal.aborted;
+        printResult(context, { prompt, text, stopped }, () => writer.rest(text));
+        return stopped ? EXIT_STOPPED : 0;
       },
     }),
   ],

@@ -1,4 +1,3 @@
-import { readFile } from 'node:fs/promises';
 import { linesOf } from '../../data/examples/example';
 import type { LabelSet } from '../../data/tasks/labelSet';
 import { prepareData, type PreparedData } from '../../data/dataset/prepare';
@@ -7,6 +6,7 @@ import { parseRecipe } from '../../shared/recipeFile';
 import type { Task } from '../../shared/task';
 import { dataToolsOf } from '../model/dataTools';
 import { openForTraining } from '../training/open';
+import { readRecipeText } from '../training/readRecipe';
 import { batchPieces } from '../tasks/batchPieces';
 import { describeProblem } from '../report';
 import { countOf } from '../../shared/values';
@@ -26,7 +26,7 @@ const EXAMPLES_SHOWN = 3;
  * have a loss.
  */
 export async function inspectRecipe(file: string): Promise<Report> {
-  const recipe = parseRecipe(await readFile(file, 'utf8'), file);
+  const recipe = parseRecipe(await readRecipeText(file), file);
   const { base, read } = await openForTraining(recipe);
   try {
     const tools = await dataToolsOf(base);

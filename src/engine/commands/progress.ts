@@ -58,7 +58,7 @@ function progressView({
   if (json) {
     return {
       show: (phase, fraction) => print(JSON.stringify({ kind: 'progress', phase, fraction })),
-      warn: (message) => print(JSON.stringify({ kind: 'warning', message })),
+      warn,
       clear: () => undefined,
     };
   }

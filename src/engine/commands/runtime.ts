@@ -37,19 +37,23 @@ const isForGpu = (runtime: Runtime): boolean =>
 
 function installWith(
   install: typeof installGpuRuntime,
-  { dist, signal, warn }: CommandContext,
+  { dist, signal, json, print, note }: CommandContext,
 ): Promise<Runtime> {
   let shown = '';
   return install(runtimeOptions(dist), {
     signal,
-    log: warn,
+    log: note,
     onProgress: ({ message, fraction }) => {
+      if (json) {
+        print(JSON.stringify({ kind: 'progress', phase: message, fraction }));
+        return;
+      }
       const line = fraction === null ? message : `${message} ${10 * Math.floor(10 * fraction)}%`;
       if (line === shown) {
         return;
       }
       shown = line;
-      warn(line);
+      note(line);
     },
   });
 }

@@ -9,6 +9,7 @@ import {
 } from '../../shared/serveProtocol';
 import { answerPrompt } from '../model/answer';
 import { ServedModels } from '../serve/servedModels';
+import { EXIT_STOPPED } from '../stopSignal';
 import { defineCommand, form } from './command';
 import { adaptersOption, baseDtypeOption, baseOption } from './commonOptions';
 
@@ -44,7 +45,7 @@ export const serveCommand = defineCommand({
             device: models.device,
           });
           await new RequestQueue(models, emit, context.signal).run();
-          return 0;
+          return context.signal.aborted ? EXIT_STOPPED : 0;
         } finally {
           await models.close();
         }

@@ -1,6 +1,4 @@
-import { readFile } from 'node:fs/promises';
 import path from 'node:path';
-import { fileErrorReason } from '../../common/fileStatus';
 import { thisMachine } from '../../common/processIdentity';
 import { isEngineAlive, readEngineRecord } from '../../formats/run/engineRecord';
 import type { Runtime } from '../../runtime/runtime';
@@ -25,6 +23,7 @@ import {
   refuseUsedRunDir,
   withRunFolder,
 } from '../run/runFolder';
+import { readRecipeText } from '../training/readRecipe';
 import { RunSupervisor, type SupervisorOptions } from '../training/supervisor';
 import { EXIT_STOPPED } from '../stopSignal';
 import { useRuntime } from '../useRuntime';
@@ -84,7 +83,7 @@ async function trainRecipe(
   context: CommandContext,
 ): Promise<number> {
   const file = path.resolve(recipePath);
-  const recipe = parseRecipe(await readRecipe(file), file);
+  const recipe = parseRecipe(await readRecipeText(file), file);
   const run_dir = runDir ?? newRunDir(file);
   await makeRunDir(run_dir);
   return withRunFolder(run_dir, async () => {
@@ -98,14 +97,6 @@ async function trainRecipe(
     return train({ record, run_dir, resume_from: null }, context);
   });
 }
-
-const readRecipe = (file: string): Promise<string> =>
-  readFile(file, 'utf8').catch((error: unknown) => {
-    throw new LoraError('recipe', `The recipe cannot be read: ${fileErrorReason(error)}.`, {
-      place: { file },
-      cause: error,
-    });
-  });
 
 /**
  * Resumes from the newest complete checkpoint, or from the start if there is none.

@@ -24,11 +24,19 @@ export function trainingView(context: CommandContext, runDir: string): TrainingV
   return process.stdout.isTTY ? barView(context, runDir) : lineView(context, runDir);
 }
 
-function jsonView({ print, warn }: CommandContext, runDir: string): TrainingView {
+function jsonView({ print, warn, note }: CommandContext, runDir: string): TrainingView {
   return {
     hooks: {
       onMetric: (line) => print(JSON.stringify(line)),
-      onLog: (level, message) => level !== 'info' && warn(message),
+      onLog: (level, message) => {
+        if (level === 'warn') {
+          warn(message);
+        }
+        // the result contains the error
+        if (level === 'error') {
+          note(message);
+        }
+      },
     },
     finish: ({ state, result, error }) =>
       print(JSON.stringify({ kind: 'result', run_dir: runDir, state, ...result, error })),

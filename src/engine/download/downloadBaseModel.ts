@@ -1,5 +1,7 @@
-import { mkdir } from 'node:fs/promises';
 import path from 'node:path';
+import { writeErrorReason } from '../../common/fileStatus';
+import { makeFolder } from '../../common/makeFolder';
+import { LoraError } from '../../shared/errors';
 import { checkDiskSpace } from '../outputPath';
 import { fetchFile, isDownloaded, partialBytes } from './fetchFile';
 import { listHubFiles, type Hub } from './hub';
@@ -30,7 +32,14 @@ export async function downloadBaseModel({
 }: Download): Promise<{ readonly base: string; readonly bytes: number }> {
   const { repository } = hub;
   const files = planDownload(await listHubFiles(hub), { repository, file });
-  await mkdir(output, { recursive: true });
+  await makeFolder(output).catch((cause: unknown) => {
+    const message = `The model cannot be downloaded to this folder: ${writeErrorReason(cause)}.`;
+    throw new LoraError('disk', message, {
+      place: { file: output },
+      fix: 'Choose another --output.',
+      cause,
+    });
+  });
   const missing: HubFile[] = [];
   for (const own of files) {
     if (!(await isDownloaded(own, output))) {

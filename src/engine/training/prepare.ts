@@ -107,7 +107,8 @@ export function describeTruncated(
       ? `${positions} tokens, the most that the model supports (max_length is ${max_length})`
       : `max_length = ${max_length} tokens`;
   const longest = Math.max(train.longest, validation.longest);
-  return `${truncated} of ${countOf(rows, 'row')} are truncated to ${limit}; the longest has ${longest}.`;
+  const verb = truncated === 1 ? 'is' : 'are';
+  return `${truncated} of ${countOf(rows, 'row')} ${verb} truncated to ${limit}; the longest has ${longest}.`;
 }
 
 /** "Labels: billing, delivery." */

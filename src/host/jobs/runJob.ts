@@ -50,7 +50,8 @@ export async function runJob<R>(command: JobCommand): Promise<R> {
   child.stderr.setEncoding('utf8').on('data', (chunk: string) => output.addStderr(chunk));
   const exitCode = await untilClosed(child, command);
   throwIfCancelled(signal, message);
-  if (exitCode !== 0 || output.result === undefined) throw output.error(exitCode);
+  // a result that reports problems comes with an exit code of its own
+  if (output.result === undefined) throw output.error(exitCode);
   return output.result as R;
 }
 

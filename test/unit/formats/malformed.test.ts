@@ -208,6 +208,7 @@ async function use({ folder, kind, base }: Pick<Case, 'folder' | 'kind' | 'base'
       signal: new AbortController().signal,
       print: () => undefined,
       warn: (text) => warned.push(text),
+      note: () => undefined,
     })
     .then(
       () => null,

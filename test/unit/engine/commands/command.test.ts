@@ -28,6 +28,7 @@ const context: CommandContext = {
   signal: new AbortController().signal,
   print: () => undefined,
   warn: () => undefined,
+  note: () => undefined,
 };
 
 const options = {
