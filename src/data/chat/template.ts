@@ -1,12 +1,13 @@
-import { Environment, Interpreter, Template } from '@huggingface/jinja';
-import { LoraError } from '../../shared/errors';
+import path from 'node:path';
+import { LoraError, type Place } from '../../shared/errors';
+import { JinjaError, parseJinja } from './jinja/template';
 import { strftime } from './strftime';
-import type { ChatVariables, Message, RenderedChat, Span } from './chat';
+import type { ChatVariables, Message, RenderedChat } from './chat';
 
 export interface ChatTemplate {
   /**
    * @param variables Tools, documents and whatever else the template reads.
-   * @throws LoraError('tokenizer') when the template refuses the messages or fails.
+   * @throws LoraError('tokenizer') when the template refuses the messages, fails or takes too long.
    */
   render(
     messages: readonly Message[],
@@ -14,10 +15,6 @@ export interface ChatTemplate {
     variables?: ChatVariables,
   ): RenderedChat;
 }
-
-/** Noncharacters, which no text contains by chance. */
-const START = '\uFDD0';
-const END = '\uFDD1';
 
 /**
  * Compiles a chat template (Jinja). Its variables are those of transformers: the messages,
@@ -34,92 +31,50 @@ export function compileChatTemplate(
   file: string,
   now: Date,
 ): ChatTemplate {
-  const markedSource = markGenerations(source);
-  const { parsed } = compile(markedSource, file);
+  const template = withFile(file, () => parseJinja(source, (format) => strftime(now, format)));
   return {
     render: (messages, add_generation_prompt, variables = {}) => {
-      const env = new Environment();
       const context = {
-        ...GLOBALS,
-        strftime_now: (format: string) => strftime(now, format),
+        tools: null,
+        documents: null,
         ...tokens,
         ...variables,
         messages,
         add_generation_prompt,
       };
-      for (const [name, value] of Object.entries(context)) env.set(name, value);
-      const text = run(() => new Interpreter(env).run(parsed).value, file);
-      return markedSource === source ? { text, generated: null } : takeMarks(text);
+      const { text, generated } = withFile(file, () => template.render(context));
+      return { text, generated: template.marksGenerations ? generated : null };
     },
   };
 }
 
-function compile(source: string, file: string): Template {
+/** Turns errors of the template into errors that name its file and line. */
+function withFile<T>(file: string, run: () => T): T {
   try {
-    return new Template(source);
+    return run();
   } catch (error) {
-    throw new LoraError(
-      'tokenizer',
-      `The chat template cannot be read: ${LoraError.from(error, 'tokenizer').message}`,
-      { place: { file }, cause: error },
-    );
+    if (!(error instanceof JinjaError)) throw error;
+    throw new LoraError('tokenizer', messageOf(error), {
+      place: placeOf(file, error),
+      cause: error,
+    });
   }
 }
 
-function run(render: () => unknown, file: string): string {
-  try {
-    return String(render());
-  } catch (error) {
-    if (error instanceof LoraError) throw error;
-    throw new LoraError(
-      'tokenizer',
-      `The chat template fails: ${LoraError.from(error, 'tokenizer').message}`,
-      { place: { file }, cause: error },
-    );
+function messageOf({ problem, message, line }: JinjaError): string {
+  switch (problem) {
+    case 'syntax':
+      return `The chat template cannot be read: line ${line}: ${message}`;
+    case 'failure':
+      return `The chat template fails: line ${line}: ${message}`;
+    case 'refusal':
+      return `The chat template refuses these messages: ${message}`;
+    case 'budget':
+      return `The chat template is stopped in line ${line}: ${message}.`;
   }
 }
 
-const GLOBALS = {
-  true: true,
-  false: false,
-  none: null,
-  True: true,
-  False: false,
-  None: null,
-  tools: null,
-  documents: null,
-  range: (first: number, stop?: number, step = 1) => {
-    const [from, to] = stop === undefined ? [0, first] : [first, stop];
-    return Array.from(
-      { length: Math.max(0, Math.ceil((to - from) / step)) },
-      (_, i) => from + i * step,
-    );
-  },
-  raise_exception: (message: string) => {
-    throw new LoraError('tokenizer', `The chat template refuses these messages: ${message}`);
-  },
-};
-
-/**
- * Puts marks at both ends of {% generation %} blocks, between two tags, so that white space around
- * the blocks is trimmed as before.
- */
-function markGenerations(source: string): string {
-  return source.replace(
-    /\{%(-?)\s*(end)?generation\s*(-?)%\}/g,
-    (_, left: string, end: string | undefined, right: string) =>
-      `{%${left} if true %}${end ? END : START}{% endif ${right}%}`,
-  );
-}
-
-function takeMarks(marked: string): RenderedChat {
-  const generated: Span[] = [];
-  let text = '';
-  let start = 0;
-  for (const piece of marked.split(/([\uFDD0\uFDD1])/)) {
-    if (piece === START) start = text.length;
-    else if (piece === END) generated.push({ start, end: text.length });
-    else text += piece;
-  }
-  return { text, generated };
+/** The line is one of the file where the file is the template alone. */
+function placeOf(file: string, { line }: JinjaError): Place {
+  return path.extname(file) === '.jinja' ? { file, line } : { file };
 }
