@@ -1,5 +1,7 @@
 import { readdir, stat } from 'node:fs/promises';
 import path from 'node:path';
+import type { Adapter } from '../lora/adapter';
+import { withRankPatterns } from '../lora/combine';
 import { LoraError } from '../shared/errors';
 import { isLora, readGgufAdapter } from './gguf/adapter';
 import { Metadata } from './gguf/metadata';
@@ -12,7 +14,13 @@ import { commonDtype } from './adapterDtype';
 import type { ImportedAdapter } from './importedAdapter';
 import { readKohyaAdapter } from './kohya/read';
 import { MLX_CONFIG, MLX_WEIGHTS, readMlxAdapter } from './mlx/read';
-import { adapterBaseOf, checkAgainstBase } from './peft/againstBase';
+import {
+  adapterBaseOf,
+  checkAgainstBase,
+  type AdapterBase,
+  type AdapterFiles,
+} from './peft/againstBase';
+import { tiedPaths, withTiedFactors } from './peft/tying';
 import { CONFIG_FILE, readPeftAdapter, WEIGHTS_FILE } from './peft/read';
 import { withSafetensors } from './safetensors/read';
 import type { BaseModel } from './baseModel';
@@ -155,14 +163,20 @@ export async function readAdapter(
     const { adapter, warnings } = await readPeftAdapter(own, against);
     return { adapter: { ...adapter, dtype }, warnings };
   }
+  const files = { config: own, weights: own };
   const read = await readImported(format, own, base);
+  const adapter = against ? withTiedModules(read.adapter, against, files) : read.adapter;
   return {
-    adapter: { ...read.adapter, dtype },
-    warnings: [
-      ...read.warnings,
-      ...(against ? checkAgainstBase(read.adapter, against, { config: own, weights: own }) : []),
-    ],
+    adapter: { ...adapter, dtype },
+    warnings: [...read.warnings, ...(against ? checkAgainstBase(adapter, against, files) : [])],
   };
+}
+
+/** The adapter with the update of a tied output layer that its config asks for. */
+function withTiedModules(adapter: Adapter, base: AdapterBase, files: AdapterFiles): Adapter {
+  const tied = tiedPaths(adapter.config, base, []);
+  const modules = withTiedFactors(adapter.modules, tied, adapter.config, files);
+  return modules === adapter.modules ? adapter : withRankPatterns(adapter, modules);
 }
 
 /** The element type in which the file of an adapter stores its factors. */

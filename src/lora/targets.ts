@@ -37,6 +37,17 @@ export function matchTargets(
   };
 }
 
+/** The key of layers that PEFT refuses, because target_modules is no list of names; or null. */
+export function unusableLayerKey({
+  target_modules,
+  layers_to_transform,
+  layers_pattern,
+}: TargetSettings): 'layers_to_transform' | 'layers_pattern' | null {
+  if (typeof target_modules !== 'string') return null;
+  if (listOf(layers_to_transform).length > 0) return 'layers_to_transform';
+  return listOf(layers_pattern).some(Boolean) ? 'layers_pattern' : null;
+}
+
 function targetTest(settings: TargetSettings): (module: TargetableModule) => boolean {
   const { target_modules } = settings;
   if (typeof target_modules !== 'string') {

@@ -46,6 +46,7 @@ export async function readGgufAdapter(file: string, order: RowOrder): Promise<Im
         place: { file, key: 'general.type' },
         fix: 'Name the .gguf file of an adapter, not of a model.',
       });
+    refuseActivated(source);
     const family = ggufFamilyOf(metadata.string('general.architecture'), file);
     const alpha = metadata.number('adapter.lora.alpha', 0);
     const { pairs, warnings } = pairsIn(source);
@@ -54,7 +55,10 @@ export async function readGgufAdapter(file: string, order: RowOrder): Promise<Im
       modules.push(await readModule(source, name, pair, { family, alpha, order }));
     if (modules.length === 0)
       throw new LoraError('adapter', 'The file holds no LoRA tensors.', { place: { file } });
-    return { adapter: peftAdapter(modules, parentNameOfGguf(metadata)), warnings };
+    return {
+      adapter: peftAdapter(modules, parentNameOfGguf(metadata)),
+      warnings: [...unknownKeys(source), ...warnings],
+    };
   } finally {
     await source.close();
   }
@@ -64,6 +68,35 @@ export async function readGgufAdapter(file: string, order: RowOrder): Promise<Im
 export const isLora = (metadata: Metadata): boolean =>
   metadata.string('general.type', 'model') === 'adapter' &&
   metadata.string('adapter.type', '') === 'lora';
+
+/** Metadata of adapters that does not change what they compute, or that is read. */
+const KNOWN_KEYS: ReadonlySet<string> = new Set([
+  'adapter.type',
+  'adapter.lora.alpha',
+  'adapter.lora.rank',
+  'adapter.lora.task_name',
+]);
+
+/** An activated LoRA has an effect only after a sequence of tokens. */
+function refuseActivated({ file, header }: GgufFile): void {
+  const key = [...header.metadata.keys()].find((own) => own.startsWith('adapter.alora.'));
+  if (key === undefined) return;
+  throw new LoraError('adapter', 'The adapter uses activated LoRA, which is not supported.', {
+    place: { file, key },
+    fix: 'Use it with llama.cpp, or train a LoRA adapter instead.',
+  });
+}
+
+/** Warnings about metadata that may change what the adapter computes, and that is not known. */
+function unknownKeys({ file, header }: GgufFile): Problem[] {
+  return [...header.metadata]
+    .filter(([key, value]) => key.startsWith('adapter.') && !KNOWN_KEYS.has(key) && Boolean(value))
+    .map(([key]) => ({
+      severity: 'warning',
+      message: `"${key}" is not a known key of a LoRA adapter and is ignored.`,
+      place: { file, key },
+    }));
+}
 
 interface ReadContext {
   readonly family: GgufFamily;

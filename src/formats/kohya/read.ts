@@ -1,5 +1,6 @@
 import type { LoraFactors, TargetableModule } from '../../lora/adapter';
 import { LoraError, type Problem } from '../../shared/errors';
+import { isObject } from '../../shared/values';
 import { factorsOf, matrixOf, peftAdapter, type ImportedAdapter } from '../importedAdapter';
 import { withSafetensors, type SafetensorsFile } from '../safetensors/read';
 import { flat, guessedPath, withoutPrefix } from './names';
@@ -11,9 +12,19 @@ const OTHERS: readonly (readonly [RegExp, string])[] = [
   [/\.hada_/, 'LoHa'],
   [/\.lokr_/, 'LoKr'],
   [/\.lora_mid\.weight$/, 'a Tucker decomposition'],
-  [/\.oft_/, 'OFT'],
-  [/\.diff(?:_b)?$/, 'whole differences'],
+  [/\.(?:oft_|boft_)/, 'OFT'],
+  [/\.(?:diff|diff_b|set_weight)$/, 'whole differences'],
+  [/\.[wb]_norm$/, 'changes of norms'],
+  [/\.(?:a1|a2|b1|b2|bm)\.weight$/, 'GLoRA'],
+  [/\.on_input$/, '(IA)³'],
+  [/\.bias_(?:indices|values|size)$/, 'changes of biases'],
+  [/\.(?:lora_(?:up|down|A|B)|diff)\.bias$/, 'LoRA with a bias'],
+  [/\.scalar$/, 'a trained scale'],
+  [/\.reshape_weight$/, 'a change of shape'],
 ];
+
+/** Algorithms of LyCORIS that are LoRA. */
+const LORA_ALGORITHMS: ReadonlySet<string> = new Set(['lora', 'locon']);
 
 /** What is known of the base that the names are of. */
 export interface KohyaBase {
@@ -29,6 +40,7 @@ export interface KohyaBase {
  */
 export function readKohyaAdapter(file: string, base: KohyaBase | null): Promise<ImportedAdapter> {
   return withSafetensors(file, async (source) => {
+    refuseOtherAlgorithms(source);
     const { names, warnings } = namesIn(source);
     const modules: LoraFactors[] = [];
     for (const name of names) modules.push(await readModule(source, name, base));
@@ -47,6 +59,33 @@ export function readKohyaAdapter(file: string, base: KohyaBase | null): Promise<
           ];
     return { adapter: peftAdapter(modules, null), warnings: [...warnings, ...alphas] };
   });
+}
+
+/** @throws LoraError('adapter') when the file's metadata names another algorithm than LoRA. */
+function refuseOtherAlgorithms({ file, header: { metadata } }: SafetensorsFile): void {
+  const options = argumentsIn(metadata['ss_network_args']);
+  const algorithm = options['algo'];
+  const isOther =
+    typeof algorithm === 'string' && !LORA_ALGORITHMS.has(algorithm.trim().toLowerCase());
+  const module = /\.(oft|lokr|loha|control_net_lllite)\w*$/.exec(
+    metadata['ss_network_module'] ?? '',
+  )?.[1];
+  const name = isOther ? algorithm : module;
+  if (name === undefined) return;
+  throw new LoraError('adapter', `The file holds ${name}, which is not supported.`, {
+    place: { file, key: isOther ? 'ss_network_args' : 'ss_network_module' },
+    fix: 'Merge it into its base with the tool that made it.',
+  });
+}
+
+/** A JSON object in the metadata; empty when it is none. */
+function argumentsIn(text: string | undefined): Readonly<Record<string, unknown>> {
+  try {
+    const value: unknown = JSON.parse(text ?? '{}');
+    return isObject(value) ? value : {};
+  } catch {
+    return {};
+  }
 }
 
 function namesIn(source: SafetensorsFile): {

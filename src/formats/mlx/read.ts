@@ -1,6 +1,7 @@
 import path from 'node:path';
 import * as v from 'valibot';
-import type { LoraFactors } from '../../lora/adapter';
+import type { Adapter, LoraFactors } from '../../lora/adapter';
+import { isOutputPath } from '../../lora/tying';
 import { LoraError, type Problem } from '../../shared/errors';
 import { checkFinite } from '../checkFinite';
 import {
@@ -21,6 +22,7 @@ export const MLX_WEIGHTS = 'adapters.safetensors';
 const number = v.pipe(v.number('must be a number'), v.finite('must be finite'));
 const ConfigSchema = v.looseObject({
   fine_tune_type: v.optional(v.string('must be a name'), 'lora'),
+  use_dora: v.nullish(v.boolean('must be true or false'), false), // before fine_tune_type
   model: v.nullish(v.string('must be a name'), null),
   lora_parameters: v.looseObject(
     {
@@ -32,11 +34,14 @@ const ConfigSchema = v.looseObject({
       scale: number,
       alpha: v.optional(number),
       dropout: v.optional(number, 0),
+      keys: v.nullish(v.array(v.string('must be a name'), 'must be a list of names'), null),
     },
     'is missing',
   ),
 });
 type Config = v.InferOutput<typeof ConfigSchema>;
+
+const LORA_KEYS: ReadonlySet<string> = new Set(['rank', 'scale', 'alpha', 'dropout', 'keys']);
 
 const EMBEDDING = /(?:^|\.)(?:embed_tokens|wte|embed_in)$/;
 const FACTOR_NAME = /^(.+)\.(lora_a|lora_b|m)$/;
@@ -48,20 +53,43 @@ const FACTOR_NAME = /^(.+)\.(lora_a|lora_b|m)$/;
  * @throws LoraError('adapter') naming file, tensor or key.
  */
 export async function readMlxAdapter(folder: string): Promise<ImportedAdapter> {
-  const config = await readConfig(path.join(folder, MLX_CONFIG));
+  const configFile = path.join(folder, MLX_CONFIG);
+  const config = await readConfig(configFile);
   return withSafetensors(path.join(folder, MLX_WEIGHTS), async (source) => {
-    const { paths, warnings } = pathsIn(source);
+    const { paths, warnings } = pathsIn(source, config);
     const modules: LoraFactors[] = [];
     for (const own of paths) modules.push(withoutPadding(await readModule(source, own, config)));
     if (modules.length === 0)
       throw new LoraError('adapter', 'The file holds no LoRA tensors.', {
         place: { file: source.file },
       });
+    const { model, lora_parameters } = config;
     return {
-      adapter: peftAdapter(modules, config.model, config.lora_parameters.dropout),
-      warnings,
+      adapter: tiedAsInMlx(peftAdapter(modules, model, lora_parameters.dropout)),
+      warnings: [...unknownKeys(config, configFile), ...warnings],
     };
   });
+}
+
+/** mlx-lm applies the update of an embedding to an output layer that shares its weight, too. */
+function tiedAsInMlx(adapter: Adapter): Adapter {
+  const { config, modules } = adapter;
+  const isTied =
+    modules.some((m) => m.kind === 'embedding') && !modules.some((m) => isOutputPath(m.path));
+  return isTied
+    ? { ...adapter, config: { ...config, raw: { ensure_weight_tying: true } } }
+    : adapter;
+}
+
+/** Warnings about keys that may change what the adapter computes, and that are not known. */
+function unknownKeys({ lora_parameters }: Config, file: string): Problem[] {
+  return Object.entries(lora_parameters)
+    .filter(([key, value]) => !LORA_KEYS.has(key) && Boolean(value))
+    .map(([key]) => ({
+      severity: 'warning',
+      message: `"${key}" is not a known key of lora_parameters and is ignored.`,
+      place: { file, key: `lora_parameters.${key}` },
+    }));
 }
 
 async function readConfig(file: string): Promise<Config> {
@@ -73,7 +101,8 @@ async function readConfig(file: string): Promise<Config> {
       place: { file, key },
     });
   }
-  const { fine_tune_type } = parsed.output;
+  const { fine_tune_type, use_dora } = parsed.output;
+  if (use_dora && fine_tune_type === 'lora') return { ...parsed.output, fine_tune_type: 'dora' };
   if (fine_tune_type === 'lora' || fine_tune_type === 'dora') return parsed.output;
   throw new LoraError(
     'adapter',
@@ -85,21 +114,30 @@ async function readConfig(file: string): Promise<Config> {
   );
 }
 
-function pathsIn(source: SafetensorsFile): {
-  readonly paths: readonly string[];
-  readonly warnings: readonly Problem[];
-} {
+function pathsIn(
+  source: SafetensorsFile,
+  { fine_tune_type, lora_parameters: { keys } }: Config,
+): { readonly paths: readonly string[]; readonly warnings: readonly Problem[] } {
   const paths = new Set<string>();
   const warnings: Problem[] = [];
+  const ignored = (what: string, tensor: string) =>
+    warnings.push({
+      severity: 'warning',
+      message: `${what} and is ignored.`,
+      place: { file: source.file, tensor },
+    });
   for (const name of source.tensors.keys()) {
-    const [, own] = FACTOR_NAME.exec(name) ?? [];
-    if (own !== undefined) paths.add(own);
-    else
-      warnings.push({
-        severity: 'warning',
-        message: 'The tensor is not part of a LoRA adapter and is ignored.',
-        place: { file: source.file, tensor: name },
-      });
+    const [, own, leaf] = FACTOR_NAME.exec(name) ?? [];
+    if (own === undefined) ignored('The tensor is not part of a LoRA adapter', name);
+    else if (leaf === 'm' && fine_tune_type === 'lora')
+      throw new LoraError(
+        'adapter',
+        'The tensor is a magnitude of DoRA, but the config does not say fine_tune_type "dora".',
+        { place: { file: source.file, tensor: name } },
+      );
+    else if (keys && !keys.some((key) => own === key || own.endsWith(`.${key}`)))
+      ignored('The module is not in the keys of lora_parameters', name);
+    else paths.add(own);
   }
   return { paths: [...paths], warnings };
 }

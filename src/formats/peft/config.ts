@@ -1,8 +1,9 @@
 import * as v from 'valibot';
-import { fullMatch } from '../../lora/targets';
+import { fullMatch, unusableLayerKey, type TargetSettings } from '../../lora/targets';
 import type { AdapterConfig } from '../../lora/adapter';
 import { LoraError } from '../../shared/errors';
 import { readJsonObject } from '../json';
+import { refuseOtherKinds } from './variants';
 
 const rank = v.pipe(
   v.number('must be a number'),
@@ -39,37 +40,6 @@ const ConfigSchema = v.looseObject({
   exclude_modules: v.nullish(names, null),
 });
 
-/** Variants that are not supported: key, whether a value means that it is unused, name. */
-const VARIANTS: readonly (readonly [string, (value: unknown) => boolean, string])[] = [
-  ['lora_bias', (value) => value !== true, 'LoRA with a bias'],
-  ['target_parameters', isEmpty, 'target_parameters'],
-  ['trainable_token_indices', isEmpty, 'trainable tokens'],
-  ['layer_replication', isEmpty, 'layer replication'],
-  ['alora_invocation_tokens', isEmpty, 'activated LoRA'],
-  ['use_qalora', (value) => value !== true, 'QA-LoRA'],
-  ['use_bdlora', isEmpty, 'block-diagonal LoRA'],
-  ['arrow_config', isEmpty, 'arrow routing'],
-  ['kasa_config', isEmpty, 'KaSA'],
-  ['monteclora_config', isEmpty, 'MonteCLoRA'],
-  [
-    'init_lora_weights',
-    leavesBase,
-    "an initialization that changes the base model's weights (init_lora_weights)",
-  ],
-];
-
-/**
- * PiSSA, CorDA, OLoRA, LoftQ and LoRA-GA subtract the initial BA from the base, so that A and B are
- * wrong for the original base. PEFT can convert such an adapter when it saves.
- */
-function leavesBase(value: unknown): boolean {
-  return typeof value !== 'string' || !/^(pissa|corda|olora$|loftq$|lora_ga$)/i.test(value);
-}
-
-function isEmpty(value: unknown): boolean {
-  return value === null || value === false || (Array.isArray(value) && value.length === 0);
-}
-
 /**
  * Reads and checks adapter_config.json.
  *
@@ -81,6 +51,7 @@ export async function readAdapterConfig(file: string): Promise<AdapterConfig> {
   const parsed = v.safeParse(ConfigSchema, raw);
   if (parsed.success) {
     checkExpressions(parsed.output, file);
+    checkLayers(parsed.output, file);
     const known = Object.fromEntries(
       Object.keys(ConfigSchema.entries).map((key) => [key, parsed.output[key]]),
     ) as v.InferOutput<v.ObjectSchema<typeof ConfigSchema.entries, undefined>>;
@@ -130,24 +101,15 @@ function checkExpressions(
   }
 }
 
-function refuseOtherKinds(raw: Readonly<Record<string, unknown>>, file: string): void {
-  const { peft_type } = raw;
-  if (peft_type !== 'LORA') {
-    const what =
-      peft_type === undefined
-        ? 'does not say its type: peft_type is missing'
-        : `is of the type ${JSON.stringify(peft_type)}`;
-    throw new LoraError('adapter', `The adapter ${what}. Only LoRA adapters can be used.`, {
-      place: { file, key: 'peft_type' },
-      fix: 'Merge such an adapter into its base with the tool that made it, or train a LoRA adapter instead.',
-    });
-  }
-  const found = VARIANTS.find(([key, isPlain]) => key in raw && !isPlain(raw[key]));
-  if (found)
-    throw new LoraError('adapter', `The adapter uses ${found[2]}, which is not supported.`, {
-      place: { file, key: found[0] },
-      fix: 'Merge it into its base with PEFT, or train a LoRA, rsLoRA or DoRA adapter instead.',
-    });
+/** @throws LoraError('adapter') when PEFT would refuse the settings of layers. */
+function checkLayers(settings: TargetSettings, file: string): void {
+  const key = unusableLayerKey(settings);
+  if (key === null) return;
+  throw new LoraError(
+    'adapter',
+    `The adapter's config is not usable: "${key}" has no effect where target_modules is not a list of names.`,
+    { place: { file, key }, fix: 'Correct the file, or copy or download the adapter again.' },
+  );
 }
 
 /** The default LoraConfig as PEFT 0.21.2 saves it. */

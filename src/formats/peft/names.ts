@@ -17,11 +17,13 @@ export interface FactorRole {
  *
  * - base: the frozen weight of an adapted embedding or output layer, which PEFT saves too.
  * - trained: a fully trained tensor of the model (modules_to_save, biases).
+ * - variant: a part of a variant of LoRA that is not supported.
  */
 export type TensorRole =
   | FactorRole
   | { readonly role: 'base'; readonly path: string }
   | { readonly role: 'trained'; readonly path: string; readonly tensor: 'weight' | 'bias' }
+  | { readonly role: 'variant'; readonly path: string; readonly name: string }
   | { readonly role: 'unknown' };
 
 /** Names with the adapter's name, as in a model's state_dict, or without it, as PEFT saves them. */
@@ -39,6 +41,7 @@ export function roleOf(name: string): TensorRole {
     factorRole(unprefixed, LINEAR, false) ??
     factorRole(unprefixed, EMBEDDING, true) ??
     magnitudeRole(unprefixed) ??
+    variantRole(unprefixed) ??
     modelTensorRole(unprefixed)
   );
 }
@@ -52,6 +55,24 @@ function factorRole(name: string, expression: RegExp, embedding: boolean): Facto
 function magnitudeRole(name: string): FactorRole | null {
   const [, path] = MAGNITUDE.exec(name) ?? [];
   return path === undefined ? null : { role: 'factor', factor: 'magnitude', embedding: null, path };
+}
+
+/** Parts of adapters that change what they compute, and the names of these variants. */
+const VARIANTS: readonly (readonly [RegExp, string])[] = [
+  [/^(.+)\.lora_[AB](?:\.[^.]+)?\.bias$/, 'LoRA with a bias'],
+  [/^(.+)\.lora_diag(?:\.[^.]+)*$/, 'KaSA'],
+  [
+    /^(.+?)(?:\.token_adapter)?\.trainable_tokens_(?:delta|original)(?:\.[^.]+)*$/,
+    'trainable tokens',
+  ],
+];
+
+function variantRole(unprefixed: string): TensorRole | null {
+  for (const [expression, name] of VARIANTS) {
+    const [, path] = expression.exec(unprefixed) ?? [];
+    if (path !== undefined) return { role: 'variant', path, name };
+  }
+  return null;
 }
 
 function modelTensorRole(name: string): TensorRole {

@@ -25,6 +25,7 @@ import {
 import { readAdapterConfig } from './config';
 import { isTiedTo, tiedModules, tiedPaths, withTiedFactors, withTiedTensors } from './tying';
 import { roleOf, type FactorRole } from './names';
+import { unknownKeys, unsupported } from './variants';
 
 /** The files of an adapter's folder. */
 export const CONFIG_FILE = 'adapter_config.json';
@@ -77,7 +78,12 @@ export async function readPeftAdapter(folder: string, base?: AdapterBase): Promi
     };
     return {
       adapter,
-      warnings: [...odd, ...warnings, ...(base ? checkAgainstBase(adapter, base, files) : [])],
+      warnings: [
+        ...unknownKeys(config.raw, files.config),
+        ...odd,
+        ...warnings,
+        ...(base ? checkAgainstBase(adapter, base, files) : []),
+      ],
     };
   });
 }
@@ -129,6 +135,7 @@ function sortTensors(
   const unknown: string[] = [];
   for (const { name, role } of roles) {
     if (role.role === 'unknown') unknown.push(name);
+    if (role.role === 'variant') throw unsupported(role.name, { file: source.file, tensor: name });
     if (role.role === 'factor') {
       const path = rename(role.path);
       found.set(path, withFactor(found.get(path), role, name, source.file));

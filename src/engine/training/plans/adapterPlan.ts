@@ -7,7 +7,12 @@ import type { BaseModel } from '../../../formats/baseModel';
 import { countTrainable } from '../../../lora/count';
 import { patternValue } from '../../../lora/patterns';
 import { isModuleToSave } from '../../../lora/modulesToSave';
-import { kindsOf, matchTargets, type MatchedTargets } from '../../../lora/targets';
+import {
+  kindsOf,
+  unusableLayerKey,
+  matchTargets,
+  type MatchedTargets,
+} from '../../../lora/targets';
 import type { Adapter, TargetableModule } from '../../../lora/adapter';
 import { LoraError } from '../../../shared/errors';
 import { nearestName } from '../../../shared/nearest';
@@ -106,8 +111,20 @@ function planContinuedAdapter(adapter: Adapter, base: BaseModel, { warn }: Hooks
   };
 }
 
+/** @throws LoraError('recipe') for settings of layers without effect, which PEFT would refuse */
+function refuseUnusedLayers(lora: LoraSettings, base: BaseModel): void {
+  const isUnused = lora.layers_pattern !== null && lora.layers_to_transform === null;
+  const key = unusableLayerKey(lora) ?? (isUnused ? 'layers_pattern' : null);
+  if (key === null) return;
+  throw new LoraError('recipe', `"${key}" has no effect with these target_modules.`, {
+    place: placeIn(base, `lora.${key}`),
+    fix: 'layers_to_transform needs a list of names in target_modules, and layers_pattern needs layers_to_transform.',
+  });
+}
+
 function planNewAdapter(recipe: Recipe, base: BaseModel, { warn }: Hooks): PlannedModules {
   const { lora } = recipe;
+  refuseUnusedLayers(lora, base);
   const saved = modulesToSave(base, lora.modules_to_save);
   // modules that are trained in full need no low-rank update
   const known = targetableModules(base).filter((m) => !isModuleToSave(m.path, saved));
