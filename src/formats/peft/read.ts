@@ -130,6 +130,9 @@ function sortTensors(
   const paths = roles.flatMap(({ role }) => (role.role === 'unknown' ? [] : [rename(role.path)]));
   const tied = tiedPaths(config, base, paths);
   const isSaved = (path: string) => isModuleToSave(path, config.modules_to_save);
+  const replaced = base?.replaced ?? new Set(); // such tensors have become part of the base
+  const isTrainedBeside = (path: string, tensor: 'weight' | 'bias') =>
+    !replaced.has(`${path}.${tensor}`) && isTrained(path, tensor, config, base);
   const found = new Map<string, Names>();
   const trained = new Map<string, string>();
   const unknown: string[] = [];
@@ -143,12 +146,9 @@ function sortTensors(
     if (role.role === 'trained') {
       const path = rename(role.path);
       const target = `${path}.${role.tensor}`;
-      // the vocabulary's tensors have become part of the base
-      const isReplaced = base?.replaced?.has(target) ?? false;
       const isToSave = isSaved(path) || isTiedTo(path, tied, isSaved);
-      if (isReplaced && !isToSave) continue;
-      if (isToSave || isTrained(path, role.tensor, config, base)) trained.set(target, name);
-      else unknown.push(name);
+      if (isToSave || isTrainedBeside(path, role.tensor)) trained.set(target, name);
+      else if (!replaced.has(target)) unknown.push(name);
     }
   }
   return { found, trained, unknown, tied };

@@ -29,12 +29,18 @@ interface WorkMatrix {
   readonly columns: number;
 }
 
-/** The Householder vector that makes column k zero below the diagonal. [rows] */
+/**
+ * The Householder vector that makes column k zero below the diagonal; zero where it is already, as
+ * in LAPACK's dlarfg, so that the sign stays. [rows]
+ */
 function reflectorOf({ data, columns }: WorkMatrix, rows: number, k: number): Float64Array {
   const v = new Float64Array(rows);
-  for (let i = k; i < rows; i++) v[i] = data[i * columns + k]!;
+  for (let i = k + 1; i < rows; i++) v[i] = data[i * columns + k]!;
+  if (v.every((x) => x === 0)) return v;
+  const diagonal = data[k * columns + k]!;
+  v[k] = diagonal;
   const length = norm(v);
-  v[k]! += v[k]! >= 0 ? length : -length;
+  v[k] = diagonal + (diagonal >= 0 ? length : -length);
   return v;
 }
 

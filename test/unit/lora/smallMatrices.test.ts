@@ -197,13 +197,38 @@ describe('Householder QR', () => {
     closeTo(Q, [1, 0, 0, 1, 0, 0]);
   });
 
-  it('keeps all columns in R for a wide matrix', () => {
-    const { Q, R } = thinQr({ data: Float32Array.of(2, 4, 6), rows: 1, columns: 3 }, 1);
-    expect(Q).toHaveLength(1);
-    closeTo(
-      R.map((x) => x * Q[0]!),
-      [2, 4, 6],
-    );
+  it('reflects no column that is zero below the diagonal, such as the last row of a matrix', () => {
+    const qr = (rows: number[][]) =>
+      thinQr(
+        { data: Float32Array.from(rows.flat()), rows: rows.length, columns: rows[0]!.length },
+        Math.min(rows.length, rows[0]!.length),
+      );
+    // results of torch.linalg.qr
+    const wide = qr([[2, 4, 6]]);
+    closeTo(wide.Q, [1]);
+    closeTo(wide.R, [2, 4, 6]);
+    const negative = qr([[-2, 4, 6]]);
+    closeTo(negative.Q, [1]);
+    closeTo(negative.R, [-2, 4, 6]);
+    const square = qr([
+      [3, 1],
+      [4, 2],
+    ]);
+    closeTo(square.Q, [-0.6, -0.8, -0.8, 0.6]);
+    closeTo(square.R, [-5, -2.2, 0, 0.4]);
+    const triangular = qr([
+      [1, 1],
+      [0, -1],
+    ]);
+    closeTo(triangular.Q, [1, 0, 0, 1]);
+    closeTo(triangular.R, [1, 1, 0, -1]);
+    const tall = qr([
+      [-5, 0],
+      [0, -3],
+      [0, 0],
+    ]);
+    closeTo(tall.Q, [1, 0, 0, 1, 0, 0]);
+    closeTo(tall.R, [-5, 0, 0, -3]);
   });
 });
 

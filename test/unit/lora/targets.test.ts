@@ -1,4 +1,5 @@
-import { describe, expect, it } from 'vitest';
+import { RE2JS } from 're2js';
+import { describe, expect, it, vi } from 'vitest';
 import { countTrainable, tooHighRank } from '../../../src/lora/count';
 import { patternValue } from '../../../src/lora/patterns';
 import { matchTargets } from '../../../src/lora/targets';
@@ -164,5 +165,25 @@ describe('ranks', () => {
     expect(patternValue(pattern, 'model.layers.10.self_attn.q_proj', 8, 'rank_pattern')).toBe(8);
     expect(patternValue(pattern, 'model.layers.0.self_attn.v_proj', 8, 'rank_pattern')).toBe(3);
     expect(patternValue({ proj: 3 }, 'model.layers.0.self_attn.v_proj', 8, 'rank_pattern')).toBe(8);
+  });
+
+  it('names the pattern that holds an invalid key, as it is written', () => {
+    for (const key of ['rank_pattern', 'alpha_pattern'] as const)
+      expect(() => patternValue({ '(?!x)': 2 }, 'a', 8, key)).toThrow(
+        `"${key}" is not a supported regular expression: (?!x) (`,
+      );
+  });
+
+  it('compiles its keys once for all modules', () => {
+    const compile = vi.spyOn(RE2JS, 'compile');
+    const pattern = Object.fromEntries(
+      Array.from({ length: 50 }, (_, i) => [`layers\\.${i}\\..*`, i + 1]),
+    );
+    for (let i = 0; i < 60; i++)
+      expect(patternValue(pattern, `model.layers.${i}.q_proj`, 99, 'rank_pattern')).toBe(
+        i < 50 ? i + 1 : 99,
+      );
+    expect(compile).toHaveBeenCalledTimes(50);
+    compile.mockRestore();
   });
 });
