@@ -1,3 +1,5 @@
+import { closeSync } from 'node:fs';
+
 /** The exit code of a command that was stopped or cancelled before its end. */
 export const EXIT_STOPPED = 130;
 
@@ -59,10 +61,27 @@ export function listenToStopSignals(
     if (request === 'end') process.exit(EXIT_STOPPED);
   };
   for (const name of SIGNALS) process.on(name, receive);
+  if (process.platform !== 'win32') process.once('SIGHUP', closeTerminalAtExit);
   return {
     signal: controller.signal,
     release: () => {
       for (const name of SIGNALS) process.off(name, receive);
     },
   };
+}
+
+/**
+ * Node restores the terminal's settings when it exits, and aborts where that fails because the
+ * terminal is gone. It leaves file descriptors alone that are closed.
+ */
+function closeTerminalAtExit(): void {
+  process.once('exit', () => {
+    for (const descriptor of [0, 1, 2]) {
+      try {
+        closeSync(descriptor);
+      } catch {
+        // closed already
+      }
+    }
+  });
 }

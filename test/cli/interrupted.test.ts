@@ -83,6 +83,28 @@ describe.skipIf(process.platform === 'win32')('a training that is told to stop',
     expect(savedStep(runDir, recordOf(runDir).result.steps)).toBe(true);
   });
 
+  it.skipIf(!existsSync('/usr/bin/script') || process.platform !== 'linux')(
+    'by the terminal that closes writes them and ends with 130, though the terminal is gone',
+    async () => {
+      const runDir = newRunDir();
+      const exitCode = path.join(tempFolder(), 'code');
+      const command = `'${process.execPath}' '${path.join(dist, 'cli.js')}' train '${endless()}' --run-dir '${runDir}'`;
+      // as interactive shells do, this one passes the signal on; it stays to tell the exit code
+      const shell = `${command} & trap "kill -HUP $!" HUP; wait $!; wait $!; echo $? > '${exitCode}'`;
+      const terminal = spawn('/usr/bin/script', ['-qfc', shell, '/dev/null'], { stdio: 'ignore' });
+      await until(() => hasSteps(runDir), 'the first step');
+      terminal.kill('SIGKILL');
+      await until(
+        () => existsSync(exitCode) && readFileSync(exitCode, 'utf8') !== '',
+        'the exit code',
+      );
+      expect(readFileSync(exitCode, 'utf8')).toBe('130\n');
+      const { state, result } = recordOf(runDir);
+      expect(state).toBe('stopped');
+      expect(savedStep(runDir, result.steps)).toBe(true);
+    },
+  );
+
   it('before its first step ends at once, writes nothing and says so; it can be resumed', async () => {
     const runDir = newRunDir();
     const recipe = endless();
