@@ -7,14 +7,17 @@ export const MAX_MESSAGE_BYTES = 64 * 2 ** 20;
 /**
  * Splits a stream of UTF-8 bytes into lines at LF or CRLF, and nowhere else: node:readline also
  * splits at U+2028, which may stand in a JSON string. Passes on the bytes of each line without its
- * line break; null for a line of more than `maxBytes`, which is not kept in memory.
+ * line break and its offset in the stream; null for a line of more than `maxBytes`, which is not kept
+ * in memory.
  */
 export class LineSplitter {
   private parts: Buffer[] = [];
   private length = 0;
+  /** Of the line's first byte in the stream. */
+  private offset = 0;
 
   constructor(
-    private readonly onLine: (line: Buffer | null) => void,
+    private readonly onLine: (line: Buffer | null, offset: number) => void,
     private readonly maxBytes: number,
   ) {}
 
@@ -42,9 +45,11 @@ export class LineSplitter {
 
   private finish(): void {
     const bytes = this.bytes();
+    const { offset } = this;
+    this.offset += this.length + 1;
     this.parts = [];
     this.length = 0;
-    this.onLine(bytes?.at(-1) === CARRIAGE_RETURN ? bytes.subarray(0, -1) : bytes);
+    this.onLine(bytes?.at(-1) === CARRIAGE_RETURN ? bytes.subarray(0, -1) : bytes, offset);
   }
 
   private bytes(): Buffer | null {

@@ -21,7 +21,7 @@ import { runtimeCommand } from './commands/runtime';
 import { serveCommand } from './commands/serve';
 import { trainCommand } from './commands/train';
 import { unmergeCommand } from './commands/unmerge';
-import { EXIT_STOPPED, listenToStopSignals } from './stopSignal';
+import { EXIT_STOPPED, listenToStopSignals, type StopSignal } from './stopSignal';
 
 declare const LORA_VERSION: string;
 
@@ -77,6 +77,12 @@ function warnInJson(message: string): void {
   note(message);
 }
 
+/** Of a command that writes nothing: signals end the process at once, whatever it is doing. */
+const ENDED_BY_SIGNALS: StopSignal = {
+  signal: new AbortController().signal,
+  release: () => undefined,
+};
+
 async function main([name, ...args]: readonly string[]): Promise<number> {
   if (name === undefined) {
     print(HELP);
@@ -96,10 +102,12 @@ async function main([name, ...args]: readonly string[]): Promise<number> {
     return 0;
   }
   const json = args.includes('--json');
-  const stop = listenToStopSignals(
-    command === trainCommand ? REQUESTS_TO_END_TRAINING : REQUESTS_TO_END,
-    note,
-  );
+  const stop = command.writesNothing
+    ? ENDED_BY_SIGNALS
+    : listenToStopSignals(
+        command === trainCommand ? REQUESTS_TO_END_TRAINING : REQUESTS_TO_END,
+        note,
+      );
   const context: CommandContext = {
     dist: __dirname,
     version: LORA_VERSION,

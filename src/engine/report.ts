@@ -1,5 +1,7 @@
 import path from 'node:path';
 import type { Problem } from '../shared/errors';
+import { listProblems } from '../shared/problemKinds';
+import { countOf } from '../shared/values';
 
 /** A problem in one line, with the name of its file but not its folder. */
 export function describeProblem({ place, message }: Problem): string {
@@ -18,4 +20,20 @@ export function warnOfProblems(
   for (const problem of problems) {
     warn(describeProblem(problem));
   }
+}
+
+/** What rows are left out (skip_faulty_rows): nothing, or the number and the first errors. */
+export function describeSkipped({
+  rows,
+  problems,
+}: {
+  readonly rows: number;
+  readonly problems: readonly Problem[];
+}): string[] {
+  if (rows === 0) return [];
+  const lines = problems.map((problem) => ({ ...problem, text: describeProblem(problem) }));
+  return [
+    `${countOf(rows, 'row')} with errors ${rows === 1 ? 'is' : 'are'} left out (skip_faulty_rows):`,
+    ...listProblems(lines),
+  ];
 }

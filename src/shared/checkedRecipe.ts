@@ -16,9 +16,14 @@ export interface CheckedRecipe {
 export interface CheckedDataset {
   readonly path: string;
   readonly problems: readonly Problem[];
+  /** Rows that are left out because they have errors (skip_faulty_rows). */
+  readonly skipped_rows: number;
+  /** The first of the rows that are longer than max_length; statistics.truncated counts all. */
   readonly cut: readonly CutRow[];
-  /** Rows with the same content as an earlier one. */
+  /** The first of the rows with the same content as an earlier one. */
   readonly duplicates: readonly DuplicateRow[];
+  /** The number of all of them. */
+  readonly duplicate_rows: number;
   /** Null if the rows do not have the form that the task requires. */
   readonly statistics: {
     readonly examples: number;

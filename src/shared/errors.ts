@@ -1,3 +1,5 @@
+import { listProblems } from './problemKinds';
+
 /** The part of the program that an error is about. */
 export type ErrorArea =
   | 'recipe'
@@ -27,6 +29,10 @@ export interface Problem {
   readonly message: string;
   readonly place?: Place;
   readonly severity: 'error' | 'warning';
+  /** Present where it stands for the same problem in this many rows. */
+  readonly rows?: number;
+  /** Present where the row is left out because of it (skip_faulty_rows). */
+  readonly skipped?: true;
 }
 
 interface LoraErrorOptions {
@@ -49,8 +55,6 @@ export interface SerializedError {
   readonly detail?: string;
 }
 
-const PROBLEMS_SHOWN = 20;
-
 /** An error for the user: what is wrong, where, and what to do. */
 export class LoraError extends Error {
   override readonly name = 'LoraError';
@@ -72,16 +76,11 @@ export class LoraError extends Error {
   /** The full text for a terminal: place, message, the first problems, fix. */
   describe(): string {
     const head = this.place ? `${formatPlace(this.place)}: ${this.message}` : this.message;
-    const lines = this.problems
-      .slice(0, PROBLEMS_SHOWN)
-      .map((p) => `  ${p.place ? `${formatPlace(p.place)}: ` : ''}${p.message}`);
-    const more = this.problems.length - lines.length;
-    return [
-      head,
-      ...lines,
-      ...(more > 0 ? [`  … and ${more} more`] : []),
-      ...(this.fix ? [this.fix] : []),
-    ].join('\n');
+    const lines = this.problems.map((problem) => ({
+      ...problem,
+      text: `${problem.place ? `${formatPlace(problem.place)}: ` : ''}${problem.message}`,
+    }));
+    return [head, ...listProblems(lines), ...(this.fix ? [this.fix] : [])].join('\n');
   }
 
   /** The problems to show in files: those of this error, or the error itself if it has a place. */

@@ -1,19 +1,6 @@
 import * as v from 'valibot';
+import { described, int, nonNegative, path, positive, share } from './schemaParts';
 import { PROBLEM_TYPES, TASKS } from './task';
-
-const described = <S extends v.GenericSchema>(schema: S, description: string) =>
-  v.pipe(schema, v.description(description));
-const int = (min: number) =>
-  v.pipe(
-    v.number(),
-    v.integer('must be a whole number'),
-    v.minValue(min, `must be at least ${min}`),
-  );
-const share = () =>
-  v.pipe(v.number(), v.minValue(0, 'must be at least 0'), v.maxValue(1, 'must be at most 1'));
-const positive = () => v.pipe(v.number(), v.gtValue(0, 'must be above 0'));
-const nonNegative = () => v.pipe(v.number(), v.minValue(0, 'must be at least 0'));
-const path = () => v.pipe(v.string(), v.minLength(1, 'must not be empty'));
 
 const SCHEDULERS = ['cosine', 'linear', 'constant', 'constant_with_warmup'] as const;
 const INITS = ['default', 'gaussian', 'orthogonal', 'olora', 'pissa'] as const;
@@ -396,6 +383,15 @@ export const RecipeSchema = v.strictObject({
         'after max_length. error: refuse the dataset; skip: leave them out.',
     ),
     'error',
+  ),
+  skip_faulty_rows: v.optional(
+    described(
+      v.boolean(),
+      'Leave out rows with errors (invalid JSON, missing or wrong values, labels that do not fit, ' +
+        'chats that the template refuses) instead of refusing the dataset. They are counted ' +
+        "before the start and listed in the run's folder.",
+    ),
+    false,
   ),
   lora: v.optional(described(LoraSchema, 'The adapter.'), {}),
   training: v.optional(described(TrainingSchema, 'The training run.'), {}),

@@ -80,6 +80,8 @@ export interface RunRecord {
     readonly validation_examples: number;
     readonly tokens: number;
     readonly labelled_tokens: number;
+    /** Rows that skip_faulty_rows left out. Missing in records of older versions. */
+    readonly skipped_rows?: number;
     readonly fingerprint: readonly FileFingerprint[];
   } | null;
   /** Null until it is chosen. Missing in records of older versions. */
@@ -135,6 +137,8 @@ export const RUN_FILES = {
   /** The adapter or model with the lowest validation loss. */
   best: 'best',
   checkpoints: 'checkpoints',
+  /** The rows that skip_faulty_rows left out: their lines and errors. */
+  skipped: 'skipped_rows.jsonl',
 } as const;
 
 /**

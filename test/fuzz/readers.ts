@@ -1,7 +1,7 @@
 import { cpSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
 import { decodeImage } from '../../src/data/images/decode';
-import { readDataset } from '../../src/data/dataset/dataset';
+import { readDataset } from '../support/scannedRows';
 import { createTokenizer } from '../../src/data/tokenizer/createTokenizer';
 import { detectAdapter, readAdapter } from '../../src/formats/adapterFormat';
 import { openBase } from '../../src/formats/openBase';

@@ -1,7 +1,7 @@
 import { beforeAll, describe, expect, it } from 'vitest';
 import { collate } from '../../src/data/examples/batch';
 import { createTokenizer } from '../../src/data/tokenizer/createTokenizer';
-import { tokenizeRows } from '../../src/data/examples/tokenizeRows';
+import { tokenizeRows } from '../support/scannedRows';
 import type { Tokenizer } from '../../src/data/tokenizer/tokenizer';
 import type { Message } from '../../src/data/chat/chat';
 import { openBase } from '../../src/formats/openBase';

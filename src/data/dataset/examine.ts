@@ -1,66 +1,97 @@
-import type { CheckedDataset, CutRow, DuplicateRow, LengthBin } from '../../shared/checkedRecipe';
+import type { CheckedDataset, CutRow, LengthBin } from '../../shared/checkedRecipe';
 import { needsLabels } from '../../shared/task';
 import { lengthOf } from '../examples/example';
-import { tokenizeAll, type DataRecipe, type DataTools, type ReadData } from './prepare';
-import { statisticsOf, type TokenizedRows } from '../examples/tokenizeRows';
-import type { Row } from '../rows/row';
+import type { Dataset } from './dataset';
+import { DuplicateFinder } from './duplicates';
+import {
+  fileProgress,
+  tokenizerFor,
+  type DataRecipe,
+  type DataTools,
+  type ReadData,
+} from './prepare';
+import { lostTokens, RowFacts } from './tokenizedDataset';
+
+/** The most rows that are listed as cut; all are counted. */
+const MOST_CUT_LISTED = 1_000;
 
 /**
- * Statistics and problems of datasets, which may have errors.
+ * Statistics and problems of datasets, which may have errors. Their rows are not kept.
  *
  * @param tools Null: without the statistics of tokens.
+ * @throws LoraError('dataset') where a file has changed since it was read
  */
-export function examineData(
+export async function examineData(
   read: ReadData,
   recipe: DataRecipe,
   tools: DataTools | null,
-): readonly CheckedDataset[] {
-  const tokenized =
-    !tools || (needsLabels(recipe.task) && !read.labels)
-      ? null
-      : tokenizeAll(read.datasets, read.labels, recipe, tools);
-  return read.datasets.map(({ path, rows, problems }, i) => {
-    const own = tokenized?.[i] ?? null;
+  onProgress?: (fraction: number) => void,
+): Promise<readonly CheckedDataset[]> {
+  const usable = needsLabels(recipe.task) && !read.labels ? null : tools;
+  const checked: CheckedDataset[] = [];
+  for (const [i, dataset] of read.datasets.entries()) {
+    const onBytes = fileProgress({ ...(onProgress && { onProgress }) }, i, read.datasets.length);
+    const examined = new Examination(dataset, read, recipe, usable);
+    await dataset.forEachRow((row, offset) => examined.add(row, offset), onBytes);
+    checked.push(examined.result());
+  }
+  return checked;
+}
+
+/** Examines the rows of one dataset. */
+class Examination {
+  private readonly duplicates = new DuplicateFinder();
+  private readonly tokenizer;
+  private readonly facts: RowFacts;
+  private readonly cut: CutRow[] = [];
+
+  constructor(
+    private readonly dataset: Dataset,
+    { labels }: ReadData,
+    recipe: DataRecipe,
+    tools: DataTools | null,
+  ) {
+    this.tokenizer = tools && tokenizerFor(dataset, labels, recipe, tools);
+    this.facts = new RowFacts(tools?.images?.length ?? 1);
+  }
+
+  add(row: Parameters<DuplicateFinder['add']>[0], offset: number): void {
+    this.duplicates.add(row);
+    const tokenized = this.tokenizer?.add(row);
+    if (!tokenized) return;
+    this.facts.add(tokenized, offset);
+    const { example, length } = tokenized;
+    const lost = lostTokens(example, length);
+    if (lost > 0 && this.cut.length < MOST_CUT_LISTED)
+      this.cut.push({ line: row.line, length: lengthOf(example) + lost, lost });
+  }
+
+  result(): CheckedDataset {
+    const { dataset, tokenizer, facts, duplicates } = this;
+    const all = Int32Array.from({ length: facts.length }, (_, i) => i);
     return {
-      path,
-      problems: [...problems, ...(own?.problems ?? [])],
-      cut: own ? cutRows(own) : [],
-      duplicates: duplicatesOf(rows),
-      statistics: own && statisticsOf(own, tools?.images?.length ?? 1),
-      lengths: own ? histogram(own.lengths) : [],
+      path: dataset.path,
+      problems: [...dataset.problems, ...(tokenizer?.problems.problems() ?? [])],
+      skipped_rows: dataset.skippedRows + (tokenizer?.problems.skippedRows ?? 0),
+      cut: this.cut,
+      duplicates: duplicates.listed,
+      duplicate_rows: duplicates.count,
+      statistics: tokenizer && facts.statisticsOf(all),
+      lengths: tokenizer ? histogram(facts.lengths.view()) : [],
     };
-  });
-}
-
-function cutRows({ rows, examples, lengths }: TokenizedRows): CutRow[] {
-  return rows.flatMap((row, i): CutRow[] => {
-    const lost = lengths[i]! - lengthOf(examples[i]!);
-    return row.kind !== 'image' && lost > 0 ? [{ line: row.line, length: lengths[i]!, lost }] : [];
-  });
-}
-
-/** Rows with the same content as an earlier one, each with the line of the first. */
-export function duplicatesOf(rows: readonly Row[]): DuplicateRow[] {
-  const firsts = new Map<string, number>();
-  return rows.flatMap((row): DuplicateRow[] => {
-    if (row.kind === 'image') return [];
-    const { line, ...content } = row;
-    const key = JSON.stringify(content);
-    const first = firsts.get(key);
-    if (first === undefined) firsts.set(key, line);
-    return first === undefined ? [] : [{ line, first }];
-  });
+  }
 }
 
 const BINS = 8;
 
 /** Counts lengths in bins of the same round width, from the shortest row to the longest. */
-export function histogram(lengths: readonly number[]): LengthBin[] {
+export function histogram(lengths: ArrayLike<number> & Iterable<number>): LengthBin[] {
   if (lengths.length === 0) return [];
-  const [least, most] = lengths.reduce(
-    ([low, high], n) => [Math.min(low, n), Math.max(high, n)],
-    [Infinity, 0],
-  );
+  let [least, most] = [Infinity, 0];
+  for (const n of lengths) {
+    least = Math.min(least, n);
+    most = Math.max(most, n);
+  }
   const width = roundUp((most - least + 1) / BINS);
   const start = Math.floor(least / width) * width;
   const bins = Array.from({ length: Math.floor((most - start) / width) + 1 }, (_, i) => ({

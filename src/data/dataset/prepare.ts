@@ -1,27 +1,25 @@
+import { randomUUID } from 'node:crypto';
+import { tmpdir } from 'node:os';
+import path from 'node:path';
 import { LoraError, type Problem } from '../../shared/errors';
 import type { Recipe } from '../../shared/recipe';
 import type { FileFingerprint } from '../../shared/run';
 import { needsLabels } from '../../shared/task';
 import { splitExamples } from '../examples/split';
-import type { RowSettings } from '../rows/settings';
 import { collate, collateImages, type Batch } from '../examples/batch';
-import { scanDataset, type Dataset } from './dataset';
-import { readImageFolder } from '../images/folder';
+import { collectorSettings, openDataset, type Dataset } from './dataset';
+import { changedWhileRead, type OnBytes } from './lines';
 import type { ImageReader } from '../images/reader';
-import { labelSetOf, type LabelSet } from '../tasks/labelSet';
+import { labelSetOf, RowLabels, type LabelSet } from '../tasks/labelSet';
 import { pack } from '../examples/pack';
 import { ProblemCollector, throwErrors } from './problems';
-import { selectSampleRows, type SampleRow } from '../examples/sampleRows';
-import {
-  statisticsOf,
-  tokenizeRows,
-  type DataStatistics,
-  type TokenizedRows,
-} from '../examples/tokenizeRows';
-import { tokenizeTaskRows } from '../tasks/tokenizeTaskRows';
+import { sampleText, selectSampleRows, type SampleRow } from '../examples/sampleRows';
+import { textTokenizer, type DataStatistics, type RowTokenizer } from '../examples/tokenizeRows';
+import { taskTokenizer } from '../tasks/tokenizeTaskRows';
+import { tokenizeDataset, type TokenizedDataset } from './tokenizedDataset';
 import type { Tokenizer } from '../tokenizer/tokenizer';
-import type { TextRow } from '../rows/row';
-import type { Example, ImageExample, TokensExample } from '../examples/example';
+import { packedExamples, selectExamples, type Examples } from '../examples/examples';
+import { linesOf, type Example, type ImageExample } from '../examples/example';
 
 export type DataRecipe = Pick<
   Recipe,
@@ -34,6 +32,8 @@ export type DataRecipe = Pick<
   | 'chats'
   | 'unlabelled_rows'
 > & {
+  /** Missing in recipes of older versions. */
+  readonly skip_faulty_rows?: boolean;
   readonly training: Pick<Recipe['training'], 'max_length' | 'seed' | 'packing'>;
 };
 
@@ -46,18 +46,22 @@ export interface ReadData {
 }
 
 export interface PreparedData {
-  readonly train: readonly Example[];
-  readonly validation: readonly Example[];
+  readonly train: Examples;
+  readonly validation: Examples;
   readonly statistics: { readonly train: DataStatistics; readonly validation: DataStatistics };
   readonly labels: LabelSet | null;
   /** At most two rows of the validation set, or of the training set if there is none. */
   readonly sample_rows: readonly SampleRow[];
   readonly warnings: readonly Problem[];
+  /** The rows that are left out because they have errors (skip_faulty_rows), and the errors. */
+  readonly skipped: { readonly rows: number; readonly problems: readonly Problem[] };
   readonly fingerprint: readonly FileFingerprint[];
   /** Pads examples to a batch. Rejects with LoraError('dataset') for an unreadable image. */
   readonly collate: (examples: readonly Example[]) => Promise<Batch>;
   /** Positions that an image takes. */
   readonly image_length: number;
+  /** Deletes the temporary file of the examples, which cannot be read any more then. */
+  readonly close: () => void;
 }
 
 /** What turns rows into the inputs of a base model. */
@@ -70,97 +74,221 @@ export interface DataTools {
   readonly has_types: boolean;
   /** The most tokens that the model has positions for. */
   readonly max_positions: number;
-  /** From 0 to 1. */
+  /** Folder for temporary files of large data sets. Default: the system's. */
+  readonly scratch_folder?: string;
+  /** From 0 to 1, several times a second. What it throws ends the reading. */
   readonly onProgress?: (fraction: number) => void;
-}
-
-const ROWS_BETWEEN_REPORTS = 256;
-
-/**
- * Reads a dataset: a .jsonl file, or a folder of images for image_cls. Errors in rows are reported
- * in the dataset's problems.
- *
- * @throws LoraError('dataset') where a folder of images cannot be read.
- */
-export async function readRows(file: string, recipe: RowSettings): Promise<Dataset> {
-  return recipe.task === 'image_cls'
-    ? { path: file, ...(await readImageFolder(file)) }
-    : scanDataset(file, recipe);
 }
 
 /**
  * Reads a recipe's datasets (absolute paths).
  *
  * @param known Labels of the base's head, if it has one.
+ * @param onProgress From 0 to 1; what it throws ends the reading.
  */
 export async function readData(
   recipe: DataRecipe,
   known: readonly string[] | null,
+  onProgress: (fraction: number) => void = () => undefined,
 ): Promise<ReadData> {
-  const { task, problem_type, dataset, validation } = recipe;
-  const files = validation === null ? [dataset] : [dataset, validation];
-  const datasets = await Promise.all(files.map((file) => readRows(file, recipe)));
+  const files = recipe.validation === null ? [recipe.dataset] : [recipe.dataset, recipe.validation];
+  const datasets: Dataset[] = [];
+  const labelled: LabelledFile[] = [];
+  for (const [i, file] of files.entries()) {
+    const own = labelledFile(file, recipe);
+    labelled.push(own);
+    datasets.push(
+      await openDataset(
+        file,
+        recipe,
+        (row) => own.labels.add(row),
+        (done, size) => onProgress((i + done / size) / files.length),
+      ),
+    );
+  }
+  return withLabels(datasets, labelled, recipe, known);
+}
+
+/** The labels of a dataset's rows. */
+interface LabelledFile {
+  readonly labels: RowLabels;
+  readonly problems: ProblemCollector;
+  /** Lines whose labels do not fit those of the others. */
+  readonly faulty: ReadonlySet<number>;
+}
+
+function labelledFile(file: string, recipe: DataRecipe): LabelledFile {
+  const faulty = new Set<number>();
+  const problems = new ProblemCollector(file, {
+    ...collectorSettings(recipe),
+    ...(recipe.skip_faulty_rows && { onFaultyRow: (line: number) => faulty.add(line) }),
+  });
+  return { labels: new RowLabels(problems), problems, faulty };
+}
+
+function withLabels(
+  datasets: readonly Dataset[],
+  labelled: readonly LabelledFile[],
+  { task, problem_type, skip_faulty_rows: skip = false }: DataRecipe,
+  known: readonly string[] | null,
+): ReadData {
   const hasFaults = datasets.some(({ problems }) => problems.some((p) => p.severity === 'error'));
   if (!needsLabels(task) || hasFaults) return { datasets, labels: null };
-  const problems = new ProblemCollector(dataset);
-  const rows = datasets.flatMap((own) => own.rows);
-  const labels = labelSetOf(rows, { task, problem_type, known }, problems);
+  const items = labelled.flatMap(({ labels }) => labels.items);
+  const labels = labelSetOf(items, { task, problem_type, known, skip });
   return {
     labels,
-    datasets: datasets.map((own, i) =>
-      i === 0 ? { ...own, problems: [...own.problems, ...problems.problems()] } : own,
-    ),
+    datasets: datasets.map((own, i) => withoutFaulty(own, labelled[i]!)),
+  };
+}
+
+function withoutFaulty(dataset: Dataset, { problems, faulty }: LabelledFile): Dataset {
+  return {
+    ...dataset,
+    rows: dataset.rows - faulty.size,
+    problems: [...dataset.problems, ...problems.problems()],
+    skippedRows: dataset.skippedRows + problems.skippedRows,
+    forEachRow: (visit, onBytes) =>
+      dataset.forEachRow((row, offset) => {
+        if (!faulty.has(row.line)) visit(row, offset);
+      }, onBytes),
   };
 }
 
 /**
- * Tokenizes the datasets and splits off the validation set.
+ * Tokenizes the datasets and splits off the validation set. The caller closes the result.
  *
- * @throws LoraError('dataset') with every error in every row of both files, or where no row is
- *   left; LoraError('recipe') for packing with a task other than causal_lm.
+ * @throws LoraError('dataset') with the errors in the rows of both files, or where no row is left
+ *   or a file has changed since it was read; LoraError('recipe') for packing with a task other than
+ *   causal_lm; LoraError('disk') where the examples cannot be stored.
  */
-export function prepareData(
+export async function prepareData(
   { datasets, labels }: ReadData,
   recipe: DataRecipe,
   tools: DataTools,
-): PreparedData {
-  const problemsBefore = datasets.flatMap(({ problems }) => problems);
-  if (needsLabels(recipe.task) && !labels) throwErrors(problemsBefore);
-  const tokenized = tokenizeAll(datasets, labels, recipe, tools);
-  const problems = datasets.flatMap((dataset, i) => [
-    ...dataset.problems,
-    ...tokenized[i]!.problems,
-  ]);
+): Promise<PreparedData> {
+  if (needsLabels(recipe.task) && !labels)
+    throwErrors(datasets.flatMap(({ problems }) => problems));
+  const tokenized: TokenizedDataset[] = [];
+  const close = () => tokenized.forEach((own) => own.close());
+  try {
+    const tokenizers = datasets.map((dataset) => tokenizerFor(dataset, labels, recipe, tools));
+    for (const [i, dataset] of datasets.entries()) {
+      const settings = {
+        scratch: scratchFile(tools, i),
+        image_length: tools.images?.length ?? 1,
+      };
+      const onBytes = fileProgress(tools, i, datasets.length);
+      tokenized.push(await tokenizeDataset(dataset, tokenizers[i]!, settings, onBytes));
+      tools.onProgress?.((i + 1) / datasets.length);
+    }
+    return await assemble(tokenized, labels, recipe, { tools, close });
+  } catch (error) {
+    close();
+    throw error;
+  }
+}
+
+/** The progress of one of several files. */
+export const fileProgress =
+  ({ onProgress }: Pick<DataTools, 'onProgress'>, index: number, files: number): OnBytes =>
+  (done, size) =>
+    onProgress?.((index + done / size) / files);
+
+/** A leftover of this name is removed with those of other interrupted writes. */
+const scratchFile = ({ scratch_folder = tmpdir() }: DataTools, index: number): string =>
+  path.join(scratch_folder, `examples-${index}.${randomUUID()}.${process.pid}.tmp`);
+
+async function assemble(
+  tokenized: readonly TokenizedDataset[],
+  labels: LabelSet | null,
+  recipe: DataRecipe,
+  { tools, close }: { readonly tools: DataTools; readonly close: () => void },
+): Promise<PreparedData> {
+  const problems = tokenized.flatMap((own) => [...own.dataset.problems, ...own.problems]);
   throwErrors(problems);
-  for (const [i, { path }] of datasets.entries())
-    if (tokenized[i]!.examples.length === 0) throw noneLeft(path, problems);
-  const [train, validation] =
-    recipe.validation === null ? split(tokenized[0]!, recipe) : [tokenized[0]!, tokenized[1]!];
-  const image_length = tools.images?.length ?? 1;
+  for (const { dataset, facts } of tokenized)
+    if (facts.length === 0) throw noneLeft(dataset.path, problems);
+  const [train, validation] = partsOf(tokenized, recipe);
+  const trained = partExamples(train);
   return {
-    train: recipe.training.packing ? packed(train.examples, recipe) : train.examples,
-    validation: validation.examples,
-    statistics: {
-      train: statisticsOf(train, image_length),
-      validation: statisticsOf(validation, image_length),
-    },
+    train: recipe.training.packing ? packed(trained, recipe) : trained,
+    validation: partExamples(validation),
+    statistics: { train: partStatistics(train), validation: partStatistics(validation) },
     labels,
-    sample_rows: selectSampleRows(validation.rows.length > 0 ? validation : train),
-    warnings: problems,
-    fingerprint: datasets.flatMap((dataset) => dataset.fingerprint ?? []),
+    sample_rows: await sampleRowsOf(validation.indices.length > 0 ? validation : train),
+    warnings: problems.filter(({ skipped }) => skipped !== true),
+    skipped: {
+      rows: tokenized.reduce((sum, own) => sum + skippedIn(own), 0),
+      problems: problems.filter(({ skipped }) => skipped === true),
+    },
+    fingerprint: tokenized.flatMap(({ dataset }) => dataset.fingerprint ?? []),
     collate: collator(tools),
-    image_length,
+    image_length: tools.images?.length ?? 1,
+    close,
   };
 }
 
-function packed(examples: readonly Example[], { task, dataset, training }: DataRecipe): Example[] {
+const skippedIn = ({ dataset, tokenizer }: TokenizedDataset): number =>
+  dataset.skippedRows + tokenizer.problems.skippedRows;
+
+/** Some of the examples of a file. */
+interface Part {
+  readonly tokenized: TokenizedDataset;
+  readonly indices: Int32Array;
+}
+
+const partExamples = ({ tokenized, indices }: Part): Examples =>
+  selectExamples(tokenized.examples, indices);
+const partStatistics = ({ tokenized, indices }: Part): DataStatistics =>
+  tokenized.facts.statisticsOf(indices);
+
+/** The training set and the validation set. */
+function partsOf(
+  [dataset, validation]: readonly TokenizedDataset[],
+  { validation_split, training }: DataRecipe,
+): readonly [Part, Part] {
+  const all = (tokenized: TokenizedDataset): Part => ({
+    tokenized,
+    indices: Int32Array.from({ length: tokenized.facts.length }, (_, i) => i),
+  });
+  if (validation) return [all(dataset!), all(validation)];
+  const { indices } = all(dataset!);
+  const drawn = splitExamples(indices, validation_split, training.seed);
+  return [
+    { tokenized: dataset!, indices: drawn.train },
+    { tokenized: dataset!, indices: drawn.validation },
+  ];
+}
+
+async function sampleRowsOf({ tokenized, indices }: Part): Promise<SampleRow[]> {
+  const { facts, examples, dataset, tokenizer } = tokenized;
+  const chosen = selectSampleRows({
+    length: indices.length,
+    maybeSorted: indices.length > 0 && facts.maybeSortedAt(indices[0]!),
+    hasTextAt: (i) => facts.hasTextAt(indices[i]!),
+  });
+  const samples: SampleRow[] = [];
+  for (const i of chosen) {
+    const example = examples.at(indices[i]!);
+    const row = await dataset.rowAt(linesOf(example)[0]!, facts.offsetAt(indices[i]!));
+    // as it was encoded, with the system message where the template accepts it
+    const encoded = row && tokenizer.add(row)?.row;
+    if (!encoded) throw changedWhileRead(dataset.path);
+    const words = encoded.kind === 'tagged' ? encoded.tokens : [];
+    samples.push({ text: sampleText(encoded), example, words });
+  }
+  return samples;
+}
+
+function packed(examples: Examples, { task, dataset, training }: DataRecipe): Examples {
   if (task !== 'causal_lm')
     throw new LoraError(
       'recipe',
       `training.packing is for the task causal_lm only, but the task is ${task}.`,
       { place: { file: dataset, key: 'training.packing' }, fix: 'Set it to false.' },
     );
-  return pack(examples as readonly TokensExample[], training.max_length);
+  return packedExamples(examples, pack(examples, training.max_length));
 }
 
 function collator({ tokenizer, images, max_positions }: DataTools): PreparedData['collate'] {
@@ -188,54 +316,28 @@ function noneLeft(file: string, problems: readonly Problem[]): LoraError {
   });
 }
 
-type Part = Pick<TokenizedRows, 'examples' | 'rows' | 'lengths'>;
-
-/** Turns the rows of each dataset into examples. Errors in rows are reported as problems. */
-export function tokenizeAll(
-  datasets: readonly Dataset[],
+/** What turns the rows of a dataset into examples. */
+export function tokenizerFor(
+  { path: file }: Dataset,
   labels: LabelSet | null,
   recipe: DataRecipe,
-  { tokenizer, images, vocab_size, has_types, max_positions, onProgress }: DataTools,
-): TokenizedRows[] {
+  { tokenizer, images, vocab_size, has_types, max_positions }: DataTools,
+): RowTokenizer {
   const max_length = Math.min(recipe.training.max_length, max_positions);
-  const textSettings = {
+  const problems = new ProblemCollector(file, collectorSettings(recipe));
+  if (recipe.task !== 'causal_lm')
+    return taskTokenizer(problems, {
+      tokenizer,
+      max_length,
+      labels,
+      has_types,
+      image_length: images?.length ?? 1,
+    });
+  return textTokenizer(problems, {
     tokenizer: tokenizer!,
     max_length,
     labels: recipe.labels,
     rows: recipe,
     ...(vocab_size !== undefined && { vocab_size }),
-  };
-  const image_length = images?.length ?? 1;
-  const taskSettings = { tokenizer, max_length, labels, has_types, image_length };
-  const total = datasets.reduce((sum, dataset) => sum + dataset.rows.length, 0);
-  let before = 0;
-  return datasets.map(({ path, rows }) => {
-    const onRow = (done: number) => {
-      if (done % ROWS_BETWEEN_REPORTS === 0) onProgress?.((before + done) / total);
-    };
-    const tokenized =
-      recipe.task === 'causal_lm'
-        ? tokenizeRows(path, rows as readonly TextRow[], textSettings, onRow)
-        : tokenizeTaskRows(path, rows, taskSettings, onRow);
-    before += rows.length;
-    if (total > 0) onProgress?.(before / total);
-    return tokenized;
-  });
-}
-
-function split(
-  { examples, rows, lengths }: Part,
-  { validation_split, training }: DataRecipe,
-): [Part, Part] {
-  const { train, validation } = splitExamples(
-    [...examples.keys()],
-    validation_split,
-    training.seed,
-  );
-  const part = (drawn: readonly number[]) => ({
-    examples: drawn.map((i) => examples[i]!),
-    rows: drawn.map((i) => rows[i]!),
-    lengths: drawn.map((i) => lengths[i]!),
-  });
-  return [part(train), part(validation)];
+  }) as RowTokenizer;
 }

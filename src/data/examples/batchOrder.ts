@@ -1,5 +1,5 @@
 import { createRandom, shuffle } from '../../shared/random';
-import { lengthOf, type Example } from './example';
+import type { Examples } from './examples';
 
 export interface BatchSettings {
   readonly batch_size: number;
@@ -16,23 +16,24 @@ export interface BatchSettings {
 const BATCHES_IN_WINDOW = 8;
 
 /**
- * The batches of an epoch: every example once, with a smaller last batch if the number of examples
- * is no multiple of batch_size. They depend on seed and epoch alone, so that a run can resume from
- * a number of batches. When shuffled, each window of 8 batches of a random order is sorted by
- * length, and its full batches are shuffled again.
+ * The batches of an epoch, as indices of examples: every example once, with a smaller last batch if
+ * the number of examples is no multiple of batch_size. They depend on seed and epoch alone, so that
+ * a run can resume from a number of batches. When shuffled, each window of 8 batches of a random
+ * order is sorted by length, and its full batches are shuffled again.
  */
-export function batchesOf<E extends Example>(
-  examples: readonly E[],
+export function batchesOf(
+  examples: Pick<Examples, 'length' | 'lengthAt'>,
   settings: BatchSettings,
-): E[][] {
+): number[][] {
   const { batch_size } = settings;
-  if (!settings.shuffle) return chunks(examples, batch_size);
+  const all = Array.from({ length: examples.length }, (_, i) => i);
+  if (!settings.shuffle) return chunks(all, batch_size);
   const random = createRandom(settings.seed, 'order', settings.epoch);
-  return chunks(shuffle(examples, random), batch_size * BATCHES_IN_WINDOW).flatMap((window) => {
+  return chunks(shuffle(all, random), batch_size * BATCHES_IN_WINDOW).flatMap((window) => {
     const partial = window.length % batch_size;
-    const whole = [...window.slice(0, window.length - partial)].sort(
-      (a, b) => lengthOf(a) - lengthOf(b),
-    );
+    const whole = window
+      .slice(0, window.length - partial)
+      .sort((a, b) => examples.lengthAt(a) - examples.lengthAt(b));
     return [
       ...shuffle(chunks(whole, batch_size), random),
       ...chunks(window.slice(window.length - partial), batch_size),

@@ -1,25 +1,25 @@
-import type { PackedExample, TokensExample } from './example';
+import type { Examples } from './examples';
 
 /**
  * Packs sequences into rows of at most max_length tokens, the longest first, each into the fullest
- * row with enough space (best-fit decreasing). The result is deterministic.
+ * row with enough space (best-fit decreasing). The result, indices of examples, is deterministic.
  */
-export function pack(examples: readonly TokensExample[], max_length: number): PackedExample[] {
-  const rows: TokensExample[][] = [];
+export function pack(
+  examples: Pick<Examples, 'length' | 'lengthAt'>,
+  max_length: number,
+): number[][] {
+  const rows: number[][] = [];
   const rowsBySpace = new SpaceIndex(max_length);
-  const longestFirst = [...examples.keys()].sort(
-    (a, b) => examples[b]!.input_ids.length - examples[a]!.input_ids.length || a - b,
+  const longestFirst = Array.from({ length: examples.length }, (_, i) => i).sort(
+    (a, b) => examples.lengthAt(b) - examples.lengthAt(a) || a - b,
   );
   for (const i of longestFirst) {
-    const example = examples[i]!;
-    const row = rowsBySpace.take(example.input_ids.length) ?? {
-      index: rows.push([]) - 1,
-      space: max_length,
-    };
-    rows[row.index]!.push(example);
-    rowsBySpace.add({ index: row.index, space: row.space - example.input_ids.length });
+    const own = examples.lengthAt(i);
+    const row = rowsBySpace.take(own) ?? { index: rows.push([]) - 1, space: max_length };
+    rows[row.index]!.push(i);
+    rowsBySpace.add({ index: row.index, space: row.space - own });
   }
-  return rows.map((parts) => ({ kind: 'packed', parts }));
+  return rows;
 }
 
 interface Row {

@@ -1,5 +1,4 @@
 import path from 'node:path';
-import type { TokenizedRows } from './tokenizeRows';
 import type { Row } from '../rows/row';
 import type { Example } from './example';
 
@@ -14,25 +13,35 @@ export interface SampleRow {
 
 const MAX_SAMPLE_ROWS = 2;
 
+/** What is known of the rows that samples are chosen from. */
+export interface SampleCandidates {
+  readonly length: number;
+  /** Whether `sampleText` has a text for the row. */
+  hasTextAt(index: number): boolean;
+  /** Rows of other kinds than chats are often sorted by label. */
+  readonly maybeSorted: boolean;
+}
+
 /**
- * The first two rows that can be shown as text. For rows other than chats, which are often
- * sorted by label: one from each half.
+ * The indices of the first two rows that can be shown as text. For rows that may be sorted: one
+ * from each half.
  */
-export function selectSampleRows({
-  rows,
-  examples,
-}: Pick<TokenizedRows, 'rows' | 'examples'>): SampleRow[] {
-  const shown: SampleRow[] = [];
-  const maybeSorted =
-    rows[0] !== undefined && rows[0].kind !== 'messages' && rows[0].kind !== 'completion';
-  for (const [i, row] of rows.entries()) {
-    if (shown.length === MAX_SAMPLE_ROWS || (maybeSorted && i < shown.length * (rows.length >> 1)))
-      continue;
-    const text = textOf(row);
-    if (text)
-      shown.push({ text, example: examples[i]!, words: row.kind === 'tagged' ? row.tokens : [] });
+export function selectSampleRows(rows: SampleCandidates): number[] {
+  const shown: number[] = [];
+  for (let i = 0; i < rows.length && shown.length < MAX_SAMPLE_ROWS; i++) {
+    if (rows.maybeSorted && i < shown.length * (rows.length >> 1)) continue;
+    if (rows.hasTextAt(i)) shown.push(i);
   }
   return shown;
+}
+
+/** Whether rows that begin with this one may be sorted by label. */
+export const maybeSorted = (first: Row['kind']): boolean =>
+  first !== 'messages' && first !== 'completion';
+
+/** A row as the text that is shown; empty if there is none. */
+export function sampleText(row: Row): string {
+  return textOf(row) ?? '';
 }
 
 function textOf(row: Row): string | undefined {

@@ -1,14 +1,14 @@
-import { LoraError, type Problem } from '../../shared/errors';
+import { LoraError } from '../../shared/errors';
 import { NO_LABEL } from '../../shared/task';
 import { escapeRegExp } from '../../shared/values';
 import { ROW_SETTINGS, type RowSettings } from '../rows/settings';
 import { encodeRow, type EncodedRow } from './encodeRow';
 import { quote } from '../rows/describe';
-import { ProblemCollector } from '../dataset/problems';
+import type { ProblemCollector } from '../dataset/problems';
 import { RowReport } from '../rows/rowReport';
 import { contentOf } from '../chat/chat';
 import { foldSystem } from '../chat/systemMessage';
-import { lengthOf, tokensOf, type Example, type TokensExample } from './example';
+import type { Example, TokensExample } from './example';
 import type { Tokenizer } from '../tokenizer/tokenizer';
 import type { Row, TextRow } from '../rows/row';
 
@@ -39,71 +39,49 @@ export interface DataStatistics {
   readonly truncated: number;
 }
 
-export interface TokenizedRows {
-  /** One per row, in order, without the rows that have errors or are skipped. */
-  readonly examples: readonly Example[];
-  /** The row of each example, as it was encoded: a chat as its template accepts it. */
-  readonly rows: readonly Row[];
-  /** For each example, the tokens of its row before truncation. */
-  readonly lengths: readonly number[];
-  readonly problems: readonly Problem[];
+/** A row in the form in which the model trains on it. */
+export interface TokenizedRow<R extends Row = Row> {
+  readonly example: Example;
+  /** The row as it was encoded: a chat as its template accepts it. */
+  readonly row: R;
+  /** Tokens of the row before truncation. */
+  readonly length: number;
 }
 
-export interface TokenizedTexts extends TokenizedRows {
-  readonly examples: readonly TokensExample[];
-  readonly rows: readonly TextRow[];
+/** Turns rows into examples, one at a time. */
+export interface RowTokenizer<R extends Row = Row> {
+  /** Null where the row has errors or is skipped, which is reported. */
+  readonly add: (row: R) => TokenizedRow<R> | null;
+  readonly problems: ProblemCollector;
 }
 
 const NO_TEMPLATE = 'The base model has no chat template';
 
 /**
  * Turns rows of causal_lm into examples, truncated to max_length. What is wrong in a row (the
- * template refuses it, an id is out of range, no label is left) is reported as a problem of `file`.
- *
- * @param onRow Called after each row with the number of rows done.
+ * template refuses it, an id is out of range, no label is left) is reported to `problems`.
  */
-export function tokenizeRows(
-  file: string,
-  rows: readonly TextRow[],
+export function textTokenizer(
+  problems: ProblemCollector,
   settings: TokenizeSettings,
-  onRow: (done: number) => void = () => undefined,
-): TokenizedTexts {
-  const problems = new ProblemCollector(file);
+): RowTokenizer<TextRow> {
   const findSpecials = specialTokenFinder(settings.tokenizer);
-  const examples: TokensExample[] = [];
-  const encodedRows: TextRow[] = [];
-  const lengths: number[] = [];
-  for (const [i, row] of rows.entries()) {
-    warnOfSpecialTokens(row, findSpecials, problems);
-    const encoded = tryEncode(row, settings, problems);
-    const example = encoded && toExample(encoded, settings, problems);
-    if (example) {
-      examples.push(example);
-      encodedRows.push(encoded.row);
-      lengths.push(encoded.ids.length);
-    }
-    onRow(i + 1);
-  }
-  return { examples, rows: encodedRows, lengths, problems: problems.problems() };
-}
-
-/** @param image_length Positions that an image takes. */
-export function statisticsOf(
-  { examples, lengths }: Pick<TokenizedRows, 'examples' | 'lengths'>,
-  image_length = 1,
-): DataStatistics {
   return {
-    examples: examples.length,
-    tokens: examples.reduce((sum, example) => sum + tokensOf(example, image_length), 0),
-    labelled_tokens: examples.reduce((sum, example) => sum + labelsIn(example), 0),
-    longest: lengths.reduce((longest, length) => Math.max(longest, length), 0),
-    truncated: lengths.filter(
-      (length, i) => examples[i]!.kind !== 'image' && length > lengthOf(examples[i]!),
-    ).length,
+    problems,
+    add: (row) => {
+      warnOfSpecialTokens(row, findSpecials, problems);
+      const encoded = tryEncode(row, settings, problems);
+      const example = encoded && toExample(encoded, settings, problems);
+      return example && { example, row: encoded.row, length: encoded.ids.length };
+    },
   };
 }
 
-function labelsIn(example: Example): number {
+/**
+ * Labels of an example that count in the loss; for tasks other than causal_lm, labelled rows or
+ * words.
+ */
+export function labelsIn(example: Example): number {
   return example.kind === 'tokens' ? countLabels(example.labels) : 1;
 }
 

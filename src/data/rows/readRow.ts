@@ -1,10 +1,11 @@
-import { parseTree, printParseErrorCode, type ParseError } from 'jsonc-parser';
+import { printParseErrorCode, visit, type ParseError } from 'jsonc-parser';
 import { orderChat } from '../chat/order';
 import type { RowContext } from './settings';
 import { isObject } from '../../shared/values';
 import { kindOf, nearestKey, quote } from './describe';
 import { readMessages } from './messages';
 import type { RowReport } from './rowReport';
+import { repeatedKey } from './repeatedKeys';
 import { readTokenized } from './tokenized';
 import { readLabelled, readPair, readTagged } from '../tasks/taskRows';
 import { filled, text, type Columns } from './columns';
@@ -90,28 +91,62 @@ export const KNOWN_FORMATS: Readonly<Record<Task, string>> = {
  */
 export function readRow(text: string, context: RowContext): Row | null {
   const { report, settings } = context;
-  const columns = parseJson(text, report);
-  if (columns === undefined) return null;
-  if (!isObject(columns))
-    return report.error(`A row must be a JSON object, not ${kindOf(columns)}.`);
+  const parsed = parseJson(text, report);
+  if (parsed === undefined) return null;
+  if (!isObject(parsed)) return report.error(`A row must be a JSON object, not ${kindOf(parsed)}.`);
+  const repeated = repeatedKey(text);
+  if (repeated)
+    return report.error(
+      `The key ${quote(repeated.key)} stands twice in the same object, so one of its values would be lost: remove one.`,
+      repeated.path,
+    );
   const { task } = settings;
   const formats = task === 'image_cls' ? [] : FORMATS[task];
-  const format = formatOf(columns, formats);
-  if (!format) return unknownFormat(columns, formats, KNOWN_FORMATS[task], report);
+  const format = formatOf(withoutNulls(parsed), formats) ?? nullFormat(parsed, formats);
+  const columns = withoutNulls(parsed, format?.required);
+  if (!format)
+    return Object.keys(columns).length === 0 && Object.keys(parsed).length > 0
+      ? report.error(`All values of the row are null; known rows have: ${KNOWN_FORMATS[task]}.`)
+      : unknownFormat(columns, formats, KNOWN_FORMATS[task], report);
   const before = report.errorCount;
   checkKeys(columns, format, report);
   return report.errorCount > before ? null : format.read(columns, context);
 }
+
+/**
+ * Null stands for a missing value: tables with rows of several formats have all columns in each
+ * row, and null in those of the other formats. `kept`: the keys of the row's own format.
+ */
+const withoutNulls = (columns: Columns, kept: readonly string[] = []): Columns =>
+  Object.fromEntries(
+    Object.entries(columns).filter(([key, value]) => value !== null || kept.includes(key)),
+  );
+
+/** The format of a row that has the keys of just one, but null in all of them. */
+const nullFormat = (columns: Columns, formats: readonly Format[]): Format | undefined =>
+  formats.find(
+    ({ required, optional }) =>
+      required.every((key) => columns[key] === null) &&
+      Object.keys(columns).every((key) => required.includes(key) || optional.includes(key)),
+  );
 
 function parseJson(text: string, report: RowReport): unknown {
   try {
     return JSON.parse(text) as unknown;
   } catch {
     const { reason, column } = syntaxFault(text);
-    const hint = /^\s*\{\s*'/.test(text) ? '. JSON wants double quotes' : '';
-    report.error(`Not valid JSON: ${reason}${hint}.`, undefined, column);
+    report.error(`Not valid JSON: ${reason}${hintFor(text)}.`, undefined, column);
     return undefined;
   }
+}
+
+function hintFor(text: string): string {
+  if (text.includes('\0')) return '. The line has NUL bytes: the file is damaged';
+  if (/^\s*\{\s*'/.test(text)) return '. JSON wants double quotes';
+  if (/[:[,]\s*(?:NaN|-?Infinity)\s*[,}\]]/.test(text))
+    return '. NaN and Infinity are not JSON: write null';
+  if (/\r\s*\S/.test(text)) return '. Lines must end with LF (\\n), not with CR (\\r) alone';
+  return '';
 }
 
 /** The columns of a failing JSON.parse differ between versions of Node. */
@@ -119,13 +154,8 @@ function syntaxFault(text: string): {
   readonly reason: string;
   readonly column: number | undefined;
 } {
-  const errors: ParseError[] = [];
-  try {
-    parseTree(text, errors, { disallowComments: true });
-  } catch {
-    return { reason: 'it is nested too deeply', column: undefined };
-  }
-  const [first] = errors;
+  const first = firstSyntaxError(text);
+  if (first === 'too deep') return { reason: 'it is nested too deeply', column: undefined };
   if (!first) return { reason: 'it does not parse', column: undefined };
   return {
     reason: printParseErrorCode(first.error)
@@ -133,6 +163,26 @@ function syntaxFault(text: string): {
       .toLowerCase(),
     column: first.offset + 1,
   };
+}
+
+/** Found without building the values, which a long line has millions of. */
+function firstSyntaxError(text: string): Pick<ParseError, 'error' | 'offset'> | 'too deep' | null {
+  const found: Pick<ParseError, 'error' | 'offset'>[] = [];
+  try {
+    visit(
+      text,
+      {
+        onError: (error, offset) => {
+          found.push({ error, offset });
+          throw new RangeError('found');
+        },
+      },
+      { disallowComments: true },
+    );
+  } catch {
+    return found[0] ?? 'too deep';
+  }
+  return null;
 }
 
 /** The first format whose required keys are all present, else the first with any of them. */

@@ -21,6 +21,58 @@ export interface LabelSource {
   readonly problem_type: ProblemType | null;
   /** Labels of the base's head, if it has one. */
   readonly known: readonly string[] | null;
+  /** Rows whose labels do not fit are left out (skip_faulty_rows). */
+  readonly skip?: boolean;
+}
+
+/** The labels of a row, by its line. */
+export interface RowLabel {
+  readonly line: number;
+  readonly label: Label | readonly Label[];
+  /** Of the row's file. */
+  readonly problems: ProblemCollector;
+}
+
+/**
+ * Collects the labels of a file's rows. Equal labels are kept once, so that a row costs about 40
+ * bytes.
+ */
+export class RowLabels {
+  readonly items: RowLabel[] = [];
+  private readonly known = new Map<unknown, Label | readonly Label[]>();
+
+  constructor(private readonly problems: ProblemCollector) {}
+
+  /** Rows without labels are ignored, and tagged rows that add no new label. */
+  add(row: Row): void {
+    const { problems } = this;
+    switch (row.kind) {
+      case 'labelled':
+      case 'image':
+        this.items.push({ line: row.line, label: this.shared(row.label), problems });
+        break;
+      case 'tagged': {
+        const added = row.tags.filter((tag) => !this.known.has(tag));
+        if (added.length > 0)
+          this.items.push({
+            line: row.line,
+            label: added.map((tag) => this.shared(tag) as Label),
+            problems,
+          });
+        break;
+      }
+      default:
+    }
+  }
+
+  private shared(label: Label | readonly Label[]): Label | readonly Label[] {
+    const key = typeof label === 'object' ? JSON.stringify(label) : label;
+    const known = this.known.get(key);
+    // the text of a list may be a label too
+    if (known !== undefined && typeof known === typeof label) return known;
+    this.known.set(key, label);
+    return label;
+  }
 }
 
 /**
@@ -28,23 +80,44 @@ export interface LabelSource {
  * labels of the rows, sorted. Null where labels do not fit together, which is reported.
  */
 export function labelSetOf(
-  rows: readonly Row[],
-  { task, problem_type: requested, known }: LabelSource,
-  problems: ProblemCollector,
+  all: readonly RowLabel[],
+  { task, problem_type: requested, known, skip = false }: LabelSource,
 ): LabelSet | null {
-  const labelled = rows.flatMap(labelledRow);
   const problem_type =
-    task === 'seq_cls' ? (requested ?? inferProblemType(labelled)) : 'single_label_classification';
-  const before = problems.errorCount;
-  if (task === 'seq_cls') for (const row of labelled) checkLabel(row, problem_type, problems);
-  if (problems.errorCount > before) return null;
-  if (problem_type === 'regression') return regressionSet(labelled, problems);
+    task === 'seq_cls' ? (requested ?? inferProblemType(all)) : 'single_label_classification';
+  const faultOf = task === 'seq_cls' ? faultFinder(all, problem_type) : () => null;
+  const labelled = all.filter((row) => {
+    const fault = faultOf(row);
+    if (fault !== null) row.problems.error(fault, row.line, 'label');
+    return fault === null;
+  });
+  if (labelled.length < all.length && !skip) return null;
+  if (problem_type === 'regression') return regressionSet(labelled);
   const values = [...new Set(labelled.flatMap(({ label }) => label))];
   const names = known && areAmong(values, known) ? known : values.sort(inOrder).map(String);
   const fault = classFault(names);
   if (fault === null) return { problem_type, names };
-  problems.error(fault, labelled[0]!.line, 'label');
+  const [first] = labelled;
+  // not a fault of that row: it is no reason to leave it out
+  first?.problems.sharedError(fault, first.line);
   return null;
+}
+
+/** Finds what is wrong with a row's label; null if nothing is. */
+function faultFinder(
+  rows: readonly RowLabel[],
+  problem_type: ProblemType,
+): (row: RowLabel) => string | null {
+  if (problem_type !== 'regression') return ({ label }) => labelFault(label, problem_type);
+  const first = rows.find(({ label }) => labelFault(label, problem_type) === null);
+  const width = [first?.label].flat().length;
+  return ({ label }) => {
+    const count = [label].flat().length;
+    return (
+      labelFault(label, problem_type) ??
+      (count === width ? null : `The row has ${count} numbers, others have ${width}.`)
+    );
+  };
 }
 
 function classFault(names: readonly string[]): string | null {
@@ -55,38 +128,12 @@ function classFault(names: readonly string[]): string | null {
   return null;
 }
 
-interface RowLabel {
-  readonly line: number;
-  readonly label: Label | readonly Label[];
-}
-
-function labelledRow(row: Row): RowLabel[] {
-  switch (row.kind) {
-    case 'labelled':
-    case 'image':
-      return [{ line: row.line, label: row.label }];
-    case 'tagged':
-      return [{ line: row.line, label: row.tags }];
-    default:
-      return [];
-  }
-}
-
 function inferProblemType(rows: readonly RowLabel[]): ProblemType {
   const hasFraction = (label: Label) => typeof label === 'number' && !Number.isInteger(label);
   if (rows.some(({ label }) => [label].flat().some(hasFraction))) return 'regression';
   return rows.some(({ label }) => typeof label === 'object')
     ? 'multi_label_classification'
     : 'single_label_classification';
-}
-
-function checkLabel(
-  { line, label }: RowLabel,
-  problem_type: ProblemType,
-  problems: ProblemCollector,
-): void {
-  const fault = labelFault(label, problem_type);
-  if (fault !== null) problems.error(fault, line, 'label');
 }
 
 function labelFault(label: RowLabel['label'], problem_type: ProblemType): string | null {
@@ -110,16 +157,8 @@ function labelFault(label: RowLabel['label'], problem_type: ProblemType): string
   }
 }
 
-function regressionSet(rows: readonly RowLabel[], problems: ProblemCollector): LabelSet {
+function regressionSet(rows: readonly RowLabel[]): LabelSet {
   const width = [rows[0]?.label].flat().length;
-  for (const { line, label } of rows) {
-    if ([label].flat().length !== width)
-      problems.error(
-        `The row has ${[label].flat().length} numbers, others have ${width}.`,
-        line,
-        'label',
-      );
-  }
   return {
     problem_type: 'regression',
     names: width === 1 ? ['value'] : Array.from({ length: width }, (_, i) => `value ${i}`),

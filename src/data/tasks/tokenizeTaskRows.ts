@@ -1,6 +1,6 @@
 import { tagLabels, targetOf, type LabelSet } from './labelSet';
-import { ProblemCollector } from '../dataset/problems';
-import type { TokenizedRows } from '../examples/tokenizeRows';
+import type { ProblemCollector } from '../dataset/problems';
+import type { RowTokenizer } from '../examples/tokenizeRows';
 import type { Tokenizer } from '../tokenizer/tokenizer';
 import type { LabelledRow, PairRow, Row, TaggedRow } from '../rows/row';
 import type { Example } from '../examples/example';
@@ -25,34 +25,22 @@ interface Encoded {
 
 /**
  * Turns labelled, tagged or paired texts, or images, into examples. Texts are truncated to
- * max_length, special tokens included. Errors in rows are reported as problems of `file`.
- *
- * @param onRow Called after each row with the number of rows done.
+ * max_length, special tokens included. Errors in rows are reported to `problems`.
  */
-export function tokenizeTaskRows(
-  file: string,
-  rows: readonly Row[],
-  settings: TaskSettings,
-  onRow: (done: number) => void = () => undefined,
-): TokenizedRows {
+export function taskTokenizer(problems: ProblemCollector, settings: TaskSettings): RowTokenizer {
   const { tokenizer } = settings;
-  const problems = new ProblemCollector(file);
   const encoder = tokenizer && new Encoder(tokenizer, settings);
-  const encoded: (Encoded & { readonly row: Row })[] = [];
-  for (const [i, row] of rows.entries()) {
-    try {
-      encoded.push({ row, ...encode(row, encoder, settings) });
-    } catch (error) {
-      if (!(error instanceof RangeError)) throw error;
-      problems.error(error.message, row.line);
-    }
-    onRow(i + 1);
-  }
   return {
-    examples: encoded.map((t) => t.example),
-    rows: encoded.map((t) => t.row),
-    lengths: encoded.map((t) => t.length),
-    problems: problems.problems(),
+    problems,
+    add: (row) => {
+      try {
+        return { row, ...encode(row, encoder, settings) };
+      } catch (error) {
+        if (!(error instanceof RangeError)) throw error;
+        problems.error(error.message, row.line);
+        return null;
+      }
+    },
   };
 }
 

@@ -5,6 +5,7 @@ import { readData } from '../../data/dataset/prepare';
 import type { CheckedDataset, CheckedRecipe } from '../../shared/checkedRecipe';
 import { formatPlace, LoraError, type Problem } from '../../shared/errors';
 import type { Recipe } from '../../shared/recipe';
+import { listProblems, type Listed } from '../../shared/problemKinds';
 import { parseRecipe } from '../../shared/recipeFile';
 import { dataToolsOf } from '../model/dataTools';
 import { openForTraining } from '../training/open';
@@ -12,6 +13,8 @@ import { readRecipeText } from '../training/readRecipe';
 import { defineCommand, form } from './command';
 import { printResult } from './context';
 import { list } from './options';
+import { withQuietProgress } from './progress';
+import { readPart, tokenizePart } from '../training/readProgress';
 import { countOf } from '../../shared/values';
 
 interface Replacement {
@@ -37,6 +40,7 @@ const replacement = v.pipe(
 /** lora check: exit code 1 if rows have errors. */
 export const checkCommand = defineCommand({
   name: 'check',
+  writesNothing: true,
   summary: "Checks the rows of a recipe's datasets and counts their tokens.",
   forms: [
     form({
@@ -51,7 +55,9 @@ export const checkCommand = defineCommand({
         ),
       },
       run: async ({ positionals, options }, context) => {
-        const checked = await checkDatasets(path.resolve(positionals.recipe), options.instead);
+        const checked = await withQuietProgress(context, 'checking rows', (report) =>
+          checkDatasets(path.resolve(positionals.recipe), options.instead, report),
+        );
         printResult(context, checked, () => describeChecked(checked));
         const hasErrors = checked.datasets
           .flatMap(({ problems }) => problems)
@@ -65,17 +71,21 @@ export const checkCommand = defineCommand({
 async function checkDatasets(
   file: string,
   replacements: readonly Replacement[],
+  report: (fraction: number) => void,
 ): Promise<CheckedRecipe> {
   const otherOf = new Map(replacements.map(({ file: original, other }) => [original, other]));
   const fileOf = new Map(replacements.map(({ file: original, other }) => [other, original]));
   const read = (dataset: string) => otherOf.get(dataset) ?? dataset;
   const shown = (dataset: string) => fileOf.get(dataset) ?? dataset;
   const recipe = parseRecipe(await readRecipeText(file), file);
-  const { base, limit, datasets } = await examineDatasets({
-    ...recipe,
-    dataset: read(recipe.dataset),
-    validation: recipe.validation === null ? null : read(recipe.validation),
-  });
+  const { base, limit, datasets } = await examineDatasets(
+    {
+      ...recipe,
+      dataset: read(recipe.dataset),
+      validation: recipe.validation === null ? null : read(recipe.validation),
+    },
+    report,
+  );
   return {
     task: recipe.task,
     base,
@@ -97,15 +107,16 @@ function withShownFile(problem: Problem, shown: (file: string) => string): Probl
 /** Without a readable base the rows are checked, but no tokens are counted. */
 async function examineDatasets(
   recipe: Recipe,
+  report: (fraction: number) => void,
 ): Promise<Pick<CheckedRecipe, 'base' | 'limit' | 'datasets'>> {
   try {
-    const { base, read } = await openForTraining(recipe);
+    const { base, read } = await openForTraining(recipe, readPart(report));
     try {
       const tools = await dataToolsOf(base);
       return {
         base: base.name,
         limit: Math.min(recipe.training.max_length, tools.max_positions),
-        datasets: examineData(read, recipe, tools),
+        datasets: await examineData(read, recipe, tools, tokenizePart(report)),
       };
     } finally {
       await base.close();
@@ -114,10 +125,11 @@ async function examineDatasets(
     if (!(error instanceof LoraError) || (error.area !== 'base' && error.area !== 'tokenizer')) {
       throw error;
     }
+    const read = await readData(recipe, null);
     return {
       base: null,
       limit: recipe.training.max_length,
-      datasets: examineData(await readData(recipe, null), recipe, null),
+      datasets: await examineData(read, recipe, null, report),
     };
   }
 }
@@ -131,18 +143,43 @@ function describeChecked({ datasets, max_length, limit }: CheckedRecipe): string
 }
 
 function datasetLines(dataset: CheckedDataset, limit: string): string[] {
-  const { problems, cut, duplicates, lengths } = dataset;
+  const { lengths, skipped_rows } = dataset;
   return [
     headline(dataset),
+    ...(skipped_rows > 0
+      ? [`  ${countOf(skipped_rows, 'row')} with errors left out (skip_faulty_rows)`]
+      : []),
     ...lengths.map(
       ({ from, to, rows }) => `  ${`${from}–${to}`.padStart(12)} tokens: ${countOf(rows, 'row')}`,
     ),
-    ...problems.map((problem) => `  ${problem.severity}: ${describeRowProblem(problem)}`),
-    ...cut.map(
-      ({ line, length, lost }) =>
-        `  warning: line ${line}: truncated to ${limit}, which drops ${lost} of its ${length} tokens`,
+    ...listProblems(findingsOf(dataset, limit)),
+  ];
+}
+
+/** The problems of rows, those that are cut and duplicates; what is only counted comes last. */
+function findingsOf(dataset: CheckedDataset, limit: string): Listed[] {
+  const { problems, cut, duplicates, duplicate_rows, statistics } = dataset;
+  const isCut = `truncated to ${limit}`;
+  const isDuplicate = 'duplicate of an earlier line';
+  const warning = (message: string, text: string): Listed => ({
+    message,
+    text: `warning: ${text}`,
+  });
+  const unlisted = (message: string, rows: number): Listed[] =>
+    rows > 0 ? [{ message, text: `warning: ${rows} more rows: ${message}`, rows }] : [];
+  return [
+    ...problems.map((problem) => ({
+      ...problem,
+      text: `${problem.severity}: ${describeRowProblem(problem)}`,
+    })),
+    ...cut.map(({ line, length, lost }) =>
+      warning(isCut, `line ${line}: ${isCut}, which drops ${lost} of its ${length} tokens`),
     ),
-    ...duplicates.map(({ line, first }) => `  warning: line ${line}: duplicate of line ${first}`),
+    ...duplicates.map(({ line, first }) =>
+      warning(isDuplicate, `line ${line}: duplicate of line ${first}`),
+    ),
+    ...unlisted(isCut, (statistics?.truncated ?? 0) - cut.length),
+    ...unlisted(isDuplicate, duplicate_rows - duplicates.length),
   ];
 }
 

@@ -53,6 +53,8 @@ interface CommandDefinition {
   readonly notes?: readonly string[];
   /** The output is JSON anyway, so that --json changes nothing. */
   readonly alwaysJson?: boolean;
+  /** It changes no file, so that SIGINT and SIGTERM can end it at any time. */
+  readonly writesNothing?: boolean;
 }
 
 /** A command of the command line. */
@@ -63,6 +65,8 @@ export interface Command {
   readonly usage: string;
   /** The usage, with a line for each option. */
   readonly help: string;
+  /** SIGINT and SIGTERM end the process at once: there is nothing to tidy up. */
+  readonly writesNothing: boolean;
   /**
    * Parses the arguments that follow the command's name, runs it and returns the exit code.
    * @throws LoraError('usage') when the arguments are wrong.
@@ -104,6 +108,7 @@ export function defineCommand(definition: CommandDefinition): Command {
     summary,
     usage,
     help: helpOf(definition, usage),
+    writesNothing: definition.writesNothing ?? false,
     run: async (args, context) => {
       const parsed = parse(args, options, usage);
       const selected = forms.find(

@@ -1,17 +1,25 @@
+import { randomUUID } from 'node:crypto';
+import { tmpdir } from 'node:os';
+import path from 'node:path';
 import * as v from 'valibot';
 import { throwIfCancelled } from '../../common/cancellation';
 import { asChat } from '../../data/examples/encodeRow';
-import { readDataset } from '../../data/dataset/dataset';
+import { openDataset, type Dataset } from '../../data/dataset/dataset';
+import type { OnBytes } from '../../data/dataset/lines';
 import { collate } from '../../data/examples/batch';
-import { prepareData, readRows } from '../../data/dataset/prepare';
-import { throwErrors } from '../../data/dataset/problems';
-import { tokenizeRows } from '../../data/examples/tokenizeRows';
+import { prepareData, type PreparedData } from '../../data/dataset/prepare';
+import { ProblemCollector, throwErrors } from '../../data/dataset/problems';
+import { tokenizeDataset } from '../../data/dataset/tokenizedDataset';
+import { textTokenizer, type RowTokenizer } from '../../data/examples/tokenizeRows';
+import type { Examples } from '../../data/examples/examples';
+import { ROW_SETTINGS } from '../../data/rows/settings';
 import { contentOf, type Message } from '../../data/chat/chat';
 import type { Tokenizer } from '../../data/tokenizer/tokenizer';
 import type { Example, ImageExample } from '../../data/examples/example';
 import type { TextRow } from '../../data/rows/row';
 import type { Model } from '../../models/model';
 import { LoraError } from '../../shared/errors';
+import type { Task } from '../../shared/task';
 import type { Scores } from '../../shared/metrics/lines';
 import { RecipeSchema } from '../../shared/recipe';
 import { answerPrompt } from '../model/answer';
@@ -79,27 +87,91 @@ async function evaluateText(
   context: CommandContext,
 ): Promise<void> {
   const { file, exact, max_length } = settings;
-  const dataset = await readDataset(file);
+  const dataset = await openDataset(file, ROW_SETTINGS, undefined, cancelWith(context));
+  throwErrors(dataset.problems);
   const tokenizer = await loadTokenizer(base);
-  const { examples, rows, problems } = tokenizeRows(file, dataset.rows as readonly TextRow[], {
-    tokenizer,
-    max_length,
-    labels: 'assistant',
+  const { examples, exchanges, close } = await tokenizeTexts(dataset, {
+    exact,
+    onBytes: cancelWith(context),
+    tokenizer: (problems) =>
+      textTokenizer(problems, { tokenizer, max_length, labels: 'assistant' }),
+    warn: context.warn,
   });
+  try {
+    const padId = tokenizer.pad_token_id ?? 0;
+    const { loss, labelled } = await evaluateExamples(model, examples, {
+      task: 'causal_lm',
+      labels: null,
+      pairs_per_batch: 1,
+      onProgress: cancelWith(context),
+      collate: (own: readonly Example[]) =>
+        Promise.resolve(collate(own as readonly Exclude<Example, ImageExample>[], padId)),
+    });
+    const answers = exact
+      ? await answerRows(exchanges, { model, tokenizer, settings, context })
+      : null;
+    printText(context, { loss, labelled, examples: examples.length, answers });
+  } finally {
+    close();
+  }
+}
+
+const cancelWith =
+  ({ signal }: CommandContext) =>
+  () =>
+    throwIfCancelled(signal, CANCELLED);
+
+interface TextSource {
+  /** Keep the last exchange of each row. */
+  readonly exact: boolean;
+  readonly onBytes: OnBytes;
+  readonly tokenizer: (problems: ProblemCollector) => RowTokenizer<TextRow>;
+  readonly warn: (message: string) => void;
+}
+
+/** The examples of a dataset of texts, and the exchanges to answer. The caller closes them. */
+async function tokenizeTexts(
+  dataset: Dataset,
+  { exact, onBytes, tokenizer, warn }: TextSource,
+): Promise<{
+  readonly examples: Examples;
+  readonly exchanges: readonly Exchange[];
+  readonly close: () => void;
+}> {
+  const exchanges: Exchange[] = [];
+  const texts = tokenizer(new ProblemCollector(dataset.path));
+  const collecting: RowTokenizer = {
+    problems: texts.problems,
+    add: (row) => {
+      const tokenized = texts.add(row as TextRow);
+      if (tokenized && exact) exchanges.push(...lastExchange(tokenized.row));
+      return tokenized;
+    },
+  };
+  const scratch = path.join(tmpdir(), `evaluate.${randomUUID()}.${process.pid}.tmp`);
+  const settings = { scratch, image_length: 1 };
+  const { examples, problems, close } = await tokenizeDataset(
+    dataset,
+    collecting,
+    settings,
+    onBytes,
+  );
   throwErrors(problems);
-  warnOfProblems([...dataset.problems, ...problems], context.warn);
-  const padId = tokenizer.pad_token_id ?? 0;
-  const { loss, labelled } = await evaluateExamples(model, examples, {
-    task: 'causal_lm',
-    labels: null,
-    pairs_per_batch: 1,
-    onProgress: () => throwIfCancelled(context.signal, CANCELLED),
-    collate: (own: readonly Example[]) =>
-      Promise.resolve(collate(own as readonly Exclude<Example, ImageExample>[], padId)),
-  });
-  const answers = exact ? await answerRows(rows, { model, tokenizer, settings, context }) : null;
+  warnOfProblems([...dataset.problems, ...problems], warn);
+  return { examples, exchanges, close };
+}
+
+interface TextResult {
+  readonly loss: number;
+  readonly labelled: number;
+  readonly examples: number;
+  readonly answers: readonly Answer[] | null;
+}
+
+function printText(context: CommandContext, result: TextResult): void {
+  const { loss, labelled, examples, answers } = result;
   const facts = {
-    examples: examples.length,
+    examples,
     labelled_tokens: labelled,
     loss,
     perplexity: Math.exp(loss),
@@ -110,7 +182,7 @@ async function evaluateText(
 
 /** Answers the last exchange of each row, and stops an answer that can no longer be right. */
 async function answerRows(
-  rows: readonly TextRow[],
+  exchanges: readonly Exchange[],
   {
     model,
     tokenizer,
@@ -124,7 +196,7 @@ async function answerRows(
   },
 ): Promise<Answer[]> {
   const answers: Answer[] = [];
-  for (const { messages, expected } of rows.flatMap(lastExchange)) {
+  for (const { messages, expected } of exchanges) {
     throwIfCancelled(context.signal, CANCELLED);
     const written = await answerPrompt(model, tokenizer, messages, {
       chat: true,
@@ -152,10 +224,13 @@ export function canBecome(text: string, expected: string): boolean {
   return isInsideCharacter || wanted.startsWith(started) || started.trimEnd() === wanted;
 }
 
+interface Exchange {
+  readonly messages: readonly Message[];
+  readonly expected: string;
+}
+
 /** A row's last message, if it is the assistant's, and the messages before it. */
-function lastExchange(
-  row: TextRow,
-): { readonly messages: readonly Message[]; readonly expected: string }[] {
+function lastExchange(row: TextRow): Exchange[] {
   const messages = messagesIn(row);
   const last = messages.at(-1);
   return last?.role === 'assistant'
@@ -188,12 +263,27 @@ async function evaluateTask(
     validation_split: 0,
     training: { max_length },
   });
-  const dataset = await readRows(file, recipe);
+  const dataset = await openDataset(file, recipe, undefined, cancelWith(context));
   throwErrors(dataset.problems);
-  if (dataset.rows.length === 0) {
+  if (dataset.rows === 0) {
     throw new LoraError('dataset', 'The dataset has no rows.', { place: { file } });
   }
-  const data = prepareData({ datasets: [dataset], labels }, recipe, await dataToolsOf(base));
+  const data = await prepareData({ datasets: [dataset], labels }, recipe, {
+    ...(await dataToolsOf(base)),
+    onProgress: cancelWith(context),
+  });
+  try {
+    await evaluatePrepared(data, { model, task, labels }, context);
+  } finally {
+    data.close();
+  }
+}
+
+async function evaluatePrepared(
+  data: PreparedData,
+  { model, task, labels }: Pick<LoadedModel, 'model' | 'labels'> & { readonly task: Task },
+  context: CommandContext,
+): Promise<void> {
   warnOfProblems(data.warnings, context.warn);
   const { loss, labelled, scores } = await evaluateExamples(model, data.train, {
     task,

@@ -1,6 +1,8 @@
 import { stat } from 'node:fs/promises';
 import path from 'node:path';
-import { readDataset } from '../../data/dataset/dataset';
+import { openDataset } from '../../data/dataset/dataset';
+import { throwErrors } from '../../data/dataset/problems';
+import { ROW_SETTINGS } from '../../data/rows/settings';
 import { openBase, targetableModules } from '../../formats/openBase';
 import { detectAdapter, isGgufAdapter, readAdapter } from '../../formats/adapterFormat';
 import type { BaseModel } from '../../formats/baseModel';
@@ -18,16 +20,18 @@ import { methodOf, RUN_FILES, type RunRecord, type RunState } from '../../shared
 import { readRecord } from '../run/runFolder';
 import { defineCommand, form } from './command';
 import { printResult } from './context';
+import { withQuietProgress } from './progress';
 import { describeWorse, groupDigits, percentage } from './describe';
 import { inspectRecipe, type Report } from './inspectRecipe';
 import { shellQuote } from './shellQuote';
 import { countOf } from '../../shared/values';
 
-type Inspector = (file: string) => Promise<Report>;
+type Inspector = (file: string, onProgress: (fraction: number) => void) => Promise<Report>;
 
 /** lora inspect. */
 export const inspectCommand = defineCommand({
   name: 'inspect',
+  writesNothing: true,
   summary: 'Describes a base, an adapter, a run, a dataset or a recipe.',
   forms: [
     form({
@@ -36,7 +40,9 @@ export const inspectCommand = defineCommand({
       run: async ({ positionals }, context) => {
         const file = path.resolve(positionals.path);
         const inspect = await inspectorOf(file);
-        const { facts, lines } = await inspect(file);
+        const { facts, lines } = await withQuietProgress(context, 'reading', (report) =>
+          inspect(file, report),
+        );
         printResult(context, { path: file, ...facts }, () => lines.join('\n'));
         return 0;
       },
@@ -67,8 +73,12 @@ async function folderInspector(folder: string): Promise<Inspector> {
   return (await has(CONFIG_FILE)) || (await has(MLX_WEIGHTS)) ? inspectAdapter : inspectBase;
 }
 
+/** Datasets, and other kinds of files with rows, which are refused by name. */
+const DATA_FILE =
+  /\.(?:jsonl?|ndjson|csv|tsv|txt|parquet|arrow|feather|xlsx?|sqlite3?|db|pdf|html?|xml|gz|zip|zst|bz2|xz)$/i;
+
 async function fileInspector(file: string): Promise<Inspector> {
-  if (/\.jsonl?$/.test(file)) {
+  if (DATA_FILE.test(file)) {
     return inspectDataset;
   }
   const isAdapter =
@@ -214,17 +224,25 @@ function describeLosses(result: RunRecord['result']): string {
 
 const formatLoss = (loss: number | null | undefined): string => loss?.toFixed(4) ?? '–';
 
-async function inspectDataset(file: string): Promise<Report> {
-  const { rows, problems } = await readDataset(file);
+async function inspectDataset(
+  file: string,
+  onProgress: (fraction: number) => void,
+): Promise<Report> {
   const kinds: Record<string, number> = {};
-  for (const { kind } of rows) {
-    kinds[kind] = (kinds[kind] ?? 0) + 1;
-  }
+  const { rows, problems } = await openDataset(
+    file,
+    ROW_SETTINGS,
+    ({ kind }) => {
+      kinds[kind] = (kinds[kind] ?? 0) + 1;
+    },
+    (done, size) => onProgress(done / size),
+  );
+  throwErrors(problems);
   const counts = Object.entries(kinds).map(([kind, count]) => `${groupDigits(count)} ${kind}`);
   return {
-    facts: { type: 'dataset', examples: rows.length, kinds, problems },
+    facts: { type: 'dataset', examples: rows, kinds, problems },
     lines: [
-      `${countOf(rows.length, 'example', groupDigits)}: ${counts.join(', ')}`,
+      `${countOf(rows, 'example', groupDigits)}: ${counts.join(', ')}`,
       ...problems.map(describeLineProblem),
     ],
   };

@@ -3,12 +3,15 @@ import type { LabelSet } from '../../data/tasks/labelSet';
 import { prepareData, type PreparedData } from '../../data/dataset/prepare';
 import type { BatchPiece } from '../../shared/metrics/lines';
 import { parseRecipe } from '../../shared/recipeFile';
+import type { Recipe } from '../../shared/recipe';
 import type { Task } from '../../shared/task';
+import type { Tokenizer } from '../../data/tokenizer/tokenizer';
 import { dataToolsOf } from '../model/dataTools';
 import { openForTraining } from '../training/open';
 import { readRecipeText } from '../training/readRecipe';
 import { batchPieces } from '../tasks/batchPieces';
-import { describeProblem } from '../report';
+import { describeProblem, describeSkipped } from '../report';
+import { readPart, tokenizePart } from '../training/readProgress';
 import { countOf } from '../../shared/values';
 
 /** What lora inspect found at a path. */
@@ -25,42 +28,63 @@ const EXAMPLES_SHOWN = 3;
  * The training data of a recipe: counts of tokens or labels, and which tokens of the first examples
  * have a loss.
  */
-export async function inspectRecipe(file: string): Promise<Report> {
+export async function inspectRecipe(
+  file: string,
+  onProgress: (fraction: number) => void,
+): Promise<Report> {
   const recipe = parseRecipe(await readRecipeText(file), file);
-  const { base, read } = await openForTraining(recipe);
+  const { base, read } = await openForTraining(recipe, readPart(onProgress));
   try {
     const tools = await dataToolsOf(base);
-    const { train, statistics, warnings, labels } = prepareData(
+    const data = await prepareData(
       read,
       { ...recipe, training: { ...recipe.training, packing: false } },
-      tools,
+      { ...tools, onProgress: tokenizePart(onProgress) },
     );
-    const { task } = recipe;
-    const examples = train.slice(0, EXAMPLES_SHOWN).map((example) => ({
-      line: linesOf(example)[0],
-      pieces: batchPieces(example, task, tools.tokenizer, labels),
-    }));
-    return {
-      facts: {
-        type: 'recipe',
-        task,
-        base: recipe.base,
-        dataset: recipe.dataset,
-        statistics,
-        warnings,
-        ...(labels && { labels }),
-        examples,
-      },
-      lines: [
-        describeStatistics(statistics, task, labels),
-        ...warnings.map(describeProblem),
-        ...(task === 'causal_lm' ? ['Tokens with a loss are between « and ».'] : []),
-        ...examples.map(({ line, pieces }) => `line ${line}: ${markedText(pieces, task)}`),
-      ],
-    };
+    try {
+      return reportOf(recipe, data, tools.tokenizer);
+    } finally {
+      data.close();
+    }
   } finally {
     await base.close();
   }
+}
+
+function reportOf(
+  recipe: Recipe,
+  { train, statistics, warnings, labels, skipped }: PreparedData,
+  tokenizer: Tokenizer | null,
+): Report {
+  const { task } = recipe;
+  const shown = Array.from({ length: Math.min(train.length, EXAMPLES_SHOWN) }, (_, i) => i);
+  const examples = shown.map((index) => {
+    const example = train.at(index);
+    return {
+      line: linesOf(example)[0],
+      pieces: batchPieces(example, task, tokenizer, labels),
+    };
+  });
+  return {
+    facts: {
+      type: 'recipe',
+      task,
+      base: recipe.base,
+      dataset: recipe.dataset,
+      statistics,
+      warnings,
+      skipped_rows: skipped.rows,
+      ...(labels && { labels }),
+      examples,
+    },
+    lines: [
+      describeStatistics(statistics, task, labels),
+      ...describeSkipped(skipped),
+      ...warnings.map(describeProblem),
+      ...(task === 'causal_lm' ? ['Tokens with a loss are between « and ».'] : []),
+      ...examples.map(({ line, pieces }) => `line ${line}: ${markedText(pieces, task)}`),
+    ],
+  };
 }
 
 const markedText = (pieces: readonly BatchPiece[], task: Task): string =>

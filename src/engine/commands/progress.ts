@@ -45,6 +45,19 @@ export async function withProgress<T>(
   }
 }
 
+/**
+ * Runs a job whose only output is its result, with a bar on a terminal. `report` takes numbers from
+ * 0 to 1.
+ */
+export async function withQuietProgress<T>(
+  context: Pick<CommandContext, 'json' | 'print' | 'warn'>,
+  phase: string,
+  job: (report: (fraction: number) => void) => Promise<T>,
+): Promise<T> {
+  if (context.json) return job(() => undefined);
+  return withProgress(context, ({ show }) => job((fraction) => show(phase, fraction)));
+}
+
 interface ProgressView extends JobProgress {
   /** Removes what is left on the screen. */
   readonly clear: () => void;

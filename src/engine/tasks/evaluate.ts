@@ -1,8 +1,7 @@
 import type { Scores } from '../../shared/metrics/lines';
 import type { LabelSet } from '../../data/tasks/labelSet';
 import type { PreparedData } from '../../data/dataset/prepare';
-import { lengthOf } from '../../data/examples/example';
-import type { Example } from '../../data/examples/example';
+import type { Examples } from '../../data/examples/examples';
 import { yieldToEventLoop } from '../../models/ops/ops';
 import type { Model } from '../../models/model';
 import type { Task } from '../../shared/task';
@@ -36,23 +35,23 @@ const ROWS_PER_BATCH = 4;
 /** Loss and scores of examples. Examples of similar length share a batch, except pairs. */
 export async function evaluateExamples(
   model: Model,
-  examples: readonly Example[],
+  examples: Examples,
   options: EvaluateOptions,
 ): Promise<EvaluationResult> {
   const { task, labels, collate, pairs_per_batch, onProgress } = options;
   const scorer = scorerOf(task, labels);
   const size = task === 'embedding' ? pairs_per_batch : ROWS_PER_BATCH;
-  const sorted =
-    task === 'embedding' ? examples : [...examples].sort((a, b) => lengthOf(a) - lengthOf(b));
+  const order = Array.from({ length: examples.length }, (_, i) => i);
+  if (task !== 'embedding') order.sort((a, b) => examples.lengthAt(a) - examples.lengthAt(b));
   let loss_sum = 0;
   let labelled = 0;
-  for (let i = 0; i < sorted.length; i += size) {
-    const batch = await collate(sorted.slice(i, i + size));
+  for (let i = 0; i < order.length; i += size) {
+    const batch = await collate(order.slice(i, i + size).map((index) => examples.at(index)));
     const part = await model.evaluate(batch);
     loss_sum += part.loss_sum;
     labelled += part.labelled;
     if (part.outputs) scorer.add(batch, part.outputs);
-    onProgress?.(Math.min(1, (i + size) / sorted.length));
+    onProgress?.(Math.min(1, (i + size) / order.length));
     await yieldToEventLoop();
   }
   const loss = loss_sum / labelled;

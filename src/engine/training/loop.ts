@@ -1,5 +1,5 @@
 import path from 'node:path';
-import { tokensOf } from '../../data/examples/example';
+import { tokensOf, type Example } from '../../data/examples/example';
 import type { Model } from '../../models/model';
 import type { LoraError } from '../../shared/errors';
 import { createRandom } from '../../shared/random';
@@ -31,6 +31,8 @@ export interface TrainingLoopParts extends PreparedTraining {
   readonly run_dir: string;
   readonly control: Control;
   readonly emit: (event: WorkerEvent) => void;
+  /** Called after each checkpoint. */
+  readonly onSave: () => Promise<void>;
 }
 
 /** Sums over the batches of one step. */
@@ -128,6 +130,7 @@ export class TrainingLoop {
     await pruneCheckpoints(run_dir, recipe.training.save_total_limit, this.step);
     this.savedStep = this.step;
     emit({ kind: 'metric', line: { kind: 'checkpoint', step: this.step, path: relative } });
+    await this.parts.onSave();
     return relative;
   }
 
@@ -223,9 +226,14 @@ export class TrainingLoop {
     const { epoch, batches } = stepPosition(step, this.plan, gradient_accumulation_steps);
     const inEpoch = this.batches.of(epoch);
     return batches.map((index) => ({
-      examples: inEpoch[index]!,
+      examples: this.examplesAt(inEpoch[index]!),
       dropout_seed: Math.floor(createRandom(seed, 'dropout', epoch, index)() * 2 ** 31),
     }));
+  }
+
+  private examplesAt(indices: readonly number[]): Example[] {
+    const { train } = this.parts.data;
+    return indices.map((index) => train.at(index));
   }
 
   /** Milliseconds, without those of pauses. */
@@ -315,7 +323,7 @@ export class TrainingLoop {
 
   private showFirstBatch(): void {
     const { recipe, emit } = this.parts;
-    const line = firstBatchLine(this.batches.of(0)[0]!, recipe.task, this.parts);
+    const line = firstBatchLine(this.examplesAt(this.batches.of(0)[0]!), recipe.task, this.parts);
     emit({ kind: 'metric', line });
   }
 

@@ -18,17 +18,20 @@ export interface OpenedForTraining {
  * Reads a recipe's rows and opens its base with the head that they need. The caller closes the
  * base.
  *
- * @throws LoraError
+ * @param onProgress Of reading the rows, from 0 to 1.
+ * @throws LoraError; what `onProgress` throws
  */
 export async function openForTraining(
   recipe: DataRecipe & Pick<Recipe, 'base' | 'lora'>,
+  onProgress?: (fraction: number) => void,
 ): Promise<OpenedForTraining> {
   const { task, base: file, lora } = recipe;
   const base = await openBaseUnder(file, lora.init_adapter, { task });
   try {
     const initial = lora.init_adapter === null ? null : await readAdapterTask(lora.init_adapter);
     if (initial) refuseFrozenVocabulary(base, initial, lora.init_adapter!);
-    const read = await readData(recipe, initial?.labels?.names ?? labelNamesOf(base));
+    const known = initial?.labels?.names ?? labelNamesOf(base);
+    const read = await readData(recipe, known, onProgress);
     const names = read.labels?.names;
     if (!names) return { base, read };
     if (initial) checkLabelCount(initial.num_labels, names.length, lora.init_adapter!);

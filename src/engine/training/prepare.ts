@@ -1,23 +1,28 @@
+import { rm } from 'node:fs/promises';
+import path from 'node:path';
+import { replaceFile } from '../../common/atomicWrite';
 import { prepareData, type PreparedData } from '../../data/dataset/prepare';
 import type { Tokenizer } from '../../data/tokenizer/tokenizer';
 import type { LabelSet } from '../../data/tasks/labelSet';
 import type { BaseModel } from '../../formats/baseModel';
 import type { Adapter } from '../../lora/adapter';
+import type { Problem } from '../../shared/errors';
 import type { Recipe } from '../../shared/recipe';
-import type { StepPlan } from '../../shared/run';
+import { RUN_FILES, type StepPlan } from '../../shared/run';
 import { countOf } from '../../shared/values';
 import { dataToolsOf } from '../model/dataTools';
-import { warnOfProblems } from '../report';
+import { describeSkipped, warnOfProblems } from '../report';
 import { openForTraining } from './open';
 import { planAdapter } from './plans/adapterPlan';
 import { planFullFineTuning, withInitialHead } from './plans/fullFineTuningPlan';
 import { planResources, type ResourceHooks } from './resources';
+import { readPart, tokenizePart } from './readProgress';
 import { samplePrompts } from './samples';
 import type { StartingAdapters } from './startAdapter';
 
 /** Everything that a training needs before its weights are loaded. */
 export interface PreparedTraining extends StartingAdapters {
-  /** To be closed by the caller of prepareTraining. */
+  /** To be closed by the caller of prepareTraining, as `data`. */
   readonly base: BaseModel;
   /** Null for images. */
   readonly tokenizer: Tokenizer | null;
@@ -31,7 +36,7 @@ export interface PreparedTraining extends StartingAdapters {
 
 /** What `prepareTraining` reports to, and the machine that it plans for. */
 export interface PrepareHooks extends ResourceHooks {
-  /** Progress of reading the data, from 0 to 1. */
+  /** Progress of reading the data, from 0 to 1. What it throws ends the preparation. */
   readonly onData: (fraction: number) => void;
 }
 
@@ -49,16 +54,23 @@ export async function prepareTraining(
   now: Date,
   hooks: PrepareHooks,
 ): Promise<PreparedTraining> {
-  const { base: opened, read } = await openForTraining(recipe);
+  const { base: opened, read } = await openForTraining(recipe, readPart(hooks.onData));
   const isFull = recipe.training.method === 'full';
   const base = isFull ? withInitialHead(opened, recipe.training.seed) : opened;
+  const closing: (() => void)[] = [];
   try {
     const tools = await dataToolsOf(base, now);
     const { tokenizer } = tools;
     const plan = isFull
       ? planFullFineTuning(recipe, base, hooks)
       : await planAdapter(recipe, base, hooks);
-    const data = prepareData(read, recipe, { ...tools, onProgress: hooks.onData });
+    const data = await prepareData(read, recipe, {
+      ...tools,
+      scratch_folder: runDir,
+      onProgress: tokenizePart(hooks.onData),
+    });
+    closing.push(data.close);
+    await reportSkipped(data, runDir, hooks);
     reportData(data, recipe, tools.max_positions, hooks);
     const step_plan = await planResources({ recipe, base, plan, data, runDir }, hooks);
     const isSampled = tokenizer !== null && recipe.task === 'causal_lm';
@@ -72,10 +84,27 @@ export async function prepareTraining(
       prompts: isSampled ? samplePrompts(recipe, data, tokenizer, hooks.warn) : [],
     };
   } catch (error) {
+    closing.forEach((close) => close());
     await base.close();
     throw error;
   }
 }
+
+/** Warns of rows that are left out, and lists them in the run's folder. */
+async function reportSkipped(
+  { skipped }: PreparedData,
+  runDir: string,
+  { warn }: PrepareHooks,
+): Promise<void> {
+  const file = path.join(runDir, RUN_FILES.skipped);
+  await rm(file, { force: true });
+  if (skipped.rows === 0) return;
+  await replaceFile(file, skipped.problems.map(skippedLine).join(''));
+  warn([...describeSkipped(skipped), `All of them: ${file}`].join('\n'));
+}
+
+const skippedLine = ({ place, message, rows }: Problem): string =>
+  `${JSON.stringify({ ...place, message, ...(rows !== undefined && { rows }) })}\n`;
 
 /** `positions`: the longest input, in tokens, that the model supports. */
 function reportData(

@@ -34,6 +34,9 @@ export interface SupervisorOptions {
   readonly onLog?: (level: LogLevel, message: string) => void;
 }
 
+/** How long a stop waits for a worker that reads the data. */
+const READING_STOP_MS = 1_500;
+
 /**
  * The main thread of a training. Owns the run's files (run.json, engine.json, metrics.jsonl), its
  * pipe and the worker thread, and answers clients at any time, whatever the worker computes.
@@ -137,6 +140,23 @@ export class RunSupervisor {
 
   private command(command: WorkerCommand): void {
     this.worker.send(command);
+    if (command.kind !== 'stop' || !this.isReading()) return;
+    // a single row of many megabytes keeps the worker from receiving the command
+    setTimeout(() => {
+      if (!this.isReading()) return;
+      void Promise.resolve(
+        this.handleEvent({ kind: 'done', state: 'stopped', product: null }),
+      ).finally(() => this.worker.terminate());
+    }, READING_STOP_MS);
+  }
+
+  /** Whether nothing has been made yet that a stop would have to save. */
+  private isReading(): boolean {
+    const isBeforeReading = this.progress === null && this.record.current.state === 'preparing';
+    return (
+      !ENDED_STATES.has(this.record.current.state) &&
+      (isBeforeReading || this.progress?.phase === 'reading data')
+    );
   }
 
   /** Runs the worker from start to exit. An error of the worker ends in the record. */

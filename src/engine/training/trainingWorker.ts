@@ -50,6 +50,11 @@ export class TrainingWorker {
     this.worker?.postMessage(command);
   }
 
+  /** Ends the worker in the middle of what it does. */
+  terminate(): void {
+    void this.worker?.terminate();
+  }
+
   /** Writes a checkpoint after the current step. @throws LoraError */
   checkpoint(): Promise<{ readonly path: string }> {
     return this.request((id) => ({ kind: 'checkpoint', id })) as Promise<{ readonly path: string }>;

@@ -12,6 +12,7 @@ import { createOps } from '../model/backend';
 import { machineOf } from '../model/machine';
 import { checkpointFolder, readState } from './checkpoint';
 import { Control, RunStopped } from './control';
+import { DatasetWatch } from './datasetWatch';
 import { loadForTraining } from './load';
 import { TrainingLoop } from './loop';
 import type { RunFacts, TrainJob, WorkerEvent, WorkerRequest } from './messages';
@@ -33,7 +34,7 @@ async function runJob(job: TrainJob): Promise<void> {
   reportProgress('reading data')(0);
   const prepared = await prepareTraining(job.recipe, job.run_dir, new Date(job.created), {
     info: (message) => emit({ kind: 'log', level: 'info', message }),
-    warn: (message) => emit({ kind: 'log', level: 'warn', message }),
+    warn,
     onData: reportProgress('reading data'),
     recordedPlan: job.step_plan,
     machine: await machineOf(job.runtime),
@@ -41,8 +42,13 @@ async function runJob(job: TrainJob): Promise<void> {
   try {
     await train(job, prepared);
   } finally {
+    prepared.data.close();
     await prepared.base.close();
   }
+}
+
+function warn(message: string): void {
+  emit({ kind: 'log', level: 'warn', message });
 }
 
 async function train(job: TrainJob, prepared: PreparedTraining): Promise<void> {
@@ -58,7 +64,17 @@ async function train(job: TrainJob, prepared: PreparedTraining): Promise<void> {
     recipe.training.method === 'full'
       ? new ModelProduct(prepared, model)
       : new AdapterProduct(prepared, recipe, model);
-  const loop = new TrainingLoop({ ...prepared, model, product, recipe, run_dir, control, emit });
+  const watch = await DatasetWatch.of(prepared.data.fingerprint, warn);
+  const loop = new TrainingLoop({
+    ...prepared,
+    model,
+    product,
+    recipe,
+    run_dir,
+    control,
+    emit,
+    onSave: () => watch.check(),
+  });
   const { total_steps } = loop.plan;
   emit({ kind: 'facts', facts: factsOf(prepared, model, { total_steps, device: ops.name }) });
   control.onRequest(async (request: WorkerRequest) =>
@@ -104,6 +120,7 @@ function factsOf(
       validation_examples: validation.examples,
       tokens: train.tokens,
       labelled_tokens: train.labelled_tokens,
+      skipped_rows: data.skipped.rows,
       fingerprint: data.fingerprint,
     },
     step_plan,

@@ -4,13 +4,12 @@ import path from 'node:path';
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { collate } from '../../../src/data/examples/batch';
-import { scanDataset } from '../../../src/data/dataset/dataset';
+import { labelsOf, packRows, scanDataset } from '../../support/scannedRows';
 import { labelSetOf, targetOf, type LabelSet } from '../../../src/data/tasks/labelSet';
-import { pack } from '../../../src/data/examples/pack';
 import { ProblemCollector } from '../../../src/data/dataset/problems';
 import { ROW_SETTINGS } from '../../../src/data/rows/settings';
 import { createTokenizer } from '../../../src/data/tokenizer/createTokenizer';
-import { tokenizeTaskRows } from '../../../src/data/tasks/tokenizeTaskRows';
+import { tokenizeTaskRows } from '../../support/scannedRows';
 import type { TextExample, TokensExample } from '../../../src/data/examples/example';
 import type { Row } from '../../../src/data/rows/row';
 import type { ProblemType, Task } from '../../../src/shared/task';
@@ -173,7 +172,11 @@ describe('labels', () => {
       label,
     }));
     return {
-      labels: labelSetOf(rows, { task: 'seq_cls', problem_type: wanted, known }, problems),
+      labels: labelSetOf(labelsOf(rows, problems), {
+        task: 'seq_cls',
+        problem_type: wanted,
+        known,
+      }),
       problems: problems.problems().map((p) => p.message),
     };
   };
@@ -261,7 +264,7 @@ describe('packing', () => {
       fc.property(
         fc.array(fc.integer({ min: 1, max: 20 }), { minLength: 1, maxLength: 80 }),
         (lengths) => {
-          const rows = pack(
+          const rows = packRows(
             lengths.map((n, i) => tokens(i + 1, n)),
             20,
           );

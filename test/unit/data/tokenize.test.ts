@@ -1,11 +1,9 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
-import { batchesOf } from '../../../src/data/examples/batchOrder';
-import { splitExamples } from '../../../src/data/examples/split';
 import { collate } from '../../../src/data/examples/batch';
 import { ROW_SETTINGS } from '../../../src/data/rows/settings';
 import { labelPieces } from '../../../src/data/examples/labelPieces';
-import { tokenizeRows } from '../../../src/data/examples/tokenizeRows';
+import { batchesIn, splitItems, tokenizeRows } from '../../support/scannedRows';
 import type { TextRow } from '../../../src/data/rows/row';
 import type { Message } from '../../../src/data/chat/chat';
 import type { TokensExample } from '../../../src/data/examples/example';
@@ -260,7 +258,7 @@ describe('batches', () => {
         (sizes, batch_size, shuffle, seed) => {
           const examples = sizes.map((n, i) => example(i + 1, n));
           const of = (epoch: number) =>
-            batchesOf(examples, { batch_size, shuffle, seed, epoch }).map((batch) =>
+            batchesIn(examples, { batch_size, shuffle, seed, epoch }).map((batch) =>
               batch.map((e) => e.line),
             );
           expect(of(0)).toHaveLength(Math.ceil(examples.length / batch_size));
@@ -276,7 +274,7 @@ describe('batches', () => {
     );
     const many = Array.from({ length: 100 }, (_, i) => example(i + 1, 1 + (i % 9)));
     const order = (seed: number, epoch: number) =>
-      batchesOf(many, { batch_size: 4, shuffle: true, seed, epoch })
+      batchesIn(many, { batch_size: 4, shuffle: true, seed, epoch })
         .flat()
         .map((e) => e.line)
         .join();
@@ -318,16 +316,16 @@ describe('the validation set', () => {
         fc.nat(99),
         (n, share, seed) => {
           const items = Array.from({ length: n }, (_, i) => i);
-          const { train, validation } = splitExamples(items, share, seed);
+          const { train, validation } = splitItems(items, share, seed);
           expect([...train, ...validation].sort((a, b) => a - b)).toEqual(items);
           expect(Math.min(train.length, validation.length)).toBeGreaterThan(0);
-          expect(splitExamples(items, share, seed)).toEqual({ train, validation });
+          expect(splitItems(items, share, seed)).toEqual({ train, validation });
         },
       ),
     );
   });
   it('is empty if the fraction is 0 or there is only one example', () => {
-    expect(splitExamples([1, 2, 3], 0, 1).validation).toEqual([]);
-    expect(splitExamples([1], 0.5, 1).validation).toEqual([]);
+    expect(splitItems([1, 2, 3], 0, 1).validation).toEqual([]);
+    expect(splitItems([1], 0.5, 1).validation).toEqual([]);
   });
 });

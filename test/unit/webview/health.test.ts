@@ -67,6 +67,23 @@ test('reports a missing validation set after more serious findings', () => {
   ]);
 });
 
+test('reports rows that were left out because of their errors', () => {
+  const data = {
+    examples: 10,
+    validation_examples: 1,
+    tokens: 1,
+    labelled_tokens: 1,
+    skipped_rows: 7,
+    fingerprint: [],
+  };
+  expect(healthNotes(historyOf(stepLine(1)), runRecord({ data }))).toEqual([
+    { kind: 'skippedRows', rows: 7 },
+  ]);
+  expect(
+    healthNotes(historyOf(stepLine(1)), runRecord({ data: { ...data, skipped_rows: 0 } })),
+  ).toEqual([]);
+});
+
 test('reports a gradient norm spike with its step', () => {
   const steps = Array.from({ length: 60 }, (_, i) =>
     stepLine(i + 1, { grad_norm: i === 55 ? 9 : 0.5, loss: 2 }),

@@ -22,6 +22,7 @@ export type HealthNote =
   | { readonly kind: 'rising'; readonly step: number }
   | { readonly kind: 'worse'; readonly loss: number; readonly base: number }
   | { readonly kind: 'clipped'; readonly steps: number; readonly limit: number }
+  | { readonly kind: 'skippedRows'; readonly rows: number }
   | { readonly kind: 'noValidation' };
 
 const CLIPPED_STEPS = 50;
@@ -32,6 +33,7 @@ export function healthNotes(history: RunHistory, run: RunRecord | null): HealthN
   const evals = history.lines.filter((line) => line.kind === 'eval');
   return [
     ...lossNotANumber(history),
+    ...skippedRows(run),
     ...explodingGradient(history),
     ...climbingLoss(history),
     ...zeroRate(history),
@@ -144,6 +146,11 @@ function alwaysClipped(history: RunHistory, run: RunRecord | null): HealthNote[]
   return limit > 0 && norms.length === CLIPPED_STEPS && norms.every((norm) => norm > limit)
     ? [{ kind: 'clipped', steps: CLIPPED_STEPS, limit }]
     : [];
+}
+
+function skippedRows(run: RunRecord | null): HealthNote[] {
+  const rows = run?.data?.skipped_rows ?? 0;
+  return rows > 0 ? [{ kind: 'skippedRows', rows }] : [];
 }
 
 function noValidation(run: RunRecord | null): HealthNote[] {

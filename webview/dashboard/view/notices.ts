@@ -126,6 +126,8 @@ function healthText({ t, format }: DashboardPage, note: HealthNote): string {
       return t('health.worse', format.value(note.loss), format.value(note.base));
     case 'clipped':
       return t('health.clipped', note.steps, format.value(note.limit));
+    case 'skippedRows':
+      return t('health.skippedRows', format.count(note.rows));
     case 'noValidation':
       return t('health.noValidation');
   }

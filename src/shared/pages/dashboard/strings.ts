@@ -86,6 +86,8 @@ export const DASHBOARD_STRINGS = {
     'The validation loss has been rising since step {0}: the adapter is overfitting. The best one is kept as Best adapter. Stop here, or train with fewer epochs or more examples.',
   'health.worse':
     'The validation loss ({0}) is higher than that of the base model ({1}). A lower learning rate, or training rows more like the validation rows, usually helps.',
+  'health.skippedRows':
+    'Rows with errors that were left out (skip_faulty_rows): {0}. They are listed in skipped_rows.jsonl in the folder of the run.',
   'health.noValidation':
     'Without a validation set, there is no measure of how the adapter does on unseen examples. Set validation_split to hold out some rows.',
   'health.clipped':

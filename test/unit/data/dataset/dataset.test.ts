@@ -4,7 +4,7 @@ import path from 'node:path';
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { ROW_SETTINGS, type RowSettings } from '../../../../src/data/rows/settings';
-import { readDataset, scanDataset } from '../../../../src/data/dataset/dataset';
+import { readDataset, scanDataset } from '../../../support/scannedRows';
 import type { Row } from '../../../../src/data/rows/row';
 import { LoraError } from '../../../../src/shared/errors';
 import { parseRecipe } from '../../../../src/shared/recipeFile';

@@ -1,5 +1,13 @@
 import { describe, expect, it } from 'vitest';
-import { duplicatesOf, histogram } from '../../../../src/data/dataset/examine';
+import type { Row } from '../../../../src/data/rows/row';
+import { DuplicateFinder } from '../../../../src/data/dataset/duplicates';
+import { histogram } from '../../../../src/data/dataset/examine';
+
+const duplicatesOf = (rows: readonly Row[]) => {
+  const finder = new DuplicateFinder();
+  for (const row of rows) finder.add(row);
+  return finder.listed;
+};
 
 describe('duplicate rows', () => {
   it('are reported with their first occurrence, ignoring key order', () => {
@@ -16,6 +24,15 @@ describe('duplicate rows', () => {
       ]),
     ).toEqual([]);
   });
+});
+
+it('finds duplicates among many rows, lists the first ten thousand and counts all', () => {
+  const finder = new DuplicateFinder();
+  for (let line = 1; line <= 30_000; line++)
+    finder.add({ kind: 'text', line, text: `row ${line % 11_000}` });
+  expect([finder.count, finder.listed.length]).toEqual([19_000, 10_000]);
+  expect(finder.listed[0]).toEqual({ line: 11_001, first: 1 });
+  expect(finder.listed[9_999]).toEqual({ line: 21_000, first: 10_000 });
 });
 
 describe('the length histogram', () => {

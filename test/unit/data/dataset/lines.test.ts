@@ -1,9 +1,9 @@
 import { createHash } from 'node:crypto';
-import { mkdtempSync, writeFileSync } from 'node:fs';
+import { appendFileSync, mkdtempSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { describe, expect, it } from 'vitest';
-import { readLines } from '../../../../src/data/dataset/lines';
+import { readLineAt, readLines } from '../../../../src/data/dataset/lines';
 
 const folder = mkdtempSync(path.join(tmpdir(), 'lines-'));
 const write = (content: string | Buffer) => {
@@ -18,6 +18,11 @@ async function linesOf(content: string | Buffer) {
   });
   return { lines, fingerprint };
 }
+const offsetsOf = async (content: string) => {
+  const offsets: number[] = [];
+  await readLines(write(content), ({ offset }) => offsets.push(offset));
+  return offsets;
+};
 
 describe('lines', () => {
   it('are numbered, without their line breaks', async () => {
@@ -37,6 +42,35 @@ describe('lines', () => {
       [1, 'a'],
       [2, '\uFEFFb'],
     ]);
+  });
+
+  it('have the offsets by which they are read again', async () => {
+    const content = '\uFEFFä\r\n\nb\nlast';
+    expect(await offsetsOf(content)).toEqual([3, 7, 8, 10]);
+    const file = write(content);
+    const again = await Promise.all([3, 7, 8, 10].map((offset) => readLineAt(file, offset)));
+    expect(again.map(String)).toEqual(['ä', '', 'b', 'last']);
+  });
+
+  it('end at LF and CRLF only, whatever else the text has', async () => {
+    expect((await linesOf('a\u2028b\u0085c\vd\fe\rf\0g\r\r\n\nh')).lines).toEqual([
+      [1, 'a\u2028b\u0085c\vd\fe\rf\0g\r'],
+      [2, ''],
+      [3, 'h'],
+    ]);
+  });
+
+  it('end the reading when the file changes meanwhile', async () => {
+    const file = write('a\n'.repeat(300_000));
+    let appended = false;
+    const change = () => {
+      if (!appended) appendFileSync(file, 'b\n');
+      appended = true;
+    };
+    await expect(readLines(file, () => undefined, change)).rejects.toMatchObject({
+      area: 'dataset',
+      message: 'The file was changed while it was read.',
+    });
   });
 
   it('are joined across chunks, and the file is hashed and measured', async () => {
@@ -93,16 +127,5 @@ describe('readLines rejects', () => {
     expect(await fault('a\0b')).toMatchObject({
       message: expect.stringContaining('cannot be read') as unknown,
     });
-  });
-
-  it('UTF-16 of either byte order', async () => {
-    for (const mark of [
-      [0xff, 0xfe],
-      [0xfe, 0xff],
-    ])
-      expect(await fault(write(Buffer.from([...mark, 0x61, 0])))).toMatchObject({
-        message: expect.stringContaining('UTF-16') as unknown,
-      });
-    expect(await fault(write(Buffer.from([0xff, 0x61])))).toBe('read');
   });
 });

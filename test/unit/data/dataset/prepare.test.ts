@@ -10,6 +10,7 @@ import {
   type DataTools,
 } from '../../../../src/data/dataset/prepare';
 import { ROW_SETTINGS } from '../../../../src/data/rows/settings';
+import type { Examples } from '../../../../src/data/examples/examples';
 import { LoraError } from '../../../../src/shared/errors';
 import { smallTokenizer } from '../../../support/datasets';
 
@@ -38,6 +39,8 @@ const recipeOf = (change: Partial<DataRecipe>, training: object = {}): DataRecip
 });
 const prepare = async (recipe: DataRecipe, tools: Partial<DataTools> = {}) =>
   prepareData(await readData(recipe, null), recipe, { ...TOOLS, ...tools });
+const all = (examples: Examples) =>
+  Array.from({ length: examples.length }, (_, i) => examples.at(i));
 const texts = (count: number) => Array.from({ length: count }, (_, i) => ({ text: `row ${i}` }));
 const fault = (use: Promise<unknown>) =>
   use.then(
@@ -50,7 +53,7 @@ describe('prepared data', () => {
     const data = await prepare(recipeOf({ dataset: fileOf(...texts(10)), validation_split: 0.3 }));
     expect([data.train.length, data.validation.length]).toEqual([7, 3]);
     expect([data.statistics.train.examples, data.statistics.validation.examples]).toEqual([7, 3]);
-    const lines = [...data.train, ...data.validation].map((e) =>
+    const lines = [...all(data.train), ...all(data.validation)].map((e) =>
       e.kind === 'tokens' ? e.line : 0,
     );
     expect(lines.sort((a, b) => a - b)).toEqual([1, 2, 3, 4, 5, 6, 7, 8, 9, 10]);
@@ -76,7 +79,8 @@ describe('prepared data', () => {
     const dataset = fileOf({ text: 'q'.repeat(99) });
     const longest = async (max_length: number, max_positions: number) => {
       const { train } = await prepare(recipeOf({ dataset }, { max_length }), { max_positions });
-      return train[0]?.kind === 'tokens' ? train[0].input_ids.length : 0;
+      const example = train.at(0);
+      return example.kind === 'tokens' ? example.input_ids.length : 0;
     };
     expect(await longest(16, 64)).toBe(16);
     expect(await longest(16, 8)).toBe(8);
@@ -86,7 +90,7 @@ describe('prepared data', () => {
     const dataset = fileOf(...texts(6));
     const { train } = await prepare(recipeOf({ dataset }, { packing: true, max_length: 64 }));
     expect(train.length).toBeLessThan(6);
-    expect(train[0]!.kind).toBe('packed');
+    expect(train.at(0).kind).toBe('packed');
     const labelled = fileOf({ text: 'a', label: 'x' }, { text: 'b', label: 'y' });
     expect(
       await fault(prepare(recipeOf({ dataset: labelled, task: 'seq_cls' }, { packing: true }))),
@@ -98,20 +102,20 @@ describe('prepared data', () => {
     const padOf = async (own: Partial<typeof tokenizer>) => {
       const tools = { tokenizer: { ...tokenizer, ...own } };
       const data = await prepare(recipe, tools);
-      return (await data.collate(data.train)).input_ids[15];
+      return (await data.collate(all(data.train))).input_ids[15];
     };
     expect(await padOf({ pad_token_id: 7, eos_token_id: 1 })).toBe(7);
     expect(await padOf({ pad_token_id: null, eos_token_id: 5 })).toBe(5);
     expect(await padOf({ pad_token_id: null, eos_token_id: null })).toBe(0);
   });
 
-  it('reports progress every 256 rows, and at the end of each file', async () => {
+  it('reports progress while a file is read, and at the end of each', async () => {
     const done: number[] = [];
-    const [dataset, validation] = [fileOf(...texts(600)), fileOf(...texts(200))];
-    await prepare(recipeOf({ dataset, validation }), {
-      onProgress: (share) => done.push(share * 800),
-    });
-    expect(done).toEqual([256, 512, 600, 800]);
+    const [dataset, validation] = [fileOf(...texts(30_000)), fileOf(...texts(200))];
+    await prepare(recipeOf({ dataset, validation }), { onProgress: (share) => done.push(share) });
+    expect(done.length).toBeGreaterThan(4);
+    expect(done).toEqual([...done].sort((a, b) => a - b));
+    expect([done.includes(0.5), done.at(-1)]).toEqual([true, 1]);
   });
 
   it('has labels of both files, or those that the base knows', async () => {
@@ -120,7 +124,7 @@ describe('prepared data', () => {
     const recipe = recipeOf({ dataset, validation, task: 'seq_cls' });
     const data = await prepare(recipe);
     expect(data.labels).toEqual({ problem_type: 'single_label_classification', names: ['x', 'y'] });
-    expect(data.train[0]).toMatchObject({ kind: 'text', line: 1 });
+    expect(data.train.at(0)).toMatchObject({ kind: 'text', line: 1 });
     expect((await readData(recipe, ['y', 'z', 'x'])).labels?.names).toEqual(['y', 'z', 'x']);
   });
 
@@ -141,7 +145,7 @@ describe('prepared data', () => {
     expect(data.labels?.names).toEqual(['cat', 'dog']);
     expect(data.image_length).toBe(5);
     expect(data.statistics.train).toMatchObject({ tokens: 10, longest: 5, truncated: 0 });
-    const batch = await data.collate(data.train);
+    const batch = await data.collate(all(data.train));
     expect([...batch.pixel_values!]).toEqual([0, 1]);
     expect([...batch.labels]).toEqual([0, 1]);
     expect(batch.length).toBe(5);
@@ -160,7 +164,7 @@ describe('data with errors', () => {
     const labelled = { ...recipe, task: 'seq_cls' as const };
     const read = await readData(labelled, null);
     expect(read.labels).toBeNull();
-    expect(() => prepareData(read, labelled, TOOLS)).toThrow(LoraError);
+    await expect(prepareData(read, labelled, TOOLS)).rejects.toThrow(LoraError);
   });
 
   it('of labels are problems of the training file', async () => {
@@ -194,7 +198,7 @@ describe('the examination of data', () => {
       dataset: fileOf({ text: 'qqq' }, { text: 'q'.repeat(99) }, { text: 'qqq' }, { text: 3 }),
     });
     const read = await readData(recipe, null);
-    const [checked] = examineData(read, recipe, TOOLS);
+    const [checked] = await examineData(read, recipe, TOOLS);
     const length = tokenizer.encode('q'.repeat(99)).length + 1;
     expect(checked).toMatchObject({
       path: recipe.dataset,
@@ -204,7 +208,7 @@ describe('the examination of data', () => {
       problems: [{ severity: 'error', place: { line: 4 } }],
     });
     expect(checked!.lengths.reduce((sum, bin) => sum + bin.rows, 0)).toBe(3);
-    const [without] = examineData(read, recipe, null);
+    const [without] = await examineData(read, recipe, null);
     expect(without).toMatchObject({
       cut: [],
       statistics: null,
@@ -215,15 +219,28 @@ describe('the examination of data', () => {
 
   it('leaves out tokens where the labels have errors, and cuts no images', async () => {
     const recipe = recipeOf({ dataset: fileOf({ text: 'a', label: 'x' }), task: 'seq_cls' });
-    const [checked] = examineData(await readData(recipe, null), recipe, TOOLS);
+    const [checked] = await examineData(await readData(recipe, null), recipe, TOOLS);
     expect(checked).toMatchObject({ statistics: null, lengths: [] });
     const images = { length: 50, read: () => Promise.resolve(new Float32Array(1)) };
     const rows = ['a', 'b'].map(
       (label, i) => ({ kind: 'image', line: i + 1, file: 'f', label }) as const,
     );
-    const [own] = examineData(
+    const [own] = await examineData(
       {
-        datasets: [{ path: 'p', rows, problems: [], fingerprint: null }],
+        datasets: [
+          {
+            path: 'p',
+            rows: rows.length,
+            problems: [],
+            skippedRows: 0,
+            fingerprint: null,
+            forEachRow: (visit) => {
+              rows.forEach(visit);
+              return Promise.resolve();
+            },
+            rowAt: () => Promise.resolve(null),
+          },
+        ],
         labels: { problem_type: 'single_label_classification', names: ['a', 'b'] },
       },
       recipeOf({ task: 'image_cls' }),

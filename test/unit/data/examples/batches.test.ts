@@ -1,11 +1,14 @@
 import { describe, expect, it } from 'vitest';
 import { collate, collateImages } from '../../../../src/data/examples/batch';
-import { batchesOf } from '../../../../src/data/examples/batchOrder';
 import { lengthOf, linesOf, tokensOf, type Example } from '../../../../src/data/examples/example';
-import { pack } from '../../../../src/data/examples/pack';
-import { selectSampleRows } from '../../../../src/data/examples/sampleRows';
-import { splitExamples } from '../../../../src/data/examples/split';
-import { countLabels, statisticsOf } from '../../../../src/data/examples/tokenizeRows';
+import {
+  maybeSorted,
+  sampleText,
+  selectSampleRows,
+} from '../../../../src/data/examples/sampleRows';
+import { countLabels } from '../../../../src/data/examples/tokenizeRows';
+import { RowFacts } from '../../../../src/data/dataset/tokenizedDataset';
+import { batchesIn, packRows, splitItems } from '../../../support/scannedRows';
 import type { TokensExample } from '../../../../src/data/examples/example';
 import type { Row } from '../../../../src/data/rows/row';
 
@@ -37,13 +40,22 @@ it('gives the length, tokens and lines of each kind of example', () => {
 });
 
 it('counts tokens, labels, the longest row and truncated rows', () => {
-  expect(statisticsOf({ examples: [tokens(1, 4), text, image], lengths: [9, 3, 50] }, 50)).toEqual({
+  const facts = new RowFacts(50);
+  const row = { kind: 'text', line: 1, text: '' } as const;
+  for (const [example, length] of [
+    [tokens(1, 4), 9],
+    [text, 3],
+    [image, 50],
+  ] as const)
+    facts.add({ row, example, length }, 0);
+  expect(facts.statisticsOf(ints(0, 1, 2))).toEqual({
     examples: 3,
     tokens: 4 + 3 + 50,
     labelled_tokens: 3 + 1 + 1,
     longest: 50,
     truncated: 1,
   });
+  expect(facts.statisticsOf(ints(1))).toMatchObject({ examples: 1, tokens: 3, truncated: 0 });
   expect(countLabels(ints(5, -100, 5, 5))).toBe(2);
   expect(countLabels(ints(5))).toBe(0);
 });
@@ -93,13 +105,13 @@ describe('the order of batches', () => {
   const settings = { batch_size: 4, shuffle: true, seed: 1, epoch: 0 };
 
   it('is that of the examples without shuffling', () => {
-    const batches = batchesOf(examples, { ...settings, shuffle: false });
+    const batches = batchesIn(examples, { ...settings, shuffle: false });
     expect(batches.flat()).toEqual(examples);
     expect(batches.map((b) => b.length)).toEqual([...new Array<number>(20).fill(4), 3]);
   });
 
   it('groups similar lengths within windows of 8 batches', () => {
-    const batches = batchesOf(examples, settings);
+    const batches = batchesIn(examples, settings);
     for (let start = 0; start < 80; start += 32) {
       const window = batches.slice(start / 4, Math.min(20, start / 4 + 8));
       const ranges = window
@@ -117,7 +129,7 @@ describe('the order of batches', () => {
 
   it('depends on seed and epoch', () => {
     const order = (change: object) =>
-      batchesOf(examples, { ...settings, ...change })
+      batchesIn(examples, { ...settings, ...change })
         .flat()
         .map(({ line }) => line);
     expect(order({})).toEqual(order({}));
@@ -128,7 +140,7 @@ describe('the order of batches', () => {
 
 describe('packing', () => {
   it('puts each example, longest first, into the fullest row with enough space', () => {
-    const rows = pack(
+    const rows = packRows(
       [3, 7, 6, 4, 2, 10, 4].map((n, i) => tokens(i, n)),
       10,
     );
@@ -143,7 +155,7 @@ describe('packing', () => {
 
 describe('the validation set', () => {
   const drawn = (count: number, share: number) =>
-    splitExamples(
+    splitItems(
       Array.from({ length: count }, (_, i) => i),
       share,
       1,
@@ -171,7 +183,11 @@ describe('the validation set', () => {
 
 describe('sample rows', () => {
   const shown = (rows: readonly Row[]) =>
-    selectSampleRows({ rows, examples: rows.map(({ line }) => tokens(line, 1)) });
+    selectSampleRows({
+      length: rows.length,
+      maybeSorted: rows.length > 0 && maybeSorted(rows[0]!.kind),
+      hasTextAt: (i) => sampleText(rows[i]!) !== '',
+    }).map((i) => sampleText(rows[i]!));
   const labelled = (line: number): Row => ({
     kind: 'labelled',
     line,
@@ -187,14 +203,14 @@ describe('sample rows', () => {
   });
 
   it('are the first two of chats, and one of each half of other rows', () => {
-    expect(shown([1, 2, 3, 4].map(completion)).map((s) => s.text)).toEqual(['p1', 'p2']);
-    expect(shown([1, 2, 3, 4].map(labelled)).map((s) => s.text)).toEqual(['t1', 't3']);
-    expect(shown([1, 2, 3, 4, 5].map(labelled)).map((s) => s.text)).toEqual(['t1', 't3']);
-    expect(shown([1].map(labelled)).map((s) => s.text)).toEqual(['t1']);
+    expect(shown([1, 2, 3, 4].map(completion))).toEqual(['p1', 'p2']);
+    expect(shown([1, 2, 3, 4].map(labelled))).toEqual(['t1', 't3']);
+    expect(shown([1, 2, 3, 4, 5].map(labelled))).toEqual(['t1', 't3']);
+    expect(shown([1].map(labelled))).toEqual(['t1']);
     expect(shown([])).toEqual([]);
   });
 
-  it('have the text of each kind of row and its example', () => {
+  it('have the text of each kind of row', () => {
     const chat: Row = {
       kind: 'messages',
       line: 2,
@@ -209,19 +225,15 @@ describe('sample rows', () => {
       line: 1,
       messages: [{ role: 'assistant', content: 'x' }],
     };
-    expect(shown([noQuestion, chat])).toEqual([
-      { text: 'question', example: tokens(2, 1), words: [] },
-    ]);
-    expect(
-      shown([{ kind: 'labelled', line: 1, text: 'a', text_pair: 'b', label: 1 }])[0]!.text,
-    ).toBe('a\nb');
-    expect(shown([{ kind: 'tagged', line: 1, tokens: ['a', 'b'], tags: [0, 1] }])).toEqual([
-      { text: 'a b', example: tokens(1, 1), words: ['a', 'b'] },
-    ]);
-    expect(shown([{ kind: 'pair', line: 1, anchor: 'a', positive: 'b' }])[0]!.text).toBe('a\nb');
-    expect(
-      shown([{ kind: 'image', line: 1, file: '/data/cats/1.png', label: 'cats' }])[0]!.text,
-    ).toMatch(/^cats.1\.png$/);
+    expect(shown([noQuestion, chat])).toEqual(['question']);
+    expect(shown([{ kind: 'labelled', line: 1, text: 'a', text_pair: 'b', label: 1 }])[0]).toBe(
+      'a\nb',
+    );
+    expect(shown([{ kind: 'tagged', line: 1, tokens: ['a', 'b'], tags: [0, 1] }])).toEqual(['a b']);
+    expect(shown([{ kind: 'pair', line: 1, anchor: 'a', positive: 'b' }])[0]).toBe('a\nb');
+    expect(shown([{ kind: 'image', line: 1, file: '/data/cats/1.png', label: 'cats' }])[0]).toMatch(
+      /^cats.1\.png$/,
+    );
     expect(shown([{ kind: 'text', line: 1, text: 'a' }])).toEqual([]);
   });
 });

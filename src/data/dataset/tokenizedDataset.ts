@@ -1,0 +1,124 @@
+import type { Problem } from '../../shared/errors';
+import { NumberList } from '../../common/numberList';
+import { lengthOf, tokensOf, type Example, type ImageExample } from '../examples/example';
+import { examplesOf, type Examples } from '../examples/examples';
+import { ExampleStore } from '../examples/exampleStore';
+import { maybeSorted, sampleText } from '../examples/sampleRows';
+import {
+  labelsIn,
+  type DataStatistics,
+  type RowTokenizer,
+  type TokenizedRow,
+} from '../examples/tokenizeRows';
+import type { Dataset } from './dataset';
+import type { OnBytes } from './lines';
+
+const TRUNCATED = 1;
+const HAS_TEXT = 2;
+const MAYBE_SORTED = 4;
+
+/** What is known of each example without reading it: 24 bytes for each. */
+export class RowFacts {
+  /** Tokens of each row before truncation. */
+  readonly lengths = NumberList.ofInts();
+  private readonly tokens = NumberList.ofInts();
+  private readonly labelled = NumberList.ofInts();
+  private readonly flags = NumberList.ofInts();
+  private readonly offsets = NumberList.ofOffsets();
+
+  /** @param image_length Positions that an image takes. */
+  constructor(private readonly image_length: number) {}
+
+  get length(): number {
+    return this.lengths.length;
+  }
+
+  add({ row, example, length }: TokenizedRow, offset: number): void {
+    this.lengths.push(length);
+    this.tokens.push(tokensOf(example, this.image_length));
+    this.labelled.push(labelsIn(example));
+    this.offsets.push(offset);
+    this.flags.push(
+      (lostTokens(example, length) > 0 ? TRUNCATED : 0) |
+        (sampleText(row) === '' ? 0 : HAS_TEXT) |
+        (maybeSorted(row.kind) ? MAYBE_SORTED : 0),
+    );
+  }
+
+  hasTextAt(index: number): boolean {
+    return (this.flags.at(index) & HAS_TEXT) !== 0;
+  }
+
+  maybeSortedAt(index: number): boolean {
+    return (this.flags.at(index) & MAYBE_SORTED) !== 0;
+  }
+
+  /** For `Dataset.rowAt`. */
+  offsetAt(index: number): number {
+    return this.offsets.at(index);
+  }
+
+  statisticsOf(indices: Int32Array): DataStatistics {
+    let [tokens, labelled_tokens, longest, truncated] = [0, 0, 0, 0];
+    for (const i of indices) {
+      tokens += this.tokens.at(i);
+      labelled_tokens += this.labelled.at(i);
+      longest = Math.max(longest, this.lengths.at(i));
+      truncated += this.flags.at(i) & TRUNCATED;
+    }
+    return { examples: indices.length, tokens, labelled_tokens, longest, truncated };
+  }
+}
+
+/** Tokens that truncation takes from a row of `length` tokens. */
+export const lostTokens = (example: Example, length: number): number =>
+  example.kind === 'image' ? 0 : length - lengthOf(example);
+
+/** The examples of a dataset. */
+export interface TokenizedDataset {
+  readonly dataset: Dataset;
+  readonly tokenizer: RowTokenizer;
+  readonly facts: RowFacts;
+  readonly examples: Examples;
+  readonly problems: readonly Problem[];
+  /** Deletes the temporary file of the examples. */
+  readonly close: () => void;
+}
+
+/**
+ * Tokenizes a dataset. The examples stay in memory, or in the temporary file `scratch` if they are
+ * large.
+ *
+ * @throws LoraError('dataset') where the file has changed; what `onBytes` throws
+ */
+export async function tokenizeDataset(
+  dataset: Dataset,
+  tokenizer: RowTokenizer,
+  { scratch, image_length }: { readonly scratch: string; readonly image_length: number },
+  onBytes?: OnBytes,
+): Promise<TokenizedDataset> {
+  const facts = new RowFacts(image_length);
+  const store = new ExampleStore(scratch);
+  const images: ImageExample[] = [];
+  try {
+    await dataset.forEachRow((row, offset) => {
+      const tokenized = tokenizer.add(row);
+      if (!tokenized) return;
+      const { example } = tokenized;
+      if (example.kind === 'image') images.push(example);
+      else if (example.kind !== 'packed') store.add(example);
+      facts.add(tokenized, offset);
+    }, onBytes);
+  } catch (error) {
+    store.close();
+    throw error;
+  }
+  return {
+    dataset,
+    tokenizer,
+    facts,
+    examples: images.length > 0 ? examplesOf(images) : store,
+    problems: tokenizer.problems.problems(),
+    close: () => store.close(),
+  };
+}

@@ -1,0 +1,218 @@
+import { closeSync, openSync, readSync, rmSync, writeSync } from 'node:fs';
+import { LoraError } from '../../shared/errors';
+import { NumberList } from '../../common/numberList';
+import { NO_LABEL } from '../../shared/task';
+import { lengthOf, type Example, type ImageExample, type TokensExample } from './example';
+import type { Examples } from './examples';
+
+type StoredExample = Exclude<Example, ImageExample | { readonly kind: 'packed' }>;
+
+const BYTES = Int32Array.BYTES_PER_ELEMENT;
+/** Examples up to this size stay in memory; beyond it they are written to a file. */
+const MEMORY_NUMBERS = (64 * 2 ** 20) / BYTES;
+
+/** How a record is written, in its first number. */
+const FORM = { labelledTokens: 0, tokens: 1, text: 2, numbersText: 3, pair: 4 } as const;
+
+/**
+ * Examples as 32-bit numbers: a token takes 4 bytes. Small data sets are kept in memory, larger
+ * ones in a temporary file that the store deletes. In memory each example takes 12 bytes more.
+ */
+export class ExampleStore implements Examples {
+  private readonly lengths = NumberList.ofInts();
+  /** The first number of each record, and the end of the last. */
+  private readonly starts = NumberList.ofOffsets();
+  private blocks: Int32Array[] = [];
+  private block = new Int32Array(0);
+  private used = 0;
+  /** The number of the first one in `block`. */
+  private blockStart = 0;
+  private file: number | null = null;
+
+  /** @param path The temporary file, which must not exist. It is made when it is needed. */
+  constructor(
+    private readonly path: string,
+    private readonly memoryNumbers = MEMORY_NUMBERS,
+  ) {
+    this.starts.push(0);
+  }
+
+  get length(): number {
+    return this.lengths.length;
+  }
+
+  lengthAt(index: number): number {
+    return this.lengths.at(index);
+  }
+
+  /** @throws LoraError('disk') where the temporary file cannot be written */
+  add(example: StoredExample): void {
+    const record = encodeExample(example);
+    const start = this.starts.at(this.length);
+    if (this.used + record.length > this.block.length) this.startBlock(record.length);
+    this.block.set(record, this.used);
+    this.used += record.length;
+    this.lengths.push(lengthOf(example));
+    this.starts.push(start + record.length);
+  }
+
+  at(index: number): StoredExample {
+    const start = this.starts.at(index);
+    const end = this.starts.at(index + 1);
+    if (start >= this.blockStart) {
+      const at = start - this.blockStart;
+      return decodeExample(this.block.subarray(at, at + end - start));
+    }
+    return decodeExample(this.file === null ? this.inMemory(start, end) : this.read(start, end));
+  }
+
+  /** Deletes the temporary file. */
+  close(): void {
+    if (this.file !== null) closeSync(this.file);
+    this.file = null;
+    this.blocks = [];
+    removeFile(this.path);
+  }
+
+  /** Keeps the full block, and writes all of them when they take too much memory. */
+  private startBlock(least: number): void {
+    const full = this.block.subarray(0, this.used);
+    this.blocks.push(full);
+    this.blockStart += full.length;
+    if (this.file !== null || this.blockStart > this.memoryNumbers) this.spill();
+    this.block = new Int32Array(Math.max(least, this.blockNumbers()));
+    this.used = 0;
+  }
+
+  private blockNumbers(): number {
+    return Math.max(1, Math.min(2 ** 20, this.memoryNumbers >> 2));
+  }
+
+  private spill(): void {
+    try {
+      this.file ??= openTemporary(this.path);
+      for (const block of this.blocks) writeFully(this.file, block);
+    } catch (error) {
+      throw new LoraError('disk', 'The tokens of the dataset cannot be written.', {
+        place: { file: this.path },
+        fix: 'Free some space on the disk: a token takes 4 bytes.',
+        cause: error,
+      });
+    }
+    this.blocks = [];
+  }
+
+  private inMemory(start: number, end: number): Int32Array {
+    let before = 0;
+    for (const block of this.blocks) {
+      if (start < before + block.length) return block.subarray(start - before, end - before);
+      before += block.length;
+    }
+    throw new RangeError('The examples were closed.');
+  }
+
+  private read(start: number, end: number): Int32Array {
+    const record = new Int32Array(end - start);
+    const bytes = new Uint8Array(record.buffer);
+    let done = 0;
+    while (done < bytes.length) {
+      const count = readSync(this.file!, bytes, done, bytes.length - done, start * BYTES + done);
+      if (count === 0)
+        throw new LoraError('disk', 'The temporary file of the dataset is incomplete.', {
+          place: { file: this.path },
+          fix: 'Resume the run.',
+        });
+      done += count;
+    }
+    return record;
+  }
+}
+
+/** Where the system allows it, the file has no name while it is open, so a crash leaves nothing. */
+function openTemporary(path: string): number {
+  const file = openSync(path, 'wx+', 0o600);
+  removeFile(path);
+  return file;
+}
+
+function removeFile(path: string): void {
+  try {
+    rmSync(path, { force: true });
+  } catch {
+    // some systems refuse while it is open: it is removed when the store is closed
+  }
+}
+
+function writeFully(file: number, numbers: Int32Array): void {
+  const bytes = new Uint8Array(numbers.buffer, numbers.byteOffset, numbers.byteLength);
+  for (let done = 0; done < bytes.length;)
+    done += writeSync(file, bytes, done, bytes.length - done);
+}
+
+/** An example as numbers: form, line, lengths, then its arrays. */
+function encodeExample(example: StoredExample): Int32Array {
+  switch (example.kind) {
+    case 'tokens':
+      return encodeTokens(example);
+    case 'text': {
+      const { line, input_ids, token_type_ids, target } = example;
+      const form = target instanceof Float32Array ? FORM.numbersText : FORM.text;
+      const bits = new Int32Array(target.buffer, target.byteOffset, target.length);
+      return joined([form, line, input_ids.length], [input_ids, token_type_ids, bits]);
+    }
+    case 'pair': {
+      const { line, anchor, positive } = example;
+      return joined([FORM.pair, line, anchor.length], [anchor, positive]);
+    }
+  }
+}
+
+/** Where a label can only be its token's id, the sign of the number says whether it is one. */
+function encodeTokens({ line, input_ids, labels }: TokensExample): Int32Array {
+  const isOwn = labels.every((label, i) => label === NO_LABEL || label === input_ids[i]);
+  if (!isOwn) return joined([FORM.tokens, line, input_ids.length], [input_ids, labels]);
+  const signed = input_ids.map((id, i) => (labels[i] === NO_LABEL ? ~id : id));
+  return joined([FORM.labelledTokens, line, input_ids.length], [signed]);
+}
+
+function decodeExample(record: Int32Array): StoredExample {
+  const [form, line, length] = record as unknown as [number, number, number];
+  const first = record.slice(3, 3 + length);
+  const second = record.slice(3 + length);
+  switch (form) {
+    case FORM.labelledTokens:
+      return {
+        kind: 'tokens',
+        line,
+        input_ids: first.map((id) => (id < 0 ? ~id : id)),
+        labels: first.map((id) => (id < 0 ? NO_LABEL : id)),
+      };
+    case FORM.tokens:
+      return { kind: 'tokens', line, input_ids: first, labels: second };
+    case FORM.pair:
+      return { kind: 'pair', line, anchor: first, positive: second };
+    default: {
+      const bits = second.slice(length);
+      const target = form === FORM.numbersText ? new Float32Array(bits.buffer) : bits;
+      return {
+        kind: 'text',
+        line,
+        input_ids: first,
+        token_type_ids: second.slice(0, length),
+        target,
+      };
+    }
+  }
+}
+
+function joined(head: readonly number[], parts: readonly Int32Array[]): Int32Array {
+  const length = parts.reduce((sum, part) => sum + part.length, head.length);
+  const all = new Int32Array(length);
+  all.set(head);
+  let at = head.length;
+  for (const part of parts) {
+    all.set(part, at);
+    at += part.length;
+  }
+  return all;
+}

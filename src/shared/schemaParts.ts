@@ -1,0 +1,19 @@
+import * as v from 'valibot';
+
+/** Adds a description, which becomes that of the JSON schema. */
+export const described = <S extends v.GenericSchema>(schema: S, description: string) =>
+  v.pipe(schema, v.description(description));
+/** A whole number of at least `min`. */
+export const int = (min: number) =>
+  v.pipe(
+    v.number(),
+    v.integer('must be a whole number'),
+    v.minValue(min, `must be at least ${min}`),
+  );
+/** From 0 to 1. */
+export const share = () =>
+  v.pipe(v.number(), v.minValue(0, 'must be at least 0'), v.maxValue(1, 'must be at most 1'));
+export const positive = () => v.pipe(v.number(), v.gtValue(0, 'must be above 0'));
+export const nonNegative = () => v.pipe(v.number(), v.minValue(0, 'must be at least 0'));
+/** A file or folder. */
+export const path = () => v.pipe(v.string(), v.minLength(1, 'must not be empty'));
