@@ -85,6 +85,18 @@ async function acceptMatch(page, key, text) {
 /** Runs a command from the palette, with the keyboard only. */
 export const palette = (page, title) => acceptMatch(page, 'F1', title);
 
+/**
+ * Runs a command, and picks a row of the list with this placeholder that it opens. Tries again if a
+ * webview that takes the focus back has closed the list.
+ */
+export const commandPick = (page, command, placeholder, label) =>
+  until(async () => {
+    await d.runCommand(page, command);
+    const input = page.locator(`.quick-input-widget input[placeholder*="${placeholder}"]`);
+    const row = page.locator('.quick-input-list .monaco-list-row', { hasText: label }).first();
+    return succeeds(input.waitFor({ timeout: 10_000 }).then(() => row.click({ timeout: 10_000 })));
+  }, `${label} in the list of ${command}`);
+
 /** Opens a file of the workspace by its name, with the keyboard only. */
 export async function openFile(page, name) {
   await acceptMatch(page, 'Control+p', name);

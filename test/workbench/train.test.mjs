@@ -6,7 +6,16 @@ import { cpSync, existsSync, mkdirSync, readdirSync, readFileSync, writeFileSync
 import path from 'node:path';
 import { after, afterEach, before, describe, it } from 'node:test';
 import * as d from './drive.mjs';
-import { checkThemes, formatLoss, LIMIT, openFile, packageVsix, readJson, until } from './page.mjs';
+import {
+  checkThemes,
+  commandPick,
+  formatLoss,
+  LIMIT,
+  openFile,
+  packageVsix,
+  readJson,
+  until,
+} from './page.mjs';
 import { installWorkbench, makeWorkspace, root, runsOf, runtimeFolder } from './workspace.mjs';
 
 const shots = path.join(root, 'out', 'screenshots');
@@ -240,9 +249,7 @@ describe('training in the workbench', { timeout: LIMIT }, () => {
 
   it('compares two adapters in the diff editor and on a page, resizes and converts one, and merges it into a verified model', async () => {
     const picks = page.locator('.quick-input-list .monaco-list-row');
-    await d.runCommand(page, 'LoRA: Compare Adapters');
-    await page.locator('.quick-input-widget input[type=text]').fill('train on tiny');
-    await picks.filter({ hasText: 'train on tiny' }).first().click();
+    await commandPick(page, 'LoRA: Compare Adapters', 'adapter to compare', 'train on tiny');
     await page.locator('.quick-input-widget input[placeholder*="compare train on tiny"]').waitFor();
     await picks.filter({ hasText: 'train on tiny' }).first().click();
     await page.locator('.tab.active', { hasText: /cosine/ }).waitFor();
@@ -254,9 +261,7 @@ describe('training in the workbench', { timeout: LIMIT }, () => {
     await beside.locator('.modules .sort', { hasText: '‖dW‖ A' }).click();
     await beside.locator('.modules th[aria-sort="descending"]').waitFor();
     await checkThemes(server, page, 'compare', beside);
-    await d.runCommand(page, 'LoRA: Resize Adapter');
-    await page.locator('.quick-input-widget input[placeholder*="adapter to resize"]').waitFor();
-    await picks.filter({ hasText: 'train on tiny' }).first().click();
+    await commandPick(page, 'LoRA: Resize Adapter', 'adapter to resize', 'train on tiny');
     await picks.filter({ hasText: 'By maximum error' }).first().click();
     await page.locator('.quick-input-message', { hasText: 'from 0 to 1' }).waitFor();
     await page.keyboard.press('Enter');
@@ -264,9 +269,7 @@ describe('training in the workbench', { timeout: LIMIT }, () => {
     await page.keyboard.press('Enter');
     const [resized] = await d.notifications(page, /Changed the rank from/);
     assert.match(resized.text, /with an error of [\d.]+\s?%: \d+ KiB instead of \d+ KiB/);
-    await d.runCommand(page, 'LoRA: Convert Adapter');
-    await page.locator('.quick-input-widget input[placeholder*="to convert"]').waitFor();
-    await picks.filter({ hasText: 'train on tiny' }).first().click();
+    await commandPick(page, 'LoRA: Convert Adapter', 'to convert', 'train on tiny');
     await page.locator('.quick-input-widget input[placeholder*="Select a format"]').waitFor();
     await picks.filter({ hasText: 'llama.cpp' }).first().click();
     await page.locator('.quick-input-title', { hasText: 'Output' }).waitFor();
@@ -281,9 +284,12 @@ describe('training in the workbench', { timeout: LIMIT }, () => {
       ).stdout,
       /LoRA adapter \(gguf\)/,
     );
-    await d.runCommand(page, 'LoRA: Merge Adapter into Model');
-    await page.locator('.quick-input-widget input[placeholder*="merge into its base"]').waitFor();
-    await picks.filter({ hasText: 'train on tiny' }).first().click();
+    await commandPick(
+      page,
+      'LoRA: Merge Adapter into Model',
+      'merge into its base',
+      'train on tiny',
+    );
     await page.locator('.quick-input-title', { hasText: 'Output' }).waitFor();
     await page.keyboard.press('Enter');
     await page.locator('.tab.active', { hasText: 'merge.json' }).waitFor();
