@@ -72,7 +72,7 @@ function recordLines({
     `base ${base?.name ?? recipe.base}${baseFacts}, dataset ${recipe.dataset}${dataFacts}`,
     `${method}, trainable parameters ${number(trainable_parameters)}`,
     `training: learning_rate ${training.learning_rate}, ${training.lr_scheduler_type}, batch ${training.per_device_train_batch_size} x ${training.gradient_accumulation_steps}, max_length ${training.max_length}`,
-    `best validation loss ${number(result.best_validation_loss)} at step ${number(result.best_step)}, device ${versions.device ?? 'unknown'}`,
+    `best validation loss ${number(result.best_validation_loss)} at step ${number(result.best_step)}, ${number(result.first_validation_loss ?? null)} before the training, device ${versions.device ?? 'unknown'}`,
   ];
 }
 

@@ -75,7 +75,7 @@ export const DASHBOARD_STRINGS = {
   'health.nan':
     'The loss has been NaN since step {0}: the run has diverged. A lower learning rate usually helps.',
   'health.exploding':
-    'The gradient norm jumped from about {2} to {1} at step {0}. Lower the learning rate or max_grad_norm, and check the rows of that step.',
+    'The gradient norm jumped from about {2} to {1} at step {0}. Lower the learning rate, or clip the gradients lower (max_grad_norm; 0 does not clip), and check the rows of that step.',
   'health.climbing':
     'The training loss is rising, from {1} around step {0} to {2} now. A lower learning rate usually helps.',
   'health.zeroRate':
