@@ -19,7 +19,7 @@ export function commonDtype(tensors: Iterable<Pick<TensorInfo, 'name' | 'dtype'>
 
 /** Names of factors in all formats: lora_A, lora_a, lora_down, hada_w1_a, lokr_w1. */
 const isFactor = (name: string) =>
-  /(?:^|[._])(?:lora|hada|lokr)_/i.test(name) && !name.endsWith('.alpha');
+  /(?:^|[._])(?:lora|hada|lokr)[._]/i.test(name) && !name.endsWith('.alpha');
 
 /** The element type in which an adapter made from others is written. */
 export function dtypeToWrite(

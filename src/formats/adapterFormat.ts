@@ -1,43 +1,48 @@
 import { readdir, stat } from 'node:fs/promises';
 import path from 'node:path';
-import type { Adapter } from '../lora/adapter';
-import { withRankPatterns } from '../lora/combine';
 import { LoraError } from '../shared/errors';
 import { isLora, readGgufAdapter } from './gguf/adapter';
 import { Metadata } from './gguf/metadata';
 import { GgufFile } from './gguf/read';
-import { canonicalPath } from './architecture/names';
-import { modulesOf } from './architecture/modules';
-import type { AdapterDtype } from '../lora/adapter';
+import { modulePathIn } from './architecture/modulePath';
+import type { Adapter, AdapterDtype } from '../lora/adapter';
+import { withRankPatterns } from '../lora/combine';
 import { fileErrorReason, isFile } from '../common/fileStatus';
 import { commonDtype } from './adapterDtype';
 import type { ImportedAdapter } from './importedAdapter';
-import { readKohyaAdapter } from './kohya/read';
+import { readLoraFile } from './loraFile/read';
+import { hasKohyaNames, hasLoraNames } from './loraFile/tensors';
 import { MLX_CONFIG, MLX_WEIGHTS, readMlxAdapter } from './mlx/read';
 import {
   adapterBaseOf,
-  checkAgainstBase,
+  fitToBase,
   type AdapterBase,
   type AdapterFiles,
+  type FitOptions,
 } from './peft/againstBase';
 import { tiedPaths, withTiedFactors } from './peft/tying';
-import { CONFIG_FILE, readPeftAdapter, WEIGHTS_FILE } from './peft/read';
+import { CONFIG_FILE, hasWeights, isPeftFile, weightFiles, withAdapterWeights } from './peft/files';
+import { readPeftAdapter } from './peft/read';
 import { withSafetensors } from './safetensors/read';
 import type { BaseModel } from './baseModel';
 
-/** PEFT; mlx-lm; llama.cpp; kohya's scripts. */
+/** The formats that are written: PEFT; mlx-lm; llama.cpp; kohya's scripts. */
 export const ADAPTER_FORMATS = ['peft', 'mlx', 'gguf', 'kohya'] as const;
 export type AdapterFormat = (typeof ADAPTER_FORMATS)[number];
+/** The formats that are read: also a file of Diffusers or ai-toolkit. */
+export type FoundFormat = AdapterFormat | 'diffusers';
 
 /** An adapter on disk. */
 export interface FoundAdapter {
-  readonly format: AdapterFormat;
-  /** A folder (peft, mlx) or a file (gguf, kohya). */
+  readonly format: FoundFormat;
+  /** A folder (peft, mlx) or a file (gguf, kohya, diffusers). */
   readonly path: string;
 }
 
 const FIX =
-  "Name an adapter: the folder that PEFT or mlx-lm wrote, a .gguf file, or a .safetensors file of kohya's scripts.";
+  "Name an adapter: the folder that PEFT or mlx-lm wrote, a .gguf file, or a .safetensors file of kohya's scripts or Diffusers.";
+/** Diffusers' name of an adapter's file. */
+export const DIFFUSERS_FILE = 'pytorch_lora_weights.safetensors';
 
 /**
  * Detects the format of an adapter by its files and its tensors' names.
@@ -57,9 +62,12 @@ export async function detectAdapter(given: string): Promise<FoundAdapter> {
 
 async function detectInFolder(folder: string): Promise<FoundAdapter> {
   const names = await readdir(folder);
-  if (names.includes(MLX_WEIGHTS)) return { format: 'mlx', path: folder };
-  if (names.includes(CONFIG_FILE) || names.includes(WEIGHTS_FILE))
-    return { format: 'peft', path: folder };
+  if (names.includes(MLX_WEIGHTS)) {
+    if (await hasWeights(folder)) throw holdsBoth(folder);
+    return { format: 'mlx', path: folder };
+  }
+  if (names.some(isPeftFile)) return { format: 'peft', path: folder };
+  if (names.includes(DIFFUSERS_FILE)) return detectFile(path.join(folder, DIFFUSERS_FILE));
   if (names.includes('adapters.npz'))
     throw new LoraError(
       'adapter',
@@ -71,6 +79,8 @@ async function detectInFolder(folder: string): Promise<FoundAdapter> {
     );
   const files = names.filter((name) => /\.(?:gguf|safetensors)$/.test(name));
   if (files.length === 1) return detectFile(path.join(folder, files[0]!));
+  const pickle = names.find((name) => PICKLE.test(name));
+  if (files.length === 0 && pickle !== undefined) throw isPickle(path.join(folder, pickle));
   throw new LoraError(
     'adapter',
     files.length === 0
@@ -80,12 +90,27 @@ async function detectInFolder(folder: string): Promise<FoundAdapter> {
   );
 }
 
+const holdsBoth = (folder: string): LoraError =>
+  new LoraError(
+    'adapter',
+    `The folder holds weights of PEFT and of mlx-lm (${MLX_WEIGHTS}), so it is not clear which the adapter is.`,
+    { place: { file: folder }, fix: 'Put each adapter into a folder of its own.' },
+  );
+
+const PICKLE = /\.(?:bin|pt|pth|ckpt)$/;
+
+const isPickle = (file: string): LoraError =>
+  new LoraError('adapter', 'The file is a pickle, which is not read because it can run code.', {
+    place: { file },
+    fix: 'Save the adapter again in safetensors.',
+  });
+
 async function detectFile(file: string): Promise<FoundAdapter> {
   const name = path.basename(file);
-  if (name === WEIGHTS_FILE || name === CONFIG_FILE || name === MLX_WEIGHTS)
-    return detectInFolder(path.dirname(file));
+  if (isPeftFile(name) || name === MLX_WEIGHTS) return detectInFolder(path.dirname(file));
   if (name.endsWith('.gguf')) return { format: 'gguf', path: await checkedGguf(file) };
-  if (name.endsWith('.safetensors')) return { format: 'kohya', path: await checkedKohya(file) };
+  if (name.endsWith('.safetensors')) return { format: await formatOfFile(file), path: file };
+  if (PICKLE.test(name)) throw isPickle(file);
   throw new LoraError('adapter', 'The file is not an adapter.', { place: { file }, fix: FIX });
 }
 
@@ -107,35 +132,43 @@ export async function isGgufAdapter(file: string): Promise<boolean> {
   }
 }
 
-function checkedKohya(file: string): Promise<string> {
+function formatOfFile(file: string): Promise<'kohya' | 'diffusers'> {
   return withSafetensors(file, (source) => {
-    if (
-      [...source.tensors.keys()].some((name) =>
-        /\.(?:lora_(?:down|up|mid)\.weight|hada_|lokr_)/.test(name),
-      )
-    )
-      return Promise.resolve(file);
+    const names = [...source.tensors.keys()];
+    if (hasLoraNames(names))
+      return Promise.resolve(hasKohyaNames(names) ? 'kohya' : ('diffusers' as const));
     throw new LoraError(
       'adapter',
-      "The file holds no LoRA tensors with the names of kohya's scripts.",
-      {
-        place: { file },
-        fix: FIX,
-      },
+      "The file holds no LoRA tensors with the names of kohya's scripts or Diffusers.",
+      { place: { file }, fix: FIX },
     );
   });
 }
 
-/** The files of an adapter. */
-export function adapterFiles({ format, path: own }: FoundAdapter): readonly string[] {
+/**
+ * The files of an adapter.
+ *
+ * @throws LoraError('adapter') when its index of weight files is not valid.
+ */
+export async function adapterFiles({
+  format,
+  path: own,
+}: FoundAdapter): Promise<readonly string[]> {
   switch (format) {
     case 'peft':
-      return [path.join(own, CONFIG_FILE), path.join(own, WEIGHTS_FILE)];
+      return [CONFIG_FILE, ...(await weightFiles(own))].map((name) => path.join(own, name));
     case 'mlx':
       return [path.join(own, MLX_CONFIG), path.join(own, MLX_WEIGHTS)];
     default:
       return [own];
   }
+}
+
+/** An adapter's weight files, in bytes. */
+export async function adapterBytes(found: FoundAdapter): Promise<number> {
+  const files = (await adapterFiles(found)).filter((file) => !file.endsWith('.json'));
+  const sizes = await Promise.all(files.map(async (file) => (await stat(file)).size));
+  return sizes.reduce((a, b) => a + b, 0);
 }
 
 /**
@@ -146,7 +179,8 @@ export function adapterFiles({ format, path: own }: FoundAdapter): readonly stri
 export const readAnyAdapter = async (
   given: string,
   base: BaseModel | null,
-): Promise<ImportedAdapter> => readAdapter(await detectAdapter(given), base);
+  fit: FitOptions = {},
+): Promise<ImportedAdapter> => readAdapter(await detectAdapter(given), base, fit);
 
 /**
  * Reads an adapter of any format, and checks that it fits its base when that is given.
@@ -156,20 +190,20 @@ export const readAnyAdapter = async (
 export async function readAdapter(
   { format, path: own }: FoundAdapter,
   base: BaseModel | null,
+  fit: FitOptions = {},
 ): Promise<ImportedAdapter> {
   const against = base ? adapterBaseOf(base) : undefined;
   const dtype = await storedDtype({ format, path: own });
   if (format === 'peft') {
-    const { adapter, warnings } = await readPeftAdapter(own, against);
+    const { adapter, warnings } = await readPeftAdapter(own, against, fit);
     return { adapter: { ...adapter, dtype }, warnings };
   }
-  const files = { config: own, weights: own };
   const read = await readImported(format, own, base);
-  const adapter = against ? withTiedModules(read.adapter, against, files) : read.adapter;
-  return {
-    adapter: { ...adapter, dtype },
-    warnings: [...read.warnings, ...(against ? checkAgainstBase(adapter, against, files) : [])],
-  };
+  const adapter = { ...read.adapter, dtype };
+  if (!against) return { adapter, warnings: read.warnings };
+  const files = { config: own, weights: own };
+  const fitted = fitToBase(withTiedModules(adapter, against, files), against, files, fit);
+  return { ...fitted, warnings: [...read.warnings, ...fitted.warnings] };
 }
 
 /** The adapter with the update of a tied output layer that its config asks for. */
@@ -179,11 +213,16 @@ function withTiedModules(adapter: Adapter, base: AdapterBase, files: AdapterFile
   return modules === adapter.modules ? adapter : withRankPatterns(adapter, modules);
 }
 
-/** The element type in which the file of an adapter stores its factors. */
+/** The element type in which the files of an adapter store its factors. */
 async function storedDtype(found: FoundAdapter): Promise<AdapterDtype> {
-  const file = adapterFiles(found).at(-1)!;
-  if (!(await isFile(file))) return 'F32'; // what reads the adapter says that it is missing
-  if (found.format !== 'gguf')
+  const { format, path: own } = found;
+  if (format === 'peft') {
+    if (!(await hasWeights(own))) return 'F32'; // what reads the adapter says that it is missing
+    return withAdapterWeights(own, ({ tensors }) => Promise.resolve(commonDtype(tensors.values())));
+  }
+  const file = (await adapterFiles(found)).at(-1)!;
+  if (!(await isFile(file))) return 'F32';
+  if (format !== 'gguf')
     return withSafetensors(file, (source) => Promise.resolve(commonDtype(source.tensors.values())));
   const source = await GgufFile.open(file);
   await source.close();
@@ -191,22 +230,21 @@ async function storedDtype(found: FoundAdapter): Promise<AdapterDtype> {
 }
 
 function readImported(
-  format: Exclude<AdapterFormat, 'peft'>,
+  format: Exclude<FoundFormat, 'peft'>,
   own: string,
   base: BaseModel | null,
 ): Promise<ImportedAdapter> {
+  const rename = base && ((stored: string) => modulePathIn(base.spec, stored));
   switch (format) {
     case 'mlx':
-      return readMlxAdapter(own);
+      return readMlxAdapter(own, rename);
     case 'gguf':
       return readGgufAdapter(
         own,
         base ? { head_dim: base.spec.layers[0]!.attention.head_dim } : 'unknown',
       );
     case 'kohya':
-      return readKohyaAdapter(
-        own,
-        base && { modules: modulesOf(base.spec), rename: (old) => canonicalPath(old, base.spec) },
-      );
+    case 'diffusers':
+      return readLoraFile(own, rename);
   }
 }

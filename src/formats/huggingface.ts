@@ -11,7 +11,7 @@ import { withoutFolders } from './hub/publishedBase';
 import { readJsonObject } from './json';
 import { countParameters, type TensorInfo } from './tensorInfo';
 import { type WeightSource, withReplaced } from './weightSource';
-import { SafetensorsFile } from './safetensors/read';
+import { openShardsOf, type ShardedWeights, type Shards } from './safetensors/shards';
 import type { BaseModel } from './baseModel';
 
 /** File names of a model folder. */
@@ -116,17 +116,7 @@ async function noConfig(folder: string): Promise<LoraError> {
   });
 }
 
-/** The file of each tensor. */
-type Placed = ReadonlyMap<string, SafetensorsFile>;
-
-/** The open weight files of a folder. */
-export interface Shards {
-  /** The file of each tensor, by the name that it is stored under. */
-  readonly placed: Placed;
-  /** Sorted by name. */
-  readonly files: readonly SafetensorsFile[];
-  readonly close: () => Promise<void>;
-}
+const WEIGHTS: ShardedWeights = { area: 'base', single: SINGLE, index: INDEX, again: AGAIN };
 
 /**
  * Opens model.safetensors, or all files of the index. Close the result.
@@ -134,25 +124,10 @@ export interface Shards {
  * @throws LoraError('base') when a file or a tensor is missing or a header is not valid.
  */
 export async function openShards(folder: string): Promise<Shards> {
-  const index = path.join(folder, INDEX);
-  const listed = (await isFile(index)) ? await readIndex(index) : null;
-  if (!listed && !(await isFile(path.join(folder, SINGLE)))) throw await noWeights(folder);
-  const shards = new Map<string, SafetensorsFile>();
-  const close = async () => {
-    await Promise.all([...shards.values()].map((shard) => shard.close()));
-  };
-  try {
-    for (const name of listed ? [...new Set(listed.values())].sort() : [SINGLE])
-      shards.set(name, await openShard(folder, name));
-    return {
-      placed: listed ? placeByIndex(listed, shards, index) : placeAll(shards.get(SINGLE)!),
-      files: [...shards.values()],
-      close,
-    };
-  } catch (error) {
-    await close();
-    throw error;
-  }
+  const hasWeights =
+    (await isFile(path.join(folder, INDEX))) || (await isFile(path.join(folder, SINGLE)));
+  if (!hasWeights) throw await noWeights(folder);
+  return openShardsOf(folder, WEIGHTS);
 }
 
 async function openWeights(
@@ -161,64 +136,6 @@ async function openWeights(
   const { placed, files, close } = await openShards(folder);
   return { ...sourceOf(placed, folder), files: files.map(({ file }) => file), close };
 }
-
-/**
- * The index's weight_map: the file of each tensor. Only plain names are accepted, so that a
- * downloaded index cannot make the program read files outside of the folder.
- */
-async function readIndex(index: string): Promise<Map<string, string>> {
-  const { weight_map } = await readJsonObject(index, 'base');
-  if (typeof weight_map !== 'object' || weight_map === null)
-    throw new LoraError('base', 'The index has no weight_map.', {
-      place: { file: index },
-      fix: AGAIN,
-    });
-  return new Map(
-    Object.entries(weight_map).map(([tensor, file]) => {
-      if (isPlainName(file)) return [tensor, file];
-      throw new LoraError(
-        'base',
-        `The index names the file ${JSON.stringify(file)}, which is not a safetensors file in the model's folder.`,
-        { place: { file: index, tensor }, fix: AGAIN },
-      );
-    }),
-  );
-}
-
-const isPlainName = (file: unknown): file is string =>
-  typeof file === 'string' &&
-  path.basename(file) === file &&
-  !file.includes('\\') &&
-  /^[^.].*\.safetensors$/.test(file);
-
-async function openShard(folder: string, name: string): Promise<SafetensorsFile> {
-  const file = path.join(folder, name);
-  if (!(await isFile(file)))
-    throw new LoraError('base', 'A part of the model is missing.', { place: { file }, fix: AGAIN });
-  return SafetensorsFile.open(file, 'base');
-}
-
-function placeByIndex(
-  listed: ReadonlyMap<string, string>,
-  shards: ReadonlyMap<string, SafetensorsFile>,
-  index: string,
-): Placed {
-  return new Map(
-    [...listed].map(([tensor, name]) => {
-      const shard = shards.get(name);
-      if (!shard?.tensors.has(tensor))
-        throw new LoraError(
-          'base',
-          `The index says that the tensor is in ${name}, but it is not there.`,
-          { place: { file: index, tensor }, fix: AGAIN },
-        );
-      return [tensor, shard];
-    }),
-  );
-}
-
-const placeAll = (file: SafetensorsFile): Placed =>
-  new Map([...file.tensors.keys()].map((name) => [name, file]));
 
 async function noWeights(folder: string): Promise<LoraError> {
   const names = await readdir(folder).catch((): string[] => []);
@@ -239,7 +156,7 @@ async function noWeights(folder: string): Promise<LoraError> {
   );
 }
 
-function sourceOf(placed: Placed, folder: string): Omit<WeightSource, 'close'> {
+function sourceOf(placed: Shards['placed'], folder: string): Omit<WeightSource, 'close'> {
   const fileOf = (name: string) => {
     const file = placed.get(name);
     if (!file)

@@ -92,6 +92,21 @@ export function factorsOf({
   };
 }
 
+/** @throws LoraError('adapter') when another module of the file has the same path. */
+export function refuseSameModule(
+  other: string | undefined,
+  name: string,
+  path: string,
+  file: string,
+): void {
+  if (other === undefined) return;
+  throw new LoraError(
+    'adapter',
+    `${other} and ${name} are different modules of the file, but both are ${path} here.`,
+    { place: { file }, fix: 'Use the base that the adapter was trained on, or split the file.' },
+  );
+}
+
 /** An adapter with these modules, as PEFT would describe it. */
 export function peftAdapter(
   modules: readonly LoraFactors[],

@@ -92,6 +92,26 @@ export function fullMatch(expression: string, key: string, written = expression)
   return (path) => compiled.matches(path);
 }
 
+/**
+ * Whether a text is a valid regular expression with look-around or back-references, which
+ * `fullMatch` doesn't evaluate. It is only parsed here.
+ */
+export function looksAround(text: string): boolean {
+  if (!/\(\?<?[=!]|\\[1-9]|\(\?P=/.test(text)) return false;
+  try {
+    // Python's names of groups, and its flags at the start
+    new RegExp(
+      text
+        .replace(/^\(\?[a-z]+\)/, '')
+        .replaceAll('(?P<', '(?<')
+        .replace(/\(\?P=(\w+)\)/g, '\\k<$1>'),
+    );
+    return true;
+  } catch {
+    return false;
+  }
+}
+
 /** The first number between dots after a name. */
 const ANY_LAYER = '.*?\\.[^.]*\\.(?P<idx>\\d+)\\..*';
 
@@ -129,9 +149,13 @@ function compile(expression: string, key: string, written = expression): RE2JS {
       'recipe',
       `"${key}" is not a supported regular expression: ${written} (${reason}).`,
       {
-        fix: 'Look-around and back-references are not supported, because they can take unlimited time: list names, or use exclude_modules.',
+        fix: WRITE_INSTEAD,
         cause: error,
       },
     );
   }
 }
+
+/** What to write instead of an expression that is not supported. */
+const WRITE_INSTEAD =
+  'Look-around and back-references are not supported, because they can take unlimited time: list names, or use exclude_modules. Instead of "(?!.*layers\\.0\\.).*_proj", write target_modules ".*_proj" and exclude_modules ".*layers\\.0\\..*".';

@@ -1,5 +1,6 @@
 import { readAnyAdapter } from '../../formats/adapterFormat';
 import type { BaseModel } from '../../formats/baseModel';
+import type { FitOptions } from '../../formats/peft/againstBase';
 import type { Adapter } from '../../lora/adapter';
 import { warnOfProblems } from '../report';
 
@@ -10,11 +11,11 @@ import { warnOfProblems } from '../report';
 export async function readAdapters(
   folders: readonly string[],
   base: BaseModel | null,
-  warn: (message: string) => void,
+  { warn, ...fit }: FitOptions & { readonly warn: (message: string) => void },
 ): Promise<Adapter[]> {
   const adapters: Adapter[] = [];
   for (const folder of folders) {
-    const { adapter, warnings } = await readAnyAdapter(folder, base);
+    const { adapter, warnings } = await readAnyAdapter(folder, base, fit);
     warnOfProblems(warnings, warn);
     adapters.push(adapter);
   }

@@ -22,12 +22,12 @@ export interface ReadSources {
 export async function withAdapters<T>(
   paths: readonly string[],
   named: string | null,
-  warn: (message: string) => void,
+  context: { readonly warn: (message: string) => void },
   use: (sources: ReadSources) => Promise<T>,
 ): Promise<T> {
   const base = named === null ? null : await openBaseOf(paths[0]!, named);
   try {
-    return await use({ adapters: await readAdapters(paths, base, warn), base });
+    return await use({ adapters: await readAdapters(paths, base, { warn: context.warn }), base });
   } finally {
     await base?.close();
   }

@@ -4,6 +4,7 @@ import type { BaseModel } from '../../formats/baseModel';
 import { hubNameOfPath } from '../../formats/hub/hubName';
 import { isLocalPath, publishedBase, publishedNamed } from '../../formats/hub/publishedBase';
 import { derivedCard } from '../../formats/peft/card';
+import { withModelNames } from '../../formats/peft/modelNames';
 import { readAdapterTask, type AdapterTask } from '../../formats/peft/task';
 import { writePeftAdapter } from '../../formats/peft/write';
 import type { Adapter } from '../../lora/adapter';
@@ -46,7 +47,8 @@ export async function writeDerivedAdapter(
     title,
     sources: sources.map(sourceName),
   });
-  await writePeftAdapter(output, withShortTargets(named, base, given), {
+  const short = withShortTargets(named, base, given);
+  await writePeftAdapter(output, base ? withModelNames(short, base.spec) : short, {
     task: task ?? 'image_cls',
     labels,
     card,

@@ -5,6 +5,7 @@ import {
   type CombineOptions,
 } from '../../lora/combine';
 import { LoraError } from '../../shared/errors';
+import { alignNames } from '../../formats/alignNames';
 import { dtypeToWrite } from '../../formats/adapterDtype';
 import { withAdapters } from '../adapters/withAdapters';
 import { writeDerivedAdapter } from '../adapters/writeDerivedAdapter';
@@ -55,8 +56,9 @@ export const combineCommand = defineCommand({
         const combined = await withAdapters(
           folders,
           options.base,
-          context.warn,
-          async ({ adapters, base }) => {
+          context,
+          async ({ adapters: read, base }) => {
+            const adapters = alignNames(read, folders);
             const result = combineOrRefuse(adapters, settings, folders[0]!);
             const dtype = dtypeToWrite(adapters, options.dtype);
             await writeDerivedAdapter(

@@ -1,7 +1,7 @@
 import { ADAPTER_DTYPES } from '../../formats/adapterDtype';
 import type { ResizeTarget } from '../../lora/resize';
 import { BASE_DTYPES, type BaseDtype } from '../../shared/recipe';
-import { exactlyOne, list, optional, required, withDefault, type Option } from './options';
+import { exactlyOne, flag, list, optional, required, withDefault, type Option } from './options';
 import { absolutePath, fraction, oneOf, positiveWholeNumber, anyText } from './optionValues';
 
 /** The base model. */
@@ -28,6 +28,9 @@ export const adaptersOption = list(
   'DIR',
   'adapter; repeat to stack several in this order',
 );
+
+/** Whether an adapter may fit its base in part only. */
+export const partialOption = flag('leave out the modules that do not fit the base');
 
 /** The folder of a new adapter. */
 export const outputFolderOption = required(absolutePath, 'DIR', 'folder to write the adapter to');

@@ -1,9 +1,10 @@
 import { stat } from 'node:fs/promises';
 import path from 'node:path';
-import { readAnyAdapter } from '../../formats/adapterFormat';
+import { alignNames } from '../../formats/alignNames';
 import { compareAdapters } from '../../lora/compare';
 import { LoraError } from '../../shared/errors';
 import { RUN_FILES } from '../../shared/run';
+import { readAdapters } from '../adapters/readAdapters';
 import { compareWithBase, type ComparedWithBase } from '../compare/againstBase';
 import { canonicalTexts, describeComparison } from '../compare/text';
 import { bindingFor } from '../model/backend';
@@ -37,7 +38,7 @@ export const compareCommand = defineCommand({
         ] as const;
         const { adapters, layers } =
           base === null
-            ? { adapters: await readBoth(places), layers: null }
+            ? { adapters: await readBoth(places, context), layers: null }
             : await readWithBase(base, places, { intruders, context });
         const [a, b] = adapters;
         const comparison = compareAdapters(a, b);
@@ -55,9 +56,12 @@ export const compareCommand = defineCommand({
   ],
 });
 
-async function readBoth(places: readonly [string, string]): Promise<ComparedWithBase['adapters']> {
-  const [a, b] = [await readAnyAdapter(places[0], null), await readAnyAdapter(places[1], null)];
-  return [a.adapter, b.adapter];
+async function readBoth(
+  places: readonly [string, string],
+  context: CommandContext,
+): Promise<ComparedWithBase['adapters']> {
+  const [a, b] = alignNames(await readAdapters(places, null, context), places);
+  return [a!, b!];
 }
 
 async function readWithBase(
@@ -76,6 +80,7 @@ async function readWithBase(
       base,
       adapters,
       binding,
+      warn: context.warn,
       signal: context.signal,
       onProgress: (fraction) => show('comparing', fraction),
     }),

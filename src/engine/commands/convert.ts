@@ -9,6 +9,7 @@ import { mergeModel } from '../merge/mergeModel';
 import { createOps } from '../model/backend';
 import { useRuntime } from '../useRuntime';
 import { defineCommand, form } from './command';
+import { partialOption } from './commonOptions';
 import { printResult, type CommandContext } from './context';
 import { flag, optional, required, withDefault } from './options';
 import { absolutePath, anyText, byteSize, oneOf } from './optionValues';
@@ -32,6 +33,7 @@ interface Request {
   readonly output: string;
   readonly base: string | null;
   readonly merge: boolean;
+  readonly partial: boolean;
   readonly modelfile: string | null;
   readonly dtype: AdapterDtypeChoice;
   readonly 'max-shard-size': number | null;
@@ -53,6 +55,7 @@ export const convertCommand = defineCommand({
         ),
         output: required(absolutePath, 'PATH', 'folder or file to write'),
         base: optional(anyText, 'PATH', 'base model (default: the one that the adapter names)'),
+        partial: partialOption,
         merge: flag('merge the adapter into its base instead'),
         modelfile: optional(absolutePath, 'FILE', 'with --to gguf: write a Modelfile for Ollama'),
         dtype: withDefault(
@@ -167,7 +170,7 @@ async function writeModelfileFor(adapter: string, base: string, file: string): P
  */
 async function mergeInstead(
   { base, lost }: Extract<Converted, { kind: 'unsupported' }>,
-  { adapter, output, merge, dtype }: AdapterRequest,
+  { adapter, output, merge, partial, dtype }: AdapterRequest,
   context: CommandContext,
 ) {
   const problem =
@@ -195,6 +198,7 @@ async function mergeInstead(
       adapters: [adapter],
       output: target,
       scale: 1,
+      partial,
       dtype,
       max_shard_size: null,
       ops: async () => createOps(await useRuntime(context), context.dist),

@@ -28,7 +28,7 @@ import { loadTokenizer, withModel, type LoadedModel } from '../model/openModel';
 import { warnOfProblems } from '../report';
 import { evaluateExamples } from '../tasks/evaluate';
 import { defineCommand, form } from './command';
-import { adaptersOption, baseOption } from './commonOptions';
+import { adaptersOption, baseOption, partialOption } from './commonOptions';
 import { printResult, type CommandContext } from './context';
 import { flag, required, withDefault } from './options';
 import { anyText, wholeNumber } from './optionValues';
@@ -57,6 +57,7 @@ export const evaluateCommand = defineCommand({
       options: {
         base: baseOption,
         adapter: adaptersOption,
+        partial: partialOption,
         dataset: required(anyText, 'FILE', 'dataset to evaluate on'),
         exact: flag('language models: also count the answers that match exactly'),
         'max-length': withDefault('2048', wholeNumber, 'N', 'longest row, in tokens'),
@@ -70,7 +71,7 @@ export const evaluateCommand = defineCommand({
           max_new_tokens: options['max-new-tokens'],
         };
         const paths = { base: options.base, adapters: options.adapter };
-        await withModel(paths, context, {}, (loaded) =>
+        await withModel(paths, context, { partial: options.partial }, (loaded) =>
           loaded.base.spec.head.kind === 'lm'
             ? evaluateText(loaded, settings, context)
             : evaluateTask(loaded, settings, context),

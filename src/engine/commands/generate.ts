@@ -2,7 +2,7 @@ import { answerPrompt } from '../model/answer';
 import { loadTokenizer, withModel } from '../model/openModel';
 import { EXIT_STOPPED } from '../stopSignal';
 import { defineCommand, form } from './command';
-import { adaptersOption, baseDtypeOption, baseOption } from './commonOptions';
+import { adaptersOption, baseDtypeOption, baseOption, partialOption } from './commonOptions';
 import { printResult } from './context';
 import { flag, required, withDefault } from './options';
 import { nonNegativeNumber, anyText, wholeNumber } from './optionValues';
@@ -22,6 +22,7 @@ export const generateCommand = defineCommand({
         temperature: withDefault('0', nonNegativeNumber, 'T', '0 takes the most likely token'),
         seed: withDefault('0', wholeNumber, 'N', 'seed for sampling'),
         'base-dtype': baseDtypeOption('float32'),
+        partial: partialOption,
       },
       run: async ({ options }, context) => {
         const { base: basePath, adapter, prompt, chat, temperature, seed } = options;
@@ -29,7 +30,7 @@ export const generateCommand = defineCommand({
         const text = await withModel(
           { base: basePath, adapters: adapter },
           context,
-          { base_dtype: options['base-dtype'] },
+          { base_dtype: options['base-dtype'], partial: options.partial },
           async ({ base, model }) =>
             answerPrompt(model, await loadTokenizer(base), prompt, {
               chat,

@@ -5,12 +5,13 @@ import { throwErrors } from '../../data/dataset/problems';
 import { ROW_SETTINGS } from '../../data/rows/settings';
 import { openBase, targetableModules } from '../../formats/openBase';
 import { detectAdapter, isGgufAdapter, readAdapter } from '../../formats/adapterFormat';
+import { CONFIG } from '../../formats/huggingface';
+import { CONFIG_FILE, hasWeights } from '../../formats/peft/files';
 import type { BaseModel } from '../../formats/baseModel';
 import { readGgufAdapter } from '../../formats/gguf/adapter';
 import { MLX_WEIGHTS } from '../../formats/mlx/read';
 import { effectiveState } from '../../formats/run/effectiveState';
 import { readEngineRecord } from '../../formats/run/engineRecord';
-import { CONFIG_FILE } from '../../formats/peft/read';
 import type { TargetableModule } from '../../lora/adapter';
 import { countTrainable } from '../../lora/count';
 import { rankKeepingEnergy } from '../../lora/resize';
@@ -70,7 +71,16 @@ async function folderInspector(folder: string): Promise<Inspector> {
   if (await has(RUN_FILES.record)) {
     return inspectRun;
   }
-  return (await has(CONFIG_FILE)) || (await has(MLX_WEIGHTS)) ? inspectAdapter : inspectBase;
+  if ((await has(CONFIG_FILE)) || (await has(MLX_WEIGHTS)) || (await hasWeights(folder))) {
+    return inspectAdapter;
+  }
+  if (await has(CONFIG)) {
+    return inspectBase;
+  }
+  return detectAdapter(folder).then(
+    () => inspectAdapter,
+    () => inspectBase,
+  );
 }
 
 /** Datasets, and other kinds of files with rows, which are refused by name. */

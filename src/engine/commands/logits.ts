@@ -5,7 +5,7 @@ import type { Model } from '../../models/model';
 import { LoraError } from '../../shared/errors';
 import { withModel } from '../model/openModel';
 import { defineCommand, form } from './command';
-import { adaptersOption, baseOption } from './commonOptions';
+import { adaptersOption, baseOption, partialOption } from './commonOptions';
 import { printResult } from './context';
 import { modelInputs, readInputFile, type ModelInputFromFile } from './modelInputs';
 import { flag, required } from './options';
@@ -22,9 +22,13 @@ export const logitsCommand = defineCommand({
         adapter: adaptersOption,
         input: required(absolutePath, 'FILE', 'inputs: a .json or .safetensors file'),
         output: required(absolutePath, 'FILE.safetensors', 'file to write'),
+        partial: partialOption,
         grads: flag('also write the gradient of each adapter tensor; needs labels'),
       },
-      run: async ({ options: { base: basePath, adapter, input, output, grads } }, context) => {
+      run: async (
+        { options: { base: basePath, adapter, input, output, partial, grads } },
+        context,
+      ) => {
         const source = await readInputFile(input);
         if (grads && !source.labels) {
           throw new LoraError('usage', 'Gradients need labels.', { place: { file: input } });
@@ -32,7 +36,7 @@ export const logitsCommand = defineCommand({
         await withModel(
           { base: basePath, adapters: adapter },
           context,
-          {},
+          { partial },
           async ({ base, model }) => {
             const inputs = modelInputs(source, base.spec);
             const tensors = await logitTensors(model, base.spec, inputs);

@@ -6,7 +6,7 @@ import { verifyMerge, type VerifiedFile } from '../merge/verify';
 import { createOps } from '../model/backend';
 import { useRuntime } from '../useRuntime';
 import { defineCommand, form } from './command';
-import { baseOption } from './commonOptions';
+import { baseOption, partialOption } from './commonOptions';
 import { printResult } from './context';
 import { groupDigits, percentage } from './describe';
 import { flag, optional, required, requiredList, withDefault } from './options';
@@ -33,6 +33,7 @@ export const mergeCommand = defineCommand({
           'SIZE',
           "largest weight file, such as 5GB (default: the base's files)",
         ),
+        partial: partialOption,
         'no-parity': flag('do not compare the merged model with base and adapter'),
       },
       run: async ({ options }, context) => {
@@ -43,6 +44,7 @@ export const mergeCommand = defineCommand({
             adapters: options.adapter,
             output,
             scale: options.scale,
+            partial: options.partial,
             dtype: options.dtype,
             max_shard_size: options['max-shard-size'],
             ops: options['no-parity']

@@ -1,6 +1,5 @@
-import { stat } from 'node:fs/promises';
 import { dtypeToWrite } from '../../formats/adapterDtype';
-import { adapterFiles, detectAdapter } from '../../formats/adapterFormat';
+import { adapterBytes, detectAdapter } from '../../formats/adapterFormat';
 import { resizeFactors, type Resized, type ResizeTarget } from '../../lora/resize';
 import { withAdapters } from '../adapters/withAdapters';
 import { writeDerivedAdapter } from '../adapters/writeDerivedAdapter';
@@ -33,25 +32,20 @@ export const resizeCommand = defineCommand({
       run: async ({ options }, context) => {
         const { adapter: folder, output, base: named, dtype } = options;
         const target = resizeTarget(options);
-        const resized = await withAdapters(
-          [folder],
-          named,
-          context.warn,
-          async ({ adapters, base }) => {
-            const result = resizeFactors(adapters[0]!, target);
-            await writeDerivedAdapter(
-              output,
-              { ...result.adapter, dtype: dtypeToWrite(adapters, dtype) },
-              {
-                sources: [folder],
-                title: `resized to ${describeTarget(target)}`,
-                base,
-                given: [adapters[0]!.config],
-              },
-            );
-            return result;
-          },
-        );
+        const resized = await withAdapters([folder], named, context, async ({ adapters, base }) => {
+          const result = resizeFactors(adapters[0]!, target);
+          await writeDerivedAdapter(
+            output,
+            { ...result.adapter, dtype: dtypeToWrite(adapters, dtype) },
+            {
+              sources: [folder],
+              title: `resized to ${describeTarget(target)}`,
+              base,
+              given: [adapters[0]!.config],
+            },
+          );
+          return result;
+        });
         const sizes = { before: await weightBytes(folder), after: await weightBytes(output) };
         const { error, modules } = resized;
         const facts = {
@@ -68,9 +62,9 @@ export const resizeCommand = defineCommand({
   ],
 });
 
-/** The size of the file with an adapter's factors. */
+/** The size of the files with an adapter's factors. */
 const weightBytes = async (adapter: string): Promise<number> =>
-  (await stat(adapterFiles(await detectAdapter(adapter)).at(-1)!)).size;
+  adapterBytes(await detectAdapter(adapter));
 
 function describeTarget(target: ResizeTarget): string {
   switch (target.kind) {

@@ -11,7 +11,7 @@ import { answerPrompt } from '../model/answer';
 import { ServedModels } from '../serve/servedModels';
 import { EXIT_STOPPED } from '../stopSignal';
 import { defineCommand, form } from './command';
-import { adaptersOption, baseDtypeOption, baseOption } from './commonOptions';
+import { adaptersOption, baseDtypeOption, baseOption, partialOption } from './commonOptions';
 
 /** lora serve. */
 export const serveCommand = defineCommand({
@@ -25,6 +25,7 @@ export const serveCommand = defineCommand({
         base: baseOption,
         adapter: { ...adaptersOption, help: 'adapter to choose from; repeat for several' },
         'base-dtype': baseDtypeOption('auto'),
+        partial: partialOption,
       },
       run: async ({ options }, context) => {
         const { base, adapter } = options;
@@ -34,6 +35,7 @@ export const serveCommand = defineCommand({
           { ...context, warn: (message) => emit({ kind: 'warning', message }) },
           {
             base_dtype: options['base-dtype'],
+            partial: options.partial,
             onProgress: (fraction) => emit({ kind: 'progress', fraction }),
           },
         );

@@ -1,5 +1,4 @@
 import { throwIfCancelled } from '../../common/cancellation';
-import { readAnyAdapter } from '../../formats/adapterFormat';
 import { linearsOf } from '../../formats/architecture/modules';
 import { openBase, readWeight } from '../../formats/openBase';
 import { readAdapterTask } from '../../formats/peft/task';
@@ -7,6 +6,7 @@ import { updateSvd } from '../../lora/updateSvd';
 import { layoutOf } from '../../lora/merge';
 import type { Adapter, LoraFactors } from '../../lora/adapter';
 import type { TfBinding } from '../../models/ops/tfBinding';
+import { readAdapters } from '../adapters/readAdapters';
 import { baseOptionsOf } from '../model/openModel';
 import { findIntruders, type Intruders, type LayerWeight } from './intruders';
 
@@ -35,6 +35,7 @@ export interface BaseComparison {
   readonly adapters: readonly [string, string];
   /** For intruder dimensions, which need full SVDs; null leaves them out. */
   readonly binding: TfBinding | null;
+  readonly warn: (message: string) => void;
   readonly signal: AbortSignal;
   readonly onProgress: (fraction: number) => void;
 }
@@ -50,11 +51,10 @@ export interface ComparedWithBase {
  * @throws LoraError when an adapter does not fit the base, or the job is cancelled.
  */
 export async function compareWithBase(comparison: BaseComparison): Promise<ComparedWithBase> {
-  const { base: file, adapters: places, binding, signal, onProgress } = comparison;
+  const { base: file, adapters: places, binding, warn, signal, onProgress } = comparison;
   const base = await openBase(file, baseOptionsOf(await readAdapterTask(places[0])));
   try {
-    const { adapter: a } = await readAnyAdapter(places[0], base);
-    const { adapter: b } = await readAnyAdapter(places[1], base);
+    const [a, b] = (await readAdapters(places, base, { warn })) as [Adapter, Adapter];
     const transposed = new Map(
       base.spec.layers.flatMap(linearsOf).map((linear) => [linear.path, linear.transposed]),
     );

@@ -5,6 +5,7 @@ import {
   readAdapter,
   type AdapterFormat,
   type FoundAdapter,
+  type FoundFormat,
 } from '../../formats/adapterFormat';
 import { dtypeToWrite, type AdapterDtypeChoice } from '../../formats/adapterDtype';
 import { baseOnDisk } from '../../formats/hub/baseOnDisk';
@@ -31,6 +32,8 @@ export interface ConvertOptions {
   /** Null: the base that the adapter names, if it is on this disk. */
   readonly base: string | null;
   readonly output: string;
+  /** Leave out the modules that do not fit the base. */
+  readonly partial: boolean;
   readonly dtype: AdapterDtypeChoice;
   /** Only finds out what would be lost: the adapter is merged instead. */
   readonly merge: boolean;
@@ -41,7 +44,7 @@ export interface ConvertOptions {
 export type Converted =
   | {
       readonly kind: 'written';
-      readonly from: AdapterFormat;
+      readonly from: FoundFormat;
       readonly base: string | null;
       readonly modules: number;
       readonly notes: readonly string[];
@@ -59,7 +62,7 @@ export type Converted =
  * exists.
  */
 export async function convertAdapterFile(options: ConvertOptions): Promise<Converted> {
-  const { to, output, warn } = options;
+  const { to, output, partial, warn } = options;
   const found = await detectAdapter(options.adapter);
   if (found.format === to && !options.merge) {
     throw new LoraError('usage', `The adapter has this format already (${to}).`, {
@@ -72,7 +75,7 @@ export async function convertAdapterFile(options: ConvertOptions): Promise<Conve
   }
   const base = await openBaseFor(found, options.base);
   try {
-    const { adapter, warnings } = await readAdapter(found, base);
+    const { adapter, warnings } = await readAdapter(found, base, { partial });
     warnOfProblems(warnings, warn);
     const lost = conversionLosses(adapter, base, to);
     const basePath = base?.path ?? null;
@@ -127,7 +130,7 @@ async function writeAs(to: AdapterFormat, output: string, source: ReadAdapter): 
         facts: { task: base?.spec.task ?? 'causal_lm', labels: null },
       });
     case 'mlx':
-      return writeMlxAdapter(output, adapter, base?.spec.num_layers ?? null);
+      return writeMlxAdapter(output, adapter, base?.spec ?? null);
     case 'kohya':
       return writeKohyaAdapter(output, adapter);
     case 'gguf':

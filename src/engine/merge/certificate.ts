@@ -34,6 +34,8 @@ export interface Certificate {
   readonly created: string;
   readonly formula: string;
   readonly scale: number;
+  /** Modules that do not fit the base were left out. */
+  readonly partial: boolean;
   readonly dtype: string;
   /** Its name on the hub, or its place as `inputs`. */
   readonly base: string;
@@ -57,6 +59,7 @@ const CertificateSchema = v.looseObject({
   base: v.string(),
   adapters: v.array(v.string()),
   scale: v.number(),
+  partial: v.optional(v.boolean()),
   inputs: v.array(hashedFile),
   outputs: v.array(hashedFile),
   untied: v.boolean(),

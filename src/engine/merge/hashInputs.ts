@@ -18,8 +18,10 @@ export async function hashInputs(
     onProgress,
   }: { readonly signal: AbortSignal; readonly onProgress: (fraction: number) => void },
 ): Promise<HashedFile[]> {
-  const found = await Promise.all(adapters.map((folder) => detectAdapter(path.resolve(folder))));
-  const files = [...base.weight_files, ...found.flatMap(adapterFiles)];
+  const own = await Promise.all(
+    adapters.map(async (place) => adapterFiles(await detectAdapter(path.resolve(place)))),
+  );
+  const files = [...base.weight_files, ...own.flat()];
   const sizes = await Promise.all(files.map(async (file) => (await stat(file)).size));
   const total = sizes.reduce((a, b) => a + b, 0);
   let done = 0;

@@ -24,6 +24,8 @@ export interface MergeOptions {
   readonly output: string;
   /** Factor for the updates. */
   readonly scale: number;
+  /** Leave out the modules that do not fit the base; false: offer it. */
+  readonly partial?: boolean;
   readonly dtype: MergeDtype;
   /** The largest size of a weight file in bytes; null keeps the base's distribution. */
   readonly max_shard_size: number | null;
@@ -54,7 +56,7 @@ export async function mergeModel(options: MergeOptions): Promise<Certificate> {
     for (const folder of folders.slice(0, -1)) {
       await refuseReplacements(folder, base);
     }
-    const adapters = await readAdapters(folders, base, options.warn);
+    const adapters = await readAdapters(folders, base, options);
     checkMergeable(adapters, folders);
     checkScalable(adapters, options.scale, top);
     const target = await openTarget(base, scaled(adapters, options.scale), {
@@ -139,6 +141,7 @@ async function write(
       created: new Date().toISOString(),
       formula: formulaOf(adapters),
       scale,
+      partial: options.partial === true,
       dtype,
       base: base.hub ?? placeIn(place, base.path),
       adapters: folders.map((folder) => placeIn(place, folder)),

@@ -1,8 +1,9 @@
 import path from 'node:path';
 import { canonicalNames } from '../../formats/architecture/names';
 import { fromBF16, fromF16, fromF64 } from '../../formats/floats';
-import { openShards, type Shards } from '../../formats/huggingface';
+import { openShards } from '../../formats/huggingface';
 import type { SafetensorsFile } from '../../formats/safetensors/read';
+import type { Shards } from '../../formats/safetensors/shards';
 import { SAFETENSORS_BYTES } from '../../formats/safetensors/header';
 import type { BaseModel } from '../../formats/baseModel';
 import type { DType } from '../../formats/tensorInfo';

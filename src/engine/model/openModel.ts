@@ -1,7 +1,6 @@
 import { createTokenizer } from '../../data/tokenizer/createTokenizer';
 import type { LabelSet } from '../../data/tasks/labelSet';
 import type { Tokenizer } from '../../data/tokenizer/tokenizer';
-import { readAnyAdapter } from '../../formats/adapterFormat';
 import { readAdapterTask, type AdapterTask } from '../../formats/peft/task';
 import { openBaseUnder, refuseReplacements } from '../../formats/peft/vocabulary';
 import type { ReadSpecOptions } from '../../formats/architecture/readSpec';
@@ -11,11 +10,11 @@ import { LoraError } from '../../shared/errors';
 import type { StepSettings } from '../../lora/stepPlan';
 import { loadModel } from '../../models/loadModel';
 import type { Model } from '../../models/model';
+import { readAdapters } from '../adapters/readAdapters';
 import { useRuntime, type RuntimeContext } from '../useRuntime';
 import { inferenceDtype } from './machine';
 import { EMPTY_ADAPTER, createOps } from './backend';
 import { modelLabels, lossOptionsOf } from './labels';
-import { warnOfProblems } from '../report';
 
 /** A base with adapters in memory. */
 export interface LoadedModel {
@@ -45,6 +44,8 @@ export interface OpenOptions {
   readonly onProgress?: (fraction: number) => void;
   /** float32 by default. */
   readonly base_dtype?: StepSettings['base_dtype'];
+  /** Leave out the modules of adapters that do not fit the base; false: offer it. */
+  readonly partial?: boolean;
 }
 
 /** Calls `use` with a loaded model and closes it afterwards. @throws LoraError */
@@ -66,19 +67,14 @@ export async function withModel<T>(
 export async function openModel(
   paths: ModelPaths,
   context: RuntimeContext,
-  { onProgress, base_dtype = 'float32' }: OpenOptions = {},
+  { onProgress, base_dtype = 'float32', partial }: OpenOptions = {},
 ): Promise<OpenedModel> {
   const top = paths.adapters.at(-1);
   const trained = top === undefined ? null : await readAdapterTask(top);
   const base = await openBaseUnder(paths.base, top ?? null, baseOptionsOf(trained));
   try {
-    const adapters: Adapter[] = [];
-    for (const folder of paths.adapters) {
-      if (folder !== top) await refuseReplacements(folder, base);
-      const { adapter, warnings } = await readAnyAdapter(folder, base);
-      warnOfProblems(warnings, context.warn);
-      adapters.push(adapter);
-    }
+    for (const folder of paths.adapters.slice(0, -1)) await refuseReplacements(folder, base);
+    const adapters = await readAdapters(paths.adapters, base, { warn: context.warn, partial });
     const adapter = adapters.pop() ?? null;
     const runtime = await useRuntime(context);
     const ops = await createOps(runtime, context.dist);

@@ -1,6 +1,7 @@
 import { createTokenizer } from '../../data/tokenizer/createTokenizer';
 import type { Tokenizer } from '../../data/tokenizer/tokenizer';
 import { readAnyAdapter } from '../../formats/adapterFormat';
+import type { FitOptions } from '../../formats/peft/againstBase';
 import { openBaseUnder } from '../../formats/peft/vocabulary';
 import type { Model } from '../../models/model';
 import { LoraError } from '../../shared/errors';
@@ -49,7 +50,7 @@ export class ServedModels {
     context: RuntimeContext,
     options: OpenOptions,
   ): Promise<ServedModels> {
-    const adapters = await indicesOfSharing(paths);
+    const adapters = await indicesOfSharing(paths, { partial: options.partial });
     const opened = await openServedModel(
       { base: paths.base, adapters: adapters.map((index) => paths.adapters[index]!) },
       context,
@@ -105,15 +106,15 @@ export class ServedModels {
   }
 }
 
-async function indicesOfSharing(paths: ModelPaths): Promise<readonly number[]> {
+async function indicesOfSharing(paths: ModelPaths, fit: FitOptions): Promise<readonly number[]> {
   const indices: number[] = [];
   for (const [index, folder] of paths.adapters.entries()) {
     const base = await openBaseUnder(paths.base, folder);
     try {
-      const { adapter } = await readAnyAdapter(folder, base);
+      const { adapter } = await readAnyAdapter(folder, base, fit);
       const isDora = adapter.modules.some((module) => module.magnitude);
-      const isAlone = adapter.trained.length > 0 || base.replaced.size > 0 || isDora;
-      if (!isAlone) indices.push(index);
+      const isWhole = adapter.trained.length > 0 || base.replaced.size > 0;
+      if (!isWhole && !isDora) indices.push(index);
     } finally {
       await base.close();
     }

@@ -1,3 +1,5 @@
+import type { BaseModel } from '../../formats/baseModel';
+import { adapterBaseOf } from '../../formats/peft/againstBase';
 import { readPeftAdapter } from '../../formats/peft/read';
 import type { Adapter } from '../../lora/adapter';
 import { loadModel, type LoadOptions } from '../../models/loadModel';
@@ -34,13 +36,17 @@ export async function loadForTraining(
   const model =
     method === 'full'
       ? await withCheckpointWeights(base, checkpoint, (saved) => loadModel(saved, adapter, loading))
-      : await loadModel(base, await readCheckpointAdapter(checkpoint, adapter), loading);
+      : await loadModel(base, await readCheckpointAdapter(checkpoint, base, adapter), loading);
   await restoreOptimizer(checkpoint, model);
   return model;
 }
 
-async function readCheckpointAdapter(checkpoint: string, start: Adapter): Promise<Adapter> {
-  const { adapter } = await readPeftAdapter(checkpoint);
+async function readCheckpointAdapter(
+  checkpoint: string,
+  base: BaseModel,
+  start: Adapter,
+): Promise<Adapter> {
+  const { adapter } = await readPeftAdapter(checkpoint, adapterBaseOf(base));
   return inOrderOf(start, adapter);
 }
 

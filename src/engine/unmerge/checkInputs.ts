@@ -45,7 +45,7 @@ async function checkAdapter(
   merged: ReturnType<typeof filesOfAdapter>,
   signal: AbortSignal,
 ): Promise<void> {
-  const files = adapterFiles(await detectAdapter(folder));
+  const files = await adapterFiles(await detectAdapter(folder));
   const placeOf = (file: string) =>
     files.find((own) => path.basename(own) === path.basename(file)) ?? file;
   const verified = await verifyFiles(merged, placeOf, signal);

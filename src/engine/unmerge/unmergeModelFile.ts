@@ -72,7 +72,10 @@ export async function unmergeModelFile(options: UnmergeOptions): Promise<Unmerge
   await checkInputs(merged, certificate, folders, signal);
   const model = await openBase(merged);
   try {
-    const adapters = await readAdapters(folders, asMerged(model, certificate), () => undefined);
+    const adapters = await readAdapters(folders, asMerged(model, certificate), {
+      warn: () => undefined,
+      partial: certificate.partial === true,
+    });
     const negated = adapters.map((adapter, n) => negate(adapter, certificate, folders[n]!));
     const target = await openTarget(model, negated, {
       output,

@@ -5,7 +5,7 @@ import type { Spec } from './spec';
 
 /** Names of the language model within a model for text and images. */
 const WRAPPERS: readonly Rename[] = [
-  [/^(?:model\.language_model\.|language_model\.model\.)/, 'model.'],
+  [/^(?:model\.(?:language|text)_model\.|language_model\.model\.)/, 'model.'],
   [/^language_model\./, ''],
   [/\.rotary_emb\.inv_freq$/, null],
 ];

@@ -34,11 +34,21 @@ export function readSpec(config: Config, file: string, options: ReadSpecOptions 
   checkSupported(config, inner, file);
   const family = FAMILIES[typeOf(inner)]!;
   const reader = new ConfigReader(inner, file);
-  return family.spec(reader, {
+  const spec = family.spec(reader, {
     task: taskOf(inner, family, file, options.task),
     num_labels: options.num_labels ?? labelsOf(reader),
   });
+  return textConfig(config) === config
+    ? spec
+    : { ...spec, language_model: languageModelOf(config) };
 }
+
+/** Models for text and images whose class in transformers calls its language model `text_model`. */
+const WITH_TEXT_MODEL: readonly unknown[] = ['idefics2', 'idefics3', 'smolvlm', 'granite_docling'];
+
+/** The path of the language model within a model for text and images, in transformers 5. */
+const languageModelOf = ({ model_type }: Config): string =>
+  WITH_TEXT_MODEL.includes(model_type) ? 'model.text_model' : 'model.language_model';
 
 /** What models of a family can be trained for. */
 export const tasksOf = (family: string): readonly Task[] => FAMILIES[family]?.tasks ?? [];

@@ -17,6 +17,8 @@ export interface Spec {
   readonly head: HeadSpec;
   /** Whether a position attends only to itself and those before it. */
   readonly causal: boolean;
+  /** Its path within a model for text and images, of which it is the language model. */
+  readonly language_model?: string;
 }
 
 /** y = W x + b with W [out, in]. */

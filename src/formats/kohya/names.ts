@@ -1,12 +1,85 @@
-const PREFIX = 'lora_te_';
+import { LoraError } from '../../shared/errors';
+
+/** The prefix of a model's own text encoder, or of a language model. */
+const TEXT = 'lora_te_';
 const ANY_PREFIX = /^lora_(?:te\d?|unet|transformer|text_encoder|llm)_|^lora_/;
 
-/** The name of a module in kohya's files: its path with underscores instead of dots. */
-export const kohyaName = (path: string): string => PREFIX + flat(path);
 /** A path with underscores instead of dots. */
 export const flat = (path: string): string => path.replaceAll('.', '_');
 /** A name in kohya's files without `lora_te_`, `lora_unet_` and so on. */
 export const withoutPrefix = (name: string): string => name.replace(ANY_PREFIX, '');
+
+/** Modules of pipelines in Diffusers' and ComfyUI's files, and the prefix of their names. */
+const PIPELINES: readonly (readonly [RegExp, string])[] = [
+  [/^(?:model\.)?diffusion_model\./, 'lora_unet_'],
+  [/^unet\./, 'lora_unet_'],
+  [/^text_encoder_2\./, 'lora_te2_'],
+  [/^text_encoder_3\./, 'lora_te3_'],
+  [/^transformer\.(?!(?:h|layer)\.|wte$|wpe$)/, 'lora_transformer_'],
+];
+/** Parts of a UNet or an image transformer, where a path lacks the model's name. */
+const IMAGE_PARTS =
+  /^(?=(?:down_blocks|mid_block|up_blocks|input_blocks|middle_block|output_blocks|double_blocks|single_blocks|joint_blocks|time_embedding|time_embed|add_embedding|label_emb|conv_in|conv_out)(?:\.|$))/;
+
+/**
+ * The names of modules in kohya's files. Those that were read from such a file are kept; a path
+ * gets the prefix of its model and underscores instead of dots.
+ *
+ * @throws LoraError('adapter') when two modules have the same name.
+ */
+export function kohyaNames(paths: readonly string[], file: string): ReadonlyMap<string, string> {
+  const firstEncoder = hasSeveralEncoders(paths) ? 'lora_te1_' : TEXT;
+  const names = new Map<string, string>();
+  const modules = new Map<string, string>();
+  for (const path of paths) {
+    const name = kohyaName(path, firstEncoder);
+    const other = modules.get(name);
+    if (other !== undefined && other !== path)
+      throw new LoraError(
+        'adapter',
+        `${other} and ${path} have the same name in kohya's files: ${name}.`,
+        { place: { file }, fix: 'Choose another format.' },
+      );
+    modules.set(name, path);
+    names.set(path, name);
+  }
+  return names;
+}
+
+function kohyaName(path: string, firstEncoder: string): string {
+  if (/^(?:lora|lycoris)_[^.]+$/.test(path)) return path;
+  const rules = [
+    ...PIPELINES,
+    [/^text_encoder\./, firstEncoder],
+    [IMAGE_PARTS, 'lora_unet_'],
+  ] as const;
+  const rule = rules.find(([prefix]) => prefix.test(path));
+  return rule ? rule[1] + flat(path.replace(rule[0], '')) : TEXT + flat(path);
+}
+
+/** SDXL, SD 3 and Flux number their text encoders; SDXL's UNet has deeper blocks than SD's. */
+const hasSeveralEncoders = (paths: readonly string[]): boolean =>
+  paths.some(
+    (path) =>
+      /^(?:text_encoder_[23]|transformer)\./.test(path) ||
+      /^unet\..*\.transformer_blocks\.[1-9]/.test(path),
+  );
+
+/**
+ * The path of a module, given its name in a file: that of a text encoder is guessed, all others
+ * keep their names, since no base says where the dots were.
+ */
+export const pathOfKohyaName = (name: string): string =>
+  !name.includes('.') && name.startsWith(TEXT) ? guessedPath(name.slice(TEXT.length)) : name;
+
+/**
+ * What is the same for all spellings of a module: the name in kohya's files without what depends on
+ * the version of the model's class, such as `language_model`, or on the number of text encoders.
+ */
+export const comparableName = (path: string): string =>
+  kohyaName(path, TEXT)
+    .replace(/^lora_(?:te1|llm|text_encoder)_/, TEXT)
+    .replace(/^(lora_te\d?_)(?:model_|language_model_|text_model_)+/, '$1');
 
 /** Parts of module paths with underscores: those of the supported families and of CLIP. */
 const PARTS = new Set([

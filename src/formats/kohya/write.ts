@@ -4,20 +4,25 @@ import { tensorShape } from '../peft/names';
 import { mostFrequent } from '../../lora/combine';
 import { writeSafetensors } from '../safetensors/write';
 import type { TensorToWrite } from '../tensorWriter';
-import { kohyaName } from './names';
+import { kohyaNames } from './names';
 
 /**
  * Writes an adapter as a file of kohya's scripts (networks/lora.py), with an alpha for each module.
  *
- * @throws LoraError('disk'); an existing file stays.
+ * @throws LoraError('adapter') when two modules have the same name; LoraError('disk'). An existing
+ *   file stays.
  */
 export async function writeKohyaAdapter(
   file: string,
   { modules, dtype = 'F32' }: Adapter,
 ): Promise<void> {
+  const names = kohyaNames(
+    modules.map((m) => m.path),
+    file,
+  );
   await writeSafetensors(
     file,
-    modules.flatMap((m) => tensorsOf(m, dtype)),
+    modules.flatMap((m) => tensorsOf(m, names.get(m.path)!, dtype)),
     {
       ss_network_alpha: String(mostFrequent(modules.map((m) => m.scaling * m.r))),
       ss_network_dim: String(mostFrequent(modules.map((m) => m.r))),
@@ -26,8 +31,7 @@ export async function writeKohyaAdapter(
   );
 }
 
-function tensorsOf(m: LoraFactors, dtype: AdapterDtype): TensorToWrite[] {
-  const name = kohyaName(m.path);
+function tensorsOf(m: LoraFactors, name: string, dtype: AdapterDtype): TensorToWrite[] {
   return [
     { name: `${name}.alpha`, dtype: 'F32', shape: [], data: Float32Array.of(m.scaling * m.r) },
     adapterTensor(

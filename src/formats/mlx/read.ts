@@ -8,6 +8,7 @@ import {
   factorsOf,
   matrixOf,
   peftAdapter,
+  refuseSameModule,
   transposed,
   type ImportedAdapter,
 } from '../importedAdapter';
@@ -50,15 +51,27 @@ const FACTOR_NAME = /^(.+)\.(lora_a|lora_b|m)$/;
  * Reads an adapter of mlx-lm, which stores A as [in, r], B as [r, out] and one scale for all
  * modules.
  *
+ * @param rename A module's path in the base, given the one in the file.
  * @throws LoraError('adapter') naming file, tensor or key.
  */
-export async function readMlxAdapter(folder: string): Promise<ImportedAdapter> {
+export async function readMlxAdapter(
+  folder: string,
+  rename: ((path: string) => string) | null,
+): Promise<ImportedAdapter> {
   const configFile = path.join(folder, MLX_CONFIG);
   const config = await readConfig(configFile);
   return withSafetensors(path.join(folder, MLX_WEIGHTS), async (source) => {
     const { paths, warnings } = pathsIn(source, config);
     const modules: LoraFactors[] = [];
-    for (const own of paths) modules.push(withoutPadding(await readModule(source, own, config)));
+    const sources = new Map<string, string>();
+    for (const own of paths) {
+      const stored = fromMlxPath(own);
+      const modulePath = rename ? rename(stored) : stored;
+      refuseSameModule(sources.get(modulePath), own, modulePath, source.file);
+      sources.set(modulePath, own);
+      const read = await readModule(source, own, modulePath, config);
+      modules.push(withoutPadding(read));
+    }
     if (modules.length === 0)
       throw new LoraError('adapter', 'The file holds no LoRA tensors.', {
         place: { file: source.file },
@@ -145,6 +158,7 @@ function pathsIn(
 async function readModule(
   source: SafetensorsFile,
   own: string,
+  modulePath: string,
   { fine_tune_type, lora_parameters: { rank, scale, alpha } }: Config,
 ): Promise<LoraFactors> {
   const read = async (leaf: string) => {
@@ -174,7 +188,7 @@ async function readModule(
       { place: m.place },
     );
   return factorsOf({
-    path: fromMlxPath(own),
+    path: modulePath,
     kind: EMBEDDING.test(own) ? 'embedding' : 'linear',
     A,
     B,

@@ -3,8 +3,9 @@ import path from 'node:path';
 import type { Adapter, AdapterDtype, LoraFactors } from '../../lora/adapter';
 import { replaceFolder } from '../../common/atomicWrite';
 import { mostFrequent } from '../../lora/combine';
+import type { Spec } from '../architecture/spec';
 import { adapterTensor } from '../adapterDtype';
-import { rescaled } from '../importedAdapter';
+import { refuseSameModule, rescaled } from '../importedAdapter';
 import { writeSafetensors } from '../safetensors/write';
 import type { TensorToWrite } from '../tensorWriter';
 import { keyOf, toMlxPath } from './names';
@@ -15,26 +16,28 @@ const ALL_LAYERS = -1;
 
 /**
  * Writes an adapter's folder for mlx-lm, which has one scale and one rank for all modules: other
- * scales are multiplied into B, smaller ranks are padded with zeros. `num_layers`: those of the
- * base; null: unknown.
+ * scales are multiplied into B, smaller ranks are padded with zeros. `spec`: that of the base, or
+ * null.
  *
- * @throws LoraError('disk'); an existing folder stays.
+ * @throws LoraError('adapter') when two modules have the same name; LoraError('disk'). An existing
+ *   folder stays.
  */
 export async function writeMlxAdapter(
   folder: string,
   { config, modules, dtype = 'F32' }: Adapter,
-  num_layers: number | null,
+  spec: Pick<Spec, 'num_layers' | 'language_model'> | null,
 ): Promise<void> {
   const scale = mostFrequent(modules.map((m) => m.scaling));
   const rank = Math.max(...modules.map((m) => m.r));
-  const keys = [...new Set(modules.map((m) => keyOf(toMlxPath(m.path))))].sort();
+  const names = namesIn(modules, spec?.language_model !== undefined, folder);
+  const keys = [...new Set([...names.values()].map(keyOf))].sort();
   const text = JSON.stringify(
     {
       adapter_path: path.basename(folder),
       fine_tune_type: config.use_dora ? 'dora' : 'lora',
       lora_parameters: { dropout: config.lora_dropout, keys, rank, scale },
       model: config.base_model_name_or_path ?? '',
-      num_layers: num_layers ?? ALL_LAYERS,
+      num_layers: spec?.num_layers ?? ALL_LAYERS,
     },
     null,
     4,
@@ -42,19 +45,42 @@ export async function writeMlxAdapter(
   await replaceFolder(folder, async (temp) => {
     await writeSafetensors(
       path.join(temp, MLX_WEIGHTS),
-      modules.flatMap((m) => tensorsOf(m, scale, rank, dtype)),
+      modules.flatMap((m) => tensorsOf(m, names.get(m.path)!, { scale, rank, dtype })),
     );
     await writeFile(path.join(temp, MLX_CONFIG), `${text}\n`, { flush: true });
   });
 }
 
+/**
+ * The modules' paths in mlx-lm, by their own ones.
+ *
+ * @throws LoraError('adapter') when two modules have the same.
+ */
+function namesIn(
+  modules: readonly LoraFactors[],
+  isWithin: boolean,
+  folder: string,
+): ReadonlyMap<string, string> {
+  const names = new Map<string, string>();
+  const sources = new Map<string, string>();
+  for (const { path: own } of modules) {
+    const name = toMlxPath(own, isWithin);
+    refuseSameModule(sources.get(name), own, name, folder);
+    sources.set(name, own);
+    names.set(own, name);
+  }
+  return names;
+}
+
 function tensorsOf(
   m: LoraFactors,
-  scale: number,
-  rank: number,
-  dtype: AdapterDtype,
+  own: string,
+  {
+    scale,
+    rank,
+    dtype,
+  }: { readonly scale: number; readonly rank: number; readonly dtype: AdapterDtype },
 ): TensorToWrite[] {
-  const own = toMlxPath(m.path);
   const B = rescaled(m, scale);
   const [a, b] = [new Float32Array(m.in_features * rank), new Float32Array(rank * m.out_features)];
   for (let k = 0; k < m.r; k++) {

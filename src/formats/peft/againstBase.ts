@@ -1,3 +1,4 @@
+import { targetOf, withWholePaths } from '../../lora/wholePaths';
 import { matchTargets } from '../../lora/targets';
 import type {
   Adapter,
@@ -9,7 +10,7 @@ import type {
 import type { TiedPaths } from '../../lora/tying';
 import { LoraError, type Problem } from '../../shared/errors';
 import { modulesOf, namedTensors, tensorsOf, tiedWeight } from '../architecture/modules';
-import { canonicalPath } from '../architecture/names';
+import { modulePathIn } from '../architecture/modulePath';
 import type { BaseModel } from '../baseModel';
 
 /** What of a base an adapter is checked against. */
@@ -44,7 +45,7 @@ export function adapterBaseOf({
     names: [name, path, ...(hub === null ? [] : [hub])],
     replaced: tied && replaced.has(tied.storedAs) ? new Set([...replaced, tied.name]) : replaced,
     tied: tied && { embedding: pathOf(tied.storedAs), output: pathOf(tied.name) },
-    rename: (own) => canonicalPath(own, spec),
+    rename: (own) => modulePathIn(spec, own),
     shapes: new Map(namedTensors(spec).map((t) => [t.name, t.shape])),
     heads: [...new Set(head.map((t) => t.name.replace(/\..*$/, '')))].filter((own) =>
       ['classifier', 'score'].includes(own),
@@ -63,57 +64,124 @@ export interface AdapterFiles {
 
 const FIX = 'Use the base that the adapter was trained on.';
 
+/** How an adapter must fit its base. */
+export interface FitOptions {
+  /**
+   * True: modules that do not fit the base or are not in target_modules are left out, and a warning
+   * names them. False: they are an error. Not given: only those that do not fit are, and the others
+   * are ignored with a warning, as in PEFT.
+   */
+  readonly partial?: boolean | undefined;
+}
+
 /**
  * Checks that an adapter fits its base; returns warnings.
  *
  * @throws LoraError('adapter') when a module or tensor is not in the base or has another shape.
  */
 export function checkAgainstBase(
-  { modules, config, trained }: Adapter,
+  adapter: Adapter,
   base: AdapterBase,
   files: AdapterFiles,
+  { partial }: FitOptions = {},
 ): Problem[] {
-  const known = new Map(base.modules.map((m) => [m.path, m]));
-  for (const module of modules) checkModule(module, known.get(module.path), files.weights);
-  for (const tensor of trained) checkTrained(tensor, base, files.weights);
+  const { modules, config } = adapter;
+  const misfits = misfitsOf(adapter, base);
+  const [first] = misfits;
+  if (first) {
+    const fitting = modules.length - misfits.filter(({ tensor }) => tensor === undefined).length;
+    const isPart = fitting > 0 && fitting < modules.length;
+    const { message, tensor } = first;
+    throw new LoraError(
+      'adapter',
+      isPart ? `${message} Only ${fitting} of ${modules.length} modules fit the base.` : message,
+      {
+        place: { file: files.weights, ...(tensor !== undefined && { tensor }) },
+        fix:
+          isPart && partial === false
+            ? `${FIX.slice(0, -1)}, or leave the others out with --partial where the command has it.`
+            : FIX,
+      },
+    );
+  }
   return [
     ...absentTargets(modules, config, base, files.config),
     ...otherName(config, base, files.config),
   ];
 }
 
-function checkModule(own: LoraFactors, module: TargetableModule | undefined, file: string): void {
-  if (!module)
-    throw new LoraError(
-      'adapter',
-      `The adapter changes ${own.path}, which the base does not have.`,
-      { place: { file }, fix: FIX },
-    );
-  if (own.kind !== module.kind)
-    throw new LoraError(
-      'adapter',
-      `The adapter treats ${own.path} as "${own.kind}", but it is "${module.kind}" in the base.`,
-      { place: { file }, fix: FIX },
-    );
-  if (module.in_features !== own.in_features || module.out_features !== own.out_features) {
-    throw new LoraError(
-      'adapter',
-      `The adapter does not fit this base: ${own.path} is ${own.out_features} x ${own.in_features} in the adapter, ${module.out_features} x ${module.in_features} in the base.`,
-      {
-        place: { file },
-        fix: FIX,
-      },
-    );
-  }
+/**
+ * An adapter as far as it fits its base, with warnings of what is unusual or left out.
+ *
+ * @throws LoraError('adapter') as `checkAgainstBase`; with `partial` only when nothing fits.
+ */
+export function fitToBase(
+  adapter: Adapter,
+  base: AdapterBase,
+  files: AdapterFiles,
+  options: FitOptions,
+): { readonly adapter: Adapter; readonly warnings: readonly Problem[] } {
+  const misfits = options.partial === true ? misfitsOf(adapter, base) : [];
+  const left = new Set(misfits.map(({ name }) => name));
+  const modules = adapter.modules.filter((m) => !left.has(m.path));
+  if (left.size === 0 || modules.length === 0)
+    return { adapter, warnings: checkAgainstBase(adapter, base, files, options) };
+  const fitting: Adapter = {
+    ...adapter,
+    config: withWholePaths(
+      adapter.config,
+      modules.map((m) => targetOf(m, adapter.config.use_rslora)),
+    ),
+    modules,
+    trained: adapter.trained.filter(({ name }) => !left.has(name)),
+  };
+  const count = `${left.size} of ${adapter.modules.length + adapter.trained.length}`;
+  return {
+    adapter: fitting,
+    warnings: [
+      warning(
+        `${count} modules and tensors do not fit the base and are left out: ${namesInShort([...left], NAMED)}`,
+        { file: files.weights },
+      ),
+      ...checkAgainstBase(fitting, base, files),
+    ],
+  };
 }
 
-function checkTrained({ name, shape }: TrainedTensor, { shapes }: AdapterBase, file: string): void {
+/** Names that a warning lists. */
+const NAMED = 20;
+
+/** What doesn't fit the base. */
+interface Misfit {
+  readonly name: string;
+  readonly message: string;
+  /** Of a tensor that is trained in full. */
+  readonly tensor?: string;
+}
+
+function misfitsOf({ modules, trained }: Adapter, base: AdapterBase): Misfit[] {
+  const known = new Map(base.modules.map((m) => [m.path, m]));
+  return [
+    ...modules.map((m) => ({ name: m.path, message: moduleMisfit(m, known.get(m.path)) })),
+    ...trained.map((t) => ({ name: t.name, tensor: t.name, message: tensorMisfit(t, base) })),
+  ].filter((own): own is Misfit => own.message !== null);
+}
+
+function moduleMisfit(own: LoraFactors, module: TargetableModule | undefined): string | null {
+  if (!module) return `The adapter changes ${own.path}, which the base does not have.`;
+  if (own.kind !== module.kind)
+    return `The adapter treats ${own.path} as "${own.kind}", but it is "${module.kind}" in the base.`;
+  if (module.in_features === own.in_features && module.out_features === own.out_features)
+    return null;
+  return `The adapter does not fit this base: ${own.path} is ${own.out_features} x ${own.in_features} in the adapter, ${module.out_features} x ${module.in_features} in the base.`;
+}
+
+function tensorMisfit({ name, shape }: TrainedTensor, { shapes }: AdapterBase): string | null {
   const own = shapes?.get(name);
-  if (!shapes || own?.join() === shape.join()) return;
-  const message = own
+  if (!shapes || own?.join() === shape.join()) return null;
+  return own
     ? `The adapter's ${name} has the shape [${shape.join(', ')}], the base's [${own.join(', ')}].`
     : `The adapter replaces ${name}, which the base does not have.`;
-  throw new LoraError('adapter', message, { place: { file, tensor: name }, fix: FIX });
 }
 
 function absentTargets(
@@ -149,10 +217,10 @@ function otherName(
   ];
 }
 
-/** The first three names, and how many more there are. */
-export const namesInShort = (names: readonly string[]) =>
-  names.length > 3
-    ? `${names.slice(0, 3).join(', ')} and ${names.length - 3} more`
+/** The first names, and how many more there are. */
+export const namesInShort = (names: readonly string[], shown = 3) =>
+  names.length > shown
+    ? `${names.slice(0, shown).join(', ')} and ${names.length - shown} more`
     : names.join(', ');
 
 /**

@@ -1,5 +1,5 @@
 import * as v from 'valibot';
-import { fullMatch, unusableLayerKey, type TargetSettings } from '../../lora/targets';
+import { fullMatch, looksAround, unusableLayerKey, type TargetSettings } from '../../lora/targets';
 import type { AdapterConfig } from '../../lora/adapter';
 import { LoraError } from '../../shared/errors';
 import { readJsonObject } from '../json';
@@ -69,6 +69,9 @@ export async function readAdapterConfig(file: string): Promise<AdapterConfig> {
   });
 }
 
+/** The keys that only select modules, which the weights file lists too. */
+const SELECTORS: readonly string[] = ['target_modules', 'exclude_modules', 'layers_pattern'];
+
 /** @throws LoraError('adapter') when a regular expression cannot be used. */
 function checkExpressions(
   {
@@ -83,13 +86,14 @@ function checkExpressions(
   const texts = Object.entries({
     target_modules: typeof target_modules === 'string' ? [target_modules] : [],
     exclude_modules: typeof exclude_modules === 'string' ? [exclude_modules] : [],
-    layers_pattern: layers_pattern ?? [],
+    layers_pattern: [layers_pattern ?? []].flat(),
     rank_pattern: Object.keys(rank_pattern),
     alpha_pattern: Object.keys(alpha_pattern),
   });
   for (const [key, expressions] of texts) {
     try {
-      for (const text of expressions) fullMatch(text, key);
+      for (const text of expressions)
+        if (!SELECTORS.includes(key) || !looksAround(text)) fullMatch(text, key);
     } catch (error) {
       const { message, fix } = LoraError.from(error, 'adapter');
       throw new LoraError('adapter', message, {

@@ -5,9 +5,8 @@ import { LoraError } from '../../shared/errors';
 import { PROBLEM_TYPES, type ProblemType, type Task } from '../../shared/task';
 import { isFile } from '../../common/fileStatus';
 import { readJsonObject } from '../json';
-import { withSafetensors } from '../safetensors/read';
 import { roleOf } from './names';
-import { CONFIG_FILE, WEIGHTS_FILE } from './read';
+import { CONFIG_FILE, hasWeights, peftFolder, withAdapterWeights } from './files';
 
 /** PEFT's TaskType; null: it has none for images. */
 export const TASK_TYPES: Readonly<Record<Task, string | null>> = {
@@ -59,11 +58,12 @@ export async function writeLabels(
 
 /**
  * Reads what an adapter was trained for, before its base is opened. All is unknown for formats
- * other than PEFT's.
+ * other than PEFT's. `given`: its folder or one of its files.
  *
  * @throws LoraError('adapter') naming the file.
  */
-export async function readAdapterTask(folder: string): Promise<AdapterTask> {
+export async function readAdapterTask(given: string): Promise<AdapterTask> {
+  const folder = peftFolder(given);
   if (!(await isFile(path.join(folder, CONFIG_FILE))))
     return { task: null, num_labels: null, labels: null, modules_to_save: [] };
   const { task_type, modules_to_save } = await readJsonObject(
@@ -74,7 +74,7 @@ export async function readAdapterTask(folder: string): Promise<AdapterTask> {
     ([, type]) => type !== null && type === task_type,
   ) ?? [null];
   const labels = await readLabels(path.join(folder, LABELS_FILE));
-  const num_labels = await headRows(path.join(folder, WEIGHTS_FILE));
+  const num_labels = await headRows(folder);
   return {
     task: task as Task | null,
     num_labels,
@@ -104,10 +104,10 @@ async function readLabels(file: string): Promise<HeadLabels | null> {
 const HEAD = /(?:^|\.)(?:score|classifier|classifier\.out_proj)$/;
 
 /** The number of labels of the classifier that was trained with the adapter; null: none. */
-async function headRows(file: string): Promise<number | null> {
-  if (!(await isFile(file))) return null;
-  return withSafetensors(file, (source) => {
-    const heads = [...source.tensors.values()].filter(({ name }) => {
+async function headRows(folder: string): Promise<number | null> {
+  if (!(await hasWeights(folder))) return null;
+  return withAdapterWeights(folder, ({ tensors }) => {
+    const heads = [...tensors.values()].filter(({ name }) => {
       const role = roleOf(name);
       return role.role === 'trained' && role.tensor === 'weight' && HEAD.test(role.path);
     });

@@ -2,20 +2,20 @@ import path from 'node:path';
 import { isModuleToSave } from '../../lora/modulesToSave';
 import { areEqual } from '../../lora/tying';
 import { tiedWeight } from '../architecture/modules';
-import { canonicalPath } from '../architecture/names';
+import { modulePathIn } from '../architecture/modulePath';
 import type { ReadSpecOptions } from '../architecture/readSpec';
 import { openBase } from '../openBase';
 import { LoraError } from '../../shared/errors';
 import { isFile } from '../../common/fileStatus';
 import { readFolderTokenizer } from '../folderTokenizer';
-import { withSafetensors } from '../safetensors/read';
 import type { BaseModel } from '../baseModel';
 import type { ReplacedTensor } from '../weightSource';
 import type { AdapterConfig } from '../../lora/adapter';
 import { adapterBaseOf } from './againstBase';
 import { readAdapterConfig } from './config';
 import { roleOf, type TensorRole } from './names';
-import { CONFIG_FILE, isTrained, WEIGHTS_FILE } from './read';
+import { CONFIG_FILE, hasWeights, peftFolder, withAdapterWeights, WEIGHTS_FILE } from './files';
+import { isTrained } from './read';
 import { isTiedTo, tiedPaths } from './tying';
 
 /**
@@ -27,11 +27,12 @@ import { isTiedTo, tiedPaths } from './tying';
  */
 export async function openBaseUnder(
   file: string,
-  adapter: string | null,
+  given: string | null,
   options: ReadSpecOptions = {},
 ): Promise<BaseModel> {
   const base = await openBase(file, options);
-  if (adapter === null) return base;
+  if (given === null) return base;
+  const adapter = peftFolder(given);
   try {
     const replaced = await replacementsIn(adapter, base);
     if (replaced.size === 0) return base;
@@ -51,7 +52,8 @@ export async function openBaseUnder(
  *
  * @throws LoraError('adapter') when it would replace tensors of the base, too.
  */
-export async function refuseReplacements(adapter: string, base: BaseModel): Promise<void> {
+export async function refuseReplacements(given: string, base: BaseModel): Promise<void> {
+  const adapter = peftFolder(given);
   const [name] = (await replacementsIn(adapter, base)).keys();
   if (name === undefined) return;
   throw new LoraError(
@@ -118,10 +120,9 @@ async function differs(base: BaseModel, { name, read }: WholeTensor): Promise<bo
 
 /** At most one tensor for each of the base's. */
 async function wholeTensorsIn(folder: string, base: BaseModel): Promise<readonly WholeTensor[]> {
-  const file = path.join(folder, WEIGHTS_FILE);
   const configFile = path.join(folder, CONFIG_FILE);
-  if (!(await isFile(file)) || !(await isFile(configFile))) return [];
-  return withSafetensors(file, async (source) => {
+  if (!(await hasWeights(folder)) || !(await isFile(configFile))) return [];
+  return withAdapterWeights(folder, async (source) => {
     const stored = [...source.tensors.values()].flatMap(({ name, shape }) => {
       const role = roleOf(name);
       return role.role === 'trained' || role.role === 'base' ? [{ name, shape, role }] : [];
@@ -134,7 +135,7 @@ async function wholeTensorsIn(folder: string, base: BaseModel): Promise<readonly
       const known = best.get(place?.name ?? '');
       if (!place || (known && ORIGINS.indexOf(known.origin) <= ORIGINS.indexOf(place.origin)))
         continue;
-      const read = () => withSafetensors(file, (again) => again.readF32(own));
+      const read = () => withAdapterWeights(folder, (again) => again.readF32(own));
       best.set(place.name, { ...place, shape, read });
     }
     return [...best.values()];
@@ -153,7 +154,7 @@ function placing(
   const tied = tiedPaths(config, against, []);
   const isSaved = (own: string) => isModuleToSave(own, config.modules_to_save);
   return (role) => {
-    const own = canonicalPath(role.path, base.spec);
+    const own = modulePathIn(base.spec, role.path);
     const tensor = role.role === 'base' ? 'weight' : role.tensor;
     const name = `${own}.${tensor}`;
     const isTrainedHere =

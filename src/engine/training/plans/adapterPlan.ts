@@ -1,5 +1,6 @@
 import { targetableModules } from '../../../formats/openBase';
 import { adapterBaseOf } from '../../../formats/peft/againstBase';
+import { peftFolder } from '../../../formats/peft/files';
 import { readPeftAdapter } from '../../../formats/peft/read';
 import { changesTiedLayers } from '../../../formats/peft/tying';
 import { refuseReplacements } from '../../../formats/peft/vocabulary';
@@ -81,7 +82,9 @@ export async function planAdapter(
 }
 
 async function readAdapterFor(folder: string, base: BaseModel, { warn }: Hooks): Promise<Adapter> {
-  const { adapter, warnings } = await readPeftAdapter(folder, adapterBaseOf(base));
+  const { adapter, warnings } = await readPeftAdapter(peftFolder(folder), adapterBaseOf(base), {
+    partial: false,
+  });
   warnOfProblems(warnings, warn);
   return adapter;
 }

@@ -3,6 +3,7 @@ import { publishedBase } from '../../../formats/hub/publishedBase';
 import { readWeight } from '../../../formats/openBase';
 import { areFinite } from '../../../formats/checkFinite';
 import { modelCard } from '../../../formats/peft/card';
+import { withModelNames } from '../../../formats/peft/modelNames';
 import {
   fillAdapterFolder,
   writePeftAdapter,
@@ -36,20 +37,18 @@ export class AdapterProduct implements Product {
   }
 
   async fillCheckpoint(folder: string, facts: ProductFacts): Promise<void> {
-    await fillAdapterFolder(folder, await this.model.adapter(), this.facts(folder, facts));
+    const adapter = withModelNames(await this.model.adapter(), this.prepared.base.spec);
+    await fillAdapterFolder(folder, adapter, this.facts(folder, facts));
   }
 
   async write(folder: string, facts: ProductFacts): Promise<void> {
     const { baseCorrection, base } = this.prepared;
     const adapter = await this.model.adapter();
-    await writePeftAdapter(
-      folder,
-      baseCorrection ? convertToPlain(adapter, baseCorrection) : adapter,
-      {
-        ...this.facts(folder, facts),
-        baseTensor: (tensor) => readWeight(base, tensor),
-      },
-    );
+    const plain = baseCorrection ? convertToPlain(adapter, baseCorrection) : adapter;
+    await writePeftAdapter(folder, withModelNames(plain, base.spec), {
+      ...this.facts(folder, facts),
+      baseTensor: (tensor) => readWeight(base, tensor),
+    });
   }
 
   private facts(folder: string, { steps, last_loss, validation_loss }: ProductFacts): AdapterFacts {

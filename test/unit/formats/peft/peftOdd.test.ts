@@ -116,7 +116,7 @@ describe("an adapter's config", () => {
     [{ exclude_modules: '[' }, /"exclude_modules" is not a supported regular/],
     [{ rank_pattern: { '(': 2 } }, /regular expression/],
     [{ layers_pattern: ['h', '('] }, /"layers_pattern" is not a supported regular/],
-    [{ target_modules: '(?!x).*' }, /regular expression/],
+    [{ rank_pattern: { '(?!x).*': 2 } }, /regular expression/],
   ])('is rejected for %j', async (changes, message) => {
     await expect(readPeftAdapter(await adapter(changes))).rejects.toThrow(message);
   });

@@ -1,0 +1,33 @@
+import { LoraError } from '../../shared/errors';
+import { isObject } from '../../shared/values';
+import type { SafetensorsFile } from '../safetensors/read';
+
+/** Algorithms of LyCORIS that are LoRA. */
+const LORA_ALGORITHMS: ReadonlySet<string> = new Set(['lora', 'locon']);
+
+/** @throws LoraError('adapter') when the file's metadata names another algorithm than LoRA. */
+export function refuseOtherAlgorithms({ file, header: { metadata } }: SafetensorsFile): void {
+  const options = argumentsIn(metadata['ss_network_args']);
+  const algorithm = options['algo'];
+  const isOther =
+    typeof algorithm === 'string' && !LORA_ALGORITHMS.has(algorithm.trim().toLowerCase());
+  const module = /\.(oft|lokr|loha|control_net_lllite)\w*$/.exec(
+    metadata['ss_network_module'] ?? '',
+  )?.[1];
+  const name = isOther ? algorithm : module;
+  if (name === undefined) return;
+  throw new LoraError('adapter', `The file holds ${name}, which is not supported.`, {
+    place: { file, key: isOther ? 'ss_network_args' : 'ss_network_module' },
+    fix: 'Merge it into its base with the tool that made it.',
+  });
+}
+
+/** A JSON object in the metadata; empty when it is none. */
+function argumentsIn(text: string | undefined): Readonly<Record<string, unknown>> {
+  try {
+    const value: unknown = JSON.parse(text ?? '{}');
+    return isObject(value) ? value : {};
+  } catch {
+    return {};
+  }
+}

@@ -1,0 +1,101 @@
+import type { LoraFactors } from '../../lora/adapter';
+
+/** What a tensor is to its module: a factor, DoRA's magnitude vector, or alpha. */
+export type Part = 'A' | 'B' | 'magnitude' | 'alpha';
+
+/** A tensor of a LoRA file. */
+export interface LoraTensor {
+  /** A dotted path, or a name with underscores for dots as in kohya's files. */
+  readonly module: string;
+  readonly part: Part;
+}
+
+/** The ends of tensors' names, from the longest on. */
+const ENDS: readonly (readonly [RegExp, (found: string) => Part])[] = [
+  [/\.lora_magnitude_vector(?:\.[^.]+)*$/, () => 'magnitude'],
+  // PEFT, Diffusers and ai-toolkit; a model's own state_dict has the adapter's name in between
+  [/\.lora_([AB])(?:\.[^.]+)?(?:\.weight)?$/, (factor) => factor as 'A' | 'B'],
+  [/\.lora_(down|up)\.weight$/, factorOf], // kohya
+  [/\.lora_linear_layer\.(down|up)\.weight$/, factorOf], // Diffusers before PEFT, text encoders
+  [/\.lora\.(down|up)\.weight$/, factorOf], // Diffusers before PEFT
+  [/_lora\.(down|up)\.weight$/, factorOf], // Diffusers' first attention processors
+  [/(?:\.lora_linear_layer|\.lora|_lora)?\.alpha$/, () => 'alpha'],
+];
+
+function factorOf(found: string): Part {
+  return found === 'down' ? 'A' : 'B';
+}
+
+/** What a tensor is, by its name; null: no part of a LoRA adapter. */
+export function loraTensor(name: string): LoraTensor | null {
+  if (/\.lora_[AB](?:\.[^.]+)?\.bias$/.test(name)) return null;
+  for (const [end, partOf] of ENDS) {
+    const found = end.exec(name);
+    if (found && found.index > 0)
+      return { module: modulePath(name.slice(0, found.index)), part: partOf(found[1] ?? '') };
+  }
+  return null;
+}
+
+/** What Diffusers' first text encoders called the projections of CLIP. */
+const PROJECTIONS: Readonly<Record<string, string>> = {
+  to_q: 'q_proj',
+  to_k: 'k_proj',
+  to_v: 'v_proj',
+  to_out: 'out_proj',
+};
+
+/** A module's path without what PEFT, torch.compile or attention processors put into it. */
+function modulePath(name: string): string {
+  const isProcessor = name.includes('.processor.');
+  const path = name
+    .replace(/^(?:base_model\.model\.)+/, '')
+    .replaceAll('._orig_mod', '')
+    .replace(/^_orig_mod\./, '')
+    .replace('.processor.', '.');
+  if (/^text_encoder(?:_\d)?\./.test(path))
+    return path.replace(/\.(to_(?:q|k|v|out))$/, (_, own: string) => `.${PROJECTIONS[own]!}`);
+  return isProcessor ? path.replace(/\.to_out$/, '.to_out.0') : path;
+}
+
+/** What such files hold beside LoRA, which is another formula. */
+const OTHERS: readonly (readonly [RegExp, string])[] = [
+  [/\.dora_scale$/, 'DoRA'],
+  [/\.hada_/, 'LoHa'],
+  [/\.lokr_/, 'LoKr'],
+  [/\.lora_mid\.weight$/, 'a Tucker decomposition'],
+  [/\.(?:oft_|boft_)/, 'OFT'],
+  [/\.(?:diff|diff_b|set_weight)$/, 'whole differences'],
+  [/\.[wb]_norm$/, 'changes of norms'],
+  [/\.glora_|\.(?:a1|a2|b1|b2|bm)\.weight$/, 'GLoRA'],
+  [/\.on_input$/, '(IA)³'],
+  [/\.bias_(?:indices|values|size)$/, 'changes of biases'],
+  [/\.(?:lora_(?:up|down|[AB])(?:\.[^.]+)?|lora\.(?:up|down)|diff)\.bias$/, 'LoRA with a bias'],
+  [/\.scalar$/, 'a trained scale'],
+  [/\.reshape_weight$/, 'a change of shape'],
+];
+
+/** What a tensor belongs to that is no LoRA but another method; null: nothing that is known. */
+export const otherMethod = (name: string): string | null =>
+  OTHERS.find(([expression]) => expression.test(name))?.[1] ?? null;
+
+/** Whether tensors' names are those of kohya's scripts: modules have underscores for dots. */
+export const hasKohyaNames = (names: Iterable<string>): boolean =>
+  [...names].some((name) => /^[^.]+\.(?:lora_(?:down|up|mid)\.weight|hada_|lokr_)/.test(name));
+
+/** Whether tensors' names are those of a LoRA file of any kind. */
+export const hasLoraNames = (names: Iterable<string>): boolean =>
+  [...names].some((name) => {
+    const part = loraTensor(name)?.part;
+    return part === 'A' || part === 'B' || /\.(?:hada_|lokr_|lora_mid\.weight$)/.test(name);
+  });
+
+/** Height and width of a convolution's kernel, by the shapes of A and B. */
+export function kernelOf(
+  down: readonly number[],
+  up: readonly number[],
+): LoraFactors['kernel'] | undefined {
+  return down.length === 4 && up.length === 4 && up[2] === 1 && up[3] === 1
+    ? [down[2]!, down[3]!]
+    : undefined;
+}
