@@ -70,7 +70,8 @@ function encodeText(text: string, tokenizer: Tokenizer): EncodedRow {
 }
 
 function ended(ids: number[], { eos_token_id }: Tokenizer): number[] {
-  return eos_token_id === null || ids.at(-1) === eos_token_id ? ids : [...ids, eos_token_id];
+  if (eos_token_id !== null && ids.at(-1) !== eos_token_id) ids.push(eos_token_id);
+  return ids;
 }
 
 function labelledSpans(labels: readonly number[]): Span[] {

@@ -5,6 +5,7 @@ import { escapeRegExp } from '../../shared/values';
 import type { ChatVariables } from '../chat/chat';
 import { withReasoning } from '../chat/reasoning';
 import { compileChatTemplate, type ChatTemplate } from '../chat/template';
+import { encodeInPieces, PIECE_LENGTH } from './longTexts';
 import { completeTokenizerJson, namedTokens, toAddedToken, type AddedToken } from './tokenizerJson';
 import type { SpecialTokenFrame, TokenPlace, Tokenizer } from './tokenizer';
 
@@ -27,8 +28,12 @@ export function createTokenizer(files: TokenizerFiles, options: TokenizerOptions
   const names = namedTokens(files.config);
   const idOf = (name: keyof typeof names) =>
     names[name] === undefined ? null : (inner.token_to_id(names[name]) ?? null);
-  const encode = (text: string, add_special_tokens = true) =>
-    inner.encode(text, { add_special_tokens }).ids;
+  const encodePlain = (text: string) => inner.encode(text, { add_special_tokens: false }).ids;
+  const encode = (text: string, add_special_tokens = true) => {
+    if (text.length <= PIECE_LENGTH) return inner.encode(text, { add_special_tokens }).ids;
+    const ids = encodeInPieces(text, encodePlain);
+    return add_special_tokens ? framed(ids, frameOf(inner)) : ids;
+  };
   const cleanUp = files.config['clean_up_tokenization_spaces'] === true;
   const template = templateOf(files, names, options.now ?? new Date());
   const renderChat: Tokenizer['renderChat'] = (messages, add_generation_prompt, variables) =>
@@ -61,6 +66,13 @@ export function createTokenizer(files: TokenizerFiles, options: TokenizerOptions
     applyChatTemplate: (...chat) => renderChat(...chat).text,
     renderChat,
   };
+}
+
+/** The ids with the special tokens around a text; a long list is not copied without need. */
+function framed(ids: number[], { before, after }: SpecialTokenFrame): number[] {
+  if (before.length > 0) ids.unshift(...before);
+  ids.push(...after);
+  return ids;
 }
 
 /**
