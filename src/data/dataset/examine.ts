@@ -1,4 +1,6 @@
 import type { CheckedDataset, CutRow, LengthBin } from '../../shared/checkedRecipe';
+import type { Problem } from '../../shared/errors';
+import { countProblems } from '../../shared/problemKinds';
 import { needsLabels } from '../../shared/task';
 import { lengthOf } from '../examples/example';
 import type { Dataset } from './dataset';
@@ -14,6 +16,8 @@ import { lostTokens, RowFacts } from './tokenizedDataset';
 
 /** The most rows that are listed as cut; all are counted. */
 const MOST_CUT_LISTED = 1_000;
+/** Editors read the list at once. */
+const MOST_PROBLEMS_LISTED = 2_000;
 
 /**
  * Statistics and problems of datasets, which may have errors. Their rows are not kept.
@@ -71,7 +75,7 @@ class Examination {
     const all = Int32Array.from({ length: facts.length }, (_, i) => i);
     return {
       path: dataset.path,
-      problems: [...dataset.problems, ...(tokenizer?.problems.problems() ?? [])],
+      problems: limited([...dataset.problems, ...(tokenizer?.problems.problems() ?? [])]),
       skipped_rows: dataset.skippedRows + (tokenizer?.problems.skippedRows ?? 0),
       cut: this.cut,
       duplicates: duplicates.listed,
@@ -80,6 +84,17 @@ class Examination {
       lengths: tokenizer ? histogram(facts.lengths.view()) : [],
     };
   }
+}
+
+/** The first problems as they are, and the number of the others. */
+function limited(problems: readonly Problem[]): readonly Problem[] {
+  const others = problems.slice(MOST_PROBLEMS_LISTED);
+  const [first] = others;
+  if (!first) return problems;
+  const rows = countProblems(others);
+  const severity = others.some((own) => own.severity === 'error') ? 'error' : 'warning';
+  const message = `${rows} more rows have problems.`;
+  return [...problems.slice(0, MOST_PROBLEMS_LISTED), { ...first, severity, message, rows }];
 }
 
 const BINS = 8;

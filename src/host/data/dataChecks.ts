@@ -1,4 +1,4 @@
-import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
+import { mkdtemp, open, readFile, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 import * as vscode from 'vscode';
@@ -130,7 +130,7 @@ export class DataChecks implements vscode.Disposable {
       const replacements: string[] = [];
       for (const [i, document] of dirty.entries()) {
         const copy = path.join(folder!, `${i}.jsonl`);
-        await writeFile(copy, document.getText());
+        await copyText(document, copy, signal);
         replacements.push('--instead', `${document.fileName}=${copy}`);
       }
       return await this.jobs.ask<CheckedRecipe>(
@@ -182,6 +182,32 @@ async function datasetsOf(recipe: string): Promise<readonly string[]> {
   const text = await readFile(recipe, 'utf8').catch(() => '');
   const { recipe: read } = checkRecipe(text, recipe);
   return read ? [read.dataset, ...(read.validation === null ? [] : [read.validation])] : [];
+}
+
+/** Lines that are copied at once, so that the extension host is never busy for long. */
+const LINES_AT_ONCE = 2_000;
+
+/** Writes the text of a document into a file. @throws when `signal` is aborted */
+async function copyText(
+  document: vscode.TextDocument,
+  file: string,
+  signal: AbortSignal,
+): Promise<void> {
+  for (;;) {
+    const { version, lineCount } = document;
+    const handle = await open(file, 'w');
+    try {
+      for (let line = 0; line < lineCount && document.version === version; line += LINES_AT_ONCE) {
+        signal.throwIfAborted();
+        await handle.writeFile(
+          document.getText(new vscode.Range(line, 0, line + LINES_AT_ONCE, 0)),
+        );
+      }
+    } finally {
+      await handle.close();
+    }
+    if (document.version === version) return;
+  }
 }
 
 async function recipesNaming(file: string): Promise<readonly string[]> {

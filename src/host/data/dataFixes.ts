@@ -34,7 +34,9 @@ async function actionsFor(
   if (duplicate && dataset.duplicates.length > 1)
     actions.push(
       action(
-        t('Remove all {0} duplicate rows', dataset.duplicates.length),
+        dataset.duplicates.length === dataset.duplicate_rows
+          ? t('Remove all {0} duplicate rows', dataset.duplicate_rows)
+          : t('Remove the first {0} duplicate rows', dataset.duplicates.length),
         duplicate,
         withoutLines(
           document,

@@ -1,4 +1,5 @@
 import type { CheckedDataset, CheckedRecipe, CutRow } from '../../shared/checkedRecipe';
+import { countProblems } from '../../shared/problemKinds';
 import { t } from '../text/l10n';
 
 /** A problem of one row, to mark on its line. */
@@ -33,7 +34,7 @@ function cutText(
 
 /** The marks of one file, errors first; at most 500 and one that counts the others. */
 export function rowMarksOf(
-  { problems, cut, duplicates }: CheckedDataset,
+  { problems, cut, duplicates, duplicate_rows, statistics }: CheckedDataset,
   limits: Pick<CheckedRecipe, 'max_length' | 'limit'>,
 ): RowMark[] {
   const marks: RowMark[] = [
@@ -56,11 +57,15 @@ export function rowMarksOf(
       message: t('Duplicate of line {0}.', first),
     })),
   ].sort((a, b) => Number(a.severity === 'warning') - Number(b.severity === 'warning'));
-  const more = marks.length - MAX_MARKS;
+  // what is only counted is among the others
+  const unlisted =
+    (statistics?.truncated ?? cut.length) - cut.length + duplicate_rows - duplicates.length;
+  const shown = marks.slice(0, MAX_MARKS);
+  const more = marks.length - shown.length + unlisted;
   return more <= 0
     ? marks
     : [
-        ...marks.slice(0, MAX_MARKS),
+        ...shown,
         {
           line: 1,
           severity: 'warning',
@@ -77,7 +82,8 @@ const BAR = 24;
 export function dataStatus(datasets: readonly CheckedDataset[], task: string): string {
   const [train] = datasets;
   const errors = datasets.reduce(
-    (sum, { problems }) => sum + problems.filter(({ severity }) => severity === 'error').length,
+    (sum, { problems }) =>
+      sum + countProblems(problems.filter(({ severity }) => severity === 'error')),
     0,
   );
   if (errors > 0)
@@ -92,10 +98,10 @@ export function dataStatus(datasets: readonly CheckedDataset[], task: string): s
 
 /** The same in detail, as Markdown for a tooltip. */
 export function dataSummary({ datasets, base, max_length, task }: CheckedRecipe): string {
-  const blocks = datasets.map(({ path, statistics, lengths, cut, duplicates }, i) => {
+  const blocks = datasets.map(({ path, statistics, lengths, duplicate_rows, skipped_rows }, i) => {
     const name = `**${i === 0 ? t('Training data') : t('Validation data')}**: ${path.split(/[/\\]/).at(-1)!}`;
     if (!statistics) return name;
-    const { examples, tokens, labelled_tokens, longest } = statistics;
+    const { examples, tokens, labelled_tokens, longest, truncated } = statistics;
     const maxRows = Math.max(...lengths.map(({ rows }) => rows));
     const label = Math.max(...lengths.map(({ from, to }) => `${from}–${to}`.length));
     const bars = lengths.map(
@@ -122,8 +128,11 @@ export function dataSummary({ datasets, base, max_length, task }: CheckedRecipe)
           longest.toLocaleString(),
           max_length,
         ),
-        ...(cut.length > 0 ? [t('{0} rows are truncated', cut.length)] : []),
-        ...(duplicates.length > 0 ? [t('{0} duplicate rows', duplicates.length)] : []),
+        ...(skipped_rows > 0
+          ? [t('{0} rows with errors are left out (skip_faulty_rows)', skipped_rows)]
+          : []),
+        ...(truncated > 0 ? [t('{0} rows are truncated', truncated)] : []),
+        ...(duplicate_rows > 0 ? [t('{0} duplicate rows', duplicate_rows)] : []),
       ]
         .map((line, n) => (n < 2 ? line : `- ${line}`))
         .join('\n') + `\n\n${t('Lengths in tokens')}\n\n\`\`\`\n${bars.join('\n')}\n\`\`\``

@@ -141,7 +141,8 @@ async function readRows(
 function keysOf(line: string | undefined): string[] {
   try {
     const row: unknown = JSON.parse(line ?? '');
-    return isObject(row) ? Object.keys(row) : [];
+    // null: the column belongs to rows of another format
+    return isObject(row) ? Object.keys(row).filter((key) => row[key] !== null) : [];
   } catch {
     return [];
   }

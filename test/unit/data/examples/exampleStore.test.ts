@@ -1,0 +1,56 @@
+import { mkdtempSync, readdirSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import path from 'node:path';
+import { describe, expect, it } from 'vitest';
+import type { Example } from '../../../../src/data/examples/example';
+import { ExampleStore } from '../../../../src/data/examples/exampleStore';
+
+const ints = (...values: number[]) => Int32Array.from(values);
+const EXAMPLES = [
+  { kind: 'tokens', line: 1, input_ids: ints(0, 5, 7), labels: ints(-100, 5, -100) },
+  { kind: 'tokens', line: 2, input_ids: ints(5, 7), labels: ints(2, -100) },
+  {
+    kind: 'text',
+    line: 3,
+    input_ids: ints(1, 2, 3),
+    token_type_ids: ints(0, 1, 1),
+    target: ints(4),
+  },
+  {
+    kind: 'text',
+    line: 4,
+    input_ids: ints(9),
+    token_type_ids: ints(0),
+    target: Float32Array.of(0.1, -1e-40, NaN),
+  },
+  { kind: 'pair', line: 5, anchor: ints(1), positive: ints(2, 3, 4) },
+  { kind: 'pair', line: 6, anchor: ints(), positive: ints() },
+] as const satisfies readonly Example[];
+
+describe.each([
+  ['in memory', 2 ** 20],
+  ['in a file', 4],
+])('a store of examples %s', (_, memory) => {
+  const folder = mkdtempSync(path.join(tmpdir(), 'store-'));
+  const store = new ExampleStore(path.join(folder, 'examples.tmp'), memory);
+  const many = Array.from({ length: 50 }, (_, i) => EXAMPLES[i % EXAMPLES.length]!);
+  for (const example of many) store.add(example);
+
+  it('gives back what was added, in any order', () => {
+    expect(store.length).toBe(50);
+    for (const i of [49, 0, 17, 30, 3, 48, 1, 2, 4, 5]) expect(store.at(i)).toEqual(many[i]);
+    expect([0, 1, 2, 3, 4, 5].map((i) => store.lengthAt(i))).toEqual([3, 2, 3, 1, 3, 0]);
+  });
+
+  it('leaves no file', () => {
+    store.close();
+    expect(readdirSync(folder)).toEqual([]);
+  });
+});
+
+it('says that the disk is full, or whatever else prevents writing', () => {
+  const store = new ExampleStore('/nowhere/at/all', 4);
+  expect(() => {
+    for (let i = 0; i < 10; i++) store.add(EXAMPLES[0]);
+  }).toThrow('The tokens of the dataset cannot be written.');
+});
