@@ -122,12 +122,7 @@ try {
     const line = path.join(folder, 'line.jsonl');
     const text = sentences(0, Math.ceil((Number(values['line-megabytes']) * 1e6) / 75));
     writeFileSync(line, `${JSON.stringify({ text })}\n`);
-    show(
-      await measure(['check', recipeFor(line)]),
-      'check, one line',
-      values['line-megabytes'],
-      1,
-    );
+    show(await measure(['check', recipeFor(line)]), 'check, one line', values['line-megabytes'], 1);
   }
 } finally {
   rmSync(folder, { recursive: true, force: true });

@@ -84,7 +84,7 @@ export function labelSetOf(
   { task, problem_type: requested, known, skip = false }: LabelSource,
 ): LabelSet | null {
   const problem_type =
-    task === 'seq_cls' ? (requested ?? inferProblemType(all)) : 'single_label_classification';
+    task === 'seq_cls' ? (requested ?? inferProblemType(all, skip)) : 'single_label_classification';
   const faultOf = task === 'seq_cls' ? faultFinder(all, problem_type) : () => null;
   const labelled = all.filter((row) => {
     const fault = faultOf(row);
@@ -128,10 +128,16 @@ function classFault(names: readonly string[]): string | null {
   return null;
 }
 
-function inferProblemType(rows: readonly RowLabel[]): ProblemType {
-  const hasFraction = (label: Label) => typeof label === 'number' && !Number.isInteger(label);
-  if (rows.some(({ label }) => [label].flat().some(hasFraction))) return 'regression';
-  return rows.some(({ label }) => typeof label === 'object')
+/** `skip`: a few rows that do not fit the others, and are left out, do not decide. */
+function inferProblemType(rows: readonly RowLabel[], skip: boolean): ProblemType {
+  const areMany = (test: (row: RowLabel) => boolean) =>
+    skip ? 2 * rows.filter(test).length > rows.length : rows.some(test);
+  const isNumber = (label: Label) => typeof label === 'number';
+  const hasFraction = rows.some(({ label }) =>
+    [label].flat().some((one) => isNumber(one) && !Number.isInteger(one)),
+  );
+  if (hasFraction && areMany(({ label }) => [label].flat().every(isNumber))) return 'regression';
+  return areMany(({ label }) => typeof label === 'object')
     ? 'multi_label_classification'
     : 'single_label_classification';
 }

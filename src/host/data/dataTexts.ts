@@ -59,11 +59,12 @@ export function rowMarksOf(
   ].sort((a, b) => Number(a.severity === 'warning') - Number(b.severity === 'warning'));
   // what is only counted is among the others
   const unlisted =
-    (statistics?.truncated ?? cut.length) - cut.length + duplicate_rows - duplicates.length;
+    Math.max(0, (statistics?.truncated ?? 0) - cut.length) +
+    Math.max(0, duplicate_rows - duplicates.length);
   const shown = marks.slice(0, MAX_MARKS);
   const more = marks.length - shown.length + unlisted;
   return more <= 0
-    ? marks
+    ? shown
     : [
         ...shown,
         {

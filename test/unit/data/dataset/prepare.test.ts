@@ -178,6 +178,48 @@ describe('data with errors', () => {
     expect(datasets.map((d) => d.problems.length)).toEqual([1, 0]);
   });
 
+  it('is left out and counted where the recipe says so, and the rest is as without it', async () => {
+    const good = texts(20);
+    const labelled = (rows: object[]) => rows.map((row, i) => ({ ...row, label: `l${i % 2}` }));
+    for (const [task, rows, faulty] of [
+      ['causal_lm', good, [{ text: 3 }, { text: '' }, { input_ids: [9999] }]],
+      [
+        'seq_cls',
+        labelled(good),
+        [{ text: 'a' }, { text: 'a', label: ['l0', 'l1'] }, { label: 'l0' }],
+      ],
+    ] as const) {
+      const recipe = recipeOf({ task, dataset: fileOf(...rows), validation_split: 0.2 });
+      const mixed = rows.flatMap((row, i) => (i % 7 === 6 ? [faulty[(i - 6) / 7]!, row] : [row]));
+      const skipping = { ...recipe, dataset: fileOf(...mixed, faulty[2]), skip_faulty_rows: true };
+      const [plain, data] = [await prepare(recipe), await prepare(skipping)];
+      expect(data.skipped.rows).toBe(3);
+      expect(data.skipped.problems.map((p) => p.place?.line)).toEqual(
+        expect.arrayContaining([7, 15, 23]) as unknown,
+      );
+      expect(data.warnings).toEqual([]);
+      const withoutLines = (examples: Examples) =>
+        all(examples).map((example) => ({ ...example, line: 0 }));
+      expect(withoutLines(data.train)).toEqual(withoutLines(plain.train));
+      expect(withoutLines(data.validation)).toEqual(withoutLines(plain.validation));
+      expect([data.statistics, data.labels]).toEqual([plain.statistics, plain.labels]);
+      const [checked] = await examineData(await readData(skipping, null), skipping, TOOLS);
+      expect(checked).toMatchObject({ skipped_rows: 3, statistics: { examples: 20 } });
+      expect(checked!.problems.every(({ severity }) => severity === 'warning')).toBe(true);
+    }
+  });
+
+  it('that changes between two readings ends with one message', async () => {
+    const recipe = recipeOf({ dataset: fileOf(...texts(3)) });
+    const read = await readData(recipe, null);
+    writeFileSync(recipe.dataset, '{"text": "another"}\n');
+    await expect(prepareData(read, recipe, TOOLS)).rejects.toMatchObject({
+      area: 'dataset',
+      message: 'The file was changed while it was read.',
+      place: { file: recipe.dataset },
+    });
+  });
+
   it('has no row left where all are skipped, which lists why', async () => {
     const dataset = fileOf({ prompt: 'q'.repeat(99), completion: 'a' });
     const error = await fault(prepare(recipeOf({ dataset, unlabelled_rows: 'skip' })));

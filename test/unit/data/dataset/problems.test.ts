@@ -1,5 +1,6 @@
 import { describe, expect, it } from 'vitest';
 import { ProblemCollector, throwErrors } from '../../../../src/data/dataset/problems';
+import { countProblems } from '../../../../src/shared/problemKinds';
 import { LoraError, type Problem } from '../../../../src/shared/errors';
 
 const collected = (use: (collector: ProblemCollector) => void) => {
@@ -61,6 +62,37 @@ describe('file problems', () => {
     ]);
     collector.error('x');
     expect(collector.errorCount).toBe(1);
+  });
+
+  it('list a thousand errors, and the others by kind', () => {
+    const problems = collected((c) => {
+      for (let line = 1; line <= 20_000; line++)
+        c.error(line % 2 === 0 ? `"${line}" is missing.` : `${line} tokens are too many.`, line);
+      c.error('The file ends early.');
+    });
+    expect(problems).toHaveLength(1003);
+    expect(
+      problems.slice(1001).map(({ message, rows, place }) => [message, rows, place?.line]),
+    ).toEqual([
+      ['1001 tokens are too many. (9500 rows; also line 1003, 1005, 1007, …)', 9500, 1001],
+      ['"1002" is missing. (9500 rows; also line 1004, 1006, 1008, …)', 9500, 1002],
+    ]);
+    expect(countProblems(problems)).toBe(20_001);
+  });
+
+  it('are warnings where rows with errors are left out, which are counted', () => {
+    const collector = new ProblemCollector('f', { skip: true });
+    collector.error('wrong', 3, 'text');
+    collector.error('also wrong', 3);
+    collector.error('bad', 5);
+    collector.error('The file ends early.');
+    expect(collector.skippedRows).toBe(2);
+    expect(collector.problems().map((p) => [p.severity, p.skipped ?? false, p.message])).toEqual([
+      ['warning', true, 'wrong The row is skipped (skip_faulty_rows).'],
+      ['warning', true, 'also wrong The row is skipped (skip_faulty_rows).'],
+      ['warning', true, 'bad The row is skipped (skip_faulty_rows).'],
+      ['error', false, 'The file ends early.'],
+    ]);
   });
 
   it('keep 200 kinds of warnings and continue to count those', () => {

@@ -72,9 +72,11 @@ it('takes null in the columns of other formats for absent', () => {
   expect(
     read('{"messages": null, "prompt": "a", "completion": "b", "text": null, "source": null}'),
   ).toEqual({ row: { kind: 'completion', line: 7, prompt: 'a', completion: 'b' }, problems: [] });
-  expect(
-    read('{"input_ids": [1, 2], "labels": null, "attention_mask": null}').row,
-  ).toMatchObject({ input_ids: [1, 2], labels: [1, 2], attention_mask: [1, 1] });
+  expect(read('{"input_ids": [1, 2], "labels": null, "attention_mask": null}').row).toMatchObject({
+    input_ids: [1, 2],
+    labels: [1, 2],
+    attention_mask: [1, 1],
+  });
   expect(read('{"prompt": "a", "completion": null, "text": null}').problems).toMatchObject([
     { message: '"completion" must be text, not null.', place: { key: 'completion' } },
   ]);

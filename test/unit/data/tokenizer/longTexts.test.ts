@@ -8,7 +8,20 @@ const smallTokenizerOnce = smallTokenizer();
 
 it('encodes a text in pieces as it does the whole', () => {
   const part = fc.constantFrom(
-    ...['the ', 'old', ' mill', '. ', 'Grüße', '你好世界', '，', '\n\n', "don't ", '1234', '  ', '🙂'],
+    ...[
+      'the ',
+      'old',
+      ' mill',
+      '. ',
+      'Grüße',
+      '你好世界',
+      '，',
+      '\n\n',
+      "don't ",
+      '1234',
+      '  ',
+      '🙂',
+    ],
   );
   fc.assert(
     fc.property(fc.array(part, { minLength: 50, maxLength: 200 }), (parts) => {
@@ -34,9 +47,13 @@ it('does not cut where a token spans the place, nor without such places', () => 
   const joined = (text: string) => (text.includes('a b') ? [1] : [2, 3]);
   expect(encodeInPieces('a b'.repeat(100), joined, 30)).toEqual([1]);
   const lengths: number[] = [];
-  encodeInPieces('x'.repeat(1000), (text) => {
-    lengths.push(text.length);
-    return [];
-  }, 100);
+  encodeInPieces(
+    'x'.repeat(1000),
+    (text) => {
+      lengths.push(text.length);
+      return [];
+    },
+    100,
+  );
   expect(lengths).toEqual([1000]);
 });

@@ -24,7 +24,14 @@ const dataset: CheckedDataset = {
     { from: 100, to: 199, rows: 1 },
   ],
 };
-const fine = { ...dataset, problems: [], cut: [], duplicates: [], duplicate_rows: 0 };
+const fine = {
+  ...dataset,
+  problems: [],
+  cut: [],
+  duplicates: [],
+  duplicate_rows: 0,
+  statistics: { ...dataset.statistics!, truncated: 0 },
+};
 
 const limits = { max_length: 512, limit: 512 };
 
@@ -63,6 +70,8 @@ it('limits the number of marks, and counts the others', () => {
   );
   expect(marks).toHaveLength(501);
   expect(marks.at(-1)!.message).toBe('500 more rows have problems.');
+  const counted = rowMarksOf({ ...fine, duplicate_rows: 2000 }, limits);
+  expect(counted.map(({ message }) => message)).toEqual(['2000 more rows have problems.']);
 });
 
 it('summarizes the data or the number of errors in the status bar', () => {
