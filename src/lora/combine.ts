@@ -1,5 +1,5 @@
 import type { Adapter, AdapterConfig, LoraFactors } from './adapter';
-import { withoutTying } from './tying';
+import { isOutputPath, withoutTying } from './tying';
 import { sumUpdates, updateNorm, updateSvd } from './updateSvd';
 
 export const COMBINATIONS = ['cat', 'linear', 'svd', 'ties', 'magnitude_prune'] as const;
@@ -25,6 +25,8 @@ export interface Combined {
   readonly error: number | null;
   /** The same by layer; where a layer's sum is zero, ‖result‖. */
   readonly errors: ReadonlyMap<string, number>;
+  /** zero: all weighted updates are zero; cancelled: their sum is, within the rounding of f32. */
+  readonly sum: 'zero' | 'cancelled' | 'some';
 }
 
 /** One adapter's factors of a layer. */
@@ -48,31 +50,66 @@ export function combineUpdates(adapters: readonly Adapter[], options: CombineOpt
   const errors = new Map<string, number>();
   let squaredError = 0;
   let squaredSum = 0;
+  let partNorms = 0;
   const modules: LoraFactors[] = [];
   for (const [path, parts] of partsByPath(adapters, options.weights)) {
-    const sum: LoraFactors = { ...parts[0]!.factors, ...sumUpdates(parts) };
-    const result = combineLayer(parts, sum, rank, options);
-    const size = updateNorm(sum);
+    checkShapes(path, parts);
+    const whole: LoraFactors = { ...parts[0]!.factors, ...sumUpdates(parts) };
+    checkNumbers(whole);
+    const result = combineLayer(parts, whole, rank, options);
+    const size = updateNorm(whole);
     const error = updateNorm(
       sumUpdates([
         { factors: result, weight: 1 },
-        { factors: sum, weight: -1 },
+        { factors: whole, weight: -1 },
       ]),
     );
+    checkNumbers(result);
     modules.push(result);
-    errors.set(path, size > 0 ? error / size : error);
+    const ownNorms = parts.reduce((s, p) => s + Math.abs(p.weight) * updateNorm(p.factors), 0);
+    const isZero = size <= F32_NOISE * ownNorms;
+    errors.set(path, isZero ? error : error / size);
+    partNorms += ownNorms;
     squaredError += error ** 2;
     squaredSum += size ** 2;
   }
+  const sum = kindOfSum(Math.sqrt(squaredSum), partNorms);
   return {
     adapter: withRankPatterns({ config: adapters[0]!.config, modules, trained: [] }, modules),
-    error: squaredSum > 0 ? Math.sqrt(squaredError / squaredSum) : null,
+    error: sum === 'some' ? Math.sqrt(squaredError / squaredSum) : null,
     errors,
+    sum,
   };
 }
 
+/** Norms below this share of those that were added are rounding in f32. */
+const F32_NOISE = 1e-6;
+
+function kindOfSum(sum: number, parts: number): Combined['sum'] {
+  if (parts === 0) return 'zero';
+  return sum <= F32_NOISE * parts ? 'cancelled' : 'some';
+}
+
+/** @throws RangeError when a number is not finite. */
+function checkNumbers({ path, A, B }: LoraFactors): void {
+  if (![A, B].every((own) => own.every(Number.isFinite)))
+    throw new RangeError(
+      `The combination of ${path} has numbers that float32 cannot hold. Use smaller weights.`,
+    );
+}
+
+/** @throws RangeError when the adapters have another shape of a module. */
+function checkShapes(path: string, parts: readonly Part[]): void {
+  const shapes = parts.map(({ factors: m }) => `${m.kind} ${m.out_features} x ${m.in_features}`);
+  const other = shapes.find((own) => own !== shapes[0]);
+  if (other !== undefined)
+    throw new RangeError(
+      `${path} is ${shapes[0]!} in one adapter and ${other} in another: they are of different bases and cannot be combined.`,
+    );
+}
+
 function checkAdapters(adapters: readonly Adapter[], { weights }: CombineOptions): void {
-  if (adapters.length < 2) throw new RangeError('At least two adapters are needed.');
+  if (adapters.length === 0) throw new RangeError('At least one adapter is needed.');
   if (weights.length !== adapters.length)
     throw new RangeError(
       `${adapters.length} adapters need ${adapters.length} weights, not ${weights.length}.`,
@@ -81,9 +118,22 @@ function checkAdapters(adapters: readonly Adapter[], { weights }: CombineOptions
     throw new RangeError(
       'DoRA adapters scale rows of W + dW, so they cannot be added. Merge them one after the other.',
     );
+  checkTying(adapters);
   if (adapters.some(({ trained }) => trained.length > 0))
     throw new RangeError(
       'Tensors that were trained in full (modules_to_save, biases) cannot be added. Merge such adapters one after the other.',
+    );
+}
+
+/** @throws RangeError when only some of the adapters tie the embedding to the output layer. */
+function checkTying(adapters: readonly Adapter[]): void {
+  const isTied = ({ config }: Adapter) => config.raw['ensure_weight_tying'] === true;
+  const hasOutput = ({ modules }: Adapter) => modules.some((m) => isOutputPath(m.path));
+  const hasEmbedding = ({ modules }: Adapter) => modules.some((m) => m.kind === 'embedding');
+  const hasHalf = (own: Adapter) => isTied(own) && hasOutput(own) !== hasEmbedding(own);
+  if (adapters.some(hasHalf) && !adapters.every(hasHalf))
+    throw new RangeError(
+      'Only one of the adapters ties the embedding to the output layer (ensure_weight_tying), so they cannot be added. Merge them one after the other.',
     );
 }
 

@@ -126,7 +126,9 @@ it('adapters that cannot be combined are refused, with a fix', async () => {
   expect(await refusal('--adapter', whole, '--adapter', whole, '--type', 'cat')).toMatch(
     /trained in full/,
   );
-  expect(await refusal('--adapter', plain, '--type', 'cat')).toMatch(/At least two/);
+  expect(await refusal('--adapter', plain, '--type', 'cat', '--rank', '2')).toMatch(
+    /--rank needs --type svd/,
+  );
   expect(
     await refusal('--adapter', plain, '--adapter', plain, '--type', 'cat', '--weights', '1'),
   ).toMatch(/need 2 weights/);

@@ -4,6 +4,8 @@ import {
   type Combined,
   type CombineOptions,
 } from '../../lora/combine';
+import type { Adapter } from '../../lora/adapter';
+import { isSameModel } from '../../formats/peft/againstBase';
 import { LoraError } from '../../shared/errors';
 import { alignNames } from '../../formats/alignNames';
 import { dtypeToWrite } from '../../formats/adapterDtype';
@@ -27,7 +29,7 @@ export const combineCommand = defineCommand({
   forms: [
     form({
       options: {
-        adapter: requiredList(anyText, 'DIR', 'adapter; repeat for each, at least two'),
+        adapter: requiredList(anyText, 'DIR', 'adapter; repeat for each'),
         weights: optional(numberList, '0.7,0.3', 'a weight for each adapter (default: all 1)'),
         type: required(oneOf(COMBINATIONS), COMBINATIONS.join('|'), 'how to combine them'),
         output: outputFolderOption,
@@ -42,6 +44,10 @@ export const combineCommand = defineCommand({
         peft: flag('linear: combine A and B separately, as PEFT does'),
         base: adapterBaseOption,
         dtype: adapterDtypeOption,
+      },
+      check: ({ options: { rank, type, peft } }) => {
+        if (rank !== null && type !== 'svd') return '--rank needs --type svd.';
+        return peft && type !== 'linear' ? '--peft needs --type linear.' : null;
       },
       run: async ({ options }, context) => {
         const { adapter: folders, output, type } = options;
@@ -59,6 +65,7 @@ export const combineCommand = defineCommand({
           context,
           async ({ adapters: read, base }) => {
             const adapters = alignNames(read, folders);
+            warnOfBases(adapters, context.warn);
             const result = combineOrRefuse(adapters, settings, folders[0]!);
             const dtype = dtypeToWrite(adapters, options.dtype);
             await writeDerivedAdapter(
@@ -74,9 +81,10 @@ export const combineCommand = defineCommand({
             return result;
           },
         );
-        const { error, errors, adapter } = combined;
+        const { error, errors, adapter, sum } = combined;
         const facts = {
           output,
+          sum,
           error,
           errors: Object.fromEntries(errors),
           ranks: Object.fromEntries(adapter.modules.map((m) => [m.path, m.r])),
@@ -87,6 +95,16 @@ export const combineCommand = defineCommand({
     }),
   ],
 });
+
+/** Names the bases of adapters that were made for different ones. */
+function warnOfBases(adapters: readonly Adapter[], warn: (message: string) => void): void {
+  const names = adapters.flatMap(({ config }) => config.base_model_name_or_path ?? []);
+  const others = names.filter((own) => !isSameModel(own, names[0]!));
+  if (others.length > 0) {
+    const all = [...new Set([names[0]!, ...others])].join(', ');
+    warn(`The adapters were made for different bases: ${all}.`);
+  }
+}
 
 function combineOrRefuse(
   adapters: Parameters<typeof combineUpdates>[0],
@@ -103,18 +121,24 @@ function combineOrRefuse(
   }
 }
 
-function describeCombined(output: string, { adapter, error, errors }: Combined): string {
+const WITHOUT_EFFECT = {
+  zero: 'The weighted updates are all zero, so the result changes nothing.',
+  cancelled: 'The weighted updates cancel each other, so the result changes nothing.',
+};
+
+function describeCombined(output: string, { adapter, error, errors, sum }: Combined): string {
   const { modules } = adapter;
   const ranks = describeRange(modules.map((m) => m.r));
   return [
     `${output}: ${countOf(modules.length, 'module')} of rank ${ranks}`,
-    error !== null && error < EXACT
-      ? 'The result equals the weighted sum of the updates.'
-      : describeError(error ?? 0, errors),
+    sum === 'some' ? describeError(error!, errors) : WITHOUT_EFFECT[sum],
   ].join('\n');
 }
 
 function describeError(error: number, errors: Combined['errors']): string {
+  if (error < EXACT) {
+    return 'The result equals the weighted sum of the updates.';
+  }
   const [worst] = [...errors].sort(([, a], [, b]) => b - a);
   const where = worst && worst[1] > 0 ? `, largest in ${worst[0]} (${percentage(worst[1])})` : '';
   return `Relative error against the weighted sum of the updates: ${percentage(error)}${where}`;

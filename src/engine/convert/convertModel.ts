@@ -67,6 +67,7 @@ export async function convertModel(options: ConvertModelOptions): Promise<Conver
       await target.place(async (temp) => {
         const outputs = await target.write(temp, {
           signal,
+          file: base.path,
           onTensor: () => undefined,
           onBytes: (bytes) => {
             written += bytes;

@@ -130,6 +130,9 @@ const ROUNDING_WARNING_SHARE = 0.01;
 
 /** Warnings about the result for the user. */
 export function mergeWarnings(tensors: readonly TensorFacts[]): string[] {
+  if (tensors.length > 0 && tensors.every((tensor) => tensor.delta_norm === 0)) {
+    return ['The update is zero: the adapter changes none of the tensors that it adapts.'];
+  }
   const unmoved = tensors.reduce((sum, tensor) => sum + tensor.unmoved, 0);
   const elements = tensors.reduce((sum, tensor) => sum + tensor.elements, 0);
   if (elements === 0 || unmoved / elements <= ROUNDING_WARNING_SHARE) {

@@ -95,6 +95,16 @@ function checkMergeable(adapters: readonly Adapter[], folders: readonly string[]
 
 function checkScalable(adapters: readonly Adapter[], scale: number, file: string): void {
   const isScalable = adapters.every((adapter) => adapter.trained.length === 0 && !hasDora(adapter));
+  const tooLarge = adapters
+    .flatMap(({ modules }) => modules)
+    .find((m) => !Number.isFinite(Math.fround(m.scaling * scale)));
+  if (tooLarge) {
+    throw new LoraError(
+      'usage',
+      `The scale of ${tooLarge.path} would be ${tooLarge.scaling * scale}, which float32 cannot hold.`,
+      { place: { file }, fix: 'Choose a smaller --scale.' },
+    );
+  }
   if (scale !== 1 && !isScalable) {
     throw new LoraError(
       'usage',
@@ -123,6 +133,7 @@ async function write(
   await target.place(async (temp) => {
     const { outputs, tensors } = await writeWithProgress(target, temp, {
       signal,
+      file: base.path,
       onProgress: (fraction) => onProgress('merging', fraction),
     });
     const inputs = await hashInputs(base, folders, {

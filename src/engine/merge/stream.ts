@@ -1,10 +1,13 @@
 import { throwIfCancelled } from '../../common/cancellation';
 import { fromBF16, fromF16, toBF16, toF16 } from '../../formats/floats';
 import { dequantise } from '../../formats/gguf/dequantise';
+import { areFinite } from '../../formats/checkFinite';
 import { toQ8_0 } from '../../formats/gguf/quantise';
 import type { TensorToWrite } from '../../formats/tensorWriter';
 import type { DType } from '../../formats/tensorInfo';
 import { Merger } from '../../lora/merge';
+import { LoraError, type Place } from '../../shared/errors';
+import { holdsNan } from './holdsNan';
 import type { Change, OutputTensor } from './plan';
 import { PART_BYTES, type SourceTensor } from './source';
 
@@ -28,21 +31,24 @@ export interface StreamHooks {
   /** Called with the number of bytes written. */
   readonly onBytes: (bytes: number) => void;
   readonly signal: AbortSignal;
+  /** The model that is read, for messages. */
+  readonly file: string;
 }
 
 /** A tensor that is computed part by part while it is written. */
 export function streamTensor(tensor: OutputTensor, hooks: StreamHooks): TensorToWrite {
   const { name, dtype, shape, change } = tensor;
+  const place = { file: hooks.file, tensor: name };
   const parts = () => {
     switch (change.kind) {
       case 'copied':
-        return change.bytes();
+        return copiedParts(place, tensor.dtype, change.bytes());
       case 'replaced':
-        return [narrow(change.data, dtype)];
+        return [checkedNarrow(change.data, dtype, place)];
       case 'converted':
-        return convertedParts(change.source, dtype);
+        return convertedParts(change.source, dtype, place);
       case 'merged':
-        return mergedParts(tensor, change, hooks.onTensor);
+        return mergedParts(tensor, change, { ...hooks, place });
     }
   };
   return { name, dtype, shape, data: () => withHooks(parts(), hooks) };
@@ -75,17 +81,83 @@ async function* rowBlocks(
 async function* convertedParts(
   source: SourceTensor,
   dtype: DType,
+  place: Place,
 ): AsyncGenerator<ArrayBufferView> {
   for await (const block of rowBlocks(source, source.shape.at(-1) ?? 1)) {
-    yield narrow(block, dtype);
+    checkBase(block, place);
+    yield checkedNarrow(block, dtype, place);
+  }
+}
+
+async function* copiedParts(
+  place: Place,
+  dtype: DType,
+  parts: AsyncIterable<Uint8Array>,
+): AsyncGenerator<Uint8Array> {
+  for await (const part of parts) {
+    if (holdsNan(part, dtype)) {
+      throw baseIsNotFinite('NaN', place);
+    }
+    yield part;
+  }
+}
+
+/** @throws LoraError('base') when a number of the base is not finite. */
+function checkBase(block: Float32Array, place: Place): void {
+  const value = areFinite(block) ? undefined : block.find((x) => !Number.isFinite(x));
+  if (value !== undefined) {
+    throw baseIsNotFinite(String(value), place);
+  }
+}
+
+const baseIsNotFinite = (value: string, place: Place): LoraError =>
+  new LoraError('base', `The tensor of the base holds ${value}.`, {
+    place,
+    fix: 'Download the base again, or use another one.',
+  });
+
+/**
+ * The numbers as the dtype stores them.
+ *
+ * @throws LoraError when it cannot hold them.
+ */
+function checkedNarrow(values: Float32Array, dtype: DType, place: Place): ArrayBufferView {
+  const stored = narrow(values, dtype);
+  checkStored(values, { stored: widen(stored, dtype), dtype, place });
+  return stored;
+}
+
+interface StoredNumbers {
+  readonly stored: ArrayLike<number>;
+  readonly dtype: DType;
+  readonly place: Place;
+}
+
+/** @throws LoraError when a number is not finite, or no longer is as it is stored. */
+function checkStored(exact: Float32Array, { stored, dtype, place }: StoredNumbers): void {
+  for (let i = 0; i < stored.length; i++) {
+    if (Number.isFinite(stored[i]!)) {
+      continue;
+    }
+    const value = exact[i]!;
+    throw Number.isFinite(value)
+      ? new LoraError('adapter', `The result holds ${value}, which ${dtype} cannot store.`, {
+          place,
+          fix: 'Choose a larger dtype with --dtype.',
+        })
+      : new LoraError('adapter', `The result would hold ${value}: the update is too large.`, {
+          place,
+          fix: 'Check the adapter and its scale.',
+        });
   }
 }
 
 async function* mergedParts(
-  { name, dtype }: OutputTensor,
+  tensor: OutputTensor,
   { source, factors, layout }: Extract<Change, { kind: 'merged' }>,
-  onTensor: StreamHooks['onTensor'],
+  { onTensor, place }: Pick<StreamHooks, 'onTensor'> & { readonly place: Place },
 ): AsyncGenerator<ArrayBufferView> {
+  const { name, dtype } = tensor;
   const merger = new Merger(factors, layout);
   const { columns } = merger;
   if (merger.needsMeasure) {
@@ -94,10 +166,13 @@ async function* mergedParts(
   const facts = new RoundingFacts();
   let row = 0;
   for await (const block of rowBlocks(source, columns)) {
+    checkBase(block, place);
     const before = block.slice();
     const { square, still } = merger.merge(block, row);
     const stored = narrow(block, dtype);
-    facts.add({ before, exact: block, stored: widen(stored, dtype) });
+    const widened = widen(stored, dtype);
+    checkStored(block, { stored: widened, dtype, place });
+    facts.add({ before, exact: block, stored: widened });
     facts.addUpdate(square, still);
     row += block.length / columns;
     yield stored;

@@ -43,13 +43,15 @@ export async function writeWithProgress(
   temp: string,
   {
     signal,
+    file,
     onProgress,
-  }: { readonly signal: AbortSignal; readonly onProgress: (fraction: number) => void },
+  }: Pick<StreamHooks, 'signal' | 'file'> & { readonly onProgress: (fraction: number) => void },
 ): Promise<{ readonly outputs: readonly HashedFile[]; readonly tensors: readonly TensorFacts[] }> {
   const tensors: TensorFacts[] = [];
   let written = 0;
   const outputs = await target.write(temp, {
     signal,
+    file,
     onTensor: (facts) => tensors.push(facts),
     onBytes: (bytes) => {
       written += bytes;

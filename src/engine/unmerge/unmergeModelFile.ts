@@ -145,6 +145,7 @@ async function write(
   await target.place(async (temp) => {
     const { tensors } = await writeWithProgress(target, temp, {
       signal,
+      file: merged,
       onProgress: (fraction) => onProgress('unmerging', fraction),
     });
     record = {

@@ -208,7 +208,7 @@ function otherName(
   base: AdapterBase,
   file: string,
 ): Problem[] {
-  if (name === null || base.names.some((own) => sameModel(own, name))) return [];
+  if (name === null || base.names.some((own) => isSameModel(own, name))) return [];
   return [
     warning(
       `The adapter was made for ${name}, but this base is ${base.names[0] ?? 'another'}; the shapes match`,
@@ -227,7 +227,7 @@ export const namesInShort = (names: readonly string[], shown = 3) =>
  * Compared by the last part of the name: HuggingFaceTB/SmolLM2-135M and SmolLM2-135M.Q4_1.gguf are
  * the same model.
  */
-function sameModel(a: string, b: string): boolean {
+export function isSameModel(a: string, b: string): boolean {
   const [x, y] = [a, b].map((name) =>
     (name.split(/[\\/]/).filter(Boolean).at(-1) ?? '').toLowerCase().replace(/[^a-z0-9]/g, ''),
   );

@@ -216,12 +216,76 @@ describe('combining with ties', () => {
   });
 });
 
+describe('combining without an effect', () => {
+  const some = adapter(layer([1, 2], [3, 4]));
+  const zero = adapter(layer([1, 2], [0, 0]));
+
+  it('is named where the updates cancel or are zero', () => {
+    const kinds = (adapters: Adapter[], weights: number[]) => {
+      const { sum, error, errors } = combine(adapters, { weights, type: 'svd' });
+      expect([...errors.values()].every(Number.isFinite)).toBe(true);
+      return [sum, error];
+    };
+    expect(kinds([some, some], [1, -1])).toEqual(['cancelled', null]);
+    expect(kinds([some, some], [0, 0])).toEqual(['zero', null]);
+    expect(kinds([zero, zero], [1, 1])).toEqual(['zero', null]);
+    expect(kinds([some, zero], [1, 1])[0]).toBe('some');
+  });
+
+  it('takes one adapter with a weight', () => {
+    const { adapter: half, sum } = combine([some], { weights: [0.5] });
+    expect(sum).toBe('some');
+    expect(product(half.modules[0]!)).toEqual([
+      [1.5, 3],
+      [2, 4],
+    ]);
+  });
+});
+
 describe('combining rejects', () => {
   const one = adapter(layer([1, 0], [1, 0]));
 
-  it('a single adapter and a wrong number of weights', () => {
-    expect(() => combine([one], { weights: [1] })).toThrow(/At least two/);
+  it('no adapter and a wrong number of weights', () => {
+    expect(() => combine([], { weights: [] })).toThrow(/At least one/);
     expect(() => combine([one, one], { weights: [1, 2, 3] })).toThrow('need 2 weights, not 3');
+  });
+
+  it('modules of other shapes by every method, naming the module', () => {
+    const wider = adapter(
+      layer([1, 0, 2], [1, 0], { in_features: 3, r: 1 }),
+      layer([1, 0], [1, 0], { path: 'a.c' }),
+    );
+    const taller = adapter(layer([1, 0], [1, 0, 3], { out_features: 3 }));
+    for (const type of ['cat', 'linear', 'svd', 'ties', 'magnitude_prune'] as const) {
+      for (const peft of [true, false]) {
+        expect(() => combine([one, wider], { type, peft })).toThrow(
+          'a.b is linear 2 x 2 in one adapter and linear 2 x 3 in another: they are of different bases and cannot be combined.',
+        );
+        expect(() => combine([taller, one], { type, peft })).toThrow(
+          /^a\.b is linear 3 x 2 in one adapter and linear 2 x 2/,
+        );
+      }
+    }
+  });
+
+  it('sums that float32 cannot hold, naming the module', () => {
+    expect(() => combine([one, one], { weights: [1e39, 1] })).toThrow(
+      'The combination of a.b has numbers that float32 cannot hold. Use smaller weights.',
+    );
+  });
+
+  it('an adapter that ties its embedding beside one that does not', () => {
+    const embedding = layer([1, 0], [1, 0], { path: 'embed', kind: 'embedding' });
+    const tied = (...modules: LoraFactors[]): Adapter => {
+      const own = adapter(...modules);
+      return { ...own, config: { ...own.config, raw: { ensure_weight_tying: true } } };
+    };
+    expect(() => combine([adapter(embedding), tied(embedding)])).toThrow(/ensure_weight_tying/);
+    expect(combine([tied(embedding), tied(embedding)]).adapter.config.raw).toEqual({
+      ensure_weight_tying: true,
+    });
+    const both = tied(embedding, layer([1, 0], [1, 0], { path: 'lm_head' }));
+    expect(combine([both, both]).adapter.config.raw).toEqual({ ensure_weight_tying: false });
   });
 
   it('DoRA adapters and fully trained tensors', () => {

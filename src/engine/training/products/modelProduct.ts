@@ -86,6 +86,7 @@ export class ModelProduct implements Product {
           onTensor: () => undefined,
           onBytes: () => undefined,
           signal: NEVER_ABORTED,
+          file: base.path,
         });
       });
     } finally {
