@@ -18,7 +18,8 @@ export async function errorForUser(
   return error.area === 'recipe' && recipePath !== null ? recipeError(error, recipePath) : error;
 }
 
-const SPACE_CODES = new Set(['ENOSPC', 'EDQUOT', 'EFBIG']);
+/** In the text of the cause: its code is lost between the threads. */
+const NOT_WRITABLE = /\b(?:EROFS|EACCES|EPERM)\b/;
 
 /** A disk error with advice, and with the final name of a file instead of its temporary one. */
 export async function diskErrorForUser(error: LoraError, runDir: string): Promise<LoraError> {
@@ -32,8 +33,8 @@ export async function diskErrorForUser(error: LoraError, runDir: string): Promis
 }
 
 async function diskAdvice({ cause }: LoraError, runDir: string): Promise<string> {
-  const code = (cause as NodeJS.ErrnoException | undefined)?.code ?? '';
-  const repair = SPACE_CODES.has(code) ? 'Free some disk space' : 'Make the folder writable';
+  const isNotWritable = cause instanceof Error && NOT_WRITABLE.test(cause.message);
+  const repair = isNotWritable ? 'Make the folder writable' : 'Free some disk space';
   return (await pathExists(path.join(runDir, RUN_FILES.record)))
     ? `${repair}, then resume the run: lora train --resume ${runDir}`
     : `${repair}, then start the run again.`;
