@@ -28,6 +28,10 @@ import {
   type Value,
 } from './values';
 
+const DUNDER = /^__\w+__$/;
+/** What even undefined values have. */
+const OF_EVERY_OBJECT: readonly string[] = ['__class__', '__init__', '__doc__', '__module__'];
+
 /** Methods that would change a list or a dictionary, which the sandbox does not let through. */
 const MUTATING: Readonly<Record<string, readonly string[]>> = {
   list: ['append', 'clear', 'pop', 'reverse', 'insert', 'sort', 'extend', 'remove'],
@@ -37,7 +41,7 @@ const MUTATING: Readonly<Record<string, readonly string[]>> = {
 /** Python's `object.name` in the sandbox: the attribute, or else the item, or else undefined. */
 export function getAttribute(rt: Runtime, object: Value, name: string): Value {
   rt.step();
-  if (object instanceof Undefined) object.fail();
+  if (object instanceof Undefined && !OF_EVERY_OBJECT.includes(name)) object.fail();
   const attribute = attributeOf(object, name);
   const value = attribute === undefined ? itemOf(object, name) : attribute;
   return value === undefined ? missing(rt, object, name) : value;
@@ -98,7 +102,7 @@ function isHashable(key: Value): boolean {
 /** Attributes that every Python object has start and end with two underscores: none is let out. */
 function attributeOf(object: Value, name: string): Value | undefined {
   const type = typeName(object);
-  if (/^__\w+__$/.test(name) || MUTATING[type]?.includes(name)) return unsafe(type, name);
+  if (DUNDER.test(name) || MUTATING[type]?.includes(name)) return unsafe(type, name);
   const text = stringOf(object);
   if (text !== undefined) return stringAttribute(object, text, name);
   if (object instanceof TemplateObject)

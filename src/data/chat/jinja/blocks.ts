@@ -47,6 +47,10 @@ export class TemplateReference extends TemplateObject {
     super();
   }
 
+  override text(): string {
+    return '<TemplateReference None>';
+  }
+
   override attribute(name: string): Value | undefined {
     const block = this.blocks.get(name);
     if (!block) return undefined;

@@ -12,6 +12,7 @@ const TITLE: Readonly<Record<string, string>> = {
   Ǳ: 'ǲ',
   ǲ: 'ǲ',
   ǳ: 'ǲ',
+  ŉ: 'ʼN',
 };
 
 function titleCharacter(char: string): string {

@@ -118,12 +118,17 @@ class Lexer {
 
   private comment(start: number): void {
     const end = search(COMMENT_END, this.source, start);
+    if (!end && start === this.source.length) {
+      this.advance(start);
+      return;
+    }
     if (!end) throw new TemplateSyntaxFault('Missing end of comment tag', this.line);
     this.advance(end.index + end[0].length);
   }
 
   private raw(start: number): void {
     this.advance(start);
+    if (start === this.source.length) return;
     const end = search(RAW_END, this.source, start);
     if (!end) throw new TemplateSyntaxFault('Missing end of raw directive', this.line);
     this.data(this.stripped(this.source.slice(start, end.index), end[1]!, true));

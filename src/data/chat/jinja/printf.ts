@@ -6,6 +6,7 @@ import { reprOf, reprOfString, textOf } from './text';
 import {
   Dict,
   Float,
+  isList,
   lengthOfText,
   stringOf,
   Tuple,
@@ -80,7 +81,9 @@ class ValueQueue {
 
   /** @throws TemplateFault where values are left over. */
   close(): void {
-    if (this.used < this.items.length && !(this.values instanceof Dict))
+    const { values } = this;
+    const hasItems = isList(values) || values instanceof Dict || values instanceof Undefined;
+    if (this.used < this.items.length && !hasItems)
       throw typeError('not all arguments converted during string formatting');
   }
 }

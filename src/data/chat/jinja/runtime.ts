@@ -18,7 +18,7 @@ export interface Limits {
  */
 export function limitsFor(contextSize: number): Limits {
   return {
-    steps: 8_000_000 + 20 * contextSize,
+    steps: 2_000_000 + 100 * contextSize,
     length: 4_000_000 + 32 * contextSize,
     total: 64_000_000 + 512 * contextSize,
     depth: 150,
@@ -80,7 +80,7 @@ export class Runtime {
 
   /** Counts a list of this length, before it is made. */
   allocateItems(count: number): void {
-    this.step(1 + (count >> 2));
+    this.step(1 + count);
     this.allocate(count * 8);
   }
 

@@ -8,8 +8,7 @@ import { stringOf, truth, typeName, Undefined, type Arguments, type Value } from
  * @throws TemplateFault where the call does not fit.
  */
 export function bind(name: string, signature: string, args: Arguments): (Value | undefined)[] {
-  const parameters = signature.split(' ').filter((part) => part !== '');
-  const names = parameters.map((part) => part.replace('?', ''));
+  const { names, required } = parsed(signature);
   if (args.positional.length > names.length)
     throw typeError(
       `${name}() takes at most ${names.length} arguments (${args.positional.length} given)`,
@@ -22,11 +21,31 @@ export function bind(name: string, signature: string, args: Arguments): (Value |
       throw typeError(`${name}() got multiple values for argument '${key}'`);
     values[place] = value;
   }
-  parameters.forEach((part, i) => {
-    if (!part.endsWith('?') && values[i] === undefined)
-      throw typeError(`${name}() missing 1 required argument: '${names[i]}'`);
-  });
+  for (let i = 0; i < required; i++)
+    if (values[i] === undefined)
+      throw typeError(`${name}() missing 1 required argument: '${names[i]!}'`);
   return values;
+}
+
+interface Signature {
+  readonly names: readonly string[];
+  /** How many parameters, from the first, must be given. */
+  readonly required: number;
+}
+
+/** There are as many signatures as filters, tests and methods. */
+const signatures = new Map<string, Signature>();
+
+function parsed(text: string): Signature {
+  const known = signatures.get(text);
+  if (known) return known;
+  const parts = text.split(' ').filter((part) => part !== '');
+  const signature = {
+    names: parts.map((part) => part.replace('?', '')),
+    required: parts.filter((part) => !part.endsWith('?')).length,
+  };
+  signatures.set(text, signature);
+  return signature;
 }
 
 /** A str argument. */

@@ -60,9 +60,9 @@ class Formatter {
 
   private field(text: string, depth: number): string {
     const colon = colonOf(text);
-    const spec = this.format(colon < 0 ? '' : text.slice(colon + 1), depth - 1);
     const [path, conversion] = splitConversion(colon < 0 ? text : text.slice(0, colon));
     const value = this.value(path);
+    const spec = this.format(colon < 0 ? '' : text.slice(colon + 1), depth - 1);
     switch (conversion) {
       case undefined:
         return formatValue(this.rt, value, spec);

@@ -11,7 +11,7 @@ import type { Value } from './values';
 export { Float } from './values';
 
 /** The longest template: published ones have up to 30 thousand characters. */
-const MAX_SOURCE = 1_000_000;
+const MAX_SOURCE = 250_000;
 
 /** Why a template gives no text. */
 export type JinjaProblem =

@@ -3,7 +3,8 @@ import { capitalize } from './case';
 import { escape, unescape } from './escape';
 import { typeError, valueError } from './faults';
 import { filter, type Filter } from './filterTypes';
-import { iterator, listOf } from './iterate';
+import { canIterate, lengthOf, listOf } from './iterate';
+import { parseFloatText } from './parseNumber';
 import { fixedText, numberOf } from './numbers';
 import { printf } from './printf';
 import type { Runtime } from './runtime';
@@ -15,7 +16,6 @@ import {
   codePoints,
   Dict,
   Float,
-  isList,
   lengthOfText,
   Markup,
   stringOf,
@@ -145,16 +145,16 @@ function indent(rt: Runtime, value: Value, { margin, first, blank }: Indentation
 
 function truncate(rt: Runtime, value: Value, args: readonly (Value | undefined)[]): Value {
   const [length = 255, killwords, end = '...', leeway] = args;
-  const text = textArgument(value, 's');
   const ending = textArgument(end, 'end');
   const most = integerArgument(length, 'length');
   const room = most - lengthOfText(ending);
   const tolerance = optionalInteger(leeway, 'leeway') ?? 5;
   if (room < 0 || tolerance < 0)
     throw valueError(`expected length >= ${lengthOfText(ending)}, got ${most}`);
+  if (lengthOf(rt, value) <= most + tolerance) return value;
+  const text = textArgument(value, 's');
   rt.allocate(text.length);
   const characters = codePoints(text);
-  if (characters.length <= most + tolerance) return value;
   const head = characters.slice(0, room).join('');
   if (flag(killwords)) return head + ending;
   const space = head.lastIndexOf(' ');
@@ -173,8 +173,12 @@ function urlEncode(rt: Runtime, value: Value): Value {
 
 function pairsOf(rt: Runtime, value: Value): readonly (readonly Value[])[] | undefined {
   if (value instanceof Dict) return Array.from(value.entries());
-  if (!isList(value) && !(value instanceof Tuple)) return undefined;
-  return listOf(rt, value).map((pair) => Array.from(iterator(rt, pair)));
+  if (stringOf(value) !== undefined || !canIterate(value)) return undefined;
+  return listOf(rt, value).map((pair) => {
+    const parts = listOf(rt, pair);
+    if (parts.length !== 2) throw valueError(`2 values are to be unpacked, not ${parts.length}`);
+    return parts;
+  });
 }
 
 function quoteUrl(text: string, safe: string): string {
@@ -201,9 +205,10 @@ function xmlAttributes(rt: Runtime, value: Value, autospace: boolean): Value {
 }
 
 function fileSize(rt: Runtime, value: Value, binaryUnits: boolean): string {
-  const number = numberOf(value) ?? Number(textOf(rt, value));
+  if (value instanceof Undefined) value.fail();
+  const number = numberOf(value) ?? parseFloatText(textOf(rt, value));
   const bytes = number instanceof Float ? number.value : Number(number);
-  if (Number.isNaN(bytes)) throw valueError('could not convert to float');
+  if (number === undefined) throw valueError('could not convert to float');
   const base = binaryUnits ? 1024 : 1000;
   if (bytes === 1) return '1 Byte';
   if (bytes < base) return `${Math.trunc(bytes)} Bytes`;

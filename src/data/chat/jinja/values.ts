@@ -1,4 +1,4 @@
-import { TemplateFault, typeError } from './faults';
+import { BudgetExceeded, TemplateFault, typeError } from './faults';
 import type { Runtime } from './runtime';
 
 /**
@@ -146,11 +146,22 @@ export function hashOf(key: Value): string {
   return `n${key instanceof Float ? key.value + 0 : Number(key)}`;
 }
 
+/** Tuples may hold each other many times over, so each is looked at once. */
+const tupleHashes = new WeakMap<Tuple, string>();
+const LONGEST_HASH = 1_000_000;
+
+function hashOfTuple(tuple: Tuple): string {
+  const known = tupleHashes.get(tuple);
+  if (known !== undefined) return known;
+  const parts = tuple.items.map(hashOf);
+  const hash = `t${parts.map((part) => `${part.length}:${part}`).join('')}`;
+  if (hash.length > LONGEST_HASH) throw new BudgetExceeded('it uses too long a key');
+  tupleHashes.set(tuple, hash);
+  return hash;
+}
+
 function hashOfObject(key: object): string {
-  if (key instanceof Tuple) {
-    const parts = key.items.map(hashOf);
-    return `t${parts.map((part) => `${part.length}:${part}`).join('')}`;
-  }
+  if (key instanceof Tuple) return hashOfTuple(key);
   if (Array.isArray(key) || key instanceof Dict)
     throw typeError(`unhashable type: '${typeName(key as Value)}'`);
   const known = identities.get(key) ?? ++objects;
