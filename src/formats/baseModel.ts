@@ -9,6 +9,8 @@ export interface TokenizerFiles {
   readonly chat_template: string | null;
   /** The file that they are from, for messages. */
   readonly source: string;
+  /** The file that the chat template is from, if it is another. */
+  readonly chat_template_file?: string;
 }
 
 /** An open base model: its headers are checked, its weights not yet read. Close it. */

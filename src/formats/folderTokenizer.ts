@@ -20,7 +20,7 @@ export async function readFolderTokenizer(folder: string): Promise<TokenizerFile
   const tokenizer = await readJsonObject(source, 'tokenizer');
   const own = await optionalJson(path.join(folder, 'tokenizer_config.json'));
   const config = { ...(await optionalJson(path.join(folder, 'special_tokens_map.json'))), ...own };
-  return { tokenizer, config, chat_template: await readTemplate(folder, config), source };
+  return { tokenizer, config, source, ...(await readTemplate(folder, config)) };
 }
 
 async function noTokenizer(folder: string): Promise<LoraError> {
@@ -36,11 +36,23 @@ async function noTokenizer(folder: string): Promise<LoraError> {
 const optionalJson = async (file: string): Promise<Config> =>
   (await isFile(file)) ? readJsonObject(file, 'tokenizer') : {};
 
-async function readTemplate(folder: string, config: Config): Promise<string | null> {
+type TemplateFile = Pick<TokenizerFiles, 'chat_template' | 'chat_template_file'>;
+
+async function readTemplate(folder: string, config: Config): Promise<TemplateFile> {
   const jinja = path.join(folder, 'chat_template.jinja');
-  if (await isFile(jinja)) return readText(jinja);
-  const beside = await optionalJson(path.join(folder, 'chat_template.json'));
-  const stored = beside['chat_template'] ?? config['chat_template'];
+  if (await isFile(jinja))
+    return { chat_template: await readText(jinja), chat_template_file: jinja };
+  const json = path.join(folder, 'chat_template.json');
+  const beside = (await optionalJson(json))['chat_template'];
+  if (beside !== undefined && beside !== null)
+    return { chat_template: storedTemplate(beside), chat_template_file: json };
+  return {
+    chat_template: storedTemplate(config['chat_template']),
+    chat_template_file: path.join(folder, 'tokenizer_config.json'),
+  };
+}
+
+function storedTemplate(stored: unknown): string | null {
   if (typeof stored === 'string') return stored;
   return Array.isArray(stored) ? namedTemplate(stored) : null;
 }

@@ -31,6 +31,8 @@ export function compileChatTemplate(
   file: string,
   now: Date,
 ): ChatTemplate {
+  /** How often in a row the template exceeded its budget. */
+  let stopped = 0;
   const template = withFile(file, () => parseJinja(source, (format) => strftime(now, format)));
   return {
     render: (messages, add_generation_prompt, variables = {}) => {
@@ -42,35 +44,53 @@ export function compileChatTemplate(
         messages,
         add_generation_prompt,
       };
-      const { text, generated } = withFile(file, () => template.render(context));
+      if (stopped === STOPS) throw endlessError(file);
+      const before = stopped;
+      stopped = 0;
+      const onError = ({ problem }: JinjaError) => {
+        if (problem === 'budget') stopped = before + 1;
+      };
+      const { text, generated } = withFile(file, () => template.render(context), onError);
       return { text, generated: template.marksGenerations ? generated : null };
     },
   };
 }
 
+/** A template that is stopped so often in a row does not end; the rows that follow need no wait. */
+const STOPS = 5;
+
 /** Turns errors of the template into errors that name its file and line. */
-function withFile<T>(file: string, run: () => T): T {
+function withFile<T>(file: string, run: () => T, onError?: (error: JinjaError) => void): T {
   try {
     return run();
   } catch (error) {
     if (!(error instanceof JinjaError)) throw error;
-    throw new LoraError('tokenizer', messageOf(error), {
+    onError?.(error);
+    throw new LoraError('tokenizer', messageOf(error, path.basename(file)), {
       place: placeOf(file, error),
       cause: error,
     });
   }
 }
 
-function messageOf({ problem, message, line }: JinjaError): string {
+function endlessError(file: string): LoraError {
+  return new LoraError(
+    'tokenizer',
+    `The chat template in ${path.basename(file)} was stopped ${STOPS} times and is not used again: it does not end.`,
+    { place: { file } },
+  );
+}
+
+function messageOf({ problem, message, line }: JinjaError, file: string): string {
   switch (problem) {
     case 'syntax':
-      return `The chat template cannot be read: line ${line}: ${message}`;
+      return `The chat template cannot be read: ${file}, line ${line}: ${message}`;
     case 'failure':
-      return `The chat template fails: line ${line}: ${message}`;
+      return `The chat template fails: ${file}, line ${line}: ${message}`;
     case 'refusal':
       return `The chat template refuses these messages: ${message}`;
     case 'budget':
-      return `The chat template is stopped in line ${line}: ${message}.`;
+      return `The chat template is stopped: ${file}, line ${line}: ${message}.`;
   }
 }
 

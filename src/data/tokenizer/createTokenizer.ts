@@ -131,7 +131,12 @@ function templateOf(
         },
       );
     }
-    return (compiled ??= compileChatTemplate(files.chat_template, tokens, files.source, now));
+    return (compiled ??= compileChatTemplate(
+      files.chat_template,
+      tokens,
+      files.chat_template_file ?? files.source,
+      now,
+    ));
   };
 }
 

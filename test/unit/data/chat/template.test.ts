@@ -61,6 +61,25 @@ describe('a chat template', () => {
     });
   });
 
+  it('that fails names its file and line', () => {
+    expect(() => render('a\n{{ none.x.y }}')).toThrow(
+      "The chat template fails: f.jinja, line 2: UndefinedError: 'None' has no attribute 'x'",
+    );
+    expect(() => compiled('\n\n{% if %}')).toThrow(/cannot be read: f\.jinja, line 3: /);
+  });
+
+  it('that does not end is stopped, and soon not used again', () => {
+    const endless = compiled(
+      "{% if messages %}{% for i in range(99999) %}{{ 'x' * 10000 }}{% endfor %}{% endif %}",
+    );
+    const stop = () => endless.render([user('a')], false);
+    for (let i = 0; i < 4; i++)
+      expect(stop).toThrow('The chat template is stopped: f.jinja, line 1: ');
+    expect(endless.render([], false).text).toBe('');
+    for (let i = 0; i < 5; i++) expect(stop).toThrow('The chat template is stopped');
+    expect(stop).toThrow('was stopped 5 times and is not used again');
+  });
+
   it('with generation blocks marks what they hold', () => {
     const template = compiled(
       '{% for m in messages %}[{%- generation -%} {{ m.content }} {%- endgeneration %}]{% endfor %}',
