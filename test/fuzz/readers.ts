@@ -13,6 +13,7 @@ import { parseRecipe } from '../../src/shared/recipeFile';
 import type { Random } from '../../src/shared/random';
 import { asGguf } from '../support/ggufFixture';
 import { ggufBytes } from '../support/ggufWriter';
+import { damagedLines, readInAllWays } from './datasetLines';
 import { mutateBytes, mutateJson } from './mutate';
 
 /** A reader under test, with a file that it reads. */
@@ -44,7 +45,13 @@ interface ReaderCase {
 
 /** Readers of all external file formats, each with its own folder within `root`. */
 export async function readers(root: string): Promise<Reader[]> {
-  const cases = [...adapterCases(), ...(await baseCases()), ...textCases(), ...imageCases()];
+  const cases = [
+    ...adapterCases(),
+    ...(await baseCases()),
+    ...textCases(),
+    ...datasetCases(),
+    ...imageCases(),
+  ];
   return cases.map((own) => reader(root, own));
 }
 
@@ -132,6 +139,19 @@ function textCases(): ReaderCase[] {
       read: async (folder) => {
         await readDataset(asLines(path.join(folder, 'data.json')));
       },
+    },
+  ];
+}
+
+function datasetCases(): ReaderCase[] {
+  const lines = ROWS.map((row) => `${JSON.stringify(row)}\n`).join('');
+  return [
+    {
+      name: 'dataset lines',
+      files: { 'data.jsonl': Buffer.from(lines) },
+      target: 'data.jsonl',
+      damage: damagedLines,
+      read: (folder) => readInAllWays(path.join(folder, 'data.jsonl')),
     },
   ];
 }
