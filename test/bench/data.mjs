@@ -1,6 +1,6 @@
 /**
- * Time and peak memory of reading large data sets: chats of which most letters are not ASCII, and
- * one very long line. Linux only (/proc).
+ * Time of the processor and peak memory of reading large data sets: chats of which most letters are
+ * not ASCII, and one very long line. Linux only (/proc).
  *
  *     npm run bench:data -- --megabytes 2000
  *     npm run bench:data -- --megabytes 2000 --no-base    # without tokenizing
@@ -24,6 +24,7 @@ const { values } = parseArgs({
 const base = values['no-base'] ? 'none' : path.join(root, 'test/fixtures/llama/base');
 const folder = mkdtempSync(path.join(tmpdir(), 'lora-bench-data-'));
 const POLL_MS = 50;
+const TICKS_PER_SECOND = 100;
 
 const SENTENCES = [
   'Der alte Müller ging früh am Morgen über die Brücke. ',
@@ -68,15 +69,21 @@ function recipeFor(dataset) {
   return file;
 }
 
-/** Runs the command line; its seconds until it ends or `until` is printed, and its peak memory. */
+/**
+ * Runs the command line until it ends or prints `until`: its seconds, those of the processor, and
+ * its peak memory.
+ */
 async function measure(args, until) {
   const started = performance.now();
   const child = spawn(process.execPath, [path.join(root, 'dist/cli.js'), ...args], {
     stdio: ['ignore', 'pipe', 'inherit'],
   });
   let peak = 0;
+  let ticks = 0;
   const poll = () => {
     try {
+      const stat = readFileSync(`/proc/${child.pid}/stat`, 'utf8').split(') ')[1]?.split(' ') ?? [];
+      ticks = Number(stat[11] ?? ticks) + Number(stat[12] ?? 0);
       const status = readFileSync(`/proc/${child.pid}/status`, 'utf8');
       peak = Math.max(peak, Number(/VmHWM:\s+(\d+)/.exec(status)?.[1] ?? 0));
     } catch {
@@ -94,19 +101,24 @@ async function measure(args, until) {
   const [code] = await once(child, 'close');
   clearInterval(timer);
   seconds ??= (performance.now() - started) / 1000;
-  return { seconds: Math.round(seconds), megabytes: Math.round((peak * 1024) / 1e6), code };
+  return {
+    seconds: Math.round(seconds),
+    processor: Math.round(ticks / TICKS_PER_SECOND),
+    megabytes: Math.round((peak * 1024) / 1e6),
+    code,
+  };
 }
 
 const row = (...cells) => process.stdout.write(`| ${cells.join(' | ')} |\n`);
 const only = values.only.split(',');
 
 try {
-  row('command', 'file', 'rows', 'seconds', 'peak memory, MB');
+  row('command', 'file', 'rows', 'seconds', 'of the processor', 'peak memory, MB');
   const chats = path.join(folder, 'chats.jsonl');
   const rows = await writeChats(chats, Number(values.megabytes) * 1e6);
   const recipe = recipeFor(chats);
-  const show = ({ seconds, megabytes }, command, size, count) =>
-    row(command, `${size} MB`, count, seconds, megabytes);
+  const show = ({ seconds, processor, megabytes }, command, size, count) =>
+    row(command, `${size} MB`, count, seconds, processor, megabytes);
   if (only.includes('check'))
     show(await measure(['check', recipe]), 'check', values.megabytes, rows);
   if (only.includes('inspect'))
