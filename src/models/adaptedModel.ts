@@ -47,20 +47,29 @@ export class AdaptedModel implements Model {
   readonly liveTensors = (): number => this.parts.transformer.ops.live();
 
   logits(input: ModelInput): Promise<Float32Array> {
-    return this.freeingOnError(() => this.parts.head.logits(input));
+    return this.freeingOnError(() => {
+      this.checkIds(input.input_ids);
+      return this.parts.head.logits(input);
+    });
   }
 
   async accumulate(input: LabelledInput, dropout_seed: number): Promise<LossSum> {
     const rate = this.lora_dropout;
     const dropout = rate > 0 ? { rate, seed: dropout_seed } : null;
     return this.freeingOnError(
-      () => this.parts.head.loss(input, true, dropout),
+      () => {
+        this.checkIds(input.input_ids);
+        return this.parts.head.loss(input, true, dropout);
+      },
       () => this.optimizer.discardGradients(),
     );
   }
 
   evaluate(input: LabelledInput): Promise<Evaluation> {
-    return this.freeingOnError(() => this.parts.head.loss(input, false, null));
+    return this.freeingOnError(() => {
+      this.checkIds(input.input_ids);
+      return this.parts.head.loss(input, false, null);
+    });
   }
 
   async step(
@@ -97,7 +106,10 @@ export class AdaptedModel implements Model {
   generate(input_ids: readonly number[], options: GenerateOptions): Promise<number[]> {
     const { transformer, head } = this.parts;
     if (head instanceof NextTokenHead) {
-      return this.freeingOnError(() => generateTokens(transformer, head.head, input_ids, options));
+      return this.freeingOnError(() => {
+        this.checkIds(input_ids);
+        return generateTokens(transformer, head.head, input_ids, options);
+      });
     }
     const message = `A model for the task ${transformer.spec.task} writes no text.`;
     return Promise.reject(new LoraError('base', message));
@@ -105,6 +117,18 @@ export class AdaptedModel implements Model {
 
   dispose(): void {
     this.parts.loader.dispose();
+  }
+
+  /** A lookup beyond the embedding ends in an error of the runtime that names no token. */
+  private checkIds(ids: ArrayLike<number>): void {
+    const { vocab_size } = this.parts.transformer.spec;
+    const outside = Array.from(ids).find((id) => id < 0 || id >= vocab_size);
+    if (outside === undefined) return;
+    throw new LoraError(
+      'base',
+      `The input has the token id ${outside}, but the model's embedding has ${vocab_size} rows (0 to ${vocab_size - 1}).`,
+      { fix: 'Use the tokenizer that belongs to the model, or leave the token out of the text.' },
+    );
   }
 
   /** Interrupted work leaves no tensor behind. */

@@ -1,4 +1,5 @@
 import * as v from 'valibot';
+import { TemplateVariablesSchema } from './chatVariables';
 import { described, int, nonNegative, path, positive, share } from './schemaParts';
 import { PROBLEM_TYPES, TASKS } from './task';
 
@@ -376,6 +377,7 @@ export const RecipeSchema = v.strictObject({
     ),
     {},
   ),
+  chat_template_kwargs: v.optional(TemplateVariablesSchema, {}),
   unlabelled_rows: v.optional(
     described(
       v.picklist(['error', 'skip']),

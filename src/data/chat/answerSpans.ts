@@ -1,112 +1,192 @@
 import { LoraError } from '../../shared/errors';
 import type { Tokenizer } from '../tokenizer/tokenizer';
-import { contentOf, type Message, type Span } from './chat';
+import { answerEnds, type AnswerEnds } from './answerEnds';
+import { isObject } from '../../shared/values';
+import { contentOf, type AnswerSpan, type Chat, type Message, type Span } from './chat';
+import { endFindings } from './endFindings';
+import { leftOut } from './leftOut';
+import { PLACEHOLDER, ProbedChat } from './probedChat';
+import { reasoningOf } from './reasoning';
+import { thinkFinding } from './thinkBlocks';
 
 export interface MarkedChat {
   readonly text: string;
   /**
-   * The assistant's answer in each of its turns, including the end-of-turn token but not the white
-   * space after it.
+   * What is learnt: the assistant's answer in each of its turns, with the end token that stands
+   * behind it, but not the white space after that.
    */
   readonly answers: readonly Span[];
+  /** Answers that are marked as not to be learnt. */
+  readonly unlearnt: readonly Span[];
+  /** What a user should know about the text, for people. */
+  readonly findings: readonly string[];
 }
 
 /**
  * Renders a chat and finds the assistant's answers in the text. A template with {% generation %}
  * blocks marks them itself. Otherwise an answer starts where its prompt ends (the messages before
- * it, rendered with the generation prompt) and ends after its end-of-turn token.
+ * it, rendered with the generation prompt) and ends after its end token. Where it stands is found
+ * by rendering the chat with another answer in its place.
  *
  * @throws LoraError('tokenizer') when the template refuses the messages, or when the answers cannot
  *   be found in its text.
  */
-export function markAnswers(messages: readonly Message[], tokenizer: Tokenizer): MarkedChat {
-  const { text, generated } = tokenizer.renderChat(messages, false);
-  if (generated) return { text, answers: generated.filter((span) => span.end > span.start) };
-  const turns = messages.flatMap((message, i) => (message.role === 'assistant' ? [i] : []));
-  const starts = turns.map((turn) => startOf(turn, messages, text, tokenizer));
-  const endToken = specialAtEnd(text, tokenizer);
-  const answers = turns.map((turn, i) => {
-    const start = starts[i]!;
-    const content = contentOf(messages[turn]!);
-    return { start, end: endOf({ content, start, text, limit: starts[i + 1] }, endToken) };
-  });
-  if (answers.some((span, i) => span.start < (answers[i - 1]?.end ?? 0))) throw answersNotFound();
-  return { text, answers };
+export function markAnswers(chat: Chat, tokenizer: Tokenizer): MarkedChat {
+  const probed = new ProbedChat(chat, tokenizer);
+  const { text, generated, messages } = probed;
+  const isLearnt = ({ turn }: { readonly turn: number }) => messages[turn]!.weight !== 0;
+  const findings = leftOut(probed, chat.variables);
+  if (generated) {
+    const marked = generated.filter((span) => span.end > span.start);
+    const unlearnt = messages.some(({ weight }) => weight === 0)
+      ? findAnswers(probed).filter((answer) => !isLearnt(answer))
+      : [];
+    const isInside = (span: Span) =>
+      unlearnt.some(({ start, body_end }) => span.start < body_end && start < span.end);
+    return {
+      text,
+      answers: marked.filter((span) => !isInside(span)),
+      unlearnt: [...marked.filter(isInside), ...unlearnt].sort((a, b) => a.start - b.start),
+      findings: [...findings, ...endFindings(marked, text, answerEnds(tokenizer), true)],
+    };
+  }
+  const found = findAnswers(probed);
+  const answers = found.filter((answer) => isLearnt(answer) && answer.end > answer.start);
+  const think = answers.map((answer) => thinkFinding(probed, answer));
+  return {
+    text,
+    answers,
+    unlearnt: found.filter((answer) => !isLearnt(answer)),
+    findings: [
+      ...findings,
+      ...new Set(think.filter((finding) => finding !== null)),
+      ...endFindings(answers, text, answerEnds(tokenizer), false),
+    ],
+  };
 }
 
-function startOf(
-  turn: number,
-  messages: readonly Message[],
-  text: string,
-  tokenizer: Tokenizer,
-): number {
-  const prompt = tokenizer.applyChatTemplate(messages.slice(0, turn), true);
-  if (text.startsWith(prompt)) return prompt.length;
-  return startByPlaceholder(turn, messages, text, tokenizer);
+function findAnswers(probed: ProbedChat): AnswerSpan[] {
+  const ends = answerEnds(probed.tokenizer);
+  const answers: AnswerSpan[] = [];
+  for (const [turn, { role }] of probed.messages.entries())
+    if (role === 'assistant')
+      answers.push(findAnswer(probed, turn, answers.at(-1)?.end ?? 0, ends));
+  return answers;
+}
+
+/** @param from Where the answer before this one ends. */
+function findAnswer(probed: ProbedChat, turn: number, from: number, ends: AnswerEnds): AnswerSpan {
+  const { text } = probed;
+  const prompt = probed.before(turn, true);
+  const promptEnd =
+    prompt !== null && prompt.length >= from && text.startsWith(prompt) ? prompt.length : null;
+  const direct = promptEnd === null ? null : directBody(probed, turn, promptEnd);
+  const directEnd = direct && endBehind(text, direct.end, ends);
+  if (direct && directEnd !== null)
+    return { ...direct, turn, body_end: direct.end, end: directEnd };
+  const body = differingBody(probed, turn, ends);
+  const start = Math.min(promptEnd ?? startOfToken(body.start, probed), body.end);
+  if (body.start < from || start < from) throw answersNotFound();
+  return { turn, start, body_end: body.end, end: endBehind(text, body.end, ends) ?? body.end };
+}
+
+/** An answer that stands in the text as it is in the row, right after its prompt. */
+function directBody({ text, messages }: ProbedChat, turn: number, start: number): Span | null {
+  const message = messages[turn]!;
+  if (message.tool_calls || reasoningOf(message) !== undefined) return null;
+  const content = contentOf(message);
+  const at = start + text.slice(start).search(/\S|$/);
+  const body = content.trim();
+  if (!text.startsWith(body, at)) return null;
+  const tail = content.slice(content.trimEnd().length);
+  const end = at + body.length;
+  return { start, end: text.startsWith(tail, end) ? end + tail.length : end };
 }
 
 /**
- * For templates whose generation prompt is not a prefix of the chat (it opens a <think> block, for
- * example): the text before the answer is found by rendering the chat with another answer.
+ * Where the text changes with the answer. Tool calls are replaced together with the text; if what
+ * follows depends on them, they are replaced by other calls instead.
  */
-function startByPlaceholder(
-  turn: number,
-  messages: readonly Message[],
-  text: string,
-  tokenizer: Tokenizer,
-): number {
-  const placeholder = '\uFDD0';
-  const other = tokenizer.applyChatTemplate(
-    messages.map((message, i) => (i === turn ? { ...message, content: placeholder } : message)),
-    false,
-  );
-  const start = other.indexOf(placeholder);
-  if (start < 0 || !text.startsWith(other.slice(0, start))) throw answersNotFound();
-  return start;
+function differingBody(probed: ProbedChat, turn: number, ends: AnswerEnds): Span {
+  const { text, messages } = probed;
+  const message = messages[turn]!;
+  const whole = probed.replaced(turn, { role: 'assistant', content: PLACEHOLDER });
+  const isAlone = whole?.split(PLACEHOLDER).length === 2;
+  if (isAlone) {
+    const body = probed.difference(whole);
+    const behind = whole.length - whole.indexOf(PLACEHOLDER) - PLACEHOLDER.length;
+    if (text.length - body.end === behind) return body;
+  }
+  const limit = startOfNext(probed, turn);
+  const other = probed.replaced(turn, withPlaceholders(message));
+  if (!other?.includes(PLACEHOLDER)) throw answersNotFound();
+  const { start, end } = probed.difference(other);
+  return end <= limit && start < end
+    ? { start, end: endOfClosers(text, end, limit, ends) }
+    : { start, end: lastEnd(text.slice(0, limit), start, ends) };
 }
 
-/** The longest special token at the end of the text, white space ignored. */
-function specialAtEnd(text: string, tokenizer: Tokenizer): string | undefined {
-  const trimmed = text.trimEnd();
-  const ends = [...tokenizer.special_tokens.keys()].filter((token) => trimmed.endsWith(token));
-  return ends.sort((a, b) => b.length - a.length)[0];
+/** Every text of an answer as a placeholder, in the same form. */
+function withPlaceholders(message: Message): Message {
+  const reasoning = reasoningOf(message) === undefined ? {} : { reasoning_content: PLACEHOLDER };
+  return {
+    ...message,
+    ...reasoning,
+    ...(reasoningOf(message) !== undefined && { thinking: PLACEHOLDER }),
+    ...(contentOf(message).trim() !== '' && { content: PLACEHOLDER }),
+    ...(message.tool_calls && { tool_calls: message.tool_calls.map(otherCall) }),
+  };
 }
 
-interface StartedAnswer {
-  /** The assistant's message. */
-  readonly content: string;
-  readonly start: number;
-  /** The whole chat. */
-  readonly text: string;
-  /** Start of the next answer; undefined: this is the last one. */
-  readonly limit: number | undefined;
+function otherCall(call: unknown): unknown {
+  if (!isObject(call)) return call;
+  if (isObject(call['function'])) return { ...call, function: otherCall(call['function']) };
+  const other = { [PLACEHOLDER]: PLACEHOLDER };
+  const isText = typeof call['arguments'] === 'string';
+  return { ...call, name: PLACEHOLDER, arguments: isText ? JSON.stringify(other) : other };
 }
 
-/**
- * The end of an answer: after its end-of-turn token. Without one, the last answer ends with the
- * text and the others end with their content.
- */
-function endOf({ content, start, text, limit }: StartedAnswer, endToken?: string): number {
-  const before = text.slice(0, limit);
-  const end = endToken === undefined ? -1 : afterEndToken(content, before, start, endToken);
-  if (end >= 0) return end;
-  if (before.length === text.length) return text.length;
-  const endOfContent = indexAfter(before, content.trim(), start);
-  if (endOfContent < 0) throw answersNotFound();
-  return endOfContent;
+/** Where the text of the next message begins that the template writes. */
+function startOfNext(probed: ProbedChat, turn: number): number {
+  for (let next = turn + 1; next < probed.messages.length; next++) {
+    const message = probed.messages[next]!;
+    const other = probed.replaced(next, { ...message, content: PLACEHOLDER });
+    if (other?.includes(PLACEHOLDER)) return probed.difference(other).start;
+  }
+  return probed.text.length;
 }
 
-/** Skips end-of-turn tokens that are part of the answer itself. -1: not found. */
-function afterEndToken(content: string, text: string, start: number, endToken: string): number {
-  const skipped = content.split(endToken).length - 1;
-  let end = indexAfter(text, endToken, start);
-  for (let i = 0; i < skipped && end >= 0; i++) end = indexAfter(text, endToken, end);
-  return end;
+/** Behind what closes a tool call, up to the end token before a limit. */
+function endOfClosers(text: string, end: number, limit: number, ends: AnswerEnds): number {
+  const found = ends.tokens.map((token) => text.indexOf(token, end)).filter((at) => at >= end);
+  const first = Math.min(...found);
+  return first < limit ? first : end;
 }
 
-function indexAfter(text: string, part: string, from: number): number {
-  const found = text.indexOf(part, from);
-  return found < 0 ? -1 : found + part.length;
+/** Behind the last end token of a text. */
+function lastEnd(text: string, start: number, ends: AnswerEnds): number {
+  const last = Math.max(-1, ...ends.tokens.map((token) => text.lastIndexOf(token)));
+  if (last < start) throw answersNotFound();
+  return last;
+}
+
+/** Behind the end token that follows, with nothing but white space between. Null: none follows. */
+function endBehind(text: string, from: number, { tokens, closing }: AnswerEnds): number | null {
+  const spaced = (at: number) => at + text.slice(at).search(/\S|$/);
+  const first = spaced(from);
+  const at =
+    closing !== '' && text.startsWith(closing, first) ? spaced(first + closing.length) : first;
+  const token = tokens.find((end) => text.startsWith(end, at));
+  return token === undefined ? null : at + token.length;
+}
+
+/** An offset moved to the start of the added token that spans it. */
+function startOfToken(offset: number, { text, tokenizer }: ProbedChat): number {
+  for (const token of tokenizer.added_tokens.keys()) {
+    const at = text.lastIndexOf(token, offset - 1);
+    if (at >= 0 && at < offset && at + token.length > offset) return at;
+  }
+  return offset;
 }
 
 function answersNotFound(): LoraError {

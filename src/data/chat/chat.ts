@@ -33,12 +33,26 @@ export interface Span {
   readonly end: number;
 }
 
+/** An answer in the text of its chat. */
+export interface AnswerSpan extends Span {
+  /** The index of its message. */
+  readonly turn: number;
+  /** Where the answer itself ends, before its end token. */
+  readonly body_end: number;
+}
+
 /** A chat as text. */
 export interface RenderedChat {
   readonly text: string;
   /** The {% generation %} blocks: what the model itself writes. Null: the template has none. */
   readonly generated: readonly Span[] | null;
 }
+
+/** A question with its answer, as messages. */
+export const exchange = (question: string, answer: string): Message[] => [
+  { role: 'user', content: question },
+  { role: 'assistant', content: answer },
+];
 
 /** The text of a message, '' if it has none. */
 export const contentOf = (message: Message): string => message.content ?? '';

@@ -1,12 +1,15 @@
 import type { RowSettings } from '../rows/settings';
 import type { RowReport } from '../rows/rowReport';
-import type { Message } from './chat';
+import { isHead } from '../rows/roles';
+import { contentOf, type Message } from './chat';
+
 const NO_ANSWER = 'add one, or set unlabelled_rows to "skip"';
 
 /**
  * Brings a chat into the order that chat templates expect: an optional system message, then user
- * and assistant alternating, the assistant last. Depending on the settings, other chats are
- * corrected with a warning, skipped, or reported as errors. Null: nothing is left of the row.
+ * and assistant alternating, the assistant last; results of tools stand between. Depending on the
+ * settings, other chats are corrected with a warning, skipped, or reported as errors. Null: nothing
+ * is left of the row.
  *
  * @param key Where the messages are in the row, for messages.
  */
@@ -17,7 +20,7 @@ export function orderChat(
   report: RowReport,
 ): Message[] | null {
   const late = messages.findIndex(
-    (message, i) => i > 0 && message.role === 'system' && messages[i - 1]!.role !== 'system',
+    (message, i) => i > 0 && message.role === 'system' && !isHead(messages[i - 1]!),
   );
   if (late >= 0) return report.error('A system message must come first.', `${key}[${late}]`);
   if (!messages.some((message) => message.role === 'assistant'))
@@ -39,6 +42,13 @@ export function orderChat(
     : report.refuse(unlabelled_rows, 'No answer is left to train on', NO_ANSWER, key);
 }
 
+/** Roles that alternate; several tools may answer one after the other. */
+const SINGLE: ReadonlySet<string> = new Set(['system', 'developer', 'user', 'assistant']);
+const PLAIN_KEYS: ReadonlySet<string> = new Set(['role', 'content', 'weight']);
+
+const isPlain = (message: Message): boolean =>
+  Object.keys(message).every((key) => PLAIN_KEYS.has(key));
+
 /** Joins messages of the same role that follow each other. */
 function mergeSameRole(
   chat: readonly Message[],
@@ -46,7 +56,9 @@ function mergeSameRole(
   choice: RowSettings['chats']['same_role'],
   report: RowReport,
 ): readonly Message[] | null {
-  const second = chat.findIndex((message, i) => message.role === chat[i - 1]?.role);
+  const second = chat.findIndex(
+    (message, i) => SINGLE.has(message.role) && message.role === chat[i - 1]?.role,
+  );
   if (second < 0) return chat;
   const fault = `Two ${chat[second]!.role} messages follow each other`;
   if (choice !== 'merge')
@@ -56,16 +68,28 @@ function mergeSameRole(
       'join them, add what is missing between them, or set chats.same_role to "merge"',
       `${key}[${second}]`,
     );
-  report.warn(`${fault}; they are merged into one (chats.same_role).`);
   const result: Message[] = [];
-  for (const message of chat) {
+  for (const [i, message] of chat.entries()) {
     const last = result.at(-1);
-    if (last?.role === message.role)
-      result[result.length - 1] = { ...last, content: `${last.content}\n\n${message.content}` };
-    else result.push(message);
+    const joined = last && SINGLE.has(last.role) && last.role === message.role;
+    if (!joined) result.push(message);
+    else if (isPlain(last) && last.weight === message.weight)
+      result[result.length - 1] = { ...message, content: joinedContent(last, message) };
+    else
+      return report.error(
+        `${fault}, but cannot be merged: the first has more than text, or only one of them is learnt.`,
+        `${key}[${i}]`,
+      );
   }
+  report.warn(`${fault}; they are merged into one (chats.same_role).`);
   return result;
 }
+
+const joinedContent = (first: Message, second: Message): string =>
+  [first, second]
+    .map(contentOf)
+    .filter((text) => text !== '')
+    .join('\n\n');
 
 /** Drops an answer before the first user message. */
 function dropFirstAnswer(
@@ -74,7 +98,7 @@ function dropFirstAnswer(
   choice: RowSettings['chats']['assistant_first'],
   report: RowReport,
 ): readonly Message[] | null {
-  const first = chat.findIndex((message) => message.role !== 'system');
+  const first = chat.findIndex((message) => !isHead(message));
   if (chat[first]?.role !== 'assistant') return chat;
   const fault =
     'The chat starts with the assistant: there is no user message before its first answer';

@@ -1,4 +1,5 @@
 import type { TextRow } from '../rows/row';
+import { contentOf } from './chat';
 
 /**
  * A chat with its system message moved into the first user message, for templates that refuse
@@ -10,6 +11,6 @@ export function foldSystem(row: TextRow): TextRow | null {
   if (system?.role !== 'system' || user?.role !== 'user') return null;
   return {
     ...row,
-    messages: [{ role: 'user', content: `${system.content}\n\n${user.content}` }, ...rest],
+    messages: [{ ...user, content: `${contentOf(system)}\n\n${contentOf(user)}` }, ...rest],
   };
 }

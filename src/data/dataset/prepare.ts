@@ -6,7 +6,7 @@ import type { Recipe } from '../../shared/recipe';
 import type { FileFingerprint } from '../../shared/run';
 import { needsLabels } from '../../shared/task';
 import { splitExamples } from '../examples/split';
-import { collate, collateImages, type Batch } from '../examples/batch';
+import { collate, collateImages, paddingId, type Batch } from '../examples/batch';
 import { collectorSettings, openDataset, type Dataset } from './dataset';
 import { changedWhileRead, type OnBytes } from './lines';
 import type { ImageReader } from '../images/reader';
@@ -291,8 +291,9 @@ function packed(examples: Examples, { task, dataset, training }: DataRecipe): Ex
   return packedExamples(examples, pack(examples, training.max_length));
 }
 
-function collator({ tokenizer, images, max_positions }: DataTools): PreparedData['collate'] {
-  const pad_id = tokenizer?.pad_token_id ?? tokenizer?.eos_token_id ?? 0;
+function collator(tools: DataTools): PreparedData['collate'] {
+  const { tokenizer, images, vocab_size, max_positions } = tools;
+  const pad_id = paddingId(tokenizer, vocab_size);
   if (!images)
     return (examples) =>
       Promise.resolve(
@@ -332,6 +333,7 @@ export function tokenizerFor(
       labels,
       has_types,
       image_length: images?.length ?? 1,
+      ...(vocab_size !== undefined && { vocab_size }),
     });
   return textTokenizer(problems, {
     tokenizer: tokenizer!,

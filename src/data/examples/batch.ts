@@ -1,5 +1,6 @@
 import { roundedUp } from '../../shared/roundedSizes';
 import { NO_LABEL } from '../../shared/task';
+import type { Tokenizer } from '../tokenizer/tokenizer';
 import type {
   Example,
   ImageExample,
@@ -28,6 +29,12 @@ export interface Batch {
   readonly segment_ids?: Int32Array;
   /** [batch, channels, height, width] */
   readonly pixel_values?: Float32Array;
+}
+
+/** A token to pad with: the padding token, or another one that the embedding has a row for. */
+export function paddingId(tokenizer: Tokenizer | null, vocab_size = Infinity): number {
+  const ids = [tokenizer?.pad_token_id, tokenizer?.eos_token_id];
+  return ids.find((id) => typeof id === 'number' && id < vocab_size) ?? 0;
 }
 
 /**

@@ -1,13 +1,19 @@
 import { NO_LABEL } from '../../shared/task';
 import { markAnswers } from '../chat/answerSpans';
 import type { Tokenizer } from '../tokenizer/tokenizer';
+import { encodeOnce } from '../tokenizer/encodeOnce';
+import { quote } from '../rows/describe';
 import type { TextRow } from '../rows/row';
-import type { Message, Span } from '../chat/chat';
+import { exchange, type Chat, type Message, type Span } from '../chat/chat';
 
 export interface EncodedRow {
   readonly ids: readonly number[];
   /** Ranges of tokens that get labels. */
   readonly labelled: readonly Span[];
+  /** Ranges of tokens that never get labels, even if all tokens do. */
+  readonly unlearnt: readonly Span[];
+  /** What a user should know about the text. */
+  readonly findings: readonly string[];
 }
 
 /**
@@ -20,53 +26,76 @@ export interface EncodedRow {
 export function encodeRow(row: TextRow, tokenizer: Tokenizer): EncodedRow {
   switch (row.kind) {
     case 'messages':
-      return encodeChat(row.messages, tokenizer);
+      return encodeChat(row, tokenizer);
     case 'completion':
       return tokenizer.has_chat_template
-        ? encodeChat(asChat(row), tokenizer)
+        ? encodeChat({ messages: asChat(row) }, tokenizer)
         : encodeCompletion(row.prompt, row.completion, tokenizer);
     case 'text':
       return encodeText(row.text, tokenizer);
     case 'tokenized':
-      return { ids: row.input_ids, labelled: labelledSpans(row.labels) };
+      return {
+        ids: row.input_ids,
+        labelled: labelledSpans(row.labels),
+        unlearnt: [],
+        findings: [],
+      };
   }
 }
 
 /** The prompt as the user's message, the completion as the assistant's. */
 export function asChat(row: Extract<TextRow, { kind: 'completion' }>): Message[] {
-  return [
-    { role: 'user', content: row.prompt },
-    { role: 'assistant', content: row.completion },
-  ];
+  return exchange(row.prompt, row.completion);
 }
 
-function encodeChat(messages: readonly Message[], tokenizer: Tokenizer): EncodedRow {
-  const { text, answers } = markAnswers(messages, tokenizer);
-  const { ids, places } = tokenizer.encodeAt(
-    text,
-    answers.flatMap((span) => [span.start, span.end]),
-  );
-  return {
-    ids,
-    labelled: answers.map((_, i) => ({
-      start: places[2 * i]!.before,
-      end: places[2 * i + 1]!.reached,
-    })),
-  };
+function encodeChat(chat: Chat, tokenizer: Tokenizer): EncodedRow {
+  const { text, answers, unlearnt, findings } = markAnswers(chat, tokenizer);
+  const spans = [
+    ...answers.map((span) => ({ span, isLearnt: true })),
+    ...unlearnt.map((span) => ({ span, isLearnt: false })),
+  ];
+  const offsets = spans.flatMap(({ span }) => [span.start, span.end]).sort((a, b) => a - b);
+  const { ids, places } = tokenizer.encodeAt(text, offsets);
+  const tokensOf = (wanted: boolean): Span[] =>
+    spans
+      .filter(({ isLearnt }) => isLearnt === wanted)
+      .map(({ span }) => ({
+        start: places[offsets.indexOf(span.start)]!.before,
+        end: places[offsets.indexOf(span.end)]!.reached,
+      }));
+  return { ids, labelled: tokensOf(true), unlearnt: tokensOf(false), findings };
 }
 
 /** With the special tokens that the tokenizer itself adds at the start. */
 function encodeCompletion(prompt: string, completion: string, tokenizer: Tokenizer): EncodedRow {
-  const ids = ended(tokenizer.encode(prompt + completion), tokenizer);
-  const before = tokenizer.encode(prompt);
+  const { ids: whole, written } = encodeOnce(tokenizer, prompt + completion);
+  const ids = ended(whole, tokenizer);
+  const before = encodeOnce(tokenizer, prompt).ids;
   let start = 0;
   while (start < before.length && ids[start] === before[start]) start++;
-  return { ids, labelled: [{ start, end: ids.length }] };
+  return {
+    ids,
+    labelled: [{ start, end: ids.length }],
+    unlearnt: [],
+    findings: onceFindings(written, tokenizer),
+  };
 }
 
 function encodeText(text: string, tokenizer: Tokenizer): EncodedRow {
-  const ids = ended(tokenizer.encode(text), tokenizer);
-  return { ids, labelled: [{ start: 0, end: ids.length }] };
+  const { ids: whole, written } = encodeOnce(tokenizer, text);
+  const ids = ended(whole, tokenizer);
+  return {
+    ids,
+    labelled: [{ start: 0, end: ids.length }],
+    unlearnt: [],
+    findings: onceFindings(written, tokenizer),
+  };
+}
+
+function onceFindings(written: readonly number[], tokenizer: Tokenizer): string[] {
+  if (written.length === 0) return [];
+  const start = quote(tokenizer.decode(written));
+  return [`The text begins with ${start} already: the tokenizer does not add it again.`];
 }
 
 function ended(ids: number[], { eos_token_id }: Tokenizer): number[] {

@@ -3,9 +3,11 @@ import { NO_LABEL } from '../../shared/task';
 import { escapeRegExp } from '../../shared/values';
 import { ROW_SETTINGS, type RowSettings } from '../rows/settings';
 import { encodeRow, type EncodedRow } from './encodeRow';
+import { outsideFault } from '../tokenizer/vocabulary';
 import { quote } from '../rows/describe';
 import type { ProblemCollector } from '../dataset/problems';
 import { RowReport } from '../rows/rowReport';
+import { isStandardRole } from '../rows/roles';
 import { contentOf } from '../chat/chat';
 import { foldSystem } from '../chat/systemMessage';
 import type { Example, TokensExample } from './example';
@@ -72,7 +74,9 @@ export function textTokenizer(
       warnOfSpecialTokens(row, findSpecials, problems);
       const encoded = tryEncode(row, settings, problems);
       const example = encoded && toExample(encoded, settings, problems);
-      return example && { example, row: encoded.row, length: encoded.ids.length };
+      if (!example) return null;
+      for (const finding of encoded.findings) problems.warn(finding, row.line);
+      return { example, row: encoded.row, length: encoded.ids.length };
     },
   };
 }
@@ -109,6 +113,14 @@ function tryEncode(
   }
   if (row.kind === 'completion' && !tokenizer.has_chat_template)
     problems.warn(`${NO_TEMPLATE}: prompt and completion are joined without one.`, row.line);
+  const strange = unknownRole(row, tokenizer);
+  if (strange !== undefined) {
+    problems.error(
+      `The role ${quote(strange)} is not known: it must be system, user, assistant or tool, or one that the chat template names.`,
+      row.line,
+    );
+    return null;
+  }
   const encoded = attempt(row, tokenizer);
   if (!(encoded instanceof LoraError)) return encoded;
   const folded = foldSystem(row);
@@ -117,6 +129,14 @@ function tryEncode(
     return withoutSystem(again, encoded, rows, new RowReport(problems, row.line));
   problems.error(encoded.fix ? `${encoded.message} ${encoded.fix}` : encoded.message, row.line);
   return null;
+}
+
+/** A role that is none of the usual ones, and that the chat template does not name either. */
+function unknownRole(row: TextRow, { chat_template }: Tokenizer): string | undefined {
+  if (row.kind !== 'messages') return undefined;
+  const names = (role: string) =>
+    [`'${role}'`, `"${role}"`].some((quoted) => chat_template?.includes(quoted));
+  return row.messages.map(({ role }) => role).find((role) => !isStandardRole(role) && !names(role));
 }
 
 function attempt(row: TextRow, tokenizer: Tokenizer): Encoded | LoraError {
@@ -147,22 +167,26 @@ function withoutSystem(
 }
 
 function toExample(
-  { row, ids, labelled }: Encoded,
+  { row, ids, labelled, unlearnt }: Encoded,
   settings: TokenizeSettings,
   problems: ProblemCollector,
 ): TokensExample | null {
   const { max_length, tokenizer, vocab_size = tokenizer.vocab_size } = settings;
-  const outside = row.kind === 'tokenized' ? ids.findIndex((id) => id >= vocab_size) : -1;
+  const outside = ids.findIndex((id) => id >= vocab_size);
   if (outside >= 0) {
+    const isText = row.kind !== 'tokenized';
     problems.error(
-      `The token id ${ids[outside]!} is not in the vocabulary of ${vocab_size}.`,
+      isText
+        ? outsideFault(ids[outside]!, vocab_size, tokenizer)
+        : `The token id ${ids[outside]!} is not in the vocabulary of ${vocab_size}.`,
       row.line,
-      `input_ids[${outside}]`,
+      ...(isText ? [] : [`input_ids[${outside}]`]),
     );
     return null;
   }
   const input_ids = Int32Array.from(ids.length > max_length ? ids.slice(0, max_length) : ids);
   const labels = settings.labels === 'all' ? input_ids.slice() : labelsOf(input_ids, labelled);
+  for (const { start, end } of unlearnt) labels.fill(NO_LABEL, start, end);
   if (countLabels(labels) > 0) return { kind: 'tokens', line: row.line, input_ids, labels };
   const { unlabelled_rows } = settings.rows ?? ROW_SETTINGS;
   if (unlabelled_rows === 'error')

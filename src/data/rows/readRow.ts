@@ -1,7 +1,10 @@
 import { printParseErrorCode, visit, type ParseError } from 'jsonc-parser';
-import { orderChat } from '../chat/order';
+import { exchange } from '../chat/chat';
+import { readAlpaca } from './alpaca';
+import { CHAT_COLUMNS, readChat, toChatRow } from './chatRow';
 import type { RowContext } from './settings';
 import { isObject } from '../../shared/values';
+import { loneSurrogate } from '../../shared/surrogates';
 import { kindOf, nearestKey, quote } from './describe';
 import { readMessages } from './messages';
 import type { RowReport } from './rowReport';
@@ -19,22 +22,30 @@ interface Format {
   readonly read: (columns: Columns, context: RowContext) => Row | null;
 }
 
+/** JSON in UTF-8 can only write half a pair as an escape. */
+const SURROGATE_ESCAPE = /\\u[dD][89a-fA-F]/;
+
 /** Where a row has the keys of several formats, the first one applies. */
 const FORMATS: Readonly<Record<Exclude<Task, 'image_cls'>, readonly Format[]>> = {
   causal_lm: [
     {
       required: ['messages'],
-      optional: [],
-      read: (columns, context) => readChat(columns['messages'], 'messages', context),
+      optional: CHAT_COLUMNS,
+      read: (columns, context) => readChat(columns['messages'], 'messages', columns, context),
     },
     {
       required: ['conversations'],
-      optional: [],
-      read: (columns, context) => readChat(columns['conversations'], 'conversations', context),
+      optional: CHAT_COLUMNS,
+      read: (columns, context) =>
+        readChat(columns['conversations'], 'conversations', columns, context),
     },
     { required: ['input_ids'], optional: ['labels', 'attention_mask'], read: readTokenized },
-    { required: ['prompt', 'completion'], optional: [], read: readCompletion },
-    { required: ['instruction', 'output'], optional: ['input'], read: readAlpaca },
+    { required: ['prompt', 'completion'], optional: CHAT_COLUMNS, read: readCompletion },
+    {
+      required: ['instruction', 'output'],
+      optional: ['input', 'history', ...CHAT_COLUMNS],
+      read: readAlpaca,
+    },
     { required: ['text'], optional: [], read: readText },
   ],
   seq_cls: [
@@ -94,6 +105,12 @@ export function readRow(text: string, context: RowContext): Row | null {
   const parsed = parseJson(text, report);
   if (parsed === undefined) return null;
   if (!isObject(parsed)) return report.error(`A row must be a JSON object, not ${kindOf(parsed)}.`);
+  const lone = SURROGATE_ESCAPE.test(text) ? loneSurrogate(parsed) : undefined;
+  if (lone !== undefined)
+    return report.error(
+      'The text contains half of a surrogate pair (\\ud800 to \\udfff without its other half), which is no character.',
+      lone,
+    );
   const repeated = repeatedKey(text);
   if (repeated)
     return report.error(
@@ -234,43 +251,29 @@ function checkKeys(columns: Columns, format: Format, report: RowReport): void {
   for (const key of others) report.ignored(key);
 }
 
-function readChat(value: unknown, key: string, context: RowContext): Row | null {
-  const { line, report, settings } = context;
-  const written = readMessages(value, key, report);
-  const messages = written && orderChat(written, key, settings, report);
-  return messages && { kind: 'messages', line, messages };
-}
-
-/** Two texts, or two lists of messages (TRL), which are joined to one chat. */
+/**
+ * Two texts, or two lists of messages (TRL), which are joined to one chat whose prompt is not
+ * learnt.
+ */
 function readCompletion(columns: Columns, context: RowContext): Row | null {
   const { line, report } = context;
   const { prompt, completion } = columns;
-  if (Array.isArray(prompt) && Array.isArray(completion))
-    return readChat((prompt as unknown[]).concat(completion), 'prompt+completion', context);
+  if (Array.isArray(prompt) && Array.isArray(completion)) {
+    const key = 'prompt+completion';
+    const messages = readMessages((prompt as unknown[]).concat(completion), key, report);
+    const marked = messages?.map((message, i) =>
+      message.role === 'assistant' && i < prompt.length
+        ? { ...message, weight: 0 as const }
+        : message,
+    );
+    return marked ? toChatRow(marked, key, columns, context) : null;
+  }
   const texts = [text(columns, 'prompt', report), filled(columns, 'completion', report)] as const;
-  return texts[0] === null || texts[1] === null
-    ? null
+  if (texts[0] === null || texts[1] === null) return null;
+  const beside = CHAT_COLUMNS.some((key) => columns[key] !== undefined && columns[key] !== null);
+  return beside
+    ? toChatRow(exchange(texts[0], texts[1]), 'prompt+completion', columns, context)
     : { kind: 'completion', line, prompt: texts[0], completion: texts[1] };
-}
-
-/** The user's message is the instruction, followed by an empty line and the input, if any. */
-function readAlpaca(columns: Columns, { line, report }: RowContext): Row | null {
-  const instruction = filled(columns, 'instruction', report);
-  const input =
-    columns['input'] === undefined || columns['input'] === null
-      ? ''
-      : text(columns, 'input', report);
-  const output = filled(columns, 'output', report);
-  if (instruction === null || input === null || output === null) return null;
-  const content = input === '' ? instruction : `${instruction}\n\n${input}`;
-  return {
-    kind: 'messages',
-    line,
-    messages: [
-      { role: 'user', content },
-      { role: 'assistant', content: output },
-    ],
-  };
 }
 
 function readText(columns: Columns, { line, report }: RowContext): Row | null {

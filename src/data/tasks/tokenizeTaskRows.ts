@@ -1,5 +1,6 @@
 import { tagLabels, targetOf, type LabelSet } from './labelSet';
 import type { ProblemCollector } from '../dataset/problems';
+import { outsideFault } from '../tokenizer/vocabulary';
 import type { RowTokenizer } from '../examples/tokenizeRows';
 import type { Tokenizer } from '../tokenizer/tokenizer';
 import type { LabelledRow, PairRow, Row, TaggedRow } from '../rows/row';
@@ -15,6 +16,8 @@ export interface TaskSettings {
   readonly has_types: boolean;
   /** Positions that an image takes: its patches and the class token. */
   readonly image_length: number;
+  /** Rows of the model's embedding. Default: no limit. */
+  readonly vocab_size?: number;
 }
 
 interface Encoded {
@@ -34,7 +37,9 @@ export function taskTokenizer(problems: ProblemCollector, settings: TaskSettings
     problems,
     add: (row) => {
       try {
-        return { row, ...encode(row, encoder, settings) };
+        const own = encode(row, encoder, settings);
+        checkVocabulary(own.example, settings);
+        return { row, ...own };
       } catch (error) {
         if (!(error instanceof RangeError)) throw error;
         problems.error(error.message, row.line);
@@ -42,6 +47,27 @@ export function taskTokenizer(problems: ProblemCollector, settings: TaskSettings
       }
     },
   };
+}
+
+/** @throws RangeError for a token that the embedding has no row for. */
+function checkVocabulary(
+  example: Example,
+  { tokenizer, vocab_size = Infinity }: TaskSettings,
+): void {
+  const outside = idsOf(example).find((id) => id >= vocab_size);
+  if (outside !== undefined) throw new RangeError(outsideFault(outside, vocab_size, tokenizer!));
+}
+
+function idsOf(example: Example): Int32Array {
+  switch (example.kind) {
+    case 'tokens':
+    case 'text':
+      return example.input_ids;
+    case 'pair':
+      return Int32Array.of(...example.anchor, ...example.positive);
+    default:
+      return new Int32Array(0);
+  }
 }
 
 function encode(
@@ -66,6 +92,11 @@ function encode(
   }
 }
 
+interface Single {
+  readonly ids: Int32Array;
+  readonly length: number;
+}
+
 /** Encodes texts with the tokenizer's special tokens, as models with a head expect them. */
 class Encoder {
   private readonly frame: Tokenizer['frame'];
@@ -83,7 +114,7 @@ class Encoder {
 
   labelled({ line, text, text_pair, label }: LabelledRow, labels: LabelSet): Encoded {
     const target = targetOf(label, labels);
-    const first = this.ids(text);
+    const first = this.start(text);
     if (text_pair === null) {
       const { ids, length } = this.single(first);
       const token_type_ids = new Int32Array(ids.length);
@@ -113,18 +144,29 @@ class Encoder {
   }
 
   pair({ line, anchor, positive }: PairRow): Encoded {
-    const [a, b] = [this.single(this.ids(anchor)), this.single(this.ids(positive))];
+    const [a, b] = [anchor, positive].map((text) => this.single(this.start(text))) as [
+      Single,
+      Single,
+    ];
     return {
       example: { kind: 'pair', line, anchor: a.ids, positive: b.ids },
       length: Math.max(a.length, b.length),
     };
   }
 
+  /** Without special tokens that the text begins with and the frame adds. */
+  private start(text: string): number[] {
+    const own = this.ids(text);
+    const { before } = this.frame;
+    const isWritten = before.length > 0 && before.every((id, i) => own[i] === id);
+    return isWritten ? own.slice(before.length) : own;
+  }
+
   private ids(text: string): number[] {
     return this.tokenizer.encode(text, false);
   }
 
-  private single(own: readonly number[]): { readonly ids: Int32Array; readonly length: number } {
+  private single(own: readonly number[]): Single {
     const { before, after } = this.frame;
     const space = this.settings.max_length - before.length - after.length;
     return {

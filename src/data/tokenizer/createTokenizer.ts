@@ -1,5 +1,6 @@
 import { Tokenizer as HuggingFaceTokenizer } from '@huggingface/tokenizers';
 import type { TokenizerFiles } from '../../formats/baseModel';
+import { reservedVariable } from '../../shared/chatVariables';
 import { LoraError } from '../../shared/errors';
 import { escapeRegExp } from '../../shared/values';
 import type { ChatVariables } from '../chat/chat';
@@ -22,6 +23,7 @@ export interface TokenizerOptions {
  * @throws LoraError('tokenizer') where the files do not describe a tokenizer.
  */
 export function createTokenizer(files: TokenizerFiles, options: TokenizerOptions = {}): Tokenizer {
+  checkVariables(options.chat_template_kwargs);
   const json = completeTokenizerJson(files.tokenizer, files.config, files.source);
   const inner = load(json, files);
   const added = json.added_tokens.map(toAddedToken);
@@ -73,6 +75,15 @@ function framed(ids: number[], { before, after }: SpecialTokenFrame): number[] {
   if (before.length > 0) ids.unshift(...before);
   ids.push(...after);
   return ids;
+}
+
+function checkVariables(kwargs: ChatVariables = {}): void {
+  const reserved = reservedVariable(kwargs);
+  if (reserved === undefined) return;
+  throw new LoraError('recipe', `"${reserved}" cannot be set by chat_template_kwargs.`, {
+    place: { file: 'recipe', key: `chat_template_kwargs.${reserved}` },
+    fix: 'Name variables of the chat template only.',
+  });
 }
 
 /**

@@ -112,7 +112,7 @@ async function examineDatasets(
   try {
     const { base, read } = await openForTraining(recipe, readPart(report));
     try {
-      const tools = await dataToolsOf(base);
+      const tools = await dataToolsOf(base, recipe);
       return {
         base: base.name,
         limit: Math.min(recipe.training.max_length, tools.max_positions),

@@ -2,7 +2,14 @@ import { ADAPTER_DTYPES } from '../../formats/adapterDtype';
 import type { ResizeTarget } from '../../lora/resize';
 import { BASE_DTYPES, type BaseDtype } from '../../shared/recipe';
 import { exactlyOne, flag, list, optional, required, withDefault, type Option } from './options';
-import { absolutePath, fraction, oneOf, positiveWholeNumber, anyText } from './optionValues';
+import {
+  absolutePath,
+  anyText,
+  fraction,
+  oneOf,
+  positiveWholeNumber,
+  templateVariables,
+} from './optionValues';
 
 /** The base model. */
 export const baseOption = required(anyText, 'PATH', 'base model: a folder or a .gguf file');
@@ -31,6 +38,14 @@ export const adaptersOption = list(
 
 /** Whether an adapter may fit its base in part only. */
 export const partialOption = flag('leave out the modules that do not fit the base');
+
+/** Variables for the chat template, as in the recipe. */
+export const templateVariablesOption = withDefault(
+  '{}',
+  templateVariables,
+  'JSON',
+  'variables for the chat template, as in the recipe',
+);
 
 /** The folder of a new adapter. */
 export const outputFolderOption = required(absolutePath, 'DIR', 'folder to write the adapter to');

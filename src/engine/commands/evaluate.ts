@@ -6,14 +6,14 @@ import { throwIfCancelled } from '../../common/cancellation';
 import { asChat } from '../../data/examples/encodeRow';
 import { openDataset, type Dataset } from '../../data/dataset/dataset';
 import type { OnBytes } from '../../data/dataset/lines';
-import { collate } from '../../data/examples/batch';
+import { collate, paddingId } from '../../data/examples/batch';
 import { prepareData, type PreparedData } from '../../data/dataset/prepare';
 import { ProblemCollector, throwErrors } from '../../data/dataset/problems';
 import { tokenizeDataset } from '../../data/dataset/tokenizedDataset';
 import { textTokenizer, type RowTokenizer } from '../../data/examples/tokenizeRows';
 import type { Examples } from '../../data/examples/examples';
 import { ROW_SETTINGS } from '../../data/rows/settings';
-import { contentOf, type Message } from '../../data/chat/chat';
+import { contentOf, type Chat, type ChatVariables, type Message } from '../../data/chat/chat';
 import type { Tokenizer } from '../../data/tokenizer/tokenizer';
 import type { Example, ImageExample } from '../../data/examples/example';
 import type { TextRow } from '../../data/rows/row';
@@ -28,7 +28,12 @@ import { loadTokenizer, withModel, type LoadedModel } from '../model/openModel';
 import { warnOfProblems } from '../report';
 import { evaluateExamples } from '../tasks/evaluate';
 import { defineCommand, form } from './command';
-import { adaptersOption, baseOption, partialOption } from './commonOptions';
+import {
+  adaptersOption,
+  baseOption,
+  partialOption,
+  templateVariablesOption,
+} from './commonOptions';
 import { printResult, type CommandContext } from './context';
 import { flag, required, withDefault } from './options';
 import { anyText, wholeNumber } from './optionValues';
@@ -46,6 +51,7 @@ interface Settings {
   readonly exact: boolean;
   readonly max_length: number;
   readonly max_new_tokens: number;
+  readonly chat_template_kwargs: ChatVariables;
 }
 
 /** lora evaluate. */
@@ -59,6 +65,7 @@ export const evaluateCommand = defineCommand({
         adapter: adaptersOption,
         partial: partialOption,
         dataset: required(anyText, 'FILE', 'dataset to evaluate on'),
+        'chat-template-kwargs': templateVariablesOption,
         exact: flag('language models: also count the answers that match exactly'),
         'max-length': withDefault('2048', wholeNumber, 'N', 'longest row, in tokens'),
         'max-new-tokens': withDefault('64', wholeNumber, 'N', '--exact: longest answer, in tokens'),
@@ -69,6 +76,7 @@ export const evaluateCommand = defineCommand({
           exact: options.exact,
           max_length: options['max-length'],
           max_new_tokens: options['max-new-tokens'],
+          chat_template_kwargs: options['chat-template-kwargs'],
         };
         const paths = { base: options.base, adapters: options.adapter };
         await withModel(paths, context, { partial: options.partial }, (loaded) =>
@@ -90,16 +98,17 @@ async function evaluateText(
   const { file, exact, max_length } = settings;
   const dataset = await openDataset(file, ROW_SETTINGS, undefined, cancelWith(context));
   throwErrors(dataset.problems);
-  const tokenizer = await loadTokenizer(base);
+  const { vocab_size } = base.spec;
+  const tokenizer = await loadTokenizer(base, settings);
   const { examples, exchanges, close } = await tokenizeTexts(dataset, {
     exact,
     onBytes: cancelWith(context),
     tokenizer: (problems) =>
-      textTokenizer(problems, { tokenizer, max_length, labels: 'assistant' }),
+      textTokenizer(problems, { tokenizer, max_length, vocab_size, labels: 'assistant' }),
     warn: context.warn,
   });
   try {
-    const padId = tokenizer.pad_token_id ?? 0;
+    const padId = paddingId(tokenizer, vocab_size);
     const { loss, labelled } = await evaluateExamples(model, examples, {
       task: 'causal_lm',
       labels: null,
@@ -197,9 +206,9 @@ async function answerRows(
   },
 ): Promise<Answer[]> {
   const answers: Answer[] = [];
-  for (const { messages, expected } of exchanges) {
+  for (const { chat, expected } of exchanges) {
     throwIfCancelled(context.signal, CANCELLED);
-    const written = await answerPrompt(model, tokenizer, messages, {
+    const written = await answerPrompt(model, tokenizer, chat, {
       chat: true,
       max_new_tokens: settings.max_new_tokens,
       temperature: 0,
@@ -208,7 +217,7 @@ async function answerRows(
     });
     const completion = written.trim();
     answers.push({
-      prompt: contentOf(messages.at(-1)!),
+      prompt: contentOf(chat.messages.at(-1)!),
       expected,
       completion,
       right: completion === expected.trim(),
@@ -226,7 +235,7 @@ export function canBecome(text: string, expected: string): boolean {
 }
 
 interface Exchange {
-  readonly messages: readonly Message[];
+  readonly chat: Chat;
   readonly expected: string;
 }
 
@@ -234,9 +243,10 @@ interface Exchange {
 function lastExchange(row: TextRow): Exchange[] {
   const messages = messagesIn(row);
   const last = messages.at(-1);
-  return last?.role === 'assistant'
-    ? [{ messages: messages.slice(0, -1), expected: contentOf(last) }]
-    : [];
+  if (last?.role !== 'assistant' || last.tool_calls || last.weight === 0) return [];
+  const variables = row.kind === 'messages' ? row.variables : undefined;
+  const chat = { messages: messages.slice(0, -1), ...(variables && { variables }) };
+  return [{ chat, expected: contentOf(last) }];
 }
 
 function messagesIn(row: TextRow): readonly Message[] {

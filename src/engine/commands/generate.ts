@@ -2,7 +2,13 @@ import { answerPrompt } from '../model/answer';
 import { loadTokenizer, withModel } from '../model/openModel';
 import { EXIT_STOPPED } from '../stopSignal';
 import { defineCommand, form } from './command';
-import { adaptersOption, baseDtypeOption, baseOption, partialOption } from './commonOptions';
+import {
+  adaptersOption,
+  baseDtypeOption,
+  baseOption,
+  partialOption,
+  templateVariablesOption,
+} from './commonOptions';
 import { printResult } from './context';
 import { flag, required, withDefault } from './options';
 import { nonNegativeNumber, anyText, wholeNumber } from './optionValues';
@@ -21,6 +27,7 @@ export const generateCommand = defineCommand({
         'max-new-tokens': withDefault('256', wholeNumber, 'N', 'longest answer, in tokens'),
         temperature: withDefault('0', nonNegativeNumber, 'T', '0 takes the most likely token'),
         seed: withDefault('0', wholeNumber, 'N', 'seed for sampling'),
+        'chat-template-kwargs': templateVariablesOption,
         'base-dtype': baseDtypeOption('float32'),
         partial: partialOption,
       },
@@ -31,8 +38,10 @@ export const generateCommand = defineCommand({
           { base: basePath, adapters: adapter },
           context,
           { base_dtype: options['base-dtype'], partial: options.partial },
-          async ({ base, model }) =>
-            answerPrompt(model, await loadTokenizer(base), prompt, {
+          async ({ base, model }) => {
+            const chat_template_kwargs = options['chat-template-kwargs'];
+            const tokenizer = await loadTokenizer(base, { chat_template_kwargs });
+            return answerPrompt(model, tokenizer, prompt, {
               chat,
               temperature,
               seed,
@@ -41,7 +50,8 @@ export const generateCommand = defineCommand({
                 writer.show(written);
                 return !context.signal.aborted;
               },
-            }),
+            });
+          },
         );
         const stopped = context.signal.aborted;
         printResult(context, { prompt, text, stopped }, () => writer.rest(text));

@@ -35,7 +35,7 @@ export async function inspectRecipe(
   const recipe = parseRecipe(await readRecipeText(file), file);
   const { base, read } = await openForTraining(recipe, readPart(onProgress));
   try {
-    const tools = await dataToolsOf(base);
+    const tools = await dataToolsOf(base, recipe);
     const data = await prepareData(
       read,
       { ...recipe, training: { ...recipe.training, packing: false } },

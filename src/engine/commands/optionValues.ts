@@ -1,5 +1,7 @@
 import path from 'node:path';
 import * as v from 'valibot';
+import { reservedVariable } from '../../shared/chatVariables';
+import { isObject } from '../../shared/values';
 
 /** Reads one value on the command line. Its message continues "--name …", as in "must be …". */
 export type ValueSchema<T> = v.GenericSchema<string, T>;
@@ -86,3 +88,22 @@ export const byteSize: ValueSchema<number> = v.pipe(
   v.check((value) => bytesIn(value) >= 1, rejecting('a size such as 5GB')),
   v.transform(bytesIn),
 );
+
+/** JSON of an object with variables for the chat template. */
+export const templateVariables: ValueSchema<Record<string, unknown>> = v.pipe(
+  v.string(),
+  v.rawTransform(({ dataset: { value }, addIssue, NEVER }) => {
+    const variables = parsedJson(value);
+    if (isObject(variables) && reservedVariable(variables) === undefined) return variables;
+    addIssue({ message: 'must be a JSON object of variables, such as {"enable_thinking": false}' });
+    return NEVER;
+  }),
+);
+
+function parsedJson(text: string): unknown {
+  try {
+    return JSON.parse(text);
+  } catch {
+    return undefined;
+  }
+}

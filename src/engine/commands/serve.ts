@@ -1,5 +1,5 @@
 import { messageSplitter } from '../../common/lineSplitter';
-import type { Message } from '../../data/chat/chat';
+import type { Chat } from '../../data/chat/chat';
 import { LoraError } from '../../shared/errors';
 import {
   asServeRequest,
@@ -11,7 +11,13 @@ import { answerPrompt } from '../model/answer';
 import { ServedModels } from '../serve/servedModels';
 import { EXIT_STOPPED } from '../stopSignal';
 import { defineCommand, form } from './command';
-import { adaptersOption, baseDtypeOption, baseOption, partialOption } from './commonOptions';
+import {
+  adaptersOption,
+  baseDtypeOption,
+  baseOption,
+  partialOption,
+  templateVariablesOption,
+} from './commonOptions';
 
 /** lora serve. */
 export const serveCommand = defineCommand({
@@ -24,6 +30,7 @@ export const serveCommand = defineCommand({
       options: {
         base: baseOption,
         adapter: { ...adaptersOption, help: 'adapter to choose from; repeat for several' },
+        'chat-template-kwargs': templateVariablesOption,
         'base-dtype': baseDtypeOption('auto'),
         partial: partialOption,
       },
@@ -36,6 +43,7 @@ export const serveCommand = defineCommand({
           {
             base_dtype: options['base-dtype'],
             partial: options.partial,
+            chat_template_kwargs: options['chat-template-kwargs'],
             onProgress: (fraction) => emit({ kind: 'progress', fraction }),
           },
         );
@@ -155,7 +163,7 @@ class RequestQueue {
       }
     };
     const { model, tokenizer } = await this.models.with(adapter, scale);
-    const answer = await answerPrompt(model, tokenizer, messagesOf(settings), {
+    const answer = await answerPrompt(model, tokenizer, promptOf(settings), {
       ...settings,
       onText: (text) => {
         tokens++;
@@ -173,14 +181,16 @@ const invalidRequest = (): LoraError =>
     fix: 'Send one JSON object per line, of the kind "answer" or "stop".',
   });
 
-function messagesOf({ prompt, system, chat }: AnswerSettings): string | readonly Message[] {
+function promptOf({ prompt, system, chat }: AnswerSettings): string | Chat {
   if (!chat || system.trim() === '') {
     return prompt;
   }
-  return [
-    { role: 'system', content: system },
-    { role: 'user', content: prompt },
-  ];
+  return {
+    messages: [
+      { role: 'system', content: system },
+      { role: 'user', content: prompt },
+    ],
+  };
 }
 
 function jsonOf(line: string): unknown {

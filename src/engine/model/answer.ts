@@ -1,7 +1,10 @@
-import type { Message } from '../../data/chat/chat';
+import { answerEnds } from '../../data/chat/answerEnds';
+import type { Chat } from '../../data/chat/chat';
+import { encodeOnce } from '../../data/tokenizer/encodeOnce';
 import type { Tokenizer } from '../../data/tokenizer/tokenizer';
 import type { Model } from '../../models/model';
 import { LoraError } from '../../shared/errors';
+import { loneSurrogate } from '../../shared/surrogates';
 
 /** How an answer is generated. */
 export interface AnswerOptions {
@@ -19,7 +22,7 @@ export interface AnswerOptions {
 export async function answerPrompt(
   model: Model,
   tokenizer: Tokenizer,
-  prompt: string | readonly Message[],
+  prompt: string | Chat,
   options: AnswerOptions,
 ): Promise<string> {
   const input_ids = promptIds(tokenizer, prompt, options.chat);
@@ -39,44 +42,29 @@ export async function answerPrompt(
   return tokenizer.decode(ids, true);
 }
 
-/** Token ids of a prompt or conversation. @throws LoraError when the chat template rejects it */
-export function promptIds(
-  tokenizer: Tokenizer,
-  prompt: string | readonly Message[],
-  chat: boolean,
-): number[] {
-  if (typeof prompt === 'string' && !chat) return tokenizer.encode(prompt);
-  const messages = typeof prompt === 'string' ? [{ role: 'user', content: prompt }] : prompt;
-  return tokenizer.encode(tokenizer.applyChatTemplate(messages, true), false);
+/**
+ * Token ids of a prompt or conversation.
+ *
+ * @throws LoraError when the chat template rejects it, or when it is no text
+ */
+export function promptIds(tokenizer: Tokenizer, prompt: string | Chat, chat: boolean): number[] {
+  if (loneSurrogate(prompt) !== undefined)
+    throw new LoraError(
+      'usage',
+      'The prompt contains half of a surrogate pair (\\ud800 to \\udfff), which is no character.',
+    );
+  if (typeof prompt === 'string' && !chat) return encodeOnce(tokenizer, prompt).ids;
+  const { messages, variables }: Chat =
+    typeof prompt === 'string' ? { messages: [{ role: 'user', content: prompt }] } : prompt;
+  return tokenizer.encode(tokenizer.applyChatTemplate(messages, true, variables), false);
 }
 
 /**
- * The tokens that end an answer: the end-of-sequence token, and the special token that the chat
- * template puts after a message of the assistant.
+ * The tokens that end an answer: the end-of-sequence token, and those that the chat template puts
+ * behind a message of the assistant, which are the ones that training learns.
  */
 function stopIds(tokenizer: Tokenizer): number[] {
   const ends = tokenizer.eos_token_id === null ? [] : [tokenizer.eos_token_id];
-  const [first] = tokenizer.has_chat_template
-    ? tokenizer.encode(templateTextAfterAnswer(tokenizer), false)
-    : [];
-  const isSpecial = first !== undefined && [...tokenizer.special_tokens.values()].includes(first);
-  return isSpecial && !ends.includes(first) ? [...ends, first] : ends;
-}
-
-/** '' if the template rejects a plain question with its answer. */
-function templateTextAfterAnswer(tokenizer: Tokenizer): string {
-  const answer = 'an answer';
-  try {
-    const text = tokenizer.applyChatTemplate(
-      [
-        { role: 'user', content: 'a question' },
-        { role: 'assistant', content: answer },
-      ],
-      false,
-    );
-    return text.slice(text.lastIndexOf(answer) + answer.length);
-  } catch (error) {
-    if (error instanceof LoraError) return '';
-    throw error;
-  }
+  const { tokens } = tokenizer.has_chat_template ? answerEnds(tokenizer) : { tokens: [] };
+  return [...new Set([...ends, ...tokens.map((token) => tokenizer.added_tokens.get(token)!)])];
 }

@@ -1,18 +1,18 @@
 import { openImages } from '../../data/images/reader';
 import type { DataTools } from '../../data/dataset/prepare';
-import { createTokenizer } from '../../data/tokenizer/createTokenizer';
+import { createTokenizer, type TokenizerOptions } from '../../data/tokenizer/createTokenizer';
 import { positionsOf } from '../../formats/architecture/positions';
 import type { BaseModel } from '../../formats/baseModel';
 
 /**
- * The tokenizer or image reader that turns rows into a base's inputs. `now`: the time that chat
- * templates see.
+ * The tokenizer or image reader that turns rows into a base's inputs. The
+ * options say what chat templates see.
  *
  * @throws LoraError when the base has no tokenizer or its image settings are not supported
  */
 export async function dataToolsOf(
   base: BaseModel,
-  now: Date = new Date(),
+  { now = new Date(), chat_template_kwargs = {} }: TokenizerOptions = {},
 ): Promise<Omit<DataTools, 'onProgress'>> {
   const { embedding, vocab_size } = base.spec;
   if (embedding.kind === 'patches')
@@ -22,7 +22,7 @@ export async function dataToolsOf(
       has_types: false,
       max_positions: Infinity,
     };
-  const tokenizer = createTokenizer(await base.readTokenizer(), { now });
+  const tokenizer = createTokenizer(await base.readTokenizer(), { now, chat_template_kwargs });
   return {
     tokenizer,
     images: null,

@@ -1,4 +1,4 @@
-import { createTokenizer } from '../../data/tokenizer/createTokenizer';
+import { createTokenizer, type TokenizerOptions } from '../../data/tokenizer/createTokenizer';
 import type { LabelSet } from '../../data/tasks/labelSet';
 import type { Tokenizer } from '../../data/tokenizer/tokenizer';
 import { readAdapterTask, type AdapterTask } from '../../formats/peft/task';
@@ -128,5 +128,7 @@ export function baseOptionsOf(trained: AdapterTask | null): ReadSpecOptions {
 }
 
 /** The tokenizer of a base. @throws LoraError('tokenizer') when it has none */
-export const loadTokenizer = async (base: BaseModel): Promise<Tokenizer> =>
-  createTokenizer(await base.readTokenizer());
+export const loadTokenizer = async (
+  base: BaseModel,
+  options?: TokenizerOptions,
+): Promise<Tokenizer> => createTokenizer(await base.readTokenizer(), options);

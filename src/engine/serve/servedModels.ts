@@ -1,4 +1,4 @@
-import { createTokenizer } from '../../data/tokenizer/createTokenizer';
+import { createTokenizer, type TokenizerOptions } from '../../data/tokenizer/createTokenizer';
 import type { Tokenizer } from '../../data/tokenizer/tokenizer';
 import { readAnyAdapter } from '../../formats/adapterFormat';
 import type { FitOptions } from '../../formats/peft/againstBase';
@@ -7,6 +7,9 @@ import type { Model } from '../../models/model';
 import { LoraError } from '../../shared/errors';
 import { openModel, type ModelPaths, type OpenOptions } from '../model/openModel';
 import type { RuntimeContext } from '../useRuntime';
+
+/** How the models are opened, and what chat templates get. */
+type ServeOptions = OpenOptions & TokenizerOptions;
 
 /** A model that answers with one adapter at one scale. */
 export interface ServedModel {
@@ -36,7 +39,7 @@ export class ServedModels {
   private constructor(
     private readonly paths: ModelPaths,
     private readonly context: RuntimeContext,
-    private readonly options: OpenOptions,
+    private readonly options: ServeOptions,
     private readonly shared: SharedModel,
   ) {}
 
@@ -48,7 +51,7 @@ export class ServedModels {
   static async open(
     paths: ModelPaths,
     context: RuntimeContext,
-    options: OpenOptions,
+    options: ServeOptions,
   ): Promise<ServedModels> {
     const adapters = await indicesOfSharing(paths, { partial: options.partial });
     const opened = await openServedModel(
@@ -125,7 +128,7 @@ async function indicesOfSharing(paths: ModelPaths, fit: FitOptions): Promise<rea
 async function openServedModel(
   paths: ModelPaths,
   context: RuntimeContext,
-  options: OpenOptions,
+  options: ServeOptions,
 ): Promise<OpenedServedModel> {
   const { base, model, close, device } = await openModel(paths, context, options);
   try {
@@ -133,7 +136,8 @@ async function openServedModel(
       throw new LoraError('base', `A model for the task ${base.spec.task} cannot generate text.`, {
         place: { file: paths.base },
       });
-    return { model, tokenizer: createTokenizer(await base.readTokenizer()), device, close };
+    const tokenizer = createTokenizer(await base.readTokenizer(), options);
+    return { model, tokenizer, device, close };
   } catch (error) {
     await close();
     throw error;

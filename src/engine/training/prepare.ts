@@ -59,7 +59,8 @@ export async function prepareTraining(
   const base = isFull ? withInitialHead(opened, recipe.training.seed) : opened;
   const closing: (() => void)[] = [];
   try {
-    const tools = await dataToolsOf(base, now);
+    const { chat_template_kwargs } = recipe;
+    const tools = await dataToolsOf(base, { now, chat_template_kwargs });
     const { tokenizer } = tools;
     const plan = isFull
       ? planFullFineTuning(recipe, base, hooks)

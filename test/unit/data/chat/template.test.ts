@@ -100,11 +100,13 @@ describe('the answers of a chat', () => {
   const tokenizerOf = (source: string): Tokenizer => {
     const template = compiled(source);
     return {
-      special_tokens: new Map([
+      added_tokens: new Map([
         ['<end>', 1],
         ['end>', 2],
         ['<begin>', 3],
       ]),
+      eos_token_id: null,
+      chat_template: source,
       renderChat: (messages: readonly Message[], prompt: boolean) =>
         template.render(messages, prompt),
       applyChatTemplate: (messages: readonly Message[], prompt: boolean) =>
@@ -112,7 +114,7 @@ describe('the answers of a chat', () => {
     } as unknown as Tokenizer;
   };
   const answers = (source: string, messages: readonly Message[]) => {
-    const { text, answers: spans } = markAnswers(messages, tokenizerOf(source));
+    const { text, answers: spans } = markAnswers({ messages }, tokenizerOf(source));
     return spans.map(({ start, end }) => text.slice(start, end));
   };
   const turns = (each: string, prompt = 'A:') =>
@@ -125,9 +127,9 @@ describe('the answers of a chat', () => {
     expect(answers(PLAIN, [user('a'), assistant(`b${END}c`)])).toEqual([`b${END}c${END}`]);
   });
 
-  it('without an end token end with their content, the last with the text', () => {
+  it('without an end token end with their content', () => {
     const open = turns("{{ 'A:' if m.role == 'assistant' else 'U:' }}{{ m.content }}. ");
-    expect(answers(open, chat)).toEqual(['b', 'd. ']);
+    expect(answers(open, chat)).toEqual(['b', 'd']);
   });
 
   it('are found by another answer where the prompt is no prefix of the chat', () => {

@@ -115,9 +115,12 @@ describe('rows of each format', () => {
       kind: 'messages',
       messages: [user, assistant],
     });
-    expect(read({ prompt: [{ role: 'x', content: 'a' }], completion: [] }).problems).toEqual([
+    expect(read({ prompt: [{ role: 'users', content: 'a' }], completion: [] }).problems).toEqual([
       expect.stringContaining('@ prompt+completion[0].role'),
     ]);
+    expect(read({ prompt: [user, assistant, user], completion: [assistant] }).row).toMatchObject({
+      messages: [user, { ...assistant, weight: 0 }, user, assistant],
+    });
   });
 
   it('of token ids lose their padding at both ends', () => {
@@ -175,10 +178,7 @@ describe('what is wrong in a row', () => {
       { messages: [{ role: 3, content: 'a' }] },
       '"role" must be text, not a number. @ messages[0].role',
     ],
-    [
-      { messages: [{ role: 'toString', content: 'a' }] },
-      'The role "toString" is not known: it must be system',
-    ],
+    [{ messages: [{ role: ' ', content: 'a' }] }, 'The role " " is not known. @ messages[0].role'],
     [{ messages: [{ role: 'users', content: 'a' }] }, 'did you mean "user"? @ messages[0].role'],
     [
       { messages: [{ role: 'user', content: [{ type: 'image', text: 'x' }] }] },
@@ -189,7 +189,55 @@ describe('what is wrong in a row', () => {
       { messages: [{ role: 'assistant', content: ' ' }] },
       "The assistant's answer is empty. @ messages[0].content",
     ],
-    [{ messages: [{ role: 'user', content: 'a', name: 'n' }] }, '"messages[].name" is not used.'],
+    [
+      { messages: [{ role: 'assistant', content: null }] },
+      '"content" must be text, not null. @ messages[0].content',
+    ],
+    [
+      { messages: [{ role: 'assistant', content: 'a', tool_calls: [{ id: 'x' }] }] },
+      'A tool call must have a "function" with a "name". @ messages[0].tool_calls[0]',
+    ],
+    [
+      { messages: [{ role: 'assistant', content: 'a', reasoning_content: 3 }] },
+      '"reasoning_content" must be text, not a number. @ messages[0].reasoning_content',
+    ],
+    [
+      { messages: [{ role: 'assistant', content: 'a', weight: 0.5 }] },
+      '"weight" must be 0 or 1, or true or false, not 0.5. @ messages[0].weight',
+    ],
+    [
+      { messages: [{ role: 'assistant', content: 'a', train: 'no' }] },
+      '"train" must be 0 or 1, or true or false, not text. @ messages[0].train',
+    ],
+    [
+      { messages: [{ role: 'assistant', content: 'a', weight: 0, train: true }] },
+      '"weight" and "train" contradict each other. @ messages[0]',
+    ],
+    [
+      { messages: [{ role: 'assistant', content: 'a', train_detail: [] }] },
+      '"train_detail" is not supported: mark whole messages',
+    ],
+    [{ messages: [], tools: 'x' }, '"tools" must be a list of objects, not text. @ tools'],
+    [{ messages: [], tools: ['x'] }, '"tools" must hold objects only. @ tools'],
+    [{ messages: [], system: 3 }, '"system" must be text, not a number. @ system'],
+    [
+      { messages: [], chat_template_kwargs: { messages: [] } },
+      '"messages" cannot be set by chat_template_kwargs. @ chat_template_kwargs.messages',
+    ],
+    [{ messages: [], chat_template_kwargs: 1 }, '"chat_template_kwargs" must be an object'],
+    [
+      { instruction: 'a', output: 'b', history: [['c']] },
+      'An entry of "history" must be a question and its answer, both text. @ history[0]',
+    ],
+    [
+      { instruction: 'a', output: 'b', history: 'c' },
+      '"history" must be a list of [question, answer] pairs, not text. @ history',
+    ],
+    [
+      '{"messages": [{"role": "user", "content": "a\\ud800b"}]}',
+      'half of a surrogate pair (\\ud800 to \\udfff without its other half), which is no character. @ messages[0].content',
+    ],
+    ['{"text": "a\\uDE00"}', 'half of a surrogate pair'],
     [{ input_ids: 3 }, '"input_ids" must be a list of whole numbers, not a number. @ input_ids'],
     [{ input_ids: [] }, '"input_ids" is empty. @ input_ids'],
     [{ input_ids: [1, 'x'] }, 'not "x". @ input_ids[1]'],

@@ -1,0 +1,181 @@
+import { LoraError } from '../../shared/errors';
+import { escapeRegExp } from '../../shared/values';
+import type { Tokenizer } from '../tokenizer/tokenizer';
+import { exchange, type ChatVariables, type Message } from './chat';
+import { commonPrefix } from './probedChat';
+
+/** What a chat template writes behind answers. */
+export interface AnswerEnds {
+  /** The tokens that end an answer, the longest first. */
+  readonly tokens: readonly string[];
+  /** Text between an answer and its end token, such as "</answer>"; '' for none or white space. */
+  readonly closing: string;
+}
+
+const known = new WeakMap<Tokenizer, AnswerEnds>();
+
+/**
+ * Finds the tokens that end an answer by rendering a short chat: the end-of-sequence token, and the
+ * token behind an answer if it also ends the chat or a question, and opens no message.
+ */
+export function answerEnds(tokenizer: Tokenizer): AnswerEnds {
+  const found = known.get(tokenizer) ?? findEnds(tokenizer);
+  known.set(tokenizer, found);
+  return found;
+}
+
+const [FIRST, SECOND] = [exchange('Quxa?', 'Quxb.'), exchange('Quxc?', 'Quxd.')];
+const CALL = 'quxf';
+const CALLING: readonly Message[] = [
+  FIRST[0]!,
+  {
+    role: 'assistant',
+    content: '',
+    tool_calls: [
+      { id: 'quxe00000', type: 'function', function: { name: 'quxe', arguments: { a: CALL } } },
+    ],
+  },
+];
+const TOOLS: ChatVariables = {
+  tools: [
+    {
+      type: 'function',
+      function: {
+        name: 'quxe',
+        description: 'Quxe.',
+        parameters: {
+          type: 'object',
+          properties: { a: { type: 'string', description: 'Quxa.' } },
+          required: ['a'],
+        },
+      },
+    },
+  ],
+};
+
+function findEnds(tokenizer: Tokenizer): AnswerEnds {
+  const reader = tokenReader(tokenizer);
+  const places = placesIn(tokenizer, reader);
+  const { answer, last, afterQuestion, headers } = places;
+  const isEnd = (token: string | undefined): token is string =>
+    token !== undefined && !headers.has(token) && [last.token, afterQuestion].includes(token);
+  const eos = [...tokenizer.added_tokens].find(([, id]) => id === tokenizer.eos_token_id)?.[0];
+  const ends = new Set([eos, ...[answer.token, last.token].filter(isEnd)]);
+  ends.delete(undefined);
+  const tokens = ends as Set<string>;
+  const call = callEnd(tokenizer, reader, headers, tokens);
+  if (call !== undefined) tokens.add(call);
+  const isClosed = last.token !== undefined && tokens.has(last.token);
+  return {
+    tokens: [...tokens].sort((a, b) => b.length - a.length),
+    closing: isClosed && answer.between === last.between ? answer.between : '',
+  };
+}
+
+interface Places {
+  /** What stands behind the first answer, and behind the last. */
+  readonly answer: Behind;
+  readonly last: Behind;
+  /** The token right behind a question. */
+  readonly afterQuestion: string | undefined;
+  /** Tokens that open the assistant's message. */
+  readonly headers: ReadonlySet<string>;
+}
+
+function placesIn(tokenizer: Tokenizer, reader: TokenReader): Places {
+  const two = render(tokenizer, [...FIRST, ...SECOND]);
+  const text = two ?? render(tokenizer, FIRST) ?? '';
+  const behind = (message: Message) => reader.behind(text, message.content!);
+  const [question, answer] = [behind(FIRST[0]!), behind(FIRST[1]!)];
+  const last = two === null ? answer : behind(SECOND[1]!);
+  const afterQuestion = question.between === '' ? question.token : undefined;
+  const prompt = generationPrompt(tokenizer);
+  const headers = headerTokens(prompt, reader, text);
+  // A generation prompt may begin with the end of the question.
+  const endsQuestion =
+    afterQuestion === answer.token && afterQuestion !== reader.before(text, FIRST[0]!.content!);
+  if (endsQuestion && afterQuestion !== undefined && prompt !== '') headers.delete(afterQuestion);
+  return { answer, last, afterQuestion, headers };
+}
+
+/**
+ * Tokens that open the assistant's message: those of the generation prompt, or, if a template
+ * always writes that prompt, the last one before an answer.
+ */
+function headerTokens(prompt: string, reader: TokenReader, text: string): Set<string> {
+  if (prompt !== '') return new Set(reader.all(prompt));
+  const opener = reader.before(text, FIRST[1]!.content!);
+  return new Set(opener === undefined ? [] : [opener]);
+}
+
+/** The token that ends an answer of tool calls alone, if it is none of the known ends. */
+function callEnd(
+  tokenizer: Tokenizer,
+  reader: TokenReader,
+  headers: ReadonlySet<string>,
+  ends: ReadonlySet<string>,
+): string | undefined {
+  const text = render(tokenizer, CALLING, TOOLS) ?? '';
+  const from = text.lastIndexOf(CALL);
+  const tokens = from < 0 ? [] : reader.all(text.slice(from));
+  const last = tokens.at(-1);
+  const isOpen = last !== undefined && text.trimEnd().endsWith(last) && !headers.has(last);
+  return isOpen && !tokens.some((token) => ends.has(token)) ? last : undefined;
+}
+
+/** The text that asks for an answer. */
+function generationPrompt(tokenizer: Tokenizer): string {
+  const [question] = FIRST;
+  const asked = render(tokenizer, [question!], {}, true) ?? '';
+  return asked.slice(commonPrefix(asked, render(tokenizer, [question!]) ?? ''));
+}
+
+function render(
+  tokenizer: Tokenizer,
+  messages: readonly Message[],
+  variables: ChatVariables = {},
+  add_generation_prompt = false,
+): string | null {
+  try {
+    return tokenizer.applyChatTemplate(messages, add_generation_prompt, variables);
+  } catch (error) {
+    if (error instanceof LoraError) return null;
+    throw error;
+  }
+}
+
+interface Behind {
+  /** The first token behind a part, if no other part of the chat stands between. */
+  readonly token?: string;
+  /** What stands before it, without white space around. */
+  readonly between: string;
+}
+
+interface TokenReader {
+  /** All added tokens in a text. */
+  all(text: string): string[];
+  behind(text: string, part: string): Behind;
+  /** The last token before a part. */
+  before(text: string, part: string): string | undefined;
+}
+
+function tokenReader(tokenizer: Tokenizer): TokenReader {
+  const contents = [...tokenizer.added_tokens.keys()]
+    .filter((token) => token.trim() !== '')
+    .sort((a, b) => b.length - a.length);
+  const any = new RegExp(contents.map(escapeRegExp).join('|') || '(?!)', 'g');
+  const all = (text: string) => Array.from(text.matchAll(any), ([token]) => token);
+  return {
+    all,
+    before: (text, part) => all(text.slice(0, Math.max(0, text.indexOf(part)))).at(-1),
+    behind: (text, part) => {
+      const at = text.indexOf(part);
+      const rest = at < 0 ? '' : text.slice(at + part.length);
+      const match = [...rest.matchAll(any)][0];
+      const between = rest.slice(0, match?.index ?? 0);
+      return match && !between.includes('Qux')
+        ? { token: match[0], between: between.trim() }
+        : { between: '' };
+    },
+  };
+}

@@ -1,0 +1,31 @@
+import type { Span } from './chat';
+import type { AnswerEnds } from './answerEnds';
+
+const LEARNS = 'so a model does not learn there to stop';
+
+/**
+ * Says which answers have no end token behind them.
+ *
+ * @param answers Those that are learnt, in order.
+ * @param isMarked Whether {% generation %} blocks say what is learnt.
+ */
+export function endFindings(
+  answers: readonly Span[],
+  text: string,
+  { tokens }: AnswerEnds,
+  isMarked: boolean,
+): string[] {
+  const isOpen = answers.map(({ start, end }) => {
+    const answer = text.slice(start, end).trimEnd();
+    return !tokens.some((token) => answer.endsWith(token));
+  });
+  const open = isOpen.filter(Boolean).length;
+  if (open === 0) return [];
+  if (isMarked)
+    return [`A {% generation %} block of the chat template leaves out the end token, ${LEARNS}.`];
+  if (open === isOpen.length && open > 1)
+    return [`The chat template writes no end token behind the answers, ${LEARNS}.`];
+  return isOpen.at(-1) === true
+    ? [`The chat template writes no end token behind the last answer, ${LEARNS}.`]
+    : [`The chat template writes no end token behind answers before the last, ${LEARNS}.`];
+}

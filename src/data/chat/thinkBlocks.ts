@@ -1,0 +1,47 @@
+import { contentOf, type AnswerSpan, type Message } from './chat';
+import { commonPrefix, type ProbedChat } from './probedChat';
+import { reasoningOf } from './reasoning';
+
+/** A tag around reasoning, as templates write it. */
+const THINK = /[<[{|]+\/?\w*think\w*[^\s>\]}]*[>\]}|]+/i;
+const BLOCK = /<think(?:ing)?>([\s\S]*?)<\/think(?:ing)?>/i;
+
+/** The reasoning that a message holds in its text. */
+export const inlineThought = (message: Message): string =>
+  (BLOCK.exec(contentOf(message))?.[1] ?? '').trim();
+
+/** The text of an answer behind its think block. */
+export const withoutThought = (message: Message): string =>
+  contentOf(message)
+    .split(/<\/think(?:ing)?>/i)
+    .at(-1)!
+    .trim();
+
+/**
+ * Says where the prompt that asks for an answer has a think block and the text that is learnt has
+ * none, or the other way round. Null: they are alike.
+ */
+export function thinkFinding(
+  probed: ProbedChat,
+  { turn, start, body_end }: AnswerSpan,
+): string | null {
+  const { text, messages } = probed;
+  const message = messages[turn]!;
+  const prompt = probed.before(turn, true);
+  if (prompt === null) return null;
+  if (text.startsWith(prompt)) {
+    if (reasoningOf(message)?.trim() || inlineThought(message) !== '') return null;
+    const written = THINK.exec(text.slice(start, body_end));
+    const isOwn = written === null || contentOf(message).includes(written[0]);
+    return isOwn
+      ? null
+      : `The chat template puts ${JSON.stringify(written[0])} in front of an answer without reasoning, but not into the prompt that asks for one: the model learns to write it.`;
+  }
+  const asked = prompt.slice(commonPrefix(prompt, probed.before(turn, false) ?? ''));
+  const tag = THINK.exec(asked);
+  if (tag === null) return null;
+  const from = asked.slice(tag.index).trimEnd();
+  return text.slice(0, start).trimEnd().endsWith(from)
+    ? null
+    : `The prompt that asks for an answer ends with ${JSON.stringify(from)}, but the text that is learnt has no such think block there: give the answers "reasoning_content", or set chat_template_kwargs such as {"enable_thinking": false}.`;
+}

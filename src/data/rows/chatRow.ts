@@ -1,0 +1,125 @@
+import { isObject } from '../../shared/values';
+import { orderChat } from '../chat/order';
+import { reservedVariable } from '../../shared/chatVariables';
+import { kindOf } from './describe';
+import { readMessages } from './messages';
+import type { RowReport } from './rowReport';
+import type { Columns } from './columns';
+import { asFunction, parsed } from './toolCalls';
+import type { RowContext } from './settings';
+import type { Row } from './row';
+import type { ChatVariables, Message } from '../chat/chat';
+
+/** Columns that a chat may have beside its messages. */
+export const CHAT_COLUMNS: readonly string[] = [
+  'system',
+  'tools',
+  'functions',
+  'documents',
+  'chat_template_kwargs',
+];
+
+/**
+ * Reads a chat from a list of messages and the columns beside it.
+ *
+ * @param key Where the messages are in the row.
+ */
+export function readChat(
+  value: unknown,
+  key: string,
+  columns: Columns,
+  context: RowContext,
+): Row | null {
+  const messages = readMessages(value, key, context.report);
+  return messages && toChatRow(messages, key, columns, context);
+}
+
+/** Puts a system message in front, orders the messages, and adds what the template reads beside. */
+export function toChatRow(
+  written: readonly Message[],
+  key: string,
+  columns: Columns,
+  { line, report, settings }: RowContext,
+): Row | null {
+  const before = report.errorCount;
+  const system = readSystem(columns, report);
+  const variables = readVariables(columns, report);
+  if (report.errorCount > before) return null;
+  const messages = orderChat(withSystem(written, system, report), key, settings, report);
+  return (
+    messages && {
+      kind: 'messages',
+      line,
+      messages,
+      ...(Object.keys(variables).length > 0 && { variables }),
+    }
+  );
+}
+
+/** The column "system". '': there is none. */
+export function readSystem(columns: Columns, report: RowReport): string {
+  const { system } = columns;
+  if (system === undefined || system === null) return '';
+  if (typeof system === 'string') return system.trim() === '' ? '' : system;
+  report.error(`"system" must be text, not ${kindOf(system)}.`, 'system');
+  return '';
+}
+
+function withSystem(
+  messages: readonly Message[],
+  system: string,
+  report: RowReport,
+): readonly Message[] {
+  if (system === '') return messages;
+  if (messages[0]?.role !== 'system') return [{ role: 'system', content: system }, ...messages];
+  if (messages[0].content !== system)
+    report.warn('"system" is not used, because the messages begin with another system message.');
+  return messages;
+}
+
+/** `tools`, `documents`, and the variables of `chat_template_kwargs`. */
+function readVariables(columns: Columns, report: RowReport): ChatVariables {
+  const functions = readList(columns, 'functions', report)?.map(asFunction);
+  const tools = readList(columns, 'tools', report) ?? functions;
+  const documents = readList(columns, 'documents', report);
+  return {
+    ...readKwargs(columns, report),
+    ...(tools && { tools }),
+    ...(documents && { documents }),
+  };
+}
+
+/** A list of objects, also as JSON text. Undefined: there is none. */
+function readList(
+  columns: Columns,
+  key: string,
+  report: RowReport,
+): Record<string, unknown>[] | undefined {
+  const value = columns[key];
+  if (value === undefined || value === null || value === '') return undefined;
+  const list = parsed(value);
+  if (Array.isArray(list) && list.every(isObject)) return list.length > 0 ? list : undefined;
+  report.error(
+    Array.isArray(list)
+      ? `"${key}" must hold objects only.`
+      : `"${key}" must be a list of objects, not ${kindOf(value)}.`,
+    key,
+  );
+  return undefined;
+}
+
+function readKwargs(columns: Columns, report: RowReport): ChatVariables {
+  const value = columns['chat_template_kwargs'];
+  if (value === undefined || value === null) return {};
+  if (!isObject(value)) {
+    report.error(`"chat_template_kwargs" must be an object, not ${kindOf(value)}.`);
+    return {};
+  }
+  const reserved = reservedVariable(value);
+  if (reserved === undefined) return value;
+  report.error(
+    `"${reserved}" cannot be set by chat_template_kwargs.`,
+    `chat_template_kwargs.${reserved}`,
+  );
+  return {};
+}

@@ -1,0 +1,2 @@
+/** The tokenizer of a base model, for programs that render chats as the engine does. */
+export { createTokenizer } from './tokenizer/createTokenizer';
