@@ -1,7 +1,7 @@
 import { readdir, stat } from 'node:fs/promises';
 import path from 'node:path';
 import { LoraError } from '../shared/errors';
-import { isLora, readGgufAdapter } from './gguf/adapter';
+import { isLora, notLora, readGgufAdapter } from './gguf/adapter';
 import { Metadata } from './gguf/metadata';
 import { GgufFile } from './gguf/read';
 import { modulePathIn } from './architecture/modulePath';
@@ -115,21 +115,21 @@ async function detectFile(file: string): Promise<FoundAdapter> {
 }
 
 async function checkedGguf(file: string): Promise<string> {
-  if (await isGgufAdapter(file)) return file;
-  throw new LoraError('adapter', 'The file is not a LoRA adapter.', {
-    place: { file, key: 'general.type' },
-    fix: 'Name the .gguf file of an adapter, not of a model.',
-  });
+  const { tensors, metadata } = await ggufHeader(file);
+  if (isLora(metadata)) return file;
+  throw notLora(metadata, tensors);
+}
+
+async function ggufHeader(file: string) {
+  const source = await GgufFile.open(file);
+  await source.close();
+  const { tensors, metadata } = source.header;
+  return { tensors, metadata: new Metadata(metadata, file) };
 }
 
 /** @throws LoraError('base') when it is not a valid GGUF file. */
 export async function isGgufAdapter(file: string): Promise<boolean> {
-  const source = await GgufFile.open(file);
-  try {
-    return isLora(new Metadata(source.header.metadata, file));
-  } finally {
-    await source.close();
-  }
+  return isLora((await ggufHeader(file)).metadata);
 }
 
 function formatOfFile(file: string): Promise<'kohya' | 'diffusers'> {
@@ -224,9 +224,7 @@ async function storedDtype(found: FoundAdapter): Promise<AdapterDtype> {
   if (!(await isFile(file))) return 'F32';
   if (format !== 'gguf')
     return withSafetensors(file, (source) => Promise.resolve(commonDtype(source.tensors.values())));
-  const source = await GgufFile.open(file);
-  await source.close();
-  return commonDtype(source.header.tensors.values());
+  return commonDtype((await ggufHeader(file)).tensors.values());
 }
 
 function readImported(

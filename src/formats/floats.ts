@@ -46,6 +46,17 @@ export function toF16(
   return result;
 }
 
+/** The 8-bit types of OCP: E4M3 has no infinities, E5M2 is the upper half of a half. */
+export function fromF8(
+  source: Uint8Array,
+  dtype: 'F8_E4M3' | 'F8_E5M2',
+  result: Float32Array = new Float32Array(source.length),
+): Float32Array {
+  const values = dtype === 'F8_E4M3' ? E4M3 : E5M2;
+  for (let i = 0; i < source.length; i++) result[i] = values[source[i]!]!;
+  return result;
+}
+
 /** Rounds to the nearest f32. */
 export function fromF64(
   source: Float64Array,
@@ -107,3 +118,14 @@ export function halfToNumber(h: number): number {
   valueBits[0] = HALF[h]!;
   return value[0]!;
 }
+
+const E5M2 = Float32Array.from({ length: 256 }, (_, bits) => halfToNumber(bits << 8));
+
+const E4M3 = Float32Array.from({ length: 256 }, (_, bits) => {
+  const sign = bits < 0x80 ? 1 : -1;
+  const [exponent, fraction] = [(bits >> 3) & 15, bits & 7];
+  if (exponent === 15 && fraction === 7) return NaN;
+  return exponent === 0
+    ? sign * fraction * 2 ** -9
+    : sign * (1 + fraction / 8) * 2 ** (exponent - 7);
+});

@@ -19,8 +19,13 @@ export interface OpenFile {
 export async function openFile(file: string, area: ErrorArea): Promise<OpenFile> {
   try {
     const handle = await open(file, 'r');
-    const { size } = await handle.stat();
-    return { file, handle, size, area };
+    try {
+      const { size } = await handle.stat();
+      return { file, handle, size, area };
+    } catch (error) {
+      await handle.close();
+      throw error;
+    }
   } catch (error) {
     throw new LoraError(area, `The file cannot be read: ${fileErrorReason(error)}.`, {
       place: { file },

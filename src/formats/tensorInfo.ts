@@ -6,6 +6,13 @@ export type DType =
   | 'BF16'
   | 'F8_E4M3'
   | 'F8_E5M2'
+  | 'F8_E8M0'
+  | 'F8_E4M3FNUZ'
+  | 'F8_E5M2FNUZ'
+  | 'F6_E2M3'
+  | 'F6_E3M2'
+  | 'F4'
+  | 'C64'
   | 'I64'
   | 'I32'
   | 'I16'
@@ -26,7 +33,21 @@ export type DType =
   | 'Q2_K'
   | 'Q3_K'
   | 'IQ4_NL'
-  | 'IQ4_XS';
+  | 'IQ4_XS'
+  | 'Q8_1'
+  | 'Q8_K'
+  | 'IQ1_S'
+  | 'IQ1_M'
+  | 'IQ2_XXS'
+  | 'IQ2_XS'
+  | 'IQ2_S'
+  | 'IQ3_XXS'
+  | 'IQ3_S'
+  | 'TQ1_0'
+  | 'TQ2_0'
+  | 'MXFP4'
+  | 'NVFP4'
+  | 'Q1_0';
 
 /** A stored tensor without its data. */
 export interface TensorInfo {

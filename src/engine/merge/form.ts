@@ -4,6 +4,7 @@ import type { GgufFamily } from '../../formats/gguf/family';
 import { GGUF_TYPES } from '../../formats/gguf/header';
 import { ggufName } from '../../formats/gguf/names';
 import { toGgufOrder } from '../../formats/gguf/order';
+import { isFloat } from '../../formats/safetensors/read';
 import type { BaseModel } from '../../formats/baseModel';
 import type { DType } from '../../formats/tensorInfo';
 import { layoutOf, type Layout } from '../../lora/merge';
@@ -61,6 +62,9 @@ export function folderForm(base: BaseModel, dtype: MergeDtype): OutputForm {
     dtypeOf: ({ dtype: storedType, name }, isChanged) => {
       if (FLOATS.has(storedType)) {
         return requested ?? storedType;
+      }
+      if (isFloat(storedType) && (isChanged || requested)) {
+        return requested ?? 'BF16'; // holds every number of 8 bits
       }
       if (base.format === 'gguf') {
         return requested ?? 'F16';

@@ -4,7 +4,8 @@ import { ggufFamilyOf } from '../../formats/gguf/families';
 import type { GgufFamily } from '../../formats/gguf/family';
 import { GGUF_TYPES, type GgufTensor } from '../../formats/gguf/header';
 import { checkpointName } from '../../formats/gguf/names';
-import { GgufFile } from '../../formats/gguf/read';
+import { openGgufModel } from '../../formats/gguf/parts';
+import type { GgufSource } from '../../formats/gguf/read';
 import { ggufBytesOf, writeGguf, type GgufEntry } from '../../formats/gguf/write';
 import type { BaseModel } from '../../formats/baseModel';
 import type { DType } from '../../formats/tensorInfo';
@@ -27,7 +28,7 @@ export async function openGgufTarget(
   { output, dtype, retie }: TargetOptions,
 ): Promise<MergeTarget> {
   checkGgufBase(base, output);
-  const source = await GgufFile.open(base.path);
+  const source = await openGgufModel(base.path);
   try {
     const arch = source.header.metadata.get('general.architecture') as string;
     const family = ggufFamilyOf(arch, base.path);
@@ -81,7 +82,7 @@ function checkGgufBase(base: BaseModel, output: string): void {
   }
 }
 
-const sourceTensors = (source: GgufFile, family: GgufFamily): SourceTensor[] =>
+const sourceTensors = (source: GgufSource, family: GgufFamily): SourceTensor[] =>
   [...source.header.tensors.values()].map((tensor) => ({
     stored: tensor.name,
     name: checkpointName(tensor.name, family) ?? tensor.name,
@@ -92,12 +93,10 @@ const sourceTensors = (source: GgufFile, family: GgufFamily): SourceTensor[] =>
     read: (from, count) => source.readRange(tensor, from, count),
   }));
 
-async function* tensorParts(
-  source: GgufFile,
-  { name, start, end }: GgufTensor,
-): AsyncGenerator<Uint8Array> {
-  for (let from = start; from < end; from += PART_BYTES) {
-    yield await source.readBytes(from, Math.min(PART_BYTES, end - from), name);
+async function* tensorParts(source: GgufSource, tensor: GgufTensor): AsyncGenerator<Uint8Array> {
+  const size = tensor.end - tensor.start;
+  for (let from = 0; from < size; from += PART_BYTES) {
+    yield await source.readTensorBytes(tensor, from, Math.min(PART_BYTES, size - from));
   }
 }
 
@@ -107,13 +106,16 @@ const FILE_TYPE = 'general.file_type';
 
 /** The base's metadata, byte for byte, except for the type of the weights if that changes. */
 async function mergedEntries(
-  source: GgufFile,
+  source: GgufSource,
   plan: MergePlan,
   dtype: MergeDtype,
 ): Promise<GgufEntry[]> {
   const newType = newWeightType(plan, dtype);
   const entries: GgufEntry[] = [];
   for (const [key, { start, end }] of source.header.entries) {
+    if (key.startsWith('split.')) {
+      continue; // the result is one file
+    }
     entries.push(
       key === FILE_TYPE && newType
         ? { key, type: 'u32', value: FILE_TYPES[newType]! }

@@ -1,6 +1,6 @@
 import path from 'node:path';
 import { canonicalNames } from '../../formats/architecture/names';
-import { fromBF16, fromF16, fromF64 } from '../../formats/floats';
+import { fromBF16, fromF16, fromF64, fromF8 } from '../../formats/floats';
 import { openShards } from '../../formats/huggingface';
 import type { SafetensorsFile } from '../../formats/safetensors/read';
 import type { Shards } from '../../formats/safetensors/shards';
@@ -102,6 +102,9 @@ async function readAsF32(
       return fromF16(new Uint16Array(buffer));
     case 'F64':
       return fromF64(new Float64Array(buffer));
+    case 'F8_E4M3':
+    case 'F8_E5M2':
+      return fromF8(new Uint8Array(buffer), dtype);
     default:
       return new Float32Array(buffer);
   }

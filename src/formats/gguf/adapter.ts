@@ -16,6 +16,7 @@ import type { TensorToWrite } from '../tensorWriter';
 import { ggufFamilyOf } from './families';
 import type { GgufFamily } from './family';
 import type { GgufTensor } from './header';
+import { GGUF_KINDS, kindOfGguf } from './kind';
 import { Metadata } from './metadata';
 import { checkpointName, ggufName } from './names';
 import { toCheckpointOrder, toGgufOrder } from './order';
@@ -41,11 +42,7 @@ export async function readGgufAdapter(file: string, order: RowOrder): Promise<Im
   const source = await GgufFile.open(file);
   try {
     const metadata = new Metadata(source.header.metadata, file);
-    if (!isLora(metadata))
-      throw new LoraError('adapter', 'The file is not a LoRA adapter.', {
-        place: { file, key: 'general.type' },
-        fix: 'Name the .gguf file of an adapter, not of a model.',
-      });
+    if (!isLora(metadata)) throw notLora(metadata, source.header.tensors);
     refuseActivated(source);
     const family = ggufFamilyOf(metadata.string('general.architecture'), file);
     const alpha = metadata.number('adapter.lora.alpha', 0);
@@ -96,6 +93,16 @@ function unknownKeys({ file, header }: GgufFile): Problem[] {
       message: `"${key}" is not a known key of a LoRA adapter and is ignored.`,
       place: { file, key },
     }));
+}
+
+/** The error of a .gguf file that holds something else. */
+export function notLora(metadata: Metadata, tensors: ReadonlyMap<string, unknown>): LoraError {
+  const kind = kindOfGguf(metadata, tensors);
+  const what = kind === 'adapter' ? 'an adapter of another kind' : GGUF_KINDS[kind];
+  return new LoraError('adapter', `The file is not a LoRA adapter but ${what}.`, {
+    place: { file: metadata.file, key: 'general.type' },
+    fix: 'Name the .gguf file of an adapter, not of a model.',
+  });
 }
 
 interface ReadContext {

@@ -15,7 +15,9 @@ import type { GgufTensor } from './header';
 import { Metadata } from './metadata';
 import { checkpointName } from './names';
 import { toCheckpointOrder } from './order';
-import { GgufFile } from './read';
+import { GGUF_KINDS, kindOfGguf } from './kind';
+import { openGgufModel } from './parts';
+import type { GgufSource } from './read';
 import { readGgufTokenizer } from './tokenizer';
 
 /**
@@ -27,15 +29,10 @@ export async function openGgufBase(
   file: string,
   options: ReadSpecOptions = {},
 ): Promise<BaseModel> {
-  const source = await GgufFile.open(file);
+  const source = await openGgufModel(file);
   try {
     const metadata = new Metadata(source.header.metadata, file);
-    refuseSplitFile(metadata);
-    if (metadata.string('general.type', 'model') !== 'model')
-      throw new LoraError('base', 'The file is an adapter, not a base model.', {
-        place: { file, key: 'general.type' },
-        fix: 'Name the model that the adapter was made for.',
-      });
+    refuseOtherKinds(metadata, source);
     const family = ggufFamilyOf(metadata.string('general.architecture'), file);
     const config = await readConfig(source, metadata, family);
     const weights = withReplaced(weightsOf(source, config, family), options.replaced);
@@ -46,13 +43,13 @@ export async function openGgufBase(
       spec,
       missing,
       replaced: new Set(options.replaced?.keys()),
-      path: file,
-      name: metadata.string('general.name', path.basename(file, '.gguf')),
+      path: source.file,
+      name: metadata.string('general.name', path.basename(source.file, '.gguf')),
       hub: hubNameOfGguf(metadata) ?? hubNameOfPath(file),
       format: 'gguf',
       config,
       weights,
-      weight_files: [file],
+      weight_files: source.files,
       parameters: countParameters(weights.tensors),
       readTokenizer: () => Promise.resolve().then(() => readGgufTokenizer(metadata)),
       close: () => source.close(),
@@ -63,18 +60,20 @@ export async function openGgufBase(
   }
 }
 
-function refuseSplitFile(metadata: Metadata): void {
-  const parts = metadata.number('split.count', 1);
-  if (parts > 1) {
-    throw new LoraError('base', `The file is one of ${parts} parts of a model.`, {
-      place: { file: metadata.file, key: 'split.count' },
-      fix: "Join them with llama.cpp's llama-gguf-split --merge, and name the whole file.",
-    });
-  }
+function refuseOtherKinds(metadata: Metadata, { header, file }: GgufSource): void {
+  const kind = kindOfGguf(metadata, header.tensors);
+  if (kind === 'model') return;
+  throw new LoraError('base', `The file is ${GGUF_KINDS[kind]}, not a base model.`, {
+    place: { file, key: 'general.type' },
+    fix:
+      kind === 'adapter'
+        ? 'Name the model that the adapter was made for.'
+        : 'Name the .gguf file of a language model.',
+  });
 }
 
 async function readConfig(
-  source: GgufFile,
+  source: GgufSource,
   metadata: Metadata,
   family: GgufFamily,
 ): Promise<Record<string, unknown>> {
@@ -100,7 +99,7 @@ async function readConfig(
 }
 
 function weightsOf(
-  source: GgufFile,
+  source: GgufSource,
   config: Readonly<Record<string, unknown>>,
   family: GgufFamily,
 ): WeightSource {
@@ -145,7 +144,7 @@ function weightsOf(
  * The tensors by their names in the checkpoint. Unknown tensors are refused, since they would
  * change the model's output.
  */
-function tensorsByName({ file, header }: GgufFile, family: GgufFamily): Map<string, GgufTensor> {
+function tensorsByName({ file, header }: GgufSource, family: GgufFamily): Map<string, GgufTensor> {
   const stored = new Map<string, GgufTensor>();
   for (const tensor of header.tensors.values()) {
     const name = checkpointName(tensor.name, family);
@@ -165,7 +164,7 @@ const unknownTensor = (file: string, tensor: string) =>
  * Refuses tensors with known names that this model does not have, such as a norm of queries in a
  * Llama. An output layer is accepted even when the head is a classifier.
  */
-function refuseUnknownTensors({ file, header }: GgufFile, spec: Spec, family: GgufFamily): void {
+function refuseUnknownTensors({ file, header }: GgufSource, spec: Spec, family: GgufFamily): void {
   const { body, head } = tensorsOf(spec);
   const wanted = new Set([...body, ...head].map((tensor) => tensor.name));
   for (const { name } of header.tensors.values()) {

@@ -147,6 +147,12 @@ const DEQUANTISERS: Partial<
   IQ4_XS: iq4_xs,
 };
 
+/** Whether tensors of a dtype can be converted to f32. */
+export const canDequantise = (dtype: DType): boolean => Object.hasOwn(DEQUANTISERS, dtype);
+
+/** The dtypes that can be converted to f32, for messages. */
+export const DEQUANTISED = Object.keys(DEQUANTISERS).join(', ');
+
 /**
  * Converts a tensor's bytes to f32. `bytes` must start at its buffer's start. Returns false, and
  * leaves `result` as it is, for a dtype that is not one of weights.

@@ -2,7 +2,7 @@ import { LoraError } from '../../shared/errors';
 import { allocate, openFile, readFully, type OpenFile } from '../openFile';
 import { toBF16 } from '../floats';
 import { elementsOf } from '../tensorInfo';
-import { dequantise } from './dequantise';
+import { DEQUANTISED, dequantise } from './dequantise';
 import {
   GGUF_TYPES,
   MAX_GGUF_HEADER,
@@ -15,8 +15,29 @@ import {
 /** Elements that are in memory in both dtypes while a tensor is converted to bf16: whole blocks. */
 const CONVERTED_AT_ONCE = 1 << 20;
 
+/** An open GGUF model in one or several files. Close it. */
+export interface GgufSource {
+  /** The path of the file, or of the first part. */
+  readonly file: string;
+  /** The paths of all parts. */
+  readonly files: readonly string[];
+  /** The metadata of the first part, and the tensors of all. */
+  readonly header: GgufHeader;
+  readF32(tensor: GgufTensor, target?: Float32Array): Promise<Float32Array>;
+  readBF16(tensor: GgufTensor, target?: Uint16Array): Promise<Uint16Array>;
+  readRange(tensor: GgufTensor, from: number, count: number): Promise<Float32Array>;
+  readTensorBytes(
+    tensor: GgufTensor,
+    from: number,
+    length: number,
+  ): Promise<Uint8Array<ArrayBuffer>>;
+  /** Bytes of the first part: those of its metadata. */
+  readBytes(start: number, length: number, what: string): Promise<Uint8Array<ArrayBuffer>>;
+  close(): Promise<void>;
+}
+
 /** An open GGUF file: the header is checked, tensors are read on demand. Close it. */
-export class GgufFile {
+export class GgufFile implements GgufSource {
   private constructor(
     private readonly source: OpenFile,
     readonly header: GgufHeader,
@@ -86,6 +107,20 @@ export class GgufFile {
     return bytes;
   }
 
+  /** The file alone: a model may have several. */
+  get files(): readonly string[] {
+    return [this.file];
+  }
+
+  /** Some of a tensor's bytes as they are stored; `from` counts from its first one. */
+  readTensorBytes(
+    { start, name }: GgufTensor,
+    from: number,
+    length: number,
+  ): Promise<Uint8Array<ArrayBuffer>> {
+    return this.readBytes(start + from, length, name);
+  }
+
   close(): Promise<void> {
     return this.source.handle.close();
   }
@@ -98,6 +133,7 @@ export class GgufFile {
     if (dequantise(dtype, bytes, target)) return target;
     throw new LoraError('base', `Tensors of type ${dtype} cannot be used as weights.`, {
       place: { file: this.file, tensor: name },
+      fix: `Use a file with one of: ${DEQUANTISED}.`,
     });
   }
 }

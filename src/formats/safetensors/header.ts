@@ -41,6 +41,14 @@ export const SAFETENSORS_BYTES: ReadonlyMap<string, number> = new Map<DType, num
   ['I8', 1],
   ['U8', 1],
   ['BOOL', 1],
+  // those whose values are not read
+  ['C64', 8],
+  ['F8_E8M0', 1],
+  ['F8_E4M3FNUZ', 1],
+  ['F8_E5M2FNUZ', 1],
+  ['F6_E2M3', 0.75],
+  ['F6_E3M2', 0.75],
+  ['F4', 0.5],
 ]);
 
 /**

@@ -1,6 +1,6 @@
 import { LoraError, type ErrorArea } from '../../shared/errors';
 import { allocate, openFile, readFully, type OpenFile } from '../openFile';
-import { fromBF16, fromF16, fromF64, toBF16 } from '../floats';
+import { fromBF16, fromF16, fromF64, fromF8, toBF16 } from '../floats';
 import {
   damaged,
   headerLength,
@@ -92,6 +92,9 @@ export class SafetensorsFile {
         return values;
       case 'F64':
         return fromF64(new Float64Array((await this.readBytes(name)).buffer), values);
+      case 'F8_E4M3':
+      case 'F8_E5M2':
+        return fromF8(await this.readBytes(name), dtype, values);
       case 'BF16':
       case 'F16': {
         // read into the upper half of the target, then widened in place from the first on
@@ -160,7 +163,7 @@ export class SafetensorsFile {
     throw this.fail(
       `Tensors of type ${dtype} cannot be used as weights`,
       name,
-      `Save it again with one of: ${Object.keys(WIDTHS).join(', ')}.`,
+      `Save it again with one of: ${READABLE}.`,
     );
   }
 
@@ -179,15 +182,22 @@ export class SafetensorsFile {
 }
 
 /** Bytes of an element. */
-const WIDTHS = { F32: 4, BF16: 2, F16: 2, F64: 8 } as const;
+const WIDTHS = { F32: 4, BF16: 2, F16: 2, F64: 8, F8_E4M3: 1, F8_E5M2: 1 } as const;
 type Float = keyof typeof WIDTHS;
-const isFloat = (dtype: string): dtype is Float => dtype in WIDTHS;
+/** The dtypes in which weights should be saved, for messages. */
+export const READABLE = 'F32, BF16, F16, F64';
+
+/** Whether tensors of a dtype can be read as f32. */
+export const isFloat = (dtype: string): dtype is Float => Object.hasOwn(WIDTHS, dtype);
 
 /** Elements that are in memory in both dtypes while a tensor is converted to bf16. */
 const CONVERTED_AT_ONCE = 1 << 20;
 
-function widened(dtype: 'F32' | 'F16' | 'F64', buffer: ArrayBuffer): Float32Array {
+function widened(dtype: Exclude<Float, 'BF16'>, buffer: ArrayBuffer): Float32Array {
   switch (dtype) {
+    case 'F8_E4M3':
+    case 'F8_E5M2':
+      return fromF8(new Uint8Array(buffer), dtype);
     case 'F32':
       return new Float32Array(buffer);
     case 'F16':

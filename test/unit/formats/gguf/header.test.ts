@@ -5,6 +5,8 @@ import {
   parseGgufHeader,
   VALUE_TYPES,
 } from '../../../../src/formats/gguf/header';
+import { canDequantise } from '../../../../src/formats/gguf/dequantise';
+import type { DType } from '../../../../src/formats/tensorInfo';
 import { LoraError } from '../../../../src/shared/errors';
 import { ggufBytes, type Value } from '../../../support/ggufWriter';
 
@@ -140,23 +142,38 @@ describe('a tensor entry', () => {
       [6, 'Q5_0', 32, 22],
       [7, 'Q5_1', 32, 24],
       [8, 'Q8_0', 32, 34],
+      [9, 'Q8_1', 32, 36],
       [10, 'Q2_K', 256, 84],
       [11, 'Q3_K', 256, 110],
       [12, 'Q4_K', 256, 144],
       [13, 'Q5_K', 256, 176],
       [14, 'Q6_K', 256, 210],
+      [15, 'Q8_K', 256, 292],
+      [16, 'IQ2_XXS', 256, 66],
+      [17, 'IQ2_XS', 256, 74],
+      [18, 'IQ3_XXS', 256, 98],
+      [19, 'IQ1_S', 256, 50],
       [20, 'IQ4_NL', 32, 18],
+      [21, 'IQ3_S', 256, 110],
+      [22, 'IQ2_S', 256, 82],
       [23, 'IQ4_XS', 256, 136],
       [24, 'I8', 1, 1],
       [25, 'I16', 1, 2],
       [26, 'I32', 1, 4],
       [27, 'I64', 1, 8],
       [28, 'F64', 1, 8],
+      [29, 'IQ1_M', 256, 56],
       [30, 'BF16', 1, 2],
+      [34, 'TQ1_0', 256, 54],
+      [35, 'TQ2_0', 256, 66],
+      [39, 'MXFP4', 32, 17],
+      [40, 'NVFP4', 64, 36],
+      [41, 'Q1_0', 128, 18],
     ]);
   });
 
   it.each([
+    [9, 'Q8_1'],
     [15, 'Q8_K'],
     [16, 'IQ2_XXS'],
     [17, 'IQ2_XS'],
@@ -168,12 +185,21 @@ describe('a tensor entry', () => {
     [34, 'TQ1_0'],
     [35, 'TQ2_0'],
     [39, 'MXFP4'],
-    [99, '99'],
-  ])('is rejected for type %i, %s', (type, name) => {
-    expect(refusal(() => parse(headerOf(ZERO, tensor([256], type))))).toMatchObject({
+    [40, 'NVFP4'],
+    [41, 'Q1_0'],
+  ])('lists a tensor of type %i, %s, whose values are not read', (type, name) => {
+    expect(canDequantise(name as DType)).toBe(false);
+    const { block, bytes } = GGUF_TYPES.get(name)!;
+    const header = headerOf(ZERO, tensor([256], type));
+    const size = (256 / block) * bytes;
+    const listed = parse(Buffer.concat([header, Buffer.alloc(size)])).tensors.get('t')!;
+    expect([listed.dtype, listed.end - listed.start]).toEqual([name, size]);
+  });
+
+  it('is rejected for an unknown type', () => {
+    expect(refusal(() => parse(headerOf(ZERO, tensor([256], 99))))).toMatchObject({
       area: 'base',
-      message: `Tensors of type ${name} are not supported.`,
-      fix: 'Use a file with one of: F32, F16, Q4_0, Q4_1, Q5_0, Q5_1, Q8_0, Q2_K, Q3_K, Q4_K, Q5_K, Q6_K, IQ4_NL, IQ4_XS, F64, BF16.',
+      message: 'Tensors of the unknown type 99 cannot be read.',
       place: { file: 'a.gguf', tensor: 't' },
     });
   });
