@@ -23,6 +23,20 @@ export function patternValue(
   return entriesOf(pattern, key).find(([isMatch]) => isMatch(path))?.[1] ?? missing;
 }
 
+/**
+ * The keys of a pattern that match none of the paths.
+ *
+ * @throws LoraError('recipe') for a key that is no regular expression.
+ */
+export function keysInVain(
+  pattern: Pattern,
+  paths: readonly string[],
+  key: PatternKey,
+): readonly string[] {
+  const keys = Object.keys(pattern);
+  return entriesOf(pattern, key).flatMap(([isMatch], i) => (paths.some(isMatch) ? [] : [keys[i]!]));
+}
+
 function entriesOf(pattern: Pattern, key: PatternKey): readonly Entry[] {
   const known = compiled.get(pattern);
   if (known) return known;

@@ -1,6 +1,6 @@
 import type { Problem } from './errors';
 
-/** The result of `lora check --json`: a report on a recipe's rows. Lengths are in tokens. */
+/** The result of `lora check --json`: a report on a recipe and its rows. Lengths are in tokens. */
 export interface CheckedRecipe {
   readonly task: string;
   /** Null if it cannot be read; then nothing is known about tokens. */
@@ -8,6 +8,8 @@ export interface CheckedRecipe {
   readonly max_length: number;
   /** The most tokens of a row: max_length, or fewer where the model supports fewer. */
   readonly limit: number;
+  /** What a training would refuse or warn of, apart from rows. */
+  readonly problems: readonly Problem[];
   /** The training set, and the validation set if the recipe names one. */
   readonly datasets: readonly CheckedDataset[];
 }

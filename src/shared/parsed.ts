@@ -1,4 +1,5 @@
 import * as v from 'valibot';
+import { ruleOf } from './schemaRule';
 
 /** A checked value, or where and how it breaks the schema. */
 export type Checked<T> = { readonly message: T } | { readonly fault: string };
@@ -8,7 +9,7 @@ export function checked<T>(schema: v.GenericSchema<unknown, T>, value: unknown):
   const result = v.safeParse(schema, value);
   if (result.success) return { message: result.output };
   const issue = result.issues[0];
-  return { fault: `${v.getDotPath(issue) ?? 'message'}: ${issue.message}` };
+  return { fault: `${v.getDotPath(issue) ?? 'message'}: ${ruleOf(issue)}` };
 }
 
 /** A guard: the value if it fits the schema, otherwise undefined. */

@@ -5,7 +5,8 @@ import { LoraError, type Place, type Problem } from './errors';
 import { nearestName } from './nearest';
 import { RecipeSchema, type Recipe } from './recipe';
 import { recipeRoot, recipeTree } from './recipeTree';
-import { isObject } from './values';
+import { ruleOf } from './schemaRule';
+import { countOf, isObject } from './values';
 
 /** A recipe with all defaults filled in and absolute paths, or all problems of its text. */
 export type ParsedRecipe =
@@ -19,7 +20,7 @@ export function parseRecipe(text: string, file: string): Recipe {
   const [only] = problems;
   if (problems.length === 1 && only)
     throw new LoraError('recipe', only.message, only.place && { place: only.place });
-  throw new LoraError('recipe', `The recipe has ${problems.length} errors.`, {
+  throw new LoraError('recipe', `The recipe has ${countOf(problems.length, 'error')}.`, {
     place: { file },
     problems,
   });
@@ -143,10 +144,7 @@ function valueMessage(issue: v.BaseIssue<unknown>, key: string): string {
     (issue.type === 'strict_object' && issue.input === undefined)
   )
     return `"${key}" is missing.`;
-  const rule = issue.message.startsWith('must')
-    ? issue.message
-    : `must be ${issue.expected ?? 'something else'}`;
-  return `"${key}" ${rule}, not ${JSON.stringify(issue.input)}.`;
+  return `"${key}" ${ruleOf(issue)}, not ${JSON.stringify(issue.input)}.`;
 }
 
 /** The keys of an object schema, also inside optional(…) and pipe(…). */

@@ -281,14 +281,19 @@ async function sampleRowsOf({ tokenized, indices }: Part): Promise<SampleRow[]> 
   return samples;
 }
 
-function packed(examples: Examples, { task, dataset, training }: DataRecipe): Examples {
-  if (task !== 'causal_lm')
-    throw new LoraError(
-      'recipe',
-      `training.packing is for the task causal_lm only, but the task is ${task}.`,
-      { place: { file: dataset, key: 'training.packing' }, fix: 'Set it to false.' },
-    );
-  return packedExamples(examples, pack(examples, training.max_length));
+function packed(examples: Examples, recipe: DataRecipe): Examples {
+  checkPacking(recipe);
+  return packedExamples(examples, pack(examples, recipe.training.max_length));
+}
+
+/** @throws LoraError('recipe') for packing with a task other than causal_lm. */
+export function checkPacking({ task, dataset, training }: DataRecipe): void {
+  if (!training.packing || task === 'causal_lm') return;
+  throw new LoraError(
+    'recipe',
+    `training.packing is for the task causal_lm only, but the task is ${task}.`,
+    { place: { file: dataset, key: 'training.packing' }, fix: 'Set it to false.' },
+  );
 }
 
 function collator(tools: DataTools): PreparedData['collate'] {

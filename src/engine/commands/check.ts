@@ -1,14 +1,10 @@
 import path from 'node:path';
 import * as v from 'valibot';
-import { examineData } from '../../data/dataset/examine';
-import { readData } from '../../data/dataset/prepare';
 import type { CheckedDataset, CheckedRecipe } from '../../shared/checkedRecipe';
-import { formatPlace, LoraError, type Problem } from '../../shared/errors';
-import type { Recipe } from '../../shared/recipe';
+import { formatPlace, type Problem } from '../../shared/errors';
 import { listProblems, type Listed } from '../../shared/problemKinds';
 import { parseRecipe } from '../../shared/recipeFile';
-import { dataToolsOf } from '../model/dataTools';
-import { openForTraining } from '../training/open';
+import { examineRecipe } from '../training/examine';
 import { readRecipeText } from '../training/readRecipe';
 import { defineCommand, form } from './command';
 import { printResult } from './context';
@@ -37,15 +33,15 @@ const replacement = v.pipe(
   }),
 );
 
-/** lora check: exit code 1 if rows have errors. */
+/** lora check: exit code 1 if a training would be refused. */
 export const checkCommand = defineCommand({
   name: 'check',
   writesNothing: true,
-  summary: "Checks the rows of a recipe's datasets and counts their tokens.",
+  summary: 'Checks a recipe, its base, its adapters and every row of its datasets.',
   forms: [
     form({
       positionals: {
-        recipe: { valueName: 'RECIPE', help: 'recipe: a lora.json file' },
+        recipe: { valueName: 'RECIPE', help: 'recipe: a JSON file such as lora.json' },
       },
       options: {
         instead: list(
@@ -59,7 +55,7 @@ export const checkCommand = defineCommand({
           checkDatasets(path.resolve(positionals.recipe), options.instead, report),
         );
         printResult(context, checked, () => describeChecked(checked));
-        const hasErrors = checked.datasets
+        const hasErrors = [checked, ...checked.datasets]
           .flatMap(({ problems }) => problems)
           .some(({ severity }) => severity === 'error');
         return hasErrors ? 1 : 0;
@@ -78,19 +74,20 @@ async function checkDatasets(
   const read = (dataset: string) => otherOf.get(dataset) ?? dataset;
   const shown = (dataset: string) => fileOf.get(dataset) ?? dataset;
   const recipe = parseRecipe(await readRecipeText(file), file);
-  const { base, limit, datasets } = await examineDatasets(
+  const { problems, datasets, ...others } = await examineRecipe(
     {
       ...recipe,
       dataset: read(recipe.dataset),
       validation: recipe.validation === null ? null : read(recipe.validation),
     },
+    file,
     report,
   );
   return {
+    ...others,
     task: recipe.task,
-    base,
     max_length: recipe.training.max_length,
-    limit,
+    problems: problems.map((problem) => withShownFile(problem, shown)),
     datasets: datasets.map((dataset) => ({
       ...dataset,
       path: shown(dataset.path),
@@ -104,42 +101,15 @@ function withShownFile(problem: Problem, shown: (file: string) => string): Probl
   return place ? { ...problem, place: { ...place, file: shown(place.file) } } : problem;
 }
 
-/** Without a readable base the rows are checked, but no tokens are counted. */
-async function examineDatasets(
-  recipe: Recipe,
-  report: (fraction: number) => void,
-): Promise<Pick<CheckedRecipe, 'base' | 'limit' | 'datasets'>> {
-  try {
-    const { base, read } = await openForTraining(recipe, readPart(report));
-    try {
-      const tools = await dataToolsOf(base, recipe);
-      return {
-        base: base.name,
-        limit: Math.min(recipe.training.max_length, tools.max_positions),
-        datasets: await examineData(read, recipe, tools, tokenizePart(report)),
-      };
-    } finally {
-      await base.close();
-    }
-  } catch (error) {
-    if (!(error instanceof LoraError) || (error.area !== 'base' && error.area !== 'tokenizer')) {
-      throw error;
-    }
-    const read = await readData(recipe, null);
-    return {
-      base: null,
-      limit: recipe.training.max_length,
-      datasets: await examineData(read, recipe, null, report),
-    };
-  }
-}
-
-function describeChecked({ datasets, max_length, limit }: CheckedRecipe): string {
+function describeChecked({ datasets, max_length, limit, problems }: CheckedRecipe): string {
   const shown =
     limit < max_length
       ? `${limit} tokens, the most that the model supports`
       : `max_length = ${max_length}`;
-  return datasets.flatMap((dataset) => datasetLines(dataset, shown)).join('\n');
+  return [
+    ...problems.map((problem) => `${problem.severity}: ${describeWithPlace(problem)}`),
+    ...datasets.flatMap((dataset) => datasetLines(dataset, shown)),
+  ].join('\n');
 }
 
 function datasetLines(dataset: CheckedDataset, limit: string): string[] {
@@ -190,6 +160,9 @@ function headline({ path: file, statistics }: CheckedDataset): string {
   const { examples, tokens, labelled_tokens, longest } = statistics;
   return `${file}: ${countOf(examples, 'example')}, ${countOf(tokens, 'token')}, ${labelled_tokens} with a loss, longest row ${countOf(longest, 'token')}`;
 }
+
+const describeWithPlace = ({ message, place }: Problem): string =>
+  place === undefined ? message : `${formatPlace(place)}: ${message}`;
 
 const describeRowProblem = ({ message, place }: Problem): string =>
   place?.line === undefined ? message : `${formatPlace(place)}: ${message}`;

@@ -4,7 +4,7 @@ import { openDataset } from '../../data/dataset/dataset';
 import { throwErrors } from '../../data/dataset/problems';
 import { ROW_SETTINGS } from '../../data/rows/settings';
 import { openBase, targetableModules } from '../../formats/openBase';
-import { detectAdapter, isGgufAdapter, readAdapter } from '../../formats/adapterFormat';
+import { detectAdapter, readAdapter } from '../../formats/adapterFormat';
 import { CONFIG } from '../../formats/huggingface';
 import { CONFIG_FILE, hasWeights } from '../../formats/peft/files';
 import type { BaseModel } from '../../formats/baseModel';
@@ -24,7 +24,14 @@ import { printResult } from './context';
 import { withQuietProgress } from './progress';
 import { describeWorse, groupDigits, percentage } from './describe';
 import { inspectRecipe, type Report } from './inspectRecipe';
-import { shellQuote } from './shellQuote';
+import {
+  countDtypes,
+  ggufKindOf,
+  hasFactors,
+  inspectTensors,
+  isRecipeFile,
+} from './inspectTensors';
+import { shellQuote } from '../../common/shellQuote';
 import { countOf } from '../../shared/values';
 
 type Inspector = (file: string, onProgress: (fraction: number) => void) => Promise<Report>;
@@ -88,12 +95,23 @@ const DATA_FILE =
   /\.(?:jsonl?|ndjson|csv|tsv|txt|parquet|arrow|feather|xlsx?|sqlite3?|db|pdf|html?|xml|gz|zip|zst|bz2|xz)$/i;
 
 async function fileInspector(file: string): Promise<Inspector> {
+  if (file.endsWith('.json') && (await isRecipeFile(file))) {
+    return inspectRecipe;
+  }
   if (DATA_FILE.test(file)) {
     return inspectDataset;
   }
-  const isAdapter =
-    file.endsWith('.safetensors') || (file.endsWith('.gguf') && (await isGgufAdapter(file)));
-  return isAdapter ? inspectAdapter : inspectBase;
+  if (file.endsWith('.safetensors')) {
+    return (await hasFactors(file)) ? inspectAdapter : inspectTensors;
+  }
+  if (!file.endsWith('.gguf')) {
+    return inspectBase;
+  }
+  const kind = await ggufKindOf(file);
+  if (kind === 'adapter') {
+    return inspectAdapter;
+  }
+  return kind === 'model' ? inspectBase : inspectTensors;
 }
 
 /** The rank for which the cost of adapting all linear layers is shown. */
@@ -121,6 +139,7 @@ function baseReport(base: BaseModel): Report {
       format,
       architecture: config['model_type'],
       parameters,
+      dtypes: countDtypes(base.weights.tensors),
       modules,
       trainable_at_r8: trainable,
       full_at_r8: full,

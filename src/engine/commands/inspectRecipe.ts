@@ -8,6 +8,7 @@ import type { Task } from '../../shared/task';
 import type { Tokenizer } from '../../data/tokenizer/tokenizer';
 import { dataToolsOf } from '../model/dataTools';
 import { openForTraining } from '../training/open';
+import { planWeights } from '../training/prepare';
 import { readRecipeText } from '../training/readRecipe';
 import { batchPieces } from '../tasks/batchPieces';
 import { describeProblem, describeSkipped } from '../report';
@@ -36,13 +37,15 @@ export async function inspectRecipe(
   const { base, read } = await openForTraining(recipe, readPart(onProgress));
   try {
     const tools = await dataToolsOf(base, recipe);
+    const hints: string[] = [];
+    await planWeights(recipe, base, { info: () => undefined, warn: (text) => hints.push(text) });
     const data = await prepareData(
       read,
       { ...recipe, training: { ...recipe.training, packing: false } },
       { ...tools, onProgress: tokenizePart(onProgress) },
     );
     try {
-      return reportOf(recipe, data, tools.tokenizer);
+      return reportOf(recipe, data, tools.tokenizer, hints);
     } finally {
       data.close();
     }
@@ -55,6 +58,7 @@ function reportOf(
   recipe: Recipe,
   { train, statistics, warnings, labels, skipped }: PreparedData,
   tokenizer: Tokenizer | null,
+  hints: readonly string[],
 ): Report {
   const { task } = recipe;
   const shown = Array.from({ length: Math.min(train.length, EXAMPLES_SHOWN) }, (_, i) => i);
@@ -74,11 +78,13 @@ function reportOf(
       statistics,
       warnings,
       skipped_rows: skipped.rows,
+      hints,
       ...(labels && { labels }),
       examples,
     },
     lines: [
       describeStatistics(statistics, task, labels),
+      ...hints,
       ...describeSkipped(skipped),
       ...warnings.map(describeProblem),
       ...(task === 'causal_lm' ? ['Tokens with a loss are between « and ».'] : []),

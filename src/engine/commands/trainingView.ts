@@ -6,7 +6,7 @@ import type { SupervisorOptions } from '../training/supervisor';
 import type { CommandContext } from './context';
 import { describeWorse } from './describe';
 import { CLEAR_LINE, progressBar } from './progress';
-import { shellQuote } from './shellQuote';
+import { shellQuote } from '../../common/shellQuote';
 import { countOf } from '../../shared/values';
 
 /** Shows a training run on the command line. */

@@ -1,5 +1,5 @@
 import { INDEX, SINGLE } from '../../formats/huggingface';
-import { SAFETENSORS_BYTES } from '../../formats/safetensors/header';
+import { elementBytes } from '../../formats/safetensors/header';
 import type { OutputTensor } from './plan';
 
 /** A weight file of the merged model. */
@@ -10,7 +10,7 @@ export interface WeightFile {
 
 /** The bytes of a tensor in a .safetensors file. */
 export const tensorBytes = ({ dtype, shape }: Pick<OutputTensor, 'dtype' | 'shape'>): number =>
-  shape.reduce((a, b) => a * b, SAFETENSORS_BYTES.get(dtype)!);
+  shape.reduce((a, b) => a * b, elementBytes(dtype)!);
 
 /**
  * Distributes the tensors over files: like the base, or so that no file has more than `maxBytes`

@@ -4,7 +4,7 @@ import { fromBF16, fromF16, fromF64, fromF8 } from '../../formats/floats';
 import { openShards } from '../../formats/huggingface';
 import type { SafetensorsFile } from '../../formats/safetensors/read';
 import type { Shards } from '../../formats/safetensors/shards';
-import { SAFETENSORS_BYTES } from '../../formats/safetensors/header';
+import { elementBytes } from '../../formats/safetensors/header';
 import type { BaseModel } from '../../formats/baseModel';
 import type { DType } from '../../formats/tensorInfo';
 
@@ -93,7 +93,7 @@ async function readAsF32(
   count: number,
 ): Promise<Float32Array> {
   const { dtype } = file.tensors.get(name)!;
-  const size = SAFETENSORS_BYTES.get(dtype)!;
+  const size = elementBytes(dtype)!;
   const { buffer } = await file.readSlice(name, from * size, count * size);
   switch (dtype) {
     case 'BF16':

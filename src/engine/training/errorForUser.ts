@@ -1,5 +1,6 @@
 import { readFile } from 'node:fs/promises';
 import path from 'node:path';
+import { shellQuote } from '../../common/shellQuote';
 import { pathExists } from '../../common/fileStatus';
 import { LoraError } from '../../shared/errors';
 import { placeOfKey } from '../../shared/recipeFile';
@@ -36,12 +37,12 @@ async function diskAdvice({ cause }: LoraError, runDir: string): Promise<string>
   const isNotWritable = cause instanceof Error && NOT_WRITABLE.test(cause.message);
   const repair = isNotWritable ? 'Make the folder writable' : 'Free some disk space';
   return (await pathExists(path.join(runDir, RUN_FILES.record)))
-    ? `${repair}, then resume the run: lora train --resume ${runDir}`
+    ? `${repair}, then resume the run: lora train --resume ${shellQuote(runDir)}`
     : `${repair}, then start the run again.`;
 }
 
 /** The error at the line of its key, if the recipe's file can still be read. */
-async function recipeError(error: LoraError, recipePath: string): Promise<LoraError> {
+export async function recipeError(error: LoraError, recipePath: string): Promise<LoraError> {
   const text = await readFile(recipePath, 'utf8').catch(() => null);
   if (text === null || error.place?.key === undefined) return error;
   return new LoraError('recipe', error.message, {

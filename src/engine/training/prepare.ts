@@ -5,6 +5,7 @@ import { prepareData, type PreparedData } from '../../data/dataset/prepare';
 import type { Tokenizer } from '../../data/tokenizer/tokenizer';
 import type { LabelSet } from '../../data/tasks/labelSet';
 import type { BaseModel } from '../../formats/baseModel';
+import { refuseUnreadable } from '../../formats/unreadable';
 import type { Adapter } from '../../lora/adapter';
 import type { Problem } from '../../shared/errors';
 import type { Recipe } from '../../shared/recipe';
@@ -13,7 +14,7 @@ import { countOf } from '../../shared/values';
 import { dataToolsOf } from '../model/dataTools';
 import { describeSkipped, warnOfProblems } from '../report';
 import { openForTraining } from './open';
-import { planAdapter } from './plans/adapterPlan';
+import { planAdapter, type AdapterPlan } from './plans/adapterPlan';
 import { planFullFineTuning, withInitialHead } from './plans/fullFineTuningPlan';
 import { planResources, type ResourceHooks } from './resources';
 import { readPart, tokenizePart } from './readProgress';
@@ -62,9 +63,7 @@ export async function prepareTraining(
     const { chat_template_kwargs } = recipe;
     const tools = await dataToolsOf(base, { now, chat_template_kwargs });
     const { tokenizer } = tools;
-    const plan = isFull
-      ? planFullFineTuning(recipe, base, hooks)
-      : await planAdapter(recipe, base, hooks);
+    const plan = await planWeights(recipe, base, hooks);
     const data = await prepareData(read, recipe, {
       ...tools,
       scratch_folder: runDir,
@@ -106,6 +105,22 @@ async function reportSkipped(
 
 const skippedLine = ({ place, message, rows }: Problem): string =>
   `${JSON.stringify({ ...place, message, ...(rows !== undefined && { rows }) })}\n`;
+
+/**
+ * Checks the base and the adapters of a training, and plans what is trained.
+ *
+ * @throws LoraError
+ */
+export async function planWeights(
+  recipe: Recipe,
+  base: BaseModel,
+  hooks: Pick<PrepareHooks, 'info' | 'warn'>,
+): Promise<AdapterPlan> {
+  refuseUnreadable(base);
+  return recipe.training.method === 'full'
+    ? planFullFineTuning(recipe, base, hooks)
+    : planAdapter(recipe, base, hooks);
+}
 
 /** `positions`: the longest input, in tokens, that the model supports. */
 function reportData(

@@ -1,4 +1,3 @@
-import type { PreparedData } from '../../data/dataset/prepare';
 import { modelSize } from '../../formats/architecture/size';
 import type { BaseModel } from '../../formats/baseModel';
 import { countTrainable } from '../../lora/count';
@@ -28,8 +27,14 @@ export interface ResourceInputs {
   readonly recipe: Recipe;
   readonly base: BaseModel;
   readonly plan: AdapterPlan;
-  readonly data: PreparedData;
+  readonly data: DataSizes;
   readonly runDir: string;
+}
+
+/** The number of training examples, and the longest ones in tokens. */
+export interface DataSizes {
+  readonly train: { readonly length: number };
+  readonly statistics: Readonly<Record<'train' | 'validation', { readonly longest: number }>>;
 }
 
 /** A trained number in a checkpoint: its value and AdamW's two moments. */

@@ -34,15 +34,12 @@ export interface StartingAdapters {
 /**
  * A new adapter on the modules. Reads the base's weights for DoRA, PiSSA and OLoRA, and for tensors
  * that are trained in full.
- *
- * @throws LoraError('recipe') for an unknown name in modules_to_save
  */
 export async function startAdapter(
   base: BaseModel,
   modules: readonly TargetableModule[],
   { lora, training: { seed } }: Pick<Recipe, 'lora' | 'training'>,
 ): Promise<StartingAdapters> {
-  checkModulesToSave(base, lora.modules_to_save);
   const { init_lora_weights: init } = lora;
   const startsFromWeights = init === 'olora' || init === 'pissa';
   const plain = newAdapter(modules, adapterSettings(base, lora), publishedBase(base).name_or_path, {
@@ -188,7 +185,7 @@ async function trainedTensors(
 const pathOf = (tensor: string) => tensor.slice(0, tensor.lastIndexOf('.'));
 
 /** @throws LoraError('recipe') for a name that matches no module */
-function checkModulesToSave(base: BaseModel, names: readonly string[] | null): void {
+export function checkModulesToSave(base: BaseModel, names: readonly string[] | null): void {
   const paths = namedTensors(base.spec).map(({ name }) => pathOf(name));
   const unknown = (names ?? []).find((name) => !paths.some((path) => isModuleToSave(path, [name])));
   if (unknown === undefined) return;

@@ -32,8 +32,8 @@ export interface Family {
   readonly renames: readonly Rename[];
   /** The start of transformers' class names: `Llama` of LlamaForCausalLM. */
   readonly transformersClass: string;
-  /** Its class of language models, when that is not `transformersClass` + ForCausalLM. */
-  readonly languageModelClass?: string;
+  /** Its classes for tasks whose names do not follow from `transformersClass`. */
+  readonly taskClasses?: Readonly<Partial<Record<Task, string>>>;
   /** Whether mlx-lm has models of this family. */
   readonly mlx: boolean;
   /** The family in GGUF files; null when such files of it are not supported. */

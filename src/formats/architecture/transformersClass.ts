@@ -15,10 +15,12 @@ export const taskOfClass = (name: string): Task | undefined =>
 
 /** The class of transformers that loads a model for its task: LlamaForCausalLM. */
 export function transformersClassOf(spec: Pick<Spec, 'family' | 'task'>): string {
-  const { transformersClass, languageModelClass } = familyOf(spec);
+  const { transformersClass, taskClasses } = familyOf(spec);
+  const own = taskClasses?.[spec.task];
+  if (own !== undefined) return own;
   switch (spec.task) {
     case 'causal_lm':
-      return languageModelClass ?? `${transformersClass}ForCausalLM`;
+      return `${transformersClass}ForCausalLM`;
     case 'seq_cls':
       return `${transformersClass}ForSequenceClassification`;
     case 'token_cls':

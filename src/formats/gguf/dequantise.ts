@@ -148,7 +148,7 @@ const DEQUANTISERS: Partial<
 };
 
 /** Whether tensors of a dtype can be converted to f32. */
-export const canDequantise = (dtype: DType): boolean => Object.hasOwn(DEQUANTISERS, dtype);
+export const canDequantise = (dtype: string): boolean => Object.hasOwn(DEQUANTISERS, dtype);
 
 /** The dtypes that can be converted to f32, for messages. */
 export const DEQUANTISED = Object.keys(DEQUANTISERS).join(', ');

@@ -2,6 +2,7 @@ import path from 'node:path';
 import * as v from 'valibot';
 import type { Adapter, LoraFactors } from '../../lora/adapter';
 import { isOutputPath } from '../../lora/tying';
+import { ruleOf } from '../../shared/schemaRule';
 import { LoraError, type Problem } from '../../shared/errors';
 import { checkFinite } from '../checkFinite';
 import {
@@ -110,7 +111,7 @@ async function readConfig(file: string): Promise<Config> {
   if (!parsed.success) {
     const [issue] = parsed.issues;
     const key = v.getDotPath(issue) ?? 'lora_parameters';
-    throw new LoraError('adapter', `The adapter's config is not usable: ${key} ${issue.message}.`, {
+    throw new LoraError('adapter', `The adapter's config is not usable: ${key} ${ruleOf(issue)}.`, {
       place: { file, key },
     });
   }

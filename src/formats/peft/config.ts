@@ -2,6 +2,7 @@ import * as v from 'valibot';
 import { fullMatch, looksAround, unusableLayerKey, type TargetSettings } from '../../lora/targets';
 import type { AdapterConfig } from '../../lora/adapter';
 import { LoraError } from '../../shared/errors';
+import { ruleOf } from '../../shared/schemaRule';
 import { readJsonObject } from '../json';
 import { refuseOtherKinds } from './variants';
 
@@ -62,7 +63,7 @@ export async function readAdapterConfig(file: string): Promise<AdapterConfig> {
   const what =
     issue.input === undefined
       ? 'is missing'
-      : `${issue.message.startsWith('must') ? issue.message : `must be ${issue.expected ?? 'something else'}`}, not ${JSON.stringify(issue.input)}`;
+      : `${ruleOf(issue)}, not ${JSON.stringify(issue.input)}`;
   throw new LoraError('adapter', `The adapter's config is not usable: "${key}" ${what}.`, {
     place: { file, key },
     fix: 'Correct the file, or copy or download the adapter again.',

@@ -46,10 +46,24 @@ export const SAFETENSORS_BYTES: ReadonlyMap<string, number> = new Map<DType, num
   ['F8_E8M0', 1],
   ['F8_E4M3FNUZ', 1],
   ['F8_E5M2FNUZ', 1],
+]);
+
+/** Those of elements smaller than a byte. */
+const PARTS_OF_BYTES: ReadonlyMap<string, number> = new Map<DType, number>([
   ['F6_E2M3', 0.75],
   ['F6_E3M2', 0.75],
   ['F4', 0.5],
 ]);
+
+/** All dtypes, in the order in which tensors are written. */
+export const SAFETENSORS_DTYPES: readonly string[] = [
+  ...SAFETENSORS_BYTES.keys(),
+  ...PARTS_OF_BYTES.keys(),
+];
+
+/** Bytes of an element, perhaps a part of one; undefined: the format lacks the dtype. */
+export const elementBytes = (dtype: string): number | undefined =>
+  SAFETENSORS_BYTES.get(dtype) ?? PARTS_OF_BYTES.get(dtype);
 
 /**
  * The header's length in bytes, from the first 8 bytes of the file. Format: README of safetensors.
@@ -170,7 +184,7 @@ function storedTensor(
     });
   if (!isObject(value)) throw bad('its entry is not an object');
   const { dtype, shape, data_offsets } = value;
-  const bytes = typeof dtype === 'string' ? SAFETENSORS_BYTES.get(dtype) : undefined;
+  const bytes = typeof dtype === 'string' ? elementBytes(dtype) : undefined;
   if (bytes === undefined) throw bad(`its dtype ${JSON.stringify(dtype)} is unknown`);
   if (!Array.isArray(shape) || !shape.every(isSize)) throw bad('its shape is not a list of sizes');
   if (!Array.isArray(data_offsets) || data_offsets.length !== 2 || !data_offsets.every(isSize))

@@ -1,9 +1,9 @@
 import { replaceFile } from '../../common/atomicWrite';
 import { HashedWriter, type TensorToWrite } from '../tensorWriter';
-import { SAFETENSORS_BYTES } from './header';
+import { elementBytes, SAFETENSORS_DTYPES } from './header';
 
 /** Dtypes from the widest on. */
-const DTYPES = [...SAFETENSORS_BYTES.keys()];
+const DTYPES = SAFETENSORS_DTYPES;
 
 /**
  * Writes a safetensors file; returns its sha256. As the safetensors library does, tensors are
@@ -58,5 +58,5 @@ function headerOf(
 }
 
 function bytesOf({ dtype, shape }: TensorToWrite): number {
-  return shape.reduce((a, b) => a * b, SAFETENSORS_BYTES.get(dtype) ?? NaN);
+  return shape.reduce((a, b) => a * b, elementBytes(dtype) ?? NaN);
 }

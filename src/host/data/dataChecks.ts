@@ -4,7 +4,7 @@ import path from 'node:path';
 import * as vscode from 'vscode';
 import type { CheckedRecipe } from '../../shared/checkedRecipe';
 import { LoraError } from '../../shared/errors';
-import { isRecipeName } from '../manifest/ids';
+import { isRecipe } from '../recipe/isRecipe';
 import { findRecipes } from '../recipe/chooseRecipe';
 import type { Jobs } from '../jobs/jobs';
 import { t } from '../text/l10n';
@@ -76,11 +76,12 @@ export class DataChecks implements vscode.Disposable {
     if (activeTextEditor) this.checkSoon(activeTextEditor.document);
   }
 
-  private checkSoon({ uri, fileName }: vscode.TextDocument): void {
+  private checkSoon(document: vscode.TextDocument): void {
+    const { uri, fileName } = document;
     if (
       !vscode.workspace.isTrusted ||
       uri.scheme !== 'file' ||
-      !(isRecipeName(fileName) || fileName.endsWith('.jsonl'))
+      !(isRecipe(document) || fileName.endsWith('.jsonl'))
     )
       return;
     clearTimeout(this.timers.get(fileName));
@@ -96,7 +97,7 @@ export class DataChecks implements vscode.Disposable {
 
   private async check(file: string): Promise<void> {
     this.timers.delete(file);
-    const recipes = isRecipeName(file) ? [file] : await recipesNaming(file);
+    const recipes = file.endsWith('.jsonl') ? await recipesNaming(file) : [file];
     const [recipe] = recipes;
     if (
       recipe === undefined ||

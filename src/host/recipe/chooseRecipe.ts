@@ -2,6 +2,7 @@ import * as vscode from 'vscode';
 import { LoraError } from '../../shared/errors';
 import { t } from '../text/l10n';
 import { isRecipeName } from '../manifest/ids';
+import { isRecipe } from './isRecipe';
 
 /** All recipes of the workspace. */
 export const findRecipes = (): Thenable<vscode.Uri[]> =>
@@ -15,7 +16,9 @@ export const findRecipes = (): Thenable<vscode.Uri[]> =>
  */
 export async function chooseRecipe(argument: unknown): Promise<vscode.Uri | undefined> {
   if (argument instanceof vscode.Uri) return argument;
-  const active = vscode.window.activeTextEditor?.document.uri ?? activeTabFile();
+  const document = vscode.window.activeTextEditor?.document;
+  if (document && isRecipe(document)) return document.uri;
+  const active = document?.uri ?? activeTabFile();
   if (active && isRecipeName(active.fsPath)) return active;
   const recipes = await findRecipes();
   if (recipes.length === 0)

@@ -1,17 +1,15 @@
 import * as vscode from 'vscode';
 import { COMMANDS } from '../commands/commandTable';
 import { t } from '../text/l10n';
+import { isRecipe } from './isRecipe';
 
-const RECIPES: vscode.DocumentSelector = [
-  { scheme: 'file', pattern: '**/lora.json' },
-  { scheme: 'file', pattern: '**/*.lora.json' },
-];
+const RECIPES: vscode.DocumentSelector = [{ scheme: 'file', pattern: '**/*.json' }];
 
 /** Run Recipe and Configure Rank and Targets above the first line of a recipe. */
 export function registerRecipeLens(): vscode.Disposable {
   return vscode.languages.registerCodeLensProvider(RECIPES, {
     provideCodeLenses: (document) =>
-      vscode.workspace.isTrusted
+      vscode.workspace.isTrusted && isRecipe(document)
         ? [
             lens(`$(play) ${t('Run Recipe')}`, COMMANDS.runRecipe.id, document),
             lens(

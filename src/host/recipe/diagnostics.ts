@@ -1,6 +1,6 @@
 import * as vscode from 'vscode';
 import type { Problem } from '../../shared/errors';
-import { isRecipeName } from '../manifest/ids';
+import { isRecipe } from './isRecipe';
 
 /** How long after an edit the recipe is checked. */
 const DELAY_MS = 300;
@@ -41,7 +41,7 @@ export class RecipeDiagnostics implements vscode.Disposable {
   }
 
   private checkSoon(document: vscode.TextDocument): void {
-    if (document.uri.scheme !== 'file' || !isRecipeName(document.fileName)) return;
+    if (document.uri.scheme !== 'file' || !isRecipe(document)) return;
     this.cancel(document.fileName);
     this.timers.set(
       document.fileName,
@@ -59,7 +59,7 @@ export class RecipeDiagnostics implements vscode.Disposable {
 
   private forget(document: vscode.TextDocument): void {
     this.cancel(document.fileName);
-    if (isRecipeName(document.fileName)) this.collection.delete(document.uri);
+    if (isRecipe(document)) this.collection.delete(document.uri);
   }
 
   private cancel(file: string): void {

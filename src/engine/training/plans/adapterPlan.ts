@@ -1,3 +1,4 @@
+import { moduleNames } from '../../../formats/architecture/modules';
 import { targetableModules } from '../../../formats/openBase';
 import { adapterBaseOf } from '../../../formats/peft/againstBase';
 import { peftFolder } from '../../../formats/peft/files';
@@ -7,6 +8,7 @@ import { refuseReplacements } from '../../../formats/peft/vocabulary';
 import type { BaseModel } from '../../../formats/baseModel';
 import { countTrainable } from '../../../lora/count';
 import { patternValue } from '../../../lora/patterns';
+import { describeUnmatched, unmatchedEntries } from '../../../lora/unmatched';
 import { isModuleToSave } from '../../../lora/modulesToSave';
 import {
   kindsOf,
@@ -19,6 +21,7 @@ import { LoraError } from '../../../shared/errors';
 import { nearestName } from '../../../shared/nearest';
 import type { LoraSettings, Recipe } from '../../../shared/recipe';
 import {
+  checkModulesToSave,
   modulesToSave,
   startAdapter,
   withExactTargets,
@@ -131,6 +134,7 @@ function planNewAdapter(recipe: Recipe, base: BaseModel, { warn }: Hooks): Plann
   const saved = modulesToSave(base, lora.modules_to_save);
   // modules that are trained in full need no low-rank update
   const known = targetableModules(base).filter((m) => !isModuleToSave(m.path, saved));
+  refuseLayersOfExpression(lora, base);
   const { matched, unmatched } = matchedTargets(known, lora, base);
   if (matched.length === 0) throw noMatchError(known, unmatched, lora, base);
   if (unmatched.length > 0)
@@ -138,6 +142,7 @@ function planNewAdapter(recipe: Recipe, base: BaseModel, { warn }: Hooks): Plann
       `target_modules: ${hintsFor(unmatched)} ${matched.length} of ${known.length} layers are ` +
         `adapted (${kindsOf(matched).join(', ')}).`,
     );
+  warnOfUnmatched(lora, { base, adapted: matched }, warn);
   const rankOf = ({ path }: TargetableModule) =>
     patternValue(lora.rank_pattern, path, lora.r, 'rank_pattern');
   warnOfHighRanks(matched, rankOf, warn);
@@ -146,6 +151,38 @@ function planNewAdapter(recipe: Recipe, base: BaseModel, { warn }: Hooks): Plann
     rankOf,
     create: () => startAdapter(base, matched, recipe),
   };
+}
+
+/** Names what is in vain, apart from target_modules; an unknown module to save is refused. */
+function warnOfUnmatched(
+  lora: LoraSettings,
+  { base, adapted }: { readonly base: BaseModel; readonly adapted: readonly TargetableModule[] },
+  warn: (message: string) => void,
+): void {
+  checkModulesToSave(base, lora.modules_to_save);
+  const unmatched = unmatchedEntries(lora, {
+    modules: targetableModules(base),
+    adapted,
+    paths: moduleNames(base.spec),
+  });
+  for (const own of unmatched) if (own.key !== 'target_modules') warn(describeUnmatched(own));
+}
+
+/** As in PEFT, layers can only be chosen for modules that are named by a list. */
+function refuseLayersOfExpression(
+  { target_modules, layers_to_transform: layers }: LoraSettings,
+  base: BaseModel,
+): void {
+  const isGiven = typeof layers === 'number' || (layers?.length ?? 0) > 0;
+  if (!isGiven || typeof target_modules !== 'string') return;
+  throw new LoraError(
+    'recipe',
+    `layers_to_transform has no effect on target_modules "${target_modules}", only on a list of names.`,
+    {
+      place: placeIn(base, 'lora.layers_to_transform'),
+      fix: 'List the modules in target_modules, such as ["q_proj", "v_proj"].',
+    },
+  );
 }
 
 /** @throws LoraError('recipe') when target_modules is not a valid expression */
@@ -210,7 +247,7 @@ function warnOfHighRanks(
     (m) => rankOf(m) > Math.min(m.in_features, m.out_features),
   );
   if (!first) return;
-  const more = others.length > 0 ? ` and of ${others.length} more modules` : '';
+  const more = others.length > 0 ? ` and of ${countOf(others.length, 'more module')}` : '';
   warn(
     `r = ${rankOf(first)} exceeds the smaller side of ${first.path} ` +
       `(${first.out_features} x ${first.in_features})${more}: the update is no longer of low rank, ` +

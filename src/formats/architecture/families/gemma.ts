@@ -228,7 +228,8 @@ export const gemmaFamilies: Readonly<Record<string, Family>> = {
   },
   gemma3_text: {
     ...gemma(3),
-    transformersClass: 'Gemma3',
+    transformersClass: 'Gemma3Text',
+    taskClasses: { causal_lm: 'Gemma3ForCausalLM' },
     mlx: true,
     gguf: llamaLikeGguf('gemma3', {
       model_type: 'gemma3_text',

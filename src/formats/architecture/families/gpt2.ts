@@ -122,7 +122,7 @@ export const gpt2Families: Readonly<Record<string, Family>> = {
       [/^(?=(?:wte|wpe|ln_f|h)\.)/, 'transformer.'],
     ],
     transformersClass: 'GPT2',
-    languageModelClass: 'GPT2LMHeadModel',
+    taskClasses: { causal_lm: 'GPT2LMHeadModel' },
     mlx: true,
     gguf,
   },

@@ -184,3 +184,12 @@ describe('the header JSON', () => {
     );
   });
 });
+
+it.each([
+  ['F4', 8],
+  ['F6_E2M3', 12],
+  ['F8_E8M0', 16],
+])('16 elements of %s have %i bytes', (dtype, end) => {
+  const own = { dtype, shape: [2, 8], data_offsets: [0, end] };
+  expect(parse({ a: own }, 100 + end).tensors.get('a')).toMatchObject({ dtype, end: 100 + end });
+});

@@ -33,7 +33,7 @@ const fine = {
   statistics: { ...dataset.statistics!, truncated: 0 },
 };
 
-const limits = { max_length: 512, limit: 512 };
+const limits = { max_length: 512, limit: 512, problems: [] };
 
 it('marks rows, errors first, with the number of truncated tokens', () => {
   expect(

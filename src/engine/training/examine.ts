@@ -1,0 +1,110 @@
+import path from 'node:path';
+import { examineData } from '../../data/dataset/examine';
+import { checkPacking, readData } from '../../data/dataset/prepare';
+import { availableMemory } from '../../common/system';
+import { multipliesBf16 } from '../../runtime/processor';
+import type { CheckedDataset, CheckedRecipe } from '../../shared/checkedRecipe';
+import { LoraError, type Problem } from '../../shared/errors';
+import type { Recipe } from '../../shared/recipe';
+import { dataToolsOf } from '../model/dataTools';
+import { recipeError } from './errorForUser';
+import { openForTraining, type OpenedForTraining } from './open';
+import { withInitialHead } from './plans/fullFineTuningPlan';
+import { planWeights } from './prepare';
+import { readPart, tokenizePart } from './readProgress';
+import { planResources } from './resources';
+
+type Examined = Pick<CheckedRecipe, 'base' | 'limit' | 'datasets' | 'problems'>;
+
+/**
+ * Prepares a training as `prepareTraining` does, and collects what it would refuse or warn of
+ * before its first step. Without a readable base the rows are checked, but no tokens are counted.
+ *
+ * @param file The recipe, for the lines of its keys.
+ * @throws LoraError('dataset') when a dataset cannot be read.
+ */
+export async function examineRecipe(
+  recipe: Recipe,
+  file: string,
+  report: (fraction: number) => void,
+): Promise<Examined> {
+  const problems: Problem[] = [];
+  const refuse = async (error: unknown) => {
+    if (!(error instanceof LoraError) || error.area === 'dataset') throw error;
+    const placed = error.area === 'recipe' ? await recipeError(error, file) : error;
+    problems.push(...problemsOf(placed));
+  };
+  const warn = (message: string) => void problems.push({ severity: 'warning', message });
+  const rowsAlone = async (error: unknown): Promise<Examined> => {
+    await refuse(error);
+    return {
+      base: null,
+      limit: recipe.training.max_length,
+      datasets: await examineData(await readData(recipe, null), recipe, null, report),
+      problems,
+    };
+  };
+  const opened = await openForTraining(recipe, readPart(report)).catch(rowsAlone);
+  if (!('read' in opened)) return opened;
+  const { base, read } = opened;
+  try {
+    const tools = await dataToolsOf(base, recipe);
+    const datasets = await examineData(read, recipe, tools, tokenizePart(report));
+    await examinePlan(recipe, opened, { warn, datasets }).catch(refuse);
+    const limit = Math.min(recipe.training.max_length, tools.max_positions);
+    return { base: base.name, limit, datasets, problems };
+  } catch (error) {
+    return await rowsAlone(error);
+  } finally {
+    await base.close();
+  }
+}
+
+interface PlanInputs {
+  readonly datasets: readonly CheckedDataset[];
+  readonly warn: (message: string) => void;
+}
+
+/** Plans the adapter, and the memory where the rows are without errors. */
+async function examinePlan(
+  recipe: Recipe,
+  { base: opened }: OpenedForTraining,
+  { warn, datasets }: PlanInputs,
+): Promise<void> {
+  const { method, seed } = recipe.training;
+  const base = method === 'full' ? withInitialHead(opened, seed) : opened;
+  const hooks = { info: () => undefined, warn };
+  const plan = await planWeights(recipe, base, hooks);
+  checkPacking(recipe);
+  const facts = datasets.map(({ statistics }) => statistics);
+  if (facts.includes(null)) return;
+  const longest = facts.reduce((most, own) => Math.max(most, own!.longest), 0);
+  await planResources(
+    {
+      recipe,
+      base,
+      plan,
+      runDir: path.dirname(recipe.dataset),
+      data: {
+        train: { length: facts[0]!.examples },
+        statistics: { train: { longest }, validation: { longest } },
+      },
+    },
+    {
+      ...hooks,
+      recordedPlan: null,
+      machine: {
+        hasBf16: true,
+        multipliesBf16: multipliesBf16(),
+        available: availableMemory(),
+      },
+    },
+  );
+}
+
+/** An error as problems: its own message with what to do, then those that it collects. */
+function problemsOf(error: LoraError): Problem[] {
+  const { place, fix, message } = error;
+  const text = fix === undefined ? message : `${message} ${fix}`;
+  return [{ severity: 'error', message: text, ...(place && { place }) }, ...error.problems];
+}
