@@ -3,7 +3,7 @@ import type * as v from 'valibot';
 /** Names of types, with their articles. */
 const TYPES: Readonly<Record<string, string>> = {
   number: 'a number',
-  string: 'a text',
+  string: 'a string',
   boolean: 'true or false',
   null: 'null',
   undefined: 'left out',
@@ -14,37 +14,17 @@ const TYPES: Readonly<Record<string, string>> = {
 };
 
 /**
- * What a schema demands of a value, to follow its name: "must be a number". The schema's own message
- * where it is such a phrase.
+ * What a schema demands of a value, to follow its name: "must be a number". The schema's own
+ * message where it is such a phrase.
  */
-export function ruleOf(
-  issue: Pick<v.BaseIssue<unknown>, 'message' | 'expected' | 'type' | 'kind'>,
-): string {
+export function ruleOf(issue: Pick<v.BaseIssue<unknown>, 'message' | 'expected'>): string {
   if (issue.message.startsWith('must')) return issue.message;
   const { expected } = issue;
   if (expected === null || expected === '') return 'is not valid';
-  return limitOf(issue.type, expected) ?? `must be ${phraseOf(expected)}`;
+  return `must be ${phraseOf(expected)}`;
 }
 
-/** The rule of a limit such as ">=1"; null: it is none. */
-function limitOf(type: string, expected: string): string | null {
-  const [, sign, limit] = /^(>=|<=|>|<)(.+)$/.exec(expected) ?? [];
-  if (sign === undefined) return null;
-  if (/length|size|entries|words/.test(type))
-    return sign === '>=' && limit === '1'
-      ? 'must not be empty'
-      : `must have ${COMPARED[sign]} ${limit} entries`;
-  return `must be ${COMPARED[sign]} ${limit}`;
-}
-
-const COMPARED: Readonly<Record<string, string>> = {
-  '>=': 'at least',
-  '<=': 'at most',
-  '>': 'above',
-  '<': 'below',
-};
-
-/** (string | null) -> a text or null; ("a" | "b") -> "a" or "b" */
+/** (string | null) -> a string or null; ("a" | "b") -> "a" or "b" */
 function phraseOf(expected: string): string {
   const choices = expected.replace(/^\((.*)\)$/, '$1').split(' | ');
   const named = choices.map((choice) => TYPES[choice] ?? choice);

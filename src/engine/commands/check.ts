@@ -10,7 +10,6 @@ import { defineCommand, form } from './command';
 import { printResult } from './context';
 import { list } from './options';
 import { withQuietProgress } from './progress';
-import { readPart, tokenizePart } from '../training/readProgress';
 import { countOf } from '../../shared/values';
 
 interface Replacement {

@@ -1,4 +1,5 @@
 import { LoraError } from '../../shared/errors';
+import { canDequantise, DEQUANTISED } from './dequantise';
 import type { DType, TensorInfo } from '../tensorInfo';
 
 /** A tensor and where its data is: bytes `start` to `end` (exclusive) of the file. */
@@ -276,6 +277,7 @@ function readInfo(cursor: Cursor, file: string): Info {
     throw damaged(
       file,
       `the tensor ${name} has shape [${shape.join(', ')}], which ${dtype} cannot hold`,
+      canDequantise(dtype) ? undefined : `Use a file with one of: ${DEQUANTISED}.`,
     );
   return { name, dtype, shape, offset, bytes: (elements / block) * size };
 }
@@ -308,9 +310,9 @@ function place(
   return tensors;
 }
 
-function damaged(file: string, what: string): LoraError {
+function damaged(file: string, what: string, fix = 'Download it again.'): LoraError {
   return new LoraError('base', `The GGUF file is damaged: ${what}.`, {
     place: { file },
-    fix: 'Download it again.',
+    fix,
   });
 }

@@ -228,8 +228,11 @@ export const gemmaFamilies: Readonly<Record<string, Family>> = {
   },
   gemma3_text: {
     ...gemma(3),
-    transformersClass: 'Gemma3Text',
-    taskClasses: { causal_lm: 'Gemma3ForCausalLM' },
+    transformersClass: 'Gemma3',
+    taskClasses: {
+      seq_cls: 'Gemma3TextForSequenceClassification',
+      embedding: 'Gemma3TextModel',
+    },
     mlx: true,
     gguf: llamaLikeGguf('gemma3', {
       model_type: 'gemma3_text',

@@ -89,7 +89,7 @@ describe('a setting of an adapter', () => {
     [
       { base_model_name_or_path: 7 },
       'base_model_name_or_path',
-      '"base_model_name_or_path" must be string, not 7',
+      '"base_model_name_or_path" must be a string, not 7',
     ],
   ])('may not be %j', async (changes, key, what) => {
     const file = fileOf(changes);
