@@ -2,7 +2,12 @@ import path from 'node:path';
 import { moduleNames } from '../../formats/architecture/modules';
 import type { BaseModel } from '../../formats/baseModel';
 import { hubNameOfPath } from '../../formats/hub/hubName';
-import { isLocalPath, publishedBase, publishedNamed } from '../../formats/hub/publishedBase';
+import {
+  isLocalPath,
+  publishedBase,
+  publishedNamed,
+  withoutFolders,
+} from '../../formats/hub/publishedBase';
 import { derivedCard } from '../../formats/peft/card';
 import { withModelNames } from '../../formats/peft/modelNames';
 import { readAdapterTask, type AdapterTask } from '../../formats/peft/task';
@@ -59,9 +64,12 @@ export async function writeDerivedAdapter(
 export function withBaseName(adapter: Adapter, base: BaseModel | null): Adapter {
   const { config } = adapter;
   const own = config.base_model_name_or_path;
-  const isPublic = own !== null && own !== '' && !isLocalPath(own);
+  // the name of a .gguf adapter's base may be only that of its folder
+  const isOfFolder = base !== null && own === withoutFolders(base.path);
+  const isPublic = own !== null && own !== '' && !isLocalPath(own) && !isOfFolder;
   const hub = base?.hub ?? (isPublic || own === null ? null : hubNameOfPath(own));
-  const name = hub ?? (isPublic ? own : (own ?? base?.path ?? null));
+  const place = isOfFolder ? base.path : (own ?? base?.path ?? null);
+  const name = hub ?? (isPublic ? own : place);
   return { ...adapter, config: { ...config, base_model_name_or_path: name } };
 }
 

@@ -19,7 +19,7 @@ export async function ggufKindOf(file: string): Promise<GgufKind> {
 /** Whether a .safetensors file has tensors with the names of an adapter's. */
 export const hasFactors = (file: string): Promise<boolean> =>
   withSafetensors(file, (source) =>
-    Promise.resolve([...source.tensors.keys()].some((name) => /lora_|hada_|lokr_/i.test(name))),
+    Promise.resolve([...source.tensors.keys()].some((name) => /lora|hada_|lokr_/i.test(name))),
   );
 
 /** The header of a file that is neither a base nor an adapter: its tensors, of any type. */

@@ -193,7 +193,7 @@ export function checkModulesToSave(base: BaseModel, names: readonly string[] | n
   const nearest = nearestName(unknown, kinds);
   throw new LoraError(
     'recipe',
-    `"${unknown}" in modules_to_save is not a module of this base${nearest === undefined ? '' : `; did you mean "${nearest}"?`}`,
+    `"${unknown}" in modules_to_save is not a module of this base${nearest === undefined ? '.' : `; did you mean "${nearest}"?`}`,
     {
       place: { file: base.path, key: 'lora.modules_to_save' },
       fix: `The modules of this base: ${kinds.join(', ')}.`,
