@@ -120,8 +120,14 @@ export class LoraError extends Error {
   static from(error: unknown, area: ErrorArea): LoraError {
     if (error instanceof LoraError) return error;
     const message = error instanceof Error ? error.message : String(error);
-    return new LoraError(area, message, { cause: error });
+    return new LoraError(area, withoutStatus(message), { cause: error });
   }
+}
+
+/** An error of libtensorflow in words: "Invalid TF_Status: 3\nMessage: …" says nothing to a user. */
+function withoutStatus(message: string): string {
+  const reason = /Invalid TF_Status: \d+\s*Message: ([^\n]*)/.exec(message)?.[1];
+  return reason === undefined ? message : `libtensorflow cannot compute this: ${reason}`;
 }
 
 /** `file:line:column`, or `file, tensor X`, or `file, key X`. */

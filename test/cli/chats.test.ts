@@ -1,0 +1,126 @@
+import { writeFileSync, readFileSync } from 'node:fs';
+import path from 'node:path';
+import { describe, expect, it } from 'vitest';
+import { baseWith, cli, editJson, makeRecipe, tempFolder, train } from '../support/commandLine';
+
+const TEMPLATE =
+  "{% if tools %}<|im_start|>tools\n{{ tools[0].function.name }}<|im_end|>\n{% endif %}{% for m in messages %}<|im_start|>{{ m.role }}\n{% if m.reasoning_content and loop.last %}<think>{{ m.reasoning_content }}</think>{% endif %}{{ m.content or '' }}{% for t in m.tool_calls or [] %}<call>{{ t.function.name }} {{ t.function.arguments | tojson }}</call>{% endfor %}<|im_end|>\n{% endfor %}{% if add_generation_prompt %}<|im_start|>assistant\n{% if style %}{{ style }}{% endif %}{% else %}{{ eos_token }}{% endif %}";
+const base = () =>
+  baseWith((folder) => {
+    editJson(path.join(folder, 'tokenizer_config.json'), { chat_template: TEMPLATE });
+  });
+const ask = { role: 'user', content: 'q' };
+const call = { type: 'function', function: { name: 'look', arguments: { at: 'x' } } };
+
+interface Inspected {
+  readonly examples: readonly {
+    readonly pieces: readonly { readonly text: string; readonly labelled: boolean }[];
+  }[];
+  readonly warnings: readonly { readonly message: string }[];
+}
+
+const inspect = async (recipe: string) =>
+  JSON.parse(
+    (await cli('inspect', recipe, '--json')).stdout.trim().split('\n').at(-1)!,
+  ) as Inspected;
+
+describe('a chat with tools, reasoning and an answer of weight 0', () => {
+  const rows = [
+    {
+      tools: [call],
+      messages: [
+        ask,
+        { role: 'assistant', content: null, tool_calls: [call], reasoning_content: 'why' },
+        { role: 'tool', content: 'rain' },
+        { role: 'assistant', content: 'BAD', weight: 0 },
+        ask,
+        { role: 'assistant', content: 'wet', thinking: 'so' },
+      ],
+    },
+    { messages: [ask, { role: 'assistant', content: 'a' }], system: 's' },
+  ];
+
+  it('is shown as it is learnt, with what the template leaves out, and trains', async () => {
+    const recipe = makeRecipe(
+      {
+        top: { base: base(), validation_split: 0, chat_template_kwargs: { style: '' } },
+        training: { max_length: 64, max_steps: 1 },
+      },
+      rows,
+    );
+    const { examples, warnings } = await inspect(recipe);
+    const learnt = examples.map(({ pieces }) =>
+      pieces.filter(({ labelled }) => labelled).map(({ text }) => text),
+    );
+    expect(learnt[0]).toEqual(['<call>look {"at": "x"}</call><|im_end|>']);
+    expect(learnt[1]).toEqual(['a<|im_end|>']);
+    expect(warnings.map(({ message }) => message)).toEqual([
+      'The chat template leaves out the reasoning of answers before the last: it is not learnt.',
+    ]);
+    await train(recipe, /leaves out the reasoning/);
+  });
+
+  it('is asked for with the variables of the template', async () => {
+    const prompt = [
+      'generate',
+      '--base',
+      base(),
+      '--prompt',
+      'q',
+      '--chat',
+      '--max-new-tokens',
+      '1',
+    ];
+    const answered = await cli(...prompt, '--chat-template-kwargs', '{"style": "brief"}', '--json');
+    expect(answered.code).toBe(0);
+    const refused = await cli(...prompt, '--chat-template-kwargs', '{"messages": []}');
+    expect(refused.code).not.toBe(0);
+    expect(refused.stderr).toContain('must be a JSON object of variables');
+  });
+});
+
+describe("a token beyond the embedding's rows", () => {
+  const beyond = (change: object = {}) =>
+    baseWith((folder) => {
+      const file = path.join(folder, 'tokenizer.json');
+      const json = JSON.parse(readFileSync(file, 'utf8')) as { added_tokens: object[] };
+      const added = [
+        ...json.added_tokens,
+        { ...json.added_tokens[0]!, id: 384, content: '<|new|>' },
+      ];
+      writeFileSync(file, JSON.stringify({ ...json, added_tokens: added }));
+      editJson(path.join(folder, 'tokenizer_config.json'), change);
+    });
+  const fault = /The token "<\|new\|>" \(id 384\) is beyond the 384 rows/;
+
+  it('is refused by line before the start, and never padded with', async () => {
+    const top = { base: beyond({ pad_token: '<|new|>' }), validation_split: 0 };
+    const recipe = makeRecipe({ top }, [{ text: 'ab' }, { text: 'a<|new|>b' }]);
+    for (const args of [
+      ['check', recipe],
+      ['inspect', recipe],
+      ['train', recipe, '--run-dir', path.join(tempFolder(), 'run')],
+    ]) {
+      const { code, stdout, stderr } = await cli(...args);
+      expect(code).not.toBe(0);
+      expect(stdout + stderr).toMatch(fault);
+      expect(stdout + stderr).toMatch(/data\.jsonl:2/);
+    }
+    await train(
+      makeRecipe({ top, training: { max_steps: 1 } }, [{ text: 'ab' }, { text: 'the old mill' }]),
+    );
+  });
+
+  it('is named in words where a prompt has it', async () => {
+    const { code, stdout, stderr } = await cli(
+      'generate',
+      '--base',
+      beyond(),
+      '--prompt',
+      'a<|new|>',
+    );
+    expect(code).not.toBe(0);
+    expect(stderr).toContain("token id 384, but the model's embedding has 384 rows");
+    expect(stdout + stderr).not.toContain('TF_Status');
+  });
+});
