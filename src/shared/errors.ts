@@ -124,7 +124,7 @@ export class LoraError extends Error {
   }
 }
 
-/** An error of libtensorflow in words: "Invalid TF_Status: 3\nMessage: …" says nothing to a user. */
+/** An error of libtensorflow in words: its "Invalid TF_Status: 3" tells a user nothing. */
 function withoutStatus(message: string): string {
   const reason = /Invalid TF_Status: \d+\s*Message: ([^\n]*)/.exec(message)?.[1];
   return reason === undefined ? message : `libtensorflow cannot compute this: ${reason}`;
