@@ -10,6 +10,12 @@ export function areFinite(values: Float32Array): boolean {
   return sum === 0;
 }
 
+/** The same for the bits of bf16. */
+export function areFiniteBF16(bits: Uint16Array): boolean {
+  for (let i = 0; i < bits.length; i++) if ((bits[i]! & 0x7f80) === 0x7f80) return false;
+  return true;
+}
+
 /**
  * Returns the values.
  *

@@ -71,6 +71,13 @@ export interface TrainedDifference {
   readonly norm_of_difference: number | null;
 }
 
+/** DoRA's magnitudes of a shared layer, which neither ‖dW‖ nor the cosine contains. */
+export interface MagnitudeDifference {
+  readonly path: string;
+  /** ‖m_a - m_b‖ as a share of the larger norm; null where only one adapter uses DoRA. */
+  readonly difference: number | null;
+}
+
 /** Norms over all layers, of shared and unshared ones. */
 export interface ComparisonTotal {
   readonly norm_a: number;
@@ -88,6 +95,8 @@ export interface Comparison {
   readonly total: ComparisonTotal;
   /** Whether both have the same effect within the rounding of f32, however A and B are scaled. */
   readonly equal: boolean;
+  /** Of the shared layers that use DoRA in one of the adapters. */
+  readonly magnitudes: readonly MagnitudeDifference[];
 }
 
 /** Differences below this share of the larger norm are rounding in f32. */
@@ -114,7 +123,8 @@ export function compareAdapters(a: Adapter, b: Adapter): Comparison {
     [...only_a, ...only_b].every(({ facts }) => facts.norm === 0) &&
     trained.every((t) => t.norm_of_difference === 0);
   const config = configDifferences(a.config, b.config);
-  return { modules, only_a, only_b, trained, config, total, equal };
+  const magnitudes = pairs.flatMap(compareMagnitudes);
+  return { modules, only_a, only_b, trained, config, total, equal, magnitudes };
 }
 
 /** One layer in both adapters. */
@@ -137,6 +147,15 @@ function unsharedModules({ modules }: Adapter, shared: ReadonlySet<string>): Uns
     .filter((m) => !shared.has(m.path))
     .sort(byPath)
     .map((m) => ({ path: m.path, facts: measureUpdate(m, implicitUpdateSvd(m)) }));
+}
+
+function compareMagnitudes({ a, b }: LayerPair): MagnitudeDifference[] {
+  const [x, y] = [a.magnitude, b.magnitude];
+  if (!x && !y) return [];
+  if (!x || !y) return [{ path: a.path, difference: null }];
+  const larger = Math.max(rootOfSquares([...x]), rootOfSquares([...y]));
+  const gap = rootOfSquares([...x].map((value, i) => value - y[i]!));
+  return [{ path: a.path, difference: larger > 0 ? gap / larger : 0 }];
 }
 
 /** Whether DoRA's magnitudes agree. */

@@ -13,8 +13,8 @@ export type ResizeTarget =
 
 export interface Resized {
   readonly adapter: Adapter;
-  /** ‖dW - dW'‖ / ‖dW‖ over all layers. */
-  readonly error: number;
+  /** ‖dW - dW'‖ / ‖dW‖ over all layers; null where dW is zero. */
+  readonly error: number | null;
   readonly modules: readonly ResizedModule[];
 }
 
@@ -48,7 +48,7 @@ export function resizeFactors(adapter: Adapter, target: ResizeTarget): Resized {
   }
   return {
     adapter: withRankPatterns(adapter, modules),
-    error: rootShare(lost, total),
+    error: total > 0 ? rootShare(lost, total) : null,
     modules: resized,
   };
 }

@@ -1,4 +1,5 @@
 import type { BaseModel } from '../formats/baseModel';
+import { areFinite, areFiniteBF16 } from '../formats/checkFinite';
 import { LoraError } from '../shared/errors';
 import { elementCount, type Ops, type Tensor } from './ops/ops';
 import type { WeightTensor } from './weightTensor';
@@ -55,17 +56,30 @@ export class Placements {
   /** Concatenates matrices along their rows. [rows, width] */
   matrix(parts: readonly MatrixPart[], width: number): Promise<Float32Array> {
     const data = this.ops.allocateHostF32(this.rowCount(parts, width) * width);
-    return this.concatenate(parts, width, data, (name, target) =>
-      this.base.weights.readF32(name, target),
+    return this.concatenate(parts, width, data, async (name, target) =>
+      this.finite(name, await this.base.weights.readF32(name, target), areFinite),
     );
   }
 
   /** The same as the bits of bf16, for frozen matrices. */
   bf16Matrix(parts: readonly MatrixPart[], width: number): Promise<Uint16Array> {
     const data = this.ops.allocateHostBF16(this.rowCount(parts, width) * width);
-    return this.concatenate(parts, width, data, (name, target) =>
-      this.base.weights.readBF16(name, target),
+    return this.concatenate(parts, width, data, async (name, target) =>
+      this.finite(name, await this.base.weights.readBF16(name, target), areFiniteBF16),
     );
+  }
+
+  /** @throws LoraError('base') when a number of the tensor is not finite. */
+  private finite<T extends Numbers>(
+    name: string,
+    values: T,
+    areAllFinite: (values: T) => boolean,
+  ): T {
+    if (areAllFinite(values)) return values;
+    throw new LoraError('base', 'The tensor of the base holds numbers that are not finite.', {
+      place: { file: this.base.path, tensor: name },
+      fix: 'Download the base again, or use another one.',
+    });
   }
 
   /** Concatenates vectors. */

@@ -14,6 +14,8 @@ import { effectiveState } from '../../formats/run/effectiveState';
 import { readEngineRecord } from '../../formats/run/engineRecord';
 import type { TargetableModule } from '../../lora/adapter';
 import { countTrainable } from '../../lora/count';
+import { updateNorm } from '../../lora/updateSvd';
+import { namesInShort } from '../../formats/peft/againstBase';
 import { rankKeepingEnergy } from '../../lora/resize';
 import { matchTargets } from '../../lora/targets';
 import { LoraError, type Problem } from '../../shared/errors';
@@ -187,7 +189,8 @@ async function inspectAdapter(place: string): Promise<Report> {
   const parameters = modules.reduce((sum, m) => sum + m.A.length + m.B.length, 0);
   const [rank_90, rank_99] = [rankKeepingEnergy(adapter, 0.9), rankKeepingEnergy(adapter, 0.99)];
   const kinds = [...new Set(modules.map((m) => kindOf(m.path)))].join(', ');
-  const scaling = `r = ${r}, lora_alpha = ${lora_alpha}${use_rslora ? ', rsLoRA' : ''}`;
+  const scaling = `r = ${r}, lora_alpha = ${lora_alpha}${use_rslora ? ', rsLoRA' : ''}${config.use_dora ? ', DoRA' : ''}`;
+  const isZero = modules.every((m) => updateNorm(m) === 0);
   return {
     facts: {
       type: 'adapter',
@@ -197,6 +200,9 @@ async function inspectAdapter(place: string): Promise<Report> {
       rank_99,
       lora_alpha,
       use_rslora,
+      use_dora: config.use_dora,
+      zero: isZero,
+      trained: adapter.trained.map((own) => own.name),
       base,
       parameters,
       modules: modules.map((m) => ({ path: m.path, r: m.r, scaling: m.scaling })),
@@ -205,7 +211,14 @@ async function inspectAdapter(place: string): Promise<Report> {
     lines: [
       `LoRA adapter (${found.format}): ${scaling}, ${countOf(modules.length, 'module')} (${kinds}), ${groupDigits(parameters)} parameters`,
       base === null ? 'no base recorded' : `base ${base}`,
-      `rank ${rank_90} in every module would keep 90% of the update, rank ${rank_99} would keep 99%`,
+      ...(adapter.trained.length > 0
+        ? [
+            `trained in full: ${namesInShort(adapter.trained.map((own) => own.name))}${config.modules_to_save ? ` (modules_to_save ${config.modules_to_save.join(', ')})` : ''}`,
+          ]
+        : []),
+      isZero
+        ? 'The update is zero: A or B is zero in every module.'
+        : `rank ${rank_90} in every module would keep 90% of the update, rank ${rank_99} would keep 99%`,
       ...warnings.map(({ message }) => message),
     ],
   };

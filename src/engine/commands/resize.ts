@@ -85,5 +85,7 @@ function describeResized(
   const before = describeRange(modules.map((m) => m.before));
   const after = describeRange(modules.map((m) => m.after));
   const kib = (count: number) => groupDigits(Math.round(count / 1024));
-  return `${output}: rank ${before} -> ${after}, relative error ${percentage(error)} of ‖dW‖, ${kib(bytes.before)} -> ${kib(bytes.after)} KiB`;
+  const loss =
+    error === null ? 'the update is zero' : `relative error ${percentage(error)} of ‖dW‖`;
+  return `${output}: rank ${before} -> ${after}, ${loss}, ${kib(bytes.before)} -> ${kib(bytes.after)} KiB`;
 }

@@ -119,5 +119,5 @@ function amplification({ data, isByInput }: LayerWeight, m: LoraFactors): number
       squared += image.reduce((sum, x, o) => sum + x * u[o]!, 0) ** 2;
     }
   }
-  return norm / Math.sqrt(squared);
+  return squared > 0 ? norm / Math.sqrt(squared) : null;
 }

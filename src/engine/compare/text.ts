@@ -6,6 +6,7 @@ import {
 } from '../../lora/compare';
 import { updateSvd } from '../../lora/updateSvd';
 import type { Adapter, LoraFactors } from '../../lora/adapter';
+import { percentage } from '../commands/describe';
 import type { LayerAgainstBase } from './againstBase';
 
 const formatNumber = (value: number) => value.toPrecision(4);
@@ -90,6 +91,8 @@ export function describeComparison(
   const { modules, only_a, only_b, trained, config } = comparison;
   return [
     describeTotal(comparison),
+    ...describeZero(comparison, names),
+    ...describeMagnitudes(comparison),
     ...config.map(({ key, a, b }) => `${key}: ${JSON.stringify(a)} | ${JSON.stringify(b)}`),
     ...(modules.length > 0 ? moduleTable(modules, layers) : []),
     ...describeUnmatched(only_a, names[0]),
@@ -109,6 +112,30 @@ function describeTotal({ equal, total }: Comparison): string {
     `cosine ${cosine?.toFixed(4) ?? NONE}`,
     `norm of the difference ${formatNumber(norm_of_difference)} (${share}%)`,
   ].join(', ');
+}
+
+function describeZero({ total, trained }: Comparison, names: readonly [string, string]): string[] {
+  const isZero = [total.norm_a === 0, total.norm_b === 0];
+  if (trained.length > 0) {
+    return [];
+  }
+  return names.filter((_, i) => isZero[i]).map((name) => `The update of ${name} is zero.`);
+}
+
+function describeMagnitudes({ magnitudes }: Comparison): string[] {
+  if (magnitudes.length === 0) {
+    return [];
+  }
+  const modules = magnitudes.length === 1 ? '1 module' : `${magnitudes.length} modules`;
+  const without = 'which ‖dW‖ and the cosine do not contain';
+  const alone = magnitudes.filter(({ difference }) => difference === null);
+  if (alone.length > 0) {
+    return [`DoRA: only one adapter has magnitudes, ${without} (${alone.length} of ${modules}).`];
+  }
+  const largest = Math.max(...magnitudes.map(({ difference }) => difference!));
+  return largest === 0
+    ? [`DoRA: the magnitudes are the same in ${modules}.`]
+    : [`DoRA: the magnitudes, ${without}, differ by up to ${percentage(largest)} in ${modules}.`];
 }
 
 function describeUnmatched(modules: Comparison['only_a'], name: string): string[] {
@@ -174,7 +201,7 @@ function layerCells({ a, b }: ModuleComparison, layer: LayerAgainstBase | undefi
   }
   const { norm_base, amplification, intruders } = layer;
   const cells = [
-    pair(formatNumber(a.norm / norm_base), formatNumber(b.norm / norm_base)),
+    pair(shareOf(a.norm, norm_base), shareOf(b.norm, norm_base)),
     pair(numberOrNone(amplification.a), numberOrNone(amplification.b)),
   ];
   if (intruders) {
@@ -183,6 +210,7 @@ function layerCells({ a, b }: ModuleComparison, layer: LayerAgainstBase | undefi
   return cells;
 }
 
+const shareOf = (part: number, whole: number) => (whole > 0 ? formatNumber(part / whole) : NONE);
 const numberOrNone = (value: number | null) => (value === null ? NONE : formatNumber(value));
 const countOrNone = (value: number | undefined) => (value === undefined ? NONE : String(value));
 

@@ -9,7 +9,8 @@ import { adapterName } from './adapterNames';
 import { showAdapterResult } from './showAdapterResult';
 
 interface Resized {
-  readonly error: number;
+  /** Null: the update is zero. */
+  readonly error: number | null;
   readonly bytes_before: number;
   readonly bytes_after: number;
   readonly modules: readonly { readonly before: number; readonly after: number }[];
@@ -46,15 +47,24 @@ export async function resizeAdapterCommand(
   if (!resized) return;
   const { error, modules, bytes_before, bytes_after } = resized;
   const kib = (bytes: number) => Math.round(bytes / 1024).toLocaleString();
+  const ranks = [
+    rankRange(modules.map((m) => m.before)),
+    rankRange(modules.map((m) => m.after)),
+  ] as const;
+  const sizes = [kib(bytes_after), kib(bytes_before)] as const;
   await showAdapterResult(
-    t(
-      'Changed the rank from {0} to {1} with an error of {2}: {3} KiB instead of {4} KiB.',
-      rankRange(modules.map((m) => m.before)),
-      rankRange(modules.map((m) => m.after)),
-      formatPercent(error),
-      kib(bytes_after),
-      kib(bytes_before),
-    ),
+    error === null
+      ? t(
+          'The update is zero; changed the rank from {0} to {1}: {2} KiB instead of {3} KiB.',
+          ...ranks,
+          ...sizes,
+        )
+      : t(
+          'Changed the rank from {0} to {1} with an error of {2}: {3} KiB instead of {4} KiB.',
+          ...ranks,
+          formatPercent(error),
+          ...sizes,
+        ),
     output,
     adapter,
   );

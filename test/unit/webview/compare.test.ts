@@ -40,6 +40,7 @@ function rowsOf(parts: Partial<ComparisonData>): ModuleRow[] {
     config: [],
     total: { norm_a: 0, norm_b: 0, norm_of_difference: 0, cosine: null },
     equal: false,
+    magnitudes: [],
     layers: null,
   };
   return moduleRows({ ...nothing, ...parts });

@@ -40,6 +40,7 @@ function sentences(page: ComparePage, shown: ShownComparison): string[] {
       format.count(intruders.reduce((sum, own) => sum + (own[which]?.count ?? 0), 0));
     result.push(t('words.intruders', count('a'), names[0], count('b'), names[1]));
   }
+  result.push(...magnitudes(page, shown));
   for (const { name, norm_of_difference } of data.trained)
     result.push(`${t('trained', name)} (${trainedText(page, norm_of_difference)})`);
   return result;
@@ -54,6 +55,19 @@ function differences({ t, format }: ComparePage, { names, data: { total } }: Sho
     t('words.different', names[0], normA, names[1], normB, gap, share),
     ...(total.cosine === null ? [] : [t(agreement(total.cosine), format.digits(total.cosine, 3))]),
   ];
+}
+
+/** DoRA's magnitudes, and updates that are zero. */
+function magnitudes({ t, format }: ComparePage, { names, data }: ShownComparison): string[] {
+  const { total, magnitudes: all } = data;
+  const zero = [total.norm_a, total.norm_b].flatMap((norm, i) =>
+    norm === 0 ? [t('words.zero', names[i]!)] : [],
+  );
+  if (all.length === 0) return zero;
+  const shares = all.map(({ difference }) => difference ?? 1);
+  const isAlone = all.some(({ difference }) => difference === null);
+  const text = isAlone ? t('words.oneDora') : t('words.dora', format.percent(Math.max(...shares)));
+  return [...zero, text];
 }
 
 function trainedText({ t, format }: ComparePage, difference: number | null): string {

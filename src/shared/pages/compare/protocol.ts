@@ -43,6 +43,7 @@ const ComparisonSchema = v.object({
     cosine: v.nullable(number),
   }),
   equal: v.boolean(),
+  magnitudes: v.optional(v.array(v.object({ path: text, difference: v.nullable(number) })), []),
   /** Null without a base. */
   layers: v.nullable(
     v.array(

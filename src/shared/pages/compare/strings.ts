@@ -18,6 +18,10 @@ export const COMPARE_STRINGS = {
   'words.partly': 'They partly agree (cosine {0}).',
   'words.against': 'They work against each other (cosine {0}).',
   'words.only': 'Only in {0}: {1} modules.',
+  'words.zero': 'The update of {0} is zero.',
+  'words.dora': 'DoRA’s magnitudes, which ‖dW‖ and the cosine do not contain, differ by up to {0}.',
+  'words.oneDora':
+    'Only one adapter has DoRA’s magnitudes, which ‖dW‖ and the cosine do not contain.',
   'words.intruders':
     'New strong directions (intruder dimensions) in the base’s weights: {0} by {1}, {2} by {3}.',
 

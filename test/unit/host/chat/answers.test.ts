@@ -82,6 +82,7 @@ describe('the answers for chat agents', () => {
       config: [{ key: 'r', a: 2, b: 4 }],
       total: { norm_a: 1, norm_b: 2, norm_of_difference: 3, cosine: 0.5 },
       equal: false,
+      magnitudes: [],
       layers: null,
     };
     expect(comparisonAnswer(whole)).toMatch(
