@@ -268,7 +268,9 @@ describe('choosing a rank', () => {
     expect(
       resizeFactors(adapterOf(diagonal(3, 1)), { kind: 'rank', rank: 0 }).modules,
     ).toMatchObject([{ after: 1 }]);
-    expect(resizeFactors(adapterOf(diagonal(0, 0)), { kind: 'energy', energy: 0.9 }).error).toBeNull();
+    expect(
+      resizeFactors(adapterOf(diagonal(0, 0)), { kind: 'energy', energy: 0.9 }).error,
+    ).toBeNull();
     expect(rankKeepingEnergy(adapterOf(diagonal(3, 1), diagonal(3, 1)), 0.9)).toBe(1);
     expect(rankKeepingEnergy(adapterOf(diagonal(3, 1), diagonal(3, 1)), 0.95)).toBe(2);
     expect(rankKeepingEnergy(adapterOf(diagonal(0)), 0.9)).toBe(1);
