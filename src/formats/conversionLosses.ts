@@ -62,13 +62,22 @@ const tied: Rule = ({ modules }, base, format) => {
   );
 };
 
+/** Names of kohya's files and of pipelines, whose models mlx-lm and llama.cpp do not have. */
+const NO_LANGUAGE_MODEL =
+  /^(?:lora|lycoris)_[^.]+$|^(?:unet|text_encoder(?:_\d)?|(?:model\.)?diffusion_model)\./;
+
+const pipeline: Rule = ({ modules }, _, format) => {
+  const own = format === 'kohya' ? undefined : modules.find((m) => NO_LANGUAGE_MODEL.test(m.path));
+  return own && `${NAMES[format]} has no place for ${own.path}, which is of no language model`;
+};
+
 const family: Rule = (_, base, format) => {
   if (!base || format === 'kohya') return null;
   const isKnown = format === 'mlx' ? familyOf(base.spec).mlx : familyOf(base.spec).gguf !== null;
   return !isKnown && `${NAMES[format]} does not support models of the family "${base.spec.family}"`;
 };
 
-const RULES = [trained, replaced, dora, embeddings, convolutions, tied, family];
+const RULES = [trained, replaced, dora, embeddings, convolutions, tied, pipeline, family];
 
 /** What would be lost when an adapter is converted to a format, one text each; empty: nothing. */
 export function conversionLosses(adapter: Adapter, base: Base, format: AdapterFormat): string[] {

@@ -79,6 +79,7 @@ function adapterCases(): ReaderCase[] {
       damage: header,
       read,
     },
+    ...loraFileCases(read),
     {
       name: 'gguf adapter',
       files: fixture('llama/formats/gguf'),
@@ -88,6 +89,39 @@ function adapterCases(): ReaderCase[] {
         const file = path.join(folder, 'adapter.gguf');
         checkAdapter((await readGgufAdapter(file, 'as stored')).adapter);
       },
+    },
+  ];
+}
+
+function loraFileCases(read: ReaderCase['read']): ReaderCase[] {
+  return [
+    {
+      name: 'diffusers',
+      files: fixture('lora-files'),
+      target: 'pytorch_lora_weights.safetensors',
+      damage: header,
+      read,
+    },
+    {
+      name: 'diffusers settings',
+      files: fixture('lora-files'),
+      target: 'pytorch_lora_weights.safetensors',
+      damage: settings,
+      read,
+    },
+    {
+      name: 'sdxl of kohya',
+      files: { 'lora.safetensors': readFileSync(fixture('lora-files/sdxl-kohya.safetensors')) },
+      target: 'lora.safetensors',
+      damage: header,
+      read,
+    },
+    {
+      name: 'adapter index',
+      files: shardedAdapter(fixture('llama/lora-qv/adapter')),
+      target: 'adapter_model.safetensors.index.json',
+      damage: json,
+      read,
     },
   ];
 }
@@ -308,11 +342,42 @@ function json(original: Buffer, random: Random): string {
   return mutateJson(original.toString(), random);
 }
 
+/** Changes the settings that Diffusers stores in a safetensors header. */
+function settings(original: Buffer, random: Random): Uint8Array {
+  const length = Number(original.readBigUInt64LE());
+  const text = JSON.parse(original.toString('utf8', 8, 8 + length)) as {
+    __metadata__: { lora_adapter_metadata: string };
+  };
+  const { __metadata__: metadata } = text;
+  metadata.lora_adapter_metadata = mutateJson(metadata.lora_adapter_metadata, random);
+  return withHeader(Buffer.from(JSON.stringify(text)), original.subarray(8 + length));
+}
+
+function withHeader(text: Buffer, data: Uint8Array): Uint8Array {
+  const size = Buffer.alloc(8);
+  size.writeBigUInt64LE(BigInt(text.length));
+  return Buffer.concat([size, text, data]);
+}
+
+/** The files of an adapter whose weights are listed by an index. */
+function shardedAdapter(folder: string): Readonly<Record<string, Uint8Array>> {
+  const weights = readFileSync(path.join(folder, 'adapter_model.safetensors'));
+  const length = Number(weights.readBigUInt64LE());
+  const names = Object.keys(JSON.parse(weights.toString('utf8', 8, 8 + length)) as object);
+  const shard = 'adapter_model-00001-of-00001.safetensors';
+  const weight_map = Object.fromEntries(
+    names.filter((name) => name !== '__metadata__').map((name) => [name, shard]),
+  );
+  return {
+    'adapter_config.json': readFileSync(path.join(folder, 'adapter_config.json')),
+    [shard]: weights,
+    'adapter_model.safetensors.index.json': Buffer.from(JSON.stringify({ weight_map })),
+  };
+}
+
 /** Changes the JSON of a safetensors header and corrects its length. */
 function header(original: Buffer, random: Random): Uint8Array {
   const length = Number(original.readBigUInt64LE());
   const text = Buffer.from(mutateJson(original.toString('utf8', 8, 8 + length), random));
-  const size = Buffer.alloc(8);
-  size.writeBigUInt64LE(BigInt(text.length));
-  return Buffer.concat([size, text, original.subarray(8 + length)]);
+  return withHeader(text, original.subarray(8 + length));
 }

@@ -3,8 +3,8 @@ import type { ResizeTarget } from '../../lora/resize';
 import { BASE_DTYPES, type BaseDtype } from '../../shared/recipe';
 import { exactlyOne, flag, list, optional, required, withDefault, type Option } from './options';
 import {
-  absolutePath,
   anyText,
+  folderPath,
   fraction,
   oneOf,
   positiveWholeNumber,
@@ -48,7 +48,7 @@ export const templateVariablesOption = withDefault(
 );
 
 /** The folder of a new adapter. */
-export const outputFolderOption = required(absolutePath, 'DIR', 'folder to write the adapter to');
+export const outputFolderOption = required(folderPath, 'DIR', 'folder to write the adapter to');
 
 /** The dtype of the base in memory. */
 export const baseDtypeOption = (value: BaseDtype): Option<BaseDtype> =>

@@ -12,7 +12,7 @@ import { defineCommand, form } from './command';
 import { partialOption } from './commonOptions';
 import { printResult, type CommandContext } from './context';
 import { flag, optional, required, withDefault } from './options';
-import { absolutePath, anyText, byteSize, oneOf } from './optionValues';
+import { absolutePath, anyText, byteSize, isWeightFile, oneOf } from './optionValues';
 import { withProgress } from './progress';
 import { countOf } from '../../shared/values';
 
@@ -84,8 +84,7 @@ export const convertCommand = defineCommand({
 
 /** Options that do not fit together: a sentence, or null. */
 function problemOf(options: Request): string | null {
-  const { adapter, to, output, base, merge, modelfile } = options;
-  const extension = EXTENSIONS[to];
+  const { adapter, to, base, merge, modelfile } = options;
   if (to === FOLDER && (adapter !== null || merge)) {
     return '--to folder converts a base alone. Use lora merge to add an adapter to it.';
   }
@@ -98,10 +97,23 @@ function problemOf(options: Request): string | null {
   if (to !== FOLDER && options['max-shard-size'] !== null) {
     return '--max-shard-size needs --to folder.';
   }
+  const misnamed = outputProblem(options);
+  if (misnamed !== null) {
+    return misnamed;
+  }
+  return modelfile !== null && to !== 'gguf' ? '--modelfile needs --to gguf.' : null;
+}
+
+/** The problem of an output that is named as another format: a sentence, or null. */
+function outputProblem({ to, output, merge }: Request): string | null {
+  const extension = EXTENSIONS[to];
   if (extension !== undefined && !output.endsWith(extension)) {
     return `--output must be a file that ends with ${extension}.`;
   }
-  return modelfile !== null && to !== 'gguf' ? '--modelfile needs --to gguf.' : null;
+  if (extension === undefined && !merge && isWeightFile(output)) {
+    return `--output must be a folder with --to ${to}.`;
+  }
+  return null;
 }
 
 async function convertBase(

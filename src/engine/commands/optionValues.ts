@@ -30,6 +30,16 @@ export const absolutePath: ValueSchema<string> = v.pipe(
   v.transform((value) => path.resolve(value)),
 );
 
+/** The path of a folder to write: not one that is named as a file of weights. */
+export const folderPath: ValueSchema<string> = v.pipe(
+  v.string(),
+  v.check((value) => !isWeightFile(value), rejecting('a folder')),
+  v.transform((value) => path.resolve(value)),
+);
+
+/** Whether a path is named as a file of weights. */
+export const isWeightFile = (file: string): boolean => /\.(?:safetensors|gguf)$/.test(file);
+
 /** 0, 1, 2, … */
 export const wholeNumber: ValueSchema<number> = v.pipe(
   v.string(),

@@ -57,7 +57,13 @@ export const tasksOf = (family: string): readonly Task[] => FAMILIES[family]?.ta
 export function textConfig(config: Config): Config {
   const inner = config['text_config'];
   if (!isObject(inner)) return config;
-  return Object.hasOwn(FAMILIES, typeOf(inner)) ? { ...inner, architectures: undefined } : config;
+  if (!Object.hasOwn(FAMILIES, typeOf(inner))) return config;
+  const { tie_word_embeddings: tied } = config; // the outer model ties its output layer
+  return {
+    ...inner,
+    architectures: undefined,
+    ...(typeof tied === 'boolean' && { tie_word_embeddings: tied }),
+  };
 }
 
 const typeOf = ({ model_type }: Config): string =>

@@ -1,6 +1,7 @@
-import { stat } from 'node:fs/promises';
 import path from 'node:path';
 import * as vscode from 'vscode';
+import { detectAdapter } from '../../formats/adapterFormat';
+import { peftFolder } from '../../formats/peft/files';
 import { LoraError } from '../../shared/errors';
 import { t } from '../text/l10n';
 import type { RunStore } from '../runs/runStore';
@@ -9,8 +10,6 @@ import { browse } from '../setup/picker';
 import { walkFolders } from '../setup/walkFolders';
 
 const CONFIG = 'adapter_config.json';
-/** Files of a PEFT adapter: their folder is the adapter. */
-const PEFT_FILES: ReadonlySet<string> = new Set([CONFIG, 'adapter_model.safetensors']);
 const ADAPTER_FILE = /\.(?:gguf|safetensors)$/;
 
 /**
@@ -47,18 +46,15 @@ function folderOf(argument: unknown): string | undefined {
   if (argument instanceof PartNode) return argument.part.adapter ?? undefined;
   if (argument instanceof RunNode)
     return argument.run.adapter ?? path.join(argument.run.dir, 'adapter');
-  if (argument instanceof vscode.Uri)
-    return PEFT_FILES.has(path.basename(argument.fsPath))
-      ? path.dirname(argument.fsPath)
-      : argument.fsPath;
+  if (argument instanceof vscode.Uri) return peftFolder(argument.fsPath);
   return typeof argument === 'string' ? argument : undefined;
 }
 
-/** Only folders are checked; a file is checked by the command that reads it. */
+/** Only folders are searched; a file is checked by the command that reads it. */
 const isAdapter = (place: string) =>
   ADAPTER_FILE.test(place)
     ? Promise.resolve(true)
-    : stat(path.join(place, CONFIG)).then(
+    : detectAdapter(place).then(
         () => true,
         () => false,
       );
