@@ -265,11 +265,15 @@ describe("a base model's tokenizer", () => {
         ],
       }),
     );
-    expect((await tokenizer(folder)).chat_template).toBe('D');
+    const template = (chat_template: string, name: string) => ({
+      chat_template,
+      chat_template_file: path.join(folder, name),
+    });
+    expect(await tokenizer(folder)).toMatchObject(template('D', 'tokenizer_config.json'));
     put(folder, 'chat_template.json', '{"chat_template": "J"}');
-    expect((await tokenizer(folder)).chat_template).toBe('J');
+    expect(await tokenizer(folder)).toMatchObject(template('J', 'chat_template.json'));
     put(folder, 'chat_template.jinja', 'X\n');
-    expect((await tokenizer(folder)).chat_template).toBe('X\n');
+    expect(await tokenizer(folder)).toMatchObject(template('X\n', 'chat_template.jinja'));
     for (const name of ['chat_template.jinja', 'chat_template.json', 'tokenizer_config.json'])
       rmSync(path.join(folder, name));
     expect((await tokenizer(folder)).chat_template).toBeNull();

@@ -185,6 +185,13 @@ function nestedBodies(statement: Statement): readonly Body[] {
   return statement.kind === 'for' ? [...bodies, statement.otherwise] : bodies;
 }
 
+/** True where a {% generation %} block is among these statements or inside them. */
+export function hasGeneration(body: Body): boolean {
+  return body.some(
+    (statement) => statement.kind === 'generation' || nestedBodies(statement).some(hasGeneration),
+  );
+}
+
 /** All blocks, outermost first. */
 export function blocksOf(body: Body): Extract<Statement, { kind: 'block' }>[] {
   return body.flatMap((statement) => [

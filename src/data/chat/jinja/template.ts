@@ -4,6 +4,7 @@ import { BudgetExceeded, TemplateFault, TemplateRefusal, TemplateSyntaxFault } f
 import { Context } from './frame';
 import { fromJs } from './fromJs';
 import { globalFunctions } from './globals';
+import { hasGeneration } from './names';
 import { parseTemplate } from './parser';
 import { limitsFor, Runtime } from './runtime';
 import type { Value } from './values';
@@ -60,16 +61,17 @@ export interface JinjaTemplate {
  * @throws JinjaError
  */
 export function parseJinja(source: string, strftime: (format: string) => string): JinjaTemplate {
-  const render = asJinjaError(
+  const { render, marksGenerations } = asJinjaError(
     () => 1,
     () => {
       if (source.length > MAX_SOURCE) throw new BudgetExceeded('it is too long');
-      return compileTemplate(parseTemplate(source));
+      const body = parseTemplate(source);
+      return { render: compileTemplate(body), marksGenerations: hasGeneration(body) };
     },
   );
   const functions = globalFunctions(strftime);
   return {
-    marksGenerations: /\{%[-+]?\s*generation\s*[-+]?%\}/.test(source),
+    marksGenerations,
     render: (variables) => {
       const given = new Map<string, Value>(functions);
       let size = 0;

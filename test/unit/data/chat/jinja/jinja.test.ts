@@ -210,6 +210,12 @@ describe('generation blocks', () => {
     expect(failure(source).message).toMatch(/a generation block stands in a macro or a set block/);
   });
 
+  it('count only where they are tags', () => {
+    const marks = (source: string) => parseJinja(source, strftime).marksGenerations;
+    expect(marks('{% if x %}{%- generation -%}a{% endgeneration %}{% endif %}')).toBe(true);
+    expect(marks('{# {% generation %} #}{% raw %}{% generation %}{% endraw %}')).toBe(false);
+  });
+
   it('have a scope of their own', () => {
     const source =
       '{% set x = 1 %}{% generation %}{% set x = 2 %}{{ x }}{% endgeneration %}{{ x }}';
