@@ -139,6 +139,27 @@ async function baseCases(): Promise<ReaderCase[]> {
       damage: anyBytes,
       read: (folder) => readBase(path.join(folder, 'model.gguf')),
     },
+    ...[0, 1].map((i): ReaderCase => {
+      const names = ['m-00001-of-00002.gguf', 'm-00002-of-00002.gguf'];
+      const half = Math.ceil(tensors.length / 2);
+      const part = (own: number) =>
+        ggufBytes(
+          [
+            ...(own === 0 ? [...metadata, ...tokenizerMetadata] : []),
+            ['split.no', { u32: own }],
+            ['split.count', { u32: 2 }],
+            ['split.tensors.count', { u32: tensors.length }],
+          ],
+          tensors.slice(own * half, (own + 1) * half),
+        );
+      return {
+        name: `gguf part ${i + 1}`,
+        files: { [names[0]!]: part(0), [names[1]!]: part(1) },
+        target: names[i]!,
+        damage: anyBytes,
+        read: (folder) => readBase(path.join(folder, names[0]!)),
+      };
+    }),
     { name: 'config.json', files, target: 'config.json', damage: json, read },
     {
       name: 'shard index',
