@@ -1,7 +1,8 @@
 import { writeFileSync } from 'node:fs';
-import { readdir, readFile, rm, stat, utimes } from 'node:fs/promises';
+import { lstat, rm, utimes } from 'node:fs/promises';
 import path from 'node:path';
 import { setTimeout } from 'node:timers/promises';
+import { listFolder, MAX_BYTES, readTextFile } from './regularFile';
 import { isRunning, thisMachine, thisProcess, type ProcessIdentity } from './processIdentity';
 
 /** How often a lock is renewed, and after which time without that it no longer counts. */
@@ -108,11 +109,11 @@ function createExclusively(file: string, content: string): boolean {
 
 async function locksOf(folder: string): Promise<Lock[]> {
   const locks: Lock[] = [];
-  for (const name of await readdir(folder)) {
+  for (const { name } of await listFolder(folder, Infinity)) {
     const generation = LOCK.exec(name)?.[1];
     if (generation === undefined) continue;
     const file = path.join(folder, name);
-    const [info, owner] = [await stat(file).catch(() => null), await readOwner(file)];
+    const [info, owner] = [await lstat(file).catch(() => null), await readOwner(file)];
     // it was given back in between
     if (!info) continue;
     locks.push({
@@ -134,7 +135,7 @@ async function isHeldBy(owner: ProcessIdentity | null, age: number): Promise<boo
 async function readOwner(file: string): Promise<ProcessIdentity | null> {
   try {
     const { pid, start, machine } = JSON.parse(
-      await readFile(file, 'utf8'),
+      await readTextFile(file, { maxBytes: MAX_BYTES.smallRecord, links: 'refused' }),
     ) as Partial<ProcessIdentity>;
     const isComplete =
       Number.isInteger(pid) &&

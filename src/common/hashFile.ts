@@ -1,6 +1,6 @@
 import { createHash, type Hash } from 'node:crypto';
-import { createReadStream } from 'node:fs';
 import { pipeline } from 'node:stream/promises';
+import { openRegularFile } from './regularFile';
 
 const CHUNK_BYTES = 2 ** 20;
 
@@ -15,14 +15,15 @@ interface HashFileOptions {
 /**
  * The hash of a file, as hex digits. Reads the file as a stream, so its size doesn't matter.
  *
- * @throws the file system's error; an AbortError when `signal` is aborted; what `onBytes` throws.
+ * @throws FileRefused for anything but a regular file; the file system's error; an AbortError when `signal` is aborted; what `onBytes` throws.
  */
 export async function hashFile(
   file: string,
   { hash = createHash('sha256'), onBytes, signal }: HashFileOptions = {},
 ): Promise<string> {
+  const { handle } = await openRegularFile(file);
   await pipeline(
-    createReadStream(file, { highWaterMark: CHUNK_BYTES }),
+    handle.createReadStream({ highWaterMark: CHUNK_BYTES }),
     async (chunks: AsyncIterable<Buffer>) => {
       for await (const chunk of chunks) {
         onBytes?.(chunk.length);

@@ -1,8 +1,8 @@
-import { readFile } from 'node:fs/promises';
 import path from 'node:path';
 import { LoraError } from '../shared/errors';
 import { isObject } from '../shared/values';
 import { isFile, fileErrorReason } from '../common/fileStatus';
+import { MAX_BYTES, readTextFile } from '../common/regularFile';
 import { readJsonObject } from './json';
 import type { TokenizerFiles } from './baseModel';
 
@@ -67,7 +67,7 @@ function namedTemplate(templates: readonly unknown[]): string | null {
 
 async function readText(file: string): Promise<string> {
   try {
-    return await readFile(file, 'utf8');
+    return await readTextFile(file, { maxBytes: MAX_BYTES.writtenByPeople });
   } catch (error) {
     throw new LoraError('tokenizer', `The file cannot be read: ${fileErrorReason(error)}.`, {
       place: { file },

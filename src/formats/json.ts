@@ -1,16 +1,17 @@
-import { readFile } from 'node:fs/promises';
 import { LoraError, type ErrorArea } from '../shared/errors';
 import { isObject } from '../shared/values';
 import { fileErrorReason } from '../common/fileStatus';
+import { MAX_BYTES, readTextFile, type Links } from '../common/regularFile';
 
 /**
- * Reads a JSON file that holds an object.
+ * Reads a JSON file that holds an object. `links`: whether one at its place is followed.
  *
  * @throws LoraError(area) when it cannot be read, is not valid JSON or not an object.
  */
 export async function readJsonObject(
   file: string,
   area: ErrorArea,
+  links: Links = 'followed',
 ): Promise<Record<string, unknown>> {
   const fail = (what: string, cause?: unknown) =>
     new LoraError(area, `The file ${what}.`, {
@@ -20,7 +21,7 @@ export async function readJsonObject(
     });
   let text: string;
   try {
-    text = await readFile(file, 'utf8');
+    text = await readTextFile(file, { maxBytes: MAX_BYTES.modelJson, links });
   } catch (error) {
     throw fail(`cannot be read: ${fileErrorReason(error)}`, error);
   }

@@ -1,5 +1,6 @@
-import { open, type FileHandle } from 'node:fs/promises';
+import type { FileHandle } from 'node:fs/promises';
 import { fileErrorReason } from '../common/fileStatus';
+import { openRegularFile } from '../common/regularFile';
 import { LoraError, type ErrorArea } from '../shared/errors';
 
 /** Below the 2 GiB that one system call can read. */
@@ -18,14 +19,8 @@ export interface OpenFile {
 /** @throws LoraError(area) when the file cannot be opened. */
 export async function openFile(file: string, area: ErrorArea): Promise<OpenFile> {
   try {
-    const handle = await open(file, 'r');
-    try {
-      const { size } = await handle.stat();
-      return { file, handle, size, area };
-    } catch (error) {
-      await handle.close();
-      throw error;
-    }
+    const { handle, info } = await openRegularFile(file);
+    return { file, handle, size: info.size, area };
   } catch (error) {
     throw new LoraError(area, `The file cannot be read: ${fileErrorReason(error)}.`, {
       place: { file },

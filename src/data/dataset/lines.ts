@@ -1,7 +1,7 @@
 import { createHash } from 'node:crypto';
-import { createReadStream } from 'node:fs';
-import { open, stat } from 'node:fs/promises';
+import { stat } from 'node:fs/promises';
 import { LineSplitter } from '../../common/lineSplitter';
+import { openRegularFile, otherKindOf as otherThanFile } from '../../common/regularFile';
 import { LoraError } from '../../shared/errors';
 import type { FileFingerprint } from '../../shared/run';
 import { otherKindOf } from './fileKind';
@@ -89,9 +89,7 @@ function lineReader(onLine: (line: DatasetLine) => void) {
 
 /** The line that begins at an offset, without its line break; null if it is too long. */
 export async function readLineAt(path: string, offset: number): Promise<Buffer | null> {
-  const handle = await open(path).catch((error: unknown) => {
-    throw unreadable(path, error);
-  });
+  const { handle } = await openDataset(path);
   try {
     const lines: DatasetLine[] = [];
     const { splitter } = lineReader((line) => lines.push(line));
@@ -118,7 +116,8 @@ export function changedWhileRead(path: string): LoraError {
 }
 
 async function* chunksOf(path: string): AsyncGenerator<Buffer> {
-  const stream = createReadStream(path, { highWaterMark: CHUNK_BYTES });
+  const { handle } = await openDataset(path);
+  const stream = handle.createReadStream({ highWaterMark: CHUNK_BYTES });
   const chunks = (stream as AsyncIterable<Buffer>)[Symbol.asyncIterator]();
   try {
     for (;;) {
@@ -145,15 +144,19 @@ async function checkFile(
       'The dataset is a folder, but must be a .jsonl file.',
       'Name one of the files in it.',
     );
-  if (!info.isFile())
-    throw fault(path, 'The dataset is not a regular file.', 'Name a .jsonl file.');
+  const kind = otherThanFile(info);
+  if (kind !== null)
+    throw fault(path, `The dataset is ${kind}, not a file.`, 'Name a .jsonl file.');
   return info;
 }
 
-async function headOf(path: string): Promise<Buffer> {
-  const handle = await open(path).catch((error: unknown) => {
+const openDataset = (path: string) =>
+  openRegularFile(path).catch((error: unknown) => {
     throw unreadable(path, error);
   });
+
+async function headOf(path: string): Promise<Buffer> {
+  const { handle } = await openDataset(path);
   try {
     const { buffer, bytesRead } = await handle.read(Buffer.alloc(HEAD_BYTES), 0, HEAD_BYTES, 0);
     return buffer.subarray(0, bytesRead);

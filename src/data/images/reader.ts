@@ -1,5 +1,5 @@
-import { readFile } from 'node:fs/promises';
 import { fileErrorReason } from '../../common/fileStatus';
+import { MAX_BYTES, readRegularFile } from '../../common/regularFile';
 import type { BaseModel } from '../../formats/baseModel';
 import { LoraError } from '../../shared/errors';
 import { decodeImage } from './decode';
@@ -42,7 +42,7 @@ export async function openImages({
   return {
     length: Math.floor(height / ph) * Math.floor(width / pw) + 1,
     read: async (file) => {
-      const bytes = await readFile(file).catch((error: unknown) => {
+      const bytes = await readImage(file).catch((error: unknown) => {
         throw new LoraError('dataset', `The image cannot be read: ${fileErrorReason(error)}.`, {
           place: { file },
           cause: error,
@@ -52,3 +52,6 @@ export async function openImages({
     },
   };
 }
+
+const readImage = (file: string): Promise<Buffer> =>
+  readRegularFile(file, { maxBytes: MAX_BYTES.image });

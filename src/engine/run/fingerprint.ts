@@ -1,7 +1,8 @@
-import { readFile, stat } from 'node:fs/promises';
+import { stat } from 'node:fs/promises';
 import path from 'node:path';
 import { throwIfCancelled } from '../../common/cancellation';
 import { hashFile } from '../../common/hashFile';
+import { MAX_BYTES, readTextFile } from '../../common/regularFile';
 import { readImageFolder } from '../../data/images/folder';
 import { LoraError } from '../../shared/errors';
 import type { FileFingerprint } from '../../shared/run';
@@ -74,7 +75,7 @@ async function currentOf(
 /** The current commit of a folder's repository, read from .git; null without a repository. */
 export async function gitCommit(folder: string): Promise<string | null> {
   for (let dir = path.resolve(folder); ; dir = path.dirname(dir)) {
-    const head = await readFile(path.join(dir, '.git', 'HEAD'), 'utf8').catch(() => null);
+    const head = await gitText(path.join(dir, '.git', 'HEAD'));
     if (head !== null) return resolveHead(path.join(dir, '.git'), head.trim());
     if (dir === path.dirname(dir)) return null;
   }
@@ -83,9 +84,9 @@ export async function gitCommit(folder: string): Promise<string | null> {
 async function resolveHead(git: string, head: string): Promise<string | null> {
   const ref = /^ref: (refs\/[\w./-]+)$/.exec(head)?.[1];
   if (ref === undefined) return isCommit(head) ? head : null;
-  const loose = (await readFile(path.join(git, ref), 'utf8').catch(() => '')).trim();
+  const loose = ((await gitText(path.join(git, ref))) ?? '').trim();
   if (isCommit(loose)) return loose;
-  const packed = await readFile(path.join(git, 'packed-refs'), 'utf8').catch(() => '');
+  const packed = (await gitText(path.join(git, 'packed-refs'))) ?? '';
   return (
     packed
       .split('\n')
@@ -93,5 +94,8 @@ async function resolveHead(git: string, head: string): Promise<string | null> {
       ?.split(' ')[0] ?? null
   );
 }
+
+const gitText = (file: string): Promise<string | null> =>
+  readTextFile(file, { maxBytes: MAX_BYTES.modelJson }).catch(() => null);
 
 const isCommit = (text: string) => /^[0-9a-f]{40,64}$/.test(text);

@@ -1,7 +1,7 @@
-import { readFile } from 'node:fs/promises';
 import path from 'node:path';
 import { shellQuote } from '../../common/shellQuote';
 import { pathExists } from '../../common/fileStatus';
+import { MAX_BYTES, readTextFile } from '../../common/regularFile';
 import { LoraError } from '../../shared/errors';
 import { placeOfKey } from '../../shared/recipeFile';
 import { RUN_FILES } from '../../shared/run';
@@ -43,7 +43,9 @@ async function diskAdvice({ cause }: LoraError, runDir: string): Promise<string>
 
 /** The error at the line of its key, if the recipe's file can still be read. */
 export async function recipeError(error: LoraError, recipePath: string): Promise<LoraError> {
-  const text = await readFile(recipePath, 'utf8').catch(() => null);
+  const text = await readTextFile(recipePath, {
+    maxBytes: MAX_BYTES.writtenByPeople,
+  }).catch(() => null);
   if (text === null || error.place?.key === undefined) return error;
   return new LoraError('recipe', error.message, {
     place: placeOfKey(text, recipePath, error.place.key),

@@ -1,7 +1,7 @@
-import { readdir, readFile } from 'node:fs/promises';
 import { homedir } from 'node:os';
 import path from 'node:path';
 import { pathExists } from '../../common/fileStatus';
+import { listFolder, MAX_BYTES, readTextFile } from '../../common/regularFile';
 import { isHubName } from './hubName';
 
 /** What the location of the hub's cache depends on. */
@@ -20,13 +20,13 @@ export function hubCacheFolder({ home, env }: CacheEnvironment): string {
 
 /** The snapshot of the main branch, else any other; undefined: none. */
 export async function currentSnapshot(model: string): Promise<string | undefined> {
-  const snapshots = (
-    await readdir(path.join(model, 'snapshots'), { withFileTypes: true }).catch(() => [])
-  )
+  const snapshots = (await listFolder(path.join(model, 'snapshots')).catch(() => []))
     .filter((entry) => entry.isDirectory())
     .map((entry) => entry.name)
     .sort();
-  const main = await readFile(path.join(model, 'refs', 'main'), 'utf8').catch(() => '');
+  const main = await readTextFile(path.join(model, 'refs', 'main'), {
+    maxBytes: MAX_BYTES.smallRecord,
+  }).catch(() => '');
   const chosen = snapshots.includes(main.trim()) ? main.trim() : snapshots.at(-1);
   return chosen && path.join(model, 'snapshots', chosen);
 }

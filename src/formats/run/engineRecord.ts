@@ -1,7 +1,8 @@
 import { existsSync } from 'node:fs';
-import { readFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { isRunningNow, thisMachine } from '../../common/processIdentity';
+import { MAX_BYTES, readTextFile } from '../../common/regularFile';
 import { isProcessAlive } from '../../common/system';
 import { HEARTBEAT_MS, RUN_FILES, type EngineRecord } from '../../shared/run';
 
@@ -9,7 +10,10 @@ import { HEARTBEAT_MS, RUN_FILES, type EngineRecord } from '../../shared/run';
 export async function readEngineRecord(runDir: string): Promise<EngineRecord | null> {
   try {
     const value = JSON.parse(
-      await readFile(path.join(runDir, RUN_FILES.engine), 'utf8'),
+      await readTextFile(path.join(runDir, RUN_FILES.engine), {
+        maxBytes: MAX_BYTES.smallRecord,
+        links: 'refused',
+      }),
     ) as Partial<EngineRecord> | null;
     const isComplete =
       typeof value?.pid === 'number' &&
@@ -36,5 +40,26 @@ export function isEngineAlive(engine: EngineRecord | null, now: number): boolean
     if (isRunning !== undefined) return isRunning;
   }
   if (now - Date.parse(engine.heartbeat) >= 5 * HEARTBEAT_MS) return false;
-  return isProcessAlive(pid) || !existsSync(engine.pipe);
+  return isProcessAlive(pid) || !isPipeHere(engine.pipe);
+}
+
+const PIPE_OF_WINDOWS = /^\\\\\.\\pipe\\lora-[0-9a-f]{32}$/;
+
+/**
+ * Whether a path has the form of an engine's pipe on Windows. Another could lead to a server, which
+ * Windows sends the user's credentials to.
+ */
+export const isPipeOfWindows = (pipe: string): boolean => PIPE_OF_WINDOWS.test(pipe);
+
+/**
+ * Whether the pipe exists on this machine. engine.json may come from a stranger: no other path than
+ * those of engines is touched.
+ */
+function isPipeHere(pipe: string): boolean {
+  const isOfEngine =
+    process.platform === 'win32'
+      ? isPipeOfWindows(pipe)
+      : /^lora-[\w-]+$/.test(path.basename(path.dirname(pipe))) &&
+        path.resolve(pipe, '../..') === path.resolve(tmpdir());
+  return isOfEngine && existsSync(pipe);
 }

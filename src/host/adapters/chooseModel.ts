@@ -1,6 +1,6 @@
-import { readFile } from 'node:fs/promises';
 import path from 'node:path';
 import * as vscode from 'vscode';
+import { MAX_BYTES, readTextFile } from '../../common/regularFile';
 import { baseOnDisk } from '../../formats/hub/baseOnDisk';
 import { t } from '../text/l10n';
 import { browse } from '../setup/picker';
@@ -23,7 +23,9 @@ export async function chooseBaseOf(adapter: string): Promise<string | undefined>
 
 /** PEFT and mlx-lm name the base by different keys; other formats mostly don't name it. */
 async function namedBase(adapter: string): Promise<string | null> {
-  const config = await readFile(path.join(adapter, 'adapter_config.json'), 'utf8')
+  const config = await readTextFile(path.join(adapter, 'adapter_config.json'), {
+    maxBytes: MAX_BYTES.writtenByPeople,
+  })
     .then(
       (text) =>
         JSON.parse(text) as {

@@ -1,5 +1,5 @@
-import { readFile } from 'node:fs/promises';
 import path from 'node:path';
+import { readTail } from '../../common/regularFile';
 import type { MetricLine } from '../../shared/metrics/lines';
 import { parseMetrics } from '../../shared/metrics/parse';
 import type { ComparisonData } from '../../shared/pages/compare/protocol';
@@ -30,11 +30,15 @@ function runLine(run: RunSummary): string {
   ].join(', ');
 }
 
+/** The curves are read from this much of the end of metrics.jsonl. */
+const CURVE_BYTES = 64 * 2 ** 20;
+
 /** The recipe, data, result and loss curves of a run. */
 export async function runAnswer(run: RunSummary, record: RunRecord | undefined): Promise<string> {
-  const metrics = parseMetrics(
-    await readFile(path.join(run.dir, RUN_FILES.metrics), 'utf8').catch(() => ''),
-  );
+  const { text, isCut } = await readTail(path.join(run.dir, RUN_FILES.metrics), {
+    maxBytes: CURVE_BYTES,
+    links: 'refused',
+  }).catch(() => ({ text: '', isCut: false }));
   return [
     runsAnswer([run]),
     `folder ${run.dir}`,
@@ -42,7 +46,8 @@ export async function runAnswer(run: RunSummary, record: RunRecord | undefined):
     ...(run.problem === null ? [] : [`problem: ${run.problem}`]),
     ...(run.notes.note === '' ? [] : [`note: ${run.notes.note}`]),
     ...(record ? recordLines(record) : []),
-    ...curveLines(metrics),
+    ...(isCut ? ['the curves leave out the earliest steps of this long run'] : []),
+    ...curveLines(parseMetrics(text)),
   ].join('\n');
 }
 

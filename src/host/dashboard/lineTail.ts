@@ -1,5 +1,5 @@
-import { open } from 'node:fs/promises';
 import { LineSplitter } from '../../common/lineSplitter';
+import { openRegularFile } from '../../common/regularFile';
 
 const CHUNK_BYTES = 1 << 20;
 /** Longer lines are skipped, so that a broken file cannot fill the memory. */
@@ -22,17 +22,19 @@ export class LineTail {
 
   /**
    * Passes the new complete lines to `onLines`, a chunk at a time; an incomplete last line is kept
-   * for the next call. A missing file has no lines. `onRestart` is called first when the file was
+   * for the next call. A file that is missing, or is no
+   * regular file, has no lines. `onRestart` is called first when the file was
    * replaced or truncated: all earlier lines are invalid then.
    */
   async read(onLines: (lines: string[]) => void, onRestart: () => void): Promise<void> {
-    const handle = await open(this.file, 'r').catch(() => undefined);
-    if (!handle) {
+    const opened = await openRegularFile(this.file, 'refused').catch(() => undefined);
+    if (!opened) {
       if (this.inode !== undefined) this.restart(undefined, onRestart);
       return;
     }
+    const { handle } = opened;
     try {
-      const { size, ino } = await handle.stat();
+      const { size, ino } = opened.info;
       if (this.inode !== undefined && (size < this.offset || ino !== this.inode))
         this.restart(ino, onRestart);
       this.inode = ino;

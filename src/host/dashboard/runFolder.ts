@@ -1,5 +1,6 @@
-import { readFile, stat } from 'node:fs/promises';
+import { lstat } from 'node:fs/promises';
 import path from 'node:path';
+import { FileRefused, MAX_BYTES, readTextFile, type ReadLimits } from '../../common/regularFile';
 import { LoraError } from '../../shared/errors';
 import type { EngineStatus } from '../../shared/engineProtocol';
 import { RUN_FILES, type EngineRecord, type RunRecord } from '../../shared/run';
@@ -40,7 +41,7 @@ export class RunFolder {
   async read(): Promise<FolderState> {
     const engine = await readEngineRecord(this.runDir);
     const file = path.join(this.runDir, RUN_FILES.record);
-    const info = await stat(file).catch(() => undefined);
+    const info = await lstat(file).catch(() => undefined);
     if (!info) return { run: null, engine, error: this.isLate(engine) ? missing(file) : null };
     const key = `${info.ino}:${info.size}:${info.mtimeMs}`;
     if (this.seen?.key !== key) this.seen = { key, ...(await parseRun(file)) };
@@ -63,9 +64,11 @@ function missing(file: string): LoraError {
   );
 }
 
+const RECORD: ReadLimits = { maxBytes: MAX_BYTES.runRecord, links: 'refused' };
+
 async function parseRun(file: string): Promise<{ run: RunRecord | null; error: LoraError | null }> {
   try {
-    const run = asRunRecord(JSON.parse(await readFile(file, 'utf8')));
+    const run = asRunRecord(JSON.parse(await readTextFile(file, RECORD)));
     return run
       ? { run, error: null }
       : {
@@ -77,10 +80,15 @@ async function parseRun(file: string): Promise<{ run: RunRecord | null; error: L
   } catch (cause) {
     return {
       run: null,
-      error: new LoraError('run', t('run.json cannot be read.'), { place: { file }, cause }),
+      error: new LoraError('run', unreadable(cause), { place: { file }, cause }),
     };
   }
 }
+
+const unreadable = (cause: unknown) =>
+  cause instanceof FileRefused
+    ? t('run.json cannot be read: {0}', cause.message)
+    : t('run.json cannot be read.');
 
 /** The status of a run without a connection to its engine. `now`: in milliseconds since 1970. */
 export function statusFromFolder(

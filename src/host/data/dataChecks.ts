@@ -1,7 +1,8 @@
-import { mkdtemp, open, readFile, rm } from 'node:fs/promises';
+import { mkdtemp, open, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 import * as vscode from 'vscode';
+import { MAX_BYTES, readTextFile } from '../../common/regularFile';
 import type { CheckedRecipe } from '../../shared/checkedRecipe';
 import { LoraError } from '../../shared/errors';
 import { isRecipe } from '../recipe/isRecipe';
@@ -180,7 +181,7 @@ export class DataChecks implements vscode.Disposable {
 /** The datasets that a recipe names; none when it cannot be read. */
 async function datasetsOf(recipe: string): Promise<readonly string[]> {
   const { checkRecipe } = await import('../../shared/recipeFile');
-  const text = await readFile(recipe, 'utf8').catch(() => '');
+  const text = await readTextFile(recipe, { maxBytes: MAX_BYTES.writtenByPeople }).catch(() => '');
   const { recipe: read } = checkRecipe(text, recipe);
   return read ? [read.dataset, ...(read.validation === null ? [] : [read.validation])] : [];
 }

@@ -1,6 +1,6 @@
-import { readdir } from 'node:fs/promises';
 import path from 'node:path';
 import * as vscode from 'vscode';
+import { listFolder } from '../../common/regularFile';
 import type { Place } from '../../shared/errors';
 
 /** Opens a file in an editor, with the cursor at the place. */
@@ -25,7 +25,7 @@ export async function revealPlace(place: string): Promise<void> {
 
 /** Opens the result of a job in an editor; of a folder its README.md or its configuration. */
 export async function openResult(place: string): Promise<void> {
-  const names = await readdir(place).catch((): string[] => []);
+  const names = (await listFolder(place).catch(() => [])).map((entry) => entry.name);
   const name = ['README.md', 'adapter_config.json', 'config.json'].find((file) =>
     names.includes(file),
   );

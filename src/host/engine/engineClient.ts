@@ -1,6 +1,6 @@
 import { stat } from 'node:fs/promises';
 import { connect, type Socket } from 'node:net';
-import { readEngineRecord } from '../../formats/run/engineRecord';
+import { isPipeOfWindows, readEngineRecord } from '../../formats/run/engineRecord';
 import { LoraError, type SerializedError } from '../../shared/errors';
 import type {
   EngineNotificationName,
@@ -50,8 +50,7 @@ export async function connectEngine(runDir: string): Promise<EngineClient> {
  */
 async function refuseForeignPipe(pipe: string): Promise<void> {
   if (process.platform === 'win32') {
-    if (!pipe.startsWith('\\\\.\\pipe\\'))
-      throw new LoraError('engine', t('{0} is not a named pipe.', pipe));
+    if (!isPipeOfWindows(pipe)) throw new LoraError('engine', t('{0} is not a named pipe.', pipe));
     return;
   }
   const info = await stat(pipe).catch(() => null);

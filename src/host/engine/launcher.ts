@@ -1,7 +1,8 @@
-import { readFile, rm, stat } from 'node:fs/promises';
+import { rm, stat } from 'node:fs/promises';
 import path from 'node:path';
 import * as vscode from 'vscode';
 import { Signal } from '../../common/signal';
+import { readTail } from '../../common/regularFile';
 import { newRunId, RUN_FILES, RUNS_FOLDER } from '../../shared/run';
 import type { RunSummary } from '../runs/run';
 import type { RunRoots } from '../runs/runRoots';
@@ -33,6 +34,9 @@ export interface StartedRun {
   readonly dir: string;
   readonly show: boolean;
 }
+
+/** Of the output of an engine that did not start. */
+const LOGGED_BYTES = 2 ** 20;
 
 /** Starts engines. Each is a process of its own that outlives this window. */
 export class Launcher implements vscode.Disposable {
@@ -103,8 +107,11 @@ export class Launcher implements vscode.Disposable {
    */
   private async removeFailedStart(dir: string): Promise<void> {
     if (await stat(path.join(dir, RUN_FILES.record)).catch(() => null)) return;
-    const output = await readFile(path.join(dir, RUN_FILES.log), 'utf8').catch(() => '');
-    if (output) this.services.log.error(output);
+    const output = await readTail(path.join(dir, RUN_FILES.log), {
+      maxBytes: LOGGED_BYTES,
+      links: 'refused',
+    }).catch(() => null);
+    if (output && output.text !== '') this.services.log.error(output.text);
     await rm(dir, { recursive: true, force: true });
   }
 }

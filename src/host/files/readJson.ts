@@ -1,8 +1,11 @@
-import { readFile } from 'node:fs/promises';
 import * as v from 'valibot';
 import { fileErrorReason } from '../../common/fileStatus';
+import { MAX_BYTES, readTextFile, type ReadLimits } from '../../common/regularFile';
 import { LoraError } from '../../shared/errors';
 import { t } from '../text/l10n';
+
+/** These files are in a run's folder or in .lora, which may come from a stranger. */
+const LIMITS: ReadLimits = { maxBytes: MAX_BYTES.writtenByPeople, links: 'refused' };
 
 /**
  * Reads a JSON file that people can edit; `otherwise` is the result when it doesn't exist.
@@ -16,7 +19,7 @@ export async function readJson<S extends v.GenericSchema, O>(
   otherwise: O,
 ): Promise<v.InferOutput<S> | O> {
   try {
-    return v.parse(schema, JSON.parse(await readFile(file, 'utf8')));
+    return v.parse(schema, JSON.parse(await readTextFile(file, LIMITS)));
   } catch (cause) {
     if ((cause as NodeJS.ErrnoException).code === 'ENOENT') return otherwise;
     throw new LoraError(

@@ -1,5 +1,5 @@
-import { readFile } from 'node:fs/promises';
 import * as vscode from 'vscode';
+import { MAX_BYTES, readTextFile } from '../../common/regularFile';
 import { parseRecipe } from '../../shared/recipeFile';
 import { COMMANDS, type CommandSpec } from '../commands/commandTable';
 import { chooseRecipe } from '../recipe/chooseRecipe';
@@ -40,7 +40,10 @@ async function sweepRanks(
   const file = await recipes.check(uri);
   const ranks = await askRanks();
   if (!ranks) return;
-  const recipe = parseRecipe(await readFile(file, 'utf8'), file);
+  const recipe = parseRecipe(
+    await readTextFile(file, { maxBytes: MAX_BYTES.writtenByPeople }),
+    file,
+  );
   const { folder, runs } = await writeSweep(file, recipe, ranks);
   overlays.show({ kind: 'sweep', folder });
   await queue.add(runs);

@@ -1,6 +1,7 @@
-import { readdir, stat } from 'node:fs/promises';
+import { lstat } from 'node:fs/promises';
 import path from 'node:path';
 import * as vscode from 'vscode';
+import { listFolder } from '../../common/regularFile';
 import { isFolderOwned } from '../../common/folderLock';
 import { LoraError } from '../../shared/errors';
 import { formatBytes } from '../text/format';
@@ -72,17 +73,16 @@ async function moveToTrash(runs: readonly RunSummary[]): Promise<RunSummary[]> {
   return left;
 }
 
+/** Without what links lead to: they alone are deleted. */
 async function sizeOf(folder: string): Promise<number> {
-  const entries = await readdir(folder, { withFileTypes: true, recursive: true }).catch(() => []);
-  const sizes = await Promise.all(
-    entries
-      .filter((entry) => entry.isFile())
-      .map((entry) =>
-        stat(path.join(entry.parentPath, entry.name)).then(
-          (info) => info.size,
-          () => 0,
-        ),
-      ),
-  );
-  return sizes.reduce((sum, bytes) => sum + bytes, 0);
+  const entries = await listFolder(folder).catch(() => []);
+  const sizes = entries.map(async (entry) => {
+    const place = path.join(folder, entry.name);
+    if (entry.isDirectory()) return sizeOf(place);
+    return lstat(place).then(
+      (info) => (info.isFile() ? info.size : 0),
+      () => 0,
+    );
+  });
+  return (await Promise.all(sizes)).reduce((sum, bytes) => sum + bytes, 0);
 }

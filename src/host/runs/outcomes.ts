@@ -1,6 +1,6 @@
 import * as vscode from 'vscode';
-import { readFile } from 'node:fs/promises';
 import path from 'node:path';
+import { MAX_BYTES, readTextFile } from '../../common/regularFile';
 import { LoraError, type SerializedError } from '../../shared/errors';
 import { RUN_FILES, type RunRecord } from '../../shared/run';
 import { formatLoss } from '../text/format';
@@ -84,7 +84,10 @@ const openRecipe = ({ dir }: RunSummary): FixButton => ({
 async function readError(run: RunSummary): Promise<LoraError> {
   try {
     const record = JSON.parse(
-      await readFile(path.join(run.dir, RUN_FILES.record), 'utf8'),
+      await readTextFile(path.join(run.dir, RUN_FILES.record), {
+        maxBytes: MAX_BYTES.runRecord,
+        links: 'refused',
+      }),
     ) as RunRecord;
     return LoraError.deserialize(record.error as SerializedError);
   } catch {

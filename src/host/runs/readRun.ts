@@ -1,6 +1,7 @@
-import { open, readFile, stat } from 'node:fs/promises';
+import { lstat } from 'node:fs/promises';
 import path from 'node:path';
 import * as v from 'valibot';
+import { FileRefused, MAX_BYTES, readTail, readTextFile } from '../../common/regularFile';
 import type { StepLine } from '../../shared/metrics/lines';
 import { parseMetrics } from '../../shared/metrics/parse';
 import { TRAINING_METHODS } from '../../shared/recipe';
@@ -93,9 +94,9 @@ export async function readRun(
   ]);
   let text: string;
   try {
-    text = await readFile(file, 'utf8');
-  } catch {
-    return withoutRecord(dir, engine, now);
+    text = await readTextFile(file, { maxBytes: MAX_BYTES.runRecord, links: 'refused' });
+  } catch (error) {
+    return error instanceof FileRefused ? broken(dir, now, error) : withoutRecord(dir, engine, now);
   }
   try {
     const record = v.parse(RecordSchema, JSON.parse(text)) as unknown as RunRecord;
@@ -109,14 +110,16 @@ export async function readRun(
       notes,
     };
   } catch (error) {
-    return {
-      kind: 'broken',
-      dir,
-      created: await createdAt(dir, now),
-      problem: t('run.json cannot be read: {0}', faultOf(error)),
-    };
+    return broken(dir, now, error);
   }
 }
+
+const broken = async (dir: string, now: number, error: unknown): Promise<RunSnapshot> => ({
+  kind: 'broken',
+  dir,
+  created: await createdAt(dir, now),
+  problem: t('run.json cannot be read: {0}', faultOf(error)),
+});
 
 async function withoutRecord(
   dir: string,
@@ -146,25 +149,15 @@ const TAIL_BYTES = 65_536;
 
 /** The newest step in metrics.jsonl, read from the end of the file; null when there is none. */
 export async function readLastStep(dir: string): Promise<StepLine | null> {
-  const handle = await open(path.join(dir, RUN_FILES.metrics)).catch(() => null);
-  if (!handle) return null;
-  try {
-    const { size } = await handle.stat();
-    const start = Math.max(0, size - TAIL_BYTES);
-    const { buffer, bytesRead } = await handle.read(
-      Buffer.alloc(size - start),
-      0,
-      size - start,
-      start,
-    );
-    const lines = parseMetrics(buffer.toString('utf8', 0, bytesRead));
-    return lines.findLast((line) => line.kind === 'step') ?? null;
-  } finally {
-    await handle.close();
-  }
+  const tail = await readTail(path.join(dir, RUN_FILES.metrics), {
+    maxBytes: TAIL_BYTES,
+    links: 'refused',
+  }).catch(() => null);
+  if (!tail) return null;
+  return parseMetrics(tail.text).findLast((line) => line.kind === 'step') ?? null;
 }
 
 async function createdAt(dir: string, now: number): Promise<number> {
-  const info = await stat(dir).catch(() => null);
+  const info = await lstat(dir).catch(() => null);
   return info ? info.birthtimeMs || info.ctimeMs : now;
 }

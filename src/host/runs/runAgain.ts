@@ -1,6 +1,6 @@
-import { readFile } from 'node:fs/promises';
 import path from 'node:path';
 import * as vscode from 'vscode';
+import { MAX_BYTES, readTextFile } from '../../common/regularFile';
 import { LoraError } from '../../shared/errors';
 import { checkRecipe } from '../../shared/recipeFile';
 import type { RunRecord } from '../../shared/run';
@@ -44,7 +44,7 @@ export async function runAgain(
 }
 
 async function isUnchanged(file: string, { recipe }: RunRecord): Promise<boolean> {
-  const text = await readFile(file, 'utf8').catch(() => null);
+  const text = await readTextFile(file, { maxBytes: MAX_BYTES.writtenByPeople }).catch(() => null);
   const current = text === null ? null : checkRecipe(text, file).recipe;
   return current !== null && recipeDifference(recipe, current).length === 0;
 }

@@ -1,5 +1,5 @@
 import path from 'node:path';
-import { open } from 'node:fs/promises';
+import { readTail } from '../../common/regularFile';
 import { parseMetrics } from '../../shared/metrics/parse';
 import { RUN_FILES, type RunRecord } from '../../shared/run';
 import { t } from '../text/l10n';
@@ -59,21 +59,10 @@ function textOf(value: unknown): string {
 }
 
 async function readLosses(dir: string): Promise<number[]> {
-  const handle = await open(path.join(dir, RUN_FILES.metrics)).catch(() => null);
-  if (!handle) return [];
-  try {
-    const { size } = await handle.stat();
-    const start = Math.max(0, size - CURVE_BYTES);
-    const { buffer, bytesRead } = await handle.read(
-      Buffer.alloc(size - start),
-      0,
-      size - start,
-      start,
-    );
-    return parseMetrics(buffer.toString('utf8', 0, bytesRead)).flatMap((line) =>
-      line.kind === 'step' ? [line.loss] : [],
-    );
-  } finally {
-    await handle.close();
-  }
+  const tail = await readTail(path.join(dir, RUN_FILES.metrics), {
+    maxBytes: CURVE_BYTES,
+    links: 'refused',
+  }).catch(() => null);
+  if (!tail) return [];
+  return parseMetrics(tail.text).flatMap((line) => (line.kind === 'step' ? [line.loss] : []));
 }

@@ -1,7 +1,7 @@
-import { open } from 'node:fs/promises';
 import path from 'node:path';
 import * as v from 'valibot';
 import { replaceFile } from '../../common/atomicWrite';
+import { MAX_BYTES, readTextFile } from '../../common/regularFile';
 import { t } from '../text/l10n';
 import { readJson } from '../files/readJson';
 
@@ -18,7 +18,6 @@ export interface RunNotes {
 
 /** The notes of a run without a notes file. */
 export const NO_NOTES: RunNotes = { name: '', tags: [], note: '' };
-const MAX_BYTES = 65_536;
 
 const NotesSchema = v.object({
   name: v.optional(v.string(), ''),
@@ -28,15 +27,14 @@ const NotesSchema = v.object({
 
 /** Reads the notes of a run; `NO_NOTES` when there are none or they cannot be read. */
 export async function readNotes(dir: string): Promise<RunNotes> {
-  const handle = await open(path.join(dir, NOTES_FILE)).catch(() => null);
-  if (!handle) return NO_NOTES;
   try {
-    const { buffer, bytesRead } = await handle.read(Buffer.alloc(MAX_BYTES), 0, MAX_BYTES, 0);
-    return v.parse(NotesSchema, JSON.parse(buffer.toString('utf8', 0, bytesRead)));
+    const text = await readTextFile(path.join(dir, NOTES_FILE), {
+      maxBytes: MAX_BYTES.smallRecord,
+      links: 'refused',
+    });
+    return v.parse(NotesSchema, JSON.parse(text));
   } catch {
     return NO_NOTES;
-  } finally {
-    await handle.close();
   }
 }
 

@@ -1,5 +1,6 @@
-import { readdir, stat } from 'node:fs/promises';
+import { lstat } from 'node:fs/promises';
 import path from 'node:path';
+import { listFolder } from '../../common/regularFile';
 import { RUN_FILES } from '../../shared/run';
 import { t } from '../text/l10n';
 import type { RunSummary } from './run';
@@ -17,13 +18,13 @@ export interface RunPart {
 
 /**
  * What the folder of a run contains: its adapter or model, the best one, checkpoints from the
- * newest on, samples, recipe and log.
+ * newest on, samples, recipe and log. Links are left out: nothing that they lead to is touched.
  */
 export async function partsOf(run: RunSummary): Promise<RunPart[]> {
   const inRun = (...names: string[]) => path.join(run.dir, ...names);
   const isThere = (place: string) =>
-    stat(place).then(
-      () => true,
+    lstat(place).then(
+      (found) => !found.isSymbolicLink(),
       () => false,
     );
   const adapter = (place: string, label: string, description = ''): RunPart => ({
@@ -77,9 +78,13 @@ export async function partsOf(run: RunSummary): Promise<RunPart[]> {
 
 /** `areAdapters`: whether each checkpoint is an adapter. */
 async function checkpointsOf(folder: string, areAdapters: boolean): Promise<RunPart[]> {
-  const names = await readdir(folder).catch(() => []);
-  const steps = names
-    .map((name) => Number(/^step-(\d+)$/.exec(name)?.[1] ?? NaN))
+  const isFolder = await lstat(folder).then(
+    (found) => found.isDirectory(),
+    () => false,
+  );
+  const entries = isFolder ? await listFolder(folder).catch(() => []) : [];
+  const steps = entries
+    .map(({ name }) => Number(/^step-(\d+)$/.exec(name)?.[1] ?? NaN))
     .filter(Number.isFinite)
     .sort((a, b) => b - a);
   return steps.map((step) => {

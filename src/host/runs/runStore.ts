@@ -1,5 +1,6 @@
-import { readdir, stat } from 'node:fs/promises';
+import { lstat } from 'node:fs/promises';
 import path from 'node:path';
+import { listFolder } from '../../common/regularFile';
 import { RUN_FILES, type RunRecord } from '../../shared/run';
 import { EngineLinks } from '../engine/engineLinks';
 import { Signal, type Disposable } from '../../common/signal';
@@ -88,7 +89,7 @@ export class RunStore implements Disposable {
   private async runDirs(): Promise<Set<string>> {
     const dirs = new Set<string>();
     for (const root of await this.options.roots()) {
-      const entries = await readdir(root, { withFileTypes: true }).catch(() => []);
+      const entries = (await isLinked(root)) ? [] : await listFolder(root).catch(() => []);
       for (const entry of entries)
         if (entry.isDirectory() && !entry.name.startsWith('.'))
           dirs.add(path.join(root, entry.name));
@@ -145,6 +146,14 @@ export class RunStore implements Disposable {
   }
 }
 
+/** Whether .lora or .lora/runs is a link: no run is read or written through it. */
+async function isLinked(root: string): Promise<boolean> {
+  const found = await Promise.all(
+    [path.dirname(root), root].map((folder) => lstat(folder).catch(() => null)),
+  );
+  return found.some((info) => info?.isSymbolicLink() === true);
+}
+
 /** Reading a thousand remote folders one after the other would take seconds. */
 const CONCURRENCY = 32;
 
@@ -165,7 +174,7 @@ async function stampOf(
 ): Promise<{ readonly stamp: string; readonly existing: ExistingRunFiles }> {
   const [record, engine, notes] = await Promise.all(
     [RUN_FILES.record, RUN_FILES.engine, NOTES_FILE].map((name) =>
-      stat(path.join(dir, name)).catch(() => null),
+      lstat(path.join(dir, name)).catch(() => null),
     ),
   );
   const stamp = record

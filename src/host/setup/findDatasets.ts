@@ -1,5 +1,6 @@
-import { open, stat } from 'node:fs/promises';
+import { stat } from 'node:fs/promises';
 import path from 'node:path';
+import { readHead } from '../../common/regularFile';
 import { taskOfKeys, type Task } from '../../shared/task';
 import { isObject } from '../../shared/values';
 import { walkFolders } from './walkFolders';
@@ -119,23 +120,13 @@ async function readRows(
   file: string,
   bytes: number,
 ): Promise<Pick<DatasetCandidate, 'keys' | 'rows'>> {
-  const handle = await open(file).catch(() => null);
-  if (!handle) return { keys: [], rows: null };
-  try {
-    const { buffer, bytesRead } = await handle.read(
-      Buffer.alloc(Math.min(bytes, COUNTED_BYTES)),
-      0,
-      Math.min(bytes, COUNTED_BYTES),
-      0,
-    );
-    const lines = buffer
-      .toString('utf8', 0, bytesRead)
-      .split('\n')
-      .filter((line) => line.trim());
-    return { keys: keysOf(lines[0]), rows: bytes > COUNTED_BYTES ? null : lines.length };
-  } finally {
-    await handle.close();
-  }
+  const head = await readHead(file, COUNTED_BYTES).catch(() => null);
+  if (!head) return { keys: [], rows: null };
+  const lines = head
+    .toString('utf8')
+    .split('\n')
+    .filter((line) => line.trim());
+  return { keys: keysOf(lines[0]), rows: bytes > COUNTED_BYTES ? null : lines.length };
 }
 
 function keysOf(line: string | undefined): string[] {

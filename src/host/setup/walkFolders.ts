@@ -1,6 +1,6 @@
 import type { Dirent } from 'node:fs';
-import { readdir } from 'node:fs/promises';
 import path from 'node:path';
+import { listFolder } from '../../common/regularFile';
 
 const SKIPPED = new Set([
   'node_modules',
@@ -23,6 +23,9 @@ export interface WalkLimits {
 
 const LIMITS: WalkLimits = { depth: 6, folders: 5_000 };
 
+/** A folder of images may have this many. */
+const MAX_ENTRIES = 1_000_000;
+
 /** A folder and what it contains. */
 export interface Folder {
   readonly dir: string;
@@ -43,7 +46,7 @@ export async function* walkFolders(
     const next: string[] = [];
     for (const dir of level) {
       if (++read > limits.folders) return;
-      const entries = await readdir(dir, { withFileTypes: true }).catch(() => []);
+      const entries = await listFolder(dir, MAX_ENTRIES).catch(() => []);
       yield { dir, entries };
       next.push(
         ...entries

@@ -1,6 +1,7 @@
 import type { Dirent } from 'node:fs';
-import { open, stat } from 'node:fs/promises';
+import { stat } from 'node:fs/promises';
 import path from 'node:path';
+import { openRegularFile } from '../../common/regularFile';
 import { walkFolders } from '../setup/walkFolders';
 
 /** Where a base model was found. */
@@ -62,11 +63,12 @@ export async function ggufCandidate(
 }
 
 async function ggufSize(file: string): Promise<number | null> {
-  const handle = await open(file).catch(() => null);
-  if (!handle) return null;
+  const opened = await openRegularFile(file).catch(() => null);
+  if (!opened) return null;
+  const { handle, info } = opened;
   try {
     const { buffer } = await handle.read(Buffer.alloc(4), 0, 4, 0);
-    return buffer.toString('latin1') === 'GGUF' ? (await handle.stat()).size : null;
+    return buffer.toString('latin1') === 'GGUF' ? info.size : null;
   } catch {
     return null;
   } finally {

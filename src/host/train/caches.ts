@@ -1,6 +1,6 @@
-import { readdir, readFile } from 'node:fs/promises';
 import path from 'node:path';
 import * as v from 'valibot';
+import { listFolder, MAX_BYTES, readTextFile } from '../../common/regularFile';
 import { basesIn, basesUnder, ggufCandidate, type BaseCandidate } from './baseFolder';
 import { currentSnapshot, hubCacheFolder } from '../../formats/hub/hubCache';
 import { walkFolders } from '../setup/walkFolders';
@@ -22,7 +22,7 @@ export async function* hubBases({ home, env }: UserEnvironment): AsyncGenerator<
     const name = HUB_FOLDER.exec(folder)?.[1]?.replaceAll('--', '/');
     const snapshot = name && (await currentSnapshot(path.join(cache, folder)));
     if (!snapshot) continue;
-    const files = await readdir(snapshot).catch(() => []);
+    const files = (await listFolder(snapshot).catch(() => [])).map(({ name: file }) => file);
     yield* await basesIn(snapshot, files, 'hub', (file) =>
       file === snapshot ? name : `${name}/${path.basename(file)}`,
     );
@@ -65,9 +65,11 @@ export async function* ollamaBases({ home, env }: UserEnvironment): AsyncGenerat
   }
 }
 
+const MANIFEST = { maxBytes: MAX_BYTES.writtenByPeople };
+
 async function modelDigest(manifest: string): Promise<string | undefined> {
   try {
-    const { layers } = v.parse(ManifestSchema, JSON.parse(await readFile(manifest, 'utf8')));
+    const { layers } = v.parse(ManifestSchema, JSON.parse(await readTextFile(manifest, MANIFEST)));
     return layers.find((layer) => layer.mediaType === 'application/vnd.ollama.image.model')?.digest;
   } catch {
     return undefined;
@@ -90,7 +92,7 @@ export async function* lmStudioBases({ home }: UserEnvironment): AsyncGenerator<
 }
 
 const subfolders = async (dir: string): Promise<string[]> => {
-  const entries = await readdir(dir, { withFileTypes: true }).catch(() => []);
+  const entries = await listFolder(dir).catch(() => []);
   return entries
     .filter((e) => e.isDirectory())
     .map((e) => e.name)

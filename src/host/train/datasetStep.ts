@@ -1,6 +1,6 @@
-import { readdir } from 'node:fs/promises';
 import path from 'node:path';
 import * as vscode from 'vscode';
+import { listFolder } from '../../common/regularFile';
 import { formatBytes } from '../text/format';
 import { formatNumber, t } from '../text/l10n';
 import { datasetAt, findDatasets, type DatasetCandidate } from '../setup/findDatasets';
@@ -103,5 +103,8 @@ async function browseDataset(): Promise<DatasetCandidate | undefined> {
   });
   return file === undefined
     ? undefined
-    : datasetAt(file, await readdir(path.dirname(file)).catch(() => []));
+    : datasetAt(
+        file,
+        (await listFolder(path.dirname(file)).catch(() => [])).map(({ name }) => name),
+      );
 }

@@ -20,7 +20,7 @@ let runDir: string;
 let source: RunSource | undefined;
 let sent: HostMessage[];
 beforeEach(async () => {
-  runDir = await mkdtemp(path.join(tmpdir(), 'run-'));
+  runDir = await mkdtemp(path.join(tmpdir(), 'lora-run-'));
   sent = [];
 });
 afterEach(async () => {

@@ -7,7 +7,7 @@ import { readLastStep, readRun } from '../../../../src/host/runs/readRun';
 import { engineOf, putRun, recordOf } from '../../../support/runRecords';
 
 let root: string;
-beforeEach(async () => void (root = await mkdtemp(path.join(tmpdir(), 'runs-'))));
+beforeEach(async () => void (root = await mkdtemp(path.join(tmpdir(), 'lora-runs-'))));
 afterEach(() => rm(root, { recursive: true }));
 
 const dir = () => path.join(root, 'run');
