@@ -70,6 +70,13 @@ function adapterCases(): ReaderCase[] {
       damage: json,
       read,
     },
+    ...['adapter_config.json', 'adapter_model.safetensors'].map((target) => ({
+      name: `tied ${target}`,
+      files: fixture('tied/tied-target-embed/adapter'),
+      target,
+      damage: target.endsWith('.json') ? json : header,
+      read,
+    })),
     { name: 'mlx settings', files: mlx, target: 'adapter_config.json', damage: json, read },
     { name: 'mlx weights', files: mlx, target: 'adapters.safetensors', damage: header, read },
     {
