@@ -45,10 +45,8 @@ export const combineCommand = defineCommand({
         base: adapterBaseOption,
         dtype: adapterDtypeOption,
       },
-      check: ({ options: { rank, type, peft } }) => {
-        if (rank !== null && type !== 'svd') return '--rank needs --type svd.';
-        return peft && type !== 'linear' ? '--peft needs --type linear.' : null;
-      },
+      check: ({ options: { rank, type } }) =>
+        rank !== null && type !== 'svd' ? '--rank needs --type svd.' : null,
       run: async ({ options }, context) => {
         const { adapter: folders, output, type } = options;
         const settings: CombineOptions = {
