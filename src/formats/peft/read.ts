@@ -184,7 +184,9 @@ function onlyOne(
   target: string,
   { fileOf }: AdapterWeights,
 ): string {
-  if (other === undefined) return tensor;
+  // PEFT saves a module both ways when tokens were added
+  const plain = (name: string) => name.replace(/\.modules_to_save(?=\.)/, '');
+  if (other === undefined || plain(other) === plain(tensor)) return tensor;
   throw new LoraError('adapter', `${other} and ${tensor} are both ${target} here.`, {
     place: { file: fileOf(tensor), tensor },
     fix: 'Save one adapter per folder.',
