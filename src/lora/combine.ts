@@ -1,4 +1,5 @@
 import type { Adapter, AdapterConfig, LoraFactors } from './adapter';
+import { exactPattern } from './patterns';
 import { isOutputPath, withoutTying } from './tying';
 import { sumUpdates, updateNorm, updateSvd } from './updateSvd';
 
@@ -274,10 +275,9 @@ export function withRankPatterns(adapter: Adapter, modules: readonly LoraFactors
   const r = mostFrequent(modules.map((m) => m.r));
   const lora_alpha = mostFrequent(modules.map(alphaOf));
   const patternOf = (valueOf: (m: LoraFactors) => number, usual: number) =>
-    Object.fromEntries(
-      modules
-        .filter((m) => valueOf(m) !== usual)
-        .map((m) => [m.path.replaceAll('.', '\\.'), valueOf(m)]),
+    exactPattern(
+      modules.map((m) => [m.path, valueOf(m)]),
+      usual,
     );
   const config: AdapterConfig = {
     ...adapter.config,

@@ -1,4 +1,5 @@
 import type { AdapterConfig, LoraFactors } from './adapter';
+import { exactPattern } from './patterns';
 
 /** A module with its own rank and lora_alpha. */
 export interface WholePath {
@@ -16,10 +17,9 @@ export function withWholePaths(
   targets: readonly WholePath[],
 ): AdapterConfig {
   const patternOf = (key: 'r' | 'lora_alpha') =>
-    Object.fromEntries(
-      targets
-        .filter((own) => own[key] !== config[key])
-        .map((own) => [own.path.replaceAll('.', '\\.'), own[key]]),
+    exactPattern(
+      targets.map((own) => [own.path, own[key]]),
+      config[key],
     );
   return {
     ...config,
