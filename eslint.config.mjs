@@ -45,6 +45,48 @@ const limits = {
   'no-nested-ternary': 'error',
 };
 
+/** A rule that forbids each kind of syntax of a list, with the reason for all of them. */
+const forbid = (message, selectors) => ({
+  'no-restricted-syntax': ['error', ...selectors.map((selector) => ({ selector, message }))],
+});
+
+/**
+ * Whatever shows text is reached through one module that makes the texts of strangers harmless, so
+ * that no feature can forget it.
+ */
+const VSCODE_TEXT_FUNCTIONS = [
+  'show(Information|Warning|Error)Message',
+  'setStatusBarMessage',
+  '(show|create)QuickPick',
+  '(show|create)InputBox',
+  'show(Open|Save)Dialog',
+  'showWorkspaceFolderPick',
+  'create(StatusBarItem|OutputChannel|Terminal|WebviewPanel|ChatParticipant)',
+  'createTextEditorDecorationType',
+  'withProgress',
+  'clipboard',
+  'MarkdownString',
+  'LanguageModelTextPart',
+  'invocationMessage',
+  'confirmationMessages',
+].join('|');
+const VSCODE_TEXT_CLASSES = 'TreeItem|Diagnostic|Task|Hover|InlayHint|CompletionItem';
+const VSCODE_TEXT_PROPERTIES =
+  'title|tooltip|label|description|detail|message|placeholder|prompt|validationMessage|text';
+
+const plainTextInHost = forbid('Show text through src/host/ui, which makes it plain.', [
+  `Identifier[name=/^(${VSCODE_TEXT_FUNCTIONS})$/]`,
+  `Literal[value=/^(${VSCODE_TEXT_FUNCTIONS})$/]`,
+  `NewExpression[callee.property.name=/^(${VSCODE_TEXT_CLASSES})$/]`,
+  `AssignmentExpression[left.property.name=/^(${VSCODE_TEXT_PROPERTIES})$/]`,
+]);
+const plainTextInEngine = forbid('Write through src/engine/terminal.ts, which escapes controls.', [
+  "MemberExpression[object.name='process'][property.name=/^std(out|err)$/]",
+  'Literal[value=/^std(out|err)$/]',
+  'Property[key.name=/^std(out|err)$/]',
+  "Identifier[name='console']",
+]);
+
 export default tseslint.config(
   {
     ignores: [
@@ -91,6 +133,8 @@ export default tseslint.config(
     languageOptions: { globals },
   },
   { rules: limits },
+  { files: ['src/host/**'], ignores: ['src/host/ui/**'], rules: plainTextInHost },
+  { files: ['src/engine/**'], ignores: ['src/engine/terminal.ts'], rules: plainTextInEngine },
   // A describe() is a chapter of tests, not a function: its length is that of the file.
   { files: ['test/**/*.test.*'], rules: { 'max-lines-per-function': 'off' } },
 );

@@ -22,6 +22,7 @@ import { serveCommand } from './commands/serve';
 import { trainCommand } from './commands/train';
 import { unmergeCommand } from './commands/unmerge';
 import { EXIT_STOPPED, listenToStopSignals, type StopSignal } from './stopSignal';
+import { ignoreClosedOutput, noteText, printRaw, printText, warnText } from './terminal';
 
 declare const LORA_VERSION: string;
 
@@ -68,13 +69,10 @@ const HELP = [
   'lora COMMAND --help explains the options of a command; lora --version prints the version.',
 ].join('\n');
 
-const print = (text: string) => process.stdout.write(`${text}\n`);
-const note = (text: string) => process.stderr.write(`${text}\n`);
-
 /** As errors, warnings are an object for programs and a text for people. */
 function warnInJson(message: string): void {
-  print(JSON.stringify({ kind: 'warning', message }));
-  note(message);
+  printRaw(JSON.stringify({ kind: 'warning', message }));
+  noteText(message);
 }
 
 /** Of a command that writes nothing: signals end the process at once, whatever it is doing. */
@@ -85,20 +83,20 @@ const ENDED_BY_SIGNALS: StopSignal = {
 
 async function main([name, ...args]: readonly string[]): Promise<number> {
   if (name === undefined) {
-    print(HELP);
+    printText(HELP);
     return EXIT_USAGE;
   }
   if (name === '--help' || name === 'help') {
-    print(HELP);
+    printText(HELP);
     return 0;
   }
   if (name === '--version') {
-    print(LORA_VERSION);
+    printText(LORA_VERSION);
     return 0;
   }
   const command = findCommand(name);
   if (args.includes('--help')) {
-    print(command.help);
+    printText(command.help);
     return 0;
   }
   const json = args.includes('--json');
@@ -106,16 +104,16 @@ async function main([name, ...args]: readonly string[]): Promise<number> {
     ? ENDED_BY_SIGNALS
     : listenToStopSignals(
         command === trainCommand ? REQUESTS_TO_END_TRAINING : REQUESTS_TO_END,
-        note,
+        noteText,
       );
   const context: CommandContext = {
     dist: __dirname,
     version: LORA_VERSION,
     json,
     signal: stop.signal,
-    print,
-    note,
-    warn: json ? warnInJson : note,
+    print: json ? printRaw : printText,
+    note: noteText,
+    warn: json ? warnInJson : warnText,
   };
   return command
     .run(
@@ -139,9 +137,9 @@ function reportError(error: unknown): void {
   const expected = expectedError(error);
   const loraError = expected ?? LoraError.from(error, 'engine');
   if (process.argv.includes('--json')) {
-    print(JSON.stringify({ kind: 'error', error: loraError.serialize() }));
+    printRaw(JSON.stringify({ kind: 'error', error: loraError.serialize() }));
   }
-  note(expected ? expected.describe() : stackOf(error));
+  noteText(expected ? expected.describe() : stackOf(error));
   process.exitCode = EXIT_CODES[loraError.area] ?? EXIT_FAILED;
 }
 
@@ -164,8 +162,7 @@ function stackOf(error: unknown): string {
   return error instanceof Error ? (error.stack ?? error.message) : String(error);
 }
 
-// whoever reads the output may end first, and a closed terminal takes it away
-for (const stream of [process.stdout, process.stderr]) stream.on('error', () => undefined);
+ignoreClosedOutput();
 
 main(process.argv.slice(2)).then((code) => {
   process.exitCode = code;

@@ -1,15 +1,20 @@
 import path from 'node:path';
 import type { Problem } from '../shared/errors';
+import { indentedLines, oneLine } from '../shared/plainText';
 import { listProblems } from '../shared/problemKinds';
 import { countOf } from '../shared/values';
+
+/** Lines for people; a line feed in one of them, such as in a name, starts no line of its own. */
+export const joinLines = (lines: readonly string[]): string =>
+  lines.map((line) => indentedLines(line)).join('\n');
 
 /** A problem in one line, with the name of its file but not its folder. */
 export function describeProblem({ place, message }: Problem): string {
   if (!place) {
-    return message;
+    return oneLine(message);
   }
   const line = place.line === undefined ? '' : `:${place.line}`;
-  return `${path.basename(place.file)}${line}: ${message}`;
+  return oneLine(`${path.basename(place.file)}${line}: ${message}`);
 }
 
 /** Calls `warn` once for each problem. */

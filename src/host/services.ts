@@ -4,7 +4,7 @@ import { dashboardPanels, type DashboardPanels } from './dashboard/dashboardPane
 import type { ConnectRun } from './dashboard/follower';
 import { connectEngine } from './engine/engineClient';
 import { Launcher } from './engine/launcher';
-import { ExtensionLog } from './errors/extensionLog';
+import type { ExtensionLog } from './errors/extensionLog';
 import { ErrorReporter } from './errors/reporter';
 import { Jobs } from './jobs/jobs';
 import { overlayPanels, type OverlayPanels } from './overlay/overlayPanels';
@@ -15,6 +15,7 @@ import { RunRoots } from './runs/runRoots';
 import { RunStore } from './runs/runStore';
 import { RunsTree } from './runs/runsTree';
 import { RuntimeService } from './runtime/runtimeService';
+import { openLog } from './ui/logChannel';
 import { panelHost } from './webview/panelHost';
 
 /**
@@ -48,7 +49,7 @@ export function createServices(context: vscode.ExtensionContext): Services {
     return service;
   };
   const { workspaceState, extensionUri } = context;
-  const log = own(new ExtensionLog(vscode.window.createOutputChannel('LoRA', { log: true })));
+  const log = own(openLog('LoRA'));
   const errors = new ErrorReporter(log);
   const cli = context.asAbsolutePath('dist/cli.js');
 

@@ -1,3 +1,4 @@
+import { indentedLines, oneLine } from './plainText';
 import { listProblems } from './problemKinds';
 
 /** The part of the program that an error is about. */
@@ -75,10 +76,14 @@ export class LoraError extends Error {
 
   /** The full text for a terminal: place, message, the first problems, fix. */
   describe(): string {
-    const head = this.place ? `${formatPlace(this.place)}: ${this.message}` : this.message;
+    const message = indentedLines(this.message);
+    const head = this.place ? `${formatPlace(this.place)}: ${message}` : message;
     const lines = this.problems.map((problem) => ({
       ...problem,
-      text: `${problem.place ? `${formatPlace(problem.place)}: ` : ''}${problem.message}`,
+      text: indentedLines(
+        `${problem.place ? `${formatPlace(problem.place)}: ` : ''}${problem.message}`,
+        '    ',
+      ),
     }));
     return [head, ...listProblems(lines), ...(this.fix ? [this.fix] : [])].join('\n');
   }
@@ -139,5 +144,5 @@ export function formatPlace(place: Place): string {
   const inside = [place.tensor && `tensor ${place.tensor}`, place.key && `key ${place.key}`]
     .filter(Boolean)
     .join(', ');
-  return `${place.file}${at}${inside ? `, ${inside}` : ''}`;
+  return oneLine(`${place.file}${at}${inside ? `, ${inside}` : ''}`);
 }

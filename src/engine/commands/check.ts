@@ -11,6 +11,7 @@ import { printResult } from './context';
 import { list } from './options';
 import { withQuietProgress } from './progress';
 import { countOf } from '../../shared/values';
+import { joinLines } from '../report';
 
 interface Replacement {
   readonly file: string;
@@ -105,10 +106,10 @@ function describeChecked({ datasets, max_length, limit, problems }: CheckedRecip
     limit < max_length
       ? `${limit} tokens, the most that the model supports`
       : `max_length = ${max_length}`;
-  return [
+  return joinLines([
     ...problems.map((problem) => `${problem.severity}: ${describeWithPlace(problem)}`),
     ...datasets.flatMap((dataset) => datasetLines(dataset, shown)),
-  ].join('\n');
+  ]);
 }
 
 function datasetLines(dataset: CheckedDataset, limit: string): string[] {

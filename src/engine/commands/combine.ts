@@ -18,6 +18,7 @@ import { describeRange, percentage } from './describe';
 import { flag, optional, required, requiredList, withDefault } from './options';
 import { fraction, numberList, oneOf, positiveWholeNumber, anyText } from './optionValues';
 import { countOf } from '../../shared/values';
+import { joinLines } from '../report';
 
 /** Below this relative error the combination is exact within the rounding of f32. */
 const EXACT = 1e-6;
@@ -127,10 +128,10 @@ const WITHOUT_EFFECT = {
 function describeCombined(output: string, { adapter, error, errors, sum }: Combined): string {
   const { modules } = adapter;
   const ranks = describeRange(modules.map((m) => m.r));
-  return [
+  return joinLines([
     `${output}: ${countOf(modules.length, 'module')} of rank ${ranks}`,
     sum === 'some' ? describeError(error!, errors) : WITHOUT_EFFECT[sum],
-  ].join('\n');
+  ]);
 }
 
 function describeError(error: number, errors: Combined['errors']): string {

@@ -15,6 +15,7 @@ import { flag, optional, required, withDefault } from './options';
 import { absolutePath, anyText, byteSize, isWeightFile, oneOf } from './optionValues';
 import { withProgress } from './progress';
 import { countOf } from '../../shared/values';
+import { joinLines } from '../report';
 
 /** The formats that are a single file, with its extension. */
 const EXTENSIONS: Readonly<Partial<Record<Target, string>>> = {
@@ -247,5 +248,5 @@ function describeConverted(
       `  ADAPTER ${output}`,
     );
   }
-  return lines.join('\n');
+  return joinLines(lines);
 }

@@ -11,6 +11,7 @@ import { required, withDefault } from './options';
 import { anyText } from './optionValues';
 import { withProgress } from './progress';
 import { countOf } from '../../shared/values';
+import { joinLines } from '../report';
 
 /** lora extract. */
 export const extractCommand = defineCommand({
@@ -60,5 +61,5 @@ function describeExtracted(output: string, { modules, error, left_out }: Extract
       `Not extracted, because they are not targeted linear layers: ${listTensors(left_out)}`,
     );
   }
-  return lines.join('\n');
+  return joinLines(lines);
 }

@@ -1,6 +1,7 @@
 import { answerPrompt } from '../model/answer';
 import { loadTokenizer, withModel } from '../model/openModel';
 import { EXIT_STOPPED } from '../stopSignal';
+import { streamText } from '../terminal';
 import { defineCommand, form } from './command';
 import {
   adaptersOption,
@@ -73,7 +74,7 @@ class StreamedText {
       return;
     }
     if (this.isVisible) {
-      process.stdout.write(text.slice(this.shown));
+      streamText(text.slice(this.shown));
     }
     this.shown = text.length;
   }

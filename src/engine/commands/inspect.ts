@@ -35,6 +35,7 @@ import {
 } from './inspectTensors';
 import { shellQuote } from '../../common/shellQuote';
 import { countOf } from '../../shared/values';
+import { joinLines } from '../report';
 
 type Inspector = (file: string, onProgress: (fraction: number) => void) => Promise<Report>;
 
@@ -53,7 +54,7 @@ export const inspectCommand = defineCommand({
         const { facts, lines } = await withQuietProgress(context, 'reading', (report) =>
           inspect(file, report),
         );
-        printResult(context, { path: file, ...facts }, () => lines.join('\n'));
+        printResult(context, { path: file, ...facts }, () => joinLines(lines));
         return 0;
       },
     }),
@@ -234,7 +235,7 @@ async function inspectRun(folder: string): Promise<Report> {
   const lines = [
     `Run ${name}: ${state}, step ${result.steps}${total_steps === null ? '' : ` of ${total_steps}`}`,
     `base ${recipe.base}, dataset ${recipe.dataset}, ${method}`,
-    describeLosses(result),
+    ...describeLosses(result),
   ];
   if (result.adapter !== null) {
     lines.push(`adapter ${path.join(folder, result.adapter)}`);
@@ -246,22 +247,20 @@ async function inspectRun(folder: string): Promise<Report> {
     lines.push(`Resume with: lora train --resume ${shellQuote(folder)}`);
   }
   if (error) {
-    lines.push(LoraError.deserialize(error).describe());
+    lines.push(...LoraError.deserialize(error).describe().split('\n'));
   }
   return { facts: { type: 'run', ...record }, lines };
 }
 
-function describeLosses(result: RunRecord['result']): string {
+function describeLosses(result: RunRecord['result']): string[] {
   const { last_loss, last_validation_loss, best_step, best_validation_loss } = result;
   const before = result.first_validation_loss ?? null;
   const losses = `loss ${formatLoss(last_loss)}, validation loss ${formatLoss(last_validation_loss)}`;
   if (best_step === null || best_validation_loss === null) {
-    return losses;
+    return [losses];
   }
   const best = `${losses}, best ${formatLoss(best_validation_loss)} at step ${best_step}`;
-  return before !== null && before < best_validation_loss
-    ? `${best}\n${describeWorse(before)}`
-    : best;
+  return before !== null && before < best_validation_loss ? [best, describeWorse(before)] : [best];
 }
 
 const formatLoss = (loss: number | null | undefined): string => loss?.toFixed(4) ?? '–';

@@ -13,6 +13,7 @@ import { flag, optional, required, requiredList, withDefault } from './options';
 import { absolutePath, byteSize, nonZeroNumber, oneOf, anyText } from './optionValues';
 import { withProgress } from './progress';
 import { countOf } from '../../shared/values';
+import { joinLines } from '../report';
 
 const DTYPES = ['keep', ...typedKeys(MERGE_DTYPES)] as const;
 
@@ -75,12 +76,12 @@ export const mergeCommand = defineCommand({
         const { outputs, inputs } = await verifyMerge(options.verify, context.signal);
         const isUnchanged = outputs.every(({ state }) => state === 'same');
         printResult(context, { whole: isUnchanged, outputs, inputs }, () =>
-          [
+          joinLines([
             'Merged model:',
             ...outputs.map(describeVerified),
             'Inputs:',
             ...inputs.map(describeVerified),
-          ].join('\n'),
+          ]),
         );
         return isUnchanged ? 0 : 1;
       },
@@ -114,7 +115,7 @@ function describeMerge(output: string, certificate: Certificate): string {
     describeParity(parity),
     `${certificateFile} records how it was made; lora merge --verify checks it.`,
   );
-  return lines.join('\n');
+  return joinLines(lines);
 }
 
 function describeParity(parity: Certificate['parity']): string {

@@ -1,9 +1,7 @@
+import { clearLine, isTerminal, replaceLine } from '../terminal';
 import type { CommandContext } from './context';
 
 const BAR_WIDTH = 24;
-
-/** Moves to the start of the line and clears it. */
-export const CLEAR_LINE = '\r\x1b[K';
 
 /** 0.5 -> [████████████░░░░░░░░░░░░] 50% */
 export function progressBar(fraction: number): string {
@@ -75,20 +73,17 @@ function progressView({
       clear: () => undefined,
     };
   }
-  if (!process.stdout.isTTY) {
+  if (!isTerminal()) {
     return { show: () => undefined, warn, clear: () => undefined };
   }
-  const clear = () => {
-    process.stdout.write(CLEAR_LINE);
-  };
   return {
     show: (phase, fraction) => {
-      process.stdout.write(`${CLEAR_LINE}${progressBar(fraction)} ${phase}`);
+      replaceLine(`${progressBar(fraction)} ${phase}`);
     },
     warn: (message) => {
-      clear();
+      clearLine();
       warn(message);
     },
-    clear,
+    clear: clearLine,
   };
 }

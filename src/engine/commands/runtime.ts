@@ -6,6 +6,7 @@ import { runtimeOptions } from '../useRuntime';
 import { defineCommand, form } from './command';
 import { printResult, type CommandContext } from './context';
 import { flag } from './options';
+import { joinLines } from '../report';
 
 /** lora runtime: exit code 1 if no runtime is installed. */
 export const runtimeCommand = defineCommand({
@@ -66,5 +67,5 @@ function describeRuntime(runtime: Runtime | null): string {
     return runtime.why;
   }
   const { tensorflow_version, device, folder, why } = runtime;
-  return [`libtensorflow ${tensorflow_version} on ${device.toUpperCase()}`, folder, why].join('\n');
+  return joinLines([`libtensorflow ${tensorflow_version} on ${device.toUpperCase()}`, folder, why]);
 }

@@ -5,9 +5,11 @@ import { RUN_FILES, type RunRecord, type RunResult } from '../../shared/run';
 import type { SupervisorOptions } from '../training/supervisor';
 import type { CommandContext } from './context';
 import { describeWorse } from './describe';
-import { CLEAR_LINE, progressBar } from './progress';
+import { clearLine, isTerminal, replaceLine } from '../terminal';
+import { progressBar } from './progress';
 import { shellQuote } from '../../common/shellQuote';
 import { countOf } from '../../shared/values';
+import { joinLines } from '../report';
 
 /** Shows a training run on the command line. */
 export interface TrainingView {
@@ -21,7 +23,7 @@ export function trainingView(context: CommandContext, runDir: string): TrainingV
   if (context.json) {
     return jsonView(context, runDir);
   }
-  return process.stdout.isTTY ? barView(context, runDir) : lineView(context, runDir);
+  return isTerminal() ? barView(context, runDir) : lineView(context, runDir);
 }
 
 function jsonView({ print, warn, note }: CommandContext, runDir: string): TrainingView {
@@ -81,12 +83,9 @@ function lineView({ print, warn }: CommandContext, runDir: string): TrainingView
 function barView({ print, warn }: CommandContext, runDir: string): TrainingView {
   let status: EngineStatus | null = null;
   let bar = '';
-  const clear = () => process.stdout.write(CLEAR_LINE);
-  const draw = () => {
-    process.stdout.write(`${CLEAR_LINE}${bar.slice(0, process.stdout.columns - 1)}`);
-  };
+  const draw = () => replaceLine(bar);
   const writeAbove = (write: () => void) => {
-    clear();
+    clearLine();
     write();
     draw();
   };
@@ -116,7 +115,7 @@ function barView({ print, warn }: CommandContext, runDir: string): TrainingView 
       onLog: (_level, message) => writeAbove(() => warn(message)),
     },
     finish: (record) => {
-      clear();
+      clearLine();
       print(describeEnd(record, runDir));
     },
   };
@@ -171,10 +170,10 @@ export function describeEnd({ result, state }: RunRecord, runDir: string): strin
   }
   const { steps, model, adapter } = result;
   if (steps === 0) {
-    return [
+    return joinLines([
       'stopped before the first step: nothing was trained',
       `Start again with: lora train --resume ${shellQuote(runDir)}`,
-    ].join('\n');
+    ]);
   }
   const lines = [`${state} after ${countOf(steps, 'step')}, ${describeLosses(result)}`];
   const product = model ?? adapter;
@@ -185,7 +184,7 @@ export function describeEnd({ result, state }: RunRecord, runDir: string): strin
   if (state === 'stopped') {
     lines.push(`Resume with: lora train --resume ${shellQuote(runDir)}`);
   }
-  return lines.join('\n');
+  return joinLines(lines);
 }
 
 function describeLosses({ steps, last_loss, ...result }: RunResult): string {

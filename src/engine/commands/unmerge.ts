@@ -5,6 +5,7 @@ import { list, required } from './options';
 import { absolutePath, anyText } from './optionValues';
 import { withProgress } from './progress';
 import { countOf } from '../../shared/values';
+import { joinLines } from '../report';
 
 /** lora unmerge. */
 export const unmergeCommand = defineCommand({
@@ -36,10 +37,10 @@ export const unmergeCommand = defineCommand({
 
 function describeUnmerged(output: string, { tensors, largest_difference }: Unmerged): string {
   const bound = Math.max(0, ...tensors.map((tensor) => tensor.bound));
-  return [
+  return joinLines([
     `${output}: the updates were subtracted from ${countOf(tensors.length, 'tensor')}; rounding changes an element by at most ${bound.toExponential(1)}`,
     largest_difference === null
       ? 'The base no longer exists, so the result was not compared with it.'
       : `Largest difference from the base: ${largest_difference.toExponential(1)}.`,
-  ].join('\n');
+  ]);
 }

@@ -1,7 +1,9 @@
 import path from 'node:path';
 import * as vscode from 'vscode';
 import { pathExists } from '../../common/fileStatus';
+import { fileName } from '../text/fileName';
 import { t } from '../text/l10n';
+import { askText } from '../ui/inputs';
 
 /** What to ask about the output of a job. */
 export interface OutputQuestion {
@@ -23,17 +25,16 @@ export async function askOutput({
 }: OutputQuestion): Promise<string | undefined> {
   const [root] = vscode.workspace.workspaceFolders ?? [];
   const folder = root?.uri.fsPath ?? path.dirname(beside);
-  const value = await freeName(folder, stem, ending);
-  return vscode.window.showInputBox({
+  const value = await freeName(folder, fileName(stem), ending);
+  return askText({
     title,
     value,
     valueSelection: [folder.length + 1, value.length - ending.length],
-    ignoreFocusOut: true,
     prompt:
       ending === ''
         ? t('A new folder. Existing files are not changed.')
         : t('A new file. Existing files are not changed.'),
-    validateInput: async (typed) => {
+    validate: async (typed) => {
       if (!path.isAbsolute(typed)) return t('Enter an absolute path.');
       if (!typed.endsWith(ending)) return t('The name must end with {0}.', ending);
       return (await pathExists(typed)) ? t('{0} already exists.', path.basename(typed)) : undefined;

@@ -6,7 +6,7 @@ import { LoraError } from '../../shared/errors';
 import { t } from '../text/l10n';
 import type { RunStore } from '../runs/runStore';
 import { PartNode, RunNode } from '../runs/runNodes';
-import { browse } from '../setup/picker';
+import { browse, pickRow, type PickRow } from '../ui/inputs';
 import { walkFolders } from '../setup/walkFolders';
 
 const CONFIG = 'adapter_config.json';
@@ -59,7 +59,7 @@ const isAdapter = (place: string) =>
         () => false,
       );
 
-interface Item extends vscode.QuickPickItem {
+interface Item extends PickRow {
   /** Null: the user browses for it. */
   readonly folder: string | null;
   readonly browse?: 'folder' | 'file';
@@ -67,13 +67,15 @@ interface Item extends vscode.QuickPickItem {
 
 const BROWSE = (): Item[] => [
   {
-    label: `$(folder) ${t('Browse for an adapter folder…')}`,
+    icon: 'folder',
+    label: t('Browse for an adapter folder…'),
     folder: null,
     browse: 'folder',
     alwaysShow: true,
   },
   {
-    label: `$(file) ${t('Browse for a llama.cpp or kohya adapter file…')}`,
+    icon: 'file',
+    label: t('Browse for a llama.cpp or kohya adapter file…'),
     folder: null,
     browse: 'file',
     alwaysShow: true,
@@ -95,7 +97,7 @@ async function pick(
   const known = new Set(runItems.map((item) => item.folder));
   const others = (await adaptersInWorkspace()).filter(({ folder }) => !known.has(folder));
   const items = [...runItems, ...others].filter(({ folder }) => !without.includes(folder!));
-  const chosen = await vscode.window.showQuickPick<Item>([...items, ...BROWSE()], {
+  const chosen = await pickRow<Item>([...items, ...BROWSE()], {
     placeHolder: placeholder,
     matchOnDescription: true,
   });

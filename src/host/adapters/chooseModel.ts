@@ -1,9 +1,8 @@
 import path from 'node:path';
-import * as vscode from 'vscode';
 import { MAX_BYTES, readTextFile } from '../../common/regularFile';
 import { baseOnDisk } from '../../formats/hub/baseOnDisk';
 import { t } from '../text/l10n';
-import { browse } from '../setup/picker';
+import { browse, pickRow } from '../ui/inputs';
 
 /**
  * The base model of an adapter, if it is on this disk; else one that the user browses for.
@@ -41,11 +40,12 @@ async function namedBase(adapter: string): Promise<string | null> {
 /** Lets the user browse for a model folder or a .gguf file. Undefined: cancelled. */
 export async function browseModel(placeHolder: string, title: string): Promise<string | undefined> {
   const folder = {
-    label: `$(folder) ${t('Browse for a Hugging Face model folder…')}`,
+    icon: 'folder',
+    label: t('Browse for a Hugging Face model folder…'),
     what: 'folder' as const,
   };
-  const file = { label: `$(file) ${t('Browse for a .gguf file…')}`, what: 'file' as const };
-  const chosen = await vscode.window.showQuickPick([folder, file], { placeHolder });
+  const file = { icon: 'file', label: t('Browse for a .gguf file…'), what: 'file' as const };
+  const chosen = await pickRow([folder, file], { placeHolder });
   return (
     chosen && browse(chosen.what, title, chosen.what === 'file' ? { GGUF: ['gguf'] } : undefined)
   );

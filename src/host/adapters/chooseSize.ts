@@ -1,7 +1,7 @@
-import * as vscode from 'vscode';
 import { t } from '../text/l10n';
+import { askText, pickRow, type PickRow } from '../ui/inputs';
 
-interface Kind extends vscode.QuickPickItem {
+interface Kind extends PickRow {
   readonly option: '--error' | '--energy' | '--rank';
   readonly value: string;
   readonly prompt: string;
@@ -40,17 +40,16 @@ export async function chooseSize(title: string): Promise<readonly string[] | und
       isValid: (value) => Number.isSafeInteger(value) && value >= 1,
     },
   ];
-  const kind = await vscode.window.showQuickPick(kinds, {
+  const kind = await pickRow(kinds, {
     title,
     placeHolder: t('Select how to determine the new rank'),
   });
   if (!kind) return undefined;
-  const value = await vscode.window.showInputBox({
+  const value = await askText({
     title,
     value: kind.value,
     prompt: kind.prompt,
-    ignoreFocusOut: true,
-    validateInput: (typed) => (kind.isValid(Number(typed)) ? undefined : kind.prompt),
+    validate: (typed) => (kind.isValid(Number(typed)) ? undefined : kind.prompt),
   });
   return value === undefined ? undefined : [kind.option, value.trim()];
 }

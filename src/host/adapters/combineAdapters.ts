@@ -1,6 +1,6 @@
-import * as vscode from 'vscode';
 import { formatPercent } from '../text/format';
 import { t } from '../text/l10n';
+import { askText, pickRow } from '../ui/inputs';
 import type { RunStore } from '../runs/runStore';
 import { chooseAdapter } from './chooseAdapter';
 import type { Jobs } from '../jobs/jobs';
@@ -78,12 +78,13 @@ async function chooseSome(
   const chosen = [first, second];
   for (;;) {
     const finish = {
-      label: `$(check) ${t('Combine these {0} adapters', String(chosen.length))}`,
+      icon: 'check',
+      label: t('Combine these {0} adapters', String(chosen.length)),
       detail: chosen.map(adapterName).join(', '),
       more: false,
     };
-    const more = { label: `$(add) ${t('Add another adapter…')}`, detail: '', more: true };
-    const answer = await vscode.window.showQuickPick([finish, more], {
+    const more = { icon: 'add', label: t('Add another adapter…'), detail: '', more: true };
+    const answer = await pickRow([finish, more], {
       placeHolder: t('Combine these adapters, or add another one'),
     });
     if (!answer) return undefined;
@@ -98,25 +99,22 @@ function askWeights(adapters: readonly string[]): Thenable<string | undefined> {
     'One weight per adapter, separated by commas, in the order {0}',
     adapters.map(adapterName).join(', '),
   );
-  return vscode.window
-    .showInputBox({
-      title: t('Combine Adapters: Weights'),
-      value: adapters.map(() => (1 / adapters.length).toPrecision(2)).join(', '),
-      prompt,
-      ignoreFocusOut: true,
-      validateInput: (typed) => {
-        const numbers = typed.split(',').map((part) => (part.trim() === '' ? NaN : Number(part)));
-        return numbers.length === adapters.length && numbers.every(Number.isFinite)
-          ? undefined
-          : prompt;
-      },
-    })
-    .then((typed) =>
-      typed
-        ?.split(',')
-        .map((part) => part.trim())
-        .join(','),
-    );
+  return askText({
+    title: t('Combine Adapters: Weights'),
+    value: adapters.map(() => (1 / adapters.length).toPrecision(2)).join(', '),
+    prompt,
+    validate: (typed) => {
+      const numbers = typed.split(',').map((part) => (part.trim() === '' ? NaN : Number(part)));
+      return numbers.length === adapters.length && numbers.every(Number.isFinite)
+        ? undefined
+        : prompt;
+    },
+  }).then((typed) =>
+    typed
+      ?.split(',')
+      .map((part) => part.trim())
+      .join(','),
+  );
 }
 
 /** The method as options of the command line. */
@@ -149,7 +147,7 @@ async function chooseMethod(): Promise<readonly string[] | undefined> {
     },
   ];
   return (
-    await vscode.window.showQuickPick(methods, {
+    await pickRow(methods, {
       title: t('Combine Adapters'),
       placeHolder: t('Select how to combine them'),
       matchOnDetail: true,

@@ -1,6 +1,9 @@
 import path from 'node:path';
 import * as vscode from 'vscode';
+import { oneLine } from '../../shared/plainText';
 import { t } from '../text/l10n';
+import { pickRow, type PickRow } from '../ui/inputs';
+import { notify } from '../ui/messages';
 import { revealPlace } from '../editor/openPlace';
 import type { RunStore } from '../runs/runStore';
 import { chooseAdapter } from './chooseAdapter';
@@ -9,7 +12,7 @@ import { chooseBaseOf } from './chooseModel';
 import { askOutput } from './askOutput';
 import { adapterName } from './adapterNames';
 
-interface Target extends vscode.QuickPickItem {
+interface Target extends PickRow {
   readonly to: 'peft' | 'mlx' | 'gguf' | 'kohya';
   readonly ending: string;
 }
@@ -37,7 +40,7 @@ export async function convertAdapterCommand(
     { label: t('kohya scripts (.safetensors)'), to: 'kohya', ending: '.safetensors' },
     { label: 'PEFT', to: 'peft', ending: '' },
   ];
-  const target = await vscode.window.showQuickPick(targets, {
+  const target = await pickRow(targets, {
     title: t('Convert Adapter'),
     placeHolder: t('Select a format'),
   });
@@ -65,17 +68,17 @@ async function showConverted(
   { to, label }: Target,
 ): Promise<void> {
   const [show, modelfile] = [t('Reveal in Explorer'), t('Create Modelfile')];
-  const chosen = await vscode.window.showInformationMessage(
+  const chosen = await notify(
+    'information',
     [t('Converted the adapter for {0}: {1}.', label, output), ...notes].join(' '),
-    show,
-    ...(to === 'gguf' ? [modelfile] : []),
+    [show, ...(to === 'gguf' ? [modelfile] : [])],
   );
   if (chosen === show) await revealPlace(output);
   if (chosen === modelfile)
     await vscode.window.showTextDocument(
       await vscode.workspace.openTextDocument({
         language: 'dockerfile',
-        content: `FROM ${base ?? ''}\nADAPTER ${output}\n`,
+        content: `FROM ${oneLine(base ?? '')}\nADAPTER ${oneLine(output)}\n`,
       }),
     );
 }

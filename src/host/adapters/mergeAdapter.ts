@@ -1,7 +1,8 @@
 import path from 'node:path';
-import * as vscode from 'vscode';
 import { formatPercent } from '../text/format';
 import { t } from '../text/l10n';
+import { pickRow } from '../ui/inputs';
+import { notify } from '../ui/messages';
 import { openPlace, revealPlace } from '../editor/openPlace';
 import type { RunStore } from '../runs/runStore';
 import { chooseAdapter } from './chooseAdapter';
@@ -68,7 +69,7 @@ async function chooseEnding(): Promise<string | undefined> {
     ending: '',
   };
   return (
-    await vscode.window.showQuickPick([file, folder], {
+    await pickRow([file, folder], {
       title: t('Merge Adapter'),
       placeHolder: t('Select the format of the merged model'),
     })
@@ -85,8 +86,7 @@ async function showMerged({ output, parity, warnings }: Merged): Promise<void> {
           formatPercent(parity.top1_agreement),
         );
   const show = t('Reveal in Explorer');
-  const showMessage =
-    warnings.length > 0 ? vscode.window.showWarningMessage : vscode.window.showInformationMessage;
-  const chosen = await showMessage([summary, ...warnings].join(' '), show);
+  const level = warnings.length > 0 ? 'warning' : 'information';
+  const chosen = await notify(level, [summary, ...warnings].join(' '), [show]);
   if (chosen === show) await revealPlace(output);
 }

@@ -1,6 +1,7 @@
 import * as vscode from 'vscode';
 import { COMMANDS } from '../commands/commandTable';
 import { t } from '../text/l10n';
+import { notify } from '../ui/messages';
 import { openResult, revealPlace } from '../editor/openPlace';
 
 /**
@@ -14,11 +15,10 @@ export async function showAdapterResult(
 ): Promise<void> {
   await openResult(output);
   const [compare, show] = [t('Compare'), t('Reveal in Explorer')];
-  const chosen = await vscode.window.showInformationMessage(
-    message,
+  const chosen = await notify('information', message, [
     ...(original === null ? [] : [compare]),
     show,
-  );
+  ]);
   if (chosen === compare)
     await vscode.commands.executeCommand(COMMANDS.compareAdapters.id, [original, output]);
   if (chosen === show) await revealPlace(output);

@@ -1,6 +1,7 @@
 import path from 'node:path';
 import * as vscode from 'vscode';
 import { t } from '../text/l10n';
+import { notify } from '../ui/messages';
 import { revealPlace } from '../editor/openPlace';
 import type { Jobs } from '../jobs/jobs';
 import { browseModel } from './chooseModel';
@@ -46,8 +47,7 @@ export async function unmergeModelCommand(jobs: Jobs, argument: unknown): Promis
           'The base model was restored. Its values differ from the original by at most {0}.',
           largest_difference.toExponential(1),
         );
-  if ((await vscode.window.showInformationMessage(summary, show)) === show)
-    await revealPlace(output);
+  if ((await notify('information', summary, [show])) === show) await revealPlace(output);
 }
 
 /** The certificate of a model folder is in that folder, that of a file beside the file. */

@@ -3,10 +3,11 @@ import { readTail } from '../../common/regularFile';
 import type { MetricLine } from '../../shared/metrics/lines';
 import { parseMetrics } from '../../shared/metrics/parse';
 import type { ComparisonData } from '../../shared/pages/compare/protocol';
+import { oneLine } from '../../shared/plainText';
 import { methodOf, RUN_FILES, type RunRecord } from '../../shared/run';
 import type { RunSummary } from '../runs/run';
 
-// Answers for language models, in English, with one fact per line.
+// Answers for language models, in English, with one fact per line: no name or note can add one.
 
 const number = (value: number | null) =>
   value === null ? 'unknown' : String(Number(value.toPrecision(4)));
@@ -27,7 +28,9 @@ function runLine(run: RunSummary): string {
     `loss ${number(run.lastLoss)}`,
     `best validation loss ${number(run.validationLoss)}`,
     ...(tags.length > 0 ? [`tags ${tags.join(', ')}`] : []),
-  ].join(', ');
+  ]
+    .map(oneLine)
+    .join(', ');
 }
 
 /** The curves are read from this much of the end of metrics.jsonl. */
@@ -48,7 +51,9 @@ export async function runAnswer(run: RunSummary, record: RunRecord | undefined):
     ...(record ? recordLines(record) : []),
     ...(isCut ? ['the curves leave out the earliest steps of this long run'] : []),
     ...curveLines(parseMetrics(text)),
-  ].join('\n');
+  ]
+    .map(oneLine)
+    .join('\n');
 }
 
 function resultLine({ model, adapter }: RunSummary): string {
@@ -135,5 +140,7 @@ export function comparisonAnswer({
       (m) =>
         `${m.path}: norm a ${number(m.a.norm)}, b ${number(m.b.norm)}, cosine ${number(m.cosine)}, effective rank a ${number(m.a.effective_rank)}, b ${number(m.b.effective_rank)}`,
     ),
-  ].join('\n');
+  ]
+    .map(oneLine)
+    .join('\n');
 }

@@ -3,6 +3,7 @@ import type { ComparisonData } from '../../shared/pages/compare/protocol';
 import { LoraError } from '../../shared/errors';
 import { TOOLS } from '../manifest/ids';
 import { t } from '../text/l10n';
+import { toolAnswer, toolMessages } from '../ui/tools';
 import { findRecipes } from '../recipe/chooseRecipe';
 import type { RunSummary } from '../runs/run';
 import type { RunStore } from '../runs/runStore';
@@ -18,45 +19,39 @@ export function registerChat({ store, jobs, recipes }: Services): vscode.Disposa
     vscode.lm.registerTool<object>(TOOLS.listRuns, {
       invoke: async () => {
         await store.refresh();
-        return answer(runsAnswer(store.runs));
+        return toolAnswer(runsAnswer(store.runs));
       },
     }),
     vscode.lm.registerTool<{ readonly run?: unknown }>(TOOLS.explainRun, {
       invoke: async ({ input }) => {
         const run = await findRun(store, input.run);
-        return answer(await runAnswer(run, store.record(run.dir)));
+        return toolAnswer(await runAnswer(run, store.record(run.dir)));
       },
     }),
     vscode.lm.registerTool<{ readonly a?: unknown; readonly b?: unknown }>(TOOLS.compareAdapters, {
-      prepareInvocation: ({ input }) => ({
-        invocationMessage: t('Comparing {0} and {1}', String(input.a), String(input.b)),
-      }),
+      prepareInvocation: ({ input }) =>
+        toolMessages(t('Comparing {0} and {1}', String(input.a), String(input.b))),
       invoke: async ({ input }) => {
         requireTrust();
         const [a, b] = [await findAdapter(store, input.a), await findAdapter(store, input.b)];
-        return answer(comparisonAnswer(await jobs.ask<ComparisonData>(['compare', a, b])));
+        return toolAnswer(comparisonAnswer(await jobs.ask<ComparisonData>(['compare', a, b])));
       },
     }),
     vscode.lm.registerTool<{ readonly recipe?: unknown }>(TOOLS.startRecipe, {
-      prepareInvocation: ({ input }) => ({
-        invocationMessage: t('Starting {0}', String(input.recipe)),
-        confirmationMessages: {
+      prepareInvocation: ({ input }) =>
+        toolMessages(t('Starting {0}', String(input.recipe)), {
           title: t('Start a training run?'),
           message: t('{0} will be trained on this machine.', String(input.recipe)),
-        },
-      }),
+        }),
       invoke: async ({ input }) => {
         requireTrust();
         await recipes.run(await findRecipe(input.recipe));
         await store.refresh();
-        return answer(`Started. ${runsAnswer(store.runs.slice(0, 1))}`);
+        return toolAnswer(`Started. ${runsAnswer(store.runs.slice(0, 1))}`);
       },
     }),
   );
 }
-
-const answer = (text: string) =>
-  new vscode.LanguageModelToolResult([new vscode.LanguageModelTextPart(text)]);
 
 function requireTrust(): void {
   if (!vscode.workspace.isTrusted)

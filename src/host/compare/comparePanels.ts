@@ -9,6 +9,7 @@ import { LoraError } from '../../shared/errors';
 import { COMMANDS } from '../commands/commandTable';
 import { VIEWS } from '../manifest/ids';
 import { t } from '../text/l10n';
+import { setTitle } from '../ui/panels';
 import { openPage, sender } from '../webview/page';
 import type { PanelHost } from '../webview/panelHost';
 import { PanelSet, type PanelPage } from '../webview/panelSet';
@@ -80,7 +81,7 @@ class ComparePanel implements PanelPage {
         this.receive(message);
       }),
     ];
-    panel.title = t('{0} ↔ {1}', ...options.namesOf(pair));
+    setTitle(panel, t('{0} ↔ {1}', ...options.namesOf(pair)));
     openPage(webview, {
       extensionUri: options.extensionUri,
       page: 'compare',

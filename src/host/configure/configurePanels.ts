@@ -6,6 +6,7 @@ import {
 } from '../../shared/pages/configure/protocol';
 import { VIEWS } from '../manifest/ids';
 import { t } from '../text/l10n';
+import { setTitle } from '../ui/panels';
 import { openPlace } from '../editor/openPlace';
 import { openPage, sender } from '../webview/page';
 import type { PanelHost } from '../webview/panelHost';
@@ -61,7 +62,7 @@ function openConfigurePage(
         return undefined;
     }
   });
-  panel.title = t('Rank of {0}', path.basename(recipe));
+  setTitle(panel, t('Rank of {0}', path.basename(recipe)));
   openPage(webview, {
     extensionUri: options.extensionUri,
     page: 'configure',

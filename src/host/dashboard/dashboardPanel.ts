@@ -16,7 +16,10 @@ import { RunSource } from './runSource';
 import { openPage, sender } from '../webview/page';
 import type { PanelHost } from '../webview/panelHost';
 import type { PanelPage } from '../webview/panelSet';
-import { copyText, fileName, savePicture } from '../webview/copyAndSave';
+import { copyText, savePicture } from '../webview/copyAndSave';
+import { fileName } from '../text/fileName';
+import { askWhereToSave } from '../ui/inputs';
+import { setTitle } from '../ui/panels';
 
 /** What the pages need. */
 export interface DashboardOptions extends PanelHost {
@@ -52,7 +55,7 @@ export class DashboardPanel implements PanelPage {
       () => vscode.workspace.isTrusted,
     );
     const { webview } = panel;
-    panel.title ||= titleOf(runDir);
+    if (panel.title === '') setTitle(panel, titleOf(runDir));
     this.disposables.push(
       webview.onDidReceiveMessage((message: unknown) => {
         this.receive(message);
@@ -75,7 +78,7 @@ export class DashboardPanel implements PanelPage {
 
   private send(message: HostMessage): void {
     if ((message.kind === 'snapshot' || message.kind === 'run') && message.run)
-      this.panel.title = message.run.name;
+      setTitle(this.panel, message.run.name);
     this.post(message);
   }
 
@@ -128,9 +131,8 @@ export class DashboardPanel implements PanelPage {
   }
 
   private async exportCsv(): Promise<void> {
-    const target = await vscode.window.showSaveDialog({
-      defaultUri: vscode.Uri.file(path.join(this.runDir, `${fileName(this.name)}.csv`)),
-      filters: { CSV: ['csv'] },
+    const target = await askWhereToSave(this.runDir, `${fileName(this.name)}.csv`, {
+      CSV: ['csv'],
     });
     if (target)
       await vscode.workspace.fs.writeFile(

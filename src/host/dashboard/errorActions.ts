@@ -1,6 +1,6 @@
-import * as vscode from 'vscode';
 import { LoraError, type Place, type SerializedError } from '../../shared/errors';
 import { openPlace } from '../editor/openPlace';
+import { copyToClipboard } from '../ui/messages';
 
 /** Opens a place if the error names it: a page can't open any other file. */
 export async function openErrorPlace(place: Place, error: SerializedError | null): Promise<void> {
@@ -13,5 +13,5 @@ export async function openErrorPlace(place: Place, error: SerializedError | null
 export async function copyError(error: SerializedError | null): Promise<void> {
   if (!error) return;
   const text = LoraError.deserialize(error).describe();
-  await vscode.env.clipboard.writeText(error.detail ? `${text}\n\n${error.detail}` : text);
+  await copyToClipboard(error.detail ? `${text}\n\n${error.detail}` : text);
 }

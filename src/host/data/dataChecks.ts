@@ -9,13 +9,14 @@ import { isRecipe } from '../recipe/isRecipe';
 import { findRecipes } from '../recipe/chooseRecipe';
 import type { Jobs } from '../jobs/jobs';
 import { t } from '../text/l10n';
+import { diagnosticAt, DIAGNOSTIC_SOURCE } from '../ui/diagnostic';
+import { StatusItem } from '../ui/statusItem';
 import { dataSummary, rowMarksOf, dataStatus } from './dataTexts';
 
 /** How long after an edit the dataset is checked. */
 const DELAY_MS = 700;
 /** Hundreds of thousands of rows take a while. */
 const TIMEOUT_MS = 300_000;
-const SOURCE = 'LoRA';
 
 /** What was found in the datasets of a recipe. */
 export interface RecipeFindings {
@@ -29,11 +30,10 @@ export interface RecipeFindings {
  */
 export class DataChecks implements vscode.Disposable {
   private readonly diagnostics = vscode.languages.createDiagnosticCollection('lora-data');
-  private readonly status = vscode.window.createStatusBarItem(
-    'lora.data',
-    vscode.StatusBarAlignment.Right,
-    90,
-  );
+  private readonly status = new StatusItem('lora.data', t('LoRA: Data'), {
+    alignment: vscode.StatusBarAlignment.Right,
+    priority: 90,
+  });
   private readonly found = new Map<string, RecipeFindings>();
   private readonly timers = new Map<string, NodeJS.Timeout>();
   private readonly running = new Map<string, AbortController>();
@@ -43,7 +43,6 @@ export class DataChecks implements vscode.Disposable {
     private readonly jobs: Pick<Jobs, 'ask'>,
     private readonly log: (message: string) => void,
   ) {
-    this.status.name = t('LoRA: Data');
     this.disposables = [
       this.diagnostics,
       this.status,
@@ -172,9 +171,7 @@ export class DataChecks implements vscode.Disposable {
       this.status.hide();
       return;
     }
-    this.status.text = `$(database) ${text}`;
-    this.status.tooltip = new vscode.MarkdownString(dataSummary(found.checked));
-    this.status.show();
+    this.status.show({ icon: 'database', text, tooltip: dataSummary(found.checked) });
   }
 }
 
@@ -224,16 +221,12 @@ const toDiagnostic =
     const document = vscode.workspace.textDocuments.find((other) => other.fileName === file);
     const length =
       document && line <= document.lineCount ? document.lineAt(line - 1).text.length : 1;
-    const diagnostic = new vscode.Diagnostic(
-      new vscode.Range(line - 1, 0, line - 1, length),
-      message,
-      severity === 'error' ? vscode.DiagnosticSeverity.Error : vscode.DiagnosticSeverity.Warning,
-    );
-    diagnostic.source = SOURCE;
+    const range = new vscode.Range(line - 1, 0, line - 1, length);
+    const diagnostic = diagnosticAt(range, message, severity);
     diagnostic.code = code;
     return diagnostic;
   };
 
 /** Whether a diagnostic is one of a row, which quick fixes apply to. */
 export const isRowDiagnostic = ({ source, code }: vscode.Diagnostic): boolean =>
-  source === SOURCE && (code === 'row' || code === 'cut' || code === 'duplicate');
+  source === DIAGNOSTIC_SOURCE && (code === 'row' || code === 'cut' || code === 'duplicate');

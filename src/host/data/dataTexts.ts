@@ -1,6 +1,7 @@
 import type { CheckedDataset, CheckedRecipe, CutRow } from '../../shared/checkedRecipe';
 import { countProblems } from '../../shared/problemKinds';
 import { t } from '../text/l10n';
+import { Tooltip } from '../ui/tooltip';
 
 /** A problem of one row, to mark on its line. */
 export interface RowMark {
@@ -97,54 +98,62 @@ export function dataStatus(datasets: readonly CheckedDataset[], task: string): s
     : t('{0} · {1} tokens', rows, short(tokens));
 }
 
-/** The same in detail, as Markdown for a tooltip. */
-export function dataSummary({ datasets, base, max_length, task }: CheckedRecipe): string {
-  const blocks = datasets.map(({ path, statistics, lengths, duplicate_rows, skipped_rows }, i) => {
-    const name = `**${i === 0 ? t('Training data') : t('Validation data')}**: ${path.split(/[/\\]/).at(-1)!}`;
-    if (!statistics) return name;
-    const { examples, tokens, labelled_tokens, longest, truncated } = statistics;
-    const maxRows = Math.max(...lengths.map(({ rows }) => rows));
-    const label = Math.max(...lengths.map(({ from, to }) => `${from}–${to}`.length));
-    const bars = lengths.map(
-      ({ from, to, rows }) =>
-        `${`${from}–${to}`.padStart(label)} ${'█'.repeat(Math.ceil((BAR * rows) / maxRows))} ${rows.toLocaleString()}`,
-    );
-    return (
-      [
-        name,
-        '',
-        t('{0} examples', examples.toLocaleString()),
-        t('{0} tokens', tokens.toLocaleString()),
-        ...(task === 'causal_lm'
-          ? [
-              t(
-                '{0} of them are trained on ({1})',
-                labelled_tokens.toLocaleString(),
-                percent(labelled_tokens / tokens),
-              ),
-            ]
-          : []),
-        t(
-          'the longest row has {0} tokens, max_length is {1}',
-          longest.toLocaleString(),
-          max_length,
-        ),
-        ...(skipped_rows > 0
-          ? [t('{0} rows with errors are left out (skip_faulty_rows)', skipped_rows)]
-          : []),
-        ...(truncated > 0 ? [t('{0} rows are truncated', truncated)] : []),
-        ...(duplicate_rows > 0 ? [t('{0} duplicate rows', duplicate_rows)] : []),
-      ]
-        .map((line, n) => (n < 2 ? line : `- ${line}`))
-        .join('\n') + `\n\n${t('Lengths in tokens')}\n\n\`\`\`\n${bars.join('\n')}\n\`\`\``
-    );
-  });
-  return [
-    ...blocks,
+/** The same in detail. */
+export function dataSummary({ datasets, base, max_length, task }: CheckedRecipe): Tooltip {
+  const tooltip = new Tooltip();
+  for (const [i, dataset] of datasets.entries()) {
+    const name = dataset.path.split(/[/\\]/).at(-1)!;
+    tooltip.facts([[i === 0 ? t('Training data') : t('Validation data'), name]]);
+    if (!dataset.statistics) continue;
+    tooltip
+      .list(countsOf(dataset, dataset.statistics, { max_length, task }))
+      .paragraph(t('Lengths in tokens'))
+      .table(barsOf(dataset));
+  }
+  return tooltip.paragraph(
     base === null
       ? t('Tokens are not counted because the base model cannot be read.')
       : t('Tokenized with {0}.', base),
-  ].join('\n\n');
+  );
+}
+
+function countsOf(
+  { duplicate_rows, skipped_rows }: CheckedDataset,
+  {
+    examples,
+    tokens,
+    labelled_tokens,
+    longest,
+    truncated,
+  }: NonNullable<CheckedDataset['statistics']>,
+  { max_length, task }: Pick<CheckedRecipe, 'max_length' | 'task'>,
+): string[] {
+  const trained = t(
+    '{0} of them are trained on ({1})',
+    labelled_tokens.toLocaleString(),
+    percent(labelled_tokens / tokens),
+  );
+  return [
+    t('{0} examples', examples.toLocaleString()),
+    t('{0} tokens', tokens.toLocaleString()),
+    ...(task === 'causal_lm' ? [trained] : []),
+    t('the longest row has {0} tokens, max_length is {1}', longest.toLocaleString(), max_length),
+    ...(skipped_rows > 0
+      ? [t('{0} rows with errors are left out (skip_faulty_rows)', skipped_rows)]
+      : []),
+    ...(truncated > 0 ? [t('{0} rows are truncated', truncated)] : []),
+    ...(duplicate_rows > 0 ? [t('{0} duplicate rows', duplicate_rows)] : []),
+  ];
+}
+
+/** The histogram of the lengths. */
+function barsOf({ lengths }: CheckedDataset): string[] {
+  const maxRows = Math.max(...lengths.map(({ rows }) => rows));
+  const label = Math.max(...lengths.map(({ from, to }) => `${from}–${to}`.length));
+  return lengths.map(
+    ({ from, to, rows }) =>
+      `${`${from}–${to}`.padStart(label)} ${'█'.repeat(Math.ceil((BAR * rows) / maxRows))} ${rows.toLocaleString()}`,
+  );
 }
 
 const short = (n: number) =>

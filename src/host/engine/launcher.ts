@@ -1,6 +1,6 @@
 import { rm, stat } from 'node:fs/promises';
 import path from 'node:path';
-import * as vscode from 'vscode';
+import type * as vscode from 'vscode';
 import { Signal } from '../../common/signal';
 import { readTail } from '../../common/regularFile';
 import { newRunId, RUN_FILES, RUNS_FOLDER } from '../../shared/run';
@@ -10,6 +10,7 @@ import type { RunStore } from '../runs/runStore';
 import type { RuntimeService } from '../runtime/runtimeService';
 import type { ExtensionLog } from '../errors/extensionLog';
 import { t } from '../text/l10n';
+import { withStatus } from '../ui/progress';
 import { startEngine } from './startEngine';
 
 interface LauncherServices {
@@ -90,14 +91,11 @@ export class Launcher implements vscode.Disposable {
     const env = await runtime.ensure();
     if (!env) return false;
     log.info(`${cli} ${args.join(' ')}`);
-    await vscode.window.withProgress(
-      { location: vscode.ProgressLocation.Window, title: t('Starting training…') },
-      async () => {
-        await startEngine({ node: process.execPath, cli, args, runDir: run.dir, env });
-        this.started.fire(run);
-        await store.refresh();
-      },
-    );
+    await withStatus(t('Starting training…'), async () => {
+      await startEngine({ node: process.execPath, cli, args, runDir: run.dir, env });
+      this.started.fire(run);
+      await store.refresh();
+    });
     return true;
   }
 

@@ -1,13 +1,14 @@
 import type { Disposable } from '../../common/signal';
+import { indentedLines } from '../../shared/plainText';
 
 /** How many of the newest messages `recent` returns at most. */
 const RECENT_MESSAGES = 60;
 
 /** What the log needs of a vscode.LogOutputChannel. */
-interface LogChannel {
+export interface LogChannel {
   info(message: string): void;
   warn(message: string): void;
-  error(message: string | Error): void;
+  error(message: string): void;
   show(): void;
   dispose(): void;
 }
@@ -20,20 +21,17 @@ export class ExtensionLog implements Disposable {
 
   /** Logs what was done. */
   info(message: string): void {
-    this.remember('info', message);
-    this.channel.info(message);
+    this.channel.info(this.remember('info', message));
   }
 
   /** Logs what went wrong without harm. */
   warn(message: string): void {
-    this.remember('warning', message);
-    this.channel.warn(message);
+    this.channel.warn(this.remember('warning', message));
   }
 
-  /** Logs an error; an Error with its stack. */
-  error(message: string | Error): void {
-    this.remember('error', message instanceof Error ? (message.stack ?? message.message) : message);
-    this.channel.error(message);
+  /** Logs an error. */
+  error(message: string): void {
+    this.channel.error(this.remember('error', message));
   }
 
   /** Opens the channel in the Output view. */
@@ -50,8 +48,11 @@ export class ExtensionLog implements Disposable {
     this.channel.dispose();
   }
 
-  private remember(level: string, message: string): void {
-    this.messages.push(`${new Date().toISOString()} [${level}] ${message}`);
+  /** Returns the message as it is shown: no line of it can be taken for another entry. */
+  private remember(level: string, message: string): string {
+    const shown = indentedLines(message, '    ');
+    this.messages.push(`${new Date().toISOString()} [${level}] ${shown}`);
     if (this.messages.length > RECENT_MESSAGES) this.messages.shift();
+    return shown;
   }
 }

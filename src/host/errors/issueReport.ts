@@ -19,6 +19,7 @@ const MAX_LOG_CHARACTERS = 6_000;
 /** An issue report in Markdown. It is always in English, for those who read it. */
 export function issueReport(facts: IssueFacts): string {
   const log = withoutHome(facts.log.join('\n'), facts.home).slice(-MAX_LOG_CHARACTERS);
+  const fence = fenceFor(log);
   return [
     '### What happened?',
     '',
@@ -33,11 +34,17 @@ export function issueReport(facts: IssueFacts): string {
     '',
     '### Log',
     '',
-    '````text',
+    `${fence}text`,
     log === '' ? '(empty)' : log,
-    '````',
+    fence,
     '',
   ].join('\n');
+}
+
+/** A fence that no line of the text can close. */
+function fenceFor(text: string): string {
+  const longest = Math.max(3, ...Array.from(text.matchAll(/`+/g), ([run]) => run.length));
+  return '`'.repeat(longest + 1);
 }
 
 /** A runtime in one line: its kind, the version of TensorFlow and the device. */

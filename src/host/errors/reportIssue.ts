@@ -3,6 +3,7 @@ import * as vscode from 'vscode';
 import type { RuntimeService } from '../runtime/runtimeService';
 import type { Services } from '../services';
 import { t } from '../text/l10n';
+import { copyToClipboard, notify } from '../ui/messages';
 import { issueReport, runtimeFact } from './issueReport';
 
 const ISSUE_REPORTER = 'workbench.action.openIssueReporter';
@@ -35,8 +36,8 @@ export async function reportIssue({
     await vscode.commands.executeCommand(ISSUE_REPORTER, { extensionId, issueBody });
     return;
   }
-  await vscode.env.clipboard.writeText(issueBody);
-  void vscode.window.showInformationMessage(t('The report was copied to the clipboard.'));
+  await copyToClipboard(issueBody);
+  void notify('information', t('The report was copied to the clipboard.'));
   const url = manifest.bugs?.url;
   if (url !== undefined) await vscode.env.openExternal(vscode.Uri.parse(url));
 }

@@ -1,5 +1,6 @@
 import * as vscode from 'vscode';
 import { LoraError, type ErrorArea } from '../../shared/errors';
+import { notify } from '../ui/messages';
 import { openPlace } from '../editor/openPlace';
 import type { ExtensionLog } from './extensionLog';
 import { fixesFor, REPORT_ISSUE, summarize, type Fix, type FixButton } from './fixes';
@@ -17,14 +18,18 @@ export class ErrorReporter {
     if (error.area === 'cancelled' || thrown instanceof vscode.CancellationError) return;
     this.log.error(error.describe());
     if (error.cause !== undefined)
-      this.log.error(error.cause instanceof Error ? error.cause : JSON.stringify(error.cause));
+      this.log.error(
+        error.cause instanceof Error
+          ? (error.cause.stack ?? error.cause.message)
+          : JSON.stringify(error.cause),
+      );
     const isUnexpected = !(thrown instanceof LoraError);
     const buttons = fixesFor(error, isUnexpected ? [...more, REPORT_ISSUE()] : more);
     this.show(error, buttons).catch((trouble: unknown) => this.log.error(String(trouble)));
   }
 
   private async show(error: LoraError, buttons: readonly FixButton[]): Promise<void> {
-    const chosen = await vscode.window.showErrorMessage(summarize(error), ...buttons);
+    const chosen = await notify('error', summarize(error), buttons);
     if (chosen) await this.apply(chosen.fix);
   }
 

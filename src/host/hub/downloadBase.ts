@@ -3,7 +3,10 @@ import * as vscode from 'vscode';
 import { LoraError } from '../../shared/errors';
 import { formatBytes } from '../text/format';
 import type { Jobs } from '../jobs/jobs';
+import { fileName } from '../text/fileName';
 import { t } from '../text/l10n';
+import { askText } from '../ui/inputs';
+import { pick, type PickItem } from '../ui/picker';
 
 const TOKEN = 'lora.hubToken';
 const DOWNLOADS = 'models';
@@ -66,13 +69,12 @@ async function download(
 
 /** Asks for an access token and stores it; an empty one deletes the stored one. True: stored. */
 export async function askToken(secrets: vscode.SecretStorage, prompt: string): Promise<boolean> {
-  const token = await vscode.window.showInputBox({
+  const token = await askText({
     title: t('Hugging Face Token'),
     prompt,
     placeHolder: 'hf_…',
     password: true,
-    ignoreFocusOut: true,
-    validateInput: (text) =>
+    validate: (text) =>
       text === '' || text.startsWith('hf_') ? undefined : t('Tokens start with hf_.'),
   });
   if (token === undefined) return false;
@@ -82,34 +84,23 @@ export async function askToken(secrets: vscode.SecretStorage, prompt: string): P
 }
 
 async function askName(): Promise<string | undefined> {
-  const input = vscode.window.createQuickPick();
-  const suggested = SUGGESTIONS.map(({ name, megabytes }) => ({
+  const suggested = SUGGESTIONS.map(({ name, megabytes }): PickItem<string> => ({
     label: name,
     description: t('about {0}', formatBytes(megabytes * 1e6)),
+    value: name,
   }));
-  Object.assign(input, {
+  const picked = await pick<string>({
     title: t('Download Base Model'),
     placeholder: t("Type owner/model or owner/model/NAME.gguf, as on the model's page"),
-    items: suggested,
-    ignoreFocusOut: true,
+    first: true,
+    isDefault: () => false,
+    fill: (show) => show(suggested),
+    typed: (text) =>
+      text.includes('/') && !suggested.some(({ value }) => value === text)
+        ? [{ label: text, description: t('use this name'), value: text }, ...suggested]
+        : suggested,
   });
-  try {
-    return await new Promise<string | undefined>((resolve) => {
-      input.onDidChangeValue((text) => {
-        input.items =
-          text.includes('/') && !suggested.some(({ label }) => label === text)
-            ? [{ label: text.trim(), description: t('use this name') }, ...suggested]
-            : suggested;
-      });
-      input.onDidAccept(() => {
-        if (input.activeItems[0]) resolve(input.activeItems[0].label);
-      });
-      input.onDidHide(() => resolve(undefined));
-      input.show();
-    });
-  } finally {
-    input.dispose();
-  }
+  return picked.kind === 'picked' ? picked.value : undefined;
 }
 
 /** The name of a model without its owner. */
@@ -118,12 +109,11 @@ const modelOf = (name: string) => /^(?:https?:\/\/[^/]+\/)?[^/]+\/([^/]+)/.exec(
 /** An existing folder is accepted: an interrupted download in it is continued. */
 async function askFolder(name: string): Promise<string | undefined> {
   const [root] = vscode.workspace.workspaceFolders ?? [];
-  const value = path.join(root?.uri.fsPath ?? '', DOWNLOADS, modelOf(name));
-  return vscode.window.showInputBox({
+  const value = path.join(root?.uri.fsPath ?? '', DOWNLOADS, fileName(modelOf(name)));
+  return askText({
     title: t('Download Base Model: Folder'),
     value,
-    ignoreFocusOut: true,
     prompt: t('An interrupted download in this folder is continued.'),
-    validateInput: (typed) => (path.isAbsolute(typed) ? undefined : t('Enter an absolute path.')),
+    validate: (typed) => (path.isAbsolute(typed) ? undefined : t('Enter an absolute path.')),
   });
 }

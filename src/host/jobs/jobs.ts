@@ -3,6 +3,7 @@ import { LoraError } from '../../shared/errors';
 import type { ExtensionLog } from '../errors/extensionLog';
 import { formatPercent } from '../text/format';
 import { t } from '../text/l10n';
+import { withNotification, type ReportProgress } from '../ui/progress';
 import type { RuntimeService } from '../runtime/runtimeService';
 import { runJob } from './runJob';
 
@@ -67,34 +68,29 @@ export class Jobs {
     const env = needsRuntime ? await runtime.ensure() : {};
     if (!env) return undefined;
     log.info(`${cli} ${args.join(' ')}`);
-    return vscode.window.withProgress(
-      { location: vscode.ProgressLocation.Notification, title, cancellable: true },
-      async (progress, token) => {
-        const controller = new AbortController();
-        const watch = token.onCancellationRequested(() => controller.abort());
-        const report = progressReporter(progress);
-        try {
-          return await runJob<R>({
-            node: process.execPath,
-            cli,
-            args,
-            env: { ...env, ...more },
-            signal: controller.signal,
-            onWarning: (message) => log.warn(message),
-            onProgress: report,
-          });
-        } finally {
-          watch.dispose();
-        }
-      },
-    );
+    return withNotification(title, async (show, token) => {
+      const controller = new AbortController();
+      const watch = token.onCancellationRequested(() => controller.abort());
+      const report = progressReporter(show);
+      try {
+        return await runJob<R>({
+          node: process.execPath,
+          cli,
+          args,
+          env: { ...env, ...more },
+          signal: controller.signal,
+          onWarning: (message) => log.warn(message),
+          onProgress: report,
+        });
+      } finally {
+        watch.dispose();
+      }
+    });
   }
 }
 
 /** Reports the progress of each phase from 0 to 100%. */
-function progressReporter(
-  progress: vscode.Progress<{ readonly message: string; readonly increment: number }>,
-): (phase: string, fraction: number) => void {
+function progressReporter(show: ReportProgress): (phase: string, fraction: number) => void {
   let current = '';
   let done = 0;
   return (phase, fraction) => {
@@ -103,10 +99,10 @@ function progressReporter(
       // a phase that is complete at once must not move the bar back
       if (fraction < 1) done = 0;
     }
-    progress.report({
-      message: `${phaseName(phase)} ${formatPercent(Math.floor(100 * fraction) / 100)}`,
-      increment: Math.max(0, 100 * (fraction - done)),
-    });
+    show(
+      `${phaseName(phase)} ${formatPercent(Math.floor(100 * fraction) / 100)}`,
+      Math.max(0, 100 * (fraction - done)),
+    );
     done = Math.max(done, fraction);
   };
 }

@@ -11,6 +11,7 @@ import type { ConnectRun } from '../dashboard/follower';
 import { RunSource } from '../dashboard/runSource';
 import { VIEWS } from '../manifest/ids';
 import { t } from '../text/l10n';
+import { setTitle } from '../ui/panels';
 import type { RunQueue } from '../queue/runQueue';
 import { sweepName } from '../queue/sweepFiles';
 import { distinctNames } from '../runs/run';
@@ -57,7 +58,7 @@ class OverlayPanel implements PanelPage {
     const { webview } = panel;
     const { store, queue, extensionUri } = options;
     this.send = sender(panel);
-    panel.title = this.title();
+    setTitle(panel, this.title());
     this.disposables = [
       webview.onDidReceiveMessage((message: unknown) => {
         this.receive(message);

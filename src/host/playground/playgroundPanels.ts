@@ -12,6 +12,7 @@ import type { ServeEvent } from '../../shared/serveProtocol';
 import { VIEWS } from '../manifest/ids';
 import { refuseUntrusted } from '../jobs/jobs';
 import { t } from '../text/l10n';
+import { setTitle } from '../ui/panels';
 import { distinctNames } from '../runs/run';
 import type { RuntimeService } from '../runtime/runtimeService';
 import { openPage, sender } from '../webview/page';
@@ -79,7 +80,7 @@ class PlaygroundPanel implements PanelPage {
   ) {
     const { webview } = panel;
     this.send = sender(panel);
-    panel.title = t('Try on {0}', path.basename(base));
+    setTitle(panel, t('Try on {0}', path.basename(base)));
     this.disposables = [
       webview.onDidReceiveMessage((message: unknown) => {
         this.receive(message);

@@ -6,6 +6,7 @@ import { chooseRecipe } from '../recipe/chooseRecipe';
 import { QueuedNode } from '../runs/runNodes';
 import type { Services } from '../services';
 import { t } from '../text/l10n';
+import { askText, pickRow } from '../ui/inputs';
 import type { RunQueue } from './runQueue';
 import { parseRanks, writeSweep } from './sweepFiles';
 
@@ -50,12 +51,11 @@ async function sweepRanks(
 }
 
 async function askRanks(): Promise<readonly number[] | undefined> {
-  const text = await vscode.window.showInputBox({
+  const text = await askText({
     title: t('Sweep Ranks'),
     value: FIRST_RANKS,
     prompt: t('The ranks to train, one after another.'),
-    ignoreFocusOut: true,
-    validateInput: (value) =>
+    validate: (value) =>
       parseRanks(value)
         ? undefined
         : t('Enter up to 16 whole numbers from 1 to 1024, such as 1, 2, 4.'),
@@ -69,7 +69,7 @@ async function pickQueued(queue: RunQueue): Promise<string | undefined> {
     id,
   }));
   return (
-    await vscode.window.showQuickPick(items, {
+    await pickRow(items, {
       placeHolder: items.length === 0 ? t('The queue is empty') : t('Select a queued run'),
     })
   )?.id;

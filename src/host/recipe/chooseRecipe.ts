@@ -1,6 +1,7 @@
 import * as vscode from 'vscode';
 import { LoraError } from '../../shared/errors';
 import { t } from '../text/l10n';
+import { pickRow } from '../ui/inputs';
 import { isRecipeName } from '../manifest/ids';
 import { isRecipe } from './isRecipe';
 
@@ -30,7 +31,7 @@ export async function chooseRecipe(argument: unknown): Promise<vscode.Uri | unde
     .map((uri) => ({ label: vscode.workspace.asRelativePath(uri), uri }))
     .sort((a, b) => a.label.localeCompare(b.label));
   const placeHolder = t('Select a recipe');
-  return (await vscode.window.showQuickPick(items, { placeHolder }))?.uri;
+  return (await pickRow(items, { placeHolder }))?.uri;
 }
 
 /** The file of the active tab: VS Code knows it before its text editor is there. */

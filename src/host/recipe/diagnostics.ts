@@ -1,6 +1,7 @@
 import * as vscode from 'vscode';
 import type { Problem } from '../../shared/errors';
 import { isRecipe } from './isRecipe';
+import { diagnosticAt } from '../ui/diagnostic';
 
 /** How long after an edit the recipe is checked. */
 const DELAY_MS = 300;
@@ -76,11 +77,7 @@ export class RecipeDiagnostics implements vscode.Disposable {
 /** A diagnostic on the word at the problem's place. */
 function toDiagnostic({ message, place, severity }: Problem): vscode.Diagnostic {
   const start = new vscode.Position((place?.line ?? 1) - 1, (place?.column ?? 1) - 1);
-  const level =
-    severity === 'error' ? vscode.DiagnosticSeverity.Error : vscode.DiagnosticSeverity.Warning;
-  const diagnostic = new vscode.Diagnostic(wordFrom(start, place?.file), message, level);
-  diagnostic.source = 'LoRA';
-  return diagnostic;
+  return diagnosticAt(wordFrom(start, place?.file), message, severity);
 }
 
 function wordFrom(start: vscode.Position, file: string | undefined): vscode.Range {

@@ -1,6 +1,6 @@
-import * as vscode from 'vscode';
 import { LoraError } from '../../shared/errors';
 import { t } from '../text/l10n';
+import { pickRow, pickRows } from '../ui/inputs';
 import type { RunSummary } from './run';
 import { treeRowOf } from './treeRow';
 import type { RunStore } from './runStore';
@@ -80,11 +80,9 @@ export async function pickRuns(
 ): Promise<readonly RunSummary[]> {
   await store.refresh();
   const dir = dirOf(argument);
-  const items = itemsOf(store.runs).map((item) => ({ ...item, picked: item.run.dir === dir }));
-  const picked = await vscode.window.showQuickPick(items, {
+  const picked = await pickRows(itemsOf(store.runs), ({ run }) => run.dir === dir, {
     placeHolder: placeholder,
     matchOnDescription: true,
-    canPickMany: true,
   });
   return (picked ?? []).map(({ run }) => run);
 }
@@ -92,7 +90,7 @@ export async function pickRuns(
 const itemsOf = (runs: readonly RunSummary[]) =>
   runs.map((run) => {
     const { label, description, icon } = treeRowOf(run, Date.now());
-    return { label: `$(${icon}) ${label}`, description, run };
+    return { icon, label, description, run };
   });
 
 async function pick(
@@ -100,7 +98,7 @@ async function pick(
   choice: RunChoice,
 ): Promise<RunSummary | undefined> {
   if (runs.length === 0) throw new LoraError('run', choice.none);
-  const picked = await vscode.window.showQuickPick(itemsOf(runs), {
+  const picked = await pickRow(itemsOf(runs), {
     placeHolder: choice.placeholder,
     matchOnDescription: true,
   });

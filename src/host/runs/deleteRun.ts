@@ -4,8 +4,10 @@ import * as vscode from 'vscode';
 import { listFolder } from '../../common/regularFile';
 import { isFolderOwned } from '../../common/folderLock';
 import { LoraError } from '../../shared/errors';
+import { oneLine } from '../../shared/plainText';
 import { formatBytes } from '../text/format';
 import { t } from '../text/l10n';
+import { confirm } from '../ui/messages';
 import { isActive, type RunSummary } from './run';
 import type { RunStore } from './runStore';
 
@@ -39,7 +41,7 @@ async function confirmDelete(runs: readonly RunSummary[]): Promise<boolean> {
   const contents = runs.some((run) => run.adapter !== null)
     ? t('Adapters, checkpoints and history will be deleted, too ({0}).', size)
     : t('Checkpoints and history will be deleted, too ({0}).', size);
-  const names = runs.length === 1 ? '' : `\n\n${runs.map((run) => run.name).join('\n')}`;
+  const names = runs.length === 1 ? '' : `\n\n${runs.map((run) => oneLine(run.name)).join('\n')}`;
   return confirm(question, `${contents}${names}`, t('Move to Trash'));
 }
 
@@ -48,14 +50,9 @@ const confirmDeletePermanently = (runs: readonly RunSummary[]): Promise<boolean>
     runs.length === 1
       ? t('The folder cannot be moved to the trash. Delete it permanently?')
       : t('{0} folders cannot be moved to the trash. Delete them permanently?', runs.length),
-    runs.map((run) => run.dir).join('\n'),
+    runs.map((run) => oneLine(run.dir)).join('\n'),
     t('Delete Permanently'),
   );
-
-async function confirm(question: string, detail: string, action: string): Promise<boolean> {
-  const options = { modal: true, detail };
-  return (await vscode.window.showWarningMessage(question, options, action)) === action;
-}
 
 /** Returns the runs that could not be moved to the trash. */
 async function moveToTrash(runs: readonly RunSummary[]): Promise<RunSummary[]> {

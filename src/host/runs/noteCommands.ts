@@ -2,6 +2,7 @@ import * as vscode from 'vscode';
 import { COMMANDS } from '../commands/commandTable';
 import type { Services } from '../services';
 import { t } from '../text/l10n';
+import { askText } from '../ui/inputs';
 import { addRunCommand } from './addRunCommand';
 import { anyRun } from './chooseRun';
 import type { RunSummary } from './run';
@@ -34,31 +35,28 @@ export function registerNoteCommands(services: Services): vscode.Disposable {
 }
 
 async function rename(store: RunStore, run: RunSummary): Promise<void> {
-  const name = await vscode.window.showInputBox({
+  const name = await askText({
     title: t('Rename Run'),
     value: run.name,
     prompt: t('Leave empty to restore the original name.'),
-    ignoreFocusOut: true,
   });
   if (name !== undefined) await changeNotes(store, run, { name: name.trim() });
 }
 
 async function tag(store: RunStore, run: RunSummary): Promise<void> {
-  const text = await vscode.window.showInputBox({
+  const text = await askText({
     title: t('Tag Run'),
     value: run.notes.tags.join(', '),
     prompt: t('Tags, separated by commas or spaces.'),
-    ignoreFocusOut: true,
   });
   if (text !== undefined) await changeNotes(store, run, { tags: parseTags(text) });
 }
 
 async function note(store: RunStore, run: RunSummary): Promise<void> {
-  const text = await vscode.window.showInputBox({
+  const text = await askText({
     title: t('Edit Run Note'),
     value: run.notes.note,
     prompt: t('Shown when you hover over the run.'),
-    ignoreFocusOut: true,
   });
   if (text !== undefined) await changeNotes(store, run, { note: text.trim() });
 }

@@ -6,6 +6,7 @@ import { RUN_FILES, type RunRecord } from '../../shared/run';
 import { formatLoss } from '../text/format';
 import { COMMANDS } from '../commands/commandTable';
 import { t } from '../text/l10n';
+import { notify } from '../ui/messages';
 import type { FixButton } from '../errors/fixes';
 import type { Services } from '../services';
 import { isActive, type RunSummary } from './run';
@@ -97,7 +98,7 @@ async function readError(run: RunSummary): Promise<LoraError> {
 
 async function notifyCompleted(run: RunSummary): Promise<void> {
   const dashboard = { title: t('Open Dashboard'), command: COMMANDS.openDashboard.id };
-  const actions =
+  const actions: readonly { readonly title: string; readonly command: string }[] =
     run.model === null
       ? [
           dashboard,
@@ -110,9 +111,10 @@ async function notifyCompleted(run: RunSummary): Promise<void> {
           { title: t('Try Model'), command: COMMANDS.tryModel.id },
         ];
   const loss = run.lastLoss === null ? '' : t(', loss {0}', formatLoss(run.lastLoss));
-  const chosen = await vscode.window.showInformationMessage(
+  const chosen = await notify(
+    'information',
     t('{0} finished training: {1} steps{2}.', run.name, run.step, loss),
-    ...actions,
+    actions,
   );
   if (chosen) await vscode.commands.executeCommand(chosen.command, run.dir);
 }

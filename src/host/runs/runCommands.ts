@@ -8,6 +8,7 @@ import { openPlace, revealPlace } from '../editor/openPlace';
 import { connectEngine } from '../engine/engineClient';
 import type { Services } from '../services';
 import { t } from '../text/l10n';
+import { copyPath, showDone } from '../ui/messages';
 import { addRunCommand } from './addRunCommand';
 import { anyRun, chooseRuns, type RunChoice } from './chooseRun';
 import { deleteRuns } from './deleteRun';
@@ -92,7 +93,7 @@ function fileCommands(services: Services, recordedRecipes: RecordedRecipes): vsc
       services,
       COMMANDS.copyRunPath,
       () => anyRun(t('Select a run')),
-      ({ dir }) => vscode.env.clipboard.writeText(dir),
+      ({ dir }) => copyPath(dir),
     ),
     commands.add(COMMANDS.deleteRun, async (argument, selection) => {
       const choice = anyRun(t('Select a run to delete'));
@@ -150,8 +151,8 @@ async function requestEngine(
 }
 
 async function copyAdapterPath(adapter: string): Promise<void> {
-  await vscode.env.clipboard.writeText(adapter);
-  vscode.window.setStatusBarMessage(t('Adapter path copied'), 3_000);
+  await copyPath(adapter);
+  showDone(t('Adapter path copied'));
 }
 
 async function openRecipe(run: RunSummary): Promise<void> {

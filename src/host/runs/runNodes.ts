@@ -1,12 +1,14 @@
 import path from 'node:path';
-import * as vscode from 'vscode';
+import type * as vscode from 'vscode';
 import type { RunGroup } from './arrangeRuns';
 import type { RunSummary } from './run';
 import type { QueuedRun } from '../queue/runQueue';
 import type { RunPart } from './runParts';
+import type { RowCommands } from './rowCommands';
 import { treeRowOf } from './treeRow';
 import { COMMANDS } from '../commands/commandTable';
 import { t } from '../text/l10n';
+import { treeItem } from '../ui/treeItems';
 
 /**
  * The row of a run. VS Code identifies rows by their objects, so it is kept while the run changes.
@@ -43,65 +45,60 @@ export class QueuedNode {
 export type Node = RunNode | GroupNode | PartNode | QueuedNode;
 
 /** How VS Code shows a row. */
-export function itemOf(node: Node): vscode.TreeItem {
+export function itemOf(node: Node, commands: RowCommands): vscode.TreeItem {
   if (node instanceof GroupNode) return groupItem(node);
   if (node instanceof QueuedNode) return queuedItem(node);
-  return node instanceof PartNode ? partItem(node) : runItem(node);
+  return node instanceof PartNode ? partItem(node, commands) : runItem(node, commands);
 }
 
-function runItem({ run }: RunNode): vscode.TreeItem {
-  const row = treeRowOf(run, Date.now());
-  const item = new vscode.TreeItem(
-    row.label,
-    run.state === 'broken'
-      ? vscode.TreeItemCollapsibleState.None
-      : vscode.TreeItemCollapsibleState.Collapsed,
-  );
-  item.id = run.dir;
-  item.description = row.description;
-  item.iconPath = new vscode.ThemeIcon(
-    row.icon,
-    row.color === null ? undefined : new vscode.ThemeColor(row.color),
-  );
-  item.contextValue = row.context;
-  item.accessibilityInformation = { label: row.spoken };
-  // Without arguments, because VS Code drops those of a row that was just refreshed, and a click
-  // would fail.
-  item.command = { command: COMMANDS.openDashboard.id, title: t('Open Dashboard') };
-  return item;
+function runItem({ run }: RunNode, commands: RowCommands): vscode.TreeItem {
+  const { label, description, icon, color, context, spoken } = treeRowOf(run, Date.now());
+  const command = { command: COMMANDS.openDashboard.id, title: t('Open Dashboard') };
+  return treeItem({
+    id: run.dir,
+    label,
+    description,
+    icon,
+    color,
+    context,
+    spoken,
+    command: commands.on(run.dir, command, run.dir),
+    ...(run.state !== 'broken' && { children: 'hidden' }),
+  });
 }
 
-function groupItem({ group }: GroupNode): vscode.TreeItem {
-  const item = new vscode.TreeItem(group.label, vscode.TreeItemCollapsibleState.Expanded);
-  item.id = `group ${group.key}`;
-  item.description = String(group.runs.length);
-  item.contextValue = 'group';
-  item.accessibilityInformation = {
-    label:
-      group.runs.length === 1
-        ? t('{0}, 1 run', group.label)
-        : t('{0}, {1} runs', group.label, group.runs.length),
-  };
-  return item;
+function groupItem({ group: { key, label, runs } }: GroupNode): vscode.TreeItem {
+  return treeItem({
+    id: `group ${key}`,
+    label,
+    description: String(runs.length),
+    context: 'group',
+    spoken: runs.length === 1 ? t('{0}, 1 run', label) : t('{0}, {1} runs', label, runs.length),
+    children: 'shown',
+  });
 }
 
 function queuedItem({ item: { id, name, recipe }, place }: QueuedNode): vscode.TreeItem {
-  const item = new vscode.TreeItem(name ?? path.basename(recipe));
-  item.id = `queued ${id}`;
-  item.description = place === 1 ? t('next') : t('waiting, position {0}', place);
-  item.iconPath = new vscode.ThemeIcon('clock');
-  item.contextValue = 'queued';
-  item.tooltip = recipe;
-  return item;
+  return treeItem({
+    id: `queued ${id}`,
+    label: name ?? path.basename(recipe),
+    description: place === 1 ? t('next') : t('waiting, position {0}', place),
+    icon: 'clock',
+    context: 'queued',
+    tooltip: recipe,
+  });
 }
 
-function partItem({ part }: PartNode): vscode.TreeItem {
-  const item = new vscode.TreeItem(part.label);
-  item.id = `${part.kind} ${part.path}`;
-  item.description = part.description;
-  item.iconPath = new vscode.ThemeIcon(part.icon);
-  item.contextValue = ['part', part.kind, part.adapter && 'adapter'].filter(Boolean).join(' ');
-  item.tooltip = part.path;
-  item.command = { command: COMMANDS.openRunPart.id, title: t('Open') };
-  return item;
+function partItem(node: PartNode, commands: RowCommands): vscode.TreeItem {
+  const { label, description, icon, kind, path: place, adapter } = node.part;
+  const id = `${kind} ${place}`;
+  return treeItem({
+    id,
+    label,
+    description,
+    icon,
+    context: ['part', kind, adapter && 'adapter'].filter(Boolean).join(' '),
+    tooltip: place,
+    command: commands.on(id, { command: COMMANDS.openRunPart.id, title: t('Open') }, node),
+  });
 }

@@ -1,13 +1,15 @@
 import * as vscode from 'vscode';
 import { CONTEXT_KEYS, VIEWS } from '../manifest/ids';
 import { t } from '../text/l10n';
+import { setTooltip, setViewTexts } from '../ui/treeItems';
 import { fits, GROUPINGS, groupRuns, type Grouping } from './arrangeRuns';
 import { isActive, type RunSummary } from './run';
-import { readRunCard, type RunCard } from './runCard';
+import { readRunCard } from './runCard';
 import type { RunQueue } from '../queue/runQueue';
 import { GroupNode, itemOf, PartNode, QueuedNode, RunNode, type Node } from './runNodes';
 import { partsOf } from './runParts';
-import { treeRowOf } from './treeRow';
+import { RowCommands } from './rowCommands';
+import { runTooltip } from './runTooltip';
 import type { RunStore } from './runStore';
 
 /** How often the ages of runs are refreshed. */
@@ -18,6 +20,7 @@ const GROUPING = 'lora.runsGrouping';
 export class RunsTree implements vscode.TreeDataProvider<Node>, vscode.Disposable {
   private readonly changed = new vscode.EventEmitter<Node[] | undefined>();
   private readonly view: vscode.TreeView<Node>;
+  private readonly rowCommands = new RowCommands();
   private readonly disposables: readonly { dispose(): unknown }[];
   private nodes: readonly RunNode[] | undefined;
   private groups: readonly GroupNode[] = [];
@@ -40,6 +43,7 @@ export class RunsTree implements vscode.TreeDataProvider<Node>, vscode.Disposabl
     timer.unref();
     this.disposables = [
       this.view,
+      this.rowCommands,
       this.changed,
       store.onDidChange(() => this.update()),
       queue.onDidChange(() => this.changed.fire(undefined)),
@@ -49,22 +53,9 @@ export class RunsTree implements vscode.TreeDataProvider<Node>, vscode.Disposabl
     ];
   }
 
-  /** The run of the first selected row; undefined while the view is hidden. */
-  get selectedRun(): RunSummary | undefined {
-    return this.view.visible
-      ? this.view.selection.find((node) => node instanceof RunNode)?.run
-      : undefined;
-  }
-
   /** The selected rows. */
   get selection(): readonly unknown[] {
     return this.view.selection;
-  }
-
-  /** The first selected row, if it is one below a run. */
-  get selectedPart(): PartNode | undefined {
-    const [node] = this.view.selection;
-    return node instanceof PartNode ? node : undefined;
   }
 
   /** How runs are grouped, remembered for the workspace. */
@@ -122,15 +113,18 @@ export class RunsTree implements vscode.TreeDataProvider<Node>, vscode.Disposabl
 
   /** For VS Code: how a row is shown. */
   getTreeItem(node: Node): vscode.TreeItem {
-    return itemOf(node);
+    return itemOf(node, this.rowCommands);
   }
 
   /** For VS Code: adds the tooltip when the user hovers over a row. */
   async resolveTreeItem(item: vscode.TreeItem, node: Node): Promise<vscode.TreeItem> {
     if (node instanceof RunNode)
-      item.tooltip = tooltipOf(
-        node.run,
-        await readRunCard(node.run, this.store.record(node.run.dir), this.runBefore(node.run)),
+      setTooltip(
+        item,
+        runTooltip(
+          node.run,
+          await readRunCard(node.run, this.store.record(node.run.dir), this.runBefore(node.run)),
+        ),
       );
     return item;
   }
@@ -163,7 +157,7 @@ export class RunsTree implements vscode.TreeDataProvider<Node>, vscode.Disposabl
 
   /** Refreshes the rows that changed, or all of them when rows were added, removed or moved. */
   private arrange(): void {
-    this.view.description = this.filter === '' ? '' : t('“{0}”', this.filter);
+    setViewTexts(this.view, { description: this.filter === '' ? '' : t('“{0}”', this.filter) });
     if (!this.nodes) return;
     const shown = this.store.runs.filter((run) => fits(run, this.filter));
     const known = new Map(this.nodes.map((node) => [node.run.dir, node]));
@@ -210,38 +204,14 @@ export class RunsTree implements vscode.TreeDataProvider<Node>, vscode.Disposabl
   /** Shows a message in an untrusted workspace; without runs, the welcome view does so. */
   private updateMessage(): void {
     const showMessage = this.store.runs.length > 0 && !vscode.workspace.isTrusted;
-    this.view.message = showMessage
-      ? t('This workspace is not trusted. You can view runs, but not start or change them.')
-      : '';
+    setViewTexts(this.view, {
+      message: showMessage
+        ? t('This workspace is not trusted. You can view runs, but not start or change them.')
+        : '',
+    });
   }
 
   dispose(): void {
     for (const disposable of this.disposables) disposable.dispose();
   }
-}
-
-function tooltipOf(
-  run: RunSummary,
-  { curve, facts, changes, note }: RunCard,
-): vscode.MarkdownString {
-  const tooltip = new vscode.MarkdownString();
-  const line = (label: string, value: string) =>
-    tooltip.appendMarkdown(`**${label}**: `).appendText(value).appendMarkdown('  \n');
-  if (note !== '') tooltip.appendText(note).appendMarkdown('\n\n');
-  if (curve !== null) tooltip.appendMarkdown(`\`${curve}\` ${t('loss')}\n\n`);
-  for (const [label, value] of [...treeRowOf(run, Date.now()).details, ...facts])
-    line(label, value);
-  if (changes) {
-    tooltip
-      .appendMarkdown('\n\n---\n\n')
-      .appendText(
-        changes.lines.length === 0
-          ? t('Same recipe as {0}.', changes.since)
-          : t('Changes since {0}:', changes.since),
-      )
-      .appendMarkdown('\n\n');
-    for (const change of changes.lines)
-      tooltip.appendMarkdown('- ').appendText(change).appendMarkdown('\n');
-  }
-  return tooltip;
 }

@@ -4,6 +4,7 @@ import { COMMANDS } from '../commands/commandTable';
 import { openPlace } from '../editor/openPlace';
 import type { Services } from '../services';
 import { t } from '../text/l10n';
+import { askWhileTyping, pickRow } from '../ui/inputs';
 import { GROUPINGS, type Grouping } from './arrangeRuns';
 import type { RecordedRecipes } from './recordedRecipes';
 import { PartNode } from './runNodes';
@@ -38,8 +39,7 @@ export function registerViewCommands(
     commands.add(COMMANDS.filterRuns, () => askFilter(runsTree)),
     commands.add(COMMANDS.clearRunsFilter, () => runsTree.setFilter('')),
     commands.add(COMMANDS.openRunPart, async (argument) => {
-      const node = argument instanceof PartNode ? argument : runsTree.selectedPart;
-      if (node) await openPart(node);
+      if (argument instanceof PartNode) await openPart(argument);
     }),
   );
 }
@@ -59,7 +59,7 @@ async function askGrouping(tree: RunsTree): Promise<void> {
     description: by === tree.grouping ? t('current') : '',
     by,
   }));
-  const picked = await vscode.window.showQuickPick(items, {
+  const picked = await pickRow(items, {
     placeHolder: t('Select how to group runs'),
   });
   if (picked) await tree.group(picked.by);
@@ -68,24 +68,11 @@ async function askGrouping(tree: RunsTree): Promise<void> {
 /** The view is filtered as the user types; Escape restores the filter from before. */
 async function askFilter(tree: RunsTree): Promise<void> {
   const before = tree.filterText;
-  const box = vscode.window.createInputBox();
-  Object.assign(box, {
+  const accepted = await askWhileTyping({
     title: t('Filter Runs'),
     value: before,
     placeholder: t('Type a name, tag (#small), state, base model, dataset or rank (r8)'),
+    onChange: (text) => tree.setFilter(text),
   });
-  await new Promise<void>((done) => {
-    let accepted = false;
-    box.onDidChangeValue((text) => tree.setFilter(text));
-    box.onDidAccept(() => {
-      accepted = true;
-      box.hide();
-    });
-    box.onDidHide(() => {
-      if (!accepted) tree.setFilter(before);
-      done();
-    });
-    box.show();
-  });
-  box.dispose();
+  if (!accepted) tree.setFilter(before);
 }

@@ -9,6 +9,8 @@ import { COMMANDS } from '../commands/commandTable';
 import { SETTINGS } from '../manifest/ids';
 import type { ExtensionLog } from '../errors/extensionLog';
 import { t } from '../text/l10n';
+import { copyToClipboard, notify } from '../ui/messages';
+import { withNotification } from '../ui/progress';
 import { describeRuntime } from './describeRuntime';
 
 /** Environment variables that select the engine's runtime. */
@@ -42,7 +44,7 @@ export class RuntimeService {
   async ensure(): Promise<RuntimeEnv | undefined> {
     const found = await this.find();
     if (!found) return this.askOnce();
-    if (found.runtime.kind === 'wasm') void vscode.window.showWarningMessage(found.runtime.why);
+    if (found.runtime.kind === 'wasm') void notify('warning', found.runtime.why);
     return found.env;
   }
 
@@ -53,41 +55,34 @@ export class RuntimeService {
    * @throws LoraError('runtime') when every source has failed.
    */
   async install(device: 'cpu' | 'gpu' = 'cpu'): Promise<RuntimeEnv | undefined> {
-    return vscode.window.withProgress(
-      {
-        location: vscode.ProgressLocation.Notification,
-        title: t('Installing libtensorflow'),
-        cancellable: true,
-      },
-      async (progress, token) => {
-        const controller = new AbortController();
-        token.onCancellationRequested(() => controller.abort());
-        let shown = 0;
-        try {
-          const install =
-            device === 'gpu'
-              ? (await import('../../runtime/installGpu')).installGpuRuntime
-              : (await import('../../runtime/installRuntime')).installRuntime;
-          const runtime = await install(
-            { dist: this.dist, home: this.home },
-            {
-              signal: controller.signal,
-              log: (line) => this.log.info(line),
-              onProgress: ({ message, fraction }) => {
-                const percent = fraction === null ? shown : 100 * fraction;
-                progress.report({ message, increment: Math.max(0, percent - shown) });
-                shown = Math.max(shown, percent);
-              },
+    return withNotification(t('Installing libtensorflow'), async (report, token) => {
+      const controller = new AbortController();
+      token.onCancellationRequested(() => controller.abort());
+      let shown = 0;
+      try {
+        const install =
+          device === 'gpu'
+            ? (await import('../../runtime/installGpu')).installGpuRuntime
+            : (await import('../../runtime/installRuntime')).installRuntime;
+        const runtime = await install(
+          { dist: this.dist, home: this.home },
+          {
+            signal: controller.signal,
+            log: (line) => this.log.info(line),
+            onProgress: ({ message, fraction }) => {
+              const percent = fraction === null ? shown : 100 * fraction;
+              report(message, Math.max(0, percent - shown));
+              shown = Math.max(shown, percent);
             },
-          );
-          this.log.info(describeRuntime(runtime, processor(), await findGpu()));
-          return this.envOf(this.home);
-        } catch (error) {
-          if (controller.signal.aborted) return undefined;
-          throw error;
-        }
-      },
-    );
+          },
+        );
+        this.log.info(describeRuntime(runtime, processor(), await findGpu()));
+        return this.envOf(this.home);
+      } catch (error) {
+        if (controller.signal.aborted) return undefined;
+        throw error;
+      }
+    });
   }
 
   /** Shows which runtime is used, with buttons to install another or to change the setting. */
@@ -103,14 +98,13 @@ export class RuntimeService {
       t('Change Setting'),
     ];
     const isOnGpu = found?.runtime.kind === 'tensorflow' && found.runtime.device === 'gpu';
-    const chosen = await vscode.window.showInformationMessage(
-      text,
+    const chosen = await notify('information', text, [
       ...(found ? [copy] : []),
       install,
       ...(canUse(gpu) && !isOnGpu ? [forGpu] : []),
       setting,
-    );
-    if (chosen === copy) await vscode.env.clipboard.writeText(text);
+    ]);
+    if (chosen === copy) await copyToClipboard(text);
     if (chosen === install) await vscode.commands.executeCommand(COMMANDS.installRuntime.id);
     if (chosen === forGpu && (await this.install('gpu'))) await this.show();
     if (chosen === setting)
@@ -137,13 +131,12 @@ export class RuntimeService {
       formatBytes(size),
     );
     const more = canUse(gpu) ? [forGpu] : [];
-    const chosen = await vscode.window.showInformationMessage(
+    const chosen = await notify(
+      'information',
       more.length > 0
         ? `${question} ${t('For {0}, TensorFlow with CUDA can be installed ({1} download).', gpu!.name, formatBytes(GPU_BYTES))}`
         : question,
-      install,
-      ...more,
-      t('Cancel'),
+      [install, ...more, t('Cancel')],
     );
     if (chosen !== install && chosen !== forGpu) return undefined;
     try {
@@ -157,7 +150,7 @@ export class RuntimeService {
   private async offerWebAssembly(error: LoraError): Promise<RuntimeEnv | undefined> {
     this.log.error(error.describe());
     const [slow, log] = [t('Train Slowly with WebAssembly'), t('Show Log')];
-    const chosen = await vscode.window.showErrorMessage(error.message, slow, log);
+    const chosen = await notify('error', error.message, [slow, log]);
     if (chosen === log) this.log.show();
     return chosen === slow ? { LORA_RUNTIME: 'wasm' } : undefined;
   }

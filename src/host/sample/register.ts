@@ -2,7 +2,7 @@ import path from 'node:path';
 import * as vscode from 'vscode';
 import { COMMANDS } from '../commands/commandTable';
 import type { Services } from '../services';
-import { browse } from '../setup/picker';
+import { browse } from '../ui/inputs';
 import { t } from '../text/l10n';
 import { writeSample } from './writeSample';
 

@@ -1,7 +1,7 @@
 import { t } from '../text/l10n';
 import { RANKS, rankChoices, targetPrices, type PricedChoice } from './pricedChoices';
 import { availableHostMemory } from './machineMemory';
-import { pick, type PickItem } from './picker';
+import { pick, type PickItem } from '../ui/picker';
 import type { Outcome } from './steps';
 import { targetsText, type TargetModules } from './targets';
 import { STEPS, type TrainState } from './trainState';

@@ -8,6 +8,8 @@ export interface PricedChoice<T> {
   readonly label: string;
   readonly description: string;
   readonly detail: string;
+  /** Names an icon before the detail. */
+  readonly detailIcon?: string;
   /** Null: it cannot be chosen; the detail says why. */
   readonly value: T | null;
 }
@@ -95,16 +97,14 @@ function price(
   base: BaseFacts,
   { r, target, note }: RankAndTarget,
   available: number,
-): Pick<PricedChoice<never>, 'description' | 'detail'> {
+): Pick<PricedChoice<never>, 'description' | 'detail' | 'detailIcon'> {
   const cost = costOf(base, r, target);
   const warning = costWarning(cost, r, available);
   return {
     description: [note, layerText(cost.matched, r)].filter(Boolean).join(' · '),
-    detail: [
-      warning === null ? '' : `$(warning) ${warning}`,
-      cost.matched.length === 0 ? '' : costText(base, cost, available),
-    ]
+    detail: [warning ?? '', cost.matched.length === 0 ? '' : costText(base, cost, available)]
       .filter(Boolean)
       .join(' '),
+    ...(warning !== null && { detailIcon: 'warning' }),
   };
 }

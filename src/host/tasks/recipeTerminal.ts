@@ -2,6 +2,7 @@ import { spawn, type ChildProcess } from 'node:child_process';
 import path from 'node:path';
 import * as vscode from 'vscode';
 import { LoraError } from '../../shared/errors';
+import { visibleControls } from '../../shared/plainText';
 import { t } from '../text/l10n';
 import type { RuntimeService } from '../runtime/runtimeService';
 
@@ -83,7 +84,7 @@ export class RecipeTerminal implements vscode.Pseudoterminal {
   }
 
   private write(text: string): void {
-    this.written.fire(text.replace(/\r?\n/g, '\r\n'));
+    this.written.fire(visibleControls(text).replace(/\n/g, '\r\n'));
   }
 
   private end(code: number): void {

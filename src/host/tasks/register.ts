@@ -3,6 +3,7 @@ import * as vscode from 'vscode';
 import { TASK_IDS } from '../manifest/ids';
 import type { Services } from '../services';
 import { t } from '../text/l10n';
+import { namedTask } from '../ui/task';
 import { findRecipes } from '../recipe/chooseRecipe';
 import { RecipeTerminal } from './recipeTerminal';
 
@@ -18,18 +19,14 @@ interface RecipeTask extends vscode.TaskDefinition {
 export function registerTasks({ cli, runtime }: Services): vscode.Disposable {
   const taskOf = (definition: RecipeTask, folder: vscode.WorkspaceFolder): vscode.Task => {
     const recipe = path.resolve(folder.uri.fsPath, String(definition.recipe));
-    const task = new vscode.Task(
+    return namedTask({
       definition,
       folder,
-      t('train {0}', String(definition.recipe)),
-      'lora',
-      new vscode.CustomExecution(() =>
-        Promise.resolve(new RecipeTerminal({ cli, runtime, recipe })),
-      ),
-      `$${TASK_IDS.problemMatcher}`,
-    );
-    task.detail = t('Trains the recipe in a terminal');
-    return task;
+      name: t('train {0}', String(definition.recipe)),
+      detail: t('Trains the recipe in a terminal'),
+      terminal: () => new RecipeTerminal({ cli, runtime, recipe }),
+      problemMatcher: `$${TASK_IDS.problemMatcher}`,
+    });
   };
   return vscode.tasks.registerTaskProvider(TASK_IDS.recipe, {
     provideTasks: async () =>

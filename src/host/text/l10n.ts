@@ -1,3 +1,5 @@
+import { oneLine } from '../../shared/plainText';
+
 type Argument = string | number | boolean;
 type Translate = (message: string, ...args: Argument[]) => string;
 
@@ -17,10 +19,12 @@ export function useTranslations(translator: Translate, locale: string): void {
 }
 
 /**
- * A text in the user's language. The message must be a literal, because a test looks for each one
+ * A text in the user's language. Arguments, which often come from files of strangers, become one
+ * line without control characters. The message must be a literal, because a test looks for each one
  * in l10n/bundle.l10n.de.json.
  */
-export const t: Translate = (message, ...args) => translate(message, ...args);
+export const t: Translate = (message, ...args) =>
+  translate(message, ...args.map((arg) => (typeof arg === 'string' ? oneLine(arg) : arg)));
 
 /** Formats a number in the user's language. */
 export const formatNumber = (value: number, options: Intl.NumberFormatOptions = {}): string =>

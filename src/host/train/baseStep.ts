@@ -7,7 +7,8 @@ import { t } from '../text/l10n';
 import type { BaseCandidate, BaseSource } from './baseFolder';
 import { readBaseFacts } from '../setup/costs';
 import { findBases } from './findBases';
-import { browse, pick, separator, type PickItem } from '../setup/picker';
+import { browse } from '../ui/inputs';
+import { pick, separator, type PickItem } from '../ui/picker';
 import type { Outcome } from '../setup/steps';
 import { STEPS, type TrainState } from '../setup/trainState';
 
@@ -111,17 +112,20 @@ function sourceName(source: BaseSource): string {
 
 const BROWSE = (): PickItem<BaseChoice>[] => [
   {
-    label: `$(file) ${t('Browse for a .gguf file…')}`,
+    icon: 'file',
+    label: t('Browse for a .gguf file…'),
     value: { browse: 'file' },
     alwaysShow: true,
   },
   {
-    label: `$(folder) ${t('Browse for a Hugging Face model folder…')}`,
+    icon: 'folder',
+    label: t('Browse for a Hugging Face model folder…'),
     value: { browse: 'folder' },
     alwaysShow: true,
   },
   {
-    label: `$(cloud-download) ${t('Download from the Hugging Face Hub…')}`,
+    icon: 'cloud-download',
+    label: t('Download from the Hugging Face Hub…'),
     value: { browse: 'hub' },
     alwaysShow: true,
   },

@@ -6,7 +6,9 @@ import { formatNumber, t } from '../text/l10n';
 import { datasetAt, findDatasets, type DatasetCandidate } from '../setup/findDatasets';
 import type { Task } from '../../shared/task';
 import { BATCHES, type BaseFacts } from '../setup/costs';
-import { browse, pick, type PickItem } from '../setup/picker';
+import { browse } from '../ui/inputs';
+import { notify } from '../ui/messages';
+import { pick, type PickItem } from '../ui/picker';
 import type { Outcome } from '../setup/steps';
 import { STEPS, type TrainState } from '../setup/trainState';
 
@@ -37,7 +39,7 @@ export async function askDataset(state: TrainState, first: boolean): Promise<Out
         kind: 'next',
         state: { ...state, dataset, base: { ...state.base!, batch: BATCHES[dataset.task] } },
       };
-    void vscode.window.showWarningMessage(fault);
+    void notify('warning', fault);
   }
 }
 
@@ -91,7 +93,8 @@ function countText({ rows, task }: DatasetCandidate): string {
 }
 
 const BROWSE = (): PickItem<DatasetChoice> => ({
-  label: `$(file) ${t('Browse for a .jsonl file…')}`,
+  icon: 'file',
+  label: t('Browse for a .jsonl file…'),
   value: 'browse',
   alwaysShow: true,
 });

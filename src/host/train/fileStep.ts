@@ -3,7 +3,8 @@ import path from 'node:path';
 import * as vscode from 'vscode';
 import { t } from '../text/l10n';
 import { isRecipeName } from '../manifest/ids';
-import { pick } from '../setup/picker';
+import { askText } from '../ui/inputs';
+import { pick } from '../ui/picker';
 import type { Outcome } from '../setup/steps';
 import type { TrainState } from '../setup/trainState';
 import { freeRecipeName } from '../setup/writeRecipe';
@@ -42,12 +43,11 @@ export async function askFile(state: TrainState, first: boolean): Promise<Outcom
 }
 
 const askName = (value: string, taken: ReadonlySet<string>) =>
-  vscode.window.showInputBox({
+  askText({
     title: t('Train Adapter: Recipe'),
     value,
-    ignoreFocusOut: true,
     prompt: t('A name that ends in .lora.json'),
-    validateInput: (name) => {
+    validate: (name) => {
       if (!isRecipeName(name) || path.basename(name) !== name)
         return t('The name must end in .lora.json.');
       return taken.has(name) ? t('{0} already exists.', name) : undefined;

@@ -1,4 +1,5 @@
 import * as vscode from 'vscode';
+import { openPanel, type PanelPlace } from '../ui/panels';
 
 /** What a panel shows. */
 export interface PanelPage {
@@ -16,12 +17,6 @@ export interface PanelSetOptions<S, P extends PanelPage> {
   /** Subjects with equal keys share a panel. */
   readonly keyOf: (subject: S) => string;
   readonly make: (panel: vscode.WebviewPanel, subject: S) => P;
-}
-
-/** Where a new panel is opened. */
-export interface PanelPlace {
-  readonly viewColumn: vscode.ViewColumn;
-  readonly preserveFocus?: boolean;
 }
 
 /**
@@ -51,7 +46,7 @@ export class PanelSet<S, P extends PanelPage> implements vscode.Disposable {
   ): void {
     const open = this.pages.get(this.options.keyOf(subject));
     if (open) again(open);
-    else this.adopt(vscode.window.createWebviewPanel(this.options.view, '', place), subject);
+    else this.adopt(openPanel(this.options.view, place), subject);
   }
 
   dispose(): void {

@@ -1,5 +1,5 @@
 import { KEY_NUMBER_IDS } from '../../../src/shared/metrics/table';
-import { markdownTable } from '../../shared/markdown';
+import { markdownHeading, markdownTable } from '../../shared/markdown';
 import type { KeyNumbers } from '../model/keyNumbers';
 import { runFacts } from '../model/runFacts';
 import type { DashboardPage, DashboardState } from '../state';
@@ -18,6 +18,6 @@ export function summaryMarkdown(
   });
   const facts = run ? runFacts(page, run) : [];
   const rows = [[t('markdown.state'), t(`state.${status.state}`)], ...figures, ...facts];
-  const heading = run ? `## ${run.name}\n\n` : '';
+  const heading = run ? markdownHeading(run.name) : '';
   return `${heading}${markdownTable([t('markdown.what'), t('markdown.value')], rows)}`;
 }

@@ -1,5 +1,5 @@
 import { html, nothing, type TemplateResult } from 'lit-html';
-import { markdownTable } from '../../shared/markdown';
+import { markdownHeading, markdownTable } from '../../shared/markdown';
 import { secondaryButton } from '../../shared/templates';
 import {
   CLOSE_ENOUGH,
@@ -45,5 +45,5 @@ function markdownOf({ t, format }: OverlayPage, title: string, rows: readonly Ov
     OVERLAY_COLUMNS.map((column) => t(`column.${column}`)),
     rows.map((row) => [row.name, ...rowCells(row, format, t(`state.${row.state}`))]),
   );
-  return `## ${title}\n\n${table}`;
+  return `${markdownHeading(title)}${table}`;
 }

@@ -54,6 +54,23 @@ describe('the answers for chat agents', () => {
     expect(text.length).toBeLessThan(1_500);
   });
 
+  it('are one fact per line, whatever names and notes contain', async () => {
+    const run = collectRun(
+      {
+        kind: 'run',
+        dir: '/w/.lora/runs/r1',
+        record: recordOf(),
+        state: 'completed',
+        lastStep: null,
+        notes: { name: 'a\nr2 "b": completed', tags: ['x\ny'], note: 'z\nfolder /etc' },
+      },
+      null,
+    );
+    expect(runsAnswer([run])).not.toContain('\n');
+    const text = await runAnswer(run, recordOf());
+    expect(text).not.toMatch(/^(?:r2|y|folder \/etc)/m);
+  });
+
   it('compares two adapters: where they differ most', () => {
     const facts = (norm: number) => ({
       r: 2,

@@ -87,7 +87,7 @@ it('shows the lengths of rows in the tooltip', () => {
     base: 'tiny',
     ...limits,
     datasets: [dataset],
-  });
+  }).markdown;
   expect(card).toContain('- 15,000 of them are trained on (25%)');
   expect(card).toContain(`   0–99 ${'█'.repeat(24)} 1,000\n100–199 █ 1`);
   expect(
@@ -96,6 +96,17 @@ it('shows the lengths of rows in the tooltip', () => {
       base: null,
       ...limits,
       datasets: [{ ...fine, statistics: null, lengths: [] }],
-    }),
+    }).markdown,
   ).toContain('Tokens are not counted');
+});
+
+it('shows the names of files and bases in the tooltip as text', () => {
+  const { markdown } = dataSummary({
+    task: 'causal_lm',
+    base: '![x](https://evil.example/x.png)',
+    ...limits,
+    datasets: [{ ...dataset, path: '/w/[a](command:b).jsonl' }],
+  });
+  expect(markdown).toContain('\\[a\\](command:b).jsonl');
+  expect(markdown).toContain('!\\[x\\](https:\\//evil.example/x.png)');
 });

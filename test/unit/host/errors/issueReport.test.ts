@@ -60,10 +60,23 @@ describe('an issue report', () => {
   });
 });
 
+it('no message of the log ends its block in an issue report', () => {
+  const report = issueReport({
+    extensionVersion: '1',
+    editor: 'x',
+    os: 'x',
+    runtime: 'x',
+    log: ['a', '`````` ![x](https://evil.example)', '````'],
+    home: '',
+  });
+  const [, fence] = /^(`{3,})text$/m.exec(report)!;
+  expect(report.split('\n').filter((line) => line.startsWith(fence!))).toHaveLength(2);
+});
+
 describe('the log', () => {
   it('passes messages on to its channel and remembers the newest', () => {
     const written: string[] = [];
-    const write = (message: string | Error) => void written.push(String(message));
+    const write = (message: string) => void written.push(message);
     const nothing = () => undefined;
     const log = new ExtensionLog({
       info: write,
@@ -73,10 +86,10 @@ describe('the log', () => {
       dispose: nothing,
     });
     for (let i = 0; i < 100; i++) log.info(`message ${i}`);
-    log.error(new Error('broken'));
+    log.error('broken');
     expect(written).toHaveLength(101);
     expect(log.recent().length).toBeLessThan(100);
     expect(log.recent().at(-2)).toMatch(/^\S+Z \[info\] message 99$/);
-    expect(log.recent().at(-1)).toMatch(/\[error\] Error: broken/);
+    expect(log.recent().at(-1)).toMatch(/\[error\] broken/);
   });
 });

@@ -104,7 +104,8 @@ describe('the status bar', () => {
 
   it('shows the newest run that trains, and how many more', () => {
     expect(statusText([run('completed'), run('running', live(12)), run('paused')])).toEqual({
-      text: '$(loading~spin) git 12/300 · 2.500 (+1)',
+      icon: 'loading~spin',
+      text: 'git 12/300 · 2.500 (+1)',
       tooltip: 'git: Running\n2 min left\nClick to open the dashboard',
       dir: '/w/.lora/runs/r1',
     });

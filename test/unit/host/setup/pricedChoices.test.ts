@@ -78,10 +78,10 @@ describe('the choices of rank', () => {
 
   it('warn of a rank larger than a layer and of too little memory', () => {
     expect(rankChoices(base, 'all-linear', PLENTY, '4096')[0]!.detail).toMatch(
-      /^\$\(warning\) r = 4096 is larger than \d+ of the layers/,
+      /^r = 4096 is larger than \d+ of the layers/,
     );
     expect(rankChoices(base, 'all-linear', 2 ** 20, '')[0]!.detail).toMatch(
-      /^\$\(warning\) This needs more memory than is available\. .* of 1 MiB$/,
+      /^This needs more memory than is available\. .* of 1 MiB$/,
     );
   });
 });
@@ -109,7 +109,8 @@ describe('the choices of target modules', () => {
   it('refuse unknown names, with a suggestion, and invalid expressions', () => {
     expect(targetPrices(base, 8, PLENTY, 'q_porj')[0]).toMatchObject({
       value: null,
-      detail: '$(warning) No module is named q_porj. Did you mean q_proj?',
+      detailIcon: 'warning',
+      detail: 'No module is named q_porj. Did you mean q_proj?',
     });
     expect(targetPrices(base, 8, PLENTY, '(q_proj')[0]).toMatchObject({
       value: null,
@@ -117,7 +118,8 @@ describe('the choices of target modules', () => {
     });
     expect(targetPrices(base, 8, PLENTY, '.*nothing')[0]).toMatchObject({
       value: null,
-      detail: '$(warning) No module matches.',
+      detailIcon: 'warning',
+      detail: 'No module matches.',
     });
   });
 });

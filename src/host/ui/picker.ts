@@ -1,8 +1,9 @@
 import * as vscode from 'vscode';
-import { t } from '../text/l10n';
+import { shownRow, type PickRow, type ShownRow } from './inputs';
+import { plain } from './plain';
 
 /** An item of a quick pick. */
-export interface PickItem<T> extends vscode.QuickPickItem {
+export interface PickItem<T> extends PickRow {
   /** Null: the item cannot be chosen, or is a separator. */
   readonly value: T | null;
 }
@@ -31,16 +32,18 @@ export type Picked<T> =
   | { readonly kind: 'back' }
   | { readonly kind: 'cancel' };
 
+type Input<T> = vscode.QuickPick<ShownRow<PickItem<T>>>;
+
 /** Asks one question of a multi-step quick pick, with a default, a Back button and free input. */
 export async function pick<T>(options: PickOptions<T>): Promise<Picked<T>> {
-  const input = vscode.window.createQuickPick<PickItem<T>>();
+  const input: Input<T> = vscode.window.createQuickPick();
   try {
     return await new Promise((resolve, reject) => {
       prepare(input, options);
       input.onDidTriggerButton(() => resolve({ kind: 'back' }));
       input.onDidHide(() => resolve({ kind: 'cancel' }));
       input.onDidAccept(() => {
-        const value = input.activeItems[0]?.value ?? null;
+        const value = activeValue(input);
         if (value !== null) resolve({ kind: 'picked', value });
       });
       input.show();
@@ -51,13 +54,15 @@ export async function pick<T>(options: PickOptions<T>): Promise<Picked<T>> {
   }
 }
 
+const activeValue = <T>(input: Input<T>): T | null => input.activeItems[0]?.row.value ?? null;
+
 function prepare<T>(
-  input: vscode.QuickPick<PickItem<T>>,
+  input: Input<T>,
   { title, step, placeholder, first, typed }: PickOptions<T>,
 ): void {
   Object.assign(input, {
-    title,
-    placeholder,
+    title: plain(title),
+    placeholder: plain(placeholder),
     ignoreFocusOut: true,
     matchOnDescription: true,
     step: step?.[0],
@@ -66,14 +71,14 @@ function prepare<T>(
   if (!first) input.buttons = [vscode.QuickInputButtons.Back];
   if (!typed) return;
   input.onDidChangeValue((text) => {
-    const choices = typed(text.trim());
+    const choices = typed(text.trim()).map(shownRow);
     input.items = choices;
     if (text.trim() && choices[0]) input.activeItems = [choices[0]];
   });
 }
 
 async function fill<T>(
-  input: vscode.QuickPick<PickItem<T>>,
+  input: Input<T>,
   { fill: source, isDefault }: PickOptions<T>,
 ): Promise<void> {
   input.busy = true;
@@ -83,18 +88,19 @@ async function fill<T>(
 
 /** Keeps the item active that the user has moved to while more items are added. */
 function show<T>(
-  input: vscode.QuickPick<PickItem<T>>,
+  input: Input<T>,
   choices: readonly PickItem<T>[],
   isDefault: (value: T) => boolean,
 ): void {
-  const before = input.activeItems[0]?.value ?? null;
+  const before = activeValue(input);
   const untouched =
     before === null ||
     isDefault(before) ||
-    before === input.items.find((item) => item.value !== null)?.value;
-  input.items = choices;
-  const wanted = choices.find(
-    ({ value }) => value !== null && (untouched ? isDefault(value) : value === before),
+    before === input.items.find(({ row }) => row.value !== null)?.row.value;
+  const items = choices.map(shownRow);
+  input.items = items;
+  const wanted = items.find(
+    ({ row: { value } }) => value !== null && (untouched ? isDefault(value) : value === before),
   );
   if (wanted && !input.value) input.activeItems = [wanted];
 }
@@ -102,23 +108,6 @@ function show<T>(
 /** A separator with a label. */
 export const separator = (label: string): PickItem<never> => ({
   label,
-  kind: vscode.QuickPickItemKind.Separator,
+  separator: true,
   value: null,
 });
-
-/** Asks for a file or a folder in the system's dialog; returns its path. Undefined: cancelled. */
-export async function browse(
-  what: 'file' | 'folder',
-  title: string,
-  filters?: Record<string, string[]>,
-): Promise<string | undefined> {
-  const chosen = await vscode.window.showOpenDialog({
-    title,
-    openLabel: t('Select'),
-    canSelectFiles: what === 'file',
-    canSelectFolders: what === 'folder',
-    canSelectMany: false,
-    ...(filters && { filters }),
-  });
-  return chosen?.[0]?.fsPath;
-}

@@ -1,0 +1,19 @@
+/** Names that Windows reserves for devices, with any extension. */
+const RESERVED = /^(?:con|prn|aux|nul|com\d|lpt\d)(?:\.|$)/i;
+/** File systems accept 255 bytes; this leaves room for an ending. */
+const MAX_CHARACTERS = 60;
+
+/**
+ * A title as a valid name of a file or folder in its folder: letters, digits, dot, underscore and
+ * hyphen, not hidden and not reserved. `otherwise`: used when nothing is left.
+ */
+export function fileName(title: string, otherwise = 'lora'): string {
+  const valid = title.slice(0, 1_000).replace(/[^\p{L}\p{N}._-]+/gu, '-');
+  const name = Array.from(valid)
+    .slice(0, MAX_CHARACTERS)
+    .join('')
+    .replace(/^[.-]+/, '')
+    .replace(/[.-]+$/, '');
+  if (name === '') return otherwise;
+  return RESERVED.test(name) ? `_${name}` : name;
+}

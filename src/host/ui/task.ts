@@ -1,0 +1,27 @@
+import * as vscode from 'vscode';
+import { plain } from './plain';
+
+/** A task of the extension: what it is called and what it runs. */
+export interface TaskParts {
+  readonly definition: vscode.TaskDefinition;
+  readonly folder: vscode.WorkspaceFolder;
+  readonly name: string;
+  readonly detail: string;
+  readonly terminal: () => vscode.Pseudoterminal;
+  readonly problemMatcher: string;
+}
+
+/** A task for VS Code. */
+export function namedTask(parts: TaskParts): vscode.Task {
+  const { definition, folder, name, detail, terminal, problemMatcher } = parts;
+  const task = new vscode.Task(
+    definition,
+    folder,
+    plain(name),
+    'lora',
+    new vscode.CustomExecution(() => Promise.resolve(terminal())),
+    problemMatcher,
+  );
+  task.detail = plain(detail);
+  return task;
+}

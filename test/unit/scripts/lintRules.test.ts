@@ -1,0 +1,55 @@
+import { ESLint, Linter } from 'eslint';
+import tseslint from 'typescript-eslint';
+import { describe, expect, it } from 'vitest';
+
+const RULE = 'no-restricted-syntax';
+
+/** The messages of the rule that restricts syntax, for code at a path. */
+async function messagesFor(file: string, code: string): Promise<string[]> {
+  const config = (await new ESLint().calculateConfigForFile(file)) as {
+    readonly rules: Linter.RulesRecord;
+  };
+  const rule = config.rules[RULE];
+  const found = new Linter().verify(
+    code,
+    {
+      files: ['**/*.ts'],
+      languageOptions: { parser: tseslint.parser },
+      rules: rule === undefined ? {} : { [RULE]: rule },
+    },
+    'x.ts',
+  );
+  return found.map(({ message }) => message);
+}
+
+describe('a feature of the extension cannot show text by itself', () => {
+  it.each([
+    'vscode.window.showInformationMessage(text);',
+    'const { showErrorMessage } = vscode.window;',
+    "vscode.window['showWarningMessage'](text);",
+    'const show = vscode.window.showQuickPick;',
+    'vscode.window.createStatusBarItem();',
+    'vscode.window.withProgress(options, job);',
+    'vscode.env.clipboard.writeText(text);',
+    'new vscode.MarkdownString(text);',
+    'new vscode.TreeItem(text);',
+    'new vscode.Diagnostic(range, text);',
+    'panel.title = text;',
+    'item.tooltip ||= text;',
+  ])('%s', async (code) => {
+    expect(await messagesFor('src/host/runs/x.ts', code)).not.toEqual([]);
+    expect(await messagesFor('src/host/ui/x.ts', code)).toEqual([]);
+  });
+});
+
+describe('a command of the engine cannot write to a stream by itself', () => {
+  it.each([
+    'process.stdout.write(text);',
+    "process['stderr'].write(text);",
+    'console.log(text);',
+    'const { write } = process.stdout;',
+  ])('%s', async (code) => {
+    expect(await messagesFor('src/engine/commands/x.ts', code)).not.toEqual([]);
+    expect(await messagesFor('src/engine/terminal.ts', code)).toEqual([]);
+  });
+});
