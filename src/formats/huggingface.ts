@@ -4,11 +4,13 @@ import { LoraError } from '../shared/errors';
 import { checkTensors } from './architecture/modules';
 import { canonicalNames } from './architecture/names';
 import { readSpec, type ReadSpecOptions } from './architecture/readSpec';
+import { refuseQuantisedTensors, refuseUnusedTensors } from './architecture/unusedTensors';
 import { isFile } from '../common/fileStatus';
 import { readFolderTokenizer } from './folderTokenizer';
 import { hubNameOfPath } from './hub/hubName';
 import { withoutFolders } from './hub/publishedBase';
 import { readJsonObject } from './json';
+import { refuseUntiedOutput } from './tiedOutput';
 import { countParameters, type TensorInfo } from './tensorInfo';
 import { type WeightSource, withReplaced } from './weightSource';
 import { openShardsOf, type ShardedWeights, type Shards } from './safetensors/shards';
@@ -39,10 +41,14 @@ export async function openFolderBase(
     { ...underNames(stored, canonicalNames(stored.tensors.keys(), spec)), files: stored.files },
     options.replaced,
   );
-  const missing = await checked(
-    () => checkTensors(weights.tensors, spec, folder, options.new_head),
-    weights,
-  );
+  const missing = await checked(async () => {
+    const names = [...stored.tensors.keys()];
+    refuseQuantisedTensors(names, folder);
+    const found = checkTensors(weights.tensors, spec, folder, options.new_head);
+    refuseUnusedTensors(names, spec, folder);
+    await refuseUntiedOutput(stored.placed, spec, folder);
+    return found;
+  }, weights);
   return {
     spec,
     missing,
@@ -60,9 +66,9 @@ export async function openFolderBase(
   };
 }
 
-async function checked<T>(check: () => T, weights: WeightSource): Promise<T> {
+async function checked<T>(check: () => Promise<T>, weights: WeightSource): Promise<T> {
   try {
-    return check();
+    return await check();
   } catch (error) {
     await weights.close();
     throw error;
@@ -130,11 +136,14 @@ export async function openShards(folder: string): Promise<Shards> {
   return openShardsOf(folder, WEIGHTS);
 }
 
-async function openWeights(
-  folder: string,
-): Promise<WeightSource & { readonly files: readonly string[] }> {
+type FolderWeights = WeightSource & {
+  readonly files: readonly string[];
+  readonly placed: Shards['placed'];
+};
+
+async function openWeights(folder: string): Promise<FolderWeights> {
   const { placed, files, close } = await openShards(folder);
-  return { ...sourceOf(placed, folder), files: files.map(({ file }) => file), close };
+  return { ...sourceOf(placed, folder), placed, files: files.map(({ file }) => file), close };
 }
 
 async function noWeights(folder: string): Promise<LoraError> {

@@ -3,6 +3,9 @@ import type { Rename } from './family';
 import { tensorsOf } from './modules';
 import type { Spec } from './spec';
 
+/** The start of the language model's names within a model for text and images. */
+export const WRAPPED = /^(?:model\.(?:language|text)_model|language_model|lm_head)\./;
+
 /** Names of the language model within a model for text and images. */
 const WRAPPERS: readonly Rename[] = [
   [/^(?:model\.(?:language|text)_model\.|language_model\.model\.)/, 'model.'],
@@ -20,6 +23,9 @@ function renamed(name: string, spec: Spec): string | null {
   }
   return now;
 }
+
+/** Whether a checkpoint's tensor is a buffer, which the model computes anew. */
+export const isBuffer = (stored: string, spec: Spec): boolean => renamed(stored, spec) === null;
 
 /**
  * The names of a checkpoint's tensors, by their names in the spec: older names are translated, and
