@@ -31,7 +31,7 @@ const DEVELOPMENT = { minify: false, sourcemap: 'linked', sourcesContent: false 
  * Libraries that the extension does not need at startup have bundles of their own: reading and
  * compiling them would double its startup time.
  */
-const LATER = { re2js: 're2js', tar: 'tar', yauzl: 'yauzl', 'vscode-jsonrpc/node': 'jsonrpc' };
+const LATER = { re2js: 're2js', yauzl: 'yauzl', 'vscode-jsonrpc/node': 'jsonrpc' };
 const loadLater = {
   name: 'load-later',
   setup: ({ onResolve }) =>

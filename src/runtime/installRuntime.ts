@@ -9,13 +9,15 @@ import type { LibrariesPin } from './pins';
 import { wasmRuntimeFor, type InstallOptions, type Runtime, type RuntimeOptions } from './runtime';
 import { sourcesFor, type Source } from './sources';
 import { thisMachine, type TargetMachine } from './targetMachine';
+import { WrongFileError } from './wheel';
 
 /**
- * Installs a runtime from the first source that works: a local Python's TensorFlow, the pinned
- * wheel, tfjs-node's own download. Gives WebAssembly on a platform without libtensorflow; on the
+ * Installs a runtime from the first source that works: a local Python's TensorFlow, then the
+ * pinned wheel. Gives WebAssembly on a platform without libtensorflow; on the
  * others, falling back to it is the caller's choice. An incomplete installation is never found.
  *
- * @throws LoraError('runtime') with the failure of each source, 'disk' or 'cancelled'.
+ * @throws LoraError('runtime') with the failure of each source, 'disk' or 'cancelled';
+ *   WrongFileError, after which no other source is tried.
  */
 export async function installRuntime(
   runtime: RuntimeOptions,
@@ -32,7 +34,7 @@ export async function installRuntime(
     } catch (error) {
       throwIfCancelled(options.signal, INSTALLATION_CANCELLED);
       const failure = LoraError.from(error, 'runtime');
-      if (failure.area === 'disk') throw failure;
+      if (failure.area === 'disk' || failure instanceof WrongFileError) throw failure;
       options.log(`${source.name}: ${failure.message}`);
       failures.push(failure);
     }

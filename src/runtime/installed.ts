@@ -1,7 +1,7 @@
 import { copyFile, readdir, readFile, rename } from 'node:fs/promises';
 import path from 'node:path';
 import { LoraError } from '../shared/errors';
-import { looksIntact, readManifest, type Manifest } from './manifest';
+import { isIntact, readManifest, type Manifest } from './manifest';
 import { BINDING_FILE } from './pins';
 import type { Runtime, RuntimeOptions } from './runtime';
 
@@ -9,7 +9,7 @@ import type { Runtime, RuntimeOptions } from './runtime';
  * Sources in the order of preference: what the user installed on request comes first. A runtime of
  * the setting is used only while the setting names it.
  */
-const PREFERRED: readonly Manifest['source'][] = ['cuda', 'python', 'wheel', 'tfjs-node'];
+const PREFERRED: readonly Manifest['source'][] = ['cuda', 'python', 'wheel'];
 
 /** The preferred intact runtime under home; null when there is none. */
 export async function findInstalled(
@@ -47,7 +47,7 @@ export async function openInstalled(
   platform: string,
 ): Promise<Runtime | null> {
   const manifest = await readManifest(folder);
-  if (!manifest || !(await looksIntact(folder, manifest))) return null;
+  if (!manifest || !(await isIntact(folder, manifest))) return null;
   const { source, tensorflow_version, device, why } = manifest;
   return {
     kind: 'tensorflow',

@@ -18,8 +18,6 @@ export interface LibrariesPin {
 
 /** The pinned wheel of a platform, and its libraries. */
 export interface PlatformPin extends WheelPin, LibrariesPin {
-  /** tfjs-node's own, older libtensorflow: the path on its server. */
-  readonly tfjs_archive: string;
   /** TensorFlow for NVIDIA's GPUs, on platforms that have one. */
   readonly gpu?: GpuPin;
 }
@@ -139,7 +137,6 @@ export const PLATFORM_PINS: Readonly<Record<string, PlatformPin>> = {
     unpacked_size: 682_569_648,
     libraries: elf,
     sha256: '810c75d7149d2da0cb2092187817b0dcabb80728ca9f9cf3a61f3f42fadd1298',
-    tfjs_archive: 'tensorflow/libtensorflow/libtensorflow-cpu-linux-x86_64-2.9.1.tar.gz',
     gpu: GPU,
   },
   'linux-arm64': {
@@ -150,7 +147,6 @@ export const PLATFORM_PINS: Readonly<Record<string, PlatformPin>> = {
     unpacked_size: 766_226_496,
     libraries: elf,
     sha256: '8a6485edd2148f70d011dbd1d8dc2c775e91774a5a159466e83d0d1f21580944',
-    tfjs_archive: 'tf-builds/libtensorflow_r2_7_linux_arm64.tar.gz',
   },
   'darwin-arm64': {
     package: 'tensorflow',
@@ -160,7 +156,6 @@ export const PLATFORM_PINS: Readonly<Record<string, PlatformPin>> = {
     unpacked_size: 655_268_476,
     libraries: macho,
     sha256: '661029cd769b311db910b79a3a6ef50a5a61ecc947172228c777a49989722508',
-    tfjs_archive: 'tf-builds/libtensorflow_r2_7_darwin_arm64_cpu.tar.gz',
   },
 };
 

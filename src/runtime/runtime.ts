@@ -1,6 +1,5 @@
 /** Where a runtime came from. */
-export type RuntimeSource =
-  'setting' | 'installed' | 'cuda' | 'python' | 'wheel' | 'tfjs-node' | 'wasm';
+export type RuntimeSource = 'setting' | 'installed' | 'cuda' | 'python' | 'wheel' | 'wasm';
 
 /** An installed and verified libtensorflow with the binding beside it, or the slow fallback. */
 export type Runtime =

