@@ -5,6 +5,7 @@ import { setTimeout } from 'node:timers/promises';
 import { LoraError } from '../shared/errors';
 import { pathExists, writeErrorReason } from './fileStatus';
 import { makeFolder } from './makeFolder';
+import { refuseLinks } from './withoutLinks';
 
 /** Below the 2 GiB that one system call can write. */
 const MAX_WRITE_BYTES = 1 << 30;
@@ -29,6 +30,7 @@ export async function replaceFile(
 ): Promise<void> {
   const unique = `${randomBytes(4).toString('hex')}.${process.pid}`;
   const temp = path.join(path.dirname(file), `.${path.basename(file)}.${unique}.tmp`);
+  await refuseLinksTo(file, describeFailure ?? describeFailureOf('file'));
   try {
     const handle = await open(temp, 'wx');
     try {
@@ -64,6 +66,7 @@ export async function replaceFolder(
 ): Promise<void> {
   const temp = `${folder}.${process.pid}.tmp`;
   const old = `${folder}.${process.pid}.old`;
+  await refuseLinksTo(folder, describeFailureOf('folder'));
   try {
     await makeEmptyFolder(temp);
     await fill(temp);
@@ -89,6 +92,7 @@ export async function replaceFileWithCompanions(
 ): Promise<void> {
   const temp = `${file}.${process.pid}.tmp`;
   const moved: string[] = [];
+  await refuseLinksTo(file, describeFailureOf('file'));
   try {
     await makeEmptyFolder(temp);
     await fill(temp);
@@ -141,6 +145,12 @@ async function makeEmptyFolder(folder: string): Promise<void> {
   await rm(folder, { recursive: true, force: true });
   await makeFolder(folder);
 }
+
+/** The file itself may be a link: it is replaced, not followed. @throws LoraError('disk') */
+const refuseLinksTo = (file: string, describeFailure: DescribeFailure): Promise<void> =>
+  refuseLinks(path.dirname(file)).catch((error: unknown) => {
+    throw diskError(error, file, describeFailure);
+  });
 
 const removeQuietly = (file: string): Promise<void> =>
   rm(file, { recursive: true, force: true, maxRetries: 3 }).catch(() => undefined);

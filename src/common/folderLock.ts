@@ -3,6 +3,7 @@ import { lstat, rm, utimes } from 'node:fs/promises';
 import path from 'node:path';
 import { setTimeout } from 'node:timers/promises';
 import { listFolder, MAX_BYTES, readTextFile } from './regularFile';
+import { refuseLinks, removeWithin } from './withoutLinks';
 import { isRunning, thisMachine, thisProcess, type ProcessIdentity } from './processIdentity';
 
 /** How often a lock is renewed, and after which time without that it no longer counts. */
@@ -54,9 +55,11 @@ export class FolderLock {
   /**
    * Takes an existing folder.
    *
-   * @throws FolderIsOwned; the file system's error
+   * @throws FolderIsOwned; FileRefused where .lora or a folder in it is a link; the file system's
+   *   error
    */
   static async take(folder: string): Promise<FolderLock> {
+    await refuseLinks(folder);
     const owner = JSON.stringify(await thisProcess());
     for (let attempt = 0; attempt < ATTEMPTS; attempt++) {
       const file = await tryToLock(folder, owner);
@@ -91,7 +94,7 @@ async function tryToLock(folder: string, owner: string): Promise<string | null> 
     await rm(file, { force: true });
     return null;
   }
-  for (const { file: ended } of others) await rm(ended, { recursive: true, force: true });
+  for (const { file: ended } of others) await removeWithin(ended);
   return file;
 }
 

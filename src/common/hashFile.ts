@@ -15,7 +15,8 @@ interface HashFileOptions {
 /**
  * The hash of a file, as hex digits. Reads the file as a stream, so its size doesn't matter.
  *
- * @throws FileRefused for anything but a regular file; the file system's error; an AbortError when `signal` is aborted; what `onBytes` throws.
+ * @throws FileRefused for anything but a regular file; the file system's error; an AbortError when
+ *   `signal` is aborted; what `onBytes` throws.
  */
 export async function hashFile(
   file: string,

@@ -1,5 +1,6 @@
 import { mkdir, stat } from 'node:fs/promises';
 import path from 'node:path';
+import { refuseLinks } from './withoutLinks';
 
 type Make = (folder: string) => Promise<unknown>;
 
@@ -7,12 +8,14 @@ type Make = (folder: string) => Promise<unknown>;
  * Creates a folder and those above it; does nothing if it exists. Node's own recursive mkdir
  * reports a read-only file system as ENOENT.
  *
- * @throws the file system's error, of the folder that cannot be created
+ * @throws FileRefused where .lora or a folder in it is a link; the file system's error, of the
+ *   folder that cannot be created
  */
 export async function makeFolder(
   folder: string,
   make: Make = (name) => mkdir(name),
 ): Promise<void> {
+  await refuseLinks(folder);
   const error = await errorOf(folder, make);
   if (error === null) return;
   const parent = path.dirname(folder);

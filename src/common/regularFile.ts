@@ -160,7 +160,8 @@ export function otherKindOf(info: Stats): string | null {
   return info.isSymbolicLink() ? 'a symbolic link, which is not followed here' : 'a device';
 }
 
-function refuseOtherKinds(info: Stats): void {
+/** @throws FileRefused for anything but a regular file */
+export function refuseOtherKinds(info: Stats): void {
   const kind = otherKindOf(info);
   if (kind === null) return;
   throw new FileRefused(

@@ -141,6 +141,13 @@ export const RUN_FILES = {
   skipped: 'skipped_rows.jsonl',
 } as const;
 
+/** Whether a path out of run.json stays in the run's folder, on every system. */
+export const isInRun = (inner: string): boolean =>
+  inner !== '' &&
+  !inner.includes('\0') &&
+  !/^(?:[\\/]|[A-Za-z]:)/.test(inner) &&
+  !inner.split(/[\\/]/).includes('..');
+
 /**
  * A new run's folder name, such as 20260131-142501-7f3a: the UTC time, so that names sort by age,
  * and a random suffix for runs that start in the same second.

@@ -1,4 +1,11 @@
-import { existsSync, readdirSync, readFileSync, statSync, writeFileSync } from 'node:fs';
+import {
+  existsSync,
+  readdirSync,
+  readFileSync,
+  statSync,
+  symlinkSync,
+  writeFileSync,
+} from 'node:fs';
 import path from 'node:path';
 import { afterEach, describe, expect, it } from 'vitest';
 import { cliResult } from '../support/cliResults';
@@ -111,6 +118,18 @@ describe('a base model from the Hub', () => {
     );
     expect(longer.stderr).toContain('The Hub sent more');
     expect(readdirSync(folder).filter((name) => !name.endsWith('.part'))).toEqual([]);
+  });
+
+  it.skipIf(process.platform === 'win32')('follows no link in the folder', async () => {
+    const victim = path.join(tempFolder(), 'victim');
+    writeFileSync(victim, 'mine');
+    for (const name of ['.config.json.part', 'config.json']) {
+      const folder = tempFolder();
+      symlinkSync(victim, path.join(folder, name));
+      const { code } = await download({}, folder);
+      expect(code, name).not.toBe(0);
+      expect(readFileSync(victim, 'utf8')).toBe('mine');
+    }
   });
 
   it('never overwrites a file that differs', async () => {

@@ -1,8 +1,10 @@
 import { createHash } from 'node:crypto';
-import { open, rename, rm, stat } from 'node:fs/promises';
+import { lstat, rename, stat, type FileHandle } from 'node:fs/promises';
 import path from 'node:path';
 import { throwIfCancelled } from '../../common/cancellation';
+import { writeErrorReason } from '../../common/fileStatus';
 import { hashFile } from '../../common/hashFile';
+import { openForAppending, removeWithin } from '../../common/withoutLinks';
 import { LoraError } from '../../shared/errors';
 import { requestHubFile, type Hub } from './hub';
 import { hubFileSize, type HubFile } from './plan';
@@ -15,8 +17,8 @@ const partialFile = (file: HubFile, folder: string): string =>
   path.join(folder, `.${file.path}.part`);
 
 const bytesIn = (file: string): Promise<number> =>
-  stat(file).then(
-    ({ size }) => size,
+  lstat(file).then(
+    (info) => (info.isFile() ? info.size : 0),
     () => 0,
   );
 
@@ -29,7 +31,7 @@ export async function isDownloaded(file: HubFile, folder: string): Promise<boole
   if (await matchesHub(target, file)) {
     return true;
   }
-  if ((await stat(target).catch(() => null)) === null) {
+  if ((await lstat(target).catch(() => null)) === null) {
     return false;
   }
   throw new LoraError('base', 'The file exists already, but differs from the one on the Hub.', {
@@ -54,7 +56,7 @@ export async function fetchFile(
   const partial = partialFile(file, folder);
   await append(hub, file, partial, onBytes);
   if (!(await matchesHub(partial, file))) {
-    await rm(partial, { force: true });
+    await removeWithin(partial, folder);
     throw new LoraError(
       'base',
       'The downloaded file is not the one on the Hub: its checksum differs.',
@@ -79,8 +81,9 @@ async function append(
   const requestedStart = present < size ? present : 0;
   const response = await requestHubFile(hub, file, requestedStart);
   const start = response.status === 206 ? requestedStart : 0;
-  const handle = await open(partial, start > 0 ? 'a' : 'w');
+  const handle = await openPartial(partial);
   try {
+    if (start === 0) await handle.truncate(0);
     onBytes(start);
     let written = start;
     for await (const chunk of response.body! as unknown as AsyncIterable<Uint8Array>) {
@@ -109,11 +112,20 @@ async function append(
   }
 }
 
+const openPartial = (partial: string): Promise<FileHandle> =>
+  openForAppending(partial).catch((cause: unknown) => {
+    throw new LoraError('disk', `The file cannot be written: ${writeErrorReason(cause)}.`, {
+      place: { file: partial },
+      fix: 'Remove it, or choose another --output.',
+      cause,
+    });
+  });
+
 /** By SHA-256 for LFS files, by git's SHA-1 for others; by size if the Hub names neither. */
 async function matchesHub(file: string, hubFile: HubFile): Promise<boolean> {
   const { lfs, oid, size } = hubFile;
   const found = await stat(file).catch(() => null);
-  if (found?.size !== hubFileSize(hubFile)) {
+  if (!found?.isFile() || found.size !== hubFileSize(hubFile)) {
     return false;
   }
   if (lfs) {

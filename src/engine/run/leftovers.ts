@@ -1,6 +1,7 @@
-import { readdir, rename, rm } from 'node:fs/promises';
+import { readdir, rename } from 'node:fs/promises';
 import path from 'node:path';
 import { pathExists } from '../../common/fileStatus';
+import { refuseLinks, removeWithin } from '../../common/withoutLinks';
 import { RUN_FILES } from '../../shared/run';
 
 /** NAME.123.tmp and .NAME.1a2b.123.tmp were being written when their process was killed. */
@@ -14,13 +15,16 @@ const REPLACED = /^(.+)\.\d+\.old$/;
  */
 export async function clearLeftovers(runDir: string): Promise<void> {
   for (const folder of [runDir, path.join(runDir, RUN_FILES.checkpoints)]) {
-    for (const name of await readdir(folder).catch((): string[] => [])) {
+    const names = await refuseLinks(folder, runDir)
+      .then(() => readdir(folder))
+      .catch((): string[] => []);
+    for (const name of names) {
       const file = path.join(folder, name);
       const replaced = REPLACED.exec(name)?.[1];
       if (replaced !== undefined && !(await pathExists(path.join(folder, replaced))))
         await rename(file, path.join(folder, replaced)).catch(() => undefined);
       else if (replaced !== undefined || UNFINISHED.test(name))
-        await rm(file, { recursive: true, force: true }).catch(() => undefined);
+        await removeWithin(file, runDir).catch(() => undefined);
     }
   }
 }

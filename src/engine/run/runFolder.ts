@@ -1,15 +1,18 @@
-import { open, readFile, truncate, type FileHandle } from 'node:fs/promises';
+import type { FileHandle } from 'node:fs/promises';
 import path from 'node:path';
 import * as v from 'valibot';
 import { pathExists, writeErrorReason } from '../../common/fileStatus';
 import { FolderIsOwned, FolderLock } from '../../common/folderLock';
+import { FileRefused, listFolder } from '../../common/regularFile';
+import { openForAppending, refuseLinks } from '../../common/withoutLinks';
 import { makeFolder } from '../../common/makeFolder';
 import { readJsonObject } from '../../formats/json';
 import { keepRunsOutOfGit } from '../../formats/run/gitIgnore';
+import { isObject } from '../../shared/values';
 import { LoraError } from '../../shared/errors';
 import type { MetricLine } from '../../shared/metrics/lines';
 import { RecipeSchema, type Recipe } from '../../shared/recipe';
-import { newRunId, RUN_FILES, RUNS_FOLDER, type RunRecord } from '../../shared/run';
+import { isInRun, newRunId, RUN_FILES, RUNS_FOLDER, type RunRecord } from '../../shared/run';
 
 /** The folder of a new run of a recipe, beside the recipe's file. */
 export const newRunDir = (recipePath: string): string =>
@@ -18,10 +21,11 @@ export const newRunDir = (recipePath: string): string =>
 /**
  * Owns the folder of a run while `work` writes into it.
  *
- * @throws LoraError('run') when another process owns it, LoraError('disk') when it cannot be
- *   written
+ * @throws LoraError('run') when another process owns it or a file in it is a link,
+ *   LoraError('disk') when it cannot be written
  */
 export async function withRunFolder<T>(dir: string, work: () => Promise<T>): Promise<T> {
+  await refuseLinkedFiles(dir);
   const lock = await FolderLock.take(dir).catch((error: unknown) => {
     throw error instanceof FolderIsOwned
       ? ownedError(error)
@@ -31,6 +35,23 @@ export async function withRunFolder<T>(dir: string, work: () => Promise<T>): Pro
     return await work();
   } finally {
     await lock.release();
+  }
+}
+
+/** Links would let the folder of a stranger choose which files the run changes. */
+async function refuseLinkedFiles(dir: string): Promise<void> {
+  const checkpoints = path.join(dir, RUN_FILES.checkpoints);
+  try {
+    for (const name of Object.values(RUN_FILES)) await refuseLinks(path.join(dir, name), dir);
+    for (const { name } of await listFolder(checkpoints).catch(() => []))
+      await refuseLinks(path.join(checkpoints, name), dir);
+  } catch (error) {
+    if (!(error instanceof FileRefused)) throw runNotWritable(dir, error, 'Make it readable.');
+    throw new LoraError('run', `The run is not written: ${error.message}.`, {
+      place: { file: dir },
+      fix: 'Put the file or folder itself at the place of the link.',
+      cause: error,
+    });
   }
 }
 
@@ -141,7 +162,8 @@ function runName({ base, dataset }: Recipe): string {
 
 /** Reads the record of a run, to resume it. @throws LoraError('run') */
 export async function readRecord(dir: string): Promise<RunRecord> {
-  const record = await readJsonObject(path.join(dir, RUN_FILES.record), 'run');
+  const record = await readJsonObject(path.join(dir, RUN_FILES.record), 'run', 'refused');
+  refuseOtherFolders(record['result'], dir);
   // settings that are newer than the run get their defaults
   const recipe = v.safeParse(RecipeSchema, record['recipe']);
   if (record['version'] === 1 && recipe.success)
@@ -149,6 +171,17 @@ export async function readRecord(dir: string): Promise<RunRecord> {
   throw new LoraError('run', 'The run was written by a different version of LoRA Workbench.', {
     place: { file: path.join(dir, RUN_FILES.record) },
   });
+}
+
+/** @throws LoraError('run') when the result is said to be outside of the run's folder */
+function refuseOtherFolders(result: unknown, dir: string): void {
+  for (const key of ['adapter', 'model']) {
+    const place = isObject(result) ? result[key] : null;
+    if (typeof place !== 'string' || isInRun(place)) continue;
+    throw new LoraError('run', `The path ${place} leads out of the folder of the run.`, {
+      place: { file: path.join(dir, RUN_FILES.record), key: `result.${key}` },
+    });
+  }
 }
 
 /** Appends to metrics.jsonl. */
@@ -164,10 +197,14 @@ export class MetricsFile {
   static async open(dir: string): Promise<MetricsFile> {
     const file = path.join(dir, RUN_FILES.metrics);
     try {
-      const text = await readFile(file, 'utf8').catch(() => '');
-      if (text !== '' && !text.endsWith('\n'))
-        await truncate(file, Buffer.byteLength(text.slice(0, text.lastIndexOf('\n') + 1)));
-      return new MetricsFile(await open(file, 'a'), file);
+      const handle = await openForAppending(file, dir);
+      try {
+        await dropIncompleteLine(handle);
+        return new MetricsFile(handle, file);
+      } catch (error) {
+        await handle.close();
+        throw error;
+      }
     } catch (error) {
       throw metricsError(file, error);
     }
@@ -193,6 +230,23 @@ export class MetricsFile {
     await this.handle.sync().catch(() => undefined);
     await this.handle.close();
   }
+}
+
+const BLOCK_BYTES = 2 ** 16;
+const LINE_FEED = 10;
+
+/** Cuts the file after its last line break. */
+async function dropIncompleteLine(handle: FileHandle): Promise<void> {
+  const { size } = await handle.stat();
+  let end = size;
+  while (end > 0) {
+    const start = Math.max(0, end - BLOCK_BYTES);
+    const { buffer } = await handle.read(Buffer.alloc(end - start), 0, end - start, start);
+    const last = buffer.lastIndexOf(LINE_FEED);
+    end = last < 0 ? start : start + last + 1;
+    if (last >= 0) break;
+  }
+  if (end < size) await handle.truncate(end);
 }
 
 function metricsError(file: string, error: unknown): LoraError {

@@ -1,7 +1,8 @@
-import { readdir, rm } from 'node:fs/promises';
+import { readdir } from 'node:fs/promises';
 import path from 'node:path';
 import * as v from 'valibot';
 import { replaceFolder, writeJson } from '../../common/atomicWrite';
+import { refuseLinks, removeWithin } from '../../common/withoutLinks';
 import { readJsonObject } from '../../formats/json';
 import { readPeftAdapter } from '../../formats/peft/read';
 import { withSafetensors } from '../../formats/safetensors/read';
@@ -58,7 +59,9 @@ export async function writeCheckpoint(
   runDir: string,
   { state, optimizer, fill }: Checkpoint,
 ): Promise<string> {
-  await replaceFolder(checkpointFolder(runDir, state.step), async (temp) => {
+  const folder = checkpointFolder(runDir, state.step);
+  await refuseLinks(path.dirname(folder), runDir);
+  await replaceFolder(folder, async (temp) => {
     await fill(temp);
     await writeSafetensors(
       path.join(temp, OPTIMIZER_FILE),
@@ -82,9 +85,7 @@ export async function writeCheckpoint(
 export async function pruneCheckpoints(runDir: string, keep: number, step: number): Promise<void> {
   const steps = (await checkpointSteps(runDir)).filter((saved) => saved <= step);
   await Promise.all(
-    steps
-      .slice(keep)
-      .map((step) => rm(checkpointFolder(runDir, step), { recursive: true, force: true })),
+    steps.slice(keep).map((step) => removeWithin(checkpointFolder(runDir, step), runDir)),
   );
 }
 

@@ -1,10 +1,10 @@
-import { rm } from 'node:fs/promises';
 import path from 'node:path';
 import { LoraError } from '../../shared/errors';
 import { HEARTBEAT_MS, RUN_FILES, type EngineRecord } from '../../shared/run';
 import { findGpu, type Gpu } from '../../runtime/gpu';
 import type { Runtime } from '../../runtime/runtime';
 import { writeJson } from '../../common/atomicWrite';
+import { removeWithin } from '../../common/withoutLinks';
 import { thisProcess } from '../../common/processIdentity';
 
 /** What a heartbeat records, and where. */
@@ -46,7 +46,7 @@ export class Heartbeat {
     // a driver that does not answer must not delay the end
     this.stopping.abort();
     await this.lastBeat;
-    await rm(this.file, { force: true });
+    await removeWithin(this.file);
   }
 
   private scheduleBeat(): void {

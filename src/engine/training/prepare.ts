@@ -1,6 +1,6 @@
-import { rm } from 'node:fs/promises';
 import path from 'node:path';
 import { replaceFile } from '../../common/atomicWrite';
+import { removeWithin } from '../../common/withoutLinks';
 import { prepareData, type PreparedData } from '../../data/dataset/prepare';
 import type { Tokenizer } from '../../data/tokenizer/tokenizer';
 import type { LabelSet } from '../../data/tasks/labelSet';
@@ -97,7 +97,7 @@ async function reportSkipped(
   { warn }: PrepareHooks,
 ): Promise<void> {
   const file = path.join(runDir, RUN_FILES.skipped);
-  await rm(file, { force: true });
+  await removeWithin(file);
   if (skipped.rows === 0) return;
   await replaceFile(file, skipped.problems.map(skippedLine).join(''));
   warn([...describeSkipped(skipped), `All of them: ${file}`].join('\n'));

@@ -1,5 +1,6 @@
 import { writeFile } from 'node:fs/promises';
 import path from 'node:path';
+import { refuseLinks } from '../../common/withoutLinks';
 import { RUNS_FOLDER } from '../../shared/run';
 
 const [LORA_FOLDER, RUNS] = RUNS_FOLDER.split('/') as [string, string];
@@ -18,7 +19,9 @@ const CONTENT = `# Written by LoRA Workbench. Runs hold checkpoints and weights 
 export async function keepRunsOutOfGit(folder: string): Promise<void> {
   const lora = loraFolderOf(path.resolve(folder));
   if (lora === null) return;
-  await writeFile(path.join(lora, '.gitignore'), CONTENT, { flag: 'wx' }).catch(() => undefined);
+  await refuseLinks(lora)
+    .then(() => writeFile(path.join(lora, '.gitignore'), CONTENT, { flag: 'wx' }))
+    .catch(() => undefined);
 }
 
 function loraFolderOf(folder: string): string | null {

@@ -1,7 +1,8 @@
-import { rm, stat } from 'node:fs/promises';
+import { stat } from 'node:fs/promises';
 import path from 'node:path';
 import type * as vscode from 'vscode';
 import { Signal } from '../../common/signal';
+import { removeWithin } from '../../common/withoutLinks';
 import { readTail } from '../../common/regularFile';
 import { newRunId, RUN_FILES, RUNS_FOLDER } from '../../shared/run';
 import type { RunSummary } from '../runs/run';
@@ -110,6 +111,6 @@ export class Launcher implements vscode.Disposable {
       links: 'refused',
     }).catch(() => null);
     if (output && output.text !== '') this.services.log.error(output.text);
-    await rm(dir, { recursive: true, force: true });
+    await removeWithin(dir);
   }
 }

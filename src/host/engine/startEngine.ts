@@ -1,12 +1,13 @@
 import { spawn } from 'node:child_process';
-import { closeSync, openSync } from 'node:fs';
-import { readFile } from 'node:fs/promises';
+import { lstat, type FileHandle } from 'node:fs/promises';
 import path from 'node:path';
 import { LoraError } from '../../shared/errors';
 import { RUN_FILES } from '../../shared/run';
 import { t } from '../text/l10n';
 import { writeErrorReason } from '../../common/fileStatus';
 import { makeFolder } from '../../common/makeFolder';
+import { MAX_BYTES, readTail, readTextFile } from '../../common/regularFile';
+import { openForAppending } from '../../common/withoutLinks';
 import { keepRunsOutOfGit } from '../../formats/run/gitIgnore';
 import { readEngineRecord } from '../../formats/run/engineRecord';
 
@@ -61,10 +62,10 @@ async function launch({ node, cli, args, runDir, env }: EngineCommand): Promise<
     cwd: runDir,
     detached: true,
     windowsHide: true,
-    stdio: ['ignore', log, log],
+    stdio: ['ignore', log.fd, log.fd],
     env: { ...process.env, ...env, ELECTRON_RUN_AS_NODE: '1' },
   });
-  closeSync(log);
+  await log.close();
   child.unref();
   let failure: Error | undefined;
   const end = new Promise<void>((resolve) => {
@@ -95,11 +96,11 @@ async function launch({ node, cli, args, runDir, env }: EngineCommand): Promise<
   };
 }
 
-async function openLog(runDir: string): Promise<number> {
+async function openLog(runDir: string): Promise<FileHandle> {
   try {
     await makeFolder(runDir);
     await keepRunsOutOfGit(runDir);
-    return openSync(path.join(runDir, RUN_FILES.log), 'a');
+    return await openForAppending(path.join(runDir, RUN_FILES.log), runDir);
   } catch (cause) {
     throw new LoraError(
       'disk',
@@ -114,16 +115,23 @@ async function openLog(runDir: string): Promise<number> {
 
 interface Written {
   readonly record: string;
-  readonly log: string;
+  /** Of the log. */
+  readonly bytes: number;
 }
 
+/** Of the log's end, which is shown. */
+const SHOWN_BYTES = 2 ** 16;
+
 async function writtenSoFar(runDir: string): Promise<Written> {
-  const [record, log] = await Promise.all(
-    [RUN_FILES.record, RUN_FILES.log].map((name) =>
-      readFile(path.join(runDir, name), 'utf8').catch(() => ''),
+  const limits = { maxBytes: MAX_BYTES.runRecord, links: 'refused' } as const;
+  const [record, bytes] = await Promise.all([
+    readTextFile(path.join(runDir, RUN_FILES.record), limits).catch(() => ''),
+    lstat(path.join(runDir, RUN_FILES.log)).then(
+      ({ size }) => size,
+      () => 0,
     ),
-  );
-  return { record: record!, log: log! };
+  ]);
+  return { record, bytes };
 }
 
 /** The end of the engine's output since it was started; null when run.json records its error. */
@@ -132,9 +140,14 @@ async function failureOf(
   exitCode: number | null,
   before: Written,
 ): Promise<LoraError | null> {
-  const { record, log } = await writtenSoFar(runDir);
+  const { record } = await writtenSoFar(runDir);
   if (record !== before.record && holdsError(record)) return null;
-  const end = log.slice(before.log.length).trim().split('\n').slice(-5).join('\n');
+  const log = await readTail(
+    path.join(runDir, RUN_FILES.log),
+    { maxBytes: SHOWN_BYTES, links: 'refused' },
+    before.bytes,
+  ).catch(() => null);
+  const end = log?.text.trim().split('\n').slice(-5).join('\n');
   return new LoraError(
     'engine',
     end ||

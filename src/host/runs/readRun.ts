@@ -7,6 +7,7 @@ import { parseMetrics } from '../../shared/metrics/parse';
 import { TRAINING_METHODS } from '../../shared/recipe';
 import {
   ENDED_STATES,
+  isInRun,
   RUN_FILES,
   type EngineRecord,
   type RunRecord,
@@ -47,6 +48,7 @@ const STATES = [
   'failed',
   'interrupted',
 ] as const satisfies readonly RunState[];
+const innerPath = v.pipe(v.string(), v.check(isInRun, 'leads out of the folder of the run'));
 const nullableNumber = v.nullable(v.number());
 
 /** The parts of run.json that the host uses. */
@@ -69,8 +71,8 @@ const RecordSchema = v.looseObject({
   result: v.looseObject({
     steps: v.number(),
     last_loss: nullableNumber,
-    adapter: v.nullable(v.string()),
-    model: v.optional(v.nullable(v.string())),
+    adapter: v.nullable(innerPath),
+    model: v.optional(v.nullable(innerPath)),
   }),
   error: v.nullable(v.looseObject({ area: v.string(), message: v.string() })),
 });

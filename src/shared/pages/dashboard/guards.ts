@@ -3,7 +3,7 @@ import type { MetricLine, StepColumns } from '../../metrics/lines';
 import { asMetricLine } from '../../metrics/parse';
 import { STEP_FIELDS } from '../../metrics/table';
 import { checked } from '../../parsed';
-import type { RunRecord } from '../../run';
+import { isInRun, type RunRecord } from '../../run';
 import { type HostMessage, type PageMessage } from './protocol';
 import { isObject } from '../../values';
 
@@ -30,6 +30,7 @@ const PHASES = [
 const number = v.pipe(v.number(), v.finite());
 const orNull = <S extends v.GenericSchema>(schema: S) => v.nullable(schema);
 const text = v.string();
+const innerPath = v.pipe(text, v.check(isInRun));
 
 const PlaceSchema = v.looseObject({
   file: text,
@@ -114,7 +115,10 @@ const RunSchema = v.looseObject({
     device: orNull(text),
   }),
   git_commit: orNull(text),
-  result: v.looseObject({ adapter: orNull(text) }),
+  result: v.looseObject({
+    adapter: orNull(innerPath),
+    model: v.optional(orNull(innerPath)),
+  }),
   error: orNull(ErrorSchema),
 });
 

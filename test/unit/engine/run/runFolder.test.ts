@@ -1,6 +1,7 @@
-import { mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { mkdirSync, readdirSync, readFileSync, symlinkSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
 import { describe, expect, it } from 'vitest';
+import { clearLeftovers } from '../../../../src/engine/run/leftovers';
 import {
   makeRunDir,
   MetricsFile,
@@ -10,6 +11,7 @@ import {
   refuseUsedRunDir,
   withRunFolder,
 } from '../../../../src/engine/run/runFolder';
+import { pruneCheckpoints } from '../../../../src/engine/training/checkpoint';
 import { LoraError } from '../../../../src/shared/errors';
 import { parseMetrics } from '../../../../src/shared/metrics/parse';
 import { parseRecipe } from '../../../../src/shared/recipeFile';
@@ -47,6 +49,44 @@ describe('the folder of a run', () => {
     const failing = withRunFolder(dir, () => Promise.reject(new Error('failed')));
     await expect(failing).rejects.toThrow('failed');
     await withRunFolder(dir, () => Promise.resolve());
+  });
+
+  it.each(['engine.log', 'metrics.jsonl', 'checkpoints', 'checkpoints/step-5', 'adapter', 'best'])(
+    'is not written where %s is a link, and what it leads to stays as it is',
+    async (name) => {
+      const [dir, elsewhere] = [temp(), temp()];
+      const target = path.join(elsewhere, 'target');
+      mkdirSync(path.join(target, 'step-1'), { recursive: true });
+      mkdirSync(path.join(dir, path.dirname(name)), { recursive: true });
+      symlinkSync(target, path.join(dir, name));
+      await expect(withRunFolder(dir, () => Promise.resolve())).rejects.toMatchObject({
+        area: 'run',
+        message: `The run is not written: ${path.join(dir, name)} is a link, and links are not followed here.`,
+      });
+      await clearLeftovers(dir);
+      await pruneCheckpoints(dir, 0, 9).catch(() => undefined);
+      expect(readdirSync(target)).toEqual(['step-1']);
+    },
+  );
+
+  it.each(['.lora', '.lora/runs'])('is not made where %s is a link', async (name) => {
+    const [project, elsewhere] = [temp(), temp()];
+    mkdirSync(path.join(project, path.dirname(name)), { recursive: true });
+    symlinkSync(elsewhere, path.join(project, name));
+    await expect(makeRunDir(path.join(project, '.lora/runs/run'))).rejects.toThrow(
+      `${path.join(project, name)} is a link, and links are not followed here`,
+    );
+    expect(readdirSync(elsewhere)).toEqual([]);
+  });
+
+  it('has its metrics cut at the last line break, however far from the end that is', async () => {
+    const dir = temp();
+    const file = path.join(dir, 'metrics.jsonl');
+    for (const lines of ['', '{}\n', '{}\n'.repeat(40_000)]) {
+      writeFileSync(file, `${lines}${'x'.repeat(200_000)}`);
+      await (await MetricsFile.open(dir)).close();
+      expect(readFileSync(file, 'utf8')).toBe(lines);
+    }
   });
 
   it('is not created inside a file', async () => {

@@ -37,7 +37,7 @@ const writeEngine = (pid = process.pid) =>
   write('engine.json', {
     pid,
     started: new Date().toISOString(),
-    pipe: runDir,
+    pipe: path.join(runDir, 'engine.json'),
     heartbeat: new Date().toISOString(),
   });
 const append = (...lines: readonly MetricLine[]) =>
