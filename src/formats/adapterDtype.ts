@@ -1,5 +1,6 @@
 import type { Adapter, AdapterDtype } from '../lora/adapter';
 import { LoraError } from '../shared/errors';
+import { areFinite } from './checkFinite';
 import { toBF16, toF16 } from './floats';
 import type { TensorInfo } from './tensorInfo';
 import type { TensorToWrite } from './tensorWriter';
@@ -34,12 +35,16 @@ export function dtypeToWrite(
 /**
  * A tensor of an adapter that is written in the given element type, rounded to the nearest.
  *
- * @throws LoraError('adapter') when a number is too large for it.
+ * @throws LoraError('adapter') when a number is not finite, or too large for it.
  */
 export function adapterTensor(
   { name, shape, data }: { name: string; shape: readonly number[]; data: Float32Array },
   dtype: AdapterDtype,
 ): TensorToWrite {
+  if (!areFinite(data))
+    throw new LoraError('adapter', `${name} would have numbers that float32 cannot hold.`, {
+      fix: 'Check the adapter and its scale.',
+    });
   if (dtype === 'F32') return { name, dtype, shape, data };
   const bits = dtype === 'F16' ? toF16(data) : toBF16(data);
   const infinite = dtype === 'F16' ? 0x7c00 : 0x7f80;

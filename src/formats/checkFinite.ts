@@ -1,10 +1,11 @@
+import type { LoraFactors } from '../lora/adapter';
 import { LoraError, type Place } from '../shared/errors';
 
 /**
  * Whether all values are finite. Sums value * 0, which is NaN for NaN and infinity: several times
  * faster than a test of each value.
  */
-export function areFinite(values: Float32Array): boolean {
+export function areFinite(values: Float32Array | Float64Array): boolean {
   let sum = 0;
   for (let i = 0; i < values.length; i++) sum += values[i]! * 0;
   return sum === 0;
@@ -42,6 +43,29 @@ export function checkScale(scaling: number, path: string, place: Place): number 
     place,
     fix: "Check lora_alpha (mlx-lm: scale) in the adapter's config.",
   });
+}
+
+/** Smaller numbers have fewer digits as float32. */
+const SMALLEST_NORMAL = 2 ** -126;
+
+/**
+ * The alpha of a module in a file that stores it as float32: its scale times its rank.
+ *
+ * @throws LoraError('adapter') when float32 cannot hold it.
+ */
+export function storedAlpha({
+  path,
+  scaling,
+  r,
+}: Pick<LoraFactors, 'path' | 'scaling' | 'r'>): number {
+  const alpha = scaling * r;
+  const isStored = Number.isFinite(Math.fround(alpha)) && alpha >= SMALLEST_NORMAL;
+  if (isStored) return alpha;
+  throw new LoraError(
+    'adapter',
+    `The alpha of ${path} would be ${alpha}, which float32 cannot hold.`,
+    { fix: "Check lora_alpha (mlx-lm: scale) in the adapter's config." },
+  );
 }
 
 /**

@@ -26,8 +26,12 @@ const replaced: Rule = (_, base, format) => {
   );
 };
 
-const dora: Rule = ({ modules }, _, format) =>
-  format !== 'mlx' && modules.some((m) => m.magnitude) && `${NAMES[format]} does not support DoRA`;
+const dora: Rule = ({ modules }, _, format) => {
+  const scaled = modules.filter((m) => m.magnitude);
+  if (format !== 'mlx') return scaled.length > 0 && `${NAMES[format]} does not support DoRA`;
+  const own = scaled.find((m) => m.kind === 'embedding');
+  return own && `${NAMES.mlx}'s DoRA scales ${own.path} by token, but PEFT's by dimension`;
+};
 
 const embeddings: Rule = ({ modules }, _, format) => {
   const own = modules.find((m) => m.kind === 'embedding');
@@ -56,10 +60,14 @@ const tied: Rule = ({ modules }, base, format) => {
     return `whether ${NAMES[format]} supports adapters of ${output.path} depends on the base, which is not given (--base)`;
   const pair = base && format !== 'kohya' ? tiedWeight(base.spec) : null;
   const own = pair && modules.find((m) => [pair.name, pair.storedAs].includes(`${m.path}.weight`));
-  return (
-    own &&
-    `${NAMES[format]} has one weight for this base's embedding and output layer, so it cannot adapt ${own.path} alone`
+  if (!own) return null;
+  const shared = `${NAMES[format]} has one weight for this base's embedding and output layer`;
+  const isBoth = [pair.name, pair.storedAs].every((name) =>
+    modules.some((m) => `${m.path}.weight` === name),
   );
+  return isBoth
+    ? `${shared}, so it cannot store the factors of both`
+    : `${shared}, so it cannot adapt ${own.path} alone`;
 };
 
 /** Names of kohya's files and of pipelines, whose models mlx-lm and llama.cpp do not have. */

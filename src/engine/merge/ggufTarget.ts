@@ -95,8 +95,10 @@ const sourceTensors = (source: GgufSource, family: GgufFamily): SourceTensor[] =
 
 async function* tensorParts(source: GgufSource, tensor: GgufTensor): AsyncGenerator<Uint8Array> {
   const size = tensor.end - tensor.start;
-  for (let from = 0; from < size; from += PART_BYTES) {
-    yield await source.readTensorBytes(tensor, from, Math.min(PART_BYTES, size - from));
+  const { bytes } = GGUF_TYPES.get(tensor.dtype)!;
+  const step = PART_BYTES - (PART_BYTES % bytes); // whole blocks
+  for (let from = 0; from < size; from += step) {
+    yield await source.readTensorBytes(tensor, from, Math.min(step, size - from));
   }
 }
 

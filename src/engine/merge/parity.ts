@@ -1,6 +1,7 @@
 import { formatSize } from '../../common/formatSize';
 import { availableMemory } from '../../common/system';
 import { createTokenizer } from '../../data/tokenizer/createTokenizer';
+import { areFinite } from '../../formats/checkFinite';
 import { openBase } from '../../formats/openBase';
 import { positionsOf } from '../../formats/architecture/positions';
 import { modelSize } from '../../formats/architecture/size';
@@ -11,6 +12,7 @@ import { estimateLoaded } from '../../lora/memory';
 import { loadModel } from '../../models/loadModel';
 import type { Ops } from '../../models/ops/ops';
 import type { ModelInput } from '../../models/model';
+import { LoraError } from '../../shared/errors';
 import { createRandom } from '../../shared/random';
 import { EMPTY_ADAPTER } from '../model/backend';
 import { argmaxOfRow } from '../tasks/scores';
@@ -126,11 +128,14 @@ async function logitsOf(
   }
 }
 
-function compareLogits(
+/** How far the logits of a merged model are from those of base + adapters. @throws LoraError */
+export function compareLogits(
   expected: readonly Float32Array[],
   actual: readonly Float32Array[],
-  inputs: readonly ModelInput[],
+  inputs: readonly Pick<ModelInput, 'length'>[],
 ): Parity {
+  checkLogits(expected, 'base with its adapters');
+  checkLogits(actual, 'merged model');
   let largest_gap = 0;
   let largest_logit = 0;
   let agreeing = 0;
@@ -152,6 +157,16 @@ function compareLogits(
   }
   const top1_agreement = agreeing / positions;
   return { prompts: expected.length, largest_gap, largest_logit, top1_agreement };
+}
+
+/** @throws LoraError('adapter') when one is not finite. */
+function checkLogits(logits: readonly Float32Array[], model: string): void {
+  if (logits.every(areFinite)) {
+    return;
+  }
+  throw new LoraError('adapter', `The ${model} computes logits that are not finite.`, {
+    fix: 'Check the adapter and its scale, and that the base itself generates text.',
+  });
 }
 
 /** One row of logits per token, or a single row for the whole input. */

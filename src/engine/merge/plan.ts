@@ -1,4 +1,4 @@
-import { tiedWeight } from '../../formats/architecture/modules';
+import { namedTensors, tiedWeight } from '../../formats/architecture/modules';
 import type { BaseModel } from '../../formats/baseModel';
 import type { DType } from '../../formats/tensorInfo';
 import type { Layout } from '../../lora/merge';
@@ -18,12 +18,19 @@ export interface OutputTensor {
   readonly change: Change;
 }
 
-/** Where the numbers of an output tensor come from. */
+/**
+ * Where the numbers of an output tensor come from. `ignored`: the model does not use it, such as a
+ * mask of old checkpoints, which may hold infinities.
+ */
 export type Change =
   /** The base's bytes. */
-  | { readonly kind: 'copied'; readonly bytes: () => AsyncIterable<Uint8Array> }
+  | {
+      readonly kind: 'copied';
+      readonly bytes: () => AsyncIterable<Uint8Array>;
+      readonly ignored: boolean;
+    }
   /** The base's numbers in another dtype. */
-  | { readonly kind: 'converted'; readonly source: SourceTensor }
+  | { readonly kind: 'converted'; readonly source: SourceTensor; readonly ignored: boolean }
   /** The base's numbers plus updates. */
   | {
       readonly kind: 'merged';
@@ -83,12 +90,14 @@ class MergePlanner {
   private readonly factors = new Map<string, LoraFactors[]>();
   private readonly trained = new Map<string, TrainedData>();
   private readonly used = new Set<string>();
+  private readonly known: ReadonlySet<string>;
 
   constructor(
     private readonly base: BaseModel,
     adapters: readonly Adapter[],
     private readonly form: OutputForm,
   ) {
+    this.known = new Set(namedTensors(base.spec).map(({ name }) => name));
     for (const { modules, trained } of adapters) {
       for (const m of modules) {
         const name = `${m.path}.weight`;
@@ -126,8 +135,11 @@ class MergePlanner {
       return { kind: 'merged', source, factors, layout: this.form.layoutOf(factors[0]!) };
     }
     const { bytes } = source;
+    const ignored = !this.known.has(source.name);
     const isSameType = this.form.dtypeOf(source, false) === source.dtype;
-    return bytes && isSameType ? { kind: 'copied', bytes } : { kind: 'converted', source };
+    return bytes && isSameType
+      ? { kind: 'copied', bytes, ignored }
+      : { kind: 'converted', source, ignored };
   }
 
   /** The base's tensors without that of a tied output layer, which is not read, if it changes. */

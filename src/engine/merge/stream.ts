@@ -7,9 +7,9 @@ import type { TensorToWrite } from '../../formats/tensorWriter';
 import type { DType } from '../../formats/tensorInfo';
 import { Merger } from '../../lora/merge';
 import { LoraError, type Place } from '../../shared/errors';
-import { holdsNan } from './holdsNan';
 import type { Change, OutputTensor } from './plan';
 import { PART_BYTES, type SourceTensor } from './source';
+import { firstNotFinite } from './storedNumbers';
 
 /** What a merge did to a tensor. */
 export interface TensorFacts {
@@ -42,11 +42,11 @@ export function streamTensor(tensor: OutputTensor, hooks: StreamHooks): TensorTo
   const parts = () => {
     switch (change.kind) {
       case 'copied':
-        return copiedParts(place, tensor.dtype, change.bytes());
+        return copiedParts(place, tensor.dtype, change);
       case 'replaced':
         return [checkedNarrow(change.data, dtype, place)];
       case 'converted':
-        return convertedParts(change.source, dtype, place);
+        return convertedParts(change, dtype, place);
       case 'merged':
         return mergedParts(tensor, change, { ...hooks, place });
     }
@@ -79,11 +79,15 @@ async function* rowBlocks(
 }
 
 async function* convertedParts(
-  source: SourceTensor,
+  { source, ignored }: Extract<Change, { kind: 'converted' }>,
   dtype: DType,
   place: Place,
 ): AsyncGenerator<ArrayBufferView> {
   for await (const block of rowBlocks(source, source.shape.at(-1) ?? 1)) {
+    if (ignored) {
+      yield narrow(block, dtype);
+      continue;
+    }
     checkBase(block, place);
     yield checkedNarrow(block, dtype, place);
   }
@@ -92,11 +96,12 @@ async function* convertedParts(
 async function* copiedParts(
   place: Place,
   dtype: DType,
-  parts: AsyncIterable<Uint8Array>,
+  { bytes, ignored }: Extract<Change, { kind: 'copied' }>,
 ): AsyncGenerator<Uint8Array> {
-  for await (const part of parts) {
-    if (holdsNan(part, dtype)) {
-      throw baseIsNotFinite('NaN', place);
+  for await (const part of bytes()) {
+    const value = ignored ? undefined : firstNotFinite(part, dtype);
+    if (value !== undefined) {
+      throw baseIsNotFinite(String(value), place);
     }
     yield part;
   }

@@ -10,6 +10,7 @@ import {
   type ImportedAdapter,
 } from '../importedAdapter';
 import { adapterTensor } from '../adapterDtype';
+import { storedAlpha } from '../checkFinite';
 import { isHubName, parentNameOfGguf } from '../hub/hubName';
 import { withoutFolders } from '../hub/publishedBase';
 import type { TensorToWrite } from '../tensorWriter';
@@ -212,7 +213,7 @@ export async function writeGgufAdapter(
   { config, modules, dtype = 'F32' }: Adapter,
   target: GgufTarget,
 ): Promise<void> {
-  const alpha = mostFrequent(modules.map((m) => m.scaling * m.r));
+  const alpha = mostFrequent(modules.map(storedAlpha));
   await writeGguf(
     file,
     [

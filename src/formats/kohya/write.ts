@@ -1,5 +1,6 @@
 import type { Adapter, AdapterDtype, LoraFactors } from '../../lora/adapter';
 import { adapterTensor } from '../adapterDtype';
+import { storedAlpha } from '../checkFinite';
 import { tensorShape } from '../peft/names';
 import { mostFrequent } from '../../lora/combine';
 import { writeSafetensors } from '../safetensors/write';
@@ -33,7 +34,7 @@ export async function writeKohyaAdapter(
 
 function tensorsOf(m: LoraFactors, name: string, dtype: AdapterDtype): TensorToWrite[] {
   return [
-    { name: `${name}.alpha`, dtype: 'F32', shape: [], data: Float32Array.of(m.scaling * m.r) },
+    { name: `${name}.alpha`, dtype: 'F32', shape: [], data: Float32Array.of(storedAlpha(m)) },
     adapterTensor(
       { name: `${name}.lora_down.weight`, shape: tensorShape(m, 'A'), data: m.A },
       dtype,

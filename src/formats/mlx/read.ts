@@ -178,6 +178,13 @@ async function readModule(
     };
   };
   const [a, b] = [await read('lora_a'), await read('lora_b')];
+  const isEmbedding = EMBEDDING.test(own);
+  if (isEmbedding && fine_tune_type === 'dora')
+    throw new LoraError(
+      'adapter',
+      `mlx-lm's DoRA scales ${own} by token, but PEFT's by dimension: it cannot be read.`,
+      { place: { file: source.file, tensor: `${own}.m` }, fix: 'Fuse it with mlx_lm.fuse.' },
+    );
   const m = fine_tune_type === 'dora' ? await read('m') : null;
   const [A, B] = [a, b].map(({ data, shape, place }) =>
     transposed(matrixOf(data, shape, place)),
@@ -190,7 +197,7 @@ async function readModule(
     );
   return factorsOf({
     path: modulePath,
-    kind: EMBEDDING.test(own) ? 'embedding' : 'linear',
+    kind: isEmbedding ? 'embedding' : 'linear',
     A,
     B,
     magnitude: m && checkFinite(m.data, m.place),

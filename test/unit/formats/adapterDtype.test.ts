@@ -57,6 +57,15 @@ describe('the element type of an adapter', () => {
     expect(() => adapterTensor(large, 'F16')).toThrow(/t has numbers that are too large for F16/);
     expect(adapterTensor(large, 'F32').data).toBe(large.data);
   });
+
+  it.each(['F32', 'F16', 'BF16'] as const)('%s refuses numbers that are not finite', (dtype) => {
+    for (const value of [NaN, Infinity, -Infinity]) {
+      const broken = { name: 't', shape: [2], data: Float32Array.of(1, value) };
+      expect(() => adapterTensor(broken, dtype)).toThrow(
+        /t would have numbers that float32 cannot hold/,
+      );
+    }
+  });
 });
 
 it('8-bit floats have the values of the OCP formats', () => {

@@ -1,7 +1,9 @@
-import { cpSync, readFileSync, writeFileSync } from 'node:fs';
+import { cpSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
 import { describe, expect, it } from 'vitest';
 import { detectAdapter, readAdapter } from '../../../src/formats/adapterFormat';
+import { storedAlpha } from '../../../src/formats/checkFinite';
+import { writeSafetensors } from '../../../src/formats/safetensors/write';
 import { factorsOf, matrixOf, rescaled } from '../../../src/formats/importedAdapter';
 import { temp } from '../../support/temp';
 
@@ -36,6 +38,35 @@ describe('a scale beyond the range of float32', () => {
         config['lora_alpha'] = 1e308;
       }),
     ).rejects.toThrow(/The scale of .* is \d.*e\+307/);
+  });
+
+  it.each([1e38, 1e-40])('is rejected in files that store alpha as float32: %d', (scaling) => {
+    const own = { path: 'layer', scaling, r: 8 };
+    expect(() => storedAlpha(own)).toThrow(
+      /The alpha of layer would be \S+, which float32 cannot hold/,
+    );
+    expect(storedAlpha({ ...own, scaling: 2 })).toBe(16);
+  });
+
+  it("is rejected for mlx-lm's DoRA of an embedding, which has its magnitudes by token", async () => {
+    const folder = path.join(temp(), 'adapter');
+    mkdirSync(folder);
+    const tensor = (leaf: string, shape: number[]) => ({
+      name: `model.embed_tokens.${leaf}`,
+      dtype: 'F32' as const,
+      shape,
+      data: new Float32Array(shape.reduce((a, b) => a * b, 1)).fill(1),
+    });
+    await writeSafetensors(path.join(folder, 'adapters.safetensors'), [
+      tensor('lora_a', [4, 1]),
+      tensor('lora_b', [1, 4]),
+      tensor('m', [4]),
+    ]);
+    const settings = { fine_tune_type: 'dora', lora_parameters: { rank: 1, scale: 1 } };
+    writeFileSync(path.join(folder, 'adapter_config.json'), JSON.stringify(settings));
+    await expect(detectAdapter(folder).then((own) => readAdapter(own, null))).rejects.toThrow(
+      /mlx-lm's DoRA scales model\.embed_tokens by token, but PEFT's by dimension/,
+    );
   });
 
   it('is rejected if it would be folded into B', () => {

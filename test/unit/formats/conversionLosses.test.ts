@@ -1,0 +1,65 @@
+import { describe, expect, it } from 'vitest';
+import { conversionLosses } from '../../../src/formats/conversionLosses';
+import { openBase } from '../../../src/formats/openBase';
+import type { Adapter, LoraFactors } from '../../../src/lora/adapter';
+import { PLAIN_LORA } from '../../../src/lora/newAdapter';
+
+const factors = (path: string, change: Partial<LoraFactors> = {}): LoraFactors => ({
+  path,
+  kind: path.endsWith('embed_tokens') ? 'embedding' : 'linear',
+  r: 1,
+  in_features: 2,
+  out_features: 2,
+  scaling: 1,
+  A: Float32Array.of(1, 2),
+  B: Float32Array.of(1, 2),
+  magnitude: null,
+  ...change,
+});
+
+const adapter = (...modules: LoraFactors[]): Adapter => ({
+  config: { ...PLAIN_LORA, base_model_name_or_path: null, raw: {} },
+  modules,
+  trained: [],
+});
+
+const EMBEDDING = 'model.embed_tokens';
+const ONE_WEIGHT = "has one weight for this base's embedding and output layer";
+
+async function lossesOn(folder: string, own: Adapter, format: 'mlx' | 'gguf'): Promise<string[]> {
+  const base = await openBase(folder);
+  try {
+    return conversionLosses(own, base, format);
+  } finally {
+    await base.close();
+  }
+}
+
+describe('what is lost', () => {
+  it.each([
+    ['mlx', 'mlx-lm'],
+    ['gguf', 'llama.cpp'],
+  ] as const)('in %s, of layers that share a weight', async (format, name) => {
+    const tied = 'test/fixtures/smollm3/base';
+    for (const own of [EMBEDDING, 'lm_head']) {
+      expect(await lossesOn(tied, adapter(factors(own)), format)).toEqual([
+        `${name} ${ONE_WEIGHT}, so it cannot adapt ${own} alone`,
+      ]);
+    }
+    expect(await lossesOn(tied, adapter(factors(EMBEDDING), factors('lm_head')), format)).toEqual([
+      `${name} ${ONE_WEIGHT}, so it cannot store the factors of both`,
+    ]);
+  });
+
+  it("in mlx-lm, of an embedding's magnitudes, which it has by token", async () => {
+    const dora = { magnitude: Float32Array.of(1, 1) };
+    const untied = 'test/fixtures/llama3/base';
+    expect(await lossesOn(untied, adapter(factors(EMBEDDING, dora)), 'mlx')).toEqual([
+      "mlx-lm's DoRA scales model.embed_tokens by token, but PEFT's by dimension",
+    ]);
+    expect(await lossesOn(untied, adapter(factors('lm_head', dora)), 'mlx')).toEqual([]);
+    expect(await lossesOn(untied, adapter(factors('lm_head', dora)), 'gguf')).toEqual([
+      'llama.cpp does not support DoRA',
+    ]);
+  });
+});
