@@ -1,5 +1,14 @@
 import { randomBytes } from 'node:crypto';
-import { open, readdir, rename, rm, type FileHandle } from 'node:fs/promises';
+import {
+  link,
+  open,
+  readdir,
+  realpath,
+  rename,
+  rm,
+  rmdir,
+  type FileHandle,
+} from 'node:fs/promises';
 import path from 'node:path';
 import { setTimeout } from 'node:timers/promises';
 import { LoraError } from '../shared/errors';
@@ -17,6 +26,15 @@ const PAUSES_MS = [10, 30, 100, 300, 1000];
 /** The text of an error, from the reason why the file cannot be written. */
 type DescribeFailure = (reason: string) => { readonly message: string; readonly fix?: string };
 
+/** What a file is written with: its text, or a function that writes it. */
+type Content = string | ((handle: FileHandle) => Promise<void>);
+
+/** Writes a file as a whole: `replaceFile` or `createFile`. */
+export type WriteFile = (file: string, content: Content) => Promise<void>;
+
+/** Fills a folder as a whole: `replaceFolder` or `createFolder`. */
+export type WriteFolder = (folder: string, fill: (temp: string) => Promise<void>) => Promise<void>;
+
 /**
  * Writes a file under a temporary name beside it, flushes it, then renames it. On failure the old
  * file stays and the temporary one is removed.
@@ -25,12 +43,40 @@ type DescribeFailure = (reason: string) => { readonly message: string; readonly 
  */
 export async function replaceFile(
   file: string,
-  content: string | ((handle: FileHandle) => Promise<void>),
-  describeFailure?: DescribeFailure,
+  content: Content,
+  describeFailure: DescribeFailure = describeFailureOf('file'),
+): Promise<void> {
+  await refuseLinksTo(file, describeFailure);
+  try {
+    await writeBeside(file, content, (temp) => withRetries(() => rename(temp, file)));
+  } catch (error) {
+    throw diskError(error, file, describeFailure);
+  }
+}
+
+/**
+ * Writes a new file as `replaceFile` does, but never over another one, also if that appears while
+ * this one is written.
+ *
+ * @throws LoraError('disk'), LoraError('usage') when the file exists at the end.
+ */
+export async function createFile(file: string, content: Content): Promise<void> {
+  await refuseLinksTo(file, describeFailureOf('file'));
+  try {
+    await writeBeside(file, content, (temp) => moveToNew(temp, file));
+  } catch (error) {
+    throw diskError(error, file, describeFailureOf('file'));
+  }
+}
+
+/** Writes a temporary file beside the final one and moves it; removes it on failure. */
+async function writeBeside(
+  file: string,
+  content: Content,
+  move: (temp: string) => Promise<void>,
 ): Promise<void> {
   const unique = `${randomBytes(4).toString('hex')}.${process.pid}`;
   const temp = path.join(path.dirname(file), `.${path.basename(file)}.${unique}.tmp`);
-  await refuseLinksTo(file, describeFailure ?? describeFailureOf('file'));
   try {
     const handle = await open(temp, 'wx');
     try {
@@ -39,10 +85,42 @@ export async function replaceFile(
     } finally {
       await handle.close();
     }
-    await withRetries(() => rename(temp, file));
+    await move(temp);
   } catch (error) {
     await removeQuietly(temp);
-    throw diskError(error, file, describeFailure ?? describeFailureOf('file'));
+    throw error;
+  }
+}
+
+/**
+ * Moves a complete file to a name that nothing has, in one step where the disk has hard links.
+ *
+ * @throws LoraError('usage') when something has that name.
+ */
+async function moveToNew(temp: string, file: string): Promise<void> {
+  const isLinked = await link(temp, file).then(
+    () => true,
+    (error: unknown) => {
+      if (codeOf(error) === 'EEXIST') throw taken(error, file);
+      return false;
+    },
+  );
+  if (isLinked) return rm(temp);
+  await takeName(file);
+  try {
+    await withRetries(() => rename(temp, file));
+  } catch (error) {
+    await removeQuietly(file);
+    throw error;
+  }
+}
+
+/** @throws LoraError('usage') when something has the name already. */
+async function takeName(file: string): Promise<void> {
+  try {
+    await (await open(file, 'wx')).close();
+  } catch (error) {
+    throw codeOf(error) === 'EEXIST' ? taken(error, file) : error;
   }
 }
 
@@ -81,12 +159,49 @@ export async function replaceFolder(
 }
 
 /**
- * Fills a temporary folder, then moves its contents into the folder of `file`: `file` last, so that
- * it appears only when the others are complete.
+ * Fills a new folder as `replaceFolder` does, but never in the place of another one that has files,
+ * also if that appears while this one is filled.
  *
- * @throws LoraError('disk'), nothing moved; a LoraError of `fill` as it is.
+ * @throws LoraError('disk'), LoraError('usage') when the folder exists at the end; a LoraError of
+ *   `fill` as it is.
  */
-export async function replaceFileWithCompanions(
+export async function createFolder(
+  folder: string,
+  fill: (temp: string) => Promise<void>,
+): Promise<void> {
+  const target = await realpath(folder).catch(() => folder); // of a link to an empty folder
+  const temp = `${target}.${process.pid}.tmp`;
+  await refuseLinksTo(target, describeFailureOf('folder'));
+  try {
+    await makeEmptyFolder(temp);
+    await fill(temp);
+    await moveFolderToNew(temp, target);
+  } catch (error) {
+    await removeQuietly(temp);
+    throw diskError(error, folder, describeFailureOf('folder'));
+  }
+}
+
+/** @throws LoraError('usage') when something but an empty folder has that name. */
+async function moveFolderToNew(temp: string, folder: string): Promise<void> {
+  try {
+    await rmdir(folder).catch((error: unknown) => {
+      if (codeOf(error) !== 'ENOENT') throw error;
+    });
+    await withRetries(() => rename(temp, folder));
+  } catch (error) {
+    throw (await pathExists(folder)) ? taken(error, folder) : error;
+  }
+}
+
+/**
+ * Fills a temporary folder, then moves its contents into the folder of `file`, which must not exist
+ * at the end.
+ *
+ * @throws LoraError('disk'), LoraError('usage') when the file exists, nothing moved; a LoraError of
+ *   `fill` as it is.
+ */
+export async function createFileWithCompanions(
   file: string,
   fill: (temp: string) => Promise<void>,
 ): Promise<void> {
@@ -97,8 +212,9 @@ export async function replaceFileWithCompanions(
     await makeEmptyFolder(temp);
     await fill(temp);
     const main = path.basename(file);
-    const companions = (await readdir(temp)).filter((name) => name !== main);
-    for (const name of [...companions, main]) {
+    await moveToNew(path.join(temp, main), file);
+    moved.push(file);
+    for (const name of await readdir(temp)) {
       const target = path.join(path.dirname(file), name);
       await withRetries(() => rename(path.join(temp, name), target));
       moved.push(target);
@@ -168,3 +284,13 @@ function diskError(cause: unknown, file: string, describeFailure: DescribeFailur
     ...(fix !== undefined && { fix }),
   });
 }
+
+const codeOf = (error: unknown) => (error as NodeJS.ErrnoException | null)?.code ?? '';
+
+/** The error of a move to a name that another file or folder has by now. */
+const taken = (cause: unknown, file: string): LoraError =>
+  new LoraError(
+    'usage',
+    'Something with the name of the output appeared in the meantime, and is left as it is.',
+    { place: { file }, fix: 'Choose a folder or file that does not exist.', cause },
+  );

@@ -17,7 +17,8 @@ export interface ReadSources {
  * Reads adapters of any format, and checks them against their base when that is named; passes both
  * to `use` and closes the base.
  *
- * @throws LoraError naming the file, also when an adapter cannot be read without its base.
+ * @throws LoraError naming the file, also when an adapter cannot be read without its base, or only
+ *   some of its modules would be used.
  */
 export async function withAdapters<T>(
   paths: readonly string[],
@@ -27,7 +28,8 @@ export async function withAdapters<T>(
 ): Promise<T> {
   const base = named === null ? null : await openBaseOf(paths[0]!, named);
   try {
-    return await use({ adapters: await readAdapters(paths, base, { warn: context.warn }), base });
+    const adapters = await readAdapters(paths, base, { warn: context.warn, partial: false });
+    return await use({ adapters, base });
   } finally {
     await base?.close();
   }

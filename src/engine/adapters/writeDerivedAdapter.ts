@@ -8,6 +8,7 @@ import {
   publishedNamed,
   withoutFolders,
 } from '../../formats/hub/publishedBase';
+import { createFolder } from '../../common/atomicWrite';
 import { derivedCard } from '../../formats/peft/card';
 import { withModelNames } from '../../formats/peft/modelNames';
 import { readAdapterTask, type AdapterTask } from '../../formats/peft/task';
@@ -53,11 +54,13 @@ export async function writeDerivedAdapter(
     sources: sources.map(sourceName),
   });
   const short = withShortTargets(named, base, given);
-  await writePeftAdapter(output, base ? withModelNames(short, base.spec) : short, {
-    task: task ?? 'image_cls',
-    labels,
-    card,
-  });
+  const complete = base ? withModelNames(short, base.spec) : short;
+  await writePeftAdapter(
+    output,
+    complete,
+    { task: task ?? 'image_cls', labels, card },
+    createFolder,
+  );
 }
 
 /** The adapter with its base's name on the hub where that is known; else with a local path. */

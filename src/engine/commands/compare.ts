@@ -60,7 +60,8 @@ async function readBoth(
   places: readonly [string, string],
   context: CommandContext,
 ): Promise<ComparedWithBase['adapters']> {
-  const [a, b] = alignNames(await readAdapters(places, null, context), places);
+  const read = await readAdapters(places, null, { warn: context.warn, partial: false });
+  const [a, b] = alignNames(read, places);
   return [a!, b!];
 }
 

@@ -54,7 +54,10 @@ export async function compareWithBase(comparison: BaseComparison): Promise<Compa
   const { base: file, adapters: places, binding, warn, signal, onProgress } = comparison;
   const base = await openBase(file, baseOptionsOf(await readAdapterTask(places[0])));
   try {
-    const [a, b] = (await readAdapters(places, base, { warn })) as [Adapter, Adapter];
+    const [a, b] = (await readAdapters(places, base, { warn, partial: false })) as [
+      Adapter,
+      Adapter,
+    ];
     const transposed = new Map(
       base.spec.layers.flatMap(linearsOf).map((linear) => [linear.path, linear.transposed]),
     );

@@ -1,6 +1,6 @@
 import { copyFile, readdir, stat, writeFile } from 'node:fs/promises';
 import path from 'node:path';
-import { replaceFolder } from '../../common/atomicWrite';
+import { createFolder } from '../../common/atomicWrite';
 import { CONFIG } from '../../formats/huggingface';
 import { writeSafetensors } from '../../formats/safetensors/write';
 import type { BaseModel, TokenizerFiles } from '../../formats/baseModel';
@@ -34,7 +34,7 @@ export async function openFolderTarget(
       close: () => source.close(),
       modelIn: (temp) => temp,
       certificateIn: (temp) => path.join(temp, CERTIFICATE),
-      place: (fill) => replaceFolder(options.output, fill),
+      place: (fill) => createFolder(options.output, fill),
       write: async (temp, hooks) => {
         const outputs = await writeWeights(temp, files, hooks);
         await writeSideFiles(temp, base, options);

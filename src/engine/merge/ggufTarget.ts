@@ -1,5 +1,5 @@
 import path from 'node:path';
-import { replaceFileWithCompanions } from '../../common/atomicWrite';
+import { createFileWithCompanions } from '../../common/atomicWrite';
 import { ggufFamilyOf } from '../../formats/gguf/families';
 import type { GgufFamily } from '../../formats/gguf/family';
 import { GGUF_TYPES, type GgufTensor } from '../../formats/gguf/header';
@@ -48,7 +48,7 @@ export async function openGgufTarget(
       close: () => source.close(),
       modelIn: (temp) => path.join(temp, name),
       certificateIn: (temp) => path.join(temp, certificateName(name)),
-      place: (fill) => replaceFileWithCompanions(output, fill),
+      place: (fill) => createFileWithCompanions(output, fill),
       write: async (temp, hooks) => {
         const sha256 = await writeGguf(
           path.join(temp, name),

@@ -1,4 +1,4 @@
-import { replaceFile } from '../../common/atomicWrite';
+import { createFile } from '../../common/atomicWrite';
 import { HashedWriter, type TensorToWrite } from '../tensorWriter';
 import { GGUF_TYPES, VALUE_TYPES } from './header';
 
@@ -25,7 +25,7 @@ export async function writeGguf(
   alignment = DEFAULT_ALIGNMENT,
 ): Promise<string> {
   let sha256 = '';
-  await replaceFile(file, async (handle) => {
+  await createFile(file, async (handle) => {
     const writer = new HashedWriter(handle);
     const pad = (length: number) => writer.write(new Uint8Array(paddingOf(length, alignment)));
     const header = headerOf(metadata, tensors, alignment);

@@ -1,3 +1,4 @@
+import { createFile } from '../../common/atomicWrite';
 import type { Adapter, AdapterDtype, LoraFactors } from '../../lora/adapter';
 import { adapterTensor } from '../adapterDtype';
 import { storedAlpha } from '../checkFinite';
@@ -29,6 +30,7 @@ export async function writeKohyaAdapter(
       ss_network_dim: String(mostFrequent(modules.map((m) => m.r))),
       ss_network_module: 'networks.lora',
     },
+    createFile,
   );
 }
 

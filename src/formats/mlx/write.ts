@@ -1,7 +1,7 @@
 import { writeFile } from 'node:fs/promises';
 import path from 'node:path';
 import type { Adapter, AdapterDtype, LoraFactors } from '../../lora/adapter';
-import { replaceFolder } from '../../common/atomicWrite';
+import { createFolder } from '../../common/atomicWrite';
 import { mostFrequent } from '../../lora/combine';
 import type { Spec } from '../architecture/spec';
 import { adapterTensor } from '../adapterDtype';
@@ -42,7 +42,7 @@ export async function writeMlxAdapter(
     null,
     4,
   );
-  await replaceFolder(folder, async (temp) => {
+  await createFolder(folder, async (temp) => {
     await writeSafetensors(
       path.join(temp, MLX_WEIGHTS),
       modules.flatMap((m) => tensorsOf(m, names.get(m.path)!, { scale, rank, dtype })),

@@ -53,7 +53,7 @@ export async function readPeftAdapter(
     const all: StoredModule[] = [];
     for (const [modulePath, names] of found)
       all.push({ ...(await readFactors(modulePath, names, config, source)), ...names });
-    const { wanted, warnings } = targeted(all, { tied, config, files }, base ? fit : {});
+    const { wanted, warnings } = targeted(all, { tied, config, files }, fit);
     const modules = withTiedFactors(
       wanted.map(({ factors }) => factors),
       tied,

@@ -2,7 +2,7 @@ import { writeFile } from 'node:fs/promises';
 import path from 'node:path';
 import type { Adapter, AdapterConfig } from '../../lora/adapter';
 import type { Task } from '../../shared/task';
-import { replaceFolder } from '../../common/atomicWrite';
+import { replaceFolder, type WriteFolder } from '../../common/atomicWrite';
 import { writeSafetensors } from '../safetensors/write';
 import type { TensorToWrite } from '../tensorWriter';
 import { adapterTensor } from '../adapterDtype';
@@ -27,7 +27,7 @@ export interface AdapterFacts {
 
 /**
  * Writes an adapter's folder as PEFT does. An existing folder is replaced when the new one is
- * complete.
+ * complete, or kept by `createFolder`.
  *
  * @throws LoraError('disk'); an existing folder stays.
  */
@@ -35,8 +35,9 @@ export async function writePeftAdapter(
   folder: string,
   adapter: Adapter,
   facts: AdapterFacts,
+  place: WriteFolder = replaceFolder,
 ): Promise<void> {
-  await replaceFolder(folder, (temp) => fillAdapterFolder(temp, adapter, facts));
+  await place(folder, (temp) => fillAdapterFolder(temp, adapter, facts));
 }
 
 /** Writes the files of an adapter into an existing folder. */

@@ -1,4 +1,4 @@
-import { replaceFile } from '../../common/atomicWrite';
+import { replaceFile, type WriteFile } from '../../common/atomicWrite';
 import { HashedWriter, type TensorToWrite } from '../tensorWriter';
 import { elementBytes, SAFETENSORS_DTYPES } from './header';
 
@@ -16,12 +16,13 @@ export async function writeSafetensors(
   file: string,
   tensors: readonly TensorToWrite[],
   metadata: Readonly<Record<string, string>> = { format: 'pt' },
+  write: WriteFile = replaceFile,
 ): Promise<string> {
   const sorted = [...tensors].sort(
     (a, b) => DTYPES.indexOf(a.dtype) - DTYPES.indexOf(b.dtype) || compareUtf8(a.name, b.name),
   );
   let sha256 = '';
-  await replaceFile(file, async (handle) => {
+  await write(file, async (handle) => {
     const writer = new HashedWriter(handle);
     await writer.write(headerOf(sorted, metadata));
     for (const tensor of sorted) await writer.writeTensor(tensor, bytesOf(tensor));

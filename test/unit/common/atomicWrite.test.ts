@@ -1,9 +1,18 @@
-import { existsSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
+import {
+  existsSync,
+  mkdirSync,
+  readdirSync,
+  readFileSync,
+  symlinkSync,
+  writeFileSync,
+} from 'node:fs';
 import path from 'node:path';
 import { describe, expect, it } from 'vitest';
 import {
+  createFile,
+  createFolder,
   replaceFile,
-  replaceFileWithCompanions,
+  createFileWithCompanions,
   replaceFolder,
   withRetries,
   writeJson,
@@ -100,10 +109,81 @@ describe('replacing a file', () => {
   });
 });
 
-describe('replacing a file and its companions', () => {
+describe('creating', () => {
+  const taken = {
+    area: 'usage',
+    message:
+      'Something with the name of the output appeared in the meantime, and is left as it is.',
+  };
+
+  it('a file: only the first of several writers has it', async () => {
+    const file = path.join(temp(), 'a');
+    const texts = ['one', 'two', 'three'];
+    const results = await Promise.allSettled(texts.map((text) => createFile(file, text)));
+    const done = texts.filter((_, i) => results[i]!.status === 'fulfilled');
+    expect(done).toEqual([readFileSync(file, 'utf8')]);
+    expect(readdirSync(path.dirname(file))).toEqual(['a']);
+    await expect(createFile(file, 'four')).rejects.toMatchObject({ ...taken, place: { file } });
+    expect(readFileSync(file, 'utf8')).toBe(done[0]);
+  });
+
+  const fillWith = (name: string, meanwhile: () => void) => (folder: string) => {
+    writeFileSync(path.join(folder, name), name);
+    meanwhile();
+    return Promise.resolve();
+  };
+
+  it('a folder takes the place of nothing that appeared meanwhile', async () => {
+    const folder = path.join(temp(), 'a');
+    const other = () => {
+      mkdirSync(folder);
+      writeFileSync(path.join(folder, 'other'), '');
+    };
+    await expect(createFolder(folder, fillWith('own', other))).rejects.toMatchObject(taken);
+    expect([readdirSync(folder), readdirSync(path.dirname(folder))]).toEqual([['other'], ['a']]);
+  });
+
+  it('a folder takes the place of an empty one, also through a link, and of no file', async () => {
+    const parent = temp();
+    const [folder, linked, file] = ['a', 'b', 'c'].map((name) => path.join(parent, name));
+    mkdirSync(folder!);
+    symlinkSync(folder!, linked!);
+    await createFolder(
+      linked!,
+      fillWith('own', () => undefined),
+    );
+    expect([readdirSync(folder!), readdirSync(parent)]).toEqual([['own'], ['a', 'b']]);
+    writeFileSync(file!, 'text');
+    await expect(
+      createFolder(
+        file!,
+        fillWith('own', () => undefined),
+      ),
+    ).rejects.toMatchObject(taken);
+    expect(readFileSync(file!, 'utf8')).toBe('text');
+  });
+
+  it('a file with companions replaces neither a file that appeared nor its companions', async () => {
+    const parent = temp();
+    const file = path.join(parent, 'b.gguf');
+    const other = () => {
+      for (const name of ['b.gguf', 'b.json']) writeFileSync(path.join(parent, name), 'other');
+    };
+    const fill = async (folder: string) => {
+      await fillWith('b.json', () => undefined)(folder);
+      await fillWith('b.gguf', other)(folder);
+    };
+    await expect(createFileWithCompanions(file, fill)).rejects.toMatchObject(taken);
+    expect(
+      readdirSync(parent).map((name) => readFileSync(path.join(parent, name), 'utf8')),
+    ).toEqual(['other', 'other']);
+  });
+});
+
+describe('creating a file and its companions', () => {
   it('moves the companion files and the main file', async () => {
     const folder = temp();
-    await replaceFileWithCompanions(path.join(folder, 'b.gguf'), (t) => {
+    await createFileWithCompanions(path.join(folder, 'b.gguf'), (t) => {
       for (const name of ['a.json', 'b.gguf', 'c']) writeFileSync(path.join(t, name), name);
       return Promise.resolve();
     });
@@ -115,7 +195,7 @@ describe('replacing a file and its companions', () => {
     const folder = temp();
     const file = path.join(folder, 'b.gguf');
     await expect(
-      replaceFileWithCompanions(file, (t) => {
+      createFileWithCompanions(file, (t) => {
         writeFileSync(path.join(t, 'a.json'), '');
         return Promise.resolve();
       }),

@@ -7,6 +7,7 @@ import { writeSafetensors } from '../../../formats/safetensors/write';
 import { readLate } from '../../../formats/tensorWriter';
 import type { BaseModel } from '../../../formats/baseModel';
 import type { Model } from '../../../models/model';
+import { replaceFolder } from '../../../common/atomicWrite';
 import { openFolderTarget } from '../../merge/folderTarget';
 import { EMPTY_ADAPTER } from '../../model/backend';
 import type { PreparedTraining } from '../prepare';
@@ -81,7 +82,7 @@ export class ModelProduct implements Product {
       },
     );
     try {
-      await target.place(async (temp) => {
+      await replaceFolder(folder, async (temp) => {
         await target.write(temp, {
           onTensor: () => undefined,
           onBytes: () => undefined,

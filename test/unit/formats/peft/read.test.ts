@@ -269,6 +269,19 @@ describe('target_modules', () => {
     });
   });
 
+  it('must name all modules of the file where none may be left out, with a base or without', async () => {
+    const K = Q.replace('q_proj', 'k_proj');
+    const more = { [`${K}.lora_A.weight`]: [2, 3], [`${K}.lora_B.weight`]: [4, 2] };
+    const folder = await adapter({}, { ...PAIR, ...more });
+    await expect(readPeftAdapter(folder, undefined, { partial: false })).rejects.toMatchObject({
+      area: 'adapter',
+      message:
+        'model.k_proj has tensors in the weights file but is not in target_modules: only 1 of 2 modules would be used.',
+    });
+    const { adapter: read } = await readPeftAdapter(folder, undefined, { partial: true });
+    expect(read.modules).toHaveLength(1);
+  });
+
   it('warns of modules that it does not name', async () => {
     const K = Q.replace('q_proj', 'k_proj');
     const more = { [`${K}.lora_A.weight`]: [2, 3], [`${K}.lora_B.weight`]: [4, 2] };
