@@ -2,6 +2,7 @@ import { isAbsolute, resolve, dirname } from 'node:path';
 import { findNodeAtLocation, printParseErrorCode, type Node, type ParseError } from 'jsonc-parser';
 import * as v from 'valibot';
 import { LoraError, type Place, type Problem } from './errors';
+import { mayChange, textOfNode } from './exactJson';
 import { nearestName } from './nearest';
 import { RecipeSchema, type Recipe } from './recipe';
 import { recipeRoot, recipeTree } from './recipeTree';
@@ -42,7 +43,7 @@ export function checkRecipe(text: string, file: string): ParsedRecipe {
   if (errors.length > 0 || !root) {
     return { recipe: null, problems: syntaxProblems(errors, at) };
   }
-  const result = v.safeParse(RecipeSchema, toValue(root));
+  const result = v.safeParse(RecipeSchema, valueOf(root, text));
   const problems = [
     ...keyProblems(root, RecipeSchema, at),
     ...(result.issues ?? [])
@@ -174,6 +175,15 @@ function toValue(node: Node): unknown {
       p.children?.[1] ? toValue(p.children[1]) : undefined,
     ]),
   );
+}
+
+/** The value of a recipe. Variables that JSON would change are kept as text. */
+function valueOf(root: Node, text: string): unknown {
+  const value = toValue(root);
+  const node = findNodeAtLocation(root, ['chat_template_kwargs']);
+  if (!isObject(value) || node?.type !== 'object') return value;
+  const exact = textOfNode(node, text);
+  return mayChange(exact) ? { ...value, chat_template_kwargs: exact } : value;
 }
 
 function withAbsolutePaths(recipe: Recipe, folder: string): Recipe {

@@ -1,4 +1,5 @@
 import * as v from 'valibot';
+import { TemplateVariablesSchema } from './chatVariables';
 import type { SerializedError } from './errors';
 import { parsed } from './parsed';
 
@@ -30,15 +31,19 @@ const RequestSchema = v.variant('kind', [
     adapter: v.nullable(v.pipe(number, v.integer(), v.minValue(0))),
     /** Factor of the adapter's update s·BA. */
     scale: v.pipe(number, v.minValue(0)),
+    /** Variables for the chat template, over those of the command line. */
+    chat_template_kwargs: v.optional(TemplateVariablesSchema, {}),
   }),
   /** Stops an answer that is being written or waiting. */
   v.object({ kind: v.literal('stop'), id: v.string() }),
 ]);
 
 /** A message to `lora serve`. */
-export type ServeRequest = v.InferOutput<typeof RequestSchema>;
+export type ServeRequest = v.InferInput<typeof RequestSchema>;
+/** The same as `lora serve` reads it, with its defaults. */
+export type ServeMessage = v.InferOutput<typeof RequestSchema>;
 /** A request for an answer. */
-export type AnswerRequest = Extract<ServeRequest, { kind: 'answer' }>;
+export type AnswerRequest = Extract<ServeMessage, { kind: 'answer' }>;
 
 /** Parses a message to `lora serve`; undefined if it is not valid. */
 export const asServeRequest = parsed(RequestSchema);

@@ -14,7 +14,7 @@ export function loneSurrogate(value: unknown): string | undefined {
   for (let next = waiting.pop(); next; next = waiting.pop()) {
     const { item, key } = next;
     if (typeof item === 'string' && hasLoneSurrogate(item)) return key;
-    const named = isObject(item) && Object.keys(item).some(hasLoneSurrogate);
+    const named = isObject(item) && entriesOf(item).some(([name]) => hasLoneSurrogate(name));
     if (named) return key;
     waiting.push(...partsOf(item, key).reverse());
   }
@@ -24,8 +24,11 @@ export function loneSurrogate(value: unknown): string | undefined {
 function partsOf(value: unknown, key: string): { item: unknown; key: string }[] {
   if (Array.isArray(value)) return value.map((item: unknown, i) => ({ item, key: `${key}[${i}]` }));
   if (!isObject(value)) return [];
-  return Object.entries(value).map(([name, item]) => ({
+  return entriesOf(value).map(([name, item]) => ({
     item,
     key: key === '' ? name : `${key}.${name}`,
   }));
 }
+
+const entriesOf = (value: object): [string, unknown][] =>
+  value instanceof Map ? [...(value as ReadonlyMap<string, unknown>)] : Object.entries(value);

@@ -1,7 +1,16 @@
-import { writeFileSync, readFileSync } from 'node:fs';
+import { writeFileSync } from 'node:fs';
 import path from 'node:path';
 import { describe, expect, it } from 'vitest';
-import { baseWith, cli, editJson, makeRecipe, tempFolder, train } from '../support/commandLine';
+import {
+  baseWith,
+  baseWithNewToken,
+  cli,
+  editJson,
+  fixtures,
+  makeRecipe,
+  tempFolder,
+  train,
+} from '../support/commandLine';
 
 const TEMPLATE =
   "{% if tools %}<|im_start|>tools\n{{ tools[0].function.name }}<|im_end|>\n{% endif %}{% for m in messages %}<|im_start|>{{ m.role }}\n{% if m.reasoning_content and loop.last %}<think>{{ m.reasoning_content }}</think>{% endif %}{{ m.content or '' }}{% for t in m.tool_calls or [] %}<call>{{ t.function.name }} {{ t.function.arguments | tojson }}</call>{% endfor %}<|im_end|>\n{% endfor %}{% if add_generation_prompt %}<|im_start|>assistant\n{% if style %}{{ style }}{% endif %}{% else %}{{ eos_token }}{% endif %}";
@@ -80,21 +89,10 @@ describe('a chat with tools, reasoning and an answer of weight 0', () => {
 });
 
 describe("a token beyond the embedding's rows", () => {
-  const beyond = (change: object = {}) =>
-    baseWith((folder) => {
-      const file = path.join(folder, 'tokenizer.json');
-      const json = JSON.parse(readFileSync(file, 'utf8')) as { added_tokens: object[] };
-      const added = [
-        ...json.added_tokens,
-        { ...json.added_tokens[0]!, id: 384, content: '<|new|>' },
-      ];
-      writeFileSync(file, JSON.stringify({ ...json, added_tokens: added }));
-      editJson(path.join(folder, 'tokenizer_config.json'), change);
-    });
   const fault = /The token "<\|new\|>" \(id 384\) is beyond the 384 rows/;
 
   it('is refused by line before the start, and never padded with', async () => {
-    const top = { base: beyond({ pad_token: '<|new|>' }), validation_split: 0 };
+    const top = { base: baseWithNewToken({ pad_token: '<|new|>' }), validation_split: 0 };
     const recipe = makeRecipe({ top }, [{ text: 'ab' }, { text: 'a<|new|>b' }]);
     for (const args of [
       ['check', recipe],
@@ -115,12 +113,27 @@ describe("a token beyond the embedding's rows", () => {
     const { code, stdout, stderr } = await cli(
       'generate',
       '--base',
-      beyond(),
+      baseWithNewToken(),
       '--prompt',
       'a<|new|>',
     );
     expect(code).not.toBe(0);
     expect(stderr).toContain("token id 384, but the model's embedding has 384 rows");
     expect(stdout + stderr).not.toContain('TF_Status');
+  });
+
+  it('is refused by line where a dataset is evaluated, as half of a surrogate pair is', async () => {
+    const evaluate = (row: string, base: string) => {
+      const dataset = path.join(tempFolder(), 'data.jsonl');
+      writeFileSync(dataset, `{"text": "the old mill"}\n${row}\n`);
+      return cli('evaluate', '--base', base, '--dataset', dataset);
+    };
+    const beyond = await evaluate('{"text": "a<|new|>b"}', baseWithNewToken());
+    expect(beyond.code).not.toBe(0);
+    expect(beyond.stderr).toMatch(fault);
+    expect(beyond.stderr).toMatch(/data\.jsonl:2/);
+    const lone = await evaluate('{"text": "a\\ud800"}', path.join(fixtures, 'llama', 'base'));
+    expect(lone.code).not.toBe(0);
+    expect(lone.stderr).toMatch(/data\.jsonl:2.*half of a surrogate pair/s);
   });
 });

@@ -5,7 +5,7 @@ import { afterEach, describe, expect, it } from 'vitest';
 import type { AnswerSettings, ServeEvent } from '../../src/shared/serveProtocol';
 import { messageSplitter } from '../../src/common/lineSplitter';
 import { dist } from '../support/tfjs';
-import { cli, fixtures } from '../support/commandLine';
+import { baseWith, baseWithNewToken, cli, editJson, fixtures } from '../support/commandLine';
 
 const inFixtures = (name: string) => path.join(fixtures, name);
 const settings: AnswerSettings = {
@@ -56,9 +56,17 @@ class Served {
     adapter: number | null,
     scale = 1,
     change: Partial<AnswerSettings> = {},
+    further: object = {},
   ): Promise<string> {
     const id = String(this.ids++);
-    this.send({ kind: 'answer', id, settings: { ...settings, ...change }, adapter, scale });
+    this.send({
+      kind: 'answer',
+      id,
+      settings: { ...settings, ...change },
+      adapter,
+      scale,
+      ...further,
+    });
     const end = await this.until(() =>
       this.events.find(
         (event) => (event.kind === 'done' || event.kind === 'error') && event.id === id,
@@ -81,23 +89,23 @@ class Served {
 }
 
 const alone = async (base: string, ...adapters: readonly string[]) =>
-  (
-    JSON.parse(
-      (
-        await cli(
-          'generate',
-          '--base',
-          base,
-          ...adapters.flatMap((own) => ['--adapter', own]),
-          '--prompt',
-          settings.prompt,
-          '--max-new-tokens',
-          '8',
-          '--json',
-        )
-      ).stdout,
-    ) as { text: string }
-  ).text;
+  textOfResult(
+    await cli(
+      'generate',
+      '--base',
+      base,
+      ...adapters.flatMap((own) => ['--adapter', own]),
+      '--prompt',
+      settings.prompt,
+      '--max-new-tokens',
+      '8',
+      '--json',
+    ),
+  );
+
+/** The result is the last line; warnings come before it. */
+const textOfResult = ({ stdout }: { readonly stdout: string }): string =>
+  (JSON.parse(stdout.trimEnd().split('\n').at(-1)!) as { text: string }).text;
 
 let served: Served | undefined;
 afterEach(() => served?.end());
@@ -119,7 +127,7 @@ it('keeps the base in bf16 on request, like generate, and refuses an unknown dty
     'bfloat16',
     '--json',
   );
-  expect(await served.ask(null)).toBe((JSON.parse(generated.stdout) as { text: string }).text);
+  expect(await served.ask(null)).toBe(textOfResult(generated));
   const refused = await cli('generate', '--base', base, '--prompt', 'x', '--base-dtype', 'half');
   expect([refused.code, refused.stderr]).toEqual([
     2,
@@ -221,6 +229,43 @@ describe('a base with adapters in memory', () => {
     const spaced = await served.ask(null, 1, { prompt: 'the old\u2028mill\u2029by\u0085me' });
     expect(typeof spaced).toBe('string');
     expect(served.events.filter((event) => event.kind === 'error')).toEqual([]);
+  });
+
+  it('refuses prompts that are no text, or hold a token beyond the embedding, and answers the next', async () => {
+    served = new Served('--base', baseWithNewToken());
+    await expect(served.ask(null, 1, { prompt: 'a\ud800' })).rejects.toThrow(
+      'half of a surrogate pair',
+    );
+    await expect(served.ask(null, 1, { prompt: 'a<|new|>' })).rejects.toThrow(
+      "token id 384, but the model's embedding has 384 rows",
+    );
+    expect(await served.ask(null)).toBe(await alone(base));
+  });
+
+  it('renders a chat with the variables of the command line and of the request, like generate', async () => {
+    const printing = baseWith((folder) =>
+      editJson(path.join(folder, 'tokenizer_config.json'), {
+        chat_template:
+          '{% for m in messages %}{{ m.content }}{% endfor %}{{ (style, mood) | tojson }}',
+      }),
+    );
+    const written = async (kwargs: string) =>
+      textOfResult(
+        await cli(
+          ...['generate', '--base', printing, '--prompt', settings.prompt, '--chat', '--json'],
+          ...['--max-new-tokens', '8', '--chat-template-kwargs', kwargs],
+        ),
+      );
+    served = new Served('--base', printing, '--chat-template-kwargs', '{"style": 1.0, "mood": 2}');
+    const chat = { chat: true };
+    const asked = (kwargs: object | string) =>
+      served!.ask(null, 1, chat, { chat_template_kwargs: kwargs });
+    expect(await served.ask(null, 1, chat)).toBe(await written('{"style": 1.0, "mood": 2}'));
+    expect(await asked({ mood: 'x' })).toBe(await written('{"style": 1.0, "mood": "x"}'));
+    expect(await asked('{"mood": {"2": 1, "1": 2}}')).toBe(
+      await written('{"style": 1.0, "mood": {"2": 1, "1": 2}}'),
+    );
+    await expect(asked({ messages: [] })).rejects.toThrow('cannot be set by chat_template_kwargs');
   });
 
   it('reports what is wrong with a request, a base or an adapter that does not fit', async () => {

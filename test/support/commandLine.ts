@@ -106,6 +106,20 @@ export function editJson(file: string, change: object): void {
   );
 }
 
+/** The llama base with a token in its tokenizer for which its embedding has no row. */
+export const baseWithNewToken = (config: object = {}): string =>
+  baseWith((folder) => {
+    const file = path.join(folder, 'tokenizer.json');
+    const json = JSON.parse(readFileSync(file, 'utf8')) as { added_tokens: object[] };
+    editJson(file, {
+      added_tokens: [
+        ...json.added_tokens,
+        { ...json.added_tokens[0]!, id: 384, content: '<|new|>' },
+      ],
+    });
+    editJson(path.join(folder, 'tokenizer_config.json'), config);
+  });
+
 export interface RecipeChange {
   readonly top?: object;
   readonly lora?: object;

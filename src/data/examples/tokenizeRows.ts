@@ -9,6 +9,7 @@ import type { ProblemCollector } from '../dataset/problems';
 import { RowReport } from '../rows/rowReport';
 import { isStandardRole } from '../rows/roles';
 import { contentOf } from '../chat/chat';
+import { JinjaError } from '../chat/jinja/template';
 import { foldSystem } from '../chat/systemMessage';
 import type { Example, TokensExample } from './example';
 import type { Tokenizer } from '../tokenizer/tokenizer';
@@ -123,13 +124,17 @@ function tryEncode(
   }
   const encoded = attempt(row, tokenizer);
   if (!(encoded instanceof LoraError)) return encoded;
-  const folded = foldSystem(row);
+  const folded = isRefusal(encoded) ? foldSystem(row) : null;
   const again = folded && attempt(folded, tokenizer);
   if (again && !(again instanceof LoraError))
     return withoutSystem(again, encoded, rows, new RowReport(problems, row.line));
   problems.error(encoded.fix ? `${encoded.message} ${encoded.fix}` : encoded.message, row.line);
   return null;
 }
+
+/** Whether a template refuses a row itself, rather than that it fails or takes too long. */
+const isRefusal = ({ cause }: LoraError): boolean =>
+  cause instanceof JinjaError && cause.problem === 'refusal';
 
 /** A role that is none of the usual ones, and that the chat template does not name either. */
 function unknownRole(row: TextRow, { chat_template }: Tokenizer): string | undefined {

@@ -1,3 +1,4 @@
+import { asPlainObject } from '../../shared/exactJson';
 import { isObject } from '../../shared/values';
 import { orderChat } from '../chat/order';
 import { reservedVariable } from '../../shared/chatVariables';
@@ -109,7 +110,7 @@ function readList(
 }
 
 function readKwargs(columns: Columns, report: RowReport): ChatVariables {
-  const value = columns['chat_template_kwargs'];
+  const value = asPlainObject(columns['chat_template_kwargs']);
   if (value === undefined || value === null) return {};
   if (!isObject(value)) {
     report.error(`"chat_template_kwargs" must be an object, not ${kindOf(value)}.`);

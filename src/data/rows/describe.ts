@@ -1,7 +1,9 @@
+import { plainNumber } from '../../shared/exactJson';
 import { nearestName } from '../../shared/nearest';
 
 /** The kind of a JSON value, for messages. */
-export function kindOf(value: unknown): string {
+export function kindOf(given: unknown): string {
+  const value = plainNumber(given);
   if (value === null) return 'null';
   if (value === undefined) return 'nothing';
   if (Array.isArray(value)) return value.length === 0 ? 'an empty list' : 'a list';

@@ -1,3 +1,4 @@
+import { plainNumber } from '../../shared/exactJson';
 import { kindOf } from './describe';
 import type { RowReport } from './rowReport';
 
@@ -32,7 +33,7 @@ export function learntFlag(item: Item, key: string, report: RowReport): boolean 
       `${key}.${refused}`,
     );
   const said = Object.entries(FLAGS).flatMap(([name, learnt]) => {
-    const value = item[name];
+    const value = plainNumber(item[name]);
     return value === undefined || value === null ? [] : [{ name, value, learnt }];
   });
   const odd = said.find(({ value }) => typeof value !== 'boolean' && value !== 0 && value !== 1);

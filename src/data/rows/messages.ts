@@ -1,3 +1,4 @@
+import { asPlainObject } from '../../shared/exactJson';
 import { isObject } from '../../shared/values';
 import { kindOf, nearestKey } from './describe';
 import { FLAG_KEYS, learntFlag } from './learntFlag';
@@ -19,9 +20,10 @@ const TEXT_KEYS: readonly string[] = ['reasoning_content', 'thinking', 'reasonin
 export function readMessages(value: unknown, key: string, report: RowReport): Message[] | null {
   if (!Array.isArray(value))
     return report.error(`"${key}" must be a list of messages, not ${kindOf(value)}.`, key);
-  const messages = value.map((item: unknown, i) => readMessage(item, `${key}[${i}]`, report));
+  const items = value.map(asPlainObject);
+  const messages = items.map((item, i) => readMessage(item, `${key}[${i}]`, report));
   if (!messages.every((message) => message !== null)) return null;
-  return joinedCalls(messages, value);
+  return joinedCalls(messages, items);
 }
 
 /** Calls that are messages of their own in ShareGPT are calls of one message elsewhere. */

@@ -3,9 +3,11 @@ import { exchange } from '../chat/chat';
 import { readAlpaca } from './alpaca';
 import { CHAT_COLUMNS, readChat, toChatRow } from './chatRow';
 import type { RowContext } from './settings';
+import { LoraError } from '../../shared/errors';
 import { isObject } from '../../shared/values';
 import { loneSurrogate } from '../../shared/surrogates';
 import { kindOf, nearestKey, quote } from './describe';
+import { exactColumns } from './exactColumns';
 import { readMessages } from './messages';
 import type { RowReport } from './rowReport';
 import { repeatedKey } from './repeatedKeys';
@@ -127,7 +129,22 @@ export function readRow(text: string, context: RowContext): Row | null {
       : unknownFormat(columns, formats, KNOWN_FORMATS[task], report);
   const before = report.errorCount;
   checkKeys(columns, format, report);
-  return report.errorCount > before ? null : format.read(columns, context);
+  if (report.errorCount > before) return null;
+  const exact = exactly(columns, text, report);
+  return exact && format.read(exact, context);
+}
+
+/** Null: the row cannot be read as Python reads it, which is reported. */
+function exactly(columns: Columns, text: string, report: RowReport): Columns | null {
+  try {
+    return exactColumns(columns, text);
+  } catch (error) {
+    return report.error(
+      error instanceof RangeError
+        ? 'Not valid JSON: it is nested too deeply.'
+        : LoraError.from(error, 'dataset').message,
+    );
+  }
 }
 
 /**

@@ -1,3 +1,4 @@
+import { parseExactly } from '../../shared/exactJson';
 import { isObject } from '../../shared/values';
 import { kindOf } from './describe';
 import type { RowReport } from './rowReport';
@@ -6,7 +7,7 @@ import type { RowReport } from './rowReport';
 export function parsed(value: unknown): unknown {
   if (typeof value !== 'string') return value;
   try {
-    return JSON.parse(value) as unknown;
+    return parseExactly(value);
   } catch {
     return undefined;
   }
@@ -36,11 +37,18 @@ export function callsOfText(value: unknown, key: string, report: RowReport): unk
 
 /** A call {name, arguments} in the form of OpenAI's tool_calls. */
 export const asFunction = (call: Readonly<Record<string, unknown>>): unknown =>
-  'function' in call ? call : { type: 'function', function: call };
+  entryOf(call, 'function') === undefined ? { type: 'function', function: call } : call;
+
+/** An entry of an object or of a Map, which stands for one. */
+export const entryOf = (value: object, key: string): unknown =>
+  value instanceof Map
+    ? (value as ReadonlyMap<string, unknown>).get(key)
+    : (value as Readonly<Record<string, unknown>>)[key];
 
 /** The name of the function that is called. */
 export function nameOf(call: unknown): string | undefined {
   if (!isObject(call)) return undefined;
-  const { name } = isObject(call['function']) ? call['function'] : call;
+  const inner = entryOf(call, 'function');
+  const name = entryOf(isObject(inner) ? inner : call, 'name');
   return typeof name === 'string' ? name : undefined;
 }

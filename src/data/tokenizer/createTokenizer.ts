@@ -1,7 +1,8 @@
 import { Tokenizer as HuggingFaceTokenizer } from '@huggingface/tokenizers';
 import type { TokenizerFiles } from '../../formats/baseModel';
-import { reservedVariable } from '../../shared/chatVariables';
+import { reservedVariable, variablesIn, type TemplateVariables } from '../../shared/chatVariables';
 import { LoraError } from '../../shared/errors';
+import { loneSurrogate } from '../../shared/surrogates';
 import { escapeRegExp } from '../../shared/values';
 import type { ChatVariables } from '../chat/chat';
 import { withReasoning } from '../chat/reasoning';
@@ -14,7 +15,7 @@ export interface TokenizerOptions {
   /** The time for strftime_now in the chat template: the start of the run. Default: now. */
   readonly now?: Date;
   /** Variables that the chat template gets (chat_template_kwargs). Default: none. */
-  readonly chat_template_kwargs?: ChatVariables;
+  readonly chat_template_kwargs?: TemplateVariables;
 }
 
 /**
@@ -23,7 +24,7 @@ export interface TokenizerOptions {
  * @throws LoraError('tokenizer') where the files do not describe a tokenizer.
  */
 export function createTokenizer(files: TokenizerFiles, options: TokenizerOptions = {}): Tokenizer {
-  checkVariables(options.chat_template_kwargs);
+  const kwargs = checkedVariables(options.chat_template_kwargs);
   const json = completeTokenizerJson(files.tokenizer, files.config, files.source);
   const inner = load(json, files);
   const added = json.added_tokens.map(toAddedToken);
@@ -40,7 +41,7 @@ export function createTokenizer(files: TokenizerFiles, options: TokenizerOptions
   const template = templateOf(files, names, options.now ?? new Date());
   const renderChat: Tokenizer['renderChat'] = (messages, add_generation_prompt, variables) =>
     template().render(withReasoning(messages), add_generation_prompt, {
-      ...options.chat_template_kwargs,
+      ...kwargs,
       ...variables,
     });
   const splitAtSpecialTokens = specialTokenSplitter(added, json['normalizer'] === null);
@@ -77,9 +78,17 @@ function framed(ids: number[], { before, after }: SpecialTokenFrame): number[] {
   return ids;
 }
 
-function checkVariables(kwargs: ChatVariables = {}): void {
+function checkedVariables(given: TemplateVariables = {}): ChatVariables {
+  const kwargs = variablesIn(given) ?? {};
+  const lone = loneSurrogate(kwargs);
+  if (lone !== undefined)
+    throw new LoraError(
+      'recipe',
+      'chat_template_kwargs contains half of a surrogate pair (\\ud800 to \\udfff), which is no character.',
+      { place: { file: 'recipe', key: `chat_template_kwargs.${lone}` } },
+    );
   const reserved = reservedVariable(kwargs);
-  if (reserved === undefined) return;
+  if (reserved === undefined) return kwargs;
   throw new LoraError('recipe', `"${reserved}" cannot be set by chat_template_kwargs.`, {
     place: { file: 'recipe', key: `chat_template_kwargs.${reserved}` },
     fix: 'Name variables of the chat template only.',

@@ -1,7 +1,6 @@
 import path from 'node:path';
 import * as v from 'valibot';
-import { reservedVariable } from '../../shared/chatVariables';
-import { isObject } from '../../shared/values';
+import { reservedVariable, variablesIn } from '../../shared/chatVariables';
 
 /** Reads one value on the command line. Its message continues "--name …", as in "must be …". */
 export type ValueSchema<T> = v.GenericSchema<string, T>;
@@ -103,17 +102,9 @@ export const byteSize: ValueSchema<number> = v.pipe(
 export const templateVariables: ValueSchema<Record<string, unknown>> = v.pipe(
   v.string(),
   v.rawTransform(({ dataset: { value }, addIssue, NEVER }) => {
-    const variables = parsedJson(value);
-    if (isObject(variables) && reservedVariable(variables) === undefined) return variables;
+    const variables = variablesIn(value);
+    if (variables && reservedVariable(variables) === undefined) return variables;
     addIssue({ message: 'must be a JSON object of variables, such as {"enable_thinking": false}' });
     return NEVER;
   }),
 );
-
-function parsedJson(text: string): unknown {
-  try {
-    return JSON.parse(text);
-  } catch {
-    return undefined;
-  }
-}

@@ -1,12 +1,16 @@
 import { messageSplitter } from '../../common/lineSplitter';
-import type { Chat } from '../../data/chat/chat';
+import type { Chat, ChatVariables } from '../../data/chat/chat';
+import { reservedVariable, variablesIn, type TemplateVariables } from '../../shared/chatVariables';
 import { LoraError } from '../../shared/errors';
+import { asPlainObject, mayChange, parseExactly } from '../../shared/exactJson';
 import {
   asServeRequest,
   type AnswerRequest,
   type AnswerSettings,
   type ServeEvent,
+  type ServeMessage,
 } from '../../shared/serveProtocol';
+import { isObject } from '../../shared/values';
 import { answerPrompt } from '../model/answer';
 import { ServedModels } from '../serve/servedModels';
 import { EXIT_STOPPED } from '../stopSignal';
@@ -108,7 +112,7 @@ class RequestQueue {
   }
 
   private receive(line: string): void {
-    const request = asServeRequest(jsonOf(line));
+    const request = requestIn(line);
     if (!request) {
       this.emit({ kind: 'error', id: null, error: invalidRequest().serialize() });
     } else if (request.kind === 'stop') {
@@ -153,7 +157,7 @@ class RequestQueue {
 
   /** Emits an answer while it grows. Returns the number of its tokens. */
   private async writeAnswer(request: AnswerRequest): Promise<number> {
-    const { id, adapter, scale, settings } = request;
+    const { id, adapter, scale, settings, chat_template_kwargs } = request;
     let tokens = 0;
     let sentLength = 0;
     const send = (text: string) => {
@@ -162,8 +166,9 @@ class RequestQueue {
         sentLength = text.length;
       }
     };
+    const prompt = promptOf(settings, checkedVariables(chat_template_kwargs));
     const { model, tokenizer } = await this.models.with(adapter, scale);
-    const answer = await answerPrompt(model, tokenizer, promptOf(settings), {
+    const answer = await answerPrompt(model, tokenizer, prompt, {
       ...settings,
       onText: (text) => {
         tokens++;
@@ -181,21 +186,32 @@ const invalidRequest = (): LoraError =>
     fix: 'Send one JSON object per line, of the kind "answer" or "stop".',
   });
 
-function promptOf({ prompt, system, chat }: AnswerSettings): string | Chat {
-  if (!chat || system.trim() === '') {
-    return prompt;
-  }
-  return {
-    messages: [
-      { role: 'system', content: system },
-      { role: 'user', content: prompt },
-    ],
-  };
+function promptOf(
+  { prompt, system, chat }: AnswerSettings,
+  variables: ChatVariables,
+): string | Chat {
+  if (!chat) return prompt;
+  const user = { role: 'user', content: prompt };
+  const messages = system.trim() === '' ? [user] : [{ role: 'system', content: system }, user];
+  return { messages, variables };
 }
 
-function jsonOf(line: string): unknown {
+/** @throws LoraError('usage') for what a renderer sets itself. */
+function checkedVariables(given: TemplateVariables): ChatVariables {
+  const variables = variablesIn(given) ?? {};
+  const reserved = reservedVariable(variables);
+  if (reserved === undefined) return variables;
+  throw new LoraError('usage', `"${reserved}" cannot be set by chat_template_kwargs.`);
+}
+
+/** A request, with the variables of its template as Python reads them. */
+function requestIn(line: string): ServeMessage | undefined {
   try {
-    return JSON.parse(line);
+    const request = asServeRequest(JSON.parse(line));
+    if (request?.kind !== 'answer' || !mayChange(line)) return request;
+    const { chat_template_kwargs } = parseExactly(line) as Partial<AnswerRequest>;
+    const exact = asPlainObject(chat_template_kwargs);
+    return isObject(exact) ? { ...request, chat_template_kwargs: exact } : request;
   } catch {
     return undefined;
   }

@@ -20,7 +20,9 @@ import type { PanelHost } from '../webview/panelHost';
 import { PanelSet, type PanelPage } from '../webview/panelSet';
 import { copyText } from '../webview/copyAndSave';
 import { keepPrompt, readPrompts } from './prompts';
+import type { RunSummary } from '../runs/run';
 import { Server } from './server';
+import { variablesFor } from './templateVariables';
 
 /** What the pages need. */
 export interface PlaygroundOptions extends PanelHost {
@@ -28,6 +30,8 @@ export interface PlaygroundOptions extends PanelHost {
   readonly cli: string;
   readonly runtime: RuntimeService;
   readonly nameOf: (adapter: string) => string;
+  /** The runs that may have trained the adapters. */
+  readonly runs: () => readonly RunSummary[];
   /** Asks for another adapter. Undefined: cancelled. */
   readonly chooseAdapter: (without: readonly string[]) => Promise<string | undefined>;
 }
@@ -150,8 +154,12 @@ class PlaygroundPanel implements PanelPage {
     settings,
     columns,
   }: Extract<PlaygroundPageMessage, { kind: 'ask' }>): Promise<void> {
-    for (const { id, adapter, scale } of columns)
-      this.server?.send({ kind: 'answer', id, settings, adapter, scale });
+    const { base, adapters } = this;
+    for (const { id, adapter, scale } of columns) {
+      const chosen = adapter === null ? null : (adapters[adapter] ?? null);
+      const chat_template_kwargs = variablesFor(chosen, { base, adapters }, this.options.runs());
+      this.server?.send({ kind: 'answer', id, settings, adapter, scale, chat_template_kwargs });
+    }
     this.prompts = await keepPrompt(this.folder, settings.prompt);
   }
 

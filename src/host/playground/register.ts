@@ -15,6 +15,7 @@ export function registerPlayground(services: Services): vscode.Disposable {
     cli,
     runtime,
     nameOf: (adapter) => adapterLabel(store, adapter),
+    runs: () => store.runs,
     chooseAdapter: (without) =>
       chooseAdapter(store, undefined, t('Select an adapter to try'), without),
   });

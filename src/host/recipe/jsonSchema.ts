@@ -13,6 +13,8 @@ export function recipeJsonSchema(): JsonSchema {
   const schema = toJsonSchema(RecipeSchema, {
     typeMode: 'input',
     target: 'draft-07',
+    overrideSchema: ({ valibotSchema }) =>
+      valibotSchema.type === 'custom' ? { type: ['object', 'string'] } : undefined,
   }) as JsonSchema;
   delete schema.properties?.['$schema'];
   return {

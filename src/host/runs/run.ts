@@ -1,6 +1,7 @@
 import path from 'node:path';
 import type { StepLine } from '../../shared/metrics/lines';
 import type { EngineProgress, EngineStatus } from '../../shared/engineProtocol';
+import { asTemplateVariables, type TemplateVariables } from '../../shared/chatVariables';
 import type { TrainingMethod } from '../../shared/recipe';
 import { methodOf, type RunRecord, type RunState } from '../../shared/run';
 import type { RunSnapshot } from './readRun';
@@ -37,6 +38,8 @@ export interface RunSummary {
   readonly recipePath: string | null;
   readonly base: string | null;
   readonly dataset: string | null;
+  /** What its chat template got beside the messages; null while it is unknown. */
+  readonly templateVariables: TemplateVariables | null;
   readonly notes: RunNotes;
   /** Why it failed, or why its folder cannot be read. */
   readonly problem: string | null;
@@ -72,6 +75,7 @@ const EMPTY = {
   recipePath: null,
   base: null,
   dataset: null,
+  templateVariables: null,
   notes: NO_NOTES,
 } as const;
 
@@ -102,6 +106,7 @@ function fromRecord(
     recipePath: record.recipe_path,
     base: recipe.base,
     dataset: recipe.dataset,
+    templateVariables: asTemplateVariables(recipe.chat_template_kwargs) ?? null,
     problem: record.error?.message ?? null,
     notes,
   };

@@ -1,5 +1,7 @@
 import { resolve } from 'node:path';
 import { describe, expect, it } from 'vitest';
+import { variablesIn, type TemplateVariables } from '../../../src/shared/chatVariables';
+import { Float } from '../../../src/shared/exactJson';
 import { LoraError, type Problem } from '../../../src/shared/errors';
 import { checkRecipe, parseRecipe, placeOfKey } from '../../../src/shared/recipeFile';
 
@@ -35,6 +37,27 @@ describe('a recipe', () => {
     });
     expect(recipe.training.learning_rate).toBe(2e-4);
     expect(recipe.training.lr_scheduler_type).toBe('cosine');
+  });
+
+  it('keeps variables of the chat template as Python reads them, also when it is written again', () => {
+    const kwargs = (text: string) =>
+      parseRecipe(`{"base": "b", "dataset": "d", "chat_template_kwargs": ${text}}`, file)
+        .chat_template_kwargs;
+    const plain = { a: [1, true, 'b'] };
+    expect(kwargs(JSON.stringify(plain))).toEqual(plain);
+    const exact = kwargs('{"x": 1.0, /* big */ "2": {"n": 12345678901234567890,}, "1": "",}');
+    const again = JSON.parse(JSON.stringify(exact)) as TemplateVariables;
+    expect([...Object.entries(variablesIn(again)!)]).toEqual([
+      ...Object.entries(variablesIn(exact)!),
+    ]);
+    expect(variablesIn(again)).toEqual({
+      x: new Float(1),
+      2: { n: 12345678901234567890n },
+      1: '',
+    });
+    expect(kwargs('"{\\"x\\": 1.0}"')).toBe('{"x": 1.0}');
+    for (const wrong of ['1', '"x"', '"[1]"', '[]'])
+      expect(() => kwargs(wrong)).toThrow(/"chat_template_kwargs" must be an? (JSON )?object/);
   });
 
   it('that is nested too deeply is refused, with the place of the first level too many', () => {

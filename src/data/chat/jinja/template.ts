@@ -9,8 +9,6 @@ import { parseTemplate } from './parser';
 import { limitsFor, Runtime } from './runtime';
 import type { Value } from './values';
 
-export { Float } from './values';
-
 /** The longest template: published ones have up to 30 thousand characters. */
 const MAX_SOURCE = 250_000;
 
@@ -73,23 +71,34 @@ export function parseJinja(source: string, strftime: (format: string) => string)
   return {
     marksGenerations,
     render: (variables) => {
-      const given = new Map<string, Value>(functions);
-      let size = 0;
-      for (const [name, value] of Object.entries(variables)) {
-        const converted = fromJs(value);
-        given.set(name, converted.value);
-        size += converted.size;
-      }
+      const { given, size } = asJinjaError(
+        () => 1,
+        () => convertedVariables(variables),
+      );
       const rt = new Runtime(limitsFor(size));
       return asJinjaError(
         () => rt.line,
         () => {
-          render(rt, new Context(given));
+          render(rt, new Context(new Map([...functions, ...given])));
           return takeResult(rt);
         },
       );
     },
   };
+}
+
+function convertedVariables(variables: Readonly<Record<string, unknown>>): {
+  readonly given: ReadonlyMap<string, Value>;
+  readonly size: number;
+} {
+  const given = new Map<string, Value>();
+  let size = 0;
+  for (const [name, value] of Object.entries(variables)) {
+    const converted = fromJs(value);
+    given.set(name, converted.value);
+    size += converted.size;
+  }
+  return { given, size };
 }
 
 function takeResult(rt: Runtime): Rendered {

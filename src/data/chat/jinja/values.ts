@@ -1,5 +1,8 @@
+import { Float } from '../../../shared/exactJson';
 import { BudgetExceeded, TemplateFault, typeError } from './faults';
 import type { Runtime } from './runtime';
+
+export { Float };
 
 /**
  * A value of a template. Integers are numbers, or bigints beyond 2^53; floats are Float. All values
@@ -19,10 +22,6 @@ export type Value =
   | Undefined
   | Callable
   | TemplateObject;
-
-export class Float {
-  constructor(readonly value: number) {}
-}
 
 /** Text that is marked as safe: what is joined with it is escaped. */
 export class Markup {

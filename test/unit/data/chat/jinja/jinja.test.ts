@@ -1,6 +1,7 @@
 import { readFileSync } from 'node:fs';
 import { describe, expect, it } from 'vitest';
-import { Float, JinjaError, parseJinja } from '../../../../../src/data/chat/jinja/template';
+import { Float } from '../../../../../src/shared/exactJson';
+import { JinjaError, parseJinja } from '../../../../../src/data/chat/jinja/template';
 
 interface Reference {
   readonly context: Readonly<Record<string, unknown>>;

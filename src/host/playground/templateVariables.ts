@@ -1,0 +1,20 @@
+import path from 'node:path';
+import type { TemplateVariables } from '../../shared/chatVariables';
+import type { RunSummary } from '../runs/run';
+
+/**
+ * What the chat template gets where a model answers: the variables of the run that has trained it,
+ * so that it sees prompts as in its training. A base that no run has made is compared with its
+ * adapters, and gets those of the first one.
+ *
+ * @param adapter Null: the base alone.
+ */
+export function variablesFor(
+  adapter: string | null,
+  { base, adapters }: { readonly base: string; readonly adapters: readonly string[] },
+  runs: readonly Pick<RunSummary, 'dir' | 'templateVariables'>[],
+): TemplateVariables {
+  const ofRun = (place: string | undefined) =>
+    runs.find(({ dir }) => place?.startsWith(dir + path.sep))?.templateVariables;
+  return (adapter === null ? (ofRun(base) ?? ofRun(adapters[0])) : ofRun(adapter)) ?? {};
+}
