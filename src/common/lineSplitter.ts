@@ -7,8 +7,8 @@ export const MAX_MESSAGE_BYTES = 64 * 2 ** 20;
 /**
  * Splits a stream of UTF-8 bytes into lines at LF or CRLF, and nowhere else: node:readline also
  * splits at U+2028, which may stand in a JSON string. Passes on the bytes of each line without its
- * line break and its offset in the stream; null for a line of more than `maxBytes`, which is not kept
- * in memory.
+ * line break and its offset in the stream; null for a line of more than `maxBytes`, which is not
+ * kept in memory.
  */
 export class LineSplitter {
   private parts: Buffer[] = [];

@@ -14,7 +14,7 @@ import { writeDerivedAdapter } from '../adapters/writeDerivedAdapter';
 import { defineCommand, form } from './command';
 import { adapterBaseOption, adapterDtypeOption, outputFolderOption } from './commonOptions';
 import { printResult } from './context';
-import { describeRange, percentage } from './describe';
+import { describeRange, percentage } from '../describe';
 import { flag, optional, required, requiredList, withDefault } from './options';
 import { fraction, numberList, oneOf, positiveWholeNumber, anyText } from './optionValues';
 import { countOf } from '../../shared/values';

@@ -6,7 +6,7 @@ import {
 import { defineCommand, form } from './command';
 import { outputFolderOption, resizeOptions, resizeTarget } from './commonOptions';
 import { printResult } from './context';
-import { describeRange, percentage } from './describe';
+import { describeRange, percentage } from '../describe';
 import { required, withDefault } from './options';
 import { anyText } from './optionValues';
 import { withProgress } from './progress';

@@ -24,7 +24,7 @@ import { readRecord } from '../run/runFolder';
 import { defineCommand, form } from './command';
 import { printResult } from './context';
 import { withQuietProgress } from './progress';
-import { describeWorse, groupDigits, percentage } from './describe';
+import { describeWorse, groupDigits, percentage } from '../describe';
 import { inspectRecipe, type Report } from './inspectRecipe';
 import {
   countDtypes,

@@ -6,7 +6,7 @@ import { withSafetensors } from '../../formats/safetensors/read';
 import { countParameters, type TensorInfo } from '../../formats/tensorInfo';
 import { looksLikeRecipe } from '../../shared/recipeText';
 import { countOf } from '../../shared/values';
-import { groupDigits } from './describe';
+import { groupDigits } from '../describe';
 import type { Report } from './inspectRecipe';
 
 /** What a .gguf file holds. @throws LoraError('base') when its header is not valid */

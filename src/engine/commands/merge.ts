@@ -8,7 +8,7 @@ import { useRuntime } from '../useRuntime';
 import { defineCommand, form } from './command';
 import { baseOption, partialOption } from './commonOptions';
 import { printResult } from './context';
-import { groupDigits, percentage } from './describe';
+import { groupDigits, percentage } from '../describe';
 import { flag, optional, required, requiredList, withDefault } from './options';
 import { absolutePath, byteSize, nonZeroNumber, oneOf, anyText } from './optionValues';
 import { withProgress } from './progress';

@@ -12,7 +12,7 @@ import {
   resizeTarget,
 } from './commonOptions';
 import { printResult } from './context';
-import { describeRange, groupDigits, percentage } from './describe';
+import { describeRange, groupDigits, percentage } from '../describe';
 import { required } from './options';
 import { anyText } from './optionValues';
 

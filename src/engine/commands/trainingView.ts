@@ -4,7 +4,7 @@ import type { EngineProgress, EngineStatus } from '../../shared/engineProtocol';
 import { RUN_FILES, type RunRecord, type RunResult } from '../../shared/run';
 import type { SupervisorOptions } from '../training/supervisor';
 import type { CommandContext } from './context';
-import { describeWorse } from './describe';
+import { describeWorse } from '../describe';
 import { clearLine, isTerminal, replaceLine } from '../terminal';
 import { progressBar } from './progress';
 import { shellQuote } from '../../common/shellQuote';

@@ -6,7 +6,7 @@ import {
 } from '../../lora/compare';
 import { updateSvd } from '../../lora/updateSvd';
 import type { Adapter, LoraFactors } from '../../lora/adapter';
-import { percentage } from '../commands/describe';
+import { percentage } from '../describe';
 import type { LayerAgainstBase } from './againstBase';
 
 const formatNumber = (value: number) => value.toPrecision(4);

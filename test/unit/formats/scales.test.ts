@@ -48,7 +48,7 @@ describe('a scale beyond the range of float32', () => {
     expect(storedAlpha({ ...own, scaling: 2 })).toBe(16);
   });
 
-  it("is rejected for mlx-lm's DoRA of an embedding, which has its magnitudes by token", async () => {
+  it("is rejected for mlx-lm's DoRA of an embedding: one magnitude for each token", async () => {
     const folder = path.join(temp(), 'adapter');
     mkdirSync(folder);
     const tensor = (leaf: string, shape: number[]) => ({
