@@ -49,7 +49,7 @@ const FEATURES: readonly ((services: Services) => vscode.Disposable)[] = [
 
 /** Called by VS Code. Returns the API for other extensions. */
 export function activate(context: vscode.ExtensionContext): LoraApi {
-  useTranslations(vscode.l10n.t, vscode.env.language);
+  useTranslations((message) => vscode.l10n.t(message), vscode.env.language);
   const services = createServices(context);
   for (const register of FEATURES) context.subscriptions.push(register(services));
   const { api, dispose } = createApi(services);

@@ -2,6 +2,7 @@ import type { FileHandle } from 'node:fs/promises';
 import { fileErrorReason } from '../common/fileStatus';
 import { openRegularFile } from '../common/regularFile';
 import { LoraError, type ErrorArea } from '../shared/errors';
+import { countOf } from '../shared/values';
 
 /** Below the 2 GiB that one system call can read. */
 const MAX_READ_BYTES = 1 << 30;
@@ -59,9 +60,13 @@ export function allocate(bytes: number, file: string, tensor: string): Uint8Arra
   try {
     return new Uint8Array(bytes);
   } catch (error) {
-    throw new LoraError('memory', `A tensor of ${bytes} bytes does not fit into memory.`, {
-      place: { file, tensor },
-      cause: error,
-    });
+    throw new LoraError(
+      'memory',
+      `A tensor of ${countOf(bytes, 'byte')} does not fit into memory.`,
+      {
+        place: { file, tensor },
+        cause: error,
+      },
+    );
   }
 }

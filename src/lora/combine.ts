@@ -2,6 +2,7 @@ import type { Adapter, AdapterConfig, LoraFactors } from './adapter';
 import { exactPattern } from './patterns';
 import { isOutputPath, withoutTying } from './tying';
 import { sumUpdates, updateNorm, updateSvd } from './updateSvd';
+import { countOf } from '../shared/values';
 
 export const COMBINATIONS = ['cat', 'linear', 'svd', 'ties', 'magnitude_prune'] as const;
 export type CombinationType = (typeof COMBINATIONS)[number];
@@ -113,7 +114,7 @@ function checkAdapters(adapters: readonly Adapter[], { weights }: CombineOptions
   if (adapters.length === 0) throw new RangeError('At least one adapter is needed.');
   if (weights.length !== adapters.length)
     throw new RangeError(
-      `${adapters.length} adapters need ${adapters.length} weights, not ${weights.length}.`,
+      `${countOf(adapters.length, 'adapter')} need ${countOf(adapters.length, 'weight')}, not ${weights.length}.`,
     );
   if (adapters.some(({ modules }) => modules.some((m) => m.magnitude)))
     throw new RangeError(

@@ -19,6 +19,7 @@ import { AdapterOptimizer } from './training/adapterOptimizer';
 import type { Optimizer } from './training/optimizer';
 import type { Transformer } from './transformer';
 import type { WeightLoader } from './weightLoader';
+import { countOf } from '../shared/values';
 
 interface ModelParts {
   readonly transformer: Transformer;
@@ -126,7 +127,7 @@ export class AdaptedModel implements Model {
     if (outside === undefined) return;
     throw new LoraError(
       'base',
-      `The input has the token id ${outside}, but the model's embedding has ${vocab_size} rows (0 to ${vocab_size - 1}).`,
+      `The input has the token id ${outside}, but the model's embedding has ${countOf(vocab_size, 'row')} (0 to ${vocab_size - 1}).`,
       { fix: 'Use the tokenizer that belongs to the model, or leave the token out of the text.' },
     );
   }

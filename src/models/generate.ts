@@ -16,6 +16,7 @@ import { normForward, statsTensors } from './layers/norm';
 import type { GenerateOptions } from './model';
 import type { Tensor } from './ops/ops';
 import type { Transformer } from './transformer';
+import { countOf } from '../shared/values';
 
 /**
  * New token ids after `input_ids`, without the stop id: the prompt in one pass, then token by token
@@ -55,7 +56,7 @@ function remainingPositions({ spec }: Transformer, length: number): number {
   if (length <= positions) return positions - length + 1;
   throw new LoraError(
     'usage',
-    `The prompt has ${length} tokens, the model has positions for ${positions}.`,
+    `The prompt has ${countOf(length, 'token')}, the model has positions for ${positions}.`,
     { fix: 'Shorten it.' },
   );
 }

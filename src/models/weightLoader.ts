@@ -23,6 +23,7 @@ import { Placements, type MatrixPart } from './placements';
 import { FullOptimizer } from './training/fullOptimizer';
 import { TrainedRows } from './training/trainedRows';
 import { WeightTensor } from './weightTensor';
+import { countOf } from '../shared/values';
 
 /** A linear layer within a product, or some of its rows. */
 export interface LinearRows {
@@ -289,7 +290,7 @@ export class WeightLoader {
   ): WeightTensor {
     const size = elementCount(shape);
     if (data.length !== size) {
-      const message = `The tensor has ${data.length} numbers, ${size} are needed.`;
+      const message = `The tensor has ${countOf(data.length, 'number')}, ${size} ${size === 1 ? 'is' : 'are'} needed.`;
       throw new LoraError('base', message, { place: { file: this.base.path, tensor: names[0]! } });
     }
     if (trained) return this.keep(trained.hold(data as Float32Array, shape));

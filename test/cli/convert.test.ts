@@ -253,5 +253,7 @@ it('--modelfile names base and adapter, and overwrites nothing', async () => {
   const { output } = await convert(original, 'gguf', base, { modelfile });
   expect(readFileSync(modelfile, 'utf8')).toBe(`FROM ${base}\nADAPTER ${output}\n`);
   const again = { adapter: original, to: 'gguf', base, modelfile, output: newPath('b.gguf') };
-  expect(await conversionError(again)).toMatch(/may exist already/);
+  expect(await conversionError(again)).toMatch(
+    /The Modelfile could not be written: it exists already/,
+  );
 });

@@ -234,7 +234,7 @@ describe('adapters on top of each other', () => {
       '--json',
     );
     expect(code).toBe(0);
-    return (JSON.parse(stdout) as { loss: number }).loss;
+    return (JSON.parse(stdout.trim().split('\n').at(-1)!) as { loss: number }).loss;
   };
 
   it('a new one over two frozen ones: it starts with their loss, trains, and each can be left out', async () => {

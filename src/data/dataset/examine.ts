@@ -13,6 +13,7 @@ import {
   type ReadData,
 } from './prepare';
 import { lostTokens, RowFacts } from './tokenizedDataset';
+import { countOf } from '../../shared/values';
 
 /** The most rows that are listed as cut; all are counted. */
 const MOST_CUT_LISTED = 1_000;
@@ -93,7 +94,7 @@ function limited(problems: readonly Problem[]): readonly Problem[] {
   if (!first) return problems;
   const rows = countProblems(others);
   const severity = others.some((own) => own.severity === 'error') ? 'error' : 'warning';
-  const message = `${rows} more rows have problems.`;
+  const message = `${countOf(rows, 'more row')} ${rows === 1 ? 'has' : 'have'} problems.`;
   return [...problems.slice(0, MOST_PROBLEMS_LISTED), { ...first, severity, message, rows }];
 }
 

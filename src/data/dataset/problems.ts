@@ -1,5 +1,6 @@
 import { LoraError, type Place, type Problem } from '../../shared/errors';
 import { countProblems, kindOfMessage } from '../../shared/problemKinds';
+import { countOf } from '../../shared/values';
 
 interface Group {
   readonly problem: Problem;
@@ -155,7 +156,7 @@ export function throwErrors(problems: readonly Problem[]): void {
   const rows = rowsWith(errors);
   throw new LoraError(
     'dataset',
-    `The dataset has ${countProblems(errors)} errors in ${rows} ${rows === 1 ? 'row' : 'rows'}.`,
+    `The dataset has ${countOf(countProblems(errors), 'error')} in ${countOf(rows, 'row')}.`,
     {
       ...(file !== undefined && { place: { file } }),
       problems: errors,

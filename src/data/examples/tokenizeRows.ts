@@ -1,6 +1,6 @@
 import { LoraError } from '../../shared/errors';
 import { NO_LABEL } from '../../shared/task';
-import { escapeRegExp } from '../../shared/values';
+import { countOf, escapeRegExp } from '../../shared/values';
 import { ROW_SETTINGS, type RowSettings } from '../rows/settings';
 import { encodeRow, type EncodedRow } from './encodeRow';
 import { outsideFault } from '../tokenizer/vocabulary';
@@ -217,9 +217,9 @@ function labelsOf(input_ids: Int32Array, labelled: EncodedRow['labelled']): Int3
 
 function noLabelFault(length: number, start: number | undefined, max_length: number): string {
   if (length <= max_length || start === undefined)
-    return `No label is left: the row has ${length} ${length === 1 ? 'token' : 'tokens'}. Give it an answer`;
+    return `No label is left: the row has ${countOf(length, 'token')}. Give it an answer`;
   return (
-    `No label is left: the answer begins after ${start} of the row's ${length} tokens, but max_length is ${max_length}. ` +
+    `No label is left: the answer begins after ${start} of the row's ${countOf(length, 'token')}, but max_length is ${max_length}. ` +
     'Raise max_length, shorten the text before the answer'
   );
 }

@@ -3,6 +3,7 @@ import * as v from 'valibot';
 import { isFile } from '../../common/fileStatus';
 import { readJsonObject } from '../../formats/json';
 import { LoraError } from '../../shared/errors';
+import { ruleOf } from '../../shared/schemaRule';
 import { resizeImage, type Picture, type Resample } from './resize';
 
 /** How an image becomes the input of a model. */
@@ -64,7 +65,7 @@ export async function readPreprocessor(
     const key = (issue.path ?? []).map((item) => String(item.key)).join('.');
     throw new LoraError(
       'base',
-      `The model's image settings cannot be used: "${key}" ${issue.message}.`,
+      `The model's image settings cannot be used: "${key}" ${ruleOf(issue)}.`,
       { place: { file, key }, fix: 'Correct the file, or download it again.' },
     );
   }

@@ -1,5 +1,5 @@
 import { NO_LABEL } from '../../shared/task';
-import { isObject } from '../../shared/values';
+import { countOf, isObject } from '../../shared/values';
 import { kindOf, quote } from './describe';
 import type { Columns } from './columns';
 import type { RowReport } from './rowReport';
@@ -57,7 +57,7 @@ function checkIds(ids: readonly number[], report: RowReport): void {
 function checkLabels(ids: readonly number[], labels: readonly number[], report: RowReport): void {
   if (labels.length !== ids.length) {
     report.error(
-      `"labels" has ${labels.length} entries, but "input_ids" has ${ids.length}.`,
+      `"labels" has ${countOf(labels.length, 'entry')}, but "input_ids" has ${ids.length}.`,
       'labels',
     );
     return;
@@ -83,7 +83,7 @@ function unpadded(
 ): { readonly start: number; readonly end: number } | null {
   if (mask.length !== length)
     return report.error(
-      `"attention_mask" has ${mask.length} entries, but "input_ids" has ${length}.`,
+      `"attention_mask" has ${countOf(mask.length, 'entry')}, but "input_ids" has ${length}.`,
       'attention_mask',
     );
   const start = mask.indexOf(1);

@@ -3,6 +3,7 @@ import { quote } from '../rows/describe';
 import type { ProblemCollector } from '../dataset/problems';
 import type { Target } from '../examples/example';
 import type { Label, Row } from '../rows/row';
+import { countOf } from '../../shared/values';
 
 /** The classes that a head distinguishes; for regression, the numbers that it predicts. */
 export interface LabelSet {
@@ -115,7 +116,7 @@ function faultFinder(
     const count = [label].flat().length;
     return (
       labelFault(label, problem_type) ??
-      (count === width ? null : `The row has ${count} numbers, others have ${width}.`)
+      (count === width ? null : `The row has ${countOf(count, 'number')}, others have ${width}.`)
     );
   };
 }

@@ -3,6 +3,7 @@ import { kindOf } from '../rows/describe';
 import type { RowReport } from '../rows/rowReport';
 import type { RowContext } from '../rows/settings';
 import type { Label, LabelledRow, PairRow, TaggedRow } from '../rows/row';
+import { countOf } from '../../shared/values';
 
 type Read<R> = (columns: Columns, context: RowContext) => R | null;
 
@@ -37,7 +38,7 @@ export const readTagged =
       return report.error(`"${key}" must be a list of tags, not ${kindOf(values)}.`, key);
     if (values.length !== words.length)
       return report.error(
-        `"${key}" has ${values.length} entries, but "tokens" has ${words.length}.`,
+        `"${key}" has ${countOf(values.length, 'entry')}, but "tokens" has ${words.length}.`,
         key,
       );
     const tags = labels(values, key, report);

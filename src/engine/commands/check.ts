@@ -104,7 +104,7 @@ function withShownFile(problem: Problem, shown: (file: string) => string): Probl
 function describeChecked({ datasets, max_length, limit, problems }: CheckedRecipe): string {
   const shown =
     limit < max_length
-      ? `${limit} tokens, the most that the model supports`
+      ? `${countOf(limit, 'token')}, the most that the model supports`
       : `max_length = ${max_length}`;
   return joinLines([
     ...problems.map((problem) => `${problem.severity}: ${describeWithPlace(problem)}`),
@@ -136,14 +136,17 @@ function findingsOf(dataset: CheckedDataset, limit: string): Listed[] {
     text: `warning: ${text}`,
   });
   const unlisted = (message: string, rows: number): Listed[] =>
-    rows > 0 ? [{ message, text: `warning: ${rows} more rows: ${message}`, rows }] : [];
+    rows > 0 ? [{ message, text: `warning: ${countOf(rows, 'more row')}: ${message}`, rows }] : [];
   return [
     ...problems.map((problem) => ({
       ...problem,
       text: `${problem.severity}: ${describeRowProblem(problem)}`,
     })),
     ...cut.map(({ line, length, lost }) =>
-      warning(isCut, `line ${line}: ${isCut}, which drops ${lost} of its ${length} tokens`),
+      warning(
+        isCut,
+        `line ${line}: ${isCut}, which drops ${lost} of its ${countOf(length, 'token')}`,
+      ),
     ),
     ...duplicates.map(({ line, first }) =>
       warning(isDuplicate, `line ${line}: duplicate of line ${first}`),

@@ -323,7 +323,9 @@ function describeText(loss: number, labelled: number, answers: readonly Answer[]
     `loss ${loss.toFixed(4)} on ${countOf(labelled, 'labelled token')} (perplexity ${perplexity})`,
   ];
   if (answers) {
-    lines.push(`${countRight(answers)} of ${answers.length} answers match exactly`);
+    lines.push(
+      `${countRight(answers)} of ${countOf(answers.length, 'answer')} ${countRight(answers) === 1 ? 'matches' : 'match'} exactly`,
+    );
   }
   return lines.join('\n');
 }

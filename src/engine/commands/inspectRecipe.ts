@@ -107,7 +107,7 @@ function describeStatistics(
   const truncated = train.truncated > 0 ? `, ${train.truncated} truncated` : '';
   const longest = `longest row ${countOf(train.longest, 'token')}${truncated}`;
   if (task === 'causal_lm') {
-    return `${examples}; ${train.labelled_tokens} of ${train.tokens} tokens have a loss, ${longest}.`;
+    return `${examples}; ${train.labelled_tokens} of ${countOf(train.tokens, 'token')} ${train.labelled_tokens === 1 ? 'has' : 'have'} a loss, ${longest}.`;
   }
   return `${examples}; ${countOf(train.tokens, 'token')}, ${longest}.${describeLabels(labels)}`;
 }

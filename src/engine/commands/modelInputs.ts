@@ -5,6 +5,7 @@ import type { PatchEmbeddingSpec, Spec } from '../../formats/architecture/spec';
 import { NO_LABEL } from '../../shared/task';
 import type { ModelInput } from '../../models/model';
 import { LoraError } from '../../shared/errors';
+import { countOf } from '../../shared/values';
 
 /** The contents of an input file, not yet checked against a model. */
 export interface InputFile {
@@ -160,7 +161,7 @@ function tokensOf({ input_ids, file }: InputFile, spec: Spec): Content {
     throw inputError(
       file,
       key,
-      `A row has ${length} tokens, but the model has only ${positions} positions.`,
+      `A row has ${countOf(length, 'token')}, but the model has only ${countOf(positions, 'position')}.`,
     );
   }
   return { batch, length, input_ids: data, pixel_values: null };

@@ -8,6 +8,7 @@ import { updateSvd } from '../../lora/updateSvd';
 import type { Adapter, LoraFactors } from '../../lora/adapter';
 import { percentage } from '../describe';
 import type { LayerAgainstBase } from './againstBase';
+import { countOf } from '../../shared/values';
 
 const formatNumber = (value: number) => value.toPrecision(4);
 const NONE = '–';
@@ -126,7 +127,7 @@ function describeMagnitudes({ magnitudes }: Comparison): string[] {
   if (magnitudes.length === 0) {
     return [];
   }
-  const modules = magnitudes.length === 1 ? '1 module' : `${magnitudes.length} modules`;
+  const modules = countOf(magnitudes.length, 'module');
   const without = 'which ‖dW‖ and the cosine do not contain';
   const alone = magnitudes.filter(({ difference }) => difference === null);
   if (alone.length > 0) {

@@ -4,6 +4,7 @@ import type { MemoryEstimate } from '../../lora/memory';
 import type { PlannedStep, StepReason } from '../../lora/stepPlan';
 import { LoraError } from '../../shared/errors';
 import type { TrainingMethod } from '../../shared/recipe';
+import { countOf } from '../../shared/values';
 
 const ESTIMATE_TOLERANCE = 0.1;
 /** Disk space that stays free beside the checkpoints, in bytes. */
@@ -56,7 +57,7 @@ export function describeStepPlan(
   const recomputed =
     plan.recomputed_layers === 0
       ? ''
-      : `; ${plan.recomputed_layers} of ${num_layers} layers are recomputed in the backward pass`;
+      : `; ${plan.recomputed_layers} of ${countOf(num_layers, 'layer')} ${plan.recomputed_layers === 1 ? 'is' : 'are'} recomputed in the backward pass`;
   const kept = method === 'full' ? 'The weights are kept' : 'The base is kept';
   return (
     `${kept} in ${plan.base_dtype}${reasons[why]}${recomputed}. ` +

@@ -6,6 +6,7 @@ import { isModuleToSave } from '../../lora/modulesToSave';
 import { LoraError } from '../../shared/errors';
 import type { Recipe } from '../../shared/recipe';
 import { labelNamesOf } from '../model/labels';
+import { countOf } from '../../shared/values';
 
 /** A base and the rows to train it on. */
 export interface OpenedForTraining {
@@ -79,7 +80,7 @@ function checkLabelCount(num_labels: number | null, wanted: number, file: string
   if (num_labels === null || num_labels === wanted) return;
   throw new LoraError(
     'adapter',
-    `The adapter has ${num_labels} labels, but the dataset has ${wanted}.`,
+    `The adapter has ${countOf(num_labels, 'label')}, but the dataset has ${wanted}.`,
     {
       place: { file, key: 'lora.init_adapter' },
       fix: 'Use rows with the same labels, or start a new adapter.',

@@ -149,8 +149,8 @@ export function describeTruncated(
   const rows = train.examples + validation.examples;
   const limit =
     positions < max_length
-      ? `${positions} tokens, the most that the model supports (max_length is ${max_length})`
-      : `max_length = ${max_length} tokens`;
+      ? `${countOf(positions, 'token')}, the most that the model supports (max_length is ${max_length})`
+      : `max_length = ${countOf(max_length, 'token')}`;
   const longest = Math.max(train.longest, validation.longest);
   const verb = truncated === 1 ? 'is' : 'are';
   return `${truncated} of ${countOf(rows, 'row')} ${verb} truncated to ${limit}; the longest has ${longest}.`;

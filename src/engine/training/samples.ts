@@ -6,6 +6,7 @@ import { LoraError } from '../../shared/errors';
 import type { Recipe } from '../../shared/recipe';
 import { answerPrompt, promptIds } from '../model/answer';
 import { predictionText } from '../tasks/predict';
+import { countOf } from '../../shared/values';
 
 /**
  * The prompts that a language model answers while it trains. Prompts that the chat template rejects
@@ -33,7 +34,9 @@ function promptProblem(prompt: string, tokenizer: Tokenizer, max_length: number)
   try {
     const { length } = promptIds(tokenizer, prompt, tokenizer.has_chat_template);
     if (length === 0) return 'it is empty.';
-    return length > max_length ? `it has ${length} tokens, max_length is ${max_length}.` : null;
+    return length > max_length
+      ? `it has ${countOf(length, 'token')}, max_length is ${max_length}.`
+      : null;
   } catch (error) {
     return LoraError.from(error, 'tokenizer').message;
   }

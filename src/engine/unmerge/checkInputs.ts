@@ -3,6 +3,7 @@ import { adapterFiles, detectAdapter } from '../../formats/adapterFormat';
 import { LoraError } from '../../shared/errors';
 import type { CertificateFile } from '../merge/certificate';
 import { verifyFiles, verifyMerge } from '../merge/verify';
+import { countOf } from '../../shared/values';
 
 /**
  * Checks that the merged model and its adapters are the ones that the certificate describes.
@@ -27,7 +28,7 @@ export async function checkInputs(
   if (folders.length !== adapters.length) {
     throw new LoraError(
       'usage',
-      `${adapters.length} adapters were merged, but ${folders.length} are named.`,
+      `${countOf(adapters.length, 'adapter')} ${adapters.length === 1 ? 'was' : 'were'} merged, but ${folders.length} ${folders.length === 1 ? 'is' : 'are'} named.`,
       { fix: 'Name all of them, in the order of the merge.' },
     );
   }

@@ -1,4 +1,5 @@
 import { LoraError } from '../../shared/errors';
+import { countOf } from '../../shared/values';
 
 /** config.json as an object. */
 export type Config = Readonly<Record<string, unknown>>;
@@ -95,7 +96,7 @@ export class ConfigReader {
     const value = this.config[key];
     if (value === undefined || value === null) return null;
     if (Array.isArray(value) && value.length >= length) return value as readonly unknown[];
-    throw this.bad(key, `must list ${length} layers`);
+    throw this.bad(key, `must list ${countOf(length, 'layer')}`);
   }
 }
 

@@ -11,6 +11,7 @@ import type {
   Spec,
   TableSpec,
 } from './spec';
+import { countOf } from '../../shared/values';
 
 type Wanted = Pick<TensorInfo, 'name' | 'shape'>;
 
@@ -217,7 +218,7 @@ export function checkTensors(
   if (problems.length > 0) {
     throw new LoraError(
       'base',
-      `The weights do not fit the config: ${problems.length} of ${body.length} tensors are missing or have another shape.`,
+      `The weights do not fit the config: ${problems.length} of ${countOf(body.length, 'tensor')} ${problems.length === 1 ? 'is missing or has' : 'are missing or have'} another shape.`,
       {
         place: { file },
         problems: problems.slice(0, MAX_PROBLEMS),

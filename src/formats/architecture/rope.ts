@@ -1,5 +1,5 @@
 import { LoraError } from '../../shared/errors';
-import { isObject } from '../../shared/values';
+import { countOf, isObject } from '../../shared/values';
 import { positiveOf, type ConfigReader } from './config';
 import type { RopeScaling, RopeSpec } from './spec';
 
@@ -42,7 +42,7 @@ export function readRope(
   if (rotary_dim % 2 !== 0 || rotary_dim === 0)
     throw reader.bad(
       'head_dim',
-      `leaves ${rotary_dim} dimensions of a head to rotate, but RoPE needs an even number`,
+      `leaves ${countOf(rotary_dim, 'dimension')} of a head to rotate, but RoPE needs an even number`,
     );
   return {
     theta: number(
@@ -139,7 +139,7 @@ function longrope(
       value.every((f): f is number => typeof f === 'number' && f > 0)
     )
       return value;
-    throw reader.bad(key, `must list ${rotary_dim / 2} numbers above 0`);
+    throw reader.bad(key, `must list ${countOf(rotary_dim / 2, 'number')} above 0`);
   };
   const given = settings['factor'];
   const factor =

@@ -1,6 +1,7 @@
 import { LoraError } from '../../shared/errors';
 import { canDequantise, DEQUANTISED } from './dequantise';
 import type { DType, TensorInfo } from '../tensorInfo';
+import { countOf } from '../../shared/values';
 
 /** A tensor and where its data is: bytes `start` to `end` (exclusive) of the file. */
 export interface GgufTensor extends TensorInfo {
@@ -126,7 +127,7 @@ class Cursor {
     if (start + count > this.fileSize)
       throw damaged(
         this.file,
-        `its header continues beyond the end of the file (${this.fileSize} bytes)`,
+        `its header continues beyond the end of the file (${countOf(this.fileSize, 'byte')})`,
       );
     if (start + count > this.bytes.length) throw new MoreBytesNeeded();
     this.at += count;

@@ -4,6 +4,7 @@ import { LoraError } from '../../shared/errors';
 import type { GgufHeader, GgufTensor } from './header';
 import { Metadata } from './metadata';
 import { GgufFile, type GgufSource } from './read';
+import { countOf } from '../../shared/values';
 
 const PART_NAME = /^(.+)-(\d{5})-of-(\d{5})\.gguf$/i;
 const MAX_PARTS = 10_000;
@@ -54,10 +55,14 @@ const padded = (value: number) => String(value).padStart(5, '0');
 
 async function openPart(file: string, index: number, count: number): Promise<GgufFile> {
   if (!(await isFile(file)))
-    throw new LoraError('base', `A part of the model is missing: it has ${count} files.`, {
-      place: { file },
-      fix: 'Download all of its parts into one folder.',
-    });
+    throw new LoraError(
+      'base',
+      `A part of the model is missing: it has ${countOf(count, 'file')}.`,
+      {
+        place: { file },
+        fix: 'Download all of its parts into one folder.',
+      },
+    );
   const part = await GgufFile.open(file);
   const [own, all] = [numberAt(part, 'split.no', index), partsOf(part)];
   if (own === index && all === count) return part;
@@ -92,7 +97,7 @@ class GgufParts implements GgufSource {
     if (expected !== tensors.size)
       throw new LoraError(
         'base',
-        `The parts of the model have ${tensors.size} tensors together, not ${expected}.`,
+        `The parts of the model have ${countOf(tensors.size, 'tensor')} together, not ${expected}.`,
         { place: { file: this.file }, fix: 'Download all parts of the model again.' },
       );
   }

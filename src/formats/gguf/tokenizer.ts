@@ -3,6 +3,7 @@ import type { TokenizerFiles } from '../baseModel';
 import type { Metadata } from './metadata';
 import { PRE_TOKENIZERS, type PreTokenizer } from './preTokenizers';
 import { mergesFromScores, sentencePieceParts, TOKEN_TYPE } from './sentencePiece';
+import { countOf } from '../../shared/values';
 
 const FOLDER = "Use the model's safetensors folder with its tokenizer.json.";
 
@@ -214,9 +215,13 @@ function tokenAt(
   const content = tokens[id];
   if (content !== undefined) return { id, content };
   if (name === 'padding' || name === 'unknown') return null;
-  throw new LoraError('tokenizer', `${key} is ${id}, but there are only ${tokens.length} tokens.`, {
-    place: { file: metadata.file, key },
-  });
+  throw new LoraError(
+    'tokenizer',
+    `${key} is ${id}, but the file has only ${countOf(tokens.length, 'token')}.`,
+    {
+      place: { file: metadata.file, key },
+    },
+  );
 }
 
 /** The post-processor that adds bos before and eos after a text. */

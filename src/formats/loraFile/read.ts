@@ -13,6 +13,7 @@ import { withSafetensors, type SafetensorsFile } from '../safetensors/read';
 import { refuseOtherAlgorithms } from './algorithm';
 import { declaredScales, type DeclaredScale } from './settings';
 import { kernelOf, loraTensor, otherMethod, type Part } from './tensors';
+import { countOf } from '../../shared/values';
 
 /** The names of a module's tensors. */
 type PartNames = Readonly<Partial<Record<Part, string>>>;
@@ -62,7 +63,7 @@ function missingAlphas({ bare, source: { file } }: Reading, count: number): Prob
   return [
     {
       severity: 'warning',
-      message: `${bare.length} of ${count} modules have no alpha. It is assumed to be their rank, which makes their scale 1.`,
+      message: `${bare.length} of ${countOf(count, 'module')} ${bare.length === 1 ? 'has' : 'have'} no alpha. It is assumed to be their rank, which makes their scale 1.`,
       place: { file },
     },
   ];
@@ -190,7 +191,7 @@ async function magnitudeOf(
   if (values.length === out_features) return values;
   throw new LoraError(
     'adapter',
-    `The magnitude vector must have ${out_features} elements, but its shape is [${source.tensors.get(tensor)!.shape.join(', ')}].`,
+    `The magnitude vector must have ${countOf(out_features, 'element')}, but its shape is [${source.tensors.get(tensor)!.shape.join(', ')}].`,
     { place },
   );
 }

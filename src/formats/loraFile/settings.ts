@@ -2,6 +2,7 @@ import * as v from 'valibot';
 import { patternValue } from '../../lora/patterns';
 import { scalingOf } from '../../lora/adapter';
 import { LoraError } from '../../shared/errors';
+import { ruleOf } from '../../shared/schemaRule';
 import { isObject } from '../../shared/values';
 
 /** The key of the header's metadata under which Diffusers stores the settings of LoRA. */
@@ -71,7 +72,7 @@ function modelsIn(text: string, file: string): ReadonlyMap<string, Settings> {
       const result = v.safeParse(SettingsSchema, own);
       if (result.success) return [prefix.replace(/\.$/, ''), result.output];
       const [issue] = result.issues;
-      throw invalid(`${prefix}${v.getDotPath(issue) ?? 'r'} ${issue.message}`, file);
+      throw invalid(`${prefix}${v.getDotPath(issue) ?? 'r'} ${ruleOf(issue)}`, file);
     }),
   );
 }

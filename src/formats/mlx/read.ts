@@ -16,6 +16,7 @@ import {
 import { readJsonObject } from '../json';
 import { withSafetensors, type SafetensorsFile } from '../safetensors/read';
 import { fromMlxPath } from './names';
+import { countOf } from '../../shared/values';
 
 /** The files of an mlx-lm adapter's folder. */
 export const MLX_CONFIG = 'adapter_config.json';
@@ -192,7 +193,7 @@ async function readModule(
   if (m && m.data.length !== B.rows)
     throw new LoraError(
       'adapter',
-      `The magnitude vector must have ${B.rows} elements, but its shape is [${m.shape.join(', ')}].`,
+      `The magnitude vector must have ${countOf(B.rows, 'element')}, but its shape is [${m.shape.join(', ')}].`,
       { place: m.place },
     );
   return factorsOf({

@@ -12,6 +12,7 @@ import { LoraError, type Problem } from '../../shared/errors';
 import { modulesOf, namedTensors, tensorsOf, tiedWeight } from '../architecture/modules';
 import { modulePathIn } from '../architecture/modulePath';
 import type { BaseModel } from '../baseModel';
+import { countOf } from '../../shared/values';
 
 /** What of a base an adapter is checked against. */
 export interface AdapterBase {
@@ -94,7 +95,9 @@ export function checkAgainstBase(
     const { message, tensor } = first;
     throw new LoraError(
       'adapter',
-      isPart ? `${message} Only ${fitting} of ${modules.length} modules fit the base.` : message,
+      isPart
+        ? `${message} Only ${fitting} of ${countOf(modules.length, 'module')} ${fitting === 1 ? 'fits' : 'fit'} the base.`
+        : message,
       {
         place: { file: files.weights, ...(tensor !== undefined && { tensor }) },
         fix:
@@ -140,7 +143,7 @@ export function fitToBase(
     adapter: fitting,
     warnings: [
       warning(
-        `${count} modules and tensors do not fit the base and are left out: ${namesInShort([...left], NAMED)}`,
+        `${count} modules and tensors ${left.size === 1 ? 'does' : 'do'} not fit the base and ${left.size === 1 ? 'is' : 'are'} left out: ${namesInShort([...left], NAMED)}`,
         { file: files.weights },
       ),
       ...checkAgainstBase(fitting, base, files),

@@ -3,6 +3,7 @@ import { scalingOf, type AdapterConfig, type LoraFactors } from '../../lora/adap
 import { LoraError } from '../../shared/errors';
 import { checkFinite, checkScale } from '../checkFinite';
 import { CONFIG_FILE, type AdapterWeights } from './files';
+import { countOf } from '../../shared/values';
 
 /** The names of a module's tensors in the file. */
 export interface FactorNames {
@@ -46,7 +47,7 @@ export async function readFactors(
   const [out_features, rankOfB] = source.tensors.get(pair.B)!.shape as [number, number];
   if (r !== rankOfB)
     throw misfit(
-      `The ranks of A and B differ: A has ${r} rows, B of ${modulePath} has ${rankOfB} columns.`,
+      `The ranks of A and B differ: A has ${countOf(r, 'row')}, B of ${modulePath} has ${countOf(rankOfB, 'column')}.`,
       source,
       pair.A,
     );
@@ -148,7 +149,7 @@ async function magnitudeOf(
   if (values.length === out_features) return values;
   const { shape } = source.tensors.get(magnitude)!;
   throw misfit(
-    `The magnitude vector must have ${out_features} elements, but its shape is [${shape.join(', ')}].`,
+    `The magnitude vector must have ${countOf(out_features, 'element')}, but its shape is [${shape.join(', ')}].`,
     source,
     magnitude,
   );

@@ -21,6 +21,7 @@ import { CONFIG_FILE, withAdapterWeights, WEIGHTS_FILE, type AdapterWeights } fr
 import { roleOf, type FactorRole } from './names';
 import { unknownKeys, unsupported } from './variants';
 import { isTiedTo, tiedModules, tiedPaths, withTiedFactors, withTiedTensors } from './tying';
+import { countOf } from '../../shared/values';
 
 /** An adapter that was read. */
 export interface ReadAdapter {
@@ -292,7 +293,7 @@ function targeted(
     return { wanted, warnings: [warning(`${what}, so it is ignored, as in PEFT`, place)] };
   throw new LoraError(
     'adapter',
-    `${what}: only ${wanted.length} of ${all.length} modules would be used.`,
+    `${what}: only ${wanted.length} of ${countOf(all.length, 'module')} would be used.`,
     {
       place,
       fix: 'Correct target_modules, or leave the others out with --partial where the command has it.',

@@ -2,6 +2,7 @@ import { writeFile } from 'node:fs/promises';
 import path from 'node:path';
 import * as v from 'valibot';
 import { LoraError } from '../../shared/errors';
+import { ruleOf } from '../../shared/schemaRule';
 import { PROBLEM_TYPES, type ProblemType, type Task } from '../../shared/task';
 import { isFile } from '../../common/fileStatus';
 import { readJsonObject } from '../json';
@@ -89,7 +90,7 @@ async function readLabels(file: string): Promise<HeadLabels | null> {
   if (!parsed.success)
     throw new LoraError(
       'adapter',
-      `The names of the labels cannot be read: ${parsed.issues[0].message}.`,
+      `The names of the labels cannot be read: ${v.getDotPath(parsed.issues[0]) ?? 'the file'} ${ruleOf(parsed.issues[0])}.`,
       { place: { file }, fix: 'Correct the file, or remove it: the labels are numbered then.' },
     );
   const { problem_type, id2label } = parsed.output;

@@ -1,5 +1,5 @@
 import { LoraError, type ErrorArea } from '../../shared/errors';
-import { isObject } from '../../shared/values';
+import { countOf, isObject } from '../../shared/values';
 import type { DType, TensorInfo } from '../tensorInfo';
 
 /** A tensor and where its data is: bytes `start` to `end` (exclusive) of the file. */
@@ -72,10 +72,13 @@ export const elementBytes = (dtype: string): number | undefined =>
  */
 export function headerLength(prefix: Uint8Array, source: HeaderSource): number {
   const { size } = source;
-  if (size < 8) throw damaged(source, `it has ${size} bytes, fewer than a header`);
+  if (size < 8) throw damaged(source, `it has ${countOf(size, 'byte')}, fewer than a header`);
   const length = new DataView(prefix.buffer, prefix.byteOffset, 8).getBigUint64(0, true);
   if (length > BigInt(MAX_HEADER))
-    throw damaged(source, `its header claims ${length.toString()} bytes`);
+    throw damaged(
+      source,
+      `its header claims ${length.toString()} ${length === 1n ? 'byte' : 'bytes'}`,
+    );
   if (8 + Number(length) > size)
     throw damaged(
       source,
@@ -195,7 +198,7 @@ function storedTensor(
   const size = shape.reduce((a, b) => a * b, bytes);
   if (size !== end - start)
     throw bad(
-      `shape [${shape.join(', ')}] of ${String(dtype)} needs ${size} bytes, its data_offsets span ${end - start}`,
+      `shape [${shape.join(', ')}] of ${String(dtype)} needs ${countOf(size, 'byte')}, its data_offsets span ${end - start}`,
     );
   return { name, dtype: dtype as DType, shape, start, end };
 }

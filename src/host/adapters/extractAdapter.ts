@@ -42,7 +42,7 @@ export async function extractAdapterCommand(jobs: Jobs): Promise<void> {
   if (!extracted) return;
   const { error, modules, left_out } = extracted;
   const summary = t(
-    'Extracted {0} layers of rank {1} with an error of {2}.',
+    'Extracted {0} {0|layer|layers} of rank {1} with an error of {2}.',
     String(modules.length),
     rankRange(modules.map((m) => m.r)),
     formatPercent(error),

@@ -84,7 +84,7 @@ function limits({ figures, settings, chosen }: AdviceFacts): Advice[] {
           change(
             t('Use r = {0}', smallest),
             t(
-              '{0} of the modules are smaller than r = {1}. The rank of an update cannot exceed the dimensions of its layer.',
+              '{0} of the modules {0|is|are} smaller than r = {1}. The rank of an update cannot exceed the dimensions of its layer.',
               figures.tooHigh,
               settings.r,
             ),
@@ -151,7 +151,7 @@ function beforeRun({ rows, base, settings, chosen, used, figures }: AdviceFacts)
           change(
             t('Use r = {0}', usual),
             t(
-              'With {0} examples, r = {1} is a good start. Each rank adds a direction in which a layer can change, and few examples need few directions.',
+              'With {0} {0|example|examples}, r = {1} is a good start. Each rank adds a direction in which a layer can change, and few examples need few directions.',
               formatNumber(rows!),
               usual,
             ),
@@ -163,7 +163,7 @@ function beforeRun({ rows, base, settings, chosen, used, figures }: AdviceFacts)
       ? [
           {
             text: t(
-              '{0} linear layers are not adapted. A small rank in all layers usually works better than a large rank in some.',
+              '{0} linear {0|layer is|layers are} not adapted. A small rank in all layers usually works better than a large rank in some.',
               formatNumber(missing),
             ),
             button: { label: t('Adapt all linear layers'), act: { kind: 'allLinear' as const } },

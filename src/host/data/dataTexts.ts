@@ -20,13 +20,13 @@ function cutText(
 ): string {
   return limit < max_length
     ? t(
-        'The row is truncated to {0} tokens, the most that the model supports: {1} of its {2} tokens are lost.',
+        'The row is truncated to {0} {0|token|tokens}, the most that the model supports: {1} of its {2} tokens {1|is|are} lost.',
         limit,
         lost,
         length,
       )
     : t(
-        'The row is truncated to max_length = {0}: {1} of its {2} tokens are lost.',
+        'The row is truncated to max_length = {0}: {1} of its {2} tokens {1|is|are} lost.',
         max_length,
         lost,
         length,
@@ -72,7 +72,7 @@ export function rowMarksOf(
           line: 1,
           severity: 'warning',
           code: 'row',
-          message: t('{0} more rows have problems.', more),
+          message: t('{0} more {0|row has|rows have} problems.', more),
         },
       ];
 }
@@ -88,14 +88,18 @@ export function dataStatus(datasets: readonly CheckedDataset[], task: string): s
       sum + countProblems(problems.filter(({ severity }) => severity === 'error')),
     0,
   );
-  if (errors > 0)
-    return errors === 1 ? t('1 error in the data') : t('{0} errors in the data', errors);
+  if (errors > 0) return t('{0} {0|error|errors} in the data', errors);
   if (!train?.statistics) return '';
   const { examples, tokens, labelled_tokens } = train.statistics;
-  const rows = t('{0} examples', examples.toLocaleString());
+  const rows = t('{0} {0|example|examples}', examples.toLocaleString());
   return task === 'causal_lm'
-    ? t('{0} · {1} tokens, {2} trained on', rows, short(tokens), percent(labelled_tokens / tokens))
-    : t('{0} · {1} tokens', rows, short(tokens));
+    ? t(
+        '{0} · {1} {1|token|tokens}, {2} trained on',
+        rows,
+        short(tokens),
+        percent(labelled_tokens / tokens),
+      )
+    : t('{0} · {1} {1|token|tokens}', rows, short(tokens));
 }
 
 /** The same in detail. */
@@ -129,20 +133,24 @@ function countsOf(
   { max_length, task }: Pick<CheckedRecipe, 'max_length' | 'task'>,
 ): string[] {
   const trained = t(
-    '{0} of them are trained on ({1})',
+    '{0} of them {0|is|are} trained on ({1})',
     labelled_tokens.toLocaleString(),
     percent(labelled_tokens / tokens),
   );
   return [
-    t('{0} examples', examples.toLocaleString()),
-    t('{0} tokens', tokens.toLocaleString()),
+    t('{0} {0|example|examples}', examples.toLocaleString()),
+    t('{0} {0|token|tokens}', tokens.toLocaleString()),
     ...(task === 'causal_lm' ? [trained] : []),
-    t('the longest row has {0} tokens, max_length is {1}', longest.toLocaleString(), max_length),
+    t(
+      'the longest row has {0} {0|token|tokens}, max_length is {1}',
+      longest.toLocaleString(),
+      max_length,
+    ),
     ...(skipped_rows > 0
-      ? [t('{0} rows with errors are left out (skip_faulty_rows)', skipped_rows)]
+      ? [t('{0} {0|row|rows} with errors {0|is|are} left out (skip_faulty_rows)', skipped_rows)]
       : []),
-    ...(truncated > 0 ? [t('{0} rows are truncated', truncated)] : []),
-    ...(duplicate_rows > 0 ? [t('{0} duplicate rows', duplicate_rows)] : []),
+    ...(truncated > 0 ? [t('{0} {0|row is|rows are} truncated', truncated)] : []),
+    ...(duplicate_rows > 0 ? [t('{0} duplicate {0|row|rows}', duplicate_rows)] : []),
   ];
 }
 

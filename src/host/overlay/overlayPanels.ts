@@ -175,6 +175,6 @@ class OverlayPanel implements PanelPage {
   private title(): string {
     return this.subject.kind === 'sweep'
       ? t('Ranks of {0}', sweepName(this.subject.folder))
-      : t('{0} runs', this.subject.dirs.length);
+      : t('{0} {0|run|runs}', this.subject.dirs.length);
   }
 }

@@ -31,7 +31,7 @@ export class RecipeRunner {
       'recipe',
       problems.length === 1
         ? t('The recipe has an error.')
-        : t('The recipe has {0} errors.', problems.length),
+        : t('The recipe has {0} {0|error|errors}.', problems.length),
       { place: { file }, problems },
     );
   }

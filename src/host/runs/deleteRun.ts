@@ -37,7 +37,7 @@ async function confirmDelete(runs: readonly RunSummary[]): Promise<boolean> {
   const question =
     runs.length === 1
       ? t('Delete the run {0}?', runs[0]!.name)
-      : t('Delete {0} runs?', runs.length);
+      : t('Delete {0} {0|run|runs}?', runs.length);
   const contents = runs.some((run) => run.adapter !== null)
     ? t('Adapters, checkpoints and history will be deleted, too ({0}).', size)
     : t('Checkpoints and history will be deleted, too ({0}).', size);

@@ -113,7 +113,7 @@ async function notifyCompleted(run: RunSummary): Promise<void> {
   const loss = run.lastLoss === null ? '' : t(', loss {0}', formatLoss(run.lastLoss));
   const chosen = await notify(
     'information',
-    t('{0} finished training: {1} steps{2}.', run.name, run.step, loss),
+    t('{0} finished training: {1} {1|step|steps}{2}.', run.name, run.step, loss),
     actions,
   );
   if (chosen) await vscode.commands.executeCommand(chosen.command, run.dir);

@@ -73,7 +73,7 @@ function groupItem({ group: { key, label, runs } }: GroupNode): vscode.TreeItem 
     label,
     description: String(runs.length),
     context: 'group',
-    spoken: runs.length === 1 ? t('{0}, 1 run', label) : t('{0}, {1} runs', label, runs.length),
+    spoken: t('{0}, {1} {1|run|runs}', label, runs.length),
     children: 'shown',
   });
 }

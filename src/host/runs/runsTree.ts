@@ -148,7 +148,7 @@ export class RunsTree implements vscode.TreeDataProvider<Node>, vscode.Disposabl
         ? undefined
         : {
             value: active,
-            tooltip: active === 1 ? t('1 run is training') : t('{0} runs are training', active),
+            tooltip: t('{0} {0|run is|runs are} training', active),
           };
     void vscode.commands.executeCommand('setContext', CONTEXT_KEYS.hasRuns, runs.length > 0);
     this.updateMessage();

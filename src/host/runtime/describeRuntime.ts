@@ -33,4 +33,4 @@ function describeGpu(gpu: Gpu | null): string {
 }
 
 const describeCpu = ({ model, cores }: Processor): string =>
-  t('the CPU ({0}, {1} threads)', model.trim(), cores);
+  t('the CPU ({0}, {1} {1|thread|threads})', model.trim(), cores);

@@ -79,7 +79,7 @@ function typedTargets(
   try {
     const { matched, unmatched } = costOf(base, r, target);
     const value = matched.length > 0 && unmatched.length === 0 ? target : null;
-    const note = matched.length === 1 ? t('1 module') : t('{0} modules', matched.length);
+    const note = t('{0} {0|module|modules}', matched.length);
     return { label, value, ...price(base, { r, target, note }, available) };
   } catch (error) {
     return { label, description: '', detail: LoraError.from(error, 'recipe').message, value: null };

@@ -88,8 +88,8 @@ function choiceOf(dataset: DatasetCandidate): PickItem<DatasetChoice> {
 function countText({ rows, task }: DatasetCandidate): string {
   if (rows === null) return '';
   return task === 'image_cls'
-    ? t('{0} images', formatNumber(rows))
-    : t('{0} rows', formatNumber(rows));
+    ? t('{0} {0|image|images}', formatNumber(rows))
+    : t('{0} {0|row|rows}', formatNumber(rows));
 }
 
 const BROWSE = (): PickItem<DatasetChoice> => ({

@@ -8,7 +8,7 @@ export const CHART_STRINGS = {
   'axis.tokens': 'Tokens',
   'axis.time': 'Time',
   'at.step': 'step {0}',
-  'at.tokens': '{0} tokens',
+  'at.tokens': '{0} {0|token|tokens}',
   'at.time': 'after {0}',
   'range.step': 'Steps {0} to {1}',
   'range.tokens': '{0} to {1} tokens',

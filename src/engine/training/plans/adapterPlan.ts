@@ -139,7 +139,7 @@ function planNewAdapter(recipe: Recipe, base: BaseModel, { warn }: Hooks): Plann
   if (matched.length === 0) throw noMatchError(known, unmatched, lora, base);
   if (unmatched.length > 0)
     warn(
-      `target_modules: ${hintsFor(unmatched)} ${matched.length} of ${known.length} layers are ` +
+      `target_modules: ${hintsFor(unmatched)} ${matched.length} of ${countOf(known.length, 'layer')} ${matched.length === 1 ? 'is' : 'are'} ` +
         `adapted (${kindsOf(matched).join(', ')}).`,
     );
   warnOfUnmatched(lora, { base, adapted: matched }, warn);

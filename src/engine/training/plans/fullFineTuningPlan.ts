@@ -6,6 +6,7 @@ import type { Recipe } from '../../../shared/recipe';
 import type { AdapterPlan } from './adapterPlan';
 import { EMPTY_ADAPTER } from '../../model/backend';
 import { initialHeadTensor } from '../startAdapter';
+import { countOf } from '../../../shared/values';
 
 /**
  * The plan of full fine-tuning: all weights of the base are trained, without an adapter.
@@ -19,7 +20,9 @@ export function planFullFineTuning(
 ): AdapterPlan {
   if (lora.init_adapter !== null) throw adapterRefused(base, 'init_adapter');
   if (lora.frozen_adapters.length > 0) throw adapterRefused(base, 'frozen_adapters');
-  info(`Full fine-tuning of all ${base.parameters.toLocaleString('en-US')} weights.`);
+  info(
+    `Full fine-tuning of all ${countOf(base.parameters, 'weight', (n) => n.toLocaleString('en-US'))}.`,
+  );
   return {
     modules: [],
     rankOf: () => 0,

@@ -17,7 +17,7 @@ export const COMPARE_STRINGS = {
   'words.apart': 'They are nearly unrelated (cosine {0}).',
   'words.partly': 'They partly agree (cosine {0}).',
   'words.against': 'They work against each other (cosine {0}).',
-  'words.only': 'Only in {0}: {1} modules.',
+  'words.only': 'Only in {0}: {1} {1|module|modules}.',
   'words.zero': 'The update of {0} is zero.',
   'words.dora': 'DoRA’s magnitudes, which ‖dW‖ and the cosine do not contain, differ by up to {0}.',
   'words.oneDora':
@@ -69,14 +69,15 @@ export const COMPARE_STRINGS = {
   'spectrum.of': 'Singular values of {0}',
   'spectrum.axis': 'Direction',
   'spectrum.alt': 'Singular values, largest first. A: {0}. B: {1}.',
-  'spectrum.used': '{0}: rank {1}, effective {2}; {3} directions hold 90% of ‖dW‖², {4} hold 99%',
+  'spectrum.used':
+    '{0}: rank {1}, effective {2}; {3} {3|direction holds|directions hold} 90% of ‖dW‖², {4} {4|holds|hold} 99%',
   'spectrum.shared': 'Shared directions: output {0} (random {1}), input {2} (random {3})',
   'spectrum.amplification': 'Amplification of weak directions of W: {0} by A, {1} by B',
   'spectrum.absent': '{0} does not change this module.',
 
   table: 'All modules',
   filter: 'Filter modules by name',
-  'table.count': '{0} of {1} modules',
+  'table.count': '{0} of {1} {1|module|modules}',
   'column.path': 'Module',
   'column.rank': 'Rank A | B',
   'column.norm_a': '‖dW‖ A',

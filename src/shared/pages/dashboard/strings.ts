@@ -60,13 +60,13 @@ export const DASHBOARD_STRINGS = {
   'tile.grad_norm.sub': 'clipped to {0}',
   'tile.grad_norm.unclipped': 'not clipped',
   'tile.tokens_per_second': 'Tokens per second',
-  'tile.tokens_per_second.sub': '{0} tokens so far',
+  'tile.tokens_per_second.sub': '{0} {0|token|tokens} so far',
   'tile.memory': 'Memory',
   'tile.memory.sub': 'peak {0}',
   tiles: 'Key numbers',
   none: '–',
 
-  'parameters.words': '{0} of {1} parameters are trained ({2}).',
+  'parameters.words': '{0} of {1} parameters {0|is|are} trained ({2}).',
   'parameters.why':
     'A d × d matrix has d² numbers; its adapter of rank r trains 2·d·r. Here r = {0}, and all d² stay frozen.',
   'parameters.full':
@@ -81,7 +81,7 @@ export const DASHBOARD_STRINGS = {
   'health.zeroRate':
     'The learning rate has been 0 since step {0}, so the model no longer learns. Check lr_scheduler_type, num_train_epochs and max_steps.',
   'health.unlabelled':
-    '{0} steps had no labelled tokens, the first at step {1}. Check “labels” in the recipe, and whether max_length cuts off the answers.',
+    '{0} {0|step|steps} had no labelled tokens, the first at step {1}. Check “labels” in the recipe, and whether max_length cuts off the answers.',
   'health.rising':
     'The validation loss has been rising since step {0}: the adapter is overfitting. The best one is kept as Best adapter. Stop here, or train with fewer epochs or more examples.',
   'health.worse':
@@ -130,7 +130,7 @@ export const DASHBOARD_STRINGS = {
   'chart.asTable': 'Show as table: {0}',
   'chart.asChart': 'Show as chart: {0}',
   'table.last': 'The last {0} of {1} rows. Export CSV saves all of them.',
-  'table.all': '{0} rows, newest first.',
+  'table.all': '{0} {0|row|rows}, newest first.',
 
   'tab.samples': 'Samples',
   'tab.batch': 'First Batch',
@@ -145,7 +145,7 @@ export const DASHBOARD_STRINGS = {
   'samples.prompt': 'Prompt',
   'samples.empty': '(nothing)',
   'samples.wait':
-    'Sample completions appear here: first those of the base model, then new ones every {0} steps.',
+    'Sample completions appear here: first those of the base model, then new ones every {0} {0|step|steps}.',
   'samples.off': 'Samples are switched off in the recipe (sample_steps is 0).',
   'samples.none': 'This run wrote no sample completions.',
 
@@ -176,7 +176,7 @@ export const DASHBOARD_STRINGS = {
   'recipe.data': 'Examples',
   'recipe.data.value': '{0} for training, {1} for validation',
   'recipe.tokens': 'Tokens',
-  'recipe.tokens.value': '{0}, of which {1} are labelled',
+  'recipe.tokens.value': '{0}, of which {1} {1|is|are} labelled',
   'recipe.fingerprint': 'Base files',
   'recipe.runtime': 'Runtime',
   'recipe.file': 'Recipe file',

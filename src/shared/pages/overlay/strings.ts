@@ -13,7 +13,7 @@ export const OVERLAY_STRINGS = {
   none: '–',
   empty: 'No run of the sweep has started yet.',
   chart: 'Curves',
-  'chart.label': '{0} of {1} runs, a line chart. {2}',
+  'chart.label': '{0} of {1} {1|run|runs}, a line chart. {2}',
   show: 'Show',
   'quantity.validation': 'Validation loss',
   'quantity.smoothed': 'Training loss, smoothed',
@@ -23,7 +23,7 @@ export const OVERLAY_STRINGS = {
   'quantity.tokens_per_second': 'Tokens per second',
   'quantity.memory': 'Memory',
   legend: 'Runs: press one to hide or show it',
-  waiting: '{0} more are queued.',
+  waiting: '{0} more {0|is|are} queued.',
 
   'sweep.words': 'How low can the rank go?',
   'sweep.enough':

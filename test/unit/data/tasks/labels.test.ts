@@ -48,7 +48,7 @@ describe('a set of labels', () => {
       ] as never).found,
     ).toEqual({ problem_type: 'regression', names: ['value 0', 'value 1'] });
     expect(of([[0.5, 1], [2]] as never).problems).toEqual([
-      '2 The row has 1 numbers, others have 2.',
+      '2 The row has 1 number, others have 2.',
     ]);
     expect(of([0.5, 'x']).problems[0]).toContain(
       '2 The labels of other rows are numbers (regression), but this one is "x"',

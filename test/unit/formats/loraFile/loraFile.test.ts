@@ -224,7 +224,7 @@ describe('a file of Diffusers', () => {
       [own, 2, 1],
     ]);
     expect(warnings.map(({ message }) => message)).toEqual([
-      '1 of 1 modules have no alpha. It is assumed to be their rank, which makes their scale 1.',
+      '1 of 1 module has no alpha. It is assumed to be their rank, which makes their scale 1.',
     ]);
     expect([...(await tensorsIn(await asKohya(adapter))).keys()]).toContain(
       `${name}.lora_up.weight`,

@@ -63,8 +63,8 @@ describe('a setting of an adapter', () => {
     [{ lora_alpha: 0 }, 'lora_alpha', '"lora_alpha" must be above 0, not 0'],
     [{ lora_alpha: undefined }, 'lora_alpha', '"lora_alpha" is missing'],
     [{ lora_dropout: 'x' }, 'lora_dropout', '"lora_dropout" must be a number, not "x"'],
-    [{ lora_dropout: -0.5 }, 'lora_dropout', '"lora_dropout" must be >=0, not -0.5'],
-    [{ lora_dropout: 1.5 }, 'lora_dropout', '"lora_dropout" must be <=1, not 1.5'],
+    [{ lora_dropout: -0.5 }, 'lora_dropout', '"lora_dropout" must be at least 0, not -0.5'],
+    [{ lora_dropout: 1.5 }, 'lora_dropout', '"lora_dropout" must be at most 1, not 1.5'],
     [
       { target_modules: 7 },
       'target_modules',

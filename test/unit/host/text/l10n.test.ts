@@ -6,7 +6,11 @@ import { PAGES } from '../../../../src/shared/pages/pages';
 
 const read = (file: string) => JSON.parse(readFileSync(file, 'utf8')) as Record<string, string>;
 const german = read('l10n/bundle.l10n.de.json');
-const placeholders = (text: string) => [...text.matchAll(/\{\d+\}/g)].map(([own]) => own).sort();
+const placeholders = (text: string) =>
+  [...new Set([...text.matchAll(/\{(\d+)[|}]/g)].map(([, index]) => index))].sort();
+/** A number before a noun in the plural, which is wrong for 1. */
+const PLURAL =
+  /(?<!of |its |to |last |these |first |all )\{\d+\} (?:[a-z]+ )?(?:layers|rows|tokens(?!\/s)|steps|examples|modules|tensors|runs|errors|images|directions|threads|epochs|problems)\b/;
 
 /** First arguments of all calls of t in the host; what is no literal can't be looked up. */
 function messagesOfHost(): { readonly literals: Set<string>; readonly others: string[] } {
@@ -57,6 +61,10 @@ describe('the texts for users', () => {
         ([text, own]) => placeholders(text).join() !== placeholders(own).join(),
       ),
     ).toEqual([]);
+  });
+
+  it('have the singular of what they count', () => {
+    expect([...all].filter((text) => PLURAL.test(text))).toEqual([]);
   });
 
   it('of package.json are all translated to German', () => {
