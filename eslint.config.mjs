@@ -133,6 +133,28 @@ export default tseslint.config(
     languageOptions: { globals },
   },
   { rules: limits },
+  {
+    files: ['src/**/*.ts', 'webview/**/*.ts'],
+    ignores: ['src/common/startProcess.ts'],
+    rules: {
+      'no-restricted-imports': [
+        'error',
+        {
+          paths: ['node:child_process', 'child_process', 'node:cluster', 'cluster'].map((name) => ({
+            name,
+            message: 'Start programs with src/common/startProcess.ts.',
+          })),
+        },
+      ],
+      'no-restricted-syntax': [
+        'error',
+        {
+          selector: "Property[key.name='shell'][value.value!=false]",
+          message: 'Start programs by their path, without a shell.',
+        },
+      ],
+    },
+  },
   { files: ['src/host/**'], ignores: ['src/host/ui/**'], rules: plainTextInHost },
   { files: ['src/engine/**'], ignores: ['src/engine/terminal.ts'], rules: plainTextInEngine },
   // A describe() is a chapter of tests, not a function: its length is that of the file.

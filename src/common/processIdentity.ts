@@ -1,7 +1,7 @@
-import { execFile } from 'node:child_process';
 import { readFileSync, readlinkSync } from 'node:fs';
 import { hostname } from 'node:os';
-import { promisify } from 'node:util';
+import { findProgram, type Environment } from './programs';
+import { outputOf } from './startProcess';
 import { isProcessAlive } from './system';
 
 /**
@@ -17,7 +17,6 @@ export interface ProcessIdentity {
 }
 
 const ASK_TIMEOUT_MS = 10_000;
-const ask = promisify(execFile);
 
 let machine: string | undefined;
 
@@ -93,33 +92,29 @@ function startOnLinux(pid: number): string | undefined {
 }
 
 async function startOnUnix(pid: number): Promise<string | null | undefined> {
-  try {
-    const { stdout } = await ask('ps', ['-o', 'stat=,lstart=', '-p', String(pid)], {
-      timeout: ASK_TIMEOUT_MS,
-      // the time is written in the language and the time zone of the environment
-      env: { ...process.env, LC_ALL: 'C', TZ: 'UTC' },
-    });
-    const [state = '', ...start] = stdout.trim().split(/\s+/);
-    return isEnded(state) || start.length === 0 ? undefined : start.join(' ');
-  } catch (error) {
-    // ps ends with 1 where there is no such process
-    return (error as { readonly code?: unknown }).code === 1 ? undefined : null;
-  }
+  // the time is written in the language and the time zone of the environment
+  const env = { ...process.env, LC_ALL: 'C', TZ: 'UTC' };
+  const answer = await ask('ps', ['-o', 'stat=,lstart=', '-p', String(pid)], env);
+  // ps ends with 1 where there is no such process
+  if (answer?.exitCode === 1) return undefined;
+  if (answer?.exitCode !== 0) return null;
+  const [state = '', ...start] = answer.stdout.trim().split(/\s+/);
+  return isEnded(state) || start.length === 0 ? undefined : start.join(' ');
 }
 
 /** Where PowerShell may not run, the process id alone decides. */
 async function startOnWindows(pid: number): Promise<string | null> {
   const script = `(Get-Process -Id ${pid}).StartTime.ToFileTimeUtc()`;
-  try {
-    const { stdout } = await ask(
-      'powershell.exe',
-      ['-NoProfile', '-NonInteractive', '-Command', script],
-      { timeout: ASK_TIMEOUT_MS, windowsHide: true },
-    );
-    return /^\d+$/.exec(stdout.trim())?.[0] ?? null;
-  } catch {
-    return null;
-  }
+  const args = ['-NoProfile', '-NonInteractive', '-Command', script];
+  const answer = await ask('powershell', args, process.env);
+  return /^\d+$/.exec(answer?.stdout.trim() ?? '')?.[0] ?? null;
+}
+
+/** Null where there is no such program, or it cannot be started. */
+async function ask(name: string, args: readonly string[], env: Environment) {
+  const program = findProgram(name, env);
+  if (program === null) return null;
+  return outputOf(program, args, { env, timeout: ASK_TIMEOUT_MS }).catch(() => null);
 }
 
 /** Z: it has ended, and its parent has not noticed; X: it is ending. */

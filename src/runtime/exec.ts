@@ -1,7 +1,8 @@
-import { spawn } from 'node:child_process';
 import { throwIfCancelled } from '../common/cancellation';
+import { findProgram, type Environment } from '../common/programs';
+import { startProcess } from '../common/startProcess';
 
-export type Env = Readonly<Record<string, string | undefined>>;
+export type Env = Environment;
 
 /** The message of the LoraError when an installation is cancelled. */
 export const INSTALLATION_CANCELLED = 'The installation was cancelled.';
@@ -16,6 +17,7 @@ export interface ExecResult {
 export interface ExecOptions {
   /** The whole environment; the program is looked up on its PATH. */
   readonly env: Env;
+  /** By default the folder of the program. */
   readonly cwd?: string;
   /** When aborted, the program is killed. */
   readonly signal?: AbortSignal;
@@ -36,8 +38,11 @@ export async function exec(
   { log, ...options }: ExecOptions,
 ): Promise<ExecResult> {
   throwIfCancelled(options.signal, INSTALLATION_CANCELLED);
+  const program = findProgram(command, options.env);
+  if (program === null)
+    return { exit: 'missing', stdout: '', stderr: `${command} is not on the PATH.` };
   const result = await new Promise<ExecResult>((resolve) => {
-    const child = spawn(command, args, {
+    const child = startProcess(program, args, {
       stdio: ['ignore', 'pipe', 'pipe'],
       killSignal: 'SIGKILL',
       ...options,

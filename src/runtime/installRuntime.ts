@@ -90,7 +90,7 @@ async function fillFolder(
   await removeAllExcept(libraries, temp); // the wheel or archive that they came in
   onProgress({ message: 'Checking libtensorflow', fraction: null });
   const binding = await putBinding(temp, runtime.dist, machine.platform);
-  const probed = await machine.probe(binding, runtime.dist, signal);
+  const probed = await machine.probe(binding, runtime.dist, { signal });
   const files: Manifest['files'] = [];
   // one after the other: they are gigabytes
   for (const name of libraries) files.push(await describeLibrary(temp, name, signal));

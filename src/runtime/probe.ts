@@ -1,7 +1,7 @@
 import path from 'node:path';
 import * as v from 'valibot';
 import { LoraError } from '../shared/errors';
-import { exec, lastLines } from './exec';
+import { exec, lastLines, type Env } from './exec';
 
 const ProbeSchema = v.object({
   tensorflow_version: v.string(),
@@ -9,18 +9,24 @@ const ProbeSchema = v.object({
 });
 /** The libtensorflow that a binding has loaded. */
 export type ProbeResult = v.InferOutput<typeof ProbeSchema>;
+/** `env`: by default that of this process. */
+export interface ProbeOptions {
+  readonly signal?: AbortSignal;
+  readonly env?: Env;
+}
+
 /** Checks that a binding works, with the bundles in `dist`. */
-export type Probe = (binding: string, dist: string, signal?: AbortSignal) => Promise<ProbeResult>;
+export type Probe = (binding: string, dist: string, options?: ProbeOptions) => Promise<ProbeResult>;
 
 /**
  * Loads a binding in a process of its own and multiplies two matrices with it.
  *
  * @throws LoraError('runtime') with the loader's message.
  */
-export const probe: Probe = async (binding, dist, signal) => {
+export const probe: Probe = async (binding, dist, { signal, env = process.env } = {}) => {
   const { exit, stdout, stderr } = await exec(process.execPath, [path.join(dist, 'probe.js')], {
     env: {
-      ...process.env,
+      ...env,
       LORA_TFJS_BINDING: binding,
       ELECTRON_RUN_AS_NODE: '1',
       TF_CPP_MIN_LOG_LEVEL: '2',

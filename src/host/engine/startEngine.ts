@@ -1,15 +1,16 @@
-import { spawn } from 'node:child_process';
 import { lstat, type FileHandle } from 'node:fs/promises';
 import path from 'node:path';
 import { LoraError } from '../../shared/errors';
 import { RUN_FILES } from '../../shared/run';
 import { t } from '../text/l10n';
 import { writeErrorReason } from '../../common/fileStatus';
+import { startProcess } from '../../common/startProcess';
 import { makeFolder } from '../../common/makeFolder';
 import { MAX_BYTES, readTail, readTextFile } from '../../common/regularFile';
 import { openForAppending } from '../../common/withoutLinks';
 import { keepRunsOutOfGit } from '../../formats/run/gitIgnore';
 import { readEngineRecord } from '../../formats/run/engineRecord';
+import { hostEnvironment } from './hostEnvironment';
 
 /** How to start an engine. */
 export interface EngineCommand {
@@ -58,12 +59,10 @@ interface Launched {
 
 async function launch({ node, cli, args, runDir, env }: EngineCommand): Promise<Launched> {
   const log = await openLog(runDir);
-  const child = spawn(node, [cli, ...args], {
-    cwd: runDir,
+  const child = startProcess(node, [cli, ...args], {
     detached: true,
-    windowsHide: true,
     stdio: ['ignore', log.fd, log.fd],
-    env: { ...process.env, ...env, ELECTRON_RUN_AS_NODE: '1' },
+    env: { ...hostEnvironment(), ...env, ELECTRON_RUN_AS_NODE: '1' },
   });
   await log.close();
   child.unref();

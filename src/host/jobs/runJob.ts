@@ -1,4 +1,5 @@
-import { spawn, type ChildProcess } from 'node:child_process';
+import { startProcess, type ChildProcess } from '../../common/startProcess';
+import { hostEnvironment } from '../engine/hostEnvironment';
 import { messageSplitter } from '../../common/lineSplitter';
 import { throwIfCancelled } from '../../common/cancellation';
 import { LoraError, type SerializedError } from '../../shared/errors';
@@ -40,10 +41,9 @@ export async function runJob<R>(command: JobCommand): Promise<R> {
   const { node, cli, args, env, signal } = command;
   const message = t('The job was cancelled.');
   throwIfCancelled(signal, message);
-  const child = spawn(node, [cli, ...args, '--json'], {
-    windowsHide: true,
+  const child = startProcess(node, [cli, ...args, '--json'], {
     stdio: ['ignore', 'pipe', 'pipe'],
-    env: { ...process.env, ...env, ELECTRON_RUN_AS_NODE: '1' },
+    env: { ...hostEnvironment(), ...env, ELECTRON_RUN_AS_NODE: '1' },
   });
   const output = new JobOutput(command);
   child.stdout.on('data', (chunk: Buffer) => output.lines.push(chunk));

@@ -1,9 +1,10 @@
-import { spawn, type ChildProcessByStdio } from 'node:child_process';
 import type { Readable, Writable } from 'node:stream';
 import { messageSplitter } from '../../common/lineSplitter';
+import { startProcess, type ChildProcessByStdio } from '../../common/startProcess';
 import { LoraError } from '../../shared/errors';
 import type { ServeEvent, ServeRequest } from '../../shared/serveProtocol';
 import { isObject } from '../../shared/values';
+import { hostEnvironment } from '../engine/hostEnvironment';
 import { t } from '../text/l10n';
 
 /** How to start a server. */
@@ -38,10 +39,9 @@ export class Server {
       ...adapters.flatMap((adapter) => ['--adapter', adapter]),
       '--json',
     ];
-    this.child = spawn(node, [cli, ...args], {
-      windowsHide: true,
+    this.child = startProcess(node, [cli, ...args], {
       stdio: ['pipe', 'pipe', 'pipe'],
-      env: { ...process.env, ...env, ELECTRON_RUN_AS_NODE: '1' },
+      env: { ...hostEnvironment(), ...env, ELECTRON_RUN_AS_NODE: '1' },
     });
     const emit = (event: ServeEvent) => {
       this.failed ||= event.kind === 'error' && event.id === null;

@@ -4,6 +4,7 @@ import { LoraError } from '../../shared/errors';
 import { findGpu, type Gpu } from '../../runtime/gpu';
 import { PLATFORM_PINS, platformKey, TENSORFLOW_VERSION } from '../../runtime/pins';
 import type { Runtime } from '../../runtime/runtime';
+import { thisMachine, type TargetMachine } from '../../runtime/targetMachine';
 import { formatBytes } from '../text/format';
 import { COMMANDS } from '../commands/commandTable';
 import { SETTINGS } from '../manifest/ids';
@@ -11,6 +12,7 @@ import type { ExtensionLog } from '../errors/extensionLog';
 import { t } from '../text/l10n';
 import { copyToClipboard, notify } from '../ui/messages';
 import { withNotification } from '../ui/progress';
+import { hostEnvironment } from '../engine/hostEnvironment';
 import { describeRuntime } from './describeRuntime';
 
 /** Environment variables that select the engine's runtime. */
@@ -75,8 +77,9 @@ export class RuntimeService {
               shown = Math.max(shown, percent);
             },
           },
+          hostMachine(),
         );
-        this.log.info(describeRuntime(runtime, processor(), await findGpu()));
+        this.log.info(describeRuntime(runtime, processor(), await findGpu(hostEnvironment())));
         return this.envOf(this.home);
       } catch (error) {
         if (controller.signal.aborted) return undefined;
@@ -88,7 +91,7 @@ export class RuntimeService {
   /** Shows which runtime is used, with buttons to install another or to change the setting. */
   async show(): Promise<void> {
     const found = await this.find();
-    const gpu = await findGpu();
+    const gpu = await findGpu(hostEnvironment());
     const text = describeRuntime(found?.runtime ?? null, processor(), gpu);
     this.log.info(text);
     const [copy, install, forGpu, setting] = [
@@ -124,7 +127,7 @@ export class RuntimeService {
   private async ask(): Promise<RuntimeEnv | undefined> {
     const size = PLATFORM_PINS[platformKey()]?.wheel_size ?? 0;
     const [install, forGpu] = [t('Install'), t('Install for the GPU')];
-    const gpu = await findGpu();
+    const gpu = await findGpu(hostEnvironment());
     const question = t(
       'Training needs libtensorflow {0}. It is installed once with your own pip ({1} download). If a local Python already has TensorFlow, that one is used.',
       TENSORFLOW_VERSION,
@@ -164,7 +167,10 @@ export class RuntimeService {
   private async find(): Promise<Found | null> {
     const { defaultRuntimeHome, findRuntime } = await import('../../runtime/findRuntime');
     for (const home of new Set([this.home, defaultRuntimeHome()])) {
-      const runtime = await findRuntime({ dist: this.dist, home, path: settingPath() });
+      const runtime = await findRuntime(
+        { dist: this.dist, home, path: settingPath() },
+        hostMachine(),
+      );
       if (runtime) return { runtime, env: this.envOf(home) };
     }
     return null;
@@ -191,3 +197,14 @@ const processor = () => ({
   model: cpus()[0]?.model ?? process.arch,
   cores: availableParallelism(),
 });
+
+/** This machine, with the environment of programs that the extension starts. */
+function hostMachine(): TargetMachine {
+  const machine = thisMachine();
+  const env = hostEnvironment();
+  return {
+    ...machine,
+    env,
+    probe: (binding, dist, options) => machine.probe(binding, dist, { ...options, env }),
+  };
+}

@@ -1,8 +1,8 @@
-import { spawn, type ChildProcess } from 'node:child_process';
-import path from 'node:path';
 import * as vscode from 'vscode';
+import { startProcess, type ChildProcess } from '../../common/startProcess';
 import { LoraError } from '../../shared/errors';
 import { visibleControls } from '../../shared/plainText';
+import { hostEnvironment } from '../engine/hostEnvironment';
 import { t } from '../text/l10n';
 import type { RuntimeService } from '../runtime/runtimeService';
 
@@ -64,11 +64,9 @@ export class RecipeTerminal implements vscode.Pseudoterminal {
     const { cli, runtime, recipe } = this.options;
     const env = await runtime.ensure();
     if (!env || this.closed) return 1;
-    const child = spawn(process.execPath, [cli, 'train', recipe], {
-      cwd: path.dirname(recipe),
-      windowsHide: true,
+    const child = startProcess(process.execPath, [cli, 'train', recipe], {
       stdio: ['ignore', 'pipe', 'pipe'],
-      env: { ...process.env, ...env, ELECTRON_RUN_AS_NODE: '1' },
+      env: { ...hostEnvironment(), ...env, ELECTRON_RUN_AS_NODE: '1' },
     });
     this.child = child;
     for (const stream of [child.stdout, child.stderr])

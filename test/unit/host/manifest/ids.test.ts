@@ -113,6 +113,12 @@ describe('package.json and the ids in the code', () => {
     );
   });
 
+  it('take the folder of native code from the settings of the machine, never of a workspace', () => {
+    expect(contributes.configuration.properties[SETTINGS.runtimePath]).toMatchObject({
+      scope: 'machine',
+    });
+  });
+
   it('name files that exist', () => {
     const files = [
       manifest.icon,
