@@ -32,6 +32,6 @@ export const indentedLines = (text: string, indent = '  '): string =>
 /** One line of Markdown that shows the text as it is: no link, image, HTML, table cell or code. */
 export const markdownText = (text: string): string =>
   oneLine(text)
-    .replace(/[\\`*_[\]<>|&~$]/g, '\\$&')
+    .replace(/[\\`*[\]<>|&~$]|(?<![\p{L}\p{N}])_|_(?![\p{L}\p{N}])/gu, '\\$&')
     .replace(/:\/\//g, ':\\//')
     .replace(/www\./gi, (www) => `${www.slice(0, -1)}\\.`);

@@ -1,3 +1,4 @@
+import { markdownText } from '../../shared/plainText';
 import type { Task } from '../../shared/task';
 import type { PublishedBase } from '../hub/publishedBase';
 
@@ -128,8 +129,6 @@ function loadingLines(facts: LoadingFacts): string[] {
       ];
 }
 
-const inCell = (text: string) => text.replaceAll('|', '\\|').replaceAll('\n', ' ');
-
 /** The README.md of a trained adapter: front matter for the hub, then the facts. */
 export function modelCard(facts: CardFacts): string {
   const { base, task, labels, frozen_adapters } = facts;
@@ -138,16 +137,16 @@ export function modelCard(facts: CardFacts): string {
   return [
     ...frontMatter(base, task),
     '',
-    `# LoRA adapter for ${base.title}`,
+    `# LoRA adapter for ${markdownText(base.title)}`,
     '',
-    `W' = W + s·BA with rank r = ${facts.r} and s from lora_alpha = ${facts.lora_alpha}, on ${facts.target_modules}: ${facts.trainable_parameters.toLocaleString('en-US')} trained parameters, ${facts.parameters.toLocaleString('en-US')} frozen.`,
+    `W' = W + s·BA with rank r = ${facts.r} and s from lora_alpha = ${facts.lora_alpha}, on ${markdownText(facts.target_modules)}: ${facts.trainable_parameters.toLocaleString('en-US')} trained parameters, ${facts.parameters.toLocaleString('en-US')} frozen.`,
     '',
     '| | |',
     '|---|---|',
-    ...(labels.length === 0 ? [] : [row('Labels', labels.map(inCell).join(', '))]),
+    ...(labels.length === 0 ? [] : [row('Labels', labels.map(markdownText).join(', '))]),
     ...(frozen_adapters.length === 0
       ? []
-      : [row('On top of', frozen_adapters.map(inCell).join(', '))]),
+      : [row('On top of', frozen_adapters.map(markdownText).join(', '))]),
     row('Examples', facts.examples),
     row('Steps', facts.steps),
     row('Learning rate', facts.learning_rate),
@@ -175,11 +174,11 @@ export function derivedCard({ task, base, num_labels, title, sources }: DerivedF
   return [
     ...frontMatter(base, task),
     '',
-    `# LoRA adapter: ${title}`,
+    `# LoRA adapter: ${markdownText(title)}`,
     '',
-    ...(base ? [`For ${base.title}. Made from:`] : ['Made from:']),
+    ...(base ? [`For ${markdownText(base.title)}. Made from:`] : ['Made from:']),
     '',
-    ...sources.map((source) => `- ${source}`),
+    ...sources.map((source) => `- ${markdownText(source)}`),
     ...(task === null ? [] : loadingLines({ task, base, num_labels, frozen_adapters: [] })),
     '',
   ].join('\n');

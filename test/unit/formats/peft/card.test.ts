@@ -138,3 +138,21 @@ describe('the card of a derived adapter', () => {
     expect(card).not.toMatch(/python|base_model/);
   });
 });
+
+it('names of strangers are shown as text in a card', () => {
+  const attack = '![x](https://evil.example/x.png)\n# <img src=x> [a](b) |';
+  const cards = [
+    modelCard({
+      ...FACTS,
+      base: { ...FACTS.base, title: attack },
+      labels: [attack],
+      frozen_adapters: [attack],
+      target_modules: attack,
+    }).split('```')[0]!,
+    derivedCard({ task: null, base: null, num_labels: 0, title: attack, sources: [attack] }),
+  ];
+  for (const card of cards) {
+    expect(card).toContain('evil.example');
+    expect(card).not.toMatch(/(?<!\\)[[<]|:\/\/|^# (?!LoRA)/m);
+  }
+});
