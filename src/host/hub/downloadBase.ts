@@ -97,7 +97,10 @@ async function askName(): Promise<string | undefined> {
     fill: (show) => show(suggested),
     typed: (text) =>
       text.includes('/') && !suggested.some(({ value }) => value === text)
-        ? [{ label: text, description: t('use this name'), value: text }, ...suggested]
+        ? [
+            { label: text, description: t('use this name'), value: text, alwaysShow: true },
+            ...suggested,
+          ]
         : suggested,
   });
   return picked.kind === 'picked' ? picked.value : undefined;

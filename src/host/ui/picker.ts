@@ -73,7 +73,8 @@ function prepare<T>(
   input.onDidChangeValue((text) => {
     const choices = typed(text.trim()).map(shownRow);
     input.items = choices;
-    if (text.trim() && choices[0]) input.activeItems = [choices[0]];
+    // the choice for the typed text; VS Code selects another itself, by what matches
+    if (choices[0]?.alwaysShow) input.activeItems = [choices[0]];
   });
 }
 
