@@ -9,6 +9,7 @@ import {
   type ImportedAdapter,
 } from '../importedAdapter';
 import { pathOfKohyaName } from '../kohya/names';
+import { refuseSeveralAdapters } from '../peft/read';
 import { withSafetensors, type SafetensorsFile } from '../safetensors/read';
 import { refuseOtherAlgorithms } from './algorithm';
 import { declaredScales, type DeclaredScale } from './settings';
@@ -102,6 +103,7 @@ function partsIn(source: SafetensorsFile): {
       );
     found.set(own.module, { ...parts, [own.part]: tensor });
   }
+  refuseSeveralAdapters(source.tensors.keys(), () => source.file);
   return { found, warnings };
 }
 
@@ -162,7 +164,8 @@ async function scaleOf(
 ): Promise<number | null> {
   if (alpha === undefined || rank === 0) return declared;
   const place = { file: source.file, tensor: alpha };
-  const values = await source.readF32(alpha);
+  const { dtype } = source.tensors.get(alpha)!;
+  const values = /^[IU]\d/.test(dtype) ? await source.readInts(alpha) : await source.readF32(alpha);
   const [value] = values;
   if (values.length !== 1 || !Number.isFinite(value))
     throw new LoraError(

@@ -72,6 +72,14 @@ const OTHERS: readonly (readonly [RegExp, string])[] = [
   [/\.bias_(?:indices|values|size)$/, 'changes of biases'],
   [/\.(?:lora_(?:up|down|[AB])(?:\.[^.]+)?|lora\.(?:up|down)|diff)\.bias$/, 'LoRA with a bias'],
   [/\.scalar$/, 'a trained scale'],
+  [/\.lora_embedding_[AB](?:\.[^.]+)*$/, 'an adapted embedding'],
+  [/\.modules_to_save\./, 'whole modules'],
+  [/\.(?:lora_E|ranknum)(?:\.[^.]+)*$/, 'AdaLoRA'],
+  [/\.lora_C(?:\.[^.]+)*$/, 'a matrix between A and B'],
+  [/\.lora_diag(?:\.[^.]+)*$/, 'KaSA'],
+  [/\.vera_/, 'VeRA'],
+  [/\.ia3_l(?:\.[^.]+)*$/, '(IA)³'],
+  [/\.trainable_tokens_/, 'trainable tokens'],
   [/\.reshape_weight$/, 'a change of shape'],
 ];
 

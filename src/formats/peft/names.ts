@@ -75,6 +75,21 @@ function variantRole(unprefixed: string): TensorRole | null {
   return null;
 }
 
+/** The adapter that a factor belongs to, as in a model's state_dict; '' without it. */
+const ADAPTER_NAME =
+  /\.lora_(?:(?:embedding_)?[AB]|magnitude_vector)(?:\.(?!weight$)([^.]+))?(?:\.weight)?$/;
+
+/** The names of the adapters whose factors are in a file, each with one of its tensors. */
+export function adapterNames(tensors: Iterable<string>): ReadonlyMap<string, string> {
+  const names = new Map<string, string>();
+  for (const tensor of tensors) {
+    const found = ADAPTER_NAME.exec(tensor);
+    const name = found?.[1] ?? '';
+    if (found && !names.has(name)) names.set(name, tensor);
+  }
+  return names;
+}
+
 function modelTensorRole(name: string): TensorRole {
   if (name.includes('lora_')) return { role: 'unknown' };
   const [, path, tensor] = SAVED.exec(name) ?? PLAIN.exec(name) ?? [];

@@ -18,7 +18,7 @@ import {
 import { readAdapterConfig } from './config';
 import { finite, readFactors, TOGETHER, type FactorNames, type ReadFactors } from './factors';
 import { CONFIG_FILE, withAdapterWeights, WEIGHTS_FILE, type AdapterWeights } from './files';
-import { roleOf, type FactorRole } from './names';
+import { adapterNames, roleOf, type FactorRole } from './names';
 import { unknownKeys, unsupported } from './variants';
 import { isTiedTo, tiedModules, tiedPaths, withTiedFactors, withTiedTensors } from './tying';
 import { countOf } from '../../shared/values';
@@ -147,7 +147,27 @@ function sortTensors(
       else if (!replaced.has(target)) unknown.push(name);
     }
   }
+  refuseSeveralAdapters(source.tensors.keys(), source.fileOf);
   return { found, trained, unknown, tied };
+}
+
+/**
+ * Refuses factors of several adapters, of which the A of one would be used with the B of another.
+ *
+ * @throws LoraError('adapter') naming the adapters.
+ */
+export function refuseSeveralAdapters(
+  tensors: Iterable<string>,
+  fileOf: (tensor: string) => string,
+): void {
+  const names = adapterNames(tensors);
+  if (names.size < 2) return;
+  const [[first], [second, tensor]] = [...names] as [[string, string], [string, string]];
+  throw new LoraError(
+    'adapter',
+    `The file holds tensors of several adapters: "${first}" and "${second}".`,
+    { place: { file: fileOf(tensor), tensor }, fix: 'Save one adapter per file.' },
+  );
 }
 
 /** Whether the config says that the tensor is trained: as a bias, or by modules_to_save. */

@@ -1,4 +1,4 @@
-import { copyFileSync, readFileSync } from 'node:fs';
+import { copyFileSync, readFileSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
 import { describe, expect, it } from 'vitest';
 import { detectAdapter, readAnyAdapter } from '../../../../src/formats/adapterFormat';
@@ -6,6 +6,7 @@ import { writeKohyaAdapter } from '../../../../src/formats/kohya/write';
 import { openBase } from '../../../../src/formats/openBase';
 import { writePeftAdapter } from '../../../../src/formats/peft/write';
 import { writeSafetensors } from '../../../../src/formats/safetensors/write';
+import type { TensorToWrite } from '../../../../src/formats/tensorWriter';
 import type { Adapter } from '../../../../src/lora/adapter';
 import { tensorsIn, updateOf } from '../../../support/conversions';
 import { temp } from '../../../support/temp';
@@ -298,6 +299,83 @@ describe('a file of Diffusers', () => {
       name: 'LoraError',
       message: expect.stringMatching(reason) as string,
     });
+  });
+});
+
+describe('the alpha of a module', () => {
+  const NAME = 'lora_te_a';
+  const withAlpha = async (alpha: TensorToWrite) => {
+    const file = path.join(temp(), 'lora.safetensors');
+    const tensor = (name: string, shape: readonly number[]): TensorToWrite => {
+      const data = new Float32Array(shape[0]! * shape[1]!).fill(1);
+      return { name: `${NAME}.${name}.weight`, dtype: 'F32', shape, data };
+    };
+    await writeSafetensors(file, [alpha, tensor('lora_down', [2, 3]), tensor('lora_up', [4, 2])]);
+    return read(file);
+  };
+
+  it.each<[TensorToWrite['dtype'], readonly number[], Uint8Array]>([
+    ['F32', [], new Uint8Array(Float32Array.of(6).buffer)],
+    ['F32', [1], new Uint8Array(Float32Array.of(6).buffer)],
+    ['BF16', [], new Uint8Array(Uint16Array.of(0x40c0).buffer)],
+    ['F64', [1, 1], new Uint8Array(Float64Array.of(6).buffer)],
+    ['I64', [], new Uint8Array(BigInt64Array.of(6n).buffer)],
+    ['I32', [1], new Uint8Array(Int32Array.of(6).buffer)],
+  ])('may be of the type %s and the shape %j', async (dtype, shape, data) => {
+    const { modules } = await withAlpha({ name: `${NAME}.alpha`, dtype, shape, data });
+    expect(modules[0]!.scaling).toBe(3);
+  });
+
+  it('must be a number', async () => {
+    const alpha = {
+      name: `${NAME}.alpha`,
+      dtype: 'BOOL',
+      shape: [],
+      data: Uint8Array.of(1),
+    } as const;
+    await expect(withAlpha(alpha)).rejects.toThrow(/BOOL/);
+  });
+});
+
+describe('tensors of several adapters in one file', () => {
+  it.each<[string, Shapes]>([
+    ['in one module', { 'm.q.lora_A.a.weight': [2, 3], 'm.q.lora_B.b.weight': [4, 2] }],
+    [
+      'in different modules',
+      {
+        'm.q.lora_A.a.weight': [2, 3],
+        'm.q.lora_B.a.weight': [4, 2],
+        'm.k.lora_A.b.weight': [2, 3],
+        'm.k.lora_B.b.weight': [4, 2],
+      },
+    ],
+    ['of which one has no name', { 'm.q.lora_A.weight': [2, 3], 'm.q.lora_B.b.weight': [4, 2] }],
+  ])('are refused %s', async (_, shapes) => {
+    const several = /tensors of several adapters: "[ab]?" and "[ab]"/;
+    await expect(read(await fileOf(shapes))).rejects.toThrow(several);
+    const folder = temp();
+    copyFileSync(await fileOf(shapes), path.join(folder, 'adapter_model.safetensors'));
+    const config = { peft_type: 'LORA', r: 2, lora_alpha: 2, target_modules: ['q', 'k'] };
+    writeFileSync(path.join(folder, 'adapter_config.json'), JSON.stringify(config));
+    await expect(read(folder)).rejects.toThrow(several);
+  });
+});
+
+describe('a tensor that changes what an adapter computes', () => {
+  it.each([
+    'lora_embedding_A',
+    'lora_embedding_B.default',
+    'modules_to_save.weight',
+    'lora_E',
+    'lora_C.weight',
+    'ia3_l',
+    'vera_lambda_b',
+    'trainable_tokens_delta',
+  ])('is refused: %s', async (name) => {
+    const pair = { 'm.q.lora_A.weight': [2, 3], 'm.q.lora_B.weight': [4, 2] };
+    await expect(read(await fileOf({ ...pair, [`m.x.${name}`]: [2] }))).rejects.toThrow(
+      /which is not supported/,
+    );
   });
 });
 
