@@ -1,4 +1,5 @@
 import { LoraError, type ErrorArea } from '../shared/errors';
+import { isDeeperThan, MOST_DEPTH } from '../shared/depth';
 import { isObject } from '../shared/values';
 import { fileErrorReason } from '../common/fileStatus';
 import { MAX_BYTES, readTextFile, type Links } from '../common/regularFile';
@@ -35,5 +36,6 @@ export async function readJsonObject(
     );
   }
   if (!isObject(value)) throw fail('must hold a JSON object');
+  if (isDeeperThan(value)) throw fail(`has values nested more than ${MOST_DEPTH} deep`);
   return value;
 }

@@ -1,10 +1,14 @@
 import { decode as decodePng, type DecodedPng } from 'fast-png';
 import { decode as decodeJpeg } from 'jpeg-js';
 import { LoraError } from '../../shared/errors';
+import { boundedPng } from './png';
 import type { Picture } from './resize';
 
 /** Larger images are refused before their pixels are allocated. */
-const MOST_PIXELS = 100e6;
+const MOST_PIXELS = 50e6;
+const MOST_JPEG_MEGABYTES = 1024;
+/** Each scan of a progressive JPEG goes over the whole image; usual are at most 12. */
+const MOST_SCANS = 100;
 
 /**
  * Decodes a PNG or JPEG, recognized by its content, to RGB as Pillow's convert('RGB') does: grey
@@ -24,16 +28,7 @@ export function decodeImage(bytes: Buffer, file: string): Picture {
   if (isPng)
     checkSize(bytes.length >= 24 ? bytes.readUInt32BE(16) * bytes.readUInt32BE(20) : 0, file);
   try {
-    return isPng
-      ? fromPng(decodePng(bytes))
-      : fromJpeg(
-          decodeJpeg(bytes, {
-            useTArray: true,
-            formatAsRGBA: false,
-            maxResolutionInMP: MOST_PIXELS / 1e6,
-            maxMemoryUsageInMB: 2048,
-          }),
-        );
+    return isPng ? fromPng(decodePng(boundedPng(bytes))) : fromJpeg(bytes);
   } catch (error) {
     throw new LoraError(
       'dataset',
@@ -58,21 +53,29 @@ function checkSize(pixels: number, file: string): void {
   );
 }
 
-function fromJpeg({
-  width,
-  height,
-  data,
-}: {
-  readonly width: number;
-  readonly height: number;
-  readonly data: Uint8Array;
-}): Picture {
+function fromJpeg(bytes: Buffer): Picture {
+  let scans = 0;
+  for (let at = bytes.indexOf(START_OF_SCAN); at >= 0; at = bytes.indexOf(START_OF_SCAN, at + 2))
+    if (++scans > MOST_SCANS) throw new Error(`it has more than ${MOST_SCANS} scans`);
+  const { width, height, data } = decodeJpeg(bytes, {
+    useTArray: true,
+    formatAsRGBA: false,
+    maxResolutionInMP: MOST_PIXELS / 1e6,
+    maxMemoryUsageInMB: MOST_JPEG_MEGABYTES,
+  });
   return { width, height, data };
 }
 
+const START_OF_SCAN = Buffer.from([0xff, 0xda]);
+
 function fromPng(png: DecodedPng): Picture {
-  const { width, height, channels, palette } = png;
+  const { width, height, channels, palette, depth, data } = png;
   const result = new Uint8Array(width * height * 3);
+  if (depth === 8 && !palette && channels >= 3) {
+    for (let to = 0, from = 0; to < result.length; to += 3, from += channels)
+      for (let c = 0; c < 3; c++) result[to + c] = data[from + c]!;
+    return { width, height, data: result };
+  }
   const sampleAt = sampleReader(png);
   for (let pixel = 0; pixel < width * height; pixel++) {
     const samples = Array.from({ length: channels }, (_, c) => sampleAt(pixel * channels + c));

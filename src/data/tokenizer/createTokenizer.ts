@@ -1,4 +1,3 @@
-import { Tokenizer as HuggingFaceTokenizer } from '@huggingface/tokenizers';
 import type { TokenizerFiles } from '../../formats/baseModel';
 import { reservedVariable, variablesIn, type TemplateVariables } from '../../shared/chatVariables';
 import { LoraError } from '../../shared/errors';
@@ -7,6 +6,8 @@ import { escapeRegExp } from '../../shared/values';
 import type { ChatVariables } from '../chat/chat';
 import { withReasoning } from '../chat/reasoning';
 import { compileChatTemplate, type ChatTemplate } from '../chat/template';
+import { loadBounded, type BoundedTokenizer } from './budget';
+import { checkLimits } from './limits';
 import { encodeInPieces, PIECE_LENGTH } from './longTexts';
 import { completeTokenizerJson, namedTokens, toAddedToken, type AddedToken } from './tokenizerJson';
 import type { SpecialTokenFrame, TokenPlace, Tokenizer } from './tokenizer';
@@ -25,17 +26,19 @@ export interface TokenizerOptions {
  */
 export function createTokenizer(files: TokenizerFiles, options: TokenizerOptions = {}): Tokenizer {
   const kwargs = checkedVariables(options.chat_template_kwargs);
+  const limits = checkLimits(files.tokenizer, files.source);
   const json = completeTokenizerJson(files.tokenizer, files.config, files.source);
-  const inner = load(json, files);
+  const bounded = loadBounded(json, files, limits);
+  const { inner } = bounded;
   const added = json.added_tokens.map(toAddedToken);
   const names = namedTokens(files.config);
   const idOf = (name: keyof typeof names) =>
     names[name] === undefined ? null : (inner.token_to_id(names[name]) ?? null);
-  const encodePlain = (text: string) => inner.encode(text, { add_special_tokens: false }).ids;
+  const encodePlain = (text: string) => bounded.encode(text, { add_special_tokens: false }).ids;
   const encode = (text: string, add_special_tokens = true) => {
-    if (text.length <= PIECE_LENGTH) return inner.encode(text, { add_special_tokens }).ids;
+    if (text.length <= PIECE_LENGTH) return bounded.encode(text, { add_special_tokens }).ids;
     const ids = encodeInPieces(text, encodePlain);
-    return add_special_tokens ? framed(ids, frameOf(inner)) : ids;
+    return add_special_tokens ? framed(ids, frameOf(bounded)) : ids;
   };
   const cleanUp = files.config['clean_up_tokenization_spaces'] === true;
   const template = templateOf(files, names, options.now ?? new Date());
@@ -58,14 +61,14 @@ export function createTokenizer(files: TokenizerFiles, options: TokenizerOptions
     added_tokens: new Map(added.map((token) => [token.content, token.id])),
     encode,
     get frame() {
-      return frameOf(inner);
+      return frameOf(bounded);
     },
     encodeAt: (text, offsets) =>
       encodeAt(splitAtSpecialTokens(text), offsets, (piece) => encode(piece, false)),
     decode: (ids, skip_special_tokens = false) =>
       ids.length === 0
         ? ''
-        : inner.decode([...ids], { skip_special_tokens, clean_up_tokenization_spaces: cleanUp }),
+        : bounded.decode([...ids], { skip_special_tokens, clean_up_tokenization_spaces: cleanUp }),
     applyChatTemplate: (...chat) => renderChat(...chat).text,
     renderChat,
   };
@@ -99,7 +102,7 @@ function checkedVariables(given: TemplateVariables = {}): ChatVariables {
  * Found by encoding two short texts as a pair. Without a template for pairs, the library encodes
  * only the first.
  */
-function frameOf(tokenizer: HuggingFaceTokenizer): SpecialTokenFrame {
+function frameOf(tokenizer: BoundedTokenizer): SpecialTokenFrame {
   const [a, b] = ['a', 'b'].map(
     (text) => tokenizer.encode(text, { add_special_tokens: false }).ids,
   ) as [number[], number[]];
@@ -115,22 +118,6 @@ function frameOf(tokenizer: HuggingFaceTokenizer): SpecialTokenFrame {
     between: ids.slice(end, second),
     after: ids.slice(second + b.length),
   };
-}
-
-function load(json: object, files: TokenizerFiles): HuggingFaceTokenizer {
-  try {
-    return new HuggingFaceTokenizer(json, files.config);
-  } catch (error) {
-    throw new LoraError(
-      'tokenizer',
-      `The tokenizer cannot be read: ${LoraError.from(error, 'tokenizer').message}`,
-      {
-        place: { file: files.source },
-        cause: error,
-        fix: 'Check that tokenizer.json is complete, or use a base model with another tokenizer.',
-      },
-    );
-  }
 }
 
 /** Compiled at first use, so that an invalid template is no error for those who do not need it. */

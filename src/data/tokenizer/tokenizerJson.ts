@@ -1,5 +1,6 @@
 import { LoraError } from '../../shared/errors';
 import { isObject } from '../../shared/values';
+import { checkAddedLimits } from './limits';
 import { repairPreTokenizer } from './preTokenizer';
 
 type Config = Readonly<Record<string, unknown>>;
@@ -24,13 +25,17 @@ export function completeTokenizerJson(
   config: Config,
   source: string,
 ): Config & { readonly added_tokens: readonly Config[] } {
+  const added_tokens = allAddedTokens(tokenizer, config).map((token) =>
+    checkedToken(token, source),
+  );
+  checkAddedLimits(added_tokens, source);
   return {
     normalizer: null,
     post_processor: null,
     decoder: null,
     ...tokenizer,
     pre_tokenizer: repairPreTokenizer(tokenizer['pre_tokenizer'], source),
-    added_tokens: allAddedTokens(tokenizer, config).map((token) => checkedToken(token, source)),
+    added_tokens,
   };
 }
 

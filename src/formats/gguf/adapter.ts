@@ -87,9 +87,10 @@ function refuseActivated({ file, header }: GgufFile): void {
 
 /** Warnings about metadata that may change what the adapter computes, and that is not known. */
 function unknownKeys({ file, header }: GgufFile): Problem[] {
-  return [...header.metadata]
-    .filter(([key, value]) => key.startsWith('adapter.') && !KNOWN_KEYS.has(key) && Boolean(value))
-    .map(([key]) => ({
+  return [...header.metadata.keys()]
+    .filter((key) => key.startsWith('adapter.') && !KNOWN_KEYS.has(key))
+    .filter((key) => Boolean(header.metadata.get(key)))
+    .map((key) => ({
       severity: 'warning',
       message: `"${key}" is not a known key of a LoRA adapter and is ignored.`,
       place: { file, key },

@@ -12,9 +12,27 @@ export interface GgufTensor extends TensorInfo {
 /** A value of the metadata; 64-bit integers are bigints. */
 export type GgufValue = number | bigint | boolean | string | readonly GgufValue[];
 
+/** The metadata of a file; a value is made when it is asked for. A Map is one too. */
+export interface GgufMetadata extends Iterable<readonly [string, GgufValue]> {
+  readonly size: number;
+  has(key: string): boolean;
+  get(key: string): GgufValue | undefined;
+  keys(): Iterable<string>;
+}
+
+/** The first elements of an array, or another value. */
+export interface GgufPreview {
+  readonly key: string;
+  readonly value: GgufValue;
+  /** How many elements the array has. */
+  readonly total: number;
+}
+
 /** A parsed and checked header. */
 export interface GgufHeader {
-  readonly metadata: ReadonlyMap<string, GgufValue>;
+  readonly metadata: GgufMetadata;
+  /** All values, of arrays no more than `most` elements. */
+  readonly previews: (most: number) => Iterable<GgufPreview>;
   /** Where each value is in the file, from the number of its type on. */
   readonly entries: ReadonlyMap<string, { readonly start: number; readonly end: number }>;
   /** Each tensor starts at a multiple of it, counted from the start of the data. */
@@ -93,21 +111,37 @@ export const GGUF_TYPES: ReadonlyMap<
 export class MoreBytesNeeded extends Error {}
 
 /** Far above what any model has, but low enough that a forged header cannot fill the memory. */
-const MAX_STRING = 1 << 26;
-const MAX_COUNT = 1 << 23;
-const MAX_ENTRIES = 1 << 18;
+const MAX_STRING = 1 << 24;
+const MAX_COUNT = 1 << 22;
+const MAX_TENSORS = 1 << 17;
+const MAX_VALUES = 1 << 14;
+const MAX_KEY = 1 << 16;
+/** Of all arrays of arrays together: no model has any. */
+const MAX_INNER_ARRAYS = 1 << 12;
+/** Of all arrays of strings together. */
+const MAX_STRINGS = 1 << 22;
 /** Arrays within arrays. */
 const MAX_DEPTH = 3;
 const MAX_RANK = 4;
 const MAX_DIMENSION = 2 ** 40;
 const DEFAULT_ALIGNMENT = 32;
 const MAX_ALIGNMENT = 1 << 20;
-/** The largest header in bytes. */
-export const MAX_GGUF_HEADER = 1 << 28;
+/** The largest header in bytes: the vocabulary and merges of the largest models take 13 MB. */
+export const MAX_GGUF_HEADER = 1 << 25;
+
+/** The first `most` elements of arrays, which are in `depth` others. */
+interface Part {
+  readonly depth: number;
+  readonly most: number;
+}
+
+const WHOLE: Part = { depth: 0, most: MAX_COUNT };
 
 /** Reads the fields of a header in sequence; every length is checked against the file's size. */
 class Cursor {
   private at = 0;
+  private strings = 0;
+  private innerArrays = 0;
   private readonly view: DataView;
 
   constructor(
@@ -116,6 +150,13 @@ class Cursor {
     private readonly file: string,
   ) {
     this.view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
+  }
+
+  /** A cursor at another place of the same bytes. */
+  seek(position: number): Cursor {
+    const cursor = new Cursor(this.bytes, this.fileSize, this.file);
+    cursor.at = position;
+    return cursor;
   }
 
   get position(): number {
@@ -144,13 +185,14 @@ class Cursor {
     return Number(value);
   }
 
-  string(): string {
-    const length = this.size(MAX_STRING, 'the length of a string');
+  string(limit = MAX_STRING): string {
+    const length = this.size(limit, 'the length of a string');
     const start = this.take(length);
     return UTF8.decode(this.bytes.subarray(start, start + length));
   }
 
-  value(type: number, depth = 0): GgufValue {
+  /** A value, or a part of it; the cursor is not behind it then. */
+  value(type: number, part: Part = WHOLE): GgufValue {
     const { view } = this;
     switch (type) {
       case VALUE_TYPES.u8:
@@ -172,7 +214,7 @@ class Cursor {
       case VALUE_TYPES.string:
         return this.string();
       case VALUE_TYPES.array:
-        return this.array(depth);
+        return this.array(part);
       case VALUE_TYPES.u64:
         return view.getBigUint64(this.take(8), true);
       case VALUE_TYPES.i64:
@@ -184,15 +226,102 @@ class Cursor {
     }
   }
 
-  private array(depth: number): GgufValue[] {
+  private array({ depth, most }: Part): GgufValue[] {
+    const { type, count } = this.arrayStart(depth);
+    const result: GgufValue[] = [];
+    for (let i = 0; i < Math.min(count, most); i++)
+      result.push(this.value(type, { depth: depth + 1, most }));
+    return result;
+  }
+
+  arrayStart(depth: number): { readonly type: number; readonly count: number } {
     if (depth >= MAX_DEPTH) throw damaged(this.file, 'arrays are nested too deeply');
     const type = this.u32();
     const count = this.size(MAX_COUNT, 'the length of an array');
     if (count > this.fileSize - this.at)
       throw damaged(this.file, `an array claims to have ${count} elements`);
-    const result: GgufValue[] = [];
-    for (let i = 0; i < count; i++) result.push(this.value(type, depth + 1));
-    return result;
+    return { type, count };
+  }
+
+  /** Checks a value and moves behind it, without making anything of it. */
+  skip(type: number, depth = 0): void {
+    if (type === VALUE_TYPES.string) {
+      this.take(this.size(MAX_STRING, 'the length of a string'));
+      return;
+    }
+    if (type !== VALUE_TYPES.array) {
+      this.take(this.widthOf(type));
+      return;
+    }
+    const inner = this.arrayStart(depth);
+    if (inner.type !== VALUE_TYPES.string && inner.type !== VALUE_TYPES.array) {
+      this.take(inner.count * this.widthOf(inner.type));
+      return;
+    }
+    if (inner.type === VALUE_TYPES.string) this.strings += inner.count;
+    else this.innerArrays += inner.count;
+    if (this.strings > MAX_STRINGS)
+      throw damaged(this.file, `its arrays have more than ${MAX_STRINGS} strings`);
+    if (this.innerArrays > MAX_INNER_ARRAYS)
+      throw damaged(this.file, `its arrays have more than ${MAX_INNER_ARRAYS} arrays`);
+    for (let i = 0; i < inner.count; i++) this.skip(inner.type, depth + 1);
+  }
+
+  private widthOf(type: number): number {
+    const width = WIDTHS[type];
+    if (width === undefined) throw damaged(this.file, `a value has the unknown type ${type}`);
+    return width;
+  }
+}
+
+/** Bytes of the values of a fixed size, by their types. */
+const WIDTHS: Readonly<Record<number, number>> = {
+  [VALUE_TYPES.u8]: 1,
+  [VALUE_TYPES.i8]: 1,
+  [VALUE_TYPES.bool]: 1,
+  [VALUE_TYPES.u16]: 2,
+  [VALUE_TYPES.i16]: 2,
+  [VALUE_TYPES.u32]: 4,
+  [VALUE_TYPES.i32]: 4,
+  [VALUE_TYPES.f32]: 4,
+  [VALUE_TYPES.u64]: 8,
+  [VALUE_TYPES.i64]: 8,
+  [VALUE_TYPES.f64]: 8,
+};
+
+/** Checked values, which are still bytes. */
+class StoredMetadata implements GgufMetadata {
+  constructor(
+    private readonly entries: GgufHeader['entries'],
+    private readonly cursor: Cursor,
+  ) {}
+
+  get size(): number {
+    return this.entries.size;
+  }
+
+  has = (key: string) => this.entries.has(key);
+  keys = () => this.entries.keys();
+
+  get(key: string): GgufValue | undefined {
+    const entry = this.entries.get(key);
+    if (!entry) return undefined;
+    const cursor = this.cursor.seek(entry.start);
+    return cursor.value(cursor.u32());
+  }
+
+  *[Symbol.iterator](): Generator<readonly [string, GgufValue]> {
+    for (const key of this.entries.keys()) yield [key, this.get(key)!];
+  }
+
+  *previews(most: number): Generator<GgufPreview> {
+    for (const [key, { start }] of this.entries) {
+      const cursor = this.cursor.seek(start);
+      const type = cursor.u32();
+      const total =
+        type === VALUE_TYPES.array ? this.cursor.seek(start + 4).arrayStart(0).count : 1;
+      yield { key, value: cursor.value(type, { depth: 0, most }), total };
+    }
   }
 }
 
@@ -213,21 +342,27 @@ export function parseGgufHeader(bytes: Uint8Array, fileSize: number, file: strin
   if (fileSize < MIN_HEADER_BYTES || cursor.u32() !== MAGIC)
     throw new LoraError('base', 'The file is not a GGUF file.', { place: { file } });
   checkVersion(cursor.u32(), file);
-  const tensorCount = cursor.size(MAX_ENTRIES, 'the number of tensors');
-  const valueCount = cursor.size(MAX_ENTRIES, 'the number of values');
-  const metadata = new Map<string, GgufValue>();
+  const tensorCount = cursor.size(MAX_TENSORS, 'the number of tensors');
+  const valueCount = cursor.size(MAX_VALUES, 'the number of values');
   const entries = new Map<string, { start: number; end: number }>();
   for (let i = 0; i < valueCount; i++) {
-    const key = cursor.string();
-    if (metadata.has(key)) throw damaged(file, `the key ${key} occurs twice`);
+    const key = cursor.string(MAX_KEY);
+    if (entries.has(key)) throw damaged(file, `the key ${key} occurs twice`);
     const start = cursor.position;
-    metadata.set(key, cursor.value(cursor.u32()));
+    cursor.skip(cursor.u32());
     entries.set(key, { start, end: cursor.position });
   }
+  const metadata = new StoredMetadata(entries, cursor);
   const infos = Array.from({ length: tensorCount }, () => readInfo(cursor, file));
   const alignment = alignmentOf(metadata, file);
   const dataStart = Math.ceil(cursor.position / alignment) * alignment;
-  return { metadata, entries, alignment, tensors: place(infos, dataStart, fileSize, file) };
+  return {
+    metadata,
+    previews: (most) => metadata.previews(most),
+    entries,
+    alignment,
+    tensors: place(infos, dataStart, fileSize, file),
+  };
 }
 
 function checkVersion(version: number, file: string): void {
@@ -257,7 +392,7 @@ function alignmentOf(metadata: GgufHeader['metadata'], file: string): number {
 type Info = TensorInfo & { readonly offset: number; readonly bytes: number };
 
 function readInfo(cursor: Cursor, file: string): Info {
-  const name = cursor.string();
+  const name = cursor.string(MAX_KEY);
   const rank = cursor.u32();
   if (rank > MAX_RANK) throw damaged(file, `the tensor ${name} has ${rank} dimensions`);
   const shape = Array.from({ length: rank }, () =>

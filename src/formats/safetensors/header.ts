@@ -1,4 +1,5 @@
 import { LoraError, type ErrorArea } from '../../shared/errors';
+import { isDeeperThan } from '../../shared/depth';
 import { countOf, isObject } from '../../shared/values';
 import type { DType, TensorInfo } from '../tensorInfo';
 
@@ -19,10 +20,15 @@ export interface HeaderSource {
   readonly file: string;
   readonly size: number;
   readonly area: ErrorArea;
+  /** The largest header in bytes that is read; `MAX_HEADER` by default. */
+  readonly maxHeader?: number;
 }
 
-/** The largest header in bytes, as in the safetensors library. */
-export const MAX_HEADER = 100_000_000;
+/** The largest header in bytes: those of models have less than one megabyte. */
+export const MAX_HEADER = 1 << 25;
+const MAX_TENSORS = 1 << 18;
+/** Characters of a faulty value in a message. */
+const SHOWN = 80;
 
 /** Bytes of an element, in the order in which the safetensors library writes the dtypes. */
 export const SAFETENSORS_BYTES: ReadonlyMap<string, number> = new Map<DType, number>([
@@ -71,18 +77,25 @@ export const elementBytes = (dtype: string): number | undefined =>
  * @throws LoraError when the header would be larger than the limit or the file.
  */
 export function headerLength(prefix: Uint8Array, source: HeaderSource): number {
-  const { size } = source;
+  const { size, maxHeader = MAX_HEADER } = source;
   if (size < 8) throw damaged(source, `it has ${countOf(size, 'byte')}, fewer than a header`);
   const length = new DataView(prefix.buffer, prefix.byteOffset, 8).getBigUint64(0, true);
-  if (length > BigInt(MAX_HEADER))
-    throw damaged(
-      source,
-      `its header claims ${length.toString()} ${length === 1n ? 'byte' : 'bytes'}`,
-    );
   if (8 + Number(length) > size)
     throw damaged(
       source,
       `its header claims ${length.toString()} bytes, but the file has only ${size}`,
+    );
+  if (length > BigInt(maxHeader))
+    throw new LoraError(
+      source.area,
+      `The safetensors file's header has ${length.toString()} bytes; at most ${maxHeader} are read.`,
+      {
+        place: { file: source.file },
+        fix:
+          maxHeader < MAX_HEADER
+            ? 'Look at it with "lora inspect" in a terminal.'
+            : 'Download or copy the file again, or split it into several.',
+      },
     );
   return Number(length);
 }
@@ -101,9 +114,10 @@ export function parseHeader(
   const header = parseObject(text, source);
   checkNames(text, source);
   const { __metadata__: metadata = {}, ...entries } = header;
-  const tensors = Object.entries(entries).map(([name, value]) =>
-    storedTensor(name, value, dataStart, source),
-  );
+  const stored = Object.entries(entries);
+  if (stored.length > MAX_TENSORS)
+    throw damaged(source, `its header has ${stored.length} tensors, more than ${MAX_TENSORS}`);
+  const tensors = stored.map(([name, value]) => storedTensor(name, value, dataStart, source));
   checkLayout(tensors, dataStart, source);
   return {
     tensors: new Map(tensors.map((t) => [t.name, t])),
@@ -119,6 +133,7 @@ function parseObject(text: string, source: HeaderSource): Record<string, unknown
     throw damaged(source, 'its header is not JSON', error);
   }
   if (!isObject(value)) throw damaged(source, 'its header is not a JSON object');
+  if (isDeeperThan(value)) throw damaged(source, 'its header is nested too deeply');
   return value;
 }
 
@@ -188,7 +203,7 @@ function storedTensor(
   if (!isObject(value)) throw bad('its entry is not an object');
   const { dtype, shape, data_offsets } = value;
   const bytes = typeof dtype === 'string' ? elementBytes(dtype) : undefined;
-  if (bytes === undefined) throw bad(`its dtype ${JSON.stringify(dtype)} is unknown`);
+  if (bytes === undefined) throw bad(`its dtype ${shown(dtype)} is unknown`);
   if (!Array.isArray(shape) || !shape.every(isSize)) throw bad('its shape is not a list of sizes');
   if (!Array.isArray(data_offsets) || data_offsets.length !== 2 || !data_offsets.every(isSize))
     throw bad('its data_offsets are not two positions');
@@ -202,6 +217,9 @@ function storedTensor(
     );
   return { name, dtype: dtype as DType, shape, start, end };
 }
+
+const shown = (value: unknown) =>
+  ((JSON.stringify(value) as string | undefined) ?? 'undefined').slice(0, SHOWN);
 
 const isSize = (value: unknown): value is number =>
   typeof value === 'number' && Number.isSafeInteger(value) && value >= 0;

@@ -27,6 +27,8 @@ const MAX_ELEMENTS = 1 << 25;
 /** Shown of a long list in the metadata, such as a vocabulary. */
 const SHOWN_ELEMENTS = 16;
 const SHOWN_LENGTH = 2_000;
+/** Bytes of the largest safetensors header that the editor parses itself, in 50 ms. */
+const MAX_HEADER = 1 << 22;
 
 /**
  * Opens a .gguf or .safetensors file; the caller must close it.
@@ -44,12 +46,15 @@ export async function openTensorFile(file: string): Promise<TensorFile> {
 
 async function openGguf(file: string, bytes: number): Promise<TensorFile> {
   const gguf = await GgufFile.open(file);
-  const { metadata, tensors } = gguf.header;
+  const { previews, tensors } = gguf.header;
   return {
     facts: {
       format: 'gguf',
       bytes,
-      metadata: [...metadata].map(([key, value]) => ({ key, value: cut(textOf(value)) })),
+      metadata: Array.from(previews(SHOWN_ELEMENTS), ({ key, value, total }) => ({
+        key,
+        value: cut(textOf(value, total)),
+      })),
       tensors: [...tensors.values()].map(rowOf),
     },
     readF32: (name) => gguf.readF32(measurable(tensors.get(name), file, name)),
@@ -58,7 +63,7 @@ async function openGguf(file: string, bytes: number): Promise<TensorFile> {
 }
 
 async function openSafetensors(file: string, bytes: number): Promise<TensorFile> {
-  const source = await SafetensorsFile.open(file, 'base');
+  const source = await SafetensorsFile.open(file, 'base', MAX_HEADER);
   return {
     facts: {
       format: 'safetensors',
@@ -103,9 +108,9 @@ const rowOf = ({
 const cut = (text: string) =>
   text.length > SHOWN_LENGTH ? `${text.slice(0, SHOWN_LENGTH)}…` : text;
 
-function textOf(value: GgufValue): string {
+/** `total`: how many elements the array has that `value` begins. */
+function textOf(value: GgufValue, total = 0): string {
   if (!Array.isArray(value)) return String(value);
-  const all = value as readonly GgufValue[];
-  const shown = all.slice(0, SHOWN_ELEMENTS).map(textOf).join(', ');
-  return all.length > SHOWN_ELEMENTS ? t('{0}, … ({1} in total)', shown, all.length) : shown;
+  const shown = (value as readonly GgufValue[]).map((own) => textOf(own)).join(', ');
+  return total > SHOWN_ELEMENTS ? t('{0}, … ({1} in total)', shown, total) : shown;
 }

@@ -54,7 +54,47 @@ function expectDamaged(bytes: Buffer, what: string): void {
   });
 }
 
+/** `count` empty arrays in one array. */
+const emptyArrays = (count: number) => {
+  const one = Buffer.concat([u32(VALUE_TYPES.u8), u64(0)]);
+  return [
+    u32(VALUE_TYPES.array),
+    u32(VALUE_TYPES.array),
+    u64(count),
+    Buffer.alloc(12 * count, one),
+  ];
+};
+const emptyStrings = (count: number) => [
+  u32(VALUE_TYPES.array),
+  u32(VALUE_TYPES.string),
+  u64(count),
+  Buffer.alloc(8 * count),
+];
+
 describe('a metadata value', () => {
+  it('may be no bomb of small arrays', () => {
+    expect(parse(headerOf(emptyArrays(2 ** 12))).metadata.get('x')).toHaveLength(2 ** 12);
+    expectDamaged(headerOf(emptyArrays(2 ** 12 + 1)), 'its arrays have more than 4096 arrays');
+  });
+
+  it('is not made before it is asked for, so that a header costs little', () => {
+    const bytes = headerOf(emptyStrings(2 ** 21));
+    const before = process.memoryUsage().heapUsed;
+    const start = performance.now();
+    const { metadata, previews } = parse(bytes);
+    expect([...previews(2)]).toEqual([{ key: 'x', value: ['', ''], total: 2 ** 21 }]);
+    expect(performance.now() - start).toBeLessThan(2_000);
+    expect(process.memoryUsage().heapUsed - before).toBeLessThan(50e6);
+    expect(metadata.has('x')).toBe(true);
+  });
+
+  it('is previewed with the first elements of arrays', () => {
+    const value = [u32(VALUE_TYPES.array), u32(VALUE_TYPES.u8), u64(3), Buffer.of(5, 6, 7)];
+    const { previews } = parse(headerOf(value));
+    expect([...previews(2)]).toEqual([{ key: 'x', value: [5, 6], total: 3 }]);
+    expect([...parse(headerOf(ZERO)).previews(2)]).toEqual([{ key: 'x', value: 0, total: 1 }]);
+  });
+
   it('may nest arrays three levels deep, not four', () => {
     expect(parse(headerOf(nested(3))).metadata.get('x')).toEqual([[[7]]]);
     expect(() => parse(headerOf(nested(4)))).toThrow(/arrays are nested too deeply/);
@@ -85,11 +125,11 @@ describe('a metadata value', () => {
     const all = Buffer.concat([headerOf(array(5)).subarray(0, 49), Buffer.of(1, 2, 3, 4, 5)]);
     expect(parse(all).metadata.get('x')).toEqual([1, 2, 3, 4, 5]);
     expectDamaged(headerOf(array(6)).subarray(0, 54), 'an array claims to have 6 elements');
-    expectDamaged(headerOf(array(2 ** 23 + 1)), 'the length of an array is 8388609');
-    expectDamaged(headerOf(array(2 ** 23)), 'an array claims to have 8388608 elements');
+    expectDamaged(headerOf(array(2 ** 22 + 1)), 'the length of an array is 4194305');
+    expectDamaged(headerOf(array(2 ** 22)), 'an array claims to have 4194304 elements');
     const text = (length: number) => headerOf([u32(VALUE_TYPES.string), u64(length)]);
-    expectDamaged(text(2 ** 26 + 1), 'the length of a string is 67108865');
-    expectDamaged(text(2 ** 26), 'its header continues beyond the end of the file (64 bytes)');
+    expectDamaged(text(2 ** 24 + 1), 'the length of a string is 16777217');
+    expectDamaged(text(2 ** 24), 'its header continues beyond the end of the file (64 bytes)');
   });
 
   it('has a unique key', () => {
@@ -299,15 +339,14 @@ describe('a header', () => {
     expect(parse(bytes).metadata.size).toBe(0);
   });
 
-  it('has at most 2^18 tensors and metadata values', () => {
+  it('has at most 2^17 tensors and 2^14 metadata values', () => {
     const counts = (tensors: number, values: number) =>
       Buffer.concat([Buffer.from('GGUF'), u32(3), u64(tensors), u64(values)]);
-    const most = 2 ** 18;
-    expectDamaged(counts(most + 1, 0), 'the number of tensors is 262145');
-    expectDamaged(counts(0, most + 1), 'the number of values is 262145');
+    expectDamaged(counts(2 ** 17 + 1, 0), 'the number of tensors is 131073');
+    expectDamaged(counts(0, 2 ** 14 + 1), 'the number of values is 16385');
     const end = 'its header continues beyond the end of the file (24 bytes)';
-    expectDamaged(counts(most, 0), end);
-    expectDamaged(counts(0, most), end);
+    expectDamaged(counts(2 ** 17, 0), end);
+    expectDamaged(counts(0, 2 ** 14), end);
   });
 
   it('may set a tensor alignment of up to 1 MiB', () => {
