@@ -87,6 +87,28 @@ const plainTextInEngine = forbid('Write through src/engine/terminal.ts, which es
   "Identifier[name='console']",
 ]);
 
+/** What reads or changes files without a limit, or follows links. */
+const UNBOUNDED = ['readFile', 'createReadStream', 'open', 'opendir', 'appendFile', 'truncate'];
+const UNBOUNDED_IN_HOST = [...UNBOUNDED, 'readdir', 'rm', 'rmdir', 'unlink', 'cp'];
+
+/** A rule that forbids imports. One object has all of them: a later one replaces an earlier one. */
+const forbidImports = (paths) => ({ 'no-restricted-imports': ['error', { paths }] });
+
+const PROCESSES = ['node:child_process', 'child_process', 'node:cluster', 'cluster'].map(
+  (name) => ({ name, message: 'Start programs with src/common/startProcess.ts.' }),
+);
+
+/** A rule that forbids functions of the file system, and their synchronous versions. */
+const boundedFiles = (functions) =>
+  forbidImports([
+    ...PROCESSES,
+    ...['node:fs', 'node:fs/promises', 'fs', 'fs/promises'].map((name) => ({
+      name,
+      importNames: functions.flatMap((own) => [own, `${own}Sync`]),
+      message: 'Use src/common/regularFile.ts to read and src/common/withoutLinks.ts to write.',
+    })),
+  ]);
+
 export default tseslint.config(
   {
     ignores: [
@@ -137,15 +159,7 @@ export default tseslint.config(
     files: ['src/**/*.ts', 'webview/**/*.ts'],
     ignores: ['src/common/startProcess.ts'],
     rules: {
-      'no-restricted-imports': [
-        'error',
-        {
-          paths: ['node:child_process', 'child_process', 'node:cluster', 'cluster'].map((name) => ({
-            name,
-            message: 'Start programs with src/common/startProcess.ts.',
-          })),
-        },
-      ],
+      ...forbidImports(PROCESSES),
       'no-restricted-syntax': [
         'error',
         {
@@ -154,6 +168,16 @@ export default tseslint.config(
         },
       ],
     },
+  },
+  {
+    files: ['src/host/**/*.ts', 'src/formats/run/**/*.ts'],
+    // they write copies into a temporary folder, and the sample into an empty one
+    ignores: ['src/host/data/dataChecks.ts', 'src/host/sample/writeSample.ts'],
+    rules: boundedFiles(UNBOUNDED_IN_HOST),
+  },
+  {
+    files: ['src/engine/run/**/*.ts', 'src/engine/training/**/*.ts', 'src/engine/download/**/*.ts'],
+    rules: boundedFiles(UNBOUNDED),
   },
   { files: ['src/host/**'], ignores: ['src/host/ui/**'], rules: plainTextInHost },
   { files: ['src/engine/**'], ignores: ['src/engine/terminal.ts'], rules: plainTextInEngine },

@@ -2,6 +2,7 @@ import path from 'node:path';
 import { thisMachine } from '../../common/processIdentity';
 import { isEngineAlive, readEngineRecord } from '../../formats/run/engineRecord';
 import type { Runtime } from '../../runtime/runtime';
+import { areRunsPrivate, createPrivateFiles, keepPrivate } from '../../common/privateFiles';
 import { LoraError } from '../../shared/errors';
 import { parseRecipe } from '../../shared/recipeFile';
 import { ENDED_STATES, RUN_FILES, type RunRecord, type RunResult } from '../../shared/run';
@@ -57,7 +58,10 @@ export const trainCommand = defineCommand({
       },
       run: async ({ options: { resume } }, context) => {
         await readRecord(resume);
-        return withRunFolder(resume, async () => train(await resumedRun(resume, context), context));
+        return withRunFolder(resume, async () => {
+          if (areRunsPrivate(process.env)) await keepPrivate(resume);
+          return train(await resumedRun(resume, context), context);
+        });
       },
     }),
   ],
@@ -66,6 +70,8 @@ export const trainCommand = defineCommand({
 async function train(start: TrainingStart, context: CommandContext): Promise<number> {
   const view = trainingView(context, start.run_dir);
   const runtime = await runtimeFor(start, context);
+  // not before: other users may share the runtime
+  if (areRunsPrivate(process.env)) createPrivateFiles();
   const record = await RunSupervisor.run(
     { ...start, dist: context.dist, runtime, ...view.hooks },
     context.signal,

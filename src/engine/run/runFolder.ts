@@ -5,6 +5,7 @@ import { pathExists, writeErrorReason } from '../../common/fileStatus';
 import { FolderIsOwned, FolderLock } from '../../common/folderLock';
 import { FileRefused, listFolder } from '../../common/regularFile';
 import { openForAppending, refuseLinks } from '../../common/withoutLinks';
+import { areRunsPrivate, makePrivateFolder } from '../../common/privateFiles';
 import { makeFolder } from '../../common/makeFolder';
 import { readJsonObject } from '../../formats/json';
 import { keepRunsOutOfGit } from '../../formats/run/gitIgnore';
@@ -63,12 +64,13 @@ const ownedError = ({ folder, pid }: FolderIsOwned): LoraError =>
   );
 
 /**
- * Creates the folder of a new run.
+ * Creates the folder of a new run, which only the user reads unless LORA_RUNS_PRIVATE is 0.
  *
  * @throws LoraError('disk') when it cannot be written
  */
 export async function makeRunDir(dir: string): Promise<void> {
-  await makeFolder(dir).catch((error: unknown) => {
+  const make = areRunsPrivate(process.env) ? makePrivateFolder : makeFolder;
+  await make(dir).catch((error: unknown) => {
     throw runNotWritable(dir, error, 'Make the folder writable, or choose another --run-dir.');
   });
   await keepRunsOutOfGit(dir);

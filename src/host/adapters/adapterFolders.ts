@@ -1,4 +1,4 @@
-import { stat } from 'node:fs/promises';
+import { lstat } from 'node:fs/promises';
 import path from 'node:path';
 import * as vscode from 'vscode';
 import { CONTEXT_KEYS } from '../manifest/ids';
@@ -30,7 +30,7 @@ export class AdapterFolders implements vscode.Disposable {
 
   /** A folder that is copied or moved here may be reported without the files in it. */
   private async searchFolder(created: vscode.Uri): Promise<void> {
-    const status = await stat(created.fsPath).catch(() => null);
+    const status = await lstat(created.fsPath).catch(() => null);
     if (status?.isDirectory()) await this.search(new vscode.RelativePattern(created, CONFIG));
   }
 

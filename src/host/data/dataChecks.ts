@@ -6,6 +6,7 @@ import { MAX_BYTES, readTextFile } from '../../common/regularFile';
 import type { CheckedRecipe } from '../../shared/checkedRecipe';
 import { LoraError } from '../../shared/errors';
 import { isRecipe } from '../recipe/isRecipe';
+import { namesRemoteFiles } from '../recipe/recipeFiles';
 import { findRecipes } from '../recipe/chooseRecipe';
 import type { Jobs } from '../jobs/jobs';
 import { t } from '../text/l10n';
@@ -103,7 +104,8 @@ export class DataChecks implements vscode.Disposable {
       recipe === undefined ||
       vscode.workspace.textDocuments.some(
         (document) => document.fileName === recipe && document.isDirty,
-      )
+      ) ||
+      (await isOnServer(recipe))
     )
       return;
     this.running.get(recipe)?.abort();
@@ -182,6 +184,12 @@ async function datasetsOf(recipe: string): Promise<readonly string[]> {
   const { recipe: read } = checkRecipe(text, recipe);
   return read ? [read.dataset, ...(read.validation === null ? [] : [read.validation])] : [];
 }
+
+/** A recipe that is merely open must not make anything connect to a server. */
+const isOnServer = async (recipe: string): Promise<boolean> =>
+  namesRemoteFiles(
+    await readTextFile(recipe, { maxBytes: MAX_BYTES.writtenByPeople }).catch(() => ''),
+  );
 
 /** Lines that are copied at once, so that the extension host is never busy for long. */
 const LINES_AT_ONCE = 2_000;

@@ -1,9 +1,11 @@
 import { stat } from 'node:fs/promises';
 import path from 'node:path';
-import type * as vscode from 'vscode';
+import * as vscode from 'vscode';
 import { Signal } from '../../common/signal';
 import { removeWithin } from '../../common/withoutLinks';
 import { readTail } from '../../common/regularFile';
+import { PRIVATE_RUNS } from '../../common/privateFiles';
+import { SETTINGS } from '../manifest/ids';
 import { newRunId, RUN_FILES, RUNS_FOLDER } from '../../shared/run';
 import type { RunSummary } from '../runs/run';
 import type { RunRoots } from '../runs/runRoots';
@@ -36,6 +38,13 @@ export interface StartedRun {
   readonly dir: string;
   readonly show: boolean;
 }
+
+/** The setting lora.runs.private, for the engine. */
+const privacy = () => ({
+  [PRIVATE_RUNS]: vscode.workspace.getConfiguration().get<boolean>(SETTINGS.privateRuns, true)
+    ? '1'
+    : '0',
+});
 
 /** Of the output of an engine that did not start. */
 const LOGGED_BYTES = 2 ** 20;
@@ -93,7 +102,13 @@ export class Launcher implements vscode.Disposable {
     if (!env) return false;
     log.info(`${cli} ${args.join(' ')}`);
     await withStatus(t('Starting training…'), async () => {
-      await startEngine({ node: process.execPath, cli, args, runDir: run.dir, env });
+      await startEngine({
+        node: process.execPath,
+        cli,
+        args,
+        runDir: run.dir,
+        env: { ...env, ...privacy() },
+      });
       this.started.fire(run);
       await store.refresh();
     });

@@ -5,6 +5,7 @@ import { RUN_FILES } from '../../shared/run';
 import { t } from '../text/l10n';
 import { writeErrorReason } from '../../common/fileStatus';
 import { startProcess } from '../../common/startProcess';
+import { areRunsPrivate, FILE_MODE, makePrivateFolder } from '../../common/privateFiles';
 import { makeFolder } from '../../common/makeFolder';
 import { MAX_BYTES, readTail, readTextFile } from '../../common/regularFile';
 import { openForAppending } from '../../common/withoutLinks';
@@ -57,8 +58,9 @@ interface Launched {
   readonly wait: (ms: number) => Promise<void>;
 }
 
-async function launch({ node, cli, args, runDir, env }: EngineCommand): Promise<Launched> {
-  const log = await openLog(runDir);
+async function launch(command: EngineCommand): Promise<Launched> {
+  const { node, cli, args, env } = command;
+  const log = await openLog(command);
   const child = startProcess(node, [cli, ...args], {
     detached: true,
     stdio: ['ignore', log.fd, log.fd],
@@ -95,11 +97,16 @@ async function launch({ node, cli, args, runDir, env }: EngineCommand): Promise<
   };
 }
 
-async function openLog(runDir: string): Promise<FileHandle> {
+async function openLog({ runDir, env }: EngineCommand): Promise<FileHandle> {
   try {
-    await makeFolder(runDir);
+    const isPrivate = areRunsPrivate(env);
+    await (isPrivate ? makePrivateFolder(runDir) : makeFolder(runDir));
     await keepRunsOutOfGit(runDir);
-    return await openForAppending(path.join(runDir, RUN_FILES.log), runDir);
+    return await openForAppending(
+      path.join(runDir, RUN_FILES.log),
+      runDir,
+      isPrivate ? FILE_MODE : 0o666,
+    );
   } catch (cause) {
     throw new LoraError(
       'disk',

@@ -28,6 +28,7 @@ export const TASK_IDS = { recipe: 'lora', problemMatcher: 'lora' } as const;
 export const SETTINGS = {
   runtimePath: 'lora.runtime.path',
   modelFolders: 'lora.models.folders',
+  privateRuns: 'lora.runs.private',
   onWindowClose: 'lora.engine.onWindowClose',
 } as const;
 

@@ -20,8 +20,9 @@ export class RecipeDiagnostics implements vscode.Disposable {
       vscode.workspace.onDidChangeTextDocument(({ document }) => this.checkSoon(document)),
       vscode.workspace.onDidSaveTextDocument((document) => this.checkSoon(document)),
       vscode.workspace.onDidCloseTextDocument((document) => this.forget(document)),
+      vscode.workspace.onDidGrantWorkspaceTrust(() => this.checkAll()),
     ];
-    for (const document of vscode.workspace.textDocuments) this.checkSoon(document);
+    this.checkAll();
   }
 
   /** Replaces the problems of the last run. Editing a recipe removes its own. */
@@ -41,6 +42,10 @@ export class RecipeDiagnostics implements vscode.Disposable {
     this.shown = [];
   }
 
+  private checkAll(): void {
+    for (const document of vscode.workspace.textDocuments) this.checkSoon(document);
+  }
+
   private checkSoon(document: vscode.TextDocument): void {
     if (document.uri.scheme !== 'file' || !isRecipe(document)) return;
     this.cancel(document.fileName);
@@ -53,7 +58,11 @@ export class RecipeDiagnostics implements vscode.Disposable {
   private async check(document: vscode.TextDocument): Promise<void> {
     const { version } = document;
     const { checkForEditor } = await import('./checkForEditor');
-    const problems = await checkForEditor(document.getText(), document.fileName);
+    const problems = await checkForEditor(
+      document.getText(),
+      document.fileName,
+      vscode.workspace.isTrusted,
+    );
     if (!document.isClosed && document.version === version)
       this.collection.set(document.uri, problems.map(toDiagnostic));
   }

@@ -16,13 +16,34 @@ const PATH_KEYS: readonly {
   { path: ['lora', 'init_adapter'], missing: (value) => t('There is no adapter at {0}.', value) },
 ];
 
+/**
+ * Whether a path leads to a server (\\\\server\\share or //server/share) or a device of Windows.
+ * Touching one sends the user's credentials to whoever wrote the recipe.
+ */
+export const isRemote = (value: string): boolean => /^[\\/]{2}/.test(value);
+
+/** Whether a recipe names a path that is not touched before the user asks for it. */
+export function namesRemoteFiles(text: string): boolean {
+  const root = recipeRoot(text);
+  const values = PATH_KEYS.map(
+    ({ path }): unknown => root && findNodeAtLocation(root, path)?.value,
+  );
+  const frozen = root && findNodeAtLocation(root, ['lora', 'frozen_adapters']);
+  const adapters = (frozen?.children ?? []).map((node): unknown => node.value);
+  return [...values, ...adapters].some((value) => typeof value === 'string' && isRemote(value));
+}
+
 /** A problem for each path in a recipe that doesn't exist, at its place in the text. */
-export async function missingFiles(text: string, file: string): Promise<Problem[]> {
+export async function missingFiles(
+  text: string,
+  file: string,
+  mayTouch: (value: string) => boolean = () => true,
+): Promise<Problem[]> {
   const root = recipeRoot(text);
   if (!root) return [];
   const checks = PATH_KEYS.map(async ({ path, missing }): Promise<Problem | null> => {
     const node = findNodeAtLocation(root, path);
-    if (typeof node?.value !== 'string' || node.value === '') return null;
+    if (typeof node?.value !== 'string' || node.value === '' || !mayTouch(node.value)) return null;
     const target = isAbsolute(node.value) ? node.value : resolve(dirname(file), node.value);
     if (await stat(target).catch(() => null)) return null;
     return {

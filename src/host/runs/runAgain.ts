@@ -7,6 +7,7 @@ import type { RunRecord } from '../../shared/run';
 import type { Services } from '../services';
 import { writeRecipe } from '../setup/writeRecipe';
 import { t } from '../text/l10n';
+import { recipePlace } from './recipePlace';
 import { recipeDifference } from './recipeDifference';
 import type { RunSummary } from './run';
 
@@ -29,15 +30,16 @@ export async function runAgain(
         place: { file: run.dir },
       },
     );
-  if (record.recipe_path !== null && (await isUnchanged(record.recipe_path, record))) {
-    await recipes.run(vscode.Uri.file(record.recipe_path));
+  const place = await recipePlace(
+    run.dir,
+    record.recipe_path,
+    (vscode.workspace.workspaceFolders ?? []).map(({ uri }) => uri.fsPath),
+  );
+  if (place.file !== null && (await isUnchanged(place.file, record))) {
+    await recipes.run(vscode.Uri.file(place.file));
     return;
   }
-  const folder =
-    record.recipe_path === null
-      ? path.resolve(run.dir, '../../..')
-      : path.dirname(record.recipe_path);
-  const file = path.join(folder, `${run.id}.lora.json`);
+  const file = path.join(place.folder, `${run.id}.lora.json`);
   await writeRecipe(file, `${JSON.stringify(record.recipe, null, 2)}\n`);
   await vscode.window.showTextDocument(vscode.Uri.file(file), { preview: false });
   await recipes.run(vscode.Uri.file(file));

@@ -1,6 +1,7 @@
 import { lstat } from 'node:fs/promises';
 import path from 'node:path';
 import { listFolder } from '../../common/regularFile';
+import { refuseLinks } from '../../common/withoutLinks';
 import { RUN_FILES } from '../../shared/run';
 import { t } from '../text/l10n';
 import type { RunSummary } from './run';
@@ -23,10 +24,12 @@ export interface RunPart {
 export async function partsOf(run: RunSummary): Promise<RunPart[]> {
   const inRun = (...names: string[]) => path.join(run.dir, ...names);
   const isThere = (place: string) =>
-    lstat(place).then(
-      (found) => !found.isSymbolicLink(),
-      () => false,
-    );
+    refuseLinks(place, run.dir)
+      .then(() => lstat(place))
+      .then(
+        () => true,
+        () => false,
+      );
   const adapter = (place: string, label: string, description = ''): RunPart => ({
     kind: 'adapter',
     label,

@@ -1,6 +1,6 @@
-import { readdir } from 'node:fs/promises';
 import path from 'node:path';
 import * as vscode from 'vscode';
+import { listFolder } from '../../common/regularFile';
 import { t } from '../text/l10n';
 import { isRecipeName } from '../manifest/ids';
 import { askText } from '../ui/inputs';
@@ -19,7 +19,7 @@ export function recipeFolder(dataset: string): string {
 export async function askFile(state: TrainState, first: boolean): Promise<Outcome<TrainState>> {
   const dataset = state.dataset!.path;
   const folder = recipeFolder(dataset);
-  const taken = new Set(await readdir(folder).catch(() => []));
+  const taken = new Set((await listFolder(folder).catch(() => [])).map(({ name }) => name));
   const free = freeRecipeName(taken, dataset);
   if (free === 'lora.json') return { kind: 'skip' };
   const picked = await pick<'free' | 'overwrite' | 'ask'>({

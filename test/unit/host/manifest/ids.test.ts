@@ -108,9 +108,17 @@ describe('package.json and the ids in the code', () => {
           .map((c) => c.command),
       ),
     ).toEqual(sorted(allCommands.filter((c) => c.needsTrust).map(({ id }) => id)));
-    expect(manifest.capabilities.untrustedWorkspaces.restrictedConfigurations).toContain(
-      SETTINGS.runtimePath,
+  });
+
+  it('keep the folder of an untrusted workspace from choosing programs, folders and privacy', () => {
+    const { restrictedConfigurations } = manifest.capabilities.untrustedWorkspaces;
+    expect(sorted(restrictedConfigurations)).toEqual(
+      sorted([SETTINGS.runtimePath, SETTINGS.modelFolders, SETTINGS.privateRuns]),
     );
+    const { properties } = contributes.configuration;
+    expect(properties[SETTINGS.runtimePath]).toMatchObject({ scope: 'machine' });
+    const paths = Object.keys(properties).filter((name) => /path|folder|home|python/i.test(name));
+    expect(restrictedConfigurations).toEqual(expect.arrayContaining(paths));
   });
 
   it('take the folder of native code from the settings of the machine, never of a workspace', () => {
