@@ -4,19 +4,15 @@ import { openDataset } from '../../data/dataset/dataset';
 import { throwErrors } from '../../data/dataset/problems';
 import { ROW_SETTINGS } from '../../data/rows/settings';
 import { openBase, targetableModules } from '../../formats/openBase';
-import { detectAdapter, readAdapter } from '../../formats/adapterFormat';
+import { detectAdapter } from '../../formats/adapterFormat';
 import { CONFIG } from '../../formats/huggingface';
 import { CONFIG_FILE, hasWeights } from '../../formats/peft/files';
 import type { BaseModel } from '../../formats/baseModel';
-import { readGgufAdapter } from '../../formats/gguf/adapter';
 import { MLX_WEIGHTS } from '../../formats/mlx/read';
 import { effectiveState } from '../../formats/run/effectiveState';
 import { readEngineRecord } from '../../formats/run/engineRecord';
 import type { TargetableModule } from '../../lora/adapter';
 import { countTrainable } from '../../lora/count';
-import { updateNorm } from '../../lora/updateSvd';
-import { namesInShort } from '../../formats/peft/againstBase';
-import { rankKeepingEnergy } from '../../lora/resize';
 import { matchTargets } from '../../lora/targets';
 import { LoraError, type Problem } from '../../shared/errors';
 import { methodOf, RUN_FILES, type RunRecord, type RunState } from '../../shared/run';
@@ -25,6 +21,7 @@ import { defineCommand, form } from './command';
 import { printResult } from './context';
 import { withQuietProgress } from './progress';
 import { describeWorse, groupDigits, percentage } from '../describe';
+import { inspectAdapter, kindOf } from './inspectAdapter';
 import { inspectRecipe, type Report } from './inspectRecipe';
 import {
   countDtypes,
@@ -174,56 +171,8 @@ function moduleTable(modules: readonly TargetableModule[]): string[] {
   });
 }
 
-const kindOf = (modulePath: string) => modulePath.slice(modulePath.lastIndexOf('.') + 1);
-
 const shapeOf = ({ in_features, out_features }: TargetableModule) =>
   `${out_features} x ${in_features}`;
-
-async function inspectAdapter(place: string): Promise<Report> {
-  const found = await detectAdapter(place);
-  const { adapter, warnings } =
-    found.format === 'gguf'
-      ? await readGgufAdapter(found.path, 'as stored')
-      : await readAdapter(found, null);
-  const { config, modules } = adapter;
-  const { r, lora_alpha, use_rslora, base_model_name_or_path: base } = config;
-  const parameters = modules.reduce((sum, m) => sum + m.A.length + m.B.length, 0);
-  const [rank_90, rank_99] = [rankKeepingEnergy(adapter, 0.9), rankKeepingEnergy(adapter, 0.99)];
-  const kinds = [...new Set(modules.map((m) => kindOf(m.path)))].join(', ');
-  const scaling = `r = ${r}, lora_alpha = ${lora_alpha}${use_rslora ? ', rsLoRA' : ''}${config.use_dora ? ', DoRA' : ''}`;
-  const isZero = modules.every((m) => updateNorm(m) === 0);
-  return {
-    facts: {
-      type: 'adapter',
-      format: found.format,
-      r,
-      rank_90,
-      rank_99,
-      lora_alpha,
-      use_rslora,
-      use_dora: config.use_dora,
-      zero: isZero,
-      trained: adapter.trained.map((own) => own.name),
-      base,
-      parameters,
-      modules: modules.map((m) => ({ path: m.path, r: m.r, scaling: m.scaling })),
-      warnings,
-    },
-    lines: [
-      `LoRA adapter (${found.format}): ${scaling}, ${countOf(modules.length, 'module')} (${kinds}), ${groupDigits(parameters)} parameters`,
-      base === null ? 'no base recorded' : `base ${base}`,
-      ...(adapter.trained.length > 0
-        ? [
-            `trained in full: ${namesInShort(adapter.trained.map((own) => own.name))}${config.modules_to_save ? ` (modules_to_save ${config.modules_to_save.join(', ')})` : ''}`,
-          ]
-        : []),
-      isZero
-        ? 'The update is zero: A or B is zero in every module.'
-        : `rank ${rank_90} in every module would keep 90% of the update, rank ${rank_99} would keep 99%`,
-      ...warnings.map(({ message }) => message),
-    ],
-  };
-}
 
 const RESUMABLE: ReadonlySet<RunState> = new Set(['stopped', 'interrupted', 'failed']);
 
