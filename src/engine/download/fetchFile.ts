@@ -121,7 +121,7 @@ const openPartial = (partial: string): Promise<FileHandle> =>
     });
   });
 
-/** By SHA-256 for LFS files, by git's SHA-1 for others; by size if the Hub names neither. */
+/** By SHA-256 for LFS files, by git's SHA-1 for others. */
 async function matchesHub(file: string, hubFile: HubFile): Promise<boolean> {
   const { lfs, oid, size } = hubFile;
   const found = await stat(file).catch(() => null);
@@ -130,9 +130,6 @@ async function matchesHub(file: string, hubFile: HubFile): Promise<boolean> {
   }
   if (lfs) {
     return (await hashFile(file)) === lfs.oid;
-  }
-  if (oid === undefined) {
-    return true;
   }
   const hash = createHash('sha1').update(`blob ${size}\0`);
   return (await hashFile(file, { hash })) === oid;

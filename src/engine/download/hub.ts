@@ -1,6 +1,8 @@
 import { listFiles } from '@huggingface/hub';
+import * as v from 'valibot';
 import { throwIfCancelled } from '../../common/cancellation';
 import { LoraError } from '../../shared/errors';
+import { fetchFromHub, listFetch } from './hubFetch';
 import type { HubFile } from './plan';
 
 /** A repository on the Hub, and how to reach it. */
@@ -20,27 +22,46 @@ export interface Hub {
  * @throws LoraError('base') when the Hub refuses or cannot be reached; 'cancelled'.
  */
 export async function listHubFiles(hub: Hub): Promise<HubFile[]> {
-  const { endpoint, repository, revision, token, signal } = hub;
+  const { endpoint, repository, revision } = hub;
   const files: HubFile[] = [];
   try {
     const entries = listFiles({
       repo: repository,
       revision,
       hubUrl: endpoint,
-      fetch: (url: Parameters<typeof fetch>[0], init?: RequestInit) =>
-        fetch(url, { ...init, signal }),
-      ...(token !== null && { accessToken: token }),
+      fetch: listFetch(hub),
     });
-    for await (const { type, path, size, oid, lfs } of entries) {
-      if (type === 'file') {
-        files.push({ path, size, oid, lfs });
+    for await (const entry of entries) {
+      if (entry.type === 'file') {
+        files.push(checkedFile(entry, repository));
       }
     }
   } catch (cause) {
+    if (cause instanceof LoraError) {
+      throw cause;
+    }
     const status = (cause as { readonly statusCode?: unknown }).statusCode;
     throw typeof status === 'number' ? refusal(hub, status) : connectionError(hub, cause);
   }
   return files;
+}
+
+const Size = v.pipe(v.number(), v.safeInteger(), v.minValue(0));
+const FileSchema = v.object({
+  path: v.pipe(v.string(), v.maxLength(4096)),
+  size: Size,
+  oid: v.optional(v.string()),
+  lfs: v.optional(v.object({ oid: v.string(), size: Size })),
+});
+
+/** @throws LoraError('base') when the Hub's entry is not one of a file. */
+function checkedFile(entry: unknown, repository: string): HubFile {
+  const parsed = v.safeParse(FileSchema, entry);
+  if (parsed.success) {
+    return parsed.output;
+  }
+  const message = `The Hub's list of the files of ${repository} is damaged.`;
+  throw new LoraError('base', message, { fix: 'Try again later.', cause: parsed.issues });
 }
 
 /**
@@ -48,16 +69,11 @@ export async function listHubFiles(hub: Hub): Promise<HubFile[]> {
  * @throws LoraError('base') when the Hub refuses or cannot be reached; 'cancelled'.
  */
 export async function requestHubFile(hub: Hub, file: HubFile, start: number): Promise<Response> {
-  const { endpoint, repository, revision, token, signal } = hub;
-  const url = `${endpoint}/${repository}/resolve/${encodeURIComponent(revision)}/${file.path}`;
-  const response = await fetch(url, {
-    signal,
-    headers: {
-      ...(start > 0 && { Range: `bytes=${start}-` }),
-      ...(token !== null && { Authorization: `Bearer ${token}` }),
-    },
-  }).catch((cause: unknown) => {
-    throw connectionError(hub, cause);
+  const { endpoint, repository, revision } = hub;
+  const url = `${endpoint}/${repository}/resolve/${encodeURIComponent(revision)}/${encodeURIComponent(file.path)}`;
+  const range = start > 0 ? { Range: `bytes=${start}-` } : {};
+  const response = await fetchFromHub(url, hub, range).catch((cause: unknown) => {
+    throw cause instanceof LoraError ? cause : connectionError(hub, cause);
   });
   if (response.ok && response.body) {
     return response;

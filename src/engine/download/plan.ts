@@ -70,7 +70,7 @@ export function planDownload(
   if (file !== null) {
     const found = files.find(({ path }) => path === file);
     if (found && isSafeName(file)) {
-      return [found];
+      return verifiable([found]);
     }
     throw lacks(`file ${file}`);
   }
@@ -84,11 +84,38 @@ export function planDownload(
   if (config.length === 0) {
     throw lacks('config.json, so it is not a model for transformers');
   }
-  return [...sideFiles.filter(({ path }) => path !== CONFIG), ...weights, ...config];
+  return verifiable([...sideFiles.filter(({ path }) => path !== CONFIG), ...weights, ...config]);
 }
 
-/** A name from the Hub must not lead to another folder. */
-const isSafeName = (path: string) => /^[\w][\w.-]*$/.test(path) && !path.includes('..');
+const SHA1 = /^[0-9a-f]{40}$/;
+const SHA256 = /^[0-9a-f]{64}$/;
+
+/**
+ * The files, if each has a checksum and a place of its own.
+ * @throws LoraError('base') otherwise.
+ */
+function verifiable(files: readonly HubFile[]): readonly HubFile[] {
+  const names = new Set<string>();
+  for (const { path, oid, lfs } of files) {
+    const refused = (problem: string) =>
+      new LoraError('base', problem, { place: { file: path }, fix: 'Choose another model.' });
+    if (!(lfs ? SHA256.test(lfs.oid) : SHA1.test(oid ?? ''))) {
+      throw refused('The Hub names no checksum of this file, so it cannot be verified.');
+    }
+    if (names.has(path.toLowerCase())) {
+      throw refused('The model has two files of this name, which differ in upper case only.');
+    }
+    names.add(path.toLowerCase());
+  }
+  return files;
+}
+
+/** Names that open a device on Windows, with any ending. */
+const DEVICE = /^(?:con|prn|aux|nul|com\d|lpt\d)(?:\.|$)/i;
+
+/** A name from the Hub must not lead to another folder, to a device, or to another name. */
+const isSafeName = (path: string) =>
+  /^\w[\w.-]{0,199}$/.test(path) && !/\.\.|\.$/.test(path) && !DEVICE.test(path);
 
 const MAX_SUGGESTIONS = 12;
 
