@@ -2,6 +2,7 @@ import { lstat } from 'node:fs/promises';
 import path from 'node:path';
 import * as vscode from 'vscode';
 import { listFolder } from '../../common/regularFile';
+import { refuseLinks } from '../../common/withoutLinks';
 import { isFolderOwned } from '../../common/folderLock';
 import { LoraError } from '../../shared/errors';
 import { oneLine } from '../../shared/plainText';
@@ -15,10 +16,13 @@ import type { RunStore } from './runStore';
  * Moves the folders of runs to the trash after a confirmation. Without a trash, asks again before
  * they are deleted permanently.
  *
- * @throws LoraError('run') when one of the runs is active.
+ * @throws LoraError('run') when one of the runs is active; FileRefused when one is reached through a
+ *   link.
  */
 export async function deleteRuns(runs: readonly RunSummary[], store: RunStore): Promise<void> {
   for (const run of runs) {
+    // a folder that was replaced by a link since the runs were listed
+    await refuseLinks(run.dir);
     if (!isActive(run) && !(await isFolderOwned(run.dir))) continue;
     throw new LoraError('run', t('{0} is still training. Stop it before you delete it.', run.name));
   }
