@@ -1,8 +1,7 @@
 import { LoraError } from '../../shared/errors';
 import type { Tokenizer } from '../tokenizer/tokenizer';
 import { answerEnds, type AnswerEnds } from './answerEnds';
-import { isObject } from '../../shared/values';
-import { entryOf } from '../rows/toolCalls';
+import { otherCall } from './otherCall';
 import { contentOf, type AnswerSpan, type Chat, type Message, type Span } from './chat';
 import { endFindings } from './endFindings';
 import { leftOut } from './leftOut';
@@ -138,24 +137,6 @@ function withPlaceholders(message: Message): Message {
     ...(message.tool_calls && { tool_calls: message.tool_calls.map(otherCall) }),
   };
 }
-
-function otherCall(call: unknown): unknown {
-  if (!isObject(call)) return call;
-  const inner = entryOf(call, 'function');
-  if (isObject(inner)) return withEntries(call, { function: otherCall(inner) });
-  const other = { [PLACEHOLDER]: PLACEHOLDER };
-  const isText = typeof entryOf(call, 'arguments') === 'string';
-  return withEntries(call, {
-    name: PLACEHOLDER,
-    arguments: isText ? JSON.stringify(other) : other,
-  });
-}
-
-/** An object, or a Map in its place, with other entries; the order of its keys stays. */
-const withEntries = (value: object, entries: object): object =>
-  value instanceof Map
-    ? new Map([...(value as ReadonlyMap<string, unknown>), ...Object.entries(entries)])
-    : { ...value, ...entries };
 
 /** Where the text of the next message begins that the template writes. */
 function startOfNext(probed: ProbedChat, turn: number): number {

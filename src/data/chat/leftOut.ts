@@ -2,6 +2,7 @@ import { isObject } from '../../shared/values';
 import { nameOf } from '../rows/toolCalls';
 import type { ChatVariables, Message } from './chat';
 import { contentOf } from './chat';
+import { otherCall } from './otherCall';
 import { PLACEHOLDER, type ProbedChat } from './probedChat';
 import { REASONING_KEYS, reasoningOf } from './reasoning';
 import { inlineThought, withoutThought } from './thinkBlocks';
@@ -20,14 +21,20 @@ const OWN_KEYS: ReadonlySet<string> = new Set([
 export function leftOut(probed: ProbedChat, variables: ChatVariables = {}): string[] {
   const { messages } = probed;
   const last = messages.findLastIndex(({ role }) => role === 'assistant');
+  const marked = probed.mapped((message, i) =>
+    contentOf(message) === '' ? message : { ...message, content: markOf(i) },
+  );
   const findings = messages.flatMap((message, i) => [
-    ...leftOutContent(probed, i),
+    ...(marked?.includes(markOf(i)) ? [] : leftOutContent(probed, i)),
     ...leftOutReasoning(probed, i, last),
-    ...leftOutCalls(message, probed),
+    ...leftOutCalls(probed, i),
     ...unreadKeys(message, probed),
   ]);
   return [...new Set([...findings, ...leftOutVariables(probed, variables)])];
 }
+
+/** A text that stands for the content of one message. */
+const markOf = (index: number): string => `${PLACEHOLDER}${index}${PLACEHOLDER}`;
 
 function leftOutContent(probed: ProbedChat, index: number): string[] {
   const message = probed.messages[index]!;
@@ -50,30 +57,41 @@ function leftOutReasoning(probed: ProbedChat, index: number, last: number): stri
   return [`The chat template leaves out the reasoning ${which}: it is not learnt.`];
 }
 
-/** Whether a text is in the chat's, as it is or as the template changes it. */
+/**
+ * Whether a text of a message is in the chat's, as it is or as the template changes it. That the
+ * chat's text holds it proves nothing: other messages may say the same.
+ */
 function isWritten(probed: ProbedChat, index: number, text: string, other: object): boolean {
-  if (probed.text.includes(text)) return true;
   const changed = probed.replaced(index, { ...probed.messages[index]!, ...other });
-  return changed === null || changed.includes(PLACEHOLDER);
+  if (changed === null || changed.includes(PLACEHOLDER)) return true;
+  return changed !== probed.text && probed.text.includes(text);
 }
 
-function leftOutCalls(message: Message, { text }: ProbedChat): string[] {
-  const missing = (message.tool_calls ?? []).some((call) => !text.includes(nameOf(call) ?? ''));
+function leftOutCalls(probed: ProbedChat, index: number): string[] {
+  const { tool_calls = [] } = probed.messages[index]!;
+  const missing = tool_calls.some(
+    (call) =>
+      !probed.text.includes(nameOf(call) ?? '') ||
+      !isWritten(probed, index, nameOf(call) ?? '', { tool_calls: tool_calls.map(otherCall) }),
+  );
   return missing ? ['The chat template leaves out tool calls.'] : [];
 }
 
-function leftOutVariables({ text, tokenizer }: ProbedChat, variables: ChatVariables): string[] {
-  const { tools, documents, ...kwargs } = variables;
+function leftOutVariables(probed: ProbedChat, variables: ChatVariables): string[] {
+  const { text, tokenizer } = probed;
+  const { tools } = variables;
+  const kwargs = Object.keys(variables).filter((name) => !['tools', 'documents'].includes(name));
   const source = tokenizer.chat_template ?? '';
-  const unread = Object.keys(kwargs).filter((name) => !source.includes(name));
+  const isUnread = (name: string) => variables[name] !== undefined && probed.without(name) === text;
+  const unread = kwargs.filter((name) => !source.includes(name));
   const isMissing = [tools]
     .flat()
     .some((tool) => isObject(tool) && !text.includes(nameOf(tool) ?? ''));
   return [
-    ...(isMissing ? ['The chat template leaves out the tools that a chat may use.'] : []),
-    ...(documents !== undefined && !source.includes('documents')
-      ? ['The chat template leaves out the documents.']
+    ...(isMissing || isUnread('tools')
+      ? ['The chat template leaves out the tools that a chat may use.']
       : []),
+    ...(isUnread('documents') ? ['The chat template leaves out the documents.'] : []),
     ...unread.map((name) => `chat_template_kwargs.${name} is not read by the chat template.`),
   ];
 }

@@ -45,6 +45,16 @@ export class ProbedChat {
     return this.render(this.messages.with(index, message), false);
   }
 
+  /** The chat with all its messages changed. Null: the template refuses it. */
+  mapped(change: (message: Message, index: number) => Message): string | null {
+    return this.render(this.messages.map(change), false);
+  }
+
+  /** The chat without one of its variables. Null: the template refuses it. */
+  without(variable: string): string | null {
+    return this.render(this.messages, false, { ...this.variables, [variable]: null });
+  }
+
   /** The range of this chat's text that differs from another. */
   difference(other: string): Span {
     const { text } = this;
@@ -55,9 +65,13 @@ export class ProbedChat {
     return { start, end: text.length - tail };
   }
 
-  private render(messages: readonly Message[], add_generation_prompt: boolean): string | null {
+  private render(
+    messages: readonly Message[],
+    add_generation_prompt: boolean,
+    variables = this.variables,
+  ): string | null {
     try {
-      return this.tokenizer.renderChat(messages, add_generation_prompt, this.variables).text;
+      return this.tokenizer.renderChat(messages, add_generation_prompt, variables).text;
     } catch (error) {
       if (error instanceof LoraError) return null;
       throw error;

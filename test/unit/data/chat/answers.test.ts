@@ -271,6 +271,27 @@ describe('tools and variables', () => {
     );
   });
 
+  it('that the template does not write are said where other messages say the same', () => {
+    const tool = { type: 'function', function: { name: 'look' } };
+    const same = [
+      user('look'),
+      assistant('look', { tool_calls: [call({ at: 'look' })], thinking: 'look' }),
+      { role: 'tool', content: 'look' },
+      assistant('look'),
+    ];
+    const source =
+      "<|im_start|>{{ m.role }}\n{% if m.role != 'tool' %}{{ m.content }}{% endif %}<|im_end|>\n";
+    const { messages } = learnt(chatml(source), same, { tools: [tool] });
+    expect(messages).toEqual(
+      expect.arrayContaining([
+        expect.stringMatching(/leaves out tool calls/),
+        expect.stringMatching(/leaves out the text of a message of the role "tool"/),
+        expect.stringMatching(/leaves out the reasoning/),
+        expect.stringMatching(/leaves out the tools/),
+      ]),
+    );
+  });
+
   it('of roles are those that every template may get, or that the template names', () => {
     const critic = [user('q'), { role: 'critic', content: 'c' }, assistant('a')];
     expect(learnt(chatml(), critic).messages).toEqual([
