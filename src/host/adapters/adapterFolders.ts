@@ -1,9 +1,10 @@
 import { lstat } from 'node:fs/promises';
 import path from 'node:path';
 import * as vscode from 'vscode';
+import { DIFFUSERS_FILE } from '../../formats/adapterFormat';
 import { CONTEXT_KEYS } from '../manifest/ids';
 
-const CONFIG = '**/adapter_config.json';
+const CONFIG = `**/{adapter_config.json,${DIFFUSERS_FILE}}`;
 const MAX_FOLDERS = 2_000;
 
 /** Keeps the context key of the Explorer's menus, the list of adapter folders, up to date. */

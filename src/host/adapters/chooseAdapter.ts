@@ -1,6 +1,6 @@
 import path from 'node:path';
 import * as vscode from 'vscode';
-import { detectAdapter } from '../../formats/adapterFormat';
+import { detectAdapter, DIFFUSERS_FILE } from '../../formats/adapterFormat';
 import { peftFolder } from '../../formats/peft/files';
 import { LoraError } from '../../shared/errors';
 import { t } from '../text/l10n';
@@ -109,21 +109,17 @@ async function pick(
     chosen.browse === 'file' ? { [t('Adapters')]: ['gguf', 'safetensors'] } : undefined,
   );
   if (folder === undefined || (await isAdapter(folder))) return folder;
-  throw new LoraError(
-    'adapter',
-    t('The folder is not a PEFT adapter: it does not contain {0}.', CONFIG),
-    {
-      place: { file: folder },
-    },
-  );
+  throw new LoraError('adapter', t('The folder does not hold an adapter.'), {
+    place: { file: folder },
+  });
 }
 
-/** Folders that contain an adapter_config.json, except in .lora: those belong to runs. */
+/** Folders with an adapter of PEFT, mlx-lm or Diffusers, except in .lora: those belong to runs. */
 async function adaptersInWorkspace(): Promise<Item[]> {
   const found: Item[] = [];
   for (const { uri } of vscode.workspace.workspaceFolders ?? []) {
     for await (const { dir, entries } of walkFolders(uri.fsPath)) {
-      if (entries.some((entry) => entry.name === CONFIG))
+      if (entries.some(({ name }) => name === CONFIG || name === DIFFUSERS_FILE))
         found.push({
           label: path.basename(dir),
           description: path.relative(uri.fsPath, dir),
