@@ -15,6 +15,7 @@ import { asGguf } from '../support/ggufFixture';
 import { ggufBytes } from '../support/ggufWriter';
 import { damagedLines, readInAllWays } from './datasetLines';
 import { mutateBytes, mutateJson } from './mutate';
+import { runFileCases } from './runFiles';
 
 /** A reader under test, with a file that it reads. */
 export interface Reader {
@@ -31,9 +32,9 @@ const fixtures = path.resolve(import.meta.dirname, '../fixtures');
 const fixture = (...parts: string[]) => path.join(fixtures, ...parts);
 
 /** Returns a damaged version of a file. */
-type Damage = (original: Buffer, random: Random) => Uint8Array | string;
+export type Damage = (original: Buffer, random: Random) => Uint8Array | string;
 
-interface ReaderCase {
+export interface ReaderCase {
   readonly name: string;
   /** A folder that is copied, or files by name. */
   readonly files: string | Readonly<Record<string, Uint8Array>>;
@@ -51,6 +52,7 @@ export async function readers(root: string): Promise<Reader[]> {
     ...textCases(),
     ...datasetCases(),
     ...imageCases(),
+    ...runFileCases(json),
   ];
   return cases.map((own) => reader(root, own));
 }

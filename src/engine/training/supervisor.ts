@@ -34,8 +34,8 @@ export interface SupervisorOptions {
   readonly onLog?: (level: LogLevel, message: string) => void;
 }
 
-/** How long a stop waits for a worker that reads the data. */
-const READING_STOP_MS = 1_500;
+/** How long a stop waits for a worker that reads the data or loads the model. */
+const PREPARING_STOP_MS = 1_500;
 
 /**
  * The main thread of a training. Owns the run's files (run.json, engine.json, metrics.jsonl), its
@@ -140,22 +140,24 @@ export class RunSupervisor {
 
   private command(command: WorkerCommand): void {
     this.worker.send(command);
-    if (command.kind !== 'stop' || !this.isReading()) return;
-    // a single row of many megabytes keeps the worker from receiving the command
+    if (command.kind !== 'stop' || !this.hasMadeNothing()) return;
+    // a row of many megabytes, a tokenizer or a large tensor keeps the worker from receiving it
     setTimeout(() => {
-      if (!this.isReading()) return;
+      if (!this.hasMadeNothing()) return;
       void Promise.resolve(
         this.handleEvent({ kind: 'done', state: 'stopped', product: null }),
       ).finally(() => this.worker.terminate());
-    }, READING_STOP_MS);
+    }, PREPARING_STOP_MS);
   }
 
   /** Whether nothing has been made yet that a stop would have to save. */
-  private isReading(): boolean {
+  private hasMadeNothing(): boolean {
     const isBeforeReading = this.progress === null && this.record.current.state === 'preparing';
     return (
       !ENDED_STATES.has(this.record.current.state) &&
-      (isBeforeReading || this.progress?.phase === 'reading data')
+      (isBeforeReading ||
+        this.progress?.phase === 'reading data' ||
+        this.progress?.phase === 'loading model')
     );
   }
 
