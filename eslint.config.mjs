@@ -45,9 +45,21 @@ const limits = {
   'no-nested-ternary': 'error',
 };
 
-/** A rule that forbids each kind of syntax of a list, with the reason for all of them. */
+const NO_SHELL = {
+  selector: "Property[key.name='shell'][value.value!=false]",
+  message: 'Start programs by their path, without a shell.',
+};
+
+/**
+ * A rule that forbids each kind of syntax of a list, with the reason for all of them, and shells: a
+ * later object's list replaces an earlier one.
+ */
 const forbid = (message, selectors) => ({
-  'no-restricted-syntax': ['error', ...selectors.map((selector) => ({ selector, message }))],
+  'no-restricted-syntax': [
+    'error',
+    NO_SHELL,
+    ...selectors.map((selector) => ({ selector, message })),
+  ],
 });
 
 /**
@@ -158,16 +170,7 @@ export default tseslint.config(
   {
     files: ['src/**/*.ts', 'webview/**/*.ts'],
     ignores: ['src/common/startProcess.ts'],
-    rules: {
-      ...forbidImports(PROCESSES),
-      'no-restricted-syntax': [
-        'error',
-        {
-          selector: "Property[key.name='shell'][value.value!=false]",
-          message: 'Start programs by their path, without a shell.',
-        },
-      ],
-    },
+    rules: { ...forbidImports(PROCESSES), 'no-restricted-syntax': ['error', NO_SHELL] },
   },
   {
     files: ['src/host/**/*.ts', 'src/formats/run/**/*.ts'],
