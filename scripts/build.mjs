@@ -1,10 +1,13 @@
 // npm run build: bundles the extension, the engine and the pages into dist/, compiles the native
 // binding, installs the runtime.
 //   --bundles   the bundles only
+//   --notices   also writes the licences and the list of the bundled packages (npm run package)
 //   --watch     (npm run dev) bundles for the debugger, written again when a source changes
+import { readFileSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
 import { tsImport } from 'tsx/esm/api';
 import { watchBundles, writeBundles } from './bundles.mjs';
+import { bomOf, bundledPackages, noticesOf } from './thirdParty.mjs';
 import { writeModelDocs, writeRecipeDocs, writeSchema } from './schema.mjs';
 
 const root = path.resolve(import.meta.dirname, '..');
@@ -48,6 +51,15 @@ async function writeDocs() {
   writeRecipeDocs();
 }
 
+/** ThirdPartyNotices.txt, which is packaged, and dist/bom.json. */
+function writeThirdParty(metafiles) {
+  const packages = bundledPackages(metafiles);
+  const extension = JSON.parse(readFileSync(path.join(root, 'package.json'), 'utf8'));
+  writeFileSync(path.join(root, 'ThirdPartyNotices.txt'), noticesOf(packages));
+  const bom = `${JSON.stringify(bomOf(packages, extension), null, 2)}\n`;
+  writeFileSync(path.join(dist, 'bom.json'), bom);
+}
+
 try {
   if (isChosen('--watch')) {
     console.log('Building');
@@ -55,7 +67,8 @@ try {
     await watchBundles(dist);
     console.log('Watching');
   } else {
-    await Promise.all([writeBundles(dist), writeDocs()]);
+    const [metafiles] = await Promise.all([writeBundles(dist), writeDocs()]);
+    if (isChosen('--notices')) writeThirdParty(metafiles);
     if (!isChosen('--bundles')) await nativeParts();
   }
 } catch (error) {

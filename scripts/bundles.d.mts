@@ -1,4 +1,4 @@
 export declare function writeBundles(
   outdir: string,
   options?: { readonly development?: boolean },
-): Promise<void>;
+): Promise<import('esbuild').Metafile[]>;

@@ -86,11 +86,14 @@ function copyWasm(outdir) {
     copyFileSync(path.join(wasmPackage, name), path.join(outdir, name));
 }
 
-/** Writes all bundles into a folder: minified, or for the debugger. */
+/** Writes all bundles into a folder: minified, or for the debugger. Gives esbuild's metafiles. */
 export async function writeBundles(outdir, { development = false } = {}) {
   copyWasm(outdir);
   const mode = development ? DEVELOPMENT : RELEASE;
-  await Promise.all(bundles(outdir).map((bundle) => build({ ...bundle, ...mode })));
+  const results = await Promise.all(
+    bundles(outdir).map((bundle) => build({ ...bundle, ...mode, metafile: true })),
+  );
+  return results.map(({ metafile }) => metafile);
 }
 
 /** Writes all bundles for the debugger, and writes them again when a source changes. */
