@@ -51,6 +51,19 @@ function ended(child: ChildProcessByStdio<null, Readable, Readable>): Promise<Cl
   return new Promise((resolve) => child.on('close', (code) => resolve({ code, stdout, stderr })));
 }
 
+const NOBODY = 65_534;
+
+/** Runs the command line as a user for whom permissions count: as root it would write anywhere. */
+export function cliWithoutRights(...args: readonly string[]): Promise<CliResult> {
+  const isRoot = process.getuid?.() === 0;
+  return ended(
+    spawn(process.execPath, [path.join(dist, 'cli.js'), ...args], {
+      stdio: ['ignore', 'pipe', 'pipe'],
+      ...(isRoot && { uid: NOBODY, gid: NOBODY }),
+    }),
+  );
+}
+
 /**
  * Runs the command line with a limit on the size of files: longer writes fail, as on a full disk.
  */

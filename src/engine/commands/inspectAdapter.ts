@@ -1,7 +1,10 @@
+import path from 'node:path';
 import { detectAdapter, readAdapter } from '../../formats/adapterFormat';
 import { readGgufAdapter } from '../../formats/gguf/adapter';
 import type { ImportedAdapter } from '../../formats/importedAdapter';
 import { namesInShort } from '../../formats/peft/againstBase';
+import { entriesInVain } from '../../formats/peft/entriesInVain';
+import { CONFIG_FILE } from '../../formats/peft/files';
 import type { Adapter } from '../../lora/adapter';
 import { rankKeepingEnergy } from '../../lora/resize';
 import { updateNorm } from '../../lora/updateSvd';
@@ -16,7 +19,9 @@ export async function inspectAdapter(place: string): Promise<Report> {
     found.format === 'gguf'
       ? await readGgufAdapter(found.path, 'as stored')
       : await readAdapter(found, null);
-  return adapterReport(found.format, read);
+  if (found.format !== 'peft') return adapterReport(found.format, read);
+  const inVain = entriesInVain(read.adapter, path.join(found.path, CONFIG_FILE));
+  return adapterReport(found.format, { ...read, warnings: [...read.warnings, ...inVain] });
 }
 
 /** The last part of a module's path: q_proj. */

@@ -1,3 +1,4 @@
+import { ggufParts, isLaterPart } from '../../formats/gguf/partNames';
 import { LoraError } from '../../shared/errors';
 
 /** A file of a repository as the Hub lists it. */
@@ -69,10 +70,13 @@ export function planDownload(
     });
   if (file !== null) {
     const found = files.find(({ path }) => path === file);
-    if (found && isSafeName(file)) {
-      return verifiable([found]);
-    }
-    throw lacks(`file ${file}`);
+    if (!found || !isSafeName(file)) throw lacks(`file ${file}`);
+    const parts = (ggufParts(file) ?? [file]).map((part) => {
+      const own = files.find(({ path }) => path === part);
+      if (!own) throw lacks(`file ${part}, which is a part of the model`);
+      return own;
+    });
+    return verifiable(parts);
   }
   const topLevel = files.filter(({ path }) => isSafeName(path));
   const weights = topLevel.filter(({ path }) => WEIGHTS.test(path));
@@ -122,7 +126,7 @@ const MAX_SUGGESTIONS = 12;
 function suggestGguf(files: readonly HubFile[], repository: string): string {
   const names = files
     .map(({ path }) => path)
-    .filter((path) => path.endsWith('.gguf') && isSafeName(path));
+    .filter((path) => path.endsWith('.gguf') && isSafeName(path) && !isLaterPart(path));
   if (names.length === 0) {
     return 'Choose a model that is stored as safetensors.';
   }

@@ -5,6 +5,8 @@ import type { HeadSpec } from './spec';
 
 /** The tasks of models that generate text. */
 export const DECODER_TASKS = ['causal_lm', 'seq_cls', 'token_cls'] as const;
+/** Those of families without a class for token classification in transformers. */
+export const GENERATION_TASKS = ['causal_lm', 'seq_cls'] as const;
 /** The tasks of models that encode text. */
 export const ENCODER_TASKS = ['seq_cls', 'token_cls', 'embedding'] as const;
 

@@ -3,11 +3,9 @@ import { isFile } from '../../common/fileStatus';
 import { LoraError } from '../../shared/errors';
 import type { GgufHeader, GgufTensor } from './header';
 import { Metadata } from './metadata';
+import { ggufParts, paddedPart } from './partNames';
 import { GgufFile, type GgufSource } from './read';
 import { countOf } from '../../shared/values';
-
-const PART_NAME = /^(.+)-(\d{5})-of-(\d{5})\.gguf$/i;
-const MAX_PARTS = 10_000;
 
 /**
  * Opens a .gguf model; of one that is split into several files (NAME-00001-of-00003.gguf), any part
@@ -40,18 +38,14 @@ function partsOf(source: GgufFile): number {
 }
 
 function partFiles(file: string, count: number): string[] {
-  const [, stem, , digits] = PART_NAME.exec(path.basename(file)) ?? [];
-  if (stem === undefined || Number(digits) !== count || count > MAX_PARTS)
+  const names = ggufParts(path.basename(file));
+  if (names?.length !== count)
     throw new LoraError('base', `The file is one of ${count} parts of a model.`, {
       place: { file, key: 'split.count' },
-      fix: `Give the parts their original names (NAME-00001-of-${padded(count)}.gguf) again, or join them with llama.cpp's llama-gguf-split --merge.`,
+      fix: `Give the parts their original names (NAME-00001-of-${paddedPart(count)}.gguf) again, or join them with llama.cpp's llama-gguf-split --merge.`,
     });
-  return Array.from({ length: count }, (_, i) =>
-    path.join(path.dirname(file), `${stem}-${padded(i + 1)}-of-${digits}.gguf`),
-  );
+  return names.map((name) => path.join(path.dirname(file), name));
 }
-
-const padded = (value: number) => String(value).padStart(5, '0');
 
 async function openPart(file: string, index: number, count: number): Promise<GgufFile> {
   if (!(await isFile(file)))

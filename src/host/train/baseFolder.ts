@@ -2,6 +2,7 @@ import type { Dirent } from 'node:fs';
 import { stat } from 'node:fs/promises';
 import path from 'node:path';
 import { openRegularFile } from '../../common/regularFile';
+import { ggufParts, isLaterPart } from '../../formats/gguf/partNames';
 import { walkFolders } from '../setup/walkFolders';
 
 /** Where a base model was found. */
@@ -18,12 +19,12 @@ export interface BaseCandidate {
   readonly bytes: number;
 }
 
-/** Later parts of a split GGUF file, vision projectors and vocabularies are not base models. */
-const NOT_A_BASE = /-\d{5}-of-\d{5}\.gguf$|mmproj|ggml-vocab/i;
+/** Vision projectors and vocabularies are not base models. */
+const NOT_A_BASE = /mmproj|ggml-vocab/i;
 
 /**
  * The base models in one folder: the folder itself if it is a Hugging Face model, else its .gguf
- * files.
+ * files. One that is split into parts is one model, named by the first part, if all are there.
  */
 export async function basesIn(
   dir: string,
@@ -45,10 +46,18 @@ export async function basesIn(
       },
     ];
   }
-  const files = names
-    .filter((name) => name.toLowerCase().endsWith('.gguf') && !NOT_A_BASE.test(name))
-    .map((name) => path.join(dir, name));
-  const checked = await Promise.all(files.map((file) => ggufCandidate(file, nameOf(file), source)));
+  const files = names.filter(
+    (name) => name.toLowerCase().endsWith('.gguf') && !NOT_A_BASE.test(name) && !isLaterPart(name),
+  );
+  const checked = await Promise.all(
+    files.map(async (name) => {
+      const file = path.join(dir, name);
+      const parts = ggufParts(name) ?? [name];
+      if (!parts.every((part) => names.includes(part))) return null;
+      const candidate = await ggufCandidate(file, nameOf(file), source);
+      return candidate && { ...candidate, bytes: await totalSize(dir, parts) };
+    }),
+  );
   return checked.filter((candidate) => candidate !== null);
 }
 

@@ -7,7 +7,7 @@ import {
 } from '../../gguf/family';
 import type { ConfigReader } from '../config';
 import type { Family, SpecOptions } from '../family';
-import { DECODER_TASKS, decoderHead } from '../heads';
+import { DECODER_TASKS, decoderHead, GENERATION_TASKS } from '../heads';
 import { readRope } from '../rope';
 import { linear, NO_NORMS, readActivation, readSizes, rmsNorm, type Sizes } from '../sizes';
 import type { AttentionSpec, LayerNorms, LayerSpec, RopeSpec, Spec } from '../spec';
@@ -228,6 +228,7 @@ export const gemmaFamilies: Readonly<Record<string, Family>> = {
   },
   gemma3_text: {
     ...gemma(3),
+    tasks: GENERATION_TASKS,
     transformersClass: 'Gemma3',
     taskClasses: {
       seq_cls: 'Gemma3TextForSequenceClassification',

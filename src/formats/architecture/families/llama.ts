@@ -1,7 +1,7 @@
 import { LLAMA_PARTS, llamaLikeGguf, OUTPUT_NORM_PARTS, rotaryStorage } from '../../gguf/family';
 import type { ConfigReader } from '../config';
 import type { Family, SpecOptions } from '../family';
-import { DECODER_TASKS, decoderHead } from '../heads';
+import { DECODER_TASKS, decoderHead, GENERATION_TASKS } from '../heads';
 import { readRope } from '../rope';
 import { linear, NO_NORMS, readActivation, readSizes, rmsNorm, type Sizes } from '../sizes';
 import type { AttentionSpec, LayerNorms, LayerSpec, MlpSpec, Spec } from '../spec';
@@ -218,6 +218,7 @@ export const llamaFamilies: Readonly<Record<string, Family>> = {
       qk_norm: 'all',
       output_norms: true,
     }),
+    tasks: GENERATION_TASKS,
     transformersClass: 'Olmo2',
     mlx: true,
     gguf: llamaLikeGguf('olmo2', {

@@ -1,13 +1,23 @@
+import { readFileSync } from 'node:fs';
+import path from 'node:path';
 import { describe, expect, expectTypeOf, it } from 'vitest';
 import { FAMILIES, familyOf } from '../../../../src/formats/architecture/families';
 import type { Family } from '../../../../src/formats/architecture/family';
+import { readSpec } from '../../../../src/formats/architecture/readSpec';
 import {
   taskOfClass,
   transformersClassOf,
 } from '../../../../src/formats/architecture/transformersClass';
 import { GGUF_FAMILIES, ggufFamilyOf } from '../../../../src/formats/gguf/families';
-import { TASKS } from '../../../../src/shared/task';
+import { TASKS, type Task } from '../../../../src/shared/task';
 
+/** By family and task; made by test/scripts/make_classes.py. */
+const { classes: CLASSES } = JSON.parse(
+  readFileSync(
+    path.resolve(import.meta.dirname, '../../../fixtures/transformers_classes.json'),
+    'utf8',
+  ),
+) as { classes: Record<string, Partial<Record<Task, string[]>>> };
 const entries = Object.entries(FAMILIES);
 const entriesByTask = entries.flatMap(([family, { tasks }]) =>
   tasks.map((task) => ({ family, task })),
@@ -37,6 +47,17 @@ describe('the transformers class of a model', () => {
     const name = transformersClassOf(spec);
     expect(name.startsWith(familyOf(spec).transformersClass)).toBe(true);
     expect(taskOfClass(name) ?? 'embedding').toBe(spec.task);
+  });
+
+  it.each(entriesByTask)('exists in transformers: $family for $task', (spec) => {
+    expect(CLASSES[spec.family]?.[spec.task]).toContain(transformersClassOf(spec));
+  });
+
+  it('is missing for tagging with Gemma 3 and OLMo 2, which is refused', () => {
+    for (const family of ['gemma3_text', 'olmo2'])
+      expect(() => readSpec({ model_type: family }, 'config.json', { task: 'token_cls' })).toThrow(
+        'does not support the task "token_cls"',
+      );
   });
 
   it.each([

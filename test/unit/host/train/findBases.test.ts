@@ -47,6 +47,16 @@ describe('findBases', () => {
     ]);
   });
 
+  it('finds a GGUF model in parts once, with the size of all, unless a part is missing', async () => {
+    for (const part of [1, 2]) await put(`ws/whole-0000${part}-of-00002.gguf`);
+    await put('ws/torn-00001-of-00003.gguf');
+    await put('ws/torn-00003-of-00003.gguf');
+    const found = await find({ workspaceFolders: [path.join(home, 'ws')] });
+    expect(found.map(({ name, bytes }) => [name, bytes])).toEqual([
+      ['whole-00001-of-00002.gguf', 26],
+    ]);
+  });
+
   it('finds the main snapshot of each model in the hub cache, through its links to blobs', async () => {
     const hub = '.cache/huggingface/hub/models--org--tiny-model';
     await put(`${hub}/refs/main`, 'bbb\n');

@@ -1,0 +1,38 @@
+"""Writes test/fixtures/transformers_classes.json: the classes of models that transformers has for
+the supported families.
+
+    python test/scripts/make_classes.py
+"""
+
+import json
+import pathlib
+
+import transformers
+from transformers.models.auto import modeling_auto
+
+FAMILIES = (
+    "bert distilbert gemma gemma2 gemma3_text gpt2 gpt_neox llama mistral olmo2 phi3 qwen2 qwen3 "
+    "roberta smollm3 vit"
+).split()
+MAPPINGS = {
+    "causal_lm": modeling_auto.MODEL_FOR_CAUSAL_LM_MAPPING_NAMES,
+    "seq_cls": modeling_auto.MODEL_FOR_SEQUENCE_CLASSIFICATION_MAPPING_NAMES,
+    "token_cls": modeling_auto.MODEL_FOR_TOKEN_CLASSIFICATION_MAPPING_NAMES,
+    "image_cls": modeling_auto.MODEL_FOR_IMAGE_CLASSIFICATION_MAPPING_NAMES,
+    "embedding": modeling_auto.MODEL_MAPPING_NAMES,
+}
+
+
+def names_of(found):
+    """The classes of an entry, which may list several."""
+    return [found] if isinstance(found, str) else list(found)
+
+
+classes = {
+    family: {task: names_of(mapping[family]) for task, mapping in MAPPINGS.items() if family in mapping}
+    for family in FAMILIES
+}
+target = pathlib.Path(__file__).parent.parent / "fixtures" / "transformers_classes.json"
+target.write_text(
+    json.dumps({"transformers": transformers.__version__, "classes": classes}, indent=2) + "\n"
+)
