@@ -6,6 +6,7 @@ import { readRecord } from '../../src/engine/run/runFolder';
 import { planDownload, type HubFile } from '../../src/engine/download/plan';
 import { listHubFiles } from '../../src/engine/download/hub';
 import { parseMetrics } from '../../src/shared/metrics/parse';
+import { LoraError } from '../../src/shared/errors';
 import type { Random } from '../../src/shared/random';
 import type { ReaderCase } from './readers';
 
@@ -15,7 +16,7 @@ const METRICS = [
   { kind: 'sample', step: 1, prompt: 'a', completion: 'b' },
   { kind: 'checkpoint', step: 1, path: 'checkpoints/step-1' },
   { kind: 'resume', step: 1 },
-  { kind: 'batch', step: 1, rows: [[{ text: 'a', labelled: true }]] },
+  { kind: 'batch', step: 1, rows: [[{ text: 'a', learned: true }]] },
 ];
 const RECORD = {
   version: 1,
@@ -27,10 +28,11 @@ const RECORD = {
   error: null,
 };
 const ENGINE = { pid: 1, pipe: '/x', heartbeat: RECORD.created, started: RECORD.created };
+const LFS = { oid: 'c'.repeat(64), size: 9 };
 const HUB = [
   { type: 'file', path: 'config.json', size: 5, oid: 'a'.repeat(40) },
-  { type: 'file', path: 'model.safetensors', size: 9, oid: 'b', lfs: { oid: 'c', size: 9 } },
-  { type: 'directory', path: 'onnx', size: 0, oid: 'd' },
+  { type: 'file', path: 'model.safetensors', size: 9, oid: 'b'.repeat(40), lfs: LFS },
+  { type: 'directory', path: 'onnx', size: 0, oid: 'd'.repeat(40) },
 ];
 export const TEMPLATE = `{%- set found = namespace(n=0) -%}
 {%- macro turn(role, content) -%}<|{{ role }}|>{{ content | trim }}<|end|>{%- endmacro -%}
@@ -89,12 +91,16 @@ const jsonCase = (
 
 /** Readers of the files of a run, of chat templates and of the Hub's answers. */
 export function runFileCases(json: ReaderCase['damage']): ReaderCase[] {
+  const goodLines = parseMetrics(asLines(JSON.stringify(METRICS))).length;
   return [
     jsonCase('run.json', RECORD, json, (_, folder) => readRecord(folder)),
-    jsonCase('engine.json', ENGINE, json, (_, folder) => readEngineRecord(folder)),
-    {
-      ...jsonCase('metrics.jsonl', METRICS, json, (text) => parseMetrics(asLines(text))),
-    },
+    jsonCase('engine.json', ENGINE, json, async (_, folder) => {
+      if (!(await readEngineRecord(folder))) throw new LoraError('run', 'It is no record.');
+    }),
+    jsonCase('metrics.jsonl', METRICS, json, (text) => {
+      if (parseMetrics(asLines(text)).length < goodLines)
+        throw new LoraError('run', 'Lines were skipped.');
+    }),
     jsonCase('hub answer', HUB, json, readHubAnswer),
     {
       name: 'chat template',
