@@ -73,3 +73,12 @@ export function textOfNode(node: Node, text: string): string {
   if (type === 'property') return children.map((child) => textOfNode(child, text)).join(':');
   return text.slice(offset, offset + length);
 }
+
+/** A text that differs between values of `parseExactly` that differ. */
+export const contentKey = (value: object): string => JSON.stringify(value, keyValue);
+
+/** Values that JSON cannot write, such as integers beyond 2^53, in another form. */
+function keyValue(_: string, value: unknown): unknown {
+  if (value instanceof Map) return [...(value as ReadonlyMap<unknown, unknown>)];
+  return typeof value === 'bigint' ? { integer: String(value) } : value;
+}

@@ -88,6 +88,31 @@ describe('a chat with tools, reasoning and an answer of weight 0', () => {
   });
 });
 
+it('variables of the template are the same from a recipe, a row and the command line', async () => {
+  const printing = baseWith((folder) =>
+    editJson(path.join(folder, 'tokenizer_config.json'), {
+      chat_template: TEMPLATE.replace('{% for m', '{{ style | tojson }}\n{% for m'),
+    }),
+  );
+  const messages = [ask, { role: 'assistant', content: 'a' }];
+  const top = { base: printing, validation_split: 0, chat_template_kwargs: '{"style": 1.0}' };
+  const { examples } = await inspect(makeRecipe({ top }, [{ messages }]));
+  expect(examples[0]!.pieces[0]!.text).toMatch(/^1\.0\n/);
+  const loss = async (row: string, ...more: readonly string[]) => {
+    const dataset = path.join(tempFolder(), 'data.jsonl');
+    writeFileSync(dataset, `${row}\n`);
+    const args = ['evaluate', '--base', printing, '--dataset', dataset, '--json', ...more];
+    const { stdout } = await cli(...args);
+    return (JSON.parse(stdout.trimEnd().split('\n').at(-1)!) as { loss: number }).loss;
+  };
+  const chat = JSON.stringify(messages);
+  const inRow = await loss(`{"messages": ${chat}, "chat_template_kwargs": {"style": 1.0}}`);
+  const given = (kwargs: string) => loss(`{"messages": ${chat}}`, '--chat-template-kwargs', kwargs);
+  expect(inRow).toBeGreaterThan(0);
+  expect(await given('{"style": 1.0}')).toBe(inRow);
+  expect(await given('{"style": 1}')).not.toBe(inRow);
+});
+
 describe("a token beyond the embedding's rows", () => {
   const fault = /The token "<\|new\|>" \(id 384\) is beyond the 384 rows/;
 

@@ -1,4 +1,5 @@
 import { LoraError } from '../../shared/errors';
+import { contentKey } from '../../shared/exactJson';
 import { escapeRegExp } from '../../shared/values';
 import type { Tokenizer } from '../tokenizer/tokenizer';
 import { exchange, type ChatVariables, type Message } from './chat';
@@ -12,15 +13,27 @@ export interface AnswerEnds {
   readonly closing: string;
 }
 
-const known = new WeakMap<Tokenizer, AnswerEnds>();
+/** By the variables of a chat. */
+const known = new WeakMap<Tokenizer, Map<string, AnswerEnds>>();
+/** More than a dataset has; each takes a few renderings. */
+const MOST_KNOWN = 1000;
 
 /**
  * Finds the tokens that end an answer by rendering a short chat: the end-of-sequence token, and the
  * token behind an answer if it also ends the chat or a question, and opens no message.
+ *
+ * @param variables Those of the chat, without which its template may fail or write other tokens.
  */
-export function answerEnds(tokenizer: Tokenizer): AnswerEnds {
-  const found = known.get(tokenizer) ?? findEnds(tokenizer);
-  known.set(tokenizer, found);
+export function answerEnds(tokenizer: Tokenizer, variables: ChatVariables = {}): AnswerEnds {
+  const kwargs = Object.fromEntries(
+    Object.entries(variables).filter(([name]) => name !== 'tools' && name !== 'documents'),
+  );
+  const ends = known.get(tokenizer) ?? new Map<string, AnswerEnds>();
+  known.set(tokenizer, ends);
+  const key = contentKey(kwargs);
+  const found = ends.get(key) ?? findEnds(tokenizer, rendererOf(tokenizer, kwargs));
+  if (ends.size >= MOST_KNOWN) ends.clear();
+  ends.set(key, found);
   return found;
 }
 
@@ -53,9 +66,9 @@ const TOOLS: ChatVariables = {
   ],
 };
 
-function findEnds(tokenizer: Tokenizer): AnswerEnds {
+function findEnds(tokenizer: Tokenizer, render: Renderer): AnswerEnds {
   const reader = tokenReader(tokenizer);
-  const places = placesIn(tokenizer, reader);
+  const places = placesIn(render, reader);
   const { answer, last, afterQuestion, headers } = places;
   const isEnd = (token: string | undefined): token is string =>
     token !== undefined && !headers.has(token) && [last.token, afterQuestion].includes(token);
@@ -63,7 +76,7 @@ function findEnds(tokenizer: Tokenizer): AnswerEnds {
   const ends = new Set([eos, ...[answer.token, last.token].filter(isEnd)]);
   ends.delete(undefined);
   const tokens = ends as Set<string>;
-  const call = callEnd(tokenizer, reader, headers, tokens);
+  const call = callEnd(render, reader, headers, tokens);
   if (call !== undefined) tokens.add(call);
   const isClosed = last.token !== undefined && tokens.has(last.token);
   return {
@@ -82,14 +95,14 @@ interface Places {
   readonly headers: ReadonlySet<string>;
 }
 
-function placesIn(tokenizer: Tokenizer, reader: TokenReader): Places {
-  const two = render(tokenizer, [...FIRST, ...SECOND]);
-  const text = two ?? render(tokenizer, FIRST) ?? '';
+function placesIn(render: Renderer, reader: TokenReader): Places {
+  const two = render([...FIRST, ...SECOND]);
+  const text = two ?? render(FIRST) ?? '';
   const behind = (message: Message) => reader.behind(text, message.content!);
   const [question, answer] = [behind(FIRST[0]!), behind(FIRST[1]!)];
   const last = two === null ? answer : behind(SECOND[1]!);
   const afterQuestion = question.between === '' ? question.token : undefined;
-  const prompt = generationPrompt(tokenizer);
+  const prompt = generationPrompt(render);
   const headers = headerTokens(prompt, reader, text);
   // A generation prompt may begin with the end of the question.
   const endsQuestion =
@@ -110,12 +123,12 @@ function headerTokens(prompt: string, reader: TokenReader, text: string): Set<st
 
 /** The token that ends an answer of tool calls alone, if it is none of the known ends. */
 function callEnd(
-  tokenizer: Tokenizer,
+  render: Renderer,
   reader: TokenReader,
   headers: ReadonlySet<string>,
   ends: ReadonlySet<string>,
 ): string | undefined {
-  const text = render(tokenizer, CALLING, TOOLS) ?? '';
+  const text = render(CALLING, TOOLS) ?? '';
   const from = text.lastIndexOf(CALL);
   const tokens = from < 0 ? [] : reader.all(text.slice(from));
   const last = tokens.at(-1);
@@ -124,25 +137,32 @@ function callEnd(
 }
 
 /** The text that asks for an answer. */
-function generationPrompt(tokenizer: Tokenizer): string {
+function generationPrompt(render: Renderer): string {
   const [question] = FIRST;
-  const asked = render(tokenizer, [question!], {}, true) ?? '';
-  return asked.slice(commonPrefix(asked, render(tokenizer, [question!]) ?? ''));
+  const asked = render([question!], {}, true) ?? '';
+  return asked.slice(commonPrefix(asked, render([question!]) ?? ''));
 }
 
-function render(
-  tokenizer: Tokenizer,
+/** Renders a chat. Null: the template refuses it. */
+type Renderer = (
   messages: readonly Message[],
-  variables: ChatVariables = {},
-  add_generation_prompt = false,
-): string | null {
-  try {
-    return tokenizer.applyChatTemplate(messages, add_generation_prompt, variables);
-  } catch (error) {
-    if (error instanceof LoraError) return null;
-    throw error;
-  }
-}
+  variables?: ChatVariables,
+  add_generation_prompt?: boolean,
+) => string | null;
+
+const rendererOf =
+  (tokenizer: Tokenizer, kwargs: ChatVariables): Renderer =>
+  (messages, variables = {}, add_generation_prompt = false) => {
+    try {
+      return tokenizer.applyChatTemplate(messages, add_generation_prompt, {
+        ...kwargs,
+        ...variables,
+      });
+    } catch (error) {
+      if (error instanceof LoraError) return null;
+      throw error;
+    }
+  };
 
 interface Behind {
   /** The first token behind a part, if no other part of the chat stands between. */

@@ -47,7 +47,10 @@ export function markAnswers(chat: Chat, tokenizer: Tokenizer): MarkedChat {
       text,
       answers: marked.filter((span) => !isInside(span)),
       unlearnt: [...marked.filter(isInside), ...unlearnt].sort((a, b) => a.start - b.start),
-      findings: [...findings, ...endFindings(marked, text, answerEnds(tokenizer), true)],
+      findings: [
+        ...findings,
+        ...endFindings(marked, text, answerEnds(tokenizer, chat.variables), true),
+      ],
     };
   }
   const found = findAnswers(probed);
@@ -60,13 +63,13 @@ export function markAnswers(chat: Chat, tokenizer: Tokenizer): MarkedChat {
     findings: [
       ...findings,
       ...new Set(think.filter((finding) => finding !== null)),
-      ...endFindings(answers, text, answerEnds(tokenizer), false),
+      ...endFindings(answers, text, answerEnds(tokenizer, chat.variables), false),
     ],
   };
 }
 
 function findAnswers(probed: ProbedChat): AnswerSpan[] {
-  const ends = answerEnds(probed.tokenizer);
+  const ends = answerEnds(probed.tokenizer, probed.variables);
   const answers: AnswerSpan[] = [];
   for (const [turn, { role }] of probed.messages.entries())
     if (role === 'assistant')

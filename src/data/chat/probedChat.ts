@@ -13,7 +13,7 @@ export class ProbedChat {
   readonly text: string;
   readonly generated: RenderedChat['generated'];
   readonly messages: readonly Message[];
-  private readonly variables: ChatVariables;
+  readonly variables: ChatVariables;
   private readonly prompts = new Map<string, string | null>();
 
   /** @throws LoraError('tokenizer') when the template refuses the messages. */

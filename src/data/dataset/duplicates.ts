@@ -1,5 +1,6 @@
 import { createHash } from 'node:crypto';
 import type { DuplicateRow } from '../../shared/checkedRecipe';
+import { contentKey } from '../../shared/exactJson';
 import type { Row } from '../rows/row';
 
 /** The most rows that are listed; all are counted. */
@@ -24,7 +25,7 @@ export class DuplicateFinder {
   add(row: Row): void {
     if (row.kind === 'image') return;
     const { line, ...content } = row;
-    const hash = createHash('sha256').update(JSON.stringify(content, plainValue)).digest();
+    const hash = createHash('sha256').update(contentKey(content)).digest();
     const first = this.firstLine(hash.readUInt32LE(0), hash.readUInt32LE(4), line);
     if (first === line) return;
     this.count++;
@@ -51,12 +52,6 @@ export class DuplicateFinder {
       this.slots.set(old.subarray(i, i + SLOT), slot);
     }
   }
-}
-
-/** Values that JSON cannot write, such as integers beyond 2^53, in another form. */
-function plainValue(_: string, value: unknown): unknown {
-  if (value instanceof Map) return [...(value as ReadonlyMap<unknown, unknown>)];
-  return typeof value === 'bigint' ? { integer: String(value) } : value;
 }
 
 /** The slot of a hash, or the empty one where it belongs (linear probing). */

@@ -1,5 +1,5 @@
 import { answerEnds } from '../../data/chat/answerEnds';
-import type { Chat } from '../../data/chat/chat';
+import type { Chat, ChatVariables } from '../../data/chat/chat';
 import { encodeOnce } from '../../data/tokenizer/encodeOnce';
 import type { Tokenizer } from '../../data/tokenizer/tokenizer';
 import type { Model } from '../../models/model';
@@ -27,7 +27,7 @@ export async function answerPrompt(
 ): Promise<string> {
   const input_ids = promptIds(tokenizer, prompt, options.chat);
   const ids: number[] = [];
-  const stops = stopIds(tokenizer);
+  const stops = stopIds(tokenizer, typeof prompt === 'string' ? {} : prompt.variables);
   await model.generate(input_ids, {
     max_new_tokens: options.max_new_tokens,
     temperature: options.temperature,
@@ -63,8 +63,10 @@ export function promptIds(tokenizer: Tokenizer, prompt: string | Chat, chat: boo
  * The tokens that end an answer: the end-of-sequence token, and those that the chat template puts
  * behind a message of the assistant, which are the ones that training learns.
  */
-function stopIds(tokenizer: Tokenizer): number[] {
+function stopIds(tokenizer: Tokenizer, variables: ChatVariables = {}): number[] {
   const ends = tokenizer.eos_token_id === null ? [] : [tokenizer.eos_token_id];
-  const { tokens } = tokenizer.has_chat_template ? answerEnds(tokenizer) : { tokens: [] };
+  const { tokens } = tokenizer.has_chat_template
+    ? answerEnds(tokenizer, variables)
+    : { tokens: [] };
   return [...new Set([...ends, ...tokens.map((token) => tokenizer.added_tokens.get(token)!)])];
 }

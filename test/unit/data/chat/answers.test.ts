@@ -292,6 +292,13 @@ describe('tools and variables', () => {
     );
   });
 
+  it('that a template needs are those of the chat where its end token is looked for', () => {
+    const needy = chatml(`{% if loop.first %}{{ style | tojson }}{% endif %}${turn}`);
+    const { text, messages } = learnt(needy, TURNS.slice(0, 2), { style: 'x' });
+    expect(messages).toEqual([]);
+    expect(text).toContain('«a1<|im_end|>»');
+  });
+
   it('of roles are those that every template may get, or that the template names', () => {
     const critic = [user('q'), { role: 'critic', content: 'c' }, assistant('a')];
     expect(learnt(chatml(), critic).messages).toEqual([
