@@ -20,7 +20,6 @@ import { pipeline } from 'node:stream/promises';
 import { createBrotliDecompress } from 'node:zlib';
 import { chromium } from 'playwright-core';
 import { extract } from 'tar';
-import { root } from './root.mjs';
 
 /** A headless Chromium for Linux on x64, with the libraries and the font that it needs. */
 const PACKAGE = {
@@ -70,8 +69,7 @@ export async function provideBrowser(log = () => {}) {
     if (!existsSync(named)) throw new Error(`LORA_CHROME names ${named}, which does not exist.`);
     return { executablePath: named, env: {} };
   }
-  const browser =
-    installedBrowser() ?? (await packagedBrowser(log)) ?? (await playwrightBrowser(log));
+  const browser = installedBrowser() ?? (await packagedBrowser(log)) ?? playwrightBrowser();
   if (!browser) throw new Error(MISSING);
   return browser;
 }
@@ -189,14 +187,9 @@ const fontsConf = (folder) => `<?xml version="1.0"?>
 </fontconfig>
 `;
 
-/** The browser that playwright downloads from its servers; null if they cannot be reached. */
-async function playwrightBrowser(log) {
+/** The browser that playwright has installed; it is not downloaded here, as it has no checksum. */
+function playwrightBrowser() {
   const browser = { executablePath: chromium.executablePath(), env: {} };
-  if (!existsSync(browser.executablePath)) {
-    log('npx playwright-core install chromium');
-    const cli = path.join(root, 'node_modules', 'playwright-core', 'cli.js');
-    spawnSync(process.execPath, [cli, 'install', 'chromium'], { stdio: ['ignore', 'inherit', 2] });
-  }
   return existsSync(browser.executablePath) && starts(browser) ? browser : null;
 }
 

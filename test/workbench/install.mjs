@@ -33,7 +33,7 @@ export function installWorkbench(log = console.error) {
   rmSync(home, { recursive: true, force: true });
   mkdirSync(home, { recursive: true });
   writeFileSync(path.join(home, 'package.json'), '{ "private": true }\n');
-  npmInstall(home, `${NODE}@24`, CODE_SERVER);
+  npmInstall(home, `${NODE}@24.22.3`, CODE_SERVER);
   const vscode = path.join(home, 'node_modules', 'code-server', 'lib', 'vscode');
   npmInstall(vscode);
   npmInstall(path.join(vscode, 'extensions'));
