@@ -331,7 +331,7 @@ describe('a contradiction is reported in one clear message', () => {
       /is twice in the list/,
     );
     expect(await said({ task: 'token_cls' }, { tokens: ['a', 'b'], tags: ['x'] })).toMatch(
-      /"tags" has 1 entries, but "tokens" has 2/,
+      /"tags" has 1 entry, but "tokens" has 2/,
     );
     expect(
       await said({ task: 'image_cls', base: path.join(fixtures, 'vit/base') }, { text: 'a' }),

@@ -2,6 +2,7 @@ import { fileErrorReason } from '../../common/fileStatus';
 import { MAX_BYTES, readRegularFile } from '../../common/regularFile';
 import type { BaseModel } from '../../formats/baseModel';
 import { LoraError } from '../../shared/errors';
+import { countOf } from '../../shared/values';
 import { decodeImage } from './decode';
 import { preprocess, readPreprocessor } from './preprocessor';
 
@@ -31,7 +32,7 @@ export async function openImages({
   if (embedding.channels !== 3)
     throw new LoraError(
       'base',
-      `The model reads images of ${embedding.channels} channels, but only images of three channels are supported.`,
+      `The model reads images of ${countOf(embedding.channels, 'channel')}, but only images of three channels are supported.`,
       { place: { file: path } },
     );
   const {

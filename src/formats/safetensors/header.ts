@@ -83,7 +83,7 @@ export function headerLength(prefix: Uint8Array, source: HeaderSource): number {
   if (8 + Number(length) > size)
     throw damaged(
       source,
-      `its header claims ${length.toString()} bytes, but the file has only ${size}`,
+      `its header claims ${length.toString()} ${length === 1n ? 'byte' : 'bytes'}, but the file has only ${size}`,
     );
   if (length > BigInt(maxHeader))
     throw new LoraError(

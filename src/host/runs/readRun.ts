@@ -17,6 +17,7 @@ import { effectiveState, START_GRACE_MS } from '../../formats/run/effectiveState
 import { isEngineAlive, readEngineRecord } from '../../formats/run/engineRecord';
 import { t } from '../text/l10n';
 import { NO_NOTES, readNotes, type RunNotes } from './runNotes';
+import { ruleOf } from '../../shared/schemaRule';
 
 /**
  * What the folder of a run contains now. `problem`: why run.json cannot be read; such a run is
@@ -142,7 +143,7 @@ async function withoutRecord(
 function faultOf(error: unknown): string {
   if (v.isValiError(error)) {
     const [issue] = error.issues;
-    return `${v.getDotPath(issue) ?? 'run.json'}: ${issue.message}`;
+    return `${v.getDotPath(issue) ?? 'run.json'}: ${ruleOf(issue)}`;
   }
   return error instanceof Error ? error.message : String(error);
 }

@@ -235,7 +235,7 @@ describe('dataset errors', () => {
     [
       'labels of another length',
       { input_ids: [1, 2], labels: [1] },
-      /"labels" has 1 entries, but "input_ids" has 2/,
+      /"labels" has 1 entry, but "input_ids" has 2/,
     ],
     ['a fraction among ids', { input_ids: [1, 2.5] }, /whole numbers/],
     ['a negative id', { input_ids: [-1, 2] }, /cannot be -1/],

@@ -51,7 +51,7 @@ describe('the reader of images', () => {
   });
 
   it('is only for models that read RGB images', async () => {
-    await expect(openImages(patches({ channels: 1 }))).rejects.toThrow('images of 1 channels');
+    await expect(openImages(patches({ channels: 1 }))).rejects.toThrow('images of 1 channel, but');
     await expect(openImages(patches({ kind: 'tokens' }))).rejects.toThrow('A vit model does not');
   });
 });

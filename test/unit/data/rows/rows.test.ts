@@ -252,7 +252,7 @@ describe('what is wrong in a row', () => {
     ],
     [
       { input_ids: [1, 2], attention_mask: [1] },
-      '"attention_mask" has 1 entries, but "input_ids" has 2. @ attention_mask',
+      '"attention_mask" has 1 entry, but "input_ids" has 2. @ attention_mask',
     ],
     [
       { input_ids: [1, 2], attention_mask: [0, 0] },

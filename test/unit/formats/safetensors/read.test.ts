@@ -186,7 +186,7 @@ describe('a file', () => {
     writeFileSync(file, Buffer.from([1, 0, 0, 0, 0, 0, 0, 0]));
     await expect(SafetensorsFile.open(file, 'base')).rejects.toMatchObject({
       area: 'base',
-      message: expect.stringContaining('claims 1 bytes, but the file has only 8') as string,
+      message: expect.stringContaining('claims 1 byte, but the file has only 8') as string,
     });
   });
 
