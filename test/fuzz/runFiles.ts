@@ -16,7 +16,7 @@ const METRICS = [
   { kind: 'sample', step: 1, prompt: 'a', completion: 'b' },
   { kind: 'checkpoint', step: 1, path: 'checkpoints/step-1' },
   { kind: 'resume', step: 1 },
-  { kind: 'batch', step: 1, rows: [[{ text: 'a', learned: true }]] },
+  { kind: 'batch', step: 1, rows: [{ line: 1, pieces: [{ text: 'a', labelled: true }] }] },
 ];
 const RECORD = {
   version: 1,
