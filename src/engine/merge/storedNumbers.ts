@@ -8,8 +8,8 @@ import type { DType } from '../../formats/tensorInfo';
 const WIDENED = 1 << 14;
 
 /**
- * The first of a tensor's stored numbers that is NaN or infinite; undefined where there is none, and
- * for integers. `bytes`: whole elements, or whole blocks of a quantized type.
+ * The first of a tensor's stored numbers that is NaN or infinite; undefined where there is none,
+ * and for integers. `bytes`: whole elements, or whole blocks of a quantized type.
  */
 export function firstNotFinite(bytes: Uint8Array, dtype: DType): number | undefined {
   const size = bytesPerBlock(dtype);

@@ -16,8 +16,8 @@ import type { RunStore } from './runStore';
  * Moves the folders of runs to the trash after a confirmation. Without a trash, asks again before
  * they are deleted permanently.
  *
- * @throws LoraError('run') when one of the runs is active; FileRefused when one is reached through a
- *   link.
+ * @throws LoraError('run') when one of the runs is active; FileRefused when one is reached through
+ *   a link.
  */
 export async function deleteRuns(runs: readonly RunSummary[], store: RunStore): Promise<void> {
   for (const run of runs) {

@@ -144,7 +144,7 @@ describe('the tokenizer.json of byte-level BPE', () => {
       const key = `${name}_token_id`;
       expectRefused(
         { ...BPE, [key]: 5 },
-        { message: `tokenizer.ggml.${key} is 5, but there are only 5 tokens.`, key },
+        { message: `tokenizer.ggml.${key} is 5, but the file has only 5 tokens.`, key },
       );
     }
   });
