@@ -1,6 +1,8 @@
 import { defineConfig } from 'vitest/config';
 import { STAGES } from './scripts/stages.mjs';
 
+const TEMPORARY_FOLDER = 'test/support/temporaryFolder.ts';
+
 /**
  * Tests that start the engine or load libtensorflow: one file at a time, each may take minutes.
  * They use the bundles in dist/, which are rebuilt first if the sources have changed. The limits
@@ -10,7 +12,7 @@ const slow = {
   testTimeout: 1_200_000,
   hookTimeout: 1_200_000,
   maxWorkers: 1,
-  globalSetup: ['test/support/buildBundles.ts'],
+  globalSetup: [TEMPORARY_FOLDER, 'test/support/buildBundles.ts'],
 };
 const SLOW = ['parity', 'cli'];
 
@@ -26,6 +28,7 @@ export default defineConfig({
         test: {
           name,
           include: [`${folder}/**/*.test.ts`],
+          globalSetup: [TEMPORARY_FOLDER],
           ...(SLOW.includes(name) ? slow : {}),
         },
       })),
