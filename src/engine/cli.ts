@@ -1,6 +1,6 @@
 #!/usr/bin/env node
 /** The command line, which is also how VS Code starts the engine. */
-import { fileErrorReason } from '../common/fileStatus';
+import { expectedError } from '../common/expectedError';
 import { LoraError, type ErrorArea } from '../shared/errors';
 import { nearestName } from '../shared/nearest';
 import { checkCommand } from './commands/check';
@@ -141,21 +141,6 @@ function reportError(error: unknown): void {
   }
   noteText(expected ? expected.describe() : stackOf(error));
   process.exitCode = EXIT_CODES[loraError.area] ?? EXIT_FAILED;
-}
-
-/** Null for an error of the program itself, whose stack is needed to correct it. */
-function expectedError(error: unknown): LoraError | null {
-  if (error instanceof LoraError) {
-    return error;
-  }
-  const { code, path: file } = (error ?? {}) as NodeJS.ErrnoException;
-  if (typeof code !== 'string' || file === undefined) {
-    return null;
-  }
-  return new LoraError('disk', `The file cannot be used: ${fileErrorReason(error)}.`, {
-    place: { file },
-    cause: error,
-  });
 }
 
 function stackOf(error: unknown): string {

@@ -126,6 +126,8 @@ export class Launcher implements vscode.Disposable {
       links: 'refused',
     }).catch(() => null);
     if (output && output.text !== '') this.services.log.error(output.text);
-    await removeWithin(dir);
+    await removeWithin(dir).catch((error: unknown) => {
+      this.services.log.error(`${dir} is not removed: ${String(error)}`);
+    });
   }
 }

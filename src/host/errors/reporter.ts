@@ -1,5 +1,6 @@
 import * as vscode from 'vscode';
 import { LoraError, type ErrorArea } from '../../shared/errors';
+import { expectedError } from '../../common/expectedError';
 import { notify } from '../ui/messages';
 import { openPlace } from '../editor/openPlace';
 import type { ExtensionLog } from './extensionLog';
@@ -14,7 +15,8 @@ export class ErrorReporter {
    * ignored. `area`: that of anything but a LoraError. `more`: buttons that only the caller knows.
    */
   report(thrown: unknown, area: ErrorArea, more: readonly FixButton[] = []): void {
-    const error = LoraError.from(thrown, area);
+    const expected = expectedError(thrown);
+    const error = expected ?? LoraError.from(thrown, area);
     if (error.area === 'cancelled' || thrown instanceof vscode.CancellationError) return;
     this.log.error(error.describe());
     if (error.cause !== undefined)
@@ -23,8 +25,7 @@ export class ErrorReporter {
           ? (error.cause.stack ?? error.cause.message)
           : JSON.stringify(error.cause),
       );
-    const isUnexpected = !(thrown instanceof LoraError);
-    const buttons = fixesFor(error, isUnexpected ? [...more, REPORT_ISSUE()] : more);
+    const buttons = fixesFor(error, expected === null ? [...more, REPORT_ISSUE()] : more);
     this.show(error, buttons).catch((trouble: unknown) => this.log.error(String(trouble)));
   }
 
