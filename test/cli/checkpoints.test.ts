@@ -105,7 +105,7 @@ describe('a checkpoint', () => {
     const { code, stderr, stdout } = await cliWithin(64, 'train', '--resume', runDir);
     expect(code).toBe(1);
     expect(stderr).toMatch(
-      /^\S+checkpoints\/step-100\/adapter_model\.safetensors: The file could not be written: .*\nFree some disk space, then resume the run: lora train --resume \S+\n$/,
+      /^\S+checkpoints\/step-100\/adapter_model\.safetensors: The file could not be written: .*\n {2}Free some disk space, then resume the run: lora train --resume \S+\n$/,
     );
     expect(stdout).toContain('The run failed');
     expect(recordOf(runDir)).toMatchObject({ state: 'failed', error: { area: 'disk' } });
@@ -125,7 +125,7 @@ describe('a checkpoint', () => {
     const { code, stderr } = await cliWithin(8, 'train', recipe(1000), '--run-dir', long);
     expect(code).toBe(1);
     expect(stderr).toMatch(
-      /^\S+metrics\.jsonl: The metrics could not be written: .*\nFree some disk space/,
+      /^\S+metrics\.jsonl: The metrics could not be written: .*\n {2}Free some disk space/,
     );
     expect(recordOf(long)).toMatchObject({ state: 'failed', error: { area: 'disk' } });
     expect(unfinished(long)).toEqual([]);
