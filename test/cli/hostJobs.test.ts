@@ -1,10 +1,12 @@
 import { existsSync, readdirSync } from 'node:fs';
 import path from 'node:path';
-import { describe, expect, it } from 'vitest';
+import { describe, expect, it, vi } from 'vitest';
 import { runJob, type JobCommand } from '../../src/host/jobs/runJob';
 import { makeLargeBase } from '../support/largeBase';
 import { dist } from '../support/tfjs';
 import { fixtures, tempFolder } from '../support/commandLine';
+
+vi.mock('vscode', () => ({ workspace: {} })); // no folder is open
 
 const job = (args: readonly string[], own: Partial<JobCommand> = {}) =>
   runJob<Record<string, unknown>>({
