@@ -39,6 +39,9 @@ startPage<InspectState, InspectHostMessage, InspectPageMessage, InspectStringKey
   },
 });
 
+/** Up to so many entries, the metadata is shown from the start. */
+const OPEN_ENTRIES = 14;
+
 /** What a file of tensors holds: metadata, tensors, and the values of the chosen one. */
 function fileView(page: InspectPage, state: InspectState, file: FileMessage): TemplateResult {
   const { t, format } = page;
@@ -68,7 +71,7 @@ const valuesTitle = ({ t }: InspectPage, { chosen }: InspectState) =>
   chosen === null ? t('values') : t('values.of', chosen);
 
 const metadataTable = ({ t }: InspectPage, { metadata }: FileMessage) =>
-  html`<details ?open=${metadata.length <= 6}>
+  html`<details ?open=${metadata.length <= OPEN_ENTRIES}>
     <summary>${t('metadata', metadata.length)}</summary>
     <table class="metadata">
       <thead>

@@ -7,6 +7,7 @@ import { LoraError } from '../../shared/errors';
 import type { InspectHostMessage, TensorRow } from '../../shared/pages/inspect/protocol';
 import { formatBytes } from '../text/format';
 import { t } from '../text/l10n';
+import { adapterConfigOf } from './adapterConfig';
 
 /** An open file of tensors: its header, read once, and values on request. */
 export interface TensorFile {
@@ -63,15 +64,14 @@ async function openGguf(file: string, bytes: number): Promise<TensorFile> {
 }
 
 async function openSafetensors(file: string, bytes: number): Promise<TensorFile> {
+  const config = await adapterConfigOf(file);
   const source = await SafetensorsFile.open(file, 'base', MAX_HEADER);
+  const header = Object.entries(source.header.metadata).map(([key, value]) => ({ key, value }));
   return {
     facts: {
       format: 'safetensors',
       bytes,
-      metadata: Object.entries(source.header.metadata).map(([key, value]) => ({
-        key,
-        value: cut(value),
-      })),
+      metadata: [...config, ...header].map(({ key, value }) => ({ key, value: cut(value) })),
       tensors: [...source.tensors.values()].map(rowOf),
     },
     readF32: (name) => source.readF32(measurable(source.tensors.get(name), file, name).name),

@@ -40,6 +40,37 @@ describe('a file of tensors', () => {
     for (const { value } of facts.metadata) expect(value.length).toBeLessThan(2_100);
   });
 
+  it('of an adapter shows what its configuration says of it: DoRA, whole tensors', async () => {
+    const folder = temp();
+    const file = path.join(folder, 'adapter_model.safetensors');
+    copyFileSync(adapter, file);
+    const config = {
+      r: 8,
+      use_rslora: false,
+      use_dora: true,
+      target_modules: ['q_proj'],
+      modules_to_save: ['lm_head'],
+      rank_pattern: {},
+      layers_to_transform: null,
+      bias: 'none',
+    };
+    writeFileSync(path.join(folder, 'adapter_config.json'), JSON.stringify(config));
+    const metadataOf = async () => {
+      const opened = await openTensorFile(file);
+      await opened.close();
+      return Object.fromEntries(opened.facts.metadata.map(({ key, value }) => [key, value]));
+    };
+    expect(await metadataOf()).toEqual({
+      r: '8',
+      use_dora: 'true',
+      target_modules: '["q_proj"]',
+      modules_to_save: '["lm_head"]',
+      format: 'pt',
+    });
+    writeFileSync(path.join(folder, 'adapter_config.json'), '{');
+    expect(await metadataOf()).toEqual({ format: 'pt' });
+  });
+
   it('is refused with its name if it is damaged, empty or missing', async () => {
     const file = path.join(temp(), 'cut.safetensors');
     copyFileSync(adapter, file);
