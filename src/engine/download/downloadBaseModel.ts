@@ -4,7 +4,8 @@ import { makeFolder } from '../../common/makeFolder';
 import { LoraError } from '../../shared/errors';
 import { checkDiskSpace } from '../outputPath';
 import { fetchFile, isDownloaded, partialBytes } from './fetchFile';
-import { listHubFiles, type Hub } from './hub';
+import { listHubFiles } from './hub';
+import type { Hub } from './hubFetch';
 import { hubFileSize, planDownload, type HubFile } from './plan';
 
 /** What to download, and where to. */

@@ -6,7 +6,8 @@ import { writeErrorReason } from '../../common/fileStatus';
 import { hashFile } from '../../common/hashFile';
 import { openForAppending, removeWithin } from '../../common/withoutLinks';
 import { LoraError } from '../../shared/errors';
-import { requestHubFile, type Hub } from './hub';
+import { requestHubFile } from './hub';
+import type { Hub } from './hubFetch';
 import { hubFileSize, type HubFile } from './plan';
 
 /** The bytes of a file that an interrupted download left. */

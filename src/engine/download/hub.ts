@@ -2,20 +2,8 @@ import { listFiles } from '@huggingface/hub';
 import * as v from 'valibot';
 import { throwIfCancelled } from '../../common/cancellation';
 import { LoraError } from '../../shared/errors';
-import { fetchFromHub, listFetch } from './hubFetch';
+import { fetchFromHub, listFetch, type Hub } from './hubFetch';
 import type { HubFile } from './plan';
-
-/** A repository on the Hub, and how to reach it. */
-export interface Hub {
-  /** The Hub's address, without a slash at its end. */
-  readonly endpoint: string;
-  /** owner/model */
-  readonly repository: string;
-  /** Branch, tag or commit. */
-  readonly revision: string;
-  readonly token: string | null;
-  readonly signal: AbortSignal;
-}
 
 /**
  * The files of the repository.

@@ -1,6 +1,17 @@
 import { isIP } from 'node:net';
 import { LoraError } from '../../shared/errors';
-import type { Hub } from './hub';
+
+/** A repository on the Hub, and how to reach it. */
+export interface Hub {
+  /** The Hub's address, without a slash at its end. */
+  readonly endpoint: string;
+  /** owner/model */
+  readonly repository: string;
+  /** Branch, tag or commit. */
+  readonly revision: string;
+  readonly token: string | null;
+  readonly signal: AbortSignal;
+}
 
 const MAX_REDIRECTS = 5;
 /** Of the answers that list a repository, together. The largest repositories need about 5 MB. */

@@ -1,7 +1,8 @@
 import { createServer, type IncomingMessage, type RequestListener } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { describe, expect, it, onTestFinished } from 'vitest';
-import { listHubFiles, requestHubFile, type Hub } from '../../../../src/engine/download/hub';
+import { listHubFiles, requestHubFile } from '../../../../src/engine/download/hub';
+import type { Hub } from '../../../../src/engine/download/hubFetch';
 import { planDownload, type HubFile } from '../../../../src/engine/download/plan';
 
 /** A hub on the loopback that answers as told. `asked`: the requests so far. */
