@@ -4,7 +4,7 @@ import { existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
 import { after, afterEach, before, describe, it } from 'node:test';
 import * as d from './drive.mjs';
-import { inputFocused, LIMIT, openFile, packageVsix, palette, until } from './page.mjs';
+import { inputFocused, LIMIT, openFile, packageVsix, palette, succeeds, until } from './page.mjs';
 import { installWorkbench, makeWorkspace, root, runsOf, runtimeFolder } from './workspace.mjs';
 
 const shots = path.join(root, 'out', 'screenshots');
@@ -23,13 +23,19 @@ describe('with the keyboard only', { timeout: LIMIT }, () => {
     }, `the focus on ${focused}`);
   const title = (text) => page.locator('.quick-input-title', { hasText: text }).waitFor();
   /** Accepts the first run's adapter in the quick pick with this placeholder. */
-  const acceptFirst = async (placeholder) => {
-    await page.locator(`.quick-input-widget input[placeholder*="${placeholder}"]`).waitFor();
+  const acceptFirst = async (placeholder, limit = {}) => {
+    await page.locator(`.quick-input-widget input[placeholder*="${placeholder}"]`).waitFor(limit);
     await page
       .locator('.quick-input-list .monaco-list-row.focused', { hasText: 'train on tiny' })
-      .waitFor();
+      .waitFor(limit);
     await press('Enter');
   };
+  /** Runs a command and accepts the first adapter; again if an opening page closes the list. */
+  const acceptFirstOf = (command, placeholder) =>
+    until(async () => {
+      await palette(page, command);
+      return succeeds(acceptFirst(placeholder, { timeout: 10_000 }));
+    }, `the list of ${command}`);
 
   before(async () => {
     mkdirSync(shots, { recursive: true });
@@ -84,8 +90,7 @@ describe('with the keyboard only', { timeout: LIMIT }, () => {
   });
 
   it('compares the two adapters, and moves through the map of layers', async () => {
-    await palette(page, 'LoRA: Compare Adapters');
-    await acceptFirst('Select an adapter to compare');
+    await acceptFirstOf('LoRA: Compare Adapters', 'Select an adapter to compare');
     await acceptFirst('compare train on tiny');
     await page.locator('.tab.active', { hasText: /cosine/ }).waitFor();
     const map = page
@@ -103,8 +108,7 @@ describe('with the keyboard only', { timeout: LIMIT }, () => {
   });
 
   it('merges one into a model', async () => {
-    await palette(page, 'LoRA: Merge Adapter into Model');
-    await acceptFirst('Select an adapter to merge');
+    await acceptFirstOf('LoRA: Merge Adapter into Model', 'Select an adapter to merge');
     await title('Output');
     await press('Enter');
     await until(() => existsSync(path.join(workspace, 'merged', 'merge.json')), 'the merged model');
@@ -115,8 +119,7 @@ describe('with the keyboard only', { timeout: LIMIT }, () => {
   });
 
   it('tries one beside its base model', async () => {
-    await palette(page, 'LoRA: Try Adapter');
-    await acceptFirst('Select an adapter to try');
+    await acceptFirstOf('LoRA: Try Adapter', 'Select an adapter to try');
     await page.locator('.tab.active', { hasText: 'Try on tiny' }).waitFor();
     const body = d.webview(page);
     await body.getByText('Ready, on').waitFor();

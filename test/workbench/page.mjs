@@ -36,7 +36,7 @@ export const formatLoss = (loss) =>
   ).format(loss);
 
 /** Whether a wait succeeds. */
-const succeeds = (wait) =>
+export const succeeds = (wait) =>
   wait.then(
     () => true,
     () => false,
