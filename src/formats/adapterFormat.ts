@@ -127,11 +127,6 @@ async function ggufHeader(file: string) {
   return { tensors, metadata: new Metadata(metadata, file) };
 }
 
-/** @throws LoraError('base') when it is not a valid GGUF file. */
-export async function isGgufAdapter(file: string): Promise<boolean> {
-  return isLora((await ggufHeader(file)).metadata);
-}
-
 function formatOfFile(file: string): Promise<'kohya' | 'diffusers'> {
   return withSafetensors(file, (source) => {
     const names = [...source.tensors.keys()];

@@ -1,5 +1,4 @@
-import { mkdtempSync, readdirSync } from 'node:fs';
-import { tmpdir } from 'node:os';
+import { readdirSync } from 'node:fs';
 import path from 'node:path';
 import { beforeAll, describe, expect, it } from 'vitest';
 import { mergeModel } from '../../src/engine/merge/mergeModel';
@@ -11,6 +10,7 @@ import type { BaseModel } from '../../src/formats/baseModel';
 import type { Adapter } from '../../src/lora/adapter';
 import { loadModel } from '../../src/models/loadModel';
 import type { TensorFlowOps } from '../../src/models/ops/tensorFlowOps';
+import { PLAIN_MERGE } from '../support/mergeOptions';
 import {
   fixtures,
   gap,
@@ -20,6 +20,7 @@ import {
   tensorFlowOps,
   type Floats,
 } from '../support/models';
+import { temp } from '../support/temp';
 
 const folder = path.join(fixtures, 'tied');
 const basePath = path.join(folder, 'base');
@@ -52,18 +53,12 @@ function expectLogits(have: Float32Array, name: string): void {
 }
 
 async function merge(names: readonly string[]): Promise<string> {
-  const output = path.join(mkdtempSync(path.join(tmpdir(), 'lora-tied-')), 'merged');
+  const output = path.join(temp(), 'merged');
   await mergeModel({
     base: basePath,
     adapters: names.map(adapterOf),
     output,
-    scale: 1,
-    dtype: 'keep',
-    max_shard_size: null,
-    ops: null,
-    signal: new AbortController().signal,
-    warn: () => undefined,
-    onProgress: () => undefined,
+    ...PLAIN_MERGE,
   });
   return output;
 }

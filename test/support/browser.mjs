@@ -177,7 +177,7 @@ async function unpack(bin, target, folder) {
   writeFileSync(path.join(target, 'fonts.conf'), fontsConf(folder));
 }
 
-/** The fonts of the system, if it has any, and of the package. */
+/** A fontconfig file: the system's fonts, where it has any, and those of the package. */
 const fontsConf = (folder) => `<?xml version="1.0"?>
 <!DOCTYPE fontconfig SYSTEM "fonts.dtd">
 <fontconfig>

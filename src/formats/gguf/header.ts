@@ -116,11 +116,11 @@ const MAX_COUNT = 1 << 22;
 const MAX_TENSORS = 1 << 17;
 const MAX_VALUES = 1 << 14;
 const MAX_KEY = 1 << 16;
-/** Of all arrays of arrays together: no model has any. */
+/** Arrays inside other arrays, in the whole file. Models have none. */
 const MAX_INNER_ARRAYS = 1 << 12;
-/** Of all arrays of strings together. */
+/** Strings in arrays, in the whole file. */
 const MAX_STRINGS = 1 << 22;
-/** Arrays within arrays. */
+/** How deep arrays may be nested. */
 const MAX_DEPTH = 3;
 const MAX_RANK = 4;
 const MAX_DIMENSION = 2 ** 40;

@@ -11,6 +11,7 @@ import { withSafetensors } from '../../../src/formats/safetensors/read';
 import { writeSafetensors } from '../../../src/formats/safetensors/write';
 import type { TensorToWrite } from '../../../src/formats/tensorWriter';
 import { fixtures } from '../../support/models';
+import { PLAIN_MERGE } from '../../support/mergeOptions';
 import { temp } from '../../support/temp';
 
 const Q = 'model.layers.0.self_attn.q_proj.weight';
@@ -35,16 +36,7 @@ async function baseWith(tensor: string, value: number, dtype: 'F16' | 'BF16' | '
   return folder;
 }
 
-const OPTIONS: Omit<MergeOptions, 'base' | 'output'> = {
-  adapters: [adapter],
-  scale: 1,
-  dtype: 'keep',
-  max_shard_size: null,
-  ops: null,
-  signal: new AbortController().signal,
-  warn: () => undefined,
-  onProgress: () => undefined,
-};
+const OPTIONS = { ...PLAIN_MERGE, adapters: [adapter] };
 
 async function mergeRefused(
   base: string,

@@ -13,6 +13,7 @@ import { withSafetensors } from '../../../../src/formats/safetensors/read';
 import { writeSafetensors } from '../../../../src/formats/safetensors/write';
 import { resizeFactors } from '../../../../src/lora/resize';
 import { RecipeSchema } from '../../../../src/shared/recipe';
+import { PLAIN_MERGE } from '../../../support/mergeOptions';
 import { fixtures } from '../../../support/models';
 import { temp } from '../../../support/temp';
 
@@ -207,13 +208,7 @@ describe('a merge into a base that ties its output layer', () => {
         base: from,
         adapters: [tied('target-head', 'adapter')],
         output,
-        scale: 1,
-        dtype: 'keep',
-        max_shard_size: null,
-        ops: null,
-        signal: new AbortController().signal,
-        warn: () => undefined,
-        onProgress: () => undefined,
+        ...PLAIN_MERGE,
       });
       const merged = await openBase(output);
       results.push({
