@@ -28,7 +28,7 @@ export function patternValue(
  *
  * @throws LoraError('recipe') for a key that is no regular expression.
  */
-export function keysInVain(
+export function unmatchedKeys(
   pattern: Pattern,
   paths: readonly string[],
   key: PatternKey,

@@ -1,7 +1,7 @@
 import { nearestName } from '../shared/nearest';
 import type { AdapterConfig, TargetableModule } from './adapter';
 import { isModuleToSave } from './modulesToSave';
-import { keysInVain } from './patterns';
+import { unmatchedKeys } from './patterns';
 import { layerOf } from './selection';
 import { kindsOf, matchTargets } from './targets';
 
@@ -55,8 +55,8 @@ export function unmatchedEntries(
   const select = (target_modules: string | readonly string[]) =>
     matchTargets(modules, { target_modules }).matched.length > 0;
   const layers = new Set(modules.map((m) => layerOf(m.path)).map(String));
-  const inVain = (key: 'rank_pattern' | 'alpha_pattern') =>
-    keysInVain(
+  const unmatched = (key: 'rank_pattern' | 'alpha_pattern') =>
+    unmatchedKeys(
       settings[key],
       adapted.map((m) => m.path),
       key,
@@ -69,8 +69,8 @@ export function unmatchedEntries(
     ...entries('layers_to_transform', numbersOf(settings.layers_to_transform), (layer) =>
       layers.has(layer),
     ),
-    ...entries('rank_pattern', inVain('rank_pattern'), () => false),
-    ...entries('alpha_pattern', inVain('alpha_pattern'), () => false),
+    ...entries('rank_pattern', unmatched('rank_pattern'), () => false),
+    ...entries('alpha_pattern', unmatched('alpha_pattern'), () => false),
     ...entries('modules_to_save', settings.modules_to_save ?? [], (name) =>
       paths.some((path) => isModuleToSave(path, [name])),
     ),

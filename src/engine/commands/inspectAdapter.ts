@@ -3,7 +3,7 @@ import { detectAdapter, readAdapter } from '../../formats/adapterFormat';
 import { readGgufAdapter } from '../../formats/gguf/adapter';
 import type { ImportedAdapter } from '../../formats/importedAdapter';
 import { namesInShort } from '../../formats/peft/againstBase';
-import { entriesInVain } from '../../formats/peft/entriesInVain';
+import { unmatchedEntries } from '../../formats/peft/unmatchedEntries';
 import { CONFIG_FILE } from '../../formats/peft/files';
 import type { Adapter } from '../../lora/adapter';
 import { rankKeepingEnergy } from '../../lora/resize';
@@ -20,8 +20,8 @@ export async function inspectAdapter(place: string): Promise<Report> {
       ? await readGgufAdapter(found.path, 'as stored')
       : await readAdapter(found, null);
   if (found.format !== 'peft') return adapterReport(found.format, read);
-  const inVain = entriesInVain(read.adapter, path.join(found.path, CONFIG_FILE));
-  return adapterReport(found.format, { ...read, warnings: [...read.warnings, ...inVain] });
+  const unmatched = unmatchedEntries(read.adapter, path.join(found.path, CONFIG_FILE));
+  return adapterReport(found.format, { ...read, warnings: [...read.warnings, ...unmatched] });
 }
 
 /** The last part of a module's path: q_proj. */

@@ -153,7 +153,10 @@ function planNewAdapter(recipe: Recipe, base: BaseModel, { warn }: Hooks): Plann
   };
 }
 
-/** Names what is in vain, apart from target_modules; an unknown module to save is refused. */
+/**
+ * Names the entries that match nothing, apart from target_modules; an unknown module to save is
+ * refused.
+ */
 function warnOfUnmatched(
   lora: LoraSettings,
   { base, adapted }: { readonly base: BaseModel; readonly adapted: readonly TargetableModule[] },

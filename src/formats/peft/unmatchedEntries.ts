@@ -1,5 +1,5 @@
 import type { Adapter, TargetableModule } from '../../lora/adapter';
-import { keysInVain } from '../../lora/patterns';
+import { unmatchedKeys } from '../../lora/patterns';
 import { matchTargets } from '../../lora/targets';
 import type { Problem } from '../../shared/errors';
 
@@ -7,7 +7,7 @@ import type { Problem } from '../../shared/errors';
  * Warnings of the entries of rank_pattern, alpha_pattern and target_modules in a finished adapter's
  * config that match none of its modules: what its author meant by them was not trained.
  */
-export function entriesInVain({ config, modules }: Adapter, file: string): Problem[] {
+export function unmatchedEntries({ config, modules }: Adapter, file: string): Problem[] {
   const paths = modules.map((m) => m.path);
   const targets = modules.map(({ path }): TargetableModule => ({ ...ANY, path }));
   const listed = Array.isArray(config.target_modules) ? config.target_modules.map(String) : [];
@@ -16,7 +16,7 @@ export function entriesInVain({ config, modules }: Adapter, file: string): Probl
   const found = [
     ...listed.filter(isUnmatched).map((entry) => ['target_modules', entry] as const),
     ...(['rank_pattern', 'alpha_pattern'] as const).flatMap((key) =>
-      keysInVain(config[key], paths, key).map((entry) => [key, entry] as const),
+      unmatchedKeys(config[key], paths, key).map((entry) => [key, entry] as const),
     ),
   ];
   return found.map(([key, entry]) => ({

@@ -2,7 +2,7 @@ import { cpSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
 import { expect, it } from 'vitest';
 import { detectAdapter, readAdapter } from '../../../../src/formats/adapterFormat';
-import { entriesInVain } from '../../../../src/formats/peft/entriesInVain';
+import { unmatchedEntries } from '../../../../src/formats/peft/unmatchedEntries';
 import { temp } from '../../../support/temp';
 
 const fixture = path.resolve(import.meta.dirname, '../../../fixtures/llama/pair/adapter_a');
@@ -15,7 +15,7 @@ async function found(changes: (config: Record<string, unknown>) => object): Prom
   rmSync(file);
   writeFileSync(file, JSON.stringify({ ...config, ...changes(config) }));
   const { adapter } = await readAdapter(await detectAdapter(folder), null);
-  return entriesInVain(adapter, file).map(({ message }) => message);
+  return unmatchedEntries(adapter, file).map(({ message }) => message);
 }
 
 it('an adapter whose entries all match has no warnings', async () => {
