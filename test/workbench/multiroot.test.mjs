@@ -44,7 +44,7 @@ describe('a workspace with two folders', { timeout: LIMIT }, () => {
 
   it("trains each folder's recipe on its own data, and keeps the run in that folder", async () => {
     for (const [i, folder] of folders.entries()) {
-      await openFile(page, `recipe-${i + 1}.lora.json`);
+      await openFile(page, path.join(folder, `recipe-${i + 1}.lora.json`));
       await palette(page, 'LoRA: Run Recipe');
       const { record } = await until(
         () => runsOf(folder).find((run) => run.record?.state === 'completed'),

@@ -59,26 +59,33 @@ export async function hoverShows(page, target, text) {
   return hover;
 }
 
+/** What a quick pick shows, for the message of a failed wait. */
+async function describeList(page) {
+  const rows = await page.locator('.quick-input-list .monaco-list-row').allInnerTexts();
+  const focused = await page.evaluate(() => document.activeElement?.outerHTML.slice(0, 200));
+  return `rows: ${JSON.stringify(rows.slice(0, 5))}, focused: ${focused}`;
+}
+
 /**
- * Opens a quick pick with a key, types into it and accepts the match. Tries again if the match is
- * missing because the quick pick was opened too early.
+ * Opens a quick pick with a key, types into it and accepts the row that shows `shown`. Tries again
+ * if the row is missing because the quick pick was opened too early.
  */
-async function acceptMatch(page, key, text) {
-  await until(async () => {
+async function acceptMatch(page, key, text, shown = text) {
+  const row = page.locator('.quick-input-list .monaco-list-row.focused', { hasText: shown });
+  let seen = '';
+  const isOffered = async () => {
     await page.keyboard.press(key);
-    if (!(await succeeds(inputFocused(page, 10_000)))) return false;
-    await page.keyboard.type(text);
-    if (
-      await succeeds(
-        page
-          .locator('.quick-input-list .monaco-list-row.focused', { hasText: text })
-          .waitFor({ timeout: 10_000 }),
-      )
-    )
-      return true;
+    if (await succeeds(inputFocused(page, 10_000))) {
+      await page.keyboard.type(text);
+      if (await succeeds(row.waitFor({ timeout: 10_000 }))) return true;
+    }
+    seen = await describeList(page);
     await page.keyboard.press('Escape');
     return false;
-  }, `${text} in the list`);
+  };
+  await until(isOffered, `${shown} in the list`).catch((cause) => {
+    throw new Error(`${cause.message}; ${seen}`, { cause });
+  });
   await page.keyboard.press('Enter');
 }
 
@@ -97,9 +104,10 @@ export const commandPick = (page, command, placeholder, label) =>
     return succeeds(input.waitFor({ timeout: 10_000 }).then(() => row.click({ timeout: 10_000 })));
   }, `${label} in the list of ${command}`);
 
-/** Opens a file of the workspace by its name, with the keyboard only. */
+/** Opens a file by its name in the workspace or its full path, with the keyboard only. */
 export async function openFile(page, name) {
-  await acceptMatch(page, 'Control+p', name);
+  const shown = path.isAbsolute(name) ? path.basename(name) : name;
+  await acceptMatch(page, 'Control+p', name, shown);
   await page.locator('.tab.active', { hasText: path.basename(name) }).waitFor();
   if (/\.jsonl?$/.test(name))
     // commands may not know the file before
