@@ -28,7 +28,10 @@ const replaced: Rule = (_, base, format) => {
 
 const dora: Rule = ({ modules }, _, format) => {
   const scaled = modules.filter((m) => m.magnitude);
-  if (format !== 'mlx') return scaled.length > 0 && `${NAMES[format]} does not support DoRA`;
+  if (format !== 'mlx') {
+    const verb = format === 'kohya' ? 'do' : 'does';
+    return scaled.length > 0 && `${NAMES[format]} ${verb} not support DoRA`;
+  }
   const own = scaled.find((m) => m.kind === 'embedding');
   return own && `${NAMES.mlx}'s DoRA scales ${own.path} by token, but PEFT's by dimension`;
 };
@@ -38,7 +41,7 @@ const embeddings: Rule = ({ modules }, _, format) => {
   return (
     own &&
     format === 'kohya' &&
-    `${NAMES[format]} does not support adapters of embeddings: ${own.path}`
+    `${NAMES[format]} do not support adapters of embeddings: ${own.path}`
   );
 };
 

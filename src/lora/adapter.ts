@@ -74,6 +74,8 @@ export type AdapterDtype = 'F32' | 'F16' | 'BF16';
 export interface Adapter {
   /** How its file stores it; F32 unless given. */
   readonly dtype?: AdapterDtype;
+  /** Whether it comes from a file with kohya's factors whose modules have dotted names. */
+  readonly has_dotted_names?: boolean;
   readonly config: AdapterConfig;
   readonly modules: readonly LoraFactors[];
   readonly trained: readonly TrainedTensor[];

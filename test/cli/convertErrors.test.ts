@@ -191,14 +191,14 @@ describe('unusual files', () => {
     ['fully fine-tuned weights', fullyTunedMlx, /fine_tune_type "full"/],
     ['LoKr', () => kohyaFile([tensor('lora_unet_x.lokr_w1', [1])]), /LoKr, which is not supported/],
     [
-      'DoRA of kohya',
+      "DoRA of columns in kohya's format",
       () =>
         kohyaFile([
           tensor('lora_unet_x.lora_down.weight', [1, 1]),
           tensor('lora_unet_x.lora_up.weight', [1, 1]),
-          tensor('lora_unet_x.dora_scale', [1, 1]),
+          tensor('lora_unet_x.dora_scale', [1, 2]),
         ]),
-      /DoRA, which is not supported/,
+      /DoRA whose dora_scale has the shape \[1, 2\], which is not supported/,
     ],
     [
       'lora_up without lora_down',

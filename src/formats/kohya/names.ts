@@ -1,3 +1,4 @@
+import type { Adapter } from '../../lora/adapter';
 import { LoraError } from '../../shared/errors';
 
 /** The prefix of a model's own text encoder, or of a language model. */
@@ -22,12 +23,23 @@ const IMAGE_PARTS =
   /^(?=(?:down_blocks|mid_block|up_blocks|input_blocks|middle_block|output_blocks|double_blocks|single_blocks|joint_blocks|time_embedding|time_embed|add_embedding|label_emb|conv_in|conv_out)(?:\.|$))/;
 
 /**
+ * Metadata that an adapter keeps in the format of PEFT when its modules had dotted names in a file
+ * with kohya's factors (`diffusion_model.x.lora_down.weight`), as some tools write them.
+ */
+export const DOTTED_NAMES = { kohya_names: 'dotted' } as const;
+
+/**
  * The names of modules in kohya's files. Those that were read from such a file are kept; a path
  * gets the prefix of its model and underscores instead of dots.
  *
  * @throws LoraError('adapter') when two modules have the same name.
  */
-export function kohyaNames(paths: readonly string[], file: string): ReadonlyMap<string, string> {
+export function kohyaNames(
+  { modules: own, has_dotted_names = false }: Pick<Adapter, 'modules' | 'has_dotted_names'>,
+  file: string,
+): ReadonlyMap<string, string> {
+  const paths = own.map((m) => m.path);
+  if (has_dotted_names) return new Map(paths.map((path) => [path, path]));
   const firstEncoder = hasSeveralEncoders(paths) ? 'lora_te1_' : TEXT;
   const names = new Map<string, string>();
   const modules = new Map<string, string>();

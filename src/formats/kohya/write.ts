@@ -14,14 +14,9 @@ import { kohyaNames } from './names';
  * @throws LoraError('adapter') when two modules have the same name; LoraError('disk'). An existing
  *   file stays.
  */
-export async function writeKohyaAdapter(
-  file: string,
-  { modules, dtype = 'F32' }: Adapter,
-): Promise<void> {
-  const names = kohyaNames(
-    modules.map((m) => m.path),
-    file,
-  );
+export async function writeKohyaAdapter(file: string, adapter: Adapter): Promise<void> {
+  const { modules, dtype = 'F32' } = adapter;
+  const names = kohyaNames(adapter, file);
   await writeSafetensors(
     file,
     modules.flatMap((m) => tensorsOf(m, names.get(m.path)!, dtype)),

@@ -13,7 +13,7 @@ import { refuseSeveralAdapters } from '../peft/read';
 import { withSafetensors, type SafetensorsFile } from '../safetensors/read';
 import { refuseOtherAlgorithms } from './algorithm';
 import { declaredScales, type DeclaredScale } from './settings';
-import { kernelOf, loraTensor, otherMethod, type Part } from './tensors';
+import { hasDottedNames, kernelOf, loraTensor, otherMethod, type Part } from './tensors';
 import { countOf } from '../../shared/values';
 
 /** The names of a module's tensors. */
@@ -43,9 +43,11 @@ export function readLoraFile(
     const declared = declaredScales(source.header.metadata, file);
     const reading: Reading = { source, declared, bare: [] };
     const sources = new Map<string, string>();
+    const has_dotted_names = hasDottedNames(source.tensors.keys());
+    const pathOf = has_dotted_names ? (name: string) => name : pathOfKohyaName;
     const modules: LoraFactors[] = [];
     for (const [name, parts] of found) {
-      const path = rename ? rename(name) : pathOfKohyaName(name);
+      const path = rename ? rename(name) : pathOf(name);
       refuseSameModule(sources.get(path), name, path, file);
       sources.set(path, name);
       modules.push(await readModule(reading, name, path, parts));
@@ -53,7 +55,7 @@ export function readLoraFile(
     if (modules.length === 0)
       throw new LoraError('adapter', 'The file holds no LoRA tensors.', { place: { file } });
     return {
-      adapter: peftAdapter(modules, null),
+      adapter: { ...peftAdapter(modules, null), ...(has_dotted_names && { has_dotted_names }) },
       warnings: [...warnings, ...missingAlphas(reading, modules.length)],
     };
   });
@@ -182,6 +184,13 @@ async function scaleOf(
   );
 }
 
+/**
+ * Whether a `dora_scale` is PEFT's magnitude vector: the norms of the rows of W + dW, of the shape
+ * [out, 1] or [out, 1, 1, 1]. With [1, in], it stands for the columns, as norms or as means.
+ */
+const isPerOutput = ([first, ...others]: readonly number[], out_features: number): boolean =>
+  first === out_features && others.length > 0 && others.every((n) => n === 1);
+
 /** DoRA's magnitude vector [out]; null without DoRA. */
 async function magnitudeOf(
   source: SafetensorsFile,
@@ -190,11 +199,18 @@ async function magnitudeOf(
 ): Promise<Float32Array | null> {
   if (tensor === undefined) return null;
   const place = { file: source.file, tensor };
+  const { shape } = source.tensors.get(tensor)!;
+  if (tensor.endsWith('.dora_scale') && !isPerOutput(shape, out_features))
+    throw new LoraError(
+      'adapter',
+      `The file holds DoRA whose dora_scale has the shape [${shape.join(', ')}], which is not supported: only a magnitude for each of the ${countOf(out_features, 'output')} is.`,
+      { place, fix: 'Merge it into its base with the tool that made it.' },
+    );
   const values = checkFinite(await source.readF32(tensor), place);
   if (values.length === out_features) return values;
   throw new LoraError(
     'adapter',
-    `The magnitude vector must have ${countOf(out_features, 'element')}, but its shape is [${source.tensors.get(tensor)!.shape.join(', ')}].`,
+    `The magnitude vector must have ${countOf(out_features, 'element')}, but its shape is [${shape.join(', ')}].`,
     { place },
   );
 }

@@ -12,7 +12,7 @@ export interface LoraTensor {
 
 /** The ends of tensors' names, from the longest on. */
 const ENDS: readonly (readonly [RegExp, (found: string) => Part])[] = [
-  [/\.lora_magnitude_vector(?:\.[^.]+)*$/, () => 'magnitude'],
+  [/\.(?:lora_magnitude_vector(?:\.[^.]+)*|dora_scale)$/, () => 'magnitude'],
   // PEFT, Diffusers and ai-toolkit; a model's own state_dict has the adapter's name in between
   [/\.lora_([AB])(?:\.[^.]+)?(?:\.weight)?$/, (factor) => factor as 'A' | 'B'],
   [/\.lora_(down|up)\.weight$/, factorOf], // kohya
@@ -60,7 +60,6 @@ function modulePath(name: string): string {
 
 /** What such files hold beside LoRA, which is another formula. */
 const OTHERS: readonly (readonly [RegExp, string])[] = [
-  [/\.dora_scale$/, 'DoRA'],
   [/\.hada_/, 'LoHa'],
   [/\.lokr_/, 'LoKr'],
   [/\.lora_mid\.weight$/, 'a Tucker decomposition'],
@@ -90,6 +89,10 @@ export const otherMethod = (name: string): string | null =>
 /** Whether tensors' names are those of kohya's scripts: modules have underscores for dots. */
 export const hasKohyaNames = (names: Iterable<string>): boolean =>
   [...names].some((name) => /^[^.]+\.(?:lora_(?:down|up|mid)\.weight|hada_|lokr_)/.test(name));
+
+/** Whether modules have dotted names, but factors those of kohya's scripts. */
+export const hasDottedNames = (names: Iterable<string>): boolean =>
+  [...names].some((name) => /^[^.]+\..+\.lora_down\.weight$/.test(name));
 
 /** Whether tensors' names are those of a LoRA file of any kind. */
 export const hasLoraNames = (names: Iterable<string>): boolean =>

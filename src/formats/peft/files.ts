@@ -31,6 +31,8 @@ export interface AdapterWeights {
   readonly tensors: ReadonlyMap<string, StoredTensor>;
   /** The file of a tensor. */
   readonly fileOf: (tensor: string) => string;
+  /** Of the header of the first file. */
+  readonly metadata: Readonly<Record<string, string>>;
   readonly readF32: (tensor: string) => Promise<Float32Array>;
 }
 
@@ -72,6 +74,7 @@ export async function withAdapterWeights<T>(
       }
     return await use({
       tensors: new Map([...placed].map(([name, { tensors }]) => [name, tensors.get(name)!])),
+      metadata: files[0]?.header.metadata ?? {},
       fileOf: (tensor) => placed.get(tensor)?.file ?? files[0]?.file ?? folder,
       readF32: (tensor) => placed.get(tensor)!.readF32(tensor),
     });

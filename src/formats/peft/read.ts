@@ -15,6 +15,7 @@ import {
   type AdapterFiles,
   type FitOptions,
 } from './againstBase';
+import { DOTTED_NAMES } from '../kohya/names';
 import { readAdapterConfig } from './config';
 import { finite, readFactors, TOGETHER, type FactorNames, type ReadFactors } from './factors';
 import { CONFIG_FILE, withAdapterWeights, WEIGHTS_FILE, type AdapterWeights } from './files';
@@ -68,6 +69,7 @@ export async function readPeftAdapter(
       }),
     );
     const read: Adapter = {
+      ...(isDotted(source) && { has_dotted_names: true }),
       config: configOf(config, wanted, modules),
       modules,
       trained: withTiedTensors(await readTrained(trained, source), tied, files),
@@ -78,6 +80,10 @@ export async function readPeftAdapter(
     return { ...fitted, warnings: [...warned, ...fitted.warnings] };
   });
 }
+
+/** Whether the adapter's modules had dotted names in a file with kohya's factors. */
+const isDotted = ({ metadata }: AdapterWeights): boolean =>
+  metadata['kohya_names'] === DOTTED_NAMES.kohya_names;
 
 /** The file of the weights for messages: the only one, or one of several. */
 const weightsFile = ({ tensors, fileOf }: AdapterWeights, folder: string): string => {

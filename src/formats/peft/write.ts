@@ -3,6 +3,7 @@ import path from 'node:path';
 import type { Adapter, AdapterConfig } from '../../lora/adapter';
 import type { Task } from '../../shared/task';
 import { replaceFolder, type WriteFolder } from '../../common/atomicWrite';
+import { DOTTED_NAMES } from '../kohya/names';
 import { writeSafetensors } from '../safetensors/write';
 import type { TensorToWrite } from '../tensorWriter';
 import { adapterTensor } from '../adapterDtype';
@@ -49,6 +50,7 @@ export async function fillAdapterFolder(
   await writeSafetensors(
     path.join(folder, WEIGHTS_FILE),
     await adapterTensors(adapter, baseTensor),
+    { format: 'pt', ...(adapter.has_dotted_names && DOTTED_NAMES) },
   );
   await writeFile(
     path.join(folder, CONFIG_FILE),

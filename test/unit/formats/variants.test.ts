@@ -252,7 +252,6 @@ describe("an adapter of kohya's scripts", () => {
   const module = 'lora_te_model_layers_0_self_attn_q_proj';
 
   it.each([
-    ['dora_scale', 'DoRA'],
     ['hada_w1_a', 'LoHa'],
     ['lokr_w1', 'LoKr'],
     ['lora_mid.weight', 'a Tucker decomposition'],

@@ -4,51 +4,16 @@ import { describe, expect, it } from 'vitest';
 import { detectAdapter, readAnyAdapter } from '../../../../src/formats/adapterFormat';
 import { writeKohyaAdapter } from '../../../../src/formats/kohya/write';
 import { openBase } from '../../../../src/formats/openBase';
-import { writePeftAdapter } from '../../../../src/formats/peft/write';
 import { writeSafetensors } from '../../../../src/formats/safetensors/write';
 import type { TensorToWrite } from '../../../../src/formats/tensorWriter';
 import type { Adapter } from '../../../../src/lora/adapter';
 import { tensorsIn, updateOf } from '../../../support/conversions';
+import { fileOf, kohya, read, throughPeft, type Shapes } from '../../../support/loraFiles';
 import { temp } from '../../../support/temp';
 
 const FILES = path.resolve(import.meta.dirname, '../../../fixtures/lora-files');
 const DIFFUSERS = path.join(FILES, 'pytorch_lora_weights.safetensors');
 const KOHYA = path.join(FILES, 'sdxl-kohya.safetensors');
-
-type Shapes = Readonly<Record<string, readonly number[]>>;
-
-/** A file of tensors of these shapes, each number another one. */
-async function fileOf(shapes: Shapes, metadata: Record<string, string> = {}): Promise<string> {
-  const file = path.join(temp(), 'lora.safetensors');
-  let n = 0;
-  const tensors = Object.entries(shapes).map(([name, shape]) => ({
-    name,
-    dtype: 'F32' as const,
-    shape,
-    data: Float32Array.from({ length: shape.reduce((a, b) => a * b, 1) }, () => ++n / 8),
-  }));
-  await writeSafetensors(file, tensors, metadata);
-  return file;
-}
-
-/** The two factors of a module of kohya's scripts, and its alpha. */
-const kohya = (
-  name: string,
-  inner: readonly number[] = [3],
-  up: readonly number[] = [],
-): Shapes => ({
-  [`${name}.alpha`]: [],
-  [`${name}.lora_down.weight`]: [2, ...inner],
-  [`${name}.lora_up.weight`]: [4, 2, ...up],
-});
-
-const read = async (place: string) => (await readAnyAdapter(place, null)).adapter;
-
-async function throughPeft(adapter: Adapter): Promise<Adapter> {
-  const folder = path.join(temp(), 'adapter');
-  await writePeftAdapter(folder, adapter, { task: 'image_cls', labels: null, card: '' });
-  return read(folder);
-}
 
 async function asKohya(adapter: Adapter): Promise<string> {
   const file = path.join(temp(), 'out.safetensors');
@@ -76,6 +41,10 @@ describe("a file of kohya's scripts", () => {
     'lora_transformer_single_transformer_blocks_0_attn_to_q',
     'lora_llm_model_layers_0_self_attn_q_proj',
     'lycoris_blocks_0_attn_qkv',
+    'diffusion_model.double_blocks.0.img_attn.proj',
+    'model.diffusion_model.input_blocks.1.1.proj_in',
+    'transformer.single_transformer_blocks.0.attn.to_q',
+    'model.layers.0.self_attn.q_proj',
   ])('keeps the name %s', async (name) => {
     const file = await fileOf(kohya(name));
     const copy = await asKohya(await throughPeft(await read(file)));
@@ -86,6 +55,15 @@ describe("a file of kohya's scripts", () => {
     const file = await fileOf({
       ...kohya('lora_unet_input_blocks_1_0_in_layers_2', [3, 3, 3], [1, 1]),
       ...kohya('lora_unet_mid_block_attentions_0_proj_in', [3, 1, 1], [1, 1]),
+    });
+    const copy = await asKohya(await throughPeft(await read(file)));
+    expect(await tensorsIn(copy)).toEqual(await tensorsIn(file));
+  });
+
+  it('keeps flat names beside dotted ones', async () => {
+    const file = await fileOf({
+      ...kohya('diffusion_model.blocks.0.qkv'),
+      ...kohya('lora_te_text_model_encoder_layers_0_mlp_fc1'),
     });
     const copy = await asKohya(await throughPeft(await read(file)));
     expect(await tensorsIn(copy)).toEqual(await tensorsIn(file));
@@ -112,7 +90,7 @@ describe("a file of kohya's scripts", () => {
 
   it.each([
     ['lora_unet_x.lora_mid.weight', /a Tucker decomposition/],
-    ['lora_unet_x.dora_scale', /DoRA/],
+    ['lora_unet_x.dora_scale', /DoRA whose dora_scale has the shape \[4\], which is not supported/],
     ['lora_unet_x.diff', /whole differences/],
     ['unet.x.lora_B.bias', /LoRA with a bias/],
   ])('is refused for %s', async (name, reason) => {
@@ -217,7 +195,7 @@ describe('a file of Diffusers', () => {
         'diffusion_model.a_b.c.lora_up.weight': [4, 2],
       },
       'diffusion_model.a_b.c',
-      'lora_unet_a_b_c',
+      'diffusion_model.a_b.c',
     ],
   ])('%s is read', async (_, shapes, own, name) => {
     const { adapter, warnings } = await readAnyAdapter(await fileOf(shapes), null);
