@@ -98,6 +98,14 @@ const plainTextInEngine = forbid('Write through src/engine/terminal.ts, which es
   'Property[key.name=/^std(out|err)$/]',
   "Identifier[name='console']",
 ]);
+const plainTextInPages = forbid(
+  'Draw with html of webview/shared/html.ts, which makes text plain.',
+  [
+    "ImportDeclaration[source.value='lit-html'] ImportSpecifier[imported.name=/^(html|svg|mathml)$/]",
+    'ImportDeclaration[source.value=/^lit-html.directives.unsafe/]',
+    'Identifier[name=/^(innerHTML|outerHTML|insertAdjacentHTML|srcdoc)$/]',
+  ],
+);
 
 /** What reads or changes files without a limit, or follows links. */
 const UNBOUNDED = ['readFile', 'createReadStream', 'open', 'opendir', 'appendFile', 'truncate'];
@@ -184,6 +192,7 @@ export default tseslint.config(
   },
   { files: ['src/host/**'], ignores: ['src/host/ui/**'], rules: plainTextInHost },
   { files: ['src/engine/**'], ignores: ['src/engine/terminal.ts'], rules: plainTextInEngine },
+  { files: ['webview/**'], ignores: ['webview/shared/html.ts'], rules: plainTextInPages },
   // A describe() is a chapter of tests, not a function: its length is that of the file.
   { files: ['test/**/*.test.*'], rules: { 'max-lines-per-function': 'off' } },
 );

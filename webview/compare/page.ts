@@ -1,4 +1,3 @@
-import { html } from 'lit-html';
 import {
   asComparePageState,
   CompareHostMessageSchema,
@@ -6,6 +5,7 @@ import {
   type ComparePageMessage,
 } from '../../src/shared/pages/compare/protocol';
 import type { CompareStringKey } from '../../src/shared/pages/compare/strings';
+import { html } from '../shared/html';
 import { startPage } from '../shared/startPage';
 import { failedView } from '../shared/templates';
 import { button, defineElements } from '../shared/toolkit';

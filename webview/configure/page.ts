@@ -1,4 +1,4 @@
-import { html, type TemplateResult } from 'lit-html';
+import type { TemplateResult } from 'lit-html';
 import {
   asConfigurePageState,
   ConfigureHostMessageSchema,
@@ -6,6 +6,7 @@ import {
   type ConfigurePageMessage,
 } from '../../src/shared/pages/configure/protocol';
 import type { ConfigureStringKey } from '../../src/shared/pages/configure/strings';
+import { html } from '../shared/html';
 import { startPage } from '../shared/startPage';
 import { failedView, secondaryButton } from '../shared/templates';
 import { button, checkbox, defineElements } from '../shared/toolkit';

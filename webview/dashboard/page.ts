@@ -1,7 +1,7 @@
-import { html } from 'lit-html';
 import { DashboardHostMessageSchema } from '../../src/shared/pages/dashboard/guards';
 import type { HostMessage, PageMessage } from '../../src/shared/pages/dashboard/protocol';
 import type { StringKey } from '../../src/shared/pages/dashboard/strings';
+import { html } from '../shared/html';
 import { startPage } from '../shared/startPage';
 import * as toolkit from '../shared/toolkit';
 import { ChartBoard } from './charts/board';

@@ -1,4 +1,4 @@
-import { html, nothing, type TemplateResult } from 'lit-html';
+import { nothing, type TemplateResult } from 'lit-html';
 import {
   InspectHostMessageSchema,
   type InspectHostMessage,
@@ -6,6 +6,7 @@ import {
   type TensorRow,
 } from '../../src/shared/pages/inspect/protocol';
 import type { InspectStringKey } from '../../src/shared/pages/inspect/strings';
+import { html } from '../shared/html';
 import { nextSorting } from '../shared/sorting';
 import { startPage } from '../shared/startPage';
 import { failedView, searchField, sortHead } from '../shared/templates';

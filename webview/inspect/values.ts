@@ -1,7 +1,8 @@
-import { html, nothing, type TemplateResult } from 'lit-html';
+import { nothing, type TemplateResult } from 'lit-html';
 import type { Values } from '../../src/shared/pages/inspect/protocol';
 import type { InspectStringKey } from '../../src/shared/pages/inspect/strings';
 import { sparkline } from '../../src/shared/sparkline';
+import { html } from '../shared/html';
 import type { InspectPage, InspectState } from './state';
 
 /** Statistics and histogram of the chosen tensor. */

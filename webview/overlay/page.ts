@@ -1,4 +1,3 @@
-import { html } from 'lit-html';
 import {
   asOverlaySubject,
   OverlayHostMessageSchema,
@@ -6,6 +5,7 @@ import {
   type OverlayPageMessage,
 } from '../../src/shared/pages/overlay/protocol';
 import type { OverlayStringKey } from '../../src/shared/pages/overlay/strings';
+import { html } from '../shared/html';
 import { startPage } from '../shared/startPage';
 import { button, defineElements } from '../shared/toolkit';
 import { overlayRows } from './model/rows';

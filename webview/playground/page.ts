@@ -1,10 +1,10 @@
-import { html } from 'lit-html';
 import {
   PlaygroundHostMessageSchema,
   type PlaygroundHostMessage,
   type PlaygroundPageMessage,
 } from '../../src/shared/pages/playground/protocol';
 import type { PlaygroundStringKey } from '../../src/shared/pages/playground/strings';
+import { html } from '../shared/html';
 import { startPage } from '../shared/startPage';
 import { button, defineElements } from '../shared/toolkit';
 import { answersView } from './parts/answers';

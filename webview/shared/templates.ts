@@ -1,4 +1,5 @@
-import { html, nothing, type TemplateResult } from 'lit-html';
+import { nothing, type TemplateResult } from 'lit-html';
+import { html } from './html';
 import type { TableSorting } from './sorting';
 
 // Markup that several pages share. The content security policy blocks style attributes: templates

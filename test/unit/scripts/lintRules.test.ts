@@ -53,3 +53,18 @@ describe('a command of the engine cannot write to a stream by itself', () => {
     expect(await messagesFor('src/engine/terminal.ts', code)).toEqual([]);
   });
 });
+
+describe('a page cannot draw text by itself', () => {
+  it.each([
+    "import { html, nothing } from 'lit-html';",
+    "import { unsafeHTML } from 'lit-html/directives/unsafe-html.js';",
+    'element.innerHTML = text;',
+  ])('%s', async (code) => {
+    expect(await messagesFor('webview/inspect/x.ts', code)).not.toEqual([]);
+  });
+
+  it('but through the one template', async () => {
+    const code = "import { html } from 'lit-html';";
+    expect(await messagesFor('webview/shared/html.ts', code)).toEqual([]);
+  });
+});

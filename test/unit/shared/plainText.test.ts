@@ -36,13 +36,24 @@ describe('text for a terminal', () => {
     );
   });
 
+  it('shows characters that nobody sees', () => {
+    const unseen = ['\u200b', '\u2060', '\ufeff', '\u00ad', '\u061c', '\u180e', '\u3164', '\u206a'];
+    for (const character of [...unseen, '\ufe0f', '\u200d', '\u200c', '\u200f', '\ufff9'])
+      expect(visibleControls(`pay${character}pal`)).toBe(
+        `pay\\u${character.charCodeAt(0).toString(16).padStart(4, '0')}pal`,
+      );
+    // tags, which write ASCII unseen
+    expect(visibleControls('a\u{e0061}')).toBe('a\\udb40\\udc61');
+    expect(visibleControls('👍\ufe0f\ufe0f')).toBe('👍\ufe0f\\ufe0f');
+  });
+
   it('keeps every other script, marks of direction and joined emoji', () => {
-    const text = 'Übung 模型 שלום\u200f العربية 👩‍🔬 می‌خواهم';
+    const text = 'Übung 模型 葛\u{e0100} שלום\u200f (\u200eC) العربية 👩🏽‍🔬 ❤️‍🔥 1️⃣ می‌خواهم क्‍ष';
     expect(oneLine(text)).toBe(text);
   });
 
   it('keeps JSON valid, with the same meaning', () => {
-    const value = { name: 'x\u202ey\u0085' };
+    const value = { name: 'x\u202ey\u0085\u{e0061}' };
     expect(JSON.parse(visibleControls(JSON.stringify(value)))).toEqual(value);
   });
 });

@@ -402,3 +402,21 @@ test('keeps two charts switched to tables within one frame', async () => {
   );
   await close();
 });
+
+test('writes invisible characters of names and in the rows of grids as escapes', async () => {
+  const shown = await open({ steps: 3 });
+  const { page } = shown;
+  const message = 'a\u202eb\u200bc';
+  await page.evaluate(
+    (text) =>
+      window.postMessage(
+        { kind: 'log', level: 'warn', message: text, time: '2026-01-31T14:40:00Z' },
+        '*',
+      ),
+    message,
+  );
+  await page.locator('vscode-panel-tab#events').click();
+  await page.locator('.events vscode-data-grid', { hasText: 'a\\u202eb\\u200bc' }).waitFor();
+  await assertQuiet(shown);
+  await shown.close();
+});

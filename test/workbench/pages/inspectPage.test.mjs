@@ -127,3 +127,30 @@ test('filters and sorts, and explains why values cannot be shown', async () => {
   await assertQuiet(shown);
   await shown.close();
 });
+
+test('shows what reorders text and what nobody sees, and asks for tensors by their real names', async () => {
+  const shown = await pages.open();
+  const { page } = shown;
+  const name = 'model.\u202egnp\u200b.q_proj';
+  const text = 'שלום \u2066a\u2069 \u{e0061}';
+  await post(page, {
+    kind: 'file',
+    name: `${name}.gguf`,
+    format: 'gguf',
+    bytes: 64,
+    metadata: [{ key: name, value: text }],
+    tensors: [{ name, dtype: 'F32', shape: [4], bytes: 16 }],
+  });
+  await page.locator('button.link').click();
+  assert.equal((await sent(page, 'measure')).at(-1).tensor, name);
+  await post(page, { kind: 'noValues', tensor: name, why: text });
+  const html = await eventually(async () => {
+    const content = await page.locator('main').innerHTML();
+    assert.equal(content.split('model.\\u202egnp\\u200b.q_proj').length - 1, 5);
+    assert.equal(content.split('שלום \\u2066a\\u2069 \\udb40\\udc61').length - 1, 2);
+    return content;
+  });
+  assert.doesNotMatch(html, /[\u202a-\u202e\u2066-\u2069\u200b\u{e0061}]/u);
+  await assertQuiet(shown);
+  await shown.close();
+});

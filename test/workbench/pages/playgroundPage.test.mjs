@@ -202,3 +202,18 @@ test('keeps two changes made within one frame', async () => {
   );
   await shown.close();
 });
+
+test('keeps letters of every direction in answers, and writes controls of the direction out', async () => {
+  const shown = await open();
+  const { page } = shown;
+  const rtl = 'שלום\u200f. العربية می\u200cخواهم';
+  await answer(page, [rtl, `\u202e${rtl}\u2069\u200b`, rtl]);
+  await eventually(async () =>
+    assert.deepEqual(
+      (await page.locator('.written').allTextContents()).slice(0, 2).map((text) => text.trim()),
+      [rtl, `\\u202e${rtl}\\u2069\\u200b`],
+    ),
+  );
+  await assertQuiet(shown);
+  await shown.close();
+});

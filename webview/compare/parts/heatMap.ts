@@ -1,5 +1,6 @@
-import { html, nothing, type TemplateResult } from 'lit-html';
+import { nothing, type TemplateResult } from 'lit-html';
 import { live } from 'lit-html/directives/live.js';
+import { html } from '../../shared/html';
 import { gridOf, type ModuleRow } from '../model/modules';
 import {
   colourScale,

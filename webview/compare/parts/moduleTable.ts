@@ -1,5 +1,6 @@
-import { html, nothing, type TemplateResult } from 'lit-html';
+import { nothing, type TemplateResult } from 'lit-html';
 import { guard } from 'lit-html/directives/guard.js';
+import { html } from '../../shared/html';
 import { nextSorting } from '../../shared/sorting';
 import { searchField, sortHead } from '../../shared/templates';
 import type { ModuleRow } from '../model/modules';

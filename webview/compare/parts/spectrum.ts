@@ -6,7 +6,8 @@ import {
   LineElement,
   PointElement,
 } from 'chart.js';
-import { html, type TemplateResult } from 'lit-html';
+import type { TemplateResult } from 'lit-html';
+import { html } from '../../shared/html';
 import { onThemeChange, readTheme } from '../../shared/theme';
 import type { ModuleRow } from '../model/modules';
 import { orNone, short, type ComparePage, type ShownComparison } from '../state';

@@ -1,5 +1,6 @@
-import { html, nothing, type TemplateResult } from 'lit-html';
+import { nothing, type TemplateResult } from 'lit-html';
 import { guard } from 'lit-html/directives/guard.js';
+import { html } from '../../shared/html';
 import { secondaryButton } from '../../shared/templates';
 import { adapterRanks, agreement } from '../model/agreement';
 import { orNone, type ComparePage, type ShownComparison } from '../state';

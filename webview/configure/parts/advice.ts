@@ -1,4 +1,5 @@
-import { html, nothing, type TemplateResult } from 'lit-html';
+import { nothing, type TemplateResult } from 'lit-html';
+import { html } from '../../shared/html';
 import { secondaryButton } from '../../shared/templates';
 import type { ConfigurePage, ShownRecipe } from '../state';
 

@@ -1,5 +1,6 @@
-import { html, nothing, type TemplateResult } from 'lit-html';
+import { nothing, type TemplateResult } from 'lit-html';
 import type { Figures, Memory } from '../../../src/shared/pages/configure/protocol';
+import { html } from '../../shared/html';
 import type { ConfigurePage, ShownRecipe } from '../state';
 
 const MEMORY_PARTS = [

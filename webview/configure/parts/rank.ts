@@ -1,8 +1,9 @@
-import { html, type TemplateResult } from 'lit-html';
+import type { TemplateResult } from 'lit-html';
 import { live } from 'lit-html/directives/live.js';
 import type { RankSettings } from '../../../src/shared/pages/configure/protocol';
 import { withRank } from '../../../src/shared/pages/configure/withRank';
 import { editable } from '../../shared/editable';
+import { html } from '../../shared/html';
 import { MAX_RANK, STOPS, stopOf } from '../model/ranks';
 import { applyChoice, type ConfigurePage, type ShownRecipe } from '../state';
 

@@ -1,6 +1,7 @@
-import { html, nothing, type TemplateResult } from 'lit-html';
+import { nothing, type TemplateResult } from 'lit-html';
 import { live } from 'lit-html/directives/live.js';
 import { repeat } from 'lit-html/directives/repeat.js';
+import { html } from '../../shared/html';
 import { icon } from '../../shared/templates';
 import { chosenIn, groupsOf, withGroup, type GroupBy, type ModuleGroup } from '../model/groups';
 import { applyChoice, type ConfigurePage, type ConfigureState, type ShownRecipe } from '../state';

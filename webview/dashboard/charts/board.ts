@@ -1,4 +1,4 @@
-import { html, type TemplateResult } from 'lit-html';
+import type { TemplateResult } from 'lit-html';
 import { RunHistory } from '../../../src/shared/runHistory';
 import { axisBar } from '../../shared/charts/axisBar';
 import type { Range } from '../../shared/charts/decimate';
@@ -6,6 +6,7 @@ import type { KeyAction } from '../../shared/charts/gestures';
 import { RunLines } from '../../shared/charts/runLines';
 import { walk } from '../../shared/charts/walk';
 import { clipped, nearest, panned, zoomed } from '../../shared/charts/zoom';
+import { html } from '../../shared/html';
 import { Paced } from '../../shared/paced';
 import { secondaryButton } from '../../shared/templates';
 import { onThemeChange, readTheme } from '../../shared/theme';

@@ -1,4 +1,4 @@
-import { html, nothing, render, type TemplateResult } from 'lit-html';
+import { nothing, render, type TemplateResult } from 'lit-html';
 import type { SeriesId } from '../../../src/shared/metrics/table';
 import type { Axis } from '../../../src/shared/pages/dashboard/protocol';
 import { axisTick, axisValue } from '../../shared/charts/axisText';
@@ -7,6 +7,7 @@ import type { KeyAction } from '../../shared/charts/gestures';
 import type { Mark } from '../../shared/charts/marks';
 import { Plot, type PlotEvents } from '../../shared/charts/plot';
 import type { RunLines } from '../../shared/charts/runLines';
+import { html } from '../../shared/html';
 import { icon, iconButton } from '../../shared/templates';
 import type { ChartTheme } from '../../shared/theme';
 import type { ChartSpec } from '../model/chartSpecs';

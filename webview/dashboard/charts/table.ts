@@ -1,8 +1,9 @@
-import { html, render } from 'lit-html';
+import { render } from 'lit-html';
 import type { Axis } from '../../../src/shared/pages/dashboard/protocol';
 import { axisValue } from '../../shared/charts/axisText';
 import type { Range } from '../../shared/charts/decimate';
 import type { RunLines } from '../../shared/charts/runLines';
+import { html } from '../../shared/html';
 import type { DataGridColumn } from '../../shared/toolkit';
 import type { ChartSpec } from '../model/chartSpecs';
 import { tableRows } from '../model/tableRows';

@@ -1,5 +1,6 @@
-import { html, type TemplateResult } from 'lit-html';
+import type { TemplateResult } from 'lit-html';
 import type { BatchLine } from '../../../src/shared/metrics/lines';
+import { html } from '../../shared/html';
 import type { DashboardPage, DashboardState } from '../state';
 
 /** The first batch as text with the labelled tokens marked, to check the labels before training. */

@@ -1,5 +1,6 @@
-import { html, type TemplateResult } from 'lit-html';
+import type { TemplateResult } from 'lit-html';
 import { guard } from 'lit-html/directives/guard.js';
+import { html } from '../../shared/html';
 import type { DataGridColumn } from '../../shared/toolkit';
 import { eventsOf, type TimelineEvent } from '../model/events';
 import { historyKey, type DashboardPage, type DashboardState } from '../state';

@@ -1,8 +1,9 @@
-import { html, nothing, type TemplateResult } from 'lit-html';
+import { nothing, type TemplateResult } from 'lit-html';
 import { ref } from 'lit-html/directives/ref.js';
 import type { OpenTarget, RunRequest } from '../../../src/shared/pages/dashboard/protocol';
 import type { StringKey } from '../../../src/shared/pages/dashboard/strings';
 import type { RunState } from '../../../src/shared/run';
+import { html } from '../../shared/html';
 import { icon } from '../../shared/templates';
 import { headFacts } from '../model/headFacts';
 import { lastCheckpointStep } from '../model/summary';

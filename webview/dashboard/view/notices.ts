@@ -1,4 +1,4 @@
-import { html, nothing, type TemplateResult } from 'lit-html';
+import { nothing, type TemplateResult } from 'lit-html';
 import { guard } from 'lit-html/directives/guard.js';
 import {
   formatPlace,
@@ -6,6 +6,7 @@ import {
   type Problem,
   type SerializedError,
 } from '../../../src/shared/errors';
+import { html } from '../../shared/html';
 import { icon, secondaryButton } from '../../shared/templates';
 import { healthNotes, severityOf, type HealthNote, type NoteSeverity } from '../model/health';
 import { lastCheckpointStep } from '../model/summary';

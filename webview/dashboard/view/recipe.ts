@@ -1,5 +1,6 @@
-import { html, type TemplateResult } from 'lit-html';
+import type { TemplateResult } from 'lit-html';
 import { guard } from 'lit-html/directives/guard.js';
+import { html } from '../../shared/html';
 import { runFacts } from '../model/runFacts';
 import type { DashboardPage, DashboardState } from '../state';
 

@@ -1,7 +1,8 @@
-import { html, nothing, type TemplateResult } from 'lit-html';
+import { nothing, type TemplateResult } from 'lit-html';
 import { guard } from 'lit-html/directives/guard.js';
 import { repeat } from 'lit-html/directives/repeat.js';
 import type { SampleLine } from '../../../src/shared/metrics/lines';
+import { html } from '../../shared/html';
 import { samplesByPrompt, type PromptSamples } from '../model/summary';
 import { hasEnded, historyKey, type DashboardPage, type DashboardState } from '../state';
 

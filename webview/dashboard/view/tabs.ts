@@ -1,5 +1,6 @@
-import { html, nothing, type TemplateResult } from 'lit-html';
+import { nothing, type TemplateResult } from 'lit-html';
 import { TAB_IDS, type TabId } from '../../../src/shared/pages/dashboard/protocol';
+import { html } from '../../shared/html';
 import { eventsOf } from '../model/events';
 import { samplesByPrompt } from '../model/summary';
 import { choose } from '../../shared/page';

@@ -1,6 +1,7 @@
-import { html, nothing, type TemplateResult } from 'lit-html';
+import { nothing, type TemplateResult } from 'lit-html';
 import { KEY_NUMBER_IDS } from '../../../src/shared/metrics/table';
 import { methodOf, type RunRecord } from '../../../src/shared/run';
+import { html } from '../../shared/html';
 import type { KeyNumbers } from '../model/keyNumbers';
 import type { DashboardPage, DashboardState } from '../state';
 

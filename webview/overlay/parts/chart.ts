@@ -1,4 +1,4 @@
-import { html, type TemplateResult } from 'lit-html';
+import type { TemplateResult } from 'lit-html';
 import { live } from 'lit-html/directives/live.js';
 import { OVERLAY_METRICS, type OverlayMetric } from '../../../src/shared/pages/overlay/protocol';
 import { axisBar } from '../../shared/charts/axisBar';
@@ -8,6 +8,7 @@ import type { KeyAction } from '../../shared/charts/gestures';
 import { Plot } from '../../shared/charts/plot';
 import { walk } from '../../shared/charts/walk';
 import { clipped, nearest, panned, zoomed } from '../../shared/charts/zoom';
+import { html } from '../../shared/html';
 import { Paced } from '../../shared/paced';
 import { iconButton } from '../../shared/templates';
 import { onThemeChange, readTheme } from '../../shared/theme';

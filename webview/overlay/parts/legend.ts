@@ -1,5 +1,6 @@
-import { html, type TemplateResult } from 'lit-html';
+import type { TemplateResult } from 'lit-html';
 import { repeat } from 'lit-html/directives/repeat.js';
+import { html } from '../../shared/html';
 import { lookOf } from '../model/look';
 import type { OverlayRun } from '../model/runs';
 import { choose } from '../../shared/page';

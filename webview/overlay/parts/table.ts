@@ -1,4 +1,5 @@
-import { html, type TemplateResult } from 'lit-html';
+import type { TemplateResult } from 'lit-html';
+import { html } from '../../shared/html';
 import { OVERLAY_COLUMNS, rowCells, type OverlayRow } from '../model/rows';
 import type { OverlayPage } from '../state';
 

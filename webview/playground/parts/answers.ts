@@ -1,8 +1,9 @@
-import { html, nothing, type TemplateResult } from 'lit-html';
+import { nothing, type TemplateResult } from 'lit-html';
 import { live } from 'lit-html/directives/live.js';
 import { ref } from 'lit-html/directives/ref.js';
 import { repeat } from 'lit-html/directives/repeat.js';
 import { MAX_SCALE } from '../../../src/shared/pages/playground/protocol';
+import { html } from '../../shared/html';
 import { iconButton } from '../../shared/templates';
 import { answerParts, isBusy, type AnswerColumn } from '../model/columns';
 import { adapterScale, ask, keep, type PlaygroundPage, type PlaygroundState } from '../state';

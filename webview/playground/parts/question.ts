@@ -1,10 +1,11 @@
-import { html, nothing, type TemplateResult } from 'lit-html';
+import { nothing, type TemplateResult } from 'lit-html';
 import { live } from 'lit-html/directives/live.js';
 import type {
   PlaygroundPageState,
   PlaygroundServerState,
 } from '../../../src/shared/pages/playground/protocol';
 import { editable } from '../../shared/editable';
+import { html } from '../../shared/html';
 import { markdownTable } from '../../shared/markdown';
 import { secondaryButton } from '../../shared/templates';
 import { isBusy } from '../model/columns';

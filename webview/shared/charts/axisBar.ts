@@ -1,7 +1,8 @@
-import { html, type TemplateResult } from 'lit-html';
+import type { TemplateResult } from 'lit-html';
 import { live } from 'lit-html/directives/live.js';
 import type { CHART_STRINGS } from '../../../src/shared/pages/chartStrings';
 import { AXES, type Axis } from '../../../src/shared/pages/dashboard/protocol';
+import { html } from '../html';
 import type { Formatter } from '../format';
 import { secondaryButton } from '../templates';
 import { axisValue } from './axisText';
