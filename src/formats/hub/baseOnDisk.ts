@@ -1,5 +1,6 @@
 import path from 'node:path';
 import { isFile, pathExists } from '../../common/fileStatus';
+import { isRemotePath } from '../../common/remotePath';
 import { RUN_FILES } from '../../shared/run';
 import { isObject } from '../../shared/values';
 import { readJsonObject } from '../json';
@@ -7,12 +8,13 @@ import { namedBasePath } from './hubCache';
 
 /**
  * Where the base of an adapter is on this disk: that of the run that it is part of, else the one
- * that it names, at a path or in the hub's cache. Null: it is not here.
+ * that it names, at a path or in the hub's cache. Null: it is not here. An adapter may come from a
+ * stranger, so no server that it names is asked: the user names such a base.
  */
 export async function baseOnDisk(adapter: string, named: string | null): Promise<string | null> {
   const inRun = await baseOfRun(adapter);
   if (inRun !== null) return inRun;
-  return named === null ? null : namedBasePath(named);
+  return named === null || isRemotePath(named) ? null : namedBasePath(named);
 }
 
 /** The base of the run whose adapter, best adapter or checkpoint this is. */
@@ -22,7 +24,8 @@ async function baseOfRun(adapter: string): Promise<string | null> {
     if (!(await isFile(file))) continue;
     const { recipe } = await readJsonObject(file, 'run').catch((): Record<string, unknown> => ({}));
     const base = isObject(recipe) ? recipe['base'] : null;
-    if (typeof base === 'string' && path.isAbsolute(base) && (await pathExists(base))) return base;
+    if (typeof base !== 'string' || !path.isAbsolute(base) || isRemotePath(base)) continue;
+    if (await pathExists(base)) return base;
   }
   return null;
 }

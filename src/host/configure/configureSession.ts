@@ -13,6 +13,7 @@ import { LoraError } from '../../shared/errors';
 import type { Recipe } from '../../shared/recipe';
 import { parseRecipe } from '../../shared/recipeFile';
 import { withRank } from '../../shared/pages/configure/withRank';
+import { namesRemoteFiles } from '../recipe/recipeFiles';
 import { datasetAt } from '../setup/findDatasets';
 import { readBaseFacts, type BaseFacts } from '../setup/costs';
 import { t } from '../text/l10n';
@@ -25,6 +26,8 @@ import { withChoice } from './recipeEdits';
 export interface ConfigureParts {
   /** How much of its rank the newest adapter of a recipe uses; null without an adapter. */
   readonly usedRank: (recipe: string) => Promise<UsedRank | null>;
+  /** Whether the user has opened the page of a recipe in this session: VS Code restores pages. */
+  readonly wasOpened: (recipe: string) => boolean;
   /** Resizes an adapter, after asking where to. */
   readonly resize: (adapter: string, rank: number) => Promise<void>;
 }
@@ -48,16 +51,19 @@ export class ConfigureSession implements vscode.Disposable {
   private timer: NodeJS.Timeout | undefined;
   private writing: Promise<void> = Promise.resolve();
   private applied = 0;
-  private readonly listeners: vscode.Disposable;
+  private readonly listeners: readonly vscode.Disposable[];
 
   constructor(
     private readonly recipe: vscode.Uri,
     private readonly parts: ConfigureParts,
     private readonly send: (message: ConfigureHostMessage) => void,
   ) {
-    this.listeners = vscode.workspace.onDidChangeTextDocument(({ document }) => {
-      if (document.uri.toString() === recipe.toString()) this.showSoon();
-    });
+    this.listeners = [
+      vscode.workspace.onDidChangeTextDocument(({ document }) => {
+        if (document.uri.toString() === recipe.toString()) this.showSoon();
+      }),
+      vscode.workspace.onDidGrantWorkspaceTrust(() => this.showSoon()),
+    ];
   }
 
   /** Sends everything to a page that was just loaded. */
@@ -134,7 +140,7 @@ export class ConfigureSession implements vscode.Disposable {
 
   dispose(): void {
     clearTimeout(this.timer);
-    this.listeners.dispose();
+    for (const listener of this.listeners) listener.dispose();
   }
 
   private async write(settings: RankSettings, chosen: readonly TargetableModule[]): Promise<void> {
@@ -204,8 +210,19 @@ export class ConfigureSession implements vscode.Disposable {
     }));
   }
 
+  /** Throws if the files that a recipe names may be a stranger's choice. */
+  private refuseForeignPaths(text: string): void {
+    if (!vscode.workspace.isTrusted)
+      throw new LoraError('recipe', t('The model is not read until the workspace is trusted.'));
+    if (namesRemoteFiles(text) && !this.parts.wasOpened(this.recipe.fsPath))
+      throw new LoraError('recipe', t('The recipe names files on a server.'), {
+        fix: t('Open this page again from the recipe to read them.'),
+      });
+  }
+
   private async readRecipe(): Promise<Read> {
     const document = await vscode.workspace.openTextDocument(this.recipe);
+    this.refuseForeignPaths(document.getText());
     const recipe = parseRecipe(document.getText(), this.recipe.fsPath);
     if (this.base?.path !== recipe.base) this.base = await readBaseFacts(recipe.base);
     if (this.rows?.dataset !== recipe.dataset)

@@ -11,9 +11,11 @@ import { configurePanels } from './configurePanels';
 /** Configure Rank and Targets: on a page, or by quick picks. */
 export function registerConfigure(services: Services): vscode.Disposable {
   const { commands, context, errors, jobs, log, store } = services;
+  const opened = new Set<string>();
   const panels = configurePanels({
     ...panelHost({ extensionUri: context.extensionUri, errors, log }, 'adapter'),
     usedRank: (recipe) => readUsedRank(jobs, store, recipe),
+    wasOpened: (recipe) => opened.has(recipe),
     resize: async (adapter, rank) => {
       const { resizeAdapterCommand } = await import('../adapters/resizeAdapter');
       await resizeAdapterCommand(jobs, store, adapter, ['--rank', String(rank)]);
@@ -23,7 +25,9 @@ export function registerConfigure(services: Services): vscode.Disposable {
     panels,
     commands.add(COMMANDS.configureRank, async (argument) => {
       const recipe = await chooseRecipe(argument);
-      if (recipe) panels.show(recipe.fsPath);
+      if (!recipe) return;
+      opened.add(recipe.fsPath);
+      panels.show(recipe.fsPath);
     }),
     commands.add(COMMANDS.pickRank, async (argument) => {
       const recipe = await chooseRecipe(argument);

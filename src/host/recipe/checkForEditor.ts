@@ -1,6 +1,7 @@
+import { isRemotePath } from '../../common/remotePath';
 import type { Problem } from '../../shared/errors';
 import { checkRecipe } from '../../shared/recipeFile';
-import { isRemote, missingFiles } from './recipeFiles';
+import { missingFiles } from './recipeFiles';
 
 /**
  * The problems to show while a recipe is edited, except those that VS Code finds itself by the JSON
@@ -15,7 +16,7 @@ export async function checkForEditor(
   const unknownKeys = checkRecipe(text, file).problems.filter((problem) =>
     problem.message.startsWith('Unknown key'),
   );
-  const mayTouch = (value: string) => isTrusted && !isRemote(value);
+  const mayTouch = (value: string) => isTrusted && !isRemotePath(value);
   return [...unknownKeys, ...(await missingFiles(text, file, mayTouch))];
 }
 

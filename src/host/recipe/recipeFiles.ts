@@ -1,6 +1,7 @@
 import { stat } from 'node:fs/promises';
 import { dirname, isAbsolute, resolve } from 'node:path';
 import { findNodeAtLocation, type JSONPath } from 'jsonc-parser';
+import { isRemotePath } from '../../common/remotePath';
 import type { Place, Problem } from '../../shared/errors';
 import { recipeRoot } from '../../shared/recipeTree';
 import { t } from '../text/l10n';
@@ -16,12 +17,6 @@ const PATH_KEYS: readonly {
   { path: ['lora', 'init_adapter'], missing: (value) => t('There is no adapter at {0}.', value) },
 ];
 
-/**
- * Whether a path leads to a server (\\\\server\\share or //server/share) or a device of Windows.
- * Touching one sends the user's credentials to whoever wrote the recipe.
- */
-export const isRemote = (value: string): boolean => /^[\\/]{2}/.test(value);
-
 /** Whether a recipe names a path that is not touched before the user asks for it. */
 export function namesRemoteFiles(text: string): boolean {
   const root = recipeRoot(text);
@@ -30,7 +25,7 @@ export function namesRemoteFiles(text: string): boolean {
   );
   const frozen = root && findNodeAtLocation(root, ['lora', 'frozen_adapters']);
   const adapters = (frozen?.children ?? []).map((node): unknown => node.value);
-  return [...values, ...adapters].some((value) => typeof value === 'string' && isRemote(value));
+  return [...values, ...adapters].some((value) => typeof value === 'string' && isRemotePath(value));
 }
 
 /** A problem for each path in a recipe that doesn't exist, at its place in the text. */

@@ -1,0 +1,83 @@
+import { mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import path from 'node:path';
+import { afterEach, beforeEach, expect, it, vi } from 'vitest';
+import type * as costs from '../../../../src/host/setup/costs';
+import type { ConfigureHostMessage } from '../../../../src/shared/pages/configure/protocol';
+
+const BASE = path.resolve('test/fixtures/llama/base');
+
+const fake = vi.hoisted(() => ({ isTrusted: false, text: '' }));
+vi.mock('vscode', async () => {
+  const { fakeVscode } = await import('../../../support/fakeVscode');
+  const nothing = () => ({ dispose: () => undefined });
+  return {
+    ...fakeVscode(),
+    l10n: { t: (text: string) => text },
+    workspace: {
+      get isTrusted() {
+        return fake.isTrusted;
+      },
+      onDidChangeTextDocument: nothing,
+      onDidGrantWorkspaceTrust: nothing,
+      openTextDocument: () => Promise.resolve({ getText: () => fake.text }),
+    },
+  };
+});
+const readBaseFacts = vi.hoisted(() => vi.fn());
+const datasetAt = vi.hoisted(() => vi.fn(() => Promise.resolve({ rows: 1 })));
+vi.mock('../../../../src/host/setup/costs', async (original) => {
+  const real = await original<typeof costs>();
+  readBaseFacts.mockImplementation(real.readBaseFacts);
+  return { ...real, readBaseFacts };
+});
+vi.mock('../../../../src/host/setup/findDatasets', () => ({ datasetAt }));
+const { ConfigureSession } = await import('../../../../src/host/configure/configureSession');
+const vscode = await import('vscode');
+
+let folder: string;
+beforeEach(async () => {
+  folder = await mkdtemp(path.join(tmpdir(), 'lora-configure-'));
+  await writeFile(path.join(folder, 'data.jsonl'), '');
+  vi.clearAllMocks();
+});
+afterEach(() => rm(folder, { recursive: true }));
+
+/** The messages of a page that VS Code restores, or that the user opens. */
+async function shown(base: string, wasOpened = false): Promise<ConfigureHostMessage[]> {
+  const messages: ConfigureHostMessage[] = [];
+  fake.text = JSON.stringify({ base, dataset: './data.jsonl', lora: { r: 4 } });
+  const session = new ConfigureSession(
+    vscode.Uri.file(path.join(folder, 'lora.json')),
+    {
+      usedRank: () => Promise.resolve(null),
+      resize: () => Promise.resolve(),
+      wasOpened: () => wasOpened,
+    },
+    (message) => messages.push(message),
+  );
+  await session.start();
+  session.dispose();
+  return messages;
+}
+
+it('a restored page reads nothing that its recipe names before the workspace is trusted', async () => {
+  fake.isTrusted = false;
+  const [message] = await shown(BASE);
+  expect(message?.kind === 'fault' && message.message).toContain('trusted');
+  expect(readBaseFacts).not.toHaveBeenCalled();
+  expect(datasetAt).not.toHaveBeenCalled();
+});
+
+it('a restored page reads the model of a trusted workspace', async () => {
+  fake.isTrusted = true;
+  expect(await shown(BASE)).toMatchObject([{ kind: 'recipe', base: 'base' }]);
+});
+
+it('a restored page asks no server; one that the user opens does', async () => {
+  fake.isTrusted = true;
+  expect(await shown('//host/share/model')).toMatchObject([{ kind: 'fault' }]);
+  expect(readBaseFacts).not.toHaveBeenCalled();
+  await shown('//host/share/model', true);
+  expect(readBaseFacts).toHaveBeenCalled();
+});
