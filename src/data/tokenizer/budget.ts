@@ -2,6 +2,8 @@ import { Tokenizer as HuggingFaceTokenizer } from '@huggingface/tokenizers';
 import { createDeadline, DeadlinePassed } from '../../common/deadline';
 import type { TokenizerFiles } from '../../formats/baseModel';
 import { LoraError } from '../../shared/errors';
+import { bpeConfig } from './bpe/bpeModel';
+import { bpeEncoder } from './bpe/bpeTokenizer';
 import { Growth, limitGrowth, TextTooLong } from './growth';
 import type { Limits } from './limits';
 
@@ -22,7 +24,9 @@ interface EncodeOptions {
 /** The library's tokenizer, whose work on a text is limited in time and memory. */
 export interface BoundedTokenizer {
   readonly inner: HuggingFaceTokenizer;
-  readonly encode: (text: string, options: EncodeOptions) => { readonly ids: number[] };
+  readonly encode: (text: string, add_special_tokens: boolean) => number[];
+  /** For the special tokens around short texts only: a BPE model merges nothing here. */
+  readonly encodeUnmerged: (text: string, options: EncodeOptions) => number[];
   readonly decode: HuggingFaceTokenizer['decode'];
 }
 
@@ -51,18 +55,34 @@ export function loadBounded(
   };
   const timeFor = (characters: number) => LEAST_MS + MS_PER_CHARACTER * characters;
   checkAddedTokens(json, config, growth, (work) => guarded(LOAD_MS, 0, work));
-  const inner = guarded(LOAD_MS, 0, () => new HuggingFaceTokenizer(json, config));
+  const bpe = bpeConfig(json['model']);
+  const inner = guarded(
+    LOAD_MS,
+    0,
+    () => new HuggingFaceTokenizer(bpe ? withoutMerges(json) : json, config),
+  );
   limitGrowth(inner, growth);
+  const encode = bpe && guarded(LOAD_MS, 0, () => bpeEncoder(inner, bpe));
   return {
     inner,
-    encode: (text, options) =>
-      guarded(timeFor(text.length), text.length, () => inner.encode(text, options)),
+    encode: (text, add_special_tokens) =>
+      guarded(timeFor(text.length), text.length, () =>
+        encode ? encode(text, add_special_tokens) : inner.encode(text, { add_special_tokens }).ids,
+      ),
+    encodeUnmerged: (text, options) =>
+      guarded(LEAST_MS, text.length, () => inner.encode(text, options).ids),
     decode: (ids, options) => {
       const characters = ids.length * TOKEN_CHARACTERS;
       return guarded(timeFor(characters), characters, () => inner.decode(ids, options));
     },
   };
 }
+
+/** The library would only keep them in memory. */
+const withoutMerges = (json: Json): Json => ({
+  ...json,
+  model: { ...(json['model'] as Json), merges: [] },
+});
 
 /** The library normalizes added tokens while it loads: it is tried with a limit first. */
 function checkAddedTokens(

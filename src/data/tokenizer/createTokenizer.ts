@@ -34,9 +34,9 @@ export function createTokenizer(files: TokenizerFiles, options: TokenizerOptions
   const names = namedTokens(files.config);
   const idOf = (name: keyof typeof names) =>
     names[name] === undefined ? null : (inner.token_to_id(names[name]) ?? null);
-  const encodePlain = (text: string) => bounded.encode(text, { add_special_tokens: false }).ids;
+  const encodePlain = (text: string) => bounded.encode(text, false);
   const encode = (text: string, add_special_tokens = true) => {
-    if (text.length <= PIECE_LENGTH) return bounded.encode(text, { add_special_tokens }).ids;
+    if (text.length <= PIECE_LENGTH) return bounded.encode(text, add_special_tokens);
     const ids = encodeInPieces(text, encodePlain);
     return add_special_tokens ? framed(ids, frameOf(bounded)) : ids;
   };
@@ -103,10 +103,10 @@ function checkedVariables(given: TemplateVariables = {}): ChatVariables {
  * only the first.
  */
 function frameOf(tokenizer: BoundedTokenizer): SpecialTokenFrame {
-  const [a, b] = ['a', 'b'].map(
-    (text) => tokenizer.encode(text, { add_special_tokens: false }).ids,
+  const [a, b] = ['a', 'b'].map((text) =>
+    tokenizer.encodeUnmerged(text, { add_special_tokens: false }),
   ) as [number[], number[]];
-  const { ids } = tokenizer.encode('a', { text_pair: 'b' });
+  const ids = tokenizer.encodeUnmerged('a', { text_pair: 'b' });
   const placeOf = (own: readonly number[], from: number) =>
     ids.findIndex((_, i) => i >= from && own.every((id, j) => ids[i + j] === id));
   const first = Math.max(0, placeOf(a, 0));
