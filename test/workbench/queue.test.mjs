@@ -67,7 +67,7 @@ describe('queued runs', { timeout: LIMIT }, () => {
     );
     await chooseInMenu(page, row('one.lora.json'), 'Remove from Queue');
     await until(async () => !(await labels()).includes('one.lora.json'), 'its removal');
-    await chooseInMenu(page, row('train on tiny'), 'Stop Run');
+    await chooseInMenu(page, row('r2'), 'Stop Run');
     await until(
       () => runsOf(workspace).length === 2 && runsOf(workspace)[1].record?.state === 'completed',
       'the second run',
@@ -112,7 +112,13 @@ describe('queued runs', { timeout: LIMIT }, () => {
     ]);
     assert.equal(readFileSync(path.join(workspace, 'one.lora.json'), 'utf8'), recipe(4));
     await d.screenshot(page, path.join(shots, 'sweep.png'));
+    await row('Ranks of one').locator('.monaco-tl-twistie').click();
     await row('one r 1').waitFor();
+    assert.match(
+      (await d.treeItems(page, 'Runs')).find(({ label }) => label === 'Ranks of one').description,
+      /^2 runs · best r\d · \d/,
+    );
+    await d.screenshot(page, path.join(shots, 'sweep-folded.png'));
   });
 
   it('overlays the selected runs', async () => {
@@ -123,6 +129,6 @@ describe('queued runs', { timeout: LIMIT }, () => {
     await until(async () => /one r 1[^]*one r 4/.test(await body().innerText()), 'both runs');
     await checkThemes(workbench.server, page, 'overlay');
     await d.webview(page).locator('.runs button', { hasText: 'one r 4' }).click();
-    await page.locator('.tab.active', { hasText: 'train on tiny' }).waitFor();
+    await page.locator('.tab.active', { hasText: /train on tiny|one r 4/ }).waitFor();
   });
 });

@@ -125,7 +125,7 @@ describe('training in the workbench', { timeout: LIMIT }, () => {
   it('shows the run in the Runs view with its rank and loss', async () => {
     await until(async () => {
       const [row] = await d.treeItems(page, 'Runs');
-      return row?.icon === 'codicon-pass' && /r 8 · validation \d/.test(row.description);
+      return row?.icon === 'codicon-pass' && /^r8 · \d/.test(row.label);
     }, 'the completed run');
   });
 

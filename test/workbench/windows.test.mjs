@@ -12,7 +12,11 @@ describe('two windows on one run', { timeout: LIMIT }, () => {
   const workspace = makeWorkspace();
   const [windows, browsers] = [[], []];
   let server;
-  const row = (page) => d.treeRow(page, 'Runs', 'train on tiny');
+  const row = (page) =>
+    page
+      .locator('.pane', { has: page.locator('.pane-header[aria-label^="Runs"]') })
+      .locator('.monaco-list-row')
+      .first();
   const shownStep = async (page) => {
     const facts = await d.webview(page).locator('.facts').innerText();
     return Number(/Step ([\d,]+) of/.exec(facts)?.[1].replaceAll(',', '') ?? 0);

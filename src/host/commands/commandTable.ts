@@ -30,6 +30,8 @@ export const COMMANDS = {
   tryAdapter: { id: 'lora.tryAdapter', area: 'adapter', needsTrust: true },
   tryModel: { id: 'lora.tryModel', area: 'base', needsTrust: true },
   openDashboard: { id: 'lora.openDashboard', area: 'run', needsTrust: false },
+  previewRun: { id: 'lora.previewRun', area: 'run', needsTrust: false },
+  openSweep: { id: 'lora.openSweep', area: 'run', needsTrust: false },
   pauseRun: { id: 'lora.pauseRun', area: 'run', needsTrust: true },
   resumeRun: { id: 'lora.resumeRun', area: 'run', needsTrust: true },
   stopRun: { id: 'lora.stopRun', area: 'run', needsTrust: true },

@@ -65,6 +65,14 @@ export async function writeSweep(
   return { folder, runs };
 }
 
+/** The folder of the sweep that a recipe belongs to; null when it is not one of a sweep. */
+export function sweepOf(recipe: string | null): string | null {
+  if (recipe === null) return null;
+  const folder = path.dirname(recipe);
+  const above = path.dirname(folder).split(/[\\/]/);
+  return above.slice(-2).join('/') === SWEEPS_FOLDER ? folder : null;
+}
+
 /** The name of a sweep, from its folder's name. */
 export const sweepName = (folder: string): string =>
   path.basename(folder).replace(/^\d{8}-\d{6}-[0-9a-f]{4}-/, '');

@@ -4,7 +4,7 @@ import { pickRow, pickRows } from '../ui/inputs';
 import type { RunSummary } from './run';
 import { treeRowOf } from './treeRow';
 import type { RunStore } from './runStore';
-import { PartNode, RunNode } from './runNodes';
+import { GroupNode, PartNode, RunNode } from './runNodes';
 
 /** Which runs a command applies to. */
 export interface RunChoice {
@@ -60,13 +60,17 @@ export async function chooseRuns(
   selection: readonly unknown[],
   choice: RunChoice,
 ): Promise<RunSummary[]> {
-  const selected = selection
-    .filter((node) => node instanceof RunNode)
-    .map(({ run }) => run)
-    .filter(choice.fits);
-  if (selected.length > 1) return selected;
+  const rows = selection.length > 0 ? selection : [argument];
+  const selected = [...new Set(rows.flatMap(runsOfRow))].filter(choice.fits);
+  if (selected.length > 1 || (selected.length > 0 && argument instanceof GroupNode))
+    return selected;
   const run = await chooseRun(store, argument, choice);
   return run ? [run] : [];
+}
+
+function runsOfRow(row: unknown): readonly RunSummary[] {
+  if (row instanceof GroupNode) return row.group.runs;
+  return row instanceof RunNode ? [row.run] : [];
 }
 
 /**

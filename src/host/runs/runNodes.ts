@@ -1,6 +1,7 @@
 import path from 'node:path';
 import type * as vscode from 'vscode';
-import type { RunGroup } from './arrangeRuns';
+import { describeGroup, type RunGroup } from './arrangeRuns';
+import type { DrawnRow } from './redraw';
 import type { RunSummary } from './run';
 import type { QueuedRun } from '../queue/runQueue';
 import type { RunPart } from './runParts';
@@ -14,15 +15,17 @@ import { treeItem } from '../ui/treeItems';
  * The row of a run. VS Code identifies rows by their objects, so it is kept while the run changes.
  */
 export class RunNode {
+  /** As VS Code shows it; undefined while it does not. */
+  drawn: DrawnRow | undefined;
   constructor(public run: RunSummary) {}
 }
 
-/** The row of a group of runs. */
+/** The row of a group of runs, kept like that of a run. */
 export class GroupNode {
-  constructor(
-    public group: RunGroup,
-    public nodes: readonly RunNode[],
-  ) {}
+  nodes: readonly RunNode[] = [];
+  /** What VS Code shows beside its label; undefined while it does not show it. */
+  drawn: string | undefined;
+  constructor(public group: RunGroup) {}
 }
 
 /** A row below a run: a checkpoint, the adapter, the log, … */
@@ -46,14 +49,18 @@ export type Node = RunNode | GroupNode | PartNode | QueuedNode;
 
 /** How VS Code shows a row. */
 export function itemOf(node: Node, commands: RowCommands): vscode.TreeItem {
-  if (node instanceof GroupNode) return groupItem(node);
+  if (node instanceof GroupNode) return groupItem(node, commands);
   if (node instanceof QueuedNode) return queuedItem(node);
   return node instanceof PartNode ? partItem(node, commands) : runItem(node, commands);
 }
 
-function runItem({ run }: RunNode, commands: RowCommands): vscode.TreeItem {
-  const { label, description, icon, color, context, spoken } = treeRowOf(run, Date.now());
-  const command = { command: COMMANDS.openDashboard.id, title: t('Open Dashboard') };
+function runItem(node: RunNode, commands: RowCommands): vscode.TreeItem {
+  const { run } = node;
+  const now = Date.now();
+  const row = treeRowOf(run, now);
+  node.drawn = { row, at: now, hovered: null };
+  const { label, description, icon, color, context, spoken } = row;
+  const command = { command: COMMANDS.previewRun.id, title: t('Open Dashboard') };
   return treeItem({
     id: run.dir,
     label,
@@ -67,14 +74,26 @@ function runItem({ run }: RunNode, commands: RowCommands): vscode.TreeItem {
   });
 }
 
-function groupItem({ group: { key, label, runs } }: GroupNode): vscode.TreeItem {
+function groupItem(node: GroupNode, commands: RowCommands): vscode.TreeItem {
+  const { key, label, sweep, runs } = node.group;
+  const description = describeGroup(node.group);
+  node.drawn = description;
+  const common = { id: key, label, description };
+  if (sweep === null)
+    return treeItem({
+      ...common,
+      context: 'group',
+      spoken: t('{0}, {1} {1|run|runs}', label, runs.length),
+      children: 'shown',
+    });
+  const command = { command: COMMANDS.openSweep.id, title: t('Open') };
   return treeItem({
-    id: `group ${key}`,
-    label,
-    description: String(runs.length),
-    context: 'group',
-    spoken: t('{0}, {1} {1|run|runs}', label, runs.length),
-    children: 'shown',
+    ...common,
+    icon: 'layers',
+    context: 'sweep',
+    spoken: `${label}, ${description}`,
+    command: commands.on(key, command, sweep),
+    children: 'hidden',
   });
 }
 

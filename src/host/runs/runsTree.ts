@@ -1,14 +1,15 @@
 import * as vscode from 'vscode';
 import { CONTEXT_KEYS, VIEWS } from '../manifest/ids';
 import { t } from '../text/l10n';
-import { setTooltip, setViewTexts } from '../ui/treeItems';
-import { fits, GROUPINGS, groupRuns, type Grouping } from './arrangeRuns';
+import { setTooltip, setViewMessage } from '../ui/treeItems';
+import { fits, GROUPINGS, type Grouping } from './arrangeRuns';
 import { isActive, type RunSummary } from './run';
 import { readRunCard } from './runCard';
 import type { RunQueue } from '../queue/runQueue';
 import { GroupNode, itemOf, PartNode, QueuedNode, RunNode, type Node } from './runNodes';
 import { partsOf } from './runParts';
 import { RowCommands } from './rowCommands';
+import { RunRows } from './runRows';
 import { runTooltip } from './runTooltip';
 import type { RunStore } from './runStore';
 
@@ -22,9 +23,12 @@ export class RunsTree implements vscode.TreeDataProvider<Node>, vscode.Disposabl
   private readonly view: vscode.TreeView<Node>;
   private readonly rowCommands = new RowCommands();
   private readonly disposables: readonly { dispose(): unknown }[];
-  private nodes: readonly RunNode[] | undefined;
-  private groups: readonly GroupNode[] = [];
+  private readonly rows = new RunRows();
+  /** Whether VS Code has asked for the rows. */
+  private listed = false;
   private filter = '';
+  /** The last values given to VS Code, which draws again whatever it is given. */
+  private told = '';
 
   /** For VS Code: rows to refresh. */
   readonly onDidChangeTreeData = this.changed.event;
@@ -39,16 +43,19 @@ export class RunsTree implements vscode.TreeDataProvider<Node>, vscode.Disposabl
       canSelectMany: true,
       showCollapseAll: true,
     });
-    const timer = setInterval(() => this.view.visible && this.changed.fire(undefined), REFRESH_MS);
+    const timer = setInterval(() => this.view.visible && this.redraw(), REFRESH_MS);
     timer.unref();
     this.disposables = [
       this.view,
       this.rowCommands,
       this.changed,
       store.onDidChange(() => this.update()),
-      queue.onDidChange(() => this.changed.fire(undefined)),
+      queue.onDidChange(() => {
+        this.tell();
+        this.changed.fire(undefined);
+      }),
       this.view.onDidChangeVisibility(({ visible }) => store.watch(visible)),
-      vscode.workspace.onDidGrantWorkspaceTrust(() => this.updateMessage()),
+      vscode.workspace.onDidGrantWorkspaceTrust(() => this.tell()),
       { dispose: () => clearInterval(timer) },
     ];
   }
@@ -71,18 +78,13 @@ export class RunsTree implements vscode.TreeDataProvider<Node>, vscode.Disposabl
   /** Changes the grouping. */
   async group(by: Grouping): Promise<void> {
     await this.memory.update(GROUPING, by);
-    this.arrange();
+    this.update();
   }
 
   /** Shows only the runs that match the filter; all if it is blank. */
   setFilter(filter: string): void {
     this.filter = filter.trim();
-    void vscode.commands.executeCommand(
-      'setContext',
-      CONTEXT_KEYS.runsFiltered,
-      this.filter !== '',
-    );
-    this.arrange();
+    this.update();
   }
 
   /** For VS Code: the rows below a row, or the top ones. */
@@ -91,24 +93,21 @@ export class RunsTree implements vscode.TreeDataProvider<Node>, vscode.Disposabl
     if (node instanceof RunNode)
       return (await partsOf(node.run)).map((part) => new PartNode(node, part));
     if (node) return [];
-    if (!this.nodes) {
+    if (!this.listed) {
       await this.store.refresh();
       this.store.watch(this.view.visible);
-      this.nodes = this.store.runs
-        .filter((run) => fits(run, this.filter))
-        .map((run) => new RunNode(run));
-      this.regroup();
+      this.listed = true;
+      this.rows.update(this.matching(), this.grouping);
+      this.tell();
     }
     const waiting = this.queue.items.map((item, i) => new QueuedNode(item, i + 1));
-    return [...waiting, ...(this.grouping === 'none' ? this.nodes : this.groups)];
+    return [...waiting, ...this.rows.top];
   }
 
   /** For VS Code: the row above a row. */
   getParent(node: Node): Node | undefined {
     if (node instanceof PartNode) return node.parent;
-    return node instanceof RunNode
-      ? this.groups.find((group) => group.nodes.includes(node))
-      : undefined;
+    return node instanceof RunNode ? this.rows.parentOf(node) : undefined;
   }
 
   /** For VS Code: how a row is shown. */
@@ -118,14 +117,11 @@ export class RunsTree implements vscode.TreeDataProvider<Node>, vscode.Disposabl
 
   /** For VS Code: adds the tooltip when the user hovers over a row. */
   async resolveTreeItem(item: vscode.TreeItem, node: Node): Promise<vscode.TreeItem> {
-    if (node instanceof RunNode)
-      setTooltip(
-        item,
-        runTooltip(
-          node.run,
-          await readRunCard(node.run, this.store.record(node.run.dir), this.runBefore(node.run)),
-        ),
-      );
+    if (!(node instanceof RunNode)) return item;
+    if (node.drawn) node.drawn = { ...node.drawn, hovered: Date.now() };
+    const { run } = node;
+    const card = await readRunCard(run, this.store.record(run.dir), this.runBefore(run));
+    setTooltip(item, runTooltip(run, card));
     return item;
   }
 
@@ -139,79 +135,63 @@ export class RunsTree implements vscode.TreeDataProvider<Node>, vscode.Disposabl
     return record ? { name: before.name, record } : null;
   }
 
-  /** Updates the badge, the context keys and the rows. */
-  private update(): void {
-    const { runs } = this.store;
-    const active = runs.filter(isActive).length;
-    this.view.badge =
-      active === 0
-        ? undefined
-        : {
-            value: active,
-            tooltip: t('{0} {0|run is|runs are} training', active),
-          };
-    void vscode.commands.executeCommand('setContext', CONTEXT_KEYS.hasRuns, runs.length > 0);
-    this.updateMessage();
-    this.arrange();
+  private matching(): RunSummary[] {
+    return this.store.runs.filter((run) => fits(run, this.filter));
   }
 
   /** Refreshes the rows that changed, or all of them when rows were added, removed or moved. */
-  private arrange(): void {
-    setViewTexts(this.view, { description: this.filter === '' ? '' : t('“{0}”', this.filter) });
-    if (!this.nodes) return;
-    const shown = this.store.runs.filter((run) => fits(run, this.filter));
-    const known = new Map(this.nodes.map((node) => [node.run.dir, node]));
-    const before = this.shape();
-    const changed: RunNode[] = [];
-    this.nodes = shown.map((run) => {
-      const node = known.get(run.dir) ?? new RunNode(run);
-      if (JSON.stringify(node.run) !== JSON.stringify(run)) changed.push(node);
-      node.run = run;
-      return node;
-    });
-    this.regroup();
-    this.changed.fire(this.shape() === before ? changed : undefined);
+  private update(): void {
+    this.tell();
+    if (!this.listed) return;
+    if (this.rows.update(this.matching(), this.grouping)) this.changed.fire(undefined);
+    else this.redraw();
   }
 
-  private regroup(): void {
-    const { grouping, nodes } = this;
-    const nodeOf = new Map(nodes!.map((node) => [node.run, node]));
-    this.groups =
-      grouping === 'none'
-        ? []
-        : groupRuns(
-            nodes!.map((node) => node.run),
-            grouping,
-          ).map(
-            (group) =>
-              new GroupNode(
-                group,
-                group.runs.map((run) => nodeOf.get(run)!),
-              ),
-          );
+  private redraw(): void {
+    const due = this.rows.due(Date.now());
+    if (due.length > 0) this.changed.fire(due);
   }
 
-  /** Identifies the rows and their order. */
-  private shape(): string {
-    const dirs = (nodes: readonly RunNode[]) => nodes.map((node) => node.run.dir);
-    return JSON.stringify([
-      this.grouping,
-      this.groups.map(({ group, nodes }) => [group.key, dirs(nodes)]),
-      dirs(this.nodes ?? []),
-    ]);
+  /** Updates the badge, the context keys and the texts around the rows. */
+  private tell(): void {
+    const { runs } = this.store;
+    const told = {
+      active: runs.filter(isActive).length,
+      hasRuns: runs.length > 0,
+      filter: this.filter,
+      message: this.message(),
+    };
+    if (JSON.stringify(told) === this.told) return;
+    this.told = JSON.stringify(told);
+    const { active, hasRuns, filter, message } = told;
+    this.view.badge =
+      active === 0
+        ? undefined
+        : { value: active, tooltip: t('{0} {0|run is|runs are} training', active) };
+    setContext(CONTEXT_KEYS.hasRuns, hasRuns);
+    // without runs, the welcome view says how to begin, whatever the filter
+    setContext(CONTEXT_KEYS.runsFiltered, hasRuns && filter !== '');
+    setViewMessage(this.view, message);
   }
 
-  /** Shows a message in an untrusted workspace; without runs, the welcome view does so. */
-  private updateMessage(): void {
-    const showMessage = this.store.runs.length > 0 && !vscode.workspace.isTrusted;
-    setViewTexts(this.view, {
-      message: showMessage
-        ? t('This workspace is not trusted. You can view runs, but not start or change them.')
-        : '',
-    });
+  /** What stands above the rows; when there are none, the welcome view says it. */
+  private message(): string {
+    const all = this.store.runs.length;
+    if (all === 0) return '';
+    const shown = this.matching().length;
+    if (this.filter !== '' && shown > 0)
+      return t('“{0}”: {1} of {2} {2|run|runs}', this.filter, shown, all);
+    if (this.filter !== '')
+      return this.queue.items.length > 0 ? t('No run matches “{0}”.', this.filter) : '';
+    return vscode.workspace.isTrusted
+      ? ''
+      : t('This workspace is not trusted. You can view runs, but not start or change them.');
   }
 
   dispose(): void {
     for (const disposable of this.disposables) disposable.dispose();
   }
 }
+
+const setContext = (key: string, value: unknown): void =>
+  void vscode.commands.executeCommand('setContext', key, value);

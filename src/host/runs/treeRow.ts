@@ -13,6 +13,8 @@ export interface TreeRow {
   readonly details: readonly (readonly [label: string, value: string])[];
   /** The label for screen readers. */
   readonly spoken: string;
+  /** Changes with what the row shows, except for the numbers that run along while it trains. */
+  readonly fixed: string;
 }
 
 const ICONS: Readonly<Record<RunSummary['state'], readonly [icon: string, color: string | null]>> =
@@ -53,40 +55,78 @@ export function stateName(state: RunSummary['state']): string {
 /** The row of a run. `now`: in milliseconds since 1970. */
 export function treeRowOf(run: RunSummary, now: number): TreeRow {
   const [icon, color] = ICONS[run.state];
-  const description = describe(run, now);
+  const label = runLabel(run);
+  const context = contextOf(run);
   return {
-    label: run.name,
-    description,
+    label,
+    description: partsOf(run, now).join(' · '),
     icon,
     color,
-    context: contextOf(run),
+    context,
     details: detailsOf(run, now),
-    spoken: `${run.name}, ${stateName(run.state)}, ${description}`,
+    spoken: [label, stateName(run.state), ...spokenParts(run, now)].join(', '),
+    fixed: JSON.stringify([
+      label,
+      context,
+      icon,
+      run.problem,
+      run.step > 0 ? null : run.phase,
+      run.notes.tags,
+    ]),
   };
 }
 
-function describe(run: RunSummary, now: number): string {
-  const age = formatAge(now - run.created);
-  if (run.state === 'broken') return [run.problem ?? '', age].join(' · ');
-  const ended =
-    run.state === 'completed' || isActive(run) ? null : stateName(run.state).toLowerCase();
-  return [
-    ended,
-    run.method === 'full' ? t('full fine-tuning') : run.r !== null && `r ${run.r}`,
-    isActive(run) && stepText(run),
-    lossText(run),
-    ...run.notes.tags.map((tag) => `#${tag}`),
-    age,
-  ]
-    .filter(Boolean)
-    .join(' · ');
+/**
+ * What a run is called in a list: the name that the user has given it, else its rank and, once it
+ * has ended, its loss. While it trains, the label stands still.
+ */
+export function runLabel(run: RunSummary): string {
+  if (run.notes.name !== '') return run.notes.name;
+  if (run.state === 'broken') return run.id;
+  const method = methodText(run);
+  if (method === null) return t('New run');
+  const loss = isActive(run) ? null : lossOf(run);
+  return loss === null ? method : `${method} · ${formatLoss(loss)}`;
 }
 
-/** The best validation loss of an ended run, if there is one; else the training loss. */
-function lossText(run: RunSummary): string | false {
+/** As in r8. */
+function methodText({ method, r }: RunSummary): string | null {
+  if (method === 'full') return t('full fine-tuning');
+  return r === null ? null : `r${r}`;
+}
+
+/** The best validation loss if there is one, else the last training loss. */
+const lossOf = (run: RunSummary): number | null => run.validationLoss ?? run.lastLoss;
+
+/** What follows the label. The engine's name for the run, the longest part, comes last. */
+function partsOf(run: RunSummary, now: number): string[] {
+  const age = formatAge(now - run.created);
+  const tags = run.notes.tags.map((tag) => `#${tag}`);
+  if (run.state === 'broken') return [run.problem ?? '', ...tags, age];
+  const named = run.notes.name !== '';
+  const loss = isActive(run) ? run.lastLoss : lossOf(run);
+  const parts = [
+    run.state === 'completed' || isActive(run) ? null : stateName(run.state).toLowerCase(),
+    named ? methodText(run) : null,
+    isActive(run) ? stepText(run) : null,
+    loss !== null && (named || isActive(run)) ? formatLoss(loss) : null,
+    ...tags,
+    age,
+    named || run.name === run.id ? null : run.name,
+  ];
+  return parts.filter((part) => part !== null);
+}
+
+/** Says which loss it is: a screen reader shows no columns. */
+function spokenParts(run: RunSummary, now: number): string[] {
+  const loss = lossText(run);
+  return [...(loss === null ? [] : [loss]), ...partsOf(run, now)];
+}
+
+function lossText(run: RunSummary): string | null {
   if (!isActive(run) && run.validationLoss !== null)
     return t('validation {0}', formatLoss(run.validationLoss));
-  return run.lastLoss !== null && t('loss {0}', formatLoss(run.lastLoss));
+  return run.lastLoss === null ? null : t('loss {0}', formatLoss(run.lastLoss));
 }
 
 /** The step, as in 12/300; before the first one, what the engine is doing. */
@@ -125,6 +165,7 @@ function contextOf(run: RunSummary): string {
 
 function detailsOf(run: RunSummary, now: number): [string, string][] {
   const rows: [string, string | null][] = [
+    [t('Run'), run.name],
     [t('State'), stateName(run.state)],
     [t('Problem'), run.problem],
     [t('Steps'), run.state === 'broken' ? null : stepText(run)],

@@ -51,6 +51,7 @@ const groupingName = (by: Grouping): string =>
     base: t('By base model'),
     dataset: t('By dataset'),
     recipe: t('By recipe'),
+    rank: t('By rank'),
   })[by];
 
 async function askGrouping(tree: RunsTree): Promise<void> {

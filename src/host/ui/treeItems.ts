@@ -52,11 +52,7 @@ export function setTooltip(item: vscode.TreeItem, tooltip: Tooltip): void {
   item.tooltip = new vscode.MarkdownString(tooltip.markdown);
 }
 
-/** Sets the texts beside the title of a view and above its rows; empty: none. */
-export function setViewTexts(
-  view: vscode.TreeView<unknown>,
-  { description, message }: { readonly description?: string; readonly message?: string },
-): void {
-  if (description !== undefined) view.description = plain(description);
-  if (message !== undefined) view.message = plain(message);
+/** Sets the text above the rows of a view; empty: none. */
+export function setViewMessage(view: vscode.TreeView<unknown>, message: string): void {
+  view.message = plain(message);
 }

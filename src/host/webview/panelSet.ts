@@ -1,5 +1,5 @@
 import * as vscode from 'vscode';
-import { openPanel, type PanelPlace } from '../ui/panels';
+import { openPanel, setTitle, type PanelPlace } from '../ui/panels';
 
 /** What a panel shows. */
 export interface PanelPage {
@@ -26,6 +26,8 @@ export interface PanelSetOptions<S, P extends PanelPage> {
 export class PanelSet<S, P extends PanelPage> implements vscode.Disposable {
   private readonly pages = new Map<string, P>();
   private readonly serializer: vscode.Disposable;
+  /** The panel that `preview` uses again, and its subject. */
+  private previewed: { readonly panel: vscode.WebviewPanel; readonly key: string } | undefined;
 
   constructor(private readonly options: PanelSetOptions<S, P>) {
     this.serializer = vscode.window.registerWebviewPanelSerializer(options.view, {
@@ -38,10 +40,47 @@ export class PanelSet<S, P extends PanelPage> implements vscode.Disposable {
     });
   }
 
+  /** The key of the subject whose panel is the active editor. */
+  get active(): string | undefined {
+    return [...this.pages].find(([, { panel }]) => panel.active)?.[0];
+  }
+
+  /**
+   * Shows a subject without taking the focus, in the panel of the last preview unless that was
+   * pinned.
+   */
+  preview(subject: S): void {
+    const key = this.options.keyOf(subject);
+    const place = { viewColumn: vscode.ViewColumn.Active, preserveFocus: true };
+    const old = this.previewed;
+    if (this.pages.has(key)) this.reveal(subject, place);
+    else if (old) {
+      this.pages.get(old.key)?.dispose();
+      this.pages.delete(old.key);
+      setTitle(old.panel, '');
+      this.adopt(old.panel, subject);
+      this.previewed = { panel: old.panel, key };
+      old.panel.reveal(undefined, true);
+    } else {
+      const panel = openPanel(this.options.view, place);
+      this.previewed = { panel, key };
+      this.adopt(panel, subject);
+    }
+  }
+
   /** Opens the panel of a subject. If it is open already, `again` is called, which reveals it. */
   show(
     subject: S,
     place: PanelPlace = { viewColumn: vscode.ViewColumn.Active },
+    again?: (page: P) => void,
+  ): void {
+    if (this.previewed?.key === this.options.keyOf(subject)) this.previewed = undefined;
+    this.reveal(subject, place, again);
+  }
+
+  private reveal(
+    subject: S,
+    place: PanelPlace,
     again: (page: P) => void = ({ panel }) => panel.reveal(undefined, place.preserveFocus),
   ): void {
     const open = this.pages.get(this.options.keyOf(subject));
@@ -59,6 +98,8 @@ export class PanelSet<S, P extends PanelPage> implements vscode.Disposable {
     const page = this.options.make(panel, subject);
     this.pages.set(key, page);
     panel.onDidDispose(() => {
+      if (this.previewed?.panel === panel) this.previewed = undefined;
+      if (this.pages.get(key) !== page) return;
       this.pages.delete(key);
       page.dispose();
     });

@@ -138,7 +138,12 @@ describe('package.json and the ids in the code', () => {
 
   it('have welcome views with exactly one button each', () => {
     const nls = JSON.parse(readFileSync('package.nls.json', 'utf8')) as Record<string, string>;
-    for (const key of ['welcome.train', 'welcome.noFolder', 'welcome.untrusted']) {
+    for (const key of [
+      'welcome.train',
+      'welcome.noFolder',
+      'welcome.untrusted',
+      'welcome.filtered',
+    ]) {
       expect(
         nls[key]!.split('\n').filter((line) => /^\[[^\]]+\]\(command:[^)]+\)$/.test(line)),
       ).toHaveLength(1);

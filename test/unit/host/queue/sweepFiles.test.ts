@@ -1,7 +1,7 @@
 import { readFile } from 'node:fs/promises';
 import path from 'node:path';
 import { describe, expect, it } from 'vitest';
-import { parseRanks, sweepName, writeSweep } from '../../../../src/host/queue/sweepFiles';
+import { parseRanks, sweepName, sweepOf, writeSweep } from '../../../../src/host/queue/sweepFiles';
 import { parseRecipe } from '../../../../src/shared/recipeFile';
 import { temp } from '../../../support/temp';
 
@@ -28,6 +28,8 @@ describe('a sweep of ranks', () => {
     );
     const { folder: sweepFolder, runs } = await writeSweep(file, recipe, [1, 16]);
     expect(sweepName(sweepFolder)).toBe('git');
+    expect(sweepOf(runs[0]!.recipe)).toBe(sweepFolder);
+    expect([sweepOf(file), sweepOf(null)]).toEqual([null, null]);
     expect(runs.map(({ root, name }) => [root, name])).toEqual([
       [path.join(folder, '.lora/runs'), 'git r 1'],
       [path.join(folder, '.lora/runs'), 'git r 16'],

@@ -8,7 +8,7 @@ vi.mock('vscode', async () => (await import('../../../support/fakeVscode')).fake
 
 it('a click on a row invokes its command on that row, without arguments that VS Code could drop', async () => {
   const opened: unknown[] = [];
-  for (const id of ['lora.openDashboard', 'lora.openRunPart'])
+  for (const id of ['lora.previewRun', 'lora.openRunPart'])
     vscode.commands.registerCommand(id, (argument: unknown) => void opened.push(argument));
   const commands = new RowCommands();
   const nodes = [1, 2].map((n) => new RunNode({ ...summaryOf(), dir: `/w/.lora/runs/r${n}` }));

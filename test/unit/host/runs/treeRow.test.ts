@@ -41,25 +41,42 @@ describe('a row of the Runs view', () => {
   it('shows rank, loss and age of a run that has ended', () => {
     const row = treeRowOf(run('completed'), created + 2 * 3_600_000);
     expect(row).toMatchObject({
-      label: 'git',
-      description: 'r 4 · validation 1.250 · 2 h ago',
+      label: 'r4 · 1.250',
+      description: '2 h ago · git',
       icon: 'pass',
       context: 'run completed adapter recipe',
-      spoken: 'git, Completed, r 4 · validation 1.250 · 2 h ago',
+      spoken: 'r4 · 1.250, Completed, validation 1.250, 2 h ago, git',
     });
+  });
+
+  it('is called what the user called it, followed by rank, loss and tags', () => {
+    const named = { ...run('stopped'), notes: { name: 'night', tags: ['small'], note: '' } };
+    expect(treeRowOf(named, created)).toMatchObject({
+      label: 'night',
+      description: 'stopped · r4 · 1.250 · #small · now',
+    });
+  });
+
+  it('differs in what stands still only when more than its numbers change', () => {
+    const [a, b] = [12, 13].map((step) => treeRowOf(run('running', live(step)), created));
+    expect(a!.fixed).toBe(b!.fixed);
+    expect(a!.description).not.toBe(b!.description);
+    const paused = { ...run('running', live(13)), state: 'paused' } as const;
+    expect(treeRowOf(paused, created).fixed).not.toBe(b!.fixed);
   });
 
   it('names full fine-tuning, and offers its model', () => {
     const row = treeRowOf(run('completed', null, fullRecord()), created);
     expect(row).toMatchObject({
-      description: 'full fine-tuning · validation 1.250 · now',
+      label: 'full fine-tuning · 1.250',
+      description: 'now · git',
       context: 'run completed model recipe',
     });
   });
 
   it("shows steps and the engine's newest loss while it trains", () => {
     expect(treeRowOf(run('running', live(12)), created).description).toBe(
-      'r 4 · 12/300 · loss 2.500 · now',
+      '12/300 · 2.500 · now · git',
     );
   });
 
@@ -73,7 +90,8 @@ describe('a row of the Runs view', () => {
       result: { ...recordOf().result, steps: 0, last_loss: null, adapter: null },
     });
     expect(treeRowOf(fresh, created)).toMatchObject({
-      description: 'r 4 · loading the model · now',
+      label: 'r4',
+      description: 'loading the model · now · git',
       context: 'run preparing active recipe',
     });
   });

@@ -10,7 +10,7 @@ import { StatusItem } from '../../../../src/host/ui/statusItem';
 import { namedTask } from '../../../../src/host/ui/task';
 import { toolMessages } from '../../../../src/host/ui/tools';
 import { Tooltip } from '../../../../src/host/ui/tooltip';
-import { setTooltip, setViewTexts, treeItem } from '../../../../src/host/ui/treeItems';
+import { setTooltip, setViewMessage, treeItem } from '../../../../src/host/ui/treeItems';
 
 vi.mock('vscode', async () => (await import('../../../support/fakeVscode')).fakeVscode());
 beforeEach(() => vi.clearAllMocks());
@@ -121,7 +121,7 @@ describe('a run whose name is a link to a command', () => {
 
   it('has none in the Runs view, in titles, problems, tasks and panels', () => {
     const view = {} as unknown as vscode.TreeView<unknown>;
-    setViewTexts(view, { description: NAME, message: NAME });
+    setViewMessage(view, NAME);
     const panel = openPanel('view', { viewColumn: vscode.ViewColumn.Active });
     setTitle(panel, NAME);
     expectPlain([

@@ -1,0 +1,67 @@
+import { arrangeRuns, describeGroup, type Grouping } from './arrangeRuns';
+import { isDue } from './redraw';
+import type { RunSummary } from './run';
+import { GroupNode, RunNode } from './runNodes';
+import { treeRowOf } from './treeRow';
+
+type Row = RunNode | GroupNode;
+
+/** The rows of runs and groups, each the same object as long as its run or group is listed. */
+export class RunRows {
+  private runNodes = new Map<string, RunNode>();
+  private groupNodes = new Map<string, GroupNode>();
+  private rows: readonly Row[] = [];
+
+  /** The rows that are not below others. */
+  get top(): readonly Row[] {
+    return this.rows;
+  }
+
+  /** Takes in the runs to list; returns whether rows were added, removed or moved. */
+  update(runs: readonly RunSummary[], grouping: Grouping): boolean {
+    const before = this.shape();
+    const nodeOf = new Map(runs.map((run) => [run.dir, this.runNode(run)]));
+    this.runNodes = nodeOf;
+    this.rows = arrangeRuns(runs, grouping).map((entry) => {
+      if (!('runs' in entry)) return nodeOf.get(entry.dir)!;
+      const node = this.groupNodes.get(entry.key) ?? new GroupNode(entry);
+      node.group = entry;
+      node.nodes = entry.runs.map(({ dir }) => nodeOf.get(dir)!);
+      return node;
+    });
+    const groups = this.rows.filter((row) => row instanceof GroupNode);
+    this.groupNodes = new Map(groups.map((node) => [node.group.key, node]));
+    return this.shape() !== before;
+  }
+
+  /** The row above a run's. */
+  parentOf(node: RunNode): GroupNode | undefined {
+    return [...this.groupNodes.values()].find(({ nodes }) => nodes.includes(node));
+  }
+
+  /** The rows that must be drawn again. `now`: in milliseconds since 1970. */
+  due(now: number): Row[] {
+    const groups = [...this.groupNodes.values()].filter(
+      ({ drawn, group }) => drawn !== undefined && drawn !== describeGroup(group),
+    );
+    const runs = [...this.runNodes.values()].filter(
+      ({ drawn, run }) => drawn && isDue(drawn, treeRowOf(run, now), now),
+    );
+    return [...groups, ...runs.filter((node) => !groups.some(({ nodes }) => nodes.includes(node)))];
+  }
+
+  private runNode(run: RunSummary): RunNode {
+    const node = this.runNodes.get(run.dir) ?? new RunNode(run);
+    node.run = run;
+    return node;
+  }
+
+  /** Identifies the rows and their order. */
+  private shape(): string {
+    return JSON.stringify(
+      this.rows.map((row) =>
+        row instanceof RunNode ? row.run.dir : [row.group.key, row.nodes.map(({ run }) => run.dir)],
+      ),
+    );
+  }
+}
