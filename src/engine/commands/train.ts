@@ -12,7 +12,8 @@ import {
   newestCompleteCheckpoint,
   readState,
 } from '../training/checkpoint';
-import { checkFingerprints, gitCommit } from '../run/fingerprint';
+import { checkFingerprints } from '../run/fingerprint';
+import { gitCommit } from '../run/gitCommit';
 import { clearLeftovers } from '../run/leftovers';
 import { productOf } from '../training/products/product';
 import {

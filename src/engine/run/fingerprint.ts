@@ -1,8 +1,6 @@
 import { stat } from 'node:fs/promises';
-import path from 'node:path';
 import { throwIfCancelled } from '../../common/cancellation';
 import { hashFile } from '../../common/hashFile';
-import { MAX_BYTES, readTextFile } from '../../common/regularFile';
 import { readImageFolder } from '../../data/images/folder';
 import { LoraError } from '../../shared/errors';
 import type { FileFingerprint } from '../../shared/run';
@@ -71,31 +69,3 @@ async function currentOf(
   if (isHashed(before)) return fingerprintOf(before.file, signal);
   return (await sizesOf([before.file]))[0]!;
 }
-
-/** The current commit of a folder's repository, read from .git; null without a repository. */
-export async function gitCommit(folder: string): Promise<string | null> {
-  for (let dir = path.resolve(folder); ; dir = path.dirname(dir)) {
-    const head = await gitText(path.join(dir, '.git', 'HEAD'));
-    if (head !== null) return resolveHead(path.join(dir, '.git'), head.trim());
-    if (dir === path.dirname(dir)) return null;
-  }
-}
-
-async function resolveHead(git: string, head: string): Promise<string | null> {
-  const ref = /^ref: (refs\/[\w./-]+)$/.exec(head)?.[1];
-  if (ref === undefined) return isCommit(head) ? head : null;
-  const loose = ((await gitText(path.join(git, ref))) ?? '').trim();
-  if (isCommit(loose)) return loose;
-  const packed = (await gitText(path.join(git, 'packed-refs'))) ?? '';
-  return (
-    packed
-      .split('\n')
-      .find((line) => line.endsWith(` ${ref}`))
-      ?.split(' ')[0] ?? null
-  );
-}
-
-const gitText = (file: string): Promise<string | null> =>
-  readTextFile(file, { maxBytes: MAX_BYTES.modelJson }).catch(() => null);
-
-const isCommit = (text: string) => /^[0-9a-f]{40,64}$/.test(text);

@@ -1,11 +1,7 @@
-import { mkdirSync, rmSync, writeFileSync } from 'node:fs';
+import { rmSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
 import { expect, it } from 'vitest';
-import {
-  checkFingerprints,
-  fingerprintOf,
-  gitCommit,
-} from '../../../../src/engine/run/fingerprint';
+import { checkFingerprints, fingerprintOf } from '../../../../src/engine/run/fingerprint';
 import { temp } from '../../../support/temp';
 
 it('fingerprints detect changed and missing files', async () => {
@@ -22,16 +18,4 @@ it('fingerprints detect changed and missing files', async () => {
   await expect(checkFingerprints([before])).rejects.toThrow(/has changed/);
   rmSync(file);
   await expect(checkFingerprints([before])).rejects.toThrow(/is missing/);
-});
-
-it("gitCommit finds the commit of the folder's repository, loose or packed", async () => {
-  const dir = temp();
-  const commit = 'a'.repeat(40);
-  mkdirSync(path.join(dir, '.git/refs/heads'), { recursive: true });
-  writeFileSync(path.join(dir, '.git/HEAD'), 'ref: refs/heads/main\n');
-  expect(await gitCommit(dir)).toBeNull();
-  writeFileSync(path.join(dir, '.git/packed-refs'), `# pack-refs\n${commit} refs/heads/main\n`);
-  expect(await gitCommit(path.join(dir))).toBe(commit);
-  writeFileSync(path.join(dir, '.git/refs/heads/main'), `${'b'.repeat(40)}\n`);
-  expect(await gitCommit(dir)).toBe('b'.repeat(40));
 });
