@@ -1,14 +1,12 @@
 import { readFileSync } from 'node:fs';
 import { isDeepStrictEqual } from 'node:util';
+import { brotliCompressSync, deflateRawSync, gzipSync } from 'node:zlib';
 import { openDataset } from '../../src/data/dataset/dataset';
 import { throwErrors } from '../../src/data/dataset/problems';
 import type { Row } from '../../src/data/rows/row';
 import { ROW_SETTINGS } from '../../src/data/rows/settings';
 import type { Random } from '../../src/shared/random';
-import { mutateBytes } from './mutate';
-
-const pick = <T>(items: readonly T[], random: Random): T =>
-  items[Math.floor(random() * items.length)]!;
+import { mutateBytes, pick } from './mutate';
 
 /** What a line of a data set may be replaced by or joined to. */
 const LINES: readonly (string | Buffer)[] = [
@@ -49,6 +47,52 @@ export function damagedLines(original: Buffer, random: Random): Buffer {
   }
   if (random() < 0.3) parts.pop();
   return Buffer.concat(parts.map((part) => Buffer.from(part)));
+}
+
+const TABLE = 'prompt,completion\na,b\nc,d\n';
+const zipHead = (name: string) =>
+  Buffer.concat([
+    Buffer.from('504b03041400000008000000', 'hex'),
+    Buffer.alloc(14),
+    Buffer.from(name),
+  ]);
+/** The first bytes of files that are no data sets, and of such as nearly are. */
+const KINDS: readonly (string | Buffer)[] = [
+  TABLE,
+  TABLE.replaceAll(',', '\t'),
+  TABLE.replaceAll(',', ';'),
+  `"prompt","completion"\r\n"a ""b""","c\nd"\r\n`,
+  Buffer.from(TABLE, 'utf16le'),
+  Buffer.concat([Buffer.from('fffe', 'hex'), Buffer.from('{"text": "a"}', 'utf16le')]),
+  gzipSync(TABLE),
+  gzipSync('{"text": "a"}\n'.repeat(1000)),
+  gzipSync(Buffer.alloc(50_000_000), { level: 9 }), // a bomb, if it were unpacked
+  deflateRawSync(TABLE),
+  brotliCompressSync(TABLE),
+  Buffer.concat([Buffer.from('PAR1'), Buffer.alloc(500, 21), Buffer.from('PAR1')]),
+  Buffer.from('28b52ffd', 'hex'),
+  Buffer.from('fd377a585a00', 'hex'),
+  Buffer.from('BZh91AY&SY'),
+  Buffer.concat([Buffer.alloc(257, 'a'), Buffer.from('ustar\0')]),
+  zipHead('xl/workbook.xml'),
+  zipHead('[Content_Types].xml'),
+  Buffer.from('ffffffff30000000', 'hex'),
+  'ARROW1\0\0',
+  'SQLite format 3\0',
+  'version https://git-lfs.github.com/spec/v1\noid sha256:0\nsize 1\n',
+  '<!DOCTYPE html><html>',
+  '<?xml version="1.0"?>\n<a/>\n',
+  'Some text.\nMore of it.\n',
+  '',
+];
+
+/** A file of another kind, maybe damaged, and maybe with the lines of a data set in it. */
+export function otherKinds(original: Buffer, random: Random): Buffer {
+  const own = Buffer.from(pick(KINDS, random));
+  const head = random() < 0.4 ? own : Buffer.from(mutateBytes(own, [original], random));
+  const kind = random();
+  if (kind < 0.3) return head;
+  return Buffer.concat(kind < 0.8 ? [head, original] : [original, head]);
 }
 
 /**

@@ -1,6 +1,7 @@
 import type { Random } from '../../src/shared/random';
 
-const pick = <T>(items: readonly T[], random: Random): T =>
+/** One of the items. */
+export const pick = <T>(items: readonly T[], random: Random): T =>
   items[Math.floor(random() * items.length)]!;
 const below = (limit: number, random: Random) => Math.floor(random() * limit);
 
@@ -76,6 +77,9 @@ function changed(
     }
   }
 }
+
+/** Numbers at the limits of f32 and beyond. */
+export const ODD_NUMBERS = [NaN, Infinity, -Infinity, 3.4e38, -3.4e38, 1e20, 1e-20, 1e-45, 0, -0];
 
 const ODD: readonly unknown[] = [
   null,

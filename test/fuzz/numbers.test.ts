@@ -7,22 +7,19 @@ import { PLAIN_LORA } from '../../src/lora/newAdapter';
 import type { Adapter, LoraFactors } from '../../src/lora/adapter';
 import { LoraError } from '../../src/shared/errors';
 import { createRandom, type Random } from '../../src/shared/random';
+import { ODD_NUMBERS, pick } from './mutate';
 
 const INPUTS = 400;
-const ODD = [NaN, Infinity, -Infinity, 3.4e38, -3.4e38, 1e20, 1e-20, 1e-45, 0, -0];
 const SCALES = [1, 2.5, 0.1, 16, 1e-38, 1e-20, 1e20];
 const SIZES = [1, 2, 3, 7];
-
-const pick = <T>(items: readonly T[], random: Random): T =>
-  items[Math.floor(random() * items.length)]!;
 
 /** Numbers that are usual, odd, all alike or all zero. */
 function numbers(length: number, random: Random): Float32Array {
   const kind = random();
-  const same = pick(ODD, random);
+  const same = pick(ODD_NUMBERS, random);
   return Float32Array.from({ length }, () => {
     if (kind < 0.05) return same;
-    return kind < 0.2 && random() < 0.2 ? pick(ODD, random) : random() - 0.5;
+    return kind < 0.2 && random() < 0.2 ? pick(ODD_NUMBERS, random) : random() - 0.5;
   });
 }
 

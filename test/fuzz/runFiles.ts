@@ -1,5 +1,6 @@
 import { readFileSync } from 'node:fs';
 import path from 'node:path';
+import { isDeepStrictEqual } from 'node:util';
 import { compileChatTemplate } from '../../src/data/chat/template';
 import { readEngineRecord } from '../../src/formats/run/engineRecord';
 import { readRecord } from '../../src/engine/run/runFolder';
@@ -7,8 +8,10 @@ import { planDownload, type HubFile } from '../../src/engine/download/plan';
 import { listHubFiles } from '../../src/engine/download/hub';
 import { parseMetrics } from '../../src/shared/metrics/parse';
 import { LoraError } from '../../src/shared/errors';
+import { NOTES_FILE, readNotes, writeNotes } from '../../src/host/runs/runNotes';
 import type { Random } from '../../src/shared/random';
-import type { ReaderCase } from './readers';
+import { json } from './damage';
+import type { ReaderCase } from './readerCase';
 
 const METRICS = [
   { kind: 'step', step: 1, loss: 2.5, learning_rate: 1e-4, elapsed: 1 },
@@ -28,6 +31,7 @@ const RECORD = {
   error: null,
 };
 const ENGINE = { pid: 1, pipe: '/x', heartbeat: RECORD.created, started: RECORD.created };
+const NOTES = { name: 'a', tags: ['b', 'c'], note: 'd\ne' };
 const LFS = { oid: 'c'.repeat(64), size: 9 };
 const HUB = [
   { type: 'file', path: 'config.json', size: 5, oid: 'a'.repeat(40) },
@@ -90,7 +94,7 @@ const jsonCase = (
 };
 
 /** Readers of the files of a run, of chat templates and of the Hub's answers. */
-export function runFileCases(json: ReaderCase['damage']): ReaderCase[] {
+export function runFileCases(): ReaderCase[] {
   const goodLines = parseMetrics(asLines(JSON.stringify(METRICS))).length;
   return [
     jsonCase('run.json', RECORD, json, (_, folder) => readRecord(folder)),
@@ -101,6 +105,7 @@ export function runFileCases(json: ReaderCase['damage']): ReaderCase[] {
       if (parseMetrics(asLines(text)).length < goodLines)
         throw new LoraError('run', 'Lines were skipped.');
     }),
+    jsonCase('notes.json', NOTES, json, readNotesInAllWays),
     jsonCase('hub answer', HUB, json, readHubAnswer),
     {
       name: 'chat template',
@@ -110,6 +115,19 @@ export function runFileCases(json: ReaderCase['damage']): ReaderCase[] {
       read: (folder) => Promise.resolve().then(() => renderTemplate(folder)),
     },
   ];
+}
+
+/** Notes that cannot be read count as none, and are not overwritten. */
+async function readNotesInAllWays(text: string, folder: string): Promise<void> {
+  const notes = await readNotes(folder);
+  const strings: unknown[] = [notes.name, notes.note, ...notes.tags];
+  if (!strings.every((own) => typeof own === 'string')) throw new RangeError('no text');
+  await writeNotes(folder, notes).catch((error: unknown) => {
+    if (readFileSync(path.join(folder, NOTES_FILE), 'utf8') !== text)
+      throw new RangeError('it was overwritten');
+    throw error;
+  });
+  if (!isDeepStrictEqual(await readNotes(folder), notes)) throw new RangeError('other notes');
 }
 
 function renderTemplate(folder: string): void {

@@ -1,0 +1,4 @@
+import { baseCases } from './baseCases';
+import { fuzzCases } from './fuzzCases';
+
+fuzzCases(await baseCases());

@@ -1,0 +1,4 @@
+import { sideFileCases } from './baseCases';
+import { fuzzCases } from './fuzzCases';
+
+fuzzCases(sideFileCases());

@@ -1,0 +1,4 @@
+import { textCases } from './textCases';
+import { fuzzCases } from './fuzzCases';
+
+fuzzCases(textCases());
