@@ -1,12 +1,14 @@
 import { createHash } from 'node:crypto';
-import { mkdir, readdir, readFile, rename, stat } from 'node:fs/promises';
+import { mkdir, readdir, readFile, rename } from 'node:fs/promises';
 import path from 'node:path';
+import { findProgram } from '../common/programs';
 import { LoraError } from '../shared/errors';
 import { exec, lastLines, type Env } from './exec';
 import { findRuntime } from './findRuntime';
-import { copyAtomically, shippedBinding } from './installed';
+import { shippedBinding } from './installed';
 import { inTemporaryFolder, requireSpaceForRuntime } from './installFolder';
 import { installRuntime } from './installRuntime';
+import { keepBinding, keptBinding, putBytes, type BindingPlace } from './keptBinding';
 import type { PlatformPin } from './pins';
 import { unpack } from './sources';
 import type { InstallOptions, Runtime, RuntimeOptions } from './runtime';
@@ -73,14 +75,18 @@ interface Build {
 
 /** Compiles once for all checkouts: the result is kept under home, by the hash of its inputs. */
 async function provideBinding(build: Build): Promise<void> {
-  const compiled = path.join(build.runtime.home, 'bindings', `${await hashOf(build)}.node`);
-  if (!(await stat(compiled).catch(() => null))) await compile(compiled, build);
-  const target = shippedBinding(build.runtime.dist, build.machine.platform);
-  await mkdir(path.dirname(target), { recursive: true });
-  await copyAtomically(compiled, target);
+  const { runtime, options, machine } = build;
+  const place = {
+    folder: path.join(runtime.home, 'bindings'),
+    sources: await hashOf(build),
+  };
+  const compiler = await compilerOf(machine.env);
+  const kept = await keptBinding(place, compiler?.version ?? null, options.log);
+  const bytes = kept ?? (await compile(place, requiredCompiler(compiler, machine.env), build));
+  await putBytes(bytes, shippedBinding(runtime.dist, machine.platform));
 }
 
-async function compile(target: string, build: Build): Promise<void> {
+async function compile(place: BindingPlace, compiler: Compiler, build: Build): Promise<Buffer> {
   const {
     sources,
     options,
@@ -88,9 +94,7 @@ async function compile(target: string, build: Build): Promise<void> {
     runtime: { home },
     machine: { env },
   } = build;
-  const compiler = env['CXX'] || (process.platform === 'darwin' ? 'clang++' : 'g++');
-  await requireCompiler(compiler, env);
-  await inTemporaryFolder(home, async (temp) => {
+  return inTemporaryFolder(home, async (temp) => {
     const wheel = (await keptWheel(home, pin, options)) ?? (await downloadAndKeep(temp, build));
     options.onProgress({ message: 'Compiling the binding', fraction: null });
     await unpack(wheel, pin, options.signal, (name) =>
@@ -106,17 +110,16 @@ async function compile(target: string, build: Build): Promise<void> {
     const libraries = Object.keys(pin.libraries).map((name) => path.join(temp, name));
     const output = path.join(temp, 'binding.node');
     const { exit, stderr } = await exec(
-      compiler,
+      compiler.name,
       [...FLAGS, ...includes, ...files, ...libraries, '-o', output],
       { env, signal: options.signal },
     );
     if (exit !== 0)
       throw new LoraError(
         'runtime',
-        `The binding did not compile (${compiler} ended with ${exit}):\n${lastLines(stderr, 15)}`,
+        `The binding did not compile (${compiler.name} ended with ${exit}):\n${lastLines(stderr, 15)}`,
       );
-    await mkdir(path.dirname(target), { recursive: true });
-    await rename(output, target);
+    return keepBinding(place, output, compiler.version);
   });
 }
 
@@ -125,10 +128,27 @@ const sourceFilesIn = async (folder: string) =>
     .filter((name) => name.endsWith('.cc'))
     .map((name) => path.join(folder, name));
 
+interface Compiler {
+  readonly name: string;
+  /** Its path, and what it says of itself. */
+  readonly version: string;
+}
+
+const compilerName = (env: Env) =>
+  env['CXX'] || (process.platform === 'darwin' ? 'clang++' : 'g++');
+
+/** Null when it is not installed, or does not start. */
+async function compilerOf(env: Env): Promise<Compiler | null> {
+  const name = compilerName(env);
+  const { exit, stdout } = await exec(name, ['--version'], { env });
+  if (exit !== 0) return null;
+  return { name, version: `${findProgram(name, env) ?? name}: ${stdout.split('\n')[0] ?? ''}` };
+}
+
 /** Called before anything is downloaded. */
-async function requireCompiler(compiler: string, env: Env): Promise<void> {
-  if ((await exec(compiler, ['--version'], { env })).exit === 0) return;
-  throw new LoraError('runtime', `The C++ compiler ${compiler} was not found.`, {
+function requiredCompiler(found: Compiler | null, env: Env): Compiler {
+  if (found) return found;
+  throw new LoraError('runtime', `The C++ compiler ${compilerName(env)} was not found.`, {
     fix: 'Install one (Debian: apt install g++; macOS: xcode-select --install), or set CXX. Only a build from source needs it.',
   });
 }
@@ -152,5 +172,5 @@ async function hashOf({ pin, sources }: Build): Promise<string> {
     for (const name of (await readdir(folder)).filter((file) => /\.(cc|h)$/.test(file)).sort())
       hash.update(await readFile(path.join(folder, name)));
   }
-  return hash.digest('hex').slice(0, 16);
+  return hash.digest('hex');
 }

@@ -84,7 +84,7 @@ export async function putBinding(folder: string, dist: string, platform: string)
 }
 
 /** Never leaves half a file, and a process that has loaded the old one keeps it. */
-export async function copyAtomically(source: string, target: string): Promise<void> {
+async function copyAtomically(source: string, target: string): Promise<void> {
   const temp = `${target}.${process.pid}.tmp`;
   await copyFile(source, temp);
   await rename(temp, target);

@@ -1,4 +1,14 @@
-import { existsSync, readFileSync, writeFileSync } from 'node:fs';
+import {
+  existsSync,
+  mkdirSync,
+  readdirSync,
+  readFileSync,
+  renameSync,
+  rmSync,
+  statSync,
+  symlinkSync,
+  writeFileSync,
+} from 'node:fs';
 import path from 'node:path';
 import { describe, expect, it } from 'vitest';
 import { buildRuntime } from '../../../src/runtime/compileBinding';
@@ -41,6 +51,10 @@ ${compiler}`,
 
 const build = (place: Place, sources: Parameters<typeof buildRuntime>[1]) =>
   buildRuntime(place.runtime, sources, place.options(), place.machine);
+const changeRecord = (kept: string, change: object) => {
+  const record = JSON.parse(readFileSync(`${kept}.json`, 'utf8')) as object;
+  writeFileSync(`${kept}.json`, JSON.stringify({ ...record, ...change }));
+};
 const shipped = (place: Place) =>
   readFileSync(path.join(place.runtime.dist, 'binding', 'linux-x64', 'tfjs_binding.node'), 'utf8');
 
@@ -77,6 +91,52 @@ describe('a build from source', () => {
     write(path.join(sources.kernels, 'rows.h'), 'two');
     await build(place, sources);
     expect(compiled()).toBe(3);
+  });
+
+  it.each<readonly [string, (kept: string) => void]>([
+    ['has other bytes', (kept) => writeFileSync(kept, 'planted')],
+    ['has no record', (kept) => rmSync(`${kept}.json`)],
+    ['has the record of another file', (kept) => changeRecord(kept, { sha256: '0'.repeat(64) })],
+    ['has the record of other sources', (kept) => changeRecord(kept, { sources: '0'.repeat(64) })],
+    ['has another compiler', (kept) => changeRecord(kept, { compiler: 'other 1.0' })],
+    [
+      'is a link',
+      (kept) => {
+        renameSync(kept, `${kept}.moved`);
+        symlinkSync(`${kept}.moved`, kept);
+      },
+    ],
+  ])('compiles again, and says so, if the kept binding %s', async (_, change) => {
+    const { place, sources, compiled } = makeCheckout();
+    await build(place, sources);
+    const folder = path.join(place.runtime.home, 'bindings');
+    const [name] = readdirSync(folder).filter((file) => file.endsWith('.node'));
+    change(path.join(folder, name!));
+    place.log.length = 0;
+    await build(place, sources);
+    expect(shipped(place)).toContain('-DNAPI_VERSION=8');
+    expect(shipped(place)).not.toContain('planted');
+    const said = place.log.filter((line) => line.includes('is compiled again'));
+    expect([compiled(), said.length]).toEqual([2, 1]);
+    await build(place, sources);
+    expect(compiled()).toBe(2);
+  });
+
+  it('uses a kept binding without a compiler', async () => {
+    const { place, sources } = makeCheckout();
+    await build(place, sources);
+    const good = shipped(place);
+    place.env['CXX'] = 'no-such-compiler';
+    rmSync(place.runtime.dist, { recursive: true });
+    await build(place, sources);
+    expect(shipped(place)).toBe(good);
+  });
+
+  it.skipIf(process.platform === 'win32')('keeps bindings in a private folder', async () => {
+    const { place, sources } = makeCheckout();
+    mkdirSync(path.join(place.runtime.home, 'bindings'), { recursive: true, mode: 0o777 });
+    await build(place, sources);
+    expect(statSync(path.join(place.runtime.home, 'bindings')).mode & 0o777).toBe(0o700);
   });
 
   it('keeps a working binding if the next one does not compile', async () => {
