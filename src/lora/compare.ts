@@ -116,14 +116,16 @@ export function compareAdapters(a: Adapter, b: Adapter): Comparison {
   const only_a = unsharedModules(a, sharedPaths);
   const only_b = unsharedModules(b, sharedPaths);
   const trained = compareTrained(a, b);
+  const alone = [a, b].flatMap((adapter) => magnitudesAlone(adapter, sharedPaths));
   const total = totalOf(modules, only_a, only_b);
   const equal =
     total.norm_of_difference <= F32_NOISE * Math.max(total.norm_a, total.norm_b) &&
     pairs.every(haveSameMagnitudes) &&
     [...only_a, ...only_b].every(({ facts }) => facts.norm === 0) &&
+    alone.length === 0 &&
     trained.every((t) => t.norm_of_difference === 0);
   const config = configDifferences(a.config, b.config);
-  const magnitudes = pairs.flatMap(compareMagnitudes);
+  const magnitudes = [...pairs.flatMap(compareMagnitudes), ...alone];
   return { modules, only_a, only_b, trained, config, total, equal, magnitudes };
 }
 
@@ -157,6 +159,15 @@ function compareMagnitudes({ a, b }: LayerPair): MagnitudeDifference[] {
   const gap = rootOfSquares([...x].map((value, i) => value - y[i]!));
   return [{ path: a.path, difference: larger > 0 ? gap / larger : 0 }];
 }
+
+/** The modules that only this adapter has, and that have magnitudes. */
+const magnitudesAlone = (
+  { modules }: Adapter,
+  shared: ReadonlySet<string>,
+): MagnitudeDifference[] =>
+  modules
+    .filter((m) => m.magnitude && !shared.has(m.path))
+    .map(({ path }) => ({ path, difference: null }));
 
 /** Whether DoRA's magnitudes agree. */
 function haveSameMagnitudes({ a, b }: LayerPair): boolean {

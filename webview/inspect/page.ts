@@ -58,7 +58,7 @@ function fileView(page: InspectPage, state: InspectState, file: FileMessage): Te
       <h1>${file.name}</h1>
       <p class="hint">${summary}</p>
     </header>
-    ${file.metadata.length > 0 ? metadataTable(page, file) : nothing}
+    ${findingsList(page, state)} ${file.metadata.length > 0 ? metadataTable(page, file) : nothing}
     <div class="columns">
       ${tensorTable(page, state, file)}
       <section class="card" aria-labelledby="values-title">
@@ -70,6 +70,16 @@ function fileView(page: InspectPage, state: InspectState, file: FileMessage): Te
 
 const valuesTitle = ({ t }: InspectPage, { chosen }: InspectState) =>
   chosen === null ? t('values') : t('values.of', chosen);
+
+const findingsList = ({ t }: InspectPage, { findings }: InspectState) =>
+  html`<ul
+    class="findings"
+    aria-live="polite"
+    aria-label=${t('findings')}
+    ?hidden=${findings.length === 0}
+  >
+    ${findings.map((finding) => html`<li>${finding}</li>`)}
+  </ul>`;
 
 const metadataTable = ({ t }: InspectPage, { metadata }: FileMessage) =>
   html`<details ?open=${metadata.length <= OPEN_ENTRIES}>

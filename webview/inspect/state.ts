@@ -17,6 +17,8 @@ export type Measured =
 
 export interface InspectState {
   readonly file: FileMessage | null;
+  /** Sentences about the adapter that the file holds. */
+  readonly findings: readonly string[];
   /** Why the file cannot be read. */
   readonly fault: string | null;
   readonly sorting: TensorSorting;
@@ -30,6 +32,7 @@ export type InspectPage = Page<InspectState, InspectPageMessage, InspectStringKe
 
 export const INITIAL_STATE: InspectState = {
   file: null,
+  findings: [],
   fault: null,
   sorting: { column: null, descending: false },
   filter: '',
@@ -42,8 +45,11 @@ export function reduceInspect(state: InspectState, message: InspectHostMessage):
     case 'file': {
       const known = message.tensors.some(({ name }) => name === state.chosen);
       const chosen = known ? state.chosen : null;
-      return { ...state, file: message, fault: null, chosen, measured: { kind: 'reading' } };
+      const measured = { kind: 'reading' } as const;
+      return { ...state, file: message, findings: [], fault: null, chosen, measured };
     }
+    case 'findings':
+      return { ...state, findings: message.findings };
     case 'values':
       return message.tensor === state.chosen
         ? { ...state, measured: { kind: 'values', values: message.values } }

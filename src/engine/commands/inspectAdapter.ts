@@ -1,13 +1,10 @@
-import path from 'node:path';
-import { detectAdapter, readAdapter } from '../../formats/adapterFormat';
-import { readGgufAdapter } from '../../formats/gguf/adapter';
+import { detectAdapter } from '../../formats/adapterFormat';
+import { readDescribedAdapter } from '../../formats/describedAdapter';
 import type { ImportedAdapter } from '../../formats/importedAdapter';
 import { namesInShort } from '../../formats/peft/againstBase';
-import { unmatchedEntries } from '../../formats/peft/unmatchedEntries';
-import { CONFIG_FILE } from '../../formats/peft/files';
 import type { Adapter } from '../../lora/adapter';
 import { rankKeepingEnergy } from '../../lora/resize';
-import { updateNorm } from '../../lora/updateSvd';
+import { describeZeroUpdate } from '../../lora/zeroUpdate';
 import { countOf } from '../../shared/values';
 import { groupDigits } from '../describe';
 import type { Report } from './inspectRecipe';
@@ -15,13 +12,7 @@ import type { Report } from './inspectRecipe';
 /** What `lora inspect` says of an adapter, of any format. @throws LoraError */
 export async function inspectAdapter(place: string): Promise<Report> {
   const found = await detectAdapter(place);
-  const read =
-    found.format === 'gguf'
-      ? await readGgufAdapter(found.path, 'as stored')
-      : await readAdapter(found, null);
-  if (found.format !== 'peft') return adapterReport(found.format, read);
-  const unmatched = unmatchedEntries(read.adapter, path.join(found.path, CONFIG_FILE));
-  return adapterReport(found.format, { ...read, warnings: [...read.warnings, ...unmatched] });
+  return adapterReport(found.format, await readDescribedAdapter(found));
 }
 
 /** The last part of a module's path: q_proj. */
@@ -39,7 +30,7 @@ export function adapterReport(
   const [rank_90, rank_99] = [rankKeepingEnergy(adapter, 0.9), rankKeepingEnergy(adapter, 0.99)];
   const kinds = [...new Set(modules.map((m) => kindOf(m.path)))].join(', ');
   const scaling = `r = ${r}, lora_alpha = ${lora_alpha}${use_rslora ? ', rsLoRA' : ''}${use_dora ? ', DoRA' : ''}`;
-  const isZero = modules.every((m) => updateNorm(m) === 0);
+  const zero = describeZeroUpdate(adapter);
   return {
     facts: {
       type: 'adapter',
@@ -50,7 +41,7 @@ export function adapterReport(
       lora_alpha,
       use_rslora,
       use_dora,
-      zero: isZero,
+      zero: zero !== null,
       trained: trained.map((own) => own.name),
       base,
       parameters,
@@ -61,9 +52,8 @@ export function adapterReport(
       `LoRA adapter (${format}): ${scaling}, ${countOf(modules.length, 'module')} (${kinds}), ${groupDigits(parameters)} parameters`,
       base === null ? 'no base recorded' : `base ${base}`,
       ...describeTrained(adapter),
-      isZero
-        ? 'The update is zero: A or B is zero in every module.'
-        : `rank ${rank_90} in every module would keep 90% of the update, rank ${rank_99} would keep 99%`,
+      zero ??
+        `rank ${rank_90} in every module would keep 90% of the update, rank ${rank_99} would keep 99%`,
       ...warnings.map(({ message }) => message),
     ],
   };

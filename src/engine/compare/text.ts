@@ -8,6 +8,7 @@ import { updateSvd } from '../../lora/updateSvd';
 import type { Adapter, LoraFactors } from '../../lora/adapter';
 import { percentage } from '../describe';
 import type { LayerAgainstBase } from './againstBase';
+import { zeroUpdates } from '../../shared/pages/compare/zeroUpdates';
 import { countOf } from '../../shared/values';
 
 const formatNumber = (value: number) => value.toPrecision(4);
@@ -115,13 +116,8 @@ function describeTotal({ equal, total }: Comparison): string {
   ].join(', ');
 }
 
-function describeZero({ total, trained }: Comparison, names: readonly [string, string]): string[] {
-  const isZero = [total.norm_a === 0, total.norm_b === 0];
-  if (trained.length > 0) {
-    return [];
-  }
-  return names.filter((_, i) => isZero[i]).map((name) => `The update of ${name} is zero.`);
-}
+const describeZero = (comparison: Comparison, names: readonly [string, string]): string[] =>
+  zeroUpdates(comparison, names).map((name) => `The update of ${name} is zero.`);
 
 function describeMagnitudes({ magnitudes }: Comparison): string[] {
   if (magnitudes.length === 0) {

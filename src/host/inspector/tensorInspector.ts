@@ -57,7 +57,11 @@ export class TensorInspector {
     const { openTensorFile } = await import('./tensorFile');
     this.opened = openTensorFile(this.file);
     await this.opened.then(
-      ({ facts }) => this.send({ kind: 'file', name: path.basename(this.file), ...facts }),
+      async ({ facts }) => {
+        this.send({ kind: 'file', name: path.basename(this.file), ...facts });
+        const { adapterFindings } = await import('./adapterFindings');
+        this.send({ kind: 'findings', findings: [...(await adapterFindings(this.file))] });
+      },
       (error: unknown) =>
         this.send({ kind: 'fault', message: LoraError.from(error, 'base').describe() }),
     );

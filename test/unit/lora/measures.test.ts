@@ -198,6 +198,21 @@ describe('adapters with DoRA magnitudes or fully trained tensors', () => {
     expect(compareAdapters(adapterOf(diagonal(2, 1)), withMagnitude(1, 2)).equal).toBe(false);
   });
 
+  it('are not equal if one has magnitudes of a module that the other does not adapt', () => {
+    const zero = { ...diagonal(2, 1), path: 'other', B: new Float32Array(4) };
+    const dora = adapterOf(diagonal(2, 1), { ...zero, magnitude: Float32Array.of(1, 2) });
+    const without = adapterOf(diagonal(2, 1));
+    expect(compareAdapters(adapterOf(diagonal(2, 1), zero), without).equal).toBe(true);
+    for (const [a, b] of [
+      [dora, without],
+      [without, dora],
+    ] as const)
+      expect(compareAdapters(a, b)).toMatchObject({
+        equal: false,
+        magnitudes: [{ path: 'other', difference: null }],
+      });
+  });
+
   it('have a distance for each trained tensor, or null if shapes differ', () => {
     const trained = (tensors: Record<string, number[]>): Adapter => ({
       ...adapterOf(),

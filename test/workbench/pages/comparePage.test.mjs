@@ -212,6 +212,29 @@ test('shows modules in only one adapter, ranks and values relative to the base',
   await shown.close();
 });
 
+test('says once of each adapter that its update is zero, and that both are the same', async () => {
+  const total = { norm_a: 0, norm_b: 0, norm_of_difference: 0, cosine: null };
+  const zero = { ...equal, modules: [], total, magnitudes: [{ path: 'x', difference: 0 }] };
+  const { page, close } = await open(zero);
+  const words = () => page.locator('.words').innerText();
+  await eventually(async () => {
+    const text = await words();
+    for (const sentence of [
+      /Both adapters are equal/g,
+      /The update of first is zero\./g,
+      /The update of second is zero\./g,
+      /DoRA’s magnitudes are the same\./g,
+    ])
+      assert.equal(text.match(sentence)?.length, 1, text);
+  });
+  await send(page, { ...zero, equal: false, total: { ...total, norm_b: 2 } });
+  await eventually(async () => {
+    assert.match(await words(), /The update of first is zero\./);
+    assert.doesNotMatch(await words(), /update of second is zero|are equal|NaN|∞/);
+  });
+  await close();
+});
+
 test('shows equality, and reports an invalid message', async () => {
   const { page, close } = await open(equal);
   await eventually(async () =>

@@ -102,6 +102,23 @@ test('shows the format, a bordered field and no white space around the histogram
   await shown.close();
 });
 
+test('says what lora inspect says of an adapter, until its file is read again', async () => {
+  const shown = await open('llama/lora-qv/adapter/adapter_model.safetensors');
+  const { page } = shown;
+  const list = page.locator('ul.findings');
+  assert.equal(await list.isVisible(), false);
+  const findings = ['The update is zero.', 'target_modules: "<b>x</b>" matches no module.'];
+  await post(page, { kind: 'findings', findings });
+  await eventually(async () =>
+    assert.deepEqual(await list.locator('li').allInnerTexts(), findings),
+  );
+  await assertAccessible(page);
+  await post(page, { kind: 'file', name: 'again', ...shown.file.facts });
+  await eventually(async () => assert.equal(await list.isVisible(), false));
+  await assertQuiet(shown);
+  await shown.close();
+});
+
 test('filters and sorts, and explains why values cannot be shown', async () => {
   const shown = await open('llama/lora-qv/adapter/adapter_model.safetensors');
   const { page, file } = shown;

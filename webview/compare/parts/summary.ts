@@ -1,5 +1,6 @@
 import { nothing, type TemplateResult } from 'lit-html';
 import { guard } from 'lit-html/directives/guard.js';
+import { zeroUpdates } from '../../../src/shared/pages/compare/zeroUpdates';
 import { html } from '../../shared/html';
 import { secondaryButton } from '../../shared/templates';
 import { adapterRanks, agreement } from '../model/agreement';
@@ -60,14 +61,12 @@ function differences({ t, format }: ComparePage, { names, data: { total } }: Sho
 
 /** DoRA's magnitudes, and updates that are zero. */
 function magnitudes({ t, format }: ComparePage, { names, data }: ShownComparison): string[] {
-  const { total, magnitudes: all } = data;
-  const zero = [total.norm_a, total.norm_b].flatMap((norm, i) =>
-    norm === 0 ? [t('words.zero', names[i]!)] : [],
-  );
+  const { magnitudes: all } = data;
+  const zero = zeroUpdates(data, names).map((name) => t('words.zero', name));
   if (all.length === 0) return zero;
-  const shares = all.map(({ difference }) => difference ?? 1);
-  const isAlone = all.some(({ difference }) => difference === null);
-  const text = isAlone ? t('words.oneDora') : t('words.dora', format.percent(Math.max(...shares)));
+  if (all.some(({ difference }) => difference === null)) return [...zero, t('words.oneDora')];
+  const largest = Math.max(...all.map(({ difference }) => difference ?? 0));
+  const text = largest === 0 ? t('words.sameDora') : t('words.dora', format.percent(largest));
   return [...zero, text];
 }
 

@@ -20,6 +20,7 @@ export const COMPARE_STRINGS = {
   'words.only': 'Only in {0}: {1} {1|module|modules}.',
   'words.zero': 'The update of {0} is zero.',
   'words.dora': 'DoRA’s magnitudes, which ‖dW‖ and the cosine do not contain, differ by up to {0}.',
+  'words.sameDora': 'DoRA’s magnitudes are the same.',
   'words.oneDora':
     'Only one adapter has DoRA’s magnitudes, which ‖dW‖ and the cosine do not contain.',
   'words.intruders':

@@ -27,7 +27,7 @@ const ValuesSchema = v.object({
 });
 export type Values = v.InferOutput<typeof ValuesSchema>;
 
-/** From the host. */
+/** From the host. `findings`: sentences about the adapter that the file holds. */
 export const InspectHostMessageSchema = v.variant('kind', [
   v.object({
     kind: v.literal('file'),
@@ -37,6 +37,7 @@ export const InspectHostMessageSchema = v.variant('kind', [
     metadata: v.array(v.object({ key: text, value: text })),
     tensors: v.array(TensorSchema),
   }),
+  v.object({ kind: v.literal('findings'), findings: v.array(text) }),
   v.object({ kind: v.literal('values'), tensor: text, values: ValuesSchema }),
   v.object({ kind: v.literal('noValues'), tensor: text, why: text }),
   v.object({ kind: v.literal('fault'), message: text }),

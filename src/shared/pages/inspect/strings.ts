@@ -7,6 +7,7 @@ export const INSPECT_STRINGS = {
   none: '–',
   fault: 'The file cannot be read',
   summary: '{0}: {1} {1|tensor|tensors}, {2} {2|number|numbers}, {3}',
+  findings: 'About the adapter',
   metadata: 'Metadata ({0})',
   key: 'Key',
   value: 'Value',

@@ -47,7 +47,7 @@ describe('what is said of an adapter', () => {
     const m = factors(4, 1);
     const { facts, lines } = reportOf({ ...m, B: m.B.map(() => 0) });
     expect(facts).toMatchObject({ zero: true });
-    expect(lines).toContain('The update is zero: A or B is zero in every module.');
+    expect(lines).toContain('The update is zero: A, B or the scale is zero in every module.');
     expect(lines.join()).not.toMatch(/would keep|trained in full|DoRA/);
   });
 
