@@ -158,5 +158,54 @@ const configure = {
   failed: ofRecipe(() => send({ kind: 'fault', message: 'lora.json:3: "r" must be at least 1.' })),
 };
 
+/** A merge into a .gguf file of another type, which loses some updates to rounding. */
+const certificateMessage = {
+  kind: 'certificate',
+  name: 'SmolLM2-git-commands.F16.gguf',
+  form: 'gguf',
+  certificate: {
+    version: 1,
+    created: '2026-01-02T10:00:00.000Z',
+    formula: "W' = W + s·BA",
+    scale: 1,
+    partial: false,
+    dtype: 'keep',
+    base: 'HuggingFaceTB/SmolLM2-135M-Instruct',
+    adapters: ['.lora/runs/git-commands/adapter'],
+    inputs: [{ file: '../models/SmolLM2-Q4_1.gguf', sha256: 'a'.repeat(64) }],
+    outputs: [{ file: 'SmolLM2-git-commands.F16.gguf', sha256: 'b'.repeat(64) }],
+    untied: false,
+    sizes: {
+      base_bytes: 98e6,
+      bytes: 246e6,
+      stored: [
+        { from: 'Q4_1', to: 'F16', tensors: 210, bytes: 212e6 },
+        { from: 'Q8_0', to: 'Q8_0', tensors: 1, bytes: 33e6 },
+      ],
+    },
+    tensors: Array.from({ length: 12 }, (_, i) => ({
+      name: `blk.${i}.attn_q.weight`,
+      dtype: 'F16',
+      delta_norm: 0.2 + i / 40,
+      rounding_error: 1e-4,
+      unmoved: 9_000,
+      elements: 331_776,
+    })),
+    parity: { prompts: 5, largest_gap: 0.004, largest_logit: 24.1, top1_agreement: 1 },
+  },
+};
+const certificate = {
+  'gguf file': { facts: {}, script: () => send(certificateMessage) },
+  failed: { facts: {}, script: () => send({ kind: 'fault', message: 'merge.json: damaged' }) },
+};
+
 /** The cases of each page, by the page's id and their names. */
-export const cases = { dashboard, overlay: { sweep }, playground, compare, configure, inspect };
+export const cases = {
+  dashboard,
+  overlay: { sweep },
+  playground,
+  compare,
+  configure,
+  inspect,
+  certificate,
+};

@@ -1,5 +1,6 @@
 import * as vscode from 'vscode';
 import { registerAdapters } from './host/adapters/register';
+import { registerCertificate } from './host/certificate/register';
 import { createApi, type LoraApi } from './host/api';
 import { registerChat } from './host/chat/register';
 import { registerCompare } from './host/compare/register';
@@ -38,6 +39,7 @@ const FEATURES: readonly ((services: Services) => vscode.Disposable)[] = [
   registerHub,
   registerSample,
   registerInspector,
+  registerCertificate,
   registerData,
   registerTasks,
   registerChat,

@@ -1,9 +1,17 @@
-import { existsSync, readdirSync, writeFileSync } from 'node:fs';
+import { existsSync, readdirSync, statSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
 import { describe, expect, it } from 'vitest';
 import { GgufFile } from '../../src/formats/gguf/read';
+import type { MergeSizes } from '../../src/shared/mergeFacts';
 import { mergedBase, scaledAdapter } from '../support/adapters';
-import { cliAnswer, cliError, cliLogits, inFixtures, newPath } from '../support/cliResults';
+import {
+  cliAnswer,
+  cliError,
+  cliLogits,
+  cliResult,
+  inFixtures,
+  newPath,
+} from '../support/cliResults';
 import { asGguf } from '../support/ggufFixture';
 import { ggufBytes } from '../support/ggufWriter';
 import {
@@ -102,6 +110,13 @@ describe('a .gguf file', () => {
       expect(isEqual, name).toBe(0);
     }
     expect(half.header.tensors.get('blk.0.attn_q.weight')!.dtype).toBe('F16');
+    const { sizes } = kept;
+    expect(sizes.stored[0]).toMatchObject({ from: 'Q4_1', to: 'F16' });
+    expect(sizes.base_bytes).toBe(statSync(base).size);
+    expect(sizes.bytes).toBeGreaterThan(1.2 * sizes.base_bytes);
+    const written = statSync(kept.output).size; // and the metadata
+    expect(written - sizes.bytes).toBeGreaterThan(0);
+    expect(written - sizes.bytes).toBeLessThan(8e6);
     expect(half.header.metadata.get('general.file_type')).toBe(1);
     expect(kept.parity!.top1_agreement).toBeGreaterThan(0.98);
 
@@ -120,6 +135,14 @@ describe('a .gguf file', () => {
       );
     }
     await Promise.all([before.close(), half.close(), quantized.close()]);
+    const { choices } = await cliResult<{
+      choices: readonly (MergeSizes & { form: string; dtype: string })[];
+    }>('merge', { sizes: true, base, adapter: [adapter] });
+    const sizeOf = (form: string, dtype: string) =>
+      choices.find((own) => own.form === form && own.dtype === dtype)!;
+    expect(sizeOf('gguf', 'keep')).toMatchObject(sizes);
+    expect(sizeOf('gguf', 'q8_0')).toMatchObject(small.sizes);
+    expect(sizeOf('gguf', 'float32').bytes).toBeGreaterThan(sizes.bytes);
     await expectVerified(small.output);
     expect(await cliAnswer({ base: small.output })).toBe(await cliAnswer({ base, adapter }));
   });

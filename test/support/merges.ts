@@ -1,4 +1,5 @@
 import { expect } from 'vitest';
+import type { MergeSizes } from '../../src/shared/mergeFacts';
 import { cliResult, inFixtures, newPath, type CliOptions } from './cliResults';
 import { cli } from './commandLine';
 import { largest, gap, type SingleCase } from './models';
@@ -7,6 +8,7 @@ import { largest, gap, type SingleCase } from './models';
 export interface MergeResult {
   readonly output: string;
   readonly untied: boolean;
+  readonly sizes: MergeSizes;
   readonly tensors: readonly {
     readonly name: string;
     readonly delta_norm: number;

@@ -111,10 +111,14 @@ describe('with the keyboard only', { timeout: LIMIT }, () => {
     await acceptFirstOf('LoRA: Merge Adapter into Model', 'Select an adapter to merge');
     await title('Output');
     await press('Enter');
-    await until(() => existsSync(path.join(workspace, 'merged', 'merge.json')), 'the merged model');
+    await until(
+      () => existsSync(path.join(workspace, 'tiny-train', 'merge.json')),
+      'the merged model',
+    );
     await page.locator('.tab.active', { hasText: 'merge.json' }).waitFor();
+    await d.webview(page).getByRole('heading', { name: 'tiny-train' }).waitFor();
     assert.ok(
-      JSON.parse(readFileSync(path.join(workspace, 'merged', 'merge.json'), 'utf8')).parity,
+      JSON.parse(readFileSync(path.join(workspace, 'tiny-train', 'merge.json'), 'utf8')).parity,
     );
   });
 

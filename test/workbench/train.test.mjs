@@ -293,12 +293,18 @@ describe('training in the workbench', { timeout: LIMIT }, () => {
     await page.locator('.quick-input-title', { hasText: 'Output' }).waitFor();
     await page.keyboard.press('Enter');
     await page.locator('.tab.active', { hasText: 'merge.json' }).waitFor();
-    const [notification] = await d.notifications(page, /The merged model is in/);
-    assert.match(notification.text, /most likely token matches .* at 100\s?%/);
+    const certificate = d.webview(page);
+    await certificate.getByRole('heading', { name: 'tiny-train', exact: true }).waitFor();
+    const [notification] = await d.notifications(page, /Merged: tiny-train/);
+    assert.match(notification.text, /stored as in the base model.*Same top token .* at 100\s?%/);
+    assert.deepEqual(notification.buttons, ['Try Model', 'Reveal in Explorer']);
+    await certificate.locator('vscode-button', { hasText: 'Verify Files' }).click();
+    await certificate.locator('td[data-state="same"]').first().waitFor();
+    await checkThemes(server, page, 'certificate', certificate);
     await d.screenshot(page, path.join(shots, 'merged.png'));
     const { status, stdout } = spawnSync(
       process.execPath,
-      [path.join(root, 'dist', 'cli.js'), 'merge', '--verify', path.join(workspace, 'merged')],
+      [path.join(root, 'dist', 'cli.js'), 'merge', '--verify', path.join(workspace, 'tiny-train')],
       { encoding: 'utf8' },
     );
     assert.equal(status, 0, stdout);

@@ -1,6 +1,7 @@
 import path from 'node:path';
 import { CERTIFICATE, certificateName, type Certificate } from '../merge/certificate';
 import { MERGE_DTYPES } from '../merge/form';
+import { mergeChoices, type MergeChoice } from '../merge/mergeChoices';
 import { mergeModel } from '../merge/mergeModel';
 import { verifyMerge, type VerifiedFile } from '../merge/verify';
 import { createOps } from '../model/backend';
@@ -12,6 +13,8 @@ import { groupDigits, percentage } from '../describe';
 import { flag, optional, required, requiredList, withDefault } from './options';
 import { absolutePath, byteSize, nonZeroNumber, oneOf, anyText } from './optionValues';
 import { withProgress } from './progress';
+import { formatSize } from '../../common/formatSize';
+import type { MergeSizes } from '../../shared/mergeFacts';
 import { countOf } from '../../shared/values';
 import { joinLines } from '../report';
 
@@ -64,6 +67,27 @@ export const mergeCommand = defineCommand({
       },
     }),
     form({
+      selectedBy: 'sizes',
+      options: {
+        sizes: flag('show how large the merged model would be; write nothing'),
+        base: baseOption,
+        adapter: requiredList(anyText, 'DIR', 'adapter; repeat to merge several'),
+        partial: partialOption,
+      },
+      run: async ({ options }, context) => {
+        const choices = await withProgress(context, ({ warn }) =>
+          mergeChoices({
+            base: options.base,
+            adapters: options.adapter,
+            partial: options.partial,
+            warn,
+          }),
+        );
+        printResult(context, { choices }, () => joinLines(choices.map(describeChoice)));
+        return 0;
+      },
+    }),
+    form({
       selectedBy: 'verify',
       options: {
         verify: required(
@@ -101,7 +125,8 @@ function describeMerge(output: string, certificate: Certificate): string {
   const unmoved = tensors.reduce((sum, tensor) => sum + tensor.unmoved, 0);
   const elements = tensors.reduce((sum, tensor) => sum + tensor.elements, 0);
   const lines = [
-    `${output}: ${countOf(tensors.length, 'tensor')} merged, largest rounding error ${rounding.toExponential(1)}, ${groupDigits(unmoved)} of ${groupDigits(elements)} elements unchanged after rounding`,
+    `${output}: ${describeSizes(certificate.sizes)}`,
+    ` ${countOf(tensors.length, 'tensor')} merged, largest rounding error ${rounding.toExponential(1)}, ${groupDigits(unmoved)} of ${groupDigits(elements)} elements unchanged after rounding`,
   ];
   if (untied) {
     lines.push(
@@ -116,6 +141,18 @@ function describeMerge(output: string, certificate: Certificate): string {
     `${certificateFile} records how it was made; lora merge --verify checks it.`,
   );
   return joinLines(lines);
+}
+
+const describeChoice = (choice: MergeChoice): string =>
+  `${choice.form === 'gguf' ? '.gguf file' : 'folder'}, --dtype ${choice.dtype}: ${describeSizes(choice)}`;
+
+/** "258 MB, the base 103 MB (210 tensors Q4_1 -> F16)" */
+function describeSizes({ bytes, base_bytes, stored }: MergeSizes): string {
+  const changed = stored
+    .filter(({ from, to }) => from !== to)
+    .map(({ from, to, tensors }) => `${countOf(tensors, 'tensor')} ${from ?? 'new'} -> ${to}`);
+  const types = changed.length === 0 ? '' : ` (${changed.join(', ')})`;
+  return `${formatSize(bytes)}, the base ${formatSize(base_bytes)}${types}`;
 }
 
 function describeParity(parity: Certificate['parity']): string {

@@ -3,6 +3,7 @@ import * as v from 'valibot';
 import { pathExists } from '../../common/fileStatus';
 import { readJsonObject } from '../../formats/json';
 import { LoraError } from '../../shared/errors';
+import { mergeFinding, type MergeSizes } from '../../shared/mergeFacts';
 import type { TensorFacts } from './stream';
 
 /** The file name of a merged folder's certificate. */
@@ -46,6 +47,7 @@ export interface Certificate {
   readonly outputs: readonly HashedFile[];
   /** The output layer is no longer tied to the embedding. */
   readonly untied: boolean;
+  readonly sizes: MergeSizes;
   readonly tensors: readonly TensorFacts[];
   /** Null if it was not measured. */
   readonly parity: Parity | null;
@@ -125,21 +127,17 @@ function withPlaces(certificate: CertificateFile, folder: string): CertificateFi
   return { ...certificate, adapters: certificate.adapters.map(placeOf), inputs };
 }
 
-/** The share of unchanged elements above which rounding is reported. */
-const ROUNDING_WARNING_SHARE = 0.01;
-
-/** Warnings about the result for the user. */
+/** Warnings about the result for the user of the command line. */
 export function mergeWarnings(tensors: readonly TensorFacts[]): string[] {
-  if (tensors.length > 0 && tensors.every((tensor) => tensor.delta_norm === 0)) {
-    return ['The update is zero: the adapter changes none of the tensors that it adapts.'];
+  const finding = mergeFinding(tensors);
+  switch (finding?.kind) {
+    case 'noUpdate':
+      return ['The update is zero: the adapter changes none of the tensors that it adapts.'];
+    case 'rounded':
+      return [
+        `${(100 * finding.share).toFixed(1)}% of the elements that the adapter changes are the same after rounding: their updates are too small for the dtype. Merge with --dtype float32 to keep them.`,
+      ];
+    case undefined:
+      return [];
   }
-  const unmoved = tensors.reduce((sum, tensor) => sum + tensor.unmoved, 0);
-  const elements = tensors.reduce((sum, tensor) => sum + tensor.elements, 0);
-  if (elements === 0 || unmoved / elements <= ROUNDING_WARNING_SHARE) {
-    return [];
-  }
-  const share = ((100 * unmoved) / elements).toFixed(1);
-  return [
-    `${share}% of the elements that the adapter changes are the same after rounding: their updates are too small for the dtype. Merge with --dtype float32 to keep them.`,
-  ];
 }

@@ -10,6 +10,7 @@ import { mergedConfig } from './config';
 import { folderForm } from './form';
 import { planMerge, type MergePlan } from './plan';
 import { planWeightFiles, tensorBytes, weightIndex, type WeightFile } from './shards';
+import { storedWeights } from './sizes';
 import { openMergeSource } from './source';
 import { streamTensor, type StreamHooks } from './stream';
 import { withTiedOutput, type MergeTarget, type TargetOptions } from './target';
@@ -30,6 +31,7 @@ export async function openFolderTarget(
     const files = planWeightFiles(plan.tensors, options.max_shard_size);
     return {
       plan,
+      stored: storedWeights(plan.tensors, tensorBytes),
       bytes: plan.tensors.reduce((sum, tensor) => sum + tensorBytes(tensor), 0),
       close: () => source.close(),
       modelIn: (temp) => temp,

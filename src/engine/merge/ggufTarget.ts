@@ -14,6 +14,7 @@ import { LoraError } from '../../shared/errors';
 import { certificateName } from './certificate';
 import { ggufForm, inGgufOrder, MERGE_DTYPES, type MergeDtype } from './form';
 import { planMerge, type MergePlan } from './plan';
+import { storedWeights } from './sizes';
 import { PART_BYTES, type SourceTensor } from './source';
 import { streamTensor } from './stream';
 import { withTiedOutput, type MergeTarget, type TargetOptions } from './target';
@@ -44,6 +45,7 @@ export async function openGgufTarget(
     const name = path.basename(output);
     return {
       plan,
+      stored: storedWeights(plan.tensors, ggufBytesOf),
       bytes: plan.tensors.reduce((sum, tensor) => sum + ggufBytesOf(tensor), 0),
       close: () => source.close(),
       modelIn: (temp) => path.join(temp, name),

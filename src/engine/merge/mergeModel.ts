@@ -14,6 +14,7 @@ import type { MergeDtype } from './form';
 import { hashInputs } from './hashInputs';
 import { openTarget } from './openTarget';
 import { measureParity } from './parity';
+import { mergeSizes } from './sizes';
 import { SMALL_FILES_BYTES, writeWithProgress, type MergeTarget } from './target';
 
 /** What to merge, and how. */
@@ -159,6 +160,7 @@ async function write(
       inputs: inputs.map((own) => ({ ...own, file: placeIn(place, own.file) })),
       outputs,
       untied: target.plan.tie === false,
+      sizes: await mergeSizes(base, target),
       tensors: [...tensors].sort((a, b) => (a.name < b.name ? -1 : 1)),
       parity,
       warnings: mergeWarnings(tensors),

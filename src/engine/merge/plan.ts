@@ -12,6 +12,8 @@ import type { MergeSource, SourceTensor } from './source';
 export interface OutputTensor {
   readonly name: string;
   readonly dtype: DType;
+  /** Its type in the base; null: the base lacks it. */
+  readonly from: DType | null;
   readonly shape: readonly number[];
   /** The name of the base's file that it comes from; null for a GGUF base. */
   readonly file: string | null;
@@ -115,7 +117,8 @@ class MergePlanner {
     const change = this.changeOf(source);
     const isChanged = change.kind !== 'copied' && change.kind !== 'converted';
     this.used.add(source.name);
-    return { name, file, shape, dtype: this.form.dtypeOf(source, isChanged), change };
+    const dtype = this.form.dtypeOf(source, isChanged);
+    return { name, file, shape, dtype, from: source.dtype, change };
   }
 
   private changeOf(source: SourceTensor): Change {
@@ -196,6 +199,7 @@ class MergePlanner {
         shape,
         file,
         dtype: this.form.added,
+        from: null,
         change: { kind: 'replaced', data },
       };
     });

@@ -1,4 +1,5 @@
 import type { AdapterTask } from '../../formats/peft/task';
+import type { StoredWeights } from '../../shared/mergeFacts';
 import type { HashedFile } from './certificate';
 import type { MergeDtype } from './form';
 import type { MergePlan } from './plan';
@@ -9,6 +10,8 @@ export interface MergeTarget {
   readonly plan: MergePlan;
   /** The size of the weights in bytes. */
   readonly bytes: number;
+  /** How the weights are stored. */
+  readonly stored: readonly StoredWeights[];
   /** Writes the model without its certificate into an empty folder. Returns the weight files. */
   readonly write: (temp: string, hooks: StreamHooks) => Promise<HashedFile[]>;
   /** The model inside such a folder. */

@@ -1,10 +1,9 @@
 import path from 'node:path';
-import * as vscode from 'vscode';
-import { oneLine } from '../../shared/plainText';
 import { t } from '../text/l10n';
 import { pickRow, type PickRow } from '../ui/inputs';
 import { notify } from '../ui/messages';
 import { revealPlace } from '../editor/openPlace';
+import { showModelfile } from '../editor/showModelfile';
 import type { RunStore } from '../runs/runStore';
 import { chooseAdapter } from './chooseAdapter';
 import type { Jobs } from '../jobs/jobs';
@@ -74,11 +73,5 @@ async function showConverted(
     [show, ...(to === 'gguf' ? [modelfile] : [])],
   );
   if (chosen === show) await revealPlace(output);
-  if (chosen === modelfile)
-    await vscode.window.showTextDocument(
-      await vscode.workspace.openTextDocument({
-        language: 'dockerfile',
-        content: `FROM ${oneLine(base ?? '')}\nADAPTER ${oneLine(output)}\n`,
-      }),
-    );
+  if (chosen === modelfile) await showModelfile(base ?? '', output);
 }

@@ -1,23 +1,48 @@
 import path from 'node:path';
-import { formatPercent } from '../text/format';
-import { t } from '../text/l10n';
-import { pickRow } from '../ui/inputs';
+import * as vscode from 'vscode';
+import type { MergeSizes, RoundedTensor } from '../../shared/mergeFacts';
+import { mergeFinding } from '../../shared/mergeFacts';
+import { isObject } from '../../shared/values';
+import { COMMANDS } from '../commands/commandTable';
+import { VIEWS } from '../manifest/ids';
+import { formatBytes, formatPercent } from '../text/format';
+import { formatNumber, t } from '../text/l10n';
+import { pickRow, type PickRow } from '../ui/inputs';
 import { notify } from '../ui/messages';
-import { openPlace, revealPlace } from '../editor/openPlace';
+import { revealPlace } from '../editor/openPlace';
 import type { RunStore } from '../runs/runStore';
 import { chooseAdapter } from './chooseAdapter';
 import type { Jobs } from '../jobs/jobs';
 import { chooseBaseOf } from './chooseModel';
 import { askOutput } from './askOutput';
+import { mergedStem } from './mergedName';
+
+type Form = 'gguf' | 'folder';
+
+/** A way to store the merged model, as `lora merge --sizes` lists it. */
+interface Choice extends MergeSizes {
+  readonly form: Form;
+  readonly dtype: string;
+}
 
 interface Merged {
   readonly output: string;
-  readonly warnings: readonly string[];
+  readonly sizes: MergeSizes;
+  readonly tensors: readonly RoundedTensor[];
   readonly parity: { readonly largest_gap: number; readonly top1_agreement: number } | null;
 }
 
+/** A merge whose questions are answered, except for its output. */
+interface Request {
+  readonly adapter: string;
+  readonly base: string;
+  readonly form: Form;
+  readonly dtype: string;
+}
+
 /**
- * Merges an adapter into its base model, W + s·BA, and opens the merge certificate.
+ * Merges an adapter into its base model, W + s·BA, and shows the merge certificate. `argument`: as
+ * for `chooseAdapter`, or a request.
  *
  * @throws LoraError as `Jobs.run` does.
  */
@@ -26,67 +51,159 @@ export async function mergeAdapterCommand(
   store: RunStore,
   argument: unknown,
 ): Promise<void> {
+  const asked = isRequest(argument) ? argument : await askInputs(store, argument);
+  if (!asked) return;
+  const found = await jobs.run<{ readonly choices: readonly Choice[] }>(
+    t('Reading {0}', path.basename(asked.base)),
+    ['merge', '--sizes', '--base', asked.base, '--adapter', asked.adapter],
+    false,
+  );
+  const choice = found && (await choose(found.choices, asked));
+  if (!choice) return;
+  const { form, dtype } = choice;
+  const request = { ...asked, form, dtype };
+  const output = await askOutput({
+    title: t('Merge Adapter: Output'),
+    stem: mergedStem(store, request, form === 'gguf' ? typeOf(choice) : null),
+    ending: form === 'gguf' ? '.gguf' : '',
+    beside: request.adapter,
+  });
+  if (output === undefined) return;
+  const { base, adapter } = request;
+  const merged = await jobs.run<Merged>(
+    t('Merging {0}', path.basename(output)),
+    ['merge', '--base', base, '--adapter', adapter, '--output', output, '--dtype', dtype],
+    true,
+  );
+  if (!merged) return;
+  await showCertificate(output);
+  await showMerged(merged, request);
+}
+
+const isRequest = (argument: unknown): argument is Request =>
+  isObject(argument) &&
+  ['adapter', 'base', 'form', 'dtype'].every((key) => typeof argument[key] === 'string');
+
+async function askInputs(
+  store: RunStore,
+  argument: unknown,
+): Promise<Pick<Request, 'adapter' | 'base'> | undefined> {
   const adapter = await chooseAdapter(
     store,
     argument,
     t('Select an adapter to merge into its base model'),
   );
   const base = adapter === undefined ? undefined : await chooseBaseOf(adapter);
-  if (adapter === undefined || base === undefined) return;
-  const ending = base.endsWith('.gguf') ? await chooseEnding() : '';
-  const output =
-    ending === undefined
-      ? undefined
-      : await askOutput({
-          title: t('Merge Adapter: Output'),
-          stem: 'merged',
-          ending,
-          beside: adapter,
-        });
-  if (output === undefined) return;
-  const merged = await jobs.run<Merged>(
-    t('Merging {0}', path.basename(output)),
-    ['merge', '--base', base, '--adapter', adapter, '--output', output],
-    true,
+  return adapter === undefined || base === undefined ? undefined : { adapter, base };
+}
+
+/** Opens the certificate of a merged model as a page. */
+const showCertificate = (output: string): Thenable<unknown> =>
+  vscode.commands.executeCommand(
+    'vscode.openWith',
+    vscode.Uri.file(
+      output.endsWith('.gguf') ? `${output}.merge.json` : path.join(output, 'merge.json'),
+    ),
+    VIEWS.certificate,
   );
-  if (!merged) return;
-  await openPlace({
-    file: output.endsWith('.gguf') ? `${output}.merge.json` : path.join(output, 'merge.json'),
+
+/** The type of most weights, by size. */
+const typeOf = ({ stored }: MergeSizes): string => stored[0]?.to ?? '';
+
+/**
+ * The requested way to store the model, else one that the user chooses: a .gguf base model can
+ * become a .gguf file or a folder.
+ */
+async function choose(
+  choices: readonly Choice[],
+  asked: Partial<Request>,
+): Promise<Choice | undefined> {
+  const requested = choices.find(({ form, dtype }) => form === asked.form && dtype === asked.dtype);
+  if (requested) return requested;
+  const usual = choices.filter(({ dtype }) => dtype !== 'float32');
+  const different = usual.filter(
+    (choice, i) =>
+      usual.findIndex(({ form, bytes }) => form === choice.form && bytes === choice.bytes) === i,
+  );
+  if (different.length < 2) return different[0];
+  const rows = different.map((choice): PickRow & { readonly choice: Choice } => ({
+    label:
+      choice.form === 'gguf'
+        ? t('GGUF file, {0}', typeOf(choice))
+        : t('Hugging Face model folder, {0}', typeOf(choice)),
+    description: formatBytes(choice.bytes),
+    detail: detailOf(choice),
+    choice,
+  }));
+  const picked = await pickRow(rows, {
+    title: t('Merge Adapter'),
+    placeHolder: t('Select the format of the merged model'),
   });
-  await showMerged(merged);
+  return picked?.choice;
 }
 
-/** A .gguf base model can be merged into a .gguf file or a Hugging Face folder. */
-async function chooseEnding(): Promise<string | undefined> {
-  const file = {
-    label: t('A .gguf file'),
-    detail: t('For llama.cpp and Ollama, like the base model.'),
-    ending: '.gguf',
-  };
-  const folder = {
-    label: t('A Hugging Face model folder'),
-    detail: t('For transformers, vLLM and mlx-lm, in float16.'),
-    ending: '',
-  };
-  return (
-    await pickRow([file, folder], {
-      title: t('Merge Adapter'),
-      placeHolder: t('Select the format of the merged model'),
-    })
-  )?.ending;
+/** What the model is for, and which weights change their type. */
+function detailOf(choice: Choice): string {
+  const purpose =
+    choice.form === 'gguf'
+      ? t('For llama.cpp, Ollama and LM Studio.')
+      : t('For transformers, vLLM and mlx-lm.');
+  return `${purpose} ${storedText(choice)}`;
 }
 
-async function showMerged({ output, parity, warnings }: Merged): Promise<void> {
-  const summary =
-    parity === null
-      ? t('The merged model is in {0}.', output)
-      : t(
-          'The merged model is in {0}. Its most likely token matches base and adapter at {1} of the positions.',
-          output,
-          formatPercent(parity.top1_agreement),
-        );
-  const show = t('Reveal in Explorer');
-  const level = warnings.length > 0 ? 'warning' : 'information';
-  const chosen = await notify(level, [summary, ...warnings].join(' '), [show]);
+/** "165 of 272 tensors become F16 (from Q4_1): 2.5 times the size of the base model." */
+function storedText({ stored, bytes, base_bytes }: MergeSizes): string {
+  const changed = stored.filter(({ from, to }) => from !== null && from !== to);
+  const times = formatNumber(bytes / base_bytes, { maximumSignificantDigits: 2 });
+  if (changed.length === 0) return t('Weights are stored as in the base model.');
+  const from = [...new Set(changed.map((own) => own.from!))].join(', ');
+  const to = [...new Set(changed.map((own) => own.to))].join(', ');
+  return t('Stored as {0}, in the base model {1}: {2} times its size.', to, from, times);
+}
+
+async function showMerged(merged: Merged, request: Request): Promise<void> {
+  const { output, sizes, parity, tensors } = merged;
+  const finding = mergeFinding(tensors);
+  const lines = [
+    t('Merged: {0}, {1}.', path.basename(output), formatBytes(sizes.bytes)),
+    storedText(sizes),
+    ...(parity === null
+      ? []
+      : [
+          t(
+            'Same top token as base + adapter at {0} of the positions.',
+            formatPercent(parity.top1_agreement),
+          ),
+        ]),
+    ...findingText(finding),
+  ];
+  const [attempt, show] = [t('Try Model'), t('Reveal in Explorer')];
+  const exactly = t('Merge Again in float32');
+  const isRounded = finding?.kind === 'rounded' && request.dtype !== 'float32';
+  const buttons = [...(isRounded ? [exactly] : []), attempt, show];
+  const chosen = await notify(finding ? 'warning' : 'information', lines.join(' '), buttons);
   if (chosen === show) await revealPlace(output);
+  if (chosen === attempt)
+    await vscode.commands.executeCommand(COMMANDS.tryModel.id, vscode.Uri.file(output));
+  if (chosen === exactly)
+    await vscode.commands.executeCommand(COMMANDS.mergeAdapter.id, {
+      ...request,
+      dtype: 'float32',
+    });
+}
+
+function findingText(finding: ReturnType<typeof mergeFinding>): string[] {
+  switch (finding?.kind) {
+    case 'noUpdate':
+      return [t('The adapter changes nothing: its update is zero.')];
+    case 'rounded':
+      return [
+        t(
+          '{0} of the changed numbers are the same after rounding: their updates are too small for this type.',
+          formatPercent(finding.share),
+        ),
+      ];
+    case undefined:
+      return [];
+  }
 }

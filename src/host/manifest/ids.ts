@@ -11,6 +11,7 @@ export const VIEWS = {
   playground: 'lora.playground',
   configure: 'lora.configure',
   inspector: 'lora.inspector',
+  certificate: 'lora.certificate',
 } as const;
 
 /** Language model tools. */

@@ -1,3 +1,4 @@
+import * as vscode from 'vscode';
 import { chooseAdapter, selectedAdapters } from '../adapters/chooseAdapter';
 import { chooseBaseOf } from '../adapters/chooseModel';
 import { t } from '../text/l10n';
@@ -37,8 +38,15 @@ async function adaptersOf(
   return adapter === undefined ? [] : [adapter];
 }
 
+/** The model that a command was invoked on: a file, a folder, or a run's. A text names a run. */
+function modelOf(argument: unknown): string | undefined {
+  if (argument instanceof PartNode && argument.part.kind === 'model') return argument.part.path;
+  return argument instanceof vscode.Uri ? argument.fsPath : undefined;
+}
+
 /**
- * Opens the playground of a model that a run has made by full fine-tuning.
+ * Opens the playground of a model without adapters: one given by its path, or made by a run's full
+ * fine-tuning.
  *
  * @throws LoraError('run') when there is none.
  */
@@ -47,8 +55,9 @@ export async function tryModelCommand(
   store: RunStore,
   argument: unknown,
 ): Promise<void> {
-  if (argument instanceof PartNode && argument.part.kind === 'model') {
-    panels.show(argument.part.path, []);
+  const model = modelOf(argument);
+  if (model !== undefined) {
+    panels.show(model, []);
     return;
   }
   const run = await chooseRun(store, argument, {

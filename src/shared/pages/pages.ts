@@ -1,3 +1,4 @@
+import { CERTIFICATE_STRINGS } from './certificate/strings';
 import { COMPARE_STRINGS } from './compare/strings';
 import { CONFIGURE_STRINGS } from './configure/strings';
 import { DASHBOARD_STRINGS } from './dashboard/strings';
@@ -48,6 +49,11 @@ export const PAGES = {
     title: 'Tensors of a file',
     entry: 'webview/inspect/page.ts',
     strings: INSPECT_STRINGS,
+  },
+  certificate: {
+    title: 'Certificate of a merge',
+    entry: 'webview/certificate/page.ts',
+    strings: CERTIFICATE_STRINGS,
   },
 } as const satisfies Readonly<Record<string, PageRow>>;
 

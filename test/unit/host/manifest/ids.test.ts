@@ -70,7 +70,10 @@ describe('package.json and the ids in the code', () => {
     expect(contributes.walkthroughs.map((w) => w.id)).toEqual([WALKTHROUGH]);
     for (const view of [VIEWS.dashboard, VIEWS.compare, VIEWS.configure])
       expect(manifest.activationEvents).toContain(`onWebviewPanel:${view}`);
-    expect(contributes.customEditors.map((e) => e.viewType)).toEqual([VIEWS.inspector]);
+    expect(contributes.customEditors.map((e) => e.viewType)).toEqual([
+      VIEWS.inspector,
+      VIEWS.certificate,
+    ]);
     expect(contributes.languageModelTools.map((own) => own.name).sort()).toEqual(
       sorted(Object.values(TOOLS)),
     );

@@ -1,0 +1,139 @@
+import path from 'node:path';
+import * as vscode from 'vscode';
+import { MAX_BYTES, readTextFile } from '../../common/regularFile';
+import { LoraError } from '../../shared/errors';
+import { ShownCertificateSchema } from '../../shared/mergeFacts';
+import {
+  asCertificatePageMessage,
+  type CertificateHostMessage,
+} from '../../shared/pages/certificate/protocol';
+import { parsed } from '../../shared/parsed';
+import { COMMANDS } from '../commands/commandTable';
+import { openPlace, revealPlace } from '../editor/openPlace';
+import { showModelfile } from '../editor/showModelfile';
+import type { Jobs } from '../jobs/jobs';
+import { t } from '../text/l10n';
+import { openPage, sender } from '../webview/page';
+import type { PanelHost } from '../webview/panelHost';
+
+/** What the page needs. */
+export type CertificateOptions = PanelHost & { readonly jobs: Jobs };
+
+type Verified = Omit<Extract<CertificateHostMessage, { kind: 'verified' }>, 'kind'>;
+
+const FILE_ENDING = '.merge.json';
+const asCertificate = parsed(ShownCertificateSchema);
+
+/** One editor tab that shows a merge's certificate as a page. */
+export class CertificateEditor {
+  private readonly send: (message: CertificateHostMessage) => void;
+  /** Beside a .gguf file its name and an ending, in a folder merge.json. */
+  private readonly model: string;
+
+  constructor(
+    private readonly file: string,
+    private readonly panel: vscode.WebviewPanel,
+    private readonly options: CertificateOptions,
+  ) {
+    this.send = sender(panel);
+    this.model = file.endsWith(FILE_ENDING)
+      ? file.slice(0, -FILE_ENDING.length)
+      : path.dirname(file);
+  }
+
+  /** Loads the page into the tab. Closing the tab disposes everything. */
+  show(): void {
+    const { webview } = this.panel;
+    const listener = webview.onDidReceiveMessage((value: unknown) => {
+      this.receive(value).catch((error: unknown) => this.options.report(error));
+    });
+    this.panel.onDidDispose(() => {
+      listener.dispose();
+    });
+    openPage(webview, {
+      extensionUri: this.options.extensionUri,
+      page: 'certificate',
+      facts: {},
+    });
+  }
+
+  private async receive(value: unknown): Promise<void> {
+    const message = asCertificatePageMessage(value);
+    switch (message?.kind) {
+      case 'ready':
+        return this.read();
+      case 'try':
+        await vscode.commands.executeCommand(COMMANDS.tryModel.id, vscode.Uri.file(this.model));
+        return;
+      case 'reveal':
+        return revealPlace(this.model);
+      case 'modelfile':
+        return showModelfile(this.model);
+      case 'verify':
+        return this.verify();
+      case 'exactly':
+        return this.mergeExactly();
+      case 'json':
+        return openPlace({ file: this.file });
+      default:
+        this.options.log(
+          `Certificate: ${message ? message.message : 'a message of the page was not understood'}`,
+        );
+    }
+  }
+
+  private async read(): Promise<void> {
+    try {
+      this.send({
+        kind: 'certificate',
+        name: path.basename(this.model),
+        form: this.model.endsWith('.gguf') ? 'gguf' : 'folder',
+        certificate: await readCertificate(this.file),
+      });
+    } catch (error) {
+      this.send({ kind: 'fault', message: LoraError.from(error, 'adapter').describe() });
+    }
+  }
+
+  private async verify(): Promise<void> {
+    const verified = await this.options.jobs.run<Verified>(
+      t('Verifying {0}', path.basename(this.model)),
+      ['merge', '--verify', this.model],
+      false,
+    );
+    if (verified)
+      this.send({ kind: 'verified', outputs: verified.outputs, inputs: verified.inputs });
+  }
+
+  /** Merges the same adapter again, into float32. */
+  private async mergeExactly(): Promise<void> {
+    const { adapters, inputs } = await readCertificate(this.file);
+    const [adapter] = adapters;
+    const [weights] = inputs;
+    if (adapter === undefined || weights === undefined) return;
+    const placeOf = (place: string) => path.resolve(path.dirname(this.file), place);
+    const first = placeOf(weights.file);
+    await vscode.commands.executeCommand(COMMANDS.mergeAdapter.id, {
+      adapter: placeOf(adapter),
+      base: first.endsWith('.gguf') ? first : path.dirname(first),
+      dtype: 'float32',
+      form: this.model.endsWith('.gguf') ? 'gguf' : 'folder',
+    });
+  }
+}
+
+/** @throws LoraError('adapter') when the file cannot be read, or is no certificate. */
+async function readCertificate(file: string) {
+  const limits = { maxBytes: MAX_BYTES.modelJson };
+  const value: unknown = await readTextFile(file, limits)
+    .then((text): unknown => JSON.parse(text))
+    .catch((cause: unknown) => {
+      throw new LoraError('adapter', t('The file cannot be read.'), { place: { file }, cause });
+    });
+  const certificate = asCertificate(value);
+  if (!certificate)
+    throw new LoraError('adapter', t('This is not the certificate of a merge.'), {
+      place: { file },
+    });
+  return certificate;
+}
