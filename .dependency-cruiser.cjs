@@ -3,7 +3,7 @@ const only = (from, allowed, reason) => ({
   severity: 'error',
   comment: reason,
   from: { path: `^src/${from}/` },
-  to: { path: '^(src|webview)/', pathNot: `^src/(${[from, ...allowed].join('|')})/` },
+  to: { path: '^(src|webview)/', pathNot: `^src/(${[from, ...allowed].join('|')})(/|.ts$)` },
 });
 
 /** @type {import('dependency-cruiser').IConfiguration} */
@@ -27,9 +27,24 @@ module.exports = {
     ),
     only(
       'host',
-      ['shared', 'common', 'lora', 'formats', 'runtime'],
+      ['shared', 'common', 'lora', 'formats', 'runtime', 'inspect/questions'],
       'The extension host never loads models, the engine or tfjs.',
     ),
+    only(
+      'inspect',
+      ['shared', 'common', 'lora', 'formats'],
+      'The process that inspects files knows nothing of VS Code.',
+    ),
+    {
+      name: 'host-opens-no-weights',
+      severity: 'error',
+      comment: 'Files of models can take much memory and time: src/inspect opens them.',
+      from: { path: '^src/(host/|extension)' },
+      to: {
+        path: '^src/formats/(gguf|safetensors|loraFile|kohya|mlx)/|^src/formats/(openBase|openFile|huggingface|adapterFormat)|^src/formats/peft/(files|read)',
+        pathNot: '^src/formats/gguf/partNames',
+      },
+    },
     {
       name: 'jobs-import-no-commands',
       severity: 'error',
@@ -40,7 +55,7 @@ module.exports = {
     {
       name: 'no-tfjs-in-host',
       severity: 'error',
-      from: { path: '^src/(shared|common|lora|formats|data|host|extension)' },
+      from: { path: '^src/(shared|common|lora|formats|data|inspect|host|extension)' },
       to: { path: '@tensorflow' },
     },
     {

@@ -1,4 +1,5 @@
-// The bundles in dist/: the extension, the engine with its worker, tfjs, and the pages.
+// The bundles in dist/: the extension, the engine with its worker, the process that
+// inspects files, tfjs, and the pages.
 import { build, context } from 'esbuild';
 import { copyFileSync, mkdirSync, readdirSync, readFileSync } from 'node:fs';
 import path from 'node:path';
@@ -62,6 +63,7 @@ const bundles = (outdir) => [
       cli: 'src/engine/cli.ts',
       worker: 'src/engine/training/worker.ts',
       probe: 'src/runtime/probeMain.ts',
+      inspect: 'src/inspect/main.ts',
     },
     define: { LORA_VERSION: JSON.stringify(version) },
   },

@@ -21,7 +21,8 @@ import {
   type FitOptions,
 } from './peft/againstBase';
 import { tiedPaths, withTiedFactors } from './peft/tying';
-import { CONFIG_FILE, hasWeights, isPeftFile, weightFiles, withAdapterWeights } from './peft/files';
+import { CONFIG_FILE, DIFFUSERS_FILE, isPeftFile } from './peft/fileNames';
+import { hasWeights, weightFiles, withAdapterWeights } from './peft/files';
 import { readPeftAdapter } from './peft/read';
 import { withSafetensors } from './safetensors/read';
 import type { BaseModel } from './baseModel';
@@ -41,8 +42,6 @@ export interface FoundAdapter {
 
 const FIX =
   "Name an adapter: the folder that PEFT or mlx-lm wrote, a .gguf file, or a .safetensors file of kohya's scripts or Diffusers.";
-/** Diffusers' name of an adapter's file. */
-export const DIFFUSERS_FILE = 'pytorch_lora_weights.safetensors';
 
 /**
  * Detects the format of an adapter by its files and its tensors' names.

@@ -2,7 +2,7 @@ import path from 'node:path';
 import { readAdapter, type FoundAdapter } from './adapterFormat';
 import { readGgufAdapter } from './gguf/adapter';
 import type { ImportedAdapter } from './importedAdapter';
-import { CONFIG_FILE } from './peft/files';
+import { CONFIG_FILE } from './peft/fileNames';
 import { unmatchedEntries } from './peft/unmatchedEntries';
 
 /**

@@ -6,6 +6,8 @@ import { connectEngine } from './engine/engineClient';
 import { Launcher } from './engine/launcher';
 import type { ExtensionLog } from './errors/extensionLog';
 import { ErrorReporter } from './errors/reporter';
+import { hostEnvironment } from './engine/hostEnvironment';
+import { Inspections, type InspectionOptions } from './inspection/inspections';
 import { Jobs } from './jobs/jobs';
 import { overlayPanels, type OverlayPanels } from './overlay/overlayPanels';
 import { RunQueue } from './queue/runQueue';
@@ -32,6 +34,7 @@ export interface Services {
   readonly store: RunStore;
   readonly diagnostics: RecipeDiagnostics;
   readonly runtime: RuntimeService;
+  readonly inspections: Inspections;
   readonly jobs: Jobs;
   readonly launcher: Launcher;
   readonly recipes: RecipeRunner;
@@ -63,6 +66,7 @@ export function createServices(context: vscode.ExtensionContext): Services {
     vscode.Uri.joinPath(context.globalStorageUri, 'runtime').fsPath,
     log,
   );
+  const inspections = own(new Inspections(inspectionOptions(context)));
   const jobs = new Jobs({ cli, runtime, log });
   const launcher = own(new Launcher({ cli, runtime, store, roots, log }));
   const recipes = new RecipeRunner(diagnostics, launcher);
@@ -93,6 +97,7 @@ export function createServices(context: vscode.ExtensionContext): Services {
     store,
     diagnostics,
     runtime,
+    inspections,
     jobs,
     launcher,
     recipes,
@@ -103,6 +108,12 @@ export function createServices(context: vscode.ExtensionContext): Services {
     commands,
   };
 }
+
+const inspectionOptions = (context: vscode.ExtensionContext): InspectionOptions => ({
+  node: process.execPath,
+  script: context.asAbsolutePath('dist/inspect.js'),
+  env: hostEnvironment,
+});
 
 /** In an untrusted workspace a run is followed through its files alone. */
 const connectIfTrusted: ConnectRun = (runDir) =>

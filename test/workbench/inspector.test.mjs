@@ -1,8 +1,9 @@
 // The tensor inspector in a real workbench, in an untrusted workspace.
 import assert from 'node:assert/strict';
-import { cpSync, mkdirSync, truncateSync } from 'node:fs';
+import { cpSync, mkdirSync, truncateSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
 import { after, before, describe, it } from 'node:test';
+import { hostileHeader } from '../support/hostileHeader.mjs';
 import * as d from './drive.mjs';
 import { checkThemes, LIMIT, openFile, packageVsix } from './page.mjs';
 import { installWorkbench, makeWorkspace, root } from './workspace.mjs';
@@ -24,6 +25,7 @@ describe('the tensor inspector', { timeout: LIMIT }, () => {
       path.join(workspace, 'cut.safetensors'),
     );
     truncateSync(path.join(workspace, 'cut.safetensors'), 5_000);
+    writeFileSync(path.join(workspace, 'hostile.safetensors'), hostileHeader());
     server = await d.launchServer({
       dir: installWorkbench(),
       workspace,
@@ -64,5 +66,18 @@ describe('the tensor inspector', { timeout: LIMIT }, () => {
       await d.webview(page).locator('.failed').innerText(),
       /The file cannot be read[^]*damaged/,
     );
+  });
+
+  it('outlives a file that takes all memory, and opens the next one', async () => {
+    const extensionHost = () => /host with pid (\d+) started/.exec(d.hostLog(server))?.[1];
+    const before = extensionHost();
+    assert.ok(before !== undefined);
+    await openFile(page, 'hostile.safetensors');
+    const failed = d.webview(page).locator('.failed');
+    await failed.waitFor();
+    assert.match(await failed.innerText(), /hostile\.safetensors: .* takes too much memory/);
+    await openFile(page, 'adapter.gguf');
+    await d.webview(page).locator('h1', { hasText: 'adapter.gguf' }).waitFor();
+    assert.equal(extensionHost(), before);
   });
 });

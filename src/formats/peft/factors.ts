@@ -2,7 +2,8 @@ import { patternValue } from '../../lora/patterns';
 import { scalingOf, type AdapterConfig, type LoraFactors } from '../../lora/adapter';
 import { LoraError } from '../../shared/errors';
 import { checkFinite, checkScale } from '../checkFinite';
-import { CONFIG_FILE, type AdapterWeights } from './files';
+import { CONFIG_FILE } from './fileNames';
+import type { AdapterWeights } from './files';
 import { countOf } from '../../shared/values';
 
 /** The names of a module's tensors in the file. */

@@ -4,12 +4,8 @@ import { isFile } from '../../common/fileStatus';
 import { LoraError } from '../../shared/errors';
 import type { StoredTensor } from '../safetensors/header';
 import { openShardsOf, shardNames, type ShardedWeights } from '../safetensors/shards';
+import { INDEX_FILE, SHARD, WEIGHTS_FILE } from './fileNames';
 
-/** The files of an adapter's folder. */
-export const CONFIG_FILE = 'adapter_config.json';
-export const WEIGHTS_FILE = 'adapter_model.safetensors';
-const INDEX_FILE = `${WEIGHTS_FILE}.index.json`;
-const SHARD = /^adapter_model-\d+-of-\d+\.safetensors$/;
 const AGAIN = 'Copy or download the folder again.';
 const WEIGHTS: ShardedWeights = {
   area: 'adapter',
@@ -17,14 +13,6 @@ const WEIGHTS: ShardedWeights = {
   index: INDEX_FILE,
   again: AGAIN,
 };
-
-/** Whether a file belongs to an adapter's folder. */
-export const isPeftFile = (name: string): boolean =>
-  [CONFIG_FILE, WEIGHTS_FILE, INDEX_FILE].includes(name) || SHARD.test(name);
-
-/** The folder of an adapter, given that or one of its files. */
-export const peftFolder = (given: string): string =>
-  isPeftFile(path.basename(given)) ? path.dirname(given) : given;
 
 /** The tensors of an adapter, from one file or several. */
 export interface AdapterWeights {

@@ -18,7 +18,8 @@ import {
 import { DOTTED_NAMES } from '../kohya/names';
 import { readAdapterConfig } from './config';
 import { finite, readFactors, TOGETHER, type FactorNames, type ReadFactors } from './factors';
-import { CONFIG_FILE, withAdapterWeights, WEIGHTS_FILE, type AdapterWeights } from './files';
+import { CONFIG_FILE, WEIGHTS_FILE } from './fileNames';
+import { withAdapterWeights, type AdapterWeights } from './files';
 import { adapterNames, roleOf, type FactorRole } from './names';
 import { unknownKeys, unsupported } from './variants';
 import { isTiedTo, tiedModules, tiedPaths, withTiedFactors, withTiedTensors } from './tying';

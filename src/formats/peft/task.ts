@@ -7,7 +7,8 @@ import { PROBLEM_TYPES, type ProblemType, type Task } from '../../shared/task';
 import { isFile } from '../../common/fileStatus';
 import { readJsonObject } from '../json';
 import { roleOf } from './names';
-import { CONFIG_FILE, hasWeights, peftFolder, withAdapterWeights } from './files';
+import { CONFIG_FILE, peftFolder } from './fileNames';
+import { hasWeights, withAdapterWeights } from './files';
 
 /** PEFT's TaskType; null: it has none for images. */
 export const TASK_TYPES: Readonly<Record<Task, string | null>> = {

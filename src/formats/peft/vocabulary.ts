@@ -14,7 +14,8 @@ import type { AdapterConfig } from '../../lora/adapter';
 import { adapterBaseOf } from './againstBase';
 import { readAdapterConfig } from './config';
 import { roleOf, type TensorRole } from './names';
-import { CONFIG_FILE, hasWeights, peftFolder, withAdapterWeights, WEIGHTS_FILE } from './files';
+import { CONFIG_FILE, peftFolder, WEIGHTS_FILE } from './fileNames';
+import { hasWeights, withAdapterWeights } from './files';
 import { isTrained } from './read';
 import { isTiedTo, tiedPaths } from './tying';
 

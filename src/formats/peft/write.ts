@@ -9,7 +9,7 @@ import type { TensorToWrite } from '../tensorWriter';
 import { adapterTensor } from '../adapterDtype';
 import { adapterConfigText } from './config';
 import { baseLayerName, type Factor, tensorName, tensorShape, trainedName } from './names';
-import { CONFIG_FILE, WEIGHTS_FILE } from './files';
+import { CONFIG_FILE, WEIGHTS_FILE } from './fileNames';
 import { TASK_TYPES, writeLabels, type HeadLabels } from './task';
 
 /** What an adapter's folder says besides its weights. */

@@ -20,8 +20,6 @@ export interface HeaderSource {
   readonly file: string;
   readonly size: number;
   readonly area: ErrorArea;
-  /** The largest header in bytes that is read; `MAX_HEADER` by default. */
-  readonly maxHeader?: number;
 }
 
 /** The largest header in bytes: those of models have less than one megabyte. */
@@ -77,7 +75,7 @@ export const elementBytes = (dtype: string): number | undefined =>
  * @throws LoraError when the header would be larger than the limit or the file.
  */
 export function headerLength(prefix: Uint8Array, source: HeaderSource): number {
-  const { size, maxHeader = MAX_HEADER } = source;
+  const { size } = source;
   if (size < 8) throw damaged(source, `it has ${countOf(size, 'byte')}, fewer than a header`);
   const length = new DataView(prefix.buffer, prefix.byteOffset, 8).getBigUint64(0, true);
   if (8 + Number(length) > size)
@@ -85,16 +83,13 @@ export function headerLength(prefix: Uint8Array, source: HeaderSource): number {
       source,
       `its header claims ${length.toString()} ${length === 1n ? 'byte' : 'bytes'}, but the file has only ${size}`,
     );
-  if (length > BigInt(maxHeader))
+  if (length > BigInt(MAX_HEADER))
     throw new LoraError(
       source.area,
-      `The safetensors file's header has ${length.toString()} bytes; at most ${maxHeader} are read.`,
+      `The safetensors file's header has ${length.toString()} bytes; at most ${MAX_HEADER} are read.`,
       {
         place: { file: source.file },
-        fix:
-          maxHeader < MAX_HEADER
-            ? 'Look at it with "lora inspect" in a terminal.'
-            : 'Download or copy the file again, or split it into several.',
+        fix: 'Download or copy the file again, or split it into several.',
       },
     );
   return Number(length);

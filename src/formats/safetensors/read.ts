@@ -18,23 +18,16 @@ export class SafetensorsFile {
   ) {}
 
   /**
-   * `area`: what the file belongs to, for messages. `maxHeader`: bytes of the largest header that
-   * is read.
+   * `area`: what the file belongs to, for messages.
    *
    * @throws LoraError(area) when it cannot be read or its header is not valid.
    */
-  static async open(
-    file: string,
-    area: ErrorArea = 'adapter',
-    maxHeader?: number,
-  ): Promise<SafetensorsFile> {
+  static async open(file: string, area: ErrorArea = 'adapter'): Promise<SafetensorsFile> {
     const source = await openFile(file, area);
     try {
       const prefix = new Uint8Array(8);
       if (source.size >= 8) await readFully(source, prefix, 0);
-      const text = new Uint8Array(
-        headerLength(prefix, maxHeader === undefined ? source : { ...source, maxHeader }),
-      );
+      const text = new Uint8Array(headerLength(prefix, source));
       await readFully(source, text, 8);
       return new SafetensorsFile(
         source,

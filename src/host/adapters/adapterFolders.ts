@@ -1,7 +1,7 @@
 import { lstat } from 'node:fs/promises';
 import path from 'node:path';
 import * as vscode from 'vscode';
-import { DIFFUSERS_FILE } from '../../formats/adapterFormat';
+import { DIFFUSERS_FILE } from '../../formats/peft/fileNames';
 import { CONTEXT_KEYS } from '../manifest/ids';
 
 const CONFIG = `**/{adapter_config.json,${DIFFUSERS_FILE}}`;

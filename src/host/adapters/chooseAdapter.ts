@@ -1,13 +1,13 @@
 import path from 'node:path';
 import * as vscode from 'vscode';
-import { detectAdapter, DIFFUSERS_FILE } from '../../formats/adapterFormat';
-import { peftFolder } from '../../formats/peft/files';
+import { listFolder } from '../../common/regularFile';
+import { DIFFUSERS_FILE, peftFolder } from '../../formats/peft/fileNames';
 import { LoraError } from '../../shared/errors';
 import { t } from '../text/l10n';
 import type { RunStore } from '../runs/runStore';
 import { PartNode, RunNode } from '../runs/runNodes';
 import { browse, pickRow, type PickRow } from '../ui/inputs';
-import { walkFolders } from '../setup/walkFolders';
+import { walkFolders } from '../../common/walkFolders';
 
 const CONFIG = 'adapter_config.json';
 const ADAPTER_FILE = /\.(?:gguf|safetensors)$/;
@@ -50,14 +50,12 @@ function folderOf(argument: unknown): string | undefined {
   return typeof argument === 'string' ? argument : undefined;
 }
 
-/** Only folders are searched; a file is checked by the command that reads it. */
-const isAdapter = (place: string) =>
-  ADAPTER_FILE.test(place)
-    ? Promise.resolve(true)
-    : detectAdapter(place).then(
-        () => true,
-        () => false,
-      );
+/** Whether a place may hold an adapter, by the names of its files: the command then reads them. */
+const isAdapter = async (place: string): Promise<boolean> =>
+  ADAPTER_FILE.test(place) ||
+  (await listFolder(place).catch(() => [])).some(
+    ({ name }) => name === CONFIG || ADAPTER_FILE.test(name),
+  );
 
 interface Item extends PickRow {
   /** Null: the user browses for it. */

@@ -14,7 +14,7 @@ import type { Recipe } from '../../shared/recipe';
 import { parseRecipe } from '../../shared/recipeFile';
 import { withRank } from '../../shared/pages/configure/withRank';
 import { namesRemoteFiles } from '../recipe/recipeFiles';
-import { datasetAt } from '../setup/findDatasets';
+import type { AskInspections } from '../inspection/inspections';
 import { readBaseFacts, type BaseFacts } from '../setup/costs';
 import { t } from '../text/l10n';
 import { adviceFor, type Advice, type AdviceAct, type UsedRank } from './advice';
@@ -24,6 +24,7 @@ import { withChoice } from './recipeEdits';
 
 /** What a session needs from other features. */
 export interface ConfigureParts {
+  readonly inspections: AskInspections;
   /** How much of its rank the newest adapter of a recipe uses; null without an adapter. */
   readonly usedRank: (recipe: string) => Promise<UsedRank | null>;
   /** Whether the user has opened the page of a recipe in this session: VS Code restores pages. */
@@ -224,9 +225,13 @@ export class ConfigureSession implements vscode.Disposable {
     const document = await vscode.workspace.openTextDocument(this.recipe);
     this.refuseForeignPaths(document.getText());
     const recipe = parseRecipe(document.getText(), this.recipe.fsPath);
-    if (this.base?.path !== recipe.base) this.base = await readBaseFacts(recipe.base);
-    if (this.rows?.dataset !== recipe.dataset)
-      this.rows = { dataset: recipe.dataset, rows: (await datasetAt(recipe.dataset, [])).rows };
+    const { inspections } = this.parts;
+    if (this.base?.path !== recipe.base) this.base = await readBaseFacts(inspections, recipe.base);
+    if (this.rows?.dataset !== recipe.dataset) {
+      const asked = { file: recipe.dataset, siblings: [] };
+      const { rows } = await inspections.ask('dataset', asked);
+      this.rows = { dataset: recipe.dataset, rows };
+    }
     const { matched, unmatched } = matchTargets(this.base.modules, recipe.lora);
     const [unknown] = unmatched;
     if (unknown) {

@@ -4,6 +4,7 @@ import { matchTargets } from '../../lora/targets';
 import { parseRecipe } from '../../shared/recipeFile';
 import { withRank } from '../../shared/pages/configure/withRank';
 import { t } from '../text/l10n';
+import type { AskInspections } from '../inspection/inspections';
 import { askRank, askTargets } from '../setup/costSteps';
 import { readBaseFacts } from '../setup/costs';
 import { runSteps } from '../setup/steps';
@@ -16,10 +17,10 @@ import { withChoice } from './recipeEdits';
  *
  * @throws LoraError when the recipe or its base cannot be read, or the recipe cannot be saved.
  */
-export async function pickRank(recipe: vscode.Uri): Promise<void> {
+export async function pickRank(inspections: AskInspections, recipe: vscode.Uri): Promise<void> {
   const document = await vscode.workspace.openTextDocument(recipe);
   const { lora, base: file } = parseRecipe(document.getText(), recipe.fsPath);
-  const base = await readBaseFacts(file);
+  const base = await readBaseFacts(inspections, file);
   const before = {
     base,
     dataset: null,

@@ -10,10 +10,11 @@ import { configurePanels } from './configurePanels';
 
 /** Configure Rank and Targets: on a page, or by quick picks. */
 export function registerConfigure(services: Services): vscode.Disposable {
-  const { commands, context, errors, jobs, log, store } = services;
+  const { commands, context, errors, inspections, jobs, log, store } = services;
   const opened = new Set<string>();
   const panels = configurePanels({
     ...panelHost({ extensionUri: context.extensionUri, errors, log }, 'adapter'),
+    inspections,
     usedRank: (recipe) => readUsedRank(jobs, store, recipe),
     wasOpened: (recipe) => opened.has(recipe),
     resize: async (adapter, rank) => {
@@ -33,7 +34,7 @@ export function registerConfigure(services: Services): vscode.Disposable {
       const recipe = await chooseRecipe(argument);
       if (!recipe) return;
       const { pickRank } = await import('./pickRank');
-      await pickRank(recipe);
+      await pickRank(inspections, recipe);
     }),
   );
 }

@@ -5,8 +5,16 @@ import { panelHost } from '../webview/panelHost';
 import { TensorInspector } from './tensorInspector';
 
 /** Opens .safetensors and .gguf files in the Tensor Inspector, read-only. */
-export function registerInspector({ context, errors, log }: Services): vscode.Disposable {
-  const host = panelHost({ extensionUri: context.extensionUri, errors, log }, 'adapter');
+export function registerInspector({
+  context,
+  errors,
+  inspections,
+  log,
+}: Services): vscode.Disposable {
+  const host = {
+    ...panelHost({ extensionUri: context.extensionUri, errors, log }, 'adapter'),
+    inspections,
+  };
   return vscode.window.registerCustomEditorProvider(
     VIEWS.inspector,
     {

@@ -4,20 +4,27 @@ import { LoraError } from '../../shared/errors';
 import { asInspectPageMessage, type InspectHostMessage } from '../../shared/pages/inspect/protocol';
 import { openPage, sender } from '../webview/page';
 import type { PanelHost } from '../webview/panelHost';
-import type { TensorFile } from './tensorFile';
+import type { AdapterFindings, TensorFileFacts } from '../../inspect/questions';
+import { elementsOf } from '../../formats/tensorInfo';
+import type { AskInspections } from '../inspection/inspections';
+import { formatBytes } from '../text/format';
+import { t } from '../text/l10n';
 
-/**
- * One editor tab that shows the tensors of a .safetensors or .gguf file. The file stays open as
- * long as the tab, so that values can be read when the page requests them.
- */
+/** Reading the values of more would keep the user waiting. */
+const MAX_ELEMENTS = 1 << 25;
+const F32 = 4;
+
+/** One editor tab that shows the tensors of a .safetensors or .gguf file. */
 export class TensorInspector {
-  private opened: Promise<TensorFile> | undefined;
+  private facts: TensorFileFacts | undefined;
+  /** Of the last reading of the file. */
+  private reading = new AbortController();
   private readonly send: (message: InspectHostMessage) => void;
 
   constructor(
     private readonly file: string,
     private readonly panel: vscode.WebviewPanel,
-    private readonly host: PanelHost,
+    private readonly host: PanelHost & { readonly inspections: AskInspections },
   ) {
     this.send = sender(panel);
   }
@@ -28,7 +35,7 @@ export class TensorInspector {
     const listener = webview.onDidReceiveMessage((value: unknown) => void this.receive(value));
     this.panel.onDidDispose(() => {
       listener.dispose();
-      this.close();
+      this.reading.abort();
     });
     openPage(webview, {
       extensionUri: this.host.extensionUri,
@@ -51,37 +58,71 @@ export class TensorInspector {
     }
   }
 
-  /** Opens the file again: it may have been replaced. */
+  /** Reads the file again: it may have been replaced. */
   private async read(): Promise<void> {
-    this.close();
-    const { openTensorFile } = await import('./tensorFile');
-    this.opened = openTensorFile(this.file);
-    await this.opened.then(
-      async ({ facts }) => {
-        this.send({ kind: 'file', name: path.basename(this.file), ...facts });
-        const { adapterFindings } = await import('./adapterFindings');
-        this.send({ kind: 'findings', findings: [...(await adapterFindings(this.file))] });
-      },
-      (error: unknown) =>
-        this.send({ kind: 'fault', message: LoraError.from(error, 'base').describe() }),
-    );
+    this.reading.abort();
+    this.reading = new AbortController();
+    const { signal } = this.reading;
+    try {
+      const facts = await this.host.inspections.ask('tensorFile', { file: this.file }, signal);
+      if (signal.aborted) return;
+      this.facts = facts;
+      this.send({
+        kind: 'file',
+        name: path.basename(this.file),
+        format: facts.format,
+        bytes: facts.bytes,
+        metadata: facts.metadata.map(({ key, value, total }) => ({
+          key,
+          value: total === undefined ? value : t('{0}, … ({1} in total)', value, total),
+        })),
+        tensors: [...facts.tensors],
+      });
+      await this.showFindings(signal);
+    } catch (error) {
+      if (signal.aborted) return;
+      this.send({ kind: 'fault', message: LoraError.from(error, 'base').describe() });
+    }
+  }
+
+  private async showFindings(signal: AbortSignal): Promise<void> {
+    const findings = await this.host.inspections
+      .ask('findings', { file: this.file }, signal)
+      .then(textsOf, (error: unknown) => [LoraError.from(error, 'adapter').describe()]);
+    if (!signal.aborted) this.send({ kind: 'findings', findings });
   }
 
   private async measure(tensor: string): Promise<void> {
+    const { signal } = this.reading;
     try {
-      const { valuesOf } = await import('./statistics');
-      const numbers = await (await this.opened)?.readF32(tensor);
-      if (numbers) this.send({ kind: 'values', tensor, values: valuesOf(numbers) });
+      this.refuseLarge(tensor);
+      const asked = { file: this.file, tensor };
+      const values = await this.host.inspections.ask('values', asked, signal);
+      if (!signal.aborted) this.send({ kind: 'values', tensor, values });
     } catch (error) {
+      if (signal.aborted) return;
       this.send({ kind: 'noValues', tensor, why: LoraError.from(error, 'base').message });
     }
   }
 
-  private close(): void {
-    void this.opened?.then(
-      (file) => file.close(),
-      () => undefined,
+  /** @throws LoraError('memory') */
+  private refuseLarge(tensor: string): void {
+    const shape = this.facts?.tensors.find(({ name }) => name === tensor)?.shape ?? [];
+    if (elementsOf(shape) <= MAX_ELEMENTS) return;
+    throw new LoraError(
+      'memory',
+      t('The tensor is too large for statistics ({0}).', formatBytes(F32 * elementsOf(shape))),
+      { place: { file: this.file, tensor } },
     );
-    this.opened = undefined;
   }
 }
+
+const textsOf = ({ findings, tooLarge }: AdapterFindings): string[] =>
+  tooLarge === null
+    ? [...findings]
+    : [
+        t(
+          'The adapter is too large to be checked here ({0}). Use lora inspect.',
+          formatBytes(tooLarge),
+        ),
+      ];

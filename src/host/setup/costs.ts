@@ -1,50 +1,36 @@
-import { modelSize } from '../../formats/architecture/size';
-import { estimateMemory, type ModelSize } from '../../lora/memory';
+import type { BaseHeaders } from '../../inspect/questions';
+import { estimateMemory } from '../../lora/memory';
 import { planStep, type StepSettings } from '../../lora/stepPlan';
 import { countTrainable, tooHighRank } from '../../lora/count';
 import { matchTargets } from '../../lora/targets';
 import type { TargetableModule } from '../../lora/adapter';
 import type { Task } from '../../shared/task';
-import { tasksOf } from '../../formats/architecture/readSpec';
-import { openBase, targetableModules } from '../../formats/openBase';
+import type { AskInspections } from '../inspection/inspections';
 import { formatBytes, formatCount } from '../text/format';
 import { formatNumber, t } from '../text/l10n';
 import { hostMachine } from './machineMemory';
 import type { TargetModules } from './targets';
 
 /** What the costs of a training depend on in a base model. */
-export interface BaseFacts {
-  readonly path: string;
-  readonly name: string;
-  readonly parameters: number;
-  readonly size: ModelSize;
-  readonly modules: readonly TargetableModule[];
-  /** The tasks that it can be trained for. */
-  readonly tasks: readonly Task[];
+export interface BaseFacts extends BaseHeaders {
   readonly batch: Batch;
 }
+
+/** The facts of a base model with these headers, for a training on its own task. */
+export const factsOf = (headers: BaseHeaders): BaseFacts => ({
+  ...headers,
+  batch: BATCHES[headers.task],
+});
 
 /**
  * Reads the facts from the headers of a base model.
  *
  * @throws LoraError('base') when it cannot be trained.
  */
-export async function readBaseFacts(file: string): Promise<BaseFacts> {
-  const base = await openBase(file);
-  try {
-    return {
-      path: base.path,
-      name: base.name,
-      parameters: base.parameters,
-      size: modelSize(base),
-      modules: targetableModules(base),
-      tasks: tasksOf(base.spec.family),
-      batch: BATCHES[base.spec.task],
-    };
-  } finally {
-    await base.close();
-  }
-}
+export const readBaseFacts = async (
+  inspections: AskInspections,
+  file: string,
+): Promise<BaseFacts> => factsOf(await inspections.ask('base', { file }));
 
 /** The cost of a rank and target modules. */
 export interface Cost {

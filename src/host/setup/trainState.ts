@@ -1,5 +1,5 @@
 import type { BaseFacts } from './costs';
-import type { DatasetCandidate } from './findDatasets';
+import type { DatasetCandidate } from '../../inspect/questions';
 import type { TargetModules } from './targets';
 
 /** The answers to the questions of Train Adapter so far. */

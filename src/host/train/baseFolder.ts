@@ -3,7 +3,7 @@ import { stat } from 'node:fs/promises';
 import path from 'node:path';
 import { openRegularFile } from '../../common/regularFile';
 import { ggufParts, isLaterPart } from '../../formats/gguf/partNames';
-import { walkFolders } from '../setup/walkFolders';
+import { walkFolders } from '../../common/walkFolders';
 
 /** Where a base model was found. */
 export type BaseSource = 'workspace' | 'folder' | 'hub' | 'ollama' | 'lmstudio';

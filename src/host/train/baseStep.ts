@@ -6,6 +6,7 @@ import { SETTINGS } from '../manifest/ids';
 import { t } from '../text/l10n';
 import type { BaseCandidate, BaseSource } from './baseFolder';
 import { readBaseFacts } from '../setup/costs';
+import type { AskInspections } from '../inspection/inspections';
 import { findBases } from './findBases';
 import { browse } from '../ui/inputs';
 import { pick, separator, type PickItem } from '../ui/picker';
@@ -17,6 +18,7 @@ type BaseChoice = { readonly path: string } | { readonly browse: 'file' | 'folde
 /** What the question for a base model needs. */
 export interface BaseQuestion {
   readonly errors: ErrorReporter;
+  readonly inspections: AskInspections;
   /** Path of the base that was chosen the last time. */
   readonly lastUsed: string | undefined;
   /** Downloads a model from the hub; returns its path. Undefined: cancelled. */
@@ -30,7 +32,7 @@ export interface BaseQuestion {
 export async function askBase(
   state: TrainState,
   first: boolean,
-  { errors, lastUsed, download }: BaseQuestion,
+  { errors, inspections, lastUsed, download }: BaseQuestion,
 ): Promise<Outcome<TrainState>> {
   const preferred = state.base?.path ?? lastUsed;
   for (;;) {
@@ -46,7 +48,7 @@ export async function askBase(
     try {
       const path = await pathOf(picked.value, download);
       if (path === undefined) continue;
-      return { kind: 'next', state: { ...state, base: await readBaseFacts(path) } };
+      return { kind: 'next', state: { ...state, base: await readBaseFacts(inspections, path) } };
     } catch (error) {
       errors.report(error, 'base');
     }

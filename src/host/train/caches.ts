@@ -3,7 +3,7 @@ import * as v from 'valibot';
 import { listFolder, MAX_BYTES, readTextFile } from '../../common/regularFile';
 import { basesIn, basesUnder, ggufCandidate, type BaseCandidate } from './baseFolder';
 import { currentSnapshot, hubCacheFolder } from '../../formats/hub/hubCache';
-import { walkFolders } from '../setup/walkFolders';
+import { walkFolders } from '../../common/walkFolders';
 
 /** What the caches' locations depend on. */
 export interface UserEnvironment {

@@ -3,7 +3,8 @@ import * as vscode from 'vscode';
 import { listFolder } from '../../common/regularFile';
 import { formatBytes } from '../text/format';
 import { formatNumber, t } from '../text/l10n';
-import { datasetAt, findDatasets, type DatasetCandidate } from '../setup/findDatasets';
+import type { DatasetCandidate } from '../../inspect/questions';
+import type { AskInspections } from '../inspection/inspections';
 import type { Task } from '../../shared/task';
 import { BATCHES, type BaseFacts } from '../setup/costs';
 import { browse } from '../ui/inputs';
@@ -15,7 +16,11 @@ import { STEPS, type TrainState } from '../setup/trainState';
 type DatasetChoice = DatasetCandidate | 'browse';
 
 /** Asks for the dataset: one of the workspace, or a .jsonl file that the user browses for. */
-export async function askDataset(state: TrainState, first: boolean): Promise<Outcome<TrainState>> {
+export async function askDataset(
+  state: TrainState,
+  first: boolean,
+  inspections: AskInspections,
+): Promise<Outcome<TrainState>> {
   for (;;) {
     const picked = await pick<DatasetChoice>({
       title: t('Train Adapter: Dataset'),
@@ -24,14 +29,14 @@ export async function askDataset(state: TrainState, first: boolean): Promise<Out
       placeholder: t('Select the training examples'),
       isDefault: (choice) => choice !== 'browse' && choice.path === state.dataset?.path,
       fill: async (show) => {
-        const found = await findDatasets(
-          (vscode.workspace.workspaceFolders ?? []).map((folder) => folder.uri.fsPath),
-        );
+        const found = await inspections.ask('datasets', {
+          folders: (vscode.workspace.workspaceFolders ?? []).map((folder) => folder.uri.fsPath),
+        });
         show([...found.map(choiceOf), BROWSE()]);
       },
     });
     if (picked.kind !== 'picked') return picked;
-    const dataset = picked.value === 'browse' ? await browseDataset() : picked.value;
+    const dataset = picked.value === 'browse' ? await browseDataset(inspections) : picked.value;
     if (!dataset) continue;
     const fault = misfit(dataset, state.base!);
     if (fault === null)
@@ -99,15 +104,12 @@ const BROWSE = (): PickItem<DatasetChoice> => ({
   alwaysShow: true,
 });
 
-async function browseDataset(): Promise<DatasetCandidate | undefined> {
+async function browseDataset(inspections: AskInspections): Promise<DatasetCandidate | undefined> {
   const file = await browse('file', t('Dataset'), {
     JSONL: ['jsonl', 'json'],
     [t('All Files')]: ['*'],
   });
-  return file === undefined
-    ? undefined
-    : datasetAt(
-        file,
-        (await listFolder(path.dirname(file)).catch(() => [])).map(({ name }) => name),
-      );
+  if (file === undefined) return undefined;
+  const beside = await listFolder(path.dirname(file)).catch(() => []);
+  return inspections.ask('dataset', { file, siblings: beside.map(({ name }) => name) });
 }

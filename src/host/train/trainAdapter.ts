@@ -24,8 +24,9 @@ const LAST_BASE = 'lora.lastBase';
 export async function trainAdapter({
   context,
   errors,
+  inspections,
   jobs,
-}: Pick<Services, 'context' | 'errors' | 'jobs'>): Promise<string | undefined> {
+}: Pick<Services, 'context' | 'errors' | 'inspections' | 'jobs'>): Promise<string | undefined> {
   if (!vscode.workspace.workspaceFolders?.length) {
     throw new LoraError('usage', t('No folder is open.'), {
       fix: t(
@@ -36,13 +37,14 @@ export async function trainAdapter({
   const memory = context.globalState;
   const baseQuestion = {
     errors,
+    inspections,
     lastUsed: memory.get<string>(LAST_BASE),
     download: () => downloadBaseCommand({ jobs, secrets: context.secrets }),
   };
   const answers = await runSteps<TrainState>(
     [
       (state, first) => askBase(state, first, baseQuestion),
-      askDataset,
+      (state, first) => askDataset(state, first, inspections),
       askRank,
       askTargets,
       askFile,

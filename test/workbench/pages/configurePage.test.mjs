@@ -22,11 +22,12 @@ async function hostMessages() {
   const contents = `
     import { adviceFor } from './src/host/configure/advice';
     import { figuresOf } from './src/host/configure/figures';
-    import { readBaseFacts } from './src/host/setup/costs';
+    import { factsOf } from './src/host/setup/costs';
+    import { readBaseHeaders } from './src/inspect/answer';
     import { kindNames, layerOf } from './src/lora/selection';
     import { parseRecipe } from './src/shared/recipeFile';
     export async function recipeMessage(file, settings, choose, there) {
-      const base = await readBaseFacts(file);
+      const base = factsOf(await readBaseHeaders(file));
       const recipe = parseRecipe(JSON.stringify({ base: file, dataset: 'x.jsonl' }), 'lora.json');
       const chosen = base.modules.filter((m) => choose(m.path));
       const figures = figuresOf(base, recipe, { settings, chosen }, there);

@@ -1,7 +1,7 @@
 import { moduleNames } from '../../../formats/architecture/modules';
 import { targetableModules } from '../../../formats/openBase';
 import { adapterBaseOf } from '../../../formats/peft/againstBase';
-import { peftFolder } from '../../../formats/peft/files';
+import { peftFolder } from '../../../formats/peft/fileNames';
 import { readPeftAdapter } from '../../../formats/peft/read';
 import { changesTiedLayers } from '../../../formats/peft/tying';
 import { refuseReplacements } from '../../../formats/peft/vocabulary';

@@ -1,11 +1,12 @@
 import { describe, expect, it } from 'vitest';
 import { adviceFor, usualRank, type AdviceFacts } from '../../../../src/host/configure/advice';
 import { figuresOf } from '../../../../src/host/configure/figures';
-import { readBaseFacts } from '../../../../src/host/setup/costs';
+import { factsOf } from '../../../../src/host/setup/costs';
+import { readBaseHeaders } from '../../../../src/inspect/answer';
 import { withRank } from '../../../../src/shared/pages/configure/withRank';
 import { parseRecipe } from '../../../../src/shared/recipeFile';
 
-const base = await readBaseFacts('test/fixtures/llama/base');
+const base = factsOf(await readBaseHeaders('test/fixtures/llama/base'));
 const linear = base.modules.filter((m) => m.kind === 'linear' && !m.is_output);
 const recipe = parseRecipe(
   '{ "base": "b", "dataset": "d", "training": { "max_length": 64 } }',

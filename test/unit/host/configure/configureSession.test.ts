@@ -2,7 +2,8 @@ import { mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { afterEach, beforeEach, expect, it, vi } from 'vitest';
-import type * as costs from '../../../../src/host/setup/costs';
+import { answerTo } from '../../../../src/inspect/answer';
+import type { Question } from '../../../../src/inspect/questions';
 import type { ConfigureHostMessage } from '../../../../src/shared/pages/configure/protocol';
 
 const BASE = path.resolve('test/fixtures/llama/base');
@@ -24,14 +25,7 @@ vi.mock('vscode', async () => {
     },
   };
 });
-const readBaseFacts = vi.hoisted(() => vi.fn());
-const datasetAt = vi.hoisted(() => vi.fn(() => Promise.resolve({ rows: 1 })));
-vi.mock('../../../../src/host/setup/costs', async (original) => {
-  const real = await original<typeof costs>();
-  readBaseFacts.mockImplementation(real.readBaseFacts);
-  return { ...real, readBaseFacts };
-});
-vi.mock('../../../../src/host/setup/findDatasets', () => ({ datasetAt }));
+const ask = vi.fn((kind: string, asked: object) => answerTo({ kind, asked } as Question));
 const { ConfigureSession } = await import('../../../../src/host/configure/configureSession');
 const vscode = await import('vscode');
 
@@ -50,6 +44,7 @@ async function shown(base: string, wasOpened = false): Promise<ConfigureHostMess
   const session = new ConfigureSession(
     vscode.Uri.file(path.join(folder, 'lora.json')),
     {
+      inspections: { ask: ask },
       usedRank: () => Promise.resolve(null),
       resize: () => Promise.resolve(),
       wasOpened: () => wasOpened,
@@ -65,8 +60,7 @@ it('a restored page reads nothing that its recipe names before the workspace is 
   fake.isTrusted = false;
   const [message] = await shown(BASE);
   expect(message?.kind === 'fault' && message.message).toContain('trusted');
-  expect(readBaseFacts).not.toHaveBeenCalled();
-  expect(datasetAt).not.toHaveBeenCalled();
+  expect(ask).not.toHaveBeenCalled();
 });
 
 it('a restored page reads the model of a trusted workspace', async () => {
@@ -77,7 +71,7 @@ it('a restored page reads the model of a trusted workspace', async () => {
 it('a restored page asks no server; one that the user opens does', async () => {
   fake.isTrusted = true;
   expect(await shown('//host/share/model')).toMatchObject([{ kind: 'fault' }]);
-  expect(readBaseFacts).not.toHaveBeenCalled();
+  expect(ask).not.toHaveBeenCalled();
   await shown('//host/share/model', true);
-  expect(readBaseFacts).toHaveBeenCalled();
+  expect(ask).toHaveBeenCalled();
 });

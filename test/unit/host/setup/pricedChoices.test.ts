@@ -1,9 +1,11 @@
 import { describe, expect, it } from 'vitest';
 import { rankChoices, targetPrices } from '../../../../src/host/setup/pricedChoices';
-import { costOf, readBaseFacts } from '../../../../src/host/setup/costs';
+import { costOf, factsOf } from '../../../../src/host/setup/costs';
+import { readBaseHeaders } from '../../../../src/inspect/answer';
 import { estimateMemory } from '../../../../src/lora/memory';
 
-const base = await readBaseFacts('test/fixtures/llama/base');
+const read = async (file: string) => factsOf(await readBaseHeaders(file));
+const base = await read('test/fixtures/llama/base');
 const PLENTY = 64 * 2 ** 30;
 
 /** A processor that knows f32 only, and memory for all of it. */
@@ -28,16 +30,16 @@ describe('what a choice costs', () => {
   });
 
   it('refuses a base model that cannot be trained, with the reason', async () => {
-    await expect(readBaseFacts('test/fixtures')).rejects.toMatchObject({ area: 'base' });
+    await expect(read('test/fixtures')).rejects.toMatchObject({ area: 'base' });
   });
 
   it('depends on the task of the base model', async () => {
-    expect((await readBaseFacts('test/fixtures/bert/base')).tasks).toEqual([
+    expect((await read('test/fixtures/bert/base')).tasks).toEqual([
       'seq_cls',
       'token_cls',
       'embedding',
     ]);
-    const vit = await readBaseFacts('test/fixtures/vit/base');
+    const vit = await read('test/fixtures/vit/base');
     expect(vit.tasks).toEqual(['image_cls']);
     expect(costOf(vit, 4, ['query'], MACHINE).memory).toBe(
       estimateMemory(

@@ -1,10 +1,10 @@
 import { cpSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
 import { describe, expect, it } from 'vitest';
-import { inspectAdapter } from '../../../../src/engine/commands/inspectAdapter';
-import { adapterFindings } from '../../../../src/host/inspector/adapterFindings';
-import { temp } from '../../../support/temp';
-import { fixtures } from '../../../support/models';
+import { inspectAdapter } from '../../../src/engine/commands/inspectAdapter';
+import { adapterFindings } from '../../../src/inspect/adapterFindings';
+import { temp } from '../../support/temp';
+import { fixtures } from '../../support/models';
 
 const ADAPTERS = {
   peft: ['llama/pair/adapter_a', 'adapter_config.json', 'adapter_model.safetensors'],
@@ -27,11 +27,13 @@ function weightsOf(
   return path.join(folder, weights);
 }
 
+const findingsIn = async (file: string) => (await adapterFindings(file)).findings;
+
 describe("what the tensor inspector says of an adapter's file", () => {
   it('is nothing where there is nothing to say, or no adapter', async () => {
-    expect(await adapterFindings(weightsOf('peft', (config) => config))).toEqual([]);
+    expect(await findingsIn(weightsOf('peft', (config) => config))).toEqual([]);
     for (const name of ['llama/formats/gguf/adapter.gguf', 'llama/base/model.safetensors', 'gone'])
-      expect(await adapterFindings(path.join(fixtures, name)), name).toEqual([]);
+      expect(await findingsIn(path.join(fixtures, name)), name).toEqual([]);
   });
 
   it('is what lora inspect says of entries in its config that match nothing', async () => {
@@ -42,7 +44,7 @@ describe("what the tensor inspector says of an adapter's file", () => {
       alpha_pattern: { w_pack: 8 },
       use_new_method: true,
     }));
-    const findings = await adapterFindings(file);
+    const findings = await findingsIn(file);
     expect(findings).toEqual([
       '"use_new_method" is not a known key of a LoRA adapter\'s config and is ignored.',
       'target_modules: "q_prj" matches no module in the weights file.',
@@ -58,17 +60,17 @@ describe("what the tensor inspector says of an adapter's file", () => {
       ...config,
       lora_parameters: { ...(config['lora_parameters'] as object), scale: 0 },
     }));
-    const findings = await adapterFindings(file);
+    const findings = await findingsIn(file);
     expect(findings).toEqual(['The update is zero: A, B or the scale is zero in every module.']);
     expect((await inspectAdapter(file)).lines).toContain(findings[0]);
   });
 
   it('is why it cannot be used', async () => {
     const file = weightsOf('peft', (config) => ({ ...config, lora_alpha: 0 }));
-    const [finding, ...others] = await adapterFindings(file);
+    const [finding, ...others] = await findingsIn(file);
     expect(finding).toMatch(/"lora_alpha" must be above 0, not 0/);
     expect(others).toEqual([]);
     await expect(inspectAdapter(file)).rejects.toThrow('"lora_alpha" must be above 0, not 0');
-    expect(await adapterFindings(weightsOf('peft', () => '{'))).toHaveLength(1);
+    expect(await findingsIn(weightsOf('peft', () => '{'))).toHaveLength(1);
   });
 });

@@ -1,7 +1,7 @@
 import path from 'node:path';
-import { MAX_BYTES, readTextFile } from '../../common/regularFile';
-import { CONFIG_FILE, isPeftFile } from '../../formats/peft/files';
-import { isObject } from '../../shared/values';
+import { MAX_BYTES, readTextFile } from '../common/regularFile';
+import { CONFIG_FILE, isPeftFile } from '../formats/peft/fileNames';
+import { isObject } from '../shared/values';
 
 /** The keys that say what the tensors of an adapter mean, in the order in which they are shown. */
 const SHOWN = [

@@ -1,4 +1,4 @@
-import type { Values } from '../../shared/pages/inspect/protocol';
+import type { Values } from '../shared/pages/inspect/protocol';
 
 const BINS = 32;
 

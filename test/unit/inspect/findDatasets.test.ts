@@ -2,7 +2,7 @@ import { mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { afterEach, beforeEach, expect, it } from 'vitest';
-import { findDatasets } from '../../../../src/host/setup/findDatasets';
+import { findDatasets } from '../../../src/inspect/findDatasets';
 
 let root: string;
 beforeEach(async () => void (root = await mkdtemp(path.join(tmpdir(), 'datasets-'))));

@@ -1,6 +1,6 @@
 import type { Dirent } from 'node:fs';
 import path from 'node:path';
-import { listFolder } from '../../common/regularFile';
+import { listFolder } from './regularFile';
 
 const SKIPPED = new Set([
   'node_modules',

@@ -1,25 +1,10 @@
 import { stat } from 'node:fs/promises';
 import path from 'node:path';
-import { readHead } from '../../common/regularFile';
-import { taskOfKeys, type Task } from '../../shared/task';
-import { isObject } from '../../shared/values';
-import { walkFolders } from './walkFolders';
-
-/** A .jsonl file, or a folder of images with a subfolder for each class. */
-export interface DatasetCandidate {
-  readonly path: string;
-  /** Relative to its workspace folder. */
-  readonly name: string;
-  readonly bytes: number;
-  /** The task that its first row suggests. */
-  readonly task: Task;
-  /** The keys of the first row; empty when that is no JSON object. For images, the classes. */
-  readonly keys: readonly string[];
-  /** The number of rows or images; null for a file that is too large to count quickly. */
-  readonly rows: number | null;
-  /** A file beside it that is meant for validation by its name. */
-  readonly validation: string | null;
-}
+import { readHead } from '../common/regularFile';
+import { taskOfKeys } from '../shared/task';
+import { isObject } from '../shared/values';
+import type { DatasetCandidate } from './questions';
+import { walkFolders } from '../common/walkFolders';
 
 const VALIDATION_NAMES = ['validation', 'valid', 'val', 'dev', 'eval'];
 const HELD_OUT = new RegExp(`^(${VALIDATION_NAMES.join('|')}|test)\\.jsonl$`, 'i');

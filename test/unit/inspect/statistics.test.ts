@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import { valuesOf } from '../../../../src/host/inspector/statistics';
+import { valuesOf } from '../../../src/inspect/statistics';
 
 describe('the statistics of a tensor', () => {
   it('include moments, zeros and a histogram', () => {

@@ -1,10 +1,10 @@
 import { copyFileSync, truncateSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
 import { describe, expect, it } from 'vitest';
-import { valuesOf } from '../../../../src/host/inspector/statistics';
-import { openTensorFile } from '../../../../src/host/inspector/tensorFile';
-import { asInspectHostMessage } from '../../../../src/shared/pages/inspect/protocol';
-import { temp } from '../../../support/temp';
+import { valuesOf } from '../../../src/inspect/statistics';
+import { openTensorFile } from '../../../src/inspect/tensorFile';
+import { asInspectHostMessage } from '../../../src/shared/pages/inspect/protocol';
+import { temp } from '../../support/temp';
 
 const adapter = 'test/fixtures/llama/lora-qv/adapter/adapter_model.safetensors';
 const gguf = 'test/fixtures/llama/formats/gguf/adapter.gguf';
@@ -79,7 +79,7 @@ describe('a file of tensors', () => {
     writeFileSync(file, '');
     await expect(openTensorFile(file)).rejects.toMatchObject({ place: { file } });
     await expect(openTensorFile(`${file}.gone`)).rejects.toMatchObject({
-      message: 'The file cannot be read.',
+      message: 'The file cannot be read: it does not exist.',
     });
   });
 

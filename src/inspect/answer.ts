@@ -1,0 +1,61 @@
+import { tasksOf } from '../formats/architecture/readSpec';
+import { modelSize } from '../formats/architecture/size';
+import { openBase, targetableModules } from '../formats/openBase';
+import { adapterFindings } from './adapterFindings';
+import { datasetAt, findDatasets } from './findDatasets';
+import type { Answer, BaseHeaders, Question, QuestionKind } from './questions';
+import { valuesOf } from './statistics';
+import { openTensorFile, type TensorFile } from './tensorFile';
+
+/**
+ * Answers a question by reading the files that it names.
+ *
+ * @throws LoraError naming file, tensor or key.
+ */
+export function answerTo({ kind, asked }: Question): Promise<Answer<QuestionKind>> {
+  switch (kind) {
+    case 'tensorFile':
+      return withTensorFile(asked.file, ({ facts }) => Promise.resolve(facts));
+    case 'values':
+      return withTensorFile(asked.file, async (file) => valuesOf(await file.readF32(asked.tensor)));
+    case 'findings':
+      return adapterFindings(asked.file);
+    case 'base':
+      return readBaseHeaders(asked.file);
+    case 'datasets':
+      return findDatasets(asked.folders);
+    case 'dataset':
+      return datasetAt(asked.file, asked.siblings);
+  }
+}
+
+async function withTensorFile<T>(file: string, use: (opened: TensorFile) => Promise<T>) {
+  const opened = await openTensorFile(file);
+  try {
+    return await use(opened);
+  } finally {
+    await opened.close();
+  }
+}
+
+/**
+ * Reads the headers of a base model.
+ *
+ * @throws LoraError('base') when it cannot be trained.
+ */
+export async function readBaseHeaders(file: string): Promise<BaseHeaders> {
+  const base = await openBase(file);
+  try {
+    return {
+      path: base.path,
+      name: base.name,
+      parameters: base.parameters,
+      size: modelSize(base),
+      modules: targetableModules(base),
+      task: base.spec.task,
+      tasks: tasksOf(base.spec.family),
+    };
+  } finally {
+    await base.close();
+  }
+}

@@ -1,0 +1,102 @@
+import type { TargetableModule } from '../lora/adapter';
+import type { ModelSize } from '../lora/memory';
+import type { SerializedError } from '../shared/errors';
+import type { TensorRow, Values } from '../shared/pages/inspect/protocol';
+import type { Task } from '../shared/task';
+
+/** The header of a file of tensors. */
+export interface TensorFileFacts {
+  readonly format: 'safetensors' | 'gguf';
+  readonly bytes: number;
+  readonly metadata: readonly MetadataValue[];
+  readonly tensors: readonly TensorRow[];
+}
+
+/** A value of the metadata as text, shortened. */
+export interface MetadataValue {
+  readonly key: string;
+  readonly value: string;
+  /** Present for a list of which `value` has the first elements only: how many it has. */
+  readonly total?: number;
+}
+
+/**
+ * What `lora inspect` says of an adapter: that it changes nothing, what in its config matches
+ * nothing, or why it cannot be used.
+ */
+export interface AdapterFindings {
+  readonly findings: readonly string[];
+  /** Its bytes, if it is too large to be read here; then there are no findings. */
+  readonly tooLarge: number | null;
+}
+
+/** What the headers of a base model say of it. */
+export interface BaseHeaders {
+  readonly path: string;
+  readonly name: string;
+  readonly parameters: number;
+  readonly size: ModelSize;
+  readonly modules: readonly TargetableModule[];
+  /** The task that it was made for, and those that it can be trained for. */
+  readonly task: Task;
+  readonly tasks: readonly Task[];
+}
+
+/** A .jsonl file, or a folder of images with a subfolder for each class. */
+export interface DatasetCandidate {
+  readonly path: string;
+  /** Relative to its workspace folder. */
+  readonly name: string;
+  readonly bytes: number;
+  /** The task that its first row suggests. */
+  readonly task: Task;
+  /** The keys of the first row; empty when that is no JSON object. For images, the classes. */
+  readonly keys: readonly string[];
+  /** The number of rows or images; null for a file that is too large to count quickly. */
+  readonly rows: number | null;
+  /** A file beside it that is meant for validation by its name. */
+  readonly validation: string | null;
+}
+
+/** The questions that the process answers, by their kinds. Answers are JSON. */
+export interface Questions {
+  readonly tensorFile: {
+    readonly asked: { readonly file: string };
+    readonly answer: TensorFileFacts;
+  };
+  readonly values: {
+    readonly asked: { readonly file: string; readonly tensor: string };
+    readonly answer: Values;
+  };
+  /** Of the adapter that the file holds or belongs to. */
+  readonly findings: {
+    readonly asked: { readonly file: string };
+    readonly answer: AdapterFindings;
+  };
+  readonly base: { readonly asked: { readonly file: string }; readonly answer: BaseHeaders };
+  /** The datasets in folders and below. */
+  readonly datasets: {
+    readonly asked: { readonly folders: readonly string[] };
+    readonly answer: readonly DatasetCandidate[];
+  };
+  readonly dataset: {
+    readonly asked: { readonly file: string; readonly siblings: readonly string[] };
+    readonly answer: DatasetCandidate;
+  };
+}
+export type QuestionKind = keyof Questions;
+export type Asked<K extends QuestionKind> = Questions[K]['asked'];
+export type Answer<K extends QuestionKind> = Questions[K]['answer'];
+
+/** A line to the process. One question is asked at a time. */
+export type Question = {
+  readonly [K in QuestionKind]: { readonly kind: K; readonly asked: Asked<K> };
+}[QuestionKind];
+
+/** A line from the process: the answer to the last question. */
+export type Reply =
+  | { readonly kind: 'answer'; readonly answer: unknown }
+  | { readonly kind: 'error'; readonly error: SerializedError };
+
+/** The most characters of a reply: the header of a model with 100,000 tensors. */
+export const MAX_REPLY = 2 ** 24;
