@@ -36,6 +36,15 @@ describe('a dataset in the editor', { timeout: LIMIT }, () => {
       ),
     );
     writeFileSync(
+      path.join(workspace, 'patterns.lora.json'),
+      JSON.stringify(
+        { base: 'models/tiny', dataset: 'few.jsonl', lora: { rank_pattern: { q_prj: 4 } } },
+        null,
+        2,
+      ),
+    );
+    writeFileSync(path.join(workspace, 'few.jsonl'), `${[row(1), row(2)].join('\n')}\n`);
+    writeFileSync(
       path.join(workspace, 'many.lora.json'),
       JSON.stringify({ base: 'models/tiny', dataset: 'many.jsonl' }),
     );
@@ -137,6 +146,16 @@ describe('a dataset in the editor', { timeout: LIMIT }, () => {
     await until(
       async () => (await page.locator('.squiggly-warning').count()) === 0,
       'no diagnostics',
+    );
+  });
+
+  it('marks in the recipe what a training would warn of', async () => {
+    await openFile(page, 'patterns.lora.json');
+    await page.locator('.squiggly-warning').first().waitFor();
+    await hoverShows(
+      page,
+      page.locator('.view-line span span', { hasText: 'rank_pattern' }),
+      'q_prj',
     );
   });
 

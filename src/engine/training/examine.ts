@@ -7,11 +7,13 @@ import type { CheckedDataset, CheckedRecipe } from '../../shared/checkedRecipe';
 import { LoraError, type Problem } from '../../shared/errors';
 import type { Recipe } from '../../shared/recipe';
 import { dataToolsOf } from '../model/dataTools';
+import { placeOfKey } from '../../shared/recipeFile';
 import { recipeError } from './errorForUser';
 import { openForTraining, type OpenedForTraining } from './open';
 import { withInitialHead } from './plans/fullFineTuningPlan';
 import { planWeights } from './prepare';
 import { readPart, tokenizePart } from './readProgress';
+import { readRecipeText } from './readRecipe';
 import { planResources } from './resources';
 
 type Examined = Pick<CheckedRecipe, 'base' | 'limit' | 'datasets' | 'problems'>;
@@ -34,7 +36,11 @@ export async function examineRecipe(
     const placed = error.area === 'recipe' ? await recipeError(error, file) : error;
     problems.push(...problemsOf(placed));
   };
-  const warn = (message: string) => void problems.push({ severity: 'warning', message });
+  const text = await readRecipeText(file).catch(() => null);
+  const warn = (message: string, key?: string) => {
+    const place = text !== null && key !== undefined ? placeOfKey(text, file, key) : undefined;
+    problems.push({ severity: 'warning', message, ...(place && { place }) });
+  };
   const rowsAlone = async (error: unknown): Promise<Examined> => {
     await refuse(error);
     return {
@@ -62,7 +68,7 @@ export async function examineRecipe(
 
 interface PlanInputs {
   readonly datasets: readonly CheckedDataset[];
-  readonly warn: (message: string) => void;
+  readonly warn: (message: string, key?: string) => void;
 }
 
 /** Plans the adapter, and the memory where the rows are without errors. */

@@ -16,7 +16,8 @@ import type { AdapterPlan } from './plans/adapterPlan';
 /** The machine to plan for, and where to report the plan. */
 export interface ResourceHooks {
   readonly info: (message: string) => void;
-  readonly warn: (message: string) => void;
+  /** `key`: that of the recipe which the warning is about. */
+  readonly warn: (message: string, key?: string) => void;
   /** The step plan of a resumed run; null: to be chosen for this machine. */
   readonly recordedPlan: StepPlan | null;
   readonly machine: StepMachine;
@@ -55,9 +56,15 @@ export async function planResources(
   const step = chooseStep(inputs, hooks);
   checkMemory(step.estimate, hooks.machine.available, method);
   if (step.why === 'refused')
-    hooks.warn('base_dtype is bfloat16, which this runtime does not support: float32 is used.');
+    hooks.warn(
+      'base_dtype is bfloat16, which this runtime does not support: float32 is used.',
+      'training.base_dtype',
+    );
   if (method === 'full' && base_dtype === 'bfloat16')
-    hooks.warn('base_dtype is bfloat16, but trained weights are always float32.');
+    hooks.warn(
+      'base_dtype is bfloat16, but trained weights are always float32.',
+      'training.base_dtype',
+    );
   hooks.info(describeStepPlan(step, num_layers, method));
   await checkDisk(runDir, checkpointBytes(inputs));
   return step.plan;

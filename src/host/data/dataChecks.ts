@@ -4,9 +4,11 @@ import path from 'node:path';
 import * as vscode from 'vscode';
 import { MAX_BYTES, readTextFile } from '../../common/regularFile';
 import type { CheckedRecipe } from '../../shared/checkedRecipe';
-import { LoraError } from '../../shared/errors';
+import { LoraError, type Problem } from '../../shared/errors';
 import { isRecipe } from '../recipe/isRecipe';
-import { namesRemoteFiles } from '../recipe/recipeFiles';
+import { toDiagnostic as problemDiagnostic } from '../recipe/recipeDiagnostic';
+import { missingFiles, namesRemoteFiles } from '../recipe/recipeFiles';
+import { recipeProblems } from '../recipe/recipeProblems';
 import { findRecipes } from '../recipe/chooseRecipe';
 import type { Jobs } from '../jobs/jobs';
 import { t } from '../text/l10n';
@@ -51,7 +53,12 @@ export class DataChecks implements vscode.Disposable {
         if (editor) this.checkSoon(editor.document);
         this.showStatus();
       }),
-      vscode.workspace.onDidChangeTextDocument(({ document }) => this.checkSoon(document)),
+      vscode.workspace.onDidChangeTextDocument(({ document }) => {
+        // its problems are of the text on disk, and shown again when it is saved or undone
+        if (document.isDirty && this.found.has(document.fileName))
+          this.diagnostics.delete(document.uri);
+        this.checkSoon(document);
+      }),
       vscode.workspace.onDidSaveTextDocument((document) => this.checkSoon(document)),
       vscode.workspace.onDidGrantWorkspaceTrust(() => this.checkActive()),
     ];
@@ -112,7 +119,8 @@ export class DataChecks implements vscode.Disposable {
     const controller = new AbortController();
     this.running.set(recipe, controller);
     try {
-      this.setFindings(recipe, await this.checkRecipe(recipe, controller.signal));
+      const checked = await this.checkRecipe(recipe, controller.signal);
+      this.setFindings(recipe, checked, await placedProblems(recipe, checked.problems));
     } catch (error) {
       if (controller.signal.aborted) return;
       this.forget(recipe);
@@ -145,11 +153,10 @@ export class DataChecks implements vscode.Disposable {
     }
   }
 
-  private setFindings(recipe: string, checked: CheckedRecipe): void {
-    const before = this.found.get(recipe);
+  private setFindings(recipe: string, checked: CheckedRecipe, problems: readonly Problem[]): void {
+    this.deleteDiagnostics(recipe);
     this.found.set(recipe, { recipe, checked });
-    for (const { path: file } of before?.checked.datasets ?? [])
-      this.diagnostics.delete(vscode.Uri.file(file));
+    this.diagnostics.set(vscode.Uri.file(recipe), problems.map(problemDiagnostic));
     for (const dataset of checked.datasets)
       this.diagnostics.set(
         vscode.Uri.file(dataset.path),
@@ -159,10 +166,15 @@ export class DataChecks implements vscode.Disposable {
   }
 
   private forget(recipe: string): void {
-    for (const { path: file } of this.found.get(recipe)?.checked.datasets ?? [])
-      this.diagnostics.delete(vscode.Uri.file(file));
+    this.deleteDiagnostics(recipe);
     this.found.delete(recipe);
     this.showStatus();
+  }
+
+  private deleteDiagnostics(recipe: string): void {
+    this.diagnostics.delete(vscode.Uri.file(recipe));
+    for (const { path: file } of this.found.get(recipe)?.checked.datasets ?? [])
+      this.diagnostics.delete(vscode.Uri.file(file));
   }
 
   private showStatus(): void {
@@ -177,19 +189,26 @@ export class DataChecks implements vscode.Disposable {
   }
 }
 
+/** The problems of a recipe at its lines, without those of files that are not there. */
+async function placedProblems(recipe: string, found: readonly Problem[]): Promise<Problem[]> {
+  const text = await recipeText(recipe);
+  const missing = await missingFiles(text, recipe);
+  return recipeProblems(found, text, recipe, new Set(missing.map(({ place }) => place!.key!)));
+}
+
+const recipeText = (recipe: string): Promise<string> =>
+  readTextFile(recipe, { maxBytes: MAX_BYTES.writtenByPeople }).catch(() => '');
+
 /** The datasets that a recipe names; none when it cannot be read. */
 async function datasetsOf(recipe: string): Promise<readonly string[]> {
   const { checkRecipe } = await import('../../shared/recipeFile');
-  const text = await readTextFile(recipe, { maxBytes: MAX_BYTES.writtenByPeople }).catch(() => '');
-  const { recipe: read } = checkRecipe(text, recipe);
+  const { recipe: read } = checkRecipe(await recipeText(recipe), recipe);
   return read ? [read.dataset, ...(read.validation === null ? [] : [read.validation])] : [];
 }
 
 /** A recipe that is merely open must not make anything connect to a server. */
 const isOnServer = async (recipe: string): Promise<boolean> =>
-  namesRemoteFiles(
-    await readTextFile(recipe, { maxBytes: MAX_BYTES.writtenByPeople }).catch(() => ''),
-  );
+  namesRemoteFiles(await recipeText(recipe));
 
 /** Lines that are copied at once, so that the extension host is never busy for long. */
 const LINES_AT_ONCE = 2_000;

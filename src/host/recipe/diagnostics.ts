@@ -1,7 +1,7 @@
 import * as vscode from 'vscode';
 import type { Problem } from '../../shared/errors';
 import { isRecipe } from './isRecipe';
-import { diagnosticAt } from '../ui/diagnostic';
+import { toDiagnostic } from './recipeDiagnostic';
 
 /** How long after an edit the recipe is checked. */
 const DELAY_MS = 300;
@@ -81,20 +81,4 @@ export class RecipeDiagnostics implements vscode.Disposable {
     for (const timer of this.timers.values()) clearTimeout(timer);
     for (const disposable of this.disposables) disposable.dispose();
   }
-}
-
-/** A diagnostic on the word at the problem's place. */
-function toDiagnostic({ message, place, severity }: Problem): vscode.Diagnostic {
-  const start = new vscode.Position((place?.line ?? 1) - 1, (place?.column ?? 1) - 1);
-  return diagnosticAt(wordFrom(start, place?.file), message, severity);
-}
-
-function wordFrom(start: vscode.Position, file: string | undefined): vscode.Range {
-  const document = vscode.workspace.textDocuments.find((d) => d.fileName === file);
-  const line =
-    document && start.line < document.lineCount
-      ? document.lineAt(start.line).text.slice(start.character)
-      : '';
-  const length = /^("([^"\\]|\\.)*"|[^\s,}\]]+)/.exec(line)?.[0].length ?? 1;
-  return new vscode.Range(start, start.translate(0, length));
 }

@@ -42,7 +42,8 @@ export interface AdapterPlan {
 
 interface Hooks {
   readonly info: (message: string) => void;
-  readonly warn: (message: string) => void;
+  /** `key`: that of the recipe which the warning is about. */
+  readonly warn: (message: string, key?: string) => void;
 }
 
 /**
@@ -69,12 +70,15 @@ export async function planAdapter(
   const frozen: Adapter[] = [];
   for (const folder of frozen_adapters) {
     await refuseReplacements(folder, base);
-    frozen.push(await readAdapterFor(folder, base, hooks));
+    frozen.push(
+      await readAdapterFor(folder, base, (message) => hooks.warn(message, 'lora.frozen_adapters')),
+    );
   }
+  const warnOfInitial = (message: string) => hooks.warn(message, 'lora.init_adapter');
   const planned =
     init_adapter === null
       ? planNewAdapter(recipe, base, hooks)
-      : planContinuedAdapter(await readAdapterFor(init_adapter, base, hooks), base, hooks);
+      : planContinuedAdapter(await readAdapterFor(init_adapter, base, warnOfInitial), base, hooks);
   const { modules, rankOf } = planned;
   const { trainable } = countTrainable(modules, rankOf);
   hooks.info(
@@ -84,7 +88,11 @@ export async function planAdapter(
   return { frozen, ...planned };
 }
 
-async function readAdapterFor(folder: string, base: BaseModel, { warn }: Hooks): Promise<Adapter> {
+async function readAdapterFor(
+  folder: string,
+  base: BaseModel,
+  warn: (message: string) => void,
+): Promise<Adapter> {
   const { adapter, warnings } = await readPeftAdapter(peftFolder(folder), adapterBaseOf(base), {
     partial: false,
   });
@@ -141,6 +149,7 @@ function planNewAdapter(recipe: Recipe, base: BaseModel, { warn }: Hooks): Plann
     warn(
       `target_modules: ${hintsFor(unmatched)} ${matched.length} of ${countOf(known.length, 'layer')} ${matched.length === 1 ? 'is' : 'are'} ` +
         `adapted (${kindsOf(matched).join(', ')}).`,
+      'lora.target_modules',
     );
   warnOfUnmatched(lora, { base, adapted: matched }, warn);
   const rankOf = ({ path }: TargetableModule) =>
@@ -160,7 +169,7 @@ function planNewAdapter(recipe: Recipe, base: BaseModel, { warn }: Hooks): Plann
 function warnOfUnmatched(
   lora: LoraSettings,
   { base, adapted }: { readonly base: BaseModel; readonly adapted: readonly TargetableModule[] },
-  warn: (message: string) => void,
+  warn: Hooks['warn'],
 ): void {
   checkModulesToSave(base, lora.modules_to_save);
   const unmatched = unmatchedEntries(lora, {
@@ -168,7 +177,8 @@ function warnOfUnmatched(
     adapted,
     paths: moduleNames(base.spec),
   });
-  for (const own of unmatched) if (own.key !== 'target_modules') warn(describeUnmatched(own));
+  for (const own of unmatched)
+    if (own.key !== 'target_modules') warn(describeUnmatched(own), `lora.${own.key}`);
 }
 
 /** As in PEFT, layers can only be chosen for modules that are named by a list. */
@@ -244,7 +254,7 @@ const hintsFor = (unmatched: MatchedTargets['unmatched']) =>
 function warnOfHighRanks(
   modules: readonly TargetableModule[],
   rankOf: (module: TargetableModule) => number,
-  warn: (message: string) => void,
+  warn: Hooks['warn'],
 ): void {
   const [first, ...others] = modules.filter(
     (m) => rankOf(m) > Math.min(m.in_features, m.out_features),
@@ -255,5 +265,6 @@ function warnOfHighRanks(
     `r = ${rankOf(first)} exceeds the smaller side of ${first.path} ` +
       `(${first.out_features} x ${first.in_features})${more}: the update is no longer of low rank, ` +
       'and trains more numbers than the layer itself has.',
+    'lora.r',
   );
 }
