@@ -302,7 +302,8 @@ const SamplesSchema = v.strictObject({
   prompts: v.optional(
     described(
       v.array(v.string()),
-      'Prompts that the model answers during training. Empty: the first two prompts of the validation set.',
+      'Prompts that the model answers during training, under the system message that the rows ' +
+        'share. Empty: the first two rows of the validation set, up to their last answer.',
     ),
     [],
   ),

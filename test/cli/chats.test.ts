@@ -88,6 +88,61 @@ describe('a chat with tools, reasoning and an answer of weight 0', () => {
   });
 });
 
+describe('a conversation on the command line', () => {
+  const own = base();
+  const generate = (...args: readonly string[]) =>
+    cli('generate', '--base', own, '--max-new-tokens', '6', '--json', ...args);
+  const fileOf = (content: string) => {
+    const file = path.join(tempFolder(), 'messages.json');
+    writeFileSync(file, content);
+    return file;
+  };
+  const textOf = async (...args: readonly string[]) => {
+    const { code, stdout, stderr } = await generate(...args);
+    expect([code, stderr]).toEqual([0, '']);
+    return (JSON.parse(stdout.trimEnd().split('\n').at(-1)!) as { text: string }).text;
+  };
+
+  it('is answered as a prompt with its system message is', async () => {
+    const asked = await textOf('--prompt', 'q', '--system', 'Speak like a pirate.');
+    const system = { role: 'system', content: 'Speak like a pirate.' };
+    const file = fileOf(JSON.stringify([system, ask]));
+    expect(await textOf('--messages', file)).toBe(asked);
+    const alone = fileOf(JSON.stringify([ask]));
+    expect(await textOf('--messages', alone, '--system', system.content)).toBe(asked);
+    expect(await textOf('--messages', alone)).not.toBe(asked);
+  });
+
+  it('is refused by name where it is none', async () => {
+    const refusals: readonly (readonly [readonly string[], RegExp])[] = [
+      [['--messages', path.join(tempFolder(), 'none.json')], /none\.json: .*it does not exist/],
+      [['--messages', fileOf('[{"role"')], /messages\.json: The messages are not valid JSON/],
+      [['--messages', fileOf('{}')], /"messages" must be a list of messages, not an object/],
+      [['--messages', fileOf('[]')], /The list of messages is empty/],
+      [['--messages', fileOf('[{"role": "user"}]')], /messages\[0\].*"content" is missing/s],
+      [
+        ['--messages', fileOf(JSON.stringify([ask, { role: 'assistant', content: 'a' }]))],
+        /The last message has the role "assistant", so there is nothing to answer/,
+      ],
+      [
+        [
+          '--messages',
+          fileOf(JSON.stringify([{ role: 'system', content: 's' }, ask])),
+          '--system',
+          'x',
+        ],
+        /begin with a system message already/,
+      ],
+      [['--messages', fileOf('[]'), '--prompt', 'q'], /exactly one of --prompt and --messages/],
+    ];
+    for (const [args, fault] of refusals) {
+      const { code, stdout, stderr } = await generate(...args);
+      expect(code).not.toBe(0);
+      expect(stdout + stderr).toMatch(fault);
+    }
+  });
+});
+
 it('variables of the template are the same from a recipe, a row and the command line', async () => {
   const printing = baseWith((folder) =>
     editJson(path.join(folder, 'tokenizer_config.json'), {

@@ -211,7 +211,7 @@ describe('beside the main task', { timeout: LIMIT }, () => {
           };
         });
     const reached = [];
-    for (let i = 0; i < 40 && !/Samples/.test(reached.at(-1)); i++) {
+    for (let i = 0; i < 70 && !/First Batch/.test(reached.at(-1)); i++) {
       await page.keyboard.press('Tab');
       const at = await focused();
       if (!at) continue;
@@ -228,7 +228,7 @@ describe('beside the main task', { timeout: LIMIT }, () => {
       'Export CSV',
       'Loss',
       'Memory',
-      'Samples',
+      'First Batch',
     ]) {
       assert.ok(
         reached.some((text) => text.includes(name)),

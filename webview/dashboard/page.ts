@@ -12,6 +12,7 @@ import { choose } from '../shared/page';
 import { initialDashboard, reduceDashboard, type DashboardState } from './state';
 import { headerView } from './view/header';
 import { noticesView } from './view/notices';
+import { samplesView } from './view/samples';
 import { summaryMarkdown } from './view/summaryMarkdown';
 import { tabsView } from './view/tabs';
 import { tilesView } from './view/tiles';
@@ -38,7 +39,8 @@ startPage<DashboardState, HostMessage, PageMessage, StringKey>({
     return (state) => {
       if (!state.loaded) return null;
       return html`${headerView(page, state)} ${noticesView(page, state)}
-      ${tilesView(page, numbers, state)} ${board.view(state)} ${tabsView(page, state)}`;
+      ${tilesView(page, numbers, state)} ${board.view(state, samplesView(page, state))}
+      ${tabsView(page, state)}`;
     };
   },
   shown: (page) => {

@@ -8,18 +8,19 @@ import { needsLabels } from '../../shared/task';
 import { splitExamples } from '../examples/split';
 import { collate, collateImages, paddingId, type Batch } from '../examples/batch';
 import { collectorSettings, openDataset, type Dataset } from './dataset';
-import { changedWhileRead, type OnBytes } from './lines';
+import { type OnBytes } from './lines';
 import type { ImageReader } from '../images/reader';
 import { labelSetOf, RowLabels, type LabelSet } from '../tasks/labelSet';
 import { pack } from '../examples/pack';
 import { ProblemCollector, throwErrors } from './problems';
-import { sampleText, selectSampleRows, type SampleRow } from '../examples/sampleRows';
+import type { SampleRow } from '../examples/sampleRows';
+import { chosenSamples, shownRows, type Part, type ShownRows } from './shownRows';
 import { textTokenizer, type DataStatistics, type RowTokenizer } from '../examples/tokenizeRows';
 import { taskTokenizer } from '../tasks/tokenizeTaskRows';
 import { tokenizeDataset, type TokenizedDataset } from './tokenizedDataset';
 import type { Tokenizer } from '../tokenizer/tokenizer';
 import { packedExamples, selectExamples, type Examples } from '../examples/examples';
-import { linesOf, type Example, type ImageExample } from '../examples/example';
+import type { Example, ImageExample } from '../examples/example';
 
 export type DataRecipe = Pick<
   Recipe,
@@ -52,6 +53,8 @@ export interface PreparedData {
   readonly labels: LabelSet | null;
   /** At most two rows of the validation set, or of the training set if there is none. */
   readonly sample_rows: readonly SampleRow[];
+  /** All rows of that set that can be shown. */
+  readonly shown_rows: ShownRows;
   readonly warnings: readonly Problem[];
   /** The rows that are left out because they have errors (skip_faulty_rows), and the errors. */
   readonly skipped: { readonly rows: number; readonly problems: readonly Problem[] };
@@ -211,12 +214,14 @@ async function assemble(
     if (facts.length === 0) throw noneLeft(dataset.path, problems);
   const [train, validation] = partsOf(tokenized, recipe);
   const trained = partExamples(train);
+  const shown = validation.indices.length > 0 ? validation : train;
   return {
     train: recipe.training.packing ? packed(trained, recipe) : trained,
     validation: partExamples(validation),
     statistics: { train: partStatistics(train), validation: partStatistics(validation) },
     labels,
-    sample_rows: await sampleRowsOf(validation.indices.length > 0 ? validation : train),
+    sample_rows: await chosenSamples(shown),
+    shown_rows: shownRows(shown),
     warnings: problems.filter(({ skipped }) => skipped !== true),
     skipped: {
       rows: tokenized.reduce((sum, own) => sum + skippedIn(own), 0),
@@ -231,12 +236,6 @@ async function assemble(
 
 const skippedIn = ({ dataset, tokenizer }: TokenizedDataset): number =>
   dataset.skippedRows + tokenizer.problems.skippedRows;
-
-/** Some of the examples of a file. */
-interface Part {
-  readonly tokenized: TokenizedDataset;
-  readonly indices: Int32Array;
-}
 
 const partExamples = ({ tokenized, indices }: Part): Examples =>
   selectExamples(tokenized.examples, indices);
@@ -259,26 +258,6 @@ function partsOf(
     { tokenized: dataset!, indices: drawn.train },
     { tokenized: dataset!, indices: drawn.validation },
   ];
-}
-
-async function sampleRowsOf({ tokenized, indices }: Part): Promise<SampleRow[]> {
-  const { facts, examples, dataset, tokenizer } = tokenized;
-  const chosen = selectSampleRows({
-    length: indices.length,
-    maybeSorted: indices.length > 0 && facts.maybeSortedAt(indices[0]!),
-    hasTextAt: (i) => facts.hasTextAt(indices[i]!),
-  });
-  const samples: SampleRow[] = [];
-  for (const i of chosen) {
-    const example = examples.at(indices[i]!);
-    const row = await dataset.rowAt(linesOf(example)[0]!, facts.offsetAt(indices[i]!));
-    // as it was encoded, with the system message where the template accepts it
-    const encoded = row && tokenizer.add(row)?.row;
-    if (!encoded) throw changedWhileRead(dataset.path);
-    const words = encoded.kind === 'tagged' ? encoded.tokens : [];
-    samples.push({ text: sampleText(encoded), example, words });
-  }
-  return samples;
 }
 
 function packed(examples: Examples, recipe: DataRecipe): Examples {

@@ -3,7 +3,7 @@ import { NumberList } from '../../common/numberList';
 import { lengthOf, tokensOf, type Example, type ImageExample } from '../examples/example';
 import { examplesOf, type Examples } from '../examples/examples';
 import { ExampleStore } from '../examples/exampleStore';
-import { maybeSorted, sampleText } from '../examples/sampleRows';
+import { isShown, maybeSorted } from '../examples/sampleRows';
 import {
   labelsIn,
   type DataStatistics,
@@ -14,7 +14,7 @@ import type { Dataset } from './dataset';
 import type { OnBytes } from './lines';
 
 const TRUNCATED = 1;
-const HAS_TEXT = 2;
+const IS_SHOWN = 2;
 const MAYBE_SORTED = 4;
 
 /** What is known of each example without reading it: 24 bytes for each. */
@@ -33,20 +33,21 @@ export class RowFacts {
     return this.lengths.length;
   }
 
-  add({ row, example, length }: TokenizedRow, offset: number): void {
+  add(tokenized: TokenizedRow, offset: number): void {
+    const { row, example, length } = tokenized;
     this.lengths.push(length);
     this.tokens.push(tokensOf(example, this.image_length));
     this.labelled.push(labelsIn(example));
     this.offsets.push(offset);
     this.flags.push(
       (lostTokens(example, length) > 0 ? TRUNCATED : 0) |
-        (sampleText(row) === '' ? 0 : HAS_TEXT) |
+        (isShown(tokenized) ? IS_SHOWN : 0) |
         (maybeSorted(row.kind) ? MAYBE_SORTED : 0),
     );
   }
 
-  hasTextAt(index: number): boolean {
-    return (this.flags.at(index) & HAS_TEXT) !== 0;
+  isShownAt(index: number): boolean {
+    return (this.flags.at(index) & IS_SHOWN) !== 0;
   }
 
   maybeSortedAt(index: number): boolean {

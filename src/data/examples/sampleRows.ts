@@ -1,14 +1,33 @@
 import path from 'node:path';
+import { contentOf, type ChatVariables, type Message } from '../chat/chat';
 import type { Row } from '../rows/row';
-import type { Example } from './example';
+import type { EncodedRow } from './encodeRow';
+import { lengthOf, type Example } from './example';
+import type { TokenizedRow } from './tokenizeRows';
 
 /** A row whose prediction is shown during training. */
 export interface SampleRow {
-  /** The row as text; for a chat, its first question. */
+  /** The row as text; for a chat, the message that is answered. */
   readonly text: string;
+  /** The row's line in the dataset. */
+  readonly line: number;
   readonly example: Example;
   /** The words of a tagged row, else empty. */
   readonly words: readonly string[];
+  /** The answer that the row teaches. Null for tasks other than causal_lm. */
+  readonly answer: SampleAnswer | null;
+}
+
+/** The last answer of a row, and what comes before it. */
+export interface SampleAnswer {
+  /** The row's own tokens before the answer. */
+  readonly prompt_ids: readonly number[];
+  /** The tokens of the answer, with those that end it. */
+  readonly answer_ids: readonly number[];
+  /** The messages before the one that is answered. Empty for rows that are no chats. */
+  readonly before: readonly Message[];
+  /** What the chat template gets beside the messages. */
+  readonly variables: ChatVariables;
 }
 
 const MAX_SAMPLE_ROWS = 2;
@@ -16,8 +35,8 @@ const MAX_SAMPLE_ROWS = 2;
 /** What is known of the rows that samples are chosen from. */
 export interface SampleCandidates {
   readonly length: number;
-  /** Whether `sampleText` has a text for the row. */
-  hasTextAt(index: number): boolean;
+  /** Whether the row can be shown: see `isShown`. */
+  isShownAt(index: number): boolean;
   /** Rows of other kinds than chats are often sorted by label. */
   readonly maybeSorted: boolean;
 }
@@ -30,7 +49,7 @@ export function selectSampleRows(rows: SampleCandidates): number[] {
   const shown: number[] = [];
   for (let i = 0; i < rows.length && shown.length < MAX_SAMPLE_ROWS; i++) {
     if (rows.maybeSorted && i < shown.length * (rows.length >> 1)) continue;
-    if (rows.hasTextAt(i)) shown.push(i);
+    if (rows.isShownAt(i)) shown.push(i);
   }
   return shown;
 }
@@ -39,8 +58,51 @@ export function selectSampleRows(rows: SampleCandidates): number[] {
 export const maybeSorted = (first: Row['kind']): boolean =>
   first !== 'messages' && first !== 'completion';
 
-/** A row as the text that is shown; empty if there is none. */
-export function sampleText(row: Row): string {
+/** Whether a row has a text to show, and an answer to that if it is a chat or a completion. */
+export const isShown = (tokenized: TokenizedRow): boolean =>
+  tokenized.encoded
+    ? isAnswered(tokenized.row) && sampledSpan(tokenized.encoded, tokenized.example) !== undefined
+    : sampleText(tokenized.row) !== '';
+
+const isAnswered = ({ kind }: Row): boolean => kind === 'messages' || kind === 'completion';
+
+/** The last answer that the example contains, unless the row starts with it. */
+const sampledSpan = ({ labelled }: EncodedRow, example: Example) =>
+  labelled.findLast(({ start, end }) => start > 0 && end > start && start < lengthOf(example));
+
+/** The last answer of a row, and what comes before it. Null: it has none. */
+export function sampleAnswer({ row, encoded, example }: TokenizedRow): SampleAnswer | null {
+  const span = encoded && sampledSpan(encoded, example);
+  if (!span || !isAnswered(row)) return null;
+  return {
+    prompt_ids: encoded.ids.slice(0, span.start),
+    answer_ids: encoded.ids.slice(span.start, span.end),
+    before: askedMessages(row, encoded, span.start).slice(0, -1),
+    variables: row.kind === 'messages' ? (row.variables ?? {}) : {},
+  };
+}
+
+/** The messages of a chat up to the answer that begins at a token. */
+function askedMessages(row: Row, { labelled }: EncodedRow, start: number): readonly Message[] {
+  if (row.kind !== 'messages') return [];
+  const { messages } = row;
+  const learnt = messages.flatMap(({ role, weight }, turn) =>
+    role === 'assistant' && weight !== 0 ? [turn] : [],
+  );
+  // a template that marks its answers itself may mark several parts of one message
+  const at =
+    learnt.length === labelled.length
+      ? labelled.findIndex((span) => span.start === start)
+      : learnt.length - 1;
+  return messages.slice(0, learnt[at] ?? messages.length);
+}
+
+/** The message that is answered, or the row as text; empty if there is none. */
+export function sampleText(row: Row, answer?: SampleAnswer | null): string {
+  if (row.kind === 'messages' && answer) {
+    const asked = row.messages[answer.before.length];
+    return asked ? contentOf(asked) : '';
+  }
   return textOf(row) ?? '';
 }
 

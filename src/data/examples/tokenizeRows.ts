@@ -49,6 +49,8 @@ export interface TokenizedRow<R extends Row = Row> {
   readonly row: R;
   /** Tokens of the row before truncation. */
   readonly length: number;
+  /** The row before truncation; for causal_lm only. */
+  readonly encoded?: EncodedRow;
 }
 
 /** Turns rows into examples, one at a time. */
@@ -77,7 +79,7 @@ export function textTokenizer(
       const example = encoded && toExample(encoded, settings, problems);
       if (!example) return null;
       for (const finding of encoded.findings) problems.warn(finding, row.line);
-      return { example, row: encoded.row, length: encoded.ids.length };
+      return { example, row: encoded.row, length: encoded.ids.length, encoded };
     },
   };
 }

@@ -1,8 +1,11 @@
+import type { Chat } from '../../data/chat/chat';
+import { LoraError } from '../../shared/errors';
 import { answerPrompt } from '../model/answer';
 import { loadTokenizer, withModel } from '../model/openModel';
 import { EXIT_STOPPED } from '../stopSignal';
 import { streamText } from '../terminal';
 import { defineCommand, form } from './command';
+import { readConversation, withSystem } from './conversation';
 import {
   adaptersOption,
   baseDtypeOption,
@@ -11,7 +14,7 @@ import {
   templateVariablesOption,
 } from './commonOptions';
 import { printResult } from './context';
-import { flag, required, withDefault } from './options';
+import { exactlyOne, flag, optional, withDefault } from './options';
 import { nonNegativeNumber, anyText, wholeNumber } from './optionValues';
 
 /** lora generate. */
@@ -23,8 +26,12 @@ export const generateCommand = defineCommand({
       options: {
         base: baseOption,
         adapter: adaptersOption,
-        prompt: required(anyText, 'TEXT', 'prompt'),
+        ...exactlyOne({
+          prompt: optional(anyText, 'TEXT', 'prompt'),
+          messages: optional(anyText, 'FILE', 'JSON array of messages to answer as a chat'),
+        }),
         chat: flag('format the prompt with the chat template and answer it'),
+        system: optional(anyText, 'TEXT', 'system message of the chat; implies --chat'),
         'max-new-tokens': withDefault('256', wholeNumber, 'N', 'longest answer, in tokens'),
         temperature: withDefault('0', nonNegativeNumber, 'T', '0 takes the most likely token'),
         seed: withDefault('0', wholeNumber, 'N', 'seed for sampling'),
@@ -33,7 +40,9 @@ export const generateCommand = defineCommand({
         partial: partialOption,
       },
       run: async ({ options }, context) => {
-        const { base: basePath, adapter, prompt, chat, temperature, seed } = options;
+        const { base: basePath, adapter, temperature, seed } = options;
+        const asked = await askedOf(options);
+        const chat = options.chat || options.system !== null;
         const writer = new StreamedText(!context.json);
         const text = await withModel(
           { base: basePath, adapters: adapter },
@@ -42,7 +51,7 @@ export const generateCommand = defineCommand({
           async ({ base, model }) => {
             const chat_template_kwargs = options['chat-template-kwargs'];
             const tokenizer = await loadTokenizer(base, { chat_template_kwargs });
-            return answerPrompt(model, tokenizer, prompt, {
+            return answerPrompt(model, tokenizer, asked, {
               chat,
               temperature,
               seed,
@@ -55,12 +64,29 @@ export const generateCommand = defineCommand({
           },
         );
         const stopped = context.signal.aborted;
-        printResult(context, { prompt, text, stopped }, () => writer.rest(text));
+        const { prompt, messages } = options;
+        const given = messages === null ? { prompt } : { messages };
+        printResult(context, { ...given, text, stopped }, () => writer.rest(text));
         return stopped ? EXIT_STOPPED : 0;
       },
     }),
   ],
 });
+
+interface Question {
+  readonly prompt: string | null;
+  readonly messages: string | null;
+  readonly system: string | null;
+}
+
+/** What is answered: a prompt, or a conversation. @throws LoraError */
+async function askedOf({ prompt, messages, system }: Question): Promise<string | Chat> {
+  if (messages !== null) return { messages: withSystem(await readConversation(messages), system) };
+  if (!prompt) throw new LoraError('usage', '--prompt is empty.');
+  return system === null
+    ? prompt
+    : { messages: withSystem([{ role: 'user', content: prompt }], system) };
+}
 
 /** Prints a text while it grows, except for a last character of which bytes are still missing. */
 class StreamedText {

@@ -26,20 +26,37 @@ export async function answerPrompt(
   options: AnswerOptions,
 ): Promise<string> {
   const input_ids = promptIds(tokenizer, prompt, options.chat);
+  const stop_ids = stopIds(tokenizer, typeof prompt === 'string' ? {} : prompt.variables);
+  const { text } = await answerTokens(model, tokenizer, { input_ids, stop_ids }, options);
+  return text;
+}
+
+/** The tokens of a prompt, and those that end an answer to it. */
+export interface PromptTokens {
+  readonly input_ids: readonly number[];
+  readonly stop_ids: readonly number[];
+}
+
+/** The model's answer to tokens, and whether it ended by itself. */
+export async function answerTokens(
+  model: Model,
+  tokenizer: Tokenizer,
+  { input_ids, stop_ids }: PromptTokens,
+  options: Omit<AnswerOptions, 'chat'>,
+): Promise<{ readonly text: string; readonly ended: boolean }> {
   const ids: number[] = [];
-  const stops = stopIds(tokenizer, typeof prompt === 'string' ? {} : prompt.variables);
+  const { max_new_tokens, temperature, seed } = options;
   await model.generate(input_ids, {
-    max_new_tokens: options.max_new_tokens,
-    temperature: options.temperature,
-    seed: options.seed,
-    stop_ids: stops,
+    max_new_tokens,
+    temperature,
+    seed,
+    stop_ids,
     onToken: (id) => {
-      if (stops.includes(id)) return false;
       ids.push(id);
       return options.onText?.(tokenizer.decode(ids, true));
     },
   });
-  return tokenizer.decode(ids, true);
+  return { text: tokenizer.decode(ids, true), ended: ids.length < max_new_tokens };
 }
 
 /**
@@ -63,7 +80,7 @@ export function promptIds(tokenizer: Tokenizer, prompt: string | Chat, chat: boo
  * The tokens that end an answer: the end-of-sequence token, and those that the chat template puts
  * behind a message of the assistant, which are the ones that training learns.
  */
-function stopIds(tokenizer: Tokenizer, variables: ChatVariables = {}): number[] {
+export function stopIds(tokenizer: Tokenizer, variables: ChatVariables = {}): number[] {
   const ends = tokenizer.eos_token_id === null ? [] : [tokenizer.eos_token_id];
   const { tokens } = tokenizer.has_chat_template
     ? answerEnds(tokenizer, variables)

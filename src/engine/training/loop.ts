@@ -2,6 +2,7 @@ import path from 'node:path';
 import { tokensOf, type Example } from '../../data/examples/example';
 import type { Model } from '../../models/model';
 import type { LoraError } from '../../shared/errors';
+import type { SampleLine } from '../../shared/metrics/lines';
 import { createRandom } from '../../shared/random';
 import type { Recipe } from '../../shared/recipe';
 import { RUN_FILES } from '../../shared/run';
@@ -279,10 +280,10 @@ export class TrainingLoop {
     const { recipe, model, emit } = this.parts;
     if (recipe.samples.sample_steps === 0) return;
     const jobs = sampleJobs(recipe, model, this.parts);
-    const samples: { prompt: string; completion: string }[] = [];
-    for (const [i, { prompt, complete }] of jobs.entries()) {
+    const samples: Omit<SampleLine, 'kind' | 'step'>[] = [];
+    for (const [i, { facts, complete }] of jobs.entries()) {
       this.reportProgress('sampling', i / jobs.length);
-      samples.push({ prompt, completion: await complete() });
+      samples.push({ ...facts, ...(await complete()) });
     }
     // all or none: a round that a stop interrupts is repeated
     for (const sample of samples)

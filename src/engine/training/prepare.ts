@@ -18,7 +18,7 @@ import { planAdapter, type AdapterPlan } from './plans/adapterPlan';
 import { planFullFineTuning, withInitialHead } from './plans/fullFineTuningPlan';
 import { planResources, type ResourceHooks } from './resources';
 import { readPart, tokenizePart } from './readProgress';
-import { samplePrompts } from './samples';
+import { samplePrompts, type SamplePrompt } from './samples';
 import type { StartingAdapters } from './startAdapter';
 
 /** Everything that a training needs before its weights are loaded. */
@@ -32,7 +32,7 @@ export interface PreparedTraining extends StartingAdapters {
   readonly frozen: readonly Adapter[];
   readonly step_plan: StepPlan;
   /** Prompts that a language model answers during training; empty for other tasks. */
-  readonly prompts: readonly string[];
+  readonly prompts: readonly SamplePrompt[];
 }
 
 /** What `prepareTraining` reports to, and the machine that it plans for. */

@@ -35,6 +35,20 @@ export interface SampleLine {
   readonly step: number;
   readonly prompt: string;
   readonly completion: string;
+  /** Of the row in the dataset; absent for prompts of the recipe and in runs of older versions. */
+  readonly line?: number;
+  /** What the model reads before the prompt. */
+  readonly before?: readonly SampleMessage[];
+  /** What the row teaches. */
+  readonly expected?: string;
+  /** Whether the completion is just that. Absent where it was cut off before it could tell. */
+  readonly exact?: boolean;
+}
+
+/** A message before the one that is answered; the role "tools" lists the tools by name. */
+export interface SampleMessage {
+  readonly role: string;
+  readonly text: string;
 }
 
 /** A checkpoint was written after this step. */

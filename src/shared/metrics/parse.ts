@@ -1,4 +1,12 @@
-import type { BatchLine, BatchPiece, MetricLine, Scores, StepLine } from './lines';
+import type {
+  BatchLine,
+  BatchPiece,
+  MetricLine,
+  SampleLine,
+  SampleMessage,
+  Scores,
+  StepLine,
+} from './lines';
 import { isObject } from '../values';
 import { SCORE_NAMES, STEP_FIELDS } from './table';
 
@@ -44,12 +52,8 @@ export function asMetricLine(value: unknown): MetricLine | undefined {
         ...(isObject(value['scores']) && { scores: asScores(value['scores']) }),
         elapsed: orNaN(value['elapsed']),
       };
-    case 'sample': {
-      const { prompt, completion } = value;
-      return typeof prompt === 'string' && typeof completion === 'string'
-        ? { kind, step, prompt, completion }
-        : undefined;
-    }
+    case 'sample':
+      return sampleLine(value, step);
     case 'checkpoint':
       return typeof value['path'] === 'string' ? { kind, step, path: value['path'] } : undefined;
     case 'resume':
@@ -73,6 +77,31 @@ function stepLine(value: Readonly<Record<string, unknown>>): StepLine {
   const fields = STEP_FIELDS.map((field) => [field, orNaN(value[field])] as const);
   return { kind: 'step', ...(Object.fromEntries(fields) as Omit<StepLine, 'kind'>) };
 }
+
+function sampleLine(
+  value: Readonly<Record<string, unknown>>,
+  step: number,
+): SampleLine | undefined {
+  const { prompt, completion, line, before, expected, exact } = value;
+  if (typeof prompt !== 'string' || typeof completion !== 'string') return undefined;
+  return {
+    kind: 'sample',
+    step,
+    prompt,
+    completion,
+    ...(typeof line === 'number' && Number.isFinite(line) && { line }),
+    ...(isMessages(before) && { before }),
+    ...(typeof expected === 'string' && { expected }),
+    ...(typeof exact === 'boolean' && { exact }),
+  };
+}
+
+const isMessages = (value: unknown): value is readonly SampleMessage[] =>
+  Array.isArray(value) &&
+  value.every(
+    (item) =>
+      isObject(item) && typeof item['role'] === 'string' && typeof item['text'] === 'string',
+  );
 
 function asScores(value: Readonly<Record<string, unknown>>): Scores {
   const known = SCORE_NAMES.filter((name) => typeof value[name] === 'number');

@@ -3,6 +3,7 @@ export const CHART_STRINGS = {
   smoothing: 'Smoothing',
   'smoothing.off': 'off',
   logarithmic: 'Logarithmic loss',
+  logarithmicX: 'Logarithmic X axis',
   axis: 'X axis',
   'axis.step': 'Step',
   'axis.tokens': 'Tokens',

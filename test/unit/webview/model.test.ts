@@ -113,6 +113,16 @@ test('groups samples by prompt: base, latest and those between', () => {
   ]);
 });
 
+test('keeps rows with the same question apart, each with what it expects', () => {
+  const sample = (step: number, line: number) =>
+    ({ kind: 'sample', step, line, prompt: 'q', completion: 'c', expected: `e${line}` }) as const;
+  const groups = samplesByPrompt(historyOf(sample(0, 4), sample(0, 7), sample(9, 4)));
+  expect(groups.map(({ line, expected, latest }) => [line, expected, latest?.step])).toEqual([
+    [4, 'e4', 9],
+    [7, 'e7', undefined],
+  ]);
+});
+
 test('sorts events newest first and includes the best evaluation', () => {
   const history = historyOf(
     evalLine(0, 3),
@@ -158,6 +168,8 @@ test('restores valid persisted choices and ignores invalid ones', () => {
     smoothing: 0.5,
     axis: 'time',
     logarithmic: true,
+    logarithmicX: true,
+    pinned: ['memory', 'memory', 'x'],
     tables: ['memory', 'nonsense'],
     tab: 'recipe',
   };
@@ -168,6 +180,8 @@ test('restores valid persisted choices and ignores invalid ones', () => {
     smoothing: 0.5,
     axis: 'time',
     logarithmic: true,
+    logarithmicX: true,
+    pinned: ['memory'],
     tables: ['memory'],
     tab: 'recipe',
   });

@@ -71,7 +71,13 @@ test('gives sixteen runs distinct styles', () => {
 
 test('reads the latest value at a position, and none outside the range of the run', () => {
   const lines = new OverlayLines();
-  const choices = { zoom: null, smoothing: 0, axis: 'tokens', logarithmic: false } as const;
+  const choices = {
+    zoom: null,
+    smoothing: 0,
+    axis: 'tokens',
+    logarithmic: false,
+    logarithmicX: false,
+  } as const;
   lines.update(
     [
       runOf('/a', 1, stepLine(1, { loss: 3, tokens: 100 }), stepLine(2, { loss: 2, tokens: 100 })),

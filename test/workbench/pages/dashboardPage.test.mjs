@@ -220,15 +220,15 @@ test('reads and zooms charts by keyboard and persists the choices', async () => 
   );
   await page.keyboard.press('End');
   await page.keyboard.press('+');
-  await page.locator('.zoom-text', { hasText: 'Steps 100 to 200' }).waitFor();
+  await page.locator('.zoom-text', { hasText: 'Steps 100 to 250' }).waitFor();
   const kept = await page.evaluate(() => window.kept);
-  assert.deepEqual([kept.zoom, kept.runDir], [{ from: 100, to: 200 }, '/runs/tiny']);
+  assert.deepEqual([kept.zoom, kept.runDir], [{ from: 100, to: 250 }, '/runs/tiny']);
   await close();
   const again = await open(
     { steps: 200 },
     { state: { ...kept, smoothing: 0.5, tables: ['memory'], tab: 'events', scroll: 150 } },
   );
-  await again.page.locator('.zoom-text', { hasText: 'Steps 100 to 200' }).waitFor();
+  await again.page.locator('.zoom-text', { hasText: 'Steps 100 to 250' }).waitFor();
   await eventually(async () =>
     assert.equal(await again.page.locator('#smoothing').inputValue(), '0.5'),
   );
@@ -355,13 +355,96 @@ test('shows the first batch in a tab with labelled tokens marked', async () => {
   await dashboard.close();
 });
 
-test('marks checkpoints and the best step below the losses; zooms and pans with the wheel', async () => {
+test('shows samples right under the losses: what was asked, the answers, and what was expected', async () => {
+  const dashboard = await open({ steps: 60 });
+  const { page } = dashboard;
+  const sample = page.locator('.chart-loss ~ *, .grid:has(.chart-loss) + .samples .sample');
+  assert.match(
+    await sample.first().innerText(),
+    /^Row 17\s+system\s+Answer with one git command\.\s+Undo the last commit/,
+  );
+  const titles = await sample.locator('> .answers h3').allInnerTexts();
+  assert.deepEqual(
+    titles.map((text) => text.replace(/\s+/g, ' ').trim()),
+    ['Base model', 'Step 60 (latest) , exact match', 'Expected'],
+  );
+  await eventually(async () => assert.equal(await sample.locator('> .answers .exact').count(), 1));
+  await assertAccessible(page);
+  await assertQuiet(dashboard);
+  await dashboard.close();
+});
+
+test('names the step of a value that is older than the run, and claims none at the cursor', async () => {
+  const { page, close } = await open({ steps: 67 });
+  await drawnIn(page, 'loss', charts.loss);
+  const validation = page.locator('.chart-loss .key-entry', { hasText: 'validation' });
+  assert.match(await validation.innerText(), /validation\s+[\d.]+ \(step 60\)$/);
+  const canvas = page.locator('.chart-loss canvas');
+  await canvas.focus();
+  await page.keyboard.press('Home');
+  await page.locator('.chart-loss .at', { hasText: 'step 1' }).waitFor();
+  assert.match(await validation.innerText(), /validation\s+–$/);
+  await close();
+});
+
+test('draws a running run along its whole length, also on a logarithmic axis', async () => {
+  const { page, close } = await open({ steps: 50 });
+  await drawnIn(page, 'loss', charts.loss);
+  const label = () => page.locator('.chart-loss canvas').getAttribute('aria-label');
+  assert.match(await label(), /Steps 0 to 300/);
+  await page.locator('#logarithmic-x').check();
+  await eventually(async () => assert.match(await label(), /Steps 1 to 300/));
+  await drawnIn(page, 'memory', charts.memory);
+  await eventually(async () =>
+    assert.equal(await page.evaluate(() => window.kept.logarithmicX), true),
+  );
+  await close();
+  const ended = await open({ steps: 50, state: 'stopped' });
+  await drawnIn(ended.page, 'loss', charts.loss);
+  assert.match(
+    await ended.page.locator('.chart-loss canvas').getAttribute('aria-label'),
+    /Steps 0 to 50/,
+  );
+  await ended.close();
+});
+
+test('pins a chart beside the losses, in two columns from 1,000 pixels on', async () => {
+  const { page, close } = await open({ steps: 50 }, { width: 1000 });
+  const boxOf = (id) => page.locator(`.chart-${id}`).boundingBox();
+  await page.getByRole('button', { name: 'Pin beside the loss: Memory' }).click();
+  await page.getByRole('button', { name: 'Unpin: Memory' }).waitFor();
+  const [loss, memory, samples] = [
+    await boxOf('loss'),
+    await boxOf('memory'),
+    await page.locator('.samples').boundingBox(),
+  ];
+  assert.equal(memory.y, loss.y);
+  assert.ok(memory.x > loss.x + loss.width);
+  assert.ok(samples.y > loss.y + loss.height);
+  assert.deepEqual(await page.evaluate(() => window.kept.pinned), ['memory']);
+  await page.setViewportSize({ width: 980, height: 900 });
+  await eventually(async () => {
+    const [above, below] = [await boxOf('loss'), await boxOf('memory')];
+    assert.ok(below.y > above.y + above.height);
+  });
+  await page.getByRole('button', { name: 'Unpin: Memory' }).click();
+  await eventually(async () => assert.deepEqual(await page.evaluate(() => window.kept.pinned), []));
+  await close();
+});
+
+test('marks checkpoints below the losses and the best step on its point; zooms and pans with the wheel', async () => {
   const dashboard = await open({ steps: 200 });
   const { page } = dashboard;
   await frames(page);
   await eventually(async () =>
-    assert.equal(await page.locator('.chart-loss .marks .mark-best').count(), 1),
+    assert.equal(await page.locator('.chart-loss .marks .mark-best.at-point').count(), 1),
   );
+  const [best, foot] = await Promise.all(
+    ['best', 'checkpoint'].map((kind) =>
+      page.locator(`.chart-loss .marks .mark-${kind}`).last().boundingBox(),
+    ),
+  );
+  assert.ok(best.y < foot.y - 20, 'the best step is marked on its curve');
   await eventually(async () =>
     assert.equal(await page.locator('.chart-loss .marks .mark-checkpoint').count(), 12),
   );
@@ -375,7 +458,7 @@ test('marks checkpoints and the best step below the losses; zooms and pans with 
   await page.mouse.wheel(0, -100);
   await page.keyboard.up('Control');
   await page.waitForFunction(
-    () => window.kept.zoom !== null && window.kept.zoom.to - window.kept.zoom.from < 140,
+    () => window.kept.zoom !== null && window.kept.zoom.to - window.kept.zoom.from < 200,
   );
   const before = await page.evaluate(() => window.kept.zoom);
   await page.mouse.wheel(200, 0);

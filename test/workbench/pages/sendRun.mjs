@@ -46,6 +46,10 @@ function marksAt(step, total, above) {
     step,
     prompt: 'Undo the last commit but keep its changes staged',
     completion: step ? 'git reset --soft HEAD~1' : 'You can\n\nundo it.',
+    line: 17,
+    before: [{ role: 'system', text: 'Answer with one git command.' }],
+    expected: 'git reset --soft HEAD~1',
+    exact: step > 0,
   };
   const checkpoint = { kind: 'checkpoint', step, path: `checkpoints/step-${step}` };
   return step ? [evaluation, sample, checkpoint] : [evaluation, sample];

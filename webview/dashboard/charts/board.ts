@@ -5,21 +5,25 @@ import type { Range } from '../../shared/charts/decimate';
 import type { KeyAction } from '../../shared/charts/gestures';
 import { RunLines } from '../../shared/charts/runLines';
 import { walk } from '../../shared/charts/walk';
-import { clipped, nearest, panned, zoomed } from '../../shared/charts/zoom';
 import { html } from '../../shared/html';
+import { clipped, firstAbove0, nearest, panned, zoomed } from '../../shared/charts/zoom';
 import { Paced } from '../../shared/paced';
 import { secondaryButton } from '../../shared/templates';
 import { onThemeChange, readTheme } from '../../shared/theme';
 import { RUN_CHARTS, scoreChart, type ChartSpec } from '../model/chartSpecs';
 import { runMarks } from '../model/summary';
 import { choose } from '../../shared/page';
-import type { DashboardPage, DashboardState } from '../state';
-import { ChartCard, type Drawing } from './card';
+import { hasEnded, totalSteps, type DashboardPage, type DashboardState } from '../state';
+import { ChartCard, type CardShape, type Drawing } from './card';
 
 /** Least time between two drawings of new values, in ms: it keeps the page smooth. */
 const DRAW_INTERVAL = 100;
 /** The same for tables, which are read rather than watched. */
 const TABLE_INTERVAL = 1000;
+
+/** The last step of a run that goes on; 0 if it has ended or is not known. */
+const plannedSteps = (state: DashboardState): number =>
+  hasEnded(state) ? 0 : (totalSteps(state) ?? 0);
 
 /** All charts of a run, with one x axis, one cursor and one smoothing. */
 export class ChartBoard {
@@ -48,10 +52,14 @@ export class ChartBoard {
     });
   }
 
-  view(state: DashboardState): TemplateResult {
+  /** `samples`: what stands under the losses and the pinned charts. */
+  view(state: DashboardState, samples: TemplateResult): TemplateResult {
     const { t, post } = this.page;
     this.addScores(state);
     this.drawIfChanged(state);
+    const { pinned } = state.choices;
+    const isOnTop = ({ spec: { id } }: ChartCard) => id === 'loss' || pinned.includes(id);
+    const [top, others] = [this.cards.filter(isOnTop), this.cards.filter((c) => !isOnTop(c))];
     const copy = () => post({ kind: 'copyText', text: this.markdown(this.page.state) });
     return html`<section class="charts" aria-label=${t('charts')}>
       <div class="toolbar">
@@ -62,7 +70,9 @@ export class ChartBoard {
           ${secondaryButton(t('exportCsv'), () => post({ kind: 'export' }))}
         </span>
       </div>
-      <div class="grid">${this.cards.map((card) => card.root)}</div>
+      <div class="grid">${top.map((card) => card.root)}</div>
+      ${samples}
+      <div class="grid">${others.map((card) => card.root)}</div>
       ${this.spoken}
     </section>`;
   }
@@ -71,14 +81,15 @@ export class ChartBoard {
     return new ChartCard(spec, this.page, {
       hover: (x) => this.moveCursor(x === null ? null : nearest(this.places(), x)),
       zoom: (range) => {
-        const zoom = clipped(range, this.lines.extent());
+        const zoom = clipped(range, this.extent());
         if (zoom) choose(this.page, { zoom });
       },
       zoomAt: (x, factor) =>
-        choose(this.page, { zoom: zoomed(this.range(), this.lines.extent(), x, factor) }),
+        choose(this.page, { zoom: zoomed(this.range(), this.extent(), x, factor) }),
       pan: (share) => this.pan(share),
       key: (action, card) => this.onKey(action, card),
-      toggleTable: () => this.toggleTable(spec.id),
+      toggleTable: () => this.toggle('tables', spec.id),
+      togglePin: () => this.toggle('pinned', spec.id),
       resized: () => this.drawing.within(0),
     });
   }
@@ -92,13 +103,24 @@ export class ChartBoard {
     this.cards = [loss!, this.newCard(spec), ...others];
   }
 
-  private drawIfChanged({ history, choices }: DashboardState): void {
-    const { zoom, smoothing, axis, logarithmic, tables } = choices;
+  private drawIfChanged(state: DashboardState): void {
+    const { history, choices } = state;
+    const { zoom, smoothing, axis, logarithmic, logarithmicX, tables, pinned } = choices;
     if (axis !== this.axis) this.cursor = null;
     this.axis = axis;
     this.lines.update(history, smoothing, axis);
+    const end = plannedSteps(state);
     const wanted = {
-      choices: JSON.stringify([zoom, smoothing, axis, logarithmic, tables]),
+      choices: JSON.stringify([
+        zoom,
+        smoothing,
+        axis,
+        logarithmic,
+        logarithmicX,
+        tables,
+        pinned,
+        end,
+      ]),
       values: this.lines.version,
     };
     const hasChosen = wanted.choices !== this.drawn.choices;
@@ -109,10 +131,9 @@ export class ChartBoard {
   }
 
   private draw(): void {
-    const { tables } = this.page.state.choices;
     if (this.cursor !== null) this.cursor = nearest(this.places(), this.cursor);
     for (const card of this.cards)
-      card.draw(this.lines, this.look(), this.cursor, tables.includes(card.spec.id));
+      card.draw(this.lines, this.look(), this.cursor, this.shape(card.spec.id));
   }
 
   private drawTables(): void {
@@ -121,23 +142,38 @@ export class ChartBoard {
       if (tables.includes(card.spec.id)) card.drawTable(this.lines, this.look());
   }
 
+  private shape(id: ChartSpec['id']): CardShape {
+    const { tables, pinned } = this.page.state.choices;
+    return { asTable: tables.includes(id), isPinned: pinned.includes(id) };
+  }
+
+  /** The whole x axis: of a run that goes on, up to its last step. */
+  private extent(): Range {
+    const { from, to } = this.lines.extent();
+    const { state } = this.page;
+    const end = state.choices.axis === 'step' ? plannedSteps(state) : 0;
+    return { from, to: Math.max(to, end) };
+  }
+
   private range(): Range {
-    return this.page.state.choices.zoom ?? this.lines.extent();
+    const { zoom, logarithmicX } = this.page.state.choices;
+    const { from, to } = zoom ?? this.extent();
+    return { from: logarithmicX ? Math.max(from, firstAbove0(this.places())) : from, to };
   }
 
   private look(): Drawing {
     const { choices, history } = this.page.state;
-    const { axis, logarithmic } = choices;
-    const marks = runMarks(history).map(({ step, kind }) => ({
-      kind,
+    const { axis, logarithmic, logarithmicX } = choices;
+    const marks = runMarks(history).map(({ step, ...mark }) => ({
+      ...mark,
       x: this.lines.placeOf(step),
     }));
-    return { range: this.range(), axis, logarithmic, marks };
+    return { range: this.range(), axis, logarithmic, logarithmicX, marks };
   }
 
   private pan(share: number): boolean {
     const { zoom } = this.page.state.choices;
-    if (zoom) choose(this.page, { zoom: panned(zoom, this.lines.extent(), share) });
+    if (zoom) choose(this.page, { zoom: panned(zoom, this.extent(), share) });
     return zoom !== null;
   }
 
@@ -151,10 +187,10 @@ export class ChartBoard {
     for (const card of this.cards) card.moveCursor(this.lines, this.range(), at);
   }
 
-  private toggleTable(id: ChartSpec['id']): void {
-    const { tables } = this.page.state.choices;
-    const others = tables.filter((other) => other !== id);
-    choose(this.page, { tables: tables.includes(id) ? others : [...tables, id] });
+  private toggle(list: 'tables' | 'pinned', id: ChartSpec['id']): void {
+    const ids = this.page.state.choices[list];
+    const others = ids.filter((other) => other !== id);
+    choose(this.page, { [list]: ids.includes(id) ? others : [...ids, id] });
   }
 
   private onKey(action: KeyAction, card: ChartCard): void {
@@ -162,7 +198,7 @@ export class ChartBoard {
       places: this.places(),
       cursor: this.cursor,
       range: this.range(),
-      extent: this.lines.extent(),
+      extent: this.extent(),
     });
     if ('zoom' in walked) {
       choose(this.page, walked);

@@ -4,7 +4,7 @@ import type { Axis } from '../../../src/shared/pages/dashboard/protocol';
 import { axisTick, axisValue } from '../../shared/charts/axisText';
 import type { Range } from '../../shared/charts/decimate';
 import type { KeyAction } from '../../shared/charts/gestures';
-import type { Mark } from '../../shared/charts/marks';
+import type { Mark } from '../../shared/charts/mark';
 import { Plot, type PlotEvents } from '../../shared/charts/plot';
 import type { RunLines } from '../../shared/charts/runLines';
 import { html } from '../../shared/html';
@@ -14,17 +14,25 @@ import type { ChartSpec } from '../model/chartSpecs';
 import type { DashboardPage } from '../state';
 import { ChartTable } from './table';
 
+/** How one chart is shown. */
+export interface CardShape {
+  readonly asTable: boolean;
+  readonly isPinned: boolean;
+}
+
 /** How all charts are drawn; `logarithmic` and `marks` are for the chart of the losses. */
 export interface Drawing {
   readonly range: Range;
   readonly axis: Axis;
   readonly logarithmic: boolean;
+  readonly logarithmicX: boolean;
   readonly marks: readonly Mark[];
 }
 
 export interface CardEvents extends Omit<PlotEvents, 'key'> {
   key(action: KeyAction, card: ChartCard): void;
   toggleTable(): void;
+  togglePin(): void;
 }
 
 /** One chart with its heading, its key (which shows the values at the cursor) and its table. */
@@ -33,7 +41,7 @@ export class ChartCard {
   private readonly plot: Plot<SeriesId>;
   private readonly table: ChartTable;
   private axis: Axis = 'step';
-  private asTable = false;
+  private shape: CardShape = { asTable: false, isPinned: false };
   private values: readonly string[];
   /** Text of the cursor's place; empty without a cursor. */
   private at = '';
@@ -68,17 +76,19 @@ export class ChartCard {
   }
 
   /** `cursor` null: no cursor. A chart that is not on screen is drawn when it comes back. */
-  draw(lines: RunLines, drawing: Drawing, cursor: number | null, asTable: boolean): void {
+  draw(lines: RunLines, drawing: Drawing, cursor: number | null, shape: CardShape): void {
+    const { asTable } = shape;
     this.stale = true;
     this.axis = drawing.axis;
-    this.asTable = asTable;
+    this.shape = shape;
     this.plot.root.hidden = asTable;
     this.table.root.hidden = !asTable;
     if (!asTable && this.onScreen) {
       this.stale = false;
       const isLoss = this.spec.id === 'loss';
       const marks = isLoss ? drawing.marks : [];
-      this.plot.draw(lines, drawing.range, isLoss && drawing.logarithmic, marks);
+      const logarithmic = { x: drawing.logarithmicX, y: isLoss && drawing.logarithmic };
+      this.plot.draw(lines, drawing.range, logarithmic, marks);
     }
     this.moveCursor(lines, drawing.range, cursor);
   }
@@ -88,7 +98,7 @@ export class ChartCard {
     this.table.update(lines, range, axis);
   }
 
-  /** Shows the values at a place; null: the last ones. */
+  /** Shows the values at a place; null: the last ones, older ones with their place. */
   moveCursor(lines: RunLines, range: Range, cursor: number | null): void {
     const { t } = this.page;
     if (!this.stale) this.plot.moveCursor(lines, cursor);
@@ -121,7 +131,9 @@ export class ChartCard {
     render(
       html`<header>
           <h3 id="chart-${this.spec.id}">${title}</h3>
-          <span class="chart-actions">${this.asTable ? nothing : save}${this.toggle(title)}</span>
+          <span class="chart-actions"
+            >${this.pin(title)}${this.shape.asTable ? nothing : save}${this.toggle(title)}</span
+          >
         </header>
         <div class="key">
           ${this.spec.series.map((series, i) => keyEntry(this.page, series, this.values[i]!))}
@@ -133,22 +145,36 @@ export class ChartCard {
     );
   }
 
+  /** The chart of the losses is on top already. */
+  private pin(title: string): TemplateResult | typeof nothing {
+    if (this.spec.id === 'loss') return nothing;
+    const { isPinned } = this.shape;
+    const label = this.page.t(isPinned ? 'chart.unpin' : 'chart.pin', title);
+    return iconButton(isPinned ? 'pinned' : 'pin', label, () => this.events.togglePin());
+  }
+
   private toggle(title: string): TemplateResult {
-    const label = this.page.t(this.asTable ? 'chart.asChart' : 'chart.asTable', title);
+    const label = this.page.t(this.shape.asTable ? 'chart.asChart' : 'chart.asTable', title);
     return html`<vscode-button
       class="as-table"
       appearance="icon"
       title=${label}
       aria-label=${label}
       @click=${() => this.events.toggleTable()}
-      >${icon(this.asTable ? 'graph-line' : 'table')}</vscode-button
+      >${icon(this.shape.asTable ? 'graph-line' : 'table')}</vscode-button
     >`;
   }
 
   private valuesAt(lines: RunLines, cursor: number | null): string[] {
+    const { format } = this.page;
+    if (cursor !== null)
+      return this.spec.series.map(({ id }) => this.spec.format(format, lines.at(id, cursor)));
+    const { to } = lines.extent();
     return this.spec.series.map(({ id }) => {
-      const value = cursor === null ? (lines.of(id).ys.at(-1) ?? NaN) : lines.at(id, cursor);
-      return this.spec.format(this.page.format, value);
+      const { xs, ys } = lines.of(id);
+      const value = this.spec.format(format, ys.at(-1) ?? NaN);
+      const x = xs.at(-1) ?? to;
+      return x < to ? `${value} (${this.placeText(x)})` : value;
     });
   }
 

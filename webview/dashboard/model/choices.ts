@@ -1,4 +1,4 @@
-import { CHART_IDS } from '../../../src/shared/metrics/table';
+import { CHART_IDS, type ChartId } from '../../../src/shared/metrics/table';
 import { MAX_SMOOTHING } from '../../shared/charts/choices';
 import { AXES, TAB_IDS, type PageState } from '../../../src/shared/pages/dashboard/protocol';
 import { isObject } from '../../../src/shared/values';
@@ -13,12 +13,15 @@ export function asChoices(value: unknown, runDir: string): PageState {
     smoothing: asNumber(kept.smoothing, 0, MAX_SMOOTHING, 0.9),
     axis: AXES.find((axis) => axis === kept.axis) ?? 'step',
     logarithmic: kept.logarithmic === true,
-    tables: Array.isArray(kept.tables)
-      ? CHART_IDS.filter((id) => (kept.tables as unknown[]).includes(id))
-      : [],
-    tab: TAB_IDS.find((id) => id === kept.tab) ?? 'samples',
+    logarithmicX: kept.logarithmicX === true,
+    tables: chartsIn(kept.tables),
+    pinned: chartsIn(kept.pinned),
+    tab: TAB_IDS.find((id) => id === kept.tab) ?? 'batch',
   };
 }
+
+const chartsIn = (kept: unknown): readonly ChartId[] =>
+  Array.isArray(kept) ? CHART_IDS.filter((id) => (kept as unknown[]).includes(id)) : [];
 
 function asRange(value: unknown): PageState['zoom'] {
   if (!isObject(value)) return null;

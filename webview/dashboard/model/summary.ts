@@ -1,6 +1,7 @@
-import type { SampleLine } from '../../../src/shared/metrics/lines';
+import type { SampleLine, SampleMessage } from '../../../src/shared/metrics/lines';
 import { SCORE_NAMES, type ScoreName, type StepField } from '../../../src/shared/metrics/table';
 import type { RunHistory } from '../../../src/shared/runHistory';
+import type { Mark } from '../../shared/charts/mark';
 
 const RECENT_STEPS = 50;
 
@@ -46,16 +47,17 @@ export function validation(history: RunHistory): Validation | undefined {
   };
 }
 
+/** A step to be marked in the chart of the losses. */
+export type StepMark = Omit<Mark, 'x'> & { readonly step: number };
+
 /** Steps with a checkpoint, and the step with the lowest validation loss. */
-export function runMarks(
-  history: RunHistory,
-): readonly { readonly step: number; readonly kind: 'best' | 'checkpoint' }[] {
+export function runMarks(history: RunHistory): readonly StepMark[] {
   const checkpoints = history.lines
     .filter((line) => line.kind === 'checkpoint')
     .map(({ step }) => ({ step, kind: 'checkpoint' as const }));
   const best = validation(history);
   return best && best.bestStep > 0
-    ? [...checkpoints, { step: best.bestStep, kind: 'best' }]
+    ? [...checkpoints, { step: best.bestStep, kind: 'best', value: best.best }]
     : checkpoints;
 }
 
@@ -64,9 +66,16 @@ export function lastCheckpointStep(history: RunHistory): number | null {
   return history.lines.filter((line) => line.kind === 'checkpoint').at(-1)?.step ?? null;
 }
 
-/** The model's answers to one prompt. */
+/** The model's answers to one prompt, or to one row of the dataset. */
 export interface PromptSamples {
+  readonly key: string;
   readonly prompt: string;
+  /** The row's line in the dataset; undefined for prompts of the recipe. */
+  readonly line: number | undefined;
+  /** What the model reads before the prompt. */
+  readonly before: readonly SampleMessage[];
+  /** What the row teaches. */
+  readonly expected: string | undefined;
   /** The answer before training. */
   readonly base: SampleLine | undefined;
   readonly latest: SampleLine | undefined;
@@ -78,13 +87,16 @@ export function samplesByPrompt(history: RunHistory): PromptSamples[] {
   const byPrompt = new Map<string, Map<number, SampleLine>>();
   for (const line of history.lines) {
     if (line.kind !== 'sample') continue;
-    const steps = byPrompt.get(line.prompt) ?? new Map<number, SampleLine>();
-    byPrompt.set(line.prompt, steps.set(line.step, line));
+    const key = `${line.line ?? ''} ${line.prompt}`;
+    const steps = byPrompt.get(key) ?? new Map<number, SampleLine>();
+    byPrompt.set(key, steps.set(line.step, line));
   }
-  return [...byPrompt].map(([prompt, steps]) => {
+  return [...byPrompt].map(([key, steps]) => {
     const trained = [...steps.values()]
       .filter((line) => line.step > 0)
       .sort((a, b) => b.step - a.step);
-    return { prompt, base: steps.get(0), latest: trained[0], earlier: trained.slice(1) };
+    const [base, latest] = [steps.get(0), trained[0]];
+    const { prompt, line, before = [], expected } = (latest ?? base)!;
+    return { key, prompt, line, before, expected, base, latest, earlier: trained.slice(1) };
   });
 }

@@ -2,18 +2,15 @@ import { nothing, type TemplateResult } from 'lit-html';
 import { TAB_IDS, type TabId } from '../../../src/shared/pages/dashboard/protocol';
 import { html } from '../../shared/html';
 import { eventsOf } from '../model/events';
-import { samplesByPrompt } from '../model/summary';
 import { choose } from '../../shared/page';
 import type { DashboardPage, DashboardState } from '../state';
 import { batchView } from './batch';
 import { eventsView } from './events';
 import { recipeView } from './recipe';
-import { samplesView } from './samples';
 
 type TabView = (page: DashboardPage, state: DashboardState) => TemplateResult;
 
 const TABS: Readonly<Record<TabId, TabView>> = {
-  samples: samplesView,
   batch: batchView,
   events: eventsView,
   recipe: recipeView,
@@ -21,7 +18,6 @@ const TABS: Readonly<Record<TabId, TabView>> = {
 
 /** How many items a tab holds; null for tabs without a number. */
 function countOf(id: TabId, { run, history, log }: DashboardState): number | null {
-  if (id === 'samples') return samplesByPrompt(history).length;
   return id === 'events' ? eventsOf(run, history, log).length : null;
 }
 

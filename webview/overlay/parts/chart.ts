@@ -7,8 +7,8 @@ import type { Range } from '../../shared/charts/decimate';
 import type { KeyAction } from '../../shared/charts/gestures';
 import { Plot } from '../../shared/charts/plot';
 import { walk } from '../../shared/charts/walk';
-import { clipped, nearest, panned, zoomed } from '../../shared/charts/zoom';
 import { html } from '../../shared/html';
+import { clipped, firstAbove0, nearest, panned, zoomed } from '../../shared/charts/zoom';
 import { Paced } from '../../shared/paced';
 import { iconButton } from '../../shared/templates';
 import { onThemeChange, readTheme } from '../../shared/theme';
@@ -109,11 +109,11 @@ export class OverlayChart {
   }
 
   private drawIfChanged(state: OverlayState): void {
-    const { zoom, logarithmic, axis, quantity } = state.choices;
+    const { zoom, logarithmic, logarithmicX, axis, quantity } = state.choices;
     const place = `${axis} ${quantity}`;
     if (this.cursor && this.cursor.place !== place) this.cursor = null;
     const versions = shownRuns(state).map(({ lines }) => lines.version);
-    const wanted = JSON.stringify([zoom, logarithmic, versions]);
+    const wanted = JSON.stringify([zoom, logarithmic, logarithmicX, versions]);
     if (wanted !== this.drawn) this.redraw();
     this.drawn = wanted;
   }
@@ -123,8 +123,9 @@ export class OverlayChart {
   }
 
   private draw(): void {
-    const { quantity, logarithmic } = this.page.state.choices;
-    this.plot?.plot.draw(this.lines, this.range(), logarithmic && isLoss(quantity), []);
+    const { quantity, logarithmic, logarithmicX } = this.page.state.choices;
+    const axes = { x: logarithmicX, y: logarithmic && isLoss(quantity) };
+    this.plot?.plot.draw(this.lines, this.range(), axes, []);
     if (this.cursor) this.moveCursor(nearest(this.lines.places(), this.cursor.at));
   }
 
@@ -150,7 +151,9 @@ export class OverlayChart {
   }
 
   private range(): Range {
-    return this.page.state.choices.zoom ?? this.lines.extent();
+    const { zoom, logarithmicX } = this.page.state.choices;
+    const { from, to } = zoom ?? this.lines.extent();
+    return { from: logarithmicX ? Math.max(from, firstAbove0(this.lines.places())) : from, to };
   }
 
   /** The cursor moves at once; the legend follows with the next frame. */

@@ -19,7 +19,7 @@ interface AxisBarPage {
  */
 export function axisBar(
   { t, format }: AxisBarPage,
-  { zoom, smoothing, axis, logarithmic }: ChartChoices,
+  { zoom, smoothing, axis, logarithmic, logarithmicX }: ChartChoices,
   choose: (change: Partial<ChartChoices>) => void,
 ): TemplateResult {
   const range = zoom
@@ -29,6 +29,7 @@ export function axisBar(
   const pickAxis = (event: Event) =>
     choose({ axis: (event.target as HTMLSelectElement).value as Axis, zoom: null });
   const toggleLog = (event: Event) => choose({ logarithmic: inputOf(event).checked });
+  const toggleLogX = (event: Event) => choose({ logarithmicX: inputOf(event).checked });
   return html`<label class="smoothing"
       >${t('smoothing')}<input
         id="smoothing"
@@ -54,6 +55,15 @@ export function axisBar(
     <label
       ><input id="logarithmic" type="checkbox" .checked=${live(logarithmic)} @change=${toggleLog} />
       ${t('logarithmic')}</label
+    >
+    <label
+      ><input
+        id="logarithmic-x"
+        type="checkbox"
+        .checked=${live(logarithmicX)}
+        @change=${toggleLogX}
+      />
+      ${t('logarithmicX')}</label
     >
     <span class="zoom-text" ?hidden=${!zoom}>${range}</span>
     <span ?hidden=${!zoom}

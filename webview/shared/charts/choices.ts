@@ -10,6 +10,8 @@ export interface ChartChoices {
   readonly axis: Axis;
   /** Whether the loss is drawn on a logarithmic axis. */
   readonly logarithmic: boolean;
+  /** Whether the x axis is logarithmic. */
+  readonly logarithmicX: boolean;
 }
 
 export const MAX_SMOOTHING = 0.99;

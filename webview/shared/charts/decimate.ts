@@ -27,6 +27,13 @@ export function firstAtLeast(xs: ArrayLike<number>, value: number): number {
   return low;
 }
 
+/** The columns of pixels that a curve is drawn in. */
+export interface Columns {
+  readonly pixels: number;
+  /** Whether the x axis is logarithmic. */
+  readonly logarithmic: boolean;
+}
+
 /**
  * Points to draw of a curve over `range`: all of them while they are few, otherwise the lowest and
  * the highest of each pixel column, in their order, so that no spike is lost. One point on either
@@ -37,14 +44,17 @@ export function firstAtLeast(xs: ArrayLike<number>, value: number): number {
 export function decimate(
   { xs, ys }: SeriesPoints,
   range: Range,
-  pixels: number,
+  { pixels, logarithmic }: Columns,
   out: Point[] = [],
 ): Point[] {
   const first = Math.max(0, firstAtLeast(xs, range.from) - 1);
   const end = Math.min(xs.length, firstAtLeast(xs, range.to) + 2);
   const columns = Math.max(1, Math.floor(pixels));
   const part = { xs: xs.subarray(first, end), ys: ys.subarray(first, end) };
-  out.length = end - first <= 2 * columns ? copy(part, out) : thin(part, columns, out);
+  out.length =
+    end - first <= 2 * columns
+      ? copy(part, out)
+      : thin(part, columnEnds(part.xs, columns, logarithmic), out);
   return out;
 }
 
@@ -54,14 +64,29 @@ function copy({ xs, ys }: SeriesPoints, out: Point[]): number {
   return xs.length;
 }
 
-function thin({ xs, ys }: SeriesPoints, columns: number, out: Point[]): number {
+/** A function that gives the end of a column. Logarithmic ones have equal ratios. */
+function columnEnds(xs: Float64Array, columns: number, logarithmic: boolean): ColumnEnds {
+  const end = xs[xs.length - 1]!;
+  const start = logarithmic ? xs.find((x) => x > 0)! : xs[0]!;
+  const at = logarithmic
+    ? (share: number) => start * (end / start) ** share
+    : (share: number) => start + share * (end - start);
+  const endOf = (column: number) =>
+    column === columns - 1 ? Infinity : at((column + 1) / columns);
+  return { columns, endOf };
+}
+
+interface ColumnEnds {
+  readonly columns: number;
+  readonly endOf: (column: number) => number;
+}
+
+function thin({ xs, ys }: SeriesPoints, { columns, endOf }: ColumnEnds, out: Point[]): number {
   const end = xs.length;
-  const start = xs[0]!;
-  const width = (xs[end - 1]! - start) / columns;
   let n = 0;
   let i = 0;
   for (let column = 0; column < columns && i < end; column++) {
-    const limit = column === columns - 1 ? Infinity : start + (column + 1) * width;
+    const limit = endOf(column);
     const from = i;
     let low = -1;
     let high = -1;

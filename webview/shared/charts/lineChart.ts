@@ -33,6 +33,12 @@ export interface AxisLabels {
   x(x: number): string;
 }
 
+/** Which axes are logarithmic. */
+export interface LogAxes {
+  readonly x: boolean;
+  readonly y: boolean;
+}
+
 /** A chart.js chart that gets no more points than it has pixels for. */
 export class LineChart<Id extends string> {
   private readonly chart: Chart<'line', Point[]>;
@@ -57,19 +63,20 @@ export class LineChart<Id extends string> {
   }
 
   /** update('none') would keep the point options of the first drawing; there are no animations. */
-  draw(lines: LineSource<Id>, range: Range, logarithmic: boolean): void {
-    this.scaleValues(logarithmic);
+  draw(lines: LineSource<Id>, range: Range, logarithmic: LogAxes): void {
+    for (const axis of ['x', 'y'] as const) this.setScale(axis, logarithmic[axis]);
     const scale = this.chart.options.scales!['x']!;
     scale.min = range.from;
     scale.max = range.to;
     const pixels = Math.max(100, this.chart.width - AXIS_WIDTH);
     this.spec.series.forEach((series, i) => {
       const dataset = this.chart.data.datasets[i]!;
-      decimate(lines.of(series.id), range, pixels, dataset.data);
+      const columns = { pixels, logarithmic: logarithmic.x };
+      decimate(lines.of(series.id), range, columns, dataset.data);
       dataset.pointRadius = pointRadius(series, dataset.data.length);
       dataset.clip = dataset.pointRadius > 0 ? POINT_MARGIN : 0;
     });
-    this.keepAboveZero(logarithmic);
+    this.keepAboveZero(logarithmic.y);
     this.spaceTicks();
     this.chart.update();
   }
@@ -94,9 +101,9 @@ export class LineChart<Id extends string> {
   }
 
   /** chart.js creates a new scale when its type changes. */
-  private scaleValues(logarithmic: boolean): void {
+  private setScale(axis: 'x' | 'y', logarithmic: boolean): void {
     const type = logarithmic ? 'logarithmic' : 'linear';
-    const scale = this.chart.options.scales!['y']!;
+    const scale = this.chart.options.scales![axis]!;
     if (scale.type !== type) Object.assign(scale, { type });
   }
 
@@ -170,6 +177,10 @@ function datasetOf(series: SeriesSpec<string>, index: number): ChartDataset<'lin
   };
 }
 
+/** 1, 2 or 5 times a power of ten: the ticks of a logarithmic axis that get a text. */
+const isRound = (x: number): boolean =>
+  [1, 2, 5].includes(Number((x / 10 ** Math.floor(Math.log10(x))).toPrecision(6)));
+
 function configuration(
   spec: Curves<string>,
   labels: AxisLabels,
@@ -197,7 +208,10 @@ function configuration(
             autoSkipPadding: 24,
             precision: 0,
             includeBounds: false,
-            callback: (value) => labels.x(Number(value)),
+            callback(value) {
+              const x = Number(value);
+              return this.type === 'linear' || isRound(x) ? labels.x(x) : '';
+            },
           },
         },
         y: {

@@ -2,8 +2,9 @@ import { readTheme, type ChartTheme } from '../theme';
 import { CursorOverlay } from './cursor';
 import type { Range } from './decimate';
 import { listen, type KeyAction } from './gestures';
-import { LineChart, type AxisLabels } from './lineChart';
-import { MarkRow, type Mark } from './marks';
+import { LineChart, type AxisLabels, type LogAxes } from './lineChart';
+import type { Mark } from './mark';
+import { MarkRow } from './marks';
 import { pictureOf } from './picture';
 import type { LineSource } from './runLines';
 import type { Curves } from './spec';
@@ -49,7 +50,7 @@ export class Plot<Id extends string> {
     this.listen(events);
   }
 
-  draw(lines: LineSource<Id>, range: Range, logarithmic: boolean, marks: readonly Mark[]): void {
+  draw(lines: LineSource<Id>, range: Range, logarithmic: LogAxes, marks: readonly Mark[]): void {
     this.chart.draw(lines, range, logarithmic);
     this.marks.place(this.chart, marks);
     const isEmpty = this.curves.series.every(({ id }) => lines.of(id).xs.length === 0);

@@ -58,12 +58,10 @@ export class RunLines implements LineSource<SeriesId> {
     };
   }
 
-  /** For what evaluations measure, the last value until then. */
   at(id: SeriesId, x: number): number {
     const { xs, ys } = this.of(id);
     const next = firstAtLeast(xs, x);
-    if (xs[next] === x) return ys[next]!;
-    return isEvaluated(id) && next > 0 ? ys[next - 1]! : NaN;
+    return xs[next] === x ? ys[next]! : NaN;
   }
 
   /** x of each step: its number, the tokens until then, or the seconds until then. */

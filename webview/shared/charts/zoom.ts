@@ -8,6 +8,9 @@ export function nearest(places: Float64Array, x: number): number | null {
   return x - places[before]! <= places[next]! - x ? places[before]! : places[next]!;
 }
 
+/** The least place at which a logarithmic axis can begin. */
+export const firstAbove0 = (places: Float64Array): number => places.find((x) => x > 0) ?? 1;
+
 /** The place `count` after `at` (before it if negative), clamped to the first and last. */
 export function stepAway(places: Float64Array, at: number, count: number): number | null {
   if (places.length === 0) return null;

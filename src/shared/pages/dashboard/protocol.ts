@@ -112,7 +112,7 @@ export const AXES = ['step', 'tokens', 'time'] as const;
 
 export type Axis = (typeof AXES)[number];
 
-export const TAB_IDS = ['samples', 'batch', 'events', 'recipe'] as const;
+export const TAB_IDS = ['batch', 'events', 'recipe'] as const;
 
 export type TabId = (typeof TAB_IDS)[number];
 
@@ -127,7 +127,11 @@ export interface PageState {
   readonly axis: Axis;
   /** Whether the loss is drawn on a logarithmic axis. */
   readonly logarithmic: boolean;
+  /** Whether the x axis of all charts is logarithmic. */
+  readonly logarithmicX: boolean;
   /** Charts shown as tables. */
   readonly tables: readonly ChartId[];
+  /** Charts that stand beside the losses. */
+  readonly pinned: readonly ChartId[];
   readonly tab: TabId;
 }

@@ -56,6 +56,7 @@ const PageStateSchema = v.object({
   hidden: v.optional(v.array(text), []),
   axis: v.optional(v.picklist(AXES), 'step'),
   logarithmic: v.optional(v.boolean(), false),
+  logarithmicX: v.optional(v.boolean(), false),
   smoothing: v.optional(v.pipe(v.number(), v.minValue(0), v.maxValue(0.99)), 0.9),
   zoom: v.optional(v.nullable(v.object({ from: v.number(), to: v.number() })), null),
 });

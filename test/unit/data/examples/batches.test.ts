@@ -186,7 +186,7 @@ describe('sample rows', () => {
     selectSampleRows({
       length: rows.length,
       maybeSorted: rows.length > 0 && maybeSorted(rows[0]!.kind),
-      hasTextAt: (i) => sampleText(rows[i]!) !== '',
+      isShownAt: (i) => sampleText(rows[i]!) !== '',
     }).map((i) => sampleText(rows[i]!));
   const labelled = (line: number): Row => ({
     kind: 'labelled',

@@ -11,6 +11,16 @@ const EVERY_KIND: readonly MetricLine[] = [
   { ...evalLine(0, 3), scores: { accuracy: 0.5, f1: 0.25 } },
   stepLine(1),
   { kind: 'sample', step: 1, prompt: 'p', completion: '' },
+  {
+    kind: 'sample',
+    step: 1,
+    prompt: 'p',
+    completion: '',
+    line: 3,
+    before: [{ role: 'system', text: 's' }],
+    expected: 'e',
+    exact: false,
+  },
   { kind: 'checkpoint', step: 1, path: 'checkpoints/step-1' },
   { kind: 'resume', step: 1 },
 ];
