@@ -1,23 +1,9 @@
 // node --test test/workbench/pages
 import assert from 'node:assert/strict';
 import { after, before, test } from 'node:test';
-import {
-  assertAccessible,
-  assertQuiet,
-  eventually,
-  sent,
-  startPages,
-  THEMES,
-} from './openPage.mjs';
-import { sendRun } from './sendRun.mjs';
+import { assertAccessible, assertQuiet, eventually, sent, THEMES } from './openPage.mjs';
+import { charts, drawnIn, frames, openRun, startDashboards } from './dashboards.mjs';
 
-const charts = {
-  loss: 'blue',
-  learning_rate: 'red',
-  grad_norm: 'green',
-  tokens_per_second: 'blue',
-  memory: 'purple',
-};
 const failure = {
   area: 'recipe',
   message: 'The recipe has a fault.',
@@ -35,55 +21,11 @@ const failure = {
 
 let dashboards;
 before(async () => {
-  dashboards = await startPages('dashboard', { 'run-dir': '/runs/tiny' });
+  dashboards = await startDashboards();
 });
 after(() => dashboards?.close());
 
-async function open(run, options) {
-  const dashboard = await dashboards.open(options);
-  await dashboard.page.evaluate(sendRun, run);
-  await dashboard.page.locator('h1').waitFor();
-  return dashboard;
-}
-
-/** Charts are drawn at most every 100 ms. */
-const frames = (page) =>
-  page.evaluate(
-    () =>
-      new Promise((done) => {
-        setTimeout(
-          () => window.requestAnimationFrame(() => window.requestAnimationFrame(done)),
-          150,
-        );
-      }),
-  );
-
-/**
- * Goes to a chart, as one that is far off the screen is drawn when it comes near, and waits until
- * its canvas shows one of the theme's chart colours.
- */
-async function drawnIn(page, id, colour) {
-  await page.locator(`.chart-${id}`).scrollIntoViewIfNeeded();
-  await page
-    .waitForFunction(
-      ([chart, name]) => {
-        const wanted = getComputedStyle(document.body)
-          .getPropertyValue(`--vscode-charts-${name}`)
-          .match(/\w\w/g)
-          .map((hex) => parseInt(hex, 16));
-        const canvas = document.querySelector(`.chart-${chart} canvas`);
-        if (canvas.width * canvas.height === 0) return false;
-        const { data } = canvas.getContext('2d').getImageData(0, 0, canvas.width, canvas.height);
-        for (let i = 0; i < data.length; i += 4)
-          if (data[i + 3] > 200 && wanted.every((value, c) => Math.abs(value - data[i + c]) <= 2))
-            return true;
-        return false;
-      },
-      [id, colour],
-      { polling: 100 },
-    )
-    .catch(() => assert.fail(`${id} is not drawn in ${colour}`));
-}
+const open = (run, options) => openRun(dashboards, run, options);
 
 for (const theme of THEMES) {
   test(`${theme}: draws every chart without errors or serious axe findings in any state`, async () => {
@@ -353,83 +295,6 @@ test('shows the first batch in a tab with labelled tokens marked', async () => {
   await assertAccessible(page);
   await assertQuiet(dashboard);
   await dashboard.close();
-});
-
-test('shows samples right under the losses: what was asked, the answers, and what was expected', async () => {
-  const dashboard = await open({ steps: 60 });
-  const { page } = dashboard;
-  const sample = page.locator('.chart-loss ~ *, .grid:has(.chart-loss) + .samples .sample');
-  assert.match(
-    await sample.first().innerText(),
-    /^Row 17\s+system\s+Answer with one git command\.\s+Undo the last commit/,
-  );
-  const titles = await sample.locator('> .answers h3').allInnerTexts();
-  assert.deepEqual(
-    titles.map((text) => text.replace(/\s+/g, ' ').trim()),
-    ['Base model', 'Step 60 (latest) , exact match', 'Expected'],
-  );
-  await eventually(async () => assert.equal(await sample.locator('> .answers .exact').count(), 1));
-  await assertAccessible(page);
-  await assertQuiet(dashboard);
-  await dashboard.close();
-});
-
-test('names the step of a value that is older than the run, and claims none at the cursor', async () => {
-  const { page, close } = await open({ steps: 67 });
-  await drawnIn(page, 'loss', charts.loss);
-  const validation = page.locator('.chart-loss .key-entry', { hasText: 'validation' });
-  assert.match(await validation.innerText(), /validation\s+[\d.]+ \(step 60\)$/);
-  const canvas = page.locator('.chart-loss canvas');
-  await canvas.focus();
-  await page.keyboard.press('Home');
-  await page.locator('.chart-loss .at', { hasText: 'step 1' }).waitFor();
-  assert.match(await validation.innerText(), /validation\s+–$/);
-  await close();
-});
-
-test('draws a running run along its whole length, also on a logarithmic axis', async () => {
-  const { page, close } = await open({ steps: 50 });
-  await drawnIn(page, 'loss', charts.loss);
-  const label = () => page.locator('.chart-loss canvas').getAttribute('aria-label');
-  assert.match(await label(), /Steps 0 to 300/);
-  await page.locator('#logarithmic-x').check();
-  await eventually(async () => assert.match(await label(), /Steps 1 to 300/));
-  await drawnIn(page, 'memory', charts.memory);
-  await eventually(async () =>
-    assert.equal(await page.evaluate(() => window.kept.logarithmicX), true),
-  );
-  await close();
-  const ended = await open({ steps: 50, state: 'stopped' });
-  await drawnIn(ended.page, 'loss', charts.loss);
-  assert.match(
-    await ended.page.locator('.chart-loss canvas').getAttribute('aria-label'),
-    /Steps 0 to 50/,
-  );
-  await ended.close();
-});
-
-test('pins a chart beside the losses, in two columns from 1,000 pixels on', async () => {
-  const { page, close } = await open({ steps: 50 }, { width: 1000 });
-  const boxOf = (id) => page.locator(`.chart-${id}`).boundingBox();
-  await page.getByRole('button', { name: 'Pin beside the loss: Memory' }).click();
-  await page.getByRole('button', { name: 'Unpin: Memory' }).waitFor();
-  const [loss, memory, samples] = [
-    await boxOf('loss'),
-    await boxOf('memory'),
-    await page.locator('.samples').boundingBox(),
-  ];
-  assert.equal(memory.y, loss.y);
-  assert.ok(memory.x > loss.x + loss.width);
-  assert.ok(samples.y > loss.y + loss.height);
-  assert.deepEqual(await page.evaluate(() => window.kept.pinned), ['memory']);
-  await page.setViewportSize({ width: 980, height: 900 });
-  await eventually(async () => {
-    const [above, below] = [await boxOf('loss'), await boxOf('memory')];
-    assert.ok(below.y > above.y + above.height);
-  });
-  await page.getByRole('button', { name: 'Unpin: Memory' }).click();
-  await eventually(async () => assert.deepEqual(await page.evaluate(() => window.kept.pinned), []));
-  await close();
 });
 
 test('marks checkpoints below the losses and the best step on its point; zooms and pans with the wheel', async () => {

@@ -1,7 +1,10 @@
 import type { LineChart } from './lineChart';
 import type { Mark } from './mark';
 
-/** Marks on the points of a chart and along its foot. The key explains them, and the list of events names them. */
+/**
+ * Marks on the points of a chart and along its foot. The key explains them, and the list of events
+ * names them.
+ */
 export class MarkRow {
   readonly root = Object.assign(document.createElement('div'), { className: 'marks' });
 
