@@ -1,4 +1,4 @@
-import { copyFileSync, mkdtempSync } from 'node:fs';
+import { copyFileSync, mkdtempSync, readdirSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { describe, expect, it } from 'vitest';
@@ -35,6 +35,7 @@ export function fuzzCases(cases: readonly ReaderCase[]): void {
       `gives a result or a LoraError for ${inputs} damaged files`,
       async () => {
         const reader = readerOf(root, own);
+        const before = openFiles();
         await expect(reader.read(), 'as it should be').resolves.toBeUndefined();
         const outcome: Outcome = { refused: 0, cpu: 0, slowest: 0, largest: 0, faults: [] };
         for (let n = 0; n < inputs && outcome.faults.length < MOST_FAULTS; n++)
@@ -45,6 +46,7 @@ export function fuzzCases(cases: readonly ReaderCase[]): void {
             `${own.name}: ${refused} of ${inputs} refused; ${(cpu / inputs).toFixed(1)} ms, at most ${Math.round(slowest)} ms and ${Math.round(largest / 1e6)} MB`,
           );
         expect(faults).toEqual([]);
+        expect(openFiles(), 'files that were not closed').toBeLessThanOrEqual(before);
         if (own.refuses === false) expect(refused).toBe(0);
         else if (inputs >= 200) expect(refused).toBeGreaterThan(inputs / 50);
       },
@@ -52,6 +54,10 @@ export function fuzzCases(cases: readonly ReaderCase[]): void {
     );
   });
 }
+
+/** How many files the process has open; 0 where the system does not tell. */
+const openFiles = (): number =>
+  process.platform === 'linux' ? readdirSync('/proc/self/fd').length : 0;
 
 async function tryInput(
   reader: Reader,

@@ -15,7 +15,7 @@ import { countOf } from '../../shared/values';
  */
 export async function openGgufModel(file: string): Promise<GgufSource> {
   const named = await GgufFile.open(file);
-  const count = partsOf(named);
+  const count = await orClose(named, partsOf);
   if (count === 1) return named;
   await named.close();
   const files = partFiles(file, count);
@@ -25,6 +25,16 @@ export async function openGgufModel(file: string): Promise<GgufSource> {
     return new GgufParts(parts);
   } catch (error) {
     await Promise.all(parts.map((part) => part.close()));
+    throw error;
+  }
+}
+
+/** What `read` gives; closes the file when that throws. */
+async function orClose<T>(source: GgufFile, read: (source: GgufFile) => T): Promise<T> {
+  try {
+    return read(source);
+  } catch (error) {
+    await source.close();
     throw error;
   }
 }
@@ -58,7 +68,10 @@ async function openPart(file: string, index: number, count: number): Promise<Ggu
       },
     );
   const part = await GgufFile.open(file);
-  const [own, all] = [numberAt(part, 'split.no', index), partsOf(part)];
+  const [own, all] = await orClose(part, (): [number, number] => [
+    numberAt(part, 'split.no', index),
+    partsOf(part),
+  ]);
   if (own === index && all === count) return part;
   await part.close();
   throw new LoraError(
