@@ -62,6 +62,14 @@ const forbid = (message, selectors) => ({
   ],
 });
 
+/** Of scripts and tests; the extension has src/common/startProcess.ts. */
+const NO_BARE_PROGRAM = {
+  selector:
+    'CallExpression[callee.name=/^(spawn|execFile)(Sync)?$/][arguments.0.value=/^[^\\x2f]/], CallExpression[callee.name=/^exec(Sync)$/]',
+  message:
+    'Find the program with programPath, npmCommand or packageCommand of scripts/programs.mjs.',
+};
+
 /**
  * Whatever shows text is reached through one module that makes the texts of strangers harmless, so
  * that no feature can forget it.
@@ -193,6 +201,10 @@ export default tseslint.config(
   { files: ['src/host/**'], ignores: ['src/host/ui/**'], rules: plainTextInHost },
   { files: ['src/engine/**'], ignores: ['src/engine/terminal.ts'], rules: plainTextInEngine },
   { files: ['webview/**'], ignores: ['webview/shared/html.ts'], rules: plainTextInPages },
+  {
+    files: ['scripts/**', 'test/**'],
+    rules: { 'no-restricted-syntax': ['error', NO_SHELL, NO_BARE_PROGRAM] },
+  },
   // A describe() is a chapter of tests, not a function: its length is that of the file.
   { files: ['test/**/*.test.*'], rules: { 'max-lines-per-function': 'off' } },
 );

@@ -2,6 +2,7 @@
 import { spawnSync } from 'node:child_process';
 import { existsSync, statSync } from 'node:fs';
 import path from 'node:path';
+import { npmCommand, programEnvironment, programPath } from './programs.mjs';
 
 const root = path.resolve(import.meta.dirname, '..');
 
@@ -13,21 +14,24 @@ export function dependenciesAreInstalled() {
 }
 
 /**
- * Runs a program in the repository's folder and waits for its end. Returns whether it succeeded
- * and, with `capture`, its output.
+ * Runs a program, named as on the PATH or by its full path, in the repository's folder and waits
+ * for its end. Returns whether it succeeded and, with `capture`, its output.
  */
-export function run(command, args, { capture = false } = {}) {
-  const { status, stdout, error } = spawnSync(command, args, {
+export function run(program, args, { capture = false } = {}) {
+  const { status, stdout, error } = spawnSync(programPath(program), args, {
     cwd: root,
+    env: programEnvironment(),
     encoding: 'utf8',
     stdio: ['ignore', capture ? 'pipe' : 'inherit', 'inherit'],
     maxBuffer: 2 ** 28,
-    shell: process.platform === 'win32' && command !== process.execPath,
   });
   if (error) console.error(error.message);
   return { ok: status === 0, stdout: stdout ?? '' };
 }
 
 /** Runs `npm ci` unless the dependencies are installed. Returns whether they are now. */
-export const installDependencies = () =>
-  dependenciesAreInstalled() || run('npm', ['ci', '--no-audit', '--no-fund']).ok;
+export function installDependencies() {
+  if (dependenciesAreInstalled()) return true;
+  const [node, npm] = npmCommand();
+  return run(node, [npm, 'ci', '--no-audit', '--no-fund']).ok;
+}

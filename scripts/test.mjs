@@ -7,16 +7,22 @@ import { existsSync, mkdirSync, readFileSync, rmSync } from 'node:fs';
 import path from 'node:path';
 import { changesFor, changedSince } from './changes.mjs';
 import { installDependencies, run } from './dependencies.mjs';
+import { packageCommand } from './programs.mjs';
 import { filesOf, STAGES } from './stages.mjs';
 
 const root = path.resolve(import.meta.dirname, '..');
 const out = path.join(root, 'out', 'tests');
-const bin = (name) => path.join(root, 'node_modules', '.bin', name);
+
+/** Runs a program of an installed package. */
+function runPackage(name, args) {
+  const [node, script] = packageCommand(name);
+  return run(node, [script, ...args]);
+}
 
 /** Each returns { passed, failed }; `files` and `args` restrict a stage. */
 const RUNNERS = {
   check(name, { commands = STAGES[name].commands }) {
-    const ok = commands.every(([command, ...args]) => run(bin(command), args).ok);
+    const ok = commands.every(([command, ...args]) => runPackage(command, args).ok);
     return { passed: Number(ok), failed: Number(!ok) };
   },
 
@@ -24,7 +30,7 @@ const RUNNERS = {
     const report = path.join(out, `${name}.json`);
     rmSync(report, { force: true });
     const reporters = ['--reporter=default', '--reporter=json', `--outputFile.json=${report}`];
-    const { ok } = run(bin('vitest'), ['run', '--project', name, ...reporters, ...args]);
+    const { ok } = runPackage('vitest', ['run', '--project', name, ...reporters, ...args]);
     if (!existsSync(report)) return { passed: 0, failed: 1 };
     const { numPassedTests, numTotalTests } = JSON.parse(readFileSync(report, 'utf8'));
     const failed = numTotalTests - numPassedTests; // a test that could not run has failed

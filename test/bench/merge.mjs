@@ -15,6 +15,7 @@ import {
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { parseArgs } from 'node:util';
+import { programPath } from '../../scripts/programs.mjs';
 
 const { values } = parseArgs({
   options: { layers: { type: 'string', default: '20' }, rounds: { type: 'string', default: '3' } },
@@ -196,7 +197,7 @@ function copy(output) {
   return (performance.now() - started) / 1000;
 }
 
-const flush = () => execFileSync('sync');
+const flush = () => execFileSync(programPath('sync'));
 const median = (numbers) => numbers.toSorted((a, b) => a - b)[numbers.length >> 1];
 try {
   makeModel();

@@ -11,6 +11,7 @@ import path from 'node:path';
 import { describe, expect, it } from 'vitest';
 import { cli, filesIn, makeRecipe, startCli, tempFolder } from '../support/commandLine';
 import { runRecord } from '../support/runs';
+import { programPath } from '../../scripts/programs.mjs';
 
 const WHAT_STAYS = 'one\ntwo';
 
@@ -41,10 +42,10 @@ describe.skipIf(process.platform === 'win32')('the folder of a stranger', () => 
   it('is not read without end: a named pipe or a device is refused by name', async () => {
     const folder = tempFolder();
     const pipe = path.join(folder, 'pipe.jsonl');
-    execFileSync('mkfifo', [pipe]);
+    execFileSync(programPath('mkfifo'), [pipe]);
     symlinkSync('/dev/zero', path.join(folder, 'zero.gguf'));
     mkdirSync(path.join(folder, 'base'));
-    execFileSync('mkfifo', [path.join(folder, 'base/config.json')]);
+    execFileSync(programPath('mkfifo'), [path.join(folder, 'base/config.json')]);
     const refused = [
       [['train', pipe], 'it is a named pipe (FIFO)'],
       [['train', makeRecipe({ top: { dataset: pipe } })], 'is a named pipe (FIFO)'],

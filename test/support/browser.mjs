@@ -9,6 +9,7 @@ import {
   existsSync,
   mkdirSync,
   mkdtempSync,
+  readdirSync,
   readFileSync,
   renameSync,
   rmSync,
@@ -20,6 +21,8 @@ import { pipeline } from 'node:stream/promises';
 import { createBrotliDecompress } from 'node:zlib';
 import { chromium } from 'playwright-core';
 import { extract } from 'tar';
+import { npmCommand, programEnvironment } from '../../scripts/programs.mjs';
+import { changedFile, recordFiles } from './verified.mjs';
 
 /** A headless Chromium for Linux on x64, with the libraries and the font that it needs. */
 const PACKAGE = {
@@ -77,6 +80,7 @@ export async function provideBrowser(log = () => {}) {
 function installedBrowser() {
   const onPath = (process.env.PATH ?? '')
     .split(path.delimiter)
+    .filter((folder) => path.isAbsolute(folder)) // others depend on the current folder
     .flatMap((folder) => NAMES.map((name) => path.join(folder, name)));
   return [...onPath, ...usualPlaces()]
     .filter((file) => existsSync(file))
@@ -117,7 +121,7 @@ async function packagedBrowser(log) {
   if (`${process.platform}-${process.arch}` !== 'linux-x64') return null;
   const home =
     process.env.LORA_BROWSER_HOME ?? path.join(homedir(), '.cache', 'lora-workbench', 'browser');
-  const folder = path.join(home, `chromium-${PACKAGE.version}`);
+  const folder = path.join(home, `headless-chromium-${PACKAGE.version}`);
   const browser = {
     executablePath: path.join(folder, 'chromium'),
     env: {
@@ -125,7 +129,10 @@ async function packagedBrowser(log) {
       FONTCONFIG_FILE: path.join(folder, 'fonts.conf'),
     },
   };
-  if (!existsSync(folder)) {
+  const changed = changedFile(folder, existsSync(folder) ? executedIn(folder) : ['chromium']);
+  if (changed !== null) {
+    if (existsSync(folder))
+      log(`${changed} is not what was installed: the browser is installed again.`);
     try {
       await install(home, folder, log);
     } catch (error) {
@@ -142,8 +149,11 @@ async function install(home, folder, log) {
   mkdirSync(home, { recursive: true });
   const temp = mkdtempSync(path.join(home, '.install-'));
   try {
-    const out = execFileSync('npm', ['pack', `${PACKAGE.name}@${PACKAGE.version}`, '--silent'], {
+    const [node, npm] = npmCommand();
+    const args = [npm, 'pack', `${PACKAGE.name}@${PACKAGE.version}`, '--silent'];
+    const out = execFileSync(node, args, {
       cwd: temp,
+      env: programEnvironment(),
       encoding: 'utf8',
       stdio: ['ignore', 'pipe', 'inherit'],
     });
@@ -151,11 +161,19 @@ async function install(home, folder, log) {
     checkIntegrity(archive);
     await extract({ file: archive, cwd: temp });
     await unpack(path.join(temp, 'package', 'bin'), path.join(temp, 'browser'), folder);
+    recordFiles(path.join(temp, 'browser'), executedIn(path.join(temp, 'browser')));
+    rmSync(folder, { recursive: true, force: true });
     renameSync(path.join(temp, 'browser'), folder);
   } finally {
     rmSync(temp, { recursive: true, force: true });
   }
 }
+
+/** The browser and its libraries. */
+const executedIn = (folder) =>
+  readdirSync(folder, { recursive: true }).filter(
+    (file) => file === 'chromium' || /\.so(\.\d+)*$/.test(file),
+  );
 
 function checkIntegrity(archive) {
   const found = `sha512-${createHash('sha512').update(readFileSync(archive)).digest('base64')}`;

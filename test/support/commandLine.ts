@@ -19,6 +19,7 @@ import type { MetricLine, StepLine } from '../../src/shared/metrics/lines';
 import { parseMetrics } from '../../src/shared/metrics/parse';
 import type { RunRecord } from '../../src/shared/run';
 import { dist } from './tfjs';
+import { programPath } from '../../scripts/programs.mjs';
 
 export const fixtures = path.resolve(import.meta.dirname, '../fixtures');
 export const tempFolder = () => mkdtempSync(path.join(tmpdir(), 'lora-cli-'));
@@ -70,7 +71,7 @@ export function cliWithoutRights(...args: readonly string[]): Promise<CliResult>
 export function cliWithin(kib: number, ...args: readonly string[]): Promise<CliResult> {
   return ended(
     spawn(
-      'bash',
+      programPath('bash'),
       [
         '-c',
         `ulimit -f ${kib}; exec "$0" "$@"`,

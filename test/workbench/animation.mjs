@@ -1,24 +1,21 @@
 // Records a page as an animated image.
-import { spawnSync } from 'node:child_process';
-import { existsSync, mkdirSync } from 'node:fs';
+import { existsSync, mkdirSync, mkdtempSync, renameSync } from 'node:fs';
 import { createRequire } from 'node:module';
-import { homedir } from 'node:os';
 import path from 'node:path';
+import { installPackages, packagesFolder } from './packages.mjs';
 
-/** Encodes the image. Only this script needs it, so it is installed on first use. */
-const SHARP = 'sharp@0.35.5';
 const FRAME_MS = 120;
 const LAST_FRAME_MS = 2_500;
 const WIDTH = 1_080;
 
+/** Encodes the image. Only this script needs it, so it is installed on first use. */
 function loadSharp() {
-  const folder = path.join(homedir(), '.cache', 'lora-workbench', 'sharp');
-  if (!existsSync(path.join(folder, 'node_modules', 'sharp'))) {
-    mkdirSync(folder, { recursive: true });
-    const { status } = spawnSync('npm', ['install', '--prefix', folder, '--save-exact', SHARP], {
-      stdio: 'inherit',
-    });
-    if (status !== 0) throw new Error(`npm could not install ${SHARP}.`);
+  const folder = packagesFolder('recording');
+  if (!existsSync(folder)) {
+    mkdirSync(path.dirname(folder), { recursive: true });
+    const temp = mkdtempSync(`${folder}.install-`);
+    installPackages('recording', temp);
+    renameSync(temp, folder);
   }
   return createRequire(path.join(folder, 'index.js'))('sharp');
 }

@@ -2,18 +2,32 @@
 // its Node, from the npm registry, into a folder of the user's cache.
 // `node test/workbench/install.mjs` prints the folder.
 import { execFileSync } from 'node:child_process';
-import { existsSync, mkdirSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
-import { homedir } from 'node:os';
+import {
+  cpSync,
+  existsSync,
+  mkdirSync,
+  mkdtempSync,
+  readdirSync,
+  renameSync,
+  rmSync,
+} from 'node:fs';
 import path from 'node:path';
+import { programEnvironment, programPath } from '../../scripts/programs.mjs';
+import { installPackages, npmCi, packagesFolder } from './packages.mjs';
+import { changedFile, recordFiles } from '../support/verified.mjs';
 
-const CODE_SERVER = 'code-server@4.139.1';
 const NODE = `node-${process.platform}-${process.arch}`;
-/** Names what is installed; a folder without this file is installed again. */
-const STAMP = `ready-${CODE_SERVER}-native-1`;
+const SERVER = path.join('node_modules', 'code-server', 'lib', 'vscode');
+const MODULES = path.join(SERVER, 'node_modules', '@vscode');
+/** What was compiled, and the program that runs everything: checked before each use. */
+const EXECUTED = [
+  path.join(MODULES, 'spdlog', 'build', 'Release', 'spdlog.node'),
+  path.join(MODULES, 'native-watchdog', 'build', 'Release', 'watchdog.node'),
+  path.join('node_modules', NODE, 'bin', 'node'),
+];
 
 /** The folder in which the workbench is installed. */
-export const workbenchHome = () =>
-  process.env.LORA_WORKBENCH_HOME ?? path.join(homedir(), '.cache', 'lora-workbench', 'workbench');
+export const workbenchHome = () => process.env.LORA_WORKBENCH_HOME ?? packagesFolder('workbench');
 
 /** The Node that runs code-server. */
 export const workbenchNode = (home) => path.join(home, 'node_modules', NODE, 'bin', 'node');
@@ -24,47 +38,42 @@ export const workbenchNode = (home) => path.join(home, 'node_modules', NODE, 'bi
  */
 export function installWorkbench(log = console.error) {
   const home = workbenchHome();
-  if (existsSync(path.join(home, STAMP))) return home;
+  const changed = changedFile(home, EXECUTED);
+  if (changed === null) return home;
   if (process.platform === 'win32')
     throw new Error(
       'The workbench runs on Linux and macOS only: code-server has no Windows build.',
     );
-  log(`npm install ${CODE_SERVER} (830 MB in ${home}, once)`);
-  rmSync(home, { recursive: true, force: true });
-  mkdirSync(home, { recursive: true });
-  writeFileSync(path.join(home, 'package.json'), '{ "private": true }\n');
-  npmInstall(home, `${NODE}@24.22.3`, CODE_SERVER);
-  const vscode = path.join(home, 'node_modules', 'code-server', 'lib', 'vscode');
-  npmInstall(vscode);
-  npmInstall(path.join(vscode, 'extensions'));
-  compileNativeModules(home, path.join(vscode, 'node_modules', '@vscode'));
-  writeFileSync(path.join(home, STAMP), '');
-  return home;
+  if (existsSync(home))
+    log(`${changed} is not what was installed: the workbench is installed again.`);
+  log(`npm ci: code-server (830 MB in ${home}, once)`);
+  mkdirSync(path.dirname(home), { recursive: true });
+  const temp = mkdtempSync(`${home}.install-`);
+  try {
+    install(temp);
+    rmSync(home, { recursive: true, force: true });
+    renameSync(temp, home);
+    return home;
+  } finally {
+    rmSync(temp, { recursive: true, force: true });
+  }
 }
 
 /**
- * Runs no install scripts: those of kerberos, sqlite3 and others need system libraries, and the
+ * No install scripts are run: those of kerberos, sqlite3 and others need system libraries, and the
  * server works without these modules. node-pty and @parcel/watcher are published compiled.
  */
-function npmInstall(folder, ...packages) {
-  execFileSync(
-    'npm',
-    [
-      'install',
-      '--ignore-scripts',
-      '--omit=dev',
-      '--no-audit',
-      '--no-fund',
-      '--silent',
-      ...packages,
-    ],
-    {
-      cwd: folder,
-      stdio: ['ignore', 2, 2],
-      // npm sets these to the package it was called in, and would install there
-      env: { ...process.env, npm_config_prefix: undefined, npm_config_local_prefix: undefined },
-    },
+function install(home) {
+  installPackages('workbench', home);
+  const server = path.join(home, SERVER);
+  npmCi(server); // by the lock file in code-server's package
+  cpSync(
+    path.join(home, 'node_modules', 'typescript'),
+    path.join(server, 'extensions', 'node_modules', 'typescript'),
+    { recursive: true },
   );
+  compileNativeModules(home, path.join(home, MODULES));
+  recordFiles(home, EXECUTED);
 }
 
 /** The two modules that the server needs: to write logs, and to end orphaned processes. */
@@ -87,7 +96,7 @@ function compile(home, folder, name, flags) {
   const output = path.join(folder, 'build', 'Release', `${name}.node`);
   mkdirSync(path.dirname(output), { recursive: true });
   execFileSync(
-    process.env.CXX || (onMac ? 'clang++' : 'g++'),
+    programPath(process.env.CXX || (onMac ? 'clang++' : 'g++')),
     [
       ...['-O2', '-shared', '-fPIC', '-std=c++20', '-w', '-DBUILDING_NODE_EXTENSION'],
       ...(onMac ? ['-undefined', 'dynamic_lookup'] : []),
@@ -97,7 +106,7 @@ function compile(home, folder, name, flags) {
       ...sources.map((file) => path.join(folder, 'src', file)),
       ...['-o', output],
     ],
-    { stdio: ['ignore', 2, 2] },
+    { stdio: ['ignore', 2, 2], env: programEnvironment() },
   );
 }
 

@@ -7,6 +7,7 @@ import { after, afterEach, before, describe, it } from 'node:test';
 import * as d from './drive.mjs';
 import { checkThemes, chooseInMenu, LIMIT, openWorkbench, readJson, until } from './page.mjs';
 import { makeWorkspace, root, runsOf } from './workspace.mjs';
+import { programPath } from '../../scripts/programs.mjs';
 
 const shots = path.join(root, 'out', 'screenshots');
 const cli = (...args) =>
@@ -126,9 +127,13 @@ describe('the playground', { timeout: LIMIT }, () => {
 
   it('ends its process when it is closed', async () => {
     const serving = () =>
-      spawnSync('pgrep', ['-f', `serve --base ${path.join(workspace, 'models/tiny')}`], {
-        encoding: 'utf8',
-      }).stdout.trim();
+      spawnSync(
+        programPath('pgrep'),
+        ['-f', `serve --base ${path.join(workspace, 'models/tiny')}`],
+        {
+          encoding: 'utf8',
+        },
+      ).stdout.trim();
     assert.notEqual(serving(), '');
     await d.runCommand(page, 'View: Close All Editors');
     await until(() => serving() === '', 'the process to end');

@@ -15,6 +15,7 @@ import {
   type Links,
 } from '../../../src/common/regularFile';
 import { temp } from '../../support/temp';
+import { programPath } from '../../../scripts/programs.mjs';
 
 const LIMITS = { maxBytes: 100 };
 
@@ -26,7 +27,7 @@ function fileOf(text: string): string {
 
 function pipeIn(folder: string): string {
   const file = path.join(folder, 'run.json');
-  execFileSync('mkfifo', [file]);
+  execFileSync(programPath('mkfifo'), [file]);
   return file;
 }
 

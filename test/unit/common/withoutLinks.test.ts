@@ -16,6 +16,7 @@ import { makeFolder } from '../../../src/common/makeFolder';
 import { openForAppending, refuseLinks, removeWithin } from '../../../src/common/withoutLinks';
 import { keepRunsOutOfGit } from '../../../src/formats/run/gitIgnore';
 import { temp } from '../../support/temp';
+import { programPath } from '../../../scripts/programs.mjs';
 
 /** A project whose .lora, or a folder in it, is a link to a folder with the file mine. */
 function linkedProject(name: string): { readonly at: string; readonly elsewhere: string } {
@@ -96,7 +97,7 @@ describe('openForAppending', () => {
 
   it.skipIf(process.platform === 'win32')('refuses a named pipe without waiting', async () => {
     const file = path.join(temp(), 'log');
-    execFileSync('mkfifo', [file]);
+    execFileSync(programPath('mkfifo'), [file]);
     await expect(openForAppending(file)).rejects.toThrow('it is a named pipe (FIFO), not a file');
   });
 });

@@ -68,3 +68,27 @@ describe('a page cannot draw text by itself', () => {
     expect(await messagesFor('webview/shared/html.ts', code)).toEqual([]);
   });
 });
+
+describe('a script or test cannot start a program by its bare name or through a shell', () => {
+  it.each([
+    "spawn('npm', ['ci']);",
+    "spawnSync('git', args);",
+    "execFileSync('python3', args);",
+    "execFile('./tool', args);",
+    "execSync('ls');",
+    'spawn(program, args, { shell: true });',
+    "spawn(program, args, { shell: process.platform === 'win32' });",
+  ])('%s', async (code) => {
+    for (const file of ['scripts/x.mjs', 'test/support/x.ts', 'test/workbench/x.test.mjs'])
+      expect(await messagesFor(file, code)).toHaveLength(1);
+  });
+
+  it.each([
+    "spawn(programPath('git'), args);",
+    'spawn(process.execPath, args);',
+    "spawn('/usr/bin/script', args);",
+    '/a/.exec(text);',
+  ])('but %s', async (code) => {
+    expect(await messagesFor('scripts/x.mjs', code)).toEqual([]);
+  });
+});

@@ -4,6 +4,7 @@ import path from 'node:path';
 import { describe, expect, it } from 'vitest';
 import { gitCommit, isRefName } from '../../../../src/engine/run/gitCommit';
 import { temp } from '../../../support/temp';
+import { programPath } from '../../../../scripts/programs.mjs';
 
 const COMMIT = 'a'.repeat(40);
 const SECRET = 'c'.repeat(40);
@@ -20,7 +21,7 @@ function repository(head: string, files: Readonly<Record<string, string>> = {}):
 }
 
 const git = (cwd: string, ...args: string[]) =>
-  execFileSync('git', ['-c', 'user.name=a', '-c', 'user.email=a@b', ...args], {
+  execFileSync(programPath('git'), ['-c', 'user.name=a', '-c', 'user.email=a@b', ...args], {
     cwd,
     encoding: 'utf8',
   }).trim();
@@ -106,7 +107,7 @@ describe('the commit of a repository', () => {
       expect(await gitCommit(dir)).toBeNull();
       rmSync(file);
       if (process.platform === 'win32') return;
-      execFileSync('mkfifo', [file]);
+      execFileSync(programPath('mkfifo'), [file]);
       expect(await gitCommit(dir)).toBeNull();
     },
   );

@@ -4,9 +4,10 @@ import path from 'node:path';
 import { describe, expect, it } from 'vitest';
 import { keepRunsOutOfGit } from '../../../../src/formats/run/gitIgnore';
 import { temp } from '../../../support/temp';
+import { programPath } from '../../../../scripts/programs.mjs';
 
 const git = (folder: string, ...args: readonly string[]) =>
-  execFileSync('git', ['-c', 'user.name=a', '-c', 'user.email=a@b', ...args], {
+  execFileSync(programPath('git'), ['-c', 'user.name=a', '-c', 'user.email=a@b', ...args], {
     cwd: folder,
     encoding: 'utf8',
   });

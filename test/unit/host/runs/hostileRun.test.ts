@@ -10,17 +10,18 @@ import { NO_NOTES, readNotes } from '../../../../src/host/runs/runNotes';
 import { RunStore } from '../../../../src/host/runs/runStore';
 import { RUN_FILES } from '../../../../src/shared/run';
 import { temp } from '../../../support/temp';
+import { programPath } from '../../../../scripts/programs.mjs';
 
 const FILES = [RUN_FILES.record, RUN_FILES.engine, RUN_FILES.metrics, 'notes.json'];
 
 /** What a stranger can put at the place of a file. */
 const ATTACKS: readonly (readonly [string, (file: string) => void])[] = [
   ['a link to /dev/zero', (file) => symlinkSync('/dev/zero', file)],
-  ['a named pipe', (file) => void execFileSync('mkfifo', [file])],
+  ['a named pipe', (file) => void execFileSync(programPath('mkfifo'), [file])],
   [
     'a link to a named pipe',
     (file) => {
-      execFileSync('mkfifo', [`${file}.pipe`]);
+      execFileSync(programPath('mkfifo'), [`${file}.pipe`]);
       symlinkSync(`${file}.pipe`, file);
     },
   ],
