@@ -32,7 +32,7 @@ export function adapterCases(base: BaseModel): ReaderCase[] {
     ...otherFormats(read, readWithBase),
     ...ggufCases(read),
   ];
-  return cases.map((own) => ({ ...own, inputs: 500 })); // all of them together: 23,000
+  return cases.map((own) => ({ ...own, inputs: 400 })); // 18,000 together
 }
 
 type Read = ReaderCase['read'];
