@@ -4,7 +4,9 @@ import * as v from 'valibot';
 import { LoraError, type Place, type Problem } from './errors';
 import { mayChange, textOfNode } from './exactJson';
 import { nearestName } from './nearest';
+import { variablesIn } from './chatVariables';
 import { RecipeSchema, type Recipe } from './recipe';
+import { repeatedKey } from './repeatedKeys';
 import { recipeRoot, recipeTree } from './recipeTree';
 import { ruleOf } from './schemaRule';
 import { countOf, isObject } from './values';
@@ -46,6 +48,7 @@ export function checkRecipe(text: string, file: string): ParsedRecipe {
   const result = v.safeParse(RecipeSchema, valueOf(root, text));
   const problems = [
     ...keyProblems(root, RecipeSchema, at),
+    ...repeatedVariables(root, at),
     ...(result.issues ?? [])
       .filter((issue) => !isUnknownKey(issue))
       .map((issue) => valueProblem(issue, root, at)),
@@ -87,15 +90,22 @@ const spaced = (code: string) => code.replace(/([a-z])([A-Z])/g, '$1 $2').toLowe
 const isUnknownKey = (issue: v.BaseIssue<unknown>) =>
   issue.type === 'strict_object' && issue.expected === 'never';
 
-/** Problems of unknown keys and of duplicate keys (JSON would silently keep the last one). */
+/**
+ * Problems of unknown keys, and of keys that stand twice in an object (JSON would silently keep the
+ * last one). Where the schema has no keys, as in rank_pattern, all are known.
+ */
 function keyProblems(
   node: Node,
   schema: unknown,
   at: (offset: number) => Place,
   path = '',
 ): Problem[] {
+  const inner = (child: Node, own: unknown, name: string) =>
+    keyProblems(child, own, at, `${path}${name}.`);
+  if (node.type === 'array')
+    return (node.children ?? []).flatMap((child, i) => inner(child, undefined, String(i)));
+  if (node.type !== 'object') return [];
   const entries = entriesOf(schema);
-  if (node.type !== 'object' || !entries) return [];
   const seen = new Set<string>();
   return (node.children ?? []).flatMap(({ children: [key, value] = [] }) => {
     if (!key) return [];
@@ -104,16 +114,28 @@ function keyProblems(
     const message = keyMessage(name, entries, seen);
     seen.add(name);
     if (message !== null) return [{ severity: 'error' as const, message, place }];
-    return value ? keyProblems(value, entries[name], at, `${path}${name}.`) : [];
+    return value ? inner(value, entries?.[name], name) : [];
   });
+}
+
+/** A key that stands twice in chat_template_kwargs given as text. */
+function repeatedVariables(root: Node, at: (offset: number) => Place): Problem[] {
+  const key = 'chat_template_kwargs';
+  const node = findNodeAtLocation(root, [key]);
+  const text: unknown = node?.value;
+  if (!node || typeof text !== 'string' || !variablesIn(text)) return [];
+  const repeated = repeatedKey(text);
+  if (!repeated) return [];
+  const message = `The key "${repeated.key}" is duplicated.`;
+  return [{ severity: 'error', message, place: { ...at(node.offset), key } }];
 }
 
 function keyMessage(
   name: string,
-  entries: Record<string, unknown>,
+  entries: Record<string, unknown> | undefined,
   seen: ReadonlySet<string>,
 ): string | null {
-  if (!Object.hasOwn(entries, name)) return unknownKeyMessage(name, entries);
+  if (entries && !Object.hasOwn(entries, name)) return unknownKeyMessage(name, entries);
   return seen.has(name) ? `The key "${name}" is duplicated.` : null;
 }
 

@@ -50,6 +50,29 @@ export class ProbedChat {
     return this.render(this.messages.map(change), false);
   }
 
+  /** The chat with further keys in one of its messages. Null: the template refuses it. */
+  withMessage(index: number, keys: Readonly<Record<string, unknown>>): ProbedChat | null {
+    const messages = this.messages.with(index, { ...this.messages[index]!, ...keys });
+    return this.otherChat({ messages, variables: this.variables });
+  }
+
+  /** The chat with further variables. Null: the template refuses it. */
+  withVariables(variables: ChatVariables): ProbedChat | null {
+    return this.otherChat({
+      messages: this.messages,
+      variables: { ...this.variables, ...variables },
+    });
+  }
+
+  private otherChat(chat: Chat): ProbedChat | null {
+    try {
+      return new ProbedChat(chat, this.tokenizer);
+    } catch (error) {
+      if (error instanceof LoraError) return null;
+      throw error;
+    }
+  }
+
   /** The chat without one of its variables. Null: the template refuses it. */
   without(variable: string): string | null {
     return this.render(this.messages, false, { ...this.variables, [variable]: null });

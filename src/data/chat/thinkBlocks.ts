@@ -1,5 +1,5 @@
 import { contentOf, type AnswerSpan, type Message } from './chat';
-import { commonPrefix, type ProbedChat } from './probedChat';
+import { commonPrefix, PLACEHOLDER, type ProbedChat } from './probedChat';
 import { reasoningOf } from './reasoning';
 
 /** A tag around reasoning, as templates write it. */
@@ -43,5 +43,29 @@ export function thinkFinding(
   const from = asked.slice(tag.index).trimEnd();
   return text.slice(0, start).trimEnd().endsWith(from)
     ? null
-    : `The prompt that asks for an answer ends with ${JSON.stringify(from)}, but the text that is learnt has no such think block there: give the answers "reasoning_content", or set chat_template_kwargs such as {"enable_thinking": false}.`;
+    : `The prompt that asks for an answer ends with ${JSON.stringify(from)}, but the text that is learnt has no such think block there${remedyFor(probed, turn)}.`;
+}
+
+/** What makes the prompt and the text alike, as far as trying it out shows. */
+function remedyFor(probed: ProbedChat, turn: number): string {
+  const remedies = [
+    ...(isAlike(probed.withMessage(turn, WITH_REASONING), turn)
+      ? ['give the answers "reasoning_content"']
+      : []),
+    ...(isAlike(probed.withVariables(NO_THINKING), turn)
+      ? ['set chat_template_kwargs to {"enable_thinking": false}']
+      : []),
+  ];
+  return remedies.length > 0
+    ? `: ${remedies.join(', or ')}`
+    : ', nor with "reasoning_content" or without "enable_thinking"';
+}
+
+const WITH_REASONING = { reasoning_content: PLACEHOLDER };
+const NO_THINKING = { enable_thinking: false };
+
+/** Whether the text goes on where the prompt that asks for an answer ends. */
+function isAlike(probed: ProbedChat | null, turn: number): boolean {
+  const prompt = probed?.before(turn, true) ?? null;
+  return prompt !== null && probed!.text.startsWith(prompt);
 }

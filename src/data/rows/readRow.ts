@@ -10,7 +10,7 @@ import { kindOf, nearestKey, quote } from './describe';
 import { exactColumns } from './exactColumns';
 import { readMessages } from './messages';
 import type { RowReport } from './rowReport';
-import { repeatedKey } from './repeatedKeys';
+import { repeatedKey } from '../../shared/repeatedKeys';
 import { readTokenized } from './tokenized';
 import { readLabelled, readPair, readTagged } from '../tasks/taskRows';
 import { filled, text, type Columns } from './columns';

@@ -1,3 +1,4 @@
+import { repeatedKey } from '../../shared/repeatedKeys';
 import path from 'node:path';
 import * as v from 'valibot';
 import { reservedVariable, variablesIn } from '../../shared/chatVariables';
@@ -103,6 +104,11 @@ export const templateVariables: ValueSchema<Record<string, unknown>> = v.pipe(
   v.string(),
   v.rawTransform(({ dataset: { value }, addIssue, NEVER }) => {
     const variables = variablesIn(value);
+    const repeated = variables && repeatedKey(value);
+    if (repeated) {
+      addIssue({ message: `has the key "${repeated.path}" twice` });
+      return NEVER;
+    }
     if (variables && reservedVariable(variables) === undefined) return variables;
     addIssue({ message: 'must be a JSON object of variables, such as {"enable_thinking": false}' });
     return NEVER;

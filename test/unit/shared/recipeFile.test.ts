@@ -127,6 +127,29 @@ describe('a recipe', () => {
     ).toEqual(['The key "base" is duplicated.']);
   });
 
+  it.each([
+    ['"lora": { "r": 4,\n "r": 8 }', 'r', 2, 'lora.r'],
+    ['"lora": { "rank_pattern": { "q": 4,\n\n "q": 8 } }', 'q', 3, 'lora.rank_pattern.q'],
+    [
+      '"chat_template_kwargs": {\n "think": 1,\n "think": 2 }',
+      'think',
+      3,
+      'chat_template_kwargs.think',
+    ],
+    [
+      '"chat_template_kwargs": { "tools": [1, { "a": 1,\n "a": 2 }] }',
+      'a',
+      2,
+      'chat_template_kwargs.tools.1.a',
+    ],
+    ['\n"chat_template_kwargs": "{\\"a\\": 1, \\"a\\": 2}"', 'a', 2, 'chat_template_kwargs'],
+  ])('with a duplicate key in %s is refused at its line', (part, name, line, key) => {
+    const problems = problemsOf(`{ "base": "m", "dataset": "d", ${part} }`);
+    expect(problems).toMatchObject([
+      { message: `The key "${name}" is duplicated.`, place: { file, line, key } },
+    ]);
+  });
+
   it.each(['', '[]', '3', 'null'])('refuses %j as a whole', (text) => {
     expect(() => parseRecipe(text, file)).toThrow(LoraError);
   });

@@ -194,6 +194,9 @@ describe('reasoning', () => {
     expect(learnt(opened, TURNS).messages).toEqual([
       expect.stringMatching(/^The prompt that asks for an answer ends with "<think>", but/),
     ]);
+    expect(learnt(opened, TURNS).messages[0]).toMatch(
+      /block there, nor with "reasoning_content" or without "enable_thinking"\.$/,
+    );
     const thinking = [user('q'), assistant('<think>\nwhy\n</think>\n\na')];
     const kept = learnt(opened, thinking);
     expect(kept.messages).toEqual([]);
@@ -206,6 +209,43 @@ describe('reasoning', () => {
       expect.stringMatching(/puts "<think>" in front of an answer without reasoning/),
     ]);
     expect(written.text).toContain('assistant\n«<think>\n\n</think>\n\na1<|im_end|>»');
+  });
+});
+
+describe('a think block of the prompt that the text lacks', () => {
+  const answer =
+    '<|im_start|>{{ m.role }}\n{% if m.reasoning_content %}<think>\n{{ m.reasoning_content }}\n</think>\n\n{% endif %}{{ m.content }}<|im_end|>\n';
+  const switched = chatml(
+    answer,
+    '{% if add_generation_prompt %}<|im_start|>assistant\n{% if enable_thinking is not defined or enable_thinking %}<think>\n{% endif %}{% endif %}',
+  );
+  const always = chatml(
+    answer,
+    '{% if add_generation_prompt %}<|im_start|>assistant\n<think>\n\n</think>\n\n{% endif %}',
+  );
+  const chat = [user('q'), assistant('a')];
+
+  it('is answered with what helps', () => {
+    expect(learnt(switched, chat).messages).toEqual([
+      expect.stringMatching(
+        /block there: give the answers "reasoning_content", or set chat_template_kwargs to {"enable_thinking": false}\.$/,
+      ),
+    ]);
+    const opened = chatml(
+      answer,
+      '{% if add_generation_prompt %}<|im_start|>assistant\n<think>\n{% endif %}',
+    );
+    expect(learnt(opened, chat).messages).toEqual([
+      expect.stringMatching(/block there: give the answers "reasoning_content"\.$/),
+    ]);
+  });
+
+  it('is not answered with a variable that is set already', () => {
+    expect(learnt(switched, chat, { enable_thinking: false }).messages).toEqual([]);
+    for (const variables of [{}, { enable_thinking: false }])
+      expect(learnt(always, chat, variables).messages).toContainEqual(
+        expect.stringMatching(/nor with "reasoning_content" or without "enable_thinking"\.$/),
+      );
   });
 });
 

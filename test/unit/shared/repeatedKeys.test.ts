@@ -1,10 +1,10 @@
 import fc from 'fast-check';
 import { expect, it } from 'vitest';
-import { ProblemCollector } from '../../../../src/data/dataset/problems';
-import { readRow } from '../../../../src/data/rows/readRow';
-import { repeatedKey } from '../../../../src/data/rows/repeatedKeys';
-import { RowReport } from '../../../../src/data/rows/rowReport';
-import { ROW_SETTINGS } from '../../../../src/data/rows/settings';
+import { ProblemCollector } from '../../../src/data/dataset/problems';
+import { readRow } from '../../../src/data/rows/readRow';
+import { repeatedKey } from '../../../src/shared/repeatedKeys';
+import { RowReport } from '../../../src/data/rows/rowReport';
+import { ROW_SETTINGS } from '../../../src/data/rows/settings';
 
 it('finds a key that stands twice in one object, with its path', () => {
   for (const [text, path] of [
