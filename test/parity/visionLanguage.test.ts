@@ -1,4 +1,4 @@
-import { readdirSync } from 'node:fs';
+import { readdirSync, readFileSync } from 'node:fs';
 import path from 'node:path';
 import { beforeAll, describe, expect, it } from 'vitest';
 import { writeDerivedAdapter } from '../../src/engine/adapters/writeDerivedAdapter';
@@ -93,5 +93,12 @@ describe.each(MODELS)('an adapter of the language model of %s', (name) => {
     expect(changed.length).toBe(4);
     for (const [own] of changed) expect(own).toMatch(/(?:language|text)_model.*(?:q|down)_proj/);
     await expectLogits(await openBase(output), NO_ADAPTER, name);
+    // transformers refuses some settings that are 1 instead of 1.0
+    const numbers = (place: string) =>
+      readFileSync(path.join(place, 'config.json'), 'utf8')
+        .split('\n')
+        .filter((line) => /\d,?$/.test(line))
+        .map((line) => line.replace(/,$/, ''));
+    expect(numbers(output).sort()).toEqual(numbers(basePath(name)).sort());
   });
 });

@@ -1,12 +1,14 @@
 import { copyFile, readdir, stat, writeFile } from 'node:fs/promises';
 import path from 'node:path';
 import { createFolder } from '../../common/atomicWrite';
+import { MAX_BYTES, readTextFile } from '../../common/regularFile';
 import { CONFIG } from '../../formats/huggingface';
 import { writeSafetensors } from '../../formats/safetensors/write';
 import type { BaseModel, TokenizerFiles } from '../../formats/baseModel';
 import type { Adapter } from '../../lora/adapter';
 import { CERTIFICATE, type HashedFile } from './certificate';
 import { mergedConfig } from './config';
+import { configText } from './configText';
 import { folderForm } from './form';
 import { planMerge, type MergePlan } from './plan';
 import { planWeightFiles, tensorBytes, weightIndex, type WeightFile } from './shards';
@@ -74,7 +76,10 @@ async function writeMergedConfig(
   { dtype, labels }: TargetOptions,
 ): Promise<void> {
   const config = mergedConfig(base, plan, dtype, labels);
-  await writeFile(path.join(temp, CONFIG), `${JSON.stringify(config, null, 2)}\n`);
+  const limits = { maxBytes: MAX_BYTES.modelJson, links: 'followed' } as const;
+  const given =
+    base.format === 'gguf' ? null : await readTextFile(path.join(base.path, CONFIG), limits);
+  await writeFile(path.join(temp, CONFIG), configText(config, given));
 }
 
 /** The files of an adapter folder that belong to its tokenizer. */
