@@ -2,6 +2,7 @@
 // in CycloneDX's format.
 import { existsSync, readFileSync, readdirSync } from 'node:fs';
 import path from 'node:path';
+import { compiledIn, componentOfPart, noticeOfPart } from './compiledIn.mjs';
 
 const root = path.resolve(import.meta.dirname, '..');
 /** The standard texts of licences. */
@@ -104,8 +105,14 @@ function problemOf(own) {
   return textsOf(own).length === 0 ? [`${name}@${version} has no text of its licence.`] : [];
 }
 
-const noticeOf = (own) =>
-  [`${own.name} ${own.version} (${own.license})`, ...textsOf(own)].join('\n\n');
+function noticeOf(own) {
+  const parts = compiledIn(own);
+  return [
+    `${own.name} ${own.version} (${own.license})`,
+    ...textsOf(own),
+    ...(parts.length > 0 ? ['Its compiled files also contain:', ...parts.map(noticeOfPart)] : []),
+  ].join('\n\n');
+}
 
 /** The texts of the licence and of notices in the package, else the standard text. */
 function textsOf({ name, license, folder }) {
@@ -139,7 +146,9 @@ export function bomOf(packages, { name, version }) {
   };
 }
 
-function componentOf({ name, version, license, folder }, locked) {
+function componentOf(own, locked) {
+  const { name, version, license, folder } = own;
+  const parts = compiledIn(own);
   const place = folder.slice(folder.indexOf('node_modules')).replaceAll(path.sep, '/');
   const [algorithm, digest] =
     /^(sha512)-(.+)$/.exec(locked[place]?.integrity ?? '')?.slice(1) ?? [];
@@ -155,5 +164,6 @@ function componentOf({ name, version, license, folder }, locked) {
       licencesIn(license).length === 1 ? { license: { id: license } } : { expression: license },
     ],
     hashes: [{ alg: 'SHA-512', content: Buffer.from(digest, 'base64').toString('hex') }],
+    ...(parts.length > 0 && { components: parts.map(componentOfPart) }),
   };
 }

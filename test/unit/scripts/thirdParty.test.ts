@@ -1,4 +1,4 @@
-import { readFileSync, writeFileSync } from 'node:fs';
+import { readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
 import { beforeAll, describe, expect, it } from 'vitest';
 import { writeBundles } from '../../../scripts/bundles.mjs';
@@ -50,6 +50,65 @@ describe('the packages in the bundles', () => {
         { alg: 'SHA-512', content: expect.stringMatching(/^[0-9a-f]{128}$/) as string },
       ]);
     }
+  });
+});
+
+describe('the libraries inside compiled files', () => {
+  const folder = 'node_modules/@tensorflow/tfjs-backend-wasm';
+  const { version } = JSON.parse(readFileSync(path.join(folder, 'package.json'), 'utf8')) as {
+    readonly version: string;
+  };
+  const own = {
+    name: '@tensorflow/tfjs-backend-wasm',
+    version,
+    license: 'Apache-2.0',
+    folder: path.resolve(folder),
+  };
+  const PARTS = [
+    'XNNPACK',
+    'pthreadpool',
+    'cpuinfo',
+    'FP16',
+    'FXdiv',
+    'emscripten',
+    'musl',
+    'LLVM',
+  ];
+
+  it('are those of every package whose .wasm files are copied', () => {
+    const wasm = readdirSync('out/thirdParty').filter((file) => file.endsWith('.wasm'));
+    expect(wasm.length).toBeGreaterThan(0);
+    for (const file of wasm) {
+      const bytes = readFileSync(path.join('out/thirdParty', file));
+      expect(bytes.equals(readFileSync(path.join(folder, 'dist', file)))).toBe(true);
+      expect(bytes.includes('XNN status')).toBe(true);
+    }
+  });
+
+  it('have their notices, with copyrights and conditions', () => {
+    const [, text = ''] = noticesOf([own]).split('Its compiled files also contain:');
+    for (const part of PARTS) expect(text).toMatch(new RegExp(`^${part}.* \\(.+\\)$`, 'm'));
+    for (const line of [
+      'Copyright 2019 Google LLC',
+      'Neither the name Facebook nor the names of its contributors',
+      'Redistributions in binary form must reproduce the above copyright notice',
+      'Permission is hereby granted, free of charge',
+      'LLVM Exceptions to the Apache 2.0 License',
+    ])
+      expect(text).toContain(line);
+  });
+
+  it('are listed inside the package', () => {
+    const { components } = bomOf([own], manifest);
+    const parts = components[0]!['components'] as { name: string; purl: string }[];
+    expect(parts.map(({ name }) => name.split(' ')[0])).toEqual(PARTS);
+    for (const { purl } of parts) expect(purl).toMatch(/^pkg:(?:github|generic)\//);
+  });
+
+  it('are looked up again for another version of the package', () => {
+    expect(() => noticesOf([{ ...own, version: '9.0.0' }])).toThrow(
+      'tfjs-backend-wasm@9.0.0 has compiled files',
+    );
   });
 });
 
