@@ -16,6 +16,7 @@ import { registerPlayground } from './host/playground/register';
 import { registerQueue } from './host/queue/register';
 import { registerRecipes } from './host/recipe/register';
 import { registerRuns } from './host/runs/register';
+import { registerRunsTable } from './host/runsTable/register';
 import { registerRuntime } from './host/runtime/register';
 import { registerSample } from './host/sample/register';
 import { createServices, type Services } from './host/services';
@@ -27,6 +28,7 @@ import { registerTrain } from './host/train/register';
 /** The features, a folder of src/host each. They can be registered in any order. */
 const FEATURES: readonly ((services: Services) => vscode.Disposable)[] = [
   registerRuns,
+  registerRunsTable,
   registerDashboard,
   registerOverlay,
   registerQueue,

@@ -5,7 +5,15 @@ import { mkdirSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
 import { after, afterEach, before, describe, it } from 'node:test';
 import * as d from './drive.mjs';
-import { chooseInMenu, hoverShows, LIMIT, openFile, openWorkbench, until } from './page.mjs';
+import {
+  checkThemes,
+  chooseInMenu,
+  hoverShows,
+  LIMIT,
+  openFile,
+  openWorkbench,
+  until,
+} from './page.mjs';
 import { makeWorkspace, root, runsOf } from './workspace.mjs';
 
 const shots = path.join(root, 'out', 'screenshots');
@@ -100,6 +108,18 @@ describe('the Runs view', { timeout: LIMIT }, () => {
     assert.deepEqual(await button.allTextContents(), ['Clear Filter']);
     await button.click();
     await until(async () => (await labels()).length === 2, 'both runs');
+  });
+
+  it('shows a table of all runs, which opens their dashboards', async () => {
+    await d.runCommand(page, 'LoRA: Show Table of Runs');
+    await page.locator('.tab.active', { hasText: 'Runs' }).waitFor();
+    const table = d.webview(page);
+    await until(async () => (await table.locator('tbody tr').count()) === 2, 'two runs');
+    await table.getByRole('searchbox').fill('r>2 loss<100');
+    await until(async () => (await table.locator('tbody tr').count()) === 1, 'one run');
+    await checkThemes(workbench.server, page, 'runs-table');
+    await table.locator('tbody button.link').click();
+    await page.locator('.tab.active', { hasText: 'train on tiny' }).waitFor();
   });
 
   it('keeps the card of a run open while it trains', async () => {

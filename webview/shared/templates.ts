@@ -30,6 +30,15 @@ export const failedView = (
     ${action}
   </div>`;
 
+/** The value of aria-sort of a column's head. */
+export function sortOrder<Column>(
+  column: Column,
+  sorting: TableSorting<Column | null>,
+): string | typeof nothing {
+  if (column !== sorting.column) return nothing;
+  return sorting.descending ? 'descending' : 'ascending';
+}
+
 /** The head of a column whose button sorts the table by it. */
 export function sortHead<Column extends string>(
   column: Column,
@@ -37,8 +46,7 @@ export function sortHead<Column extends string>(
   sorting: TableSorting<Column | null>,
   sort: (column: Column) => void,
 ): TemplateResult {
-  const order = sorting.descending ? 'descending' : 'ascending';
-  return html`<th scope="col" aria-sort=${column === sorting.column ? order : nothing}>
+  return html`<th scope="col" aria-sort=${sortOrder(column, sorting)}>
     <button type="button" class="sort" @click=${() => sort(column)}>${label}</button>
   </th>`;
 }

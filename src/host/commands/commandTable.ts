@@ -31,6 +31,7 @@ export const COMMANDS = {
   tryModel: { id: 'lora.tryModel', area: 'base', needsTrust: true },
   openDashboard: { id: 'lora.openDashboard', area: 'run', needsTrust: false },
   previewRun: { id: 'lora.previewRun', area: 'run', needsTrust: false },
+  showRunsTable: { id: 'lora.showRunsTable', area: 'run', needsTrust: false },
   openSweep: { id: 'lora.openSweep', area: 'run', needsTrust: false },
   pauseRun: { id: 'lora.pauseRun', area: 'run', needsTrust: true },
   resumeRun: { id: 'lora.resumeRun', area: 'run', needsTrust: true },

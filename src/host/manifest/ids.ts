@@ -7,6 +7,7 @@ export const VIEWS = {
   runs: 'lora.runs',
   dashboard: 'lora.dashboard',
   overlay: 'lora.overlay',
+  runsTable: 'lora.table',
   compare: 'lora.compare',
   playground: 'lora.playground',
   configure: 'lora.configure',

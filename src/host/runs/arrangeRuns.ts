@@ -111,33 +111,3 @@ export function describeGroup({ runs, sweep }: RunGroup): string {
   ];
   return parts.filter((part) => part !== null).join(' · ');
 }
-
-/**
- * Whether each word of a filter occurs in the run's name, state, tags, note, base, dataset, recipe
- * or rank (r8).
- */
-export function fits(run: RunSummary, filter: string): boolean {
-  const words = filter.toLowerCase().split(/\s+/).filter(Boolean);
-  if (words.length === 0) return true;
-  const places = [run.base, run.dataset, run.recipePath].map((place) =>
-    place === null ? '' : path.basename(place),
-  );
-  const text = [
-    run.name,
-    run.id,
-    run.state,
-    stateName(run.state),
-    methodWord(run),
-    run.notes.note,
-    ...run.notes.tags.map((tag) => `#${tag}`),
-    ...places,
-  ]
-    .join('\n')
-    .toLowerCase();
-  return words.every((word) => text.includes(word));
-}
-
-function methodWord({ method, r }: RunSummary): string {
-  if (method === 'full') return 'full';
-  return r === null ? '' : `r${r}`;
-}

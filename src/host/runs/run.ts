@@ -123,6 +123,10 @@ function progressOf(record: RunRecord, state: RunState, { status, progress, step
   };
 }
 
+/** The best validation loss if there is one, else the last training loss. */
+export const lossOf = ({ validationLoss, lastLoss }: RunSummary): number | null =>
+  validationLoss ?? lastLoss;
+
 /** Compares runs so that the newest comes first. */
 export const byAge = (a: RunSummary, b: RunSummary): number =>
   b.created - a.created || (a.id < b.id ? 1 : -1);

@@ -1,8 +1,9 @@
 import * as vscode from 'vscode';
+import { fitsFilter, parseRunFilter } from '../../shared/runFilter';
 import { CONTEXT_KEYS, VIEWS } from '../manifest/ids';
 import { t } from '../text/l10n';
 import { setTooltip, setViewMessage } from '../ui/treeItems';
-import { fits, GROUPINGS, type Grouping } from './arrangeRuns';
+import { GROUPINGS, type Grouping } from './arrangeRuns';
 import { isActive, type RunSummary } from './run';
 import { readRunCard } from './runCard';
 import type { RunQueue } from '../queue/runQueue';
@@ -10,6 +11,7 @@ import { GroupNode, itemOf, PartNode, QueuedNode, RunNode, type Node } from './r
 import { partsOf } from './runParts';
 import { RowCommands } from './rowCommands';
 import { RunRows } from './runRows';
+import { tableRowOf } from './tableRow';
 import { runTooltip } from './runTooltip';
 import type { RunStore } from './runStore';
 
@@ -136,7 +138,10 @@ export class RunsTree implements vscode.TreeDataProvider<Node>, vscode.Disposabl
   }
 
   private matching(): RunSummary[] {
-    return this.store.runs.filter((run) => fits(run, this.filter));
+    const { store, filter } = this;
+    if (filter === '') return [...store.runs];
+    const parsed = parseRunFilter(filter);
+    return store.runs.filter((run) => fitsFilter(tableRowOf(run, store.record(run.dir)), parsed));
   }
 
   /** Refreshes the rows that changed, or all of them when rows were added, removed or moved. */

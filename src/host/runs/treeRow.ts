@@ -1,6 +1,6 @@
 import { formatAge, formatDuration, formatLoss } from '../text/format';
 import { formatNumber, t } from '../text/l10n';
-import { canResume, isActive, type RunSummary } from './run';
+import { canResume, isActive, lossOf, type RunSummary } from './run';
 
 /** How a run is shown in a row of the Runs view. */
 export interface TreeRow {
@@ -94,9 +94,6 @@ function methodText({ method, r }: RunSummary): string | null {
   if (method === 'full') return t('full fine-tuning');
   return r === null ? null : `r${r}`;
 }
-
-/** The best validation loss if there is one, else the last training loss. */
-const lossOf = (run: RunSummary): number | null => run.validationLoss ?? run.lastLoss;
 
 /** What follows the label. The engine's name for the run, the longest part, comes last. */
 function partsOf(run: RunSummary, now: number): string[] {

@@ -72,7 +72,9 @@ async function askFilter(tree: RunsTree): Promise<void> {
   const accepted = await askWhileTyping({
     title: t('Filter Runs'),
     value: before,
-    placeholder: t('Type a name, tag (#small), state, base model, dataset or rank (r8)'),
+    placeholder: t(
+      'Type a name, tag (#small), state, base model, dataset, or numbers (loss<0.4 r>=8)',
+    ),
     onChange: (text) => tree.setFilter(text),
   });
   if (!accepted) tree.setFilter(before);

@@ -5,6 +5,7 @@ import { DASHBOARD_STRINGS } from './dashboard/strings';
 import { INSPECT_STRINGS } from './inspect/strings';
 import { OVERLAY_STRINGS } from './overlay/strings';
 import { PLAYGROUND_STRINGS } from './playground/strings';
+import { RUNS_STRINGS } from './runs/strings';
 
 interface PageRow {
   /** For lists of pages; no user sees it. */
@@ -29,6 +30,11 @@ export const PAGES = {
     title: 'Curves of several runs',
     entry: 'webview/overlay/page.ts',
     strings: OVERLAY_STRINGS,
+  },
+  runs: {
+    title: 'Table of runs',
+    entry: 'webview/runs/page.ts',
+    strings: RUNS_STRINGS,
   },
   playground: {
     title: 'Playground',

@@ -1,12 +1,13 @@
 import type { TemplateResult } from 'lit-html';
 import { html } from '../../shared/html';
 import { OVERLAY_COLUMNS, rowCells, type OverlayRow } from '../model/rows';
+import { keepFocus } from '../../shared/keepFocus';
 import type { OverlayPage } from '../state';
 
 /** The runs in numbers; a name opens its dashboard. */
 export function tableView(page: OverlayPage, rows: readonly OverlayRow[]): TemplateResult {
   const { t } = page;
-  keepFocus(rows);
+  keepFocus(rows.map(({ dir }) => dir));
   return html`<section class="card runs" aria-labelledby="table-title">
     <h2 id="table-title">${t('table')}</h2>
     <div class="scroll" tabindex="0" role="region" aria-labelledby="table-title">
@@ -33,14 +34,4 @@ function runRow({ t, format, post }: OverlayPage, row: OverlayRow): TemplateResu
     </th>
     ${rowCells(row, format, t(`state.${state}`)).map((cell) => html`<td>${cell}</td>`)}
   </tr>`;
-}
-
-/** The focus stays with its run when the rows are drawn in another order. */
-function keepFocus(rows: readonly OverlayRow[]): void {
-  const dir = (document.activeElement as HTMLElement | null)?.dataset['dir'];
-  if (dir === undefined) return;
-  queueMicrotask(() => {
-    const index = rows.findIndex((row) => row.dir === dir);
-    document.querySelectorAll<HTMLElement>('button[data-dir]')[index]?.focus();
-  });
 }

@@ -1,17 +1,12 @@
 import { describe, expect, it } from 'vitest';
-import {
-  arrangeRuns,
-  describeGroup,
-  fits,
-  type RunGroup,
-} from '../../../../src/host/runs/arrangeRuns';
+import { arrangeRuns, describeGroup, type RunGroup } from '../../../../src/host/runs/arrangeRuns';
 import { collectRun } from '../../../../src/host/runs/run';
-import { fullRecord, recordOf, summaryOf } from '../../../support/runRecords';
+import { recordOf, summaryOf } from '../../../support/runRecords';
 
 const groupsOf = (...args: Parameters<typeof arrangeRuns>) =>
   arrangeRuns(...args).filter((row) => 'runs' in row);
 
-describe('groups and filters of the Runs view', () => {
+describe('groups of the Runs view', () => {
   it('group equal values, unknown ones last', () => {
     const broken = collectRun({ kind: 'broken', dir: '/w/b', created: 0, problem: 'x' }, null);
     const [a, b] = [
@@ -60,22 +55,5 @@ describe('groups and filters of the Runs view', () => {
     });
     expect(rows[1]).toBe(other);
     expect(describeGroup(rows[0] as RunGroup)).toBe('2 of 3 completed · best r4 · 1.250');
-  });
-
-  it('match any word that describes a run', () => {
-    const run = summaryOf({}, { name: 'Nightly', tags: ['small'], note: 'more rows' });
-    for (const text of [
-      '',
-      'night',
-      '#small',
-      'rows COMPLETED',
-      'r4',
-      'm.gguf',
-      'd.jsonl',
-      'lora.json',
-    ])
-      expect(fits(run, text), text).toBe(true);
-    for (const text of ['nightly failed', '#rows', 'r8']) expect(fits(run, text), text).toBe(false);
-    expect(fits(summaryOf(fullRecord()), 'full')).toBe(true);
   });
 });
