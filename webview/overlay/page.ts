@@ -5,6 +5,7 @@ import {
   type OverlayPageMessage,
 } from '../../src/shared/pages/overlay/protocol';
 import type { OverlayStringKey } from '../../src/shared/pages/overlay/strings';
+import { nothing } from 'lit-html';
 import { html } from '../shared/html';
 import { startPage } from '../shared/startPage';
 import { button, defineElements } from '../shared/toolkit';
@@ -12,6 +13,7 @@ import { overlayRows } from './model/rows';
 import './overlay.css';
 import { OverlayChart } from './parts/chart';
 import { headView } from './parts/head';
+import { rankChartView } from './parts/rankChart';
 import { tableView } from './parts/table';
 import { initialOverlay, reduceOverlay, type OverlayState } from './state';
 
@@ -34,7 +36,8 @@ startPage<OverlayState, OverlayHostMessage, OverlayPageMessage, OverlayStringKey
       const rows = overlayRows(state.runs, state.sweep);
       const content =
         rows.length > 0
-          ? html`${chart.view(state)}${tableView(page, rows)}`
+          ? html`${state.sweep ? rankChartView(page, rows) : nothing}${chart.view(state)}
+            ${tableView(page, rows)}`
           : html`<p class="empty">${page.t('empty')}</p>`;
       return html`${headView(page, state, rows)}${content}`;
     };

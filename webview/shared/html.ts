@@ -1,4 +1,4 @@
-import { html as litHtml, type TemplateResult } from 'lit-html';
+import { html as litHtml, svg as litSvg, type TemplateResult } from 'lit-html';
 import { visibleControls } from '../../src/shared/plainText';
 
 /**
@@ -7,11 +7,16 @@ import { visibleControls } from '../../src/shared/plainText';
  * what an option stands for, stays as it is: the page gets it back.
  */
 export function html(parts: TemplateStringsArray, ...values: readonly unknown[]): TemplateResult {
-  return litHtml(
-    parts,
-    ...values.map((value, i) => (/[\s.]value=["']?$/.test(parts[i]!) ? value : shown(value))),
-  );
+  return litHtml(parts, ...shownValues(parts, values));
 }
+
+/** The same for what is inside of an svg element. */
+export function svg(parts: TemplateStringsArray, ...values: readonly unknown[]): TemplateResult {
+  return litSvg(parts, ...shownValues(parts, values));
+}
+
+const shownValues = (parts: TemplateStringsArray, values: readonly unknown[]): unknown[] =>
+  values.map((value, i) => (/[\s.]value=["']?$/.test(parts[i]!) ? value : shown(value)));
 
 /** One for each list, so that lit-html sees that a list is the same as before. */
 const shownLists = new WeakMap<readonly unknown[], readonly unknown[]>();

@@ -8,6 +8,7 @@ import {
 import { lookOf } from '../../../webview/overlay/model/look';
 import { OverlayLines } from '../../../webview/overlay/model/lines';
 import { lowestRank, overlayRow } from '../../../webview/overlay/model/rows';
+import { rankChart, ticksBetween } from '../../../webview/overlay/model/rankChart';
 import { runAfter, newRun, type OverlayRun } from '../../../webview/overlay/model/runs';
 import { evalLine, historyOf, stepLine } from '../../support/metricLines';
 
@@ -63,6 +64,39 @@ test('suggests the lowest rank within one percent of the best loss', () => {
   expect(lowestRank(rows.slice(0, 1))).toBeNull();
   expect(lowestRank([...rows.slice(0, 1), overlayRow(newRun('/x', 'x'))])).toBeNull();
   expect(lowestRank([rows[0]!, rows[3]!])?.enough.r).toBe(8);
+});
+
+test('judges finished runs only, by their losses after a step', () => {
+  const rows = [
+    overlayRow(runOf('/1', 1, evalLine(0, 2), evalLine(4, 3))),
+    overlayRow({ ...runOf('/2', 2, evalLine(0, 2), evalLine(1, 0.1)), state: 'running' }),
+    overlayRow({ ...runOf('/3', 3, evalLine(1, 0.1)), state: 'stopped' }),
+    overlayRow(runOf('/4', 4, evalLine(0, 2), evalLine(4, 1))),
+  ];
+  expect([lowestRank(rows)?.enough.r, lowestRank(rows)?.best.r]).toEqual([4, 4]);
+  expect(lowestRank(rows.slice(0, 3))).toBeNull();
+});
+
+test('draws losses over ranks, with a line through the finished runs', () => {
+  const chart = rankChart([
+    overlayRow({ ...runOf('/8', 8, evalLine(1, 0.5)), state: 'running' }),
+    overlayRow(runOf('/1', 1, evalLine(4, 3))),
+    overlayRow(runOf('/4', 4, evalLine(4, 1))),
+    overlayRow(newRun('/x', 'x')),
+  ])!;
+  expect(chart.ranks.map(({ r }) => r)).toEqual([1, 4, 8]);
+  expect(chart.points.map(({ finished }) => finished)).toEqual([true, true, false]);
+  const [first, second, open] = chart.points;
+  expect(chart.line).toBe(`${first!.x},${first!.y} ${second!.x},${second!.y}`);
+  expect(first!.y).toBeLessThan(second!.y);
+  expect(second!.y).toBeLessThan(open!.y);
+  expect(chart.limit).not.toBeNull();
+  expect(rankChart([overlayRow(newRun('/x', 'x'))])).toBeNull();
+});
+
+test('chooses round ticks', () => {
+  expect(ticksBetween(0.38, 0.62)).toEqual([0.4, 0.5, 0.6]);
+  expect(ticksBetween(6.8, 6.82)).toEqual([6.8, 6.81, 6.82]);
 });
 
 test('gives sixteen runs distinct styles', () => {

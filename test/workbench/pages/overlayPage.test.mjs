@@ -125,6 +125,35 @@ test('lists ranks in ascending order and suggests the lowest sufficient one', as
   await shown.close();
 });
 
+test('says what holds so far while runs of the sweep go on, and draws losses over ranks', async () => {
+  const shown = await pages.open();
+  const { page } = shown;
+  const finish = (r, above, state = 'completed') =>
+    page.evaluate(sendRun, { steps: 200, state, dir: dirOf(r), r, above });
+  const words = () => page.locator('.words').innerText();
+  await tell(page, RANKS, 2);
+  await finish(1, 0.3);
+  await finish(2, 0.1, 'running');
+  await page.locator('.ranks circle.open').waitFor();
+  assert.match(await words(), /once two runs have finished/);
+  await finish(4, 0.5);
+  await eventually(async () =>
+    assert.match(await words(), /^2 of 7 runs finished\. So far: r = 1 is enough/),
+  );
+  assert.equal(await page.locator('.ranks circle').count(), 3);
+  assert.match(
+    await page.locator('.ranks svg').getAttribute('aria-label'),
+    /by rank: r = 1: [\d.]+, r = 2: [\d.]+, r = 4: /,
+  );
+  await tell(page, RANKS.slice(0, 3), 0);
+  await finish(2, 0.1, 'stopped');
+  await eventually(async () =>
+    assert.match(await words(), /^r = 1 is enough.*Not counted, because not finished: git r 2\.$/),
+  );
+  await assertQuiet(shown);
+  await shown.close();
+});
+
 test('toggles runs by legend key, persists this, and shows values at the cursor', async () => {
   const shown = await open({}, APART);
   const { page } = shown;

@@ -9,7 +9,7 @@ export interface OverlayRow {
   readonly state: RunState;
   readonly r: number;
   readonly parameters: number;
-  /** The lowest validation loss. */
+  /** The lowest validation loss after a step. */
   readonly validation: number;
   /** Step of the lowest validation loss. */
   readonly at: number;
@@ -27,7 +27,8 @@ export function overlayRow(run: OverlayRun): OverlayRow {
   const { dir, name, state, record, history } = run;
   const evals = history.lines
     .filter((line) => line.kind === 'eval')
-    .filter((line) => Number.isFinite(line.loss));
+    // the loss at step 0 is the base's, whatever the rank
+    .filter((line) => line.step > 0 && Number.isFinite(line.loss));
   const best = evals.reduce<(typeof evals)[number] | null>(
     (a, b) => (a === null || b.loss < a.loss ? b : a),
     null,
@@ -54,7 +55,8 @@ export function overlayRows(runs: readonly OverlayRun[], sweep: boolean): Overla
   return sweep ? rows.sort(byRank) : rows;
 }
 
-const byRank = (a: OverlayRow, b: OverlayRow): number =>
+/** Compares by rank; runs without one come last. */
+export const byRank = (a: OverlayRow, b: OverlayRow): number =>
   (Number.isNaN(a.r) ? Infinity : a.r) - (Number.isNaN(b.r) ? Infinity : b.r) || 0;
 
 export const OVERLAY_COLUMNS = [
@@ -93,9 +95,13 @@ export interface LowestRank {
   readonly best: OverlayRow;
 }
 
-/** How low the rank can go; null before two ranks have validation losses. */
+/** Whether a run has got as far as its recipe says: only then can its loss be judged. */
+export const isFinished = ({ state }: OverlayRow): boolean => state === 'completed';
+
+/** How low the rank can go; null before runs of two ranks have finished with validation losses. */
 export function lowestRank(rows: readonly OverlayRow[]): LowestRank | null {
   const measured = rows
+    .filter(isFinished)
     .filter(({ r, validation }) => Number.isFinite(r) && Number.isFinite(validation))
     .sort(byRank);
   if (new Set(measured.map(({ r }) => r)).size < 2) return null;

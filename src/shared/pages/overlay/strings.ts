@@ -30,7 +30,13 @@ export const OVERLAY_STRINGS = {
     'r = {0} is enough: its best validation loss, {1}, is within {2} of the lowest, {3} at r = {4}.',
   'sweep.more':
     'Higher ranks still help: r = {0} has the lowest validation loss, {1}, and no lower rank comes within {2} of it.',
-  'sweep.early': 'The answer appears here once two runs have a validation loss.',
+  'sweep.early': 'The answer appears here once two runs have finished with a validation loss.',
+  'sweep.so_far': '{0} of {1} {1|run|runs} finished. So far: {2}',
+  'sweep.left_out': 'Not counted, because not finished: {0}.',
+  ranks: 'Best validation loss by rank',
+  'ranks.label': 'Best validation loss by rank: {0}',
+  'ranks.value': 'r = {0}: {1}',
+  'ranks.open': 'Hollow points: the run has not finished, so its loss can still change.',
 
   table: 'Table',
   'column.run': 'Run',
