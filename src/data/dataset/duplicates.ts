@@ -21,15 +21,17 @@ export class DuplicateFinder {
   private rows = 0;
   private slots = new Uint32Array(SLOT * FIRST_CAPACITY);
 
-  /** Images are ignored. */
-  add(row: Row): void {
-    if (row.kind === 'image') return;
+  /** Returns the hash of the row's content; null for images, which are ignored. */
+  add(row: Row): Buffer | null {
+    if (row.kind === 'image') return null;
     const { line, ...content } = row;
     const hash = createHash('sha256').update(contentKey(content)).digest();
     const first = this.firstLine(hash.readUInt32LE(0), hash.readUInt32LE(4), line);
-    if (first === line) return;
-    this.count++;
-    if (this.listed.length < MOST_LISTED) this.listed.push({ line, first });
+    if (first !== line) {
+      this.count++;
+      if (this.listed.length < MOST_LISTED) this.listed.push({ line, first });
+    }
+    return hash;
   }
 
   /** The line of the first row with this hash, which is `line` if there is none. */

@@ -2,7 +2,6 @@ import type { CheckedDataset, CutRow, LengthBin } from '../../shared/checkedReci
 import type { Problem } from '../../shared/errors';
 import { countProblems } from '../../shared/problemKinds';
 import { needsLabels } from '../../shared/task';
-import { lengthOf } from '../examples/example';
 import type { Dataset } from './dataset';
 import { DuplicateFinder } from './duplicates';
 import {
@@ -12,7 +11,9 @@ import {
   type DataTools,
   type ReadData,
 } from './prepare';
-import { lostTokens, RowFacts } from './tokenizedDataset';
+import type { Row } from '../rows/row';
+import type { RowCache, RowLengths } from './rowCache';
+import { RowFacts } from './tokenizedDataset';
 import { countOf } from '../../shared/values';
 
 /** The most rows that are listed as cut; all are counted. */
@@ -20,23 +21,30 @@ const MOST_CUT_LISTED = 1_000;
 /** Editors read the list at once. */
 const MOST_PROBLEMS_LISTED = 2_000;
 
+export interface ExamineOptions {
+  /** From 0 to 1; what it throws ends the reading. */
+  readonly onProgress?: ((fraction: number) => void) | undefined;
+  readonly cache?: RowCache | undefined;
+}
+
 /**
  * Statistics and problems of datasets, which may have errors. Their rows are not kept.
  *
  * @param tools Null: without the statistics of tokens.
+ * @param options `cache`: the lengths of rows that need not be tokenized again.
  * @throws LoraError('dataset') where a file has changed since it was read
  */
 export async function examineData(
   read: ReadData,
   recipe: DataRecipe,
   tools: DataTools | null,
-  onProgress?: (fraction: number) => void,
+  { onProgress, cache }: ExamineOptions = {},
 ): Promise<readonly CheckedDataset[]> {
   const usable = needsLabels(recipe.task) && !read.labels ? null : tools;
   const checked: CheckedDataset[] = [];
   for (const [i, dataset] of read.datasets.entries()) {
     const onBytes = fileProgress({ ...(onProgress && { onProgress }) }, i, read.datasets.length);
-    const examined = new Examination(dataset, read, recipe, usable);
+    const examined = new Examination(dataset, read, recipe, { tools: usable, cache });
     await dataset.forEachRow((row, offset) => examined.add(row, offset), onBytes);
     checked.push(examined.result());
   }
@@ -49,26 +57,39 @@ class Examination {
   private readonly tokenizer;
   private readonly facts: RowFacts;
   private readonly cut: CutRow[] = [];
+  private readonly cache: RowCache | undefined;
 
   constructor(
     private readonly dataset: Dataset,
     { labels }: ReadData,
     recipe: DataRecipe,
-    tools: DataTools | null,
+    { tools, cache }: { readonly tools: DataTools | null; readonly cache: RowCache | undefined },
   ) {
+    this.cache = cache;
     this.tokenizer = tools && tokenizerFor(dataset, labels, recipe, tools);
     this.facts = new RowFacts(tools?.images?.length ?? 1);
   }
 
-  add(row: Parameters<DuplicateFinder['add']>[0], offset: number): void {
-    this.duplicates.add(row);
-    const tokenized = this.tokenizer?.add(row);
-    if (!tokenized) return;
-    this.facts.add(tokenized, offset);
-    const { example, length } = tokenized;
-    const lost = lostTokens(example, length);
-    if (lost > 0 && this.cut.length < MOST_CUT_LISTED)
-      this.cut.push({ line: row.line, length: lengthOf(example) + lost, lost });
+  add(row: Row, offset: number): void {
+    const hash = this.duplicates.add(row);
+    const known = hash && this.cache?.get(hash);
+    if (known) this.facts.addLengths(known, offset);
+    const lengths = known ?? this.tokenize(row, offset, hash);
+    if (!lengths) return;
+    const { length, kept } = lengths;
+    if (kept < length && this.cut.length < MOST_CUT_LISTED)
+      this.cut.push({ line: row.line, length, lost: length - kept });
+  }
+
+  /** Rows without problems are remembered; those of others must be reported again. */
+  private tokenize(row: Row, offset: number, hash: Buffer | null): RowLengths | null {
+    const { tokenizer } = this;
+    const before = tokenizer?.problems.reported;
+    const tokenized = tokenizer?.add(row);
+    if (!tokenized) return null;
+    const lengths = this.facts.add(tokenized, offset);
+    if (hash && tokenizer?.problems.reported === before) this.cache?.set(hash, lengths);
+    return lengths;
   }
 
   result(): CheckedDataset {

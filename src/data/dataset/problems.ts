@@ -36,6 +36,7 @@ export class ProblemCollector {
   private readonly unlisted = new Map<string, Group>();
   private readonly groups = new Map<string, Group>();
   private count = 0;
+  private reports = 0;
   private faulty = 0;
   private lastFaultyLine: number | undefined;
 
@@ -49,6 +50,11 @@ export class ProblemCollector {
     return this.count;
   }
 
+  /** How often anything was reported, warnings too. */
+  get reported(): number {
+    return this.reports;
+  }
+
   /** Rows that have errors and are left out. */
   get skippedRows(): number {
     return this.settings.skip === true ? this.faulty : 0;
@@ -58,6 +64,7 @@ export class ProblemCollector {
   error(message: string, line?: number, key?: string, column?: number): void {
     const { skip = false, listed = MOST_LISTED } = this.settings;
     this.count++;
+    this.reports++;
     if (line !== undefined && line !== this.lastFaultyLine) {
       this.faulty++;
       this.settings.onFaultyRow?.(line);
@@ -76,12 +83,14 @@ export class ProblemCollector {
 
   /** Adds a warning, or a row to the same warning. */
   warn(message: string, line: number): void {
+    this.reports++;
     if (this.groups.size < MOST_KINDS_OF_WARNINGS || this.groups.has(message))
       this.group('warning', message, line);
   }
 
   /** An error that is listed once for all rows that have it. */
   sharedError(message: string, line: number): void {
+    this.reports++;
     this.group('error', message, line);
   }
 

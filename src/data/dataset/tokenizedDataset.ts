@@ -12,6 +12,7 @@ import {
 } from '../examples/tokenizeRows';
 import type { Dataset } from './dataset';
 import type { OnBytes } from './lines';
+import type { RowLengths } from './rowCache';
 
 const TRUNCATED = 1;
 const IS_SHOWN = 2;
@@ -33,17 +34,26 @@ export class RowFacts {
     return this.lengths.length;
   }
 
-  add(tokenized: TokenizedRow, offset: number): void {
+  add(tokenized: TokenizedRow, offset: number): RowLengths {
     const { row, example, length } = tokenized;
+    const lengths = {
+      length,
+      kept: length - lostTokens(example, length),
+      tokens: tokensOf(example, this.image_length),
+      labelled: labelsIn(example),
+    };
+    const flags = (isShown(tokenized) ? IS_SHOWN : 0) | (maybeSorted(row.kind) ? MAYBE_SORTED : 0);
+    this.addLengths(lengths, offset, flags);
+    return lengths;
+  }
+
+  /** Adds a row of which only the lengths are known: enough for statistics. */
+  addLengths({ length, kept, tokens, labelled }: RowLengths, offset: number, flags = 0): void {
     this.lengths.push(length);
-    this.tokens.push(tokensOf(example, this.image_length));
-    this.labelled.push(labelsIn(example));
+    this.tokens.push(tokens);
+    this.labelled.push(labelled);
     this.offsets.push(offset);
-    this.flags.push(
-      (lostTokens(example, length) > 0 ? TRUNCATED : 0) |
-        (isShown(tokenized) ? IS_SHOWN : 0) |
-        (maybeSorted(row.kind) ? MAYBE_SORTED : 0),
-    );
+    this.flags.push(flags | (kept < length ? TRUNCATED : 0));
   }
 
   isShownAt(index: number): boolean {

@@ -4,11 +4,11 @@ import type { CheckedDataset, CheckedRecipe } from '../../shared/checkedRecipe';
 import { formatPlace, type Problem } from '../../shared/errors';
 import { listProblems, type Listed } from '../../shared/problemKinds';
 import { parseRecipe } from '../../shared/recipeFile';
-import { examineRecipe } from '../training/examine';
+import { examineRecipe, type ExamineSettings } from '../training/examine';
 import { readRecipeText } from '../training/readRecipe';
 import { defineCommand, form } from './command';
 import { printResult } from './context';
-import { list } from './options';
+import { list, optional } from './options';
 import { withQuietProgress } from './progress';
 import { countOf } from '../../shared/values';
 import { joinLines } from '../report';
@@ -49,10 +49,18 @@ export const checkCommand = defineCommand({
           'FILE=OTHER',
           'read OTHER instead of the dataset FILE, such as a copy with unsaved changes',
         ),
+        'row-cache': optional(
+          v.string(),
+          'FILE',
+          'keep the lengths of rows in FILE, so that rows that did not change are not tokenized again',
+        ),
       },
       run: async ({ positionals, options }, context) => {
         const checked = await withQuietProgress(context, 'checking rows', (report) =>
-          checkDatasets(path.resolve(positionals.recipe), options.instead, report),
+          checkDatasets(path.resolve(positionals.recipe), options.instead, {
+            report,
+            rowCache: options['row-cache'],
+          }),
         );
         printResult(context, checked, () => describeChecked(checked));
         const hasErrors = [checked, ...checked.datasets]
@@ -67,7 +75,7 @@ export const checkCommand = defineCommand({
 async function checkDatasets(
   file: string,
   replacements: readonly Replacement[],
-  report: (fraction: number) => void,
+  settings: ExamineSettings,
 ): Promise<CheckedRecipe> {
   const otherOf = new Map(replacements.map(({ file: original, other }) => [original, other]));
   const fileOf = new Map(replacements.map(({ file: original, other }) => [other, original]));
@@ -81,7 +89,7 @@ async function checkDatasets(
       validation: recipe.validation === null ? null : read(recipe.validation),
     },
     file,
-    report,
+    settings,
   );
   return {
     ...others,

@@ -1,5 +1,8 @@
 import path from 'node:path';
 import { examineData } from '../../data/dataset/examine';
+import { RowCache } from '../../data/dataset/rowCache';
+import { positionsOf } from '../../formats/architecture/positions';
+import type { BaseModel } from '../../formats/baseModel';
 import { checkPacking, readData } from '../../data/dataset/prepare';
 import { availableMemory } from '../../common/system';
 import { multipliesBf16 } from '../../runtime/processor';
@@ -18,6 +21,13 @@ import { planResources } from './resources';
 
 type Examined = Pick<CheckedRecipe, 'base' | 'limit' | 'datasets' | 'problems'>;
 
+export interface ExamineSettings {
+  /** Progress from 0 to 1. What it throws ends the check. */
+  readonly report: (fraction: number) => void;
+  /** A file that keeps the lengths of rows from one check to the next. */
+  readonly rowCache?: string | null;
+}
+
 /**
  * Prepares a training as `prepareTraining` does, and collects what it would refuse or warn of
  * before its first step. Without a readable base the rows are checked, but no tokens are counted.
@@ -28,7 +38,7 @@ type Examined = Pick<CheckedRecipe, 'base' | 'limit' | 'datasets' | 'problems'>;
 export async function examineRecipe(
   recipe: Recipe,
   file: string,
-  report: (fraction: number) => void,
+  { report, rowCache = null }: ExamineSettings,
 ): Promise<Examined> {
   const problems: Problem[] = [];
   const refuse = async (error: unknown) => {
@@ -46,7 +56,9 @@ export async function examineRecipe(
     return {
       base: null,
       limit: recipe.training.max_length,
-      datasets: await examineData(await readData(recipe, null), recipe, null, report),
+      datasets: await examineData(await readData(recipe, null), recipe, null, {
+        onProgress: report,
+      }),
       problems,
     };
   };
@@ -55,7 +67,12 @@ export async function examineRecipe(
   const { base, read } = opened;
   try {
     const tools = await dataToolsOf(base, recipe);
-    const datasets = await examineData(read, recipe, tools, tokenizePart(report));
+    const cache = await rowCacheFor(recipe, base, rowCache);
+    const datasets = await examineData(read, recipe, tools, {
+      onProgress: tokenizePart(report),
+      cache,
+    });
+    await cache?.save();
     await examinePlan(recipe, opened, { warn, datasets }).catch(refuse);
     const limit = Math.min(recipe.training.max_length, tools.max_positions);
     return { base: base.name, limit, datasets, problems };
@@ -64,6 +81,26 @@ export async function examineRecipe(
   } finally {
     await base.close();
   }
+}
+
+/** A cache for what the lengths of rows depend on. Undefined: none, or they depend on more. */
+async function rowCacheFor(
+  recipe: Recipe,
+  base: BaseModel,
+  file: string | null,
+): Promise<RowCache | undefined> {
+  if (file === null || recipe.task !== 'causal_lm') return undefined;
+  const files = await base.readTokenizer();
+  if (files.chat_template?.includes('strftime_now') === true) return undefined;
+  const { labels, chats, unlabelled_rows, skip_faulty_rows, chat_template_kwargs } = recipe;
+  return RowCache.open(
+    file,
+    JSON.stringify([
+      files,
+      { labels, chats, unlabelled_rows, skip_faulty_rows, chat_template_kwargs },
+      [recipe.training.max_length, positionsOf(base.spec), base.spec.vocab_size],
+    ]),
+  );
 }
 
 interface PlanInputs {

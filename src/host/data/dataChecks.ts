@@ -1,3 +1,4 @@
+import { createHash } from 'node:crypto';
 import { mkdtemp, open, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
@@ -40,6 +41,8 @@ export class DataChecks implements vscode.Disposable {
   private readonly found = new Map<string, RecipeFindings>();
   private readonly timers = new Map<string, NodeJS.Timeout>();
   private readonly running = new Map<string, AbortController>();
+  /** Has the lengths of the rows of each recipe, for the next check. */
+  private caches: Promise<string> | undefined;
   private readonly disposables: readonly { dispose(): unknown }[];
 
   constructor(
@@ -77,6 +80,13 @@ export class DataChecks implements vscode.Disposable {
     for (const timer of this.timers.values()) clearTimeout(timer);
     for (const controller of this.running.values()) controller.abort();
     for (const disposable of this.disposables) disposable.dispose();
+    void this.caches?.then((folder) => rm(folder, { recursive: true, force: true }));
+  }
+
+  private async rowCacheOf(recipe: string): Promise<string> {
+    this.caches ??= mkdtemp(path.join(tmpdir(), 'lora-rows-'));
+    const name = createHash('sha256').update(recipe).digest('hex');
+    return path.join(await this.caches, name);
   }
 
   private checkActive(): void {
@@ -145,7 +155,7 @@ export class DataChecks implements vscode.Disposable {
         replacements.push('--instead', `${document.fileName}=${copy}`);
       }
       return await this.jobs.ask<CheckedRecipe>(
-        ['check', recipe, ...replacements],
+        ['check', recipe, '--row-cache', await this.rowCacheOf(recipe), ...replacements],
         AbortSignal.any([signal, AbortSignal.timeout(TIMEOUT_MS)]),
       );
     } finally {

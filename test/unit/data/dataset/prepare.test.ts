@@ -2,6 +2,7 @@ import { mkdirSync, mkdtempSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { describe, expect, it } from 'vitest';
+import { RowCache } from '../../../../src/data/dataset/rowCache';
 import { examineData, histogram } from '../../../../src/data/dataset/examine';
 import {
   prepareData,
@@ -235,6 +236,47 @@ describe('data with errors', () => {
 });
 
 describe('the examination of data', () => {
+  it('tokenizes again only rows that have changed or have problems', async () => {
+    const tokenized: string[] = [];
+    const counting = {
+      ...TOOLS,
+      tokenizer: {
+        ...tokenizer,
+        encode: (text: string) => {
+          tokenized.push(text);
+          return tokenizer.encode(text);
+        },
+      },
+    };
+    const cacheFile = path.join(folder, 'row-cache');
+    const examine = async (rows: readonly object[], settings: string, withCache = true) => {
+      tokenized.length = 0;
+      const recipe = recipeOf({ dataset: fileOf(...rows), labels: 'all' });
+      const cache = withCache ? await RowCache.open(cacheFile, settings) : undefined;
+      const read = await readData(recipe, null);
+      const [checked] = await examineData(read, recipe, counting, { cache });
+      await cache?.save();
+      return { ...checked, path: '', problems: checked!.problems.map(({ message }) => message) };
+    };
+    const cut = { text: 'q'.repeat(99) };
+    const faulty = { input_ids: [9_999, 9_999] };
+    const rows = [...texts(20), cut, faulty, { text: 'row 3' }];
+    const first = await examine(rows, 'a');
+    expect(tokenized.length).toBe(21);
+    expect(first).toMatchObject({ cut: [{ line: 21 }], duplicate_rows: 1 });
+    expect(await examine(rows, 'a')).toEqual(first);
+    expect(tokenized).toEqual([]);
+    const edited = [{ text: 'new' }, ...rows.slice(1), { text: 'row 0' }];
+    const again = await examine(edited, 'a');
+    expect(tokenized).toEqual(['new']);
+    expect(again).toEqual(await examine(edited, 'a', false));
+    await examine(edited, 'b');
+    expect(tokenized.length).toBe(22);
+    writeFileSync(cacheFile, 'torn');
+    await examine(edited, 'b');
+    expect(tokenized.length).toBe(22);
+  });
+
   it('has the rows that are cut, duplicates, statistics and lengths', async () => {
     const recipe = recipeOf({
       dataset: fileOf({ text: 'qqq' }, { text: 'q'.repeat(99) }, { text: 'qqq' }, { text: 3 }),
