@@ -21,6 +21,7 @@ import { runtimeCommand } from './commands/runtime';
 import { serveCommand } from './commands/serve';
 import { trainCommand } from './commands/train';
 import { unmergeCommand } from './commands/unmerge';
+import { endWithLeftThread } from './nativeCall';
 import { EXIT_STOPPED, listenToStopSignals, type StopSignal } from './stopSignal';
 import { ignoreClosedOutput, noteText, printRaw, printText, warnText } from './terminal';
 
@@ -149,6 +150,8 @@ function stackOf(error: unknown): string {
 
 ignoreClosedOutput();
 
-main(process.argv.slice(2)).then((code) => {
-  process.exitCode = code;
-}, reportError);
+main(process.argv.slice(2))
+  .then((code) => {
+    process.exitCode = code;
+  }, reportError)
+  .finally(endWithLeftThread);

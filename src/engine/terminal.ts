@@ -22,6 +22,11 @@ export function printRaw(line: string): void {
   process.stdout.write(`${line}\n`);
 }
 
+/** Calls back when what was written to standard output has left this process. */
+export function whenWritten(done: () => void): void {
+  process.stdout.write('', done);
+}
+
 /** Writes lines to standard error. */
 export function noteText(text: string): void {
   process.stderr.write(`${visibleControls(text)}\n`);

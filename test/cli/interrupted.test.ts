@@ -4,6 +4,7 @@ import path from 'node:path';
 import { describe, expect, it } from 'vitest';
 import {
   cli,
+  editJson,
   filesIn,
   makeRecipe,
   recordOf,
@@ -54,6 +55,35 @@ describe.skipIf(process.platform === 'win32')('a training that is told to stop',
       expect(filesIn(runDir).filter((name) => /\.(lock|tmp)$|engine\.json/.test(name))).toEqual([]);
     },
   );
+
+  it('within an operation that takes minutes ends with its checkpoints, and says what is kept', async () => {
+    const runDir = newRunDir();
+    const block = path.join(tempFolder(), 'block');
+    const { child, end } = startCli(['train', endless(), '--run-dir', runDir], {
+      LORA_BLOCK: block,
+      NODE_OPTIONS: `--require ${path.resolve('test/support/blockWorker.cjs')}`,
+    });
+    await until(() => savedStep(runDir, 20), 'a checkpoint');
+    writeFileSync(block, '');
+    await until(() => existsSync(`${block}ed`), 'the operation');
+    child.kill('SIGINT');
+    const { stdout, stderr } = await end;
+    expect(recordOf(runDir)).toMatchObject({ state: 'stopped', result: { adapter: null } });
+    const [kept] =
+      /The checkpoint of step \d+ is kept; the steps after it are lost/.exec(stderr) ?? [];
+    const step = Number(/\d+/.exec(kept ?? '')?.[0]);
+    expect(savedStep(runDir, step)).toBe(true);
+    expect(stdout).toContain('Resume with');
+    expect(filesIn(runDir).filter((name) => /\.(lock|tmp)$|engine\.json/.test(name))).toEqual([]);
+
+    editJson(path.join(runDir, 'run.json'), {
+      recipe: {
+        ...recordOf(runDir).recipe,
+        training: { ...recordOf(runDir).recipe.training, max_steps: step + 1 },
+      },
+    });
+    expect(await cli('train', '--resume', runDir)).toMatchObject({ code: 0 });
+  });
 
   it('twice, as by npm or an impatient user, still writes them', async () => {
     const runDir = newRunDir();

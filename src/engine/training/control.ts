@@ -39,22 +39,21 @@ export class Control {
         if (!this.handler) throw new LoraError('engine', 'The training has not started yet.');
         this.send({ kind: 'reply', id, result: await this.handler(request) });
       } catch (error) {
-        this.send({ kind: 'refusal', id, error: LoraError.from(error, 'engine').serialize() });
+        this.send({ kind: 'refusal', id, error: refusalOf(error).serialize() });
       }
     }
     this.isAnswering = false;
   }
 
   /**
-   * To be awaited between two operations: receives commands and waits while the run is paused.
+   * To be awaited between two operations: receives commands and waits while the run is paused,
+   * unless the operations are those of an answer.
    *
    * @throws RunStopped when the run has been stopped
    */
   async betweenOperations(): Promise<void> {
     await yieldToEventLoop();
-    // operations of an answer: neither a pause nor a stop interrupts them
-    if (this.isAnswering) return;
-    if (this.paused) await this.waitWhilePaused();
+    if (this.paused && !this.isAnswering) await this.waitWhilePaused();
     if (this.stopped) throw new RunStopped();
   }
 
@@ -108,3 +107,9 @@ export class Control {
     this.port.postMessage(event);
   }
 }
+
+/** Why a request is not answered. */
+const refusalOf = (error: unknown): LoraError =>
+  error instanceof RunStopped
+    ? new LoraError('engine', 'The training was stopped.')
+    : LoraError.from(error, 'engine');

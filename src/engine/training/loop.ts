@@ -97,6 +97,7 @@ export class TrainingLoop {
       // a stop in the middle of a step drops that step
       if (!(error instanceof RunStopped)) throw error;
     }
+    if (this.parts.control.stopped) this.parts.emit({ kind: 'stopping' });
     if (this.hasTrained) {
       if (this.savedStep !== this.step) await this.save();
       await this.writeProduct(RUN_FILES[this.parts.product.kind]);
@@ -132,6 +133,13 @@ export class TrainingLoop {
     this.savedStep = this.step;
     emit({ kind: 'metric', line: { kind: 'checkpoint', step: this.step, path: relative } });
     await this.parts.onSave();
+    return relative;
+  }
+
+  /** As `save`, between two steps. */
+  async saveBetweenSteps(): Promise<string> {
+    const relative = await this.save();
+    this.reportProgress('training', this.step / this.plan.total_steps);
     return relative;
   }
 
@@ -272,6 +280,7 @@ export class TrainingLoop {
     });
     if (this.step === 0 || (this.best && loss >= this.best.loss)) return;
     this.best = { step: this.step, loss };
+    this.reportProgress('saving', null);
     await this.writeProduct(RUN_FILES.best);
     emit({ kind: 'best', step: this.step, loss });
   }

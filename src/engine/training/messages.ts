@@ -56,6 +56,8 @@ export type RunEvent =
   | { readonly kind: 'progress'; readonly progress: EngineProgress }
   | { readonly kind: 'state'; readonly state: 'running' | 'paused' }
   | { readonly kind: 'log'; readonly level: 'info' | 'warn'; readonly message: string }
+  /** A stop was received: what was trained is now saved. */
+  | { readonly kind: 'stopping' }
   /** The lowest validation loss so far. */
   | { readonly kind: 'best'; readonly step: number; readonly loss: number }
   | {

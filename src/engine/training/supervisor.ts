@@ -9,6 +9,7 @@ import { fingerprintOf, isHashed, sizesOf } from '../run/fingerprint';
 import { clearLeftovers } from '../run/leftovers';
 import { PipeServer, type Handlers } from '../run/pipe';
 import { MetricsFile } from '../run/runFolder';
+import { checkpointSteps } from './checkpoint';
 import { diskErrorForUser, errorForUser } from './errorForUser';
 import { Heartbeat } from './heartbeat';
 import type { RunEvent, RunFacts, TrainJob, WorkerCommand } from './messages';
@@ -34,8 +35,8 @@ export interface SupervisorOptions {
   readonly onLog?: (level: LogLevel, message: string) => void;
 }
 
-/** How long a stop waits for a worker that reads the data or loads the model. */
-const PREPARING_STOP_MS = 1_500;
+/** How long a stop waits for the worker to leave what it computes. */
+const STOP_MS = 1_300;
 
 /**
  * The main thread of a training. Owns the run's files (run.json, engine.json, metrics.jsonl), its
@@ -50,6 +51,9 @@ export class RunSupervisor {
   private heartbeat!: Heartbeat;
   private step: number;
   private secondsLeft: number | null = null;
+  /** Whether the worker has received a stop, and saves what it has trained. */
+  private isStopping = false;
+  private stopTimer: NodeJS.Timeout | undefined;
   private progress: EngineProgress | null = null;
   private fingerprinting: Promise<void> = Promise.resolve();
   /** A run that is stopped does not wait until gigabytes are hashed. */
@@ -103,6 +107,7 @@ export class RunSupervisor {
       return this.record.current;
     } finally {
       this.unattendedStop.cancel();
+      clearTimeout(this.stopTimer);
       await this.metrics.close();
       await this.record.settled();
       await this.pipe.close();
@@ -140,14 +145,43 @@ export class RunSupervisor {
 
   private command(command: WorkerCommand): void {
     this.worker.send(command);
-    if (command.kind !== 'stop' || !this.hasMadeNothing()) return;
-    // a row of many megabytes, a tokenizer or a large tensor keeps the worker from receiving it
-    setTimeout(() => {
-      if (!this.hasMadeNothing()) return;
-      void Promise.resolve(
-        this.handleEvent({ kind: 'done', state: 'stopped', product: null }),
-      ).finally(() => this.worker.terminate());
-    }, PREPARING_STOP_MS);
+    if (command.kind === 'stop') this.endUnlessStopping();
+  }
+
+  /**
+   * Ends the worker unless it receives the stop in time: a row of many megabytes, a tokenizer, or
+   * an operation on a large batch may keep it. What it saves at the moment is waited for.
+   */
+  private endUnlessStopping(): void {
+    this.stopTimer ??= setTimeout(() => {
+      this.stopTimer = undefined;
+      if (this.isStopping || ENDED_STATES.has(this.record.current.state)) return;
+      if (this.progress?.phase === 'saving') this.endUnlessStopping();
+      else void this.endWorker();
+    }, STOP_MS);
+  }
+
+  /** Records the run as stopped, with the checkpoints that it has, and ends the worker. */
+  private async endWorker(): Promise<void> {
+    const words = this.hasMadeNothing() ? null : await this.describeKept();
+    if (this.isStopping || ENDED_STATES.has(this.record.current.state)) return;
+    const ended = this.worker.end();
+    if (words !== null) this.log('warn', words);
+    // the error of a full disk is reported by the next write
+    await this.handleEvent({ kind: 'done', state: 'stopped', product: null })?.catch(
+      () => undefined,
+    );
+    await ended;
+  }
+
+  private async describeKept(): Promise<string> {
+    const [checkpoint] = await checkpointSteps(this.options.run_dir);
+    return [
+      'The operation in progress did not end in time, so the training was ended in the middle of it.',
+      checkpoint === undefined
+        ? 'No checkpoint had been saved: nothing that was trained is kept.'
+        : `The checkpoint of step ${checkpoint} is kept; the steps after it are lost.`,
+    ].join(' ');
   }
 
   /** Whether nothing has been made yet that a stop would have to save. */
@@ -206,6 +240,9 @@ export class RunSupervisor {
         });
       case 'log':
         this.log(event.level, event.message);
+        return;
+      case 'stopping':
+        this.isStopping = true;
         return;
       case 'best':
         return this.updateRecord({

@@ -1,6 +1,8 @@
+import { setTimeout } from 'node:timers/promises';
 import { Worker } from 'node:worker_threads';
 import type { GenerateParams } from '../../shared/engineProtocol';
 import { LoraError } from '../../shared/errors';
+import { leaveThread } from '../nativeCall';
 import type { RunEvent, TrainJob, WorkerCommand, WorkerEvent, WorkerRequest } from './messages';
 
 /** Callbacks for the worker's events, called one at a time; a rejection terminates the worker. */
@@ -9,6 +11,9 @@ export interface WorkerListener {
   /** An error that the worker has not caught. */
   readonly onCrash: (error: LoraError) => Promise<void>;
 }
+
+/** How long a worker outside of native calls may take to end. */
+const TERMINATION_MS = 300;
 
 interface PendingRequest {
   readonly resolve: (result: unknown) => void;
@@ -20,6 +25,10 @@ export class TrainingWorker {
   private worker: Worker | null = null;
   private readonly pending = new Map<number, PendingRequest>();
   private nextId = 1;
+  /** Whether what the worker still sends counts. */
+  private isListening = true;
+  /** Resolves `run` although the worker has not exited. */
+  private leave: () => void = () => undefined;
 
   /**
    * Starts the worker; resolves when it has exited and all of its events have been handled. Rejects
@@ -34,13 +43,16 @@ export class TrainingWorker {
       // an event that cannot be recorded (the disk is full) makes it useless to continue
       handled.catch(() => worker.terminate());
     };
-    worker.on('message', (event: WorkerEvent) => enqueue(() => this.handle(event, listener)));
+    worker.on('message', (event: WorkerEvent) => {
+      if (this.isListening) enqueue(() => this.handle(event, listener));
+    });
     worker.on('error', (error) => enqueue(() => listener.onCrash(LoraError.from(error, 'engine'))));
     await new Promise<void>((resolve) => {
-      worker.on('exit', () => {
+      this.leave = () => {
         this.rejectPending();
         resolve();
-      });
+      };
+      worker.on('exit', this.leave);
     });
     await handled;
   }
@@ -50,9 +62,21 @@ export class TrainingWorker {
     this.worker?.postMessage(command);
   }
 
-  /** Ends the worker in the middle of what it does. */
-  terminate(): void {
-    void this.worker?.terminate();
+  /**
+   * Ends the worker in the middle of what it does. One in a native call of libtensorflow is left
+   * there: that call ends with the process.
+   */
+  async end(): Promise<void> {
+    const { worker } = this;
+    if (!worker) return;
+    this.isListening = false;
+    const isLeft = await Promise.race([
+      worker.terminate().then(() => false),
+      setTimeout(TERMINATION_MS, true, { ref: false }),
+    ]);
+    if (!isLeft) return;
+    leaveThread();
+    this.leave();
   }
 
   /** Writes a checkpoint after the current step. @throws LoraError */

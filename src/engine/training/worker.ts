@@ -79,7 +79,7 @@ async function train(job: TrainJob, prepared: PreparedTraining): Promise<void> {
   emit({ kind: 'facts', facts: factsOf(prepared, model, { total_steps, device: ops.name }) });
   control.onRequest(async (request: WorkerRequest) =>
     request.kind === 'checkpoint'
-      ? { path: await loop.save() }
+      ? { path: await loop.saveBetweenSteps() }
       : generate(model, prepared, recipe, request.params),
   );
   if (checkpoint !== null) loop.restore(await readState(checkpoint));
