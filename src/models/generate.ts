@@ -1,20 +1,21 @@
 import { positionsOf } from '../formats/architecture/positions';
 import { LoraError } from '../shared/errors';
 import { createRandom } from '../shared/random';
-import type { AttentionCache } from './attention/attentionBranch';
+import type { AttentionCache, DecodeStep } from './attention/attentionBranch';
 import {
   attentionShape,
   closePass,
   freeRotaryTables,
   openPass,
   uploadRotaryTables,
-  type SelectedRows,
+  type PassContext,
 } from './attention/passContext';
+import { BLOCK_ROWS, type RowBlock } from './attention/rowBlocks';
 import { lmLogits, type LmHead } from './heads/lmHead';
-import { layerPrefill, layerStep } from './layers/layer';
+import { layerPrefill, layerStep, type LayerWeights } from './layers/layer';
 import { normForward, statsTensors } from './layers/norm';
-import type { GenerateOptions } from './model';
-import type { Tensor } from './ops/ops';
+import type { GenerateOptions, ModelInput } from './model';
+import { thenFree, type Tensor } from './ops/ops';
 import type { Transformer } from './transformer';
 import { countOf } from '../shared/values';
 
@@ -33,10 +34,11 @@ export async function generateTokens(
   const decoder = new Decoder(transformer, head);
   const generated: number[] = [];
   try {
+    const isStopped = options.isStopped ?? (() => false);
     const positions = remainingPositions(transformer, input_ids.length);
     const most = Math.min(options.max_new_tokens, positions);
-    let logits = await decoder.prefill(Int32Array.from(input_ids));
-    while (generated.length < most) {
+    let logits = await decoder.prefill(Int32Array.from(input_ids), isStopped);
+    while (logits && generated.length < most) {
       const id = sampleToken(logits, options, generated.length);
       if (options.stop_ids.includes(id)) break;
       generated.push(id);
@@ -61,6 +63,37 @@ function remainingPositions({ spec }: Transformer, length: number): number {
   );
 }
 
+/**
+ * Tokens of a prompt that are read at once: an operation on so many ends soon, also for a large
+ * model, and the products are no slower than for more. A multiple of attention's row blocks.
+ */
+export const CHUNK_TOKENS = 4 * BLOCK_ROWS;
+
+/** Tokens of one sequence, of which the first has this position. */
+const inputAt = (position: number, ids: Int32Array): ModelInput => ({
+  batch: 1,
+  length: ids.length,
+  input_ids: ids,
+  attention_mask: new Int32Array(ids.length).fill(1),
+  position_ids: ids.map((_, i) => position + i),
+});
+
+const decodeStep = (pass: PassContext, { attention }: LayerWeights): DecodeStep => ({
+  ops: pass.ops,
+  shape: pass.shape,
+  rope: pass.ropeTables.get(attention.ropeKey)!,
+  rowBlocks: pass.rowBlocks.get(attention.windowKey)!,
+});
+
+/** The last of `length` tokens as a row block. */
+const lastQuery = (length: number, window: number | null): RowBlock => ({
+  start: 0,
+  end: 1,
+  from: window === null ? 0 : Math.max(0, length - window),
+  to: length,
+  mask: null,
+});
+
 /** One sequence and its KV cache. */
 class Decoder {
   /** Of each layer. */
@@ -72,49 +105,67 @@ class Decoder {
     private readonly head: LmHead,
   ) {}
 
-  /** Logits [vocab] after the last token of the prompt. */
-  async prefill(ids: Int32Array): Promise<Float32Array> {
-    const { ops, spec, body } = this.transformer;
-    const input = {
-      batch: 1,
-      length: ids.length,
-      input_ids: ids,
-      attention_mask: new Int32Array(ids.length).fill(1),
-    };
-    const pass = openPass(ops, spec, input, null);
-    const indices = ops.upload(Int32Array.of(ids.length - 1), [1]);
-    const last: SelectedRows = { indices, inverse: indices };
-    let { x } = body.embedding.forward(input, false);
-    for (const [i, layer] of body.layers.entries()) {
-      const rows = i === body.layers.length - 1 ? last : null;
-      const { y, cache } = layerPrefill(pass, layer, x, rows);
-      this.caches.push(cache);
-      x = y;
-      await ops.yieldPoint();
+  /**
+   * Logits [vocab] after the last token of the prompt; null once `isStopped`. A long prompt is read
+   * in chunks, so that a stop is noticed soon, whatever its length. The row blocks of attention are
+   * those of the whole prompt.
+   */
+  async prefill(ids: Int32Array, isStopped: () => boolean): Promise<Float32Array | null> {
+    const { ops } = this.transformer;
+    for (let end = 0; end < ids.length;) {
+      const start = end;
+      end = Math.min(ids.length, start + CHUNK_TOKENS);
+      const x = await this.readChunk(ids.subarray(start, end), isStopped);
+      if (x && end === ids.length) return this.logits(x);
+      if (!x) break;
+      ops.free(x);
     }
-    ops.free(indices);
+    return null;
+  }
+
+  /** The last layer's output [1, d] for the last of m more tokens; null once `isStopped`. */
+  private async readChunk(ids: Int32Array, isStopped: () => boolean): Promise<Tensor | null> {
+    const { ops, spec, body } = this.transformer;
+    const input = inputAt(this.length, ids);
+    const pass = openPass(ops, spec, input, { first: this.length });
+    const last = ops.upload(Int32Array.of(ids.length - 1), [1]);
+    let { x } = body.embedding.forward(input, false);
+    let stopped = isStopped();
+    for (let i = 0; i < body.layers.length && !stopped; i++) {
+      x = this.readInLayer(pass, i, x);
+      await ops.yieldPoint();
+      stopped = isStopped();
+    }
+    const row = thenFree(ops, ops.gather(x, last), x, last);
     closePass(pass);
-    this.length = ids.length;
-    return this.logits(x);
+    this.length += ids.length;
+    if (!stopped) return row;
+    ops.free(row);
+    return null;
+  }
+
+  /** x [m, d] -> y [m, d] of a layer, whose cache grows by m tokens. Frees x. */
+  private readInLayer(pass: PassContext, i: number, x: Tensor): Tensor {
+    const layer = this.transformer.body.layers[i]!;
+    const before = this.caches[i];
+    const { y, cache } = before
+      ? layerStep(decodeStep(pass, layer), layer, x, before)
+      : layerPrefill(pass, layer, x);
+    this.caches[i] = cache;
+    return y;
   }
 
   /** Logits [vocab] after one more token. */
   async next(id: number): Promise<Float32Array> {
     const { ops, spec, body } = this.transformer;
-    const input = {
-      batch: 1,
-      length: 1,
-      input_ids: Int32Array.of(id),
-      attention_mask: Int32Array.of(1),
-      position_ids: Int32Array.of(this.length),
-    };
+    const input = inputAt(this.length, Int32Array.of(id));
     const ropeTables = uploadRotaryTables(ops, spec, input);
     const shape = attentionShape(spec, 1, 1);
     let { x } = body.embedding.forward(input, false);
     body.layers.forEach((layer, i) => {
       const rope = ropeTables.get(layer.attention.ropeKey)!;
-      const { window } = spec.layers[i]!.attention;
-      const { y, cache } = layerStep({ ops, shape, rope, window }, layer, x, this.caches[i]!);
+      const rowBlocks = [lastQuery(this.length + 1, spec.layers[i]!.attention.window)];
+      const { y, cache } = layerStep({ ops, shape, rope, rowBlocks }, layer, x, this.caches[i]!);
       this.caches[i] = cache;
       x = y;
     });

@@ -66,6 +66,8 @@ export interface GenerateOptions {
   readonly temperature: number;
   readonly seed: number;
   readonly stop_ids: readonly number[];
+  /** Asked between two operations on the prompt; true ends the generation. */
+  readonly isStopped?: () => boolean;
   /** Called with each new token; returns false to end the generation. */
   readonly onToken?: (id: number) => boolean | undefined;
 }

@@ -76,7 +76,7 @@ export class Transformer {
   ): Promise<ForwardPass> {
     const { ops, body } = this;
     const lowest = train ? this.lowestTrained() : Infinity;
-    const context = openPass(ops, this.spec, input, dropout);
+    const context = openPass(ops, this.spec, input, { dropout });
     const rows = selected && uploadRows(ops, selected, input.batch * input.length);
     const embedded = body.embedding.forward(input, lowest < 0);
     if (lowest >= 0) body.embedding.release(embedded.saved);

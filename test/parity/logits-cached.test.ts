@@ -1,4 +1,5 @@
 import { beforeAll, describe, expect, it } from 'vitest';
+import { CHUNK_TOKENS } from '../../src/models/generate';
 import { loadModel } from '../../src/models/loadModel';
 import type { TensorFlowOps } from '../../src/models/ops/tensorFlowOps';
 import type { Model } from '../../src/models/model';
@@ -9,6 +10,8 @@ let ops: TensorFlowOps;
 beforeAll(async () => {
   ops = await tensorFlowOps();
 });
+
+const longPrompt = (length: number) => Array.from({ length }, (_, i) => (i * 17 + 3) % 40);
 
 const plain = { temperature: 0, seed: 0, stop_ids: [] };
 
@@ -59,6 +62,43 @@ describe('generation with the KV cache', () => {
       Array.from({ length: 140 }, (_, i) => (i * 17 + 3) % 40),
       10,
     );
+    model.dispose();
+  });
+
+  it.each([
+    ['ends with a chunk', 2 * CHUNK_TOKENS],
+    ['ends with one token', CHUNK_TOKENS + 1],
+    ['ends within a chunk', 2 * CHUNK_TOKENS + 150],
+  ])('does so with a prompt that is read in chunks and %s', async (_, length) => {
+    const model = await loadModel(
+      smallBase(),
+      smallAdapter(() => true),
+      { ops },
+    );
+    const before = model.liveTensors();
+    await expectSameAsForwardPass(model, longPrompt(length), 4);
+    expect(model.liveTensors()).toBe(before);
+    model.dispose();
+  });
+
+  it('ends within the prompt once it is stopped', async () => {
+    const model = await loadModel(
+      smallBase(),
+      smallAdapter(() => true),
+      { ops },
+    );
+    const before = model.liveTensors();
+    for (const operations of [0, 1, 2, 4]) {
+      let left = operations;
+      const generated = await model.generate(longPrompt(3 * CHUNK_TOKENS), {
+        ...plain,
+        max_new_tokens: 3,
+        isStopped: () => left-- <= 0,
+        onToken: () => expect.unreachable(),
+      });
+      expect(generated).toEqual([]);
+      expect(model.liveTensors()).toBe(before);
+    }
     model.dispose();
   });
 

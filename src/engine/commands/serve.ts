@@ -170,6 +170,7 @@ class RequestQueue {
     const { model, tokenizer } = await this.models.with(adapter, scale);
     const answer = await answerPrompt(model, tokenizer, prompt, {
       ...settings,
+      isStopped: () => this.isStopped(id),
       onText: (text) => {
         tokens++;
         send(text.replace(/\ufffd+$/, '')); // bytes of the last character may still be missing

@@ -14,6 +14,8 @@ export interface AnswerOptions {
   readonly seed: number;
   /** Whether a prompt goes through the chat template. Conversations always do. */
   readonly chat: boolean;
+  /** Asked while the prompt is read; true ends the answer. */
+  readonly isStopped?: () => boolean;
   /** Called with the text so far after each token; false ends the answer. */
   readonly onText?: (text: string) => boolean | undefined;
 }
@@ -51,6 +53,7 @@ export async function answerTokens(
     temperature,
     seed,
     stop_ids,
+    ...(options.isStopped && { isStopped: options.isStopped }),
     onToken: (id) => {
       ids.push(id);
       return options.onText?.(tokenizer.decode(ids, true));

@@ -41,6 +41,7 @@ import {
 import type { AttentionShape } from './headLayout';
 import type { PassContext, SelectedRows } from './passContext';
 import { qkNormBackward, qkNormForward, type QkNorm } from './qkNorm';
+import type { RowBlock } from './rowBlocks';
 
 /** y = residual + norm_out(attention(norm_in(x)) Wᵀ) */
 export interface AttentionWeights {
@@ -164,28 +165,26 @@ export interface AttentionCache {
   readonly v: Tensor; // [kv_heads, length, head_dim]
 }
 
-/** The position of one more token, for the layers that share a rotation and a window. */
+/** More tokens, for the layers that share a rotation and a window. */
 export interface DecodeStep {
   readonly ops: Ops;
   readonly shape: AttentionShape;
   readonly rope: RotaryTable;
-  readonly window: number | null;
+  /** Their queries, and the keys that these see: those of the cache and their own. */
+  readonly rowBlocks: readonly RowBlock[];
 }
 
 /**
- * One more token: x [1, d] -> residual + attention(x) [1, d]. x is not freed. Frees the cache and
+ * m more tokens: x [m, d] -> residual + attention(x) [m, d]. x is not freed. Frees the cache and
  * returns the longer one.
  */
 export function attentionStep(
-  { ops, shape, rope, window }: DecodeStep,
+  { ops, shape, rope, rowBlocks }: DecodeStep,
   w: AttentionWeights,
   x: Tensor,
   cache: AttentionCache,
 ): { readonly y: Tensor; readonly cache: AttentionCache } {
   const computation = { ops, dropout: null };
-  const to = cache.k.shape[1]! + 1;
-  const from = window === null ? 0 : Math.max(0, to - window);
-  const rowBlocks = [{ start: 0, end: 1, from, to, mask: null }];
   const attention = { ops, shape, rope, rowBlocks, softcap: w.softcap };
   const { heads, qkv, stats_in, raw } = projectHeads(attention, computation, w, x);
   const k = concatAndFree(ops, [cache.k, heads.k], 1);

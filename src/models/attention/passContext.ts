@@ -38,16 +38,31 @@ export function attentionShape({ layers }: Spec, batch: number, length: number):
   return { batch, length, num_heads, num_kv_heads, head_dim };
 }
 
+/** What a pass is for. */
+interface PassOptions {
+  readonly dropout?: Dropout | null;
+  /** The position of the input's first token: the keys and values of those before are cached. */
+  readonly first?: number;
+}
+
+/** An input without padding, after `first` tokens. */
+const withEarlier = ({ batch, length }: ModelInput, first: number) => ({
+  batch,
+  length: first + length,
+  attention_mask: new Int32Array(batch * (first + length)).fill(1),
+});
+
 /** Uploads the masks and tables of a pass; `closePass` frees them. */
 export function openPass(
   ops: Ops,
   spec: Spec,
   input: ModelInput,
-  dropout: Dropout | null,
+  { dropout = null, first = 0 }: PassOptions = {},
 ): PassContext {
   const attentions = spec.layers.map((layer) => layer.attention);
+  const whole = first === 0 ? input : withEarlier(input, first);
   const rowBlocks = byKey(attentions, windowKey, ({ window }) =>
-    planRowBlocks(ops, input, { causal: spec.causal, window }),
+    planRowBlocks(ops, whole, { causal: spec.causal, window }, first),
   );
   return {
     ops,

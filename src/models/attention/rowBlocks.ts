@@ -19,7 +19,7 @@ export interface AttentionWindow {
 }
 
 /** Queries per block. If attention is causal, keys after the last query are never computed. */
-const BLOCK_ROWS = 128;
+export const BLOCK_ROWS = 128;
 
 /**
  * Added to a hidden score. It absorbs any score, and the row of a query that sees no key becomes
@@ -27,21 +27,29 @@ const BLOCK_ROWS = 128;
  */
 const HIDDEN = -1e30;
 
+/** What decides which tokens see each other. */
+type Batch = Omit<ModelInput, 'input_ids'>;
+
 /** Whether a query of one sequence sees a key. */
 type IsVisible = (query: number, key: number) => boolean;
 
-/** The row blocks of attention over a batch. The caller frees their masks. */
+/**
+ * The row blocks of attention over a batch, for the queries from `first` on, which they count from
+ * 0. The caller frees their masks.
+ */
 export function planRowBlocks(
   ops: Ops,
-  input: ModelInput,
+  input: Batch,
   attentionWindow: AttentionWindow,
+  first = 0,
 ): RowBlock[] {
   const { length } = input;
   const sequences = visibilityOf(input, attentionWindow);
   const blocks: RowBlock[] = [];
-  for (let start = 0; start < length; start += BLOCK_ROWS) {
+  for (let start = first; start < length; start += BLOCK_ROWS) {
     const block = { ...keyRange(attentionWindow, start, length), mask: null };
-    blocks.push(sequences ? { ...block, mask: uploadMask(ops, sequences, block) } : block);
+    const mask = sequences && uploadMask(ops, sequences, block);
+    blocks.push({ ...block, start: block.start - first, end: block.end - first, mask });
   }
   return blocks;
 }
@@ -63,7 +71,7 @@ function keyRange(
  * One function for all sequences if padding needs no mask, else one per sequence; null if every
  * query sees every key.
  */
-function visibilityOf(input: ModelInput, { causal, window }: AttentionWindow): IsVisible[] | null {
+function visibilityOf(input: Batch, { causal, window }: AttentionWindow): IsVisible[] | null {
   const isInWindow: IsVisible = (query, key) =>
     (!causal || key <= query) && (window === null || Math.abs(query - key) < window);
   const { batch, length, attention_mask, segment_ids } = input;
@@ -81,7 +89,7 @@ function visibilityOf(input: ModelInput, { causal, window }: AttentionWindow): I
 }
 
 /** Causal attention hides padding on the right from every real token, but not on the left. */
-function hasLeftPadding({ batch, length, attention_mask }: ModelInput): boolean {
+function hasLeftPadding({ batch, length, attention_mask }: Batch): boolean {
   return Array.from({ length: batch }, (_, row) =>
     attention_mask.subarray(row * length, (row + 1) * length),
   ).some((row) => row.lastIndexOf(1) > row.indexOf(0) && row.includes(0));

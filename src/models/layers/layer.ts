@@ -149,20 +149,19 @@ function freeLayer(
   ops.free(...(except === 'input' ? [] : [x]), ...(x1 === x ? [] : [x1]));
 }
 
-/** `layerForward` for a whole prompt, which keeps its keys and values. Frees x. */
+/** `layerForward` for the first tokens of a prompt, which keeps their keys and values. Frees x. */
 export function layerPrefill(
   pass: PassContext,
   w: LayerWeights,
   x: Tensor,
-  rows: SelectedRows | null,
 ): { readonly y: Tensor; readonly cache: AttentionCache } {
-  const { y, saved } = computeLayer(pass, w, x, { rows, keep: true });
+  const { y, saved } = computeLayer(pass, w, x, { rows: null, keep: true });
   const { k, v } = saved.attention.heads;
   freeLayer(pass.ops, saved, 'keys');
   return { y, cache: { k, v } };
 }
 
-/** One more token: x [1, d] -> y [1, d]. Frees x and the cache, and returns the longer cache. */
+/** m more tokens: x [m, d] -> y [m, d]. Frees x and the cache, and returns the longer cache. */
 export function layerStep(
   step: DecodeStep,
   w: LayerWeights,
