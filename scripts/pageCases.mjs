@@ -102,7 +102,7 @@ const compare = {
 const inspectFile = (name) => ({
   facts: {},
   script: async () => {
-    const { openTensorFile } = await source('host/inspector/tensorFile.ts');
+    const { openTensorFile } = await source('inspect/tensorFile.ts');
     const file = await openTensorFile(fixture(name));
     await file.close();
     return send({ kind: 'file', name: path.basename(name), ...file.facts });

@@ -20,7 +20,7 @@ const root = path.resolve(import.meta.dirname, '../../..');
 let pages, host;
 before(async () => {
   const contents =
-    'export { openTensorFile } from "./src/host/inspector/tensorFile"; export { valuesOf } from "./src/host/inspector/statistics";';
+    'export { openTensorFile } from "./src/inspect/tensorFile"; export { valuesOf } from "./src/inspect/statistics";';
   const { outputFiles } = await build({
     stdin: { contents, resolveDir: root, loader: 'ts' },
     bundle: true,
